@@ -1,0 +1,74 @@
+//! What is measured: the kinds of component, and one device's line in the books.
+
+use crate::counter::Quantity;
+
+/// What a channel measures. A node contains its parts; the parts do not overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Processor packages.
+    Cpu,
+    /// Graphics and other accelerators.
+    Gpu,
+    /// Memory.
+    Dram,
+    /// The whole node, where only that is metered.
+    Node,
+}
+
+impl Kind {
+    /// All kinds, in the report's order.
+    pub const ALL: [Kind; 4] = [Kind::Cpu, Kind::Gpu, Kind::Dram, Kind::Node];
+
+    /// Its name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Cpu => "cpu",
+            Kind::Gpu => "gpu",
+            Kind::Dram => "dram",
+            Kind::Node => "node",
+        }
+    }
+}
+
+/// How a channel's energy is had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The difference of an energy counter.
+    Counter,
+    /// Power, integrated over time.
+    Power,
+    /// A model of the device.
+    Estimate,
+}
+
+impl Method {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Counter => "counter",
+            Method::Power => "power",
+            Method::Estimate => "estimate",
+        }
+    }
+}
+
+/// One thing measured: a package, a memory domain, a GPU.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// What kind of component it is.
+    pub kind: Kind,
+    /// The device, as a person knows it.
+    pub device: String,
+    /// The device, as the system knows it; tells two alike apart.
+    pub id: String,
+    /// The source's name.
+    pub source: &'static str,
+    /// How its energy is had.
+    pub method: Method,
+    /// What its readings mean.
+    pub quantity: Quantity,
+    /// Not a real device.
+    pub simulated: bool,
+    /// What a reader of the report should know.
+    pub note: Option<String>,
+}

@@ -1,0 +1,536 @@
+//! Who used what: the run's time divided into epochs and what lies between, and every joule credited to
+//! the part of it in which it was used. Pure: no clock, no device, no thread.
+//!
+//! Marks (begin, end, cancel) divide time. Credits (so much energy from here to there) come from the
+//! meters and are spread over the divisions they overlap, evenly in time; so each joule lands once,
+//! whichever of the two comes first, and the sums agree whatever the division.
+
+use crate::channel::Kind;
+use crate::counter::Credit;
+use crate::history::{Epoch, History, Observed, PerKind};
+use std::collections::VecDeque;
+
+/// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as
+/// good as its own steps, later the power before and after the mark must be told apart.
+const LATE_NS: u64 = 500_000;
+
+/// Whether a credit's reading came late after this mark, the time from mark to reading being its lesser
+/// part: of a greater one the power that followed says little.
+fn is_late(mark: u64, credit: Credit) -> bool {
+    let after = credit.to.saturating_sub(mark);
+    mark > credit.from && after > LATE_NS && after < (mark - credit.from) / 4
+}
+
+/// What the host said, and when (ns on the monotonic clock).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mark {
+    /// An epoch began.
+    Begin(u64),
+    /// It ended.
+    End(u64),
+    /// It is not to count.
+    Cancel(u64),
+    /// Epochs so many that they came as one.
+    Batch {
+        /// When the first began.
+        begin: u64,
+        /// When the last ended.
+        end: u64,
+        /// Time inside them.
+        inside: u64,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// What one channel used in some part of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Share {
+    /// Energy, J; None: nothing was credited.
+    pub joules: Option<f64>,
+    /// Time that this energy spans, ns.
+    pub credited_ns: f64,
+    /// Time of it that readings vouch for, ns.
+    pub measured_ns: f64,
+}
+
+impl From<Credit> for Share {
+    fn from(credit: Credit) -> Share {
+        let ns = (credit.to - credit.from) as f64;
+        Share { joules: Some(credit.joules), credited_ns: ns, measured_ns: if credit.measured { ns } else { 0.0 } }
+    }
+}
+
+impl Share {
+    fn scaled(self, by: f64) -> Share {
+        Share {
+            joules: self.joules.map(|joules| joules * by),
+            credited_ns: self.credited_ns * by,
+            measured_ns: self.measured_ns * by,
+        }
+    }
+
+    fn add(&mut self, other: Share) {
+        if let Some(joules) = other.joules {
+            self.joules = Some(self.joules.unwrap_or(0.0) + joules);
+        }
+        self.credited_ns += other.credited_ns;
+        self.measured_ns += other.measured_ns;
+    }
+}
+
+/// One channel's energy by where in the run it was used.
+#[derive(Clone, Debug)]
+struct Account {
+    kind: Kind,
+    /// Up to here its energy is known, ns.
+    credited_to: u64,
+    /// Energy whose place awaits the next reading: see [`LATE_NS`].
+    held: Option<Credit>,
+    epochs: Share,
+    between: Share,
+    /// In the open epoch.
+    open: Share,
+    /// After the last end and outside the open epoch: part of the run once another epoch ends.
+    after: Share,
+    /// The newest credits, after the last mark: a mark may yet come that divides them.
+    recent: VecDeque<Credit>,
+}
+
+impl Account {
+    /// Keeps a credit that a mark may yet divide; the oldest of many is taken to be beyond that.
+    fn remember(&mut self, credit: Credit, in_epoch: bool) {
+        const MOST: usize = 16;
+        self.recent.push_back(credit);
+        if self.recent.len() > MOST
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            let place = if in_epoch { &mut self.open } else { &mut self.after };
+            place.add(oldest.into());
+        }
+    }
+
+    /// Adds what was used in an epoch entry, of whose time `inside` is epochs and the rest between them.
+    fn add_epoch(&mut self, used: Share, inside: f64, epoch: &mut Epoch) {
+        self.epochs.add(used.scaled(inside));
+        if inside < 1.0 {
+            self.between.add(used.scaled(1.0 - inside));
+        }
+        if let Some(joules) = used.joules {
+            epoch.energy.add(self.kind, joules * inside);
+            epoch.known_ns += used.credited_ns * inside;
+        }
+    }
+
+    /// Takes out of the recent credits what lies before this instant.
+    fn take_until(&mut self, at: u64) -> Share {
+        let mut share = Share::default();
+        while let Some(credit) = self.recent.pop_front() {
+            let (before, rest) = credit.split(at);
+            share.add(before.map(Share::from).unwrap_or_default());
+            if let Some(rest) = rest {
+                self.recent.push_front(rest);
+                break;
+            }
+        }
+        share
+    }
+}
+
+/// The run so far.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    accounts: Vec<Account>,
+    history: History,
+    first_begin: Option<u64>,
+    open: Option<u64>,
+    last_end: Option<u64>,
+    epochs: u64,
+    inside: u64,
+}
+
+impl Ledger {
+    /// Opens an account for a channel of this kind; its number is the count of those before it.
+    pub fn add_channel(&mut self, kind: Kind) {
+        let nothing = Share::default();
+        self.accounts.push(Account {
+            kind,
+            credited_to: 0,
+            held: None,
+            epochs: nothing,
+            between: nothing,
+            open: nothing,
+            after: nothing,
+            recent: VecDeque::new(),
+        });
+    }
+
+    /// Divides time.
+    pub fn mark(&mut self, mark: Mark) {
+        match mark {
+            Mark::Begin(at) => {
+                self.begin(at);
+                self.open = Some(at);
+            }
+            Mark::End(end) => {
+                if let Some(begin) = self.open.take() {
+                    self.close(Epoch {
+                        begin,
+                        end,
+                        inside: end - begin.min(end),
+                        count: 1,
+                        energy: PerKind::default(),
+                        known_ns: 0.0,
+                    });
+                }
+            }
+            Mark::Cancel(at) => {
+                self.open = None;
+                for account in &mut self.accounts {
+                    let (open, rest) = (std::mem::take(&mut account.open), account.take_until(at));
+                    account.after.add(open);
+                    account.after.add(rest);
+                }
+            }
+            Mark::Batch { begin, end, inside, count } => {
+                self.begin(begin);
+                self.close(Epoch { begin, end, inside, count, energy: PerKind::default(), known_ns: 0.0 });
+            }
+        }
+    }
+
+    /// What was used up to here lies after the last epoch; before the first it is no part of the run.
+    fn begin(&mut self, at: u64) {
+        let is_first = self.first_begin.is_none();
+        self.first_begin.get_or_insert(at);
+        for account in &mut self.accounts {
+            let before = account.take_until(at);
+            account.after.add(before);
+            if is_first {
+                account.after = Share::default();
+            }
+        }
+    }
+
+    /// Files an epoch with what was credited to it so far; what lay before it is now between epochs.
+    fn close(&mut self, mut epoch: Epoch) {
+        let inside = epoch.inside_share();
+        for account in &mut self.accounts {
+            let after = std::mem::take(&mut account.after);
+            let mut open = std::mem::take(&mut account.open);
+            open.add(account.take_until(epoch.end));
+            account.between.add(after);
+            account.add_epoch(open, inside, &mut epoch);
+        }
+        self.epochs += epoch.count;
+        self.inside += epoch.inside;
+        self.last_end = Some(epoch.end);
+        self.history.push(epoch);
+    }
+
+    /// Takes a channel's energy: it goes to the parts of the run it was used in.
+    ///
+    /// Where the reading came late after a mark, the time from the mark to the reading belongs to what
+    /// came after, whose power the next reading tells: until then the credit is held.
+    pub fn credit(&mut self, channel: usize, credit: Credit) {
+        let mark = self.last_mark_before(credit.to);
+        let Some(account) = self.accounts.get_mut(channel).filter(|_| credit.to > credit.from) else { return };
+        let held = account.held.take();
+        let is_late = mark.is_some_and(|mark| is_late(mark, credit)) && credit.measured;
+        if is_late {
+            account.held = Some(credit);
+        }
+        if let Some(held) = held {
+            let watts_ns = credit.joules / (credit.to - credit.from) as f64;
+            self.spread_around_mark(channel, held, watts_ns);
+        }
+        if !is_late {
+            self.spread(channel, credit);
+        }
+    }
+
+    /// Places what a channel's account holds though no further reading came.
+    pub fn release(&mut self, channel: usize) {
+        if let Some(held) = self.accounts.get_mut(channel).and_then(|account| account.held.take()) {
+            self.spread(channel, held);
+        }
+    }
+
+    /// The same for every channel.
+    pub fn release_all(&mut self) {
+        (0..self.accounts.len()).for_each(|channel| self.release(channel));
+    }
+
+    /// Spreads energy on both sides of the last mark within it, given the power (J/ns) that followed.
+    fn spread_around_mark(&mut self, channel: usize, credit: Credit, watts_ns_after: f64) {
+        let Some(mark) = self.last_mark_before(credit.to).filter(|&mark| is_late(mark, credit)) else {
+            return self.spread(channel, credit);
+        };
+        let after = (watts_ns_after * (credit.to - mark) as f64).min(credit.joules);
+        self.spread(channel, Credit { to: mark, joules: credit.joules - after, ..credit });
+        self.spread(channel, Credit { from: mark, joules: after, ..credit });
+    }
+
+    /// The newest begin or end before this instant, among the newest few.
+    fn last_mark_before(&self, at: u64) -> Option<u64> {
+        let newest = self.history.iter().rev().take(2).flat_map(|epoch| [epoch.end, epoch.begin]);
+        self.open.into_iter().chain(newest).find(|&mark| mark < at)
+    }
+
+    /// Spreads a channel's energy evenly over the parts of the run it overlaps, from the newest back.
+    fn spread(&mut self, channel: usize, credit: Credit) {
+        let last_mark = self.last_mark();
+        let Ledger { accounts, history, first_begin, open, .. } = self;
+        let (Some(account), true) = (accounts.get_mut(channel), credit.to > credit.from) else { return };
+        account.credited_to = credit.to;
+        let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
+            return account.remember(credit, false);
+        };
+        let (mut rest, newest) = credit.split(last_mark);
+        if let Some(newest) = newest {
+            account.remember(newest, open.is_some());
+        }
+        let mut take_after = |at: u64| {
+            let (before, after) = rest?.split(at);
+            rest = before;
+            after.map(Share::from)
+        };
+        if let Some(share) = open.and(history.iter().next_back()).and_then(|epoch| take_after(epoch.end)) {
+            account.after.add(share);
+        }
+        for epoch in history.newest_first_mut() {
+            if epoch.end <= credit.from {
+                break;
+            }
+            account.between.add(take_after(epoch.end).unwrap_or_default());
+            if let Some(part) = take_after(epoch.begin) {
+                account.add_epoch(part, epoch.inside_share(), epoch);
+            }
+        }
+        if let Some(share) = take_after(run_start) {
+            let place = if history.is_empty() { &mut account.after } else { &mut account.between };
+            place.add(share);
+        }
+    }
+
+    /// Up to when a channel's energy is known.
+    pub fn credited_to(&self, channel: usize) -> u64 {
+        self.accounts.get(channel).map_or(0, |account| account.credited_to)
+    }
+
+    /// What a channel used in epochs and between them.
+    pub fn channel(&self, channel: usize) -> Share {
+        let mut share = Share::default();
+        if let Some(account) = self.accounts.get(channel) {
+            share.add(account.epochs);
+            share.add(account.between);
+        }
+        share
+    }
+
+    /// Energy in epochs, J; None: not measured.
+    pub fn epochs_j(&self) -> Option<f64> {
+        self.accounts.iter().filter_map(|account| account.epochs.joules).reduce(|a, b| a + b)
+    }
+
+    /// Energy between epochs, J; None: not measured.
+    pub fn between_j(&self) -> Option<f64> {
+        let between = self.accounts.iter().filter_map(|account| account.between.joules).reduce(|a, b| a + b);
+        between.or(self.epochs_j().map(|_| 0.0))
+    }
+
+    /// The epochs kept.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The first `epochs` epochs as a forecast takes them: with their energy where all of it is known.
+    pub fn observed(&self, epochs: u64) -> impl Iterator<Item = Observed> + Clone {
+        const WHOLE: f64 = 0.99;
+        let channels = self.accounts.len() as f64;
+        self.history.first(epochs).map(move |epoch| {
+            let is_whole = epoch.known_ns >= WHOLE * channels * epoch.inside as f64;
+            Observed {
+                count: epoch.count,
+                duration_s: epoch.inside as f64 * 1e-9,
+                energy_j: epoch.energy.total().filter(|_| is_whole),
+            }
+        })
+    }
+
+    /// Epochs ended.
+    pub fn epochs(&self) -> u64 {
+        self.epochs
+    }
+
+    /// Time in epochs, ns.
+    pub fn inside_ns(&self) -> u64 {
+        self.inside
+    }
+
+    /// Time between epochs, ns.
+    pub fn between_ns(&self) -> u64 {
+        self.run_ns().saturating_sub(self.inside)
+    }
+
+    /// From the first begin to the last end, ns.
+    pub fn run_ns(&self) -> u64 {
+        self.first_begin.zip(self.last_end).map_or(0, |(begin, end)| end.saturating_sub(begin))
+    }
+
+    /// When the last epoch ended.
+    pub fn last_end(&self) -> Option<u64> {
+        self.last_end
+    }
+
+    /// How many epochs ended by this instant.
+    pub fn epochs_ended_by(&self, at: u64) -> u64 {
+        self.epochs - self.history.iter().rev().take_while(|epoch| epoch.end > at).map(|epoch| epoch.count).sum::<u64>()
+    }
+
+    /// The newest mark there is.
+    pub fn last_mark(&self) -> Option<u64> {
+        self.open.max(self.last_end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const S: u64 = 1_000_000_000;
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.add_channel(Kind::Cpu);
+        ledger
+    }
+
+    fn watts(ledger: &mut Ledger, from: u64, to: u64, watts: f64) {
+        ledger.credit(0, Credit { from, to, joules: watts * (to - from) as f64 * 1e-9, measured: true });
+        ledger.release(0);
+    }
+
+    fn energies(ledger: &Ledger) -> Vec<f64> {
+        ledger.history().iter().map(|epoch| epoch.energy.total().unwrap_or(f64::NAN)).collect()
+    }
+
+    #[test]
+    fn epochs_between_and_nothing_outside_the_run() {
+        let mut l = ledger();
+        watts(&mut l, 0, S, 100.0);
+        for (begin, end) in [(S, 3 * S), (4 * S, 6 * S)] {
+            l.mark(Mark::Begin(begin));
+            l.mark(Mark::End(end));
+        }
+        watts(&mut l, S, 10 * S, 100.0);
+        assert_eq!((l.epochs_j(), l.between_j(), l.run_ns()), (Some(400.0), Some(100.0), 5 * S));
+        assert_eq!(energies(&l), [200.0, 200.0]);
+        assert_eq!(l.channel(0).measured_ns, 5e9);
+    }
+
+    #[test]
+    fn a_cancelled_epoch_lies_between() {
+        let mut l = ledger();
+        l.mark(Mark::Begin(0));
+        watts(&mut l, 0, S, 10.0);
+        l.mark(Mark::Cancel(S));
+        assert_eq!((l.epochs(), l.epochs_j(), l.run_ns()), (0, None, 0));
+        l.mark(Mark::Begin(2 * S));
+        l.mark(Mark::End(3 * S));
+        watts(&mut l, S, 3 * S, 10.0);
+        assert_eq!((l.epochs(), l.epochs_j(), l.between_j()), (1, Some(10.0), Some(20.0)));
+    }
+
+    #[test]
+    fn energy_that_comes_late_goes_where_it_was_used() {
+        let mut l = ledger();
+        for n in 0..4 {
+            l.mark(Mark::Begin(n * S));
+            l.mark(Mark::End((n + 1) * S));
+        }
+        assert_eq!(l.epochs_j(), None);
+        watts(&mut l, 0, 4 * S, 50.0);
+        assert_eq!(energies(&l), [50.0; 4]);
+    }
+
+    #[test]
+    fn a_batch_divides_by_time() {
+        let mut l = ledger();
+        l.mark(Mark::Batch { begin: 0, end: 10 * S, inside: 9 * S, count: 1000 });
+        watts(&mut l, 0, 10 * S, 100.0);
+        assert_eq!(l.epochs(), 1000);
+        assert!((l.epochs_j().unwrap() - 900.0).abs() < 1e-9 && (l.between_j().unwrap() - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_late_reading_is_divided_by_the_power_that_follows() {
+        let mut l = ledger();
+        l.mark(Mark::Begin(0));
+        l.mark(Mark::End(S));
+        // 100 W up to the end at 1 s, 10 W after it; the reading comes 0.2 s late.
+        l.credit(0, Credit { from: 0, to: S + S / 5, joules: 102.0, measured: true });
+        assert_eq!((energies(&l).len(), l.epochs_j(), l.credited_to(0)), (1, None, 0), "held until the next");
+        watts(&mut l, S + S / 5, 2 * S, 10.0);
+        assert!((l.epochs_j().unwrap() - 100.0).abs() < 1e-9 && l.credited_to(0) == 2 * S);
+        l.mark(Mark::Begin(3 * S));
+        l.credit(0, Credit { from: 2 * S, to: 4 * S, joules: 20.0, measured: true });
+        l.mark(Mark::End(4 * S));
+        l.release(0);
+        assert!((l.epochs_j().unwrap() - 110.0).abs() < 1e-9, "no further reading: evenly");
+    }
+
+    proptest! {
+        /// However the run is divided and however the readings fall, the parts sum to the whole.
+        #[test]
+        fn energy_is_additive(
+            spans in prop::collection::vec((1u64..3_000, 0u64..2_000, any::<bool>()), 1..60),
+            credits in prop::collection::vec((1u64..4_000, 0.0..500.0f64), 1..80),
+            lag in 0usize..13,
+        ) {
+            let mut l = ledger();
+            let mut marks = Vec::new();
+            let mut at = 1_000;
+            for &(inside, gap, cancelled) in &spans {
+                marks.push(Mark::Begin(at));
+                at += inside;
+                marks.push(if cancelled { Mark::Cancel(at) } else { Mark::End(at) });
+                at += gap;
+            }
+            let (mut from, mut parts) = (0, Vec::new());
+            for &(ns, joules) in &credits {
+                parts.push(Credit { from, to: from + ns, joules, measured: true });
+                from += ns;
+            }
+            // A mark may be told before its time is credited (at 12: all are), or as many as `lag` readings after.
+            let mut marks = marks.iter().peekable();
+            for (number, &part) in parts.iter().enumerate() {
+                let told = if lag == 12 { u64::MAX } else { number.checked_sub(lag).map_or(0, |number| parts[number].to) };
+                while let Some(mark) = marks.next_if(|mark| matches!(mark, Mark::Begin(at) | Mark::End(at) | Mark::Cancel(at) if *at <= told)) {
+                    l.mark(*mark);
+                }
+                l.credit(0, part);
+            }
+            marks.for_each(|&mark| l.mark(mark));
+            let run = (1_000, l.last_end().unwrap_or(1_000));
+            let used = |from: u64, to: u64| -> f64 {
+                parts.iter().map(|part| {
+                    let overlap = part.to.min(to).saturating_sub(part.from.max(from));
+                    part.joules * overlap as f64 / (part.to - part.from) as f64
+                }).sum()
+            };
+            let truth = used(run.0, run.1);
+            for epoch in l.history().iter() {
+                let (is, should) = (epoch.energy.total().unwrap_or(0.0), used(epoch.begin, epoch.end));
+                prop_assert!((is - should).abs() < 1e-6 * should.max(1.0), "{epoch:?}: {is} against {should}");
+            }
+            let share = l.channel(0).joules.unwrap_or(0.0);
+            let sums = l.epochs_j().unwrap_or(0.0) + l.between_j().unwrap_or(0.0);
+            let epochs: f64 = energies(&l).into_iter().filter(|e| !e.is_nan()).sum();
+            prop_assert!((share - sums).abs() < 1e-6);
+            prop_assert!((epochs - l.epochs_j().unwrap_or(0.0)).abs() < 1e-6);
+            prop_assert!((sums - truth).abs() < 1e-6 * truth.max(1.0), "{sums} against {truth}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Quantities as a person reads them.
+
+/// Joules in one kilowatt-hour.
+pub const J_PER_KWH: f64 = 3.6e6;
+
+/// Energy: in kWh from a tenth of one, else in the joules, kilojoules or megajoules that suit.
+pub fn energy(joules: f64) -> String {
+    match joules {
+        j if j >= 0.1 * J_PER_KWH => format!("{} kWh", digits(j / J_PER_KWH)),
+        j if j >= 1e4 => format!("{} kJ", digits(j / 1e3)),
+        j => format!("{} J", digits(j)),
+    }
+}
+
+/// Mass of CO2e.
+pub fn grams(grams: f64) -> String {
+    match grams {
+        g if g >= 1e6 => format!("{} t", digits(g / 1e6)),
+        g if g >= 1e3 => format!("{} kg", digits(g / 1e3)),
+        g if g >= 0.1 || g == 0.0 => format!("{} g", digits(g)),
+        g => format!("{} mg", digits(g * 1e3)),
+    }
+}
+
+/// Time: seconds below a minute, then as "1h 3m 5s".
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || !(0.0..1e10).contains(&seconds) {
+        return "unknown".into();
+    }
+    match seconds {
+        s if s < 60.0 => format!("{} s", digits(s)),
+        s => humantime::format_duration(std::time::Duration::from_secs(s.round() as u64)).to_string(),
+    }
+}
+
+/// Three significant digits, four where they come for free.
+pub fn digits(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x:.0}");
+    }
+    let decimals = (2 - x.abs().log10().floor() as i32).clamp(0, 12);
+    format!("{x:.*}", decimals as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_three_digits() {
+        assert_eq!(
+            [energy(0.0), energy(1.2345), energy(12_345.0), energy(7.2e6)],
+            ["0 J", "1.23 J", "12.3 kJ", "2.00 kWh"]
+        );
+        assert_eq!(
+            [grams(0.0), grams(0.00123), grams(12.0), grams(12_345.0), grams(2e6)],
+            ["0 g", "1.23 mg", "12.0 g", "12.3 kg", "2.00 t"]
+        );
+        assert_eq!(
+            [duration(0.5), duration(59.0), duration(3723.4), duration(f64::INFINITY)],
+            ["0.500 s", "59.0 s", "1h 2m 3s", "unknown"]
+        );
+        assert_eq!([digits(1234.0), digits(-0.5), digits(f64::NAN)], ["1234", "-0.500", "NaN"]);
+    }
+}
