@@ -15,6 +15,9 @@
 pub mod channel;
 pub mod counter;
 pub mod error;
+pub mod forecast;
 pub mod history;
+pub mod intensity;
 pub mod ledger;
+pub mod options;
 pub mod units;

@@ -1,0 +1,413 @@
+//! The options by name: one table says each key's name, what it may be and where it goes.
+
+use crate::channel::Kind;
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the host asked for, checked.
+pub struct Options {
+    /// Epochs planned; 0 = unknown, so no forecast.
+    pub epochs: u64,
+    /// Which kinds of component to measure.
+    pub components: Vec<Kind>,
+    /// Time between background samples.
+    pub interval: Duration,
+    /// Which GPUs.
+    pub devices: String,
+    /// Zone whose grid feeds the run.
+    pub location: Option<String>,
+    /// Where the carbon intensity comes from, if not from the zone.
+    pub intensity: Option<IntensityOption>,
+    /// Key for a live intensity service. Never to be shown.
+    pub api_key: Option<String>,
+    /// Facility energy over IT energy.
+    pub pue: f64,
+    /// The run's label.
+    pub name: Option<String>,
+    /// Folder for the run's files, and how their names begin.
+    pub log_dir: Option<String>,
+    /// How the names of the run's files begin.
+    pub log_prefix: Option<String>,
+    /// Journal of the run to continue.
+    pub resume: Option<String>,
+    /// Epochs before the first forecast message.
+    pub forecast_after: u64,
+    /// Stop measuring after so many epochs.
+    pub monitor_epochs: Option<u64>,
+    /// Coverage of the forecast interval.
+    pub level: f64,
+    /// Budget of facility energy, kWh.
+    pub budget_kwh: Option<f64>,
+    /// Budget of emissions, grams of CO2e.
+    pub budget_g: Option<f64>,
+    /// Budget of time, hours.
+    pub budget_h: Option<f64>,
+    /// A simulated CPU in place of the real ones.
+    pub sim_cpu: Option<SimulatedDevice>,
+    /// A simulated GPU in place of the real ones.
+    pub sim_gpu: Option<SimulatedDevice>,
+    /// Where /sys and /proc live.
+    pub sysroot: PathBuf,
+    /// Which NVML library to load.
+    pub nvml: Option<String>,
+}
+
+/// `intensity`: a figure, or a source of figures by hour.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IntensityOption {
+    /// gCO2e/kWh, all the time.
+    Constant(f64),
+    /// A live service's name or a CSV file's path.
+    Hourly(String),
+}
+
+/// `sim_cpu`, `sim_gpu`: a device of constant power.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimulatedDevice {
+    /// What the report calls it.
+    pub name: String,
+    /// Full power, W.
+    pub watts: f64,
+    /// Share of it in use, 0 to 1.
+    pub utilisation: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            epochs: 0,
+            components: Kind::ALL.to_vec(),
+            interval: Duration::from_secs(1),
+            devices: "visible".into(),
+            location: None,
+            intensity: None,
+            api_key: None,
+            pue: 1.0,
+            name: None,
+            log_dir: None,
+            log_prefix: None,
+            resume: None,
+            forecast_after: 1,
+            monitor_epochs: None,
+            level: 0.9,
+            budget_kwh: None,
+            budget_g: None,
+            budget_h: None,
+            sim_cpu: None,
+            sim_gpu: None,
+            sysroot: "/".into(),
+            nvml: None,
+        }
+    }
+}
+
+/// One key: its name, what its value may be, and where it goes (None: not an allowed value).
+struct Key {
+    name: &'static str,
+    allowed: &'static str,
+    set: fn(&mut Options, &str) -> Option<()>,
+}
+
+#[rustfmt::skip]
+const KEYS: &[Key] = &[
+    Key { name: "epochs", allowed: "a whole number of epochs, 0 = unknown", set: |o, v| put(&mut o.epochs, whole(v)) },
+    Key { name: "components", allowed: "all, or some of cpu, gpu, dram, node with commas between", set: |o, v| put(&mut o.components, kinds(v)) },
+    Key { name: "interval", allowed: "seconds from 0.001 to 3600", set: |o, v| put(&mut o.interval, number(v, 0.001, 3600.0).map(Duration::from_secs_f64)) },
+    Key { name: "devices", allowed: "visible, all, process, or a list of GPUs", set: |o, v| put(&mut o.devices, some_text(v)) },
+    Key { name: "location", allowed: "a zone such as DK, DNK, US-CA, NO-NO1, aws:eu-north-1 or WORLD", set: |o, v| put_some(&mut o.location, some_text(v)) },
+    Key {
+        name: "intensity",
+        allowed: "gCO2e/kWh from 0 to 10000, a CSV file, or electricitymaps, carbonintensity_gb, energidataservice, energycharts",
+        set: |o, v| put_some(&mut o.intensity, intensity(v)),
+    },
+    Key { name: "api_key", allowed: "the live service's key", set: |o, v| put_some(&mut o.api_key, some_text(v)) },
+    Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10", set: |o, v| put(&mut o.pue, number(v, 1.0, 10.0)) },
+    Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v)) },
+    Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, some_text(v)) },
+    Key { name: "log_prefix", allowed: "how file names begin", set: |o, v| put_some(&mut o.log_prefix, some_text(v)) },
+    Key { name: "resume", allowed: "a journal file", set: |o, v| put_some(&mut o.resume, some_text(v)) },
+    Key { name: "forecast_after", allowed: "a whole number of epochs, 1 or more", set: |o, v| put(&mut o.forecast_after, positive(v)) },
+    Key {
+        name: "monitor_epochs",
+        allowed: "all, or a whole number of epochs, 1 or more",
+        set: |o, v| put(&mut o.monitor_epochs, if v == "all" { Some(None) } else { positive(v).map(Some) }),
+    },
+    Key { name: "level", allowed: "a share from 0.5 to 0.999", set: |o, v| put(&mut o.level, number(v, 0.5, 0.999)) },
+    Key { name: "budget_kwh", allowed: "kWh above 0", set: |o, v| put_some(&mut o.budget_kwh, number(v, f64::MIN_POSITIVE, f64::MAX)) },
+    Key { name: "budget_g", allowed: "grams of CO2e above 0", set: |o, v| put_some(&mut o.budget_g, number(v, f64::MIN_POSITIVE, f64::MAX)) },
+    Key { name: "budget_h", allowed: "hours above 0", set: |o, v| put_some(&mut o.budget_h, number(v, f64::MIN_POSITIVE, f64::MAX)) },
+    Key {
+        name: "sim_cpu",
+        allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
+        set: |o, v| put_some(&mut o.sim_cpu, simulated(v)),
+    },
+    Key {
+        name: "sim_gpu",
+        allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
+        set: |o, v| put_some(&mut o.sim_gpu, simulated(v)),
+    },
+    Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, some_text(v).map(PathBuf::from)) },
+    Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, some_text(v)) },
+];
+
+impl Options {
+    /// Takes the environment first and the string over it. `environment` looks a variable up.
+    pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Options> {
+        let mut options = Options::default();
+        let pairs = pairs(text)?;
+        for key in KEYS.iter().filter(|key| !pairs.iter().any(|(name, _)| name == key.name)) {
+            let variable = format!("CARBONTRACKER_{}", key.name.to_ascii_uppercase());
+            if let Some(value) = environment(&variable).filter(|value| !value.is_empty()) {
+                key.put(&mut options, &variable, &value)?;
+            }
+        }
+        for (name, value) in pairs {
+            let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| unknown_key(&name))?;
+            key.put(&mut options, key.name, &value)?;
+        }
+        Ok(options)
+    }
+}
+
+impl Key {
+    /// `called` is the name by which the user set it.
+    fn put(&self, options: &mut Options, called: &str, value: &str) -> Result<()> {
+        let shown = if self.name == "api_key" { "…" } else { value };
+        (self.set)(options, value)
+            .ok_or_else(|| Error::invalid(format!("{called}='{shown}': expected {}", self.allowed)))
+    }
+}
+
+fn unknown_key(name: &str) -> Error {
+    let near = KEYS.iter().map(|key| key.name).min_by_key(|key| strsim::damerau_levenshtein(key, name));
+    let hint = match near.filter(|key| strsim::damerau_levenshtein(key, name) <= 2) {
+        Some(key) => format!("did you mean {key}? "),
+        None => String::new(),
+    };
+    let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    Error::invalid(format!("unknown option '{name}': {hint}Options are {}", known.join(", ")))
+}
+
+/// Splits `key=value key='two words'` as libpq's conninfo does: white space between, and allowed
+/// around `=`; `\'` and `\\` inside values.
+fn pairs(text: &str) -> Result<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let stop = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(stop);
+        let Some(after) = after.trim_start().strip_prefix('=').filter(|_| !name.is_empty()) else {
+            return Err(Error::invalid(format!(
+                "options: '{name}' has no value; write key=value with white space between pairs"
+            )));
+        };
+        let (value, after) = take_value(after.trim_start()).ok_or_else(|| {
+            Error::invalid(format!("{name}: the single quote is not closed, or text follows it directly"))
+        })?;
+        pairs.push((name.to_owned(), value));
+        rest = after.trim_start();
+    }
+    Ok(pairs)
+}
+
+/// One value and what follows it; None where a quote stays open or runs into more text.
+fn take_value(text: &str) -> Option<(String, &str)> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => value.push(chars.next()?.1),
+            '\'' if quoted => {
+                let after = text.get(at + 1..)?;
+                return (after.is_empty() || after.starts_with(char::is_whitespace)).then_some((value, after));
+            }
+            c if !quoted && c.is_whitespace() => return Some((value, text.get(at..)?)),
+            c => value.push(c),
+        }
+    }
+    (!quoted).then_some((value, ""))
+}
+
+fn put<T>(slot: &mut T, value: Option<T>) -> Option<()> {
+    *slot = value?;
+    Some(())
+}
+
+fn put_some<T>(slot: &mut Option<T>, value: Option<T>) -> Option<()> {
+    put(slot, value.map(Some))
+}
+
+fn some_text(value: &str) -> Option<String> {
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+fn whole(value: &str) -> Option<u64> {
+    value.parse().ok()
+}
+
+fn positive(value: &str) -> Option<u64> {
+    whole(value).filter(|&n| n > 0)
+}
+
+fn number(value: &str, low: f64, high: f64) -> Option<f64> {
+    value.parse().ok().filter(|x| (low..=high).contains(x))
+}
+
+fn kinds(value: &str) -> Option<Vec<Kind>> {
+    if value == "all" {
+        return Some(Kind::ALL.to_vec());
+    }
+    value
+        .split(',')
+        .map(|name| Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name.trim())))
+        .collect()
+}
+
+fn intensity(value: &str) -> Option<IntensityOption> {
+    const SERVICES: [&str; 4] = ["electricitymaps", "carbonintensity_gb", "energidataservice", "energycharts"];
+    match value.parse::<f64>() {
+        Ok(_) => number(value, 0.0, 10_000.0).map(IntensityOption::Constant),
+        Err(_) if SERVICES.contains(&value) || value.contains('/') || value.ends_with(".csv") => {
+            Some(IntensityOption::Hourly(value.to_owned()))
+        }
+        Err(_) => None,
+    }
+}
+
+/// `NAME:WATTS[:UTIL]`, read from the right: a name may hold colons.
+fn simulated(value: &str) -> Option<SimulatedDevice> {
+    let (front, last) = value.rsplit_once(':')?;
+    let (name, watts, utilisation) = match front.rsplit_once(':') {
+        Some((name, watts)) if watts.parse::<f64>().is_ok() => (name, watts, last),
+        _ => (front, last, "1"),
+    };
+    Some(SimulatedDevice {
+        name: some_text(name)?,
+        watts: number(watts, 0.0, 100_000.0)?,
+        utilisation: number(utilisation, 0.0, 1.0)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Options> {
+        Options::parse(text, |_| None)
+    }
+
+    fn refusal(text: &str) -> String {
+        parse(text).err().expect(text).message
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let o = parse("").unwrap();
+        assert_eq!((o.epochs, o.interval, o.pue, o.level, o.forecast_after), (0, Duration::from_secs(1), 1.0, 0.9, 1));
+        assert_eq!(o.components, Kind::ALL);
+        assert_eq!(o.sysroot, PathBuf::from("/"));
+    }
+
+    #[test]
+    fn quotes_escapes_and_white_space() {
+        let o = parse("  epochs = 100\n name='a \\'b\\' \\\\c' location=DK\tlog_prefix=x\\'y").unwrap();
+        assert_eq!(o.epochs, 100);
+        assert_eq!(o.name.as_deref(), Some("a 'b' \\c"));
+        assert_eq!(o.location.as_deref(), Some("DK"));
+        assert_eq!(o.log_prefix.as_deref(), Some("x'y"));
+        assert_eq!(parse("epochs=1 epochs=2").unwrap().epochs, 2);
+    }
+
+    #[test]
+    fn the_string_wins_over_the_environment() {
+        let env = |name: &str| match name {
+            "CARBONTRACKER_EPOCHS" => Some("7".to_owned()),
+            "CARBONTRACKER_PUE" => Some("1.5".to_owned()),
+            "CARBONTRACKER_LEVEL" => Some(String::new()),
+            _ => None,
+        };
+        let o = Options::parse("epochs=9", env).unwrap();
+        assert_eq!((o.epochs, o.pue, o.level), (9, 1.5, 0.9));
+        let wrong = |name: &str| (name == "CARBONTRACKER_PUE").then(|| "half".to_owned());
+        let message = Options::parse("", wrong).err().unwrap().message;
+        assert!(message.contains("CARBONTRACKER_PUE='half'"), "{message}");
+    }
+
+    #[test]
+    fn each_key_refuses_nonsense_by_name_value_and_range() {
+        let nonsense = [
+            "epochs=-1",
+            "epochs=1.5",
+            "components=cpu,tpu",
+            "components=",
+            "interval=0",
+            "interval=3601",
+            "interval=nan",
+            "devices=''",
+            "location=''",
+            "intensity=-3",
+            "intensity=coal",
+            "api_key=''",
+            "pue=0.5",
+            "pue=inf",
+            "name=''",
+            "log_dir=''",
+            "log_prefix=''",
+            "resume=''",
+            "forecast_after=0",
+            "monitor_epochs=0",
+            "level=1",
+            "level=0.2",
+            "budget_kwh=0",
+            "budget_g=-1",
+            "budget_h=nan",
+            "sim_cpu=x",
+            "sim_gpu=x:-5",
+            "sim_cpu=x:5:1.5",
+            "sysroot=''",
+            "nvml=''",
+        ];
+        for text in nonsense {
+            let message = refusal(text);
+            let (key, value) = text.split_once('=').unwrap();
+            assert!(message.contains(key) && message.contains(value.trim_matches('\'')), "{text}: {message}");
+            assert!(message.contains("expected"), "{text}: {message}");
+        }
+        for key in KEYS {
+            assert!(nonsense.iter().any(|text| text.starts_with(key.name)), "{} is not tried", key.name);
+        }
+    }
+
+    #[test]
+    fn unknown_keys_and_broken_syntax_say_what_to_write() {
+        assert!(refusal("epoch=3").contains("did you mean epochs?"));
+        assert!(refusal("frobnicate=3").contains("Options are epochs, components"));
+        assert!(refusal("epochs").contains("key=value"));
+        assert!(refusal("=3").contains("key=value"));
+        assert!(refusal("name='open").contains("quote"));
+        assert!(!refusal("api_key=''").contains("secret"));
+    }
+
+    #[test]
+    fn simulated_devices_are_read_from_the_right() {
+        let device = |text: &str| parse(text).unwrap().sim_cpu.unwrap();
+        assert_eq!(device("sim_cpu=X:100"), SimulatedDevice { name: "X".into(), watts: 100.0, utilisation: 1.0 });
+        assert_eq!(
+            device("sim_cpu='A B:C:100:0.5'"),
+            SimulatedDevice { name: "A B:C".into(), watts: 100.0, utilisation: 0.5 }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_quoting_round_trips(text in ".*", value in "[^\0]+") {
+            let _ = parse(&text);
+            let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
+            let options = parse(&format!("name='{quoted}'")).unwrap();
+            prop_assert_eq!(options.name, Some(value));
+        }
+    }
+}
