@@ -1,0 +1,248 @@
+//! What the library asks of the operating system: clock, process, floating-point environment,
+//! a thread of good manners. All `libc` calls stand here.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Nanoseconds on CLOCK_MONOTONIC: it never steps, whatever NTP or a person does to the date.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec to write to; the clock id is valid on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Tells a forked child from the process that made this: a page that the kernel empties in the child
+/// (MADV_WIPEONFORK, Linux 4.14), so that asking costs a load, where getpid costs microseconds once its
+/// path is cold. On older kernels the process number serves.
+pub struct ForkMark {
+    page: *mut AtomicU8,
+    wiped: bool,
+    pid: u32,
+}
+
+// SAFETY: the page is only ever read and written as an atomic, and is this value's alone.
+unsafe impl Send for ForkMark {}
+// SAFETY: as above.
+unsafe impl Sync for ForkMark {}
+
+const PAGE: usize = 4096;
+
+impl ForkMark {
+    /// Marks this process.
+    pub fn here() -> ForkMark {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new private mapping of our own, advised on as a whole and written to only if it is there.
+        unsafe {
+            let page =
+                libc::mmap(std::ptr::null_mut(), PAGE, protection, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+            let page = if page == libc::MAP_FAILED { std::ptr::null_mut() } else { page };
+            let wiped = !page.is_null() && libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) == 0;
+            let mark = ForkMark { page: page.cast(), wiped, pid: std::process::id() };
+            if wiped {
+                (*mark.page).store(1, Ordering::Relaxed);
+            }
+            mark
+        }
+    }
+
+    /// Whether this is a child of the process marked.
+    pub fn is_forked(&self) -> bool {
+        if !self.wiped {
+            return std::process::id() != self.pid;
+        }
+        // SAFETY: `wiped` is set only where the page is mapped; it stays so while this value lives.
+        unsafe { (*self.page).load(Ordering::Relaxed) == 0 }
+    }
+}
+
+impl Drop for ForkMark {
+    fn drop(&mut self) {
+        if !self.page.is_null() {
+            // SAFETY: the mapping is this value's own and nothing refers to it any more.
+            unsafe { libc::munmap(self.page.cast(), PAGE) };
+        }
+    }
+}
+
+/// The machine's name, or "unknown".
+pub fn hostname() -> String {
+    let mut name = [0u8; 256];
+    // SAFETY: the buffer holds the length given; the last byte stays 0.
+    let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
+    match std::ffi::CStr::from_bytes_until_nul(&name) {
+        Ok(name) if !failed && !name.is_empty() => name.to_string_lossy().into_owned(),
+        _ => "unknown".into(),
+    }
+}
+
+/// 64 random bits, to tell runs apart; from the clock where the kernel has none to give.
+pub fn random_u64() -> u64 {
+    let mut bits = [0u8; 8];
+    // SAFETY: the buffer holds the length given.
+    let got = unsafe { libc::getrandom(bits.as_mut_ptr().cast(), bits.len(), libc::GRND_NONBLOCK) };
+    if got == bits.len() as isize {
+        u64::from_ne_bytes(bits)
+    } else {
+        monotonic_ns() ^ (u64::from(std::process::id()) << 32)
+    }
+}
+
+#[link(name = "m")]
+unsafe extern "C" {
+    fn fegetenv(env: *mut FloatEnv) -> libc::c_int;
+    fn fesetenv(env: *const FloatEnv) -> libc::c_int;
+}
+
+/// Room for any libc's fenv_t (32 bytes on x86-64, 8 on aarch64).
+type FloatEnv = [u64; 16];
+
+/// FE_DFL_ENV: -1 in glibc and musl, but for POWER's glibc, which points to one.
+#[cfg(not(all(target_arch = "powerpc64", target_env = "gnu")))]
+const DEFAULT_FLOATS: *const FloatEnv = usize::MAX as *const FloatEnv;
+#[cfg(all(target_arch = "powerpc64", target_env = "gnu"))]
+const DEFAULT_FLOATS: *const FloatEnv = &raw const __fe_dfl_env;
+#[cfg(all(target_arch = "powerpc64", target_env = "gnu"))]
+unsafe extern "C" {
+    static __fe_dfl_env: FloatEnv;
+}
+
+/// The default floating-point environment while it lives, the host's exactly as it was after:
+/// a host built with -ffpe-trap must not be killed by our rounding, nor see our flags.
+pub struct DefaultFloats(FloatEnv);
+
+impl DefaultFloats {
+    /// Saves the caller's environment and sets the default one.
+    pub fn enter() -> Self {
+        let mut saved: FloatEnv = [0; 16];
+        // SAFETY: the buffer is larger than any fenv_t; FE_DFL_ENV is a value both libcs take.
+        unsafe {
+            fegetenv(&mut saved);
+            fesetenv(DEFAULT_FLOATS);
+        }
+        DefaultFloats(saved)
+    }
+}
+
+impl Drop for DefaultFloats {
+    fn drop(&mut self) {
+        // SAFETY: the environment was filled by fegetenv; fesetenv raises no exception.
+        unsafe { fesetenv(&self.0) };
+    }
+}
+
+/// Starts a thread that no signal of the host's reaches: all are blocked before it is born.
+pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises `all`; pthread_sigmask then writes this thread's mask to `before`.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let thread = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(move || {
+        let _floats = DefaultFloats::enter();
+        body();
+    });
+    // SAFETY: `before` was filled above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    thread
+}
+
+/// A set of processors, as the kernel's masks.
+#[derive(Clone, Copy)]
+pub struct CpuSet(libc::cpu_set_t);
+
+impl CpuSet {
+    /// Where this thread may run; None where the kernel will not say (more than 1024 processors).
+    pub fn of_this_thread() -> Option<CpuSet> {
+        CpuSet::of_thread(0)
+    }
+
+    fn of_thread(tid: i32) -> Option<CpuSet> {
+        let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+        // SAFETY: the buffer has the size given; zeroed bits are a valid set.
+        unsafe {
+            (libc::sched_getaffinity(tid, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) == 0)
+                .then(|| CpuSet(set.assume_init()))
+        }
+    }
+
+    /// Where any of this process's threads may run.
+    pub fn of_this_process() -> Option<CpuSet> {
+        let mut union = CpuSet::of_this_thread()?;
+        for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+            let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
+            for cpu in tid.and_then(CpuSet::of_thread).iter().flat_map(|set| set.cpus().collect::<Vec<_>>()) {
+                // SAFETY: `cpu` came from a set of the same size.
+                unsafe { libc::CPU_SET(cpu, &mut union.0) };
+            }
+        }
+        Some(union)
+    }
+
+    /// The processors in it, by number.
+    pub fn cpus(&self) -> impl Iterator<Item = usize> + '_ {
+        // SAFETY: the number stays below the set's size.
+        (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &self.0) })
+    }
+
+    /// Lets this thread run there.
+    pub fn apply_to_this_thread(&self) {
+        // SAFETY: a valid set of the size given. A refusal leaves the mask as it was, which is harmless.
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.0) };
+    }
+}
+
+/// Gives a thread pinned to one processor the room its process has elsewhere: a sampler that shares
+/// its only processor with a busy host thread reads late. Never more than the process's own threads have.
+pub fn widen_affinity() {
+    if let Some(own) = CpuSet::of_this_thread()
+        && own.cpus().count() == 1
+        && let Some(process) = CpuSet::of_this_process()
+        && process.cpus().count() > 1
+    {
+        process.apply_to_this_thread();
+    }
+}
+
+/// Opens a system-wide counting event of a performance monitoring unit on one processor.
+pub fn perf_event(pmu_type: u32, config: u64, cpu: i32) -> io::Result<OwnedFd> {
+    /// The first published form of perf_event_attr (PERF_ATTR_SIZE_VER0), all that counting needs.
+    #[repr(C)]
+    struct Attr {
+        pmu_type: u32,
+        size: u32,
+        config: u64,
+        rest: [u64; 6],
+    }
+    let attr = Attr { pmu_type, size: size_of::<Attr>() as u32, config, rest: [0; 6] };
+    const EVERY_PROCESS: libc::pid_t = -1;
+    const NO_GROUP: libc::c_int = -1;
+    const CLOSE_ON_EXEC: libc::c_ulong = 8;
+    // SAFETY: `attr` has the size it states and the kernel only reads it.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, &attr, EVERY_PROCESS, cpu as libc::c_int, NO_GROUP, CLOSE_ON_EXEC)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Waits for a thread to end, at most this long; then lets it go on alone.
+pub fn join_within(thread: JoinHandle<()>, patience: Duration) {
+    let deadline = std::time::Instant::now() + patience;
+    while !thread.is_finished() {
+        if std::time::Instant::now() >= deadline {
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let _ = thread.join();
+}

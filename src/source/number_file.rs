@@ -1,0 +1,165 @@
+//! A file of the kernel's that holds one number, kept open and read afresh each time.
+
+use crate::counter::Fault;
+use crate::host;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// An unsigned number in a file.
+pub struct NumberFile {
+    path: PathBuf,
+    file: Option<File>,
+    last: Option<u64>,
+    /// The number read on opening and its instant, until it is asked for.
+    first: Option<(u64, u64)>,
+    /// The least time a reading took, ns.
+    quickest: u64,
+    /// When a value that did not move was last looked at through a fresh descriptor, ns.
+    reopened: u64,
+}
+
+/// A reading, the middle of the time it took, and that time, ns: when in it the number held nobody knows.
+struct Timed {
+    at: u64,
+    took: u64,
+    number: Result<u64, Fault>,
+}
+
+/// A reading that took this much more than four times the quickest, ns, was interrupted: it is made again.
+const SLOW_NS: u64 = 200_000;
+/// How often at the most; the tightest counts.
+const RETRIES: u32 = 2;
+
+impl NumberFile {
+    /// Opens the file and reads it once.
+    pub fn open(path: PathBuf) -> Result<Self, Fault> {
+        let file = File::open(&path)?;
+        let before = host::monotonic_ns();
+        let number = read(&file)?;
+        let at = middle(before, host::monotonic_ns());
+        Ok(NumberFile {
+            path,
+            file: Some(file),
+            last: Some(number),
+            first: Some((at, number)),
+            quickest: u64::MAX >> 3,
+            reopened: 0,
+        })
+    }
+
+    /// The number and the instant it holds for. The first is the one that opening read: a slow device is
+    /// not asked twice before the run begins.
+    pub fn stamped(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<u64, Fault>) {
+        if let Some((at, number)) = self.first.take() {
+            return (at, Ok(number));
+        }
+        let mut best = self.timed(clock);
+        for _ in 0..RETRIES {
+            if best.took <= 4 * self.quickest + SLOW_NS {
+                break;
+            }
+            let again = self.timed(clock);
+            best = if again.took < best.took { again } else { best };
+        }
+        self.quickest = self.quickest.min(best.took);
+        (best.at, best.number)
+    }
+
+    fn timed(&mut self, clock: &dyn Fn() -> u64) -> Timed {
+        let before = clock();
+        let number = self.read(before);
+        let after = clock();
+        Timed { at: middle(before, after), took: after - before, number }
+    }
+
+    /// The number now. A descriptor held on a file that was replaced, or that a file system caches, answers
+    /// the same for ever: so a number that does not move, like one that fails, is read again through the path.
+    fn read(&mut self, now: u64) -> Result<u64, Fault> {
+        let held = self.file.as_ref().ok_or(Fault::Gone).and_then(read);
+        let value = match held {
+            Ok(value) if Some(value) != self.last || now < self.reopened + super::SHARED_READING_NS => Ok(value),
+            _ => {
+                self.reopened = now;
+                self.reopen()
+            }
+        };
+        self.last = value.ok();
+        value
+    }
+
+    fn reopen(&mut self) -> Result<u64, Fault> {
+        self.file = None;
+        let file = File::open(&self.path)?;
+        let value = read(&file);
+        self.file = Some(file);
+        value
+    }
+}
+
+/// The instant a reading holds for, that took from `before` to `after`.
+pub fn middle(before: u64, after: u64) -> u64 {
+    before + (after - before) / 2
+}
+
+fn read(file: &File) -> Result<u64, Fault> {
+    let mut text = [0u8; 32];
+    let length = file.read_at(&mut text, 0)?;
+    parse(text.get(..length).unwrap_or_default())
+}
+
+/// Digits, with white space around them: as the kernel writes a number.
+fn parse(text: &[u8]) -> Result<u64, Fault> {
+    let text = text.trim_ascii();
+    if text.is_empty() {
+        return Err(Fault::Empty);
+    }
+    let mut number = 0u64;
+    for &digit in text {
+        if !digit.is_ascii_digit() {
+            return Err(Fault::Garbage);
+        }
+        number = number.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit - b'0'))).ok_or(Fault::Garbage)?;
+    }
+    Ok(number)
+}
+
+/// A small text file without the white space around it.
+pub fn text(path: &Path) -> std::io::Result<String> {
+    Ok(std::fs::read_to_string(path)?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_kernel_writes_and_refuses_the_rest() {
+        assert_eq!(parse(b"262143328850\n"), Ok(262_143_328_850));
+        assert_eq!(parse(b" \n"), Err(Fault::Empty));
+        for garbage in [&b"12x"[..], b"-5", b"1 2", b"99999999999999999999999", b"\0\0", b"1.5"] {
+            assert_eq!(parse(garbage), Err(Fault::Garbage));
+        }
+    }
+
+    #[test]
+    fn follows_a_file_that_is_replaced_or_goes_and_comes_back() {
+        let dir = std::env::temp_dir().join(format!("ct-number-file-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("energy_uj");
+        let replace = |text: &str| {
+            std::fs::write(dir.join("new"), text).unwrap();
+            std::fs::rename(dir.join("new"), &path).unwrap();
+        };
+        replace("5\n");
+        let mut file = NumberFile::open(path.clone()).unwrap();
+        replace("6\n");
+        assert_eq!(file.read(1_000_000_000), Ok(6));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(file.read(2_000_000_000), Err(Fault::Gone));
+        assert_eq!(file.read(3_000_000_000), Err(Fault::Gone));
+        replace("7\n");
+        assert_eq!(file.read(4_000_000_000), Ok(7));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,205 @@
+//! The same RAPL counters through the kernel's `power` performance monitoring unit: the way in where
+//! powercap is closed to us (linux/arch/x86/events/rapl.c). One event per package, on the processor
+//! that the unit's `cpumask` names for it.
+
+use super::{Reading, Source, Unavailable, number_file};
+use crate::channel::{Channel, Kind, Method};
+use crate::counter::{Fault, Quantity, Value};
+use crate::host;
+use crate::options::Options;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+const NAME: &str = "perf_rapl";
+const CURE: &str = "allow system-wide counting: sudo sysctl kernel.perf_event_paranoid=0 (to keep it: a line in \
+/etc/sysctl.d/), or give the program the right: sudo setcap cap_perfmon+ep PROGRAM";
+
+struct PerfRapl {
+    channels: Vec<Channel>,
+    counters: Vec<File>,
+}
+
+/// An event as the unit's `events/` folder describes it.
+struct Event {
+    config: u64,
+    joules_per_unit: f64,
+}
+
+/// Opens the energy events of these kinds, for every package.
+pub fn open(options: &Options, kinds: &[Kind]) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
+    let unit = options.sysroot.join("sys/bus/event_source/devices/power");
+    match Unit::find(&unit) {
+        Err(reason) => {
+            let cure = "sudo modprobe rapl; a virtual machine has none, measure on the host".to_owned();
+            (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }])
+        }
+        Ok(unit) => unit.open(kinds),
+    }
+}
+
+/// The performance monitoring unit.
+struct Unit {
+    pmu_type: u32,
+    /// One processor of each package.
+    cpus: Vec<i32>,
+    events: Vec<(Kind, &'static str, Event)>,
+}
+
+impl Unit {
+    fn find(folder: &Path) -> Result<Unit, String> {
+        let read = |file: &str| {
+            number_file::text(&folder.join(file))
+                .map_err(|error| format!("{}: {}", folder.join(file).display(), Fault::from(error)))
+        };
+        let not_understood =
+            |file: &str, text: &str| format!("{}: '{text}' is not understood", folder.join(file).display());
+        let pmu_type = read("type")?;
+        let cpumask = read("cpumask")?;
+        let mut unit = Unit {
+            pmu_type: pmu_type.parse().map_err(|_| not_understood("type", &pmu_type))?,
+            cpus: cpu_list(&cpumask).ok_or_else(|| not_understood("cpumask", &cpumask))?,
+            events: Vec::new(),
+        };
+        for (kind, device, name) in [(Kind::Cpu, "package", "energy-pkg"), (Kind::Dram, "memory", "energy-ram")] {
+            let Ok(text) = read(&format!("events/{name}")) else { continue };
+            let config = event_config(&text).ok_or_else(|| not_understood(name, &text))?;
+            let scale = read(&format!("events/{name}.scale"))?;
+            let joules_per_unit = scale
+                .parse()
+                .ok()
+                .filter(|&scale: &f64| scale > 0.0 && scale < 1.0)
+                .ok_or_else(|| not_understood("scale", &scale))?;
+            unit.events.push((kind, device, Event { config, joules_per_unit }));
+        }
+        if unit.events.is_empty() {
+            return Err(format!("{}: no energy-pkg event", folder.display()));
+        }
+        Ok(unit)
+    }
+
+    fn open(self, kinds: &[Kind]) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
+        let mut source = PerfRapl { channels: Vec::new(), counters: Vec::new() };
+        for (kind, device, event) in self.events.iter().filter(|(kind, ..)| kinds.contains(kind)) {
+            for (package, &cpu) in self.cpus.iter().enumerate() {
+                match host::perf_event(self.pmu_type, event.config, cpu) {
+                    Ok(counter) => source.counters.push(File::from(counter)),
+                    Err(error) => {
+                        let reason = format!("perf_event_open of the power unit on processor {cpu}: {error}");
+                        return (None, vec![Unavailable { source: NAME, reason, cure: Some(CURE.into()) }]);
+                    }
+                }
+                source.channels.push(Channel {
+                    kind: *kind,
+                    device: format!("{device}-{package}"),
+                    id: format!("power/cpu{cpu}/{device}"),
+                    source: NAME,
+                    method: Method::Counter,
+                    quantity: Quantity::Counter {
+                        joules_per_unit: event.joules_per_unit,
+                        range: None,
+                        max_watts: 2000.0,
+                    },
+                    simulated: false,
+                    note: None,
+                });
+            }
+        }
+        let source = (!source.counters.is_empty()).then(|| Box::new(source) as Box<dyn Source>);
+        (source, Vec::new())
+    }
+}
+
+impl Source for PerfRapl {
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let mut before = clock();
+        for (channel, counter) in self.counters.iter_mut().enumerate() {
+            let mut count = [0u8; 8];
+            let value =
+                counter.read_exact(&mut count).map(|()| Value::Count(u64::from_ne_bytes(count))).map_err(Fault::from);
+            let after = clock();
+            readings.push(Reading { channel, at: number_file::middle(before, after), value });
+            before = after;
+        }
+    }
+}
+
+/// "event=0x02" or "event=0x02,umask=0x01" as the perf_event_attr config: event in bits 0-7, umask in 8-15.
+fn event_config(text: &str) -> Option<u64> {
+    let mut config = 0;
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=')?;
+        let value =
+            u64::from_str_radix(value.trim().trim_start_matches("0x"), 16).ok().filter(|&value| value <= 0xff)?;
+        config |= match name.trim() {
+            "event" => value,
+            "umask" => value << 8,
+            _ => return None,
+        };
+    }
+    Some(config)
+}
+
+/// "0,28-29" as [0, 28, 29].
+fn cpu_list(text: &str) -> Option<Vec<i32>> {
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (i32, i32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        cpus.extend((first..=last).take(4096));
+    }
+    Some(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_kernels_notations() {
+        assert_eq!(event_config("event=0x02"), Some(2));
+        assert_eq!(event_config("event=0x02,umask=0x01"), Some(0x102));
+        assert_eq!(event_config("frequency=1"), None);
+        assert_eq!(cpu_list("0,28-29"), Some(vec![0, 28, 29]));
+        assert_eq!(cpu_list(""), None);
+    }
+
+    /// The software unit's cpu-clock counts a nanosecond a nanosecond on any machine: named as the power
+    /// unit in a tree of ours, with 1e-7 J a count, it is a package that draws 100 W.
+    #[test]
+    fn counts_a_real_perf_event() {
+        let root = std::env::temp_dir().join(format!("ct-perf-{}", std::process::id()));
+        let unit = root.join("sys/bus/event_source/devices/power");
+        std::fs::create_dir_all(unit.join("events")).unwrap();
+        for (file, text) in
+            [("type", "1"), ("cpumask", "0"), ("events/energy-pkg", "event=0x00"), ("events/energy-pkg.scale", "1e-7")]
+        {
+            std::fs::write(unit.join(file), text).unwrap();
+        }
+        let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
+        let (source, unavailable) = open(&options, &[Kind::Cpu]);
+        std::fs::remove_dir_all(&root).unwrap();
+        let Some(mut source) = source else {
+            // Without the right to count system-wide this is what a user gets to read.
+            assert!(unavailable[0].cure.as_ref().unwrap().contains("perf_event_paranoid"));
+            println!("skipped: {}", unavailable[0].reason);
+            return;
+        };
+        let mut joules = 0.0;
+        let mut meter = crate::counter::Meter::new(source.channels()[0].quantity);
+        let mut readings = Vec::new();
+        for _ in 0..2 {
+            source.read(&host::monotonic_ns, &mut readings);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        for reading in &readings {
+            meter.push(reading.at, reading.value, |credit| joules += credit.joules);
+        }
+        let seconds = (readings[1].at - readings[0].at) as f64 * 1e-9;
+        assert!((joules / seconds - 100.0).abs() < 5.0, "{joules} J in {seconds} s");
+    }
+}

@@ -1,0 +1,296 @@
+//! RAPL energy counters of Intel and AMD processors through the kernel's powercap files
+//! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory.
+
+use super::number_file::{self, NumberFile};
+use super::{Reading, Source, Unavailable};
+use crate::channel::{Channel, Kind, Method};
+use crate::counter::{Fault, Quantity};
+use crate::options::Options;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "rapl";
+
+/// No package draws more than this, W: the largest servers' are sold at 500 W, with peaks of twice that.
+const MAX_PACKAGE_W: f64 = 2000.0;
+const MAX_DRAM_W: f64 = 1000.0;
+const MAX_PSYS_W: f64 = 20_000.0;
+
+const CURE: &str = "let this user read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or for good a udev rule in \
+/etc/udev/rules.d/70-rapl.rules: SUBSYSTEM==\"powercap\", KERNEL==\"intel-rapl*:*\", ACTION==\"add\", RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"";
+
+/// What a zone's `name` says it measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Domain {
+    Package,
+    Dram,
+    /// The whole platform; contains the packages.
+    Psys,
+}
+
+/// A powercap zone worth measuring.
+#[derive(Debug)]
+struct Zone {
+    dir: PathBuf,
+    /// The directory's name: "intel-rapl:0:2".
+    id: String,
+    /// Its own name behind its parents': "package-0 dram".
+    label: String,
+    domain: Domain,
+}
+
+struct Rapl {
+    channels: Vec<Channel>,
+    files: Vec<NumberFile>,
+}
+
+/// Finds the counters and opens those that count.
+pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
+    let wants = |kind| options.components.contains(&kind);
+    let zones = zones(&options.sysroot);
+    if zones.is_empty() {
+        let reason = "no RAPL zone under /sys/class/powercap: a virtual machine, or the module is not loaded";
+        let cure = "on the machine itself sudo modprobe intel_rapl_msr (it serves AMD too); in a container mount the host's /sys and say sysroot=";
+        return (None, vec![Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) }]);
+    }
+    let mut rapl = Rapl { channels: Vec::new(), files: Vec::new() };
+    let (mut unavailable, mut unread) = (Vec::new(), BTreeMap::new());
+    for zone in zones.iter().filter(|zone| match zone.domain {
+        Domain::Package => wants(Kind::Cpu),
+        Domain::Dram => wants(Kind::Dram),
+        Domain::Psys => false,
+    }) {
+        rapl.add(zone, &mut unread);
+    }
+    for psys in zones.iter().filter(|zone| zone.domain == Domain::Psys && wants(Kind::Node)) {
+        if rapl.files.is_empty() {
+            rapl.add(psys, &mut unread);
+        } else {
+            let reason = format!("{} contains the packages and stands aside where parts are measured", psys.id);
+            unavailable.push(Unavailable {
+                source: NAME,
+                reason,
+                cure: Some("components=node measures it instead".into()),
+            });
+        }
+    }
+    if wants(Kind::Node) && !wants(Kind::Cpu) && !zones.iter().any(|zone| zone.domain == Domain::Psys) {
+        let reason = "no psys zone: this machine meters its packages, not the whole".into();
+        unavailable.push(Unavailable { source: NAME, reason, cure: Some("components=cpu,dram measures those".into()) });
+    }
+    unavailable.extend(unread.into_iter().map(unreadable));
+    let source = (!rapl.files.is_empty()).then(|| Box::new(rapl) as Box<dyn Source>);
+    (source, unavailable)
+}
+
+impl Rapl {
+    /// Opens a zone, once: its MMIO twin, which comes later, is passed over.
+    fn add(&mut self, zone: &Zone, unread: &mut Unread) {
+        let control = |id: &str| id.split(':').next().map(str::to_owned);
+        let is_twin = |channel: &Channel| channel.device == zone.label && control(&channel.id) != control(&zone.id);
+        if self.channels.iter().any(is_twin) {
+            return;
+        }
+        match NumberFile::open(zone.dir.join("energy_uj")) {
+            Ok(file) => {
+                self.channels.push(zone.channel());
+                self.files.push(file);
+            }
+            Err(fault) => unread.entry(fault.to_string()).or_default().push((zone.dir.join("energy_uj"), fault)),
+        }
+    }
+}
+
+/// Files that could not be read, by why.
+type Unread = BTreeMap<String, Vec<(PathBuf, Fault)>>;
+
+/// One reason for all that failed alike: a machine has many zones and one cure.
+fn unreadable((why, files): (String, Vec<(PathBuf, Fault)>)) -> Unavailable {
+    let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+    let is_denied = files.iter().any(|(_, fault)| *fault == Fault::Denied);
+    let cure = if is_denied { CURE } else { "see what the files hold, then create the tracker again" };
+    Unavailable { source: NAME, reason: format!("{}: {why}", names.join(", ")), cure: Some(cure.into()) }
+}
+
+impl Zone {
+    fn channel(&self) -> Channel {
+        let (kind, max_watts) = match self.domain {
+            Domain::Package => (Kind::Cpu, MAX_PACKAGE_W),
+            Domain::Dram => (Kind::Dram, MAX_DRAM_W),
+            Domain::Psys => (Kind::Node, MAX_PSYS_W),
+        };
+        let range = number_file::text(&self.dir.join("max_energy_range_uj")).ok().and_then(|range| range.parse().ok());
+        Channel {
+            kind,
+            device: self.label.clone(),
+            id: self.id.clone(),
+            source: NAME,
+            method: Method::Counter,
+            quantity: Quantity::Counter { joules_per_unit: 1e-6, range: range.filter(|&range| range > 0), max_watts },
+            simulated: false,
+            note: None,
+        }
+    }
+}
+
+impl Source for Rapl {
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        super::read_counters(&mut self.files, clock, readings);
+    }
+}
+
+/// The zones that are no part of another one here, in order, MMIO twins behind what they repeat.
+fn zones(sysroot: &Path) -> Vec<Zone> {
+    let mut dirs = BTreeMap::new();
+    for folder in ["sys/class/powercap", "sys/devices/virtual/powercap"] {
+        collect(&sysroot.join(folder), 0, &mut dirs);
+    }
+    let name_of = |id: &str| dirs.get(id).and_then(|dir: &PathBuf| number_file::text(&dir.join("name")).ok());
+    let mut zones: Vec<Zone> = dirs
+        .iter()
+        .filter_map(|(id, dir)| {
+            let name = name_of(id)?;
+            let domain = match name.as_str() {
+                "dram" => Domain::Dram,
+                "psys" => Domain::Psys,
+                name if name.starts_with("package") => Domain::Package,
+                _ => return None, // core, uncore: parts of their package
+            };
+            let parent = id.rsplit_once(':').and_then(|(parent, _)| name_of(parent));
+            let label = parent.map_or(name.clone(), |parent| format!("{parent} {name}"));
+            Some(Zone { dir: dir.clone(), id: id.clone(), label, domain })
+        })
+        .collect();
+    zones.sort_by_key(|zone| (zone.id.contains("mmio"), numbers(&zone.id)));
+    zones
+}
+
+/// Finds zone folders, "control-type:0:1", however deep: the class folder links all of them side by side,
+/// a copied tree may only nest them.
+fn collect(folder: &Path, depth: u32, zones: &mut BTreeMap<String, PathBuf>) {
+    const DEEPEST: u32 = 4;
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        if !name.contains("rapl") || depth > DEEPEST || !path.is_dir() {
+            continue;
+        }
+        collect(&path, depth + 1, zones);
+        if name.contains(':') {
+            zones.entry(name).or_insert(path);
+        }
+    }
+}
+
+/// "intel-rapl:10:2" as [10, 2], so that ten follows nine.
+fn numbers(id: &str) -> Vec<u32> {
+    id.split(':').skip(1).filter_map(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A tree of (zone folder, name) whose counters start at 1,000,000.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(label: &str, zones: &[(&str, &str)]) -> Tree {
+            let root = std::env::temp_dir().join(format!("ct-rapl-{label}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&root);
+            for (zone, name) in zones {
+                let dir = root.join("sys/class/powercap").join(zone);
+                fs::create_dir_all(&dir).unwrap();
+                fs::write(dir.join("name"), format!("{name}\n")).unwrap();
+                fs::write(dir.join("energy_uj"), "1000000\n").unwrap();
+                fs::write(dir.join("max_energy_range_uj"), "262143328850\n").unwrap();
+            }
+            Tree(root)
+        }
+
+        /// "kind id" of each channel, and the reasons of what is left out.
+        fn open(&self, components: &str) -> (Vec<String>, Vec<String>) {
+            let text = format!("sysroot={} components={components}", self.0.display());
+            let (source, unavailable) = open(&Options::parse(&text, |_| None).unwrap());
+            let channels =
+                source.iter().flat_map(|s| s.channels()).map(|c| format!("{} {}", c.kind.name(), c.id)).collect();
+            (channels, unavailable.into_iter().map(|u| u.reason).collect())
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn packages_and_memory_once_and_no_part_twice() {
+        let tree = Tree::new(
+            "server",
+            &[
+                ("intel-rapl:0", "package-0"),
+                ("intel-rapl:0:0", "core"),
+                ("intel-rapl:0:1", "uncore"),
+                ("intel-rapl:0:2", "dram"),
+                ("intel-rapl:1", "package-1"),
+                ("intel-rapl:1:0", "dram"),
+                ("intel-rapl:2", "psys"),
+                ("intel-rapl-mmio:0", "package-0"),
+            ],
+        );
+        let (channels, reasons) = tree.open("all");
+        assert_eq!(channels, ["cpu intel-rapl:0", "dram intel-rapl:0:2", "cpu intel-rapl:1", "dram intel-rapl:1:0"]);
+        assert!(reasons.iter().any(|r| r.contains("intel-rapl:2 contains the packages")), "{reasons:?}");
+        assert_eq!(tree.open("cpu").0, ["cpu intel-rapl:0", "cpu intel-rapl:1"]);
+        assert_eq!(tree.open("dram").0, ["dram intel-rapl:0:2", "dram intel-rapl:1:0"]);
+        assert_eq!(tree.open("node").0, ["node intel-rapl:2"]);
+    }
+
+    #[test]
+    fn more_than_nine_zones_psys_among_them_nested_or_flat() {
+        let names: Vec<(String, String)> = (0..12)
+            .map(|n| (format!("intel-rapl:{n}"), if n == 1 { "psys".into() } else { format!("package-{n}") }))
+            .collect();
+        let zones: Vec<(&str, &str)> = names.iter().map(|(z, n)| (z.as_str(), n.as_str())).collect();
+        let (channels, _) = Tree::new("many", &zones).open("all");
+        assert_eq!(channels.len(), 11);
+        assert_eq!(channels.last().unwrap(), "cpu intel-rapl:11");
+        let nested = Tree::new(
+            "nested",
+            &[("intel-rapl/intel-rapl:0", "package-0"), ("intel-rapl/intel-rapl:0/intel-rapl:0:0", "dram")],
+        );
+        assert_eq!(nested.open("all").0, ["cpu intel-rapl:0", "dram intel-rapl:0:0"]);
+    }
+
+    #[test]
+    fn an_mmio_zone_counts_where_it_has_no_twin() {
+        let tree = Tree::new("mmio", &[("intel-rapl-mmio:0", "package-0"), ("intel-rapl:0", "psys")]);
+        assert_eq!(tree.open("all").0, ["cpu intel-rapl-mmio:0"]);
+    }
+
+    #[test]
+    fn the_whole_is_missed_by_name_and_parts_are_said_to_win() {
+        let tree = Tree::new("whole", &[("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")]);
+        let (channels, reasons) = tree.open("node");
+        assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("no psys zone")), "{reasons:?}");
+        assert_eq!(tree.open("node,dram").0, ["dram intel-rapl:0:0"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let tree = Tree::new("broken", &[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
+        fs::write(tree.0.join("sys/class/powercap/intel-rapl:1/energy_uj"), "").unwrap();
+        let (channels, reasons) = tree.open("all");
+        assert_eq!(channels, ["cpu intel-rapl:0"]);
+        assert!(reasons.iter().any(|r| r.contains("intel-rapl:1/energy_uj") && r.contains("empty")), "{reasons:?}");
+        let (channels, reasons) = Tree::new("none", &[]).open("all");
+        assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("/sys/class/powercap")));
+    }
+}

@@ -1,0 +1,39 @@
+//! `sim_cpu`, `sim_gpu`: a device of constant power, for trying things out without hardware.
+
+use super::{Reading, Source};
+use crate::channel::{Channel, Kind, Method};
+use crate::counter::{Quantity, Value};
+use crate::options::SimulatedDevice;
+
+/// A device that draws watts × utilisation, always.
+pub struct Simulated {
+    channel: [Channel; 1],
+    watts: f64,
+}
+
+impl Simulated {
+    /// The device as the option describes it.
+    pub fn new(kind: Kind, device: &SimulatedDevice) -> Self {
+        let channel = Channel {
+            kind,
+            device: device.name.clone(),
+            id: format!("simulated-{}", kind.name()),
+            source: "simulated",
+            method: Method::Power,
+            quantity: Quantity::Power,
+            simulated: true,
+            note: Some(format!("simulated: {} W at utilisation {}", device.watts, device.utilisation)),
+        };
+        Simulated { channel: [channel], watts: device.watts * device.utilisation }
+    }
+}
+
+impl Source for Simulated {
+    fn channels(&self) -> &[Channel] {
+        &self.channel
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        readings.push(Reading { channel: 0, at: clock(), value: Ok(Value::Watts(self.watts)) });
+    }
+}
