@@ -12,6 +12,7 @@
 // Input must not reach a panic; a test may.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod advisor;
 pub mod channel;
 pub mod counter;
 pub mod error;
@@ -21,5 +22,8 @@ pub mod host;
 pub mod intensity;
 pub mod ledger;
 pub mod options;
+pub mod report;
+pub mod sampler;
 pub mod source;
+pub mod tracker;
 pub mod units;

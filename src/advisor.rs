@@ -1,0 +1,162 @@
+//! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
+
+use crate::forecast::{self, Forecast, Used};
+use crate::intensity::{Intensity, Price};
+use crate::ledger::Ledger;
+use crate::sampler::{Review, Reviewer};
+use crate::units;
+
+/// What the options say about forecast and budgets.
+pub struct Advisor {
+    /// Epochs planned.
+    pub planned: u64,
+    /// Coverage of the interval.
+    pub level: f64,
+    /// Epochs before the forecast is told.
+    pub forecast_after: u64,
+    /// What energy costs in CO2.
+    pub price: Price,
+    /// kWh, g and h that the run is not to pass.
+    pub budgets: Budgets,
+    told_forecast: bool,
+    told_budget: bool,
+}
+
+/// Limits on the whole run; None: no limit.
+#[derive(Clone, Copy, Default)]
+pub struct Budgets {
+    /// Facility energy, kWh.
+    pub kwh: Option<f64>,
+    /// Emissions, g CO2e.
+    pub g: Option<f64>,
+    /// Time, h.
+    pub h: Option<f64>,
+}
+
+impl Advisor {
+    /// An advisor who has said nothing yet.
+    pub fn new(options: &crate::options::Options, intensity: &Intensity) -> Advisor {
+        Advisor {
+            planned: options.epochs,
+            level: options.level,
+            forecast_after: options.forecast_after,
+            price: Price { pue: options.pue, g_per_kwh: intensity.g_per_kwh },
+            budgets: Budgets { kwh: options.budget_kwh, g: options.budget_g, h: options.budget_h },
+            told_forecast: false,
+            told_budget: false,
+        }
+    }
+
+    /// The first budget that the run will pass, in words: by the forecast, or by what is used already.
+    fn passed(&self, whose: &str, duration_s: f64, energy_j: Option<f64>) -> Option<String> {
+        let checks = [
+            ("budget_kwh", self.budgets.kwh, energy_j.map(|joules| self.price.facility_kwh(joules)), "kWh"),
+            ("budget_g", self.budgets.g, energy_j.map(|joules| self.price.grams(joules)), "g CO2e"),
+            ("budget_h", self.budgets.h, Some(duration_s / 3600.0), "h"),
+        ];
+        checks.into_iter().find_map(|(name, limit, total, unit)| {
+            let (limit, total) = (limit?, total?);
+            (total > limit).then(|| format!("{name}={limit} is passed: {whose} is {} {unit}", units::digits(total)))
+        })
+    }
+
+    fn forecast_message(&self, forecast: &Forecast) -> String {
+        let mut text = format!(
+            "forecast after {} of {} epochs, {:.0} % intervals: time {}",
+            forecast.after_epochs,
+            self.planned,
+            forecast.level * 100.0,
+            forecast.duration_s.shown(units::duration)
+        );
+        if let Some(energy) = forecast.energy_j {
+            text += &format!(", energy {}", energy.shown(units::energy));
+            text += &format!(", CO2e {}", energy.scaled(self.price.grams(1.0)).shown(units::grams));
+        }
+        text
+    }
+}
+
+impl Reviewer for Advisor {
+    fn review(&mut self, ledger: &Ledger, settled: u64, say: &mut dyn FnMut(String)) -> Review {
+        let used = Used {
+            duration_s: (ledger.inside_ns() as f64 * 1e-9, ledger.between_ns() as f64 * 1e-9),
+            energy_j: ledger.epochs_j().map(|epochs| (epochs, ledger.between_j().unwrap_or(0.0))),
+        };
+        let forecast = forecast::forecast(self.planned, self.level, ledger.observed(settled), used);
+        if let Some(forecast) = forecast.filter(|forecast| {
+            !self.told_forecast && (self.forecast_after..self.planned).contains(&forecast.after_epochs)
+        }) {
+            self.told_forecast = true;
+            say(self.forecast_message(&forecast));
+        }
+        let (whose, duration_s, energy_j) = match forecast {
+            Some(forecast) => ("the forecast", forecast.duration_s.value, forecast.energy_j.map(|energy| energy.value)),
+            None => {
+                let energy_j = used.energy_j.map(|(epochs, between)| epochs + between);
+                ("what is used", ledger.run_ns() as f64 * 1e-9, energy_j)
+            }
+        };
+        let passed = self.passed(whose, duration_s, energy_j);
+        if let Some(message) = passed.as_ref().filter(|_| !self.told_budget) {
+            self.told_budget = true;
+            say(message.clone());
+        }
+        Review { forecast, over_budget: passed.is_some() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::Kind;
+    use crate::counter::Credit;
+    use crate::ledger::Mark;
+    use crate::options::Options;
+
+    /// A ledger of `epochs` epochs of 1 s at 100 W.
+    fn ledger(epochs: u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.add_channel(Kind::Cpu);
+        for n in 0..epochs {
+            ledger.mark(Mark::Begin(n * 1_000_000_000));
+            ledger.mark(Mark::End((n + 1) * 1_000_000_000));
+        }
+        ledger.credit(0, Credit { from: 0, to: epochs * 1_000_000_000, joules: 100.0 * epochs as f64, measured: true });
+        ledger
+    }
+
+    fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
+        let options = Options::parse(options, |_| None).unwrap();
+        let mut advisor = Advisor::new(&options, &crate::intensity::choose(&options).unwrap());
+        let mut said = Vec::new();
+        let over = advisor.review(&ledger(epochs), epochs, &mut |message| said.push(message)).over_budget;
+        advisor.review(&ledger(epochs + 1), epochs + 1, &mut |message| said.push(message));
+        (over, said)
+    }
+
+    #[test]
+    fn the_forecast_is_told_once_after_as_many_epochs_as_asked() {
+        let (over, said) = review("epochs=100", 1);
+        assert!(
+            !over
+                && said.len() == 1
+                && said[0].starts_with("forecast after 1 of 100 epochs, 90 % intervals: time 1m 40s"),
+            "{said:?}"
+        );
+        assert!(said[0].contains("energy") && said[0].contains("CO2e"));
+        assert_eq!(review("epochs=100 forecast_after=9", 3).1.len(), 0);
+        assert_eq!(review("", 3).1.len(), 0);
+    }
+
+    #[test]
+    fn budgets_are_judged_on_the_forecast_and_without_one_on_the_use() {
+        // 100 epochs of 100 J: 10 kJ = 2.78 Wh, 1.27 g at the world's 458.29 g/kWh, 100 s.
+        assert!(!review("epochs=100 budget_kwh=0.0028 budget_g=1.3 budget_h=0.03", 2).0);
+        for passed in ["budget_kwh=0.0027", "budget_g=1.2", "budget_h=0.027", "budget_kwh=0.0028 pue=1.5"] {
+            let (over, said) = review(&format!("epochs=100 {passed}"), 2);
+            assert!(over, "{passed}");
+            assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 1, "{said:?}");
+        }
+        assert!(review("budget_kwh=0.00005", 2).0 && !review("budget_kwh=0.00006", 2).0);
+    }
+}

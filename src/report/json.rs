@@ -1,0 +1,146 @@
+//! The report as JSON, section by section: a single number need not build the whole.
+
+use super::{Component, Report};
+use crate::channel::Kind;
+use crate::forecast::Estimate;
+use crate::history::Epoch;
+use crate::units::J_PER_KWH;
+use serde_json::{Map, Value, json};
+
+/// Version of the layout: grows when a name or meaning changes, not when something is added.
+const SCHEMA: u32 = 1;
+
+const SECTIONS: [&str; 11] = [
+    "schema",
+    "run",
+    "usage",
+    "forecast",
+    "intensity",
+    "pue",
+    "components",
+    "unavailable",
+    "epochs",
+    "equivalents",
+    "notes",
+];
+
+/// The whole.
+pub fn render(report: &Report) -> String {
+    let whole: Map<String, Value> =
+        SECTIONS.iter().filter_map(|name| Some(((*name).to_owned(), section(report, name)?))).collect();
+    let mut text = Value::Object(whole).to_string();
+    text.push('\n');
+    text
+}
+
+/// The value at a JSON Pointer (RFC 6901), building only its section.
+pub fn at(report: &Report, pointer: &str) -> Option<Value> {
+    let rest = pointer.strip_prefix('/')?;
+    let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let section = section(report, name)?;
+    let within = pointer.get(1 + name.len()..)?;
+    if name != "epochs" {
+        return section.pointer(within).cloned();
+    }
+    // The report carries the one epoch asked for, whatever its place.
+    let within = within.strip_prefix('/')?;
+    let (_, within) = within.split_at(within.find('/').unwrap_or(within.len()));
+    section.get(0)?.pointer(within).cloned()
+}
+
+fn section(report: &Report, name: &str) -> Option<Value> {
+    Some(match name {
+        "schema" => json!(SCHEMA),
+        "run" => run(report),
+        "usage" => usage(report),
+        "forecast" => forecast(report),
+        "intensity" => intensity(report),
+        "pue" => json!(report.setting.pue),
+        "components" => report.components.iter().map(component).collect(),
+        "unavailable" => report.setting.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect(),
+        "epochs" => report.epochs.iter().map(|(index, one)| epoch(report, *index, one)).collect(),
+        "equivalents" => report
+            .equivalents()
+            .into_iter()
+            .map(|(value, unit, g_per_unit, source)| json!({"value": value, "unit": unit, "g_per_unit": g_per_unit, "source": source}))
+            .collect(),
+        "notes" => json!(report.notes),
+        _ => return None,
+    })
+}
+
+fn run(report: &Report) -> Value {
+    let setting = &report.setting;
+    json!({
+        "id": setting.id,
+        "name": setting.name,
+        "host": setting.host,
+        "started": setting.started,
+        "state": report.state,
+        "epochs_planned": setting.planned,
+        "epochs_done": report.epochs_done,
+        "progress": report.progress,
+    })
+}
+
+fn usage(report: &Report) -> Value {
+    let energy_j = report.energy_j();
+    json!({
+        "duration_s": report.duration_s,
+        "energy_j": energy_j,
+        "energy_kwh": energy_j.map(|joules| joules / J_PER_KWH),
+        "facility_energy_kwh": energy_j.map(|joules| report.price.facility_kwh(joules)),
+        "co2eq_g": report.co2eq_g(),
+        "coverage": report.coverage,
+        "epochs": {"duration_s": report.epochs_s, "energy_j": report.epochs_j},
+        "between": {"duration_s": report.between_s, "energy_j": report.between_j},
+    })
+}
+
+fn forecast(report: &Report) -> Value {
+    let Some(forecast) = report.forecast else { return Value::Null };
+    let estimate = |e: Estimate| json!({"value": e.value, "low": e.low, "high": e.high});
+    json!({
+        "after_epochs": forecast.after_epochs,
+        "level": forecast.level,
+        "duration_s": estimate(forecast.duration_s),
+        "energy_j": forecast.energy_j.map(estimate),
+        "co2eq_g": report.forecast_g().map(estimate),
+    })
+}
+
+fn intensity(report: &Report) -> Value {
+    let i = &report.setting.intensity;
+    json!({"g_per_kwh": i.g_per_kwh, "kind": i.kind, "zone": i.zone, "year": i.year, "basis": i.basis, "source": i.source})
+}
+
+fn component(component: &Component) -> Value {
+    let channel = &component.channel;
+    json!({
+        "kind": channel.kind.name(),
+        "device": channel.device,
+        "id": channel.id,
+        "source": channel.source,
+        "method": channel.method.name(),
+        "energy_j": component.energy_j,
+        "mean_power_w": component.mean_power_w,
+        "coverage": component.coverage,
+        "status": component.status,
+        "note": component.note,
+    })
+}
+
+fn epoch(report: &Report, index: u64, epoch: &Epoch) -> Value {
+    let energy_j = epoch.energy.total();
+    json!({
+        "index": index,
+        "count": epoch.count,
+        "duration_s": epoch.inside as f64 * 1e-9,
+        "energy_j": energy_j,
+        "co2eq_g": energy_j.map(|joules| report.price.grams(joules)),
+        "cpu_j": epoch.energy.get(Kind::Cpu),
+        "gpu_j": epoch.energy.get(Kind::Gpu),
+        "dram_j": epoch.energy.get(Kind::Dram),
+        "node_j": epoch.energy.get(Kind::Node),
+    })
+}

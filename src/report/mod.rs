@@ -1,0 +1,274 @@
+//! The report: everything known of a run at one moment, as plain values. Pure; the formats render it.
+
+mod csv;
+mod json;
+mod prometheus;
+mod text;
+
+use crate::channel::Channel;
+use crate::counter::{Health, Meter};
+use crate::error::{Error, Result, Status};
+use crate::forecast::{Estimate, Forecast};
+use crate::history::Epoch;
+use crate::intensity::{Intensity, Price};
+use crate::ledger::Ledger;
+use crate::sampler::Books;
+use crate::source::Unavailable;
+use std::sync::Arc;
+
+/// What does not change while a run lasts.
+pub struct Setting {
+    /// The run's identifier, random.
+    pub id: String,
+    /// The user's label.
+    pub name: Option<String>,
+    /// The machine.
+    pub host: String,
+    /// When the tracker was created, RFC 3339.
+    pub started: String,
+    /// Epochs planned; 0 = unknown.
+    pub planned: u64,
+    /// Coverage of the forecast interval.
+    pub level: f64,
+    /// Epochs after which measuring stops.
+    pub monitored: Option<u64>,
+    /// Facility energy over IT energy.
+    pub pue: f64,
+    /// The grid's figure.
+    pub intensity: Intensity,
+    /// Sources that do not take part.
+    pub unavailable: Vec<Unavailable>,
+}
+
+impl Setting {
+    fn price(&self) -> Price {
+        Price { pue: self.pue, g_per_kwh: self.intensity.g_per_kwh }
+    }
+}
+
+/// Which epochs a report is to carry: all of them are many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// None.
+    Totals,
+    /// The one at this place.
+    Epoch(usize),
+    /// All that are kept.
+    Epochs,
+}
+
+/// A run at one moment.
+pub struct Report {
+    setting: Arc<Setting>,
+    price: Price,
+    state: &'static str,
+    progress: Option<f64>,
+    epochs_done: u64,
+    duration_s: f64,
+    epochs_s: f64,
+    between_s: f64,
+    epochs_j: Option<f64>,
+    between_j: Option<f64>,
+    coverage: Option<f64>,
+    forecast: Option<Forecast>,
+    components: Vec<Component>,
+    /// (place, epochs before it, epoch)
+    epochs: Vec<(u64, Epoch)>,
+    notes: Vec<String>,
+}
+
+/// One channel in the report.
+struct Component {
+    channel: Channel,
+    energy_j: Option<f64>,
+    mean_power_w: Option<f64>,
+    coverage: f64,
+    status: &'static str,
+    note: Option<String>,
+}
+
+impl Report {
+    /// Takes what is known from the books; `whole` if that is all there will be of the epochs ended;
+    /// `progress` of the open epoch, None outside one.
+    pub fn new(setting: &Arc<Setting>, books: &Books, whole: bool, progress: Option<f64>, detail: Detail) -> Report {
+        let ledger = &books.ledger;
+        let run_ns = ledger.run_ns() as f64;
+        let components: Vec<Component> = books
+            .channels
+            .iter()
+            .zip(&books.meters)
+            .enumerate()
+            .map(|(number, (channel, meter))| component(ledger, number, channel, meter))
+            .collect();
+        let coverage = components.iter().map(|component| component.coverage).reduce(f64::min).filter(|_| run_ns > 0.0);
+        Report {
+            setting: Arc::clone(setting),
+            price: setting.price(),
+            state: state(setting.planned, books, progress.is_some()),
+            progress,
+            epochs_done: ledger.epochs(),
+            duration_s: run_ns * 1e-9,
+            epochs_s: ledger.inside_ns() as f64 * 1e-9,
+            between_s: ledger.between_ns() as f64 * 1e-9,
+            epochs_j: ledger.epochs_j(),
+            between_j: ledger.between_j(),
+            coverage,
+            forecast: books.forecast,
+            components,
+            epochs: chosen_epochs(ledger, detail),
+            notes: notes(setting, books, whole),
+        }
+    }
+
+    /// Renders it.
+    pub fn render(&self, format: &str) -> Result<String> {
+        match format {
+            "text" => Ok(text::render(self)),
+            "json" => Ok(json::render(self)),
+            "csv" => Ok(csv::render(self)),
+            "prometheus" => Ok(prometheus::render(self)),
+            "html" => {
+                Err(Error::invalid("format 'html' is not there yet in this version: use text, json, csv or prometheus"))
+            }
+            other => Err(Error::invalid(format!("format '{other}': allowed are text, json, csv and prometheus"))),
+        }
+    }
+
+    /// The number at a JSON Pointer.
+    pub fn value(&self, pointer: &str) -> Result<f64> {
+        let value = json::at(self, pointer)
+            .ok_or_else(|| Error::new(Status::CT_ENOENT, format!("{pointer}: the report has no such value (yet)")))?;
+        value.as_f64().ok_or_else(|| {
+            let why = if value.is_null() { "is not known" } else { "is no number" };
+            Error::new(Status::CT_ENOENT, format!("{pointer} {why}"))
+        })
+    }
+
+    /// How much of the report a JSON Pointer asks for.
+    pub fn detail_for(pointer: &str) -> Detail {
+        match pointer.strip_prefix("/epochs").and_then(|rest| rest.strip_prefix('/')) {
+            Some(rest) => match rest.split('/').next().and_then(place) {
+                Some(place) => Detail::Epoch(place),
+                None => Detail::Totals,
+            },
+            None => Detail::Totals,
+        }
+    }
+
+    fn energy_j(&self) -> Option<f64> {
+        Some(self.epochs_j? + self.between_j.unwrap_or(0.0))
+    }
+
+    fn co2eq_g(&self) -> Option<f64> {
+        self.energy_j().map(|joules| self.price.grams(joules))
+    }
+
+    fn forecast_g(&self) -> Option<Estimate> {
+        Some(self.forecast?.energy_j?.scaled(self.price.grams(1.0)))
+    }
+
+    /// Everyday equals of the run's emissions: (how many, of what, g CO2e of one, who says so).
+    fn equivalents(&self) -> Vec<(f64, &'static str, f64, &'static str)> {
+        const EVERYDAY: [(&str, f64, &str); 4] = [
+            ("km in a new EU car", 106.8, "EEA, new passenger cars of 2024, provisional"),
+            ("km by rail", 41.0, "UK GHG conversion factors 2020, national rail, per passenger"),
+            ("hours of video streaming", 36.0, "IEA by way of Carbon Brief, 2020"),
+            ("months of a tree's growth", 917.0, "Green Algorithms: 11 kg CO2 a tree and year"),
+        ];
+        let Some(grams) = self.co2eq_g() else { return Vec::new() };
+        EVERYDAY.into_iter().map(|(unit, each, source)| (grams / each, unit, each, source)).collect()
+    }
+}
+
+/// An array index as RFC 6901 writes it: digits without a leading zero.
+fn place(token: &str) -> Option<usize> {
+    let is_index = token.bytes().all(|digit| digit.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
+    token.parse().ok().filter(|_| is_index)
+}
+
+fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {
+    let ledger = &books.ledger;
+    match () {
+        () if is_open => "in_epoch",
+        () if books.finished || (planned > 0 && ledger.epochs() >= planned) => "done",
+        () if ledger.last_end().is_none() => "waiting",
+        () => "between",
+    }
+}
+
+fn component(ledger: &Ledger, number: usize, channel: &Channel, meter: &Meter) -> Component {
+    let share = ledger.channel(number);
+    let run_ns = ledger.run_ns() as f64;
+    let status = match meter.health() {
+        Health::Ok if channel.simulated => "simulated",
+        Health::Ok => "ok",
+        Health::Gap => "gap",
+        Health::Reset => "reset",
+        Health::Lost => "lost",
+    };
+    Component {
+        channel: channel.clone(),
+        energy_j: share.joules,
+        mean_power_w: share
+            .joules
+            .filter(|_| share.credited_ns > 0.0)
+            .map(|joules| joules / (share.credited_ns * 1e-9)),
+        coverage: if run_ns > 0.0 { (share.measured_ns / run_ns).min(1.0) } else { 0.0 },
+        status,
+        note: note(channel, meter),
+    }
+}
+
+/// What a channel's readings met, in words.
+fn note(channel: &Channel, meter: &Meter) -> Option<String> {
+    let tally = &meter.tally;
+    let mut parts: Vec<String> = channel.note.iter().cloned().collect();
+    if let Some(fault) = tally.fault {
+        parts.push(format!("{} readings failed, the last because {fault}", tally.failed));
+    }
+    if tally.resets > 0 {
+        parts.push(format!(
+            "set back or jumped {}; {:.1} J filled in at the power before",
+            times(tally.resets),
+            tally.bridged_j
+        ));
+    }
+    if tally.wraps > 0 {
+        parts.push(format!("went round {}, counted", times(tally.wraps)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".into() } else { format!("{n} times") }
+}
+
+fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
+    let numbered = ledger.history().iter().scan(0, |index, epoch| {
+        let first = *index;
+        *index += epoch.count;
+        Some((first, *epoch))
+    });
+    match detail {
+        Detail::Totals => Vec::new(),
+        Detail::Epoch(place) => numbered.skip(place).take(1).collect(),
+        Detail::Epochs => numbered.collect(),
+    }
+}
+
+fn notes(setting: &Setting, books: &Books, whole: bool) -> Vec<String> {
+    let mut notes: Vec<String> = setting.intensity.caveat.iter().cloned().collect();
+    if books.channels.is_empty() {
+        notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
+    }
+    if let Some(most) = setting.monitored.filter(|_| books.finished) {
+        notes.push(format!("measuring stopped after {} of monitor_epochs={most} epochs", books.ledger.epochs()));
+    }
+    if !whole {
+        notes.push("the reading that closes the last epoch is still to come: its energy is not whole yet".into());
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The report in Prometheus' text exposition format, for node_exporter's textfile collector or a scrape.
+
+use super::Report;
+use std::fmt::Write;
+
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    let setting = &report.setting;
+    let run = [("run", setting.id.as_str()), ("name", setting.name.as_deref().unwrap_or("")), ("host", &setting.host)];
+    let mut metric = |name: &str, kind: &str, help: &str, samples: Vec<(Vec<(&str, &str)>, f64)>| {
+        if samples.is_empty() {
+            return;
+        }
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (own, value) in samples {
+            let labels: Vec<String> =
+                run.iter().chain(&own).map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
+            let _ = writeln!(text, "{name}{{{}}} {value}", labels.join(","));
+        }
+    };
+    let one = |value: Option<f64>| value.map(|value| (Vec::new(), value)).into_iter().collect::<Vec<_>>();
+    let by_component = report.components.iter().filter_map(|component| {
+        let channel = &component.channel;
+        let labels = vec![
+            ("component", channel.kind.name()),
+            ("device", channel.device.as_str()),
+            ("id", channel.id.as_str()),
+            ("source", channel.source),
+            ("method", channel.method.name()),
+        ];
+        Some((labels, component.energy_j?))
+    });
+    metric("carbontracker_energy_joules_total", "counter", "Energy of the run by component.", by_component.collect());
+    metric(
+        "carbontracker_co2eq_grams_total",
+        "counter",
+        "Emissions of the run, CO2 equivalent, facility included.",
+        one(report.co2eq_g()),
+    );
+    metric(
+        "carbontracker_duration_seconds_total",
+        "counter",
+        "Time from the first epoch's begin to the last one's end.",
+        one(Some(report.duration_s)),
+    );
+    metric("carbontracker_epochs_total", "counter", "Epochs ended.", one(Some(report.epochs_done as f64)));
+    metric("carbontracker_coverage_ratio", "gauge", "Share of the time that readings vouch for.", one(report.coverage));
+    metric(
+        "carbontracker_intensity_grams_per_kwh",
+        "gauge",
+        "Carbon intensity of electricity.",
+        one(Some(setting.intensity.g_per_kwh)),
+    );
+    let bounds = |estimate: Option<crate::forecast::Estimate>| match estimate {
+        Some(e) => [("value", e.value), ("low", e.low), ("high", e.high)]
+            .map(|(bound, value)| (vec![("bound", bound)], value))
+            .to_vec(),
+        None => Vec::new(),
+    };
+    metric(
+        "carbontracker_forecast_energy_joules",
+        "gauge",
+        "Energy forecast for the whole run.",
+        bounds(report.forecast.and_then(|f| f.energy_j)),
+    );
+    metric(
+        "carbontracker_forecast_co2eq_grams",
+        "gauge",
+        "Emissions forecast for the whole run.",
+        bounds(report.forecast_g()),
+    );
+    metric(
+        "carbontracker_forecast_duration_seconds",
+        "gauge",
+        "Time forecast for the whole run.",
+        bounds(report.forecast.map(|f| f.duration_s)),
+    );
+    text
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,330 @@
+//! A tracker: what the host holds. Its calls stamp the clock and check their order; the sampler does the rest.
+
+use crate::advisor::Advisor;
+use crate::error::{Error, Result, Status};
+use crate::host::{self, ForkMark};
+use crate::intensity;
+use crate::ledger::Mark;
+use crate::options::Options;
+use crate::report::{Detail, Report, Setting};
+use crate::sampler::{Sampler, Shared};
+use crate::source::Sources;
+use rtrb::{Producer, RingBuffer};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Marks that fit between two readings before epochs are taken together.
+const RING: usize = 1 << 13;
+/// How long a report waits for the reading that closes the last epoch.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an ending tracker waits for its sampler.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// A run being tracked.
+pub struct Tracker {
+    host: Mutex<Host>,
+    shared: Arc<Shared>,
+    sampler: Thread,
+    /// None once it is being waited for.
+    running: Option<JoinHandle<()>>,
+    setting: Arc<Setting>,
+    /// done/total of the open epoch, in 2^-32: no floating point on the host's thread.
+    progress: AtomicU64,
+    is_open: AtomicBool,
+    fork_mark: ForkMark,
+}
+
+/// The host's side of the marks; the sampler never takes this lock.
+struct Host {
+    marks: Producer<Mark>,
+    open: Option<Open>,
+    /// Epochs that found the ring full, to be told as one.
+    backlog: Option<Backlog>,
+    ended: u64,
+    monitor_epochs: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    begin: u64,
+    /// Its begin is in the ring, and so is room for its end.
+    told: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Backlog {
+    begin: u64,
+    end: u64,
+    inside: u64,
+    count: u64,
+}
+
+impl Tracker {
+    /// Makes a tracker from options and environment and starts its sampler; None if disabled.
+    pub fn create(options: &str) -> Result<Option<Tracker>> {
+        // Bytes that are no UTF-8 stay visible as such, to be refused by name like any bad value.
+        let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        if environment("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
+            return Ok(None);
+        }
+        Tracker::start(Options::parse(options, environment)?).map(Some)
+    }
+
+    fn start(options: Options) -> Result<Tracker> {
+        check_memory()?;
+        let intensity = intensity::choose(&options)?;
+        let found = Sources::discover(&options);
+        let (producer, consumer) = RingBuffer::new(RING);
+        let shared = Arc::new(Shared::default());
+        for message in opening_messages(&options, &intensity, &found) {
+            shared.say(message);
+        }
+        let reviewer = Box::new(Advisor::new(&options, &intensity));
+        let sampler =
+            Sampler::new(found.sources, consumer, reviewer, options.interval, options.monitor_epochs, &shared);
+        let setting = Arc::new(Setting {
+            id: format!("{:016x}", host::random_u64()),
+            name: options.name,
+            host: host::hostname(),
+            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            planned: options.epochs,
+            level: options.level,
+            monitored: options.monitor_epochs,
+            pue: options.pue,
+            intensity,
+            unavailable: found.unavailable,
+        });
+        let sampled = Arc::clone(&shared);
+        let running = host::spawn_quiet("ct-sampler", move || sampler.run(&sampled)).map_err(|error| {
+            Error::new(Status::CT_EIO, format!("the sampler thread could not be started: {error}; is a limit on threads or memory set (ulimit -u, -v)?"))
+        })?;
+        let monitor_epochs = options.monitor_epochs.unwrap_or(u64::MAX);
+        Ok(Tracker {
+            host: Mutex::new(Host { marks: producer, open: None, backlog: None, ended: 0, monitor_epochs }),
+            shared,
+            sampler: running.thread().clone(),
+            running: Some(running),
+            setting,
+            progress: AtomicU64::new(0),
+            is_open: AtomicBool::new(false),
+            fork_mark: ForkMark::here(),
+        })
+    }
+
+    /// Whether this process is a fork of the one that made it.
+    pub fn is_forked(&self) -> bool {
+        self.fork_mark.is_forked()
+    }
+
+    /// Begins an epoch.
+    pub fn begin(&self) -> Result<Status> {
+        let mut host = self.host();
+        if host.open.is_some() {
+            return Err(Error::new(
+                Status::CT_ESTATE,
+                "ct_epoch_begin: an epoch is open already; end or cancel it first",
+            ));
+        }
+        let begin = host::monotonic_ns();
+        let told = host.ended < host.monitor_epochs && host.begin(begin);
+        host.open = Some(Open { begin, told });
+        self.progress.store(0, Ordering::Relaxed);
+        self.is_open.store(true, Ordering::Relaxed);
+        drop(host);
+        self.wake();
+        Ok(Status::CT_OK)
+    }
+
+    /// Ends the open epoch.
+    pub fn end(&self) -> Result<Status> {
+        let mut host = self.host();
+        let open = host.take_open("ct_epoch_end")?;
+        host.end(open, host::monotonic_ns());
+        self.is_open.store(false, Ordering::Relaxed);
+        drop(host);
+        self.wake();
+        Ok(if self.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
+    }
+
+    /// Drops the open epoch.
+    pub fn cancel(&self) -> Result<Status> {
+        let mut host = self.host();
+        let open = host.take_open("ct_epoch_cancel")?;
+        if open.told {
+            host.push(Mark::Cancel(host::monotonic_ns()));
+        }
+        self.is_open.store(false, Ordering::Relaxed);
+        drop(host);
+        self.wake();
+        Ok(Status::CT_OK)
+    }
+
+    /// Notes how far the open epoch is.
+    pub fn progress(&self, done: u64, total: u64) -> Result<Status> {
+        if total == 0 || done > total {
+            return Err(Error::invalid(format!(
+                "ct_progress: {done} of {total}: expected done <= total and total > 0"
+            )));
+        }
+        if !self.is_open.load(Ordering::Relaxed) {
+            return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open"));
+        }
+        let share = (u128::from(done) << 32) / u128::from(total);
+        self.progress.store(share as u64, Ordering::Relaxed);
+        Ok(Status::CT_OK)
+    }
+
+    /// One number of the report.
+    pub fn value(&self, pointer: &str) -> Result<f64> {
+        self.snapshot(Report::detail_for(pointer)).value(pointer)
+    }
+
+    /// The report in a format.
+    pub fn report(&self, format: &str) -> Result<String> {
+        self.snapshot(Detail::Epochs).render(format)
+    }
+
+    /// Hands the oldest message to `take`; it stays queued if that fails.
+    pub fn take_message(&self, take: impl FnOnce(&str) -> Result<Status>) -> Result<Status> {
+        let mut messages = self.shared.messages();
+        let oldest = messages.front().ok_or_else(|| Error::new(Status::CT_ENOENT, "no message is queued"))?;
+        let status = take(oldest)?;
+        messages.pop_front();
+        Ok(status)
+    }
+
+    /// Ends the sampler and waits for it, a moment.
+    pub fn destroy(mut self) {
+        self.shared.stop(&self.sampler);
+        if let Some(running) = self.running.take() {
+            host::join_within(running, FAREWELL);
+        }
+    }
+
+    fn snapshot(&self, detail: Detail) -> Report {
+        let deadline = Instant::now() + PATIENCE;
+        let ended = self.tell_backlog(deadline);
+        let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
+        let done = self.progress.load(Ordering::Relaxed) as f64 / (1u64 << 32) as f64;
+        let progress = self.is_open.load(Ordering::Relaxed).then(|| (done * 1e9).round() / 1e9);
+        Report::new(&self.setting, &books, whole, progress, detail)
+    }
+
+    /// Waits until the ring takes the backlog; returns how many epochs the sampler will have been told of.
+    fn tell_backlog(&self, deadline: Instant) -> u64 {
+        loop {
+            let mut host = self.host();
+            host.flush();
+            let left = host.backlog.map_or(0, |backlog| backlog.count);
+            let told = host.ended - left;
+            drop(host);
+            self.wake();
+            if left == 0 || Instant::now() >= deadline {
+                return told;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn wake(&self) {
+        self.shared.wake(&self.sampler);
+    }
+
+    fn host(&self) -> MutexGuard<'_, Host> {
+        self.host.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// A tracker let go ends its sampler without waiting for it.
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.shared.stop(&self.sampler);
+    }
+}
+
+impl Host {
+    fn take_open(&mut self, call: &str) -> Result<Open> {
+        self.open.take().ok_or_else(|| {
+            Error::new(Status::CT_ESTATE, format!("{call}: no epoch is open; call ct_epoch_begin first"))
+        })
+    }
+
+    /// Tells of a begin if the ring has room for it and its end; false where it joins the backlog.
+    fn begin(&mut self, begin: u64) -> bool {
+        self.flush();
+        let told = self.backlog.is_none() && self.marks.slots() >= 2;
+        if told {
+            self.push(Mark::Begin(begin));
+        }
+        told
+    }
+
+    fn end(&mut self, open: Open, end: u64) {
+        if self.ended >= self.monitor_epochs {
+            return;
+        }
+        self.ended += 1;
+        if open.told {
+            self.push(Mark::End(end));
+            return;
+        }
+        let backlog = self.backlog.get_or_insert(Backlog { begin: open.begin, end, inside: 0, count: 0 });
+        backlog.end = end;
+        backlog.inside += end - open.begin;
+        backlog.count += 1;
+        self.flush();
+    }
+
+    /// Tells of the backlog once there is room.
+    fn flush(&mut self) {
+        if let Some(Backlog { begin, end, inside, count }) = self.backlog
+            && self.push(Mark::Batch { begin, end, inside, count })
+        {
+            self.backlog = None;
+        }
+    }
+
+    fn push(&mut self, mark: Mark) -> bool {
+        self.marks.push(mark).is_ok()
+    }
+}
+
+/// Sees that there is memory for a tracker: where there is none, an allocation would abort the host.
+fn check_memory() -> Result<()> {
+    const ENOUGH: usize = 4 << 20;
+    let mut probe = Vec::<u8>::new();
+    probe.try_reserve_exact(ENOUGH).map_err(|_| {
+        Error::new(Status::CT_EIO, "no 4 MB of memory are left for a tracker; is a limit set (ulimit -v)?")
+    })?;
+    std::hint::black_box(&probe); // or the compiler sees that nobody needs it and asks for none
+    Ok(())
+}
+
+/// What the user should hear at once: what is not measured and what would help, what is assumed.
+fn opening_messages(options: &Options, intensity: &intensity::Intensity, found: &Sources) -> Vec<String> {
+    let mut messages: Vec<String> = intensity.caveat.iter().cloned().collect();
+    let curable = found.unavailable.iter().filter_map(|u| Some((u, u.cure.as_ref()?)));
+    messages.extend(curable.map(|(u, cure)| format!("{} is not measured: {}. Cure: {cure}", u.source, u.reason)));
+    if found.sources.is_empty() {
+        messages.push("no source of energy was found: times are measured, energies are unknown".into());
+    }
+    let without_effect = not_yet(options).into_iter().filter_map(|(key, given)| given.then_some(key));
+    messages.extend(without_effect.map(|key| format!("{key} is accepted but has no effect yet in this version")));
+    messages
+}
+
+/// Options of later versions, and whether they were given.
+fn not_yet(options: &Options) -> [(&'static str, bool); 7] {
+    let is_ip = options.location.as_deref().is_some_and(|zone| zone.eq_ignore_ascii_case("ip"));
+    [
+        ("devices=", options.devices != "visible"),
+        ("api_key=", options.api_key.is_some()),
+        ("location=ip", is_ip),
+        ("log_dir=", options.log_dir.is_some()),
+        ("log_prefix=", options.log_prefix.is_some()),
+        ("resume=", options.resume.is_some()),
+        ("nvml=", options.nvml.is_some()),
+    ]
+}
