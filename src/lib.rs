@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod advisor;
+pub mod c_api;
 pub mod channel;
 pub mod counter;
 pub mod error;

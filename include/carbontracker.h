@@ -1,0 +1,211 @@
+/*
+ * carbontracker: measures, forecasts and prices the energy of a training or time loop.
+ * Generated from src/c_api.rs by `make header`; edit there.
+ *
+ * Threads   Any thread may call; calls on one tracker are serialised. Different trackers are independent.
+ *           One background thread per tracker, "ct-sampler": all signals blocked, never calls back.
+ * NULL      A NULL tracker is a disabled one: every function takes it and answers CT_DISABLED;
+ *           ct_report and ct_message then leave an empty text, `needed` untouched.
+ * Errors    A ct_status is 0: done; > 0: fine but worth knowing; < 0: failed, and nothing changed.
+ *           ct_last_error() says why, in words. Out-parameters are written on success only; `needed` is
+ *           written on CT_ERANGE too. The library never prints, exits, aborts or raises a signal.
+ * Text      UTF-8, ended by NUL, in the caller's buffer: nothing is ever allocated for the caller to free.
+ * Units     In every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
+ * Fork      In a forked child a parent's tracker answers CT_EFORK; create a new one there.
+ */
+
+#ifndef CARBONTRACKER_H
+#define CARBONTRACKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+/* The library's version at compile time; ct_version() gives that of the library loaded. */
+#define CT_VERSION_MAJOR 0
+#define CT_VERSION_MINOR 1
+#define CT_VERSION_PATCH 0
+/* Equals ct_abi_version() and the SONAME's number as long as programs built against this header still run. */
+#define CT_ABI_VERSION 0
+
+/** A run being tracked; NULL is a disabled one. */
+typedef struct ct_tracker ct_tracker;
+
+
+/**
+ * The outcome of a call across the C boundary. Numbers are the contract: append only.
+ */
+enum ct_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Done.
+   */
+  CT_OK = 0,
+  /**
+   * Nothing to do: the tracker is NULL, or CARBONTRACKER_DISABLE=1.
+   */
+  CT_DISABLED = 1,
+  /**
+   * The epoch ended as asked, and the run's forecast passes a budget.
+   */
+  CT_OVER_BUDGET = 2,
+  /**
+   * An argument or option is not what it may be.
+   */
+  CT_EINVAL = -1,
+  /**
+   * Not now: a second begin, or an end without a begin.
+   */
+  CT_ESTATE = -2,
+  /**
+   * The buffer is too small; `needed` says how much it takes.
+   */
+  CT_ERANGE = -3,
+  /**
+   * There is no such number, or it is unknown; or no message is queued.
+   */
+  CT_ENOENT = -4,
+  /**
+   * The operating system refused a thread or memory.
+   */
+  CT_EIO = -5,
+  /**
+   * The tracker was made by the process this one was forked from.
+   */
+  CT_EFORK = -6,
+  /**
+   * A fault of this library, contained; the tracker may be used on.
+   */
+  CT_EPANIC = -7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ct_status ct_status;
+#else
+typedef int32_t ct_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Makes a tracker and starts its sampler. Takes well under 5 ms; reads the devices once.
+ *
+ * `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
+ * with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
+ * string wins. NULL or "" takes the environment and the defaults. README.md lists the keys.
+ *
+ * CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1,
+ * `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value; ct_last_error()
+ * names key, value and what is allowed. CT_EIO: no thread could be started. Finding no device to
+ * measure is no failure: times are kept, energies are null, and a message says what would help.
+ */
+ct_status ct_create(const char *options,
+                    ct_tracker **out);
+
+/**
+ * Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
+ *
+ * CT_ESTATE: an epoch is open already; nothing changed.
+ */
+ct_status ct_epoch_begin(ct_tracker *tracker);
+
+/**
+ * Ends the epoch begun last: stamps the clock and returns, as cheap as ct_epoch_begin.
+ *
+ * CT_OVER_BUDGET: ended, and the run's forecast passes budget_kwh, budget_g or budget_h; it is judged
+ * on the epochs whose readings are in, so it may come one epoch late. CT_ESTATE: no epoch is open.
+ */
+ct_status ct_epoch_end(ct_tracker *tracker);
+
+/**
+ * Drops the open epoch, as after an exception: it is not counted as an epoch and does not colour the
+ * forecast. What it used counts as energy between epochs, once a later epoch ends.
+ *
+ * CT_ESTATE: no epoch is open.
+ */
+ct_status ct_epoch_cancel(ct_tracker *tracker);
+
+/**
+ * Says how far the open epoch is: `done` of `total` batches or time steps. One relaxed store, so call
+ * it as often as you like.
+ *
+ * CT_EINVAL: total is 0 or less than done. CT_ESTATE: no epoch is open.
+ */
+ct_status ct_progress(ct_tracker *tracker,
+                      uint64_t done,
+                      uint64_t total);
+
+/**
+ * Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j",
+ * "/forecast/energy_j/high", "/epochs/3/duration_s" (the fourth entry: an epoch, or several in a run of
+ * more than 4096). Waits up to 1 s for the reading that closes the last epoch: a few milliseconds with
+ * counters, up to 0.1 s where the processor is estimated.
+ *
+ * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched.
+ */
+ct_status ct_value(ct_tracker *tracker,
+                   const char *pointer,
+                   double *out);
+
+/**
+ * Writes the report as `format`: "text", "json", "csv" (a row an epoch) or "prometheus". Waits up to
+ * 1 s for the reading that closes the last epoch.
+ *
+ * As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
+ * becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
+ */
+ct_status ct_report(ct_tracker *tracker,
+                    const char *format,
+                    char *buf,
+                    size_t cap,
+                    size_t *needed);
+
+/**
+ * Takes the oldest queued message: a warning, the forecast after `forecast_after` epochs, a budget
+ * passed. Buffer rules as ct_report's; on CT_ERANGE the message stays queued.
+ *
+ * CT_ENOENT: none is queued.
+ */
+ct_status ct_message(ct_tracker *tracker, char *buf, size_t cap, size_t *needed);
+
+/**
+ * Ends the tracker: a last reading, the sampler joined. Back within 250 ms even where a device hangs.
+ * NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
+ */
+void ct_destroy(ct_tracker *tracker);
+
+/**
+ * As ct_destroy, without waiting for the sampler: for garbage collectors' finalizers.
+ */
+void ct_release(ct_tracker *tracker);
+
+/**
+ * This thread's last failure in words; "" if there was none. The text stays until this thread's next
+ * failure; a success does not clear it.
+ */
+const char *ct_last_error(void);
+
+/**
+ * The status in words, for any number. Static text.
+ */
+const char *ct_status_string(int32_t status);
+
+/**
+ * The loaded library's version, as "0.1.0". Static text.
+ */
+const char *ct_version(void);
+
+/**
+ * The loaded library's ABI version: compare with CT_ABI_VERSION after dlopen.
+ */
+uint32_t ct_abi_version(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CARBONTRACKER_H */

@@ -1,0 +1,310 @@
+//! The C boundary: every `extern "C"` function, and nothing but checking, converting and guarding.
+//!
+//! Out-parameters are written on success only; no panic passes; floating point runs in the default
+//! environment whatever the host has set, and the host's is put back as it was.
+//!
+//! # Safety
+//! For every function here: a tracker is NULL or from [`ct_create`] and not yet given up; a string is
+//! NULL or NUL-terminated; a buffer is NULL or holds the bytes stated; an out-pointer is NULL or valid.
+#![allow(clippy::missing_safety_doc)] // said once, above; the functions' own comments become the C header
+
+use crate::error::{Error, Result, Status};
+use crate::host::DefaultFloats;
+use crate::tracker::Tracker;
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+/// Makes a tracker and starts its sampler. Takes well under 5 ms; reads the devices once.
+///
+/// `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
+/// with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
+/// string wins. NULL or "" takes the environment and the defaults. README.md lists the keys.
+///
+/// CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1,
+/// `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value; ct_last_error()
+/// names key, value and what is allowed. CT_EIO: no thread could be started. Finding no device to
+/// measure is no failure: times are kept, energies are null, and a message says what would help.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracker) -> Status {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        // Rust's own hook prints to stderr. This copy of std is the library's alone, so is its hook.
+        std::panic::set_hook(Box::new(|panic| set_last_error(&format!("internal fault: {panic}"))));
+    });
+    guard(|| {
+        let _floats = DefaultFloats::enter();
+        if out.is_null() {
+            return Err(Error::invalid("ct_create: out is NULL; pass the address of a ct_tracker pointer"));
+        }
+        // SAFETY: the caller passes NULL or a NUL-terminated string.
+        let text = unsafe { text_from(options, "options") }?;
+        let (tracker, status) = match Tracker::create(text.unwrap_or(""))? {
+            Some(tracker) => (Box::into_raw(Box::new(tracker)), Status::CT_OK),
+            None => (std::ptr::null_mut(), Status::CT_DISABLED),
+        };
+        // SAFETY: `out` is not NULL and points to a pointer of the caller's.
+        unsafe { out.write(tracker) };
+        Ok(status)
+    })
+}
+
+/// Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
+///
+/// CT_ESTATE: an epoch is open already; nothing changed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_epoch_begin(tracker: *mut Tracker) -> Status {
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, Tracker::begin) }
+}
+
+/// Ends the epoch begun last: stamps the clock and returns, as cheap as ct_epoch_begin.
+///
+/// CT_OVER_BUDGET: ended, and the run's forecast passes budget_kwh, budget_g or budget_h; it is judged
+/// on the epochs whose readings are in, so it may come one epoch late. CT_ESTATE: no epoch is open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_epoch_end(tracker: *mut Tracker) -> Status {
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, Tracker::end) }
+}
+
+/// Drops the open epoch, as after an exception: it is not counted as an epoch and does not colour the
+/// forecast. What it used counts as energy between epochs, once a later epoch ends.
+///
+/// CT_ESTATE: no epoch is open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_epoch_cancel(tracker: *mut Tracker) -> Status {
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, Tracker::cancel) }
+}
+
+/// Says how far the open epoch is: `done` of `total` batches or time steps. One relaxed store, so call
+/// it as often as you like.
+///
+/// CT_EINVAL: total is 0 or less than done. CT_ESTATE: no epoch is open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_progress(tracker: *mut Tracker, done: u64, total: u64) -> Status {
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, |tracker| tracker.progress(done, total)) }
+}
+
+/// Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j",
+/// "/forecast/energy_j/high", "/epochs/3/duration_s" (the fourth entry: an epoch, or several in a run of
+/// more than 4096). Waits up to 1 s for the reading that closes the last epoch: a few milliseconds with
+/// counters, up to 0.1 s where the processor is estimated.
+///
+/// CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char, out: *mut f64) -> Status {
+    let read = |tracker: &Tracker| {
+        let _floats = DefaultFloats::enter();
+        if out.is_null() {
+            return Err(Error::invalid("ct_value: out is NULL; pass the address of a double"));
+        }
+        // SAFETY: the caller passes NULL or a NUL-terminated string.
+        let pointer = unsafe { text_from(pointer, "pointer") }?
+            .ok_or_else(|| Error::invalid("ct_value: pointer is NULL; pass one such as \"/usage/energy_j\""))?;
+        let value = tracker.value(pointer)?;
+        // SAFETY: `out` is not NULL and points to a double of the caller's.
+        unsafe { out.write(value) };
+        Ok(Status::CT_OK)
+    };
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, read) }
+}
+
+/// Writes the report as `format`: "text", "json", "csv" (a row an epoch) or "prometheus". Waits up to
+/// 1 s for the reading that closes the last epoch.
+///
+/// As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
+/// becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_report(
+    tracker: *mut Tracker,
+    format: *const c_char,
+    buf: *mut c_char,
+    cap: usize,
+    needed: *mut usize,
+) -> Status {
+    // SAFETY: the caller's buffer holds `cap` bytes.
+    let _ = unsafe { write_text("", buf, cap, std::ptr::null_mut()) };
+    let report = |tracker: &Tracker| {
+        let _floats = DefaultFloats::enter();
+        // SAFETY: the caller passes NULL or a NUL-terminated string.
+        let format = unsafe { text_from(format, "format") }?.ok_or_else(|| {
+            Error::invalid("ct_report: format is NULL; pass \"text\", \"json\", \"csv\" or \"prometheus\"")
+        })?;
+        let text = tracker.report(format)?;
+        // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+        unsafe { write_text(&text, buf, cap, needed) }.map(|()| Status::CT_OK)
+    };
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, report) }
+}
+
+/// Takes the oldest queued message: a warning, the forecast after `forecast_after` epochs, a budget
+/// passed. Buffer rules as ct_report's; on CT_ERANGE the message stays queued.
+///
+/// CT_ENOENT: none is queued.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap: usize, needed: *mut usize) -> Status {
+    // SAFETY: the caller's buffer holds `cap` bytes.
+    let _ = unsafe { write_text("", buf, cap, std::ptr::null_mut()) };
+    let take = |tracker: &Tracker| {
+        tracker.take_message(|text| {
+            // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+            unsafe { write_text(text, buf, cap, needed) }.map(|()| Status::CT_OK)
+        })
+    };
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, take) }
+}
+
+/// Ends the tracker: a last reading, the sampler joined. Back within 250 ms even where a device hangs.
+/// NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {
+    // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.
+    unsafe { give_up(tracker, Tracker::destroy) }
+}
+
+/// As ct_destroy, without waiting for the sampler: for garbage collectors' finalizers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_release(tracker: *mut Tracker) {
+    // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.
+    unsafe { give_up(tracker, drop) }
+}
+
+/// This thread's last failure in words; "" if there was none. The text stays until this thread's next
+/// failure; a success does not clear it.
+#[unsafe(no_mangle)]
+pub extern "C" fn ct_last_error() -> *const c_char {
+    LAST_ERROR.with(|text| text.get() as *const c_char)
+}
+
+/// The status in words, for any number. Static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn ct_status_string(status: i32) -> *const c_char {
+    Status::describe(status).as_ptr()
+}
+
+/// The loaded library's version, as "0.1.0". Static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn ct_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    VERSION.as_ptr() as *const c_char
+}
+
+/// The loaded library's ABI version: compare with CT_ABI_VERSION after dlopen.
+#[unsafe(no_mangle)]
+pub extern "C" fn ct_abi_version() -> u32 {
+    ABI_VERSION
+}
+
+/// The number in the SONAME.
+const ABI_VERSION: u32 = 0;
+
+const LAST_ERROR_BYTES: usize = 1024;
+
+thread_local! {
+    // Fixed and without a destructor: the pointer given out stays good while the thread lives.
+    static LAST_ERROR: UnsafeCell<[u8; LAST_ERROR_BYTES]> = const { UnsafeCell::new([0; LAST_ERROR_BYTES]) };
+}
+
+fn set_last_error(message: &str) {
+    // A thread in its last moments has none left to set, and nobody to read it.
+    let _ = LAST_ERROR.try_with(|text| {
+        // SAFETY: the cell is this thread's, it holds LAST_ERROR_BYTES, and no reference into it is kept.
+        let _ = unsafe { write_text(message, text.get() as *mut c_char, LAST_ERROR_BYTES, std::ptr::null_mut()) };
+    });
+}
+
+/// Runs a call: a failure is kept for ct_last_error, a panic becomes CT_EPANIC.
+fn guard(call: impl FnOnce() -> Result<Status>) -> Status {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => {
+            set_last_error(&error.message);
+            error.status
+        }
+        Err(_) => Status::CT_EPANIC,
+    }
+}
+
+/// Runs a call on a tracker that may be NULL or another process's.
+///
+/// # Safety
+/// `tracker` is NULL or from ct_create and not yet destroyed.
+unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Result<Status>) -> Status {
+    // SAFETY: as this function's.
+    let Some(tracker) = (unsafe { tracker.as_ref() }) else {
+        return Status::CT_DISABLED;
+    };
+    guard(|| {
+        if tracker.is_forked() {
+            return Err(Error::new(
+                Status::CT_EFORK,
+                "this tracker belongs to the parent process, its sampler did not survive fork: call ct_create in the child",
+            ));
+        }
+        call(tracker)
+    })
+}
+
+/// Takes a tracker back and ends it; in a forked child it is left alone, its thread is not there to stop.
+///
+/// # Safety
+/// `tracker` is NULL or from ct_create and not yet destroyed; it is not used again.
+unsafe fn give_up(tracker: *mut Tracker, end: impl FnOnce(Tracker)) {
+    // SAFETY: as this function's.
+    if unsafe { tracker.as_ref() }.is_none_or(Tracker::is_forked) {
+        return;
+    }
+    guard(|| {
+        let _floats = DefaultFloats::enter();
+        // SAFETY: ct_create made it with Box::into_raw, and the caller gives it up here.
+        end(*unsafe { Box::from_raw(tracker) });
+        Ok(Status::CT_OK)
+    });
+}
+
+/// The caller's text; None for NULL.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated, and outlives the result.
+unsafe fn text_from<'a>(text: *const c_char, what: &str) -> Result<Option<&'a str>> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as this function's.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map(Some).map_err(|_| Error::invalid(format!("{what}: not valid UTF-8")))
+}
+
+/// Writes text by snprintf's rules: what fits, a NUL when cap > 0, and the whole's size into `needed`.
+///
+/// # Safety
+/// `buf` holds `cap` bytes, or is NULL; `needed` is NULL or points to a size_t.
+unsafe fn write_text(text: &str, buf: *mut c_char, cap: usize, needed: *mut usize) -> Result<()> {
+    if !needed.is_null() {
+        // SAFETY: not NULL, so the caller's size_t.
+        unsafe { needed.write(text.len() + 1) };
+    }
+    if !buf.is_null() && cap > 0 {
+        let mut fits = text.len().min(cap - 1);
+        while !text.is_char_boundary(fits) {
+            fits -= 1;
+        }
+        // SAFETY: fits < cap bytes and the NUL lie inside `buf`; `text` holds `fits` bytes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(text.as_ptr() as *const c_char, buf, fits);
+            buf.add(fits).write(0);
+        }
+    }
+    if buf.is_null() || text.len() >= cap {
+        let message = format!("the text takes {} bytes, the buffer holds {cap}: ask again with more", text.len() + 1);
+        return Err(Error::new(Status::CT_ERANGE, message));
+    }
+    Ok(())
+}
