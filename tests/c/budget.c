@@ -1,0 +1,56 @@
+/* CT_OVER_BUDGET: the epoch is ended all the same, the user is told once, and short epochs are no way round it. */
+#include "check.h"
+
+/* Ends epochs of `us` microseconds until one is over budget; the deadline is generous, for busy machines. */
+static long epochs_until_over_budget(ct_tracker *tracker, double us) {
+    double deadline = now_s() + 5.0;
+    long epochs = 0;
+    ct_status status = CT_OK;
+    while (status == CT_OK && now_s() < deadline) {
+        double until = now_s() + us * 1e-6;
+        CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+        while (now_s() < until) {
+        }
+        status = ct_epoch_end(tracker);
+        epochs++;
+    }
+    if (status != CT_OVER_BUDGET) check_failed(__FILE__, __LINE__, "%ld epochs of %g us, none over budget: %d", epochs, us, (int)status);
+    return epochs;
+}
+
+static void passed(const char *options, const char *budget, double us) {
+    ct_tracker *tracker = create(options);
+    long epochs = epochs_until_over_budget(tracker, us);
+    char message[4096];
+    int told = 0;
+    CHECK_INT(value_of(tracker, "/run/epochs_done"), epochs);
+    while (ct_message(tracker, message, sizeof message, NULL) == CT_OK) {
+        if (strncmp(message, budget, strlen(budget)) == 0) told++;
+    }
+    CHECK_INT(told, 1);
+    CHECK_TEXT(ct_last_error(), "no message is queued"); /* over budget is no failure */
+    ct_destroy(tracker);
+}
+
+static void kept(void) {
+    ct_tracker *tracker = create("epochs=3 sim_cpu=x:10 budget_kwh=1000 budget_g=1e9 budget_h=1000");
+    int n;
+    for (n = 0; n < 3; n++) {
+        CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+        sleep_ms(5);
+        CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
+        (void)value_of(tracker, "/usage/energy_j");
+    }
+    ct_destroy(tracker);
+}
+
+int main(void) {
+    kept();
+    passed("epochs=100 sim_cpu=x:100 budget_kwh=1e-6", "budget_kwh", 20000.0);
+    passed("epochs=100 sim_cpu=x:100 budget_g=1e-3", "budget_g", 20000.0);
+    passed("epochs=1000000 sim_cpu=x:100 budget_h=0.001", "budget_h", 20000.0);
+    /* Shorter than the time that a reading takes, one right after the other. */
+    passed("epochs=1000000000 sim_cpu=x:100 budget_h=1e-6", "budget_h", 10.0);
+    passed("epochs=1000000000 sim_cpu=x:100 budget_h=1e-6", "budget_h", 0.0);
+    return 0;
+}

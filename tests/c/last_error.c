@@ -1,0 +1,49 @@
+/* ct_last_error: each thread's own, kept until that thread fails again. */
+#include "check.h"
+
+#include <pthread.h>
+
+static void *another_thread(void *argument) {
+    ct_tracker *tracker = (ct_tracker *)argument;
+    const char *mine = ct_last_error();
+    CHECK_TEXT(mine, "");
+    CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+    CHECK_STATUS(ct_epoch_cancel(tracker), CT_OK);
+    CHECK_TEXT(mine, "");
+    CHECK_STATUS(ct_progress(tracker, 9, 3), CT_EINVAL);
+    CHECK_HAS(mine, "9 of 3");
+    return NULL;
+}
+
+int main(void) {
+    ct_tracker *tracker = create("sim_cpu=x:10");
+    const char *mine = ct_last_error();
+    char first[1024], text[4096];
+    pthread_t thread;
+    double value = 0.0;
+    CHECK_TEXT(mine, "");
+
+    CHECK_STATUS(ct_epoch_end(tracker), CT_ESTATE);
+    CHECK(ct_last_error() == mine); /* one buffer, so a pointer kept stays good */
+    CHECK_HAS(mine, "ct_epoch_end");
+    print_to(first, sizeof first, "%s", mine);
+
+    CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+    CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
+    CHECK_STATUS(ct_value(tracker, "/pue", &value), CT_OK);
+    CHECK_STATUS(ct_report(tracker, "csv", text, sizeof text, NULL), CT_OK);
+    CHECK_STATUS(ct_epoch_begin(NULL), CT_DISABLED);
+    CHECK_TEXT(mine, first); /* no success clears it */
+
+    CHECK_INT(pthread_create(&thread, NULL, another_thread, tracker), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_TEXT(mine, first); /* nor does another thread's failure change it */
+
+    CHECK_STATUS(ct_value(tracker, "/nonsense", &value), CT_ENOENT);
+    CHECK_HAS(mine, "/nonsense");
+    CHECK_STATUS(ct_report(tracker, "text", text, 3, NULL), CT_ERANGE);
+    CHECK_HAS(mine, "3");
+    ct_destroy(tracker);
+    CHECK(ct_last_error() == mine && mine[0] != '\0');
+    return 0;
+}

@@ -1,0 +1,146 @@
+/* Options by name: what is refused, in which words, and that the string wins over the environment. */
+#include "check.h"
+
+struct refusal {
+    const char *options;
+    const char *key;
+    const char *value;
+};
+
+/* Every key at least once. */
+static const struct refusal refusals[] = {
+    {"epochs=-1", "epochs", "-1"},
+    {"epochs=1.5", "epochs", "1.5"},
+    {"epochs=many", "epochs", "many"},
+    {"epochs=18446744073709551616", "epochs", "18446744073709551616"},
+    {"epochs=", "epochs", ""},
+    {"components=cpu,tpu", "components", "cpu,tpu"},
+    {"interval=0", "interval", "0"},
+    {"interval=3601", "interval", "3601"},
+    {"interval=nan", "interval", "nan"},
+    {"interval=-inf", "interval", "-inf"},
+    {"devices=''", "devices", ""},
+    {"location=Atlantis", "location", "Atlantis"},
+    {"intensity=coal", "intensity", "coal"},
+    {"intensity=-3", "intensity", "-3"},
+    {"api_key=''", "api_key", ""},
+    {"pue=0.99", "pue", "0.99"},
+    {"pue=11", "pue", "11"},
+    {"name=''", "name", ""},
+    {"log_dir=''", "log_dir", ""},
+    {"log_prefix=''", "log_prefix", ""},
+    {"resume=''", "resume", ""},
+    {"forecast_after=0", "forecast_after", "0"},
+    {"monitor_epochs=none", "monitor_epochs", "none"},
+    {"level=90", "level", "90"},
+    {"budget_kwh=0", "budget_kwh", "0"},
+    {"budget_g=-1", "budget_g", "-1"},
+    {"budget_h=soon", "budget_h", "soon"},
+    {"sim_cpu=nowatts", "sim_cpu", "nowatts"},
+    {"sim_gpu=x:10:1.5", "sim_gpu", "x:10:1.5"},
+    {"sysroot=''", "sysroot", ""},
+    {"nvml=''", "nvml", ""},
+    {"epochs=3 pue=1.2 level=x", "level", "x"},
+    {"epochs=3 epochs=x", "epochs", "x"},
+    {"frobnicate=7", "frobnicate", "unknown option"},
+    {"EPOCHS=7", "EPOCHS", "epochs"},
+    {"epoch=7", "epoch", "epochs"},
+    {"intervall=7", "intervall", "interval"},
+    {"epochs", "epochs", "key=value"},
+    {"=3", "key=value", ""},
+    {"name='open", "name", "quote"},
+    {"name='a'b", "name", ""},
+    {"name=a\\", "name", ""},
+    {"name=\xff", "options", "UTF-8"},
+};
+
+/* The tracker pointer as it was: a refused ct_create does not touch it. */
+static ct_tracker *untouched(void) {
+    static char here;
+    return (ct_tracker *)(void *)&here;
+}
+
+static void refused(const char *options) {
+    ct_tracker *tracker = untouched();
+    ct_status status = ct_create(options, &tracker);
+    if (status != CT_EINVAL) check_failed(__FILE__, __LINE__, "ct_create(\"%s\") is %d, not CT_EINVAL", options, (int)status);
+    CHECK(tracker == untouched());
+}
+
+static void what_is_wrong_is_named(void) {
+    size_t n;
+    char *longest = (char *)malloc(10000);
+    for (n = 0; n < sizeof refusals / sizeof *refusals; n++) {
+        refused(refusals[n].options);
+        CHECK_HAS(ct_last_error(), refusals[n].key);
+        CHECK_HAS(ct_last_error(), refusals[n].value);
+    }
+    CHECK(longest != NULL);
+    strcpy(longest, "pue=");
+    memset(longest + 4, 'x', 9995);
+    longest[9999] = '\0';
+    refused(longest);
+    CHECK(strncmp(ct_last_error(), "pue", 3) == 0);
+    free(longest);
+}
+
+static void values_with_spaces_and_quotes(void) {
+    ct_tracker *tracker = create(" \t\n name = 'it\\'s \\\\ \"here\"'  epochs=3\npue=1.5 ");
+    char *json = report_of(tracker, "json");
+    CHECK_HAS(json, "\"name\":\"it's \\\\ \\\"here\\\"\"");
+    free(json);
+    CHECK_INT(value_of(tracker, "/run/epochs_planned"), 3);
+    CHECK_BETWEEN(value_of(tracker, "/pue"), 1.5, 1.5);
+    ct_destroy(tracker);
+    tracker = create("epochs=3 epochs=4");
+    CHECK_INT(value_of(tracker, "/run/epochs_planned"), 4);
+    ct_destroy(tracker);
+    ct_destroy(create(""));
+    ct_destroy(create("  "));
+}
+
+static void the_environment(void) {
+    ct_tracker *tracker;
+    CHECK(setenv("CARBONTRACKER_EPOCHS", "7", 1) == 0);
+    CHECK(setenv("CARBONTRACKER_PUE", "1.25", 1) == 0);
+    tracker = create(NULL);
+    CHECK_INT(value_of(tracker, "/run/epochs_planned"), 7);
+    CHECK_BETWEEN(value_of(tracker, "/pue"), 1.25, 1.25);
+    ct_destroy(tracker);
+    tracker = create("epochs=9");
+    CHECK_INT(value_of(tracker, "/run/epochs_planned"), 9);
+    CHECK_BETWEEN(value_of(tracker, "/pue"), 1.25, 1.25);
+    ct_destroy(tracker);
+
+    CHECK(setenv("CARBONTRACKER_PUE", "half", 1) == 0);
+    refused("epochs=9");
+    CHECK_HAS(ct_last_error(), "CARBONTRACKER_PUE");
+    CHECK_HAS(ct_last_error(), "half");
+    CHECK(setenv("CARBONTRACKER_PUE", "\xff", 1) == 0);
+    refused("epochs=9"); /* a value that is no text is a bad one, not none */
+    CHECK_HAS(ct_last_error(), "CARBONTRACKER_PUE");
+    CHECK(unsetenv("CARBONTRACKER_PUE") == 0);
+    CHECK(unsetenv("CARBONTRACKER_EPOCHS") == 0);
+}
+
+static void keys_stay_secret(void) {
+    static const char *const formats[] = {"text", "json", "csv", "prometheus"};
+    ct_tracker *tracker = create("api_key=geheim sim_cpu=x:10");
+    char message[4096];
+    size_t n;
+    for (n = 0; n < sizeof formats / sizeof *formats; n++) {
+        char *report = report_of(tracker, formats[n]);
+        CHECK(strstr(report, "geheim") == NULL);
+        free(report);
+    }
+    while (ct_message(tracker, message, sizeof message, NULL) == CT_OK) CHECK(strstr(message, "geheim") == NULL);
+    ct_destroy(tracker);
+}
+
+int main(void) {
+    what_is_wrong_is_named();
+    values_with_spaces_and_quotes();
+    the_environment();
+    keys_stay_secret();
+    return 0;
+}

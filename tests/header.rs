@@ -1,0 +1,43 @@
+//! include/carbontracker.h is generated and committed: stale, it fails here.
+//! `CT_UPDATE=1 cargo test --test header` (or `make header`) rewrites it.
+
+use std::path::Path;
+
+fn generated() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = cbindgen::Config::from_root_or_default(root);
+    let mut text = Vec::new();
+    cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(root.join("src/c_api.rs"))
+        .with_src(root.join("src/error.rs"))
+        .generate()
+        .expect("the C API parses")
+        .write(&mut text);
+    String::from_utf8(text).expect("a header is text")
+}
+
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/carbontracker.h");
+    let fresh = generated();
+    if std::env::var_os("CT_UPDATE").is_some() {
+        std::fs::write(&path, &fresh).expect("include/ can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == fresh, "include/carbontracker.h is stale: run `make header`");
+}
+
+#[test]
+fn the_versions_agree() {
+    let header = generated();
+    let number = |name: &str| -> String {
+        let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
+        line.unwrap_or_else(|| panic!("{name} is not defined")).trim().to_owned()
+    };
+    let version = ["MAJOR", "MINOR", "PATCH"].map(|part| number(&format!("CT_VERSION_{part}"))).join(".");
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(number("CT_ABI_VERSION"), carbontracker::c_api::ct_abi_version().to_string());
+    let soname = include_str!("../build.rs");
+    assert!(soname.contains(&format!("libcarbontracker.so.{}", number("CT_ABI_VERSION"))));
+}
