@@ -1,0 +1,203 @@
+//! What the library costs its host: `make bench`. Figures, not tests: machines are noisy, so quote
+//! medians, and ratios against what runs beside them.
+#[path = "../tests/served/mod.rs"]
+mod served;
+
+use carbontracker::advisor::Advisor;
+use carbontracker::options::Options;
+use carbontracker::sampler::{Sampler, Shared};
+use carbontracker::source::Sources;
+use carbontracker::tracker::Tracker;
+use carbontracker::{host, intensity};
+use served::{Counter, DELAY_US, Tree, now};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+fn main() {
+    println!("{:<58}{:>10}{:>10}{:>10}", "", "median", "99 %", "most");
+    calls();
+    if std::env::args().any(|a| a == "calls") {
+        return;
+    }
+    create();
+    sample();
+    value();
+    sampler_share();
+    memory();
+}
+
+fn row(what: &str, unit: &str, mut figures: Vec<u64>) {
+    figures.sort_unstable();
+    let at = |share: f64| figures[((figures.len() - 1) as f64 * share) as usize];
+    println!("{what:<58}{:>10}{:>10}{:>10} {unit}", at(0.5), at(0.99), at(1.0));
+}
+
+fn tracker(tree: &Tree, options: &str) -> Tracker {
+    Tracker::create(&format!("sysroot={} {options}", tree.root().display())).unwrap().unwrap()
+}
+
+fn package() -> Tree {
+    Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))])
+}
+
+fn timed(call: impl FnOnce()) -> u64 {
+    let before = now();
+    call();
+    now() - before
+}
+
+fn calls() {
+    let tree = package();
+    let t = tracker(&tree, "");
+    let pair = |t: &Tracker| {
+        t.begin().unwrap();
+        t.end().unwrap();
+    };
+    row("begin + end, back to back", "ns", (0..1_000_000).map(|_| timed(|| pair(&t))).collect());
+    let (mut begin, mut end) = (Vec::new(), Vec::new());
+    for _ in 0..300 {
+        std::thread::sleep(Duration::from_millis(15));
+        begin.push(timed(|| drop(t.begin())));
+        std::thread::sleep(Duration::from_millis(15));
+        end.push(timed(|| drop(t.end())));
+    }
+    row("begin, the sampler asleep", "ns", begin);
+    row("end, the sampler asleep", "ns", end);
+    DELAY_US.store(5_000, Ordering::Relaxed);
+    let mut slow = Vec::new();
+    for n in 0..600 {
+        std::thread::sleep(Duration::from_micros(1_000 + 37 * (n % 100)));
+        slow.push(timed(|| drop(t.begin())));
+        slow.push(timed(|| drop(t.end())));
+    }
+    row("begin or end, a source taking 5 ms a reading", "ns", slow);
+    t.destroy();
+}
+
+fn create() {
+    let tree = package();
+    let mut trackers = Vec::new();
+    row("create, RAPL", "ns", (0..100).map(|_| timed(|| trackers.push(tracker(&tree, "")))).collect());
+    row(
+        "create, processor model",
+        "ns",
+        (0..100).map(|_| timed(|| trackers.push(Tracker::create("").unwrap().unwrap()))).collect(),
+    );
+    row("destroy", "ns", trackers.into_iter().map(|t| timed(|| t.destroy())).collect());
+}
+
+/// One pass of the sampler over six counters in memory against a loop of raw reads over the same files.
+fn sample() {
+    let root = PathBuf::from("/dev/shm").join(format!("ct-bench-{}", std::process::id()));
+    let mut paths = Vec::new();
+    for n in 0..6 {
+        let dir = root.join(format!("sys/class/powercap/intel-rapl:{n}"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("name"), format!("package-{n}")).unwrap();
+        fs::write(dir.join("max_energy_range_uj"), "262143328850").unwrap();
+        fs::write(dir.join("energy_uj"), "123456789012\n").unwrap();
+        paths.push(dir.join("energy_uj"));
+    }
+    let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
+    let reviewer = Box::new(Advisor::new(&options, &intensity::choose(&options).unwrap()));
+    let shared = Shared::default();
+    let (_producer, marks) = rtrb::RingBuffer::new(16);
+    let mut sampler =
+        Sampler::new(Sources::discover(&options).sources, marks, reviewer, options.interval, None, &shared);
+    let files: Vec<File> = paths.iter().map(|path| File::open(path).unwrap()).collect();
+    let raw = || {
+        let mut text = [0u8; 32];
+        for file in &files {
+            std::hint::black_box(file.read_at(&mut text, 0).unwrap());
+        }
+    };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..2_000 {
+        std::thread::sleep(Duration::from_micros(100));
+        theirs.push(timed(|| (0..20).for_each(|_| raw())) / 20);
+        ours.push(timed(|| (0..20).for_each(|_| sampler.read_again(&shared))) / 20);
+    }
+    let median = |figures: &[u64]| {
+        let mut figures = figures.to_vec();
+        figures.sort_unstable();
+        figures[figures.len() / 2] as f64
+    };
+    let ratio = median(&ours) / median(&theirs);
+    row("a sample of six counters", "ns", ours);
+    row("six raw preads of the same files", "ns", theirs);
+    println!("{:<58}{ratio:>10.2}", "ratio");
+    fs::remove_dir_all(&root).unwrap();
+}
+
+fn value() {
+    let tree = package();
+    let t = tracker(&tree, "epochs=5000");
+    for _ in 0..4_000 {
+        t.begin().unwrap();
+        t.end().unwrap();
+    }
+    t.value("/usage/energy_j").unwrap();
+    for pointer in ["/usage/energy_j", "/forecast/energy_j/high", "/epochs/3999/duration_s"] {
+        row(
+            &format!("value {pointer}, 4000 epochs kept"),
+            "ns",
+            (0..2_000).map(|_| timed(|| drop(t.value(pointer)))).collect(),
+        );
+    }
+    row("report json, 4000 epochs kept", "ns", (0..50).map(|_| timed(|| drop(t.report("json")))).collect());
+    t.destroy();
+}
+
+/// The sampler thread's time on a processor, from the kernel's account of it.
+fn sampler_share() {
+    for (what, options) in [("RAPL", None), ("processor model", Some(""))] {
+        let tree = package();
+        let t = options.map_or_else(|| tracker(&tree, ""), |options| Tracker::create(options).unwrap().unwrap());
+        t.begin().unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        let (before, start) = (sampler_ns(), now());
+        std::thread::sleep(Duration::from_secs(20));
+        let share = (sampler_ns() - before) as f64 / (now() - start) as f64;
+        t.end().unwrap();
+        t.destroy();
+        println!("{:<58}{:>9.4} % of a core", format!("the sampler at its default interval, {what}"), share * 100.0);
+    }
+}
+
+fn sampler_ns() -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let sampler = tasks
+        .map(|task| task.path())
+        .find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "ct-sampler"));
+    let stat = fs::read_to_string(sampler.unwrap().join("schedstat")).unwrap();
+    stat.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn memory() {
+    let tree = package();
+    let t = tracker(&tree, "");
+    let before = resident();
+    let start = host::monotonic_ns();
+    for (upto, from) in [(2_000_000u64, 0u64), (10_000_000, 2_000_000)] {
+        for _ in from..upto {
+            t.begin().unwrap();
+            t.end().unwrap();
+        }
+        let counted = t.value("/run/epochs_done").unwrap();
+        println!(
+            "{:<58}{:>9.2} MB more, {counted} counted, {:.1} s",
+            format!("{upto} epochs"),
+            resident().saturating_sub(before) as f64 / 1e6,
+            (host::monotonic_ns() - start) as f64 * 1e-9
+        );
+    }
+    t.destroy();
+}
+
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}

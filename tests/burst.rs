@@ -1,0 +1,31 @@
+//! Epochs faster than anything can be read: all counted, at once, in little memory.
+
+use carbontracker::tracker::Tracker;
+use std::time::Instant;
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("a proc file system");
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
+}
+
+#[test]
+fn two_million_epochs_are_counted_at_once_and_fit_in_8_mb() {
+    for run in 0..5 {
+        let tracker = Tracker::create("sim_cpu=x:100").expect("created").expect("enabled");
+        let before = resident_bytes();
+        let start = Instant::now();
+        for _ in 0..2_000_000 {
+            tracker.begin().expect("begun");
+            tracker.end().expect("ended");
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let value = |pointer: &str| tracker.value(pointer).unwrap_or_else(|error| panic!("{pointer}: {error}"));
+        assert_eq!(value("/run/epochs_done"), 2e6, "run {run}");
+        assert!((value("/usage/duration_s") / seconds - 1.0).abs() < 0.05);
+        assert!((value("/usage/energy_j") / (100.0 * value("/usage/duration_s")) - 1.0).abs() < 1e-6);
+        assert!(value("/usage/coverage") > 0.999);
+        let grown = resident_bytes().saturating_sub(before);
+        assert!(grown < 8_000_000, "{grown} bytes more");
+        tracker.destroy();
+    }
+}
