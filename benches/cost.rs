@@ -179,7 +179,7 @@ fn sampler_ns() -> u64 {
 fn memory() {
     let tree = package();
     let t = tracker(&tree, "");
-    let before = resident();
+    let before = own_bytes();
     let start = host::monotonic_ns();
     for (upto, from) in [(2_000_000u64, 0u64), (10_000_000, 2_000_000)] {
         for _ in from..upto {
@@ -190,14 +190,16 @@ fn memory() {
         println!(
             "{:<58}{:>9.2} MB more, {counted} counted, {:.1} s",
             format!("{upto} epochs"),
-            resident().saturating_sub(before) as f64 / 1e6,
+            own_bytes().saturating_sub(before) as f64 / 1e6,
             (host::monotonic_ns() - start) as f64 * 1e-9
         );
     }
     t.destroy();
 }
 
-fn resident() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+/// Memory of this process's own, without the pages of program files.
+fn own_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+    kilobytes.unwrap().parse::<u64>().unwrap() * 1024
 }

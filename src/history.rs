@@ -120,14 +120,14 @@ impl History {
 
     fn halve(&mut self) {
         self.stride *= 2;
-        let mut merged: Vec<Epoch> = Vec::with_capacity(OLDER + 1);
-        for epoch in self.older.drain(..) {
-            match merged.last_mut() {
-                Some(last) if last.count + epoch.count <= self.stride => last.merge(&epoch),
-                _ => merged.push(epoch),
+        let stride = self.stride;
+        self.older.dedup_by(|next, last| {
+            let fits = last.count + next.count <= stride;
+            if fits {
+                last.merge(next);
             }
-        }
-        self.older = merged;
+            fits
+        });
     }
 
     /// How many entries are kept.

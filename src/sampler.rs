@@ -146,7 +146,6 @@ pub struct Sampler {
     passes: u64,
     reviewed_epochs: u64,
     readings: Vec<Reading>,
-    waiting_marks: Vec<Mark>,
 }
 
 impl Sampler {
@@ -174,7 +173,6 @@ impl Sampler {
             slots.push(Slot { source, first_channel, resolution_ns, last_read: 0, wanted: false });
         }
         drop(books);
-        let (readings, waiting_marks) = (Vec::new(), Vec::new());
         let mut sampler = Sampler {
             slots,
             marks,
@@ -184,8 +182,7 @@ impl Sampler {
             last_pass: 0,
             passes: 0,
             reviewed_epochs: 0,
-            readings,
-            waiting_marks,
+            readings: Vec::new(),
         };
         sampler.pass(shared);
         sampler
@@ -271,12 +268,9 @@ impl Sampler {
             }
         }
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
-        self.waiting_marks.clear();
-        while let Ok(mark) = self.marks.pop() {
-            self.waiting_marks.push(mark);
-        }
+        let told = self.marks.slots();
         let mut books = shared.books();
-        self.enter(&mut books, shared);
+        self.enter(&mut books, told, shared);
         if books.settled > self.reviewed_epochs {
             self.reviewed_epochs = books.settled;
             let review = self.reviewer.review(&books.ledger, books.settled, &mut |message| shared.say(message));
@@ -292,10 +286,11 @@ impl Sampler {
         self.passes += 1;
     }
 
-    fn enter(&mut self, books: &mut Books, shared: &Shared) {
+    /// Enters the next `told` marks, then the energy that was read.
+    fn enter(&mut self, books: &mut Books, told: usize, shared: &Shared) {
         let Books { channels, meters, ledger, settled, .. } = books;
-        for &mark in &self.waiting_marks {
-            ledger.mark(mark);
+        if let Ok(marks) = self.marks.read_chunk(told) {
+            marks.into_iter().for_each(|mark| ledger.mark(mark));
         }
         for reading in &self.readings {
             let Some((meter, channel)) = meters.get_mut(reading.channel).zip(channels.get(reading.channel)) else {
