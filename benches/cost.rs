@@ -102,11 +102,11 @@ fn sample() {
         paths.push(dir.join("energy_uj"));
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
-    let reviewer = Box::new(Advisor::new(&options, &intensity::choose(&options).unwrap()));
+    let advisor = Advisor::new(&options, intensity::choose(&options).unwrap().price(options.pue));
     let shared = Shared::default();
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler =
-        Sampler::new(Sources::discover(&options).sources, marks, reviewer, options.interval, None, &shared);
+        Sampler::new(Sources::discover(&options).sources, marks, advisor, options.interval, None, &shared);
     let files: Vec<File> = paths.iter().map(|path| File::open(path).unwrap()).collect();
     let raw = || {
         let mut text = [0u8; 32];

@@ -2,13 +2,17 @@
  * carbontracker: measures, forecasts and prices the energy of a training or time loop.
  * Generated from src/c_api.rs by `make header`; edit there.
  *
- * Threads   Any thread may call; calls on one tracker are serialised. Different trackers are independent.
- *           One background thread per tracker, "ct-sampler": all signals blocked, never calls back.
+ * Threads   Any thread may call; calls on one tracker are serialised, different trackers are independent.
+ *           ct_destroy and ct_release come last: no other call on that tracker may run beside or after them.
+ *           Not for signal handlers. One background thread per tracker, "ct-sampler": all signals blocked,
+ *           never calls back.
  * NULL      A NULL tracker is a disabled one: every function takes it and answers CT_DISABLED;
- *           ct_report and ct_message then leave an empty text, `needed` untouched.
+ *           ct_report and ct_message then give an empty text, for which `needed` is 1.
  * Errors    A ct_status is 0: done; > 0: fine but worth knowing; < 0: failed, and nothing changed.
- *           ct_last_error() says why, in words. Out-parameters are written on success only; `needed` is
- *           written on CT_ERANGE too. The library never prints, exits, aborts or raises a signal.
+ *           ct_last_error() says why, in words, on the thread that called. Out-parameters are written on
+ *           CT_OK only: test for it before you use one (CT_DISABLED is positive and writes none); `needed`
+ *           is written on CT_ERANGE too. Any call may answer CT_EINVAL for a NULL or non-UTF-8 argument,
+ *           CT_EFORK or CT_EPANIC. The library never prints, exits, aborts or raises a signal.
  * Text      UTF-8, ended by NUL, in the caller's buffer: nothing is ever allocated for the caller to free.
  * Units     In every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
  * Fork      In a forked child a parent's tracker answers CT_EFORK; create a new one there.
@@ -23,7 +27,7 @@
 #define CT_VERSION_MAJOR 0
 #define CT_VERSION_MINOR 1
 #define CT_VERSION_PATCH 0
-/* Equals ct_abi_version() and the SONAME's number as long as programs built against this header still run. */
+/* ABI version and SONAME number: changes when programs must be rebuilt. */
 #define CT_ABI_VERSION 0
 
 /** A run being tracked; NULL is a disabled one. */
@@ -100,7 +104,8 @@ extern "C" {
  *
  * CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1,
  * `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value; ct_last_error()
- * names key, value and what is allowed. CT_EIO: no thread could be started. Finding no device to
+ * names key, value and what is allowed. CT_EIO: no thread could be started, or
+ * too little memory is left. Finding no device to
  * measure is no failure: times are kept, energies are null, and a message says what would help.
  */
 ct_status ct_create(const char *options,

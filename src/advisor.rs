@@ -1,9 +1,9 @@
 //! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
 
-use crate::forecast::{self, Forecast, Used};
-use crate::intensity::{Intensity, Price};
+use crate::forecast::{self, Forecast};
+use crate::intensity::Price;
 use crate::ledger::Ledger;
-use crate::sampler::{Review, Reviewer};
+use crate::options::Options;
 use crate::units;
 
 /// What the options say about forecast and budgets.
@@ -22,6 +22,16 @@ pub struct Advisor {
     told_budget: bool,
 }
 
+/// What is thought of a run.
+pub struct Review {
+    /// What the whole run will take.
+    pub forecast: Option<Forecast>,
+    /// A budget is passed, or will be.
+    pub over_budget: bool,
+    /// What to tell the user.
+    pub messages: Vec<String>,
+}
+
 /// Limits on the whole run; None: no limit.
 #[derive(Clone, Copy, Default)]
 pub struct Budgets {
@@ -35,12 +45,12 @@ pub struct Budgets {
 
 impl Advisor {
     /// An advisor who has said nothing yet.
-    pub fn new(options: &crate::options::Options, intensity: &Intensity) -> Advisor {
+    pub fn new(options: &Options, price: Price) -> Advisor {
         Advisor {
             planned: options.epochs,
             level: options.level,
             forecast_after: options.forecast_after,
-            price: Price { pue: options.pue, g_per_kwh: intensity.g_per_kwh },
+            price,
             budgets: Budgets { kwh: options.budget_kwh, g: options.budget_g, h: options.budget_h },
             told_forecast: false,
             told_budget: false,
@@ -74,34 +84,29 @@ impl Advisor {
         }
         text
     }
-}
 
-impl Reviewer for Advisor {
-    fn review(&mut self, ledger: &Ledger, settled: u64, say: &mut dyn FnMut(String)) -> Review {
-        let used = Used {
-            duration_s: (ledger.inside_ns() as f64 * 1e-9, ledger.between_ns() as f64 * 1e-9),
-            energy_j: ledger.epochs_j().map(|epochs| (epochs, ledger.between_j().unwrap_or(0.0))),
-        };
-        let forecast = forecast::forecast(self.planned, self.level, ledger.observed(settled), used);
+    /// Looks at the run once more of its epochs are settled.
+    pub fn review(&mut self, ledger: &Ledger, settled: u64) -> Review {
+        let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
+        let forecast = forecast::forecast(self.planned, self.level, epochs, between);
+        let mut messages = Vec::new();
         if let Some(forecast) = forecast.filter(|forecast| {
             !self.told_forecast && (self.forecast_after..self.planned).contains(&forecast.after_epochs)
         }) {
             self.told_forecast = true;
-            say(self.forecast_message(&forecast));
+            messages.push(self.forecast_message(&forecast));
         }
         let (whose, duration_s, energy_j) = match forecast {
             Some(forecast) => ("the forecast", forecast.duration_s.value, forecast.energy_j.map(|energy| energy.value)),
-            None => {
-                let energy_j = used.energy_j.map(|(epochs, between)| epochs + between);
-                ("what is used", ledger.run_ns() as f64 * 1e-9, energy_j)
-            }
+            None => ("what is used", ledger.run_ns() as f64 * 1e-9, ledger.energy_j()),
         };
         let passed = self.passed(whose, duration_s, energy_j);
-        if let Some(message) = passed.as_ref().filter(|_| !self.told_budget) {
+        let over_budget = passed.is_some();
+        if let Some(message) = passed.filter(|_| !self.told_budget) {
             self.told_budget = true;
-            say(message.clone());
+            messages.push(message);
         }
-        Review { forecast, over_budget: passed.is_some() }
+        Review { forecast, over_budget, messages }
     }
 }
 
@@ -111,7 +116,6 @@ mod tests {
     use crate::channel::Kind;
     use crate::counter::Credit;
     use crate::ledger::Mark;
-    use crate::options::Options;
 
     /// A ledger of `epochs` epochs of 1 s at 100 W.
     fn ledger(epochs: u64) -> Ledger {
@@ -127,11 +131,11 @@ mod tests {
 
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
         let options = Options::parse(options, |_| None).unwrap();
-        let mut advisor = Advisor::new(&options, &crate::intensity::choose(&options).unwrap());
-        let mut said = Vec::new();
-        let over = advisor.review(&ledger(epochs), epochs, &mut |message| said.push(message)).over_budget;
-        advisor.review(&ledger(epochs + 1), epochs + 1, &mut |message| said.push(message));
-        (over, said)
+        let price = crate::intensity::choose(&options).unwrap().price(options.pue);
+        let mut advisor = Advisor::new(&options, price);
+        let (first, second) =
+            (advisor.review(&ledger(epochs), epochs), advisor.review(&ledger(epochs + 1), epochs + 1));
+        (first.over_budget, [first.messages, second.messages].concat())
     }
 
     #[test]
@@ -158,5 +162,19 @@ mod tests {
             assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 1, "{said:?}");
         }
         assert!(review("budget_kwh=0.00005", 2).0 && !review("budget_kwh=0.00006", 2).0);
+    }
+
+    #[test]
+    fn epochs_that_ended_but_are_not_settled_count_once() {
+        let options = Options::parse("epochs=10", |_| None).unwrap();
+        let price = crate::intensity::choose(&options).unwrap().price(options.pue);
+        let mut ledger = ledger(2);
+        for n in 2..6 {
+            ledger.mark(Mark::Begin(n * 1_000_000_000));
+            ledger.mark(Mark::End((n + 1) * 1_000_000_000));
+        }
+        let forecast = Advisor::new(&options, price).review(&ledger, 2).forecast.unwrap();
+        let (seconds, joules) = (forecast.duration_s.value, forecast.energy_j.unwrap().value);
+        assert!((seconds - 10.0).abs() < 1e-9 && (joules - 1000.0).abs() < 1e-9, "{forecast:?}");
     }
 }

@@ -24,7 +24,8 @@ use std::sync::Once;
 ///
 /// CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1,
 /// `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value; ct_last_error()
-/// names key, value and what is allowed. CT_EIO: no thread could be started. Finding no device to
+/// names key, value and what is allowed. CT_EIO: no thread could be started, or
+/// too little memory is left. Finding no device to
 /// measure is no failure: times are kept, energies are null, and a message says what would help.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracker) -> Status {
@@ -127,8 +128,8 @@ pub unsafe extern "C" fn ct_report(
     cap: usize,
     needed: *mut usize,
 ) -> Status {
-    // SAFETY: the caller's buffer holds `cap` bytes.
-    let _ = unsafe { write_text("", buf, cap, std::ptr::null_mut()) };
+    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+    unsafe { write_empty(tracker, buf, cap, needed) };
     let report = |tracker: &Tracker| {
         let _floats = DefaultFloats::enter();
         // SAFETY: the caller passes NULL or a NUL-terminated string.
@@ -149,8 +150,8 @@ pub unsafe extern "C" fn ct_report(
 /// CT_ENOENT: none is queued.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap: usize, needed: *mut usize) -> Status {
-    // SAFETY: the caller's buffer holds `cap` bytes.
-    let _ = unsafe { write_text("", buf, cap, std::ptr::null_mut()) };
+    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+    unsafe { write_empty(tracker, buf, cap, needed) };
     let take = |tracker: &Tracker| {
         tracker.take_message(|text| {
             // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
@@ -280,6 +281,16 @@ unsafe fn text_from<'a>(text: *const c_char, what: &str) -> Result<Option<&'a st
     // SAFETY: as this function's.
     let text = unsafe { CStr::from_ptr(text) };
     text.to_str().map(Some).map_err(|_| Error::invalid(format!("{what}: not valid UTF-8")))
+}
+
+/// Leaves an empty text for a call that fails; it is also a NULL tracker's whole text.
+///
+/// # Safety
+/// As write_text's.
+unsafe fn write_empty(tracker: *const Tracker, buf: *mut c_char, cap: usize, needed: *mut usize) {
+    let needed = if tracker.is_null() { needed } else { std::ptr::null_mut() };
+    // SAFETY: as this function's.
+    let _ = unsafe { write_text("", buf, cap, needed) };
 }
 
 /// Writes text by snprintf's rules: what fits, a NUL when cap > 0, and the whole's size into `needed`.

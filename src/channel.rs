@@ -1,7 +1,5 @@
 //! What is measured: the kinds of component, and one device's line in the books.
 
-use crate::counter::Quantity;
-
 /// What a channel measures. A node contains its parts; the parts do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -50,6 +48,22 @@ impl Method {
             Method::Estimate => "estimate",
         }
     }
+}
+
+/// What a channel's raw numbers mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Quantity {
+    /// A count of energy that only grows, but for its wrap.
+    Counter {
+        /// Energy of one unit, J.
+        joules_per_unit: f64,
+        /// Where it starts again from 0, in units; None: it does not.
+        range: Option<u64>,
+        /// More than this, W, no such device can draw: what tells a wrap from a reset.
+        max_watts: f64,
+    },
+    /// Power, to be integrated.
+    Power,
 }
 
 /// One thing measured: a package, a memory domain, a GPU.

@@ -1,73 +1,8 @@
 //! From raw readings to joules: the arithmetic that tells a wrap, a reset, a failed reading and a lost
 //! device apart. Pure: times come in, energy goes out.
 
-use std::fmt;
-
-/// What a channel's raw numbers mean.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Quantity {
-    /// A count of energy that only grows, but for its wrap.
-    Counter {
-        /// Energy of one unit, J.
-        joules_per_unit: f64,
-        /// Where it starts again from 0, in units; None: it does not.
-        range: Option<u64>,
-        /// More than this, W, no such device can draw: what tells a wrap from a reset.
-        max_watts: f64,
-    },
-    /// Power, to be integrated.
-    Power,
-}
-
-/// One raw number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
-    /// A counter's count, in its units.
-    Count(u64),
-    /// A power, W.
-    Watts(f64),
-}
-
-/// Why a reading failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The file or device is not there.
-    Gone,
-    /// We may not read it.
-    Denied,
-    /// The kernel's error number.
-    Os(i32),
-    /// It answered with nothing.
-    Empty,
-    /// It answered with something that is not a number.
-    Garbage,
-    /// It counts what no device could have used.
-    Implausible,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Gone => f.write_str("not found"),
-            Fault::Denied => f.write_str("permission denied"),
-            Fault::Os(code) => write!(f, "{}", std::io::Error::from_raw_os_error(*code)),
-            Fault::Empty => f.write_str("it reads empty"),
-            Fault::Garbage => f.write_str("it reads as no number"),
-            Fault::Implausible => f.write_str("its count jumps about"),
-        }
-    }
-}
-
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Self {
-        match (error.kind(), error.raw_os_error()) {
-            (std::io::ErrorKind::NotFound, _) => Fault::Gone,
-            (std::io::ErrorKind::PermissionDenied, _) => Fault::Denied,
-            (_, Some(code)) => Fault::Os(code),
-            (_, None) => Fault::Garbage,
-        }
-    }
-}
+use crate::channel::Quantity;
+use crate::reading::{Fault, Value};
 
 /// Energy used between two instants (ns on the monotonic clock).
 #[derive(Clone, Copy, Debug, PartialEq)]

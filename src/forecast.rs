@@ -5,7 +5,7 @@
 //! with m epochs of variance s² seen, r to come have the variance r s² + r² s²/m. Two epochs' worth of a
 //! prior spread keeps it honest while little is known.
 
-use crate::history::Observed;
+use crate::ledger::{Between, Observed};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// A forecast quantity and its interval.
@@ -44,14 +44,7 @@ pub struct Forecast {
     pub energy_j: Option<Estimate>,
 }
 
-/// The run so far, epochs and what lies between them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Used {
-    /// Time in epochs, and between them, s.
-    pub duration_s: (f64, f64),
-    /// Energy in epochs, and between them, J; None where none was measured.
-    pub energy_j: Option<(f64, f64)>,
-}
+// What is assumed while little is known: chosen by eye, until forecasts are scored against recorded runs.
 
 /// Spread of an epoch about the mean assumed before any is known, as a share of the mean.
 const PRIOR_SPREAD: f64 = 0.1;
@@ -60,12 +53,13 @@ const FIRST_SPREAD: f64 = 0.3;
 /// How many epochs that assumption is worth.
 const PRIOR_WEIGHT: f64 = 2.0;
 
-/// Forecasts a run of `planned` epochs; None where that is unknown or no epoch has ended.
+/// Forecasts a run of `planned` epochs from its first ones and what lies between those; None where the
+/// plan is unknown or no epoch has ended.
 pub fn forecast(
     planned: u64,
     level: f64,
     epochs: impl Iterator<Item = Observed> + Clone,
-    used: Used,
+    between: Between,
 ) -> Option<Forecast> {
     let done: u64 = epochs.clone().map(|epoch| epoch.count).sum();
     if planned == 0 || done == 0 {
@@ -73,12 +67,14 @@ pub fn forecast(
     }
     let run = Run { done: done as f64, left: planned.saturating_sub(done) as f64, level };
     let durations = epochs.clone().map(|epoch| Some((epoch.count as f64, epoch.duration_s)));
-    let energies = epochs.map(|epoch| Some((epoch.count as f64, epoch.energy_j?)));
+    let seconds = epochs.clone().map(|epoch| epoch.duration_s).sum();
+    let energies = epochs.clone().map(|epoch| Some((epoch.count as f64, epoch.energy_j.filter(|_| epoch.is_whole)?)));
+    let joules = epochs.filter_map(|epoch| epoch.energy_j).reduce(|a, b| a + b);
     Some(Forecast {
         after_epochs: done,
         level,
-        duration_s: run.total(durations, used.duration_s)?,
-        energy_j: used.energy_j.and_then(|energy_j| run.total(energies, energy_j)),
+        duration_s: run.total(durations, seconds, between.duration_s)?,
+        energy_j: joules.and_then(|joules| run.total(energies, joules, between.energy_j.unwrap_or(0.0))),
     })
 }
 
@@ -90,12 +86,13 @@ struct Run {
 }
 
 impl Run {
-    /// The total of one quantity, from (epochs, their sum) pairs, None where unknown, and what was used in
-    /// epochs and between them. None where no epoch tells what another will take.
+    /// The total of one quantity, from (epochs, their sum) pairs, None where it is not wholly known, and what
+    /// was used in epochs and between them. None where no epoch tells what another will take.
     fn total(
         &self,
         seen: impl Iterator<Item = Option<(f64, f64)>> + Clone,
-        (inside, between): (f64, f64),
+        inside: f64,
+        between: f64,
     ) -> Option<Estimate> {
         let used = inside + between;
         if self.left == 0.0 {
@@ -111,19 +108,19 @@ impl Run {
         let (entries, squares) = steady
             .fold((0.0, 0.0), |(m, squares), (count, sum)| (m + 1.0, squares + count * (sum / count - mean).powi(2)));
         let prior = mean * if is_warm_up_all { FIRST_SPREAD } else { PRIOR_SPREAD };
-        let freedom = entries - 1.0 + PRIOR_WEIGHT;
-        let variance = (squares + PRIOR_WEIGHT * prior * prior) / freedom;
+        let degrees_of_freedom = entries - 1.0 + PRIOR_WEIGHT;
+        let variance = (squares + PRIOR_WEIGHT * prior * prior) / degrees_of_freedom;
         let per_gap = if self.done < 2.0 { 0.0 } else { between / (self.done - 1.0) };
         let rest = self.left * (mean + per_gap);
-        let spread =
-            (self.left * variance + self.left * self.left * variance / count).sqrt() * quantile(self.level, freedom);
+        let deviation = (self.left * variance + self.left * self.left * variance / count).sqrt();
+        let spread = deviation * quantile(self.level, degrees_of_freedom);
         Some(Estimate { value: used + rest, low: used + (rest - spread).max(0.0), high: used + rest + spread })
     }
 }
 
 /// How many standard deviations hold `level` of Student's distribution, both sides together.
-fn quantile(level: f64, freedom: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + level / 2.0))
+fn quantile(level: f64, degrees_of_freedom: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, degrees_of_freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + level / 2.0))
 }
 
 #[cfg(test)]
@@ -132,17 +129,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn epochs(seconds_and_joules: &[(f64, f64)]) -> Vec<Observed> {
-        let epoch = |&(duration_s, joules): &(f64, f64)| Observed { count: 1, duration_s, energy_j: Some(joules) };
+        let epoch = |&(duration_s, joules): &(f64, f64)| Observed {
+            count: 1,
+            duration_s,
+            energy_j: Some(joules),
+            is_whole: true,
+        };
         seconds_and_joules.iter().map(epoch).collect()
     }
 
     /// A run of these epochs, with time and energy between them.
     fn whole(planned: u64, seen: &[Observed], between: (f64, f64)) -> Option<Forecast> {
-        let (seconds, joules) =
-            seen.iter().fold((0.0, 0.0), |(s, j), e| (s + e.duration_s, j + e.energy_j.unwrap_or(0.0)));
-        let is_measured = seen.iter().any(|epoch| epoch.energy_j.is_some());
-        let used = Used { duration_s: (seconds, between.0), energy_j: is_measured.then_some((joules, between.1)) };
-        forecast(planned, 0.9, seen.iter().copied(), used)
+        let between = Between { duration_s: between.0, energy_j: Some(between.1) };
+        forecast(planned, 0.9, seen.iter().copied(), between)
     }
 
     fn energy(planned: u64, joules: &[f64]) -> Estimate {
@@ -188,9 +187,9 @@ mod tests {
     #[test]
     fn an_epoch_whose_energy_is_not_whole_does_not_steer_it() {
         let mut seen = epochs(&[(1.0, 100.0), (1.0, 100.0), (1.0, 0.01)]);
-        seen[2].energy_j = None;
+        seen[2].is_whole = false;
         let total = whole(10, &seen, (0.0, 0.0)).unwrap().energy_j.unwrap();
-        assert!((total.value - 900.0).abs() < 1e-9, "200 J used, seven to come: {total:?}");
+        assert!((total.value - 900.01).abs() < 1e-9, "200.01 J used, seven to come: {total:?}");
     }
 
     proptest! {

@@ -26,17 +26,6 @@ pub struct Epoch {
     pub known_ns: f64,
 }
 
-/// An epoch that ended, or several as one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Observed {
-    /// How many.
-    pub count: u64,
-    /// Their time, s.
-    pub duration_s: f64,
-    /// Their energy, J; None where not all of it is known.
-    pub energy_j: Option<f64>,
-}
-
 /// Energy by kind of component, J; None where none of that kind was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PerKind([Option<f64>; Kind::ALL.len()]);

@@ -153,6 +153,12 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     thread
 }
 
+/// How many processors the machine runs on.
+pub fn processors_online() -> usize {
+    // SAFETY: asks for a number; there is none it can refuse with but -1.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(0)
+}
+
 /// A set of processors, as the kernel's masks.
 #[derive(Clone, Copy)]
 pub struct CpuSet(libc::cpu_set_t);

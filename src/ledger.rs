@@ -5,17 +5,17 @@
 //! meters and are spread over the divisions they overlap, evenly in time; so each joule lands once,
 //! whichever of the two comes first, and the sums agree whatever the division.
 
+use crate::account::{Account, Energy};
 use crate::channel::Kind;
 use crate::counter::Credit;
-use crate::history::{Epoch, History, Observed, PerKind};
-use std::collections::VecDeque;
+use crate::history::{Epoch, History, PerKind};
 
 /// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as
 /// good as its own steps, later the power before and after the mark must be told apart.
 const LATE_NS: u64 = 500_000;
 
-/// Whether a credit's reading came late after this mark, the time from mark to reading being its lesser
-/// part: of a greater one the power that followed says little.
+/// Whether a credit's reading came late after this mark. Only where the time after the mark is less than a
+/// quarter of that before it: otherwise the next power says too little about it.
 fn is_late(mark: u64, credit: Credit) -> bool {
     let after = credit.to.saturating_sub(mark);
     mark > credit.from && after > LATE_NS && after < (mark - credit.from) / 4
@@ -43,98 +43,26 @@ pub enum Mark {
     },
 }
 
-/// What one channel used in some part of the run.
+/// What lies between the first epochs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Share {
-    /// Energy, J; None: nothing was credited.
-    pub joules: Option<f64>,
-    /// Time that this energy spans, ns.
-    pub credited_ns: f64,
-    /// Time of it that readings vouch for, ns.
-    pub measured_ns: f64,
+pub struct Between {
+    /// Time between the epochs, s.
+    pub duration_s: f64,
+    /// Energy used in it as far as it is known, J; None where nothing was measured.
+    pub energy_j: Option<f64>,
 }
 
-impl From<Credit> for Share {
-    fn from(credit: Credit) -> Share {
-        let ns = (credit.to - credit.from) as f64;
-        Share { joules: Some(credit.joules), credited_ns: ns, measured_ns: if credit.measured { ns } else { 0.0 } }
-    }
-}
-
-impl Share {
-    fn scaled(self, by: f64) -> Share {
-        Share {
-            joules: self.joules.map(|joules| joules * by),
-            credited_ns: self.credited_ns * by,
-            measured_ns: self.measured_ns * by,
-        }
-    }
-
-    fn add(&mut self, other: Share) {
-        if let Some(joules) = other.joules {
-            self.joules = Some(self.joules.unwrap_or(0.0) + joules);
-        }
-        self.credited_ns += other.credited_ns;
-        self.measured_ns += other.measured_ns;
-    }
-}
-
-/// One channel's energy by where in the run it was used.
-#[derive(Clone, Debug)]
-struct Account {
-    kind: Kind,
-    /// Up to here its energy is known, ns.
-    credited_to: u64,
-    /// Energy whose place awaits the next reading: see [`LATE_NS`].
-    held: Option<Credit>,
-    epochs: Share,
-    between: Share,
-    /// In the open epoch.
-    open: Share,
-    /// After the last end and outside the open epoch: part of the run once another epoch ends.
-    after: Share,
-    /// The newest credits, after the last mark: a mark may yet come that divides them.
-    recent: VecDeque<Credit>,
-}
-
-impl Account {
-    /// Keeps a credit that a mark may yet divide; the oldest of many is taken to be beyond that.
-    fn remember(&mut self, credit: Credit, in_epoch: bool) {
-        const MOST: usize = 16;
-        self.recent.push_back(credit);
-        if self.recent.len() > MOST
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            let place = if in_epoch { &mut self.open } else { &mut self.after };
-            place.add(oldest.into());
-        }
-    }
-
-    /// Adds what was used in an epoch entry, of whose time `inside` is epochs and the rest between them.
-    fn add_epoch(&mut self, used: Share, inside: f64, epoch: &mut Epoch) {
-        self.epochs.add(used.scaled(inside));
-        if inside < 1.0 {
-            self.between.add(used.scaled(1.0 - inside));
-        }
-        if let Some(joules) = used.joules {
-            epoch.energy.add(self.kind, joules * inside);
-            epoch.known_ns += used.credited_ns * inside;
-        }
-    }
-
-    /// Takes out of the recent credits what lies before this instant.
-    fn take_until(&mut self, at: u64) -> Share {
-        let mut share = Share::default();
-        while let Some(credit) = self.recent.pop_front() {
-            let (before, rest) = credit.split(at);
-            share.add(before.map(Share::from).unwrap_or_default());
-            if let Some(rest) = rest {
-                self.recent.push_front(rest);
-                break;
-            }
-        }
-        share
-    }
+/// An epoch that ended, or several as one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observed {
+    /// How many.
+    pub count: u64,
+    /// Their time, s.
+    pub duration_s: f64,
+    /// Their energy as far as it is known, J; None where nothing was measured.
+    pub energy_j: Option<f64>,
+    /// All their energy is known.
+    pub is_whole: bool,
 }
 
 /// The run so far.
@@ -152,17 +80,7 @@ pub struct Ledger {
 impl Ledger {
     /// Opens an account for a channel of this kind; its number is the count of those before it.
     pub fn add_channel(&mut self, kind: Kind) {
-        let nothing = Share::default();
-        self.accounts.push(Account {
-            kind,
-            credited_to: 0,
-            held: None,
-            epochs: nothing,
-            between: nothing,
-            open: nothing,
-            after: nothing,
-            recent: VecDeque::new(),
-        });
+        self.accounts.push(Account::new(kind));
     }
 
     /// Divides time.
@@ -207,7 +125,7 @@ impl Ledger {
             let before = account.take_until(at);
             account.after.add(before);
             if is_first {
-                account.after = Share::default();
+                account.after = Energy::default();
             }
         }
     }
@@ -241,8 +159,8 @@ impl Ledger {
             account.held = Some(credit);
         }
         if let Some(held) = held {
-            let watts_ns = credit.joules / (credit.to - credit.from) as f64;
-            self.spread_around_mark(channel, held, watts_ns);
+            let joules_per_ns = credit.joules / (credit.to - credit.from) as f64;
+            self.spread_around_mark(channel, held, joules_per_ns);
         }
         if !is_late {
             self.spread(channel, credit);
@@ -262,11 +180,11 @@ impl Ledger {
     }
 
     /// Spreads energy on both sides of the last mark within it, given the power (J/ns) that followed.
-    fn spread_around_mark(&mut self, channel: usize, credit: Credit, watts_ns_after: f64) {
+    fn spread_around_mark(&mut self, channel: usize, credit: Credit, joules_per_ns: f64) {
         let Some(mark) = self.last_mark_before(credit.to).filter(|&mark| is_late(mark, credit)) else {
             return self.spread(channel, credit);
         };
-        let after = (watts_ns_after * (credit.to - mark) as f64).min(credit.joules);
+        let after = (joules_per_ns * (credit.to - mark) as f64).min(credit.joules);
         self.spread(channel, Credit { to: mark, joules: credit.joules - after, ..credit });
         self.spread(channel, Credit { from: mark, joules: after, ..credit });
     }
@@ -293,7 +211,7 @@ impl Ledger {
         let mut take_after = |at: u64| {
             let (before, after) = rest?.split(at);
             rest = before;
-            after.map(Share::from)
+            after.map(Energy::from)
         };
         if let Some(share) = open.and(history.iter().next_back()).and_then(|epoch| take_after(epoch.end)) {
             account.after.add(share);
@@ -319,8 +237,8 @@ impl Ledger {
     }
 
     /// What a channel used in epochs and between them.
-    pub fn channel(&self, channel: usize) -> Share {
-        let mut share = Share::default();
+    pub fn channel(&self, channel: usize) -> Energy {
+        let mut share = Energy::default();
         if let Some(account) = self.accounts.get(channel) {
             share.add(account.epochs);
             share.add(account.between);
@@ -339,23 +257,34 @@ impl Ledger {
         between.or(self.epochs_j().map(|_| 0.0))
     }
 
+    /// The run's energy, J; None: not measured.
+    pub fn energy_j(&self) -> Option<f64> {
+        Some(self.epochs_j()? + self.between_j().unwrap_or(0.0))
+    }
+
     /// The epochs kept.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// The first `epochs` epochs as a forecast takes them: with their energy where all of it is known.
+    /// The first `epochs` epochs, as a forecast takes them.
     pub fn observed(&self, epochs: u64) -> impl Iterator<Item = Observed> + Clone {
         const WHOLE: f64 = 0.99;
         let channels = self.accounts.len() as f64;
-        self.history.first(epochs).map(move |epoch| {
-            let is_whole = epoch.known_ns >= WHOLE * channels * epoch.inside as f64;
-            Observed {
-                count: epoch.count,
-                duration_s: epoch.inside as f64 * 1e-9,
-                energy_j: epoch.energy.total().filter(|_| is_whole),
-            }
+        self.history.first(epochs).map(move |epoch| Observed {
+            count: epoch.count,
+            duration_s: epoch.inside as f64 * 1e-9,
+            energy_j: epoch.energy.total(),
+            is_whole: epoch.known_ns >= WHOLE * channels * epoch.inside as f64,
         })
+    }
+
+    /// What lies between the first `epochs` epochs.
+    pub fn between_first(&self, epochs: u64) -> Between {
+        let begin = self.first_begin.unwrap_or(0);
+        let (inside, end) = self.history.first(epochs).fold((0, begin), |(inside, _), e| (inside + e.inside, e.end));
+        let between = end.saturating_sub(begin).saturating_sub(inside);
+        Between { duration_s: between as f64 * 1e-9, energy_j: self.between_j() }
     }
 
     /// Epochs ended.

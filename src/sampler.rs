@@ -1,39 +1,22 @@
 //! The one background thread: it wakes for marks and at intervals, reads every source, and enters marks
 //! and energy into the books. It reads devices under no lock, and never calls back into the host.
 
-use crate::channel::Channel;
-use crate::counter::{Event, Meter, Quantity};
-use crate::forecast::Forecast;
+use crate::advisor::Advisor;
+use crate::books::Books;
+use crate::channel::{Channel, Quantity};
 use crate::host;
-use crate::ledger::{Ledger, Mark};
-use crate::source::{Reading, SHARED_READING_NS, Source};
+use crate::ledger::Mark;
+use crate::reading::Reading;
+use crate::source::{MIN_GAP_NS, Source};
 use rtrb::Consumer;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Counters are read at least this often in the time they take to go round at full power.
 const READS_A_WRAP: f64 = 4.0;
-
-/// What the sampler writes and reports read.
-#[derive(Default)]
-pub struct Books {
-    /// What is measured.
-    pub channels: Vec<Channel>,
-    /// Each channel's readings.
-    pub meters: Vec<Meter>,
-    /// The run.
-    pub ledger: Ledger,
-    /// How many of the epochs ended have all their energy, as far as the devices answer.
-    pub settled: u64,
-    /// The sampler has ended; nothing will change any more.
-    pub finished: bool,
-    /// The forecast from the epochs settled so far.
-    pub forecast: Option<Forecast>,
-    /// Threads waiting for a change.
-    waiting: u32,
-}
 
 /// What the host's threads and the sampler share.
 #[derive(Default)]
@@ -41,8 +24,6 @@ pub struct Shared {
     books: Mutex<Books>,
     changed: Condvar,
     messages: Mutex<VecDeque<String>>,
-    /// The sampler sleeps and wants to be woken for a mark.
-    asleep: AtomicBool,
     stop: AtomicBool,
     over_budget: AtomicBool,
 }
@@ -53,17 +34,13 @@ impl Shared {
         self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The books once `epochs` have ended and their readings are in, and true; after `patience` as they
-    /// are, and false.
-    pub fn settled_books(&self, epochs: u64, patience: Duration) -> (MutexGuard<'_, Books>, bool) {
+    /// Waits until `epochs` epochs are settled or the time is up; returns the books, and whether they are.
+    pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, Books>, bool) {
         let is_whole = |books: &Books| books.finished || books.settled >= epochs;
-        let mut books = self.books();
-        books.waiting += 1;
-        let mut books = match self.changed.wait_timeout_while(books, patience, |books| !is_whole(books)) {
+        let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_whole(books)) {
             Ok((books, _)) => books,
             Err(poisoned) => poisoned.into_inner().0,
         };
-        books.waiting -= 1;
         let whole = is_whole(&books);
         (books, whole)
     }
@@ -88,15 +65,6 @@ impl Shared {
         self.over_budget.load(Ordering::Relaxed)
     }
 
-    /// Wakes the sampler for a mark just pushed, if it sleeps.
-    pub fn wake(&self, sampler: &std::thread::Thread) {
-        // Pairs with the fence in `sleep`: either it sees the mark or we see it asleep.
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
-            sampler.unpark();
-        }
-    }
-
     /// Tells the sampler to take a last reading and end.
     pub fn stop(&self, sampler: &std::thread::Thread) {
         self.stop.store(true, Ordering::SeqCst);
@@ -109,28 +77,14 @@ impl Shared {
     }
 }
 
-/// What is thought of the run each time more epochs are settled.
-pub trait Reviewer: Send {
-    /// Looks at the run, of which `settled` epochs have their energy: its forecast, whether a budget is passed, and what to tell the user.
-    fn review(&mut self, ledger: &Ledger, settled: u64, say: &mut dyn FnMut(String)) -> Review;
-}
-
-/// A reviewer's findings.
-#[derive(Default)]
-pub struct Review {
-    /// What the whole run will take.
-    pub forecast: Option<Forecast>,
-    /// A budget is passed, or will be.
-    pub over_budget: bool,
-}
-
 /// A source, where its channels stand in the books, and when it was read.
 struct Slot {
     source: Box<dyn Source>,
     first_channel: usize,
-    /// Readings closer together than this, ns, tell nothing new, or are not asked for.
-    resolution_ns: u64,
-    last_read: u64,
+    /// Readings closer together than this, ns, tell nothing new.
+    min_gap_ns: u64,
+    /// When it was read last; None: it is to be read now.
+    last_read: Option<u64>,
     /// A mark or a doubt waits for its next reading.
     wanted: bool,
 }
@@ -139,12 +93,11 @@ struct Slot {
 pub struct Sampler {
     slots: Vec<Slot>,
     marks: Consumer<Mark>,
-    reviewer: Box<dyn Reviewer>,
+    advisor: Advisor,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
     last_pass: u64,
     passes: u64,
-    reviewed_epochs: u64,
     readings: Vec<Reading>,
 }
 
@@ -153,7 +106,7 @@ impl Sampler {
     pub fn new(
         sources: Vec<Box<dyn Source>>,
         marks: Consumer<Mark>,
-        reviewer: Box<dyn Reviewer>,
+        advisor: Advisor,
         interval: Duration,
         monitor_epochs: Option<u64>,
         shared: &Shared,
@@ -162,26 +115,23 @@ impl Sampler {
         let mut books = shared.books();
         let mut interval_ns = interval.as_nanos() as u64;
         for source in sources {
-            let first_channel = books.channels.len();
+            let first_channel = books.metered.len();
             for channel in source.channels() {
-                books.ledger.add_channel(channel.kind);
-                books.meters.push(Meter::new(channel.quantity));
-                books.channels.push(channel.clone());
+                books.add(channel);
                 interval_ns = interval_ns.min(wrap_guard_ns(channel));
             }
-            let resolution_ns = source.resolution_ns().min(interval.as_nanos() as u64);
-            slots.push(Slot { source, first_channel, resolution_ns, last_read: 0, wanted: false });
+            let min_gap_ns = source.min_gap_ns().min(interval.as_nanos() as u64);
+            slots.push(Slot { source, first_channel, min_gap_ns, last_read: None, wanted: false });
         }
         drop(books);
         let mut sampler = Sampler {
             slots,
             marks,
-            reviewer,
+            advisor,
             interval_ns,
             monitor_epochs,
             last_pass: 0,
             passes: 0,
-            reviewed_epochs: 0,
             readings: Vec::new(),
         };
         sampler.pass(shared);
@@ -197,7 +147,7 @@ impl Sampler {
                     self.pass(shared);
                     self.follow_affinity();
                 } else {
-                    self.sleep(shared);
+                    self.sleep();
                 }
             }
             self.read_again(shared);
@@ -215,30 +165,26 @@ impl Sampler {
 
     /// When the next pass is due.
     fn due(&self) -> u64 {
-        let soonest = self.last_pass + SHARED_READING_NS;
+        let soonest = self.last_pass + MIN_GAP_NS;
         let mut due = self.last_pass + self.interval_ns;
         if !self.marks.is_empty() {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
-            due = due.min(soonest.max(slot.last_read + slot.resolution_ns));
+            due = due.min(soonest.max(slot.next_read()));
         }
         due
     }
 
-    /// Sleeps until the next pass is due or, unless the last one is only just over, a mark comes.
-    fn sleep(&self, shared: &Shared) {
-        let now = host::monotonic_ns();
-        let resting = !self.marks.is_empty() && now < self.last_pass + SHARED_READING_NS;
-        if !resting {
-            shared.asleep.store(true, Ordering::Relaxed);
-            fence(Ordering::SeqCst); // pairs with `wake`
+    /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
+    /// both is soon, and the host need not wake anybody.
+    fn sleep(&self) {
+        let left = Duration::from_nanos(self.due().saturating_sub(host::monotonic_ns()));
+        if self.marks.is_empty() {
+            std::thread::park_timeout(left);
+        } else {
+            std::thread::sleep(left);
         }
-        let left = self.due().saturating_sub(now);
-        if left > 0 && !shared.stop.load(Ordering::SeqCst) {
-            std::thread::park_timeout(Duration::from_nanos(left));
-        }
-        shared.asleep.store(false, Ordering::Relaxed);
     }
 
     /// A thread pinned to one processor looks again for room as the host's threads come: ever less often.
@@ -250,7 +196,7 @@ impl Sampler {
 
     /// A pass that reads every source, however recently it was read.
     pub fn read_again(&mut self, shared: &Shared) {
-        self.slots.iter_mut().for_each(|slot| slot.last_read = 0);
+        self.slots.iter_mut().for_each(|slot| slot.last_read = None);
         self.pass(shared);
     }
 
@@ -258,63 +204,49 @@ impl Sampler {
     fn pass(&mut self, shared: &Shared) {
         let start = host::monotonic_ns();
         self.readings.clear();
-        let is_due = |slot: &Slot| slot.last_read == 0 || start >= slot.last_read + slot.resolution_ns;
-        for slot in self.slots.iter_mut().filter(|slot| is_due(slot)) {
-            let first = self.readings.len();
-            slot.source.read(&host::monotonic_ns, &mut self.readings);
-            slot.last_read = start;
-            for reading in self.readings.iter_mut().skip(first) {
-                reading.channel += slot.first_channel;
-            }
+        for slot in self.slots.iter_mut().filter(|slot| start >= slot.next_read()) {
+            slot.read(start, &mut self.readings);
         }
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
-        let told = self.marks.slots();
+        let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
         let mut books = shared.books();
-        self.enter(&mut books, told, shared);
-        if books.settled > self.reviewed_epochs {
-            self.reviewed_epochs = books.settled;
-            let review = self.reviewer.review(&books.ledger, books.settled, &mut |message| shared.say(message));
+        let settled = books.settled;
+        books.enter(marks, &self.readings, |message| shared.say(message));
+        for slot in &mut self.slots {
+            slot.wanted = books.wants_reading(slot.channels());
+        }
+        if books.settled > settled {
+            let review = self.advisor.review(&books.ledger, books.settled);
+            review.messages.into_iter().for_each(|message| shared.say(message));
             books.forecast = review.forecast;
             shared.over_budget.store(review.over_budget, Ordering::Relaxed);
-        }
-        let is_awaited = books.waiting > 0;
-        drop(books);
-        if is_awaited {
             shared.changed.notify_all();
         }
+        drop(books);
         self.last_pass = start;
         self.passes += 1;
     }
+}
 
-    /// Enters the next `told` marks, then the energy that was read.
-    fn enter(&mut self, books: &mut Books, told: usize, shared: &Shared) {
-        let Books { channels, meters, ledger, settled, .. } = books;
-        if let Ok(marks) = self.marks.read_chunk(told) {
-            marks.into_iter().for_each(|mark| ledger.mark(mark));
+impl Slot {
+    /// The source's channels by their numbers in the books.
+    fn channels(&self) -> Range<usize> {
+        self.first_channel..self.first_channel + self.source.channels().len()
+    }
+
+    /// When reading it again may tell something new.
+    fn next_read(&self) -> u64 {
+        self.last_read.map_or(0, |last_read| last_read + self.min_gap_ns)
+    }
+
+    /// Reads it; `now` is when the pass began.
+    fn read(&mut self, now: u64, readings: &mut Vec<Reading>) {
+        let first = readings.len();
+        self.source.read(&host::monotonic_ns, readings);
+        for reading in readings.iter_mut().skip(first) {
+            reading.channel += self.first_channel;
         }
-        for reading in &self.readings {
-            let Some((meter, channel)) = meters.get_mut(reading.channel).zip(channels.get(reading.channel)) else {
-                continue;
-            };
-            if let Some(event) = meter.push(reading.at, reading.value, |credit| ledger.credit(reading.channel, credit))
-            {
-                shared.say(tell(channel, event));
-            }
-            if meter.is_missing() {
-                ledger.release(reading.channel);
-            }
-        }
-        let answering = |channel: usize, meter: &Meter| (!meter.is_missing()).then(|| ledger.credited_to(channel));
-        let last_mark = ledger.last_mark();
-        for slot in &mut self.slots {
-            let mut own = meters.iter().enumerate().skip(slot.first_channel).take(slot.source.channels().len());
-            slot.wanted = own.any(|(channel, meter)| {
-                meter.wants_second_look()
-                    || answering(channel, meter).is_some_and(|known_to| Some(known_to) < last_mark)
-            });
-        }
-        let known_to = meters.iter().enumerate().filter_map(|(channel, meter)| answering(channel, meter)).min();
-        *settled = ledger.epochs_ended_by(known_to.unwrap_or(u64::MAX));
+        self.last_read = Some(now);
     }
 }
 
@@ -323,25 +255,8 @@ fn wrap_guard_ns(channel: &Channel) -> u64 {
     match channel.quantity {
         Quantity::Counter { joules_per_unit, range: Some(range), max_watts } => {
             let seconds = range as f64 * joules_per_unit / max_watts / READS_A_WRAP;
-            ((seconds * 1e9) as u64).max(SHARED_READING_NS)
+            ((seconds * 1e9) as u64).max(MIN_GAP_NS)
         }
         _ => u64::MAX,
-    }
-}
-
-fn tell(channel: &Channel, event: Event) -> String {
-    let who = format!("{} {} ({})", channel.source, channel.device, channel.id);
-    match event {
-        Event::Lost(fault) => {
-            format!(
-                "{who} cannot be read any more: {fault}. Its energy is unknown from here on; the rest goes on, and it is tried again at every reading"
-            )
-        }
-        Event::Back(seconds) => {
-            format!("{who} can be read again after {seconds:.1} s; the energy it counted meanwhile is in")
-        }
-        Event::Reset => format!(
-            "{who} was set back or jumped: the time around it is filled with the power before, and marked as not measured"
-        ),
     }
 }

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// Marks that fit between two readings before epochs are taken together.
 const RING: usize = 1 << 13;
 /// How long a report waits for the reading that closes the last epoch.
-const PATIENCE: Duration = Duration::from_secs(1);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an ending tracker waits for its sampler.
-const FAREWELL: Duration = Duration::from_millis(200);
+const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A run being tracked.
 pub struct Tracker {
@@ -81,9 +81,9 @@ impl Tracker {
         for message in opening_messages(&options, &intensity, &found) {
             shared.say(message);
         }
-        let reviewer = Box::new(Advisor::new(&options, &intensity));
-        let sampler =
-            Sampler::new(found.sources, consumer, reviewer, options.interval, options.monitor_epochs, &shared);
+        let price = intensity.price(options.pue);
+        let advisor = Advisor::new(&options, price);
+        let sampler = Sampler::new(found.sources, consumer, advisor, options.interval, options.monitor_epochs, &shared);
         let setting = Arc::new(Setting {
             id: format!("{:016x}", host::random_u64()),
             name: options.name,
@@ -92,8 +92,8 @@ impl Tracker {
             planned: options.epochs,
             level: options.level,
             monitored: options.monitor_epochs,
-            pue: options.pue,
             intensity,
+            price,
             unavailable: found.unavailable,
         });
         let sampled = Arc::clone(&shared);
@@ -199,12 +199,12 @@ impl Tracker {
     pub fn destroy(mut self) {
         self.shared.stop(&self.sampler);
         if let Some(running) = self.running.take() {
-            host::join_within(running, FAREWELL);
+            host::join_within(running, JOIN_TIMEOUT);
         }
     }
 
     fn snapshot(&self, detail: Detail) -> Report {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.tell_backlog(deadline);
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
         let done = self.progress.load(Ordering::Relaxed) as f64 / (1u64 << 32) as f64;
@@ -229,7 +229,7 @@ impl Tracker {
     }
 
     fn wake(&self) {
-        self.shared.wake(&self.sampler);
+        self.sampler.unpark();
     }
 
     fn host(&self) -> MutexGuard<'_, Host> {

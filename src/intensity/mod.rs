@@ -27,7 +27,7 @@ pub struct Intensity {
     pub caveat: Option<String>,
 }
 
-/// What a joule of the devices costs outside them.
+/// From the devices' energy to the facility's and to emissions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
     /// Facility energy over IT energy.
@@ -45,6 +45,13 @@ impl Price {
     /// Emissions behind so many joules of the devices, g CO2e.
     pub fn grams(&self, joules: f64) -> f64 {
         self.facility_kwh(joules) * self.g_per_kwh
+    }
+}
+
+impl Intensity {
+    /// The price of energy at this intensity.
+    pub fn price(&self, pue: f64) -> Price {
+        Price { pue, g_per_kwh: self.g_per_kwh }
     }
 }
 

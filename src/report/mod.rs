@@ -5,6 +5,7 @@ mod json;
 mod prometheus;
 mod text;
 
+use crate::books::{Books, Metered};
 use crate::channel::Channel;
 use crate::counter::{Health, Meter};
 use crate::error::{Error, Result, Status};
@@ -12,7 +13,6 @@ use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
 use crate::intensity::{Intensity, Price};
 use crate::ledger::Ledger;
-use crate::sampler::Books;
 use crate::source::Unavailable;
 use std::sync::Arc;
 
@@ -32,18 +32,12 @@ pub struct Setting {
     pub level: f64,
     /// Epochs after which measuring stops.
     pub monitored: Option<u64>,
-    /// Facility energy over IT energy.
-    pub pue: f64,
     /// The grid's figure.
     pub intensity: Intensity,
+    /// What energy costs by it.
+    pub price: Price,
     /// Sources that do not take part.
     pub unavailable: Vec<Unavailable>,
-}
-
-impl Setting {
-    fn price(&self) -> Price {
-        Price { pue: self.pue, g_per_kwh: self.intensity.g_per_kwh }
-    }
 }
 
 /// Which epochs a report is to carry: all of them are many.
@@ -60,7 +54,6 @@ pub enum Detail {
 /// A run at one moment.
 pub struct Report {
     setting: Arc<Setting>,
-    price: Price,
     state: &'static str,
     progress: Option<f64>,
     epochs_done: u64,
@@ -72,7 +65,7 @@ pub struct Report {
     coverage: Option<f64>,
     forecast: Option<Forecast>,
     components: Vec<Component>,
-    /// (place, epochs before it, epoch)
+    /// (the index of its first epoch, epoch)
     epochs: Vec<(u64, Epoch)>,
     notes: Vec<String>,
 }
@@ -93,17 +86,11 @@ impl Report {
     pub fn new(setting: &Arc<Setting>, books: &Books, whole: bool, progress: Option<f64>, detail: Detail) -> Report {
         let ledger = &books.ledger;
         let run_ns = ledger.run_ns() as f64;
-        let components: Vec<Component> = books
-            .channels
-            .iter()
-            .zip(&books.meters)
-            .enumerate()
-            .map(|(number, (channel, meter))| component(ledger, number, channel, meter))
-            .collect();
+        let components: Vec<Component> =
+            books.metered.iter().enumerate().map(|(number, metered)| component(ledger, number, metered)).collect();
         let coverage = components.iter().map(|component| component.coverage).reduce(f64::min).filter(|_| run_ns > 0.0);
         Report {
             setting: Arc::clone(setting),
-            price: setting.price(),
             state: state(setting.planned, books, progress.is_some()),
             progress,
             epochs_done: ledger.epochs(),
@@ -160,11 +147,11 @@ impl Report {
     }
 
     fn co2eq_g(&self) -> Option<f64> {
-        self.energy_j().map(|joules| self.price.grams(joules))
+        self.energy_j().map(|joules| self.setting.price.grams(joules))
     }
 
     fn forecast_g(&self) -> Option<Estimate> {
-        Some(self.forecast?.energy_j?.scaled(self.price.grams(1.0)))
+        Some(self.forecast?.energy_j?.scaled(self.setting.price.grams(1.0)))
     }
 
     /// Everyday equals of the run's emissions: (how many, of what, g CO2e of one, who says so).
@@ -188,15 +175,18 @@ fn place(token: &str) -> Option<usize> {
 
 fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {
     let ledger = &books.ledger;
-    match () {
-        () if is_open => "in_epoch",
-        () if books.finished || (planned > 0 && ledger.epochs() >= planned) => "done",
-        () if ledger.last_end().is_none() => "waiting",
-        () => "between",
+    if is_open {
+        "in_epoch"
+    } else if books.finished || (planned > 0 && ledger.epochs() >= planned) {
+        "done"
+    } else if ledger.last_end().is_none() {
+        "waiting"
+    } else {
+        "between"
     }
 }
 
-fn component(ledger: &Ledger, number: usize, channel: &Channel, meter: &Meter) -> Component {
+fn component(ledger: &Ledger, number: usize, Metered { channel, meter }: &Metered) -> Component {
     let share = ledger.channel(number);
     let run_ns = ledger.run_ns() as f64;
     let status = match meter.health() {
@@ -234,7 +224,7 @@ fn note(channel: &Channel, meter: &Meter) -> Option<String> {
         ));
     }
     if tally.wraps > 0 {
-        parts.push(format!("went round {}, counted", times(tally.wraps)));
+        parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -258,7 +248,7 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
 
 fn notes(setting: &Setting, books: &Books, whole: bool) -> Vec<String> {
     let mut notes: Vec<String> = setting.intensity.caveat.iter().cloned().collect();
-    if books.channels.is_empty() {
+    if books.metered.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
     }
     if let Some(most) = setting.monitored.filter(|_| books.finished) {

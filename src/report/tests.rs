@@ -1,12 +1,13 @@
 use super::*;
-use crate::channel::{Kind, Method};
-use crate::counter::{Credit, Quantity};
+use crate::channel::{Kind, Method, Quantity};
+use crate::counter::Credit;
 use crate::ledger::Mark;
 use crate::options::Options;
 use proptest::prelude::*;
 use serde_json::Value;
 
 fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
+    let intensity = crate::intensity::choose(&Options::parse("intensity=200", |_| None).unwrap()).unwrap();
     Arc::new(Setting {
         id: "0123456789abcdef".into(),
         name,
@@ -15,19 +16,16 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
         planned,
         level: 0.9,
         monitored: None,
-        pue: 1.5,
-        intensity: crate::intensity::choose(&Options::parse("intensity=200", |_| None).unwrap()).unwrap(),
+        price: intensity.price(1.5),
+        intensity,
         unavailable: vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }],
     })
 }
 
 fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     let mut books = Books::default();
-    books.settled = epochs.len() as u64;
     for (number, &kind) in kinds.iter().enumerate() {
-        books.ledger.add_channel(kind);
-        books.meters.push(Meter::new(Quantity::Power));
-        books.channels.push(Channel {
+        books.add(&Channel {
             kind,
             device: "device, \"quoted\"".into(),
             id: format!("id{number}"),

@@ -39,8 +39,8 @@ fn usage(report: &Report) -> Vec<String> {
     ];
     if let Some(joules) = report.energy_j() {
         let coverage = report.coverage.unwrap_or(0.0) * 100.0;
-        let pue = report.price.pue;
-        let facility = format!(", {} kWh with PUE {pue}", digits(report.price.facility_kwh(joules)));
+        let pue = report.setting.price.pue;
+        let facility = format!(", {} kWh with PUE {pue}", digits(report.setting.price.facility_kwh(joules)));
         let facility = if pue == 1.0 { "" } else { &facility };
         lines.push(format!(
             "          {} kWh{facility}; {coverage:.1} % of the time measured",

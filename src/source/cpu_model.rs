@@ -6,17 +6,16 @@
 //! 5 % of its TDP, and an ordinary full load draws some 85 % of it. Against packages with RAPL the energy
 //! of a sweep through all loads came out between a third too low and half too high.
 
-use super::{Reading, Source, Unavailable, number_file};
-use crate::channel::{Channel, Kind, Method};
-use crate::counter::{Fault, Quantity, Value};
-use crate::host::CpuSet;
+use super::{Source, Unavailable, number_file, tdp};
+use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host::{self, CpuSet};
 use crate::options::Options;
+use crate::reading::{Fault, Reading, Value};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "cpu_model";
-const TDP_TABLE: &str = include_str!("cpu_tdp.csv");
 /// For a model the table does not know, as CodeCarbon takes it, W.
 const W_PER_PROCESSOR: f64 = 4.0;
 const IDLE_SHARE: f64 = 0.05;
@@ -52,7 +51,7 @@ pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
     let mut packages: Vec<&str> = field(&cpuinfo, "physical id").collect();
     packages.sort_unstable();
     packages.dedup();
-    let (tdp_w, basis) = match tdp(&model) {
+    let (tdp_w, basis) = match tdp::find(&model) {
         Some((name, watts)) => {
             let packages = packages.len().max(1) as f64;
             (watts * packages, format!("{packages} × {watts} W TDP of {name}"))
@@ -82,7 +81,7 @@ impl Source for CpuModel {
         &self.channel
     }
 
-    fn resolution_ns(&self) -> u64 {
+    fn min_gap_ns(&self) -> u64 {
         WINDOW_NS
     }
 
@@ -217,8 +216,7 @@ impl Busy {
 
 /// Where this process may run, if that is less than the machine.
 fn own_processors() -> Option<CpuSet> {
-    let online = std::fs::read_to_string("/proc/stat").ok()?.lines().filter(|line| is_processor(line)).count();
-    CpuSet::of_this_process().filter(|set| set.cpus().count() < online)
+    CpuSet::of_this_process().filter(|set| set.cpus().count() < host::processors_online())
 }
 
 fn is_processor(line: &str) -> bool {
@@ -292,59 +290,9 @@ fn field<'a>(cpuinfo: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// The table's longest name that begins the model's, word by word, and its TDP.
-fn tdp(model: &str) -> Option<(&'static str, f64)> {
-    let table: Vec<(&str, f64)> = TDP_TABLE
-        .lines()
-        .filter_map(|line| line.split_once(','))
-        .filter_map(|(name, watts)| Some((name, watts.parse().ok()?)))
-        .collect();
-    let words = normalised(model);
-    // A vendor's whole line ("amd epyc") is no model: two words at least, one of them with a digit.
-    (2..=words.len()).rev().map(|length| words.get(..length).unwrap_or_default().join(" ")).find_map(|name| {
-        let at = table.binary_search_by(|(entry, _)| (*entry).cmp(&name)).ok()?;
-        table.get(at).copied().filter(|(entry, _)| entry.contains(|c: char| c.is_ascii_digit()))
-    })
-}
-
-/// "Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz" as ["intel", "xeon", "e3-1240", "v2"].
-fn normalised(model: &str) -> Vec<String> {
-    let model = model.to_ascii_lowercase().replace("(r)", " ").replace("(tm)", " ");
-    let model = model.split('@').next().unwrap_or_default();
-    let mut words: Vec<String> = model
-        .split_whitespace()
-        .filter(|word| !matches!(*word, "cpu" | "processor") && !word.ends_with("-core"))
-        .map(str::to_owned)
-        .collect();
-    if let Some(vendor) = words.iter().position(|word| word == "intel" || word == "amd") {
-        words.drain(..vendor); // "13th gen intel core i7-13700k"
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn knows_processors_by_the_names_the_kernel_gives() {
-        for (model, watts) in [
-            ("Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz", 69.0),
-            ("AMD EPYC 8024P 8-Core Processor", 90.0),
-            ("AMD Ryzen Threadripper 1950X 16-Core Processor", 180.0),
-            ("Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz", 205.0),
-            ("AMD Ryzen 7 5800X 8-Core Processor", 105.0),
-        ] {
-            assert_eq!(tdp(model).map(|found| found.1), Some(watts), "{model}");
-        }
-        for model in ["AMD EPYC", "Intel Xeon Processor (Skylake, IBRS)", "", "unknown processor"] {
-            assert_eq!(tdp(model), None, "{model}");
-        }
-        assert!(
-            TDP_TABLE.lines().skip(2).is_sorted_by_key(|line| line.split_once(',').unwrap().0),
-            "binary search needs order"
-        );
-    }
 
     #[test]
     fn the_load_curve_rises_from_idle_to_full() {

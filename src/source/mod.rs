@@ -5,25 +5,15 @@ mod number_file;
 mod perf_rapl;
 mod rapl;
 mod simulated;
+mod tdp;
 
 use crate::channel::{Channel, Kind};
-use crate::counter::{Fault, Value};
 use crate::options::Options;
+use crate::reading::{Reading, Value};
 
 /// Readings closer together than this, ns, are one: a counter moves in steps of a millisecond or more,
 /// and a host may mark millions of epochs a second.
-pub const SHARED_READING_NS: u64 = 10_000_000;
-
-/// A reading of one channel: when, and what was read or why not.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    /// Which of the source's channels.
-    pub channel: usize,
-    /// The instant it holds for, ns on the monotonic clock.
-    pub at: u64,
-    /// What was read.
-    pub value: Result<Value, Fault>,
-}
+pub const MIN_GAP_NS: u64 = 10_000_000;
 
 /// Something that can be read. Reading happens on one thread at a time, under no lock.
 pub trait Source: Send {
@@ -34,8 +24,8 @@ pub trait Source: Send {
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>);
 
     /// Readings closer together than this, ns, tell nothing new.
-    fn resolution_ns(&self) -> u64 {
-        SHARED_READING_NS
+    fn min_gap_ns(&self) -> u64 {
+        MIN_GAP_NS
     }
 }
 
@@ -71,7 +61,11 @@ impl Sources {
                 found.sources.push(Box::new(simulated::Simulated::new(kind, device)));
             }
         }
-        let simulates_cpu = options.sim_cpu.is_some();
+        let simulates_cpu = options.sim_cpu.is_some() && wants(Kind::Cpu);
+        if simulates_cpu && (wants(Kind::Dram) || wants(Kind::Node)) {
+            let reason = "sim_cpu stands in for the processor: real memory and node counters would not go with it";
+            found.unavailable.push(Unavailable { source: "rapl", reason: reason.into(), cure: None });
+        }
         if !simulates_cpu && (wants(Kind::Cpu) || wants(Kind::Dram) || wants(Kind::Node)) {
             found.add(rapl::open(options));
             let missing: Vec<Kind> =

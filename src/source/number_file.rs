@@ -1,7 +1,7 @@
 //! A file of the kernel's that holds one number, kept open and read afresh each time.
 
-use crate::counter::Fault;
 use crate::host;
+use crate::reading::Fault;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ impl NumberFile {
     fn read(&mut self, now: u64) -> Result<u64, Fault> {
         let held = self.file.as_ref().ok_or(Fault::Gone).and_then(read);
         let value = match held {
-            Ok(value) if Some(value) != self.last || now < self.reopened + super::SHARED_READING_NS => Ok(value),
+            Ok(value) if Some(value) != self.last || now < self.reopened + super::MIN_GAP_NS => Ok(value),
             _ => {
                 self.reopened = now;
                 self.reopen()

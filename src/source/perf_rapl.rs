@@ -2,11 +2,12 @@
 //! powercap is closed to us (linux/arch/x86/events/rapl.c). One event per package, on the processor
 //! that the unit's `cpumask` names for it.
 
-use super::{Reading, Source, Unavailable, number_file};
-use crate::channel::{Channel, Kind, Method};
-use crate::counter::{Fault, Quantity, Value};
+use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
+use super::{Source, Unavailable, number_file};
+use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::host;
 use crate::options::Options;
+use crate::reading::{Fault, Reading, Value};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -81,6 +82,7 @@ impl Unit {
     fn open(self, kinds: &[Kind]) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
         let mut source = PerfRapl { channels: Vec::new(), counters: Vec::new() };
         for (kind, device, event) in self.events.iter().filter(|(kind, ..)| kinds.contains(kind)) {
+            let max_watts = if *kind == Kind::Dram { MAX_DRAM_W } else { MAX_PACKAGE_W };
             for (package, &cpu) in self.cpus.iter().enumerate() {
                 match host::perf_event(self.pmu_type, event.config, cpu) {
                     Ok(counter) => source.counters.push(File::from(counter)),
@@ -95,11 +97,7 @@ impl Unit {
                     id: format!("power/cpu{cpu}/{device}"),
                     source: NAME,
                     method: Method::Counter,
-                    quantity: Quantity::Counter {
-                        joules_per_unit: event.joules_per_unit,
-                        range: None,
-                        max_watts: 2000.0,
-                    },
+                    quantity: Quantity::Counter { joules_per_unit: event.joules_per_unit, range: None, max_watts },
                     simulated: false,
                     note: None,
                 });

@@ -2,18 +2,20 @@
 //! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory.
 
 use super::number_file::{self, NumberFile};
-use super::{Reading, Source, Unavailable};
-use crate::channel::{Channel, Kind, Method};
-use crate::counter::{Fault, Quantity};
+use super::{Source, Unavailable};
+use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::options::Options;
+use crate::reading::{Fault, Reading};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "rapl";
 
 /// No package draws more than this, W: the largest servers' are sold at 500 W, with peaks of twice that.
-const MAX_PACKAGE_W: f64 = 2000.0;
-const MAX_DRAM_W: f64 = 1000.0;
+pub const MAX_PACKAGE_W: f64 = 2000.0;
+/// Nor one socket's memory: some 20 W a module, of which a socket takes up to 32.
+pub const MAX_DRAM_W: f64 = 1000.0;
+/// Nor a machine's power supplies.
 const MAX_PSYS_W: f64 = 20_000.0;
 
 const CURE: &str = "let this user read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or for good a udev rule in \

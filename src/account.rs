@@ -1,0 +1,119 @@
+//! One channel's energy by where in the run it was used.
+
+use crate::channel::Kind;
+use crate::counter::Credit;
+use crate::history::Epoch;
+use std::collections::VecDeque;
+
+/// What one channel used in some part of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Energy {
+    /// Energy, J; None: nothing was credited.
+    pub joules: Option<f64>,
+    /// Time that this energy spans, ns.
+    pub credited_ns: f64,
+    /// Time of it that readings vouch for, ns.
+    pub measured_ns: f64,
+}
+
+impl From<Credit> for Energy {
+    fn from(credit: Credit) -> Energy {
+        let ns = (credit.to - credit.from) as f64;
+        Energy { joules: Some(credit.joules), credited_ns: ns, measured_ns: if credit.measured { ns } else { 0.0 } }
+    }
+}
+
+impl Energy {
+    fn scaled(self, by: f64) -> Energy {
+        Energy {
+            joules: self.joules.map(|joules| joules * by),
+            credited_ns: self.credited_ns * by,
+            measured_ns: self.measured_ns * by,
+        }
+    }
+
+    /// Adds another part.
+    pub fn add(&mut self, other: Energy) {
+        if let Some(joules) = other.joules {
+            self.joules = Some(self.joules.unwrap_or(0.0) + joules);
+        }
+        self.credited_ns += other.credited_ns;
+        self.measured_ns += other.measured_ns;
+    }
+}
+
+/// One channel's energy by where in the run it was used.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// What kind of component uses it.
+    pub kind: Kind,
+    /// Up to here its energy is known, ns.
+    pub credited_to: u64,
+    /// A credit whose place in time the next reading will tell.
+    pub held: Option<Credit>,
+    /// In ended epochs.
+    pub epochs: Energy,
+    /// Between them.
+    pub between: Energy,
+    /// In the open epoch.
+    pub open: Energy,
+    /// After the last end and outside the open epoch: part of the run once another epoch ends.
+    pub after: Energy,
+    /// The newest credits, after the last mark: a mark may yet come that divides them.
+    recent: VecDeque<Credit>,
+}
+
+impl Account {
+    /// An account with nothing in it.
+    pub fn new(kind: Kind) -> Account {
+        let nothing = Energy::default();
+        Account {
+            kind,
+            credited_to: 0,
+            held: None,
+            epochs: nothing,
+            between: nothing,
+            open: nothing,
+            after: nothing,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Keeps a credit that a mark may yet divide; the oldest of many is taken to be beyond that.
+    pub fn remember(&mut self, credit: Credit, in_epoch: bool) {
+        const MOST: usize = 16;
+        self.recent.push_back(credit);
+        if self.recent.len() > MOST
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            let place = if in_epoch { &mut self.open } else { &mut self.after };
+            place.add(oldest.into());
+        }
+    }
+
+    /// Adds what was used in an epoch entry, of whose time `inside` is epochs and the rest between them.
+    pub fn add_epoch(&mut self, used: Energy, inside: f64, epoch: &mut Epoch) {
+        self.epochs.add(used.scaled(inside));
+        if inside < 1.0 {
+            self.between.add(used.scaled(1.0 - inside));
+        }
+        if let Some(joules) = used.joules {
+            epoch.energy.add(self.kind, joules * inside);
+            epoch.known_ns += used.credited_ns * inside;
+        }
+    }
+
+    /// Takes out of the recent credits what lies before this instant.
+    pub fn take_until(&mut self, at: u64) -> Energy {
+        let mut share = Energy::default();
+        while let Some(credit) = self.recent.pop_front() {
+            let (before, rest) = credit.split(at);
+            share.add(before.map(Energy::from).unwrap_or_default());
+            if let Some(rest) = rest {
+                self.recent.push_front(rest);
+                break;
+            }
+        }
+        share
+    }
+}

@@ -1,0 +1,92 @@
+//! A run's books: what is measured, how its readings fare, and where its energy went. Pure: the sampler
+//! brings marks and readings, reports read.
+
+use crate::channel::Channel;
+use crate::counter::{Event, Meter};
+use crate::forecast::Forecast;
+use crate::ledger::{Ledger, Mark};
+use crate::reading::Reading;
+use std::ops::Range;
+
+/// What the sampler writes and reports read.
+#[derive(Default)]
+pub struct Books {
+    /// What is measured; a channel's place is its number.
+    pub metered: Vec<Metered>,
+    /// The run's time and energy.
+    pub ledger: Ledger,
+    /// How many of the ended epochs have all their energy, as far as the devices answer.
+    pub settled: u64,
+    /// The forecast from the settled epochs.
+    pub forecast: Option<Forecast>,
+    /// The sampler has ended; nothing will change any more.
+    pub finished: bool,
+}
+
+/// A channel and what was read of it.
+pub struct Metered {
+    /// What is measured.
+    pub channel: Channel,
+    /// Its readings so far.
+    pub meter: Meter,
+}
+
+impl Books {
+    /// Opens an account for a channel.
+    pub fn add(&mut self, channel: &Channel) {
+        self.ledger.add_channel(channel.kind);
+        self.metered.push(Metered { channel: channel.clone(), meter: Meter::new(channel.quantity) });
+    }
+
+    /// Enters marks, then the energy that readings bring; what a person should know of them goes to `say`.
+    pub fn enter(&mut self, marks: impl Iterator<Item = Mark>, readings: &[Reading], mut say: impl FnMut(String)) {
+        let Books { metered, ledger, .. } = self;
+        marks.for_each(|mark| ledger.mark(mark));
+        for reading in readings {
+            let Some(Metered { channel, meter }) = metered.get_mut(reading.channel) else { continue };
+            let event = meter.push(reading.at, reading.value, |credit| ledger.credit(reading.channel, credit));
+            if let Some(event) = event {
+                say(in_words(channel, event));
+            }
+            if meter.is_missing() {
+                ledger.release(reading.channel);
+            }
+        }
+        let all = 0..self.metered.len();
+        let known_to = all.filter_map(|channel| self.known_to(channel)).min();
+        self.settled = self.ledger.epochs_ended_by(known_to.unwrap_or(u64::MAX));
+    }
+
+    /// Whether a soon reading of any of these channels would tell something: a mark's energy, or what a
+    /// doubtful reading was.
+    pub fn wants_reading(&self, mut channels: Range<usize>) -> bool {
+        let last_mark = self.ledger.last_mark();
+        channels.any(|channel| {
+            self.metered.get(channel).is_some_and(|metered| metered.meter.wants_second_look())
+                || self.known_to(channel).is_some_and(|known_to| Some(known_to) < last_mark)
+        })
+    }
+
+    /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
+    fn known_to(&self, channel: usize) -> Option<u64> {
+        let metered = self.metered.get(channel)?;
+        (!metered.meter.is_missing()).then(|| self.ledger.credited_to(channel))
+    }
+}
+
+fn in_words(channel: &Channel, event: Event) -> String {
+    let who = format!("{} {} ({})", channel.source, channel.device, channel.id);
+    match event {
+        Event::Lost(fault) => {
+            format!(
+                "{who} cannot be read any more: {fault}. Its energy is unknown from here on; the rest goes on, and it is tried again at every reading"
+            )
+        }
+        Event::Back(seconds) => {
+            format!("{who} can be read again after {seconds:.1} s; the energy it counted meanwhile is in")
+        }
+        Event::Reset => format!(
+            "{who} was set back or jumped: the time around it is filled with the power before, and marked as not measured"
+        ),
+    }
+}

@@ -1,0 +1,64 @@
+//! A reading: what a source hands over, the number or why there is none.
+
+use std::fmt;
+
+/// A reading of one channel: when, and what was read or why not.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Which of the source's channels.
+    pub channel: usize,
+    /// The instant it holds for, ns on the monotonic clock.
+    pub at: u64,
+    /// What was read.
+    pub value: Result<Value, Fault>,
+}
+
+/// One raw number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A counter's count, in its units.
+    Count(u64),
+    /// A power, W.
+    Watts(f64),
+}
+
+/// Why a reading failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The file or device is not there.
+    Gone,
+    /// We may not read it.
+    Denied,
+    /// The kernel's error number.
+    Os(i32),
+    /// It answered with nothing.
+    Empty,
+    /// It answered with something that is not a number.
+    Garbage,
+    /// It counts what no device could have used.
+    Implausible,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Gone => f.write_str("not found"),
+            Fault::Denied => f.write_str("permission denied"),
+            Fault::Os(code) => write!(f, "{}", std::io::Error::from_raw_os_error(*code)),
+            Fault::Empty => f.write_str("it reads empty"),
+            Fault::Garbage => f.write_str("it reads as no number"),
+            Fault::Implausible => f.write_str("its count jumps about"),
+        }
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        match (error.kind(), error.raw_os_error()) {
+            (std::io::ErrorKind::NotFound, _) => Fault::Gone,
+            (std::io::ErrorKind::PermissionDenied, _) => Fault::Denied,
+            (_, Some(code)) => Fault::Os(code),
+            (_, None) => Fault::Garbage,
+        }
+    }
+}
