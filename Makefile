@@ -1,39 +1,43 @@
 # make demo      builds the library and measures a small training, live
-# make check     all tests, with what they need
+# make check     all tests; as root on Debian it first installs the tools they call
 # make           builds the shared and the static library
-# make install   copies them: PREFIX=/usr/local DESTDIR=
+# make install   copies them: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=
 # make header    rewrites include/carbontracker.h from src/c_api.rs
 # make bench     what a call, a sample and ten million epochs cost
 
-PREFIX  ?= /usr/local
-DESTDIR ?=
-CARGO   ?= cargo
-CC      ?= cc
-CXX     ?= c++
+PREFIX   ?= /usr/local
+LIBDIR   ?= $(PREFIX)/lib
+DESTDIR  ?=
+CARGO    ?= cargo
+CC       ?= cc
+CXX      ?= c++
+CXXFLAGS ?= -O2
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME  := libcarbontracker.so.0
-LIB     := target/release
+OUT     := $(or $(CARGO_TARGET_DIR),target)/release
 BUILD   := build
+DOCDIR  := $(PREFIX)/share/doc/carbontracker
 
 .PHONY: all lib demo check tools header bench install uninstall clean
 all: lib
 
-# One crate type a time: beside an rlib, cargo leaves link-time optimisation out.
-lib:
+# Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
+# just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
+SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -type f)
+lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
+$(OUT)/libcarbontracker.so: $(SOURCES)
 	$(CARGO) rustc --locked --lib --release --crate-type cdylib
+	touch $@
+	ln -sf libcarbontracker.so $(OUT)/$(SONAME)
+$(OUT)/libcarbontracker.a: $(SOURCES)
 	$(CARGO) rustc --locked --lib --release --crate-type staticlib
-	ln -sf libcarbontracker.so $(LIB)/$(SONAME)
-
-# Built only where missing: `make install` under sudo, whose PATH may lack cargo, then just copies.
-$(LIB)/libcarbontracker.so:
-	$(CARGO) rustc --locked --lib --release --crate-type cdylib
-$(LIB)/libcarbontracker.a:
-	$(CARGO) rustc --locked --lib --release --crate-type staticlib
+	touch $@
 
 $(BUILD)/train: examples/train.cpp include/carbontracker.h lib
 	mkdir -p $(BUILD)
-	$(CXX) -std=c++11 -O2 -Wall -Wextra -Wpedantic -Iinclude -o $@ $< -L$(LIB) -lcarbontracker -Wl,-rpath,$(abspath $(LIB))
+	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic $(CPPFLAGS) $(CXXFLAGS) -Iinclude -o $@ $< \
+	    $(LDFLAGS) -L$(OUT) -lcarbontracker -Wl,-rpath,$(abspath $(OUT))
 
 demo: $(BUILD)/train
 	$(BUILD)/train examples/digits.csv
@@ -44,7 +48,7 @@ tools:
 check: tools lib
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	CT_LIBDIR=$(abspath $(LIB)) $(CARGO) test --locked
+	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked
 
 header:
 	CT_UPDATE=1 $(CARGO) test --locked --test header the_committed_header
@@ -52,18 +56,23 @@ header:
 bench: lib
 	$(CARGO) bench --locked
 
-install: $(LIB)/libcarbontracker.so $(LIB)/libcarbontracker.a
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+install: lib
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 include/carbontracker.h $(DESTDIR)$(PREFIX)/include/
-	install -m 755 $(LIB)/libcarbontracker.so $(DESTDIR)$(PREFIX)/lib/libcarbontracker.so.$(VERSION)
-	ln -sf libcarbontracker.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libcarbontracker.so
-	install -m 644 $(LIB)/libcarbontracker.a $(DESTDIR)$(PREFIX)/lib/
-	sed -e 's|@VERSION@|$(VERSION)|' carbontracker.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/carbontracker.pc
+	install -m 755 $(OUT)/libcarbontracker.so $(DESTDIR)$(LIBDIR)/libcarbontracker.so.$(VERSION)
+	ln -sf libcarbontracker.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libcarbontracker.so
+	install -m 644 $(OUT)/libcarbontracker.a $(DESTDIR)$(LIBDIR)/
+	install -d $(DESTDIR)$(DOCDIR)
+	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(DOCDIR)/
+	sed -e 's|@VERSION@|$(VERSION)|' -e 's|@UP@|'$$(realpath -m --relative-to=$(LIBDIR)/pkgconfig $(PREFIX))'|' \
+	    -e 's|@LIB@|'$$(realpath -m --relative-to=$(PREFIX) $(LIBDIR))'|' \
+	    carbontracker.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/include/carbontracker.h $(DESTDIR)$(PREFIX)/lib/libcarbontracker.* \
-	      $(DESTDIR)$(PREFIX)/lib/pkgconfig/carbontracker.pc
+	rm -f $(DESTDIR)$(PREFIX)/include/carbontracker.h $(DESTDIR)$(LIBDIR)/libcarbontracker.* \
+	      $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
+	rm -rf $(DESTDIR)$(DOCDIR)
 
 clean:
 	$(CARGO) clean

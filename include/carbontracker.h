@@ -55,7 +55,7 @@ enum ct_status
    */
   CT_OVER_BUDGET = 2,
   /**
-   * An argument or option is not what it may be.
+   * An argument or option is invalid.
    */
   CT_EINVAL = -1,
   /**
@@ -79,7 +79,7 @@ enum ct_status
    */
   CT_EFORK = -6,
   /**
-   * A fault of this library, contained; the tracker may be used on.
+   * An internal error was caught; the tracker stays usable.
    */
   CT_EPANIC = -7,
 };

@@ -28,7 +28,7 @@ impl Kind {
     }
 }
 
-/// How a channel's energy is had.
+/// How a channel's energy is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// The difference of an energy counter.
@@ -77,7 +77,7 @@ pub struct Channel {
     pub id: String,
     /// The source's name.
     pub source: &'static str,
-    /// How its energy is had.
+    /// How its energy is obtained.
     pub method: Method,
     /// What its readings mean.
     pub quantity: Quantity,

@@ -13,7 +13,7 @@ pub enum Status {
     CT_DISABLED = 1,
     /// The epoch ended as asked, and the run's forecast passes a budget.
     CT_OVER_BUDGET = 2,
-    /// An argument or option is not what it may be.
+    /// An argument or option is invalid.
     CT_EINVAL = -1,
     /// Not now: a second begin, or an end without a begin.
     CT_ESTATE = -2,
@@ -25,7 +25,7 @@ pub enum Status {
     CT_EIO = -5,
     /// The tracker was made by the process this one was forked from.
     CT_EFORK = -6,
-    /// A fault of this library, contained; the tracker may be used on.
+    /// An internal error was caught; the tracker stays usable.
     CT_EPANIC = -7,
 }
 

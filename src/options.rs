@@ -25,7 +25,7 @@ pub struct Options {
     pub pue: f64,
     /// The run's label.
     pub name: Option<String>,
-    /// Folder for the run's files, and how their names begin.
+    /// Folder for the run's files.
     pub log_dir: Option<String>,
     /// How the names of the run's files begin.
     pub log_prefix: Option<String>,

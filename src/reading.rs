@@ -45,9 +45,9 @@ impl fmt::Display for Fault {
             Fault::Gone => f.write_str("not found"),
             Fault::Denied => f.write_str("permission denied"),
             Fault::Os(code) => write!(f, "{}", std::io::Error::from_raw_os_error(*code)),
-            Fault::Empty => f.write_str("it reads empty"),
-            Fault::Garbage => f.write_str("it reads as no number"),
-            Fault::Implausible => f.write_str("its count jumps about"),
+            Fault::Empty => f.write_str("it is empty"),
+            Fault::Garbage => f.write_str("it is not a number"),
+            Fault::Implausible => f.write_str("its counts are implausible"),
         }
     }
 }

@@ -3,7 +3,7 @@
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;
 
-/// Energy: in kWh from a tenth of one, else in the joules, kilojoules or megajoules that suit.
+/// Energy: kWh from 0.1 kWh, kJ from 10 kJ, else J.
 pub fn energy(joules: f64) -> String {
     match joules {
         j if j >= 0.1 * J_PER_KWH => format!("{} kWh", digits(j / J_PER_KWH)),

@@ -51,18 +51,19 @@ pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
     let mut packages: Vec<&str> = field(&cpuinfo, "physical id").collect();
     packages.sort_unstable();
     packages.dedup();
-    let (tdp_w, basis) = match tdp::find(&model) {
+    let (tdp_w, basis, error) = match tdp::find(&model) {
         Some((name, watts)) => {
             let packages = packages.len().max(1) as f64;
-            (watts * packages, format!("{packages} × {watts} W TDP of {name}"))
+            (watts * packages, format!("{packages} × {watts} W TDP of {name}"), "±30 %, at worst ±50 %")
         }
         None => (
             W_PER_PROCESSOR * processors as f64,
             format!("{W_PER_PROCESSOR} W assumed for each of {processors} processors, whose model is not in the table"),
+            "half to twice the truth",
         ),
     };
     let busy = Busy::new(stat, &options.sysroot, processors);
-    let note = format!("estimate from utilisation and {basis}{}; expect ±30 %, at worst ±50 %", busy.share_in_words());
+    let note = format!("estimate from utilisation and {basis}{}; expect {error}", busy.share_in_words());
     let channel = Channel {
         kind: Kind::Cpu,
         device: model,
