@@ -9,7 +9,7 @@
 #![allow(clippy::missing_safety_doc)] // said once, above; the functions' own comments become the C header
 
 use crate::error::{Error, Result, Status};
-use crate::host::DefaultFloats;
+use crate::host::Undisturbed;
 use crate::tracker::Tracker;
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracke
         std::panic::set_hook(Box::new(|panic| set_last_error(&format!("internal fault: {panic}"))));
     });
     guard(|| {
-        let _floats = DefaultFloats::enter();
+        let _undisturbed = Undisturbed::enter();
         if out.is_null() {
             return Err(Error::invalid("ct_create: out is NULL; pass the address of a ct_tracker pointer"));
         }
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn ct_progress(tracker: *mut Tracker, done: u64, total: u6
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char, out: *mut f64) -> Status {
     let read = |tracker: &Tracker| {
-        let _floats = DefaultFloats::enter();
+        let _undisturbed = Undisturbed::enter();
         if out.is_null() {
             return Err(Error::invalid("ct_value: out is NULL; pass the address of a double"));
         }
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn ct_report(
     // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
     unsafe { write_empty(tracker, buf, cap, needed) };
     let report = |tracker: &Tracker| {
-        let _floats = DefaultFloats::enter();
+        let _undisturbed = Undisturbed::enter();
         // SAFETY: the caller passes NULL or a NUL-terminated string.
         let format = unsafe { text_from(format, "format") }?.ok_or_else(|| {
             Error::invalid("ct_report: format is NULL; pass \"text\", \"json\", \"csv\" or \"prometheus\"")
@@ -263,7 +263,7 @@ unsafe fn give_up(tracker: *mut Tracker, end: impl FnOnce(Tracker)) {
         return;
     }
     guard(|| {
-        let _floats = DefaultFloats::enter();
+        let _undisturbed = Undisturbed::enter();
         // SAFETY: ct_create made it with Box::into_raw, and the caller gives it up here.
         end(*unsafe { Box::from_raw(tracker) });
         Ok(Status::CT_OK)

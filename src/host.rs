@@ -98,6 +98,13 @@ unsafe extern "C" {
     fn fesetenv(env: *const FloatEnv) -> libc::c_int;
 }
 
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: libc::c_int, old: *mut libc::c_int) -> libc::c_int;
+}
+
+/// PTHREAD_CANCEL_DISABLE, of glibc and musl.
+const CANCEL_DISABLE: libc::c_int = 1;
+
 /// Room for any libc's fenv_t (32 bytes on x86-64, 8 on aarch64).
 type FloatEnv = [u64; 16];
 
@@ -111,27 +118,35 @@ unsafe extern "C" {
     static __fe_dfl_env: FloatEnv;
 }
 
-/// The default floating-point environment while it lives, the host's exactly as it was after:
-/// a host built with -ffpe-trap must not be killed by our rounding, nor see our flags.
-pub struct DefaultFloats(FloatEnv);
+/// While it lives, the thread runs in the default floating-point environment and is not cancelled; after it,
+/// everything is as the host had it. A host built with -ffpe-trap must not be killed by our rounding, nor see
+/// our flags; and pthread_cancel unwinds as no Rust code may be unwound.
+pub struct Undisturbed {
+    floats: FloatEnv,
+    cancellation: libc::c_int,
+}
 
-impl DefaultFloats {
-    /// Saves the caller's environment and sets the default one.
+impl Undisturbed {
+    /// Saves the caller's state and sets ours.
     pub fn enter() -> Self {
-        let mut saved: FloatEnv = [0; 16];
-        // SAFETY: the buffer is larger than any fenv_t; FE_DFL_ENV is a value both libcs take.
+        let mut saved = Undisturbed { floats: [0; 16], cancellation: 0 };
+        // SAFETY: the buffers are as large as these calls write; FE_DFL_ENV is a value both libcs take.
         unsafe {
-            fegetenv(&mut saved);
+            pthread_setcancelstate(CANCEL_DISABLE, &mut saved.cancellation);
+            fegetenv(&mut saved.floats);
             fesetenv(DEFAULT_FLOATS);
         }
-        DefaultFloats(saved)
+        saved
     }
 }
 
-impl Drop for DefaultFloats {
+impl Drop for Undisturbed {
     fn drop(&mut self) {
-        // SAFETY: the environment was filled by fegetenv; fesetenv raises no exception.
-        unsafe { fesetenv(&self.0) };
+        // SAFETY: both were filled by `enter`; fesetenv raises no exception.
+        unsafe {
+            fesetenv(&self.floats);
+            pthread_setcancelstate(self.cancellation, std::ptr::null_mut());
+        }
     }
 }
 
@@ -145,7 +160,7 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
     }
     let thread = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(move || {
-        let _floats = DefaultFloats::enter();
+        let _undisturbed = Undisturbed::enter();
         body();
     });
     // SAFETY: `before` was filled above.
