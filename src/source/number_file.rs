@@ -5,6 +5,7 @@ use crate::reading::Fault;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// An unsigned number in a file.
 pub struct NumberFile {
@@ -13,10 +14,12 @@ pub struct NumberFile {
     last: Option<u64>,
     /// The number read on opening and its instant, until it is asked for.
     first: Option<(u64, u64)>,
-    /// The least time a reading took, ns.
-    quickest: u64,
-    /// When a value that did not move was last looked at through a fresh descriptor, ns.
-    reopened: u64,
+    /// The least time a good reading took, ns.
+    quickest: Option<u64>,
+    /// From here on, ns, a number that has not moved is read again through its path; and how long after such a
+    /// reading that is.
+    doubted_at: u64,
+    trust_ns: u64,
 }
 
 /// A reading, the middle of the time it took, and that time, ns: when in it the number held nobody knows.
@@ -30,22 +33,27 @@ struct Timed {
 const SLOW_NS: u64 = 200_000;
 /// How often at the most; the tightest counts.
 const RETRIES: u32 = 2;
+/// How long a program that writes a file anew may leave it empty.
+const REWRITE: Duration = Duration::from_micros(50);
+/// A counter that lives moves within this time, ns; one that has not moved is asked less and less often.
+const LEAST_TRUST_NS: u64 = 1_000_000;
+const MOST_TRUST_NS: u64 = 32_000_000;
 
 impl NumberFile {
     /// Opens the file and reads it once.
     pub fn open(path: PathBuf) -> Result<Self, Fault> {
-        let file = File::open(&path)?;
+        let mut file = NumberFile::unopened(path);
         let before = host::monotonic_ns();
-        let number = read(&file)?;
-        let at = middle(before, host::monotonic_ns());
-        Ok(NumberFile {
-            path,
-            file: Some(file),
-            last: Some(number),
-            first: Some((at, number)),
-            quickest: u64::MAX >> 3,
-            reopened: 0,
-        })
+        let number = file.reopen()?;
+        file.first = Some((middle(before, host::monotonic_ns()), number));
+        file.last = Some(number);
+        Ok(file)
+    }
+
+    /// A file that is opened once it can be.
+    pub fn unopened(path: PathBuf) -> Self {
+        let trust_ns = LEAST_TRUST_NS;
+        NumberFile { path, file: None, last: None, first: None, quickest: None, doubted_at: 0, trust_ns }
     }
 
     /// The number and the instant it holds for. The first is the one that opening read: a slow device is
@@ -56,13 +64,20 @@ impl NumberFile {
         }
         let mut best = self.timed(clock);
         for _ in 0..RETRIES {
-            if best.took <= 4 * self.quickest + SLOW_NS {
-                break;
+            match best.number {
+                Ok(_) if best.took <= self.quickest.map_or(u64::MAX, |quickest| 4 * quickest + SLOW_NS) => break,
+                Ok(_) => (),
+                Err(Fault::Empty) => std::thread::sleep(REWRITE),
+                Err(_) => break,
             }
             let again = self.timed(clock);
-            best = if again.took < best.took { again } else { best };
+            if again.number.is_ok() && (best.number.is_err() || again.took < best.took) {
+                best = again;
+            }
         }
-        self.quickest = self.quickest.min(best.took);
+        if best.number.is_ok() {
+            self.quickest = Some(self.quickest.map_or(best.took, |quickest| quickest.min(best.took)));
+        }
         (best.at, best.number)
     }
 
@@ -77,15 +92,18 @@ impl NumberFile {
     /// the same for ever: so a number that does not move, like one that fails, is read again through the path.
     fn read(&mut self, now: u64) -> Result<u64, Fault> {
         let held = self.file.as_ref().ok_or(Fault::Gone).and_then(read);
-        let value = match held {
-            Ok(value) if Some(value) != self.last || now < self.reopened + super::MIN_GAP_NS => Ok(value),
-            _ => {
-                self.reopened = now;
-                self.reopen()
-            }
-        };
-        self.last = value.ok();
-        value
+        let is_trusted = held.is_ok_and(|number| Some(number) != self.last || now < self.doubted_at);
+        let number = if is_trusted { held } else { self.reopen() };
+        if number.ok() != self.last {
+            self.trust_ns = LEAST_TRUST_NS;
+        } else if !is_trusted {
+            self.trust_ns = (2 * self.trust_ns).min(MOST_TRUST_NS);
+        }
+        if !is_trusted {
+            self.doubted_at = now + self.trust_ns;
+        }
+        self.last = number.ok();
+        number
     }
 
     fn reopen(&mut self) -> Result<u64, Fault> {
