@@ -6,17 +6,14 @@
 //! 5 % of its TDP, and an ordinary full load draws some 85 % of it. Against packages with RAPL the energy
 //! of a sweep through all loads came out between a third too low and half too high.
 
-use super::{Source, Unavailable, number_file, tdp};
+use super::utilisation::Utilisation;
+use super::{Source, Unavailable, tdp};
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::host::{self, CpuSet};
 use crate::options::Options;
-use crate::reading::{Fault, Reading, Value};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use crate::reading::{Reading, Value};
 
 const NAME: &str = "cpu_model";
-/// For a model the table does not know, as CodeCarbon takes it, W.
+/// For a model the table does not know, and for a virtual machine's part of one it does, as CodeCarbon takes it, W.
 const W_PER_PROCESSOR: f64 = 4.0;
 const IDLE_SHARE: f64 = 0.05;
 const DYNAMIC_SHARE: f64 = 0.80;
@@ -24,46 +21,35 @@ const DYNAMIC_SHARE: f64 = 0.80;
 const SHAPE: [f64; 11] = [0.0, 0.173, 0.234, 0.298, 0.363, 0.426, 0.503, 0.599, 0.723, 0.863, 1.0];
 /// The kernel counts time in 10 ms: a tenth of a second tells load to a few per cent.
 const WINDOW_NS: u64 = 100_000_000;
+/// A reading this much early still has its window, ns: the sampler's passes begin before their readings.
+const EARLY_NS: u64 = 1_000_000;
 
 struct CpuModel {
     channel: [Channel; 1],
-    busy: Busy,
+    busy: Utilisation,
     tdp_w: f64,
-    last: Option<(u64, Times)>,
+    /// When it was read last, ns.
+    last: Option<u64>,
+    /// Power then, W.
+    watts: f64,
     /// Energy so far, µJ.
     energy_uj: f64,
 }
 
 /// Finds out what the processor is and what of it is ours.
 pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
-    let path = options.sysroot.join("proc/stat");
-    let cpuinfo = std::fs::read_to_string(options.sysroot.join("proc/cpuinfo")).unwrap_or_default();
-    let found = File::open(&path).map_err(Fault::from).and_then(|stat| Ok((processors(&stat)?, stat)));
-    let (processors, stat) = match found {
-        Ok(found) => found,
+    let busy = match Utilisation::open(&options.sysroot) {
+        Ok(busy) => busy,
         Err(fault) => {
-            let reason = format!("{}: {fault}", path.display());
+            let reason = format!("{}: {fault}", options.sysroot.join("proc/stat").display());
             let cure = "mount /proc, or say sysroot=".to_owned();
             return (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }]);
         }
     };
+    let cpuinfo = std::fs::read_to_string(options.sysroot.join("proc/cpuinfo")).unwrap_or_default();
     let model = field(&cpuinfo, "model name").next().unwrap_or("unknown processor").to_owned();
-    let mut packages: Vec<&str> = field(&cpuinfo, "physical id").collect();
-    packages.sort_unstable();
-    packages.dedup();
-    let (tdp_w, basis, error) = match tdp::find(&model) {
-        Some((name, watts)) => {
-            let packages = packages.len().max(1) as f64;
-            (watts * packages, format!("{packages} × {watts} W TDP of {name}"), "±30 %, at worst ±50 %")
-        }
-        None => (
-            W_PER_PROCESSOR * processors as f64,
-            format!("{W_PER_PROCESSOR} W assumed for each of {processors} processors, whose model is not in the table"),
-            "half to twice the truth",
-        ),
-    };
-    let busy = Busy::new(stat, &options.sysroot, processors);
-    let note = format!("estimate from utilisation and {basis}{}; expect {error}", busy.share_in_words());
+    let (tdp_w, basis) = tdp(&cpuinfo, &model, busy.processors);
+    let note = format!("estimate from utilisation and {basis}; {}", busy.scope_in_words());
     let channel = Channel {
         kind: Kind::Cpu,
         device: model,
@@ -74,7 +60,7 @@ pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
         simulated: false,
         note: Some(note),
     };
-    (Some(Box::new(CpuModel { channel: [channel], busy, tdp_w, last: None, energy_uj: 0.0 })), Vec::new())
+    (Some(Box::new(CpuModel { channel: [channel], busy, tdp_w, last: None, watts: 0.0, energy_uj: 0.0 })), Vec::new())
 }
 
 impl Source for CpuModel {
@@ -88,19 +74,39 @@ impl Source for CpuModel {
 
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
         let at = clock();
-        if self.last.is_some_and(|(since, _)| at < since + WINDOW_NS) {
+        if self.last.is_some_and(|last| at + EARLY_NS < last + WINDOW_NS) {
             return;
         }
-        let value = self.busy.times(at).map(|now| {
-            if let Some((since, before)) = self.last {
-                let utilisation = now.utilisation_since(before);
-                let watts = self.tdp_w * self.busy.share() * load_curve(utilisation);
-                self.energy_uj += watts * (at - since) as f64 * 1e-3;
+        let value = self.busy.since_last(at).map(|utilisation| {
+            if let Some(utilisation) = utilisation {
+                self.watts = self.tdp_w * self.busy.share() * load_curve(utilisation);
             }
-            self.last = Some((at, now));
+            let last = self.last.replace(at).unwrap_or(at);
+            self.energy_uj += self.watts * at.saturating_sub(last) as f64 * 1e-3;
             Value::Count(self.energy_uj as u64)
         });
         readings.push(Reading { channel: 0, at, value });
+    }
+}
+
+/// The machine's thermal design power, W, and in words what it rests on and how far off the estimate may be.
+fn tdp(cpuinfo: &str, model: &str, processors: usize) -> (f64, String) {
+    let assumed = W_PER_PROCESSOR * processors as f64;
+    let is_virtual =
+        field(cpuinfo, "flags").next().is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
+    let mut packages: Vec<&str> = field(cpuinfo, "physical id").collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let packages = packages.len().max(1) as f64;
+    match tdp::find(model) {
+        Some((name, watts)) if !is_virtual || packages * watts <= assumed => {
+            (packages * watts, format!("{packages} × {watts} W TDP of {name}; expect ±30 %, at worst ±50 %"))
+        }
+        found => {
+            let why = if found.is_some() { "part of a larger machine" } else { "their model is not in the table" };
+            let each = format!("{W_PER_PROCESSOR} W assumed for each of {processors} processors ({why})");
+            (assumed, format!("{each}; expect half to twice the truth"))
+        }
     }
 }
 
@@ -110,177 +116,6 @@ fn load_curve(utilisation: f64) -> f64 {
     let below = (tenths as usize).min(9);
     let (low, high) = (SHAPE.get(below).copied().unwrap_or(0.0), SHAPE.get(below + 1).copied().unwrap_or(1.0));
     IDLE_SHARE + DYNAMIC_SHARE * (low + (high - low) * (tenths - below as f64))
-}
-
-/// Time spent working and time there was, in any one unit.
-#[derive(Clone, Copy, Default)]
-struct Times {
-    busy: f64,
-    total: f64,
-}
-
-impl Times {
-    /// From the figures of one line: user nice system idle iowait irq softirq steal … Guest time is within
-    /// user; stolen time was another machine's.
-    fn of(line: &str) -> Option<Times> {
-        let mut times = Times::default();
-        let mut count = 0;
-        for (column, ticks) in line.split_ascii_whitespace().take(7).enumerate() {
-            let ticks = ticks.parse::<u64>().ok()? as f64;
-            times.total += ticks;
-            times.busy += if matches!(column, 3 | 4) { 0.0 } else { ticks };
-            count += 1;
-        }
-        (count >= 4).then_some(times)
-    }
-
-    fn utilisation_since(self, before: Times) -> f64 {
-        let total = self.total - before.total;
-        if total > 0.0 { ((self.busy - before.busy) / total).clamp(0.0, 1.0) } else { 0.0 }
-    }
-}
-
-/// What of the machine is ours, and how busy that is.
-struct Busy {
-    stat: File,
-    buffer: Vec<u8>,
-    processors: usize,
-    scope: Scope,
-}
-
-enum Scope {
-    Machine,
-    /// The process may only run on these processors.
-    Affinity(CpuSet),
-    /// A control group caps the process at this many processors' time.
-    Quota {
-        stat: PathBuf,
-        processors: f64,
-    },
-}
-
-impl Busy {
-    fn new(stat: File, sysroot: &Path, processors: usize) -> Busy {
-        let quota = quota(sysroot).filter(|(_, cap)| *cap < processors as f64);
-        let scope = match quota {
-            Some((folder, processors)) => Scope::Quota { stat: folder.join("cpu.stat"), processors },
-            None => own_processors().map_or(Scope::Machine, Scope::Affinity),
-        };
-        Busy { stat, buffer: Vec::new(), processors, scope }
-    }
-
-    fn share(&self) -> f64 {
-        let ours = match &self.scope {
-            Scope::Machine => return 1.0,
-            Scope::Affinity(set) => set.cpus().count() as f64,
-            Scope::Quota { processors, .. } => *processors,
-        };
-        (ours / self.processors as f64).min(1.0)
-    }
-
-    fn share_in_words(&self) -> String {
-        match &self.scope {
-            Scope::Machine => ", all programs on the machine together".into(),
-            Scope::Affinity(set) => format!(
-                ", the share of {} of {} processors this process may run on",
-                set.cpus().count(),
-                self.processors
-            ),
-            Scope::Quota { processors, .. } => {
-                format!(", the share of {processors} of {} processors its control group allows", self.processors)
-            }
-        }
-    }
-
-    fn times(&mut self, at: u64) -> Result<Times, Fault> {
-        match &mut self.scope {
-            Scope::Machine => machine_times(&self.stat),
-            Scope::Affinity(set) => {
-                // Threads pinned elsewhere may have come since: the process is where any of them may run.
-                match own_processors() {
-                    Some(now) => *set = now,
-                    None => {
-                        self.scope = Scope::Machine;
-                        return machine_times(&self.stat);
-                    }
-                }
-                processor_times(&self.stat, &mut self.buffer, set)
-            }
-            Scope::Quota { stat, processors } => {
-                let text = std::fs::read_to_string(stat)?;
-                let used = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse::<f64>().ok());
-                Ok(Times { busy: used.ok_or(Fault::Garbage)?, total: at as f64 * 1e-3 * *processors })
-            }
-        }
-    }
-}
-
-/// Where this process may run, if that is less than the machine.
-fn own_processors() -> Option<CpuSet> {
-    CpuSet::of_this_process().filter(|set| set.cpus().count() < host::processors_online())
-}
-
-fn is_processor(line: &str) -> bool {
-    line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-/// /proc/stat as far as the processors' lines go, which come first; `buffer` is kept for the next time.
-fn stat_text<'a>(stat: &File, buffer: &'a mut Vec<u8>) -> Result<&'a str, Fault> {
-    const SMALLEST: usize = 2048;
-    buffer.resize(buffer.len().max(SMALLEST), 0);
-    let mut length = stat.read_at(buffer, 0)?;
-    while length == buffer.len() && !buffer.windows(5).any(|text| text == b"\nintr") {
-        buffer.resize(2 * length, 0);
-        length = stat.read_at(buffer, 0)?;
-    }
-    std::str::from_utf8(buffer.get(..length).unwrap_or_default()).map_err(|_| Fault::Garbage)
-}
-
-fn processors(stat: &File) -> Result<usize, Fault> {
-    match stat_text(stat, &mut Vec::new())?.lines().filter(|line| is_processor(line)).count() {
-        0 => Err(Fault::Garbage),
-        processors => Ok(processors),
-    }
-}
-
-/// The whole machine's times: the first line alone.
-fn machine_times(stat: &File) -> Result<Times, Fault> {
-    let mut text = [0u8; 256];
-    let length = stat.read_at(&mut text, 0)?;
-    let text = std::str::from_utf8(text.get(..length).unwrap_or_default()).map_err(|_| Fault::Garbage)?;
-    let (line, _) = text.split_once('\n').ok_or(Fault::Garbage)?;
-    line.strip_prefix("cpu ").and_then(Times::of).filter(|times| times.total > 0.0).ok_or(Fault::Garbage)
-}
-
-/// The sum of these processors' times.
-fn processor_times(stat: &File, buffer: &mut Vec<u8>, ours: &CpuSet) -> Result<Times, Fault> {
-    let ours: Vec<usize> = ours.cpus().collect();
-    let mut sum = Times::default();
-    for line in stat_text(stat, buffer)?.lines().filter(|line| is_processor(line)) {
-        let Some((cpu, times)) = line.strip_prefix("cpu").and_then(|line| line.split_once(' ')) else { continue };
-        if cpu.parse().is_ok_and(|cpu| ours.contains(&cpu)) {
-            let times = Times::of(times).ok_or(Fault::Garbage)?;
-            sum.busy += times.busy;
-            sum.total += times.total;
-        }
-    }
-    if sum.total > 0.0 { Ok(sum) } else { Err(Fault::Garbage) }
-}
-
-/// The tightest cgroup v2 cap on this process: its folder and how many processors' time it allows.
-fn quota(sysroot: &Path) -> Option<(PathBuf, f64)> {
-    let membership = std::fs::read_to_string(sysroot.join("proc/self/cgroup")).ok()?;
-    let group = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let root = sysroot.join("sys/fs/cgroup");
-    let folders = Path::new(group).ancestors().map(|folder| root.join(folder));
-    folders
-        .filter_map(|folder| {
-            let cap = number_file::text(&folder.join("cpu.max")).ok()?;
-            let (quota, period) = cap.split_once(' ')?;
-            let processors = quota.parse::<f64>().ok()? / period.parse::<f64>().ok().filter(|&period| period > 0.0)?;
-            Some((folder, processors))
-        })
-        .min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// The values of a `name : value` line in /proc/cpuinfo.

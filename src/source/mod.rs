@@ -6,6 +6,7 @@ mod perf_rapl;
 mod rapl;
 mod simulated;
 mod tdp;
+mod utilisation;
 
 use crate::channel::{Channel, Kind};
 use crate::options::Options;

@@ -56,62 +56,86 @@ pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
         return (None, vec![Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) }]);
     }
     let mut rapl = Rapl { channels: Vec::new(), files: Vec::new() };
-    let (mut unavailable, mut unread) = (Vec::new(), BTreeMap::new());
-    for zone in zones.iter().filter(|zone| match zone.domain {
-        Domain::Package => wants(Kind::Cpu),
-        Domain::Dram => wants(Kind::Dram),
-        Domain::Psys => false,
-    }) {
-        rapl.add(zone, &mut unread);
-    }
-    for psys in zones.iter().filter(|zone| zone.domain == Domain::Psys && wants(Kind::Node)) {
-        if rapl.files.is_empty() {
-            rapl.add(psys, &mut unread);
-        } else {
-            let reason = format!("{} contains the packages and stands aside where parts are measured", psys.id);
-            unavailable.push(Unavailable {
-                source: NAME,
-                reason,
-                cure: Some("components=node measures it instead".into()),
-            });
+    let (mut unavailable, mut unread) = (Vec::new(), Vec::new());
+    for (domain, kind) in [(Domain::Package, Kind::Cpu), (Domain::Dram, Kind::Dram)] {
+        if wants(kind) {
+            rapl.add(zones.iter().filter(|zone| zone.domain == domain), &mut unread);
         }
     }
-    if wants(Kind::Node) && !wants(Kind::Cpu) && !zones.iter().any(|zone| zone.domain == Domain::Psys) {
-        let reason = "no psys zone: this machine meters its packages, not the whole".into();
-        unavailable.push(Unavailable { source: NAME, reason, cure: Some("components=cpu,dram measures those".into()) });
+    let has_parts = !rapl.files.is_empty();
+    let psys = zones.iter().find(|zone| zone.domain == Domain::Psys);
+    let missing = |reason: String, cure: &str| Unavailable { source: NAME, reason, cure: Some(cure.into()) };
+    match psys.filter(|_| wants(Kind::Node)) {
+        Some(psys) if has_parts => {
+            let reason = format!("{} contains the packages and stands aside where parts are measured", psys.id);
+            unavailable.push(missing(reason, "components=node measures it instead"));
+        }
+        Some(psys) => rapl.add(std::iter::once(psys), &mut unread),
+        None if psys.is_none() && wants(Kind::Node) && !wants(Kind::Cpu) => {
+            let reason = "no psys zone: this machine meters its packages, not the whole".into();
+            unavailable.push(missing(reason, "components=cpu,dram measures those"));
+        }
+        None if psys.is_some() && wants(Kind::Cpu) && !zones.iter().any(|zone| zone.domain == Domain::Package) => {
+            let reason = "no package zone: this machine meters the whole, not its packages".into();
+            unavailable.push(missing(reason, "components=node measures the whole"));
+        }
+        None => (),
     }
-    unavailable.extend(unread.into_iter().map(unreadable));
+    unavailable.extend(unreadable(unread));
     let source = (!rapl.files.is_empty()).then(|| Box::new(rapl) as Box<dyn Source>);
     (source, unavailable)
 }
 
 impl Rapl {
-    /// Opens a zone, once: its MMIO twin, which comes later, is passed over.
-    fn add(&mut self, zone: &Zone, unread: &mut Unread) {
+    /// Opens zones of one kind, each once: an MMIO twin, which comes later, is passed over. Where some can be
+    /// read, those that cannot take part all the same, so that the report shows what it lacks.
+    fn add<'a>(&mut self, zones: impl Iterator<Item = &'a Zone>, unread: &mut Vec<(PathBuf, Fault)>) {
         let control = |id: &str| id.split(':').next().map(str::to_owned);
-        let is_twin = |channel: &Channel| channel.device == zone.label && control(&channel.id) != control(&zone.id);
-        if self.channels.iter().any(is_twin) {
+        let (before, mut waiting) = (self.files.len(), Vec::new());
+        for zone in zones {
+            let is_twin = |channel: &Channel| channel.device == zone.label && control(&channel.id) != control(&zone.id);
+            if self.channels.iter().any(is_twin) {
+                continue;
+            }
+            let path = zone.dir.join("energy_uj");
+            match NumberFile::open(path.clone()) {
+                Ok(file) => {
+                    self.channels.push(zone.channel());
+                    self.files.push(file);
+                }
+                Err(fault) => {
+                    unread.push((path.clone(), fault));
+                    waiting.push((zone, path));
+                }
+            }
+        }
+        if self.files.len() == before {
             return;
         }
-        match NumberFile::open(zone.dir.join("energy_uj")) {
-            Ok(file) => {
+        for (zone, path) in waiting {
+            if !self.channels.iter().any(|channel| channel.device == zone.label) {
                 self.channels.push(zone.channel());
-                self.files.push(file);
+                self.files.push(NumberFile::unopened(path));
             }
-            Err(fault) => unread.entry(fault.to_string()).or_default().push((zone.dir.join("energy_uj"), fault)),
         }
     }
 }
 
-/// Files that could not be read, by why.
-type Unread = BTreeMap<String, Vec<(PathBuf, Fault)>>;
-
 /// One reason for all that failed alike: a machine has many zones and one cure.
-fn unreadable((why, files): (String, Vec<(PathBuf, Fault)>)) -> Unavailable {
-    let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
-    let is_denied = files.iter().any(|(_, fault)| *fault == Fault::Denied);
-    let cure = if is_denied { CURE } else { "see what the files hold, then create the tracker again" };
-    Unavailable { source: NAME, reason: format!("{}: {why}", names.join(", ")), cure: Some(cure.into()) }
+fn unreadable(unread: Vec<(PathBuf, Fault)>) -> Vec<Unavailable> {
+    let mut by_reason = BTreeMap::<String, Vec<String>>::new();
+    for (path, fault) in &unread {
+        by_reason.entry(fault.to_string()).or_default().push(path.display().to_string());
+    }
+    let cure = |why: &str| {
+        if why == Fault::Denied.to_string() { CURE } else { "see what the files hold, then create the tracker again" }
+    };
+    let entry = |(why, names): (String, Vec<String>)| Unavailable {
+        source: NAME,
+        cure: Some(cure(&why).into()),
+        reason: format!("{}: {why}", names.join(", ")),
+    };
+    by_reason.into_iter().map(entry).collect()
 }
 
 impl Zone {
@@ -248,7 +272,7 @@ mod tests {
             ],
         );
         let (channels, reasons) = tree.open("all");
-        assert_eq!(channels, ["cpu intel-rapl:0", "dram intel-rapl:0:2", "cpu intel-rapl:1", "dram intel-rapl:1:0"]);
+        assert_eq!(channels, ["cpu intel-rapl:0", "cpu intel-rapl:1", "dram intel-rapl:0:2", "dram intel-rapl:1:0"]);
         assert!(reasons.iter().any(|r| r.contains("intel-rapl:2 contains the packages")), "{reasons:?}");
         assert_eq!(tree.open("cpu").0, ["cpu intel-rapl:0", "cpu intel-rapl:1"]);
         assert_eq!(tree.open("dram").0, ["dram intel-rapl:0:2", "dram intel-rapl:1:0"]);
@@ -290,7 +314,7 @@ mod tests {
         let tree = Tree::new("broken", &[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
         fs::write(tree.0.join("sys/class/powercap/intel-rapl:1/energy_uj"), "").unwrap();
         let (channels, reasons) = tree.open("all");
-        assert_eq!(channels, ["cpu intel-rapl:0"]);
+        assert_eq!(channels, ["cpu intel-rapl:0", "cpu intel-rapl:1"], "the one that cannot be read is waited for");
         assert!(reasons.iter().any(|r| r.contains("intel-rapl:1/energy_uj") && r.contains("empty")), "{reasons:?}");
         let (channels, reasons) = Tree::new("none", &[]).open("all");
         assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("/sys/class/powercap")));
