@@ -55,8 +55,6 @@ pub struct Account {
     pub epochs: Energy,
     /// Between them.
     pub between: Energy,
-    /// In the open epoch.
-    pub open: Energy,
     /// After the last end and outside the open epoch: part of the run once another epoch ends.
     pub after: Energy,
     /// The newest credits, after the last mark: a mark may yet come that divides them.
@@ -73,21 +71,23 @@ impl Account {
             held: None,
             epochs: nothing,
             between: nothing,
-            open: nothing,
             after: nothing,
             recent: VecDeque::new(),
         }
     }
 
-    /// Keeps a credit that a mark may yet divide; the oldest of many is taken to be beyond that.
-    pub fn remember(&mut self, credit: Credit, in_epoch: bool) {
+    /// Keeps a credit that a mark may yet divide. Of many the oldest become one: a mark so late divides it
+    /// evenly in time.
+    pub fn remember(&mut self, credit: Credit) {
         const MOST: usize = 16;
         self.recent.push_back(credit);
-        if self.recent.len() > MOST
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            let place = if in_epoch { &mut self.open } else { &mut self.after };
-            place.add(oldest.into());
+        if self.recent.len() <= MOST {
+            return;
+        }
+        let mut pairs = self.recent.iter().zip(self.recent.iter().skip(1));
+        let alike = pairs.position(|(a, b)| a.measured == b.measured).unwrap_or(0);
+        if let Some((older, newer)) = self.recent.remove(alike).zip(self.recent.get_mut(alike)) {
+            *newer = older.joined(*newer);
         }
     }
 
@@ -105,15 +105,15 @@ impl Account {
 
     /// Takes out of the recent credits what lies before this instant.
     pub fn take_until(&mut self, at: u64) -> Energy {
-        let mut share = Energy::default();
+        let mut energy = Energy::default();
         while let Some(credit) = self.recent.pop_front() {
             let (before, rest) = credit.split(at);
-            share.add(before.map(Energy::from).unwrap_or_default());
+            energy.add(before.map(Energy::from).unwrap_or_default());
             if let Some(rest) = rest {
                 self.recent.push_front(rest);
                 break;
             }
         }
-        share
+        energy
     }
 }

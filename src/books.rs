@@ -8,6 +8,9 @@ use crate::ledger::{Ledger, Mark};
 use crate::reading::Reading;
 use std::ops::Range;
 
+/// What to say where the sampler panicked.
+pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
+
 /// What the sampler writes and reports read.
 #[derive(Default)]
 pub struct Books {
@@ -21,6 +24,8 @@ pub struct Books {
     pub forecast: Option<Forecast>,
     /// The sampler has ended; nothing will change any more.
     pub finished: bool,
+    /// It ended by a fault of its own: energy from there on is unknown.
+    pub failed: bool,
 }
 
 /// A channel and what was read of it.
@@ -69,8 +74,9 @@ impl Books {
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
     fn known_to(&self, channel: usize) -> Option<u64> {
-        let metered = self.metered.get(channel)?;
-        (!metered.meter.is_missing()).then(|| self.ledger.credited_to(channel))
+        let meter = &self.metered.get(channel)?.meter;
+        let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
+        Some(self.ledger.credited_to(channel).max(first_at))
     }
 }
 

@@ -18,6 +18,12 @@ pub struct Credit {
 }
 
 impl Credit {
+    /// This and the one that follows it, as one.
+    pub fn joined(self, next: Credit) -> Credit {
+        let (joules, measured) = (self.joules + next.joules, self.measured && next.measured);
+        Credit { from: self.from, to: next.to, joules, measured }
+    }
+
     /// The parts before and after an instant, evenly in time; None where there is no such part.
     pub fn split(self, at: u64) -> (Option<Credit>, Option<Credit>) {
         if at <= self.from {
@@ -61,6 +67,8 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub struct Meter {
     quantity: Quantity,
+    /// When it was first read.
+    first_at: Option<u64>,
     last: Option<(u64, Value)>,
     /// A count that does not fit the last one: a glitch if the next fits the last, a reset if it fits this.
     suspect: Option<(u64, u64)>,
@@ -92,13 +100,15 @@ const NS: f64 = 1e-9;
 const LOST_AFTER: u32 = 3;
 /// Counters move in steps: two readings close together may lie a whole step (RAPL: 1 ms) apart.
 const STEP_S: f64 = 0.005;
+/// No load rises by so much while nobody looks.
+const FAR_ABOVE: f64 = 8.0;
 /// Across a longer hole than this, the power before says too little.
 const BRIDGE_S: f64 = 60.0;
 
 impl Meter {
     /// A meter that has seen nothing yet.
     pub fn new(quantity: Quantity) -> Self {
-        Meter { quantity, last: None, suspect: None, watts: 0.0, misses: 0, tally: Tally::default() }
+        Meter { quantity, first_at: None, last: None, suspect: None, watts: 0.0, misses: 0, tally: Tally::default() }
     }
 
     /// Takes a reading made at `at`; the energy it brings goes to `credit`.
@@ -112,6 +122,7 @@ impl Meter {
             }
         };
         let Some((since, _)) = self.last else {
+            self.first_at = Some(at);
             self.last = Some((at, value));
             self.misses = 0;
             return None;
@@ -123,6 +134,11 @@ impl Meter {
             Value::Count(count) => self.count(at, count, &mut credit),
             Value::Watts(watts) => self.power(at, watts, &mut credit),
         }
+    }
+
+    /// When it was first read; what it used before nobody will know.
+    pub fn first_at(&self) -> Option<u64> {
+        self.first_at
     }
 
     /// Whether the next reading should come soon: it tells a glitch from a reset, a hiccup from a loss.
@@ -196,7 +212,11 @@ impl Meter {
             (None, None) => return None,
         };
         let joules = units as f64 * joules_per_unit;
-        if joules > limit {
+        // A counter that comes back lower after readings failed was set back, unless it went round at a power
+        // not far above that before.
+        let is_reset =
+            wraps > 0 && self.misses > 0 && self.watts > 0.0 && joules > FAR_ABOVE * self.watts * (seconds + STEP_S);
+        if joules > limit || is_reset {
             return None;
         }
         let whole = range.map_or(f64::INFINITY, |range| range as f64 * joules_per_unit);
@@ -369,6 +389,31 @@ mod tests {
         );
         assert!(joules < 20_000.0 && measured < 3.0, "no phantom round of 262 kJ: {joules} J");
         assert_eq!((m.tally.wraps, m.health()), (0, Health::Reset));
+    }
+
+    #[test]
+    fn set_back_while_it_could_not_be_read_is_no_wrap() {
+        let mut m = package();
+        let (start, gone) = (200_000_000_000, Err(Fault::Gone));
+        let (joules, measured, _) = feed(
+            &mut m,
+            &[
+                (0.0, Ok(start)),
+                (1.0, Ok(start + 100_000_000)),
+                (2.0, gone),
+                (58.0, gone),
+                (60.0, Ok(5_000_000)),
+                (60.01, Ok(6_000_000)),
+                (61.0, Ok(105_000_000)),
+            ],
+        );
+        assert!((joules - 6100.0).abs() < 10.0 && measured < 3.0, "no phantom 62 kJ: {joules} J");
+        assert_eq!((m.tally.wraps, m.health()), (0, Health::Reset));
+        let mut m = package();
+        let (start, gone) = (RANGE - 1_000_000_000, Err(Fault::Gone));
+        let (joules, ..) =
+            feed(&mut m, &[(0.0, Ok(start)), (1.0, Ok(start + 100_000_000)), (2.0, gone), (60.0, Ok(5_000_000_000))]);
+        assert!((joules - 6000.0).abs() < 1e-6 && m.tally.wraps == 1, "a wrap at the power before: {joules} J");
     }
 
     #[test]

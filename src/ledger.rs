@@ -105,9 +105,8 @@ impl Ledger {
             Mark::Cancel(at) => {
                 self.open = None;
                 for account in &mut self.accounts {
-                    let (open, rest) = (std::mem::take(&mut account.open), account.take_until(at));
-                    account.after.add(open);
-                    account.after.add(rest);
+                    let cancelled = account.take_until(at);
+                    account.after.add(cancelled);
                 }
             }
             Mark::Batch { begin, end, inside, count } => {
@@ -135,10 +134,9 @@ impl Ledger {
         let inside = epoch.inside_share();
         for account in &mut self.accounts {
             let after = std::mem::take(&mut account.after);
-            let mut open = std::mem::take(&mut account.open);
-            open.add(account.take_until(epoch.end));
             account.between.add(after);
-            account.add_epoch(open, inside, &mut epoch);
+            let used = account.take_until(epoch.end);
+            account.add_epoch(used, inside, &mut epoch);
         }
         self.epochs += epoch.count;
         self.inside += epoch.inside;
@@ -202,11 +200,11 @@ impl Ledger {
         let (Some(account), true) = (accounts.get_mut(channel), credit.to > credit.from) else { return };
         account.credited_to = credit.to;
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
-            return account.remember(credit, false);
+            return account.remember(credit);
         };
         let (mut rest, newest) = credit.split(last_mark);
         if let Some(newest) = newest {
-            account.remember(newest, open.is_some());
+            account.remember(newest);
         }
         let mut take_after = |at: u64| {
             let (before, after) = rest?.split(at);
@@ -254,7 +252,7 @@ impl Ledger {
     /// Energy between epochs, J; None: not measured.
     pub fn between_j(&self) -> Option<f64> {
         let between = self.accounts.iter().filter_map(|account| account.between.joules).reduce(|a, b| a + b);
-        between.or(self.epochs_j().map(|_| 0.0))
+        between.or(self.epochs_j().map(|_| 0.0).filter(|_| self.between_ns() == 0))
     }
 
     /// The run's energy, J; None: not measured.
@@ -270,12 +268,13 @@ impl Ledger {
     /// The first `epochs` epochs, as a forecast takes them.
     pub fn observed(&self, epochs: u64) -> impl Iterator<Item = Observed> + Clone {
         const WHOLE: f64 = 0.99;
-        let channels = self.accounts.len() as f64;
+        // A device that never answered is none of those whose energy is waited for.
+        let channels = self.accounts.iter().filter(|account| account.credited_to > 0).count() as f64;
         self.history.first(epochs).map(move |epoch| Observed {
             count: epoch.count,
             duration_s: epoch.inside as f64 * 1e-9,
             energy_j: epoch.energy.total(),
-            is_whole: epoch.known_ns >= WHOLE * channels * epoch.inside as f64,
+            is_whole: channels > 0.0 && epoch.known_ns >= WHOLE * channels * epoch.inside as f64,
         })
     }
 
@@ -408,6 +407,18 @@ mod tests {
         l.mark(Mark::End(4 * S));
         l.release(0);
         assert!((l.epochs_j().unwrap() - 110.0).abs() < 1e-9, "no further reading: evenly");
+    }
+
+    #[test]
+    fn a_mark_told_long_after_its_time_brings_nothing_of_that_time() {
+        let mut l = ledger();
+        watts(&mut l, 0, S, 100.0);
+        for n in 0..60 {
+            watts(&mut l, S + n * S, S + (n + 1) * S, 100.0);
+        }
+        l.mark(Mark::Batch { begin: S, end: S + S / 500, inside: S / 1000, count: 10_000 });
+        assert!((l.epochs_j().unwrap() - 0.1).abs() < 1e-6, "{:?}", l.epochs_j());
+        assert!((l.between_j().unwrap() - 0.1).abs() < 1e-6, "{:?}", l.between_j());
     }
 
     proptest! {

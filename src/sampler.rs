@@ -2,7 +2,7 @@
 //! and energy into the books. It reads devices under no lock, and never calls back into the host.
 
 use crate::advisor::Advisor;
-use crate::books::Books;
+use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
 use crate::host;
 use crate::ledger::Mark;
@@ -36,12 +36,12 @@ impl Shared {
 
     /// Waits until `epochs` epochs are settled or the time is up; returns the books, and whether they are.
     pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, Books>, bool) {
-        let is_whole = |books: &Books| books.finished || books.settled >= epochs;
-        let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_whole(books)) {
+        let is_over = |books: &Books| books.finished || books.settled >= epochs;
+        let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_over(books)) {
             Ok((books, _)) => books,
             Err(poisoned) => poisoned.into_inner().0,
         };
-        let whole = is_whole(&books);
+        let whole = is_over(&books) && !books.failed;
         (books, whole)
     }
 
@@ -154,7 +154,8 @@ impl Sampler {
             shared.books().ledger.release_all();
         });
         if std::panic::catch_unwind(work).is_err() {
-            shared.say("the sampler met an internal fault and ended: what was measured stays, energy from here on is unknown; please report it".into());
+            shared.books().failed = true;
+            shared.say(FAULT.into());
         }
         shared.finish();
     }

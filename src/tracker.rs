@@ -24,7 +24,7 @@ const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A run being tracked.
 pub struct Tracker {
-    host: Mutex<Host>,
+    marker: Mutex<Marker>,
     shared: Arc<Shared>,
     sampler: Thread,
     /// None once it is being waited for.
@@ -37,7 +37,7 @@ pub struct Tracker {
 }
 
 /// The host's side of the marks; the sampler never takes this lock.
-struct Host {
+struct Marker {
     marks: Producer<Mark>,
     open: Option<Open>,
     /// Epochs that found the ring full, to be told as one.
@@ -50,7 +50,7 @@ struct Host {
 struct Open {
     begin: u64,
     /// Its begin is in the ring, and so is room for its end.
-    told: bool,
+    queued: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -64,12 +64,10 @@ struct Backlog {
 impl Tracker {
     /// Makes a tracker from options and environment and starts its sampler; None if disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
-        // Bytes that are no UTF-8 stay visible as such, to be refused by name like any bad value.
-        let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        if environment("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
+        if std::env::var_os("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
             return Ok(None);
         }
-        Tracker::start(Options::parse(options, environment)?).map(Some)
+        Tracker::start(Options::parse(options, |name| std::env::var_os(name))?).map(Some)
     }
 
     fn start(options: Options) -> Result<Tracker> {
@@ -102,7 +100,7 @@ impl Tracker {
         })?;
         let monitor_epochs = options.monitor_epochs.unwrap_or(u64::MAX);
         Ok(Tracker {
-            host: Mutex::new(Host { marks: producer, open: None, backlog: None, ended: 0, monitor_epochs }),
+            marker: Mutex::new(Marker { marks: producer, open: None, backlog: None, ended: 0, monitor_epochs }),
             shared,
             sampler: running.thread().clone(),
             running: Some(running),
@@ -120,43 +118,43 @@ impl Tracker {
 
     /// Begins an epoch.
     pub fn begin(&self) -> Result<Status> {
-        let mut host = self.host();
-        if host.open.is_some() {
+        let mut marker = self.marker();
+        if marker.open.is_some() {
             return Err(Error::new(
                 Status::CT_ESTATE,
                 "ct_epoch_begin: an epoch is open already; end or cancel it first",
             ));
         }
         let begin = host::monotonic_ns();
-        let told = host.ended < host.monitor_epochs && host.begin(begin);
-        host.open = Some(Open { begin, told });
+        let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
+        marker.open = Some(Open { begin, queued });
         self.progress.store(0, Ordering::Relaxed);
         self.is_open.store(true, Ordering::Relaxed);
-        drop(host);
+        drop(marker);
         self.wake();
         Ok(Status::CT_OK)
     }
 
     /// Ends the open epoch.
     pub fn end(&self) -> Result<Status> {
-        let mut host = self.host();
-        let open = host.take_open("ct_epoch_end")?;
-        host.end(open, host::monotonic_ns());
+        let mut marker = self.marker();
+        let open = marker.take_open("ct_epoch_end")?;
+        marker.end(open, host::monotonic_ns());
         self.is_open.store(false, Ordering::Relaxed);
-        drop(host);
+        drop(marker);
         self.wake();
         Ok(if self.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
     }
 
     /// Drops the open epoch.
     pub fn cancel(&self) -> Result<Status> {
-        let mut host = self.host();
-        let open = host.take_open("ct_epoch_cancel")?;
-        if open.told {
-            host.push(Mark::Cancel(host::monotonic_ns()));
+        let mut marker = self.marker();
+        let open = marker.take_open("ct_epoch_cancel")?;
+        if open.queued {
+            marker.push(Mark::Cancel(host::monotonic_ns()));
         }
         self.is_open.store(false, Ordering::Relaxed);
-        drop(host);
+        drop(marker);
         self.wake();
         Ok(Status::CT_OK)
     }
@@ -205,24 +203,24 @@ impl Tracker {
 
     fn snapshot(&self, detail: Detail) -> Report {
         let deadline = Instant::now() + REPORT_TIMEOUT;
-        let ended = self.tell_backlog(deadline);
+        let ended = self.flush_backlog(deadline);
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
         let done = self.progress.load(Ordering::Relaxed) as f64 / (1u64 << 32) as f64;
         let progress = self.is_open.load(Ordering::Relaxed).then(|| (done * 1e9).round() / 1e9);
         Report::new(&self.setting, &books, whole, progress, detail)
     }
 
-    /// Waits until the ring takes the backlog; returns how many epochs the sampler will have been told of.
-    fn tell_backlog(&self, deadline: Instant) -> u64 {
+    /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.
+    fn flush_backlog(&self, deadline: Instant) -> u64 {
         loop {
-            let mut host = self.host();
-            host.flush();
-            let left = host.backlog.map_or(0, |backlog| backlog.count);
-            let told = host.ended - left;
-            drop(host);
+            let mut marker = self.marker();
+            marker.flush();
+            let left = marker.backlog.map_or(0, |backlog| backlog.count);
+            let queued = marker.ended - left;
+            drop(marker);
             self.wake();
             if left == 0 || Instant::now() >= deadline {
-                return told;
+                return queued;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -232,8 +230,8 @@ impl Tracker {
         self.sampler.unpark();
     }
 
-    fn host(&self) -> MutexGuard<'_, Host> {
-        self.host.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn marker(&self) -> MutexGuard<'_, Marker> {
+        self.marker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -244,40 +242,48 @@ impl Drop for Tracker {
     }
 }
 
-impl Host {
+impl Marker {
     fn take_open(&mut self, call: &str) -> Result<Open> {
         self.open.take().ok_or_else(|| {
             Error::new(Status::CT_ESTATE, format!("{call}: no epoch is open; call ct_epoch_begin first"))
         })
     }
 
-    /// Tells of a begin if the ring has room for it and its end; false where it joins the backlog.
+    /// Queues a begin if there is room for it and its end; false where the epoch waits until it has ended.
     fn begin(&mut self, begin: u64) -> bool {
         self.flush();
-        let told = self.backlog.is_none() && self.marks.slots() >= 2;
-        if told {
+        let queued = self.has_room();
+        if queued {
             self.push(Mark::Begin(begin));
         }
-        told
+        queued
     }
 
     fn end(&mut self, open: Open, end: u64) {
+        self.flush();
         if self.ended >= self.monitor_epochs {
             return;
         }
         self.ended += 1;
-        if open.told {
+        if !open.queued && self.has_room() {
+            self.push(Mark::Begin(open.begin));
             self.push(Mark::End(end));
-            return;
+        } else if open.queued {
+            self.push(Mark::End(end));
+        } else {
+            let backlog = self.backlog.get_or_insert(Backlog { begin: open.begin, end, inside: 0, count: 0 });
+            backlog.end = end;
+            backlog.inside += end - open.begin;
+            backlog.count += 1;
         }
-        let backlog = self.backlog.get_or_insert(Backlog { begin: open.begin, end, inside: 0, count: 0 });
-        backlog.end = end;
-        backlog.inside += end - open.begin;
-        backlog.count += 1;
-        self.flush();
     }
 
-    /// Tells of the backlog once there is room.
+    /// Whether an epoch fits the ring, and none waits before it.
+    fn has_room(&self) -> bool {
+        self.backlog.is_none() && self.marks.slots() >= 2
+    }
+
+    /// Queues the backlog once there is room.
     fn flush(&mut self) {
         if let Some(Backlog { begin, end, inside, count }) = self.backlog
             && self.push(Mark::Batch { begin, end, inside, count })

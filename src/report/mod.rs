@@ -5,7 +5,7 @@ mod json;
 mod prometheus;
 mod text;
 
-use crate::books::{Books, Metered};
+use crate::books::{Books, FAULT, Metered};
 use crate::channel::Channel;
 use crate::counter::{Health, Meter};
 use crate::error::{Error, Result, Status};
@@ -75,7 +75,7 @@ struct Component {
     channel: Channel,
     energy_j: Option<f64>,
     mean_power_w: Option<f64>,
-    coverage: f64,
+    coverage: Option<f64>,
     status: &'static str,
     note: Option<String>,
 }
@@ -88,7 +88,7 @@ impl Report {
         let run_ns = ledger.run_ns() as f64;
         let components: Vec<Component> =
             books.metered.iter().enumerate().map(|(number, metered)| component(ledger, number, metered)).collect();
-        let coverage = components.iter().map(|component| component.coverage).reduce(f64::min).filter(|_| run_ns > 0.0);
+        let coverage = components.iter().filter_map(|component| component.coverage).reduce(f64::min);
         Report {
             setting: Arc::clone(setting),
             state: state(setting.planned, books, progress.is_some()),
@@ -203,7 +203,7 @@ fn component(ledger: &Ledger, number: usize, Metered { channel, meter }: &Metere
             .joules
             .filter(|_| share.credited_ns > 0.0)
             .map(|joules| joules / (share.credited_ns * 1e-9)),
-        coverage: if run_ns > 0.0 { (share.measured_ns / run_ns).min(1.0) } else { 0.0 },
+        coverage: (run_ns > 0.0).then(|| (share.measured_ns / run_ns).min(1.0)),
         status,
         note: note(channel, meter),
     }
@@ -254,7 +254,9 @@ fn notes(setting: &Setting, books: &Books, whole: bool) -> Vec<String> {
     if let Some(most) = setting.monitored.filter(|_| books.finished) {
         notes.push(format!("measuring stopped after {} of monitor_epochs={most} epochs", books.ledger.epochs()));
     }
-    if !whole {
+    if books.failed {
+        notes.push(FAULT.into());
+    } else if !whole {
         notes.push("the reading that closes the last epoch is still to come: its energy is not whole yet".into());
     }
     notes
