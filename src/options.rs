@@ -2,6 +2,7 @@
 
 use crate::channel::Kind;
 use crate::error::{Error, Result};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -147,19 +148,20 @@ const KEYS: &[Key] = &[
         allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
         set: |o, v| put_some(&mut o.sim_gpu, simulated(v)),
     },
-    Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, some_text(v).map(PathBuf::from)) },
+    Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, some_text(v).and_then(|path| std::path::absolute(path).ok())) },
     Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, some_text(v)) },
 ];
 
 impl Options {
     /// Takes the environment first and the string over it. `environment` looks a variable up.
-    pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Options> {
+    pub fn parse(text: &str, environment: impl Fn(&str) -> Option<OsString>) -> Result<Options> {
         let mut options = Options::default();
         let pairs = pairs(text)?;
         for key in KEYS.iter().filter(|key| !pairs.iter().any(|(name, _)| name == key.name)) {
             let variable = format!("CARBONTRACKER_{}", key.name.to_ascii_uppercase());
             if let Some(value) = environment(&variable).filter(|value| !value.is_empty()) {
-                key.put(&mut options, &variable, &value)?;
+                let value = value.to_str().ok_or_else(|| Error::invalid(format!("{variable}: not valid UTF-8")))?;
+                key.put(&mut options, &variable, value)?;
             }
         }
         for (name, value) in pairs {
@@ -189,24 +191,29 @@ fn unknown_key(name: &str) -> Error {
     Error::invalid(format!("unknown option '{name}': {hint}Options are {}", known.join(", ")))
 }
 
+/// White space as C's isspace has it.
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\x0b'
+}
+
 /// Splits `key=value key='two words'` as libpq's conninfo does: white space between, and allowed
 /// around `=`; `\'` and `\\` inside values.
 fn pairs(text: &str) -> Result<Vec<(String, String)>> {
     let mut pairs = Vec::new();
-    let mut rest = text.trim_start();
+    let mut rest = text.trim_start_matches(is_space);
     while !rest.is_empty() {
-        let stop = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
+        let stop = rest.find(|c: char| c == '=' || is_space(c)).unwrap_or(rest.len());
         let (name, after) = rest.split_at(stop);
-        let Some(after) = after.trim_start().strip_prefix('=').filter(|_| !name.is_empty()) else {
+        let Some(after) = after.trim_start_matches(is_space).strip_prefix('=').filter(|_| !name.is_empty()) else {
             return Err(Error::invalid(format!(
                 "options: '{name}' has no value; write key=value with white space between pairs"
             )));
         };
-        let (value, after) = take_value(after.trim_start()).ok_or_else(|| {
+        let (value, after) = take_value(after.trim_start_matches(is_space)).ok_or_else(|| {
             Error::invalid(format!("{name}: the single quote is not closed, or text follows it directly"))
         })?;
         pairs.push((name.to_owned(), value));
-        rest = after.trim_start();
+        rest = after.trim_start_matches(is_space);
     }
     Ok(pairs)
 }
@@ -218,12 +225,12 @@ fn take_value(text: &str) -> Option<(String, &str)> {
     let mut chars = text.char_indices().skip(usize::from(quoted));
     while let Some((at, c)) = chars.next() {
         match c {
-            '\\' => value.push(chars.next()?.1),
+            '\\' => value.extend(chars.next().map(|(_, escaped)| escaped)),
             '\'' if quoted => {
                 let after = text.get(at + 1..)?;
-                return (after.is_empty() || after.starts_with(char::is_whitespace)).then_some((value, after));
+                return (after.is_empty() || after.starts_with(is_space)).then_some((value, after));
             }
-            c if !quoted && c.is_whitespace() => return Some((value, text.get(at..)?)),
+            c if !quoted && is_space(c) => return Some((value, text.get(at..)?)),
             c => value.push(c),
         }
     }
@@ -324,14 +331,14 @@ mod tests {
     #[test]
     fn the_string_wins_over_the_environment() {
         let env = |name: &str| match name {
-            "CARBONTRACKER_EPOCHS" => Some("7".to_owned()),
-            "CARBONTRACKER_PUE" => Some("1.5".to_owned()),
-            "CARBONTRACKER_LEVEL" => Some(String::new()),
+            "CARBONTRACKER_EPOCHS" => Some("7".into()),
+            "CARBONTRACKER_PUE" => Some("1.5".into()),
+            "CARBONTRACKER_LEVEL" => Some(OsString::new()),
             _ => None,
         };
         let o = Options::parse("epochs=9", env).unwrap();
         assert_eq!((o.epochs, o.pue, o.level), (9, 1.5, 0.9));
-        let wrong = |name: &str| (name == "CARBONTRACKER_PUE").then(|| "half".to_owned());
+        let wrong = |name: &str| (name == "CARBONTRACKER_PUE").then(|| "half".into());
         let message = Options::parse("", wrong).err().unwrap().message;
         assert!(message.contains("CARBONTRACKER_PUE='half'"), "{message}");
     }

@@ -50,7 +50,6 @@ static const struct refusal refusals[] = {
     {"=3", "key=value", ""},
     {"name='open", "name", "quote"},
     {"name='a'b", "name", ""},
-    {"name=a\\", "name", ""},
     {"name=\xff", "options", "UTF-8"},
 };
 
