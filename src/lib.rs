@@ -28,3 +28,4 @@ pub mod sampler;
 pub mod source;
 pub mod tracker;
 pub mod units;
+pub mod visible;

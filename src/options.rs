@@ -2,6 +2,7 @@
 
 use crate::channel::Kind;
 use crate::error::{Error, Result};
+use crate::visible::Gpus;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +15,10 @@ pub struct Options {
     pub components: Vec<Kind>,
     /// Time between background samples.
     pub interval: Duration,
-    /// Which GPUs.
+    /// Which GPUs, as written.
     pub devices: String,
+    /// Which GPUs, by it and the environment; all where none is measured.
+    pub gpus: Gpus,
     /// Zone whose grid feeds the run.
     pub location: Option<String>,
     /// Where the carbon intensity comes from, if not from the zone.
@@ -81,6 +84,7 @@ impl Default for Options {
             components: Kind::ALL.to_vec(),
             interval: Duration::from_secs(1),
             devices: "visible".into(),
+            gpus: Gpus::default(),
             location: None,
             intensity: None,
             api_key: None,
@@ -167,6 +171,10 @@ impl Options {
         for (name, value) in pairs {
             let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| unknown_key(&name))?;
             key.put(&mut options, key.name, &value)?;
+        }
+        if options.components.contains(&Kind::Gpu) && options.sim_gpu.is_none() {
+            let text = |name: &str| environment(name).map(|value| value.to_string_lossy().into_owned());
+            options.gpus = Gpus::new(&options.devices, &text)?;
         }
         Ok(options)
     }

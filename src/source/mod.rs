@@ -28,6 +28,11 @@ pub trait Source: Send {
     fn min_gap_ns(&self) -> u64 {
         MIN_GAP_NS
     }
+
+    /// Readings further apart than this, ns, miss something: what has only a power is read ten times a second.
+    fn max_gap_ns(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// A source that does not take part: why, and what would help.
