@@ -105,8 +105,7 @@ fn sample() {
     let advisor = Advisor::new(&options, intensity::choose(&options).unwrap().price(options.pue));
     let shared = Shared::default();
     let (_producer, marks) = rtrb::RingBuffer::new(16);
-    let mut sampler =
-        Sampler::new(Sources::discover(&options).sources, marks, advisor, options.interval, None, &shared);
+    let mut sampler = Sampler::new(Sources::discover(&options), marks, advisor, options.interval, None, &shared);
     let files: Vec<File> = paths.iter().map(|path| File::open(path).unwrap()).collect();
     let raw = || {
         let mut text = [0u8; 32];

@@ -6,6 +6,7 @@ use crate::counter::{Event, Meter};
 use crate::forecast::Forecast;
 use crate::ledger::{Ledger, Mark};
 use crate::reading::Reading;
+use crate::source::Unavailable;
 use std::ops::Range;
 
 /// What to say where the sampler panicked.
@@ -20,6 +21,10 @@ pub struct Books {
     pub ledger: Ledger,
     /// How many of the ended epochs have all their energy, as far as the devices answer.
     pub settled: u64,
+    /// Sources that do not take part.
+    pub unavailable: Vec<Unavailable>,
+    /// Sources that have yet to open.
+    pub opening: Vec<&'static str>,
     /// The forecast from the settled epochs.
     pub forecast: Option<Forecast>,
     /// The sampler has ended; nothing will change any more.
@@ -37,10 +42,19 @@ pub struct Metered {
 }
 
 impl Books {
-    /// Opens an account for a channel.
+    /// Opens an account for a channel, read from the start.
     pub fn add(&mut self, channel: &Channel) {
+        self.add_metered(channel, Meter::new(channel.quantity));
+    }
+
+    /// Opens an account for a channel that should have been read since this instant, ns.
+    pub fn add_late(&mut self, channel: &Channel, since: u64) {
+        self.add_metered(channel, Meter::late(channel.quantity, since));
+    }
+
+    fn add_metered(&mut self, channel: &Channel, meter: Meter) {
         self.ledger.add_channel(channel.kind);
-        self.metered.push(Metered { channel: channel.clone(), meter: Meter::new(channel.quantity) });
+        self.metered.push(Metered { channel: channel.clone(), meter });
     }
 
     /// Enters marks, then the energy that readings bring; what a person should know of them goes to `say`.

@@ -69,6 +69,8 @@ pub struct Meter {
     quantity: Quantity,
     /// When it was first read.
     first_at: Option<u64>,
+    /// From here on it ought to have been read: filled in at the first power known.
+    owed_from: Option<u64>,
     last: Option<(u64, Value)>,
     /// A count that does not fit the last one: a glitch if the next fits the last, a reset if it fits this.
     suspect: Option<(u64, u64)>,
@@ -93,6 +95,8 @@ pub struct Tally {
     pub resets: u64,
     /// Energy carried across resets at the power before, J.
     pub bridged_j: f64,
+    /// Time before the first reading, filled in at the power after, s.
+    pub late_s: f64,
 }
 
 const NS: f64 = 1e-9;
@@ -108,7 +112,22 @@ const BRIDGE_S: f64 = 60.0;
 impl Meter {
     /// A meter that has seen nothing yet.
     pub fn new(quantity: Quantity) -> Self {
-        Meter { quantity, first_at: None, last: None, suspect: None, watts: 0.0, misses: 0, tally: Tally::default() }
+        Meter {
+            quantity,
+            first_at: None,
+            owed_from: None,
+            last: None,
+            suspect: None,
+            watts: 0.0,
+            misses: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// A meter of a device that could be read only some time after `since`, ns: what it used until then is filled
+    /// in at the first power known, and not counted as measured.
+    pub fn late(quantity: Quantity, since: u64) -> Self {
+        Meter { owed_from: Some(since), ..Meter::new(quantity) }
     }
 
     /// Takes a reading made at `at`; the energy it brings goes to `credit`.
@@ -125,6 +144,9 @@ impl Meter {
             self.first_at = Some(at);
             self.last = Some((at, value));
             self.misses = 0;
+            if let Value::Watts(watts) = value {
+                self.fill_in(watts, &mut credit);
+            }
             return None;
         };
         if at <= since {
@@ -190,8 +212,19 @@ impl Meter {
         Some(Event::Reset)
     }
 
+    /// Fills in what was used before the first reading.
+    fn fill_in(&mut self, watts: f64, credit: &mut impl FnMut(Credit)) {
+        let Some((from, to)) = self.owed_from.take().zip(self.first_at).filter(|(from, to)| from < to) else { return };
+        let seconds = (to - from) as f64 * NS;
+        if seconds <= BRIDGE_S {
+            self.tally.late_s = seconds;
+            credit(Credit { from, to, joules: watts * seconds, measured: false });
+        }
+    }
+
     /// Takes a count that fits: its energy, and the counter's state from here on.
     fn accept(&mut self, (from, to): (u64, u64), (count, step): (u64, Step), credit: &mut impl FnMut(Credit)) {
+        self.fill_in(step.joules / ((to - from) as f64 * NS), credit);
         credit(Credit { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, (to - from) as f64 * NS);
         self.tally.wraps += step.wraps;
@@ -429,6 +462,17 @@ mod tests {
         let mut m = package();
         let (joules, ..) = feed(&mut m, &[(0.0, Ok(0)), (0.0001, Ok(0)), (0.0002, Ok(240_000)), (0.0002, Ok(240_000))]);
         assert!((joules - 0.24).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_could_be_read_late_is_filled_in_and_not_measured() {
+        let mut m = Meter::late(Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: 2000.0 }, 0);
+        let (joules, measured, _) = feed(&mut m, &[(2.0, Ok(500_000)), (3.0, Ok(600_000)), (4.0, Ok(700_000))]);
+        assert!((joules - 400.0).abs() < 1e-6 && (measured - 2.0).abs() < 1e-9, "{joules} J, {measured} s");
+        let mut m = Meter::late(Quantity::Power, 0);
+        let mut joules = 0.0;
+        m.push(2 * S, Ok(Value::Watts(50.0)), |c| joules += c.joules);
+        assert_eq!((joules, m.tally.late_s), (100.0, 2.0));
     }
 
     #[test]

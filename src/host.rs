@@ -4,7 +4,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -172,6 +173,38 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
 pub fn processors_online() -> usize {
     // SAFETY: asks for a number; there is none it can refuse with but -1.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(0)
+}
+
+static EXITING: AtomicBool = AtomicBool::new(false);
+static DRIVER_CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// A call into a driver's library, which must not be under way when the process's exit handlers take that
+/// library down. None once they run.
+pub fn driver_call<T>(call: impl FnOnce() -> T) -> Option<T> {
+    DRIVER_CALLS.fetch_add(1, Ordering::SeqCst);
+    let result = (!EXITING.load(Ordering::SeqCst)).then(call);
+    DRIVER_CALLS.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// To be called once a driver's library is loaded: at exit, before that library's own handlers, no further
+/// call is let in and one under way is waited for, a moment.
+pub fn drain_driver_calls_at_exit() {
+    extern "C" fn drain() {
+        EXITING.store(true, Ordering::SeqCst);
+        for _ in 0..200 {
+            if DRIVER_CALLS.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the handler takes nothing and does not unwind, and the library it is in stays mapped. Where
+        // there is no room for it the exit is merely not waited for.
+        unsafe { libc::atexit(drain) };
+    });
 }
 
 /// A set of processors, as the kernel's masks.

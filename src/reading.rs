@@ -37,6 +37,14 @@ pub enum Fault {
     Garbage,
     /// It counts what no device could have used.
     Implausible,
+    /// It has not answered for a second.
+    Silent,
+    /// Its counter stands still though the device draws power.
+    Stalled,
+    /// The device has fallen off the bus, or its driver has been unloaded.
+    Lost,
+    /// The driver's own error, in words.
+    Driver(&'static str),
 }
 
 impl fmt::Display for Fault {
@@ -47,6 +55,10 @@ impl fmt::Display for Fault {
             Fault::Os(code) => write!(f, "{}", std::io::Error::from_raw_os_error(*code)),
             Fault::Empty => f.write_str("it is empty"),
             Fault::Garbage => f.write_str("it is not a number"),
+            Fault::Silent => f.write_str("it has not answered for a second"),
+            Fault::Stalled => f.write_str("its counter stands still while it draws power"),
+            Fault::Lost => f.write_str("the device is lost: off the bus, or its driver unloaded"),
+            Fault::Driver(words) => f.write_str(words),
             Fault::Implausible => f.write_str("its counts are implausible"),
         }
     }

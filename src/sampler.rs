@@ -7,16 +7,18 @@ use crate::channel::{Channel, Quantity};
 use crate::host;
 use crate::ledger::Mark;
 use crate::reading::Reading;
-use crate::source::{MIN_GAP_NS, Source};
+use crate::source::{MIN_GAP_NS, Opening, Source, Sources, Unavailable, Waker};
 use rtrb::Consumer;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Counters are read at least this often in the time they take to go round at full power.
 const READS_A_WRAP: f64 = 4.0;
+/// How long a tracker's making waits for sources that open in their own time.
+const OPENING_WAIT: Duration = Duration::from_millis(3);
 
 /// What the host's threads and the sampler share.
 #[derive(Default)]
@@ -81,8 +83,6 @@ impl Shared {
 struct Slot {
     source: Box<dyn Source>,
     first_channel: usize,
-    /// Readings closer together than this, ns, tell nothing new.
-    min_gap_ns: u64,
     /// When it was read last; None: it is to be read now.
     last_read: Option<u64>,
     /// A mark or a doubt waits for its next reading.
@@ -94,6 +94,9 @@ pub struct Sampler {
     slots: Vec<Slot>,
     marks: Consumer<Mark>,
     advisor: Advisor,
+    openings: Vec<Opening>,
+    waker: Waker,
+    started: u64,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
     last_pass: u64,
@@ -102,45 +105,75 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Opens an account for every channel and takes each counter's first reading.
+    /// Opens an account for every channel and takes each counter's first reading. Sources that open in their
+    /// own time are waited for a moment.
     pub fn new(
-        sources: Vec<Box<dyn Source>>,
+        found: Sources,
         marks: Consumer<Mark>,
         advisor: Advisor,
         interval: Duration,
         monitor_epochs: Option<u64>,
         shared: &Shared,
     ) -> Sampler {
-        let mut slots = Vec::new();
-        let mut books = shared.books();
-        let mut interval_ns = interval.as_nanos() as u64;
-        for source in sources {
-            let first_channel = books.metered.len();
-            for channel in source.channels() {
-                books.add(channel);
-                interval_ns = interval_ns.min(wrap_guard_ns(channel));
-            }
-            let min_gap_ns = source.min_gap_ns().min(interval.as_nanos() as u64);
-            slots.push(Slot { source, first_channel, min_gap_ns, last_read: None, wanted: false });
-        }
-        drop(books);
         let mut sampler = Sampler {
-            slots,
+            slots: Vec::new(),
             marks,
             advisor,
-            interval_ns,
+            openings: found.openings,
+            waker: found.waker,
+            started: host::monotonic_ns(),
+            interval_ns: interval.as_nanos() as u64,
             monitor_epochs,
             last_pass: 0,
             passes: 0,
             readings: Vec::new(),
         };
+        found.sources.into_iter().for_each(|source| sampler.add(source, None, shared));
+        sampler.report_unavailable(found.unavailable, shared);
+        sampler.admit(OPENING_WAIT, shared);
         sampler.pass(shared);
         sampler
+    }
+
+    /// Takes a source in; `late_since`, ns, if it should have been read from then on.
+    fn add(&mut self, source: Box<dyn Source>, late_since: Option<u64>, shared: &Shared) {
+        let mut books = shared.books();
+        let first_channel = books.metered.len();
+        for channel in source.channels() {
+            match late_since {
+                Some(since) => books.add_late(channel, since),
+                None => books.add(channel),
+            }
+            self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
+        }
+        self.interval_ns = self.interval_ns.min(source.max_gap_ns());
+        self.slots.push(Slot { source, first_channel, last_read: None, wanted: false });
+    }
+
+    /// Takes in what has opened by now, or opens within this time.
+    fn admit(&mut self, wait: Duration, shared: &Shared) {
+        let deadline = Instant::now() + wait;
+        for opening in std::mem::take(&mut self.openings) {
+            match opening.wait(deadline.saturating_duration_since(Instant::now())) {
+                Some((source, unavailable)) => {
+                    self.report_unavailable(unavailable, shared);
+                    source.into_iter().for_each(|source| self.add(source, Some(self.started), shared));
+                }
+                None => self.openings.push(opening),
+            }
+        }
+        shared.books().opening = self.openings.iter().map(|opening| opening.source).collect();
+    }
+
+    fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &Shared) {
+        unavailable.iter().filter_map(Unavailable::in_words).for_each(|message| shared.say(message));
+        shared.books().unavailable.extend(unavailable);
     }
 
     /// Samples until told to stop. Whatever happens, nobody is left waiting for it.
     pub fn run(mut self, shared: &Shared) {
         let work = std::panic::AssertUnwindSafe(|| {
+            self.waker.wakes_this_thread();
             host::widen_affinity();
             while !shared.stop.load(Ordering::SeqCst) && !self.has_seen_enough(shared) {
                 if host::monotonic_ns() >= self.due() {
@@ -172,9 +205,9 @@ impl Sampler {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
-            due = due.min(soonest.max(slot.next_read()));
+            due = due.min(soonest.max(slot.next_read(self.interval_ns)));
         }
-        due
+        if self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
     }
 
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
@@ -203,10 +236,14 @@ impl Sampler {
 
     /// Reads what is to be read, then enters marks and energy into the books.
     fn pass(&mut self, shared: &Shared) {
+        if !self.openings.is_empty() {
+            self.admit(Duration::ZERO, shared);
+        }
         let start = host::monotonic_ns();
+        let is_marked = !self.marks.is_empty();
         self.readings.clear();
-        for slot in self.slots.iter_mut().filter(|slot| start >= slot.next_read()) {
-            slot.read(start, &mut self.readings);
+        for slot in &mut self.slots {
+            slot.read(start, self.interval_ns, is_marked, &mut self.readings);
         }
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
@@ -235,19 +272,27 @@ impl Slot {
         self.first_channel..self.first_channel + self.source.channels().len()
     }
 
-    /// When reading it again may tell something new.
-    fn next_read(&self) -> u64 {
-        self.last_read.map_or(0, |last_read| last_read + self.min_gap_ns)
+    /// When reading it again may tell something new, or the user wants it read.
+    fn next_read(&self, interval_ns: u64) -> u64 {
+        self.last_read.map_or(0, |last_read| last_read + self.source.min_gap_ns().min(interval_ns))
     }
 
-    /// Reads it; `now` is when the pass began.
-    fn read(&mut self, now: u64, readings: &mut Vec<Reading>) {
+    /// Reads it if it is time, else takes what has come; `now` is when the pass began.
+    fn read(&mut self, now: u64, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
-        self.source.read(&host::monotonic_ns, readings);
+        if now >= self.next_read(interval_ns) {
+            if is_marked || self.wanted {
+                self.source.read_at_mark(&host::monotonic_ns, readings);
+            } else {
+                self.source.read(&host::monotonic_ns, readings);
+            }
+            self.last_read = Some(now);
+        } else if self.source.has_news() {
+            self.source.collect(readings);
+        }
         for reading in readings.iter_mut().skip(first) {
             reading.channel += self.first_channel;
         }
-        self.last_read = Some(now);
     }
 }
 

@@ -76,12 +76,10 @@ impl Tracker {
         let found = Sources::discover(&options);
         let (producer, consumer) = RingBuffer::new(RING);
         let shared = Arc::new(Shared::default());
-        for message in opening_messages(&options, &intensity, &found) {
-            shared.say(message);
-        }
+        opening_messages(&options, &intensity, &found).into_iter().for_each(|message| shared.say(message));
         let price = intensity.price(options.pue);
         let advisor = Advisor::new(&options, price);
-        let sampler = Sampler::new(found.sources, consumer, advisor, options.interval, options.monitor_epochs, &shared);
+        let sampler = Sampler::new(found, consumer, advisor, options.interval, options.monitor_epochs, &shared);
         let setting = Arc::new(Setting {
             id: format!("{:016x}", host::random_u64()),
             name: options.name,
@@ -92,7 +90,6 @@ impl Tracker {
             monitored: options.monitor_epochs,
             intensity,
             price,
-            unavailable: found.unavailable,
         });
         let sampled = Arc::clone(&shared);
         let running = host::spawn_quiet("ct-sampler", move || sampler.run(&sampled)).map_err(|error| {
@@ -311,9 +308,7 @@ fn check_memory() -> Result<()> {
 /// What the user should hear at once: what is not measured and what would help, what is assumed.
 fn opening_messages(options: &Options, intensity: &intensity::Intensity, found: &Sources) -> Vec<String> {
     let mut messages: Vec<String> = intensity.caveat.iter().cloned().collect();
-    let curable = found.unavailable.iter().filter_map(|u| Some((u, u.cure.as_ref()?)));
-    messages.extend(curable.map(|(u, cure)| format!("{} is not measured: {}. Cure: {cure}", u.source, u.reason)));
-    if found.sources.is_empty() {
+    if found.sources.is_empty() && found.openings.is_empty() {
         messages.push("no source of energy was found: times are measured, energies are unknown".into());
     }
     let without_effect = not_yet(options).into_iter().filter_map(|(key, given)| given.then_some(key));
@@ -322,15 +317,13 @@ fn opening_messages(options: &Options, intensity: &intensity::Intensity, found: 
 }
 
 /// Options of later versions, and whether they were given.
-fn not_yet(options: &Options) -> [(&'static str, bool); 7] {
+fn not_yet(options: &Options) -> [(&'static str, bool); 5] {
     let is_ip = options.location.as_deref().is_some_and(|zone| zone.eq_ignore_ascii_case("ip"));
     [
-        ("devices=", options.devices != "visible"),
         ("api_key=", options.api_key.is_some()),
         ("location=ip", is_ip),
         ("log_dir=", options.log_dir.is_some()),
         ("log_prefix=", options.log_prefix.is_some()),
         ("resume=", options.resume.is_some()),
-        ("nvml=", options.nvml.is_some()),
     ]
 }

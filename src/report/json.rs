@@ -57,7 +57,7 @@ fn section(report: &Report, name: &str) -> Option<Value> {
         "intensity" => intensity(report),
         "pue" => json!(report.setting.price.pue),
         "components" => report.components.iter().map(component).collect(),
-        "unavailable" => report.setting.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect(),
+        "unavailable" => report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect(),
         "epochs" => report.epochs.iter().map(|(index, one)| epoch(report, *index, one)).collect(),
         "equivalents" => report
             .equivalents()

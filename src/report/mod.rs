@@ -36,8 +36,6 @@ pub struct Setting {
     pub intensity: Intensity,
     /// What energy costs by it.
     pub price: Price,
-    /// Sources that do not take part.
-    pub unavailable: Vec<Unavailable>,
 }
 
 /// Which epochs a report is to carry: all of them are many.
@@ -67,6 +65,7 @@ pub struct Report {
     components: Vec<Component>,
     /// (the index of its first epoch, epoch)
     epochs: Vec<(u64, Epoch)>,
+    unavailable: Vec<Unavailable>,
     notes: Vec<String>,
 }
 
@@ -103,6 +102,7 @@ impl Report {
             forecast: books.forecast,
             components,
             epochs: chosen_epochs(ledger, detail),
+            unavailable: unavailable(books),
             notes: notes(setting, books, whole),
         }
     }
@@ -223,6 +223,10 @@ fn note(channel: &Channel, meter: &Meter) -> Option<String> {
             tally.bridged_j
         ));
     }
+    if tally.late_s >= 0.001 {
+        parts
+            .push(format!("read from {:.3} s on; the time before is filled in at the first power known", tally.late_s));
+    }
     if tally.wraps > 0 {
         parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
     }
@@ -246,9 +250,18 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
     }
 }
 
+fn unavailable(books: &Books) -> Vec<Unavailable> {
+    let still = |source: &&'static str| Unavailable {
+        source,
+        reason: "its driver has yet to answer; what was used until then is filled in once it does".into(),
+        cure: None,
+    };
+    books.unavailable.iter().cloned().chain(books.opening.iter().map(still)).collect()
+}
+
 fn notes(setting: &Setting, books: &Books, whole: bool) -> Vec<String> {
     let mut notes: Vec<String> = setting.intensity.caveat.iter().cloned().collect();
-    if books.metered.is_empty() {
+    if books.metered.is_empty() && books.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
     }
     if let Some(most) = setting.monitored.filter(|_| books.finished) {

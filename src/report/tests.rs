@@ -18,12 +18,12 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
         monitored: None,
         price: intensity.price(1.5),
         intensity,
-        unavailable: vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }],
     })
 }
 
 fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
-    let mut books = Books::default();
+    let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
+    let mut books = Books { unavailable, ..Books::default() };
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(&Channel {
             kind,

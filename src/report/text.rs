@@ -8,10 +8,10 @@ pub fn render(report: &Report) -> String {
     lines.extend(usage(report));
     lines.extend(forecast(report));
     lines.extend(components(report));
-    if !report.setting.unavailable.is_empty() {
+    if !report.unavailable.is_empty() {
         lines.push("not measured:".into());
     }
-    for u in &report.setting.unavailable {
+    for u in &report.unavailable {
         lines.push(format!("  {}: {}", u.source, u.reason));
         lines.extend(u.cure.iter().map(|cure| format!("    cure: {cure}")));
     }

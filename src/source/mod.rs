@@ -1,12 +1,16 @@
 //! Where energy is read: the sources' common shape, and which of them take part.
 
+mod background;
 mod cpu_model;
 mod number_file;
+mod nvml;
 mod perf_rapl;
 mod rapl;
 mod simulated;
 mod tdp;
 mod utilisation;
+
+pub use background::{Opened, Opening, Waker};
 
 use crate::channel::{Channel, Kind};
 use crate::options::Options;
@@ -24,10 +28,23 @@ pub trait Source: Send {
     /// Reads every channel into `readings`, each stamped by `clock`; a channel with nothing new yet is left out.
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>);
 
+    /// As `read`, where the energy at this very instant is asked for: an epoch has begun or ended.
+    fn read_at_mark(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        self.read(clock, readings);
+    }
+
     /// Readings closer together than this, ns, tell nothing new.
     fn min_gap_ns(&self) -> u64 {
         MIN_GAP_NS
     }
+
+    /// Whether readings asked for earlier have come.
+    fn has_news(&self) -> bool {
+        false
+    }
+
+    /// Takes those.
+    fn collect(&mut self, _readings: &mut Vec<Reading>) {}
 
     /// Readings further apart than this, ns, miss something: what has only a power is read ten times a second.
     fn max_gap_ns(&self) -> u64 {
@@ -46,11 +63,22 @@ pub struct Unavailable {
     pub cure: Option<String>,
 }
 
+impl Unavailable {
+    /// What to tell the user at once: what would help. None where nothing is wrong.
+    pub fn in_words(&self) -> Option<String> {
+        Some(format!("{} is not measured: {}. Cure: {}", self.source, self.reason, self.cure.as_ref()?))
+    }
+}
+
 /// What takes part in a run, and what does not.
 #[derive(Default)]
 pub struct Sources {
     /// The sources to read.
     pub sources: Vec<Box<dyn Source>>,
+    /// Those that open in their own time.
+    pub openings: Vec<Opening>,
+    /// Wakes the sampler for them.
+    pub waker: Waker,
     /// The others.
     pub unavailable: Vec<Unavailable>,
 }
@@ -85,11 +113,9 @@ impl Sources {
             found.add(cpu_model::open(options));
         }
         if wants(Kind::Gpu) && options.sim_gpu.is_none() {
-            found.unavailable.push(Unavailable {
-                source: "gpu",
-                reason: "this version reads no GPU yet".into(),
-                cure: None,
-            });
+            let request = nvml::Request::new(options);
+            let opened = move |is_closed: &dyn Fn() -> bool| nvml::open(&request, is_closed);
+            found.add_opening(Opening::start("nvml", "ct-nvml", found.waker.clone(), opened));
         }
         found
     }
@@ -97,6 +123,17 @@ impl Sources {
     /// Whether a channel of this kind takes part.
     pub fn measures(&self, kind: Kind) -> bool {
         self.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.kind == kind)
+    }
+
+    fn add_opening(&mut self, opening: std::io::Result<Opening>) {
+        match opening {
+            Ok(opening) => self.openings.push(opening),
+            Err(error) => self.unavailable.push(Unavailable {
+                source: "nvml",
+                reason: format!("its thread could not be started: {error}"),
+                cure: Some("raise the limit on threads or memory (ulimit -u, -v)".into()),
+            }),
+        }
     }
 
     fn add(&mut self, (source, unavailable): (Option<Box<dyn Source>>, Vec<Unavailable>)) {

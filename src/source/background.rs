@@ -1,0 +1,280 @@
+//! A source on a thread of its own: opening a driver takes up to a second, its calls milliseconds, and a sick
+//! one hangs. The sampler asks, goes on, and collects the readings when they are there.
+
+use super::{MIN_GAP_NS, Source, Unavailable};
+use crate::channel::Channel;
+use crate::host;
+use crate::reading::{Fault, Reading};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// A source that has not answered for this long, ns, hangs.
+const HANG_NS: u64 = 1_000_000_000;
+
+/// Wakes the sampler, once it runs.
+#[derive(Clone, Default)]
+pub struct Waker(Arc<OnceLock<Thread>>);
+
+impl Waker {
+    /// From here on this thread is woken.
+    pub fn wakes_this_thread(&self) {
+        let _ = self.0.set(std::thread::current());
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.0.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// A source, or why there is none.
+pub type Opened = (Option<Box<dyn Source>>, Vec<Unavailable>);
+
+/// A source being opened.
+pub struct Opening {
+    /// Its name.
+    pub source: &'static str,
+    opened: Receiver<Opened>,
+    /// While it lives somebody waits.
+    _wanted: Arc<()>,
+}
+
+impl Opening {
+    /// Opens a source on a thread of that name, which then reads it. `open` is told whether nobody waits any more.
+    pub fn start(
+        source: &'static str,
+        thread: &str,
+        waker: Waker,
+        open: impl FnOnce(&dyn Fn() -> bool) -> Opened + Send + 'static,
+    ) -> std::io::Result<Opening> {
+        let (sender, opened) = channel();
+        let wanted = Arc::new(());
+        let waiting = Arc::downgrade(&wanted);
+        host::spawn_quiet(thread, move || {
+            let work = AssertUnwindSafe(|| {
+                let (source, unavailable) = open(&|| waiting.strong_count() == 0);
+                let reader = source.map(Reader::new);
+                let source = reader.as_ref().map(|reader| Box::new(reader.other_end()) as Box<dyn Source>);
+                let _ = sender.send((source, unavailable));
+                waker.wake();
+                if let Some(reader) = reader {
+                    reader.run(&waker);
+                }
+            });
+            // A panic leaves the request unanswered: the sampler takes it for a source that hangs.
+            let _ = catch_unwind(work);
+        })?;
+        Ok(Opening { source, opened, _wanted: wanted })
+    }
+
+    /// What was opened, if that is so within this time.
+    pub fn wait(&self, timeout: Duration) -> Option<Opened> {
+        match self.opened.recv_timeout(timeout) {
+            Ok(opened) => Some(opened),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                let reason = "opening it met an internal fault; please report it".to_owned();
+                Some((None, vec![Unavailable { source: self.source, reason, cure: None }]))
+            }
+        }
+    }
+}
+
+/// What both ends share.
+#[derive(Default)]
+struct Exchange {
+    /// When the sampler asked, ns, and the reader has yet to answer; 0: it has.
+    asked_at: AtomicU64,
+    /// It asked because of a mark.
+    at_mark: AtomicBool,
+    readings: Mutex<Vec<Reading>>,
+    has_news: AtomicBool,
+    /// The sampler has gone.
+    closed: AtomicBool,
+}
+
+impl Exchange {
+    fn readings(&self) -> MutexGuard<'_, Vec<Reading>> {
+        self.readings.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// The end that reads.
+struct Reader {
+    source: Box<dyn Source>,
+    exchange: Arc<Exchange>,
+}
+
+impl Reader {
+    /// Takes the source's first readings.
+    fn new(mut source: Box<dyn Source>) -> Reader {
+        let exchange = Arc::<Exchange>::default();
+        source.read(&host::monotonic_ns, &mut exchange.readings());
+        exchange.has_news.store(true, Ordering::Release);
+        Reader { source, exchange }
+    }
+
+    fn other_end(&self) -> Background {
+        Background {
+            channels: self.source.channels().to_vec(),
+            gaps_ns: (self.source.min_gap_ns(), self.source.max_gap_ns()),
+            exchange: Arc::clone(&self.exchange),
+            reader: std::thread::current(),
+            hangs: false,
+        }
+    }
+
+    /// Answers until the sampler has gone.
+    fn run(mut self, waker: &Waker) {
+        let mut readings = Vec::new();
+        while !self.exchange.closed.load(Ordering::Acquire) {
+            if self.exchange.asked_at.load(Ordering::Acquire) == 0 {
+                std::thread::park();
+                continue;
+            }
+            if self.exchange.at_mark.load(Ordering::Relaxed) {
+                self.source.read_at_mark(&host::monotonic_ns, &mut readings);
+            } else {
+                self.source.read(&host::monotonic_ns, &mut readings);
+            }
+            self.exchange.readings().append(&mut readings);
+            self.exchange.has_news.store(true, Ordering::Release);
+            self.exchange.asked_at.store(0, Ordering::Release);
+            waker.wake();
+        }
+    }
+}
+
+/// The sampler's end.
+struct Background {
+    channels: Vec<Channel>,
+    gaps_ns: (u64, u64),
+    exchange: Arc<Exchange>,
+    reader: Thread,
+    hangs: bool,
+}
+
+impl Source for Background {
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn min_gap_ns(&self) -> u64 {
+        match self.exchange.asked_at.load(Ordering::Relaxed) {
+            0 => self.gaps_ns.0,
+            _ if self.hangs => MIN_GAP_NS,
+            _ => HANG_NS,
+        }
+    }
+
+    fn max_gap_ns(&self) -> u64 {
+        self.gaps_ns.1
+    }
+
+    fn has_news(&self) -> bool {
+        self.exchange.has_news.load(Ordering::Acquire)
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        self.ask(false, clock(), readings);
+    }
+
+    fn read_at_mark(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        self.ask(true, clock(), readings);
+    }
+
+    fn collect(&mut self, readings: &mut Vec<Reading>) {
+        if self.exchange.has_news.swap(false, Ordering::AcqRel) {
+            readings.append(&mut self.exchange.readings());
+        }
+    }
+}
+
+impl Background {
+    /// Collects what is there and asks for more.
+    fn ask(&mut self, at_mark: bool, now: u64, readings: &mut Vec<Reading>) {
+        self.collect(readings);
+        let asked_at = self.exchange.asked_at.load(Ordering::Acquire);
+        self.hangs = asked_at != 0 && now >= asked_at + HANG_NS;
+        if asked_at == 0 {
+            self.exchange.at_mark.store(at_mark, Ordering::Relaxed);
+            self.exchange.asked_at.store(now, Ordering::Release);
+            self.reader.unpark();
+        } else if self.hangs {
+            let silent = |channel| Reading { channel, at: now, value: Err(Fault::Silent) };
+            readings.extend((0..self.channels.len()).map(silent));
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.exchange.closed.store(true, Ordering::Release);
+        self.reader.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Kind, Method, Quantity};
+    use crate::reading::Value;
+
+    /// Answers 5, after as long as it is told.
+    struct Slow([Channel; 1], Arc<AtomicU64>);
+
+    impl Source for Slow {
+        fn channels(&self) -> &[Channel] {
+            &self.0
+        }
+
+        fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+            std::thread::sleep(Duration::from_millis(self.1.load(Ordering::Relaxed)));
+            readings.push(Reading { channel: 0, at: clock(), value: Ok(Value::Watts(5.0)) });
+        }
+    }
+
+    #[test]
+    fn readings_come_when_they_are_there_and_a_hang_is_said() {
+        let (waker, delay) = (Waker::default(), Arc::new(AtomicU64::new(0)));
+        waker.wakes_this_thread();
+        let channel = Channel {
+            kind: Kind::Gpu,
+            device: "x".into(),
+            id: "x".into(),
+            source: "test",
+            method: Method::Power,
+            quantity: Quantity::Power,
+            simulated: false,
+            note: None,
+        };
+        let slow = Slow([channel], Arc::clone(&delay));
+        let opening =
+            Opening::start("test", "ct-test", waker, move |_| (Some(Box::new(slow) as Box<dyn Source>), Vec::new()));
+        let (source, _) = opening.unwrap().wait(Duration::from_secs(5)).unwrap();
+        let mut source = source.unwrap();
+        let mut readings = Vec::new();
+        assert!(source.has_news());
+        source.read(&host::monotonic_ns, &mut readings);
+        assert_eq!(readings.len(), 1, "the first");
+        while !source.has_news() {
+            std::thread::park_timeout(Duration::from_secs(5));
+        }
+        delay.store(200, Ordering::Relaxed);
+        source.read(&host::monotonic_ns, &mut readings);
+        assert_eq!((readings.len(), source.has_news()), (2, false));
+        let later = host::monotonic_ns() + 2 * HANG_NS;
+        source.read(&|| later, &mut readings);
+        assert_eq!((readings[2].value, source.min_gap_ns()), (Err(Fault::Silent), MIN_GAP_NS));
+        while !source.has_news() {
+            std::thread::park_timeout(Duration::from_secs(5));
+        }
+        source.collect(&mut readings);
+        assert_eq!((readings.len(), readings[3].value), (4, Ok(Value::Watts(5.0))));
+    }
+}

@@ -1,0 +1,436 @@
+/*
+ * A stand-in for libnvidia-ml: answers as the driver does, for GPUs whose power is known at every instant.
+ * tests/nvml/mod.rs builds it and sets it through the standin_ functions; every copy of the file that a
+ * process loads is a driver of its own.
+ *
+ * As with real GPUs the energy counter moves every 20 ms; power moves every 100 ms and is then the mean of
+ * the last 25 ms; each GPU in its own rhythm. After a fork NVML is as good as never initialised.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GPUS 16
+#define SLICES 7
+#define PIDS 8
+#define TEXT 96
+
+#define ENERGY_STEP_NS 20000000u
+#define POWER_STEP_NS 100000000u
+#define POWER_WINDOW_NS 25000000u
+
+enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
+
+typedef int nvmlReturn_t;
+typedef struct nvmlDevice_st *nvmlDevice_t;
+
+typedef struct {
+    char busIdLegacy[16];
+    unsigned domain, bus, device, pciDeviceId, pciSubSystemId;
+    char busId[32];
+} nvmlPciInfo_t;
+
+typedef struct {
+    unsigned pid;
+    unsigned long long usedGpuMemory;
+    unsigned gpuInstanceId, computeInstanceId;
+} nvmlProcessInfo_t;
+
+typedef struct {
+    unsigned multiprocessorCount, sharedCopyEngineCount, sharedDecoderCount, sharedEncoderCount;
+    unsigned sharedJpegCount, sharedOfaCount, gpuInstanceSliceCount, computeInstanceSliceCount;
+    unsigned long long memorySizeMB;
+} nvmlDeviceAttributes_t;
+
+/* One GPU; the same as Gpu in tests/nvml/mod.rs. */
+struct gpu {
+    double high_w, low_w, period_s, phase_s;
+    double limit_w;
+    uint64_t since_ns;      /* the counter was 0 then */
+    uint64_t stalled_ns;    /* the counter stands still since; 0: it moves */
+    uint64_t hang_until_ns; /* calls that name this GPU take until then */
+    int32_t answer;         /* what every such call returns */
+    int32_t has_counter;
+    int32_t slices[SLICES]; /* of each MIG instance; all 0: MIG is off */
+    uint32_t pids[PIDS];    /* what runs on it; with MIG on the n-th runs on the n-th instance */
+    char name[TEXT], uuid[TEXT];
+};
+
+/* The driver; the same as Driver in tests/nvml/mod.rs. */
+struct driver {
+    double delay_s, init_delay_s;
+    uint32_t count;
+    int32_t init_answer;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gpu gpus[GPUS];
+static struct driver driver;
+static unsigned references, inits;
+static unsigned long long calls;
+static pid_t owner;
+
+/* A handle is an address here: a GPU's, then its MIG instances'. */
+static char handles[GPUS][1 + SLICES];
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void sleep_s(double seconds) {
+    struct timespec left;
+    left.tv_sec = (time_t)seconds;
+    left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
+    if (seconds > 0) nanosleep(&left, NULL);
+}
+
+/* Energy used up to then, J: a square wave's, in closed form. */
+static double joules(const struct gpu *gpu, uint64_t ns) {
+    double t = (double)ns * 1e-9 + gpu->phase_s, half = gpu->period_s / 2;
+    double rounds = (double)(uint64_t)(t / gpu->period_s), into = t - rounds * gpu->period_s;
+    return rounds * (gpu->high_w + gpu->low_w) * half + gpu->high_w * (into < half ? into : half) +
+           gpu->low_w * (into > half ? into - half : 0);
+}
+
+/* The last instant at which a number was brought up to date. */
+static uint64_t refreshed(uint64_t ns, uint64_t step_ns, uint64_t phase_ns) {
+    phase_ns %= step_ns;
+    return (ns - phase_ns) / step_ns * step_ns + phase_ns;
+}
+
+void standin_driver(const struct driver *wanted) {
+    pthread_mutex_lock(&lock);
+    driver = *wanted;
+    pthread_mutex_unlock(&lock);
+}
+
+/* 0 if the two languages do not agree on what a GPU is. */
+int standin_gpu(uint32_t index, const struct gpu *wanted, size_t size) {
+    if (index >= GPUS || size != sizeof *wanted) return 0;
+    pthread_mutex_lock(&lock);
+    gpus[index] = *wanted;
+    pthread_mutex_unlock(&lock);
+    return 1;
+}
+
+/* Calls so far, initialisations so far, and those not shut down. */
+void standin_tally(unsigned long long *made, unsigned *initialised, unsigned *open) {
+    pthread_mutex_lock(&lock);
+    *made = calls;
+    *initialised = inits;
+    *open = references;
+    pthread_mutex_unlock(&lock);
+}
+
+static struct driver begin_call(int *initialised) {
+    struct driver copy;
+    pthread_mutex_lock(&lock);
+    calls++;
+    copy = driver;
+    *initialised = references > 0 && owner == getpid();
+    pthread_mutex_unlock(&lock);
+    return copy;
+}
+
+/* A call that names no GPU: whether NVML may be asked. */
+static nvmlReturn_t ask(struct driver *copy) {
+    int initialised;
+    *copy = begin_call(&initialised);
+    sleep_s(copy->delay_s);
+    return initialised ? SUCCESS : UNINITIALIZED;
+}
+
+/* A call on a handle: the GPU as it is halfway through the call, and which of its instances (0: itself). */
+struct call {
+    struct gpu gpu;
+    struct driver driver;
+    uint32_t index, instance;
+    int is_mig;
+    uint64_t at;
+};
+
+static struct gpu gpu_now(uint32_t index) {
+    struct gpu copy;
+    pthread_mutex_lock(&lock);
+    copy = gpus[index];
+    pthread_mutex_unlock(&lock);
+    return copy;
+}
+
+static nvmlReturn_t ask_index(uint32_t index, uint32_t instance, struct call *call) {
+    int initialised, n;
+    memset(call, 0, sizeof *call);
+    call->driver = begin_call(&initialised);
+    sleep_s(call->driver.delay_s / 2);
+    if (!initialised) return UNINITIALIZED;
+    if (index >= call->driver.count) return INVALID_ARGUMENT;
+    call->index = index;
+    call->instance = instance;
+    for (call->gpu = gpu_now(index); now_ns() < call->gpu.hang_until_ns; call->gpu = gpu_now(index)) sleep_s(0.002);
+    call->at = now_ns();
+    for (n = 0; n < SLICES; n++) call->is_mig |= call->gpu.slices[n] > 0;
+    sleep_s(call->driver.delay_s / 2);
+    if (call->gpu.answer != SUCCESS) return call->gpu.answer;
+    return instance > 0 && call->gpu.slices[instance - 1] == 0 ? NOT_FOUND : SUCCESS;
+}
+
+static nvmlReturn_t ask_device(nvmlDevice_t device, struct call *call) {
+    uintptr_t place = (uintptr_t)device - (uintptr_t)handles;
+    if (device == NULL || place >= sizeof handles) return INVALID_ARGUMENT;
+    return ask_index((uint32_t)(place / (1 + SLICES)), (uint32_t)(place % (1 + SLICES)), call);
+}
+
+/* What is asked of a whole GPU only. */
+static nvmlReturn_t ask_gpu(nvmlDevice_t device, struct call *call) {
+    nvmlReturn_t result = ask_device(device, call);
+    return result == SUCCESS && call->instance > 0 ? NOT_SUPPORTED : result;
+}
+
+static nvmlDevice_t handle(uint32_t index, uint32_t instance) {
+    return (nvmlDevice_t)(void *)&handles[index][instance];
+}
+
+static nvmlReturn_t give_text(const char *text, char *out, unsigned length) {
+    if (out == NULL) return INVALID_ARGUMENT;
+    if (strlen(text) >= length) return INSUFFICIENT_SIZE;
+    strcpy(out, text);
+    return SUCCESS;
+}
+
+/* Instances have UUIDs of their own: mig_uuid in tests/nvml/mod.rs. */
+static void write_uuid(const struct gpu *gpu, uint32_t index, uint32_t instance, char *out) {
+    if (instance == 0) {
+        memcpy(out, gpu->uuid, TEXT);
+    } else {
+        snprintf(out, TEXT, "MIG-%08x-0000-5000-8000-%012x", (unsigned)index, (unsigned)(instance - 1));
+    }
+}
+
+const char *nvmlErrorString(nvmlReturn_t result) {
+    static const char *const words[] = {"The operation was successful", "Uninitialized", "Invalid Argument", "Not Supported"};
+    return result >= SUCCESS && result <= NOT_SUPPORTED ? words[result] : "Unknown Error";
+}
+
+nvmlReturn_t nvmlInit_v2(void) {
+    int initialised;
+    struct driver copy = begin_call(&initialised);
+    sleep_s(copy.init_delay_s);
+    if (copy.init_answer != SUCCESS) return copy.init_answer;
+    pthread_mutex_lock(&lock);
+    references = owner == getpid() ? references + 1 : 1;
+    owner = getpid();
+    inits++;
+    pthread_mutex_unlock(&lock);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlShutdown(void) {
+    nvmlReturn_t result;
+    pthread_mutex_lock(&lock);
+    result = references > 0 && owner == getpid() ? SUCCESS : UNINITIALIZED;
+    if (result == SUCCESS) references--;
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned length) {
+    struct driver copy;
+    nvmlReturn_t result = ask(&copy);
+    return result != SUCCESS ? result : give_text("550.54.15", version, length);
+}
+
+nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) {
+    struct driver copy;
+    nvmlReturn_t result = ask(&copy);
+    if (result == SUCCESS) *count = copy.count;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *device) {
+    struct call call;
+    nvmlReturn_t result = ask_index(index, 0, &call);
+    if (result == SUCCESS) *device = handle(index, 0);
+    return result;
+}
+
+/* Whole UUIDs only, of GPUs and of MIG instances. */
+nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
+    struct driver copy;
+    uint32_t index, instance;
+    nvmlReturn_t result = ask(&copy);
+    if (result != SUCCESS) return result;
+    for (index = 0; index < copy.count; index++) {
+        struct gpu gpu = gpu_now(index);
+        for (instance = 0; instance <= SLICES; instance++) {
+            char known[TEXT];
+            if (instance > 0 && gpu.slices[instance - 1] == 0) continue;
+            write_uuid(&gpu, index, instance, known);
+            if (strcmp(known, uuid) != 0) continue;
+            *device = handle(index, instance);
+            return gpu.answer;
+        }
+    }
+    return NOT_FOUND;
+}
+
+nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned length) {
+    struct call call;
+    char text[TEXT];
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    write_uuid(&call.gpu, call.index, call.instance, text);
+    return give_text(text, uuid, length);
+}
+
+nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned length) {
+    struct call call;
+    char text[2 * TEXT];
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    snprintf(text, sizeof text, "%s", call.gpu.name);
+    if (call.instance > 0) {
+        int slices = call.gpu.slices[call.instance - 1];
+        snprintf(text, sizeof text, "%s MIG %dg.%dgb", call.gpu.name, slices, 5 * slices);
+    }
+    return give_text(text, name, length);
+}
+
+nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result == SUCCESS) *index = call.instance > 0 ? call.instance - 1 : call.index;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *power) {
+    struct call call;
+    uint64_t at;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    at = refreshed(call.at, POWER_STEP_NS, 37000000u + 13000000u * call.index);
+    *power = (unsigned)((joules(&call.gpu, at) - joules(&call.gpu, at - POWER_WINDOW_NS)) / (POWER_WINDOW_NS * 1e-9) * 1e3);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *limit) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    if (call.gpu.limit_w <= 0) return NOT_SUPPORTED;
+    *limit = (unsigned)(call.gpu.limit_w * 1e3);
+    return SUCCESS;
+}
+
+/* What drivers of 2017 do not have. */
+#ifndef STANDIN_OLD
+
+nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *energy) {
+    struct call call;
+    uint64_t at, phase_ns;
+    double used;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    if (!call.gpu.has_counter) return NOT_SUPPORTED;
+    phase_ns = 3000000u + 7000000u * call.index;
+    at = call.gpu.stalled_ns > 0 && call.gpu.stalled_ns < call.at ? call.gpu.stalled_ns : call.at;
+    at = refreshed(at, ENERGY_STEP_NS, phase_ns);
+    used = joules(&call.gpu, at) - joules(&call.gpu, call.gpu.since_ns);
+    *energy = used > 0 ? (unsigned long long)(used * 1e3) : 0;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    memset(pci, 0, sizeof *pci);
+    pci->bus = 0x10 + call.index;
+    pci->pciDeviceId = 0x20b010de;
+    snprintf(pci->busIdLegacy, sizeof pci->busIdLegacy, "0000:%02X:00.0", pci->bus & 0xff);
+    snprintf(pci->busId, sizeof pci->busId, "00000000:%02X:00.0", pci->bus & 0xff);
+    return SUCCESS;
+}
+
+/* Of a GPU cut by MIG only a privileged caller sees all processes; each instance tells its own. */
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t *infos) {
+    struct call call;
+    unsigned n, found = 0, room = *count;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    if (call.instance == 0 && call.is_mig) return NO_PERMISSION;
+    for (n = 0; n < PIDS; n++) {
+        if (call.gpu.pids[n] == 0 || (call.instance > 0 && n != call.instance - 1)) continue;
+        if (infos != NULL && found < room) {
+            memset(&infos[found], 0, sizeof *infos);
+            infos[found].pid = call.gpu.pids[n];
+            infos[found].usedGpuMemory = 1 << 30;
+            infos[found].gpuInstanceId = infos[found].computeInstanceId = 0xffffffffu;
+        }
+        found++;
+    }
+    *count = found;
+    return found > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS) *current = *pending = (unsigned)call.is_mig;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *count) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS) *count = call.is_mig ? SLICES : 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned index, nvmlDevice_t *instance) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    if (index >= SLICES) return INVALID_ARGUMENT;
+    if (call.gpu.slices[index] == 0) return NOT_FOUND;
+    *instance = handle(call.index, 1 + index);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t instance, nvmlDevice_t *device) {
+    struct call call;
+    nvmlReturn_t result = ask_device(instance, &call);
+    if (result != SUCCESS) return result;
+    if (call.instance == 0) return INVALID_ARGUMENT;
+    *device = handle(call.index, 0);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *is_instance) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result == SUCCESS) *is_instance = call.instance > 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes) {
+    struct call call;
+    unsigned slices;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    if (call.instance == 0) return NOT_SUPPORTED;
+    slices = (unsigned)call.gpu.slices[call.instance - 1];
+    memset(attributes, 0, sizeof *attributes);
+    attributes->multiprocessorCount = 14 * slices;
+    attributes->gpuInstanceSliceCount = attributes->computeInstanceSliceCount = slices;
+    attributes->memorySizeMB = 5120ull * slices;
+    return SUCCESS;
+}
+
+#endif
