@@ -7,8 +7,7 @@ use crate::host;
 use crate::reading::{Fault, Reading};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -39,9 +38,25 @@ pub type Opened = (Option<Box<dyn Source>>, Vec<Unavailable>);
 pub struct Opening {
     /// Its name.
     pub source: &'static str,
-    opened: Receiver<Opened>,
-    /// While it lives somebody waits.
-    _wanted: Arc<()>,
+    result: Arc<Promise>,
+}
+
+/// A result that is there once it is opened. (A channel's receiver would leave its mark on the host's thread.)
+#[derive(Default)]
+struct Promise {
+    opened: Mutex<Option<Opened>>,
+    is_kept: Condvar,
+}
+
+impl Promise {
+    fn keep(&self, opened: Opened) {
+        *self.opened() = Some(opened);
+        self.is_kept.notify_all();
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 }
 
 impl Opening {
@@ -52,35 +67,35 @@ impl Opening {
         waker: Waker,
         open: impl FnOnce(&dyn Fn() -> bool) -> Opened + Send + 'static,
     ) -> std::io::Result<Opening> {
-        let (sender, opened) = channel();
-        let wanted = Arc::new(());
-        let waiting = Arc::downgrade(&wanted);
+        let result = Arc::<Promise>::default();
+        let promise = Arc::clone(&result);
         host::spawn_quiet(thread, move || {
-            let work = AssertUnwindSafe(|| {
-                let (source, unavailable) = open(&|| waiting.strong_count() == 0);
+            let opening = AssertUnwindSafe(|| {
+                let (source, unavailable) = open(&|| Arc::strong_count(&promise) == 1);
                 let reader = source.map(Reader::new);
                 let source = reader.as_ref().map(|reader| Box::new(reader.other_end()) as Box<dyn Source>);
-                let _ = sender.send((source, unavailable));
-                waker.wake();
-                if let Some(reader) = reader {
-                    reader.run(&waker);
-                }
+                promise.keep((source, unavailable));
+                reader
             });
+            let reader = catch_unwind(opening).unwrap_or_else(|_| {
+                let reason = "opening it met an internal fault; please report it".to_owned();
+                promise.keep((None, vec![Unavailable { source, reason, cure: None }]));
+                None
+            });
+            drop(promise);
+            waker.wake();
             // A panic leaves the request unanswered: the sampler takes it for a source that hangs.
-            let _ = catch_unwind(work);
+            let _ = catch_unwind(AssertUnwindSafe(|| reader.into_iter().for_each(|reader| reader.run(&waker))));
         })?;
-        Ok(Opening { source, opened, _wanted: wanted })
+        Ok(Opening { source, result })
     }
 
     /// What was opened, if that is so within this time.
     pub fn wait(&self, timeout: Duration) -> Option<Opened> {
-        match self.opened.recv_timeout(timeout) {
-            Ok(opened) => Some(opened),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                let reason = "opening it met an internal fault; please report it".to_owned();
-                Some((None, vec![Unavailable { source: self.source, reason, cure: None }]))
-            }
+        let opened = self.result.opened();
+        match self.result.is_kept.wait_timeout_while(opened, timeout, |opened| opened.is_none()) {
+            Ok((mut opened, _)) => opened.take(),
+            Err(poisoned) => poisoned.into_inner().0.take(),
         }
     }
 }
