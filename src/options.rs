@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What the host asked for, checked.
+#[derive(Clone)]
 pub struct Options {
     /// Epochs planned; 0 = unknown, so no forecast.
     pub epochs: u64,

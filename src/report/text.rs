@@ -8,13 +8,7 @@ pub fn render(report: &Report) -> String {
     lines.extend(usage(report));
     lines.extend(forecast(report));
     lines.extend(components(report));
-    if !report.unavailable.is_empty() {
-        lines.push("not measured:".into());
-    }
-    for u in &report.unavailable {
-        lines.push(format!("  {}: {}", u.source, u.reason));
-        lines.extend(u.cure.iter().map(|cure| format!("    cure: {cure}")));
-    }
+    lines.extend(unavailable(report));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n") + "\n"
 }
@@ -77,6 +71,26 @@ fn forecast(report: &Report) -> Vec<String> {
     ];
     lines.extend(forecast.energy_j.map(|e| format!("  energy  {}", e.shown(energy))));
     lines.extend(report.forecast_g().map(|e| format!("  CO2e    {}", e.shown(grams))));
+    lines
+}
+
+/// What could be measured with some help, and the rest in one line.
+fn unavailable(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for u in &report.unavailable {
+        if let Some(cure) = &u.cure {
+            lines.push(format!("  {}: {}", u.source, u.reason));
+            lines.push(format!("    cure: {cure}"));
+        }
+    }
+    let rest = report.unavailable.iter().filter(|u| u.cure.is_none());
+    let rest: Vec<String> = rest.map(|u| format!("{} ({})", u.source, u.reason)).collect();
+    if !rest.is_empty() {
+        lines.push(format!("  {}", rest.join(", ")));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, "not measured:".into());
+    }
     lines
 }
 

@@ -7,7 +7,7 @@
 //! of a sweep through all loads came out between a third too low and half too high.
 
 use super::utilisation::Utilisation;
-use super::{Source, Unavailable, tdp};
+use super::{Opened, Source, Unavailable, tdp};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::options::Options;
 use crate::reading::{Reading, Value};
@@ -37,7 +37,7 @@ struct CpuModel {
 }
 
 /// Finds out what the processor is and what of it is ours.
-pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
+pub fn open(options: &Options) -> Opened {
     let busy = match Utilisation::open(&options.sysroot) {
         Ok(busy) => busy,
         Err(fault) => {

@@ -1,6 +1,31 @@
 //! Where energy is read: the sources' common shape, and which of them take part.
 
 mod background;
+mod amdgpu {
+    pub fn open(_: &crate::options::Options) -> super::Opened {
+        (None, Vec::new())
+    }
+} // stub: replace by `mod amdgpu;`
+mod battery {
+    pub fn open(_: &crate::options::Options) -> super::Opened {
+        (None, Vec::new())
+    }
+} // stub: replace by `mod battery;`
+mod hwmon {
+    pub fn open(_: &crate::options::Options, _: &[crate::channel::Kind]) -> super::Opened {
+        (None, Vec::new())
+    }
+} // stub: replace by `mod hwmon;`
+mod intel_gpu {
+    pub fn open(_: &crate::options::Options) -> super::Opened {
+        (None, Vec::new())
+    }
+} // stub: replace by `mod intel_gpu;`
+mod pm_counters {
+    pub fn open(_: &crate::options::Options, _: &[crate::channel::Kind]) -> super::Opened {
+        (None, Vec::new())
+    }
+} // stub: replace by `mod pm_counters;`
 mod cpu_model;
 mod number_file;
 mod nvml;
@@ -70,6 +95,9 @@ impl Unavailable {
     }
 }
 
+/// Opens a source's channels of these kinds.
+type Open = fn(&Options, &[Kind]) -> Opened;
+
 /// What takes part in a run, and what does not.
 #[derive(Default)]
 pub struct Sources {
@@ -84,49 +112,62 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Looks at the machine. Each kind of component is measured by one source only, the best there is:
-    /// counters before power before estimates, and a whole node only where no part is metered or where
-    /// it alone was asked for.
+    /// Looks at the machine. Each kind of component is measured once, by the best there is:
+    ///
+    /// 1. A simulated device that was asked for stands in for its kind.
+    /// 2. Parts come before the whole, and for each the maker's own counters first: GPUs by `nvml`, `amdgpu` and
+    ///    `intel_gpu`, else `pm_counters`, else `hwmon`; processors and memory by `rapl`, else `perf_rapl`, else
+    ///    `hwmon`, else `pm_counters`.
+    /// 3. The whole node counts where no part is metered, or where `components=node` asks for it alone: by
+    ///    `pm_counters`, else psys by `rapl`, else `hwmon`, else `battery`.
+    /// 4. The processor is estimated where neither it nor the node is metered.
     pub fn discover(options: &Options) -> Sources {
-        let wants = |kind| options.components.contains(&kind);
         let mut found = Sources::default();
         for (kind, device) in [(Kind::Cpu, &options.sim_cpu), (Kind::Gpu, &options.sim_gpu)] {
-            if let Some(device) = device.as_ref().filter(|_| wants(kind)) {
+            if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
                 found.sources.push(Box::new(simulated::Simulated::new(kind, device)));
             }
         }
-        let simulates_cpu = options.sim_cpu.is_some() && wants(Kind::Cpu);
-        if simulates_cpu && (wants(Kind::Dram) || wants(Kind::Node)) {
+        let simulates_cpu = found.measures(Kind::Cpu);
+        let is_real = |kind: &Kind| !simulates_cpu || *kind == Kind::Gpu;
+        let wanted: Vec<Kind> = options.components.iter().copied().filter(is_real).collect();
+        if simulates_cpu && options.components.iter().any(|kind| matches!(kind, Kind::Dram | Kind::Node)) {
             let reason = "sim_cpu stands in for the processor: real memory and node counters would not go with it";
             found.unavailable.push(Unavailable { source: "rapl", reason: reason.into(), cure: None });
         }
-        if !simulates_cpu && (wants(Kind::Cpu) || wants(Kind::Dram) || wants(Kind::Node)) {
-            found.add(rapl::open(options));
-            let missing: Vec<Kind> =
-                [Kind::Cpu, Kind::Dram].into_iter().filter(|&kind| wants(kind) && !found.measures(kind)).collect();
-            let has_packages = wants(Kind::Cpu) && found.measures(Kind::Cpu);
-            if !missing.is_empty() && !has_packages && !found.measures(Kind::Node) {
-                found.add(perf_rapl::open(options, &missing));
-            }
+        let may_have_gpu = found.add_gpus(options, &wanted);
+        found.add_parts(options, &wanted);
+        if wanted.contains(&Kind::Node) {
+            found.add_node(options, may_have_gpu);
         }
-        if !simulates_cpu && wants(Kind::Cpu) && !found.measures(Kind::Cpu) && !found.measures(Kind::Node) {
+        if wanted.contains(&Kind::Cpu) && !found.measures(Kind::Cpu) && !found.measures(Kind::Node) {
             found.add(cpu_model::open(options));
-        }
-        if wants(Kind::Gpu) && options.sim_gpu.is_none() {
-            let request = nvml::Request::new(options);
-            let opened = move |is_closed: &dyn Fn() -> bool| nvml::open(&request, is_closed);
-            found.add_opening(Opening::start("nvml", "ct-nvml", found.waker.clone(), opened));
         }
         found
     }
 
-    /// Whether a channel of this kind takes part.
-    pub fn measures(&self, kind: Kind) -> bool {
-        self.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.kind == kind)
-    }
-
-    fn add_opening(&mut self, opening: std::io::Result<Opening>) {
-        match opening {
+    /// Returns whether there is a GPU, or may be once the driver has answered.
+    fn add_gpus(&mut self, options: &Options, wanted: &[Kind]) -> bool {
+        if !wanted.contains(&Kind::Gpu) || self.measures(Kind::Gpu) {
+            return self.measures(Kind::Gpu);
+        }
+        self.add(amdgpu::open(options));
+        self.add(intel_gpu::open(options));
+        let has_other = self.measures(Kind::Gpu);
+        let (request, options) = (nvml::Request::new(options), options.clone());
+        let may_have_gpu = has_other || request.may_succeed();
+        let open = move |is_closed: &dyn Fn() -> bool| {
+            let (mut source, mut unavailable) = nvml::open(&request, is_closed);
+            for open in [pm_counters::open as Open, hwmon::open] {
+                if source.is_none() && !has_other && request.selects_some() {
+                    let (next, more) = open(&options, &[Kind::Gpu]);
+                    source = next;
+                    unavailable.extend(more);
+                }
+            }
+            (source, unavailable)
+        };
+        match Opening::start("nvml", "ct-nvml", self.waker.clone(), open) {
             Ok(opening) => self.openings.push(opening),
             Err(error) => self.unavailable.push(Unavailable {
                 source: "nvml",
@@ -134,6 +175,53 @@ impl Sources {
                 cure: Some("raise the limit on threads or memory (ulimit -u, -v)".into()),
             }),
         }
+        may_have_gpu
+    }
+
+    /// Processors and memory.
+    fn add_parts(&mut self, options: &Options, wanted: &[Kind]) {
+        for open in [rapl::open as Open, perf_rapl::open, hwmon::open, pm_counters::open] {
+            let is_missing = |kind: &Kind| matches!(kind, Kind::Cpu | Kind::Dram) && !self.measures(*kind);
+            let missing: Vec<Kind> = wanted.iter().copied().filter(is_missing).collect();
+            // Where powercap shows packages, what it lacks is not there: perf reads the same counters.
+            let is_same = std::ptr::fn_addr_eq(open, perf_rapl::open as Open) && self.measures(Kind::Cpu);
+            if !missing.is_empty() && !is_same {
+                self.add(open(options, &missing));
+            }
+        }
+    }
+
+    /// The whole, if that is to count; else it is said to stand aside.
+    fn add_node(&mut self, options: &Options, may_have_gpu: bool) {
+        let has_parts = may_have_gpu || !self.sources.is_empty();
+        for open in [pm_counters::open as Open, rapl::open, hwmon::open, |options, _| battery::open(options)] {
+            if self.measures(Kind::Node) {
+                return;
+            }
+            let (source, unavailable) = open(options, &[Kind::Node]);
+            match source {
+                Some(source) if has_parts => {
+                    let names: Vec<&str> = source.channels().iter().map(|channel| channel.id.as_str()).collect();
+                    self.unavailable.push(Unavailable {
+                        source: source.channels().first().map_or("node", |channel| channel.source),
+                        reason: format!(
+                            "{} meters the whole node and stands aside where parts are measured",
+                            names.join(", ")
+                        ),
+                        cure: None,
+                    });
+                    return;
+                }
+                // A node that nobody asked for alone is not missed.
+                None if has_parts => (),
+                source => self.add((source, unavailable)),
+            }
+        }
+    }
+
+    /// Whether a channel of this kind takes part.
+    pub fn measures(&self, kind: Kind) -> bool {
+        self.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.kind == kind)
     }
 
     fn add(&mut self, (source, unavailable): (Option<Box<dyn Source>>, Vec<Unavailable>)) {

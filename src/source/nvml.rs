@@ -34,6 +34,8 @@ const LONGEST_WATCH_NS: u64 = 130_000_000;
 const LOOKS_A_STEP: u64 = 8;
 /// How often to look, ns, until the time of a step is known.
 const FIRST_LOOK_NS: u64 = 2_000_000;
+/// Power is refreshed every 100 ms: read twice as often, no value is missed.
+const POWER_GAP_NS: u64 = 50_000_000;
 /// A counter that has not moved for so long, ns, at more power than this, mW, stands still.
 const STALL_NS: u64 = 2_000_000_000;
 const STALL_MW: u32 = 1_000;
@@ -103,6 +105,18 @@ impl Request {
             selection: options.gpus.nvidia.clone(),
             has_hardware: has_hardware(&options.sysroot),
         }
+    }
+}
+
+impl Request {
+    /// Whether this job may have GPUs at all.
+    pub fn selects_some(&self) -> bool {
+        self.selection.none_by().is_none()
+    }
+
+    /// Whether to expect that there is one.
+    pub fn may_succeed(&self) -> bool {
+        self.selects_some() && (self.has_hardware || self.library.is_some())
     }
 }
 
@@ -284,9 +298,8 @@ impl Source for NvmlGpus {
         &self.channels
     }
 
-    /// A power is good for a tenth of a second.
     fn max_gap_ns(&self) -> u64 {
-        if self.gpus.iter().all(|gpu| gpu.has_counter) { u64::MAX } else { 100_000_000 }
+        if self.gpus.iter().all(|gpu| gpu.has_counter) { u64::MAX } else { POWER_GAP_NS }
     }
 
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {

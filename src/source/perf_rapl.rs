@@ -3,7 +3,7 @@
 //! that the unit's `cpumask` names for it.
 
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
-use super::{Source, Unavailable, number_file};
+use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::host;
 use crate::options::Options;
@@ -28,7 +28,7 @@ struct Event {
 }
 
 /// Opens the energy events of these kinds, for every package.
-pub fn open(options: &Options, kinds: &[Kind]) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
+pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
     let unit = options.sysroot.join("sys/bus/event_source/devices/power");
     match Unit::find(&unit) {
         Err(reason) => {
@@ -79,7 +79,7 @@ impl Unit {
         Ok(unit)
     }
 
-    fn open(self, kinds: &[Kind]) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
+    fn open(self, kinds: &[Kind]) -> Opened {
         let mut source = PerfRapl { channels: Vec::new(), counters: Vec::new() };
         for (kind, device, event) in self.events.iter().filter(|(kind, ..)| kinds.contains(kind)) {
             let max_watts = if *kind == Kind::Dram { MAX_DRAM_W } else { MAX_PACKAGE_W };

@@ -2,7 +2,7 @@
 //! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory.
 
 use super::number_file::{self, NumberFile};
-use super::{Source, Unavailable};
+use super::{Opened, Source, Unavailable};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::options::Options;
 use crate::reading::{Fault, Reading};
@@ -46,40 +46,34 @@ struct Rapl {
     files: Vec<NumberFile>,
 }
 
-/// Finds the counters and opens those that count.
-pub fn open(options: &Options) -> (Option<Box<dyn Source>>, Vec<Unavailable>) {
-    let wants = |kind| options.components.contains(&kind);
+/// Finds the counters of these kinds and opens them: packages, their memory, or psys as the node.
+pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
     let zones = zones(&options.sysroot);
+    let missing =
+        |reason: &str, cure: &str| Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) };
     if zones.is_empty() {
         let reason = "no RAPL zone under /sys/class/powercap: a virtual machine, or the module is not loaded";
         let cure = "on the machine itself sudo modprobe intel_rapl_msr (it serves AMD too); in a container mount the host's /sys and say sysroot=";
-        return (None, vec![Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) }]);
+        return (None, vec![missing(reason, cure)]);
     }
     let mut rapl = Rapl { channels: Vec::new(), files: Vec::new() };
     let (mut unavailable, mut unread) = (Vec::new(), Vec::new());
-    for (domain, kind) in [(Domain::Package, Kind::Cpu), (Domain::Dram, Kind::Dram)] {
-        if wants(kind) {
-            rapl.add(zones.iter().filter(|zone| zone.domain == domain), &mut unread);
+    for (domain, kind) in [(Domain::Package, Kind::Cpu), (Domain::Dram, Kind::Dram), (Domain::Psys, Kind::Node)] {
+        let mut of_domain = zones.iter().filter(|zone| zone.domain == domain).peekable();
+        match (domain, kinds.contains(&kind), of_domain.peek()) {
+            (_, false, _) | (Domain::Dram, true, None) => (),
+            (Domain::Package, true, None) => unavailable.push(missing(
+                "no package zone: this machine meters the whole, not its packages",
+                "components=node measures the whole",
+            )),
+            (Domain::Psys, true, None) => unavailable.push(missing(
+                "no psys zone: this machine meters its packages, not the whole",
+                "components=cpu,dram measures those",
+            )),
+            // Of several psys zones each may show the same whole.
+            (Domain::Psys, true, Some(_)) => rapl.add(of_domain.take(1), &mut unread),
+            (_, true, Some(_)) => rapl.add(of_domain, &mut unread),
         }
-    }
-    let has_parts = !rapl.files.is_empty();
-    let psys = zones.iter().find(|zone| zone.domain == Domain::Psys);
-    let missing = |reason: String, cure: &str| Unavailable { source: NAME, reason, cure: Some(cure.into()) };
-    match psys.filter(|_| wants(Kind::Node)) {
-        Some(psys) if has_parts => {
-            let reason = format!("{} contains the packages and stands aside where parts are measured", psys.id);
-            unavailable.push(missing(reason, "components=node measures it instead"));
-        }
-        Some(psys) => rapl.add(std::iter::once(psys), &mut unread),
-        None if psys.is_none() && wants(Kind::Node) && !wants(Kind::Cpu) => {
-            let reason = "no psys zone: this machine meters its packages, not the whole".into();
-            unavailable.push(missing(reason, "components=cpu,dram measures those"));
-        }
-        None if psys.is_some() && wants(Kind::Cpu) && !zones.iter().any(|zone| zone.domain == Domain::Package) => {
-            let reason = "no package zone: this machine meters the whole, not its packages".into();
-            unavailable.push(missing(reason, "components=node measures the whole"));
-        }
-        None => (),
     }
     unavailable.extend(unreadable(unread));
     let source = (!rapl.files.is_empty()).then(|| Box::new(rapl) as Box<dyn Source>);
@@ -243,7 +237,10 @@ mod tests {
         /// "kind id" of each channel, and the reasons of what is left out.
         fn open(&self, components: &str) -> (Vec<String>, Vec<String>) {
             let text = format!("sysroot={} components={components}", self.0.display());
-            let (source, unavailable) = open(&Options::parse(&text, |_| None).unwrap());
+            let (source, unavailable) = {
+                let options = Options::parse(&text, |_| None).unwrap();
+                open(&options, &options.components)
+            };
             let channels =
                 source.iter().flat_map(|s| s.channels()).map(|c| format!("{} {}", c.kind.name(), c.id)).collect();
             (channels, unavailable.into_iter().map(|u| u.reason).collect())
@@ -271,9 +268,9 @@ mod tests {
                 ("intel-rapl-mmio:0", "package-0"),
             ],
         );
-        let (channels, reasons) = tree.open("all");
+        let (channels, reasons) = tree.open("cpu,dram");
         assert_eq!(channels, ["cpu intel-rapl:0", "cpu intel-rapl:1", "dram intel-rapl:0:2", "dram intel-rapl:1:0"]);
-        assert!(reasons.iter().any(|r| r.contains("intel-rapl:2 contains the packages")), "{reasons:?}");
+        assert_eq!(reasons.len(), 0, "{reasons:?}");
         assert_eq!(tree.open("cpu").0, ["cpu intel-rapl:0", "cpu intel-rapl:1"]);
         assert_eq!(tree.open("dram").0, ["dram intel-rapl:0:2", "dram intel-rapl:1:0"]);
         assert_eq!(tree.open("node").0, ["node intel-rapl:2"]);
@@ -285,20 +282,20 @@ mod tests {
             .map(|n| (format!("intel-rapl:{n}"), if n == 1 { "psys".into() } else { format!("package-{n}") }))
             .collect();
         let zones: Vec<(&str, &str)> = names.iter().map(|(z, n)| (z.as_str(), n.as_str())).collect();
-        let (channels, _) = Tree::new("many", &zones).open("all");
+        let (channels, _) = Tree::new("many", &zones).open("cpu,dram");
         assert_eq!(channels.len(), 11);
         assert_eq!(channels.last().unwrap(), "cpu intel-rapl:11");
         let nested = Tree::new(
             "nested",
             &[("intel-rapl/intel-rapl:0", "package-0"), ("intel-rapl/intel-rapl:0/intel-rapl:0:0", "dram")],
         );
-        assert_eq!(nested.open("all").0, ["cpu intel-rapl:0", "dram intel-rapl:0:0"]);
+        assert_eq!(nested.open("cpu,dram").0, ["cpu intel-rapl:0", "dram intel-rapl:0:0"]);
     }
 
     #[test]
     fn an_mmio_zone_counts_where_it_has_no_twin() {
         let tree = Tree::new("mmio", &[("intel-rapl-mmio:0", "package-0"), ("intel-rapl:0", "psys")]);
-        assert_eq!(tree.open("all").0, ["cpu intel-rapl-mmio:0"]);
+        assert_eq!(tree.open("cpu,dram").0, ["cpu intel-rapl-mmio:0"]);
     }
 
     #[test]
@@ -313,10 +310,10 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         let tree = Tree::new("broken", &[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
         fs::write(tree.0.join("sys/class/powercap/intel-rapl:1/energy_uj"), "").unwrap();
-        let (channels, reasons) = tree.open("all");
+        let (channels, reasons) = tree.open("cpu,dram");
         assert_eq!(channels, ["cpu intel-rapl:0", "cpu intel-rapl:1"], "the one that cannot be read is waited for");
         assert!(reasons.iter().any(|r| r.contains("intel-rapl:1/energy_uj") && r.contains("empty")), "{reasons:?}");
-        let (channels, reasons) = Tree::new("none", &[]).open("all");
+        let (channels, reasons) = Tree::new("none", &[]).open("cpu,dram");
         assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("/sys/class/powercap")));
     }
 }
