@@ -13,6 +13,10 @@ CC       ?= cc
 CXX      ?= c++
 CXXFLAGS ?= -O2
 
+ifneq ($(filter-out /%,$(PREFIX) $(LIBDIR)),)
+$(error PREFIX and LIBDIR are absolute paths; DESTDIR= goes before them)
+endif
+
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME  := libcarbontracker.so.0
 OUT     := $(or $(CARGO_TARGET_DIR),target)/release

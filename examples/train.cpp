@@ -192,8 +192,8 @@ int main(int argc, char **argv) {
     }
     size_t needed = 0;
     ct_report(tracker, "text", nullptr, 0, &needed);  // only asks how much room it takes
-    std::vector<char> report(needed + 1);
+    std::vector<char> report(needed);
     check(ct_report(tracker, "text", report.data(), report.size(), nullptr));
-    if (needed > 0) std::printf("\n%s", report.data());
+    if (needed > 1) std::printf("\n%s", report.data());
     ct_destroy(tracker);
 }

@@ -51,7 +51,7 @@ enum ct_status
    */
   CT_DISABLED = 1,
   /**
-   * The epoch ended as asked, and the run's forecast passes a budget.
+   * The epoch ended as asked, and the run's forecast, or what it has used, passes a budget.
    */
   CT_OVER_BUDGET = 2,
   /**

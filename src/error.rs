@@ -11,7 +11,7 @@ pub enum Status {
     CT_OK = 0,
     /// Nothing to do: the tracker is NULL, or CARBONTRACKER_DISABLE=1.
     CT_DISABLED = 1,
-    /// The epoch ended as asked, and the run's forecast passes a budget.
+    /// The epoch ended as asked, and the run's forecast, or what it has used, passes a budget.
     CT_OVER_BUDGET = 2,
     /// An argument or option is invalid.
     CT_EINVAL = -1,
@@ -35,7 +35,7 @@ impl Status {
         match code {
             0 => c"done",
             1 => c"disabled: the tracker is NULL or CARBONTRACKER_DISABLE=1 is set",
-            2 => c"over budget: the run's forecast passes a budget",
+            2 => c"over budget: the run's forecast, or what it has used, passes a budget",
             -1 => c"invalid argument or option",
             -2 => c"wrong order of calls: a second begin, or an end without a begin",
             -3 => c"the buffer is too small",

@@ -191,8 +191,8 @@ impl Key {
 }
 
 fn unknown_key(name: &str) -> Error {
-    let near = KEYS.iter().map(|key| key.name).min_by_key(|key| strsim::damerau_levenshtein(key, name));
-    let hint = match near.filter(|key| strsim::damerau_levenshtein(key, name) <= 2) {
+    let distance = |key: &&str| strsim::damerau_levenshtein(key, &name.to_ascii_lowercase());
+    let hint = match KEYS.iter().map(|key| key.name).min_by_key(distance).filter(|key| distance(key) <= 2) {
         Some(key) => format!("did you mean {key}? "),
         None => String::new(),
     };

@@ -59,7 +59,7 @@ impl Intensity {
 pub fn choose(options: &Options) -> Result<Intensity> {
     let asked = options.location.as_deref().filter(|zone| !zone.eq_ignore_ascii_case("ip"));
     let mut table = static_intensity(asked.unwrap_or("WORLD"))?;
-    if asked.is_none() {
+    if options.location.is_none() {
         let caveat = "no location given: CO2 is priced at the world's average; set location= (DK, US-CA, aws:eu-north-1, …) or intensity=";
         table.caveat = Some(caveat.into());
     }

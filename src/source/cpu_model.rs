@@ -19,11 +19,6 @@ const IDLE_SHARE: f64 = 0.05;
 const DYNAMIC_SHARE: f64 = 0.80;
 /// d(u) at u = 0, 0.1, … 1.
 const SHAPE: [f64; 11] = [0.0, 0.173, 0.234, 0.298, 0.363, 0.426, 0.503, 0.599, 0.723, 0.863, 1.0];
-/// The kernel counts time in 10 ms: a tenth of a second tells load to a few per cent.
-const WINDOW_NS: u64 = 100_000_000;
-/// A reading this much early still has its window, ns: the sampler's passes begin before their readings.
-const EARLY_NS: u64 = 1_000_000;
-
 struct CpuModel {
     channel: [Channel; 1],
     busy: Utilisation,
@@ -68,16 +63,9 @@ impl Source for CpuModel {
         &self.channel
     }
 
-    fn min_gap_ns(&self) -> u64 {
-        WINDOW_NS
-    }
-
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
         let at = clock();
-        if self.last.is_some_and(|last| at + EARLY_NS < last + WINDOW_NS) {
-            return;
-        }
-        let value = self.busy.since_last(at).map(|utilisation| {
+        let value = self.busy.of_late(at).map(|utilisation| {
             if let Some(utilisation) = utilisation {
                 self.watts = self.tdp_w * self.busy.share() * load_curve(utilisation);
             }
@@ -156,7 +144,6 @@ mod tests {
         let mut readings = Vec::new();
         source.read(&|| 0, &mut readings);
         stat(1500, 1500);
-        source.read(&|| 50_000_000, &mut readings);
         source.read(&|| 10_000_000_000, &mut readings);
         std::fs::remove_dir_all(&root).unwrap();
         let counts: Vec<_> = readings.iter().map(|reading| reading.value.unwrap()).collect();

@@ -14,8 +14,15 @@ pub struct Utilisation {
     /// How many processors the machine has.
     pub processors: usize,
     scope: Scope,
-    last: Option<Times>,
+    /// Readings that utilisation is taken since: the older of two, once the newer is a window old.
+    since: Option<(Instant, Instant)>,
 }
+
+/// The times so far, and when, ns.
+type Instant = (u64, Times);
+
+/// The kernel counts time in 10 ms: a tenth of a second and more tells load to a few per cent.
+const WINDOW_NS: u64 = 100_000_000;
 
 enum Scope {
     Machine,
@@ -44,7 +51,7 @@ impl Utilisation {
             Some(quota) => Scope::Quota(quota),
             None => own.map_or(Scope::Machine, Scope::Affinity),
         };
-        Ok(Utilisation { stat, buffer: Vec::new(), processors, scope, last: None })
+        Ok(Utilisation { stat, buffer: Vec::new(), processors, scope, since: None })
     }
 
     /// Our share of the machine, 0 to 1.
@@ -67,14 +74,14 @@ impl Utilisation {
         }
     }
 
-    /// The share of our time spent working since the call before, 0 to 1; `at` is now, ns. None at the first
-    /// call, and where what is ours has just changed.
-    pub fn since_last(&mut self, at: u64) -> Result<Option<f64>, Fault> {
+    /// The share of our time spent working of late, 0 to 1; `at` is now, ns. None at the first call, and where
+    /// what is ours has just changed.
+    pub fn of_late(&mut self, at: u64) -> Result<Option<f64>, Fault> {
         if let Scope::Affinity(set) = &mut self.scope {
             // Threads pinned elsewhere may have come since: the process is where any of them may run.
             let now = own_processors();
             if now.as_ref().is_none_or(|now| !now.cpus().eq(set.cpus())) {
-                self.last = None;
+                self.since = None;
             }
             match now {
                 Some(now) => *set = now,
@@ -89,7 +96,10 @@ impl Utilisation {
                 Times { busy, total: at as f64 * 1e-3 * quota.processors }
             }
         };
-        Ok(self.last.replace(now).map(|before| now.utilisation_since(before)))
+        let (older, newer) = self.since.unwrap_or(((at, now), (at, now)));
+        let utilisation = (at > older.0).then(|| now.utilisation_since(older.1));
+        self.since = Some(if at >= newer.0 + WINDOW_NS { (newer, (at, now)) } else { (older, newer) });
+        Ok(utilisation)
     }
 }
 
