@@ -80,7 +80,9 @@ impl Account {
     /// evenly in time.
     pub fn remember(&mut self, credit: Credit) {
         const MOST: usize = 16;
-        self.recent.push_back(credit);
+        // What is filled in later stands before what was read since.
+        let place = self.recent.partition_point(|recent| recent.from <= credit.from);
+        self.recent.insert(place, credit);
         if self.recent.len() <= MOST {
             return;
         }

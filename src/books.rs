@@ -24,7 +24,7 @@ pub struct Books {
     /// Sources that do not take part.
     pub unavailable: Vec<Unavailable>,
     /// Sources that have yet to open.
-    pub opening: Vec<&'static str>,
+    pub opening: Vec<Unavailable>,
     /// The forecast from the settled epochs.
     pub forecast: Option<Forecast>,
     /// The sampler has ended; nothing will change any more.

@@ -69,13 +69,15 @@ pub struct Meter {
     quantity: Quantity,
     /// When it was first read.
     first_at: Option<u64>,
-    /// From here on it ought to have been read: filled in at the first power known.
-    owed_from: Option<u64>,
+    /// What it used before it could be read, yet to be filled in.
+    owed: Option<Owed>,
     last: Option<(u64, Value)>,
     /// A count that does not fit the last one: a glitch if the next fits the last, a reset if it fits this.
     suspect: Option<(u64, u64)>,
     /// Power of late, W: the good credits' mean, the older the less.
     watts: f64,
+    /// Time whose power is known, s.
+    watched_s: f64,
     /// Readings in a row without a usable value.
     misses: u32,
     /// What went wrong, counted.
@@ -99,7 +101,16 @@ pub struct Tally {
     pub late_s: f64,
 }
 
+/// A device that ought to have been read from `since` on, ns; it used `joules` from its first reading on.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    since: u64,
+    joules: f64,
+}
+
 const NS: f64 = 1e-9;
+/// So much of its power, s, tells what it drew before: several steps of any counter.
+const FILL_IN_BY_S: f64 = 0.2;
 /// Misses in a row after which a device counts as lost.
 const LOST_AFTER: u32 = 3;
 /// Counters move in steps: two readings close together may lie a whole step (RAPL: 1 ms) apart.
@@ -115,10 +126,11 @@ impl Meter {
         Meter {
             quantity,
             first_at: None,
-            owed_from: None,
+            owed: None,
             last: None,
             suspect: None,
             watts: 0.0,
+            watched_s: 0.0,
             misses: 0,
             tally: Tally::default(),
         }
@@ -127,7 +139,7 @@ impl Meter {
     /// A meter of a device that could be read only some time after `since`, ns: what it used until then is filled
     /// in at the first power known, and not counted as measured.
     pub fn late(quantity: Quantity, since: u64) -> Self {
-        Meter { owed_from: Some(since), ..Meter::new(quantity) }
+        Meter { owed: Some(Owed { since, joules: 0.0 }), ..Meter::new(quantity) }
     }
 
     /// Takes a reading made at `at`; the energy it brings goes to `credit`.
@@ -144,9 +156,6 @@ impl Meter {
             self.first_at = Some(at);
             self.last = Some((at, value));
             self.misses = 0;
-            if let Value::Watts(watts) = value {
-                self.fill_in(watts, &mut credit);
-            }
             return None;
         };
         if at <= since {
@@ -212,19 +221,26 @@ impl Meter {
         Some(Event::Reset)
     }
 
-    /// Fills in what was used before the first reading.
-    fn fill_in(&mut self, watts: f64, credit: &mut impl FnMut(Credit)) {
-        let Some((from, to)) = self.owed_from.take().zip(self.first_at).filter(|(from, to)| from < to) else { return };
-        let seconds = (to - from) as f64 * NS;
-        if seconds <= BRIDGE_S {
+    /// Fills in what was used before the first reading, once the power after it is known.
+    fn fill_in(&mut self, to: u64, joules: f64, credit: &mut impl FnMut(Credit)) {
+        let Some((owed, first_at)) = self.owed.as_mut().zip(self.first_at) else { return };
+        owed.joules += joules;
+        let known = to.saturating_sub(first_at) as f64 * NS;
+        if known < FILL_IN_BY_S {
+            return;
+        }
+        let (since, watts) = (owed.since, owed.joules / known);
+        self.owed = None;
+        let seconds = first_at.saturating_sub(since) as f64 * NS;
+        if seconds > 0.0 && seconds <= BRIDGE_S {
             self.tally.late_s = seconds;
-            credit(Credit { from, to, joules: watts * seconds, measured: false });
+            credit(Credit { from: since, to: first_at, joules: watts * seconds, measured: false });
         }
     }
 
     /// Takes a count that fits: its energy, and the counter's state from here on.
     fn accept(&mut self, (from, to): (u64, u64), (count, step): (u64, Step), credit: &mut impl FnMut(Credit)) {
-        self.fill_in(step.joules / ((to - from) as f64 * NS), credit);
+        self.fill_in(to, step.joules, credit);
         credit(Credit { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, (to - from) as f64 * NS);
         self.tally.wraps += step.wraps;
@@ -266,11 +282,11 @@ impl Meter {
         Some(Step { joules: joules + unseen * whole, wraps: wraps + unseen as u64, ambiguous: true })
     }
 
-    /// Follows the power of the last few seconds.
+    /// Follows the power of the last few seconds; of fewer, all of them count alike.
     fn note_power(&mut self, joules: f64, seconds: f64) {
         const MEMORY_S: f64 = 5.0;
-        let is_first = self.watts == 0.0;
-        let weight = if is_first { 1.0 } else { 1.0 - (-seconds / MEMORY_S).exp() };
+        self.watched_s += seconds;
+        let weight = (1.0 - (-seconds / MEMORY_S).exp()).max(seconds / self.watched_s);
         self.watts += weight * (joules / seconds - self.watts);
     }
 
@@ -278,9 +294,11 @@ impl Meter {
     fn power(&mut self, at: u64, watts: f64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
         let (since, Value::Watts(before)) = self.last? else { return None };
         let seconds = (at - since) as f64 * NS;
-        credit(Credit { from: since, to: at, joules: 0.5 * (before + watts) * seconds, measured: self.misses == 0 });
+        let joules = 0.5 * (before + watts) * seconds;
+        self.fill_in(at, joules, credit);
+        credit(Credit { from: since, to: at, joules, measured: self.misses == 0 });
         let event = (self.misses >= LOST_AFTER).then_some(Event::Back(seconds));
-        self.note_power(0.5 * (before + watts) * seconds, seconds);
+        self.note_power(joules, seconds);
         self.last = Some((at, Value::Watts(watts)));
         self.misses = 0;
         event
@@ -471,8 +489,10 @@ mod tests {
         assert!((joules - 400.0).abs() < 1e-6 && (measured - 2.0).abs() < 1e-9, "{joules} J, {measured} s");
         let mut m = Meter::late(Quantity::Power, 0);
         let mut joules = 0.0;
-        m.push(2 * S, Ok(Value::Watts(50.0)), |c| joules += c.joules);
-        assert_eq!((joules, m.tally.late_s), (100.0, 2.0));
+        for at in [2 * S, 2 * S + S / 10, 3 * S] {
+            m.push(at, Ok(Value::Watts(50.0)), |c| joules += c.joules);
+        }
+        assert!((joules - 150.0).abs() < 1e-9 && m.tally.late_s == 2.0, "{joules} J");
     }
 
     #[test]

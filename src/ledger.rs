@@ -198,7 +198,7 @@ impl Ledger {
         let last_mark = self.last_mark();
         let Ledger { accounts, history, first_begin, open, .. } = self;
         let (Some(account), true) = (accounts.get_mut(channel), credit.to > credit.from) else { return };
-        account.credited_to = credit.to;
+        account.credited_to = account.credited_to.max(credit.to);
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
             return account.remember(credit);
         };
@@ -304,6 +304,11 @@ impl Ledger {
     /// From the first begin to the last end, ns.
     pub fn run_ns(&self) -> u64 {
         self.first_begin.zip(self.last_end).map_or(0, |(begin, end)| end.saturating_sub(begin))
+    }
+
+    /// When the first epoch began.
+    pub fn first_begin(&self) -> Option<u64> {
+        self.first_begin
     }
 
     /// When the last epoch ended.

@@ -157,12 +157,13 @@ impl Sampler {
             match opening.wait(deadline.saturating_duration_since(Instant::now())) {
                 Some((source, unavailable)) => {
                     self.report_unavailable(unavailable, shared);
-                    source.into_iter().for_each(|source| self.add(source, Some(self.started), shared));
+                    let since = opening.fills_in.then_some(self.started);
+                    source.into_iter().for_each(|source| self.add(source, since, shared));
                 }
                 None => self.openings.push(opening),
             }
         }
-        shared.books().opening = self.openings.iter().map(|opening| opening.source).collect();
+        shared.books().opening = self.openings.iter().map(|opening| opening.until_then.clone()).collect();
     }
 
     fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &Shared) {

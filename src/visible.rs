@@ -62,8 +62,11 @@ struct List {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
     Index(usize),
-    /// The beginning of an identifier.
-    Id(String),
+    /// The beginning of an identifier, and how it was written.
+    Id {
+        begins: String,
+        written: String,
+    },
 }
 
 /// A GPU picked, by its place among those offered.
@@ -174,11 +177,11 @@ impl List {
         for entry in &self.entries {
             let found = match entry {
                 Entry::Index(index) => from.get(*index).map(|one| (one, None)),
-                Entry::Id(id) => {
-                    let is_it = |one: &&Picked| offered.get(one.place).is_some_and(|ids| begins_any(ids, id));
+                Entry::Id { begins, written } => {
+                    let is_it = |one: &&Picked| offered.get(one.place).is_some_and(|ids| begins_any(ids, begins));
                     let mut matching = from.iter().filter(is_it);
                     // Two that begin alike: nobody knows which is meant.
-                    matching.next().filter(|_| matching.next().is_none()).map(|one| (one, Some(id.clone())))
+                    matching.next().filter(|_| matching.next().is_none()).map(|one| (one, Some(written.clone())))
                 }
             };
             let Some((one, id)) = found else {
@@ -202,7 +205,7 @@ impl Entry {
     fn shown(&self) -> String {
         match self {
             Entry::Index(index) => format!("GPU {index}"),
-            Entry::Id(id) => id.clone(),
+            Entry::Id { written, .. } => written.clone(),
         }
     }
 }
@@ -215,15 +218,16 @@ fn begins_any(ids: &[String], beginning: &str) -> bool {
 /// One token: an index, "0-3" (SLURM), "0.1" (a tile of Level Zero: its card), or an identifier.
 fn parse(token: &str) -> Option<Vec<Entry>> {
     const MOST: usize = 1024;
+    let id = |begins: &str| vec![Entry::Id { begins: begins.to_owned(), written: token.to_owned() }];
     if let Some(old) = token.strip_prefix("MIG-GPU-") {
         // Before driver 470: MIG-GPU-<UUID>/<GPU instance>/<compute instance>.
         let (uuid, instances) = old.split_once('/')?;
-        return (!uuid.is_empty() && !instances.is_empty()).then(|| vec![Entry::Id(format!("GPU-{uuid}"))]);
+        return (!uuid.is_empty() && !instances.is_empty()).then(|| id(&format!("GPU-{uuid}")));
     }
     if token.starts_with("GPU-") || token.starts_with("MIG-") {
         let is_hexadecimal = |c: char| c.is_ascii_hexdigit() || c == '-';
-        let id = token.get(4..)?;
-        return (!id.is_empty() && id.chars().all(is_hexadecimal)).then(|| vec![Entry::Id(token.to_owned())]);
+        let rest = token.get(4..)?;
+        return (!rest.is_empty() && rest.chars().all(is_hexadecimal)).then(|| id(token));
     }
     let index = |text: &str| text.parse::<usize>().ok().filter(|&index| index < MOST);
     if let Some((first, last)) = token.split_once('-') {

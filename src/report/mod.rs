@@ -102,7 +102,7 @@ impl Report {
             forecast: books.forecast,
             components,
             epochs: chosen_epochs(ledger, detail),
-            unavailable: unavailable(books),
+            unavailable: books.unavailable.iter().chain(&books.opening).cloned().collect(),
             notes: notes(setting, books, whole),
         }
     }
@@ -205,12 +205,12 @@ fn component(ledger: &Ledger, number: usize, Metered { channel, meter }: &Metere
             .map(|joules| joules / (share.credited_ns * 1e-9)),
         coverage: (run_ns > 0.0).then(|| (share.measured_ns / run_ns).min(1.0)),
         status,
-        note: note(channel, meter),
+        note: note(channel, meter, ledger.first_begin()),
     }
 }
 
 /// What a channel's readings met, in words.
-fn note(channel: &Channel, meter: &Meter) -> Option<String> {
+fn note(channel: &Channel, meter: &Meter, begin: Option<u64>) -> Option<String> {
     let tally = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
     if let Some(fault) = tally.fault {
@@ -223,9 +223,10 @@ fn note(channel: &Channel, meter: &Meter) -> Option<String> {
             tally.bridged_j
         ));
     }
-    if tally.late_s >= 0.001 {
-        parts
-            .push(format!("read from {:.3} s on; the time before is filled in at the first power known", tally.late_s));
+    if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
+        let late_s = (first_at - begin) as f64 * 1e-9;
+        let filled_in = if tally.late_s > 0.0 { "; filled in at the power after" } else { "" };
+        parts.push(format!("could not be read in the run's first {late_s:.3} s{filled_in}"));
     }
     if tally.wraps > 0 {
         parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
@@ -248,15 +249,6 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
         Detail::Epoch(place) => numbered.skip(place).take(1).collect(),
         Detail::Epochs => numbered.collect(),
     }
-}
-
-fn unavailable(books: &Books) -> Vec<Unavailable> {
-    let still = |source: &&'static str| Unavailable {
-        source,
-        reason: "its driver has yet to answer; what was used until then is filled in once it does".into(),
-        cure: None,
-    };
-    books.unavailable.iter().cloned().chain(books.opening.iter().map(still)).collect()
 }
 
 fn notes(setting: &Setting, books: &Books, whole: bool) -> Vec<String> {

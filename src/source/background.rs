@@ -36,8 +36,10 @@ pub type Opened = (Option<Box<dyn Source>>, Vec<Unavailable>);
 
 /// A source being opened.
 pub struct Opening {
-    /// Its name.
-    pub source: &'static str,
+    /// What to say of it until then.
+    pub until_then: Unavailable,
+    /// What its devices used until then is to be filled in.
+    pub fills_in: bool,
     result: Arc<Promise>,
 }
 
@@ -62,12 +64,13 @@ impl Promise {
 impl Opening {
     /// Opens a source on a thread of that name, which then reads it. `open` is told whether nobody waits any more.
     pub fn start(
-        source: &'static str,
+        until_then: Unavailable,
+        fills_in: bool,
         thread: &str,
         waker: Waker,
         open: impl FnOnce(&dyn Fn() -> bool) -> Opened + Send + 'static,
     ) -> std::io::Result<Opening> {
-        let result = Arc::<Promise>::default();
+        let (result, source) = (Arc::<Promise>::default(), until_then.source);
         let promise = Arc::clone(&result);
         host::spawn_quiet(thread, move || {
             let opening = AssertUnwindSafe(|| {
@@ -87,7 +90,7 @@ impl Opening {
             // A panic leaves the request unanswered: the sampler takes it for a source that hangs.
             let _ = catch_unwind(AssertUnwindSafe(|| reader.into_iter().for_each(|reader| reader.run(&waker))));
         })?;
-        Ok(Opening { source, result })
+        Ok(Opening { until_then, fills_in, result })
     }
 
     /// What was opened, if that is so within this time.
@@ -269,8 +272,10 @@ mod tests {
             note: None,
         };
         let slow = Slow([channel], Arc::clone(&delay));
-        let opening =
-            Opening::start("test", "ct-test", waker, move |_| (Some(Box::new(slow) as Box<dyn Source>), Vec::new()));
+        let until_then = Unavailable { source: "test", reason: String::new(), cure: None };
+        let opening = Opening::start(until_then, true, "ct-test", waker, move |_| {
+            (Some(Box::new(slow) as Box<dyn Source>), Vec::new())
+        });
         let (source, _) = opening.unwrap().wait(Duration::from_secs(5)).unwrap();
         let mut source = source.unwrap();
         let mut readings = Vec::new();

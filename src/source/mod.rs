@@ -1,38 +1,23 @@
 //! Where energy is read: the sources' common shape, and which of them take part.
 
+mod amdgpu;
 mod background;
-mod amdgpu {
-    pub fn open(_: &crate::options::Options) -> super::Opened {
-        (None, Vec::new())
-    }
-} // stub: replace by `mod amdgpu;`
-mod battery {
-    pub fn open(_: &crate::options::Options) -> super::Opened {
-        (None, Vec::new())
-    }
-} // stub: replace by `mod battery;`
-mod hwmon {
-    pub fn open(_: &crate::options::Options, _: &[crate::channel::Kind]) -> super::Opened {
-        (None, Vec::new())
-    }
-} // stub: replace by `mod hwmon;`
-mod intel_gpu {
-    pub fn open(_: &crate::options::Options) -> super::Opened {
-        (None, Vec::new())
-    }
-} // stub: replace by `mod intel_gpu;`
-mod pm_counters {
-    pub fn open(_: &crate::options::Options, _: &[crate::channel::Kind]) -> super::Opened {
-        (None, Vec::new())
-    }
-} // stub: replace by `mod pm_counters;`
+mod battery;
+mod card;
 mod cpu_model;
+mod hwmon;
+mod intel_gpu;
+mod kfd;
 mod number_file;
 mod nvml;
 mod perf_rapl;
+mod pm_counters;
 mod rapl;
+mod sensor;
 mod simulated;
 mod tdp;
+#[cfg(test)]
+mod tree;
 mod utilisation;
 
 pub use background::{Opened, Opening, Waker};
@@ -156,8 +141,8 @@ impl Sources {
         let has_other = self.measures(Kind::Gpu);
         let (request, options) = (nvml::Request::new(options), options.clone());
         let may_have_gpu = has_other || request.may_succeed();
-        let open = move |is_closed: &dyn Fn() -> bool| {
-            let (mut source, mut unavailable) = nvml::open(&request, is_closed);
+        let open = move |request: &nvml::Request, is_closed: &dyn Fn() -> bool| {
+            let (mut source, mut unavailable) = nvml::open(request, is_closed);
             for open in [pm_counters::open as Open, hwmon::open] {
                 if source.is_none() && !has_other && request.selects_some() {
                     let (next, more) = open(&options, &[Kind::Gpu]);
@@ -167,7 +152,9 @@ impl Sources {
             }
             (source, unavailable)
         };
-        match Opening::start("nvml", "ct-nvml", self.waker.clone(), open) {
+        let (until_then, fills_in) = (request.until_then(), !request.waits_for_process());
+        let open = move |is_closed: &dyn Fn() -> bool| open(&request, is_closed);
+        match Opening::start(until_then, fills_in, "ct-nvml", self.waker.clone(), open) {
             Ok(opening) => self.openings.push(opening),
             Err(error) => self.unavailable.push(Unavailable {
                 source: "nvml",

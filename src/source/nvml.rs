@@ -29,15 +29,17 @@ const MAX_LIMITS: f64 = 20.0;
 /// For a GPU that does not tell its limit, W.
 const USUAL_LIMIT_W: f64 = 700.0;
 /// A counter is watched for a step so long at the most, ns.
-const LONGEST_WATCH_NS: u64 = 130_000_000;
+const LONGEST_WATCH_NS: u64 = 250_000_000;
 /// Looks at a counter in the time of one step.
 const LOOKS_A_STEP: u64 = 8;
+/// Calls that take longer than this together, ns, are made side by side.
+const SLOW_NS: u64 = 4_000_000;
 /// How often to look, ns, until the time of a step is known.
 const FIRST_LOOK_NS: u64 = 2_000_000;
 /// Power is refreshed every 100 ms: read twice as often, no value is missed.
 const POWER_GAP_NS: u64 = 50_000_000;
 /// A counter that has not moved for so long, ns, at more power than this, mW, stands still.
-const STALL_NS: u64 = 2_000_000_000;
+const STALL_NS: u64 = 200_000_000;
 const STALL_MW: u32 = 1_000;
 /// How often to look for this process on a GPU, and how long in all before anybody is asked for patience.
 const PROCESS_LOOK: Duration = Duration::from_millis(250);
@@ -114,6 +116,23 @@ impl Request {
         self.selection.none_by().is_none()
     }
 
+    /// Whether it waits for this process to come onto a GPU.
+    pub fn waits_for_process(&self) -> bool {
+        self.selection.process
+    }
+
+    /// What to say until it is open.
+    pub fn until_then(&self) -> Unavailable {
+        let process = std::process::id();
+        let (reason, cure) = if self.waits_for_process() {
+            let cure = "in a container, where process numbers differ from the driver's, use devices=visible";
+            (format!("no GPU runs this process (number {process}) yet"), Some(cure.to_owned()))
+        } else {
+            ("its driver has yet to answer; what was used until then is filled in once it does".into(), None)
+        };
+        Unavailable { source: NAME, reason, cure }
+    }
+
     /// Whether to expect that there is one.
     pub fn may_succeed(&self) -> bool {
         self.selects_some() && (self.has_hardware || self.library.is_some())
@@ -165,7 +184,7 @@ fn load(library: Option<&std::ffi::OsStr>) -> Result<&'static Nvml, (String, boo
 
 /// A GPU that the driver shows.
 struct Offered {
-    device: Option<Device<'static>>,
+    device: Result<Device<'static>, NvmlError>,
     name: String,
     /// Its UUID, then those of its MIG instances.
     ids: Vec<String>,
@@ -175,8 +194,9 @@ struct Offered {
 fn offer(nvml: &'static Nvml) -> Result<Vec<Offered>, NvmlError> {
     let call = || {
         let device = |index| {
-            let Ok(device) = nvml.device_by_index(index) else {
-                return Offered { device: None, name: "not to be opened".into(), ids: Vec::new() };
+            let device = match nvml.device_by_index(index) {
+                Ok(device) => device,
+                Err(error) => return Offered { device: Err(error), name: "NVIDIA".into(), ids: Vec::new() },
             };
             let mut ids: Vec<String> = device.uuid().into_iter().collect();
             if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
@@ -184,7 +204,7 @@ fn offer(nvml: &'static Nvml) -> Result<Vec<Offered>, NvmlError> {
                 ids.extend(instances.filter_map(|index| device.mig_device_by_index(index).ok()?.uuid().ok()));
             }
             let name = device.name().unwrap_or_else(|_| "NVIDIA GPU".into());
-            Offered { device: Some(device), name, ids }
+            Offered { device: Ok(device), name, ids }
         };
         Ok((0..nvml.device_count()?).map(device).collect())
     };
@@ -197,9 +217,16 @@ const MIG_ENABLED: u32 = 1;
 fn wait_for_process(offered: &[Offered], picked: &[Picked], is_closed: &dyn Fn() -> bool) -> Vec<Picked> {
     let process = std::process::id();
     let runs_on = |one: &&Picked| {
-        let device = offered.get(one.place).and_then(|gpu| gpu.device.as_ref());
-        let processes = device.and_then(|device| host::driver_call(|| device.running_compute_processes())?.ok());
-        processes.is_some_and(|processes| processes.iter().any(|one| one.pid == process))
+        let Some(device) = offered.get(one.place).and_then(|gpu| gpu.device.as_ref().ok()) else { return false };
+        let runs = |device: &Device| {
+            device.running_compute_processes().is_ok_and(|processes| processes.iter().any(|one| one.pid == process))
+        };
+        // Of a GPU divided by MIG only its instances say what runs on them.
+        let instances = |device: &Device| {
+            let mut places = 0..device.mig_device_count().unwrap_or(0);
+            places.any(|place| device.mig_device_by_index(place).is_ok_and(|instance| runs(&instance)))
+        };
+        host::driver_call(|| runs(device) || instances(device)).unwrap_or(false)
     };
     loop {
         let running: Vec<Picked> = picked.iter().filter(runs_on).cloned().collect();
@@ -214,7 +241,7 @@ impl Offered {
     /// Opens it: by its counter if it has one, else by its power.
     fn open(self, picked: &Picked, is_ambiguous: bool) -> Result<(Channel, Gpu), NvmlError> {
         let mut notes: Vec<String> = self.share(picked).into_iter().collect();
-        let device = self.device.ok_or(NvmlError::NoPermission)?;
+        let device = self.device?;
         let call = || -> Result<(bool, f64), NvmlError> {
             let has_counter = device.total_energy_consumption().is_ok();
             if !has_counter {
@@ -250,14 +277,14 @@ impl Offered {
             simulated: false,
             note: (!notes.is_empty()).then(|| notes.join("; ")),
         };
-        Ok((channel, Gpu { device, has_counter, last: None, moved_at: 0, step_ns: None }))
+        Ok((channel, Gpu { device, has_counter, last: None, moved_at: 0, step_ns: None, call_ns: 0 }))
     }
 
     /// Where parts of it are this job's: which, and how large they are.
     fn share(&self, picked: &Picked) -> Option<String> {
         const SLICES: u32 = 7;
-        let device = self.device.as_ref()?;
-        let is_part = |id: &&String| self.ids.iter().skip(1).any(|mig| mig.starts_with(id.as_str()));
+        let device = self.device.as_ref().ok()?;
+        let is_part = |id: &&String| id.starts_with("MIG-");
         let parts: Vec<&String> = picked.ids.iter().filter(is_part).collect();
         if parts.is_empty() {
             return None;
@@ -286,6 +313,8 @@ struct Gpu {
     moved_at: u64,
     /// The time between two of its steps, ns, once known.
     step_ns: Option<u64>,
+    /// What its last call took, ns.
+    call_ns: u64,
 }
 
 struct NvmlGpus {
@@ -302,33 +331,60 @@ impl Source for NvmlGpus {
         if self.gpus.iter().all(|gpu| gpu.has_counter) { u64::MAX } else { POWER_GAP_NS }
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
-        for (channel, gpu) in self.gpus.iter_mut().enumerate() {
-            let (at, value) = gpu.read(clock);
-            // A count is half a step old on average.
-            let age = gpu.step_ns.filter(|_| gpu.has_counter).map_or(0, |step| step / 2);
-            readings.push(Reading { channel, at: at.saturating_sub(age), value });
-        }
+    fn read(&mut self, _clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let results = self.side_by_side(|gpus| gpus.iter_mut().map(|gpu| vec![gpu.read_aged()]).collect());
+        collect(results, readings);
     }
 
-    fn read_at_mark(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
-        let start = clock();
-        let mut watches: Vec<Watch> =
-            self.gpus.iter_mut().enumerate().map(|(channel, gpu)| Watch::start(channel, gpu, clock)).collect();
-        while watches.iter().any(|watch| watch.is_on) && clock() < start + LONGEST_WATCH_NS {
-            let on = watches.iter().filter(|watch| watch.is_on);
-            let pause = on.map(Watch::pause_ns).min().unwrap_or(FIRST_LOOK_NS);
-            std::thread::sleep(Duration::from_nanos(pause));
-            watches.iter_mut().filter(|watch| watch.is_on).for_each(|watch| watch.look(clock));
-        }
-        watches.into_iter().for_each(|watch| watch.finish(readings));
+    fn read_at_mark(&mut self, _clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let results = self.side_by_side(watch);
+        collect(results, readings);
     }
+}
+
+/// What one GPU's reading brought: when, and what.
+type Results = Vec<(u64, Result<Value, Fault>)>;
+
+fn collect(results: Vec<Results>, readings: &mut Vec<Reading>) {
+    for (channel, results) in results.into_iter().enumerate() {
+        readings.extend(results.into_iter().map(|(at, value)| Reading { channel, at, value }));
+    }
+}
+
+impl NvmlGpus {
+    /// Does the work for all GPUs together; where the driver takes so long that by the last one the counter of
+    /// the first has moved on, for each on a thread of its own.
+    fn side_by_side(&mut self, work: impl Fn(&mut [Gpu]) -> Vec<Results> + Sync) -> Vec<Results> {
+        let in_turn: u64 = self.gpus.iter().map(|gpu| gpu.call_ns).sum();
+        if self.gpus.len() == 1 || in_turn < SLOW_NS {
+            return work(&mut self.gpus);
+        }
+        let work = &work;
+        std::thread::scope(|scope| {
+            let quick = || std::thread::Builder::new().name("ct-nvml".into()).stack_size(256 << 10);
+            let start = |gpu| quick().spawn_scoped(scope, move || work(gpu)).ok();
+            let threads: Vec<_> = self.gpus.chunks_mut(1).map(start).collect();
+            threads.into_iter().map(|thread| thread.and_then(|t| t.join().ok()?.pop()).unwrap_or_default()).collect()
+        })
+    }
+}
+
+/// Looks at these GPUs' counters until each has moved, or cannot be expected to.
+fn watch(gpus: &mut [Gpu]) -> Vec<Results> {
+    let start = host::monotonic_ns();
+    let mut watches: Vec<Watch> = gpus.iter_mut().map(Watch::start).collect();
+    while watches.iter().any(|watch| watch.is_on) && host::monotonic_ns() < start + LONGEST_WATCH_NS {
+        let pause = watches.iter().filter(|watch| watch.is_on).map(Watch::pause_ns).min();
+        std::thread::sleep(Duration::from_nanos(pause.unwrap_or_default()));
+        watches.iter_mut().filter(|watch| watch.is_on).for_each(Watch::look);
+    }
+    watches.into_iter().map(Watch::finish).collect()
 }
 
 impl Gpu {
     /// Its count or power, and when that was asked.
-    fn read(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<Value, Fault>) {
-        let before = clock();
+    fn read(&mut self) -> (u64, Result<Value, Fault>) {
+        let before = host::monotonic_ns();
         let device = &self.device;
         let call = || {
             if self.has_counter {
@@ -338,11 +394,19 @@ impl Gpu {
             }
         };
         let value = host::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized)).map_err(|error| fault(&error));
-        let at = super::number_file::middle(before, clock());
+        self.call_ns = host::monotonic_ns() - before;
+        let at = before + self.call_ns / 2;
         match value {
             Ok(Value::Count(count)) => (at, self.moving(at, count).map(Value::Count)),
             other => (at, other),
         }
+    }
+
+    /// The same, for the instant the count holds for: it is half a step old on average.
+    fn read_aged(&mut self) -> (u64, Result<Value, Fault>) {
+        let (at, value) = self.read();
+        let age = self.step_ns.filter(|_| self.has_counter).map_or(0, |step| step / 2);
+        (at.saturating_sub(age), value)
     }
 
     /// The count, unless it stands still while the GPU draws power.
@@ -363,7 +427,6 @@ impl Gpu {
 
 /// Watching one GPU's counter for its next step.
 struct Watch<'a> {
-    channel: usize,
     gpu: &'a mut Gpu,
     /// The count before the step, as first seen.
     before: (u64, Result<Value, Fault>),
@@ -371,24 +434,29 @@ struct Watch<'a> {
     unchanged_at: u64,
     /// Steps seen: when, and the count from then on.
     steps: Vec<(u64, u64)>,
+    /// What ended the watch before its time.
+    failed: Option<(u64, Result<Value, Fault>)>,
     is_on: bool,
 }
 
 impl<'a> Watch<'a> {
-    fn start(channel: usize, gpu: &'a mut Gpu, clock: &dyn Fn() -> u64) -> Watch<'a> {
-        let before = gpu.read(clock);
+    fn start(gpu: &'a mut Gpu) -> Watch<'a> {
+        let before = gpu.read();
         let is_on = matches!(before.1, Ok(Value::Count(_)));
-        Watch { channel, gpu, before, unchanged_at: before.0, steps: Vec::new(), is_on }
+        Watch { gpu, before, unchanged_at: before.0, steps: Vec::new(), failed: None, is_on }
     }
 
+    /// How long to wait before the next look; a slow call is wait enough.
     fn pause_ns(&self) -> u64 {
-        self.gpu.step_ns.map_or(FIRST_LOOK_NS, |step| (step / LOOKS_A_STEP).max(FIRST_LOOK_NS / 2))
+        let look_ns = self.gpu.step_ns.map_or(FIRST_LOOK_NS, |step| (step / LOOKS_A_STEP).max(FIRST_LOOK_NS / 2));
+        look_ns.saturating_sub(self.gpu.call_ns)
     }
 
     /// One step tells the energy where it fell; the very first time a second one tells how far steps are apart.
-    fn look(&mut self, clock: &dyn Fn() -> u64) {
-        let (at, value) = self.gpu.read(clock);
+    fn look(&mut self) {
+        let (at, value) = self.gpu.read();
         let Ok(Value::Count(count)) = value else {
+            self.failed = Some((at, value));
             self.is_on = false;
             return;
         };
@@ -405,16 +473,16 @@ impl<'a> Watch<'a> {
         self.is_on = self.gpu.step_ns.is_none();
     }
 
-    fn finish(self, readings: &mut Vec<Reading>) {
-        let channel = self.channel;
-        let mut push = |at, value| readings.push(Reading { channel, at, value });
-        match (self.steps.first(), self.gpu.step_ns) {
-            (Some((first, _)), Some(step)) => push(first - step.min(*first), self.before.1),
-            (Some(_), None) => push(self.before.0, self.before.1),
-            // It did not move, or cannot be read: it holds as long as it was seen to.
-            (None, _) => push(self.unchanged_at, self.before.1),
-        }
-        self.steps.into_iter().for_each(|(at, count)| push(at, Ok(Value::Count(count))));
+    fn finish(self) -> Results {
+        let before = match (self.steps.first(), self.gpu.step_ns) {
+            (Some((first, _)), Some(step)) => first.saturating_sub(step),
+            (Some(_), None) => self.before.0,
+            (None, _) if self.before.1.is_err() || self.failed.is_some() => self.before.0,
+            // It did not move: it holds as long as it was seen to.
+            (None, _) => self.unchanged_at,
+        };
+        let steps = self.steps.into_iter().map(|(at, count)| (at, Ok(Value::Count(count))));
+        std::iter::once((before, self.before.1)).chain(steps).chain(self.failed).collect()
     }
 }
 

@@ -3,8 +3,8 @@
  * tests/nvml/mod.rs builds it and sets it through the standin_ functions; every copy of the file that a
  * process loads is a driver of its own.
  *
- * As with real GPUs the energy counter moves every 20 ms; power moves every 100 ms and is then the mean of
- * the last 25 ms; each GPU in its own rhythm. After a fork NVML is as good as never initialised.
+ * As with real GPUs the energy counter moves every 20 ms; power moves about every 100 ms and is then the
+ * mean of the last 25 ms; each GPU in its own rhythm. After a fork NVML is as good as never initialised.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -19,9 +19,7 @@
 #define SLICES 7
 #define PIDS 8
 #define TEXT 96
-
 #define ENERGY_STEP_NS 20000000u
-#define POWER_STEP_NS 100000000u
 #define POWER_WINDOW_NS 25000000u
 
 enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
@@ -51,6 +49,7 @@ typedef struct {
 struct gpu {
     double high_w, low_w, period_s, phase_s;
     double limit_w;
+    uint64_t power_step_ns; /* power is brought up to date this often */
     uint64_t since_ns;      /* the counter was 0 then */
     uint64_t stalled_ns;    /* the counter stands still since; 0: it moves */
     uint64_t hang_until_ns; /* calls that name this GPU take until then */
@@ -71,9 +70,8 @@ struct driver {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gpu gpus[GPUS];
 static struct driver driver;
-static unsigned references, inits;
-static unsigned long long calls;
 static pid_t owner;
+uint64_t standin_tally[3]; /* calls so far, initialisations so far, and those not shut down */
 
 /* A handle is an address here: a GPU's, then its MIG instances'. */
 static char handles[GPUS][1 + SLICES];
@@ -105,46 +103,32 @@ static uint64_t refreshed(uint64_t ns, uint64_t step_ns, uint64_t phase_ns) {
     return (ns - phase_ns) / step_ns * step_ns + phase_ns;
 }
 
-void standin_driver(const struct driver *wanted) {
+/* 0 if the two languages do not agree on what a GPU is. */
+int standin_set(const struct driver *wanted, const struct gpu all[GPUS], size_t size) {
+    if (size != sizeof gpus) return 0;
     pthread_mutex_lock(&lock);
     driver = *wanted;
-    pthread_mutex_unlock(&lock);
-}
-
-/* 0 if the two languages do not agree on what a GPU is. */
-int standin_gpu(uint32_t index, const struct gpu *wanted, size_t size) {
-    if (index >= GPUS || size != sizeof *wanted) return 0;
-    pthread_mutex_lock(&lock);
-    gpus[index] = *wanted;
+    memcpy(gpus, all, sizeof gpus);
     pthread_mutex_unlock(&lock);
     return 1;
 }
 
-/* Calls so far, initialisations so far, and those not shut down. */
-void standin_tally(unsigned long long *made, unsigned *initialised, unsigned *open) {
-    pthread_mutex_lock(&lock);
-    *made = calls;
-    *initialised = inits;
-    *open = references;
-    pthread_mutex_unlock(&lock);
-}
-
-static struct driver begin_call(int *initialised) {
-    struct driver copy;
-    pthread_mutex_lock(&lock);
-    calls++;
-    copy = driver;
-    *initialised = references > 0 && owner == getpid();
-    pthread_mutex_unlock(&lock);
-    return copy;
-}
-
-/* A call that names no GPU: whether NVML may be asked. */
+/* Begins a call: whether NVML may be asked, and how the driver is. */
 static nvmlReturn_t ask(struct driver *copy) {
-    int initialised;
-    *copy = begin_call(&initialised);
+    int is_ready;
+    pthread_mutex_lock(&lock);
+    standin_tally[0]++;
+    *copy = driver;
+    is_ready = standin_tally[2] > 0 && owner == getpid();
+    pthread_mutex_unlock(&lock);
+    return is_ready ? SUCCESS : UNINITIALIZED;
+}
+
+/* As `ask`, of what names no GPU. */
+static nvmlReturn_t ask_driver(struct driver *copy) {
+    nvmlReturn_t result = ask(copy);
     sleep_s(copy->delay_s);
-    return initialised ? SUCCESS : UNINITIALIZED;
+    return result;
 }
 
 /* A call on a handle: the GPU as it is halfway through the call, and which of its instances (0: itself). */
@@ -165,11 +149,10 @@ static struct gpu gpu_now(uint32_t index) {
 }
 
 static nvmlReturn_t ask_index(uint32_t index, uint32_t instance, struct call *call) {
-    int initialised, n;
+    int n;
     memset(call, 0, sizeof *call);
-    call->driver = begin_call(&initialised);
+    if (ask(&call->driver) != SUCCESS) return UNINITIALIZED;
     sleep_s(call->driver.delay_s / 2);
-    if (!initialised) return UNINITIALIZED;
     if (index >= call->driver.count) return INVALID_ARGUMENT;
     call->index = index;
     call->instance = instance;
@@ -198,7 +181,6 @@ static nvmlDevice_t handle(uint32_t index, uint32_t instance) {
 }
 
 static nvmlReturn_t give_text(const char *text, char *out, unsigned length) {
-    if (out == NULL) return INVALID_ARGUMENT;
     if (strlen(text) >= length) return INSUFFICIENT_SIZE;
     strcpy(out, text);
     return SUCCESS;
@@ -206,11 +188,8 @@ static nvmlReturn_t give_text(const char *text, char *out, unsigned length) {
 
 /* Instances have UUIDs of their own: mig_uuid in tests/nvml/mod.rs. */
 static void write_uuid(const struct gpu *gpu, uint32_t index, uint32_t instance, char *out) {
-    if (instance == 0) {
-        memcpy(out, gpu->uuid, TEXT);
-    } else {
-        snprintf(out, TEXT, "MIG-%08x-0000-5000-8000-%012x", (unsigned)index, (unsigned)(instance - 1));
-    }
+    snprintf(out, TEXT, "%s", gpu->uuid);
+    if (instance > 0) snprintf(out, TEXT, "MIG-%08x-0000-5000-8000-%012x", (unsigned)index, (unsigned)(instance - 1));
 }
 
 const char *nvmlErrorString(nvmlReturn_t result) {
@@ -219,36 +198,36 @@ const char *nvmlErrorString(nvmlReturn_t result) {
 }
 
 nvmlReturn_t nvmlInit_v2(void) {
-    int initialised;
-    struct driver copy = begin_call(&initialised);
+    struct driver copy;
+    (void)ask(&copy);
     sleep_s(copy.init_delay_s);
     if (copy.init_answer != SUCCESS) return copy.init_answer;
     pthread_mutex_lock(&lock);
-    references = owner == getpid() ? references + 1 : 1;
+    standin_tally[2] = owner == getpid() ? standin_tally[2] + 1 : 1;
     owner = getpid();
-    inits++;
+    standin_tally[1]++;
     pthread_mutex_unlock(&lock);
     return SUCCESS;
 }
 
 nvmlReturn_t nvmlShutdown(void) {
-    nvmlReturn_t result;
+    struct driver copy;
+    nvmlReturn_t result = ask(&copy);
     pthread_mutex_lock(&lock);
-    result = references > 0 && owner == getpid() ? SUCCESS : UNINITIALIZED;
-    if (result == SUCCESS) references--;
+    if (result == SUCCESS) standin_tally[2]--;
     pthread_mutex_unlock(&lock);
     return result;
 }
 
 nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned length) {
     struct driver copy;
-    nvmlReturn_t result = ask(&copy);
+    nvmlReturn_t result = ask_driver(&copy);
     return result != SUCCESS ? result : give_text("550.54.15", version, length);
 }
 
 nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) {
     struct driver copy;
-    nvmlReturn_t result = ask(&copy);
+    nvmlReturn_t result = ask_driver(&copy);
     if (result == SUCCESS) *count = copy.count;
     return result;
 }
@@ -264,15 +243,14 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *device)
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
     struct driver copy;
     uint32_t index, instance;
-    nvmlReturn_t result = ask(&copy);
+    char known[TEXT];
+    nvmlReturn_t result = ask_driver(&copy);
     if (result != SUCCESS) return result;
     for (index = 0; index < copy.count; index++) {
         struct gpu gpu = gpu_now(index);
         for (instance = 0; instance <= SLICES; instance++) {
-            char known[TEXT];
-            if (instance > 0 && gpu.slices[instance - 1] == 0) continue;
             write_uuid(&gpu, index, instance, known);
-            if (strcmp(known, uuid) != 0) continue;
+            if (strcmp(known, uuid) != 0 || (instance > 0 && gpu.slices[instance - 1] == 0)) continue;
             *device = handle(index, instance);
             return gpu.answer;
         }
@@ -291,15 +269,8 @@ nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned length)
 
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned length) {
     struct call call;
-    char text[2 * TEXT];
     nvmlReturn_t result = ask_device(device, &call);
-    if (result != SUCCESS) return result;
-    snprintf(text, sizeof text, "%s", call.gpu.name);
-    if (call.instance > 0) {
-        int slices = call.gpu.slices[call.instance - 1];
-        snprintf(text, sizeof text, "%s MIG %dg.%dgb", call.gpu.name, slices, 5 * slices);
-    }
-    return give_text(text, name, length);
+    return result != SUCCESS ? result : give_text(call.gpu.name, name, length);
 }
 
 nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index) {
@@ -314,7 +285,7 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *power) {
     uint64_t at;
     nvmlReturn_t result = ask_gpu(device, &call);
     if (result != SUCCESS) return result;
-    at = refreshed(call.at, POWER_STEP_NS, 37000000u + 13000000u * call.index);
+    at = refreshed(call.at, call.gpu.power_step_ns, 37000000u + 13000000u * call.index);
     *power = (unsigned)((joules(&call.gpu, at) - joules(&call.gpu, at - POWER_WINDOW_NS)) / (POWER_WINDOW_NS * 1e-9) * 1e3);
     return SUCCESS;
 }
@@ -322,10 +293,8 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *power) {
 nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *limit) {
     struct call call;
     nvmlReturn_t result = ask_gpu(device, &call);
-    if (result != SUCCESS) return result;
-    if (call.gpu.limit_w <= 0) return NOT_SUPPORTED;
-    *limit = (unsigned)(call.gpu.limit_w * 1e3);
-    return SUCCESS;
+    if (result == SUCCESS) *limit = (unsigned)(call.gpu.limit_w * 1e3);
+    return result;
 }
 
 /* What drivers of 2017 do not have. */
@@ -333,14 +302,13 @@ nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *limi
 
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *energy) {
     struct call call;
-    uint64_t at, phase_ns;
+    uint64_t at;
     double used;
     nvmlReturn_t result = ask_gpu(device, &call);
     if (result != SUCCESS) return result;
     if (!call.gpu.has_counter) return NOT_SUPPORTED;
-    phase_ns = 3000000u + 7000000u * call.index;
     at = call.gpu.stalled_ns > 0 && call.gpu.stalled_ns < call.at ? call.gpu.stalled_ns : call.at;
-    at = refreshed(at, ENERGY_STEP_NS, phase_ns);
+    at = refreshed(at, ENERGY_STEP_NS, 3000000u + 7000000u * call.index);
     used = joules(&call.gpu, at) - joules(&call.gpu, call.gpu.since_ns);
     *energy = used > 0 ? (unsigned long long)(used * 1e3) : 0;
     return SUCCESS;
@@ -352,7 +320,6 @@ nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci) {
     if (result != SUCCESS) return result;
     memset(pci, 0, sizeof *pci);
     pci->bus = 0x10 + call.index;
-    pci->pciDeviceId = 0x20b010de;
     snprintf(pci->busIdLegacy, sizeof pci->busIdLegacy, "0000:%02X:00.0", pci->bus & 0xff);
     snprintf(pci->busId, sizeof pci->busId, "00000000:%02X:00.0", pci->bus & 0xff);
     return SUCCESS;
@@ -370,7 +337,6 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
         if (infos != NULL && found < room) {
             memset(&infos[found], 0, sizeof *infos);
             infos[found].pid = call.gpu.pids[n];
-            infos[found].usedGpuMemory = 1 << 30;
             infos[found].gpuInstanceId = infos[found].computeInstanceId = 0xffffffffu;
         }
         found++;
@@ -421,15 +387,12 @@ nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *is_insta
 
 nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes) {
     struct call call;
-    unsigned slices;
     nvmlReturn_t result = ask_device(device, &call);
     if (result != SUCCESS) return result;
     if (call.instance == 0) return NOT_SUPPORTED;
-    slices = (unsigned)call.gpu.slices[call.instance - 1];
     memset(attributes, 0, sizeof *attributes);
-    attributes->multiprocessorCount = 14 * slices;
-    attributes->gpuInstanceSliceCount = attributes->computeInstanceSliceCount = slices;
-    attributes->memorySizeMB = 5120ull * slices;
+    attributes->gpuInstanceSliceCount = (unsigned)call.gpu.slices[call.instance - 1];
+    attributes->computeInstanceSliceCount = attributes->gpuInstanceSliceCount;
     return SUCCESS;
 }
 

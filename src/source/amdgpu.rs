@@ -1,0 +1,301 @@
+//! AMD GPUs through the kernel's amdgpu driver (Documentation/gpu/amdgpu/thermal.rst, "HWMON Interfaces"): the
+//! energy counter where a driver has one, else `power1_average`, else `power1_input`, of the whole socket.
+//!
+//! A card of two dies (MI200) has one sensor, the first die's, for both (linux, aldebaran_ppt.c: "Valid power
+//! data is available only from primary die"); for the second it says nothing, 0 or "not supported". On a
+//! processor with graphics the power is the whole processor's.
+
+use super::card::Card;
+use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent};
+use super::{Opened, kfd, number_file};
+use crate::channel::Kind;
+use crate::options::Options;
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "amdgpu";
+const VENDOR: &str = "0x1002";
+/// What the kernel calls the further parts of a card that is divided (MI300 in DPX, QPX or CPX mode).
+const PARTITION: &str = "amdgpu_xcp";
+/// MI300A: processor and GPU on one socket; its monitor does not say so.
+const MI300A: &str = "0x74a0";
+
+const NO_SENSOR_CURE: &str = "sudo dmesg | grep amdgpu says whether its power management is on";
+const UNKNOWN_CURE: &str = "rocminfo lists the GPUs that there are, and their UUIDs";
+
+/// A card of this driver's.
+struct Gpu {
+    card: Card,
+    monitor: Option<PathBuf>,
+    sensor: Option<Result<Sensor, Silent>>,
+    /// The die before it, which measures both.
+    measured_by: Option<usize>,
+}
+
+/// Finds the cards that are this job's and opens their sensors.
+pub fn open(options: &Options) -> Opened {
+    let selection = &options.gpus.amd;
+    if let Some(said_by) = selection.none_by() {
+        return absent(NAME, format!("{said_by}: this job has no GPU"));
+    }
+    let cards = Card::all(&options.sysroot).into_iter().filter(|card| !card.id().starts_with(PARTITION));
+    let mut gpus: Vec<Gpu> = cards.filter_map(Gpu::look).collect();
+    if gpus.is_empty() {
+        return absent(NAME, "no AMD GPU here");
+    }
+    let counts_cpu = options.components.contains(&Kind::Cpu);
+    if counts_cpu && gpus.iter().all(Gpu::is_apu) {
+        return absent(NAME, "no AMD GPU here but in the processor, which is counted with it");
+    }
+    let offered = offer(options, &gpus);
+    if offered.is_empty() {
+        return absent(NAME, "this job's cgroup keeps it from every AMD GPU here");
+    }
+    let ids: Vec<Vec<String>> = offered.iter().map(|one| one.ids.clone()).collect();
+    let (picked, unknown) = selection.pick(&ids);
+    let picked: Vec<usize> = picked.iter().filter_map(|one| Some(offered.get(one.place)?.gpu)).collect();
+    let mut sensors = Sensors::new(NAME);
+    unknown.into_iter().for_each(|what| sensors.leave_out(what, Some(UNKNOWN_CURE)));
+    join_dies(&mut gpus);
+    for place in 0..gpus.len() {
+        let is_part = |&die: &usize| gpus.get(die).is_some_and(|gpu| gpu.measured_by == Some(place));
+        let dies: Vec<usize> = std::iter::once(place).chain((0..gpus.len()).filter(is_part)).collect();
+        let is_second = gpus.get(place).is_some_and(|gpu| gpu.measured_by.is_some());
+        if is_second || !dies.iter().any(|die| picked.contains(die)) {
+            continue;
+        }
+        let mut notes = dies_note(&gpus, &dies, &picked);
+        let count = |places: &mut dyn Iterator<Item = usize>| places.filter(|&gpu| gpu == place).count();
+        let (ours, all) = (count(&mut picked.iter().copied()), count(&mut offered.iter().map(|one| one.gpu)));
+        if ours < all && ours > 0 {
+            notes.push(format!("the whole card is counted, of which this job has {ours} of {all} parts"));
+        }
+        if selection.process {
+            notes.push("devices=process is not known of AMD's GPUs: all are counted".into());
+        }
+        if let Some(gpu) = gpus.get_mut(place) {
+            gpu.take_part(notes, counts_cpu, &mut sensors);
+        }
+    }
+    sensors.finish(true)
+}
+
+/// What the job may choose from: a card, or a part of one.
+struct Offered {
+    gpu: usize,
+    ids: Vec<String>,
+}
+
+/// What the runtime shows this process, in its order; all cards where it has nothing to say, or all are asked for.
+fn offer(options: &Options, gpus: &[Gpu]) -> Vec<Offered> {
+    let nodes = Some(&options.sysroot).filter(|_| options.devices != "all").and_then(|sysroot| kfd::gpus(sysroot));
+    let Some(nodes) = nodes else {
+        return gpus.iter().enumerate().map(|(gpu, one)| Offered { gpu, ids: one.ids() }).collect();
+    };
+    let of_node = |node: kfd::Node| {
+        let gpu = gpus.iter().position(|gpu| gpu.card.address.as_ref() == Some(&node.address))?;
+        Some(Offered { gpu, ids: node.uuid.into_iter().chain([node.address]).collect() })
+    };
+    nodes.into_iter().filter_map(of_node).collect()
+}
+
+/// Finds the dies without a sensor behind one of the same model that has one.
+fn join_dies(gpus: &mut [Gpu]) {
+    for place in 1..gpus.len() {
+        let (before, after) = gpus.split_at_mut(place);
+        let (Some(first), Some(second)) = (before.last(), after.first_mut()) else { continue };
+        let is_first = first.measured_by.is_none() && first.sensor.as_ref().is_some_and(|sensor| !is_absent(sensor));
+        let is_second = second.sensor.as_ref().is_none_or(is_absent);
+        let model = |gpu: &Gpu| gpu.card.text("device");
+        if is_first && is_second && !second.is_apu() && model(first) == model(second) {
+            second.measured_by = Some(place - 1);
+        }
+    }
+}
+
+fn is_absent(sensor: &Result<Sensor, Silent>) -> bool {
+    sensor.as_ref().is_err_and(Silent::is_absent)
+}
+
+/// What the sensor of several dies counts, and which of them are this job's.
+fn dies_note(gpus: &[Gpu], dies: &[usize], picked: &[usize]) -> Vec<String> {
+    if dies.len() < 2 {
+        return Vec::new();
+    }
+    let names = |dies: &mut dyn Iterator<Item = &usize>| -> Vec<String> {
+        dies.filter_map(|&die| Some(gpus.get(die)?.card.id().to_owned())).collect()
+    };
+    let all = format!("one sensor counts the dies {}", names(&mut dies.iter()).join(" and "));
+    let ours = names(&mut dies.iter().filter(|die| picked.contains(die)));
+    let share =
+        if ours.len() < dies.len() { format!(", of which this job has {}", ours.join(" and ")) } else { String::new() };
+    vec![all + &share]
+}
+
+impl Gpu {
+    /// The card, if it is AMD's.
+    fn look(card: Card) -> Option<Gpu> {
+        let monitor = card.monitor(&[NAME]);
+        if monitor.is_none() && card.text("vendor").as_deref() != Some(VENDOR) {
+            return None;
+        }
+        let candidates = |dir: &Path| {
+            let power = |file: &str| Sensor::power(dir.join(file), 1e-6, MAX_GPU_W);
+            let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W);
+            Sensor::first_of([energy, power("power1_average"), power("power1_input")])
+        };
+        let sensor = monitor.as_deref().and_then(candidates);
+        Some(Gpu { card, monitor, sensor, measured_by: None })
+    }
+
+    /// Its UUID as the runtime writes it, and its address.
+    fn ids(&self) -> Vec<String> {
+        let uuid = self.card.text("unique_id").map(|id| format!("GPU-{}", id.trim_start_matches("0x")));
+        uuid.into_iter().chain([self.card.id().to_owned()]).collect()
+    }
+
+    /// Only a processor with graphics measures its northbridge's voltage.
+    fn is_apu(&self) -> bool {
+        let label = self.monitor.as_ref().map(|dir| number_file::text(&dir.join("in1_label")));
+        matches!(label, Some(Ok(label)) if label == "vddnb")
+    }
+
+    fn take_part(&mut self, mut notes: Vec<String>, counts_cpu: bool, sensors: &mut Sensors) {
+        let name = &self.card.name;
+        if self.is_apu() && counts_cpu {
+            let reason = format!("{name} is part of the processor and counted with it");
+            return sensors.leave_out(reason, None);
+        }
+        let sensor = match self.sensor.take() {
+            Some(Err(silent)) if silent.is_absent() => {
+                return sensors.leave_out(silent.reason(), Some(NO_SENSOR_CURE));
+            }
+            Some(sensor) => sensor,
+            None => {
+                return sensors.leave_out(format!("{name} has no monitor named amdgpu"), Some(NO_SENSOR_CURE));
+            }
+        };
+        if self.is_apu() || self.card.text("device").as_deref() == Some(MI300A) {
+            notes.push("its power includes the processor on the same socket".into());
+        }
+        let device = self.card.text("product_name").unwrap_or_else(|| format!("AMD GPU {name}"));
+        sensors.add(Device { kind: Kind::Gpu, device, id: self.card.id().to_owned(), notes }, sensor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::Tree;
+    use super::*;
+    use crate::reading::{Fault, Value};
+
+    /// A card at an address, with these files in its monitor and its device's folder.
+    fn card(tree: &Tree, number: u32, address: &str, files: &[(&str, &str)]) {
+        let device = format!("sys/devices/pci0000:00/{address}");
+        tree.write(&format!("{device}/vendor"), "0x1002\n");
+        tree.write(&format!("{device}/hwmon/hwmon{number}/name"), "amdgpu\n");
+        for (file, text) in files {
+            tree.write(&format!("{device}/{}", file.replace("hwmon/", &format!("hwmon/hwmon{number}/"))), text);
+        }
+        tree.link(&format!("sys/class/drm/card{number}/device"), &format!("../../../devices/pci0000:00/{address}"));
+        tree.write(&format!("sys/class/drm/card{number}-DP-1/status"), "connected\n");
+    }
+
+    const POWER: (&str, &str) = ("hwmon/power1_average", "300000000\n");
+
+    #[test]
+    fn counters_before_averages_before_inputs_and_cards_in_the_order_of_the_bus() {
+        let tree = Tree::new("amd");
+        card(&tree, 0, "0000:c1:00.0", &[POWER, ("hwmon/power1_input", "9000000\n"), ("device", "0x7550\n")]);
+        card(&tree, 1, "0000:03:00.0", &[("hwmon/energy1_input", "5000000\n"), POWER, ("product_name", "MI210\n")]);
+        card(&tree, 2, "0000:41:00.0", &[("hwmon/power1_input", "25000000\n"), ("device", "0x744c\n")]);
+        tree.write("sys/class/drm/card3/device/vendor", "0x8086\n");
+        let (source, unavailable) = open(&tree.options("", &[]));
+        let mut source = source.unwrap();
+        assert_eq!(
+            Tree::channels(&*source),
+            ["gpu MI210 0000:03:00.0", "gpu AMD GPU card2 0000:41:00.0", "gpu AMD GPU card0 0000:c1:00.0"]
+        );
+        assert_eq!(
+            Tree::values(&mut *source),
+            [Ok(Value::Count(5_000_000)), Ok(Value::Watts(25.0)), Ok(Value::Watts(300.0))]
+        );
+        assert_eq!((source.min_gap_ns(), source.max_gap_ns(), unavailable), (50_000_000, 100_000_000, Vec::new()));
+        tree.write("sys/devices/pci0000:00/0000:03:00.0/hwmon/hwmon1/energy1_input", "\n");
+        tree.remove("sys/devices/pci0000:00/0000:41:00.0/hwmon/hwmon2/power1_input");
+        tree.write("sys/devices/pci0000:00/0000:c1:00.0/hwmon/hwmon0/power1_average", "4294967201\n");
+        assert_eq!(Tree::values(&mut *source), [Err(Fault::Empty), Err(Fault::Gone), Err(Fault::Implausible)]);
+    }
+
+    #[test]
+    fn the_job_s_cards_alone_by_number_or_uuid() {
+        let tree = Tree::new("amd-picked");
+        for (number, address, id) in [(0, "0000:c1:00.0", "c0ffee"), (1, "0000:03:00.0", "beef")] {
+            card(&tree, number, address, &[POWER, ("unique_id", id)]);
+        }
+        let ids = |variable: &str| {
+            let (source, unavailable) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", variable)]));
+            (source.map_or(Vec::new(), |s| Tree::channels(&*s)), unavailable)
+        };
+        assert_eq!(ids("0").0, ["gpu AMD GPU card1 0000:03:00.0"]);
+        assert_eq!(ids("GPU-c0ffee").0, ["gpu AMD GPU card0 0000:c1:00.0"]);
+        let (none, why) = ids("7");
+        assert!(none.is_empty() && why[0].reason.contains("GPU 7") && why[0].cure.is_some(), "{why:?}");
+        let (none, why) = ids("-1");
+        assert!(none.is_empty() && why[0].reason.contains("ROCR_VISIBLE_DEVICES=-1") && why[0].cure.is_none());
+        let node = |number: u32, place: u32| {
+            let text = format!("simd_count 304\nlocation_id {place}\nunique_id {}\n", 0xc0ffee);
+            tree.write(&format!("sys/class/kfd/kfd/topology/nodes/{number}/properties"), &text);
+        };
+        tree.write("sys/class/kfd/kfd/topology/nodes/1/gpu_id", "");
+        assert!(ids("0").1[0].reason.contains("cgroup"), "the node's text is hidden from us");
+        tree.link("sys/class/drm/card2/device", "../../../devices/platform/amdgpu_xcp_0");
+        (2..4).for_each(|number| node(number, 0xc100 | number << 28));
+        assert_eq!(ids("1").0, ["gpu AMD GPU card0 0000:c1:00.0"], "the only card that is shown has every number");
+        let note = open(&tree.options("devices=1", &[])).0.unwrap().channels()[0].note.clone().unwrap();
+        assert!(note.ends_with("this job has 1 of 2 parts"), "{note}");
+        assert_eq!(ids("GPU-0000000000c0ffee").0, ["gpu AMD GPU card0 0000:c1:00.0"]);
+        assert_eq!(open(&tree.options("devices=all", &[])).0.unwrap().channels().len(), 2);
+    }
+
+    #[test]
+    fn a_card_of_two_dies_is_counted_once_whichever_is_picked() {
+        let tree = Tree::new("amd-dies");
+        let model = ("device", "0x7408\n");
+        card(&tree, 0, "0000:c1:00.0", &[POWER, model]);
+        card(&tree, 1, "0000:c6:00.0", &[model]);
+        card(&tree, 2, "0000:c9:00.0", &[POWER, model]);
+        card(&tree, 3, "0000:ce:00.0", &[("hwmon/power1_average", "0\n"), model]);
+        let open = |variable: &str| {
+            let (source, unavailable) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", variable)]));
+            assert_eq!(unavailable, []);
+            let channels = source.iter().flat_map(|s| s.channels());
+            channels.map(|c| (c.id.clone(), c.note.clone().unwrap())).collect::<Vec<_>>()
+        };
+        let all = open("all");
+        assert_eq!(all.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["0000:c1:00.0", "0000:c9:00.0"]);
+        assert!(all[1].1.ends_with("0000:c9:00.0 and 0000:ce:00.0"), "{all:?}");
+        let second = open("3");
+        assert!(second.len() == 1 && second[0].0 == "0000:c9:00.0", "{second:?}");
+        assert!(second[0].1.contains("of which this job has 0000:ce:00.0"), "{second:?}");
+        assert_eq!(open("0,1").len(), 1);
+    }
+
+    #[test]
+    fn what_has_no_sensor_or_belongs_to_the_processor_is_said() {
+        let (source, why) = open(&Tree::new("amd-none").options("", &[]));
+        assert!(source.is_none() && why[0].reason == "no AMD GPU here" && why[0].cure.is_none());
+        let tree = Tree::new("amd-apu");
+        card(&tree, 0, "0000:07:00.0", &[POWER, ("hwmon/in1_label", "vddnb\n")]);
+        assert!(open(&tree.options("", &[])).1[0].reason.contains("in the processor"));
+        card(&tree, 1, "0000:03:00.0", &[("device", "0x67df\n")]);
+        card(&tree, 2, "0000:08:00.0", &[("hwmon/power1_average", "N/A\n"), ("device", "0x7550\n")]);
+        let (source, why) = open(&tree.options("", &[]));
+        assert_eq!(Tree::channels(&*source.unwrap()), ["gpu AMD GPU card2 0000:08:00.0"], "it may yet answer");
+        let reasons: Vec<&str> = why.iter().map(|u| u.reason.as_str()).collect();
+        assert!(reasons[0].contains("card1/device/hwmon/hwmon1/power1_input: not found"), "{reasons:?}");
+        assert!(reasons[1].contains("card0 is part of the processor"), "{reasons:?}");
+        assert!(reasons[2].contains("card2/device/hwmon/hwmon2/power1_average: it is not a number"), "{reasons:?}");
+        let (source, _) = open(&tree.options("components=gpu", &[]));
+        assert!(source.unwrap().channels()[0].note.as_ref().unwrap().contains("includes the processor"));
+    }
+}

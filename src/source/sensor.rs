@@ -1,0 +1,268 @@
+//! Sensors of energy and power under /sys, and the source that is made of them: graphics cards and the kernel's
+//! hardware monitors (Documentation/hwmon/sysfs-interface.rst: energy in µJ, power in µW, voltage in mV, current
+//! in mA).
+
+use super::number_file::{self, NumberFile};
+use super::{MIN_GAP_NS, Opened, Source, Unavailable};
+use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host;
+use crate::reading::{Fault, Reading, Value};
+use std::path::{Path, PathBuf};
+
+/// No card draws more than this, W: the largest are sold at 1,400 W, with peaks of twice that.
+pub const MAX_GPU_W: f64 = 3000.0;
+/// Nor does one sensor of a processor or a module: a rack of them is fed by 100 kW.
+pub const MAX_MODULE_W: f64 = 20_000.0;
+/// What has only a power is read ten times a second; twice as often tells nothing new.
+const POWER_GAPS_NS: (u64, u64) = (50_000_000, 100_000_000);
+/// Counters of 32 bits below, which the kernel follows as long as it is asked: one wraps in 4 minutes at 1 kW
+/// (linux/drivers/gpu/drm/xe/xe_hwmon.c).
+const ENERGY_GAPS_NS: (u64, u64) = (MIN_GAP_NS, 60_000_000_000);
+
+const ZERO: Fault = Fault::Driver("it says 0: there is no sensor behind it");
+const UNREAD_CURE: &str = "see what the file holds and who may read it, then create the tracker again";
+const ASLEEP_CURE: &str = "the card sleeps and is counted from when it wakes; to have it counted from the start, keep it awake: \
+echo on | sudo tee /sys/class/drm/card*/device/power/control";
+
+/// What is read, and in which unit.
+enum Unit {
+    /// µJ since some moment.
+    MicroJoules(NumberFile),
+    /// A power; the second is one of its units, W.
+    Watts(NumberFile, f64),
+    /// mV and mA.
+    Product(PathBuf, PathBuf),
+}
+
+/// A sensor, and the most it can say, W.
+pub struct Sensor {
+    path: PathBuf,
+    unit: Unit,
+    max_watts: f64,
+    /// What it said on opening, until it is asked for.
+    first: Option<(u64, Value)>,
+}
+
+/// A sensor that does not answer, and why.
+pub struct Silent {
+    /// The sensor.
+    pub sensor: Box<Sensor>,
+    /// Why.
+    pub fault: Fault,
+}
+
+impl Sensor {
+    /// A counter in µJ.
+    pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
+        let unit = Unit::MicroJoules(NumberFile::unopened(path.clone()));
+        Sensor { path, unit, max_watts, first: None }
+    }
+
+    /// A power, in units of so many W.
+    pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
+        let unit = Unit::Watts(NumberFile::unopened(path.clone()), watts);
+        Sensor { path, unit, max_watts, first: None }
+    }
+
+    /// A voltage, mV, times a current, mA.
+    pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
+        Sensor { path: amps.clone(), unit: Unit::Product(volts, amps), max_watts, first: None }
+    }
+
+    /// Reads it once.
+    pub fn open(mut self) -> Result<Sensor, Silent> {
+        let (at, value) = self.measure(&host::monotonic_ns);
+        match value {
+            Ok(value) => {
+                self.first = Some((at, value));
+                Ok(self)
+            }
+            Err(fault) => Err(Silent { sensor: Box::new(self), fault }),
+        }
+    }
+
+    /// The first of these that answers. A file that says 0 has no sensor behind it: a device that runs uses
+    /// some power. Where none answers, the first that is there, else the last.
+    pub fn first_of(candidates: impl IntoIterator<Item = Sensor>) -> Option<Result<Sensor, Silent>> {
+        let mut silent: Option<Silent> = None;
+        for candidate in candidates {
+            let failed = match candidate.open() {
+                Ok(sensor) if sensor.says_zero() => Silent { sensor: Box::new(sensor), fault: ZERO },
+                Ok(sensor) => return Some(Ok(sensor)),
+                Err(failed) => failed,
+            };
+            if silent.as_ref().is_none_or(|before| before.fault == Fault::Gone) {
+                silent = Some(failed);
+            }
+        }
+        silent.map(Err)
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn says_zero(&self) -> bool {
+        matches!(self.first, Some((_, Value::Count(0) | Value::Watts(0.0))))
+    }
+
+    /// Its value now, or the one that opening read, and the instant it holds for.
+    fn reading(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<Value, Fault>) {
+        match self.first.take() {
+            Some((at, value)) => (at, Ok(value)),
+            None => self.measure(clock),
+        }
+    }
+
+    fn measure(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<Value, Fault>) {
+        let (at, watts) = match &mut self.unit {
+            Unit::MicroJoules(file) => {
+                let (at, count) = file.stamped(clock);
+                return (at, count.map(Value::Count));
+            }
+            Unit::Watts(file, unit) => {
+                let (at, number) = file.stamped(clock);
+                (at, number.map(|number| number as f64 * *unit))
+            }
+            Unit::Product(volts, amps) => {
+                let before = clock();
+                let (volts, amps) = (signed(volts), signed(amps));
+                let at = number_file::middle(before, clock());
+                // A current below 0 is an idle rail's offset.
+                (at, volts.and_then(|volts| Ok(volts as f64 * amps?.max(0) as f64 * 1e-6)))
+            }
+        };
+        let max_watts = self.max_watts;
+        // Some versions of amdgpu print an error number as an unsigned power of 4.29 kW.
+        let check = |watts| if watts <= max_watts { Ok(Value::Watts(watts)) } else { Err(Fault::Implausible) };
+        (at, watts.and_then(check))
+    }
+
+    fn is_power(&self) -> bool {
+        !matches!(self.unit, Unit::MicroJoules(_))
+    }
+}
+
+impl Silent {
+    /// Whether it has no sensor at all, as opposed to one that fails: its file is missing, answers that this is
+    /// not supported, or says nothing that could be true.
+    pub fn is_absent(&self) -> bool {
+        const NOT_SUPPORTED: i32 = 95;
+        matches!(self.fault, Fault::Gone | Fault::Os(NOT_SUPPORTED) | Fault::Implausible | ZERO)
+    }
+
+    /// Why, with its file.
+    pub fn reason(&self) -> String {
+        format!("{}: {}", self.sensor.path.display(), self.fault)
+    }
+}
+
+/// A number with a sign, in a file of its own.
+pub fn signed(path: &Path) -> Result<i64, Fault> {
+    let text = number_file::text(path)?;
+    if text.is_empty() { Err(Fault::Empty) } else { text.parse().map_err(|_| Fault::Garbage) }
+}
+
+/// What a sensor measures, in the words of a channel.
+pub struct Device {
+    /// What kind of component it is.
+    pub kind: Kind,
+    /// As a person knows it.
+    pub device: String,
+    /// As the system knows it.
+    pub id: String,
+    /// What a reader of the report should know.
+    pub notes: Vec<String>,
+}
+
+/// A source made of sensors.
+pub struct Sensors {
+    name: &'static str,
+    channels: Vec<Channel>,
+    sensors: Vec<Sensor>,
+    waiting: Vec<(Channel, Sensor)>,
+    unavailable: Vec<Unavailable>,
+}
+
+impl Sensors {
+    /// None yet.
+    pub fn new(name: &'static str) -> Sensors {
+        Sensors { name, channels: Vec::new(), sensors: Vec::new(), waiting: Vec::new(), unavailable: Vec::new() }
+    }
+
+    /// Something that does not take part.
+    pub fn leave_out(&mut self, reason: String, cure: Option<&str>) {
+        self.unavailable.push(Unavailable { source: self.name, reason, cure: cure.map(str::to_owned) });
+    }
+
+    /// Takes a sensor in; one that does not answer waits.
+    pub fn add(&mut self, device: Device, sensor: Result<Sensor, Silent>) {
+        match sensor {
+            Ok(sensor) => {
+                self.channels.push(self.channel(device, &sensor));
+                self.sensors.push(sensor);
+            }
+            Err(silent) => {
+                // These files are readable to all: a refusal is a sleeping card's answer (amdgpu since Linux 6.15).
+                let is_asleep = device.kind == Kind::Gpu && silent.fault == Fault::Denied;
+                let cure = if is_asleep { ASLEEP_CURE } else { UNREAD_CURE };
+                self.leave_out(silent.reason(), Some(cure));
+                self.waiting.push((self.channel(device, &silent.sensor), *silent.sensor));
+            }
+        }
+    }
+
+    fn channel(&self, device: Device, sensor: &Sensor) -> Channel {
+        let counter = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: sensor.max_watts };
+        let (method, quantity) =
+            if sensor.is_power() { (Method::Power, Quantity::Power) } else { (Method::Counter, counter) };
+        let Device { kind, device, id, notes } = device;
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        Channel { kind, device, id, source: self.name, method, quantity, simulated: false, note }
+    }
+
+    /// The source, if anything takes part. Those that wait take part too where `waits`, or where others answer:
+    /// then the report shows what it lacks.
+    pub fn finish(mut self, waits: bool) -> Opened {
+        if waits || !self.sensors.is_empty() {
+            for (channel, sensor) in std::mem::take(&mut self.waiting) {
+                self.channels.push(channel);
+                self.sensors.push(sensor);
+            }
+        }
+        let unavailable = std::mem::take(&mut self.unavailable);
+        let source = (!self.sensors.is_empty()).then(|| Box::new(self) as Box<dyn Source>);
+        (source, unavailable)
+    }
+
+    fn gaps_ns(&self) -> (u64, u64) {
+        if self.sensors.iter().any(Sensor::is_power) { POWER_GAPS_NS } else { ENERGY_GAPS_NS }
+    }
+}
+
+impl Source for Sensors {
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        for (channel, sensor) in self.sensors.iter_mut().enumerate() {
+            let (at, value) = sensor.reading(clock);
+            readings.push(Reading { channel, at, value });
+        }
+    }
+
+    fn min_gap_ns(&self) -> u64 {
+        self.gaps_ns().0
+    }
+
+    fn max_gap_ns(&self) -> u64 {
+        self.gaps_ns().1
+    }
+}
+
+/// One thing only: this source does not take part.
+pub fn absent(source: &'static str, reason: impl Into<String>) -> Opened {
+    (None, vec![Unavailable { source, reason: reason.into(), cure: None }])
+}
