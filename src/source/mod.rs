@@ -227,35 +227,95 @@ fn read_counters(files: &mut [number_file::NumberFile], clock: &dyn Fn() -> u64,
 
 #[cfg(test)]
 mod tests {
+    use super::tree::Tree;
     use super::*;
+
+    const ZONES: [(&str, &str); 3] =
+        [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram"), ("intel-rapl:1", "psys")];
+
+    fn with_zones(label: &str, zones: &[(&str, &str)]) -> Tree {
+        let tree = Tree::new(label);
+        for (zone, name) in zones {
+            tree.write(&format!("sys/class/powercap/{zone}/name"), name);
+            tree.write(&format!("sys/class/powercap/{zone}/energy_uj"), "5\n");
+        }
+        tree
+    }
+
+    fn with_cray(tree: &Tree) {
+        for file in ["energy", "cpu_energy", "memory_energy", "accel0_energy", "accel1_energy"] {
+            tree.write(&format!("sys/cray/pm_counters/{file}"), "100 J 1655219349093098 us\n");
+        }
+        tree.write("sys/cray/pm_counters/freshness", "1\n");
+    }
+
+    /// "kind source" of each channel, and the reasons of what does not take part. There is no NVML here.
+    fn found(tree: &Tree, text: &str) -> (Vec<String>, String) {
+        let found = Sources::discover(&tree.options(&format!("{text} nvml=/nowhere/nvml.so"), &[]));
+        let (mut sources, mut unavailable) = (found.sources, found.unavailable);
+        for opening in found.openings {
+            let (source, more) = opening.wait(std::time::Duration::from_secs(10)).expect("it opens");
+            sources.extend(source);
+            unavailable.extend(more);
+        }
+        let line = |channel: &Channel| format!("{} {}", channel.kind.name(), channel.source);
+        let channels = sources.iter().flat_map(|source| source.channels()).map(line).collect();
+        (channels, unavailable.into_iter().map(|u| u.reason).collect::<Vec<_>>().join("; "))
+    }
+
+    #[test]
+    fn parts_come_before_the_whole() {
+        let tree = with_zones("parts", &ZONES);
+        let (channels, reasons) = found(&tree, "components=cpu,dram,node");
+        assert_eq!(channels, ["cpu rapl", "dram rapl"]);
+        assert!(reasons.contains("intel-rapl:1 meters the whole node and stands aside"), "{reasons}");
+        assert_eq!(found(&tree, "components=node").0, ["node rapl"]);
+        let (channels, _) = found(&with_zones("whole", &ZONES[2..]), "components=cpu,dram,node");
+        assert_eq!(channels, ["node rapl"], "and no estimate beside it");
+        let (channels, reasons) = found(&with_zones("missed", &ZONES[2..]), "components=cpu");
+        assert!(channels.len() <= 1 && reasons.contains("no package zone"), "{channels:?} {reasons}");
+    }
+
+    #[test]
+    fn a_cray_node_is_not_added_to_its_parts() {
+        let tree = Tree::new("cray");
+        with_cray(&tree);
+        let (channels, reasons) = found(&tree, "components=all");
+        assert_eq!(channels, ["cpu pm_counters", "dram pm_counters", "gpu pm_counters", "gpu pm_counters"]);
+        assert!(reasons.contains("meters the whole node and stands aside"), "{reasons}");
+        assert_eq!(found(&tree, "components=node").0, ["node pm_counters"]);
+        let tree = with_zones("cray-rapl", &ZONES[..1]);
+        with_cray(&tree);
+        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu rapl", "dram pm_counters"]);
+    }
+
+    #[test]
+    fn a_simulated_device_stands_in_for_its_kind() {
+        let tree = with_zones("simulated", &ZONES);
+        let (channels, reasons) = found(&tree, "components=cpu,dram,node sim_cpu=x:10");
+        assert_eq!(channels, ["cpu simulated"]);
+        assert!(reasons.contains("sim_cpu stands in"), "{reasons}");
+        assert_eq!(found(&tree, "components=dram sim_cpu=x:10").0, ["dram rapl"]);
+        assert_eq!(found(&tree, "components=cpu,gpu sim_gpu=x:10").0, ["gpu simulated", "cpu rapl"]);
+    }
 
     /// A package that cannot be read and memory that can, with the perf unit (here the software clock)
     /// offering both: the package comes from perf, memory from powercap alone.
     #[test]
     fn no_kind_is_read_by_two_sources() {
-        let root = std::env::temp_dir().join(format!("ct-sources-{}", std::process::id()));
-        let write = |path: &str, text: &str| {
-            let path = root.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        for (zone, name, energy) in [("intel-rapl:0", "package-0", ""), ("intel-rapl:0:0", "dram", "5\n")] {
-            write(&format!("sys/class/powercap/{zone}/name"), name);
-            write(&format!("sys/class/powercap/{zone}/energy_uj"), energy);
-        }
+        let tree = with_zones("twice", &ZONES[..2]);
+        tree.write("sys/class/powercap/intel-rapl:0/energy_uj", "");
         for (file, text) in [("type", "1"), ("cpumask", "0")] {
-            write(&format!("sys/bus/event_source/devices/power/{file}"), text);
+            tree.write(&format!("sys/bus/event_source/devices/power/{file}"), text);
         }
         for event in ["energy-pkg", "energy-ram"] {
-            write(&format!("sys/bus/event_source/devices/power/events/{event}"), "event=0x00");
-            write(&format!("sys/bus/event_source/devices/power/events/{event}.scale"), "1e-7");
+            tree.write(&format!("sys/bus/event_source/devices/power/events/{event}"), "event=0x00");
+            tree.write(&format!("sys/bus/event_source/devices/power/events/{event}.scale"), "1e-7");
         }
         for components in ["all", "dram", "cpu,dram", "node,dram"] {
-            let text = format!("sysroot={} components={components}", root.display());
-            let found = Sources::discover(&Options::parse(&text, |_| None).unwrap());
-            let memory = found.sources.iter().flat_map(|source| source.channels()).filter(|c| c.kind == Kind::Dram);
-            assert_eq!(memory.map(|channel| channel.source).collect::<Vec<_>>(), ["rapl"], "{components}");
+            let (channels, _) = found(&tree, &format!("components={components}"));
+            let memory: Vec<&String> = channels.iter().filter(|channel| channel.starts_with("dram")).collect();
+            assert_eq!(memory, ["dram rapl"], "{components}");
         }
-        std::fs::remove_dir_all(&root).unwrap();
     }
 }
