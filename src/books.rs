@@ -1,7 +1,7 @@
 //! A run's books: what is measured, how its readings fare, and where its energy went. Pure: the sampler
 //! brings marks and readings, reports read.
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Quantity};
 use crate::counter::{Event, Meter};
 use crate::forecast::Forecast;
 use crate::ledger::{Ledger, Mark};
@@ -25,6 +25,8 @@ pub struct Books {
     pub unavailable: Vec<Unavailable>,
     /// Sources that have yet to open.
     pub opening: Vec<Unavailable>,
+    /// One of those is soon to tell what it used so far: no epoch is settled before.
+    pub waits_for_opening: bool,
     /// The forecast from the settled epochs.
     pub forecast: Option<Forecast>,
     /// The sampler has ended; nothing will change any more.
@@ -72,8 +74,8 @@ impl Books {
             }
         }
         let all = 0..self.metered.len();
-        let known_to = all.filter_map(|channel| self.known_to(channel)).min();
-        self.settled = self.ledger.epochs_ended_by(known_to.unwrap_or(u64::MAX));
+        let known_to = all.filter_map(|channel| self.known_to(channel)).min().unwrap_or(u64::MAX);
+        self.settled = self.ledger.epochs_ended_by(if self.waits_for_opening { 0 } else { known_to });
     }
 
     /// Whether a soon reading of any of these channels would tell something: a mark's energy, or what a
@@ -90,7 +92,7 @@ impl Books {
     fn known_to(&self, channel: usize) -> Option<u64> {
         let meter = &self.metered.get(channel)?.meter;
         let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
-        Some(self.ledger.credited_to(channel).max(first_at))
+        Some(if meter.is_owing() { 0 } else { self.ledger.credited_to(channel).max(first_at) })
     }
 }
 
@@ -103,7 +105,11 @@ fn in_words(channel: &Channel, event: Event) -> String {
             )
         }
         Event::Back(seconds) => {
-            format!("{who} can be read again after {seconds:.1} s; the energy it counted meanwhile is in")
+            let meanwhile = match channel.quantity {
+                Quantity::Counter { .. } => "the energy it counted meanwhile is in",
+                Quantity::Power => "what it used in a longer gap stays unknown, in a short one it is interpolated",
+            };
+            format!("{who} can be read again after {seconds:.1} s; {meanwhile}")
         }
         Event::Reset => format!(
             "{who} was set back or jumped: the time around it is filled with the power before, and marked as not measured"

@@ -109,6 +109,8 @@ struct Owed {
 }
 
 const NS: f64 = 1e-9;
+/// A first reading so soon, ns, is in time: no epoch began before.
+const IN_TIME_NS: u64 = 20_000_000;
 /// So much of its power, s, tells what it drew before: several steps of any counter.
 const FILL_IN_BY_S: f64 = 0.2;
 /// Misses in a row after which a device counts as lost.
@@ -154,6 +156,7 @@ impl Meter {
         };
         let Some((since, _)) = self.last else {
             self.first_at = Some(at);
+            self.owed = self.owed.filter(|owed| at > owed.since + IN_TIME_NS);
             self.last = Some((at, value));
             self.misses = 0;
             return None;
@@ -170,6 +173,11 @@ impl Meter {
     /// When it was first read; what it used before nobody will know.
     pub fn first_at(&self) -> Option<u64> {
         self.first_at
+    }
+
+    /// Whether what it used before its first reading is still to be filled in.
+    pub fn is_owing(&self) -> bool {
+        self.owed.is_some()
     }
 
     /// Whether the next reading should come soon: it tells a glitch from a reset, a hiccup from a loss.
@@ -295,10 +303,13 @@ impl Meter {
         let (since, Value::Watts(before)) = self.last? else { return None };
         let seconds = (at - since) as f64 * NS;
         let joules = 0.5 * (before + watts) * seconds;
-        self.fill_in(at, joules, credit);
-        credit(Credit { from: since, to: at, joules, measured: self.misses == 0 });
         let event = (self.misses >= LOST_AFTER).then_some(Event::Back(seconds));
-        self.note_power(joules, seconds);
+        // Across a long hole the powers at its ends say nothing: what was used there stays unknown.
+        if self.misses == 0 || seconds <= BRIDGE_S {
+            self.fill_in(at, joules, credit);
+            credit(Credit { from: since, to: at, joules, measured: self.misses == 0 });
+            self.note_power(joules, seconds);
+        }
         self.last = Some((at, Value::Watts(watts)));
         self.misses = 0;
         event
@@ -480,6 +491,17 @@ mod tests {
         let mut m = package();
         let (joules, ..) = feed(&mut m, &[(0.0, Ok(0)), (0.0001, Ok(0)), (0.0002, Ok(240_000)), (0.0002, Ok(240_000))]);
         assert!((joules - 0.24).abs() < 1e-9);
+    }
+
+    #[test]
+    fn power_across_a_long_hole_stays_unknown() {
+        let mut m = Meter::new(Quantity::Power);
+        let mut joules = 0.0;
+        let (watts, gone) = (Ok(Value::Watts(20.0)), Err(Fault::Gone));
+        for (at, value) in [(0, watts), (1, watts), (2, gone), (3, gone), (4, gone), (3600, watts), (3601, watts)] {
+            m.push(at * S, value, |c| joules += c.joules);
+        }
+        assert_eq!((joules, m.health()), (40.0, Health::Gap));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -177,6 +177,8 @@ pub fn processors_online() -> usize {
 
 static EXITING: AtomicBool = AtomicBool::new(false);
 static DRIVER_CALLS: AtomicUsize = AtomicUsize::new(0);
+/// The process whose calls are counted: what a forked child inherits of the count is not its own.
+static CALLS_OF: AtomicU32 = AtomicU32::new(0);
 
 /// A call into a driver's library, which must not be under way when the process's exit handlers take that
 /// library down. None once they run.
@@ -192,6 +194,9 @@ pub fn driver_call<T>(call: impl FnOnce() -> T) -> Option<T> {
 pub fn drain_driver_calls_at_exit() {
     extern "C" fn drain() {
         EXITING.store(true, Ordering::SeqCst);
+        if CALLS_OF.load(Ordering::SeqCst) != std::process::id() {
+            return;
+        }
         for _ in 0..200 {
             if DRIVER_CALLS.load(Ordering::SeqCst) == 0 {
                 return;
@@ -199,6 +204,7 @@ pub fn drain_driver_calls_at_exit() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+    CALLS_OF.store(std::process::id(), Ordering::SeqCst);
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         // SAFETY: the handler takes nothing and does not unwind, and the library it is in stays mapped. Where

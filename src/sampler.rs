@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const READS_A_WRAP: f64 = 4.0;
 /// How long a tracker's making waits for sources that open in their own time.
 const OPENING_WAIT: Duration = Duration::from_millis(3);
+/// How long after that epochs count as unsettled for them, ns.
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// What the host's threads and the sampler share.
 #[derive(Default)]
@@ -163,7 +165,10 @@ impl Sampler {
                 None => self.openings.push(opening),
             }
         }
-        shared.books().opening = self.openings.iter().map(|opening| opening.until_then.clone()).collect();
+        let is_late = host::monotonic_ns() > self.started + PATIENCE_NS;
+        let mut books = shared.books();
+        books.opening = self.openings.iter().map(|opening| opening.until_then.clone()).collect();
+        books.waits_for_opening = !is_late && self.openings.iter().any(|opening| opening.fills_in);
     }
 
     fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &Shared) {
@@ -206,9 +211,10 @@ impl Sampler {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
-            due = due.min(soonest.max(slot.next_read(self.interval_ns)));
+            due = due.min(soonest.max(slot.next_read(self.interval_ns, false)));
         }
-        if self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
+        let has_opened = self.openings.iter().any(Opening::is_open);
+        if has_opened || self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
     }
 
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
@@ -273,15 +279,17 @@ impl Slot {
         self.first_channel..self.first_channel + self.source.channels().len()
     }
 
-    /// When reading it again may tell something new, or the user wants it read.
-    fn next_read(&self, interval_ns: u64) -> u64 {
-        self.last_read.map_or(0, |last_read| last_read + self.source.min_gap_ns().min(interval_ns))
+    /// When it may be read again, because something waits for that or the user wants it.
+    fn next_read(&self, interval_ns: u64, is_marked: bool) -> u64 {
+        let gap_ns = self.source.min_gap_ns().min(interval_ns);
+        let gap_ns = if is_marked || self.wanted { gap_ns } else { gap_ns.max(interval_ns) };
+        self.last_read.map_or(0, |last_read| last_read + gap_ns)
     }
 
     /// Reads it if it is time, else takes what has come; `now` is when the pass began.
     fn read(&mut self, now: u64, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
-        if now >= self.next_read(interval_ns) {
+        if now >= self.next_read(interval_ns, is_marked) {
             if is_marked || self.wanted {
                 self.source.read_at_mark(&host::monotonic_ns, readings);
             } else {

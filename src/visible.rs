@@ -109,8 +109,12 @@ impl Selection {
         if own.iter().any(|name| environment(name).is_some()) {
             return Ok(());
         }
-        // Set but empty, these say nothing; CUDA_VISIBLE_DEVICES set and empty says: none.
-        let is_said = |(_, value): &(&'static str, String)| !value.trim().is_empty();
+        // Set but empty, these say nothing, where CUDA_VISIBLE_DEVICES set and empty says: none. Nor do the words by
+        // which a container's own runtime is told of devices it hands in itself: the driver shows just those.
+        let is_said = |(_, value): &(&'static str, String)| {
+            let value = value.trim();
+            !(value.is_empty() || value == "void" || value.starts_with('/') || value.contains("nvidia.com/"))
+        };
         if let Some((name, value)) = of_node.iter().filter_map(given).find(is_said) {
             let list = List::parse(name, &value, true)?;
             self.lists.extend(list.map(|list| List { of_node: true, ends_at_unknown: false, ..list }));
@@ -148,7 +152,7 @@ impl List {
         if lower == "all" {
             return Ok(None);
         }
-        if is_environment && matches!(lower.as_str(), "" | "none" | "void" | "nodevfiles") {
+        if is_environment && matches!(lower.as_str(), "" | "none" | "nodevfiles") {
             return Ok(Some(list));
         }
         let refuse = || {
@@ -215,7 +219,8 @@ fn begins_any(ids: &[String], beginning: &str) -> bool {
     ids.iter().any(|id| id.to_ascii_lowercase().starts_with(&beginning))
 }
 
-/// One token: an index, "0-3" (SLURM), "0.1" (a tile of Level Zero: its card), or an identifier.
+/// One token: an index, "0-3" (SLURM), "0.1" (a tile of Level Zero: its card), "0:1" (a MIG instance: its GPU), or
+/// an identifier.
 fn parse(token: &str) -> Option<Vec<Entry>> {
     const MOST: usize = 1024;
     let id = |begins: &str| vec![Entry::Id { begins: begins.to_owned(), written: token.to_owned() }];
@@ -234,6 +239,7 @@ fn parse(token: &str) -> Option<Vec<Entry>> {
         let (first, last) = (index(first)?, index(last)?);
         return (first <= last).then(|| (first..=last).map(Entry::Index).collect());
     }
+    let token = token.split_once(':').filter(|(_, instance)| index(instance).is_some()).map_or(token, |(gpu, _)| gpu);
     let card = token.split_once('.').map_or(token, |(card, tile)| if index(tile).is_some() { card } else { token });
     Some(vec![Entry::Index(index(card)?)])
 }
@@ -293,7 +299,11 @@ mod tests {
         let nvidia = |environment: &[(&str, &str)]| picked(Vendor::Nvidia, "visible", environment);
         assert_eq!(nvidia(&[]), (vec![0, 1, 2, 3], 0));
         assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "1")]), (vec![1], 0));
-        assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "void")]), (vec![], 0));
+        assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "none")]), (vec![], 0));
+        for by_the_runtime in ["void", "/var/run/nvidia-container-devices", "nvidia.com/gpu=0"] {
+            assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", by_the_runtime)]), (vec![0, 1, 2, 3], 0));
+        }
+        assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "1:0,1:2")]), (vec![1], 0), "MIG instances of GPU 1");
         assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "")]), (vec![0, 1, 2, 3], 0));
         assert_eq!(
             nvidia(&[("NVIDIA_VISIBLE_DEVICES", "4,5,6,7")]),

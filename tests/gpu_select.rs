@@ -311,7 +311,7 @@ fn by_what_a_container_or_slurm_says() {
     for (variables, expected) in [
         (&[("NVIDIA_VISIBLE_DEVICES", "2")][..], vec![2]),
         (&[("NVIDIA_VISIBLE_DEVICES", "all")], all.clone()),
-        (&[("NVIDIA_VISIBLE_DEVICES", "void")], vec![]),
+        (&[("NVIDIA_VISIBLE_DEVICES", "none")], vec![]),
         (&[("NVIDIA_VISIBLE_DEVICES", "6"), ("CHILD_GPUS", "1")], vec![0]),
         (&[("NVIDIA_VISIBLE_DEVICES", "2,3"), ("CUDA_VISIBLE_DEVICES", "1")], vec![1]),
         (&[("SLURM_STEP_GPUS", "3")], vec![3]),

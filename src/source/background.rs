@@ -73,6 +73,7 @@ impl Opening {
         let (result, source) = (Arc::<Promise>::default(), until_then.source);
         let promise = Arc::clone(&result);
         host::spawn_quiet(thread, move || {
+            host::widen_affinity();
             let opening = AssertUnwindSafe(|| {
                 let (source, unavailable) = open(&|| Arc::strong_count(&promise) == 1);
                 let reader = source.map(Reader::new);
@@ -91,6 +92,11 @@ impl Opening {
             let _ = catch_unwind(AssertUnwindSafe(|| reader.into_iter().for_each(|reader| reader.run(&waker))));
         })?;
         Ok(Opening { until_then, fills_in, result })
+    }
+
+    /// Whether it has opened, or failed to.
+    pub fn is_open(&self) -> bool {
+        self.result.opened().is_some()
     }
 
     /// What was opened, if that is so within this time.

@@ -120,8 +120,8 @@ impl Sources {
             let reason = "sim_cpu stands in for the processor: real memory and node counters would not go with it";
             found.unavailable.push(Unavailable { source: "rapl", reason: reason.into(), cure: None });
         }
+        found.add_parts(options, &wanted); // first, and so read first: their counters are quick
         let may_have_gpu = found.add_gpus(options, &wanted);
-        found.add_parts(options, &wanted);
         if wanted.contains(&Kind::Node) {
             found.add_node(options, may_have_gpu);
         }
@@ -140,10 +140,12 @@ impl Sources {
         self.add(intel_gpu::open(options));
         let has_other = self.measures(Kind::Gpu);
         let (request, options) = (nvml::Request::new(options), options.clone());
-        let may_have_gpu = has_other || request.may_succeed();
+        let machines = [pm_counters::open as Open, hwmon::open];
+        let may_have_gpu =
+            has_other || request.may_succeed() || machines.iter().any(|open| open(&options, &[Kind::Gpu]).0.is_some());
         let open = move |request: &nvml::Request, is_closed: &dyn Fn() -> bool| {
             let (mut source, mut unavailable) = nvml::open(request, is_closed);
-            for open in [pm_counters::open as Open, hwmon::open] {
+            for open in machines {
                 if source.is_none() && !has_other && request.selects_some() {
                     let (next, more) = open(&options, &[Kind::Gpu]);
                     source = next;
@@ -172,7 +174,9 @@ impl Sources {
             let missing: Vec<Kind> = wanted.iter().copied().filter(is_missing).collect();
             // Where powercap shows packages, what it lacks is not there: perf reads the same counters.
             let is_same = std::ptr::fn_addr_eq(open, perf_rapl::open as Open) && self.measures(Kind::Cpu);
-            if !missing.is_empty() && !is_same {
+            // A Grace socket's power contains its memory's.
+            let has_memory = self.sources.iter().flat_map(|s| s.channels()).any(|c| c.source == "hwmon");
+            if !missing.is_empty() && !is_same && !has_memory {
                 self.add(open(options, &missing));
             }
         }

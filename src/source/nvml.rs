@@ -13,7 +13,7 @@ use crate::visible::{Picked, Selection};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ const MAX_LIMITS: f64 = 20.0;
 const USUAL_LIMIT_W: f64 = 700.0;
 /// A counter is watched for a step so long at the most, ns.
 const LONGEST_WATCH_NS: u64 = 250_000_000;
+/// The time of a step is the least of so many.
+const STEPS_TO_TIME: u32 = 3;
 /// Looks at a counter in the time of one step.
 const LOOKS_A_STEP: u64 = 8;
 /// Calls that take longer than this together, ns, are made side by side.
@@ -55,7 +57,7 @@ pub fn open(options: &Request, is_closed: &dyn Fn() -> bool) -> Opened {
         Ok(nvml) => nvml,
         Err((why, is_loaded)) => {
             let cure = if is_loaded { NO_DRIVER_CURE } else { NO_LIBRARY_CURE };
-            let is_wanted = is_loaded || options.library.is_some() || options.has_hardware;
+            let is_wanted = is_loaded || options.library.is_some() || has_hardware(&options.sysroot);
             return (None, vec![missing(why, Some(cure).filter(|_| is_wanted))]);
         }
     };
@@ -95,8 +97,7 @@ pub fn open(options: &Request, is_closed: &dyn Fn() -> bool) -> Opened {
 pub struct Request {
     library: Option<OsString>,
     selection: Selection,
-    /// There is an NVIDIA GPU, whatever the driver says.
-    has_hardware: bool,
+    sysroot: PathBuf,
 }
 
 impl Request {
@@ -105,7 +106,7 @@ impl Request {
         Request {
             library: options.nvml.as_ref().map(OsString::from),
             selection: options.gpus.nvidia.clone(),
-            has_hardware: has_hardware(&options.sysroot),
+            sysroot: options.sysroot.clone(),
         }
     }
 }
@@ -135,19 +136,24 @@ impl Request {
 
     /// Whether to expect that there is one.
     pub fn may_succeed(&self) -> bool {
-        self.selects_some() && (self.has_hardware || self.library.is_some())
+        self.selects_some() && (has_driver(&self.sysroot) || self.library.is_some())
     }
 }
 
-/// Whether a PCI device is NVIDIA's display controller.
+/// Whether NVIDIA's driver is there, or else a display controller of theirs.
 fn has_hardware(sysroot: &Path) -> bool {
-    let Ok(devices) = std::fs::read_dir(sysroot.join("sys/bus/pci/devices")) else { return false };
-    devices.flatten().any(|device| {
-        let holds = |file: &str, start: &str| {
-            std::fs::read_to_string(device.path().join(file)).is_ok_and(|text| text.starts_with(start))
-        };
-        holds("vendor", "0x10de") && holds("class", "0x03")
-    })
+    let Ok(devices) = std::fs::read_dir(sysroot.join("sys/bus/pci/devices")) else { return has_driver(sysroot) };
+    has_driver(sysroot)
+        || devices.flatten().any(|device| {
+            let holds = |file: &str, start: &str| {
+                std::fs::read_to_string(device.path().join(file)).is_ok_and(|text| text.starts_with(start))
+            };
+            holds("vendor", "0x10de") && holds("class", "0x03")
+        })
+}
+
+fn has_driver(sysroot: &Path) -> bool {
+    ["sys/bus/pci/drivers/nvidia", "dev/nvidiactl", "dev/dxg"].iter().any(|path| sysroot.join(path).exists())
 }
 
 /// The library, initialised once a process: a forked child has its own. It is never shut down, since another
@@ -277,7 +283,7 @@ impl Offered {
             simulated: false,
             note: (!notes.is_empty()).then(|| notes.join("; ")),
         };
-        Ok((channel, Gpu { device, has_counter, last: None, moved_at: 0, step_ns: None, call_ns: 0 }))
+        Ok((channel, Gpu { device, has_counter, last: None, moved_at: 0, step_ns: None, steps_timed: 0, call_ns: 0 }))
     }
 
     /// Where parts of it are this job's: which, and how large they are.
@@ -313,6 +319,8 @@ struct Gpu {
     moved_at: u64,
     /// The time between two of its steps, ns, once known.
     step_ns: Option<u64>,
+    /// How often that was timed.
+    steps_timed: u32,
     /// What its last call took, ns.
     call_ns: u64,
 }
@@ -360,12 +368,15 @@ impl NvmlGpus {
             return work(&mut self.gpus);
         }
         let work = &work;
-        std::thread::scope(|scope| {
+        let results: Vec<Option<Results>> = std::thread::scope(|scope| {
             let quick = || std::thread::Builder::new().name("ct-nvml".into()).stack_size(256 << 10);
             let start = |gpu| quick().spawn_scoped(scope, move || work(gpu)).ok();
             let threads: Vec<_> = self.gpus.chunks_mut(1).map(start).collect();
-            threads.into_iter().map(|thread| thread.and_then(|t| t.join().ok()?.pop()).unwrap_or_default()).collect()
-        })
+            threads.into_iter().map(|thread| thread.and_then(|thread| thread.join().ok()?.pop())).collect()
+        });
+        // Where no thread could be started the work is done here.
+        let in_turn = self.gpus.chunks_mut(1).zip(results);
+        in_turn.map(|(gpu, results)| results.or_else(|| work(gpu).pop()).unwrap_or_default()).collect()
     }
 }
 
@@ -452,7 +463,7 @@ impl<'a> Watch<'a> {
         look_ns.saturating_sub(self.gpu.call_ns)
     }
 
-    /// One step tells the energy where it fell; the very first time a second one tells how far steps are apart.
+    /// One step tells the energy where it fell; the first few times a second one tells how far steps are apart.
     fn look(&mut self) {
         let (at, value) = self.gpu.read();
         let Ok(Value::Count(count)) = value else {
@@ -467,10 +478,12 @@ impl<'a> Watch<'a> {
         }
         self.steps.push((super::number_file::middle(self.unchanged_at, at), count));
         self.unchanged_at = at;
-        if let [(first, _), .., (last, _)] = self.steps.as_slice() {
-            self.gpu.step_ns = Some(last - first);
+        if let [(first, _), (second, _)] = self.steps.as_slice() {
+            // Looks that came late see steps far apart: the least of several is true.
+            self.gpu.step_ns = Some(self.gpu.step_ns.map_or(second - first, |step| step.min(second - first)));
+            self.gpu.steps_timed += 1;
         }
-        self.is_on = self.gpu.step_ns.is_none();
+        self.is_on = self.steps.len() < 2 && self.gpu.steps_timed < STEPS_TO_TIME;
     }
 
     fn finish(self) -> Results {
