@@ -101,18 +101,19 @@ pub struct Tally {
     pub late_s: f64,
 }
 
-/// A device that ought to have been read from `since` on, ns; it used `joules` from its first reading on.
+/// A device that ought to have been read from `since` on, ns.
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     since: u64,
-    joules: f64,
+    /// From when its power is known, ns, and what it used since, J.
+    used: Option<(u64, f64)>,
 }
 
 const NS: f64 = 1e-9;
 /// A first reading so soon, ns, is in time: no epoch began before.
 const IN_TIME_NS: u64 = 20_000_000;
 /// So much of its power, s, tells what it drew before: several steps of any counter.
-const FILL_IN_BY_S: f64 = 0.2;
+const FILL_IN_BY_S: f64 = 0.3;
 /// Misses in a row after which a device counts as lost.
 const LOST_AFTER: u32 = 3;
 /// Counters move in steps: two readings close together may lie a whole step (RAPL: 1 ms) apart.
@@ -141,7 +142,7 @@ impl Meter {
     /// A meter of a device that could be read only some time after `since`, ns: what it used until then is filled
     /// in at the first power known, and not counted as measured.
     pub fn late(quantity: Quantity, since: u64) -> Self {
-        Meter { owed: Some(Owed { since, joules: 0.0 }), ..Meter::new(quantity) }
+        Meter { owed: Some(Owed { since, used: None }), ..Meter::new(quantity) }
     }
 
     /// Takes a reading made at `at`; the energy it brings goes to `credit`.
@@ -232,12 +233,17 @@ impl Meter {
     /// Fills in what was used before the first reading, once the power after it is known.
     fn fill_in(&mut self, to: u64, joules: f64, credit: &mut impl FnMut(Credit)) {
         let Some((owed, first_at)) = self.owed.as_mut().zip(self.first_at) else { return };
-        owed.joules += joules;
-        let known = to.saturating_sub(first_at) as f64 * NS;
+        // The first reading may be a whole step old; power is known from the second on.
+        let Some((from, sum)) = &mut owed.used else {
+            owed.used = Some((to, 0.0));
+            return;
+        };
+        *sum += joules;
+        let known = to.saturating_sub(*from) as f64 * NS;
         if known < FILL_IN_BY_S {
             return;
         }
-        let (since, watts) = (owed.since, owed.joules / known);
+        let (since, watts) = (owed.since, *sum / known);
         self.owed = None;
         let seconds = first_at.saturating_sub(since) as f64 * NS;
         if seconds > 0.0 && seconds <= BRIDGE_S {

@@ -150,6 +150,22 @@ fn begin_and_end_do_not_wait_for_the_driver() {
     }
 }
 
+/// However slow the driver, between marks it is asked once an interval and no more.
+#[test]
+fn a_slow_driver_is_not_asked_without_pause() {
+    let standin = Standin::new(&[Gpu::constant(100.0); 2]);
+    standin.driver(|driver| driver.delay_s = 0.02);
+    let tracker = tracker(&standin.options());
+    tracker.begin().unwrap();
+    std::thread::sleep(SECOND);
+    let before = standin.tally()[0];
+    std::thread::sleep(3 * SECOND);
+    let calls = standin.tally()[0] - before;
+    tracker.destroy();
+    println!("20 ms a call: {calls} calls in 3 s");
+    assert!((4..=12).contains(&calls), "{calls} calls");
+}
+
 #[test]
 fn sixteen_gpus_are_all_counted() {
     let standin = Standin::new(&std::array::from_fn::<_, MOST_GPUS, _>(|n| Gpu::constant(50.0 + 10.0 * n as f64)));

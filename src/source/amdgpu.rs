@@ -6,7 +6,7 @@
 //! processor with graphics the power is the whole processor's.
 
 use super::card::Card;
-use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent};
+use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process};
 use super::{Opened, kfd, number_file};
 use crate::channel::Kind;
 use crate::options::Options;
@@ -50,6 +50,9 @@ pub fn open(options: &Options) -> Opened {
     if offered.is_empty() {
         return absent(NAME, "this job's cgroup keeps it from every AMD GPU here");
     }
+    if selection.process {
+        return (None, vec![by_process(NAME)]);
+    }
     let ids: Vec<Vec<String>> = offered.iter().map(|one| one.ids.clone()).collect();
     let (picked, unknown) = selection.pick(&ids);
     let picked: Vec<usize> = picked.iter().filter_map(|one| Some(offered.get(one.place)?.gpu)).collect();
@@ -68,9 +71,6 @@ pub fn open(options: &Options) -> Opened {
         let (ours, all) = (count(&mut picked.iter().copied()), count(&mut offered.iter().map(|one| one.gpu)));
         if ours < all && ours > 0 {
             notes.push(format!("the whole card is counted, of which this job has {ours} of {all} parts"));
-        }
-        if selection.process {
-            notes.push("devices=process is not known of AMD's GPUs: all are counted".into());
         }
         if let Some(gpu) = gpus.get_mut(place) {
             gpu.take_part(notes, counts_cpu, &mut sensors);

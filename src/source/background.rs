@@ -14,6 +14,9 @@ use std::time::Duration;
 /// A source that has not answered for this long, ns, hangs.
 const HANG_NS: u64 = 1_000_000_000;
 
+/// Opened within this time, ns, a source takes part from the start.
+const IN_TIME_NS: u64 = 3_000_000;
+
 /// Wakes the sampler, once it runs.
 #[derive(Clone, Default)]
 pub struct Waker(Arc<OnceLock<Thread>>);
@@ -72,11 +75,13 @@ impl Opening {
     ) -> std::io::Result<Opening> {
         let (result, source) = (Arc::<Promise>::default(), until_then.source);
         let promise = Arc::clone(&result);
+        let began = host::monotonic_ns();
         host::spawn_quiet(thread, move || {
             host::widen_affinity();
             let opening = AssertUnwindSafe(|| {
                 let (source, unavailable) = open(&|| Arc::strong_count(&promise) == 1);
-                let reader = source.map(Reader::new);
+                let is_late = host::monotonic_ns() > began + IN_TIME_NS;
+                let reader = source.map(|source| Reader::new(source, is_late));
                 let source = reader.as_ref().map(|reader| Box::new(reader.other_end()) as Box<dyn Source>);
                 promise.keep((source, unavailable));
                 reader
@@ -135,10 +140,15 @@ struct Reader {
 }
 
 impl Reader {
-    /// Takes the source's first readings.
-    fn new(mut source: Box<dyn Source>) -> Reader {
+    /// Takes the source's first readings: at once, or where that is too late anyway exactly, since what was used
+    /// before is filled in by them.
+    fn new(mut source: Box<dyn Source>, is_late: bool) -> Reader {
         let exchange = Arc::<Exchange>::default();
-        source.read(&host::monotonic_ns, &mut exchange.readings());
+        if is_late {
+            source.read_at_mark(&host::monotonic_ns, &mut exchange.readings());
+        } else {
+            source.read(&host::monotonic_ns, &mut exchange.readings());
+        }
         exchange.has_news.store(true, Ordering::Release);
         Reader { source, exchange }
     }

@@ -7,7 +7,7 @@
 use super::Opened;
 use super::card::Card;
 use super::number_file;
-use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent};
+use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process};
 use crate::channel::Kind;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,9 @@ pub fn open(options: &Options) -> Opened {
     if gpus.iter().all(|gpu| gpu.monitor.is_none()) {
         return absent(NAME, "no discrete Intel GPU here; graphics in the processor are counted with it");
     }
+    if selection.process {
+        return (None, vec![by_process(NAME)]);
+    }
     // Level Zero numbers discrete cards first, as the faster ones.
     gpus.sort_by_key(|gpu| gpu.monitor.is_none());
     let ids: Vec<Vec<String>> = gpus.iter().map(|gpu| vec![gpu.card.id().to_owned()]).collect();
@@ -46,7 +49,7 @@ pub fn open(options: &Options) -> Opened {
     unknown.into_iter().for_each(|what| sensors.leave_out(what, Some(UNKNOWN_CURE)));
     for one in picked {
         let Some(gpu) = gpus.get(one.place) else { continue };
-        gpu.take_part(selection.process, &mut sensors);
+        gpu.take_part(&mut sensors);
     }
     sensors.finish(true)
 }
@@ -58,7 +61,7 @@ impl Gpu {
         (monitor.is_some() || card.text("vendor").as_deref() == Some(VENDOR)).then_some(Gpu { card, monitor })
     }
 
-    fn take_part(&self, is_by_process: bool, sensors: &mut Sensors) {
+    fn take_part(&self, sensors: &mut Sensors) {
         let name = &self.card.name;
         let Some(monitor) = &self.monitor else {
             let reason = format!("{name} is part of the processor, or its driver has no monitor");
@@ -74,9 +77,6 @@ impl Gpu {
         let mut notes = Vec::new();
         if is_package {
             notes.push("its package alone is counted, without the card's memory and board".into());
-        }
-        if is_by_process {
-            notes.push("devices=process is not known of Intel's GPUs: all are counted".into());
         }
         let device = format!("Intel GPU {name}");
         sensors.add(Device { kind: Kind::Gpu, device, id: self.card.id().to_owned(), notes }, sensor);

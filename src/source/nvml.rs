@@ -30,8 +30,8 @@ const MAX_LIMITS: f64 = 20.0;
 const USUAL_LIMIT_W: f64 = 700.0;
 /// A counter is watched for a step so long at the most, ns.
 const LONGEST_WATCH_NS: u64 = 250_000_000;
-/// The time of a step is the least of so many.
-const STEPS_TO_TIME: u32 = 3;
+/// The time of a step is the middle one of so many.
+const STEPS_TO_TIME: usize = 3;
 /// Looks at a counter in the time of one step.
 const LOOKS_A_STEP: u64 = 8;
 /// Calls that take longer than this together, ns, are made side by side.
@@ -283,7 +283,10 @@ impl Offered {
             simulated: false,
             note: (!notes.is_empty()).then(|| notes.join("; ")),
         };
-        Ok((channel, Gpu { device, has_counter, last: None, moved_at: 0, step_ns: None, steps_timed: 0, call_ns: 0 }))
+        Ok((
+            channel,
+            Gpu { device, has_counter, last: None, moved_at: 0, step_ns: None, steps_timed: Vec::new(), call_ns: 0 },
+        ))
     }
 
     /// Where parts of it are this job's: which, and how large they are.
@@ -319,8 +322,8 @@ struct Gpu {
     moved_at: u64,
     /// The time between two of its steps, ns, once known.
     step_ns: Option<u64>,
-    /// How often that was timed.
-    steps_timed: u32,
+    /// As it was timed, in order of length.
+    steps_timed: Vec<u64>,
     /// What its last call took, ns.
     call_ns: u64,
 }
@@ -479,11 +482,12 @@ impl<'a> Watch<'a> {
         self.steps.push((super::number_file::middle(self.unchanged_at, at), count));
         self.unchanged_at = at;
         if let [(first, _), (second, _)] = self.steps.as_slice() {
-            // Looks that came late see steps far apart: the least of several is true.
-            self.gpu.step_ns = Some(self.gpu.step_ns.map_or(second - first, |step| step.min(second - first)));
-            self.gpu.steps_timed += 1;
+            // A look that came late sees steps far apart: the middle of several is true.
+            self.gpu.steps_timed.push(second - first);
+            self.gpu.steps_timed.sort_unstable();
+            self.gpu.step_ns = self.gpu.steps_timed.get((self.gpu.steps_timed.len() - 1) / 2).copied();
         }
-        self.is_on = self.steps.len() < 2 && self.gpu.steps_timed < STEPS_TO_TIME;
+        self.is_on = self.steps.len() < 2 && self.gpu.steps_timed.len() < STEPS_TO_TIME;
     }
 
     fn finish(self) -> Results {

@@ -10,6 +10,7 @@ use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::options::Options;
 use crate::reading::{Fault, Reading, Value};
+use crate::visible::Selection;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,8 +58,19 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
             leave_out(format!("{said_by}: this job has no GPU"), None);
             continue;
         }
-        let is_narrowed = kind == Kind::Gpu && gpus.iter().any(|selection| **selection != Default::default());
-        for path in files(&folder, kind) {
+        let mut paths = files(&folder, kind);
+        let is_narrowed = |selection: &&&Selection| kind == Kind::Gpu && ***selection != Selection::default();
+        if let Some(selection) = gpus.iter().find(is_narrowed) {
+            // A runtime that counts dies has two for each accelerator of an MI250X.
+            let pick = |dies: usize| (dies, selection.pick(&vec![Vec::new(); dies * paths.len()]));
+            let (dies, (picked, missing)) =
+                [1, 2].map(pick).into_iter().find(|(_, (_, missing))| missing.is_empty()).unwrap_or(pick(1));
+            missing.into_iter().for_each(|what| leave_out(what, None));
+            let is_picked = |place: usize| !selection.process && picked.iter().any(|one| one.place / dies == place);
+            paths =
+                paths.into_iter().enumerate().filter(|(place, _)| is_picked(*place)).map(|(_, path)| path).collect();
+        }
+        for path in paths {
             match read(&path) {
                 // What a node lacks may have a file all the same: it stays 0.
                 Ok((0, _)) => leave_out(format!("{} says 0: nothing behind it", path.display()), None),
@@ -67,7 +79,7 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
                     if let Err(fault) = line {
                         leave_out(format!("{}: {fault}", path.display()), Some(CURE));
                     }
-                    source.channels.push(channel(&path, kind, is_narrowed));
+                    source.channels.push(channel(&path, kind));
                     source.counters.push(Counter { path, last: None });
                 }
             }
@@ -111,7 +123,7 @@ fn files(folder: &Path, kind: Kind) -> Vec<PathBuf> {
     if sum.exists() { vec![sum] } else { Vec::new() }
 }
 
-fn channel(path: &Path, kind: Kind, is_narrowed: bool) -> Channel {
+fn channel(path: &Path, kind: Kind) -> Channel {
     let (name, max_watts) = match kind {
         Kind::Node => ("Cray node", MAX_MODULE_W),
         Kind::Cpu => ("Cray processors", MOST_SOCKETS * MAX_PACKAGE_W),
@@ -119,8 +131,6 @@ fn channel(path: &Path, kind: Kind, is_narrowed: bool) -> Channel {
         Kind::Gpu => ("Cray accelerator", MAX_GPU_W),
     };
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let note =
-        is_narrowed.then(|| "counted whether or not it is this job's: the node does not say which GPU it is".into());
     Channel {
         kind,
         device: name.into(),
@@ -129,7 +139,7 @@ fn channel(path: &Path, kind: Kind, is_narrowed: bool) -> Channel {
         method: Method::Counter,
         quantity: Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts },
         simulated: false,
-        note,
+        note: None,
     }
 }
 
@@ -180,7 +190,7 @@ impl Counter {
 
 /// A stamp on the clock of `now`; now, where the controller's date is not the node's.
 fn instant(stamp: u64, now: u64, wall: u64) -> u64 {
-    let age_ns = wall.checked_sub(stamp).map(|age| age.saturating_mul(1000)).filter(|&age| age <= STALE_NS);
+    let age_ns = wall.checked_sub(stamp).map(|age| age.saturating_mul(1000)).filter(|&age| age <= 2 * REFRESH_NS);
     now.saturating_sub(age_ns.unwrap_or(0))
 }
 
@@ -233,8 +243,12 @@ mod tests {
         assert_eq!(ids(&tree, &[Kind::Cpu, Kind::Dram]), ["cpu_energy", "memory_energy"]);
         let gpus = ids(&tree, &[Kind::Gpu]);
         assert!(gpus.len() == 12 && gpus[2] == "accel2_energy" && gpus[11] == "accel11_energy", "{gpus:?}");
-        let (source, _) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", "0")]), &[Kind::Gpu]);
-        assert!(source.unwrap().channels()[0].note.is_some(), "which are this job's is not known");
+        for (list, ids) in [("0,3", vec!["accel0", "accel3"]), ("22,23", vec!["accel11"]), ("24", vec![])] {
+            let (source, _) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", list)]), &[Kind::Gpu]);
+            let channels = source.iter().flat_map(|source| source.channels());
+            let found: Vec<_> = channels.map(|c| c.id.replace("pm_counters/", "").replace("_energy", "")).collect();
+            assert_eq!(found, ids, "{list}");
+        }
         let (source, why) = open(&tree.options("", &[("CUDA_VISIBLE_DEVICES", "-1")]), &[Kind::Gpu]);
         assert!(source.is_none() && why[0].reason.contains("no GPU"));
     }

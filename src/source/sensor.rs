@@ -262,6 +262,16 @@ impl Source for Sensors {
     }
 }
 
+/// The answer to devices=process where the kernel does not tell.
+pub fn by_process(source: &'static str) -> Unavailable {
+    let cure = "use devices=visible or a list".to_owned();
+    Unavailable {
+        source,
+        reason: "devices=process: nobody says which of these GPUs run a process".into(),
+        cure: Some(cure),
+    }
+}
+
 /// One thing only: this source does not take part.
 pub fn absent(source: &'static str, reason: impl Into<String>) -> Opened {
     (None, vec![Unavailable { source, reason: reason.into(), cure: None }])
