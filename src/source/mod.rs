@@ -10,6 +10,7 @@ mod intel_gpu;
 mod kfd;
 mod number_file;
 mod nvml;
+mod nvml_gpu;
 mod perf_rapl;
 mod pm_counters;
 mod rapl;

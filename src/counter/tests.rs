@@ -1,0 +1,234 @@
+use super::*;
+use proptest::prelude::*;
+
+const S: u64 = 1_000_000_000;
+const RANGE: u64 = 262_143_328_850;
+
+fn package() -> Meter {
+    Meter::new(Quantity::Counter { joules_per_unit: 1e-6, range: Some(RANGE), max_watts: 2000.0 })
+}
+
+/// Feeds (seconds, microjoules or fault) and sums what comes out.
+fn feed(meter: &mut Meter, readings: &[(f64, Result<u64, Fault>)]) -> (f64, f64, Vec<Event>) {
+    let (mut joules, mut measured, mut events) = (0.0, 0.0, vec![]);
+    for &(at, reading) in readings {
+        let event = meter.push((at * 1e9) as u64, reading.map(Value::Count), |c| {
+            joules += c.joules;
+            measured += if c.measured { (c.to - c.from) as f64 * NS } else { 0.0 };
+        });
+        events.extend(event);
+    }
+    (joules, measured, events)
+}
+
+#[test]
+fn a_wrap_is_counted_once() {
+    let mut m = package();
+    let (joules, measured, events) =
+        feed(&mut m, &[(0.0, Ok(RANGE - 50_000_000)), (1.0, Ok(150_000_000)), (2.0, Ok(350_000_000))]);
+    assert!((joules - 400.0).abs() < 1e-6, "{joules}");
+    assert_eq!((measured, m.tally.wraps, m.health(), events), (2.0, 1, Health::Ok, vec![]));
+}
+
+#[test]
+fn a_step_back_is_a_reset_not_a_wrap() {
+    let mut m = package();
+    let (joules, measured, events) = feed(
+        &mut m,
+        &[
+            (0.0, Ok(900_000_000)),
+            (1.0, Ok(1_000_000_000)),
+            (2.0, Ok(500_000_000)),
+            (2.01, Ok(501_000_000)),
+            (3.01, Ok(601_000_000)),
+        ],
+    );
+    assert!((joules - 301.0).abs() < 0.01, "bridged at the 100 W before: {joules}");
+    assert!((measured - 2.01).abs() < 1e-9);
+    assert_eq!((events, m.health(), m.tally.wraps), (vec![Event::Reset], Health::Reset, 0));
+}
+
+#[test]
+fn an_hours_jump_is_no_energy() {
+    let mut m = package();
+    let (joules, _, events) = feed(
+        &mut m,
+        &[
+            (0.0, Ok(0)),
+            (1.0, Ok(100_000_000)),
+            (2.0, Ok(864_200_000_000)),
+            (2.01, Ok(864_201_000_000)),
+            (3.0, Ok(864_300_000_000)),
+        ],
+    );
+    assert!((joules - 300.0).abs() < 0.01, "{joules}");
+    assert_eq!(events, [Event::Reset]);
+}
+
+#[test]
+fn one_wild_value_costs_nothing() {
+    let mut m = package();
+    let (joules, measured, events) = feed(
+        &mut m,
+        &[(0.0, Ok(0)), (1.0, Ok(100_000_000)), (2.0, Ok(7)), (2.01, Ok(201_000_000)), (3.0, Ok(300_000_000))],
+    );
+    assert!((joules - 300.0).abs() < 1e-6, "{joules}");
+    assert_eq!((measured, events.len()), (3.0, 0));
+}
+
+#[test]
+fn failed_readings_lose_nothing_when_the_counter_comes_back() {
+    let mut m = package();
+    let bad = Err(Fault::Denied);
+    let (joules, measured, events) =
+        feed(&mut m, &[(0.0, Ok(0)), (1.0, bad), (2.0, bad), (3.0, bad), (4.0, bad), (5.0, Ok(500_000_000))]);
+    assert!((joules - 500.0).abs() < 1e-6);
+    assert_eq!((measured, events), (5.0, vec![Event::Lost(Fault::Denied), Event::Back(5.0)]));
+    assert_eq!((m.health(), m.tally.failed), (Health::Gap, 4));
+}
+
+#[test]
+fn a_device_that_stays_away_is_lost() {
+    let mut m = package();
+    feed(
+        &mut m,
+        &[(0.0, Ok(0)), (1.0, Ok(5)), (2.0, Err(Fault::Gone)), (3.0, Err(Fault::Gone)), (4.0, Err(Fault::Gone))],
+    );
+    assert_eq!(m.health(), Health::Lost);
+    assert!(m.is_missing());
+}
+
+#[test]
+fn unread_for_many_wraps_is_settled_by_the_power_before_and_said() {
+    let mut m = Meter::new(Quantity::Counter { joules_per_unit: 1.0, range: Some(1000), max_watts: 2000.0 });
+    let (joules, measured, _) = feed(&mut m, &[(0.0, Ok(0)), (0.1, Ok(20)), (10.1, Ok(20))]);
+    assert!((joules - 2020.0).abs() < 1e-6, "200 W for 10 s is two rounds: {joules}");
+    assert!((measured - 0.1).abs() < 1e-9);
+    assert_eq!(m.tally.wraps, 2);
+}
+
+#[test]
+fn set_back_in_a_long_hole_is_no_wrap() {
+    let mut m = package();
+    let (joules, measured, _) = feed(
+        &mut m,
+        &[
+            (0.0, Ok(50_000_000_000)),
+            (1.0, Ok(50_100_000_000)),
+            (200.0, Ok(5_000_000)),
+            (200.01, Ok(6_000_000)),
+            (201.0, Ok(105_000_000)),
+        ],
+    );
+    assert!(joules < 20_000.0 && measured < 3.0, "no phantom round of 262 kJ: {joules} J");
+    assert_eq!((m.tally.wraps, m.health()), (0, Health::Reset));
+}
+
+#[test]
+fn set_back_while_it_could_not_be_read_is_no_wrap() {
+    let mut m = package();
+    let (start, gone) = (200_000_000_000, Err(Fault::Gone));
+    let (joules, measured, _) = feed(
+        &mut m,
+        &[
+            (0.0, Ok(start)),
+            (1.0, Ok(start + 100_000_000)),
+            (2.0, gone),
+            (58.0, gone),
+            (60.0, Ok(5_000_000)),
+            (60.01, Ok(6_000_000)),
+            (61.0, Ok(105_000_000)),
+        ],
+    );
+    assert!((joules - 6100.0).abs() < 10.0 && measured < 3.0, "no phantom 62 kJ: {joules} J");
+    assert_eq!((m.tally.wraps, m.health()), (0, Health::Reset));
+    let mut m = package();
+    let (start, gone) = (RANGE - 1_000_000_000, Err(Fault::Gone));
+    let (joules, ..) =
+        feed(&mut m, &[(0.0, Ok(start)), (1.0, Ok(start + 100_000_000)), (2.0, gone), (60.0, Ok(5_000_000_000))]);
+    assert!((joules - 6000.0).abs() < 1e-6 && m.tally.wraps == 1, "a wrap at the power before: {joules} J");
+}
+
+#[test]
+fn a_count_that_never_makes_sense_is_a_device_lost_and_said() {
+    let mut m = package();
+    let readings: Vec<_> = (0..8).map(|n| (f64::from(n), Ok(900_000_000_000 - 50_000_000 * n as u64))).collect();
+    let (joules, _, events) = feed(&mut m, &readings);
+    assert_eq!((joules, events, m.health()), (0.0, vec![Event::Lost(Fault::Implausible)], Health::Lost));
+}
+
+#[test]
+fn two_readings_in_one_step_of_the_counter() {
+    let mut m = package();
+    let (joules, ..) = feed(&mut m, &[(0.0, Ok(0)), (0.0001, Ok(0)), (0.0002, Ok(240_000)), (0.0002, Ok(240_000))]);
+    assert!((joules - 0.24).abs() < 1e-9);
+}
+
+#[test]
+fn power_across_a_long_hole_stays_unknown() {
+    let mut m = Meter::new(Quantity::Power);
+    let mut joules = 0.0;
+    let (watts, gone) = (Ok(Value::Watts(20.0)), Err(Fault::Gone));
+    for (at, value) in [(0, watts), (1, watts), (2, gone), (3, gone), (4, gone), (3600, watts), (3601, watts)] {
+        m.push(at * S, value, |c| joules += c.joules);
+    }
+    assert_eq!((joules, m.health()), (40.0, Health::Gap));
+}
+
+#[test]
+fn what_could_be_read_late_is_filled_in_and_not_measured() {
+    let mut m = Meter::late(Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: 2000.0 }, 0);
+    let (joules, measured, _) = feed(&mut m, &[(2.0, Ok(500_000)), (3.0, Ok(600_000)), (4.0, Ok(700_000))]);
+    assert!((joules - 400.0).abs() < 1e-6 && (measured - 2.0).abs() < 1e-9, "{joules} J, {measured} s");
+    let mut m = Meter::late(Quantity::Power, 0);
+    let mut joules = 0.0;
+    for at in [2 * S, 2 * S + S / 10, 3 * S] {
+        m.push(at, Ok(Value::Watts(50.0)), |c| joules += c.joules);
+    }
+    assert!((joules - 150.0).abs() < 1e-9 && m.tally.late_s == 2.0, "{joules} J");
+}
+
+#[test]
+fn power_is_integrated_by_trapezoid() {
+    let mut m = Meter::new(Quantity::Power);
+    let mut joules = 0.0;
+    for (at, watts) in [(0, 100.0), (S, 300.0), (3 * S, 300.0)] {
+        m.push(at, Ok(Value::Watts(watts)), |c| joules += c.joules);
+    }
+    assert_eq!(joules, 200.0 + 600.0);
+}
+
+proptest! {
+    /// Whatever the power, wherever the wraps: the sum is the energy used, and never falls.
+    #[test]
+    fn monotone_and_exact_under_wrap(start in 0..RANGE, steps in prop::collection::vec((1u64..20_000, 0u64..1500), 1..200)) {
+        let mut m = package();
+        let (mut at, mut total, mut credited) = (0u64, 0u64, 0.0);
+        m.push(at, Ok(Value::Count(start)), |_| ());
+        for (ms, watts) in steps {
+            at += ms * 1_000_000;
+            total += ms * watts * 1000;
+            m.push(at, Ok(Value::Count((start + total) % RANGE)), |c| {
+                assert!(c.joules >= 0.0 && c.from < c.to);
+                credited += c.joules;
+            });
+            prop_assert!((credited - total as f64 * 1e-6).abs() < 1e-3);
+        }
+        prop_assert_eq!(m.health(), Health::Ok);
+    }
+
+    /// Whatever is read, no credit exceeds what the device could draw, and none overlaps another.
+    #[test]
+    fn no_phantom_energy(readings in prop::collection::vec((1u64..5_000, prop::option::of(any::<u64>())), 1..100)) {
+        let mut m = package();
+        let (mut at, mut until) = (0u64, 0u64);
+        for (ms, count) in readings {
+            at += ms * 1_000_000;
+            m.push(at, count.map(Value::Count).ok_or(Fault::Garbage), |c| {
+                assert!(c.from >= until && c.to > c.from);
+                assert!(c.joules <= 2000.0 * ((c.to - c.from) as f64 * NS + STEP_S) * 1.001, "{c:?}");
+                until = c.to;
+            });
+        }
+    }
+}

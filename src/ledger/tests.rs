@@ -1,0 +1,149 @@
+use super::*;
+use proptest::prelude::*;
+
+const S: u64 = 1_000_000_000;
+
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.add_channel(Kind::Cpu);
+    ledger
+}
+
+fn watts(ledger: &mut Ledger, from: u64, to: u64, watts: f64) {
+    ledger.credit(0, Credit { from, to, joules: watts * (to - from) as f64 * 1e-9, measured: true });
+    ledger.release(0);
+}
+
+fn energies(ledger: &Ledger) -> Vec<f64> {
+    ledger.history().iter().map(|epoch| epoch.energy.total().unwrap_or(f64::NAN)).collect()
+}
+
+#[test]
+fn epochs_between_and_nothing_outside_the_run() {
+    let mut l = ledger();
+    watts(&mut l, 0, S, 100.0);
+    for (begin, end) in [(S, 3 * S), (4 * S, 6 * S)] {
+        l.mark(Mark::Begin(begin));
+        l.mark(Mark::End(end));
+    }
+    watts(&mut l, S, 10 * S, 100.0);
+    assert_eq!((l.epochs_j(), l.between_j(), l.run_ns()), (Some(400.0), Some(100.0), 5 * S));
+    assert_eq!(energies(&l), [200.0, 200.0]);
+    assert_eq!(l.channel(0).measured_ns, 5e9);
+}
+
+#[test]
+fn a_cancelled_epoch_lies_between() {
+    let mut l = ledger();
+    l.mark(Mark::Begin(0));
+    watts(&mut l, 0, S, 10.0);
+    l.mark(Mark::Cancel(S));
+    assert_eq!((l.epochs(), l.epochs_j(), l.run_ns()), (0, None, 0));
+    l.mark(Mark::Begin(2 * S));
+    l.mark(Mark::End(3 * S));
+    watts(&mut l, S, 3 * S, 10.0);
+    assert_eq!((l.epochs(), l.epochs_j(), l.between_j()), (1, Some(10.0), Some(20.0)));
+}
+
+#[test]
+fn energy_that_comes_late_goes_where_it_was_used() {
+    let mut l = ledger();
+    for n in 0..4 {
+        l.mark(Mark::Begin(n * S));
+        l.mark(Mark::End((n + 1) * S));
+    }
+    assert_eq!(l.epochs_j(), None);
+    watts(&mut l, 0, 4 * S, 50.0);
+    assert_eq!(energies(&l), [50.0; 4]);
+}
+
+#[test]
+fn a_batch_divides_by_time() {
+    let mut l = ledger();
+    l.mark(Mark::Batch { begin: 0, end: 10 * S, inside: 9 * S, count: 1000 });
+    watts(&mut l, 0, 10 * S, 100.0);
+    assert_eq!(l.epochs(), 1000);
+    assert!((l.epochs_j().unwrap() - 900.0).abs() < 1e-9 && (l.between_j().unwrap() - 100.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_late_reading_is_divided_by_the_power_that_follows() {
+    let mut l = ledger();
+    l.mark(Mark::Begin(0));
+    l.mark(Mark::End(S));
+    // 100 W up to the end at 1 s, 10 W after it; the reading comes 0.2 s late.
+    l.credit(0, Credit { from: 0, to: S + S / 5, joules: 102.0, measured: true });
+    assert_eq!((energies(&l).len(), l.epochs_j(), l.credited_to(0)), (1, None, 0), "held until the next");
+    watts(&mut l, S + S / 5, 2 * S, 10.0);
+    assert!((l.epochs_j().unwrap() - 100.0).abs() < 1e-9 && l.credited_to(0) == 2 * S);
+    l.mark(Mark::Begin(3 * S));
+    l.credit(0, Credit { from: 2 * S, to: 4 * S, joules: 20.0, measured: true });
+    l.mark(Mark::End(4 * S));
+    l.release(0);
+    assert!((l.epochs_j().unwrap() - 110.0).abs() < 1e-9, "no further reading: evenly");
+}
+
+#[test]
+fn a_mark_told_long_after_its_time_brings_nothing_of_that_time() {
+    let mut l = ledger();
+    watts(&mut l, 0, S, 100.0);
+    for n in 0..60 {
+        watts(&mut l, S + n * S, S + (n + 1) * S, 100.0);
+    }
+    l.mark(Mark::Batch { begin: S, end: S + S / 500, inside: S / 1000, count: 10_000 });
+    assert!((l.epochs_j().unwrap() - 0.1).abs() < 1e-6, "{:?}", l.epochs_j());
+    assert!((l.between_j().unwrap() - 0.1).abs() < 1e-6, "{:?}", l.between_j());
+}
+
+proptest! {
+    /// However the run is divided and however the readings fall, the parts sum to the whole.
+    #[test]
+    fn energy_is_additive(
+        spans in prop::collection::vec((1u64..3_000, 0u64..2_000, any::<bool>()), 1..60),
+        credits in prop::collection::vec((1u64..4_000, 0.0..500.0f64), 1..80),
+        lag in 0usize..13,
+    ) {
+        let mut l = ledger();
+        let mut marks = Vec::new();
+        let mut at = 1_000;
+        for &(inside, gap, cancelled) in &spans {
+            marks.push(Mark::Begin(at));
+            at += inside;
+            marks.push(if cancelled { Mark::Cancel(at) } else { Mark::End(at) });
+            at += gap;
+        }
+        let (mut from, mut parts) = (0, Vec::new());
+        for &(ns, joules) in &credits {
+            parts.push(Credit { from, to: from + ns, joules, measured: true });
+            from += ns;
+        }
+        // A mark may be told before its time is credited (at 12: all are), or as many as `lag` readings after.
+        let mut marks = marks.iter().peekable();
+        for (number, &part) in parts.iter().enumerate() {
+            let told = if lag == 12 { u64::MAX } else { number.checked_sub(lag).map_or(0, |number| parts[number].to) };
+            while let Some(mark) = marks.next_if(|mark| matches!(mark, Mark::Begin(at) | Mark::End(at) | Mark::Cancel(at) if *at <= told)) {
+                l.mark(*mark);
+            }
+            l.credit(0, part);
+        }
+        marks.for_each(|&mark| l.mark(mark));
+        let run = (1_000, l.last_end().unwrap_or(1_000));
+        let used = |from: u64, to: u64| -> f64 {
+            parts.iter().map(|part| {
+                let overlap = part.to.min(to).saturating_sub(part.from.max(from));
+                part.joules * overlap as f64 / (part.to - part.from) as f64
+            }).sum()
+        };
+        let truth = used(run.0, run.1);
+        for epoch in l.history().iter() {
+            let (is, should) = (epoch.energy.total().unwrap_or(0.0), used(epoch.begin, epoch.end));
+            prop_assert!((is - should).abs() < 1e-6 * should.max(1.0), "{epoch:?}: {is} against {should}");
+        }
+        let share = l.channel(0).joules.unwrap_or(0.0);
+        let sums = l.epochs_j().unwrap_or(0.0) + l.between_j().unwrap_or(0.0);
+        let epochs: f64 = energies(&l).into_iter().filter(|e| !e.is_nan()).sum();
+        prop_assert!((share - sums).abs() < 1e-6);
+        prop_assert!((epochs - l.epochs_j().unwrap_or(0.0)).abs() < 1e-6);
+        prop_assert!((sums - truth).abs() < 1e-6 * truth.max(1.0), "{sums} against {truth}");
+    }
+}

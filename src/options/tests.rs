@@ -1,0 +1,118 @@
+use super::*;
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Result<Options> {
+    Options::parse(text, |_| None)
+}
+
+fn refusal(text: &str) -> String {
+    parse(text).err().expect(text).message
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let o = parse("").unwrap();
+    assert_eq!((o.epochs, o.interval, o.pue, o.level, o.forecast_after), (0, Duration::from_secs(1), 1.0, 0.9, 1));
+    assert_eq!(o.components, Kind::ALL);
+    assert_eq!(o.sysroot, PathBuf::from("/"));
+}
+
+#[test]
+fn quotes_escapes_and_white_space() {
+    let o = parse("  epochs = 100\n name='a \\'b\\' \\\\c' location=DK\tlog_prefix=x\\'y").unwrap();
+    assert_eq!(o.epochs, 100);
+    assert_eq!(o.name.as_deref(), Some("a 'b' \\c"));
+    assert_eq!(o.location.as_deref(), Some("DK"));
+    assert_eq!(o.log_prefix.as_deref(), Some("x'y"));
+    assert_eq!(parse("epochs=1 epochs=2").unwrap().epochs, 2);
+}
+
+#[test]
+fn the_string_wins_over_the_environment() {
+    let env = |name: &str| match name {
+        "CARBONTRACKER_EPOCHS" => Some("7".into()),
+        "CARBONTRACKER_PUE" => Some("1.5".into()),
+        "CARBONTRACKER_LEVEL" => Some(OsString::new()),
+        _ => None,
+    };
+    let o = Options::parse("epochs=9", env).unwrap();
+    assert_eq!((o.epochs, o.pue, o.level), (9, 1.5, 0.9));
+    let wrong = |name: &str| (name == "CARBONTRACKER_PUE").then(|| "half".into());
+    let message = Options::parse("", wrong).err().unwrap().message;
+    assert!(message.contains("CARBONTRACKER_PUE='half'"), "{message}");
+}
+
+#[test]
+fn each_key_refuses_nonsense_by_name_value_and_range() {
+    let nonsense = [
+        "epochs=-1",
+        "epochs=1.5",
+        "components=cpu,tpu",
+        "components=",
+        "interval=0",
+        "interval=3601",
+        "interval=nan",
+        "devices=''",
+        "location=''",
+        "intensity=-3",
+        "intensity=coal",
+        "api_key=''",
+        "pue=0.5",
+        "pue=inf",
+        "name=''",
+        "log_dir=''",
+        "log_prefix=''",
+        "resume=''",
+        "forecast_after=0",
+        "monitor_epochs=0",
+        "level=1",
+        "level=0.2",
+        "budget_kwh=0",
+        "budget_g=-1",
+        "budget_h=nan",
+        "sim_cpu=x",
+        "sim_gpu=x:-5",
+        "sim_cpu=x:5:1.5",
+        "sysroot=''",
+        "nvml=''",
+    ];
+    for text in nonsense {
+        let message = refusal(text);
+        let (key, value) = text.split_once('=').unwrap();
+        assert!(message.contains(key) && message.contains(value.trim_matches('\'')), "{text}: {message}");
+        assert!(message.contains("expected"), "{text}: {message}");
+    }
+    for key in KEYS {
+        assert!(nonsense.iter().any(|text| text.starts_with(key.name)), "{} is not tried", key.name);
+    }
+}
+
+#[test]
+fn unknown_keys_and_broken_syntax_say_what_to_write() {
+    assert!(refusal("epoch=3").contains("did you mean epochs?"));
+    assert!(refusal("frobnicate=3").contains("Options are epochs, components"));
+    assert!(refusal("epochs").contains("key=value"));
+    assert!(refusal("=3").contains("key=value"));
+    assert!(refusal("name='open").contains("quote"));
+    assert!(!refusal("api_key=''").contains("secret"));
+}
+
+#[test]
+fn simulated_devices_are_read_from_the_right() {
+    let device = |text: &str| parse(text).unwrap().sim_cpu.unwrap();
+    assert_eq!(device("sim_cpu=X:100"), SimulatedDevice { name: "X".into(), watts: 100.0, utilisation: 1.0 });
+    assert_eq!(
+        device("sim_cpu='A B:C:100:0.5'"),
+        SimulatedDevice { name: "A B:C".into(), watts: 100.0, utilisation: 0.5 }
+    );
+}
+
+proptest! {
+    #[test]
+    fn never_panics_and_quoting_round_trips(text in ".*", value in "[^\0]+") {
+        let _ = parse(&text);
+        let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
+        let options = parse(&format!("name='{quoted}'")).unwrap();
+        prop_assert_eq!(options.name, Some(value));
+    }
+}
