@@ -232,23 +232,31 @@ impl CpuSet {
         }
     }
 
-    /// Where any of this process's threads may run.
+    /// Where any of the host's threads may run. Ours do not count: they have the masks of their time.
     pub fn of_this_process() -> Option<CpuSet> {
         let mut union = CpuSet::of_this_thread()?;
         for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
             let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
-            for cpu in tid.and_then(CpuSet::of_thread).iter().flat_map(|set| set.cpus().collect::<Vec<_>>()) {
-                // SAFETY: `cpu` came from a set of the same size.
-                unsafe { libc::CPU_SET(cpu, &mut union.0) };
+            let Some(set) = tid.and_then(CpuSet::of_thread) else { continue };
+            let more: Vec<usize> = set.cpus().filter(|&cpu| !union.contains(cpu)).collect();
+            let is_ours =
+                || std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("ct-"));
+            if !more.is_empty() && !is_ours() {
+                // SAFETY: each number came from a set of the same size.
+                more.into_iter().for_each(|cpu| unsafe { libc::CPU_SET(cpu, &mut union.0) });
             }
         }
         Some(union)
     }
 
+    fn contains(&self, cpu: usize) -> bool {
+        // SAFETY: the numbers asked for stay below the set's size.
+        unsafe { libc::CPU_ISSET(cpu, &self.0) }
+    }
+
     /// The processors in it, by number.
     pub fn cpus(&self) -> impl Iterator<Item = usize> + '_ {
-        // SAFETY: the number stays below the set's size.
-        (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &self.0) })
+        (0..libc::CPU_SETSIZE as usize).filter(|&cpu| self.contains(cpu))
     }
 
     /// Lets this thread run there.

@@ -172,8 +172,14 @@ impl Sampler {
     }
 
     fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &Shared) {
-        unavailable.iter().filter_map(Unavailable::in_words).for_each(|message| shared.say(message));
-        shared.books().unavailable.extend(unavailable);
+        for one in unavailable {
+            // A source may be tried for several kinds of component, and lack them all for one reason.
+            if shared.books().unavailable.contains(&one) {
+                continue;
+            }
+            one.in_words().into_iter().for_each(|message| shared.say(message));
+            shared.books().unavailable.push(one);
+        }
     }
 
     /// Samples until told to stop. Whatever happens, nobody is left waiting for it.
