@@ -13,12 +13,15 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Counters are read at least this often in the time they take to go round at full power.
 const READS_A_WRAP: f64 = 4.0;
 /// How long a tracker's making waits for sources that open in their own time.
 const OPENING_WAIT: Duration = Duration::from_millis(3);
+/// How long an ending sampler waits for its sources' threads.
+const THREADS_END: Duration = Duration::from_millis(100);
 /// How long after that epochs count as unsettled for them, ns.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
@@ -97,6 +100,8 @@ pub struct Sampler {
     marks: Consumer<Mark>,
     advisor: Advisor,
     openings: Vec<Opening>,
+    /// Those of the sources that were opened.
+    threads: Vec<JoinHandle<()>>,
     waker: Waker,
     started: u64,
     interval_ns: u64,
@@ -122,6 +127,7 @@ impl Sampler {
             marks,
             advisor,
             openings: found.openings,
+            threads: Vec::new(),
             waker: found.waker,
             started: host::monotonic_ns(),
             interval_ns: interval.as_nanos() as u64,
@@ -160,6 +166,7 @@ impl Sampler {
                 Some((source, unavailable)) => {
                     self.report_unavailable(unavailable, shared);
                     let since = opening.fills_in.then_some(self.started);
+                    self.threads.push(opening.thread);
                     source.into_iter().for_each(|source| self.add(source, since, shared));
                 }
                 None => self.openings.push(opening),
@@ -203,6 +210,16 @@ impl Sampler {
             shared.say(FAULT.into());
         }
         shared.finish();
+        self.end_threads();
+    }
+
+    /// Lets the sources' threads end, and waits for those that do so soon: a program that exits now is not to
+    /// find them at work.
+    fn end_threads(self) {
+        drop(self.slots);
+        let threads = self.threads.into_iter().chain(self.openings.into_iter().map(|opening| opening.thread));
+        let deadline = Instant::now() + THREADS_END;
+        threads.for_each(|thread| host::join_within(thread, deadline.saturating_duration_since(Instant::now())));
     }
 
     fn has_seen_enough(&self, shared: &Shared) -> bool {

@@ -8,7 +8,7 @@ use crate::reading::{Fault, Reading};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-use std::thread::Thread;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 /// A source that has not answered for this long, ns, hangs.
@@ -43,6 +43,9 @@ pub struct Opening {
     pub until_then: Unavailable,
     /// What its devices used until then is to be filled in.
     pub fills_in: bool,
+    /// The thread that opens it and then reads it; it ends where there is nothing to read, or once the sampler's
+    /// end of it is gone.
+    pub thread: JoinHandle<()>,
     result: Arc<Promise>,
 }
 
@@ -76,7 +79,7 @@ impl Opening {
         let (result, source) = (Arc::<Promise>::default(), until_then.source);
         let promise = Arc::clone(&result);
         let began = host::monotonic_ns();
-        host::spawn_quiet(thread, move || {
+        let thread = host::spawn_quiet(thread, move || {
             host::widen_affinity();
             let opening = AssertUnwindSafe(|| {
                 let (source, unavailable) = open(&|| Arc::strong_count(&promise) == 1);
@@ -96,7 +99,7 @@ impl Opening {
             // A panic leaves the request unanswered: the sampler takes it for a source that hangs.
             let _ = catch_unwind(AssertUnwindSafe(|| reader.into_iter().for_each(|reader| reader.run(&waker))));
         })?;
-        Ok(Opening { until_then, fills_in, result })
+        Ok(Opening { until_then, fills_in, thread, result })
     }
 
     /// Whether it has opened, or failed to.
