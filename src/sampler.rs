@@ -100,7 +100,7 @@ pub struct Sampler {
     marks: Consumer<Mark>,
     advisor: Advisor,
     openings: Vec<Opening>,
-    /// Those of the sources that were opened.
+    /// Those that opened nothing, and end.
     threads: Vec<JoinHandle<()>>,
     waker: Waker,
     started: u64,
@@ -166,8 +166,11 @@ impl Sampler {
                 Some((source, unavailable)) => {
                     self.report_unavailable(unavailable, shared);
                     let since = opening.fills_in.then_some(self.started);
-                    self.threads.push(opening.thread);
-                    source.into_iter().for_each(|source| self.add(source, since, shared));
+                    match source {
+                        // Its thread reads it from now on, and ends by itself once nobody asks any more.
+                        Some(source) => self.add(source, since, shared),
+                        None => self.threads.push(opening.thread),
+                    }
                 }
                 None => self.openings.push(opening),
             }
@@ -213,10 +216,8 @@ impl Sampler {
         self.end_threads();
     }
 
-    /// Lets the sources' threads end, and waits for those that do so soon: a program that exits now is not to
-    /// find them at work.
+    /// Waits for the threads that opened nothing, a moment: a program that exits now is not to find them at work.
     fn end_threads(self) {
-        drop(self.slots);
         let threads = self.threads.into_iter().chain(self.openings.into_iter().map(|opening| opening.thread));
         let deadline = Instant::now() + THREADS_END;
         threads.for_each(|thread| host::join_within(thread, deadline.saturating_duration_since(Instant::now())));
