@@ -7,7 +7,7 @@ use crate::channel::{Channel, Quantity};
 use crate::host;
 use crate::ledger::Mark;
 use crate::reading::Reading;
-use crate::source::{MIN_GAP_NS, Opening, Source, Sources, Unavailable, Waker};
+use crate::source::{IN_TIME, MIN_GAP_NS, Opening, Source, Sources, Unavailable, Waker};
 use rtrb::Consumer;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -18,11 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Counters are read at least this often in the time they take to go round at full power.
 const READS_A_WRAP: f64 = 4.0;
-/// How long a tracker's making waits for sources that open in their own time.
-const OPENING_WAIT: Duration = Duration::from_millis(3);
 /// How long an ending sampler waits for its sources' threads.
 const THREADS_END: Duration = Duration::from_millis(100);
-/// How long after that epochs count as unsettled for them, ns.
+/// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// What the host's threads and the sampler share.
@@ -138,7 +136,7 @@ impl Sampler {
         };
         found.sources.into_iter().for_each(|source| sampler.add(source, None, shared));
         sampler.report_unavailable(found.unavailable, shared);
-        sampler.admit(OPENING_WAIT, shared);
+        sampler.admit(IN_TIME, shared);
         sampler.pass(shared);
         sampler
     }

@@ -9,13 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A source that has not answered for this long, ns, hangs.
 const HANG_NS: u64 = 1_000_000_000;
 
-/// Opened within this time, ns, a source takes part from the start.
-const IN_TIME_NS: u64 = 3_000_000;
+/// Opened within this time a source takes part from the start: so long the making of a tracker waits for it.
+pub const IN_TIME: Duration = Duration::from_millis(3);
 
 /// Wakes the sampler, once it runs.
 #[derive(Clone, Default)]
@@ -78,12 +78,12 @@ impl Opening {
     ) -> std::io::Result<Opening> {
         let (result, source) = (Arc::<Promise>::default(), until_then.source);
         let promise = Arc::clone(&result);
-        let began = host::monotonic_ns();
+        let began = Instant::now();
         let thread = host::spawn_quiet(thread, move || {
             host::widen_affinity();
             let opening = AssertUnwindSafe(|| {
                 let (source, unavailable) = open(&|| Arc::strong_count(&promise) == 1);
-                let is_late = host::monotonic_ns() > began + IN_TIME_NS;
+                let is_late = began.elapsed() > IN_TIME;
                 let reader = source.map(|source| Reader::new(source, is_late));
                 let source = reader.as_ref().map(|reader| Box::new(reader.other_end()) as Box<dyn Source>);
                 promise.keep((source, unavailable));

@@ -21,7 +21,7 @@ mod tdp;
 mod tree;
 mod utilisation;
 
-pub use background::{Opened, Opening, Waker};
+pub use background::{IN_TIME, Opened, Opening, Waker};
 
 use crate::channel::{Channel, Kind};
 use crate::options::Options;
@@ -140,23 +140,25 @@ impl Sources {
         self.add(amdgpu::open(options));
         self.add(intel_gpu::open(options));
         let has_other = self.measures(Kind::Gpu);
-        let (request, options) = (nvml::Request::new(options), options.clone());
-        let machines = [pm_counters::open as Open, hwmon::open];
-        let may_have_gpu =
-            has_other || request.may_succeed() || machines.iter().any(|open| open(&options, &[Kind::Gpu]).0.is_some());
-        let open = move |request: &nvml::Request, is_closed: &dyn Fn() -> bool| {
-            let (mut source, mut unavailable) = nvml::open(request, is_closed);
-            for open in machines {
-                if source.is_none() && !has_other && request.selects_some() {
-                    let (next, more) = open(&options, &[Kind::Gpu]);
-                    source = next;
-                    unavailable.extend(more);
-                }
+        let request = nvml::Request::new(options);
+        let (mut machines, mut lacks) = (None, Vec::new());
+        for open in [pm_counters::open as Open, hwmon::open] {
+            if machines.is_none() && !has_other && request.selects_some() {
+                let (source, unavailable) = open(options, &[Kind::Gpu]);
+                machines = source;
+                lacks.extend(unavailable);
             }
-            (source, unavailable)
-        };
+        }
+        let may_have_gpu = has_other || machines.is_some() || request.may_succeed();
         let (until_then, fills_in) = (request.until_then(), !request.waits_for_process());
-        let open = move |is_closed: &dyn Fn() -> bool| open(&request, is_closed);
+        let open = move |is_closed: &dyn Fn() -> bool| {
+            let (source, mut unavailable) = nvml::open(&request, is_closed);
+            if source.is_some() {
+                return (source, unavailable);
+            }
+            unavailable.extend(lacks);
+            (machines, unavailable)
+        };
         match Opening::start(until_then, fills_in, "ct-nvml", self.waker.clone(), open) {
             Ok(opening) => self.openings.push(opening),
             Err(error) => self.unavailable.push(Unavailable {
@@ -170,16 +172,24 @@ impl Sources {
 
     /// Processors and memory.
     fn add_parts(&mut self, options: &Options, wanted: &[Kind]) {
-        for open in [rapl::open as Open, perf_rapl::open, hwmon::open, pm_counters::open] {
-            let is_missing = |kind: &Kind| matches!(kind, Kind::Cpu | Kind::Dram) && !self.measures(*kind);
-            let missing: Vec<Kind> = wanted.iter().copied().filter(is_missing).collect();
-            // Where powercap shows packages, what it lacks is not there: perf reads the same counters.
-            let is_same = std::ptr::fn_addr_eq(open, perf_rapl::open as Open) && self.measures(Kind::Cpu);
-            // A Grace socket's power contains its memory's.
-            let has_memory = self.sources.iter().flat_map(|s| s.channels()).any(|c| c.source == "hwmon");
-            if !missing.is_empty() && !is_same && !has_memory {
-                self.add(open(options, &missing));
-            }
+        self.add_missing(rapl::open, options, wanted);
+        // Where powercap shows packages, what it lacks is not there: perf reads the same counters.
+        if !self.measures(Kind::Cpu) {
+            self.add_missing(perf_rapl::open, options, wanted);
+        }
+        self.add_missing(hwmon::open, options, wanted);
+        // A Grace socket's power contains its memory's.
+        if !self.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.source == "hwmon") {
+            self.add_missing(pm_counters::open, options, wanted);
+        }
+    }
+
+    /// Opens what is wanted of processors and memory and nothing measures yet.
+    fn add_missing(&mut self, open: Open, options: &Options, wanted: &[Kind]) {
+        let is_missing = |kind: &Kind| matches!(kind, Kind::Cpu | Kind::Dram) && !self.measures(*kind);
+        let missing: Vec<Kind> = wanted.iter().copied().filter(is_missing).collect();
+        if !missing.is_empty() {
+            self.add(open(options, &missing));
         }
     }
 
@@ -216,7 +226,7 @@ impl Sources {
         self.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.kind == kind)
     }
 
-    fn add(&mut self, (source, unavailable): (Option<Box<dyn Source>>, Vec<Unavailable>)) {
+    fn add(&mut self, (source, unavailable): Opened) {
         self.sources.extend(source);
         self.unavailable.extend(unavailable);
     }

@@ -25,7 +25,7 @@ const NO_DRIVER_CURE: &str =
 const MAX_LIMITS: f64 = 20.0;
 /// For a GPU that does not tell its limit, W.
 const USUAL_LIMIT_W: f64 = 700.0;
-/// How often to look for this process on a GPU, and how long in all before anybody is asked for patience.
+/// How often to look for this process on a GPU.
 const PROCESS_LOOK: Duration = Duration::from_millis(250);
 
 /// Loads the library and opens the GPUs that are this job's; `is_closed` once nobody wants them any more.
@@ -80,7 +80,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// From the options and what the machine's buses show.
+    /// From the options.
     pub fn new(options: &Options) -> Request {
         Request {
             library: options.nvml.as_ref().map(OsString::from),
@@ -88,9 +88,7 @@ impl Request {
             sysroot: options.sysroot.clone(),
         }
     }
-}
 
-impl Request {
     /// Whether this job may have GPUs at all.
     pub fn selects_some(&self) -> bool {
         self.selection.none_by().is_none()
