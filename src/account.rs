@@ -105,6 +105,12 @@ impl Account {
         }
     }
 
+    /// What the recent credits say was used before this instant, J; None: nothing was credited.
+    pub fn recent_j(&self, at: u64) -> Option<f64> {
+        let before = self.recent.iter().filter_map(|credit| credit.split(at).0);
+        before.map(|credit| credit.joules).reduce(|a, b| a + b)
+    }
+
     /// Takes out of the recent credits what lies before this instant.
     pub fn take_until(&mut self, at: u64) -> Energy {
         let mut energy = Energy::default();

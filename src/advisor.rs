@@ -4,6 +4,7 @@ use crate::forecast::{self, Forecast};
 use crate::intensity::Price;
 use crate::ledger::Ledger;
 use crate::options::Options;
+use crate::progress::Progress;
 use crate::units;
 
 /// What the options say about forecast and budgets.
@@ -58,11 +59,11 @@ impl Advisor {
     }
 
     /// The first budget that the run will pass, in words: by the forecast, or by what is used already.
-    fn passed(&self, whose: &str, duration_s: f64, energy_j: Option<f64>) -> Option<String> {
+    fn passed(&self, whose: &str, duration_s: Option<f64>, energy_j: Option<f64>) -> Option<String> {
         let checks = [
             ("budget_kwh", self.budgets.kwh, energy_j.map(|joules| self.price.facility_kwh(joules)), "kWh"),
             ("budget_g", self.budgets.g, energy_j.map(|joules| self.price.grams(joules)), "g CO2e"),
-            ("budget_h", self.budgets.h, Some(duration_s / 3600.0), "h"),
+            ("budget_h", self.budgets.h, duration_s.map(|seconds| seconds / 3600.0), "h"),
         ];
         checks.into_iter().find_map(|(name, limit, total, unit)| {
             let (limit, total) = (limit?, total?);
@@ -72,12 +73,14 @@ impl Advisor {
 
     fn forecast_message(&self, forecast: &Forecast) -> String {
         let mut text = format!(
-            "forecast after {} of {} epochs, {:.0} % intervals: time {}",
+            "forecast after {} of {} epochs, {:.0} % intervals",
             forecast.after_epochs,
             self.planned,
             forecast.level * 100.0,
-            forecast.duration_s.shown(units::duration)
         );
+        if let Some(time) = forecast.duration_s {
+            text += &format!(": time {}", time.shown(units::duration));
+        }
         if let Some(energy) = forecast.energy_j {
             text += &format!(", energy {}", energy.shown(units::energy));
             text += &format!(", CO2e {}", energy.scaled(self.price.grams(1.0)).shown(units::grams));
@@ -85,10 +88,10 @@ impl Advisor {
         text
     }
 
-    /// Looks at the run once more of its epochs are settled.
-    pub fn review(&mut self, ledger: &Ledger, settled: u64) -> Review {
+    /// Looks at the run once more is known of it: an epoch is settled, or the first got on.
+    pub fn review(&mut self, ledger: &Ledger, settled: u64, progress: &Progress) -> Review {
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.level, epochs, between);
+        let forecast = forecast::forecast(self.planned, self.level, epochs, between, progress);
         let mut messages = Vec::new();
         if let Some(forecast) = forecast.filter(|forecast| {
             !self.told_forecast && (self.forecast_after..self.planned).contains(&forecast.after_epochs)
@@ -96,9 +99,12 @@ impl Advisor {
             self.told_forecast = true;
             messages.push(self.forecast_message(&forecast));
         }
-        let (whose, duration_s, energy_j) = match forecast {
-            Some(forecast) => ("the forecast", forecast.duration_s.value, forecast.energy_j.map(|energy| energy.value)),
-            None => ("what is used", ledger.run_ns() as f64 * 1e-9, ledger.energy_j()),
+        // A first epoch's beginning is too little to judge by.
+        let (whose, duration_s, energy_j) = match forecast.filter(|forecast| forecast.after_epochs > 0) {
+            Some(forecast) => {
+                ("the forecast", forecast.duration_s.map(|e| e.value), forecast.energy_j.map(|e| e.value))
+            }
+            None => ("what is used", Some(ledger.run_ns() as f64 * 1e-9), ledger.energy_j()),
         };
         let passed = self.passed(whose, duration_s, energy_j);
         let over_budget = passed.is_some();
@@ -132,9 +138,9 @@ mod tests {
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
         let options = Options::parse(options, |_| None).unwrap();
         let price = crate::intensity::choose(&options).unwrap().price(options.pue);
-        let mut advisor = Advisor::new(&options, price);
+        let (mut advisor, none) = (Advisor::new(&options, price), Progress::default());
         let (first, second) =
-            (advisor.review(&ledger(epochs), epochs), advisor.review(&ledger(epochs + 1), epochs + 1));
+            (advisor.review(&ledger(epochs), epochs, &none), advisor.review(&ledger(epochs + 1), epochs + 1, &none));
         (first.over_budget, [first.messages, second.messages].concat())
     }
 
@@ -173,8 +179,8 @@ mod tests {
             ledger.mark(Mark::Begin(n * 1_000_000_000));
             ledger.mark(Mark::End((n + 1) * 1_000_000_000));
         }
-        let forecast = Advisor::new(&options, price).review(&ledger, 2).forecast.unwrap();
-        let (seconds, joules) = (forecast.duration_s.value, forecast.energy_j.unwrap().value);
+        let forecast = Advisor::new(&options, price).review(&ledger, 2, &Progress::default()).forecast.unwrap();
+        let (seconds, joules) = (forecast.duration_s.unwrap().value, forecast.energy_j.unwrap().value);
         assert!((seconds - 10.0).abs() < 1e-9 && (joules - 1000.0).abs() < 1e-9, "{forecast:?}");
     }
 }

@@ -5,6 +5,7 @@ use crate::channel::{Channel, Quantity};
 use crate::counter::{Event, Meter};
 use crate::forecast::Forecast;
 use crate::ledger::{Ledger, Mark};
+use crate::progress::Progress;
 use crate::reading::Reading;
 use crate::source::Unavailable;
 use std::ops::Range;
@@ -27,6 +28,8 @@ pub struct Books {
     pub opening: Vec<Unavailable>,
     /// One of those is soon to tell what it used so far: no epoch is settled before.
     pub waits_for_opening: bool,
+    /// How the first epoch gets on.
+    pub progress: Progress,
     /// The forecast from the settled epochs.
     pub forecast: Option<Forecast>,
     /// The sampler has ended; nothing will change any more.
@@ -59,10 +62,21 @@ impl Books {
         self.metered.push(Metered { channel: channel.clone(), meter });
     }
 
-    /// Enters marks, then the energy that readings bring; what a person should know of them goes to `say`.
-    pub fn enter(&mut self, marks: impl Iterator<Item = Mark>, readings: &[Reading], mut say: impl FnMut(String)) {
+    /// Enters marks, how far the open epoch is (at this instant, so much of it), then the energy that readings bring;
+    /// what a person should know of them goes to `say`.
+    pub fn enter(
+        &mut self,
+        marks: impl Iterator<Item = Mark>,
+        progress: Option<(u64, f64)>,
+        readings: &[Reading],
+        mut say: impl FnMut(String),
+    ) {
         let Books { metered, ledger, .. } = self;
         marks.for_each(|mark| ledger.mark(mark));
+        self.progress.of_epoch(ledger.first_epoch());
+        if let Some((at, share)) = progress.filter(|_| ledger.is_in_first()) {
+            self.progress.note(at, share);
+        }
         for reading in readings {
             let Some(Metered { channel, meter }) = metered.get_mut(reading.channel) else { continue };
             let event = meter.push(reading.at, reading.value, |credit| ledger.credit(reading.channel, credit));
@@ -75,13 +89,17 @@ impl Books {
         }
         let all = 0..self.metered.len();
         let known_to = all.filter_map(|channel| self.known_to(channel)).min().unwrap_or(u64::MAX);
-        self.settled = self.ledger.epochs_ended_by(if self.waits_for_opening { 0 } else { known_to });
+        let known_to = if self.waits_for_opening { 0 } else { known_to };
+        self.settled = self.ledger.epochs_ended_by(known_to);
+        if self.ledger.is_in_first() {
+            self.progress.settle(known_to, |at| self.ledger.open_j(at));
+        }
     }
 
     /// Whether a soon reading of any of these channels would tell something: a mark's energy, or what a
     /// doubtful reading was.
     pub fn wants_reading(&self, mut channels: Range<usize>) -> bool {
-        let last_mark = self.ledger.last_mark();
+        let last_mark = self.ledger.last_mark().max(self.progress.awaits());
         channels.any(|channel| {
             self.metered.get(channel).is_some_and(|metered| metered.meter.wants_second_look())
                 || self.known_to(channel).is_some_and(|known_to| Some(known_to) < last_mark)

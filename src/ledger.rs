@@ -57,8 +57,8 @@ pub struct Between {
 pub struct Observed {
     /// How many.
     pub count: u64,
-    /// Their time, s.
-    pub duration_s: f64,
+    /// Their time, s; None where it was not recorded.
+    pub duration_s: Option<f64>,
     /// Their energy as far as it is known, J; None where nothing was measured.
     pub energy_j: Option<f64>,
     /// All their energy is known.
@@ -272,7 +272,7 @@ impl Ledger {
         let channels = self.accounts.iter().filter(|account| account.credited_to > 0).count() as f64;
         self.history.first(epochs).map(move |epoch| Observed {
             count: epoch.count,
-            duration_s: epoch.inside as f64 * 1e-9,
+            duration_s: Some(epoch.inside as f64 * 1e-9),
             energy_j: epoch.energy.total(),
             is_whole: channels > 0.0 && epoch.known_ns >= WHOLE * channels * epoch.inside as f64,
         })
@@ -306,7 +306,22 @@ impl Ledger {
         self.first_begin.zip(self.last_end).map_or(0, |(begin, end)| end.saturating_sub(begin))
     }
 
-    /// When the first epoch began.
+    /// When the first epoch began, or, where none has ended, the open one.
+    pub fn first_epoch(&self) -> Option<u64> {
+        self.history.iter().next().map(|epoch| epoch.begin).or(self.open)
+    }
+
+    /// Whether the first epoch is open.
+    pub fn is_in_first(&self) -> bool {
+        self.open.is_some() && self.history.is_empty()
+    }
+
+    /// What the open epoch used from its begin to this instant, J; None: not measured.
+    pub fn open_j(&self, to: u64) -> Option<f64> {
+        self.accounts.iter().filter_map(|account| account.recent_j(to)).reduce(|a, b| a + b)
+    }
+
+    /// When the run began.
     pub fn first_begin(&self) -> Option<u64> {
         self.first_begin
     }

@@ -22,6 +22,8 @@ pub mod host;
 pub mod intensity;
 pub mod ledger;
 pub mod options;
+pub mod pace;
+pub mod progress;
 pub mod reading;
 pub mod report;
 pub mod sampler;

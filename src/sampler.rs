@@ -6,12 +6,13 @@ use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
 use crate::host;
 use crate::ledger::Mark;
+use crate::progress::Packed;
 use crate::reading::Reading;
 use crate::source::{IN_TIME, MIN_GAP_NS, Opening, Source, Sources, Unavailable, Waker};
 use rtrb::Consumer;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 const READS_A_WRAP: f64 = 4.0;
 /// How long an ending sampler waits for its sources' threads.
 const THREADS_END: Duration = Duration::from_millis(100);
+/// In the time that the first epoch has taken, its progress is looked at so many times.
+const LOOKS: u64 = 32;
 /// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
@@ -31,6 +34,10 @@ pub struct Shared {
     messages: Mutex<VecDeque<String>>,
     stop: AtomicBool,
     over_budget: AtomicBool,
+    /// How far the open epoch is, [`Packed`].
+    progress: AtomicU64,
+    /// Somebody asks for the forecast inside the first epoch.
+    asked: AtomicBool,
 }
 
 impl Shared {
@@ -48,6 +55,29 @@ impl Shared {
         };
         let whole = is_over(&books) && !books.failed;
         (books, whole)
+    }
+
+    /// How far the open epoch is.
+    pub fn progress(&self) -> Packed {
+        Packed(self.progress.load(Ordering::Relaxed))
+    }
+
+    /// Notes how far the open epoch is.
+    pub fn set_progress(&self, progress: Packed) {
+        self.progress.store(progress.0, Ordering::Relaxed);
+    }
+
+    /// Has the sampler look at the first epoch's progress now, and waits until it has, a moment.
+    pub fn look_at_progress(&self, sampler: &std::thread::Thread, timeout: Duration) {
+        let at = self.progress().at(host::monotonic_ns());
+        let is_behind =
+            |books: &Books| !books.finished && books.ledger.history().is_empty() && books.progress.known_to() < at;
+        let books = self.books();
+        if is_behind(&books) {
+            self.asked.store(true, Ordering::SeqCst);
+            sampler.unpark();
+            drop(self.changed.wait_timeout_while(books, timeout, |books| is_behind(books)));
+        }
     }
 
     /// Queues a message; the oldest goes where nobody takes them.
@@ -107,6 +137,10 @@ pub struct Sampler {
     last_pass: u64,
     passes: u64,
     readings: Vec<Reading>,
+    /// The progress entered last.
+    progress: Packed,
+    /// When the first epoch's progress is to be looked at again, ns.
+    look_at: u64,
 }
 
 impl Sampler {
@@ -133,6 +167,8 @@ impl Sampler {
             last_pass: 0,
             passes: 0,
             readings: Vec::new(),
+            progress: Packed::NONE,
+            look_at: u64::MAX,
         };
         found.sources.into_iter().for_each(|source| sampler.add(source, None, shared));
         sampler.report_unavailable(found.unavailable, shared);
@@ -196,11 +232,11 @@ impl Sampler {
             self.waker.wakes_this_thread();
             host::widen_affinity();
             while !shared.stop.load(Ordering::SeqCst) && !self.has_seen_enough(shared) {
-                if host::monotonic_ns() >= self.due() {
+                if host::monotonic_ns() >= self.due(shared) {
                     self.pass(shared);
                     self.follow_affinity();
                 } else {
-                    self.sleep();
+                    self.sleep(shared);
                 }
             }
             self.read_again(shared);
@@ -226,10 +262,10 @@ impl Sampler {
     }
 
     /// When the next pass is due.
-    fn due(&self) -> u64 {
+    fn due(&self, shared: &Shared) -> u64 {
         let soonest = self.last_pass + MIN_GAP_NS;
-        let mut due = self.last_pass + self.interval_ns;
-        if !self.marks.is_empty() {
+        let mut due = self.look_at.min(self.last_pass + self.interval_ns);
+        if !self.marks.is_empty() || shared.asked.load(Ordering::SeqCst) {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
@@ -241,8 +277,8 @@ impl Sampler {
 
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
     /// both is soon, and the host need not wake anybody.
-    fn sleep(&self) {
-        let left = Duration::from_nanos(self.due().saturating_sub(host::monotonic_ns()));
+    fn sleep(&self, shared: &Shared) {
+        let left = Duration::from_nanos(self.due(shared).saturating_sub(host::monotonic_ns()));
         if self.marks.is_empty() {
             std::thread::park_timeout(left);
         } else {
@@ -268,8 +304,10 @@ impl Sampler {
         if !self.openings.is_empty() {
             self.admit(Duration::ZERO, shared);
         }
+        shared.asked.store(false, Ordering::SeqCst);
         let start = host::monotonic_ns();
-        let is_marked = !self.marks.is_empty();
+        let progress = self.further(shared);
+        let is_marked = !self.marks.is_empty() || progress.is_some();
         self.readings.clear();
         for slot in &mut self.slots {
             slot.read(start, self.interval_ns, is_marked, &mut self.readings);
@@ -277,21 +315,41 @@ impl Sampler {
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
         let mut books = shared.books();
-        let settled = books.settled;
-        books.enter(marks, &self.readings, |message| shared.say(message));
+        let known = (books.settled, books.progress.known_to());
+        books.enter(marks, progress, &self.readings, |message| shared.say(message));
         for slot in &mut self.slots {
             slot.wanted = books.wants_reading(slot.channels());
         }
-        if books.settled > settled {
-            let review = self.advisor.review(&books.ledger, books.settled);
+        if (books.settled, books.progress.known_to()) != known {
+            let review = self.advisor.review(&books.ledger, books.settled, &books.progress);
             review.messages.into_iter().for_each(|message| shared.say(message));
             books.forecast = review.forecast;
             shared.over_budget.store(review.over_budget, Ordering::Relaxed);
             shared.changed.notify_all();
         }
+        self.look_at = self.next_look(&books, start);
         drop(books);
         self.last_pass = start;
         self.passes += 1;
+    }
+
+    /// How far the open epoch is, if that is further than before: (when, ns, and the share).
+    fn further(&mut self, shared: &Shared) -> Option<(u64, f64)> {
+        let progress = shared.progress();
+        let is_news = progress != self.progress && progress != Packed::NONE;
+        self.progress = progress;
+        is_news.then(|| (progress.at(host::monotonic_ns()), progress.share()))
+    }
+
+    /// When to look at the first epoch's progress again: as its time goes on ever less often, and less often still
+    /// where none was marked.
+    fn next_look(&self, books: &Books, now: u64) -> u64 {
+        let begin = books.ledger.first_epoch().filter(|_| books.ledger.is_in_first() && self.advisor.planned > 0);
+        begin.map_or(u64::MAX, |begin| {
+            let gone = now.saturating_sub(begin);
+            let gap = if self.progress == Packed::NONE { gone } else { gone / LOOKS };
+            now + gap.max(MIN_GAP_NS)
+        })
     }
 }
 

@@ -6,11 +6,12 @@ use crate::host::{self, ForkMark};
 use crate::intensity;
 use crate::ledger::Mark;
 use crate::options::Options;
+use crate::progress::Packed;
 use crate::report::{Detail, Report, Setting};
 use crate::sampler::{Sampler, Shared};
 use crate::source::Sources;
 use rtrb::{Producer, RingBuffer};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant, SystemTime};
 const RING: usize = 1 << 13;
 /// How long a report waits for the reading that closes the last epoch.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one in the first epoch waits for the sampler to look at its progress.
+const PROGRESS_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long an ending tracker waits for its sampler.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -30,8 +33,6 @@ pub struct Tracker {
     /// None once it is being waited for.
     running: Option<JoinHandle<()>>,
     setting: Arc<Setting>,
-    /// done/total of the open epoch, in 2^-32: no floating point on the host's thread.
-    progress: AtomicU64,
     is_open: AtomicBool,
     fork_mark: ForkMark,
 }
@@ -102,7 +103,6 @@ impl Tracker {
             sampler: running.thread().clone(),
             running: Some(running),
             setting,
-            progress: AtomicU64::new(0),
             is_open: AtomicBool::new(false),
             fork_mark: ForkMark::here(),
         })
@@ -125,7 +125,7 @@ impl Tracker {
         let begin = host::monotonic_ns();
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Open { begin, queued });
-        self.progress.store(0, Ordering::Relaxed);
+        self.shared.set_progress(Packed::NONE);
         self.is_open.store(true, Ordering::Relaxed);
         drop(marker);
         self.wake();
@@ -166,8 +166,7 @@ impl Tracker {
         if !self.is_open.load(Ordering::Relaxed) {
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open"));
         }
-        let share = (u128::from(done) << 32) / u128::from(total);
-        self.progress.store(share as u64, Ordering::Relaxed);
+        self.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
         Ok(Status::CT_OK)
     }
 
@@ -201,9 +200,12 @@ impl Tracker {
     fn snapshot(&self, detail: Detail) -> Report {
         let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.flush_backlog(deadline);
+        let is_open = self.is_open.load(Ordering::Relaxed);
+        if is_open && ended == 0 && self.setting.planned > 0 && self.shared.progress() != Packed::NONE {
+            self.shared.look_at_progress(&self.sampler, PROGRESS_TIMEOUT);
+        }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let done = self.progress.load(Ordering::Relaxed) as f64 / (1u64 << 32) as f64;
-        let progress = self.is_open.load(Ordering::Relaxed).then(|| (done * 1e9).round() / 1e9);
+        let progress = is_open.then(|| (self.shared.progress().share() * 1e6).round() / 1e6);
         Report::new(&self.setting, &books, whole, progress, detail)
     }
 

@@ -103,9 +103,14 @@ fn forecast(report: &Report) -> Value {
     json!({
         "after_epochs": forecast.after_epochs,
         "level": forecast.level,
-        "duration_s": estimate(forecast.duration_s),
+        "duration_s": forecast.duration_s.map(estimate),
         "energy_j": forecast.energy_j.map(estimate),
         "co2eq_g": report.forecast_g().map(estimate),
+        "remaining": {
+            "duration_s": report.remaining_s().map(estimate),
+            "energy_j": report.remaining_j().map(estimate),
+            "co2eq_g": report.remaining_g().map(estimate),
+        },
     })
 }
 

@@ -154,6 +154,19 @@ impl Report {
         Some(self.forecast?.energy_j?.scaled(self.setting.price.grams(1.0)))
     }
 
+    /// What is still to come, which is what stopping now saves.
+    fn remaining_s(&self) -> Option<Estimate> {
+        Some(self.forecast?.duration_s?.beyond(self.duration_s))
+    }
+
+    fn remaining_j(&self) -> Option<Estimate> {
+        Some(self.forecast?.energy_j?.beyond(self.energy_j().unwrap_or(0.0)))
+    }
+
+    fn remaining_g(&self) -> Option<Estimate> {
+        Some(self.remaining_j()?.scaled(self.setting.price.grams(1.0)))
+    }
+
     /// Everyday equals of the run's emissions: (how many, of what, g CO2e of one, who says so).
     fn equivalents(&self) -> Vec<(f64, &'static str, f64, &'static str)> {
         const EVERYDAY: [(&str, f64, &str); 4] = [

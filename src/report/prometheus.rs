@@ -74,7 +74,7 @@ pub fn render(report: &Report) -> String {
         "carbontracker_forecast_duration_seconds",
         "gauge",
         "Time forecast for the whole run.",
-        bounds(report.forecast.map(|f| f.duration_s)),
+        bounds(report.forecast.and_then(|f| f.duration_s)),
     );
     text
 }

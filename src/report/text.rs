@@ -1,6 +1,7 @@
 //! The report for a person.
 
 use super::Report;
+use crate::forecast::Estimate;
 use crate::units::{J_PER_KWH, digits, duration, energy, grams};
 
 pub fn render(report: &Report) -> String {
@@ -60,17 +61,26 @@ fn forecast(report: &Report) -> Vec<String> {
     let Some(forecast) = report.forecast.filter(|forecast| forecast.after_epochs < report.setting.planned) else {
         return Vec::new();
     };
-    let mut lines = vec![
-        format!(
-            "forecast of all {} epochs after {}, {:.0} % intervals:",
-            report.setting.planned,
-            forecast.after_epochs,
-            forecast.level * 100.0
-        ),
-        format!("  time    {}", forecast.duration_s.shown(duration)),
-    ];
+    let after = match forecast.after_epochs {
+        0 => format!("inside the first ({:.0} %)", report.progress.unwrap_or(0.0) * 100.0),
+        epochs => format!("after {epochs}"),
+    };
+    let percent = forecast.level * 100.0;
+    let mut lines =
+        vec![format!("forecast of all {} epochs {after}, {percent:.0} % intervals:", report.setting.planned)];
+    lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
     lines.extend(forecast.energy_j.map(|e| format!("  energy  {}", e.shown(energy))));
     lines.extend(report.forecast_g().map(|e| format!("  CO2e    {}", e.shown(grams))));
+    let shown = |estimate: Option<Estimate>, show: fn(f64) -> String| estimate.map(|e| show(e.value));
+    let to_come: Vec<String> = [
+        shown(report.remaining_s(), duration),
+        shown(report.remaining_j(), energy),
+        shown(report.remaining_g(), |g| format!("{} CO2e", grams(g))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    lines.push(format!("  of it {} still to come: what stopping here saves", to_come.join(", ")));
     lines
 }
 

@@ -1,0 +1,128 @@
+//! Recorded runs, epoch by epoch, read from CSV.
+
+use carbontracker::ledger::Observed;
+use csv::{Reader, ReaderBuilder, StringRecord};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// A run that was recorded.
+pub struct Run {
+    /// Its name.
+    pub name: String,
+    /// Its epochs, in order.
+    pub epochs: Vec<Observed>,
+}
+
+/// The runs of one file.
+pub struct Set {
+    /// The file's name without its ending.
+    pub name: String,
+    /// In the order they begin.
+    pub runs: Vec<Run>,
+}
+
+const COLUMNS: [&str; 4] = ["run", "epoch", "duration_s", "energy_j"];
+
+/// The runs of a file; an error names file and line.
+pub fn read(file: &Path) -> Result<Vec<Run>, String> {
+    let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    parse(&text).map_err(|(line, reason)| match line {
+        Some(line) => format!("{}:{line}: {reason}", file.display()),
+        None => format!("{}: {reason}", file.display()),
+    })
+}
+
+/// The runs of a text; an error says in which line.
+fn parse(text: &[u8]) -> Result<Vec<Run>, (Option<usize>, String)> {
+    let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
+    let columns = columns(&mut reader).map_err(|error| (Some(1), error))?;
+    let mut runs: Vec<Run> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| (error.position().map(|at| line(text, at)), in_words(&error)))?;
+        let refused = |reason| (record.position().map(|at| line(text, at)), reason);
+        let Row { run, epoch, observed } = Row::parse(&record, columns).map_err(refused)?;
+        let place = *places.entry(run.clone()).or_insert_with(|| {
+            runs.push(Run { name: run, epochs: Vec::new() });
+            runs.len() - 1
+        });
+        let Some(Run { name, epochs }) = runs.get_mut(place) else { continue };
+        let next = epochs.len() as u64 + 1;
+        if epoch != next {
+            return Err(refused(format!("epoch {epoch} of run '{name}': expected epoch {next}")));
+        }
+        epochs.push(observed);
+    }
+    if runs.is_empty() { Err((None, "no epochs".into())) } else { Ok(runs) }
+}
+
+/// The line that a record starts in, after the blank ones before it, which its position includes.
+fn line(text: &[u8], at: &csv::Position) -> usize {
+    let (before, rest) = text.split_at_checked(at.byte() as usize).unwrap_or((text, &[]));
+    let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
+    1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count()
+}
+
+/// Every recording of a folder, by name.
+pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
+    let entries = std::fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<_> = paths.collect::<Result<_, _>>().map_err(|error| format!("{}: {error}", dir.display()))?;
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "csv"));
+    paths.sort();
+    if paths.is_empty() {
+        return Err(format!("{}: no *.csv there", dir.display()));
+    }
+    let set = |path: &std::path::PathBuf| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Set { name, runs: read(path)? })
+    };
+    paths.iter().map(set).collect()
+}
+
+/// Where each of the four columns stands.
+fn columns(reader: &mut Reader<&[u8]>) -> Result<[usize; 4], String> {
+    let header = reader.headers().map_err(|error| error.to_string())?;
+    let place = |name: &str| header.iter().position(|cell| cell.trim_start_matches('\u{feff}') == name);
+    match COLUMNS.map(place) {
+        [Some(run), Some(epoch), Some(duration), Some(energy)] => Ok([run, epoch, duration, energy]),
+        _ => Err(format!("expected the columns {}", COLUMNS.join(","))),
+    }
+}
+
+/// What one line says.
+struct Row {
+    run: String,
+    epoch: u64,
+    observed: Observed,
+}
+
+impl Row {
+    fn parse(record: &StringRecord, [run, epoch, duration, energy]: [usize; 4]) -> Result<Row, String> {
+        let cell = |place: usize| record.get(place).unwrap_or_default();
+        let (run, number) = (cell(run).to_owned(), cell(epoch));
+        if run.is_empty() {
+            return Err("run is blank".into());
+        }
+        let epoch = number.parse().map_err(|_| format!("epoch '{number}': expected a whole number"))?;
+        let (duration_s, energy_j) = (amount("duration_s", cell(duration))?, amount("energy_j", cell(energy))?);
+        let observed = Observed { count: 1, duration_s, energy_j, is_whole: energy_j.is_some() };
+        Ok(Row { run, epoch, observed })
+    }
+}
+
+fn amount(name: &str, text: &str) -> Result<Option<f64>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let amount = text.parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0);
+    amount.map(Some).ok_or_else(|| format!("{name} '{text}': expected a number, 0 or more, or nothing"))
+}
+
+fn in_words(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} fields, expected {expected_len}"),
+        csv::ErrorKind::Utf8 { .. } => "not UTF-8".into(),
+        _ => error.to_string(),
+    }
+}

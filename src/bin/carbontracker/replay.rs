@@ -1,0 +1,76 @@
+//! What would have been forecast of recorded runs.
+
+use crate::Points;
+use crate::recording::Run;
+use carbontracker::forecast::{Estimate, Forecast, forecast};
+use carbontracker::ledger::{Between, Observed};
+use carbontracker::progress::Progress;
+
+/// One of the two things that are forecast.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// Energy, J.
+    Energy,
+    /// Time, s.
+    Duration,
+}
+
+impl Metric {
+    /// Both.
+    pub const ALL: [Metric; 2] = [Metric::Energy, Metric::Duration];
+
+    /// As in a recording.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Energy => "energy_j",
+            Metric::Duration => "duration_s",
+        }
+    }
+
+    /// What an epoch took.
+    pub fn of(self, epoch: &Observed) -> Option<f64> {
+        match self {
+            Metric::Energy => epoch.energy_j,
+            Metric::Duration => epoch.duration_s,
+        }
+    }
+
+    /// What a run will take.
+    pub fn forecast(self, forecast: Forecast) -> Option<Estimate> {
+        match self {
+            Metric::Energy => forecast.energy_j,
+            Metric::Duration => forecast.duration_s,
+        }
+    }
+}
+
+/// What the library forecasts of a run after `seen` of its epochs, planned as long as it is.
+pub fn after(run: &Run, seen: u64, level: f64) -> Option<Forecast> {
+    let epochs = run.epochs.iter().take(seen as usize).copied();
+    forecast(run.epochs.len() as u64, level, epochs, Between::default(), &Progress::default())
+}
+
+/// The forecasts as CSV, a row each.
+pub fn table(runs: &[Run], points: &Points) -> Result<String, String> {
+    let mut rows = csv::Writer::from_writer(Vec::new());
+    let written = write(&mut rows, runs, points).map_err(|error| error.to_string());
+    let bytes = written.and_then(|()| rows.into_inner().map_err(|error| error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| error.to_string())
+}
+
+fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run], points: &Points) -> csv::Result<()> {
+    rows.write_record(["run", "after_epochs", "metric", "predicted", "lower", "upper"])?;
+    for run in runs {
+        for &seen in points.at.iter().filter(|&&seen| seen < run.epochs.len() as u64) {
+            let forecast = after(run, seen, points.level);
+            for metric in Metric::ALL {
+                if let Some(e) = forecast.and_then(|forecast| metric.forecast(forecast)) {
+                    let (run, seen, metric) = (run.name.as_str(), seen.to_string(), metric.name());
+                    let [value, low, high] = [e.value, e.low, e.high].map(|number| number.to_string());
+                    rows.write_record([run, &seen, metric, &value, &low, &high])?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

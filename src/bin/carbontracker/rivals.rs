@@ -1,0 +1,64 @@
+//! Other ways to forecast a run's total from its first epochs.
+
+/// From what the first epochs took and how many are planned.
+pub type Formula = fn(&[f64], f64) -> f64;
+
+/// Their names and formulas.
+pub const RIVALS: [(&str, Formula); 4] = [
+    ("carbontracker", carbontracker),
+    ("last", last),
+    ("mean_2..k", mean_after_first),
+    ("median_2..k", median_after_first),
+];
+
+/// Carbontracker's (its predictor.py): the mean of the epochs seen times their planned number.
+fn carbontracker(seen: &[f64], planned: f64) -> f64 {
+    mean(seen) * planned
+}
+
+/// The rest like the last.
+fn last(seen: &[f64], planned: f64) -> f64 {
+    with_rest(seen, planned, seen.last().copied().unwrap_or_default())
+}
+
+/// The rest like the mean of all after the first, or the first alone.
+fn mean_after_first(seen: &[f64], planned: f64) -> f64 {
+    with_rest(seen, planned, mean(after_first(seen)))
+}
+
+/// The rest like the median of those.
+fn median_after_first(seen: &[f64], planned: f64) -> f64 {
+    let mut sorted = after_first(seen).to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let pair = sorted.get(middle.saturating_sub(1 - sorted.len() % 2)..=middle).unwrap_or_default();
+    with_rest(seen, planned, mean(pair))
+}
+
+fn with_rest(seen: &[f64], planned: f64, each: f64) -> f64 {
+    seen.iter().sum::<f64>() + (planned - seen.len() as f64) * each
+}
+
+fn after_first(seen: &[f64]) -> &[f64] {
+    match seen {
+        [_, rest @ ..] if !rest.is_empty() => rest,
+        _ => seen,
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_does_what_it_says() {
+        let forecasts = |seen: &[f64]| RIVALS.map(|(_, formula)| formula(seen, 10.0));
+        assert_eq!(forecasts(&[4.0]), [40.0, 40.0, 40.0, 40.0]);
+        assert_eq!(forecasts(&[4.0, 1.0, 3.0, 2.0]), [25.0, 22.0, 22.0, 22.0]);
+        assert_eq!(forecasts(&[4.0, 1.0, 2.0, 2.0, 7.0]), [32.0, 51.0, 31.0, 26.0]);
+    }
+}
