@@ -1,10 +1,12 @@
 //! GPUs and drivers that fail while a run is on: no phantom energy, the others go on, the report says what
 //! happened, and the host never notices.
 mod nvml;
+mod steady;
 
 use carbontracker::tracker::Tracker;
-use nvml::{DRIVER_NOT_LOADED, Found, GPU_IS_LOST, Gpu, Standin, assert_near, now, run, tracker, uuid};
+use nvml::{DRIVER_NOT_LOADED, Found, GPU_IS_LOST, Gpu, Standin, tracker, uuid};
 use std::time::{Duration, Instant};
+use steady::{Stamp, Used, call, now, run, stamp, steadily};
 
 const EPOCH: Duration = Duration::from_millis(300);
 const WATTS: [f64; 2] = [200.0, 300.0];
@@ -13,12 +15,14 @@ fn two() -> Standin {
     Standin::new(&WATTS.map(Gpu::constant))
 }
 
-/// What came of a run in which the first of two GPUs fell ill at `ill_at`, ns.
+/// What came of a run in which the first of two GPUs fell ill.
 struct Ill {
     found: Found,
-    from: u64,
-    to: u64,
-    ill_at: u64,
+    from: Stamp,
+    /// When the epoch began in which it fell ill, and when it did.
+    last: Stamp,
+    ill_at: Stamp,
+    to: Stamp,
 }
 
 impl Ill {
@@ -32,15 +36,21 @@ impl Ill {
 
     /// Prints what the first GPU's energy came to, beside what it used in all and until it fell ill.
     fn say(&self, what: &str, standin: &Standin) {
-        let (whole, before) = (standin.truth(&[0], self.from, self.to), standin.truth(&[0], self.from, self.ill_at));
+        let most = |to: Stamp| standin.used(&[0], self.from, to).most;
         let gpu = self.found.gpu(0);
         println!(
-            "{what}: {:.1} J of {whole:.1} J used, {before:.1} J until then; {}, coverage {}: {}",
+            "{what}: {:.1} J of {:.1} J used, {:.1} J until then; {}, coverage {}: {}",
             self.energy(0),
+            most(self.to),
+            most(self.ill_at),
             gpu["status"],
             gpu["coverage"],
             gpu["note"]
         );
+    }
+
+    fn assert_near(&self, standin: &Standin, n: usize, within: f64, what: &str) {
+        standin.used(&[n], self.from, self.to).assert_near(self.energy(n), within, what);
     }
 
     fn assert_told(&self, words: &str) {
@@ -53,196 +63,219 @@ impl Ill {
 fn fall_ill(standin: &Standin, more: usize, ail: impl FnOnce(&mut Gpu)) -> Ill {
     let tracker = tracker(&standin.options());
     let from = run(&tracker, 3, EPOCH, |_| ())[0].0;
-    tracker.begin().unwrap();
+    let last = call(|| tracker.begin());
     std::thread::sleep(EPOCH / 2);
-    let ill_at = now();
-    standin.change(0, ail);
+    let ill_at = stamp(|| standin.change(0, ail));
     std::thread::sleep(EPOCH / 2);
     tracker.end().unwrap();
     let to = run(&tracker, more, EPOCH, |_| ())[more - 1].1;
     let found = Found::all(&tracker);
     tracker.destroy();
-    Ill { found, from, to, ill_at }
+    Ill { found, from, last, ill_at, to }
 }
 
 #[test]
 fn a_gpu_lost_midway_keeps_what_it_had_and_the_other_goes_on() {
-    let standin = two();
-    let ill = fall_ill(&standin, 6, |gpu| gpu.answer = GPU_IS_LOST);
-    ill.say("lost", &standin);
-    // It was last read where its fourth epoch began.
-    let until = |ns: u64| standin.truth(&[0], ill.from, ill.ill_at - ns);
-    assert!((until(EPOCH.as_nanos() as u64 / 2) * 0.99..until(0)).contains(&ill.energy(0)), "{}", ill.energy(0));
-    assert_near(ill.energy(1), standin.truth(&[1], ill.from, ill.to), 0.005, "the other");
-    assert_eq!((ill.status(0), ill.status(1)), ("lost", "ok"));
-    assert!((ill.found.gpu(0)["coverage"].as_f64().unwrap() - 0.32).abs() < 0.03);
-    assert!(ill.found.number("/usage/coverage") < 0.4);
-    ill.assert_told("cannot be read any more");
+    steadily(|| {
+        let standin = two();
+        let ill = fall_ill(&standin, 6, |gpu| gpu.answer = GPU_IS_LOST);
+        ill.say("lost", &standin);
+        // It was last read where its fourth epoch began.
+        let until = |to: Stamp| standin.used(&[0], ill.from, to);
+        assert!((until(ill.last).least * 0.99..until(ill.ill_at).most).contains(&ill.energy(0)), "{}", ill.energy(0));
+        ill.assert_near(&standin, 1, 0.005, "the other");
+        assert_eq!((ill.status(0), ill.status(1)), ("lost", "ok"));
+        assert!((ill.found.gpu(0)["coverage"].as_f64().unwrap() - 0.32).abs() < 0.03);
+        assert!(ill.found.number("/usage/coverage") < 0.4);
+        ill.assert_told("cannot be read any more");
+    });
 }
 
 #[test]
 fn a_gpu_that_comes_back_lost_nothing() {
-    let standin = two();
-    let tracker = tracker(&standin.options());
-    let stamps = run(&tracker, 10, EPOCH, |n| match n {
-        3 => standin.change(0, |gpu| gpu.answer = GPU_IS_LOST),
-        6 => standin.change(0, |gpu| gpu.answer = nvml::FINE),
-        _ => (),
+    steadily(|| {
+        let standin = two();
+        let tracker = tracker(&standin.options());
+        let stamps = run(&tracker, 10, EPOCH, |n| match n {
+            3 => standin.change(0, |gpu| gpu.answer = GPU_IS_LOST),
+            6 => standin.change(0, |gpu| gpu.answer = nvml::FINE),
+            _ => (),
+        });
+        let found = Found::all(&tracker);
+        tracker.destroy();
+        let ill = Ill { found, from: stamps[0].0, to: stamps[9].1, last: stamps[3].0, ill_at: stamps[3].0 };
+        ill.say("lost and back", &standin);
+        ill.assert_near(&standin, 0, 0.005, "the one that came back");
+        ill.assert_near(&standin, 1, 0.005, "the other");
+        assert_eq!((ill.status(0), ill.status(1)), ("gap", "ok"));
+        ill.assert_told("can be read again");
     });
-    let found = Found::all(&tracker);
-    tracker.destroy();
-    let ill = Ill { found, from: stamps[0].0, to: stamps[9].1, ill_at: stamps[3].0 };
-    ill.say("lost and back", &standin);
-    assert_near(ill.energy(0), standin.truth(&[0], ill.from, ill.to), 0.005, "the one that came back");
-    assert_near(ill.energy(1), standin.truth(&[1], ill.from, ill.to), 0.005, "the other");
-    assert_eq!((ill.status(0), ill.status(1)), ("gap", "ok"));
-    ill.assert_told("can be read again");
 }
 
 /// Loading the driver anew sets its counters to 0.
 #[test]
 fn a_driver_that_is_reset_brings_no_phantom_energy() {
-    let standin = two();
-    let ill = fall_ill(&standin, 6, |gpu| gpu.since = now());
-    ill.say("reset", &standin);
-    assert_near(ill.energy(0), standin.truth(&[0], ill.from, ill.to), 0.02, "the one reset");
-    assert_near(ill.energy(1), standin.truth(&[1], ill.from, ill.to), 0.005, "the other");
-    assert_eq!((ill.status(0), ill.status(1)), ("reset", "ok"));
-    assert!(ill.found.gpu(0)["coverage"].as_f64().unwrap() > 0.8);
-    ill.assert_told("set back or jumped");
+    steadily(|| {
+        let standin = two();
+        let ill = fall_ill(&standin, 6, |gpu| gpu.since = now());
+        ill.say("reset", &standin);
+        ill.assert_near(&standin, 0, 0.02, "the one reset");
+        ill.assert_near(&standin, 1, 0.005, "the other");
+        assert_eq!((ill.status(0), ill.status(1)), ("reset", "ok"));
+        assert!(ill.found.gpu(0)["coverage"].as_f64().unwrap() > 0.8);
+        ill.assert_told("set back or jumped");
+    });
 }
 
 /// It stands still while the GPU draws power: that is no measured 0 W. Whether its energy is unknown from then on
 /// or comes from its power, what is said to be measured was used.
 #[test]
 fn a_counter_that_stands_still_is_said() {
-    let standin = two();
-    let ill = fall_ill(&standin, 12, |gpu| gpu.stalled = now());
-    ill.say("stands still", &standin);
-    let before = standin.truth(&[0], ill.from, ill.ill_at);
-    let whole = standin.truth(&[0], ill.from, ill.to);
-    assert!((0.9 * before..1.02 * whole).contains(&ill.energy(0)), "{}", ill.energy(0));
-    assert_near(ill.energy(1), standin.truth(&[1], ill.from, ill.to), 0.005, "the other");
-    assert_eq!(ill.status(1), "ok");
-    let gpu = ill.found.gpu(0);
-    assert!(gpu["note"].is_string() && (gpu["status"] != "ok" || ill.energy(0) > 0.95 * whole), "{gpu:#}");
-    ill.assert_told("");
-    let measured = gpu["coverage"].as_f64().unwrap() * whole;
-    // When it came to stand still lies somewhere between two readings, here half an epoch late.
-    let half_an_epoch = 1.3 * before / 7.0;
-    assert!(
-        measured <= ill.energy(0) + half_an_epoch,
-        "{} J, and {measured} J were used in the time covered",
-        ill.energy(0)
-    );
+    steadily(|| {
+        let standin = two();
+        let ill = fall_ill(&standin, 12, |gpu| gpu.stalled = now());
+        ill.say("stands still", &standin);
+        let before = standin.used(&[0], ill.from, ill.ill_at);
+        let whole = standin.used(&[0], ill.from, ill.to);
+        assert!((0.9 * before.least..1.02 * whole.most).contains(&ill.energy(0)), "{}", ill.energy(0));
+        ill.assert_near(&standin, 1, 0.005, "the other");
+        assert_eq!(ill.status(1), "ok");
+        let gpu = ill.found.gpu(0);
+        assert!(gpu["note"].is_string() && (gpu["status"] != "ok" || ill.energy(0) > 0.95 * whole.least), "{gpu:#}");
+        ill.assert_told("");
+        let measured = gpu["coverage"].as_f64().unwrap() * whole.least;
+        // When it came to stand still lies somewhere between two readings, here half an epoch late.
+        let half_an_epoch = 1.3 * before.most / 7.0;
+        assert!(
+            measured <= ill.energy(0) + half_an_epoch,
+            "{} J, and {measured} J were used in the time covered",
+            ill.energy(0)
+        );
+    });
 }
 
 /// One call hangs for 3 s: the processor's energy keeps coming, the host never waits, and what the GPU used
 /// meanwhile is in once it answers again.
 #[test]
 fn a_call_that_hangs_holds_up_neither_the_host_nor_the_other_source() {
-    let standin = two();
-    let tracker = tracker(&format!("{} components=cpu,gpu sim_cpu=x:50", standin.options()));
-    let before = run(&tracker, 1, EPOCH, |_| ());
-    let hung_at = Instant::now();
-    standin.change(0, |gpu| gpu.hangs_until = now() + 3_000_000_000);
-    run(&tracker, 3, EPOCH, |_| ());
-    let (median, most) = nvml::cost(&tracker);
-    let asked = Instant::now();
-    let found = Found::report(&tracker);
-    let reported = asked.elapsed();
-    assert!(hung_at.elapsed() < Duration::from_secs(3), "the hang was over before the report: {:?}", hung_at.elapsed());
-    let epochs = found.report["epochs"].as_array().unwrap();
-    for (n, epoch) in epochs.iter().enumerate().take(4) {
-        let (joules, seconds) = (found.number(&format!("/epochs/{n}/cpu_j")), epoch["duration_s"].as_f64().unwrap());
-        assert_near(joules, 50.0 * seconds, 0.01, "the processor");
-    }
-    println!("hangs: begin or end {median:.1} us, most {most:.1} us; report in {reported:?}; {}", found.gpu(0)["note"]);
-    assert!(median < 50.0 && most < 50_000.0, "{median} us, {most} us");
-    assert!(reported < Duration::from_millis(1500), "{reported:?}");
-    std::thread::sleep(Duration::from_millis(3300).saturating_sub(hung_at.elapsed()));
-    let after = run(&tracker, 1, EPOCH, |_| ());
-    let found = Found::all(&tracker);
-    tracker.destroy();
-    for n in 0..2 {
-        let gpu = found.gpu(n);
-        assert_near(gpu["energy_j"].as_f64().unwrap(), standin.truth(&[n], before[0].0, after[0].1), 0.02, "after");
-        assert!(gpu["status"] == "ok" || gpu["status"] == "gap", "{gpu:#}");
-    }
+    steadily(|| {
+        let standin = two();
+        let tracker = tracker(&format!("{} components=cpu,gpu sim_cpu=x:50", standin.options()));
+        let before = run(&tracker, 1, EPOCH, |_| ());
+        let hung_at = Instant::now();
+        standin.change(0, |gpu| gpu.hangs_until = now() + 3_000_000_000);
+        run(&tracker, 3, EPOCH, |_| ());
+        let (median, most) = nvml::cost(&tracker);
+        let asked = Instant::now();
+        let found = Found::report(&tracker);
+        let reported = asked.elapsed();
+        assert!(
+            hung_at.elapsed() < Duration::from_secs(3),
+            "the hang was over before the report: {:?}",
+            hung_at.elapsed()
+        );
+        let epochs = found.report["epochs"].as_array().unwrap();
+        for (n, epoch) in epochs.iter().enumerate().take(4) {
+            let (joules, seconds) =
+                (found.number(&format!("/epochs/{n}/cpu_j")), epoch["duration_s"].as_f64().unwrap());
+            Used::exactly(50.0 * seconds).assert_near(joules, 0.01, "the processor");
+        }
+        println!(
+            "hangs: begin or end {median:.1} us, most {most:.1} us; report in {reported:?}; {}",
+            found.gpu(0)["note"]
+        );
+        assert!(median < 50.0 && most < 50_000.0, "{median} us, {most} us");
+        assert!(reported < Duration::from_millis(1500), "{reported:?}");
+        std::thread::sleep(Duration::from_millis(3300).saturating_sub(hung_at.elapsed()));
+        let after = run(&tracker, 1, EPOCH, |_| ());
+        let found = Found::all(&tracker);
+        tracker.destroy();
+        for n in 0..2 {
+            let gpu = found.gpu(n);
+            let used = standin.used(&[n], before[0].0, after[0].1);
+            used.assert_near(gpu["energy_j"].as_f64().unwrap(), 0.02, "after");
+            assert!(gpu["status"] == "ok" || gpu["status"] == "gap", "{gpu:#}");
+        }
+    });
 }
 
 #[test]
 fn a_call_that_hangs_does_not_hold_up_the_end_nor_the_next_tracker() {
-    let standin = two();
-    let first = tracker(&standin.options());
-    first.begin().unwrap();
-    standin.change(0, |gpu| gpu.hangs_until = now() + 3_000_000_000);
-    std::thread::sleep(Duration::from_millis(100));
-    first.end().unwrap();
-    std::thread::sleep(Duration::from_millis(100));
-    let start = Instant::now();
-    first.destroy();
-    let ended = start.elapsed();
-    let start = Instant::now();
-    let second = Tracker::create(&standin.options()).unwrap().unwrap();
-    let created = start.elapsed();
-    let begun = now();
-    second.begin().unwrap();
-    standin.change(0, |gpu| gpu.hangs_until = 0);
-    std::thread::sleep(Duration::from_millis(1500));
-    let until = now();
-    second.end().unwrap();
-    let found = Found::all(&second);
-    second.destroy();
-    println!(
-        "hangs: ended in {ended:?}, the next created in {created:?}, coverage {}",
-        found.number("/usage/coverage")
-    );
-    assert!(ended < Duration::from_millis(400), "{ended:?}");
-    assert!(created < Duration::from_millis(100), "{created:?}");
-    assert_near(found.number("/usage/energy_j"), standin.truth(&[0, 1], begun, until), 0.05, "the next");
+    steadily(|| {
+        let standin = two();
+        let first = tracker(&standin.options());
+        first.begin().unwrap();
+        standin.change(0, |gpu| gpu.hangs_until = now() + 3_000_000_000);
+        std::thread::sleep(Duration::from_millis(100));
+        first.end().unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        first.destroy();
+        let ended = start.elapsed();
+        let start = Instant::now();
+        let second = Tracker::create(&standin.options()).unwrap().unwrap();
+        let created = start.elapsed();
+        let begun = call(|| second.begin());
+        standin.change(0, |gpu| gpu.hangs_until = 0);
+        std::thread::sleep(Duration::from_millis(1500));
+        let until = call(|| second.end());
+        let found = Found::all(&second);
+        second.destroy();
+        println!(
+            "hangs: ended in {ended:?}, the next created in {created:?}, coverage {}",
+            found.number("/usage/coverage")
+        );
+        assert!(ended < Duration::from_millis(400), "{ended:?}");
+        assert!(created < Duration::from_millis(100), "{created:?}");
+        standin.used(&[0, 1], begun, until).assert_near(found.number("/usage/energy_j"), 0.05, "the next");
+    });
 }
 
 #[test]
 fn a_gpu_lost_before_the_start_is_named_and_the_other_measured() {
-    let standin = two();
-    standin.change(0, |gpu| gpu.answer = GPU_IS_LOST);
-    let tracker = tracker(&standin.options());
-    let stamps = run(&tracker, 2, EPOCH, |_| ());
-    let found = Found::all(&tracker);
-    tracker.destroy();
-    println!("lost before: {}", found.unavailable());
-    assert_eq!(found.gpus(), [1]);
-    let reason = found.unavailable();
-    assert!(reason.contains("GPU 0") && !reason.contains("permission"), "{reason}");
-    assert_near(found.number("/usage/energy_j"), standin.truth(&[1], stamps[0].0, stamps[1].1), 0.02, "the other");
+    steadily(|| {
+        let standin = two();
+        standin.change(0, |gpu| gpu.answer = GPU_IS_LOST);
+        let tracker = tracker(&standin.options());
+        let stamps = run(&tracker, 2, EPOCH, |_| ());
+        let found = Found::all(&tracker);
+        tracker.destroy();
+        println!("lost before: {}", found.unavailable());
+        assert_eq!(found.gpus(), [1]);
+        let reason = found.unavailable();
+        assert!(reason.contains("GPU 0") && !reason.contains("permission"), "{reason}");
+        let used = standin.used(&[1], stamps[0].0, stamps[1].1);
+        used.assert_near(found.number("/usage/energy_j"), 0.02, "the other");
+    });
 }
 
 #[test]
 fn what_keeps_the_driver_away_is_said() {
-    let none = Standin::new(&[]);
-    let unloaded = two();
-    unloaded.driver(|driver| driver.init_answer = DRIVER_NOT_LOADED);
-    let missing = "components=gpu nvml=/nowhere/libnvidia-ml.so.1".to_owned();
-    let text = none.dir().join("text.so");
-    std::fs::write(&text, "no library").unwrap();
-    let garbage = format!("components=gpu nvml={}", text.display());
-    for (options, reason) in [
-        (missing, "/nowhere/libnvidia-ml.so.1"),
-        (garbage, "text.so"),
-        (unloaded.options(), "driver is not loaded"),
-        (none.options(), "no GPU"),
-    ] {
-        let tracker = tracker(&options);
-        run(&tracker, 1, Duration::from_millis(20), |_| ());
-        let found = Found::all(&tracker);
-        tracker.destroy();
-        println!("kept away: {}", found.unavailable());
-        assert!(found.gpus().is_empty() && found.report["usage"]["energy_j"].is_null(), "{:#}", found.report);
-        assert!(found.unavailable().contains(reason), "{reason}: {}", found.unavailable());
-        let is_quiet = reason == "no GPU";
-        assert!(is_quiet || found.messages.iter().any(|text| text.contains(reason)), "{:?}", found.messages);
-    }
+    steadily(|| {
+        let none = Standin::new(&[]);
+        let unloaded = two();
+        unloaded.driver(|driver| driver.init_answer = DRIVER_NOT_LOADED);
+        let missing = "components=gpu nvml=/nowhere/libnvidia-ml.so.1".to_owned();
+        let text = none.dir().join("text.so");
+        std::fs::write(&text, "no library").unwrap();
+        let garbage = format!("components=gpu nvml={}", text.display());
+        for (options, reason) in [
+            (missing, "/nowhere/libnvidia-ml.so.1"),
+            (garbage, "text.so"),
+            (unloaded.options(), "driver is not loaded"),
+            (none.options(), "no GPU"),
+        ] {
+            let tracker = tracker(&options);
+            run(&tracker, 1, Duration::from_millis(20), |_| ());
+            let found = Found::all(&tracker);
+            tracker.destroy();
+            println!("kept away: {}", found.unavailable());
+            assert!(found.gpus().is_empty() && found.report["usage"]["energy_j"].is_null(), "{:#}", found.report);
+            assert!(found.unavailable().contains(reason), "{reason}: {}", found.unavailable());
+            let is_quiet = reason == "no GPU";
+            assert!(is_quiet || found.messages.iter().any(|text| text.contains(reason)), "{:?}", found.messages);
+        }
+    });
 }
 
 fn entries(folder: &str) -> usize {
@@ -252,28 +285,30 @@ fn entries(folder: &str) -> usize {
 /// A thousand runs leave no thread, no descriptor and no more than one NVML behind.
 #[test]
 fn a_thousand_trackers_leave_nothing_behind() {
-    let standin = Standin::new(&[Gpu::constant(100.0); 4]);
-    let options = standin.options();
-    tracker(&options).destroy();
-    let before = (entries("/proc/self/task"), entries("/proc/self/fd"));
-    let start = Instant::now();
-    for n in 0..1000 {
-        let one = Tracker::create(&options).unwrap().unwrap();
-        one.begin().unwrap();
-        one.end().unwrap();
-        if n % 100 == 0 {
-            nvml::settle(&one);
-            assert_eq!(Found::report(&one).gpus().len(), 4, "run {n}");
+    steadily(|| {
+        let standin = Standin::new(&[Gpu::constant(100.0); 4]);
+        let options = standin.options();
+        tracker(&options).destroy();
+        let before = (entries("/proc/self/task"), entries("/proc/self/fd"));
+        let start = Instant::now();
+        for n in 0..1000 {
+            let one = Tracker::create(&options).unwrap().unwrap();
+            one.begin().unwrap();
+            one.end().unwrap();
+            if n % 100 == 0 {
+                nvml::settle(&one);
+                assert_eq!(Found::report(&one).gpus().len(), 4, "run {n}");
+            }
+            one.destroy();
         }
-        one.destroy();
-    }
-    let taken = start.elapsed();
-    std::thread::sleep(Duration::from_millis(300));
-    let after = (entries("/proc/self/task"), entries("/proc/self/fd"));
-    let [calls, initialised, open] = standin.tally();
-    println!(
-        "a thousand: {taken:?}, threads and descriptors {before:?} then {after:?}, {initialised} initialisations, {calls} calls"
-    );
-    assert!(after.0 < before.0 + 20 && after.1 < before.1 + 20, "{before:?} {after:?}");
-    assert!(open <= 1 && initialised <= 1001, "{open} NVML left of {initialised}");
+        let taken = start.elapsed();
+        std::thread::sleep(Duration::from_millis(300));
+        let after = (entries("/proc/self/task"), entries("/proc/self/fd"));
+        let [calls, initialised, open] = standin.tally();
+        println!(
+            "a thousand: {taken:?}, threads and descriptors {before:?} then {after:?}, {initialised} initialisations, {calls} calls"
+        );
+        assert!(after.0 < before.0 + 20 && after.1 < before.1 + 20, "{before:?} {after:?}");
+        assert!(open <= 1 && initialised <= 1001, "{open} NVML left of {initialised}");
+    });
 }

@@ -14,7 +14,8 @@ static long epochs_until_over_budget(ct_tracker *tracker, double us) {
         status = ct_epoch_end(tracker);
         epochs++;
     }
-    if (status != CT_OVER_BUDGET) check_failed(__FILE__, __LINE__, "%ld epochs of %g us, none over budget: %d", epochs, us, (int)status);
+    if (status == CT_OK) check_ended(DISTURBED, __FILE__, __LINE__, "%ld epochs of %g us, none over budget", epochs, us);
+    CHECK_STATUS(status, CT_OVER_BUDGET);
     return epochs;
 }
 

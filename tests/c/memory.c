@@ -12,7 +12,8 @@ static long virtual_kb(void) {
     return pages * 4;
 }
 
-/* 0: tracked; 1: refused. */
+enum { TRACKED = 0, REFUSED = 2 }; /* 1: a check failed */
+
 static int track_within(long spare_kb) {
     struct rlimit limit;
     ct_tracker *tracker = NULL;
@@ -23,12 +24,12 @@ static int track_within(long spare_kb) {
     if (status != CT_OK) {
         CHECK_STATUS(status, CT_EIO);
         CHECK(tracker == NULL && strstr(ct_last_error(), "ulimit -v") != NULL);
-        return 1;
+        return REFUSED;
     }
     CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     ct_destroy(tracker);
-    return 0;
+    return TRACKED;
 }
 
 int main(void) {
@@ -41,8 +42,8 @@ int main(void) {
         CHECK(child >= 0);
         if (child == 0) _exit(track_within(spare));
         CHECK(waitpid(child, &status, 0) == child);
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
-        if (WEXITSTATUS(status) == 0) {
+        CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == TRACKED || WEXITSTATUS(status) == REFUSED));
+        if (WEXITSTATUS(status) == TRACKED) {
             tracked++;
         } else {
             refused++;

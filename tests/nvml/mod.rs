@@ -4,6 +4,7 @@
 //! it a second time (the same mapping) and sets it while the library reads it.
 #![allow(dead_code)]
 
+use crate::steady::{Stamp, Used, now};
 use carbontracker::error::Status;
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
@@ -117,10 +118,6 @@ pub fn mig_uuid(n: usize, instance: usize) -> String {
     format!("MIG-{n:08x}-0000-5000-8000-{instance:012x}")
 }
 
-pub fn now() -> u64 {
-    carbontracker::host::monotonic_ns()
-}
-
 type Set = unsafe extern "C" fn(*const Driver, *const [Gpu; MOST_GPUS], usize) -> c_int;
 
 /// A driver with its GPUs.
@@ -213,10 +210,10 @@ impl Standin {
         self.state().1[n]
     }
 
-    /// What these GPUs used between two instants, J.
-    pub fn truth(&self, gpus: &[usize], from: u64, to: u64) -> f64 {
+    /// What these GPUs used between two moments.
+    pub fn used(&self, gpus: &[usize], from: Stamp, to: Stamp) -> Used {
         let state = self.state();
-        gpus.iter().map(|&n| state.1[n].joules(to) - state.1[n].joules(from)).sum()
+        Used::between(from, to, |ns| gpus.iter().map(|&n| state.1[n].joules(ns)).sum())
     }
 
     pub fn tally(&self) -> [u64; 3] {
@@ -304,22 +301,6 @@ pub fn settle(tracker: &Tracker) {
     std::thread::sleep(Duration::from_millis(60));
 }
 
-/// Runs epochs of this length back to back, `before` each doing what it likes; when each began and ended, ns.
-pub fn run(tracker: &Tracker, epochs: usize, length: Duration, mut before: impl FnMut(usize)) -> Vec<(u64, u64)> {
-    let start = now();
-    let epoch = |n: usize| {
-        before(n);
-        tracker.begin().unwrap();
-        let begin = now();
-        let until = start + (n as u64 + 1) * length.as_nanos() as u64;
-        std::thread::sleep(Duration::from_nanos(until.saturating_sub(now())));
-        let end = now();
-        tracker.end().unwrap();
-        (begin, end)
-    };
-    (0..epochs).map(epoch).collect()
-}
-
 /// What begin and end take while the sampler sleeps, wakes and reads: median and most, µs.
 pub fn cost(tracker: &Tracker) -> (f64, f64) {
     let mut taken = Vec::new();
@@ -333,10 +314,6 @@ pub fn cost(tracker: &Tracker) -> (f64, f64) {
     }
     taken.sort_unstable();
     (taken[taken.len() / 2] as f64 * 1e-3, taken[taken.len() - 1] as f64 * 1e-3)
-}
-
-pub fn assert_near(measured: f64, truth: f64, share: f64, what: &str) {
-    assert!((measured / truth - 1.0).abs() <= share, "{what}: {measured} J measured, {truth} J used");
 }
 
 /// A report and the messages so far.

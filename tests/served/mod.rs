@@ -6,8 +6,8 @@
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// What a read of a served counter answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Counter {
     pub start_uj: u64,
     pub range_uj: u64,
     pub answer: Answer,
+    /// It answers so until this instant, and counts from then on, ns.
+    pub until: u64,
     /// Added to the count: a step back or a jump.
     pub shift_uj: i64,
 }
@@ -45,6 +47,7 @@ impl Counter {
             start_uj: 1_000_000,
             range_uj: 262_143_328_850,
             answer: Answer::Counts,
+            until: u64::MAX,
             shift_uj: 0,
         }
     }
@@ -78,6 +81,15 @@ pub static DELAY_US: AtomicU64 = AtomicU64::new(0);
 /// Reads served.
 pub static READS: AtomicUsize = AtomicUsize::new(0);
 
+fn counters() -> MutexGuard<'static, Vec<Counter>> {
+    lock(&COUNTERS)
+}
+
+/// Whoever panicked with it has left nothing half done.
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 pub fn now() -> u64 {
     carbontracker::host::monotonic_ns()
 }
@@ -85,17 +97,17 @@ pub fn now() -> u64 {
 /// A served tree; one at a time lives in a process.
 pub struct Tree {
     root: PathBuf,
-    _alone: std::sync::MutexGuard<'static, ()>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Tree {
     /// Serves (zone folder, name, counter).
     pub fn new(zones: &[(&str, &str, Counter)]) -> Tree {
         static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let alone = lock(&ALONE);
         BORN.store(now(), Ordering::Relaxed);
         DELAY_US.store(0, Ordering::Relaxed);
-        *COUNTERS.lock().unwrap() = zones.iter().map(|zone| zone.2).collect();
+        *counters() = zones.iter().map(|zone| zone.2).collect();
         let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         for (number, (zone, name, counter)) in zones.iter().enumerate() {
@@ -114,7 +126,7 @@ impl Tree {
 
     /// Changes a counter while it is served.
     pub fn change(&self, number: usize, change: impl FnOnce(&mut Counter)) {
-        change(&mut COUNTERS.lock().unwrap()[number]);
+        change(&mut counters()[number]);
     }
 }
 
@@ -147,9 +159,11 @@ pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: 
     if delay > 0 {
         std::thread::sleep(std::time::Duration::from_micros(delay / 2));
     }
-    let counter = COUNTERS.lock().unwrap()[number];
+    let counter = counters()[number];
+    let now = now();
     let answer = match counter.answer {
-        Answer::Counts => format!("{}\n", counter.count(now())),
+        _ if now >= counter.until => format!("{}\n", counter.count(now)),
+        Answer::Counts => format!("{}\n", counter.count(now)),
         Answer::Empty => String::new(),
         Answer::Garbage => "garbage\n".to_owned(),
         Answer::Fails(errno) => {
