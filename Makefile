@@ -1,6 +1,6 @@
 # make demo      builds the library and measures a small training, live
 # make check     all tests; as root on Debian it first installs the tools they call
-# make           builds the shared and the static library
+# make           builds the shared and the static library, and the command
 # make install   copies them: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=
 # make header    rewrites include/carbontracker.h from src/c_api.rs
 # make bench     what a call, a sample and ten million epochs cost
@@ -19,23 +19,31 @@ endif
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME  := libcarbontracker.so.0
-OUT     := $(or $(CARGO_TARGET_DIR),target)/release
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+OUT     := $(TARGET)/release
+CLI     := $(TARGET)/cli/release/carbontracker
 BUILD   := build
 DOCDIR  := $(PREFIX)/share/doc/carbontracker
 
-.PHONY: all lib demo check tools header bench install uninstall clean
-all: lib
+all: lib cli
+.PHONY: all lib cli demo check tools header bench install uninstall clean
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -type f)
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
 $(OUT)/libcarbontracker.so: $(SOURCES)
-	$(CARGO) rustc --locked --lib --release --crate-type cdylib
+	$(CARGO) rustc --locked --lib --release --no-default-features --crate-type cdylib
 	touch $@
 	ln -sf libcarbontracker.so $(OUT)/$(SONAME)
 $(OUT)/libcarbontracker.a: $(SOURCES)
-	$(CARGO) rustc --locked --lib --release --crate-type staticlib
+	$(CARGO) rustc --locked --lib --release --no-default-features --crate-type staticlib
+	touch $@
+
+# In a folder of its own, or cargo would build the library again beside it, all crate types at once.
+cli: $(CLI)
+$(CLI): $(SOURCES)
+	$(CARGO) build --locked --release --bin carbontracker --target-dir $(TARGET)/cli
 	touch $@
 
 $(BUILD)/train: examples/train.cpp include/carbontracker.h lib
@@ -49,7 +57,7 @@ demo: $(BUILD)/train
 tools:
 	tests/tools.sh
 
-check: tools lib
+check: tools lib cli
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked
@@ -60,7 +68,9 @@ header:
 bench: lib
 	$(CARGO) bench --locked
 
-install: lib
+install: lib cli
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 include/carbontracker.h $(DESTDIR)$(PREFIX)/include/
 	install -m 755 $(OUT)/libcarbontracker.so $(DESTDIR)$(LIBDIR)/libcarbontracker.so.$(VERSION)
@@ -74,7 +84,7 @@ install: lib
 	    carbontracker.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/include/carbontracker.h $(DESTDIR)$(LIBDIR)/libcarbontracker.* \
+	rm -f $(DESTDIR)$(PREFIX)/bin/carbontracker $(DESTDIR)$(PREFIX)/include/carbontracker.h $(DESTDIR)$(LIBDIR)/libcarbontracker.* \
 	      $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 	rm -rf $(DESTDIR)$(DOCDIR)
 

@@ -80,8 +80,9 @@ pub unsafe extern "C" fn ct_epoch_cancel(tracker: *mut Tracker) -> Status {
     unsafe { with_tracker(tracker, Tracker::cancel) }
 }
 
-/// Says how far the open epoch is: `done` of `total` batches or time steps. One relaxed store, so call
-/// it as often as you like.
+/// Says how far the open epoch is: `done` of `total` batches or time steps. It stamps the clock and stores
+/// both in one word, so call it as often as you like. With `epochs` planned, marks in the first epoch give
+/// "/forecast" from 5 % of it on, and tell its warm-up from its steady pace.
 ///
 /// CT_EINVAL: total is 0 or less than done. CT_ESTATE: no epoch is open.
 #[unsafe(no_mangle)]
@@ -93,7 +94,8 @@ pub unsafe extern "C" fn ct_progress(tracker: *mut Tracker, done: u64, total: u6
 /// Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j",
 /// "/forecast/energy_j/high", "/epochs/3/duration_s" (the fourth entry: an epoch, or several in a run of
 /// more than 4096). Waits up to 1 s for the reading that closes the last epoch: a few milliseconds with
-/// counters, up to 0.1 s where the processor is estimated.
+/// counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.1 s for the first
+/// forecast that its progress gives.
 ///
 /// CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched.
 #[unsafe(no_mangle)]

@@ -70,7 +70,7 @@ const STEADY: Surprise = Surprise { down: 0.02, up: 0.08 };
 /// After one, which may be mostly warm-up.
 const ONE: Surprise = Surprise { down: 0.35, up: 0.12 };
 /// Where so many epochs remain, a surprise has half of its variance.
-const REMAINING: f64 = 4.0;
+const REMAINING: f64 = 3.0;
 /// Degrees of freedom of its tail.
 const TAIL: f64 = 3.0;
 

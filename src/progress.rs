@@ -9,7 +9,7 @@ use crate::pace;
 /// The latest part of the work done, whose pace is taken for steady.
 const LATEST: f64 = 0.25;
 /// The share of the first epoch from which on there is a forecast.
-const ENOUGH: f64 = 0.05;
+pub const ENOUGH: f64 = 0.05;
 /// Marks closer to each other than this share of the time gone are thinned: memory grows with its logarithm only.
 const APART: f64 = 1.0 / 64.0;
 

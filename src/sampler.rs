@@ -67,16 +67,15 @@ impl Shared {
         self.progress.store(progress.0, Ordering::Relaxed);
     }
 
-    /// Has the sampler look at the first epoch's progress now, and waits until it has, a moment.
+    /// Has the sampler look at the first epoch's progress if there is no forecast yet, and waits for that, a moment.
     pub fn look_at_progress(&self, sampler: &std::thread::Thread, timeout: Duration) {
-        let at = self.progress().at(host::monotonic_ns());
-        let is_behind =
-            |books: &Books| !books.finished && books.ledger.history().is_empty() && books.progress.known_to() < at;
-        let books = self.books();
-        if is_behind(&books) {
+        let is_missing =
+            |books: &mut Books| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
+        let mut books = self.books();
+        if is_missing(&mut books) {
             self.asked.store(true, Ordering::SeqCst);
             sampler.unpark();
-            drop(self.changed.wait_timeout_while(books, timeout, |books| is_behind(books)));
+            drop(self.changed.wait_timeout_while(books, timeout, is_missing));
         }
     }
 

@@ -6,7 +6,7 @@ use crate::host::{self, ForkMark};
 use crate::intensity;
 use crate::ledger::Mark;
 use crate::options::Options;
-use crate::progress::Packed;
+use crate::progress::{self, Packed};
 use crate::report::{Detail, Report, Setting};
 use crate::sampler::{Sampler, Shared};
 use crate::source::Sources;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 const RING: usize = 1 << 13;
 /// How long a report waits for the reading that closes the last epoch.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long one in the first epoch waits for the sampler to look at its progress.
+/// How long one inside the first epoch waits for the first forecast.
 const PROGRESS_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long an ending tracker waits for its sampler.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
@@ -201,12 +201,12 @@ impl Tracker {
         let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.flush_backlog(deadline);
         let is_open = self.is_open.load(Ordering::Relaxed);
-        if is_open && ended == 0 && self.setting.planned > 0 && self.shared.progress() != Packed::NONE {
+        if is_open && ended == 0 && self.setting.planned > 0 && self.shared.progress().share() >= progress::ENOUGH {
             self.shared.look_at_progress(&self.sampler, PROGRESS_TIMEOUT);
         }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let progress = is_open.then(|| (self.shared.progress().share() * 1e6).round() / 1e6);
-        Report::new(&self.setting, &books, whole, progress, detail)
+        let share = is_open.then(|| (self.shared.progress().share() * 1e6).round() / 1e6);
+        Report::new(&self.setting, &books, whole, share, detail)
     }
 
     /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.

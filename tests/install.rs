@@ -38,6 +38,8 @@ fn the_examples_build_and_run_against_the_installed_tree() {
     let version = concat!("libcarbontracker.so.", env!("CARGO_PKG_VERSION"));
     assert_eq!(links, [PathBuf::from("libcarbontracker.so.0"), PathBuf::from(version)]);
     assert!(lib.join(version).is_file() && lib.join("libcarbontracker.a").is_file());
+    let command = run(Command::new(prefix.join("bin/carbontracker")).arg("--version"));
+    assert_eq!(command.trim(), concat!("carbontracker ", env!("CARGO_PKG_VERSION")));
 
     let pkg_config = |arguments: &[&str]| {
         let text = run(Command::new("pkg-config")

@@ -1,0 +1,46 @@
+/* A forecast inside the first epoch, from marks of progress; what stopping early saves. */
+#include "check.h"
+
+#define BATCHES 20
+
+int main(void) {
+    int epoch, batch;
+    double value = 42.0, total;
+    char *text;
+    ct_tracker *tracker = create("epochs=5 sim_cpu=x:100 components=cpu");
+    CHECK_STATUS(ct_value(tracker, "/forecast/energy_j/value", &value), CT_ENOENT);
+    for (epoch = 0; epoch < 2; epoch++) {
+        CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+        for (batch = 1; batch <= BATCHES; batch++) {
+            sleep_ms(epoch == 0 && batch <= 5 ? 50 : 10); /* the first quarter takes five times as long */
+            CHECK_STATUS(ct_progress(tracker, (uint64_t)batch, BATCHES), CT_OK);
+            if (epoch == 0 && batch == 1) {
+                /* A twentieth is done, and slowly. */
+                CHECK_BETWEEN(value_of(tracker, "/forecast/after_epochs"), 0.0, 0.0);
+                total = value_of(tracker, "/forecast/energy_j/value");
+                CHECK_BETWEEN(total, 490.0, 1000.0);
+                CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/low"), 1.0, 200.0);
+                text = report_of(tracker, "text");
+                CHECK_HAS(text, "forecast of all 5 epochs inside the first (5 %)");
+                free(text);
+            }
+            if (epoch == 0 && batch == BATCHES / 2) {
+                CHECK_BETWEEN(value_of(tracker, "/forecast/duration_s/value"), 1.0, 1.6);
+                CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/value"), 100.0, 160.0);
+            }
+        }
+        CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
+    }
+    CHECK_BETWEEN(value_of(tracker, "/forecast/after_epochs"), 2.0, 2.0);
+    total = value_of(tracker, "/forecast/energy_j/value");
+    CHECK_BETWEEN(total, 100.0, 160.0);
+    value = value_of(tracker, "/usage/energy_j");
+    CHECK_BETWEEN(value_of(tracker, "/forecast/remaining/energy_j/value"), total - value - 1e-6, total - value + 1e-6);
+    CHECK(value_of(tracker, "/forecast/remaining/duration_s/low") < value_of(tracker, "/forecast/remaining/duration_s/high"));
+    CHECK(value_of(tracker, "/forecast/remaining/co2eq_g/value") > 0.0);
+    text = report_of(tracker, "text");
+    CHECK_HAS(text, "still to come: what stopping here saves");
+    free(text);
+    ct_destroy(tracker);
+    return 0;
+}
