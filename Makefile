@@ -1,9 +1,10 @@
 # make demo      builds the library and measures a small training, live
 # make check     all tests; as root on Debian it first installs the tools they call
-# make           builds the shared and the static library, and the command
+# make           builds the shared and the static library (make lib) and the command (make cli)
 # make install   copies them: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=
 # make header    rewrites include/carbontracker.h from src/c_api.rs
 # make bench     what a call, a sample and ten million epochs cost
+# make figure    scores the forecast on the recordings in CT_DATA and draws docs/forecast.svg
 
 PREFIX   ?= /usr/local
 LIBDIR   ?= $(PREFIX)/lib
@@ -26,7 +27,7 @@ BUILD   := build
 DOCDIR  := $(PREFIX)/share/doc/carbontracker
 
 all: lib cli
-.PHONY: all lib cli demo check tools header bench install uninstall clean
+.PHONY: all lib cli demo check tools header bench figure install uninstall clean
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
@@ -66,7 +67,10 @@ header:
 	CT_UPDATE=1 $(CARGO) test --locked --test header the_committed_header
 
 bench: lib
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench cost
+
+figure:
+	$(CARGO) bench --locked --bench forecast
 
 install: lib cli
 	install -d $(DESTDIR)$(PREFIX)/bin
@@ -84,8 +88,8 @@ install: lib cli
 	    carbontracker.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/carbontracker $(DESTDIR)$(PREFIX)/include/carbontracker.h $(DESTDIR)$(LIBDIR)/libcarbontracker.* \
-	      $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
+	rm -f $(DESTDIR)$(PREFIX)/bin/carbontracker $(DESTDIR)$(PREFIX)/include/carbontracker.h
+	rm -f $(DESTDIR)$(LIBDIR)/libcarbontracker.* $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 clean:

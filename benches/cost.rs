@@ -5,7 +5,8 @@ mod served;
 
 use carbontracker::advisor::Advisor;
 use carbontracker::options::Options;
-use carbontracker::sampler::{Sampler, Shared};
+use carbontracker::sampler::Sampler;
+use carbontracker::shared::Shared;
 use carbontracker::source::Sources;
 use carbontracker::tracker::Tracker;
 use carbontracker::{host, intensity};

@@ -1,5 +1,5 @@
 //! How far off forecasts are, ours and Carbontracker's, after each of the first epochs of recorded runs: prints the
-//! scores and draws docs/forecast.svg.
+//! scores and draws docs/forecast.svg: `make figure`.
 //!
 //! CT_DATA says where the recordings are ($CT_DATA/epochs/*.csv); without it there is nothing to score.
 
@@ -27,6 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         Command::new(env!("CARGO_BIN_EXE_carbontracker")).arg("score").arg(folder).args(["--at", &at]).output()?;
     let table = String::from_utf8(scored.stdout)?;
     print!("{table}{}", String::from_utf8_lossy(&scored.stderr));
+    if !scored.status.success() {
+        return Err("not scored, so not drawn".into());
+    }
     draw(&table)
 }
 
@@ -38,7 +41,6 @@ fn curve(table: &str, metric: &str, column: usize) -> Curve {
 }
 
 fn draw(table: &str) -> Result<(), Box<dyn Error>> {
-    std::fs::create_dir_all(Path::new(PICTURE).parent().unwrap_or(Path::new(".")))?;
     let picture = SVGBackend::new(PICTURE, (860, 340)).into_drawing_area();
     picture.fill(&WHITE)?;
     let panels = picture.split_evenly((1, 2));

@@ -1,6 +1,6 @@
 //! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
 
-use crate::forecast::{self, Forecast};
+use crate::forecast::{self, Forecast, Metric};
 use crate::intensity::Price;
 use crate::ledger::Ledger;
 use crate::options::Options;
@@ -58,34 +58,43 @@ impl Advisor {
         }
     }
 
-    /// The first budget that the run will pass, in words: by the forecast, or by what is used already.
-    fn passed(&self, whose: &str, duration_s: Option<f64>, energy_j: Option<f64>) -> Option<String> {
+    /// The first budget that the run will pass, in words: by the forecast, or where there is none by what is used. A
+    /// first epoch's beginning is too little to forecast by.
+    fn passed(&self, forecast: Option<&Forecast>, ledger: &Ledger) -> Option<String> {
+        let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
+        let total = |metric: Metric, used: Option<f64>| match forecast.and_then(|forecast| metric.forecast(forecast)) {
+            Some(estimate) => Some(("the forecast", estimate.value)),
+            None => Some(("what is used", used?)),
+        };
+        let energy_j = total(Metric::Energy, ledger.energy_j());
+        let duration_s = total(Metric::Duration, Some(ledger.run_ns() as f64 * 1e-9));
         let checks = [
-            ("budget_kwh", self.budgets.kwh, energy_j.map(|joules| self.price.facility_kwh(joules)), "kWh"),
-            ("budget_g", self.budgets.g, energy_j.map(|joules| self.price.grams(joules)), "g CO2e"),
-            ("budget_h", self.budgets.h, duration_s.map(|seconds| seconds / 3600.0), "h"),
+            ("budget_kwh", self.budgets.kwh, energy_j, self.price.facility_kwh(1.0), "kWh"),
+            ("budget_g", self.budgets.g, energy_j, self.price.grams(1.0), "g CO2e"),
+            ("budget_h", self.budgets.h, duration_s, 1.0 / 3600.0, "h"),
         ];
-        checks.into_iter().find_map(|(name, limit, total, unit)| {
-            let (limit, total) = (limit?, total?);
+        checks.into_iter().find_map(|(name, limit, total, per_unit, unit)| {
+            let (limit, (whose, total)) = (limit?, total?);
+            let total = total * per_unit;
             (total > limit).then(|| format!("{name}={limit} is passed: {whose} is {} {unit}", units::digits(total)))
         })
     }
 
     fn forecast_message(&self, forecast: &Forecast) -> String {
-        let mut text = format!(
-            "forecast after {} of {} epochs, {:.0} % intervals",
+        let parts = [
+            forecast.duration_s.map(|time| format!("time {}", time.shown(units::duration))),
+            forecast.energy_j.map(|energy| format!("energy {}", energy.shown(units::energy))),
+            forecast
+                .energy_j
+                .map(|energy| format!("CO2e {}", energy.scaled(self.price.grams(1.0)).shown(units::grams))),
+        ];
+        format!(
+            "forecast after {} of {} epochs, {:.0} % intervals: {}",
             forecast.after_epochs,
             self.planned,
             forecast.level * 100.0,
-        );
-        if let Some(time) = forecast.duration_s {
-            text += &format!(": time {}", time.shown(units::duration));
-        }
-        if let Some(energy) = forecast.energy_j {
-            text += &format!(", energy {}", energy.shown(units::energy));
-            text += &format!(", CO2e {}", energy.scaled(self.price.grams(1.0)).shown(units::grams));
-        }
-        text
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// Looks at the run once more is known of it: an epoch is settled, or the first got on.
@@ -99,14 +108,7 @@ impl Advisor {
             self.told_forecast = true;
             messages.push(self.forecast_message(&forecast));
         }
-        // A first epoch's beginning is too little to judge by.
-        let (whose, duration_s, energy_j) = match forecast.filter(|forecast| forecast.after_epochs > 0) {
-            Some(forecast) => {
-                ("the forecast", forecast.duration_s.map(|e| e.value), forecast.energy_j.map(|e| e.value))
-            }
-            None => ("what is used", Some(ledger.run_ns() as f64 * 1e-9), ledger.energy_j()),
-        };
-        let passed = self.passed(whose, duration_s, energy_j);
+        let passed = self.passed(forecast.as_ref(), ledger);
         let over_budget = passed.is_some();
         if let Some(message) = passed.filter(|_| !self.told_budget) {
             self.told_budget = true;
@@ -168,6 +170,19 @@ mod tests {
             assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 1, "{said:?}");
         }
         assert!(review("budget_kwh=0.00005", 2).0 && !review("budget_kwh=0.00006", 2).0);
+    }
+
+    /// A device lost in the first epoch leaves no epoch whole.
+    #[test]
+    fn where_energy_cannot_be_forecast_its_use_is_judged() {
+        let options = Options::parse("epochs=10 budget_kwh=0.00006", |_| None).unwrap();
+        let price = crate::intensity::choose(&options).unwrap().price(options.pue);
+        let mut ledger = ledger(3);
+        ledger.add_channel(Kind::Gpu);
+        ledger.credit(1, Credit { from: 0, to: 1_000, joules: 1.0, measured: true });
+        let review = Advisor::new(&options, price).review(&ledger, 3, &Progress::default());
+        assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
+        assert!(review.messages.iter().any(|text| text.contains("what is used is")), "{:?}", review.messages);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::channel::{Channel, Quantity};
 use crate::counter::{Event, Meter};
 use crate::forecast::Forecast;
 use crate::ledger::{Ledger, Mark};
-use crate::progress::Progress;
+use crate::progress::{Point, Progress};
 use crate::reading::Reading;
 use crate::source::Unavailable;
 use std::ops::Range;
@@ -30,7 +30,7 @@ pub struct Books {
     pub waits_for_opening: bool,
     /// How the first epoch gets on.
     pub progress: Progress,
-    /// The forecast from the settled epochs.
+    /// The forecast from the settled epochs, or inside the first from its progress.
     pub forecast: Option<Forecast>,
     /// The sampler has ended; nothing will change any more.
     pub finished: bool,
@@ -62,20 +62,21 @@ impl Books {
         self.metered.push(Metered { channel: channel.clone(), meter });
     }
 
-    /// Enters marks, how far the open epoch is (at this instant, so much of it), then the energy that readings bring;
-    /// what a person should know of them goes to `say`.
+    /// Enters marks, how far the open epoch is, then the energy that readings bring, of which there are none later than
+    /// `now`, ns; what a person should know of them goes to `say`.
     pub fn enter(
         &mut self,
         marks: impl Iterator<Item = Mark>,
-        progress: Option<(u64, f64)>,
+        progress: Option<Point>,
         readings: &[Reading],
+        now: u64,
         mut say: impl FnMut(String),
     ) {
         let Books { metered, ledger, .. } = self;
         marks.for_each(|mark| ledger.mark(mark));
-        self.progress.of_epoch(ledger.first_epoch());
-        if let Some((at, share)) = progress.filter(|_| ledger.is_in_first()) {
-            self.progress.note(at, share);
+        self.progress.follow(ledger.first_epoch());
+        if let Some(point) = progress.filter(|_| ledger.is_in_first()) {
+            self.progress.note(point);
         }
         for reading in readings {
             let Some(Metered { channel, meter }) = metered.get_mut(reading.channel) else { continue };
@@ -92,7 +93,7 @@ impl Books {
         let known_to = if self.waits_for_opening { 0 } else { known_to };
         self.settled = self.ledger.epochs_ended_by(known_to);
         if self.ledger.is_in_first() {
-            self.progress.settle(known_to, |at| self.ledger.open_j(at));
+            self.progress.settle(known_to, now, |at| self.ledger.open_j(at));
         }
     }
 

@@ -63,6 +63,8 @@ pub struct Observed {
     pub energy_j: Option<f64>,
     /// All their energy is known.
     pub is_whole: bool,
+    /// Time between the epoch before and it, s, or, of several, between them too; of the first none before.
+    pub gaps_s: f64,
 }
 
 /// The run so far.
@@ -270,11 +272,16 @@ impl Ledger {
         const WHOLE: f64 = 0.99;
         // A device that never answered is none of those whose energy is waited for.
         let channels = self.accounts.iter().filter(|account| account.credited_to > 0).count() as f64;
-        self.history.first(epochs).map(move |epoch| Observed {
+        let with_last_end = self.history.first(epochs).scan(None, |last_end, epoch| {
+            let end = last_end.replace(epoch.end).unwrap_or(epoch.begin);
+            Some((end, epoch))
+        });
+        with_last_end.map(move |(last_end, epoch)| Observed {
             count: epoch.count,
             duration_s: Some(epoch.inside as f64 * 1e-9),
             energy_j: epoch.energy.total(),
             is_whole: channels > 0.0 && epoch.known_ns >= WHOLE * channels * epoch.inside as f64,
+            gaps_s: epoch.end.saturating_sub(last_end).saturating_sub(epoch.inside) as f64 * 1e-9,
         })
     }
 

@@ -27,6 +27,7 @@ pub mod progress;
 pub mod reading;
 pub mod report;
 pub mod sampler;
+pub mod shared;
 pub mod source;
 pub mod tracker;
 pub mod units;

@@ -1,17 +1,19 @@
 //! What an epoch takes at present: odd epochs do not steer it, a step is followed, and so is drift that is real. Pure.
 //!
-//! The model: epochs take a level plus noise of a few per cent, with now and then an odd one (a stall, a checkpoint),
-//! and the level may step or drift. Two passes over the epochs:
+//! The model: epochs take a level plus noise of a few per cent, with now and then an odd one (an outlier: a stall, a
+//! checkpoint), and the level may step (a level shift) or drift. Two passes over the epochs:
 //!
 //! 1. [`present`] walks through them with a short memory and finds where the present level began: epochs far off
 //!    are odd, but several on end that agree with each other are a new level.
-//! 2. [`Pace::of`] fits a line to the epochs from there on by Huber's M-estimator of location and slope with
-//!    simultaneous scale (Huber, Robust Statistics, 1981, ch. 6 to 8): what lies beyond 1.5 spreads counts as 1.5.
-//!    The slope is shrunk towards none by 1 - (4/t)², in the manner of James and Stein, where t is its ratio to its
-//!    standard error: below four standard errors there is no drift.
+//! 2. [`Pace::of`] fits a line to the epochs from there on: Huber's M-estimator with his Proposal 2 for the scale
+//!    (Robust Statistics, 1981, ch. 6 and 7), by modified residuals: what lies beyond 1.5 spreads counts as 1.5. The
+//!    slope is shrunk by Breiman's non-negative garrote (Technometrics 37, 1995), 1 - (4/t)² where t is its ratio to
+//!    its standard error: below four standard errors there is no drift.
 //!
-//! The spread is estimated together with four epochs' worth of a spread of 3 %, so that two epochs which happen to
-//! agree do not make it nothing. The figures are round, one for all kinds of runs; README.md says what they achieve.
+//! The spread is the scale, without a factor for consistency: of normal noise it is about 0.8 standard deviations. It
+//! is estimated together with four epochs' worth of a spread of 3 % (as by a scaled inverse χ² prior), so that two
+//! epochs which happen to agree do not make it nothing. The figures are round, one for all kinds of runs; README.md
+//! says what they achieve.
 
 /// The spread of epochs about their level that is assumed before any is known, as a share of the level.
 pub const SPREAD: f64 = 0.03;
@@ -28,10 +30,10 @@ const MEMORY: f64 = 5.0;
 /// A slope of so many standard errors may be drift.
 const DRIFT: f64 = 4.0;
 /// It takes so many epochs to tell.
-const SLOPE: usize = 4;
+const DRIFT_EPOCHS: usize = 4;
 /// Downward drift is not carried on beyond this share of the present level.
-const LEAST: f64 = 0.3;
-/// Rounds of the M-estimator; it converges in four or five.
+const FLOOR: f64 = 0.3;
+/// Rounds of the fit. Each leaves of the error about the share of epochs that are clipped.
 const ROUNDS: usize = 8;
 
 /// Epochs and what each of them took, J or s.
@@ -46,18 +48,18 @@ pub struct Taken {
 /// What an epoch takes at present.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// What the last epoch would have taken were it typical.
+    /// What the last epoch would have taken were it typical, J or s.
     pub level: f64,
-    /// What each further epoch takes more than the one before.
+    /// What each further epoch takes more than the one before, J or s.
     pub drift: f64,
-    /// How far epochs scatter about that.
+    /// How far epochs scatter about that, as a share of what they take.
     pub spread: f64,
-    /// How many epochs it rests on.
+    /// How many epochs it rests on, by weight.
     pub epochs: f64,
 }
 
 /// How much a first part weighs beside what follows it: little where it took longer, by warming up, or shorter, by
-/// being a lesser part of the work. A tenth where they differ by three times the usual spread.
+/// being a lesser part of the work. Cauchy's weight: a tenth where they differ by three times the usual spread.
 pub fn agreement(first: f64, rest: f64) -> f64 {
     let off = (first / rest - 1.0) / SPREAD;
     if off.is_finite() { 1.0 / (1.0 + off * off) } else { 0.0 }
@@ -119,17 +121,20 @@ pub fn present(taken: &[Taken]) -> Option<(usize, f64)> {
     let mut are_above = false;
     for (n, &one) in taken.iter().enumerate().skip(1) {
         let is_above = one.each > level.mean;
-        odd = match level.is_odd(one) {
-            true if is_above == are_above => odd + 1,
-            true => 1,
-            false => 0,
+        odd = if !level.is_odd(one) {
+            0
+        } else if is_above == are_above {
+            odd + 1
+        } else {
+            1
         };
         are_above = is_above;
         level.add(one);
-        if odd > 0 && odd >= STEP.min(level.entries - odd + 1) {
+        let before = level.entries - odd;
+        if odd > 0 && odd >= STEP.min(before + 1) {
             match taken.get(n + 1 - odd..=n).and_then(Level::of) {
                 Some(new) => (level, start, odd) = (new, n + 1 - odd, 0),
-                None => odd -= 1,
+                None => odd -= 1, // the oldest was odd by itself
             }
         }
     }
@@ -142,17 +147,17 @@ impl Pace {
         let line = Line::through(taken)?;
         let t = line.slope.abs() / line.slope_error;
         let drift = if t > DRIFT { line.slope * (1.0 - (DRIFT / t).powi(2)) } else { 0.0 };
-        Some(Pace {
-            level: line.mean + drift * (line.last - line.middle),
-            drift,
-            spread: line.spread,
-            epochs: line.count,
-        })
+        // A line through epochs that fall ever less may end below all of them.
+        let (least, most) =
+            taken.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), one| (least.min(one.each), most.max(one.each)));
+        let level = (line.mean + drift * (line.last - line.middle)).max(least).min(most);
+        let spread = if line.mean > 0.0 { line.spread / line.mean } else { 0.0 };
+        Some(Pace { level, drift, spread, epochs: line.count })
     }
 
     /// What so many epochs more will take: drift goes on for as long as it has been seen, then stays.
     pub fn of_next(&self, left: f64) -> f64 {
-        let lasts = if self.drift < 0.0 { (LEAST - 1.0) * self.level / self.drift } else { f64::INFINITY };
+        let lasts = if self.drift < 0.0 { (FLOOR - 1.0) * self.level / self.drift } else { f64::INFINITY };
         let drifting = self.epochs.min(lasts).min(left).floor();
         let drifted = self.drift * drifting * ((drifting + 1.0) / 2.0 + (left - drifting));
         left * self.level + drifted
@@ -182,10 +187,10 @@ impl Line {
         let prior = PRIOR_EPOCHS * (SPREAD * centre).powi(2);
         let with_prior = |mean_square: f64| ((prior + count * mean_square) / (PRIOR_EPOCHS + count)).sqrt();
         let times_square = mean_of(&|t, _| t * t);
-        let may_slope = taken.len() >= SLOPE && count > SLOPE as f64 - 0.5;
-        let clip = if taken.len() < 3 { f64::INFINITY } else { CLIP };
-        let (mut mean, mut slope, mut spread) = (centre, 0.0, SPREAD * centre.abs());
-        spread = with_prior(mean_of(&|_, each| clipped(each - centre, CLIP * spread).powi(2)));
+        let may_slope = taken.len() >= DRIFT_EPOCHS && count > DRIFT_EPOCHS as f64 - 0.5; // the first may weigh less than one
+        let clip = if taken.len() < 3 { f64::INFINITY } else { CLIP }; // of two neither is the odd one
+        let (mut mean, mut slope) = (centre, 0.0);
+        let mut spread = with_prior(mean_of(&|_, each| clipped(each - centre, CLIP * SPREAD * centre.abs()).powi(2)));
         for _ in 0..ROUNDS {
             let off = |t: f64, each: f64| each - (mean + slope * t);
             let shift = mean_of(&|t, each| clipped(off(t, each), clip * spread));
@@ -224,7 +229,7 @@ fn lower_median(taken: &[Taken], count: f64) -> Option<f64> {
     let mut below = 0.0;
     let reaches = |one: &&Taken| {
         below += one.count;
-        below >= count / 2.0 * (1.0 - 1e-9)
+        below >= count / 2.0 * (1.0 - 1e-9) // sums of weights are inexact
     };
     sorted.iter().find(reaches).or(taken.first()).map(|one| one.each)
 }

@@ -3,24 +3,30 @@
 //!
 //! Where an epoch starts slowly (caches fill, kernels compile, a GPU warms up), its first part says little of the
 //! rest. What the last quarter of the work done took tells the pace; the part before it counts as much as it agrees.
+//! Once the epoch has ended, that is a warm-up only if the quarter before went at the same pace already.
 
 use crate::pace;
+use std::ops::Sub;
 
 /// The latest part of the work done, whose pace is taken for steady.
 const LATEST: f64 = 0.25;
+/// It is if the part before it, as large, took as long but for so much: otherwise the epoch has a shape of its own.
+const SETTLED: f64 = 0.2;
 /// The share of the first epoch from which on there is a forecast.
 pub const ENOUGH: f64 = 0.05;
-/// Marks closer to each other than this share of the time gone are thinned: memory grows with its logarithm only.
+/// Marks closer to each other than this share of the time gone are thinned: memory grows with the logarithm of the epoch's length.
 const APART: f64 = 1.0 / 64.0;
+/// A mark whose energy does not come within this time, ns, is filed without.
+const PATIENCE_NS: u64 = 250_000_000;
 
 /// How much of an epoch is done, and what it took.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Done {
     /// Share of the epoch's work.
     pub share: f64,
     /// Time, s.
     pub duration_s: f64,
-    /// Energy, J; None where nothing is measured.
+    /// Energy, J; None where it is not known.
     pub energy_j: Option<f64>,
 }
 
@@ -30,93 +36,130 @@ pub struct Progress {
     /// When the epoch began, ns.
     begin: Option<u64>,
     marks: Vec<Done>,
-    /// A mark whose energy is not known yet: (ns on the monotonic clock, share).
-    pending: Option<(u64, f64)>,
-    known_to: u64,
+    /// A mark whose energy is not known yet.
+    pending: Option<Point>,
+    /// The newest mark after that.
+    next: Option<Point>,
+}
+
+/// A mark of progress: so much was done at this instant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// ns on the monotonic clock.
+    pub at: u64,
+    /// Share of the epoch's work.
+    pub share: f64,
+}
+
+/// What the epoch came to so far, and what a whole one takes at a steady pace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beginning {
+    /// The share of its work done.
+    pub share: f64,
+    /// What that took.
+    pub used: f64,
+    /// What a whole epoch takes.
+    pub steady: f64,
 }
 
 impl Progress {
     /// Which epoch it is about, by when it began: of another it starts anew.
-    pub fn of_epoch(&mut self, begin: Option<u64>) {
+    pub fn follow(&mut self, begin: Option<u64>) {
         if self.begin != begin {
             *self = Progress { begin, ..Progress::default() };
         }
     }
 
-    /// Takes a mark: so much was done at this instant, ns. Of marks that come faster than their energies only some
-    /// are kept.
-    pub fn note(&mut self, at: u64, share: f64) {
-        let is_further = self.marks.last().is_none_or(|last| share > last.share);
-        if self.pending.is_none() && Some(at) > self.begin && share > 0.0 && is_further {
-            self.pending = Some((at, share));
+    /// Takes a mark. Of marks that come faster than their energies the newest is kept.
+    pub fn note(&mut self, point: Point) {
+        let before = self.pending.map_or(self.share(), |pending| pending.share);
+        if Some(point.at) > self.begin && point.share > before {
+            let place = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
+            *place = Some(point);
         }
     }
 
-    /// Files the mark once energies are known up to it; `energy` tells what was used from the begin to there.
-    pub fn settle(&mut self, known_to: u64, energy: impl FnOnce(u64) -> Option<f64>) {
-        let (Some((at, share)), Some(begin)) = (self.pending.filter(|(at, _)| *at <= known_to), self.begin) else {
-            return;
-        };
-        self.pending = None;
-        self.known_to = at;
-        let duration_s = (at - begin) as f64 * 1e-9;
-        if let [.., before, _] = self.marks.as_slice()
-            && duration_s - before.duration_s < APART * duration_s
-        {
-            self.marks.pop();
+    /// Files the mark once energies are known up to it, or have been waited for too long by `now`; `energy` tells
+    /// what was used from the begin to there.
+    pub fn settle(&mut self, known_to: u64, now: u64, energy: impl Fn(u64) -> Option<f64>) {
+        while let (Some(Point { at, share }), Some(begin)) = (self.pending, self.begin) {
+            let is_known = at <= known_to;
+            if !is_known && now.saturating_sub(at) < PATIENCE_NS {
+                return;
+            }
+            self.pending = self.next.take();
+            let duration_s = (at - begin) as f64 * 1e-9;
+            if let [.., before, _] = self.marks.as_slice()
+                && duration_s - before.duration_s < APART * duration_s
+            {
+                self.marks.pop();
+            }
+            self.marks.push(Done { share, duration_s, energy_j: energy(at).filter(|_| is_known) });
         }
-        self.marks.push(Done { share, duration_s, energy_j: energy(at) });
     }
 
-    /// When the newest mark filed was made, ns.
-    pub fn known_to(&self) -> u64 {
-        self.known_to
+    /// How far the epoch was at the newest mark filed.
+    pub fn share(&self) -> f64 {
+        self.marks.last().map_or(0.0, |last| last.share)
     }
 
     /// When the mark was made that waits for its energy.
     pub fn awaits(&self) -> Option<u64> {
-        self.pending.map(|(at, _)| at)
+        self.pending.map(|pending| pending.at)
     }
 
-    /// Whether no mark was filed.
-    pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
+    /// How the epoch gets on by this quantity, once enough is done to tell.
+    pub fn beginning(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<Beginning> {
+        let all = self.up_to(1.0, &of).filter(|all| all.share >= ENOUGH)?;
+        let early = self.up_to((1.0 - LATEST) * all.share, &of).unwrap_or_default();
+        let latest = all - early;
+        let weight = if early.share > 0.0 { early.share * pace::agreement(early.pace(), latest.pace()) } else { 0.0 };
+        let counted = weight / early.share.max(f64::MIN_POSITIVE);
+        let steady = (counted * early.amount + latest.amount) / (weight + latest.share);
+        Some(Beginning { share: all.share, used: all.amount, steady })
     }
 
-    /// How far the epoch is and what that took, once it is enough to tell from.
-    pub fn done(&self) -> Option<Done> {
-        self.marks.last().copied().filter(|last| last.share >= ENOUGH)
+    /// What the work done took more than it would have at the steady pace, if it came to one.
+    pub fn warm_up(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<f64> {
+        let Beginning { share, used, steady } = self.beginning(&of)?;
+        let part = |to: f64| self.up_to(to * share, &of).unwrap_or_default();
+        let (before, middle) = (part(1.0 - 2.0 * LATEST), part(1.0 - LATEST));
+        let change = (middle - before).pace() / (part(1.0) - middle).pace();
+        let is_settled = (1.0 / (1.0 + SETTLED)..=1.0 + SETTLED).contains(&change);
+        is_settled.then_some(used - steady * share)
     }
 
-    /// What a whole epoch takes at a steady pace, by this quantity; None where that is not known.
-    pub fn steady(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<f64> {
-        let (early, latest) = self.parts()?;
-        let pace = |part: Done| Some(of(&part)? / part.share);
-        let latest_pace = pace(latest)?;
-        if early.share == 0.0 {
-            return Some(latest_pace);
+    /// The newest mark up to this share whose quantity is known.
+    fn up_to(&self, share: f64, of: impl Fn(&Done) -> Option<f64>) -> Option<Part> {
+        let part = |mark: &Done| Some(Part { share: mark.share, seconds: mark.duration_s, amount: of(mark)? });
+        self.marks.iter().rev().filter(|mark| mark.share <= share).find_map(part)
+    }
+}
+
+/// A part of the work, and what it took.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    share: f64,
+    seconds: f64,
+    amount: f64,
+}
+
+impl Part {
+    /// Seconds that a whole epoch takes like this.
+    fn pace(self) -> f64 {
+        self.seconds / self.share
+    }
+}
+
+impl Sub for Part {
+    type Output = Part;
+
+    fn sub(self, earlier: Part) -> Part {
+        Part {
+            share: self.share - earlier.share,
+            seconds: self.seconds - earlier.seconds,
+            amount: self.amount - earlier.amount,
         }
-        let weight = early.share * pace::agreement(early.duration_s / early.share, latest.duration_s / latest.share);
-        Some((weight * pace(early)? + latest.share * latest_pace) / (weight + latest.share))
-    }
-
-    /// What the work done took more than it would have at the steady pace.
-    pub fn excess(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<f64> {
-        let done = self.done()?;
-        Some(of(&done)? - self.steady(of)? * done.share)
-    }
-
-    /// The work done, divided into what came before and its latest part.
-    fn parts(&self) -> Option<(Done, Done)> {
-        let done = self.done()?;
-        let early = self.marks.iter().rev().find(|mark| mark.share <= (1.0 - LATEST) * done.share);
-        let early = early.copied().unwrap_or(Done { energy_j: done.energy_j.map(|_| 0.0), ..Done::default() });
-        let latest = Done {
-            share: done.share - early.share,
-            duration_s: done.duration_s - early.duration_s,
-            energy_j: done.energy_j.zip(early.energy_j).map(|(all, before)| all - before),
-        };
-        Some((early, latest))
     }
 }
 
@@ -140,10 +183,10 @@ impl Packed {
         Packed((now / 1000) << (Packed::SHARE_BITS + 1) | share as u64)
     }
 
-    /// The share.
+    /// The share, rounded to what it tells: 6 digits.
     pub fn share(self) -> f64 {
         let bits = self.0 & ((2 << Packed::SHARE_BITS) - 1);
-        bits as f64 / f64::from(1 << Packed::SHARE_BITS)
+        (bits as f64 / f64::from(1 << Packed::SHARE_BITS) * 1e6).round() / 1e6
     }
 
     /// When it was marked, ns, asked at `now`, ns.
@@ -162,13 +205,13 @@ mod tests {
     /// An epoch of 10 s at 100 W once warm, its first `cold` of the work `slower` times slower, marked 200 times.
     fn marked(cold: f64, slower: f64, until: f64) -> Progress {
         let mut progress = Progress::default();
-        progress.of_epoch(Some(1_000));
+        progress.follow(Some(1_000));
         for n in 1..=(until * 200.0) as u64 {
             let share = n as f64 / 200.0;
             let seconds = 10.0 * (share.min(cold) * slower + (share - cold).max(0.0));
             let at = 1_000 + (seconds * 1e9) as u64;
-            progress.note(at, share);
-            progress.settle(at, |_| Some(100.0 * seconds));
+            progress.note(Point { at, share });
+            progress.settle(at, at, |_| Some(100.0 * seconds));
         }
         progress
     }
@@ -181,58 +224,83 @@ mod tests {
     fn a_warm_up_is_told_from_the_steady_pace() {
         for (cold, slower) in [(0.05, 3.0), (0.1, 10.0), (0.2, 5.0), (0.3, 3.0)] {
             let progress = marked(cold, slower, 0.5);
-            let steady = progress.steady(duration).unwrap();
+            let steady = progress.beginning(duration).unwrap().steady;
             assert!((steady / 10.0 - 1.0).abs() < 0.03, "{cold} {slower}: {steady}");
-            let excess = progress.excess(|done| done.energy_j).unwrap();
-            assert!((excess / (1000.0 * cold * (slower - 1.0)) - 1.0).abs() < 0.1, "{cold} {slower}: {excess}");
+            let warm_up = marked(cold, slower, 1.0).warm_up(|done| done.energy_j).unwrap();
+            assert!((warm_up - 1000.0 * cold * (slower - 1.0)).abs() < 0.02 * 1000.0, "{cold} {slower}: {warm_up}");
+        }
+    }
+
+    /// Its last quarter three times slower, or its first three: not a start that is over.
+    #[test]
+    fn a_shape_of_its_own_is_no_warm_up() {
+        for slower in [3.0, 1.0 / 3.0] {
+            let progress = marked(0.75, slower, 1.0);
+            assert!(progress.beginning(duration).is_some() && progress.warm_up(duration).is_none());
         }
     }
 
     #[test]
     fn without_one_all_that_is_done_counts() {
-        let steady = marked(0.0, 1.0, 0.3).steady(duration).unwrap();
+        let steady = marked(0.0, 1.0, 0.3).beginning(duration).unwrap().steady;
         assert!((steady - 10.0).abs() < 1e-6, "{steady}");
     }
 
     #[test]
     fn it_tells_from_a_twentieth_on() {
-        assert!(marked(0.0, 1.0, 0.045).done().is_none() && marked(0.0, 1.0, 0.05).done().is_some());
+        let beginning = |until: f64| marked(0.0, 1.0, until).beginning(duration);
+        assert!(beginning(0.045).is_none() && beginning(0.05).is_some());
     }
 
     #[test]
     fn another_epoch_starts_anew_and_marks_only_go_on() {
         let mut progress = marked(0.0, 1.0, 0.5);
-        let before = progress.done();
-        progress.note(9_000_000_000, 0.4);
-        progress.settle(u64::MAX, |_| None);
-        assert_eq!(progress.done(), before);
-        progress.of_epoch(Some(20_000_000_000));
-        progress.note(20_500_000_000, 0.1);
-        progress.settle(u64::MAX, |_| None);
-        assert_eq!(progress.done(), Some(Done { share: 0.1, duration_s: 0.5, energy_j: None }));
+        let before = progress.beginning(duration);
+        progress.note(Point { at: 9_000_000_000, share: 0.4 });
+        progress.settle(u64::MAX, 0, |_| None);
+        assert_eq!(progress.beginning(duration), before);
+        progress.follow(Some(20_000_000_000));
+        progress.note(Point { at: 20_500_000_000, share: 0.1 });
+        progress.settle(u64::MAX, 0, |_| None);
+        assert_eq!(progress.beginning(duration), Some(Beginning { share: 0.1, used: 0.5, steady: 5.0 }));
+        assert_eq!(progress.beginning(|done| done.energy_j), None);
     }
 
     #[test]
-    fn a_mark_waits_for_its_energy() {
+    fn a_mark_waits_for_its_energy_and_the_newest_for_it() {
         let mut progress = Progress::default();
-        progress.of_epoch(Some(0));
-        progress.note(5_000, 0.1);
-        progress.settle(4_999, |_| Some(1.0));
-        assert!(progress.is_empty() && progress.awaits() == Some(5_000));
-        progress.settle(5_000, |at| Some(at as f64));
-        assert!(progress.known_to() == 5_000 && progress.done().unwrap().energy_j == Some(5_000.0));
+        progress.follow(Some(0));
+        for (at, share) in [(5_000, 0.1), (6_000, 0.2), (7_000, 0.3)] {
+            progress.note(Point { at, share });
+        }
+        let settle = |progress: &mut Progress, known_to| progress.settle(known_to, 0, |at| Some(at as f64));
+        settle(&mut progress, 4_999);
+        assert!(progress.marks.is_empty() && progress.awaits() == Some(5_000));
+        settle(&mut progress, 5_000);
+        assert!(progress.share() == 0.1 && progress.awaits() == Some(7_000));
+        settle(&mut progress, 8_000);
+        assert!(progress.awaits().is_none() && progress.marks[1].energy_j == Some(7_000.0));
+    }
+
+    #[test]
+    fn energy_that_does_not_come_is_not_waited_for_for_ever() {
+        let mut progress = Progress::default();
+        progress.follow(Some(0));
+        progress.note(Point { at: 1_000, share: 0.1 });
+        progress.settle(0, 1_000 + PATIENCE_NS, |_| Some(1.0));
+        assert!(progress.share() == 0.1 && progress.beginning(|done| done.energy_j).is_none());
     }
 
     #[test]
     fn marks_are_thinned() {
         let mut progress = Progress::default();
-        progress.of_epoch(Some(0));
+        progress.follow(Some(0));
         for n in 1..1_000_000 {
-            progress.note(n * 1_000_000, n as f64 / 1e6);
-            progress.settle(u64::MAX, |_| Some(n as f64));
+            progress.note(Point { at: n * 1_000_000, share: n as f64 / 1e6 });
+            progress.settle(u64::MAX, 0, |_| Some(n as f64));
         }
         assert!(progress.marks.len() < 1500, "{}", progress.marks.len());
-        assert_eq!(progress.done().unwrap().share, 0.999999);
+        assert_eq!(progress.marks.last().unwrap().share, 0.999999);
     }
 
     proptest! {

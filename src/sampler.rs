@@ -6,14 +6,12 @@ use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
 use crate::host;
 use crate::ledger::Mark;
-use crate::progress::Packed;
+use crate::progress::{Packed, Point};
 use crate::reading::Reading;
+use crate::shared::Shared;
 use crate::source::{IN_TIME, MIN_GAP_NS, Opening, Source, Sources, Unavailable, Waker};
 use rtrb::Consumer;
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,95 +19,10 @@ use std::time::{Duration, Instant};
 const READS_A_WRAP: f64 = 4.0;
 /// How long an ending sampler waits for its sources' threads.
 const THREADS_END: Duration = Duration::from_millis(100);
-/// In the time that the first epoch has taken, its progress is looked at so many times.
-const LOOKS: u64 = 32;
+/// The first epoch's progress is looked at again after this part of the time it has taken.
+const LOOK_AFTER: u64 = 32;
 /// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
 const PATIENCE_NS: u64 = 5_000_000_000;
-
-/// What the host's threads and the sampler share.
-#[derive(Default)]
-pub struct Shared {
-    books: Mutex<Books>,
-    changed: Condvar,
-    messages: Mutex<VecDeque<String>>,
-    stop: AtomicBool,
-    over_budget: AtomicBool,
-    /// How far the open epoch is, [`Packed`].
-    progress: AtomicU64,
-    /// Somebody asks for the forecast inside the first epoch.
-    asked: AtomicBool,
-}
-
-impl Shared {
-    /// The books, for as short as can be.
-    pub fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Waits until `epochs` epochs are settled or the time is up; returns the books, and whether they are.
-    pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, Books>, bool) {
-        let is_over = |books: &Books| books.finished || books.settled >= epochs;
-        let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_over(books)) {
-            Ok((books, _)) => books,
-            Err(poisoned) => poisoned.into_inner().0,
-        };
-        let whole = is_over(&books) && !books.failed;
-        (books, whole)
-    }
-
-    /// How far the open epoch is.
-    pub fn progress(&self) -> Packed {
-        Packed(self.progress.load(Ordering::Relaxed))
-    }
-
-    /// Notes how far the open epoch is.
-    pub fn set_progress(&self, progress: Packed) {
-        self.progress.store(progress.0, Ordering::Relaxed);
-    }
-
-    /// Has the sampler look at the first epoch's progress if there is no forecast yet, and waits for that, a moment.
-    pub fn look_at_progress(&self, sampler: &std::thread::Thread, timeout: Duration) {
-        let is_missing =
-            |books: &mut Books| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
-        let mut books = self.books();
-        if is_missing(&mut books) {
-            self.asked.store(true, Ordering::SeqCst);
-            sampler.unpark();
-            drop(self.changed.wait_timeout_while(books, timeout, is_missing));
-        }
-    }
-
-    /// Queues a message; the oldest goes where nobody takes them.
-    pub fn say(&self, message: String) {
-        const MOST: usize = 64;
-        let mut messages = self.messages();
-        if messages.len() >= MOST {
-            messages.pop_front();
-        }
-        messages.push_back(message);
-    }
-
-    /// The queued messages, oldest first.
-    pub fn messages(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.messages.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Whether the forecast passes a budget.
-    pub fn is_over_budget(&self) -> bool {
-        self.over_budget.load(Ordering::Relaxed)
-    }
-
-    /// Tells the sampler to take a last reading and end.
-    pub fn stop(&self, sampler: &std::thread::Thread) {
-        self.stop.store(true, Ordering::SeqCst);
-        sampler.unpark();
-    }
-
-    fn finish(&self) {
-        self.books().finished = true;
-        self.changed.notify_all();
-    }
-}
 
 /// A source, where its channels stand in the books, and when it was read.
 struct Slot {
@@ -138,8 +51,8 @@ pub struct Sampler {
     readings: Vec<Reading>,
     /// The progress entered last.
     progress: Packed,
-    /// When the first epoch's progress is to be looked at again, ns.
-    look_at: u64,
+    /// When the first epoch's progress is to be looked at again, ns; past all time outside of it.
+    next_look: u64,
 }
 
 impl Sampler {
@@ -167,7 +80,7 @@ impl Sampler {
             passes: 0,
             readings: Vec::new(),
             progress: Packed::NONE,
-            look_at: u64::MAX,
+            next_look: u64::MAX,
         };
         found.sources.into_iter().for_each(|source| sampler.add(source, None, shared));
         sampler.report_unavailable(found.unavailable, shared);
@@ -230,7 +143,7 @@ impl Sampler {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
             host::widen_affinity();
-            while !shared.stop.load(Ordering::SeqCst) && !self.has_seen_enough(shared) {
+            while !shared.is_stopping() && !self.has_seen_enough(shared) {
                 if host::monotonic_ns() >= self.due(shared) {
                     self.pass(shared);
                     self.follow_affinity();
@@ -245,7 +158,8 @@ impl Sampler {
             shared.books().failed = true;
             shared.say(FAULT.into());
         }
-        shared.finish();
+        shared.books().finished = true;
+        shared.tell();
         self.end_threads();
     }
 
@@ -263,8 +177,8 @@ impl Sampler {
     /// When the next pass is due.
     fn due(&self, shared: &Shared) -> u64 {
         let soonest = self.last_pass + MIN_GAP_NS;
-        let mut due = self.look_at.min(self.last_pass + self.interval_ns);
-        if !self.marks.is_empty() || shared.asked.load(Ordering::SeqCst) {
+        let mut due = self.next_look.min(self.last_pass + self.interval_ns);
+        if !self.marks.is_empty() || shared.is_requested() {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
@@ -303,9 +217,9 @@ impl Sampler {
         if !self.openings.is_empty() {
             self.admit(Duration::ZERO, shared);
         }
-        shared.asked.store(false, Ordering::SeqCst);
+        let is_requested = shared.take_request();
         let start = host::monotonic_ns();
-        let progress = self.further(shared);
+        let progress = if start >= self.next_look || is_requested { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
         self.readings.clear();
         for slot in &mut self.slots {
@@ -314,39 +228,39 @@ impl Sampler {
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
         let mut books = shared.books();
-        let known = (books.settled, books.progress.known_to());
-        books.enter(marks, progress, &self.readings, |message| shared.say(message));
+        let known = (books.settled, books.progress.share());
+        books.enter(marks, progress, &self.readings, host::monotonic_ns(), |message| shared.say(message));
         for slot in &mut self.slots {
             slot.wanted = books.wants_reading(slot.channels());
         }
-        if (books.settled, books.progress.known_to()) != known {
+        if (books.settled, books.progress.share()) != known {
             let review = self.advisor.review(&books.ledger, books.settled, &books.progress);
             review.messages.into_iter().for_each(|message| shared.say(message));
             books.forecast = review.forecast;
-            shared.over_budget.store(review.over_budget, Ordering::Relaxed);
-            shared.changed.notify_all();
+            shared.set_over_budget(review.over_budget);
+            shared.tell();
         }
-        self.look_at = self.next_look(&books, start);
+        self.next_look = self.look_after(&books, start);
         drop(books);
         self.last_pass = start;
         self.passes += 1;
     }
 
-    /// How far the open epoch is, if that is further than before: (when, ns, and the share).
-    fn further(&mut self, shared: &Shared) -> Option<(u64, f64)> {
+    /// How far the open epoch is, where that is news and somebody is to be told: a forecast inside the first.
+    fn new_progress(&mut self, shared: &Shared) -> Option<Point> {
         let progress = shared.progress();
-        let is_news = progress != self.progress && progress != Packed::NONE;
+        let is_news = self.next_look != u64::MAX && progress != self.progress && progress != Packed::NONE;
         self.progress = progress;
-        is_news.then(|| (progress.at(host::monotonic_ns()), progress.share()))
+        is_news.then(|| Point { at: progress.at(host::monotonic_ns()), share: progress.share() })
     }
 
-    /// When to look at the first epoch's progress again: as its time goes on ever less often, and less often still
-    /// where none was marked.
-    fn next_look(&self, books: &Books, now: u64) -> u64 {
+    /// When to look at the first epoch's progress again: ever less often as its time goes on, and where none was marked
+    /// only each time that has doubled.
+    fn look_after(&self, books: &Books, now: u64) -> u64 {
         let begin = books.ledger.first_epoch().filter(|_| books.ledger.is_in_first() && self.advisor.planned > 0);
         begin.map_or(u64::MAX, |begin| {
             let gone = now.saturating_sub(begin);
-            let gap = if self.progress == Packed::NONE { gone } else { gone / LOOKS };
+            let gap = if self.progress == Packed::NONE { gone } else { gone / LOOK_AFTER };
             now + gap.max(MIN_GAP_NS)
         })
     }

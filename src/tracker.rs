@@ -6,9 +6,10 @@ use crate::host::{self, ForkMark};
 use crate::intensity;
 use crate::ledger::Mark;
 use crate::options::Options;
-use crate::progress::{self, Packed};
+use crate::progress::Packed;
 use crate::report::{Detail, Report, Setting};
-use crate::sampler::{Sampler, Shared};
+use crate::sampler::Sampler;
+use crate::shared::Shared;
 use crate::source::Sources;
 use rtrb::{Producer, RingBuffer};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,7 @@ const RING: usize = 1 << 13;
 /// How long a report waits for the reading that closes the last epoch.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one inside the first epoch waits for the first forecast.
-const PROGRESS_TIMEOUT: Duration = Duration::from_millis(100);
+const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long an ending tracker waits for its sampler.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -172,12 +173,13 @@ impl Tracker {
 
     /// One number of the report.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        self.snapshot(Report::detail_for(pointer)).value(pointer)
+        let detail = Report::detail_for(pointer);
+        self.snapshot(detail, pointer.starts_with("/forecast")).value(pointer)
     }
 
     /// The report in a format.
     pub fn report(&self, format: &str) -> Result<String> {
-        self.snapshot(Detail::Epochs).render(format)
+        self.snapshot(Detail::Epochs, true).render(format)
     }
 
     /// Hands the oldest message to `take`; it stays queued if that fails.
@@ -197,15 +199,15 @@ impl Tracker {
         }
     }
 
-    fn snapshot(&self, detail: Detail) -> Report {
+    fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
         let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.flush_backlog(deadline);
         let is_open = self.is_open.load(Ordering::Relaxed);
-        if is_open && ended == 0 && self.setting.planned > 0 && self.shared.progress().share() >= progress::ENOUGH {
-            self.shared.look_at_progress(&self.sampler, PROGRESS_TIMEOUT);
+        if is_open && with_forecast && self.setting.planned > 0 {
+            self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
         }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let share = is_open.then(|| (self.shared.progress().share() * 1e6).round() / 1e6);
+        let share = is_open.then(|| self.shared.progress().share());
         Report::new(&self.setting, &books, whole, share, detail)
     }
 

@@ -102,6 +102,7 @@ fn a_bad_row_is_named_by_file_and_line() {
         ("a,1,1,-5\n", 2, "energy_j '-5'"),
         ("a,1,1,nan\n", 2, "energy_j 'nan'"),
         ("a,1,1,inf\n", 2, "energy_j 'inf'"),
+        ("a,1,1e101,1\n", 2, "duration_s '1e101'"),
         ("a,1,1,1\na,3,1,1\n", 3, "expected epoch 2"),
         ("a,1,1,1\na,1,1,1\n", 3, "expected epoch 2"),
         ("a,1.5,1,1\n", 2, "epoch '1.5'"),

@@ -1,9 +1,12 @@
 //! The forecast of a live run, its first epoch warming up and marking its progress.
+mod nvml;
 mod served;
 mod steady;
 
 use carbontracker::tracker::Tracker;
-use served::{Counter, Tree};
+use nvml::{Gpu, Standin};
+use served::{Counter, READS, Tree};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use steady::{now, steadily};
 
@@ -28,7 +31,7 @@ struct Told {
 impl Load {
     fn run(&self, options: &str) -> Told {
         let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
-        let options = format!("sysroot={} epochs={EPOCHS} {options}", tree.root().display());
+        let options = format!("sysroot={} components=cpu epochs={EPOCHS} {options}", tree.root().display());
         let tracker = Tracker::create(&options).unwrap().unwrap();
         let value = |pointer: &str| tracker.value(pointer);
         let both = || (value("/forecast/duration_s/value").unwrap(), value("/forecast/energy_j/value").unwrap());
@@ -88,4 +91,95 @@ fn a_first_epoch_that_starts_slowly() {
 #[test]
 fn a_first_epoch_like_the_others() {
     steadily(|| Load { cold: 0, slower: 1 }.check("interval=0.1"));
+}
+
+/// Runs an epoch of this length, marking its progress each 5 ms; `at` is told the time gone, s.
+fn marked_epoch(tracker: &Tracker, length: Duration, mut at: impl FnMut(f64)) {
+    let marks = length.as_millis() as u64 / 5;
+    tracker.begin().unwrap();
+    for mark in 1..=marks {
+        std::thread::sleep(Duration::from_millis(5));
+        tracker.progress(mark, marks).unwrap();
+        at(mark as f64 * 0.005);
+    }
+    tracker.end().unwrap();
+}
+
+/// Marks wake nobody; the sampler looks at them ever less often, and where there is no forecast to make not at all.
+#[test]
+fn marks_cost_ever_fewer_readings() {
+    steadily(|| {
+        for (epochs, most_late, most_after) in [("epochs=9", 0.7, 20), ("", 1.0, 20)] {
+            let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
+            let tracker =
+                Tracker::create(&format!("sysroot={} components=cpu interval=10 {epochs}", tree.root().display()))
+                    .unwrap()
+                    .unwrap();
+            let reads = || READS.load(Ordering::Relaxed);
+            let (start, mut early, mut late) = (reads(), 0, 0);
+            marked_epoch(&tracker, Duration::from_secs(3), |gone| {
+                early = if gone <= 1.0 { reads() - start } else { early };
+                late = if gone > 2.0 { reads() - start - early } else { 0 };
+            });
+            let before = reads();
+            marked_epoch(&tracker, Duration::from_secs(1), |_| ());
+            tracker.destroy();
+            let after = reads() - before;
+            println!("'{epochs}': {early} readings in the first second, {late} after, {after} in the second epoch");
+            assert!(late as f64 <= most_late * early as f64 + 3.0 && early < 300 && after < most_after);
+            assert!(!epochs.is_empty() || early < 20);
+        }
+    });
+}
+
+/// Nor is a GPU's driver asked more often for them, once the first epoch is over or where nothing is planned.
+#[test]
+fn marks_do_not_keep_a_driver_busy() {
+    steadily(|| {
+        for (epochs, most) in [("", 60), ("epochs=9", 60)] {
+            let standin = Standin::new(&[Gpu::constant(250.0)]);
+            let tracker = nvml::tracker(&format!("{} {epochs}", standin.options()));
+            if !epochs.is_empty() {
+                marked_epoch(&tracker, Duration::from_millis(300), |_| ());
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            let before = standin.tally()[0];
+            let mut calls = 0;
+            marked_epoch(&tracker, Duration::from_secs(3), |gone| {
+                calls = if gone < 0.5 { 0 } else { standin.tally()[0] - before };
+            });
+            tracker.destroy();
+            println!("'{epochs}': {calls} calls in an epoch with marks");
+            assert!(calls < most);
+        }
+    });
+}
+
+/// Where energy is slow to come the forecast comes all the same, without it; the host waits but once.
+#[test]
+fn a_driver_that_is_slow_to_start_holds_up_a_moment_only() {
+    steadily(|| {
+        let standin = Standin::new(&[Gpu::constant(250.0)]);
+        standin.driver(|driver| driver.init_delay_s = 1.5);
+        let tracker = Tracker::create(&format!("{} epochs=3", standin.options())).unwrap().unwrap();
+        tracker.begin().unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        tracker.progress(3, 100).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        tracker.progress(10, 100).unwrap();
+        let mut waited = Duration::ZERO;
+        for mark in 11..=60 {
+            std::thread::sleep(Duration::from_millis(10));
+            tracker.progress(mark, 100).unwrap();
+            let asked = std::time::Instant::now();
+            let _ = tracker.value("/forecast/duration_s/value");
+            waited += asked.elapsed();
+        }
+        assert!(
+            tracker.value("/forecast/duration_s/value").is_ok() && tracker.value("/forecast/energy_j/value").is_err()
+        );
+        tracker.destroy();
+        println!("waited {waited:?} in fifty calls");
+        assert!(waited < Duration::from_millis(450));
+    });
 }

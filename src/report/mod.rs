@@ -156,11 +156,11 @@ impl Report {
 
     /// What is still to come, which is what stopping now saves.
     fn remaining_s(&self) -> Option<Estimate> {
-        Some(self.forecast?.duration_s?.beyond(self.duration_s))
+        Some(self.forecast?.duration_s?.rest(Some(self.duration_s)))
     }
 
     fn remaining_j(&self) -> Option<Estimate> {
-        Some(self.forecast?.energy_j?.beyond(self.energy_j().unwrap_or(0.0)))
+        Some(self.forecast?.energy_j?.rest(self.energy_j()))
     }
 
     fn remaining_g(&self) -> Option<Estimate> {

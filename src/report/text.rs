@@ -62,7 +62,7 @@ fn forecast(report: &Report) -> Vec<String> {
         return Vec::new();
     };
     let after = match forecast.after_epochs {
-        0 => format!("inside the first ({:.0} %)", report.progress.unwrap_or(0.0) * 100.0),
+        0 => "inside the first".to_owned(),
         epochs => format!("after {epochs}"),
     };
     let percent = forecast.level * 100.0;
@@ -80,7 +80,9 @@ fn forecast(report: &Report) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect();
-    lines.push(format!("  of it {} still to come: what stopping here saves", to_come.join(", ")));
+    if report.setting.monitored.is_none() {
+        lines.push(format!("  of it {} still to come: what stopping here saves", to_come.join(", ")));
+    }
     lines
 }
 

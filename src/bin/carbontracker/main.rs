@@ -3,9 +3,9 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod baselines;
 mod recording;
 mod replay;
-mod rivals;
 mod score;
 
 use clap::{Args, Parser, Subcommand};
@@ -23,15 +23,15 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Task {
-    /// What would have been forecast of recorded runs, as CSV
-    #[command(after_help = RECORDING)]
+    /// Print what would have been forecast of recorded runs, as CSV
+    #[command(after_help = [REPLAYED, RECORDING].concat())]
     Replay {
         /// The recording
         file: PathBuf,
         #[command(flatten)]
         points: Points,
     },
-    /// How well recorded runs are forecast: errors beside those of other formulas, and what the intervals hold
+    /// Score the forecasts of recorded runs: errors beside those of other formulas, and what the intervals hold
     #[command(after_help = RECORDING)]
     Score {
         /// A folder of recordings, each a *.csv
@@ -40,6 +40,12 @@ enum Task {
         points: Points,
     },
 }
+
+const REPLAYED: &str = "\
+Prints run,after_epochs,metric,predicted,lower,upper: the whole run's energy_j, J, and duration_s, s, as forecast after
+so many epochs, with its interval.
+
+";
 
 const RECORDING: &str = "\
 A recording is CSV with the columns run,epoch,duration_s,energy_j (others are left alone): a row an epoch, the
@@ -51,10 +57,10 @@ Exit status: 0 done, 1 the recording cannot be read (the message names file and 
 #[derive(Args)]
 struct Points {
     /// Forecast after so many epochs, of every run that is longer
-    #[arg(long, value_delimiter = ',', default_value = "1,2,3,5,10", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "K,...", value_delimiter = ',', default_value = "1,2,3,5,10", value_parser = clap::value_parser!(u64).range(1..))]
     at: Vec<u64>,
     /// Share of runs whose outcome is to lie in the interval, 0.5 to 0.999
-    #[arg(long, default_value_t = 0.9, value_parser = level)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, value_parser = level)]
     level: f64,
 }
 

@@ -21,26 +21,24 @@ pub struct Set {
     pub runs: Vec<Run>,
 }
 
+/// What an epoch may take: its square is still a number.
+const MOST: f64 = 1e100;
 const COLUMNS: [&str; 4] = ["run", "epoch", "duration_s", "energy_j"];
 
 /// The runs of a file; an error names file and line.
 pub fn read(file: &Path) -> Result<Vec<Run>, String> {
-    let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    parse(&text).map_err(|(line, reason)| match line {
-        Some(line) => format!("{}:{line}: {reason}", file.display()),
-        None => format!("{}: {reason}", file.display()),
-    })
-}
-
-/// The runs of a text; an error says in which line.
-fn parse(text: &[u8]) -> Result<Vec<Run>, (Option<usize>, String)> {
-    let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-    let columns = columns(&mut reader).map_err(|error| (Some(1), error))?;
+    let shown = file.display();
+    let text = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
+    let refused = |at: Option<&csv::Position>, reason: String| {
+        at.map_or(format!("{shown}: {reason}"), |at| format!("{shown}:{}: {reason}", line(&text, at)))
+    };
+    let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
+    let columns = columns(&mut reader).map_err(|reason| format!("{shown}:1: {reason}"))?;
     let mut runs: Vec<Run> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for record in reader.records() {
-        let record = record.map_err(|error| (error.position().map(|at| line(text, at)), in_words(&error)))?;
-        let refused = |reason| (record.position().map(|at| line(text, at)), reason);
+        let record = record.map_err(|error| refused(error.position(), in_words(&error)))?;
+        let refused = |reason| refused(record.position(), reason);
         let Row { run, epoch, observed } = Row::parse(&record, columns).map_err(refused)?;
         let place = *places.entry(run.clone()).or_insert_with(|| {
             runs.push(Run { name: run, epochs: Vec::new() });
@@ -53,7 +51,7 @@ fn parse(text: &[u8]) -> Result<Vec<Run>, (Option<usize>, String)> {
         }
         epochs.push(observed);
     }
-    if runs.is_empty() { Err((None, "no epochs".into())) } else { Ok(runs) }
+    if runs.is_empty() { Err(refused(None, "no epochs".into())) } else { Ok(runs) }
 }
 
 /// The line that a record starts in, after the blank ones before it, which its position includes.
@@ -82,7 +80,7 @@ pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
 
 /// Where each of the four columns stands.
 fn columns(reader: &mut Reader<&[u8]>) -> Result<[usize; 4], String> {
-    let header = reader.headers().map_err(|error| error.to_string())?;
+    let header = reader.headers().map_err(|error| in_words(&error))?;
     let place = |name: &str| header.iter().position(|cell| cell.trim_start_matches('\u{feff}') == name);
     match COLUMNS.map(place) {
         [Some(run), Some(epoch), Some(duration), Some(energy)] => Ok([run, epoch, duration, energy]),
@@ -106,7 +104,7 @@ impl Row {
         }
         let epoch = number.parse().map_err(|_| format!("epoch '{number}': expected a whole number"))?;
         let (duration_s, energy_j) = (amount("duration_s", cell(duration))?, amount("energy_j", cell(energy))?);
-        let observed = Observed { count: 1, duration_s, energy_j, is_whole: energy_j.is_some() };
+        let observed = Observed { count: 1, duration_s, energy_j, is_whole: energy_j.is_some(), gaps_s: 0.0 };
         Ok(Row { run, epoch, observed })
     }
 }
@@ -115,8 +113,8 @@ fn amount(name: &str, text: &str) -> Result<Option<f64>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let amount = text.parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0);
-    amount.map(Some).ok_or_else(|| format!("{name} '{text}': expected a number, 0 or more, or nothing"))
+    let amount = text.parse().ok().filter(|amount| (0.0..=MOST).contains(amount));
+    amount.map(Some).ok_or_else(|| format!("{name} '{text}': expected a number from 0 to {MOST:e}, or nothing"))
 }
 
 fn in_words(error: &csv::Error) -> String {

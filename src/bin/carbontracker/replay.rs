@@ -2,45 +2,15 @@
 
 use crate::Points;
 use crate::recording::Run;
-use carbontracker::forecast::{Estimate, Forecast, forecast};
-use carbontracker::ledger::{Between, Observed};
+use carbontracker::forecast::{Forecast, Metric, forecast};
+use carbontracker::ledger::Between;
 use carbontracker::progress::Progress;
 
-/// One of the two things that are forecast.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    /// Energy, J.
-    Energy,
-    /// Time, s.
-    Duration,
-}
-
-impl Metric {
-    /// Both.
-    pub const ALL: [Metric; 2] = [Metric::Energy, Metric::Duration];
-
-    /// As in a recording.
-    pub fn name(self) -> &'static str {
-        match self {
-            Metric::Energy => "energy_j",
-            Metric::Duration => "duration_s",
-        }
-    }
-
-    /// What an epoch took.
-    pub fn of(self, epoch: &Observed) -> Option<f64> {
-        match self {
-            Metric::Energy => epoch.energy_j,
-            Metric::Duration => epoch.duration_s,
-        }
-    }
-
-    /// What a run will take.
-    pub fn forecast(self, forecast: Forecast) -> Option<Estimate> {
-        match self {
-            Metric::Energy => forecast.energy_j,
-            Metric::Duration => forecast.duration_s,
-        }
+/// A metric as a recording calls it.
+pub fn name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Energy => "energy_j",
+        Metric::Duration => "duration_s",
     }
 }
 
@@ -64,8 +34,8 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run], points: &Points) -> csv:
         for &seen in points.at.iter().filter(|&&seen| seen < run.epochs.len() as u64) {
             let forecast = after(run, seen, points.level);
             for metric in Metric::ALL {
-                if let Some(e) = forecast.and_then(|forecast| metric.forecast(forecast)) {
-                    let (run, seen, metric) = (run.name.as_str(), seen.to_string(), metric.name());
+                if let Some(e) = forecast.as_ref().and_then(|forecast| metric.forecast(forecast)) {
+                    let (run, seen, metric) = (run.name.as_str(), seen.to_string(), name(metric));
                     let [value, low, high] = [e.value, e.low, e.high].map(|number| number.to_string());
                     rows.write_record([run, &seen, metric, &value, &low, &high])?;
                 }

@@ -1,31 +1,32 @@
 //! How well recorded runs are forecast, by us and by other formulas.
 
 use crate::Points;
+use crate::baselines::BASELINES;
 use crate::recording::{Run, Set};
-use crate::replay::{self, Metric};
-use crate::rivals::RIVALS;
+use crate::replay;
+use carbontracker::forecast::Metric;
 use std::fmt::Write;
 
 /// What one run's forecasts after so many epochs came to, against its outcome.
 struct Outcome {
-    /// Ours and the rivals', off the outcome, as shares of it.
-    off: [f64; 1 + RIVALS.len()],
+    /// Ours and the baselines', off the outcome, as shares of it.
+    off: [f64; 1 + BASELINES.len()],
     /// The interval's ends, likewise.
     low: f64,
     high: f64,
 }
 
 impl Outcome {
-    /// None where the run is too short or not wholly recorded.
+    /// None where the run is too short, not wholly recorded, or took nothing.
     fn of(run: &Run, metric: Metric, seen: u64, level: f64) -> Option<Outcome> {
         let all: Vec<f64> = run.epochs.iter().map(|epoch| metric.of(epoch)).collect::<Option<_>>()?;
         let first = all.get(..seen as usize).filter(|first| first.len() < all.len())?;
-        let ours = metric.forecast(replay::after(run, seen, level)?)?;
-        let total: f64 = all.iter().sum();
+        let ours = metric.forecast(&replay::after(run, seen, level)?)?;
+        let total = Some(all.iter().sum::<f64>()).filter(|total| *total > 0.0)?;
         let off = |forecast: f64| forecast / total - 1.0;
-        let mut all_off = [off(ours.value); 1 + RIVALS.len()];
-        let rivals = all_off.iter_mut().skip(1).zip(RIVALS);
-        rivals.for_each(|(place, (_, formula))| *place = off(formula(first, all.len() as f64)));
+        let mut all_off = [off(ours.value); 1 + BASELINES.len()];
+        let baselines = all_off.iter_mut().skip(1).zip(BASELINES);
+        baselines.for_each(|(place, (_, formula))| *place = off(formula(first, all.len() as f64)));
         Some(Outcome { off: all_off, low: off(ours.low), high: off(ours.high) })
     }
 
@@ -37,7 +38,7 @@ impl Outcome {
 /// Means over outcomes.
 #[derive(Clone, Copy)]
 struct Scores {
-    errors: [f64; 1 + RIVALS.len()],
+    errors: [f64; 1 + BASELINES.len()],
     covered: f64,
     width: f64,
 }
@@ -84,7 +85,7 @@ fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
 pub fn table(sets: &[Set], points: &Points) -> String {
     let widest = sets.iter().map(|set| set.name.len()).max().unwrap_or(0).max("every set".len());
     let mut text = format!("{:widest$}  {:<10} {:>5} {:>5} {:>13}", "set", "metric", "k", "runs", "ours");
-    RIVALS.iter().for_each(|(name, _)| text += &format!(" {name:>13}"));
+    BASELINES.iter().for_each(|(name, _)| text += &format!(" {name:>13}"));
     text += &format!(" {:>8} {:>8} {:>8}\n", "covered", "width", "plain");
     for metric in Metric::ALL {
         for &seen in &points.at {
@@ -98,7 +99,7 @@ pub fn table(sets: &[Set], points: &Points) -> String {
             }
             let scores: Vec<Scores> = outcomes.iter().map(|set| Scores::of(set)).collect();
             let mut row = |name: &str, runs: usize, scores: &Scores, plain: String| {
-                let _ = write!(text, "{name:widest$}  {:<10} {seen:>5} {runs:>5}", metric.name());
+                let _ = write!(text, "{name:widest$}  {:<10} {seen:>5} {runs:>5}", replay::name(metric));
                 scores.errors.iter().for_each(|error| text += &format!(" {:>13.2}", error * 100.0));
                 let _ = writeln!(text, " {:>8.1} {:>8.1} {plain:>8}", scores.covered * 100.0, scores.width * 100.0);
             };
@@ -122,7 +123,7 @@ pub fn table(sets: &[Set], points: &Points) -> String {
 }
 
 const FOOT: &str = "
-All in per cent of a run's own total, of runs recorded to their end. ours to median: mean |error| of the forecast after
-k epochs. covered: runs whose total lay in the interval; width: the interval's; plain: the width of the plainest interval
+All in per cent of a run's own total, of runs recorded to their end. ours to median: the forecast's mean absolute error
+(MAPE) after k epochs. covered: runs whose total lay in the interval; width: the interval's; plain: the width of the plainest interval
 that covers as many, the same share on either side for every run. In 'every set' sets weigh the same, in 'every run' runs.
 ";

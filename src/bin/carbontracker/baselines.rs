@@ -1,10 +1,12 @@
-//! Other ways to forecast a run's total from its first epochs.
+//! Baselines: other ways to forecast a run's total from its first epochs.
+
+use statrs::statistics::{Data, OrderStatistics};
 
 /// From what the first epochs took and how many are planned.
 pub type Formula = fn(&[f64], f64) -> f64;
 
 /// Their names and formulas.
-pub const RIVALS: [(&str, Formula); 4] = [
+pub const BASELINES: [(&str, Formula); 4] = [
     ("carbontracker", carbontracker),
     ("last", last),
     ("mean_2..k", mean_after_first),
@@ -28,11 +30,7 @@ fn mean_after_first(seen: &[f64], planned: f64) -> f64 {
 
 /// The rest like the median of those.
 fn median_after_first(seen: &[f64], planned: f64) -> f64 {
-    let mut sorted = after_first(seen).to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    let pair = sorted.get(middle.saturating_sub(1 - sorted.len() % 2)..=middle).unwrap_or_default();
-    with_rest(seen, planned, mean(pair))
+    with_rest(seen, planned, Data::new(after_first(seen).to_vec()).median())
 }
 
 fn with_rest(seen: &[f64], planned: f64, each: f64) -> f64 {
@@ -56,7 +54,7 @@ mod tests {
 
     #[test]
     fn each_does_what_it_says() {
-        let forecasts = |seen: &[f64]| RIVALS.map(|(_, formula)| formula(seen, 10.0));
+        let forecasts = |seen: &[f64]| BASELINES.map(|(_, formula)| formula(seen, 10.0));
         assert_eq!(forecasts(&[4.0]), [40.0, 40.0, 40.0, 40.0]);
         assert_eq!(forecasts(&[4.0, 1.0, 3.0, 2.0]), [25.0, 22.0, 22.0, 22.0]);
         assert_eq!(forecasts(&[4.0, 1.0, 2.0, 2.0, 7.0]), [32.0, 51.0, 31.0, 26.0]);

@@ -1,0 +1,229 @@
+use super::*;
+use crate::progress::Point;
+use proptest::prelude::*;
+
+fn epochs(seconds_and_joules: &[(f64, f64)]) -> Vec<Observed> {
+    let epoch = |&(duration_s, joules): &(f64, f64)| Observed {
+        count: 1,
+        duration_s: Some(duration_s),
+        energy_j: Some(joules),
+        is_whole: true,
+        gaps_s: 0.0,
+    };
+    seconds_and_joules.iter().map(epoch).collect()
+}
+
+/// A run of these epochs, with time and energy between them, shared out evenly.
+fn whole(planned: u64, seen: &[Observed], between: (f64, f64)) -> Option<Forecast> {
+    let gaps = seen.len().saturating_sub(1).max(1) as f64;
+    let with_gap =
+        |(n, epoch): (usize, &Observed)| Observed { gaps_s: if n == 0 { 0.0 } else { between.0 / gaps }, ..*epoch };
+    let between = Between { duration_s: between.0, energy_j: Some(between.1) };
+    forecast(planned, 0.9, seen.iter().enumerate().map(with_gap), between, &Progress::default())
+}
+
+fn energy(planned: u64, joules: &[f64]) -> Estimate {
+    let seen = epochs(&joules.iter().map(|&j| (1.0, j)).collect::<Vec<_>>());
+    whole(planned, &seen, (0.0, 0.0)).unwrap().energy_j.unwrap()
+}
+
+#[test]
+fn nothing_planned_or_nothing_seen_is_no_forecast() {
+    let seen = epochs(&[(1.0, 5.0)]);
+    assert_eq!(whole(0, &seen, (0.0, 0.0)), None);
+    assert_eq!(whole(5, &[], (0.0, 0.0)), None);
+}
+
+#[test]
+fn a_warm_up_is_counted_once_and_does_not_colour_the_rest() {
+    let total = energy(100, &[300.0, 100.0, 100.0]);
+    assert!((total.value / (300.0 + 99.0 * 100.0) - 1.0).abs() < 1e-4, "{total:?}");
+    let seen = epochs(&[(3.0, 300.0), (1.0, 100.0)]);
+    let total = whole(100, &seen, (0.0, 0.0)).unwrap();
+    assert!((total.energy_j.unwrap().value / (300.0 + 99.0 * 100.0) - 1.0).abs() < 1e-2, "{total:?}");
+    assert!((total.duration_s.unwrap().value / (3.0 + 99.0) - 1.0).abs() < 1e-2, "{total:?}");
+}
+
+/// With times alike either of the two may be the odd one.
+#[test]
+fn a_first_epoch_that_took_as_long_is_no_warm_up() {
+    let total = energy(4, &[100.0, 50.0]);
+    assert!((total.value - 300.0).abs() < 1e-9, "{total:?}");
+}
+
+/// The first epoch of 100 s at 1 kW, its first tenth nine times slower, marked each 100th.
+fn warming_up(until: f64) -> Progress {
+    let mut progress = Progress::default();
+    progress.follow(Some(0));
+    for n in 1..=(until * 100.0) as u64 {
+        let share = n as f64 / 100.0;
+        let seconds = 100.0 * (share + 8.0 * share.min(0.1));
+        progress.note(Point { at: (seconds * 1e9) as u64, share });
+        progress.settle(u64::MAX, 0, |_| Some(1000.0 * seconds));
+    }
+    progress
+}
+
+fn with_progress(seen: &[(f64, f64)], until: f64) -> Option<Forecast> {
+    forecast(10, 0.9, epochs(seen).into_iter(), Between::default(), &warming_up(until))
+}
+
+#[test]
+fn progress_gives_a_forecast_inside_the_first_epoch() {
+    assert_eq!(with_progress(&[], 0.04), None);
+    let total = with_progress(&[], 0.05).unwrap();
+    assert_eq!(total.after_epochs, 0);
+    let half = with_progress(&[], 0.5).unwrap();
+    let (seconds, joules) = (half.duration_s.unwrap(), half.energy_j.unwrap());
+    assert!((seconds.value / 1080.0 - 1.0).abs() < 0.01 && (joules.value / 1.08e6 - 1.0).abs() < 0.01, "{half:?}");
+    assert!(seconds.low < 1080.0 && 1080.0 < seconds.high && seconds.low > 130.0);
+}
+
+#[test]
+fn after_the_first_epoch_its_warm_up_is_not_multiplied() {
+    let total = with_progress(&[(180.0, 180e3)], 1.0).unwrap().energy_j.unwrap();
+    assert!((total.value / 1.08e6 - 1.0).abs() < 0.01, "{total:?}");
+    let blind = whole(10, &epochs(&[(180.0, 180e3)]), (0.0, 0.0)).unwrap().energy_j.unwrap();
+    assert!(blind.value == 1.8e6 && total.high - total.low < (blind.high - blind.low) / 3.0);
+    let later = with_progress(&[(180.0, 180e3), (100.0, 100e3)], 1.0).unwrap().energy_j.unwrap();
+    assert!((later.value / 1.08e6 - 1.0).abs() < 0.01, "{later:?}");
+}
+
+#[test]
+fn one_epoch_says_little_and_ten_say_more() {
+    let width = |seen: usize| {
+        let total = energy(50, &vec![100.0; seen]);
+        (total.high - total.low) / total.value
+    };
+    assert!(width(1) > 0.7 && width(2) < 0.3 && width(10) < width(2) && width(49) < 0.01);
+}
+
+#[test]
+fn times_that_were_not_recorded_are_no_forecast_of_time() {
+    let mut seen = epochs(&[(0.0, 30.0), (0.0, 10.0), (0.0, 10.0)]);
+    seen.iter_mut().for_each(|epoch| epoch.duration_s = None);
+    let total = whole(10, &seen, (0.0, 0.0)).unwrap();
+    assert!(total.duration_s.is_none() && (total.energy_j.unwrap().value / 120.0 - 1.0).abs() < 1e-3);
+}
+
+#[test]
+fn what_lies_between_goes_on_too() {
+    let seen = epochs(&[(1.0, 10.0), (1.0, 10.0), (1.0, 10.0)]);
+    let total = whole(10, &seen, (1.0, 4.0)).unwrap();
+    assert!((total.duration_s.unwrap().value - (4.0 + 7.0 * 1.5)).abs() < 1e-9);
+    assert!((total.energy_j.unwrap().value - (34.0 + 7.0 * 12.0)).abs() < 1e-9);
+}
+
+#[test]
+fn a_finished_run_is_what_it_was() {
+    let total = energy(3, &[10.0, 11.0, 12.0]);
+    assert_eq!((total.value, total.low, total.high), (33.0, 33.0, 33.0));
+}
+
+#[test]
+fn unknown_energy_is_no_forecast_of_it() {
+    let mut seen = epochs(&[(2.0, 0.0), (2.0, 0.0)]);
+    seen.iter_mut().for_each(|epoch| epoch.energy_j = None);
+    let total = whole(10, &seen, (0.0, 0.0)).unwrap();
+    assert_eq!((total.energy_j, total.duration_s.unwrap().value), (None, 20.0));
+}
+
+#[test]
+fn an_epoch_whose_energy_is_not_whole_does_not_steer_it() {
+    let mut seen = epochs(&[(1.0, 100.0), (1.0, 100.0), (1.0, 0.01)]);
+    seen[2].is_whole = false;
+    let total = whole(10, &seen, (0.0, 0.0)).unwrap().energy_j.unwrap();
+    assert!((total.value - 900.01).abs() < 1e-9, "200.01 J used, seven to come: {total:?}");
+}
+
+#[test]
+fn progress_to_the_end_closes_the_interval() {
+    let total = |until: f64| {
+        forecast(1, 0.9, std::iter::empty(), Between::default(), &warming_up(until)).unwrap().duration_s.unwrap()
+    };
+    assert!(total(0.99).high < 185.0, "{:?}", total(0.99));
+    assert_eq!((total(1.0).low, total(1.0).value, total(1.0).high), (180.0, 180.0, 180.0));
+}
+
+#[test]
+fn what_is_still_to_come() {
+    let total = Estimate { used: 30.0, value: 100.0, low: 50.0, high: 150.0 };
+    let rest = |used: Option<f64>| [total.rest(used).value, total.rest(used).low, total.rest(used).high];
+    assert_eq!(
+        (rest(None), rest(Some(20.0)), rest(Some(60.0))),
+        ([70.0, 20.0, 120.0], [70.0, 20.0, 120.0], [40.0, 0.0, 90.0])
+    );
+}
+
+/// It was used though nobody measured it.
+#[test]
+fn an_epoch_that_is_not_known_counts_like_those_to_come() {
+    let mut seen = epochs(&[(1.0, 0.0), (1.0, 10.0), (1.0, 10.0)]);
+    seen[0].energy_j = None;
+    let total = whole(3, &seen, (0.0, 0.0)).unwrap().energy_j.unwrap();
+    assert!(total.value == 30.0 && total.low > 25.0, "{total:?}");
+}
+
+#[test]
+fn a_stall_between_epochs_is_no_rule_and_a_validation_is() {
+    let with_gaps = |gaps: &[f64]| {
+        let seen = epochs(&vec![(100.0, 1000.0); gaps.len() + 1]);
+        let seen = seen.iter().zip([0.0].iter().chain(gaps)).map(|(epoch, &gaps_s)| Observed { gaps_s, ..*epoch });
+        let sum: f64 = gaps.iter().sum();
+        let between = Between { duration_s: sum, energy_j: Some(sum * 5.0) };
+        let total = forecast(100, 0.9, seen, between, &Progress::default()).unwrap();
+        (total.duration_s.unwrap().value - 10_000.0, total.energy_j.unwrap().value - 100_000.0)
+    };
+    let near = |(seconds, joules): (f64, f64), gaps_s: f64| {
+        (seconds - gaps_s).abs() < 1e-6 && (joules - 5.0 * gaps_s).abs() < 1e-6
+    };
+    assert!(near(with_gaps(&[20.0]), 99.0 * 20.0));
+    assert!(near(with_gaps(&[0.0, 0.0, 20.0, 0.0, 0.0, 20.0]), 40.0 + 93.0 * 40.0 / 6.0));
+    assert!(near(with_gaps(&[3600.0, 2.0, 2.0]), 3604.0 + 96.0 * 2.0), "{:?}", with_gaps(&[3600.0, 2.0, 2.0]));
+    assert!(near(with_gaps(&[3600.0]), 3600.0 + 98.0 * 100.0), "{:?}", with_gaps(&[3600.0]));
+}
+
+#[test]
+fn a_second_epoch_that_took_far_longer_leaves_the_first_possible() {
+    let total = whole(20, &epochs(&[(1500.0, 1.0), (20_000.0, 1.0)]), (0.0, 0.0)).unwrap().duration_s.unwrap();
+    assert!(total.low < 21_500.0 + 18.0 * 1500.0, "{total:?}");
+}
+
+proptest! {
+    #[test]
+    fn constant_epochs_give_the_exact_total_and_a_shrinking_interval(joules in 0.1..1e6f64, planned in 4u64..500) {
+        let mut width = f64::INFINITY;
+        for seen in 1..planned.min(40) {
+            let total = energy(planned, &vec![joules; seen as usize]);
+            prop_assert!((total.value / (planned as f64 * joules) - 1.0).abs() < 1e-9);
+            prop_assert!(total.high - total.low < width);
+            width = total.high - total.low;
+        }
+    }
+
+    #[test]
+    fn ordered_never_below_the_used_and_scales(joules in prop::collection::vec(0.0..1e4f64, 1..50), left in 0u64..100, factor in 0.1..10.0f64) {
+        let planned = joules.len() as u64 + left;
+        let total = energy(planned, &joules);
+        let used: f64 = joules.iter().sum();
+        prop_assert!(total.low <= total.value + 1e-6 && total.value <= total.high + 1e-6 && total.low >= used - 1e-6);
+        let scaled = energy(planned, &joules.iter().map(|j| j * factor).collect::<Vec<_>>());
+        prop_assert!((scaled.value - total.value * factor).abs() <= 1e-9 * scaled.value.max(1.0));
+        prop_assert!((scaled.high - total.high * factor).abs() <= 1e-6 * scaled.high.max(1.0));
+    }
+
+    #[test]
+    fn one_odd_epoch_among_twenty_counts_less_than_its_share(odd in 2.0..50.0f64, place in 0usize..20) {
+        let mut joules = vec![1.0; 20];
+        joules[place] = odd;
+        prop_assert!(energy(100, &joules).value - 100.0 < (odd - 1.0) * 5.0);
+    }
+
+    #[test]
+    fn falling_ever_less_is_no_forecast_below_what_was_used(power in 0.5..3.0f64, count in 2usize..40, left in 1u64..2000) {
+        let joules: Vec<f64> = (0..count).map(|n| ((count - n) as f64).powf(power)).collect();
+        let total = energy(count as u64 + left, &joules);
+        prop_assert!(total.used <= total.low && total.low < total.value && total.value < total.high, "{total:?}");
+        prop_assert!(total.value < total.used + left as f64 * joules[0]);
+    }
+}

@@ -1,0 +1,119 @@
+//! What the host's threads and the sampler share: the books under a lock held for as short as can be, messages, and
+//! a few words that are stored and read at once.
+
+use crate::books::Books;
+use crate::progress::{self, Packed};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// What the host's threads and the sampler share.
+#[derive(Default)]
+pub struct Shared {
+    books: Mutex<Books>,
+    changed: Condvar,
+    messages: Mutex<VecDeque<String>>,
+    stop: AtomicBool,
+    over_budget: AtomicBool,
+    /// How far the open epoch is, [`Packed`].
+    progress: AtomicU64,
+    /// Somebody waits for the first epoch's progress to be looked at.
+    look: AtomicBool,
+}
+
+impl Shared {
+    /// The books, for as short as can be.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Waits until `epochs` epochs are settled or the time is up; returns the books, and whether they are.
+    pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, Books>, bool) {
+        let is_over = |books: &Books| books.finished || books.settled >= epochs;
+        let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_over(books)) {
+            Ok((books, _)) => books,
+            Err(poisoned) => poisoned.into_inner().0,
+        };
+        let whole = is_over(&books) && !books.failed;
+        (books, whole)
+    }
+
+    /// How far the open epoch is.
+    pub fn progress(&self) -> Packed {
+        Packed(self.progress.load(Ordering::Relaxed))
+    }
+
+    /// Notes how far the open epoch is.
+    pub fn set_progress(&self, progress: Packed) {
+        self.progress.store(progress.0, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked for the first epoch's progress to be looked at since this was asked last.
+    pub fn take_request(&self) -> bool {
+        self.look.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether somebody does.
+    pub fn is_requested(&self) -> bool {
+        self.look.load(Ordering::SeqCst)
+    }
+
+    /// Where enough of the first epoch is done for a forecast and there is none yet, has the sampler make it, and waits
+    /// for it, a moment.
+    pub fn await_first_forecast(&self, sampler: &Thread, timeout: Duration) {
+        if self.progress().share() < progress::ENOUGH {
+            return;
+        }
+        let is_missing =
+            |books: &mut Books| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
+        let mut books = self.books();
+        if is_missing(&mut books) {
+            self.look.store(true, Ordering::SeqCst);
+            sampler.unpark();
+            drop(self.changed.wait_timeout_while(books, timeout, is_missing));
+        }
+    }
+
+    /// Queues a message; the oldest goes where nobody takes them.
+    pub fn say(&self, message: String) {
+        const MOST: usize = 64;
+        let mut messages = self.messages();
+        if messages.len() >= MOST {
+            messages.pop_front();
+        }
+        messages.push_back(message);
+    }
+
+    /// The queued messages, oldest first.
+    pub fn messages(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.messages.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Whether the forecast passes a budget.
+    pub fn is_over_budget(&self) -> bool {
+        self.over_budget.load(Ordering::Relaxed)
+    }
+
+    /// Tells the sampler to take a last reading and end.
+    pub fn stop(&self, sampler: &Thread) {
+        self.stop.store(true, Ordering::SeqCst);
+        sampler.unpark();
+    }
+
+    /// Whether it was told to.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Notes whether the forecast passes a budget.
+    pub fn set_over_budget(&self, is_over: bool) {
+        self.over_budget.store(is_over, Ordering::Relaxed);
+    }
+
+    /// Wakes those that wait for what is in the books now.
+    pub fn tell(&self) {
+        self.changed.notify_all();
+    }
+}
