@@ -27,6 +27,9 @@ int main(void) {
             if (epoch == 0 && batch == BATCHES / 2) {
                 CHECK_BETWEEN(value_of(tracker, "/forecast/duration_s/value"), 1.0, 1.6);
                 CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/value"), 100.0, 160.0);
+                /* What is used of the open epoch is no longer to come. */
+                total = value_of(tracker, "/forecast/duration_s/value");
+                CHECK_BETWEEN(value_of(tracker, "/forecast/remaining/duration_s/value"), total - 0.5, total - 0.2);
             }
         }
         CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
