@@ -22,7 +22,6 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME  := libcarbontracker.so.0
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 OUT     := $(TARGET)/release
-CLI     := $(TARGET)/cli/release/carbontracker
 BUILD   := build
 DOCDIR  := $(PREFIX)/share/doc/carbontracker
 
@@ -41,11 +40,12 @@ $(OUT)/libcarbontracker.a: $(SOURCES)
 	$(CARGO) rustc --locked --lib --release --no-default-features --crate-type staticlib
 	touch $@
 
-# In a folder of its own, or cargo would build the library again beside it, all crate types at once.
-cli: $(CLI)
-$(CLI): $(SOURCES)
+# Built in a folder of its own: cargo builds the library for it again, all crate types at once.
+cli: $(OUT)/carbontracker
+$(OUT)/carbontracker: $(SOURCES)
 	$(CARGO) build --locked --release --bin carbontracker --target-dir $(TARGET)/cli
-	touch $@
+	mkdir -p $(OUT)
+	cp $(TARGET)/cli/release/carbontracker $@
 
 $(BUILD)/train: examples/train.cpp include/carbontracker.h lib
 	mkdir -p $(BUILD)
@@ -74,7 +74,7 @@ figure:
 
 install: lib cli
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(OUT)/carbontracker $(DESTDIR)$(PREFIX)/bin/
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 include/carbontracker.h $(DESTDIR)$(PREFIX)/include/
 	install -m 755 $(OUT)/libcarbontracker.so $(DESTDIR)$(LIBDIR)/libcarbontracker.so.$(VERSION)
