@@ -58,6 +58,9 @@ fn calls() {
         t.end().unwrap();
     };
     row("begin + end, back to back", "ns", (0..1_000_000).map(|_| timed(|| pair(&t))).collect());
+    t.begin().unwrap();
+    row("progress", "ns", (1..=1_000_000).map(|n| timed(|| drop(t.progress(n, 1_000_000)))).collect());
+    t.end().unwrap();
     let (mut begin, mut end) = (Vec::new(), Vec::new());
     for _ in 0..300 {
         std::thread::sleep(Duration::from_millis(15));
