@@ -135,7 +135,7 @@ ct_status ct_epoch_end(ct_tracker *tracker);
 ct_status ct_epoch_cancel(ct_tracker *tracker);
 
 /**
- * Says how far the open epoch is: `done` of `total` batches or time steps. It stamps the clock and stores
+ * Says how far the open epoch is: `done` of `total` batches or time steps since its begin. It stamps the clock and stores
  * both in one word, so call it as often as you like. With `epochs` planned, marks in the first epoch give
  * "/forecast" from 5 % of it on, and tell its warm-up from its steady pace.
  *
@@ -149,8 +149,8 @@ ct_status ct_progress(ct_tracker *tracker,
  * Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j",
  * "/forecast/energy_j/high", "/epochs/3/duration_s" (the fourth entry: an epoch, or several in a run of
  * more than 4096). Waits up to 1 s for the reading that closes the last epoch: a few milliseconds with
- * counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.1 s for the first
- * forecast that its progress gives.
+ * counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.3 s for the first
+ * forecast that its progress gives, if "/forecast" is asked for.
  *
  * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched.
  */
@@ -160,7 +160,7 @@ ct_status ct_value(ct_tracker *tracker,
 
 /**
  * Writes the report as `format`: "text", "json", "csv" (a row an epoch) or "prometheus". Waits up to
- * 1 s for the reading that closes the last epoch.
+ * 1 s for the reading that closes the last epoch, and inside the first as ct_value does for a forecast.
  *
  * As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
  * becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.

@@ -135,7 +135,7 @@ const REMAINING: f64 = 3.0;
 /// Degrees of freedom of its tail.
 const TAIL: f64 = 3.0;
 /// The pace is told by so many of the newest epochs: older ones add little, and a forecast is made at every epoch's end.
-const NEWEST: usize = 256;
+const NEWEST: usize = 128;
 
 /// Forecasts a run of `planned` epochs from its first ones, what lies between those, and progress in the very first;
 /// None where the plan is unknown or too little was seen.
@@ -174,10 +174,7 @@ impl Run<'_> {
         }
         let known = self.epochs.iter().filter_map(|epoch| Some((epoch.count, metric.of(epoch)?)));
         let (count, inside) = known.fold((0, 0.0), |(count, sum), (more, amount)| (count + more, sum + amount));
-        let between = match metric {
-            Metric::Energy => self.between.energy_j,
-            Metric::Duration => Some(self.between.duration_s),
-        };
+        let between = self.between(metric);
         let used = inside + between.unwrap_or(0.0);
         let gaps_left = self.planned.saturating_sub(self.done) as f64;
         // What an epoch took that is not known was used all the same.
@@ -196,12 +193,21 @@ impl Run<'_> {
         Some(self.interval(used, rest, left, pace, surprise))
     }
 
+    /// What lies between epochs.
+    fn between(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::Energy => self.between.energy_j,
+            Metric::Duration => Some(self.between.duration_s),
+        }
+    }
+
     /// The same while the first epoch is open.
     fn total_inside_first(&self, metric: Metric) -> Option<Estimate> {
         let Beginning { share, used, steady } = self.progress.beginning(|done| metric.of_part(done))?;
         let pace = Pace { level: steady, drift: 0.0, spread: pace::SPREAD, epochs: share };
         let surprise = AFTER_ONE.blend(AT_START * (1.0 - share).powi(2), STEADY, share);
         let left = self.planned as f64 - share;
+        let used = used + self.between(metric).unwrap_or(0.0); // epochs that were cancelled
         Some(self.interval(used, pace.of_next(left), left, pace, surprise))
     }
 
@@ -232,13 +238,12 @@ impl Run<'_> {
             Some(Taken { count, each: metric.of_whole(epoch)? / count })
         };
         let (first, later) = self.epochs.split_first()?;
-        let newest = later.len().saturating_sub(NEWEST);
         let warm_up = self.progress.warm_up(|done| metric.of_part(done)).unwrap_or(0.0);
         let without_warm_up = |first: Taken| Taken { each: (first.each - warm_up / first.count).max(0.0), ..first };
-        Some((
-            taken(first).filter(|_| newest == 0).map(without_warm_up),
-            later.iter().skip(newest).filter_map(taken).collect(),
-        ))
+        let mut newest: Vec<Taken> = later.iter().rev().filter_map(taken).take(NEWEST).collect();
+        newest.reverse();
+        let first = taken(first).filter(|_| newest.len() < NEWEST).map(without_warm_up);
+        Some((first, newest))
     }
 
     /// How much the first epoch tells of the others. Where it took as long as they did it was no warm-up, even if its
@@ -262,15 +267,15 @@ impl Run<'_> {
             let count = if n == 0 { epoch.count - 1 } else { epoch.count } as f64;
             (count > 0.0).then(|| Taken { count, each: epoch.gaps_s / count })
         };
-        let mut gaps: Vec<Taken> = self.epochs.iter().enumerate().filter_map(gap).collect();
-        gaps.sort_by(|a, b| b.each.total_cmp(&a.each));
-        let most = match gaps.as_slice() {
-            [only] if only.count < 2.0 => self.epochs.first().and_then(|epoch| epoch.duration_s).unwrap_or(0.0),
-            [longest, second, ..] if longest.count < 2.0 => second.each,
-            _ => f64::INFINITY,
-        };
-        let count: f64 = gaps.iter().map(|gap| gap.count).sum();
-        let sum: f64 = gaps.iter().map(|gap| gap.count * gap.each.min(most)).sum();
+        let gaps = || self.epochs.iter().enumerate().filter_map(gap);
+        let epoch_s = self.epochs.first().and_then(|epoch| epoch.duration_s).unwrap_or(0.0);
+        let count: f64 = gaps().map(|gap| gap.count).sum();
+        let (longest, second) = gaps().fold((0.0, None), |(longest, second): (f64, Option<f64>), gap| {
+            let alike = if gap.count > 1.0 { gap.each } else { 0.0 };
+            (longest.max(gap.each), Some(second.unwrap_or(0.0).max(longest.min(gap.each)).max(alike)))
+        });
+        let most = if count > 1.0 { second.unwrap_or(0.0) } else { longest.min(epoch_s) };
+        let sum: f64 = gaps().map(|gap| gap.count * gap.each.min(most)).sum();
         if count > 0.0 { sum / count } else { 0.0 }
     }
 

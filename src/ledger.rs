@@ -285,12 +285,15 @@ impl Ledger {
         })
     }
 
-    /// What lies between the first `epochs` epochs.
+    /// What lies between the first `epochs` epochs, and, if any were cancelled, before them.
     pub fn between_first(&self, epochs: u64) -> Between {
         let begin = self.first_begin.unwrap_or(0);
-        let (inside, end) = self.history.first(epochs).fold((0, begin), |(inside, _), e| (inside + e.inside, e.end));
+        let before = (0, self.first_epoch().unwrap_or(begin));
+        let (inside, end) = self.history.first(epochs).fold(before, |(inside, _), e| (inside + e.inside, e.end));
         let between = end.saturating_sub(begin).saturating_sub(inside);
-        Between { duration_s: between as f64 * 1e-9, energy_j: self.between_j() }
+        let cancelled_j = || self.accounts.iter().filter_map(|account| account.after.joules).reduce(|a, b| a + b);
+        let energy_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
+        Between { duration_s: between as f64 * 1e-9, energy_j }
     }
 
     /// Epochs ended.

@@ -12,6 +12,8 @@ use std::ops::Sub;
 const LATEST: f64 = 0.25;
 /// It is if the part before it, as large, took as long but for so much: otherwise the epoch has a shape of its own.
 const SETTLED: f64 = 0.2;
+/// Nor can that be told where less of it than this was marked.
+const MARKED: f64 = 0.8;
 /// The share of the first epoch from which on there is a forecast.
 pub const ENOUGH: f64 = 0.05;
 /// Marks closer to each other than this share of the time gone are thinned: memory grows with the logarithm of the epoch's length.
@@ -73,7 +75,8 @@ impl Progress {
     /// Takes a mark. Of marks that come faster than their energies the newest is kept.
     pub fn note(&mut self, point: Point) {
         let before = self.pending.map_or(self.share(), |pending| pending.share);
-        if Some(point.at) > self.begin && point.share > before {
+        let is_of_it = self.begin.is_some_and(|begin| point.at + Packed::STEP_NS > begin);
+        if is_of_it && point.share > before {
             let place = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
             *place = Some(point);
         }
@@ -88,7 +91,7 @@ impl Progress {
                 return;
             }
             self.pending = self.next.take();
-            let duration_s = (at - begin) as f64 * 1e-9;
+            let duration_s = at.saturating_sub(begin) as f64 * 1e-9;
             if let [.., before, _] = self.marks.as_slice()
                 && duration_s - before.duration_s < APART * duration_s
             {
@@ -121,7 +124,7 @@ impl Progress {
 
     /// What the work done took more than it would have at the steady pace, if it came to one.
     pub fn warm_up(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<f64> {
-        let Beginning { share, used, steady } = self.beginning(&of)?;
+        let Beginning { share, used, steady } = self.beginning(&of).filter(|beginning| beginning.share >= MARKED)?;
         let part = |to: f64| self.up_to(to * share, &of).unwrap_or_default();
         let (before, middle) = (part(1.0 - 2.0 * LATEST), part(1.0 - LATEST));
         let change = (middle - before).pace() / (part(1.0) - middle).pace();
@@ -172,6 +175,9 @@ impl Packed {
     const SHARE_BITS: u32 = 20;
     const TIME_BITS: u32 = 64 - 1 - Packed::SHARE_BITS;
 
+    /// Instants are told so exactly, ns.
+    const STEP_NS: u64 = 1000;
+
     /// Nothing was marked.
     pub const NONE: Packed = Packed(0);
 
@@ -180,7 +186,7 @@ impl Packed {
     pub fn new(done: u64, total: u64, now: u64) -> Packed {
         let (done, total) = (u128::from(done.min(total)), u128::from(total));
         let share = ((done << Packed::SHARE_BITS) + total / 2) / total;
-        Packed((now / 1000) << (Packed::SHARE_BITS + 1) | share as u64)
+        Packed((now / Packed::STEP_NS) << (Packed::SHARE_BITS + 1) | share as u64)
     }
 
     /// The share, rounded to what it tells: 6 digits.
@@ -191,9 +197,9 @@ impl Packed {
 
     /// When it was marked, ns, asked at `now`, ns.
     pub fn at(self, now: u64) -> u64 {
-        let micros = now / 1000;
+        let micros = now / Packed::STEP_NS;
         let ago = micros.wrapping_sub(self.0 >> (Packed::SHARE_BITS + 1)) & ((1 << Packed::TIME_BITS) - 1);
-        micros.saturating_sub(ago) * 1000
+        micros.saturating_sub(ago) * Packed::STEP_NS
     }
 }
 

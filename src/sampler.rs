@@ -219,7 +219,8 @@ impl Sampler {
         }
         let is_requested = shared.take_request();
         let start = host::monotonic_ns();
-        let progress = if start >= self.next_look || is_requested { self.new_progress(shared) } else { None };
+        let looks = start >= self.next_look || is_requested;
+        let progress = if looks { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
         self.readings.clear();
         for slot in &mut self.slots {
@@ -239,8 +240,11 @@ impl Sampler {
             books.forecast = review.forecast;
             shared.set_over_budget(review.over_budget);
             shared.tell();
+        } else if is_requested {
+            shared.tell();
         }
-        self.next_look = self.look_after(&books, start);
+        let next_look = self.look_after(&books, start);
+        self.next_look = if looks || next_look == u64::MAX { next_look } else { next_look.min(self.next_look) };
         drop(books);
         self.last_pass = start;
         self.passes += 1;
@@ -248,8 +252,12 @@ impl Sampler {
 
     /// How far the open epoch is, where that is news and somebody is to be told: a forecast inside the first.
     fn new_progress(&mut self, shared: &Shared) -> Option<Point> {
+        let may_be_first = self.next_look != u64::MAX || !self.marks.is_empty();
+        if self.advisor.planned == 0 || !may_be_first {
+            return None;
+        }
         let progress = shared.progress();
-        let is_news = self.next_look != u64::MAX && progress != self.progress && progress != Packed::NONE;
+        let is_news = progress != self.progress && progress != Packed::NONE;
         self.progress = progress;
         is_news.then(|| Point { at: progress.at(host::monotonic_ns()), share: progress.share() })
     }

@@ -42,12 +42,12 @@ impl Shared {
 
     /// How far the open epoch is.
     pub fn progress(&self) -> Packed {
-        Packed(self.progress.load(Ordering::Relaxed))
+        Packed(self.progress.load(Ordering::Acquire))
     }
 
     /// Notes how far the open epoch is.
     pub fn set_progress(&self, progress: Packed) {
-        self.progress.store(progress.0, Ordering::Relaxed);
+        self.progress.store(progress.0, Ordering::Release);
     }
 
     /// Whether somebody asked for the first epoch's progress to be looked at since this was asked last.
@@ -69,10 +69,11 @@ impl Shared {
         let is_missing =
             |books: &mut Books| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
         let mut books = self.books();
-        if is_missing(&mut books) {
-            self.look.store(true, Ordering::SeqCst);
+        // A request that still stands has been waited for by somebody.
+        if is_missing(&mut books) && !self.look.swap(true, Ordering::SeqCst) {
             sampler.unpark();
-            drop(self.changed.wait_timeout_while(books, timeout, is_missing));
+            let is_coming = |books: &mut Books| self.is_requested() || books.progress.awaits().is_some();
+            drop(self.changed.wait_timeout_while(books, timeout, |books| is_missing(books) && is_coming(books)));
         }
     }
 

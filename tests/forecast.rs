@@ -132,6 +132,38 @@ fn marks_cost_ever_fewer_readings() {
     });
 }
 
+/// However often the sampler reads for other reasons, the open first epoch is followed to its end.
+#[test]
+fn a_long_first_epoch_is_followed_to_its_end() {
+    steadily(|| {
+        let tracker = Tracker::create("sim_cpu=x:100 components=cpu interval=0.05 epochs=2").unwrap().unwrap();
+        let mut left = Vec::new();
+        marked_epoch(&tracker, Duration::from_secs(4), |gone| {
+            if (gone * 200.0).round() as u64 % 100 == 0 {
+                left.push(tracker.value("/forecast/remaining/duration_s/value").unwrap());
+            }
+        });
+        tracker.destroy();
+        println!("still to come each half second: {left:.2?}");
+        assert!(left.windows(2).all(|pair| pair[1] < pair[0] - 0.3), "{left:?}");
+    });
+}
+
+/// A mark made as soon as the epoch begins, and none after: as one that resumes makes.
+#[test]
+fn the_only_mark_is_heard() {
+    steadily(|| {
+        let tracker = Tracker::create("sim_cpu=x:100 components=cpu epochs=3").unwrap().unwrap();
+        let start = now();
+        tracker.begin().unwrap();
+        tracker.progress(10, 100).unwrap();
+        (0..8).for_each(|_| assert!(tracker.value("/forecast/duration_s/value").is_ok()));
+        let taken = now() - start;
+        tracker.destroy();
+        assert!(taken < 150_000_000, "{taken} ns");
+    });
+}
+
 /// Nor is a GPU's driver asked more often for them, once the first epoch is over or where nothing is planned.
 #[test]
 fn marks_do_not_keep_a_driver_busy() {

@@ -45,6 +45,24 @@ fn a_cancelled_epoch_lies_between() {
     assert_eq!((l.epochs(), l.epochs_j(), l.between_j()), (1, Some(10.0), Some(20.0)));
 }
 
+/// As a forecast inside the first epoch takes them.
+#[test]
+fn what_was_cancelled_before_the_first_epoch_is_known_while_that_is_open() {
+    let mut l = ledger();
+    l.mark(Mark::Begin(0));
+    watts(&mut l, 0, S, 10.0);
+    l.mark(Mark::Cancel(S));
+    watts(&mut l, S, 2 * S, 10.0);
+    l.mark(Mark::Begin(2 * S));
+    watts(&mut l, 2 * S, 3 * S, 50.0);
+    assert!(l.is_in_first() && l.first_epoch() == Some(2 * S));
+    assert_eq!(l.between_first(0), Between { duration_s: 2.0, energy_j: Some(20.0) });
+    assert_eq!((l.open_j(5 * S / 2), l.open_j(3 * S)), (Some(25.0), Some(50.0)));
+    l.mark(Mark::End(3 * S));
+    assert!(!l.is_in_first() && l.first_epoch() == Some(2 * S));
+    assert_eq!(l.between_first(1), Between { duration_s: 2.0, energy_j: Some(20.0) });
+}
+
 #[test]
 fn energy_that_comes_late_goes_where_it_was_used() {
     let mut l = ledger();

@@ -154,13 +154,17 @@ impl Report {
         Some(self.forecast?.energy_j?.scaled(self.setting.price.grams(1.0)))
     }
 
-    /// What is still to come, which is what stopping now saves.
+    /// What is still to come, which is what stopping now saves; None where measuring stops before the run does.
     fn remaining_s(&self) -> Option<Estimate> {
-        Some(self.forecast?.duration_s?.rest(Some(self.duration_s)))
+        Some(self.measured_to_its_end()?.duration_s?.rest(Some(self.duration_s)))
     }
 
     fn remaining_j(&self) -> Option<Estimate> {
-        Some(self.forecast?.energy_j?.rest(self.energy_j()))
+        Some(self.measured_to_its_end()?.energy_j?.rest(self.energy_j()))
+    }
+
+    fn measured_to_its_end(&self) -> Option<Forecast> {
+        self.forecast.filter(|_| self.setting.monitored.is_none())
     }
 
     fn remaining_g(&self) -> Option<Estimate> {

@@ -80,7 +80,7 @@ fn forecast(report: &Report) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect();
-    if report.setting.monitored.is_none() {
+    if !to_come.is_empty() {
         lines.push(format!("  of it {} still to come: what stopping here saves", to_come.join(", ")));
     }
     lines
