@@ -183,6 +183,8 @@ int main(int argc, char **argv) {
             const int count = std::min(BATCH, total - at);
             loss += network.train(&training[at], count);
             check(ct_progress(tracker, at + count, total));
+            const bool is_halfway = 2 * at < total && 2 * (at + count) >= total;
+            if (tracker && epoch == 1 && is_halfway) print_forecast(tracker);  // before any epoch has ended
         }
         check(ct_epoch_end(tracker));
         // The validation falls between epochs, and is counted there.

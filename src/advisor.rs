@@ -20,7 +20,7 @@ pub struct Advisor {
     /// kWh, g and h that the run is not to pass.
     pub budgets: Budgets,
     told_forecast: bool,
-    told_budget: bool,
+    told_budgets: Vec<&'static str>,
 }
 
 /// What is thought of a run.
@@ -54,13 +54,13 @@ impl Advisor {
             price,
             budgets: Budgets { kwh: options.budget_kwh, g: options.budget_g, h: options.budget_h },
             told_forecast: false,
-            told_budget: false,
+            told_budgets: Vec::new(),
         }
     }
 
-    /// The first budget that the run will pass, in words: by the forecast, or where there is none by what is used. A
-    /// first epoch's beginning is too little to forecast by.
-    fn passed(&self, forecast: Option<&Forecast>, ledger: &Ledger) -> Option<String> {
+    /// The budgets that the run will pass, by name and in words: by the forecast, or where there is none by what is
+    /// used. A first epoch's beginning is too little to forecast by.
+    fn passed(&self, forecast: Option<&Forecast>, ledger: &Ledger) -> Vec<(&'static str, String)> {
         let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
         let total = |metric: Metric, used: Option<f64>| match forecast.and_then(|forecast| metric.forecast(forecast)) {
             Some(estimate) => Some(("the forecast", estimate.value)),
@@ -73,11 +73,13 @@ impl Advisor {
             ("budget_g", self.budgets.g, energy_j, self.price.grams(1.0), "g CO2e"),
             ("budget_h", self.budgets.h, duration_s, 1.0 / 3600.0, "h"),
         ];
-        checks.into_iter().find_map(|(name, limit, total, per_unit, unit)| {
+        let passed = checks.into_iter().filter_map(|(name, limit, total, per_unit, unit)| {
             let (limit, (whose, total)) = (limit?, total?);
             let total = total * per_unit;
-            (total > limit).then(|| format!("{name}={limit} is passed: {whose} is {} {unit}", units::digits(total)))
-        })
+            let message = || format!("{name}={limit} is passed: {whose} is {} {unit}", units::digits(total));
+            (total > limit).then(|| (name, message()))
+        });
+        passed.collect()
     }
 
     fn forecast_message(&self, forecast: &Forecast) -> String {
@@ -109,10 +111,12 @@ impl Advisor {
             messages.push(self.forecast_message(&forecast));
         }
         let passed = self.passed(forecast.as_ref(), ledger);
-        let over_budget = passed.is_some();
-        if let Some(message) = passed.filter(|_| !self.told_budget) {
-            self.told_budget = true;
-            messages.push(message);
+        let over_budget = !passed.is_empty();
+        for (name, message) in passed {
+            if !self.told_budgets.contains(&name) {
+                self.told_budgets.push(name);
+                messages.push(message);
+            }
         }
         Review { forecast, over_budget, messages }
     }
@@ -169,6 +173,8 @@ mod tests {
             assert!(over, "{passed}");
             assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 1, "{said:?}");
         }
+        let (_, said) = review("epochs=100 budget_kwh=0.0027 budget_g=1.2 budget_h=1", 2);
+        assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 2, "{said:?}");
         assert!(review("budget_kwh=0.00005", 2).0 && !review("budget_kwh=0.00006", 2).0);
     }
 

@@ -97,6 +97,14 @@ impl Books {
         }
     }
 
+    /// The forecast at `now`, ns: inside the first epoch it is made at a mark, and what was used since is no less.
+    pub fn forecast_at(&self, now: u64) -> Option<Forecast> {
+        let Some(begin) = self.ledger.first_begin().filter(|_| self.ledger.is_in_first()) else { return self.forecast };
+        let before = self.ledger.between_first(0).energy_j;
+        let energy_j = self.ledger.open_j(now).map(|joules| joules + before.unwrap_or(0.0));
+        Some(self.forecast?.after_use(now.saturating_sub(begin) as f64 * 1e-9, energy_j))
+    }
+
     /// Whether a soon reading of any of these channels would tell something: a mark's energy, or what a
     /// doubtful reading was.
     pub fn wants_reading(&self, mut channels: Range<usize>) -> bool {

@@ -89,6 +89,12 @@ impl Estimate {
         Estimate { used, value, low, high }
     }
 
+    /// The same once so much was used: a total is no less.
+    fn after_use(self, used: f64) -> Estimate {
+        let used = used.max(self.used);
+        Estimate { used, value: self.value.max(used), low: self.low.max(used), high: self.high.max(used) }
+    }
+
     /// What of it is still to come, where so much is known to be used by now.
     pub fn rest(self, used: Option<f64>) -> Estimate {
         let used = used.map_or(self.used, |used| used.max(self.used));
@@ -108,6 +114,18 @@ pub struct Forecast {
     pub duration_s: Option<Estimate>,
     /// Energy, J; None where it is not known.
     pub energy_j: Option<Estimate>,
+}
+
+impl Forecast {
+    /// The same once so much was used: time, s, and energy, J.
+    pub fn after_use(self, duration_s: f64, energy_j: Option<f64>) -> Forecast {
+        let energy = |e: Estimate| energy_j.map_or(e, |joules| e.after_use(joules));
+        Forecast {
+            duration_s: self.duration_s.map(|e| e.after_use(duration_s)),
+            energy_j: self.energy_j.map(energy),
+            ..self
+        }
+    }
 }
 
 /// How far the mean of what remains may be off for reasons that the epochs seen do not tell, as shares of it.
@@ -130,6 +148,8 @@ const STEADY: Surprise = Surprise { down: 0.02, up: 0.08 };
 const AFTER_ONE: Surprise = Surprise { down: 0.35, up: 0.12 };
 /// Where the first has just begun, so many times that: down to a tenth at level 0.9, as warm-ups go.
 const AT_START: f64 = 3.0;
+/// What a first epoch may take more than its marks tell, as a share, for its warm-up to be known.
+const UNMARKED: f64 = 0.2;
 /// Where so many epochs remain, a surprise has half of its square.
 const REMAINING: f64 = 3.0;
 /// Degrees of freedom of its tail.
@@ -203,9 +223,11 @@ impl Run<'_> {
 
     /// The same while the first epoch is open.
     fn total_inside_first(&self, metric: Metric) -> Option<Estimate> {
-        let Beginning { share, used, steady } = self.progress.beginning(|done| metric.of_part(done))?;
+        let Beginning { share, used, steady, agreement } = self.progress.beginning(|done| metric.of_part(done))?;
         let pace = Pace { level: steady, drift: 0.0, spread: pace::SPREAD, epochs: share };
-        let surprise = AFTER_ONE.blend(AT_START * (1.0 - share).powi(2), STEADY, share);
+        // As long as all went at one pace, that may be the warm-up's.
+        let start = AT_START * (1.0 - share) * (agreement + (1.0 - agreement) * (1.0 - share));
+        let surprise = AFTER_ONE.blend(start, STEADY, share);
         let left = self.planned as f64 - share;
         let used = used + self.between(metric).unwrap_or(0.0); // epochs that were cancelled
         Some(self.interval(used, pace.of_next(left), left, pace, surprise))
@@ -215,8 +237,11 @@ impl Run<'_> {
     fn pace(&self, metric: Metric) -> Option<(Pace, Surprise)> {
         let (first, later) = self.taken(metric)?;
         let Some((start, typical)) = pace::present(&later) else {
-            let is_warm_up_known = self.progress.warm_up(|done| metric.of_part(done)).is_some();
-            return Some((Pace::of(&[first?])?, if is_warm_up_known { STEADY } else { AFTER_ONE }));
+            // What follows the last mark, an evaluation or something done once, leaves that open.
+            let is_steady =
+                |first: Taken| self.steady(metric).is_some_and(|b| first.each <= (1.0 + UNMARKED) * b.steady);
+            let first = first?;
+            return Some((Pace::of(&[first])?, if is_steady(first) { STEADY } else { AFTER_ONE }));
         };
         let mut present: Vec<Taken> = later.iter().skip(start).copied().collect();
         let mut surprise = STEADY;
@@ -231,6 +256,11 @@ impl Run<'_> {
         Some((Pace::of(&present)?, surprise))
     }
 
+    /// How the first epoch got on, if its marks tell.
+    fn steady(&self, metric: Metric) -> Option<Beginning> {
+        self.progress.steady(|done| metric.of_part(done))
+    }
+
     /// What epochs took whose amount is wholly known: the first, less its known warm-up, and the newest of the later.
     fn taken(&self, metric: Metric) -> Option<(Option<Taken>, Vec<Taken>)> {
         let taken = |epoch: &Observed| {
@@ -238,7 +268,7 @@ impl Run<'_> {
             Some(Taken { count, each: metric.of_whole(epoch)? / count })
         };
         let (first, later) = self.epochs.split_first()?;
-        let warm_up = self.progress.warm_up(|done| metric.of_part(done)).unwrap_or(0.0);
+        let warm_up = self.steady(metric).map_or(0.0, |beginning| beginning.excess());
         let without_warm_up = |first: Taken| Taken { each: (first.each - warm_up / first.count).max(0.0), ..first };
         let mut newest: Vec<Taken> = later.iter().rev().filter_map(taken).take(NEWEST).collect();
         newest.reverse();

@@ -27,6 +27,8 @@ const ODD: f64 = 5.0;
 const STEP: usize = 3;
 /// A level is followed over the last few epochs, so that it keeps up with drift.
 const MEMORY: f64 = 5.0;
+/// The spread assumed in a slope's error: drift that is even shows soon.
+const EVEN: f64 = 0.01;
 /// A slope of so many standard errors may be drift.
 const DRIFT: f64 = 4.0;
 /// It takes so many epochs to tell.
@@ -178,19 +180,22 @@ struct Line {
 impl Line {
     fn through(taken: &[Taken]) -> Option<Line> {
         let count: f64 = taken.iter().map(|one| one.count).sum();
-        let centre = lower_median(taken, count)?;
+        let centre = lower_median(taken)?;
         let times = times(taken);
         let middle = taken.iter().zip(&times).map(|(one, t)| one.count * t).sum::<f64>() / count;
         let mean_of = |f: &dyn Fn(f64, f64) -> f64| {
             taken.iter().zip(&times).map(|(one, t)| one.count * f(t - middle, one.each)).sum::<f64>() / count
         };
-        let prior = PRIOR_EPOCHS * (SPREAD * centre).powi(2);
-        let with_prior = |mean_square: f64| ((prior + count * mean_square) / (PRIOR_EPOCHS + count)).sqrt();
+        let with_prior = |mean_square: f64, spread: f64| {
+            let prior = PRIOR_EPOCHS * (spread * centre).powi(2);
+            ((prior + count * mean_square) / (PRIOR_EPOCHS + count)).sqrt()
+        };
         let times_square = mean_of(&|t, _| t * t);
         let may_slope = taken.len() >= DRIFT_EPOCHS && count > DRIFT_EPOCHS as f64 - 0.5; // the first may weigh less than one
         let clip = if taken.len() < 3 { f64::INFINITY } else { CLIP }; // of two neither is the odd one
         let (mut mean, mut slope) = (centre, 0.0);
-        let mut spread = with_prior(mean_of(&|_, each| clipped(each - centre, CLIP * SPREAD * centre.abs()).powi(2)));
+        let mut spread =
+            with_prior(mean_of(&|_, each| clipped(each - centre, CLIP * SPREAD * centre.abs()).powi(2)), SPREAD);
         for _ in 0..ROUNDS {
             let off = |t: f64, each: f64| each - (mean + slope * t);
             let shift = mean_of(&|t, each| clipped(off(t, each), clip * spread));
@@ -198,10 +203,10 @@ impl Line {
             mean += shift;
             slope += if may_slope { tilt } else { 0.0 };
             let off = |t: f64, each: f64| each - (mean + slope * t);
-            spread = with_prior(mean_of(&|t, each| clipped(off(t, each), CLIP * spread).powi(2)));
+            spread = with_prior(mean_of(&|t, each| clipped(off(t, each), CLIP * spread).powi(2)), SPREAD);
         }
         // Its error by all residuals as they are: among odd epochs a slope proves little.
-        let whole = with_prior(mean_of(&|t, each| (each - (mean + slope * t)).powi(2)));
+        let whole = with_prior(mean_of(&|t, each| (each - (mean + slope * t)).powi(2)), EVEN);
         let slope_error = whole / (count * times_square).sqrt();
         Some(Line { count, middle, last: *times.last()?, mean, slope, slope_error, spread })
     }
@@ -223,7 +228,8 @@ fn times(taken: &[Taken]) -> Vec<f64> {
 }
 
 /// The weighted median, of two the lower: disturbances make epochs longer, not shorter.
-fn lower_median(taken: &[Taken], count: f64) -> Option<f64> {
+pub fn lower_median(taken: &[Taken]) -> Option<f64> {
+    let count: f64 = taken.iter().map(|one| one.count).sum();
     let mut sorted = taken.to_vec();
     sorted.sort_by(|a, b| a.each.total_cmp(&b.each));
     let mut below = 0.0;

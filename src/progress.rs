@@ -3,10 +3,10 @@
 //!
 //! Where an epoch starts slowly (caches fill, kernels compile, a GPU warms up), its first part says little of the
 //! rest. What the last quarter of the work done took tells the pace; the part before it counts as much as it agrees.
-//! Once the epoch has ended, that is a warm-up only if the quarter before went at the same pace already.
+//! Once the epoch has ended, that is a warm-up only if the quarter before went at the same pace already. Stalls count in
+//! what was used, and are not carried on.
 
-use crate::pace;
-use std::ops::Sub;
+use crate::pace::{self, Taken};
 
 /// The latest part of the work done, whose pace is taken for steady.
 const LATEST: f64 = 0.25;
@@ -14,6 +14,8 @@ const LATEST: f64 = 0.25;
 const SETTLED: f64 = 0.2;
 /// Nor can that be told where less of it than this was marked.
 const MARKED: f64 = 0.8;
+/// What goes so many times slower than half of the work around it is a stall, and counts as that.
+const STALL: f64 = 3.0;
 /// The share of the first epoch from which on there is a forecast.
 pub const ENOUGH: f64 = 0.05;
 /// Marks closer to each other than this share of the time gone are thinned: memory grows with the logarithm of the epoch's length.
@@ -62,6 +64,8 @@ pub struct Beginning {
     pub used: f64,
     /// What a whole epoch takes.
     pub steady: f64,
+    /// How far its beginning and its latest part went at the same pace, 0 to 1.
+    pub agreement: f64,
 }
 
 impl Progress {
@@ -113,29 +117,36 @@ impl Progress {
 
     /// How the epoch gets on by this quantity, once enough is done to tell.
     pub fn beginning(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<Beginning> {
-        let all = self.up_to(1.0, &of).filter(|all| all.share >= ENOUGH)?;
-        let early = self.up_to((1.0 - LATEST) * all.share, &of).unwrap_or_default();
-        let latest = all - early;
-        let weight = if early.share > 0.0 { early.share * pace::agreement(early.pace(), latest.pace()) } else { 0.0 };
-        let counted = weight / early.share.max(f64::MIN_POSITIVE);
-        let steady = (counted * early.amount + latest.amount) / (weight + latest.share);
-        Some(Beginning { share: all.share, used: all.amount, steady })
+        let marks = self.known(of);
+        let all = marks.last().copied().filter(|all| all.share >= ENOUGH)?;
+        let turn = (1.0 - LATEST) * all.share;
+        let (early, latest) = (usual(&marks, 0.0, turn), usual(&marks, turn, 1.0));
+        let agreement = if early.share > 0.0 { pace::agreement(early.pace(), latest.pace()) } else { 1.0 };
+        let steady = (agreement * early.amount + latest.amount) / (agreement * early.share + latest.share);
+        Some(Beginning { share: all.share, used: all.amount, steady, agreement })
     }
 
-    /// What the work done took more than it would have at the steady pace, if it came to one.
-    pub fn warm_up(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<f64> {
-        let Beginning { share, used, steady } = self.beginning(&of).filter(|beginning| beginning.share >= MARKED)?;
-        let part = |to: f64| self.up_to(to * share, &of).unwrap_or_default();
-        let (before, middle) = (part(1.0 - 2.0 * LATEST), part(1.0 - LATEST));
-        let change = (middle - before).pace() / (part(1.0) - middle).pace();
-        let is_settled = (1.0 / (1.0 + SETTLED)..=1.0 + SETTLED).contains(&change);
-        is_settled.then_some(used - steady * share)
+    /// The same where enough is done to tell a warm-up from steady work, and it came to that.
+    pub fn steady(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<Beginning> {
+        let beginning = self.beginning(&of).filter(|beginning| beginning.share >= MARKED)?;
+        let marks = self.known(of);
+        let at = |share: f64| share * beginning.share;
+        let middle = usual(&marks, at(1.0 - 2.0 * LATEST), at(1.0 - LATEST));
+        let change = middle.pace() / usual(&marks, at(1.0 - LATEST), 1.0).pace();
+        (1.0 / (1.0 + SETTLED)..=1.0 + SETTLED).contains(&change).then_some(beginning)
     }
 
-    /// The newest mark up to this share whose quantity is known.
-    fn up_to(&self, share: f64, of: impl Fn(&Done) -> Option<f64>) -> Option<Part> {
+    /// The marks at which this quantity is known: what was done and taken up to each.
+    fn known(&self, of: impl Fn(&Done) -> Option<f64>) -> Vec<Part> {
         let part = |mark: &Done| Some(Part { share: mark.share, seconds: mark.duration_s, amount: of(mark)? });
-        self.marks.iter().rev().filter(|mark| mark.share <= share).find_map(part)
+        self.marks.iter().filter_map(part).collect()
+    }
+}
+
+impl Beginning {
+    /// What the work done took more than it would have at the steady pace.
+    pub fn excess(&self) -> f64 {
+        self.used - self.steady * self.share
     }
 }
 
@@ -152,18 +163,35 @@ impl Part {
     fn pace(self) -> f64 {
         self.seconds / self.share
     }
-}
 
-impl Sub for Part {
-    type Output = Part;
-
-    fn sub(self, earlier: Part) -> Part {
+    fn since(self, earlier: Part) -> Part {
         Part {
             share: self.share - earlier.share,
             seconds: self.seconds - earlier.seconds,
             amount: self.amount - earlier.amount,
         }
     }
+}
+
+/// What the work between two shares took, from mark to mark, without stalls.
+fn usual(marks: &[Part], from: f64, to: f64) -> Part {
+    let slices = marks.iter().scan(Part::default(), |before, mark| {
+        let slice = mark.since(std::mem::replace(before, *mark));
+        Some((*mark, slice))
+    });
+    let slices: Vec<Part> =
+        slices.filter(|(mark, _)| from < mark.share && mark.share <= to).map(|(_, slice)| slice).collect();
+    let most = |each: fn(&Part) -> f64| {
+        let taken: Vec<Taken> =
+            slices.iter().map(|slice| Taken { count: slice.share, each: each(slice) / slice.share }).collect();
+        pace::lower_median(&taken).map_or(f64::INFINITY, |median| STALL * median)
+    };
+    let (most_seconds, most_amount) = (most(|slice| slice.seconds), most(|slice| slice.amount));
+    slices.iter().fold(Part::default(), |sum, slice| Part {
+        share: sum.share + slice.share,
+        seconds: sum.seconds + slice.seconds.min(most_seconds * slice.share),
+        amount: sum.amount + slice.amount.min(most_amount * slice.share),
+    })
 }
 
 /// A mark of progress in 64 bits, so that the host stores it at once and nobody reads half of it: the share in
@@ -232,7 +260,7 @@ mod tests {
             let progress = marked(cold, slower, 0.5);
             let steady = progress.beginning(duration).unwrap().steady;
             assert!((steady / 10.0 - 1.0).abs() < 0.03, "{cold} {slower}: {steady}");
-            let warm_up = marked(cold, slower, 1.0).warm_up(|done| done.energy_j).unwrap();
+            let warm_up = marked(cold, slower, 1.0).steady(|done| done.energy_j).unwrap().excess();
             assert!((warm_up - 1000.0 * cold * (slower - 1.0)).abs() < 0.02 * 1000.0, "{cold} {slower}: {warm_up}");
         }
     }
@@ -242,7 +270,24 @@ mod tests {
     fn a_shape_of_its_own_is_no_warm_up() {
         for slower in [3.0, 1.0 / 3.0] {
             let progress = marked(0.75, slower, 1.0);
-            assert!(progress.beginning(duration).is_some() && progress.warm_up(duration).is_none());
+            assert!(progress.beginning(duration).is_some() && progress.steady(duration).is_none());
+        }
+    }
+
+    /// Two seconds at three quarters of the work, 200 batches of 50 ms.
+    #[test]
+    fn a_stall_is_not_carried_on() {
+        for until in [0.76, 0.9, 1.0] {
+            let mut progress = Progress::default();
+            progress.follow(Some(0));
+            for n in 1..=(until * 200.0) as u64 {
+                let seconds = n as f64 * 0.05 + if n > 150 { 2.0 } else { 0.0 };
+                progress.note(Point { at: (seconds * 1e9) as u64, share: n as f64 / 200.0 });
+                progress.settle(u64::MAX, 0, |_| None);
+            }
+            let beginning = progress.beginning(duration).unwrap();
+            assert!((beginning.steady / 10.0 - 1.0).abs() < 0.06, "{until}: {beginning:?}");
+            assert!(until < 1.0 || (progress.steady(duration).unwrap().excess() - 2.0).abs() < 0.6);
         }
     }
 
@@ -268,7 +313,10 @@ mod tests {
         progress.follow(Some(20_000_000_000));
         progress.note(Point { at: 20_500_000_000, share: 0.1 });
         progress.settle(u64::MAX, 0, |_| None);
-        assert_eq!(progress.beginning(duration), Some(Beginning { share: 0.1, used: 0.5, steady: 5.0 }));
+        assert_eq!(
+            progress.beginning(duration),
+            Some(Beginning { share: 0.1, used: 0.5, steady: 5.0, agreement: 1.0 })
+        );
         assert_eq!(progress.beginning(|done| done.energy_j), None);
     }
 

@@ -7,7 +7,7 @@ use crate::intensity;
 use crate::ledger::Mark;
 use crate::options::Options;
 use crate::progress::Packed;
-use crate::report::{Detail, Report, Setting};
+use crate::report::{Detail, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
 use crate::source::Sources;
@@ -41,7 +41,7 @@ pub struct Tracker {
 /// The host's side of the marks; the sampler never takes this lock.
 struct Marker {
     marks: Producer<Mark>,
-    open: Option<Open>,
+    open: Option<Begun>,
     /// Epochs that found the ring full, to be told as one.
     backlog: Option<Backlog>,
     ended: u64,
@@ -49,7 +49,7 @@ struct Marker {
 }
 
 #[derive(Clone, Copy)]
-struct Open {
+struct Begun {
     begin: u64,
     /// Its begin is in the ring, and so is room for its end.
     queued: bool,
@@ -125,7 +125,7 @@ impl Tracker {
         }
         let begin = host::monotonic_ns();
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
-        marker.open = Some(Open { begin, queued });
+        marker.open = Some(Begun { begin, queued });
         self.shared.set_progress(Packed::NONE);
         self.is_open.store(true, Ordering::Relaxed);
         drop(marker);
@@ -165,7 +165,7 @@ impl Tracker {
             )));
         }
         if !self.is_open.load(Ordering::Relaxed) {
-            return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open"));
+            return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
         self.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
         Ok(Status::CT_OK)
@@ -207,8 +207,8 @@ impl Tracker {
             self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
         }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let share = is_open.then(|| self.shared.progress().share());
-        Report::new(&self.setting, &books, whole, share, detail)
+        let open = is_open.then(|| Open { share: self.shared.progress().share(), now: host::monotonic_ns() });
+        Report::new(&self.setting, &books, whole, open, detail)
     }
 
     /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.
@@ -244,7 +244,7 @@ impl Drop for Tracker {
 }
 
 impl Marker {
-    fn take_open(&mut self, call: &str) -> Result<Open> {
+    fn take_open(&mut self, call: &str) -> Result<Begun> {
         self.open.take().ok_or_else(|| {
             Error::new(Status::CT_ESTATE, format!("{call}: no epoch is open; call ct_epoch_begin first"))
         })
@@ -260,7 +260,7 @@ impl Marker {
         queued
     }
 
-    fn end(&mut self, open: Open, end: u64) {
+    fn end(&mut self, open: Begun, end: u64) {
         self.flush();
         if self.ended >= self.monitor_epochs {
             return;

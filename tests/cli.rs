@@ -85,6 +85,17 @@ fn runs_may_be_interleaved_quoted_and_partly_unknown() {
     assert_eq!((rows[1][3].as_str(), rows[2][2].as_str()), ("duration_s", "energy_j"));
 }
 
+/// The library's own CSV.
+#[test]
+fn a_report_can_be_replayed() {
+    let report = "index,count,duration_s,energy_j,co2eq_g,cpu_j,gpu_j,dram_j,node_j\n0,1,2,20,1,20,,,\n1,1,2,20,1,20,,,\n2,1,2,20,1,20,,,\n";
+    let rows = replayed("report", report, &["--at", "2"]);
+    assert_eq!((rows[1][..3].join(" "), rows[1][3].as_str()), ("a 2 energy_j".into(), "60"));
+    let folder = Folder::new("merged", &[("a.csv", &report.replace("2,1,2", "2,4,8"))]);
+    let output = carbontracker(&["replay", &folder.path("a.csv")]);
+    assert!(output.status.code() == Some(1) && text(&output.stderr).contains("a.csv:4: count '4'"));
+}
+
 #[test]
 fn the_level_sets_the_interval() {
     let runs = [HEADER, &run("a", &[("2", "20"); 12])].concat();
@@ -123,9 +134,10 @@ fn a_bad_row_is_named_by_file_and_line() {
 fn what_is_no_recording_is_said() {
     let folder = Folder::new("none", &[("other.csv", "a,b\n1,2\n"), ("empty.csv", HEADER), ("nothing.csv", "")]);
     for (file, reason) in [
-        ("other.csv", "other.csv:1: expected the columns run,epoch,duration_s,energy_j"),
+        ("other.csv", "other.csv:1: lacks run and epoch and duration_s and energy_j; expected the columns run,epoch"),
         ("empty.csv", "empty.csv: no epochs"),
-        ("nothing.csv", "nothing.csv:1: expected the columns"),
+        ("nothing.csv", "nothing.csv:1: lacks run"),
+        (".", "a folder; expected a file"),
         ("absent.csv", "absent.csv: No such file"),
     ] {
         let output = carbontracker(&["replay", &folder.path(file)]);

@@ -49,6 +49,15 @@ pub enum Detail {
     Epochs,
 }
 
+/// The open epoch at one moment.
+#[derive(Clone, Copy)]
+pub struct Open {
+    /// How far it is, by its marks.
+    pub share: f64,
+    /// The moment, ns on the monotonic clock.
+    pub now: u64,
+}
+
 /// A run at one moment.
 pub struct Report {
     setting: Arc<Setting>,
@@ -81,8 +90,8 @@ struct Component {
 
 impl Report {
     /// Takes what is known from the books; `whole` if that is all there will be of the epochs ended;
-    /// `progress` of the open epoch, None outside one.
-    pub fn new(setting: &Arc<Setting>, books: &Books, whole: bool, progress: Option<f64>, detail: Detail) -> Report {
+    /// `open` if an epoch is.
+    pub fn new(setting: &Arc<Setting>, books: &Books, whole: bool, open: Option<Open>, detail: Detail) -> Report {
         let ledger = &books.ledger;
         let run_ns = ledger.run_ns() as f64;
         let components: Vec<Component> =
@@ -90,8 +99,8 @@ impl Report {
         let coverage = components.iter().filter_map(|component| component.coverage).reduce(f64::min);
         Report {
             setting: Arc::clone(setting),
-            state: state(setting.planned, books, progress.is_some()),
-            progress,
+            state: state(setting.planned, books, open.is_some()),
+            progress: open.map(|open| open.share),
             epochs_done: ledger.epochs(),
             duration_s: run_ns * 1e-9,
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
@@ -99,7 +108,7 @@ impl Report {
             epochs_j: ledger.epochs_j(),
             between_j: ledger.between_j(),
             coverage,
-            forecast: books.forecast,
+            forecast: open.map_or(books.forecast, |open| books.forecast_at(open.now)),
             components,
             epochs: chosen_epochs(ledger, detail),
             unavailable: books.unavailable.iter().chain(&books.opening).cloned().collect(),
@@ -123,8 +132,16 @@ impl Report {
 
     /// The number at a JSON Pointer.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        let value = json::at(self, pointer)
-            .ok_or_else(|| Error::new(Status::CT_ENOENT, format!("{pointer}: the report has no such value (yet)")))?;
+        let value = json::at(self, pointer).ok_or_else(|| {
+            let why = match (pointer.starts_with("/forecast"), self.forecast, self.setting.planned) {
+                (true, None, 0) => "there is no forecast: say how many epochs are planned, epochs=N",
+                (true, None, _) => {
+                    "there is no forecast yet: an epoch is to end first, or ct_progress to mark 5 % of the first"
+                }
+                _ => "the report has no such value (yet)",
+            };
+            Error::new(Status::CT_ENOENT, format!("{pointer}: {why}"))
+        })?;
         value.as_f64().ok_or_else(|| {
             let why = if value.is_null() { "is not known" } else { "is no number" };
             Error::new(Status::CT_ENOENT, format!("{pointer} {why}"))
@@ -272,6 +289,9 @@ fn notes(setting: &Setting, books: &Books, whole: bool) -> Vec<String> {
     let mut notes: Vec<String> = setting.intensity.caveat.iter().cloned().collect();
     if books.metered.is_empty() && books.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
+    }
+    if setting.planned > 0 && books.ledger.epochs() > setting.planned {
+        notes.push(format!("more epochs ran than epochs={} said: the forecast is what was used", setting.planned));
     }
     if let Some(most) = setting.monitored.filter(|_| books.finished) {
         notes.push(format!("measuring stopped after {} of monitor_epochs={most} epochs", books.ledger.epochs()));

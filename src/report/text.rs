@@ -62,7 +62,7 @@ fn forecast(report: &Report) -> Vec<String> {
         return Vec::new();
     };
     let after = match forecast.after_epochs {
-        0 => "inside the first".to_owned(),
+        0 => "from inside the first".to_owned(),
         epochs => format!("after {epochs}"),
     };
     let percent = forecast.level * 100.0;

@@ -21,7 +21,7 @@ int main(void) {
                 CHECK_BETWEEN(total, 490.0, 1000.0);
                 CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/low"), 1.0, 200.0);
                 text = report_of(tracker, "text");
-                CHECK_HAS(text, "forecast of all 5 epochs inside the first, 90 % intervals");
+                CHECK_HAS(text, "forecast of all 5 epochs from inside the first, 90 % intervals");
                 free(text);
             }
             if (epoch == 0 && batch == BATCHES / 2) {

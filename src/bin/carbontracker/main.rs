@@ -49,7 +49,8 @@ so many epochs, with its interval.
 
 const RECORDING: &str = "\
 A recording is CSV with the columns run,epoch,duration_s,energy_j (others are left alone): a row an epoch, the
-epochs of a run numbered on from 1, several runs a file; blank = unknown. A run was planned as long as it is.
+epochs of a run numbered on from 1, several runs a file; blank = unknown. A run was planned as long as it is. The
+CSV of ct_report, of one run, will do too.
 
 Exit status: 0 done, 1 the recording cannot be read (the message names file and line), 2 wrong arguments.";
 
@@ -57,11 +58,15 @@ Exit status: 0 done, 1 the recording cannot be read (the message names file and 
 #[derive(Args)]
 struct Points {
     /// Forecast after so many epochs, of every run that is longer
-    #[arg(long, value_name = "K,...", value_delimiter = ',', default_value = "1,2,3,5,10", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "K,...", value_delimiter = ',', default_value = "1,2,3,5,10", value_parser = epochs)]
     at: Vec<u64>,
     /// Share of runs whose outcome is to lie in the interval, 0.5 to 0.999
     #[arg(long, value_name = "SHARE", default_value_t = 0.9, value_parser = level)]
     level: f64,
+}
+
+fn epochs(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|epochs| *epochs > 0).ok_or_else(|| "expected whole numbers from 1, commas between".into())
 }
 
 fn level(text: &str) -> Result<f64, String> {

@@ -24,28 +24,34 @@ pub struct Set {
 /// What an epoch may take: its square is still a number.
 const MOST: f64 = 1e100;
 const COLUMNS: [&str; 4] = ["run", "epoch", "duration_s", "energy_j"];
+/// As the library's report has them: of one run, its epochs numbered from 0, or several in a row.
+const REPORTED: [&str; 4] = ["count", "index", "duration_s", "energy_j"];
 
 /// The runs of a file; an error names file and line.
 pub fn read(file: &Path) -> Result<Vec<Run>, String> {
     let shown = file.display();
+    if file.is_dir() {
+        return Err(format!("{shown}: a folder; expected a file"));
+    }
     let text = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
     let refused = |at: Option<&csv::Position>, reason: String| {
         at.map_or(format!("{shown}: {reason}"), |at| format!("{shown}:{}: {reason}", line(&text, at)))
     };
     let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
-    let columns = columns(&mut reader).map_err(|reason| format!("{shown}:1: {reason}"))?;
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let columns = Columns::of(&mut reader).map_err(|reason| format!("{shown}:1: {reason}"))?;
     let mut runs: Vec<Run> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| refused(error.position(), in_words(&error)))?;
         let refused = |reason| refused(record.position(), reason);
-        let Row { run, epoch, observed } = Row::parse(&record, columns).map_err(refused)?;
+        let Row { run, epoch, observed } = Row::parse(&record, columns, &stem).map_err(refused)?;
         let place = *places.entry(run.clone()).or_insert_with(|| {
             runs.push(Run { name: run, epochs: Vec::new() });
             runs.len() - 1
         });
         let Some(Run { name, epochs }) = runs.get_mut(place) else { continue };
-        let next = epochs.len() as u64 + 1;
+        let next = epochs.len() as u64 + columns.first;
         if epoch != next {
             return Err(refused(format!("epoch {epoch} of run '{name}': expected epoch {next}")));
         }
@@ -63,6 +69,9 @@ fn line(text: &[u8], at: &csv::Position) -> usize {
 
 /// Every recording of a folder, by name.
 pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
+    if dir.is_file() {
+        return Err(format!("{}: a file; expected a folder of recordings", dir.display()));
+    }
     let entries = std::fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths: Vec<_> = paths.collect::<Result<_, _>>().map_err(|error| format!("{}: {error}", dir.display()))?;
@@ -78,13 +87,28 @@ pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
     paths.iter().map(set).collect()
 }
 
-/// Where each of the four columns stands.
-fn columns(reader: &mut Reader<&[u8]>) -> Result<[usize; 4], String> {
-    let header = reader.headers().map_err(|error| in_words(&error))?;
-    let place = |name: &str| header.iter().position(|cell| cell.trim_start_matches('\u{feff}') == name);
-    match COLUMNS.map(place) {
-        [Some(run), Some(epoch), Some(duration), Some(energy)] => Ok([run, epoch, duration, energy]),
-        _ => Err(format!("expected the columns {}", COLUMNS.join(","))),
+/// Where the columns stand, and how the first epoch is numbered.
+#[derive(Clone, Copy)]
+struct Columns {
+    places: [usize; 4],
+    first: u64,
+}
+
+impl Columns {
+    fn of(reader: &mut Reader<&[u8]>) -> Result<Columns, String> {
+        let header = reader.headers().map_err(|error| in_words(&error))?;
+        let place = |name: &str| header.iter().position(|cell| cell.trim_start_matches('\u{feff}') == name);
+        for (names, first) in [(COLUMNS, 1), (REPORTED, 0)] {
+            if let [Some(a), Some(b), Some(c), Some(d)] = names.map(place) {
+                return Ok(Columns { places: [a, b, c, d], first });
+            }
+        }
+        let lacking: Vec<&str> = COLUMNS.into_iter().filter(|name| place(name).is_none()).collect();
+        Err(format!(
+            "lacks {}; expected the columns {} (cells may be blank where nothing is known)",
+            lacking.join(" and "),
+            COLUMNS.join(",")
+        ))
     }
 }
 
@@ -96,16 +120,20 @@ struct Row {
 }
 
 impl Row {
-    fn parse(record: &StringRecord, [run, epoch, duration, energy]: [usize; 4]) -> Result<Row, String> {
-        let cell = |place: usize| record.get(place).unwrap_or_default();
-        let (run, number) = (cell(run).to_owned(), cell(epoch));
+    fn parse(record: &StringRecord, columns: Columns, stem: &str) -> Result<Row, String> {
+        let [run, number, duration, energy] = columns.places.map(|place| record.get(place).unwrap_or_default());
+        let run = match columns.first {
+            1 => run,
+            _ if run == "1" => stem,
+            _ => return Err(format!("count '{run}': several epochs in a row cannot be replayed")),
+        };
         if run.is_empty() {
             return Err("run is blank".into());
         }
         let epoch = number.parse().map_err(|_| format!("epoch '{number}': expected a whole number"))?;
-        let (duration_s, energy_j) = (amount("duration_s", cell(duration))?, amount("energy_j", cell(energy))?);
+        let (duration_s, energy_j) = (amount("duration_s", duration)?, amount("energy_j", energy)?);
         let observed = Observed { count: 1, duration_s, energy_j, is_whole: energy_j.is_some(), gaps_s: 0.0 };
-        Ok(Row { run, epoch, observed })
+        Ok(Row { run: run.to_owned(), epoch, observed })
     }
 }
 

@@ -123,7 +123,8 @@ pub fn table(sets: &[Set], points: &Points) -> String {
 }
 
 const FOOT: &str = "
-All in per cent of a run's own total, of runs recorded to their end. ours to median: the forecast's mean absolute error
-(MAPE) after k epochs. covered: runs whose total lay in the interval; width: the interval's; plain: the width of the plainest interval
-that covers as many, the same share on either side for every run. In 'every set' sets weigh the same, in 'every run' runs.
+A set is a file. All in per cent of a run's own total, of runs that are recorded to their end. ours to median_2..k: the
+mean absolute error of the forecast after k epochs (MAPE); last: the rest like the last epoch. covered: runs whose total
+lay in our interval; width: the interval's; plain: the width of the plainest interval that covers as many, the same share
+on either side for every run. In 'every set' sets weigh the same, in 'every run' runs.
 ";
