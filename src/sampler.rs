@@ -217,7 +217,7 @@ impl Sampler {
         if !self.openings.is_empty() {
             self.admit(Duration::ZERO, shared);
         }
-        let is_requested = shared.take_request();
+        let is_requested = shared.is_requested();
         let start = host::monotonic_ns();
         let looks = start >= self.next_look || is_requested;
         let progress = if looks { self.new_progress(shared) } else { None };
@@ -240,8 +240,9 @@ impl Sampler {
             books.forecast = review.forecast;
             shared.set_over_budget(review.over_budget);
             shared.tell();
-        } else if is_requested {
-            shared.tell();
+        }
+        if is_requested {
+            shared.answer();
         }
         let next_look = self.look_after(&books, start);
         self.next_look = if looks || next_look == u64::MAX { next_look } else { next_look.min(self.next_look) };

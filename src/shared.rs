@@ -50,14 +50,15 @@ impl Shared {
         self.progress.store(progress.0, Ordering::Release);
     }
 
-    /// Whether somebody asked for the first epoch's progress to be looked at since this was asked last.
-    pub fn take_request(&self) -> bool {
-        self.look.swap(false, Ordering::SeqCst)
-    }
-
-    /// Whether somebody does.
+    /// Whether somebody waits for the first epoch's progress to be looked at.
     pub fn is_requested(&self) -> bool {
         self.look.load(Ordering::SeqCst)
+    }
+
+    /// Says that it was; with the books locked, or those who wait would not see it.
+    pub fn answer(&self) {
+        self.look.store(false, Ordering::SeqCst);
+        self.tell();
     }
 
     /// Where enough of the first epoch is done for a forecast and there is none yet, has the sampler make it, and waits

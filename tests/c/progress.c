@@ -5,10 +5,11 @@
 
 int main(void) {
     int epoch, batch;
-    double value = 42.0, total;
+    double value = 42.0, total, began;
     char *text;
     ct_tracker *tracker = create("epochs=5 sim_cpu=x:100 components=cpu");
     CHECK_STATUS(ct_value(tracker, "/forecast/energy_j/value", &value), CT_ENOENT);
+    began = now_s();
     for (epoch = 0; epoch < 2; epoch++) {
         CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
         for (batch = 1; batch <= BATCHES; batch++) {
@@ -18,25 +19,25 @@ int main(void) {
                 /* A twentieth is done, and slowly. */
                 CHECK_BETWEEN(value_of(tracker, "/forecast/after_epochs"), 0.0, 0.0);
                 total = value_of(tracker, "/forecast/energy_j/value");
-                CHECK_BETWEEN(total, 490.0, 1000.0);
-                CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/low"), 1.0, 200.0);
+                CHECK_BETWEEN(total, 490.0, 5000.0);
+                CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/low"), 1.0, 0.4 * total);
                 text = report_of(tracker, "text");
                 CHECK_HAS(text, "forecast of all 5 epochs from inside the first, 90 % intervals");
                 free(text);
             }
             if (epoch == 0 && batch == BATCHES / 2) {
-                CHECK_BETWEEN(value_of(tracker, "/forecast/duration_s/value"), 1.0, 1.6);
-                CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/value"), 100.0, 160.0);
+                CHECK_BETWEEN(value_of(tracker, "/forecast/duration_s/value"), 1.0, 2.5);
+                CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/value"), 100.0, 250.0);
                 /* What is used of the open epoch is no longer to come. */
                 total = value_of(tracker, "/forecast/duration_s/value");
-                CHECK_BETWEEN(value_of(tracker, "/forecast/remaining/duration_s/value"), total - 0.5, total - 0.2);
+                CHECK_BETWEEN(value_of(tracker, "/forecast/remaining/duration_s/value"), total - (now_s() - began) - 0.05, total - 0.2);
             }
         }
         CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     }
     CHECK_BETWEEN(value_of(tracker, "/forecast/after_epochs"), 2.0, 2.0);
     total = value_of(tracker, "/forecast/energy_j/value");
-    CHECK_BETWEEN(total, 100.0, 160.0);
+    CHECK_BETWEEN(total, 100.0, 250.0);
     value = value_of(tracker, "/usage/energy_j");
     CHECK_BETWEEN(value_of(tracker, "/forecast/remaining/energy_j/value"), total - value - 1e-6, total - value + 1e-6);
     CHECK(value_of(tracker, "/forecast/remaining/duration_s/low") < value_of(tracker, "/forecast/remaining/duration_s/high"));
