@@ -95,11 +95,10 @@ impl Estimate {
         Estimate { used, value: self.value.max(used), low: self.low.max(used), high: self.high.max(used) }
     }
 
-    /// What of it is still to come, where so much is known to be used by now.
-    pub fn rest(self, used: Option<f64>) -> Estimate {
-        let used = used.map_or(self.used, |used| used.max(self.used));
-        let rest = |total: f64| (total - used).max(0.0);
-        Estimate { used: 0.0, value: rest(self.value), low: rest(self.low), high: rest(self.high) }
+    /// What of it is still to come.
+    pub fn rest(self) -> Estimate {
+        let [value, low, high] = [self.value, self.low, self.high].map(|total| total - self.used);
+        Estimate { used: 0.0, value, low, high }
     }
 }
 
@@ -133,13 +132,6 @@ impl Forecast {
 struct Surprise {
     down: f64,
     up: f64,
-}
-
-impl Surprise {
-    /// So much of this, so much of another.
-    fn blend(self, much: f64, other: Surprise, more: f64) -> Surprise {
-        Surprise { down: much * self.down + more * other.down, up: much * self.up + more * other.up }
-    }
 }
 
 /// After two epochs, or one whose warm-up is known.
@@ -203,12 +195,8 @@ impl Run<'_> {
             return Some(Estimate::exactly(used));
         }
         let (pace, surprise) = self.pace(metric)?;
-        let per_second = match metric {
-            Metric::Energy => {
-                between.filter(|_| self.between.duration_s > 0.0).map_or(0.0, |j| j / self.between.duration_s)
-            }
-            Metric::Duration => 1.0,
-        };
+        let gaps_s = self.between.duration_s;
+        let per_second = between.filter(|_| gaps_s > 0.0).map_or(0.0, |amount| amount / gaps_s);
         let rest = pace.of_next(left) + gaps_left * self.usual_gap_s() * per_second;
         Some(self.interval(used, rest, left, pace, surprise))
     }
@@ -227,7 +215,8 @@ impl Run<'_> {
         let pace = Pace { level: steady, drift: 0.0, spread: pace::SPREAD, epochs: share };
         // As long as all went at one pace, that may be the warm-up's.
         let start = AT_START * (1.0 - share) * (agreement + (1.0 - agreement) * (1.0 - share));
-        let surprise = AFTER_ONE.blend(start, STEADY, share);
+        let blend = |after_one: f64, steady: f64| start * after_one + share * steady;
+        let surprise = Surprise { down: blend(AFTER_ONE.down, STEADY.down), up: blend(AFTER_ONE.up, STEADY.up) };
         let left = self.planned as f64 - share;
         let used = used + self.between(metric).unwrap_or(0.0); // epochs that were cancelled
         Some(self.interval(used, pace.of_next(left), left, pace, surprise))
@@ -268,8 +257,10 @@ impl Run<'_> {
             Some(Taken { count, each: metric.of_whole(epoch)? / count })
         };
         let (first, later) = self.epochs.split_first()?;
-        let warm_up = self.steady(metric).map_or(0.0, |beginning| beginning.excess());
-        let without_warm_up = |first: Taken| Taken { each: (first.each - warm_up / first.count).max(0.0), ..first };
+        let without_warm_up = |first: Taken| {
+            let warm_up = self.steady(metric).map_or(0.0, |beginning| beginning.excess());
+            Taken { each: (first.each - warm_up / first.count).max(0.0), ..first }
+        };
         let mut newest: Vec<Taken> = later.iter().rev().filter_map(taken).take(NEWEST).collect();
         newest.reverse();
         let first = taken(first).filter(|_| newest.len() < NEWEST).map(without_warm_up);
@@ -300,11 +291,11 @@ impl Run<'_> {
         let gaps = || self.epochs.iter().enumerate().filter_map(gap);
         let epoch_s = self.epochs.first().and_then(|epoch| epoch.duration_s).unwrap_or(0.0);
         let count: f64 = gaps().map(|gap| gap.count).sum();
-        let (longest, second) = gaps().fold((0.0, None), |(longest, second): (f64, Option<f64>), gap| {
-            let alike = if gap.count > 1.0 { gap.each } else { 0.0 };
-            (longest.max(gap.each), Some(second.unwrap_or(0.0).max(longest.min(gap.each)).max(alike)))
+        let (_, second) = gaps().fold((0.0_f64, 0.0_f64), |(longest, second), gap| {
+            let alike = if gap.count > 1.0 { gap.each } else { longest.min(gap.each) };
+            (longest.max(gap.each), second.max(alike))
         });
-        let most = if count > 1.0 { second.unwrap_or(0.0) } else { longest.min(epoch_s) };
+        let most = if count > 1.0 { second } else { epoch_s };
         let sum: f64 = gaps().map(|gap| gap.count * gap.each.min(most)).sum();
         if count > 0.0 { sum / count } else { 0.0 }
     }

@@ -180,7 +180,7 @@ struct Line {
 impl Line {
     fn through(taken: &[Taken]) -> Option<Line> {
         let count: f64 = taken.iter().map(|one| one.count).sum();
-        let centre = lower_median(taken)?;
+        let centre = quantile(taken, 0.5)?;
         let times = times(taken);
         let middle = taken.iter().zip(&times).map(|(one, t)| one.count * t).sum::<f64>() / count;
         let mean_of = |f: &dyn Fn(f64, f64) -> f64| {
@@ -227,15 +227,16 @@ fn times(taken: &[Taken]) -> Vec<f64> {
     taken.iter().map(middle).collect()
 }
 
-/// The weighted median, of two the lower: disturbances make epochs longer, not shorter.
-pub fn lower_median(taken: &[Taken]) -> Option<f64> {
+/// The least that this share of epochs, by weight, did not exceed: their median at 0.5, and of two the lower, since
+/// disturbances make epochs longer, not shorter.
+pub fn quantile(taken: &[Taken], share: f64) -> Option<f64> {
     let count: f64 = taken.iter().map(|one| one.count).sum();
     let mut sorted = taken.to_vec();
     sorted.sort_by(|a, b| a.each.total_cmp(&b.each));
     let mut below = 0.0;
     let reaches = |one: &&Taken| {
         below += one.count;
-        below >= count / 2.0 * (1.0 - 1e-9) // sums of weights are inexact
+        below >= share * count * (1.0 - 1e-9) // sums of weights are inexact
     };
     sorted.iter().find(reaches).or(taken.first()).map(|one| one.each)
 }

@@ -117,19 +117,13 @@ impl Progress {
 
     /// How the epoch gets on by this quantity, once enough is done to tell.
     pub fn beginning(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<Beginning> {
-        let marks = self.known(of);
-        let all = marks.last().copied().filter(|all| all.share >= ENOUGH)?;
-        let turn = (1.0 - LATEST) * all.share;
-        let (early, latest) = (usual(&marks, 0.0, turn), usual(&marks, turn, 1.0));
-        let agreement = if early.share > 0.0 { pace::agreement(early.pace(), latest.pace()) } else { 1.0 };
-        let steady = (agreement * early.amount + latest.amount) / (agreement * early.share + latest.share);
-        Some(Beginning { share: all.share, used: all.amount, steady, agreement })
+        Beginning::of(&self.known(of))
     }
 
     /// The same where enough is done to tell a warm-up from steady work, and it came to that.
     pub fn steady(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<Beginning> {
-        let beginning = self.beginning(&of).filter(|beginning| beginning.share >= MARKED)?;
         let marks = self.known(of);
+        let beginning = Beginning::of(&marks).filter(|beginning| beginning.share >= MARKED)?;
         let at = |share: f64| share * beginning.share;
         let middle = usual(&marks, at(1.0 - 2.0 * LATEST), at(1.0 - LATEST));
         let change = middle.pace() / usual(&marks, at(1.0 - LATEST), 1.0).pace();
@@ -144,6 +138,15 @@ impl Progress {
 }
 
 impl Beginning {
+    fn of(marks: &[Part]) -> Option<Beginning> {
+        let all = marks.last().copied().filter(|all| all.share >= ENOUGH)?;
+        let turn = (1.0 - LATEST) * all.share;
+        let (early, latest) = (usual(marks, 0.0, turn), usual(marks, turn, 1.0));
+        let agreement = if early.share > 0.0 { pace::agreement(early.pace(), latest.pace()) } else { 1.0 };
+        let steady = (agreement * early.amount + latest.amount) / (agreement * early.share + latest.share);
+        Some(Beginning { share: all.share, used: all.amount, steady, agreement })
+    }
+
     /// What the work done took more than it would have at the steady pace.
     pub fn excess(&self) -> f64 {
         self.used - self.steady * self.share
@@ -184,7 +187,7 @@ fn usual(marks: &[Part], from: f64, to: f64) -> Part {
     let most = |each: fn(&Part) -> f64| {
         let taken: Vec<Taken> =
             slices.iter().map(|slice| Taken { count: slice.share, each: each(slice) / slice.share }).collect();
-        pace::lower_median(&taken).map_or(f64::INFINITY, |median| STALL * median)
+        pace::quantile(&taken, 0.5).map_or(f64::INFINITY, |median| STALL * median)
     };
     let (most_seconds, most_amount) = (most(|slice| slice.seconds), most(|slice| slice.amount));
     slices.iter().fold(Part::default(), |sum, slice| Part {

@@ -148,7 +148,10 @@ fn progress_to_the_end_closes_the_interval() {
 #[test]
 fn what_is_still_to_come() {
     let total = Estimate { used: 30.0, value: 100.0, low: 50.0, high: 150.0 };
-    let rest = |used: Option<f64>| [total.rest(used).value, total.rest(used).low, total.rest(used).high];
+    let rest = |used: Option<f64>| {
+        let rest = used.map_or(total, |used| total.after_use(used)).rest();
+        [rest.value, rest.low, rest.high]
+    };
     assert_eq!(
         (rest(None), rest(Some(20.0)), rest(Some(60.0))),
         ([70.0, 20.0, 120.0], [70.0, 20.0, 120.0], [40.0, 0.0, 90.0])

@@ -173,15 +173,16 @@ impl Report {
 
     /// What is still to come, which is what stopping now saves; None where measuring stops before the run does.
     fn remaining_s(&self) -> Option<Estimate> {
-        Some(self.measured_to_its_end()?.duration_s?.rest(Some(self.duration_s)))
+        Some(self.measured_to_its_end()?.duration_s?.rest())
     }
 
     fn remaining_j(&self) -> Option<Estimate> {
-        Some(self.measured_to_its_end()?.energy_j?.rest(self.energy_j()))
+        Some(self.measured_to_its_end()?.energy_j?.rest())
     }
 
     fn measured_to_its_end(&self) -> Option<Forecast> {
-        self.forecast.filter(|_| self.setting.monitored.is_none())
+        let forecast = self.forecast.filter(|_| self.setting.monitored.is_none())?;
+        Some(forecast.after_use(self.duration_s, self.energy_j()))
     }
 
     fn remaining_g(&self) -> Option<Estimate> {

@@ -38,7 +38,7 @@ pub fn read(file: &Path) -> Result<Vec<Run>, String> {
         at.map_or(format!("{shown}: {reason}"), |at| format!("{shown}:{}: {reason}", line(&text, at)))
     };
     let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = stem(file);
     let columns = Columns::of(&mut reader).map_err(|reason| format!("{shown}:1: {reason}"))?;
     let mut runs: Vec<Run> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -80,11 +80,11 @@ pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
     if paths.is_empty() {
         return Err(format!("{}: no *.csv there", dir.display()));
     }
-    let set = |path: &std::path::PathBuf| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Set { name, runs: read(path)? })
-    };
-    paths.iter().map(set).collect()
+    paths.iter().map(|path| Ok(Set { name: stem(path), runs: read(path)? })).collect()
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Where the columns stand, and how the first epoch is numbered.

@@ -5,6 +5,7 @@ use crate::baselines::BASELINES;
 use crate::recording::{Run, Set};
 use crate::replay;
 use carbontracker::forecast::Metric;
+use carbontracker::pace::{self, Taken};
 use std::fmt::Write;
 
 /// What one run's forecasts after so many epochs came to, against its outcome.
@@ -68,17 +69,13 @@ impl Scores {
 /// all runs alike.
 fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
     let weigh = |set: &Vec<Outcome>| {
-        let weight = 1.0 / (sets.len() * set.len()) as f64;
-        set.iter().map(move |one| (one.off.first().map_or(0.0, |off| off.abs()), weight)).collect::<Vec<_>>()
+        let count = 1.0 / set.len() as f64;
+        set.iter()
+            .map(move |one| Taken { count, each: one.off.first().map_or(0.0, |off| off.abs()) })
+            .collect::<Vec<_>>()
     };
-    let mut errors: Vec<(f64, f64)> = sets.iter().flat_map(weigh).collect();
-    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut reached = 0.0;
-    let reaches = |&&(_, weight): &&(f64, f64)| {
-        reached += weight;
-        reached >= covered - 1e-9
-    };
-    errors.iter().find(reaches).map_or(String::new(), |(error, _)| format!("{:.1}", 2.0 * error * 100.0))
+    let errors: Vec<Taken> = sets.iter().flat_map(weigh).collect();
+    pace::quantile(&errors, covered).map_or(String::new(), |error| format!("{:.1}", 2.0 * error * 100.0))
 }
 
 /// The scores as a table; numbers in per cent.
