@@ -2,6 +2,8 @@
 //! medians, and ratios against what runs beside them.
 #[path = "../tests/served/mod.rs"]
 mod served;
+#[path = "../tests/steady/mod.rs"]
+mod steady;
 
 use carbontracker::advisor::Advisor;
 use carbontracker::options::Options;
@@ -10,12 +12,13 @@ use carbontracker::shared::Shared;
 use carbontracker::source::Sources;
 use carbontracker::tracker::Tracker;
 use carbontracker::{host, intensity};
-use served::{Counter, DELAY_US, Tree, now};
+use served::{Counter, DELAY_US, Tree};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use steady::{now, own_bytes};
 
 fn main() {
     println!("{:<58}{:>10}{:>10}{:>10}", "", "median", "99 %", "most");
@@ -198,11 +201,4 @@ fn memory() {
         );
     }
     t.destroy();
-}
-
-/// Memory of this process's own, without the pages of program files.
-fn own_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
-    kilobytes.unwrap().parse::<u64>().unwrap() * 1024
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use steady::{Energies, Stamp, Used, now, run, steadily};
+use steady::{Energies, Stamp, Used, run, steadily, wait_past_edge};
 
 /// Tracks `epochs` epochs of `length`, back to back. `counted` are the counters that should count.
 fn measure(tree: &Tree, counted: &[Counter], epochs: usize, length: Duration, options: &str) -> Energies {
     let tracker = Tracker::create(&format!("sysroot={} {options}", tree.root().display())).unwrap().unwrap();
-    wait_for_phase();
+    wait_past_edge(HALF_WAVE_NS);
     let stamps = run(&tracker, epochs, length, |_| ());
     let value = |pointer: &str| tracker.value(pointer).unwrap();
     let used = |from: Stamp, to: Stamp| {
@@ -29,15 +29,8 @@ fn measure(tree: &Tree, counted: &[Counter], epochs: usize, length: Duration, op
     energies
 }
 
-/// Begins where the wave's edges fall midway between boundaries of 50 ms epochs: an edge within the
-/// counter's own step of 1 ms before a boundary is beyond anybody's resolution.
-fn wait_for_phase() {
-    const HALF_WAVE_NS: u64 = 350_000_000;
-    const PHASE_NS: u64 = 25_000_000;
-    let start = now().next_multiple_of(HALF_WAVE_NS) + PHASE_NS;
-    std::thread::sleep(Duration::from_nanos(start - now()));
-}
-
+/// Half a period of [`wave`]: from 25 ms past its edge on they fall midway between boundaries of 50 ms epochs.
+const HALF_WAVE_NS: u64 = 350_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn wave() -> Counter {

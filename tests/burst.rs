@@ -3,14 +3,7 @@ mod steady;
 
 use carbontracker::tracker::Tracker;
 use std::time::{Duration, Instant};
-use steady::steadily;
-
-/// Memory of this process's own, without the pages of program files, which the kernel maps as it likes.
-fn own_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a proc file system");
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
-    kilobytes.and_then(|number| number.parse::<u64>().ok()).expect("RssAnon in kB") * 1024
-}
+use steady::{own_bytes, steadily};
 
 #[test]
 fn two_million_epochs_are_counted_at_once_and_fit_in_8_mb() {

@@ -6,7 +6,7 @@ mod steady;
 use carbontracker::tracker::Tracker;
 use nvml::{Found, Gpu, MOST_GPUS, Standin, cost, settle, tracker};
 use std::time::{Duration, Instant};
-use steady::{Energies, Stamp, call, now, run, steadily};
+use steady::{Energies, Stamp, call, run, steadily, wait_past_edge};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SLOW_S: f64 = 0.005;
@@ -22,7 +22,7 @@ struct Measured {
 fn measure(standin: &Standin, gpus: usize, epochs: usize, length: Duration) -> Measured {
     let gpus: Vec<usize> = (0..gpus).collect();
     let tracker = tracker(&standin.options());
-    wait_for_phase(standin);
+    wait_past_edge((standin.gpu(0).wave[2] / 2.0 * 1e9) as u64);
     let stamps = run(&tracker, epochs, length, |_| ());
     let found = Found::all(&tracker);
     tracker.destroy();
@@ -37,14 +37,6 @@ fn measure(standin: &Standin, gpus: usize, epochs: usize, length: Duration) -> M
         epochs: stamps.iter().enumerate().map(epoch).collect(),
     };
     Measured { energies, span, found }
-}
-
-/// Begins 25 ms after an edge of the first GPU's wave: no boundary of a whole number of seconds then has an
-/// edge within the counter's own step of 20 ms, which is beyond anybody's resolution.
-fn wait_for_phase(standin: &Standin) {
-    let half_ns = (standin.gpu(0).wave[2] / 2.0 * 1e9) as u64;
-    let start = now().next_multiple_of(half_ns) + 25_000_000;
-    std::thread::sleep(Duration::from_nanos(start - now()));
 }
 
 impl Measured {

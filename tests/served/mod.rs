@@ -5,6 +5,7 @@
 //! library reads as it reads the kernel's files.
 #![allow(dead_code)]
 
+use crate::steady::now;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -88,10 +89,6 @@ fn counters() -> MutexGuard<'static, Vec<Counter>> {
 /// Whoever panicked with it has left nothing half done.
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-pub fn now() -> u64 {
-    carbontracker::host::monotonic_ns()
 }
 
 /// A served tree; one at a time lives in a process.

@@ -32,6 +32,20 @@ pub fn now() -> u64 {
     carbontracker::host::monotonic_ns()
 }
 
+/// Waits until 25 ms after an edge of a square wave whose halves last so long: short epochs that begin then have no
+/// edge close before a boundary, within the counter's own step, which is beyond anybody's resolution.
+pub fn wait_past_edge(half_ns: u64) {
+    let start = now().next_multiple_of(half_ns) + 25_000_000;
+    std::thread::sleep(Duration::from_nanos(start.saturating_sub(now())));
+}
+
+/// Memory of this process's own, without the pages of program files, which the kernel maps as it likes.
+pub fn own_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a proc file system");
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+    kilobytes.and_then(|number| number.parse::<u64>().ok()).expect("RssAnon in kB") * 1024
+}
+
 /// A moment that the clock tells only so far, ns: the library takes its own stamp somewhere in a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
