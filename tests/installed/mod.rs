@@ -1,0 +1,94 @@
+//! What a user of any language starts from: the tree that `make install` lays down, moved afterwards, and the
+//! language's own tools. Nothing here looks into the checkout.
+#![allow(dead_code)] // each test program uses a part
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The installed tree; made once a test program, at a place that `make install` was not told of.
+pub fn prefix() -> &'static Path {
+    static PREFIX: OnceLock<PathBuf> = OnceLock::new();
+    PREFIX.get_or_init(|| {
+        let stage = scratch("installed");
+        let mut make = Command::new("make");
+        make.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
+        make.arg(format!("DESTDIR={}", stage.display()));
+        // Not those of a make that runs these tests.
+        make.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+        run(&mut make);
+        let moved = stage.join("moved");
+        std::fs::rename(stage.join("usr"), &moved).expect("moved");
+        moved
+    })
+}
+
+/// An empty folder of this test program's own, below the build folder.
+pub fn scratch(name: &str) -> PathBuf {
+    let program = std::env::current_exe().expect("this program's path");
+    let program = program.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program).join(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("a folder to work in");
+    dir
+}
+
+/// A file of the checkout that a test plays through the installed tree, such as a program of its own.
+pub fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Whether all these commands are here. If not it says so and the test is to end; an error with CI=true.
+pub fn have(tools: &[&str]) -> bool {
+    let is_absent = |tool: &&str| !on_path(tool);
+    let absent: Vec<&str> = tools.iter().copied().filter(is_absent).collect();
+    if !absent.is_empty() {
+        skipped(&format!("{} not here; tests/tools.sh installs it", absent.join(", ")));
+    }
+    absent.is_empty()
+}
+
+/// Says past the test harness, which keeps what a passing test prints, that something was skipped; with CI=true, where
+/// everything can be installed, it fails.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped: {why}");
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+fn on_path(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
+}
+
+/// A command that finds the installed library as a user who set its paths would, ended if it hangs.
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let lib = prefix().join("lib");
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "300"]).arg(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARBONTRACKER_")) {
+        command.env_remove(name);
+    }
+    command.env("LD_LIBRARY_PATH", &lib).env("PKG_CONFIG_PATH", lib.join("pkgconfig"));
+    command
+}
+
+/// What `pkg-config` answers, in words.
+pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
+    let text = run(command("pkg-config").args(arguments).arg("carbontracker"));
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Runs a command that must succeed; returns what it printed to stdout.
+pub fn run(command: &mut Command) -> String {
+    let output = outcome(command);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
+    text
+}
+
+/// Runs a command, however it ends.
+pub fn outcome(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run tests/tools.sh"))
+}
