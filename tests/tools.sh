@@ -1,26 +1,58 @@
 #!/usr/bin/env bash
 # Sees that the tools the tests call are here: installs them (Debian, as root) or says what to run.
 set -euo pipefail
+cd "$(dirname "$0")"
 
-tools=(cc c++ make valgrind pkg-config nm readelf)
-packages=(gcc g++ make valgrind pkg-config binutils libc6-dev)
-
-missing() {
-    local tool
-    for tool in "${tools[@]}"; do
-        command -v "$tool" >/dev/null || printf '%s ' "$tool"
-    done
+# A file or command that shows a package is here, and the package.
+needed() {
+    cat <<'LIST'
+cc gcc
+c++ g++
+make make
+valgrind valgrind
+pkg-config pkg-config
+nm binutils
+gfortran gfortran
+cmake cmake
+mpirun.openmpi openmpi-bin
+mpicc.openmpi libopenmpi-dev
+mpirun.mpich mpich
+mpicc.mpich libmpich-dev
+luajit luajit
+lua5.1 lua5.1
+lua5.2 lua5.2
+lua5.3 lua5.3
+lua5.4 lua5.4
+luarocks luarocks
+/usr/include/lua5.1/lua.h liblua5.1-0-dev
+/usr/include/lua5.2/lua.h liblua5.2-dev
+/usr/include/lua5.3/lua.h liblua5.3-dev
+/usr/include/lua5.4/lua.h liblua5.4-dev
+/usr/include/torch/script.h libtorch-dev
+/usr/include/dlib/dnn.h libdlib-dev
+/usr/include/lammps/library.h liblammps-dev
+LIST
 }
 
-absent=$(missing)
-if [[ -n $absent && $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
-    echo "tests: installing what is not here: $absent"
+absent() {
+    local sign package
+    while read -r sign package; do
+        case $sign in
+            /*) [[ -e $sign ]] || echo "$package" ;;
+            *) command -v "$sign" >/dev/null || echo "$package" ;;
+        esac
+    done < <(needed)
+}
+
+mapfile -t packages < <(absent)
+if [[ ${#packages[@]} -gt 0 && $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
+    echo "tests: installing what is not here: ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     { apt-get update -q && apt-get install -q -y --no-install-recommends "${packages[@]}"; } >&2 || true
-    absent=$(missing)
+    mapfile -t packages < <(absent)
 fi
-if [[ -n $absent ]]; then
-    echo "tests: not here: $absent"
+if [[ ${#packages[@]} -gt 0 ]]; then
+    echo "tests: not here: ${packages[*]}"
     echo "on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
     [[ ${CI:-} != true ]] || exit 1
 fi
