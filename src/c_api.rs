@@ -8,6 +8,8 @@
 //! NULL or NUL-terminated; a buffer is NULL or holds the bytes stated; an out-pointer is NULL or valid.
 #![allow(clippy::missing_safety_doc)] // said once, above; the functions' own comments become the C header
 
+mod fortran;
+
 use crate::error::{Error, Result, Status};
 use crate::host::Undisturbed;
 use crate::tracker::Tracker;
