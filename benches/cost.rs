@@ -6,6 +6,7 @@ mod served;
 mod steady;
 
 use carbontracker::advisor::Advisor;
+use carbontracker::claim::Claimant;
 use carbontracker::options::Options;
 use carbontracker::sampler::Sampler;
 use carbontracker::shared::Shared;
@@ -112,7 +113,14 @@ fn sample() {
     let advisor = Advisor::new(&options, intensity::choose(&options).unwrap().price(options.pue));
     let shared = Shared::default();
     let (_producer, marks) = rtrb::RingBuffer::new(16);
-    let mut sampler = Sampler::new(Sources::discover(&options), marks, advisor, options.interval, None, &shared);
+    let mut sampler = Sampler::new(
+        Sources::discover(&options),
+        marks,
+        advisor,
+        Claimant::new(None, &options.sysroot),
+        &options,
+        &shared,
+    );
     let files: Vec<File> = paths.iter().map(|path| File::open(path).unwrap()).collect();
     let raw = || {
         let mut text = [0u8; 32];

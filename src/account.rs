@@ -105,6 +105,11 @@ impl Account {
         }
     }
 
+    /// The recent credits.
+    pub fn recent(&self) -> impl Iterator<Item = &Credit> {
+        self.recent.iter()
+    }
+
     /// What the recent credits say was used before this instant, J; None: nothing was credited.
     pub fn recent_j(&self, at: u64) -> Option<f64> {
         let before = self.recent.iter().filter_map(|credit| credit.split(at).0);

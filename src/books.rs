@@ -2,12 +2,14 @@
 //! brings marks and readings, reports read.
 
 use crate::channel::{Channel, Quantity};
-use crate::counter::{Event, Meter};
+use crate::claim::Standing;
+use crate::counter::{Credit, Event, Meter};
 use crate::forecast::Forecast;
 use crate::ledger::{Ledger, Mark};
 use crate::progress::{Point, Progress};
 use crate::reading::Reading;
 use crate::source::Unavailable;
+use crate::trust::Trust;
 use std::ops::Range;
 
 /// What to say where the sampler panicked.
@@ -20,6 +22,8 @@ pub struct Books {
     pub metered: Vec<Metered>,
     /// The run's time and energy.
     pub ledger: Ledger,
+    /// The claims on devices that one process of the job counts; a claim's place is its number.
+    pub trusts: Vec<Trust>,
     /// How many of the ended epochs have all their energy, as far as the devices answer.
     pub settled: u64,
     /// Sources that do not take part.
@@ -44,50 +48,92 @@ pub struct Metered {
     pub channel: Channel,
     /// Its readings so far.
     pub meter: Meter,
+    /// The claim it is counted by, if other processes might count it too.
+    pub claim: Option<usize>,
 }
 
 impl Books {
-    /// Opens an account for a channel, read from the start.
-    pub fn add(&mut self, channel: &Channel) {
-        self.add_metered(channel, Meter::new(channel.quantity));
-    }
-
-    /// Opens an account for a channel that should have been read since this instant, ns.
-    pub fn add_late(&mut self, channel: &Channel, since: u64) {
-        self.add_metered(channel, Meter::late(channel.quantity, since));
-    }
-
-    fn add_metered(&mut self, channel: &Channel, meter: Meter) {
+    /// Opens an account for a channel, under a claim if other processes might count it too. `late_since`, ns, if it
+    /// should have been read from then on.
+    pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<u64>) {
+        let number = self.metered.len();
         self.ledger.add_channel(channel.kind);
-        self.metered.push(Metered { channel: channel.clone(), meter });
+        self.trusts.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
+        if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {
+            trust.claim(number, channel.kind);
+        }
+        let meter = late_since.map_or(Meter::new(channel.quantity), |since| Meter::late(channel.quantity, since));
+        self.metered.push(Metered { channel: channel.clone(), meter, claim });
     }
 
-    /// Enters marks, how far the open epoch is, then the energy that readings bring, of which there are none later than
-    /// `now`, ns; what a person should know of them goes to `say`.
+    /// Whether a channel counts here, and not in another process of the job.
+    pub fn is_ours(&self, channel: usize) -> bool {
+        self.metered.get(channel).is_some_and(|metered| is_ours(&self.trusts, metered))
+    }
+
+    /// The channels that count here, with their numbers.
+    pub fn ours(&self) -> impl Iterator<Item = (usize, &Metered)> {
+        self.metered.iter().enumerate().filter(|(_, metered)| is_ours(&self.trusts, metered))
+    }
+
+    /// What other processes of the job count, and so this one does not.
+    pub fn elsewhere(&self) -> impl Iterator<Item = Unavailable> {
+        self.trusts.iter().filter(|trust| !trust.standing.is_ours).filter_map(|trust| {
+            let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
+            let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
+            let reason = format!("{}: counted by {}, and not here", ids.join(", "), process(trust.standing.holder));
+            Some(Unavailable { source: channels().next()?.source, reason, cure: None })
+        })
+    }
+
+    /// Enters marks, how far the open epoch is, then the energy that readings bring; what a person should know of them
+    /// goes to `say`.
     pub fn enter(
         &mut self,
         marks: impl Iterator<Item = Mark>,
         progress: Option<Point>,
         readings: &[Reading],
-        now: u64,
         mut say: impl FnMut(String),
     ) {
-        let Books { metered, ledger, .. } = self;
-        marks.for_each(|mark| ledger.mark(mark));
+        let Books { metered, ledger, trusts, .. } = self;
+        for mark in marks {
+            ledger.mark(mark);
+            trusts.iter_mut().for_each(|trust| trust.mark(mark));
+        }
         self.progress.follow(ledger.first_epoch());
         if let Some(point) = progress.filter(|_| ledger.is_in_first()) {
             self.progress.note(point);
         }
         for reading in readings {
-            let Some(Metered { channel, meter }) = metered.get_mut(reading.channel) else { continue };
-            let event = meter.push(reading.at, reading.value, |credit| ledger.credit(reading.channel, credit));
+            let Some(Metered { channel, meter, claim }) = metered.get_mut(reading.channel) else { continue };
+            let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
+            let place = |credit: Credit| match &mut trust {
+                Some(trust) => trust.credit(reading.channel, credit, ledger),
+                None => ledger.credit(reading.channel, credit),
+            };
+            let event = meter.push(reading.at, reading.value, place);
             if let Some(event) = event {
                 say(in_words(channel, event));
             }
             if meter.is_missing() {
                 ledger.release(reading.channel);
+                trusts.iter_mut().for_each(|trust| trust.release(reading.channel));
             }
         }
+    }
+
+    /// Takes note of who counts the devices of a claim now; says if they have come to this process.
+    pub fn stand(&mut self, claim: usize, standing: Standing, say: impl FnOnce(String)) {
+        let Books { ledger, trusts, .. } = self;
+        let Some(trust) = trusts.get_mut(claim) else { return };
+        let before = trust.standing;
+        if trust.settle(standing, ledger) {
+            say(format!("{} has ended: this process counts what it counted", process(before.holder)));
+        }
+    }
+
+    /// Finds out which epochs are settled by what was entered; `now`, ns, is later than all of it.
+    pub fn settle(&mut self, now: u64) {
         let all = 0..self.metered.len();
         let known_to = all.filter_map(|channel| self.known_to(channel)).min().unwrap_or(u64::MAX);
         let known_to = if self.waits_for_opening { 0 } else { known_to };
@@ -110,17 +156,26 @@ impl Books {
     pub fn wants_reading(&self, mut channels: Range<usize>) -> bool {
         let last_mark = self.ledger.last_mark().max(self.progress.awaits());
         channels.any(|channel| {
-            self.metered.get(channel).is_some_and(|metered| metered.meter.wants_second_look())
+            self.metered.get(channel).is_some_and(|one| one.meter.wants_second_look())
                 || self.known_to(channel).is_some_and(|known_to| Some(known_to) < last_mark)
         })
     }
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
     fn known_to(&self, channel: usize) -> Option<u64> {
-        let meter = &self.metered.get(channel)?.meter;
+        let meter = &self.metered.get(channel).filter(|metered| is_ours(&self.trusts, metered))?.meter;
         let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
         Some(if meter.is_owing() { 0 } else { self.ledger.credited_to(channel).max(first_at) })
     }
+}
+
+fn is_ours(trusts: &[Trust], metered: &Metered) -> bool {
+    metered.claim.and_then(|claim| trusts.get(claim)).is_none_or(|trust| trust.standing.is_ours)
+}
+
+/// A process of the job, as far as it is known.
+fn process(number: Option<u32>) -> String {
+    number.map_or("another process of this job".into(), |number| format!("process {number} of this job"))
 }
 
 fn in_words(channel: &Channel, event: Event) -> String {

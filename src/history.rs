@@ -71,8 +71,13 @@ impl Epoch {
         self.end = next.end;
         self.inside += next.inside;
         self.count += next.count;
-        self.energy.merge(&next.energy);
-        self.known_ns += next.known_ns;
+        self.add_energy(next);
+    }
+
+    /// Adds another's energy to this one's.
+    pub fn add_energy(&mut self, other: &Epoch) {
+        self.energy.merge(&other.energy);
+        self.known_ns += other.known_ns;
     }
 }
 
@@ -105,6 +110,15 @@ impl History {
         if self.older.len() > OLDER {
             self.halve();
         }
+    }
+
+    /// The same epochs without any energy.
+    pub fn emptied(&self) -> History {
+        let mut empty = self.clone();
+        for epoch in empty.newest_first_mut() {
+            (epoch.energy, epoch.known_ns) = (PerKind::default(), 0.0);
+        }
+        empty
     }
 
     fn halve(&mut self) {

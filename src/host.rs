@@ -1,9 +1,11 @@
 //! What the library asks of the operating system: clock, process, floating-point environment,
 //! a thread of good manners. All `libc` calls stand here.
 
+use crate::job::Kin;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -91,6 +93,32 @@ pub fn random_u64() -> u64 {
     } else {
         monotonic_ns() ^ (u64::from(std::process::id()) << 32)
     }
+}
+
+/// The user whose rights this process has.
+pub fn user() -> u32 {
+    // SAFETY: asks for a number and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// To open a file but not through a link that somebody else may have put there.
+pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
+
+/// How this process came to be; None where /proc does not tell.
+pub fn kin() -> Option<Kin> {
+    // SAFETY: these ask for numbers of this process and cannot fail.
+    let (parent, group, session) = unsafe { (libc::getppid(), libc::getpgid(0), libc::getsid(0)) };
+    let program = std::fs::metadata("/proc/self/exe").ok()?;
+    let leader = std::fs::read_to_string(format!("/proc/{session}/stat")).ok();
+    // The fields after the name, which is in parentheses and may hold anything: state, parent, …
+    let launcher = leader.and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
+    Some(Kin { parent: parent as u32, group: group as u32, program: (program.dev(), program.ino()), launcher })
+}
+
+/// Has a function called when the process ends by exit or by returning from main. Where there is no room for it, it is not.
+pub fn at_exit(function: extern "C" fn()) {
+    // SAFETY: the function takes nothing and does not unwind, and the library it is in stays mapped.
+    unsafe { libc::atexit(function) };
 }
 
 #[link(name = "m")]
@@ -206,11 +234,7 @@ pub fn drain_driver_calls_at_exit() {
     }
     CALLS_OF.store(std::process::id(), Ordering::SeqCst);
     static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        // SAFETY: the handler takes nothing and does not unwind, and the library it is in stays mapped. Where
-        // there is no room for it the exit is merely not waited for.
-        unsafe { libc::atexit(drain) };
-    });
+    REGISTERED.call_once(|| at_exit(drain));
 }
 
 /// A set of processors, as the kernel's masks.

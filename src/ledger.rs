@@ -85,6 +85,25 @@ impl Ledger {
         self.accounts.push(Account::new(kind));
     }
 
+    /// The same run with nothing in it: as divided, and no energy.
+    pub fn emptied(&self) -> Ledger {
+        let accounts = self.accounts.iter().map(|account| Account::new(account.kind)).collect();
+        Ledger { accounts, history: self.history.emptied(), ..self.clone() }
+    }
+
+    /// Takes a channel's account over from a ledger of the same run that has no other in it.
+    pub fn adopt(&mut self, channel: usize, from: &mut Ledger) {
+        if let Some((ours, theirs)) = self.accounts.get_mut(channel).zip(from.accounts.get_mut(channel)) {
+            std::mem::swap(ours, theirs);
+        }
+    }
+
+    /// Adds the epochs' energies of a ledger of the same run.
+    pub fn add_epochs(&mut self, from: &Ledger) {
+        let pairs = self.history.newest_first_mut().zip(from.history.iter().rev());
+        pairs.for_each(|(epoch, more)| epoch.add_energy(more));
+    }
+
     /// Divides time.
     pub fn mark(&mut self, mark: Mark) {
         match mark {

@@ -13,6 +13,7 @@ pub mod books;
 #[allow(unsafe_code)]
 pub mod c_api;
 pub mod channel;
+pub mod claim;
 pub mod counter;
 pub mod error;
 pub mod forecast;
@@ -20,6 +21,7 @@ pub mod history;
 #[allow(unsafe_code)]
 pub mod host;
 pub mod intensity;
+pub mod job;
 pub mod ledger;
 pub mod options;
 pub mod pace;
@@ -30,5 +32,6 @@ pub mod sampler;
 pub mod shared;
 pub mod source;
 pub mod tracker;
+pub mod trust;
 pub mod units;
 pub mod visible;

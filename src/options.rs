@@ -56,6 +56,8 @@ pub struct Options {
     pub sysroot: PathBuf,
     /// Which NVML library to load.
     pub nvml: Option<String>,
+    /// The job whose processes count each device once, as the user names it.
+    pub job: Option<String>,
 }
 
 /// `intensity`: a figure, or a source of figures by hour.
@@ -104,6 +106,7 @@ impl Default for Options {
             sim_gpu: None,
             sysroot: "/".into(),
             nvml: None,
+            job: None,
         }
     }
 }
@@ -154,6 +157,7 @@ const KEYS: &[Key] = &[
         set: |o, v| put_some(&mut o.sim_gpu, simulated(v)),
     },
     Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, some_text(v).and_then(|path| std::path::absolute(path).ok())) },
+    Key { name: "job", allowed: "off, or a name that the ranks of one job share", set: |o, v| put_some(&mut o.job, some_text(v)) },
     Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, some_text(v)) },
 ];
 

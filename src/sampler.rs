@@ -4,8 +4,10 @@
 use crate::advisor::Advisor;
 use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
+use crate::claim::Claimant;
 use crate::host;
 use crate::ledger::Mark;
+use crate::options::Options;
 use crate::progress::{Packed, Point};
 use crate::reading::Reading;
 use crate::shared::Shared;
@@ -32,11 +34,14 @@ struct Slot {
     last_read: Option<u64>,
     /// A mark or a doubt waits for its next reading.
     wanted: bool,
+    /// It counts here; what another process of the job counts is read at intervals only.
+    is_ours: bool,
 }
 
 /// The sampler's own state; only its thread touches it once it runs.
 pub struct Sampler {
     slots: Vec<Slot>,
+    claimant: Claimant,
     marks: Consumer<Mark>,
     advisor: Advisor,
     openings: Vec<Opening>,
@@ -62,20 +67,21 @@ impl Sampler {
         found: Sources,
         marks: Consumer<Mark>,
         advisor: Advisor,
-        interval: Duration,
-        monitor_epochs: Option<u64>,
+        claimant: Claimant,
+        options: &Options,
         shared: &Shared,
     ) -> Sampler {
         let mut sampler = Sampler {
             slots: Vec::new(),
+            claimant,
             marks,
             advisor,
             openings: found.openings,
             threads: Vec::new(),
             waker: found.waker,
             started: host::monotonic_ns(),
-            interval_ns: interval.as_nanos() as u64,
-            monitor_epochs,
+            interval_ns: options.interval.as_nanos() as u64,
+            monitor_epochs: options.monitor_epochs,
             last_pass: 0,
             passes: 0,
             readings: Vec::new(),
@@ -94,14 +100,12 @@ impl Sampler {
         let mut books = shared.books();
         let first_channel = books.metered.len();
         for channel in source.channels() {
-            match late_since {
-                Some(since) => books.add_late(channel, since),
-                None => books.add(channel),
-            }
+            let claim = self.claimant.claim(channel, &mut books, |message| shared.say(message));
+            books.add(channel, claim, late_since);
             self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
         }
         self.interval_ns = self.interval_ns.min(source.max_gap_ns());
-        self.slots.push(Slot { source, first_channel, last_read: None, wanted: false });
+        self.slots.push(Slot { source, first_channel, last_read: None, wanted: false, is_ours: true });
     }
 
     /// Takes in what has opened by now, or opens within this time.
@@ -160,6 +164,7 @@ impl Sampler {
         }
         shared.books().finished = true;
         shared.tell();
+        self.claimant.give_up();
         self.end_threads();
     }
 
@@ -226,13 +231,20 @@ impl Sampler {
         for slot in &mut self.slots {
             slot.read(start, self.interval_ns, is_marked, &mut self.readings);
         }
+        let standings = self.claimant.look();
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
         let mut books = shared.books();
         let known = (books.settled, books.progress.share());
-        books.enter(marks, progress, &self.readings, host::monotonic_ns(), |message| shared.say(message));
+        books.enter(marks, progress, &self.readings, |message| shared.say(message));
+        for (claim, standing) in standings.into_iter().enumerate() {
+            books.stand(claim, standing, |message| shared.say(message));
+        }
+        books.settle(host::monotonic_ns());
+        self.claimant.report(books.ledger.last_end());
         for slot in &mut self.slots {
-            slot.wanted = books.wants_reading(slot.channels());
+            slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));
+            slot.wanted = slot.is_ours && books.wants_reading(slot.channels());
         }
         if (books.settled, books.progress.share()) != known {
             let review = self.advisor.review(&books.ledger, books.settled, &books.progress);
@@ -284,7 +296,7 @@ impl Slot {
     /// When it may be read again, because something waits for that or the user wants it.
     fn next_read(&self, interval_ns: u64, is_marked: bool) -> u64 {
         let gap_ns = self.source.min_gap_ns().min(interval_ns);
-        let gap_ns = if is_marked || self.wanted { gap_ns } else { gap_ns.max(interval_ns) };
+        let gap_ns = if (is_marked && self.is_ours) || self.wanted { gap_ns } else { gap_ns.max(interval_ns) };
         self.last_read.map_or(0, |last_read| last_read + gap_ns)
     }
 
@@ -292,7 +304,7 @@ impl Slot {
     fn read(&mut self, now: u64, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
         if now >= self.next_read(interval_ns, is_marked) {
-            if is_marked || self.wanted {
+            if (is_marked && self.is_ours) || self.wanted {
                 self.source.read_at_mark(&host::monotonic_ns, readings);
             } else {
                 self.source.read(&host::monotonic_ns, readings);

@@ -1,9 +1,11 @@
 //! A tracker: what the host holds. Its calls stamp the clock and check their order; the sampler does the rest.
 
 use crate::advisor::Advisor;
+use crate::claim::Claimant;
 use crate::error::{Error, Result, Status};
 use crate::host::{self, ForkMark};
 use crate::intensity;
+use crate::job::Job;
 use crate::ledger::Mark;
 use crate::options::Options;
 use crate::progress::Packed;
@@ -81,7 +83,9 @@ impl Tracker {
         opening_messages(&options, &intensity, &found).into_iter().for_each(|message| shared.say(message));
         let price = intensity.price(options.pue);
         let advisor = Advisor::new(&options, price);
-        let sampler = Sampler::new(found, consumer, advisor, options.interval, options.monitor_epochs, &shared);
+        let job = Job::find(options.job.as_deref(), &|name| std::env::var_os(name), host::kin());
+        let claimant = Claimant::new(job, &options.sysroot);
+        let sampler = Sampler::new(found, consumer, advisor, claimant, &options, &shared);
         let setting = Arc::new(Setting {
             id: format!("{:016x}", host::random_u64()),
             name: options.name,

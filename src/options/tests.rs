@@ -75,6 +75,7 @@ fn each_key_refuses_nonsense_by_name_value_and_range() {
         "sim_cpu=x:5:1.5",
         "sysroot=''",
         "nvml=''",
+        "job=''",
     ];
     for text in nonsense {
         let message = refusal(text);

@@ -95,7 +95,7 @@ impl Report {
         let ledger = &books.ledger;
         let run_ns = ledger.run_ns() as f64;
         let components: Vec<Component> =
-            books.metered.iter().enumerate().map(|(number, metered)| component(ledger, number, metered)).collect();
+            books.ours().map(|(number, metered)| component(books, number, metered)).collect();
         let coverage = components.iter().filter_map(|component| component.coverage).reduce(f64::min);
         Report {
             setting: Arc::clone(setting),
@@ -111,7 +111,7 @@ impl Report {
             forecast: open.map_or(books.forecast, |open| books.forecast_at(open.now)),
             components,
             epochs: chosen_epochs(ledger, detail),
-            unavailable: books.unavailable.iter().chain(&books.opening).cloned().collect(),
+            unavailable: books.unavailable.iter().chain(&books.opening).cloned().chain(books.elsewhere()).collect(),
             notes: notes(setting, books, whole),
         }
     }
@@ -221,7 +221,9 @@ fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {
     }
 }
 
-fn component(ledger: &Ledger, number: usize, Metered { channel, meter }: &Metered) -> Component {
+fn component(books: &Books, number: usize, metered: &Metered) -> Component {
+    let (ledger, Metered { channel, meter, claim }) = (&books.ledger, metered);
+    let was_others = claim.and_then(|claim| books.trusts.get(claim)).is_some_and(|trust| trust.was_others);
     let share = ledger.channel(number);
     let run_ns = ledger.run_ns() as f64;
     let status = match meter.health() {
@@ -240,12 +242,12 @@ fn component(ledger: &Ledger, number: usize, Metered { channel, meter }: &Metere
             .map(|joules| joules / (share.credited_ns * 1e-9)),
         coverage: (run_ns > 0.0).then(|| (share.measured_ns / run_ns).min(1.0)),
         status,
-        note: note(channel, meter, ledger.first_begin()),
+        note: note(channel, meter, was_others, ledger.first_begin()),
     }
 }
 
 /// What a channel's readings met, in words.
-fn note(channel: &Channel, meter: &Meter, begin: Option<u64>) -> Option<String> {
+fn note(channel: &Channel, meter: &Meter, was_others: bool, begin: Option<u64>) -> Option<String> {
     let tally = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
     if let Some(fault) = tally.fault {
@@ -265,6 +267,9 @@ fn note(channel: &Channel, meter: &Meter, begin: Option<u64>) -> Option<String> 
     }
     if tally.wraps > 0 {
         parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
+    }
+    if was_others {
+        parts.push("taken over from another process of this job; what that one reported is not in it".into());
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -25,16 +25,20 @@ fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
     let mut books = Books { unavailable, ..Books::default() };
     for (number, &kind) in kinds.iter().enumerate() {
-        books.add(&Channel {
-            kind,
-            device: "device, \"quoted\"".into(),
-            id: format!("id{number}"),
-            source: "test",
-            method: Method::Power,
-            quantity: Quantity::Power,
-            simulated: false,
-            note: None,
-        });
+        books.add(
+            &Channel {
+                kind,
+                device: "device, \"quoted\"".into(),
+                id: format!("id{number}"),
+                source: "test",
+                method: Method::Power,
+                quantity: Quantity::Power,
+                simulated: false,
+                note: None,
+            },
+            None,
+            None,
+        );
     }
     let mut at = 1_000;
     for &(inside, gap) in epochs {

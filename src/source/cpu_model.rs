@@ -48,7 +48,7 @@ pub fn open(options: &Options) -> Opened {
     let channel = Channel {
         kind: Kind::Cpu,
         device: model,
-        id: "cpu-model".into(),
+        id: busy.processors_in_words().map_or("cpu-model".into(), |cpus| format!("cpu-model:{cpus}")),
         source: NAME,
         method: Method::Estimate,
         quantity: Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 100_000.0 },

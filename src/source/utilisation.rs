@@ -64,6 +64,20 @@ impl Utilisation {
         (ours / self.processors as f64).min(1.0)
     }
 
+    /// The processors that are ours, as `0-3,7`; None where that is not told by their numbers.
+    pub fn processors_in_words(&self) -> Option<String> {
+        let Scope::Affinity(set) = &self.scope else { return None };
+        let mut ranges: Vec<(usize, usize)> = Vec::new();
+        for cpu in set.cpus() {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == cpu => *last = cpu,
+                _ => ranges.push((cpu, cpu)),
+            }
+        }
+        let words = |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
+        Some(ranges.into_iter().map(words).collect::<Vec<_>>().join(","))
+    }
+
     /// Whose use it is, for a note in the report.
     pub fn scope_in_words(&self) -> String {
         let of_all = format!("of {} processors", self.processors);

@@ -1,0 +1,135 @@
+//! Which processes are ranks of one job: of those on one node, one counts each device (`claim.rs`).
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// A job, as the processes on one node name it alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// What tells it from others.
+    pub key: String,
+    /// What a person calls it.
+    pub words: String,
+    /// Its name was given, by a launcher or the user; else it is inferred from who started whom.
+    pub is_named: bool,
+}
+
+/// Variables that name a job together, batch systems first: their job holds those of the launchers it starts.
+const NAMED: [(&str, &[&str]); 11] = [
+    ("SLURM job", &["SLURM_JOB_ID"]),
+    ("PBS job", &["PBS_JOBID"]),
+    ("LSF job", &["LSB_JOBID", "LSB_JOBINDEX"]),
+    ("LSF job", &["LSB_JOBID"]),
+    ("Flux job", &["FLUX_JOB_ID"]),
+    ("Cobalt job", &["COBALT_JOBID"]),
+    ("Grid Engine job", &["JOB_ID", "SGE_TASK_ID"]),
+    ("PALS job", &["PALS_APID"]),
+    ("MPI job", &["PMIX_NAMESPACE"]),
+    ("MPI job", &["OMPI_MCA_ess_base_jobid"]),
+    ("torchrun job", &["TORCHELASTIC_RUN_ID", "MASTER_PORT"]),
+];
+/// MPICH's and Intel MPI's launcher numbers its ranks, but has no name for the job.
+const NUMBERED: &str = "PMI_RANK";
+
+/// How this process came to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kin {
+    /// Its parent.
+    pub parent: u32,
+    /// Its process group, which is what a shell calls a job.
+    pub group: u32,
+    /// Device and inode of the program it runs.
+    pub program: (u64, u64),
+    /// The parent of its session's leader: of a rank with a session of its own, the launcher.
+    pub launcher: Option<u32>,
+}
+
+impl Job {
+    /// The job by the option `job` or by the environment; else processes of one parent and one process group that run
+    /// the same program are taken for ranks. None: this process counts by itself.
+    pub fn find(option: Option<&str>, environment: &dyn Fn(&str) -> Option<OsString>, kin: Option<Kin>) -> Option<Job> {
+        let named = |words: &str, name: String| {
+            Some(Job { key: format!("{words} {name}"), words: format!("{words} {name}"), is_named: true })
+        };
+        match option {
+            Some("off") => return None,
+            Some(name) => return named("job", name.to_owned()),
+            None => (),
+        }
+        let value = |name: &&str| Some(environment(name)?.to_string_lossy().into_owned()).filter(|v| !v.is_empty());
+        for (words, variables) in NAMED {
+            if let Some(values) = variables.iter().map(value).collect::<Option<Vec<String>>>() {
+                return named(words, values.join(":"));
+            }
+        }
+        let Kin { parent, group, program: (device, inode), launcher } = kin?;
+        if let (Some(_), Some(launcher)) = (value(&NUMBERED), launcher) {
+            return named("MPI job of process", launcher.to_string());
+        }
+        Some(Job {
+            key: format!("started by {parent} in {group}: {device} {inode}"),
+            words: format!("the processes of this program that process {parent} started together"),
+            is_named: false,
+        })
+    }
+
+    /// What the file is called that stands for a device of the node seen through this sysroot. Only the name's end tells
+    /// two apart.
+    pub fn file_name(&self, user: u32, sysroot: &Path, device: &str) -> String {
+        let whole = format!("{}\n{}\n{device}", self.key, sysroot.display());
+        // FNV-1a: the same in every build.
+        let hash = whole
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("carbontracker-{user}-{hash:016x}.lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(option: Option<&str>, variables: &[(&str, &str)], kin: Kin) -> Option<Job> {
+        let environment = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| v.into());
+        Job::find(option, &environment, Some(kin))
+    }
+
+    fn key(variables: &[(&str, &str)]) -> String {
+        let kin = Kin { parent: 7, group: 8, program: (1, 2), launcher: Some(9) };
+        find(None, variables, kin).expect("a job").key
+    }
+
+    #[test]
+    fn the_batch_system_comes_before_the_launcher() {
+        assert_eq!(key(&[("PMIX_NAMESPACE", "n1"), ("SLURM_JOB_ID", "77")]), "SLURM job 77");
+        assert_eq!(key(&[("PMIX_NAMESPACE", "n1"), ("SLURM_JOB_ID", "")]), "MPI job n1");
+        assert_eq!(key(&[("LSB_JOBID", "5"), ("LSB_JOBINDEX", "2")]), "LSF job 5:2");
+        assert_eq!(key(&[("LSB_JOBID", "5")]), "LSF job 5");
+        assert_eq!(key(&[("JOB_ID", "ci-4")]), key(&[]), "a variable that others use too is not enough");
+        assert_eq!(key(&[("PMI_RANK", "0")]), "MPI job of process 9");
+    }
+
+    #[test]
+    fn siblings_share_unless_told_otherwise() {
+        let kin = Kin { parent: 7, group: 8, program: (1, 2), launcher: None };
+        let one = find(None, &[("PMI_RANK", "0")], kin).expect("a job");
+        assert!(!one.is_named);
+        for other in [Kin { parent: 1, ..kin }, Kin { group: 1, ..kin }, Kin { program: (1, 3), ..kin }] {
+            assert_ne!(Some(&one), find(None, &[], other).as_ref());
+        }
+        assert_eq!(find(Some("off"), &[("SLURM_JOB_ID", "77")], kin), None);
+        assert_eq!(find(Some("sweep"), &[("SLURM_JOB_ID", "77")], kin).map(|job| job.key), Some("job sweep".into()));
+        assert_eq!(Job::find(None, &|_| None, None), None);
+    }
+
+    #[test]
+    fn a_file_is_one_device_of_one_job_on_one_node() {
+        let job = |key: &str| Job { key: key.into(), words: String::new(), is_named: true };
+        let name = |key: &str, root: &str, device: &str| job(key).file_name(1000, Path::new(root), device);
+        let names = [name("a", "/", "node"), name("b", "/", "node"), name("a", "/x", "node"), name("a", "/", "gpu 1")];
+        for (n, one) in names.iter().enumerate() {
+            assert!(one.starts_with("carbontracker-1000-") && names.iter().skip(n + 1).all(|other| other != one));
+        }
+        assert_eq!(names[0], name("a", "/", "node"));
+    }
+}

@@ -1,0 +1,208 @@
+//! The ranks of one job on one node, as processes: each counter is counted once, whoever comes late, ends early or is
+//! killed. The ranks are this very program, started again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod served;
+mod steady;
+
+use carbontracker::tracker::Tracker;
+use served::{Counter, Tree};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use steady::{now, steadily};
+
+const WATTS: f64 = 100.0;
+const EPOCH: Duration = Duration::from_millis(100);
+const S: u64 = 1_000_000_000;
+
+/// What a rank does, in its environment.
+const ROLE: &str = "CT_RANK";
+
+/// How a rank leaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    /// It destroys its tracker.
+    InOrder,
+    /// It exits with a live one.
+    WithoutDestroy,
+    /// It is killed at its end, before it reports.
+    Killed,
+}
+
+/// A rank: from when to when it runs epochs, ns after all are started, and how it leaves.
+#[derive(Clone, Copy, Debug)]
+struct Rank {
+    from: u64,
+    to: u64,
+    end: End,
+}
+
+const fn rank(from_ms: u64, to_ms: u64, end: End) -> Rank {
+    Rank { from: from_ms * S / 1000, to: to_ms * S / 1000, end }
+}
+
+/// What a rank told: when its run began and ended, ns, and its energy, J.
+struct Told {
+    begin: u64,
+    end: u64,
+    energy_j: Option<f64>,
+    report: String,
+}
+
+/// Runs these ranks on one tree; what those that reported told, in their order, and the energy of the tree from a
+/// moment to another.
+fn run(ranks: &[Rank], variables: &[(&str, &str)]) -> (Vec<Told>, impl Fn(u64, u64) -> f64 + use<>) {
+    let counter = Counter::constant(WATTS);
+    let tree = Tree::new(&[("intel-rapl:0", "package-0", counter)]);
+    let start = now() + S / 2;
+    let children: Vec<Child> = ranks
+        .iter()
+        .map(|rank| {
+            let Rank { from, to, end } = rank;
+            let role = format!("{} {} {} {end:?}", tree.born(), start + from, start + to);
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command
+                .args(["--exact", "a_rank", "--nocapture"])
+                .env(ROLE, role)
+                .env("CARBONTRACKER_SYSROOT", tree.root());
+            command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let mut told = Vec::new();
+    for (child, rank) in children.into_iter().zip(ranks) {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.success(), rank.end != End::Killed, "{rank:?}: {output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find_map(|line| line.split_once("told ")?.1.split_once('{'));
+        let Some((numbers, report)) = line else { continue };
+        let numbers: Vec<&str> = numbers.split_whitespace().collect();
+        let energy_j = numbers[2].parse().ok();
+        told.push(Told {
+            begin: numbers[0].parse().unwrap(),
+            end: numbers[1].parse().unwrap(),
+            energy_j,
+            report: report.into(),
+        });
+    }
+    (told, move |from, to| counter.joules(to) - counter.joules(from))
+}
+
+/// The sum over ranks lies within this share of what was used from the first begin to the last end.
+fn assert_counted_once(ranks: &[Rank], variables: &[(&str, &str)], within: f64) -> Vec<Told> {
+    let (told, joules) = run(ranks, variables);
+    let first = told.iter().map(|told| told.begin).min().expect("a report");
+    let last = told.iter().map(|told| told.end).max().expect("a report");
+    let truth = joules(first, last);
+    let sum: f64 = told.iter().filter_map(|told| told.energy_j).sum();
+    let each: Vec<Option<f64>> = told.iter().map(|told| told.energy_j).collect();
+    println!("{ranks:?}: {sum:.2} J of {truth:.2} J, {:+.2} %; {each:?}", 100.0 * (sum / truth - 1.0));
+    assert!((sum / truth - 1.0).abs() < within, "{ranks:?}: {sum} J of {truth} J: {each:?}");
+    told
+}
+
+/// Not a test but a rank's program, when it is one.
+#[test]
+fn a_rank() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let words: Vec<&str> = role.split(' ').collect();
+    let number = |place: usize| words[place].parse::<u64>().unwrap();
+    served::serve_too(number(0), &[Counter::constant(WATTS)]);
+    let sleep_until = |at: u64| std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
+    sleep_until(number(1));
+    let tracker = Tracker::create("components=cpu,dram").unwrap().unwrap();
+    let begin = now();
+    let mut end = begin;
+    while end < number(2) {
+        tracker.begin().unwrap();
+        std::thread::sleep(EPOCH);
+        tracker.end().unwrap();
+        end = now();
+    }
+    if words[3] == "Killed" {
+        // SAFETY: a signal to this process.
+        unsafe { libc::raise(libc::SIGKILL) };
+    }
+    let energy_j = tracker.value("/usage/energy_j").map_or("unknown".into(), |joules| joules.to_string());
+    println!("told {begin} {end} {energy_j} {}", tracker.report("json").unwrap().trim());
+    if words[3] == "InOrder" {
+        tracker.destroy();
+    } else {
+        std::process::exit(0);
+    }
+}
+
+#[test]
+fn one_two_and_four_ranks_have_the_same_total() {
+    steadily(|| {
+        for count in [1, 2, 4] {
+            let told = assert_counted_once(&vec![rank(0, 1000, End::InOrder); count], &[], 0.03);
+            let counters = told.iter().filter(|told| told.energy_j.is_some_and(|joules| joules > 50.0)).count();
+            assert_eq!((told.len(), counters), (count, 1), "one of them counts");
+            let others: Vec<&Told> = told.iter().filter(|told| told.energy_j.is_none()).collect();
+            assert!(others.iter().all(|told| told.report.contains("counted by process")), "and the others say so");
+        }
+    });
+}
+
+#[test]
+fn a_killed_ranks_energy_is_taken_over() {
+    steadily(|| {
+        let survivors = rank(100, 1500, End::InOrder);
+        assert_counted_once(&[rank(0, 700, End::Killed), survivors, survivors, survivors], &[], 0.03);
+    });
+}
+
+#[test]
+fn a_rank_that_ends_early_hands_over() {
+    steadily(|| {
+        for end in [End::InOrder, End::WithoutDestroy] {
+            let others = rank(100, 1500, End::InOrder);
+            let told = assert_counted_once(&[rank(0, 700, end), others, others], &[], 0.03);
+            let after =
+                told[1..].iter().find(|told| told.energy_j.is_some_and(|joules| joules > 10.0)).expect("another");
+            assert!(after.report.contains("taken over from another process"), "{}", after.report);
+        }
+    });
+}
+
+#[test]
+fn one_after_the_other_each_takes_over() {
+    steadily(|| {
+        let ranks = [rank(0, 600, End::InOrder), rank(100, 1100, End::Killed), rank(200, 1700, End::WithoutDestroy)];
+        assert_counted_once(&ranks, &[], 0.03);
+    });
+}
+
+#[test]
+fn ranks_may_come_late() {
+    steadily(|| {
+        let ranks = [rank(0, 1000, End::InOrder), rank(400, 1000, End::InOrder), rank(900, 1500, End::InOrder)];
+        assert_counted_once(&ranks, &[("CARBONTRACKER_JOB", "late")], 0.03);
+    });
+}
+
+#[test]
+fn without_a_job_each_counts_all() {
+    steadily(|| {
+        let (told, joules) = run(&[rank(0, 600, End::InOrder); 2], &[("CARBONTRACKER_JOB", "off")]);
+        for Told { begin, end, energy_j, .. } in told {
+            let (energy_j, truth) = (energy_j.expect("known"), joules(begin, end));
+            assert!((energy_j / truth - 1.0).abs() < 0.03, "{energy_j} of {truth}");
+        }
+    });
+}
+
+#[test]
+fn nothing_is_left_in_shared_memory() {
+    let (told, _) = run(
+        &[rank(0, 300, End::InOrder), rank(0, 400, End::WithoutDestroy), rank(0, 200, End::InOrder)],
+        &[("CARBONTRACKER_JOB", "tidy")],
+    );
+    assert_eq!(told.len(), 3);
+    let job = carbontracker::job::Job::find(Some("tidy"), &|_| None, None).unwrap();
+    let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
+    let name = job.file_name(carbontracker::host::user(), &root, "processors and memory");
+    assert!(!std::path::Path::new("/dev/shm").join(&name).exists(), "{name}");
+}
