@@ -13,7 +13,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, Weak};
+use std::sync::{self, Arc, Mutex, MutexGuard, Once, Weak};
+use std::time::{Duration, Instant};
 
 /// Where the files are: memory of this node that all its processes see.
 const FOLDER: &str = "/dev/shm";
@@ -121,19 +122,21 @@ struct Shared {
 struct State {
     file: File,
     standing: Standing,
+    /// This process is about to end, and takes nothing any more.
+    is_over: bool,
 }
 
 impl Claim {
     /// Opens a claim, and takes it if nobody holds it.
     fn open(path: &Path) -> io::Result<Claim> {
-        let mut open = OPEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut open = open_claims()?;
         open.retain(|claim| claim.strong_count() > 0);
         let process = std::process::id();
         let is_this = |claim: &Arc<Shared>| claim.path == path && claim.process == process;
         if let Some(claim) = open.iter().filter_map(Weak::upgrade).find(is_this) {
             return Ok(Claim(claim));
         }
-        let mut state = State { file: open_file(path)?, standing: Standing::default() };
+        let mut state = State { file: open_file(path)?, standing: Standing::default(), is_over: false };
         state.look(path)?;
         let (path, state) = (path.to_owned(), Mutex::new(state));
         let claim = Arc::new(Shared { path, process, reported_to: AtomicU64::new(0), state });
@@ -146,7 +149,7 @@ impl Claim {
     /// Takes it if its holder is gone, and says how it stands.
     fn look(&self) -> Standing {
         let mut state = self.0.state();
-        if !state.standing.is_ours {
+        if !state.standing.is_ours && !state.is_over {
             let _ = state.look(&self.0.path); // where it cannot be asked, nothing has changed
         }
         state.standing
@@ -164,6 +167,7 @@ impl Shared {
     }
 
     fn give_up(&self, state: &mut State) {
+        state.is_over = true;
         if !state.standing.is_ours || self.process != std::process::id() {
             return;
         }
@@ -218,6 +222,20 @@ extern "C" fn give_up_all() {
     }
 }
 
+/// The claims open in this process. In a child that was forked while another thread had them locked they stay so.
+fn open_claims() -> io::Result<MutexGuard<'static, Vec<Weak<Shared>>>> {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let start = Instant::now();
+    loop {
+        match OPEN.try_lock() {
+            Ok(open) => return Ok(open),
+            Err(sync::TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+            Err(sync::TryLockError::WouldBlock) if start.elapsed() < PATIENCE => std::thread::yield_now(),
+            Err(sync::TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
 /// Others of this user may write it, and nobody else; a file that another user has put there is refused.
 fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -255,7 +273,7 @@ mod tests {
 
     /// Another process's end of a claim, as far as flock can tell: a file opened anew.
     fn other(path: &Path) -> State {
-        let mut state = State { file: open_file(path).expect("a file"), standing: Standing::default() };
+        let mut state = State { file: open_file(path).expect("a file"), standing: Standing::default(), is_over: false };
         state.look(path).expect("a lock");
         state
     }
