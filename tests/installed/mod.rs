@@ -48,6 +48,18 @@ pub fn have(tools: &[&str]) -> bool {
     absent.is_empty()
 }
 
+/// The Julia on PATH, else the one that tests/julia.sh fetched; says so if there is none.
+pub fn julia() -> Option<PathBuf> {
+    let fetched = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the build folder").join("julia/julia");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let named = std::env::split_paths(&path).map(|folder| folder.join("julia"));
+    let found = named.chain([fetched]).find(|julia| julia.is_file());
+    if found.is_none() {
+        skipped("julia not here; tests/julia.sh fetches it");
+    }
+    found
+}
+
 /// Says past the test harness, which keeps what a passing test prints, that something was skipped; with CI=true, where
 /// everything can be installed, it fails.
 pub fn skipped(why: &str) {

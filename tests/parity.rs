@@ -1,0 +1,184 @@
+//! One recorded run, played through every language: the same JSON, bit for bit, but for the run's id and times.
+//!
+//! The energies of the record are laid into a powercap tree, each well inside its epoch, while a program in the
+//! language makes the calls it is told.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod installed;
+mod steady;
+
+use installed::{checkout, command, have, pkg_config, prefix, run, scratch};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+/// A run's epochs: µJ of the package and of memory inside, µJ of the package between it and the next, and whether it
+/// was cancelled.
+#[rustfmt::skip]
+const RECORD: [(u64, u64, u64, bool); 8] = [
+    (81_532_104, 4_117_911, 12_207, false),
+    (79_916_381, 4_052_612, 11_963, false),
+    (80_003_174, 4_061_218, 3_140_502, true),
+    (80_124_817, 4_059_936, 12_573, false),
+    (79_870_971, 4_049_560, 0, false),
+    (262_144, 0, 61, false),
+    (80_518_798, 4_063_781, 12_085, false),
+    (80_231_689, 4_060_302, 5_801, false),
+];
+const OPTIONS: &str = "epochs=7 interval=0.005 components=cpu,dram location=DK pue=1.12 name='parity run'";
+/// Samples are 5 ms apart: so long after a change each counter has been read, and at rest since.
+const SETTLED: Duration = Duration::from_millis(40);
+/// The package's counter goes round in the record.
+const RANGE_UJ: u64 = 262_143_328;
+
+/// A program that plays, told line by line.
+struct Player {
+    child: Child,
+    told: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Player {
+    fn tell(&mut self, line: &str) -> String {
+        writeln!(self.told, "{line}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        assert!(!answer.is_empty(), "{line}: no answer, {:?}", self.child.try_wait());
+        answer
+    }
+}
+
+/// Replaces a counter's file in one step.
+fn set(root: &Path, zone: &str, microjoules: u64) {
+    let dir = root.join("sys/class/powercap").join(zone);
+    std::fs::write(dir.join(".new"), format!("{microjoules}\n")).unwrap();
+    std::fs::rename(dir.join(".new"), dir.join("energy_uj")).unwrap();
+}
+
+/// Plays the record to a program; its report, and the energy that it read by pointer.
+fn play(program: &mut Command, root: &Path) -> (Value, f64) {
+    let _ = std::fs::remove_dir_all(root);
+    for (zone, name) in [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")] {
+        let dir = root.join("sys/class/powercap").join(zone);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("name"), name).unwrap();
+        std::fs::write(dir.join("max_energy_range_uj"), RANGE_UJ.to_string()).unwrap();
+        std::fs::write(dir.join("energy_uj"), "1000000\n").unwrap();
+    }
+    program.env("CARBONTRACKER_SYSROOT", root).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = program.spawn().unwrap_or_else(|error| panic!("{program:?}: {error}"));
+    let (told, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut player = Player { child, told, answers };
+    let (mut package, mut memory) = (1_000_000, 1_000_000);
+    let mut use_energy = |package_uj: u64, memory_uj: u64| {
+        std::thread::sleep(SETTLED);
+        (package, memory) = ((package + package_uj) % RANGE_UJ, (memory + memory_uj) % RANGE_UJ);
+        set(root, "intel-rapl:0", package);
+        set(root, "intel-rapl:0:0", memory);
+        std::thread::sleep(SETTLED);
+    };
+    for (inside, memory_uj, between, is_cancelled) in RECORD {
+        player.tell("begin");
+        use_energy(inside, memory_uj);
+        player.tell("progress");
+        player.tell(if is_cancelled { "cancel" } else { "end" });
+        use_energy(between, 0);
+    }
+    let energy_j = player.tell("value").trim().parse().unwrap();
+    let report = serde_json::from_str(&player.tell("report")).unwrap();
+    writeln!(player.told, "quit").unwrap();
+    assert!(player.child.wait().unwrap().success());
+    (report, energy_j)
+}
+
+/// The report without the run's id and what is time: seconds, watts, the day, and the share of time that was covered.
+fn timeless(value: &Value) -> Value {
+    let is_time =
+        |key: &str| ["id", "started", "coverage"].contains(&key) || key.ends_with("_s") || key.ends_with("_w");
+    match value {
+        Value::Object(fields) => {
+            // A component's id is the device's.
+            let keeps = |key: &str| !is_time(key) || (key == "id" && !fields.contains_key("epochs_done"));
+            Value::Object(fields.iter().filter(|(key, _)| keeps(key)).map(|(k, v)| (k.clone(), timeless(v))).collect())
+        }
+        Value::Array(values) => values.iter().map(timeless).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The players that this machine can build or run, by language.
+fn players(dir: &Path) -> Vec<(&'static str, Command)> {
+    let source = |name: &str| checkout("tests/parity").join(name);
+    let built = |compiler: &str, sources: &[PathBuf], name: &str| {
+        let program = dir.join(name);
+        run(command(compiler)
+            .current_dir(dir)
+            .arg("-O1")
+            .args(sources)
+            .arg("-o")
+            .arg(&program)
+            .args(pkg_config(&["--cflags", "--libs"])));
+        command(program)
+    };
+    let mut players = vec![("C", built("cc", &[source("player.c")], "player-c"))];
+    if have(&["c++"]) {
+        players.push(("C++", built("c++", &[source("player.cpp")], "player-cpp")));
+    }
+    if have(&["gfortran"]) {
+        let module = prefix().join("include/carbontracker.f90");
+        players.push(("Fortran", built("gfortran", &[module, source("player.f90")], "player-f")));
+    }
+    for (lua, version, backend) in [
+        ("luajit", "5.1", "ffi"),
+        ("luajit", "5.1", "c"),
+        ("lua5.1", "5.1", "c"),
+        ("lua5.2", "5.2", "c"),
+        ("lua5.3", "5.3", "c"),
+        ("lua5.4", "5.4", "c"),
+    ] {
+        if have(&[lua]) {
+            let mut player = command(lua);
+            player.arg(source("player.lua")).env("CARBONTRACKER_LUA_BACKEND", backend);
+            player.env("LUA_PATH", format!("{}/share/lua/{version}/?.lua", prefix().display()));
+            player.env("LUA_CPATH", format!("{}/lib/lua/{version}/?.so", prefix().display()));
+            players.push(("Lua", player));
+        }
+    }
+    if let Some(julia) = installed::julia() {
+        let mut player = command(julia);
+        player.args(["--startup-file=no", "--color=no"]).arg(source("player.jl"));
+        player.env("JULIA_LOAD_PATH", format!("{}:@stdlib", prefix().join("share/julia/dev").display()));
+        players.push(("Julia", player));
+    }
+    players
+}
+
+#[test]
+fn every_language_gives_the_same_report_of_the_same_run() {
+    steady::steadily(|| {
+        let dir = scratch("players");
+        let mut reports = Vec::new();
+        for (language, mut player) in players(&dir) {
+            let (report, energy_j) = play(player.arg(OPTIONS), &dir.join("root"));
+            assert_eq!(report["usage"]["energy_j"].as_f64(), Some(energy_j), "{language}: by pointer as in the report");
+            let timeless = timeless(&report);
+            // The report is the same text, not merely equal in value.
+            reports.push((language, player, serde_json::to_string_pretty(&timeless).unwrap()));
+        }
+        let (_, _, first) = &reports[0];
+        let truth = RECORD
+            .iter()
+            .fold(0.0, |sum, (inside, memory, between, _)| sum + (inside + memory + between) as f64 * 1e-6);
+        let last_gap = RECORD[RECORD.len() - 1].2 as f64 * 1e-6;
+        let report: Value = serde_json::from_str(first).unwrap();
+        let energy_j = report["usage"]["energy_j"].as_f64().unwrap();
+        assert!((energy_j - (truth - last_gap)).abs() < 1e-6, "{energy_j} J of {truth} J: {first}");
+        for (language, player, report) in &reports[1..] {
+            assert_eq!(report, first, "{language}: {player:?}");
+        }
+        println!("{} players agree", reports.len());
+    });
+}

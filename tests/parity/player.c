@@ -1,0 +1,36 @@
+/* Plays a run that it is told line by line: begin, end, cancel, progress (7 of 9), value, report, quit. It answers each
+ * with a line, so that the teller knows when it is done. The same stands beside this file in every language. */
+#include <carbontracker.h>
+#include <stdio.h>
+#include <string.h>
+
+static char text[1 << 16];
+
+int main(int argc, char **argv)
+{
+    ct_tracker *tracker = NULL;
+    char line[64];
+    if (argc < 2 || ct_create(argv[1], &tracker) < 0) {
+        fprintf(stderr, "%s\n", ct_last_error());
+        return 1;
+    }
+    while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "quit\n") != 0) {
+        double value = 0;
+        if (strcmp(line, "begin\n") == 0)
+            ct_epoch_begin(tracker);
+        else if (strcmp(line, "end\n") == 0)
+            ct_epoch_end(tracker);
+        else if (strcmp(line, "cancel\n") == 0)
+            ct_epoch_cancel(tracker);
+        else if (strcmp(line, "progress\n") == 0)
+            ct_progress(tracker, 7, 9);
+        else if (strcmp(line, "value\n") == 0 && ct_value(tracker, "/usage/energy_j", &value) == CT_OK)
+            printf("%.17g ", value);
+        else if (strcmp(line, "report\n") == 0 && ct_report(tracker, "json", text, sizeof text, NULL) == CT_OK)
+            printf("%.*s", (int)strcspn(text, "\n"), text);
+        printf("\n");
+        fflush(stdout);
+    }
+    ct_destroy(tracker);
+    return 0;
+}
