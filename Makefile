@@ -66,8 +66,8 @@ check: tools lib cli
 header:
 	CT_UPDATE=1 $(CARGO) test --locked --test header the_committed_header
 
-bench: lib
-	$(CARGO) bench --locked --bench cost
+bench: lib cli
+	$(CARGO) bench --locked --bench cost --bench bindings
 
 figure:
 	$(CARGO) bench --locked --bench forecast

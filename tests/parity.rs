@@ -8,10 +8,10 @@
 mod installed;
 mod steady;
 
-use installed::{checkout, command, have, pkg_config, prefix, run, scratch};
+use installed::{checkout, in_every_language, scratch};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -109,59 +109,12 @@ fn timeless(value: &Value) -> Value {
     }
 }
 
-/// The players that this machine can build or run, by language.
-fn players(dir: &Path) -> Vec<(&'static str, Command)> {
-    let source = |name: &str| checkout("tests/parity").join(name);
-    let built = |compiler: &str, sources: &[PathBuf], name: &str| {
-        let program = dir.join(name);
-        run(command(compiler)
-            .current_dir(dir)
-            .arg("-O1")
-            .args(sources)
-            .arg("-o")
-            .arg(&program)
-            .args(pkg_config(&["--cflags", "--libs"])));
-        command(program)
-    };
-    let mut players = vec![("C", built("cc", &[source("player.c")], "player-c"))];
-    if have(&["c++"]) {
-        players.push(("C++", built("c++", &[source("player.cpp")], "player-cpp")));
-    }
-    if have(&["gfortran"]) {
-        let module = prefix().join("include/carbontracker.f90");
-        players.push(("Fortran", built("gfortran", &[module, source("player.f90")], "player-f")));
-    }
-    for (lua, version, backend) in [
-        ("luajit", "5.1", "ffi"),
-        ("luajit", "5.1", "c"),
-        ("lua5.1", "5.1", "c"),
-        ("lua5.2", "5.2", "c"),
-        ("lua5.3", "5.3", "c"),
-        ("lua5.4", "5.4", "c"),
-    ] {
-        if have(&[lua]) {
-            let mut player = command(lua);
-            player.arg(source("player.lua")).env("CARBONTRACKER_LUA_BACKEND", backend);
-            player.env("LUA_PATH", format!("{}/share/lua/{version}/?.lua", prefix().display()));
-            player.env("LUA_CPATH", format!("{}/lib/lua/{version}/?.so", prefix().display()));
-            players.push(("Lua", player));
-        }
-    }
-    if let Some(julia) = installed::julia() {
-        let mut player = command(julia);
-        player.args(["--startup-file=no", "--color=no"]).arg(source("player.jl"));
-        player.env("JULIA_LOAD_PATH", format!("{}:@stdlib", prefix().join("share/julia/dev").display()));
-        players.push(("Julia", player));
-    }
-    players
-}
-
 #[test]
 fn every_language_gives_the_same_report_of_the_same_run() {
     steady::steadily(|| {
         let dir = scratch("players");
         let mut reports = Vec::new();
-        for (language, mut player) in players(&dir) {
+        for (language, mut player) in in_every_language(&checkout("tests/parity/player"), &dir) {
             let (report, energy_j) = play(player.arg(OPTIONS), &dir.join("root"));
             assert_eq!(report["usage"]["energy_j"].as_f64(), Some(energy_j), "{language}: by pointer as in the report");
             let timeless = timeless(&report);

@@ -91,6 +91,48 @@ pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// A program that stands beside itself in every language, built where need be, as each that is here runs it: the path is
+/// that of its sources without their endings.
+pub fn in_every_language(program: &Path, dir: &Path) -> Vec<(&'static str, Command)> {
+    let source = |ending: &str| program.with_extension(ending);
+    let built = |compiler: &str, sources: &[PathBuf]| {
+        let out = dir.join(compiler);
+        let mut build = command(compiler);
+        build.current_dir(dir).arg("-O2").args(sources).arg("-o").arg(&out).args(pkg_config(&["--cflags", "--libs"]));
+        run(&mut build);
+        command(out)
+    };
+    let mut programs = vec![("C", built("cc", &[source("c")]))];
+    if have(&["c++"]) {
+        programs.push(("C++", built("c++", &[source("cpp")])));
+    }
+    if have(&["gfortran"]) {
+        programs.push(("Fortran", built("gfortran", &[prefix().join("include/carbontracker.f90"), source("f90")])));
+    }
+    let luas = [
+        ("LuaJIT, ffi", "luajit", "5.1", "ffi"),
+        ("LuaJIT, C", "luajit", "5.1", "c"),
+        ("Lua 5.1", "lua5.1", "5.1", "c"),
+        ("Lua 5.2", "lua5.2", "5.2", "c"),
+        ("Lua 5.3", "lua5.3", "5.3", "c"),
+        ("Lua 5.4", "lua5.4", "5.4", "c"),
+    ];
+    for (language, interpreter, version, backend) in luas.into_iter().filter(|lua| have(&[lua.1])) {
+        let mut lua = command(interpreter);
+        lua.arg(source("lua")).env("CARBONTRACKER_LUA_BACKEND", backend);
+        lua.env("LUA_PATH", format!("{}/share/lua/{version}/?.lua", prefix().display()));
+        lua.env("LUA_CPATH", format!("{}/lib/lua/{version}/?.so", prefix().display()));
+        programs.push((language, lua));
+    }
+    if let Some(julia) = julia() {
+        let mut julia = command(julia);
+        julia.args(["--startup-file=no", "--color=no"]).arg(source("jl"));
+        julia.env("JULIA_LOAD_PATH", format!("{}:@stdlib", prefix().join("share/julia/dev").display()));
+        programs.push(("Julia", julia));
+    }
+    programs
+}
+
 /// Runs a command that must succeed; returns what it printed to stdout.
 pub fn run(command: &mut Command) -> String {
     let output = outcome(command);
