@@ -1,0 +1,177 @@
+/* The C module carbontracker.core: the library's functions for Lua 5.1 to 5.4 and LuaJIT, as carbontracker/ffi.lua has
+ * them; carbontracker.lua makes the interface. Calls answer the status as a number, or nil and the status. */
+
+#include <carbontracker.h>
+#include <lua.h>
+#include <lauxlib.h>
+
+#define HANDLE "carbontracker.handle"
+
+int luaopen_carbontracker_core(lua_State *L);
+
+/* A tracker in the collector's care; NULL is a disabled one, or one that is gone. */
+static ct_tracker **new_handle(lua_State *L)
+{
+    ct_tracker **tracker = lua_newuserdata(L, sizeof *tracker);
+    *tracker = NULL;
+    luaL_getmetatable(L, HANDLE);
+    lua_setmetatable(L, -2);
+    return tracker;
+}
+
+static ct_tracker **handle(lua_State *L)
+{
+    return luaL_checkudata(L, 1, HANDLE);
+}
+
+static int status(lua_State *L, ct_status answer)
+{
+    lua_pushinteger(L, answer);
+    return 1;
+}
+
+static int none(lua_State *L, ct_status why)
+{
+    lua_pushnil(L);
+    lua_pushinteger(L, why);
+    return 2;
+}
+
+static int create(lua_State *L)
+{
+    const char *options = luaL_optstring(L, 1, NULL);
+    ct_tracker **tracker = new_handle(L);
+    const ct_status made = ct_create(options, tracker);
+    if (made < 0)
+        return none(L, made);
+    lua_pushinteger(L, made);
+    return 2;
+}
+
+static int disabled(lua_State *L)
+{
+    new_handle(L);
+    return 1;
+}
+
+static int destroy(lua_State *L)
+{
+    ct_tracker **tracker = handle(L);
+    ct_destroy(*tracker);
+    *tracker = NULL;
+    return 0;
+}
+
+static int release(lua_State *L)
+{
+    ct_tracker **tracker = handle(L);
+    ct_release(*tracker);
+    *tracker = NULL; /* another object's finalizer may still have it */
+    return 0;
+}
+
+static int epoch_begin(lua_State *L)
+{
+    return status(L, ct_epoch_begin(*handle(L)));
+}
+
+static int epoch_end(lua_State *L)
+{
+    return status(L, ct_epoch_end(*handle(L)));
+}
+
+static int epoch_cancel(lua_State *L)
+{
+    return status(L, ct_epoch_cancel(*handle(L)));
+}
+
+/* carbontracker.lua has seen to it that both are counts below 2^53. */
+static int progress(lua_State *L)
+{
+    return status(L, ct_progress(*handle(L), (uint64_t)luaL_checknumber(L, 2), (uint64_t)luaL_checknumber(L, 3)));
+}
+
+static int value(lua_State *L)
+{
+    double number;
+    const ct_status found = ct_value(*handle(L), luaL_checkstring(L, 2), &number);
+    if (found != CT_OK)
+        return none(L, found);
+    lua_pushnumber(L, number);
+    return 1;
+}
+
+/* The report as `format`, or the oldest message if that is NULL. */
+static int text(lua_State *L, const char *format)
+{
+    ct_tracker *tracker = *handle(L);
+    char small[4096], *buffer = small;
+    size_t cap = sizeof small, needed = 0;
+    ct_status written;
+    for (;;) {
+        written = format != NULL ? ct_report(tracker, format, buffer, cap, &needed)
+                                 : ct_message(tracker, buffer, cap, &needed);
+        if (written != CT_ERANGE)
+            break;
+        lua_settop(L, 2);
+        cap = needed;
+        buffer = lua_newuserdata(L, cap); /* the collector's: Lua may leave this function by longjmp */
+    }
+    if (written != CT_OK)
+        return none(L, written);
+    lua_pushlstring(L, buffer, needed - 1);
+    return 1;
+}
+
+static int report(lua_State *L)
+{
+    return text(L, luaL_checkstring(L, 2));
+}
+
+static int message(lua_State *L)
+{
+    return text(L, NULL);
+}
+
+static int last_error(lua_State *L)
+{
+    lua_pushstring(L, ct_last_error());
+    return 1;
+}
+
+static int version(lua_State *L)
+{
+    lua_pushstring(L, ct_version());
+    return 1;
+}
+
+static const luaL_Reg FUNCTIONS[] = {
+    {"create", create},
+    {"disabled", disabled},
+    {"destroy", destroy},
+    {"epoch_begin", epoch_begin},
+    {"epoch_end", epoch_end},
+    {"epoch_cancel", epoch_cancel},
+    {"progress", progress},
+    {"value", value},
+    {"report", report},
+    {"message", message},
+    {"last_error", last_error},
+    {"version", version},
+};
+
+int luaopen_carbontracker_core(lua_State *L)
+{
+    if (ct_abi_version() != CT_ABI_VERSION)
+        return luaL_error(L, "libcarbontracker has ABI %d, its Lua module %d: install the two together",
+                          (int)ct_abi_version(), CT_ABI_VERSION);
+    luaL_newmetatable(L, HANDLE);
+    lua_pushcfunction(L, release);
+    lua_setfield(L, -2, "__gc");
+    lua_newtable(L);
+    for (size_t i = 0; i < sizeof FUNCTIONS / sizeof *FUNCTIONS; i++) {
+        lua_pushcfunction(L, FUNCTIONS[i].func);
+        lua_setfield(L, -2, FUNCTIONS[i].name);
+    }
+    return 1;
+}

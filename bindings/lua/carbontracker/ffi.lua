@@ -1,0 +1,100 @@
+-- The library's functions through LuaJIT's FFI, as carbontracker/core.c has them; carbontracker.lua makes the interface.
+local ffi = require "ffi"
+
+-- As in carbontracker.h: a test compares them. A state takes the declarations once, should this be loaded twice.
+if not pcall(ffi.typeof, "ct_tracker") then
+  ffi.cdef [[
+typedef struct ct_tracker ct_tracker;
+typedef int32_t ct_status;
+ct_status ct_create(const char *options, ct_tracker **out);
+ct_status ct_epoch_begin(ct_tracker *tracker);
+ct_status ct_epoch_end(ct_tracker *tracker);
+ct_status ct_epoch_cancel(ct_tracker *tracker);
+ct_status ct_progress(ct_tracker *tracker, uint64_t done, uint64_t total);
+ct_status ct_value(ct_tracker *tracker, const char *pointer, double *out);
+ct_status ct_report(ct_tracker *tracker, const char *format, char *buf, size_t cap, size_t *needed);
+ct_status ct_message(ct_tracker *tracker, char *buf, size_t cap, size_t *needed);
+void ct_destroy(ct_tracker *tracker);
+void ct_release(ct_tracker *tracker);
+const char *ct_last_error(void);
+const char *ct_status_string(int32_t status);
+const char *ct_version(void);
+uint32_t ct_abi_version(void);
+]]
+end
+local CT_ABI_VERSION = 0
+local CT_OK, CT_ERANGE = 0, -3
+
+local function load_library()
+  local named = os.getenv "CARBONTRACKER_LIB" or ""
+  local problems = {}
+  for _, name in ipairs(named ~= "" and { named } or { "libcarbontracker.so.0", "carbontracker" }) do
+    local loaded, library = pcall(ffi.load, name)
+    if loaded then return library end
+    problems[#problems + 1] = library
+  end
+  error(table.concat(problems, "; "), 0)
+end
+
+-- Every function below holds on to it; collected, it would be unloaded.
+local C = load_library()
+if C.ct_abi_version() ~= CT_ABI_VERSION then
+  error(("libcarbontracker has ABI %d, its Lua module %d: install the two together"):format(C.ct_abi_version(),
+    CT_ABI_VERSION), 0)
+end
+
+local out = ffi.new "ct_tracker *[1]"
+local number = ffi.new "double[1]"
+local needed = ffi.new "size_t[1]"
+local room = 4096
+local buffer = ffi.new("char[?]", room)
+
+-- What `write` writes into the buffer, which grows until it fits; or nil and the status.
+local function text_of(write, handle, format)
+  local status = write(handle, format)
+  while status == CT_ERANGE do
+    room = tonumber(needed[0])
+    buffer = ffi.new("char[?]", room)
+    status = write(handle, format)
+  end
+  if status ~= CT_OK then return nil, status end
+  return ffi.string(buffer, needed[0] - 1)
+end
+
+local function write_report(handle, format) return C.ct_report(handle, format, buffer, room, needed) end
+local function write_message(handle) return C.ct_message(handle, buffer, room, needed) end
+
+local backend = {}
+
+function backend.create(options)
+  out[0] = nil
+  local status = C.ct_create(options, out)
+  if status < 0 then return nil, status end
+  -- The C function itself: a closure could not be called where the state closes.
+  return ffi.gc(out[0], C.ct_release), status
+end
+
+function backend.disabled() return ffi.new "ct_tracker *" end
+
+function backend.destroy(handle)
+  ffi.gc(handle, nil)
+  C.ct_destroy(handle)
+end
+
+function backend.epoch_begin(handle) return C.ct_epoch_begin(handle) end
+function backend.epoch_end(handle) return C.ct_epoch_end(handle) end
+function backend.epoch_cancel(handle) return C.ct_epoch_cancel(handle) end
+function backend.progress(handle, done, total) return C.ct_progress(handle, done, total) end
+
+function backend.value(handle, pointer)
+  local status = C.ct_value(handle, pointer, number)
+  if status ~= CT_OK then return nil, status end
+  return number[0]
+end
+
+function backend.report(handle, format) return text_of(write_report, handle, format) end
+function backend.message(handle) return text_of(write_message, handle) end
+function backend.last_error() return ffi.string(C.ct_last_error()) end
+function backend.version() return ffi.string(C.ct_version()) end
+
+return backend
