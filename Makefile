@@ -25,8 +25,8 @@ OUT     := $(TARGET)/release
 BUILD   := build
 DOCDIR  := $(PREFIX)/share/doc/carbontracker
 
-all: lib cli
-.PHONY: all lib cli demo check tools header bench figure install uninstall clean
+all: lib cli lua
+.PHONY: all lib cli lua demo check tools header bench figure install uninstall install-lua uninstall-lua clean
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
@@ -46,6 +46,16 @@ $(OUT)/carbontracker: $(SOURCES)
 	$(CARGO) build --locked --release --bin carbontracker --target-dir $(TARGET)/cli
 	mkdir -p $(OUT)
 	cp $(TARGET)/cli/release/carbontracker $@
+
+# The C module for each Lua whose headers are here; none is needed.
+LUAS      := 5.1 5.2 5.3 5.4
+lua-flags  = $(or $(shell pkg-config --cflags lua$1 2>/dev/null),$(if $(wildcard /usr/include/lua$1/lua.h),-I/usr/include/lua$1))
+LUA_CORES := $(foreach v,$(LUAS),$(if $(call lua-flags,$v),$(BUILD)/lua/$v/core.so))
+lua: $(LUA_CORES)
+$(LUA_CORES): $(BUILD)/lua/%/core.so: bindings/lua/carbontracker/core.c include/carbontracker.h | $(OUT)/libcarbontracker.so
+	mkdir -p $(@D)
+	$(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC $(call lua-flags,$*) -shared -o $@ $< \
+	    -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN/../../..'
 
 $(BUILD)/train: examples/train.cpp include/carbontracker.h lib
 	mkdir -p $(BUILD)
@@ -72,7 +82,7 @@ bench: lib cli
 figure:
 	$(CARGO) bench --locked --bench forecast
 
-install: lib cli
+install: lib cli install-lua
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(OUT)/carbontracker $(DESTDIR)$(PREFIX)/bin/
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
@@ -87,10 +97,29 @@ install: lib cli
 	    -e 's|@LIB@|'$$(realpath -m --relative-to=$(PREFIX) $(LIBDIR))'|' \
 	    carbontracker.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 
-uninstall:
+uninstall: uninstall-lua
 	rm -f $(DESTDIR)$(PREFIX)/bin/carbontracker $(DESTDIR)$(PREFIX)/include/carbontracker.h
 	rm -f $(DESTDIR)$(LIBDIR)/libcarbontracker.* $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 	rm -rf $(DESTDIR)$(DOCDIR)
+
+# The C modules find the library by their own place, $(LIBDIR)/lua/5.X/carbontracker.
+LUA_PURE := options.lua ffi.lua
+install-lua: lua
+	for v in $(LUAS); do \
+	    dir=$(DESTDIR)$(PREFIX)/share/lua/$$v && install -d $$dir/carbontracker && \
+	    install -m 644 bindings/lua/carbontracker.lua $$dir/ && \
+	    install -m 644 $(LUA_PURE:%=bindings/lua/carbontracker/%) $$dir/carbontracker/ || exit 1; \
+	done
+	for v in $(LUA_CORES:$(BUILD)/lua/%/core.so=%); do \
+	    dir=$(DESTDIR)$(LIBDIR)/lua/$$v/carbontracker && install -d $$dir && \
+	    install -m 755 $(BUILD)/lua/$$v/core.so $$dir/ || exit 1; \
+	done
+
+uninstall-lua:
+	for v in $(LUAS); do \
+	    rm -rf $(DESTDIR)$(PREFIX)/share/lua/$$v/carbontracker.lua $(DESTDIR)$(PREFIX)/share/lua/$$v/carbontracker \
+	        $(DESTDIR)$(LIBDIR)/lua/$$v/carbontracker; \
+	done
 
 clean:
 	$(CARGO) clean
