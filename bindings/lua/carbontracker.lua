@@ -52,8 +52,8 @@ local options_text = require "carbontracker.options"
 
 local DISABLED, OVER_BUDGET, ENOENT = 1, 2, -4
 local STATUS = {
-  [0] = "ok", "disabled", "over_budget",
-  [-1] = "einval", [-2] = "estate", [-3] = "erange", [-4] = "enoent", [-5] = "eio", [-6] = "efork", [-7] = "epanic",
+  [0] = "ok", [1] = "disabled", [2] = "over_budget", [-1] = "einval", [-2] = "estate", [-3] = "erange",
+  [-4] = "enoent", [-5] = "eio", [-6] = "efork", [-7] = "epanic",
 }
 
 --- Whether `for` closes its fourth value, as Lua 5.4 does; else a loop that is left early says nothing.

@@ -43,7 +43,17 @@ if C.ct_abi_version() ~= CT_ABI_VERSION then
     CT_ABI_VERSION), 0)
 end
 
-local out = ffi.new "ct_tracker *[1]"
+-- A tracker in the collector's care; NULL is a disabled one, or one that is gone.
+local new_handle = ffi.typeof "ct_tracker *[1]"
+
+-- A closure and not the C function itself: where a state closes, finalizers of others may still have the handle. It
+-- must hold no handle, and takes the function from the library only once.
+local ct_release = C.ct_release
+local function release(handle)
+  ct_release(handle[0])
+  handle[0] = nil
+end
+
 local number = ffi.new "double[1]"
 local needed = ffi.new "size_t[1]"
 local room = 4096
@@ -61,33 +71,33 @@ local function text_of(write, handle, format)
   return ffi.string(buffer, needed[0] - 1)
 end
 
-local function write_report(handle, format) return C.ct_report(handle, format, buffer, room, needed) end
-local function write_message(handle) return C.ct_message(handle, buffer, room, needed) end
+local function write_report(handle, format) return C.ct_report(handle[0], format, buffer, room, needed) end
+local function write_message(handle) return C.ct_message(handle[0], buffer, room, needed) end
 
 local backend = {}
 
 function backend.create(options)
-  out[0] = nil
-  local status = C.ct_create(options, out)
+  local handle = new_handle()
+  local status = C.ct_create(options, handle)
   if status < 0 then return nil, status end
-  -- The C function itself: a closure could not be called where the state closes.
-  return ffi.gc(out[0], C.ct_release), status
+  return ffi.gc(handle, release), status
 end
 
-function backend.disabled() return ffi.new "ct_tracker *" end
+function backend.disabled() return new_handle() end
 
 function backend.destroy(handle)
   ffi.gc(handle, nil)
-  C.ct_destroy(handle)
+  C.ct_destroy(handle[0])
+  handle[0] = nil
 end
 
-function backend.epoch_begin(handle) return C.ct_epoch_begin(handle) end
-function backend.epoch_end(handle) return C.ct_epoch_end(handle) end
-function backend.epoch_cancel(handle) return C.ct_epoch_cancel(handle) end
-function backend.progress(handle, done, total) return C.ct_progress(handle, done, total) end
+function backend.epoch_begin(handle) return C.ct_epoch_begin(handle[0]) end
+function backend.epoch_end(handle) return C.ct_epoch_end(handle[0]) end
+function backend.epoch_cancel(handle) return C.ct_epoch_cancel(handle[0]) end
+function backend.progress(handle, done, total) return C.ct_progress(handle[0], done, total) end
 
 function backend.value(handle, pointer)
-  local status = C.ct_value(handle, pointer, number)
+  local status = C.ct_value(handle[0], pointer, number)
   if status ~= CT_OK then return nil, status end
   return number[0]
 end

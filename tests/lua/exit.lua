@@ -1,0 +1,40 @@
+-- Ends in the way that is asked for, with epochs open.
+local check = require "check"
+local ct = require "carbontracker"
+
+kept, closed = ct.new(check.STEADY), ct.new(check.STEADY)
+kept:epoch_begin()
+closed:epoch_begin()
+closed:close()
+routine = coroutine.wrap(function() for e in ct.new(check.STEADY):epochs(2) do coroutine.yield(e) end end)
+routine()
+
+local ways = {}
+ways["return"] = function() end
+function ways.exit() os.exit(7) end
+function ways.close() os.exit(7, true) end
+function ways.error() error "lost" end
+function ways.epoch() ct.new(check.STEADY):epoch(function() error "lost" end) end
+function ways.loop() for _ in ct.new(check.STEADY):epochs(2) do error "lost" end end
+
+-- A finalizer that still uses a tracker, which may be gone before it.
+function ways.finalizer()
+  local function use()
+    pcall(function()
+      kept:epoch_end()
+      kept:epoch_begin()
+      kept:report()
+      kept:close()
+    end)
+    print "finalized"
+  end
+  if jit then data = require "ffi".gc(require "ffi".new "int[1]", use) end
+  if newproxy then
+    proxy = newproxy(true)
+    getmetatable(proxy).__gc = use
+  else
+    proxy = setmetatable({}, { __gc = use })
+  end
+end
+
+ways[arg[1]]()

@@ -1,0 +1,28 @@
+-- Trackers that nobody closes, each in the middle of an epoch: the collector releases them, the exit takes the rest.
+local check = require "check"
+local ct = require "carbontracker"
+
+local function threads()
+  local file = assert(io.open "/proc/self/status")
+  local count = tonumber(file:read("*a"):match "Threads:%s+(%d+)")
+  file:close()
+  return count
+end
+
+for _ = 1, tonumber(arg[1]) do ct.new(check.STEADY):epoch_begin() end
+
+-- A released tracker's thread ends by itself.
+local tries = 0
+repeat
+  collectgarbage()
+  check.pass_time(0.01)
+  tries = tries + 1
+until threads() <= 3 or tries == 500
+check.that(threads() <= 3, threads() .. " threads left")
+
+local kept = {}
+for i = 1, 50 do
+  kept[i] = ct.new(check.STEADY)
+  kept[i]:epoch_begin()
+end
+print "passed"
