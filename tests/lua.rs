@@ -66,6 +66,11 @@ impl Lua {
 }
 
 fn all_here() -> bool {
+    let headers = ["5.1", "5.2", "5.3", "5.4"].map(|version| format!("/usr/include/lua{version}/lua.h"));
+    if let Some(absent) = headers.iter().find(|header| !Path::new(header).is_file()) {
+        skipped(&format!("{absent} not here; tests/tools.sh installs it"));
+        return false;
+    }
     have(&["luajit", "lua5.1", "lua5.2", "lua5.3", "lua5.4"])
 }
 
@@ -264,6 +269,20 @@ fn the_backend_is_chosen_or_forced() {
     let mut moved = JIT_FFI.command();
     moved.env_remove("CARBONTRACKER_LUA_BACKEND").env_remove("LD_LIBRARY_PATH").args(["-e", print]);
     assert_eq!(run(&mut moved).trim(), "c");
+}
+
+#[test]
+fn the_environment_turns_tracking_off() {
+    if !all_here() {
+        return;
+    }
+    let program = "local t = require 'carbontracker'.new { epochs = 3 }
+        for _ in t:epochs(3) do assert(t:progress(1, 2) == 'disabled') end
+        assert(t:value '/run/epochs_done' == nil and t:report() == '' and not t:message())
+        t:close() print 'passed'";
+    for lua in ALL {
+        run(lua.command().env("CARBONTRACKER_DISABLE", "1").args(["-e", program]));
+    }
 }
 
 #[test]

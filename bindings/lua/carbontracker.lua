@@ -31,7 +31,7 @@ It needs libcarbontracker.so.0 where the loader looks: run ldconfig after an ins
 folder (for LuaJIT also CARBONTRACKER_LIB to the file). Lua 5.1 to 5.4 need the C module too, carbontracker/core.so on
 LUA_CPATH: `make install` builds it for each Lua whose headers are there, luarocks for the one it serves.]]
 
---- The backend that loads, and its name.
+-- The backend that loads, and its name.
 local function load_backend()
   local forced = os.getenv "CARBONTRACKER_LUA_BACKEND" or ""
   if forced ~= "" and not MODULES[forced] then
@@ -56,7 +56,7 @@ local STATUS = {
   [-4] = "enoent", [-5] = "eio", [-6] = "efork", [-7] = "epanic",
 }
 
---- Whether `for` closes its fourth value, as Lua 5.4 does; else a loop that is left early says nothing.
+-- Whether `for` closes its fourth value, as Lua 5.4 does; else a loop that is left early says nothing.
 local loops_close = false
 local probe = setmetatable({}, { __close = function() loops_close = true end })
 for _ in function() end, nil, nil, probe do end

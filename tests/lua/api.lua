@@ -38,6 +38,7 @@ local function options()
     t:close()
   end
   raises("interval='1e+300'", new, { interval = 1e300 })
+  raises("interval='1000000000000000'", new, { interval = 1e15 })
   raises("pue='inf'", new, { pue = math.huge })
   raises("'9007199254740993'", ct.new, { interval = math.type and 9007199254740993 or "9007199254740993" })
   raises("components='cpu,psu'", new, { components = { "cpu", "psu" } })

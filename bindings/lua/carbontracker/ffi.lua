@@ -1,9 +1,8 @@
 -- The library's functions through LuaJIT's FFI, as carbontracker/core.c has them; carbontracker.lua makes the interface.
 local ffi = require "ffi"
 
--- As in carbontracker.h: a test compares them. A state takes the declarations once, should this be loaded twice.
-if not pcall(ffi.typeof, "ct_tracker") then
-  ffi.cdef [[
+-- As in carbontracker.h: a test compares them. To say them again, where this is loaded twice, does no harm.
+ffi.cdef [[
 typedef struct ct_tracker ct_tracker;
 typedef int32_t ct_status;
 ct_status ct_create(const char *options, ct_tracker **out);
@@ -21,7 +20,6 @@ const char *ct_status_string(int32_t status);
 const char *ct_version(void);
 uint32_t ct_abi_version(void);
 ]]
-end
 local CT_ABI_VERSION = 0
 local CT_OK, CT_ERANGE = 0, -3
 
@@ -86,7 +84,6 @@ end
 function backend.disabled() return new_handle() end
 
 function backend.destroy(handle)
-  ffi.gc(handle, nil)
   C.ct_destroy(handle[0])
   handle[0] = nil
 end
