@@ -17,15 +17,15 @@ function ways.error() error "lost" end
 function ways.epoch() ct.new(check.STEADY):epoch(function() error "lost" end) end
 function ways.loop() for _ in ct.new(check.STEADY):epochs(2) do error "lost" end end
 
--- A finalizer that still uses a tracker, which may be gone before it.
+-- Finalizers that still use trackers, which may be gone before them: made earlier and later.
 function ways.finalizer()
   local function use()
-    pcall(function()
-      kept:epoch_end()
-      kept:epoch_begin()
-      kept:report()
-      kept:close()
-    end)
+    for _, t in ipairs { kept, later } do
+      t:report()
+      t:epoch(function() end)
+      t:close()
+    end
+    kept, later = nil, nil
     print "finalized"
   end
   if jit then data = require "ffi".gc(require "ffi".new "int[1]", use) end
@@ -35,6 +35,8 @@ function ways.finalizer()
   else
     proxy = setmetatable({}, { __gc = use })
   end
+  kept:epoch_end()
+  later = ct.new(check.STEADY)
 end
 
 ways[arg[1]]()
