@@ -28,6 +28,7 @@ luarocks luarocks
 /usr/include/lua5.2/lua.h liblua5.2-dev
 /usr/include/lua5.3/lua.h liblua5.3-dev
 /usr/include/lua5.4/lua.h liblua5.4-dev
+/usr/share/i18n/locales/de_DE locales
 /usr/include/torch/script.h libtorch-dev
 /usr/include/dlib/dnn.h libdlib-dev
 /usr/include/lammps/library.h liblammps-dev
