@@ -1,4 +1,5 @@
--- The library's functions through LuaJIT's FFI, as carbontracker/core.c has them; carbontracker.lua makes the interface.
+-- The library's functions through LuaJIT's FFI, as carbontracker/core.c has them; the interface is made in
+-- carbontracker.lua.
 local ffi = require "ffi"
 
 -- As in carbontracker.h: a test compares them. To say them again, where this is loaded twice, does no harm.
