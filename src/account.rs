@@ -110,6 +110,22 @@ impl Account {
         self.recent.iter()
     }
 
+    /// Adds another account of the same channel, whose time is later.
+    pub fn take_over(&mut self, later: &Account) {
+        self.credited_to = self.credited_to.max(later.credited_to);
+        self.held = later.held;
+        self.epochs.add(later.epochs);
+        self.between.add(later.between);
+        self.after.add(later.after);
+        self.recent.extend(&later.recent);
+    }
+
+    /// Takes out what lies after the last mark.
+    pub fn take_recent(&mut self) -> impl Iterator<Item = Credit> {
+        let held = self.held.take();
+        std::mem::take(&mut self.recent).into_iter().chain(held)
+    }
+
     /// What the recent credits say was used before this instant, J; None: nothing was credited.
     pub fn recent_j(&self, at: u64) -> Option<f64> {
         let before = self.recent.iter().filter_map(|credit| credit.split(at).0);

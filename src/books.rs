@@ -66,19 +66,28 @@ impl Books {
         self.metered.push(Metered { channel: channel.clone(), meter, claim });
     }
 
-    /// Whether a channel counts here, and not in another process of the job.
+    /// Whether a channel counts here, or nobody counts it yet.
     pub fn is_ours(&self, channel: usize) -> bool {
-        self.metered.get(channel).is_some_and(|metered| is_ours(&self.trusts, metered))
+        self.metered.get(channel).is_some_and(|metered| !self.standing(metered).is_elsewhere())
     }
 
-    /// The channels that count here, with their numbers.
+    /// The channels that a report of this run is about, with their numbers.
     pub fn ours(&self) -> impl Iterator<Item = (usize, &Metered)> {
-        self.metered.iter().enumerate().filter(|(_, metered)| is_ours(&self.trusts, metered))
+        let has_counted = |channel: usize| self.ledger.channel(channel).joules.is_some();
+        self.metered
+            .iter()
+            .enumerate()
+            .filter(move |(channel, metered)| !self.standing(metered).is_elsewhere() || has_counted(*channel))
+    }
+
+    fn standing(&self, metered: &Metered) -> Standing {
+        let ours = Standing { is_ours: true, ..Standing::default() };
+        metered.claim.and_then(|claim| self.trusts.get(claim)).map_or(ours, |trust| trust.standing)
     }
 
     /// What other processes of the job count, and so this one does not.
     pub fn elsewhere(&self) -> impl Iterator<Item = Unavailable> {
-        self.trusts.iter().filter(|trust| !trust.standing.is_ours).filter_map(|trust| {
+        self.trusts.iter().filter(|trust| trust.standing.is_elsewhere()).filter_map(|trust| {
             let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
             let reason = format!("{}: counted by {}, and not here", ids.join(", "), process(trust.standing.holder));
@@ -122,13 +131,18 @@ impl Books {
         }
     }
 
-    /// Takes note of who counts the devices of a claim now; says if they have come to this process.
+    /// Takes note of who counts the devices of a claim now; says if that is another process, or was until now.
     pub fn stand(&mut self, claim: usize, standing: Standing, say: impl FnOnce(String)) {
         let Books { ledger, trusts, .. } = self;
         let Some(trust) = trusts.get_mut(claim) else { return };
         let before = trust.standing;
-        if trust.settle(standing, ledger) {
-            say(format!("{} has ended: this process counts what it counted", process(before.holder)));
+        trust.settle(standing, ledger);
+        if standing.is_elsewhere() && !before.is_elsewhere() {
+            let who = process(standing.holder);
+            say(format!("{who} counts {}, and not this one; job=off counts it here too", trust.what));
+        } else if standing.is_ours && before.is_elsewhere() {
+            let who = process(before.holder);
+            say(format!("this process counts {} from now on, and what {who} has left", trust.what));
         }
     }
 
@@ -163,19 +177,18 @@ impl Books {
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
     fn known_to(&self, channel: usize) -> Option<u64> {
-        let meter = &self.metered.get(channel).filter(|metered| is_ours(&self.trusts, metered))?.meter;
+        let meter = &self.metered.get(channel).filter(|metered| self.standing(metered).is_ours)?.meter;
         let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
         Some(if meter.is_owing() { 0 } else { self.ledger.credited_to(channel).max(first_at) })
     }
 }
 
-fn is_ours(trusts: &[Trust], metered: &Metered) -> bool {
-    metered.claim.and_then(|claim| trusts.get(claim)).is_none_or(|trust| trust.standing.is_ours)
-}
-
 /// A process of the job, as far as it is known.
 fn process(number: Option<u32>) -> String {
-    number.map_or("another process of this job".into(), |number| format!("process {number} of this job"))
+    match number {
+        None | Some(0) => "another process of this job".into(),
+        Some(number) => format!("process {number} of this job"),
+    }
 }
 
 fn in_words(channel: &Channel, event: Event) -> String {

@@ -1,23 +1,33 @@
-//! Who counts a device: of a job's processes on one node, the one that holds an flock on a file in /dev/shm. The
-//! kernel frees the lock when its holder dies, however it dies. The file's text says who holds it, and up to when its
-//! reports cover the device: a holder that ends in order writes that, removes the file and lets go; of one that was
-//! killed nobody has a report.
+//! Who counts a device: of a job's processes on one node, the one that holds a lock on a file in /dev/shm. The kernel
+//! frees it when its holder dies, however it dies. The file says up to when the reports of its holders cover the device.
+//! A holder that ends in order writes that, removes the file and lets go; one that stands idle while another is in an
+//! epoch lends it; of one that was killed nobody has a report.
+//!
+//! It is a record lock (fcntl) and no flock, which a forked child would hold on to after its parent's death.
 
 use crate::books::Books;
 use crate::channel::{Channel, Kind, Method};
 use crate::host;
 use crate::job::Job;
 use crate::trust::Trust;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{self, Arc, Mutex, MutexGuard, Once, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where the files are: memory of this node that all its processes see.
 const FOLDER: &str = "/dev/shm";
+/// A holder without an open epoch for so long, ns, lends what another wants.
+const IDLE_NS: u64 = 1_000_000_000;
+/// A wish so old, ns, is none any more.
+const STALE_NS: u64 = 10_000_000_000;
+/// Files left by killed jobs go after this.
+const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
+/// A number in the file, with the blank or newline after it.
+const NUMBER: usize = 21;
 
 /// The claims open in this process. Its trackers share them; at exit those held are given up in order.
 static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
@@ -27,10 +37,17 @@ static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 pub struct Standing {
     /// This process counts the device.
     pub is_ours: bool,
-    /// The process that does, or did last.
+    /// The other process that does, if any.
     pub holder: Option<u32>,
-    /// Up to here, ns on the monotonic clock, earlier holders' reports cover it.
+    /// Up to here, ns on the monotonic clock, holders' reports cover it.
     pub covered_to: u64,
+}
+
+impl Standing {
+    /// Another process counts the device.
+    pub fn is_elsewhere(&self) -> bool {
+        !self.is_ours && self.holder.is_some()
+    }
 }
 
 /// What this tracker claims to count.
@@ -47,8 +64,8 @@ impl Claimant {
         Claimant { job, sysroot: sysroot.to_owned(), claims: Vec::new() }
     }
 
-    /// The claim on a channel's device, taken if nobody holds it; None where only this process counts it. A claim that is
-    /// new is entered into the books; what a person should know goes to `say`.
+    /// The claim on a channel's device; None where only this process counts it. A claim that is new is entered into the
+    /// books. Where none can be made, `say` hears why, and nothing more is claimed.
     pub fn claim(&mut self, channel: &Channel, books: &mut Books, say: impl FnOnce(String)) -> Option<usize> {
         let job = self.job.as_ref()?;
         let device = device(channel, job)?;
@@ -58,35 +75,32 @@ impl Claimant {
         let path = Path::new(FOLDER).join(job.file_name(host::user(), &self.sysroot, &device));
         match Claim::open(&path) {
             Ok(claim) => {
-                let standing = claim.look();
-                if let (false, Some(holder)) = (standing.is_ours, standing.holder) {
-                    say(format!(
-                        "process {holder} counts {device} for the ranks of this job on this node ({}): here only what is this process's own counts. job=off counts all of it here too",
-                        job.words
-                    ));
-                }
-                books.trusts.push(Trust::new(standing, &books.ledger));
+                let what = format!("{device} for the ranks of this job on this node ({})", job.words);
+                books.trusts.push(Trust::new(what, &books.ledger));
                 self.claims.push((device, claim));
                 Some(self.claims.len() - 1)
             }
             Err(error) => {
-                say(format!(
-                    "{}: {error}. Ranks of this job on this node cannot agree who counts {device}: each counts it. Cure: see that this user may write there",
-                    path.display()
-                ));
+                if job.is_named {
+                    say(format!(
+                        "{}: {error}. Ranks of this job on this node cannot agree who counts what: each counts all. Cure: see that this user may write there, or count on one rank only",
+                        path.display()
+                    ));
+                }
+                self.job = None;
                 None
             }
         }
     }
 
-    /// How every claim stands; those whose holder is gone are taken.
-    pub fn look(&self) -> Vec<Standing> {
-        self.claims.iter().map(|(_, claim)| claim.look()).collect()
+    /// How every claim stands at `now`, ns. Where this run `is_active`, those that nobody holds are taken.
+    pub fn look(&self, is_active: bool, now: u64) -> Vec<Standing> {
+        self.claims.iter().map(|(_, claim)| claim.0.look(is_active, now)).collect()
     }
 
     /// Notes up to when, ns, this tracker's reports cover what it counts.
     pub fn report(&self, to: Option<u64>) {
-        self.claims.iter().for_each(|(_, claim)| claim.report(to.unwrap_or(0)));
+        self.claims.iter().for_each(|(_, claim)| claim.0.report(to.unwrap_or(0)));
     }
 
     /// Lets others count from here on.
@@ -95,15 +109,17 @@ impl Claimant {
     }
 }
 
-/// What is claimed together: of the node's processors, memory and whole there is one count, of each GPU one. None: nobody
-/// else counts it. An estimate is of the processors that its id names. A simulated GPU is each process's own; a simulated
-/// processor is the node's where the job is certain.
+/// What is claimed together: the node's processors, its memory, its whole, and each GPU. None: nobody else counts it. An
+/// estimate is of the processors that its id names. A simulated GPU is each process's own; a simulated processor is the
+/// node's where the job is certain.
 fn device(channel: &Channel, job: &Job) -> Option<String> {
     match (channel.kind, channel.method) {
         (Kind::Gpu, _) => (!channel.simulated).then(|| format!("GPU {}", channel.id)),
         _ if channel.simulated && !job.is_named => None,
         (_, Method::Estimate) => Some(channel.id.clone()),
-        _ => Some("processors and memory".into()),
+        (Kind::Cpu, _) => Some("the processors".into()),
+        (Kind::Dram, _) => Some("the memory".into()),
+        (Kind::Node, _) => Some("the node".into()),
     }
 }
 
@@ -116,6 +132,8 @@ struct Shared {
     process: u32,
     /// Up to here our reports cover the device, ns.
     reported_to: AtomicU64,
+    /// When a tracker of this process was in an epoch last, ns.
+    active_at: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -127,7 +145,6 @@ struct State {
 }
 
 impl Claim {
-    /// Opens a claim, and takes it if nobody holds it.
     fn open(path: &Path) -> io::Result<Claim> {
         let mut open = open_claims()?;
         open.retain(|claim| claim.strong_count() > 0);
@@ -136,28 +153,21 @@ impl Claim {
         if let Some(claim) = open.iter().filter_map(Weak::upgrade).find(is_this) {
             return Ok(Claim(claim));
         }
-        let mut state = State { file: open_file(path)?, standing: Standing::default(), is_over: false };
-        state.look(path)?;
-        let (path, state) = (path.to_owned(), Mutex::new(state));
-        let claim = Arc::new(Shared { path, process, reported_to: AtomicU64::new(0), state });
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            sweep();
+            host::at_exit(give_up_all);
+        });
+        let state = State { file: open_file(path)?, standing: Standing::default(), is_over: false };
+        let claim = Arc::new(Shared {
+            path: path.to_owned(),
+            process,
+            reported_to: AtomicU64::new(0),
+            active_at: AtomicU64::new(0),
+            state: Mutex::new(state),
+        });
         open.push(Arc::downgrade(&claim));
-        static AT_EXIT: Once = Once::new();
-        AT_EXIT.call_once(|| host::at_exit(give_up_all));
         Ok(Claim(claim))
-    }
-
-    /// Takes it if its holder is gone, and says how it stands.
-    fn look(&self) -> Standing {
-        let mut state = self.0.state();
-        if !state.standing.is_ours && !state.is_over {
-            let _ = state.look(&self.0.path); // where it cannot be asked, nothing has changed
-        }
-        state.standing
-    }
-
-    /// Notes that our reports cover the device up to this instant, ns.
-    fn report(&self, to: u64) {
-        self.0.reported_to.fetch_max(to, Ordering::Relaxed);
     }
 }
 
@@ -166,17 +176,45 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn look(&self, is_active: bool, now: u64) -> Standing {
+        if is_active {
+            self.active_at.fetch_max(now, Ordering::Relaxed);
+        }
+        let mut state = self.state();
+        if !state.is_over {
+            // Where the file cannot be asked, nothing has changed.
+            let _ = state.look(&self.path, is_active, now);
+            let is_idle = now > self.active_at.load(Ordering::Relaxed) + IDLE_NS;
+            if state.standing.is_ours && is_idle && wished(&state.file).is_some_and(|at| now < at + STALE_NS) {
+                self.lend(&mut state);
+            }
+        }
+        state.standing
+    }
+
+    fn report(&self, to: u64) {
+        self.reported_to.fetch_max(to, Ordering::Relaxed);
+    }
+
+    /// Lets another count from where our reports end. Allocates nothing: it may be an exit inside of malloc.
+    fn lend(&self, state: &mut State) {
+        let covered_to = state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed));
+        state.standing = Standing { is_ours: false, holder: None, covered_to };
+        // If that cannot be written, others take it as after a death.
+        let _ = write(&state.file, 0, covered_to);
+        let _ = host::unlock(&state.file);
+    }
+
+    /// The same for good; the file goes.
     fn give_up(&self, state: &mut State) {
         state.is_over = true;
-        if !state.standing.is_ours || self.process != std::process::id() {
-            return;
+        if state.standing.is_ours && self.process == std::process::id() {
+            if is_at(&state.file, &self.path) {
+                let _ = write(&state.file, 0, state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed)));
+                let _ = std::fs::remove_file(&self.path);
+            }
+            self.lend(state);
         }
-        let covered_to = state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed));
-        state.standing = Standing { is_ours: false, covered_to, ..state.standing };
-        // A file that cannot be written or removed is of no more use; others take it as after a death.
-        let _ = write(&state.file, state.standing);
-        let _ = std::fs::remove_file(&self.path);
-        let _ = state.file.unlock();
     }
 }
 
@@ -187,38 +225,49 @@ impl Drop for Shared {
 }
 
 impl State {
-    fn look(&mut self, path: &Path) -> io::Result<()> {
+    fn look(&mut self, path: &Path, is_active: bool, now: u64) -> io::Result<()> {
         const TRIES: usize = 8;
         for _ in 0..TRIES {
-            let lock = self.file.try_lock();
-            // Read after it was tried: what the holder wrote before it let go is not to be missed.
-            let (holder, covered_to) = read(&self.file).unwrap_or_default();
-            self.standing.holder = holder.or(self.standing.holder);
+            let is_at_its_path = is_at(&self.file, path);
+            if self.standing.is_ours && is_at_its_path {
+                return Ok(());
+            }
+            self.standing.is_ours = false;
+            let holder = if is_active { host::lock(&self.file)? } else { host::locked_by(&self.file)? };
+            // Read after that: what the holder wrote before it let go is not to be missed.
+            let covered_to = read(&self.file, 0).filter(|&at| at <= now).unwrap_or(0);
             self.standing.covered_to = self.standing.covered_to.max(covered_to);
-            match lock {
-                Ok(()) => (),
-                Err(TryLockError::WouldBlock) => return Ok(()),
-                Err(TryLockError::Error(error)) => return Err(error),
+            if is_at_its_path {
+                self.standing.is_ours = is_active && holder.is_none();
+                self.standing.holder = holder;
+                return match holder {
+                    None if is_active => write(&self.file, 0, self.standing.covered_to),
+                    Some(_) if is_active => write(&self.file, NUMBER as u64, now),
+                    _ => Ok(()),
+                };
             }
-            if is_at(&self.file, path) {
-                self.standing = Standing { is_ours: true, holder: Some(std::process::id()), ..self.standing };
-                return write(&self.file, self.standing);
-            }
-            // Its holder has ended and removed it: what counts is the file that is there now.
+            // Its holder has ended and removed it, or somebody else has: what counts is the file that is there now.
             self.file = open_file(path)?;
         }
         Ok(())
     }
 }
 
-/// An exit in order: whoever goes on must know what was reported. A lock that is taken belongs to a thread that this exit
-/// has stopped; its claim then counts as a dead holder's.
+/// An exit in order: whoever goes on must know what was reported. Other threads still run, and may be in here; none is
+/// for long.
 extern "C" fn give_up_all() {
-    let Ok(open) = OPEN.try_lock() else { return };
+    fn soon<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+        (0..20).find_map(|n| {
+            std::thread::sleep(Duration::from_micros(50 * u64::from(n > 0)));
+            mutex.try_lock().ok()
+        })
+    }
+    let Some(open) = soon(&OPEN) else { return };
     for claim in open.iter().filter_map(Weak::upgrade) {
-        if let Ok(mut state) = claim.state.try_lock() {
+        if let Some(mut state) = soon(&claim.state) {
             claim.give_up(&mut state);
         }
+        std::mem::forget(claim); // it might be the last, and this no time to free memory
     }
 }
 
@@ -236,11 +285,34 @@ fn open_claims() -> io::Result<MutexGuard<'static, Vec<Weak<Shared>>>> {
     }
 }
 
+/// Removes what killed processes of this user have left. Before any claim of our own is open: closing a file ends the
+/// locks that this process has on it.
+fn sweep() {
+    let prefix = format!("carbontracker-{}-", host::user());
+    let is_old = |path: &Path| {
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > LEFT_OVER))
+    };
+    for entry in std::fs::read_dir(FOLDER).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(&prefix) || !is_old(&path) {
+            continue;
+        }
+        if let Ok(file) = open_file(&path)
+            && host::lock(&file).is_ok_and(|holder| holder.is_none())
+            && is_at(&file, &path)
+        {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
 /// Others of this user may write it, and nobody else; a file that another user has put there is refused.
 fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).mode(0o600).custom_flags(host::NO_FOLLOW).open(path)?;
-    if file.metadata()?.uid() == host::user() { Ok(file) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    let is_refused = file.metadata()?.uid() != host::user() || host::file_size_limit() < 2 * NUMBER as u64;
+    if is_refused { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(file) }
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -248,22 +320,28 @@ fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().map(identity).ok().zip(std::fs::metadata(path).map(identity).ok()).is_some_and(|(a, b)| a == b)
 }
 
-/// Written in one go, always as long: a reader never sees half of it.
-fn write(file: &File, standing: Standing) -> io::Result<()> {
-    file.write_all_at(format!("{:>10} {:>20}\n", standing.holder.unwrap_or(0), standing.covered_to).as_bytes(), 0)
+/// When somebody in an epoch wished to count last, ns.
+fn wished(file: &File) -> Option<u64> {
+    read(file, NUMBER as u64)
 }
 
-fn read(file: &File) -> Option<(Option<u32>, u64)> {
-    let mut text = [0; 32];
-    file.read_exact_at(&mut text, 0).ok()?;
-    let mut numbers = std::str::from_utf8(&text).ok()?.split_whitespace();
-    let holder = numbers.next()?.parse().ok()?;
-    Some((Some(holder).filter(|&holder| holder > 0), numbers.next()?.parse().ok()?))
+fn write(file: &File, at: u64, number: u64) -> io::Result<()> {
+    let mut text = [b'\n'; NUMBER];
+    write!(text.as_mut_slice(), "{number:>width$}", width = NUMBER - 1)?;
+    file.write_all_at(&text, at)
+}
+
+fn read(file: &File, at: u64) -> Option<u64> {
+    let mut text = [0; NUMBER];
+    file.read_exact_at(&mut text, at).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const S: u64 = 1_000_000_000;
 
     fn path(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("ct-claim-{name}-{}", std::process::id()));
@@ -271,57 +349,48 @@ mod tests {
         path
     }
 
-    /// Another process's end of a claim, as far as flock can tell: a file opened anew.
-    fn other(path: &Path) -> State {
-        let mut state = State { file: open_file(path).expect("a file"), standing: Standing::default(), is_over: false };
-        state.look(path).expect("a lock");
-        state
-    }
-
+    /// The trackers of one process share a claim; what another process would see is played in tests/job.rs.
     #[test]
     fn the_trackers_of_one_process_count_together_and_the_last_gives_up() {
         let path = path("shared");
         let (a, b) = (Claim::open(&path).expect("open"), Claim::open(&path).expect("open"));
-        assert!(a.look().is_ours && b.look().is_ours);
-        let mut waiting = other(&path);
-        assert_eq!((waiting.standing.is_ours, waiting.standing.holder), (false, Some(std::process::id())));
-        a.report(500);
-        b.report(400);
+        assert!(!a.0.look(false, S).is_ours, "nothing has begun");
+        assert!(a.0.look(true, S).is_ours && b.0.look(false, S).is_ours);
+        a.0.report(500);
+        b.0.report(400);
         drop(a);
-        waiting.look(&path).expect("a lock");
-        assert!(!waiting.standing.is_ours, "b still counts");
+        assert!(path.exists() && b.0.look(false, S).is_ours);
         drop(b);
         assert!(!path.exists(), "nothing is left behind");
-        waiting.look(&path).expect("a lock");
-        assert_eq!((waiting.standing.is_ours, waiting.standing.covered_to), (true, 500));
-        assert!(path.exists(), "who comes now finds the holder");
-        assert!(!other(&path).standing.is_ours);
-        std::fs::remove_file(&path).expect("tidied");
     }
 
     #[test]
-    fn a_dead_holder_leaves_what_was_reported_before_it() {
-        let path = path("dead");
-        let first = other(&path);
-        let mut second = other(&path);
-        write(&first.file, Standing { covered_to: 70, ..first.standing }).expect("written");
-        drop(first); // its descriptor is closed, as the kernel does for the dead
-        second.look(&path).expect("a lock");
-        assert_eq!((second.standing.is_ours, second.standing.covered_to), (true, 70));
-        std::fs::remove_file(&path).expect("tidied");
-    }
-
-    #[test]
-    fn of_many_that_wait_one_takes_over() {
-        let path = path("many");
+    fn an_idle_holder_lends_what_is_wished_for_and_takes_it_back() {
+        let path = path("lent");
         let claim = Claim::open(&path).expect("open");
-        claim.report(9);
-        let mut waiting: Vec<State> = (0..5).map(|_| other(&path)).collect();
+        assert!(claim.0.look(true, S).is_ours);
+        claim.0.report(S / 2);
+        assert!(claim.0.look(false, 9 * S).is_ours, "nobody asks");
+        write(&claim.0.state().file, NUMBER as u64, 9 * S).expect("a wish");
+        assert!(claim.0.look(true, 10 * S).is_ours, "it is in an epoch");
+        let lent = claim.0.look(false, 12 * S);
+        assert_eq!(lent, Standing { is_ours: false, holder: None, covered_to: S / 2 });
+        assert_eq!(claim.0.look(true, 13 * S), Standing { is_ours: true, holder: None, covered_to: S / 2 });
+        assert!(claim.0.look(false, 30 * S).is_ours, "the wish is stale");
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_says_nonsense_does_no_harm() {
+        let path = path("removed");
+        let claim = Claim::open(&path).expect("open");
+        assert!(claim.0.look(true, S).is_ours);
+        std::fs::remove_file(&path).expect("there");
+        assert!(claim.0.look(true, 2 * S).is_ours && path.exists(), "it is made anew");
         drop(claim);
-        waiting.iter_mut().for_each(|state| state.look(&path).expect("a lock"));
-        assert_eq!(waiting.iter().filter(|state| state.standing.is_ours).count(), 1);
-        assert!(waiting.iter().all(|state| state.standing.covered_to == 9));
-        std::fs::remove_file(&path).expect("tidied");
+        let later = format!("{:>20}\nnonsense", 99 * S);
+        std::fs::write(&path, later).expect("written");
+        let claim = Claim::open(&path).expect("open");
+        assert_eq!(claim.0.look(true, S), Standing { is_ours: true, holder: None, covered_to: 0 });
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What the library asks of the operating system: clock, process, floating-point environment,
 //! a thread of good manners. All `libc` calls stand here.
 
-use crate::job::Kin;
+use crate::job::{self, Kin};
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -104,15 +105,72 @@ pub fn user() -> u32 {
 /// To open a file but not through a link that somebody else may have put there.
 pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
 
+/// Locks a file for this process, until it dies or closes it. Some: the process that has it locked already.
+pub fn lock(file: &File) -> io::Result<Option<u32>> {
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
+        match record_lock(file, libc::F_SETLK, libc::F_WRLCK) {
+            Ok(_) => return Ok(None),
+            Err(error) if [Some(libc::EAGAIN), Some(libc::EACCES)].contains(&error.raw_os_error()) => (),
+            Err(error) => return Err(error),
+        }
+        // It may have let go meanwhile.
+        if let Some(holder) = locked_by(file)? {
+            return Ok(Some(holder));
+        }
+    }
+    Ok(Some(0))
+}
+
+/// The other process that has a file locked. One of another pid namespace is number 0.
+pub fn locked_by(file: &File) -> io::Result<Option<u32>> {
+    let found = record_lock(file, libc::F_GETLK, libc::F_WRLCK)?;
+    Ok((found.l_type != libc::F_UNLCK as libc::c_short).then_some(found.l_pid as u32))
+}
+
+/// Unlocks a file.
+pub fn unlock(file: &File) -> io::Result<()> {
+    record_lock(file, libc::F_SETLK, libc::F_UNLCK).map(drop)
+}
+
+fn record_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
+    // SAFETY: a flock of zeros is valid: the whole file, from its start.
+    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    lock.l_type = kind as libc::c_short;
+    // SAFETY: the descriptor is the file's, and `lock` is a flock to read and write.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, &mut lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(lock),
+    }
+}
+
+/// How large a file this process may write, bytes: a write beyond it would be a deadly signal.
+pub fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a rlimit to write to.
+    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0 { limit.rlim_cur } else { u64::MAX }
+}
+
 /// How this process came to be; None where /proc does not tell.
 pub fn kin() -> Option<Kin> {
     // SAFETY: these ask for numbers of this process and cannot fail.
     let (parent, group, session) = unsafe { (libc::getppid(), libc::getpgid(0), libc::getsid(0)) };
     let program = std::fs::metadata("/proc/self/exe").ok()?;
+    let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?.ino();
+    let name = std::fs::read_link("/proc/self/exe").ok()?;
+    let arguments = std::fs::read("/proc/self/cmdline").ok()?;
+    let script = job::script(&name, &arguments);
     let leader = std::fs::read_to_string(format!("/proc/{session}/stat")).ok();
     // The fields after the name, which is in parentheses and may hold anything: state, parent, …
     let launcher = leader.and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
-    Some(Kin { parent: parent as u32, group: group as u32, program: (program.dev(), program.ino()), launcher })
+    Some(Kin {
+        parent: parent as u32,
+        group: group as u32,
+        program: (program.dev(), program.ino()),
+        script,
+        launcher,
+        namespace,
+    })
 }
 
 /// Has a function called when the process ends by exit or by returning from main. Where there is no room for it, it is not.

@@ -32,7 +32,7 @@ const NAMED: [(&str, &[&str]); 11] = [
 const NUMBERED: &str = "PMI_RANK";
 
 /// How this process came to be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Kin {
     /// Its parent.
     pub parent: u32,
@@ -40,6 +40,10 @@ pub struct Kin {
     pub group: u32,
     /// Device and inode of the program it runs.
     pub program: (u64, u64),
+    /// Of an interpreter the script it runs.
+    pub script: Option<String>,
+    /// The namespace that these numbers are of.
+    pub namespace: u64,
     /// The parent of its session's leader: of a rank with a session of its own, the launcher.
     pub launcher: Option<u32>,
 }
@@ -62,12 +66,13 @@ impl Job {
                 return named(words, values.join(":"));
             }
         }
-        let Kin { parent, group, program: (device, inode), launcher } = kin?;
+        let Kin { parent, group, program: (device, inode), script, namespace, launcher } = kin?;
         if let (Some(_), Some(launcher)) = (value(&NUMBERED), launcher) {
-            return named("MPI job of process", launcher.to_string());
+            let key = format!("MPI job of {namespace} {launcher}");
+            return Some(Job { key, words: format!("MPI job of process {launcher}"), is_named: true });
         }
         Some(Job {
-            key: format!("started by {parent} in {group}: {device} {inode}"),
+            key: format!("started by {namespace} {parent} in {group}: {device} {inode} {script:?}"),
             words: format!("the processes of this program that process {parent} started together"),
             is_named: false,
         })
@@ -85,6 +90,15 @@ impl Job {
     }
 }
 
+/// The script that an interpreter of this path runs, by its arguments, which are divided by NULs.
+pub fn script(program: &Path, arguments: &[u8]) -> Option<String> {
+    const INTERPRETERS: [&str; 6] = ["python", "julia", "lua", "perl", "ruby", "node"];
+    let name = program.file_name()?.to_string_lossy();
+    let is_script = |argument: &String| !argument.starts_with('-') && Path::new(argument).is_file();
+    let mut arguments = arguments.split(|&byte| byte == 0).map(|one| String::from_utf8_lossy(one).into_owned()).skip(1);
+    INTERPRETERS.iter().any(|one| name.starts_with(one)).then(|| arguments.find(is_script)).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +109,7 @@ mod tests {
     }
 
     fn key(variables: &[(&str, &str)]) -> String {
-        let kin = Kin { parent: 7, group: 8, program: (1, 2), launcher: Some(9) };
+        let kin = Kin { parent: 7, group: 8, program: (1, 2), launcher: Some(9), ..Kin::default() };
         find(None, variables, kin).expect("a job").key
     }
 
@@ -106,20 +120,36 @@ mod tests {
         assert_eq!(key(&[("LSB_JOBID", "5"), ("LSB_JOBINDEX", "2")]), "LSF job 5:2");
         assert_eq!(key(&[("LSB_JOBID", "5")]), "LSF job 5");
         assert_eq!(key(&[("JOB_ID", "ci-4")]), key(&[]), "a variable that others use too is not enough");
-        assert_eq!(key(&[("PMI_RANK", "0")]), "MPI job of process 9");
+        assert_eq!(key(&[("PMI_RANK", "0")]), "MPI job of 0 9");
     }
 
     #[test]
     fn siblings_share_unless_told_otherwise() {
-        let kin = Kin { parent: 7, group: 8, program: (1, 2), launcher: None };
-        let one = find(None, &[("PMI_RANK", "0")], kin).expect("a job");
+        let kin = Kin { parent: 7, group: 8, program: (1, 2), ..Kin::default() };
+        let one = find(None, &[("PMI_RANK", "0")], kin.clone()).expect("a job");
         assert!(!one.is_named);
-        for other in [Kin { parent: 1, ..kin }, Kin { group: 1, ..kin }, Kin { program: (1, 3), ..kin }] {
+        let others = [
+            Kin { parent: 1, ..kin.clone() },
+            Kin { group: 1, ..kin.clone() },
+            Kin { program: (1, 3), ..kin.clone() },
+            Kin { script: Some("b.py".into()), ..kin.clone() },
+            Kin { namespace: 1, ..kin.clone() },
+        ];
+        for other in others {
             assert_ne!(Some(&one), find(None, &[], other).as_ref());
         }
-        assert_eq!(find(Some("off"), &[("SLURM_JOB_ID", "77")], kin), None);
+        assert_eq!(find(Some("off"), &[("SLURM_JOB_ID", "77")], kin.clone()), None);
         assert_eq!(find(Some("sweep"), &[("SLURM_JOB_ID", "77")], kin).map(|job| job.key), Some("job sweep".into()));
         assert_eq!(Job::find(None, &|_| None, None), None);
+    }
+
+    #[test]
+    fn an_interpreters_script_is_told_from_its_options() {
+        let this = file!();
+        let arguments = format!("python3\0-u\0{this}\0--lr=1\0");
+        assert_eq!(script(Path::new("/usr/bin/python3.11"), arguments.as_bytes()).as_deref(), Some(this));
+        assert_eq!(script(Path::new("/home/solver"), arguments.as_bytes()), None, "its input file is no script");
+        assert_eq!(script(Path::new("/usr/bin/lua5.4"), b"lua5.4\0-i\0"), None);
     }
 
     #[test]

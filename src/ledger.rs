@@ -77,6 +77,8 @@ pub struct Ledger {
     last_end: Option<u64>,
     epochs: u64,
     inside: u64,
+    /// Up to here, ns, other processes have counted some of what was used.
+    others_to: u64,
 }
 
 impl Ledger {
@@ -91,17 +93,23 @@ impl Ledger {
         Ledger { accounts, history: self.history.emptied(), ..self.clone() }
     }
 
-    /// Takes a channel's account over from a ledger of the same run that has no other in it.
-    pub fn adopt(&mut self, channel: usize, from: &mut Ledger) {
-        if let Some((ours, theirs)) = self.accounts.get_mut(channel).zip(from.accounts.get_mut(channel)) {
-            std::mem::swap(ours, theirs);
+    /// Adds what a ledger of the same run has of a channel.
+    pub fn take_over(&mut self, channel: usize, from: &Ledger) {
+        if let Some((ours, theirs)) = self.accounts.get_mut(channel).zip(from.accounts.get(channel)) {
+            ours.take_over(theirs);
         }
     }
 
-    /// Adds the epochs' energies of a ledger of the same run.
-    pub fn add_epochs(&mut self, from: &Ledger) {
+    /// Adds its epochs' energies. What others have counted, up to `others_to`, ns, is in neither.
+    pub fn add_epochs(&mut self, from: &Ledger, others_to: u64) {
+        self.others_to = self.others_to.max(others_to);
         let pairs = self.history.newest_first_mut().zip(from.history.iter().rev());
         pairs.for_each(|(epoch, more)| epoch.add_energy(more));
+    }
+
+    /// Takes out what a channel used after the last mark.
+    pub fn take_recent(&mut self, channel: usize) -> Vec<Credit> {
+        self.accounts.get_mut(channel).map(|account| account.take_recent().collect()).unwrap_or_default()
     }
 
     /// Divides time.
@@ -295,12 +303,17 @@ impl Ledger {
             let end = last_end.replace(epoch.end).unwrap_or(epoch.begin);
             Some((end, epoch))
         });
-        with_last_end.map(move |(last_end, epoch)| Observed {
-            count: epoch.count,
-            duration_s: Some(epoch.inside as f64 * 1e-9),
-            energy_j: epoch.energy.total(),
-            is_whole: channels > 0.0 && epoch.known_ns >= WHOLE * channels * epoch.inside as f64,
-            gaps_s: epoch.end.saturating_sub(last_end).saturating_sub(epoch.inside) as f64 * 1e-9,
+        with_last_end.map(move |(last_end, epoch)| {
+            let is_whole = channels > 0.0 && epoch.known_ns >= WHOLE * channels * epoch.inside as f64;
+            // A part that others have counted tells nothing of the rest.
+            let is_divided = !is_whole && epoch.begin < self.others_to;
+            Observed {
+                count: epoch.count,
+                duration_s: Some(epoch.inside as f64 * 1e-9),
+                energy_j: epoch.energy.total().filter(|_| !is_divided),
+                is_whole,
+                gaps_s: epoch.end.saturating_sub(last_end).saturating_sub(epoch.inside) as f64 * 1e-9,
+            }
         })
     }
 
@@ -340,6 +353,11 @@ impl Ledger {
         self.history.iter().next().map(|epoch| epoch.begin).or(self.open)
     }
 
+    /// Whether an epoch is open.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Whether the first epoch is open.
     pub fn is_in_first(&self) -> bool {
         self.open.is_some() && self.history.is_empty()
@@ -347,6 +365,7 @@ impl Ledger {
 
     /// What the open epoch used from its begin to this instant, J; None: not measured.
     pub fn open_j(&self, to: u64) -> Option<f64> {
+        self.open.filter(|&begin| begin >= self.others_to)?;
         self.accounts.iter().filter_map(|account| account.recent_j(to)).reduce(|a, b| a + b)
     }
 

@@ -34,7 +34,7 @@ struct Slot {
     last_read: Option<u64>,
     /// A mark or a doubt waits for its next reading.
     wanted: bool,
-    /// It counts here; what another process of the job counts is read at intervals only.
+    /// It counts here, or nobody counts it; what another process of the job counts is read at intervals only.
     is_ours: bool,
 }
 
@@ -42,6 +42,8 @@ struct Slot {
 pub struct Sampler {
     slots: Vec<Slot>,
     claimant: Claimant,
+    /// An epoch was open at the last pass.
+    was_open: bool,
     marks: Consumer<Mark>,
     advisor: Advisor,
     openings: Vec<Opening>,
@@ -74,6 +76,7 @@ impl Sampler {
         let mut sampler = Sampler {
             slots: Vec::new(),
             claimant,
+            was_open: false,
             marks,
             advisor,
             openings: found.openings,
@@ -231,7 +234,8 @@ impl Sampler {
         for slot in &mut self.slots {
             slot.read(start, self.interval_ns, is_marked, &mut self.readings);
         }
-        let standings = self.claimant.look();
+        let is_active = !self.marks.is_empty() || self.was_open;
+        let standings = self.claimant.look(is_active, start);
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
         let mut books = shared.books();
@@ -242,6 +246,7 @@ impl Sampler {
         }
         books.settle(host::monotonic_ns());
         self.claimant.report(books.ledger.last_end());
+        self.was_open = books.ledger.is_open();
         for slot in &mut self.slots {
             slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));
             slot.wanted = slot.is_ours && books.wants_reading(slot.channels());

@@ -45,6 +45,11 @@ impl Shared {
         Packed(self.progress.load(Ordering::Acquire))
     }
 
+    /// How much of the open epoch is done; None before its first mark.
+    pub fn marked_share(&self) -> Option<f64> {
+        Some(self.progress()).filter(|&progress| progress != Packed::NONE).map(Packed::share)
+    }
+
     /// Notes how far the open epoch is.
     pub fn set_progress(&self, progress: Packed) {
         self.progress.store(progress.0, Ordering::Release);

@@ -211,7 +211,7 @@ impl Tracker {
             self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
         }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let open = is_open.then(|| Open { share: self.shared.progress().share(), now: host::monotonic_ns() });
+        let open = is_open.then(|| Open { share: self.shared.marked_share(), now: host::monotonic_ns() });
         Report::new(&self.setting, &books, whole, open, detail)
     }
 

@@ -1,5 +1,5 @@
 //! What another process of the job counts, read here too and held in trust: should that process be killed, nobody has
-//! its report, and the energy is taken over whole. Pure.
+//! its report, and the energy is taken over whole. What its reports cover is let go. Pure.
 
 use crate::account::Account;
 use crate::channel::Kind;
@@ -10,12 +10,14 @@ use crate::ledger::{Ledger, Mark};
 /// The devices of one claim, and what they used that nobody's report covers yet.
 #[derive(Clone, Debug)]
 pub struct Trust {
+    /// What is claimed, in words.
+    pub what: String,
     /// The channels, by their numbers in the books.
     pub channels: Vec<usize>,
     /// Who counts them.
     pub standing: Standing,
-    /// Another process counted them in this run's time.
-    pub was_others: bool,
+    /// What other processes' reports cover is not in this run's account, ns; 0: they cover nothing.
+    pub others_to: u64,
     /// The run's time with their energy in it; empty while they are ours.
     ledger: Ledger,
     /// The newest credits of each, whatever marks divide them.
@@ -23,11 +25,10 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// A claim that stands like this, as yet for no channel.
-    pub fn new(standing: Standing, run: &Ledger) -> Trust {
-        let was_others = !standing.is_ours;
-        let ledger = if was_others { run.emptied() } else { Ledger::default() };
-        Trust { channels: Vec::new(), standing, was_others, ledger, trails: Vec::new() }
+    /// A claim on no channel as yet, that nobody has taken.
+    pub fn new(what: String, run: &Ledger) -> Trust {
+        let (channels, trails) = (Vec::new(), Vec::new());
+        Trust { what, channels, standing: Standing::default(), others_to: 0, ledger: run.emptied(), trails }
     }
 
     /// Another channel is in the books.
@@ -68,24 +69,33 @@ impl Trust {
         self.ledger.release(channel);
     }
 
-    /// Takes note of how the claim stands now. What others' reports cover is let go; what they do not goes to the run's
-    /// own ledger once the claim is ours. True if it has come to us.
-    pub fn settle(&mut self, standing: Standing, run: &mut Ledger) -> bool {
-        if self.standing.is_ours {
-            return false;
-        }
-        let is_news = standing.covered_to > self.standing.covered_to;
-        self.standing = standing;
-        if is_news {
+    /// Takes note of how the claim stands now: what others' reports cover is let go, and once the claim is ours the rest
+    /// goes to the run's own ledger.
+    pub fn settle(&mut self, standing: Standing, run: &mut Ledger) {
+        let before = std::mem::replace(&mut self.standing, standing);
+        if before.is_ours && !standing.is_ours {
+            self.lend(run);
+        } else if !before.is_ours && standing.covered_to > before.covered_to {
+            self.others_to = standing.covered_to;
             self.restart(run);
         }
-        if standing.is_ours {
-            self.channels.iter().for_each(|&channel| run.adopt(channel, &mut self.ledger));
-            run.add_epochs(&self.ledger);
+        if standing.is_ours && !before.is_ours {
+            for &channel in &self.channels {
+                run.take_over(channel, &self.ledger);
+            }
+            run.add_epochs(&self.ledger, self.others_to);
             self.ledger = Ledger::default();
-            self.trails.clear();
         }
-        standing.is_ours
+    }
+
+    /// What was used since our last epoch's end is no part of the run yet: others may count it.
+    fn lend(&mut self, run: &mut Ledger) {
+        self.ledger = run.emptied();
+        let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_recent(channel))).collect();
+        self.trails = self.trails.iter().map(|trail| Account::new(trail.kind)).collect();
+        for (channel, recent) in credits {
+            recent.into_iter().for_each(|credit| self.credit(channel, credit, run));
+        }
     }
 
     fn restart(&mut self, run: &Ledger) {
@@ -108,10 +118,11 @@ mod tests {
     /// Epochs of a second, back to back, at 10 W, read four times each; the books as another process counts.
     fn run_of(epochs: u64) -> (Ledger, Trust) {
         let mut run = Ledger::default();
-        let mut trust = Trust::new(OTHERS, &run);
+        let mut trust = Trust::new("it".into(), &run);
         run.add_channel(Kind::Cpu);
         trust.add_channel(Kind::Cpu);
         trust.claim(0, Kind::Cpu);
+        trust.settle(OTHERS, &mut run);
         for quarter in 0..4 * epochs {
             let at = S + quarter * S / 4;
             if quarter % 4 == 0 {
@@ -136,19 +147,20 @@ mod tests {
     #[test]
     fn what_a_dead_holder_counted_is_taken_over_whole() {
         let (mut run, mut trust) = run_of(3);
-        assert!(!trust.settle(OTHERS, &mut run));
+        trust.settle(OTHERS, &mut run);
         assert_eq!((run.energy_j(), energies(&run)), (None, vec![None; 3]));
-        assert!(trust.settle(OURS, &mut run));
+        trust.settle(OURS, &mut run);
         assert_eq!((run.energy_j(), energies(&run)), (Some(30.0), vec![Some(10.0); 3]));
         assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
-        assert!(!trust.settle(OURS, &mut run), "once");
+        trust.settle(OURS, &mut run);
+        assert_eq!(run.energy_j(), Some(30.0), "once");
     }
 
     #[test]
     fn what_a_report_covers_is_not_counted_again() {
         let (mut run, mut trust) = run_of(3);
         let ended_in_order = Standing { covered_to: S + 2 * S + S / 8, ..OURS };
-        assert!(trust.settle(ended_in_order, &mut run));
+        trust.settle(ended_in_order, &mut run);
         assert!((run.energy_j().unwrap() - 8.75).abs() < 1e-9, "{:?}", run.energy_j());
         assert_eq!(energies(&run)[..2], [None, None]);
     }
@@ -156,8 +168,8 @@ mod tests {
     #[test]
     fn covered_first_and_dead_later() {
         let (mut run, mut trust) = run_of(3);
-        assert!(!trust.settle(Standing { covered_to: 2 * S, ..OTHERS }, &mut run));
-        assert!(trust.settle(Standing { covered_to: 2 * S, ..OURS }, &mut run));
+        trust.settle(Standing { covered_to: 2 * S, ..OTHERS }, &mut run);
+        trust.settle(Standing { covered_to: 2 * S, ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 20.0).abs() < 1e-9, "{:?}", run.energy_j());
     }
 
@@ -165,7 +177,7 @@ mod tests {
     fn a_credit_that_comes_after_the_handover_is_divided() {
         let (mut run, mut trust) = run_of(2);
         let covered_to = 4 * S - S / 4;
-        assert!(trust.settle(Standing { covered_to, ..OURS }, &mut run));
+        trust.settle(Standing { covered_to, ..OURS }, &mut run);
         for mark in [Mark::Begin(3 * S), Mark::End(4 * S)] {
             run.mark(mark);
             trust.mark(mark);
@@ -175,9 +187,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lent_and_comes_back_unused_is_not_lost() {
+        let (mut run, mut trust) = run_of(2);
+        trust.settle(OURS, &mut run);
+        trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
+        let lent = Standing { is_ours: false, holder: None, covered_to: 3 * S };
+        trust.settle(lent, &mut run);
+        assert_eq!(run.energy_j(), Some(20.0), "what it has counted stays");
+        trust.credit(0, Credit { from: 5 * S, to: 6 * S, joules: 10.0, measured: true }, &mut run);
+        let both = |run: &mut Ledger, trust: &mut Trust, mark| {
+            run.mark(mark);
+            trust.mark(mark);
+        };
+        both(&mut run, &mut trust, Mark::Begin(6 * S));
+        trust.settle(Standing { covered_to: 3 * S, ..OURS }, &mut run);
+        trust.credit(0, Credit { from: 6 * S, to: 7 * S, joules: 10.0, measured: true }, &mut run);
+        both(&mut run, &mut trust, Mark::End(7 * S));
+        assert_eq!((run.epochs_j(), run.between_j()), (Some(30.0), Some(30.0)));
+        assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
+    }
+
+    #[test]
+    fn what_another_counted_meanwhile_stays_his() {
+        let (mut run, mut trust) = run_of(2);
+        trust.settle(OURS, &mut run);
+        trust.settle(Standing { covered_to: 3 * S, ..OTHERS }, &mut run);
+        trust.credit(0, Credit { from: 3 * S, to: 6 * S, joules: 30.0, measured: true }, &mut run);
+        trust.settle(Standing { covered_to: 5 * S, ..OTHERS }, &mut run);
+        for mark in [Mark::Begin(5 * S), Mark::End(6 * S)] {
+            run.mark(mark);
+            trust.mark(mark);
+        }
+        trust.settle(Standing { covered_to: 5 * S, ..OURS }, &mut run);
+        assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
+    }
+
+    #[test]
+    fn an_epoch_that_another_counted_in_part_tells_no_forecast() {
+        let (mut run, mut trust) = run_of(3);
+        trust.settle(Standing { covered_to: 2 * S + S / 2, ..OURS }, &mut run);
+        let known: Vec<Option<f64>> = run.observed(3).map(|epoch| epoch.energy_j).collect();
+        assert_eq!(known, [None, None, Some(10.0)]);
+    }
+
+    #[test]
     fn long_runs_are_handed_over_exactly() {
         let (mut run, mut trust) = run_of(10_000);
-        assert!(trust.settle(OURS, &mut run));
+        trust.settle(OURS, &mut run);
         assert!((run.energy_j().unwrap() - 100_000.0).abs() < 1e-4);
         assert!((run.history().iter().filter_map(|epoch| epoch.energy.total()).sum::<f64>() - 100_000.0).abs() < 1e-4);
     }

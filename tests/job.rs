@@ -28,18 +28,25 @@ enum End {
     WithoutDestroy,
     /// It is killed at its end, before it reports.
     Killed,
+    /// The same, and a child that it forked lives on.
+    KilledWithChild,
 }
 
-/// A rank: from when to when it runs epochs, ns after all are started, and how it leaves.
+/// A rank, in ns after all are started: when it makes its tracker, from when to when it runs epochs, when it leaves, and
+/// how.
 #[derive(Clone, Copy, Debug)]
 struct Rank {
+    made: u64,
     from: u64,
     to: u64,
+    leaves: u64,
     end: End,
 }
 
+/// One that makes its tracker as its epochs begin, and leaves as they end.
 const fn rank(from_ms: u64, to_ms: u64, end: End) -> Rank {
-    Rank { from: from_ms * S / 1000, to: to_ms * S / 1000, end }
+    let (from, to) = (from_ms * S / 1000, to_ms * S / 1000);
+    Rank { made: from, from, to, leaves: to, end }
 }
 
 /// What a rank told: when its run began and ended, ns, and its energy, J.
@@ -59,8 +66,9 @@ fn run(ranks: &[Rank], variables: &[(&str, &str)]) -> (Vec<Told>, impl Fn(u64, u
     let children: Vec<Child> = ranks
         .iter()
         .map(|rank| {
-            let Rank { from, to, end } = rank;
-            let role = format!("{} {} {} {end:?}", tree.born(), start + from, start + to);
+            let Rank { made, from, to, leaves, end } = rank;
+            let times = [made, from, to, leaves].map(|at| (start + at).to_string()).join(" ");
+            let role = format!("{} {times} {end:?}", tree.born());
             let mut command = Command::new(std::env::current_exe().unwrap());
             command
                 .args(["--exact", "a_rank", "--nocapture"])
@@ -73,7 +81,8 @@ fn run(ranks: &[Rank], variables: &[(&str, &str)]) -> (Vec<Told>, impl Fn(u64, u
     let mut told = Vec::new();
     for (child, rank) in children.into_iter().zip(ranks) {
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.success(), rank.end != End::Killed, "{rank:?}: {output:?}");
+        let is_killed = [End::Killed, End::KilledWithChild].contains(&rank.end);
+        assert_eq!(output.status.success(), !is_killed, "{rank:?}: {output:?}");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let line = text.lines().find_map(|line| line.split_once("told ")?.1.split_once('{'));
         let Some((numbers, report)) = line else { continue };
@@ -112,21 +121,30 @@ fn a_rank() {
     let sleep_until = |at: u64| std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
     sleep_until(number(1));
     let tracker = Tracker::create("components=cpu,dram").unwrap().unwrap();
+    sleep_until(number(2));
     let begin = now();
     let mut end = begin;
-    while end < number(2) {
+    while end < number(3) {
         tracker.begin().unwrap();
         std::thread::sleep(EPOCH);
         tracker.end().unwrap();
         end = now();
     }
-    if words[3] == "Killed" {
-        // SAFETY: a signal to this process.
-        unsafe { libc::raise(libc::SIGKILL) };
+    if words[5].starts_with("Killed") {
+        // SAFETY: the child only closes what the parent's death is to close, sleeps and ends; a signal to this process.
+        unsafe {
+            if words[5] == "KilledWithChild" && libc::fork() == 0 {
+                (0..3).for_each(|descriptor| assert_eq!(libc::close(descriptor), 0));
+                libc::sleep(3);
+                libc::_exit(0);
+            }
+            libc::raise(libc::SIGKILL)
+        };
     }
+    sleep_until(number(4));
     let energy_j = tracker.value("/usage/energy_j").map_or("unknown".into(), |joules| joules.to_string());
     println!("told {begin} {end} {energy_j} {}", tracker.report("json").unwrap().trim());
-    if words[3] == "InOrder" {
+    if words[5] == "InOrder" {
         tracker.destroy();
     } else {
         std::process::exit(0);
@@ -149,8 +167,10 @@ fn one_two_and_four_ranks_have_the_same_total() {
 #[test]
 fn a_killed_ranks_energy_is_taken_over() {
     steadily(|| {
-        let survivors = rank(100, 1500, End::InOrder);
-        assert_counted_once(&[rank(0, 700, End::Killed), survivors, survivors, survivors], &[], 0.03);
+        for end in [End::Killed, End::KilledWithChild] {
+            let survivors = rank(100, 1500, End::InOrder);
+            assert_counted_once(&[rank(0, 700, end), survivors, survivors, survivors], &[], 0.03);
+        }
     });
 }
 
@@ -184,6 +204,18 @@ fn ranks_may_come_late() {
 }
 
 #[test]
+fn a_rank_that_waits_for_the_others_lends() {
+    steadily(|| {
+        // Its loop is over, and it waits at a barrier.
+        let fast = Rank { leaves: 4 * S, ..rank(0, 600, End::InOrder) };
+        assert_counted_once(&[fast, rank(100, 3500, End::InOrder)], &[], 0.03);
+        // It has its tracker early, and loads data first.
+        let loading = Rank { made: 0, ..rank(1500, 2500, End::InOrder) };
+        assert_counted_once(&[loading, rank(200, 2000, End::InOrder)], &[], 0.03);
+    });
+}
+
+#[test]
 fn without_a_job_each_counts_all() {
     steadily(|| {
         let (told, joules) = run(&[rank(0, 600, End::InOrder); 2], &[("CARBONTRACKER_JOB", "off")]);
@@ -203,6 +235,6 @@ fn nothing_is_left_in_shared_memory() {
     assert_eq!(told.len(), 3);
     let job = carbontracker::job::Job::find(Some("tidy"), &|_| None, None).unwrap();
     let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
-    let name = job.file_name(carbontracker::host::user(), &root, "processors and memory");
+    let name = job.file_name(carbontracker::host::user(), &root, "the processors");
     assert!(!std::path::Path::new("/dev/shm").join(&name).exists(), "{name}");
 }

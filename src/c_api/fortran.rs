@@ -28,11 +28,17 @@ const UNKNOWN: f64 = -1.0;
 /// # Safety
 /// `epochs` points to an INTEGER.
 unsafe fn init(epochs: *const i32) -> Status {
-    let tracker = TRACKER.load(Ordering::SeqCst);
-    // SAFETY: NULL, or from ct_create and not yet given up by `end`. A forked child's is its parent's, and is left.
-    if !tracker.is_null() && unsafe { with_tracker(tracker, |_| Ok(Status::CT_OK)) } == Status::CT_OK {
+    let before = TRACKER.load(Ordering::SeqCst);
+    let is_live = |tracker| {
+        // SAFETY: NULL, or from ct_create and not yet given up by `end`.
+        unsafe { with_tracker(tracker, |_| Ok(Status::CT_OK)) == Status::CT_OK }
+    };
+    let there_is_one = || {
         set_last_error("CTINIT: there is a tracker already; call CTEND first");
-        return Status::CT_ESTATE;
+        Status::CT_ESTATE
+    };
+    if is_live(before) {
+        return there_is_one();
     }
     // SAFETY: the caller passes an INTEGER.
     let options = match unsafe { epochs.read() } {
@@ -42,7 +48,12 @@ unsafe fn init(epochs: *const i32) -> Status {
     let mut tracker = std::ptr::null_mut();
     // SAFETY: ended by NUL, as it is written above, and the pointer is our own.
     let status = unsafe { ct_create(options.as_ptr() as *const c_char, &mut tracker) };
-    TRACKER.store(tracker, Ordering::SeqCst);
+    // A forked child's first is its parent's, and is left.
+    if TRACKER.compare_exchange(before, tracker, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        // SAFETY: from ct_create just now; another thread was quicker.
+        unsafe { ct_destroy(tracker) };
+        return there_is_one();
+    }
     status
 }
 
@@ -68,8 +79,11 @@ unsafe fn get(energy: *mut f64, co2: *mut f64, forecast: *mut f64) -> Status {
 unsafe fn end() -> Status {
     let tracker = TRACKER.swap(std::ptr::null_mut(), Ordering::SeqCst);
     // SAFETY: NULL or from ct_create; nobody else has it any more.
-    unsafe { ct_destroy(tracker) };
-    if tracker.is_null() { Status::CT_DISABLED } else { Status::CT_OK }
+    unsafe {
+        let status = with_tracker(tracker, |_| Ok(Status::CT_OK));
+        ct_destroy(tracker);
+        status
+    }
 }
 
 /// Exports an entry under its three names; the last argument is where its status goes.

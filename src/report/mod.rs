@@ -52,8 +52,8 @@ pub enum Detail {
 /// The open epoch at one moment.
 #[derive(Clone, Copy)]
 pub struct Open {
-    /// How far it is, by its marks.
-    pub share: f64,
+    /// How far it is, by its marks; None where there are none.
+    pub share: Option<f64>,
     /// The moment, ns on the monotonic clock.
     pub now: u64,
 }
@@ -100,7 +100,7 @@ impl Report {
         Report {
             setting: Arc::clone(setting),
             state: state(setting.planned, books, open.is_some()),
-            progress: open.map(|open| open.share),
+            progress: open.and_then(|open| open.share),
             epochs_done: ledger.epochs(),
             duration_s: run_ns * 1e-9,
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
@@ -223,7 +223,7 @@ fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {
 
 fn component(books: &Books, number: usize, metered: &Metered) -> Component {
     let (ledger, Metered { channel, meter, claim }) = (&books.ledger, metered);
-    let was_others = claim.and_then(|claim| books.trusts.get(claim)).is_some_and(|trust| trust.was_others);
+    let others_to = claim.and_then(|claim| books.trusts.get(claim)).map_or(0, |trust| trust.others_to);
     let share = ledger.channel(number);
     let run_ns = ledger.run_ns() as f64;
     let status = match meter.health() {
@@ -242,12 +242,12 @@ fn component(books: &Books, number: usize, metered: &Metered) -> Component {
             .map(|joules| joules / (share.credited_ns * 1e-9)),
         coverage: (run_ns > 0.0).then(|| (share.measured_ns / run_ns).min(1.0)),
         status,
-        note: note(channel, meter, was_others, ledger.first_begin()),
+        note: note(channel, meter, others_to, ledger.first_begin()),
     }
 }
 
 /// What a channel's readings met, in words.
-fn note(channel: &Channel, meter: &Meter, was_others: bool, begin: Option<u64>) -> Option<String> {
+fn note(channel: &Channel, meter: &Meter, others_to: u64, begin: Option<u64>) -> Option<String> {
     let tally = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
     if let Some(fault) = tally.fault {
@@ -268,7 +268,7 @@ fn note(channel: &Channel, meter: &Meter, was_others: bool, begin: Option<u64>) 
     if tally.wraps > 0 {
         parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
     }
-    if was_others {
+    if begin.is_some_and(|begin| others_to > begin) {
         parts.push("taken over from another process of this job; what that one reported is not in it".into());
     }
     (!parts.is_empty()).then(|| parts.join("; "))
