@@ -112,7 +112,8 @@ int main(int argc, char **argv)
         printf("epoch %2d  loss %.4f  accuracy %.1f %%\n", epoch, loss / (count - tests), accuracy(0, tests));
         if (epoch == 3) {
             print_value(tracker, "forecast: energy", "/forecast/energy_j/value", "J");
-            print_value(tracker, ", time", "/forecast/duration_s/value", "s\n");
+            print_value(tracker, ", time", "/forecast/duration_s/value", "s");
+            printf("\n");
         }
     }
     while (ct_message(tracker, text, sizeof text, NULL) == CT_OK)

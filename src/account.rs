@@ -105,11 +105,6 @@ impl Account {
         }
     }
 
-    /// The recent credits.
-    pub fn recent(&self) -> impl Iterator<Item = &Credit> {
-        self.recent.iter()
-    }
-
     /// Adds another account of the same channel, whose time is later.
     pub fn take_over(&mut self, later: &Account) {
         self.credited_to = self.credited_to.max(later.credited_to);

@@ -60,7 +60,7 @@ impl Books {
         self.ledger.add_channel(channel.kind);
         self.trusts.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
         if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {
-            trust.claim(number, channel.kind);
+            trust.claim(number);
         }
         let meter = late_since.map_or(Meter::new(channel.quantity), |since| Meter::late(channel.quantity, since));
         self.metered.push(Metered { channel: channel.clone(), meter, claim });

@@ -1,11 +1,14 @@
 //! What another process of the job counts, read here too and held in trust: should that process be killed, nobody has
 //! its report, and the energy is taken over whole. What its reports cover is let go. Pure.
 
-use crate::account::Account;
 use crate::channel::Kind;
 use crate::claim::Standing;
 use crate::counter::Credit;
 use crate::ledger::{Ledger, Mark};
+use std::collections::VecDeque;
+
+/// So many credits of a channel are kept: half a minute at ten readings a second.
+const TRAIL: usize = 256;
 
 /// The devices of one claim, and what they used that nobody's report covers yet.
 #[derive(Clone, Debug)]
@@ -20,8 +23,8 @@ pub struct Trust {
     pub others_to: u64,
     /// The run's time with their energy in it; empty while they are ours.
     ledger: Ledger,
-    /// The newest credits of each, whatever marks divide them.
-    trails: Vec<Account>,
+    /// The newest credits of each, whatever marks divide them; of more the oldest are one.
+    trails: Vec<VecDeque<Credit>>,
 }
 
 impl Trust {
@@ -39,9 +42,9 @@ impl Trust {
     }
 
     /// That one is of this claim.
-    pub fn claim(&mut self, channel: usize, kind: Kind) {
+    pub fn claim(&mut self, channel: usize) {
         self.channels.push(channel);
-        self.trails.push(Account::new(kind));
+        self.trails.push(VecDeque::new());
     }
 
     /// Divides time.
@@ -60,7 +63,13 @@ impl Trust {
         self.ledger.credit(channel, uncovered);
         let place = self.channels.iter().position(|&one| one == channel);
         if let Some(trail) = place.and_then(|place| self.trails.get_mut(place)) {
-            trail.remember(uncovered);
+            trail.push_back(uncovered);
+            if trail.len() > TRAIL
+                && let Some(oldest) = trail.pop_front()
+                && let Some(next) = trail.front_mut()
+            {
+                *next = oldest.joined(*next);
+            }
         }
     }
 
@@ -92,7 +101,7 @@ impl Trust {
     fn lend(&mut self, run: &mut Ledger) {
         self.ledger = run.emptied();
         let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_recent(channel))).collect();
-        self.trails = self.trails.iter().map(|trail| Account::new(trail.kind)).collect();
+        self.trails.iter_mut().for_each(VecDeque::clear);
         for (channel, recent) in credits {
             recent.into_iter().for_each(|credit| self.credit(channel, credit, run));
         }
@@ -101,7 +110,7 @@ impl Trust {
     fn restart(&mut self, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
-            let uncovered = trail.recent().filter_map(|credit| credit.split(self.standing.covered_to).1);
+            let uncovered = trail.iter().filter_map(|credit| credit.split(self.standing.covered_to).1);
             uncovered.for_each(|credit| self.ledger.credit(channel, credit));
         }
     }
@@ -121,7 +130,7 @@ mod tests {
         let mut trust = Trust::new("it".into(), &run);
         run.add_channel(Kind::Cpu);
         trust.add_channel(Kind::Cpu);
-        trust.claim(0, Kind::Cpu);
+        trust.claim(0);
         trust.settle(OTHERS, &mut run);
         for quarter in 0..4 * epochs {
             let at = S + quarter * S / 4;
