@@ -26,7 +26,8 @@ BUILD   := build
 DOCDIR  := $(PREFIX)/share/doc/carbontracker
 
 all: lib cli lua
-.PHONY: all lib cli lua demo check tools header bench figure install uninstall install-lua uninstall-lua clean
+.PHONY: all lib cli lua demo check tools header bench figure install uninstall clean
+.PHONY: install-fortran uninstall-fortran install-lua uninstall-lua
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
@@ -82,7 +83,7 @@ bench: lib cli
 figure:
 	$(CARGO) bench --locked --bench forecast
 
-install: lib cli install-lua
+install: lib cli install-fortran install-lua
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(OUT)/carbontracker $(DESTDIR)$(PREFIX)/bin/
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
@@ -97,7 +98,16 @@ install: lib cli install-lua
 	    -e 's|@LIB@|'$$(realpath -m --relative-to=$(PREFIX) $(LIBDIR))'|' \
 	    carbontracker.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 
-uninstall: uninstall-lua
+# The module as source, which the user's compiler compiles; once more as a package for fpm.
+FPMDIR := $(PREFIX)/share/fpm/carbontracker
+install-fortran:
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(FPMDIR)/src $(DESTDIR)$(DOCDIR)/examples
+	install -m 644 bindings/fortran/src/carbontracker.f90 $(DESTDIR)$(PREFIX)/include/
+	install -m 644 bindings/fortran/src/carbontracker.f90 $(DESTDIR)$(FPMDIR)/src/
+	install -m 644 bindings/fortran/fpm.toml bindings/fortran/README.md LICENSE $(DESTDIR)$(FPMDIR)/
+	install -m 644 examples/digits.f90 examples/heat.f examples/digits.csv $(DESTDIR)$(DOCDIR)/examples/
+
+uninstall: uninstall-fortran uninstall-lua
 	rm -f $(DESTDIR)$(PREFIX)/bin/carbontracker $(DESTDIR)$(PREFIX)/include/carbontracker.h
 	rm -f $(DESTDIR)$(LIBDIR)/libcarbontracker.* $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 	rm -rf $(DESTDIR)$(DOCDIR)
@@ -120,6 +130,10 @@ uninstall-lua:
 	    rm -rf $(DESTDIR)$(PREFIX)/share/lua/$$v/carbontracker.lua $(DESTDIR)$(PREFIX)/share/lua/$$v/carbontracker \
 	        $(DESTDIR)$(LIBDIR)/lua/$$v/carbontracker; \
 	done
+
+uninstall-fortran:
+	rm -f $(DESTDIR)$(PREFIX)/include/carbontracker.f90
+	rm -rf $(DESTDIR)$(FPMDIR)
 
 clean:
 	$(CARGO) clean
