@@ -1,0 +1,61 @@
+! Failures: words by stat and errmsg; without stat a line on standard error each, in this order, and the program goes on.
+program errors
+   use, intrinsic :: iso_fortran_env, only: error_unit, real64
+   use carbontracker
+   use check
+   implicit none
+   type(tracker) :: run
+   integer :: stat
+   character(400) :: why
+   character(12) :: short
+   character(:), allocatable :: text
+
+   call run%start('epoch=3', stat, why)
+   call same(stat, ct_einval, 'stat')
+   call that(index(why, "unknown option 'epoch'") > 0 .and. index(why, 'did you mean epochs?') > 0, why)
+   call run%start('pue=half', stat=stat, errmsg=short)
+   call that(short == "pue='half': ", short)
+   call run%epoch_begin(stat)
+   call same(stat, ct_disabled, 'stat of what could not start')
+
+   call run%start('sim_cpu=x:100', stat)
+   call same(stat, ct_ok, 'stat')
+   call run%epoch_end(stat, why)
+   call same(stat, ct_estate, 'stat of an end without a begin')
+   call run%epoch_begin()
+   call run%epoch_begin(stat, why)
+   call same(stat, ct_estate, 'stat of a second begin')
+   call that(len_trim(why) > 10, why)
+   call run%progress(3, 2, stat, why)
+   call same(stat, ct_einval, 'stat of 3 of 2')
+   call run%progress(0, 0, stat)
+   call same(stat, ct_einval, 'stat of 0 of 0')
+   call run%progress(-1, 2, stat)
+   call same(stat, ct_einval, 'stat of -1 of 2')
+   call run%progress(1, -2, stat)
+   call same(stat, ct_einval, 'stat of 1 of -2')
+   call near(run%value('/no/such', stat=stat, errmsg=why), -1.0_real64, 'no such number')
+   call same(stat, ct_enoent, 'stat')
+   call that(index(why, '/no/such') > 0, why)
+   call near(run%value('no slash'), -1.0_real64, 'no such number')
+   text = run%report('txet', stat, why)
+   call same(stat, ct_einval, 'stat of an unknown format')
+   call that(len(text) == 0 .and. index(why, 'txet') > 0, why)
+   call run%epoch_cancel()
+   call run%epoch_cancel(stat)
+   call same(stat, ct_estate, 'stat of a second cancel')
+   call run%start('name='//char(255), stat)
+   call same(stat, ct_einval, 'stat of what is not UTF-8')
+   call run%start('sim_cpu=x:100')
+
+   ! From here on on standard error.
+   call run%epoch_end()
+   call run%epoch_end(errmsg=why)
+   call that(len_trim(why) > 10, why)
+   ! A failure inside a WRITE to the very unit.
+   write (error_unit, '(3a)') '[', run%report('txet'), ']'
+   call run%start('epoch=3')
+   call run%epoch_begin()
+   call run%stop()
+   print '(a)', 'passed'
+end program errors
