@@ -11,16 +11,19 @@
 !>     print '(a)', run%report()
 !>     call run%stop()
 !>
-!> Errors   Every procedure takes `stat` and `errmsg` as ALLOCATE does: `stat` is 0 (`ct_ok`), greater where all is
-!>          well but something is worth knowing (`ct_disabled`, `ct_over_budget`), less where the call failed and
-!>          changed nothing; `errmsg` then says why. Without `stat` a failure is one line on standard error, and
-!>          the program goes on: nothing here ends it.
-!> Disabled A tracker that was not started, was stopped or could not start is a disabled one: everything still works
-!>          and does nothing.
-!> Scope    A tracker ends its run when it goes out of scope, as at END BLOCK; variables of a main program or with
-!>          SAVE never do. `a = b` makes two names of one run, which then ends only with `stop` on either.
-!> Threads  Any thread may call; calls on one tracker are serialised. Start, copy and stop it on one thread.
-!> Units    In every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
+!> **Errors.** Every procedure takes `stat` and `errmsg` as ALLOCATE does: `stat` is 0 (`ct_ok`), greater where all is
+!> well but something is worth knowing (`ct_disabled`, `ct_over_budget`), less where the call failed and changed nothing;
+!> `errmsg` then says why. Without `stat` a failure is one line on standard error, and the program goes on.
+!>
+!> **Disabled.** A tracker that was not started, was stopped or could not start is a disabled one: every call on it does
+!> nothing.
+!>
+!> **Scope.** A tracker ends its run when it goes out of scope, as at END BLOCK; variables of a main program or with SAVE
+!> never do. `a = b` makes two names of one run, which then ends only with `stop`, on either.
+!>
+!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop it on one thread.
+!>
+!> **Units** are in every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
 module carbontracker
    use, intrinsic :: iso_c_binding, only: c_associated, c_char, c_double, c_f_pointer, c_int, c_int32_t, c_int64_t, c_loc, &
                                           c_null_char, c_null_ptr, c_ptr, c_size_t
