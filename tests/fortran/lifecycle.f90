@@ -1,5 +1,6 @@
 ! A run from start to stop, and the calls out of order, on a disabled tracker, over budget.
 program lifecycle
+   use, intrinsic :: iso_c_binding, only: c_associated
    use, intrinsic :: iso_fortran_env, only: int32, int64, real64
    use carbontracker
    use check
@@ -36,6 +37,7 @@ program lifecycle
    call that(index(text, 'index,') == 1, 'csv: '//text)
    call that(index(run%report('json  '), '"schema"') > 0, 'json')
 
+   call that(c_associated(run%handle()), 'a handle')
    call cancelled(run)
    call stop_and_restart(run)
    call looped(run)
@@ -67,6 +69,7 @@ contains
       call same(len(run%report('json')), 0, 'length of a report')
       call that(.not. run%message(text), 'no message')
       call that(allocated(text), 'text')
+      call that(.not. c_associated(run%handle()), 'no handle')
       epoch = 0
       rounds = 0
       do while (run%next_epoch(epoch, 3))

@@ -70,6 +70,7 @@ module carbontracker
       procedure :: report
       procedure :: message
       procedure :: stop => stop_run
+      procedure :: handle => handle_of
       generic :: assignment(=) => share
       procedure, private :: progress_int32, progress_int64, share
       final :: let_go
@@ -324,6 +325,13 @@ contains
       call ct_destroy(handle)
    end subroutine stop_run
 
+   !> The `ct_tracker *` of C, for what takes one, such as carbontracker_mpi; null if disabled. It stays this tracker's.
+   type(c_ptr) function handle_of(self)
+      class(tracker), intent(in) :: self
+      handle_of = c_null_ptr
+      if (associated(self%run)) handle_of = self%run%handle
+   end function handle_of
+
    !> The version of the library loaded, as '0.1.0'.
    function ct_version() result(text)
       character(:), allocatable :: text
@@ -357,12 +365,6 @@ contains
       self%run%before => latest
       latest => self%run
    end subroutine own
-
-   type(c_ptr) function handle_of(self)
-      class(tracker), intent(in) :: self
-      handle_of = c_null_ptr
-      if (associated(self%run)) handle_of = self%run%handle
-   end function handle_of
 
    !> The report in that format, or the oldest message: whole, however long it is.
    subroutine fetch(self, status, text, format)
