@@ -1,0 +1,413 @@
+/**
+ * @file carbontracker.hpp
+ * carbontracker for C++11 and later: this header over the C library, nothing to compile, `-lcarbontracker` to link.
+ *
+ * @code
+ * carbontracker::tracker tracker(carbontracker::options().set("epochs", 100).set("location", "DK"));
+ * for (auto&& epoch : tracker.epochs(100)) {
+ *     train_one_epoch();  // an exception that leaves the loop cancels the epoch
+ *     if (epoch.end() == CT_OVER_BUDGET) break;
+ * }
+ * std::cout << tracker.report();
+ * @endcode
+ *
+ * Errors     Only making a tracker, value() and report() throw carbontracker::error; what returns text may throw
+ *            std::bad_alloc. All else is noexcept and answers as in C: a ct_status, 0 done, > 0 fine, < 0 failed.
+ *            ct_last_error() then says why. With -fno-exceptions, which is one choice for a whole program, those
+ *            that would throw leave a disabled tracker, a NaN or an empty text.
+ * Disabled   A tracker that is disabled, moved from or closed takes every call and does nothing.
+ * Threads    As in C: any thread may call. What C++ adds follows the standard library's rule: a tracker or epoch that
+ *            one thread assigns, moves, closes or ends is not for another at the same time.
+ * Units      In every name, as in C: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
+ */
+#ifndef CARBONTRACKER_HPP
+#define CARBONTRACKER_HPP
+
+#include <carbontracker.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#if __cplusplus >= 201703L
+#include <optional>
+#include <string_view>
+#endif
+#ifndef __cpp_lib_uncaught_exceptions
+#include <cxxabi.h>
+#endif
+
+#if __cplusplus >= 201703L
+#define CARBONTRACKER_NODISCARD [[nodiscard]]
+#elif defined(__GNUC__)
+#define CARBONTRACKER_NODISCARD __attribute__((warn_unused_result))
+#else
+#define CARBONTRACKER_NODISCARD
+#endif
+
+#if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
+#define CARBONTRACKER_TRY try
+#define CARBONTRACKER_CATCH_ALL catch (...)
+#define CARBONTRACKER_THROW(exception) throw exception
+#else
+#define CARBONTRACKER_TRY if (true)
+#define CARBONTRACKER_CATCH_ALL else
+#define CARBONTRACKER_THROW(exception) static_cast<void>(0)
+#endif
+
+namespace carbontracker {
+inline namespace v0 {
+
+/** A call that failed: what() says why and what to do, status() is the number C gave. */
+class error : public std::runtime_error {
+    ct_status status_;
+
+public:
+    /** Of the failure just now, on this thread. */
+    explicit error(ct_status status)
+        : std::runtime_error(status < 0 ? ct_last_error() : ct_status_string(status)), status_(status) {}
+
+    ct_status status() const noexcept { return status_; }
+};
+
+namespace detail {
+
+/** Text on its way to C: a literal or a std::string, not copied. */
+class c_string {
+    const char *text_;
+
+public:
+    c_string(const char *text) noexcept : text_(text) {}
+    c_string(const std::string &text) noexcept : text_(text.c_str()) {}
+    operator const char *() const noexcept { return text_; }
+};
+
+/** How many exceptions fly on this thread; one more than before means a scope is left by one of them. */
+inline int uncaught_exceptions() noexcept {
+#ifdef __cpp_lib_uncaught_exceptions
+    return std::uncaught_exceptions();
+#else
+    // Strict C++11 and 14 only tell whether any does, which is not enough in a destructor that one of them runs. The
+    // Itanium C++ ABI, which all compilers for Linux follow, keeps the count behind a pointer (section 2.2.2).
+    unsigned int count;
+    std::memcpy(&count, reinterpret_cast<const char *>(abi::__cxa_get_globals()) + sizeof(void *), sizeof count);
+    return static_cast<int>(count);
+#endif
+}
+
+/** The fewest digits that read back as the same number, with a point in every locale. */
+inline std::string digits(double number) {
+    char text[40];
+    for (int count = std::numeric_limits<double>::digits10; count <= std::numeric_limits<double>::max_digits10; count++) {
+        std::snprintf(text, sizeof text, "%.*g", count, number);
+        if (std::strtod(text, nullptr) == number) break;
+    }
+    std::string plain;
+    for (const char *c = text; *c != '\0'; c++) {
+        if (std::strchr("0123456789+-einfa", *c) != nullptr) plain += *c;
+        else if (plain.back() != '.') plain += '.';  // the locale's, of one byte or more
+    }
+    return plain;
+}
+
+/** Has a call of snprintf's manner write into `text`, whatever room that takes; empty if it fails. */
+template <class Call> ct_status fill(std::string &text, Call call) {
+    std::size_t needed = 4096;
+    ct_status status;
+    do {
+        text.resize(needed);
+        status = call(&text[0], text.size(), &needed);
+    } while (status == CT_ERANGE);
+    text.resize(status == CT_OK ? needed - 1 : 0);
+    return status;
+}
+
+}  // namespace detail
+
+/**
+ * Options by name. The library knows which there are and what they may be; README.md lists them.
+ *
+ *     options().set("epochs", 100).set("name", "my run").set("pue", 1.2)
+ *
+ * A number keeps all its digits in any locale. A null pointer and an empty std::optional leave their option out, so
+ * `set("location", std::getenv("ZONE"))` is fine.
+ */
+class options {
+    std::string text_;
+
+    void add(const std::string &key, const char *value) {
+        if (value == nullptr) return;
+        if (!text_.empty()) text_ += ' ';
+        text_ += key;
+        text_ += "='";
+        for (; *value != '\0'; value++) {
+            if (*value == '\'' || *value == '\\') text_ += '\\';
+            text_ += *value;
+        }
+        text_ += '\'';
+    }
+    void add(const std::string &key, const std::string &value) { add(key, value.c_str()); }
+    void add(const std::string &key, char value) { add(key, std::string(1, value)); }
+    template <class T> typename std::enable_if<std::is_integral<T>::value>::type add(const std::string &key, T value) {
+        add(key, std::to_string(value));
+    }
+    template <class T>
+    typename std::enable_if<std::is_floating_point<T>::value>::type add(const std::string &key, T value) {
+        add(key, detail::digits(static_cast<double>(value)));
+    }
+#if __cplusplus >= 201703L
+    void add(const std::string &key, std::string_view value) { add(key, std::string(value)); }
+    template <class T> void add(const std::string &key, const std::optional<T> &value) {
+        if (value) add(key, *value);
+    }
+#endif
+
+public:
+    /** None: the environment and the defaults hold. */
+    options() = default;
+    /** As C has them, `key=value` pairs; null is none. */
+    options(const char *text) : text_(text == nullptr ? "" : text) {}
+    options(std::string text) : text_(std::move(text)) {}
+
+    /** Adds an option; of one set twice the last counts. */
+    template <class T> options &set(const std::string &key, const T &value) & {
+        add(key, value);
+        return *this;
+    }
+    template <class T> options set(const std::string &key, const T &value) && {
+        add(key, value);
+        return std::move(*this);
+    }
+
+    /** As C takes them. */
+    const std::string &str() const noexcept { return text_; }
+};
+
+/**
+ * An open epoch. It ends where its scope does, and is cancelled if an exception leaves the scope.
+ *
+ * It keeps its run alive, so it may outlive the tracker it came from. One that was moved from, has ended, or could not
+ * begin is not open: it does nothing and answers CT_DISABLED.
+ */
+class epoch {
+    std::shared_ptr<ct_tracker> run_;  // null: not open
+    int exceptions_ = 0;               // that flew when it began
+
+    void leave() noexcept {
+        if (run_ == nullptr) return;
+        if (detail::uncaught_exceptions() > exceptions_) cancel();
+        else end();
+    }
+
+protected:
+    friend class tracker;
+    explicit epoch(const std::shared_ptr<ct_tracker> &run) noexcept : exceptions_(detail::uncaught_exceptions()) {
+        if (ct_epoch_begin(run.get()) == CT_OK) run_ = run;
+    }
+
+public:
+    /** Not open. */
+    epoch() = default;
+    epoch(epoch &&) noexcept = default;
+    /** Ends the one it was. (In `e = tracker.epoch()` that is too late for the new one: say `e.end()` before.) */
+    epoch &operator=(epoch &&other) noexcept {
+        if (this == &other) return *this;
+        leave();
+        run_ = std::move(other.run_);
+        exceptions_ = other.exceptions_;
+        return *this;
+    }
+    ~epoch() { leave(); }
+
+    /** Ends it now. CT_OVER_BUDGET: ended, and the run's forecast passes a budget. */
+    ct_status end() noexcept {
+        const std::shared_ptr<ct_tracker> run = std::move(run_);
+        return ct_epoch_end(run.get());
+    }
+    /** Drops it: it does not count as an epoch and does not colour the forecast. */
+    ct_status cancel() noexcept {
+        const std::shared_ptr<ct_tracker> run = std::move(run_);
+        return ct_epoch_cancel(run.get());
+    }
+    /** `done` of `total` batches or time steps are through; as often as you like. */
+    ct_status progress(std::uint64_t done, std::uint64_t total) noexcept {
+        return ct_progress(run_.get(), done, total);
+    }
+    /** Whether it is open. */
+    explicit operator bool() const noexcept { return run_ != nullptr; }
+};
+
+/** The epochs of a loop, from tracker::epochs: each begins as its turn comes and lives as long as its iteration. */
+template <class Count> class epoch_range {
+    std::shared_ptr<ct_tracker> run_;
+    Count count_;
+
+    friend class tracker;
+    epoch_range(std::shared_ptr<ct_tracker> run, Count count) noexcept
+        : run_(std::move(run)), count_(Count() < count ? count : Count()) {}
+
+public:
+    /** An epoch that knows its place in the loop. */
+    class value_type : public epoch {
+        Count index_;
+
+    public:
+        value_type(const epoch_range &range, Count index) noexcept : epoch(range.run_), index_(index) {}
+        /** From 0. */
+        Count index() const noexcept { return index_; }
+    };
+    /** Of a single pass: looking at it begins the epoch. */
+    class iterator {
+        const epoch_range *range_;
+        Count index_;
+
+    public:
+        iterator(const epoch_range &range, Count index) noexcept : range_(&range), index_(index) {}
+        value_type operator*() const noexcept { return value_type(*range_, index_); }
+        iterator &operator++() noexcept {
+            ++index_;
+            return *this;
+        }
+        bool operator!=(const iterator &other) const noexcept { return index_ != other.index_; }
+    };
+
+    iterator begin() const noexcept { return iterator(*this, Count()); }
+    iterator end() const noexcept { return iterator(*this, count_); }
+};
+
+/** A run being tracked. It can be moved, not copied; its end takes a last reading and is back within 250 ms. */
+class tracker {
+    std::shared_ptr<ct_tracker> run_;
+
+    struct none {};
+    explicit tracker(none) noexcept {}
+
+public:
+    /**
+     * Makes a tracker and starts measuring. CARBONTRACKER_DISABLE=1 and finding no device are no failures.
+     * @throws error for an unknown option or a bad value, or if no thread can be started
+     */
+    explicit tracker(const options &chosen = options()) {
+        ct_status status;
+        *this = create(chosen, status);
+        if (status < 0) CARBONTRACKER_THROW(error(status));
+    }
+    tracker(tracker &&) noexcept = default;
+    tracker &operator=(tracker &&) noexcept = default;
+    tracker(const tracker &) = delete;
+    tracker &operator=(const tracker &) = delete;
+
+    /** The same without throwing: where `status` is not CT_OK the tracker is disabled, and the program can go on. */
+    CARBONTRACKER_NODISCARD static tracker create(const options &chosen, ct_status &status) noexcept {
+        ct_tracker *run = nullptr;
+        status = ct_create(chosen.str().c_str(), &run);
+        tracker made = adopt(run);
+        if (run != nullptr && !made) status = CT_EIO;
+        return made;
+    }
+    /** Takes over a tracker that C made; disabled if it is null, or no memory is left. */
+    CARBONTRACKER_NODISCARD static tracker adopt(ct_tracker *run) noexcept {
+        tracker made = disabled();
+        CARBONTRACKER_TRY {
+            if (run != nullptr) made.run_.reset(run, ct_destroy);
+        }
+        CARBONTRACKER_CATCH_ALL {}
+        return made;
+    }
+    /** One that tracks nothing: for ranks and runs that are not to be. */
+    CARBONTRACKER_NODISCARD static tracker disabled() noexcept { return tracker(none()); }
+
+    /** Whether it tracks. */
+    explicit operator bool() const noexcept { return run_ != nullptr; }
+    /** For C; null if disabled. It stays this tracker's. */
+    ct_tracker *native() const noexcept { return run_.get(); }
+    /** Ends the run now; if an epoch is open, when that ends. Then the tracker is disabled. */
+    void close() noexcept { run_.reset(); }
+
+    /** Begins an epoch that ends with its scope. If one is open already, what you get is not open. */
+    CARBONTRACKER_NODISCARD carbontracker::epoch epoch() noexcept { return carbontracker::epoch(run_); }
+    /**
+     * `for (auto&& e : tracker.epochs(n))`: n epochs, one an iteration, with `e.index()` from 0. Each ends with its
+     * iteration, also by continue, break or return, and is cancelled by an exception that leaves the loop's body.
+     */
+    template <class Count> CARBONTRACKER_NODISCARD epoch_range<Count> epochs(Count count) noexcept {
+        static_assert(std::is_integral<Count>::value, "a number of epochs is an integer");
+        return epoch_range<Count>(run_, count);
+    }
+
+    /** @name As in C, for loops that have no scope of an epoch */
+    /**@{*/
+    ct_status epoch_begin() noexcept { return ct_epoch_begin(native()); }
+    ct_status epoch_end() noexcept { return ct_epoch_end(native()); }
+    ct_status epoch_cancel() noexcept { return ct_epoch_cancel(native()); }
+    ct_status progress(std::uint64_t done, std::uint64_t total) noexcept { return ct_progress(native(), done, total); }
+    /**@}*/
+
+    /**
+     * One number of the JSON report, by its JSON Pointer: `value("/usage/energy_j")`. Waits up to 1 s for readings.
+     * @throws error if there is none, or it is not known
+     */
+    double value(detail::c_string pointer) const {
+        double number = std::numeric_limits<double>::quiet_NaN();
+        const ct_status status = ct_value(native(), pointer, &number);
+        if (status != CT_OK) CARBONTRACKER_THROW(error(status));
+        return number;
+    }
+    /** Whether it is known; if not, `number` stays as it is. */
+    bool value(detail::c_string pointer, double &number) const noexcept {
+        return ct_value(native(), pointer, &number) == CT_OK;
+    }
+    /** The number, or if it is not known `other`. */
+    double value_or(detail::c_string pointer, double other) const noexcept {
+        value(pointer, other);
+        return other;
+    }
+
+    /**
+     * The report as `format`: "text", "json", "csv" (a row an epoch) or "prometheus". Empty if disabled.
+     * @throws error if there is no such format
+     */
+    std::string report(detail::c_string format = "text") const {
+        std::string text;
+        const ct_status status = detail::fill(text, [&](char *buffer, std::size_t size, std::size_t *needed) {
+            return ct_report(native(), format, buffer, size, needed);
+        });
+        if (status < 0) CARBONTRACKER_THROW(error(status));
+        return text;
+    }
+
+    /** Takes the oldest message (a warning, the forecast, a budget passed) into `text`; false if there is none. */
+    bool message(std::string &text) {
+        return CT_OK == detail::fill(text, [&](char *buffer, std::size_t size, std::size_t *needed) {
+            return ct_message(native(), buffer, size, needed);
+        });
+    }
+    /** Takes all messages, the oldest first. */
+    std::vector<std::string> messages() {
+        std::vector<std::string> all;
+        for (std::string text; message(text);) all.push_back(text);
+        return all;
+    }
+};
+
+/** The loaded library's version, as "0.1.0". */
+inline const char *version() noexcept { return ct_version(); }
+
+}  // namespace v0
+}  // namespace carbontracker
+
+#undef CARBONTRACKER_NODISCARD
+#undef CARBONTRACKER_TRY
+#undef CARBONTRACKER_CATCH_ALL
+#undef CARBONTRACKER_THROW
+
+#endif
