@@ -27,7 +27,7 @@ DOCDIR  := $(PREFIX)/share/doc/carbontracker
 
 all: lib cli lua
 .PHONY: all lib cli lua demo check tools header bench figure install uninstall clean
-.PHONY: install-fortran uninstall-fortran install-lua uninstall-lua
+.PHONY: install-cpp uninstall-cpp install-fortran uninstall-fortran install-lua uninstall-lua
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
@@ -58,9 +58,9 @@ $(LUA_CORES): $(BUILD)/lua/%/core.so: bindings/lua/carbontracker/core.c include/
 	$(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC $(call lua-flags,$*) -shared -o $@ $< \
 	    -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN/../../..'
 
-$(BUILD)/train: examples/train.cpp include/carbontracker.h lib
+$(BUILD)/train: examples/train.cpp include/carbontracker.h bindings/cpp/carbontracker.hpp lib
 	mkdir -p $(BUILD)
-	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic $(CPPFLAGS) $(CXXFLAGS) -Iinclude -o $@ $< \
+	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic $(CPPFLAGS) $(CXXFLAGS) -Iinclude -Ibindings/cpp -o $@ $< \
 	    $(LDFLAGS) -L$(OUT) -lcarbontracker -Wl,-rpath,$(abspath $(OUT))
 
 demo: $(BUILD)/train
@@ -83,7 +83,7 @@ bench: lib cli
 figure:
 	$(CARGO) bench --locked --bench forecast
 
-install: lib cli install-fortran install-lua
+install: lib cli install-cpp install-fortran install-lua
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(OUT)/carbontracker $(DESTDIR)$(PREFIX)/bin/
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
@@ -107,7 +107,11 @@ install-fortran:
 	install -m 644 bindings/fortran/fpm.toml bindings/fortran/README.md LICENSE $(DESTDIR)$(FPMDIR)/
 	install -m 644 examples/digits.f90 examples/heat.f examples/digits.csv $(DESTDIR)$(DOCDIR)/examples/
 
-uninstall: uninstall-fortran uninstall-lua
+install-cpp:
+	install -d $(DESTDIR)$(PREFIX)/include
+	install -m 644 bindings/cpp/carbontracker.hpp $(DESTDIR)$(PREFIX)/include/
+
+uninstall: uninstall-cpp uninstall-fortran uninstall-lua
 	rm -f $(DESTDIR)$(PREFIX)/bin/carbontracker $(DESTDIR)$(PREFIX)/include/carbontracker.h
 	rm -f $(DESTDIR)$(LIBDIR)/libcarbontracker.* $(DESTDIR)$(LIBDIR)/pkgconfig/carbontracker.pc
 	rm -rf $(DESTDIR)$(DOCDIR)
@@ -134,6 +138,9 @@ uninstall-lua:
 uninstall-fortran:
 	rm -f $(DESTDIR)$(PREFIX)/include/carbontracker.f90
 	rm -rf $(DESTDIR)$(FPMDIR)
+
+uninstall-cpp:
+	rm -f $(DESTDIR)$(PREFIX)/include/carbontracker.hpp
 
 clean:
 	$(CARGO) clean
