@@ -1,9 +1,9 @@
 // Trains a small neural network to read handwritten digits, and tracks what that takes:
 //   train examples/digits.csv ["epochs=20 name=digits location=DK"]
 // Plain C++11 on one core: a 64-576-576-10 perceptron, ReLU, softmax cross-entropy, SGD with momentum.
-// The tracking is what has ct_ or a tracker in it; the rest is any training.
+// The tracking is what has a tracker or an epoch in it; the rest is any training.
 
-#include <carbontracker.h>
+#include <carbontracker.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -126,33 +126,31 @@ struct Network {
     }
 };
 
-// Tracking never stops the training: say what went wrong and go on.
-static void check(ct_status status) {
+// Tracking never stops the training: say what went wrong and go on with a disabled tracker.
+static carbontracker::tracker make_tracker(const char *options) {
+    ct_status status;
+    auto tracker = carbontracker::tracker::create(options, status);
     if (status < 0) std::fprintf(stderr, "carbontracker: %s\n", ct_last_error());
+    return tracker;
 }
 
-static void print_messages(ct_tracker *tracker) {
-    std::vector<char> text(256);
-    size_t needed = 0;
-    for (ct_status status = CT_OK; status == CT_OK || status == CT_ERANGE;) {
-        status = ct_message(tracker, text.data(), text.size(), &needed);
-        if (status == CT_ERANGE) text.resize(needed);  // it is still queued: once more
-        if (status == CT_OK) std::printf("carbontracker: %s\n", text.data());
-    }
+static void print_messages(carbontracker::tracker &tracker) {
+    for (const std::string &message : tracker.messages()) std::printf("carbontracker: %s\n", message.c_str());
 }
 
 // "12.3 s (11.8 to 12.9)"; "unknown", as energy is where nothing measures it.
-static std::string estimate(ct_tracker *tracker, const std::string &pointer, double scale, const char *unit) {
+static std::string estimate(const carbontracker::tracker &tracker, const std::string &pointer, double scale,
+                            const char *unit) {
     double value, low, high;
-    if (ct_value(tracker, (pointer + "/value").c_str(), &value) != CT_OK) return "unknown";
-    if (ct_value(tracker, (pointer + "/low").c_str(), &low) != CT_OK) return "unknown";
-    if (ct_value(tracker, (pointer + "/high").c_str(), &high) != CT_OK) return "unknown";
+    if (!tracker.value(pointer + "/value", value)) return "unknown";
+    if (!tracker.value(pointer + "/low", low) || !tracker.value(pointer + "/high", high)) return "unknown";
     char text[128];
     std::snprintf(text, sizeof text, "%.1f %s (%.1f to %.1f)", scale * value, unit, scale * low, scale * high);
     return text;
 }
 
-static void print_forecast(ct_tracker *tracker) {
+static void print_forecast(const carbontracker::tracker &tracker) {
+    if (!tracker) return;
     const std::string time = estimate(tracker, "/forecast/duration_s", 1, "s");
     const std::string energy = estimate(tracker, "/forecast/energy_j", 1, "J");
     const std::string co2eq = estimate(tracker, "/forecast/co2eq_g", 1000, "mg");
@@ -172,30 +170,24 @@ int main(int argc, char **argv) {
     const int total = int(training.size());
     Network network(random);
 
-    ct_tracker *tracker = nullptr;  // stays NULL, a disabled tracker, if ct_create fails
-    check(ct_create(argc > 2 ? argv[2] : "epochs=20 name=digits", &tracker));
+    auto tracker = make_tracker(argc > 2 ? argv[2] : "epochs=20 name=digits");
     print_messages(tracker);
-    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
-        check(ct_epoch_begin(tracker));
+    for (auto &&epoch : tracker.epochs(EPOCHS)) {
+        const int number = epoch.index() + 1;
         shuffle(training, random);
         double loss = 0;
         for (int at = 0; at < total; at += BATCH) {
             const int count = std::min(BATCH, total - at);
             loss += network.train(&training[at], count);
-            check(ct_progress(tracker, at + count, total));
+            epoch.progress(at + count, total);
             const bool is_halfway = 2 * at < total && 2 * (at + count) >= total;
-            if (tracker && epoch == 1 && is_halfway) print_forecast(tracker);  // before any epoch has ended
+            if (number == 1 && is_halfway) print_forecast(tracker);  // before any epoch has ended
         }
-        check(ct_epoch_end(tracker));
-        // The validation falls between epochs, and is counted there.
-        std::printf("epoch %2d  loss %.4f  test accuracy %.1f %%\n", epoch, loss / total, 100 * network.accuracy(test));
+        epoch.end();  // so that the validation falls between epochs, and is counted there
+        std::printf("epoch %2d  loss %.4f  test accuracy %.1f %%\n", number, loss / total, 100 * network.accuracy(test));
         print_messages(tracker);
-        if (tracker && (epoch <= 3 || epoch == 5 || epoch == 10)) print_forecast(tracker);
+        if (number <= 3 || number == 5 || number == 10) print_forecast(tracker);
     }
-    size_t needed = 0;
-    ct_report(tracker, "text", nullptr, 0, &needed);  // only asks how much room it takes
-    std::vector<char> report(needed);
-    check(ct_report(tracker, "text", report.data(), report.size(), nullptr));
-    if (needed > 1) std::printf("\n%s", report.data());
-    ct_destroy(tracker);
+    const std::string report = tracker.report();
+    if (!report.empty()) std::printf("\n%s", report.c_str());
 }
