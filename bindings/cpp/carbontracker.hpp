@@ -204,8 +204,8 @@ class epoch {
 
     void leave() noexcept {
         if (run_ == nullptr) return;
-        if (detail::uncaught_exceptions() > exceptions_) cancel();
-        else end();
+        if (detail::uncaught_exceptions() > exceptions_) ct_epoch_cancel(run_.get());
+        else ct_epoch_end(run_.get());
     }
 
 protected:
