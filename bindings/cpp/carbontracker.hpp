@@ -48,12 +48,9 @@
 
 #if __cplusplus >= 201703L
 #define CARBONTRACKER_NODISCARD [[nodiscard]]
-#elif defined(__GNUC__)
-#define CARBONTRACKER_NODISCARD __attribute__((warn_unused_result))
 #else
-#define CARBONTRACKER_NODISCARD
+#define CARBONTRACKER_NODISCARD __attribute__((warn_unused_result))
 #endif
-
 #if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
 #define CARBONTRACKER_TRY try
 #define CARBONTRACKER_CATCH_ALL catch (...)
@@ -75,7 +72,6 @@ public:
     /** Of the failure just now, on this thread. */
     explicit error(ct_status status)
         : std::runtime_error(status < 0 ? ct_last_error() : ct_status_string(status)), status_(status) {}
-
     ct_status status() const noexcept { return status_; }
 };
 
@@ -93,10 +89,10 @@ public:
 
 /** How many exceptions fly on this thread; one more than before means a scope is left by one of them. */
 inline int uncaught_exceptions() noexcept {
-#ifdef __cpp_lib_uncaught_exceptions
+#if defined(__cpp_lib_uncaught_exceptions) || defined(_LIBCPP_VERSION)
     return std::uncaught_exceptions();
 #else
-    // Strict C++11 and 14 only tell whether any does, which is not enough in a destructor that one of them runs. The
+    // Strict C++11 and 14 tell only whether any does, which is not enough in a destructor that one of them runs. The
     // Itanium C++ ABI, which all compilers for Linux follow, keeps the count behind a pointer (section 2.2.2).
     unsigned int count;
     std::memcpy(&count, reinterpret_cast<const char *>(abi::__cxa_get_globals()) + sizeof(void *), sizeof count);
@@ -144,18 +140,18 @@ template <class Call> ct_status fill(std::string &text, Call call) {
 class options {
     std::string text_;
 
-    void add(const std::string &key, const char *value) {
-        if (value == nullptr) return;
+    void add(const std::string &key, const std::string &value) {
         if (!text_.empty()) text_ += ' ';
-        text_ += key;
-        text_ += "='";
-        for (; *value != '\0'; value++) {
-            if (*value == '\'' || *value == '\\') text_ += '\\';
-            text_ += *value;
+        text_ += key + "='";
+        for (const char c : value) {
+            if (c == '\'' || c == '\\') text_ += '\\';
+            text_ += c;
         }
         text_ += '\'';
     }
-    void add(const std::string &key, const std::string &value) { add(key, value.c_str()); }
+    void add(const std::string &key, const char *value) {
+        if (value != nullptr) add(key, std::string(value));
+    }
     void add(const std::string &key, char value) { add(key, std::string(1, value)); }
     template <class T> typename std::enable_if<std::is_integral<T>::value>::type add(const std::string &key, T value) {
         add(key, std::to_string(value));
@@ -183,11 +179,7 @@ public:
         add(key, value);
         return *this;
     }
-    template <class T> options set(const std::string &key, const T &value) && {
-        add(key, value);
-        return std::move(*this);
-    }
-
+    template <class T> options set(const std::string &key, const T &value) && { return std::move(set(key, value)); }
     /** As C takes them. */
     const std::string &str() const noexcept { return text_; }
 };
@@ -239,9 +231,7 @@ public:
         return ct_epoch_cancel(run.get());
     }
     /** `done` of `total` batches or time steps are through; as often as you like. */
-    ct_status progress(std::uint64_t done, std::uint64_t total) noexcept {
-        return ct_progress(run_.get(), done, total);
-    }
+    ct_status progress(std::uint64_t done, std::uint64_t total) noexcept { return ct_progress(run_.get(), done, total); }
     /** Whether it is open. */
     explicit operator bool() const noexcept { return run_ != nullptr; }
 };
@@ -284,9 +274,9 @@ public:
     iterator end() const noexcept { return iterator(*this, count_); }
 };
 
-/** A run being tracked. It can be moved, not copied; its end takes a last reading and is back within 250 ms. */
+/** A run being tracked. It can be moved, not copied. Its end takes a last reading, within 250 ms. */
 class tracker {
-    std::shared_ptr<ct_tracker> run_;
+    std::shared_ptr<ct_tracker> run_;  // null: disabled
 
     struct none {};
     explicit tracker(none) noexcept {}
@@ -303,8 +293,6 @@ public:
     }
     tracker(tracker &&) noexcept = default;
     tracker &operator=(tracker &&) noexcept = default;
-    tracker(const tracker &) = delete;
-    tracker &operator=(const tracker &) = delete;
 
     /** The same without throwing: where `status` is not CT_OK the tracker is disabled, and the program can go on. */
     CARBONTRACKER_NODISCARD static tracker create(const options &chosen, ct_status &status) noexcept {
@@ -366,7 +354,7 @@ public:
     bool value(detail::c_string pointer, double &number) const noexcept {
         return ct_value(native(), pointer, &number) == CT_OK;
     }
-    /** The number, or if it is not known `other`. */
+    /** The number, or `other` if it is not known. */
     double value_or(detail::c_string pointer, double other) const noexcept {
         value(pointer, other);
         return other;

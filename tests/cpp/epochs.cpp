@@ -93,7 +93,8 @@ struct Cleaner {
     bool fails;
     ~Cleaner() {
         try {
-            const epoch e = t.epoch();
+            epoch e;
+            e = t.epoch();  // what is assigned goes by when it began
             if (fails) throw Stop{2};
         } catch (const Stop &) {
         }
