@@ -120,7 +120,8 @@ int main(int argc, char **argv) {
                     model.accuracy(tests, training));
         if (epoch.index() + 1 == 3) {
             print_value(tracker, "forecast: energy", "/forecast/energy_j/value", "J");
-            print_value(tracker, ", time", "/forecast/duration_s/value", "s\n");
+            print_value(tracker, ", time", "/forecast/duration_s/value", "s");
+            std::printf("\n");
         }
     }
     for (const std::string &message : tracker.messages()) std::printf("carbontracker: %s\n", message.c_str());

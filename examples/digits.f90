@@ -47,7 +47,8 @@ program digits
          fixed(accuracy(1, tests), 1), ' %'
       if (epoch == 3) then
          call print_value('forecast: energy', '/forecast/energy_j/value', 'J')
-         call print_value(', time', '/forecast/duration_s/value', 's'//new_line('a'))
+         call print_value(', time', '/forecast/duration_s/value', 's')
+         print '(a)', ''
       end if
    end do
    do while (run%message(text))

@@ -107,7 +107,8 @@ for epoch = 1, EPOCHS do
   print(("epoch %2d  loss %.4f  accuracy %.1f %%"):format(epoch, loss / (count - tests), accuracy(1, tests)))
   if epoch == 3 then
     print_value(tracker, "forecast: energy", "/forecast/energy_j/value", "J")
-    print_value(tracker, ", time", "/forecast/duration_s/value", "s\n")
+    print_value(tracker, ", time", "/forecast/duration_s/value", "s")
+    print()
   end
 end
 for message in tracker:messages() do print("carbontracker: " .. message) end

@@ -19,20 +19,21 @@ use std::time::Duration;
 /// was cancelled.
 #[rustfmt::skip]
 const RECORD: [(u64, u64, u64, bool); 8] = [
-    (81_532_104, 4_117_911, 12_207, false),
-    (79_916_381, 4_052_612, 11_963, false),
-    (80_003_174, 4_061_218, 3_140_502, true),
-    (80_124_817, 4_059_936, 12_573, false),
-    (79_870_971, 4_049_560, 0, false),
-    (262_144, 0, 61, false),
-    (80_518_798, 4_063_781, 12_085, false),
-    (80_231_689, 4_060_302, 5_801, false),
+    (407_660, 20_589, 61, false),
+    (399_581, 20_263, 59, false),
+    (400_015, 20_306, 15_702, true),
+    (400_624, 20_299, 62, false),
+    (399_354, 20_247, 0, false),
+    (1_310, 0, 61, false),
+    (402_593, 20_318, 60, false),
+    (401_158, 20_301, 29, false),
 ];
 const OPTIONS: &str = "epochs=7 interval=0.005 components=cpu,dram location=DK pue=1.12 name='parity run'";
 /// Samples are 5 ms apart: so long after a change each counter has been read, and at rest since.
 const SETTLED: Duration = Duration::from_millis(40);
-/// The package's counter goes round in the record.
-const RANGE_UJ: u64 = 262_143_328;
+/// Where the counters go round, and where they start: the package's passes its range in the record.
+const RANGE_UJ: u64 = 262_143_328_850;
+const START_UJ: u64 = RANGE_UJ - 1_500_000;
 
 /// A program that plays, told line by line.
 struct Player {
@@ -66,13 +67,13 @@ fn play(program: &mut Command, root: &Path) -> (Value, f64) {
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("name"), name).unwrap();
         std::fs::write(dir.join("max_energy_range_uj"), RANGE_UJ.to_string()).unwrap();
-        std::fs::write(dir.join("energy_uj"), "1000000\n").unwrap();
+        std::fs::write(dir.join("energy_uj"), START_UJ.to_string()).unwrap();
     }
     program.env("CARBONTRACKER_SYSROOT", root).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().unwrap_or_else(|error| panic!("{program:?}: {error}"));
     let (told, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     let mut player = Player { child, told, answers };
-    let (mut package, mut memory) = (1_000_000, 1_000_000);
+    let (mut package, mut memory) = (START_UJ, START_UJ);
     let mut use_energy = |package_uj: u64, memory_uj: u64| {
         std::thread::sleep(SETTLED);
         (package, memory) = ((package + package_uj) % RANGE_UJ, (memory + memory_uj) % RANGE_UJ);
