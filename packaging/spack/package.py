@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Spack's recipe: the folder packages/carbontracker/ of a package repository of yours takes it. It builds a checkout:
+
+    spack develop --path=/path/to/checkout carbontracker@0.1.0
+    spack install carbontracker
+"""
+
+from spack_repo.builtin.build_systems.makefile import MakefilePackage
+
+from spack.package import *
+
+
+class Carbontracker(MakefilePackage):
+    """Measures, forecasts and prices the energy of a training or time loop, from C, C++, Fortran, Julia, Lua and every
+    language that calls C."""
+
+    # PLACE FOR homepage AND git: nothing is published yet, so the source comes by `spack develop`.
+
+    license("MIT")
+
+    version("0.1.0")
+
+    depends_on("c", type="build")
+    depends_on("cxx", type="build")
+    depends_on("rust@1.89:", type="build")
+
+    requires("platform=linux", msg="energy is read where Linux keeps it")
+
+    @property
+    def install_targets(self):
+        return ["install", f"PREFIX={self.prefix}", "LIBDIR=lib"]
+
+    def setup_build_environment(self, env: EnvironmentModifications) -> None:
+        # Crates are kept with the build, not in the user's home.
+        env.set("CARGO_HOME", join_path(self.stage.path, "cargo"))
+
+    def check(self) -> None:
+        """Trains a small network and measures it. (`make check` wants the tools of every language.)"""
+        with working_dir(self.stage.source_path):
+            make("demo")
