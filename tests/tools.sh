@@ -14,6 +14,7 @@ pkg-config pkg-config
 nm binutils
 gfortran gfortran
 cmake cmake
+ninja ninja-build
 mpirun.openmpi openmpi-bin
 mpicc.openmpi libopenmpi-dev
 mpirun.mpich mpich

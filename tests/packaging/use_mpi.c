@@ -1,0 +1,11 @@
+/* carbontracker_mpi.h wants the include folder and the user's own MPI, no more. */
+#include <carbontracker_mpi.h>
+
+int main(int argc, char **argv)
+{
+    double joules;
+    int missing;
+    MPI_Init(&argc, &argv);
+    ct_mpi_value(NULL, MPI_COMM_WORLD, "/usage/energy_j", &joules, &missing);
+    return MPI_Finalize();
+}
