@@ -50,12 +50,13 @@ fn all_that_users_of_each_language_need_is_laid() {
     ] {
         assert!(laid.contains(Path::new(path)), "{path} is missing");
     }
-    // Everything below bindings/ but tests, other package managers' descriptions and C that is compiled before.
+    // Everything below bindings/ but tests and what make compiles.
     let names: BTreeSet<_> = laid.iter().filter_map(|path| path.file_name()).collect();
     let is_for_users = |path: &Path| {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let is_header = ["h", "hpp", "f90", "jl", "lua"].contains(&ending);
-        is_header && !path.components().any(|part| matches!(part.as_os_str().to_str(), Some("test" | "tests")))
+        is_header
+            && !path.components().any(|part| matches!(part.as_os_str().to_str(), Some("test" | "tests" | "relink")))
     };
     for path in below(&checkout("bindings")).iter().filter(|path| is_for_users(path)) {
         assert!(names.contains(path.file_name().expect("a name")), "bindings/{} is laid nowhere", path.display());
