@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Sees that a Julia is at hand for the tests: the one on PATH, else target/julia/julia, made here.
+#
+# Debian 12 has no Julia, Debian 11 has 1.5. Its packages are fetched by the machine's own apt from the machine's own
+# archive, and unpacked into a folder: nothing is installed, apt's setup stays as it is, and root is not needed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+suite=bullseye
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# It runs and survives an exception, which a Julia beside the wrong libunwind does not.
+works() {
+    "$1" --startup-file=no -e 'try [1][2] catch end; exit(VERSION >= v"1.5" ? 0 : 1)' >/dev/null 2>&1
+}
+
+absent() {
+    echo "tests: no Julia here: $1"
+    echo "put a julia of 1.5 or newer on PATH"
+    [[ ${CI:-} != true ]] || exit 1
+    exit 0
+}
+
+# The archives that this machine's packages come from, in whatever format its sources are written; not those of
+# updates, whose suites have a dash.
+archives() {
+    apt-get -o Dir::State="$work/sources" update --print-uris 2>/dev/null |
+        sed -n "s|^'\(.*\)/dists/[a-z]*/InRelease'.*|\1|p" | uniq
+}
+
+# apt with lists and downloads of its own, and Debian 11 alone as its source.
+apt() {
+    APT_CONFIG=$work/apt.conf apt-get -q -y "$@" >>"$work/log" 2>&1
+}
+
+fetch_from() {
+    local site=$1
+    mkdir -p "$work/lists/partial" "$work/archives/partial"
+    echo "deb [signed-by=$keyring] $site $suite main" >"$work/sources.list"
+    cat >"$work/apt.conf" <<CONF
+Dir::Etc::sourcelist "$work/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::State::lists "$work/lists";
+Dir::Cache "$work";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::Retries "3";
+APT::Update::Error-Mode "any";
+APT::Sandbox::User "root";
+Debug::NoLocking "true";
+CONF
+    apt update && apt install --download-only --no-install-recommends julia || return
+    # Exceptions crash with the libunwind of Debian 12, which julia's own dependencies are content with.
+    (cd "$work/archives" && apt download "libunwind8/$suite")
+}
+
+fetch() {
+    local site
+    for site in $(archives); do
+        ! fetch_from "$site" || return 0
+    done
+    return 1
+}
+
+# Lays the packages out so that they find each other wherever the folder is moved.
+unpack() {
+    local package link libraries
+    for package in "$work"/archives/*.deb; do
+        dpkg-deb -x "$package" "$work/root"
+    done
+    libraries=$(dirname "$(find "$work/root" -name 'libjulia.so.1' -print -quit)")
+    # Links to libraries that this machine has already, so that no package brought them.
+    find "$libraries/julia" -xtype l -printf '%l\n' | while read -r link; do
+        ln -sf "/usr/lib/${libraries##*/}/${link##*/}" "$libraries/${link##*/}"
+    done
+    cat >"$work/julia" <<WRAPPER
+#!/bin/sh
+here=\$(dirname "\$(readlink -f "\$0")")
+lib="\$here/${libraries#"$work"/}"
+LD_LIBRARY_PATH="\$lib:\$lib/julia\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" exec "\$here/root/usr/bin/julia" "\$@"
+WRAPPER
+    chmod +x "$work/julia"
+    rm -rf "$work/archives" "$work/lists" "$work/sources" "$work/sources.list" "$work/apt.conf" "$work/log" "$work"/*.bin
+}
+
+! command -v julia >/dev/null || exit 0
+! works "$target/julia/julia" || exit 0
+for tool in apt-get dpkg-deb; do
+    command -v "$tool" >/dev/null || absent "Debian 11's can only be fetched where $tool is"
+done
+[[ -r $keyring ]] || absent "Debian 11's needs Debian's keyring, $keyring"
+echo "tests: fetching the Julia of Debian 11 into $target/julia"
+mkdir -p "$target"
+work=$(mktemp -d "$(realpath "$target")/julia.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+fetch || absent "apt could not fetch Debian 11's: $(tail -n 3 "$work/log" 2>&1)"
+unpack
+works "$work/julia" || absent "Debian 11's does not run here"
+rm -rf "$target/julia"
+mv "$work" "$target/julia"
+chmod 755 "$target/julia"
