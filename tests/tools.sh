@@ -58,3 +58,4 @@ if [[ ${#packages[@]} -gt 0 ]]; then
     echo "on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
     [[ ${CI:-} != true ]] || exit 1
 fi
+./julia.sh
