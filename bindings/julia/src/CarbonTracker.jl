@@ -1,0 +1,37 @@
+"""
+Measures, forecasts and prices the energy of a training or time loop.
+
+    using CarbonTracker
+
+    Tracker(epochs = 10, location = "DK") do tracker
+        for epoch in 1:10
+            epoch!(tracker) do
+                train_one_epoch()
+            end
+        end
+        println(report(tracker))
+    end
+
+Begin and end stamp the clock and return; a thread of the library's own reads the energy counters.
+Units are in the names: `_s` seconds, `_j` joules, `_kwh` kilowatt-hours, `_w` watts, `_g` grams of
+CO2e. What is unknown is `nothing`, never 0.
+
+The C library is found when the package is loaded, see [`CarbonTracker.version`](@ref). Where it is
+missing, one warning says so, and every tracker is a disabled one: training goes on, untracked.
+"""
+module CarbonTracker
+
+using Libdl
+
+export Tracker, CarbonError
+export epoch!, epoch_begin!, epoch_end!, epoch_cancel!, progress!, epochs, batches
+export report, usage, forecast, messages, over_budget
+export batch_callback, fluxtraining_callback
+
+include("library.jl")
+include("tracker.jl")
+include("loops.jl")
+include("report.jl")
+include("json.jl")
+
+end

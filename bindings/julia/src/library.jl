@@ -1,0 +1,123 @@
+# The C library: where it is, its functions and statuses.
+
+"The library's name, as a JLL package would give it."
+const libcarbontracker = "libcarbontracker.so.0"
+
+# The header's CT_ABI_VERSION that this package is written for.
+const ABI_VERSION = UInt32(0)
+
+const CT_OK = Int32(0)
+const CT_DISABLED = Int32(1)
+const CT_OVER_BUDGET = Int32(2)
+const CT_EINVAL = Int32(-1)
+const CT_ESTATE = Int32(-2)
+const CT_ERANGE = Int32(-3)
+const CT_ENOENT = Int32(-4)
+const CT_EIO = Int32(-5)
+const CT_EFORK = Int32(-6)
+const CT_EPANIC = Int32(-7)
+
+# The library's functions by name; all NULL where it is missing.
+mutable struct Library
+    ct_create::Ptr{Cvoid}
+    ct_epoch_begin::Ptr{Cvoid}
+    ct_epoch_end::Ptr{Cvoid}
+    ct_epoch_cancel::Ptr{Cvoid}
+    ct_progress::Ptr{Cvoid}
+    ct_value::Ptr{Cvoid}
+    ct_report::Ptr{Cvoid}
+    ct_message::Ptr{Cvoid}
+    ct_destroy::Ptr{Cvoid}
+    ct_release::Ptr{Cvoid}
+    ct_last_error::Ptr{Cvoid}
+    ct_status_string::Ptr{Cvoid}
+    ct_version::Ptr{Cvoid}
+end
+
+const lib = Library(ntuple(_ -> C_NULL, fieldcount(Library))...)
+
+function __init__()
+    # Not for a package that only precompiles: nothing is tracked there, and nobody sees a warning.
+    ccall(:jl_generating_output, Cint, ()) == 0 || return
+    failure = load!()
+    failure === nothing || @warn """
+        CarbonTracker: nothing is tracked, the library cannot be used: $failure
+        Install it, or set ENV["CARBONTRACKER_LIB"] to its path before `using CarbonTracker`."""
+    return
+end
+
+# CARBONTRACKER_LIB, else the system's, else the one that was installed together with this file.
+function candidates()
+    named = get(ENV, "CARBONTRACKER_LIB", "")
+    isempty(named) || return [named]
+    prefix = normpath(@__DIR__, "..", "..", "..", "..", "..")
+    return [libcarbontracker, joinpath(prefix, "lib", libcarbontracker)]
+end
+
+# Finds the library and its functions; says what is wrong if that fails.
+function load!()
+    failures = String[]
+    for path in candidates()
+        try
+            # Not Julia's default flags: with RTLD_DEEPBIND the library would miss a preloaded allocator.
+            handle = Libdl.dlopen(path, Libdl.RTLD_LAZY | Libdl.RTLD_LOCAL)
+            abi = ccall(Libdl.dlsym(handle, :ct_abi_version), UInt32, ())
+            abi == ABI_VERSION || return "$path has ABI version $abi, this package needs $ABI_VERSION"
+            functions = map(name -> Libdl.dlsym(handle, name), fieldnames(Library))
+            foreach((name, f) -> setfield!(lib, name, f), fieldnames(Library), functions)
+            return nothing
+        catch failure
+            push!(failures, sprint(showerror, failure))
+        end
+    end
+    return join(unique(failures), "\n")
+end
+
+is_loaded() = lib.ct_create != C_NULL
+
+# A call that may wait: meanwhile other threads may collect garbage. Its arguments are ready and rooted.
+macro gc_safe(call)
+    quote
+        state = ccall(:jl_gc_safe_enter, Int8, ())
+        result = $(esc(call))
+        ccall(:jl_gc_safe_leave, Cvoid, (Int8,), state)
+        result
+    end
+end
+
+"""
+    CarbonTracker.version() -> Union{VersionNumber, Nothing}
+
+The version of the C library, or `nothing` if there is none.
+
+When the package is loaded, the library is looked for at `ENV["CARBONTRACKER_LIB"]` if that is set;
+else as `$libcarbontracker` where the system looks for libraries (`LD_LIBRARY_PATH`, `ldconfig`);
+else in `PREFIX/lib`, if this package lies in `PREFIX/share/julia/dev`.
+"""
+function version()
+    is_loaded() || return nothing
+    return VersionNumber(unsafe_string(ccall(lib.ct_version, Cstring, ())))
+end
+
+"""
+    CarbonError
+
+The C library refused a call, and nothing changed. `message` says what to do; `status` is the
+library's `ct_status`, a negative number such as `CarbonTracker.CT_EINVAL`.
+"""
+struct CarbonError <: Exception
+    status::Int32
+    message::String
+end
+
+function Base.showerror(io::IO, error::CarbonError)
+    words = unsafe_string(ccall(lib.ct_status_string, Cstring, (Int32,), error.status))
+    print(io, "CarbonError: ", error.message, " (", words, ")")
+end
+
+# Throws what a call was refused for. It comes right after the call, with no task switch between: the words are those
+# of the thread's last failure.
+function check(status::Int32)
+    status < 0 || return status
+    throw(CarbonError(status, unsafe_string(ccall(lib.ct_last_error, Cstring, ()))))
+end

@@ -1,0 +1,114 @@
+# What the tracker has to say: numbers, reports, messages.
+
+"""
+    tracker[pointer] -> Union{Float64, Nothing}
+    get(tracker, pointer, default)
+
+One number of the report by its JSON Pointer: `tracker["/usage/energy_j"]`,
+`tracker["/forecast/energy_j/high"]`, `tracker["/epochs/0/duration_s"]` (JSON counts from 0). What is
+unknown or not there is `nothing`, or the default. It waits, up to 1 s, for the reading that closes
+the last epoch.
+"""
+Base.getindex(tracker::Tracker, pointer::AbstractString) = get(tracker, pointer, nothing)
+
+function Base.get(tracker::Tracker, pointer::AbstractString, default)
+    name, number = String(pointer), Ref(NaN)
+    status = GC.@preserve name number begin
+        text = Base.unsafe_convert(Cstring, name)
+        out = Base.unsafe_convert(Ptr{Float64}, number)
+        attempt(tracker) do ptr
+            @gc_safe ccall(lib.ct_value, Int32, (Ptr{Cvoid}, Cstring, Ptr{Float64}), ptr, text, out)
+        end
+    end
+    (status == CT_ENOENT || status == CT_DISABLED) && return default
+    check(status)
+    return number[]
+end
+
+"""
+    report(tracker, format = :text) -> String
+    report(tracker, NamedTuple)
+
+The report as `:text`, `:json`, `:csv` (a row an epoch) or `:prometheus`; as a `NamedTuple` its
+sections and fields are those of the JSON report:
+
+    report(tracker, NamedTuple).usage.energy_j
+
+`.epochs` is then a vector of `NamedTuple`s, which is a table to DataFrames.jl and others. A disabled
+tracker's report is empty, or `nothing`. Throws [`CarbonError`](@ref) for an unknown format.
+"""
+function report(tracker::Tracker, format::Union{AbstractString,Symbol} = :text)
+    name = String(format)
+    return GC.@preserve name begin
+        chosen = Base.unsafe_convert(Cstring, name)
+        text = take_text(tracker) do ptr, buffer, size, needed
+            @gc_safe ccall(lib.ct_report, Int32, (Ptr{Cvoid}, Cstring, Ptr{UInt8}, Csize_t, Ptr{Csize_t}),
+                           ptr, chosen, buffer, size, needed)
+        end
+        something(text, "")
+    end
+end
+
+function report(tracker::Tracker, ::Type{NamedTuple})
+    text = report(tracker, :json)
+    return isempty(text) ? nothing : json(text)
+end
+
+"""
+    usage(tracker) -> Union{NamedTuple, Nothing}
+
+What the run has used so far: the report's section `usage`, with `duration_s`, `energy_j`, `co2eq_g`
+and more. Several numbers in the loop are had quicker by their pointers, `tracker["/usage/energy_j"]`.
+"""
+usage(tracker::Tracker) = section(tracker, :usage)
+
+"""
+    forecast(tracker) -> Union{NamedTuple, Nothing}
+
+What the whole run will take: the report's section `forecast`, with `value`, `low` and `high` of
+`duration_s`, `energy_j` and `co2eq_g`, and the same of what `remaining`. `nothing` while there is no
+forecast; it takes the option `epochs`.
+"""
+forecast(tracker::Tracker) = section(tracker, :forecast)
+
+function section(tracker::Tracker, name::Symbol)
+    whole = report(tracker, NamedTuple)
+    return whole === nothing ? nothing : get(whole, name, nothing)
+end
+
+"""
+    messages(tracker) -> Vector{String}
+
+Takes the messages since the last time: what is not measured and what would help, the forecast after
+the first epochs, a budget passed.
+"""
+function messages(tracker::Tracker)
+    taken = String[]
+    while true
+        text = take_text(tracker) do ptr, buffer, size, needed
+            ccall(lib.ct_message, Int32, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t, Ptr{Csize_t}),
+                  ptr, buffer, size, needed)
+        end
+        text === nothing && return taken
+        push!(taken, text)
+    end
+end
+
+# From the task that calls, so that its logger gets them.
+log_messages(tracker::Tracker) = foreach(message -> @info("carbontracker: $message"), messages(tracker))
+
+# A text that a call writes into a buffer, as large as it takes; nothing if there is none.
+function take_text(f::F, tracker::Tracker) where {F}
+    text, needed = Vector{UInt8}(undef, 4096), Ref{Csize_t}(0)
+    while true
+        status = GC.@preserve text needed begin
+            buffer, size = pointer(text), length(text)
+            out = Base.unsafe_convert(Ptr{Csize_t}, needed)
+            attempt(ptr -> f(ptr, buffer, size, out), tracker)
+        end
+        (status == CT_ENOENT || status == CT_DISABLED) && return nothing
+        status == CT_ERANGE || check(status)
+        resize!(text, status == CT_ERANGE ? needed[] : needed[] - 1)
+        status == CT_ERANGE || return String(text)
+    end
+end
