@@ -1,0 +1,155 @@
+explode_in_epoch(x) = x[2]
+
+# Counts and times its epochs.
+function tracked(f; keywords...)
+    simulated(; keywords...) do tracker
+        f(tracker)
+        @test tracker["/usage/energy_j"] ≈ 100 * tracker["/usage/duration_s"] rtol = 1e-6
+        return epochs_done(tracker), tracker["/usage/epochs/duration_s"], tracker["/usage/duration_s"]
+    end
+end
+
+@testset "loops" begin
+    @testset "begin and end" begin
+        done, inside, whole = tracked() do tracker
+            for _ in 1:3
+                epoch_begin!(tracker)
+                sleep(0.02)
+                @test epoch_end!(tracker) === false
+                sleep(0.02)
+            end
+        end
+        @test done == 3
+        @test inside >= 0.06 && whole >= inside + 0.04
+
+        simulated() do tracker
+            failure, = thrown(() -> epoch_end!(tracker))
+            @test failure.status == CarbonTracker.CT_ESTATE && occursin("no epoch is open", failure.message)
+            epoch_begin!(tracker)
+            failure, = thrown(() -> epoch_begin!(tracker))
+            @test failure.status == CarbonTracker.CT_ESTATE && occursin("open already", failure.message)
+            epoch_cancel!(tracker)
+            @test_throws CarbonError epoch_cancel!(tracker)
+            epoch_begin!(tracker)
+            epoch_end!(tracker)
+            @test epochs_done(tracker) == 1
+        end
+    end
+
+    @testset "a block" begin
+        done, = tracked() do tracker
+            @test epoch!(() -> "its value", tracker) == "its value"
+            failure, trace = thrown(() -> epoch!(() -> explode_in_epoch([1]), tracker))
+            @test failure isa BoundsError && failure.i == (2,)
+            @test occursin("explode_in_epoch", trace)
+            # That one was cancelled, so the next may begin.
+            @test epoch!(() -> 2, tracker) == 2
+            # The block may end its epoch itself, and cancel it.
+            @test epoch!(() -> (epoch_end!(tracker); 3), tracker) == 3
+            @test epoch!(() -> (epoch_cancel!(tracker); 4), tracker) == 4
+            failure, = thrown(() -> epoch!(() -> (epoch_cancel!(tracker); error("mine")), tracker))
+            @test failure == ErrorException("mine")
+            # A tracker that is closed in the block is no reason to lose its value.
+            @test Tracker(other -> epoch!(() -> (close(other); 5), other), SIMULATED) == 5
+        end
+        @test done == 3
+    end
+
+    @testset "an exception leaves the tracker closed" begin
+        kept = Ref{Tracker}()
+        failure, trace = thrown() do
+            simulated() do tracker
+                kept[] = tracker
+                epoch!(() -> explode_in_epoch([1]), tracker)
+            end
+        end
+        @test failure isa BoundsError && occursin("explode_in_epoch", trace)
+        @test !isopen(kept[])
+    end
+
+    @testset "iteration" begin
+        done, = tracked() do tracker
+            @test [epoch for epoch in epochs(tracker, 3)] == 1:3
+            @test [item for item in epochs(tracker, (:a, :b))] == [:a, :b]
+        end
+        @test done == 5
+        # Left by break or exception: the next epoch drops what was open.
+        done, = tracked() do tracker
+            for epoch in epochs(tracker, 3)
+                epoch == 2 && break
+            end
+            @test tracker["/run/epochs_done"] == 1
+            failure, = thrown(() -> foreach(_ -> error("mine"), epochs(tracker, 3)))
+            @test failure == ErrorException("mine")
+            epoch!(() -> nothing, tracker)
+            for epoch in epochs(tracker, 5)
+                epoch_end!(tracker) # ended by hand, so that validation lies between, and break counts it
+                epoch == 2 && break
+            end
+            epoch_begin!(tracker)
+            @test_throws CarbonError epoch_begin!(tracker)
+            epoch_end!(tracker)
+        end
+        @test done == 5
+    end
+
+    @testset "progress" begin
+        simulated(epochs = 2) do tracker
+            @test_throws CarbonError progress!(tracker, 1, 2)
+            epoch!(tracker) do
+                progress!(tracker, 1, 4)
+                @test tracker["/run/progress"] == 0.25
+                failure, = thrown(() -> progress!(tracker, 3, 2))
+                @test failure.status == CarbonTracker.CT_EINVAL
+            end
+            seen = Float64[]
+            for item in batches(tracker, [:a, :b]) # without an epoch nothing is marked
+                push!(seen, something(tracker["/run/progress"], -1))
+            end
+            epoch!(tracker) do
+                for item in batches(tracker, 1:4)
+                    push!(seen, something(tracker["/run/progress"], -1))
+                end
+                push!(seen, tracker["/run/progress"])
+                @test length([item for item in batches(tracker, (i for i in 1:4 if i > 2))]) == 2
+            end
+            @test seen == [-1, -1, 0, 0.25, 0.5, 0.75, 1]
+        end
+    end
+
+    @testset "a callback after every batch" begin
+        done, = tracked(epochs = 3) do tracker
+            after_batch = batch_callback(tracker, 4)
+            for batch in 1:11
+                @test after_batch() === nothing
+                batch == 10 && @test tracker["/run/progress"] == 0.5
+            end
+            after_batch = batch_callback(tracker, 2) # what the other had open is dropped
+            after_batch(:any, "argument")
+            after_batch()
+        end
+        @test done == 3
+        @test_throws ArgumentError batch_callback(Tracker(nothing), 0)
+    end
+
+    @testset "budgets" begin
+        simulated(epochs = 1000, budget_h = 1e-6) do tracker
+            @test !over_budget(tracker)
+            # It is judged on epochs whose readings are in.
+            for _ in 1:1000
+                epoch_begin!(tracker)
+                sleep(0.01)
+                epoch_end!(tracker) && break
+            end
+            @test over_budget(tracker)
+            @test epochs_done(tracker) < 1000
+            @test any(message -> occursin("budget_h", message), messages(tracker))
+        end
+        simulated(epochs = 1000, budget_h = 1000) do tracker
+            foreach(_ -> sleep(0.01), epochs(tracker, 5))
+            tracker["/usage/energy_j"]
+            @test !epoch!(() -> over_budget(tracker), tracker)
+            @test !over_budget(tracker)
+        end
+    end
+end

@@ -1,0 +1,31 @@
+# Run by `Pkg.test("CarbonTracker")`, or with the package on the load path. Best with JULIA_NUM_THREADS=2.
+using CarbonTracker
+using Test
+
+include("children.jl")
+
+# 100 W whatever happens: energy is 100 J for each second of the report's own.
+const SIMULATED = "sim_cpu=x:100 location=DK"
+
+simulated(; keywords...) = Tracker(SIMULATED; keywords...)
+simulated(f; keywords...) = Tracker(f, SIMULATED; keywords...)
+epochs_done(tracker) = Int(tracker["/run/epochs_done"])
+
+# What a call throws, with its backtrace as text.
+function thrown(f)
+    try
+        f()
+    catch failure
+        return failure, sprint(Base.show_backtrace, catch_backtrace())
+    end
+    return nothing, ""
+end
+
+@testset "CarbonTracker" begin
+    @test CarbonTracker.version() == v"0.1.0"
+    include("options.jl")
+    include("loops.jl")
+    include("reports.jl")
+    include("fluxtraining.jl")
+    include("lifetime.jl")
+end

@@ -1,0 +1,60 @@
+# With a strict stand-in for the library: whatever threads do, no call runs beside or after a tracker's end.
+using CarbonTracker
+
+Threads.nthreads() > 1 || error("one thread alone races with nobody")
+
+# Ends it by hand or as the garbage collector would.
+finish(tracker, by_hand) = by_hand ? close(tracker) : finalize(tracker)
+
+function call_all(tracker)
+    epoch!(() -> nothing, tracker)
+    progress!(tracker, 1, 2)
+    tracker["/usage/energy_j"]
+    report(tracker)
+    messages(tracker)
+    epoch_cancel!(tracker)
+end
+
+# Runs `f` in another thread, and returns once it is there: without a task switch, or this thread might take it.
+function beside(f)
+    is_there = Threads.Atomic{Bool}(false)
+    task = Threads.@spawn begin
+        is_there[] = true
+        f()
+    end
+    while !is_there[]
+        GC.safepoint()
+    end
+    return task
+end
+
+function race(round)
+    tracker = Tracker()
+    other = beside() do
+        while isopen(tracker)
+            call_all(tracker)
+        end
+    end
+    foreach(_ -> call_all(tracker), 1:(round % 5))
+    finish(tracker, isodd(round))
+    call_all(tracker)
+    wait(other)
+
+    tracker = Tracker()
+    other = beside(() -> (call_all(tracker); finish(tracker, round % 3 == 0)))
+    round % 2 == 0 && call_all(tracker)
+    finish(tracker, isodd(round))
+    wait(other)
+end
+
+foreach(race, 1:5000)
+println("5000 races")
+
+# Exit comes while another thread is still calling.
+const trackers = [Tracker() for _ in 1:50]
+beside() do
+    while true
+        foreach(call_all, trackers)
+    end
+end
+Libc.systemsleep(0.1)

@@ -1,0 +1,89 @@
+/* Stands in for the library before the Julia package: with another ABI version, or strict and slow. A call on a tracker
+ * that has ended, or an end beside a call, aborts. Calls that may wait take WAIT_US; ct_last_error names the thread. */
+
+#define _GNU_SOURCE
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef ABI
+#define ABI 0
+#endif
+#ifndef WAIT_US
+#define WAIT_US 0
+#endif
+
+typedef struct {
+    atomic_int calls, ended;
+} tracker_t;
+
+static void refuse(const char *what) {
+    fprintf(stderr, "standin: %s\n", what);
+    abort();
+}
+
+static void pass_time(void) {
+    if (WAIT_US > 0) usleep(WAIT_US);
+}
+
+/* An ended tracker is never freed, so that what comes too late is seen. */
+static int32_t call(tracker_t *t, int32_t status, int waits) {
+    t->calls++;
+    if (t->ended) refuse("a call on a tracker that has ended");
+    if (waits) pass_time();
+    if (t->ended) refuse("a tracker ended beside a call");
+    t->calls--;
+    return status;
+}
+
+static void end(tracker_t *t) {
+    if (t->calls > 0) refuse("an end beside a call");
+    if (t->ended++) refuse("a tracker ended twice");
+}
+
+uint32_t ct_abi_version(void) { return ABI; }
+const char *ct_version(void) { return "0.0.1"; }
+const char *ct_status_string(int32_t status) { return status < 0 ? "refused" : "done"; }
+
+const char *ct_last_error(void) {
+    static _Thread_local char text[32];
+    snprintf(text, sizeof text, "thread %p", (void *)text);
+    return text;
+}
+
+int32_t ct_create(const char *options, tracker_t **out) {
+    if (strstr(options, "wait") != NULL) pass_time();
+    *out = calloc(1, sizeof **out);
+    return 0;
+}
+
+int32_t ct_epoch_begin(tracker_t *t) { return call(t, 0, 0); }
+int32_t ct_epoch_end(tracker_t *t) { return call(t, 0, 0); }
+int32_t ct_epoch_cancel(tracker_t *t) { return call(t, 0, 0); }
+int32_t ct_progress(tracker_t *t, uint64_t done, uint64_t total) { return call(t, done > total ? -1 : 0, 0); }
+
+int32_t ct_value(tracker_t *t, const char *pointer, double *out) {
+    *out = (double)strlen(pointer);
+    return call(t, 0, 1);
+}
+
+int32_t ct_report(tracker_t *t, const char *format, char *buf, size_t cap, size_t *needed) {
+    *needed = strlen(format) + 1;
+    if (cap >= *needed) strcpy(buf, format);
+    return call(t, 0, 1);
+}
+
+int32_t ct_message(tracker_t *t, char *buf, size_t cap, size_t *needed) {
+    (void)buf, (void)cap, (void)needed;
+    return call(t, -4, 0);
+}
+
+void ct_destroy(tracker_t *t) {
+    end(t);
+    pass_time();
+}
+
+void ct_release(tracker_t *t) { end(t); }
