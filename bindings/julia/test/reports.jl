@@ -1,5 +1,3 @@
-using Logging
-
 @testset "reports" begin
     simulated(epochs = 4, name = "played") do tracker
         @test tracker["/forecast/energy_j/value"] === nothing
@@ -65,7 +63,7 @@ using Logging
                 tracker["/usage/energy_j"]
             end
         end
-        @test all(log -> log.level == Logging.Info && startswith(log.message, "carbontracker: "), logs)
+        @test all(log -> log.level == Base.CoreLogging.Info && startswith(log.message, "carbontracker: "), logs)
         @test count(log -> occursin("no location given", log.message), logs) == 1
         @test count(log -> occursin("forecast after", log.message), logs) == 1
     end
