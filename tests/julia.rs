@@ -174,6 +174,24 @@ fn carbontracker_disable_turns_everything_off() {
 }
 
 #[test]
+fn the_package_knows_the_headers_numbers() {
+    let read = |path: &str| std::fs::read_to_string(checkout(path)).expect(path);
+    let numbers = |text: &str, kind: &str| {
+        let lines = text.lines().map(|line| line.trim().replace([',', '(', ')', '='], " ").replace(kind, ""));
+        let words = lines.map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        words
+            .filter(|words| words.len() == 2 && words[0].starts_with("CT_") && words[1].parse::<i32>().is_ok())
+            .collect()
+    };
+    let header: Vec<_> = numbers(&read("include/carbontracker.h"), "");
+    assert_eq!(header.len(), 10, "{header:?}");
+    let package = read("bindings/julia/src/library.jl").replace("const ", "");
+    assert_eq!(numbers(&package, "Int32"), header);
+    let abi = |text: &str, before: &str| text.split(before).nth(1).and_then(|rest| rest.chars().next());
+    assert_eq!(abi(&package, "ABI_VERSION = UInt32("), abi(&read("include/carbontracker.h"), "CT_ABI_VERSION "));
+}
+
+#[test]
 fn no_call_runs_beside_or_after_a_trackers_end() {
     let Some(julia) = julia() else { return };
     let library = standin("strict", &[]);

@@ -170,9 +170,13 @@ with_count((item, state), done) = (item, (state, done + 1))
     batch_callback(tracker, n)
 
 A function to be called after every batch, with any arguments, where an epoch has `n` batches: for
-`Flux.train!(loss, parameters, data, optimiser; cb = batch_callback(tracker, length(data)))` of Flux
-up to 0.12, and for loops of one's own. It begins an epoch when it is made, marks its progress at each
-call, and at each `n`th call ends it and begins the next. An epoch of which a rest is missing does not count.
+loops of one's own, and for Flux's older `train!`, with implicit parameters:
+
+    Flux.train!(loss, parameters, data, optimiser; cb = batch_callback(tracker, length(data)))
+
+It begins an epoch when it is made, marks its progress at each call, and at each `n`th call ends it
+and begins the next. That one is dropped if it never ends, or if another callback is made before it
+is used; so make one for each `train!` where something else happens in between.
 """
 function batch_callback(tracker::Tracker, n::Integer)
     n > 0 || throw(ArgumentError("batch_callback: an epoch of $n batches"))

@@ -1,15 +1,20 @@
-@testset "FluxTraining" begin
+@testset "FluxTraining that is not loaded" begin
     @test_throws ErrorException("fluxtraining_callback: load FluxTraining first") fluxtraining_callback(Tracker(nothing))
+end
 
-    # The real one cannot be had everywhere. Before Julia 1.9 nobody loads extensions, and a mock is no weak dependency.
-    include("mock/FluxTraining.jl")
-    extension = joinpath(@__DIR__, "..", "ext", "CarbonTrackerFluxTrainingExt.jl")
-    source = replace(read(extension, String), "using FluxTraining" => "using ..FluxTraining")
-    include_string(@__MODULE__, source, extension)
-    fit!(f, callback, epochs) = Base.invokelatest(FluxTraining.fit!, f, callback, epochs, 1:4)
+# The real one cannot be had everywhere, Julia before 1.9 loads no extensions, and a mock is no weak dependency: so the
+# extension is read in beside the mock.
+include("mock/FluxTraining.jl")
+let extension = joinpath(@__DIR__, "..", "ext", "CarbonTrackerFluxTrainingExt.jl")
+    source = read(extension, String)
+    include_string(@__MODULE__, replace(source, "using FluxTraining" => "using ..FluxTraining"), extension)
+end
 
+fit!(step, callback, epochs) = FluxTraining.fit!(step, callback, epochs, 1:4)
+
+@testset "FluxTraining" begin
     simulated() do tracker
-        callback = Base.invokelatest(fluxtraining_callback, tracker)
+        callback = fluxtraining_callback(tracker)
         fit!(_ -> nothing, callback, 3)
         @test epochs_done(tracker) == 3
 
@@ -27,13 +32,13 @@
 
     simulated() do tracker
         marks = Float64[]
-        callback = Base.invokelatest(fluxtraining_callback, tracker; batches = 4)
+        callback = fluxtraining_callback(tracker; batches = 4)
         fit!(_ -> push!(marks, something(tracker["/run/progress"], 0)), callback, 2)
         @test marks == [0, 0.25, 0.5, 0.75, 0, 0.25, 0.5, 0.75]
     end
 
     simulated() do tracker
-        callback = Base.invokelatest(fluxtraining_callback, tracker; phases = FluxTraining.Phases.Phase)
+        callback = fluxtraining_callback(tracker; phases = FluxTraining.Phases.Phase)
         fit!(_ -> nothing, callback, 3)
         @test epochs_done(tracker) == 6
     end
