@@ -80,7 +80,7 @@ lib="\$here/${libraries#"$work"/}"
 LD_LIBRARY_PATH="\$lib:\$lib/julia\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" exec "\$here/root/usr/bin/julia" "\$@"
 WRAPPER
     chmod +x "$work/julia"
-    rm -rf "$work/archives" "$work/lists" "$work/sources" "$work/sources.list" "$work/apt.conf" "$work/log" "$work"/*.bin
+    find "$work" -mindepth 1 -maxdepth 1 ! -name root ! -name julia -exec rm -rf {} +
 }
 
 ! command -v julia >/dev/null || exit 0
@@ -95,7 +95,7 @@ work=$(mktemp -d "$(realpath "$target")/julia.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 fetch || absent "apt could not fetch Debian 11's: $(tail -n 3 "$work/log" 2>&1)"
 unpack
-works "$work/julia" || absent "Debian 11's does not run here"
+works "$work/julia" || absent "Debian 11's does not run here: $("$work/julia" --startup-file=no -e 0 2>&1)"
 rm -rf "$target/julia"
 mv "$work" "$target/julia"
 chmod 755 "$target/julia"
