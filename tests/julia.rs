@@ -30,19 +30,27 @@ fn with_pkg(julia: &Path) -> Command {
         std::fs::create_dir_all(&registry).expect("a registry");
         let contents = "name = \"Empty\"\nuuid = \"c7e6c3b4-8a4f-4b52-9d0e-6d2d2c0f7a11\"\nrepo = \"\"\n\n[packages]\n";
         std::fs::write(registry.join("Registry.toml"), contents).expect("a registry");
+        run(on_load_path(with_depot(julia, &depot)).args(["-e", "using CarbonTracker"])); // compiled once, for all tests
         depot
     });
+    with_depot(julia, depot)
+}
+
+fn with_depot(julia: &Path, depot: &Path) -> Command {
     let mut command = command(julia);
     command.arg("--startup-file=no").env("JULIA_DEPOT_PATH", depot).env("JULIA_NUM_THREADS", "2");
     command.env_remove("JULIA_PROJECT").env_remove("JULIA_LOAD_PATH").current_dir(scratch_of_user());
     command
 }
 
-/// The same, with the installed package on the load path.
-fn with_package(julia: &Path) -> Command {
-    let mut command = with_pkg(julia);
+fn on_load_path(mut command: Command) -> Command {
     command.env("JULIA_LOAD_PATH", format!("{}:", prefix().join("share/julia/dev").display()));
     command
+}
+
+/// The same, with the installed package on the load path.
+fn with_package(julia: &Path) -> Command {
+    on_load_path(with_pkg(julia))
 }
 
 /// A folder outside the checkout's source, which Julia is started in.
@@ -88,21 +96,23 @@ fn the_example_prints_what_the_c_example_prints() {
     let program = scratch("c").join("digits");
     let flags = installed::pkg_config(&["--cflags", "--libs"]);
     run(command("cc").arg("-O2").arg(examples.join("digits.c")).args(flags).arg("-lm").arg("-o").arg(&program));
+    let training = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("epoch ")).map(str::to_owned).collect()
+    };
     let expected = run(command(&program).arg(&csv).arg(options));
-    let text = run(with_package(&julia).arg(examples.join("digits.jl")).arg(&csv).arg(options));
-    let training =
-        |text: &str| text.lines().filter(|line| line.starts_with("epoch ")).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(training(&expected).len(), 10, "{expected}");
+    let play = || run(with_package(&julia).arg(examples.join("digits.jl")).arg(&csv).arg(options));
+    let text = play();
     assert_eq!(training(&text), training(&expected));
-    // The lines of the report are alike but for figures; when a forecast comes differs.
-    let words = |text: &str| {
+    assert!(text.lines().any(|line| line.starts_with("forecast: energy ")), "{text}");
+    // The report's lines are alike but for figures. On a busy machine there may be one more, on what was not measured.
+    let words = |text: &str| -> Vec<String> {
         let report = text.lines().skip_while(|line| !line.starts_with("digits: 10 of 10 epochs"));
         let is_word = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
-        report.map(|line| line.split_whitespace().filter(is_word).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        report.map(|line| line.split_whitespace().filter(is_word).collect::<Vec<_>>().join(" ")).collect()
     };
     assert!(words(&expected).len() > 6, "{expected}");
-    assert_eq!(words(&text), words(&expected));
-    assert!(text.lines().any(|line| line.starts_with("forecast: energy ")), "{text}");
+    assert!((0..3).any(|_| words(&play()) == words(&expected)), "{text}\n{expected}");
 
     let untracked = outcome(with_package(&julia).arg(examples.join("digits.jl")).arg(&csv).arg("epoch=3"));
     assert!(untracked.status.success());
@@ -202,7 +212,7 @@ fn no_call_runs_beside_or_after_a_trackers_end() {
 #[test]
 fn a_call_that_waits_holds_up_no_garbage_collection() {
     let Some(julia) = julia() else { return };
-    let library = standin("slow", &["-DWAIT_US=300000"]);
+    let library = standin("waiting", &[]);
     let text = run(with_package(&julia).arg(checkout("tests/julia/waits.jl")).env("CARBONTRACKER_LIB", library));
     assert_eq!(text, "create true\nvalue true\nreport true\nclose true\n");
 }

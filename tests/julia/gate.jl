@@ -47,6 +47,9 @@ function race(round)
     wait(other)
 end
 
+# Where the system has no thread left, those of lost trackers are collected, and it is tried again.
+isopen(Tracker("refused once")) || error("not tried again")
+
 foreach(race, 1:1000)
 println("1000 races")
 

@@ -1,5 +1,6 @@
 /* Stands in for the library before the Julia package: with another ABI version, or strict and slow. A call on a tracker
- * that has ended, or an end beside a call, aborts. Calls that may wait take WAIT_US; ct_last_error names the thread. */
+ * that has ended, or an end beside a call, aborts. Calls that may wait do so, where they are told to, until they are
+ * let go, but for 5 s at most. */
 
 #define _GNU_SOURCE
 #include <stdatomic.h>
@@ -12,9 +13,6 @@
 #ifndef ABI
 #define ABI 0
 #endif
-#ifndef WAIT_US
-#define WAIT_US 0
-#endif
 
 typedef struct {
     atomic_int calls, ended;
@@ -25,8 +23,15 @@ static void refuse(const char *what) {
     abort();
 }
 
+static atomic_int is_to_wait, waiting;
+
+void standin_wait(int is_to) { is_to_wait = is_to; }
+int standin_waiting(void) { return waiting; }
+
 static void pass_time(void) {
-    if (WAIT_US > 0) usleep(WAIT_US);
+    waiting++;
+    for (int i = 0; i < 500 && is_to_wait; i++) usleep(10000);
+    waiting--;
 }
 
 /* An ended tracker is never freed, so that what comes too late is seen. */
@@ -48,14 +53,12 @@ uint32_t ct_abi_version(void) { return ABI; }
 const char *ct_version(void) { return "0.0.1"; }
 const char *ct_status_string(int32_t status) { return status < 0 ? "refused" : "done"; }
 
-const char *ct_last_error(void) {
-    static _Thread_local char text[32];
-    snprintf(text, sizeof text, "thread %p", (void *)text);
-    return text;
-}
+const char *ct_last_error(void) { return "refused"; }
 
 int32_t ct_create(const char *options, tracker_t **out) {
-    if (strstr(options, "wait") != NULL) pass_time();
+    static atomic_int refused;
+    if (strstr(options, "refused once") != NULL && refused++ == 0) return -5;
+    pass_time();
     *out = calloc(1, sizeof **out);
     return 0;
 }

@@ -5,9 +5,6 @@ function memory_mb()
     return parse(Int, split(line)[2]) / 1024
 end
 
-# Waits for what happens soon, in other threads; says whether it did.
-soon(condition) = timedwait(condition, 20.0, pollint = 0.05) === :ok
-
 # In a function of its own, so that no variable holds them.
 @noinline function lose_trackers(n)
     for i in 1:n
@@ -23,7 +20,7 @@ end
         epoch_begin!(tracker)
         before = threads_here()
         close(tracker)
-        @test threads_here() < before # its sampler was waited for
+        @test soon(() -> threads_here() < before)
         @test !isopen(tracker)
         close(tracker)
         finalize(tracker)
@@ -52,7 +49,7 @@ end
     end
 
     @testset "called and closed at once" begin
-        for round in 1:50
+        for round in 1:20
             tracker = simulated(epochs = 10)
             calls = [
                 () -> epoch!(() -> nothing, tracker),
@@ -61,7 +58,7 @@ end
                 () -> messages(tracker),
                 () -> isodd(round) ? close(tracker) : finalize(tracker),
             ]
-            tasks = [Threads.@spawn (for _ in 1:20; thrown(call); end) for call in calls]
+            tasks = [Threads.@spawn (for _ in 1:5; thrown(call); end) for call in calls]
             foreach(wait, tasks)
             @test !isopen(tracker)
         end
@@ -69,7 +66,7 @@ end
 
     @testset "several threads share a tracker" begin
         simulated() do tracker
-            Threads.@threads for _ in 1:100
+            Threads.@threads for _ in 1:20
                 tracker["/usage/energy_j"]
                 thrown(() -> epoch!(() -> nothing, tracker)) # another's may be open
                 progress_error, = thrown(() -> progress!(tracker, 1, 0))

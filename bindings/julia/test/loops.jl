@@ -4,6 +4,7 @@ explode_in_epoch(x) = x[2]
 function tracked(f; keywords...)
     simulated(; keywords...) do tracker
         f(tracker)
+        settle(tracker)
         @test tracker["/usage/energy_j"] ≈ 100 * tracker["/usage/duration_s"] rtol = 1e-6
         return epochs_done(tracker), tracker["/usage/epochs/duration_s"], tracker["/usage/duration_s"]
     end
@@ -147,7 +148,7 @@ end
         end
         simulated(epochs = 1000, budget_h = 1000) do tracker
             foreach(_ -> sleep(0.01), epochs(tracker, 5))
-            tracker["/usage/energy_j"]
+            settle(tracker)
             @test !epoch!(() -> over_budget(tracker), tracker)
             @test !over_budget(tracker)
         end

@@ -9,6 +9,13 @@ const SIMULATED = "sim_cpu=x:100 location=DK"
 
 simulated(; keywords...) = Tracker(SIMULATED; keywords...)
 simulated(f; keywords...) = Tracker(f, SIMULATED; keywords...)
+
+# Waits for what happens soon, in the library's thread; says whether it did. A busy machine takes its time.
+soon(condition) = timedwait(condition, 30.0, pollint = 0.02) === :ok
+
+# Waits until the readings are in, which numbers and reports wait for, but for 1 s only.
+settle(tracker) = @test soon(() -> tracker["/usage/coverage"] == 1)
+
 epochs_done(tracker) = Int(tracker["/run/epochs_done"])
 
 # What a call throws, with its backtrace as text.
