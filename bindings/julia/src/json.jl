@@ -16,31 +16,53 @@ function next_char(io::IO)
     return peek(io, Char)
 end
 
-# Reads what is between brackets and separated by commas.
+# Reads what is between brackets and separated by commas, until `read_item` says false.
 function each_item(read_item, io::IO, closing::Char)
     read(io, Char)
     while next_char(io) != closing
-        read_item()
+        read_item() || return
         next_char(io) == ',' && read(io, Char)
     end
     read(io, Char)
     return
 end
 
+function json_pair(io::IO)
+    name = Symbol(json_text(io))
+    next_char(io)
+    read(io, Char) # the colon
+    return name, json_value(io)
+end
+
 function json_object(io::IO)
     names, values = Symbol[], Any[]
     each_item(io, '}') do
-        push!(names, Symbol(json_text(io)))
-        next_char(io)
-        read(io, Char) # the colon
-        push!(values, json_value(io))
+        name, value = json_pair(io)
+        push!(names, name)
+        push!(values, value)
+        return true
     end
     return NamedTuple{Tuple(names)}(Tuple(values))
 end
 
+# One member of an object, or nothing; what comes after it is not read.
+function json_member(text::AbstractString, sought::Symbol)
+    io, found = IOBuffer(text), Ref{Any}(nothing)
+    each_item(io, '}') do
+        name, found[] = json_pair(io)
+        name == sought && return false
+        found[] = nothing
+        return true
+    end
+    return found[]
+end
+
 function json_array(io::IO)
     items = Any[]
-    each_item(() -> push!(items, json_value(io)), io, ']')
+    each_item(io, ']') do
+        push!(items, json_value(io))
+        return true
+    end
     return map(identity, items) # of the items' own type
 end
 

@@ -58,7 +58,7 @@ end
     usage(tracker) -> Union{NamedTuple, Nothing}
 
 What the run has used so far: the report's section `usage`, with `duration_s`, `energy_j`, `co2eq_g`
-and more. Several numbers in the loop are had quicker by their pointers, `tracker["/usage/energy_j"]`.
+and more. A single number is had quicker by its pointer: `tracker["/usage/energy_j"]`.
 """
 usage(tracker::Tracker) = section(tracker, :usage)
 
@@ -72,8 +72,8 @@ forecast; it takes the option `epochs`.
 forecast(tracker::Tracker) = section(tracker, :forecast)
 
 function section(tracker::Tracker, name::Symbol)
-    whole = report(tracker, NamedTuple)
-    return whole === nothing ? nothing : get(whole, name, nothing)
+    text = report(tracker, :json)
+    return isempty(text) ? nothing : json_member(text, name)
 end
 
 """

@@ -72,6 +72,8 @@
     @testset "JSON" begin
         json = CarbonTracker.json
         @test json("{\"a\": [1, -2.5e3, null], \"b\":{}, \"c\" : [ ] }") == (a = [1, -2500.0, nothing], b = NamedTuple(), c = [])
+        @test CarbonTracker.json_member("{\"a\": 1, \"b\": [2], \"c\": oops", :b) == [2]
+        @test CarbonTracker.json_member("{\"a\": 1, \"b\": 2}", :c) === nothing
         @test json("\"\\\"\\\\\\/\\n\\t\\r\\b\\f\\u001f \\u00e6∑\"") == "\"\\/\n\t\r\b\f\x1f æ∑"
         @test json("true") === true && json("false") === false && json("0.1") === 0.1 && json("12") === 12
     end
