@@ -113,7 +113,8 @@ function main(arguments)
         @printf("epoch %2d  loss %.4f  accuracy %.1f %%\n", epoch, loss / (count - tests), accuracy(tests))
         if epoch == 3
             print_value(tracker, "forecast: energy", "/forecast/energy_j/value", "J")
-            print_value(tracker, ", time", "/forecast/duration_s/value", "s\n")
+            print_value(tracker, ", time", "/forecast/duration_s/value", "s")
+            println()
         end
     end
     foreach(message -> println("carbontracker: ", message), messages(tracker))

@@ -4,22 +4,10 @@
 
 mod installed;
 
-use installed::{checkout, command, outcome, prefix, run, scratch, skipped};
+use installed::{checkout, command, julia, outcome, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-
-/// The Julia on PATH, else the one that tests/julia.sh fetched.
-fn julia() -> Option<PathBuf> {
-    let fetched = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the build folder").join("julia/julia");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let named = std::env::split_paths(&path).map(|folder| folder.join("julia"));
-    let found = named.chain([fetched]).find(|julia| julia.is_file());
-    if found.is_none() {
-        skipped("julia not here; tests/julia.sh fetches it");
-    }
-    found
-}
 
 /// Julia with two threads and a depot of the tests' own, that knows an empty registry: so nothing asks the network.
 fn with_pkg(julia: &Path) -> Command {
