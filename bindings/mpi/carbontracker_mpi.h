@@ -69,9 +69,9 @@ static inline enum ct_mpi_rule ct_mpi_rule_of(const char *pointer)
     return strcmp(unit, "_s") == 0 ? CT_MPI_LONGEST : CT_MPI_NONE;
 }
 
-/* A device that a rank counts: a hash of what tells it from others, and its energy. */
+/* A device that a rank counts, and its energy. */
 struct ct_mpi_device {
-    uint64_t key;
+    uint64_t key; /* a hash of what tells it from others; 0: this rank's own, as a simulated GPU is */
     double joules;
     char kind[8];
 };
@@ -80,7 +80,7 @@ struct ct_mpi_device {
 static inline int ct_mpi_next(const char **text, struct ct_mpi_device *device)
 {
     static const char metric[] = "carbontracker_energy_joules_total{", label[] = ",component=\"";
-    const char *line = *text, *end, *labels, *at;
+    const char *line = *text, *end, *labels, *simulated, *at;
     double scale = 1;
     while (strncmp(line, metric, sizeof metric - 1) != 0) {
         line = strchr(line, '\n');
@@ -98,6 +98,9 @@ static inline int ct_mpi_next(const char **text, struct ct_mpi_device *device)
     for (at = labels; at < end && strncmp(at, "\"} ", 3) != 0; at++)
         device->key = (device->key ^ (unsigned char)*at) * 1099511628211u;
     memcpy(device->kind, labels, strcspn(labels, "\"") < sizeof device->kind ? strcspn(labels, "\"") : 0);
+    simulated = strstr(labels, ",source=\"simulated\"");
+    if (strcmp(device->kind, "gpu") == 0 && simulated != NULL && simulated < end)
+        device->key = 0;
     /* Not strtod, which would take the decimal point from the program's locale. */
     for (at += 3; at < end && *at >= '0' && *at <= '9'; at++)
         device->joules = 10 * device->joules + (*at - '0');
@@ -107,7 +110,7 @@ static inline int ct_mpi_next(const char **text, struct ct_mpi_device *device)
     return 1;
 }
 
-/* The devices that this rank counts, as text; free() it. NULL: none, or no memory. */
+/* The devices that this rank counts, as lines of text; free() it. NULL: none, or no memory. */
 static inline char *ct_mpi_devices(ct_tracker *tracker)
 {
     size_t needed = 0;
@@ -121,7 +124,7 @@ static inline char *ct_mpi_devices(ct_tracker *tracker)
         text = larger;
         status = ct_report(tracker, "prometheus", text, cap, &needed);
     }
-    if (status == CT_OK)
+    if (status == CT_OK && strstr(text, "carbontracker_energy_joules_total{") != NULL)
         return text;
     free(text);
     return NULL;
@@ -135,9 +138,10 @@ static inline int ct_mpi_share(ct_tracker *tracker, MPI_Comm node, const char *k
     const char *mine = text == NULL ? "" : text, *others;
     struct ct_mpi_device device, own;
     double all = 0, counted = 0;
-    int me, size, rank, there, better, beaten;
-    int failed = MPI_Comm_rank(node, &me) || MPI_Comm_size(node, &size);
-    for (rank = 0; rank < size && !failed; rank++) {
+    int me, size, rank, there = text != NULL, counting = 0, better, beaten;
+    int failed = MPI_Comm_rank(node, &me) || MPI_Comm_size(node, &size) ||
+                 MPI_Allreduce(&there, &counting, 1, MPI_INT, MPI_SUM, node);
+    for (rank = 0; rank < size && counting > 1 && !failed; rank++) { /* one alone has nobody to share with */
         for (;;) {
             there = rank == me && ct_mpi_next(&mine, &device);
             failed = MPI_Bcast(&there, 1, MPI_INT, rank, node);
@@ -146,7 +150,8 @@ static inline int ct_mpi_share(ct_tracker *tracker, MPI_Comm node, const char *k
             failed = MPI_Bcast(&device, (int)sizeof device, MPI_BYTE, rank, node);
             better = 0;
             for (others = text == NULL ? "" : text; rank != me && ct_mpi_next(&others, &own);)
-                if (own.key == device.key && (own.joules > device.joules || (own.joules == device.joules && me < rank)))
+                if (device.key != 0 && own.key == device.key &&
+                    (own.joules > device.joules || (own.joules == device.joules && me < rank)))
                     better = 1;
             failed = failed || MPI_Allreduce(&better, &beaten, 1, MPI_INT, MPI_MAX, node);
             if (failed)
@@ -166,7 +171,7 @@ static inline int ct_mpi_share(ct_tracker *tracker, MPI_Comm node, const char *k
 static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm node, const char *pointer, double *out,
                                     int *missing)
 {
-    enum { EVERYWHERE_WRONG = 1000, KNOWN = 500 };
+    const double wrong = 1000, best = 500; /* above all statuses: of the ranks' answers the highest is the run's */
     const enum ct_mpi_rule rule = ct_mpi_rule_of(pointer);
     double value = 0, share = 1, sum[2], sums[2], top[2], tops[2];
     char kind[8] = "";
@@ -186,12 +191,12 @@ static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm
     sum[0] = known ? share * value : 0;
     sum[1] = me == 0 && !node_knows;
     top[0] = known ? value : 0;
-    top[1] = status == CT_EINVAL ? EVERYWHERE_WRONG : known ? KNOWN : -status;
+    top[1] = status == CT_EINVAL ? wrong : known ? best : -(double)status;
     if (MPI_Allreduce(sum, sums, 2, MPI_DOUBLE, MPI_SUM, comm) || MPI_Allreduce(top, tops, 2, MPI_DOUBLE, MPI_MAX, comm))
         return CT_EIO;
-    if (tops[1] == EVERYWHERE_WRONG)
+    if (tops[1] >= wrong)
         return CT_EINVAL;
-    if (tops[1] != KNOWN)
+    if (tops[1] < best)
         return (ct_status)-(int)tops[1];
     *out = rule == CT_MPI_SUM ? sums[0] : tops[0];
     if (missing != NULL)
