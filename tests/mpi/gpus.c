@@ -1,5 +1,7 @@
-/* The stand-in for NVML with two GPUs of 300 W, in every process that loads it. */
+/* The stand-in for NVML with two GPUs of 300 W, in every process that loads it; to load takes GPUS_DELAY seconds. */
 #include "../nvml/standin.c"
+
+#include <stdlib.h>
 
 __attribute__((constructor)) static void plug_in(void)
 {
@@ -9,6 +11,7 @@ __attribute__((constructor)) static void plug_in(void)
     memset(&two, 0, sizeof two);
     memset(all, 0, sizeof all);
     two.count = 2;
+    two.init_delay_s = getenv("GPUS_DELAY") == NULL ? 0 : atof(getenv("GPUS_DELAY"));
     for (n = 0; n < GPUS; n++) {
         all[n].high_w = all[n].low_w = 300;
         all[n].period_s = 1;

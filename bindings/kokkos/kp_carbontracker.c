@@ -1,0 +1,91 @@
+/*
+ * libkp_carbontracker.so: a Kokkos Tools connector, loaded by Kokkos where KOKKOS_TOOLS_LIBS names it. An epoch is a
+ * profiling region: those called CARBONTRACKER_KOKKOS_REGION, else the outermost ones. Without any the whole run is one
+ * epoch. README.md in ../relink says more.
+ */
+#include "../relink/at_end.h"
+
+#include <stdbool.h>
+
+/* As Kokkos declares it. */
+struct Kokkos_Tools_ToolSettings {
+    bool requires_global_fencing;
+    bool padding[255];
+};
+
+void kokkosp_init_library(int sequence, uint64_t interface, uint32_t devices, void *device);
+void kokkosp_request_tool_settings(uint32_t count, struct Kokkos_Tools_ToolSettings *settings);
+void kokkosp_push_profile_region(const char *name);
+void kokkosp_pop_profile_region(void);
+void kokkosp_finalize_library(void);
+
+static ct_tracker *tracker;
+static char region[256];      /* "": the outermost */
+static bool is_whole = true; /* no region has come yet: the open epoch is that of the whole run */
+
+/* Regions nest by thread. The library refuses a second epoch beside the open one, whose thread and region ends it. */
+static __thread unsigned depth, depth_of_epoch;
+
+/* Takes the messages there are; says those of a run that has begun, once a job. */
+static void take_messages(bool says)
+{
+    char message[2048];
+    while (ct_message(tracker, message, sizeof message, NULL) == CT_OK)
+        if (says && at_end.rank <= 0)
+            at_end_line(message, "");
+}
+
+void kokkosp_init_library(int sequence, uint64_t interface, uint32_t devices, void *device)
+{
+    const char *name;
+    (void)sequence, (void)interface, (void)devices, (void)device;
+    tracker = at_end_create("");
+    take_messages(false); /* the report has them, too */
+    name = at_end_variable("CARBONTRACKER_KOKKOS_REGION");
+    snprintf(region, sizeof region, "%s", name == NULL ? "" : name);
+    ct_epoch_begin(tracker);
+}
+
+/* Kernels may run on between regions; a fence at each would change what is measured. */
+void kokkosp_request_tool_settings(uint32_t count, struct Kokkos_Tools_ToolSettings *settings)
+{
+    if (count > 0)
+        settings->requires_global_fencing = false;
+}
+
+void kokkosp_push_profile_region(const char *name)
+{
+    depth++;
+    if (region[0] == '\0' ? depth > 1 : strcmp(name, region) != 0)
+        return;
+    if (__atomic_exchange_n(&is_whole, false, __ATOMIC_SEQ_CST))
+        ct_epoch_cancel(tracker); /* what came before the first region counts as between epochs */
+    if (ct_epoch_begin(tracker) == CT_OK)
+        depth_of_epoch = depth;
+}
+
+/* A pop without a push is passed over. */
+void kokkosp_pop_profile_region(void)
+{
+    if (depth == 0)
+        return;
+    if (depth == depth_of_epoch) {
+        depth_of_epoch = 0;
+        ct_epoch_end(tracker);
+        take_messages(true);
+    }
+    depth--;
+}
+
+void kokkosp_finalize_library(void)
+{
+    if (tracker == NULL || getpid() != at_end.process)
+        return;
+    ct_epoch_end(tracker); /* the whole run or a region left open; else CT_ESTATE */
+    take_messages(true);
+    if (is_whole && region[0] != '\0')
+        at_end_line("no region has this name, so the whole run is one epoch", region);
+    at_end_report(tracker);
+    ct_destroy(tracker);
+    tracker = NULL;
+}

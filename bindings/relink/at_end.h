@@ -1,0 +1,201 @@
+/*
+ * What the ways in share that leave the program as it is: a tracker made from the environment, and its report at the end,
+ * on standard error or in the file that CARBONTRACKER_REPORT names. Include it first, in one source of a program.
+ */
+#ifndef AT_END_H
+#define AT_END_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <carbontracker.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Taken down at the start: the program may change its environment, its folder and its files. */
+static struct {
+    pid_t process;
+    int rank; /* -1: not a rank of a parallel job, or of an unknown kind */
+    char path[PATH_MAX];
+    int file; /* standard error, or -1 */
+    struct stat as; /* what that is */
+} at_end = {0, -1, "", -1, {0}};
+
+/* Set, not empty, and not to be trusted where the program has its owner's rights. */
+static const char *at_end_variable(const char *name)
+{
+    const char *value = secure_getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* MPI's launchers come first: under them SLURM's number may be that of the script. */
+static int at_end_rank(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",      "PMI_RANK",    "MV2_COMM_WORLD_RANK",
+                                        "PALS_RANKID",          "FLUX_TASK_RANK", "SLURM_PROCID"};
+    size_t n;
+    for (n = 0; n < sizeof names / sizeof *names; n++)
+        if (at_end_variable(names[n]) != NULL)
+            return atoi(at_end_variable(names[n]));
+    return -1;
+}
+
+/* The path with {pid} and {rank} filled in, and from the root on; "" if it is too long. */
+static void at_end_find_path(const char *template)
+{
+    const size_t cap = sizeof at_end.path;
+    size_t length = 0;
+    int is_told_apart = 0;
+    if (template[0] != '/' && getcwd(at_end.path, cap - 1) != NULL) {
+        strcat(at_end.path, "/");
+        length = strlen(at_end.path);
+    }
+    while (*template != '\0' && length < cap) {
+        const int is_rank = strncmp(template, "{rank}", 6) == 0, is_pid = strncmp(template, "{pid}", 5) == 0;
+        if (is_rank || is_pid) {
+            const int number = is_rank && at_end.rank >= 0 ? at_end.rank : (int)at_end.process;
+            length += (size_t)snprintf(at_end.path + length, cap - length, "%d", number);
+            template += is_rank ? 6 : 5;
+            is_told_apart = 1;
+        } else {
+            at_end.path[length++] = *template++;
+        }
+    }
+    if (!is_told_apart && at_end.rank > 0 && length < cap) /* else ranks would write over one another */
+        length += (size_t)snprintf(at_end.path + length, cap - length, ".%d", at_end.rank);
+    at_end.path[length < cap ? length : 0] = '\0';
+}
+
+/* Whether a file is still what standard error was at the start. */
+static int at_end_is_same(int file)
+{
+    struct stat now;
+    return file >= 0 && fstat(file, &now) == 0 && now.st_dev == at_end.as.st_dev && now.st_ino == at_end.as.st_ino &&
+           now.st_rdev == at_end.as.st_rdev;
+}
+
+/* Writes all of it, without the SIGPIPE that would end the program where nobody reads any more; 0 if it cannot. */
+static int at_end_write(int file, const char *text)
+{
+    size_t left = strlen(text);
+    int was_pending;
+    struct timespec at_once = {0, 0};
+    sigset_t pipe, before, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    was_pending = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    while (left > 0) {
+        const ssize_t written = write(file, text, left);
+        if (written < 0) {
+            struct pollfd room = {file, POLLOUT, 0};
+            if (errno == EINTR || (errno == EAGAIN && poll(&room, 1, 1000) > 0))
+                continue;
+            break;
+        }
+        text += written;
+        left -= (size_t)written;
+    }
+    if (left > 0 && errno == EPIPE && !was_pending)
+        while (sigtimedwait(&pipe, NULL, &at_once) < 0 && errno == EINTR) {
+        }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return left == 0;
+}
+
+/* To standard error as it was at the start: by now the program may have closed it, and given its number to another file. */
+static void at_end_say(const char *text)
+{
+    const int file = at_end_is_same(at_end.file) ? at_end.file : at_end_is_same(2) ? 2 : -1;
+    if (file >= 0)
+        (void)at_end_write(file, text);
+}
+
+/* A line that says whose it is. */
+static void at_end_line(const char *what, const char *why)
+{
+    char line[PATH_MAX + 1024];
+    snprintf(line, sizeof line, "carbontracker: %s%s%s\n", what, why[0] == '\0' ? "" : ": ", why);
+    at_end_say(line);
+}
+
+/* A tracker by these options and the environment, called by the program's name if nothing names it. NULL: untracked. */
+static ct_tracker *at_end_create(const char *options)
+{
+    char all[1024];
+    const char *name = program_invocation_short_name;
+    size_t length;
+    ct_tracker *tracker = NULL;
+    at_end.process = getpid();
+    at_end.rank = at_end_rank();
+    if (at_end_variable("CARBONTRACKER_REPORT") != NULL)
+        at_end_find_path(at_end_variable("CARBONTRACKER_REPORT"));
+    if (fstat(2, &at_end.as) == 0)
+        at_end.file = fcntl(2, F_DUPFD_CLOEXEC, 100); /* out of the way of the program's own */
+    length = (size_t)snprintf(all, sizeof all, "%s", options);
+    if (at_end_variable("CARBONTRACKER_NAME") == NULL) {
+        length += (size_t)snprintf(all + length, sizeof all - length, " name='");
+        for (; *name != '\0' && length + 4 < sizeof all; name++) {
+            if (*name == '\'' || *name == '\\')
+                all[length++] = '\\';
+            all[length++] = *name;
+        }
+        all[length++] = '\'';
+        all[length] = '\0';
+    }
+    if (ct_create(all, &tracker) < 0)
+        at_end_line("nothing is measured", ct_last_error());
+    return tracker;
+}
+
+/* What the report's file is to hold, by its name. */
+static const char *at_end_format(void)
+{
+    const char *end = strrchr(at_end.path, '.');
+    if (end != NULL && strcmp(end, ".json") == 0)
+        return "json";
+    if (end != NULL && strcmp(end, ".csv") == 0)
+        return "csv";
+    return end != NULL && strcmp(end, ".prom") == 0 ? "prometheus" : "text";
+}
+
+/* Writes the report. On standard error a rank other than the first is silent where it counted nothing: another has. */
+static void at_end_report(ct_tracker *tracker)
+{
+    double joules;
+    size_t needed = 0;
+    char *text = NULL;
+    int file = -1, is_written = 0;
+    if (at_end.path[0] == '\0' && at_end.rank > 0 && ct_value(tracker, "/usage/energy_j", &joules) != CT_OK)
+        return;
+    if (ct_report(tracker, at_end_format(), NULL, 0, &needed) == CT_ERANGE)
+        text = (char *)malloc(needed += 256);
+    if (text == NULL || ct_report(tracker, at_end_format(), text, needed, NULL) != CT_OK) {
+        at_end_line("no report", ct_last_error());
+    } else if (at_end.path[0] != '\0') {
+        file = open(at_end.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        is_written = file >= 0 && at_end_write(file, text);
+        if (!is_written)
+            at_end_line(at_end.path, strerror(errno));
+        if (file >= 0)
+            close(file);
+    }
+    if (text != NULL && !is_written)
+        at_end_say(text);
+    free(text);
+}
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * Loads a Kokkos tool as Kokkos does, then does what the arguments say:
+ *   host TOOL [+NAME | - | nap | other | join | lost]...
+ * + pushes a region, - pops one; `other` has a thread push one that it pops at `join`.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct settings {
+    bool requires_global_fencing;
+    bool padding[255];
+};
+
+static void (*push)(const char *), (*pop)(void);
+
+static void *symbol(void *tool, const char *name)
+{
+    void *found = dlsym(tool, name);
+    if (found == NULL) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(1);
+    }
+    return found;
+}
+
+static void nap(void)
+{
+    const struct timespec length = {0, 50000000};
+    nanosleep(&length, NULL);
+}
+
+static pthread_barrier_t barrier;
+
+/* A region of another thread, beside this one's. */
+static void *other(void *unused)
+{
+    (void)unused;
+    push("other");
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    pop();
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    void (*init)(int, uint64_t, uint32_t, void *), (*request)(uint32_t, struct settings *), (*finalize)(void);
+    struct settings settings;
+    pthread_t thread;
+    void *tool = dlopen(argv[1], RTLD_NOW | RTLD_GLOBAL);
+    int n;
+    if (tool == NULL) {
+        fprintf(stderr, "%s\n", dlerror());
+        return 1;
+    }
+    *(void **)&init = symbol(tool, "kokkosp_init_library");
+    *(void **)&request = symbol(tool, "kokkosp_request_tool_settings");
+    *(void **)&push = symbol(tool, "kokkosp_push_profile_region");
+    *(void **)&pop = symbol(tool, "kokkosp_pop_profile_region");
+    *(void **)&finalize = symbol(tool, "kokkosp_finalize_library");
+    pthread_barrier_init(&barrier, NULL, 2);
+    memset(&settings, 1, sizeof settings);
+    request(1, &settings);
+    init(0, 20211015, 0, NULL);
+    if (settings.requires_global_fencing)
+        return 2;
+    for (n = 2; n < argc; n++) {
+        if (argv[n][0] == '+')
+            push(argv[n] + 1);
+        else if (strcmp(argv[n], "-") == 0)
+            pop();
+        else if (strcmp(argv[n], "nap") == 0)
+            nap();
+        else if (strcmp(argv[n], "lost") == 0)
+            exit(0); /* without Kokkos::finalize */
+        else if (strcmp(argv[n], "other") == 0 && pthread_create(&thread, NULL, other, NULL) == 0)
+            pthread_barrier_wait(&barrier);
+        else {
+            pthread_barrier_wait(&barrier);
+            pthread_join(thread, NULL);
+        }
+    }
+    finalize();
+    printf("done\n");
+    return 0;
+}
