@@ -33,6 +33,7 @@ luarocks luarocks
 /usr/include/torch/script.h libtorch-dev
 /usr/include/dlib/dnn.h libdlib-dev
 /usr/include/lammps/library.h liblammps-dev
+/usr/include/trilinos/Kokkos_Core.hpp libtrilinos-kokkos-dev
 LIST
 }
 
