@@ -1,6 +1,6 @@
 # make demo      builds the library and measures a small training, live
 # make check     all tests; as root on Debian it first installs the tools they call
-# make           builds the shared and the static library (make lib) and the command (make cli)
+# make           builds the shared and the static library (make lib), the command (make cli), modules and ways in
 # make install   copies them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from src/c_api.rs
 # make bench     what a call, a sample and ten million epochs cost
@@ -19,8 +19,8 @@ OUT     := $(TARGET)/release
 BUILD   := build
 LAY     := PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT)' BUILD='$(BUILD)' packaging/lay
 
-all: lib cli lua
-.PHONY: all lib cli lua demo check tools header bench figure install uninstall clean
+all: lib cli lua ways-in
+.PHONY: all lib cli lua ways-in demo check tools header bench figure install uninstall clean
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
@@ -52,6 +52,18 @@ $(LUA_CORES): $(BUILD)/lua/%/core.so: bindings/lua/carbontracker/core.c include/
 	$(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC $(call lua-flags,$*) -shared -o $@ $< \
 	    -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN/../../..'
 
+# For programs that stay as they are: a Kokkos Tools connector, and an object to link to them.
+WAYS_IN := $(BUILD)/libkp_carbontracker.so $(BUILD)/carbontracker_auto.o
+ways-in: $(WAYS_IN)
+$(WAYS_IN): WAY = $(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC -o $@ $<
+$(WAYS_IN): bindings/relink/at_end.h include/carbontracker.h | $(OUT)/libcarbontracker.so
+$(BUILD)/libkp_carbontracker.so: bindings/kokkos/kp_carbontracker.c
+	mkdir -p $(BUILD)
+	$(WAY) -shared -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN'
+$(BUILD)/carbontracker_auto.o: bindings/relink/carbontracker_auto.c
+	mkdir -p $(BUILD)
+	$(WAY) -c
+
 $(BUILD)/train: examples/train.cpp include/carbontracker.h bindings/cpp/carbontracker.hpp lib
 	mkdir -p $(BUILD)
 	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic $(CPPFLAGS) $(CXXFLAGS) -Iinclude -Ibindings/cpp -o $@ $< \
@@ -78,7 +90,7 @@ figure:
 	$(CARGO) bench --locked --bench forecast
 
 # packaging/lay lists what goes where; install-cpp, uninstall-julia and so on do one part of it.
-install: lib cli lua
+install: lib cli lua ways-in
 	$(LAY) install
 
 uninstall:
@@ -86,6 +98,7 @@ uninstall:
 
 install-core: lib cli
 install-lua: lua
+install-kokkos install-relink: ways-in
 install-%:
 	$(LAY) install $*
 
