@@ -114,7 +114,7 @@ end
                 push!(seen, tracker["/run/progress"])
                 @test length([item for item in batches(tracker, (i for i in 1:4 if i > 2))]) == 2
             end
-            @test seen == [-1, -1, 0, 0.25, 0.5, 0.75, 1]
+            @test seen == [-1, -1, -1, 0.25, 0.5, 0.75, 1]
         end
     end
 
