@@ -1,6 +1,8 @@
 !> carbontracker over MPI for programs that `use mpi` or include mpif.h: the numbers of a whole run on every rank.
 !> With `use mpi_f08`, use carbontracker_mpi_f08, which takes its communicators.
 !>
+!> `type(tracker) :: run` of module carbontracker passes run%handle(); a disabled one takes part, too.
+!>
 !> Compile it with your compiler, and carbontracker_mpi.c with your MPI's C compiler. carbontracker_mpi.h says what is
 !> summed and what the statuses mean. Both procedures are collective: every rank of `comm` calls them with the same
 !> pointer; a null tracker takes part, and all ranks get the same.
@@ -37,7 +39,7 @@ contains
    !> One number of the whole run, such as '/usage/energy_j': J, kWh and g of CO2e are summed over the ranks, of durations
    !> the longest counts. Where `stat` is not 0 (CT_OK), `value` and `missing` are untouched.
    subroutine ct_mpi_value(tracker, comm, pointer, value, stat, missing)
-      !> The tracker's C pointer; a null one takes part.
+      !> The tracker's C pointer, run%handle().
       type(c_ptr), intent(in) :: tracker
       integer, intent(in) :: comm
       character(*), intent(in) :: pointer

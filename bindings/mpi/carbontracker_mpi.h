@@ -19,9 +19,9 @@
  * Collective  Both functions are called by all ranks of `comm`, an intracommunicator, with the same pointer; a NULL
  *             tracker takes part. All ranks get the same status and number. Not from several threads at once on one
  *             communicator, and only where this thread may call MPI.
- * Sums        The library sees to it that of the ranks of a node one counts each device; on the others that energy is
- *             null. So the run's energy is the sum over ranks. Should two ranks of one node (those that share memory)
- *             list the same device all the same, the larger count is taken and the other left out.
+ * Sums        The library sees to it that of the ranks of a node one counts each device at a time; on the others that
+ *             energy is null. So the run's energy is the sum over ranks. Should ranks of one node (those that share
+ *             memory) not have found each other and list the same device, the largest count is taken, the rest left out.
  * Errors      CT_EIO: MPI failed and `comm`'s error handler returned. Communicators made here are freed before return.
  */
 #ifndef CARBONTRACKER_MPI_H
@@ -110,11 +110,11 @@ static inline int ct_mpi_next(const char **text, struct ct_mpi_device *device)
     return 1;
 }
 
-/* The devices that this rank counts, as lines of text; free() it. NULL: none, or no memory. */
-static inline char *ct_mpi_devices(ct_tracker *tracker)
+/* A report as text; free() it. NULL: none, or no memory. */
+static inline char *ct_mpi_text(ct_tracker *tracker, const char *format)
 {
     size_t needed = 0;
-    ct_status status = ct_report(tracker, "prometheus", NULL, 0, &needed);
+    ct_status status = ct_report(tracker, format, NULL, 0, &needed);
     char *text = NULL;
     while (status == CT_ERANGE) {
         size_t cap = needed + 256; /* numbers grow */
@@ -122,9 +122,23 @@ static inline char *ct_mpi_devices(ct_tracker *tracker)
         if (larger == NULL)
             break;
         text = larger;
-        status = ct_report(tracker, "prometheus", text, cap, &needed);
+        status = ct_report(tracker, format, text, cap, &needed);
     }
-    if (status == CT_OK && strstr(text, "carbontracker_energy_joules_total{") != NULL)
+    if (status == CT_OK)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* The devices that this rank counts and another might, too, as lines of text; free() it. NULL: none. One whose report says
+ * what another process of the job counts has come to terms with it: both may list a device, each for its own time. */
+static inline char *ct_mpi_devices(ct_tracker *tracker)
+{
+    char *words = ct_mpi_text(tracker, "text"), *text = NULL;
+    if (words != NULL && strstr(words, "of this job, and not here") == NULL && strstr(words, "another process of this job;") == NULL)
+        text = ct_mpi_text(tracker, "prometheus");
+    free(words);
+    if (text != NULL && strstr(text, "carbontracker_energy_joules_total{") != NULL)
         return text;
     free(text);
     return NULL;
