@@ -90,6 +90,7 @@ impl Books {
         self.trusts.iter().filter(|trust| trust.standing.is_elsewhere()).filter_map(|trust| {
             let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
+            // bindings/mpi knows by these words, and by those of the report's note, that ranks have come to terms.
             let reason = format!("{}: counted by {}, and not here", ids.join(", "), process(trust.standing.holder));
             Some(Unavailable { source: channels().next()?.source, reason, cure: None })
         })

@@ -265,7 +265,7 @@ fn library(file: &str) -> PathBuf {
 
 /// What the static library needs besides itself: pkg-config's file tells users the same.
 fn private_libraries() -> Vec<String> {
-    let pc = fs::read_to_string(root().join("carbontracker.pc.in")).unwrap();
+    let pc = fs::read_to_string(root().join("packaging/carbontracker.pc.in")).unwrap();
     let line =
         pc.lines().find_map(|line| line.strip_prefix("Libs.private:")).expect("carbontracker.pc.in names Libs.private");
     line.split_whitespace().map(str::to_owned).collect()
