@@ -2,6 +2,7 @@
 //! a thread of good manners. All `libc` calls stand here.
 
 use crate::job::{self, Kin};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
@@ -100,6 +101,14 @@ pub fn random_u64() -> u64 {
 pub fn user() -> u32 {
     // SAFETY: asks for a number and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// An environment variable; none in a program that runs with more rights than its user (setuid): it is not the user's to
+/// say which library that loads.
+pub fn variable(name: &str) -> Option<OsString> {
+    // SAFETY: asks for a number; 0 where there is none.
+    let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    if is_privileged { None } else { std::env::var_os(name) }
 }
 
 /// To open a file but not through a link that somebody else may have put there.

@@ -68,10 +68,10 @@ struct Backlog {
 impl Tracker {
     /// Makes a tracker from options and environment and starts its sampler; None if disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
-        if std::env::var_os("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
+        if host::variable("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
             return Ok(None);
         }
-        Tracker::start(Options::parse(options, |name| std::env::var_os(name))?).map(Some)
+        Tracker::start(Options::parse(options, host::variable)?).map(Some)
     }
 
     fn start(options: Options) -> Result<Tracker> {
@@ -83,7 +83,7 @@ impl Tracker {
         opening_messages(&options, &intensity, &found).into_iter().for_each(|message| shared.say(message));
         let price = intensity.price(options.pue);
         let advisor = Advisor::new(&options, price);
-        let job = Job::find(options.job.as_deref(), &|name| std::env::var_os(name), host::kin());
+        let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
         let claimant = Claimant::new(job, &options.sysroot);
         let sampler = Sampler::new(found, consumer, advisor, claimant, &options, &shared);
         let setting = Arc::new(Setting {
