@@ -24,20 +24,21 @@ all: lib cli lua ways-in
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
+RUSTC   := env -u CARGO_BUILD_TARGET $(CARGO) rustc --locked --lib --release --no-default-features --target-dir $(TARGET) --crate-type
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -type f)
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
 $(OUT)/libcarbontracker.so: $(SOURCES)
-	$(CARGO) rustc --locked --lib --release --no-default-features --crate-type cdylib
-	touch $@
+	$(RUSTC) cdylib
+	test -s $@ && touch $@
 	ln -sf libcarbontracker.so $(OUT)/libcarbontracker.so.0
 $(OUT)/libcarbontracker.a: $(SOURCES)
-	$(CARGO) rustc --locked --lib --release --no-default-features --crate-type staticlib
-	touch $@
+	$(RUSTC) staticlib
+	test -s $@ && touch $@
 
 # Built in a folder of its own: cargo builds the library for it again, all crate types at once.
 cli: $(OUT)/carbontracker
 $(OUT)/carbontracker: $(SOURCES)
-	$(CARGO) build --locked --release --bin carbontracker --target-dir $(TARGET)/cli
+	env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --bin carbontracker --target-dir $(TARGET)/cli
 	mkdir -p $(OUT)
 	cp $(TARGET)/cli/release/carbontracker $@
 
@@ -75,7 +76,7 @@ demo: $(BUILD)/train
 tools:
 	tests/tools.sh
 
-check: tools lib cli
+check: tools all
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked

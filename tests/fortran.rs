@@ -48,9 +48,16 @@ fn own(name: &str) -> PathBuf {
     checkout(&format!("tests/fortran/{name}.f90"))
 }
 
-/// Runs a program that checks itself, on a simulated processor.
+/// Runs a program that checks itself, on a simulated processor; again where it fails, for some of what it checks is a
+/// matter of time, on a machine that does other things too.
 fn assert_passes(program: &Path) -> Output {
-    let output = simulated(program);
+    let mut output = simulated(program);
+    for _ in 0..2 {
+        if !output.status.success() {
+            eprintln!("tried again: {}: {output:?}", program.display());
+            output = simulated(program);
+        }
+    }
     assert!(output.status.success() && text(&output.stdout) == "passed\n", "{}: {output:?}", program.display());
     output
 }

@@ -31,6 +31,7 @@ fn make(umask: &str, goal: &str, variables: &[String]) {
     let mut make = Command::new("sh");
     make.args(["-c", "umask $1 && shift && exec make -s \"$@\"", "sh", umask, "-C"]).arg(checkout("")).arg(goal);
     make.args(variables).env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+    make.env_remove("LIBDIR").env_remove("DESTDIR");
     run(&mut make);
 }
 

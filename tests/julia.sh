@@ -83,7 +83,7 @@ WRAPPER
     find "$work" -mindepth 1 -maxdepth 1 ! -name root ! -name julia -exec rm -rf {} +
 }
 
-! command -v julia >/dev/null || exit 0
+! works julia || exit 0
 ! works "$target/julia/julia" || exit 0
 for tool in apt-get dpkg-deb; do
     command -v "$tool" >/dev/null || absent "Debian 11's can only be fetched where $tool is"

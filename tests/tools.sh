@@ -51,7 +51,11 @@ mapfile -t packages < <(absent)
 if [[ ${#packages[@]} -gt 0 && $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
     echo "tests: installing what is not here: ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -q && apt-get install -q -y --no-install-recommends "${packages[@]}"; } >&2 || true
+    apt-get update -q >&2 || true
+    # One by one where this release lacks some: apt installs all of a list or none.
+    apt-get install -q -y --no-install-recommends "${packages[@]}" >&2 || for package in "${packages[@]}"; do
+        apt-get install -q -y --no-install-recommends "$package" >&2 || true
+    done
     mapfile -t packages < <(absent)
 fi
 if [[ ${#packages[@]} -gt 0 ]]; then

@@ -342,12 +342,13 @@ public:
 
     /**
      * One number of the JSON report, by its JSON Pointer: `value("/usage/energy_j")`. Waits up to 1 s for readings.
+     * NaN of a disabled tracker.
      * @throws error if there is none, or it is not known
      */
     double value(detail::c_string pointer) const {
         double number = std::numeric_limits<double>::quiet_NaN();
         const ct_status status = ct_value(native(), pointer, &number);
-        if (status != CT_OK) CARBONTRACKER_THROW(error(status));
+        if (status < 0) CARBONTRACKER_THROW(error(status));
         return number;
     }
     /** Whether it is known; if not, `number` stays as it is. */

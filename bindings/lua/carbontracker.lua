@@ -152,7 +152,7 @@ function Epoch:cancel()
 end
 
 function Epoch:__close(problem)
-  if problem ~= nil then self:cancel() else self:close() end
+  if problem ~= nil or self.is_whole == false then self:cancel() else self:close() end
 end
 
 --- Begins an epoch that ends where a variable does, and is cancelled if an error ends it (Lua 5.4):
@@ -179,6 +179,11 @@ end
 
 local function once() return true end
 
+local function whole(epoch, ...)
+  epoch.is_whole = true
+  return ...
+end
+
 --- Calls `f(...)` as one epoch. If it raises, the epoch is cancelled and the same error goes on: under Lua 5.4 with its
 -- whole traceback, elsewhere the traceback ends here. Under Lua 5.1, though not LuaJIT, `f` cannot yield.
 -- @tparam function f
@@ -190,7 +195,8 @@ function Tracker:epoch(f, ...)
   local epoch = new_epoch(self, false)
   begin(self, epoch, 2)
   if loops_close then
-    for _ in once, nil, nil, epoch do return f(...) end
+    epoch.is_whole = false -- until f has returned: it may raise nil, or be a coroutine that is closed
+    for _ in once, nil, nil, epoch do return whole(epoch, f(...)) end
   end
   return returned(epoch, pcall(f, ...))
 end
@@ -199,7 +205,7 @@ end
 --
 --    for epoch in t:epochs(10) do train(epoch) end
 --
--- An error in the loop's body cancels its epoch. `break` ends it: at once under Lua 5.4. Elsewhere a loop cannot know
+-- An error in the loop's body cancels its epoch (but one that is nil, which 5.4 cannot tell from none). `break` ends it: at once under Lua 5.4. Elsewhere a loop cannot know
 -- that it is left; there call `t:epoch_end()` before `break`, which does no harm under 5.4. An epoch left open all the
 -- same, by `break` or an error, is cancelled by the next begin.
 -- @tparam number n how many
@@ -244,7 +250,7 @@ end
 -- @treturn ?number nil if there is none or it is unknown
 function Tracker:value(pointer)
   local handle = live(self, 2)
-  if type(pointer) ~= "string" then error('carbontracker: value() takes a pointer such as "/usage/energy_j"', 2) end
+  if type(pointer) ~= "string" or pointer:find("%z") then error('carbontracker: value() takes a pointer such as "/usage/energy_j"', 2) end
   local value, status = backend.value(handle, pointer)
   if not value and status ~= ENOENT and status ~= DISABLED then fail(2) end
   return value
@@ -257,7 +263,7 @@ end
 function Tracker:report(format)
   local handle = live(self, 2)
   if format == nil then format = "text" end
-  if type(format) ~= "string" then error('carbontracker: report() takes a format such as "json"', 2) end
+  if type(format) ~= "string" or format:find("%z") then error('carbontracker: report() takes a format such as "json"', 2) end
   local text, status = backend.report(handle, format)
   if not text and status ~= DISABLED then fail(2) end
   return text or ""

@@ -135,7 +135,8 @@ static inline char *ct_mpi_text(ct_tracker *tracker, const char *format)
 static inline char *ct_mpi_devices(ct_tracker *tracker)
 {
     char *words = ct_mpi_text(tracker, "text"), *text = NULL;
-    if (words != NULL && strstr(words, "of this job, and not here") == NULL && strstr(words, "another process of this job;") == NULL)
+    const char *rest = words == NULL ? NULL : strchr(words, '\n'); /* after the run's name */
+    if (rest != NULL && strstr(rest, "of this job, and not here") == NULL && strstr(rest, "another process of this job;") == NULL)
         text = ct_mpi_text(tracker, "prometheus");
     free(words);
     if (text != NULL && strstr(text, "carbontracker_energy_joules_total{") != NULL)
@@ -311,7 +312,7 @@ static inline ct_status ct_mpi_write(ct_tracker *tracker, MPI_Comm comm, MPI_Com
         MPI_Allreduce(count, counts, 2, MPI_INT, MPI_SUM, comm))
         return CT_EIO;
     memcpy(own.host, host, strlen(host) < sizeof own.host ? strlen(host) : sizeof own.host - 1);
-    if (me != 0)
+    if (me != 0 || buf == NULL)
         cap = 0;
     ct_mpi_append(buf, cap, &length, "run of %d rank%s on %d node%s", ranks, ranks == 1 ? "" : "s", counts[0],
                   counts[0] == 1 ? "" : "s");

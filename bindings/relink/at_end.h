@@ -132,6 +132,14 @@ static void at_end_line(const char *what, const char *why)
     at_end_say(line);
 }
 
+/* A child that goes on as a daemon is not to hold its caller's standard error. */
+static void at_end_forked(void)
+{
+    if (at_end_is_same(at_end.file))
+        close(at_end.file);
+    at_end.file = -1;
+}
+
 /* A tracker by these options and the environment, called by the program's name if nothing names it. NULL: untracked. */
 static ct_tracker *at_end_create(const char *options)
 {
@@ -145,8 +153,9 @@ static ct_tracker *at_end_create(const char *options)
         at_end_find_path(at_end_variable("CARBONTRACKER_REPORT"));
     if (fstat(2, &at_end.as) == 0)
         at_end.file = fcntl(2, F_DUPFD_CLOEXEC, 100); /* out of the way of the program's own */
+    pthread_atfork(NULL, NULL, at_end_forked);
     length = (size_t)snprintf(all, sizeof all, "%s", options);
-    if (at_end_variable("CARBONTRACKER_NAME") == NULL) {
+    if (at_end_variable("CARBONTRACKER_NAME") == NULL && *name != '\0') {
         length += (size_t)snprintf(all + length, sizeof all - length, " name='");
         for (; *name != '\0' && length + 4 < sizeof all; name++) {
             if (*name == '\'' || *name == '\\')
@@ -156,7 +165,8 @@ static ct_tracker *at_end_create(const char *options)
         all[length++] = '\'';
         all[length] = '\0';
     }
-    if (ct_create(all, &tracker) < 0)
+    /* A name of our own making is not to be in the way. */
+    if (ct_create(all, &tracker) < 0 && ct_create(options, &tracker) < 0)
         at_end_line("nothing is measured", ct_last_error());
     return tracker;
 }

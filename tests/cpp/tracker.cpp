@@ -1,6 +1,7 @@
 // A tracker: how it is made and fails, what it answers, whose it is.
 #include "../c/check.h"
 
+#include <cmath>
 #include <carbontracker.hpp>
 
 #include <memory>
@@ -77,7 +78,7 @@ static void disabled() {
     double number = 7;
     std::string text = "old";
     CHECK(!t.value("/pue", number) && number == 7 && t.value_or("/pue", 8) == 8);
-    throws([&] { t.value("/pue"); }, CT_DISABLED, ct_status_string(CT_DISABLED));
+    CHECK(std::isnan(t.value("/pue")));
     CHECK(t.report().empty() && t.report("no such format").empty());
     CHECK(!t.message(text) && text.empty() && t.messages().empty());
     t.close();

@@ -21,7 +21,7 @@
 !> **Scope.** A tracker ends its run when it goes out of scope, as at END BLOCK; variables of a main program or with SAVE
 !> never do. `a = b` makes two names of one run, which then ends only with `stop`, on either.
 !>
-!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop it on one thread.
+!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop it on one thread; `report` on one at a time.
 !>
 !> **Units** are in every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
 module carbontracker
@@ -236,6 +236,10 @@ contains
       if (next_epoch) then
          epoch = epoch + 1
          begun = ct_epoch_begin(handle_of(self))
+         if (begun == ct_estate .and. epoch == 1) then  ! a loop before was left by EXIT
+            begun = ct_epoch_cancel(handle_of(self))
+            begun = ct_epoch_begin(handle_of(self))
+         end if
          if (status == ct_ok) status = begun
       end if
       call tell(status, stat, errmsg)
@@ -274,12 +278,16 @@ contains
       value_of = -1
       if (present(default)) value_of = default
       status = ct_value(handle_of(self), trim(pointer)//c_null_char, value_of)
-      if (status == ct_enoent .and. .not. present(stat)) return  ! the value says so
+      if (status == ct_enoent .and. .not. present(stat)) then  ! the value says so
+         if (present(errmsg)) errmsg = 'there is no such number, or it is not known'
+         return
+      end if
       call tell(status, stat, errmsg)
    end function value_of
 
    !> The report as 'text', 'json', 'csv' (a row an epoch) or 'prometheus', without the last newline, which PRINT adds.
-   !> Empty for a disabled tracker. Waits up to 1 s for the reading that closes the last epoch.
+   !> Empty for a disabled tracker. Waits up to 1 s for the reading that closes the last epoch. gfortran keeps the length of
+   !> what it returns in one place for all threads: call it on one at a time.
    function report(self, format, stat, errmsg) result(text)
       class(tracker), intent(in) :: self
       character(*), intent(in), optional :: format
@@ -335,7 +343,7 @@ contains
    !> The version of the library loaded, as '0.1.0'.
    function ct_version() result(text)
       character(:), allocatable :: text
-      text = text_at(c_version())
+      call copy_text(c_version(), text)
    end function ct_version
 
    ! Counting copies would not do: compilers copy bit by bit at places, and finalise copies of their own.
@@ -394,30 +402,32 @@ contains
       integer(c_int32_t), intent(in) :: status
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
-      character(:), allocatable :: line
+      character(:), allocatable :: words, line
       integer(c_size_t) :: written
       if (present(stat)) stat = status
-      if (present(errmsg) .and. status /= ct_ok) errmsg = words(status)
+      if (status == ct_ok) return
+      call get_words(status, words)
+      if (present(errmsg)) errmsg = words
       if (status < 0 .and. .not. present(stat)) then
-         line = 'carbontracker: '//words(status)//achar(10)
+         line = 'carbontracker: '//words//achar(10)
          ! Not by WRITE: this may run inside the user's own WRITE to that unit, which Fortran forbids.
          written = c_write(2_c_int, line, len(line, c_size_t))
       end if
    end subroutine tell
 
-   function words(status) result(text)
+   subroutine get_words(status, text)
       integer(c_int32_t), intent(in) :: status
-      character(:), allocatable :: text
+      character(:), allocatable, intent(out) :: text
       if (status < 0) then
-         text = text_at(ct_last_error())
+         call copy_text(ct_last_error(), text)
       else
-         text = text_at(ct_status_string(status))
+         call copy_text(ct_status_string(status), text)
       end if
-   end function words
+   end subroutine get_words
 
-   function text_at(address) result(text)
+   subroutine copy_text(address, text)
       type(c_ptr), intent(in) :: address
-      character(:), allocatable :: text
+      character(:), allocatable, intent(out) :: text
       character(kind=c_char), pointer :: letters(:)
       integer(c_size_t) :: i
       call c_f_pointer(address, letters, [c_strlen(address)])
@@ -425,38 +435,45 @@ contains
       do i = 1, size(letters, kind=c_size_t)
          text(i:i) = letters(i)
       end do
-   end function text_at
+   end subroutine copy_text
 
-   ! PURE also keeps -fno-automatic out, with which gfortran 12 loses the length of a text that a function returns.
+   ! The options' texts are of a length that is known before, with blanks to spare: of a result of deferred length gfortran
+   ! keeps the length in one place for all threads. PURE keeps -fno-automatic out, with which it loses that of `report`.
 
    pure function option_text(key, value) result(text)
       character(*), intent(in) :: key, value
-      character(:), allocatable :: text
+      character(len(key) + 2*len(value) + 4) :: text
       character, parameter :: backslash = achar(92)  ! '\' depends on -fbackslash
-      integer :: i
+      integer :: i, at
       text = ''
       if (len_trim(value) == 0) return
+      text = ' '//trim(key)//"='"
+      at = len_trim(key) + 3
       do i = 1, len_trim(value)
-         if (scan(value(i:i), backslash//"'") > 0) text = text//backslash
-         text = text//value(i:i)
+         if (scan(value(i:i), backslash//"'") > 0) then
+            at = at + 1
+            text(at:at) = backslash
+         end if
+         at = at + 1
+         text(at:at) = value(i:i)
       end do
-      text = ' '//trim(key)//"='"//text//"'"
+      text(at + 1:at + 1) = "'"
    end function option_text
 
    pure function option_int32(key, value) result(text)
       character(*), intent(in) :: key
       integer(int32), intent(in) :: value
-      character(:), allocatable :: text
+      character(len(key) + 22) :: text
       text = option_int64(key, int(value, int64))
    end function option_int32
 
    pure function option_int64(key, value) result(text)
       character(*), intent(in) :: key
       integer(int64), intent(in) :: value
-      character(:), allocatable :: text
+      character(len(key) + 22) :: text
       character(20) :: digits
       write (digits, '(i0)') value
-      text = ' '//trim(key)//'='//trim(digits)
+      text = ' '//trim(key)//'='//digits
    end function option_int64
 
    ! A number that was written with few digits (1.2) gets those; another all that it takes.
@@ -464,25 +481,25 @@ contains
    pure function option_real32(key, value) result(text)
       character(*), intent(in) :: key
       real(real32), intent(in) :: value
-      character(:), allocatable :: text
+      character(len(key) + 34) :: text
       character(32) :: digits
       real(real32) :: again
       write (digits, '(es32.5e3)') value
       read (digits, *) again
       if (transfer(again, 0_int32) /= transfer(value, 0_int32)) write (digits, '(es32.8e3)') value
-      text = ' '//trim(key)//'='//trim(adjustl(digits))
+      text = ' '//trim(key)//'='//adjustl(digits)
    end function option_real32
 
    pure function option_real64(key, value) result(text)
       character(*), intent(in) :: key
       real(real64), intent(in) :: value
-      character(:), allocatable :: text
+      character(len(key) + 34) :: text
       character(32) :: digits
       real(real64) :: again
       write (digits, '(es32.14e3)') value
       read (digits, *) again
       if (transfer(again, 0_int64) /= transfer(value, 0_int64)) write (digits, '(es32.16e3)') value
-      text = ' '//trim(key)//'='//trim(adjustl(digits))
+      text = ' '//trim(key)//'='//adjustl(digits)
    end function option_real64
 
 end module carbontracker

@@ -94,6 +94,8 @@ function progress!(tracker::Tracker, done::Integer, total::Integer)
 end
 
 function mark_progress(tracker::Tracker, done::Integer, total::Integer)
+    # They are unsigned in C; what is below 0 is as wrong as more done than there is.
+    done, total = done < 0 ? (1, 0) : (done, max(total, 0))
     call(ptr) = ccall(lib.ct_progress, Int32, (Ptr{Cvoid}, UInt64, UInt64), ptr, done, total)
     return attempt(call, tracker)
 end
@@ -151,7 +153,7 @@ Iterates the items and marks the epoch's [progress](@ref progress!) after each: 
 epoch, as in `Flux.train!(loss, model, batches(tracker, loader), optimiser)`. Items without a length
 are iterated without marks.
 """
-batches(tracker::Tracker, items) = Batches(tracker, items, count_of(items, Base.IteratorSize(items)))
+batches(tracker::Tracker, items) = Batches(tracker, items, Int(count_of(items, Base.IteratorSize(items))))
 
 count_of(items, ::Union{Base.HasLength,Base.HasShape}) = length(items)
 count_of(items, ::Base.IteratorSize) = 0
