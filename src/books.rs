@@ -92,7 +92,8 @@ impl Books {
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
             // bindings/mpi knows by these words, and by those of the report's note, that ranks have come to terms.
             let reason = format!("{}: counted by {}, and not here", ids.join(", "), process(trust.standing.holder));
-            Some(Unavailable { source: channels().next()?.source, reason, cure: None })
+            let cure = Some("none is needed; job=off counts it here too".into());
+            Some(Unavailable { source: channels().next()?.source, reason, cure })
         })
     }
 

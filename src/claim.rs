@@ -10,7 +10,7 @@ use crate::channel::{Channel, Kind, Method};
 use crate::host;
 use crate::job::Job;
 use crate::trust::Trust;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -93,9 +93,10 @@ impl Claimant {
         }
     }
 
-    /// How every claim stands at `now`, ns. Where this run `is_active`, those that nobody holds are taken.
-    pub fn look(&self, is_active: bool, now: u64) -> Vec<Standing> {
-        self.claims.iter().map(|(_, claim)| claim.0.look(is_active, now)).collect()
+    /// How every claim stands at `now`, ns; whether this run `is_active`, in an epoch. Those that nobody holds are taken
+    /// where it is, or has an epoch that no report covers, unless it `is_ending`.
+    pub fn look(&self, is_active: bool, is_ending: bool, now: u64) -> Vec<Standing> {
+        self.claims.iter().map(|(_, claim)| claim.0.look(is_active, is_ending, now)).collect()
     }
 
     /// Notes up to when, ns, this tracker's reports cover what it counts.
@@ -139,8 +140,10 @@ struct Shared {
 
 struct State {
     file: File,
+    /// Which file that is: a host that closes all descriptors may have given its number to one of its own.
+    identity: (u64, u64),
     standing: Standing,
-    /// This process is about to end, and takes nothing any more.
+    /// How it stands will not change any more: the process is about to end, or there are no locks here.
     is_over: bool,
 }
 
@@ -158,7 +161,9 @@ impl Claim {
             sweep();
             host::at_exit(give_up_all);
         });
-        let state = State { file: open_file(path)?, standing: Standing::default(), is_over: false };
+        let file = open_file(path)?;
+        let identity = identity(file.metadata()?);
+        let state = State { file, identity, standing: Standing::default(), is_over: false };
         let claim = Arc::new(Shared {
             path: path.to_owned(),
             process,
@@ -176,14 +181,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn look(&self, is_active: bool, now: u64) -> Standing {
+    fn look(&self, is_active: bool, is_ending: bool, now: u64) -> Standing {
         if is_active {
             self.active_at.fetch_max(now, Ordering::Relaxed);
         }
         let mut state = self.state();
         if !state.is_over {
-            // Where the file cannot be asked, nothing has changed.
-            let _ = state.look(&self.path, is_active, now);
+            let has_more = self.reported_to.load(Ordering::Relaxed) > state.standing.covered_to;
+            let takes = !is_ending && (is_active || has_more);
+            if state.look(&self.path, takes, is_active, now).is_err() {
+                // No locks here, or no file: better counted twice than not at all.
+                state.standing.is_ours = true;
+                state.is_over = true;
+            }
             let is_idle = now > self.active_at.load(Ordering::Relaxed) + IDLE_NS;
             if state.standing.is_ours && is_idle && wished(&state.file).is_some_and(|at| now < at + STALE_NS) {
                 self.lend(&mut state);
@@ -201,53 +211,79 @@ impl Shared {
         let covered_to = state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed));
         state.standing = Standing { is_ours: false, holder: None, covered_to };
         // If that cannot be written, others take it as after a death.
-        let _ = write(&state.file, 0, covered_to);
-        let _ = host::unlock(&state.file);
+        if state.is_open() {
+            let _ = write(&state.file, 0, covered_to);
+            let _ = host::unlock(&state.file);
+        }
     }
 
-    /// The same for good; the file goes.
-    fn give_up(&self, state: &mut State) {
+    /// Says for good up to where our reports go, and removes the file if nobody else holds it. The lock is kept until this
+    /// process ends or `lend` follows: an epoch may still be open.
+    fn leave(&self, state: &mut State) {
         state.is_over = true;
-        if state.standing.is_ours && self.process == std::process::id() {
-            if is_at(&state.file, &self.path) {
-                let _ = write(&state.file, 0, state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed)));
-                let _ = std::fs::remove_file(&self.path);
-            }
-            self.lend(state);
+        if self.process != std::process::id() || !state.is_open() {
+            return;
+        }
+        if state.standing.is_ours {
+            let _ = write(&state.file, 0, state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed)));
+        }
+        if host::lock(&state.file).is_ok_and(|holder| holder.is_none()) && is_at(&state.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.give_up(&mut self.state());
+        let mut state = self.state();
+        self.leave(&mut state);
+        if self.process == std::process::id() && state.standing.is_ours {
+            self.lend(&mut state);
+        }
+        if !state.is_open()
+            && let Ok(other) = File::open("/dev/null")
+        {
+            std::mem::forget(std::mem::replace(&mut state.file, other)); // the number is the host's by now
+        }
     }
 }
 
 impl State {
-    fn look(&mut self, path: &Path, is_active: bool, now: u64) -> io::Result<()> {
+    /// Whether the descriptor is still our file's.
+    fn is_open(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| identity(metadata) == self.identity)
+    }
+
+    fn look(&mut self, path: &Path, takes: bool, is_active: bool, now: u64) -> io::Result<()> {
         const TRIES: usize = 8;
         for _ in 0..TRIES {
-            let is_at_its_path = is_at(&self.file, path);
-            if self.standing.is_ours && is_at_its_path {
-                return Ok(());
-            }
+            let is_open = self.is_open();
+            let is_at_its_path = is_open && is_at(&self.file, path);
+            // Asked for again where it is ours: another copy of this library in the process may have lost it.
+            let takes = takes || self.standing.is_ours;
             self.standing.is_ours = false;
-            let holder = if is_active { host::lock(&self.file)? } else { host::locked_by(&self.file)? };
+            if !is_open {
+                let file = open_file(path)?;
+                self.identity = identity(file.metadata()?);
+                std::mem::forget(std::mem::replace(&mut self.file, file)); // the number is the host's by now
+                continue;
+            }
+            let holder = if takes { host::lock(&self.file)? } else { host::locked_by(&self.file)? };
             // Read after that: what the holder wrote before it let go is not to be missed.
             let covered_to = read(&self.file, 0).filter(|&at| at <= now).unwrap_or(0);
             self.standing.covered_to = self.standing.covered_to.max(covered_to);
             if is_at_its_path {
-                self.standing.is_ours = is_active && holder.is_none();
+                self.standing.is_ours = takes && holder.is_none();
                 self.standing.holder = holder;
                 return match holder {
-                    None if is_active => write(&self.file, 0, self.standing.covered_to),
+                    None if takes => write(&self.file, 0, self.standing.covered_to),
                     Some(_) if is_active => write(&self.file, NUMBER as u64, now),
                     _ => Ok(()),
                 };
             }
             // Its holder has ended and removed it, or somebody else has: what counts is the file that is there now.
             self.file = open_file(path)?;
+            self.identity = identity(self.file.metadata()?);
         }
         Ok(())
     }
@@ -259,13 +295,17 @@ extern "C" fn give_up_all() {
     fn soon<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
         (0..20).find_map(|n| {
             std::thread::sleep(Duration::from_micros(50 * u64::from(n > 0)));
-            mutex.try_lock().ok()
+            match mutex.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(sync::TryLockError::WouldBlock) => None,
+            }
         })
     }
     let Some(open) = soon(&OPEN) else { return };
     for claim in open.iter().filter_map(Weak::upgrade) {
         if let Some(mut state) = soon(&claim.state) {
-            claim.give_up(&mut state);
+            claim.leave(&mut state);
         }
         std::mem::forget(claim); // it might be the last, and this no time to free memory
     }
@@ -315,8 +355,11 @@ fn open_file(path: &Path) -> io::Result<File> {
     if is_refused { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(file) }
 }
 
+fn identity(metadata: Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
 fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
     file.metadata().map(identity).ok().zip(std::fs::metadata(path).map(identity).ok()).is_some_and(|(a, b)| a == b)
 }
 
@@ -354,12 +397,12 @@ mod tests {
     fn the_trackers_of_one_process_count_together_and_the_last_gives_up() {
         let path = path("shared");
         let (a, b) = (Claim::open(&path).expect("open"), Claim::open(&path).expect("open"));
-        assert!(!a.0.look(false, S).is_ours, "nothing has begun");
-        assert!(a.0.look(true, S).is_ours && b.0.look(false, S).is_ours);
+        assert!(!a.0.look(false, false, S).is_ours, "nothing has begun");
+        assert!(a.0.look(true, false, S).is_ours && b.0.look(false, false, S).is_ours);
         a.0.report(500);
         b.0.report(400);
         drop(a);
-        assert!(path.exists() && b.0.look(false, S).is_ours);
+        assert!(path.exists() && b.0.look(false, false, S).is_ours);
         drop(b);
         assert!(!path.exists(), "nothing is left behind");
     }
@@ -368,29 +411,29 @@ mod tests {
     fn an_idle_holder_lends_what_is_wished_for_and_takes_it_back() {
         let path = path("lent");
         let claim = Claim::open(&path).expect("open");
-        assert!(claim.0.look(true, S).is_ours);
+        assert!(claim.0.look(true, false, S).is_ours);
         claim.0.report(S / 2);
-        assert!(claim.0.look(false, 9 * S).is_ours, "nobody asks");
+        assert!(claim.0.look(false, false, 9 * S).is_ours, "nobody asks");
         write(&claim.0.state().file, NUMBER as u64, 9 * S).expect("a wish");
-        assert!(claim.0.look(true, 10 * S).is_ours, "it is in an epoch");
-        let lent = claim.0.look(false, 12 * S);
+        assert!(claim.0.look(true, false, 10 * S).is_ours, "it is in an epoch");
+        let lent = claim.0.look(false, false, 12 * S);
         assert_eq!(lent, Standing { is_ours: false, holder: None, covered_to: S / 2 });
-        assert_eq!(claim.0.look(true, 13 * S), Standing { is_ours: true, holder: None, covered_to: S / 2 });
-        assert!(claim.0.look(false, 30 * S).is_ours, "the wish is stale");
+        assert_eq!(claim.0.look(true, false, 13 * S), Standing { is_ours: true, holder: None, covered_to: S / 2 });
+        assert!(claim.0.look(false, false, 30 * S).is_ours, "the wish is stale");
     }
 
     #[test]
     fn a_file_that_was_removed_or_says_nonsense_does_no_harm() {
         let path = path("removed");
         let claim = Claim::open(&path).expect("open");
-        assert!(claim.0.look(true, S).is_ours);
+        assert!(claim.0.look(true, false, S).is_ours);
         std::fs::remove_file(&path).expect("there");
-        assert!(claim.0.look(true, 2 * S).is_ours && path.exists(), "it is made anew");
+        assert!(claim.0.look(true, false, 2 * S).is_ours && path.exists(), "it is made anew");
         drop(claim);
         let later = format!("{:>20}\nnonsense", 99 * S);
         std::fs::write(&path, later).expect("written");
         let claim = Claim::open(&path).expect("open");
-        assert_eq!(claim.0.look(true, S), Standing { is_ours: true, holder: None, covered_to: 0 });
+        assert_eq!(claim.0.look(true, false, S), Standing { is_ours: true, holder: None, covered_to: 0 });
     }
 
     #[test]

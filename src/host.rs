@@ -128,7 +128,8 @@ pub fn lock(file: &File) -> io::Result<Option<u32>> {
             return Ok(Some(holder));
         }
     }
-    Ok(Some(0))
+    // Refused, and held by nobody: there are no locks here.
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// The other process that has a file locked. One of another pid namespace is number 0.

@@ -235,7 +235,7 @@ impl Sampler {
             slot.read(start, self.interval_ns, is_marked, &mut self.readings);
         }
         let is_active = !self.marks.is_empty() || self.was_open;
-        let standings = self.claimant.look(is_active, start);
+        let standings = self.claimant.look(is_active, shared.is_stopping(), start);
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
         let mut books = shared.books();

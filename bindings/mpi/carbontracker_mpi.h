@@ -360,6 +360,16 @@ static inline ct_status ct_mpi_value(ct_tracker *tracker, MPI_Comm comm, const c
 {
     MPI_Comm node = MPI_COMM_NULL;
     ct_status status = CT_EIO;
+    /* The least and, as its complement, the greatest of the ranks' hashes: one pointer has both alike. */
+    uint64_t hash[2] = {14695981039346656037u, 0};
+    const char *at;
+    for (at = pointer == NULL ? "" : pointer; *at != '\0'; at++)
+        hash[0] = (hash[0] ^ (unsigned char)*at) * 1099511628211u;
+    hash[1] = ~hash[0];
+    if (MPI_Allreduce(MPI_IN_PLACE, hash, 2, MPI_UINT64_T, MPI_MIN, comm) != MPI_SUCCESS)
+        return CT_EIO;
+    if (hash[0] != ~hash[1])
+        return CT_EINVAL;
     if (ct_mpi_of_node(comm, &node) == MPI_SUCCESS)
         status = ct_mpi_over(tracker, comm, node, pointer, out, missing);
     if (node != MPI_COMM_NULL)

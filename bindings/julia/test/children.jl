@@ -4,7 +4,7 @@
 function child(code; environment...)
     output = IOBuffer()
     command = `$(Base.julia_cmd()) --startup-file=no --project=$(Base.active_project()) -e $code`
-    variables = ("JULIA_LOAD_PATH" => join(LOAD_PATH, ':'), (string(k) => v for (k, v) in environment)...)
+    variables = ("JULIA_NUM_THREADS" => "2", "JULIA_LOAD_PATH" => join(LOAD_PATH, ':'), (string(k) => v for (k, v) in environment)...)
     succeeded = withenv(variables...) do
         success(pipeline(ignorestatus(command), stdout = output, stderr = output))
     end
