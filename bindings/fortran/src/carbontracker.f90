@@ -21,7 +21,8 @@
 !> **Scope.** A tracker ends its run when it goes out of scope, as at END BLOCK; variables of a main program or with SAVE
 !> never do. `a = b` makes two names of one run, which then ends only with `stop`, on either.
 !>
-!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop it on one thread; `report` on one at a time.
+!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop it on
+!> one thread; call `report` on one at a time.
 !>
 !> **Units** are in every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
 module carbontracker
