@@ -128,7 +128,7 @@ impl Books {
             }
             if meter.is_missing() {
                 ledger.release(reading.channel);
-                trusts.iter_mut().for_each(|trust| trust.release(reading.channel));
+                trust.into_iter().for_each(|trust| trust.release(reading.channel));
             }
         }
     }

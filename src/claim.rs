@@ -149,7 +149,8 @@ struct State {
 
 impl Claim {
     fn open(path: &Path) -> io::Result<Claim> {
-        let mut open = open_claims()?;
+        let patience = Duration::from_millis(100);
+        let mut open = lock_within(&OPEN, patience).ok_or(io::ErrorKind::WouldBlock)?;
         open.retain(|claim| claim.strong_count() > 0);
         let process = std::process::id();
         let is_this = |claim: &Arc<Shared>| claim.path == path && claim.process == process;
@@ -161,8 +162,7 @@ impl Claim {
             sweep();
             host::at_exit(give_up_all);
         });
-        let file = open_file(path)?;
-        let identity = identity(file.metadata()?);
+        let (file, identity) = open_file(path)?;
         let state = State { file, identity, standing: Standing::default(), is_over: false };
         let claim = Arc::new(Shared {
             path: path.to_owned(),
@@ -206,9 +206,14 @@ impl Shared {
         self.reported_to.fetch_max(to, Ordering::Relaxed);
     }
 
-    /// Lets another count from where our reports end. Allocates nothing: it may be an exit inside of malloc.
+    /// Up to where reports go, ours with them.
+    fn covered_to(&self, state: &State) -> u64 {
+        state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed))
+    }
+
+    /// Lets another count from where our reports end.
     fn lend(&self, state: &mut State) {
-        let covered_to = state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed));
+        let covered_to = self.covered_to(state);
         state.standing = Standing { is_ours: false, holder: None, covered_to };
         // If that cannot be written, others take it as after a death.
         if state.is_open() {
@@ -218,14 +223,14 @@ impl Shared {
     }
 
     /// Says for good up to where our reports go, and removes the file if nobody else holds it. The lock is kept until this
-    /// process ends or `lend` follows: an epoch may still be open.
+    /// process ends or `lend` follows: an epoch may still be open. Allocates nothing: it may be an exit inside of malloc.
     fn leave(&self, state: &mut State) {
         state.is_over = true;
         if self.process != std::process::id() || !state.is_open() {
             return;
         }
         if state.standing.is_ours {
-            let _ = write(&state.file, 0, state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed)));
+            let _ = write(&state.file, 0, self.covered_to(state));
         }
         if host::lock(&state.file).is_ok_and(|holder| holder.is_none()) && is_at(&state.file, &self.path) {
             let _ = std::fs::remove_file(&self.path);
@@ -243,7 +248,7 @@ impl Drop for Shared {
         if !state.is_open()
             && let Ok(other) = File::open("/dev/null")
         {
-            std::mem::forget(std::mem::replace(&mut state.file, other)); // the number is the host's by now
+            state.replace(other);
         }
     }
 }
@@ -252,6 +257,11 @@ impl State {
     /// Whether the descriptor is still our file's.
     fn is_open(&self) -> bool {
         self.file.metadata().is_ok_and(|metadata| identity(metadata) == self.identity)
+    }
+
+    /// Puts another file in the place of one whose descriptor is the host's by now, which is not ours to close.
+    fn replace(&mut self, file: File) {
+        std::mem::forget(std::mem::replace(&mut self.file, file));
     }
 
     fn look(&mut self, path: &Path, takes: bool, is_active: bool, now: u64) -> io::Result<()> {
@@ -263,9 +273,9 @@ impl State {
             let takes = takes || self.standing.is_ours;
             self.standing.is_ours = false;
             if !is_open {
-                let file = open_file(path)?;
-                self.identity = identity(file.metadata()?);
-                std::mem::forget(std::mem::replace(&mut self.file, file)); // the number is the host's by now
+                let (file, identity) = open_file(path)?;
+                self.replace(file);
+                self.identity = identity;
                 continue;
             }
             let holder = if takes { host::lock(&self.file)? } else { host::locked_by(&self.file)? };
@@ -282,8 +292,7 @@ impl State {
                 };
             }
             // Its holder has ended and removed it, or somebody else has: what counts is the file that is there now.
-            self.file = open_file(path)?;
-            self.identity = identity(self.file.metadata()?);
+            (self.file, self.identity) = open_file(path)?;
         }
         Ok(())
     }
@@ -292,35 +301,26 @@ impl State {
 /// An exit in order: whoever goes on must know what was reported. Other threads still run, and may be in here; none is
 /// for long.
 extern "C" fn give_up_all() {
-    fn soon<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-        (0..20).find_map(|n| {
-            std::thread::sleep(Duration::from_micros(50 * u64::from(n > 0)));
-            match mutex.try_lock() {
-                Ok(guard) => Some(guard),
-                Err(sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-                Err(sync::TryLockError::WouldBlock) => None,
-            }
-        })
-    }
-    let Some(open) = soon(&OPEN) else { return };
+    const PATIENCE: Duration = Duration::from_millis(1);
+    let Some(open) = lock_within(&OPEN, PATIENCE) else { return };
     for claim in open.iter().filter_map(Weak::upgrade) {
-        if let Some(mut state) = soon(&claim.state) {
+        if let Some(mut state) = lock_within(&claim.state, PATIENCE) {
             claim.leave(&mut state);
         }
         std::mem::forget(claim); // it might be the last, and this no time to free memory
     }
 }
 
-/// The claims open in this process. In a child that was forked while another thread had them locked they stay so.
-fn open_claims() -> io::Result<MutexGuard<'static, Vec<Weak<Shared>>>> {
-    const PATIENCE: Duration = Duration::from_millis(100);
+/// Locks a mutex that is never held for long; None where it stays locked all the same, as it does in a child that was forked
+/// while another thread had it.
+fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
     let start = Instant::now();
     loop {
-        match OPEN.try_lock() {
-            Ok(open) => return Ok(open),
-            Err(sync::TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
-            Err(sync::TryLockError::WouldBlock) if start.elapsed() < PATIENCE => std::thread::yield_now(),
-            Err(sync::TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(sync::TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(sync::TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::yield_now(),
+            Err(sync::TryLockError::WouldBlock) => return None,
         }
     }
 }
@@ -338,7 +338,7 @@ fn sweep() {
         if !entry.file_name().to_string_lossy().starts_with(&prefix) || !is_old(&path) {
             continue;
         }
-        if let Ok(file) = open_file(&path)
+        if let Ok((file, _)) = open_file(&path)
             && host::lock(&file).is_ok_and(|holder| holder.is_none())
             && is_at(&file, &path)
         {
@@ -347,12 +347,16 @@ fn sweep() {
     }
 }
 
-/// Others of this user may write it, and nobody else; a file that another user has put there is refused.
-fn open_file(path: &Path) -> io::Result<File> {
+/// Opens a claim's file, and tells which file that is. Others of this user may write it, and nobody else; one that another
+/// user has put there is refused.
+fn open_file(path: &Path) -> io::Result<(File, (u64, u64))> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).mode(0o600).custom_flags(host::NO_FOLLOW).open(path)?;
-    let is_refused = file.metadata()?.uid() != host::user() || host::file_size_limit() < 2 * NUMBER as u64;
-    if is_refused { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(file) }
+    let metadata = file.metadata()?;
+    if metadata.uid() != host::user() || host::file_size_limit() < 2 * NUMBER as u64 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok((file, identity(metadata)))
 }
 
 fn identity(metadata: Metadata) -> (u64, u64) {
