@@ -42,7 +42,7 @@ end
             @test epoch!(() -> "its value", tracker) == "its value"
             failure, trace = thrown(() -> epoch!(() -> explode_in_epoch([1]), tracker))
             @test failure isa BoundsError && failure.i == (2,)
-            @test occursin("explode_in_epoch", trace)
+            @test occursin("explode_in_epoch", as_text(trace))
             # That one was cancelled, so the next may begin.
             @test epoch!(() -> 2, tracker) == 2
             # The block may end its epoch itself, and cancel it.
@@ -64,7 +64,7 @@ end
                 epoch!(() -> explode_in_epoch([1]), tracker)
             end
         end
-        @test failure isa BoundsError && occursin("explode_in_epoch", trace)
+        @test failure isa BoundsError && occursin("explode_in_epoch", as_text(trace))
         @test !isopen(kept[])
     end
 
