@@ -1,6 +1,9 @@
 //! Grams of CO2e a kilowatt-hour, and where the figure comes from: given by the user, or by the zone's
 //! yearly average in the table built in.
 
+pub mod service;
+pub mod slot;
+
 use crate::error::{Error, Result};
 use crate::options::{IntensityOption, Options};
 use crate::units::J_PER_KWH;

@@ -1,0 +1,25 @@
+//! What a service or a file says of the grid: so many grams a kilowatt-hour from then to then.
+
+/// Grid carbon intensity over some time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slot {
+    /// From this instant, seconds since 1970 UTC,
+    pub from: f64,
+    /// to this one,
+    pub to: f64,
+    /// it is so many gCO2e/kWh.
+    pub g_per_kwh: f64,
+    /// How sure that is.
+    pub standing: Standing,
+}
+
+/// How sure a figure is; of two for the same time the greater counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Said beforehand.
+    Forecast,
+    /// Worked out by the service where meters are missing or late.
+    Estimated,
+    /// Metered.
+    Actual,
+}
