@@ -3,6 +3,7 @@
 use crate::channel::Kind;
 use crate::counter::Credit;
 use crate::history::Epoch;
+use crate::timeline::Timeline;
 use std::collections::VecDeque;
 
 /// What one channel used in some part of the run.
@@ -127,12 +128,15 @@ impl Account {
         before.map(|credit| credit.joules).reduce(|a, b| a + b)
     }
 
-    /// Takes out of the recent credits what lies before this instant.
-    pub fn take_until(&mut self, at: u64) -> Energy {
+    /// Takes out of the recent credits what lies before this instant, and enters it into the timeline.
+    pub fn take_until(&mut self, at: u64, timeline: &mut Timeline) -> Energy {
         let mut energy = Energy::default();
         while let Some(credit) = self.recent.pop_front() {
             let (before, rest) = credit.split(at);
-            energy.add(before.map(Energy::from).unwrap_or_default());
+            if let Some(before) = before {
+                timeline.add(self.kind, before);
+                energy.add(before.into());
+            }
             if let Some(rest) = rest {
                 self.recent.push_front(rest);
                 break;

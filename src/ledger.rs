@@ -9,6 +9,7 @@ use crate::account::{Account, Energy};
 use crate::channel::Kind;
 use crate::counter::Credit;
 use crate::history::{Epoch, History, PerKind};
+use crate::timeline::Timeline;
 
 /// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as
 /// good as its own steps, later the power before and after the mark must be told apart.
@@ -72,6 +73,8 @@ pub struct Observed {
 pub struct Ledger {
     accounts: Vec<Account>,
     history: History,
+    /// All energy from the first begin to the last mark, by time.
+    timeline: Timeline,
     first_begin: Option<u64>,
     open: Option<u64>,
     last_end: Option<u64>,
@@ -90,7 +93,7 @@ impl Ledger {
     /// The same run with nothing in it: as divided, and no energy.
     pub fn emptied(&self) -> Ledger {
         let accounts = self.accounts.iter().map(|account| Account::new(account.kind)).collect();
-        Ledger { accounts, history: self.history.emptied(), ..self.clone() }
+        Ledger { accounts, history: self.history.emptied(), timeline: Timeline::default(), ..self.clone() }
     }
 
     /// Adds what a ledger of the same run has of a channel.
@@ -100,9 +103,10 @@ impl Ledger {
         }
     }
 
-    /// Adds its epochs' energies. What others have counted, up to `others_to`, ns, is in neither.
+    /// Adds its epochs' energies, and its energy by time. What others have counted, up to `others_to`, ns, is in neither.
     pub fn add_epochs(&mut self, from: &Ledger, others_to: u64) {
         self.others_to = self.others_to.max(others_to);
+        self.timeline.merge(&from.timeline);
         let pairs = self.history.newest_first_mut().zip(from.history.iter().rev());
         pairs.for_each(|(epoch, more)| epoch.add_energy(more));
     }
@@ -134,7 +138,7 @@ impl Ledger {
             Mark::Cancel(at) => {
                 self.open = None;
                 for account in &mut self.accounts {
-                    let cancelled = account.take_until(at);
+                    let cancelled = account.take_until(at, &mut self.timeline);
                     account.after.add(cancelled);
                 }
             }
@@ -150,11 +154,14 @@ impl Ledger {
         let is_first = self.first_begin.is_none();
         self.first_begin.get_or_insert(at);
         for account in &mut self.accounts {
-            let before = account.take_until(at);
+            let before = account.take_until(at, &mut self.timeline);
             account.after.add(before);
             if is_first {
                 account.after = Energy::default();
             }
+        }
+        if is_first {
+            self.timeline = Timeline::default();
         }
     }
 
@@ -164,7 +171,7 @@ impl Ledger {
         for account in &mut self.accounts {
             let after = std::mem::take(&mut account.after);
             account.between.add(after);
-            let used = account.take_until(epoch.end);
+            let used = account.take_until(epoch.end, &mut self.timeline);
             account.add_epoch(used, inside, &mut epoch);
         }
         self.epochs += epoch.count;
@@ -225,7 +232,7 @@ impl Ledger {
     /// Spreads a channel's energy evenly over the parts of the run it overlaps, from the newest back.
     fn spread(&mut self, channel: usize, credit: Credit) {
         let last_mark = self.last_mark();
-        let Ledger { accounts, history, first_begin, open, .. } = self;
+        let Ledger { accounts, history, timeline, first_begin, open, .. } = self;
         let (Some(account), true) = (accounts.get_mut(channel), credit.to > credit.from) else { return };
         account.credited_to = account.credited_to.max(credit.to);
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
@@ -234,6 +241,9 @@ impl Ledger {
         let (mut rest, newest) = credit.split(last_mark);
         if let Some(newest) = newest {
             account.remember(newest);
+        }
+        if let Some(in_run) = rest.and_then(|rest| rest.split(run_start).1) {
+            timeline.add(account.kind, in_run);
         }
         let mut take_after = |at: u64| {
             let (before, after) = rest?.split(at);
@@ -287,6 +297,11 @@ impl Ledger {
     /// The run's energy, J; None: not measured.
     pub fn energy_j(&self) -> Option<f64> {
         Some(self.epochs_j()? + self.between_j().unwrap_or(0.0))
+    }
+
+    /// All energy from the first begin to the last mark, by time. What lies after the last end is not the run's yet.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// The epochs kept.

@@ -12,6 +12,7 @@ pub mod advisor;
 pub mod books;
 #[allow(unsafe_code)]
 pub mod c_api;
+pub mod calendar;
 pub mod channel;
 pub mod claim;
 pub mod counter;
@@ -31,6 +32,7 @@ pub mod report;
 pub mod sampler;
 pub mod shared;
 pub mod source;
+pub mod timeline;
 pub mod tracker;
 pub mod trust;
 pub mod units;

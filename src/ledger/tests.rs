@@ -160,6 +160,9 @@ proptest! {
         let share = l.channel(0).joules.unwrap_or(0.0);
         let sums = l.epochs_j().unwrap_or(0.0) + l.between_j().unwrap_or(0.0);
         let epochs: f64 = energies(&l).into_iter().filter(|e| !e.is_nan()).sum();
+        let by_time: f64 = l.timeline().steps().filter_map(|step| step.energy.total()).sum();
+        let after = l.accounts[0].after.joules.unwrap_or(0.0);
+        prop_assert!((by_time - sums - after).abs() < 1e-6 * truth.max(1.0), "{by_time} by time, {sums} and {after}");
         prop_assert!((share - sums).abs() < 1e-6);
         prop_assert!((epochs - l.epochs_j().unwrap_or(0.0)).abs() < 1e-6);
         prop_assert!((sums - truth).abs() < 1e-6 * truth.max(1.0), "{sums} against {truth}");

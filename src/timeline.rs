@@ -1,0 +1,172 @@
+//! A run's energy by time, in even steps that widen as the run goes on: what each hour's intensity applies to, and what a
+//! line of power is drawn from. Pure; memory is bounded however long the run.
+
+use crate::channel::Kind;
+use crate::counter::Credit;
+use crate::history::PerKind;
+
+/// So many steps are kept: with them a week is told in steps of less than four minutes.
+const MOST: u64 = 4096;
+/// A step at first, ns.
+const FINEST: u64 = 100_000_000;
+
+/// Energy by time.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    /// How long a step is, ns; steps begin at its multiples.
+    width: u64,
+    /// The first step's place: it begins at `first * width`.
+    first: u64,
+    steps: Vec<PerKind>,
+}
+
+/// What was used from then to then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// From, ns on the monotonic clock,
+    pub from: u64,
+    /// to.
+    pub to: u64,
+    /// Energy by kind, J; None: nothing was credited.
+    pub energy: PerKind,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Timeline { width: FINEST, first: 0, steps: Vec::new() }
+    }
+}
+
+impl Timeline {
+    /// Adds what a component of this kind used, evenly in time.
+    pub fn add(&mut self, kind: Kind, credit: Credit) {
+        if credit.to <= credit.from {
+            return;
+        }
+        self.reach(credit.from, credit.to);
+        let mut rest = Some(credit);
+        let places = credit.from / self.width..=(credit.to - 1) / self.width;
+        for place in places {
+            let Some((part, after)) = rest.map(|rest| rest.split((place + 1) * self.width)) else { return };
+            rest = after;
+            let step = place.checked_sub(self.first).and_then(|place| self.steps.get_mut(place as usize));
+            if let Some((step, part)) = step.zip(part) {
+                step.add(kind, part.joules);
+            }
+        }
+    }
+
+    /// Adds another run's, or part of this one's that was kept apart.
+    pub fn merge(&mut self, other: &Timeline) {
+        for Step { from, to, energy } in other.steps() {
+            for kind in Kind::ALL {
+                if let Some(joules) = energy.get(kind) {
+                    self.add(kind, Credit { from, to, joules, measured: true });
+                }
+            }
+        }
+    }
+
+    /// The steps, oldest first.
+    pub fn steps(&self) -> impl Iterator<Item = Step> {
+        self.steps.iter().zip(self.first..).map(|(&energy, place)| Step {
+            from: place * self.width,
+            to: (place + 1) * self.width,
+            energy,
+        })
+    }
+
+    /// Makes room for this time: by more steps, or where they would be too many by wider ones.
+    fn reach(&mut self, from: u64, to: u64) {
+        loop {
+            let (first, last) = (from / self.width, (to - 1) / self.width);
+            if self.steps.is_empty() {
+                self.first = first;
+            }
+            let first = first.min(self.first);
+            let end = (last + 1).max(self.first + self.steps.len() as u64);
+            if end - first <= MOST {
+                let before = (self.first - first) as usize;
+                self.steps.splice(0..0, std::iter::repeat_n(PerKind::default(), before));
+                self.steps.resize((end - first) as usize, PerKind::default());
+                self.first = first;
+                return;
+            }
+            self.widen();
+        }
+    }
+
+    fn widen(&mut self) {
+        let (first, width) = (self.first, self.width);
+        let mut wider: Vec<PerKind> = Vec::with_capacity(self.steps.len() / 2 + 1);
+        for (place, step) in (first..).zip(&self.steps) {
+            match wider.last_mut() {
+                Some(last) if place % 2 == 1 => last.merge(step),
+                _ => wider.push(*step),
+            }
+        }
+        *self = Timeline { width: width * 2, first: first / 2, steps: wider };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const S: u64 = 1_000_000_000;
+
+    fn credit(from: u64, to: u64, joules: f64) -> Credit {
+        Credit { from, to, joules, measured: true }
+    }
+
+    fn total(timeline: &Timeline) -> f64 {
+        timeline.steps().filter_map(|step| step.energy.total()).sum()
+    }
+
+    #[test]
+    fn energy_lies_where_it_was_used() {
+        let mut timeline = Timeline::default();
+        timeline.add(Kind::Cpu, credit(10 * S, 11 * S, 10.0));
+        timeline.add(Kind::Gpu, credit(10 * S + S / 2, 12 * S, 30.0));
+        let in_second = |from: u64, kind: Kind| -> f64 {
+            let steps = timeline.steps().filter(|step| step.from >= from && step.to <= from + S);
+            steps.filter_map(|step| step.energy.get(kind)).sum()
+        };
+        assert!((in_second(10 * S, Kind::Cpu) - 10.0).abs() < 1e-9);
+        assert!((in_second(10 * S, Kind::Gpu) - 10.0).abs() < 1e-9);
+        assert!((in_second(11 * S, Kind::Gpu) - 20.0).abs() < 1e-9);
+        assert!((total(&timeline) - 40.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_year_fits_and_loses_nothing() {
+        let mut timeline = Timeline::default();
+        let year = 365 * 24 * 3600;
+        for minute in 0..year / 60 {
+            timeline.add(Kind::Cpu, credit(minute * 60 * S, (minute + 1) * 60 * S, 60.0));
+        }
+        assert!(timeline.steps.len() <= MOST as usize && timeline.steps.len() > MOST as usize / 2 - 2);
+        assert!((total(&timeline) - year as f64).abs() < 1e-3);
+        assert!(timeline.steps().all(|step| step.to - step.from < 4 * 3600 * S));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_the_sum_is_kept(
+            credits in prop::collection::vec((0u64..1 << 45, 0u64..1 << 42, 0.0f64..1e4), 1..40),
+            apart in 0usize..40,
+        ) {
+            let (mut one, mut other) = (Timeline::default(), Timeline::default());
+            let mut sum = 0.0;
+            for (n, (from, length, joules)) in credits.into_iter().enumerate() {
+                let place = if n < apart { &mut one } else { &mut other };
+                place.add(Kind::Dram, credit(from, from + length, joules));
+                sum += if length > 0 { joules } else { 0.0 };
+            }
+            one.merge(&other);
+            prop_assert!((total(&one) - sum).abs() <= 1e-9 * sum.max(1.0));
+            prop_assert!(one.steps.len() <= MOST as usize);
+        }
+    }
+}
