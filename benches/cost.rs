@@ -6,6 +6,7 @@ mod served;
 mod steady;
 
 use carbontracker::advisor::Advisor;
+use carbontracker::books::Books;
 use carbontracker::claim::Claimant;
 use carbontracker::options::Options;
 use carbontracker::sampler::Sampler;
@@ -110,8 +111,9 @@ fn sample() {
         paths.push(dir.join("energy_uj"));
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
-    let advisor = Advisor::new(&options, intensity::choose(&options).unwrap().price(options.pue));
-    let shared = Shared::default();
+    let advisor = Advisor::new(&options);
+    let (grid, _) = intensity::choose(&options).unwrap();
+    let shared = Shared::new(Books::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(
         Sources::discover(&options),

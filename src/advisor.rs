@@ -1,11 +1,11 @@
 //! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
 
-use crate::forecast::{self, Forecast, Metric};
-use crate::intensity::Price;
+use crate::bill::Pricing;
+use crate::forecast::{self, Estimate, Forecast, Metric};
 use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::progress::Progress;
-use crate::units;
+use crate::units::{self, J_PER_KWH};
 
 /// What the options say about forecast and budgets.
 pub struct Advisor {
@@ -15,12 +15,25 @@ pub struct Advisor {
     pub level: f64,
     /// Epochs before the forecast is told.
     pub forecast_after: u64,
-    /// What energy costs in CO2.
-    pub price: Price,
     /// kWh, g and h that the run is not to pass.
     pub budgets: Budgets,
     told_forecast: bool,
     told_budgets: Vec<&'static str>,
+}
+
+/// A run at one moment.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// Its time and energy.
+    pub ledger: &'a Ledger,
+    /// How many of its epochs are settled.
+    pub settled: u64,
+    /// How its first epoch got on.
+    pub progress: &'a Progress,
+    /// What its energy costs.
+    pub pricing: Pricing<'a>,
+    /// The moment, ns on the monotonic clock.
+    pub now: u64,
 }
 
 /// What is thought of a run.
@@ -46,12 +59,11 @@ pub struct Budgets {
 
 impl Advisor {
     /// An advisor who has said nothing yet.
-    pub fn new(options: &Options, price: Price) -> Advisor {
+    pub fn new(options: &Options) -> Advisor {
         Advisor {
             planned: options.epochs,
             level: options.level,
             forecast_after: options.forecast_after,
-            price,
             budgets: Budgets { kwh: options.budget_kwh, g: options.budget_g, h: options.budget_h },
             told_forecast: false,
             told_budgets: Vec::new(),
@@ -60,35 +72,45 @@ impl Advisor {
 
     /// The budgets that the run will pass, by name and in words: by the forecast, or where there is none by what is
     /// used. A first epoch's beginning is too little to forecast by.
-    fn passed(&self, forecast: Option<&Forecast>, ledger: &Ledger) -> Vec<(&'static str, String)> {
+    fn passed(&self, forecast: Option<&Forecast>, run: &Run) -> Vec<(&'static str, String)> {
         let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
-        let total = |metric: Metric, used: Option<f64>| match forecast.and_then(|forecast| metric.forecast(forecast)) {
+        let total = |estimate: Option<Estimate>, used: Option<f64>| match estimate {
             Some(estimate) => Some(("the forecast", estimate.value)),
             None => Some(("what is used", used?)),
         };
-        let energy_j = total(Metric::Energy, ledger.energy_j());
-        let duration_s = total(Metric::Duration, Some(ledger.run_ns() as f64 * 1e-9));
-        let checks = [
-            ("budget_kwh", self.budgets.kwh, energy_j, self.price.facility_kwh(1.0), "kWh"),
-            ("budget_g", self.budgets.g, energy_j, self.price.grams(1.0), "g CO2e"),
-            ("budget_h", self.budgets.h, duration_s, 1.0 / 3600.0, "h"),
+        let of = |metric: Metric| forecast.and_then(|forecast| metric.forecast(forecast));
+        let used_j = run.ledger.energy_j();
+        let facility_kwh = |joules: f64| joules / J_PER_KWH * run.pricing.pue;
+        let kwh = || total(of(Metric::Energy), used_j).map(|(whose, joules)| (whose, facility_kwh(joules)));
+        let hours =
+            || total(of(Metric::Duration), Some(run.ledger.run_ns() as f64 * 1e-9)).map(|(w, s)| (w, s / 3600.0));
+        let grams = || {
+            let bill = run.pricing.bill(run.ledger, run.now);
+            total(
+                forecast.and_then(|forecast| run.pricing.forecast(&bill, forecast)),
+                used_j.map(|joules| bill.grams(joules)),
+            )
+        };
+        type Total<'a> = &'a dyn Fn() -> Option<(&'static str, f64)>;
+        let checks: [(_, _, Total, _); 3] = [
+            ("budget_kwh", self.budgets.kwh, &kwh, "kWh"),
+            ("budget_g", self.budgets.g, &grams, "g CO2e"),
+            ("budget_h", self.budgets.h, &hours, "h"),
         ];
-        let passed = checks.into_iter().filter_map(|(name, limit, total, per_unit, unit)| {
-            let (limit, (whose, total)) = (limit?, total?);
-            let total = total * per_unit;
+        let passed = checks.into_iter().filter_map(|(name, limit, total, unit)| {
+            let (limit, (whose, total)) = (limit?, limit.and_then(|_| total())?);
             let message = || format!("{name}={limit} is passed: {whose} is {} {unit}", units::digits(total));
             (total > limit).then(|| (name, message()))
         });
         passed.collect()
     }
 
-    fn forecast_message(&self, forecast: &Forecast) -> String {
+    fn forecast_message(&self, forecast: &Forecast, run: &Run) -> String {
+        let grams = run.pricing.forecast(&run.pricing.bill(run.ledger, run.now), forecast);
         let parts = [
             forecast.duration_s.map(|time| format!("time {}", time.shown(units::duration))),
             forecast.energy_j.map(|energy| format!("energy {}", energy.shown(units::energy))),
-            forecast
-                .energy_j
-                .map(|energy| format!("CO2e {}", energy.scaled(self.price.grams(1.0)).shown(units::grams))),
+            grams.map(|grams| format!("CO2e {}", grams.shown(units::grams))),
         ];
         format!(
             "forecast after {} of {} epochs, {:.0} % intervals: {}",
@@ -100,7 +122,8 @@ impl Advisor {
     }
 
     /// Looks at the run once more is known of it: an epoch is settled, or the first got on.
-    pub fn review(&mut self, ledger: &Ledger, settled: u64, progress: &Progress) -> Review {
+    pub fn review(&mut self, run: &Run) -> Review {
+        let Run { ledger, settled, progress, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
         let forecast = forecast::forecast(self.planned, self.level, epochs, between, progress);
         let mut messages = Vec::new();
@@ -108,9 +131,9 @@ impl Advisor {
             !self.told_forecast && (self.forecast_after..self.planned).contains(&forecast.after_epochs)
         }) {
             self.told_forecast = true;
-            messages.push(self.forecast_message(&forecast));
+            messages.push(self.forecast_message(&forecast, run));
         }
-        let passed = self.passed(forecast.as_ref(), ledger);
+        let passed = self.passed(forecast.as_ref(), run);
         let over_budget = !passed.is_empty();
         for (name, message) in passed {
             if !self.told_budgets.contains(&name) {
@@ -125,6 +148,7 @@ impl Advisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::Calendar;
     use crate::channel::Kind;
     use crate::counter::Credit;
     use crate::ledger::Mark;
@@ -141,12 +165,17 @@ mod tests {
         ledger
     }
 
+    fn reviewed(advisor: &mut Advisor, options: &Options, ledger: &Ledger, settled: u64) -> Review {
+        let (grid, _) = crate::intensity::choose(options).unwrap();
+        let pricing = Pricing { grid: &grid, calendar: &Calendar::default(), pue: options.pue };
+        advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, now: u64::MAX })
+    }
+
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
         let options = Options::parse(options, |_| None).unwrap();
-        let price = crate::intensity::choose(&options).unwrap().price(options.pue);
-        let (mut advisor, none) = (Advisor::new(&options, price), Progress::default());
-        let (first, second) =
-            (advisor.review(&ledger(epochs), epochs, &none), advisor.review(&ledger(epochs + 1), epochs + 1, &none));
+        let mut advisor = Advisor::new(&options);
+        let mut of = |epochs: u64| reviewed(&mut advisor, &options, &ledger(epochs), epochs);
+        let (first, second) = (of(epochs), of(epochs + 1));
         (first.over_budget, [first.messages, second.messages].concat())
     }
 
@@ -182,11 +211,10 @@ mod tests {
     #[test]
     fn where_energy_cannot_be_forecast_its_use_is_judged() {
         let options = Options::parse("epochs=10 budget_kwh=0.00006", |_| None).unwrap();
-        let price = crate::intensity::choose(&options).unwrap().price(options.pue);
         let mut ledger = ledger(3);
         ledger.add_channel(Kind::Gpu);
         ledger.credit(1, Credit { from: 0, to: 1_000, joules: 1.0, measured: true });
-        let review = Advisor::new(&options, price).review(&ledger, 3, &Progress::default());
+        let review = reviewed(&mut Advisor::new(&options), &options, &ledger, 3);
         assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
         assert!(review.messages.iter().any(|text| text.contains("what is used is")), "{:?}", review.messages);
     }
@@ -194,13 +222,12 @@ mod tests {
     #[test]
     fn epochs_that_ended_but_are_not_settled_count_once() {
         let options = Options::parse("epochs=10", |_| None).unwrap();
-        let price = crate::intensity::choose(&options).unwrap().price(options.pue);
         let mut ledger = ledger(2);
         for n in 2..6 {
             ledger.mark(Mark::Begin(n * 1_000_000_000));
             ledger.mark(Mark::End((n + 1) * 1_000_000_000));
         }
-        let forecast = Advisor::new(&options, price).review(&ledger, 2, &Progress::default()).forecast.unwrap();
+        let forecast = reviewed(&mut Advisor::new(&options), &options, &ledger, 2).forecast.unwrap();
         let (seconds, joules) = (forecast.duration_s.unwrap().value, forecast.energy_j.unwrap().value);
         assert!((seconds - 10.0).abs() < 1e-9 && (joules - 1000.0).abs() < 1e-9, "{forecast:?}");
     }

@@ -1,10 +1,14 @@
 //! A run's books: what is measured, how its readings fare, and where its energy went. Pure: the sampler
 //! brings marks and readings, reports read.
 
+use crate::advisor::Run;
+use crate::bill::Pricing;
+use crate::calendar::Calendar;
 use crate::channel::{Channel, Quantity};
 use crate::claim::Standing;
 use crate::counter::{Credit, Event, Meter};
 use crate::forecast::Forecast;
+use crate::intensity::Grid;
 use crate::ledger::{Ledger, Mark};
 use crate::progress::{Point, Progress};
 use crate::reading::Reading;
@@ -16,8 +20,13 @@ use std::ops::Range;
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
 
 /// What the sampler writes and reports read.
-#[derive(Default)]
 pub struct Books {
+    /// The grid that feeds the run, as far as it is known by now.
+    pub grid: Grid,
+    /// Facility energy over IT energy.
+    pub pue: f64,
+    /// Which hour an instant was.
+    pub calendar: Calendar,
     /// What is measured; a channel's place is its number.
     pub metered: Vec<Metered>,
     /// The run's time and energy.
@@ -53,6 +62,37 @@ pub struct Metered {
 }
 
 impl Books {
+    /// Empty ones, of a run fed by this grid.
+    pub fn new(grid: Grid, pue: f64) -> Books {
+        Books {
+            grid,
+            pue,
+            calendar: Calendar::default(),
+            metered: Vec::new(),
+            ledger: Ledger::default(),
+            trusts: Vec::new(),
+            settled: 0,
+            unavailable: Vec::new(),
+            opening: Vec::new(),
+            waits_for_opening: false,
+            progress: Progress::default(),
+            forecast: None,
+            finished: false,
+            failed: false,
+        }
+    }
+
+    /// What turns this run's energy into emissions.
+    pub fn pricing(&self) -> Pricing<'_> {
+        Pricing { grid: &self.grid, calendar: &self.calendar, pue: self.pue }
+    }
+
+    /// The run at `now`, ns, for who is to judge it.
+    pub fn run(&self, now: u64) -> Run<'_> {
+        let Books { ledger, progress, settled, .. } = self;
+        Run { ledger, settled: *settled, progress, pricing: self.pricing(), now }
+    }
+
     /// Opens an account for a channel, under a claim if other processes might count it too. `late_since`, ns, if it
     /// should have been read from then on.
     pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<u64>) {

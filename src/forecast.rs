@@ -90,7 +90,7 @@ impl Estimate {
     }
 
     /// The same once so much was used: a total is no less.
-    fn after_use(self, used: f64) -> Estimate {
+    pub fn after_use(self, used: f64) -> Estimate {
         let used = used.max(self.used);
         Estimate { used, value: self.value.max(used), low: self.low.max(used), high: self.high.max(used) }
     }
@@ -313,7 +313,7 @@ impl Run<'_> {
 }
 
 /// Student's t: how many scales on either side hold `level`.
-fn quantile(level: f64) -> f64 {
+pub fn quantile(level: f64) -> f64 {
     StudentsT::new(0.0, 1.0, TAIL).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + level / 2.0))
 }
 

@@ -1,6 +1,7 @@
 //! What the library asks of the operating system: clock, process, floating-point environment,
 //! a thread of good manners. All `libc` calls stand here.
 
+use crate::calendar::Moment;
 use crate::job::{self, Kin};
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds on CLOCK_MONOTONIC: it never steps, whatever NTP or a person does to the date.
 pub fn monotonic_ns() -> u64 {
@@ -19,6 +20,19 @@ pub fn monotonic_ns() -> u64 {
     // SAFETY: `now` is a timespec to write to; the clock id is valid on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// What the clocks say now.
+pub fn moment() -> Moment {
+    let mut boot = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: as above.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut boot) };
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment {
+        monotonic_ns: monotonic_ns(),
+        boot_ns: boot.tv_sec as u64 * 1_000_000_000 + boot.tv_nsec as u64,
+        unix_s: since_1970.as_secs_f64(),
+    }
 }
 
 /// Tells a forked child from the process that made this: a page that the kernel empties in the child

@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod advisor;
+pub mod bill;
 pub mod books;
 #[allow(unsafe_code)]
 pub mod c_api;

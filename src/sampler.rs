@@ -239,6 +239,7 @@ impl Sampler {
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
         let mut books = shared.books();
+        books.calendar.note(host::moment());
         let known = (books.settled, books.progress.share());
         books.enter(marks, progress, &self.readings, |message| shared.say(message));
         for (claim, standing) in standings.into_iter().enumerate() {
@@ -252,7 +253,7 @@ impl Sampler {
             slot.wanted = slot.is_ours && books.wants_reading(slot.channels());
         }
         if (books.settled, books.progress.share()) != known {
-            let review = self.advisor.review(&books.ledger, books.settled, &books.progress);
+            let review = self.advisor.review(&books.run(start));
             review.messages.into_iter().for_each(|message| shared.say(message));
             books.forecast = review.forecast;
             shared.set_over_budget(review.over_budget);

@@ -10,7 +10,6 @@ use std::thread::Thread;
 use std::time::Duration;
 
 /// What the host's threads and the sampler share.
-#[derive(Default)]
 pub struct Shared {
     books: Mutex<Books>,
     changed: Condvar,
@@ -24,6 +23,19 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Of a run that has yet to begin.
+    pub fn new(books: Books) -> Shared {
+        Shared {
+            books: Mutex::new(books),
+            changed: Condvar::new(),
+            messages: Mutex::default(),
+            stop: AtomicBool::new(false),
+            over_budget: AtomicBool::new(false),
+            progress: AtomicU64::default(),
+            look: AtomicBool::new(false),
+        }
+    }
+
     /// The books, for as short as can be.
     pub fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())

@@ -1,15 +1,16 @@
 //! A tracker: what the host holds. Its calls stamp the clock and check their order; the sampler does the rest.
 
 use crate::advisor::Advisor;
+use crate::books::Books;
 use crate::claim::Claimant;
 use crate::error::{Error, Result, Status};
 use crate::host::{self, ForkMark};
-use crate::intensity;
+use crate::intensity::{self, Grid};
 use crate::job::Job;
 use crate::ledger::Mark;
 use crate::options::Options;
 use crate::progress::Packed;
-use crate::report::{Detail, Open, Report, Setting};
+use crate::report::{Detail, Now, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
 use crate::source::Sources;
@@ -76,13 +77,13 @@ impl Tracker {
 
     fn start(options: Options) -> Result<Tracker> {
         check_memory()?;
-        let intensity = intensity::choose(&options)?;
+        let (grid, _feed) = intensity::choose(&options)?;
         let found = Sources::discover(&options);
         let (producer, consumer) = RingBuffer::new(RING);
-        let shared = Arc::new(Shared::default());
-        opening_messages(&options, &intensity, &found).into_iter().for_each(|message| shared.say(message));
-        let price = intensity.price(options.pue);
-        let advisor = Advisor::new(&options, price);
+        let messages = opening_messages(&options, &grid, &found);
+        let shared = Arc::new(Shared::new(Books::new(grid, options.pue)));
+        messages.into_iter().for_each(|message| shared.say(message));
+        let advisor = Advisor::new(&options);
         let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
         let claimant = Claimant::new(job, &options.sysroot);
         let sampler = Sampler::new(found, consumer, advisor, claimant, &options, &shared);
@@ -94,8 +95,6 @@ impl Tracker {
             planned: options.epochs,
             level: options.level,
             monitored: options.monitor_epochs,
-            intensity,
-            price,
         });
         let sampled = Arc::clone(&shared);
         let running = host::spawn_quiet("ct-sampler", move || sampler.run(&sampled)).map_err(|error| {
@@ -211,8 +210,8 @@ impl Tracker {
             self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
         }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let open = is_open.then(|| Open { share: self.shared.marked_share(), now: host::monotonic_ns() });
-        Report::new(&self.setting, &books, whole, open, detail)
+        let open = is_open.then(|| Open { share: self.shared.marked_share() });
+        Report::new(&self.setting, &books, Now { at: host::monotonic_ns(), whole, open }, detail)
     }
 
     /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.
@@ -314,8 +313,8 @@ fn check_memory() -> Result<()> {
 }
 
 /// What the user should hear at once: what is not measured and what would help, what is assumed.
-fn opening_messages(options: &Options, intensity: &intensity::Intensity, found: &Sources) -> Vec<String> {
-    let mut messages: Vec<String> = intensity.caveat.iter().cloned().collect();
+fn opening_messages(options: &Options, grid: &Grid, found: &Sources) -> Vec<String> {
+    let mut messages: Vec<String> = grid.caveats().collect();
     if found.sources.is_empty() && found.openings.is_empty() {
         messages.push("no source of energy was found: times are measured, energies are unknown".into());
     }

@@ -8,7 +8,9 @@ pub fn render(report: &Report) -> String {
     for (index, epoch) in &report.epochs {
         let energy_j = epoch.energy.total();
         let mut row = vec![index.to_string(), epoch.count.to_string(), (epoch.inside as f64 * 1e-9).to_string()];
-        row.extend([energy_j, energy_j.map(|joules| report.setting.price.grams(joules))].map(cell));
+        row.extend(
+            [energy_j, energy_j.map(|joules| report.bill.grams_between(epoch.begin, epoch.end, joules))].map(cell),
+        );
         row.extend(Kind::ALL.map(|kind| cell(epoch.energy.get(kind))));
         text += &row.join(",");
         text.push('\n');

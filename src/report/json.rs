@@ -55,7 +55,7 @@ fn section(report: &Report, name: &str) -> Option<Value> {
         "usage" => usage(report),
         "forecast" => forecast(report),
         "intensity" => intensity(report),
-        "pue" => json!(report.setting.price.pue),
+        "pue" => json!(report.bill.pue),
         "components" => report.components.iter().map(component).collect(),
         "unavailable" => report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect(),
         "epochs" => report.epochs.iter().map(|(index, one)| epoch(report, *index, one)).collect(),
@@ -89,7 +89,7 @@ fn usage(report: &Report) -> Value {
         "duration_s": report.duration_s,
         "energy_j": energy_j,
         "energy_kwh": energy_j.map(|joules| joules / J_PER_KWH),
-        "facility_energy_kwh": energy_j.map(|joules| report.setting.price.facility_kwh(joules)),
+        "facility_energy_kwh": energy_j.map(|joules| report.bill.facility_kwh(joules)),
         "co2eq_g": report.co2eq_g(),
         "coverage": report.coverage,
         "epochs": {"duration_s": report.epochs_s, "energy_j": report.epochs_j},
@@ -105,7 +105,7 @@ fn forecast(report: &Report) -> Value {
         "level": forecast.level,
         "duration_s": forecast.duration_s.map(estimate),
         "energy_j": forecast.energy_j.map(estimate),
-        "co2eq_g": report.forecast_g().map(estimate),
+        "co2eq_g": report.forecast_g.map(estimate),
         "remaining": {
             "duration_s": report.remaining_s().map(estimate),
             "energy_j": report.remaining_j().map(estimate),
@@ -115,8 +115,18 @@ fn forecast(report: &Report) -> Value {
 }
 
 fn intensity(report: &Report) -> Value {
-    let i = &report.setting.intensity;
-    json!({"g_per_kwh": i.g_per_kwh, "kind": i.kind, "zone": i.zone, "year": i.year, "basis": i.basis, "source": i.source})
+    let (i, sources) = (&report.intensity, report.bill.sources);
+    json!({
+        "g_per_kwh": i.g_per_kwh,
+        "kind": i.kind,
+        "zone": i.zone,
+        "year": i.year,
+        "basis": i.basis,
+        "source": i.source,
+        "slots_used": sources.map(|sources| sources.slots),
+        "coverage": sources.and_then(|sources| sources.told),
+        "metered_share": sources.and_then(|sources| sources.metered),
+    })
 }
 
 fn component(component: &Component) -> Value {
@@ -142,7 +152,7 @@ fn epoch(report: &Report, index: u64, epoch: &Epoch) -> Value {
         "count": epoch.count,
         "duration_s": epoch.inside as f64 * 1e-9,
         "energy_j": energy_j,
-        "co2eq_g": energy_j.map(|joules| report.setting.price.grams(joules)),
+        "co2eq_g": energy_j.map(|joules| report.bill.grams_between(epoch.begin, epoch.end, joules)),
         "cpu_j": epoch.energy.get(Kind::Cpu),
         "gpu_j": epoch.energy.get(Kind::Gpu),
         "dram_j": epoch.energy.get(Kind::Dram),

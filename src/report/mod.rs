@@ -5,13 +5,14 @@ mod json;
 mod prometheus;
 mod text;
 
+use crate::bill::Bill;
 use crate::books::{Books, FAULT, Metered};
 use crate::channel::Channel;
 use crate::counter::{Health, Meter};
 use crate::error::{Error, Result, Status};
 use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
-use crate::intensity::{Intensity, Price};
+use crate::intensity::{Grid, Intensity};
 use crate::ledger::Ledger;
 use crate::source::Unavailable;
 use std::sync::Arc;
@@ -32,10 +33,6 @@ pub struct Setting {
     pub level: f64,
     /// Epochs after which measuring stops.
     pub monitored: Option<u64>,
-    /// The grid's figure.
-    pub intensity: Intensity,
-    /// What energy costs by it.
-    pub price: Price,
 }
 
 /// Which epochs a report is to carry: all of them are many.
@@ -49,13 +46,22 @@ pub enum Detail {
     Epochs,
 }
 
+/// The moment that a report is about.
+#[derive(Clone, Copy)]
+pub struct Now {
+    /// On the monotonic clock, ns.
+    pub at: u64,
+    /// What is known of the epochs ended is all there will be.
+    pub whole: bool,
+    /// The open epoch.
+    pub open: Option<Open>,
+}
+
 /// The open epoch at one moment.
 #[derive(Clone, Copy)]
 pub struct Open {
     /// How far it is, by its marks; None where there are none.
     pub share: Option<f64>,
-    /// The moment, ns on the monotonic clock.
-    pub now: u64,
 }
 
 /// A run at one moment.
@@ -70,7 +76,10 @@ pub struct Report {
     epochs_j: Option<f64>,
     between_j: Option<f64>,
     coverage: Option<f64>,
+    intensity: Intensity,
+    bill: Bill,
     forecast: Option<Forecast>,
+    forecast_g: Option<Estimate>,
     components: Vec<Component>,
     /// (the index of its first epoch, epoch)
     epochs: Vec<(u64, Epoch)>,
@@ -89,14 +98,16 @@ struct Component {
 }
 
 impl Report {
-    /// Takes what is known from the books; `whole` if that is all there will be of the epochs ended;
-    /// `open` if an epoch is.
-    pub fn new(setting: &Arc<Setting>, books: &Books, whole: bool, open: Option<Open>, detail: Detail) -> Report {
-        let ledger = &books.ledger;
+    /// Takes what is known from the books.
+    pub fn new(setting: &Arc<Setting>, books: &Books, now: Now, detail: Detail) -> Report {
+        let Now { at, whole, open } = now;
+        let (ledger, pricing) = (&books.ledger, books.pricing());
         let run_ns = ledger.run_ns() as f64;
         let components: Vec<Component> =
             books.ours().map(|(number, metered)| component(books, number, metered)).collect();
         let coverage = components.iter().filter_map(|component| component.coverage).reduce(f64::min);
+        let forecast = if open.is_some() { books.forecast_at(at) } else { books.forecast };
+        let bill = pricing.bill(ledger, at);
         Report {
             setting: Arc::clone(setting),
             state: state(setting.planned, books, open.is_some()),
@@ -108,11 +119,14 @@ impl Report {
             epochs_j: ledger.epochs_j(),
             between_j: ledger.between_j(),
             coverage,
-            forecast: open.map_or(books.forecast, |open| books.forecast_at(open.now)),
+            intensity: intensity(&books.grid, &bill),
+            forecast,
+            forecast_g: forecast.and_then(|forecast| pricing.forecast(&bill, &forecast)),
             components,
             epochs: chosen_epochs(ledger, detail),
             unavailable: books.unavailable.iter().chain(&books.opening).cloned().chain(books.elsewhere()).collect(),
-            notes: notes(setting, books, whole),
+            notes: notes(setting, books, whole, &bill),
+            bill,
         }
     }
 
@@ -164,11 +178,7 @@ impl Report {
     }
 
     fn co2eq_g(&self) -> Option<f64> {
-        self.energy_j().map(|joules| self.setting.price.grams(joules))
-    }
-
-    fn forecast_g(&self) -> Option<Estimate> {
-        Some(self.forecast?.energy_j?.scaled(self.setting.price.grams(1.0)))
+        self.energy_j().map(|joules| self.bill.grams(joules))
     }
 
     /// What is still to come, which is what stopping now saves; None where measuring stops before the run does.
@@ -186,7 +196,8 @@ impl Report {
     }
 
     fn remaining_g(&self) -> Option<Estimate> {
-        Some(self.remaining_j()?.scaled(self.setting.price.grams(1.0)))
+        self.measured_to_its_end()?;
+        Some(self.forecast_g?.after_use(self.co2eq_g().unwrap_or(0.0)).rest())
     }
 
     /// Everyday equals of the run's emissions: (how many, of what, g CO2e of one, who says so).
@@ -291,8 +302,37 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
     }
 }
 
-fn notes(setting: &Setting, books: &Books, whole: bool) -> Vec<String> {
-    let mut notes: Vec<String> = setting.intensity.caveat.iter().cloned().collect();
+/// What the run was priced by.
+fn intensity(grid: &Grid, bill: &Bill) -> Intensity {
+    let about = grid.hourly.as_ref().filter(|hourly| !hourly.curve.is_empty()).map(|hourly| &hourly.about);
+    Intensity { g_per_kwh: bill.g_per_kwh, ..about.unwrap_or(&grid.flat).clone() }
+}
+
+/// What a reader should know of the price.
+fn price_notes(grid: &Grid, bill: &Bill) -> Vec<String> {
+    const ALL: f64 = 0.999;
+    let Some(hourly) = &grid.hourly else { return grid.caveats().collect() };
+    let zone = grid.flat.zone.as_deref().unwrap_or("the world");
+    let missing = match (&hourly.failure, bill.sources.and_then(|sources| sources.told)) {
+        _ if hourly.curve.is_empty() => {
+            let why = hourly.failure.as_deref().unwrap_or("no figures have come yet");
+            Some(format!("CO2 is priced at the yearly average of {zone}: {}: {why}", hourly.about.source))
+        }
+        (failure, Some(told)) if told < ALL => {
+            let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let percent = (1.0 - told) * 100.0;
+            Some(format!(
+                "{percent:.1} % of the energy had no intensity of its own hour: it is filled in from those around it{why}"
+            ))
+        }
+        (Some(why), _) => Some(format!("no new intensities come: {why}")),
+        _ => None,
+    };
+    grid.caveats().chain(missing).collect()
+}
+
+fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Bill) -> Vec<String> {
+    let mut notes = price_notes(&books.grid, bill);
     if books.metered.is_empty() && books.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
     }

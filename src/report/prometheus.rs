@@ -50,7 +50,7 @@ pub fn render(report: &Report) -> String {
         "carbontracker_intensity_grams_per_kwh",
         "gauge",
         "Carbon intensity of electricity.",
-        one(Some(setting.intensity.g_per_kwh)),
+        one(Some(report.intensity.g_per_kwh)),
     );
     let bounds = |estimate: Option<crate::forecast::Estimate>| match estimate {
         Some(e) => [("value", e.value), ("low", e.low), ("high", e.high)]
@@ -68,7 +68,7 @@ pub fn render(report: &Report) -> String {
         "carbontracker_forecast_co2eq_grams",
         "gauge",
         "Emissions forecast for the whole run.",
-        bounds(report.forecast_g()),
+        bounds(report.forecast_g),
     );
     metric(
         "carbontracker_forecast_duration_seconds",

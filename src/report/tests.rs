@@ -6,8 +6,10 @@ use crate::options::Options;
 use proptest::prelude::*;
 use serde_json::Value;
 
+/// Later than all of the run, with all of it known and no epoch open.
+const NOW: Now = Now { at: 1 << 40, whole: true, open: None };
+
 fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
-    let intensity = crate::intensity::choose(&Options::parse("intensity=200", |_| None).unwrap()).unwrap();
     Arc::new(Setting {
         id: "0123456789abcdef".into(),
         name,
@@ -16,14 +18,13 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
         planned,
         level: 0.9,
         monitored: None,
-        price: intensity.price(1.5),
-        intensity,
     })
 }
 
 fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
-    let mut books = Books { unavailable, ..Books::default() };
+    let (grid, _) = crate::intensity::choose(&Options::parse("intensity=200", |_| None).unwrap()).unwrap();
+    let mut books = Books { unavailable, ..Books::new(grid, 1.5) };
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(
             &Channel {
@@ -55,7 +56,7 @@ fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
 }
 
 fn json_of(setting: &Arc<Setting>, books: &Books) -> Value {
-    serde_json::from_str(&Report::new(setting, books, true, None, Detail::Epochs).render("json").unwrap()).unwrap()
+    serde_json::from_str(&Report::new(setting, books, NOW, Detail::Epochs).render("json").unwrap()).unwrap()
 }
 
 fn sum(of: &Value, field: &str) -> f64 {
@@ -97,7 +98,7 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
         "/schema",
         "/intensity/g_per_kwh",
     ] {
-        let one = Report::new(&setting, &books, true, None, Report::detail_for(pointer)).value(pointer).unwrap();
+        let one = Report::new(&setting, &books, NOW, Report::detail_for(pointer)).value(pointer).unwrap();
         let there = whole.pointer(pointer).and_then(Value::as_f64).unwrap();
         assert!((one - there).abs() <= 1e-12 * there.abs(), "{pointer}: {one} {there}");
     }
@@ -116,8 +117,7 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
         "/usage/energy_j/x",
         "/~2",
     ] {
-        let refused =
-            Report::new(&setting, &books, true, None, Report::detail_for(pointer)).value(pointer).unwrap_err();
+        let refused = Report::new(&setting, &books, NOW, Report::detail_for(pointer)).value(pointer).unwrap_err();
         assert_eq!(refused.status, Status::CT_ENOENT, "{pointer}");
     }
 }
@@ -125,7 +125,7 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
 #[test]
 fn formats_are_named_and_others_refused() {
     let report =
-        Report::new(&setting(Some("x".into()), 3), &books(&[Kind::Cpu], &[(5, 5)], &[1.0]), true, None, Detail::Epochs);
+        Report::new(&setting(Some("x".into()), 3), &books(&[Kind::Cpu], &[(5, 5)], &[1.0]), NOW, Detail::Epochs);
     assert!(report.render("text").unwrap().starts_with("x: 1 of 3 epochs on node"));
     assert_eq!(report.render("csv").unwrap().lines().count(), 2);
     for format in ["html", "xml", ""] {
@@ -156,7 +156,7 @@ proptest! {
         prop_assert!(near(number(&usage["co2eq_g"]), total / 3.6e6 * 1.5 * 200.0));
         let kinds_j: f64 = ["cpu_j", "gpu_j", "dram_j", "node_j"].iter().map(|kind| sum(&report["epochs"], kind)).sum();
         prop_assert!(near(kinds_j, sum(&report["epochs"], "energy_j")));
-        let whole = Report::new(&setting, &books, true, None, Detail::Epochs);
+        let whole = Report::new(&setting, &books, NOW, Detail::Epochs);
         let csv = whole.render("csv").unwrap();
         prop_assert_eq!(csv.lines().count(), 1 + epochs.len());
         prop_assert!(csv.lines().all(|line| line.split(',').count() == 9));

@@ -34,8 +34,8 @@ fn usage(report: &Report) -> Vec<String> {
     ];
     if let Some(joules) = report.energy_j() {
         let coverage = report.coverage.unwrap_or(0.0) * 100.0;
-        let pue = report.setting.price.pue;
-        let facility = format!(", {} kWh with PUE {pue}", digits(report.setting.price.facility_kwh(joules)));
+        let pue = report.bill.pue;
+        let facility = format!(", {} kWh with PUE {pue}", digits(report.bill.facility_kwh(joules)));
         let facility = if pue == 1.0 { "" } else { &facility };
         lines.push(format!(
             "          {} kWh{facility}; {coverage:.1} % of the time measured",
@@ -50,7 +50,7 @@ fn usage(report: &Report) -> Vec<String> {
 }
 
 fn grid(report: &Report) -> String {
-    let i = &report.setting.intensity;
+    let i = &report.intensity;
     let year = i.year.map(|year| year.to_string());
     let basis: Vec<&str> =
         i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain([i.source.as_str()]).collect();
@@ -70,7 +70,7 @@ fn forecast(report: &Report) -> Vec<String> {
         vec![format!("forecast of all {} epochs {after}, {percent:.0} % intervals:", report.setting.planned)];
     lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
     lines.extend(forecast.energy_j.map(|e| format!("  energy  {}", e.shown(energy))));
-    lines.extend(report.forecast_g().map(|e| format!("  CO2e    {}", e.shown(grams))));
+    lines.extend(report.forecast_g.map(|e| format!("  CO2e    {}", e.shown(grams))));
     let shown = |estimate: Option<Estimate>, show: fn(f64) -> String| estimate.map(|e| show(e.value));
     let to_come: Vec<String> = [
         shown(report.remaining_s(), duration),

@@ -1,0 +1,228 @@
+use super::*;
+use crate::calendar::Moment;
+use crate::channel::Kind;
+use crate::counter::Credit;
+use crate::intensity::Intensity;
+use crate::intensity::slot::Slot;
+use crate::ledger::Mark;
+use proptest::prelude::*;
+
+const S: u64 = 1_000_000_000;
+const HOUR: u64 = 3600;
+/// 2020-06-15T00:00Z, which the machine of these tests came up ten seconds before.
+const MIDNIGHT: f64 = 1_592_179_200.0;
+
+fn calendar() -> Calendar {
+    let mut calendar = Calendar::default();
+    calendar.note(Moment { monotonic_ns: 10 * S, boot_ns: 10 * S, unix_s: MIDNIGHT });
+    calendar
+}
+
+fn flat(g_per_kwh: f64) -> Intensity {
+    Intensity { g_per_kwh, kind: "static", zone: None, year: None, basis: None, source: "a test".into(), caveat: None }
+}
+
+fn grid(yearly: f64, slots: Vec<Slot>) -> Grid {
+    let mut curve = Curve::default();
+    curve.take(slots);
+    Grid { flat: flat(yearly), hourly: Some(Hourly { about: flat(f64::NAN), curve, failure: None }) }
+}
+
+fn slot(from_h: u64, g_per_kwh: f64) -> Slot {
+    let from = MIDNIGHT + (from_h * HOUR) as f64;
+    Slot { from, to: from + HOUR as f64, g_per_kwh, standing: Standing::Actual }
+}
+
+/// Epochs from a second of the day on, read every minute, at a power by the second of the day.
+struct Job {
+    from: u64,
+    epoch_s: u64,
+    gap_s: u64,
+    epochs: u64,
+    watts: fn(u64) -> f64,
+}
+
+impl Job {
+    fn ledger(&self) -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.add_channel(Kind::Gpu);
+        let end = self.end();
+        let mut marks = (0..self.epochs).flat_map(|epoch| {
+            let begin = self.from + epoch * (self.epoch_s + self.gap_s);
+            [Mark::Begin((10 + begin) * S), Mark::End((10 + begin + self.epoch_s) * S)]
+        });
+        let mut mark = marks.next();
+        for minute in self.from / 60..end.div_ceil(60) + 2 {
+            while let Some(Mark::Begin(at) | Mark::End(at)) = mark
+                && at <= (10 + minute * 60 + 60) * S
+            {
+                ledger.mark(mark.unwrap());
+                mark = marks.next();
+            }
+            let (from, to) = ((10 + minute * 60) * S, (10 + minute * 60 + 60) * S);
+            ledger.credit(0, Credit { from, to, joules: (self.watts)(minute * 60) * 60.0, measured: true });
+        }
+        ledger.release_all();
+        ledger
+    }
+
+    fn end(&self) -> u64 {
+        self.from + self.epochs * (self.epoch_s + self.gap_s) - self.gap_s
+    }
+
+    /// Grams at the intensity of each second.
+    fn truth(&self, g_per_kwh: impl Fn(u64) -> f64) -> f64 {
+        let grams = (self.from..self.end()).map(|at| (self.watts)(at / 60 * 60) / J_PER_KWH * g_per_kwh(at));
+        grams.sum()
+    }
+}
+
+fn bill(grid: &Grid, job: &Job) -> Bill {
+    let ledger = job.ledger();
+    Pricing { grid, calendar: &calendar(), pue: 1.0 }.bill(&ledger, ledger.last_end().unwrap() + 100 * S)
+}
+
+/// Hour by hour: solar noon low and evening peak of Germany, the morning and evening of Britain, and three days' wind.
+fn germany(at: u64) -> f64 {
+    let hour = (at / HOUR) as usize;
+    const DAY: [f64; 24] = [
+        296.0, 291.0, 288.0, 290.0, 297.0, 305.0, 301.0, 276.0, 241.0, 208.0, 181.0, 163.0, 152.0, 150.0, 158.0, 177.0,
+        209.0, 256.0, 309.0, 349.0, 366.0, 358.0, 338.0, 316.0,
+    ];
+    DAY[hour % 24] * [1.0, 1.35, 0.75][hour / 24 % 3]
+}
+
+fn britain(at: u64) -> f64 {
+    let hour = (at / HOUR) as usize;
+    const DAY: [f64; 24] = [
+        142.0, 137.0, 133.0, 131.0, 134.0, 146.0, 168.0, 190.0, 198.0, 193.0, 184.0, 176.0, 170.0, 166.0, 167.0, 175.0,
+        193.0, 221.0, 238.0, 233.0, 217.0, 196.0, 172.0, 153.0,
+    ];
+    DAY[hour % 24] * [1.0, 0.6, 1.4][hour / 24 % 3]
+}
+
+/// Training by day and evaluation by night, with pauses.
+fn uneven(at: u64) -> f64 {
+    let hour = at / HOUR % 24;
+    let base = if (8..20).contains(&hour) { 1800.0 } else { 650.0 };
+    base * if at / 600 % 4 == 3 { 0.3 } else { 1.0 }
+}
+
+/// Jobs that start at every third hour of a day: mean and largest |error|, %, by the hour, with the start's figure held,
+/// and with the year's mean.
+fn errors(country: fn(u64) -> f64, hours: u64) -> [(f64, f64); 3] {
+    let hourly = grid(1.0, (0..72).map(|hour| slot(hour, country(hour * HOUR))).collect());
+    let year = (0..72).map(|hour| country(hour * HOUR)).sum::<f64>() / 72.0;
+    let mut sums = [(0.0, 0.0_f64); 3];
+    for start in (0..24).step_by(3) {
+        // Off the full hour, as jobs are.
+        let job = Job { from: start * HOUR + 1234, epoch_s: 580, gap_s: 20, epochs: hours * 6, watts: uneven };
+        let (bill, truth) = (bill(&hourly, &job), job.truth(country));
+        let joules = bill.joules.unwrap();
+        let at = |g_per_kwh: f64| joules / J_PER_KWH * g_per_kwh;
+        for (sum, grams) in sums.iter_mut().zip([bill.grams(joules), at(country(job.from)), at(year)]) {
+            let off = (grams / truth - 1.0).abs() * 100.0;
+            *sum = (sum.0 + off / 8.0, sum.1.max(off));
+        }
+    }
+    sums
+}
+
+/// The README's table: run with --nocapture.
+#[test]
+fn a_day_by_the_hour_is_within_half_a_percent_of_the_truth() {
+    println!("| grid, hours | by the hour | start held | year's mean |");
+    for (name, country) in [("German", germany as fn(u64) -> f64), ("British", britain)] {
+        for hours in [1, 4, 12, 24, 48] {
+            let errors = errors(country, hours);
+            let [ours, held, year] = errors.map(|(mean, most)| format!("{mean:.2} ({most:.2})"));
+            println!("| {name}, {hours} | {ours} | {held} | {year} |");
+            assert!(errors[0].1 < 0.5, "{name} {hours} h: {errors:?}");
+            assert!(errors[0].0 * 10.0 < errors[2].0, "{name} {hours} h: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bill_adds_up_over_its_epochs_and_what_lies_between() {
+    let grid = grid(1.0, (0..48).map(|hour| slot(hour, germany(hour * HOUR))).collect());
+    let job = Job { from: 5000, epoch_s: 580, gap_s: 20, epochs: 100, watts: uneven };
+    let (ledger, bill) = (job.ledger(), bill(&grid, &job));
+    let epochs: f64 =
+        ledger.history().iter().map(|e| bill.grams_between(e.begin, e.end, e.energy.total().unwrap())).sum();
+    let total = bill.grams(ledger.energy_j().unwrap());
+    let share = ledger.epochs_j().unwrap() / ledger.energy_j().unwrap();
+    assert!((epochs / total / share - 1.0).abs() < 1e-3, "{epochs} of {total}, {share} of the energy");
+    let sources = bill.sources.unwrap();
+    assert_eq!((sources.slots, sources.told, sources.metered), (18, Some(1.0), Some(1.0)));
+}
+
+#[test]
+fn what_was_not_told_is_filled_in_and_said() {
+    let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 60, watts: |_| 1000.0 };
+    let mut slots: Vec<Slot> = (0..10).map(|hour| slot(hour, 100.0 + 20.0 * hour as f64)).collect();
+    slots.retain(|slot| ![3.0, 4.0].contains(&((slot.from - MIDNIGHT) / 3600.0)));
+    slots[6].standing = Standing::Forecast;
+    let bill = bill(&grid(1.0, slots), &job);
+    let sources = bill.sources.unwrap();
+    assert!((sources.told.unwrap() - 0.8).abs() < 1e-3 && (sources.metered.unwrap() - 0.7).abs() < 1e-3, "{sources:?}");
+    assert!((bill.g_per_kwh - 190.0).abs() < 0.2, "{}", bill.g_per_kwh);
+}
+
+#[test]
+fn without_figures_the_yearly_average_counts_and_nothing_was_told() {
+    let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 6, watts: |_| 1000.0 };
+    let bill = bill(&grid(321.0, Vec::new()), &job);
+    assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (321.0, Some(0.0)));
+    let mut unmeasured = Ledger::default();
+    unmeasured.mark(Mark::Begin(10 * S));
+    unmeasured.mark(Mark::End(3610 * S));
+    let grid = grid(1.0, vec![slot(0, 80.0)]);
+    let bill = Pricing { grid: &grid, calendar: &calendar(), pue: 1.0 }.bill(&unmeasured, 3610 * S);
+    assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (80.0, None));
+}
+
+#[test]
+fn a_forecast_is_priced_at_the_hours_to_come() {
+    let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 6, watts: |_| 3600.0 };
+    let mut slots: Vec<Slot> = vec![slot(0, 100.0)];
+    slots.extend((1..4).map(|hour| Slot { standing: Standing::Forecast, ..slot(hour, 300.0) }));
+    let (grid, calendar) = (grid(1.0, slots), calendar());
+    let (pricing, ledger) = (Pricing { grid: &grid, calendar: &calendar, pue: 2.0 }, job.ledger());
+    let bill = pricing.bill(&ledger, ledger.last_end().unwrap());
+    // One of four hours is done, 3.6 kWh each.
+    let joules = ledger.energy_j().unwrap();
+    let exactly = |used: f64, value: f64| Estimate { used, value, low: value, high: value };
+    let run = Forecast {
+        after_epochs: 6,
+        level: 0.9,
+        duration_s: Some(exactly(3600.0, 4.0 * 3600.0)),
+        energy_j: Some(exactly(joules, 4.0 * joules)),
+    };
+    let grams = pricing.forecast(&bill, &run).unwrap();
+    assert!((grams.used - 720.0).abs() < 0.1 && (grams.value - (720.0 + 3.0 * 2160.0)).abs() < 1.0, "{grams:?}");
+    let off = |bound: f64| ((bound - 720.0) / (grams.value - 720.0)).ln();
+    assert!((off(grams.low) + 0.2).abs() < 1e-3 && (off(grams.high) - 0.2).abs() < 1e-3, "{grams:?}");
+    // Where the energy may be off too, they add as squares.
+    let energy = Estimate { low: joules + 3.0 * joules * (-0.15_f64).exp(), ..exactly(joules, 4.0 * joules) };
+    let grams = pricing.forecast(&bill, &Forecast { energy_j: Some(energy), ..run }).unwrap();
+    assert!((off(grams.low) + 0.25).abs() < 1e-3, "{grams:?}");
+    let done = Forecast { duration_s: Some(exactly(3600.0, 3600.0)), energy_j: Some(exactly(joules, joules)), ..run };
+    let grams = pricing.forecast(&bill, &done).unwrap();
+    assert!((grams.low - grams.value).abs() < 1e-9 && (grams.value - 720.0).abs() < 0.1, "{grams:?}");
+}
+
+proptest! {
+    /// Whatever the grid does, the bill lies between its cheapest and its dearest slot.
+    #[test]
+    fn a_bill_lies_within_the_figures(
+        figures in prop::collection::vec(1.0f64..1000.0, 1..30),
+        from in 0u64..40_000, epoch_s in 1u64..2000, gap_s in 0u64..500, epochs in 1u64..40,
+    ) {
+        let slots: Vec<Slot> = figures.iter().enumerate().map(|(hour, &g)| slot(hour as u64, g)).collect();
+        let job = Job { from, epoch_s, gap_s, epochs, watts: uneven };
+        let bill = bill(&grid(1.0, slots), &job);
+        let (low, high) = (figures.iter().copied().fold(f64::MAX, f64::min), figures.iter().copied().fold(0.0, f64::max));
+        prop_assert!((low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(&bill.g_per_kwh), "{}", bill.g_per_kwh);
+    }
+}

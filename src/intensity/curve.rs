@@ -1,0 +1,321 @@
+//! The grid's intensity over time, from slots: what was said counts, holes are filled from what lies around them, and
+//! beyond all that is known it is the typical day. Pure.
+
+use super::slot::{Slot, Standing};
+
+const HOUR_S: f64 = 3600.0;
+/// A hole up to this long, s, is bridged in a straight line: an intensity moves little within hours.
+const BRIDGE_S: f64 = 6.0 * HOUR_S;
+/// For so long, s, the figure next to a longer hole is held.
+const HOLD_S: f64 = HOUR_S;
+/// The typical day is that of the newest figures, s.
+const TYPICAL_OF_S: f64 = 7.0 * 24.0 * HOUR_S;
+/// So many slots are kept: two months of five minutes. Of more, older ones are merged.
+const MOST: usize = 20_000;
+
+/// Intensity over time.
+#[derive(Clone, Debug, Default)]
+pub struct Curve {
+    /// In order, and none over another.
+    slots: Vec<Slot>,
+    typical: Option<Day>,
+}
+
+/// A day's intensity by hour, gCO2e/kWh.
+#[derive(Clone, Debug)]
+struct Day {
+    by_hour: [Option<f64>; 24],
+    mean: f64,
+}
+
+/// Where a figure is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was said of this time.
+    Said(Standing),
+    /// It was filled in from the figures around.
+    Filled,
+    /// No figure is near: it is the typical one of that time of day.
+    Typical,
+}
+
+/// One figure over some time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece {
+    /// From, s since 1970 UTC,
+    pub from: f64,
+    /// to.
+    pub to: f64,
+    /// gCO2e/kWh.
+    pub g_per_kwh: f64,
+    /// Where that is from.
+    pub origin: Origin,
+}
+
+impl Curve {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Up to when something was said, s since 1970.
+    pub fn known_to(&self) -> Option<f64> {
+        Some(self.slots.last()?.to)
+    }
+
+    /// The slots, in order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Takes in what was said. Over the same time the surer figure counts, of two equally sure ones the newer.
+    pub fn take(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        for slot in slots {
+            let is_sound = slot.from.is_finite() && slot.to.is_finite() && slot.g_per_kwh.is_finite();
+            if is_sound && slot.to > slot.from {
+                self.insert(slot);
+            }
+        }
+        self.thin();
+        self.typical = Day::of(&self.slots);
+    }
+
+    fn insert(&mut self, slot: Slot) {
+        let start = self.slots.partition_point(|old| old.to <= slot.from);
+        let end = start + self.slots.iter().skip(start).take_while(|old| old.from < slot.to).count();
+        let mut pieces = Vec::new();
+        let mut from = slot.from;
+        for &old in self.slots.get(start..end).unwrap_or_default() {
+            let is_surer = old.standing > slot.standing;
+            if old.from < slot.from && !is_surer {
+                pieces.push(Slot { to: slot.from, ..old });
+            }
+            if is_surer {
+                pieces.push(Slot { from, to: old.from, ..slot });
+                pieces.push(old);
+                from = old.to;
+            } else if old.to > slot.to {
+                pieces.push(Slot { from, ..slot });
+                pieces.push(Slot { from: slot.to, ..old });
+                from = slot.to;
+            }
+        }
+        pieces.push(Slot { from, ..slot });
+        pieces.retain(|piece| piece.to > piece.from);
+        self.slots.splice(start..end, pieces);
+    }
+
+    /// Merges neighbours in the older half.
+    fn thin(&mut self) {
+        while self.slots.len() > MOST {
+            let newer = self.slots.split_off(self.slots.len() / 2);
+            let merged = self.slots.chunks(2).flat_map(|pair| match pair {
+                &[a, b] if a.to == b.from => {
+                    let (a_s, b_s) = (a.to - a.from, b.to - b.from);
+                    let g_per_kwh = (a.g_per_kwh * a_s + b.g_per_kwh * b_s) / (a_s + b_s);
+                    vec![Slot { from: a.from, to: b.to, g_per_kwh, standing: a.standing.min(b.standing) }]
+                }
+                apart => apart.to_vec(),
+            });
+            let merged: Vec<Slot> = merged.collect();
+            let is_less = merged.len() < self.slots.len();
+            self.slots = merged;
+            self.slots.extend(newer);
+            if !is_less {
+                return;
+            }
+        }
+    }
+
+    /// The figures from one time to another, each as long as it holds. None at all where nothing is known.
+    pub fn pieces(&self, from: f64, to: f64) -> impl Iterator<Item = Piece> {
+        let mut at = from;
+        std::iter::from_fn(move || {
+            let piece = self.piece(at, to).filter(|piece| piece.to > at)?;
+            at = piece.to;
+            Some(piece)
+        })
+    }
+
+    fn piece(&self, at: f64, to: f64) -> Option<Piece> {
+        if at >= to {
+            return None;
+        }
+        let next = self.slots.partition_point(|slot| slot.to <= at);
+        let after = self.slots.get(next);
+        if let Some(slot) = after.filter(|slot| slot.from <= at) {
+            let origin = Origin::Said(slot.standing);
+            return Some(Piece { from: at, to: slot.to.min(to), g_per_kwh: slot.g_per_kwh, origin });
+        }
+        let before = next.checked_sub(1).and_then(|last| self.slots.get(last));
+        self.filled(at, to, before, after)
+    }
+
+    /// What is taken for a time that nothing was said of.
+    fn filled(&self, at: f64, to: f64, before: Option<&Slot>, after: Option<&Slot>) -> Option<Piece> {
+        let filled = |to: f64, g_per_kwh: f64| Some(Piece { from: at, to, g_per_kwh, origin: Origin::Filled });
+        let end = after.map_or(to, |after| after.from.min(to));
+        if let Some((before, after)) = before.zip(after)
+            && after.from - before.to <= BRIDGE_S
+        {
+            let share = ((at + end) / 2.0 - before.to) / (after.from - before.to);
+            return filled(end, before.g_per_kwh + share * (after.g_per_kwh - before.g_per_kwh));
+        }
+        if let Some(before) = before.filter(|before| at < before.to + HOLD_S) {
+            return filled(end.min(before.to + HOLD_S), before.g_per_kwh);
+        }
+        let held_from = after.map_or(f64::INFINITY, |after| after.from - HOLD_S);
+        match after.filter(|_| at >= held_from) {
+            Some(after) => filled(end, after.g_per_kwh),
+            None => {
+                let next_hour = ((at / HOUR_S).floor() + 1.0) * HOUR_S;
+                let g_per_kwh = self.typical.as_ref()?.at(at);
+                let to = end.min(held_from).min(next_hour);
+                Some(Piece { from: at, to, g_per_kwh, origin: Origin::Typical })
+            }
+        }
+    }
+
+    /// The mean from one time to another; None where nothing is known.
+    pub fn mean(&self, from: f64, to: f64) -> Option<f64> {
+        let weighted = self.pieces(from, to).map(|piece| piece.g_per_kwh * (piece.to - piece.from));
+        (to > from && !self.is_empty()).then(|| weighted.sum::<f64>() / (to - from))
+    }
+}
+
+impl Day {
+    /// The day that the newest of these make up, hour by hour.
+    fn of(slots: &[Slot]) -> Option<Day> {
+        let since = slots.last()?.to - TYPICAL_OF_S;
+        let (mut sums, mut total) = ([(0.0, 0.0); 24], (0.0, 0.0));
+        for slot in slots.iter().rev().take_while(|slot| slot.to > since) {
+            let mut at = slot.from.max(since);
+            while at < slot.to {
+                let to = slot.to.min(((at / HOUR_S).floor() + 1.0) * HOUR_S);
+                if let Some(hour) = sums.get_mut(hour(at)) {
+                    *hour = (hour.0 + slot.g_per_kwh * (to - at), hour.1 + (to - at));
+                }
+                total = (total.0 + slot.g_per_kwh * (to - at), total.1 + (to - at));
+                at = to;
+            }
+        }
+        let by_hour = sums.map(|(sum, seconds)| (seconds > 0.0).then(|| sum / seconds));
+        (total.1 > 0.0).then(|| Day { by_hour, mean: total.0 / total.1 })
+    }
+
+    fn at(&self, at: f64) -> f64 {
+        self.by_hour.get(hour(at)).copied().flatten().unwrap_or(self.mean)
+    }
+}
+
+/// The hour of the day, UTC.
+fn hour(at: f64) -> usize {
+    (at / HOUR_S).floor().rem_euclid(24.0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY_S: f64 = 24.0 * HOUR_S;
+
+    fn slot(from_h: f64, to_h: f64, g_per_kwh: f64, standing: Standing) -> Slot {
+        Slot { from: from_h * HOUR_S, to: to_h * HOUR_S, g_per_kwh, standing }
+    }
+
+    fn curve(slots: &[Slot]) -> Curve {
+        let mut curve = Curve::default();
+        curve.take(slots.iter().copied());
+        curve
+    }
+
+    fn mean(curve: &Curve, from_h: f64, to_h: f64) -> f64 {
+        curve.mean(from_h * HOUR_S, to_h * HOUR_S).unwrap()
+    }
+
+    #[test]
+    fn what_was_said_counts_and_the_surer_of_two() {
+        use Standing::*;
+        let mut c = curve(&[slot(0.0, 4.0, 100.0, Forecast)]);
+        c.take([slot(1.0, 2.0, 300.0, Actual)]);
+        assert_eq!([mean(&c, 0.0, 1.0), mean(&c, 1.0, 2.0), mean(&c, 2.0, 4.0)], [100.0, 300.0, 100.0]);
+        c.take([slot(0.5, 3.0, 200.0, Forecast)]);
+        assert_eq!([mean(&c, 0.0, 0.5), mean(&c, 0.5, 1.0), mean(&c, 1.0, 2.0)], [100.0, 200.0, 300.0]);
+        assert_eq!([mean(&c, 2.0, 3.0), mean(&c, 3.0, 4.0)], [200.0, 100.0]);
+        c.take([slot(0.0, 4.0, 50.0, Actual)]);
+        assert_eq!((mean(&c, 0.0, 4.0), c.slots().len()), (50.0, 1));
+    }
+
+    #[test]
+    fn holes_are_bridged_edges_held_and_what_is_far_is_the_typical_day() {
+        let day: Vec<Slot> = (0..24)
+            .filter(|hour| ![5, 6].contains(hour))
+            .map(|hour| slot(hour as f64, hour as f64 + 1.0, 100.0 + 10.0 * hour as f64, Standing::Actual))
+            .collect();
+        let c = curve(&day);
+        assert_eq!(mean(&c, 5.0, 7.0), (140.0 + 170.0) / 2.0);
+        let origins: Vec<Origin> = c.pieces(4.0 * HOUR_S, 26.0 * HOUR_S).map(|piece| piece.origin).collect();
+        assert_eq!(origins[..3], [Origin::Said(Standing::Actual), Origin::Filled, Origin::Said(Standing::Actual)]);
+        assert_eq!(origins[origins.len() - 2..], [Origin::Filled, Origin::Typical]);
+        assert_eq!([mean(&c, 24.0, 25.0), mean(&c, 25.0, 26.0)], [330.0, 110.0]);
+        assert_eq!([mean(&c, 24.0 * 9.0 + 12.0, 24.0 * 9.0 + 13.0), mean(&c, -30.0, -29.0)], [220.0, 280.0]);
+        assert_eq!(mean(&c, -1.0, 0.0), 100.0);
+    }
+
+    #[test]
+    fn nothing_known_is_nothing_and_one_figure_is_held() {
+        let none = Curve::default();
+        assert!(none.mean(0.0, 1.0).is_none() && none.pieces(0.0, 1e6).next().is_none());
+        let one = curve(&[slot(10.0, 11.0, 80.0, Standing::Actual)]);
+        assert_eq!([mean(&one, 0.0, 1.0), mean(&one, 50.0, 60.0)], [80.0, 80.0]);
+        let bad = Slot { g_per_kwh: f64::NAN, ..slot(0.0, 1.0, 0.0, Standing::Actual) };
+        assert!(curve(&[bad, slot(2.0, 2.0, 1.0, Standing::Actual)]).is_empty());
+    }
+
+    #[test]
+    fn a_year_of_five_minutes_is_thinned_and_its_mean_kept() {
+        let slots = (0..365 * 288).map(|n| {
+            let from = n as f64 * 300.0;
+            Slot { from, to: from + 300.0, g_per_kwh: 100.0 + (n % 288) as f64, standing: Standing::Actual }
+        });
+        let mut c = Curve::default();
+        let mut slots = slots.peekable();
+        while slots.peek().is_some() {
+            c.take(slots.by_ref().take(1000));
+        }
+        assert!(c.slots().len() <= MOST);
+        assert!((c.mean(0.0, 365.0 * DAY_S).unwrap() - 243.5).abs() < 1e-6);
+        assert_eq!(c.slots().last().unwrap().to - c.slots().last().unwrap().from, 300.0);
+    }
+
+    proptest! {
+        #[test]
+        fn slots_never_overlap_and_pieces_cover_all(
+            slots in prop::collection::vec((0u32..400, 1u32..60, 0u32..1000, 0u8..3), 0..60),
+            from in -500i32..900, length in 1i32..2000,
+        ) {
+            let slots: Vec<Slot> = slots.into_iter().map(|(from, length, g, standing)| {
+                let standing = [Standing::Forecast, Standing::Estimated, Standing::Actual][standing as usize];
+                slot(from as f64 / 4.0, (from + length) as f64 / 4.0, g as f64, standing)
+            }).collect();
+            let c = curve(&slots);
+            prop_assert!(c.slots().windows(2).all(|pair| pair[0].to <= pair[1].from));
+            prop_assert!(c.slots().iter().all(|slot| slot.to > slot.from));
+            // At each quarter's middle the surest counts, of equally sure ones the last.
+            for quarter in 0..460 {
+                let at = (quarter as f64 + 0.5) * HOUR_S / 4.0;
+                let said = slots.iter().filter(|slot| slot.from < at && at < slot.to).max_by_key(|slot| slot.standing);
+                let is = c.slots().iter().find(|slot| slot.from < at && at < slot.to);
+                prop_assert_eq!(said.map(|slot| (slot.g_per_kwh, slot.standing)), is.map(|slot| (slot.g_per_kwh, slot.standing)));
+            }
+            let (from, to) = (from as f64 * 900.0, (from + length) as f64 * 900.0);
+            let mut at = from;
+            for piece in c.pieces(from, to) {
+                prop_assert!(piece.from == at && piece.to > at && (0.0..1000.0).contains(&piece.g_per_kwh));
+                at = piece.to;
+            }
+            prop_assert!(at == to || c.is_empty());
+        }
+    }
+}
