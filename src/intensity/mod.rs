@@ -31,6 +31,13 @@ pub struct Intensity {
     pub caveat: Option<String>,
 }
 
+impl Intensity {
+    /// Whether each hour has a figure of its own.
+    pub fn is_by_hour(&self) -> bool {
+        ["file", "live"].contains(&self.kind)
+    }
+}
+
 /// The grid that feeds the run, as far as it is known.
 #[derive(Clone, Debug)]
 pub struct Grid {

@@ -51,10 +51,13 @@ fn usage(report: &Report) -> Vec<String> {
 
 fn grid(report: &Report) -> String {
     let i = &report.intensity;
+    let told = report.bill.sources.and_then(|sources| sources.told).filter(|_| i.is_by_hour());
+    let by_hour = told.map(|told| format!("{:.0} % of the energy at its own hour's figure", told * 100.0));
     let year = i.year.map(|year| year.to_string());
-    let basis: Vec<&str> =
-        i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain([i.source.as_str()]).collect();
-    format!("{} g/kWh ({})", i.g_per_kwh, basis.join(", "))
+    let basis = i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain([i.source.as_str()]);
+    let words: Vec<&str> = basis.chain(by_hour.as_deref()).collect();
+    let figure = if i.is_by_hour() { digits(i.g_per_kwh) } else { i.g_per_kwh.to_string() };
+    format!("{figure} g/kWh ({})", words.join(", "))
 }
 
 fn forecast(report: &Report) -> Vec<String> {

@@ -1,0 +1,105 @@
+//! CO2 by the hour, end to end: a tracker that measures while the grid changes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use carbontracker::tracker::Tracker;
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+fn unix_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("carbon-{}-{name}.csv", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn tracker(options: &str) -> Tracker {
+    Tracker::create(options).unwrap().unwrap()
+}
+
+fn json(tracker: &Tracker) -> Value {
+    serde_json::from_str(&tracker.report("json").unwrap()).unwrap()
+}
+
+/// 100, 300, 100, … g/kWh in steps of half a second.
+fn swinging(from: f64) -> (String, impl Fn(f64, f64) -> f64) {
+    let mut text = String::from("time,g_per_kwh,kind\n");
+    let figure = |n: i64| if n % 2 == 0 { 100.0 } else { 300.0 };
+    for n in 0..60 {
+        writeln!(text, "{:.6},{},actual", from + n as f64 * 0.5, figure(n)).unwrap();
+    }
+    let integral = move |to: f64| {
+        let (steps, rest) = ((to - from).div_euclid(0.5) as i64, (to - from).rem_euclid(0.5));
+        (0..steps).map(|n| figure(n) * 0.5).sum::<f64>() + figure(steps) * rest
+    };
+    (text, move |begin: f64, end: f64| (integral(end) - integral(begin)) / (end - begin))
+}
+
+/// 3.6 kW: a gram an hour and g/kWh is one an hour.
+#[test]
+fn each_joule_is_priced_at_its_own_time() {
+    let (text, mean) = swinging(unix_s() - 1.0);
+    let path = file("swinging", &text);
+    let tracker = tracker(&format!("sim_cpu=x:3600 interval=0.1 location=DK intensity='{}'", path.display()));
+    let mut stamps = Vec::new();
+    for _ in 0..3 {
+        let before = unix_s();
+        tracker.begin().unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        tracker.end().unwrap();
+        stamps.push((before, unix_s()));
+    }
+    let report = json(&tracker);
+    let (began, ended) = (stamps[0].0, stamps[2].1);
+    let of = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let is = of("/usage/co2eq_g") / of("/usage/energy_kwh");
+    // The host may have been held up between the clock and the call, for as long as the run is shorter.
+    let held_s = (ended - began) - of("/usage/duration_s");
+    let allowed = 1.0 + 300.0 * held_s / (ended - began);
+    assert!((is - mean(began, ended)).abs() < allowed, "{is} against {}, held {held_s}", mean(began, ended));
+    assert!((is - of("/intensity/g_per_kwh")).abs() < 1e-6);
+    for (n, (begin, end)) in stamps.iter().enumerate() {
+        let is = of(&format!("/epochs/{n}/co2eq_g")) / of(&format!("/epochs/{n}/energy_j")) * 3.6e6;
+        let held_s = (end - begin) - of(&format!("/epochs/{n}/duration_s"));
+        let allowed = 20.0 + 300.0 * held_s / (end - begin);
+        assert!((is - mean(*begin, *end)).abs() < allowed, "epoch {n}: {is} against {}", mean(*begin, *end));
+    }
+    assert_eq!(report["intensity"]["kind"], "file");
+    assert_eq!(report["intensity"]["zone"], "DK");
+    assert!(of("/intensity/coverage") == 1.0 && of("/intensity/metered_share") == 1.0, "{}", report["intensity"]);
+    assert!(of("/intensity/slots_used") >= 4.0);
+    assert_eq!(report["notes"], serde_json::json!([]));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_file_that_ends_before_the_run_is_carried_on_and_that_is_said() {
+    let now = unix_s();
+    let path = file("old", &format!("time,g_per_kwh\n{},100\n{},100\n", now - 7200.0, now - 7100.0));
+    let tracker = tracker(&format!("sim_cpu=x:3600 intensity='{}'", path.display()));
+    tracker.begin().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    tracker.end().unwrap();
+    let report = json(&tracker);
+    let (grams, kwh) = (report["usage"]["co2eq_g"].as_f64().unwrap(), report["usage"]["energy_kwh"].as_f64().unwrap());
+    assert!((grams / kwh - 100.0).abs() < 1e-6);
+    assert_eq!((&report["intensity"]["coverage"], &report["intensity"]["slots_used"]), (&0.0.into(), &0.into()));
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("100.0 % of the energy had no intensity of its own hour"), "{notes}");
+    assert!(tracker.report("text").unwrap().contains("0 % of the energy at its own hour's figure"));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_bad_file_is_refused_with_its_line() {
+    let refused = |path: &str| Tracker::create(&format!("intensity='{path}'")).err().unwrap().message;
+    let path = file("bad", "time,g_per_kwh\n2026-03-02T12:00Z,green\n");
+    let message = refused(&path.display().to_string());
+    assert!(message.contains("line 2: 'green' is no intensity"), "{message}");
+    assert!(refused("/nowhere/grid.csv").contains("No such file"));
+    std::fs::remove_file(path).unwrap();
+}
