@@ -1,10 +1,17 @@
 //! Grams of CO2e a kilowatt-hour, and where the figure comes from: given by the user, the zone's yearly average in the
 //! table built in, or figures by the hour from a file or a live service.
 
+pub mod carbonintensity_gb;
+pub mod cloud;
 pub mod curve;
+pub mod electricitymaps;
+pub mod energidataservice;
+pub mod energycharts;
 pub mod file;
 pub mod service;
 pub mod slot;
+pub mod watttime;
+pub mod whereabouts;
 mod zones;
 
 use crate::error::Result;
