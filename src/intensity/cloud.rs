@@ -59,7 +59,8 @@ impl Provider {
     fn region(self, name: &str) -> Option<String> {
         let name = name.trim().rsplit('/').next().unwrap_or_default(); // projects/1/zones/europe-west4-a
         let name = name.replace(' ', "").to_ascii_lowercase();
-        let known = |name: &str| cloud_region(&format!("{}:{name}", self.prefix())).map(|row| column(&row, 0).to_owned());
+        let known =
+            |name: &str| cloud_region(&format!("{}:{name}", self.prefix())).map(|row| column(&row, 0).to_owned());
         known(&name).or_else(|| match name.rsplit_once('-') {
             Some((region, zone)) if zone.len() == 1 => known(region),
             _ => None,
@@ -90,10 +91,11 @@ impl Metadata {
     }
 
     /// The next request; None: there is none, or the one before it was not answered.
-    pub fn next(&mut self) -> Option<Request> {
+    pub fn ask(&mut self) -> Option<Request> {
         let request = match (self.provider, &self.token) {
             (Provider::Aws, None) if !self.is_asked => {
-                let token = Request::get(TOKEN, "/latest/api/token").header("X-aws-ec2-metadata-token-ttl-seconds", "60");
+                let token =
+                    Request::get(TOKEN, "/latest/api/token").header("X-aws-ec2-metadata-token-ttl-seconds", "60");
                 Request { method: Method::Put, ..token }
             }
             (Provider::Aws, Some(token)) => {
@@ -117,7 +119,8 @@ impl Metadata {
     /// The region as our table names it; Ok(None): there is more to ask.
     pub fn take(&mut self, request: &Request, body: &[u8]) -> Result<Option<String>, String> {
         let text = std::str::from_utf8(body).ok().map(str::trim);
-        let text = text.filter(|text| (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()));
+        let text =
+            text.filter(|text| (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()));
         let text = text.ok_or("the metadata's answer is not the one line expected")?;
         if request.answer == TOKEN {
             self.token = Some(Secret(text.to_owned()));

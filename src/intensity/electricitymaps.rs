@@ -1,7 +1,8 @@
 //! Electricity Maps, v3: the world, by the hour, for a key. The free plan holds one zone and no forecast.
 
 use super::service::{
-    Place, Request, Secret, Service, cloud_region, country, encoded, field, figure, in_order, json, list, slot, spacing, time,
+    Place, Request, Secret, Service, cloud_region, country, encoded, field, figure, in_order, json, list, slot,
+    spacing, time,
 };
 use super::slot::{Slot, Standing};
 use super::zone_row;
@@ -63,7 +64,8 @@ impl ElectricityMaps {
                 let (provider, region) = name.split_once(':').unwrap_or_default();
                 format!("dataCenterProvider={}&dataCenterRegion={}", encoded(provider), encoded(region))
             }
-            Zone::At(latitude, longitude, _) => format!("lat={latitude:.4}&lon={longitude:.4}"),
+            // To a kilometre: an address tells no more, and nobody needs more.
+            Zone::At(latitude, longitude, _) => format!("lat={latitude:.2}&lon={longitude:.2}"),
         };
         // Without the last word an unknown place is answered, with 200, for the caller's own address.
         format!("/v3/carbon-intensity/{what}?{place}&disableCallerLookup=true")

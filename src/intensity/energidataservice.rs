@@ -16,7 +16,8 @@ const PROGNOSIS: u8 = 1;
 /// Each figure holds so long, s.
 const STEP: f64 = 300.0;
 
-const TAKES: &str = "energidataservice knows Denmark only: DK1 (west of the Great Belt), DK2 (east of it), or DK for their mean";
+const TAKES: &str =
+    "energidataservice knows Denmark only: DK1 (west of the Great Belt), DK2 (east of it), or DK for their mean";
 
 /// Denmark, or a half of it.
 pub struct EnergiDataService {

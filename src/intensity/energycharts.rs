@@ -1,6 +1,6 @@
 //! Energy-Charts of Fraunhofer ISE: Germany and most of Europe, every quarter of an hour, without a key.
 
-use super::service::{Place, Request, Service, country, field, figure, in_order, json, list, slot, spacing};
+use super::service::{Place, Request, Service, country, field, figure, in_order, json, list, minute, slot, spacing};
 use super::slot::{Slot, Standing};
 use super::zone_row;
 use crate::error::Error;
@@ -19,10 +19,10 @@ const TAKES: &str = "energycharts takes a country of Europe (DE, FRA, GB, …)";
 
 /// The countries of Europe. The service has figures for most of them.
 #[rustfmt::skip]
-const COUNTRIES: [&str; 47] = [
+const COUNTRIES: [&str; 45] = [
     "AL", "AM", "AT", "AZ", "BA", "BE", "BG", "BY", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GE", "GR", "HR", "HU",
-    "IE", "IS", "IT", "LI", "LT", "LU", "LV", "MD", "ME", "MK", "MT", "NL", "NO", "PL", "PT", "RO", "RS", "RU", "SE", "SI", "SK", "TR",
-    "UA", "XK", "AD",
+    "IE", "IS", "IT", "LT", "LU", "LV", "MD", "ME", "MK", "MT", "NL", "NO", "PL", "PT", "RO", "RS", "RU", "SE", "SI", "SK", "TR",
+    "UA", "XK",
 ];
 
 /// A country of Energy-Charts.
@@ -37,7 +37,11 @@ impl EnergyCharts {
         let asked = match place {
             Place::Unsaid => None,
             // A part of a country is not what the service has: the user is to say that the whole will do.
-            Place::Zone(zone) if zone_row(zone).is_some_and(|row| row.get(1).is_none_or(|alpha2| alpha2.is_empty())) => None,
+            Place::Zone(zone)
+                if zone_row(zone).is_some_and(|row| row.get(1).is_none_or(|alpha2| alpha2.is_empty())) =>
+            {
+                None
+            }
             Place::Zone(zone) if zone.eq_ignore_ascii_case("XK") => Some("XK".to_owned()), // not in our table
             Place::Zone(_) => place.table_zone().map(|zone| country(&zone).to_owned()),
             Place::Found(found) => Some(found.country.clone()),
@@ -83,10 +87,9 @@ impl Service for EnergyCharts {
 
     fn next(&mut self, now: f64) -> Option<Request> {
         let country = self.code();
-        let second = now.max(0.0) as u64;
-        let (start, end) = (second.saturating_sub(86_400), second.saturating_add(2 * 86_400));
+        let (start, end) = (minute(now - 86_400.0), minute(now + 2.0 * 86_400.0));
         let request = match self.step {
-            BOTH => Request::get(BOTH, format!("/co2eq?country={country}&start={start}&end={end}")),
+            BOTH => Request::get(BOTH, format!("/co2eq?country={country}&start={start}Z&end={end}Z")),
             FORECAST => Request::get(FORECAST, format!("/co2eq_forecast?country={country}")).optional(),
             _ => {
                 self.step = BOTH;

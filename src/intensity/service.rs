@@ -2,7 +2,9 @@
 
 use super::slot::{Slot, Standing};
 use super::whereabouts::Whereabouts;
-use super::{CLOUD, carbonintensity_gb, column, electricitymaps, energidataservice, energycharts, rows, watttime, zone_row};
+use super::{
+    CLOUD, carbonintensity_gb, column, electricitymaps, energidataservice, energycharts, rows, watttime, zone_row,
+};
 use crate::error::Error;
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
@@ -126,8 +128,7 @@ impl Place<'_> {
     }
 }
 
-/// The service of this name for this place. With `location=ip` it is chosen twice: for a place unsaid, where that is
-/// allowed, and for the one found.
+/// The service of this name for this place. With `location=ip` it is chosen when the look-up has answered.
 pub fn choose(name: &str, place: Place<'_>, api_key: Option<&str>) -> Result<Box<dyn Service>, Error> {
     if api_key.is_some_and(|key| key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(Error::invalid("api_key='…': expected the service's key, without spaces or special letters"));
@@ -139,7 +140,9 @@ pub fn choose(name: &str, place: Place<'_>, api_key: Option<&str>) -> Result<Box
         energidataservice::NAME => Box::new(energidataservice::EnergiDataService::new(place)?),
         energycharts::NAME => Box::new(energycharts::EnergyCharts::new(place)?),
         watttime::NAME => Box::new(watttime::WattTime::new(place, key)?),
-        _ => return Err(Error::invalid(format!("intensity='{name}': no such service; there are {}", NAMES.join(", ")))),
+        _ => {
+            return Err(Error::invalid(format!("intensity='{name}': no such service; there are {}", NAMES.join(", "))));
+        }
     })
 }
 
@@ -166,12 +169,13 @@ const DIRTIEST: f64 = 10_000.0;
 
 /// The answer as JSON that is no error. Its depth is bounded by serde_json (128).
 pub(super) fn json(body: &[u8]) -> Result<Value, String> {
-    let value: Value = serde_json::from_slice(body).map_err(|fault| match body.iter().find(|b| !b.is_ascii_whitespace()) {
-        None => "the answer is empty",
-        Some(b'{' | b'[') if fault.is_eof() => "the answer is cut off",
-        Some(b'{' | b'[') => "the answer is damaged: it is no whole JSON",
-        Some(_) => "the answer is not JSON: is a proxy in between?",
-    })?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|fault| match body.iter().find(|b| !b.is_ascii_whitespace()) {
+            None => "the answer is empty",
+            Some(b'{' | b'[') if fault.is_eof() => "the answer is cut off",
+            Some(b'{' | b'[') => "the answer is damaged: it is no whole JSON",
+            Some(_) => "the answer is not JSON: is a proxy in between?",
+        })?;
     match value.get("error") {
         Some(_) => Err("the service answers with an error, though it says that all is well".into()),
         None => Ok(value),
@@ -226,7 +230,11 @@ pub(super) fn in_order(mut slots: Vec<Slot>) -> Vec<Slot> {
 pub(super) fn spacing(instants: &[f64]) -> Option<f64> {
     let mut sorted = instants.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.windows(2).filter_map(|pair| Some(pair.last()? - pair.first()?)).filter(|step| *step > 0.0).min_by(f64::total_cmp)
+    sorted
+        .windows(2)
+        .filter_map(|pair| Some(pair.last()? - pair.first()?))
+        .filter(|step| *step > 0.0)
+        .min_by(f64::total_cmp)
 }
 
 /// Seconds since 1970 of an RFC 3339 stamp in UTC; seconds and zone may be left out.
@@ -258,4 +266,4 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

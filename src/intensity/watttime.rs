@@ -49,16 +49,19 @@ impl WattTime {
 
     fn take_token(&mut self, answer: &Value) -> Result<(), String> {
         let token = field(answer, "token")?.as_str();
-        let token = token.filter(|token| (1..=8192).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic()));
+        let token =
+            token.filter(|token| (1..=8192).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic()));
         self.token = Some((Secret(token.ok_or("the answer holds no token")?.to_owned()), self.now));
         Ok(())
     }
 
     fn slots(&self, answer: &Value) -> Result<Vec<Slot>, String> {
         let meta = field(answer, "meta")?;
-        for (name, ours) in [("region", self.region.as_str()), ("signal_type", "co2_moer"), ("units", "lbs_co2_per_mwh")] {
+        for (name, ours) in
+            [("region", self.region.as_str()), ("signal_type", "co2_moer"), ("units", "lbs_co2_per_mwh")]
+        {
             if field(meta, name)?.as_str() != Some(ours) {
-                return Err(format!("the answer's {name} is another than asked"));
+                return Err(format!("'{name}' in the answer is not what was asked for"));
             }
         }
         let length = field(meta, "data_point_period_seconds")?.as_f64().ok_or("the answer does not say its step")?;
@@ -123,7 +126,8 @@ impl Service for WattTime {
         let is_fresh = self.token.as_ref().is_some_and(|(_, since)| (0.0..TOKEN_S).contains(&(now - since)));
         match (self.asked, &self.token) {
             (None | Some(LOGIN), Some((token, _))) if is_fresh => {
-                let path = format!("/v3/forecast?region={}&signal_type=co2_moer&horizon_hours=24", encoded(&self.region));
+                let path =
+                    format!("/v3/forecast?region={}&signal_type=co2_moer&horizon_hours=24", encoded(&self.region));
                 let request = Request::get(FORECAST, path).header("Authorization", format!("Bearer {}", token.0));
                 self.asked = Some(FORECAST);
                 self.is_answered = false;

@@ -55,7 +55,9 @@ fn degrees(answer: &Value) -> Option<(f64, f64)> {
         Some(both) => both.split_once(',').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?))),
         None => Some((number("latitude").or(number("lat"))?, number("longitude").or(number("lon"))?)),
     };
-    pair.filter(|(north, east)| (-90.0..=90.0).contains(north) && (-180.0..=180.0).contains(east) && (*north, *east) != (0.0, 0.0))
+    pair.filter(|(north, east)| {
+        (-90.0..=90.0).contains(north) && (-180.0..=180.0).contains(east) && (*north, *east) != (0.0, 0.0)
+    })
 }
 
 impl Whereabouts {
