@@ -66,6 +66,14 @@ fn each_quarter_is_metered_or_else_forecast() {
 }
 
 #[test]
+fn what_is_metered_counts_before_what_was_forecast_and_times_are_put_in_order() {
+    let body = br#"{"unix_seconds": [1772453700, 1772452800], "co2eq": [310, null], "co2eq_forecast": [200, 290.5]}"#;
+    let told: Vec<_> =
+        taken(BOTH, body).unwrap().iter().map(|slot| (slot.from, slot.g_per_kwh, slot.standing)).collect();
+    assert_eq!(told, [(NOON, 290.5, Standing::Forecast), (NOON + 900.0, 310.0, Standing::Actual)]);
+}
+
+#[test]
 fn a_forecast_alone_is_a_forecast_whatever_its_list_is_called() {
     for name in ["co2eq", "co2eq_forecast"] {
         let body = format!(

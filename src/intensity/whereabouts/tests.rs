@@ -23,6 +23,9 @@ fn no_place_is_an_error() {
     for name in ["ipinfo_bogon_200.json", "ipapi_com_fail_200.json", "ipinfo_429.json", "html_502_not_json.html"] {
         assert!(take(&sample(name)).is_err(), "{name}");
     }
+    let private = "the answer says that this address is not public, or that it is not known";
+    assert_eq!(take(br#"{"bogon": true, "country": "DK"}"#).unwrap_err(), private);
+    assert_eq!(take(br#"{"status": "fail", "countryCode": "DK"}"#).unwrap_err(), private);
     assert_eq!(take(br#"{"country": "Denmark"}"#).unwrap_err(), "the answer names no country");
     assert_eq!(take(br#"{"ip": "203.0.113.7"}"#).unwrap_err(), "the answer lacks 'country'");
     for degrees in
