@@ -5,7 +5,7 @@ use super::service::{
     spacing, time,
 };
 use super::slot::{Slot, Standing};
-use super::zone_row;
+use super::zones::zone_row;
 use crate::error::Error;
 use serde_json::Value;
 

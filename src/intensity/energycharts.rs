@@ -2,7 +2,7 @@
 
 use super::service::{Place, Request, Service, country, field, figure, in_order, json, list, minute, slot, spacing};
 use super::slot::{Slot, Standing};
-use super::zone_row;
+use super::zones::zone_row;
 use crate::error::Error;
 use serde_json::Value;
 

@@ -2,9 +2,8 @@
 
 use super::slot::{Slot, Standing};
 use super::whereabouts::Whereabouts;
-use super::{
-    CLOUD, carbonintensity_gb, column, electricitymaps, energidataservice, energycharts, rows, watttime, zone_row,
-};
+use super::zones::{CLOUD, column, rows, zone_row};
+use super::{carbonintensity_gb, electricitymaps, energidataservice, energycharts, watttime};
 use crate::error::Error;
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};

@@ -3,7 +3,7 @@
 
 use super::service::{Place, Request, Secret, Service, encoded, field, figure, in_order, json, list, slot, time};
 use super::slot::{Slot, Standing};
-use super::zone_row;
+use super::zones::zone_row;
 use crate::error::Error;
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! Where this machine is by its public address, for `location=ip`: one look-up, only where the user asks for it.
 
 use super::service::{Request, field, json};
-use super::{ZONES, column, rows, zone_row};
+use super::zones::{ZONES, column, rows, zone_row};
 use serde_json::Value;
 
 /// Who is asked: over HTTPS, and without a key.

@@ -3,8 +3,8 @@
 use super::Intensity;
 use crate::error::{Error, Result};
 
-const ZONES: &str = include_str!("zones.csv");
-const CLOUD: &str = include_str!("cloud.csv");
+pub(super) const ZONES: &str = include_str!("zones.csv");
+pub(super) const CLOUD: &str = include_str!("cloud.csv");
 
 /// The table's figure for a zone or cloud region, in any case.
 pub fn yearly(asked: &str) -> Result<Intensity> {
@@ -31,7 +31,7 @@ pub fn yearly(asked: &str) -> Result<Intensity> {
 }
 
 /// The row whose zone, alpha-2 or alpha-3 code this is.
-fn zone_row(asked: &str) -> Option<Vec<&'static str>> {
+pub(super) fn zone_row(asked: &str) -> Option<Vec<&'static str>> {
     let asked = if asked.eq_ignore_ascii_case("UK") { "GB" } else { asked }; // what its people call it
     rows(ZONES)
         .find(|row| (0..3).any(|code| !column(row, code).is_empty() && column(row, code).eq_ignore_ascii_case(asked)))
@@ -76,11 +76,11 @@ fn unknown(asked: &str) -> Error {
     ))
 }
 
-fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+pub(super) fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(',').collect())
 }
 
-fn column(row: &[&'static str], index: usize) -> &'static str {
+pub(super) fn column(row: &[&'static str], index: usize) -> &'static str {
     row.get(index).copied().unwrap_or_default()
 }
 
