@@ -128,6 +128,9 @@ pub fn variable(name: &str) -> Option<OsString> {
 /// To open a file but not through a link that somebody else may have put there.
 pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
 
+/// To open a file without waiting, as a pipe that somebody else may have put there would have us do.
+pub const NO_WAIT: i32 = libc::O_NONBLOCK;
+
 /// Locks a file for this process, until it dies or closes it. Some: the process that has it locked already.
 pub fn lock(file: &File) -> io::Result<Option<u32>> {
     const TRIES: usize = 8;
