@@ -8,6 +8,12 @@ pub mod electricitymaps;
 pub mod energidataservice;
 pub mod energycharts;
 pub mod file;
+#[cfg(feature = "live")]
+pub mod cache;
+#[cfg(feature = "live")]
+pub mod fetcher;
+#[cfg(feature = "live")]
+pub mod http;
 pub mod service;
 pub mod slot;
 pub mod watttime;

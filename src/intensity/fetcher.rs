@@ -1,0 +1,484 @@
+//! The thread that asks a live service, round after round, politely: each failure is said once, asked again ever later, and
+//! shared with the other ranks of the node. It owns all that it uses, so that whoever started it need not wait for its end.
+
+use super::cache::{Cache, Entry};
+use super::http::{self, Failure, Limits, Method};
+use super::service::{Request, Secret, Service};
+use super::slot::Slot;
+use crate::host;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// After a first failure it is asked again in so many s; each further one doubles that,
+const FIRST_REST_S: f64 = 30.0;
+/// up to this. A refusal, which does not pass by itself, counts as the last of many.
+const LONGEST_REST_S: f64 = 3600.0;
+/// A service that wants to be left alone longer than this, s, is not believed.
+const LONGEST_RETRY_AFTER_S: f64 = 6.0 * 3600.0;
+/// What the user's plan lacks is tried again after this, s.
+const OPTIONAL_REST_S: f64 = 6.0 * 3600.0;
+/// Where this machine is holds so long, s.
+const PLACE_S: f64 = 24.0 * 3600.0;
+/// The ranks of a job start at once and are not to ask at once: each waits up to so many s before the first request,
+const START_SPREAD_S: f64 = 1.0;
+/// and any other wait is longer by up to this share.
+const SPREAD: f64 = 0.1;
+/// While another rank asks, its answer is looked for after so many s.
+const LOOK_S: f64 = 0.25;
+/// No round has more requests than this.
+const MOST_REQUESTS: usize = 16;
+const FAULT: &str = "a fault of ours in asking the live service was contained: it is not asked any more in this run";
+
+/// A service to be asked.
+pub struct Target {
+    /// What to ask, and what its answers say.
+    pub service: Box<dyn Service>,
+    /// Scheme and host: the service's own, or what the user put in their place.
+    pub base: String,
+    /// The key in its requests; here to tell what was answered to others from what was answered to us.
+    pub key: Secret,
+}
+
+/// A request to whatever knows where this machine is.
+pub struct Question {
+    /// How to ask.
+    pub method: Method,
+    /// Scheme and host.
+    pub base: String,
+    /// What.
+    pub request: Request,
+    /// For how long at most: what is not there should not be waited for.
+    pub within: Duration,
+}
+
+/// Asks one question.
+pub type Ask<'a> = dyn FnMut(&Question) -> Result<Vec<u8>, Failure> + 'a;
+
+/// Asks until it knows a place; Err: why it does not, in words. Called again later if so.
+pub type Find = dyn FnMut(&mut Ask<'_>) -> Result<String, String> + Send;
+
+/// The service to ask for a place; None: none, only the place was wanted. Err: what is wrong with it, in words.
+pub type Choose = dyn FnOnce(&str) -> Result<Option<Target>, String> + Send;
+
+/// How to find out where this machine is, and what to ask then.
+pub struct Lookup {
+    /// Tells this look-up from others, as in "ip".
+    pub name: &'static str,
+    /// Asks for the place.
+    pub find: Box<Find>,
+    /// Says what to ask then.
+    pub choose: Box<Choose>,
+}
+
+/// What is to be found out.
+pub enum Aim {
+    /// The grid, of a known service.
+    Grid(Target),
+    /// First, where this machine is.
+    Place(Lookup),
+}
+
+/// What there is to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// Where this machine is.
+    Place(String),
+    /// What a service says of the grid, in no order; some of it may have been said before.
+    Slots(Vec<Slot>),
+    /// Why it says nothing, and what a person can do. Said once until it answers again.
+    Failed(String),
+    /// It answers again.
+    Back,
+}
+
+/// How to go about it.
+pub struct Manner {
+    /// Where answers are shared; None: nowhere.
+    pub folder: Option<PathBuf>,
+    /// Of each request to a service.
+    pub limits: Limits,
+    /// All waits are multiplied with it: 1, but for tests.
+    pub scale: f64,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Manner { folder: Some(super::cache::FOLDER.into()), limits: Limits::default(), scale: 1.0 }
+    }
+}
+
+/// The running thread. Dropped, it is told to end.
+pub struct Fetcher {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    /// A forked child inherits this value, but not the thread.
+    process: u32,
+}
+
+impl Fetcher {
+    /// Starts the thread, and nothing else: the first request is its own. `deliver` is called on it.
+    pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'static) -> io::Result<Fetcher> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut line = Line {
+            stop: stop.clone(),
+            deliver: Box::new(deliver),
+            manner,
+            told: Vec::new(),
+            failures: 0,
+            has_asked: false,
+        };
+        let thread = host::spawn_quiet("ct-intensity", move || {
+            if catch_unwind(AssertUnwindSafe(|| line.run(aim))).is_err() {
+                let _ = catch_unwind(AssertUnwindSafe(|| line.fail(FAULT.into())));
+            }
+        })?;
+        Ok(Fetcher { stop, thread: Some(thread), process: std::process::id() })
+    }
+
+    /// Tells it to end; nothing is delivered from then on, but for what is under way.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.as_ref().filter(|_| self.process == std::process::id()) {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Tells it to end and waits for that, at most this long; a request that hangs is left to itself.
+    pub fn end_within(mut self, patience: Duration) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            if self.process == std::process::id() {
+                host::join_within(thread, patience);
+            } else {
+                std::mem::forget(thread);
+            }
+        }
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.stop();
+        if self.process != std::process::id() {
+            std::mem::forget(self.thread.take());
+        }
+    }
+}
+
+/// Why a question got no answer, or not all of it.
+struct Trouble {
+    words: String,
+    /// None: it answered, but not what can be understood.
+    failure: Option<Failure>,
+}
+
+impl Trouble {
+    /// The service had to do with it, and is to be left alone by other ranks and jobs, too. What hinders this process may
+    /// not hinder another, or its user may cure it before the next.
+    fn is_for_all(&self) -> bool {
+        matches!(
+            self.failure,
+            None | Some(Failure::Status { .. } | Failure::TimedOut | Failure::CutOff | Failure::TooLong)
+        )
+    }
+}
+
+/// What the thread has: the line to whoever listens, and how asking goes.
+struct Line {
+    stop: Arc<AtomicBool>,
+    deliver: Box<dyn FnMut(News) + Send>,
+    manner: Manner,
+    /// Failures said since the last answer.
+    told: Vec<String>,
+    /// Failures in a row.
+    failures: u32,
+    has_asked: bool,
+}
+
+impl Line {
+    fn run(&mut self, aim: Aim) {
+        host::widen_affinity();
+        let target = match aim {
+            Aim::Grid(target) => Some(target),
+            Aim::Place(lookup) => self.look_up(lookup),
+        };
+        if let Some(target) = target {
+            self.follow(target);
+        }
+    }
+
+    /// Where this machine is, and the service to ask of it.
+    fn look_up(&mut self, lookup: Lookup) -> Option<Target> {
+        let Lookup { name, mut find, choose } = lookup;
+        let cache = self.cache(&["place", name]);
+        while !self.is_stopping() {
+            let (entry, rest_s) = self.look(cache.as_ref(), PLACE_S, &mut |_| {
+                let mut failure = None;
+                let mut ask = |question: &Question| {
+                    let limits = Limits { whole: question.within, ..Limits::default() };
+                    let answer = http::ask(question.method, &question.base, &question.request, &limits);
+                    answer.inspect_err(|why| failure = Some(why.clone()))
+                };
+                match find(&mut ask) {
+                    Ok(place) => (Entry { place: Some(place), ..Entry::default() }, None),
+                    Err(words) => (Entry::default(), Some(Trouble { words, failure })),
+                }
+            });
+            if let Some(place) = entry.and_then(|entry| entry.place) {
+                self.tell(News::Place(place.clone()));
+                return choose(&place).unwrap_or_else(|words| {
+                    self.fail(words);
+                    None
+                });
+            }
+            self.rest(rest_s);
+        }
+        None
+    }
+
+    /// Asks a service, round after round.
+    fn follow(&mut self, target: Target) {
+        let Target { mut service, base, key } = target;
+        let cache = self.cache(&["grid", service.name(), &base, &service.zone(), &key.0]);
+        let fresh_s = service.refresh_s();
+        let mut resting = Vec::new();
+        let mut newest = f64::NEG_INFINITY;
+        while !self.is_stopping() {
+            let (entry, rest_s) =
+                self.look(cache.as_ref(), fresh_s, &mut |line| line.round(service.as_mut(), &base, &mut resting));
+            if let Some(Entry { fetched: Some(fetched), slots, .. }) = entry
+                && fetched > newest
+            {
+                newest = fetched;
+                self.tell(News::Slots(slots));
+            }
+            self.rest(rest_s);
+        }
+    }
+
+    /// What there is to know of a question: what another rank or job got not longer than `fresh_s` ago, else what it answers
+    /// now, if it may be asked. And for how long to leave it, s.
+    fn look(
+        &mut self,
+        cache: Option<&Cache>,
+        fresh_s: f64,
+        ask: &mut dyn FnMut(&Line) -> (Entry, Option<Trouble>),
+    ) -> (Option<Entry>, f64) {
+        let Some(cache) = cache else { return self.ask(None, fresh_s, None, ask) };
+        let known = cache.read(now());
+        if let Some(rest_s) = self.left_s(known.as_ref(), fresh_s) {
+            return self.adopt(known, rest_s);
+        }
+        let Some(_turn) = cache.turn() else { return (known, LOOK_S * (1.0 + random())) };
+        // Whoever had the turn has written before letting go of it.
+        let known = cache.read(now());
+        match self.left_s(known.as_ref(), fresh_s) {
+            Some(rest_s) => self.adopt(known, rest_s),
+            None => self.ask(Some(cache), fresh_s, known, ask),
+        }
+    }
+
+    /// For how long what others got will do, s; None: it does not.
+    fn left_s(&self, known: Option<&Entry>, fresh_s: f64) -> Option<f64> {
+        let scale = self.manner.scale;
+        let stale = known?.fetched.map_or(0.0, |fetched| fetched + fresh_s * scale);
+        let left_s = (stale.max(known?.not_before) - now()) / scale;
+        // A stamp could say anything: nobody waits for longer than a service may make us.
+        (left_s > 0.0).then_some(left_s.min(fresh_s.max(LONGEST_RETRY_AFTER_S)))
+    }
+
+    /// Takes over what another rank got, or that it got nothing.
+    fn adopt(&mut self, known: Option<Entry>, rest_s: f64) -> (Option<Entry>, f64) {
+        match known.as_ref().and_then(|entry| entry.failed.clone()) {
+            Some(words) => self.fail(words),
+            None => self.succeed(),
+        }
+        (known, rest_s * spread())
+    }
+
+    /// Asks, and lets others know. What is known so far stays so where there is no answer.
+    fn ask(
+        &mut self,
+        cache: Option<&Cache>,
+        fresh_s: f64,
+        known: Option<Entry>,
+        ask: &mut dyn FnMut(&Line) -> (Entry, Option<Trouble>),
+    ) -> (Option<Entry>, f64) {
+        if !std::mem::replace(&mut self.has_asked, true) {
+            self.rest(START_SPREAD_S * random());
+        }
+        if self.is_stopping() {
+            return (None, 0.0);
+        }
+        let (answer, trouble) = ask(self);
+        if self.is_stopping() {
+            return (None, 0.0); // the round was broken off: nobody is to take it for a whole one
+        }
+        let has_some = answer.place.is_some() || !answer.slots.is_empty();
+        let mut entry = if has_some { Entry { fetched: Some(now()), ..answer } } else { known.unwrap_or_default() };
+        let least_s = if has_some { fresh_s } else { 0.0 };
+        let rest_s = trouble.as_ref().map_or(fresh_s, |trouble| {
+            self.failures = self.failures.saturating_add(1);
+            rest_s(trouble.failure.as_ref(), self.failures).max(least_s)
+        }) * spread();
+        entry.not_before = now() + rest_s * self.manner.scale;
+        entry.failed = trouble.as_ref().map(|trouble| trouble.words.clone());
+        if let Some(cache) = cache.filter(|_| trouble.as_ref().is_none_or(Trouble::is_for_all)) {
+            cache.write(&entry);
+        }
+        match trouble {
+            Some(trouble) => self.fail(trouble.words),
+            None => self.succeed(),
+        }
+        (Some(entry), rest_s)
+    }
+
+    /// One round: all that the service is to be asked, up to the first that fails.
+    fn round(
+        &self,
+        service: &mut dyn Service,
+        base: &str,
+        resting: &mut Vec<(u8, Instant)>,
+    ) -> (Entry, Option<Trouble>) {
+        let mut slots = Vec::new();
+        let mut trouble = None;
+        resting.retain(|(_, until)| Instant::now() < *until);
+        for _ in 0..MOST_REQUESTS {
+            let Some(request) = service.next(now()) else { break };
+            // After a failure the service is only led to the end of its round.
+            if trouble.is_some() || self.is_stopping() || resting.iter().any(|(answer, _)| *answer == request.answer) {
+                continue;
+            }
+            match http::get(base, &request, &self.manner.limits) {
+                Ok(body) => match service.take(&request, &body) {
+                    Ok(more) => slots.extend(more),
+                    Err(words) => {
+                        trouble = Some(Trouble { words: format!("{}: {words}", service.name()), failure: None })
+                    }
+                },
+                Err(Failure::Status { code: 401 | 403 | 404, .. }) if request.is_optional => {
+                    resting.push((request.answer, Instant::now() + scaled(OPTIONAL_REST_S, self.manner.scale)));
+                }
+                Err(failure) => trouble = Some(trouble_of(service, failure)),
+            }
+        }
+        (Entry { slots, ..Entry::default() }, trouble)
+    }
+
+    fn cache(&self, question: &[&str]) -> Option<Cache> {
+        self.manner.folder.as_ref().map(|folder| Cache::new(folder, question))
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    fn tell(&mut self, news: News) {
+        if !self.is_stopping() {
+            (self.deliver)(news);
+        }
+    }
+
+    fn fail(&mut self, words: String) {
+        if !self.told.contains(&words) {
+            self.told.push(words.clone());
+            self.tell(News::Failed(words));
+        }
+    }
+
+    fn succeed(&mut self) {
+        self.failures = 0;
+        if !std::mem::take(&mut self.told).is_empty() {
+            self.tell(News::Back);
+        }
+    }
+
+    /// Sleeps, unless told to end.
+    fn rest(&self, seconds: f64) {
+        let until = Instant::now() + scaled(seconds, self.manner.scale);
+        while !self.is_stopping() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+}
+
+fn trouble_of(service: &dyn Service, failure: Failure) -> Trouble {
+    let cure = match &failure {
+        Failure::Status { code, .. } => service.cure(*code).map(|cure| format!("status {code}: {cure}")),
+        _ => None,
+    };
+    let words = format!("{}: {}", service.name(), cure.unwrap_or_else(|| failure.to_string()));
+    Trouble { words, failure: Some(failure) }
+}
+
+/// For how long a service is left alone after so many failures in a row, s.
+fn rest_s(failure: Option<&Failure>, failures: u32) -> f64 {
+    let doubled = FIRST_REST_S * 2f64.powi(failures.saturating_sub(1).min(16) as i32);
+    let rest_s = match failure {
+        Some(Failure::Status { code: 400 | 401 | 403 | 404 | 410 | 422, .. }) => LONGEST_REST_S,
+        Some(Failure::Plain | Failure::Address | Failure::Key) => LONGEST_REST_S,
+        _ => doubled.min(LONGEST_REST_S),
+    };
+    match failure {
+        Some(Failure::Status { retry_after_s: Some(wanted), .. }) => rest_s.max(wanted.min(LONGEST_RETRY_AFTER_S)),
+        _ => rest_s,
+    }
+}
+
+fn scaled(seconds: f64, scale: f64) -> Duration {
+    Duration::try_from_secs_f64((seconds * scale).min(7.0 * 24.0 * 3600.0)).unwrap_or_default()
+}
+
+/// Seconds since 1970 UTC.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// From 0 to 1.
+fn random() -> f64 {
+    host::random_u64() as f64 / u64::MAX as f64
+}
+
+fn spread() -> f64 {
+    1.0 + SPREAD * random()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, retry_after_s: Option<f64>) -> Failure {
+        Failure::Status { code, retry_after_s }
+    }
+
+    #[test]
+    fn failures_are_left_alone_ever_longer_and_refusals_for_an_hour() {
+        let rests: Vec<f64> = (1..12).map(|failures| rest_s(Some(&Failure::TimedOut), failures)).collect();
+        let hour = 3600.0;
+        assert_eq!(rests, [30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, hour, hour, hour, hour]);
+        assert_eq!(rest_s(Some(&Failure::Dns), u32::MAX), hour);
+        assert_eq!(rest_s(None, 1), 30.0, "an answer that is not understood");
+        assert_eq!(rest_s(Some(&status(500, None)), 2), 60.0);
+        for code in [401, 403, 404, 422] {
+            assert_eq!(rest_s(Some(&status(code, None)), 1), hour, "{code}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_kept_to_up_to_six_hours_and_never_shortens() {
+        assert_eq!(rest_s(Some(&status(429, Some(100.0))), 1), 100.0);
+        assert_eq!(rest_s(Some(&status(429, Some(1.0))), 3), 120.0);
+        assert_eq!(rest_s(Some(&status(503, Some(7200.0))), 1), 7200.0);
+        assert_eq!(rest_s(Some(&status(503, Some(1e18))), 1), 6.0 * 3600.0);
+        assert_eq!(rest_s(Some(&status(401, Some(5.0))), 1), 3600.0);
+    }
+}
