@@ -112,7 +112,7 @@ fn sample() {
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
     let advisor = Advisor::new(&options);
-    let (grid, _) = intensity::choose(&options).unwrap();
+    let grid = intensity::choose(&options, |_| None).unwrap().grid;
     let shared = Shared::new(Books::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(

@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn reviewed(advisor: &mut Advisor, options: &Options, ledger: &Ledger, settled: u64) -> Review {
-        let (grid, _) = crate::intensity::choose(options).unwrap();
+        let grid = crate::intensity::choose(options, |_| None).unwrap().grid;
         let pricing = Pricing { grid: &grid, calendar: &Calendar::default(), pue: options.pue };
         advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, now: u64::MAX })
     }

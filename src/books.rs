@@ -8,7 +8,7 @@ use crate::channel::{Channel, Quantity};
 use crate::claim::Standing;
 use crate::counter::{Credit, Event, Meter};
 use crate::forecast::Forecast;
-use crate::intensity::Grid;
+use crate::intensity::{Grid, Hourly};
 use crate::ledger::{Ledger, Mark};
 use crate::progress::{Point, Progress};
 use crate::reading::Reading;
@@ -23,6 +23,8 @@ pub const FAULT: &str = "the sampler met an internal fault and ended: what was m
 pub struct Books {
     /// The grid that feeds the run, as far as it is known by now.
     pub grid: Grid,
+    /// What one kWh more would emit, if that was asked for.
+    pub marginal: Option<Hourly>,
     /// Facility energy over IT energy.
     pub pue: f64,
     /// Which hour an instant was.
@@ -66,6 +68,7 @@ impl Books {
     pub fn new(grid: Grid, pue: f64) -> Books {
         Books {
             grid,
+            marginal: None,
             pue,
             calendar: Calendar::default(),
             metered: Vec::new(),

@@ -18,6 +18,7 @@ pub mod channel;
 pub mod claim;
 pub mod counter;
 pub mod error;
+pub mod feed;
 pub mod forecast;
 pub mod history;
 #[allow(unsafe_code)]

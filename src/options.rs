@@ -2,6 +2,7 @@
 
 use crate::channel::Kind;
 use crate::error::{Error, Result};
+use crate::intensity::service::{self, Secret};
 use crate::visible::Gpus;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,8 +25,14 @@ pub struct Options {
     pub location: Option<String>,
     /// Where the carbon intensity comes from, if not from the zone.
     pub intensity: Option<IntensityOption>,
-    /// Key for a live intensity service. Never to be shown.
-    pub api_key: Option<String>,
+    /// Key for a live intensity service.
+    pub api_key: Option<Secret>,
+    /// What stands in for the scheme and host of live services.
+    pub intensity_url: Option<String>,
+    /// A service of marginal figures, and its region.
+    pub marginal: Option<(String, String)>,
+    /// Account for it.
+    pub marginal_key: Option<Secret>,
     /// Facility energy over IT energy.
     pub pue: f64,
     /// The run's label.
@@ -65,8 +72,10 @@ pub struct Options {
 pub enum IntensityOption {
     /// gCO2e/kWh, all the time.
     Constant(f64),
-    /// A live service's name or a CSV file's path.
-    Hourly(String),
+    /// A CSV file.
+    File(PathBuf),
+    /// A live service, by its name.
+    Service(String),
 }
 
 /// `sim_cpu`, `sim_gpu`: a device of constant power.
@@ -91,6 +100,9 @@ impl Default for Options {
             location: None,
             intensity: None,
             api_key: None,
+            intensity_url: None,
+            marginal: None,
+            marginal_key: None,
             pue: 1.0,
             name: None,
             log_dir: None,
@@ -124,13 +136,16 @@ const KEYS: &[Key] = &[
     Key { name: "components", allowed: "all, or some of cpu, gpu, dram, node with commas between", set: |o, v| put(&mut o.components, kinds(v)) },
     Key { name: "interval", allowed: "seconds from 0.001 to 3600", set: |o, v| put(&mut o.interval, number(v, 0.001, 3600.0).map(Duration::from_secs_f64)) },
     Key { name: "devices", allowed: "visible, all, process, or a list of GPUs", set: |o, v| put(&mut o.devices, some_text(v)) },
-    Key { name: "location", allowed: "a zone such as DK, DNK, US-CA, NO-NO1, aws:eu-north-1 or WORLD", set: |o, v| put_some(&mut o.location, some_text(v)) },
+    Key { name: "location", allowed: "a zone such as DK, DNK, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip, or cloud, to find it out", set: |o, v| put_some(&mut o.location, some_text(v)) },
     Key {
         name: "intensity",
         allowed: "gCO2e/kWh from 0 to 10000, a CSV file, or electricitymaps, carbonintensity_gb, energidataservice, energycharts",
         set: |o, v| put_some(&mut o.intensity, intensity(v)),
     },
-    Key { name: "api_key", allowed: "the live service's key", set: |o, v| put_some(&mut o.api_key, some_text(v)) },
+    Key { name: "api_key", allowed: "the live service's key", set: |o, v| put_some(&mut o.api_key, secret(v)) },
+    Key { name: "intensity_url", allowed: "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine", set: |o, v| put_some(&mut o.intensity_url, url(v)) },
+    Key { name: "marginal", allowed: "watttime:REGION, such as watttime:CAISO_NORTH", set: |o, v| put_some(&mut o.marginal, marginal(v)) },
+    Key { name: "marginal_key", allowed: "USER:PASSWORD of that service", set: |o, v| put_some(&mut o.marginal_key, secret(v)) },
     Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10", set: |o, v| put(&mut o.pue, number(v, 1.0, 10.0)) },
     Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v)) },
     Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, some_text(v)) },
@@ -188,7 +203,7 @@ impl Options {
 impl Key {
     /// `called` is the name by which the user set it.
     fn put(&self, options: &mut Options, called: &str, value: &str) -> Result<()> {
-        let shown = if self.name == "api_key" { "…" } else { value };
+        let shown = if self.name.ends_with("_key") { "…" } else { value };
         (self.set)(options, value)
             .ok_or_else(|| Error::invalid(format!("{called}='{shown}': expected {}", self.allowed)))
     }
@@ -286,14 +301,27 @@ fn kinds(value: &str) -> Option<Vec<Kind>> {
 }
 
 fn intensity(value: &str) -> Option<IntensityOption> {
-    const SERVICES: [&str; 4] = ["electricitymaps", "carbonintensity_gb", "energidataservice", "energycharts"];
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, 10_000.0).map(IntensityOption::Constant),
-        Err(_) if SERVICES.contains(&value) || value.contains('/') || value.ends_with(".csv") => {
-            Some(IntensityOption::Hourly(value.to_owned()))
-        }
+        Err(_) if service::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
+        Err(_) if value.contains('/') || value.ends_with(".csv") => Some(IntensityOption::File(value.into())),
         Err(_) => None,
     }
+}
+
+fn secret(value: &str) -> Option<Secret> {
+    some_text(value).map(Secret)
+}
+
+fn url(value: &str) -> Option<String> {
+    let is_url =
+        ["https://", "http://"].iter().any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    some_text(value).filter(|_| is_url)
+}
+
+fn marginal(value: &str) -> Option<(String, String)> {
+    let (name, region) = value.split_once(':')?;
+    (name == service::MARGINAL && !region.is_empty()).then(|| (name.to_owned(), region.to_owned()))
 }
 
 /// `NAME:WATTS[:UTIL]`, read from the right: a name may hold colons.

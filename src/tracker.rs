@@ -4,8 +4,9 @@ use crate::advisor::Advisor;
 use crate::books::Books;
 use crate::claim::Claimant;
 use crate::error::{Error, Result, Status};
+use crate::feed::Feeds;
 use crate::host::{self, ForkMark};
-use crate::intensity::{self, Grid};
+use crate::intensity::{self, Choice, Grid};
 use crate::job::Job;
 use crate::ledger::Mark;
 use crate::options::Options;
@@ -29,6 +30,9 @@ const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long an ending tracker waits for its sampler.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// How long, from the same moment, for what feeds the grid's figures.
+const FEEDS_TIMEOUT: Duration = Duration::from_millis(220);
+
 /// A run being tracked.
 pub struct Tracker {
     marker: Mutex<Marker>,
@@ -36,6 +40,7 @@ pub struct Tracker {
     sampler: Thread,
     /// None once it is being waited for.
     running: Option<JoinHandle<()>>,
+    feeds: Option<Feeds>,
     setting: Arc<Setting>,
     is_open: AtomicBool,
     fork_mark: ForkMark,
@@ -77,11 +82,12 @@ impl Tracker {
 
     fn start(options: Options) -> Result<Tracker> {
         check_memory()?;
-        let (grid, _feed) = intensity::choose(&options)?;
+        let variable = |name: &str| host::variable(name)?.into_string().ok();
+        let Choice { grid, marginal, feeds } = intensity::choose(&options, variable)?;
         let found = Sources::discover(&options);
         let (producer, consumer) = RingBuffer::new(RING);
         let messages = opening_messages(&options, &grid, &found);
-        let shared = Arc::new(Shared::new(Books::new(grid, options.pue)));
+        let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
         messages.into_iter().for_each(|message| shared.say(message));
         let advisor = Advisor::new(&options);
         let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
@@ -103,9 +109,10 @@ impl Tracker {
         let monitor_epochs = options.monitor_epochs.unwrap_or(u64::MAX);
         Ok(Tracker {
             marker: Mutex::new(Marker { marks: producer, open: None, backlog: None, ended: 0, monitor_epochs }),
-            shared,
+            shared: Arc::clone(&shared),
             sampler: running.thread().clone(),
             running: Some(running),
+            feeds: Some(Feeds::start(feeds, &shared)),
             setting,
             is_open: AtomicBool::new(false),
             fork_mark: ForkMark::here(),
@@ -197,9 +204,13 @@ impl Tracker {
     /// Ends the sampler and waits for it, a moment.
     pub fn destroy(mut self) {
         self.shared.stop(&self.sampler);
+        let deadline = Instant::now() + FEEDS_TIMEOUT;
+        let feeds = self.feeds.take();
+        feeds.iter().for_each(Feeds::stop);
         if let Some(running) = self.running.take() {
             host::join_within(running, JOIN_TIMEOUT);
         }
+        feeds.into_iter().for_each(|feeds| feeds.end_by(deadline));
     }
 
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
@@ -243,6 +254,7 @@ impl Tracker {
 impl Drop for Tracker {
     fn drop(&mut self) {
         self.shared.stop(&self.sampler);
+        self.feeds.iter().for_each(Feeds::stop);
     }
 }
 
@@ -324,11 +336,8 @@ fn opening_messages(options: &Options, grid: &Grid, found: &Sources) -> Vec<Stri
 }
 
 /// Options of later versions, and whether they were given.
-fn not_yet(options: &Options) -> [(&'static str, bool); 5] {
-    let is_ip = options.location.as_deref().is_some_and(|zone| zone.eq_ignore_ascii_case("ip"));
+fn not_yet(options: &Options) -> [(&'static str, bool); 3] {
     [
-        ("api_key=", options.api_key.is_some()),
-        ("location=ip", is_ip),
         ("log_dir=", options.log_dir.is_some()),
         ("log_prefix=", options.log_prefix.is_some()),
         ("resume=", options.resume.is_some()),

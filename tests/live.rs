@@ -4,8 +4,8 @@
 mod grid_server;
 
 use carbontracker::intensity::fetcher::{Aim, Fetcher, Lookup, Manner, News, Question, Target};
-use carbontracker::intensity::http::{self, Failure, Limits, Method};
-use carbontracker::intensity::service::{Request, Secret, Service};
+use carbontracker::intensity::http::{self, Failure, Limits};
+use carbontracker::intensity::service::{Method, Request, Secret, Service};
 use carbontracker::intensity::slot::{Slot, Standing};
 use grid_server::{Behaviour, Server, Shown, refused_url, write_authority};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const QUICK: f64 = 0.001;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn request(path: &str) -> Request {
-    Request { path: path.into(), headers: vec![("auth-token", Secret(KEY.into()))], is_optional: false, answer: 0 }
+    Request { path: path.into(), headers: vec![("auth-token", Secret(KEY.into()))], ..Request::default() }
 }
 
 fn limits(whole: Duration) -> Limits {
@@ -233,6 +233,9 @@ impl Service for Grid {
         "https://testgrid.invalid"
     }
     fn zone(&self) -> String {
+        "DK".into()
+    }
+    fn static_zone(&self) -> String {
         "DK".into()
     }
     fn basis(&self) -> &'static str {

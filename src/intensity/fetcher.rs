@@ -2,8 +2,8 @@
 //! shared with the other ranks of the node. It owns all that it uses, so that whoever started it need not wait for its end.
 
 use super::cache::{Cache, Entry};
-use super::http::{self, Failure, Limits, Method};
-use super::service::{Request, Secret, Service};
+use super::http::{self, Failure, Limits};
+use super::service::{Method, Request, Secret, Service};
 use super::slot::Slot;
 use crate::host;
 use std::io;

@@ -33,6 +33,12 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
     Ok(Hourly { about, curve, failure: None })
 }
 
+/// What tells whether a file has changed.
+pub fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.len()))
+}
+
 /// The slots of a file, read again.
 pub fn reread(path: &Path) -> std::result::Result<Vec<Slot>, String> {
     read(path).map(|contents| contents.slots)

@@ -1,7 +1,7 @@
 //! Asks one thing of one HTTP service, within a time, and says what came of it. It follows no redirect, reads no proxy from
 //! the environment, keeps no connection, and shows nothing of a key, a header or an answer.
 
-use super::service::{Request, Secret};
+use super::service::{Method, Request, Secret};
 use rustls::CertificateError;
 use rustls::crypto::ring;
 use std::fmt;
@@ -34,16 +34,6 @@ impl Default for Limits {
     fn default() -> Self {
         Limits { whole: Duration::from_secs(10), body: 4 << 20, headers: 8 << 10 }
     }
-}
-
-/// How to ask.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// For what is there.
-    #[default]
-    Get,
-    /// For a token, with nothing sent: some clouds want one before they tell a machine where it is.
-    Put,
 }
 
 /// Why there is no answer. Its words say what to do, after the name of the service and a colon.
@@ -312,7 +302,7 @@ mod tests {
 
     fn request(path: &str, key: Option<&str>) -> Request {
         let headers = key.map(|key| ("auth-token", Secret(key.into()))).into_iter().collect();
-        Request { path: path.into(), headers, is_optional: false, answer: 0 }
+        Request { path: path.into(), headers, ..Request::default() }
     }
 
     fn refused(base: &str, key: Option<&str>) -> Option<Failure> {

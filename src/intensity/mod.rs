@@ -1,28 +1,30 @@
 //! Grams of CO2e a kilowatt-hour, and where the figure comes from: given by the user, the zone's yearly average in the
 //! table built in, or figures by the hour from a file or a live service.
 
+#[cfg(feature = "live")]
+pub mod cache;
 pub mod carbonintensity_gb;
 pub mod cloud;
 pub mod curve;
 pub mod electricitymaps;
 pub mod energidataservice;
 pub mod energycharts;
-pub mod file;
-#[cfg(feature = "live")]
-pub mod cache;
 #[cfg(feature = "live")]
 pub mod fetcher;
+pub mod file;
 #[cfg(feature = "live")]
 pub mod http;
 pub mod service;
 pub mod slot;
 pub mod watttime;
 pub mod whereabouts;
-mod zones;
+pub mod zones;
 
 use crate::error::Result;
 use crate::options::{IntensityOption, Options};
 use curve::Curve;
+use service::{Place, Secret, Service};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A carbon intensity and its provenance.
@@ -79,34 +81,210 @@ impl Grid {
     }
 }
 
-/// Where figures by the hour come from while the run lasts.
+/// What the options ask for.
+pub struct Choice {
+    /// The grid as far as it is known now.
+    pub grid: Grid,
+    /// What one kWh more would emit, if that was asked for.
+    pub marginal: Option<Hourly>,
+    /// What tells more while the run lasts.
+    pub feeds: Vec<Feed>,
+}
+
+/// What tells more of the grid while a run lasts.
 pub enum Feed {
     /// A file, read again when it changes.
     File(PathBuf),
+    /// A live service.
+    Service(Box<dyn Service>, Account),
+    /// Where this machine is, and then the live service of this name, if one was asked for.
+    Place(Seek, Option<(String, Account)>),
+    /// A service of marginal figures.
+    Marginal(Box<dyn Service>, Account),
 }
 
-/// The grid the options ask for, and what feeds it. An unknown zone is refused, with those it may have meant.
-pub fn choose(options: &Options) -> Result<(Grid, Option<Feed>)> {
-    let asked = options.location.as_deref().filter(|zone| !zone.eq_ignore_ascii_case("ip"));
-    let mut table = zones::yearly(asked.unwrap_or("WORLD"))?;
-    let (flat, hourly, feed) = match &options.intensity {
-        Some(IntensityOption::Constant(g_per_kwh)) => (given(*g_per_kwh, asked.and(table.zone)), None, None),
-        Some(IntensityOption::Hourly(path)) => {
-            let path = PathBuf::from(path);
-            let hourly = file::open(&path, asked)?;
-            (table, Some(hourly), Some(Feed::File(path)))
+/// How a live service is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// The user's key.
+    pub key: Option<Secret>,
+    /// What stands in for its scheme and host.
+    pub url: Option<String>,
+}
+
+/// How to find out where this machine is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Seek {
+    /// By its public address.
+    Address,
+    /// By the cloud's own metadata.
+    Cloud(cloud::Provider),
+}
+
+/// Where the run is, by the options.
+enum Location<'a> {
+    /// They do not say.
+    Unsaid,
+    /// A zone, or a cloud region found in the environment.
+    Zone(Cow<'a, str>),
+    /// To be found out.
+    Sought(Seek),
+    /// `location=cloud`, but no cloud that is known.
+    NoCloud,
+}
+
+impl Location<'_> {
+    /// `variable` looks one of the environment's up.
+    fn of(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Location<'_> {
+        let Some(asked) = options.location.as_deref() else { return Location::Unsaid };
+        if asked.eq_ignore_ascii_case("ip") {
+            return Location::Sought(Seek::Address);
         }
-        None => {
-            if asked.is_none() {
-                table.caveat = Some(NOWHERE.into());
+        if !asked.eq_ignore_ascii_case("cloud") {
+            return Location::Zone(asked.into());
+        }
+        let firmware = |name: &str| {
+            let path = options.sysroot.join("sys/class/dmi/id").join(name);
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        let provider = cloud::Provider::by_firmware(
+            &firmware("sys_vendor"),
+            &firmware("product_name"),
+            &firmware("chassis_asset_tag"),
+        );
+        match (cloud::by_environment(provider, variable), provider) {
+            (Some(region), _) => Location::Zone(region.into()),
+            (None, Some(provider)) => Location::Sought(Seek::Cloud(provider)),
+            (None, None) => Location::NoCloud,
+        }
+    }
+
+    fn zone(&self) -> Option<&str> {
+        if let Location::Zone(zone) = self { Some(zone) } else { None }
+    }
+}
+
+/// The grid the options ask for, and what tells more of it. An unknown zone is refused, with those it may have meant.
+/// `variable` looks one of the environment's up.
+pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
+    let location = Location::of(options, variable);
+    let account = Account { key: options.api_key.clone(), url: options.intensity_url.clone() };
+    let (marginal, more) = marginal(options)?.unzip();
+    let mut feeds: Vec<Feed> = more.into_iter().flatten().collect();
+    let mut hourly = None;
+    let mut flat = match &options.intensity {
+        Some(IntensityOption::Constant(g_per_kwh)) => {
+            let zone = location.zone().map(zones::yearly).transpose()?.and_then(|table| table.zone);
+            let grid = Grid { flat: given(*g_per_kwh, zone), hourly: None };
+            return Ok(Choice { grid, marginal, feeds });
+        }
+        Some(IntensityOption::File(path)) => {
+            hourly = Some(file::open(path, location.zone())?);
+            feeds.push(Feed::File(path.clone()));
+            yearly(&location)?
+        }
+        Some(IntensityOption::Service(name)) => match (&location, live(name, &location, &account)?) {
+            (_, Some(service)) => {
+                let flat = zones::yearly(&service.static_zone())?;
+                hourly = Some(Hourly::of(service.as_ref()));
+                feeds.extend(
+                    hourly.as_ref().filter(|hourly| hourly.failure.is_none()).map(|_| Feed::Service(service, account)),
+                );
+                flat
             }
-            (table, None, None)
+            (Location::Sought(seek), None) => {
+                hourly = Some(Hourly::of_unknown(name));
+                feeds.push(Feed::Place(*seek, Some((name.clone(), account))));
+                yearly(&location)?
+            }
+            _ => yearly(&location)?,
+        },
+        None => {
+            if let Location::Sought(seek) = location {
+                feeds.push(Feed::Place(seek, None));
+            }
+            yearly(&location)?
         }
     };
-    Ok((Grid { flat, hourly }, feed))
+    if hourly.is_some() && matches!(location, Location::Unsaid) {
+        flat.caveat = None; // the file or service knows where it is
+    }
+    let mut choice = Choice { grid: Grid { flat, hourly }, marginal, feeds };
+    choice.without_network();
+    Ok(choice)
+}
+
+impl Choice {
+    /// Where the library was built without the network, nothing live is fed, and that is said.
+    fn without_network(&mut self) {
+        const WITHOUT: &str = "this library was built without live services (see make LIVE=1): nothing is asked for";
+        if cfg!(feature = "live") || self.feeds.iter().all(|feed| matches!(feed, Feed::File(_))) {
+            return;
+        }
+        self.feeds.retain(|feed| matches!(feed, Feed::File(_)));
+        let hourly = self.grid.hourly.iter_mut().chain(&mut self.marginal).filter(|hourly| hourly.about.kind == "live");
+        hourly.for_each(|hourly| hourly.failure = Some(WITHOUT.into()));
+        if self.grid.hourly.is_none() {
+            self.grid.flat.caveat = Some(WITHOUT.into());
+        }
+    }
+}
+
+/// The live service for a place; None: the place is to be found out, or is not known.
+fn live(name: &str, location: &Location, account: &Account) -> Result<Option<Box<dyn Service>>> {
+    let key = account.key.as_ref().map(|key| key.0.as_str());
+    match location {
+        Location::Unsaid => service::choose(name, Place::Unsaid, key).map(Some),
+        Location::Zone(zone) => service::choose(name, Place::Zone(zone), key).map(Some),
+        Location::Sought(_) | Location::NoCloud => Ok(None),
+    }
+}
+
+/// `marginal=watttime:REGION`.
+fn marginal(options: &Options) -> Result<Option<(Hourly, Option<Feed>)>> {
+    let Some((name, region)) = &options.marginal else { return Ok(None) };
+    let key = options.marginal_key.as_ref().map(|key| key.0.as_str());
+    let service = service::choose(name, Place::Zone(region), key)?;
+    let hourly = Hourly::of(service.as_ref());
+    let account = Account { key: options.marginal_key.clone(), url: options.intensity_url.clone() };
+    let feed = hourly.failure.is_none().then(|| Feed::Marginal(service, account));
+    Ok(Some((hourly, feed)))
+}
+
+/// The yearly average of a place.
+fn yearly(location: &Location) -> Result<Intensity> {
+    let mut table = zones::yearly(location.zone().unwrap_or("WORLD"))?;
+    table.caveat = match location {
+        Location::Unsaid => Some(NOWHERE.into()),
+        Location::Zone(_) => None,
+        Location::Sought(_) => Some(SOUGHT.into()),
+        Location::NoCloud => Some(NO_CLOUD.into()),
+    };
+    Ok(table)
 }
 
 const NOWHERE: &str = "no location given: CO2 is priced at the world's average; set location= (DK, US-CA, aws:eu-north-1, …) or intensity=";
+const SOUGHT: &str = "where this machine is has yet to be found out: until then CO2 is priced at the world's average";
+const NO_CLOUD: &str = "location=cloud: neither the firmware nor the environment names AWS, Google Cloud or Azure, so CO2 is priced at the world's average; set location= to the region, as in aws:eu-north-1";
+
+impl Hourly {
+    /// Of a service, with no figures as yet.
+    pub fn of(service: &dyn Service) -> Hourly {
+        let about =
+            Intensity { zone: Some(service.zone()), basis: Some(service.basis()), ..live_one(service.source()) };
+        Hourly { about, curve: Curve::default(), failure: service.missing().map(str::to_owned) }
+    }
+
+    /// Of a service that is chosen once the place is known.
+    fn of_unknown(name: &str) -> Hourly {
+        Hourly { about: live_one(name), curve: Curve::default(), failure: None }
+    }
+}
+
+fn live_one(source: &str) -> Intensity {
+    let source = source.to_owned();
+    Intensity { g_per_kwh: f64::NAN, kind: "live", zone: None, year: None, basis: None, source, caveat: None }
+}
 
 fn given(g_per_kwh: f64, zone: Option<String>) -> Intensity {
     let source = "given by the user".into();
@@ -118,7 +296,7 @@ mod tests {
     use super::*;
 
     fn chosen(text: &str) -> Intensity {
-        choose(&Options::parse(text, |_| None).unwrap()).unwrap().0.flat
+        choose(&Options::parse(text, |_| None).unwrap(), |_| None).unwrap().grid.flat
     }
 
     #[test]
@@ -133,7 +311,8 @@ mod tests {
 
     #[test]
     fn an_unknown_zone_is_refused_whatever_the_intensity() {
-        let refused = choose(&Options::parse("location=Atlantis intensity=5", |_| None).unwrap()).err().unwrap();
+        let refused =
+            choose(&Options::parse("location=Atlantis intensity=5", |_| None).unwrap(), |_| None).err().unwrap();
         assert!(refused.message.contains("location='Atlantis'"));
     }
 }

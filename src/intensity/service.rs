@@ -145,9 +145,12 @@ pub fn choose(name: &str, place: Place<'_>, api_key: Option<&str>) -> Result<Box
     })
 }
 
-/// The services there are. WattTime's figures are marginal.
-pub const NAMES: [&str; 5] =
-    [electricitymaps::NAME, carbonintensity_gb::NAME, energidataservice::NAME, energycharts::NAME, watttime::NAME];
+/// The services of what the grid emits.
+pub const NAMES: [&str; 4] =
+    [electricitymaps::NAME, carbonintensity_gb::NAME, energidataservice::NAME, energycharts::NAME];
+
+/// The service of what one kWh more would emit.
+pub const MARGINAL: &str = watttime::NAME;
 
 /// The row of a cloud region, in any case.
 pub(super) fn cloud_region(asked: &str) -> Option<Vec<&'static str>> {

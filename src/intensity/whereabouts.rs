@@ -61,6 +61,15 @@ fn degrees(answer: &Value) -> Option<(f64, f64)> {
 }
 
 impl Whereabouts {
+    /// As text that `take` understands.
+    pub fn told(&self) -> String {
+        let Whereabouts { country, region, latitude, longitude } = self;
+        let told = serde_json::json!({
+            "country_code": country, "region": region, "latitude": latitude, "longitude": longitude,
+        });
+        told.to_string()
+    }
+
     /// Its zone in the yearly table: the state or province where there is a row for it, else the country.
     pub fn zone(&self) -> Option<String> {
         let plain = |name: &str| name.replace('é', "e").to_lowercase(); // Québec

@@ -23,7 +23,8 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
 
 fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
-    let (grid, _) = crate::intensity::choose(&Options::parse("intensity=200", |_| None).unwrap()).unwrap();
+    let options = Options::parse("intensity=200", |_| None).unwrap();
+    let grid = crate::intensity::choose(&options, |_| None).unwrap().grid;
     let mut books = Books { unavailable, ..Books::new(grid, 1.5) };
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(

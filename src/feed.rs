@@ -1,0 +1,257 @@
+//! What keeps the grid in the books up to date while a run lasts: a file read again, a live service asked. Each is a thread
+//! of its own that nobody waits for; what it learns goes into the books, and what a person should know to the messages.
+
+use crate::books::Books;
+use crate::host;
+use crate::intensity::{Feed, Hourly, file};
+use crate::shared::Shared;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A file is looked at again after this.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// The threads of one run.
+#[derive(Default)]
+pub struct Feeds {
+    file: Option<FileReader>,
+    #[cfg(feature = "live")]
+    services: Vec<crate::intensity::fetcher::Fetcher>,
+}
+
+/// Whose figures they are.
+#[derive(Clone, Copy, PartialEq)]
+#[cfg_attr(not(feature = "live"), allow(dead_code))]
+enum Whose {
+    /// The run's price.
+    Average,
+    /// Beside it.
+    Marginal,
+}
+
+impl Whose {
+    fn figures(self, books: &mut Books) -> Option<&mut Hourly> {
+        match self {
+            Whose::Average => books.grid.hourly.as_mut(),
+            Whose::Marginal => books.marginal.as_mut(),
+        }
+    }
+
+    /// Takes slots in. The curve is worked out beside the books, which the sampler wants.
+    fn take(self, shared: &Shared, slots: Vec<crate::intensity::slot::Slot>) {
+        let Some(mut curve) = self.figures(&mut shared.books()).map(|hourly| hourly.curve.clone()) else { return };
+        curve.take(slots);
+        if let Some(hourly) = self.figures(&mut shared.books()) {
+            hourly.curve = curve;
+            hourly.failure = None;
+        }
+    }
+
+    /// Notes why there are no newer figures, and says it; None: they come again.
+    fn fail(self, shared: &Shared, failure: Option<String>) {
+        if let Some(hourly) = self.figures(&mut shared.books()) {
+            hourly.failure.clone_from(&failure);
+        }
+        shared.say(match failure {
+            Some(words) => format!("{words}. Until then CO2 is priced by what is known"),
+            None => "figures of the grid come again".into(),
+        });
+    }
+}
+
+impl Feeds {
+    /// Starts what is to be fed. Where a thread cannot be started, that is said and the run goes on.
+    pub fn start(feeds: Vec<Feed>, shared: &Arc<Shared>) -> Feeds {
+        let mut started = Feeds::default();
+        for feed in feeds {
+            if let Err(error) = started.add(feed, shared) {
+                shared.say(format!("no thread for the grid's figures ({error}): CO2 is priced by what is known now"));
+            }
+        }
+        started
+    }
+
+    fn add(&mut self, feed: Feed, shared: &Arc<Shared>) -> std::io::Result<()> {
+        match feed {
+            Feed::File(path) => self.file = Some(FileReader::start(path, Arc::clone(shared))?),
+            #[cfg(feature = "live")]
+            other => self.services.push(live::start(other, shared)?),
+            #[cfg(not(feature = "live"))]
+            _ => (),
+        }
+        Ok(())
+    }
+
+    /// Tells all to end, and waits for nobody.
+    pub fn stop(&self) {
+        if let Some(file) = &self.file {
+            file.stop();
+        }
+        #[cfg(feature = "live")]
+        self.services.iter().for_each(|service| service.stop());
+    }
+
+    /// Ends all within this time; what still waits for an answer is left to itself.
+    pub fn end_by(self, deadline: Instant) {
+        self.stop();
+        let left = || deadline.saturating_duration_since(Instant::now());
+        if let Some(file) = self.file {
+            host::join_within(file.thread, left());
+        }
+        #[cfg(feature = "live")]
+        self.services.into_iter().for_each(|service| service.end_within(left()));
+    }
+}
+
+/// Reads a file of figures again whenever it has changed.
+struct FileReader {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl FileReader {
+    fn start(path: PathBuf, shared: Arc<Shared>) -> std::io::Result<FileReader> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let is_stopping = move || stopping.load(Ordering::SeqCst);
+        let thread = host::spawn_quiet("ct-intensity", move || {
+            let mut seen = file::stamp(&path);
+            let mut next = Instant::now() + LOOK;
+            while !is_stopping() {
+                std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+                if Instant::now() < next {
+                    continue;
+                }
+                next = Instant::now() + LOOK;
+                let stamp = file::stamp(&path);
+                if stamp != seen && !is_stopping() {
+                    seen = stamp;
+                    match file::reread(&path) {
+                        Ok(slots) => Whose::Average.take(&shared, slots),
+                        Err(why) => {
+                            Whose::Average.fail(&shared, Some(format!("intensity='{}': {why}", path.display())))
+                        }
+                    }
+                }
+            }
+        })?;
+        Ok(FileReader { stop, thread })
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.thread().unpark();
+    }
+}
+
+#[cfg(feature = "live")]
+mod live {
+    use super::Whose;
+    use crate::intensity::fetcher::{Aim, Ask, Fetcher, Find, Lookup, Manner, News, Question, Target};
+    use crate::intensity::service::{self, Place, Service};
+    use crate::intensity::{Account, Feed, Hourly, Seek, cloud, whereabouts, zones};
+    use crate::shared::Shared;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// For the answer of whoever knows where this machine is.
+    const LOOK_UP: Duration = Duration::from_secs(10);
+    /// For that of a cloud's metadata, which is near or not there.
+    const METADATA: Duration = Duration::from_secs(2);
+
+    /// Starts the thread that asks.
+    pub fn start(feed: Feed, shared: &Arc<Shared>) -> std::io::Result<Fetcher> {
+        let (whose, aim) = match feed {
+            Feed::Service(service, account) => (Whose::Average, Aim::Grid(target(service, account))),
+            Feed::Marginal(service, account) => (Whose::Marginal, Aim::Grid(target(service, account))),
+            Feed::Place(seek, service) => (Whose::Average, Aim::Place(look_up(seek, service, Arc::clone(shared)))),
+            Feed::File(_) => return Err(std::io::ErrorKind::InvalidInput.into()),
+        };
+        let shared = Arc::clone(shared);
+        Fetcher::start(aim, Manner::default(), move |news| match news {
+            News::Place(_) => (), // what it brings is in the books by then
+            News::Slots(slots) => whose.take(&shared, slots),
+            News::Failed(words) => whose.fail(&shared, Some(words)),
+            News::Back => whose.fail(&shared, None),
+        })
+    }
+
+    fn target(service: Box<dyn Service>, Account { key, url }: Account) -> Target {
+        let base = url.unwrap_or_else(|| service.host().to_owned());
+        Target { service, base, key: key.unwrap_or_default() }
+    }
+
+    fn look_up(seek: Seek, service: Option<(String, Account)>, shared: Arc<Shared>) -> Lookup {
+        Lookup {
+            name: if seek == Seek::Address { "ip" } else { "cloud" },
+            find: match seek {
+                Seek::Address => Box::new(by_address),
+                Seek::Cloud(provider) => by_metadata(provider),
+            },
+            choose: Box::new(move |told| settle(seek, told, service, &shared)),
+        }
+    }
+
+    fn by_address(ask: &mut Ask<'_>) -> Result<String, String> {
+        let request = whereabouts::request();
+        let base = whereabouts::HOST.into();
+        let question = Question { method: Default::default(), base, request, within: LOOK_UP };
+        let body = ask(&question).map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
+        whereabouts::take(&body)
+            .map(|found| found.told())
+            .map_err(|why| format!("location=ip: {why}; set location= to the zone"))
+    }
+
+    fn by_metadata(provider: cloud::Provider) -> Box<Find> {
+        Box::new(move |ask| {
+            let mut metadata = cloud::Metadata::new(provider);
+            while let Some(request) = metadata.ask() {
+                let base = request.base.unwrap_or_default().into();
+                let method = request.method;
+                let question = Question { method, base, request, within: METADATA };
+                let body = ask(&question).map_err(|failure| {
+                    format!("location=cloud: the cloud's metadata: {failure}; or set location= to the region")
+                })?;
+                if let Some(region) =
+                    metadata.take(&question.request, &body).map_err(|why| format!("location=cloud: {why}"))?
+                {
+                    return Ok(region);
+                }
+            }
+            Err("location=cloud: the cloud's metadata does not say the region: set location= to it".into())
+        })
+    }
+
+    /// Enters the place into the books, and says what to ask of it.
+    fn settle(
+        seek: Seek,
+        told: &str,
+        service: Option<(String, Account)>,
+        shared: &Shared,
+    ) -> Result<Option<Target>, String> {
+        let found = (seek == Seek::Address).then(|| whereabouts::take(told.as_bytes())).transpose()?;
+        let place = found.as_ref().map_or(Place::Zone(told), Place::Found);
+        let zone = found.as_ref().map_or(Some(told.to_owned()), |found| found.zone());
+        let target = service.map(|(name, account)| {
+            let key = account.key.clone().unwrap_or_default();
+            let key = Some(key.0.as_str()).filter(|key| !key.is_empty());
+            service::choose(&name, place, key).map(|service| target(service, account)).map_err(|error| error.message)
+        });
+        let target = target.transpose()?;
+        let zone = target.as_ref().map(|target| target.service.static_zone()).or(zone);
+        let zone = zone.ok_or("location=ip: the place found is in no table: set location=")?;
+        let table = zones::yearly(&zone).map_err(|error| error.message)?;
+        let mut books = shared.books();
+        books.grid.flat = table;
+        if let Some(target) = &target {
+            books.grid.hourly = Some(Hourly::of(target.service.as_ref()));
+        }
+        drop(books);
+        let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
+        shared.say(format!("location={how} this machine is in {zone}; location={zone} says so without asking"));
+        Ok(target.filter(|target| target.service.missing().is_none()))
+    }
+}
