@@ -6,7 +6,7 @@ use crate::claim::Claimant;
 use crate::error::{Error, Result, Status};
 use crate::feed::Feeds;
 use crate::host::{self, ForkMark};
-use crate::intensity::{self, Choice, Grid};
+use crate::intensity::{self, Choice};
 use crate::job::Job;
 use crate::ledger::Mark;
 use crate::options::Options;
@@ -83,10 +83,11 @@ impl Tracker {
     fn start(options: Options) -> Result<Tracker> {
         check_memory()?;
         let variable = |name: &str| host::variable(name)?.into_string().ok();
-        let Choice { grid, marginal, feeds } = intensity::choose(&options, variable)?;
+        let choice = intensity::choose(&options, variable)?;
         let found = Sources::discover(&options);
         let (producer, consumer) = RingBuffer::new(RING);
-        let messages = opening_messages(&options, &grid, &found);
+        let messages = opening_messages(&options, &choice, &found);
+        let Choice { grid, marginal, feeds } = choice;
         let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
         messages.into_iter().for_each(|message| shared.say(message));
         let advisor = Advisor::new(&options);
@@ -325,8 +326,8 @@ fn check_memory() -> Result<()> {
 }
 
 /// What the user should hear at once: what is not measured and what would help, what is assumed.
-fn opening_messages(options: &Options, grid: &Grid, found: &Sources) -> Vec<String> {
-    let mut messages: Vec<String> = grid.caveats().collect();
+fn opening_messages(options: &Options, choice: &Choice, found: &Sources) -> Vec<String> {
+    let mut messages: Vec<String> = choice.caveats().collect();
     if found.sources.is_empty() && found.openings.is_empty() {
         messages.push("no source of energy was found: times are measured, energies are unknown".into());
     }

@@ -292,7 +292,7 @@ fn figures(news: News) -> Vec<f64> {
 }
 
 fn paths(forecast: Behaviour) -> Behaviour {
-    Behaviour::Paths(vec![("/latest".into(), Behaviour::text("114.5")), ("/forecast".into(), forecast)])
+    Behaviour::Paths(vec![("/latest", Behaviour::text("114.5")), ("/forecast", forecast)])
 }
 
 #[test]

@@ -215,6 +215,12 @@ pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> R
 }
 
 impl Choice {
+    /// What the user should know at once.
+    pub fn caveats(&self) -> impl Iterator<Item = String> {
+        let failures = self.grid.hourly.iter().chain(&self.marginal).filter_map(|hourly| hourly.failure.clone());
+        self.grid.caveats().chain(failures)
+    }
+
     /// Where the library was built without the network, nothing live is fed, and that is said.
     fn without_network(&mut self) {
         const WITHOUT: &str = "this library was built without live services (see make LIVE=1): nothing is asked for";

@@ -76,6 +76,9 @@ fn each_key_refuses_nonsense_by_name_value_and_range() {
         "sysroot=''",
         "nvml=''",
         "job=''",
+        "intensity_url=example.org",
+        "marginal=watttime",
+        "marginal_key=''",
     ];
     for text in nonsense {
         let message = refusal(text);

@@ -21,8 +21,8 @@ pub enum Behaviour {
     Chunked(Vec<u8>),
     /// The same with another status and header lines, each with its `\r\n`.
     Status(u16, String, Vec<u8>),
-    /// By the beginning of the path; else status 404.
-    Paths(Vec<(String, Behaviour)>),
+    /// By a part of the path, the first that fits; else status 404.
+    Paths(Vec<(&'static str, Behaviour)>),
     /// A byte, and so long nothing, and again.
     Slow(Vec<u8>, Duration),
     /// Nothing, ever.
@@ -232,7 +232,7 @@ impl State {
                 write!(stream, "HTTP/1.1 {code} So\r\n{headers}{}", length(body))?;
                 stream.write_all(body)
             }
-            Behaviour::Paths(paths) => match paths.iter().find(|(known, _)| path.starts_with(known)) {
+            Behaviour::Paths(paths) => match paths.iter().find(|(known, _)| path.contains(known)) {
                 Some((_, behaviour)) => self.play(behaviour, path, stream),
                 None => self.play(&Behaviour::status(404), path, stream),
             },
