@@ -6,28 +6,46 @@ use crate::error::{Error, Result};
 pub(super) const ZONES: &str = include_str!("zones.csv");
 pub(super) const CLOUD: &str = include_str!("cloud.csv");
 
+/// A place of the tables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// What people call it.
+    pub name: &'static str,
+    /// Its yearly average.
+    pub yearly: Intensity,
+}
+
 /// The table's figure for a zone or cloud region, in any case.
 pub fn yearly(asked: &str) -> Result<Intensity> {
-    if let Some(region) = rows(CLOUD).find(|region| column(region, 0).eq_ignore_ascii_case(asked)) {
-        let (name, city, zone) = (column(&region, 0), column(&region, 1), column(&region, 2));
-        let table = zone_row(zone).and_then(|row| from_row(&row)).ok_or_else(|| unknown(asked))?;
-        return Ok(match column(&region, 3).parse() {
-            Ok(g_per_kwh) => Intensity {
-                g_per_kwh,
-                year: column(&region, 4).parse().ok(),
-                basis: None,
-                zone: Some(name.to_owned()),
-                source: format!("the provider's own figure for {city}"),
-                ..table
-            },
-            Err(_) => Intensity {
-                zone: Some(name.to_owned()),
-                source: format!("{} ({zone}, for {city})", table.source),
-                ..table
-            },
-        });
-    }
-    zone_row(asked).and_then(|row| from_row(&row)).ok_or_else(|| unknown(asked))
+    place("location", asked).map(|place| place.yearly)
+}
+
+/// The place that an option asks for by zone or cloud region, in any case; an unknown one is refused with near ones.
+pub fn place(option: &str, asked: &str) -> Result<Place> {
+    find(asked).ok_or_else(|| unknown(option, asked))
+}
+
+fn find(asked: &str) -> Option<Place> {
+    let Some(region) = rows(CLOUD).find(|region| column(region, 0).eq_ignore_ascii_case(asked)) else {
+        let row = zone_row(asked)?;
+        return Some(Place { name: column(&row, 3), yearly: from_row(&row)? });
+    };
+    let (code, city, zone) = (column(&region, 0), column(&region, 1), column(&region, 2));
+    let table = from_row(&zone_row(zone)?)?;
+    let yearly = match column(&region, 3).parse() {
+        Ok(g_per_kwh) => Intensity {
+            g_per_kwh,
+            year: column(&region, 4).parse().ok(),
+            basis: None,
+            zone: Some(code.to_owned()),
+            source: format!("the provider's own figure for {city}"),
+            ..table
+        },
+        Err(_) => {
+            Intensity { zone: Some(code.to_owned()), source: format!("{} ({zone}, for {city})", table.source), ..table }
+        }
+    };
+    Some(Place { name: city, yearly })
 }
 
 /// The row whose zone, alpha-2 or alpha-3 code this is.
@@ -55,7 +73,7 @@ fn source(letter: &str) -> Option<&'static str> {
 }
 
 /// An unknown zone, with the nearest there are: by code, by name, or within a country.
-fn unknown(asked: &str) -> Error {
+fn unknown(option: &str, asked: &str) -> Error {
     let wanted = asked.to_lowercase();
     let zones = rows(ZONES).map(|row| (column(&row, 0), column(&row, 3).to_lowercase(), column(&row, 3)));
     let regions = rows(CLOUD).map(|row| (column(&row, 0), column(&row, 0).to_lowercase(), column(&row, 1)));
@@ -70,9 +88,10 @@ fn unknown(asked: &str) -> Error {
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     let near: Vec<String> = near.into_iter().take(3).map(|(_, name)| name).collect();
     Error::invalid(format!(
-        "location='{asked}': no such zone; near it are {}. Allowed are ISO country codes (DK, DNK), states and provinces (US-CA), \
-         bidding zones (NO-NO1), cloud regions (aws:eu-north-1) and WORLD; or give intensity= in gCO2e/kWh",
-        near.join(", ")
+        "{option}='{asked}': no such zone; near it are {}. Allowed are ISO country codes (DK, DNK), states and provinces (US-CA), \
+         bidding zones (NO-NO1), cloud regions (aws:eu-north-1) and WORLD{}",
+        near.join(", "),
+        if option == "location" { "; or give intensity= in gCO2e/kWh" } else { "" }
     ))
 }
 
@@ -114,6 +133,15 @@ mod tests {
         assert!(refused("Denmark").contains("DK (Denmark)"));
         assert!(refused("US-CAL").contains("US-CA (California)"));
         assert!(refused("aws:eu-nort-1").contains("aws:eu-north-1"));
+    }
+
+    #[test]
+    fn a_place_has_a_name_and_is_refused_by_its_own_option() {
+        assert_eq!(place("what_if", "se").unwrap().name, "Sweden");
+        assert_eq!(place("what_if", "aws:eu-north-1").unwrap().name, "Stockholm");
+        let refused = place("what_if", "Denmark").unwrap_err().message;
+        assert!(refused.starts_with("what_if='Denmark'") && refused.contains("DK (Denmark)"), "{refused}");
+        assert!(!refused.contains("intensity="), "{refused}");
     }
 
     #[test]
