@@ -2,6 +2,7 @@
 
 use crate::channel::Kind;
 use crate::error::{Error, Result};
+use crate::extras::{Price, Rates};
 use crate::intensity::service::{self, Secret};
 use crate::visible::Gpus;
 use std::ffi::OsString;
@@ -55,6 +56,10 @@ pub struct Options {
     pub budget_g: Option<f64>,
     /// Budget of time, hours.
     pub budget_h: Option<f64>,
+    /// Where else the run is thought to be.
+    pub what_if: WhatIfOption,
+    /// What the run costs beside its emissions.
+    pub rates: Rates,
     /// A simulated CPU in place of the real ones.
     pub sim_cpu: Option<SimulatedDevice>,
     /// A simulated GPU in place of the real ones.
@@ -76,6 +81,17 @@ pub enum IntensityOption {
     File(PathBuf),
     /// A live service, by its name.
     Service(String),
+}
+
+/// `what_if`: other places for the same run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WhatIfOption {
+    /// Nothing is thought of.
+    Off,
+    /// The run's own zone and a few that differ widely.
+    Usual,
+    /// These zones.
+    Zones(Vec<String>),
 }
 
 /// `sim_cpu`, `sim_gpu`: a device of constant power.
@@ -114,6 +130,8 @@ impl Default for Options {
             budget_kwh: None,
             budget_g: None,
             budget_h: None,
+            what_if: WhatIfOption::Usual,
+            rates: Rates::default(),
             sim_cpu: None,
             sim_gpu: None,
             sysroot: "/".into(),
@@ -161,6 +179,12 @@ const KEYS: &[Key] = &[
     Key { name: "budget_kwh", allowed: "kWh above 0", set: |o, v| put_some(&mut o.budget_kwh, number(v, f64::MIN_POSITIVE, f64::MAX)) },
     Key { name: "budget_g", allowed: "grams of CO2e above 0", set: |o, v| put_some(&mut o.budget_g, number(v, f64::MIN_POSITIVE, f64::MAX)) },
     Key { name: "budget_h", allowed: "hours above 0", set: |o, v| put_some(&mut o.budget_h, number(v, f64::MIN_POSITIVE, f64::MAX)) },
+    Key { name: "what_if", allowed: "off, or zones as location takes them, with commas between", set: |o, v| put(&mut o.what_if, what_if(v)) },
+    Key { name: "price", allowed: "the price of a kWh from 0 to 1000000, such as 0.32EUR", set: |o, v| put_some(&mut o.rates.price, Price::parse(v)) },
+    Key { name: "wue", allowed: "litres per kWh on site, from 0 to 1000", set: |o, v| put_some(&mut o.rates.wue, number(v, 0.0, 1000.0)) },
+    Key { name: "wue_grid", allowed: "litres per kWh at the power plants, from 0 to 1000", set: |o, v| put_some(&mut o.rates.wue_grid, number(v, 0.0, 1000.0)) },
+    Key { name: "embodied_kg", allowed: "kg of CO2e from 0 to 1000000000", set: |o, v| put_some(&mut o.rates.embodied_kg, number(v, 0.0, 1e9)) },
+    Key { name: "life_years", allowed: "years from 0.1 to 50", set: |o, v| put(&mut o.rates.life_years, number(v, 0.1, 50.0)) },
     Key {
         name: "sim_cpu",
         allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
@@ -322,6 +346,13 @@ fn url(value: &str) -> Option<String> {
 fn marginal(value: &str) -> Option<(String, String)> {
     let (name, region) = value.split_once(':')?;
     (name == service::MARGINAL && !region.is_empty()).then(|| (name.to_owned(), region.to_owned()))
+}
+
+fn what_if(value: &str) -> Option<WhatIfOption> {
+    if value == "off" {
+        return Some(WhatIfOption::Off);
+    }
+    value.split(',').map(|zone| some_text(zone.trim())).collect::<Option<_>>().map(WhatIfOption::Zones)
 }
 
 /// `NAME:WATTS[:UTIL]`, read from the right: a name may hold colons.

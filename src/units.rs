@@ -33,6 +33,14 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// An instant, s since 1970, as RFC 3339 in UTC; None before that and after the year 9999.
+pub fn instant(unix_s: f64) -> Option<String> {
+    const END_OF_9999: f64 = 253_402_300_800.0;
+    let is_shown = (0.0..END_OF_9999).contains(&unix_s);
+    let at = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_s as u64);
+    is_shown.then(|| humantime::format_rfc3339_seconds(at()).to_string())
+}
+
 /// Three significant digits, four where they come for free.
 pub fn digits(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
@@ -45,6 +53,13 @@ pub fn digits(x: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_shown_in_utc_if_at_all() {
+        assert_eq!(instant(1_772_456_400.9).as_deref(), Some("2026-03-02T13:00:00Z"));
+        assert_eq!([-1.0, f64::NAN, f64::INFINITY, 253_402_300_800.0].map(instant), [const { None }; 4]);
+        assert!(instant(253_402_300_799.9).is_some_and(|at| at.starts_with("9999-12-31")));
+    }
 
     #[test]
     fn people_read_three_digits() {

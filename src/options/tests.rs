@@ -70,6 +70,18 @@ fn each_key_refuses_nonsense_by_name_value_and_range() {
         "budget_kwh=0",
         "budget_g=-1",
         "budget_h=nan",
+        "what_if=''",
+        "what_if=SE,,NO",
+        "price=EUR",
+        "price=-1EUR",
+        "price=0.3EUR/kWh",
+        "price=nan",
+        "wue=-1",
+        "wue_grid=1001",
+        "embodied_kg=-1",
+        "embodied_kg=inf",
+        "life_years=0",
+        "life_years=51",
         "sim_cpu=x",
         "sim_gpu=x:-5",
         "sim_cpu=x:5:1.5",
@@ -99,6 +111,22 @@ fn unknown_keys_and_broken_syntax_say_what_to_write() {
     assert!(refusal("=3").contains("key=value"));
     assert!(refusal("name='open").contains("quote"));
     assert!(!refusal("api_key=''").contains("secret"));
+}
+
+#[test]
+fn what_if_is_off_usual_or_a_list() {
+    let asked = |text: &str| parse(text).unwrap().what_if;
+    assert_eq!((asked(""), asked("what_if=off")), (WhatIfOption::Usual, WhatIfOption::Off));
+    assert_eq!(asked("what_if='SE, aws:eu-north-1'"), WhatIfOption::Zones(vec!["SE".into(), "aws:eu-north-1".into()]));
+}
+
+#[test]
+fn extras_are_off_until_they_are_asked_for() {
+    assert_eq!(parse("").unwrap().rates, Rates::default());
+    let rates = parse("price='0.32 EUR' wue=0.5 wue_grid=3.9 embodied_kg=164 life_years=4").unwrap().rates;
+    let price = Price { per_kwh: 0.32, currency: Some("EUR".into()) };
+    let (wue, wue_grid, embodied_kg) = (Some(0.5), Some(3.9), Some(164.0));
+    assert_eq!(rates, Rates { price: Some(price), wue, wue_grid, embodied_kg, life_years: 4.0 });
 }
 
 #[test]

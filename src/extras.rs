@@ -1,0 +1,161 @@
+//! What a run takes beside the emissions of its electricity, by rates that the user gives: money, water, and a share of
+//! the making of its devices. None of it is part of the run's CO2e. Pure.
+
+/// Years a device is used unless the user says otherwise: servers are commonly written off over three, and EcoLogits
+/// spreads the making of GPUs over as many.
+const LIFE_YEARS: f64 = 3.0;
+/// A year of 365 days, as those figures have it: 26,280 h in three.
+const YEAR_S: f64 = 365.0 * 24.0 * 3600.0;
+
+/// The rates; None: off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rates {
+    /// Of facility energy.
+    pub price: Option<Price>,
+    /// Water used on site, L per kWh of the devices.
+    pub wue: Option<f64>,
+    /// Water used at the power plants, L per kWh of the facility.
+    pub wue_grid: Option<f64>,
+    /// CO2e of the making of all devices that the run uses, kg.
+    pub embodied_kg: Option<f64>,
+    /// How long they are used, years.
+    pub life_years: f64,
+}
+
+/// Money for a kWh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Price {
+    /// So much,
+    pub per_kwh: f64,
+    /// of this, as the user writes it; None: not said.
+    pub currency: Option<String>,
+}
+
+/// What a run, or the whole of one as it is forecast, takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Use {
+    /// Energy of the devices, kWh.
+    pub device_kwh: Option<f64>,
+    /// Energy of the facility, kWh.
+    pub facility_kwh: Option<f64>,
+    /// Time, s.
+    pub duration_s: Option<f64>,
+}
+
+/// Water, L; None: its rate was not given, or the energy is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Water {
+    /// Evaporated by the facility's cooling.
+    pub on_site_l: Option<f64>,
+    /// Used by the power plants.
+    pub off_site_l: Option<f64>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Rates { price: None, wue: None, wue_grid: None, embodied_kg: None, life_years: LIFE_YEARS }
+    }
+}
+
+impl Rates {
+    /// What the energy costs, in the price's currency.
+    pub fn cost(&self, of: Use) -> Option<f64> {
+        Some(self.price.as_ref()?.per_kwh * of.facility_kwh?)
+    }
+
+    /// Whether water is asked for.
+    pub fn has_water(&self) -> bool {
+        self.wue.or(self.wue_grid).is_some()
+    }
+
+    /// The water it takes.
+    pub fn water(&self, of: Use) -> Water {
+        let litres = |rate: Option<f64>, kwh: Option<f64>| Some(rate? * kwh?);
+        Water { on_site_l: litres(self.wue, of.device_kwh), off_site_l: litres(self.wue_grid, of.facility_kwh) }
+    }
+
+    /// The run's share of the making of its devices, g CO2e: by time, as their life is spread evenly.
+    pub fn embodied_g(&self, of: Use) -> Option<f64> {
+        Some(self.embodied_kg? * 1e3 * of.duration_s? / (self.life_years * YEAR_S))
+    }
+}
+
+impl Water {
+    /// All that is known of it.
+    pub fn litres(self) -> Option<f64> {
+        [self.on_site_l, self.off_site_l].into_iter().flatten().reduce(|a, b| a + b)
+    }
+}
+
+impl Price {
+    /// A number, and a currency if one follows: `0.32EUR`, `0.32 EUR`, `0.32`.
+    pub fn parse(text: &str) -> Option<Price> {
+        const MOST: f64 = 1e6;
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, currency) = text.split_at_checked(end)?;
+        let per_kwh = number.parse().ok().filter(|price| (0.0..=MOST).contains(price))?;
+        let currency = currency.trim();
+        let is_currency = |c: char| c.is_alphabetic() || "$€£¥₹".contains(c);
+        if !currency.chars().all(is_currency) || currency.chars().count() > 8 {
+            return None;
+        }
+        Some(Price { per_kwh, currency: Some(currency.to_owned()).filter(|currency| !currency.is_empty()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR: Use = Use { device_kwh: Some(2.0), facility_kwh: Some(3.0), duration_s: Some(3600.0) };
+
+    #[test]
+    fn each_rate_goes_with_its_own_amount() {
+        let price = Price::parse("0.5EUR");
+        let rates = Rates { price, wue: Some(0.3), wue_grid: Some(4.0), embodied_kg: Some(164.0), ..Rates::default() };
+        assert_eq!(rates.cost(HOUR), Some(1.5));
+        assert_eq!(rates.water(HOUR), Water { on_site_l: Some(0.6), off_site_l: Some(12.0) });
+        assert!((rates.water(HOUR).litres().unwrap() - 12.6).abs() < 1e-12);
+        // 164 kg over 26,280 h.
+        assert!((rates.embodied_g(HOUR).unwrap() - 6.2405).abs() < 1e-4);
+        let double = Rates { life_years: 6.0, ..rates };
+        assert!((double.embodied_g(HOUR).unwrap() - 3.1202).abs() < 1e-4);
+    }
+
+    #[test]
+    fn what_is_off_or_unknown_is_none() {
+        let off = Rates::default();
+        assert!(off.cost(HOUR).is_none() && off.embodied_g(HOUR).is_none() && !off.has_water());
+        assert_eq!(off.water(HOUR).litres(), None);
+        let on = Rates { price: Price::parse("1"), wue: Some(1.0), embodied_kg: Some(1.0), ..off };
+        let unknown = Use::default();
+        assert!(on.cost(unknown).is_none() && on.embodied_g(unknown).is_none() && on.has_water());
+        assert_eq!((on.water(unknown).litres(), on.water(HOUR).litres()), (None, Some(2.0)));
+    }
+
+    #[test]
+    fn a_price_is_a_number_with_or_without_its_currency() {
+        let price = |per_kwh: f64, currency: &str| Price { per_kwh, currency: Some(currency.into()) };
+        assert_eq!(Price::parse("0.32EUR"), Some(price(0.32, "EUR")));
+        assert_eq!(Price::parse("0.32 EUR"), Some(price(0.32, "EUR")));
+        assert_eq!(Price::parse("2.5kr"), Some(price(2.5, "kr")));
+        assert_eq!(Price::parse("0.3€"), Some(price(0.3, "€")));
+        assert_eq!(Price::parse("0.32"), Some(Price { per_kwh: 0.32, currency: None }));
+        for nonsense in ["", "EUR", "EUR0.3", "-1EUR", "1e3", "0.3 EUR/kWh", "1000001", "1.2.3", "nan", "0.3\nEU R"] {
+            assert_eq!(Price::parse(nonsense), None, "{nonsense}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_sound_price_or_none(text in ".*", cents in 0u32..100_000, currency in "[A-Z]{3}") {
+            if let Some(price) = Price::parse(&text) {
+                prop_assert!(price.per_kwh >= 0.0 && price.currency.is_none_or(|currency| !currency.is_empty()));
+            }
+            let per_kwh = f64::from(cents) / 100.0;
+            let expected = Price { per_kwh, currency: Some(currency.clone()) };
+            prop_assert_eq!(Price::parse(&format!("{per_kwh} {currency}")), Some(expected));
+        }
+    }
+}
