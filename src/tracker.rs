@@ -15,6 +15,7 @@ use crate::report::{Detail, Now, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
 use crate::source::Sources;
+use crate::what_if::Elsewhere;
 use rtrb::{Producer, RingBuffer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -84,6 +85,7 @@ impl Tracker {
         check_memory()?;
         let variable = |name: &str| host::variable(name)?.into_string().ok();
         let choice = intensity::choose(&options, variable)?;
+        let elsewhere = Elsewhere::find(&options.what_if)?;
         let found = Sources::discover(&options);
         let (producer, consumer) = RingBuffer::new(RING);
         let messages = opening_messages(&options, &choice, &found);
@@ -102,6 +104,8 @@ impl Tracker {
             planned: options.epochs,
             level: options.level,
             monitored: options.monitor_epochs,
+            elsewhere,
+            rates: options.rates,
         });
         let sampled = Arc::clone(&shared);
         let running = host::spawn_quiet("ct-sampler", move || sampler.run(&sampled)).map_err(|error| {
@@ -185,7 +189,8 @@ impl Tracker {
     /// One number of the report.
     pub fn value(&self, pointer: &str) -> Result<f64> {
         let detail = Report::detail_for(pointer);
-        self.snapshot(detail, pointer.starts_with("/forecast")).value(pointer)
+        let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
+        self.snapshot(detail, is_of_forecast).value(pointer)
     }
 
     /// The report in a format.

@@ -10,11 +10,13 @@ use crate::books::{Books, FAULT, Metered};
 use crate::channel::Channel;
 use crate::counter::{Health, Meter};
 use crate::error::{Error, Result, Status};
+use crate::extras::Rates;
 use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
 use crate::intensity::{Grid, Intensity};
 use crate::ledger::Ledger;
 use crate::source::Unavailable;
+use crate::what_if::Elsewhere;
 use std::sync::Arc;
 
 /// What does not change while a run lasts.
@@ -33,6 +35,10 @@ pub struct Setting {
     pub level: f64,
     /// Epochs after which measuring stops.
     pub monitored: Option<u64>,
+    /// Where else the run is thought to be; None: it is not.
+    pub elsewhere: Option<Elsewhere>,
+    /// What it costs beside its emissions.
+    pub rates: Rates,
 }
 
 /// Which epochs a report is to carry: all of them are many.

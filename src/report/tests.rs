@@ -18,6 +18,8 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
         planned,
         level: 0.9,
         monitored: None,
+        elsewhere: None,
+        rates: crate::extras::Rates::default(),
     })
 }
 
