@@ -2,15 +2,17 @@
 
 use super::{Component, Report};
 use crate::channel::Kind;
+use crate::extras::Use;
 use crate::forecast::Estimate;
 use crate::history::Epoch;
-use crate::units::J_PER_KWH;
+use crate::units::{J_PER_KWH, instant};
+use crate::what_if::{Start, There, WhatIf};
 use serde_json::{Map, Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
 const SCHEMA: u32 = 1;
 
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 13] = [
     "schema",
     "run",
     "usage",
@@ -21,6 +23,8 @@ const SECTIONS: [&str; 11] = [
     "unavailable",
     "epochs",
     "equivalents",
+    "what_if",
+    "extras",
     "notes",
 ];
 
@@ -64,6 +68,8 @@ fn section(report: &Report, name: &str) -> Option<Value> {
             .into_iter()
             .map(|(value, unit, g_per_unit, source)| json!({"value": value, "unit": unit, "g_per_unit": g_per_unit, "source": source}))
             .collect(),
+        "what_if" => report.what_if.as_ref().map_or(Value::Null, what_if),
+        "extras" => extras(report),
         "notes" => json!(report.notes),
         _ => return None,
     })
@@ -157,5 +163,75 @@ fn epoch(report: &Report, index: u64, epoch: &Epoch) -> Value {
         "gpu_j": epoch.energy.get(Kind::Gpu),
         "dram_j": epoch.energy.get(Kind::Dram),
         "node_j": epoch.energy.get(Kind::Node),
+    })
+}
+
+fn what_if(what_if: &WhatIf) -> Value {
+    json!({
+        "of": what_if.of.name(),
+        "duration_s": what_if.duration_s,
+        "facility_energy_kwh": what_if.facility_kwh,
+        "co2eq_g": what_if.co2eq_g,
+        "zones": what_if.zones.iter().map(there).collect::<Value>(),
+        "start": what_if.start.map(|best| start(best, what_if.facility_kwh)),
+        "note": what_if.note,
+    })
+}
+
+fn there(there: &There) -> Value {
+    let yearly = &there.place.yearly;
+    json!({
+        "zone": yearly.zone,
+        "name": there.place.name,
+        "g_per_kwh": yearly.g_per_kwh,
+        "co2eq_g": there.co2eq_g,
+        "saves_g": there.saves_g,
+        "saves_share": there.saves_share,
+        "year": yearly.year,
+        "basis": yearly.basis,
+        "source": yearly.source,
+    })
+}
+
+fn start(start: Start, facility_kwh: Option<f64>) -> Value {
+    let grams = |g_per_kwh: f64| facility_kwh.map(|kwh| kwh * g_per_kwh);
+    json!({
+        "at": instant(start.at),
+        "unix_s": start.at,
+        "delay_s": start.delay_s,
+        "g_per_kwh": start.g_per_kwh,
+        "now_g_per_kwh": start.now_g_per_kwh,
+        "co2eq_g": grams(start.g_per_kwh),
+        "now_co2eq_g": grams(start.now_g_per_kwh),
+        "saves_g": grams(start.now_g_per_kwh - start.g_per_kwh),
+        "saves_share": start.saves_share(),
+        "until": instant(start.until),
+    })
+}
+
+/// What the user gave rates for; the rest is null.
+fn extras(report: &Report) -> Value {
+    let (rates, used, whole) = (&report.setting.rates, report.used(), report.forecast_use());
+    let forecast = |of: &dyn Fn(Use) -> Option<f64>| whole.and_then(of);
+    let water = rates.water(used);
+    json!({
+        "cost": rates.price.as_ref().map(|price| json!({
+            "amount": rates.cost(used),
+            "forecast": forecast(&|whole| rates.cost(whole)),
+            "currency": price.currency,
+            "per_kwh": price.per_kwh,
+        })),
+        "water": rates.has_water().then(|| json!({
+            "litres": water.litres(),
+            "forecast_litres": forecast(&|whole| rates.water(whole).litres()),
+            "on_site_l": water.on_site_l,
+            "off_site_l": water.off_site_l,
+        })),
+        "embodied": rates.embodied_kg.map(|kg| json!({
+            "co2eq_g": rates.embodied_g(used),
+            "forecast_co2eq_g": forecast(&|whole| rates.embodied_g(whole)),
+            "kg": kg,
+            "life_years": rates.life_years,
+        })),
     })
 }

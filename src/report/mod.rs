@@ -10,13 +10,14 @@ use crate::books::{Books, FAULT, Metered};
 use crate::channel::Channel;
 use crate::counter::{Health, Meter};
 use crate::error::{Error, Result, Status};
-use crate::extras::Rates;
+use crate::extras::{Rates, Use};
 use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
 use crate::intensity::{Grid, Intensity};
 use crate::ledger::Ledger;
 use crate::source::Unavailable;
-use crate::what_if::Elsewhere;
+use crate::units::J_PER_KWH;
+use crate::what_if::{Elsewhere, Of, Run, WhatIf};
 use std::sync::Arc;
 
 /// What does not change while a run lasts.
@@ -41,14 +42,16 @@ pub struct Setting {
     pub rates: Rates,
 }
 
-/// Which epochs a report is to carry: all of them are many.
+/// How much a report is to carry: all epochs are many, and the best time to start takes some looking for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// None.
+    /// Totals alone.
     Totals,
-    /// The one at this place.
+    /// And the epoch at this place.
     Epoch(usize),
-    /// All that are kept.
+    /// And other places and times.
+    WhatIf,
+    /// All there is, with every epoch that is kept.
     Epochs,
 }
 
@@ -91,6 +94,7 @@ pub struct Report {
     epochs: Vec<(u64, Epoch)>,
     unavailable: Vec<Unavailable>,
     notes: Vec<String>,
+    what_if: Option<WhatIf>,
 }
 
 /// One channel in the report.
@@ -114,7 +118,7 @@ impl Report {
         let coverage = components.iter().filter_map(|component| component.coverage).reduce(f64::min);
         let forecast = if open.is_some() { books.forecast_at(at) } else { books.forecast };
         let bill = pricing.bill(ledger, at);
-        Report {
+        let mut report = Report {
             setting: Arc::clone(setting),
             state: state(setting.planned, books, open.is_some()),
             progress: open.and_then(|open| open.share),
@@ -133,6 +137,45 @@ impl Report {
             unavailable: books.unavailable.iter().chain(&books.opening).cloned().chain(books.elsewhere()).collect(),
             notes: notes(setting, books, whole, &bill),
             bill,
+            what_if: None,
+        };
+        if matches!(detail, Detail::WhatIf | Detail::Epochs) {
+            report.what_if = report.otherwise(&books.grid, books.calendar.unix_s(at));
+        }
+        report
+    }
+
+    /// The run in other places and at other times than `now`, s since 1970.
+    fn otherwise(&self, grid: &Grid, now: f64) -> Option<WhatIf> {
+        let (of, whole) = self.forecast_use().map_or((Of::Used, self.used()), |whole| (Of::Forecast, whole));
+        let run = Run {
+            of,
+            facility_kwh: whole.facility_kwh,
+            co2eq_g: if of == Of::Forecast { self.forecast_g.map(|grams| grams.value) } else { self.co2eq_g() },
+            duration_s: whole.duration_s.filter(|seconds| *seconds > 0.0),
+            priced: &self.intensity,
+        };
+        let curve = grid.hourly.as_ref().map(|hourly| &hourly.curve);
+        Some(WhatIf::new(self.setting.elsewhere.as_ref()?, run, grid.flat.zone.as_deref(), curve, now))
+    }
+
+    /// What was used.
+    fn used(&self) -> Use {
+        self.use_of(self.energy_j(), Some(self.duration_s))
+    }
+
+    /// What the whole run will use; None where no forecast reaches further than what was.
+    fn forecast_use(&self) -> Option<Use> {
+        let forecast = self.forecast.filter(|forecast| forecast.after_epochs < self.setting.planned)?;
+        let value = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.value);
+        Some(self.use_of(value(forecast.energy_j), value(forecast.duration_s)))
+    }
+
+    fn use_of(&self, joules: Option<f64>, duration_s: Option<f64>) -> Use {
+        Use {
+            device_kwh: joules.map(|joules| joules / J_PER_KWH),
+            facility_kwh: joules.map(|joules| self.bill.facility_kwh(joules)),
+            duration_s,
         }
     }
 
@@ -152,24 +195,45 @@ impl Report {
 
     /// The number at a JSON Pointer.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        let value = json::at(self, pointer).ok_or_else(|| {
-            let why = match (pointer.starts_with("/forecast"), self.forecast, self.setting.planned) {
-                (true, None, 0) => "there is no forecast: say how many epochs are planned, epochs=N",
-                (true, None, _) => {
-                    "there is no forecast yet: an epoch is to end first, or ct_progress to mark 5 % of the first"
-                }
-                _ => "the report has no such value (yet)",
-            };
-            Error::new(Status::CT_ENOENT, format!("{pointer}: {why}"))
-        })?;
+        let value = json::at(self, pointer)
+            .ok_or_else(|| Error::new(Status::CT_ENOENT, format!("{pointer}: {}", self.why_not(pointer))))?;
         value.as_f64().ok_or_else(|| {
             let why = if value.is_null() { "is not known" } else { "is no number" };
             Error::new(Status::CT_ENOENT, format!("{pointer} {why}"))
         })
     }
 
+    /// Why nothing is at a JSON Pointer.
+    fn why_not(&self, pointer: &str) -> &'static str {
+        const RATES: [(&str, &str); 3] = [
+            ("/extras/cost", "the price is not known: price=0.32EUR, of a kWh"),
+            ("/extras/water", "no rate of water is known: wue= on site, wue_grid= at the power plants, in L/kWh"),
+            ("/extras/embodied", "what the devices' making emitted is not known: embodied_kg="),
+        ];
+        let is_start = pointer.starts_with("/what_if/start/");
+        match (pointer.starts_with("/forecast"), self.forecast, self.setting.planned) {
+            (true, None, 0) => "there is no forecast: say how many epochs are planned, epochs=N",
+            (true, None, _) => {
+                "there is no forecast yet: an epoch is to end first, or ct_progress to mark 5 % of the first"
+            }
+            _ if pointer.starts_with("/what_if/") && self.setting.elsewhere.is_none() => "what_if=off",
+            _ if is_start && self.what_if.as_ref().is_some_and(|what_if| what_if.start.is_none()) => {
+                "no intensities of the hours to come are known for as long as the run takes"
+            }
+            _ => {
+                let rate = RATES.into_iter().find(|(off, _)| {
+                    pointer.starts_with(off) && json::at(self, off).is_some_and(|value| value.is_null())
+                });
+                rate.map_or("the report has no such value (yet)", |(_, why)| why)
+            }
+        }
+    }
+
     /// How much of the report a JSON Pointer asks for.
     pub fn detail_for(pointer: &str) -> Detail {
+        if pointer.starts_with("/what_if") {
+            return Detail::WhatIf;
+        }
         match pointer.strip_prefix("/epochs").and_then(|rest| rest.strip_prefix('/')) {
             Some(rest) => match rest.split('/').next().and_then(place) {
                 Some(place) => Detail::Epoch(place),
@@ -302,7 +366,7 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
         Some((first, *epoch))
     });
     match detail {
-        Detail::Totals => Vec::new(),
+        Detail::Totals | Detail::WhatIf => Vec::new(),
         Detail::Epoch(place) => numbered.skip(place).take(1).collect(),
         Detail::Epochs => numbered.collect(),
     }

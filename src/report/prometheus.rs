@@ -76,7 +76,28 @@ pub fn render(report: &Report) -> String {
         "Time forecast for the whole run.",
         bounds(report.forecast.and_then(|f| f.duration_s)),
     );
+    extras(report, &mut metric);
     text
+}
+
+/// What the user gave rates for.
+fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Vec<(Vec<(&str, &str)>, f64)>)) {
+    let (rates, used) = (&report.setting.rates, report.used());
+    let currency = rates.price.as_ref().and_then(|price| price.currency.as_deref());
+    let currency: Vec<(&str, &str)> = currency.map(|currency| ("currency", currency)).into_iter().collect();
+    let cost = rates.cost(used).map(|amount| (currency, amount));
+    metric("carbontracker_cost_total", "counter", "Price of the run's electricity.", cost.into_iter().collect());
+    let water = rates.water(used);
+    let places = [("on_site", water.on_site_l), ("off_site", water.off_site_l)];
+    let water = places.into_iter().filter_map(|(place, litres)| Some((vec![("place", place)], litres?)));
+    metric("carbontracker_water_litres_total", "counter", "Water used for the run.", water.collect());
+    let embodied = rates.embodied_g(used).map(|grams| (Vec::new(), grams));
+    metric(
+        "carbontracker_embodied_co2eq_grams_total",
+        "counter",
+        "The run's share of the emissions of its devices' making; not in carbontracker_co2eq_grams_total.",
+        embodied.into_iter().collect(),
+    );
 }
 
 fn escaped(label: &str) -> String {

@@ -1,8 +1,13 @@
 use super::*;
+use crate::calendar::Moment;
 use crate::channel::{Kind, Method, Quantity};
 use crate::counter::Credit;
+use crate::forecast;
+use crate::intensity::Hourly;
+use crate::intensity::curve::Curve;
+use crate::intensity::slot::{Slot, Standing};
 use crate::ledger::Mark;
-use crate::options::Options;
+use crate::options::{Options, WhatIfOption};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -18,8 +23,8 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
         planned,
         level: 0.9,
         monitored: None,
-        elsewhere: None,
-        rates: crate::extras::Rates::default(),
+        elsewhere: Elsewhere::find(&WhatIfOption::Usual).unwrap(),
+        rates: Rates::default(),
     })
 }
 
@@ -134,6 +139,150 @@ fn formats_are_named_and_others_refused() {
     for format in ["html", "xml", ""] {
         assert_eq!(report.render(format).unwrap_err().status, Status::CT_EINVAL);
     }
+}
+
+/// A run of two of ten epochs at 100 W, an hour each, with 48 hours known ahead: clean from the 20th on for six.
+fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
+    const HOUR_NS: u64 = 3600 * 1_000_000_000;
+    const NOON: f64 = 1_772_452_800.0;
+    let options = Options::parse(options, |_| None).unwrap();
+    let setting = Arc::into_inner(setting(None, planned)).unwrap();
+    let elsewhere = Elsewhere::find(&options.what_if).unwrap();
+    let setting = Arc::new(Setting { elsewhere, rates: options.rates.clone(), ..setting });
+    let mut books = books(&[Kind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
+    let (grid, _) = crate::intensity::choose(&options).unwrap();
+    let mut curve = Curve::default();
+    curve.take((-4..50).map(|hour| Slot {
+        from: NOON + f64::from(hour) * 3600.0,
+        to: NOON + f64::from(hour + 1) * 3600.0,
+        g_per_kwh: if (20..26).contains(&hour) { 100.0 } else { 400.0 },
+        standing: if hour < 2 { Standing::Actual } else { Standing::Forecast },
+    }));
+    let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
+    books.grid = Grid { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
+    books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
+    books.forecast = forecast::forecast(planned, 0.9, epochs, between, &books.progress);
+    (setting, books, Now { at: 2 * HOUR_NS + 600_000_000_000, whole: true, open: None })
+}
+
+#[test]
+fn what_if_tells_other_places_and_the_best_start_of_what_was_used() {
+    let (setting, books, now) = by_the_hour(0, "location=GB pue=1.5");
+    let report = Report::new(&setting, &books, now, Detail::Epochs);
+    let json: Value = serde_json::from_str(&report.render("json").unwrap()).unwrap();
+    let what_if = &json["what_if"];
+    assert_eq!(what_if["of"], "used");
+    // 100 W for two hours at PUE 1.5.
+    let near = |value: &Value, expected: f64| {
+        let value = value.as_f64().unwrap();
+        assert!((value - expected).abs() < 1e-3 * expected.abs().max(1.0), "{value} is not {expected}: {what_if}");
+    };
+    near(&what_if["facility_energy_kwh"], 0.3);
+    near(&what_if["co2eq_g"], 120.0);
+    let zones = what_if["zones"].as_array().unwrap();
+    let zone = |code: &str| zones.iter().find(|there| there["zone"] == code).unwrap();
+    near(&zone("GB")["co2eq_g"], 0.3 * 217.41);
+    near(&zone("PL")["saves_g"], 120.0 - 0.3 * 588.6);
+    near(&zone("NO")["saves_share"], 1.0 - 28.11 / 400.0);
+    assert_eq!((&zone("NO")["name"], &zone("NO")["basis"]), (&"Norway".into(), &"lifecycle".into()));
+    assert!(zone("NO")["year"].is_u64() && zone("NO")["source"].is_string());
+    assert!(what_if["note"].as_str().unwrap().contains("direct"));
+    let start = &what_if["start"];
+    assert_eq!((&start["at"], &start["until"]), (&"2026-03-03T08:00:00Z".into(), &"2026-03-04T14:00:00Z".into()));
+    near(&start["delay_s"], 18.0 * 3600.0 - 600.0);
+    near(&start["unix_s"], 1_772_452_800.0 + 20.0 * 3600.0);
+    [("co2eq_g", 30.0), ("now_co2eq_g", 120.0), ("saves_g", 90.0), ("saves_share", 0.75)]
+        .iter()
+        .for_each(|(field, expected)| near(&start[field], *expected));
+    let text = report.render("text").unwrap();
+    assert!(text.contains("\n  place   NO -93 %, "), "{text}");
+    assert!(text.contains("IN +68 %"), "{text}");
+    assert!(text.contains("by the yearly average; not on one basis: rough\n"), "{text}");
+    assert!(
+        text.contains("\n  start   2026-03-03 08:00 UTC saves 75 %, in 17h 50m: the best to 2026-03-04 14:00 UTC"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_if_is_of_the_whole_run_where_there_is_a_forecast() {
+    let (setting, books, now) = by_the_hour(10, "location=GB price=0.5EUR embodied_kg=100 wue=1");
+    let json: Value =
+        serde_json::from_str(&Report::new(&setting, &books, now, Detail::Epochs).render("json").unwrap()).unwrap();
+    let (what_if, forecast) = (&json["what_if"], &json["forecast"]);
+    assert_eq!(what_if["of"], "forecast");
+    assert_eq!(what_if["co2eq_g"], forecast["co2eq_g"]["value"]);
+    assert_eq!(what_if["duration_s"], forecast["duration_s"]["value"]);
+    let duration_s = what_if["duration_s"].as_f64().unwrap();
+    assert!((duration_s - 36_000.0).abs() < 1.0, "{duration_s}");
+    // Ten hours, of which six may be clean.
+    let share = what_if["start"]["saves_share"].as_f64().unwrap();
+    assert!((share - 0.45).abs() < 1e-6, "{share}");
+    let extras = &json["extras"];
+    for (used, whole) in [
+        ("/cost/amount", "/cost/forecast"),
+        ("/water/litres", "/water/forecast_litres"),
+        ("/embodied/co2eq_g", "/embodied/forecast_co2eq_g"),
+    ] {
+        let number = |pointer: &str| extras.pointer(pointer).and_then(Value::as_f64).unwrap();
+        assert!((number(whole) / number(used) - 5.0).abs() < 1e-3, "{extras}");
+    }
+}
+
+#[test]
+fn what_if_by_pointer_and_why_there_is_none() {
+    let (setting, books, now) = by_the_hour(0, "location=GB");
+    let ask =
+        |setting, books, pointer: &str| Report::new(setting, books, now, Report::detail_for(pointer)).value(pointer);
+    assert!(ask(&setting, &books, "/what_if/zones/0/saves_g").unwrap() > 0.0);
+    assert!((ask(&setting, &books, "/what_if/start/saves_share").unwrap() - 0.75).abs() < 1e-9);
+    let why = |setting, books, pointer: &str| {
+        let refused = ask(setting, books, pointer).unwrap_err();
+        assert_eq!(refused.status, Status::CT_ENOENT);
+        refused.message
+    };
+    assert!(why(&setting, &books, "/extras/cost/amount").contains("price="));
+    assert!(why(&setting, &books, "/extras/water/litres").contains("wue="));
+    assert!(why(&setting, &books, "/extras/embodied/co2eq_g").contains("embodied_kg="));
+    let mut flat = by_the_hour(0, "location=GB").1;
+    flat.grid.hourly = None;
+    assert!(why(&setting, &flat, "/what_if/start/saves_share").contains("hours to come"));
+    let (off, books, _) = by_the_hour(0, "location=GB what_if=off");
+    assert!(why(&off, &books, "/what_if/start/saves_share").contains("what_if=off"));
+    let report = Report::new(&off, &books, now, Detail::Epochs);
+    assert!(report.render("json").unwrap().contains("\"what_if\":null"));
+    assert!(!report.render("text").unwrap().contains("what if"));
+}
+
+#[test]
+fn extras_are_shown_only_where_they_were_asked_for_and_stay_out_of_the_co2e() {
+    let (plain, books, now) = by_the_hour(0, "location=GB");
+    let (asked, ..) = by_the_hour(0, "location=GB price='0.32 EUR' wue=0.5 wue_grid=3.9 embodied_kg=164 life_years=4");
+    let [off, on] = [plain, asked].map(|setting| {
+        let report = Report::new(&setting, &books, now, Detail::Epochs);
+        let json: Value = serde_json::from_str(&report.render("json").unwrap()).unwrap();
+        (json, report.render("text").unwrap(), report.render("prometheus").unwrap())
+    });
+    assert_eq!(off.0["extras"], serde_json::json!({"cost": null, "water": null, "embodied": null}));
+    let words =
+        ["carbontracker_cost_total", "carbontracker_water_litres_total", "carbontracker_embodied_co2eq_grams_total"];
+    assert!(words.iter().all(|word| !off.2.contains(word) && on.2.contains(word)), "{}", on.2);
+    assert!(on.2.contains("currency=\"EUR\"} 0.096") && on.2.contains("place=\"off_site\""), "{}", on.2);
+    assert_eq!(off.0["usage"], on.0["usage"]);
+    let extras = &on.0["extras"];
+    let near = |pointer: &str, expected: f64| {
+        let value = extras.pointer(pointer).and_then(Value::as_f64).unwrap();
+        assert!((value - expected).abs() < 1e-4 * expected, "{pointer}: {value}");
+    };
+    // 0.2 kWh of the devices, 0.3 of the facility, in two hours.
+    near("/cost/amount", 0.096);
+    near("/water/on_site_l", 0.1);
+    near("/water/off_site_l", 1.17);
+    near("/water/litres", 1.27);
+    near("/embodied/co2eq_g", 164e3 * 2.0 / (4.0 * 8760.0));
+    assert!(extras["cost"]["currency"] == "EUR" && extras["cost"]["forecast"].is_null());
+    assert!(!off.1.contains("beside it") && on.1.contains("beside it, not in the CO2e above:\n  cost    0.0960 EUR, at 0.320 EUR/kWh\n  water   1.27 L\n  making  9.36 g CO2e, of 164 kg that the devices took, over 4 years\n"), "{}", on.1);
 }
 
 proptest! {

@@ -1,13 +1,17 @@
 //! The report for a person.
 
 use super::Report;
+use crate::extras::Use;
 use crate::forecast::Estimate;
-use crate::units::{J_PER_KWH, digits, duration, energy, grams};
+use crate::units::{J_PER_KWH, digits, duration, energy, grams, instant};
+use crate::what_if::{Of, Start, There, WhatIf};
 
 pub fn render(report: &Report) -> String {
     let mut lines = vec![head(report)];
     lines.extend(usage(report));
     lines.extend(forecast(report));
+    lines.extend(extras(report));
+    lines.extend(report.what_if.iter().flat_map(|what_if| otherwise(report, what_if)));
     lines.extend(components(report));
     lines.extend(unavailable(report));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
@@ -87,6 +91,81 @@ fn forecast(report: &Report) -> Vec<String> {
         lines.push(format!("  of it {} still to come: what stopping here saves", to_come.join(", ")));
     }
     lines
+}
+
+/// What the user gave rates for.
+fn extras(report: &Report) -> Vec<String> {
+    let (rates, used, whole) = (&report.setting.rates, report.used(), report.forecast_use());
+    let line = |name: &str, of: &dyn Fn(Use) -> Option<String>| {
+        let used = of(used).unwrap_or("unknown".into());
+        let whole = whole.and_then(of).map(|whole| format!(", by forecast {whole}")).unwrap_or_default();
+        format!("  {name:<7} {used}{whole}")
+    };
+    let mut lines = Vec::new();
+    if let Some(price) = &rates.price {
+        let money = |amount: f64| format!("{} {}", digits(amount), price.currency.as_deref().unwrap_or_default());
+        let cost = line("cost", &|of| rates.cost(of).map(|amount| money(amount).trim_end().to_owned()));
+        lines.push(format!("{cost}, at {}/kWh", money(price.per_kwh).trim_end()));
+    }
+    if rates.has_water() {
+        lines.push(line("water", &|of| rates.water(of).litres().map(|litres| format!("{} L", digits(litres)))));
+    }
+    if let Some(kg) = rates.embodied_kg {
+        let making = line("making", &|of| rates.embodied_g(of).map(|g| format!("{} CO2e", grams(g))));
+        lines.push(format!("{making}, of {} that the devices took, over {} years", grams(kg * 1e3), rates.life_years));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, "beside it, not in the CO2e above:".into());
+    }
+    lines
+}
+
+/// Other places and times.
+fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
+    let others = what_if.zones.iter().filter(|there| there.place.yearly.zone != report.intensity.zone);
+    let others: Vec<(&There, f64)> = others.filter_map(|there| Some((there, there.saves_share?))).collect();
+    let places: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
+    let mut lines = Vec::new();
+    if !places.is_empty() {
+        let mind = if what_if.note.is_some() { "; not on one basis: rough" } else { "" };
+        lines.push(format!("  place   {}, by the yearly average{mind}", places.join(", ")));
+    }
+    lines.extend(what_if.start.and_then(start));
+    if !lines.is_empty() {
+        let of = if what_if.of == Of::Forecast { "the whole run" } else { "the run" };
+        lines.insert(0, format!("what if, CO2e of {of} in another place or from another time on:"));
+    }
+    lines
+}
+
+/// A few of many, evenly from first to last.
+fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
+    const SHOWN: usize = 5;
+    let shown = all.len().min(SHOWN);
+    (0..shown).filter_map(move |n| all.get(n * (all.len() - 1) / (shown - 1).max(1)))
+}
+
+fn place(there: &There, saves: f64) -> String {
+    format!("{} {:+.0} %", there.place.yearly.zone.as_deref().unwrap_or(there.place.name), saves * -100.0)
+}
+
+/// When to begin; nothing where there is no choice to speak of.
+fn start(start: Start) -> Option<String> {
+    const WORTH_IT: f64 = 0.01;
+    const CHOICE_S: f64 = 3600.0;
+    let minute = |at: f64| Some(format!("{} UTC", instant(at)?.get(..16)?.replace('T', " ")));
+    let until = minute(start.until)?;
+    let saves = start.saves_share().filter(|saves| *saves >= WORTH_IT);
+    match saves {
+        Some(saves) => Some(format!(
+            "  start   {} saves {:.0} %, in {}: the best to {until}, by a forecast that may be some 20 % off",
+            minute(start.at)?,
+            saves * 100.0,
+            duration(start.delay_s)
+        )),
+        None if start.until - start.at >= CHOICE_S => Some(format!("  start   now is as good as any time to {until}")),
+        None => None,
+    }
 }
 
 /// What could be measured with some help, and the rest in one line.
