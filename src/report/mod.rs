@@ -205,27 +205,30 @@ impl Report {
 
     /// Why nothing is at a JSON Pointer.
     fn why_not(&self, pointer: &str) -> &'static str {
-        const RATES: [(&str, &str); 3] = [
-            ("/extras/cost", "the price is not known: price=0.32EUR, of a kWh"),
-            ("/extras/water", "no rate of water is known: wue= on site, wue_grid= at the power plants, in L/kWh"),
-            ("/extras/embodied", "what the devices' making emitted is not known: embodied_kg="),
-        ];
-        let is_start = pointer.starts_with("/what_if/start/");
-        match (pointer.starts_with("/forecast"), self.forecast, self.setting.planned) {
-            (true, None, 0) => "there is no forecast: say how many epochs are planned, epochs=N",
-            (true, None, _) => {
-                "there is no forecast yet: an epoch is to end first, or ct_progress to mark 5 % of the first"
+        let is_under = |section: &str| pointer.strip_prefix(section).is_some_and(|rest| rest.starts_with('/'));
+        let rates = &self.setting.rates;
+        let lacks_start = || self.what_if.as_ref().is_some_and(|what_if| what_if.start.is_none());
+        if is_under("/forecast") && self.forecast.is_none() {
+            return match self.setting.planned {
+                0 => "there is no forecast: say how many epochs are planned, epochs=N",
+                _ => "there is no forecast yet: an epoch is to end first, or ct_progress to mark 5 % of the first",
+            };
+        }
+        if is_under("/what_if") && self.setting.elsewhere.is_none() {
+            "what_if=off"
+        } else if is_under("/what_if/start") && lacks_start() {
+            match self.what_if.as_ref().and_then(|what_if| what_if.duration_s) {
+                Some(_) => "the intensity of the hours to come is not known for as long as the run takes",
+                None => "how long the run takes is not known yet",
             }
-            _ if pointer.starts_with("/what_if/") && self.setting.elsewhere.is_none() => "what_if=off",
-            _ if is_start && self.what_if.as_ref().is_some_and(|what_if| what_if.start.is_none()) => {
-                "no intensities of the hours to come are known for as long as the run takes"
-            }
-            _ => {
-                let rate = RATES.into_iter().find(|(off, _)| {
-                    pointer.starts_with(off) && json::at(self, off).is_some_and(|value| value.is_null())
-                });
-                rate.map_or("the report has no such value (yet)", |(_, why)| why)
-            }
+        } else if is_under("/extras/cost") && rates.price.is_none() {
+            "no price is known: price=0.32EUR, of a kWh"
+        } else if is_under("/extras/water") && !rates.has_water() {
+            "no rate is known: wue= for water on site, wue_grid= at the power plants, in L/kWh"
+        } else if is_under("/extras/embodied") && rates.embodied_kg.is_none() {
+            "what the making of the devices took is not known: embodied_kg="
+        } else {
+            "the report has no such value (yet)"
         }
     }
 

@@ -196,7 +196,9 @@ fn what_if_tells_other_places_and_the_best_start_of_what_was_used() {
         .iter()
         .for_each(|(field, expected)| near(&start[field], *expected));
     let text = report.render("text").unwrap();
-    assert!(text.contains("\n  place   NO -93 %, "), "{text}");
+    assert!(text.contains("what if, CO2e of the run elsewhere or begun later:\n  place   NO -93 %, "), "{text}");
+    let shown = text.lines().find(|line| line.starts_with("  place ")).unwrap();
+    assert!(shown.matches('%').count() == 5 && !shown.contains("GB"), "{shown}");
     assert!(text.contains("IN +68 %"), "{text}");
     assert!(text.contains("by the yearly average; not on one basis: rough\n"), "{text}");
     assert!(
@@ -231,6 +233,14 @@ fn what_if_is_of_the_whole_run_where_there_is_a_forecast() {
 }
 
 #[test]
+fn all_zones_that_were_asked_for_are_in_the_text() {
+    let (setting, books, now) = by_the_hour(0, "location=GB what_if=SE,US-CA,PL,DK,NO,FR");
+    let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
+    let shown = text.lines().find(|line| line.starts_with("  place ")).unwrap();
+    assert!(["SE -", "US-CA -", "PL +", "DK -", "NO -", "FR -"].iter().all(|place| shown.contains(place)), "{shown}");
+}
+
+#[test]
 fn what_if_by_pointer_and_why_there_is_none() {
     let (setting, books, now) = by_the_hour(0, "location=GB");
     let ask =
@@ -248,6 +258,8 @@ fn what_if_by_pointer_and_why_there_is_none() {
     let mut flat = by_the_hour(0, "location=GB").1;
     flat.grid.hourly = None;
     assert!(why(&setting, &flat, "/what_if/start/saves_share").contains("hours to come"));
+    let waiting = Books { calendar: books.calendar.clone(), ..Books::new(books.grid.clone(), 1.0) };
+    assert!(why(&setting, &waiting, "/what_if/start/saves_share").contains("how long"));
     let (off, books, _) = by_the_hour(0, "location=GB what_if=off");
     assert!(why(&off, &books, "/what_if/start/saves_share").contains("what_if=off"));
     let report = Report::new(&off, &books, now, Detail::Epochs);

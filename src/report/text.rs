@@ -133,15 +133,16 @@ fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
     lines.extend(what_if.start.and_then(start));
     if !lines.is_empty() {
         let of = if what_if.of == Of::Forecast { "the whole run" } else { "the run" };
-        lines.insert(0, format!("what if, CO2e of {of} in another place or from another time on:"));
+        lines.insert(0, format!("what if, CO2e of {of} elsewhere or begun later:"));
     }
     lines
 }
 
-/// A few of many, evenly from first to last.
+/// All of a few; of many some, evenly from first to last.
 fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
-    const SHOWN: usize = 5;
-    let shown = all.len().min(SHOWN);
+    const FEW: usize = 8;
+    const OF_MANY: usize = 5;
+    let shown = if all.len() <= FEW { all.len() } else { OF_MANY };
     (0..shown).filter_map(move |n| all.get(n * (all.len() - 1) / (shown - 1).max(1)))
 }
 
@@ -161,7 +162,7 @@ fn start(start: Start) -> Option<String> {
             "  start   {} saves {:.0} %, in {}: the best to {until}, by a forecast that may be some 20 % off",
             minute(start.at)?,
             saves * 100.0,
-            duration(start.delay_s)
+            duration((start.delay_s / 60.0).round() * 60.0)
         )),
         None if start.until - start.at >= CHOICE_S => Some(format!("  start   now is as good as any time to {until}")),
         None => None,
