@@ -233,6 +233,15 @@ fn what_if_is_of_the_whole_run_where_there_is_a_forecast() {
 }
 
 #[test]
+fn a_run_that_is_done_is_what_was_used() {
+    let (setting, books, now) = by_the_hour(2, "location=GB price=1");
+    let json: Value =
+        serde_json::from_str(&Report::new(&setting, &books, now, Detail::Epochs).render("json").unwrap()).unwrap();
+    assert_eq!((&json["what_if"]["of"], &json["what_if"]["co2eq_g"]), (&"used".into(), &json["usage"]["co2eq_g"]));
+    assert!(json["extras"]["cost"]["amount"].is_f64() && json["extras"]["cost"]["forecast"].is_null());
+}
+
+#[test]
 fn all_zones_that_were_asked_for_are_in_the_text() {
     let (setting, books, now) = by_the_hour(0, "location=GB what_if=SE,US-CA,PL,DK,NO,FR");
     let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();

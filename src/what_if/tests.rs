@@ -91,6 +91,7 @@ fn bases_are_never_mixed_in_silence() {
     let both = note(Some("lifecycle"), "SE,US-CA").unwrap();
     assert!(both.contains("lifecycle of SE") && both.contains("direct of US-CA"), "{both}");
     assert!(note(None, "SE").unwrap().contains("of no stated basis"));
+    assert!(note(None, "gcp:asia-east1").is_some(), "two that nobody knows are not alike");
     assert!(note(Some("direct"), "SE,FR,NO,DK,DE").unwrap().contains(", …"));
 }
 
@@ -125,6 +126,16 @@ fn there_is_no_best_start_where_too_little_is_known() {
     let holed = curve([(-24.0, 6.0, 300.0), (6.0, 12.0, 200.0), (36.0, 60.0, 100.0)]);
     let start = best_start(&holed, NOON, 2.0 * HOUR_S).unwrap();
     assert_eq!(start.at, NOON + 35.0 * HOUR_S);
+}
+
+#[test]
+fn rounding_makes_nobody_wait() {
+    // It repeats every three hours, so the best is within them.
+    let again = curve((0..150).map(|h| (f64::from(h), f64::from(h + 1), [271.3, 183.7, 229.1][h as usize % 3])));
+    for n in 0..50 {
+        let start = best_start(&again, NOON + f64::from(n) * 171.3, 7.3 * HOUR_S + f64::from(n) * 0.7).unwrap();
+        assert!(start.delay_s <= 3.0 * HOUR_S, "{start:?}");
+    }
 }
 
 #[test]
