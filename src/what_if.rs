@@ -89,6 +89,8 @@ pub struct Start {
     pub g_per_kwh: f64,
     /// and from now on.
     pub now_g_per_kwh: f64,
+    /// The last start there was to choose, s since 1970 UTC.
+    pub last: f64,
     /// Up to when the intensity is known, s since 1970 UTC.
     pub until: f64,
 }
@@ -254,7 +256,7 @@ pub fn best_start(curve: &Curve, now: f64, duration_s: f64) -> Option<Start> {
     }
     let (at, _) = best;
     let mean = |at: f64| curve.mean(at, at + duration_s);
-    Some(Start { at, delay_s: at - now, g_per_kwh: mean(at)?, now_g_per_kwh: mean(now)?, until })
+    Some(Start { at, delay_s: at - now, g_per_kwh: mean(at)?, now_g_per_kwh: mean(now)?, last, until })
 }
 
 impl Start {

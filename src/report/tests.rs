@@ -202,7 +202,7 @@ fn what_if_tells_other_places_and_the_best_start_of_what_was_used() {
     assert!(text.contains("IN +68 %"), "{text}");
     assert!(text.contains("by the yearly average; not on one basis: rough\n"), "{text}");
     assert!(
-        text.contains("\n  start   2026-03-03 08:00 UTC saves 75 %, in 17h 50m: the best to 2026-03-04 14:00 UTC"),
+        text.contains("\n  start   2026-03-03 08:00 UTC saves 75 %, in 17h 50m: the best to 2026-03-04 12:00 UTC"),
         "{text}"
     );
 }
@@ -239,6 +239,23 @@ fn a_run_that_is_done_is_what_was_used() {
         serde_json::from_str(&Report::new(&setting, &books, now, Detail::Epochs).render("json").unwrap()).unwrap();
     assert_eq!((&json["what_if"]["of"], &json["what_if"]["co2eq_g"]), (&"used".into(), &json["usage"]["co2eq_g"]));
     assert!(json["extras"]["cost"]["amount"].is_f64() && json["extras"]["cost"]["forecast"].is_null());
+}
+
+#[test]
+fn the_text_names_a_start_only_where_there_is_a_choice() {
+    let starts = |until_h: f64, g_per_kwh: f64| {
+        let (setting, mut books, now) = by_the_hour(0, "location=GB");
+        let mut curve = Curve::default();
+        let from = books.calendar.unix_s(0);
+        let standing = Standing::Forecast;
+        curve.take([Slot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
+        books.grid.hourly.as_mut().unwrap().curve = curve;
+        let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
+        text.lines().find(|line| line.starts_with("  start ")).map(str::to_owned)
+    };
+    assert_eq!(starts(24.0, 100.0).as_deref(), Some("  start   now is as good as any time to 2026-03-03 10:00 UTC"));
+    // The run takes two hours, and two and a bit are known.
+    assert_eq!((starts(4.5, 100.0), starts(2.5, 100.0)), (None, None));
 }
 
 #[test]

@@ -155,16 +155,18 @@ fn start(start: Start) -> Option<String> {
     const WORTH_IT: f64 = 0.01;
     const CHOICE_S: f64 = 3600.0;
     let minute = |at: f64| Some(format!("{} UTC", instant(at)?.get(..16)?.replace('T', " ")));
-    let until = minute(start.until)?;
+    let last = minute(start.last)?;
     let saves = start.saves_share().filter(|saves| *saves >= WORTH_IT);
     match saves {
         Some(saves) => Some(format!(
-            "  start   {} saves {:.0} %, in {}: the best to {until}, by a forecast that may be some 20 % off",
+            "  start   {} saves {:.0} %, in {}: the best to {last}, by a forecast that may be some 20 % off",
             minute(start.at)?,
             saves * 100.0,
             duration((start.delay_s / 60.0).round() * 60.0)
         )),
-        None if start.until - start.at >= CHOICE_S => Some(format!("  start   now is as good as any time to {until}")),
+        None if start.last - start.at + start.delay_s >= CHOICE_S => {
+            Some(format!("  start   now is as good as any time to {last}"))
+        }
         None => None,
     }
 }

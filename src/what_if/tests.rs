@@ -104,7 +104,7 @@ fn the_best_start_is_the_cleanest_window_that_is_known() {
     // The first of the starts that lie wholly within the clean hours.
     assert_eq!((start.at, start.delay_s), (NOON + 14.0 * HOUR_S, 14.0 * HOUR_S - 600.0));
     assert_eq!((start.g_per_kwh, start.now_g_per_kwh, start.until), (50.0, 200.0, NOON + 24.0 * HOUR_S));
-    assert_eq!(start.saves_share(), Some(0.75));
+    assert_eq!((start.saves_share(), start.last), (Some(0.75), NOON + 22.0 * HOUR_S));
     let longer = best_start(&day, now, 8.0 * HOUR_S).unwrap();
     assert!((longer.g_per_kwh - (3.0 * 50.0 + 5.0 * 200.0) / 8.0).abs() < 1e-9);
     let even = best_start(&curve([(0.0, 30.0, 100.0)]), now, HOUR_S).unwrap();
@@ -142,7 +142,7 @@ fn rounding_makes_nobody_wait() {
 fn years_of_figures_are_looked_at_a_week_ahead() {
     let slots = (0..24 * 365).map(|h| (f64::from(h), f64::from(h + 1), 10_000.0 - f64::from(h)));
     let start = best_start(&curve(slots), NOON, 10.0 * 24.0 * HOUR_S).unwrap();
-    assert_eq!(start.delay_s, LONGEST_WAIT_S);
+    assert_eq!((start.delay_s, start.last), (LONGEST_WAIT_S, NOON + LONGEST_WAIT_S));
 }
 
 proptest! {
