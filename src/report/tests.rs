@@ -150,7 +150,7 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
     let elsewhere = Elsewhere::find(&options.what_if).unwrap();
     let setting = Arc::new(Setting { elsewhere, rates: options.rates.clone(), ..setting });
     let mut books = books(&[Kind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
-    let (grid, _) = crate::intensity::choose(&options).unwrap();
+    let grid = crate::intensity::choose(&options, |_| None).unwrap().grid;
     let mut curve = Curve::default();
     curve.take((-4..50).map(|hour| Slot {
         from: NOON + f64::from(hour) * 3600.0,
