@@ -167,7 +167,8 @@ mod tests {
 
     fn reviewed(advisor: &mut Advisor, options: &Options, ledger: &Ledger, settled: u64) -> Review {
         let grid = crate::intensity::choose(options, |_| None).unwrap().grid;
-        let pricing = Pricing { grid: &grid, calendar: &Calendar::default(), pue: options.pue };
+        let calendar = Calendar::default();
+        let pricing = grid.pricing(&calendar, options.pue);
         advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, now: u64::MAX })
     }
 

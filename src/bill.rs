@@ -3,8 +3,7 @@
 use crate::calendar::Calendar;
 use crate::forecast::{self, Estimate, Forecast};
 use crate::intensity::curve::{Curve, Origin, Piece};
-use crate::intensity::slot::Standing;
-use crate::intensity::{Grid, Hourly};
+use crate::intensity::slot::{Slot, Standing};
 use crate::ledger::Ledger;
 use crate::units::J_PER_KWH;
 
@@ -21,8 +20,10 @@ const LONGEST_S: f64 = 366.0 * 24.0 * 3600.0;
 /// What turns energy into emissions.
 #[derive(Clone, Copy)]
 pub struct Pricing<'a> {
-    /// The grid.
-    pub grid: &'a Grid,
+    /// The figure that counts where there is no other, gCO2e/kWh.
+    pub flat: f64,
+    /// Figures by the hour.
+    pub curve: Option<&'a Curve>,
     /// Which hour it was.
     pub calendar: &'a Calendar,
     /// Facility energy over IT energy.
@@ -74,7 +75,7 @@ impl Pricing<'_> {
         let ended = ledger.last_end().unwrap_or(began);
         let mut bill = Bill {
             pue: self.pue,
-            g_per_kwh: self.grid.flat.g_per_kwh,
+            g_per_kwh: self.flat,
             sources: None,
             joules: ledger.energy_j(),
             duration_s: ledger.run_ns() as f64 * 1e-9,
@@ -82,22 +83,22 @@ impl Pricing<'_> {
             ended: self.calendar.unix_s(ended),
             lines: Vec::new(),
         };
-        if let Some(hourly) = &self.grid.hourly {
-            self.price_by_hour(&mut bill, hourly, ledger, now);
+        if let Some(curve) = self.curve {
+            self.price_by_hour(&mut bill, curve, ledger, now);
         }
         bill
     }
 
-    fn price_by_hour(&self, bill: &mut Bill, hourly: &Hourly, ledger: &Ledger, now: u64) {
+    fn price_by_hour(&self, bill: &mut Bill, curve: &Curve, ledger: &Ledger, now: u64) {
         let Some((began, ended)) = ledger.first_begin().zip(ledger.last_end()) else {
             let now = self.calendar.unix_s(now);
-            bill.g_per_kwh = self.mean(&hourly.curve, now, now + 1.0);
+            bill.g_per_kwh = self.mean(curve, now, now + 1.0);
             bill.sources = Some(Sources::default());
             return;
         };
         let total = bill.joules.unwrap_or(0.0);
         let mut sum = Line { to: began, ..Line::default() };
-        let (mut told_j, mut metered_j) = (0.0, 0.0);
+        let (mut filled_j, mut unmetered_j) = (0.0, 0.0);
         bill.lines.push(sum);
         for step in ledger.timeline().steps().take_while(|step| step.from < ended) {
             // What lies in the last step after the run's end is none of it.
@@ -105,53 +106,53 @@ impl Pricing<'_> {
             let joules = if step.to < ended { used } else { total - sum.joules };
             let (from, to) = (step.from.max(began), step.to.min(ended));
             let (from_s, to_s) = (self.calendar.unix_s(from), self.calendar.unix_s(to));
-            for Piece { from, to, g_per_kwh, origin } in self.pieces(&hourly.curve, from_s, to_s) {
+            for Piece { from, to, g_per_kwh, origin } in self.pieces(curve, from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
-                told_j += if matches!(origin, Origin::Said(_)) { part } else { 0.0 };
-                metered_j += if origin == Origin::Said(Standing::Actual) { part } else { 0.0 };
+                filled_j += if matches!(origin, Origin::Said(_)) { 0.0 } else { part };
+                unmetered_j += if origin == Origin::Said(Standing::Actual) { 0.0 } else { part };
             }
             sum = Line { to, joules: sum.joules + joules, ..sum };
             bill.lines.push(sum);
         }
-        let share = |part: f64| (sum.joules > 0.0).then(|| (part / sum.joules).clamp(0.0, 1.0));
-        let is_used = |slot: &&crate::intensity::slot::Slot| slot.to > bill.began && slot.from < bill.ended;
+        let but_for = |part: f64| (sum.joules > 0.0).then(|| (1.0 - part / sum.joules).clamp(0.0, 1.0));
+        let is_used = |slot: &&Slot| slot.to > bill.began && slot.from < bill.ended;
         bill.sources = Some(Sources {
-            slots: hourly.curve.slots().iter().filter(is_used).count(),
-            told: share(told_j),
-            metered: share(metered_j),
+            slots: curve.slots().iter().filter(is_used).count(),
+            told: but_for(filled_j),
+            metered: but_for(unmetered_j),
         });
         bill.g_per_kwh = match sum.joules > 0.0 {
             true => sum.weighted / sum.joules,
-            false => self.mean(&hourly.curve, bill.began, bill.ended.max(bill.began + 1.0)),
+            false => self.mean(curve, bill.began, bill.ended.max(bill.began + 1.0)),
         };
     }
 
     /// The curve's figures, or one of the flat figure where it has none.
     fn pieces(&self, curve: &Curve, from: f64, to: f64) -> impl Iterator<Item = Piece> {
-        let flat = Piece { from, to, g_per_kwh: self.grid.flat.g_per_kwh, origin: Origin::Typical };
+        let flat = Piece { from, to, g_per_kwh: self.flat, origin: Origin::Typical };
         let flat = (curve.is_empty() && to > from).then_some(flat);
         flat.into_iter().chain(curve.pieces(from, to))
     }
 
     fn mean(&self, curve: &Curve, from: f64, to: f64) -> f64 {
-        curve.mean(from, to).unwrap_or(self.grid.flat.g_per_kwh)
+        curve.mean(from, to).unwrap_or(self.flat)
     }
 
     /// Emissions of the whole run, g CO2e: those so far, and what is still to come at the intensity of the hours it will
     /// take. How far that may be off adds to how far the energy may be.
     pub fn forecast(&self, bill: &Bill, forecast: &Forecast) -> Option<Estimate> {
         let energy = forecast.energy_j?;
-        let Some(hourly) = &self.grid.hourly else { return Some(energy.scaled(bill.grams(1.0))) };
+        let Some(curve) = self.curve else { return Some(energy.scaled(bill.grams(1.0))) };
         let so_far = bill.joules.unwrap_or(0.0);
         let rest_s = forecast.duration_s.map_or(0.0, |time| time.value - bill.duration_s).clamp(1.0, LONGEST_S);
         let used_s = forecast.duration_s.map_or(0.0, |time| time.used - bill.duration_s);
         let at = |joules: f64, seconds: f64| {
-            let g_per_kwh = self.mean(&hourly.curve, bill.ended, bill.ended + seconds.clamp(1.0, LONGEST_S));
+            let g_per_kwh = self.mean(curve, bill.ended, bill.ended + seconds.clamp(1.0, LONGEST_S));
             bill.grams(so_far) + (joules - so_far).max(0.0) / J_PER_KWH * bill.pue * g_per_kwh
         };
         let (used, value) = (at(energy.used, used_s), at(energy.value, rest_s));
-        let off = self.off(&hourly.curve, bill.ended, bill.ended + rest_s) * forecast::quantile(forecast.level)
+        let off = self.off(curve, bill.ended, bill.ended + rest_s) * forecast::quantile(forecast.level)
             / forecast::quantile(LEVEL);
         // Shares of what is still to come, on either side.
         let to_come = energy.value - energy.used;

@@ -87,7 +87,7 @@ impl Books {
 
     /// What turns this run's energy into emissions.
     pub fn pricing(&self) -> Pricing<'_> {
-        Pricing { grid: &self.grid, calendar: &self.calendar, pue: self.pue }
+        self.grid.pricing(&self.calendar, self.pue)
     }
 
     /// The run at `now`, ns, for who is to judge it.

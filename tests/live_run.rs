@@ -55,6 +55,11 @@ fn electricity_maps(zone: &str, figure: fn(i32) -> f64) -> Behaviour {
     ])
 }
 
+/// The server's address, and a path that no test before has had: what is cached is told apart by it.
+fn url(server: &Server) -> String {
+    format!("{}/{}", server.url(), carbontracker::host::random_u64())
+}
+
 /// 3.6 kW, so that energy and time tell one another.
 fn tracker(options: &str) -> Tracker {
     Tracker::create(&format!("sim_cpu=x:3600 {options}")).unwrap().unwrap()
@@ -121,7 +126,7 @@ fn each_service_prices_a_run_and_what_is_to_come() {
         ("/pt24h", half_hours(-24, 1, flat, true)),
         ("/fw48h", half_hours(0, 48, |_| 160.0, false)),
     ]));
-    let tracker = tracker(&format!("epochs=100000 intensity=carbonintensity_gb intensity_url={}", britain.url()));
+    let tracker = tracker(&format!("epochs=100000 intensity=carbonintensity_gb intensity_url={}", url(&britain)));
     tracker.begin().unwrap();
     std::thread::sleep(Duration::from_millis(20));
     tracker.end().unwrap();
@@ -145,7 +150,7 @@ fn each_service_prices_a_run_and_what_is_to_come() {
 #[test]
 fn a_key_is_sent_to_the_service_and_shown_to_nobody() {
     let server = Server::start(electricity_maps("DK-DK1", |_| 60.0));
-    let options = format!("intensity=electricitymaps location=dk-dk1 api_key={KEY} intensity_url={}", server.url());
+    let options = format!("intensity=electricitymaps location=dk-dk1 api_key={KEY} intensity_url={}", url(&server));
     let tracker = tracker(&options);
     run(&tracker);
     let report = until(&tracker, is_live);
@@ -195,7 +200,7 @@ fn bad_days() -> Vec<(&'static str, Behaviour, &'static str)> {
 fn on_a_bad_day_the_energy_is_counted_and_the_yearly_average_counts() {
     for (name, behaviour, why) in bad_days() {
         let server = Server::start(behaviour);
-        let options = format!("intensity=electricitymaps location=DK-DK1 api_key={KEY} intensity_url={}", server.url());
+        let options = format!("intensity=electricitymaps location=DK-DK1 api_key={KEY} intensity_url={}", url(&server));
         let tracker = tracker(&options);
         run(&tracker);
         let report = until(&tracker, |report| report["notes"].to_string().contains("electricitymaps: "));
@@ -219,7 +224,7 @@ fn on_a_bad_day_the_energy_is_counted_and_the_yearly_average_counts() {
 fn a_service_that_cannot_be_reached_or_trusted_is_no_harm() {
     let (forged, expired) = (Shown::SelfSigned, Shown::Expired);
     let tls = [forged, expired].map(|shown| Server::start_tls(electricity_maps("DE", |_| 1.0), shown));
-    let urls = [tls[0].url(), tls[1].url(), refused_url(), "https://grid.invalid".into(), "http://10.255.255.1".into()];
+    let urls = [url(&tls[0]), url(&tls[1]), refused_url(), "https://grid.invalid".into(), "http://10.255.255.1".into()];
     for url in urls {
         let tracker = tracker(&format!("intensity=electricitymaps location=DE api_key={KEY} intensity_url={url}"));
         run(&tracker);
@@ -251,7 +256,7 @@ fn shortest_end(options: &str, wait: impl Fn()) -> Duration {
 fn nobody_waits_for_a_service_that_does_not_answer() {
     for behaviour in [Behaviour::Silent, Behaviour::Slow(b"{\"data\": []}".to_vec(), Duration::from_secs(1))] {
         let server = Server::start(behaviour);
-        let options = format!("intensity=carbonintensity_gb intensity_url={}", server.url());
+        let options = format!("intensity=carbonintensity_gb intensity_url={}", url(&server));
         let asked = std::cell::Cell::new(0);
         let end = shortest_end(&options, || {
             // It is being asked at that moment; the other trackers' requests may have come to an end.

@@ -2,8 +2,6 @@ use super::*;
 use crate::calendar::Moment;
 use crate::channel::Kind;
 use crate::counter::Credit;
-use crate::intensity::Intensity;
-use crate::intensity::slot::Slot;
 use crate::ledger::Mark;
 use proptest::prelude::*;
 
@@ -18,15 +16,14 @@ fn calendar() -> Calendar {
     calendar
 }
 
-fn flat(g_per_kwh: f64) -> Intensity {
-    Intensity { g_per_kwh, kind: "static", zone: None, year: None, basis: None, source: "a test".into(), caveat: None }
-}
-
-fn grid(yearly: f64, slots: Vec<Slot>) -> Grid {
+fn curve(slots: Vec<Slot>) -> Curve {
     let mut curve = Curve::default();
     curve.take(slots);
-    Grid { flat: flat(yearly), hourly: Some(Hourly { about: flat(f64::NAN), curve, failure: None }) }
+    curve
 }
+
+/// Without figures a kWh emits so much.
+const FLAT: f64 = 321.0;
 
 fn slot(from_h: u64, g_per_kwh: f64) -> Slot {
     let from = MIDNIGHT + (from_h * HOUR) as f64;
@@ -77,9 +74,10 @@ impl Job {
     }
 }
 
-fn bill(grid: &Grid, job: &Job) -> Bill {
+fn bill(curve: &Curve, job: &Job) -> Bill {
     let ledger = job.ledger();
-    Pricing { grid, calendar: &calendar(), pue: 1.0 }.bill(&ledger, ledger.last_end().unwrap() + 100 * S)
+    Pricing { flat: FLAT, curve: Some(curve), calendar: &calendar(), pue: 1.0 }
+        .bill(&ledger, ledger.last_end().unwrap() + 100 * S)
 }
 
 /// Hour by hour: solar noon low and evening peak of Germany, the morning and evening of Britain, and three days' wind.
@@ -111,7 +109,7 @@ fn uneven(at: u64) -> f64 {
 /// Jobs that start at every third hour of a day: mean and largest |error|, %, by the hour, with the start's figure held,
 /// and with the year's mean.
 fn errors(country: fn(u64) -> f64, hours: u64) -> [(f64, f64); 3] {
-    let hourly = grid(1.0, (0..72).map(|hour| slot(hour, country(hour * HOUR))).collect());
+    let hourly = curve((0..72).map(|hour| slot(hour, country(hour * HOUR))).collect());
     let year = (0..72).map(|hour| country(hour * HOUR)).sum::<f64>() / 72.0;
     let mut sums = [(0.0, 0.0_f64); 3];
     for start in (0..24).step_by(3) {
@@ -145,9 +143,9 @@ fn a_day_by_the_hour_is_within_half_a_percent_of_the_truth() {
 
 #[test]
 fn a_bill_adds_up_over_its_epochs_and_what_lies_between() {
-    let grid = grid(1.0, (0..48).map(|hour| slot(hour, germany(hour * HOUR))).collect());
+    let curve = curve((0..48).map(|hour| slot(hour, germany(hour * HOUR))).collect());
     let job = Job { from: 5000, epoch_s: 580, gap_s: 20, epochs: 100, watts: uneven };
-    let (ledger, bill) = (job.ledger(), bill(&grid, &job));
+    let (ledger, bill) = (job.ledger(), bill(&curve, &job));
     let epochs: f64 =
         ledger.history().iter().map(|e| bill.grams_between(e.begin, e.end, e.energy.total().unwrap())).sum();
     let total = bill.grams(ledger.energy_j().unwrap());
@@ -163,7 +161,7 @@ fn what_was_not_told_is_filled_in_and_said() {
     let mut slots: Vec<Slot> = (0..10).map(|hour| slot(hour, 100.0 + 20.0 * hour as f64)).collect();
     slots.retain(|slot| ![3.0, 4.0].contains(&((slot.from - MIDNIGHT) / 3600.0)));
     slots[6].standing = Standing::Forecast;
-    let bill = bill(&grid(1.0, slots), &job);
+    let bill = bill(&curve(slots), &job);
     let sources = bill.sources.unwrap();
     assert!((sources.told.unwrap() - 0.8).abs() < 1e-3 && (sources.metered.unwrap() - 0.7).abs() < 1e-3, "{sources:?}");
     assert!((bill.g_per_kwh - 190.0).abs() < 0.2, "{}", bill.g_per_kwh);
@@ -172,13 +170,13 @@ fn what_was_not_told_is_filled_in_and_said() {
 #[test]
 fn without_figures_the_yearly_average_counts_and_nothing_was_told() {
     let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 6, watts: |_| 1000.0 };
-    let bill = bill(&grid(321.0, Vec::new()), &job);
-    assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (321.0, Some(0.0)));
+    let bill = bill(&Curve::default(), &job);
+    assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (FLAT, Some(0.0)));
     let mut unmeasured = Ledger::default();
     unmeasured.mark(Mark::Begin(10 * S));
     unmeasured.mark(Mark::End(3610 * S));
-    let grid = grid(1.0, vec![slot(0, 80.0)]);
-    let bill = Pricing { grid: &grid, calendar: &calendar(), pue: 1.0 }.bill(&unmeasured, 3610 * S);
+    let curve = curve(vec![slot(0, 80.0)]);
+    let bill = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar(), pue: 1.0 }.bill(&unmeasured, 3610 * S);
     assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (80.0, None));
 }
 
@@ -187,8 +185,9 @@ fn a_forecast_is_priced_at_the_hours_to_come() {
     let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 6, watts: |_| 3600.0 };
     let mut slots: Vec<Slot> = vec![slot(0, 100.0)];
     slots.extend((1..4).map(|hour| Slot { standing: Standing::Forecast, ..slot(hour, 300.0) }));
-    let (grid, calendar) = (grid(1.0, slots), calendar());
-    let (pricing, ledger) = (Pricing { grid: &grid, calendar: &calendar, pue: 2.0 }, job.ledger());
+    let (curve, calendar) = (curve(slots), calendar());
+    let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 2.0 };
+    let ledger = job.ledger();
     let bill = pricing.bill(&ledger, ledger.last_end().unwrap());
     // One of four hours is done, 3.6 kWh each.
     let joules = ledger.energy_j().unwrap();
@@ -221,7 +220,7 @@ proptest! {
     ) {
         let slots: Vec<Slot> = figures.iter().enumerate().map(|(hour, &g)| slot(hour as u64, g)).collect();
         let job = Job { from, epoch_s, gap_s, epochs, watts: uneven };
-        let bill = bill(&grid(1.0, slots), &job);
+        let bill = bill(&curve(slots), &job);
         let (low, high) = (figures.iter().copied().fold(f64::MAX, f64::min), figures.iter().copied().fold(0.0, f64::max));
         prop_assert!((low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(&bill.g_per_kwh), "{}", bill.g_per_kwh);
     }

@@ -20,6 +20,8 @@ pub mod watttime;
 pub mod whereabouts;
 pub mod zones;
 
+use crate::bill::Pricing;
+use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::options::{IntensityOption, Options};
 use curve::Curve;
@@ -74,6 +76,12 @@ pub struct Hourly {
 }
 
 impl Grid {
+    /// What turns energy into emissions, given the hours and the PUE.
+    pub fn pricing<'a>(&'a self, calendar: &'a Calendar, pue: f64) -> Pricing<'a> {
+        let curve = self.hourly.as_ref().map(|hourly| &hourly.curve);
+        Pricing { flat: self.flat.g_per_kwh, curve, calendar, pue }
+    }
+
     /// What the user should know of the choice.
     pub fn caveats(&self) -> impl Iterator<Item = String> {
         let about = self.hourly.as_ref().map_or(&self.flat, |hourly| &hourly.about);

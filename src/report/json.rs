@@ -233,5 +233,13 @@ fn extras(report: &Report) -> Value {
             "kg": kg,
             "life_years": rates.life_years,
         })),
+        "marginal": report.marginal.as_ref().map(|marginal| json!({
+            "co2eq_g": marginal.co2eq_g,
+            "forecast_co2eq_g": marginal.forecast_g.map(|grams| grams.value),
+            "g_per_kwh": marginal.intensity.g_per_kwh,
+            "zone": marginal.intensity.zone,
+            "source": marginal.intensity.source,
+            "coverage": marginal.coverage,
+        })),
     })
 }

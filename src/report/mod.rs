@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+mod price;
 mod prometheus;
 mod text;
 
@@ -18,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::source::Unavailable;
 use crate::units::J_PER_KWH;
 use crate::what_if::{Elsewhere, Of, Run, WhatIf};
+use price::Marginal;
 use std::sync::Arc;
 
 /// What does not change while a run lasts.
@@ -86,6 +88,7 @@ pub struct Report {
     between_j: Option<f64>,
     coverage: Option<f64>,
     intensity: Intensity,
+    marginal: Option<Marginal>,
     bill: Bill,
     forecast: Option<Forecast>,
     forecast_g: Option<Estimate>,
@@ -129,7 +132,8 @@ impl Report {
             epochs_j: ledger.epochs_j(),
             between_j: ledger.between_j(),
             coverage,
-            intensity: intensity(&books.grid, &bill),
+            intensity: price::intensity(&books.grid, &bill),
+            marginal: books.marginal.as_ref().map(|hourly| Marginal::new(hourly, books, forecast, at)),
             forecast,
             forecast_g: forecast.and_then(|forecast| pricing.forecast(&bill, &forecast)),
             components,
@@ -221,6 +225,8 @@ impl Report {
                 Some(_) => "the intensity of the hours to come is not known for as long as the run takes",
                 None => "how long the run takes is not known yet",
             }
+        } else if is_under("/extras/marginal") && self.marginal.is_none() {
+            "no marginal figures are asked for: marginal=watttime:REGION"
         } else if is_under("/extras/cost") && rates.price.is_none() {
             "no price is known: price=0.32EUR, of a kWh"
         } else if is_under("/extras/water") && !rates.has_water() {
@@ -375,37 +381,8 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
     }
 }
 
-/// What the run was priced by.
-fn intensity(grid: &Grid, bill: &Bill) -> Intensity {
-    let about = grid.hourly.as_ref().filter(|hourly| !hourly.curve.is_empty()).map(|hourly| &hourly.about);
-    Intensity { g_per_kwh: bill.g_per_kwh, ..about.unwrap_or(&grid.flat).clone() }
-}
-
-/// What a reader should know of the price.
-fn price_notes(grid: &Grid, bill: &Bill) -> Vec<String> {
-    const ALL: f64 = 0.999;
-    let Some(hourly) = &grid.hourly else { return grid.caveats().collect() };
-    let zone = grid.flat.zone.as_deref().unwrap_or("the world");
-    let missing = match (&hourly.failure, bill.sources.and_then(|sources| sources.told)) {
-        _ if hourly.curve.is_empty() => {
-            let why = hourly.failure.as_deref().unwrap_or("no figures have come yet");
-            Some(format!("CO2 is priced at the yearly average of {zone}: {}: {why}", hourly.about.source))
-        }
-        (failure, Some(told)) if told < ALL => {
-            let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let percent = (1.0 - told) * 100.0;
-            Some(format!(
-                "{percent:.1} % of the energy had no intensity of its own hour: it is filled in from those around it{why}"
-            ))
-        }
-        (Some(why), _) => Some(format!("no new intensities come: {why}")),
-        _ => None,
-    };
-    grid.caveats().chain(missing).collect()
-}
-
 fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Bill) -> Vec<String> {
-    let mut notes = price_notes(&books.grid, bill);
+    let mut notes = price::notes(books, bill);
     if books.metered.is_empty() && books.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
     }

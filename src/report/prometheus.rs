@@ -91,6 +91,13 @@ fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Vec<(Vec<(&
     let places = [("on_site", water.on_site_l), ("off_site", water.off_site_l)];
     let water = places.into_iter().filter_map(|(place, litres)| Some((vec![("place", place)], litres?)));
     metric("carbontracker_water_litres_total", "counter", "Water used for the run.", water.collect());
+    let marginal = report.marginal.as_ref().and_then(|marginal| marginal.co2eq_g).map(|grams| (Vec::new(), grams));
+    metric(
+        "carbontracker_marginal_co2eq_grams_total",
+        "counter",
+        "What one kWh more would have emitted, for each of the run's; not in carbontracker_co2eq_grams_total.",
+        marginal.into_iter().collect(),
+    );
     let embodied = rates.embodied_g(used).map(|grams| (Vec::new(), grams));
     metric(
         "carbontracker_embodied_co2eq_grams_total",

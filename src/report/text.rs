@@ -114,6 +114,14 @@ fn extras(report: &Report) -> Vec<String> {
         let making = line("making", &|of| rates.embodied_g(of).map(|g| format!("{} CO2e", grams(g))));
         lines.push(format!("{making}, of {} that the devices took, over {} years", grams(kg * 1e3), rates.life_years));
     }
+    if let Some(marginal) = &report.marginal {
+        let used = marginal.co2eq_g.map_or("unknown".into(), grams);
+        let whole =
+            marginal.forecast_g.map(|whole| format!(", by forecast {}", grams(whole.value))).unwrap_or_default();
+        let about = &marginal.intensity;
+        let region = about.zone.as_deref().unwrap_or_default();
+        lines.push(format!("  margin  {used} CO2e{whole}: what one kWh more emits, {} ({region})", about.source));
+    }
     if !lines.is_empty() {
         lines.insert(0, "beside it, not in the CO2e above:".into());
     }

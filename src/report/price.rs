@@ -1,0 +1,70 @@
+//! What a run was priced by, and what a reader should know of that.
+
+use crate::bill::{Bill, Pricing};
+use crate::books::Books;
+use crate::forecast::{Estimate, Forecast};
+use crate::intensity::{Grid, Hourly, Intensity};
+
+/// What the run was priced by.
+pub fn intensity(grid: &Grid, bill: &Bill) -> Intensity {
+    let about = grid.hourly.as_ref().filter(|hourly| !hourly.curve.is_empty()).map(|hourly| &hourly.about);
+    Intensity { g_per_kwh: bill.g_per_kwh, ..about.unwrap_or(&grid.flat).clone() }
+}
+
+/// What a reader should know of the price.
+pub fn notes(books: &Books, bill: &Bill) -> Vec<String> {
+    let marginal = books.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
+    let marginal = marginal.map(|why| format!("no marginal figures come: {why}"));
+    books.grid.caveats().chain(missing(&books.grid, bill)).chain(marginal).collect()
+}
+
+/// What figures by the hour lack.
+fn missing(grid: &Grid, bill: &Bill) -> Option<String> {
+    const ALL: f64 = 0.999;
+    let hourly = grid.hourly.as_ref()?;
+    if hourly.curve.is_empty() {
+        let zone = grid.flat.zone.as_deref().unwrap_or("the world");
+        let why = hourly.failure.as_deref().unwrap_or("no figures have come yet");
+        return Some(format!("CO2 is priced at the yearly average of {zone}: {why}"));
+    }
+    match (&hourly.failure, bill.sources.and_then(|sources| sources.told)) {
+        (failure, Some(told)) if told < ALL => {
+            let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let percent = (1.0 - told) * 100.0;
+            Some(format!(
+                "{percent:.1} % of the energy had no intensity of its own hour: it is filled in from those around it{why}"
+            ))
+        }
+        (Some(why), _) => Some(format!("no new intensities come: {why}")),
+        _ => None,
+    }
+}
+
+/// What one kWh more would have emitted, for each that was used: beside the run's emissions, and no part of them.
+pub struct Marginal {
+    /// Whose figures; its intensity is the run's mean, and NaN where none have come.
+    pub intensity: Intensity,
+    /// g CO2e.
+    pub co2eq_g: Option<f64>,
+    /// The same of the whole run.
+    pub forecast_g: Option<Estimate>,
+    /// Share of the energy whose hour has a figure of its own.
+    pub coverage: Option<f64>,
+}
+
+impl Marginal {
+    /// Of the run in these books. Where no figure has come there is nothing to fall back on: averages are of another kind.
+    pub fn new(hourly: &Hourly, books: &Books, forecast: Option<Forecast>, at: u64) -> Marginal {
+        let pricing = Pricing { flat: f64::NAN, curve: Some(&hourly.curve), calendar: &books.calendar, pue: books.pue };
+        let bill = pricing.bill(&books.ledger, at);
+        let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
+        Marginal {
+            intensity: Intensity { g_per_kwh: bill.g_per_kwh, ..hourly.about.clone() },
+            co2eq_g: books.ledger.energy_j().and_then(|joules| known(bill.grams(joules))),
+            forecast_g: forecast
+                .and_then(|forecast| pricing.forecast(&bill, &forecast))
+                .filter(|estimate| estimate.value.is_finite()),
+            coverage: bill.sources.and_then(|sources| sources.told),
+        }
+    }
+}
