@@ -167,7 +167,9 @@ mod live {
         let (whose, aim) = match feed {
             Feed::Service(service, account) => (Whose::Average, Aim::Grid(target(service, account))),
             Feed::Marginal(service, account) => (Whose::Marginal, Aim::Grid(target(service, account))),
-            Feed::Place(seek, service) => (Whose::Average, Aim::Place(look_up(seek, service, Arc::clone(shared)))),
+            Feed::Place(seek, service, account) => {
+                (Whose::Average, Aim::Place(look_up(seek, service, account, Arc::clone(shared))))
+            }
             Feed::File(_) => return Err(std::io::ErrorKind::InvalidInput.into()),
         };
         let shared = Arc::clone(shared);
@@ -184,20 +186,21 @@ mod live {
         Target { service, base, key: key.unwrap_or_default() }
     }
 
-    fn look_up(seek: Seek, service: Option<(String, Account)>, shared: Arc<Shared>) -> Lookup {
+    fn look_up(seek: Seek, service: Option<String>, account: Account, shared: Arc<Shared>) -> Lookup {
+        let mirror = account.url.clone();
         Lookup {
             name: if seek == Seek::Address { "ip" } else { "cloud" },
             find: match seek {
-                Seek::Address => Box::new(by_address),
+                Seek::Address => Box::new(move |ask| by_address(ask, mirror.as_deref())),
                 Seek::Cloud(provider) => by_metadata(provider),
             },
-            choose: Box::new(move |told| settle(seek, told, service, &shared)),
+            choose: Box::new(move |told| settle(seek, told, service.map(|name| (name, account)), &shared)),
         }
     }
 
-    fn by_address(ask: &mut Ask<'_>) -> Result<String, String> {
+    fn by_address(ask: &mut Ask<'_>, mirror: Option<&str>) -> Result<String, String> {
         let request = whereabouts::request();
-        let base = whereabouts::HOST.into();
+        let base = mirror.unwrap_or(whereabouts::HOST).into();
         let question = Question { method: Default::default(), base, request, within: LOOK_UP };
         let body = ask(&question).map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
         whereabouts::take(&body)

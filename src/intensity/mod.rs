@@ -106,7 +106,7 @@ pub enum Feed {
     /// A live service.
     Service(Box<dyn Service>, Account),
     /// Where this machine is, and then the live service of this name, if one was asked for.
-    Place(Seek, Option<(String, Account)>),
+    Place(Seek, Option<String>, Account),
     /// A service of marginal figures.
     Marginal(Box<dyn Service>, Account),
 }
@@ -202,14 +202,14 @@ pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> R
             }
             (Location::Sought(seek), None) => {
                 hourly = Some(Hourly::of_unknown(name));
-                feeds.push(Feed::Place(*seek, Some((name.clone(), account))));
+                feeds.push(Feed::Place(*seek, Some(name.clone()), account));
                 yearly(&location)?
             }
             _ => yearly(&location)?,
         },
         None => {
             if let Location::Sought(seek) = location {
-                feeds.push(Feed::Place(seek, None));
+                feeds.push(Feed::Place(seek, None, account));
             }
             yearly(&location)?
         }
@@ -321,6 +321,44 @@ mod tests {
         let given = chosen("intensity=50.5 location=FR");
         assert_eq!((given.g_per_kwh, given.kind, given.zone.as_deref()), (50.5, "constant", Some("FR")));
         assert_eq!(chosen("intensity=50.5").zone, None);
+    }
+
+    #[test]
+    fn a_cloud_is_known_by_its_firmware_and_its_region_by_the_environment() {
+        let sysroot = std::env::temp_dir().join(format!("carbontracker-dmi-{}", std::process::id()));
+        let dmi = sysroot.join("sys/class/dmi/id");
+        std::fs::create_dir_all(&dmi).unwrap();
+        let options = |more: &str| {
+            Options::parse(&format!("location=Cloud sysroot='{}' {more}", sysroot.display()), |_| None).unwrap()
+        };
+        let nowhere = choose(&options(""), |_| None).unwrap();
+        assert!(nowhere.feeds.is_empty() && nowhere.grid.flat.caveat.unwrap().contains("set location= to the region"));
+        std::fs::write(dmi.join("sys_vendor"), "Amazon EC2\n").unwrap();
+        let region = |name: &str| (name == "AWS_REGION").then(|| "eu-north-1".to_owned());
+        let known = choose(&options(""), region).unwrap().grid.flat;
+        assert_eq!((known.zone.as_deref(), known.caveat), (Some("aws:eu-north-1"), None));
+        let asked = choose(&options(""), |_| None).unwrap();
+        let is_asked = matches!(asked.feeds[..], [Feed::Place(Seek::Cloud(cloud::Provider::Aws), None, _)]);
+        assert_eq!(is_asked, cfg!(feature = "live"));
+        assert!(choose(&options("intensity=50"), |_| None).unwrap().feeds.is_empty(), "nothing to ask for");
+        std::fs::remove_dir_all(sysroot).unwrap();
+    }
+
+    #[test]
+    fn live_figures_need_a_place_and_a_key_and_until_then_the_yearly_average_counts() {
+        let chosen = |text: &str| choose(&Options::parse(text, |_| None).unwrap(), |_| None).unwrap();
+        let gb = chosen("intensity=carbonintensity_gb");
+        assert_eq!((gb.grid.flat.zone.as_deref(), gb.grid.flat.caveat), (Some("GB"), None));
+        let feeds = |choice: &Choice| choice.feeds.len();
+        let all = usize::from(cfg!(feature = "live"));
+        assert_eq!(feeds(&chosen("intensity=electricitymaps location=DK-DK1 api_key=k")), all);
+        assert_eq!(feeds(&chosen("intensity=energycharts location=ip")), all);
+        let keyless = chosen("intensity=electricitymaps location=DK-DK1");
+        assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK")));
+        assert!(keyless.caveats().any(|text| text.contains("CARBONTRACKER_API_KEY")) || all == 0);
+        let marginal = chosen("intensity=100 marginal=watttime:caiso_north marginal_key=me:word");
+        assert_eq!((feeds(&marginal), marginal.marginal.unwrap().about.basis), (all, Some("marginal")));
+        assert_eq!(feeds(&chosen("intensity=100 marginal=watttime:CAISO_NORTH")), 0);
     }
 
     #[test]

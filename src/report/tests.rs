@@ -302,7 +302,7 @@ fn extras_are_shown_only_where_they_were_asked_for_and_stay_out_of_the_co2e() {
         let json: Value = serde_json::from_str(&report.render("json").unwrap()).unwrap();
         (json, report.render("text").unwrap(), report.render("prometheus").unwrap())
     });
-    assert_eq!(off.0["extras"], serde_json::json!({"cost": null, "water": null, "embodied": null}));
+    assert_eq!(off.0["extras"], serde_json::json!({"cost": null, "water": null, "embodied": null, "marginal": null}));
     let words =
         ["carbontracker_cost_total", "carbontracker_water_litres_total", "carbontracker_embodied_co2eq_grams_total"];
     assert!(words.iter().all(|word| !off.2.contains(word) && on.2.contains(word)), "{}", on.2);
