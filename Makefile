@@ -1,6 +1,7 @@
 # make demo      builds the library and measures a small training, live
 # make check     all tests; as root on Debian it first installs the tools they call
 # make           builds the shared and the static library (make lib), the command (make cli), modules and ways in
+# make LIVE=0    leaves live services of carbon intensity out: no code that opens a connection, 1.8 MB less
 # make install   copies them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from src/c_api.rs
 # make bench     what a call, a sample and ten million epochs cost
@@ -24,21 +25,28 @@ all: lib cli lua ways-in
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
 # just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
-RUSTC   := env -u CARGO_BUILD_TARGET $(CARGO) rustc --locked --lib --release --no-default-features --target-dir $(TARGET) --crate-type
+RUSTC   := env -u CARGO_BUILD_TARGET $(CARGO) rustc --locked --lib --release --target-dir $(TARGET) --no-default-features
+# As said last, so that `make LIVE=0 && sudo make install` installs what it built.
+LIVE    ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
+RUSTC   += $(if $(filter-out 0,$(LIVE)),--features live) --crate-type
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -type f)
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
-$(OUT)/libcarbontracker.so: $(SOURCES)
+$(OUT)/libcarbontracker.so: $(SOURCES) $(OUT)/live
 	$(RUSTC) cdylib
 	test -s $@ && touch $@
 	ln -sf libcarbontracker.so $(OUT)/libcarbontracker.so.0
-$(OUT)/libcarbontracker.a: $(SOURCES)
+$(OUT)/libcarbontracker.a: $(SOURCES) $(OUT)/live
 	$(RUSTC) staticlib
 	test -s $@ && touch $@
+$(OUT)/live: as-said
+	@mkdir -p $(@D)
+	@echo $(LIVE) | cmp -s - $@ || echo $(LIVE) > $@
+.PHONY: as-said
 
 # Built in a folder of its own: cargo builds the library for it again, all crate types at once.
 cli: $(OUT)/carbontracker
 $(OUT)/carbontracker: $(SOURCES)
-	env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --bin carbontracker --target-dir $(TARGET)/cli
+	env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --bin carbontracker --no-default-features --features cli --target-dir $(TARGET)/cli
 	mkdir -p $(OUT)
 	cp $(TARGET)/cli/release/carbontracker $@
 

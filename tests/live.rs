@@ -176,6 +176,8 @@ fn certificates_are_those_of_the_machine() {
     write_authority(&PathBuf::from(std::env::var_os("SSL_CERT_FILE").unwrap()));
     assert_eq!(get(&good.url()).unwrap(), b"{}");
     assert_eq!(good.requests()[0].header("auth-token"), Some(KEY));
+    let (_fetcher, news) = follow(&good); // on a thread with a stack as small as ours is
+    assert!(matches!(next(&news), News::Failed(words) if words == "testgrid: an answer without a figure"));
     let by_number = good.url().replace("localhost", "127.0.0.1");
     assert_eq!(get(&by_number), Err(Failure::Certificate("is another host's")));
     for (shown, why) in [

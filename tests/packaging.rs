@@ -274,12 +274,17 @@ fn a_subdirectory_is_built_as_its_build_type_says_and_again_when_sources_change(
             "{called}"
         );
         assert!(called.contains(profile) && called.contains(debug), "{called}");
+        assert!(called.lines().all(|line| line.contains("--features live ")), "{called}");
         project.make();
         assert!(!dir.join("cargo.calls").exists(), "nothing changed");
         std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::write(source.join("src").join(build_type), "a new file").expect("written");
         project.make();
         assert_eq!(calls().lines().count(), 2);
+        let without = [&definitions[..], &[("CARBONTRACKER_LIVE", "OFF")]].concat();
+        Project::new(dir.join(build_type), "Unix Makefiles", &without).make();
+        let called = calls();
+        assert!(called.lines().count() == 2 && !called.contains("live"), "{called}");
     }
 }
 
@@ -326,5 +331,6 @@ fn spack_can_read_its_recipe() {
     assert!(said.contains(&&*format!("version {VERSION}")), "{said:?}");
     let rust = format!("depends_on rust@{}:", env!("CARGO_PKG_RUST_VERSION"));
     assert!(said.contains(&&*rust), "{said:?}");
+    assert!(said.contains(&"variant live") && said.contains(&"build LIVE=1"), "{said:?}");
     assert!(said.contains(&"install install PREFIX=/spack/prefix LIBDIR=lib"), "{said:?}");
 }

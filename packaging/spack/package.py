@@ -20,11 +20,17 @@ class Carbontracker(MakefilePackage):
 
     version("0.1.0")
 
+    variant("live", default=True, description="Ask live services of carbon intensity")
+
     depends_on("c", type="build")
     depends_on("cxx", type="build")
     depends_on("rust@1.89:", type="build")
 
     requires("platform=linux", msg="energy is read where Linux keeps it")
+
+    @property
+    def build_targets(self):
+        return [f"LIVE={int(self.spec.satisfies('+live'))}"]
 
     @property
     def install_targets(self):

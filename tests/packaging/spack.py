@@ -23,6 +23,7 @@ class MakefilePackage:
     build_targets = []
     install_targets = ["install"]
     prefix = "/spack/prefix"
+    spec = types.SimpleNamespace(satisfies=lambda what: what == "+live")
     stage = types.SimpleNamespace(path="/spack/stage", source_path="/spack/stage/source")
 
 
@@ -47,5 +48,6 @@ sys.modules[makefile.__name__] = makefile
 
 recipe = runpy.run_path(sys.argv[1])["Carbontracker"]
 assert issubclass(recipe, MakefilePackage) and recipe.__doc__
+print("build", *recipe().build_targets)
 print("install", *recipe().install_targets)
 recipe().setup_build_environment(package.EnvironmentModifications())
