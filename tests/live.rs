@@ -125,6 +125,7 @@ fn what_was_not_asked_for_is_not_taken() {
     let gzip = b"\x1f\x8b\x08\x00".to_vec();
     assert_eq!(failed(Behaviour::Status(200, "Content-Encoding: gzip\r\n".into(), gzip.clone())), Failure::Encoded);
     assert_eq!(failed(Behaviour::Answer(gzip)), Failure::Encoded);
+    assert_eq!(failed(Behaviour::with_header(200, "Content-Encoding: br")), Failure::Encoded);
     assert!(answered(Behaviour::Status(200, "Content-Encoding: identity\r\n".into(), b"{}".to_vec())).is_ok());
     assert_eq!(failed(Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n".to_vec())), Failure::NotHttp);
 }
@@ -160,9 +161,10 @@ fn certificates_are_those_of_the_machine() {
         for (mode, trusted) in [("known", &file), ("none", &folder.0.join("missing.pem"))] {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args(["--exact", "certificates_are_those_of_the_machine", "--nocapture"]);
-            let output =
-                command.env("CT_LIVE_TLS", mode).env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR").output();
-            let output = output.unwrap();
+            command.env("CT_LIVE_TLS", mode).env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR");
+            // Proxies of the environment are other programs' affair.
+            command.env("ALL_PROXY", refused_url()).env("HTTPS_PROXY", refused_url());
+            let output = command.output().unwrap();
             assert!(output.status.success(), "{mode}: {}", String::from_utf8_lossy(&output.stderr));
         }
         return;
@@ -306,7 +308,7 @@ fn figures_come_round_after_round_and_no_sooner() {
     }
     let asked = server.requests();
     let rounds: Vec<Instant> = asked.iter().filter(|asked| asked.path == "/latest").map(|asked| asked.at).collect();
-    assert!(asked.len() <= 8 && rounds.len() >= 3, "{asked:?}");
+    assert!(rounds.len() >= 3, "{asked:?}");
     for pair in rounds.windows(2) {
         assert!(pair[1] - pair[0] >= Duration::from_millis(300), "{rounds:?}");
     }
@@ -395,6 +397,19 @@ fn the_ranks_of_a_node_and_the_next_job_share_answers() {
 }
 
 #[test]
+fn a_round_that_was_broken_off_is_not_shared() {
+    let folder = Scratch::new("broken off");
+    let slow = Behaviour::Slow(b"114.5".to_vec(), Duration::from_millis(200));
+    let server = Server::start(Behaviour::Paths(vec![("/latest".into(), slow), ("/".into(), Behaviour::text("99"))]));
+    let (fetcher, _news) = start(Aim::Grid(target(&server.url())), Some(&folder), PATIENCE);
+    server.await_requests(1);
+    fetcher.end_within(PATIENCE);
+    assert_eq!(server.requests().len(), 1, "nothing more is asked");
+    let (_fetcher, news) = start(Aim::Grid(target(&server.url())), Some(&folder), PATIENCE);
+    assert_eq!(figures(next(&news)), [114.5, 99.0]);
+}
+
+#[test]
 fn a_service_that_fails_is_left_alone_by_all_ranks_and_all_say_why() {
     let folder = Scratch::new("failing");
     let server = Server::start(Behaviour::with_header(503, "Retry-After: 20000"));
@@ -418,17 +433,45 @@ fn nobody_waits_for_a_request_that_hangs() {
         }
         let begin = Instant::now();
         fetcher.end_within(Duration::from_millis(20));
-        assert!(started < Duration::from_secs(1) && begin.elapsed() < Duration::from_secs(1), "{behaviour:?}");
+        assert!(started < Duration::from_secs(5) && begin.elapsed() < Duration::from_secs(5), "{behaviour:?}");
         assert!(news.try_recv().is_err());
     }
-    // One that only waits ends at once.
-    let server = Server::start(Behaviour::status(401));
+    // One that only waits ends at once; this one waits for 20 s.
+    let server = Server::start(Behaviour::with_header(503, "Retry-After: 20000"));
     let (fetcher, news) = follow(&server);
     next(&news);
     let begin = Instant::now();
     fetcher.end_within(PATIENCE);
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < Duration::from_secs(5));
     assert!(matches!(news.recv_timeout(PATIENCE), Err(std::sync::mpsc::RecvTimeoutError::Disconnected)), "it is gone");
+}
+
+/// A forked child has the value, but not the thread, and must not wait for it.
+#[test]
+fn a_forked_child_has_nothing_to_end() {
+    let server = Server::start(Behaviour::Silent);
+    let (fetcher, _news) = follow(&server);
+    server.await_requests(1);
+    // SAFETY: the child calls nothing but what ends the fetcher, and leaves by _exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        fetcher.end_within(Duration::from_secs(1000));
+        // SAFETY: ends this process, without its exit handlers.
+        unsafe { libc::_exit(7) };
+    }
+    let begin = Instant::now();
+    let mut status = 0;
+    // SAFETY: `status` is an int to write to.
+    while unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == 0 {
+        if begin.elapsed() > PATIENCE {
+            // SAFETY: the child is ours and not yet waited for.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "{status}");
+    assert_eq!(server.requests().len(), 1);
+    fetcher.end_within(Duration::ZERO);
 }
 
 #[test]
