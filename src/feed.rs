@@ -189,7 +189,7 @@ mod live {
     fn look_up(seek: Seek, service: Option<String>, account: Account, shared: Arc<Shared>) -> Lookup {
         let mirror = account.url.clone();
         Lookup {
-            name: if seek == Seek::Address { "ip" } else { "cloud" },
+            name: format!("{seek:?} {}", mirror.as_deref().unwrap_or_default()),
             find: match seek {
                 Seek::Address => Box::new(move |ask| by_address(ask, mirror.as_deref())),
                 Seek::Cloud(provider) => by_metadata(provider),

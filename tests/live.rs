@@ -400,7 +400,7 @@ fn the_ranks_of_a_node_and_the_next_job_share_answers() {
 fn a_round_that_was_broken_off_is_not_shared() {
     let folder = Scratch::new("broken off");
     let slow = Behaviour::Slow(b"114.5".to_vec(), Duration::from_millis(200));
-    let server = Server::start(Behaviour::Paths(vec![("/latest".into(), slow), ("/".into(), Behaviour::text("99"))]));
+    let server = Server::start(Behaviour::Paths(vec![("/latest", slow), ("/", Behaviour::text("99"))]));
     let (fetcher, _news) = start(Aim::Grid(target(&server.url())), Some(&folder), PATIENCE);
     server.await_requests(1);
     fetcher.end_within(PATIENCE);
@@ -482,7 +482,7 @@ fn where_this_machine_is_says_what_to_ask() {
     let lookup = |answers: &'static str| {
         let (atlas, grid) = (atlas.url(), grid.url());
         Aim::Place(Lookup {
-            name: "test",
+            name: "test".into(),
             find: Box::new(move |ask| {
                 let question =
                     Question { method: Method::Put, base: atlas.clone(), request: request("/where"), within: PATIENCE };

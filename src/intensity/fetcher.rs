@@ -67,8 +67,8 @@ pub type Choose = dyn FnOnce(&str) -> Result<Option<Target>, String> + Send;
 
 /// How to find out where this machine is, and what to ask then.
 pub struct Lookup {
-    /// Tells this look-up from others, as in "ip".
-    pub name: &'static str,
+    /// Tells this look-up from others: how, and of whom.
+    pub name: String,
     /// Asks for the place.
     pub find: Box<Find>,
     /// Says what to ask then.
@@ -215,7 +215,7 @@ impl Line {
     /// Where this machine is, and the service to ask of it.
     fn look_up(&mut self, lookup: Lookup) -> Option<Target> {
         let Lookup { name, mut find, choose } = lookup;
-        let cache = self.cache(&["place", name]);
+        let cache = self.cache(&["place", &name]);
         while !self.is_stopping() {
             let (entry, rest_s) = self.look(cache.as_ref(), PLACE_S, &mut |_| {
                 let mut failure = None;
