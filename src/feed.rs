@@ -150,7 +150,7 @@ impl FileReader {
 #[cfg(feature = "live")]
 mod live {
     use super::Whose;
-    use crate::intensity::fetcher::{Aim, Ask, Fetcher, Find, Lookup, Manner, News, Question, Target};
+    use crate::intensity::fetcher::{Aim, Ask, Fetcher, Lookup, Manner, News, Target};
     use crate::intensity::service::{self, Place, Service};
     use crate::intensity::{Account, Feed, Hourly, Seek, cloud, whereabouts, zones};
     use crate::shared::Shared;
@@ -187,45 +187,40 @@ mod live {
     }
 
     fn look_up(seek: Seek, service: Option<String>, account: Account, shared: Arc<Shared>) -> Lookup {
-        let mirror = account.url.clone();
+        let name = match seek {
+            Seek::Address => "ip",
+            Seek::Cloud(_) => "cloud",
+        };
         Lookup {
-            name: format!("{seek:?} {}", mirror.as_deref().unwrap_or_default()),
+            name,
+            base: account.url.clone().unwrap_or_else(|| whereabouts::HOST.into()),
             find: match seek {
-                Seek::Address => Box::new(move |ask| by_address(ask, mirror.as_deref())),
-                Seek::Cloud(provider) => by_metadata(provider),
+                Seek::Address => Box::new(by_address),
+                Seek::Cloud(provider) => Box::new(move |ask| by_metadata(provider, ask)),
             },
             choose: Box::new(move |told| settle(seek, told, service.map(|name| (name, account)), &shared)),
         }
     }
 
-    fn by_address(ask: &mut Ask<'_>, mirror: Option<&str>) -> Result<String, String> {
-        let request = whereabouts::request();
-        let base = mirror.unwrap_or(whereabouts::HOST).into();
-        let question = Question { method: Default::default(), base, request, within: LOOK_UP };
-        let body = ask(&question).map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
-        whereabouts::take(&body)
-            .map(|found| found.told())
-            .map_err(|why| format!("location=ip: {why}; set location= to the zone"))
+    fn by_address(ask: &mut Ask<'_>) -> Result<String, String> {
+        let body = ask(&whereabouts::request(), LOOK_UP)
+            .map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
+        let found = whereabouts::take(&body).map_err(|why| format!("location=ip: {why}; set location= to the zone"))?;
+        Ok(found.told())
     }
 
-    fn by_metadata(provider: cloud::Provider) -> Box<Find> {
-        Box::new(move |ask| {
-            let mut metadata = cloud::Metadata::new(provider);
-            while let Some(request) = metadata.ask() {
-                let base = request.base.unwrap_or_default().into();
-                let method = request.method;
-                let question = Question { method, base, request, within: METADATA };
-                let body = ask(&question).map_err(|failure| {
-                    format!("location=cloud: the cloud's metadata: {failure}; or set location= to the region")
-                })?;
-                if let Some(region) =
-                    metadata.take(&question.request, &body).map_err(|why| format!("location=cloud: {why}"))?
-                {
-                    return Ok(region);
-                }
+    fn by_metadata(provider: cloud::Provider, ask: &mut Ask<'_>) -> Result<String, String> {
+        let mut metadata = cloud::Metadata::new(provider);
+        while let Some(request) = metadata.ask() {
+            let body = ask(&request, METADATA).map_err(|failure| {
+                format!("location=cloud: the cloud's metadata: {failure}; or set location= to the region")
+            })?;
+            let region = metadata.take(&request, &body).map_err(|why| format!("location=cloud: {why}"))?;
+            if let Some(region) = region {
+                return Ok(region);
             }
-            Err("location=cloud: the cloud's metadata does not say the region: set location= to it".into())
-        })
+        }
+        Err("location=cloud: the cloud's metadata does not say the region: set location= to it".into())
     }
 
     /// Enters the place into the books, and says what to ask of it.

@@ -3,7 +3,7 @@
 
 mod grid_server;
 
-use carbontracker::intensity::fetcher::{Aim, Fetcher, Lookup, Manner, News, Question, Target};
+use carbontracker::intensity::fetcher::{Aim, Fetcher, Lookup, Manner, News, Target};
 use carbontracker::intensity::http::{self, Failure, Limits};
 use carbontracker::intensity::service::{Method, Request, Secret, Service};
 use carbontracker::intensity::slot::{Slot, Standing};
@@ -27,7 +27,7 @@ fn limits(whole: Duration) -> Limits {
 }
 
 fn get(base: &str) -> Result<Vec<u8>, Failure> {
-    http::get(base, &request("/latest?zone=DK"), &limits(Duration::from_secs(10)))
+    http::ask(base, &request("/latest?zone=DK"), &limits(Duration::from_secs(10)))
 }
 
 fn answered(behaviour: Behaviour) -> Result<Vec<u8>, Failure> {
@@ -50,7 +50,8 @@ fn an_answer_is_had_and_asked_for_politely() {
     assert_eq!(asked.header("auth-token"), Some(KEY));
     assert_eq!(asked.header("host"), Some(format!("127.0.0.1:{}", server.port()).as_str()));
 
-    let put = http::ask(Method::Put, &server.url(), &request("/token"), &limits(PATIENCE)).unwrap();
+    let put =
+        http::ask(&server.url(), &Request { method: Method::Put, ..request("/token") }, &limits(PATIENCE)).unwrap();
     let asked = &server.requests()[1];
     assert_eq!(
         (put.as_slice(), asked.method.as_str(), asked.header("content-length")),
@@ -86,7 +87,7 @@ fn a_slow_or_silent_server_is_left_in_time() {
         for server in [Server::start(behaviour.clone()), Server::start_tls(behaviour.clone(), Shown::Good)] {
             let start = Instant::now();
             let base = server.url().replace("localhost", "127.0.0.1");
-            let failure = http::get(&base, &request("/"), &limits(Duration::from_millis(500))).unwrap_err();
+            let failure = http::ask(&base, &request("/"), &limits(Duration::from_millis(500))).unwrap_err();
             // Where the server does shake hands, its certificate is not trusted here.
             let is_right = matches!(failure, Failure::TimedOut | Failure::Certificate(_) | Failure::NoCertificates);
             assert!(is_right, "{behaviour:?}: {failure:?}");
@@ -148,7 +149,7 @@ fn what_cannot_be_reached_is_told_apart() {
     assert!(matches!(unknown, Failure::Dns | Failure::TimedOut | Failure::NoCertificates), "{unknown:?}");
     let mut newline = request("/");
     newline.headers = vec![("auth-token", Secret("two\nlines".into()))];
-    assert_eq!(http::get(&refused_url(), &newline, &Limits::default()), Err(Failure::Key));
+    assert_eq!(http::ask(&refused_url(), &newline, &Limits::default()), Err(Failure::Key));
     assert_eq!(get("http://grid.invalid"), Err(Failure::Plain));
 }
 
@@ -196,7 +197,7 @@ fn certificates_are_those_of_the_machine() {
     let silent = Server::start_tls(Behaviour::Silent, Shown::Good);
     let deaf = Server::start_tls(Behaviour::Deaf, Shown::Good);
     for server in [silent, deaf] {
-        let failure = http::get(&server.url(), &request("/"), &limits(Duration::from_millis(500)));
+        let failure = http::ask(&server.url(), &request("/"), &limits(Duration::from_millis(500)));
         assert_eq!(failure, Err(Failure::TimedOut));
     }
     let cut = Server::start_tls(Behaviour::CutOff(b"{".to_vec()), Shown::Good);
@@ -482,11 +483,11 @@ fn where_this_machine_is_says_what_to_ask() {
     let lookup = |answers: &'static str| {
         let (atlas, grid) = (atlas.url(), grid.url());
         Aim::Place(Lookup {
-            name: "test".into(),
+            name: "test",
+            base: atlas,
             find: Box::new(move |ask| {
-                let question =
-                    Question { method: Method::Put, base: atlas.clone(), request: request("/where"), within: PATIENCE };
-                let body = ask(&question).map_err(|failure| format!("atlas: {failure}"))?;
+                let question = Request { method: Method::Put, ..request("/where") };
+                let body = ask(&question, PATIENCE).map_err(|failure| format!("atlas: {failure}"))?;
                 String::from_utf8(body).map_err(|_| "atlas: no text".into())
             }),
             choose: Box::new(move |place| match answers {

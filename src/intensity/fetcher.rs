@@ -3,8 +3,9 @@
 
 use super::cache::{Cache, Entry};
 use super::http::{self, Failure, Limits};
-use super::service::{Method, Request, Secret, Service};
+use super::service::{Request, Secret, Service};
 use super::slot::Slot;
+use super::trouble::{LONGEST_RETRY_AFTER_S, Trouble};
 use crate::host;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,12 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// After a first failure it is asked again in so many s; each further one doubles that,
-const FIRST_REST_S: f64 = 30.0;
-/// up to this. A refusal, which does not pass by itself, counts as the last of many.
-const LONGEST_REST_S: f64 = 3600.0;
-/// A service that wants to be left alone longer than this, s, is not believed.
-const LONGEST_RETRY_AFTER_S: f64 = 6.0 * 3600.0;
 /// What the user's plan lacks is tried again after this, s.
 const OPTIONAL_REST_S: f64 = 6.0 * 3600.0;
 /// Where this machine is holds so long, s.
@@ -44,20 +39,8 @@ pub struct Target {
     pub key: Secret,
 }
 
-/// A request to whatever knows where this machine is.
-pub struct Question {
-    /// How to ask.
-    pub method: Method,
-    /// Scheme and host.
-    pub base: String,
-    /// What.
-    pub request: Request,
-    /// For how long at most: what is not there should not be waited for.
-    pub within: Duration,
-}
-
-/// Asks one question.
-pub type Ask<'a> = dyn FnMut(&Question) -> Result<Vec<u8>, Failure> + 'a;
+/// Asks whoever knows where this machine is one thing, for so long at most: what is not there should not be waited for.
+pub type Ask<'a> = dyn FnMut(&Request, Duration) -> Result<Vec<u8>, Failure> + 'a;
 
 /// Asks until it knows a place; Err: why it does not, in words. Called again later if so.
 pub type Find = dyn FnMut(&mut Ask<'_>) -> Result<String, String> + Send;
@@ -67,8 +50,10 @@ pub type Choose = dyn FnOnce(&str) -> Result<Option<Target>, String> + Send;
 
 /// How to find out where this machine is, and what to ask then.
 pub struct Lookup {
-    /// Tells this look-up from others: how, and of whom.
-    pub name: String,
+    /// Tells this look-up from others, as in "ip".
+    pub name: &'static str,
+    /// Scheme and host of whoever is asked, unless a request names its own.
+    pub base: String,
     /// Asks for the place.
     pub find: Box<Find>,
     /// Says what to ask then.
@@ -170,24 +155,6 @@ impl Drop for Fetcher {
     }
 }
 
-/// Why a question got no answer, or not all of it.
-struct Trouble {
-    words: String,
-    /// None: it answered, but not what can be understood.
-    failure: Option<Failure>,
-}
-
-impl Trouble {
-    /// The service had to do with it, and is to be left alone by other ranks and jobs, too. What hinders this process may
-    /// not hinder another, or its user may cure it before the next.
-    fn is_for_all(&self) -> bool {
-        matches!(
-            self.failure,
-            None | Some(Failure::Status { .. } | Failure::TimedOut | Failure::CutOff | Failure::TooLong)
-        )
-    }
-}
-
 /// What the thread has: the line to whoever listens, and how asking goes.
 struct Line {
     stop: Arc<AtomicBool>,
@@ -214,14 +181,13 @@ impl Line {
 
     /// Where this machine is, and the service to ask of it.
     fn look_up(&mut self, lookup: Lookup) -> Option<Target> {
-        let Lookup { name, mut find, choose } = lookup;
-        let cache = self.cache(&["place", &name]);
+        let Lookup { name, base, mut find, choose } = lookup;
+        let cache = self.cache(&["place", name, &base]);
         while !self.is_stopping() {
             let (entry, rest_s) = self.look(cache.as_ref(), PLACE_S, &mut |_| {
                 let mut failure = None;
-                let mut ask = |question: &Question| {
-                    let limits = Limits { whole: question.within, ..Limits::default() };
-                    let answer = http::ask(question.method, &question.base, &question.request, &limits);
+                let mut ask = |request: &Request, within: Duration| {
+                    let answer = http::ask(&base, request, &Limits { whole: within, ..Limits::default() });
                     answer.inspect_err(|why| failure = Some(why.clone()))
                 };
                 match find(&mut ask) {
@@ -324,7 +290,7 @@ impl Line {
         let least_s = if has_some { fresh_s } else { 0.0 };
         let rest_s = trouble.as_ref().map_or(fresh_s, |trouble| {
             self.failures = self.failures.saturating_add(1);
-            rest_s(trouble.failure.as_ref(), self.failures).max(least_s)
+            trouble.rest_s(self.failures).max(least_s)
         }) * spread();
         entry.not_before = now() + rest_s * self.manner.scale;
         entry.failed = trouble.as_ref().map(|trouble| trouble.words.clone());
@@ -354,7 +320,7 @@ impl Line {
             if trouble.is_some() || self.is_stopping() || resting.iter().any(|(answer, _)| *answer == request.answer) {
                 continue;
             }
-            match http::get(base, &request, &self.manner.limits) {
+            match http::ask(base, &request, &self.manner.limits) {
                 Ok(body) => match service.take(&request, &body) {
                     Ok(more) => slots.extend(more),
                     Err(words) => {
@@ -364,7 +330,7 @@ impl Line {
                 Err(Failure::Status { code: 401 | 403 | 404, .. }) if request.is_optional => {
                     resting.push((request.answer, Instant::now() + scaled(OPTIONAL_REST_S, self.manner.scale)));
                 }
-                Err(failure) => trouble = Some(trouble_of(service, failure)),
+                Err(failure) => trouble = Some(Trouble::of(service, failure)),
             }
         }
         (Entry { slots, ..Entry::default() }, trouble)
@@ -411,29 +377,6 @@ impl Line {
     }
 }
 
-fn trouble_of(service: &dyn Service, failure: Failure) -> Trouble {
-    let cure = match &failure {
-        Failure::Status { code, .. } => service.cure(*code).map(|cure| format!("status {code}: {cure}")),
-        _ => None,
-    };
-    let words = format!("{}: {}", service.name(), cure.unwrap_or_else(|| failure.to_string()));
-    Trouble { words, failure: Some(failure) }
-}
-
-/// For how long a service is left alone after so many failures in a row, s.
-fn rest_s(failure: Option<&Failure>, failures: u32) -> f64 {
-    let doubled = FIRST_REST_S * 2f64.powi(failures.saturating_sub(1).min(16) as i32);
-    let rest_s = match failure {
-        Some(Failure::Status { code: 400 | 401 | 403 | 404 | 410 | 422, .. }) => LONGEST_REST_S,
-        Some(Failure::Plain | Failure::Address | Failure::Key) => LONGEST_REST_S,
-        _ => doubled.min(LONGEST_REST_S),
-    };
-    match failure {
-        Some(Failure::Status { retry_after_s: Some(wanted), .. }) => rest_s.max(wanted.min(LONGEST_RETRY_AFTER_S)),
-        _ => rest_s,
-    }
-}
-
 fn scaled(seconds: f64, scale: f64) -> Duration {
     Duration::try_from_secs_f64((seconds * scale).min(7.0 * 24.0 * 3600.0)).unwrap_or_default()
 }
@@ -450,35 +393,4 @@ fn random() -> f64 {
 
 fn spread() -> f64 {
     1.0 + SPREAD * random()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status(code: u16, retry_after_s: Option<f64>) -> Failure {
-        Failure::Status { code, retry_after_s }
-    }
-
-    #[test]
-    fn failures_are_left_alone_ever_longer_and_refusals_for_an_hour() {
-        let rests: Vec<f64> = (1..12).map(|failures| rest_s(Some(&Failure::TimedOut), failures)).collect();
-        let hour = 3600.0;
-        assert_eq!(rests, [30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, hour, hour, hour, hour]);
-        assert_eq!(rest_s(Some(&Failure::Dns), u32::MAX), hour);
-        assert_eq!(rest_s(None, 1), 30.0, "an answer that is not understood");
-        assert_eq!(rest_s(Some(&status(500, None)), 2), 60.0);
-        for code in [401, 403, 404, 422] {
-            assert_eq!(rest_s(Some(&status(code, None)), 1), hour, "{code}");
-        }
-    }
-
-    #[test]
-    fn retry_after_is_kept_to_up_to_six_hours_and_never_shortens() {
-        assert_eq!(rest_s(Some(&status(429, Some(100.0))), 1), 100.0);
-        assert_eq!(rest_s(Some(&status(429, Some(1.0))), 3), 120.0);
-        assert_eq!(rest_s(Some(&status(503, Some(7200.0))), 1), 7200.0);
-        assert_eq!(rest_s(Some(&status(503, Some(1e18))), 1), 6.0 * 3600.0);
-        assert_eq!(rest_s(Some(&status(401, Some(5.0))), 1), 3600.0);
-    }
 }

@@ -124,17 +124,13 @@ fn status_in_words(code: u16) -> &'static str {
     }
 }
 
-/// What a service answers to a GET with status 200. `base` is its scheme and host, perhaps with the beginning of a path.
-pub fn get(base: &str, request: &Request, limits: &Limits) -> Result<Vec<u8>, Failure> {
-    ask(Method::Get, base, request, limits)
-}
-
-/// As [`get`], by any method. It returns, whatever happens, soon after the limit of time.
-pub fn ask(method: Method, base: &str, request: &Request, limits: &Limits) -> Result<Vec<u8>, Failure> {
+/// What a service answers to a request with status 200. `base` is its scheme and host, perhaps with the beginning of a path,
+/// unless the request names its own. It returns, whatever happens, soon after the limit of time.
+pub fn ask(base: &str, request: &Request, limits: &Limits) -> Result<Vec<u8>, Failure> {
     let work = AssertUnwindSafe(|| {
-        let uri = address(base, request)?;
+        let uri = address(request.base.unwrap_or(base), request)?;
         let is_https = uri.scheme_str() == Some("https");
-        read(send(method, uri, &request.headers, agent(limits, is_https)?)?, limits)
+        read(send(request.method, uri, &request.headers, agent(limits, is_https)?)?, limits)
     });
     catch_unwind(work).unwrap_or(Err(Failure::Fault))
 }

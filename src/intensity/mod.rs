@@ -16,6 +16,8 @@ pub mod file;
 pub mod http;
 pub mod service;
 pub mod slot;
+#[cfg(feature = "live")]
+pub mod trouble;
 pub mod watttime;
 pub mod whereabouts;
 pub mod zones;

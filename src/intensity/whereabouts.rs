@@ -22,7 +22,7 @@ pub struct Whereabouts {
 
 /// The look-up of this machine's own address.
 pub fn request() -> Request {
-    Request { base: Some(HOST), ..Request::get(0, "/v1/ip/geo.json") }
+    Request::get(0, "/v1/ip/geo.json")
 }
 
 /// What get.geojs.io answers, and what ipinfo.io and ip-api.com do, which a mirror may serve in its place.

@@ -4,7 +4,7 @@ use crate::intensity::service::tests::sample;
 #[test]
 fn the_question_is_one_over_https() {
     let request = request();
-    assert_eq!((request.base, request.path.as_str()), (Some("https://get.geojs.io"), "/v1/ip/geo.json"));
+    assert_eq!((request.base, request.path.as_str(), HOST), (None, "/v1/ip/geo.json", "https://get.geojs.io"));
     assert!(request.headers.is_empty());
 }
 
