@@ -98,7 +98,7 @@ impl Pricing<'_> {
         };
         let total = bill.joules.unwrap_or(0.0);
         let mut sum = Line { to: began, ..Line::default() };
-        let (mut filled_j, mut unmetered_j) = (0.0, 0.0);
+        let (mut metered_j, mut told_j, mut filled_j) = (0.0, 0.0, 0.0);
         bill.lines.push(sum);
         for step in ledger.timeline().steps().take_while(|step| step.from < ended) {
             // What lies in the last step after the run's end is none of it.
@@ -109,18 +109,21 @@ impl Pricing<'_> {
             for Piece { from, to, g_per_kwh, origin } in self.pieces(curve, from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
-                filled_j += if matches!(origin, Origin::Said(_)) { 0.0 } else { part };
-                unmetered_j += if origin == Origin::Said(Standing::Actual) { 0.0 } else { part };
+                match origin {
+                    Origin::Said(Standing::Actual) => metered_j += part,
+                    Origin::Said(_) => told_j += part,
+                    Origin::Filled | Origin::Typical => filled_j += part,
+                }
             }
             sum = Line { to, joules: sum.joules + joules, ..sum };
             bill.lines.push(sum);
         }
-        let but_for = |part: f64| (sum.joules > 0.0).then(|| (1.0 - part / sum.joules).clamp(0.0, 1.0));
+        let share = |part: f64, rest: f64| (part + rest > 0.0).then(|| part / (part + rest));
         let is_used = |slot: &&Slot| slot.to > bill.began && slot.from < bill.ended;
         bill.sources = Some(Sources {
             slots: curve.slots().iter().filter(is_used).count(),
-            told: but_for(filled_j),
-            metered: but_for(unmetered_j),
+            told: share(metered_j + told_j, filled_j),
+            metered: share(metered_j, told_j + filled_j),
         });
         bill.g_per_kwh = match sum.joules > 0.0 {
             true => sum.weighted / sum.joules,

@@ -94,6 +94,36 @@ fn a_file_that_ends_before_the_run_is_carried_on_and_that_is_said() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// On a cluster without the internet one job may fetch for all.
+#[test]
+fn a_file_that_changes_is_read_again() {
+    let now = unix_s();
+    let figures = |g_per_kwh: &str| {
+        format!("time,g_per_kwh,kind\n{},{g_per_kwh},actual\n{},5,actual\n", now - 60.0, now + 3600.0)
+    };
+    let path = file("changing", &figures("100"));
+    let tracker = tracker(&format!("sim_cpu=x:3600 intensity='{}'", path.display()));
+    tracker.begin().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    tracker.end().unwrap();
+    let figure = || tracker.value("/intensity/g_per_kwh").unwrap();
+    assert!((figure() - 100.0).abs() < 1e-9);
+    let awaited = |holds: &dyn Fn() -> bool| {
+        let deadline = SystemTime::now() + Duration::from_secs(60);
+        while !holds() && SystemTime::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(holds(), "{}", tracker.report("text").unwrap());
+    };
+    // As it should be written: whole, under another name, then renamed.
+    std::fs::rename(file("newer", &figures("250.5")), &path).unwrap();
+    awaited(&|| (figure() - 250.5).abs() < 1e-9);
+    std::fs::write(&path, "time,g_per_kwh\nsoon,7\n").unwrap();
+    awaited(&|| tracker.report("text").unwrap().contains("'soon' is no time"));
+    assert!((figure() - 250.5).abs() < 1e-9, "what was known stays");
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_bad_file_is_refused_with_its_line() {
     let refused = |path: &str| Tracker::create(&format!("intensity='{path}'")).err().unwrap().message;
