@@ -16,6 +16,7 @@ use carbontracker::tracker::Tracker;
 use carbontracker::{host, intensity};
 use served::{Counter, DELAY_US, Tree};
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -63,6 +64,15 @@ fn calls() {
         t.end().unwrap();
     };
     row("begin + end, back to back", "ns", (0..1_000_000).map(|_| timed(|| pair(&t))).collect());
+    if cfg!(feature = "live") {
+        // Nobody takes the connection further: it hangs, and the tracker's thread with it.
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = format!("intensity=carbonintensity_gb intensity_url=http://{}", service.local_addr().unwrap());
+        let asking = tracker(&tree, &options);
+        let connection = service.accept().unwrap();
+        row("the same while a live service is asked", "ns", (0..1_000_000).map(|_| timed(|| pair(&asking))).collect());
+        drop((asking, connection));
+    }
     t.begin().unwrap();
     row("progress", "ns", (1..=1_000_000).map(|n| timed(|| drop(t.progress(n, 1_000_000)))).collect());
     t.end().unwrap();

@@ -95,8 +95,9 @@ impl Feeds {
     }
 
     /// Ends all within this time; what still waits for an answer is left to itself.
-    pub fn end_by(self, deadline: Instant) {
+    pub fn end_within(self, patience: Duration) {
         self.stop();
+        let deadline = Instant::now() + patience;
         let left = || deadline.saturating_duration_since(Instant::now());
         if let Some(file) = self.file {
             host::join_within(file.thread, left());

@@ -31,8 +31,8 @@ const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long an ending tracker waits for its sampler.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How long, from the same moment, for what feeds the grid's figures.
-const FEEDS_TIMEOUT: Duration = Duration::from_millis(220);
+/// How long for what feeds the grid's figures: who waits for an answer is left to himself.
+const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// A run being tracked.
 pub struct Tracker {
@@ -210,13 +210,12 @@ impl Tracker {
     /// Ends the sampler and waits for it, a moment.
     pub fn destroy(mut self) {
         self.shared.stop(&self.sampler);
-        let deadline = Instant::now() + FEEDS_TIMEOUT;
         let feeds = self.feeds.take();
         feeds.iter().for_each(Feeds::stop);
         if let Some(running) = self.running.take() {
             host::join_within(running, JOIN_TIMEOUT);
         }
-        feeds.into_iter().for_each(|feeds| feeds.end_by(deadline));
+        feeds.into_iter().for_each(|feeds| feeds.end_within(FEEDS_TIMEOUT));
     }
 
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
