@@ -5,7 +5,8 @@
  * Threads   Any thread may call; calls on one tracker are serialised, different trackers are independent.
  *           ct_destroy and ct_release come last: no other call on that tracker may run beside or after them.
  *           Not for signal handlers. One background thread per tracker, "ct-sampler", and "ct-nvml" where that
- *           driver is used: all signals blocked, never call back.
+ *           driver is used, "ct-intensity" where a file or live service tells the grid's hours: all signals
+ *           blocked, never call back.
  * NULL      A NULL tracker is a disabled one: every function takes it and answers CT_DISABLED;
  *           ct_report and ct_message then give an empty text, for which `needed` is 1.
  * Errors    A ct_status is 0: done; > 0: fine but worth knowing; < 0: failed, and nothing changed.
