@@ -92,11 +92,14 @@ check: tools all
 header:
 	CT_UPDATE=1 $(CARGO) test --locked --test header the_committed_header
 
+# In a folder of its own: cargo puts a library and a command that it builds for benches where ours are.
+BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench
+
 bench: lib cli
-	$(CARGO) bench --locked --bench cost --bench bindings
+	$(BENCH) --bench cost --bench bindings
 
 figure:
-	$(CARGO) bench --locked --bench forecast
+	$(BENCH) --bench forecast
 
 # packaging/lay lists what goes where; install-cpp, uninstall-julia and so on do one part of it.
 install: lib cli lua ways-in
