@@ -3,7 +3,6 @@
 use crate::channel::Kind;
 use crate::counter::Credit;
 use crate::history::Epoch;
-use crate::timeline::Timeline;
 use std::collections::VecDeque;
 
 /// What one channel used in some part of the run.
@@ -116,6 +115,11 @@ impl Account {
         self.recent.extend(&later.recent);
     }
 
+    /// What lies after the last mark, and is placed.
+    pub fn recent(&self) -> impl Iterator<Item = Credit> {
+        self.recent.iter().copied()
+    }
+
     /// Takes out what lies after the last mark.
     pub fn take_recent(&mut self) -> impl Iterator<Item = Credit> {
         let held = self.held.take();
@@ -128,15 +132,12 @@ impl Account {
         before.map(|credit| credit.joules).reduce(|a, b| a + b)
     }
 
-    /// Takes out of the recent credits what lies before this instant, and enters it into the timeline.
-    pub fn take_until(&mut self, at: u64, timeline: &mut Timeline) -> Energy {
+    /// Takes out of the recent credits what lies before this instant.
+    pub fn take_until(&mut self, at: u64) -> Energy {
         let mut energy = Energy::default();
         while let Some(credit) = self.recent.pop_front() {
             let (before, rest) = credit.split(at);
-            if let Some(before) = before {
-                timeline.add(self.kind, before);
-                energy.add(before.into());
-            }
+            energy.add(before.map(Energy::from).unwrap_or_default());
             if let Some(rest) = rest {
                 self.recent.push_front(rest);
                 break;

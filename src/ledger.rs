@@ -73,7 +73,7 @@ pub struct Observed {
 pub struct Ledger {
     accounts: Vec<Account>,
     history: History,
-    /// All energy from the first begin to the last mark, by time.
+    /// All energy from the first begin on, by time: no mark is waited for, as an epoch may last for days.
     timeline: Timeline,
     first_begin: Option<u64>,
     open: Option<u64>,
@@ -113,7 +113,13 @@ impl Ledger {
 
     /// Takes out what a channel used after the last mark.
     pub fn take_recent(&mut self, channel: usize) -> Vec<Credit> {
-        self.accounts.get_mut(channel).map(|account| account.take_recent().collect()).unwrap_or_default()
+        let Some(account) = self.accounts.get_mut(channel) else { return Vec::new() };
+        if self.first_begin.is_some() {
+            for credit in account.recent() {
+                self.timeline.add(account.kind, Credit { joules: -credit.joules, ..credit });
+            }
+        }
+        account.take_recent().collect()
     }
 
     /// Divides time.
@@ -138,7 +144,7 @@ impl Ledger {
             Mark::Cancel(at) => {
                 self.open = None;
                 for account in &mut self.accounts {
-                    let cancelled = account.take_until(at, &mut self.timeline);
+                    let cancelled = account.take_until(at);
                     account.after.add(cancelled);
                 }
             }
@@ -154,7 +160,7 @@ impl Ledger {
         let is_first = self.first_begin.is_none();
         self.first_begin.get_or_insert(at);
         for account in &mut self.accounts {
-            let before = account.take_until(at, &mut self.timeline);
+            let before = account.take_until(at);
             account.after.add(before);
             if is_first {
                 account.after = Energy::default();
@@ -162,6 +168,9 @@ impl Ledger {
         }
         if is_first {
             self.timeline = Timeline::default();
+            for account in &self.accounts {
+                account.recent().for_each(|credit| self.timeline.add(account.kind, credit));
+            }
         }
     }
 
@@ -171,7 +180,7 @@ impl Ledger {
         for account in &mut self.accounts {
             let after = std::mem::take(&mut account.after);
             account.between.add(after);
-            let used = account.take_until(epoch.end, &mut self.timeline);
+            let used = account.take_until(epoch.end);
             account.add_epoch(used, inside, &mut epoch);
         }
         self.epochs += epoch.count;
@@ -238,12 +247,12 @@ impl Ledger {
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
             return account.remember(credit);
         };
+        if let Some(in_run) = credit.split(run_start).1 {
+            timeline.add(account.kind, in_run);
+        }
         let (mut rest, newest) = credit.split(last_mark);
         if let Some(newest) = newest {
             account.remember(newest);
-        }
-        if let Some(in_run) = rest.and_then(|rest| rest.split(run_start).1) {
-            timeline.add(account.kind, in_run);
         }
         let mut take_after = |at: u64| {
             let (before, after) = rest?.split(at);
@@ -299,7 +308,7 @@ impl Ledger {
         Some(self.epochs_j()? + self.between_j().unwrap_or(0.0))
     }
 
-    /// All energy from the first begin to the last mark, by time. What lies after the last end is not the run's yet.
+    /// All energy from the first begin on, by time. What lies after the last end is not the run's yet.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }

@@ -149,6 +149,11 @@ mod tests {
         (run, trust)
     }
 
+    /// All of it is in the timeline too, and nothing else.
+    fn by_time(run: &Ledger) -> f64 {
+        run.timeline().steps().filter_map(|step| step.energy.total()).sum()
+    }
+
     fn energies(run: &Ledger) -> Vec<Option<f64>> {
         run.history().iter().map(|epoch| epoch.energy.total()).collect()
     }
@@ -163,6 +168,7 @@ mod tests {
         assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
         trust.settle(OURS, &mut run);
         assert_eq!(run.energy_j(), Some(30.0), "once");
+        assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
     }
 
     #[test]
@@ -201,8 +207,10 @@ mod tests {
         trust.settle(OURS, &mut run);
         trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
         let lent = Standing { is_ours: false, holder: None, covered_to: 3 * S };
+        assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
         trust.settle(lent, &mut run);
         assert_eq!(run.energy_j(), Some(20.0), "what it has counted stays");
+        assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
         trust.credit(0, Credit { from: 5 * S, to: 6 * S, joules: 10.0, measured: true }, &mut run);
         let both = |run: &mut Ledger, trust: &mut Trust, mark| {
             run.mark(mark);
@@ -213,6 +221,7 @@ mod tests {
         trust.credit(0, Credit { from: 6 * S, to: 7 * S, joules: 10.0, measured: true }, &mut run);
         both(&mut run, &mut trust, Mark::End(7 * S));
         assert_eq!((run.epochs_j(), run.between_j()), (Some(30.0), Some(30.0)));
+        assert!((by_time(&run) - 60.0).abs() < 1e-9, "{}", by_time(&run));
         assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
     }
 
@@ -229,6 +238,7 @@ mod tests {
         }
         trust.settle(Standing { covered_to: 5 * S, ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
+        assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
     }
 
     #[test]

@@ -225,3 +225,15 @@ proptest! {
         prop_assert!((low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(&bill.g_per_kwh), "{}", bill.g_per_kwh);
     }
 }
+
+/// One epoch may be the whole job, and a reading comes every second or minute: far more than the ledger keeps undivided.
+#[test]
+fn an_epoch_of_a_day_is_priced_hour_by_hour_too() {
+    let hourly = curve((0..48).map(|hour| slot(hour, germany(hour * HOUR))).collect());
+    for (epochs, epoch_s) in [(1, 24 * HOUR), (3, 8 * HOUR)] {
+        let job = Job { from: 1234, epoch_s, gap_s: 600, epochs, watts: uneven };
+        let bill = bill(&hourly, &job);
+        let (grams, truth) = (bill.grams(bill.joules.unwrap()), job.truth(germany));
+        assert!((grams / truth - 1.0).abs() < 0.005, "{epochs} epochs: {grams} g, in truth {truth}");
+    }
+}

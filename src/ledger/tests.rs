@@ -161,7 +161,8 @@ proptest! {
         let sums = l.epochs_j().unwrap_or(0.0) + l.between_j().unwrap_or(0.0);
         let epochs: f64 = energies(&l).into_iter().filter(|e| !e.is_nan()).sum();
         let by_time: f64 = l.timeline().steps().filter_map(|step| step.energy.total()).sum();
-        let after = l.accounts[0].after.joules.unwrap_or(0.0);
+        let recent: f64 = l.accounts[0].recent().map(|credit| credit.joules).sum();
+        let after = l.accounts[0].after.joules.unwrap_or(0.0) + recent;
         prop_assert!((by_time - sums - after).abs() < 1e-6 * truth.max(1.0), "{by_time} by time, {sums} and {after}");
         prop_assert!((share - sums).abs() < 1e-6);
         prop_assert!((epochs - l.epochs_j().unwrap_or(0.0)).abs() < 1e-6);
