@@ -97,6 +97,11 @@ impl Pricing<'_> {
             return;
         };
         let total = bill.joules.unwrap_or(0.0);
+        if curve.is_empty() {
+            let none = (total > 0.0).then_some(0.0);
+            bill.sources = Some(Sources { slots: 0, told: none, metered: none });
+            return;
+        }
         let mut sum = Line { to: began, ..Line::default() };
         let (mut metered_j, mut told_j, mut filled_j) = (0.0, 0.0, 0.0);
         bill.lines.push(sum);
@@ -106,7 +111,7 @@ impl Pricing<'_> {
             let joules = if step.to < ended { used } else { total - sum.joules };
             let (from, to) = (step.from.max(began), step.to.min(ended));
             let (from_s, to_s) = (self.calendar.unix_s(from), self.calendar.unix_s(to));
-            for Piece { from, to, g_per_kwh, origin } in self.pieces(curve, from_s, to_s) {
+            for Piece { from, to, g_per_kwh, origin } in curve.pieces(from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
                 match origin {

@@ -237,3 +237,15 @@ fn an_epoch_of_a_day_is_priced_hour_by_hour_too() {
         assert!((grams / truth - 1.0).abs() < 0.005, "{epochs} epochs: {grams} g, in truth {truth}");
     }
 }
+
+#[test]
+fn without_figures_the_yearly_average_is_what_it_was_to_the_last_bit() {
+    for epochs in 1..60 {
+        let job = Job { from: 1234, epoch_s: 577, gap_s: 23, epochs, watts: uneven };
+        let (ledger, none) = (job.ledger(), Curve::default());
+        for flat in [458.29, 114.41] {
+            let bill = Pricing { flat, curve: Some(&none), calendar: &calendar(), pue: 1.0 }.bill(&ledger, u64::MAX);
+            assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (flat, Some(0.0)));
+        }
+    }
+}
