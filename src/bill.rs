@@ -154,13 +154,16 @@ impl Pricing<'_> {
         let Some(curve) = self.curve else { return Some(energy.scaled(bill.grams(1.0))) };
         let so_far = bill.joules.unwrap_or(0.0);
         let rest_s = forecast.duration_s.map_or(0.0, |time| time.value - bill.duration_s).clamp(1.0, LONGEST_S);
-        let used_s = forecast.duration_s.map_or(0.0, |time| time.used - bill.duration_s);
-        let at = |joules: f64, seconds: f64| {
-            let g_per_kwh = self.mean(curve, bill.ended, bill.ended + seconds.clamp(1.0, LONGEST_S));
-            bill.grams(so_far) + (joules - so_far).max(0.0) / J_PER_KWH * bill.pue * g_per_kwh
+        // Inside the first epoch some of it is used already, in the hours before the rest.
+        let used_s = forecast.duration_s.map_or(0.0, |time| time.used - bill.duration_s).clamp(0.0, rest_s);
+        let grams = |joules: f64, from_s: f64, to_s: f64| {
+            let g_per_kwh = self.mean(curve, bill.ended + from_s, bill.ended + to_s.max(from_s + 1.0));
+            bill.facility_kwh(joules.max(0.0)) * g_per_kwh
         };
-        let (used, value) = (at(energy.used, used_s), at(energy.value, rest_s));
-        let off = self.off(curve, bill.ended, bill.ended + rest_s) * forecast::quantile(forecast.level)
+        let used = bill.grams(so_far) + grams(energy.used - so_far, 0.0, used_s);
+        let value = used + grams(energy.value - energy.used.max(so_far), used_s, rest_s);
+        let off = self.off(curve, bill.ended + used_s, bill.ended + rest_s.max(used_s + 1.0))
+            * forecast::quantile(forecast.level)
             / forecast::quantile(LEVEL);
         // Shares of what is still to come, on either side.
         let to_come = energy.value - energy.used;

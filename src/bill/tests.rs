@@ -249,3 +249,44 @@ fn without_figures_the_yearly_average_is_what_it_was_to_the_last_bit() {
         }
     }
 }
+
+proptest! {
+    /// Whatever the grid does to come, the forecast is no less than what was used, and lies in its interval.
+    #[test]
+    fn a_forecast_lies_in_its_interval(
+        figures in prop::collection::vec((0.0f64..1000.0, any::<bool>()), 1..30),
+        done in 0u64..6, used in 0.0f64..1.0, used_s in 0.0f64..1.0, hours in 1u64..80, by in (0.0f64..3.0, 0.0f64..3.0),
+        level in 0.5f64..0.999,
+    ) {
+        let slots = figures.iter().enumerate().map(|(hour, &(g, known))| Slot {
+            standing: if known { Standing::Actual } else { Standing::Forecast }, ..slot(hour as u64, g)
+        });
+        let (curve, calendar) = (curve(slots.collect()), calendar());
+        let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 1.3 };
+        let job = Job { from: 1234, epoch_s: 3000, gap_s: 23, epochs: done.max(1), watts: uneven };
+        let mut ledger = job.ledger();
+        if done == 0 {
+            ledger = Ledger::default();
+            ledger.add_channel(Kind::Gpu);
+            ledger.mark(Mark::Begin((10 + job.from) * S));
+        }
+        let bill = pricing.bill(&ledger, (10 + job.end()) * S);
+        let estimate = |so_far: f64, total: f64, share: f64| {
+            // Inside the first epoch some of it was used that no epoch's end has told.
+            let used = so_far + if done == 0 { share * (total - so_far) } else { 0.0 };
+            let bound = |sign: f64, by: f64| used + (total - used) * (sign * by).exp();
+            Estimate { used, value: total, low: bound(-1.0, by.0), high: bound(1.0, by.1) }
+        };
+        let joules = ledger.energy_j().unwrap_or(0.0);
+        let run = Forecast {
+            after_epochs: done,
+            level,
+            duration_s: Some(estimate(bill.duration_s, bill.duration_s + (hours * HOUR) as f64, used_s)),
+            energy_j: Some(estimate(joules, joules + 1e7, used)),
+        };
+        let grams = pricing.forecast(&bill, &run).unwrap();
+        let dust = 1e-9 * grams.high.abs();
+        prop_assert!(grams.used >= bill.grams(joules) - dust, "{grams:?}");
+        prop_assert!(grams.used <= grams.low + dust && grams.low <= grams.value + dust && grams.value <= grams.high + dust, "{grams:?}");
+    }
+}
