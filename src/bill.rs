@@ -3,7 +3,7 @@
 use crate::calendar::Calendar;
 use crate::forecast::{self, Estimate, Forecast};
 use crate::intensity::curve::{Curve, Origin, Piece};
-use crate::intensity::slot::{Slot, Standing};
+use crate::intensity::slot::Standing;
 use crate::ledger::Ledger;
 use crate::units::J_PER_KWH;
 
@@ -124,9 +124,8 @@ impl Pricing<'_> {
             bill.lines.push(sum);
         }
         let share = |part: f64, rest: f64| (part + rest > 0.0).then(|| part / (part + rest));
-        let is_used = |slot: &&Slot| slot.to > bill.began && slot.from < bill.ended;
         bill.sources = Some(Sources {
-            slots: curve.slots().iter().filter(is_used).count(),
+            slots: curve.slots_within(bill.began, bill.ended).len(),
             told: share(metered_j + told_j, filled_j),
             metered: share(metered_j, told_j + filled_j),
         });

@@ -2,6 +2,7 @@ use super::*;
 use crate::calendar::Moment;
 use crate::channel::Kind;
 use crate::counter::Credit;
+use crate::intensity::slot::Slot;
 use crate::ledger::Mark;
 use proptest::prelude::*;
 

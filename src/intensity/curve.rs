@@ -68,6 +68,13 @@ impl Curve {
         &self.slots
     }
 
+    /// Those that say something of the time from one to another.
+    pub fn slots_within(&self, from: f64, to: f64) -> &[Slot] {
+        let first = self.slots.partition_point(|slot| slot.to <= from);
+        let end = self.slots.partition_point(|slot| slot.from < to);
+        self.slots.get(first..end).unwrap_or_default()
+    }
+
     /// Takes in what was said. Over the same time the surer figure counts, of two equally sure ones the newer.
     pub fn take(&mut self, slots: impl IntoIterator<Item = Slot>) {
         for slot in slots {
@@ -130,18 +137,20 @@ impl Curve {
     /// The figures from one time to another, each as long as it holds. None at all where nothing is known.
     pub fn pieces(&self, from: f64, to: f64) -> impl Iterator<Item = Piece> {
         let mut at = from;
+        let mut next = self.slots.partition_point(|slot| slot.to <= from);
         std::iter::from_fn(move || {
-            let piece = self.piece(at, to).filter(|piece| piece.to > at)?;
+            let piece = self.piece(next, at, to).filter(|piece| piece.to > at)?;
             at = piece.to;
+            next += usize::from(self.slots.get(next).is_some_and(|slot| slot.to <= at));
             Some(piece)
         })
     }
 
-    fn piece(&self, at: f64, to: f64) -> Option<Piece> {
+    /// The piece at a time, of which slot `next` is the first to end after it.
+    fn piece(&self, next: usize, at: f64, to: f64) -> Option<Piece> {
         if at >= to {
             return None;
         }
-        let next = self.slots.partition_point(|slot| slot.to <= at);
         let after = self.slots.get(next);
         if let Some(slot) = after.filter(|slot| slot.from <= at) {
             let origin = Origin::Said(slot.standing);
