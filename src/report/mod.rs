@@ -6,7 +6,7 @@ mod price;
 mod prometheus;
 mod text;
 
-use crate::bill::Bill;
+use crate::bill::{Bill, Pricing};
 use crate::books::{Books, FAULT, Metered};
 use crate::channel::Channel;
 use crate::counter::{Health, Meter};
@@ -44,14 +44,15 @@ pub struct Setting {
     pub rates: Rates,
 }
 
-/// How much a report is to carry: all epochs are many, and the best time to start takes some looking for.
+/// How much a report is to carry: all epochs are many, a price by the hour takes some working out, and the best time to
+/// start some looking for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// Totals alone.
-    Totals,
-    /// And the epoch at this place.
-    Epoch(usize),
-    /// And other places and times.
+    /// Totals, and the epoch at this place, without what is emitted by the hour: a host may ask at every epoch.
+    Unpriced(Option<usize>),
+    /// The same with all of it.
+    Totals(Option<usize>),
+    /// Totals, and other places and times.
     WhatIf,
     /// All there is, with every epoch that is kept.
     Epochs,
@@ -114,7 +115,9 @@ impl Report {
     /// Takes what is known from the books.
     pub fn new(setting: &Arc<Setting>, books: &Books, now: Now, detail: Detail) -> Report {
         let Now { at, whole, open } = now;
-        let (ledger, pricing) = (&books.ledger, books.pricing());
+        let is_priced = !matches!(detail, Detail::Unpriced(_));
+        let pricing = Pricing { curve: books.pricing().curve.filter(|_| is_priced), ..books.pricing() };
+        let ledger = &books.ledger;
         let run_ns = ledger.run_ns() as f64;
         let components: Vec<Component> =
             books.ours().map(|(number, metered)| component(books, number, metered)).collect();
@@ -133,7 +136,11 @@ impl Report {
             between_j: ledger.between_j(),
             coverage,
             intensity: price::intensity(&books.grid, &bill),
-            marginal: books.marginal.as_ref().map(|hourly| Marginal::new(hourly, books, forecast, at)),
+            marginal: books
+                .marginal
+                .as_ref()
+                .filter(|_| is_priced)
+                .map(|hourly| Marginal::new(hourly, books, forecast, at)),
             forecast,
             forecast_g: forecast.and_then(|forecast| pricing.forecast(&bill, &forecast)),
             components,
@@ -240,15 +247,17 @@ impl Report {
 
     /// How much of the report a JSON Pointer asks for.
     pub fn detail_for(pointer: &str) -> Detail {
-        if pointer.starts_with("/what_if") {
+        const UNPRICED: [&str; 5] = ["run", "usage", "forecast", "components", "epochs"];
+        let mut tokens = pointer.split('/').skip(1);
+        let section = tokens.next().unwrap_or_default();
+        if section == "what_if" {
             return Detail::WhatIf;
         }
-        match pointer.strip_prefix("/epochs").and_then(|rest| rest.strip_prefix('/')) {
-            Some(rest) => match rest.split('/').next().and_then(place) {
-                Some(place) => Detail::Epoch(place),
-                None => Detail::Totals,
-            },
-            None => Detail::Totals,
+        let epoch = tokens.next().filter(|_| section == "epochs").and_then(place);
+        if UNPRICED.contains(&section) && !pointer.contains("co2eq") {
+            Detail::Unpriced(epoch)
+        } else {
+            Detail::Totals(epoch)
         }
     }
 
@@ -375,8 +384,8 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
         Some((first, *epoch))
     });
     match detail {
-        Detail::Totals | Detail::WhatIf => Vec::new(),
-        Detail::Epoch(place) => numbered.skip(place).take(1).collect(),
+        Detail::Unpriced(Some(place)) | Detail::Totals(Some(place)) => numbered.skip(place).take(1).collect(),
+        Detail::Unpriced(None) | Detail::Totals(None) | Detail::WhatIf => Vec::new(),
         Detail::Epochs => numbered.collect(),
     }
 }

@@ -323,6 +323,37 @@ fn extras_are_shown_only_where_they_were_asked_for_and_stay_out_of_the_co2e() {
     assert!(!off.1.contains("beside it") && on.1.contains("beside it, not in the CO2e above:\n  cost    0.0960 EUR, at 0.320 EUR/kWh\n  water   1.27 L\n  making  9.36 g CO2e, of 164 kg that the devices took, over 4 years\n"), "{}", on.1);
 }
 
+/// A host may ask for its energy at every epoch, and a price by the hour of a long run takes half a millisecond.
+#[test]
+fn only_what_is_emitted_is_priced() {
+    let (setting, books, now) = by_the_hour(10, "location=GB pue=1.5");
+    let whole: Value =
+        serde_json::from_str(&Report::new(&setting, &books, now, Detail::Epochs).render("json").unwrap()).unwrap();
+    for (pointer, is_priced) in [
+        ("/run/epochs_done", false),
+        ("/usage/energy_j", false),
+        ("/usage/facility_energy_kwh", false),
+        ("/usage/co2eq_g", true),
+        ("/forecast/energy_j/high", false),
+        ("/forecast/remaining/duration_s/value", false),
+        ("/forecast/co2eq_g/high", true),
+        ("/forecast/remaining/co2eq_g/value", true),
+        ("/epochs/1/energy_j", false),
+        ("/epochs/1/co2eq_g", true),
+        ("/components/0/energy_j", false),
+        ("/intensity/g_per_kwh", true),
+        ("/equivalents/0/value", true),
+        ("/extras/cost/amount", true),
+    ] {
+        let detail = Report::detail_for(pointer);
+        assert_eq!(!matches!(detail, Detail::Unpriced(_)), is_priced, "{pointer}");
+        let one = Report::new(&setting, &books, now, detail).value(pointer).ok();
+        let there = whole.pointer(pointer).and_then(Value::as_f64);
+        let is_near = one.zip(there).is_none_or(|(one, there)| (one - there).abs() <= 1e-12 * there.abs());
+        assert!(one.is_some() == there.is_some() && is_near, "{pointer}: {one:?} {there:?}");
+    }
+}
+
 proptest! {
     /// Whatever the run and its name, the JSON parses, its parts sum to its wholes, and CSV and Prometheus agree.
     #[test]
