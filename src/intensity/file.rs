@@ -166,8 +166,8 @@ fn slots(mut rows: Vec<Row>) -> std::result::Result<Vec<Slot>, String> {
     for standing in [Standing::Forecast, Standing::Estimated, Standing::Actual] {
         let of_kind: Vec<&Row> = rows.iter().filter(|row| row.standing == standing).collect();
         let mut step = STEP_S;
-        for (n, row) in of_kind.iter().enumerate() {
-            let next = of_kind.get(n + 1..).unwrap_or_default().iter().find(|next| next.at > row.at);
+        for row in &of_kind {
+            let next = of_kind.get(of_kind.partition_point(|next| next.at <= row.at));
             // A figure holds no longer than until something else is said, of whatever kind.
             let other = || rows.get(rows.partition_point(|other| other.at <= row.at)..)?.first();
             let end = next.map(|next| next.at).or_else(|| other().map(|other| other.at));
@@ -177,6 +177,8 @@ fn slots(mut rows: Vec<Row>) -> std::result::Result<Vec<Slot>, String> {
             }
         }
     }
+    // In time's order, for the curve grows at its end.
+    slots.sort_by(|a, b| a.from.total_cmp(&b.from));
     Ok(slots)
 }
 
@@ -281,6 +283,23 @@ mod tests {
             [50.0, 90.0, 70.0, 95.0]
         );
         assert_eq!(parsed("1772452800,100\n1772452810,200\n").len(), 2, "no heading");
+    }
+
+    /// ct_create reads it, so it is not to take minutes whatever is in it.
+    #[test]
+    fn a_large_file_is_read_in_no_time() {
+        use std::fmt::Write;
+        let began = std::time::Instant::now();
+        let mut both = String::from("time,g_per_kwh,kind\n");
+        (0..40_000).for_each(|n| writeln!(both, "{},1,forecast", 1_500_000_000 + n * 3600).unwrap());
+        (0..480_000).for_each(|n| writeln!(both, "{},2,actual", 1_500_000_000 + n * 300).unwrap());
+        let again = "1500000000,3\n".repeat(300_000);
+        for (text, g_per_kwh) in [(both, 2.0), (again, 3.0)] {
+            let mut curve = Curve::default();
+            curve.take(parsed(&text));
+            assert!(curve.slots().iter().all(|slot| slot.g_per_kwh == g_per_kwh));
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[test]
