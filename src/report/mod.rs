@@ -284,8 +284,11 @@ impl Report {
     }
 
     fn remaining_g(&self) -> Option<Estimate> {
-        self.measured_to_its_end()?;
-        Some(self.forecast_g?.after_use(self.co2eq_g().unwrap_or(0.0)).rest())
+        let joules = self.remaining_j()?;
+        match self.bill.sources {
+            Some(_) => Some(self.forecast_g?.after_use(self.co2eq_g().unwrap_or(0.0)).rest()),
+            None => Some(joules.scaled(self.bill.grams(1.0))),
+        }
     }
 
     /// Everyday equals of the run's emissions: (how many, of what, g CO2e of one, who says so).

@@ -354,6 +354,22 @@ fn only_what_is_emitted_is_priced() {
     }
 }
 
+/// At one figure for all time what is still to come emits so much a joule, to the last bit.
+#[test]
+fn what_is_still_to_come_is_priced_as_energy_where_the_price_is_one() {
+    for n in 1..50 {
+        let (setting, mut books) =
+            (setting(None, 9), books(&[Kind::Cpu], &[(n, 7 * n), (3 * n, 0)], &[n as f64 / 7.0]));
+        let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
+        books.forecast = forecast::forecast(9, 0.9, epochs, between, &books.progress);
+        let report = Report::new(&setting, &books, NOW, Detail::Totals(None));
+        for bound in ["value", "low", "high"] {
+            let of = |what: &str| report.value(&format!("/forecast/remaining/{what}/{bound}")).unwrap();
+            assert_eq!(of("co2eq_g"), of("energy_j") * (1.0 / 3.6e6 * 1.5 * 200.0), "{bound} of {n}");
+        }
+    }
+}
+
 proptest! {
     /// Whatever the run and its name, the JSON parses, its parts sum to its wholes, and CSV and Prometheus agree.
     #[test]
