@@ -76,7 +76,7 @@ impl Feeds {
 
     fn add(&mut self, feed: Feed, shared: &Arc<Shared>) -> std::io::Result<()> {
         match feed {
-            Feed::File(path) => self.file = Some(FileReader::start(path, Arc::clone(shared))?),
+            Feed::File(path, seen) => self.file = Some(FileReader::start(path, seen, Arc::clone(shared))?),
             #[cfg(feature = "live")]
             other => self.services.push(live::start(other, shared)?),
             #[cfg(not(feature = "live"))]
@@ -114,12 +114,12 @@ struct FileReader {
 }
 
 impl FileReader {
-    fn start(path: PathBuf, shared: Arc<Shared>) -> std::io::Result<FileReader> {
+    fn start(path: PathBuf, mut seen: Option<file::Stamp>, shared: Arc<Shared>) -> std::io::Result<FileReader> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let is_stopping = move || stopping.load(Ordering::SeqCst);
         let thread = host::spawn_quiet("ct-intensity", move || {
-            let mut seen = file::stamp(&path);
+            let mut is_failing = false;
             let mut next = Instant::now() + LOOK;
             while !is_stopping() {
                 std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
@@ -130,10 +130,21 @@ impl FileReader {
                 let stamp = file::stamp(&path);
                 if stamp != seen && !is_stopping() {
                     seen = stamp;
+                    let whose = Whose::Average;
+                    let failed_before = is_failing;
                     match file::reread(&path) {
-                        Ok(slots) => Whose::Average.take(&shared, slots),
+                        Ok(slots) => {
+                            is_failing = false;
+                            whose.take(&shared, slots);
+                            if failed_before {
+                                whose.fail(&shared, None);
+                            }
+                        }
                         Err(why) => {
-                            Whose::Average.fail(&shared, Some(format!("intensity='{}': {why}", path.display())))
+                            is_failing = true;
+                            if !failed_before {
+                                whose.fail(&shared, Some(format!("intensity='{}': {why}", path.display())));
+                            }
                         }
                     }
                 }
@@ -171,7 +182,7 @@ mod live {
             Feed::Place(seek, service, account) => {
                 (Whose::Average, Aim::Place(look_up(seek, service, account, Arc::clone(shared))))
             }
-            Feed::File(_) => return Err(std::io::ErrorKind::InvalidInput.into()),
+            Feed::File(..) => return Err(std::io::ErrorKind::InvalidInput.into()),
         };
         let shared = Arc::clone(shared);
         Fetcher::start(aim, Manner::default(), move |news| match news {

@@ -4,6 +4,7 @@ use super::curve::Curve;
 use super::slot::{Slot, Standing};
 use super::{Hourly, Intensity};
 use crate::error::{Error, Result};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,10 +34,13 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
     Ok(Hourly { about, curve, failure: None })
 }
 
-/// What tells whether a file has changed.
-pub fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+/// What tells whether a file has changed: its number, when it was written, its length.
+pub type Stamp = (u64, SystemTime, u64);
+
+/// The stamp a file has now.
+pub fn stamp(path: &Path) -> Option<Stamp> {
     let about = std::fs::metadata(path).ok()?;
-    Some((about.modified().ok()?, about.len()))
+    Some((about.ino(), about.modified().ok()?, about.len()))
 }
 
 /// The slots of a file, read again.

@@ -103,8 +103,8 @@ pub struct Choice {
 
 /// What tells more of the grid while a run lasts.
 pub enum Feed {
-    /// A file, read again when it changes.
-    File(PathBuf),
+    /// A file, read again when it is another than this.
+    File(PathBuf, Option<file::Stamp>),
     /// A live service.
     Service(Box<dyn Service>, Account),
     /// Where this machine is, and then the live service of this name, if one was asked for.
@@ -189,8 +189,12 @@ pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> R
             return Ok(Choice { grid, marginal, feeds });
         }
         Some(IntensityOption::File(path)) => {
+            // What is written from here on is news.
+            let seen = file::stamp(path);
             hourly = Some(file::open(path, location.zone())?);
-            feeds.push(Feed::File(path.clone()));
+            // The host may change its folder while the run lasts.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            feeds.push(Feed::File(path, seen));
             yearly(&location)?
         }
         Some(IntensityOption::Service(name)) => match (&location, live(name, &location, &account)?) {
@@ -234,10 +238,10 @@ impl Choice {
     /// Where the library was built without the network, nothing live is fed, and that is said.
     fn without_network(&mut self) {
         const WITHOUT: &str = "this library was built without live services (see make LIVE=1): nothing is asked for";
-        if cfg!(feature = "live") || self.feeds.iter().all(|feed| matches!(feed, Feed::File(_))) {
+        if cfg!(feature = "live") || self.feeds.iter().all(|feed| matches!(feed, Feed::File(..))) {
             return;
         }
-        self.feeds.retain(|feed| matches!(feed, Feed::File(_)));
+        self.feeds.retain(|feed| matches!(feed, Feed::File(..)));
         let hourly = self.grid.hourly.iter_mut().chain(&mut self.marginal).filter(|hourly| hourly.about.kind == "live");
         hourly.for_each(|hourly| hourly.failure = Some(WITHOUT.into()));
         if self.grid.hourly.is_none() {
