@@ -364,7 +364,12 @@ mod tests {
         assert!(keyless.caveats().any(|text| text.contains("CARBONTRACKER_API_KEY")) || all == 0);
         let marginal = chosen("intensity=100 marginal=watttime:caiso_north marginal_key=me:word");
         assert_eq!((feeds(&marginal), marginal.marginal.unwrap().about.basis), (all, Some("marginal")));
-        assert_eq!(feeds(&chosen("intensity=100 marginal=watttime:CAISO_NORTH")), 0);
+        let keyless = chosen("intensity=100 marginal=watttime:CAISO_NORTH");
+        assert_eq!(feeds(&keyless), 0);
+        assert!(keyless.caveats().any(|text| text.contains("marginal_key=")) || all == 0);
+        let refused = |text: &str| choose(&Options::parse(text, |_| None).unwrap(), |_| None).err().unwrap().message;
+        assert!(refused("marginal=watttime:x").starts_with("marginal='watttime:x': "));
+        assert!(refused("marginal=watttime:CAISO_NORTH marginal_key='a b'").starts_with("marginal_key='…': "));
     }
 
     #[test]

@@ -130,7 +130,10 @@ impl Place<'_> {
 /// The service of this name for this place. With `location=ip` it is chosen when the look-up has answered.
 pub fn choose(name: &str, place: Place<'_>, api_key: Option<&str>) -> Result<Box<dyn Service>, Error> {
     if api_key.is_some_and(|key| key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-        return Err(Error::invalid("api_key='…': expected the service's key, without spaces or special letters"));
+        let option = if name == MARGINAL { "marginal_key" } else { "api_key" };
+        return Err(Error::invalid(format!(
+            "{option}='…': expected the service's key, without spaces or special letters"
+        )));
     }
     let key = api_key.map(|key| Secret(key.to_owned()));
     Ok(match name {

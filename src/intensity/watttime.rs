@@ -41,7 +41,7 @@ impl WattTime {
         let is_formed = (2..=40).contains(&region.len())
             && region.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         if !is_formed {
-            return Err(place.refused(TAKES));
+            return Err(Error::invalid(format!("marginal='{NAME}:{asked}': {TAKES}")));
         }
         let key = key.filter(|key| key.0.contains(':')); // else it is none of an account
         Ok(WattTime { region, key, token: None, asked: None, is_answered: false, now: 0.0 })
@@ -117,7 +117,9 @@ impl Service for WattTime {
     }
 
     fn missing(&self) -> Option<&'static str> {
-        self.key.is_none().then_some("watttime needs an account: set api_key=USER:PASSWORD or CARBONTRACKER_API_KEY")
+        self.key
+            .is_none()
+            .then_some("watttime needs an account: set marginal_key=USER:PASSWORD or CARBONTRACKER_MARGINAL_KEY")
     }
 
     fn next(&mut self, now: f64) -> Option<Request> {
@@ -160,8 +162,11 @@ impl Service for WattTime {
 
     fn cure(&self, status: u16) -> Option<String> {
         match status {
-            401 => Some("check api_key: watttime does not accept this user and password".into()),
-            403 => Some(format!("the account does not hold {}: set location=CAISO_NORTH, which is free", self.region)),
+            401 => Some("check marginal_key: watttime does not accept this user and password".into()),
+            403 => Some(format!(
+                "the account does not hold {}: set marginal=watttime:CAISO_NORTH, which is free",
+                self.region
+            )),
             _ => None,
         }
     }

@@ -219,7 +219,7 @@ fn a_key_is_shown_nowhere() {
         let shown = format!("{requests:?} {} {:?}", service.zone(), service.cure(401));
         assert!(!shown.contains("key-123") && !shown.contains("dXNlcjpr") && shown.contains("…"), "{shown}");
         let mut keyless = choose(name, Place::Zone(place), None).unwrap();
-        assert!(keyless.missing().unwrap().contains("api_key=") && service.missing().is_none());
+        assert!(keyless.missing().unwrap().contains("_key=") && service.missing().is_none());
         assert!(round(&mut *keyless).is_empty() && round(&mut *keyless).is_empty());
     }
 }
