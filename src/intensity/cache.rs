@@ -32,6 +32,8 @@ pub struct Entry {
     pub not_before: f64,
     /// Why, for those that did not ask themselves.
     pub failed: Option<String>,
+    /// How often in a row it failed: whoever asks next carries on from there.
+    pub failures: u32,
     /// What it said.
     pub slots: Vec<Slot>,
     /// Where this machine is, if that was the question.
@@ -42,6 +44,8 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Cache {
     path: PathBuf,
+    /// What was told to this key is not for another; this number tells them apart.
+    key: u64,
 }
 
 /// Held by the one that asks; let go when dropped.
@@ -51,13 +55,13 @@ pub struct Turn {
 }
 
 impl Cache {
-    /// For a question told by these words: the service, its address, the zone, the key. Of them only a number of 64 bits is
-    /// kept, from which no key can be had; another key is another question, as it may be answered where the first was not.
-    pub fn new(folder: &Path, question: &[&str]) -> Cache {
-        let mut hasher = DefaultHasher::new();
-        (env!("CARGO_PKG_VERSION"), question).hash(&mut hasher);
-        let name = format!("carbontracker-{}-grid-{:016x}.json", host::user(), hasher.finish());
-        Cache { path: folder.join(name) }
+    /// For a question told by these words: the service, its address, the zone. The name is a number made of them, and holds
+    /// nothing of the key: everybody sees it, and could try passwords on it. What was answered to another key is as if not
+    /// there, as this one may be answered where that was not; of it the file, for this user's eyes, has a number of 64 bits.
+    pub fn new(folder: &Path, question: &[&str], key: &str) -> Cache {
+        let question = number(&(env!("CARGO_PKG_VERSION"), question));
+        let name = format!("carbontracker-{}-grid-{question:016x}.json", host::user());
+        Cache { path: folder.join(name), key: number(&key) }
     }
 
     /// What is there, if it can be right at `now`, seconds since 1970 UTC.
@@ -70,7 +74,11 @@ impl Cache {
         }
         let mut text = Vec::new();
         file.take(LARGEST).read_to_end(&mut text).ok()?;
-        let entry = parse(&serde_json::from_slice(&text).ok()?)?;
+        let value = serde_json::from_slice::<Value>(&text).ok()?;
+        if value.get("key").and_then(Value::as_u64) != Some(self.key) {
+            return None;
+        }
+        let entry = parse(&value)?;
         entry.fetched.is_none_or(|at| at <= now + AHEAD_S).then_some(entry)
     }
 
@@ -80,7 +88,7 @@ impl Cache {
     }
 
     fn try_write(&self, entry: &Entry) -> io::Result<()> {
-        let text = print(entry).to_string();
+        let text = print(self.key, entry).to_string();
         if text.len() as u64 > LARGEST.min(host::file_size_limit()) {
             return Err(ErrorKind::FileTooLarge.into());
         }
@@ -98,7 +106,8 @@ impl Cache {
             match create(&marker) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     let age = std::fs::symlink_metadata(&marker).and_then(|metadata| metadata.modified());
-                    let age = age.ok().and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
+                    // Made in the future, it is from before the clock was set back.
+                    let age = age.map_or(Duration::ZERO, |at| SystemTime::now().duration_since(at).unwrap_or(TURN));
                     if age < TURN {
                         return None;
                     }
@@ -130,12 +139,20 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(host::NO_FOLLOW).open(path)
 }
 
-fn print(entry: &Entry) -> Value {
+fn number(words: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    words.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn print(key: u64, entry: &Entry) -> Value {
     let slot = |slot: &Slot| json!([slot.from, slot.to, slot.g_per_kwh, letter(slot.standing)]);
     json!({
+        "key": key,
         "fetched": entry.fetched,
         "not_before": entry.not_before,
         "failed": entry.failed,
+        "failures": entry.failures,
         "place": entry.place,
         "slots": entry.slots.iter().map(slot).collect::<Vec<_>>(),
     })
@@ -156,6 +173,7 @@ fn parse(value: &Value) -> Option<Entry> {
         fetched,
         not_before: value.get("not_before")?.as_f64()?,
         failed: words("failed")?,
+        failures: value.get("failures")?.as_u64()?.try_into().ok()?,
         place: words("place")?,
         slots: value.get("slots")?.as_array()?.iter().map(parse_slot).collect::<Option<_>>()?,
     })
@@ -197,7 +215,11 @@ mod tests {
         }
 
         fn cache(&self) -> Cache {
-            Cache::new(&self.0, &["service", "https://example.org", "DK1", "a-key"])
+            self.cache_of("a-key")
+        }
+
+        fn cache_of(&self, key: &str) -> Cache {
+            Cache::new(&self.0, &["service", "https://example.org", "DK1"], key)
         }
 
         fn names(&self) -> Vec<String> {
@@ -217,6 +239,7 @@ mod tests {
             fetched: Some(NOW - 7.5),
             not_before: NOW + 60.0,
             failed: Some("status 500".into()),
+            failures: 3,
             slots: vec![
                 slot(NOW, Standing::Actual),
                 slot(NOW + 300.0, Standing::Estimated),
@@ -239,9 +262,10 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let text = std::fs::read_to_string(&cache.path).unwrap() + &scratch.names().concat();
         assert!(!text.contains("a-key") && !text.contains("example.org"), "{text}");
-        let other = Cache::new(&scratch.0, &["service", "https://example.org", "DK1", "another"]);
+        let other = scratch.cache_of("another");
         assert_eq!(other.read(NOW), None, "another key may be answered otherwise");
-        let glued = Cache::new(&scratch.0, &["service", "https://example.orgDK1", "", "a-key"]);
+        assert_eq!(other.path, cache.path, "the name, which everybody sees, tells nothing of the key");
+        let glued = Cache::new(&scratch.0, &["service", "https://example.orgDK1", ""], "a-key");
         assert_ne!(glued.path, cache.path);
     }
 
@@ -249,7 +273,7 @@ mod tests {
     fn what_cannot_be_right_is_not_there() {
         let scratch = Scratch::new("wrong");
         let cache = scratch.cache();
-        let right = print(&entry()).to_string();
+        let right = print(cache.key, &entry()).to_string();
         let wrongs = [
             String::new(),
             "{}".into(),
@@ -277,7 +301,7 @@ mod tests {
         let scratch = Scratch::new("link");
         let cache = scratch.cache();
         let elsewhere = scratch.0.join("elsewhere");
-        std::fs::write(&elsewhere, print(&entry()).to_string()).unwrap();
+        std::fs::write(&elsewhere, print(cache.key, &entry()).to_string()).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &cache.path).unwrap();
         assert_eq!(cache.read(NOW), None);
         std::fs::write(&elsewhere, "mine").unwrap();
@@ -295,7 +319,7 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
         assert_eq!(cache.read(NOW), None);
 
-        let nowhere = Cache::new(Path::new("/nowhere"), &["x"]);
+        let nowhere = Cache::new(Path::new("/nowhere"), &["x"], "");
         nowhere.write(&entry());
         assert_eq!(nowhere.read(NOW), None);
         assert!(nowhere.turn().is_some() && nowhere.turn().is_some(), "everybody asks");
@@ -309,9 +333,11 @@ mod tests {
         assert!(cache.turn().is_none() && scratch.cache().turn().is_none());
         drop(turn);
         let left = cache.turn().expect("let go");
-        let marker = File::options().write(true).open(&left.marker).unwrap();
-        marker.set_modified(SystemTime::now() - 2 * TURN).unwrap();
+        let marker_of = |turn: &Turn| File::options().write(true).open(&turn.marker).unwrap();
+        marker_of(&left).set_modified(SystemTime::now() - 2 * TURN).unwrap();
         let next = cache.turn().expect("taken over");
+        marker_of(&next).set_modified(SystemTime::now() + 100 * TURN).unwrap();
+        let next = cache.turn().expect("taken over, the clock having been set back");
         assert!(cache.turn().is_none(), "it is marked anew");
         drop(next);
     }

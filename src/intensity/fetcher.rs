@@ -5,7 +5,7 @@ use super::cache::{Cache, Entry};
 use super::http::{self, Failure, Limits};
 use super::service::{Request, Secret, Service};
 use super::slot::Slot;
-use super::trouble::{LONGEST_RETRY_AFTER_S, Trouble};
+use super::trouble::{LONGEST_REST_S, LONGEST_RETRY_AFTER_S, Trouble};
 use crate::host;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -182,7 +182,7 @@ impl Line {
     /// Where this machine is, and the service to ask of it.
     fn look_up(&mut self, lookup: Lookup) -> Option<Target> {
         let Lookup { name, base, mut find, choose } = lookup;
-        let cache = self.cache(&["place", name, &base]);
+        let cache = self.cache(&["place", name, &base], "");
         while !self.is_stopping() {
             let (entry, rest_s) = self.look(cache.as_ref(), PLACE_S, &mut |_| {
                 let mut failure = None;
@@ -210,17 +210,17 @@ impl Line {
     /// Asks a service, round after round.
     fn follow(&mut self, target: Target) {
         let Target { mut service, base, key } = target;
-        let cache = self.cache(&["grid", service.name(), &base, &service.zone(), &key.0]);
+        let cache = self.cache(&["grid", service.name(), &base, &service.zone()], &key.0);
         let fresh_s = service.refresh_s();
         let mut resting = Vec::new();
-        let mut newest = f64::NEG_INFINITY;
+        let mut told = None;
         while !self.is_stopping() {
             let (entry, rest_s) =
                 self.look(cache.as_ref(), fresh_s, &mut |line| line.round(service.as_mut(), &base, &mut resting));
+            // Another stamp, be it an earlier one, where the clock was set back.
             if let Some(Entry { fetched: Some(fetched), slots, .. }) = entry
-                && fetched > newest
+                && told.replace(fetched) != Some(fetched)
             {
-                newest = fetched;
                 self.tell(News::Slots(slots));
             }
             self.rest(rest_s);
@@ -267,7 +267,8 @@ impl Line {
         (known, rest_s * spread())
     }
 
-    /// Asks, and lets others know. What is known so far stays so where there is no answer.
+    /// Asks, and lets others know. What is known so far stays so where there is no answer, and what failed just now for others
+    /// has failed for us.
     fn ask(
         &mut self,
         cache: Option<&Cache>,
@@ -285,15 +286,19 @@ impl Line {
         if self.is_stopping() {
             return (None, 0.0); // the round was broken off: nobody is to take it for a whole one
         }
+        let (wait_s, now_s) = (LONGEST_REST_S * self.manner.scale, now());
+        let failures =
+            known.as_ref().filter(|known| known.not_before + wait_s > now_s).map_or(0, |known| known.failures);
         let has_some = answer.place.is_some() || !answer.slots.is_empty();
         let mut entry = if has_some { Entry { fetched: Some(now()), ..answer } } else { known.unwrap_or_default() };
         let least_s = if has_some { fresh_s } else { 0.0 };
         let rest_s = trouble.as_ref().map_or(fresh_s, |trouble| {
-            self.failures = self.failures.saturating_add(1);
+            self.failures = self.failures.max(failures).saturating_add(1);
             trouble.rest_s(self.failures).max(least_s)
         }) * spread();
         entry.not_before = now() + rest_s * self.manner.scale;
         entry.failed = trouble.as_ref().map(|trouble| trouble.words.clone());
+        entry.failures = if trouble.is_some() { self.failures } else { 0 };
         if let Some(cache) = cache.filter(|_| trouble.as_ref().is_none_or(Trouble::is_for_all)) {
             cache.write(&entry);
         }
@@ -336,8 +341,8 @@ impl Line {
         (Entry { slots, ..Entry::default() }, trouble)
     }
 
-    fn cache(&self, question: &[&str]) -> Option<Cache> {
-        self.manner.folder.as_ref().map(|folder| Cache::new(folder, question))
+    fn cache(&self, question: &[&str], key: &str) -> Option<Cache> {
+        self.manner.folder.as_ref().map(|folder| Cache::new(folder, question, key))
     }
 
     fn is_stopping(&self) -> bool {

@@ -6,7 +6,7 @@ use super::service::Service;
 /// After a first failure it is asked again in so many s; each further one doubles that,
 const FIRST_REST_S: f64 = 30.0;
 /// up to this. A refusal, which does not pass by itself, counts as the last of many.
-const LONGEST_REST_S: f64 = 3600.0;
+pub const LONGEST_REST_S: f64 = 3600.0;
 /// A service that wants to be left alone longer than this, s, is not believed.
 pub const LONGEST_RETRY_AFTER_S: f64 = 6.0 * 3600.0;
 
