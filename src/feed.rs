@@ -46,7 +46,6 @@ impl Whose {
         curve.take(slots);
         if let Some(hourly) = self.figures(&mut shared.books()) {
             hourly.curve = curve;
-            hourly.failure = None;
         }
     }
 
@@ -55,9 +54,11 @@ impl Whose {
         if let Some(hourly) = self.figures(&mut shared.books()) {
             hourly.failure.clone_from(&failure);
         }
-        shared.say(match failure {
-            Some(words) => format!("{words}. Until then CO2 is priced by what is known"),
-            None => "figures of the grid come again".into(),
+        shared.say(match (failure, self) {
+            (Some(words), Whose::Average) => format!("{words}. Until then CO2 is priced by what is known"),
+            (Some(words), Whose::Marginal) => words,
+            (None, Whose::Average) => "figures of the grid come again".into(),
+            (None, Whose::Marginal) => "marginal figures come again".into(),
         });
     }
 }
@@ -119,8 +120,8 @@ impl FileReader {
         let stopping = Arc::clone(&stop);
         let is_stopping = move || stopping.load(Ordering::SeqCst);
         let thread = host::spawn_quiet("ct-intensity", move || {
-            let mut is_failing = false;
             let mut next = Instant::now() + LOOK;
+            let mut has_failed = false;
             while !is_stopping() {
                 std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
                 if Instant::now() < next {
@@ -130,22 +131,16 @@ impl FileReader {
                 let stamp = file::stamp(&path);
                 if stamp != seen && !is_stopping() {
                     seen = stamp;
-                    let whose = Whose::Average;
-                    let failed_before = is_failing;
-                    match file::reread(&path) {
+                    let failure = match file::reread(&path) {
                         Ok(slots) => {
-                            is_failing = false;
-                            whose.take(&shared, slots);
-                            if failed_before {
-                                whose.fail(&shared, None);
-                            }
+                            Whose::Average.take(&shared, slots);
+                            None
                         }
-                        Err(why) => {
-                            is_failing = true;
-                            if !failed_before {
-                                whose.fail(&shared, Some(format!("intensity='{}': {why}", path.display())));
-                            }
-                        }
+                        Err(why) => Some(format!("intensity='{}': {why}", path.display())),
+                    };
+                    if failure.is_some() || has_failed {
+                        has_failed = failure.is_some();
+                        Whose::Average.fail(&shared, failure);
                     }
                 }
             }
@@ -254,14 +249,16 @@ mod live {
         let zone = target.as_ref().map(|target| target.service.static_zone()).or(zone);
         let zone = zone.ok_or("location=ip: the place found is in no table: set location=")?;
         let table = zones::yearly(&zone).map_err(|error| error.message)?;
+        let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
+        shared.say(format!("location={how} this machine is in {zone}; location={zone} says so without asking"));
+        let missing = target.as_ref().and_then(|target| target.service.missing());
+        missing.into_iter().for_each(|missing| shared.say(missing.into()));
         let mut books = shared.books();
         books.grid.flat = table;
         if let Some(target) = &target {
             books.grid.hourly = Some(Hourly::of(target.service.as_ref()));
         }
         drop(books);
-        let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
-        shared.say(format!("location={how} this machine is in {zone}; location={zone} says so without asking"));
-        Ok(target.filter(|target| target.service.missing().is_none()))
+        Ok(target.filter(|_| missing.is_none()))
     }
 }

@@ -105,6 +105,35 @@ fn a_service_that_cannot_be_reached_or_trusted_is_no_harm() {
     assert!(tls.iter().all(|server| server.requests().is_empty()));
 }
 
+#[test]
+fn what_fails_beside_figures_that_come_stays_in_the_notes() {
+    let hours = |list: &str, from_h| hours("DK-DK1", list, from_h, from_h + 24, |_| 60.0);
+    let server = Server::start(Behaviour::Paths(vec![
+        ("/latest", hours("latest", 0)),
+        ("/history", hours("history", -24)),
+        ("/forecast", Behaviour::status(500)),
+    ]));
+    let tracker =
+        tracker(&format!("intensity=electricitymaps location=DK-DK1 api_key={KEY} intensity_url={}", url(&server)));
+    run(&tracker);
+    let report = until(&tracker, is_live);
+    check_energy(&report);
+    assert!(report["notes"].to_string().contains("status 500"), "{}", report["notes"]);
+    assert!(messages(&tracker).iter().any(|message| message.contains("status 500")));
+}
+
+#[test]
+fn a_key_that_is_missing_once_the_place_is_known_is_said() {
+    let place = Behaviour::text(r#"{"country_code": "FR", "latitude": "48.8", "longitude": "2.3"}"#);
+    let server = Server::start(Behaviour::Paths(vec![("/v1/ip/geo.json", place)]));
+    let tracker = tracker(&format!("intensity=electricitymaps location=ip intensity_url={}", url(&server)));
+    run(&tracker);
+    let report = until(&tracker, |report| report["notes"].to_string().contains("CARBONTRACKER_API_KEY"));
+    assert_eq!((&report["intensity"]["kind"], &report["intensity"]["zone"]), (&json!("static"), &json!("FR")));
+    let said = messages(&tracker);
+    assert!(said.iter().any(|message| message.contains("CARBONTRACKER_API_KEY")), "{said:?}");
+}
+
 /// The end of a tracker whose service is being asked, at its quickest: the machine may be busy with other things.
 fn quickest_end(server: &Server) -> Duration {
     let ends = (0..4).map(|tries| {
