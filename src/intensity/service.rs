@@ -129,11 +129,13 @@ impl Place<'_> {
 
 /// The service of this name for this place. With `location=ip` it is chosen when the look-up has answered.
 pub fn choose(name: &str, place: Place<'_>, api_key: Option<&str>) -> Result<Box<dyn Service>, Error> {
-    if api_key.is_some_and(|key| key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-        let option = if name == MARGINAL { "marginal_key" } else { "api_key" };
-        return Err(Error::invalid(format!(
-            "{option}='…': expected the service's key, without spaces or special letters"
-        )));
+    // A key goes into a header as it is; user and password are written as base64 there, and may be any text.
+    let (option, what, is_sound): (_, _, fn(char) -> bool) = match name {
+        MARGINAL => ("marginal_key", "USER:PASSWORD", |letter| !letter.is_control()),
+        _ => ("api_key", "the service's key, without spaces or special letters", |letter| letter.is_ascii_graphic()),
+    };
+    if api_key.is_some_and(|key| key.is_empty() || !key.chars().all(is_sound)) {
+        return Err(Error::invalid(format!("{option}='…': expected {what}")));
     }
     let key = api_key.map(|key| Secret(key.to_owned()));
     Ok(match name {

@@ -167,6 +167,7 @@ impl Service for WattTime {
                 "the account does not hold {}: set marginal=watttime:CAISO_NORTH, which is free",
                 self.region
             )),
+            400 | 404 | 422 => Some(format!("watttime does not know {}: see marginal=", self.region)),
             _ => None,
         }
     }

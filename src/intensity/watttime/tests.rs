@@ -1,5 +1,5 @@
 use super::*;
-use crate::intensity::service::tests::{NOW, chosen, refused, sample};
+use crate::intensity::service::tests::{NOW, chosen, refused, round, sample};
 use crate::intensity::service::{Place, choose};
 
 #[test]
@@ -71,7 +71,22 @@ fn regions_lie_in_our_zones_and_are_marginal() {
         assert!(refused(NAME, bad).contains("CAISO_NORTH"), "{bad}");
     }
     let keyless = choose(NAME, Place::Zone("CAISO_NORTH"), Some("nocolon")).unwrap();
-    assert!(keyless.missing().unwrap().contains("USER:PASSWORD"));
+    assert!(keyless.missing().unwrap().contains("CARBONTRACKER_MARGINAL_KEY"));
+    // It is not the options of the run's own price that are to be looked at.
+    let service = chosen(NAME, "CAISO_NORTH");
+    let cures = [400, 401, 403, 404, 422].map(|status| service.cure(status).unwrap());
+    let words = cures.concat() + keyless.missing().unwrap() + &refused(NAME, "CAISO NORTH");
+    assert!(!words.contains("api_key") && !words.contains("location") && words.contains("marginal="), "{words}");
+}
+
+#[test]
+fn a_password_may_hold_any_letter() {
+    let place = || Place::Zone("CAISO_NORTH");
+    let mut service = choose(NAME, place(), Some("me:pass wörd")).unwrap();
+    let Secret(header) = &round(service.as_mut())[0].headers[0].1;
+    assert_eq!(header, "Basic bWU6cGFzcyB3w7ZyZA==");
+    let words = choose(NAME, place(), Some("me:two\nlines")).err().unwrap().message;
+    assert!(words.starts_with("marginal_key='…'") && !words.contains("lines"), "{words}");
 }
 
 #[test]
