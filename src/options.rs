@@ -161,7 +161,7 @@ const KEYS: &[Key] = &[
         set: |o, v| put_some(&mut o.intensity, intensity(v)),
     },
     Key { name: "api_key", allowed: "the live service's key", set: |o, v| put_some(&mut o.api_key, secret(v)) },
-    Key { name: "intensity_url", allowed: "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine", set: |o, v| put_some(&mut o.intensity_url, url(v)) },
+    Key { name: "intensity_url", allowed: "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine; no name or password in it", set: |o, v| put_some(&mut o.intensity_url, url(v)) },
     Key { name: "marginal", allowed: "watttime:REGION, such as watttime:CAISO_NORTH", set: |o, v| put_some(&mut o.marginal, marginal(v)) },
     Key { name: "marginal_key", allowed: "USER:PASSWORD of that service", set: |o, v| put_some(&mut o.marginal_key, secret(v)) },
     Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10", set: |o, v| put(&mut o.pue, number(v, 1.0, 10.0)) },
@@ -212,9 +212,11 @@ impl Options {
                 key.put(&mut options, &variable, value)?;
             }
         }
-        for (name, value) in pairs {
-            let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| unknown_key(&name))?;
-            key.put(&mut options, key.name, &value)?;
+        let mut before = "";
+        for (name, value) in &pairs {
+            let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| unknown_key(name, before))?;
+            key.put(&mut options, key.name, value)?;
+            before = key.name;
         }
         if options.components.contains(&Kind::Gpu) && options.sim_gpu.is_none() {
             let text = |name: &str| environment(name).map(|value| value.to_string_lossy().into_owned());
@@ -227,18 +229,42 @@ impl Options {
 impl Key {
     /// `called` is the name by which the user set it.
     fn put(&self, options: &mut Options, called: &str, value: &str) -> Result<()> {
-        let shown = if self.name.ends_with("_key") { "…" } else { value };
+        let shown = if is_secret(self.name) || holds_password(value) { "…" } else { value };
         (self.set)(options, value)
             .ok_or_else(|| Error::invalid(format!("{called}='{shown}': expected {}", self.allowed)))
     }
 }
 
-fn unknown_key(name: &str) -> Error {
+/// Whether an option's value is shown nowhere.
+fn is_secret(name: &str) -> bool {
+    name.ends_with("_key")
+}
+
+/// Whether a value has the form of an address with a password in it: https://USER:PASSWORD@HOST.
+fn holds_password(value: &str) -> bool {
+    value.split_once("//").is_some_and(|(_, rest)| rest.contains('@'))
+}
+
+/// What stands where an option's name should, as an error may show it: it may be the rest of a key that holds a space, or
+/// hang together with one, as in api_key:… .
+fn shown(name: &str, before: &str) -> String {
+    if is_secret(before) {
+        return "…".into();
+    }
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    match name.find(|c| !is_of_name(c)) {
+        Some(end) if name.len() > end + 1 => format!("{}…", name.get(..=end).unwrap_or_default()),
+        _ => name.to_owned(),
+    }
+}
+
+fn unknown_key(name: &str, before: &str) -> Error {
     let distance = |key: &&str| strsim::damerau_levenshtein(key, &name.to_ascii_lowercase());
     let hint = match KEYS.iter().map(|key| key.name).min_by_key(distance).filter(|key| distance(key) <= 2) {
         Some(key) => format!("did you mean {key}? "),
         None => String::new(),
     };
+    let name = if hint.is_empty() { shown(name, before) } else { name.to_owned() };
     let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
     Error::invalid(format!("unknown option '{name}': {hint}Options are {}", known.join(", ")))
 }
@@ -257,8 +283,10 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>> {
         let stop = rest.find(|c: char| c == '=' || is_space(c)).unwrap_or(rest.len());
         let (name, after) = rest.split_at(stop);
         let Some(after) = after.trim_start_matches(is_space).strip_prefix('=').filter(|_| !name.is_empty()) else {
+            let before = pairs.last().map_or("", |(before, _): &(String, String)| before);
+            let name = shown(name, before);
             return Err(Error::invalid(format!(
-                "options: '{name}' has no value; write key=value with white space between pairs"
+                "options: '{name}' has no value; write key=value with white space between pairs, and 'single quotes' around a value that holds some"
             )));
         };
         let (value, after) = take_value(after.trim_start_matches(is_space)).ok_or_else(|| {
@@ -338,9 +366,9 @@ fn secret(value: &str) -> Option<Secret> {
 }
 
 fn url(value: &str) -> Option<String> {
-    let is_url =
-        ["https://", "http://"].iter().any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
-    some_text(value).filter(|_| is_url)
+    let rest = ["https://", "http://"].iter().find_map(|scheme| value.strip_prefix(scheme))?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    some_text(value).filter(|_| !host.is_empty() && !host.contains('@'))
 }
 
 fn marginal(value: &str) -> Option<(String, String)> {

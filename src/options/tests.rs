@@ -114,6 +114,28 @@ fn unknown_keys_and_broken_syntax_say_what_to_write() {
 }
 
 #[test]
+fn no_part_of_a_key_is_in_an_error() {
+    for text in [
+        "api_key='two words' epochs=x",
+        "api_key=two words",
+        "api_key=two words=",
+        "epochs=3 marginal_key=me:two words=x epochs=4",
+        "api_key:words",
+        "api_key:words=3",
+        "'api_key=words'",
+        "api_key='words",
+        "api_key='words'x",
+        "intensity_url=htp://me:words@example.org",
+        "intensity_url=https://me:words@example.org",
+    ] {
+        let message = refusal(text);
+        assert!(!message.contains("words"), "{text}: {message}");
+    }
+    assert!(refusal("api_key=k locaton=DK").contains("unknown option 'locaton': did you mean location?"));
+    assert!(refusal("api_key=two words").contains("quotes"));
+}
+
+#[test]
 fn what_if_is_off_usual_or_a_list() {
     let asked = |text: &str| parse(text).unwrap().what_if;
     assert_eq!((asked(""), asked("what_if=off")), (WhatIfOption::Usual, WhatIfOption::Off));
