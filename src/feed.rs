@@ -157,7 +157,9 @@ impl FileReader {
 #[cfg(feature = "live")]
 mod live {
     use super::Whose;
+    use crate::host;
     use crate::intensity::fetcher::{Aim, Ask, Fetcher, Lookup, Manner, News, Target};
+    use crate::intensity::proxy::Proxies;
     use crate::intensity::service::{self, Place, Service};
     use crate::intensity::{Account, Feed, Hourly, Seek, cloud, whereabouts, zones};
     use crate::shared::Shared;
@@ -180,7 +182,9 @@ mod live {
             Feed::File(..) => return Err(std::io::ErrorKind::InvalidInput.into()),
         };
         let shared = Arc::clone(shared);
-        Fetcher::start(aim, Manner::default(), move |news| match news {
+        // Here, on the host's thread, and not when a request is made: the host may change its environment.
+        let proxies = Proxies::of(|name| host::variable(name)?.into_string().ok());
+        Fetcher::start(aim, Manner { proxies, ..Manner::default() }, move |news| match news {
             News::Place(_) => (), // what it brings is in the books by then
             News::Slots(slots) => whose.take(&shared, slots),
             News::Failed(words) => whose.fail(&shared, Some(words)),

@@ -5,9 +5,10 @@ mod grid_server;
 
 use carbontracker::intensity::fetcher::{Aim, Fetcher, Lookup, Manner, News, Target};
 use carbontracker::intensity::http::{self, Failure, Limits};
+use carbontracker::intensity::proxy::Proxies;
 use carbontracker::intensity::service::{Method, Request, Secret, Service};
 use carbontracker::intensity::slot::{Slot, Standing};
-use grid_server::{Behaviour, Server, Shown, refused_url, write_authority};
+use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
@@ -26,8 +27,12 @@ fn limits(whole: Duration) -> Limits {
     Limits { whole, body: 100_000, ..Limits::default() }
 }
 
+fn ask(base: &str, request: &Request, limits: &Limits) -> Result<Vec<u8>, Failure> {
+    http::ask(base, request, limits, &Proxies::default())
+}
+
 fn get(base: &str) -> Result<Vec<u8>, Failure> {
-    http::ask(base, &request("/latest?zone=DK"), &limits(Duration::from_secs(10)))
+    ask(base, &request("/latest?zone=DK"), &limits(Duration::from_secs(10)))
 }
 
 fn answered(behaviour: Behaviour) -> Result<Vec<u8>, Failure> {
@@ -50,8 +55,7 @@ fn an_answer_is_had_and_asked_for_politely() {
     assert_eq!(asked.header("auth-token"), Some(KEY));
     assert_eq!(asked.header("host"), Some(format!("127.0.0.1:{}", server.port()).as_str()));
 
-    let put =
-        http::ask(&server.url(), &Request { method: Method::Put, ..request("/token") }, &limits(PATIENCE)).unwrap();
+    let put = ask(&server.url(), &Request { method: Method::Put, ..request("/token") }, &limits(PATIENCE)).unwrap();
     let asked = &server.requests()[1];
     assert_eq!(
         (put.as_slice(), asked.method.as_str(), asked.header("content-length")),
@@ -87,7 +91,7 @@ fn a_slow_or_silent_server_is_left_in_time() {
         for server in [Server::start(behaviour.clone()), Server::start_tls(behaviour.clone(), Shown::Good)] {
             let start = Instant::now();
             let base = server.url().replace("localhost", "127.0.0.1");
-            let failure = http::ask(&base, &request("/"), &limits(Duration::from_millis(500))).unwrap_err();
+            let failure = ask(&base, &request("/"), &limits(Duration::from_millis(500))).unwrap_err();
             // Where the server does shake hands, its certificate is not trusted here.
             let is_right = matches!(failure, Failure::TimedOut | Failure::Certificate(_) | Failure::NoCertificates);
             assert!(is_right, "{behaviour:?}: {failure:?}");
@@ -149,7 +153,7 @@ fn what_cannot_be_reached_is_told_apart() {
     assert!(matches!(unknown, Failure::Dns | Failure::TimedOut | Failure::NoCertificates), "{unknown:?}");
     let mut newline = request("/");
     newline.headers = vec![("auth-token", Secret("two\nlines".into()))];
-    assert_eq!(http::ask(&refused_url(), &newline, &Limits::default()), Err(Failure::Key));
+    assert_eq!(ask(&refused_url(), &newline, &Limits::default()), Err(Failure::Key));
     assert_eq!(get("http://grid.invalid"), Err(Failure::Plain));
 }
 
@@ -163,7 +167,7 @@ fn certificates_are_those_of_the_machine() {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args(["--exact", "certificates_are_those_of_the_machine", "--nocapture"]);
             command.env("CT_LIVE_TLS", mode).env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR");
-            // Proxies of the environment are other programs' affair.
+            // What stays on this machine goes by no proxy.
             command.env("ALL_PROXY", refused_url()).env("HTTPS_PROXY", refused_url());
             let output = command.output().unwrap();
             assert!(output.status.success(), "{mode}: {}", String::from_utf8_lossy(&output.stderr));
@@ -197,13 +201,90 @@ fn certificates_are_those_of_the_machine() {
     let silent = Server::start_tls(Behaviour::Silent, Shown::Good);
     let deaf = Server::start_tls(Behaviour::Deaf, Shown::Good);
     for server in [silent, deaf] {
-        let failure = http::ask(&server.url(), &request("/"), &limits(Duration::from_millis(500)));
+        let failure = ask(&server.url(), &request("/"), &limits(Duration::from_millis(500)));
         assert_eq!(failure, Err(Failure::TimedOut));
     }
     let cut = Server::start_tls(Behaviour::CutOff(b"{".to_vec()), Shown::Good);
     assert_eq!(get(&cut.url()), Err(Failure::CutOff));
     let plain = Server::start(Behaviour::text("{}"));
     assert_eq!(get(&plain.url().replace("http:", "https:")), Err(Failure::Tls));
+}
+
+/// In a process of its own, which knows the authority.
+#[test]
+fn by_a_proxy_of_the_environment() {
+    let Some(file) = std::env::var_os("CT_LIVE_PROXY") else {
+        let folder = Scratch::new("proxy");
+        let file = folder.0.join("authority.pem");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "by_a_proxy_of_the_environment", "--nocapture"]);
+        let output = command.env("CT_LIVE_PROXY", &file).env("SSL_CERT_FILE", &file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    };
+    write_authority(&PathBuf::from(file));
+    let proxies = |set: &[(&str, String)]| {
+        Proxies::of(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
+    };
+    let far = format!("https://{FAR}");
+    let brief = limits(Duration::from_millis(700));
+    let by = |address: String| http::ask(&far, &request("/"), &brief, &proxies(&[("https_proxy", address)]));
+
+    let service = Server::start_tls(Behaviour::text("{}"), Shown::Good);
+    let proxy = Proxy::to(&service);
+    let patient = |set: &[(&str, String)], base: &str| http::ask(base, &request("/"), &limits(PATIENCE), &proxies(set));
+    let address = format!("http://me:pass%20word@127.0.0.1:{}", proxy.port());
+    assert_eq!(patient(&[("HTTPS_PROXY", address.clone())], &far).unwrap(), b"{}");
+    assert_eq!(patient(&[("ALL_PROXY", format!("127.0.0.1:{}", proxy.port()))], &far).unwrap(), b"{}");
+    let asked = proxy.requests();
+    assert_eq!((asked[0].method.as_str(), asked[0].path.as_str()), ("CONNECT", format!("{FAR}:443").as_str()));
+    assert_eq!(asked[0].header("proxy-authorization"), Some("Basic bWU6cGFzcyB3b3Jk"));
+    assert!(asked.iter().all(|asked| asked.header("auth-token").is_none()), "the key is the service's");
+    assert!(
+        service
+            .requests()
+            .iter()
+            .all(|asked| { asked.header("auth-token") == Some(KEY) && asked.header("proxy-authorization").is_none() })
+    );
+    // What is near, what is not encrypted and what is exempt goes by none.
+    assert!(patient(&[("https_proxy", address.clone())], &service.url()).is_ok());
+    let plain = Server::start(Behaviour::text("{}"));
+    assert!(patient(&[("https_proxy", address.clone())], &plain.url()).is_ok());
+    let exempt = patient(&[("https_proxy", address), ("no_proxy", "localhost, .invalid".into())], &far);
+    assert!(matches!(exempt, Err(Failure::Dns | Failure::TimedOut)), "{exempt:?}");
+    assert_eq!(proxy.requests().len(), 2);
+
+    let unlike = Server::start_tls(Behaviour::text("{}"), Shown::OtherName);
+    let led = by(format!("127.0.0.1:{}", Proxy::to(&unlike).port()));
+    assert_eq!(led, Err(Failure::Certificate("is another host's")), "a proxy is not trusted");
+
+    let says = |behaviour: Behaviour| by(Server::start(behaviour).url().replace("//", "//me:pass-word@"));
+    let unready = [
+        (says(Behaviour::status(407)), "another name and password"),
+        (says(Behaviour::status(403)), "does not let this node through"),
+        (says(Behaviour::status(502)), "does not let this node through"),
+        (says(Behaviour::Silent), "in time"),
+        (says(Behaviour::Deaf), "in time"),
+        (says(Behaviour::EndlessLine), "proxy"),
+        (says(Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n".to_vec())), "as a proxy does"),
+        (says(Behaviour::Raw(Vec::new())), "proxy"),
+        (by(refused_url()), "cannot be reached"),
+        (by("http://proxy.invalid:3128".into()), "is not found"),
+        (by("http://me:pass-word@".into()), "is no address"),
+        (by("socks5://127.0.0.1:1".into()), "of a kind"),
+    ];
+    for (failure, why) in unready {
+        let Err(failure @ Failure::Proxy { variable: "https_proxy", .. }) = failure else {
+            panic!("{why}: {failure:?}")
+        };
+        let words = failure.to_string();
+        assert!(words.starts_with("the proxy that https_proxy names ") && words.contains(why), "{why}: {words}");
+        assert!(!words.contains("pass-word") && !words.contains(KEY), "{words}");
+    }
+    let deaf = Server::start_tls(Behaviour::Deaf, Shown::Good);
+    let begin = Instant::now();
+    let late = by(format!("127.0.0.1:{}", Proxy::to(&deaf).port()));
+    assert!(matches!(late, Err(Failure::Proxy { .. })) && begin.elapsed() < Duration::from_secs(10), "{late:?}");
 }
 
 /// A folder of one test's own.
@@ -274,7 +355,12 @@ fn target(base: &str) -> Target {
 
 fn start(aim: Aim, folder: Option<&Scratch>, whole: Duration) -> (Fetcher, Receiver<News>) {
     let (sender, news) = channel();
-    let manner = Manner { folder: folder.map(|folder| folder.0.clone()), limits: limits(whole), scale: QUICK };
+    let manner = Manner {
+        folder: folder.map(|folder| folder.0.clone()),
+        limits: limits(whole),
+        scale: QUICK,
+        ..Manner::default()
+    };
     let fetcher = Fetcher::start(aim, manner, move |news| {
         let _ = sender.send(news);
     });

@@ -6,7 +6,7 @@ mod grid_server;
 mod priced;
 
 use carbontracker::tracker::Tracker;
-use grid_server::{Behaviour, Server, Shown, refused_url};
+use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use priced::*;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -103,6 +103,45 @@ fn a_service_that_cannot_be_reached_or_trusted_is_no_harm() {
         );
     }
     assert!(tls.iter().all(|server| server.requests().is_empty()));
+}
+
+/// In a process of its own, whose environment names the proxy.
+#[test]
+fn a_run_on_a_node_behind_a_proxy_is_priced() {
+    if let Ok(options) = std::env::var("CT_LIVE_PROXIED") {
+        let tracker = tracker(&options);
+        run(&tracker);
+        let report = until(&tracker, |report| is_live(report) || report["notes"].to_string().contains("https_proxy"));
+        println!("{} {report} {:?}", report["intensity"]["kind"], messages(&tracker));
+        return;
+    }
+    let file = std::env::temp_dir().join(format!("ct-authority-{}.pem", std::process::id()));
+    write_authority(&file);
+    let said = |port: u16, address: &str| {
+        let key = carbontracker::host::random_u64();
+        let options = format!("intensity=electricitymaps location=DE api_key={KEY} intensity_url={address}/{key}");
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "a_run_on_a_node_behind_a_proxy_is_priced", "--nocapture"]);
+        command.env("CT_LIVE_PROXIED", options).env("SSL_CERT_FILE", &file);
+        command.env("https_proxy", format!("http://me:pass-word@127.0.0.1:{port}")).env_remove("no_proxy");
+        let output = command.env_remove("NO_PROXY").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!said.contains("pass-word") && !said.contains(KEY), "{said}");
+        said
+    };
+    let server = Server::start_tls(electricity_maps("DE", |_| 60.0), Shown::Good);
+    let proxy = Proxy::to(&server);
+    let live = said(proxy.port(), &format!("https://{FAR}"));
+    assert!(live.contains("\"live\" "), "{live}");
+    assert_eq!(proxy.requests().len(), 3);
+    let closed = refused_url().rsplit(':').next().unwrap().parse().unwrap();
+    let shut = said(closed, &format!("https://{FAR}"));
+    assert!(
+        shut.contains("\"static\" ") && shut.contains("the proxy that https_proxy names cannot be reached"),
+        "{shut}"
+    );
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::cache::{Cache, Entry};
 use super::http::{self, Failure, Limits};
+use super::proxy::Proxies;
 use super::service::{Request, Secret, Service};
 use super::slot::Slot;
 use super::trouble::{LONGEST_REST_S, LONGEST_RETRY_AFTER_S, Trouble};
@@ -87,13 +88,20 @@ pub struct Manner {
     pub folder: Option<PathBuf>,
     /// Of each request to a service.
     pub limits: Limits,
+    /// How this node reaches what is not near.
+    pub proxies: Proxies,
     /// All waits are multiplied with it: 1, but for tests.
     pub scale: f64,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Manner { folder: Some(super::cache::FOLDER.into()), limits: Limits::default(), scale: 1.0 }
+        Manner {
+            folder: Some(super::cache::FOLDER.into()),
+            limits: Limits::default(),
+            proxies: Proxies::default(),
+            scale: 1.0,
+        }
     }
 }
 
@@ -184,10 +192,11 @@ impl Line {
         let Lookup { name, base, mut find, choose } = lookup;
         let cache = self.cache(&["place", name, &base], "");
         while !self.is_stopping() {
-            let (entry, rest_s) = self.look(cache.as_ref(), PLACE_S, &mut |_| {
+            let (entry, rest_s) = self.look(cache.as_ref(), PLACE_S, &mut |line| {
                 let mut failure = None;
                 let mut ask = |request: &Request, within: Duration| {
-                    let answer = http::ask(&base, request, &Limits { whole: within, ..Limits::default() });
+                    let limits = Limits { whole: within, ..Limits::default() };
+                    let answer = http::ask(&base, request, &limits, &line.manner.proxies);
                     answer.inspect_err(|why| failure = Some(why.clone()))
                 };
                 match find(&mut ask) {
@@ -325,7 +334,7 @@ impl Line {
             if trouble.is_some() || self.is_stopping() || resting.iter().any(|(answer, _)| *answer == request.answer) {
                 continue;
             }
-            match http::ask(base, &request, &self.manner.limits) {
+            match http::ask(base, &request, &self.manner.limits, &self.manner.proxies) {
                 Ok(body) => match service.take(&request, &body) {
                     Ok(more) => slots.extend(more),
                     Err(words) => {
@@ -341,8 +350,10 @@ impl Line {
         (Entry { slots, ..Entry::default() }, trouble)
     }
 
+    /// What fails without a proxy may not by one, so that is another question.
     fn cache(&self, question: &[&str], key: &str) -> Option<Cache> {
-        self.manner.folder.as_ref().map(|folder| Cache::new(folder, question, key))
+        let proxy = self.manner.proxies.name();
+        self.manner.folder.as_ref().map(|folder| Cache::new(folder, &[question, &[proxy]].concat(), key))
     }
 
     fn is_stopping(&self) -> bool {

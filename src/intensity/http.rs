@@ -1,6 +1,7 @@
-//! Asks one thing of one HTTP service, within a time, and says what came of it. It follows no redirect, reads no proxy from
-//! the environment, keeps no connection, and shows nothing of a key, a header or an answer.
+//! Asks one thing of one HTTP service, within a time, and says what came of it. It follows no redirect, keeps no connection,
+//! and shows nothing of a key, a header or an answer. A proxy only carries what is encrypted for the service.
 
+use super::proxy::Proxies;
 use super::service::{Method, Request, Secret};
 use rustls::CertificateError;
 use rustls::crypto::ring;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderValue, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, http};
+use ureq::{Agent, Body, Proxy, ProxyProtocol, http};
 
 /// How we name ourselves to a service.
 const USER_AGENT: &str = concat!("carbontracker/", env!("CARGO_PKG_VERSION"));
@@ -68,6 +69,13 @@ pub enum Failure {
     Encoded,
     /// The answer is no HTTP.
     NotHttp,
+    /// The proxy of the environment stands in the way.
+    Proxy {
+        /// Which variable names it.
+        variable: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// It would have been a key over a connection that others can read: nothing was sent.
     Plain,
     /// No such address can be asked: nothing was sent.
@@ -83,11 +91,11 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Failure::Status { code, .. } => return write!(f, "status {code}, {}", status_in_words(*code)),
             Failure::TimedOut => {
-                "no whole answer in time: it is slow, or this node has no way to it; see whether the node reaches the internet, or set intensity_url= to a mirror that it does reach"
+                "no whole answer in time: it is slow, or this node has no way to it; see whether the node reaches the internet, perhaps by a proxy (https_proxy), or set intensity_url= to a mirror that it does reach"
             }
-            Failure::Unreachable(why) => return write!(f, "no connection ({why}): see whether this node reaches it, or set intensity_url= to a mirror that it does reach"),
+            Failure::Unreachable(why) => return write!(f, "no connection ({why}): see whether this node reaches it, perhaps by a proxy (https_proxy), or set intensity_url= to a mirror that it does reach"),
             Failure::Dns => {
-                "its name is not found: this node may have no name server or no way to the internet; set intensity_url= to a mirror that it reaches"
+                "its name is not found: this node may have no name server or no way to the internet; set https_proxy to a proxy, or intensity_url= to a mirror, that it reaches"
             }
             Failure::Certificate(why) => return write!(f, "its certificate {why}, so nothing was asked"),
             Failure::NoCertificates => {
@@ -99,6 +107,7 @@ impl fmt::Display for Failure {
             Failure::WrongLength => "an answer that does not say rightly how long it is",
             Failure::Encoded => "a compressed answer, which was not asked for: a proxy between may do that",
             Failure::NotHttp => "the answer is no HTTP: see intensity_url=",
+            Failure::Proxy { variable, why } => return write!(f, "the proxy that {variable} names {why}"),
             Failure::Plain => "a key is sent over https only, or to this machine itself: nothing was sent; give intensity_url= as https://…",
             Failure::Address => "no such address: give intensity_url= as https://HOST[:PORT][/PATH], without a name or password in it",
             Failure::Key => "the key holds characters that no key has, such as a newline: nothing was sent; see api_key=",
@@ -117,7 +126,9 @@ fn status_in_words(code: u16) -> &'static str {
         401 => "the key is missing or wrong: see api_key=",
         403 => "the key does not cover this: see api_key= and location=",
         404 | 422 => "it does not know what was asked: see location= and intensity_url=",
-        407 => "a proxy between wants to be asked: set intensity_url= to a mirror that this node reaches",
+        407 => {
+            "a proxy between wants to be asked: set https_proxy to it, or intensity_url= to a mirror that this node reaches"
+        }
         429 => "asked too often, by this key or from this address: asked again when it allows",
         500.. => "it has troubles of its own: asked again later",
         _ => "it does not take what was asked",
@@ -126,14 +137,36 @@ fn status_in_words(code: u16) -> &'static str {
 
 /// What a service answers to a request with status 200. `base` is its scheme and host, perhaps with the beginning of a path,
 /// unless the request names its own. It returns, whatever happens, soon after the limit of time.
-pub fn ask(base: &str, request: &Request, limits: &Limits) -> Result<Vec<u8>, Failure> {
+pub fn ask(base: &str, request: &Request, limits: &Limits, proxies: &Proxies) -> Result<Vec<u8>, Failure> {
     let work = AssertUnwindSafe(|| {
         let uri = address(request.base.unwrap_or(base), request)?;
-        let is_https = uri.scheme_str() == Some("https");
-        read(send(request.method, uri, &request.headers, agent(limits, is_https)?)?, limits)
+        let by = proxy(&uri, proxies);
+        let agent = agent(limits, uri.scheme_str() == Some("https"), by.map(dial).transpose()?)?;
+        let answer = send(request.method, uri, &request.headers, agent)?;
+        read(answer.map_err(|error| failure(error, by))?, limits).map_err(|error| failure(error, by))?
     });
     catch_unwind(work).unwrap_or(Err(Failure::Fault))
 }
+
+/// The proxy to an address: only what is encrypted goes by one, and nothing that stays on this machine.
+fn proxy<'a>(uri: &Uri, proxies: &'a Proxies) -> Option<Named<'a>> {
+    let host = uri.host().filter(|host| uri.scheme_str() == Some("https") && !is_near(host))?;
+    proxies.to(host)
+}
+
+/// A proxy's variable and address.
+type Named<'a> = (&'static str, &'a Secret);
+
+fn dial((variable, Secret(address)): Named) -> Result<Proxy, Failure> {
+    let refused = |why| Failure::Proxy { variable, why };
+    let proxy = Proxy::new(address).map_err(|_| refused(NO_PROXY))?;
+    match proxy.protocol() {
+        ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
+        _ => Err(refused("is of a kind that is not spoken here: http:// and https:// are")),
+    }
+}
+
+const NO_PROXY: &str = "is no address: give it as http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT";
 
 /// The whole address, if it may be asked.
 fn address(base: &str, request: &Request) -> Result<Uri, Failure> {
@@ -158,7 +191,7 @@ fn is_near(host: &str) -> bool {
 }
 
 /// What asks: new each time, so nothing is left open between two rounds, and nothing remembered that a fork could copy.
-fn agent(limits: &Limits, is_https: bool) -> Result<Agent, Failure> {
+fn agent(limits: &Limits, is_https: bool, proxy: Option<Proxy>) -> Result<Agent, Failure> {
     let mut config = Agent::config_builder()
         .timeout_global(Some(limits.whole))
         .http_status_as_error(false)
@@ -166,7 +199,7 @@ fn agent(limits: &Limits, is_https: bool) -> Result<Agent, Failure> {
         .max_redirects_will_error(false)
         .max_response_header_size(limits.headers)
         .max_idle_connections(0)
-        .proxy(None)
+        .proxy(proxy)
         .user_agent(USER_AGENT)
         .accept("application/json")
         .accept_encoding("identity");
@@ -185,7 +218,13 @@ fn certificates() -> Result<RootCerts, Failure> {
     if certs.is_empty() { Err(Failure::NoCertificates) } else { Ok(RootCerts::Specific(Arc::new(certs))) }
 }
 
-fn send(method: Method, uri: Uri, headers: &[(&str, Secret)], agent: Agent) -> Result<http::Response<Body>, Failure> {
+/// The answer, or why there is none; Err: nothing was sent.
+fn send(
+    method: Method,
+    uri: Uri,
+    headers: &[(&str, Secret)],
+    agent: Agent,
+) -> Result<Result<http::Response<Body>, ureq::Error>, Failure> {
     let mut request = http::Request::builder().uri(uri);
     for (name, Secret(value)) in headers {
         let mut value = HeaderValue::from_str(value).map_err(|_| Failure::Key)?;
@@ -193,31 +232,30 @@ fn send(method: Method, uri: Uri, headers: &[(&str, Secret)], agent: Agent) -> R
         request = request.header(*name, value);
     }
     let made = |_: http::Error| Failure::Key;
-    match method {
+    Ok(match method {
         Method::Get => agent.run(request.method("GET").body(()).map_err(made)?),
         Method::Put => agent.run(request.method("PUT").body("").map_err(made)?),
-    }
-    .map_err(failure)
+    })
 }
 
-/// The body of an answer, if it is all there and what was asked for.
-fn read(mut answer: http::Response<Body>, limits: &Limits) -> Result<Vec<u8>, Failure> {
+/// The body of an answer, if it is what was asked for; Err: it is not all there.
+fn read(mut answer: http::Response<Body>, limits: &Limits) -> Result<Result<Vec<u8>, Failure>, ureq::Error> {
     let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let code = answer.status().as_u16();
     if code != 200 {
-        return Err(Failure::Status { code, retry_after_s: header("retry-after").and_then(retry_after_s) });
+        return Ok(Err(Failure::Status { code, retry_after_s: header("retry-after").and_then(retry_after_s) }));
     }
     if header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        return Err(Failure::Encoded);
+        return Ok(Err(Failure::Encoded));
     }
     let mut body = Vec::new();
     let mut rest = answer.body_mut().as_reader().take(limits.body + 1);
-    rest.read_to_end(&mut body).map_err(|error| failure(error.into()))?;
+    rest.read_to_end(&mut body)?;
     if body.len() as u64 > limits.body {
-        return Err(Failure::TooLong);
+        return Ok(Err(Failure::TooLong));
     }
     const GZIP: &[u8] = &[0x1f, 0x8b]; // RFC 1952, 2.3.1
-    if body.starts_with(GZIP) { Err(Failure::Encoded) } else { Ok(body) }
+    Ok(if body.starts_with(GZIP) { Err(Failure::Encoded) } else { Ok(body) })
 }
 
 /// For how long to leave it alone: a number of seconds, or a date.
@@ -230,8 +268,30 @@ fn retry_after_s(text: &str) -> Option<f64> {
 }
 
 /// What an error says, without its text, which may hold some of what was sent or received.
-fn failure(error: ureq::Error) -> Failure {
+fn failure(error: ureq::Error, by: Option<Named>) -> Failure {
+    let failure = direct_failure(error);
+    let Some((variable, _)) = by else { return failure };
+    // Of the service itself only the proxy knows where it is, and whether it answers.
+    let why = match failure {
+        Failure::Dns => "is not found: its name is unknown here",
+        Failure::Unreachable(_) => "cannot be reached",
+        Failure::TimedOut => LATE,
+        Failure::CutOff => CUT_OFF,
+        Failure::Tls => "breaks the encrypted connection, or is no proxy",
+        Failure::NotHttp => "does not answer as a proxy does",
+        Failure::Proxy { why, .. } => why,
+        failure => return failure,
+    };
+    Failure::Proxy { variable, why }
+}
+
+/// What the service behind a proxy may have to do with.
+pub(super) const LATE: &str = "gives no whole answer of the service in time";
+pub(super) const CUT_OFF: &str = "ends the connection before the service's answer does";
+
+fn direct_failure(error: ureq::Error) -> Failure {
     match error {
+        ureq::Error::ConnectProxyFailed(text) => Failure::Proxy { variable: "", why: refusal_of_a_proxy(&text) },
         ureq::Error::Timeout(_) => Failure::TimedOut,
         ureq::Error::HostNotFound => Failure::Dns,
         ureq::Error::Io(error) => io_failure(&error),
@@ -243,6 +303,15 @@ fn failure(error: ureq::Error) -> Failure {
         ureq::Error::Protocol(error) => protocol_failure(&error.to_string()),
         ureq::Error::Http(_) => Failure::NotHttp,
         _ => Failure::Fault,
+    }
+}
+
+/// The status is in the text only; a test holds that to what it is.
+fn refusal_of_a_proxy(text: &str) -> &'static str {
+    if text.contains("407") {
+        "wants another name and password: give it as http://USER:PASSWORD@HOST:PORT"
+    } else {
+        "does not let this node through to the service"
     }
 }
 

@@ -14,6 +14,8 @@ pub mod fetcher;
 pub mod file;
 #[cfg(feature = "live")]
 pub mod http;
+#[cfg(feature = "live")]
+pub mod proxy;
 pub mod service;
 pub mod slot;
 #[cfg(feature = "live")]

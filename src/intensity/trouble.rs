@@ -1,6 +1,6 @@
 //! Why a service gave no answer: what to tell a person, whom else it concerns, and for how long to leave the service alone.
 
-use super::http::Failure;
+use super::http::{self, Failure};
 use super::service::Service;
 
 /// After a first failure it is asked again in so many s; each further one doubles that,
@@ -34,7 +34,13 @@ impl Trouble {
     pub fn is_for_all(&self) -> bool {
         matches!(
             self.failure,
-            None | Some(Failure::Status { .. } | Failure::TimedOut | Failure::CutOff | Failure::TooLong)
+            None | Some(
+                Failure::Status { .. }
+                    | Failure::TimedOut
+                    | Failure::CutOff
+                    | Failure::TooLong
+                    | Failure::Proxy { why: http::LATE | http::CUT_OFF, .. }
+            )
         )
     }
 
@@ -91,7 +97,10 @@ mod tests {
     fn what_hinders_this_process_only_is_not_for_others() {
         let is_for_all = |failure| Trouble { words: String::new(), failure }.is_for_all();
         assert!([None, Some(status(503, None)), Some(Failure::TimedOut)].into_iter().all(is_for_all));
-        let own = [Failure::Dns, Failure::NoCertificates, Failure::Plain, Failure::Unreachable("refused")];
+        let by_proxy = |why| Failure::Proxy { variable: "https_proxy", why };
+        assert!(is_for_all(Some(by_proxy(http::LATE))));
+        let own =
+            [Failure::Dns, Failure::NoCertificates, Failure::Unreachable("refused"), by_proxy("cannot be reached")];
         assert!(!own.map(Some).into_iter().any(is_for_all));
     }
 }

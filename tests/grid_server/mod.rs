@@ -61,7 +61,7 @@ impl Behaviour {
 /// What certificate it shows.
 #[derive(Clone, Copy, Debug)]
 pub enum Shown {
-    /// For localhost, by the authority of [`authority_pem`].
+    /// For localhost and [`FAR`], by the authority of [`write_authority`].
     Good,
     /// By itself.
     SelfSigned,
@@ -171,6 +171,51 @@ impl Drop for Server {
         self.state.is_over.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(("127.0.0.1", self.port)); // wakes the one that listens
     }
+}
+
+/// A host that is not this machine, nor any other: a proxy alone knows the way.
+pub const FAR: &str = "grid.invalid";
+
+/// A proxy that leads to one server, whatever host it is asked for.
+pub struct Proxy {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    port: u16,
+}
+
+impl Proxy {
+    pub fn to(server: &Server) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let shared = asked.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = shared.clone();
+                thread::spawn(move || lead(stream, behind, &shared));
+            }
+        });
+        Proxy { asked, port }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn requests(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn lead(mut stream: TcpStream, behind: u16, asked: &Mutex<Vec<Asked>>) -> io::Result<()> {
+    asked.lock().unwrap().push(read_request(&mut stream)?);
+    let mut server = TcpStream::connect(("127.0.0.1", behind))?;
+    stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    let (mut from, mut to) = (stream.try_clone()?, server.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+    io::copy(&mut server, &mut stream).map(drop)
 }
 
 /// Where nobody listens.
@@ -318,7 +363,11 @@ pub fn write_authority(path: &Path) {
 
 fn tls(shown: Shown) -> Arc<ServerConfig> {
     let name = if matches!(shown, Shown::OtherName) { "elsewhere.example" } else { "localhost" };
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let mut names = vec![name.to_owned()];
+    if matches!(shown, Shown::Good) {
+        names.push(FAR.to_owned());
+    }
+    let mut params = CertificateParams::new(names).unwrap();
     match shown {
         Shown::Expired => {
             (params.not_before, params.not_after) = (date_time_ymd(1990, 1, 1), date_time_ymd(1999, 1, 1))
