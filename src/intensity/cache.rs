@@ -105,15 +105,19 @@ impl Cache {
         for _ in 0..2 {
             match create(&marker) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    let age = std::fs::symlink_metadata(&marker).and_then(|metadata| metadata.modified());
+                    let found = std::fs::symlink_metadata(&marker);
+                    if found.as_ref().is_ok_and(|found| found.uid() != host::user()) {
+                        break; // another user's, who has no say in it
+                    }
                     // Made in the future, it is from before the clock was set back.
+                    let age = found.and_then(|found| found.modified());
                     let age = age.map_or(Duration::ZERO, |at| SystemTime::now().duration_since(at).unwrap_or(TURN));
                     if age < TURN {
                         return None;
                     }
                     // Two may come here at once, and both ask: that does no harm.
                     if std::fs::remove_file(&marker).is_err() {
-                        break; // another user's
+                        break;
                     }
                 }
                 _ => break,
@@ -339,6 +343,8 @@ mod tests {
         marker_of(&next).set_modified(SystemTime::now() + 100 * TURN).unwrap();
         let next = cache.turn().expect("taken over, the clock having been set back");
         assert!(cache.turn().is_none(), "it is marked anew");
-        drop(next);
+        if std::os::unix::fs::chown(&next.marker, Some(1), None).is_ok() {
+            assert!(cache.turn().is_some(), "another user does not keep us from asking");
+        }
     }
 }
