@@ -341,6 +341,9 @@ impl Service for Grid {
     }
     fn take(&mut self, _: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
         let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| "an answer that is no JSON")?;
+        if value.is_null() {
+            return Ok(Vec::new());
+        }
         let g_per_kwh = value.as_f64().ok_or("an answer without a figure")?;
         Ok(vec![Slot { from: 0.0, to: 300.0, g_per_kwh, standing: Standing::Actual }])
     }
@@ -436,6 +439,19 @@ fn a_failure_is_said_once_asked_again_ever_later_and_its_end_is_said() {
             other => break assert_eq!(other, News::Failed("testgrid: an answer that is no JSON".into())),
         }
     }
+}
+
+/// The sample of a service that is well and knows nothing.
+#[test]
+fn an_answer_without_any_figure_is_said() {
+    let server = Server::start(Behaviour::text("null"));
+    let (_fetcher, news) = follow(&server);
+    assert!(
+        matches!(next(&news), News::Failed(words) if words == "testgrid: it answers, but has no figures for DK at present")
+    );
+    server.turns(Behaviour::text("7"));
+    assert_eq!(next(&news), News::Back);
+    assert_eq!(figures(next(&news)), [7.0, 7.0]);
 }
 
 #[test]

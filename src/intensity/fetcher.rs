@@ -347,6 +347,12 @@ impl Line {
                 Err(failure) => trouble = Some(Trouble::of(service, failure)),
             }
         }
+        // Else nobody would ever say why the yearly average counts.
+        let nothing = || {
+            let words = format!("{}: it answers, but has no figures for {} at present", service.name(), service.zone());
+            Trouble { words, failure: None }
+        };
+        let trouble = trouble.or_else(|| slots.is_empty().then(nothing));
         (Entry { slots, ..Entry::default() }, trouble)
     }
 
