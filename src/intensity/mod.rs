@@ -187,8 +187,7 @@ pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> R
     let mut flat = match &options.intensity {
         Some(IntensityOption::Constant(g_per_kwh)) => {
             let zone = location.zone().map(zones::yearly).transpose()?.and_then(|table| table.zone);
-            let grid = Grid { flat: given(*g_per_kwh, zone), hourly: None };
-            return Ok(Choice { grid, marginal, feeds });
+            given(*g_per_kwh, zone)
         }
         Some(IntensityOption::File(path)) => {
             // What is written from here on is news.
@@ -243,10 +242,11 @@ impl Choice {
         if cfg!(feature = "live") || self.feeds.iter().all(|feed| matches!(feed, Feed::File(..))) {
             return;
         }
+        let is_place_sought = self.feeds.iter().any(|feed| matches!(feed, Feed::Place(..)));
         self.feeds.retain(|feed| matches!(feed, Feed::File(..)));
         let hourly = self.grid.hourly.iter_mut().chain(&mut self.marginal).filter(|hourly| hourly.about.kind == "live");
         hourly.for_each(|hourly| hourly.failure = Some(WITHOUT.into()));
-        if self.grid.hourly.is_none() {
+        if is_place_sought && self.grid.hourly.is_none() {
             self.grid.flat.caveat = Some(WITHOUT.into());
         }
     }
@@ -365,6 +365,8 @@ mod tests {
         assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK")));
         assert!(keyless.caveats().any(|text| text.contains("CARBONTRACKER_API_KEY")) || all == 0);
         let marginal = chosen("intensity=100 marginal=watttime:caiso_north marginal_key=me:word");
+        let said = marginal.caveats().filter(|text| text.contains("without live services")).count();
+        assert_eq!(said, 1 - all, "once, where nothing can be asked");
         assert_eq!((feeds(&marginal), marginal.marginal.unwrap().about.basis), (all, Some("marginal")));
         let keyless = chosen("intensity=100 marginal=watttime:CAISO_NORTH");
         assert_eq!(feeds(&keyless), 0);
