@@ -373,7 +373,7 @@ mod tests {
         assert!(keyless.caveats().any(|text| text.contains("marginal_key=")) || all == 0);
         let refused = |text: &str| choose(&Options::parse(text, |_| None).unwrap(), |_| None).err().unwrap().message;
         assert!(refused("marginal=watttime:x").starts_with("marginal='watttime:x': "));
-        assert!(refused("marginal=watttime:CAISO_NORTH marginal_key='a b'").starts_with("marginal_key='…': "));
+        assert!(refused("marginal=watttime:CAISO_NORTH marginal_key='a\nb'").starts_with("marginal_key='…': "));
     }
 
     #[test]
