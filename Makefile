@@ -87,6 +87,7 @@ tools:
 check: tools all
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked --lib --no-default-features
 	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked
 
 header:

@@ -8,12 +8,13 @@ mod steady;
 use carbontracker::advisor::Advisor;
 use carbontracker::books::Books;
 use carbontracker::claim::Claimant;
+use carbontracker::host;
+use carbontracker::intensity::choice;
 use carbontracker::options::Options;
 use carbontracker::sampler::Sampler;
 use carbontracker::shared::Shared;
 use carbontracker::source::Sources;
 use carbontracker::tracker::Tracker;
-use carbontracker::{host, intensity};
 use served::{Counter, DELAY_US, Tree};
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -122,7 +123,7 @@ fn sample() {
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
     let advisor = Advisor::new(&options);
-    let grid = intensity::choose(&options, |_| None).unwrap().grid;
+    let grid = choice::choose(&options, |_| None).unwrap().grid;
     let shared = Shared::new(Books::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(

@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn reviewed(advisor: &mut Advisor, options: &Options, ledger: &Ledger, settled: u64) -> Review {
-        let grid = crate::intensity::choose(options, |_| None).unwrap().grid;
+        let grid = crate::intensity::choice::choose(options, |_| None).unwrap().grid;
         let calendar = Calendar::default();
         let pricing = grid.pricing(&calendar, options.pue);
         advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, now: u64::MAX })

@@ -3,7 +3,8 @@
 
 use crate::books::Books;
 use crate::host;
-use crate::intensity::{Feed, Hourly, file};
+use crate::intensity::choice::Feed;
+use crate::intensity::{Hourly, file};
 use crate::shared::Shared;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ impl Whose {
             hourly.failure.clone_from(&failure);
         }
         shared.say(match (failure, self) {
-            (Some(words), Whose::Average) => format!("{words}. Until then CO2 is priced by what is known"),
+            (Some(words), Whose::Average) => format!("{words}. Meanwhile CO2 is priced by what is known"),
             (Some(words), Whose::Marginal) => words,
             (None, Whose::Average) => "figures of the grid come again".into(),
             (None, Whose::Marginal) => "marginal figures come again".into(),
@@ -158,10 +159,11 @@ impl FileReader {
 mod live {
     use super::Whose;
     use crate::host;
+    use crate::intensity::choice::{Account, Feed, Seek};
     use crate::intensity::fetcher::{Aim, Ask, Fetcher, Lookup, Manner, News, Target};
     use crate::intensity::proxy::Proxies;
-    use crate::intensity::service::{self, Place, Service};
-    use crate::intensity::{Account, Feed, Hourly, Seek, cloud, whereabouts, zones};
+    use crate::intensity::service::{Place, Service};
+    use crate::intensity::{Hourly, cloud, services, whereabouts, zones};
     use crate::shared::Shared;
     use std::sync::Arc;
     use std::time::Duration;
@@ -247,7 +249,7 @@ mod live {
         let target = service.map(|(name, account)| {
             let key = account.key.clone().unwrap_or_default();
             let key = Some(key.0.as_str()).filter(|key| !key.is_empty());
-            service::choose(&name, place, key).map(|service| target(service, account)).map_err(|error| error.message)
+            services::choose(&name, place, key).map(|service| target(service, account)).map_err(|error| error.message)
         });
         let target = target.transpose()?;
         let zone = target.as_ref().map(|target| target.service.static_zone()).or(zone);

@@ -3,7 +3,8 @@
 use crate::channel::Kind;
 use crate::error::{Error, Result};
 use crate::extras::{Price, Rates};
-use crate::intensity::service::{self, Secret};
+use crate::intensity::service::Secret;
+use crate::intensity::services;
 use crate::visible::Gpus;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -355,7 +356,7 @@ fn kinds(value: &str) -> Option<Vec<Kind>> {
 fn intensity(value: &str) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, 10_000.0).map(IntensityOption::Constant),
-        Err(_) if service::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
+        Err(_) if services::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
         Err(_) if value.contains('/') || value.ends_with(".csv") => Some(IntensityOption::File(value.into())),
         Err(_) => None,
     }
@@ -373,7 +374,7 @@ fn url(value: &str) -> Option<String> {
 
 fn marginal(value: &str) -> Option<(String, String)> {
     let (name, region) = value.split_once(':')?;
-    (name == service::MARGINAL && !region.is_empty()).then(|| (name.to_owned(), region.to_owned()))
+    (name == services::MARGINAL && !region.is_empty()).then(|| (name.to_owned(), region.to_owned()))
 }
 
 fn what_if(value: &str) -> Option<WhatIfOption> {

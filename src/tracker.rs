@@ -6,7 +6,7 @@ use crate::claim::Claimant;
 use crate::error::{Error, Result, Status};
 use crate::feed::Feeds;
 use crate::host::{self, ForkMark};
-use crate::intensity::{self, Choice};
+use crate::intensity::choice::{self, Choice};
 use crate::job::Job;
 use crate::ledger::Mark;
 use crate::options::Options;
@@ -84,7 +84,7 @@ impl Tracker {
     fn start(options: Options) -> Result<Tracker> {
         check_memory()?;
         let variable = |name: &str| host::variable(name)?.into_string().ok();
-        let choice = intensity::choose(&options, variable)?;
+        let choice = choice::choose(&options, variable)?;
         let elsewhere = Elsewhere::find(&options.what_if)?;
         let found = Sources::discover(&options);
         let (producer, consumer) = RingBuffer::new(RING);

@@ -207,10 +207,19 @@ fn without_a_key_the_run_is_measured_and_the_cure_is_said() {
 }
 
 #[test]
+fn where_a_service_needs_a_place_and_none_is_given_the_run_is_measured_and_that_is_said() {
+    let tracker = tracker("intensity=energycharts");
+    let report = run(&tracker);
+    check_energy(&report);
+    assert_eq!((&report["intensity"]["kind"], &report["intensity"]["zone"]), (&json!("static"), &json!("WORLD")));
+    assert!(report["notes"].to_string().contains("no location given: energycharts takes"), "{}", report["notes"]);
+    assert_eq!(messages(&tracker).iter().filter(|message| message.contains("no location given")).count(), 1);
+}
+
+#[test]
 fn a_place_that_a_service_does_not_know_is_refused() {
     for (options, why) in [
         ("intensity=energidataservice location=FR", "knows Denmark only"),
-        ("intensity=electricitymaps", "no location given"),
         ("intensity=energycharts location=Atlantis", "location='Atlantis'"),
     ] {
         let message = Tracker::create(options).err().unwrap().message;

@@ -3,7 +3,6 @@
 use super::slot::{Slot, Standing};
 use super::whereabouts::Whereabouts;
 use super::zones::{CLOUD, column, rows, zone_row};
-use super::{carbonintensity_gb, electricitymaps, energidataservice, energycharts, watttime};
 use crate::error::Error;
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
@@ -127,36 +126,6 @@ impl Place<'_> {
     }
 }
 
-/// The service of this name for this place. With `location=ip` it is chosen when the look-up has answered.
-pub fn choose(name: &str, place: Place<'_>, api_key: Option<&str>) -> Result<Box<dyn Service>, Error> {
-    // A key goes into a header as it is; user and password are written as base64 there, and may be any text.
-    let (option, what, is_sound): (_, _, fn(char) -> bool) = match name {
-        MARGINAL => ("marginal_key", "USER:PASSWORD", |letter| !letter.is_control()),
-        _ => ("api_key", "the service's key, without spaces or special letters", |letter| letter.is_ascii_graphic()),
-    };
-    if api_key.is_some_and(|key| key.is_empty() || !key.chars().all(is_sound)) {
-        return Err(Error::invalid(format!("{option}='…': expected {what}")));
-    }
-    let key = api_key.map(|key| Secret(key.to_owned()));
-    Ok(match name {
-        electricitymaps::NAME => Box::new(electricitymaps::ElectricityMaps::new(place, key)?),
-        carbonintensity_gb::NAME => Box::new(carbonintensity_gb::CarbonIntensityGb::new(place)?),
-        energidataservice::NAME => Box::new(energidataservice::EnergiDataService::new(place)?),
-        energycharts::NAME => Box::new(energycharts::EnergyCharts::new(place)?),
-        watttime::NAME => Box::new(watttime::WattTime::new(place, key)?),
-        _ => {
-            return Err(Error::invalid(format!("intensity='{name}': no such service; there are {}", NAMES.join(", "))));
-        }
-    })
-}
-
-/// The services of what the grid emits.
-pub const NAMES: [&str; 4] =
-    [electricitymaps::NAME, carbonintensity_gb::NAME, energidataservice::NAME, energycharts::NAME];
-
-/// The service of what one kWh more would emit.
-pub const MARGINAL: &str = watttime::NAME;
-
 /// The row of a cloud region, in any case.
 pub(super) fn cloud_region(asked: &str) -> Option<Vec<&'static str>> {
     rows(CLOUD).find(|row| column(row, 0).eq_ignore_ascii_case(asked))
@@ -245,7 +214,7 @@ pub(super) fn spacing(instants: &[f64]) -> Option<f64> {
 }
 
 /// Seconds since 1970 of an RFC 3339 stamp in UTC; seconds and zone may be left out.
-fn instant(text: &str) -> Option<f64> {
+pub(super) fn instant(text: &str) -> Option<f64> {
     let whole = match (text.len(), text.strip_suffix('Z')) {
         (17, Some(minutes)) => format!("{minutes}:00Z"), // 2026-03-02T13:00Z
         _ => text.to_owned(),
@@ -271,6 +240,3 @@ pub(super) fn encoded(text: &str) -> String {
     }
     coded
 }
-
-#[cfg(test)]
-pub(super) mod tests;

@@ -34,7 +34,7 @@ pub fn render(report: &Report) -> String {
     metric("carbontracker_energy_joules_total", "counter", "Energy of the run by component.", by_component.collect());
     metric(
         "carbontracker_co2eq_grams_total",
-        "counter",
+        if report.bill.sources.is_some() { "gauge" } else { "counter" }, // an hour's figure may be corrected downwards
         "Emissions of the run, CO2 equivalent, facility included.",
         one(report.co2eq_g()),
     );

@@ -31,7 +31,7 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
 fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let grid = crate::intensity::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::intensity::choice::choose(&options, |_| None).unwrap().grid;
     let mut books = Books { unavailable, ..Books::new(grid, 1.5) };
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(
@@ -150,7 +150,7 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
     let elsewhere = Elsewhere::find(&options.what_if).unwrap();
     let setting = Arc::new(Setting { elsewhere, rates: options.rates.clone(), ..setting });
     let mut books = books(&[Kind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
-    let grid = crate::intensity::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::intensity::choice::choose(&options, |_| None).unwrap().grid;
     let mut curve = Curve::default();
     curve.take((-4..50).map(|hour| Slot {
         from: NOON + f64::from(hour) * 3600.0,

@@ -1,6 +1,7 @@
 use super::*;
-use crate::intensity::service::tests::{NOW, chosen, found, refused, round, sample};
-use crate::intensity::service::{Place, choose};
+use crate::intensity::service::Place;
+use crate::intensity::services::choose;
+use crate::intensity::services::tests::{NOW, chosen, found, refused, round, sample};
 
 /// 2026-03-02T13:00Z.
 const ONE: f64 = 1_772_456_400.0;

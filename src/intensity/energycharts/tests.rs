@@ -1,6 +1,7 @@
 use super::*;
-use crate::intensity::service::tests::{chosen, found, refused, round, sample};
-use crate::intensity::service::{Place, choose};
+use crate::intensity::service::Place;
+use crate::intensity::services::choose;
+use crate::intensity::services::tests::{chosen, found, refused, round, sample};
 
 /// 2026-03-02T12:00Z.
 const NOON: f64 = 1_772_452_800.0;

@@ -1,6 +1,7 @@
 use super::*;
-use crate::intensity::service::tests::{NOW, chosen, refused, round, sample};
-use crate::intensity::service::{Place, choose};
+use crate::intensity::service::Place;
+use crate::intensity::services::choose;
+use crate::intensity::services::tests::{NOW, chosen, refused, round, sample};
 
 #[test]
 fn a_round_logs_in_and_then_asks() {

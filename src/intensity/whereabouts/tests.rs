@@ -1,5 +1,5 @@
 use super::*;
-use crate::intensity::service::tests::sample;
+use crate::intensity::services::tests::sample;
 
 #[test]
 fn the_question_is_one_over_https() {

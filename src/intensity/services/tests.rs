@@ -1,7 +1,10 @@
 //! What holds for every service: all the samples of `tests/data/api`, and what becomes of them when they are damaged.
 
 use super::*;
-use crate::intensity::{cloud, whereabouts};
+use crate::intensity::cloud;
+use crate::intensity::service::*;
+use crate::intensity::slot::{Slot, Standing};
+use crate::intensity::whereabouts::{self, Whereabouts};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
