@@ -236,7 +236,8 @@ mod live {
         Err("location=cloud: the cloud's metadata does not say the region: set location= to it".into())
     }
 
-    /// Enters the place into the books, and says what to ask of it.
+    /// Enters the place into the books, and says what to ask of it. Where its service does not know it, the yearly average
+    /// of it counts.
     fn settle(
         seek: Seek,
         told: &str,
@@ -251,20 +252,19 @@ mod live {
             let key = Some(key.0.as_str()).filter(|key| !key.is_empty());
             services::choose(&name, place, key).map(|service| target(service, account)).map_err(|error| error.message)
         });
-        let target = target.transpose()?;
-        let zone = target.as_ref().map(|target| target.service.static_zone()).or(zone);
+        let zone = match &target {
+            Some(Ok(target)) => Some(target.service.static_zone()),
+            _ => zone,
+        };
         let zone = zone.ok_or("location=ip: the place found is in no table: set location=")?;
         let table = zones::yearly(&zone).map_err(|error| error.message)?;
         let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
         shared.say(format!("location={how} this machine is in {zone}; location={zone} says so without asking"));
-        let missing = target.as_ref().and_then(|target| target.service.missing());
+        shared.books().grid.flat = table;
+        let Some(target) = target.transpose()? else { return Ok(None) };
+        let missing = target.service.missing();
         missing.into_iter().for_each(|missing| shared.say(missing.into()));
-        let mut books = shared.books();
-        books.grid.flat = table;
-        if let Some(target) = &target {
-            books.grid.hourly = Some(Hourly::of(target.service.as_ref()));
-        }
-        drop(books);
-        Ok(target.filter(|_| missing.is_none()))
+        shared.books().grid.hourly = Some(Hourly::of(target.service.as_ref()));
+        Ok(Some(target).filter(|_| missing.is_none()))
     }
 }

@@ -143,6 +143,13 @@ fn a_place_is_found_out_where_that_is_asked_for_and_then_its_service() {
     assert_eq!(report["intensity"]["zone"], "DK-DK2", "Copenhagen");
     assert!((number(&report, "/intensity/g_per_kwh") - 77.0).abs() < 1e-9);
 
+    // Denmark, which this service does not know: the run is priced by what is known of it.
+    let abroad = tracker(&format!("location=ip intensity=carbonintensity_gb intensity_url={}", url(&server)));
+    run(&abroad);
+    let report = until(&abroad, |report| report["notes"].to_string().contains("finds this machine in DK"));
+    assert_eq!((&report["intensity"]["zone"], number(&report, "/intensity/g_per_kwh")), (&json!("DK"), 114.41));
+    assert!(messages(&abroad).iter().any(|message| message.contains("location=DK says so without asking")));
+
     server.turns(sample("ipinfo_bogon_200.json"));
     let nowhere = tracker(&format!("location=ip intensity_url={}", url(&server)));
     let report = run(&nowhere);
