@@ -41,7 +41,7 @@ pub struct Bill {
     pub sources: Option<Sources>,
     joules: Option<f64>,
     duration_s: f64,
-    /// When the run began and when its last epoch ended, s since 1970.
+    /// When the run began and when its last epoch ended (none has: when it began), s since 1970.
     began: f64,
     ended: f64,
     lines: Vec<Line>,
@@ -219,16 +219,6 @@ impl Bill {
             joules: between(before.joules, after.joules),
             weighted: between(before.weighted, after.weighted),
         }
-    }
-
-    /// When the run began, s since 1970 UTC.
-    pub fn began(&self) -> f64 {
-        self.began
-    }
-
-    /// When its last epoch ended; without one, when it began.
-    pub fn ended(&self) -> f64 {
-        self.ended
     }
 }
 
