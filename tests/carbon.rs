@@ -177,3 +177,68 @@ fn a_file_is_followed_wherever_the_host_goes_and_said_when_it_goes_itself() {
     assert_eq!(json(&tracker)["notes"], serde_json::json!([]));
     std::fs::remove_file(path).unwrap();
 }
+
+/// Every number of a report, by its pointer.
+fn numbers(at: &str, value: &Value, all: &mut Vec<(String, f64)>) {
+    match value {
+        Value::Number(number) => all.push((at.to_owned(), number.as_f64().unwrap())),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| numbers(&format!("{at}/{name}"), value, all)),
+        Value::Array(items) => (0..).zip(items).for_each(|(n, value): (usize, _)| numbers(&format!("{at}/{n}"), value, all)),
+        _ => (),
+    }
+}
+
+/// A single number is worked out with less than the whole report: it is the same all the same, whatever the run's state.
+#[test]
+fn each_number_by_pointer_is_the_one_in_the_whole_report() {
+    let now = unix_s();
+    let mut text = String::from("time,g_per_kwh,kind\n");
+    for n in -20..200 {
+        let kind = if n < 0 { "actual" } else { "forecast" };
+        writeln!(text, "{:.3},{},{kind}", now + f64::from(n) * 900.0 + 0.3, 200 + 37 * n % 150).unwrap();
+    }
+    let path = file("pointers", &text);
+    let tracker = tracker(&format!(
+        "sim_cpu=x:3600 interval=0.05 epochs=4 location=DK intensity='{}' price=0.3EUR wue=0.2 wue_grid=3 embodied_kg=150 what_if=DK,FR",
+        path.display()
+    ));
+    let check = |state: &str| {
+        let report = json(&tracker);
+        assert_eq!(report["run"]["state"], state);
+        let mut all = Vec::new();
+        numbers("", &report, &mut all);
+        for (pointer, whole) in &all {
+            let one = tracker.value(pointer).unwrap_or_else(|error| panic!("{state} {pointer}: {}", error.message));
+            let moves = ["waiting", "in_epoch"].contains(&state) || pointer.contains("now") || pointer.contains("/start");
+            let allowed = if moves { 0.2 * whole.abs() + 1.0 } else { 1e-9 * whole.abs() };
+            assert!((one - whole).abs() <= allowed, "{state} {pointer}: {one} is not {whole}");
+        }
+        let of = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
+        for metric in ["duration_s", "energy_j", "co2eq_g"] {
+            let of = |name: &str| of(&format!("/forecast/{metric}/{name}"));
+            if let (Some(low), Some(value), Some(high)) = (of("low"), of("value"), of("high")) {
+                assert!(low <= value && value <= high, "{state} {metric}: {}", report["forecast"]);
+                let used = report.pointer(&format!("/usage/{metric}")).and_then(Value::as_f64).unwrap_or(0.0);
+                assert!(low >= used * (1.0 - 1e-9), "{state} {metric}: {used} of {}", report["forecast"]);
+            }
+        }
+    };
+    check("waiting");
+    tracker.begin().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    tracker.progress(3, 10).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    tracker.progress(4, 10).unwrap();
+    check("in_epoch");
+    tracker.end().unwrap();
+    check("between");
+    std::thread::sleep(Duration::from_millis(200));
+    for _ in 0..3 {
+        tracker.begin().unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        check("in_epoch");
+        tracker.end().unwrap();
+    }
+    check("done");
+    std::fs::remove_file(path).unwrap();
+}
