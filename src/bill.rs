@@ -16,6 +16,8 @@ const TYPICAL_OFF: f64 = 0.3;
 const LEVEL: f64 = 0.9;
 /// What is further ahead than this, s, is taken to be like the year before it.
 const LONGEST_S: f64 = 366.0 * 24.0 * 3600.0;
+/// Dates are told apart to 240 ns: what is shorter than this, s, could be of no time, and its energy of no price.
+const MOMENT_S: f64 = 1e-6;
 
 /// What turns energy into emissions.
 #[derive(Clone, Copy)]
@@ -110,7 +112,8 @@ impl Pricing<'_> {
             let used = step.energy.total().unwrap_or(0.0);
             let joules = if step.to < ended { used } else { total - sum.joules };
             let (from, to) = (step.from.max(began), step.to.min(ended));
-            let (from_s, to_s) = (self.calendar.unix_s(from), self.calendar.unix_s(to));
+            let from_s = self.calendar.unix_s(from);
+            let to_s = self.calendar.unix_s(to).max(from_s + MOMENT_S);
             for Piece { from, to, g_per_kwh, origin } in curve.pieces(from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;

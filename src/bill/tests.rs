@@ -291,3 +291,18 @@ proptest! {
         prop_assert!(grams.used <= grams.low + dust && grams.low <= grams.value + dust && grams.value <= grams.high + dust, "{grams:?}");
     }
 }
+
+/// Dates are told apart to some 240 ns: begin and end back to back may be at one.
+#[test]
+fn a_run_of_no_time_to_speak_of_is_priced_at_its_moment() {
+    let hourly = curve(vec![slot(0, 400.0)]);
+    let mut ledger = Ledger::default();
+    ledger.add_channel(Kind::Cpu);
+    let begin = 700 * S;
+    ledger.mark(Mark::Begin(begin));
+    ledger.credit(0, Credit { from: begin, to: begin + 50, joules: 1e-6, measured: true });
+    ledger.mark(Mark::End(begin + 50));
+    let bill = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar(), pue: 1.0 }.bill(&ledger, begin + S);
+    assert_eq!((bill.joules, bill.g_per_kwh), (Some(1e-6), 400.0));
+    assert!((bill.grams_between(begin, begin + 50, 1e-6) / bill.grams(1e-6) - 1.0).abs() < 1e-9);
+}
