@@ -183,7 +183,9 @@ fn numbers(at: &str, value: &Value, all: &mut Vec<(String, f64)>) {
     match value {
         Value::Number(number) => all.push((at.to_owned(), number.as_f64().unwrap())),
         Value::Object(fields) => fields.iter().for_each(|(name, value)| numbers(&format!("{at}/{name}"), value, all)),
-        Value::Array(items) => (0..).zip(items).for_each(|(n, value): (usize, _)| numbers(&format!("{at}/{n}"), value, all)),
+        Value::Array(items) => {
+            (0..).zip(items).for_each(|(n, value): (usize, _)| numbers(&format!("{at}/{n}"), value, all))
+        }
         _ => (),
     }
 }
@@ -209,7 +211,8 @@ fn each_number_by_pointer_is_the_one_in_the_whole_report() {
         numbers("", &report, &mut all);
         for (pointer, whole) in &all {
             let one = tracker.value(pointer).unwrap_or_else(|error| panic!("{state} {pointer}: {}", error.message));
-            let moves = ["waiting", "in_epoch"].contains(&state) || pointer.contains("now") || pointer.contains("/start");
+            let moves =
+                ["waiting", "in_epoch"].contains(&state) || pointer.contains("now") || pointer.contains("/start");
             let allowed = if moves { 0.2 * whole.abs() + 1.0 } else { 1e-9 * whole.abs() };
             assert!((one - whole).abs() <= allowed, "{state} {pointer}: {one} is not {whole}");
         }

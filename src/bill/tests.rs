@@ -306,3 +306,30 @@ fn a_run_of_no_time_to_speak_of_is_priced_at_its_moment() {
     assert_eq!((bill.joules, bill.g_per_kwh), (Some(1e-6), 400.0));
     assert!((bill.grams_between(begin, begin + 50, 1e-6) / bill.grams(1e-6) - 1.0).abs() < 1e-9);
 }
+
+proptest! {
+    /// Whatever the forecast of the energy says, and however much was used since it was made.
+    #[test]
+    fn a_forecast_lies_within_its_bounds_and_is_no_less_than_what_was_used(
+        epochs in 0u64..4, used in 0.0f64..2.0, more in 0.0f64..9.0, below in 0.0f64..1.0, above in 1.0f64..3.0,
+        time in 0.0f64..5.0, figures in prop::collection::vec(0.0f64..900.0, 0..30), level in 0.5f64..0.999,
+    ) {
+        let hourly = curve((0..).zip(&figures).map(|(hour, g)| Slot { standing: Standing::Forecast, ..slot(hour, *g) }).collect());
+        let job = Job { from: 1234, epoch_s: 1800, gap_s: 60, epochs: epochs.max(1), watts: uneven };
+        let ledger = if epochs > 0 { job.ledger() } else { Ledger::default() };
+        let calendar = calendar();
+        let pricing = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar, pue: 1.3 };
+        let bill = pricing.bill(&ledger, 1300 * S);
+        let so_far = bill.joules.unwrap_or(0.0).max(1e6);
+        let estimate = |scale: f64, used: f64, more: f64| Estimate {
+            used: used * scale, value: (used + more) * scale, low: (used + more * below) * scale, high: (used + more * above) * scale,
+        };
+        let forecast = Forecast {
+            after_epochs: epochs, level, duration_s: Some(estimate(1800.0, time, more)), energy_j: Some(estimate(so_far, used, more)),
+        };
+        let Estimate { used, value, low, high } = pricing.forecast(&bill, &forecast).unwrap();
+        prop_assert!(used <= low && low <= value && value <= high && high.is_finite(), "{used} {low} {value} {high}");
+        let grams = bill.joules.map_or(0.0, |joules| bill.grams(joules));
+        prop_assert!(used >= grams * (1.0 - 1e-12), "{used} of {grams}");
+    }
+}
