@@ -110,6 +110,8 @@ fn marginal_figures_stand_beside_the_price_and_are_no_part_of_it() {
         shown.contains("what one kWh more emits") && !shown.contains("my-word") && !shown.contains("a-token"),
         "{shown}"
     );
+    // Later figures may be lower: a counter that falls has begun anew, to Prometheus, and would be added once more.
+    assert!(shown.contains("# TYPE carbontracker_marginal_co2eq_grams_total gauge"), "{shown}");
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Vec<(Vec<(&
     let marginal = report.marginal.as_ref().and_then(|marginal| marginal.co2eq_g).map(|grams| (Vec::new(), grams));
     metric(
         "carbontracker_marginal_co2eq_grams_total",
-        "counter",
+        "gauge", // as the run's own by the hour
         "What one kWh more would have emitted, for each of the run's; not in carbontracker_co2eq_grams_total.",
         marginal.into_iter().collect(),
     );
