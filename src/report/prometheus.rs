@@ -1,13 +1,17 @@
 //! The report in Prometheus' text exposition format, for node_exporter's textfile collector or a scrape.
 
 use super::Report;
+use crate::forecast::Estimate;
 use std::fmt::Write;
+
+/// Values of a metric, each with labels of its own.
+type Samples<'a> = Vec<(Vec<(&'a str, &'a str)>, f64)>;
 
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     let setting = &report.setting;
     let run = [("run", setting.id.as_str()), ("name", setting.name.as_deref().unwrap_or("")), ("host", &setting.host)];
-    let mut metric = |name: &str, kind: &str, help: &str, samples: Vec<(Vec<(&str, &str)>, f64)>| {
+    let mut metric = |name: &str, kind: &str, help: &str, samples: Samples| {
         if samples.is_empty() {
             return;
         }
@@ -52,7 +56,14 @@ pub fn render(report: &Report) -> String {
         "Carbon intensity of electricity.",
         one(Some(report.intensity.g_per_kwh)),
     );
-    let bounds = |estimate: Option<crate::forecast::Estimate>| match estimate {
+    forecast(report, &mut metric);
+    extras(report, &mut metric);
+    text
+}
+
+/// What the whole run will take.
+fn forecast(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
+    let bounds = |estimate: Option<Estimate>| match estimate {
         Some(e) => [("value", e.value), ("low", e.low), ("high", e.high)]
             .map(|(bound, value)| (vec![("bound", bound)], value))
             .to_vec(),
@@ -76,12 +87,10 @@ pub fn render(report: &Report) -> String {
         "Time forecast for the whole run.",
         bounds(report.forecast.and_then(|f| f.duration_s)),
     );
-    extras(report, &mut metric);
-    text
 }
 
 /// What the user gave rates for.
-fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Vec<(Vec<(&str, &str)>, f64)>)) {
+fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
     let (rates, used) = (&report.setting.rates, report.used());
     let currency = rates.price.as_ref().and_then(|price| price.currency.as_deref());
     let currency: Vec<(&str, &str)> = currency.map(|currency| ("currency", currency)).into_iter().collect();
