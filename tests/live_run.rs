@@ -42,7 +42,7 @@ fn bad_days() -> Vec<(&'static str, Behaviour, &'static str)> {
         ("403", Behaviour::status(403), "the key's plan does not hold DK-DK1"),
         ("404", Behaviour::status(404), "has nothing for DK-DK1"),
         ("429", Behaviour::with_header(429, "Retry-After: 7200"), "asked too often"),
-        ("500", Behaviour::status(500), "troubles of its own"),
+        ("500", Behaviour::status(500), "trouble of its own"),
         ("redirect", Behaviour::redirect("https://elsewhere.invalid/"), "not followed"),
         ("HTML", Behaviour::text("<html><body>Please log in</body></html>"), "is a proxy in between?"),
         ("gzip", Behaviour::Answer(gzip), "compressed"),
@@ -50,7 +50,7 @@ fn bad_days() -> Vec<(&'static str, Behaviour, &'static str)> {
         (
             "wrong length",
             Behaviour::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: twelve\r\n\r\n{}".to_vec()),
-            "how long it is",
+            "misstates its own length",
         ),
         ("half a JSON", Behaviour::Answer(body[..body.len() / 2].to_vec()), "the answer is cut off"),
         (

@@ -101,11 +101,11 @@ impl fmt::Display for Failure {
             Failure::NoCertificates => {
                 "this machine has no certificates to know it by: install ca-certificates, or name a file of them in SSL_CERT_FILE"
             }
-            Failure::Tls => "no agreement on an encrypted connection: something between may break into it, or it is no https server",
+            Failure::Tls => "no agreement on an encrypted connection: something in between may break into it, or it is no https server",
             Failure::TooLong => "an answer far longer than any known: not read; see intensity_url=",
             Failure::CutOff => "the connection ended before the answer did",
-            Failure::WrongLength => "an answer that does not say rightly how long it is",
-            Failure::Encoded => "a compressed answer, which was not asked for: a proxy between may do that",
+            Failure::WrongLength => "an answer that misstates its own length",
+            Failure::Encoded => "a compressed answer, which was not asked for: a proxy in between may do that",
             Failure::NotHttp => "the answer is no HTTP: see intensity_url=",
             Failure::Proxy { variable, why } => return write!(f, "the proxy that {variable} names {why}"),
             Failure::Plain => "a key is sent over https only, or to this machine itself: nothing was sent; give intensity_url= as https://…",
@@ -127,10 +127,10 @@ fn status_in_words(code: u16) -> &'static str {
         403 => "the key does not cover this: see api_key= and location=",
         404 | 422 => "it does not know what was asked: see location= and intensity_url=",
         407 => {
-            "a proxy between wants to be asked: set https_proxy to it, or intensity_url= to a mirror that this node reaches"
+            "a proxy in between wants to be asked: set https_proxy to it, or intensity_url= to a mirror that this node reaches"
         }
         429 => "asked too often, by this key or from this address: asked again when it allows",
-        500.. => "it has troubles of its own: asked again later",
+        500.. => "it has trouble of its own: asked again later",
         _ => "it does not take what was asked",
     }
 }

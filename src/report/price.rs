@@ -35,7 +35,7 @@ fn missing(grid: &Grid, bill: &Bill) -> Option<String> {
                 "{percent:.1} % of the energy had no intensity of its own hour: it is filled in from those around it{why}"
             ))
         }
-        (Some(why), _) => Some(format!("new intensities do not come, or not all: {why}")),
+        (Some(why), _) => Some(format!("no newer intensities come, or not all of them: {why}")),
         _ => None,
     }
 }
