@@ -25,6 +25,8 @@ pub struct Moment {
 
 /// A sleep shorter than this, s, shifts no hour.
 const NOTEWORTHY_S: f64 = 1.0;
+/// A date that differs by less than this, s, was not set.
+const SET_S: f64 = 0.1;
 /// So many sleeps are told apart.
 const MOST: usize = 256;
 
@@ -32,7 +34,11 @@ impl Calendar {
     /// Takes note of the date.
     pub fn note(&mut self, moment: Moment) {
         let slept_s = (moment.boot_ns as f64 - moment.monotonic_ns as f64) * 1e-9;
-        self.since_1970_s = moment.unix_s - moment.boot_ns as f64 * 1e-9;
+        let since_1970_s = moment.unix_s - moment.boot_ns as f64 * 1e-9;
+        // A report asked for twice says the same, though the two clocks are never read at one instant.
+        if self.sleeps.is_empty() || (since_1970_s - self.since_1970_s).abs() >= SET_S {
+            self.since_1970_s = since_1970_s;
+        }
         let is_full = self.sleeps.len() >= MOST;
         match self.sleeps.last_mut() {
             Some((_, last)) if (slept_s - *last).abs() < NOTEWORTHY_S => (),
@@ -69,5 +75,7 @@ mod tests {
         assert_eq!(calendar.unix_s(220 * S), 1_003_820.0);
         calendar.note(at(220, 3820, 2_003_820.0));
         assert_eq!((calendar.unix_s(150 * S), calendar.unix_s(230 * S)), (2_000_150.0, 2_003_830.0));
+        calendar.note(at(230, 3830, 2_003_830.01));
+        assert_eq!(calendar.unix_s(150 * S), 2_000_150.0, "read a moment later");
     }
 }
