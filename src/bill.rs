@@ -58,6 +58,8 @@ pub struct Sources {
     pub told: Option<f64>,
     /// Share of it whose hour was metered.
     pub metered: Option<f64>,
+    /// Share of it that no figure is near to, at the one for all time.
+    pub flat: Option<f64>,
 }
 
 /// Sums up to an instant.
@@ -101,11 +103,11 @@ impl Pricing<'_> {
         let total = bill.joules.unwrap_or(0.0);
         if curve.is_empty() {
             let none = (total > 0.0).then_some(0.0);
-            bill.sources = Some(Sources { slots: 0, told: none, metered: none });
+            bill.sources = Some(Sources { slots: 0, told: none, metered: none, flat: none.map(|_| 1.0) });
             return;
         }
         let mut sum = Line { to: began, ..Line::default() };
-        let (mut metered_j, mut told_j, mut filled_j) = (0.0, 0.0, 0.0);
+        let (mut metered_j, mut told_j, mut filled_j, mut flat_j) = (0.0, 0.0, 0.0, 0.0);
         bill.lines.push(sum);
         for step in ledger.timeline().steps().take_while(|step| step.from < ended) {
             // What lies in the last step after the run's end is none of it.
@@ -114,13 +116,14 @@ impl Pricing<'_> {
             let (from, to) = (step.from.max(began), step.to.min(ended));
             let from_s = self.calendar.unix_s(from);
             let to_s = self.calendar.unix_s(to).max(from_s + MOMENT_S);
-            for Piece { from, to, g_per_kwh, origin } in curve.pieces(from_s, to_s) {
+            for Piece { from, to, g_per_kwh, origin } in self.pieces(curve, from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
                 match origin {
                     Origin::Said(Standing::Actual) => metered_j += part,
                     Origin::Said(_) => told_j += part,
                     Origin::Filled | Origin::Typical => filled_j += part,
+                    Origin::Flat => flat_j += part,
                 }
             }
             sum = Line { to, joules: sum.joules + joules, ..sum };
@@ -129,8 +132,9 @@ impl Pricing<'_> {
         let share = |part: f64, rest: f64| (part + rest > 0.0).then(|| part / (part + rest));
         bill.sources = Some(Sources {
             slots: curve.slots_within(bill.began, bill.ended).len(),
-            told: share(metered_j + told_j, filled_j),
-            metered: share(metered_j, told_j + filled_j),
+            told: share(metered_j + told_j, filled_j + flat_j),
+            metered: share(metered_j, told_j + filled_j + flat_j),
+            flat: share(flat_j, metered_j + told_j + filled_j),
         });
         bill.g_per_kwh = match sum.joules > 0.0 {
             true => sum.weighted / sum.joules,
@@ -138,15 +142,20 @@ impl Pricing<'_> {
         };
     }
 
-    /// The curve's figures, or one of the flat figure where it has none.
+    /// The curve's figures, and the flat one before and after its reach.
     fn pieces(&self, curve: &Curve, from: f64, to: f64) -> impl Iterator<Item = Piece> {
-        let flat = Piece { from, to, g_per_kwh: self.flat, origin: Origin::Typical };
-        let flat = (curve.is_empty() && to > from).then_some(flat);
-        flat.into_iter().chain(curve.pieces(from, to))
+        let (first, last) = curve.reach().unwrap_or((f64::INFINITY, f64::INFINITY));
+        let (first, last) = (first.max(from).min(to), last.max(from).min(to));
+        let flat = |from: f64, to: f64| {
+            let piece = Piece { from, to, g_per_kwh: self.flat, origin: Origin::Flat };
+            (to > from).then_some(piece)
+        };
+        flat(from, first).into_iter().chain(curve.pieces(first, last)).chain(flat(last, to))
     }
 
     fn mean(&self, curve: &Curve, from: f64, to: f64) -> f64 {
-        curve.mean(from, to).unwrap_or(self.flat)
+        let weighted = self.pieces(curve, from, to).map(|piece| piece.g_per_kwh * (piece.to - piece.from));
+        weighted.sum::<f64>() / (to - from)
     }
 
     /// Emissions of the whole run, g CO2e: those so far, and what is still to come at the intensity of the hours it will
@@ -182,7 +191,7 @@ impl Pricing<'_> {
             let off = match piece.origin {
                 Origin::Said(Standing::Forecast) => FORECAST_OFF,
                 Origin::Said(_) => 0.0,
-                Origin::Filled | Origin::Typical => TYPICAL_OFF,
+                Origin::Filled | Origin::Typical | Origin::Flat => TYPICAL_OFF,
             };
             off * (piece.to - piece.from) / (to - from)
         });

@@ -50,13 +50,28 @@ impl Whose {
         }
     }
 
+    fn has_failed(self, shared: &Shared) -> bool {
+        self.figures(&mut shared.books()).is_some_and(|hourly| hourly.failure.is_some())
+    }
+
     /// Notes why there are no newer figures, and says it; None: they come again.
     fn fail(self, shared: &Shared, failure: Option<String>) {
-        if let Some(hourly) = self.figures(&mut shared.books()) {
-            hourly.failure.clone_from(&failure);
+        let mut books = shared.books();
+        let mut by_what = "by the yearly average";
+        match self.figures(&mut books) {
+            Some(hourly) => {
+                hourly.failure.clone_from(&failure);
+                by_what = if hourly.curve.is_empty() { by_what } else { "by the figures known so far" };
+            }
+            // Where the place is sought and no service asked for.
+            None => books.grid.flat.caveat.clone_from(&failure),
         }
+        drop(books);
         shared.say(match (failure, self) {
-            (Some(words), Whose::Average) => format!("{words}. Meanwhile CO2 is priced by what is known"),
+            (Some(words), Whose::Average) => {
+                let stop = if words.ends_with('?') { "" } else { "." };
+                format!("{words}{stop} Meanwhile CO2 is priced {by_what}")
+            }
             (Some(words), Whose::Marginal) => words,
             (None, Whose::Average) => "figures of the grid come again".into(),
             (None, Whose::Marginal) => "marginal figures come again".into(),
@@ -122,7 +137,7 @@ impl FileReader {
         let is_stopping = move || stopping.load(Ordering::SeqCst);
         let thread = host::spawn_quiet("ct-intensity", move || {
             let mut next = Instant::now() + LOOK;
-            let mut has_failed = false;
+            let mut has_failed = Whose::Average.has_failed(&shared);
             while !is_stopping() {
                 std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
                 if Instant::now() < next {
@@ -133,9 +148,9 @@ impl FileReader {
                 if stamp != seen && !is_stopping() {
                     seen = stamp;
                     let failure = match file::reread(&path) {
-                        Ok(slots) => {
+                        Ok((slots, stale)) => {
                             Whose::Average.take(&shared, slots);
-                            None
+                            stale
                         }
                         Err(why) => Some(format!("intensity='{}': {why}", path.display())),
                     };
@@ -191,6 +206,7 @@ mod live {
             News::Slots(slots) => whose.take(&shared, slots),
             News::Failed(words) => whose.fail(&shared, Some(words)),
             News::Back => whose.fail(&shared, None),
+            News::Lacks(words) => shared.say(words),
         })
     }
 

@@ -158,7 +158,7 @@ const KEYS: &[Key] = &[
     Key { name: "location", allowed: "a zone such as DK, DNK, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip, or cloud, to find it out", set: |o, v| put_some(&mut o.location, some_text(v)) },
     Key {
         name: "intensity",
-        allowed: "gCO2e/kWh from 0 to 10000, a CSV file, or electricitymaps, carbonintensity_gb, energidataservice, energycharts",
+        allowed: "gCO2e/kWh from 0 to 10000, a CSV file (its name ends in .csv or holds a /), or electricitymaps, carbonintensity_gb, energidataservice, energycharts",
         set: |o, v| put_some(&mut o.intensity, intensity(v)),
     },
     Key { name: "api_key", allowed: "the live service's key", set: |o, v| put_some(&mut o.api_key, secret(v)) },

@@ -125,6 +125,31 @@ fn a_file_that_changes_is_read_again() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// Whoever was to write it may have stopped years ago.
+#[test]
+fn an_old_file_is_said_to_be_old_and_the_yearly_average_counts() {
+    let path = file("stale", "# zone: DE\ntime,g_per_kwh\n2020-11-25T01:00Z,100\n2020-11-25T02:00Z,110\n");
+    let tracker = tracker(&format!("sim_cpu=x:3600 location=DK intensity='{}'", path.display()));
+    tracker.begin().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    tracker.end().unwrap();
+    let report = json(&tracker);
+    assert_eq!((&report["intensity"]["kind"], &report["intensity"]["zone"]), (&"static".into(), &"DK".into()));
+    assert!((report["intensity"]["g_per_kwh"].as_f64().unwrap() - 114.41).abs() < 1e-9, "{}", report["intensity"]);
+    let mut said = report["notes"].to_string();
+    while tracker
+        .take_message(|text| {
+            said.push_str(text);
+            Ok(carbontracker::error::Status::CT_OK)
+        })
+        .is_ok()
+    {}
+    assert_eq!(said.matches("ends at 2020-11-25T03:00:00Z, before now: is it still written?").count(), 2, "{said}");
+    assert_eq!(said.matches("says that it is of DE, not of location=DK").count(), 2, "{said}");
+    assert!(said.contains("yearly average of DK"), "{said}");
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_bad_file_is_refused_with_its_line() {
     let refused = |path: &str| Tracker::create(&format!("intensity='{path}'")).err().unwrap().message;

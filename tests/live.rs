@@ -409,6 +409,7 @@ fn what_the_plan_lacks_is_no_failure_and_not_asked_for_again() {
     for code in [401, 403, 404] {
         let server = Server::start(paths(Behaviour::status(code)));
         let (_fetcher, news) = follow(&server);
+        assert!(matches!(next(&news), News::Lacks(words) if words.starts_with("testgrid refuses its forecast")));
         for _ in 0..3 {
             assert_eq!(figures(next(&news)), [114.5]);
         }

@@ -162,6 +162,24 @@ fn what_fails_beside_figures_that_come_stays_in_the_notes() {
 }
 
 #[test]
+fn a_plan_without_a_forecast_is_said_once_and_the_run_is_priced() {
+    let hours = |list: &str, from_h| hours("DK-DK1", list, from_h, from_h + 24, |_| 60.0);
+    let server = Server::start(Behaviour::Paths(vec![
+        ("/latest", hours("latest", 0)),
+        ("/history", hours("history", -24)),
+        ("/forecast", Behaviour::status(403)),
+    ]));
+    let tracker =
+        tracker(&format!("intensity=electricitymaps location=DK-DK1 api_key={KEY} intensity_url={}", url(&server)));
+    run(&tracker);
+    let report = until(&tracker, is_live);
+    check_energy(&report);
+    let said = messages(&tracker);
+    assert_eq!(said.iter().filter(|message| message.contains("refuses its forecast")).count(), 1, "{said:?}");
+    assert_eq!(report["notes"], json!([]));
+}
+
+#[test]
 fn a_key_that_is_missing_once_the_place_is_known_is_said() {
     let place = Behaviour::text(r#"{"country_code": "FR", "latitude": "48.8", "longitude": "2.3"}"#);
     let server = Server::start(Behaviour::Paths(vec![("/v1/ip/geo.json", place)]));

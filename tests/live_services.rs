@@ -107,7 +107,7 @@ fn marginal_figures_stand_beside_the_price_and_are_no_part_of_it() {
     assert_eq!(asked[1].header("authorization"), Some("Bearer a-token"));
     let shown = ["text", "json", "prometheus"].map(|format| tracker.report(format).unwrap()).join("");
     assert!(
-        shown.contains("what one kWh more emits") && !shown.contains("my-word") && !shown.contains("a-token"),
+        shown.contains("g that one kWh more emits") && !shown.contains("my-word") && !shown.contains("a-token"),
         "{shown}"
     );
     // Later figures may be lower: a counter that falls has begun anew, to Prometheus, and would be added once more.

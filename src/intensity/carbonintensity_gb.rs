@@ -1,6 +1,8 @@
 //! Carbon Intensity of the British system operator: Great Britain and its regions, by the half hour, without a key.
 
-use super::service::{Place, Request, Service, encoded, field, figure, in_order, json, list, minute, slot, time};
+use super::service::{
+    Place, Request, Service, encoded, field, figure, in_order, json, list, minute, refused_by_others, slot, time,
+};
 use super::slot::{Slot, Standing};
 use crate::error::Error;
 use serde_json::Value;
@@ -145,6 +147,7 @@ impl Service for CarbonIntensityGb {
             (400 | 404, Area::Postcode(outward)) => {
                 Some(format!("carbonintensity_gb knows no postcode {outward}: set location=GB, or GB-1 to GB-18"))
             }
+            (401 | 403, _) => refused_by_others(NAME),
             _ => None,
         }
     }

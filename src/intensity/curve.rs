@@ -10,6 +10,8 @@ const BRIDGE_S: f64 = 6.0 * HOUR_S;
 const HOLD_S: f64 = HOUR_S;
 /// The typical day is that of the newest figures, s.
 const TYPICAL_OF_S: f64 = 7.0 * 24.0 * HOUR_S;
+/// Further than this, s, from all that was said, a typical day tells nothing: it may be another season's.
+const REACH_S: f64 = 28.0 * 24.0 * HOUR_S;
 /// So many slots are kept: two months of five minutes. Of more, older ones are merged.
 const MOST: usize = 20_000;
 
@@ -37,6 +39,8 @@ pub enum Origin {
     Filled,
     /// No figure is near: it is the typical one of that time of day.
     Typical,
+    /// None is known for weeks around: one figure for all time counts.
+    Flat,
 }
 
 /// One figure over some time.
@@ -61,6 +65,11 @@ impl Curve {
     /// Up to when something was said, s since 1970.
     pub fn known_to(&self) -> Option<f64> {
         Some(self.slots.last()?.to)
+    }
+
+    /// From when to when there is a figure at all, s since 1970.
+    pub fn reach(&self) -> Option<(f64, f64)> {
+        Some((self.slots.first()?.from - REACH_S, self.slots.last()?.to + REACH_S))
     }
 
     /// The slots, in order.

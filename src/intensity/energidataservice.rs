@@ -1,6 +1,8 @@
 //! Energi Data Service of the Danish system operator: both halves of Denmark, every five minutes, without a key.
 
-use super::service::{Place, Request, Service, country, encoded, field, figure, json, list, minute, slot, time};
+use super::service::{
+    Place, Request, Service, country, encoded, field, figure, json, list, minute, refused_by_others, slot, time,
+};
 use super::slot::{Slot, Standing};
 use super::whereabouts::Whereabouts;
 use crate::error::Error;
@@ -135,8 +137,8 @@ impl Service for EnergiDataService {
         whole.map(|(from, figures)| slot(*from as f64, *from as f64 + STEP, mean(figures), standing)).collect()
     }
 
-    fn cure(&self, _: u16) -> Option<String> {
-        None
+    fn cure(&self, status: u16) -> Option<String> {
+        if matches!(status, 401 | 403) { refused_by_others(NAME) } else { None }
     }
 }
 

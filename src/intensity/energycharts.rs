@@ -1,6 +1,8 @@
 //! Energy-Charts of Fraunhofer ISE: Germany and most of Europe, every quarter of an hour, without a key.
 
-use super::service::{Place, Request, Service, country, field, figure, in_order, json, list, minute, slot, spacing};
+use super::service::{
+    Place, Request, Service, country, field, figure, in_order, json, list, minute, refused_by_others, slot, spacing,
+};
 use super::slot::{Slot, Standing};
 use super::zones::zone_row;
 use crate::error::Error;
@@ -135,6 +137,7 @@ impl Service for EnergyCharts {
         let country = self.country;
         match status {
             404 => Some(format!("energycharts has no figures for {country} at present: set another intensity=")),
+            401 | 403 => refused_by_others(NAME),
             422 => Some(format!("energycharts does not know {country}: set another intensity=")),
             _ => None,
         }

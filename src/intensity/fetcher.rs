@@ -80,6 +80,8 @@ pub enum News {
     Failed(String),
     /// It answers again.
     Back,
+    /// It says all that it must, and not what the user's plan may lack. Said once.
+    Lacks(String),
 }
 
 /// How to go about it.
@@ -221,11 +223,17 @@ impl Line {
         let Target { mut service, base, key } = target;
         let cache = self.cache(&["grid", service.name(), &base, &service.zone()], &key.0);
         let fresh_s = service.refresh_s();
-        let mut resting = Vec::new();
+        let (mut resting, mut is_lacking_said) = (Vec::new(), false);
         let mut told = None;
         while !self.is_stopping() {
             let (entry, rest_s) =
                 self.look(cache.as_ref(), fresh_s, &mut |line| line.round(service.as_mut(), &base, &mut resting));
+            if !resting.is_empty() && !std::mem::replace(&mut is_lacking_said, true) {
+                self.tell(News::Lacks(format!(
+                    "{} refuses its forecast, as it does where the key's plan holds none: what is still to come is priced by the typical day",
+                    service.name()
+                )));
+            }
             // Another stamp, be it an earlier one, where the clock was set back.
             if let Some(Entry { fetched: Some(fetched), slots, .. }) = entry
                 && told.replace(fetched) != Some(fetched)

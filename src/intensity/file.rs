@@ -4,12 +4,15 @@ use super::curve::Curve;
 use super::slot::{Slot, Standing};
 use super::{Hourly, Intensity};
 use crate::error::{Error, Result};
+use crate::units;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A file larger than this, bytes, is none of intensities: five minutes for ten years take 40 MB.
 const MOST_BYTES: u64 = 64 << 20;
+/// A file that ended so long ago, s, is old: figures of an hour come late by one or two.
+const STALE_S: f64 = 3.0 * 3600.0;
 /// How long the last figure holds where there is no step to see, s.
 const STEP_S: f64 = 3600.0;
 
@@ -29,9 +32,28 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
     let mut curve = Curve::default();
     curve.take(slots);
     let source = source.unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    let caveat =
+        said.as_deref().zip(zone).filter(|(said, asked)| !said.eq_ignore_ascii_case(asked)).map(|(said, asked)| {
+            format!(
+                "intensity='{}' says that it is of {said}, not of location={asked}: it counts all the same",
+                path.display()
+            )
+        });
     let zone = said.or(zone.map(str::to_owned));
-    let about = Intensity { g_per_kwh: f64::NAN, kind: "file", zone, year: None, basis, source, caveat: None };
-    Ok(Hourly { about, curve, failure: None })
+    let about = Intensity { g_per_kwh: f64::NAN, kind: "file", zone, year: None, basis, source, caveat };
+    let failure = curve.known_to().and_then(|to| stale(path, to, now()));
+    Ok(Hourly { about, curve, failure })
+}
+
+/// What to say of a file whose last figure holds no longer than `to`, s since 1970: whoever writes it may have stopped.
+fn stale(path: &Path, to: f64, now: f64) -> Option<String> {
+    let end = units::instant(to).unwrap_or_default();
+    (to + STALE_S < now)
+        .then(|| format!("intensity='{}' ends at {end}, before now: is it still written?", path.display()))
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// What tells whether a file has changed: its number, when it was written, its length.
@@ -43,9 +65,12 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
     Some((about.ino(), about.modified().ok()?, about.len()))
 }
 
-/// The slots of a file, read again.
-pub fn reread(path: &Path) -> std::result::Result<Vec<Slot>, String> {
-    read(path).map(|contents| contents.slots)
+/// The slots of a file, read again, and what to say of them if they are old.
+pub fn reread(path: &Path) -> std::result::Result<(Vec<Slot>, Option<String>), String> {
+    let slots = read(path)?.slots;
+    let to = slots.iter().map(|slot| slot.to).fold(f64::NEG_INFINITY, f64::max);
+    let stale = stale(path, to, now());
+    Ok((slots, stale))
 }
 
 fn read(path: &Path) -> std::result::Result<Contents, String> {
@@ -55,8 +80,7 @@ fn read(path: &Path) -> std::result::Result<Contents, String> {
         return Err("is no CSV file of time,g_per_kwh".into());
     }
     let bytes = std::fs::read(path).map_err(told)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    parse(&bytes, now.as_secs_f64())
+    parse(&bytes, now())
 }
 
 /// The figures in a file's bytes. Each holds until the next time there is, the last for as long as the one before. An
@@ -101,15 +125,20 @@ struct Columns {
 }
 
 impl Columns {
+    /// Names, and neither times nor figures.
     fn is_heading(cells: &[&str]) -> bool {
-        cells.first().is_some_and(|first| time(first).is_none())
-            && cells.iter().any(|cell| cell.eq_ignore_ascii_case("time"))
+        cells.iter().all(|cell| time(cell).is_none() && cell.parse::<f64>().is_err())
+            && cells.iter().any(|cell| cell.chars().any(char::is_alphabetic))
+            && cells.first().is_some_and(|first| !first.starts_with(|c: char| c.is_ascii_digit()))
     }
 
     fn of(names: &[&str]) -> std::result::Result<Columns, String> {
         let place = |wanted: &str| names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
-        let needed =
-            |wanted: &str| place(wanted).ok_or_else(|| format!("has no column {wanted}; expected time,g_per_kwh"));
+        let needed = |wanted: &str| {
+            place(wanted).ok_or_else(|| {
+                format!("its first line names no column {wanted}; expected time,g_per_kwh, with commas between")
+            })
+        };
         Ok(Columns { time: needed("time")?, figure: needed("g_per_kwh")?, kind: place("kind") })
     }
 

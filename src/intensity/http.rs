@@ -129,7 +129,7 @@ fn status_in_words(code: u16) -> &'static str {
         407 => {
             "a proxy in between wants to be asked: set https_proxy to it, or intensity_url= to a mirror that this node reaches"
         }
-        429 => "asked too often, by this key or from this address: asked again when it allows",
+        429 => "asked too often, from this address or with this key: asked again when it allows",
         500.. => "it has trouble of its own: asked again later",
         _ => "it does not take what was asked",
     }

@@ -131,6 +131,13 @@ pub(super) fn cloud_region(asked: &str) -> Option<Vec<&'static str>> {
     rows(CLOUD).find(|row| column(row, 0).eq_ignore_ascii_case(asked))
 }
 
+/// What a refusal by a service that asks no key of anybody means.
+pub(super) fn refused_by_others(name: &str) -> Option<String> {
+    Some(format!(
+        "{name} needs no key, so something in between refuses, a proxy or a filter of this site; see intensity_url="
+    ))
+}
+
 /// The country of a zone: DK of DK-DK1.
 pub(super) fn country(zone: &str) -> &str {
     zone.split('-').next().unwrap_or_default()

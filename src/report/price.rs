@@ -7,7 +7,9 @@ use crate::intensity::{Grid, Hourly, Intensity};
 
 /// What the run was priced by.
 pub fn intensity(grid: &Grid, bill: &Bill) -> Intensity {
-    let about = grid.hourly.as_ref().filter(|hourly| !hourly.curve.is_empty()).map(|hourly| &hourly.about);
+    let is_flat = bill.sources.and_then(|sources| sources.flat) == Some(1.0);
+    let hourly = grid.hourly.as_ref().filter(|hourly| !hourly.curve.is_empty() && !is_flat);
+    let about = hourly.map(|hourly| &hourly.about);
     Intensity { g_per_kwh: bill.g_per_kwh, ..about.unwrap_or(&grid.flat).clone() }
 }
 
@@ -27,13 +29,20 @@ fn missing(grid: &Grid, bill: &Bill) -> Option<String> {
         let why = hourly.failure.as_deref().unwrap_or("no figures have come yet");
         return Some(format!("CO2 is priced at the yearly average of {zone}: {why}"));
     }
-    match (&hourly.failure, bill.sources.and_then(|sources| sources.told)) {
+    let sources = bill.sources.unwrap_or_default();
+    match (&hourly.failure, sources.told) {
         (failure, Some(told)) if told < ALL => {
             let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             let percent = (1.0 - told) * 100.0;
-            Some(format!(
-                "{percent:.1} % of the energy had no intensity of its own hour: it is filled in from those around it{why}"
-            ))
+            let how = match sources.flat.unwrap_or(0.0) {
+                0.0 => "it is filled in from those around it".to_owned(),
+                flat => format!(
+                    "{:.1} % is weeks from any and priced at the yearly average of {}, what else there is filled in",
+                    flat * 100.0,
+                    grid.flat.zone.as_deref().unwrap_or("the world")
+                ),
+            };
+            Some(format!("{percent:.1} % of the energy had no intensity of its own hour: {how}{why}"))
         }
         (Some(why), _) => Some(format!("no newer intensities come, or not all of them: {why}")),
         _ => None,

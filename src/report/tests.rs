@@ -202,7 +202,7 @@ fn what_if_tells_other_places_and_the_best_start_of_what_was_used() {
     assert!(text.contains("IN +68 %"), "{text}");
     assert!(text.contains("by the yearly average; not on one basis: rough\n"), "{text}");
     assert!(
-        text.contains("\n  start   2026-03-03 08:00 UTC saves 75 %, in 17h 50m: the best to 2026-03-04 12:00 UTC"),
+        text.contains("\n  start   2026-03-03 08:00 UTC saves 75 %, in 17h 50m: the best until 2026-03-04 12:00 UTC"),
         "{text}"
     );
 }
@@ -253,7 +253,7 @@ fn the_text_names_a_start_only_where_there_is_a_choice() {
         let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
         text.lines().find(|line| line.starts_with("  start ")).map(str::to_owned)
     };
-    assert_eq!(starts(24.0, 100.0).as_deref(), Some("  start   now is as good as any time to 2026-03-03 10:00 UTC"));
+    assert_eq!(starts(24.0, 100.0).as_deref(), Some("  start   now is as good as any time until 2026-03-03 10:00 UTC"));
     // The run takes two hours, and two and a bit are known.
     assert_eq!((starts(4.5, 100.0), starts(2.5, 100.0)), (None, None));
 }

@@ -115,12 +115,16 @@ fn extras(report: &Report) -> Vec<String> {
         lines.push(format!("{making}, of {} that the devices took, over {} years", grams(kg * 1e3), rates.life_years));
     }
     if let Some(marginal) = &report.marginal {
-        let used = marginal.co2eq_g.map_or("unknown".into(), grams);
+        let used = marginal.co2eq_g.map_or("unknown".into(), |used| format!("{} CO2e", grams(used)));
         let whole =
             marginal.forecast_g.map(|whole| format!(", by forecast {}", grams(whole.value))).unwrap_or_default();
         let about = &marginal.intensity;
+        let figure = if about.g_per_kwh.is_finite() { digits(about.g_per_kwh) } else { "unknown".into() };
         let region = about.zone.as_deref().unwrap_or_default();
-        lines.push(format!("  margin  {used} CO2e{whole}: what one kWh more emits, {} ({region})", about.source));
+        lines.push(format!(
+            "  margin  {used}{whole}, at the {figure} g that one kWh more emits ({}, {region})",
+            about.source
+        ));
     }
     if !lines.is_empty() {
         lines.insert(0, "beside it, not in the CO2e above:".into());
@@ -167,13 +171,13 @@ fn start(start: Start) -> Option<String> {
     let saves = start.saves_share().filter(|saves| *saves >= WORTH_IT);
     match saves {
         Some(saves) => Some(format!(
-            "  start   {} saves {:.0} %, in {}: the best to {last}, by a forecast that may be some 20 % off",
+            "  start   {} saves {:.0} %, in {}: the best until {last}, by a forecast that may be some 20 % off",
             minute(start.at)?,
             saves * 100.0,
             duration((start.delay_s / 60.0).round() * 60.0)
         )),
         None if start.last - start.at + start.delay_s >= CHOICE_S => {
-            Some(format!("  start   now is as good as any time to {last}"))
+            Some(format!("  start   now is as good as any time until {last}"))
         }
         None => None,
     }
