@@ -142,10 +142,12 @@ fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
         let mind = if what_if.note.is_some() { "; not on one basis: rough" } else { "" };
         lines.push(format!("  place   {}, by the yearly average{mind}", places.join(", ")));
     }
-    lines.extend(what_if.start.and_then(start));
+    let start = what_if.start.and_then(start);
+    let when = if start.is_some() { " or begun later" } else { "" };
+    lines.extend(start);
     if !lines.is_empty() {
         let of = if what_if.of == Of::Forecast { "the whole run" } else { "the run" };
-        lines.insert(0, format!("what if, CO2e of {of} elsewhere or begun later:"));
+        lines.insert(0, format!("what if, CO2e of {of} elsewhere{when}:"));
     }
     lines
 }
