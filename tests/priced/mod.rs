@@ -115,14 +115,15 @@ pub fn check_energy(report: &Value) {
 
 pub fn sample(name: &str) -> Behaviour {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/api").join(name);
-    Behaviour::text(&as_of_yesterday(&std::fs::read_to_string(path).unwrap()))
+    Behaviour::text(&of_days_ago(&std::fs::read_to_string(path).unwrap()))
 }
 
-/// Moves a sample's first day to the day before yesterday, and with it all others.
-fn as_of_yesterday(sample: &str) -> String {
+/// Moves a sample's first day to three days before today, and with it all others: the two that a forecast goes ahead then
+/// end yesterday, whatever the hour is.
+fn of_days_ago(sample: &str) -> String {
     const DAY_S: f64 = 86_400.0;
     let day_of = |days: f64| stamp(days * DAY_S)[..10].to_owned();
-    let before_yesterday = (unix_s() / DAY_S).floor() - 2.0;
+    let three_days_ago = (unix_s() / DAY_S).floor() - 3.0;
     let mut moved = sample.to_owned();
     for (first, days) in [("2026-03-02", 20_514.0), ("2023-03-17", 19_433.0), ("2026-02-27", 20_511.0)] {
         if sample.contains(first) {
@@ -130,13 +131,13 @@ fn as_of_yesterday(sample: &str) -> String {
                 moved = moved.replace(&day_of(days + f64::from(n)), &format!("@{n}"));
             }
             for n in 0..4 {
-                moved = moved.replace(&format!("@{n}"), &day_of(before_yesterday + f64::from(n)));
+                moved = moved.replace(&format!("@{n}"), &day_of(three_days_ago + f64::from(n)));
             }
             break;
         }
     }
     // Energy-Charts counts seconds.
-    let by = (before_yesterday - 20_514.0) * DAY_S;
+    let by = (three_days_ago - 20_514.0) * DAY_S;
     let lines = moved.split_inclusive('\n').map(|line| match line.trim().trim_end_matches(',').parse::<f64>() {
         Ok(seconds) if seconds > 1.7e9 => line.replace(&seconds.to_string(), &(seconds + by).to_string()),
         _ => line.to_owned(),
