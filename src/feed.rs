@@ -2,14 +2,13 @@
 //! of its own that nobody waits for; what it learns goes into the books, and what a person should know to the messages.
 
 use crate::books::Books;
-use crate::host;
 use crate::intensity::choice::Feed;
+use crate::intensity::slot::Slot;
 use crate::intensity::{Hourly, file};
 use crate::shared::Shared;
+use crate::worker::Worker;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A file is looked at again after this.
@@ -17,11 +16,7 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// The threads of one run.
 #[derive(Default)]
-pub struct Feeds {
-    file: Option<FileReader>,
-    #[cfg(feature = "live")]
-    services: Vec<crate::intensity::fetcher::Fetcher>,
-}
+pub struct Feeds(Vec<Worker>);
 
 /// Whose figures they are.
 #[derive(Clone, Copy, PartialEq)]
@@ -42,7 +37,7 @@ impl Whose {
     }
 
     /// Takes slots in. The curve is worked out beside the books, which the sampler wants.
-    fn take(self, shared: &Shared, slots: Vec<crate::intensity::slot::Slot>) {
+    fn take(self, shared: &Shared, slots: Vec<Slot>) {
         let Some(mut curve) = self.figures(&mut shared.books()).map(|hourly| hourly.curve.clone()) else { return };
         curve.take(slots);
         if let Some(hourly) = self.figures(&mut shared.books()) {
@@ -93,9 +88,9 @@ impl Feeds {
 
     fn add(&mut self, feed: Feed, shared: &Arc<Shared>) -> std::io::Result<()> {
         match feed {
-            Feed::File(path, seen) => self.file = Some(FileReader::start(path, seen, Arc::clone(shared))?),
+            Feed::File(path, seen) => self.0.push(follow(path, seen, Arc::clone(shared))?),
             #[cfg(feature = "live")]
-            other => self.services.push(live::start(other, shared)?),
+            other => self.0.push(live::start(other, shared)?),
             #[cfg(not(feature = "live"))]
             _ => (),
         }
@@ -104,11 +99,7 @@ impl Feeds {
 
     /// Tells all to end, and waits for nobody.
     pub fn stop(&self) {
-        if let Some(file) = &self.file {
-            file.stop();
-        }
-        #[cfg(feature = "live")]
-        self.services.iter().for_each(|service| service.stop());
+        self.0.iter().for_each(Worker::stop);
     }
 
     /// Ends all within this time; what still waits for an answer is left to itself.
@@ -116,58 +107,36 @@ impl Feeds {
         self.stop();
         let deadline = Instant::now() + patience;
         let left = || deadline.saturating_duration_since(Instant::now());
-        if let Some(file) = self.file {
-            host::join_within(file.thread, left());
-        }
-        #[cfg(feature = "live")]
-        self.services.into_iter().for_each(|service| service.end_within(left()));
+        self.0.into_iter().for_each(|worker| worker.end_within(left()));
     }
 }
 
-/// Reads a file of figures again whenever it has changed.
-struct FileReader {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl FileReader {
-    fn start(path: PathBuf, mut seen: Option<file::Stamp>, shared: Arc<Shared>) -> std::io::Result<FileReader> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let is_stopping = move || stopping.load(Ordering::SeqCst);
-        let thread = host::spawn_quiet("ct-intensity", move || {
-            let mut next = Instant::now() + LOOK;
-            let mut has_failed = Whose::Average.has_failed(&shared);
-            while !is_stopping() {
-                std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
-                if Instant::now() < next {
-                    continue;
-                }
-                next = Instant::now() + LOOK;
-                let stamp = file::stamp(&path);
-                if stamp != seen && !is_stopping() {
-                    seen = stamp;
-                    let failure = match file::reread(&path) {
-                        Ok((slots, stale)) => {
-                            Whose::Average.take(&shared, slots);
-                            stale
-                        }
-                        Err(why) => Some(format!("intensity='{}': {why}", path.display())),
-                    };
-                    if failure.is_some() || has_failed {
-                        has_failed = failure.is_some();
-                        Whose::Average.fail(&shared, failure);
-                    }
-                }
+/// Reads a file of figures again whenever it has changed since it was `seen`.
+fn follow(path: PathBuf, mut seen: Option<file::Stamp>, shared: Arc<Shared>) -> std::io::Result<Worker> {
+    Worker::start("ct-intensity", move |stop| {
+        let mut has_failed = Whose::Average.has_failed(&shared);
+        loop {
+            stop.rest(LOOK);
+            if stop.is_set() {
+                return;
             }
-        })?;
-        Ok(FileReader { stop, thread })
-    }
-
-    fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-        self.thread.thread().unpark();
-    }
+            let stamp = file::stamp(&path);
+            if std::mem::replace(&mut seen, stamp) == stamp {
+                continue;
+            }
+            let failure = match file::reread(&path) {
+                Ok((slots, stale)) => {
+                    Whose::Average.take(&shared, slots);
+                    stale
+                }
+                Err(why) => Some(format!("intensity='{}': {why}", path.display())),
+            };
+            if failure.is_some() || has_failed {
+                has_failed = failure.is_some();
+                Whose::Average.fail(&shared, failure);
+            }
+        }
+    })
 }
 
 #[cfg(feature = "live")]
@@ -175,11 +144,12 @@ mod live {
     use super::Whose;
     use crate::host;
     use crate::intensity::choice::{Account, Feed, Seek};
-    use crate::intensity::fetcher::{Aim, Ask, Fetcher, Lookup, Manner, News, Target};
+    use crate::intensity::fetcher::{self, Aim, Ask, Lookup, Manner, News, Target};
     use crate::intensity::proxy::Proxies;
     use crate::intensity::service::{Place, Service};
     use crate::intensity::{Hourly, cloud, services, whereabouts, zones};
     use crate::shared::Shared;
+    use crate::worker::Worker;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -189,7 +159,7 @@ mod live {
     const METADATA: Duration = Duration::from_secs(2);
 
     /// Starts the thread that asks.
-    pub fn start(feed: Feed, shared: &Arc<Shared>) -> std::io::Result<Fetcher> {
+    pub fn start(feed: Feed, shared: &Arc<Shared>) -> std::io::Result<Worker> {
         let (whose, aim) = match feed {
             Feed::Service(service, account) => (Whose::Average, Aim::Grid(target(service, account))),
             Feed::Marginal(service, account) => (Whose::Marginal, Aim::Grid(target(service, account))),
@@ -201,7 +171,7 @@ mod live {
         let shared = Arc::clone(shared);
         // Here, on the host's thread, and not when a request is made: the host may change its environment.
         let proxies = Proxies::of(|name| host::variable(name)?.into_string().ok());
-        Fetcher::start(aim, Manner { proxies, ..Manner::default() }, move |news| match news {
+        fetcher::start(aim, Manner { proxies, ..Manner::default() }, move |news| match news {
             News::Place(_) => (), // what it brings is in the books by then
             News::Slots(slots) => whose.take(&shared, slots),
             News::Failed(words) => whose.fail(&shared, Some(words)),
@@ -264,9 +234,9 @@ mod live {
         let place = found.as_ref().map_or(Place::Zone(told), Place::Found);
         let zone = found.as_ref().map_or(Some(told.to_owned()), |found| found.zone());
         let target = service.map(|(name, account)| {
-            let key = account.key.clone().unwrap_or_default();
-            let key = Some(key.0.as_str()).filter(|key| !key.is_empty());
-            services::choose(&name, place, key).map(|service| target(service, account)).map_err(|error| error.message)
+            services::choose(&name, place, account.key())
+                .map(|service| target(service, account))
+                .map_err(|error| error.message)
         });
         let zone = match &target {
             Some(Ok(target)) => Some(target.service.static_zone()),

@@ -27,12 +27,16 @@ pub fn moment() -> Moment {
     let mut boot = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: as above.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut boot) };
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Moment {
         monotonic_ns: monotonic_ns(),
         boot_ns: boot.tv_sec as u64 * 1_000_000_000 + boot.tv_nsec as u64,
-        unix_s: since_1970.as_secs_f64(),
+        unix_s: unix_s(),
     }
+}
+
+/// The date, s since 1970 UTC.
+pub fn unix_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// Tells a forked child from the process that made this: a page that the kernel empties in the child

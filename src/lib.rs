@@ -41,3 +41,4 @@ pub mod trust;
 pub mod units;
 pub mod visible;
 pub mod what_if;
+pub mod worker;

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::extras::{Price, Rates};
 use crate::intensity::service::Secret;
 use crate::intensity::services;
+use crate::intensity::slot::DIRTIEST;
 use crate::visible::Gpus;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -355,7 +356,7 @@ fn kinds(value: &str) -> Option<Vec<Kind>> {
 
 fn intensity(value: &str) -> Option<IntensityOption> {
     match value.parse::<f64>() {
-        Ok(_) => number(value, 0.0, 10_000.0).map(IntensityOption::Constant),
+        Ok(_) => number(value, 0.0, DIRTIEST).map(IntensityOption::Constant),
         Err(_) if services::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
         Err(_) if value.contains('/') || value.ends_with(".csv") => Some(IntensityOption::File(value.into())),
         Err(_) => None,

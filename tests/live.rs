@@ -3,11 +3,12 @@
 
 mod grid_server;
 
-use carbontracker::intensity::fetcher::{Aim, Fetcher, Lookup, Manner, News, Target};
+use carbontracker::intensity::fetcher::{self, Aim, Lookup, Manner, News, Target};
 use carbontracker::intensity::http::{self, Failure, Limits};
 use carbontracker::intensity::proxy::Proxies;
 use carbontracker::intensity::service::{Method, Request, Secret, Service};
 use carbontracker::intensity::slot::{Slot, Standing};
+use carbontracker::worker::Worker;
 use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use std::path::PathBuf;
 use std::process::Command;
@@ -356,7 +357,7 @@ fn target(base: &str) -> Target {
     Target { service: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
 }
 
-fn start(aim: Aim, folder: Option<&Scratch>, whole: Duration) -> (Fetcher, Receiver<News>) {
+fn start(aim: Aim, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiver<News>) {
     let (sender, news) = channel();
     let manner = Manner {
         folder: folder.map(|folder| folder.0.clone()),
@@ -364,13 +365,13 @@ fn start(aim: Aim, folder: Option<&Scratch>, whole: Duration) -> (Fetcher, Recei
         scale: QUICK,
         ..Manner::default()
     };
-    let fetcher = Fetcher::start(aim, manner, move |news| {
+    let fetcher = fetcher::start(aim, manner, move |news| {
         let _ = sender.send(news);
     });
     (fetcher.unwrap(), news)
 }
 
-fn follow(server: &Server) -> (Fetcher, Receiver<News>) {
+fn follow(server: &Server) -> (Worker, Receiver<News>) {
     start(Aim::Grid(target(&server.url())), None, PATIENCE)
 }
 

@@ -8,7 +8,7 @@ mod priced;
 use carbontracker::tracker::Tracker;
 use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use priced::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const KEY: &str = "a-very-secret-key";
@@ -144,36 +144,32 @@ fn a_run_on_a_node_behind_a_proxy_is_priced() {
     std::fs::remove_file(file).unwrap();
 }
 
-#[test]
-fn what_fails_beside_figures_that_come_stays_in_the_notes() {
+/// A run whose service answers this status where it is asked for its forecast, and else as it should.
+fn run_without_forecast(status: u16) -> (Tracker, Value) {
     let hours = |list: &str, from_h| hours("DK-DK1", list, from_h, from_h + 24, |_| 60.0);
     let server = Server::start(Behaviour::Paths(vec![
         ("/latest", hours("latest", 0)),
         ("/history", hours("history", -24)),
-        ("/forecast", Behaviour::status(500)),
+        ("/forecast", Behaviour::status(status)),
     ]));
     let tracker =
         tracker(&format!("intensity=electricitymaps location=DK-DK1 api_key={KEY} intensity_url={}", url(&server)));
     run(&tracker);
     let report = until(&tracker, is_live);
     check_energy(&report);
+    (tracker, report)
+}
+
+#[test]
+fn what_fails_beside_figures_that_come_stays_in_the_notes() {
+    let (tracker, report) = run_without_forecast(500);
     assert!(report["notes"].to_string().contains("status 500"), "{}", report["notes"]);
     assert!(messages(&tracker).iter().any(|message| message.contains("status 500")));
 }
 
 #[test]
 fn a_plan_without_a_forecast_is_said_once_and_the_run_is_priced() {
-    let hours = |list: &str, from_h| hours("DK-DK1", list, from_h, from_h + 24, |_| 60.0);
-    let server = Server::start(Behaviour::Paths(vec![
-        ("/latest", hours("latest", 0)),
-        ("/history", hours("history", -24)),
-        ("/forecast", Behaviour::status(403)),
-    ]));
-    let tracker =
-        tracker(&format!("intensity=electricitymaps location=DK-DK1 api_key={KEY} intensity_url={}", url(&server)));
-    run(&tracker);
-    let report = until(&tracker, is_live);
-    check_energy(&report);
+    let (tracker, report) = run_without_forecast(403);
     let said = messages(&tracker);
     assert_eq!(said.iter().filter(|message| message.contains("refuses its forecast")).count(), 1, "{said:?}");
     assert_eq!(report["notes"], json!([]));

@@ -187,9 +187,7 @@ fn parse(value: &Value) -> Option<Entry> {
 fn parse_slot(value: &Value) -> Option<Slot> {
     let [from, to, g_per_kwh, standing] = value.as_array()?.as_slice() else { return None };
     let (from, to, g_per_kwh) = (from.as_f64()?, to.as_f64()?, g_per_kwh.as_f64()?);
-    let standing = [Standing::Forecast, Standing::Estimated, Standing::Actual]
-        .into_iter()
-        .find(|&known| standing.as_str() == Some(letter(known)))?;
+    let standing = Standing::ALL.into_iter().find(|&known| standing.as_str() == Some(letter(known)))?;
     (from < to && g_per_kwh >= 0.0).then_some(Slot { from, to, g_per_kwh, standing })
 }
 

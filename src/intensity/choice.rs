@@ -38,6 +38,13 @@ pub struct Account {
     pub url: Option<String>,
 }
 
+impl Account {
+    /// The key, for whoever is to put it into a request.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.0.as_str())
+    }
+}
+
 /// How to find out where this machine is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seek {
@@ -139,8 +146,7 @@ fn from_file(path: &Path, location: &Location) -> Result<Choice> {
 
 /// A live service. Where the user does not say where, and it needs to know, the run is measured all the same.
 fn from_service(name: &str, location: &Location, account: Account) -> Result<Choice> {
-    let key = account.key.as_ref().map(|key| key.0.as_str());
-    services::check_key(name, key)?;
+    services::check_key(name, account.key())?;
     let place = match location {
         Location::Zone(zone) => Place::Zone(zone),
         Location::Unsaid => Place::Unsaid,
@@ -150,7 +156,7 @@ fn from_service(name: &str, location: &Location, account: Account) -> Result<Cho
             return Ok(Choice::of(yearly(location)?, Some(Hourly::of_unknown(name)), Some(feed)));
         }
     };
-    let service = match (services::choose(name, place, key), place) {
+    let service = match (services::choose(name, place, account.key()), place) {
         (Ok(service), _) => service,
         (Err(error), Place::Unsaid) => {
             let flat = Intensity { caveat: None, ..yearly(location)? };
@@ -173,10 +179,9 @@ impl Choice {
     /// `marginal=watttime:REGION`.
     fn add_marginal(&mut self, options: &Options) -> Result<()> {
         let Some((name, region)) = &options.marginal else { return Ok(()) };
-        let key = options.marginal_key.as_ref().map(|key| key.0.as_str());
-        let service = services::choose(name, Place::Zone(region), key)?;
-        let hourly = Hourly::of(service.as_ref());
         let account = Account { key: options.marginal_key.clone(), url: options.intensity_url.clone() };
+        let service = services::choose(name, Place::Zone(region), account.key())?;
+        let hourly = Hourly::of(service.as_ref());
         self.feeds.extend(hourly.failure.is_none().then(|| Feed::Marginal(service, account)));
         self.marginal = Some(hourly);
         Ok(())

@@ -314,7 +314,7 @@ mod tests {
             from in -500i32..900, length in 1i32..2000,
         ) {
             let slots: Vec<Slot> = slots.into_iter().map(|(from, length, g, standing)| {
-                let standing = [Standing::Forecast, Standing::Estimated, Standing::Actual][standing as usize];
+                let standing = Standing::ALL[standing as usize];
                 slot(from as f64 / 4.0, (from + length) as f64 / 4.0, g as f64, standing)
             }).collect();
             let c = curve(&slots);

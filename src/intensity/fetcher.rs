@@ -7,14 +7,12 @@ use super::proxy::Proxies;
 use super::service::{Request, Secret, Service};
 use super::slot::Slot;
 use super::trouble::{LONGEST_REST_S, LONGEST_RETRY_AFTER_S, Trouble};
-use crate::host;
+use crate::host::{self, unix_s};
+use crate::worker::{Stop, Worker};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What the user's plan lacks is tried again after this, s.
 const OPTIONAL_REST_S: f64 = 6.0 * 3600.0;
@@ -107,67 +105,21 @@ impl Default for Manner {
     }
 }
 
-/// The running thread. Dropped, it is told to end.
-pub struct Fetcher {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-    /// A forked child inherits this value, but not the thread.
-    process: u32,
-}
-
-impl Fetcher {
-    /// Starts the thread, and nothing else: the first request is its own. `deliver` is called on it.
-    pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'static) -> io::Result<Fetcher> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut line = Line {
-            stop: stop.clone(),
-            deliver: Box::new(deliver),
-            manner,
-            told: Vec::new(),
-            failures: 0,
-            has_asked: false,
-        };
-        let thread = host::spawn_quiet("ct-intensity", move || {
-            if catch_unwind(AssertUnwindSafe(|| line.run(aim))).is_err() {
-                let _ = catch_unwind(AssertUnwindSafe(|| line.fail(FAULT.into())));
-            }
-        })?;
-        Ok(Fetcher { stop, thread: Some(thread), process: std::process::id() })
-    }
-
-    /// Tells it to end; nothing is delivered from then on, but for what is under way.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.as_ref().filter(|_| self.process == std::process::id()) {
-            thread.thread().unpark();
+/// Starts the thread, and nothing else: the first request is its own. `deliver` is called on it; once it is told to end
+/// nothing is delivered any more, but for what is under way.
+pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'static) -> io::Result<Worker> {
+    Worker::start("ct-intensity", move |stop| {
+        let deliver = Box::new(deliver);
+        let mut line = Line { stop, deliver, manner, told: Vec::new(), failures: 0, has_asked: false };
+        if catch_unwind(AssertUnwindSafe(|| line.run(aim))).is_err() {
+            let _ = catch_unwind(AssertUnwindSafe(|| line.fail(FAULT.into())));
         }
-    }
-
-    /// Tells it to end and waits for that, at most this long; a request that hangs is left to itself.
-    pub fn end_within(mut self, patience: Duration) {
-        self.stop();
-        if let Some(thread) = self.thread.take() {
-            if self.process == std::process::id() {
-                host::join_within(thread, patience);
-            } else {
-                std::mem::forget(thread);
-            }
-        }
-    }
-}
-
-impl Drop for Fetcher {
-    fn drop(&mut self) {
-        self.stop();
-        if self.process != std::process::id() {
-            std::mem::forget(self.thread.take());
-        }
-    }
+    })
 }
 
 /// What the thread has: the line to whoever listens, and how asking goes.
 struct Line {
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     deliver: Box<dyn FnMut(News) + Send>,
     manner: Manner,
     /// Failures said since the last answer.
@@ -253,13 +205,13 @@ impl Line {
         ask: &mut dyn FnMut(&Line) -> (Entry, Option<Trouble>),
     ) -> (Option<Entry>, f64) {
         let Some(cache) = cache else { return self.ask(None, fresh_s, None, ask) };
-        let known = cache.read(now());
+        let known = cache.read(unix_s());
         if let Some(rest_s) = self.left_s(known.as_ref(), fresh_s) {
             return self.adopt(known, rest_s);
         }
         let Some(_turn) = cache.turn() else { return (known, LOOK_S * (1.0 + random())) };
         // Whoever had the turn has written before letting go of it.
-        let known = cache.read(now());
+        let known = cache.read(unix_s());
         match self.left_s(known.as_ref(), fresh_s) {
             Some(rest_s) => self.adopt(known, rest_s),
             None => self.ask(Some(cache), fresh_s, known, ask),
@@ -270,7 +222,7 @@ impl Line {
     fn left_s(&self, known: Option<&Entry>, fresh_s: f64) -> Option<f64> {
         let scale = self.manner.scale;
         let stale = known?.fetched.map_or(0.0, |fetched| fetched + fresh_s * scale);
-        let left_s = (stale.max(known?.not_before) - now()) / scale;
+        let left_s = (stale.max(known?.not_before) - unix_s()) / scale;
         // A stamp could say anything: nobody waits for longer than a service may make us.
         (left_s > 0.0).then_some(left_s.min(fresh_s.max(LONGEST_RETRY_AFTER_S)))
     }
@@ -303,17 +255,17 @@ impl Line {
         if self.is_stopping() {
             return (None, 0.0); // the round was broken off: nobody is to take it for a whole one
         }
-        let (wait_s, now_s) = (LONGEST_REST_S * self.manner.scale, now());
+        let (wait_s, now_s) = (LONGEST_REST_S * self.manner.scale, unix_s());
         let failures =
             known.as_ref().filter(|known| known.not_before + wait_s > now_s).map_or(0, |known| known.failures);
         let has_some = answer.place.is_some() || !answer.slots.is_empty();
-        let mut entry = if has_some { Entry { fetched: Some(now()), ..answer } } else { known.unwrap_or_default() };
+        let mut entry = if has_some { Entry { fetched: Some(unix_s()), ..answer } } else { known.unwrap_or_default() };
         let least_s = if has_some { fresh_s } else { 0.0 };
         let rest_s = trouble.as_ref().map_or(fresh_s, |trouble| {
             self.failures = self.failures.max(failures).saturating_add(1);
             trouble.rest_s(self.failures).max(least_s)
         }) * spread();
-        entry.not_before = now() + rest_s * self.manner.scale;
+        entry.not_before = unix_s() + rest_s * self.manner.scale;
         entry.failed = trouble.as_ref().map(|trouble| trouble.words.clone());
         entry.failures = if trouble.is_some() { self.failures } else { 0 };
         if let Some(cache) = cache.filter(|_| trouble.as_ref().is_none_or(Trouble::is_for_all)) {
@@ -337,7 +289,7 @@ impl Line {
         let mut trouble = None;
         resting.retain(|(_, until)| Instant::now() < *until);
         for _ in 0..MOST_REQUESTS {
-            let Some(request) = service.next(now()) else { break };
+            let Some(request) = service.next(unix_s()) else { break };
             // After a failure the service is only led to the end of its round.
             if trouble.is_some() || self.is_stopping() || resting.iter().any(|(answer, _)| *answer == request.answer) {
                 continue;
@@ -371,7 +323,7 @@ impl Line {
     }
 
     fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        self.stop.is_set()
     }
 
     fn tell(&mut self, news: News) {
@@ -396,24 +348,12 @@ impl Line {
 
     /// Sleeps, unless told to end.
     fn rest(&self, seconds: f64) {
-        let until = Instant::now() + scaled(seconds, self.manner.scale);
-        while !self.is_stopping() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::park_timeout(left);
-        }
+        self.stop.rest(scaled(seconds, self.manner.scale));
     }
 }
 
 fn scaled(seconds: f64, scale: f64) -> Duration {
     Duration::try_from_secs_f64((seconds * scale).min(7.0 * 24.0 * 3600.0)).unwrap_or_default()
-}
-
-/// Seconds since 1970 UTC.
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// From 0 to 1.

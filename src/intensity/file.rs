@@ -1,13 +1,15 @@
 //! Figures by the hour from a CSV file: `time,g_per_kwh`, and `kind` where a row is `actual` or `forecast`.
 
 use super::curve::Curve;
-use super::slot::{Slot, Standing};
+use super::service::instant;
+use super::slot::{DIRTIEST, Slot, Standing};
 use super::{Hourly, Intensity};
 use crate::error::{Error, Result};
+use crate::host::unix_s;
 use crate::units;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// A file larger than this, bytes, is none of intensities: five minutes for ten years take 40 MB.
 const MOST_BYTES: u64 = 64 << 20;
@@ -41,7 +43,7 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
         });
     let zone = said.or(zone.map(str::to_owned));
     let about = Intensity { g_per_kwh: f64::NAN, kind: "file", zone, year: None, basis, source, caveat };
-    let failure = curve.known_to().and_then(|to| stale(path, to, now()));
+    let failure = curve.known_to().and_then(|to| stale(path, to, unix_s()));
     Ok(Hourly { about, curve, failure })
 }
 
@@ -50,10 +52,6 @@ fn stale(path: &Path, to: f64, now: f64) -> Option<String> {
     let end = units::instant(to).unwrap_or_default();
     (to + STALE_S < now)
         .then(|| format!("intensity='{}' ends at {end}, before now: is it still written?", path.display()))
-}
-
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// What tells whether a file has changed: its number, when it was written, its length.
@@ -69,7 +67,7 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
 pub fn reread(path: &Path) -> std::result::Result<(Vec<Slot>, Option<String>), String> {
     let slots = read(path)?.slots;
     let to = slots.iter().map(|slot| slot.to).fold(f64::NEG_INFINITY, f64::max);
-    let stale = stale(path, to, now());
+    let stale = stale(path, to, unix_s());
     Ok((slots, stale))
 }
 
@@ -80,7 +78,7 @@ fn read(path: &Path) -> std::result::Result<Contents, String> {
         return Err("is no CSV file of time,g_per_kwh".into());
     }
     let bytes = std::fs::read(path).map_err(told)?;
-    parse(&bytes, now())
+    parse(&bytes, unix_s())
 }
 
 /// The figures in a file's bytes. Each holds until the next time there is, the last for as long as the one before. An
@@ -152,7 +150,7 @@ impl Columns {
         })?;
         let figure = cell(self.figure);
         let g_per_kwh = match figure.parse::<f64>() {
-            Ok(g) if (0.0..=10_000.0).contains(&g) => Some(g),
+            Ok(g) if (0.0..=DIRTIEST).contains(&g) => Some(g),
             _ if figure.is_empty() || figure.eq_ignore_ascii_case("nan") => None,
             _ => return Err(format!("'{figure}' is no intensity; expected 0 to 10000 g/kWh, or nothing")),
         };
@@ -196,7 +194,7 @@ fn slots(mut rows: Vec<Row>) -> std::result::Result<Vec<Slot>, String> {
     rows.sort_by(|a, b| a.at.total_cmp(&b.at));
     // Beside actual figures a forecast's are told apart, as both may stand for one time.
     let mut slots = Vec::new();
-    for standing in [Standing::Forecast, Standing::Estimated, Standing::Actual] {
+    for standing in Standing::ALL {
         let of_kind: Vec<&Row> = rows.iter().filter(|row| row.standing == standing).collect();
         let mut step = STEP_S;
         for row in &of_kind {
@@ -228,8 +226,7 @@ fn time(text: &str) -> Option<f64> {
                 16 => format!("{stamp}:00"),
                 _ => stamp.to_owned(),
             };
-            let at: SystemTime = humantime::parse_rfc3339_weak(&stamp).ok()?;
-            at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64() - offset_s
+            instant(&stamp)? - offset_s
         }
     };
     (EARLIEST_S..LATEST_S).contains(&seconds).then_some(seconds)
@@ -256,6 +253,7 @@ fn without_offset(text: &str) -> Option<(&str, f64)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     const NOON: f64 = 1_772_452_800.0; // 2026-03-02T12:00Z
 

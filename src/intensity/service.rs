@@ -1,6 +1,6 @@
 //! Live services of carbon intensity: what to ask them, and what their answers say. No I/O: `fetcher.rs` asks.
 
-use super::slot::{Slot, Standing};
+use super::slot::{DIRTIEST, Slot, Standing};
 use super::whereabouts::Whereabouts;
 use super::zones::{CLOUD, column, rows, zone_row};
 use crate::error::Error;
@@ -147,8 +147,6 @@ pub(super) fn country(zone: &str) -> &str {
 const LATEST: f64 = 7_258_118_400.0;
 /// No service's step is longer, s.
 const LONGEST: f64 = 86_400.0;
-/// More than any power station emits, gCO2e/kWh.
-const DIRTIEST: f64 = 10_000.0;
 
 /// The answer as JSON that is no error. Its depth is bounded by serde_json (128).
 pub(super) fn json(body: &[u8]) -> Result<Value, String> {

@@ -13,6 +13,9 @@ pub struct Slot {
     pub standing: Standing,
 }
 
+/// More than any power station emits, gCO2e/kWh.
+pub const DIRTIEST: f64 = 10_000.0;
+
 /// How sure a figure is; of two for the same time the greater counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
@@ -22,4 +25,9 @@ pub enum Standing {
     Estimated,
     /// Metered.
     Actual,
+}
+
+impl Standing {
+    /// All, the least sure first.
+    pub const ALL: [Standing; 3] = [Standing::Forecast, Standing::Estimated, Standing::Actual];
 }

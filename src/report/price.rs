@@ -24,10 +24,10 @@ pub fn notes(books: &Books, bill: &Bill) -> Vec<String> {
 fn missing(grid: &Grid, bill: &Bill) -> Option<String> {
     const ALL: f64 = 0.999;
     let hourly = grid.hourly.as_ref()?;
+    let place = grid.flat.zone.as_deref().unwrap_or("the world");
     if hourly.curve.is_empty() {
-        let zone = grid.flat.zone.as_deref().unwrap_or("the world");
         let why = hourly.failure.as_deref().unwrap_or("no figures have come yet");
-        return Some(format!("CO2 is priced at the yearly average of {zone}: {why}"));
+        return Some(format!("CO2 is priced at the yearly average of {place}: {why}"));
     }
     let sources = bill.sources.unwrap_or_default();
     match (&hourly.failure, sources.told) {
@@ -37,9 +37,8 @@ fn missing(grid: &Grid, bill: &Bill) -> Option<String> {
             let how = match sources.flat.unwrap_or(0.0) {
                 0.0 => "it is filled in from those around it".to_owned(),
                 flat => format!(
-                    "{:.1} % is weeks from any and priced at the yearly average of {}, what else there is filled in",
-                    flat * 100.0,
-                    grid.flat.zone.as_deref().unwrap_or("the world")
+                    "{:.1} % is weeks from any and priced at the yearly average of {place}, what else there is filled in",
+                    flat * 100.0
                 ),
             };
             Some(format!("{percent:.1} % of the energy had no intensity of its own hour: {how}{why}"))
