@@ -30,6 +30,17 @@ pub struct Pricing<'a> {
     pub calendar: &'a Calendar,
     /// Facility energy over IT energy.
     pub pue: f64,
+    /// What earlier processes of the run were billed.
+    pub before: Before,
+}
+
+/// What earlier processes of the run were billed: it stays as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Before {
+    /// Energy of the devices, J.
+    pub joules: f64,
+    /// Its emissions, g CO2e.
+    pub co2eq_g: f64,
 }
 
 /// The run so far.
@@ -90,6 +101,11 @@ impl Pricing<'_> {
         if let Some(curve) = self.curve {
             self.price_by_hour(&mut bill, curve, ledger, now);
         }
+        let (before, total) = (self.before, bill.joules.unwrap_or(0.0));
+        if before.joules > 0.0 {
+            let since = bill.facility_kwh(total - before.joules) * bill.g_per_kwh;
+            bill.g_per_kwh = (before.co2eq_g + since) / bill.facility_kwh(total);
+        }
         bill
     }
 
@@ -100,7 +116,7 @@ impl Pricing<'_> {
             bill.sources = Some(Sources::default());
             return;
         };
-        let total = bill.joules.unwrap_or(0.0);
+        let total = bill.joules.unwrap_or(0.0) - self.before.joules;
         if curve.is_empty() {
             let none = (total > 0.0).then_some(0.0);
             bill.sources = Some(Sources { slots: 0, told: none, metered: none, flat: none.map(|_| 1.0) });
@@ -162,8 +178,12 @@ impl Pricing<'_> {
     /// take. How far that may be off adds to how far the energy may be.
     pub fn forecast(&self, bill: &Bill, forecast: &Forecast) -> Option<Estimate> {
         let energy = forecast.energy_j?;
-        let Some(curve) = self.curve else { return Some(energy.scaled(bill.grams(1.0))) };
         let so_far = bill.joules.unwrap_or(0.0);
+        let Some(curve) = self.curve else {
+            // What is to come has this process's price, and not the mean of all of them.
+            let dearer = bill.grams(so_far) - bill.facility_kwh(so_far) * self.flat;
+            return Some(energy.scaled(bill.facility_kwh(1.0) * self.flat).and(dearer));
+        };
         let rest_s = forecast.duration_s.map_or(0.0, |time| time.value - bill.duration_s).clamp(1.0, LONGEST_S);
         // Inside the first epoch some of it is used already, in the hours before the rest.
         let used_s = forecast.duration_s.map_or(0.0, |time| time.used - bill.duration_s).clamp(0.0, rest_s);

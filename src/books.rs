@@ -1,15 +1,17 @@
 //! A run's books: what is measured, how its readings fare, and where its energy went. Pure: the sampler
 //! brings marks and readings, reports read.
 
+use crate::account::Energy;
 use crate::advisor::Run;
-use crate::bill::Pricing;
+use crate::bill::{Before, Pricing};
 use crate::calendar::Calendar;
 use crate::channel::{Channel, Quantity};
 use crate::claim::Standing;
 use crate::counter::{Credit, Event, Meter};
 use crate::forecast::Forecast;
 use crate::intensity::{Grid, Hourly};
-use crate::ledger::{Ledger, Mark};
+use crate::ledger::{Energies, Ledger, Mark};
+use crate::past::{Component, Past};
 use crate::progress::{Point, Progress};
 use crate::reading::Reading;
 use crate::source::Unavailable;
@@ -33,6 +35,8 @@ pub struct Books {
     pub metered: Vec<Metered>,
     /// The run's time and energy.
     pub ledger: Ledger,
+    /// What earlier processes of the run have left.
+    pub past: Past,
     /// The claims on devices that one process of the job counts; a claim's place is its number.
     pub trusts: Vec<Trust>,
     /// How many of the ended epochs have all their energy, as far as the devices answer.
@@ -61,6 +65,8 @@ pub struct Metered {
     pub meter: Meter,
     /// The claim it is counted by, if other processes might count it too.
     pub claim: Option<usize>,
+    /// What earlier processes of the run measured on it.
+    pub before: Energies,
 }
 
 impl Books {
@@ -73,6 +79,7 @@ impl Books {
             calendar: Calendar::default(),
             metered: Vec::new(),
             ledger: Ledger::default(),
+            past: Past::default(),
             trusts: Vec::new(),
             settled: 0,
             unavailable: Vec::new(),
@@ -87,7 +94,27 @@ impl Books {
 
     /// What turns this run's energy into emissions.
     pub fn pricing(&self) -> Pricing<'_> {
-        self.grid.pricing(&self.calendar, self.pue)
+        let Past { energy_j, co2eq_g, .. } = self.past;
+        let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
+        Pricing { before, ..self.grid.pricing(&self.calendar, self.pue) }
+    }
+
+    /// Takes a run up at `now`, ns.
+    pub fn resume(&mut self, past: Past, now: u64) {
+        self.ledger.resume(&past, now);
+        self.settled = self.ledger.epochs();
+        self.past = past;
+    }
+
+    /// What earlier processes measured that this one does not.
+    pub fn before(&self) -> impl Iterator<Item = Component> {
+        let used = self.ledger.before();
+        self.past
+            .components
+            .iter()
+            .zip(used)
+            .filter(|(_, used)| used.sum() != Energy::default())
+            .map(|(one, &used)| Component { used, ..one.clone() })
     }
 
     /// The run at `now`, ns, for who is to judge it.
@@ -101,12 +128,21 @@ impl Books {
     pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<u64>) {
         let number = self.metered.len();
         self.ledger.add_channel(channel.kind);
+        let is_same = |one: &Component| {
+            let there = &one.channel;
+            (there.kind, &there.id, &there.device, there.source)
+                == (channel.kind, &channel.id, &channel.device, channel.source)
+        };
+        let before = match self.past.components.iter().position(is_same) {
+            Some(place) => self.ledger.take_up(number, place),
+            None => Energies::default(),
+        };
         self.trusts.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
         if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {
             trust.claim(number);
         }
         let meter = late_since.map_or(Meter::new(channel.quantity), |since| Meter::late(channel.quantity, since));
-        self.metered.push(Metered { channel: channel.clone(), meter, claim });
+        self.metered.push(Metered { channel: channel.clone(), meter, claim, before });
     }
 
     /// Whether a channel counts here, or nobody counts it yet.
@@ -159,7 +195,7 @@ impl Books {
             self.progress.note(point);
         }
         for reading in readings {
-            let Some(Metered { channel, meter, claim }) = metered.get_mut(reading.channel) else { continue };
+            let Some(Metered { channel, meter, claim, .. }) = metered.get_mut(reading.channel) else { continue };
             let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
             let place = |credit: Credit| match &mut trust {
                 Some(trust) => trust.credit(reading.channel, credit, ledger),

@@ -17,6 +17,16 @@ impl Kind {
     /// All kinds, in the report's order.
     pub const ALL: [Kind; 4] = [Kind::Cpu, Kind::Gpu, Kind::Dram, Kind::Node];
 
+    /// What its energy is called.
+    pub fn joules(self) -> &'static str {
+        match self {
+            Kind::Cpu => "cpu_j",
+            Kind::Gpu => "gpu_j",
+            Kind::Dram => "dram_j",
+            Kind::Node => "node_j",
+        }
+    }
+
     /// Its name in options and reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -40,6 +50,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them.
+    pub const ALL: [Method; 3] = [Method::Counter, Method::Power, Method::Estimate];
+
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {

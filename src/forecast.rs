@@ -89,6 +89,12 @@ impl Estimate {
         Estimate { used, value, low, high }
     }
 
+    /// The same with so much more used.
+    pub fn and(self, more: f64) -> Estimate {
+        let [used, value, low, high] = [self.used, self.value, self.low, self.high].map(|amount| amount + more);
+        Estimate { used, value, low, high }
+    }
+
     /// The same once so much was used: a total is no less.
     pub fn after_use(self, used: f64) -> Estimate {
         let used = used.max(self.used);

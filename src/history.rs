@@ -24,6 +24,17 @@ pub struct Epoch {
     pub energy: PerKind,
     /// Time in epochs whose energy is known, ns, summed over channels.
     pub known_ns: f64,
+    /// What the journal says of it, where an earlier process of the run measured it.
+    pub filed: Option<Filed>,
+}
+
+/// An epoch as an earlier process of the run has left it: priced, and told how far it was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Filed {
+    /// Its emissions, g CO2e; None: not known.
+    pub co2eq_g: Option<f64>,
+    /// The share of it whose energy is known; None: nothing was measured.
+    pub coverage: Option<f64>,
 }
 
 /// Energy by kind of component, J; None where none of that kind was measured.
@@ -48,6 +59,11 @@ impl PerKind {
         self.0.iter().flatten().copied().reduce(|a, b| a + b)
     }
 
+    /// The same, each times this.
+    pub fn scaled(&self, by: f64) -> PerKind {
+        PerKind(self.0.map(|joules| joules.map(|joules| joules * by)))
+    }
+
     /// Adds another's.
     pub fn merge(&mut self, other: &PerKind) {
         for kind in Kind::ALL {
@@ -67,17 +83,66 @@ impl Epoch {
         }
     }
 
-    fn merge(&mut self, next: &Epoch) {
-        self.end = next.end;
-        self.inside += next.inside;
-        self.count += next.count;
-        self.add_energy(next);
+    /// Of this length, with nothing used in it as yet.
+    pub fn empty(begin: u64, end: u64, inside: u64, count: u64) -> Epoch {
+        Epoch { begin, end, inside, count, energy: PerKind::default(), known_ns: 0.0, filed: None }
+    }
+
+    /// The share of its time whose energy is known, of so many channels; None: nothing was measured.
+    pub fn coverage(&self, channels: usize) -> Option<f64> {
+        let all_ns = channels as f64 * self.inside as f64;
+        let measured = || (channels > 0).then(|| if all_ns > 0.0 { (self.known_ns / all_ns).min(1.0) } else { 1.0 });
+        self.filed.map_or_else(measured, |filed| filed.coverage)
+    }
+
+    /// Of several the last so many, each taken for like the others.
+    pub fn newest(&self, count: u64) -> Epoch {
+        if count >= self.count {
+            return *self;
+        }
+        let share = count as f64 / self.count as f64;
+        let of = |ns: u64| (ns as f64 * share) as u64;
+        Epoch {
+            begin: self.end - of(self.end.saturating_sub(self.begin)),
+            inside: of(self.inside),
+            count,
+            energy: self.energy.scaled(share),
+            known_ns: self.known_ns * share,
+            filed: self.filed.map(|filed| Filed { co2eq_g: filed.co2eq_g.map(|grams| grams * share), ..filed }),
+            ..*self
+        }
+    }
+
+    /// Takes the next in, if both together are no more than `most` epochs, and of one process.
+    fn merge(&mut self, next: &Epoch, most: u64) -> bool {
+        let fits = self.count + next.count <= most && self.filed.is_some() == next.filed.is_some();
+        if fits {
+            *self = self.joined(next);
+        }
+        fits
+    }
+
+    /// It and the next as one.
+    pub fn joined(&self, next: &Epoch) -> Epoch {
+        let filed = self.filed.zip(next.filed).map(|(one, other)| one.joined(other));
+        let (inside, count) = (self.inside + next.inside, self.count + next.count);
+        let mut joined = Epoch { end: next.end, inside, count, filed, ..*self };
+        joined.add_energy(next);
+        joined
     }
 
     /// Adds another's energy to this one's.
     pub fn add_energy(&mut self, other: &Epoch) {
         self.energy.merge(&other.energy);
         self.known_ns += other.known_ns;
+    }
+}
+
+impl Filed {
+    fn joined(self, other: Filed) -> Filed {
+        let co2eq_g = [self.co2eq_g, other.co2eq_g].into_iter().flatten().reduce(|a, b| a + b);
+        let coverage = [self.coverage, other.coverage].into_iter().flatten().reduce(f64::min);
+        Filed { co2eq_g, coverage }
     }
 }
 
@@ -103,9 +168,9 @@ impl History {
             return;
         }
         let Some(aged) = self.recent.pop_front() else { return };
-        match self.older.last_mut() {
-            Some(last) if last.count + aged.count <= self.stride => last.merge(&aged),
-            _ => self.older.push(aged),
+        let stride = self.stride;
+        if !self.older.last_mut().is_some_and(|last| last.merge(&aged, stride)) {
+            self.older.push(aged);
         }
         if self.older.len() > OLDER {
             self.halve();
@@ -124,13 +189,7 @@ impl History {
     fn halve(&mut self) {
         self.stride *= 2;
         let stride = self.stride;
-        self.older.dedup_by(|next, last| {
-            let fits = last.count + next.count <= stride;
-            if fits {
-                last.merge(next);
-            }
-            fits
-        });
+        self.older.dedup_by(|next, last| last.merge(next, stride));
     }
 
     /// How many entries are kept.
@@ -183,7 +242,7 @@ mod tests {
         let epoch = |n: u64| {
             let mut energy = PerKind::default();
             energy.add(Kind::Cpu, 2.0);
-            Epoch { begin: n * 10, end: n * 10 + 8, inside: 8, count: 1, energy, known_ns: 8.0 }
+            Epoch { begin: n * 10, end: n * 10 + 8, inside: 8, count: 1, energy, known_ns: 8.0, filed: None }
         };
         for n in 0..4096 {
             history.push(epoch(n));

@@ -1,6 +1,10 @@
 //! What the library asks of the operating system: clock, process, floating-point environment,
 //! a thread of good manners. All `libc` calls stand here.
 
+mod page;
+
+pub use page::{ForkMark, KeptPage};
+
 use crate::calendar::Moment;
 use crate::job::{self, Kin};
 use std::ffi::OsString;
@@ -10,86 +14,33 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds on CLOCK_MONOTONIC: it never steps, whatever NTP or a person does to the date.
+/// The machine's start on our clock, ns: what a resumed run did before that has its place in 36 years.
+const START: u64 = 1 << 60;
+
+/// Nanoseconds on CLOCK_MONOTONIC, from [`START`] on: it never steps, whatever NTP or a person does to the date.
 pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a timespec to write to; the clock id is valid on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    // SAFETY: `now` is a timespec to write to; the clocks asked for are there on every Linux.
+    unsafe { libc::clock_gettime(clock, &mut now) };
+    START + now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// What the clocks say now.
 pub fn moment() -> Moment {
-    let mut boot = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: as above.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut boot) };
-    Moment {
-        monotonic_ns: monotonic_ns(),
-        boot_ns: boot.tv_sec as u64 * 1_000_000_000 + boot.tv_nsec as u64,
-        unix_s: unix_s(),
-    }
+    Moment { boot_ns: clock_ns(libc::CLOCK_BOOTTIME), monotonic_ns: monotonic_ns(), unix_s: unix_s() }
 }
 
 /// The date, s since 1970 UTC.
 pub fn unix_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// Tells a forked child from the process that made this: a page that the kernel empties in the child
-/// (MADV_WIPEONFORK, Linux 4.14), so that asking costs a load, where getpid costs microseconds once its
-/// path is cold. On older kernels the process number serves.
-pub struct ForkMark {
-    page: *mut AtomicU8,
-    wiped: bool,
-    pid: u32,
-}
-
-// SAFETY: the page is only ever read and written as an atomic, and is this value's alone.
-unsafe impl Send for ForkMark {}
-// SAFETY: as above.
-unsafe impl Sync for ForkMark {}
-
-const PAGE: usize = 4096;
-
-impl ForkMark {
-    /// Marks this process.
-    pub fn here() -> ForkMark {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new private mapping of our own, advised on as a whole and written to only if it is there.
-        unsafe {
-            let page =
-                libc::mmap(std::ptr::null_mut(), PAGE, protection, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
-            let page = if page == libc::MAP_FAILED { std::ptr::null_mut() } else { page };
-            let wiped = !page.is_null() && libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) == 0;
-            let mark = ForkMark { page: page.cast(), wiped, pid: std::process::id() };
-            if wiped {
-                (*mark.page).store(1, Ordering::Relaxed);
-            }
-            mark
-        }
-    }
-
-    /// Whether this is a child of the process marked.
-    pub fn is_forked(&self) -> bool {
-        if !self.wiped {
-            return std::process::id() != self.pid;
-        }
-        // SAFETY: `wiped` is set only where the page is mapped; it stays so while this value lives.
-        unsafe { (*self.page).load(Ordering::Relaxed) == 0 }
-    }
-}
-
-impl Drop for ForkMark {
-    fn drop(&mut self) {
-        if !self.page.is_null() {
-            // SAFETY: the mapping is this value's own and nothing refers to it any more.
-            unsafe { libc::munmap(self.page.cast(), PAGE) };
-        }
-    }
 }
 
 /// The machine's name, or "unknown".

@@ -31,6 +31,15 @@ const NAMED: [(&str, &[&str]); 11] = [
 /// MPICH's and Intel MPI's launcher numbers its ranks, but has no name for the job.
 const NUMBERED: &str = "PMI_RANK";
 
+/// Variables that number a job's processes.
+const RANKS: [&str; 7] =
+    ["SLURM_PROCID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PALS_RANKID", "FLUX_TASK_RANK", "RANK"];
+
+/// Which of a job's processes this is, by its launcher; None: it is not known, or there is but one.
+pub fn rank(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<u64> {
+    RANKS.iter().find_map(|name| environment(name)?.to_str()?.parse().ok())
+}
+
 /// How this process came to be.
 #[derive(Clone, Debug, Default)]
 pub struct Kin {

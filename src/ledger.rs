@@ -8,7 +8,8 @@
 use crate::account::{Account, Energy};
 use crate::channel::Kind;
 use crate::counter::Credit;
-use crate::history::{Epoch, History, PerKind};
+use crate::history::{Epoch, History};
+use crate::past::Past;
 use crate::timeline::Timeline;
 
 /// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as
@@ -75,13 +76,38 @@ pub struct Ledger {
     history: History,
     /// All energy from the first begin on, by time: no mark is waited for, as an epoch may last for days.
     timeline: Timeline,
+    /// When this process began.
     first_begin: Option<u64>,
+    /// When the run did: before that where it was taken up.
+    origin: Option<u64>,
     open: Option<u64>,
     last_end: Option<u64>,
     epochs: u64,
     inside: u64,
     /// Up to here, ns, other processes have counted some of what was used.
     others_to: u64,
+    /// What earlier processes of the run measured on components that this one does not.
+    before: Vec<Energies>,
+    /// How many of the epochs were theirs.
+    epochs_before: u64,
+}
+
+/// What was used in epochs and between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Energies {
+    /// In ended epochs.
+    pub epochs: Energy,
+    /// Between them.
+    pub between: Energy,
+}
+
+impl Energies {
+    /// Both together.
+    pub fn sum(self) -> Energy {
+        let mut sum = self.epochs;
+        sum.add(self.between);
+        sum
+    }
 }
 
 impl Ledger {
@@ -90,10 +116,48 @@ impl Ledger {
         self.accounts.push(Account::new(kind));
     }
 
+    /// Takes a run up where its journal ends. Its time so far is placed before `now`, ns, and again before this process's
+    /// first begin: what lies between is not the run's.
+    pub fn resume(&mut self, past: &Past, now: u64) {
+        past.epochs.iter().for_each(|epoch| self.history.push(*epoch));
+        self.epochs_before = past.epochs.iter().map(|epoch| epoch.count).sum();
+        self.epochs = self.epochs_before;
+        self.inside = past.inside_ns;
+        (self.origin, self.last_end) = (Some(0), Some(past.duration_ns));
+        self.before = past.components.iter().map(|component| component.used).collect();
+        self.place_before(now);
+    }
+
+    /// Moves the time of earlier processes so that it ends here.
+    fn place_before(&mut self, at: u64) {
+        let Some((origin, end)) = self.origin.zip(self.last_end) else { return };
+        let moved = |instant: u64| (instant + at).saturating_sub(end);
+        for epoch in self.history.newest_first_mut() {
+            (epoch.begin, epoch.end) = (moved(epoch.begin), moved(epoch.end));
+        }
+        (self.origin, self.last_end) = (Some(moved(origin)), Some(at));
+    }
+
+    /// Gives a channel what earlier processes measured on its device, the component at this place of theirs.
+    pub fn take_up(&mut self, channel: usize, component: usize) -> Energies {
+        let used = self.before.get_mut(component).map(std::mem::take).unwrap_or_default();
+        if let Some(account) = self.accounts.get_mut(channel) {
+            account.epochs.add(used.epochs);
+            account.between.add(used.between);
+        }
+        used
+    }
+
+    /// What earlier processes measured, by component; nothing where a channel has it now.
+    pub fn before(&self) -> &[Energies] {
+        &self.before
+    }
+
     /// The same run with nothing in it: as divided, and no energy.
     pub fn emptied(&self) -> Ledger {
         let accounts = self.accounts.iter().map(|account| Account::new(account.kind)).collect();
-        Ledger { accounts, history: self.history.emptied(), timeline: Timeline::default(), ..self.clone() }
+        let (history, timeline) = (self.history.emptied(), Timeline::default());
+        Ledger { accounts, history, timeline, before: Vec::new(), ..self.clone() }
     }
 
     /// Adds what a ledger of the same run has of a channel.
@@ -131,14 +195,7 @@ impl Ledger {
             }
             Mark::End(end) => {
                 if let Some(begin) = self.open.take() {
-                    self.close(Epoch {
-                        begin,
-                        end,
-                        inside: end - begin.min(end),
-                        count: 1,
-                        energy: PerKind::default(),
-                        known_ns: 0.0,
-                    });
+                    self.close(Epoch::empty(begin, end, end - begin.min(end), 1));
                 }
             }
             Mark::Cancel(at) => {
@@ -150,7 +207,7 @@ impl Ledger {
             }
             Mark::Batch { begin, end, inside, count } => {
                 self.begin(begin);
-                self.close(Epoch { begin, end, inside, count, energy: PerKind::default(), known_ns: 0.0 });
+                self.close(Epoch::empty(begin, end, inside, count));
             }
         }
     }
@@ -158,7 +215,11 @@ impl Ledger {
     /// What was used up to here lies after the last epoch; before the first it is no part of the run.
     fn begin(&mut self, at: u64) {
         let is_first = self.first_begin.is_none();
+        if is_first {
+            self.place_before(at);
+        }
         self.first_begin.get_or_insert(at);
+        self.origin.get_or_insert(at);
         for account in &mut self.accounts {
             let before = account.take_until(at);
             account.after.add(before);
@@ -247,9 +308,8 @@ impl Ledger {
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
             return account.remember(credit);
         };
-        if let Some(in_run) = credit.split(run_start).1 {
-            timeline.add(account.kind, in_run);
-        }
+        let Some(credit) = credit.split(run_start).1 else { return };
+        timeline.add(account.kind, credit);
         let (mut rest, newest) = credit.split(last_mark);
         if let Some(newest) = newest {
             account.remember(newest);
@@ -284,22 +344,27 @@ impl Ledger {
 
     /// What a channel used in epochs and between them.
     pub fn channel(&self, channel: usize) -> Energy {
-        let mut share = Energy::default();
-        if let Some(account) = self.accounts.get(channel) {
-            share.add(account.epochs);
-            share.add(account.between);
-        }
-        share
+        self.energies(channel).sum()
+    }
+
+    /// The same, each by itself.
+    pub fn energies(&self, channel: usize) -> Energies {
+        let energies = |account: &Account| Energies { epochs: account.epochs, between: account.between };
+        self.accounts.get(channel).map(energies).unwrap_or_default()
     }
 
     /// Energy in epochs, J; None: not measured.
     pub fn epochs_j(&self) -> Option<f64> {
-        self.accounts.iter().filter_map(|account| account.epochs.joules).reduce(|a, b| a + b)
+        let before = self.before.iter().map(|used| used.epochs);
+        let parts = self.accounts.iter().map(|account| account.epochs).chain(before);
+        parts.filter_map(|part| part.joules).reduce(|a, b| a + b)
     }
 
     /// Energy between epochs, J; None: not measured.
     pub fn between_j(&self) -> Option<f64> {
-        let between = self.accounts.iter().filter_map(|account| account.between.joules).reduce(|a, b| a + b);
+        let before = self.before.iter().map(|used| used.between);
+        let parts = self.accounts.iter().map(|account| account.between).chain(before);
+        let between = parts.filter_map(|part| part.joules).reduce(|a, b| a + b);
         between.or(self.epochs_j().map(|_| 0.0).filter(|_| self.between_ns() == 0))
     }
 
@@ -321,19 +386,18 @@ impl Ledger {
     /// The first `epochs` epochs, as a forecast takes them.
     pub fn observed(&self, epochs: u64) -> impl Iterator<Item = Observed> + Clone {
         const WHOLE: f64 = 0.99;
-        // A device that never answered is none of those whose energy is waited for.
-        let channels = self.accounts.iter().filter(|account| account.credited_to > 0).count() as f64;
+        let channels = self.answering();
         let with_last_end = self.history.first(epochs).scan(None, |last_end, epoch| {
             let end = last_end.replace(epoch.end).unwrap_or(epoch.begin);
             Some((end, epoch))
         });
         with_last_end.map(move |(last_end, epoch)| {
-            let is_whole = channels > 0.0 && epoch.known_ns >= WHOLE * channels * epoch.inside as f64;
+            let is_whole = epoch.coverage(channels).is_some_and(|share| share >= WHOLE);
             // A part that others have counted tells nothing of the rest.
-            let is_divided = !is_whole && epoch.begin < self.others_to;
+            let is_divided = !is_whole && epoch.begin < self.others_to && epoch.filed.is_none();
             Observed {
                 count: epoch.count,
-                duration_s: Some(epoch.inside as f64 * 1e-9),
+                duration_s: (epoch.inside > 0 || epoch.filed.is_none()).then_some(epoch.inside as f64 * 1e-9),
                 energy_j: epoch.energy.total().filter(|_| !is_divided),
                 is_whole,
                 gaps_s: epoch.end.saturating_sub(last_end).saturating_sub(epoch.inside) as f64 * 1e-9,
@@ -341,9 +405,14 @@ impl Ledger {
         })
     }
 
+    /// How many channels have an epoch's energy: a device that never answered is none whose energy is waited for.
+    pub fn answering(&self) -> usize {
+        self.accounts.iter().filter(|account| account.credited_to > 0).count()
+    }
+
     /// What lies between the first `epochs` epochs, and, if any were cancelled, before them.
     pub fn between_first(&self, epochs: u64) -> Between {
-        let begin = self.first_begin.unwrap_or(0);
+        let begin = self.origin.unwrap_or(0);
         let before = (0, self.first_epoch().unwrap_or(begin));
         let (inside, end) = self.history.first(epochs).fold(before, |(inside, _), e| (inside + e.inside, e.end));
         let between = end.saturating_sub(begin).saturating_sub(inside);
@@ -367,14 +436,19 @@ impl Ledger {
         self.run_ns().saturating_sub(self.inside)
     }
 
-    /// From the first begin to the last end, ns.
+    /// From the first begin to the last end, ns; of that of each process, where the run was taken up.
     pub fn run_ns(&self) -> u64 {
-        self.first_begin.zip(self.last_end).map_or(0, |(begin, end)| end.saturating_sub(begin))
+        self.origin.zip(self.last_end).map_or(0, |(begin, end)| end.saturating_sub(begin))
     }
 
     /// When the first epoch began, or, where none has ended, the open one.
     pub fn first_epoch(&self) -> Option<u64> {
         self.history.iter().next().map(|epoch| epoch.begin).or(self.open)
+    }
+
+    /// When the open epoch began.
+    pub fn open(&self) -> Option<u64> {
+        self.open
     }
 
     /// Whether an epoch is open.
@@ -393,7 +467,7 @@ impl Ledger {
         self.accounts.iter().filter_map(|account| account.recent_j(to)).reduce(|a, b| a + b)
     }
 
-    /// When the run began.
+    /// When the run began, or this process took it up.
     pub fn first_begin(&self) -> Option<u64> {
         self.first_begin
     }
@@ -405,7 +479,26 @@ impl Ledger {
 
     /// How many epochs ended by this instant.
     pub fn epochs_ended_by(&self, at: u64) -> u64 {
-        self.epochs - self.history.iter().rev().take_while(|epoch| epoch.end > at).map(|epoch| epoch.count).sum::<u64>()
+        let later = self.history.iter().rev().take_while(|epoch| epoch.end > at);
+        (self.epochs - later.map(|epoch| epoch.count).sum::<u64>()).max(self.epochs_before)
+    }
+
+    /// Of the epochs settled by now those that came after so many, each with its number.
+    pub fn epochs_after(&self, done: u64, settled: u64) -> Vec<(u64, Epoch)> {
+        let mut end = self.epochs;
+        let mut news = Vec::new();
+        for epoch in self.history.iter().rev() {
+            if end <= done {
+                break;
+            }
+            let begin = end - epoch.count;
+            if end <= settled {
+                news.push((begin.max(done), epoch.newest(end - begin.max(done))));
+            }
+            end = begin;
+        }
+        news.reverse();
+        news
     }
 
     /// The newest mark there is.

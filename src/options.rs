@@ -44,8 +44,10 @@ pub struct Options {
     pub log_dir: Option<String>,
     /// How the names of the run's files begin.
     pub log_prefix: Option<String>,
-    /// Journal of the run to continue.
+    /// Journal of the run to continue, or a folder of them.
     pub resume: Option<String>,
+    /// Prometheus' text file.
+    pub prometheus: Option<String>,
     /// Epochs before the first forecast message.
     pub forecast_after: u64,
     /// Stop measuring after so many epochs.
@@ -126,6 +128,7 @@ impl Default for Options {
             log_dir: None,
             log_prefix: None,
             resume: None,
+            prometheus: None,
             forecast_after: 1,
             monitor_epochs: None,
             level: 0.9,
@@ -170,7 +173,8 @@ const KEYS: &[Key] = &[
     Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v)) },
     Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, some_text(v)) },
     Key { name: "log_prefix", allowed: "how file names begin", set: |o, v| put_some(&mut o.log_prefix, some_text(v)) },
-    Key { name: "resume", allowed: "a journal file", set: |o, v| put_some(&mut o.resume, some_text(v)) },
+    Key { name: "resume", allowed: "a journal (NAME.jsonl), or a folder of them", set: |o, v| put_some(&mut o.resume, some_text(v)) },
+    Key { name: "prometheus", allowed: "a file (NAME.prom), or a folder for it", set: |o, v| put_some(&mut o.prometheus, some_text(v)) },
     Key { name: "forecast_after", allowed: "a whole number of epochs, 1 or more", set: |o, v| put(&mut o.forecast_after, positive(v)) },
     Key {
         name: "monitor_epochs",

@@ -52,6 +52,18 @@ impl Shared {
         (books, whole)
     }
 
+    /// Waits until more epochs than so many are settled, the sampler has ended, `is_over` says so, or the time is up.
+    pub fn await_epochs(&self, epochs: u64, timeout: Duration, is_over: impl Fn() -> bool) {
+        let waits = |books: &mut Books| !is_over() && !books.finished && books.settled <= epochs;
+        drop(self.changed.wait_timeout_while(self.books(), timeout, waits));
+    }
+
+    /// Has those look who wait for what may change without the books.
+    pub fn rouse(&self) {
+        drop(self.books()); // one who has looked and does not sleep yet holds them
+        self.tell();
+    }
+
     /// How far the open epoch is.
     pub fn progress(&self) -> Packed {
         Packed(self.progress.load(Ordering::Acquire))

@@ -76,6 +76,16 @@ impl Timeline {
         })
     }
 
+    /// What was used from here to there, evenly in each step.
+    pub fn between(&self, from: u64, to: u64) -> PerKind {
+        let mut sum = PerKind::default();
+        for step in self.steps().filter(|step| step.from < to && step.to > from) {
+            let within = step.to.min(to) - step.from.max(from);
+            sum.merge(&step.energy.scaled(within as f64 / (step.to - step.from) as f64));
+        }
+        sum
+    }
+
     /// Makes room for this time: by more steps, or where they would be too many by wider ones.
     fn reach(&mut self, from: u64, to: u64) {
         loop {

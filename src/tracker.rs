@@ -7,20 +7,24 @@ use crate::error::{Error, Result, Status};
 use crate::feed::Feeds;
 use crate::host::{self, ForkMark};
 use crate::intensity::choice::{self, Choice};
-use crate::job::Job;
+use crate::job::{self, Job};
 use crate::ledger::Mark;
+use crate::log::Log;
+use crate::log::start::Start;
+use crate::log::writer::Plan;
 use crate::options::Options;
 use crate::progress::Packed;
 use crate::report::{Detail, Now, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
 use crate::source::Sources;
+use crate::tally::{Count, Tally};
 use crate::what_if::Elsewhere;
 use rtrb::{Producer, RingBuffer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{JoinHandle, Thread};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Marks that fit between two readings before epochs are taken together.
 const RING: usize = 1 << 13;
@@ -30,6 +34,9 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long an ending tracker waits for its sampler.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How long for the last lines of its files: a disk may be slow, and no device hangs there.
+const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long for what feeds the grid's figures: who waits for an answer is left to himself.
 const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
@@ -42,6 +49,7 @@ pub struct Tracker {
     /// None once it is being waited for.
     running: Option<JoinHandle<()>>,
     feeds: Option<Feeds>,
+    log: Option<Log>,
     setting: Arc<Setting>,
     is_open: AtomicBool,
     fork_mark: ForkMark,
@@ -55,6 +63,26 @@ struct Marker {
     backlog: Option<Backlog>,
     ended: u64,
     monitor_epochs: u64,
+    /// What has ended, for whoever takes the run up after a kill.
+    record: Option<Record>,
+}
+
+/// What this process has ended of the run, kept where a kill leaves it.
+struct Record {
+    tally: Arc<Tally>,
+    /// Epochs of earlier processes.
+    before: u64,
+    first_begin: Option<u64>,
+    inside: u64,
+}
+
+impl Record {
+    fn end(&mut self, begin: u64, end: u64, ended: u64) {
+        let first_begin = *self.first_begin.get_or_insert(begin);
+        self.inside += end.saturating_sub(begin);
+        let (epochs, span) = (ended - self.before, end.saturating_sub(first_begin));
+        self.tally.note(Count { epochs, inside: self.inside, span });
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -81,26 +109,36 @@ impl Tracker {
         Tracker::start(Options::parse(options, host::variable)?).map(Some)
     }
 
-    fn start(options: Options) -> Result<Tracker> {
+    fn start(mut options: Options) -> Result<Tracker> {
         check_memory()?;
         let variable = |name: &str| host::variable(name)?.into_string().ok();
         let choice = choice::choose(&options, variable)?;
         let elsewhere = Elsewhere::find(&options.what_if)?;
         let found = Sources::discover(&options);
         let (producer, consumer) = RingBuffer::new(RING);
-        let messages = opening_messages(&options, &choice, &found);
+        let messages = opening_messages(&choice, &found);
         let Choice { grid, marginal, feeds } = choice;
         let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
         messages.into_iter().for_each(|message| shared.say(message));
-        let advisor = Advisor::new(&options);
+        let host = host::hostname();
+        let start = Start::find(&options, &host, job::rank(&host::variable), &mut |message| shared.say(message));
+        options.epochs = start.planned;
+        let before = start.past.epochs_done();
+        let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
+        let mut advisor = Advisor::new(&options);
+        if !start.past.is_empty() {
+            let (mut books, now) = (shared.books(), host::monotonic_ns());
+            books.resume(start.past, now);
+            books.forecast = advisor.review(&books.run(now)).forecast;
+        }
         let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
         let claimant = Claimant::new(job, &options.sysroot);
         let sampler = Sampler::new(found, consumer, advisor, claimant, &options, &shared);
         let setting = Arc::new(Setting {
-            id: format!("{:016x}", host::random_u64()),
-            name: options.name,
-            host: host::hostname(),
-            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            id: start.id,
+            name: start.name,
+            host,
+            started: start.started,
             planned: options.epochs,
             level: options.level,
             monitored: options.monitor_epochs,
@@ -113,11 +151,19 @@ impl Tracker {
         })?;
         let monitor_epochs = options.monitor_epochs.unwrap_or(u64::MAX);
         Ok(Tracker {
-            marker: Mutex::new(Marker { marks: producer, open: None, backlog: None, ended: 0, monitor_epochs }),
+            marker: Mutex::new(Marker {
+                marks: producer,
+                open: None,
+                backlog: None,
+                ended: before,
+                monitor_epochs,
+                record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
+            }),
             shared: Arc::clone(&shared),
             sampler: running.thread().clone(),
             running: Some(running),
             feeds: Some(Feeds::start(feeds, &shared)),
+            log: start.plan.and_then(|plan| log(plan, &setting, &shared)),
             setting,
             is_open: AtomicBool::new(false),
             fork_mark: ForkMark::here(),
@@ -216,6 +262,7 @@ impl Tracker {
             host::join_within(running, JOIN_TIMEOUT);
         }
         feeds.into_iter().for_each(|feeds| feeds.end_within(FEEDS_TIMEOUT));
+        self.log.take().into_iter().for_each(|log| log.end_within(LOG_TIMEOUT));
     }
 
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
@@ -260,7 +307,14 @@ impl Drop for Tracker {
     fn drop(&mut self) {
         self.shared.stop(&self.sampler);
         self.feeds.iter().for_each(Feeds::stop);
+        self.log.iter().for_each(Log::stop);
     }
+}
+
+/// The thread that writes the run's files. Where none can be started, that is said and the run goes on.
+fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>) -> Option<Log> {
+    let log = Log::start(plan, setting, shared);
+    log.inspect_err(|error| shared.say(format!("no thread for the run's files ({error}): none are written"))).ok()
 }
 
 impl Marker {
@@ -286,6 +340,9 @@ impl Marker {
             return;
         }
         self.ended += 1;
+        if let Some(record) = &mut self.record {
+            record.end(open.begin, end, self.ended);
+        }
         if !open.queued && self.has_room() {
             self.push(Mark::Begin(open.begin));
             self.push(Mark::End(end));
@@ -330,21 +387,10 @@ fn check_memory() -> Result<()> {
 }
 
 /// What the user should hear at once: what is not measured and what would help, what is assumed.
-fn opening_messages(options: &Options, choice: &Choice, found: &Sources) -> Vec<String> {
+fn opening_messages(choice: &Choice, found: &Sources) -> Vec<String> {
     let mut messages: Vec<String> = choice.caveats().collect();
     if found.sources.is_empty() && found.openings.is_empty() {
         messages.push("no source of energy was found: times are measured, energies are unknown".into());
     }
-    let without_effect = not_yet(options).into_iter().filter_map(|(key, given)| given.then_some(key));
-    messages.extend(without_effect.map(|key| format!("{key} is accepted but has no effect yet in this version")));
     messages
-}
-
-/// Options of later versions, and whether they were given.
-fn not_yet(options: &Options) -> [(&'static str, bool); 3] {
-    [
-        ("log_dir=", options.log_dir.is_some()),
-        ("log_prefix=", options.log_prefix.is_some()),
-        ("resume=", options.resume.is_some()),
-    ]
 }

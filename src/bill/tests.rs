@@ -77,7 +77,7 @@ impl Job {
 
 fn bill(curve: &Curve, job: &Job) -> Bill {
     let ledger = job.ledger();
-    Pricing { flat: FLAT, curve: Some(curve), calendar: &calendar(), pue: 1.0 }
+    Pricing { flat: FLAT, curve: Some(curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
         .bill(&ledger, ledger.last_end().unwrap() + 100 * S)
 }
 
@@ -177,7 +177,8 @@ fn without_figures_the_yearly_average_counts_and_nothing_was_told() {
     unmeasured.mark(Mark::Begin(10 * S));
     unmeasured.mark(Mark::End(3610 * S));
     let curve = curve(vec![slot(0, 80.0)]);
-    let bill = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar(), pue: 1.0 }.bill(&unmeasured, 3610 * S);
+    let bill = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
+        .bill(&unmeasured, 3610 * S);
     assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (80.0, None));
 }
 
@@ -187,7 +188,7 @@ fn a_forecast_is_priced_at_the_hours_to_come() {
     let mut slots: Vec<Slot> = vec![slot(0, 100.0)];
     slots.extend((1..4).map(|hour| Slot { standing: Standing::Forecast, ..slot(hour, 300.0) }));
     let (curve, calendar) = (curve(slots), calendar());
-    let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 2.0 };
+    let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 2.0, before: Before::default() };
     let ledger = job.ledger();
     let bill = pricing.bill(&ledger, ledger.last_end().unwrap());
     // One of four hours is done, 3.6 kWh each.
@@ -245,7 +246,8 @@ fn without_figures_the_yearly_average_is_what_it_was_to_the_last_bit() {
         let job = Job { from: 1234, epoch_s: 577, gap_s: 23, epochs, watts: uneven };
         let (ledger, none) = (job.ledger(), Curve::default());
         for flat in [458.29, 114.41] {
-            let bill = Pricing { flat, curve: Some(&none), calendar: &calendar(), pue: 1.0 }.bill(&ledger, u64::MAX);
+            let bill = Pricing { flat, curve: Some(&none), calendar: &calendar(), pue: 1.0, before: Before::default() }
+                .bill(&ledger, u64::MAX);
             assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (flat, Some(0.0)));
         }
     }
@@ -263,7 +265,7 @@ proptest! {
             standing: if known { Standing::Actual } else { Standing::Forecast }, ..slot(hour as u64, g)
         });
         let (curve, calendar) = (curve(slots.collect()), calendar());
-        let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 1.3 };
+        let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 1.3, before: Before::default() };
         let job = Job { from: 1234, epoch_s: 3000, gap_s: 23, epochs: done.max(1), watts: uneven };
         let mut ledger = job.ledger();
         if done == 0 {
@@ -302,7 +304,8 @@ fn a_run_of_no_time_to_speak_of_is_priced_at_its_moment() {
     ledger.mark(Mark::Begin(begin));
     ledger.credit(0, Credit { from: begin, to: begin + 50, joules: 1e-6, measured: true });
     ledger.mark(Mark::End(begin + 50));
-    let bill = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar(), pue: 1.0 }.bill(&ledger, begin + S);
+    let bill = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar(), pue: 1.0, before: Before::default() }
+        .bill(&ledger, begin + S);
     assert_eq!((bill.joules, bill.g_per_kwh), (Some(1e-6), 400.0));
     assert!((bill.grams_between(begin, begin + 50, 1e-6) / bill.grams(1e-6) - 1.0).abs() < 1e-9);
 }
@@ -318,7 +321,7 @@ proptest! {
         let job = Job { from: 1234, epoch_s: 1800, gap_s: 60, epochs: epochs.max(1), watts: uneven };
         let ledger = if epochs > 0 { job.ledger() } else { Ledger::default() };
         let calendar = calendar();
-        let pricing = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar, pue: 1.3 };
+        let pricing = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar, pue: 1.3, before: Before::default() };
         let bill = pricing.bill(&ledger, 1300 * S);
         let so_far = bill.joules.unwrap_or(0.0).max(1e6);
         let estimate = |scale: f64, used: f64, more: f64| Estimate {

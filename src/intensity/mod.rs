@@ -26,7 +26,7 @@ pub mod watttime;
 pub mod whereabouts;
 pub mod zones;
 
-use crate::bill::Pricing;
+use crate::bill::{Before, Pricing};
 use crate::calendar::Calendar;
 use curve::Curve;
 use service::Service;
@@ -81,7 +81,7 @@ impl Grid {
     /// What turns energy into emissions, given the hours and the PUE.
     pub fn pricing<'a>(&'a self, calendar: &'a Calendar, pue: f64) -> Pricing<'a> {
         let curve = self.hourly.as_ref().map(|hourly| &hourly.curve);
-        Pricing { flat: self.flat.g_per_kwh, curve, calendar, pue }
+        Pricing { flat: self.flat.g_per_kwh, curve, calendar, pue, before: Before::default() }
     }
 
     /// What the user should know of the choice.

@@ -63,6 +63,7 @@ fn each_key_refuses_nonsense_by_name_value_and_range() {
         "log_dir=''",
         "log_prefix=''",
         "resume=''",
+        "prometheus=''",
         "forecast_after=0",
         "monitor_epochs=0",
         "level=1",

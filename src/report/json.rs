@@ -1,10 +1,8 @@
 //! The report as JSON, section by section: a single number need not build the whole.
 
-use super::{Component, Report};
-use crate::channel::Kind;
+use super::{Component, Report, Row, equivalents};
 use crate::extras::Use;
 use crate::forecast::Estimate;
-use crate::history::Epoch;
 use crate::units::{J_PER_KWH, instant};
 use crate::what_if::{Start, There, WhatIf};
 use serde_json::{Map, Value, json};
@@ -52,7 +50,7 @@ pub fn at(report: &Report, pointer: &str) -> Option<Value> {
     section.get(0)?.pointer(within).cloned()
 }
 
-fn section(report: &Report, name: &str) -> Option<Value> {
+pub fn section(report: &Report, name: &str) -> Option<Value> {
     Some(match name {
         "schema" => json!(SCHEMA),
         "run" => run(report),
@@ -60,14 +58,12 @@ fn section(report: &Report, name: &str) -> Option<Value> {
         "forecast" => forecast(report),
         "intensity" => intensity(report),
         "pue" => json!(report.bill.pue),
-        "components" => report.components.iter().map(component).collect(),
-        "unavailable" => report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect(),
-        "epochs" => report.epochs.iter().map(|(index, one)| epoch(report, *index, one)).collect(),
-        "equivalents" => report
-            .equivalents()
-            .into_iter()
-            .map(|(value, unit, g_per_unit, source)| json!({"value": value, "unit": unit, "g_per_unit": g_per_unit, "source": source}))
-            .collect(),
+        "components" => report.components.iter().map(Component::json).collect(),
+        "unavailable" => {
+            report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
+        }
+        "epochs" => report.epochs.iter().map(Row::json).collect(),
+        "equivalents" => equivalents(report.co2eq_g()),
         "what_if" => report.what_if.as_ref().map_or(Value::Null, what_if),
         "extras" => extras(report),
         "notes" => json!(report.notes),
@@ -86,6 +82,12 @@ fn run(report: &Report) -> Value {
         "epochs_planned": setting.planned,
         "epochs_done": report.epochs_done,
         "progress": report.progress,
+        "resumed": report.resumed.map(|(times, lost)| json!({
+            "times": times,
+            "lost_epochs": lost.times,
+            "lost_s": lost.seconds,
+            "lost_j": lost.joules,
+        })),
     })
 }
 
@@ -132,37 +134,6 @@ fn intensity(report: &Report) -> Value {
         "slots_used": sources.map(|sources| sources.slots),
         "coverage": sources.and_then(|sources| sources.told),
         "metered_share": sources.and_then(|sources| sources.metered),
-    })
-}
-
-fn component(component: &Component) -> Value {
-    let channel = &component.channel;
-    json!({
-        "kind": channel.kind.name(),
-        "device": channel.device,
-        "id": channel.id,
-        "source": channel.source,
-        "method": channel.method.name(),
-        "energy_j": component.energy_j,
-        "mean_power_w": component.mean_power_w,
-        "coverage": component.coverage,
-        "status": component.status,
-        "note": component.note,
-    })
-}
-
-fn epoch(report: &Report, index: u64, epoch: &Epoch) -> Value {
-    let energy_j = epoch.energy.total();
-    json!({
-        "index": index,
-        "count": epoch.count,
-        "duration_s": epoch.inside as f64 * 1e-9,
-        "energy_j": energy_j,
-        "co2eq_g": energy_j.map(|joules| report.bill.grams_between(epoch.begin, epoch.end, joules)),
-        "cpu_j": epoch.energy.get(Kind::Cpu),
-        "gpu_j": epoch.energy.get(Kind::Gpu),
-        "dram_j": epoch.energy.get(Kind::Dram),
-        "node_j": epoch.energy.get(Kind::Node),
     })
 }
 

@@ -1,25 +1,33 @@
 //! The report: everything known of a run at one moment, as plain values. Pure; the formats render it.
 
+mod component;
 mod csv;
+mod equivalents;
 mod json;
 mod price;
 mod prometheus;
+mod row;
 mod text;
 
+pub use component::{Component, STATUSES};
+pub use equivalents::equivalents;
+pub use row::Row;
+
 use crate::bill::{Bill, Pricing};
-use crate::books::{Books, FAULT, Metered};
+use crate::books::{Books, FAULT};
 use crate::channel::Channel;
-use crate::counter::{Health, Meter};
 use crate::error::{Error, Result, Status};
 use crate::extras::{Rates, Use};
 use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
 use crate::intensity::{Grid, Intensity};
-use crate::ledger::Ledger;
+use crate::ledger::Energies;
+use crate::past::Lost;
 use crate::source::Unavailable;
 use crate::units::J_PER_KWH;
 use crate::what_if::{Elsewhere, Of, Run, WhatIf};
 use price::Marginal;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What does not change while a run lasts.
@@ -54,6 +62,8 @@ pub enum Detail {
     Totals(Option<usize>),
     /// Totals, and other places and times.
     WhatIf,
+    /// Totals, and the settled epochs after so many.
+    Since(u64),
     /// All there is, with every epoch that is kept.
     Epochs,
 }
@@ -82,6 +92,8 @@ pub struct Report {
     state: &'static str,
     progress: Option<f64>,
     epochs_done: u64,
+    /// How many processes have worked on it before, and what they did not end.
+    resumed: Option<(u64, Lost)>,
     duration_s: f64,
     epochs_s: f64,
     between_s: f64,
@@ -94,21 +106,12 @@ pub struct Report {
     forecast: Option<Forecast>,
     forecast_g: Option<Estimate>,
     components: Vec<Component>,
-    /// (the index of its first epoch, epoch)
-    epochs: Vec<(u64, Epoch)>,
+    epochs: Vec<Row>,
+    /// The open one: for how long, s, and its energy, J.
+    open_epoch: Option<(f64, Option<f64>)>,
     unavailable: Vec<Unavailable>,
     notes: Vec<String>,
     what_if: Option<WhatIf>,
-}
-
-/// One channel in the report.
-struct Component {
-    channel: Channel,
-    energy_j: Option<f64>,
-    mean_power_w: Option<f64>,
-    coverage: Option<f64>,
-    status: &'static str,
-    note: Option<String>,
 }
 
 impl Report {
@@ -119,9 +122,8 @@ impl Report {
         let pricing = Pricing { curve: books.pricing().curve.filter(|_| is_priced), ..books.pricing() };
         let ledger = &books.ledger;
         let run_ns = ledger.run_ns() as f64;
-        let components: Vec<Component> =
-            books.ours().map(|(number, metered)| component(books, number, metered)).collect();
-        let coverage = components.iter().filter_map(|component| component.coverage).reduce(f64::min);
+        let components = books.ours().map(|(number, metered)| Component::new(books, number, metered));
+        let before = books.before().map(|component| Component::left(component, run_ns));
         let forecast = if open.is_some() { books.forecast_at(at) } else { books.forecast };
         let bill = pricing.bill(ledger, at);
         let mut report = Report {
@@ -129,12 +131,13 @@ impl Report {
             state: state(setting.planned, books, open.is_some()),
             progress: open.and_then(|open| open.share),
             epochs_done: ledger.epochs(),
+            resumed: (!books.past.is_empty()).then_some((books.past.lives, books.past.lost)),
             duration_s: run_ns * 1e-9,
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
             between_s: ledger.between_ns() as f64 * 1e-9,
             epochs_j: ledger.epochs_j(),
             between_j: ledger.between_j(),
-            coverage,
+            coverage: component::coverage(books),
             intensity: price::intensity(&books.grid, &bill),
             marginal: books
                 .marginal
@@ -143,8 +146,12 @@ impl Report {
                 .map(|hourly| Marginal::new(hourly, books, forecast, at)),
             forecast,
             forecast_g: forecast.and_then(|forecast| pricing.forecast(&bill, &forecast)),
-            components,
-            epochs: chosen_epochs(ledger, detail),
+            components: components.chain(before).collect(),
+            epochs: chosen_epochs(books, detail)
+                .into_iter()
+                .map(|(index, epoch)| Row::new(index, epoch, ledger, &bill))
+                .collect(),
+            open_epoch: ledger.open().map(|begin| (at.saturating_sub(begin) as f64 * 1e-9, ledger.open_j(at))),
             unavailable: books.unavailable.iter().chain(&books.opening).cloned().chain(books.elsewhere()).collect(),
             notes: notes(setting, books, whole, &bill),
             bill,
@@ -188,6 +195,31 @@ impl Report {
             facility_kwh: joules.map(|joules| self.bill.facility_kwh(joules)),
             duration_s,
         }
+    }
+
+    /// One of the JSON report's sections.
+    pub fn section(&self, name: &str) -> Value {
+        json::section(self, name).unwrap_or_default()
+    }
+
+    /// What is measured, what each has used, and how it stands.
+    pub fn measured(&self) -> impl Iterator<Item = (&Channel, Energies, &'static str)> {
+        self.components.iter().map(|component| (&component.channel, component.used, component.status))
+    }
+
+    /// Its epochs as the journal has them: each as in the JSON report, and with its end, ns on the monotonic clock, and
+    /// the time in it, ns. At most so many: more become one.
+    pub fn epoch_lines(&mut self, most: usize) -> Vec<(Value, u64, u64)> {
+        if self.epochs.len() > most {
+            let all = std::mem::take(&mut self.epochs).into_iter().reduce(Row::joined);
+            self.epochs.extend(all);
+        }
+        self.epochs.iter().map(|row| (row.json(), row.epoch.end, row.epoch.inside)).collect()
+    }
+
+    /// The epoch that is open: for how long, s, and its energy, J.
+    pub fn open_epoch(&self) -> Option<(f64, Option<f64>)> {
+        self.open_epoch
     }
 
     /// Renders it.
@@ -290,18 +322,6 @@ impl Report {
             None => Some(joules.scaled(self.bill.grams(1.0))),
         }
     }
-
-    /// Everyday equals of the run's emissions: (how many, of what, g CO2e of one, who says so).
-    fn equivalents(&self) -> Vec<(f64, &'static str, f64, &'static str)> {
-        const EVERYDAY: [(&str, f64, &str); 4] = [
-            ("km in a new EU car", 106.8, "EEA, new passenger cars of 2024, provisional"),
-            ("km by rail", 41.0, "UK GHG conversion factors 2020, national rail, per passenger"),
-            ("hours of video streaming", 36.0, "IEA by way of Carbon Brief, 2020"),
-            ("months of a tree's growth", 917.0, "Green Algorithms: 11 kg CO2 a tree and year"),
-        ];
-        let Some(grams) = self.co2eq_g() else { return Vec::new() };
-        EVERYDAY.into_iter().map(|(unit, each, source)| (grams / each, unit, each, source)).collect()
-    }
 }
 
 /// An array index as RFC 6901 writes it: digits without a leading zero.
@@ -323,64 +343,8 @@ fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {
     }
 }
 
-fn component(books: &Books, number: usize, metered: &Metered) -> Component {
-    let (ledger, Metered { channel, meter, claim }) = (&books.ledger, metered);
-    let others_to = claim.and_then(|claim| books.trusts.get(claim)).map_or(0, |trust| trust.others_to);
-    let share = ledger.channel(number);
-    let run_ns = ledger.run_ns() as f64;
-    let status = match meter.health() {
-        Health::Ok if channel.simulated => "simulated",
-        Health::Ok => "ok",
-        Health::Gap => "gap",
-        Health::Reset => "reset",
-        Health::Lost => "lost",
-    };
-    Component {
-        channel: channel.clone(),
-        energy_j: share.joules,
-        mean_power_w: share
-            .joules
-            .filter(|_| share.credited_ns > 0.0)
-            .map(|joules| joules / (share.credited_ns * 1e-9)),
-        coverage: (run_ns > 0.0).then(|| (share.measured_ns / run_ns).min(1.0)),
-        status,
-        note: note(channel, meter, others_to, ledger.first_begin()),
-    }
-}
-
-/// What a channel's readings met, in words.
-fn note(channel: &Channel, meter: &Meter, others_to: u64, begin: Option<u64>) -> Option<String> {
-    let tally = &meter.tally;
-    let mut parts: Vec<String> = channel.note.iter().cloned().collect();
-    if let Some(fault) = tally.fault {
-        parts.push(format!("{} readings failed, the last because {fault}", tally.failed));
-    }
-    if tally.resets > 0 {
-        parts.push(format!(
-            "set back or jumped {}; {:.1} J filled in at the power before",
-            times(tally.resets),
-            tally.bridged_j
-        ));
-    }
-    if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
-        let late_s = (first_at - begin) as f64 * 1e-9;
-        let filled_in = if tally.late_s > 0.0 { "; filled in at the power after" } else { "" };
-        parts.push(format!("could not be read in the run's first {late_s:.3} s{filled_in}"));
-    }
-    if tally.wraps > 0 {
-        parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
-    }
-    if begin.is_some_and(|begin| others_to > begin) {
-        parts.push("taken over from another process of this job; what that one reported is not in it".into());
-    }
-    (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-fn times(n: u64) -> String {
-    if n == 1 { "once".into() } else { format!("{n} times") }
-}
-
-fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
+fn chosen_epochs(books: &Books, detail: Detail) -> Vec<(u64, Epoch)> {
+    let ledger = &books.ledger;
     let numbered = ledger.history().iter().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;
@@ -389,6 +353,7 @@ fn chosen_epochs(ledger: &Ledger, detail: Detail) -> Vec<(u64, Epoch)> {
     match detail {
         Detail::Unpriced(Some(place)) | Detail::Totals(Some(place)) => numbered.skip(place).take(1).collect(),
         Detail::Unpriced(None) | Detail::Totals(None) | Detail::WhatIf => Vec::new(),
+        Detail::Since(done) => ledger.epochs_after(done, if books.finished { u64::MAX } else { books.settled }),
         Detail::Epochs => numbered.collect(),
     }
 }

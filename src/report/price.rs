@@ -1,6 +1,6 @@
 //! What a run was priced by, and what a reader should know of that.
 
-use crate::bill::{Bill, Pricing};
+use crate::bill::{Before, Bill, Pricing};
 use crate::books::Books;
 use crate::forecast::{Estimate, Forecast};
 use crate::intensity::{Grid, Hourly, Intensity};
@@ -63,7 +63,9 @@ pub struct Marginal {
 impl Marginal {
     /// Of the run in these books. Where no figure has come there is nothing to fall back on: averages are of another kind.
     pub fn new(hourly: &Hourly, books: &Books, forecast: Option<Forecast>, at: u64) -> Marginal {
-        let pricing = Pricing { flat: f64::NAN, curve: Some(&hourly.curve), calendar: &books.calendar, pue: books.pue };
+        let before = Before { co2eq_g: books.past.marginal_g.unwrap_or(f64::NAN), ..books.pricing().before };
+        let pricing =
+            Pricing { flat: f64::NAN, curve: Some(&hourly.curve), calendar: &books.calendar, pue: books.pue, before };
         let bill = pricing.bill(&books.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
         Marginal {

@@ -33,7 +33,7 @@ pub fn render(report: &Report) -> String {
             ("source", channel.source),
             ("method", channel.method.name()),
         ];
-        Some((labels, component.energy_j?))
+        Some((labels, component.energy_j()?))
     });
     metric("carbontracker_energy_joules_total", "counter", "Energy of the run by component.", by_component.collect());
     metric(

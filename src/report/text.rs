@@ -1,6 +1,7 @@
 //! The report for a person.
 
 use super::Report;
+use super::equivalents;
 use crate::extras::Use;
 use crate::forecast::Estimate;
 use crate::units::{J_PER_KWH, digits, duration, energy, grams, instant};
@@ -47,9 +48,8 @@ fn usage(report: &Report) -> Vec<String> {
         ));
     }
     lines.push(format!("  CO2e    {} at {}", known(report.co2eq_g(), grams), grid(report)));
-    if let Some((kilometres, unit, ..)) = report.equivalents().first().filter(|(value, ..)| *value >= 0.001) {
-        lines.push(format!("          as much as {} {unit}", digits(*kilometres)));
-    }
+    let first = report.co2eq_g().map(equivalents::first).filter(|(value, _)| *value >= 0.001);
+    lines.extend(first.map(|(value, unit)| format!("          as much as {} {unit}", digits(value))));
     lines
 }
 
@@ -209,8 +209,8 @@ fn components(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for component in &report.components {
         let channel = &component.channel;
-        let used = component.energy_j.map_or("unknown".into(), energy);
-        let power = component.mean_power_w.map_or(String::new(), |watts| format!(", {} W", digits(watts)));
+        let used = component.energy_j().map_or("unknown".into(), energy);
+        let power = component.mean_power_w().map_or(String::new(), |watts| format!(", {} W", digits(watts)));
         lines.push(format!(
             "  {:<5} {used}{power}: {} ({}, {} by {}), {}",
             channel.kind.name(),

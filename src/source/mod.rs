@@ -31,6 +31,10 @@ use crate::reading::{Reading, Value};
 /// and a host may mark millions of epochs a second.
 pub const MIN_GAP_NS: u64 = 10_000_000;
 
+/// The sources by name.
+pub const NAMES: [&str; 10] =
+    ["rapl", "perf_rapl", "nvml", "amdgpu", "intel_gpu", "hwmon", "pm_counters", "battery", "cpu_model", "simulated"];
+
 /// Something that can be read. Reading happens on one thread at a time, under no lock.
 pub trait Source: Send {
     /// What it measures; the order numbers [`Reading::channel`].

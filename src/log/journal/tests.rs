@@ -1,0 +1,293 @@
+use super::*;
+use crate::books::Books;
+use crate::counter::Credit;
+use crate::history::History;
+use crate::intensity::choice;
+use crate::ledger::Mark;
+use crate::options::Options;
+use crate::report::{Detail, Now, Setting};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const MS: u64 = 1_000_000;
+
+fn setting() -> Arc<Setting> {
+    Arc::new(Setting {
+        id: "0123456789abcdef".into(),
+        name: Some("a \"name\"".into()),
+        host: "node".into(),
+        started: "2026-01-02T03:04:05Z".into(),
+        planned: 100,
+        level: 0.9,
+        monitored: None,
+        elsewhere: None,
+        rates: Default::default(),
+    })
+}
+
+fn new_books() -> Books {
+    let options = Options::parse("intensity=200", |_| None).unwrap();
+    Books::new(choice::choose(&options, |_| None).unwrap().grid, 1.2)
+}
+
+fn one(kind: Kind, id: &str) -> Channel {
+    Channel {
+        kind,
+        device: format!("device {id}"),
+        id: id.into(),
+        source: "rapl",
+        method: Method::Counter,
+        quantity: Quantity::Power,
+        simulated: false,
+        note: None,
+    }
+}
+
+/// A process's part of a run: epochs of (length, time after it), ms, at these powers, W, on channels that are there.
+fn live(books: &mut Books, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
+    let mut at = start;
+    let from = books.metered.len() - watts.len();
+    for &(inside, gap) in epochs {
+        books.ledger.mark(Mark::Begin(at));
+        at += inside * MS;
+        books.ledger.mark(Mark::End(at));
+        at += gap * MS;
+    }
+    for (number, watts) in watts.iter().enumerate() {
+        let joules = watts * (at - start) as f64 * 1e-9;
+        books.ledger.credit(from + number, Credit { from: start, to: at, joules, measured: true });
+    }
+    books.ledger.release_all();
+    books.settle(at);
+    at
+}
+
+fn report(books: &Books, at: u64, detail: Detail) -> Report {
+    Report::new(&setting(), books, Now { at, whole: true, open: None }, detail)
+}
+
+/// What a process writes of its part.
+fn lines(books: &Books, at: u64, life: u64, written: u64) -> String {
+    let mut report = report(books, at, Detail::Since(written));
+    let mut lines = vec![opening(&report, life, written, None), components(&report)];
+    let mut last = None;
+    for (mut line, end, inside) in report.epoch_lines(usize::MAX) {
+        let gap = last.map_or(0, |last| end - last - inside);
+        last = Some(end);
+        line["gap_s"] = json!(gap as f64 * 1e-9);
+        lines.push(line);
+    }
+    lines.last_mut().unwrap()["so_far"] = so_far(&report, 0.0, None);
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn usage(books: &Books, at: u64) -> Value {
+    report(books, at, Detail::Totals(None)).section("usage")
+}
+
+fn near(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => a.iter().all(|(name, value)| near(value, &b[name])),
+        _ => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(1e-9),
+            _ => a == b,
+        },
+    }
+}
+
+#[test]
+fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
+    let (first, second) = ([(40, 3), (50, 2), (60, 0)], [(45, 1), (55, 0)]);
+    let mut books = new_books();
+    books.add(&one(Kind::Cpu, "a"), None, None);
+    books.add(&one(Kind::Dram, "b"), None, None);
+    let at = live(&mut books, 1 << 40, &first, &[100.0, 10.0]);
+    let text = lines(&books, at, 1, 0);
+    let before = usage(&books, at);
+    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
+    assert_eq!((past.epochs_done(), past.lives), (3, 1));
+    // The next process is on a machine that has just started: it counts time anew.
+    let start = 1 << 60;
+    let mut next = new_books();
+    next.resume(past, start);
+    assert!(near(&before, &usage(&next, start)), "{before} {}", usage(&next, start));
+    next.add(&one(Kind::Cpu, "a"), None, None);
+    next.add(&one(Kind::Dram, "b"), None, None);
+    assert!(near(&before, &usage(&next, start)), "with the components");
+    let end = live(&mut next, start + 1000 * MS, &second, &[100.0, 10.0]);
+    let whole = usage(&next, end);
+    let number = |pointer: &str| whole.pointer(pointer).unwrap().as_f64().unwrap();
+    assert!((number("/duration_s") - (0.155 + 0.101)).abs() < 1e-9, "{whole}");
+    assert!((number("/epochs/duration_s") - 0.25).abs() < 1e-9);
+    assert!((number("/energy_j") - 110.0 * 0.256).abs() < 1e-6, "{whole}");
+    assert!((number("/between/energy_j") - 110.0 * 0.006).abs() < 1e-6);
+    assert!((number("/coverage") - 1.0).abs() < 1e-9);
+    assert!((number("/co2eq_g") - number("/facility_energy_kwh") * 200.0).abs() < 1e-9);
+    let all = report(&next, end, Detail::Epochs);
+    let epochs = all.section("epochs");
+    let indices: Vec<_> = epochs.as_array().unwrap().iter().map(|epoch| epoch["index"].as_u64().unwrap()).collect();
+    assert_eq!(indices, [0, 1, 2, 3, 4]);
+    assert_eq!(all.section("components").as_array().unwrap().len(), 2);
+    let sum: f64 = epochs.as_array().unwrap().iter().map(|epoch| epoch["energy_j"].as_f64().unwrap()).sum();
+    assert!((sum - number("/epochs/energy_j")).abs() < 1e-9);
+    let observed: Vec<_> = next.ledger.observed(5).collect();
+    assert!(observed.iter().all(|epoch| epoch.is_whole && epoch.duration_s.is_some()));
+    assert!((observed[1].gaps_s - 0.003).abs() < 1e-9 && observed[3].gaps_s < 1e-9, "{observed:?}");
+    // And a third, from both parts.
+    let text = text + &lines(&next, end, 2, 3);
+    let again = Journal::parse(text.as_bytes()).unwrap();
+    assert!(again.flaws.is_empty(), "{:?}", again.flaws);
+    let mut third = new_books();
+    third.resume(again.into_past(None), start);
+    assert!(near(&whole, &usage(&third, start)), "{whole} {}", usage(&third, start));
+}
+
+#[test]
+fn another_machine_adds_components_of_its_own() {
+    let mut books = new_books();
+    books.add(&one(Kind::Cpu, "a"), None, None);
+    let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
+    let past = Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None);
+    let mut next = new_books();
+    next.resume(past, 1 << 60);
+    next.add(&one(Kind::Cpu, "c"), None, None);
+    let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[300.0]);
+    let whole = usage(&next, end);
+    assert!((whole["energy_j"].as_f64().unwrap() - 40.0).abs() < 1e-6, "{whole}");
+    assert!(
+        (whole["coverage"].as_f64().unwrap() - 1.0).abs() < 1e-9,
+        "each was measured as long as it was there: {whole}"
+    );
+    let components = report(&next, end, Detail::Totals(None)).section("components");
+    let joules: Vec<_> = components.as_array().unwrap().iter().map(|one| one["energy_j"].as_f64().unwrap()).collect();
+    assert!((joules[0] - 30.0).abs() < 1e-6 && (joules[1] - 10.0).abs() < 1e-6, "{components}");
+}
+
+/// A run of four epochs, its lines each by itself.
+fn four() -> Vec<String> {
+    let mut books = new_books();
+    books.add(&one(Kind::Cpu, "a"), None, None);
+    let mut text = String::new();
+    let mut at = 1 << 40;
+    for written in 0..4 {
+        at = live(&mut books, at, &[(100, 0)], &[50.0]);
+        let part = lines(&books, at, 1, written);
+        text.extend(part.lines().skip(if written == 0 { 0 } else { 2 }).map(|line| format!("{line}\n")));
+    }
+    text.lines().map(str::to_owned).collect()
+}
+
+fn joined(lines: &[String]) -> Vec<u8> {
+    lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes()
+}
+
+#[test]
+fn what_is_torn_strange_or_missing_is_left_out_and_the_rest_counts() {
+    let lines = four();
+    let past_of = |text: &[u8]| {
+        let journal = Journal::parse(text).unwrap();
+        (journal.flaws.clone(), journal.into_past(None))
+    };
+    let whole = joined(&lines);
+    assert_eq!(past_of(&whole).1.epochs_done(), 4);
+    // The last line is torn at every place.
+    let last = whole.len() - lines[5].len() - 1;
+    for end in [last + 1, last + 20, last + lines[5].len() - 1] {
+        let (flaws, past) = past_of(&whole[..end]);
+        assert_eq!((flaws.len(), past.epochs_done()), (1, 3), "{flaws:?}");
+        assert!(flaws[0].contains("torn") && (past.energy_j.unwrap() - 15.0).abs() < 1e-9);
+    }
+    // What another process would go on to write after it.
+    let mut strange = lines.clone();
+    strange.insert(4, "not of ours".into());
+    strange.insert(4, "{\"index\":\"x\"}".into());
+    strange.insert(4, "[1,2]".into());
+    let (flaws, past) = past_of(&joined(&strange));
+    assert_eq!((flaws.len(), past.epochs_done()), (3, 4), "{flaws:?}");
+    // A line in the middle is lost: its epoch is counted, its energy known in the sum.
+    let mut holed = lines.clone();
+    holed.remove(3);
+    let (flaws, past) = past_of(&joined(&holed));
+    assert!(flaws.is_empty() && past.epochs_done() == 4 && (past.energy_j.unwrap() - 20.0).abs() < 1e-9);
+    assert_eq!(past.inside_ns, 400 * MS);
+    // A repeated one counts once.
+    let mut twice = lines.clone();
+    twice.push(lines[5].clone());
+    assert_eq!((past_of(&joined(&twice)).0.len(), past_of(&joined(&twice)).1.epochs_done()), (1, 4));
+    for none in ["", "\n", "a,b\n1,2\n", "{\"schema\":1}\n", "{\"journal\":2,\"run\":{\"id\":\"x\"}}\n"] {
+        assert!(Journal::parse(none.as_bytes()).is_err(), "{none:?}");
+    }
+    let mut other = lines.clone();
+    other.push(lines[0].replace("0123456789abcdef", "fedcba9876543210"));
+    assert_eq!(past_of(&joined(&other)).0.len(), 1, "another run's opening");
+}
+
+#[test]
+fn epochs_without_a_line_are_known_by_the_tally() {
+    let journal = Journal::parse(&joined(&four()[..5])).unwrap();
+    let counted = Count { epochs: 6, inside: 650 * MS, span: 660 * MS };
+    let past = journal.into_past(Some(counted));
+    assert_eq!((past.epochs_done(), past.inside_ns, past.duration_ns), (6, 650 * MS, 660 * MS));
+    let last = past.epochs.last().unwrap();
+    assert_eq!((last.count, last.inside, last.energy.total(), last.end), (3, 350 * MS, None, past.duration_ns));
+    assert!((past.energy_j.unwrap() - 15.0).abs() < 1e-9 && (past.coverage.unwrap() - 300.0 / 660.0).abs() < 1e-9);
+    let all_known = Count { epochs: 3, inside: 300 * MS, span: 300 * MS };
+    assert_eq!(Journal::parse(&joined(&four()[..5])).unwrap().into_past(Some(all_known)).epochs_done(), 3);
+}
+
+#[test]
+fn what_was_open_at_a_kill_is_lost_and_said() {
+    let mut lines = four();
+    let mut so_far: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    let mut so_far = so_far["so_far"].take();
+    so_far["open"] = json!({"duration_s": 1.5, "energy_j": 75.0});
+    lines.push(json!({"so_far": so_far}).to_string());
+    let lost = Journal::parse(&joined(&lines)).unwrap().into_past(None).lost;
+    assert_eq!(lost, Lost { times: 1, seconds: 1.5, joules: Some(75.0) });
+    // It ended after that, by the tally.
+    let counted = Some(Count { epochs: 5, inside: 2000 * MS, span: 2000 * MS });
+    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(counted).lost, Lost::default());
+    // And the next process had one of its own.
+    lines.extend([lines[0].clone(), lines[6].clone()]);
+    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(None).lost.times, 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_text_is_its_end(
+        places in prop::collection::vec((0usize..6000, any::<u8>()), 0..6),
+        cut in 0usize..6000,
+        counted in prop::option::of((0u64..9, any::<u64>(), any::<u64>())),
+    ) {
+        let mut text = joined(&four());
+        for (place, byte) in places {
+            let place = place % text.len();
+            text[place] = byte;
+        }
+        text.truncate(text.len() - cut % text.len() / 4);
+        if let Ok(journal) = Journal::parse(&text) {
+            let counted = counted.map(|(epochs, inside, span)| Count { epochs, inside: inside >> 8, span: span >> 8 });
+            let past = journal.into_past(counted);
+            let mut books = new_books();
+            books.resume(past, 1 << 60);
+            books.add(&one(Kind::Cpu, "a"), None, None);
+            let text = report(&books, 1 << 60, Detail::Epochs).render("json").unwrap();
+            prop_assert!(!text.contains("NaN") && serde_json::from_str::<Value>(&text).is_ok());
+        }
+    }
+}
+
+#[test]
+fn a_long_runs_past_is_thinned_and_its_sums_stay() {
+    let mut history = History::default();
+    let filed = Some(Filed { co2eq_g: Some(1.0), coverage: Some(1.0) });
+    for n in 0..100_000u64 {
+        history.push(Epoch { filed, ..Epoch::empty(n * MS, (n + 1) * MS, MS, 1) });
+    }
+    assert!(history.len() <= 4097);
+    assert_eq!(history.iter().map(|epoch| epoch.count).sum::<u64>(), 100_000);
+    let grams: f64 = history.iter().filter_map(|epoch| epoch.filed?.co2eq_g).sum();
+    assert_eq!(grams, 100_000.0);
+}

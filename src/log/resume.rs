@@ -1,0 +1,171 @@
+//! Taking a run up: finds its journal, sees that it is this run's and nobody else's, and reads what came before.
+
+use super::file::Growing;
+use super::journal::{Journal, OPENING};
+use super::place::{JOURNAL, Place};
+use crate::host;
+use crate::past::Past;
+use crate::tally;
+use crate::units;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A run that was taken up.
+pub struct Resumed {
+    /// Its identifier.
+    pub id: String,
+    /// Its label.
+    pub name: Option<String>,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// Epochs planned; 0: unknown.
+    pub planned: u64,
+    /// What came before.
+    pub past: Past,
+    /// Its files.
+    pub place: Place,
+    /// Its journal, to be gone on with; None where this user may only read it.
+    pub journal: Option<Growing>,
+    /// So many epochs have a line there.
+    pub written: u64,
+    /// Its last process ended in order.
+    is_ended: bool,
+}
+
+/// Who asks.
+pub struct Asker<'a> {
+    /// The run's label, if it has one.
+    pub name: Option<&'a str>,
+    /// Which rank of its job it is.
+    pub rank: Option<u64>,
+}
+
+/// What became of it.
+pub enum Outcome {
+    /// The run goes on.
+    Resumed(Box<Resumed>),
+    /// There is none yet: it begins, with its files here.
+    Begins(Place, Option<Growing>),
+    /// There is none that it could be: it begins, with its files in the folder of logs.
+    BeginsElsewhere,
+}
+
+/// Takes up the run of a journal, or the newest unfinished one of this name and rank in a folder. What a person should know
+/// goes to `say`; whatever is wrong, the run begins anew and nothing that is there is touched.
+pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcome {
+    let shown = from.display();
+    if from.is_dir() {
+        let found = newest(from, asker);
+        if found.is_none() {
+            say(format!("resume={shown}: no unfinished run of this name and rank is there: a new one begins"));
+        }
+        return found.map_or(Outcome::BeginsElsewhere, |resumed| went_on(resumed, say));
+    }
+    match open(from, asker) {
+        Ok(resumed) => went_on(resumed, say),
+        Err(Refusal::Missing) => {
+            say(format!("resume={shown}: it is not there yet: a new run begins, and keeps its journal there"));
+            Outcome::Begins(Place::of_journal(from), None)
+        }
+        Err(Refusal::Unwritten(journal)) => Outcome::Begins(Place::of_journal(from), Some(journal)),
+        Err(Refusal::Other(why)) => {
+            say(format!(
+                "resume={shown}: {why}. It is left as it is, and a new run begins, whose files are written where log_dir= says"
+            ));
+            Outcome::BeginsElsewhere
+        }
+    }
+}
+
+fn went_on((resumed, flaws): (Resumed, Vec<String>), say: &mut dyn FnMut(String)) -> Outcome {
+    let journal = resumed.place.file(JOURNAL);
+    flaws.iter().for_each(|flaw| say(format!("{}: {flaw}", journal.display())));
+    let done = resumed.past.epochs_done();
+    let planned = if resumed.planned > 0 { format!(" of {}", resumed.planned) } else { String::new() };
+    let used = resumed.past.energy_j.map_or("energy unknown".into(), units::energy);
+    say(format!("resumed run {}: {done}{planned} epochs are done, {used} used so far", resumed.id));
+    if resumed.journal.is_none() {
+        say(format!(
+            "{} can only be read: what comes now is not in it. Cure: let this user write it, or say log_dir= of another folder, where a whole journal is kept then",
+            journal.display()
+        ));
+    }
+    Outcome::Resumed(Box::new(resumed))
+}
+
+enum Refusal {
+    Missing,
+    /// Its first process was killed before it wrote a line.
+    Unwritten(Growing),
+    Other(String),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        match error.kind() {
+            ErrorKind::NotFound => Refusal::Missing,
+            _ => Refusal::Other(error.to_string()),
+        }
+    }
+}
+
+fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
+    let (mut journal, text) = match Growing::open(path) {
+        Ok((journal, text)) => (Some(journal), text),
+        Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => {
+            (None, std::fs::read(path)?)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Where there are no locks nobody can tell, and the user has said what to do.
+    let holder = journal.as_ref().and_then(|journal| host::lock(journal.file()).ok().flatten());
+    if let Some(holder) = holder {
+        return Err(Refusal::Other(format!("process {holder} is writing it")));
+    }
+    if let Some(journal) = journal.take_if(|_| text.is_empty() || text.starts_with(OPENING) && !text.contains(&b'\n')) {
+        return Err(Refusal::Unwritten(journal));
+    }
+    let read = Journal::parse(&text).map_err(Refusal::Other)?;
+    if let Some((ours, theirs)) = asker.name.zip(read.name.as_deref()).filter(|(ours, theirs)| ours != theirs) {
+        return Err(Refusal::Other(format!("it is the journal of '{theirs}', and name='{ours}' is another run")));
+    }
+    let (id, lives, written) = (read.id.clone(), read.lives, read.epochs_done);
+    let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
+    let (is_ended, flaws) = (read.is_ended, read.flaws.clone());
+    let mut past = read.into_past((lives..).map_while(|life| tally::left(&id, life)));
+    // Some may have been killed before they wrote a line.
+    past.lives = (lives + 1..).take_while(|life| tally::left(&id, *life).is_some()).last().unwrap_or(lives);
+    let place = Place::of_journal(path);
+    Ok((Resumed { id, name, started, planned, past, place, journal, written, is_ended }, flaws))
+}
+
+/// The newest run of a folder that this one can be: of its name and rank, not ended, and of no living process.
+fn newest(folder: &Path, asker: &Asker) -> Option<(Resumed, Vec<String>)> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let journals = entries.filter(|path| path.to_string_lossy().ends_with(JOURNAL));
+    let modified = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified());
+    let mut journals: Vec<(SystemTime, PathBuf)> =
+        journals.filter_map(|path| Some((modified(&path).ok()?, path))).collect();
+    journals.sort_by(|a, b| b.cmp(a));
+    let is_asked_for = |path: &PathBuf| {
+        let opening = first_line(path).ok().and_then(|line| Journal::parse(&line).ok());
+        opening.is_some_and(|run| run.name.as_deref() == asker.name && run.rank == asker.rank)
+    };
+    let mut paths = journals.into_iter().map(|(_, path)| path).filter(is_asked_for);
+    paths.find_map(|path| open(&path, asker).ok().filter(|(resumed, _)| !resumed.is_finished()))
+}
+
+fn first_line(path: &Path) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 20;
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?.take(MOST)).read_until(b'\n', &mut line)?;
+    Ok(line)
+}
+
+impl Resumed {
+    fn is_finished(&self) -> bool {
+        if self.planned > 0 { self.past.epochs_done() >= self.planned } else { self.is_ended }
+    }
+}

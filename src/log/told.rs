@@ -1,0 +1,104 @@
+//! What a file tells of a run: the report, from a final one or from the journal of a run that has none yet.
+
+use super::journal::Journal;
+use super::place::{JOURNAL, REPORT};
+use crate::history::History;
+use crate::past;
+use crate::report::{self, Component, Row};
+use crate::units::J_PER_KWH;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// A run's report, and what is wrong with the file.
+pub struct Told {
+    /// As JSON, in the words of the report's schema.
+    pub report: Value,
+    /// In words.
+    pub notes: Vec<String>,
+}
+
+/// Reads a final report (NAME.json) or a journal (NAME.jsonl). The journal of a run whose last process has not ended, or
+/// was killed, tells as far as it goes: its state is "unfinished".
+pub fn read(path: &Path) -> Result<Told, String> {
+    let shown = path.display();
+    let text = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+    let name = path.to_string_lossy();
+    if name.ends_with(JOURNAL) {
+        let journal = Journal::parse(&text).map_err(|why| format!("{shown}: {why}"))?;
+        return Ok(Told { report: report_of(&journal), notes: journal.flaws });
+    }
+    let report: Value = serde_json::from_slice(&text).map_err(|error| format!("{shown}: {error}"))?;
+    if report.get("schema").and_then(Value::as_u64) != Some(1) || !report.get("usage").is_some_and(Value::is_object) {
+        return Err(format!("{shown}: it is no report of schema 1 (NAME{REPORT}), nor a journal (NAME{JOURNAL})"));
+    }
+    Ok(Told { report, notes: Vec::new() })
+}
+
+fn report_of(journal: &Journal) -> Value {
+    let so_far = |name: &str| journal.so_far.get(name).cloned().unwrap_or_default();
+    let opening = |name: &str| journal.opening.get(name).cloned().unwrap_or_default();
+    let mut run = merged(opening("run"), so_far("run"));
+    if !journal.is_ended {
+        run = merged(run, json!({"state": "unfinished"}));
+    }
+    let pue = opening("pue");
+    let usage = so_far("usage");
+    let joules = usage.get("energy_j").and_then(Value::as_f64);
+    let grams = usage.get("co2eq_g").and_then(Value::as_f64);
+    let facility = joules.zip(pue.as_f64()).map(|(joules, pue)| joules / J_PER_KWH * pue);
+    let kwh = json!({"energy_kwh": joules.map(|joules| joules / J_PER_KWH), "facility_energy_kwh": facility});
+    let told = so_far("g_per_kwh");
+    let price = if told.is_null() { Value::Null } else { json!({"g_per_kwh": told}) };
+    let mut notes = vec![json!("from the journal: the run's process has left no final report, or goes on")];
+    notes.extend(journal.flaws.iter().map(|flaw| json!(flaw)));
+    json!({
+        "schema": 1,
+        "run": run,
+        "usage": merged(usage, kwh),
+        "forecast": so_far("forecast"),
+        "forecasts": journal.forecasts,
+        "intensity": merged(opening("intensity"), price),
+        "pue": pue,
+        "components": components(journal),
+        "unavailable": [],
+        "epochs": epochs(journal),
+        "equivalents": report::equivalents(grams),
+        "power": null,
+        "what_if": null,
+        "extras": {"cost": null, "water": null, "embodied": null, "marginal": null},
+        "notes": notes,
+    })
+}
+
+/// The one with the other's values over its own.
+fn merged(one: Value, over: Value) -> Value {
+    let mut merged = match one {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    };
+    if let Value::Object(over) = over {
+        merged.extend(over);
+    }
+    Value::Object(merged)
+}
+
+fn components(journal: &Journal) -> Value {
+    let run_ns = journal.so_far.pointer("/usage/duration_s").and_then(Value::as_f64).unwrap_or(0.0) * 1e9;
+    let told = journal.measured().map(|(component, status)| {
+        let past::Component { channel, used } = component;
+        Component { channel, used, run_ns, status, note: None }.json()
+    });
+    told.collect()
+}
+
+/// The epochs, thinned as the report of a living run is.
+fn epochs(journal: &Journal) -> Value {
+    let mut history = History::default();
+    journal.placed(0).into_iter().for_each(|epoch| history.push(epoch));
+    let numbered = history.iter().scan(0, |index, epoch| {
+        let first = *index;
+        *index += epoch.count;
+        Some(Row::filed(first, *epoch).json())
+    });
+    numbered.collect()
+}

@@ -1,0 +1,286 @@
+//! The thread that writes a run's files: whatever a disk does, it is this thread that waits for it. It takes what is new
+//! from the books, which keep what was not written yet.
+
+use super::file::{Growing, in_words, replace};
+use super::journal;
+use super::place::{JOURNAL, PROMETHEUS, Place, REPORT};
+use crate::host;
+use crate::past::Stretch;
+use crate::report::{Detail, Now, Open, Report, Setting};
+use crate::shared::Shared;
+use crate::tally::{self, Tally};
+use crate::worker::Stop;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// So many epochs have a line each. Of a longer run's those that end within a 4096th of its time share one, and a line
+/// comes every 10 s at least: the journal grows with the logarithm of a run's time, and by a few megabytes a day.
+const EACH: u64 = 4096;
+const LONGEST_GAP: Duration = Duration::from_secs(10);
+/// Numbers without an epoch come this often at first, and of a longer run a 512th of its time apart.
+const BEATS: u32 = 512;
+const BEAT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// What others read while the run lasts is renewed this often.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// A file that could not be made is tried again after this.
+const RETRY: Duration = Duration::from_secs(10);
+/// How long the last reading is waited for.
+const LAST_READING: Duration = Duration::from_millis(300);
+
+/// What is to be written, and where.
+pub struct Plan {
+    /// The run's files; None: no more than Prometheus' is asked for.
+    pub place: Option<Place>,
+    /// Its journal, where the run was taken up.
+    pub journal: Option<Growing>,
+    /// So many epochs have a line in it.
+    pub written: u64,
+    /// How many processes have worked on the run, this one included: what the others have counted of it goes once it is
+    /// written.
+    pub life: u64,
+    /// How many epochs those had done.
+    pub before: u64,
+    /// Which rank of its job it is.
+    pub rank: Option<u64>,
+    /// Prometheus' text file.
+    pub prometheus: Option<PathBuf>,
+    /// What the host has ended, until it is written.
+    pub tally: Option<Arc<Tally>>,
+}
+
+/// The thread's own state.
+pub struct Writer {
+    shared: Arc<Shared>,
+    setting: Arc<Setting>,
+    plan: Plan,
+    /// The journal holds what this process wrote first.
+    is_opened: bool,
+    /// The components as the journal names them.
+    components: Value,
+    lines: u64,
+    /// That epochs share lines was said.
+    is_thinned: bool,
+    started: Instant,
+    /// When the last epoch written ended, ns on the monotonic clock.
+    last_end: Option<u64>,
+    /// When numbers were written last, ns on the monotonic clock,
+    told_at: u64,
+    /// and files renewed, and a file tried that could not be made.
+    renewed: Option<Instant>,
+    tried: Option<Instant>,
+    synced: Instant,
+    /// Files that could not be written, as was said.
+    failing: Vec<PathBuf>,
+}
+
+impl Writer {
+    /// For a run.
+    pub fn new(shared: Arc<Shared>, setting: Arc<Setting>, plan: Plan) -> Writer {
+        Writer {
+            shared,
+            setting,
+            plan,
+            is_opened: false,
+            components: Value::Null,
+            lines: 0,
+            is_thinned: false,
+            started: Instant::now(),
+            last_end: None,
+            told_at: host::monotonic_ns(),
+            renewed: None,
+            tried: None,
+            synced: Instant::now(),
+            failing: Vec::new(),
+        }
+    }
+
+    /// Writes until told to stop, and then the last of it. `opened` hears once the journal has its first line, or cannot.
+    pub fn run(mut self, stop: &Stop, opened: &Sender<()>) {
+        self.write();
+        let _ = opened.send(()); // whoever waited for it may have gone on
+        while !stop.is_set() {
+            let is_new = self.write();
+            if is_new && self.lines >= EACH {
+                stop.rest((self.started.elapsed() / EACH as u32).min(LONGEST_GAP));
+            }
+            let written = self.plan.written;
+            self.shared.await_epochs(written, self.next_beat(), || stop.is_set());
+            if self.shared.books().finished && !stop.is_set() {
+                stop.rest(BEAT.0); // nothing will change any more
+            }
+        }
+        let finished = || self.shared.books().finished;
+        let deadline = Instant::now() + LAST_READING;
+        while !finished() && Instant::now() < deadline {
+            self.shared.await_epochs(u64::MAX, Duration::from_millis(5), || false);
+        }
+        self.end();
+    }
+
+    /// In how much time numbers are due without an epoch.
+    fn next_beat(&self) -> Duration {
+        let gap = (self.started.elapsed() / BEATS).clamp(BEAT.0, BEAT.1);
+        gap.saturating_sub(Duration::from_nanos(host::monotonic_ns().saturating_sub(self.told_at)))
+    }
+
+    /// Writes what is new; whether there were epochs.
+    fn write(&mut self) -> bool {
+        self.make_journal();
+        let (mut report, power) = self.report(Detail::Since(self.plan.written));
+        let is_new = self.write_journal(&mut report, power, false);
+        if is_new && self.renewed.is_none() || self.renewed.is_some_and(|at| at.elapsed() >= RENEWAL) {
+            self.renew();
+        }
+        is_new
+    }
+
+    /// The last of it.
+    fn end(&mut self) {
+        self.make_journal();
+        let (mut report, power) = self.report(Detail::Since(self.plan.written));
+        self.write_journal(&mut report, power, true);
+        self.renew();
+        if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
+            let (report, _) = self.report(Detail::Epochs);
+            let written = report.render("json").map_err(|error| error.message);
+            let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
+            self.note(&path, written);
+        }
+        if let Some(journal) = &self.plan.journal {
+            let _ = journal.sync();
+        }
+        self.plan.tally.iter().for_each(|tally| tally.remove());
+    }
+
+    /// The run now, and what it used since it was asked last.
+    fn report(&self, detail: Detail) -> (Report, Option<Stretch>) {
+        let books = self.shared.books();
+        let at = host::monotonic_ns();
+        let open = books.ledger.is_open().then(|| Open { share: self.shared.marked_share() });
+        let whole = books.settled >= books.ledger.epochs() && !books.failed;
+        let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
+        let since = books.ledger.first_begin().map(|begin| begin.max(self.told_at)).filter(|since| *since < at);
+        let power = since.map(|since| Stretch {
+            from: books.calendar.unix_s(since),
+            to: books.calendar.unix_s(at),
+            energy: books.ledger.timeline().between(since, at),
+        });
+        (report, power)
+    }
+
+    /// Appends to the journal; whether there were epochs. What could not be written stays to be written.
+    fn write_journal(&mut self, report: &mut Report, power: Option<Stretch>, is_end: bool) -> bool {
+        let is_due = self.next_beat().is_zero();
+        let Some(journal) = &mut self.plan.journal else { return false };
+        let most = EACH.saturating_sub(self.lines).max(1) as usize;
+        let epochs = report.epoch_lines(most);
+        let mut lines: Vec<Value> = Vec::new();
+        if !self.is_opened {
+            lines.push(journal::opening(report, self.plan.life, self.plan.before, self.plan.rank));
+        }
+        let components = journal::components(report);
+        if components != self.components {
+            lines.push(components.clone());
+        }
+        let mut last_end = self.last_end;
+        let shares = |(line, ..): &(Value, u64, u64)| line.get("count").and_then(Value::as_u64) > Some(1);
+        let is_thinned = self.is_thinned || epochs.iter().any(shares);
+        if is_thinned && !self.is_thinned {
+            lines.push(
+                json!({"note": "epochs so many share lines from here on: count says how many, and the sums are exact"}),
+            );
+        }
+        let first_epoch = lines.len();
+        for (mut line, end, inside) in epochs.iter().cloned() {
+            let gap = last_end.map_or(0, |last| end.saturating_sub(last).saturating_sub(inside));
+            set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
+            lines.push(line);
+            last_end = Some(end);
+        }
+        let is_new = lines.len() > first_epoch;
+        let now = host::monotonic_ns();
+        let mut so_far = (is_new || is_end || is_due).then(|| journal::so_far(report, host::unix_s(), power));
+        if is_end {
+            lines.push(json!({"end": report.section("run").get("state"), "so_far": so_far.take()}));
+        } else if let Some((line, so_far)) = lines.last_mut().filter(|_| is_new).zip(so_far.as_mut()) {
+            set(line, "so_far", so_far.take());
+        } else {
+            lines.extend(so_far.take().map(|so_far| json!({"so_far": so_far})));
+        }
+        if lines.is_empty() {
+            return false;
+        }
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let written = journal.append(&text).map_err(|error| in_words(journal.path(), &error));
+        let path = journal.path().to_owned();
+        if written.is_ok() && !self.is_opened {
+            (1..self.plan.life).rev().map_while(|life| tally::forget(&self.setting.id, life).ok()).for_each(drop);
+        }
+        if written.is_ok() {
+            self.plan.written += epochs.iter().filter_map(|(line, ..)| line.get("count")?.as_u64()).sum::<u64>();
+            self.lines += epochs.len() as u64;
+            (self.is_opened, self.is_thinned) = (true, is_thinned);
+            (self.components, self.last_end, self.told_at) = (components, last_end, now);
+            if self.synced.elapsed() >= RENEWAL {
+                let _ = journal.sync();
+                self.synced = Instant::now();
+            }
+        }
+        self.note(&path, written);
+        is_new
+    }
+}
+
+impl Writer {
+    /// Makes the journal, where it is not there yet, and the folder it is in.
+    fn make_journal(&mut self) {
+        let Some(place) = self.plan.place.as_ref().filter(|_| self.plan.journal.is_none()) else { return };
+        if self.tried.is_some_and(|at| at.elapsed() < RETRY) {
+            return;
+        }
+        self.tried = Some(Instant::now());
+        let path = place.file(JOURNAL);
+        let made = std::fs::create_dir_all(place.folder()).and_then(|()| Growing::create(&path));
+        let made = made.inspect(|journal| drop(host::lock(journal.file())));
+        let made = made.map(|journal| self.plan.journal = Some(journal));
+        self.note(&path, made.map_err(|error| in_words(&path, &error)));
+    }
+
+    /// Renews what others read while the run lasts.
+    fn renew(&mut self) {
+        self.renewed = Some(Instant::now());
+        let path = self.plan.prometheus.clone();
+        let path = path.or_else(|| self.plan.place.as_ref().map(|place| place.file(PROMETHEUS)));
+        let Some(path) = path else { return };
+        let (report, _) = self.report(Detail::Totals(None));
+        let written = report.render("prometheus").map_err(|error| error.message);
+        let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
+        self.note(&path, written);
+    }
+
+    /// Says what became of a file where that is news.
+    fn note(&mut self, path: &Path, written: Result<(), String>) {
+        let place = self.failing.iter().position(|failing| failing == path);
+        match (written, place) {
+            (Err(why), None) => {
+                self.failing.push(path.to_owned());
+                self.shared.say(format!("not written: {why}. The run goes on, and it is tried again"));
+            }
+            (Ok(()), Some(place)) => {
+                self.failing.remove(place);
+                self.shared.say(format!("{} is written again, and nothing is missing in it", path.display()));
+            }
+            _ => (),
+        }
+    }
+}
+
+/// Adds a name to an object.
+fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Value::Object(object) = object {
+        object.insert(name.into(), value.into());
+    }
+}

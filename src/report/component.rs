@@ -1,0 +1,133 @@
+//! One thing measured, in the report.
+
+use crate::account::Energy;
+use crate::books::{Books, Metered};
+use crate::channel::Channel;
+use crate::counter::{Health, Meter};
+use crate::ledger::Energies;
+use crate::past;
+use serde_json::{Value, json};
+
+/// How a component may stand.
+pub const STATUSES: [&str; 5] = ["ok", "gap", "reset", "lost", "simulated"];
+
+/// A channel's line.
+pub struct Component {
+    /// What is measured.
+    pub channel: Channel,
+    /// What it used.
+    pub used: Energies,
+    /// How long the run took, ns.
+    pub run_ns: f64,
+    /// One of [`STATUSES`].
+    pub status: &'static str,
+    /// What its readings met, in words.
+    pub note: Option<String>,
+}
+
+impl Component {
+    /// Of a channel by its number.
+    pub fn new(books: &Books, number: usize, metered: &Metered) -> Component {
+        let (ledger, Metered { channel, meter, claim, .. }) = (&books.ledger, metered);
+        let others_to = claim.and_then(|claim| books.trusts.get(claim)).map_or(0, |trust| trust.others_to);
+        let status = match meter.health() {
+            Health::Ok if channel.simulated => "simulated",
+            Health::Ok => "ok",
+            Health::Gap => "gap",
+            Health::Reset => "reset",
+            Health::Lost => "lost",
+        };
+        Component {
+            channel: channel.clone(),
+            used: ledger.energies(number),
+            run_ns: ledger.run_ns() as f64,
+            status,
+            note: note(channel, meter, others_to, ledger.first_begin()),
+        }
+    }
+
+    /// Of what earlier processes of the run measured, and this one does not.
+    pub fn left(component: past::Component, run_ns: f64) -> Component {
+        let past::Component { channel, used } = component;
+        let status = if channel.simulated { "simulated" } else { "ok" };
+        let note = Some("measured before this process took the run up".into());
+        Component { channel, used, run_ns, status, note }
+    }
+
+    /// Energy, J; None: not known.
+    pub fn energy_j(&self) -> Option<f64> {
+        self.used.sum().joules
+    }
+
+    /// Mean power over the time whose energy is known, W.
+    pub fn mean_power_w(&self) -> Option<f64> {
+        let Energy { joules, credited_ns, .. } = self.used.sum();
+        joules.filter(|_| credited_ns > 0.0).map(|joules| joules / (credited_ns * 1e-9))
+    }
+
+    /// The share of the run's time that readings confirm.
+    pub fn coverage(&self) -> Option<f64> {
+        (self.run_ns > 0.0).then(|| (self.used.sum().measured_ns / self.run_ns).min(1.0))
+    }
+
+    /// As the JSON report has it.
+    pub fn json(&self) -> Value {
+        let channel = &self.channel;
+        json!({
+            "kind": channel.kind.name(),
+            "device": channel.device,
+            "id": channel.id,
+            "source": channel.source,
+            "method": channel.method.name(),
+            "energy_j": self.energy_j(),
+            "mean_power_w": self.mean_power_w(),
+            "coverage": self.coverage(),
+            "status": self.status,
+            "note": self.note,
+        })
+    }
+}
+
+/// Share of the run's time that readings confirm: of this process's part by the component that has the least.
+pub fn coverage(books: &Books) -> Option<f64> {
+    let (run_ns, before_ns) = (books.ledger.run_ns() as f64, books.past.duration_ns as f64);
+    let measured = books.ours().map(|(number, metered)| {
+        let measured_ns = books.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
+        measured_ns.min(run_ns - before_ns)
+    });
+    let before = books.past.coverage.map(|coverage| coverage * before_ns);
+    let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
+    (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
+}
+
+/// What a channel's readings met, in words.
+fn note(channel: &Channel, meter: &Meter, others_to: u64, begin: Option<u64>) -> Option<String> {
+    let tally = &meter.tally;
+    let mut parts: Vec<String> = channel.note.iter().cloned().collect();
+    if let Some(fault) = tally.fault {
+        parts.push(format!("{} readings failed, the last because {fault}", tally.failed));
+    }
+    if tally.resets > 0 {
+        parts.push(format!(
+            "set back or jumped {}; {:.1} J filled in at the power before",
+            times(tally.resets),
+            tally.bridged_j
+        ));
+    }
+    if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
+        let late_s = (first_at - begin) as f64 * 1e-9;
+        let filled_in = if tally.late_s > 0.0 { "; filled in at the power after" } else { "" };
+        parts.push(format!("could not be read in the run's first {late_s:.3} s{filled_in}"));
+    }
+    if tally.wraps > 0 {
+        parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
+    }
+    if begin.is_some_and(|begin| others_to > begin) {
+        parts.push("taken over from another process of this job; what that one reported is not in it".into());
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".into() } else { format!("{n} times") }
+}
