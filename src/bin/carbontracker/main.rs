@@ -1,21 +1,21 @@
-//! The command line: what to do with recordings of runs.
+//! The command line: a file a subcommand. Each is a struct of arguments, whose doc comments are its help, and `call`.
 
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod baselines;
+mod points;
 mod recording;
 mod replay;
 mod score;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Forecasts the energy and time of training and time loops from recordings of their epochs.
+/// Measures, forecasts and prices the energy of training and time loops
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 struct Command {
     #[command(subcommand)]
     task: Task,
@@ -23,78 +23,74 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Print what would have been forecast of recorded runs, as CSV
-    #[command(after_help = [REPLAYED, RECORDING].concat())]
-    Replay {
-        /// The recording
-        file: PathBuf,
-        #[command(flatten)]
-        points: Points,
-    },
-    /// Score the forecasts of recorded runs: errors beside those of other formulas, and what the intervals hold
-    #[command(after_help = RECORDING)]
-    Score {
-        /// A folder of recordings, each a *.csv
-        dir: PathBuf,
-        #[command(flatten)]
-        points: Points,
-    },
+    Replay(replay::Replay),
+    Score(score::Score),
 }
 
-const REPLAYED: &str = "\
-Prints run,after_epochs,metric,predicted,lower,upper: the whole run's energy_j, J, and duration_s, s, as forecast after
-so many epochs, with its interval.
+/// What belongs together in the list of subcommands; each is in one of these.
+const GROUPS: [(&str, &[&str]); 1] = [("Forecast recorded runs", &["replay", "score"])];
 
-";
+const EXIT_STATUS: &str = "\
+Exit status: 0 done; 1 could not, and the message says why; 2 wrong arguments.
+'carbontracker help SUBCOMMAND' says more, and where that has other statuses.";
 
-const RECORDING: &str = "\
-A recording is CSV with the columns run,epoch,duration_s,energy_j (others are left alone): a row an epoch, the
-epochs of a run numbered on from 1, several runs a file; blank = unknown. A run was planned as long as it is. The
-CSV of ct_report, of one run, will do too.
-
-Exit status: 0 done, 1 the recording cannot be read (the message names file and line), 2 wrong arguments.";
-
-/// Where to forecast from.
-#[derive(Args)]
-struct Points {
-    /// Forecast after so many epochs, of every run that is longer
-    #[arg(long, value_name = "K,...", value_delimiter = ',', default_value = "1,2,3,5,10", value_parser = epochs)]
-    at: Vec<u64>,
-    /// Share of runs whose outcome is to lie in the interval, 0.5 to 0.999
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9, value_parser = level)]
-    level: f64,
-}
-
-fn epochs(text: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|epochs| *epochs > 0).ok_or_else(|| "expected whole numbers from 1, commas between".into())
-}
-
-fn level(text: &str) -> Result<f64, String> {
-    let level = text.parse().ok().filter(|level| (0.5..=0.999).contains(level));
-    level.ok_or_else(|| "expected a number from 0.5 to 0.999".into())
-}
+/// What a subcommand comes to: its exit status, or why it could not.
+type Done = Result<ExitCode, String>;
 
 fn main() -> ExitCode {
-    let done = match Command::parse().task {
-        Task::Replay { file, points } => recording::read(&file).and_then(|runs| replay::table(&runs, &points)),
-        Task::Score { dir, points } => recording::read_all(&dir).map(|sets| score::table(&sets, &points)),
+    let matches = command().get_matches();
+    let done = match Command::from_arg_matches(&matches).map(|command| command.task) {
+        Ok(Task::Replay(replay)) => replay.call(),
+        Ok(Task::Score(score)) => score.call(),
+        Err(error) => error.exit(),
     };
-    match done {
-        Ok(text) => print(&text),
-        Err(message) => {
-            eprintln!("carbontracker: {message}");
-            ExitCode::FAILURE
-        }
+    done.unwrap_or_else(|message| {
+        eprintln!("carbontracker: {message}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The command as its users see it.
+fn command() -> clap::Command {
+    let command = Command::command();
+    let list = list(&command);
+    command
+        .help_template(format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\n{list}Options:\n{{options}}{{after-help}}"))
+}
+
+/// The subcommands with what they do, group by group.
+fn list(command: &clap::Command) -> String {
+    let line = |name: &&str| {
+        let about = command.find_subcommand(name)?.get_about()?;
+        Some(format!("  {name:<11} {about}\n"))
+    };
+    let group = |(heading, names): (&str, &[&str])| {
+        let lines: String = names.iter().filter_map(line).collect();
+        format!("{heading}:\n{lines}\n")
+    };
+    GROUPS.into_iter().map(group).collect()
+}
+
+/// Prints to standard output, whose reader may stop reading.
+fn print(text: &str) -> Done {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// Whoever reads may stop reading.
-fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("carbontracker: standard output: {error}");
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subcommand_is_in_one_group() {
+        let command = Command::command();
+        command.clone().debug_assert();
+        let mut listed: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
     }
 }

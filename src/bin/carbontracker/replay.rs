@@ -1,10 +1,35 @@
 //! What would have been forecast of recorded runs.
 
-use crate::Points;
-use crate::recording::Run;
+use crate::Done;
+use crate::points::{Points, RECORDING};
+use crate::recording::{self, Run};
 use carbontracker::forecast::{Forecast, Metric, forecast};
 use carbontracker::ledger::Between;
 use carbontracker::progress::Progress;
+use std::path::PathBuf;
+
+const PRINTED: &str = "\
+Prints run,after_epochs,metric,predicted,lower,upper: the whole run's energy_j, J, and duration_s, s, as forecast after
+so many epochs, with its interval.
+
+";
+
+/// Print what would have been forecast of recorded runs, as CSV
+#[derive(clap::Args)]
+#[command(after_help = [PRINTED, RECORDING].concat())]
+pub struct Replay {
+    /// The recording
+    file: PathBuf,
+    #[command(flatten)]
+    points: Points,
+}
+
+impl Replay {
+    /// Prints the table.
+    pub fn call(self) -> Done {
+        crate::print(&table(&recording::read(&self.file)?, &self.points)?)
+    }
+}
 
 /// A metric as a recording calls it.
 pub fn name(metric: Metric) -> &'static str {
@@ -21,7 +46,7 @@ pub fn after(run: &Run, seen: u64, level: f64) -> Option<Forecast> {
 }
 
 /// The forecasts as CSV, a row each.
-pub fn table(runs: &[Run], points: &Points) -> Result<String, String> {
+fn table(runs: &[Run], points: &Points) -> Result<String, String> {
     let mut rows = csv::Writer::from_writer(Vec::new());
     let written = write(&mut rows, runs, points).map_err(|error| error.to_string());
     let bytes = written.and_then(|()| rows.into_inner().map_err(|error| error.to_string()))?;

@@ -1,12 +1,31 @@
 //! How well recorded runs are forecast, by us and by other formulas.
 
-use crate::Points;
+use crate::Done;
 use crate::baselines::BASELINES;
-use crate::recording::{Run, Set};
+use crate::points::{Points, RECORDING};
+use crate::recording::{self, Run, Set};
 use crate::replay;
 use carbontracker::forecast::Metric;
 use carbontracker::pace::{self, Taken};
 use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Score the forecasts of recorded runs: errors beside those of other formulas, and what the intervals hold
+#[derive(clap::Args)]
+#[command(after_help = RECORDING)]
+pub struct Score {
+    /// A folder of recordings, each a *.csv
+    dir: PathBuf,
+    #[command(flatten)]
+    points: Points,
+}
+
+impl Score {
+    /// Prints the table.
+    pub fn call(self) -> Done {
+        crate::print(&table(&recording::read_all(&self.dir)?, &self.points))
+    }
+}
 
 /// What one run's forecasts after so many epochs came to, against its outcome.
 struct Outcome {
@@ -79,7 +98,7 @@ fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
 }
 
 /// The scores as a table; numbers in per cent.
-pub fn table(sets: &[Set], points: &Points) -> String {
+fn table(sets: &[Set], points: &Points) -> String {
     let widest = sets.iter().map(|set| set.name.len()).max().unwrap_or(0).max("every set".len());
     let mut text = format!("{:widest$}  {:<10} {:>5} {:>5} {:>13}", "set", "metric", "k", "runs", "ours");
     BASELINES.iter().for_each(|(name, _)| text += &format!(" {name:>13}"));
