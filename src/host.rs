@@ -1,6 +1,8 @@
 //! What the library asks of the operating system: clock, process, floating-point environment,
 //! a thread of good manners. All `libc` calls stand here.
 
+#[cfg(feature = "cli")]
+pub mod child;
 mod page;
 
 pub use page::{ForkMark, KeptPage};

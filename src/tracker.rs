@@ -109,7 +109,8 @@ impl Tracker {
         Tracker::start(Options::parse(options, host::variable)?).map(Some)
     }
 
-    fn start(mut options: Options) -> Result<Tracker> {
+    /// The same from options that are checked already.
+    pub fn start(mut options: Options) -> Result<Tracker> {
         check_memory()?;
         let variable = |name: &str| host::variable(name)?.into_string().ok();
         let choice = choice::choose(&options, variable)?;

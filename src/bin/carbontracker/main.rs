@@ -3,17 +3,26 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod ancestry;
 mod baselines;
+mod brief;
+mod checks;
+mod completion;
+mod doctor;
+mod given;
+mod man;
+mod marks;
 mod points;
 mod recording;
 mod replay;
+mod run;
 mod score;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Measures, forecasts and prices the energy of training and time loops
+/// Measures, forecasts and prices the energy of programs: training loops, time loops, builds
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 struct Command {
@@ -23,16 +32,29 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Task {
+    Run(run::Run),
+    Doctor(doctor::Doctor),
     Replay(replay::Replay),
     Score(score::Score),
+    Completion(completion::Completion),
+    Man(man::Man),
 }
 
 /// What belongs together in the list of subcommands; each is in one of these.
-const GROUPS: [(&str, &[&str]); 1] = [("Forecast recorded runs", &["replay", "score"])];
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("Measure", &["run", "doctor"]),
+    ("Forecast recorded runs", &["replay", "score"]),
+    ("Set up the command itself", &["completion", "man"]),
+];
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 done; 1 could not, and the message says why; 2 wrong arguments.
-'carbontracker help SUBCOMMAND' says more, and where that has other statuses.";
+Examples:
+  carbontracker run -- make -j8                       what a build takes
+  carbontracker doctor                                what can be measured here, and what would help
+  carbontracker run --mark epoch --epochs 10 -- ./train     epoch by epoch, with a forecast
+
+Exit status: 0 done; 1 could not, and the message says why; 2 wrong arguments. 'carbontracker help SUBCOMMAND' says
+more, and where that has others. The page of the library is README.md, laid in share/doc/carbontracker.";
 
 /// What a subcommand comes to: its exit status, or why it could not.
 type Done = Result<ExitCode, String>;
@@ -40,8 +62,12 @@ type Done = Result<ExitCode, String>;
 fn main() -> ExitCode {
     let matches = command().get_matches();
     let done = match Command::from_arg_matches(&matches).map(|command| command.task) {
+        Ok(Task::Run(run)) => run.call(),
+        Ok(Task::Doctor(doctor)) => doctor.call(),
         Ok(Task::Replay(replay)) => replay.call(),
         Ok(Task::Score(score)) => score.call(),
+        Ok(Task::Completion(completion)) => completion.call(),
+        Ok(Task::Man(man)) => man.call(),
         Err(error) => error.exit(),
     };
     done.unwrap_or_else(|message| {
@@ -69,6 +95,13 @@ fn list(command: &clap::Command) -> String {
         format!("{heading}:\n{lines}\n")
     };
     GROUPS.into_iter().map(group).collect()
+}
+
+/// Says what is wrong with the arguments.
+fn refuse(message: &str) -> Done {
+    const WRONG_ARGUMENTS: u8 = 2;
+    eprintln!("carbontracker: {message}");
+    Ok(ExitCode::from(WRONG_ARGUMENTS))
 }
 
 /// Prints to standard output, whose reader may stop reading.

@@ -1,0 +1,131 @@
+//! A program's output on its way: handed on byte by byte, and watched for lines that mark the end of an epoch.
+
+use memchr::{memchr, memmem};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Finds lines that contain a text, in pieces as they come.
+pub struct Marks {
+    text: memmem::Finder<'static>,
+    /// The end of what came so far, too short to hold the text.
+    tail: Vec<u8>,
+    /// This line is found already: what is left of it does not count again.
+    is_found: bool,
+}
+
+impl Marks {
+    /// Of a text without a newline.
+    pub fn new(text: &str) -> Marks {
+        Marks { text: memmem::Finder::new(text).into_owned(), tail: Vec::new(), is_found: false }
+    }
+
+    /// Takes the next piece; how many lines are found in it, each as soon as the text is there.
+    pub fn take(&mut self, mut piece: &[u8]) -> u64 {
+        let mut found = 0;
+        loop {
+            if self.is_found {
+                let Some(end) = memchr(b'\n', piece) else { return found };
+                piece = piece.get(end + 1..).unwrap_or_default();
+                self.is_found = false;
+            }
+            let Some(end) = self.find(piece) else { return found };
+            piece = piece.get(end..).unwrap_or_default();
+            self.is_found = true;
+            found += 1;
+        }
+    }
+
+    /// Where in the piece the text ends; else keeps the piece's end.
+    fn find(&mut self, piece: &[u8]) -> Option<usize> {
+        let length = self.text.needle().len();
+        let kept = self.tail.len();
+        self.tail.extend(piece.iter().take(length - 1));
+        if let Some(at) = self.text.find(&self.tail) {
+            self.tail.clear();
+            return Some(at + length - kept);
+        }
+        if let Some(at) = self.text.find(piece) {
+            self.tail.clear();
+            return Some(at + length);
+        }
+        if piece.len() >= length {
+            self.tail.clear();
+            self.tail.extend(piece.iter().skip(piece.len() + 1 - length));
+        } else {
+            self.tail.drain(..(self.tail.len() + 1).saturating_sub(length));
+        }
+        None
+    }
+}
+
+/// Hands on what comes until it ends or nobody takes it any more; `each` hears of each piece, after it was handed on. Then
+/// `from` is closed: whoever writes there learns that nobody reads.
+pub fn hand_on(mut from: impl Read, to: &impl AsFd, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut to = File::from(to.as_fd().try_clone_to_owned()?);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                let piece = buffer.get(..length).unwrap_or_default();
+                write(&mut to, piece)?;
+                each(piece);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes all of it, also where somebody else has set the descriptor not to wait.
+fn write(to: &mut File, mut piece: &[u8]) -> io::Result<()> {
+    const A_MOMENT: Duration = Duration::from_millis(1);
+    while !piece.is_empty() {
+        match to.write(piece) {
+            Ok(length) => piece = piece.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(A_MOMENT),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn count(text: &str, pieces: &[&[u8]]) -> u64 {
+        let mut marks = Marks::new(text);
+        pieces.iter().map(|piece| marks.take(piece)).sum()
+    }
+
+    #[test]
+    fn a_line_counts_once_however_it_comes() {
+        assert_eq!(count("epoch", &[b"epoch 1\nepoch 2 epoch 2\nno\nepoch"]), 3);
+        assert_eq!(count("epoch", &[b"ep", b"o", b"ch 1 ep", b"och 1\nepo", b"ch 2"]), 2);
+        assert_eq!(count("e", &[b"eee\ne", b"e", b"\ne"]), 3);
+        assert_eq!(count("epoch", &[b"epo\nch", b"epo", b"\nch"]), 0);
+        assert_eq!(count("aab", &[b"aa", b"aab"]), 1);
+    }
+
+    #[test]
+    fn it_counts_at_once_and_not_at_the_lines_end() {
+        let mut marks = Marks::new("epoch");
+        assert_eq!([marks.take(b"an epo"), marks.take(b"ch"), marks.take(b" more\n")], [0, 1, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(bytes in "[ab\n]{0,60}", text in "[ab]{1,4}", cuts in prop::collection::vec(0usize..60, 0..8)) {
+            let expected = bytes.split('\n').filter(|line| line.contains(&text)).count() as u64;
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes.as_bytes()[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(count(&text, &pieces), expected);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Measures any program: starts it, stays out of its way, and ends as it does.
+
+use crate::brief::brief;
+use crate::given::Given;
+use crate::marks::{self, Marks};
+use crate::{Done, ancestry};
+use carbontracker::error::Status;
+use carbontracker::host;
+use carbontracker::host::child::{self, Held};
+use carbontracker::job::Job;
+use carbontracker::options::Options;
+use carbontracker::tracker::Tracker;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often to look for messages, and for the program.
+const TICK: Duration = Duration::from_millis(500);
+/// How long the report waits for what the program wrote last.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+const HELP: &str = "\
+The program runs as if by itself: its input, output, exit status and signals stay its own. The report goes to standard
+error. What it starts is measured with it, until the program itself ends: the library measures devices, not processes, and
+so counts what else runs on them too, but for an estimated processor only those that this command may run on.
+
+  carbontracker run -- make -j8
+  carbontracker run -o 'location=DK pue=1.3' --report json --to energy.json -- ./train --epochs 10
+  carbontracker run --mark 'val_loss' --epochs 10 -- stdbuf -oL ./train
+
+With --mark each line of its standard output or standard error that contains TEXT divides its time: an epoch goes from the
+start to the first mark, from mark to mark, and from the last mark to the end. Of --epochs N the N-th goes on to the end.
+Both outputs then pass through pipes, byte by byte. Many programs keep back what they write to a pipe: 'stdbuf -oL'
+or PYTHONUNBUFFERED=1 helps. As in any pipeline, the command then stays until all who hold these pipes have let go.
+
+A program that measures itself by this library may do so within: both count, and neither takes devices from the other. Of
+several 'run' in one job on one node (srun, mpirun) one counts the node. A signal that a process sends to this command
+(HUP, INT, QUIT, TERM, USR1, USR2) is passed on; Ctrl-C reaches the program by itself.
+
+Exit status: that of the program; where a signal ended it, the same signal ends this command. 126 the program could not be
+run, 127 there is none of that name. 2 wrong arguments or options: then nothing was run.";
+
+/// Measure a program, and all that it starts
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub struct Run {
+    #[command(flatten)]
+    given: Given,
+    /// The run's label [default: the program's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Begin a new epoch at each line of the program's output that contains TEXT
+    #[arg(long, value_name = "TEXT", value_parser = mark)]
+    mark: Option<String>,
+    /// So many epochs are planned: after the first, forecast all of them
+    #[arg(long, value_name = "N", requires = "mark", value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
+    /// What to report in the end
+    #[arg(long, value_name = "FORMAT", default_value = "brief", value_parser = ["brief", "text", "json", "csv", "prometheus"])]
+    report: String,
+    /// Where to write the report; - is standard output [default: standard error]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Print neither messages nor, without --to, the report
+    #[arg(short, long)]
+    quiet: bool,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    program: Vec<OsString>,
+}
+
+fn mark(text: &str) -> Result<String, String> {
+    let is_one_line = !text.is_empty() && !text.contains('\n');
+    is_one_line.then(|| text.to_owned()).ok_or_else(|| "expected some text of one line".into())
+}
+
+impl Run {
+    /// Runs it; the program's exit status.
+    pub fn call(self) -> Done {
+        let prepared = self.options().and_then(|options| Ok((Tracker::create(&options), self.open()?)));
+        let (tracker, to) = match prepared {
+            Ok((Err(error), _)) if error.status == Status::CT_EINVAL => return crate::refuse(&error.message),
+            Ok((Ok(tracker), to)) => (tracker, to),
+            Ok((Err(error), to)) => {
+                eprintln!("carbontracker: not measured: {error}");
+                (None, to)
+            }
+            Err(message) => return crate::refuse(&message),
+        };
+        let epochs = Epochs { tracker, planned: self.epochs, marks: Mutex::default() };
+        self.say(&epochs, &in_report(&epochs));
+        let held = Held::new();
+        epochs.begin();
+        let mut child = match held.spawn(&mut self.command()) {
+            Ok(child) => child,
+            Err(error) => return Ok(self.not_run(&error)),
+        };
+        let status = std::thread::scope(|scope| {
+            let watching = self.watch(scope, &mut child, &epochs);
+            let status = self.wait(&held, &mut child, &epochs);
+            epochs.end();
+            held.release();
+            let deadline = Instant::now() + LAST_WORDS;
+            while !watching.iter().all(ScopedJoinHandle::is_finished) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.tell(&epochs, to);
+            status
+        });
+        epochs.tracker.into_iter().for_each(Tracker::destroy);
+        status.map(end_as).map_err(|error| format!("waiting for the program: {error}"))
+    }
+
+    fn program(&self) -> &Path {
+        self.program.first().map_or(Path::new(""), Path::new)
+    }
+
+    /// The library's options, as far as this command has a say in them.
+    fn options(&self) -> Result<String, String> {
+        let parsed = Options::parse(&self.given.with(&[]), host::variable).map_err(|error| error.message)?;
+        if parsed.devices == "process" {
+            return Err(
+                "devices=process: the GPUs of the program's processes are not this command's; give a list, or \
+                devices=visible for those that CUDA_VISIBLE_DEVICES and its like name"
+                    .into(),
+            );
+        }
+        let program = self.program().file_name().unwrap_or_default().to_string_lossy();
+        let name = self.name.as_deref().or(parsed.name.as_deref()).unwrap_or(&program);
+        let epochs = self.epochs.unwrap_or(0).to_string();
+        let job = job(parsed.job.as_deref());
+        Ok(self.given.with(&[("name", Some(name)), ("epochs", Some(&epochs)), ("job", job.as_deref())]))
+    }
+
+    /// The file that the report is to go to, seen to be writable before anything runs.
+    fn open(&self) -> Result<Option<File>, String> {
+        let Some(path) = self.to.as_ref().filter(|path| path.as_os_str() != "-") else { return Ok(None) };
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        file.map(Some).map_err(|error| format!("--to {}: {error}", path.display()))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.program());
+        command.args(self.program.iter().skip(1));
+        if self.mark.is_some() {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        command
+    }
+
+    /// Why it was not run, in the status that shells and env(1) give that.
+    fn not_run(&self, error: &io::Error) -> ExitCode {
+        eprintln!("carbontracker: {}: {error}", self.program().display());
+        ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 })
+    }
+
+    /// With --mark, hands the program's outputs on by threads of their own.
+    fn watch<'s>(
+        &'s self,
+        scope: &'s Scope<'s, '_>,
+        child: &mut Child,
+        epochs: &'s Epochs,
+    ) -> Vec<ScopedJoinHandle<'s, ()>> {
+        let Some(text) = &self.mark else { return Vec::new() };
+        let pass = |marks: &mut Marks, piece: &[u8]| (0..marks.take(piece)).for_each(|_| epochs.mark());
+        let (mut of_output, mut of_errors) = (Marks::new(text), Marks::new(text));
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        // An output that nobody takes any more is the program's to see: its next write fails.
+        let output = output.map(|from| {
+            scope.spawn(move || drop(marks::hand_on(from, &io::stdout().as_fd(), |piece| pass(&mut of_output, piece))))
+        });
+        let errors = errors.map(|from| {
+            scope.spawn(move || drop(marks::hand_on(from, &io::stderr().as_fd(), |piece| pass(&mut of_errors, piece))))
+        });
+        output.into_iter().chain(errors).collect()
+    }
+
+    /// Until the program ends, passes on what is sent to it by way of us, and tells what the library says.
+    fn wait(&self, held: &Held, child: &mut Child, epochs: &Epochs) -> io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if let Some(signal) = held.next(TICK).filter(|signal| !signal.is_of_child()) {
+                let has_it = signal.sender.map_or(signal.is_interrupt(), ancestry::is_ours);
+                if !has_it {
+                    signal.pass_to(child);
+                }
+            }
+            self.say(epochs, &[]);
+        }
+    }
+
+    /// Tells what the library has to say, but for what the report will say anyway.
+    fn say(&self, epochs: &Epochs, in_report: &[String]) {
+        let print = |message: &str| {
+            if !self.quiet && !in_report.iter().any(|one| message.contains(one)) {
+                let _ = writeln!(io::stderr(), "carbontracker: {message}");
+            }
+            Ok(Status::CT_OK)
+        };
+        epochs.tracker.iter().for_each(|tracker| while tracker.take_message(print).is_ok() {});
+    }
+
+    /// The report, to where it is to go. What goes wrong is said; the program's status stands.
+    fn tell(&self, epochs: &Epochs, to: Option<File>) {
+        let Some(tracker) = &epochs.tracker else { return };
+        let format = if self.report == "brief" { "json" } else { &self.report };
+        let report = tracker.report(format).unwrap_or_else(|error| format!("carbontracker: no report: {error}\n"));
+        let report = match serde_json::from_str(&report) {
+            Ok(report) if self.report == "brief" => brief(&report),
+            _ => report,
+        };
+        self.say(epochs, &[]);
+        let written = match (to, &self.to) {
+            (Some(mut file), _) => file.set_len(0).and_then(|()| file.write_all(report.as_bytes())),
+            (None, Some(_)) => io::stdout().write_all(report.as_bytes()),
+            (None, None) if self.quiet => Ok(()),
+            (None, None) => io::stderr().write_all(report.as_bytes()),
+        };
+        if let Err(error) = written {
+            let _ = writeln!(io::stderr(), "carbontracker: the report could not be written: {error}");
+        }
+    }
+}
+
+/// The notes and reasons that a report has from the start.
+fn in_report(epochs: &Epochs) -> Vec<String> {
+    let report = epochs.tracker.as_ref().and_then(|tracker| tracker.report("json").ok());
+    let report: Value = report.and_then(|report| serde_json::from_str(&report).ok()).unwrap_or_default();
+    let list = |name: &str| report.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let reasons = list("unavailable").into_iter().filter_map(|one| one.get("reason").cloned());
+    list("notes").into_iter().chain(reasons).filter_map(|one| one.as_str().map(str::to_owned)).collect()
+}
+
+/// The epochs of a program, divided by its marks.
+struct Epochs {
+    tracker: Option<Tracker>,
+    planned: Option<u64>,
+    /// Marks so far; None: the program has yet to start, or has ended. Two outputs may mark at once.
+    marks: Mutex<Option<u64>>,
+}
+
+impl Epochs {
+    fn begin(&self) {
+        *self.marks() = Some(0);
+        self.tracker.iter().for_each(|tracker| drop(tracker.begin()));
+    }
+
+    fn mark(&self) {
+        let mut marks = self.marks();
+        let Some(count) = marks.as_mut().filter(|count| self.planned.is_none_or(|planned| **count + 1 < planned))
+        else {
+            return;
+        };
+        *count += 1;
+        self.tracker.iter().for_each(|tracker| drop(tracker.end().and_then(|_| tracker.begin())));
+    }
+
+    fn end(&self) {
+        *self.marks() = None;
+        self.tracker.iter().for_each(|tracker| drop(tracker.end()));
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Option<u64>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The job whose runs on one node count each device once, where it has a name. Apart from that of the programs they run,
+/// and from runs within runs: those count by themselves.
+fn job(option: Option<&str>) -> Option<String> {
+    let job = Job::find(option, &host::variable, host::kin()).filter(|job| job.is_named)?;
+    Some(format!("{}, run {} deep", job.words, ancestry::depth()))
+}
+
+/// Ends as the program did.
+fn end_as(status: ExitStatus) -> ExitCode {
+    const BY_SIGNAL: i32 = 128;
+    status.signal().into_iter().for_each(child::die_by);
+    let code = status.code().or(status.signal().map(|signal| BY_SIGNAL + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
