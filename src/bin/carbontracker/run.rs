@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// How often to look for messages, and for the program.
 const TICK: Duration = Duration::from_millis(500);
-/// How long the report waits for what the program wrote last.
+/// How long marks are looked for in what the program wrote last: others that it started may hold its outputs for ever.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 const HELP: &str = "\
@@ -106,12 +106,12 @@ impl Run {
         let status = std::thread::scope(|scope| {
             let watching = self.watch(scope, &mut child, &epochs);
             let status = self.wait(&held, &mut child, &epochs);
-            epochs.end();
             held.release();
             let deadline = Instant::now() + LAST_WORDS;
             while !watching.iter().all(ScopedJoinHandle::is_finished) && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_micros(200));
             }
+            epochs.end();
             self.tell(&epochs, to);
             status
         });
@@ -133,7 +133,7 @@ impl Run {
                     .into(),
             );
         }
-        let program = self.program().file_name().unwrap_or_default().to_string_lossy();
+        let program = self.program().file_name().unwrap_or(self.program().as_os_str()).to_string_lossy();
         let name = self.name.as_deref().or(parsed.name.as_deref()).unwrap_or(&program);
         let epochs = self.epochs.unwrap_or(0).to_string();
         let job = job(parsed.job.as_deref());
