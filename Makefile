@@ -28,7 +28,8 @@ all: lib cli lua ways-in
 RUSTC   := env -u CARGO_BUILD_TARGET $(CARGO) rustc --locked --lib --release --target-dir $(TARGET) --no-default-features
 # As said last, so that `make LIVE=0 && sudo make install` installs what it built.
 LIVE    ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
-RUSTC   += $(if $(filter-out 0,$(LIVE)),--features live) --crate-type
+WITH    := $(if $(filter-out 0,$(LIVE)),live)
+RUSTC   += --features '$(WITH)' --crate-type
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -type f)
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
 $(OUT)/libcarbontracker.so: $(SOURCES) $(OUT)/live
@@ -45,8 +46,8 @@ $(OUT)/live: as-said
 
 # Built in a folder of its own: cargo builds the library for it again, all crate types at once.
 cli: $(OUT)/carbontracker
-$(OUT)/carbontracker: $(SOURCES)
-	env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --bin carbontracker --no-default-features --features cli --target-dir $(TARGET)/cli
+$(OUT)/carbontracker: $(SOURCES) $(OUT)/live
+	env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --bin carbontracker --no-default-features --features 'cli $(WITH)' --target-dir $(TARGET)/cli
 	mkdir -p $(OUT)
 	cp $(TARGET)/cli/release/carbontracker $@
 

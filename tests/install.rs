@@ -40,6 +40,10 @@ fn all_that_users_of_each_language_need_is_laid() {
     let laid = below(prefix());
     for path in [
         "bin/carbontracker",
+        "share/man/man1/carbontracker.1",
+        "share/bash-completion/completions/carbontracker",
+        "share/zsh/site-functions/_carbontracker",
+        "share/fish/vendor_completions.d/carbontracker.fish",
         "include/carbontracker.h",
         "lib/libcarbontracker.a",
         "lib/libcarbontracker.so",
