@@ -1,0 +1,177 @@
+//! Signals of a program under `carbontracker run`: each reaches it once, and none ends the command before it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A shell script that is measured, in a process group of its own as a shell's job is.
+struct Job {
+    command: Child,
+    lines: BufReader<ChildStdout>,
+    /// The script's process.
+    script: i32,
+}
+
+impl Job {
+    /// Its first line is its process number, and tells that it is ready.
+    fn start(options: &[&str], script: &str) -> Job {
+        let mut command = Command::new(PROGRAM);
+        command.args(["run", "-q", "-o", "sim_cpu=X:50 job=off"]).args(options);
+        command.args(["--", "sh", "-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut command = command.process_group(0).spawn().unwrap();
+        let mut lines = BufReader::new(command.stdout.take().unwrap());
+        let mut number = String::new();
+        lines.read_line(&mut number).unwrap();
+        let script = number.trim().parse().unwrap_or_else(|_| panic!("{number}"));
+        Job { command, lines, script }
+    }
+
+    fn number(&self) -> i32 {
+        self.command.id() as i32
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn end(mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.command.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it goes on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Should a test fail, nothing is left running.
+impl Drop for Job {
+    fn drop(&mut self) {
+        if self.command.try_wait().is_ok_and(|status| status.is_none()) {
+            send(-self.number(), libc::SIGKILL);
+            let _ = self.command.wait();
+        }
+    }
+}
+
+fn send(to: i32, signal: i32) {
+    // SAFETY: two numbers.
+    unsafe { libc::kill(to, signal) };
+}
+
+/// The state of a process: R, S, T for stopped, Z.
+fn state(process: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Traps a signal, and says so each time; ends by itself half a second after the first.
+fn trap(name: &str) -> String {
+    let until_then = "while [ -z \"$got\" ]; do sleep 0.05; done; sleep 0.5; exit 5";
+    format!("trap 'echo {name}; got=1' {name}; echo $$; {until_then}")
+}
+
+#[test]
+fn what_is_sent_to_the_command_reaches_the_program_once() {
+    for (name, signal) in [
+        ("TERM", libc::SIGTERM),
+        ("HUP", libc::SIGHUP),
+        ("INT", libc::SIGINT),
+        ("QUIT", libc::SIGQUIT),
+        ("USR1", libc::SIGUSR1),
+        ("USR2", libc::SIGUSR2),
+    ] {
+        let mut job = Job::start(&[], &trap(name));
+        send(job.number(), signal);
+        assert_eq!([job.line(), job.line()], [name, ""], "{name}, and then the end");
+        assert_eq!(job.end().code(), Some(5));
+    }
+}
+
+#[test]
+fn what_ends_the_program_ends_the_command() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
+        let job = Job::start(&[], "echo $$; exec sleep 60");
+        send(job.number(), signal);
+        assert_eq!(job.end().signal(), Some(signal));
+    }
+    let job = Job::start(&["--mark", "x"], "echo $$; exec sleep 60");
+    send(job.script, libc::SIGKILL);
+    assert_eq!(job.end().signal(), Some(libc::SIGKILL));
+}
+
+/// A script that signals its own group, as an exit trap often does, does not get it back.
+#[test]
+fn what_the_program_sends_is_not_sent_back() {
+    let mut job = Job::start(&[], "trap 'echo USR1' USR1; echo $$; kill -USR1 0; sleep 0.3; exit 6");
+    assert_eq!([job.line(), job.line()], ["USR1", ""]);
+    assert_eq!(job.end().code(), Some(6));
+}
+
+/// Ctrl-Z and fg, as a shell sends them.
+#[test]
+fn it_stops_and_goes_on_with_the_program() {
+    let mut job = Job::start(&[], "echo $$; sleep 0.3; echo done; exit 7");
+    send(-job.number(), libc::SIGTSTP);
+    let both = [job.number(), job.script];
+    wait_until("both are stopped", || both.iter().all(|&one| state(one) == Some('T')));
+    send(-job.number(), libc::SIGCONT);
+    assert_eq!(job.line(), "done");
+    assert_eq!(job.end().code(), Some(7));
+}
+
+#[test]
+fn what_is_ignored_stays_so() {
+    let line =
+        format!("trap '' HUP; exec '{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off' -- sh -c 'kill -HUP $$ $PPID; exit 8'");
+    assert_eq!(Command::new("sh").args(["-c", &line]).status().unwrap().code(), Some(8));
+}
+
+/// A terminal's Ctrl-C reaches all that runs in it: the program once, and the command waits for it.
+#[test]
+fn control_c_is_the_programs() {
+    let line = format!("exec '{PROGRAM}' run -o 'sim_cpu=X:50 job=off' -- sh -c \"$SCRIPT\"");
+    let mut terminal = Command::new("script")
+        .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .envs([("SHELL", "/bin/sh"), ("SCRIPT", &trap("INT"))])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of bsdutils");
+    let mut lines = BufReader::new(terminal.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.next().is_some_and(|line| line.trim().parse::<u32>().is_ok()), "it is ready");
+    let mut keys = terminal.stdin.take().unwrap();
+    keys.write_all(b"\x03").unwrap();
+    let rest: Vec<String> = lines.collect();
+    let told = rest.iter().filter(|line| line.trim_start_matches("^C").trim() == "INT").count();
+    assert!(told == 1 && rest.iter().any(|line| line.starts_with("sh: ")), "{rest:?}");
+    assert_eq!(terminal.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let job = Job::start(&["--mark", "x"], "echo $$; exec sleep 60");
+    let (number, script) = (job.number(), job.script);
+    let threads = || std::fs::read_dir(format!("/proc/{number}/task")).map_or(0, Iterator::count);
+    assert!(threads() >= 4, "the sampler, and one for each output");
+    send(script, libc::SIGTERM);
+    job.end();
+    assert_eq!((state(number), state(script)), (None, None));
+}
