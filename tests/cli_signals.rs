@@ -128,10 +128,14 @@ fn what_the_program_sends_is_not_sent_back() {
 /// Ctrl-Z and fg, as a shell sends them.
 #[test]
 fn it_stops_and_goes_on_with_the_program() {
-    let mut job = Job::start(&[], "echo $$; sleep 0.3; echo done; exit 7");
+    let goes_on = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("go-{}", std::process::id()));
+    let script =
+        format!("echo $$; until rm '{}' 2>/dev/null; do sleep 0.05; done; echo done; exit 7", goes_on.display());
+    let mut job = Job::start(&[], &script);
     send(-job.number(), libc::SIGTSTP);
-    let both = [job.number(), job.script];
-    wait_until("both are stopped", || both.iter().all(|&one| state(one) == Some('T')));
+    // A shell that is just starting a process which was stopped is held up by it: D.
+    wait_until("both are stopped", || state(job.number()) == Some('T') && matches!(state(job.script), Some('T' | 'D')));
+    std::fs::write(&goes_on, "").unwrap();
     send(-job.number(), libc::SIGCONT);
     assert_eq!(job.line(), "done");
     assert_eq!(job.end().code(), Some(7));

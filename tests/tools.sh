@@ -19,6 +19,11 @@ mpirun.openmpi openmpi-bin
 mpicc.openmpi libopenmpi-dev
 mpirun.mpich mpich
 mpicc.mpich libmpich-dev
+zsh zsh
+fish fish
+groff groff-base
+setpriv util-linux
+script bsdutils
 luajit luajit
 lua5.1 lua5.1
 lua5.2 lua5.2

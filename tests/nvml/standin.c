@@ -219,6 +219,12 @@ nvmlReturn_t nvmlShutdown(void) {
     return result;
 }
 
+nvmlReturn_t nvmlSystemGetNVMLVersion(char *version, unsigned length) {
+    struct driver copy;
+    nvmlReturn_t result = ask_driver(&copy);
+    return result != SUCCESS ? result : give_text("12.550.54.15", version, length);
+}
+
 nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned length) {
     struct driver copy;
     nvmlReturn_t result = ask_driver(&copy);
