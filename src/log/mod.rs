@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod journal;
+pub mod original;
 pub mod place;
 pub mod resume;
 pub mod start;
