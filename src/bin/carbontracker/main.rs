@@ -10,6 +10,7 @@ mod checks;
 mod completion;
 mod doctor;
 mod given;
+mod import;
 mod man;
 mod marks;
 mod points;
@@ -36,13 +37,15 @@ enum Task {
     Doctor(doctor::Doctor),
     Replay(replay::Replay),
     Score(score::Score),
+    Import(import::Import),
     Completion(completion::Completion),
     Man(man::Man),
 }
 
 /// What belongs together in the list of subcommands; each is in one of these.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["run", "doctor"]),
+    ("Read what runs have left", &["import"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Set up the command itself", &["completion", "man"]),
 ];
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Ok(Task::Doctor(doctor)) => doctor.call(),
         Ok(Task::Replay(replay)) => replay.call(),
         Ok(Task::Score(score)) => score.call(),
+        Ok(Task::Import(import)) => Ok(import::run(&import)),
         Ok(Task::Completion(completion)) => completion.call(),
         Ok(Task::Man(man)) => man.call(),
         Err(error) => error.exit(),

@@ -1,0 +1,322 @@
+//! What the logs of a run tell, as the library's report; what they do not is null.
+
+use super::log::{Consumption, Entry, Found, Output, Power, Standard};
+use carbontracker::units::J_PER_KWH;
+use serde_json::{Map, Value, json};
+
+const KINDS: [&str; 4] = ["cpu", "gpu", "dram", "node"];
+
+/// The report of the run with this name.
+pub fn report(stem: &str, standard: Option<&Standard>, output: Option<&Output>) -> Value {
+    let absent = (Standard::default(), Output::default());
+    let run = Run { standard: standard.unwrap_or(&absent.0), output: output.unwrap_or(&absent.1) };
+    let used = run.used();
+    let is_read = standard.is_some();
+    json!({
+        "schema": 1,
+        "run": {
+            "id": stem,
+            "name": null,
+            "host": null,
+            "started": run.started(),
+            "state": is_read.then(|| run.state()),
+            "epochs_planned": run.planned(),
+            "epochs_done": if is_read { run.epochs_done() } else { used.epochs.unwrap_or(0) },
+            "progress": null,
+            "resumed": null,
+        },
+        "usage": {
+            "duration_s": used.duration_s,
+            "energy_j": run.device_j(used.kwh),
+            "energy_kwh": run.device_j(used.kwh).map(|joules| joules / J_PER_KWH),
+            "facility_energy_kwh": used.kwh,
+            "co2eq_g": used.co2eq_g,
+            "coverage": null,
+            "epochs": {"duration_s": is_read.then(|| run.epochs_s()), "energy_j": run.epochs_j()},
+            "between": {"duration_s": null, "energy_j": null},
+        },
+        "forecast": run.forecast(),
+        "forecasts": [],
+        "intensity": {
+            "g_per_kwh": run.standard.intensity,
+            "kind": null,
+            "zone": null,
+            "year": null,
+            "basis": null,
+            "source": run.standard.place.as_ref().map(|place| format!("by Carbontracker, at {place}")),
+            "slots_used": null,
+            "coverage": null,
+            "metered_share": null,
+            "hours": null,
+        },
+        "pue": run.standard.pue,
+        "power": null,
+        "components": run.components(),
+        "unavailable": [],
+        "epochs": run.standard.epochs.iter().map(|entry| run.epoch(entry)).collect::<Value>(),
+        "equivalents": [],
+        "what_if": null,
+        "extras": {"cost": null, "water": null, "embodied": null, "marginal": null},
+        "notes": run.notes(is_read, output.is_some()),
+    })
+}
+
+struct Run<'a> {
+    standard: &'a Standard,
+    output: &'a Output,
+}
+
+impl Run<'_> {
+    fn started(&self) -> Option<String> {
+        let started = self.standard.started.as_ref().or(self.output.started.as_ref())?;
+        let zone = if self.standard.is_ours { "Z" } else { "" };
+        Some(started.replace(' ', "T") + zone)
+    }
+
+    fn state(&self) -> &'static str {
+        match (self.standard.is_ended, self.standard.is_interrupted) {
+            (_, true) => "between",
+            (true, _) => "done",
+            _ => "unfinished",
+        }
+    }
+
+    fn planned(&self) -> u64 {
+        let predicted = self.output.predicted.as_ref().and_then(|predicted| predicted.epochs);
+        self.standard.planned.or(predicted).unwrap_or(0)
+    }
+
+    fn epochs_done(&self) -> u64 {
+        self.standard.epochs.iter().map(Entry::count).sum()
+    }
+
+    fn epochs_s(&self) -> f64 {
+        self.standard.epochs.iter().map(|entry| entry.duration_s).sum()
+    }
+
+    /// What is known of it: an epoch may lack a component.
+    fn epochs_j(&self) -> Option<f64> {
+        let epochs = || self.standard.epochs.iter();
+        sum(KINDS.iter().map(|kind| sum(epochs().map(|entry| entry.joules_of(kind)))))
+    }
+
+    /// With PUE: what the output log says was used, else what the epochs come to.
+    fn used(&self) -> Consumption {
+        let of_epochs = || self.epochs_j().zip(self.standard.pue).map(|(joules, pue)| joules / J_PER_KWH * pue);
+        let actual = self.output.actual.as_ref();
+        let kwh = actual.and_then(|actual| actual.kwh).or_else(of_epochs);
+        let priced = || kwh.zip(self.standard.intensity).map(|(kwh, g_per_kwh)| kwh * g_per_kwh);
+        let has_epochs = !self.standard.epochs.is_empty();
+        // The output log's time is in whole seconds, but in ours, where it includes that between epochs.
+        let exact_s = (has_epochs && !(self.standard.is_ours && actual.is_some())).then(|| self.epochs_s());
+        Consumption {
+            epochs: actual.and_then(|actual| actual.epochs),
+            duration_s: exact_s.or(actual.and_then(|actual| actual.duration_s)),
+            kwh,
+            co2eq_g: actual.and_then(|actual| actual.co2eq_g).or_else(priced),
+            has_equivalents: false,
+        }
+    }
+
+    /// Without PUE.
+    fn device_j(&self, kwh: Option<f64>) -> Option<f64> {
+        kwh.zip(self.standard.pue).map(|(kwh, pue)| kwh * J_PER_KWH / pue)
+    }
+
+    /// Of a run that did not come to its end.
+    fn forecast(&self) -> Value {
+        let Some(predicted) = self.output.predicted.as_ref().filter(|_| self.state() != "done") else {
+            return Value::Null;
+        };
+        let estimate = |value: Option<f64>| value.map(|value| json!({"value": value, "low": null, "high": null}));
+        json!({
+            "after_epochs": null,
+            "level": null,
+            "duration_s": estimate(predicted.duration_s),
+            "energy_j": estimate(self.device_j(predicted.kwh)),
+            "co2eq_g": estimate(predicted.co2eq_g),
+            "remaining": {"duration_s": null, "energy_j": null, "co2eq_g": null},
+        })
+    }
+
+    fn epoch(&self, entry: &Entry) -> Value {
+        let joules = entry.joules();
+        let grams = || Some(joules? / J_PER_KWH * self.standard.pue? * self.standard.intensity?);
+        let mut epoch = Map::new();
+        epoch.insert("index".into(), json!(entry.first.saturating_sub(1)));
+        epoch.insert("count".into(), json!(entry.count()));
+        epoch.insert("duration_s".into(), json!(entry.duration_s));
+        epoch.insert("energy_j".into(), json!(joules));
+        epoch.insert("co2eq_g".into(), json!(grams()));
+        epoch.extend(KINDS.map(|kind| (format!("{kind}_j"), json!(entry.joules_of(kind)))));
+        Value::Object(epoch)
+    }
+
+    /// A component a device where its power stands by itself, else one a kind.
+    fn components(&self) -> Value {
+        let of_kind = |found: &Found| -> Vec<Value> {
+            let whole = sum(self.standard.epochs.iter().map(|entry| entry.joules_of(&found.kind)));
+            let each = self.joules_each(&found.kind, found.devices.len());
+            let devices = match each {
+                Some(each) => found.devices.iter().cloned().zip(each.into_iter().map(Some)).collect(),
+                None => vec![(found.devices.join(", "), whole)],
+            };
+            devices.into_iter().map(|(device, joules)| self.component(&found.kind, device, joules)).collect()
+        };
+        self.standard.components.iter().flat_map(of_kind).collect()
+    }
+
+    fn component(&self, kind: &str, device: String, joules: Option<f64>) -> Value {
+        let version = self.standard.version.as_deref().unwrap_or_default();
+        let is_rapl = device.split(", ").all(|name| name.contains(':') && name.ends_with(|c: char| c.is_ascii_digit()));
+        let (method, note) = match kind {
+            _ if self.standard.is_ours => (None, Some("the log does not tell how it was measured")),
+            "cpu" if !is_rapl => (
+                Some("estimate"),
+                Some("named by its model: half the processor's TDP, unless it was simulated or on a Mac"),
+            ),
+            _ => (Some("power"), None),
+        };
+        let mean_power_w = joules.filter(|_| self.epochs_s() > 0.0).map(|joules| joules / self.epochs_s());
+        json!({
+            "kind": kind,
+            "device": device,
+            "id": null,
+            "source": format!("carbontracker {version}").trim_end(),
+            "method": method,
+            "energy_j": joules,
+            "mean_power_w": mean_power_w,
+            "coverage": null,
+            "status": "ok",
+            "note": note,
+        })
+    }
+
+    /// Each device's energy, J, where every epoch tells each one's power.
+    fn joules_each(&self, kind: &str, devices: usize) -> Option<Vec<f64>> {
+        let epochs = &self.standard.epochs;
+        let each = |entry: &Entry| match entry.power_of(kind)? {
+            Power::Each(each) if each.len() == devices => {
+                Some(each.iter().map(|watts| watts * entry.duration_s).collect::<Vec<f64>>())
+            }
+            _ => None,
+        };
+        epochs
+            .iter()
+            .map(each)
+            .reduce(|sums, more| Some(sums?.into_iter().zip(more?).map(|(sum, joules)| sum + joules).collect()))?
+    }
+
+    fn notes(&self, has_standard: bool, has_output: bool) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !has_standard {
+            notes.push(
+                "there is no standard log: epochs, components and PUE are not known, nor whether it was interrupted"
+                    .into(),
+            );
+        } else if self.standard.is_ours {
+            notes.push(
+                "read from its log in Carbontracker's format: its report (.json) or journal (.jsonl) tells more".into(),
+            );
+        } else {
+            notes.push("read from Carbontracker's logs: times are local to an unknown zone, and what lies between epochs was not measured".into());
+        }
+        if !has_output && !self.standard.is_ours {
+            notes.push("there is no output log: energy is what the epochs' powers come to, times PUE".into());
+        }
+        if self.standard.is_torn {
+            notes.push("the log breaks off within an epoch, which is left out".into());
+        }
+        if !self.standard.is_ours {
+            notes.extend(self.faults());
+        }
+        notes
+    }
+
+    /// What is known to be wrong with Carbontracker's figures, where it touches this run.
+    fn faults(&self) -> Vec<String> {
+        let mut faults: Vec<String> =
+            self.standard.components.iter().filter_map(|found| self.averaged(found)).collect();
+        for found in &self.standard.components {
+            let unknown = self.standard.epochs.iter().filter(|entry| !entry.is_known(&found.kind)).count();
+            if unknown > 0 {
+                faults.push(format!("{}: no power is known of {unknown} epochs; Carbontracker's total takes a neighbour's or 0 for them", found.kind));
+            }
+            let is_zero = |entry: &&Entry| entry.joules_of(&found.kind) == Some(0.0) && entry.duration_s > 0.0;
+            let zero = self.standard.epochs.iter().filter(is_zero).count();
+            if zero > 0 {
+                faults.push(format!(
+                    "{}: 0 W in {zero} epochs, which Carbontracker also writes where it may not read a counter",
+                    found.kind
+                ));
+            }
+        }
+        faults.extend(self.aggregated());
+        faults
+    }
+
+    /// 2.x takes the mean over devices for their sum.
+    fn averaged(&self, found: &Found) -> Option<String> {
+        let devices = found.devices.len();
+        let is_one = |entry: &Entry| matches!(entry.power_of(&found.kind), Some(Power::One(_)));
+        let is_averaged = devices > 1 && self.standard.epochs.iter().any(is_one);
+        is_averaged.then(|| {
+            format!(
+                "{}: {devices} devices but one power: Carbontracker 2.x takes their mean for their sum, so its energy may be low by a factor of {devices}; it is left as it is",
+                found.kind
+            )
+        })
+    }
+
+    /// Where Carbontracker's own aggregate counts something else.
+    fn aggregated(&self) -> Option<String> {
+        let Output { actual, predicted, .. } = self.output;
+        let has_equivalents = |block: &Option<Consumption>| block.as_ref().is_some_and(|block| block.has_equivalents);
+        let is_lost =
+            (actual.is_some() || predicted.is_some()) && !has_equivalents(actual) && !has_equivalents(predicted);
+        let is_several = predicted.as_ref().is_some_and(|predicted| predicted.epochs != Some(1));
+        let is_replaced = is_several && (actual.is_none() || !self.standard.is_interrupted);
+        let instead = match (is_lost, is_replaced) {
+            (true, _) => "leaves this run out, because its log has no equivalents",
+            (_, true) => "counts the prediction for this run",
+            _ => return None,
+        };
+        Some(format!("Carbontracker's own aggregate {instead}"))
+    }
+}
+
+impl Entry {
+    /// How many epochs it is.
+    fn count(&self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+
+    fn power_of(&self, kind: &str) -> Option<&Power> {
+        self.powers.iter().find(|(name, _)| name == kind).map(|(_, power)| power)
+    }
+
+    fn is_known(&self, kind: &str) -> bool {
+        self.joules_of(kind).is_some()
+    }
+
+    /// A component's energy, J.
+    fn joules_of(&self, kind: &str) -> Option<f64> {
+        let watts = match self.power_of(kind)? {
+            Power::Unknown => return None,
+            Power::One(watts) => *watts,
+            Power::Each(each) => each.iter().sum(),
+        };
+        Some(watts * self.duration_s)
+    }
+
+    /// All components' energy, J; None where one of them is unknown.
+    fn joules(&self) -> Option<f64> {
+        let joules: Option<Vec<f64>> = self.powers.iter().map(|(kind, _)| self.joules_of(kind)).collect();
+        joules.filter(|joules| !joules.is_empty()).map(|joules| joules.iter().sum())
+    }
+}
+
+/// The sum of what is known; None where nothing is.
+fn sum(joules: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    joules.flatten().reduce(|a, b| a + b)
+}
