@@ -34,6 +34,8 @@ luarocks luarocks
 /usr/include/lua5.2/lua.h liblua5.2-dev
 /usr/include/lua5.3/lua.h liblua5.3-dev
 /usr/include/lua5.4/lua.h liblua5.4-dev
+python3 python3
+/usr/share/doc/python3-venv python3-venv
 /usr/share/i18n/locales/de_DE locales
 /usr/include/torch/script.h libtorch-dev
 /usr/include/dlib/dnn.h libdlib-dev
@@ -69,3 +71,4 @@ if [[ ${#packages[@]} -gt 0 ]]; then
     [[ ${CI:-} != true ]] || exit 1
 fi
 ./julia.sh
+./carbontracker.sh

@@ -64,7 +64,7 @@ impl Standard {
             found(report),
             "Monitoring thread started.".into(),
         ];
-        lines.extend(self.intensity(report, false));
+        lines.extend(intensity(report, false));
         stamped(at, &lines)
     }
 
@@ -76,24 +76,6 @@ impl Standard {
         if self.gathered.duration_s < least_s { String::new() } else { self.entry(at) }
     }
 
-    /// The forecast at this moment, in words that its parser leaves alone; empty where there is none.
-    pub fn forecast(report: &Value, at: f64) -> String {
-        let Some(Consumed { duration_s, facility_kwh, co2eq_g }) = Consumed::forecast(report) else {
-            return String::new();
-        };
-        let after = count(report, "/forecast/after_epochs");
-        let grams = co2eq_g.map_or("unknown".into(), |grams| decimal(grams, 3));
-        let all = count(report, "/run/epochs_planned");
-        let energy = decimal(facility_kwh, 6);
-        stamped(
-            at,
-            &[format!(
-                "Forecast after {after} of {all} epoch(s): {energy} kWh with PUE, {grams} g CO2eq, {}",
-                clock(centiseconds(duration_s))
-            )],
-        )
-    }
-
     /// What comes last.
     pub fn tail(&mut self, report: &Value, at: f64) -> String {
         let last = if self.gathered.last > 0 { self.entry(at) } else { String::new() };
@@ -102,7 +84,7 @@ impl Standard {
             let planned = count(report, "/run/epochs_planned");
             lines.push(format!("Training was interrupted before all {planned} epochs were monitored."));
         }
-        lines.extend(self.intensity(report, true));
+        lines.extend(intensity(report, true));
         lines.push("Monitoring thread ended.".into());
         last + &stamped(at, &lines)
     }
@@ -126,23 +108,6 @@ impl Standard {
         }));
         stamped(at, &lines)
     }
-
-    /// A figure that may still change is given in the form that yields to that of the end; and where no power is known
-    /// none is given, or the PDF report would price that as 0.
-    fn intensity(&self, report: &Value, is_over: bool) -> Option<String> {
-        let figure = number(report, "/intensity/g_per_kwh").map(|figure| decimal(figure, 2))?;
-        let place = report.pointer("/intensity/zone").and_then(Value::as_str).map_or("unknown".into(), plain);
-        let is_flat = matches!(report.pointer("/intensity/kind").and_then(Value::as_str), Some("static" | "constant"));
-        if !self.is_listed.contains(&true) {
-            Some(format!("Carbon intensity: {figure} gCO2eq/kWh, location {place}; no power is known."))
-        } else if is_over || is_flat {
-            Some(format!("{} at detected location: {place}", average(&figure)))
-        } else {
-            Some(format!(
-                "Carbon intensities (gCO2eq/kWh) fetched every 900 s at detected location {place}: [{figure}]"
-            ))
-        }
-    }
 }
 
 impl Gathered {
@@ -158,6 +123,24 @@ impl Gathered {
             *sum = joules.fold(*sum, |sum, joules| Some(sum.unwrap_or(0.0) + joules));
         }
     }
+}
+
+/// A line of the standard log: the forecast at this moment, in words that its parser leaves alone; empty where there is none.
+pub fn forecast(report: &Value, at: f64) -> String {
+    let Some(Consumed { duration_s, facility_kwh, co2eq_g }) = Consumed::forecast(report) else {
+        return String::new();
+    };
+    let after = count(report, "/forecast/after_epochs");
+    let grams = co2eq_g.map_or("unknown".into(), |grams| decimal(grams, 3));
+    let all = count(report, "/run/epochs_planned");
+    let energy = decimal(facility_kwh, 6);
+    stamped(
+        at,
+        &[format!(
+            "Forecast after {after} of {all} epoch(s): {energy} kWh with PUE, {grams} g CO2eq, {}",
+            clock(centiseconds(duration_s))
+        )],
+    )
 }
 
 /// The output log, `*_carbontracker_output.log`, whole: what was used up to now, with PUE. A prediction is in it of a run
@@ -219,6 +202,22 @@ impl Consumed {
     }
 }
 
+/// A figure that may still change is given in the form that yields to that of the end; and where no power is known
+/// none is given, or the PDF report would price that as 0.
+fn intensity(report: &Value, is_over: bool) -> Option<String> {
+    let figure = number(report, "/intensity/g_per_kwh").map(|figure| decimal(figure, 2))?;
+    let place = report.pointer("/intensity/zone").and_then(Value::as_str).map_or("unknown".into(), plain);
+    let is_flat = matches!(report.pointer("/intensity/kind").and_then(Value::as_str), Some("static" | "constant"));
+    let mut components = report.get("components").and_then(Value::as_array).into_iter().flatten();
+    if !components.any(|one| number(one, "/energy_j").is_some()) {
+        Some(format!("Carbon intensity: {figure} gCO2eq/kWh, location {place}; no power is known."))
+    } else if is_over || is_flat {
+        Some(format!("{} at detected location: {place}", average(&figure)))
+    } else {
+        Some(format!("Carbon intensities (gCO2eq/kWh) fetched every 900 s at detected location {place}: [{figure}]"))
+    }
+}
+
 fn is_interrupted(report: &Value) -> bool {
     let is_done = report.pointer("/run/state").and_then(Value::as_str) == Some("done");
     !is_done && count(report, "/run/epochs_done") < count(report, "/run/epochs_planned")
@@ -274,8 +273,8 @@ fn clock(centiseconds: u64) -> String {
 
 /// Nine significant digits, at least so many after the point, no exponent.
 fn decimal(x: f64, least: usize) -> String {
-    let magnitude = if x == 0.0 { 0.0 } else { x.abs().log10().floor() };
-    let decimals = least.max((8.0 - magnitude) as usize);
+    let digits = if x == 0.0 { 0.0 } else { 8.0 - x.abs().log10().floor() };
+    let decimals = least.max(digits as usize);
     format!("{x:.decimals$}")
 }
 
@@ -286,3 +285,6 @@ fn number(value: &Value, pointer: &str) -> Option<f64> {
 fn count(value: &Value, pointer: &str) -> u64 {
     value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

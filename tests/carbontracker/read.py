@@ -1,8 +1,7 @@
-"""What Carbontracker makes of a folder of logs, as JSON: parsed, aggregated, and the PDF report of each standard log."""
+"""What Carbontracker makes of folders of logs, as JSON: each parsed, aggregated, and its standard logs made into PDFs."""
 
 import contextlib
 import glob
-import io
 import json
 import sys
 import time
@@ -19,9 +18,7 @@ report.plt.savefig = lambda file, **options: savefig(file, **{**options, "dpi": 
 
 
 def plain(value):
-    if isinstance(value, numpy.ndarray):
-        return value.tolist()
-    return float(value)
+    return value.tolist() if isinstance(value, numpy.ndarray) else float(value)
 
 
 def pdf(log):
@@ -29,17 +26,20 @@ def pdf(log):
     told = {"version": read.version, "pue": read.pue, "location": read.location, "intensity": read.carbon_intensity}
     try:
         report.generate_report_from_log(log, log + ".pdf")
-        return {**told, **read.calculate_energy_metrics(), "bytes": len(open(log + ".pdf", "rb").read())}
     except ValueError as refused:
         return {**told, "refused": str(refused)}
+    return {**told, **read.calculate_energy_metrics(), "begins": open(log + ".pdf", "rb").read(5).decode()}
 
 
-folder = sys.argv[1]
-with contextlib.redirect_stdout(io.StringIO()):
+def told(folder):
     began = time.perf_counter()
     logs = parser.parse_all_logs(folder)
-    took = time.perf_counter() - began
-    energy, grams, equivalents = parser.aggregate_consumption(folder)
-    pdfs = [pdf(log) for log in sorted(glob.glob(folder + "/*_carbontracker.log"))]
-result = {"logs": logs, "kwh": energy, "grams": grams, "equivalents": equivalents, "pdfs": pdfs, "parse_s": took}
-print(json.dumps(result, default=plain).replace("NaN", "null"))
+    parse_s = time.perf_counter() - began
+    kwh, grams, equivalents = parser.aggregate_consumption(folder)
+    pdfs = [] if folder.endswith("unprinted") else [pdf(log) for log in sorted(glob.glob(folder + "/*_carbontracker.log"))]
+    return {"logs": logs, "kwh": kwh, "grams": grams, "equivalents": equivalents, "pdfs": pdfs, "parse_s": parse_s}
+
+
+with contextlib.redirect_stdout(sys.stderr):
+    folders = [told(folder) for folder in sys.argv[1:]]
+print(json.dumps(folders, default=plain).replace("NaN", "null"))
