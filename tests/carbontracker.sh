@@ -4,6 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 version=2.4.7
+mkdir -p "$target"
+# At its place from the start: a venv knows its own path.
+venv=$(realpath "$target")/carbontracker
 
 works() {
     "$1/bin/python" - "$version" >/dev/null 2>&1 <<'PYTHON'
@@ -14,16 +17,14 @@ PYTHON
 }
 
 absent() {
+    rm -rf "$venv" # half of it would be taken for the whole
     echo "tests: no Carbontracker $version here: $1"
     [[ ${CI:-} != true ]] || exit 1
     exit 0
 }
 
-! works "$target/carbontracker" || exit 0
+! works "$venv" || exit 0
 echo "tests: installing Python's Carbontracker $version into $target/carbontracker"
-mkdir -p "$target"
-# At its place from the start: a venv knows its own path.
-venv=$(realpath "$target")/carbontracker
 rm -rf "$venv"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
