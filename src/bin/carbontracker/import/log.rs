@@ -276,11 +276,12 @@ fn found(text: &str) -> Vec<Found> {
 fn power(text: &str) -> Result<(String, Power), String> {
     let (kind, shown) = text.rsplit_once(": ").ok_or_else(|| format!("power '{text}': expected a component's"))?;
     let number = |shown: &str| amount("power", shown);
-    let power = match shown.strip_prefix('[').map(|list| list.trim_end_matches(']')) {
-        None if shown == "None" => Power::Unknown,
-        None => number(shown)?.map_or(Power::Unknown, Power::One),
-        Some(list) => {
-            let each = list.split([' ', ',', '\n']).filter(|shown| !shown.is_empty()).map(number);
+    let power = match (shown.strip_prefix('['), shown.strip_suffix(']')) {
+        (None, _) if shown == "None" => Power::Unknown,
+        (None, _) => number(shown)?.map_or(Power::Unknown, Power::One),
+        (Some(_), None) => Power::Unknown, // the log breaks off within the list
+        (Some(list), Some(_)) => {
+            let each = list.trim_end_matches(']').split([' ', ',']).filter(|shown| !shown.is_empty()).map(number);
             let each: Option<Vec<f64>> = each.collect::<Result<_, _>>()?;
             each.filter(|each| !each.is_empty()).map_or(Power::Unknown, Power::Each)
         }

@@ -37,6 +37,9 @@ fn every_form_of_a_power_is_read() {
         "Duration: 0:00:01",
         "Average power usage (W) for gpu: 400.25",
         "Average power usage (W) for cpu: nan",
+        "Epoch 3:",
+        "Duration: 0:00:01.00",
+        "Average power usage (W) for gpu: [300.       15.",
         "Monitoring thread ended.",
     ])
     .unwrap();
@@ -44,13 +47,16 @@ fn every_form_of_a_power_is_read() {
     assert_eq!(log.components[1].devices, ["Xeon @ 2.50GHz v4.", "cpu:1"]);
     assert_eq!((log.epochs[0].duration_s, log.epochs[1].duration_s, log.pue), (3723.5, 1.0, Some(1.5)));
     let powers: Vec<&Power> = log.epochs.iter().flat_map(|epoch| &epoch.powers).map(|(_, power)| power).collect();
-    assert_eq!(powers, [&Power::Each(vec![300.0, 15.0, 2.0]), &Power::Unknown, &Power::One(400.25), &Power::Unknown]);
+    assert_eq!(
+        powers,
+        [&Power::Each(vec![300.0, 15.0, 2.0]), &Power::Unknown, &Power::One(400.25), &Power::Unknown, &Power::Unknown]
+    );
     let told = report("a", Some(&log), None);
     assert!(told["epochs"][0]["energy_j"].is_null() && told["epochs"][0]["cpu_j"].is_null(), "not 0 but unknown");
     assert_eq!(number(&told, "/epochs/1/gpu_j"), 400.25);
     let notes = told["notes"].to_string();
     assert!(
-        notes.contains("gpu: 2 devices but one power") && notes.contains("cpu: no power is known of 2 epochs"),
+        notes.contains("gpu: 2 devices but one power") && notes.contains("cpu: no power is known of 3 epochs"),
         "{notes}"
     );
 }
