@@ -27,6 +27,8 @@ const COMPONENTS: [(&str, &[&str]); 2] = [("gpu", &["gpu"]), ("cpu", &["cpu", "d
 /// The standard log, `*_carbontracker.log`, written as the run goes on. What its methods return is to be appended.
 pub struct Standard {
     is_listed: [bool; COMPONENTS.len()],
+    /// Used energy, but came too late for the head.
+    is_missed: [bool; COMPONENTS.len()],
     gathered: Gathered,
     /// Time in entries, s.
     elapsed_s: f64,
@@ -46,10 +48,11 @@ struct Gathered {
 }
 
 impl Standard {
-    /// For a run whose devices are found.
+    /// For a run whose devices are found: best when its first epoch is settled.
     pub fn new(report: &Value) -> Standard {
         let is_listed = COMPONENTS.map(|(_, kinds)| !devices(report, kinds).is_empty());
-        Standard { is_listed, gathered: Gathered::default(), elapsed_s: 0.0, owed_s: 0.0 }
+        let is_missed = [false; COMPONENTS.len()];
+        Standard { is_listed, is_missed, gathered: Gathered::default(), elapsed_s: 0.0, owed_s: 0.0 }
     }
 
     /// What comes first; `at` here and below in s since 1970.
@@ -84,6 +87,12 @@ impl Standard {
             let planned = count(report, "/run/epochs_planned");
             lines.push(format!("Training was interrupted before all {planned} epochs were monitored."));
         }
+        let missed = COMPONENTS.iter().zip(self.is_missed).filter(|(_, is_missed)| *is_missed);
+        lines.extend(missed.map(|((name, _), _)| {
+            format!(
+                "The component {name} was found after this log began: its power is not in it, but in the output log."
+            )
+        }));
         lines.extend(intensity(report, true));
         lines.push("Monitoring thread ended.".into());
         last + &stamped(at, &lines)
@@ -101,6 +110,9 @@ impl Standard {
         }
         lines.push(format!("Epoch {last}:"));
         lines.push(format!("Duration: {}", clock(shown)));
+        for ((is_missed, is_listed), joules) in self.is_missed.iter_mut().zip(self.is_listed).zip(energy_j) {
+            *is_missed |= !is_listed && joules.is_some();
+        }
         let listed = COMPONENTS.iter().zip(energy_j).zip(self.is_listed).filter(|(_, is_listed)| *is_listed);
         lines.extend(listed.map(|(((name, _), joules), _)| {
             let power = joules.map_or("None".into(), |joules| decimal(joules / shown_s, 2));
@@ -202,8 +214,8 @@ impl Consumed {
     }
 }
 
-/// A figure that may still change is given in the form that yields to that of the end; and where no power is known
-/// none is given, or the PDF report would price that as 0.
+/// A figure that may still change is given in the form that yields to that of the end (which names an interval: this is
+/// Carbontracker's); and where no power is known none is given, or the PDF report would price that as 0.
 fn intensity(report: &Value, is_over: bool) -> Option<String> {
     let figure = number(report, "/intensity/g_per_kwh").map(|figure| decimal(figure, 2))?;
     let place = report.pointer("/intensity/zone").and_then(Value::as_str).map_or("unknown".into(), plain);

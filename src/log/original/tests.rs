@@ -90,6 +90,18 @@ fn a_prediction_stands_beside_what_was_used_only_where_the_run_ended_early() {
 }
 
 #[test]
+fn a_component_that_comes_late_is_told_of() {
+    let mut report = run("done", 4, Some(2.0));
+    report["components"].as_array_mut().unwrap().remove(1);
+    let mut log = Standard::new(&report);
+    assert!(
+        !log.epoch(&epoch(0, 1, 2.0, None), AT).contains("gpu")
+            && !log.epoch(&epoch(1, 1, 2.0, Some(8.0)), AT).contains("gpu")
+    );
+    assert!(log.tail(&report, AT).contains("The component gpu was found after this log began"));
+}
+
+#[test]
 fn its_parser_takes_a_forecast_for_nothing() {
     let report = run("between", 2, Some(2.0));
     assert_eq!(
