@@ -5,6 +5,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use crate::Done;
 use carbontracker::units::{J_PER_KWH, duration, energy, grams};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ struct Imported {
 }
 
 /// Does it, with every run that can be read; complaints about the others go to stderr.
-pub fn run(import: &Import) -> ExitCode {
+pub fn run(import: &Import) -> Done {
     let mut troubles = Vec::new();
     let pairs = pairs(&import.dir).map_err(|message| troubles.push(message)).unwrap_or_default();
     let mut runs = Vec::new();
@@ -72,7 +73,7 @@ pub fn run(import: &Import) -> ExitCode {
     };
     troubles.iter().for_each(|message| eprintln!("carbontracker: {message}"));
     let printed = crate::print(&text);
-    if troubles.is_empty() { printed } else { ExitCode::FAILURE }
+    if troubles.is_empty() { printed } else { Ok(ExitCode::FAILURE) }
 }
 
 /// The logs of a folder, by the name that a run's two share.

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Ok(Task::Doctor(doctor)) => doctor.call(),
         Ok(Task::Replay(replay)) => replay.call(),
         Ok(Task::Score(score)) => score.call(),
-        Ok(Task::Import(import)) => Ok(import::run(&import)),
+        Ok(Task::Import(import)) => import::run(&import),
         Ok(Task::Completion(completion)) => completion.call(),
         Ok(Task::Man(man)) => man.call(),
         Err(error) => error.exit(),
