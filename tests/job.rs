@@ -160,8 +160,30 @@ fn one_two_and_four_ranks_have_the_same_total() {
             assert_eq!((told.len(), counters), (count, 1), "one of them counts");
             let others: Vec<&Told> = told.iter().filter(|told| told.energy_j.is_none()).collect();
             assert!(others.iter().all(|told| told.report.contains("counted by process")), "and the others say so");
+            assert_added_up(&told);
         }
     });
+}
+
+/// The command's totals of the ranks' reports: their energy, and none amiss.
+fn assert_added_up(told: &[Told]) {
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("job-{}-{}", std::process::id(), told.len()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (number, told) in told.iter().enumerate() {
+        std::fs::write(folder.join(format!("{number}.json")), format!("{{{}", told.report.trim_start_matches('{')))
+            .unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
+    let output = command.args(["aggregate", "--strict", "--json"]).arg(&folder).output().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let whole: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let totals = &whole["totals"];
+    let joules: f64 = told.iter().filter_map(|told| told.energy_j).sum();
+    assert!((totals["energy_j"].as_f64().unwrap() / joules - 1.0).abs() < 1e-12, "{totals}");
+    assert_eq!((&totals["runs"], &totals["without_energy"]), (&told.len().into(), &0.into()));
+    assert_eq!(totals["counted_elsewhere"], told.iter().filter(|told| told.energy_j.is_none()).count());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod aggregate;
 mod ancestry;
 mod baselines;
 mod brief;
@@ -13,11 +14,16 @@ mod given;
 mod import;
 mod man;
 mod marks;
+mod paper;
 mod points;
 mod recording;
 mod replay;
 mod run;
+mod runs;
 mod score;
+mod totals;
+mod view;
+mod watch;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
@@ -37,6 +43,8 @@ enum Task {
     Doctor(doctor::Doctor),
     Replay(replay::Replay),
     Score(score::Score),
+    Watch(watch::Watch),
+    Aggregate(aggregate::Aggregate),
     Import(import::Import),
     Completion(completion::Completion),
     Man(man::Man),
@@ -45,7 +53,7 @@ enum Task {
 /// What belongs together in the list of subcommands; each is in one of these.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["run", "doctor"]),
-    ("Read what runs have left", &["import"]),
+    ("Read what runs have left", &["watch", "aggregate", "import"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Set up the command itself", &["completion", "man"]),
 ];
@@ -69,6 +77,8 @@ fn main() -> ExitCode {
         Ok(Task::Doctor(doctor)) => doctor.call(),
         Ok(Task::Replay(replay)) => replay.call(),
         Ok(Task::Score(score)) => score.call(),
+        Ok(Task::Watch(watch)) => watch::follow(&watch).map(|()| ExitCode::SUCCESS),
+        Ok(Task::Aggregate(aggregate)) => aggregate::text(&aggregate).and_then(|text| print(&text)),
         Ok(Task::Import(import)) => import::run(&import),
         Ok(Task::Completion(completion)) => completion.call(),
         Ok(Task::Man(man)) => man.call(),

@@ -1,0 +1,286 @@
+//! Totals over the runs that files hold.
+
+use crate::paper;
+use crate::runs::{self, Unread};
+use crate::totals::{By, Run, Sum, Totals, groups};
+use carbontracker::log::Told;
+use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Add up energy, CO2e and time over many runs and ranks, with a sentence for the paper
+#[derive(clap::Args)]
+#[command(after_help = FILES)]
+pub struct Aggregate {
+    /// Folders of runs (what log_dir= leaves), or files
+    #[arg(required = true, value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+    /// What the rows of the table take together
+    #[arg(long, value_name = "WHAT", default_value = "name")]
+    by: By,
+    /// Print the totals, the groups and every run as JSON
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print a row a run as CSV
+    #[arg(long)]
+    csv: bool,
+    /// Fail if any file could not be read
+    #[arg(long)]
+    strict: bool,
+}
+
+const FILES: &str = "\
+A run counts once: its final report <stem>.json, else its journal <stem>.jsonl, whose run was killed or goes on; of copies
+of one run (the same run.id) the one with the most epochs. A folder's own folders are not looked into: name them, DIR/*.
+Other files there are left alone. Ranks that count no device, since another of their job does, add time and no energy.
+
+Exit status: 0 done, 1 no run could be read, or with --strict not every one, 2 wrong arguments.";
+
+/// What was found.
+#[derive(Default)]
+struct Found {
+    runs: Vec<Run>,
+    /// Copies of runs that count already.
+    copies: usize,
+    /// What could not be read, and why.
+    broken: Vec<String>,
+    /// What was read and is not whole.
+    flaws: Vec<String>,
+}
+
+/// The totals in the form asked for; what could not be read is told on stderr.
+pub fn text(asked: &Aggregate) -> Result<String, String> {
+    let found = find(&asked.paths);
+    found.flaws.iter().chain(&found.broken).for_each(|reason| eprintln!("carbontracker: {reason}"));
+    if found.runs.is_empty() {
+        let named: Vec<String> = asked.paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(format!(
+            "{}: no run there; expected <stem>.json or <stem>.jsonl, as log_dir= leaves them",
+            named.join(", ")
+        ));
+    }
+    if asked.strict && !found.broken.is_empty() {
+        return Err(format!("{} could not be read, and --strict asks for all", found.broken.len()));
+    }
+    if asked.csv {
+        as_csv(&found.runs)
+    } else if asked.json {
+        Ok(as_json(&found, asked.by))
+    } else {
+        Ok(as_text(&found, asked.by))
+    }
+}
+
+/// Of each report only what counts is kept.
+fn find(paths: &[PathBuf]) -> Found {
+    let mut found = Found::default();
+    let mut places = HashMap::new();
+    for path in paths {
+        let files = if path.is_dir() { runs::of_folder(path) } else { Ok(vec![path.clone()]) };
+        match files {
+            Ok(files) => files.iter().for_each(|file| found.add(file, &mut places)),
+            Err(reason) => found.broken.push(reason),
+        }
+    }
+    found
+}
+
+impl Found {
+    /// `places` are those of the runs by their id.
+    fn add(&mut self, file: &Path, places: &mut HashMap<String, usize>) {
+        let read = runs::read(file).and_then(|Told { report, notes }| {
+            self.flaws.extend(notes.iter().map(|note| format!("{}: {note}", file.display())));
+            let shown = file.display().to_string();
+            Run::of(shown, &report).map_err(|reason| Unread::Broken(format!("{}: {reason}", file.display())))
+        });
+        let run = match read {
+            Ok(run) => run,
+            Err(Unread::Foreign) => return,
+            Err(Unread::Broken(reason)) => return self.broken.push(reason),
+        };
+        let Some(known) = places.get(&run.id).and_then(|&place| self.runs.get_mut(place)) else {
+            places.insert(run.id.clone(), self.runs.len());
+            return self.runs.push(run);
+        };
+        // A journal and its report, both named, are no copies.
+        self.copies += usize::from(Path::new(&known.file).with_extension("") != file.with_extension(""));
+        if run.is_fuller_than(known) {
+            *known = run;
+        }
+    }
+}
+
+fn as_json(found: &Found, by: By) -> String {
+    let totals = Totals::of(&found.runs);
+    let groups = groups(&found.runs, by);
+    let whole = json!({
+        "totals": totals.json(),
+        "by": by.name(),
+        "groups": groups.iter().map(|(name, totals)| json!({"name": name, "totals": totals.json()})).collect::<Value>(),
+        "runs": found.runs.iter().map(Run::json).collect::<Value>(),
+        "copies": found.copies,
+        "unread": found.broken,
+        "sentence": paper::sentences(&totals),
+        "citation": paper::CITATION,
+    });
+    format!("{whole:#}\n")
+}
+
+fn as_csv(runs: &[Run]) -> Result<String, String> {
+    let mut rows = csv::Writer::from_writer(Vec::new());
+    let written = write(&mut rows, runs).map_err(|error| error.to_string());
+    let bytes = written.and_then(|()| rows.into_inner().map_err(|error| error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| error.to_string())
+}
+
+const COLUMNS: [&str; 13] = [
+    "id",
+    "name",
+    "host",
+    "state",
+    "started",
+    "epochs",
+    "duration_s",
+    "energy_j",
+    "facility_energy_kwh",
+    "co2eq_g",
+    "coverage",
+    "pue",
+    "file",
+];
+
+fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run]) -> csv::Result<()> {
+    rows.write_record(COLUMNS)?;
+    let shown = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    for run in runs {
+        let started = run.from.and_then(instant).unwrap_or_default();
+        let name = run.name.clone().unwrap_or_default();
+        let [energy, facility, co2eq, coverage] =
+            [run.energy_j, run.facility_kwh, run.co2eq_g, run.coverage].map(shown);
+        let [epochs, duration, pue] = [run.epochs.to_string(), run.duration_s.to_string(), run.pue.to_string()];
+        let (id, host, state, file) = (run.id.clone(), run.host.clone(), run.state.clone(), run.file.clone());
+        rows.write_record([
+            id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file,
+        ])?;
+    }
+    Ok(())
+}
+
+fn as_text(found: &Found, by: By) -> String {
+    let totals = Totals::of(&found.runs);
+    let groups = groups(&found.runs, by);
+    let name = |(place, name): (usize, Option<&str>)| match (by, name) {
+        (By::Run, Some(id)) => {
+            let name = found.runs.get(place).and_then(|run| run.name.as_deref()).unwrap_or_default();
+            format!("{id} {name}").trim_end().to_owned()
+        }
+        (_, Some(name)) => name.to_owned(),
+        (_, None) => "(no name)".into(),
+    };
+    let mut rows = vec![["", "runs", "epochs", "time", "energy", "with PUE", "CO2e"].map(str::to_owned)];
+    rows.extend(groups.iter().enumerate().map(|(n, (group, totals))| row(name((n, *group)), totals)));
+    rows.push(row("all".into(), &totals));
+    if let Some(corner) = rows.first_mut().and_then(|head| head.first_mut()) {
+        *corner = by.name().into();
+    }
+    let said = [summary(&totals), beside(found, &totals)].concat();
+    let paper = format!("for a paper:\n{}\n\n{}", wrapped(&paper::sentences(&totals), 100), paper::CITATION);
+    format!("{}\n{}\n\n{paper}", table(&rows), said.join("\n"))
+}
+
+fn row(name: String, totals: &Totals) -> [String; 7] {
+    let shown = |sum: Sum, show: &dyn Fn(f64) -> String| sum.value().map_or("unknown".into(), show);
+    [
+        name,
+        totals.runs.to_string(),
+        totals.epochs.to_string(),
+        duration(totals.duration_s),
+        shown(totals.energy_j, &energy),
+        shown(totals.facility_kwh, &|kwh| energy(kwh * J_PER_KWH)),
+        shown(totals.co2eq_g, &grams),
+    ]
+}
+
+/// In columns: the first to the left, numbers to the right.
+fn table(rows: &[[String; 7]]) -> String {
+    let wide = |text: &str| console::measure_text_width(text);
+    let mut widths = [0; 7];
+    for row in rows {
+        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = wide(cell).max(*width));
+    }
+    let mut text = String::new();
+    for row in rows {
+        for (n, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let space = " ".repeat(width - wide(cell));
+            text += &if n == 0 { format!("{cell}{space}") } else { format!("  {space}{cell}") };
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn summary(totals: &Totals) -> Vec<String> {
+    let when = totals.when.known();
+    let at = |unix_s: f64| instant(unix_s).unwrap_or("unknown".into());
+    let from_to = when.map(|when| format!(", from {} to {}", at(when.least), at(when.most))).unwrap_or_default();
+    let wall = totals.wall_s().map(|wall_s| format!(", {} from first to last", duration(wall_s))).unwrap_or_default();
+    let mut lines = vec![
+        format!("{} on {}{from_to}", count(totals.runs, "run"), count(totals.hosts.len(), "host")),
+        format!("  time    {} of the runs together{wall}", duration(totals.duration_s)),
+    ];
+    if let Some(joules) = totals.energy_j.value() {
+        let pue = totals.pue.known().map(|pue| paper::shown(pue, |pue| pue.to_string())).unwrap_or_default();
+        let facility = totals.facility_kwh.value().map(|kwh| format!(", {} kWh at PUE {pue}", digits(kwh)));
+        lines.push(format!(
+            "  energy  {} kWh of the devices{}",
+            digits(joules / J_PER_KWH),
+            facility.unwrap_or_default()
+        ));
+        lines.push(format!("          {}", paper::shares(totals)));
+    }
+    if let Some((co2eq_g, range)) = totals.co2eq_g.value().zip(totals.g_per_kwh.known()) {
+        lines.push(format!("  CO2e    {} at {} g/kWh:", grams(co2eq_g), paper::shown(range, digits)));
+        lines.extend(totals.intensities.iter().map(|grid| format!("          {}", paper::grid(grid))));
+    }
+    lines
+}
+
+/// What is not in the totals, or not as it seems.
+fn beside(found: &Found, totals: &Totals) -> Vec<String> {
+    let of_all = |few: usize| format!("{few} of {}", count(totals.runs, "run"));
+    let said = [
+        (totals.without_energy(), format!("of {} the energy is not known", of_all(totals.without_energy()))),
+        (
+            totals.counted_elsewhere,
+            format!("{} without energy: ranks whose devices another counts", of_all(totals.counted_elsewhere)),
+        ),
+        (
+            totals.unfinished,
+            format!(
+                "{} without a final report: killed or going on, counted as far as they came",
+                of_all(totals.unfinished)
+            ),
+        ),
+        (found.copies, format!("{} left out, since the same run counts already", count(found.copies, "file"))),
+        (found.broken.len(), format!("{} could not be read", count(found.broken.len(), "file"))),
+    ];
+    said.into_iter().filter(|(times, _)| *times > 0).map(|(_, line)| format!("note: {line}")).collect()
+}
+
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Broken into lines of at most so many characters, where words allow.
+fn wrapped(text: &str, most: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}

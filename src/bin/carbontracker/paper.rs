@@ -1,0 +1,126 @@
+//! What a paper says of its runs: a sentence of what they used, one of how it was measured, and whom to cite.
+
+use crate::totals::{Intensity, Range, Totals};
+use carbontracker::units::{J_PER_KWH, digits};
+use std::collections::BTreeSet;
+
+/// The method's paper, for BibTeX.
+pub const CITATION: &str = "\
+@misc{anthony2020carbontracker,
+  title  = {Carbontracker: Tracking and Predicting the Carbon Footprint of Training Deep Learning Models},
+  author = {Lasse F. Wolff Anthony and Benjamin Kanding and Raghavendra Selvan},
+  note   = {ICML Workshop on Challenges in Deploying and Monitoring Machine Learning Systems, arXiv:2007.03051},
+  month  = {July},
+  year   = {2020}
+}
+";
+
+/// What the runs used, how that is known, and what is not.
+pub fn sentences(totals: &Totals) -> String {
+    let Some(joules) = totals.energy_j.value() else {
+        return format!("The energy of {} is not known.", runs(totals));
+    };
+    let said = [used(totals, joules), how(totals), priced(totals), lacking(totals)];
+    said.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// Ranks of a job are processes, each with a report of its own.
+fn runs(totals: &Totals) -> String {
+    match (totals.runs, totals.counted_elsewhere) {
+        (1, _) => "the one run".into(),
+        (count, 0) => format!("the {count} runs"),
+        (count, _) => format!("the {count} processes"),
+    }
+}
+
+fn used(totals: &Totals, joules: f64) -> Option<String> {
+    let device_kwh = joules / J_PER_KWH;
+    let kwh = totals.facility_kwh.value().unwrap_or(device_kwh);
+    let pue = totals.pue.known()?;
+    let of = match pue {
+        Range { most: 1.0, .. } => "of the measured devices, without the data centre's overhead (PUE 1)".to_owned(),
+        pue => format!("({} kWh of the devices; PUE {})", digits(device_kwh), shown(pue, |pue| pue.to_string())),
+    };
+    let hours = digits(totals.duration_s / 3600.0);
+    let carbon = totals
+        .co2eq_g
+        .value()
+        .map_or("unknown amount of CO2eq".into(), |grams| format!("{} kg of CO2eq", digits(grams / 1e3)));
+    let on = if totals.hosts.len() == 1 { "one machine".into() } else { format!("{} machines", totals.hosts.len()) };
+    Some(format!(
+        "For this work, {} on {on}, {hours} hours in all, used {} kWh of electricity {of}, contributing an estimated {carbon}.",
+        runs(totals),
+        digits(kwh)
+    ))
+}
+
+/// "a" or "a to b".
+pub fn shown(range: Range, show: impl Fn(f64) -> String) -> String {
+    let [least, most] = [range.least, range.most].map(show);
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
+/// How the energy came about, by share.
+pub fn shares(totals: &Totals) -> String {
+    let words = |name: &str| match name {
+        "counter" => "measured by the hardware's energy counters",
+        "power" => "measured as power over time",
+        "estimate" => "estimated from the processor's load and its model's design power",
+        _ => "simulated, and so not measured",
+    };
+    let shares: Vec<(&str, f64)> = totals.shares().collect();
+    let all: Vec<String> = match shares.as_slice() {
+        [(name, _)] => vec![words(name).into()],
+        shares => shares.iter().map(|(name, share)| format!("{} {}", percent(*share), words(name))).collect(),
+    };
+    all.join(", ")
+}
+
+fn percent(share: f64) -> String {
+    if share < 0.001 { "under 0.1 %".into() } else { format!("{:.1} %", share * 100.0) }
+}
+
+fn how(totals: &Totals) -> Option<String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let shares = Some(shares(totals)).filter(|shares| !shares.is_empty());
+    let coverage = totals.coverage().map(|share| format!("readings cover {:.1} % of the time", share * 100.0));
+    let all: Vec<String> = shares.into_iter().chain(coverage).collect();
+    let all = if all.is_empty() { String::new() } else { format!(": {}", all.join("; ")) };
+    Some(format!("The energy was determined with carbontracker {version} (Anthony, Kanding and Selvan 2020){all}."))
+}
+
+fn priced(totals: &Totals) -> Option<String> {
+    let range = totals.g_per_kwh.known()?;
+    let figures = shown(range, digits);
+    let grids: Vec<String> = totals.intensities.iter().map(grid).collect();
+    let bases: BTreeSet<&str> =
+        totals.intensities.iter().map(|one| one.basis.as_deref().unwrap_or("unknown")).collect();
+    let mixed = if bases.len() > 1 {
+        let bases: Vec<&str> = bases.into_iter().collect();
+        format!(" These stand on different bases ({}), which the sum mixes.", bases.join(", "))
+    } else {
+        String::new()
+    };
+    Some(format!("CO2eq is priced at {figures} g/kWh ({}).{mixed}", grids.join("; ")))
+}
+
+/// "DK, 2025, lifecycle, yearly average".
+pub fn grid(intensity: &Intensity) -> String {
+    let kind = match intensity.kind.as_str() {
+        "static" => "yearly average",
+        "constant" => "a figure given by the authors",
+        "live" => "by the hour, from a live service",
+        "file" => "by the hour, from a file",
+        other => other,
+    };
+    let year = intensity.year.map(|year| year.to_string());
+    let parts = [intensity.zone.as_deref(), year.as_deref(), intensity.basis.as_deref(), Some(kind)];
+    let source = intensity.source.as_deref().filter(|_| intensity.kind != "constant");
+    parts.into_iter().chain([source]).flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn lacking(totals: &Totals) -> Option<String> {
+    let unknown = totals.without_energy();
+    (unknown > 0)
+        .then(|| format!("Not in it is the energy of {unknown} of the {} runs, which is not known.", totals.runs))
+}

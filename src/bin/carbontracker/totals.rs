@@ -1,0 +1,340 @@
+//! What many runs come to.
+
+use crate::runs;
+use carbontracker::units::J_PER_KWH;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How energies come about, as a paper tells them apart.
+pub const METHODS: [&str; 4] = ["counter", "power", "estimate", "simulated"];
+
+/// What counts of one run.
+#[derive(Debug)]
+pub struct Run {
+    pub file: String,
+    pub id: String,
+    pub name: Option<String>,
+    pub host: String,
+    pub state: String,
+    /// When it began and ended, s since 1970.
+    pub from: Option<f64>,
+    pub to: Option<f64>,
+    pub epochs: u64,
+    pub duration_s: f64,
+    /// Of the devices.
+    pub energy_j: Option<f64>,
+    pub facility_kwh: Option<f64>,
+    pub co2eq_g: Option<f64>,
+    pub coverage: Option<f64>,
+    pub pue: f64,
+    /// Another process of its job counts what it would have.
+    pub counted_elsewhere: bool,
+    /// By the methods, J.
+    by_method: [f64; METHODS.len()],
+    intensity: Intensity,
+}
+
+/// What the energy was priced at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Intensity {
+    pub kind: String,
+    pub zone: Option<String>,
+    pub year: Option<u64>,
+    pub basis: Option<String>,
+    pub source: Option<String>,
+}
+
+impl Run {
+    /// An error says what its report lacks.
+    pub fn of(file: String, report: &Value) -> Result<Run, String> {
+        let word = |pointer: &str| runs::word(report, pointer).map(runs::printable);
+        let needed = |pointer: &str| word(pointer).ok_or_else(|| format!("{pointer} is no text"));
+        let amount = |pointer: &str| amount(report.pointer(pointer)).map_err(|reason| format!("{pointer} {reason}"));
+        let duration_s = amount("/usage/duration_s")?.unwrap_or(0.0); // a journal of a run that has yet to begin
+        let energy_j = amount("/usage/energy_j")?;
+        let elsewhere = |one: &Value| runs::word(one, "/reason").is_some_and(|reason| reason.contains(": counted by "));
+        let mut unavailable = report.get("unavailable").and_then(Value::as_array).into_iter().flatten();
+        Ok(Run {
+            file,
+            id: needed("/run/id")?,
+            name: word("/run/name"),
+            host: needed("/run/host")?,
+            state: needed("/run/state")?,
+            from: runs::started(report),
+            to: runs::ended(report),
+            epochs: report
+                .pointer("/run/epochs_done")
+                .and_then(Value::as_u64)
+                .ok_or("/run/epochs_done is no number")?,
+            duration_s,
+            energy_j,
+            facility_kwh: amount("/usage/facility_energy_kwh")?,
+            co2eq_g: amount("/usage/co2eq_g")?,
+            coverage: amount("/usage/coverage")?,
+            pue: amount("/pue")?.unwrap_or(1.0),
+            counted_elsewhere: energy_j.is_none() && unavailable.any(elsewhere),
+            by_method: by_method(report),
+            intensity: Intensity {
+                kind: needed("/intensity/kind")?,
+                zone: word("/intensity/zone"),
+                year: report.pointer("/intensity/year").and_then(Value::as_u64),
+                basis: word("/intensity/basis"),
+                source: word("/intensity/source"),
+            },
+        })
+    }
+
+    /// Whether its process came to report on it.
+    pub fn is_unfinished(&self) -> bool {
+        self.state == "unfinished"
+    }
+
+    /// Whether it tells more of the run than a copy of it does.
+    pub fn is_fuller_than(&self, other: &Run) -> bool {
+        let rank = |run: &Run| (run.epochs, !run.is_unfinished());
+        rank(self) > rank(other) || (rank(self) == rank(other) && self.duration_s > other.duration_s)
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "file": self.file,
+            "id": self.id,
+            "name": self.name,
+            "host": self.host,
+            "state": self.state,
+            "started_unix_s": self.from,
+            "ended_unix_s": self.to,
+            "epochs": self.epochs,
+            "duration_s": self.duration_s,
+            "energy_j": self.energy_j,
+            "energy_kwh": self.energy_j.map(|joules| joules / J_PER_KWH),
+            "facility_energy_kwh": self.facility_kwh,
+            "co2eq_g": self.co2eq_g,
+            "coverage": self.coverage,
+            "pue": self.pue,
+            "counted_elsewhere": self.counted_elsewhere,
+            "intensity": self.intensity.json(),
+        })
+    }
+}
+
+impl Intensity {
+    fn json(&self) -> Value {
+        json!({"kind": self.kind, "zone": self.zone, "year": self.year, "basis": self.basis, "source": self.source})
+    }
+}
+
+/// A quantity: null or absent is unknown.
+fn amount(value: Option<&Value>) -> Result<Option<f64>, String> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let amount = value.as_f64().filter(|amount| *amount >= 0.0);
+            amount.map(Some).ok_or_else(|| format!("is {value}: expected a number from 0, or null"))
+        }
+    }
+}
+
+fn by_method(report: &Value) -> [f64; METHODS.len()] {
+    let mut joules = [0.0; METHODS.len()];
+    for component in report.get("components").and_then(Value::as_array).into_iter().flatten() {
+        let is_simulated = runs::word(component, "/status") == Some("simulated");
+        let method = if is_simulated { Some("simulated") } else { runs::word(component, "/method") };
+        let place = joules.iter_mut().zip(METHODS).find(|(_, name)| method == Some(name));
+        if let (Some((place, _)), Some(energy_j)) = (place, runs::number(component, "/energy_j")) {
+            *place += energy_j;
+        }
+    }
+    joules
+}
+
+/// The sum of what is known, and of how many.
+#[derive(Clone, Copy, Default)]
+pub struct Sum {
+    sum: f64,
+    pub known: usize,
+}
+
+impl Sum {
+    fn add(&mut self, value: Option<f64>) {
+        self.sum += value.unwrap_or(0.0);
+        self.known += usize::from(value.is_some());
+    }
+
+    /// None where nothing is known.
+    pub fn value(self) -> Option<f64> {
+        (self.known > 0).then_some(self.sum)
+    }
+}
+
+/// From the least to the most that was met.
+#[derive(Clone, Copy)]
+pub struct Range {
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Default for Range {
+    fn default() -> Range {
+        Range { least: f64::INFINITY, most: f64::NEG_INFINITY }
+    }
+}
+
+impl Range {
+    fn add(&mut self, value: Option<f64>) {
+        let Some(value) = value else { return };
+        self.least = self.least.min(value);
+        self.most = self.most.max(value);
+    }
+
+    /// None where nothing was met.
+    pub fn known(self) -> Option<Range> {
+        (self.least <= self.most).then_some(self)
+    }
+
+    fn json(self) -> Value {
+        self.known().map_or(Value::Null, |range| json!([range.least, range.most]))
+    }
+}
+
+/// The totals of runs.
+#[derive(Clone, Default)]
+pub struct Totals {
+    pub runs: usize,
+    pub unfinished: usize,
+    pub counted_elsewhere: usize,
+    pub hosts: BTreeSet<String>,
+    pub epochs: u64,
+    /// Of the runs one by one.
+    pub duration_s: f64,
+    /// From the first start to the last end, s since 1970.
+    pub when: Range,
+    pub energy_j: Sum,
+    pub facility_kwh: Sum,
+    pub co2eq_g: Sum,
+    pub by_method: [f64; METHODS.len()],
+    /// Of those whose energy is known.
+    pub pue: Range,
+    /// g/kWh, likewise.
+    pub g_per_kwh: Range,
+    /// What the known emissions were priced at.
+    pub intensities: BTreeSet<Intensity>,
+    measured_s: f64,
+    known_s: f64,
+}
+
+impl Totals {
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Totals {
+        let mut totals = Totals::default();
+        runs.into_iter().for_each(|run| totals.add(run));
+        totals
+    }
+
+    fn add(&mut self, run: &Run) {
+        self.runs += 1;
+        self.unfinished += usize::from(run.is_unfinished());
+        self.counted_elsewhere += usize::from(run.counted_elsewhere);
+        if !self.hosts.contains(&run.host) {
+            self.hosts.insert(run.host.clone());
+        }
+        self.epochs += run.epochs;
+        self.duration_s += run.duration_s;
+        [run.from, run.to].into_iter().for_each(|at| self.when.add(at));
+        self.energy_j.add(run.energy_j);
+        self.facility_kwh.add(run.facility_kwh);
+        self.co2eq_g.add(run.co2eq_g);
+        self.by_method.iter_mut().zip(run.by_method).for_each(|(sum, joules)| *sum += joules);
+        if run.energy_j.is_some() {
+            self.pue.add(Some(run.pue));
+            self.known_s += run.duration_s;
+            self.measured_s += run.duration_s * run.coverage.unwrap_or(0.0);
+        }
+        let Some((grams, kwh)) = run.co2eq_g.zip(run.facility_kwh) else { return };
+        self.g_per_kwh.add(Some(grams / kwh).filter(|_| kwh > 0.0));
+        if !self.intensities.contains(&run.intensity) {
+            self.intensities.insert(run.intensity.clone());
+        }
+    }
+
+    /// Runs whose energy nobody knows.
+    pub fn without_energy(&self) -> usize {
+        self.runs - self.energy_j.known - self.counted_elsewhere
+    }
+
+    /// From the first start to the last end, s.
+    pub fn wall_s(&self) -> Option<f64> {
+        self.when.known().map(|when| when.most - when.least)
+    }
+
+    /// The share of the time of those whose energy is known that readings confirm.
+    pub fn coverage(&self) -> Option<f64> {
+        (self.known_s > 0.0).then(|| self.measured_s / self.known_s)
+    }
+
+    /// What share of the energy came about how; none where nothing was used.
+    pub fn shares(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let all: f64 = self.by_method.iter().sum();
+        let shares = METHODS.into_iter().zip(self.by_method).map(move |(name, joules)| (name, joules / all));
+        shares.filter(|(_, share)| *share > 0.0)
+    }
+
+    pub fn json(&self) -> Value {
+        let energy_j = self.energy_j.value();
+        json!({
+            "runs": self.runs,
+            "unfinished": self.unfinished,
+            "counted_elsewhere": self.counted_elsewhere,
+            "without_energy": self.without_energy(),
+            "hosts": self.hosts,
+            "epochs": self.epochs,
+            "duration_s": self.duration_s,
+            "from_unix_s": self.when.known().map(|when| when.least),
+            "to_unix_s": self.when.known().map(|when| when.most),
+            "wall_s": self.wall_s(),
+            "energy_j": energy_j,
+            "energy_kwh": energy_j.map(|joules| joules / J_PER_KWH),
+            "facility_energy_kwh": self.facility_kwh.value(),
+            "co2eq_g": self.co2eq_g.value(),
+            "coverage": self.coverage(),
+            "energy_share": self.shares().map(|(name, share)| (name.to_owned(), json!(share))).collect::<Value>(),
+            "pue": self.pue.json(),
+            "g_per_kwh": self.g_per_kwh.json(),
+            "intensities": self.intensities.iter().map(Intensity::json).collect::<Value>(),
+        })
+    }
+}
+
+/// What to take runs together by.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum By {
+    /// Each run by itself
+    Run,
+    /// Runs of one name
+    Name,
+    /// Runs of one host
+    Host,
+}
+
+impl By {
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Run => "run",
+            By::Name => "name",
+            By::Host => "host",
+        }
+    }
+}
+
+/// Totals by what the runs have in common; of each run by itself in their order. None is that of runs without a name.
+pub fn groups(runs: &[Run], by: By) -> Vec<(Option<&str>, Totals)> {
+    let mut groups: BTreeMap<Option<&str>, Totals> = BTreeMap::new();
+    match by {
+        By::Run => return runs.iter().map(|run| (Some(run.id.as_str()), Totals::of([run]))).collect(),
+        By::Name => runs.iter().for_each(|run| groups.entry(run.name.as_deref()).or_default().add(run)),
+        By::Host => runs.iter().for_each(|run| groups.entry(Some(&run.host)).or_default().add(run)),
+    }
+    groups.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;
