@@ -29,7 +29,6 @@ pub fn opening(report: &Report, life: u64, before: u64, rank: Option<u64>) -> Va
     line.insert("journal".into(), json!(VERSION));
     line.insert("life".into(), json!(life));
     line.insert("before".into(), json!(before));
-    line.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
     line.insert("rank".into(), json!(rank));
     for section in ["schema", "run", "pue", "intensity"] {
         line.insert(section.into(), report.section(section));

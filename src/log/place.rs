@@ -51,9 +51,11 @@ pub const STANDARD: &str = "_carbontracker.log";
 /// and what was used.
 pub const OUTPUT: &str = "_carbontracker_output.log";
 
-/// A text as part of a file's name: what a shell or a file system might take for something else is `_`.
+/// A text as part of a file's name: what a shell or a file system might take for something else is `_`. Carbontracker knows
+/// its logs by its own name, wherever in theirs it stands.
 pub fn in_a_name(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.+".contains(c);
+    let text = text.replace("carbontracker", "tracker");
     let name: String = text.chars().take(LONGEST).map(|c| if is_plain(c) { c } else { '_' }).collect();
     // A leading dot would hide it, a dash look like an option.
     match name.chars().next() {
@@ -76,6 +78,7 @@ mod tests {
             ("-rf", "_rf"),
             (".hidden", "_hidden"),
             ("Müller", "M_ller"),
+            ("carbontracker-test", "tracker-test"),
         ] {
             assert_eq!(in_a_name(text), expected);
         }

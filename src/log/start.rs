@@ -74,7 +74,7 @@ impl Start {
 
     /// A new place for its files.
     fn place(&self, folder: &Path, options: &Options, host: &str, say: &mut dyn FnMut(String)) -> Place {
-        let prefix = options.log_prefix.as_deref().or(self.name.as_deref()).unwrap_or("carbontracker");
+        let prefix = options.log_prefix.as_deref().or(self.name.as_deref()).unwrap_or("run");
         let plain = place::in_a_name(prefix);
         if plain != prefix {
             let key = if options.log_prefix.is_some() { "log_prefix" } else { "name" };

@@ -3,6 +3,7 @@
 
 use super::file::{Growing, in_words, replace};
 use super::journal;
+use super::logs::Logs;
 use super::place::{JOURNAL, PROMETHEUS, Place, REPORT};
 use crate::host;
 use crate::past::Stretch;
@@ -56,6 +57,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     setting: Arc<Setting>,
     plan: Plan,
+    logs: Option<Logs>,
     /// The journal holds what this process wrote first.
     is_opened: bool,
     /// The components as the journal names them.
@@ -82,6 +84,7 @@ impl Writer {
         Writer {
             shared,
             setting,
+            logs: plan.place.as_ref().map(Logs::new),
             plan,
             is_opened: false,
             components: Value::Null,
@@ -132,7 +135,7 @@ impl Writer {
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         let is_new = self.write_journal(&mut report, power, false);
         if is_new && self.renewed.is_none() || self.renewed.is_some_and(|at| at.elapsed() >= RENEWAL) {
-            self.renew();
+            self.renew(false);
         }
         is_new
     }
@@ -142,7 +145,11 @@ impl Writer {
         self.make_journal();
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.write_journal(&mut report, power, true);
-        self.renew();
+        if let Some((path, written)) = self.logs.as_mut().map(|logs| logs.end(&report)) {
+            let path = path.to_owned();
+            self.note(&path, written);
+        }
+        self.renew(true);
         if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
             let (report, _) = self.report(Detail::Epochs);
             let written = report.render("json").map_err(|error| error.message);
@@ -229,7 +236,17 @@ impl Writer {
                 self.synced = Instant::now();
             }
         }
+        let is_written = written.is_ok();
         self.note(&path, written);
+        let epochs = epochs.iter().map(|(line, ..)| line).filter(|_| is_written && is_new);
+        if is_written
+            && is_new
+            && let Some(logs) = &mut self.logs
+        {
+            let (path, written) = logs.add(report, epochs);
+            let path = path.to_owned();
+            self.note(&path, written);
+        }
         is_new
     }
 }
@@ -250,12 +267,16 @@ impl Writer {
     }
 
     /// Renews what others read while the run lasts.
-    fn renew(&mut self) {
+    fn renew(&mut self, is_over: bool) {
         self.renewed = Some(Instant::now());
+        let (report, _) = self.report(Detail::Totals(None));
+        if let Some((path, written)) = self.logs.as_ref().map(|logs| logs.renew(&report, is_over)) {
+            let path = path.to_owned();
+            self.note(&path, written);
+        }
         let path = self.plan.prometheus.clone();
         let path = path.or_else(|| self.plan.place.as_ref().map(|place| place.file(PROMETHEUS)));
         let Some(path) = path else { return };
-        let (report, _) = self.report(Detail::Totals(None));
         let written = report.render("prometheus").map_err(|error| error.message);
         let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
         self.note(&path, written);

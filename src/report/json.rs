@@ -5,7 +5,7 @@ use crate::extras::Use;
 use crate::forecast::Estimate;
 use crate::units::{J_PER_KWH, instant};
 use crate::what_if::{Start, There, WhatIf};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
 const SCHEMA: u32 = 1;
@@ -26,11 +26,15 @@ const SECTIONS: [&str; 13] = [
     "notes",
 ];
 
-/// The whole.
+/// The whole, as values.
+pub fn whole(report: &Report) -> Value {
+    let sections = SECTIONS.iter().filter_map(|name| Some(((*name).to_owned(), section(report, name)?)));
+    Value::Object(sections.collect())
+}
+
+/// The whole, as text.
 pub fn render(report: &Report) -> String {
-    let whole: Map<String, Value> =
-        SECTIONS.iter().filter_map(|name| Some(((*name).to_owned(), section(report, name)?))).collect();
-    let mut text = Value::Object(whole).to_string();
+    let mut text = whole(report).to_string();
     text.push('\n');
     text
 }
@@ -75,6 +79,7 @@ fn run(report: &Report) -> Value {
     let setting = &report.setting;
     json!({
         "id": setting.id,
+        "version": env!("CARGO_PKG_VERSION"),
         "name": setting.name,
         "host": setting.host,
         "started": setting.started,

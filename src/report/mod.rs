@@ -197,6 +197,11 @@ impl Report {
         }
     }
 
+    /// As the JSON report has it.
+    pub fn json(&self) -> Value {
+        json::whole(self)
+    }
+
     /// One of the JSON report's sections.
     pub fn section(&self, name: &str) -> Value {
         json::section(self, name).unwrap_or_default()

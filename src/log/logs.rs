@@ -1,0 +1,89 @@
+//! Carbontracker's two logs of a run, as files.
+
+use super::file::{Growing, in_words, replace};
+use super::original::{self, Standard};
+use super::place::{OUTPUT, Place, STANDARD};
+use crate::host;
+use crate::report::Report;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Both of them.
+pub struct Logs {
+    output: PathBuf,
+    path: PathBuf,
+    /// What the standard log is to say; None before the first epoch, when it is not known what is measured.
+    standard: Option<Standard>,
+    file: Option<Growing>,
+    /// What has yet to be written.
+    pending: String,
+    is_forecast: bool,
+}
+
+/// A file, and what became of writing it.
+pub type Written<'a> = (&'a Path, Result<(), String>);
+
+impl Logs {
+    /// With nothing in them as yet.
+    pub fn new(place: &Place) -> Logs {
+        Logs {
+            output: place.file(OUTPUT),
+            path: place.file(STANDARD),
+            standard: None,
+            file: None,
+            pending: String::new(),
+            is_forecast: false,
+        }
+    }
+
+    /// Takes epochs in, as the report of this moment has them.
+    pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written<'_> {
+        let at = host::unix_s();
+        let is_new = self.standard.is_none();
+        let standard = self.standard.get_or_insert_with(|| Standard::new(&report.json()));
+        // A run that was taken up has a head already.
+        if is_new && !self.path.exists() {
+            self.pending += &standard.head(&report.json(), at);
+        }
+        epochs.for_each(|epoch| self.pending += &standard.epoch(epoch, at));
+        if !self.is_forecast && !report.section("forecast").is_null() {
+            self.pending += &original::forecast(&report.json(), at);
+            self.is_forecast = true;
+        }
+        self.write()
+    }
+
+    /// Ends the standard log.
+    pub fn end(&mut self, report: &Report) -> Written<'_> {
+        if let Some(standard) = &mut self.standard {
+            self.pending += &standard.tail(&report.json(), host::unix_s());
+        }
+        self.write()
+    }
+
+    /// Writes the output log anew.
+    pub fn renew(&self, report: &Report, is_over: bool) -> Written<'_> {
+        let text = original::output(&report.json(), host::unix_s(), is_over);
+        (&self.output, replace(&self.output, &text).map_err(|error| in_words(&self.output, &error)))
+    }
+
+    fn write(&mut self) -> Written<'_> {
+        let written = self.append().map_err(|error| in_words(&self.path, &error));
+        if written.is_ok() {
+            self.pending.clear();
+        }
+        (&self.path, written)
+    }
+
+    fn append(&mut self) -> std::io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None if self.path.exists() => Growing::open(&self.path)?.0,
+            None => Growing::create(&self.path)?,
+        };
+        self.file.insert(file).append(&self.pending)
+    }
+}
