@@ -95,20 +95,19 @@ impl Epoch {
         self.filed.map_or_else(measured, |filed| filed.coverage)
     }
 
-    /// Of several the last so many, each taken for like the others.
-    pub fn newest(&self, count: u64) -> Epoch {
-        if count >= self.count {
-            return *self;
+    /// What of it came after others, which are part of it.
+    pub fn after(&self, others: &Epoch) -> Epoch {
+        let mut energy = PerKind::default();
+        for kind in Kind::ALL {
+            let rest = self.energy.get(kind).map(|joules| (joules - others.energy.get(kind).unwrap_or(0.0)).max(0.0));
+            rest.into_iter().for_each(|joules| energy.add(kind, joules));
         }
-        let share = count as f64 / self.count as f64;
-        let of = |ns: u64| (ns as f64 * share) as u64;
         Epoch {
-            begin: self.end - of(self.end.saturating_sub(self.begin)),
-            inside: of(self.inside),
-            count,
-            energy: self.energy.scaled(share),
-            known_ns: self.known_ns * share,
-            filed: self.filed.map(|filed| Filed { co2eq_g: filed.co2eq_g.map(|grams| grams * share), ..filed }),
+            begin: self.begin.max(others.end).min(self.end),
+            inside: self.inside.saturating_sub(others.inside),
+            count: self.count.saturating_sub(others.count),
+            energy,
+            known_ns: (self.known_ns - others.known_ns).max(0.0),
             ..*self
         }
     }

@@ -483,17 +483,21 @@ impl Ledger {
         (self.epochs - later.map(|epoch| epoch.count).sum::<u64>()).max(self.epochs_before)
     }
 
-    /// Of the epochs settled by now those that came after so many, each with its number.
-    pub fn epochs_after(&self, done: u64, settled: u64) -> Vec<(u64, Epoch)> {
+    /// Of the epochs settled by now those that came after the first ones, `before` as one; each with its number.
+    pub fn epochs_after(&self, before: &Epoch, settled: u64) -> Vec<(u64, Epoch)> {
         let mut end = self.epochs;
         let mut news = Vec::new();
         for epoch in self.history.iter().rev() {
-            if end <= done {
+            if end <= before.count {
                 break;
             }
             let begin = end - epoch.count;
-            if end <= settled {
-                news.push((begin.max(done), epoch.newest(end - begin.max(done))));
+            if end <= settled && begin >= before.count {
+                news.push((begin, *epoch));
+            } else if end <= settled {
+                // Some of these were thinned with some that came before: what is left of all.
+                let all = self.history.first(end).copied().reduce(|one, next| one.joined(&next));
+                news.extend(all.map(|all| (before.count, all.after(before))));
             }
             end = begin;
         }

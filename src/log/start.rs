@@ -3,6 +3,7 @@
 use super::place::{self, Place};
 use super::resume::{self, Asker, Outcome, Resumed};
 use super::writer::Plan;
+use crate::history::Epoch;
 use crate::host;
 use crate::options::Options;
 use crate::past::Past;
@@ -41,7 +42,7 @@ impl Start {
             plan: None,
         };
         let log_dir = options.log_dir.as_deref().map(Path::new);
-        let (mut journal, mut written) = (None, 0);
+        let (mut journal, mut written) = (None, Epoch::empty(0, 0, 0, 0));
         let mut place = None;
         match outcome {
             Some(Outcome::Resumed(resumed)) => {
@@ -51,7 +52,8 @@ impl Start {
                 start = Start { id, started, past, name: start.name.or(name), ..start };
                 start.planned = if start.planned > 0 { start.planned } else { planned };
                 if goes_on_there && theirs.is_some() {
-                    (journal, written, place) = (theirs, lines, Some(there));
+                    (journal, place) = (theirs, Some(there));
+                    written = first(&start.past, lines);
                 }
             }
             Some(Outcome::Begins(there, theirs)) => (journal, place) = (theirs, Some(there)),
@@ -82,6 +84,16 @@ impl Start {
         }
         Place::new(folder, prefix, host, &self.started, &self.id)
     }
+}
+
+/// The first so many epochs as one.
+fn first(past: &Past, epochs: u64) -> Epoch {
+    let none = Epoch::empty(0, 0, 0, 0);
+    let all = past.epochs.iter().scan(0, |count, epoch| {
+        *count += epoch.count;
+        (*count <= epochs).then_some(epoch)
+    });
+    all.fold(none, |all, epoch| all.joined(epoch))
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

@@ -5,6 +5,7 @@ use super::file::{Growing, in_words, replace};
 use super::journal;
 use super::logs::Logs;
 use super::place::{JOURNAL, PROMETHEUS, Place, REPORT};
+use crate::history::Epoch;
 use crate::host;
 use crate::past::Stretch;
 use crate::report::{Detail, Now, Open, Report, Setting};
@@ -37,8 +38,8 @@ pub struct Plan {
     pub place: Option<Place>,
     /// Its journal, where the run was taken up.
     pub journal: Option<Growing>,
-    /// So many epochs have a line in it.
-    pub written: u64,
+    /// The epochs that have a line in it, as one.
+    pub written: Epoch,
     /// How many processes have worked on the run, this one included: what the others have counted of it goes once it is
     /// written.
     pub life: u64,
@@ -109,7 +110,7 @@ impl Writer {
             if is_new && self.lines >= EACH {
                 stop.rest((self.started.elapsed() / EACH as u32).min(LONGEST_GAP));
             }
-            let written = self.plan.written;
+            let written = self.plan.written.count;
             self.shared.await_epochs(written, self.next_beat(), || stop.is_set());
             if self.shared.books().finished && !stop.is_set() {
                 stop.rest(BEAT.0); // nothing will change any more
@@ -193,15 +194,15 @@ impl Writer {
             lines.push(components.clone());
         }
         let mut last_end = self.last_end;
-        let shares = |(line, ..): &(Value, u64, u64)| line.get("count").and_then(Value::as_u64) > Some(1);
-        let is_thinned = self.is_thinned || epochs.iter().any(shares);
+        let is_thinned = self.is_thinned || epochs.iter().any(|(_, epoch)| epoch.count > 1);
         if is_thinned && !self.is_thinned {
             lines.push(
                 json!({"note": "epochs so many share lines from here on: count says how many, and the sums are exact"}),
             );
         }
         let first_epoch = lines.len();
-        for (mut line, end, inside) in epochs.iter().cloned() {
+        for (mut line, epoch) in epochs.iter().cloned() {
+            let Epoch { end, inside, .. } = epoch;
             let gap = last_end.map_or(0, |last| end.saturating_sub(last).saturating_sub(inside));
             set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
             lines.push(line);
@@ -227,7 +228,8 @@ impl Writer {
             (1..self.plan.life).rev().map_while(|life| tally::forget(&self.setting.id, life).ok()).for_each(drop);
         }
         if written.is_ok() {
-            self.plan.written += epochs.iter().filter_map(|(line, ..)| line.get("count")?.as_u64()).sum::<u64>();
+            let written = epochs.iter().map(|(_, epoch)| *epoch);
+            self.plan.written = written.fold(self.plan.written, |all, epoch| all.joined(&epoch));
             self.lines += epochs.len() as u64;
             (self.is_opened, self.is_thinned) = (true, is_thinned);
             (self.components, self.last_end, self.told_at) = (components, last_end, now);
@@ -238,7 +240,7 @@ impl Writer {
         }
         let is_written = written.is_ok();
         self.note(&path, written);
-        let epochs = epochs.iter().map(|(line, ..)| line).filter(|_| is_written && is_new);
+        let epochs = epochs.iter().map(|(line, _)| line).filter(|_| is_written && is_new);
         if is_written
             && is_new
             && let Some(logs) = &mut self.logs

@@ -54,7 +54,7 @@ pub struct Setting {
 
 /// How much a report is to carry: all epochs are many, a price by the hour takes some working out, and the best time to
 /// start some looking for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Detail {
     /// Totals, and the epoch at this place, without what is emitted by the hour: a host may ask at every epoch.
     Unpriced(Option<usize>),
@@ -62,8 +62,8 @@ pub enum Detail {
     Totals(Option<usize>),
     /// Totals, and other places and times.
     WhatIf,
-    /// Totals, and the settled epochs after so many.
-    Since(u64),
+    /// Totals, and the settled epochs after the first ones, which are these as one.
+    Since(Epoch),
     /// All there is, with every epoch that is kept.
     Epochs,
 }
@@ -212,14 +212,13 @@ impl Report {
         self.components.iter().map(|component| (&component.channel, component.used, component.status))
     }
 
-    /// Its epochs as the journal has them: each as in the JSON report, and with its end, ns on the monotonic clock, and
-    /// the time in it, ns. At most so many: more become one.
-    pub fn epoch_lines(&mut self, most: usize) -> Vec<(Value, u64, u64)> {
+    /// Its epochs as the journal has them: each as in the JSON report, and as it is. At most so many: more become one.
+    pub fn epoch_lines(&mut self, most: usize) -> Vec<(Value, Epoch)> {
         if self.epochs.len() > most {
             let all = std::mem::take(&mut self.epochs).into_iter().reduce(Row::joined);
             self.epochs.extend(all);
         }
-        self.epochs.iter().map(|row| (row.json(), row.epoch.end, row.epoch.inside)).collect()
+        self.epochs.iter().map(|row| (row.json(), row.epoch)).collect()
     }
 
     /// The epoch that is open: for how long, s, and its energy, J.
@@ -358,7 +357,7 @@ fn chosen_epochs(books: &Books, detail: Detail) -> Vec<(u64, Epoch)> {
     match detail {
         Detail::Unpriced(Some(place)) | Detail::Totals(Some(place)) => numbered.skip(place).take(1).collect(),
         Detail::Unpriced(None) | Detail::Totals(None) | Detail::WhatIf => Vec::new(),
-        Detail::Since(done) => ledger.epochs_after(done, if books.finished { u64::MAX } else { books.settled }),
+        Detail::Since(before) => ledger.epochs_after(&before, if books.finished { u64::MAX } else { books.settled }),
         Detail::Epochs => numbered.collect(),
     }
 }

@@ -68,10 +68,11 @@ fn report(books: &Books, at: u64, detail: Detail) -> Report {
 
 /// What a process writes of its part.
 fn lines(books: &Books, at: u64, life: u64, written: u64) -> String {
-    let mut report = report(books, at, Detail::Since(written));
+    let before = books.ledger.history().first(written).fold(Epoch::empty(0, 0, 0, 0), |all, one| all.joined(one));
+    let mut report = report(books, at, Detail::Since(before));
     let mut lines = vec![opening(&report, life, written, None), components(&report)];
     let mut last = None;
-    for (mut line, end, inside) in report.epoch_lines(usize::MAX) {
+    for (mut line, Epoch { end, inside, .. }) in report.epoch_lines(usize::MAX) {
         let gap = last.map_or(0, |last| end - last - inside);
         last = Some(end);
         line["gap_s"] = json!(gap as f64 * 1e-9);

@@ -1,0 +1,54 @@
+//! A run of a million epochs: its files stay small and are read at once, and its sums are exact.
+
+mod logged;
+mod steady;
+
+use carbontracker::log;
+use logged::{Folder, check_sums, epoch_lines, lines, make, number};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_million_epochs_stay_usable() {
+    const EPOCHS: u64 = 1_000_000;
+    let folder = Folder::new("million");
+    let tracker = make(&format!("sim_cpu=A:50 sim_gpu=B:200 job=off epochs={EPOCHS} log_dir={}", folder.shown()));
+    let start = Instant::now();
+    for epoch in 0..EPOCHS {
+        tracker.begin().unwrap();
+        if epoch % 1000 == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        tracker.end().unwrap();
+    }
+    let ran = start.elapsed();
+    let ended = Instant::now();
+    let report: Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+    let reported = ended.elapsed();
+    tracker.destroy();
+    let journal = folder.journal();
+    let bytes = std::fs::metadata(&journal).unwrap().len();
+    let opened = Instant::now();
+    let told = log::read(&journal).unwrap().report;
+    let read = opened.elapsed();
+    for report in [&report, &told] {
+        assert_eq!(number(report, "/run/epochs_done") as u64, EPOCHS);
+        check_sums(report);
+        assert!(report["epochs"].as_array().unwrap().len() <= 4097);
+    }
+    let count: u64 = epoch_lines(&journal).iter().map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!(count, EPOCHS);
+    assert!(lines(&journal).iter().any(|line| line["note"].as_str().is_some_and(|note| note.contains("share lines"))));
+    let logs: u64 = folder.files(".log").iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
+    steady::say(&format!(
+        "{EPOCHS} epochs in {ran:.1?}: journal {:.1} MB, {} lines, read in {read:.2?}; report in {reported:.2?}; logs {:.1} MB",
+        bytes as f64 / 1e6,
+        lines(&journal).len(),
+        logs as f64 / 1e6
+    ));
+    assert!(bytes < 40_000_000 && logs < 40_000_000, "{bytes} {logs}");
+    assert!(
+        read < Duration::from_secs(20) && reported < Duration::from_secs(20),
+        "{read:?} {reported:?}: built without optimisation"
+    );
+}
