@@ -74,6 +74,11 @@ fn calls() {
         row("the same while a live service is asked", "ns", (0..1_000_000).map(|_| timed(|| pair(&asking))).collect());
         drop((asking, connection));
     }
+    let folder = std::env::temp_dir().join(format!("carbontracker-cost-{}", std::process::id()));
+    let logged = tracker(&tree, &format!("log_dir={}", folder.display()));
+    row("the same with log_dir", "ns", (0..1_000_000).map(|_| timed(|| pair(&logged))).collect());
+    logged.destroy();
+    let _ = fs::remove_dir_all(folder);
     t.begin().unwrap();
     row("progress", "ns", (1..=1_000_000).map(|n| timed(|| drop(t.progress(n, 1_000_000)))).collect());
     t.end().unwrap();

@@ -166,7 +166,8 @@ pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap
     unsafe { with_tracker(tracker, take) }
 }
 
-/// Ends the tracker: a last reading, the sampler joined. Back within 250 ms even where a device hangs.
+/// Ends the tracker: a last reading, the sampler joined, the run's files written. Back within 250 ms even where a device
+/// hangs, and with log_dir within 2 s more where a disk does.
 /// NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {

@@ -36,7 +36,7 @@ pub fn opening(report: &Report, life: u64, before: u64, rank: Option<u64>) -> Va
     Value::Object(line)
 }
 
-/// What is measured: the numbers of `so_far` come in this order.
+/// What is measured and what is not: the numbers of `so_far` come in this order.
 pub fn components(report: &Report) -> Value {
     let named = |(channel, _, status): (&Channel, Energies, &str)| {
         json!({
@@ -49,7 +49,10 @@ pub fn components(report: &Report) -> Value {
             "status": status,
         })
     };
-    json!({"components": report.measured().map(named).collect::<Value>()})
+    json!({
+        "components": report.measured().map(named).collect::<Value>(),
+        "unavailable": report.section("unavailable"),
+    })
 }
 
 /// The report's numbers at this moment, and what was used since this was said last.
@@ -110,6 +113,8 @@ pub struct Journal {
     pub forecasts: Vec<Value>,
     /// What was measured.
     channels: Vec<(Channel, &'static str)>,
+    /// What is not, and why.
+    pub unavailable: Value,
     /// Energy by time.
     pub power: Vec<Stretch>,
     /// Epochs, and the time before each, ns; where lines are missing they have no time and no energy.
@@ -158,6 +163,7 @@ impl Journal {
         }
         if let Some(list) = line.get("components").and_then(Value::as_array) {
             let channels = list.iter().map(|named| Some((channel(named)?, status(named)))).collect::<Option<Vec<_>>>();
+            self.unavailable = line.get("unavailable").cloned().unwrap_or_default();
             return channels.map(|channels| self.channels = channels).is_some();
         }
         let is_epoch = line.get("index").is_some();

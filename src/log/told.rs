@@ -60,7 +60,7 @@ fn report_of(journal: &Journal) -> Value {
         "intensity": merged(opening("intensity"), price),
         "pue": pue,
         "components": components(journal),
-        "unavailable": [],
+        "unavailable": journal.unavailable,
         "epochs": epochs(journal),
         "equivalents": report::equivalents(grams),
         "power": null,
