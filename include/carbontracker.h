@@ -160,8 +160,9 @@ ct_status ct_value(ct_tracker *tracker,
                    double *out);
 
 /**
- * Writes the report as `format`: "text", "json", "csv" (a row an epoch) or "prometheus". Waits up to
- * 1 s for the reading that closes the last epoch, and inside the first as ct_value does for a forecast.
+ * Writes the report as `format`: "text", "json", "csv" (a row an epoch), "prometheus" or "html" (a page with
+ * charts). Waits up to 1 s for the reading that closes the last epoch, and inside the first as ct_value does for a
+ * forecast.
  *
  * As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
  * becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.

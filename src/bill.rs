@@ -159,7 +159,7 @@ impl Pricing<'_> {
     }
 
     /// The curve's figures, and the flat one before and after its reach.
-    fn pieces(&self, curve: &Curve, from: f64, to: f64) -> impl Iterator<Item = Piece> {
+    pub fn pieces(&self, curve: &Curve, from: f64, to: f64) -> impl Iterator<Item = Piece> {
         let (first, last) = curve.reach().unwrap_or((f64::INFINITY, f64::INFINITY));
         let (first, last) = (first.max(from).min(to), last.max(from).min(to));
         let flat = |from: f64, to: f64| {

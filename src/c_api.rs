@@ -119,8 +119,9 @@ pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char,
     unsafe { with_tracker(tracker, read) }
 }
 
-/// Writes the report as `format`: "text", "json", "csv" (a row an epoch) or "prometheus". Waits up to
-/// 1 s for the reading that closes the last epoch, and inside the first as ct_value does for a forecast.
+/// Writes the report as `format`: "text", "json", "csv" (a row an epoch), "prometheus" or "html" (a page with
+/// charts). Waits up to 1 s for the reading that closes the last epoch, and inside the first as ct_value does for a
+/// forecast.
 ///
 /// As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
 /// becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
@@ -138,7 +139,7 @@ pub unsafe extern "C" fn ct_report(
         let _undisturbed = Undisturbed::enter();
         // SAFETY: the caller passes NULL or a NUL-terminated string.
         let format = unsafe { text_from(format, "format") }?.ok_or_else(|| {
-            Error::invalid("ct_report: format is NULL; pass \"text\", \"json\", \"csv\" or \"prometheus\"")
+            Error::invalid("ct_report: format is NULL; pass \"text\", \"json\", \"csv\", \"prometheus\" or \"html\"")
         })?;
         let text = tracker.report(format)?;
         // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.

@@ -140,6 +140,7 @@ impl Tracker {
             name: start.name,
             host,
             started: start.started,
+            interval_s: options.interval.as_secs_f64(),
             planned: options.epochs,
             level: options.level,
             monitored: options.monitor_epochs,

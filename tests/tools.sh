@@ -14,6 +14,8 @@ pkg-config pkg-config
 nm binutils
 gfortran gfortran
 cmake cmake
+chromium chromium
+pdftotext poppler-utils
 ninja ninja-build
 mpirun.openmpi openmpi-bin
 mpicc.openmpi libopenmpi-dev

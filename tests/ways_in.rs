@@ -211,6 +211,7 @@ fn reports_go_where_and_as_they_are_asked_for() {
     };
     for (path, rank, file, begins) in [
         ("{rank}.csv", "3", "3.csv", "index,count,"),
+        ("page.html", "", "page.html", "<!DOCTYPE html>"),
         ("a-{rank}-b-{rank}.prom", "0", "a-0-b-0.prom", "# HELP carbontracker_"),
         ("text", "0", "text", "mine: 1 of 1 epochs"),
         ("text", "2", "text.2", "mine: 1 of 1 epochs"),

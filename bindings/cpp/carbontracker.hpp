@@ -362,7 +362,7 @@ public:
     }
 
     /**
-     * The report as `format`: "text", "json", "csv" (a row an epoch) or "prometheus". Empty if disabled.
+     * The report as `format`: "text", "json", "csv" (a row an epoch), "prometheus" or "html". Empty if disabled.
      * @throws error if there is no such format
      */
     std::string report(detail::c_string format = "text") const {

@@ -257,7 +257,7 @@ function Tracker:value(pointer)
 end
 
 --- The report. May wait up to 1 s for the reading that closes the last epoch.
--- @tparam[opt="text"] string format "text", "json", "csv" (a row an epoch) or "prometheus"
+-- @tparam[opt="text"] string format "text", "json", "csv" (a row an epoch), "prometheus" or "html"
 -- @treturn string empty if the tracker is disabled
 -- @raise no such format
 function Tracker:report(format)

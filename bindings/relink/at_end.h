@@ -179,6 +179,8 @@ static const char *at_end_format(void)
         return "json";
     if (end != NULL && strcmp(end, ".csv") == 0)
         return "csv";
+    if (end != NULL && strcmp(end, ".html") == 0)
+        return "html";
     return end != NULL && strcmp(end, ".prom") == 0 ? "prometheus" : "text";
 }
 

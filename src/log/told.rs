@@ -4,7 +4,7 @@ use super::journal::Journal;
 use super::place::{JOURNAL, REPORT};
 use crate::history::History;
 use crate::past;
-use crate::report::{self, Component, Row};
+use crate::report::{self, Component, Row, course, thin};
 use crate::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -56,14 +56,14 @@ fn report_of(journal: &Journal) -> Value {
         "run": run,
         "usage": merged(usage, kwh),
         "forecast": so_far("forecast"),
-        "forecasts": journal.forecasts,
+        "forecasts": thin::ever_wider(&journal.forecasts, course::MOST_FORECASTS).collect::<Vec<_>>(),
         "intensity": merged(opening("intensity"), price),
         "pue": pue,
         "components": components(journal),
         "unavailable": journal.unavailable,
         "epochs": epochs(journal),
         "equivalents": report::equivalents(grams),
-        "power": null,
+        "power": report::power(&journal.power),
         "what_if": null,
         "extras": {"cost": null, "water": null, "embodied": null, "marginal": null},
         "notes": notes,

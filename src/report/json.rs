@@ -1,16 +1,19 @@
 //! The report as JSON, section by section: a single number need not build the whole.
 
+use super::course::Power;
 use super::{Component, Report, Row, equivalents};
+use crate::channel::Kind;
 use crate::extras::Use;
-use crate::forecast::Estimate;
+use crate::forecast::{Estimate, Forecast};
+use crate::intensity::curve::Piece;
 use crate::units::{J_PER_KWH, instant};
 use crate::what_if::{Start, There, WhatIf};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
 const SCHEMA: u32 = 1;
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 15] = [
     "schema",
     "run",
     "usage",
@@ -20,23 +23,25 @@ const SECTIONS: [&str; 13] = [
     "components",
     "unavailable",
     "epochs",
+    "power",
+    "forecasts",
     "equivalents",
     "what_if",
     "extras",
     "notes",
 ];
 
-/// The whole, as values.
-pub fn whole(report: &Report) -> Value {
-    let sections = SECTIONS.iter().filter_map(|name| Some(((*name).to_owned(), section(report, name)?)));
-    Value::Object(sections.collect())
-}
-
 /// The whole, as text.
 pub fn render(report: &Report) -> String {
     let mut text = whole(report).to_string();
     text.push('\n');
     text
+}
+
+/// The whole.
+pub fn whole(report: &Report) -> Value {
+    let sections = SECTIONS.iter().filter_map(|name| Some(((*name).to_owned(), section(report, name)?)));
+    Value::Object(sections.collect::<Map<String, Value>>())
 }
 
 /// The value at a JSON Pointer (RFC 6901), building only its section.
@@ -67,6 +72,8 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
             report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
         }
         "epochs" => report.epochs.iter().map(Row::json).collect(),
+        "power" => power(&report.course.power),
+        "forecasts" => report.course.forecasts.iter().map(then).collect(),
         "equivalents" => equivalents(report.co2eq_g()),
         "what_if" => report.what_if.as_ref().map_or(Value::Null, what_if),
         "extras" => extras(report),
@@ -79,9 +86,10 @@ fn run(report: &Report) -> Value {
     let setting = &report.setting;
     json!({
         "id": setting.id,
-        "version": env!("CARGO_PKG_VERSION"),
         "name": setting.name,
         "host": setting.host,
+        "version": env!("CARGO_PKG_VERSION"),
+        "interval_s": setting.interval_s,
         "started": setting.started,
         "state": report.state,
         "epochs_planned": setting.planned,
@@ -112,7 +120,6 @@ fn usage(report: &Report) -> Value {
 
 fn forecast(report: &Report) -> Value {
     let Some(forecast) = report.forecast else { return Value::Null };
-    let estimate = |e: Estimate| json!({"value": e.value, "low": e.low, "high": e.high});
     json!({
         "after_epochs": forecast.after_epochs,
         "level": forecast.level,
@@ -127,6 +134,45 @@ fn forecast(report: &Report) -> Value {
     })
 }
 
+fn estimate(e: Estimate) -> Value {
+    json!({"value": e.value, "low": e.low, "high": e.high})
+}
+
+/// The forecast as it was.
+fn then(forecast: &Forecast) -> Value {
+    json!({
+        "after_epochs": forecast.after_epochs,
+        "duration_s": forecast.duration_s.map(estimate),
+        "energy_j": forecast.energy_j.map(estimate),
+    })
+}
+
+/// Power by time: a column a kind that is measured.
+pub fn power(points: &[Power]) -> Value {
+    let column = |kind: Kind| {
+        let watts = || points.iter().map(|power| power.watts.get(kind as usize).copied().flatten());
+        watts().any(|watts| watts.is_some()).then(|| watts().collect::<Vec<_>>())
+    };
+    let [cpu_w, gpu_w, dram_w, node_w] = Kind::ALL.map(column);
+    if [&cpu_w, &gpu_w, &dram_w, &node_w].iter().all(|column| column.is_none()) {
+        return Value::Null;
+    }
+    let times = |of: fn(&Power) -> f64| points.iter().map(of).collect::<Vec<_>>();
+    json!({
+        "from": times(|power| power.from),
+        "to": times(|power| power.to),
+        "cpu_w": cpu_w,
+        "gpu_w": gpu_w,
+        "dram_w": dram_w,
+        "node_w": node_w,
+    })
+}
+
+fn hours(pieces: &[Piece]) -> Value {
+    let column = |of: fn(&Piece) -> f64| pieces.iter().map(of).collect::<Vec<_>>();
+    json!({"from": column(|p| p.from), "to": column(|p| p.to), "g_per_kwh": column(|p| p.g_per_kwh)})
+}
+
 fn intensity(report: &Report) -> Value {
     let (i, sources) = (&report.intensity, report.bill.sources);
     json!({
@@ -139,6 +185,7 @@ fn intensity(report: &Report) -> Value {
         "slots_used": sources.map(|sources| sources.slots),
         "coverage": sources.and_then(|sources| sources.told),
         "metered_share": sources.and_then(|sources| sources.metered),
+        "hours": report.course.hours.as_deref().filter(|_| i.is_by_hour()).map(hours),
     })
 }
 

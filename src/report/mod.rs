@@ -1,13 +1,16 @@
 //! The report: everything known of a run at one moment, as plain values. Pure; the formats render it.
 
 mod component;
+pub mod course;
 mod csv;
 mod equivalents;
+pub mod html;
 mod json;
 mod price;
 mod prometheus;
 mod row;
 mod text;
+pub mod thin;
 
 pub use component::{Component, STATUSES};
 pub use equivalents::equivalents;
@@ -22,13 +25,19 @@ use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
 use crate::intensity::{Grid, Intensity};
 use crate::ledger::Energies;
-use crate::past::Lost;
+use crate::past::{Lost, Stretch};
 use crate::source::Unavailable;
 use crate::units::J_PER_KWH;
 use crate::what_if::{Elsewhere, Of, Run, WhatIf};
+use course::Course;
 use price::Marginal;
 use serde_json::Value;
 use std::sync::Arc;
+
+/// Power by time as the JSON report has it, of what was used in these stretches.
+pub fn power(stretches: &[Stretch]) -> Value {
+    json::power(&course::thinned_power(stretches))
+}
 
 /// What does not change while a run lasts.
 pub struct Setting {
@@ -40,6 +49,8 @@ pub struct Setting {
     pub host: String,
     /// When the tracker was created, RFC 3339.
     pub started: String,
+    /// Between two samples where nothing asks for one sooner, s.
+    pub interval_s: f64,
     /// Epochs planned; 0 = unknown.
     pub planned: u64,
     /// Coverage of the forecast interval.
@@ -112,6 +123,7 @@ pub struct Report {
     unavailable: Vec<Unavailable>,
     notes: Vec<String>,
     what_if: Option<WhatIf>,
+    course: Course,
 }
 
 impl Report {
@@ -156,9 +168,13 @@ impl Report {
             notes: notes(setting, books, whole, &bill),
             bill,
             what_if: None,
+            course: Course::default(),
         };
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
             report.what_if = report.otherwise(&books.grid, books.calendar.unix_s(at));
+        }
+        if detail == Detail::Epochs {
+            report.course = Course::new(books, &pricing, setting.planned, setting.level, at);
         }
         report
     }
@@ -233,10 +249,8 @@ impl Report {
             "json" => Ok(json::render(self)),
             "csv" => Ok(csv::render(self)),
             "prometheus" => Ok(prometheus::render(self)),
-            "html" => {
-                Err(Error::invalid("format 'html' is not there yet in this version: use text, json, csv or prometheus"))
-            }
-            other => Err(Error::invalid(format!("format '{other}': allowed are text, json, csv and prometheus"))),
+            "html" => Ok(html::page(&[json::whole(self)])),
+            other => Err(Error::invalid(format!("format '{other}': allowed are text, json, csv, prometheus and html"))),
         }
     }
 
@@ -286,6 +300,9 @@ impl Report {
         const UNPRICED: [&str; 5] = ["run", "usage", "forecast", "components", "epochs"];
         let mut tokens = pointer.split('/').skip(1);
         let section = tokens.next().unwrap_or_default();
+        if ["power", "forecasts"].contains(&section) || pointer.starts_with("/intensity/hours") {
+            return Detail::Epochs;
+        }
         if section == "what_if" {
             return Detail::WhatIf;
         }

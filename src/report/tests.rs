@@ -20,6 +20,7 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
         name,
         host: "node \"1\"".into(),
         started: "2026-01-02T03:04:05Z".into(),
+        interval_s: 1.0,
         planned,
         level: 0.9,
         monitored: None,
@@ -93,8 +94,9 @@ fn unknown_is_null_and_never_zero() {
 
 #[test]
 fn a_number_by_pointer_is_the_number_in_the_whole() {
-    let (setting, books) =
+    let (setting, mut books) =
         (setting(None, 10), books(&[Kind::Cpu, Kind::Dram], &[(5_000, 100), (6_000, 50), (7_000, 0)], &[100.0, 10.0]));
+    books.settled = 3;
     let whole = json_of(&setting, &books);
     for pointer in [
         "/usage/energy_j",
@@ -105,6 +107,9 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
         "/pue",
         "/schema",
         "/intensity/g_per_kwh",
+        "/power/from/0",
+        "/power/dram_w/0",
+        "/forecasts/1/energy_j/high",
     ] {
         let one = Report::new(&setting, &books, NOW, Report::detail_for(pointer)).value(pointer).unwrap();
         let there = whole.pointer(pointer).and_then(Value::as_f64).unwrap();
@@ -136,7 +141,8 @@ fn formats_are_named_and_others_refused() {
         Report::new(&setting(Some("x".into()), 3), &books(&[Kind::Cpu], &[(5, 5)], &[1.0]), NOW, Detail::Epochs);
     assert!(report.render("text").unwrap().starts_with("x: 1 of 3 epochs on node"));
     assert_eq!(report.render("csv").unwrap().lines().count(), 2);
-    for format in ["html", "xml", ""] {
+    assert!(report.render("html").unwrap().starts_with("<!DOCTYPE html>"));
+    for format in ["htm", "xml", ""] {
         assert_eq!(report.render(format).unwrap_err().status, Status::CT_EINVAL);
     }
 }
@@ -342,6 +348,7 @@ fn only_what_is_emitted_is_priced() {
         ("/epochs/1/co2eq_g", true),
         ("/components/0/energy_j", false),
         ("/intensity/g_per_kwh", true),
+        ("/intensity/hours/g_per_kwh/0", true),
         ("/equivalents/0/value", true),
         ("/extras/cost/amount", true),
     ] {

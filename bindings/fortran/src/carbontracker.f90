@@ -286,7 +286,7 @@ contains
       call tell(status, stat, errmsg)
    end function value_of
 
-   !> The report as 'text', 'json', 'csv' (a row an epoch) or 'prometheus', without the last newline, which PRINT adds.
+   !> The report as 'text', 'json', 'csv' (a row an epoch), 'prometheus' or 'html', without the last newline, which PRINT adds.
    !> Empty for a disabled tracker. Waits up to 1 s for the reading that closes the last epoch. gfortran keeps the length of
    !> what it returns in one place for all threads: call it on one at a time.
    function report(self, format, stat, errmsg) result(text)

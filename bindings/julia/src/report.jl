@@ -29,7 +29,7 @@ end
     report(tracker, format = :text) -> String
     report(tracker, NamedTuple)
 
-The report as `:text`, `:json`, `:csv` (a row an epoch) or `:prometheus`; as a `NamedTuple` its
+The report as `:text`, `:json`, `:csv` (a row an epoch), `:prometheus` or `:html`; as a `NamedTuple` its
 sections and fields are those of the JSON report:
 
     report(tracker, NamedTuple).usage.energy_j

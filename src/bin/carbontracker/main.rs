@@ -7,6 +7,7 @@ mod aggregate;
 mod ancestry;
 mod baselines;
 mod brief;
+mod browser;
 mod checks;
 mod completion;
 mod doctor;
@@ -18,6 +19,7 @@ mod paper;
 mod points;
 mod recording;
 mod replay;
+mod report;
 mod run;
 mod runs;
 mod score;
@@ -45,6 +47,7 @@ enum Task {
     Score(score::Score),
     Watch(watch::Watch),
     Aggregate(aggregate::Aggregate),
+    Report(report::Report),
     Import(import::Import),
     Completion(completion::Completion),
     Man(man::Man),
@@ -53,7 +56,7 @@ enum Task {
 /// What belongs together in the list of subcommands; each is in one of these.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["run", "doctor"]),
-    ("Read what runs have left", &["watch", "aggregate", "import"]),
+    ("Read what runs have left", &["watch", "report", "aggregate", "import"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Set up the command itself", &["completion", "man"]),
 ];
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Ok(Task::Score(score)) => score.call(),
         Ok(Task::Watch(watch)) => watch::follow(&watch).map(|()| ExitCode::SUCCESS),
         Ok(Task::Aggregate(aggregate)) => aggregate::text(&aggregate).and_then(|text| print(&text)),
+        Ok(Task::Report(report)) => report::run(&report).and_then(|text| print(&text)),
         Ok(Task::Import(import)) => import::run(&import),
         Ok(Task::Completion(completion)) => completion.call(),
         Ok(Task::Man(man)) => man.call(),

@@ -17,6 +17,7 @@ fn setting() -> Arc<Setting> {
         name: Some("a \"name\"".into()),
         host: "node".into(),
         started: "2026-01-02T03:04:05Z".into(),
+        interval_s: 1.0,
         planned: 100,
         level: 0.9,
         monitored: None,

@@ -1,0 +1,84 @@
+//! Prints a page as PDF, by a browser that is on this machine.
+
+use carbontracker::host;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Those that print without a window, by name.
+const BROWSERS: [&str; 5] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge"];
+/// A browser that takes longer than this hangs.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The page as PDF.
+pub fn print(page: &str) -> Result<Vec<u8>, String> {
+    let browser = find()?;
+    let folder = Folder::new().map_err(|error| format!("{}: {error}", std::env::temp_dir().display()))?;
+    let (source, target) = (folder.0.join("page.html"), folder.0.join("page.pdf"));
+    let of = |error: std::io::Error| format!("{}: {error}", browser.display());
+    fs::write(&source, page).map_err(of)?;
+    let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    let mut command = Command::new(&browser);
+    command
+        .args(["--headless", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer"])
+        .args(is_root.then_some("--no-sandbox"))
+        .arg(format!("--user-data-dir={}", folder.0.join("profile").display()))
+        .arg(format!("--print-to-pdf={}", target.display()))
+        .arg(&source)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let status = ended(command.spawn().map_err(of)?).map_err(of)?;
+    let status = status.ok_or_else(|| format!("{}: gave no PDF within {LONGEST:?}", browser.display()))?;
+    fs::read(&target)
+        .ok()
+        .filter(|pdf| pdf.starts_with(b"%PDF"))
+        .ok_or_else(|| format!("{}: {status}, and no PDF: write an .html and print that", browser.display()))
+}
+
+/// The browser that CHROME names, else the first on PATH.
+fn find() -> Result<PathBuf, String> {
+    if let Some(named) = host::variable("CHROME").filter(|named| !named.is_empty()) {
+        return Ok(named.into());
+    }
+    let path = host::variable("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let all = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    all.into_iter().find(|file| file.is_file()).ok_or_else(|| {
+        format!("no browser to print with is on PATH ({}): install one (Debian: apt-get install chromium), name one in CHROME, or write an .html and print that", BROWSERS.join(", "))
+    })
+}
+
+/// How it ended; None where it did not in time, and was ended.
+fn ended(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
+    const NAP: Duration = Duration::from_millis(20);
+    let deadline = Instant::now() + LONGEST;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(NAP);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+/// A folder of its own, gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> std::io::Result<Folder> {
+        let dir = std::env::temp_dir().join(format!("carbontracker-{:016x}", host::random_u64()));
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        Ok(Folder(dir))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

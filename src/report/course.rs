@@ -1,0 +1,135 @@
+//! How a run went: its power, the grid's intensity and the forecast over its time, thinned to what a picture can show.
+//! Pure.
+
+use super::thin::{ever_wider, groups};
+use crate::bill::Pricing;
+use crate::books::Books;
+use crate::calendar::Calendar;
+use crate::channel::Kind;
+use crate::forecast::{self, Forecast};
+use crate::history::PerKind;
+use crate::intensity::curve::Piece;
+use crate::ledger::{Between, Ledger};
+use crate::past::Stretch;
+
+/// So many points of power and of intensity are told.
+const MOST_POWER: usize = 512;
+const MOST_HOURS: usize = 256;
+/// And of forecasts.
+pub const MOST_FORECASTS: usize = 64;
+
+/// How a run went.
+#[derive(Default)]
+pub struct Course {
+    /// Mean power, oldest first.
+    pub power: Vec<Power>,
+    /// The grid's intensity, oldest first; None where one figure holds for all of the run.
+    pub hours: Option<Vec<Piece>>,
+    /// What was forecast after so many epochs, fewest first.
+    pub forecasts: Vec<Forecast>,
+}
+
+/// Mean power over some time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Power {
+    /// From, s since 1970 UTC,
+    pub from: f64,
+    /// to.
+    pub to: f64,
+    /// By kind, in the order of `Kind::ALL`, W; None: not known.
+    pub watts: [Option<f64>; Kind::ALL.len()],
+}
+
+impl Course {
+    /// The course of a run up to `now`, ns; an epoch that is open is shown as far as it is.
+    pub fn new(books: &Books, pricing: &Pricing, planned: u64, level: f64, now: u64) -> Course {
+        let Books { ledger, calendar, .. } = books;
+        let begin = ledger.first_begin().unwrap_or(now);
+        let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
+        let known_to = (0..books.metered.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
+        let since = stretches(ledger, calendar, begin, end, known_to);
+        let stretches: Vec<Stretch> = books.past.power.iter().copied().chain(since).collect();
+        let span = (calendar.unix_s(begin), calendar.unix_s(end));
+        Course {
+            power: thinned_power(&stretches),
+            hours: pricing.curve.map(|curve| thinned_hours(&pricing.pieces(curve, span.0, span.1).collect::<Vec<_>>())),
+            forecasts: forecasts(books, planned, level),
+        }
+    }
+}
+
+/// What was used by time, from `begin` to `end`, ns. Energy is known up to `known_to`, ns: the last step is no longer.
+fn stretches(
+    ledger: &Ledger,
+    calendar: &Calendar,
+    begin: u64,
+    end: u64,
+    known_to: u64,
+) -> impl Iterator<Item = Stretch> {
+    ledger.timeline().steps().filter_map(move |step| {
+        let (from, to) = (step.from.max(begin), step.to.min(known_to));
+        let last = to.min(end);
+        if last <= from {
+            return None;
+        }
+        let share = (last - from) as f64 / (to - from) as f64;
+        let mut energy = PerKind::default();
+        for kind in Kind::ALL {
+            step.energy.get(kind).into_iter().for_each(|joules| energy.add(kind, joules * share));
+        }
+        Some(Stretch { from: calendar.unix_s(from), to: calendar.unix_s(last), energy })
+    })
+}
+
+/// Mean power, neighbours together until few enough are left.
+pub fn thinned_power(stretches: &[Stretch]) -> Vec<Power> {
+    let mean = |of: &[Stretch], kind: Kind| {
+        let known = of.iter().filter_map(|stretch| Some((stretch.energy.get(kind)?, stretch.to - stretch.from)));
+        let (joules, seconds) = known.fold((0.0, 0.0), |(joules, seconds), (j, s)| (joules + j, seconds + s));
+        (seconds > 0.0).then(|| joules / seconds)
+    };
+    let groups = groups(stretches, |stretch| (stretch.from, stretch.to), MOST_POWER);
+    let power = groups.into_iter().filter_map(|group| {
+        let watts = Kind::ALL.map(|kind| mean(group, kind));
+        Some(Power { from: group.first()?.from, to: group.last()?.to, watts })
+    });
+    power.collect()
+}
+
+/// The same of the grid's intensity.
+fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
+    let groups = groups(pieces, |piece| (piece.from, piece.to), MOST_HOURS);
+    let hours = groups.into_iter().filter_map(|group| {
+        let (first, last) = (group.first()?, group.last()?);
+        let weighted: f64 = group.iter().map(|piece| piece.g_per_kwh * (piece.to - piece.from)).sum();
+        let g_per_kwh = if group.len() == 1 { first.g_per_kwh } else { weighted / (last.to - first.from) };
+        Some(Piece { to: last.to, g_per_kwh, ..*first })
+    });
+    hours.collect()
+}
+
+/// The forecasts as they were, made anew from the epochs that had ended by then.
+fn forecasts(books: &Books, planned: u64, level: f64) -> Vec<Forecast> {
+    let ledger = &books.ledger;
+    let counts = ledger.history().iter().scan(0, |count, epoch| {
+        *count += epoch.count;
+        Some(*count)
+    });
+    let ends: Vec<u64> = counts.take_while(|count| *count <= books.settled.min(planned)).collect();
+    let after = |&epochs: &u64| {
+        let between = between_first(ledger, epochs);
+        forecast::forecast(planned, level, ledger.observed(epochs), between, &books.progress)
+    };
+    ever_wider(&ends, MOST_FORECASTS).filter_map(after).collect()
+}
+
+/// What lay between the first epochs. Of its energy only all is known: it is divided as the time is.
+fn between_first(ledger: &Ledger, epochs: u64) -> Between {
+    let between = ledger.between_first(epochs);
+    let all_s = ledger.between_ns() as f64 * 1e-9;
+    let share = if all_s > 0.0 { between.duration_s / all_s } else { 0.0 };
+    Between { energy_j: between.energy_j.map(|joules| joules * share), ..between }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! What the page draws of a run.
+
+use super::axis::Scale;
+use super::chart::{Chart, Colour, Shape};
+use super::view::View;
+use crate::report::thin::groups;
+use crate::units::{J_PER_KWH, Unit};
+use plotters::style::RGBColor;
+
+/// Kinds of component from the bottom of a stack up: name in the report, in words, colour.
+pub const KINDS: [(&str, &str, Colour); 4] = [
+    ("node", "whole node", RGBColor(0x8a, 0x5a, 0x9e)),
+    ("cpu", "processors", RGBColor(0x00, 0x72, 0xb2)),
+    ("dram", "memory", RGBColor(0x00, 0x9e, 0x73)),
+    ("gpu", "GPUs", RGBColor(0xd5, 0x5e, 0x00)),
+];
+/// What is of no kind: time, emissions, the forecast.
+const PLAIN: Colour = RGBColor(0x45, 0x6a, 0x9e);
+const OUTCOME: Colour = RGBColor(0xb3, 0x26, 0x1e);
+/// So many columns can be told apart.
+pub const MOST_COLUMNS: usize = 160;
+/// Few enough to have room between them.
+const FEW: usize = 40;
+
+type Amounts = [Option<f64>; KINDS.len()];
+
+/// Amounts of each kind over a span of x, in the order of `KINDS`; None: not known.
+struct Column {
+    from: f64,
+    to: f64,
+    amounts: Amounts,
+}
+
+/// A chart, the unit of its y, and the kinds that are drawn in it.
+pub struct Drawn {
+    /// The chart.
+    pub chart: Chart,
+    /// The unit of y.
+    pub unit: &'static str,
+    /// Places in `KINDS`; none where the chart is of no kind.
+    pub kinds: Vec<usize>,
+}
+
+/// Power over time.
+pub fn power(run: &View) -> Option<Drawn> {
+    let columns = power_columns(run)?;
+    let unit = Unit::of(top(&columns), &[("W", 1.0), ("kW", 1e3)]);
+    stacked("Power over time by kind of component", Scale::Clock, columns, unit)
+}
+
+/// Energy of each epoch, or where none is known its time.
+pub fn epochs(run: &View) -> Option<(bool, Drawn)> {
+    let epochs = run.list("/epochs");
+    let of = |field: &str| epochs.iter().any(|epoch| epoch.has(field));
+    if of("/energy_j") {
+        let columns = epoch_columns(&epochs, |epoch| KINDS.map(|(kind, ..)| epoch.number(&format!("/{kind}_j"))));
+        let unit = Unit::energy(top(&columns));
+        return Some((true, stacked("Energy of each epoch by kind of component", Scale::Count, columns, unit)?));
+    }
+    let columns = epoch_columns(&epochs, |epoch| [epoch.number("/duration_s"), None, None, None]);
+    let unit = Unit::duration(top(&columns));
+    let mut drawn = stacked("Time of each epoch", Scale::Count, columns, unit)?;
+    drawn.kinds.clear();
+    drawn.chart.shapes.iter_mut().for_each(|shape| shape.paint(PLAIN));
+    Some((false, drawn))
+}
+
+/// The forecast after ever more epochs, its interval, and what came true.
+pub fn forecasts(run: &View) -> Option<Drawn> {
+    let list = run.list("/forecasts");
+    let of = if list.iter().any(|then| then.has("/energy_j")) { "energy_j" } else { "duration_s" };
+    let points: Vec<[f64; 4]> = list
+        .iter()
+        .filter_map(|then| {
+            let number = |bound: &str| then.number(&format!("/{of}/{bound}"));
+            Some([then.number("/after_epochs")?, number("value")?, number("low")?, number("high")?])
+        })
+        .collect();
+    let (first, last) = (points.first()?[0], points.last()?[0]);
+    if first == last {
+        return None; // a point narrows nothing
+    }
+    let outcome = run.number(&format!("/usage/{of}")).filter(|_| is_whole(run));
+    let most = points.iter().map(|[.., high]| *high).fold(outcome.unwrap_or(0.0), f64::max);
+    let least = points.iter().map(|[_, _, low, _]| *low).fold(most, f64::min);
+    let unit = if of == "energy_j" { Unit::energy(most) } else { Unit::duration(most) };
+    let scale = if last > 50.0 * first { Scale::Magnitude } else { Scale::Count };
+    let line = |of: fn(&[f64; 4]) -> f64| points.iter().map(move |point| (point[0], unit.amount(of(point))));
+    let upper = line(|[.., high]| *high);
+    let lower: Vec<(f64, f64)> = line(|[_, _, low, _]| *low).collect();
+    let mut shapes = Vec::new();
+    shapes.push(Shape::Area(PLAIN, 0.25, upper.chain(lower.into_iter().rev()).collect()));
+    shapes.push(Shape::Line(PLAIN, line(|[_, value, ..]| *value).collect()));
+    shapes.push(Shape::Dots(PLAIN, line(|[_, value, ..]| *value).collect()));
+    let level = |outcome: f64| vec![(first, unit.amount(outcome)), (last, unit.amount(outcome))];
+    shapes.extend(outcome.map(|outcome| Shape::Dashed(OUTCOME, level(outcome))));
+    let label =
+        format!("Forecast of the whole run's {} against epochs seen", if of == "energy_j" { "energy" } else { "time" });
+    let y = (unit.amount(least * 0.95), unit.amount(most));
+    Some(Drawn { chart: Chart { label, x: (scale, first, last), y, shapes }, unit: unit.name, kinds: Vec::new() })
+}
+
+/// Whether the run came to the end that was forecast.
+pub fn is_whole(run: &View) -> bool {
+    let number = |pointer: &str| run.number(pointer).unwrap_or(0.0);
+    number("/run/epochs_planned") > 0.0 && number("/run/epochs_done") >= number("/run/epochs_planned")
+}
+
+/// The grid's intensity by the hour.
+pub fn intensity(run: &View) -> Option<Drawn> {
+    let pieces = hours(run)?;
+    let line: Vec<(f64, f64)> = pieces.iter().flat_map(|&(from, to, g)| [(from, g), (to, g)]).collect();
+    let most = pieces.iter().map(|(.., g)| *g).fold(0.0, f64::max);
+    let x = (Scale::Clock, pieces.first()?.0, pieces.last()?.1);
+    let label = "The grid's carbon intensity over the run".into();
+    let chart = Chart { label, x, y: (0.0, most), shapes: vec![Shape::Line(PLAIN, line)] };
+    Some(Drawn { chart, unit: "gCO2e/kWh", kinds: Vec::new() })
+}
+
+/// What was emitted up to each time.
+pub fn emitted(run: &View) -> Option<Drawn> {
+    let columns = power_columns(run)?;
+    let (flat, pue) = (run.number("/intensity/g_per_kwh")?, run.number("/pue")?);
+    let hours = hours(run).unwrap_or_default();
+    let mut sum = 0.0;
+    let mut line = vec![(columns.first()?.from, 0.0)];
+    for column in &columns {
+        let watts: f64 = column.amounts.iter().flatten().sum();
+        let kwh = watts * (column.to - column.from) / J_PER_KWH * pue;
+        sum += kwh * mean(&hours, column.from, column.to).unwrap_or(flat);
+        line.push((column.to, sum));
+    }
+    let unit = Unit::grams(sum);
+    let x = (Scale::Clock, columns.first()?.from, columns.last()?.to);
+    let line: Vec<(f64, f64)> = line.into_iter().map(|(at, grams)| (at, unit.amount(grams))).collect();
+    let floor = [(x.2, 0.0), (x.1, 0.0)];
+    let area = Shape::Area(PLAIN, 0.25, line.iter().copied().chain(floor).collect());
+    let label = "CO2e emitted since the run began".into();
+    let chart = Chart { label, x, y: (0.0, unit.amount(sum)), shapes: vec![area, Shape::Line(PLAIN, line)] };
+    Some(Drawn { chart, unit: unit.name, kinds: Vec::new() })
+}
+
+fn hours(run: &View) -> Option<Vec<(f64, f64, f64)>> {
+    let hours = run.part("/intensity/hours");
+    let (from, to, g) = (hours.column("/from")?, hours.column("/to")?, hours.column("/g_per_kwh")?);
+    let pieces = from.into_iter().zip(to).zip(g);
+    Some(pieces.filter_map(|((from, to), g)| Some((from?, to?, g?))).collect())
+}
+
+/// The mean of pieces over a time; None where none is in it.
+fn mean(pieces: &[(f64, f64, f64)], from: f64, to: f64) -> Option<f64> {
+    let within = pieces.iter().map(|&(begin, end, g)| (g, end.min(to) - begin.max(from))).filter(|(_, s)| *s > 0.0);
+    let (weighted, seconds) = within.fold((0.0, 0.0), |(sum, all), (g, s)| (sum + g * s, all + s));
+    (seconds > 0.0).then(|| weighted / seconds)
+}
+
+fn power_columns(run: &View) -> Option<Vec<Column>> {
+    let power = run.part("/power");
+    let (from, to) = (power.column("/from")?, power.column("/to")?);
+    let watts = KINDS.map(|(kind, ..)| power.column(&format!("/{kind}_w")));
+    let columns = from.into_iter().zip(to).enumerate().filter_map(|(n, (from, to))| {
+        let amounts = watts.each_ref().map(|column| *column.as_ref()?.get(n)?);
+        Some(Column { from: from?, to: to?, amounts })
+    });
+    Some(columns.collect())
+}
+
+/// A column an epoch, or one for neighbours where they are many: what one of them took in the mean.
+fn epoch_columns(epochs: &[View], amounts: impl Fn(&View) -> Amounts) -> Vec<Column> {
+    let spans: Vec<(f64, f64, Amounts)> = epochs
+        .iter()
+        .filter_map(|epoch| {
+            let (index, count) = (epoch.number("/index")?, epoch.number("/count")?);
+            Some((index, index + count, amounts(epoch)))
+        })
+        .collect();
+    let apart = if spans.len() <= FEW { 0.1 } else { 0.0 };
+    let column = |group: &[(f64, f64, Amounts)]| {
+        let (from, to) = (group.first()?.0, group.last()?.1);
+        let mean = |kind: usize| {
+            let known = group.iter().filter_map(|(from, to, of)| Some((of.get(kind).copied()??, to - from)));
+            let (sum, count) = known.fold((0.0, 0.0), |(sum, all), (amount, count)| (sum + amount, all + count));
+            (count > 0.0).then(|| sum / count)
+        };
+        // An epoch's column stands over its number.
+        Some(Column { from: from - 0.5 + apart, to: to - 0.5 - apart, amounts: [0, 1, 2, 3].map(mean) })
+    };
+    groups(&spans, |(from, to, _)| (*from, *to), MOST_COLUMNS).into_iter().filter_map(column).collect()
+}
+
+fn top(columns: &[Column]) -> f64 {
+    columns.iter().map(|column| column.amounts.iter().flatten().sum::<f64>()).fold(0.0, f64::max)
+}
+
+/// Columns on one another: each kind an area, broken where it is not known or time is missing.
+fn stacked(label: &str, scale: Scale, columns: Vec<Column>, unit: Unit) -> Option<Drawn> {
+    let mut shapes = Vec::new();
+    let mut kinds = Vec::new();
+    for (kind, (.., colour)) in KINDS.into_iter().enumerate() {
+        let mut open: Vec<(f64, f64, f64, f64)> = Vec::new();
+        let drawn = shapes.len();
+        for column in &columns {
+            let base: f64 = column.amounts.iter().take(kind).flatten().sum();
+            let amount = column.amounts.get(kind).copied().flatten();
+            let is_joined =
+                open.last().is_none_or(|(_, to, ..)| (column.from - to).abs() <= (column.to - column.from) * 0.01);
+            if amount.is_none() || !is_joined {
+                shapes.extend(area(colour, &std::mem::take(&mut open)));
+            }
+            let top = |amount: f64| (column.from, column.to, unit.amount(base), unit.amount(base + amount));
+            open.extend(amount.map(top));
+        }
+        shapes.extend(area(colour, &open));
+        kinds.extend((shapes.len() > drawn).then_some(kind));
+    }
+    let room = if scale == Scale::Count { 0.2 } else { 0.0 };
+    let x = (scale, columns.first()?.from - room, columns.last()?.to + room);
+    let chart = Chart { label: label.into(), x, y: (0.0, unit.amount(top(&columns))), shapes };
+    Some(Drawn { chart, unit: unit.name, kinds })
+}
+
+/// The area between a floor and a ceiling, each (from, to, floor, ceiling).
+fn area(colour: Colour, spans: &[(f64, f64, f64, f64)]) -> Option<Shape> {
+    let ceiling = spans.iter().flat_map(|&(from, to, _, ceiling)| [(from, ceiling), (to, ceiling)]);
+    let floor = spans.iter().rev().flat_map(|&(from, to, floor, _)| [(to, floor), (from, floor)]);
+    (!spans.is_empty()).then(|| Shape::Area(colour, 0.85, ceiling.chain(floor).collect()))
+}

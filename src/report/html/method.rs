@@ -1,0 +1,172 @@
+//! How a run was measured, in words that can go into a paper's appendix.
+
+use super::run::{percent, whole};
+use super::view::View;
+use crate::units::{digits, duration};
+use maud::{Markup, html};
+
+/// A source of energy in words, and which kind of reading it is where it has two.
+fn source(name: &str, method: &str) -> String {
+    let by = |counter: &str, power: &str| if method == "counter" { counter.to_owned() } else { power.to_owned() };
+    match name {
+        "rapl" => "the processor's energy counters (RAPL), read through Linux powercap".into(),
+        "perf_rapl" => "the processor's energy counters (RAPL), read as perf events".into(),
+        "nvml" => by(
+            "NVIDIA's driver (NVML), from the GPU's energy counter",
+            "NVIDIA's driver (NVML), from the GPU's power sensor, 20 times a second, integrated over time",
+        ),
+        "amdgpu" => by(
+            "AMD's GPU driver, from the card's energy counter",
+            "AMD's GPU driver, from the card's power sensor, 10 times a second, integrated over time",
+        ),
+        "intel_gpu" => by(
+            "Intel's GPU driver, from the card's energy counter",
+            "Intel's GPU driver, from the card's power sensor, integrated over time",
+        ),
+        "hwmon" => "the power sensors of the board (hwmon), 10 times a second, integrated over time".into(),
+        "pm_counters" => "HPE Cray's energy counters of the node (pm_counters)".into(),
+        "battery" => "the gauge of the discharging battery".into(),
+        "cpu_model" => "an estimate and no measurement: the processor's utilisation, a load curve and the thermal design power of its model; of a known model it is good to 30 %, at worst to 50 %".into(),
+        "simulated" => "a simulated device: these figures are by definition and not measured".into(),
+        other => format!("the source {other}"),
+    }
+}
+
+/// The section.
+pub fn section(run: &View) -> Markup {
+    html! {
+        h2 { "How it was measured" }
+        (energy(run))
+        (sources(run))
+        (left_out(run))
+        (carbon(run))
+        (forecast(run))
+        p.soft {
+            "Carbontracker: L. F. W. Anthony, B. Kanding and R. Selvan, “Carbontracker: Tracking and Predicting the Carbon Footprint of Training Deep Learning Models”, "
+            "ICML Workshop on Challenges in Deploying and Monitoring Machine Learning Systems, 2020, "
+            a href="https://arxiv.org/abs/2007.03051" { "arXiv:2007.03051" } "."
+        }
+    }
+}
+
+fn energy(run: &View) -> Markup {
+    html! {
+        p {
+            "Time and energy were measured with the C library carbontracker"
+            @if let Some(version) = run.text("/run/version") { " " (version) }
+            ", which does what Carbontracker (Anthony, Kanding and Selvan, 2020) does for Python, on "
+            (run.text("/run/host").unwrap_or("a machine without a name")) ", from the begin of the first epoch to the end of the last: "
+            (run.shown("/run/epochs_done", whole)) @if run.number("/run/epochs_done") == Some(1.0) { " epoch in " } @else { " epochs in " }
+            (run.shown("/usage/duration_s", duration)) "."
+            @if run.list("/components").is_empty() {
+                " No energy was measured."
+            } @else {
+                " Energy used between epochs is included. Devices were read at the begin and the end of each epoch"
+                @if run.has("/run/interval_s") { " and every " (run.shown("/run/interval_s", duration)) " in between" }
+                "; an epoch's energy is the difference of the counters at its own instants."
+            }
+        }
+    }
+}
+
+/// Which devices, by which source.
+fn sources(run: &View) -> Markup {
+    let devices = run.list("/components");
+    let by = |device: &View| {
+        (device.text("/source").unwrap_or_default().to_owned(), device.text("/method").unwrap_or_default().to_owned())
+    };
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for pair in devices.iter().map(by) {
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    html! {
+        @if !devices.is_empty() {
+            ul { @for pair in &pairs {
+                li {
+                    (listed(devices.iter().filter(|device| by(device) == *pair).filter_map(|device| device.text("/device"))))
+                    ": by " (source(&pair.0, &pair.1)) "."
+                }
+            } }
+            @if run.has("/usage/coverage") { p {
+                "Readings confirm " (run.shown("/usage/coverage", percent)) " of the run's time (the least of all devices); what lies in gaps of counters is in the energy, and what a power sensor missed for long is not."
+            } }
+        }
+    }
+}
+
+/// "A, B and 8 × C".
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        match counted.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((name, 1)),
+        }
+    }
+    let words: Vec<String> =
+        counted.into_iter().map(|(name, n)| if n == 1 { name.to_owned() } else { format!("{n} × {name}") }).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.join(""),
+    }
+}
+
+fn left_out(run: &View) -> Markup {
+    let kinds = [("cpu", "processors"), ("gpu", "GPUs"), ("dram", "memory")];
+    let devices = run.list("/components");
+    let has = |kind: &str| devices.iter().any(|device| device.text("/kind") == Some(kind));
+    let absent = kinds.into_iter().filter(|(kind, _)| !has(kind) && !has("node")).map(|(_, words)| words);
+    let absent = listed(absent);
+    html! {
+        @if !devices.is_empty() { p {
+            "Not included: power supplies, fans, disks, the network and the making of the devices"
+            @if !absent.is_empty() { "; nor " (absent) ", which were not measured" }
+            ". Counters hold whatever used the device meanwhile, other programs too."
+        } }
+    }
+}
+
+fn carbon(run: &View) -> Markup {
+    let intensity = run.part("/intensity");
+    let (zone, source) = (intensity.text("/zone"), intensity.text("/source").unwrap_or("an unknown source"));
+    let figure = html! { (intensity.shown("/g_per_kwh", digits)) " gCO2e/kWh" };
+    let basis = match intensity.text("/basis") {
+        Some("lifecycle") => ", over the life cycle of the power plants and their fuel",
+        Some("direct") => ", direct emissions of the power plants only",
+        _ => "",
+    };
+    html! {
+        p {
+            "Facility energy is the devices' energy times a PUE of " (run.shown("/pue", digits))
+            @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
+            ". CO2e is facility energy times the carbon intensity of the grid: "
+            @match intensity.text("/kind") {
+                Some("constant") => { (figure) ", as given by the user" }
+                Some("file" | "live") => {
+                    "each hour's energy at that hour's figure" @if let Some(zone) = zone { " for " (zone) } (basis) ", from " (source) "; in the mean " (figure)
+                    @if intensity.has("/coverage") { ". " (intensity.shown("/coverage", percent)) " of the energy had a figure of its own hour" }
+                    @if intensity.has("/metered_share") { ", " (intensity.shown("/metered_share", percent)) " one that is no estimate or forecast" }
+                }
+                _ => {
+                    (figure) ", the yearly average of " (zone.unwrap_or("the world"))
+                    @if let Some(year) = intensity.number("/year") { " in " (year) }
+                    (basis) ", from " (source)
+                }
+            }
+            "."
+        }
+    }
+}
+
+fn forecast(run: &View) -> Markup {
+    html! {
+        @if run.has("/forecast") {
+            p {
+                "The forecast keeps what was used and projects what remains at the present pace of the epochs, their warm-up counted once; its interval is meant to hold the outcome of "
+                (run.shown("/forecast/level", |level| format!("{:.0} %", level * 100.0))) " of runs."
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The report as one HTML page: no network, no script, works printed. It is made of the report's JSON, so that a run that
+//! is still in memory and one that was left in a file look the same.
+
+mod axis;
+mod chart;
+mod charts;
+mod method;
+mod run;
+mod several;
+mod tables;
+mod view;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
+use view::View;
+
+/// The page of one report or of several, as `ct_report(t, "json", …)` gives them.
+pub fn page(reports: &[Value]) -> String {
+    let runs: Vec<View> = reports.iter().map(View::new).collect();
+    let (title, content) = match runs.as_slice() {
+        [run] => {
+            let name = run::name(run);
+            let content = html! { article data-report="0" { h1 { (name) } (run::sections(run)) } };
+            (name, content)
+        }
+        runs => (format!("{} runs", runs.len()), several::sections(runs)),
+    };
+    framed(&title, content).into_string()
+}
+
+fn framed(title: &str, content: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content={ "carbontracker " (env!("CARGO_PKG_VERSION")) };
+                // Or a browser asks for /favicon.ico.
+                link rel="icon" href="data:,";
+                title { (title) " · carbontracker" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                main {
+                    (content)
+                    footer { "Made by carbontracker " (env!("CARGO_PKG_VERSION")) ". Unknown is said to be unknown, never 0." }
+                }
+            }
+        }
+    }
+}

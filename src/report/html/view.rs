@@ -1,0 +1,70 @@
+//! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+/// A report, or a part of it.
+#[derive(Clone)]
+pub struct View<'a> {
+    value: &'a Value,
+    /// Where the part stands.
+    at: String,
+}
+
+impl<'a> View<'a> {
+    /// The whole report.
+    pub fn new(report: &'a Value) -> View<'a> {
+        View { value: report, at: String::new() }
+    }
+
+    /// The part at a pointer; of nothing it is null.
+    pub fn part(&self, pointer: &str) -> View<'a> {
+        let value = self.value.pointer(pointer).unwrap_or(&Value::Null);
+        View { value, at: format!("{}{pointer}", self.at) }
+    }
+
+    /// The entries of a list.
+    pub fn list(&self, pointer: &str) -> Vec<View<'a>> {
+        let list = self.part(pointer);
+        let entries = list.value.as_array().into_iter().flatten().enumerate();
+        entries.map(|(n, value)| View { value, at: format!("{}/{n}", list.at) }).collect()
+    }
+
+    /// Whether something is there.
+    pub fn has(&self, pointer: &str) -> bool {
+        !self.part(pointer).value.is_null()
+    }
+
+    /// A number.
+    pub fn number(&self, pointer: &str) -> Option<f64> {
+        self.part(pointer).value.as_f64()
+    }
+
+    /// A text.
+    pub fn text(&self, pointer: &str) -> Option<&'a str> {
+        self.part(pointer).value.as_str()
+    }
+
+    /// A column of numbers; None where there is none.
+    pub fn column(&self, pointer: &str) -> Option<Vec<Option<f64>>> {
+        Some(self.part(pointer).value.as_array()?.iter().map(Value::as_f64).collect())
+    }
+
+    /// A number as a reader sees it.
+    pub fn shown(&self, pointer: &str, show: impl Fn(f64) -> String) -> Markup {
+        let at = format!("{}{pointer}", self.at);
+        match self.number(pointer) {
+            Some(number) => html! { data value=(number) data-pointer=(at) { (show(number)) } },
+            None => html! { span.unknown data-pointer=(at) { "unknown" } },
+        }
+    }
+
+    /// "value (low to high)".
+    pub fn estimate(&self, pointer: &str, show: fn(f64) -> String) -> Markup {
+        if !self.has(pointer) {
+            return self.shown(pointer, show);
+        }
+        let part = self.part(pointer);
+        html! { (part.shown("/value", show)) " (" (part.shown("/low", show)) " to " (part.shown("/high", show)) ")" }
+    }
+}

@@ -1,0 +1,87 @@
+//! Few of many, so that a picture or a table can show them. Pure.
+
+/// Neighbours together that lie within one width, the least of those that leave no more than `most` groups. A gap that is
+/// wider than that stays one.
+pub fn groups<T>(pieces: &[T], span: impl Fn(&T) -> (f64, f64), most: usize) -> Vec<&[T]> {
+    const ROUNDING: f64 = 1e-6;
+    let ends = pieces.first().zip(pieces.last()).map(|(first, last)| (span(first).0, span(last).1));
+    let Some((begin, end)) = ends else { return Vec::new() };
+    let mut width = if pieces.len() > most { (end - begin) / most as f64 * (1.0 + ROUNDING) } else { 0.0 };
+    loop {
+        let mut groups = Vec::new();
+        let mut rest = pieces;
+        while let Some(first) = rest.first() {
+            let fits = |piece: &&T| span(piece).1 - span(first).0 <= width;
+            let (group, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            groups.push(group);
+            rest = after;
+        }
+        if groups.len() <= most || !(end - begin).is_finite() || width > end - begin {
+            return groups;
+        }
+        width *= 2.0;
+    }
+}
+
+/// All of a few; of many `most`: each at first, then ever fewer, and the last.
+pub fn ever_wider<T>(all: &[T], most: usize) -> impl Iterator<Item = &T> {
+    let shown = all.len().min(most);
+    let place = move |n: usize| match all.len() {
+        few if few <= most => n,
+        many => ((many as f64).powf(n as f64 / (most - 1) as f64).round() as usize).saturating_sub(1).max(n),
+    };
+    (0..shown).filter_map(move |n| all.get(place(n).min(all.len() - 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn even_steps_are_merged_evenly() {
+        let steps: Vec<(f64, f64)> = (0..4096).map(|n| (f64::from(n) * 0.1, f64::from(n + 1) * 0.1)).collect();
+        let sizes: Vec<usize> = groups(&steps, |step| *step, 512).iter().map(|group| group.len()).collect();
+        assert!(sizes.len() == 512 && sizes.iter().all(|size| *size == 8), "{sizes:?}");
+        assert_eq!(groups(&steps, |step| *step, 5000).len(), 4096);
+        assert!(groups(&[] as &[(f64, f64)], |step| *step, 5).is_empty());
+    }
+
+    #[test]
+    fn a_few_are_all_told_and_many_ever_wider() {
+        let all: Vec<u32> = (1..=4096).collect();
+        assert_eq!(ever_wider(&all[..64], 64).copied().collect::<Vec<_>>(), all[..64]);
+        let some: Vec<u32> = ever_wider(&all, 64).copied().collect();
+        assert_eq!((some.len(), &some[..12], some.last()), (64, &all[..12], Some(&4096)));
+        assert!(some.windows(3).all(|three| three[2] - three[1] + 1 >= three[1] - three[0]), "{some:?}");
+        assert_eq!(ever_wider(&all[..0], 64).count(), 0);
+    }
+
+    proptest! {
+        /// Whatever the spans and gaps, all are there once and in order, and they are few.
+        #[test]
+        fn groups_are_the_whole_in_order(
+            spans in prop::collection::vec((0.0..10.0f64, 0.0..100.0f64), 0..200),
+            most in 1usize..60,
+            far in 0usize..200,
+        ) {
+            let mut at = 0.0;
+            let pieces: Vec<(f64, f64)> = spans.iter().enumerate().map(|(n, (length, gap))| {
+                let from = at + gap + if n == far { 1e6 } else { 0.0 };
+                at = from + length;
+                (from, at)
+            }).collect();
+            let groups = groups(&pieces, |piece| *piece, most);
+            prop_assert!(groups.len() <= most.max(1));
+            prop_assert_eq!(groups.concat(), pieces);
+        }
+
+        #[test]
+        fn some_of_many_are_in_order_and_end_with_the_last(many in 1usize..5000, most in 2usize..80) {
+            let all: Vec<usize> = (0..many).collect();
+            let some: Vec<usize> = ever_wider(&all, most).copied().collect();
+            prop_assert_eq!(some.len(), many.min(most));
+            prop_assert!(some.windows(2).all(|two| two[0] < two[1]) && some.last() == all.last());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Runs of hours and days, entered into the books without waiting for them, and their reports.
+#![allow(dead_code)]
+
+use carbontracker::books::Books;
+use carbontracker::calendar::Moment;
+use carbontracker::channel::{Channel, Kind, Method, Quantity};
+use carbontracker::counter::Credit;
+use carbontracker::forecast::forecast;
+use carbontracker::intensity::curve::Curve;
+use carbontracker::intensity::slot::{Slot, Standing};
+use carbontracker::intensity::{Grid, Hourly, Intensity, choice};
+use carbontracker::ledger::Mark;
+use carbontracker::options::Options;
+use carbontracker::report::{Detail, Now, Open, Report, Setting};
+use carbontracker::source::Unavailable;
+use carbontracker::what_if::Elsewhere;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// 2026-03-02T12:00:00Z.
+pub const NOON: f64 = 1_772_452_800.0;
+const S: f64 = 1e9;
+
+/// What a device draws at a time, s from the run's begin, W.
+pub type Watts = fn(f64) -> f64;
+
+/// A run.
+pub struct Staged {
+    pub name: &'static str,
+    pub options: &'static str,
+    /// Ended epochs: how long the n-th takes, s.
+    pub epochs: usize,
+    pub epoch_s: fn(usize) -> f64,
+    /// Between two, s.
+    pub gap_s: f64,
+    pub devices: Vec<(Kind, &'static str, Watts)>,
+    /// gCO2e/kWh by the hour from noon; None: the yearly average.
+    pub hourly: Option<fn(i32) -> f64>,
+    /// An epoch is open, so many s.
+    pub open_s: f64,
+}
+
+impl Default for Staged {
+    fn default() -> Self {
+        Staged {
+            name: "vgg16",
+            options: "epochs=10 location=DK",
+            epochs: 10,
+            epoch_s: |n| if n == 0 { 150.0 } else { 100.0 + (n * 7 % 5) as f64 },
+            gap_s: 4.0,
+            devices: vec![
+                (Kind::Cpu, "package-0", |at| 60.0 + 15.0 * (at / 40.0).sin()),
+                (Kind::Gpu, "NVIDIA A100-SXM4-80GB", |at| {
+                    if at % 104.0 < 90.0 { 310.0 + 20.0 * (at / 9.0).sin() } else { 95.0 }
+                }),
+                (Kind::Dram, "package-0 dram", |_| 11.0),
+            ],
+            hourly: None,
+            open_s: 0.0,
+        }
+    }
+}
+
+/// A grid with sun at noon and wind at times, of which all to come is a forecast.
+pub fn sunny(hour: i32) -> f64 {
+    let of_day = f64::from((hour + 12).rem_euclid(24));
+    280.0 - 160.0 * (-((of_day - 13.0) / 4.0).powi(2)).exp() + 40.0 * (f64::from(hour) / 17.0).sin()
+}
+
+impl Staged {
+    /// Its report.
+    pub fn report(&self) -> Report {
+        let options = Options::parse(&format!("name='{}' {}", self.name.replace('\'', "\\'"), self.options), |_| None)
+            .expect("options");
+        let grid = choice::choose(&options, |_| None).expect("a grid").grid;
+        let mut books = Books::new(grid, options.pue);
+        books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+        if let Some(figure) = self.hourly {
+            self.price(&mut books, figure);
+        }
+        books.unavailable = unavailable();
+        for (number, (kind, device, _)) in self.devices.iter().enumerate() {
+            books.add(&channel(*kind, device, number), None, None);
+        }
+        let at = self.play(&mut books);
+        let settled = books.ledger.epochs();
+        books.settled = settled;
+        let (epochs, between) = (books.ledger.observed(settled), books.ledger.between_first(settled));
+        books.forecast = forecast(options.epochs, options.level, epochs, between, &books.progress);
+        let open = (self.open_s > 0.0).then_some(Open { share: Some(0.4) });
+        Report::new(&setting(options), &books, Now { at, whole: true, open }, Detail::Epochs)
+    }
+
+    /// The report's JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.report().render("json").expect("JSON")).expect("JSON")
+    }
+
+    fn price(&self, books: &mut Books, figure: fn(i32) -> f64) {
+        let mut curve = Curve::default();
+        curve.take((-6..240).map(|hour| Slot {
+            from: NOON + f64::from(hour) * 3600.0,
+            to: NOON + f64::from(hour + 1) * 3600.0,
+            g_per_kwh: figure(hour),
+            standing: Standing::Actual,
+        }));
+        let about = Intensity { kind: "file", year: None, source: "grid.csv".into(), ..books.grid.flat.clone() };
+        books.grid = Grid { hourly: Some(Hourly { about, curve, failure: None }), ..books.grid.clone() };
+    }
+
+    /// Marks and readings; returns when it is now, ns.
+    fn play(&self, books: &mut Books) -> u64 {
+        let mut at = S;
+        for n in 0..self.epochs {
+            let end = at + (self.epoch_s)(n) * S;
+            books.ledger.mark(Mark::Begin(at as u64));
+            books.ledger.mark(Mark::End(end as u64));
+            self.draw(books, at, end);
+            if n + 1 < self.epochs || self.open_s > 0.0 {
+                self.draw(books, end, end + self.gap_s * S);
+            }
+            at = end + self.gap_s * S;
+        }
+        if self.open_s > 0.0 {
+            books.ledger.mark(Mark::Begin(at as u64));
+            self.draw(books, at, at + self.open_s * S);
+            at += self.open_s * S;
+        }
+        books.ledger.release_all();
+        at as u64
+    }
+
+    /// Readings every so often.
+    fn draw(&self, books: &mut Books, from: f64, to: f64) {
+        let parts = (((to - from) / S).ceil() as usize).clamp(1, 40);
+        let step = (to - from) / parts as f64;
+        for (number, (_, _, watts)) in self.devices.iter().enumerate() {
+            for n in 0..parts {
+                let (from, to) = (from + n as f64 * step, from + (n + 1) as f64 * step);
+                let joules = watts((from + to) / 2.0 / S) * (to - from) / S;
+                books.ledger.credit(number, Credit { from: from as u64, to: to as u64, joules, measured: true });
+            }
+        }
+    }
+}
+
+fn channel(kind: Kind, device: &str, number: usize) -> Channel {
+    let (source, id) = match kind {
+        Kind::Gpu => ("nvml", format!("GPU-{number:08x}-5b1c-4f6e-9d7a-0242ac120002")),
+        _ => ("rapl", format!("intel-rapl:{number}")),
+    };
+    Channel {
+        kind,
+        device: device.into(),
+        id,
+        source,
+        method: Method::Counter,
+        quantity: Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 },
+        simulated: false,
+        note: None,
+    }
+}
+
+fn unavailable() -> Vec<Unavailable> {
+    let closed = Unavailable { source: "amdgpu", reason: "no AMD GPU here".into(), cure: None };
+    let open = Unavailable {
+        source: "perf_rapl",
+        reason: "kernel.perf_event_paranoid is 4".into(),
+        cure: Some("sudo sysctl kernel.perf_event_paranoid=0".into()),
+    };
+    vec![closed, open]
+}
+
+fn setting(options: Options) -> Arc<Setting> {
+    Arc::new(Setting {
+        id: "0123456789abcdef".into(),
+        name: options.name,
+        host: "node0117".into(),
+        started: "2026-03-02T11:59:58Z".into(),
+        interval_s: options.interval.as_secs_f64(),
+        planned: options.epochs,
+        level: options.level,
+        monitored: options.monitor_epochs,
+        elsewhere: Elsewhere::find(&options.what_if).expect("zones"),
+        rates: options.rates,
+    })
+}
