@@ -1,4 +1,6 @@
 //! The HTML report as a browser shows it: what is on the page, how it is laid out, and as PDF.
+//!
+//! CT_PAGES says where to leave the pages, with their JSON, for a person to look at.
 mod browser;
 mod staged;
 mod steady;
@@ -6,11 +8,14 @@ mod steady;
 use browser::{Seen, Sight};
 use carbontracker::channel::Kind;
 use carbontracker::report::html;
-use serde_json::Value;
+use carbontracker::tracker::Tracker;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 use staged::{Staged, Watts, sunny};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 const HOSTILE: &str = "<script>alert('x')</script> \"&amp;\" </style><img src=x onerror=alert(1)>";
@@ -102,6 +107,17 @@ fn read(text: &str) -> Option<f64> {
 }
 
 #[test]
+fn pages_can_be_looked_at() {
+    let Some(dir) = std::env::var_os("CT_PAGES").map(PathBuf::from) else { return };
+    fs::create_dir_all(&dir).unwrap();
+    let runs = runs();
+    for ((name, report), page) in runs.iter().zip(pages(&runs)) {
+        fs::write(dir.join(format!("{name}.html")), page).unwrap();
+        fs::write(dir.join(format!("{name}.json")), report.to_string()).unwrap();
+    }
+}
+
+#[test]
 fn every_number_on_the_page_is_the_reports() {
     let runs = runs();
     let Some(seen) = see(&pages(&runs), Sight::WIDE) else { return };
@@ -171,6 +187,21 @@ fn a_bad_page_is_seen_to_be_bad() {
     let told = &told[0];
     assert!(told["requests"] == 1 && told["scripts"] == 2 && told["charts"][0]["clipped"] == 1, "{told}");
     assert!(told["page_width"].as_f64().unwrap() > 390.0 && told["least_contrast"].as_f64().unwrap() < 4.5, "{told}");
+}
+
+/// A run in memory and its report in a file give one page.
+#[test]
+fn the_library_makes_the_same_page() {
+    let tracker = Tracker::create("sim_cpu=A:50 sim_gpu=B:200 epochs=2 location=DK").unwrap().unwrap();
+    for _ in 0..2 {
+        tracker.begin().unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        tracker.end().unwrap();
+    }
+    let report: Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+    assert!(report["power"]["gpu_w"][0].as_f64().is_some_and(|watts| (watts - 200.0).abs() < 1.0), "{report}");
+    assert_eq!(tracker.report("html").unwrap(), html::page(&[report]));
+    tracker.destroy();
 }
 
 #[test]
@@ -336,4 +367,50 @@ fn the_pdf_is_the_page() {
         assert!(!text.contains("file://"), "{text}");
     }
     fs::remove_dir_all(dir).unwrap();
+}
+
+/// Where every value of a report stands.
+fn pointers(at: &str, value: &Value, all: &mut Vec<String>) {
+    all.push(at.to_owned());
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| pointers(&format!("{at}/{name}"), value, all)),
+        Value::Array(list) => {
+            list.iter().enumerate().take(3).for_each(|(n, value)| pointers(&format!("{at}/{n}"), value, all))
+        }
+        _ => (),
+    }
+}
+
+/// Two reports, of which the second is priced by the hour.
+static SOUND: LazyLock<[Value; 2]> = LazyLock::new(|| {
+    let options = "epochs=12 location=DK price=1EUR wue=2 embodied_kg=100";
+    [None, Some(sunny as fn(i32) -> f64)].map(|hourly| Staged { options, hourly, ..Staged::default() }.json())
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a file says there is a page of it, and soon.
+    #[test]
+    fn whatever_a_file_says_there_is_a_page(
+        hourly in any::<bool>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..9), 1..12),
+    ) {
+        let mut report = SOUND[usize::from(hourly)].clone();
+        let mut all = Vec::new();
+        pointers("", &report, &mut all);
+        for (place, what) in changes {
+            let odd = [
+                Value::Null, json!(-1e300), json!(1e308), json!(0), json!("\"><b>"), json!([]), json!({}),
+                json!([1e9, -5, null, 0, 1e9]), json!(-7.5),
+            ];
+            if let Some(value) = report.pointer_mut(place.get::<String>(&all)) {
+                *value = odd[what].clone();
+            }
+        }
+        let begin = Instant::now();
+        let page = html::page(&[report]);
+        prop_assert!(page.ends_with("</html>") && !page.contains("<b>"));
+        prop_assert!(begin.elapsed() < Duration::from_secs(5) && page.len() < 3_000_000);
+    }
 }

@@ -49,10 +49,12 @@ impl Course {
         let known_to = (0..books.metered.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
         let since = stretches(ledger, calendar, begin, end, known_to);
         let stretches: Vec<Stretch> = books.past.power.iter().copied().chain(since).collect();
-        let span = (calendar.unix_s(begin), calendar.unix_s(end));
+        let from = calendar.unix_s(begin);
+        let from = stretches.first().map_or(from, |first| first.from.min(from));
+        let pieces = |curve| pricing.pieces(curve, from, calendar.unix_s(end)).collect::<Vec<Piece>>();
         Course {
             power: thinned_power(&stretches),
-            hours: pricing.curve.map(|curve| thinned_hours(&pricing.pieces(curve, span.0, span.1).collect::<Vec<_>>())),
+            hours: pricing.curve.map(|curve| thinned_hours(&pieces(curve))),
             forecasts: forecasts(books, planned, level),
         }
     }

@@ -1,7 +1,7 @@
 //! Few of many, so that a picture or a table can show them. Pure.
 
-/// Neighbours together that lie within one width, the least of those that leave no more than `most` groups. A gap that is
-/// wider than that stays one.
+/// Neighbours together that lie within one width, doubled until no more than `most` groups are left. A gap that is wider
+/// than that stays one.
 pub fn groups<T>(pieces: &[T], span: impl Fn(&T) -> (f64, f64), most: usize) -> Vec<&[T]> {
     const ROUNDING: f64 = 1e-6;
     let ends = pieces.first().zip(pieces.last()).map(|(first, last)| (span(first).0, span(last).1));
@@ -16,7 +16,8 @@ pub fn groups<T>(pieces: &[T], span: impl Fn(&T) -> (f64, f64), most: usize) -> 
             groups.push(group);
             rest = after;
         }
-        if groups.len() <= most || !(end - begin).is_finite() || width > end - begin {
+        // Of pieces that are in no order as many as there are.
+        if groups.len() <= most || width >= end - begin || !(end - begin).is_finite() {
             return groups;
         }
         width *= 2.0;

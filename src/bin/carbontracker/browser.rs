@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Those that print without a window, by name.
 const BROWSERS: [&str; 5] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge"];
+/// What to do where there is none.
+const CURE: &str =
+    "install one (Debian: apt-get install chromium), name one in CHROME, or write an .html and print that by hand";
 /// A browser that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -47,7 +50,8 @@ fn find() -> Result<PathBuf, String> {
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let all = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     all.into_iter().find(|file| file.is_file()).ok_or_else(|| {
-        format!("no browser to print with is on PATH ({}): install one (Debian: apt-get install chromium), name one in CHROME, or write an .html and print that", BROWSERS.join(", "))
+        let names = BROWSERS.join(", ");
+        format!("no browser to print with is on PATH ({names}): {CURE}")
     })
 }
 

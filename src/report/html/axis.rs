@@ -123,6 +123,8 @@ impl Ranged for Axis {
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
         let place = |x: f64| if self.scale == Scale::Magnitude { x.max(1.0).ln() } else { x };
         let share = (place(*value) - place(self.from)) / (place(self.to) - place(self.from));
+        // What lies far outside is drawn just outside.
+        let share = share.clamp(-1.0, 2.0);
         limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
     }
 

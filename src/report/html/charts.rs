@@ -97,7 +97,7 @@ pub fn forecasts(run: &View) -> Option<Drawn> {
     let label =
         format!("Forecast of the whole run's {} against epochs seen", if of == "energy_j" { "energy" } else { "time" });
     let y = (unit.amount(least * 0.95), unit.amount(most));
-    Some(Drawn { chart: Chart { label, x: (scale, first, last), y, shapes }, unit: unit.name, kinds: Vec::new() })
+    Some(plain(&label, (scale, first, last), y, unit.name, shapes))
 }
 
 /// Whether the run came to the end that was forecast.
@@ -112,9 +112,8 @@ pub fn intensity(run: &View) -> Option<Drawn> {
     let line: Vec<(f64, f64)> = pieces.iter().flat_map(|&(from, to, g)| [(from, g), (to, g)]).collect();
     let most = pieces.iter().map(|(.., g)| *g).fold(0.0, f64::max);
     let x = (Scale::Clock, pieces.first()?.0, pieces.last()?.1);
-    let label = "The grid's carbon intensity over the run".into();
-    let chart = Chart { label, x, y: (0.0, most), shapes: vec![Shape::Line(PLAIN, line)] };
-    Some(Drawn { chart, unit: "gCO2e/kWh", kinds: Vec::new() })
+    let shapes = vec![Shape::Line(PLAIN, line)];
+    Some(plain("The grid's carbon intensity over the run", x, (0.0, most), "gCO2e/kWh", shapes))
 }
 
 /// What was emitted up to each time.
@@ -135,9 +134,13 @@ pub fn emitted(run: &View) -> Option<Drawn> {
     let line: Vec<(f64, f64)> = line.into_iter().map(|(at, grams)| (at, unit.amount(grams))).collect();
     let floor = [(x.2, 0.0), (x.1, 0.0)];
     let area = Shape::Area(PLAIN, 0.25, line.iter().copied().chain(floor).collect());
-    let label = "CO2e emitted since the run began".into();
-    let chart = Chart { label, x, y: (0.0, unit.amount(sum)), shapes: vec![area, Shape::Line(PLAIN, line)] };
-    Some(Drawn { chart, unit: unit.name, kinds: Vec::new() })
+    let shapes = vec![area, Shape::Line(PLAIN, line)];
+    Some(plain("CO2e emitted since the run began", x, (0.0, unit.amount(sum)), unit.name, shapes))
+}
+
+/// A chart of what is of no kind.
+fn plain(label: &str, x: (Scale, f64, f64), y: (f64, f64), unit: &'static str, shapes: Vec<Shape>) -> Drawn {
+    Drawn { chart: Chart { label: label.into(), x, y, shapes }, unit, kinds: Vec::new() }
 }
 
 fn hours(run: &View) -> Option<Vec<(f64, f64, f64)>> {
@@ -225,3 +228,6 @@ fn area(colour: Colour, spans: &[(f64, f64, f64, f64)]) -> Option<Shape> {
     let floor = spans.iter().rev().flat_map(|&(from, to, floor, _)| [(to, floor), (from, floor)]);
     (!spans.is_empty()).then(|| Shape::Area(colour, 0.85, ceiling.chain(floor).collect()))
 }
+
+#[cfg(test)]
+mod tests;

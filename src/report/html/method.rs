@@ -1,9 +1,11 @@
 //! How a run was measured, in words that can go into a paper's appendix.
 
-use super::run::{percent, whole};
-use super::view::View;
+use super::view::{View, percent, whole, whole_percent};
 use crate::units::{digits, duration};
 use maud::{Markup, html};
+
+const ESTIMATE: &str = "an estimate and no measurement, from the processor's utilisation, a load curve and the thermal \
+    design power of its model: of a known model it is good to 30 %, at worst to 50 %";
 
 /// A source of energy in words, and which kind of reading it is where it has two.
 fn source(name: &str, method: &str) -> String {
@@ -26,7 +28,7 @@ fn source(name: &str, method: &str) -> String {
         "hwmon" => "the power sensors of the board (hwmon), 10 times a second, integrated over time".into(),
         "pm_counters" => "HPE Cray's energy counters of the node (pm_counters)".into(),
         "battery" => "the gauge of the discharging battery".into(),
-        "cpu_model" => "an estimate and no measurement: the processor's utilisation, a load curve and the thermal design power of its model; of a known model it is good to 30 %, at worst to 50 %".into(),
+        "cpu_model" => ESTIMATE.into(),
         "simulated" => "a simulated device: these figures are by definition and not measured".into(),
         other => format!("the source {other}"),
     }
@@ -36,28 +38,32 @@ fn source(name: &str, method: &str) -> String {
 pub fn section(run: &View) -> Markup {
     html! {
         h2 { "How it was measured" }
-        (energy(run))
-        (sources(run))
-        (left_out(run))
+        (time_and_energy(run))
+        @if !run.list("/components").is_empty() {
+            (sources(run))
+            (left_out(run))
+        }
         (carbon(run))
         (forecast(run))
         p.soft {
-            "Carbontracker: L. F. W. Anthony, B. Kanding and R. Selvan, “Carbontracker: Tracking and Predicting the Carbon Footprint of Training Deep Learning Models”, "
-            "ICML Workshop on Challenges in Deploying and Monitoring Machine Learning Systems, 2020, "
+            "Carbontracker: L. F. W. Anthony, B. Kanding and R. Selvan, “Carbontracker: Tracking and Predicting the "
+            "Carbon Footprint of Training Deep Learning Models”, ICML Workshop on Challenges in Deploying and "
+            "Monitoring Machine Learning Systems, 2020, "
             a href="https://arxiv.org/abs/2007.03051" { "arXiv:2007.03051" } "."
         }
     }
 }
 
-fn energy(run: &View) -> Markup {
+fn time_and_energy(run: &View) -> Markup {
+    let epochs = if run.number("/run/epochs_done") == Some(1.0) { "epoch" } else { "epochs" };
     html! {
         p {
             "Time and energy were measured with the C library carbontracker"
             @if let Some(version) = run.text("/run/version") { " " (version) }
             ", which does what Carbontracker (Anthony, Kanding and Selvan, 2020) does for Python, on "
-            (run.text("/run/host").unwrap_or("a machine without a name")) ", from the begin of the first epoch to the end of the last: "
-            (run.shown("/run/epochs_done", whole)) @if run.number("/run/epochs_done") == Some(1.0) { " epoch in " } @else { " epochs in " }
-            (run.shown("/usage/duration_s", duration)) "."
+            (run.text("/run/host").unwrap_or("a machine without a name"))
+            ", from the begin of the first epoch to the end of the last: " (run.shown("/run/epochs_done", whole)) " "
+            (epochs) " in " (run.shown("/usage/duration_s", duration)) "."
             @if run.list("/components").is_empty() {
                 " No energy was measured."
             } @else {
@@ -71,27 +77,26 @@ fn energy(run: &View) -> Markup {
 
 /// Which devices, by which source.
 fn sources(run: &View) -> Markup {
-    let devices = run.list("/components");
-    let by = |device: &View| {
-        (device.text("/source").unwrap_or_default().to_owned(), device.text("/method").unwrap_or_default().to_owned())
-    };
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    for pair in devices.iter().map(by) {
-        if !pairs.contains(&pair) {
-            pairs.push(pair);
+    let mut by_source: Vec<((&str, &str), Vec<&str>)> = Vec::new();
+    for device in run.list("/components") {
+        let (by, name) = ((device.words("/source"), device.words("/method")), device.words("/device"));
+        match by_source.iter_mut().find(|(known, _)| *known == by) {
+            Some((_, names)) => names.push(name),
+            None => by_source.push((by, vec![name])),
         }
     }
     html! {
-        @if !devices.is_empty() {
-            ul { @for pair in &pairs {
-                li {
-                    (listed(devices.iter().filter(|device| by(device) == *pair).filter_map(|device| device.text("/device"))))
-                    ": by " (source(&pair.0, &pair.1)) "."
-                }
-            } }
-            @if run.has("/usage/coverage") { p {
-                "Readings confirm " (run.shown("/usage/coverage", percent)) " of the run's time (the least of all devices); what lies in gaps of counters is in the energy, and what a power sensor missed for long is not."
-            } }
+        ul {
+            @for ((name, method), devices) in by_source {
+                li { (listed(devices.into_iter())) ": by " (source(name, method)) "." }
+            }
+        }
+        @if run.has("/usage/coverage") {
+            p {
+                "Readings confirm " (run.shown("/usage/coverage", percent))
+                " of the run's time (the least of all devices). What a counter went on counting while it could not be "
+                "read is in the energy; what a power sensor missed for long is not."
+            }
         }
     }
 }
@@ -105,58 +110,64 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
             None => counted.push((name, 1)),
         }
     }
-    let words: Vec<String> =
-        counted.into_iter().map(|(name, n)| if n == 1 { name.to_owned() } else { format!("{n} × {name}") }).collect();
+    let many = |(name, n): (&str, usize)| if n == 1 { name.to_owned() } else { format!("{n} × {name}") };
+    let words: Vec<String> = counted.into_iter().map(many).collect();
     match words.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => words.join(""),
+        _ => words.concat(),
     }
 }
 
 fn left_out(run: &View) -> Markup {
-    let kinds = [("cpu", "processors"), ("gpu", "GPUs"), ("dram", "memory")];
     let devices = run.list("/components");
     let has = |kind: &str| devices.iter().any(|device| device.text("/kind") == Some(kind));
-    let absent = kinds.into_iter().filter(|(kind, _)| !has(kind) && !has("node")).map(|(_, words)| words);
-    let absent = listed(absent);
+    let parts = [("cpu", "processors"), ("gpu", "GPUs"), ("dram", "memory")];
+    let absent = listed(parts.into_iter().filter(|(kind, _)| !has(kind) && !has("node")).map(|(_, words)| words));
     html! {
-        @if !devices.is_empty() { p {
+        p {
             "Not included: power supplies, fans, disks, the network and the making of the devices"
             @if !absent.is_empty() { "; nor " (absent) ", which were not measured" }
             ". Counters hold whatever used the device meanwhile, other programs too."
-        } }
+        }
     }
 }
 
 fn carbon(run: &View) -> Markup {
-    let intensity = run.part("/intensity");
-    let (zone, source) = (intensity.text("/zone"), intensity.text("/source").unwrap_or("an unknown source"));
+    html! {
+        p {
+            "Facility energy is the devices' energy times a PUE of " (run.shown("/pue", digits))
+            @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
+            ". CO2e is facility energy times the carbon intensity of the grid: " (intensity(&run.part("/intensity"))) "."
+        }
+    }
+}
+
+fn intensity(intensity: &View) -> Markup {
     let figure = html! { (intensity.shown("/g_per_kwh", digits)) " gCO2e/kWh" };
     let basis = match intensity.text("/basis") {
         Some("lifecycle") => ", over the life cycle of the power plants and their fuel",
         Some("direct") => ", direct emissions of the power plants only",
         _ => "",
     };
-    html! {
-        p {
-            "Facility energy is the devices' energy times a PUE of " (run.shown("/pue", digits))
-            @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
-            ". CO2e is facility energy times the carbon intensity of the grid: "
-            @match intensity.text("/kind") {
-                Some("constant") => { (figure) ", as given by the user" }
-                Some("file" | "live") => {
-                    "each hour's energy at that hour's figure" @if let Some(zone) = zone { " for " (zone) } (basis) ", from " (source) "; in the mean " (figure)
-                    @if intensity.has("/coverage") { ". " (intensity.shown("/coverage", percent)) " of the energy had a figure of its own hour" }
-                    @if intensity.has("/metered_share") { ", " (intensity.shown("/metered_share", percent)) " one that is no estimate or forecast" }
-                }
-                _ => {
-                    (figure) ", the yearly average of " (zone.unwrap_or("the world"))
-                    @if let Some(year) = intensity.number("/year") { " in " (year) }
-                    (basis) ", from " (source)
-                }
+    let source = html! { (basis) ", from " (intensity.text("/source").unwrap_or("an unknown source")) };
+    match intensity.text("/kind") {
+        Some("constant") => html! { (figure) ", as given by the user" },
+        Some("file" | "live") => html! {
+            "each hour's energy at that hour's figure"
+            @if let Some(zone) = intensity.text("/zone") { " for " (zone) }
+            (source) "; in the mean " (figure)
+            @if intensity.has("/coverage") {
+                ". " (intensity.shown("/coverage", percent)) " of the energy had a figure of its own hour"
             }
-            "."
-        }
+            @if intensity.has("/metered_share") {
+                ", " (intensity.shown("/metered_share", percent)) " one that is no estimate or forecast"
+            }
+        },
+        _ => html! {
+            (figure) ", the yearly average of " (intensity.text("/zone").unwrap_or("an unknown zone"))
+            @if let Some(year) = intensity.number("/year") { " in " (year) }
+            (source)
+        },
     }
 }
 
@@ -164,9 +175,22 @@ fn forecast(run: &View) -> Markup {
     html! {
         @if run.has("/forecast") {
             p {
-                "The forecast keeps what was used and projects what remains at the present pace of the epochs, their warm-up counted once; its interval is meant to hold the outcome of "
-                (run.shown("/forecast/level", |level| format!("{:.0} %", level * 100.0))) " of runs."
+                "The forecast keeps what was used and projects what remains at the present pace of the epochs, their "
+                "warm-up counted once; its interval is meant to hold the outcome of "
+                (run.shown("/forecast/level", whole_percent)) " of runs."
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alike_are_counted() {
+        assert_eq!(listed(["A"].into_iter()), "A");
+        assert_eq!(listed(["A", "B", "B", "C", "B"].into_iter()), "A, 3 × B and C");
+        assert_eq!(listed([].into_iter()), "");
     }
 }

@@ -1,9 +1,12 @@
-//! The report as one HTML page: no network, no script, works printed. It is made of the report's JSON, so that a run that
-//! is still in memory and one that was left in a file look the same.
+//! The report as one HTML page: no network, no script, works printed. It is made of the report's JSON, so that a run
+//! that is still in memory and one that was left in a file look the same.
 
 mod axis;
+mod beside;
 mod chart;
 mod charts;
+mod elsewhere;
+mod figures;
 mod method;
 mod run;
 mod several;
@@ -44,7 +47,7 @@ fn framed(title: &str, content: Markup) -> Markup {
             body {
                 main {
                     (content)
-                    footer { "Made by carbontracker " (env!("CARGO_PKG_VERSION")) ". Unknown is said to be unknown, never 0." }
+                    footer { "Made by carbontracker " (env!("CARGO_PKG_VERSION")) "." }
                 }
             }
         }

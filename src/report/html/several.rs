@@ -1,7 +1,8 @@
 //! Several runs on one page: their sum, a table of them, and each.
 
-use super::run::{self, percent, whole};
-use super::view::View;
+use super::run;
+use super::tables::{Head, blocks};
+use super::view::{View, percent, whole};
 use crate::units::{duration, energy, grams};
 use maud::{Markup, html};
 
@@ -13,14 +14,17 @@ pub fn sections(runs: &[View]) -> Markup {
     html! {
         h1 { (runs.len()) " runs" }
         (totals(runs))
-        (table(runs))
+        (overview(runs))
         @if runs.len() > MOST_IN_FULL {
-            p.soft { "The first " (MOST_IN_FULL) " runs follow in full; of the others the table has all there is on this page." }
+            p.soft {
+                "The first " (MOST_IN_FULL) " runs follow in full; of the others the table has all there is on this page."
+            }
         }
         @for (n, run) in runs.iter().take(MOST_IN_FULL).enumerate() {
-            details id={ "run-" (n) } data-report=(n) {
+            details data-report=(n) {
                 summary { (run::name(run)) }
-                (run::sections(run))
+                // Within, or a link would not open it.
+                div id={ "run-" (n) } { (run::sections(run)) }
             }
         }
     }
@@ -47,25 +51,30 @@ fn totals(runs: &[View]) -> Markup {
     }
 }
 
-fn table(runs: &[View]) -> Markup {
-    html! {
-        div.scroll { table {
-            thead { tr {
-                th scope="col" { "run" } th.n scope="col" { "epochs" } th.n scope="col" { "time" }
-                th.n scope="col" { "energy" } th.n scope="col" { "CO2e" } th.n scope="col" { "coverage" }
-            } }
-            tbody { @for (n, run) in runs.iter().enumerate() { tr data-report=(n) {
+fn overview(runs: &[View]) -> Markup {
+    let heads = [
+        Head::Text("run"),
+        Head::Number("epochs"),
+        Head::Number("time"),
+        Head::Number("energy"),
+        Head::Number("CO2e"),
+        Head::Number("coverage"),
+    ];
+    let rows = html! {
+        @for (n, run) in runs.iter().enumerate() {
+            tr data-report=(n) {
                 th.long scope="row" {
                     @if n < MOST_IN_FULL { a href={ "#run-" (n) } { (run::name(run)) } } @else { (run::name(run)) }
                     br;
                     span.soft { (run::whence(run)) }
                 }
-                td.n { (run.shown("/run/epochs_done", whole)) }
-                td.n { (run.shown("/usage/duration_s", duration)) }
-                td.n { (run.shown("/usage/energy_j", energy)) }
-                td.n { (run.shown("/usage/co2eq_g", grams)) }
-                td.n { (run.shown("/usage/coverage", percent)) }
-            } } }
-        } }
-    }
+                td.n data-label="epochs" { (run.shown("/run/epochs_done", whole)) }
+                td.n data-label="time" { (run.shown("/usage/duration_s", duration)) }
+                td.n data-label="energy" { (run.shown("/usage/energy_j", energy)) }
+                td.n data-label="CO2e" { (run.shown("/usage/co2eq_g", grams)) }
+                td.n data-label="coverage" { (run.shown("/usage/coverage", percent)) }
+            }
+        }
+    };
+    blocks(&heads, rows)
 }

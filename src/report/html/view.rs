@@ -1,5 +1,6 @@
 //! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
 
+use crate::units::digits;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -45,6 +46,11 @@ impl<'a> View<'a> {
         self.part(pointer).value.as_str()
     }
 
+    /// A text, of nothing an empty one.
+    pub fn words(&self, pointer: &str) -> &'a str {
+        self.text(pointer).unwrap_or_default()
+    }
+
     /// A column of numbers; None where there is none.
     pub fn column(&self, pointer: &str) -> Option<Vec<Option<f64>>> {
         Some(self.part(pointer).value.as_array()?.iter().map(Value::as_f64).collect())
@@ -67,4 +73,24 @@ impl<'a> View<'a> {
         let part = self.part(pointer);
         html! { (part.shown("/value", show)) " (" (part.shown("/low", show)) " to " (part.shown("/high", show)) ")" }
     }
+}
+
+/// A share as a percentage.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// The same in whole numbers.
+pub fn whole_percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// A whole number.
+pub fn whole(count: f64) -> String {
+    format!("{count:.0}")
+}
+
+/// Electrical energy that is in kWh already.
+pub fn kwh(amount: f64) -> String {
+    format!("{} kWh", digits(amount))
 }

@@ -1,0 +1,71 @@
+//! What stands beside the emissions and is no part of them: money, water, the devices' making, marginal emissions.
+
+use super::tables::{Head, table};
+use super::view::View;
+use crate::units::{digits, grams};
+use maud::{Markup, html};
+
+/// The section; nothing where no rates were given.
+pub fn section(run: &View) -> Markup {
+    let extras = run.part("/extras");
+    let rows = [
+        cost(&extras.part("/cost")),
+        water(&extras.part("/water")),
+        making(&extras.part("/embodied")),
+        margin(&extras.part("/marginal")),
+    ];
+    let heads = [Head::Text(""), Head::Number("used"), Head::Number("whole run, forecast"), Head::Text("by")];
+    html! {
+        @if rows.iter().any(|row| !row.0.is_empty()) {
+            h2 { "Beside it" }
+            p.soft { "None of this is in the CO2e above." }
+            (table(&heads, html! { @for row in &rows { (row) } }))
+        }
+    }
+}
+
+/// A row; nothing where no rate was given.
+fn row(of: &View, title: &str, [used, whole]: [&str; 2], show: impl Fn(f64) -> String, rate: Markup) -> Markup {
+    html! {
+        @if of.has("") {
+            tr {
+                th scope="row" { (title) }
+                td.n { (of.shown(used, &show)) }
+                td.n { @if of.has(whole) { (of.shown(whole, &show)) } }
+                td { (rate) }
+            }
+        }
+    }
+}
+
+fn cost(cost: &View) -> Markup {
+    let money = |amount: f64| format!("{} {}", digits(amount), cost.words("/currency")).trim_end().to_owned();
+    let rate = html! { (cost.shown("/per_kwh", money)) " per kWh" };
+    row(cost, "cost", ["/amount", "/forecast"], money, rate)
+}
+
+fn water(water: &View) -> Markup {
+    let litres = |amount: f64| format!("{} L", digits(amount));
+    let places = [("/on_site_l", "on site"), ("/off_site_l", "at the power plants")];
+    let given = places.into_iter().filter(|(field, _)| water.has(field));
+    let rate = html! {
+        @for (n, (field, place)) in given.enumerate() { @if n > 0 { ", " } (water.shown(field, litres)) " " (place) }
+    };
+    row(water, "water", ["/litres", "/forecast_litres"], litres, rate)
+}
+
+fn making(embodied: &View) -> Markup {
+    let rate = html! {
+        "a share of " (embodied.shown("/kg", |kg| grams(kg * 1e3))) " CO2e over "
+        (embodied.shown("/life_years", digits)) " years"
+    };
+    row(embodied, "making of the devices", ["/co2eq_g", "/forecast_co2eq_g"], grams, rate)
+}
+
+fn margin(marginal: &View) -> Markup {
+    let rate = html! {
+        "what one kWh more emits: " (marginal.shown("/g_per_kwh", digits)) " g (" (marginal.words("/source")) ", "
+        (marginal.words("/zone")) ")"
+    };
+    row(marginal, "marginal emissions", ["/co2eq_g", "/forecast_co2eq_g"], grams, rate)
+}

@@ -1,0 +1,110 @@
+use super::*;
+use serde_json::{Value, json};
+
+const NOON: f64 = 1_772_452_800.0;
+
+/// Two hours at 100 W of processor and 300 W of GPU, the GPU unknown in the second half hour; PUE 1.5.
+fn report() -> Value {
+    let halves = |n: f64| NOON + n * 1800.0;
+    json!({
+        "run": {"epochs_planned": 4, "epochs_done": 4},
+        "usage": {"energy_j": 2.34e6, "duration_s": 7200.0, "co2eq_g": 240.0},
+        "pue": 1.5,
+        "intensity": {
+            "g_per_kwh": 250.0,
+            "hours": {"from": [halves(0.0), halves(2.0)], "to": [halves(2.0), halves(4.0)], "g_per_kwh": [100.0, 400.0]},
+        },
+        "power": {
+            "from": [halves(0.0), halves(1.0), halves(2.0)],
+            "to": [halves(1.0), halves(2.0), halves(4.0)],
+            "cpu_w": [100.0, 100.0, 100.0],
+            "gpu_w": [300.0, null, 300.0],
+            "dram_w": null,
+            "node_w": null,
+        },
+        "epochs": [
+            {"index": 0, "count": 2, "duration_s": 60.0, "energy_j": 20_000.0, "cpu_j": 6_000.0, "gpu_j": 14_000.0},
+            {"index": 2, "count": 1, "duration_s": 40.0, "energy_j": 12_000.0, "cpu_j": 4_000.0, "gpu_j": 8_000.0},
+            {"index": 3, "count": 1, "duration_s": 40.0, "energy_j": null, "cpu_j": null, "gpu_j": null},
+        ],
+        "forecasts": [
+            {"after_epochs": 1, "energy_j": {"value": 2e6, "low": 1e6, "high": 5e6}, "duration_s": null},
+            {"after_epochs": 4, "energy_j": {"value": 2.34e6, "low": 2.34e6, "high": 2.34e6}, "duration_s": null},
+        ],
+    })
+}
+
+fn areas(drawn: &Drawn) -> Vec<&Vec<(f64, f64)>> {
+    let areas = drawn.chart.shapes.iter().filter_map(|shape| match shape {
+        Shape::Area(_, _, points) => Some(points),
+        _ => None,
+    });
+    areas.collect()
+}
+
+#[test]
+fn power_is_stacked_and_broken_where_it_is_not_known() {
+    let report = report();
+    let drawn = power(&View::new(&report)).unwrap();
+    assert_eq!((drawn.unit, drawn.kinds.as_slice(), drawn.chart.y), ("W", &[1, 3][..], (0.0, 400.0)));
+    let areas = areas(&drawn);
+    assert_eq!(areas.len(), 3, "the processor's, and two of the GPU");
+    let first_of_gpu = [(NOON, 400.0), (NOON + 1800.0, 400.0), (NOON + 1800.0, 100.0), (NOON, 100.0)];
+    assert_eq!(areas[1], &first_of_gpu);
+}
+
+#[test]
+fn a_group_of_epochs_is_drawn_as_the_mean_of_them() {
+    let report = report();
+    let (is_energy, drawn) = epochs(&View::new(&report)).unwrap();
+    assert!(is_energy);
+    assert_eq!((drawn.unit, drawn.chart.y), ("kJ", (0.0, 12.0)));
+    let areas = areas(&drawn);
+    assert_eq!(areas.len(), 4, "the third is not known");
+    assert_eq!(areas[0][..2], [(-0.4, 3.0), (1.4, 3.0)]);
+    assert_eq!(areas[3][..2], [(1.6, 12.0), (2.4, 12.0)]);
+}
+
+#[test]
+fn where_no_energy_is_known_epochs_have_their_time() {
+    let mut report = report();
+    for epoch in report["epochs"].as_array_mut().unwrap() {
+        for field in ["energy_j", "cpu_j", "gpu_j"] {
+            epoch[field] = Value::Null;
+        }
+    }
+    let (is_energy, drawn) = epochs(&View::new(&report)).unwrap();
+    assert_eq!((is_energy, drawn.unit, drawn.chart.y, drawn.kinds.len()), (false, "s", (0.0, 40.0), 0));
+}
+
+#[test]
+fn what_was_emitted_is_priced_by_its_hour() {
+    let report = report();
+    let drawn = emitted(&View::new(&report)).unwrap();
+    let Some(Shape::Line(_, line)) = drawn.chart.shapes.last() else { panic!("no line") };
+    // 0.2 and 0.05 kWh in the first hour, 0.4 in the second.
+    let expected = [0.0, 0.2 * 1.5 * 100.0, 0.25 * 1.5 * 100.0, 0.25 * 1.5 * 100.0 + 0.4 * 1.5 * 400.0];
+    assert_eq!((drawn.unit, line.len()), ("g", 4));
+    assert!(line.iter().zip(expected).all(|((_, g), expected)| (g - expected).abs() < 1e-9), "{line:?}");
+    let drawn = intensity(&View::new(&report)).unwrap();
+    assert_eq!((drawn.chart.y, drawn.chart.x), ((0.0, 400.0), (Scale::Clock, NOON, NOON + 7200.0)));
+}
+
+#[test]
+fn the_outcome_stands_beside_the_forecast_of_a_run_that_ended() {
+    let mut report = report();
+    let outcome = |report: &Value| {
+        let drawn = forecasts(&View::new(report)).unwrap();
+        drawn.chart.shapes.iter().find_map(|shape| match shape {
+            Shape::Dashed(_, points) => Some(points.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(outcome(&report), Some(vec![(1.0, 0.65), (4.0, 0.65)]));
+    let drawn = forecasts(&View::new(&report)).unwrap();
+    assert_eq!(drawn.unit, "kWh");
+    let (low, high) = drawn.chart.y;
+    assert!(low < 1e6 / 3.6e6 && high == 5e6 / 3.6e6);
+    report["run"]["epochs_done"] = json!(3);
+    assert_eq!(outcome(&report), None);
+}

@@ -1,0 +1,94 @@
+//! The same run in other places and at other times.
+
+use super::tables::{Head, table};
+use super::view::{View, whole_percent};
+use crate::units::{digits, duration, grams};
+use maud::{Markup, html};
+
+/// The section; nothing where it was not asked for.
+pub fn section(run: &View) -> Markup {
+    let what_if = run.part("/what_if");
+    if what_if.list("/zones").is_empty() {
+        return html! {};
+    }
+    let explained = match (what_if.has("/co2eq_g"), what_if.text("/of")) {
+        (false, _) => "Yearly averages of other places.",
+        (_, Some("forecast")) => {
+            "CO2e of the whole run, as forecast, in other places at their yearly average, with the same energy."
+        }
+        _ => "CO2e of the run in other places at their yearly average, with the same energy.",
+    };
+    html! {
+        h2 { "Elsewhere and at another time" }
+        p.soft { (explained) }
+        @if let Some(note) = what_if.text("/note") { p.soft { (note) } }
+        (places(run, &what_if))
+        (start(&what_if.part("/start")))
+    }
+}
+
+/// What it would emit in each place; where its energy is not known, what a kWh emits there.
+fn places(run: &View, what_if: &View) -> Markup {
+    let zones = what_if.list("/zones");
+    let own = what_if.number("/co2eq_g");
+    let measure = if own.is_some() { "/co2eq_g" } else { "/g_per_kwh" };
+    let most = zones.iter().filter_map(|zone| zone.number(measure)).fold(own.unwrap_or(0.0), f64::max);
+    let bar = |amount: Option<f64>| {
+        let share = amount.filter(|_| most > 0.0).map(|amount| format!("width:{:.1}%", amount / most * 100.0));
+        html! { td.bar { @if let Some(share) = share { span style=(share) {} } } }
+    };
+    let known = [Head::Text("place"), Head::Number("g/kWh"), Head::Number("CO2e"), Head::Number("change"), Head::Bar];
+    let unknown = [Head::Text("place"), Head::Number("g/kWh"), Head::Bar];
+    let rows = html! {
+        @if own.is_some() {
+            tr.own {
+                th scope="row" { "the run as it is" }
+                td.n { (run.shown("/intensity/g_per_kwh", digits)) }
+                td.n { (what_if.shown("/co2eq_g", grams)) }
+                td.n {}
+                (bar(own))
+            }
+        }
+        @for zone in &zones {
+            tr {
+                th scope="row" title=[zone.text("/source")] {
+                    (zone.text("/name").unwrap_or(zone.words("/zone")))
+                    @if let Some(year) = zone.number("/year") { span.soft { " " (year) } }
+                }
+                td.n { (zone.shown("/g_per_kwh", digits)) }
+                @if own.is_some() {
+                    td.n { (zone.shown("/co2eq_g", grams)) }
+                    td.n { (zone.shown("/saves_share", change)) }
+                }
+                (bar(zone.number(measure)))
+            }
+        }
+    };
+    table(if own.is_some() { &known } else { &unknown }, rows)
+}
+
+/// A saving as a change, in percent.
+fn change(saves: f64) -> String {
+    let percent = (saves * -100.0).round();
+    if percent == 0.0 { "0 %".into() } else { format!("{percent:+.0} %") }
+}
+
+/// When to begin.
+fn start(start: &View) -> Markup {
+    const WORTH_IT: f64 = 0.01;
+    let minute = |at: &str| start.words(at).get(..16).unwrap_or_default().replace('T', " ") + " UTC";
+    let whole_minutes = |seconds: f64| duration((seconds / 60.0).round() * 60.0);
+    html! {
+        @if start.number("/saves_share").is_some_and(|share| share >= WORTH_IT) {
+            p {
+                "The best start known, for a run as long as this one: " (minute("/at")) ", in "
+                (start.shown("/delay_s", whole_minutes)) ". At " (start.shown("/g_per_kwh", digits)) " instead of "
+                (start.shown("/now_g_per_kwh", digits)) " g/kWh it saves " (start.shown("/saves_share", whole_percent))
+                @if start.has("/saves_g") { " (" (start.shown("/saves_g", grams)) ")" }
+                ". Forecasts of intensity may be some 20 % off."
+            }
+        } @else if start.has("/until") {
+            p { "No better start is known: now is as good as any until " (minute("/until")) "." }
+        }
+    }
+}
