@@ -283,15 +283,22 @@ fn the_command_makes_one_page_of_files_and_folders() {
     fs::create_dir(dir.join("runs")).unwrap();
     for n in 0..14 {
         let (name, report) = &all[n % all.len()];
+        let mut report = report.clone();
+        report["run"]["id"] = format!("{n:016x}").into();
         fs::write(dir.join(format!("runs/{n:02}_{name}.json")), report.to_string()).unwrap();
+        fs::write(dir.join(format!("runs/{n:02}_copy.json")), report.to_string()).unwrap();
     }
     fs::write(dir.join("runs/package.json"), "{\"name\": \"x\"}").unwrap();
+    fs::write(dir.join("runs/torn.json"), "{\"schema\": 1, \"run\": {").unwrap();
     let one = report(&dir, &["runs/00_ten.json"]);
     assert!(one.status.success() && one.stderr.is_empty());
-    assert_eq!(String::from_utf8(one.stdout).unwrap(), html::page(&[all[0].1.clone()]));
+    let mut first = all[0].1.clone();
+    first["run"]["id"] = format!("{:016x}", 0).into();
+    assert_eq!(String::from_utf8(one.stdout).unwrap(), html::page(&[first]));
     let several = report(&dir, &["runs", "-o", "out.html"]);
     assert!(several.status.success() && several.stdout.is_empty());
-    assert!(String::from_utf8_lossy(&several.stderr).contains("runs/package.json: no report"));
+    let said = String::from_utf8_lossy(&several.stderr).into_owned();
+    assert!(said.contains("runs/torn.json: EOF") && said.contains("left out") && !said.contains("package"), "{said}");
     let page = fs::read_to_string(dir.join("out.html")).unwrap();
     assert_eq!((page.matches("<details").count(), page.matches("<tr data-report=").count()), (12, 14));
     assert!(page.contains("The first 12 runs follow in full"));
@@ -308,14 +315,16 @@ fn what_cannot_be_done_is_said_and_what_was_there_stays() {
     let dir = folder("refused");
     fs::write(dir.join("run.json"), Staged::default().json().to_string()).unwrap();
     fs::write(dir.join("torn.json"), "{\"schema\": 1, \"run\": {").unwrap();
-    fs::write(dir.join("newer.json"), "{\"schema\": 2, \"run\": {}}").unwrap();
+    fs::write(dir.join("newer.json"), "{\"schema\": 2, \"run\": {\"id\": \"a\"}, \"usage\": {}}").unwrap();
+    fs::write(dir.join("other.json"), "{\"name\": \"x\"}").unwrap();
     fs::write(dir.join("out.html"), "before").unwrap();
     fs::create_dir(dir.join("empty")).unwrap();
     for (path, why) in [
-        ("torn.json", "torn.json: no report: EOF"),
+        ("torn.json", "torn.json: EOF"),
         ("newer.json", "a newer carbontracker"),
+        ("other.json", "other.json: no report: expected"),
         ("none.json", "none.json: No such file"),
-        ("empty", "empty: no report here"),
+        ("empty", "empty: no run here"),
     ] {
         let said = message(&report(&dir, &["run.json", path, "-o", "out.html"]));
         assert!(said.starts_with("carbontracker: ") && said.contains(why), "{said}");
@@ -344,7 +353,7 @@ fn what_cannot_be_done_is_said_and_what_was_there_stays() {
     let mut left: Vec<String> =
         fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
-    assert_eq!(left, ["empty", "newer.json", "out.html", "run.json", "torn.json"]);
+    assert_eq!(left, ["empty", "newer.json", "other.json", "out.html", "run.json", "torn.json"]);
     fs::remove_dir_all(dir).unwrap();
 }
 

@@ -59,11 +59,11 @@ impl Growing {
 }
 
 /// Writes a file under another name and renames it: who reads it sees the old one or the new one.
-pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?.to_string_lossy().into_owned();
     // node_exporter reads *.prom, and aggregate *.json: this ends otherwise.
     let new = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path));
+    let written = std::fs::write(&new, content).and_then(|()| std::fs::rename(&new, path));
     written.inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
