@@ -47,7 +47,10 @@ impl Course {
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
         let known_to = (0..books.metered.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
-        let since = stretches(ledger, calendar, begin, end, known_to);
+        let mut since: Vec<Stretch> = stretches(ledger, calendar, begin, end, known_to).collect();
+        if !ledger.is_open() {
+            end_with(&mut since, used(books));
+        }
         let stretches: Vec<Stretch> = books.past.power.iter().copied().chain(since).collect();
         let from = calendar.unix_s(begin);
         let from = stretches.first().map_or(from, |first| first.from.min(from));
@@ -81,6 +84,27 @@ fn stretches(
         }
         Some(Stretch { from: calendar.unix_s(from), to: calendar.unix_s(last), energy })
     })
+}
+
+/// What this process measured of the run, by kind.
+fn used(books: &Books) -> PerKind {
+    let mut used = PerKind::default();
+    for (number, metered) in books.ours() {
+        let joules = books.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
+        joules.into_iter().for_each(|(all, before)| used.add(metered.channel.kind, all - before));
+    }
+    used
+}
+
+/// The last step goes on after the run: its share of the run is what the others leave of the whole, whenever that is asked.
+fn end_with(stretches: &mut [Stretch], whole: PerKind) {
+    let Some((last, others)) = stretches.split_last_mut() else { return };
+    let mut rest = PerKind::default();
+    for kind in Kind::ALL {
+        let before: f64 = others.iter().filter_map(|stretch| stretch.energy.get(kind)).sum();
+        whole.get(kind).into_iter().for_each(|joules| rest.add(kind, (joules - before).max(0.0)));
+    }
+    last.energy = rest;
 }
 
 /// Mean power, neighbours together until few enough are left.

@@ -64,7 +64,7 @@ pub struct Run {
     #[arg(long, value_name = "N", requires = "mark", value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
     /// What to report in the end
-    #[arg(long, value_name = "FORMAT", default_value = "brief", value_parser = ["brief", "text", "json", "csv", "prometheus"])]
+    #[arg(long, value_name = "FORMAT", default_value = "brief", value_parser = ["brief", "text", "json", "csv", "prometheus", "html"])]
     report: String,
     /// Where to write the report; - is standard output [default: standard error]
     #[arg(long, value_name = "FILE")]

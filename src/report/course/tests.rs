@@ -73,6 +73,19 @@ fn power_is_told_by_the_date_and_ends_with_the_run() {
 }
 
 #[test]
+fn what_is_read_after_the_run_changes_nothing_of_it() {
+    let mut books = empty();
+    let end = 12 * S + S / 30; // within a step
+    books.ledger.mark(Mark::Begin(10 * S));
+    books.ledger.mark(Mark::End(end));
+    credit(&mut books, 0, 9 * S, end + 1_000_000, 50.0);
+    let before = course(&books, 0, 13 * S).power;
+    credit(&mut books, 0, end + 1_000_000, 20 * S, 333.0);
+    assert_eq!(course(&books, 0, 30 * S).power, before);
+    assert!((joules(&before, Kind::Cpu) - 50.0 * (2.0 + 1.0 / 30.0)).abs() < 1e-6, "{before:?}");
+}
+
+#[test]
 fn an_open_epoch_is_shown_as_far_as_it_is_read() {
     let mut books = run(&[2]);
     books.ledger.mark(Mark::Begin(13 * S));
