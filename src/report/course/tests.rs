@@ -78,9 +78,9 @@ fn what_is_read_after_the_run_changes_nothing_of_it() {
     let end = 12 * S + S / 30; // within a step
     books.ledger.mark(Mark::Begin(10 * S));
     books.ledger.mark(Mark::End(end));
-    credit(&mut books, 0, 9 * S, end + 1_000_000, 50.0);
+    credit(&mut books, 0, 9 * S, end + 100_000, 50.0);
     let before = course(&books, 0, 13 * S).power;
-    credit(&mut books, 0, end + 1_000_000, 20 * S, 333.0);
+    credit(&mut books, 0, end + 100_000, 20 * S, 333.0);
     assert_eq!(course(&books, 0, 30 * S).power, before);
     assert!((joules(&before, Kind::Cpu) - 50.0 * (2.0 + 1.0 / 30.0)).abs() < 1e-6, "{before:?}");
 }
