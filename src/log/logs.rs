@@ -36,6 +36,11 @@ impl Logs {
         }
     }
 
+    /// Whether there is a standard log: Carbontracker makes nothing of one of the two alone.
+    pub fn have_begun(&self) -> bool {
+        self.standard.is_some() || self.path.exists()
+    }
+
     /// Takes epochs in, as the report of this moment has them.
     pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written<'_> {
         let at = host::unix_s();

@@ -110,10 +110,10 @@ impl Writer {
             if is_new && self.lines >= EACH {
                 stop.rest((self.started.elapsed() / EACH as u32).min(LONGEST_GAP));
             }
-            let written = self.plan.written.count;
-            self.shared.await_epochs(written, self.next_beat(), || stop.is_set());
-            if self.shared.books().finished && !stop.is_set() {
-                stop.rest(BEAT.0); // nothing will change any more
+            if self.is_stuck() || self.shared.books().finished {
+                stop.rest(BEAT.0); // no epoch's end is waited for
+            } else {
+                self.shared.await_epochs(self.plan.written.count, self.next_beat(), || stop.is_set());
             }
         }
         let finished = || self.shared.books().finished;
@@ -122,6 +122,11 @@ impl Writer {
             self.shared.await_epochs(u64::MAX, Duration::from_millis(5), || false);
         }
         self.end();
+    }
+
+    /// There is no journal, or it could not be written.
+    fn is_stuck(&self) -> bool {
+        self.plan.journal.as_ref().is_none_or(|journal| self.failing.iter().any(|path| path == journal.path()))
     }
 
     /// In how much time numbers are due without an epoch.
@@ -135,7 +140,8 @@ impl Writer {
         self.make_journal();
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         let is_new = self.write_journal(&mut report, power, false);
-        if is_new && self.renewed.is_none() || self.renewed.is_some_and(|at| at.elapsed() >= RENEWAL) {
+        let is_first_due = || is_new || self.started.elapsed() >= BEAT.0;
+        if self.renewed.map_or_else(is_first_due, |at| at.elapsed() >= RENEWAL) {
             self.renew(false);
         }
         is_new
@@ -272,7 +278,8 @@ impl Writer {
     fn renew(&mut self, is_over: bool) {
         self.renewed = Some(Instant::now());
         let (report, _) = self.report(Detail::Totals(None));
-        if let Some((path, written)) = self.logs.as_ref().map(|logs| logs.renew(&report, is_over)) {
+        let logs = self.logs.as_ref().filter(|logs| logs.have_begun());
+        if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over)) {
             let path = path.to_owned();
             self.note(&path, written);
         }

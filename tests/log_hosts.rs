@@ -1,0 +1,84 @@
+//! What a run's files must not do to the program that keeps them: stop it, kill it, or take its processor.
+//!
+//! What needs a process of its own is this test program again, told by a variable what to do.
+
+mod logged;
+
+use logged::{Folder, epochs, make};
+use std::fs;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const SIM: &str = "sim_cpu=A:50 sim_gpu=B:200 job=off";
+const SHORT: Duration = Duration::from_millis(15);
+const OPTIONS: &str = "CT_TEST_OPTIONS";
+
+/// Ends three epochs, rests, and says how much processor time the rest took.
+#[test]
+fn child() {
+    let Ok(options) = std::env::var(OPTIONS) else { return };
+    let tracker = make(&format!("{SIM} {options}"));
+    epochs(&tracker, 3, SHORT);
+    let before = processor_s();
+    std::thread::sleep(Duration::from_secs(5));
+    println!("\nrested {}", processor_s() - before);
+    tracker.destroy();
+    println!("ended");
+}
+
+/// Processor time of this process, s.
+fn processor_s() -> f64 {
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11..=12].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_A_SECOND
+}
+
+/// The child, started by a shell that does something before.
+fn child_after(shell: &str, options: &str) -> (Output, String) {
+    let output = Command::new("sh")
+        .args(["-c", &format!("{shell} exec \"$0\" --exact child --nocapture --test-threads=1")])
+        .arg(std::env::current_exe().unwrap())
+        .env(OPTIONS, options)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, printed)
+}
+
+fn rests(options: &str) {
+    let (output, printed) = child_after("", options);
+    let rested = printed.lines().find_map(|line| line.strip_prefix("rested ")).unwrap_or_else(|| panic!("{output:?}"));
+    assert!(rested.parse::<f64>().unwrap() < 1.0, "{options}: {rested} s of 5 s");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_costs_no_processor() {
+    rests("log_dir=/proc/carbontracker");
+}
+
+#[test]
+fn a_disk_that_is_full_costs_no_processor() {
+    let folder = Folder::new("spin");
+    // A journal that is there, and takes no more.
+    let (_, printed) = child_after("ulimit -f 0;", &format!("resume={}", folder.0.join("a.jsonl").display()));
+    let rested = printed.lines().find_map(|line| line.strip_prefix("rested ")).unwrap_or_else(|| panic!("{printed}"));
+    assert!(rested.parse::<f64>().unwrap() < 1.0, "{rested} s of 5 s");
+}
+
+#[test]
+fn metrics_without_a_journal_are_renewed_and_cost_no_processor() {
+    let folder = Folder::new("metrics");
+    let file = folder.0.join("a.prom");
+    let options = format!("prometheus={}", file.display());
+    let tracker = make(&format!("{SIM} {options}"));
+    tracker.begin().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !file.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let metrics = fs::read_to_string(&file).expect("while the first epoch lasts");
+    assert!(metrics.contains("carbontracker_epochs_total{"));
+    tracker.destroy();
+    rests(&options);
+}
