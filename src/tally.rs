@@ -43,6 +43,9 @@ pub struct Tally {
 impl Tally {
     /// Of the process that is number `life` to work on the run `id`.
     pub fn open(id: &str, life: u64) -> io::Result<Tally> {
+        if host::file_size_limit() < (KeptPage::LEN * size_of::<u64>()) as u64 {
+            return Err(io::ErrorKind::FileTooLarge.into()); // writing it would be a deadly signal
+        }
         let path = path(id, life);
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;

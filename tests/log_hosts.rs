@@ -82,3 +82,12 @@ fn metrics_without_a_journal_are_renewed_and_cost_no_processor() {
     tracker.destroy();
     rests(&options);
 }
+
+#[test]
+fn a_limit_on_file_sizes_kills_nobody() {
+    let folder = Folder::new("limit");
+    for limit in ["0", "1"] {
+        let (output, printed) = child_after(&format!("ulimit -f {limit};"), &format!("log_dir={}", folder.shown()));
+        assert!(output.status.success() && printed.contains("ended"), "ulimit -f {limit}: {output:?}");
+    }
+}
