@@ -4,7 +4,7 @@
 
 mod logged;
 
-use logged::{Folder, epochs, make};
+use logged::{Folder, epochs, make, messages};
 use std::fs;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -90,4 +90,22 @@ fn a_limit_on_file_sizes_kills_nobody() {
         let (output, printed) = child_after(&format!("ulimit -f {limit};"), &format!("log_dir={}", folder.shown()));
         assert!(output.status.success() && printed.contains("ended"), "ulimit -f {limit}: {output:?}");
     }
+}
+
+/// The same job script at the first start, when there is no folder yet, and at every requeue.
+#[test]
+fn a_folder_that_is_not_there_yet_is_resumed_from_later() {
+    let folder = Folder::new("requeue");
+    let logs = folder.0.join("logs");
+    for options in ["log_dir", "prometheus"] {
+        let also = if options == "log_dir" { format!("log_dir={}", logs.display()) } else { String::new() };
+        for start in 1..=3_u32 {
+            let tracker = make(&format!("{SIM} epochs=100 name={options} {also} resume={}", logs.display()));
+            epochs(&tracker, 2, SHORT);
+            let done = tracker.value("/run/epochs_done").unwrap();
+            assert_eq!(done, f64::from(2 * start), "{:?}", messages(&tracker));
+            tracker.destroy();
+        }
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "nothing beside it");
 }

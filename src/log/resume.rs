@@ -48,23 +48,21 @@ pub enum Outcome {
     Resumed(Box<Resumed>),
     /// There is none yet: it begins, with its files here.
     Begins(Place, Option<Growing>),
-    /// There is none that it could be: it begins, with its files in the folder of logs.
-    BeginsElsewhere,
+    /// There is none that it could be: it begins, with its files in the folder of logs, or else in this one.
+    BeginsIn(Option<PathBuf>),
 }
 
 /// Takes up the run of a journal, or the newest unfinished one of this name and rank in a folder. What a person should know
 /// goes to `say`; whatever is wrong, the run begins anew and nothing that is there is touched.
 pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcome {
     let shown = from.display();
-    if from.is_dir() {
-        let found = newest(from, asker);
-        if found.is_none() {
-            say(format!("resume={shown}: no unfinished run of this name and rank is there: a new one begins"));
-        }
-        return found.map_or(Outcome::BeginsElsewhere, |resumed| went_on(resumed, say));
-    }
-    match open(from, asker) {
+    let found = if from.is_dir() { newest(from, asker).ok_or(Refusal::Nothing) } else { open(from, asker) };
+    match found {
         Ok(resumed) => went_on(resumed, say),
+        Err(Refusal::Nothing) => {
+            say(format!("resume={shown}: no unfinished run of this name and rank is there: a new one begins"));
+            Outcome::BeginsIn(Some(from.to_owned()))
+        }
         Err(Refusal::Missing) => {
             say(format!("resume={shown}: it is not there yet: a new run begins, and keeps its journal there"));
             Outcome::Begins(Place::of_journal(from), None)
@@ -74,7 +72,7 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
             say(format!(
                 "resume={shown}: {why}. It is left as it is, and a new run begins, whose files are written where log_dir= says"
             ));
-            Outcome::BeginsElsewhere
+            Outcome::BeginsIn(None)
         }
     }
 }
@@ -96,7 +94,10 @@ fn went_on((resumed, flaws): (Resumed, Vec<String>), say: &mut dyn FnMut(String)
 }
 
 enum Refusal {
+    /// No journal is there yet,
     Missing,
+    /// or in the folder none of this run's.
+    Nothing,
     /// Its first process was killed before it wrote a line.
     Unwritten(Growing),
     Other(String),
@@ -116,6 +117,10 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
         Ok((journal, text)) => (Some(journal), text),
         Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => {
             (None, std::fs::read(path)?)
+        }
+        // What has no journal's name is a folder that is not there yet.
+        Err(error) if error.kind() == ErrorKind::NotFound && !path.to_string_lossy().ends_with(JOURNAL) => {
+            return Err(Refusal::Nothing);
         }
         Err(error) => return Err(error.into()),
     };

@@ -57,9 +57,8 @@ impl Start {
                 }
             }
             Some(Outcome::Begins(there, theirs)) => (journal, place) = (theirs, Some(there)),
-            Some(Outcome::BeginsElsewhere) => {
-                let folder = options.resume.as_deref().map(Path::new).filter(|from| from.is_dir());
-                place = log_dir.or(folder).map(|folder| start.place(folder, options, host, say));
+            Some(Outcome::BeginsIn(folder)) => {
+                place = log_dir.or(folder.as_deref()).map(|folder| start.place(folder, options, host, say));
             }
             None => (),
         }
