@@ -4,8 +4,9 @@
 
 mod logged;
 
-use logged::{Folder, epochs, make, messages};
+use logged::{Folder, epoch_lines, epochs, make, messages};
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,59 @@ fn a_limit_on_file_sizes_kills_nobody() {
         let (output, printed) = child_after(&format!("ulimit -f {limit};"), &format!("log_dir={}", folder.shown()));
         assert!(output.status.success() && printed.contains("ended"), "ulimit -f {limit}: {output:?}");
     }
+}
+
+#[test]
+fn a_pipe_or_a_device_in_the_place_of_a_journal_holds_up_nobody() {
+    let folder = Folder::new("pipe");
+    let pipe = folder.0.join("a.jsonl");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for from in [folder.0.as_path(), &pipe, Path::new("/dev/zero")] {
+        let (is_done, done) = std::sync::mpsc::channel();
+        let options = format!("{SIM} resume={}", from.display());
+        std::thread::spawn(move || {
+            let tracker = make(&options);
+            let said = messages(&tracker).join("\n");
+            tracker.destroy();
+            is_done.send(said)
+        });
+        let said = done.recv_timeout(Duration::from_secs(20)).expect("it is not waited for");
+        assert!(said.contains("a new"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_replaced() {
+    let folder = Folder::new("special");
+    let pipe = folder.0.join("a.prom");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let tracker = make(&format!("{SIM} prometheus={}", pipe.display()));
+    epochs(&tracker, 1, SHORT);
+    tracker.destroy();
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+}
+
+#[test]
+fn two_trackers_of_one_process_do_not_write_one_journal() {
+    let folder = Folder::new("twice");
+    let journal = folder.0.join("a.jsonl");
+    let options = format!("{SIM} name=a resume={}", journal.display());
+    let one = make(&options);
+    epochs(&one, 2, SHORT);
+    for from in [journal.clone(), folder.0.clone()] {
+        let two = make(&format!("{SIM} name=a resume={}", from.display()));
+        let said = messages(&two).join("\n");
+        epochs(&two, 3, SHORT);
+        assert_eq!(two.value("/run/epochs_done").unwrap(), 3.0, "{said}");
+        two.destroy();
+        // And the first one still has it to itself.
+        let (_, printed) = child_after("", &format!("name=a resume={}", journal.display()));
+        assert!(printed.contains("ended"), "{printed}");
+    }
+    epochs(&one, 2, SHORT);
+    one.destroy();
+    let indices: Vec<_> = epoch_lines(&journal).iter().map(|line| line["index"].as_u64().unwrap()).collect();
+    assert_eq!(indices, [0, 1, 2, 3]);
 }
 
 /// The same job script at the first start, when there is no folder yet, and at every requeue.

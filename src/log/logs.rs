@@ -86,7 +86,7 @@ impl Logs {
         }
         let file = match self.file.take() {
             Some(file) => file,
-            None if self.path.exists() => Growing::open(&self.path)?.0,
+            None if self.path.exists() => Growing::open(&self.path)?,
             None => Growing::create(&self.path)?,
         };
         self.file.insert(file).append(&self.pending)

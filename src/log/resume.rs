@@ -12,6 +12,9 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// In so many bytes a journal opens a run: a file that does not, as large as it may be, is none.
+const HEAD: u64 = 1 << 20;
+
 /// A run that was taken up.
 pub struct Resumed {
     /// Its identifier.
@@ -113,11 +116,9 @@ impl From<io::Error> for Refusal {
 }
 
 fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
-    let (mut journal, text) = match Growing::open(path) {
-        Ok((journal, text)) => (Some(journal), text),
-        Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => {
-            (None, std::fs::read(path)?)
-        }
+    let mut journal = match Growing::open(path) {
+        Ok(journal) => Some(journal),
+        Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => None,
         // What has no journal's name is a folder that is not there yet.
         Err(error) if error.kind() == ErrorKind::NotFound && !path.to_string_lossy().ends_with(JOURNAL) => {
             return Err(Refusal::Nothing);
@@ -128,6 +129,15 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
     let holder = journal.as_ref().and_then(|journal| host::lock(journal.file()).ok().flatten());
     if let Some(holder) = holder {
         return Err(Refusal::Other(format!("process {holder} is writing it")));
+    }
+    // Read only now: until it let go that process may have added to it.
+    let mut read = |most: u64| match &mut journal {
+        Some(journal) => journal.read(most),
+        None => read_to(path, most),
+    };
+    let mut text = read(HEAD)?;
+    if text.len() as u64 == HEAD && text.windows(OPENING.len()).any(|bytes| bytes == OPENING) {
+        text = read(u64::MAX)?;
     }
     if let Some(journal) = journal.take_if(|_| text.is_empty() || text.starts_with(OPENING) && !text.contains(&b'\n')) {
         return Err(Refusal::Unwritten(journal));
@@ -155,18 +165,26 @@ fn newest(folder: &Path, asker: &Asker) -> Option<(Resumed, Vec<String>)> {
         journals.filter_map(|path| Some((modified(&path).ok()?, path))).collect();
     journals.sort_by(|a, b| b.cmp(a));
     let is_asked_for = |path: &PathBuf| {
-        let opening = first_line(path).ok().and_then(|line| Journal::parse(&line).ok());
+        let opening = opening(path).ok().and_then(|line| Journal::parse(&line).ok());
         opening.is_some_and(|run| run.name.as_deref() == asker.name && run.rank == asker.rank)
     };
     let mut paths = journals.into_iter().map(|(_, path)| path).filter(is_asked_for);
     paths.find_map(|path| open(&path, asker).ok().filter(|(resumed, _)| !resumed.is_finished()))
 }
 
-fn first_line(path: &Path) -> io::Result<Vec<u8>> {
-    const MOST: u64 = 1 << 20;
+/// A journal's first line.
+fn opening(path: &Path) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    BufReader::new(File::open(path)?.take(MOST)).read_until(b'\n', &mut line)?;
+    if path.is_file() && !Growing::is_ours(path) {
+        BufReader::new(File::open(path)?.take(HEAD)).read_until(b'\n', &mut line)?;
+    }
     Ok(line)
+}
+
+fn read_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 impl Resumed {
