@@ -111,8 +111,10 @@ pub struct Journal {
     pub so_far: Value,
     /// Forecasts as they were after epochs.
     pub forecasts: Vec<Value>,
-    /// What was measured.
+    /// What was measured, by the last numbers.
     channels: Vec<(Channel, &'static str)>,
+    /// What the numbers to come are about.
+    named: Option<Vec<(Channel, &'static str)>>,
     /// What is not, and why.
     pub unavailable: Value,
     /// Energy by time.
@@ -147,6 +149,9 @@ impl Journal {
         if journal.strange > MOST_FLAWS {
             journal.flaws.push(format!("in all {} of its lines are left out", journal.strange));
         }
+        if journal.so_far.is_null() {
+            journal.channels = journal.named.take().unwrap_or_default();
+        }
         if journal.lives == 0 {
             return Err("no line in it opens a run; is it a journal (NAME.jsonl)?".into());
         }
@@ -164,7 +169,7 @@ impl Journal {
         if let Some(list) = line.get("components").and_then(Value::as_array) {
             let channels = list.iter().map(|named| Some((channel(named)?, status(named)))).collect::<Option<Vec<_>>>();
             self.unavailable = line.get("unavailable").cloned().unwrap_or_default();
-            return channels.map(|channels| self.channels = channels).is_some();
+            return channels.map(|channels| self.named = Some(channels)).is_some();
         }
         let is_epoch = line.get("index").is_some();
         if is_epoch && !self.add_epoch(line) {
@@ -247,6 +252,7 @@ impl Journal {
             let ends = from.zip(to).filter(|(from, to)| from < to);
             self.power.extend(ends.map(|(from, to)| Stretch { from, to, energy: per_kind(power) }));
         }
+        self.named.take().into_iter().for_each(|named| self.channels = named);
         let forecast = so_far.get("forecast").filter(|forecast| is_epoch && forecast.is_object());
         self.forecasts.extend(forecast.cloned());
         self.so_far = so_far.clone();

@@ -216,7 +216,8 @@ impl Writer {
         }
         let is_new = lines.len() > first_epoch;
         let now = host::monotonic_ns();
-        let mut so_far = (is_new || is_end || is_due).then(|| journal::so_far(report, host::unix_s(), power));
+        let mut so_far =
+            (is_new || is_end || is_due || !self.is_opened).then(|| journal::so_far(report, host::unix_s(), power));
         if is_end {
             lines.push(json!({"end": report.section("run").get("state"), "so_far": so_far.take()}));
         } else if let Some((line, so_far)) = lines.last_mut().filter(|_| is_new).zip(so_far.as_mut()) {

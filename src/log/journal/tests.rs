@@ -293,3 +293,26 @@ fn a_long_runs_past_is_thinned_and_its_sums_stay() {
     let grams: f64 = history.iter().filter_map(|epoch| epoch.filed?.co2eq_g).sum();
     assert_eq!(grams, 100_000.0);
 }
+
+/// The next process names its components before it has any numbers of its own.
+#[test]
+fn a_kill_before_the_first_numbers_leaves_each_component_its_own() {
+    let mut books = new_books();
+    books.add(&one(Kind::Cpu, "a"), None, None);
+    books.add(&one(Kind::Gpu, "b"), None, None);
+    let at = live(&mut books, 1 << 40, &[(40, 3), (50, 0)], &[100.0, 200.0]);
+    let mut text = lines(&books, at, 1, 0);
+    let first = Journal::parse(text.as_bytes()).unwrap().into_past(None);
+    let mut next = new_books();
+    next.resume(first.clone(), 1 << 60);
+    next.add(&one(Kind::Cpu, "c"), None, None);
+    let report = report(&next, 1 << 60, Detail::Totals(None));
+    for line in [opening(&report, 2, 2, None), components(&report)] {
+        text += &format!("{line}\n");
+    }
+    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
+    let used = |past: &Past| -> Vec<_> {
+        past.components.iter().map(|one| (one.channel.id.clone(), one.used.sum().joules)).collect()
+    };
+    assert_eq!(used(&past), used(&first));
+}
