@@ -4,7 +4,8 @@
 
 mod logged;
 
-use logged::{Folder, epoch_lines, epochs, make, messages};
+use carbontracker::tally::{Count, Tally, left};
+use logged::{Folder, epoch_lines, epochs, lines, make, messages};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -144,6 +145,29 @@ fn two_trackers_of_one_process_do_not_write_one_journal() {
     one.destroy();
     let indices: Vec<_> = epoch_lines(&journal).iter().map(|line| line["index"].as_u64().unwrap()).collect();
     assert_eq!(indices, [0, 1, 2, 3]);
+}
+
+/// Its epochs have no line: their number and time stand in memory.
+#[test]
+fn what_a_full_disk_did_not_take_is_not_forgotten_at_the_end() {
+    let folder = Folder::new("untold");
+    let journal = folder.0.join("a.jsonl");
+    let options = format!("name={} resume={}", "x".repeat(2000), journal.display());
+    let (output, printed) = child_after("ulimit -f 8;", &options); // 4096 bytes
+    assert!(printed.contains("ended"), "{output:?}");
+    assert!(epoch_lines(&journal).len() < 3);
+    let tracker = make(&format!("{SIM} {options}"));
+    assert_eq!(tracker.value("/run/epochs_done").unwrap(), 3.0);
+    let id = lines(&journal)[0]["run"]["id"].as_str().unwrap().to_owned();
+    tracker.destroy();
+    // The second process has ended in order, and of the third nothing else is left.
+    let third = Tally::open(&id, 3).unwrap();
+    third.note(Count { epochs: 5, inside: 50_000_000, span: 60_000_000 });
+    drop(third);
+    let tracker = make(&format!("{SIM} {options}"));
+    assert_eq!(tracker.value("/run/epochs_done").unwrap(), 8.0);
+    tracker.destroy();
+    assert_eq!(left(&id, 3), None);
 }
 
 /// The same job script at the first start, when there is no folder yet, and at every requeue.

@@ -149,8 +149,9 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
     let (id, lives, written) = (read.id.clone(), read.lives, read.epochs_done);
     let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
     let (is_ended, flaws) = (read.is_ended, read.flaws.clone());
-    let mut past = read.into_past((lives..).map_while(|life| tally::left(&id, life)));
     // Some may have been killed before they wrote a line.
+    let untold = (lives + 1..).map_while(|life| tally::left(&id, life));
+    let mut past = read.into_past([tally::left(&id, lives).unwrap_or_default()].into_iter().chain(untold));
     past.lives = (lives + 1..).take_while(|life| tally::left(&id, *life).is_some()).last().unwrap_or(lives);
     let place = Place::of_journal(path);
     Ok((Resumed { id, name, started, planned, past, place, journal, written, is_ended }, flaws))

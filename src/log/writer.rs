@@ -166,7 +166,9 @@ impl Writer {
         if let Some(journal) = &self.plan.journal {
             let _ = journal.sync();
         }
-        self.plan.tally.iter().for_each(|tally| tally.remove());
+        // Of epochs that the disk did not take it is all that is left.
+        let is_told = !self.is_opened || !self.is_stuck();
+        self.plan.tally.iter().filter(|_| is_told).for_each(|tally| tally.remove());
     }
 
     /// The run now, and what it used since it was asked last.
