@@ -229,9 +229,7 @@ impl Books {
 
     /// Finds out which epochs are settled by what was entered; `now`, ns, is later than all of it.
     pub fn settle(&mut self, now: u64) {
-        let all = 0..self.metered.len();
-        let known_to = all.filter_map(|channel| self.known_to(channel)).min().unwrap_or(u64::MAX);
-        let known_to = if self.waits_for_opening { 0 } else { known_to };
+        let known_to = if self.waits_for_opening { 0 } else { self.all_known_to() };
         self.settled = self.ledger.epochs_ended_by(known_to);
         if self.ledger.is_in_first() {
             self.progress.settle(known_to, now, |at| self.ledger.open_j(at));
@@ -254,6 +252,12 @@ impl Books {
             self.metered.get(channel).is_some_and(|one| one.meter.wants_second_look())
                 || self.known_to(channel).is_some_and(|known_to| Some(known_to) < last_mark)
         })
+    }
+
+    /// Up to when all energy is known, as far as the devices answer; past all time where there are none.
+    pub fn all_known_to(&self) -> u64 {
+        let all = 0..self.metered.len();
+        all.filter_map(|channel| self.known_to(channel)).min().unwrap_or(u64::MAX)
     }
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.

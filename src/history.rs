@@ -59,9 +59,13 @@ impl PerKind {
         self.0.iter().flatten().copied().reduce(|a, b| a + b)
     }
 
-    /// The same, each times this.
-    pub fn scaled(&self, by: f64) -> PerKind {
-        PerKind(self.0.map(|joules| joules.map(|joules| joules * by)))
+    /// What of it is not in another, which is part of it.
+    pub fn beyond(&self, other: &PerKind) -> PerKind {
+        let mut rest = *self;
+        for (rest, joules) in rest.0.iter_mut().zip(other.0) {
+            *rest = rest.map(|rest| (rest - joules.unwrap_or(0.0)).max(0.0));
+        }
+        rest
     }
 
     /// Adds another's.
@@ -97,16 +101,11 @@ impl Epoch {
 
     /// What of it came after others, which are part of it.
     pub fn after(&self, others: &Epoch) -> Epoch {
-        let mut energy = PerKind::default();
-        for kind in Kind::ALL {
-            let rest = self.energy.get(kind).map(|joules| (joules - others.energy.get(kind).unwrap_or(0.0)).max(0.0));
-            rest.into_iter().for_each(|joules| energy.add(kind, joules));
-        }
         Epoch {
             begin: self.begin.max(others.end).min(self.end),
             inside: self.inside.saturating_sub(others.inside),
             count: self.count.saturating_sub(others.count),
-            energy,
+            energy: self.energy.beyond(&others.energy),
             known_ns: (self.known_ns - others.known_ns).max(0.0),
             ..*self
         }

@@ -76,13 +76,10 @@ impl Timeline {
         })
     }
 
-    /// What was used from here to there, evenly in each step.
-    pub fn between(&self, from: u64, to: u64) -> PerKind {
+    /// All of it.
+    pub fn total(&self) -> PerKind {
         let mut sum = PerKind::default();
-        for step in self.steps().filter(|step| step.from < to && step.to > from) {
-            let within = step.to.min(to) - step.from.max(from);
-            sum.merge(&step.energy.scaled(within as f64 / (step.to - step.from) as f64));
-        }
+        self.steps.iter().for_each(|step| sum.merge(step));
         sum
     }
 

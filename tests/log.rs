@@ -6,7 +6,7 @@ mod logged;
 mod steady;
 
 use carbontracker::log;
-use logged::{Folder, check_sums, epoch_lines, epochs, json, make, number};
+use logged::{Folder, check_sums, epoch_lines, epochs, json, lines, make, number};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -55,6 +55,27 @@ fn a_run_leaves_its_journal_its_report_and_its_metrics() {
     assert_eq!(told.report["run"]["state"], "done");
     check_sums(&report);
     check_sums(&told.report);
+}
+
+/// Of a simulated 250 W, whether epochs are short or numbers come within a long one.
+#[test]
+fn the_journals_power_is_the_runs() {
+    let folder = Folder::new("power");
+    let tracker = make(&format!("sim_cpu=A:50 sim_gpu=B:200 job=off log_dir={}", folder.shown()));
+    for (count, length_ms) in [(50, 5), (1, 5000), (20, 50)] {
+        epochs(&tracker, count, Duration::from_millis(length_ms));
+    }
+    let used = tracker.value("/usage/energy_j").unwrap();
+    tracker.destroy();
+    let stretches: Vec<(f64, f64)> = lines(&folder.journal())
+        .iter()
+        .filter_map(|line| line.pointer("/so_far/power").filter(|power| power.is_object()))
+        .map(|power| (number(power, "/to") - number(power, "/from"), number(power, "/cpu_j") + number(power, "/gpu_j")))
+        .collect();
+    let joules: f64 = stretches.iter().map(|(_, joules)| joules).sum();
+    assert!((joules / used - 1.0).abs() < 0.02, "{joules} {used}");
+    let long: Vec<_> = stretches.iter().filter(|(seconds, _)| *seconds > 0.5).collect();
+    assert!(long.len() >= 2 && long.iter().all(|(s, j)| (j / s / 250.0 - 1.0).abs() < 0.02), "{stretches:?}");
 }
 
 /// What a process does that is told to: takes up the run and goes on, saying each epoch that has ended.

@@ -5,7 +5,7 @@ use super::file::{Growing, in_words, replace};
 use super::journal;
 use super::logs::Logs;
 use super::place::{JOURNAL, PROMETHEUS, Place, REPORT};
-use crate::history::Epoch;
+use crate::history::{Epoch, PerKind};
 use crate::host;
 use crate::past::Stretch;
 use crate::report::{Detail, Now, Open, Report, Setting};
@@ -69,6 +69,8 @@ pub struct Writer {
     started: Instant,
     /// When the last epoch written ended, ns on the monotonic clock.
     last_end: Option<u64>,
+    /// What was used by time, as far as that is written.
+    told: Used,
     /// When numbers were written last, ns on the monotonic clock,
     told_at: u64,
     /// and files renewed, and a file tried that could not be made.
@@ -77,6 +79,14 @@ pub struct Writer {
     synced: Instant,
     /// Files that could not be written, as was said.
     failing: Vec<PathBuf>,
+}
+
+/// Energy of this process's part of the run, up to an instant.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    /// ns on the monotonic clock.
+    to: u64,
+    energy: PerKind,
 }
 
 impl Writer {
@@ -93,6 +103,7 @@ impl Writer {
             is_thinned: false,
             started: Instant::now(),
             last_end: None,
+            told: Used::default(),
             told_at: host::monotonic_ns(),
             renewed: None,
             tried: None,
@@ -171,24 +182,26 @@ impl Writer {
         self.plan.tally.iter().filter(|_| is_told).for_each(|tally| tally.remove());
     }
 
-    /// The run now, and what it used since it was asked last.
-    fn report(&self, detail: Detail) -> (Report, Option<Stretch>) {
+    /// The run now, and what it used by time since that was written last.
+    fn report(&self, detail: Detail) -> (Report, Option<(Stretch, Used)>) {
         let books = self.shared.books();
         let at = host::monotonic_ns();
         let open = books.ledger.is_open().then(|| Open { share: self.shared.marked_share() });
         let whole = books.settled >= books.ledger.epochs() && !books.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
-        let since = books.ledger.first_begin().map(|begin| begin.max(self.told_at)).filter(|since| *since < at);
+        // What is used now is known later: the time goes as far as the energy, or the power would come out too low.
+        let used = Used { to: books.all_known_to().min(at), energy: books.ledger.timeline().total() };
+        let since = books.ledger.first_begin().map(|begin| begin.max(self.told.to)).filter(|since| *since < used.to);
         let power = since.map(|since| Stretch {
             from: books.calendar.unix_s(since),
-            to: books.calendar.unix_s(at),
-            energy: books.ledger.timeline().between(since, at),
+            to: books.calendar.unix_s(used.to),
+            energy: used.energy.beyond(&self.told.energy),
         });
-        (report, power)
+        (report, power.map(|power| (power, used)))
     }
 
     /// Appends to the journal; whether there were epochs. What could not be written stays to be written.
-    fn write_journal(&mut self, report: &mut Report, power: Option<Stretch>, is_end: bool) -> bool {
+    fn write_journal(&mut self, report: &mut Report, power: Option<(Stretch, Used)>, is_end: bool) -> bool {
         let is_due = self.next_beat().is_zero();
         let Some(journal) = &mut self.plan.journal else { return false };
         let most = EACH.saturating_sub(self.lines).max(1) as usize;
@@ -218,8 +231,10 @@ impl Writer {
         }
         let is_new = lines.len() > first_epoch;
         let now = host::monotonic_ns();
-        let mut so_far =
-            (is_new || is_end || is_due || !self.is_opened).then(|| journal::so_far(report, host::unix_s(), power));
+        let tells = is_new || is_end || is_due || !self.is_opened;
+        let power = power.filter(|_| tells);
+        let stretch = power.map(|(stretch, _)| stretch);
+        let mut so_far = tells.then(|| journal::so_far(report, host::unix_s(), stretch));
         if is_end {
             lines.push(json!({"end": report.section("run").get("state"), "so_far": so_far.take()}));
         } else if let Some((line, so_far)) = lines.last_mut().filter(|_| is_new).zip(so_far.as_mut()) {
@@ -241,7 +256,9 @@ impl Writer {
             self.plan.written = written.fold(self.plan.written, |all, epoch| all.joined(&epoch));
             self.lines += epochs.len() as u64;
             (self.is_opened, self.is_thinned) = (true, is_thinned);
-            (self.components, self.last_end, self.told_at) = (components, last_end, now);
+            (self.components, self.last_end) = (components, last_end);
+            self.told_at = if tells { now } else { self.told_at };
+            self.told = power.map_or(self.told, |(_, used)| used);
             if self.synced.elapsed() >= RENEWAL {
                 let _ = journal.sync();
                 self.synced = Instant::now();
