@@ -170,6 +170,30 @@ fn what_a_full_disk_did_not_take_is_not_forgotten_at_the_end() {
     assert_eq!(left(&id, 3), None);
 }
 
+#[test]
+fn a_folder_full_of_runs_that_are_over_is_not_read_whole() {
+    const RUNS: u32 = 100;
+    let folder = Folder::new("over");
+    let tracker = make(&format!("{SIM} epochs=400 log_dir={}", folder.shown()));
+    epochs(&tracker, 400, Duration::from_millis(1));
+    tracker.destroy();
+    let journal = folder.journal();
+    for run in 0..RUNS {
+        fs::copy(&journal, folder.0.join(format!("{run}.jsonl"))).unwrap();
+    }
+    let start = |from: &Path| {
+        let before = Instant::now();
+        let tracker = make(&format!("{SIM} resume={}", from.display()));
+        let took = before.elapsed();
+        (took, tracker.value("/run/epochs_done").unwrap())
+    };
+    let (one, done) = start(&journal);
+    assert_eq!(done, 400.0);
+    let (all, done) = start(&folder.0);
+    assert_eq!(done, 0.0);
+    assert!(all < one * RUNS / 4, "{RUNS}: {all:?}, one: {one:?}");
+}
+
 /// The same job script at the first start, when there is no folder yet, and at every requeue.
 #[test]
 fn a_folder_that_is_not_there_yet_is_resumed_from_later() {

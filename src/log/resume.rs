@@ -7,8 +7,9 @@ use crate::host;
 use crate::past::Past;
 use crate::tally;
 use crate::units;
+use serde_json::Value;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -169,7 +170,7 @@ fn newest(folder: &Path, asker: &Asker) -> Option<(Resumed, Vec<String>)> {
         let opening = opening(path).ok().and_then(|line| Journal::parse(&line).ok());
         opening.is_some_and(|run| run.name.as_deref() == asker.name && run.rank == asker.rank)
     };
-    let mut paths = journals.into_iter().map(|(_, path)| path).filter(is_asked_for);
+    let mut paths = journals.into_iter().map(|(_, path)| path).filter(|path| is_asked_for(path) && !is_over(path));
     paths.find_map(|path| open(&path, asker).ok().filter(|(resumed, _)| !resumed.is_finished()))
 }
 
@@ -180,6 +181,24 @@ fn opening(path: &Path) -> io::Result<Vec<u8>> {
         BufReader::new(File::open(path)?.take(HEAD)).read_until(b'\n', &mut line)?;
     }
     Ok(line)
+}
+
+/// Whether its last line says so: a folder may be full of journals whose runs are over, and those are not read whole.
+fn is_over(path: &Path) -> bool {
+    const TAIL: u64 = 1 << 16;
+    let tail = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail).map(|_| tail)
+    };
+    let tail: Vec<u8> = tail().unwrap_or_default();
+    let last = tail.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let last: Value = serde_json::from_slice(last).unwrap_or_default();
+    let number = |pointer: &str| last.pointer(pointer).and_then(Value::as_u64);
+    let ends = number("/epochs_planned").zip(number("/so_far/run/epochs_done")).filter(|_| last.get("end").is_some());
+    ends.is_some_and(|(planned, done)| done >= planned)
 }
 
 fn read_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {

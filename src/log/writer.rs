@@ -236,7 +236,9 @@ impl Writer {
         let stretch = power.map(|(stretch, _)| stretch);
         let mut so_far = tells.then(|| journal::so_far(report, host::unix_s(), stretch));
         if is_end {
-            lines.push(json!({"end": report.section("run").get("state"), "so_far": so_far.take()}));
+            let run = report.section("run");
+            let (state, planned) = (run.get("state"), run.get("epochs_planned"));
+            lines.push(json!({"end": state, "epochs_planned": planned, "so_far": so_far.take()}));
         } else if let Some((line, so_far)) = lines.last_mut().filter(|_| is_new).zip(so_far.as_mut()) {
             set(line, "so_far", so_far.take());
         } else {
