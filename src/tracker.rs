@@ -130,7 +130,10 @@ impl Tracker {
         if !start.past.is_empty() {
             let (mut books, now) = (shared.books(), host::monotonic_ns());
             books.resume(start.past, now);
-            books.forecast = advisor.review(&books.run(now)).forecast;
+            let review = advisor.review(&books.run(now));
+            review.messages.into_iter().for_each(|message| shared.say(message));
+            shared.set_over_budget(review.over_budget);
+            books.forecast = review.forecast;
         }
         let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
         let claimant = Claimant::new(job, &options.sysroot);

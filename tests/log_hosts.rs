@@ -194,6 +194,23 @@ fn a_folder_full_of_runs_that_are_over_is_not_read_whole() {
     assert!(all < one * RUNS / 4, "{RUNS}: {all:?}, one: {one:?}");
 }
 
+#[test]
+fn a_budget_that_a_run_has_passed_is_said_when_it_is_taken_up() {
+    let folder = Folder::new("budget");
+    let options = format!("{SIM} epochs=10 budget_g=0.00001 resume={}", folder.shown());
+    for is_first in [true, false] {
+        let tracker = make(&options);
+        if is_first {
+            epochs(&tracker, 2, SHORT);
+            tracker.value("/usage/energy_j").unwrap();
+        }
+        assert!(messages(&tracker).iter().any(|message| message.starts_with("budget_g=")));
+        tracker.begin().unwrap();
+        assert_eq!(tracker.end().unwrap(), carbontracker::error::Status::CT_OVER_BUDGET);
+        tracker.destroy();
+    }
+}
+
 /// The same job script at the first start, when there is no folder yet, and at every requeue.
 #[test]
 fn a_folder_that_is_not_there_yet_is_resumed_from_later() {
