@@ -211,6 +211,28 @@ fn a_budget_that_a_run_has_passed_is_said_when_it_is_taken_up() {
     }
 }
 
+#[test]
+fn a_journal_that_is_removed_is_written_anew() {
+    let folder = Folder::new("removed");
+    let logs = Folder(folder.0.join("logs"));
+    let tracker = make(&format!("{SIM} log_dir={}", logs.shown()));
+    epochs(&tracker, 3, SHORT);
+    tracker.value("/usage/energy_j").unwrap();
+    fs::remove_dir_all(&logs.0).unwrap();
+    epochs(&tracker, 2, SHORT);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !logs.0.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let said = messages(&tracker);
+    assert!(said.iter().any(|message| message.contains("was removed")), "{said:?}");
+    tracker.destroy();
+    assert_eq!(epoch_lines(&logs.journal()).len(), 5);
+    let told = carbontracker::log::read(&logs.journal()).unwrap().report;
+    logged::check_sums(&told);
+    assert_eq!(logs.files(".json").len(), 1);
+}
+
 /// The same job script at the first start, when there is no folder yet, and at every requeue.
 #[test]
 fn a_folder_that_is_not_there_yet_is_resumed_from_later() {

@@ -72,6 +72,11 @@ impl Growing {
         self.file.sync_data()
     }
 
+    /// Whether nobody can find it any more.
+    pub fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
     /// The file.
     pub fn file(&self) -> &File {
         &self.file

@@ -284,6 +284,12 @@ impl Writer {
 impl Writer {
     /// Makes the journal, where it is not there yet, and the folder it is in.
     fn make_journal(&mut self) {
+        if let Some(removed) = self.plan.journal.take_if(|journal| journal.is_removed()) {
+            self.shared.say(format!("{} was removed: all of it is written anew", removed.path().display()));
+            self.plan.written = Epoch::empty(0, 0, 0, 0);
+            (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
+            (self.components, self.last_end, self.tried) = (Value::Null, None, None);
+        }
         let Some(place) = self.plan.place.as_ref().filter(|_| self.plan.journal.is_none()) else { return };
         if self.tried.is_some_and(|at| at.elapsed() < RETRY) {
             return;
