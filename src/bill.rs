@@ -50,6 +50,8 @@ pub struct Bill {
     pub pue: f64,
     /// Of what was used, by when it was; before anything was, of now; gCO2e/kWh.
     pub g_per_kwh: f64,
+    /// The same of this process's part of the run.
+    own_g_per_kwh: f64,
     /// What it was priced by; None where one figure holds for all time.
     pub sources: Option<Sources>,
     joules: Option<f64>,
@@ -91,6 +93,7 @@ impl Pricing<'_> {
         let mut bill = Bill {
             pue: self.pue,
             g_per_kwh: self.flat,
+            own_g_per_kwh: self.flat,
             sources: None,
             joules: ledger.energy_j(),
             duration_s: ledger.run_ns() as f64 * 1e-9,
@@ -101,6 +104,7 @@ impl Pricing<'_> {
         if let Some(curve) = self.curve {
             self.price_by_hour(&mut bill, curve, ledger, now);
         }
+        bill.own_g_per_kwh = bill.g_per_kwh;
         let (before, total) = (self.before, bill.joules.unwrap_or(0.0));
         if before.joules > 0.0 {
             let since = bill.facility_kwh(total - before.joules) * bill.g_per_kwh;
@@ -230,11 +234,16 @@ impl Bill {
         self.facility_kwh(joules) * self.g_per_kwh
     }
 
+    /// The same of joules that this process used, or will.
+    pub fn own_grams(&self, joules: f64) -> f64 {
+        self.facility_kwh(joules) * self.own_g_per_kwh
+    }
+
     /// The same of joules used from one instant to another, ns.
     pub fn grams_between(&self, from: u64, to: u64, joules: f64) -> f64 {
         let (before, after) = (self.up_to(from), self.up_to(to));
         let used = after.joules - before.joules;
-        let g_per_kwh = if used > 0.0 { (after.weighted - before.weighted) / used } else { self.g_per_kwh };
+        let g_per_kwh = if used > 0.0 { (after.weighted - before.weighted) / used } else { self.own_g_per_kwh };
         self.facility_kwh(joules) * g_per_kwh
     }
 

@@ -78,6 +78,32 @@ fn the_journals_power_is_the_runs() {
     assert!(long.len() >= 2 && long.iter().all(|(s, j)| (j / s / 250.0 - 1.0).abs() < 0.02), "{stretches:?}");
 }
 
+/// What was billed stays as it was, and what comes has the price that holds now.
+#[test]
+fn each_process_has_its_own_price() {
+    let folder = Folder::new("prices");
+    let said: Vec<Value> = [100, 1000]
+        .map(|intensity| {
+            let tracker = make(&format!(
+                "epochs=20 sim_cpu=A:50 job=off intensity={intensity} resume={}",
+                folder.0.join("a.jsonl").display()
+            ));
+            epochs(&tracker, 5, Duration::from_millis(20));
+            let report = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+            tracker.destroy();
+            report
+        })
+        .into();
+    let both = &said[1];
+    for (epoch, each) in both["epochs"].as_array().unwrap().iter().zip([100.0; 5].iter().chain(&[1000.0; 5])) {
+        let g_per_kwh = number(epoch, "/co2eq_g") / number(epoch, "/energy_j") * 3.6e6;
+        assert!((g_per_kwh / each - 1.0).abs() < 1e-6, "{g_per_kwh} {each}");
+    }
+    let [used, whole, rest] =
+        ["/usage/co2eq_g", "/forecast/co2eq_g/value", "/forecast/remaining/co2eq_g/value"].map(|at| number(both, at));
+    assert!((used + rest - whole).abs() < 1e-6 * whole, "{used} + {rest}: {whole}");
+}
+
 /// What a process does that is told to: takes up the run and goes on, saying each epoch that has ended.
 #[test]
 fn child() {

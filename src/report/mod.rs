@@ -340,7 +340,7 @@ impl Report {
         let joules = self.remaining_j()?;
         match self.bill.sources {
             Some(_) => Some(self.forecast_g?.after_use(self.co2eq_g().unwrap_or(0.0)).rest()),
-            None => Some(joules.scaled(self.bill.grams(1.0))),
+            None => Some(joules.scaled(self.bill.own_grams(1.0))),
         }
     }
 }
