@@ -1,7 +1,7 @@
 //! Who counts a device: of a job's processes on one node, the one that holds a lock on a file in /dev/shm. The kernel
 //! frees it when its holder dies, however it dies. The file says up to when the reports of its holders cover the device.
 //! A holder that ends in order writes that, removes the file and lets go; one that stands idle while another is in an
-//! epoch lends it; of one that was killed nobody has a report.
+//! epoch lends it; of one that was killed there is no report but its journal, if it kept one.
 //!
 //! It is a record lock (fcntl) and no flock, which a forked child would hold on to after its parent's death.
 
@@ -24,6 +24,8 @@ const FOLDER: &str = "/dev/shm";
 const IDLE_NS: u64 = 1_000_000_000;
 /// A wish so old, ns, is none any more.
 const STALE_NS: u64 = 10_000_000_000;
+/// So much more, ns, has to be in a journal for the others to be told: they let go of what it covers, which takes some work.
+const TOLD_NS: u64 = 1_000_000_000;
 /// Files left by killed jobs go after this.
 const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
 /// A number in the file, with the blank or newline after it.
@@ -99,9 +101,9 @@ impl Claimant {
         self.claims.iter().map(|(_, claim)| claim.0.look(is_active, is_ending, now)).collect()
     }
 
-    /// Notes up to when, ns, this tracker's reports cover what it counts.
-    pub fn report(&self, to: Option<u64>) {
-        self.claims.iter().for_each(|(_, claim)| claim.0.report(to.unwrap_or(0)));
+    /// Notes up to when, ns, this tracker's reports cover what it counts, and up to when its journal does.
+    pub fn report(&self, to: Option<u64>, told_to: u64) {
+        self.claims.iter().for_each(|(_, claim)| claim.0.report(to.unwrap_or(0), told_to));
     }
 
     /// Lets others count from here on.
@@ -133,6 +135,8 @@ struct Shared {
     process: u32,
     /// Up to here our reports cover the device, ns.
     reported_to: AtomicU64,
+    /// And up to here they do should it be killed: a journal tells it.
+    told_to: AtomicU64,
     /// When a tracker of this process was in an epoch last, ns.
     active_at: AtomicU64,
     state: Mutex<State>,
@@ -168,6 +172,7 @@ impl Claim {
             path: path.to_owned(),
             process,
             reported_to: AtomicU64::new(0),
+            told_to: AtomicU64::new(0),
             active_at: AtomicU64::new(0),
             state: Mutex::new(state),
         });
@@ -186,6 +191,10 @@ impl Shared {
             self.active_at.fetch_max(now, Ordering::Relaxed);
         }
         let mut state = self.state();
+        let told_to = self.told_to.load(Ordering::Relaxed);
+        if state.standing.is_ours && told_to > state.standing.covered_to + TOLD_NS {
+            state.standing.covered_to = told_to; // which is written below, where it stays ours
+        }
         if !state.is_over {
             let has_more = self.reported_to.load(Ordering::Relaxed) > state.standing.covered_to;
             let takes = !is_ending && (is_active || has_more);
@@ -202,8 +211,9 @@ impl Shared {
         state.standing
     }
 
-    fn report(&self, to: u64) {
+    fn report(&self, to: u64, told_to: u64) {
         self.reported_to.fetch_max(to, Ordering::Relaxed);
+        self.told_to.fetch_max(told_to, Ordering::Relaxed);
     }
 
     /// Up to where reports go, ours with them.
@@ -403,8 +413,8 @@ mod tests {
         let (a, b) = (Claim::open(&path).expect("open"), Claim::open(&path).expect("open"));
         assert!(!a.0.look(false, false, S).is_ours, "nothing has begun");
         assert!(a.0.look(true, false, S).is_ours && b.0.look(false, false, S).is_ours);
-        a.0.report(500);
-        b.0.report(400);
+        a.0.report(500, 0);
+        b.0.report(400, 0);
         drop(a);
         assert!(path.exists() && b.0.look(false, false, S).is_ours);
         drop(b);
@@ -416,7 +426,7 @@ mod tests {
         let path = path("lent");
         let claim = Claim::open(&path).expect("open");
         assert!(claim.0.look(true, false, S).is_ours);
-        claim.0.report(S / 2);
+        claim.0.report(S / 2, 0);
         assert!(claim.0.look(false, false, 9 * S).is_ours, "nobody asks");
         write(&claim.0.state().file, NUMBER as u64, 9 * S).expect("a wish");
         assert!(claim.0.look(true, false, 10 * S).is_ours, "it is in an epoch");

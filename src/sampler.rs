@@ -246,7 +246,7 @@ impl Sampler {
             books.stand(claim, standing, |message| shared.say(message));
         }
         books.settle(host::monotonic_ns());
-        self.claimant.report(books.ledger.last_end());
+        self.claimant.report(books.ledger.last_end(), shared.told_to());
         self.was_open = books.ledger.is_open();
         for slot in &mut self.slots {
             slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));

@@ -20,6 +20,8 @@ pub struct Shared {
     progress: AtomicU64,
     /// Somebody waits for the first epoch's progress to be looked at.
     look: AtomicBool,
+    /// Up to here, ns, the run's journal tells what was used.
+    told_to: AtomicU64,
 }
 
 impl Shared {
@@ -33,6 +35,7 @@ impl Shared {
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
             look: AtomicBool::new(false),
+            told_to: AtomicU64::new(0),
         }
     }
 
@@ -120,6 +123,16 @@ impl Shared {
     /// The queued messages, oldest first.
     pub fn messages(&self) -> MutexGuard<'_, VecDeque<String>> {
         self.messages.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Up to when, ns, the run's journal tells what was used; 0: it tells nothing.
+    pub fn told_to(&self) -> u64 {
+        self.told_to.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it goes up to here.
+    pub fn set_told_to(&self, to: u64) {
+        self.told_to.store(to, Ordering::Relaxed);
     }
 
     /// Whether the forecast passes a budget.

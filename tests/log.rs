@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CHILD: &str = "CT_TEST_OPTIONS";
 
@@ -172,6 +172,32 @@ fn kill_often(options: &str, kills: u64, seed: u64) -> (u64, u64) {
         ended = found + more;
     }
     (ended, unsaid)
+}
+
+/// What a killed rank's journal holds is its own still: the rank that counts its devices from then on takes over the rest.
+#[test]
+fn what_a_journal_tells_is_taken_over_by_nobody() {
+    const WATTS: f64 = 50.0;
+    let folder = Folder::new("ranks");
+    let journal = |rank: &str| folder.0.join(format!("{rank}.jsonl"));
+    let options = |rank: &str| {
+        format!("sim_cpu=A:{WATTS} components=cpu job=taken{} resume={}", std::process::id(), journal(rank).display())
+    };
+    let begun = Instant::now();
+    let mut first = start(&options("first"));
+    std::thread::sleep(Duration::from_millis(800));
+    let second = make(&options("second"));
+    epochs(&second, 200, Duration::from_millis(20));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    epochs(&second, 100, Duration::from_millis(20));
+    let used = second.value("/usage/energy_j").unwrap();
+    let most = WATTS * begun.elapsed().as_secs_f64();
+    second.destroy();
+    let told = number(&log::read(&journal("first")).unwrap().report, "/usage/energy_j");
+    assert!(used > WATTS && told > 3.0 * WATTS, "{used} {told}");
+    assert!(used + told < most + 1.3 * WATTS, "{used} and {told} of {most} J");
+    assert!(used + told > most - 2.0 * WATTS, "{used} and {told} of {most} J");
 }
 
 #[test]

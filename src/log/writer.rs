@@ -87,6 +87,8 @@ struct Used {
     /// ns on the monotonic clock.
     to: u64,
     energy: PerKind,
+    /// And up to here it is in the run's totals.
+    counted_to: u64,
 }
 
 impl Writer {
@@ -190,7 +192,8 @@ impl Writer {
         let whole = books.settled >= books.ledger.epochs() && !books.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
         // What is used now is known later: the time goes as far as the energy, or the power would come out too low.
-        let used = Used { to: books.all_known_to().min(at), energy: books.ledger.timeline().total() };
+        let (to, energy) = (books.all_known_to().min(at), books.ledger.timeline().total());
+        let used = Used { to, energy, counted_to: books.ledger.last_end().unwrap_or(0).min(to) };
         let since = books.ledger.first_begin().map(|begin| begin.max(self.told.to)).filter(|since| *since < used.to);
         let power = since.map(|since| Stretch {
             from: books.calendar.unix_s(since),
@@ -261,6 +264,7 @@ impl Writer {
             (self.components, self.last_end) = (components, last_end);
             self.told_at = if tells { now } else { self.told_at };
             self.told = power.map_or(self.told, |(_, used)| used);
+            self.shared.set_told_to(self.told.counted_to);
             if self.synced.elapsed() >= RENEWAL {
                 let _ = journal.sync();
                 self.synced = Instant::now();
