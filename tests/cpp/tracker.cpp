@@ -107,7 +107,7 @@ static void values_and_reports() {
 }
 
 static void messages() {
-    tracker t("sim_cpu=x:100 log_dir=/tmp intensity=energycharts");
+    tracker t("sim_cpu=x:100 log_dir=/proc/nowhere intensity=energycharts");
     std::string first;
     CHECK(t.message(first) && !first.empty());
     const std::vector<std::string> others = t.messages();

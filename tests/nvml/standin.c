@@ -76,10 +76,12 @@ uint64_t standin_tally[3]; /* calls so far, initialisations so far, and those no
 /* A handle is an address here: a GPU's, then its MIG instances'. */
 static char handles[GPUS][1 + SLICES];
 
+/* On the clock of the library, which counts from long before the machine's start. */
 static uint64_t now_ns(void) {
+    static const uint64_t start = 1ull << 60;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return start + (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static void sleep_s(double seconds) {
