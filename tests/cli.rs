@@ -229,3 +229,20 @@ fn real_runs_are_forecast_better_than_by_the_mean() {
         }
     }
 }
+
+/// Complaints to a reader that is gone change no exit status.
+#[test]
+fn nobody_need_hear_what_is_wrong() {
+    for (arguments, status) in [
+        (&["aggregate", "/no/such/folder"][..], 1),
+        (&["import", "/no/such/folder"], 1),
+        (&["doctor", "-o", "pue=0"], 2),
+        (&["run", "-o", "pue=0", "--", "true"], 2),
+        (&["run", "-o", "sim_cpu=X:1 job=off", "--", "no-such-program"], 127),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = Command::new(PROGRAM).args(arguments).stderr(writer).status().expect("it starts");
+        assert_eq!(ended.code(), Some(status), "{arguments:?}");
+    }
+}

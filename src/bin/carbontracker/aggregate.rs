@@ -52,7 +52,7 @@ struct Found {
 /// The totals in the form asked for; what could not be read is told on stderr.
 pub fn text(asked: &Aggregate) -> Result<String, String> {
     let found = find(&asked.paths);
-    found.flaws.iter().chain(&found.broken).for_each(|reason| eprintln!("carbontracker: {reason}"));
+    found.flaws.iter().chain(&found.broken).for_each(|reason| crate::complain(reason));
     if found.runs.is_empty() {
         let named: Vec<String> = asked.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(format!(

@@ -71,7 +71,7 @@ pub fn run(import: &Import) -> Done {
         _ if runs.is_empty() => String::new(),
         _ => table(&runs),
     };
-    troubles.iter().for_each(|message| eprintln!("carbontracker: {message}"));
+    troubles.iter().for_each(|message| crate::complain(message));
     let printed = crate::print(&text);
     if troubles.is_empty() { printed } else { Ok(ExitCode::FAILURE) }
 }

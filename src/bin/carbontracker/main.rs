@@ -89,7 +89,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     done.unwrap_or_else(|message| {
-        eprintln!("carbontracker: {message}");
+        complain(&message);
         ExitCode::FAILURE
     })
 }
@@ -115,10 +115,15 @@ fn list(command: &clap::Command) -> String {
     GROUPS.into_iter().map(group).collect()
 }
 
+/// Says what is wrong on standard error, whose reader may be gone: eprintln! would then panic.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "carbontracker: {message}");
+}
+
 /// Says what is wrong with the arguments.
 fn refuse(message: &str) -> Done {
     const WRONG_ARGUMENTS: u8 = 2;
-    eprintln!("carbontracker: {message}");
+    complain(message);
     Ok(ExitCode::from(WRONG_ARGUMENTS))
 }
 

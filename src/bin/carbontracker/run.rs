@@ -90,7 +90,7 @@ impl Run {
             Ok((Err(error), _)) if error.status == Status::CT_EINVAL => return crate::refuse(&error.message),
             Ok((Ok(tracker), to)) => (tracker, to),
             Ok((Err(error), to)) => {
-                eprintln!("carbontracker: not measured: {error}");
+                crate::complain(&format!("not measured: {error}"));
                 (None, to)
             }
             Err(message) => return crate::refuse(&message),
@@ -158,7 +158,7 @@ impl Run {
 
     /// Why it was not run, in the status that shells and env(1) give that.
     fn not_run(&self, error: &io::Error) -> ExitCode {
-        eprintln!("carbontracker: {}: {error}", self.program().display());
+        crate::complain(&format!("{}: {error}", self.program().display()));
         ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 })
     }
 
@@ -203,7 +203,7 @@ impl Run {
     fn say(&self, epochs: &Epochs, in_report: &[String]) {
         let print = |message: &str| {
             if !self.quiet && !in_report.iter().any(|one| message.contains(one)) {
-                let _ = writeln!(io::stderr(), "carbontracker: {message}");
+                crate::complain(message);
             }
             Ok(Status::CT_OK)
         };
@@ -227,7 +227,7 @@ impl Run {
             (None, None) => io::stderr().write_all(report.as_bytes()),
         };
         if let Err(error) = written {
-            let _ = writeln!(io::stderr(), "carbontracker: the report could not be written: {error}");
+            crate::complain(&format!("the report could not be written: {error}"));
         }
     }
 }
