@@ -117,6 +117,21 @@ fn what_ends_the_program_ends_the_command() {
     assert_eq!(job.end().signal(), Some(libc::SIGKILL));
 }
 
+/// timeout(1), a queue and an impatient user send several, some of which come when the program has ended by the first.
+#[test]
+fn signals_that_come_too_late_for_the_program_cost_no_report() {
+    let report = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("late-{}", std::process::id()));
+    let job = Job::start(&["--to", report.to_str().unwrap()], "echo $$; exec sleep 60");
+    send(job.number(), libc::SIGSTOP);
+    wait_until("it is stopped", || state(job.number()) == Some('T'));
+    send(job.script, libc::SIGKILL);
+    wait_until("the program has ended", || state(job.script) == Some('Z'));
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCONT].iter().for_each(|signal| send(job.number(), *signal));
+    assert_eq!(job.end().signal(), Some(libc::SIGKILL), "as the program");
+    assert!(std::fs::read_to_string(&report).is_ok_and(|text| text.starts_with("sh: ")));
+    std::fs::remove_file(report).unwrap();
+}
+
 /// A script that signals its own group, as an exit trap often does, does not get it back.
 #[test]
 fn what_the_program_sends_is_not_sent_back() {

@@ -96,8 +96,9 @@ impl Held {
         (number > 0).then(|| Signal { number, sender: (info.si_code <= 0).then(sender) })
     }
 
-    /// Lets them do to this process what they do to any.
+    /// Lets them do to this process what they do to any, but for those that came before: they were the child's.
     pub fn release(&self) {
+        while self.next(Duration::ZERO).is_some() {}
         // SAFETY: `before` was filled by `new`.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
     }

@@ -106,13 +106,13 @@ impl Run {
         let status = std::thread::scope(|scope| {
             let watching = self.watch(scope, &mut child, &epochs);
             let status = self.wait(&held, &mut child, &epochs);
-            held.release();
             let deadline = Instant::now() + LAST_WORDS;
             while !watching.iter().all(ScopedJoinHandle::is_finished) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_micros(200));
             }
             epochs.end();
             self.tell(&epochs, to);
+            held.release(); // those who stay behind may hold the outputs for ever
             status
         });
         epochs.tracker.into_iter().for_each(Tracker::destroy);
