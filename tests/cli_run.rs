@@ -158,6 +158,27 @@ fn marks_divide_the_run_and_lose_nothing() {
     let (planned, output) = reported("planned", &["--mark", "epoch", "--epochs", "3"], parts);
     assert_eq!(planned["run"]["epochs_done"], 3, "the third goes on to the end");
     assert!(text(&output.stderr).contains("forecast after 1 of 3 epochs"), "{}", text(&output.stderr));
+    assert_eq!(epochs("as-an-option", &["-o", "epochs=2"], parts), 2);
+}
+
+/// A run that is taken up has as many epochs as are planned, with those that are done.
+#[test]
+fn marks_go_on_from_those_of_a_run_that_was_killed() {
+    let logs = path("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let options = format!("resume='{}'", logs.display());
+    let options = ["-o", &options, "--log-dir", logs.to_str().unwrap(), "--mark", "epoch", "--epochs", "5"];
+    let script =
+        |from: u32, to: u32, end: &str| format!("for i in $(seq {from} {to}); do sleep 0.2; echo epoch; done; {end}");
+    let killed = output(&options, &["sh", "-c", &script(1, 2, "sleep 0.2; kill -9 $PPID")]);
+    assert!(killed.status.code().is_none(), "{killed:?}");
+    let (report, _) = reported("taken-up", &options, &script(3, 5, "sleep 0.2"));
+    std::fs::remove_dir_all(logs).unwrap();
+    assert_eq!(
+        (report["run"]["resumed"]["times"].as_u64(), report["run"]["epochs_done"].as_u64()),
+        (Some(1), Some(5)),
+        "{report}"
+    );
 }
 
 #[test]

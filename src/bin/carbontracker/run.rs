@@ -95,7 +95,7 @@ impl Run {
             }
             Err(message) => return crate::refuse(&message),
         };
-        let epochs = Epochs { tracker, planned: self.epochs, marks: Mutex::default() };
+        let epochs = Epochs { tracker, marks: Mutex::default() };
         self.say(&epochs, &in_report(&epochs));
         let held = Held::new();
         epochs.begin();
@@ -135,9 +135,10 @@ impl Run {
         }
         let program = self.program().file_name().unwrap_or(self.program().as_os_str()).to_string_lossy();
         let name = self.name.as_deref().or(parsed.name.as_deref()).unwrap_or(&program);
-        let epochs = self.epochs.unwrap_or(0).to_string();
+        // Without marks all of it is one epoch.
+        let epochs = self.epochs.or(self.mark.is_none().then_some(0)).map(|epochs| epochs.to_string());
         let job = job(parsed.job.as_deref());
-        Ok(self.given.with(&[("name", Some(name)), ("epochs", Some(&epochs)), ("job", job.as_deref())]))
+        Ok(self.given.with(&[("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())]))
     }
 
     /// The file that the report is to go to, seen to be writable before anything runs.
@@ -244,24 +245,23 @@ fn in_report(epochs: &Epochs) -> Vec<String> {
 /// The epochs of a program, divided by its marks.
 struct Epochs {
     tracker: Option<Tracker>,
-    planned: Option<u64>,
-    /// Marks so far; None: the program has yet to start, or has ended. Two outputs may mark at once.
+    /// How many more may divide it, so that no more epochs come of them than are planned; None: the program has yet to start,
+    /// or has ended. Two outputs may mark at once.
     marks: Mutex<Option<u64>>,
 }
 
 impl Epochs {
     fn begin(&self) {
-        *self.marks() = Some(0);
+        let number = |pointer| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok()).unwrap_or(0.0);
+        let (planned, done) = (number("/run/epochs_planned"), number("/run/epochs_done")); // some, where a run is taken up
+        *self.marks() = Some(if planned > 0.0 { (planned - done - 1.0) as u64 } else { u64::MAX });
         self.tracker.iter().for_each(|tracker| drop(tracker.begin()));
     }
 
     fn mark(&self) {
         let mut marks = self.marks();
-        let Some(count) = marks.as_mut().filter(|count| self.planned.is_none_or(|planned| **count + 1 < planned))
-        else {
-            return;
-        };
-        *count += 1;
+        let Some(left) = marks.as_mut().filter(|left| **left > 0) else { return };
+        *left -= 1;
         self.tracker.iter().for_each(|tracker| drop(tracker.end().and_then(|_| tracker.begin())));
     }
 
