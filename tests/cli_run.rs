@@ -83,6 +83,9 @@ fn what_is_wrong_is_said_before_anything_runs() {
         assert!(text(&refused.stderr).contains(word) && !file.exists(), "{options:?}: {}", text(&refused.stderr));
     }
     assert_eq!(Command::new(PROGRAM).arg("run").output().unwrap().status.code(), Some(2), "no program");
+    let logs = path("refused");
+    let refused = output(&["--log-dir", logs.to_str().unwrap(), "--to", "/no/such/folder/file"], &touch);
+    assert!(refused.status.code() == Some(2) && !logs.exists(), "no run, and no files of one");
 }
 
 #[test]
@@ -141,6 +144,19 @@ fn the_report_is_brief_and_on_standard_error() {
     assert!(lines.lines().count() <= 5, "{lines}");
     let on_output = output(&["--report", "csv", "--to", "-", "-q"], &["true"]);
     assert!(text(&on_output.stdout).starts_with("index,count,duration_s") && on_output.stderr.is_empty());
+}
+
+/// A device, a pipe, and a file that held more before.
+#[test]
+fn the_report_goes_where_it_is_to_go() {
+    assert!(output(&["--to", "/dev/null"], &["true"]).stderr.is_empty());
+    let piped = output(&["--to", "/dev/stdout"], &["true"]);
+    assert!(text(&piped.stdout).starts_with("true: ") && piped.stderr.is_empty(), "{piped:?}");
+    let file = path("to");
+    std::fs::write(&file, "x".repeat(10_000)).unwrap();
+    output(&["--to", file.to_str().unwrap()], &["true"]);
+    assert!(std::fs::read_to_string(&file).unwrap().len() < 1000);
+    std::fs::remove_file(file).unwrap();
 }
 
 fn epochs(name: &str, options: &[&str], script: &str) -> u64 {

@@ -85,11 +85,12 @@ fn mark(text: &str) -> Result<String, String> {
 impl Run {
     /// Runs it; the program's exit status.
     pub fn call(self) -> Done {
-        let prepared = self.options().and_then(|options| Ok((Tracker::create(&options), self.open()?)));
+        // A tracker, which may leave files, comes last.
+        let prepared = self.options().and_then(|options| Ok((self.open()?, Tracker::create(&options))));
         let (tracker, to) = match prepared {
-            Ok((Err(error), _)) if error.status == Status::CT_EINVAL => return crate::refuse(&error.message),
-            Ok((Ok(tracker), to)) => (tracker, to),
-            Ok((Err(error), to)) => {
+            Ok((_, Err(error))) if error.status == Status::CT_EINVAL => return crate::refuse(&error.message),
+            Ok((to, Ok(tracker))) => (tracker, to),
+            Ok((to, Err(error))) => {
                 crate::complain(&format!("not measured: {error}"));
                 (None, to)
             }
@@ -222,7 +223,7 @@ impl Run {
         };
         self.say(epochs, &[]);
         let written = match (to, &self.to) {
-            (Some(mut file), _) => file.set_len(0).and_then(|()| file.write_all(report.as_bytes())),
+            (Some(mut file), _) => empty(&file).and_then(|()| file.write_all(report.as_bytes())),
             (None, Some(_)) => io::stdout().write_all(report.as_bytes()),
             (None, None) if self.quiet => Ok(()),
             (None, None) => io::stderr().write_all(report.as_bytes()),
@@ -231,6 +232,11 @@ impl Run {
             crate::complain(&format!("the report could not be written: {error}"));
         }
     }
+}
+
+/// Takes away what a file held; a device or a pipe holds nothing.
+fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }
 
 /// The notes and reasons that a report has from the start.
