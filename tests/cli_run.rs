@@ -264,6 +264,25 @@ fn a_program_may_measure_itself_within() {
     assert_eq!((outer, within), (1, 1), "{told:?}");
 }
 
+/// Else aggregate would add up a run and the run within it, and resume take one for the other.
+#[test]
+fn the_runs_files_are_those_of_the_outer_run() {
+    let logs = path("files");
+    let nested = ["run", "-o", "sim_cpu=X:50 job=off", "-q", "--", "true"];
+    let mut command = run(&["-q"], &[&[PROGRAM], &nested[..]].concat());
+    for key in ["LOG_DIR", "RESUME", "PROMETHEUS"] {
+        command.env(format!("CARBONTRACKER_{key}"), &logs);
+    }
+    std::fs::create_dir(&logs).unwrap();
+    assert!(command.status().unwrap().success());
+    let names = std::fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let (journals, metrics): (Vec<String>, Vec<String>) = names
+        .filter(|name| name.ends_with(".jsonl") || name.ends_with(".prom"))
+        .partition(|name| name.ends_with(".jsonl"));
+    std::fs::remove_dir_all(logs).unwrap();
+    assert!(journals.len() == 1 && metrics.len() == 1, "{journals:?} {metrics:?}");
+}
+
 #[test]
 #[ignore = "the program within"]
 fn a_program() {

@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long marks are looked for in what the program wrote last: others that it started may hold its outputs for ever.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// The run's files are this command's: those of a run within it would be taken up in its place, or be added to it.
+const FILES: [&str; 3] = ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
+
 const HELP: &str = "\
 The program runs as if by itself: its input, output, exit status and signals stay its own. The report goes to standard
 error. What it starts is measured with it, until the program itself ends: the library measures devices, not processes, and
@@ -41,7 +44,9 @@ start to the first mark, from mark to mark, and from the last mark to the end. O
 Both outputs then pass through pipes, byte by byte. Many programs keep back what they write to a pipe: 'stdbuf -oL'
 or PYTHONUNBUFFERED=1 helps. As in any pipeline, the command then stays until all who hold these pipes have let go.
 
-A program that measures itself by this library may do so within: both count, and neither takes devices from the other. Of
+A program that measures itself by this library may do so within: both count, and neither takes devices from the other. The
+files that CARBONTRACKER_LOG_DIR, _RESUME and _PROMETHEUS ask for are those of this command's run, and the program does not
+inherit these; 'run -- env CARBONTRACKER_LOG_DIR=DIR CMD' has it write its own, which 'aggregate' would add to this one's. Of
 several 'run' in one job on one node (srun, mpirun) one counts the node. A signal that a process sends to this command
 (HUP, INT, QUIT, TERM, USR1, USR2) is passed on; Ctrl-C reaches the program by itself.
 
@@ -152,6 +157,9 @@ impl Run {
     fn command(&self) -> Command {
         let mut command = Command::new(self.program());
         command.args(self.program.iter().skip(1));
+        for variable in FILES {
+            command.env_remove(variable);
+        }
         if self.mark.is_some() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
