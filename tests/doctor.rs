@@ -146,9 +146,29 @@ fn a_folder_for_files_is_tried_and_left_empty() {
     let (found, _) = json(&["-o", &tree.options(), "--log-dir", logs.to_str().unwrap()]);
     assert_eq!(check(&found, "log_dir")["ok"], true);
     assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 0, "it leaves nothing");
-    let (found, _) = json(&["-o", &tree.options(), "--log-dir", "/no/such/folder"]);
+    let (found, _) = json(&["-o", &tree.options(), "--log-dir", "/dev/null/logs"]);
     let log_dir = check(&found, "log_dir");
-    assert!(log_dir["ok"] == false && log_dir["cure"].as_str().unwrap().contains("mkdir -p '/no/such/folder'"));
+    assert!(log_dir["ok"] == false && log_dir["cure"].as_str().unwrap().contains("mkdir -p '/dev/null/logs'"));
+}
+
+/// The library makes the folder, and the folders above it.
+#[test]
+fn a_folder_for_files_need_not_be_there() {
+    let tree = Tree::new("no-folder", "5");
+    let logs = tree.0.join("not/there");
+    let (found, _) = json(&["-o", &tree.options(), "--log-dir", logs.to_str().unwrap()]);
+    let log_dir = check(&found, "log_dir");
+    assert!(log_dir["ok"] == true && log_dir["finding"].as_str().unwrap().ends_with("can be made"), "{log_dir}");
+    assert!(!tree.0.join("not").exists(), "nothing is changed");
+}
+
+#[test]
+fn metrics_of_another_run_stay() {
+    let tree = Tree::new("metrics", "5");
+    let metrics = tree.0.join("node.prom");
+    std::fs::write(&metrics, "of another run").unwrap();
+    json(&["-o", &format!("{} prometheus='{}'", tree.options(), metrics.display())]);
+    assert_eq!(std::fs::read_to_string(metrics).unwrap(), "of another run");
 }
 
 #[test]

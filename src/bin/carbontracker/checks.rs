@@ -167,11 +167,15 @@ fn job(option: Option<&str>) -> Check {
     Check::new("job", None, finding)
 }
 
+/// The folder of the run's files, which the library makes where it is not there.
 fn log_dir(dir: &Path) -> Check {
+    let there = dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let (can, cannot) =
+        if there == dir { ("can be written to", "cannot be written to") } else { ("can be made", "cannot be made") };
     let finding = |what: &str| format!("{} {what}", dir.display());
-    match try_file(dir) {
-        Ok(_) => Check::new("log_dir", Some(true), finding("can be written to")),
-        Err(error) => Check::new("log_dir", Some(false), finding(&format!("cannot be written to: {error}")))
+    match try_file(there) {
+        Ok(_) => Check::new("log_dir", Some(true), finding(can)),
+        Err(error) => Check::new("log_dir", Some(false), finding(&format!("{cannot}: {error}")))
             .cured_by(format!("mkdir -p '{}', and see that this user may write there", dir.display())),
     }
 }

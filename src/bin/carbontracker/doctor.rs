@@ -28,7 +28,8 @@ asks for a live service.
   carbontracker doctor -o 'location=DK intensity=energidataservice' --log-dir logs
   carbontracker doctor --json | jq '.components[] | {source, mean_power_w}'
 
-Exit status: 0 something is measured, 3 there is only an estimate, a simulation or nothing; 2 wrong arguments or options.";
+Exit status: 0 something is measured, 3 there is only an estimate, a simulation or nothing; 1 the library is turned off, or
+could not start; 2 wrong arguments or options.";
 
 /// Tell what can be measured here, why the rest cannot, and what helps
 #[derive(clap::Args)]
@@ -54,7 +55,7 @@ impl Doctor {
         }
         let checks = checks::all(&options);
         // It leaves no files, and looks at devices that another process of this job may be counting.
-        let options = Options { log_dir: None, resume: None, job: Some("off".into()), ..options };
+        let options = Options { log_dir: None, resume: None, prometheus: None, job: Some("off".into()), ..options };
         let tracker = match Tracker::start(options) {
             Ok(tracker) => tracker,
             Err(error) => return crate::refuse(&error.message),
