@@ -163,6 +163,56 @@ fn a_journal_and_its_report_are_one_run() {
     );
 }
 
+/// What Carbontracker's logs do not tell is unknown, and nothing else.
+#[test]
+fn imported_runs_count() {
+    let folder = Folder::new("imported");
+    let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/carbontracker");
+    let import = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
+        let output = command.arg("import").arg(&logs).args(more).output().expect("it starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output.stdout
+    };
+    import(&["-o", &folder.0.display().to_string()]);
+    let reports: Vec<Value> = serde_json::from_slice(&import(&["--json"])).expect("JSON");
+    let told = totals(&folder, &["--strict"]);
+    for (total, pointer) in
+        [("energy_j", "/usage/energy_j"), ("co2eq_g", "/usage/co2eq_g"), ("epochs", "/run/epochs_done")]
+    {
+        let sum: f64 = reports.iter().filter_map(|report| report.pointer(pointer)?.as_f64()).sum();
+        assert!(
+            (number(&told["totals"], &format!("/{total}")) / sum - 1.0).abs() < 1e-12,
+            "{total}: {}",
+            told["totals"]
+        );
+    }
+    assert!(told["totals"]["hosts"] == json!([]) && told["totals"]["coverage"].is_null(), "{}", told["totals"]);
+    assert_eq!(told["totals"]["without_co2eq"], 1, "of the killed one");
+    assert!(told["runs"][0]["host"].is_null() && told["runs"][0]["intensity"]["kind"].is_null(), "{}", told["runs"][0]);
+    let sentence = told["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("Not in it is the CO2eq of 1 of the 8 runs"), "{sentence}");
+    assert!(!sentence.contains("machine") && !sentence.contains("readings cover"), "{sentence}");
+    for form in [&["--csv"][..], &["--by", "host"], &["--by", "run"]] {
+        assert!(aggregate(&folder, form).stdout.len() > 100, "{form:?}");
+    }
+}
+
+/// An output log alone tells what was used with PUE, and neither that nor how.
+#[test]
+fn energy_with_an_unknown_overhead_counts() {
+    let unknown = ["/usage/energy_j", "/usage/coverage", "/pue", "/run/host", "/run/state", "/intensity/kind"];
+    let bare =
+        unknown.iter().fold(report("bare", 1, Some(3.6e6)), |report, pointer| with(report, pointer, Value::Null));
+    let told = totals(&Folder::of("bare", &[("bare.json", with(bare, "/components", json!([])))]), &[]);
+    assert_eq!((&told["totals"]["facility_energy_kwh"], &told["totals"]["without_energy"]), (&json!(1.5), &json!(0)));
+    let sentence = told["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("used 1.50 kWh of electricity (PUE unknown)"), "{sentence}");
+    let untold = with(report("b", 1, Some(3.6e6)), "/components/0/method", Value::Null);
+    let told = totals(&Folder::of("untold", &[("a.json", report("a", 1, Some(3.6e6))), ("b.json", untold)]), &[]);
+    assert_eq!(told["totals"]["energy_share"], json!({"counter": 0.5, "unknown": 0.5}));
+}
+
 #[test]
 fn unknown_energy_is_not_nothing() {
     let folder = Folder::of("null", &[("a.json", report("a", 4, None)), ("b.json", report("b", 4, None))]);

@@ -155,11 +155,11 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run]) -> csv::Result<()> {
     let shown = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     for run in runs {
         let started = run.from.and_then(instant).unwrap_or_default();
-        let name = run.name.clone().unwrap_or_default();
-        let [energy, facility, co2eq, coverage] =
-            [run.energy_j, run.facility_kwh, run.co2eq_g, run.coverage].map(shown);
-        let [epochs, duration, pue] = [run.epochs.to_string(), run.duration_s.to_string(), run.pue.to_string()];
-        let (id, host, state, file) = (run.id.clone(), run.host.clone(), run.state.clone(), run.file.clone());
+        let [name, host, state] = [&run.name, &run.host, &run.state].map(|word| word.clone().unwrap_or_default());
+        let [energy, facility, co2eq, coverage, pue] =
+            [run.energy_j, run.facility_kwh, run.co2eq_g, run.coverage, run.pue].map(shown);
+        let [epochs, duration] = [run.epochs.to_string(), run.duration_s.to_string()];
+        let (id, file) = (run.id.clone(), run.file.clone());
         rows.write_record([
             id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file,
         ])?;
@@ -176,6 +176,7 @@ fn as_text(found: &Found, by: By) -> String {
             format!("{id} {name}").trim_end().to_owned()
         }
         (_, Some(name)) => name.to_owned(),
+        (By::Host, None) => "(unknown)".into(),
         (_, None) => "(no name)".into(),
     };
     let mut rows = vec![["", "runs", "epochs", "time", "energy", "with PUE", "CO2e"].map(str::to_owned)];
@@ -225,12 +226,13 @@ fn summary(totals: &Totals) -> Vec<String> {
     let at = |unix_s: f64| instant(unix_s).unwrap_or("unknown".into());
     let from_to = when.map(|when| format!(", from {} to {}", at(when.least), at(when.most))).unwrap_or_default();
     let wall = totals.wall_s().map(|wall_s| format!(", {} from first to last", duration(wall_s))).unwrap_or_default();
+    let on = if totals.hostless == 0 { format!(" on {}", count(totals.hosts.len(), "host")) } else { String::new() };
     let mut lines = vec![
-        format!("{} on {}{from_to}", count(totals.runs, "run"), count(totals.hosts.len(), "host")),
+        format!("{}{on}{from_to}", count(totals.runs, "run")),
         format!("  time    {} of the runs together{wall}", duration(totals.duration_s)),
     ];
     if let Some(joules) = totals.energy_j.value() {
-        let pue = totals.pue.known().map(|pue| paper::shown(pue, |pue| pue.to_string())).unwrap_or_default();
+        let pue = paper::pue(totals);
         let facility = totals.facility_kwh.value().map(|kwh| format!(", {} kWh at PUE {pue}", digits(kwh)));
         lines.push(format!(
             "  energy  {} kWh of the devices{}",
@@ -250,7 +252,8 @@ fn summary(totals: &Totals) -> Vec<String> {
 fn beside(found: &Found, totals: &Totals) -> Vec<String> {
     let of_all = |few: usize| format!("{few} of {}", count(totals.runs, "run"));
     let said = [
-        (totals.without_energy(), format!("of {} the energy is not known", of_all(totals.without_energy()))),
+        (totals.without_energy, format!("of {} the energy is not known", of_all(totals.without_energy))),
+        (totals.without_co2eq, format!("of {} the CO2e is not known, but the energy", of_all(totals.without_co2eq))),
         (
             totals.counted_elsewhere,
             format!("{} without energy: ranks whose devices another counts", of_all(totals.counted_elsewhere)),

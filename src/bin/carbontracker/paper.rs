@@ -17,10 +17,10 @@ pub const CITATION: &str = "\
 
 /// What the runs used, how that is known, and what is not.
 pub fn sentences(totals: &Totals) -> String {
-    let Some(joules) = totals.energy_j.value() else {
+    let Some(used) = used(totals) else {
         return format!("The energy of {} is not known.", runs(totals));
     };
-    let said = [used(totals, joules), how(totals), priced(totals), lacking(totals)];
+    let said = [Some(used), how(totals), priced(totals), lacking(totals)];
     said.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
@@ -33,25 +33,36 @@ fn runs(totals: &Totals) -> String {
     }
 }
 
-fn used(totals: &Totals, joules: f64) -> Option<String> {
-    let device_kwh = joules / J_PER_KWH;
-    let kwh = totals.facility_kwh.value().unwrap_or(device_kwh);
-    let pue = totals.pue.known()?;
-    let of = match pue {
-        Range { most: 1.0, .. } => "of the measured devices, without the data centre's overhead (PUE 1)".to_owned(),
-        pue => format!("({} kWh of the devices; PUE {})", digits(device_kwh), shown(pue, |pue| pue.to_string())),
+fn used(totals: &Totals) -> Option<String> {
+    let device_kwh = totals.energy_j.value().map(|joules| joules / J_PER_KWH);
+    let kwh = totals.facility_kwh.value().or(device_kwh)?;
+    let of = match (totals.pue.known(), device_kwh) {
+        (Some(Range { most: 1.0, .. }), _) => {
+            "of the measured devices, without the data centre's overhead (PUE 1)".to_owned()
+        }
+        (_, Some(device_kwh)) => format!("({} kWh of the devices; PUE {})", digits(device_kwh), pue(totals)),
+        (_, None) => format!("(PUE {})", pue(totals)),
     };
     let hours = digits(totals.duration_s / 3600.0);
     let carbon = totals
         .co2eq_g
         .value()
         .map_or("unknown amount of CO2eq".into(), |grams| format!("{} kg of CO2eq", digits(grams / 1e3)));
-    let on = if totals.hosts.len() == 1 { "one machine".into() } else { format!("{} machines", totals.hosts.len()) };
+    let on = match (totals.hostless, totals.hosts.len()) {
+        (0, 1) => " on one machine".to_owned(),
+        (0, hosts) => format!(" on {hosts} machines"),
+        _ => String::new(),
+    };
     Some(format!(
-        "For this work, {} on {on}, {hours} hours in all, used {} kWh of electricity {of}, contributing an estimated {carbon}.",
+        "For this work, {}{on}, {hours} hours in all, used {} kWh of electricity {of}, contributing an estimated {carbon}.",
         runs(totals),
         digits(kwh)
     ))
+}
+
+/// That of the runs.
+pub fn pue(totals: &Totals) -> String {
+    totals.pue.known().map_or("unknown".into(), |pue| shown(pue, |pue| pue.to_string()))
 }
 
 /// "a" or "a to b".
@@ -66,7 +77,8 @@ pub fn shares(totals: &Totals) -> String {
         "counter" => "measured by the hardware's energy counters",
         "power" => "measured as power over time",
         "estimate" => "estimated from the processor's load and its model's design power",
-        _ => "simulated, and so not measured",
+        "simulated" => "simulated, and so not measured",
+        _ => "of unknown origin",
     };
     let shares: Vec<(&str, f64)> = totals.shares().collect();
     let all: Vec<String> = match shares.as_slice() {
@@ -106,21 +118,24 @@ fn priced(totals: &Totals) -> Option<String> {
 
 /// "DK, 2025, lifecycle, yearly average".
 pub fn grid(intensity: &Intensity) -> String {
-    let kind = match intensity.kind.as_str() {
+    let kind = intensity.kind.as_deref().map(|kind| match kind {
         "static" => "yearly average",
         "constant" => "a figure given by the authors",
         "live" => "by the hour, from a live service",
         "file" => "by the hour, from a file",
         other => other,
-    };
+    });
     let year = intensity.year.map(|year| year.to_string());
-    let parts = [intensity.zone.as_deref(), year.as_deref(), intensity.basis.as_deref(), Some(kind)];
-    let source = intensity.source.as_deref().filter(|_| intensity.kind != "constant");
-    parts.into_iter().chain([source]).flatten().collect::<Vec<_>>().join(", ")
+    let parts = [intensity.zone.as_deref(), year.as_deref(), intensity.basis.as_deref(), kind];
+    let source = intensity.source.as_deref().filter(|_| intensity.kind.as_deref() != Some("constant"));
+    let known: Vec<&str> = parts.into_iter().chain([source]).flatten().collect();
+    if known.is_empty() { "of unknown origin".into() } else { known.join(", ") }
 }
 
 fn lacking(totals: &Totals) -> Option<String> {
-    let unknown = totals.without_energy();
-    (unknown > 0)
-        .then(|| format!("Not in it is the energy of {unknown} of the {} runs, which is not known.", totals.runs))
+    let lacks = [("energy", totals.without_energy), ("CO2eq", totals.without_co2eq)];
+    let said = lacks.into_iter().filter(|(_, unknown)| *unknown > 0).map(|(what, unknown)| {
+        format!("Not in it is the {what} of {unknown} of the {} runs, which is not known.", totals.runs)
+    });
+    Some(said.collect::<Vec<_>>().join(" ")).filter(|said| !said.is_empty())
 }

@@ -5,8 +5,8 @@ use carbontracker::units::J_PER_KWH;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How energies come about, as a paper tells them apart.
-pub const METHODS: [&str; 4] = ["counter", "power", "estimate", "simulated"];
+/// How energies come about, as a paper tells them apart. What no log or report tells is the last.
+pub const METHODS: [&str; 5] = ["counter", "power", "estimate", "simulated", "unknown"];
 
 /// What counts of one run.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub struct Run {
     pub file: String,
     pub id: String,
     pub name: Option<String>,
-    pub host: String,
-    pub state: String,
+    pub host: Option<String>,
+    pub state: Option<String>,
     /// When it began and ended, s since 1970.
     pub from: Option<f64>,
     pub to: Option<f64>,
@@ -26,7 +26,7 @@ pub struct Run {
     pub facility_kwh: Option<f64>,
     pub co2eq_g: Option<f64>,
     pub coverage: Option<f64>,
-    pub pue: f64,
+    pub pue: Option<f64>,
     /// Another process of its job counts what it would have.
     pub counted_elsewhere: bool,
     /// By the methods, J.
@@ -37,7 +37,7 @@ pub struct Run {
 /// What the energy was priced at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Intensity {
-    pub kind: String,
+    pub kind: Option<String>,
     pub zone: Option<String>,
     pub year: Option<u64>,
     pub basis: Option<String>,
@@ -48,7 +48,6 @@ impl Run {
     /// An error says what its report lacks.
     pub fn of(file: String, report: &Value) -> Result<Run, String> {
         let word = |pointer: &str| runs::word(report, pointer).map(runs::printable);
-        let needed = |pointer: &str| word(pointer).ok_or_else(|| format!("{pointer} is no text"));
         let amount = |pointer: &str| amount(report.pointer(pointer)).map_err(|reason| format!("{pointer} {reason}"));
         let duration_s = amount("/usage/duration_s")?.unwrap_or(0.0); // a journal of a run that has yet to begin
         let energy_j = amount("/usage/energy_j")?;
@@ -56,10 +55,10 @@ impl Run {
         let mut unavailable = report.get("unavailable").and_then(Value::as_array).into_iter().flatten();
         Ok(Run {
             file,
-            id: needed("/run/id")?,
+            id: word("/run/id").ok_or("/run/id is no text")?,
             name: word("/run/name"),
-            host: needed("/run/host")?,
-            state: needed("/run/state")?,
+            host: word("/run/host"),
+            state: word("/run/state"),
             from: runs::started(report),
             to: runs::ended(report),
             epochs: report
@@ -71,11 +70,11 @@ impl Run {
             facility_kwh: amount("/usage/facility_energy_kwh")?,
             co2eq_g: amount("/usage/co2eq_g")?,
             coverage: amount("/usage/coverage")?,
-            pue: amount("/pue")?.unwrap_or(1.0),
+            pue: amount("/pue")?,
             counted_elsewhere: energy_j.is_none() && unavailable.any(elsewhere),
-            by_method: by_method(report),
+            by_method: by_method(report, energy_j),
             intensity: Intensity {
-                kind: needed("/intensity/kind")?,
+                kind: word("/intensity/kind"),
                 zone: word("/intensity/zone"),
                 year: report.pointer("/intensity/year").and_then(Value::as_u64),
                 basis: word("/intensity/basis"),
@@ -86,7 +85,12 @@ impl Run {
 
     /// Whether its process came to report on it.
     pub fn is_unfinished(&self) -> bool {
-        self.state == "unfinished"
+        self.state.as_deref() == Some("unfinished")
+    }
+
+    /// Nothing is known of what it used, with PUE or without.
+    fn is_without_energy(&self) -> bool {
+        self.energy_j.is_none() && self.facility_kwh.is_none()
     }
 
     /// Whether it tells more of the run than a copy of it does.
@@ -135,15 +139,19 @@ fn amount(value: Option<&Value>) -> Result<Option<f64>, String> {
     }
 }
 
-fn by_method(report: &Value) -> [f64; METHODS.len()] {
+/// By the components; where these tell nothing, how all of it came about is unknown.
+fn by_method(report: &Value, energy_j: Option<f64>) -> [f64; METHODS.len()] {
     let mut joules = [0.0; METHODS.len()];
     for component in report.get("components").and_then(Value::as_array).into_iter().flatten() {
         let is_simulated = runs::word(component, "/status") == Some("simulated");
         let method = if is_simulated { Some("simulated") } else { runs::word(component, "/method") };
-        let place = joules.iter_mut().zip(METHODS).find(|(_, name)| method == Some(name));
-        if let (Some((place, _)), Some(energy_j)) = (place, runs::number(component, "/energy_j")) {
-            *place += energy_j;
+        let known = METHODS.iter().position(|name| method == Some(name)).unwrap_or(METHODS.len() - 1);
+        if let (Some(sum), Some(energy_j)) = (joules.get_mut(known), runs::number(component, "/energy_j")) {
+            *sum += energy_j;
         }
+    }
+    if let (true, [.., unknown], Some(energy_j)) = (joules.iter().sum::<f64>() == 0.0, &mut joules, energy_j) {
+        *unknown = energy_j;
     }
     joules
 }
@@ -204,6 +212,12 @@ pub struct Totals {
     pub unfinished: usize,
     pub counted_elsewhere: usize,
     pub hosts: BTreeSet<String>,
+    /// Those whose host is not known.
+    pub hostless: usize,
+    /// Those whose energy nobody knows,
+    pub without_energy: usize,
+    /// and those of which it has no price.
+    pub without_co2eq: usize,
     pub epochs: u64,
     /// Of the runs one by one.
     pub duration_s: f64,
@@ -219,8 +233,11 @@ pub struct Totals {
     pub g_per_kwh: Range,
     /// What the known emissions were priced at.
     pub intensities: BTreeSet<Intensity>,
-    measured_s: f64,
+    /// Their time, s, and how much of it readings confirm,
     known_s: f64,
+    measured_s: f64,
+    /// which not all tell.
+    is_untold: bool,
 }
 
 impl Totals {
@@ -234,9 +251,13 @@ impl Totals {
         self.runs += 1;
         self.unfinished += usize::from(run.is_unfinished());
         self.counted_elsewhere += usize::from(run.counted_elsewhere);
-        if !self.hosts.contains(&run.host) {
-            self.hosts.insert(run.host.clone());
+        match &run.host {
+            Some(host) if self.hosts.contains(host) => (),
+            Some(host) => drop(self.hosts.insert(host.clone())),
+            None => self.hostless += 1,
         }
+        self.without_energy += usize::from(run.is_without_energy() && !run.counted_elsewhere);
+        self.without_co2eq += usize::from(run.co2eq_g.is_none() && !run.is_without_energy());
         self.epochs += run.epochs;
         self.duration_s += run.duration_s;
         [run.from, run.to].into_iter().for_each(|at| self.when.add(at));
@@ -245,9 +266,10 @@ impl Totals {
         self.co2eq_g.add(run.co2eq_g);
         self.by_method.iter_mut().zip(run.by_method).for_each(|(sum, joules)| *sum += joules);
         if run.energy_j.is_some() {
-            self.pue.add(Some(run.pue));
+            self.pue.add(run.pue);
             self.known_s += run.duration_s;
             self.measured_s += run.duration_s * run.coverage.unwrap_or(0.0);
+            self.is_untold |= run.coverage.is_none() && run.duration_s > 0.0;
         }
         let Some((grams, kwh)) = run.co2eq_g.zip(run.facility_kwh) else { return };
         self.g_per_kwh.add(Some(grams / kwh).filter(|_| kwh > 0.0));
@@ -256,19 +278,14 @@ impl Totals {
         }
     }
 
-    /// Runs whose energy nobody knows.
-    pub fn without_energy(&self) -> usize {
-        self.runs - self.energy_j.known - self.counted_elsewhere
-    }
-
     /// From the first start to the last end, s.
     pub fn wall_s(&self) -> Option<f64> {
         self.when.known().map(|when| when.most - when.least)
     }
 
-    /// The share of the time of those whose energy is known that readings confirm.
+    /// The share of the time of those whose energy is known that readings confirm; None where one does not tell.
     pub fn coverage(&self) -> Option<f64> {
-        (self.known_s > 0.0).then(|| self.measured_s / self.known_s)
+        (self.known_s > 0.0 && !self.is_untold).then(|| self.measured_s / self.known_s)
     }
 
     /// What share of the energy came about how; none where nothing was used.
@@ -284,7 +301,8 @@ impl Totals {
             "runs": self.runs,
             "unfinished": self.unfinished,
             "counted_elsewhere": self.counted_elsewhere,
-            "without_energy": self.without_energy(),
+            "without_energy": self.without_energy,
+            "without_co2eq": self.without_co2eq,
             "hosts": self.hosts,
             "epochs": self.epochs,
             "duration_s": self.duration_s,
@@ -325,13 +343,13 @@ impl By {
     }
 }
 
-/// Totals by what the runs have in common; of each run by itself in their order. None is that of runs without a name.
+/// Totals by what the runs have in common; of each run by itself in their order. None is that of runs without a name, or a host.
 pub fn groups(runs: &[Run], by: By) -> Vec<(Option<&str>, Totals)> {
     let mut groups: BTreeMap<Option<&str>, Totals> = BTreeMap::new();
     match by {
         By::Run => return runs.iter().map(|run| (Some(run.id.as_str()), Totals::of([run]))).collect(),
         By::Name => runs.iter().for_each(|run| groups.entry(run.name.as_deref()).or_default().add(run)),
-        By::Host => runs.iter().for_each(|run| groups.entry(Some(&run.host)).or_default().add(run)),
+        By::Host => runs.iter().for_each(|run| groups.entry(run.host.as_deref()).or_default().add(run)),
     }
     groups.into_iter().collect()
 }

@@ -27,7 +27,7 @@ proptest! {
             let sum = |of: &dyn Fn(&Totals) -> f64| groups.iter().map(|(_, totals)| of(totals)).sum::<f64>();
             prop_assert_eq!(sum(&|totals| totals.runs as f64), whole.runs as f64);
             prop_assert_eq!(sum(&|totals| totals.epochs as f64), whole.epochs as f64);
-            prop_assert_eq!(sum(&|totals| totals.without_energy() as f64), whole.without_energy() as f64);
+            prop_assert_eq!(sum(&|totals| totals.without_energy as f64), whole.without_energy as f64);
             let joules = sum(&|totals| totals.energy_j.value().unwrap_or(0.0));
             prop_assert!((joules - whole.energy_j.value().unwrap_or(0.0)).abs() <= 1e-9 * joules);
         }
