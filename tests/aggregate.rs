@@ -192,6 +192,7 @@ fn imported_runs_count() {
     assert!(told["runs"][0]["host"].is_null() && told["runs"][0]["intensity"]["kind"].is_null(), "{}", told["runs"][0]);
     let sentence = told["sentence"].as_str().expect("a sentence");
     assert!(sentence.contains("Not in it is the CO2eq of 1 of the 8 runs"), "{sentence}");
+    assert!(sentence.contains("with carbontracker 1.1.7 and 2.4.7 (Anthony"), "{sentence}");
     assert!(!sentence.contains("machine") && !sentence.contains("readings cover"), "{sentence}");
     for form in [&["--csv"][..], &["--by", "host"], &["--by", "run"]] {
         assert!(aggregate(&folder, form).stdout.len() > 100, "{form:?}");

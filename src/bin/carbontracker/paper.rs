@@ -93,12 +93,13 @@ fn percent(share: f64) -> String {
 }
 
 fn how(totals: &Totals) -> Option<String> {
-    let version = env!("CARGO_PKG_VERSION");
+    let versions: Vec<&str> = totals.versions.iter().map(String::as_str).collect();
+    let versions = if versions.is_empty() { String::new() } else { format!(" {}", versions.join(" and ")) };
     let shares = Some(shares(totals)).filter(|shares| !shares.is_empty());
     let coverage = totals.coverage().map(|share| format!("readings cover {:.1} % of the time", share * 100.0));
     let all: Vec<String> = shares.into_iter().chain(coverage).collect();
     let all = if all.is_empty() { String::new() } else { format!(": {}", all.join("; ")) };
-    Some(format!("The energy was determined with carbontracker {version} (Anthony, Kanding and Selvan 2020){all}."))
+    Some(format!("The energy was determined with carbontracker{versions} (Anthony, Kanding and Selvan 2020){all}."))
 }
 
 fn priced(totals: &Totals) -> Option<String> {

@@ -13,6 +13,8 @@ pub const METHODS: [&str; 5] = ["counter", "power", "estimate", "simulated", "un
 pub struct Run {
     pub file: String,
     pub id: String,
+    /// Of carbontracker.
+    pub version: Option<String>,
     pub name: Option<String>,
     pub host: Option<String>,
     pub state: Option<String>,
@@ -56,6 +58,7 @@ impl Run {
         Ok(Run {
             file,
             id: word("/run/id").ok_or("/run/id is no text")?,
+            version: word("/run/version"),
             name: word("/run/name"),
             host: word("/run/host"),
             state: word("/run/state"),
@@ -103,6 +106,7 @@ impl Run {
         json!({
             "file": self.file,
             "id": self.id,
+            "version": self.version,
             "name": self.name,
             "host": self.host,
             "state": self.state,
@@ -211,6 +215,8 @@ pub struct Totals {
     pub runs: usize,
     pub unfinished: usize,
     pub counted_elsewhere: usize,
+    /// Of carbontracker, as far as they are known.
+    pub versions: BTreeSet<String>,
     pub hosts: BTreeSet<String>,
     /// Those whose host is not known.
     pub hostless: usize,
@@ -251,6 +257,7 @@ impl Totals {
         self.runs += 1;
         self.unfinished += usize::from(run.is_unfinished());
         self.counted_elsewhere += usize::from(run.counted_elsewhere);
+        self.versions.extend(run.version.clone());
         match &run.host {
             Some(host) if self.hosts.contains(host) => (),
             Some(host) => drop(self.hosts.insert(host.clone())),
@@ -303,6 +310,7 @@ impl Totals {
             "counted_elsewhere": self.counted_elsewhere,
             "without_energy": self.without_energy,
             "without_co2eq": self.without_co2eq,
+            "versions": self.versions,
             "hosts": self.hosts,
             "epochs": self.epochs,
             "duration_s": self.duration_s,

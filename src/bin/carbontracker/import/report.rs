@@ -16,6 +16,7 @@ pub fn report(stem: &str, standard: Option<&Standard>, output: Option<&Output>) 
         "schema": 1,
         "run": {
             "id": stem,
+            "version": run.standard.version,
             "name": null,
             "host": null,
             "started": run.started(),
