@@ -104,7 +104,9 @@ impl Run<'_> {
     /// With PUE: what the output log says was used, else what the epochs come to.
     fn used(&self) -> Consumption {
         let of_epochs = || self.epochs_j().zip(self.standard.pue).map(|(joules, pue)| joules / J_PER_KWH * pue);
-        let actual = self.output.actual.as_ref();
+        // Ours is renewed from time to time: that of a killed run may be older than its last epochs.
+        let is_old = |actual: &&Consumption| self.standard.is_ours && actual.epochs < Some(self.epochs_done());
+        let actual = self.output.actual.as_ref().filter(|actual| !is_old(actual));
         let kwh = actual.and_then(|actual| actual.kwh).or_else(of_epochs);
         let priced = || kwh.zip(self.standard.intensity).map(|(kwh, g_per_kwh)| kwh * g_per_kwh);
         let has_epochs = !self.standard.epochs.is_empty();

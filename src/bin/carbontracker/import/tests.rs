@@ -125,6 +125,28 @@ fn run() -> impl Strategy<Value = Value> {
     })
 }
 
+/// The library renews its output log every few seconds.
+#[test]
+fn of_a_killed_run_the_epochs_count_that_came_after_its_output_log() {
+    let epoch = |index: u64| json!({"index": index, "count": 1, "duration_s": 1.0, "cpu_j": 50.0});
+    let so_far = |done: u64| {
+        json!({"run": {"state": "in_epoch", "epochs_planned": 9, "epochs_done": done}, "pue": 2.0, "intensity": {"g_per_kwh": 100.0},
+            "usage": {"duration_s": done, "facility_energy_kwh": done as f64 * 100.0 / 3.6e6, "co2eq_g": done as f64 * 1e4 / 3.6e6},
+            "components": [{"kind": "cpu", "device": "A", "energy_j": 1}]})
+    };
+    let mut log = Standard::new(&so_far(1));
+    let text = log.head(&so_far(1), AT) + &(0..4).map(|index| log.epoch(&epoch(index), AT)).collect::<String>();
+    let standard = log::standard(&text).unwrap();
+    for told_of in [1, 4] {
+        let output = log::output(&output(&so_far(told_of), AT, false)).unwrap();
+        let told = report("a", Some(&standard), Some(&output));
+        assert_eq!(number(&told, "/run/epochs_done"), 4.0);
+        for (figure, expected) in [("energy_j", 200.0), ("duration_s", 4.0), ("co2eq_g", 400.0 / 3.6e6 * 100.0)] {
+            assert!(close(number(&told, &format!("/usage/{figure}")), expected), "{told_of}, {figure}: {told}");
+        }
+    }
+}
+
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-6 * b.abs() + 1e-12 || a.is_nan() && b.is_nan()
 }
