@@ -122,6 +122,20 @@ fn a_folder_takes_up_the_newest_unfinished_run_of_this_name() {
     check_sums(&json(report));
 }
 
+/// The first start of a job script that names one folder for its logs and to resume from.
+#[test]
+fn a_folder_to_resume_from_may_be_still_to_come() {
+    let folder = Folder::new("to-come");
+    for (name, options) in [("both", "log_dir=NEW resume=NEW"), ("alone", "resume=NEW")] {
+        let new = folder.0.join(name);
+        let options = options.replace("NEW", &new.display().to_string());
+        let [first, second] = [1, 2].map(|_| run(&format!("epochs=6 {options}")));
+        assert_eq!((&first["run"]["id"], number(&second, "/run/epochs_done")), (&second["run"]["id"], 6.0), "{name}");
+        assert_eq!(Folder(new).files(".jsonl").len(), 1, "{name}");
+    }
+    assert_eq!(folder.files("").len(), 0, "nothing beside them, but what the test took away");
+}
+
 #[test]
 fn a_folder_that_cannot_be_written_is_said_with_the_cure() {
     let folder = Folder::new("unwritable");
