@@ -4,9 +4,33 @@ mod logged;
 mod steady;
 
 use carbontracker::log;
-use logged::{Folder, check_sums, epoch_lines, lines, make, number};
+use carbontracker::tracker::Tracker;
+use logged::{Folder, check_sums, epoch_lines, lines, make, messages, number};
 use serde_json::Value;
 use std::time::{Duration, Instant};
+
+/// What others read of a run is there within its first epoch, and renewed while that lasts; a folder that cannot be written
+/// is said once all the same.
+#[test]
+fn a_long_epoch_is_told_of_while_it_lasts() {
+    let (folder, broken) = (Folder::new("one-epoch"), Folder::new("no-folder"));
+    let file = broken.0.join("a-file");
+    std::fs::write(&file, "mine").unwrap();
+    let [tracker, other] =
+        [folder.shown(), file.display().to_string()].map(|dir| make(&format!("sim_cpu=A:50 job=off log_dir={dir}")));
+    for tracker in [&tracker, &other] {
+        tracker.begin().unwrap();
+    }
+    let start = Instant::now();
+    while folder.files(".prom").len() + folder.files("_output.log").len() < 2 {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", folder.files(""));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_secs(1)); // the other has come so far, too
+    let said: Vec<String> = messages(&other).into_iter().filter(|message| message.starts_with("not written")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    [tracker, other].into_iter().for_each(Tracker::destroy);
+}
 
 #[test]
 fn a_million_epochs_stay_usable() {

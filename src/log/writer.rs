@@ -148,6 +148,11 @@ impl Writer {
         gap.saturating_sub(Duration::from_nanos(host::monotonic_ns().saturating_sub(self.told_at)))
     }
 
+    /// In how much time what others read is due: at first once an epoch has ended, or after as long as later.
+    fn next_renewal(&self) -> Duration {
+        RENEWAL.saturating_sub(self.renewed.unwrap_or(self.started).elapsed())
+    }
+
     /// Writes what is new; whether there were epochs.
     fn write(&mut self) -> bool {
         self.make_journal();
@@ -315,9 +320,7 @@ impl Writer {
             let path = path.to_owned();
             self.note(&path, written);
         }
-        let path = self.plan.prometheus.clone();
-        let path = path.or_else(|| self.plan.place.as_ref().map(|place| place.file(PROMETHEUS)));
-        let Some(path) = path else { return };
+        let Some(path) = metrics else { return };
         let written = report.render("prometheus").map_err(|error| error.message);
         let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
         self.note(&path, written);
