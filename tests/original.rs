@@ -96,7 +96,7 @@ impl Case {
             .map(|(kind, device, watts)| json!({"kind": kind, "device": device, "energy_j": watts}))
             .collect();
         json!({
-            "run": {"state": if self.end == End::Done { "done" } else { "between" }, "epochs_planned": planned, "epochs_done": many * count},
+            "run": {"state": if self.end == End::Killed { "unfinished" } else { "done" }, "epochs_planned": planned, "epochs_done": many * count},
             "usage": {"duration_s": inside_s * 1.004, "facility_energy_kwh": kwh, "co2eq_g": kwh.map(|kwh| kwh * 114.41)},
             "forecast": {"after_epochs": many * count, "duration_s": {"value": inside_s * 2.0},
                          "energy_j": energy_j.map(|joules| json!({"value": joules * 2.0})),
@@ -223,33 +223,89 @@ fn check(case: &Case, told: &Value) {
     assert!(kwh && grams && joules && (seconds || name == "one-of-3ms"), "{name}: {off:?}");
 }
 
+const LIVE: &str = "sim_cpu='A, v1.0:50' sim_gpu=B:200 job=off pue=1.58 intensity=250 what_if=off";
+
+/// Has the library measure epochs in this process; what it leaves is in the folder.
+fn live(folder: &Path, options: &str, epochs: u64) {
+    let options = format!("{LIVE} {options} log_dir='{}'", folder.display());
+    let tracker = Tracker::create(&options).expect("options").expect("enabled");
+    for _ in 0..epochs {
+        tracker.begin().expect("begun");
+        std::thread::sleep(std::time::Duration::from_millis(130));
+        tracker.end().expect("ended");
+    }
+    tracker.destroy();
+}
+
+/// Has the command measure epochs from the first number to the last of six; a kill ends it within the next.
+fn marked(folder: &Path, first: u64, last: u64, is_killed: bool) {
+    let (dir, end) = (folder.display(), if is_killed { "sleep 0.5; kill -9 $PPID" } else { "" });
+    let script = format!("for i in $(seq {first} {last}); do sleep 0.13; echo epoch; done; {end}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
+    command.args([
+        "run",
+        "-q",
+        "-o",
+        &format!("{LIVE} log_dir='{dir}' resume='{dir}'"),
+        "--mark",
+        "epoch",
+        "--epochs",
+        "6",
+    ]);
+    let ended = outcome(command.args(["--", "sh", "-c", &script]));
+    assert_eq!(ended.status.success(), !is_killed, "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// The report that the library left in a folder, or what its journal tells where there is none.
+fn left(folder: &Path) -> Value {
+    let files = || std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
+    let with = |ending: &str| files().find(|path| path.extension().is_some_and(|has| has == ending));
+    let file = with("json").or(with("jsonl")).expect("a run's files");
+    carbontracker::log::read(&file).expect("a report").report
+}
+
+/// What the library writes into log_dir itself, of runs that end, and end early, and are killed, and are taken up after that.
 #[test]
 fn a_live_run_comes_to_the_same() {
     let root = scratch("live");
-    let folders = [(6, "done"), (9, "early")].map(|(planned, name)| {
-        let folder = root.join(name);
-        std::fs::create_dir(&folder).expect("a folder");
-        let options = format!("epochs={planned} sim_cpu='A, v1.0:50' sim_gpu=B:200 pue=1.58 intensity=250 what_if=off");
-        let tracker = Tracker::create(&options).expect("options").expect("enabled");
-        for _ in 0..6 {
-            tracker.begin().expect("begun");
-            std::thread::sleep(std::time::Duration::from_millis(130));
-            tracker.end().expect("ended");
-        }
-        let report = serde_json::from_str(&tracker.report("json").expect("a report")).expect("JSON");
-        write(&folder, "live", &report, if name == "done" { End::Done } else { End::Early });
-        (folder, report)
+    let folders = ["done", "early", "monitored", "resumed", "killed"].map(|name| root.join(name));
+    folders.iter().for_each(|folder| std::fs::create_dir(folder).expect("a folder"));
+    let [done, early, monitored, resumed, killed] = &folders;
+    std::thread::scope(|scope| {
+        scope.spawn(|| live(done, "epochs=6", 6));
+        scope.spawn(|| live(early, "epochs=9", 6));
+        scope.spawn(|| live(monitored, "epochs=9 monitor_epochs=6", 8));
+        scope.spawn(|| marked(killed, 1, 4, true));
+        scope.spawn(|| {
+            marked(resumed, 1, 4, true);
+            marked(resumed, 5, 6, false);
+        });
     });
-    let Some(told) = told_by_carbontracker(&folders.each_ref().map(|(folder, _)| folder.clone())) else { return };
-    for ((_, report), told) in folders.iter().zip(&told) {
-        let off = off_percent(number(told, "/kwh"), number(report, "/usage/facility_energy_kwh"));
-        let off_g = off_percent(number(told, "/grams"), number(report, "/usage/co2eq_g"));
-        let off_pdf = off_percent(number(told, "/pdfs/0/energy_kwh") * 3.6e6, number(report, "/usage/epochs/energy_j"));
-        println!("a live run, off ours by {off:.5} %, {off_g:.5} %, its PDF by {off_pdf:.3} %");
-        assert!([off, off_g, off_pdf].iter().all(|off| off.abs() < 1.0), "{off} {off_g} {off_pdf}");
-        assert_eq!(told["logs"][0]["components"]["gpu"]["epoch_durations (s)"].as_array().map(Vec::len), Some(6));
+    let Some(told) = told_by_carbontracker(&folders) else { return };
+    for (folder, told) in folders.iter().zip(&told) {
+        let (report, log, is_killed) = (left(folder), &told["logs"][0], folder == killed);
+        let components = log["components"].as_object().expect("components");
+        let joules: f64 = components.values().map(|one| sum(&one["avg_energy_usages (J)"])).sum();
+        let off_parsed = off_percent(joules, number(&report, "/usage/epochs/energy_j"));
+        let off = off_percent(number(told, "/kwh"), number(&report, "/usage/facility_energy_kwh"));
+        let off_g = off_percent(number(told, "/grams"), number(&report, "/usage/co2eq_g"));
+        let off_pdf =
+            off_percent(number(told, "/pdfs/0/energy_kwh") * 3.6e6, number(&report, "/usage/epochs/energy_j"));
+        let name = folder.file_name().expect("a name").to_string_lossy();
+        println!(
+            "{name}: parsed, off ours by {off_parsed:.5} %, added up by {off:.5} %, {off_g:.5} %, its PDF by {off_pdf:.3} %"
+        );
+        assert!(off_parsed.abs() < 1.0 && off_pdf.abs() < 1.0, "{name}: {off_parsed} {off_pdf}");
+        // The output log of a killed run is as old as its last renewal.
+        assert!(is_killed || off.abs() < 1.0 && off_g.abs() < 1.0, "{name}: {off} {off_g}");
+        let epochs = if is_killed { 4 } else { 6 };
+        assert_eq!(report["run"]["epochs_done"], epochs, "{name}");
+        let durations = &components["gpu"]["epoch_durations (s)"];
+        assert_eq!(durations.as_array().map(Vec::len), Some(epochs), "{name}: {durations}");
+        assert_eq!(log["early_stop"], json!(folder == early), "{name}");
+        assert_eq!(log["pred"].is_object(), folder == early, "{name}");
+        assert_eq!(report["run"]["resumed"]["times"].as_u64(), (folder == resumed).then_some(1), "{name}");
     }
-    assert_eq!((&told[0]["logs"][0]["early_stop"], &told[1]["logs"][0]["early_stop"]), (&json!(false), &json!(true)));
 }
 
 #[test]

@@ -230,9 +230,11 @@ fn intensity(report: &Value, is_over: bool) -> Option<String> {
     }
 }
 
+/// Of a run that is over, whose state is "done" however many epochs it had. By monitor_epochs, with which nothing that
+/// remains is forecast, it stops in good order.
 fn is_interrupted(report: &Value) -> bool {
-    let is_done = report.pointer("/run/state").and_then(Value::as_str) == Some("done");
-    !is_done && count(report, "/run/epochs_done") < count(report, "/run/epochs_planned")
+    let is_by_plan = report.pointer("/forecast/remaining/duration_s").is_some_and(Value::is_null);
+    !is_by_plan && count(report, "/run/epochs_done") < count(report, "/run/epochs_planned")
 }
 
 fn found(report: &Value) -> String {

@@ -78,10 +78,12 @@ fn a_prediction_stands_beside_what_was_used_only_where_the_run_ended_early() {
         let text = output(&run(state, done, kwh), AT, is_over);
         ["Actual consumption", "Predicted consumption", "Finished"].map(|title| text.contains(title))
     };
-    assert_eq!(has("between", 2, Some(2.0), true), [true, true, true]);
+    assert_eq!(has("done", 2, Some(2.0), true), [true, true, true]);
     assert_eq!(has("between", 2, Some(2.0), false), [true, false, false], "a killed run keeps what it used");
     assert_eq!(has("done", 4, Some(2.0), true), [true, false, true]);
-    assert_eq!(has("done", 2, Some(2.0), true), [true, false, true], "monitor_epochs=2");
+    let mut monitored = run("done", 2, Some(2.0));
+    monitored["forecast"]["remaining"] = json!({"duration_s": null, "energy_j": null, "co2eq_g": null});
+    assert!(!output(&monitored, AT, true).contains("Predicted"), "monitor_epochs=2");
     assert_eq!(has("between", 2, None, true), [false, false, true], "unknown is not 0, nor the forecast");
     let text = output(&run("done", 4, Some(2.0)), AT, true);
     assert!(text.contains("\nActual consumption for 4 epoch(s):\n\tTime:\t1:01:01.50\n\tEnergy:\t2.000000000000 kWh\n\tCO2eq:\t200.000000000000 g\n\tThis is equivalent to:\n\t1.872659176030 km travelled by car\n2026"));

@@ -75,7 +75,9 @@ impl Run<'_> {
     }
 
     fn state(&self) -> &'static str {
-        match (self.standard.is_ended, self.standard.is_interrupted) {
+        // Ours may have been taken up after that, and come to its end.
+        let is_short = self.standard.planned.is_none_or(|planned| self.epochs_done() < planned);
+        match (self.standard.is_ended, self.standard.is_interrupted && is_short) {
             (_, true) => "between",
             (true, _) => "done",
             _ => "unfinished",

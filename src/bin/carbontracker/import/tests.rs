@@ -147,6 +147,18 @@ fn of_a_killed_run_the_epochs_count_that_came_after_its_output_log() {
     }
 }
 
+#[test]
+fn a_run_that_was_taken_up_and_came_to_its_end_is_done() {
+    let epoch = ["Duration: 0:00:01.00", "Average power usage (W) for gpu: 4", "Average power usage (W) for cpu: 2"];
+    let ended = ["Training was interrupted before all 2 epochs were monitored.", "Monitoring thread ended."];
+    for (messages, state) in [
+        ([&["Epoch 1:"][..], &epoch, &ended].concat(), "between"),
+        ([&["Epoch 1:"][..], &epoch, &ended, &["Epoch 2:"], &epoch, &ended[1..]].concat(), "done"),
+    ] {
+        assert_eq!(report("a", Some(&standard(&messages).unwrap()), None)["run"]["state"], state);
+    }
+}
+
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-6 * b.abs() + 1e-12 || a.is_nan() && b.is_nan()
 }
