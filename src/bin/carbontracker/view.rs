@@ -153,8 +153,7 @@ impl View<'_> {
 
     fn end(&self, left_s: f64) -> Vec<String> {
         let ends = instant(self.now + left_s).filter(|_| left_s > 0.0);
-        let left = if left_s >= 60.0 { left_s.round() } else { left_s };
-        std::iter::once(duration(left)).chain(ends.map(|at| format!("ends {at}"))).collect()
+        std::iter::once(duration(left_s)).chain(ends.map(|at| format!("ends {at}"))).collect()
     }
 
     /// Of the whole run: values, each with its interval after it.
@@ -164,7 +163,7 @@ impl View<'_> {
             Some([end("value")?, format!("({} to {})", end("low")?, end("high")?)])
         };
         let co2eq = estimate("co2eq_g", &grams).map(|[value, interval]| [format!("{value} CO2e"), interval]);
-        let parts = [estimate("energy_j", &energy), co2eq, estimate("duration_s", &|s| duration(s.round()))];
+        let parts = [estimate("energy_j", &energy), co2eq, estimate("duration_s", &duration)];
         let parts: Vec<String> = parts.into_iter().flatten().flatten().collect();
         let level = number(self.report, "/forecast/level").map(|level| format!("{} intervals", percent(level)));
         (!parts.is_empty()).then(|| parts.into_iter().chain(level).collect())
@@ -300,6 +299,14 @@ forecast  3.33 kWh
         let mut report = report();
         report["power"] = Value::Null;
         assert_eq!(view(&report, 0.0).power(), [("cpu", 10.0)]);
+    }
+
+    #[test]
+    fn the_forecast_of_a_short_run_is_not_rounded_to_seconds() {
+        let mut report = report();
+        report["forecast"]["duration_s"] = json!({"value": 1.82, "low": 1.09, "high": 2.22});
+        let lines = view(&report, 0.0).lines(200, false).join("\n");
+        assert!(lines.contains("1.82 s (1.09 s to 2.22 s)"), "{lines}");
     }
 
     #[test]
