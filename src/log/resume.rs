@@ -81,11 +81,6 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
     }
 }
 
-/// Whether it names a folder, which may be still to come: journals have names of their own.
-pub fn is_folder(from: &Path) -> bool {
-    from.is_dir() || !from.exists() && !from.to_string_lossy().ends_with(JOURNAL)
-}
-
 fn went_on((resumed, flaws): (Resumed, Vec<String>), say: &mut dyn FnMut(String)) -> Outcome {
     let journal = resumed.place.file(JOURNAL);
     flaws.iter().for_each(|flaw| say(format!("{}: {flaw}", journal.display())));

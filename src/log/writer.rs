@@ -126,7 +126,8 @@ impl Writer {
             if self.is_stuck() || self.shared.books().finished {
                 stop.rest(BEAT.0); // no epoch's end is waited for
             } else {
-                self.shared.await_epochs(self.plan.written.count, self.next_beat(), || stop.is_set());
+                let wait = self.next_beat().min(self.next_renewal());
+                self.shared.await_epochs(self.plan.written.count, wait, || stop.is_set());
             }
         }
         let finished = || self.shared.books().finished;
@@ -148,9 +149,9 @@ impl Writer {
         gap.saturating_sub(Duration::from_nanos(host::monotonic_ns().saturating_sub(self.told_at)))
     }
 
-    /// In how much time what others read is due: at first once an epoch has ended, or after as long as later.
+    /// In how much time what others read is due again.
     fn next_renewal(&self) -> Duration {
-        RENEWAL.saturating_sub(self.renewed.unwrap_or(self.started).elapsed())
+        self.renewed.map_or(RENEWAL, |at| RENEWAL.saturating_sub(at.elapsed()))
     }
 
     /// Writes what is new; whether there were epochs.
@@ -159,7 +160,7 @@ impl Writer {
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         let is_new = self.write_journal(&mut report, power, false);
         let is_first_due = || is_new || self.started.elapsed() >= BEAT.0;
-        if self.renewed.map_or_else(is_first_due, |at| at.elapsed() >= RENEWAL) {
+        if self.renewed.map_or_else(is_first_due, |_| self.next_renewal().is_zero()) {
             self.renew(false);
         }
         is_new
@@ -320,7 +321,9 @@ impl Writer {
             let path = path.to_owned();
             self.note(&path, written);
         }
-        let Some(path) = metrics else { return };
+        let path = self.plan.prometheus.clone();
+        let path = path.or_else(|| self.plan.place.as_ref().map(|place| place.file(PROMETHEUS)));
+        let Some(path) = path else { return };
         let written = report.render("prometheus").map_err(|error| error.message);
         let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
         self.note(&path, written);
