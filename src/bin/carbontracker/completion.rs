@@ -9,7 +9,9 @@ const WHERE: &str = "\
   zsh         carbontracker completion zsh > DIR/_carbontracker, for a DIR in $fpath
   fish        carbontracker completion fish > ~/.config/fish/completions/carbontracker.fish
   elvish      eval (carbontracker completion elvish | slurp), in rc.elv
-  powershell  carbontracker completion powershell | Out-String | Invoke-Expression, in $PROFILE";
+  powershell  carbontracker completion powershell | Out-String | Invoke-Expression, in $PROFILE
+
+Exit status: 0 done, 1 it could not be written, 2 wrong arguments.";
 
 /// Print the script by which a shell completes this command
 #[derive(clap::Args)]

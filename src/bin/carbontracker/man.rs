@@ -8,9 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+const HELP: &str = "\
+To read it: carbontracker man > carbontracker.1 && man ./carbontracker.1
+
+Exit status: 0 done, 1 it could not be written, 2 wrong arguments.";
+
 /// Print the man page, of the command and all its subcommands
 #[derive(clap::Args)]
-#[command(after_help = "To read it: carbontracker man > carbontracker.1 && man ./carbontracker.1")]
+#[command(after_help = HELP)]
 pub struct Man {
     /// Write pages into this folder instead, one for the command and one for each subcommand
     #[arg(long)]
