@@ -42,6 +42,24 @@ impl Energy {
     }
 }
 
+/// What was used in epochs and between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Energies {
+    /// In ended epochs.
+    pub epochs: Energy,
+    /// Between them.
+    pub between: Energy,
+}
+
+impl Energies {
+    /// Both together.
+    pub fn sum(self) -> Energy {
+        let mut sum = self.epochs;
+        sum.add(self.between);
+        sum
+    }
+}
+
 /// One channel's energy by where in the run it was used.
 #[derive(Clone, Debug)]
 pub struct Account {

@@ -18,7 +18,8 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-/// Makes a tracker and starts its sampler. Takes well under 5 ms; reads the devices once.
+/// Makes a tracker and starts its sampler. Takes well under 5 ms, and with `resume` what reading the journal takes; reads
+/// the devices once.
 ///
 /// `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
 /// with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the

@@ -99,6 +99,15 @@ impl Epoch {
         self.filed.map_or_else(measured, |filed| filed.coverage)
     }
 
+    /// The coverage of it and the next together, from that of each; None: nothing was measured in either.
+    pub fn coverage_with(&self, ours: Option<f64>, next: &Epoch, theirs: Option<f64>) -> Option<f64> {
+        let parts = [(ours, self.inside), (theirs, next.inside)];
+        let known: f64 = parts.iter().map(|(coverage, inside)| coverage.unwrap_or(0.0) * *inside as f64).sum();
+        let all = (self.inside + next.inside) as f64;
+        let mean = if all > 0.0 { known / all } else { 1.0 };
+        ours.or(theirs).map(|_| mean)
+    }
+
     /// What of it came after others, which are part of it.
     pub fn after(&self, others: &Epoch) -> Epoch {
         Epoch {
@@ -122,7 +131,10 @@ impl Epoch {
 
     /// It and the next as one.
     pub fn joined(&self, next: &Epoch) -> Epoch {
-        let filed = self.filed.zip(next.filed).map(|(one, other)| one.joined(other));
+        let filed = self.filed.zip(next.filed).map(|(one, other)| Filed {
+            co2eq_g: [one.co2eq_g, other.co2eq_g].into_iter().flatten().reduce(|a, b| a + b),
+            coverage: self.coverage_with(one.coverage, next, other.coverage),
+        });
         let (inside, count) = (self.inside + next.inside, self.count + next.count);
         let mut joined = Epoch { end: next.end, inside, count, filed, ..*self };
         joined.add_energy(next);
@@ -133,14 +145,6 @@ impl Epoch {
     pub fn add_energy(&mut self, other: &Epoch) {
         self.energy.merge(&other.energy);
         self.known_ns += other.known_ns;
-    }
-}
-
-impl Filed {
-    fn joined(self, other: Filed) -> Filed {
-        let co2eq_g = [self.co2eq_g, other.co2eq_g].into_iter().flatten().reduce(|a, b| a + b);
-        let coverage = [self.coverage, other.coverage].into_iter().flatten().reduce(f64::min);
-        Filed { co2eq_g, coverage }
     }
 }
 

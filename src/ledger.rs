@@ -5,11 +5,16 @@
 //! meters and are spread over the divisions they overlap, evenly in time; so each joule lands once,
 //! whichever of the two comes first, and the sums agree whatever the division.
 
+mod observed;
+mod resumed;
+
+pub use crate::account::Energies;
+pub use observed::{Between, Observed};
+
 use crate::account::{Account, Energy};
 use crate::channel::Kind;
 use crate::counter::Credit;
 use crate::history::{Epoch, History};
-use crate::past::Past;
 use crate::timeline::Timeline;
 
 /// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as
@@ -45,30 +50,6 @@ pub enum Mark {
     },
 }
 
-/// What lies between the first epochs of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Between {
-    /// Time between the epochs, s.
-    pub duration_s: f64,
-    /// Energy used in it as far as it is known, J; None where nothing was measured.
-    pub energy_j: Option<f64>,
-}
-
-/// An epoch that ended, or several as one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Observed {
-    /// How many.
-    pub count: u64,
-    /// Their time, s; None where it was not recorded.
-    pub duration_s: Option<f64>,
-    /// Their energy as far as it is known, J; None where nothing was measured.
-    pub energy_j: Option<f64>,
-    /// All their energy is known.
-    pub is_whole: bool,
-    /// Time between the epoch before and it, s, or, of several, between them too; of the first none before.
-    pub gaps_s: f64,
-}
-
 /// The run so far.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -92,65 +73,10 @@ pub struct Ledger {
     epochs_before: u64,
 }
 
-/// What was used in epochs and between them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Energies {
-    /// In ended epochs.
-    pub epochs: Energy,
-    /// Between them.
-    pub between: Energy,
-}
-
-impl Energies {
-    /// Both together.
-    pub fn sum(self) -> Energy {
-        let mut sum = self.epochs;
-        sum.add(self.between);
-        sum
-    }
-}
-
 impl Ledger {
     /// Opens an account for a channel of this kind; its number is the count of those before it.
     pub fn add_channel(&mut self, kind: Kind) {
         self.accounts.push(Account::new(kind));
-    }
-
-    /// Takes a run up where its journal ends. Its time so far is placed before `now`, ns, and again before this process's
-    /// first begin: what lies between is not the run's.
-    pub fn resume(&mut self, past: &Past, now: u64) {
-        past.epochs.iter().for_each(|epoch| self.history.push(*epoch));
-        self.epochs_before = past.epochs.iter().map(|epoch| epoch.count).sum();
-        self.epochs = self.epochs_before;
-        self.inside = past.inside_ns;
-        (self.origin, self.last_end) = (Some(0), Some(past.duration_ns));
-        self.before = past.components.iter().map(|component| component.used).collect();
-        self.place_before(now);
-    }
-
-    /// Moves the time of earlier processes so that it ends here.
-    fn place_before(&mut self, at: u64) {
-        let Some((origin, end)) = self.origin.zip(self.last_end) else { return };
-        let moved = |instant: u64| (instant + at).saturating_sub(end);
-        for epoch in self.history.newest_first_mut() {
-            (epoch.begin, epoch.end) = (moved(epoch.begin), moved(epoch.end));
-        }
-        (self.origin, self.last_end) = (Some(moved(origin)), Some(at));
-    }
-
-    /// Gives a channel what earlier processes measured on its device, the component at this place of theirs.
-    pub fn take_up(&mut self, channel: usize, component: usize) -> Energies {
-        let used = self.before.get_mut(component).map(std::mem::take).unwrap_or_default();
-        if let Some(account) = self.accounts.get_mut(channel) {
-            account.epochs.add(used.epochs);
-            account.between.add(used.between);
-        }
-        used
-    }
-
-    /// What earlier processes measured, by component; nothing where a channel has it now.
-    pub fn before(&self) -> &[Energies] {
-        &self.before
     }
 
     /// The same run with nothing in it: as divided, and no energy.
@@ -383,44 +309,6 @@ impl Ledger {
         &self.history
     }
 
-    /// The first `epochs` epochs, as a forecast takes them.
-    pub fn observed(&self, epochs: u64) -> impl Iterator<Item = Observed> + Clone {
-        const WHOLE: f64 = 0.99;
-        let channels = self.answering();
-        let with_last_end = self.history.first(epochs).scan(None, |last_end, epoch| {
-            let end = last_end.replace(epoch.end).unwrap_or(epoch.begin);
-            Some((end, epoch))
-        });
-        with_last_end.map(move |(last_end, epoch)| {
-            let is_whole = epoch.coverage(channels).is_some_and(|share| share >= WHOLE);
-            // A part that others have counted tells nothing of the rest.
-            let is_divided = !is_whole && epoch.begin < self.others_to && epoch.filed.is_none();
-            Observed {
-                count: epoch.count,
-                duration_s: (epoch.inside > 0 || epoch.filed.is_none()).then_some(epoch.inside as f64 * 1e-9),
-                energy_j: epoch.energy.total().filter(|_| !is_divided),
-                is_whole,
-                gaps_s: epoch.end.saturating_sub(last_end).saturating_sub(epoch.inside) as f64 * 1e-9,
-            }
-        })
-    }
-
-    /// How many channels have an epoch's energy: a device that never answered is none whose energy is waited for.
-    pub fn answering(&self) -> usize {
-        self.accounts.iter().filter(|account| account.credited_to > 0).count()
-    }
-
-    /// What lies between the first `epochs` epochs, and, if any were cancelled, before them.
-    pub fn between_first(&self, epochs: u64) -> Between {
-        let begin = self.origin.unwrap_or(0);
-        let before = (0, self.first_epoch().unwrap_or(begin));
-        let (inside, end) = self.history.first(epochs).fold(before, |(inside, _), e| (inside + e.inside, e.end));
-        let between = end.saturating_sub(begin).saturating_sub(inside);
-        let cancelled_j = || self.accounts.iter().filter_map(|account| account.after.joules).reduce(|a, b| a + b);
-        let energy_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
-        Between { duration_s: between as f64 * 1e-9, energy_j }
-    }
-
     /// Epochs ended.
     pub fn epochs(&self) -> u64 {
         self.epochs
@@ -475,34 +363,6 @@ impl Ledger {
     /// When the last epoch ended.
     pub fn last_end(&self) -> Option<u64> {
         self.last_end
-    }
-
-    /// How many epochs ended by this instant.
-    pub fn epochs_ended_by(&self, at: u64) -> u64 {
-        let later = self.history.iter().rev().take_while(|epoch| epoch.end > at);
-        (self.epochs - later.map(|epoch| epoch.count).sum::<u64>()).max(self.epochs_before)
-    }
-
-    /// Of the epochs settled by now those that came after the first ones, `before` as one; each with its number.
-    pub fn epochs_after(&self, before: &Epoch, settled: u64) -> Vec<(u64, Epoch)> {
-        let mut end = self.epochs;
-        let mut news = Vec::new();
-        for epoch in self.history.iter().rev() {
-            if end <= before.count {
-                break;
-            }
-            let begin = end - epoch.count;
-            if end <= settled && begin >= before.count {
-                news.push((begin, *epoch));
-            } else if end <= settled {
-                // Some of these were thinned with some that came before: what is left of all.
-                let all = self.history.first(end).copied().reduce(|one, next| one.joined(&next));
-                news.extend(all.map(|all| (before.count, all.after(before))));
-            }
-            end = begin;
-        }
-        news.reverse();
-        news
     }
 
     /// The newest mark there is.

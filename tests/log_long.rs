@@ -22,7 +22,7 @@ fn a_long_epoch_is_told_of_while_it_lasts() {
         tracker.begin().unwrap();
     }
     let start = Instant::now();
-    while folder.files(".prom").len() + folder.files("_output.log").len() < 2 {
+    while folder.files(".prom").is_empty() {
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}", folder.files(""));
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -52,8 +52,8 @@ impl Log {
         let (opened, is_open) = mpsc::channel();
         wait_at_exit();
         let worker = Worker::start("ct-log", move |stop| {
+            let _ended = Ended;
             writer.run(&stop, &opened);
-            ENDING.fetch_sub(1, Ordering::SeqCst);
         })?;
         let _ = is_open.recv_timeout(OPENING); // a folder that takes longer is waited for by that thread alone
         Ok(Log { worker, shared: Arc::clone(shared), is_told: AtomicBool::new(false) })
@@ -72,6 +72,15 @@ impl Log {
     pub fn end_within(self, patience: Duration) {
         self.stop();
         self.worker.end_within(patience);
+    }
+}
+
+/// Counts a thread off, however it ends.
+struct Ended;
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        ENDING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

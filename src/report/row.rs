@@ -36,7 +36,7 @@ impl Row {
     /// It and the next as one.
     pub fn joined(self, next: Row) -> Row {
         let sum = |a: Option<f64>, b: Option<f64>| [a, b].into_iter().flatten().reduce(|a, b| a + b);
-        let coverage = [self.coverage, next.coverage].into_iter().flatten().reduce(f64::min);
+        let coverage = self.epoch.coverage_with(self.coverage, &next.epoch, next.coverage);
         let co2eq_g = sum(self.co2eq_g, next.co2eq_g);
         Row { index: self.index, epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage }
     }

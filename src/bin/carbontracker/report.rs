@@ -1,6 +1,7 @@
 //! Reports that runs left in files, as a page to read or to print.
 
 use crate::browser;
+use crate::complain;
 use crate::runs::{self, Unread};
 use carbontracker::log::file::{in_words, replace};
 use carbontracker::report::html;
@@ -72,7 +73,7 @@ fn read(path: &Path) -> Result<Value, String> {
         Unread::Foreign => format!("{}: {expected}", path.display()),
         Unread::Broken(message) => message,
     })?;
-    told.notes.iter().for_each(|note| eprintln!("carbontracker: {}: {note}", path.display()));
+    told.notes.iter().for_each(|note| complain(&format!("{}: {note}", path.display())));
     Ok(told.report)
 }
 
@@ -83,7 +84,7 @@ fn read_all(dir: &Path) -> Result<Vec<Value>, String> {
         match runs::read(&file) {
             Ok(told) => reports.push(told.report),
             Err(Unread::Foreign) => (),
-            Err(Unread::Broken(message)) => eprintln!("carbontracker: {message}; it is left out"),
+            Err(Unread::Broken(message)) => complain(&format!("{message}; it is left out")),
         }
     }
     if reports.is_empty() {

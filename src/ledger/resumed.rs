@@ -1,0 +1,43 @@
+//! A run that earlier processes began: what they left has a place before this one's time.
+
+use super::{Energies, Ledger};
+use crate::past::Past;
+
+impl Ledger {
+    /// Takes a run up where its journal ends. Its time so far is placed before `now`, ns, and again before this process's
+    /// first begin: what lies between is not the run's.
+    pub fn resume(&mut self, past: &Past, now: u64) {
+        past.epochs.iter().for_each(|epoch| self.history.push(*epoch));
+        self.epochs_before = past.epochs.iter().map(|epoch| epoch.count).sum();
+        self.epochs = self.epochs_before;
+        self.inside = past.inside_ns;
+        (self.origin, self.last_end) = (Some(0), Some(past.duration_ns));
+        self.before = past.components.iter().map(|component| component.used).collect();
+        self.place_before(now);
+    }
+
+    /// Moves the time of earlier processes so that it ends here.
+    pub(super) fn place_before(&mut self, at: u64) {
+        let Some((origin, end)) = self.origin.zip(self.last_end) else { return };
+        let moved = |instant: u64| (instant + at).saturating_sub(end);
+        for epoch in self.history.newest_first_mut() {
+            (epoch.begin, epoch.end) = (moved(epoch.begin), moved(epoch.end));
+        }
+        (self.origin, self.last_end) = (Some(moved(origin)), Some(at));
+    }
+
+    /// Gives a channel what earlier processes measured on its device, the component at this place of theirs.
+    pub fn take_up(&mut self, channel: usize, component: usize) -> Energies {
+        let used = self.before.get_mut(component).map(std::mem::take).unwrap_or_default();
+        if let Some(account) = self.accounts.get_mut(channel) {
+            account.epochs.add(used.epochs);
+            account.between.add(used.between);
+        }
+        used
+    }
+
+    /// What earlier processes measured, by component; nothing where a channel has it now.
+    pub fn before(&self) -> &[Energies] {
+        &self.before
+    }
+}
