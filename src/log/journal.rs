@@ -36,7 +36,7 @@ pub fn opening(report: &Report, life: u64, before: u64, rank: Option<u64>) -> Va
     Value::Object(line)
 }
 
-/// What is measured and what is not: the numbers of `so_far` come in this order.
+/// What is measured and what is not, and what it is priced by: the numbers of `so_far` come in this order.
 pub fn components(report: &Report) -> Value {
     let named = |(channel, _, status): (&Channel, Energies, &str)| {
         json!({
@@ -52,6 +52,7 @@ pub fn components(report: &Report) -> Value {
     json!({
         "components": report.measured().map(named).collect::<Value>(),
         "unavailable": report.section("unavailable"),
+        "intensity": some_of(report, "intensity", &["kind", "zone", "year", "basis", "source"]),
     })
 }
 
@@ -64,22 +65,24 @@ pub fn so_far(report: &Report, unix_s: f64, power: Option<Stretch>) -> Value {
         let ends = [("from", json!(power.from)), ("to", json!(power.to))];
         ends.into_iter().chain(joules).map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>()
     });
-    let some_of = |section: &str, names: &[&str]| {
-        let section = report.section(section);
-        let some = names.iter().filter_map(|name| Some(((*name).to_owned(), section.get(name)?.clone())));
-        if section.is_null() { section } else { Value::Object(some.collect()) }
-    };
     json!({
         "unix_s": unix_s,
-        "run": some_of("run", &["state", "epochs_done", "progress"]),
-        "usage": some_of("usage", &["duration_s", "energy_j", "co2eq_g", "coverage", "epochs", "between"]),
-        "forecast": some_of("forecast", &["after_epochs", "level", "duration_s", "energy_j", "co2eq_g"]),
+        "run": some_of(report, "run", &["state", "epochs_done", "progress"]),
+        "usage": some_of(report, "usage", &["duration_s", "energy_j", "co2eq_g", "coverage", "epochs", "between"]),
+        "forecast": some_of(report, "forecast", &["after_epochs", "level", "duration_s", "energy_j", "co2eq_g"]),
         "g_per_kwh": report.section("intensity").get("g_per_kwh"),
         "marginal_g": report.section("extras").pointer("/marginal/co2eq_g"),
         "open": report.open_epoch().map(|(duration_s, energy_j)| json!({"duration_s": duration_s, "energy_j": energy_j})),
         "components": report.measured().map(used).collect::<Value>(),
         "power": power,
     })
+}
+
+/// Some of a section's fields.
+fn some_of(report: &Report, section: &str, names: &[&str]) -> Value {
+    let section = report.section(section);
+    let some = names.iter().filter_map(|name| Some(((*name).to_owned(), section.get(name)?.clone())));
+    if section.is_null() { section } else { Value::Object(some.collect()) }
 }
 
 /// A journal that was read.
@@ -117,6 +120,8 @@ pub struct Journal {
     named: Option<Vec<(Channel, &'static str)>>,
     /// What is not, and why.
     pub unavailable: Value,
+    /// What its energy was priced by, as far as it was known last.
+    pub intensity: Value,
     /// Energy by time.
     pub power: Vec<Stretch>,
     /// Epochs, and the time before each, ns; where lines are missing they have no time and no energy.
@@ -167,6 +172,7 @@ impl Journal {
             return false;
         }
         if let Some(list) = line.get("components").and_then(Value::as_array) {
+            self.intensity = line.get("intensity").cloned().unwrap_or_default();
             let channels = list.iter().map(|named| Some((channel(named)?, status(named)))).collect::<Option<Vec<_>>>();
             self.unavailable = line.get("unavailable").cloned().unwrap_or_default();
             return channels.map(|channels| self.named = Some(channels)).is_some();

@@ -49,6 +49,11 @@ fn report_of(journal: &Journal) -> Value {
     let kwh = json!({"energy_kwh": joules.map(|joules| joules / J_PER_KWH), "facility_energy_kwh": facility});
     let told = so_far("g_per_kwh");
     let price = if told.is_null() { Value::Null } else { json!({"g_per_kwh": told}) };
+    // How it went by the hour no line tells.
+    let untold = json!({"slots_used": null, "coverage": null, "metered_share": null, "hours": null});
+    let intensity = [journal.intensity.clone(), price, untold]
+        .into_iter()
+        .fold(opening("intensity"), merged);
     let mut notes = vec![json!("from the journal: the run's process has left no final report, or goes on")];
     notes.extend(journal.flaws.iter().map(|flaw| json!(flaw)));
     json!({
@@ -57,7 +62,7 @@ fn report_of(journal: &Journal) -> Value {
         "usage": merged(usage, kwh),
         "forecast": so_far("forecast"),
         "forecasts": thin::ever_wider(&journal.forecasts, course::MOST_FORECASTS).collect::<Vec<_>>(),
-        "intensity": merged(opening("intensity"), price),
+        "intensity": intensity,
         "pue": pue,
         "components": components(journal),
         "unavailable": journal.unavailable,

@@ -2,7 +2,7 @@ use super::*;
 use crate::books::Books;
 use crate::counter::Credit;
 use crate::history::History;
-use crate::intensity::choice;
+use crate::intensity::{Intensity, choice};
 use crate::ledger::Mark;
 use crate::options::Options;
 use crate::report::{Detail, Now, Setting};
@@ -163,6 +163,23 @@ fn another_machine_adds_components_of_its_own() {
     let components = report(&next, end, Detail::Totals(None)).section("components");
     let joules: Vec<_> = components.as_array().unwrap().iter().map(|one| one["energy_j"].as_f64().unwrap()).collect();
     assert!((joules[0] - 30.0).abs() < 1e-6 && (joules[1] - 10.0).abs() < 1e-6, "{components}");
+}
+
+/// A live service may tell nothing before the first line is written.
+#[test]
+fn what_a_run_is_priced_by_is_told_as_it_was_known_last() {
+    let mut books = new_books();
+    books.add(&one(Kind::Cpu, "a"), None, None);
+    let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
+    let text = lines(&books, at, 1, 0);
+    books.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.grid.flat };
+    let later = components(&report(&books, at, Detail::Totals(None))).to_string() + "\n";
+    let journal = Journal::parse((text + &later).as_bytes()).unwrap();
+    assert_eq!(
+        (&journal.opening["intensity"]["kind"], &journal.intensity["kind"]),
+        (&json!("constant"), &json!("live"))
+    );
+    assert_eq!(journal.intensity["zone"], "DE");
 }
 
 /// A run of four epochs, its lines each by itself.
