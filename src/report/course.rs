@@ -8,7 +8,7 @@ use crate::calendar::Calendar;
 use crate::channel::Kind;
 use crate::forecast::{self, Forecast};
 use crate::history::PerKind;
-use crate::intensity::curve::Piece;
+use crate::intensity::curve::{Origin, Piece};
 use crate::ledger::{Between, Ledger};
 use crate::past::Stretch;
 
@@ -54,7 +54,9 @@ impl Course {
         let stretches: Vec<Stretch> = books.past.power.iter().copied().chain(since).collect();
         let from = calendar.unix_s(begin);
         let from = stretches.first().map_or(from, |first| first.from.min(from));
-        let pieces = |curve| pricing.pieces(curve, from, calendar.unix_s(end)).collect::<Vec<Piece>>();
+        // What an earlier process made up where nothing was said is not known.
+        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin) || matches!(piece.origin, Origin::Said(_));
+        let pieces = |curve| pricing.pieces(curve, from, calendar.unix_s(end)).filter(is_known).collect::<Vec<Piece>>();
         Course {
             power: thinned_power(&stretches),
             hours: pricing.curve.map(|curve| thinned_hours(&pieces(curve))),
@@ -127,8 +129,8 @@ fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
     let groups = groups(pieces, |piece| (piece.from, piece.to), MOST_HOURS);
     let hours = groups.into_iter().filter_map(|group| {
         let (first, last) = (group.first()?, group.last()?);
-        let weighted: f64 = group.iter().map(|piece| piece.g_per_kwh * (piece.to - piece.from)).sum();
-        let g_per_kwh = if group.len() == 1 { first.g_per_kwh } else { weighted / (last.to - first.from) };
+        let sum = |of: fn(&Piece) -> f64| group.iter().map(|piece| of(piece) * (piece.to - piece.from)).sum::<f64>();
+        let g_per_kwh = if group.len() == 1 { first.g_per_kwh } else { sum(|piece| piece.g_per_kwh) / sum(|_| 1.0) };
         Some(Piece { to: last.to, g_per_kwh, ..*first })
     });
     hours.collect()

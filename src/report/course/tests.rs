@@ -150,6 +150,24 @@ fn hours_are_those_of_the_run_and_few() {
     assert!((mean(&hours) - expected).abs() < 1e-6 * expected);
 }
 
+/// An earlier process had its own figures: what this one knows of those hours is told, and what it makes up is not.
+#[test]
+fn hours_before_the_run_was_taken_up_are_told_where_they_are_known() {
+    let mut curve = Curve::default();
+    let slot = |hour: i32| {
+        let from = NOON + f64::from(hour) * 3600.0;
+        Slot { from, to: from + 3600.0, g_per_kwh: 100.0, standing: Standing::Actual }
+    };
+    curve.take([-10, -9, 0, 1].map(slot));
+    let mut books = run(&[60]);
+    let energy = PerKind::default();
+    books.past.power = vec![Stretch { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
+    let pricing = Pricing { curve: Some(&curve), ..books.pricing() };
+    let hours = Course::new(&books, &pricing, 0, 0.9, 1 << 60).hours.unwrap();
+    let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();
+    assert_eq!(spans, [(-36_000.0, -32_400.0), (-32_400.0, -28_800.0), (0.0, 70.0)]);
+}
+
 /// Each forecast is the one that the library made when the run was so far.
 #[test]
 fn forecasts_are_as_they_were() {

@@ -95,6 +95,7 @@ impl Axis {
                 let at = |range: Range<usize>| stamp.get(range).unwrap_or_default().to_owned();
                 match self.step {
                     step if step >= DAY => at(5..10),
+                    step if step >= MINUTE && at(11..19) == "00:00:00" => at(5..10), // another day begins
                     step if step >= MINUTE => at(11..16),
                     step if step >= 1.0 => at(11..19),
                     _ => format!("{}{}", at(14..19), fraction(tick, decimals)),
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(clock(0.0, 0.05), ["00:00.00", "00:00.02", "00:00.04"]);
         assert_eq!(clock(1.0, 75.0), ["12:00:30", "12:01:00"]);
         assert_eq!(clock(0.0, 3600.0), ["12:00", "12:15", "12:30", "12:45", "13:00"]);
-        assert_eq!(clock(0.0, 40.0 * HOUR), ["12:00", "00:00", "12:00", "00:00"]);
+        assert_eq!(clock(0.0, 40.0 * HOUR), ["12:00", "03-03", "12:00", "03-04"]);
         assert_eq!(clock(0.0, 5.0 * DAY), ["03-04", "03-06"]);
         assert!(clock(0.0, 800.0 * DAY).len() < 8);
     }

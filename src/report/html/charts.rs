@@ -109,10 +109,12 @@ pub fn is_whole(run: &View) -> bool {
 /// The grid's intensity by the hour.
 pub fn intensity(run: &View) -> Option<Drawn> {
     let pieces = hours(run)?;
-    let line: Vec<(f64, f64)> = pieces.iter().flat_map(|&(from, to, g)| [(from, g), (to, g)]).collect();
+    // Before a run was taken up, figures may be missing.
+    let lines = pieces.chunk_by(|(_, to, _), (from, ..)| from == to);
+    let line = |pieces: &[(f64, f64, f64)]| pieces.iter().flat_map(|&(from, to, g)| [(from, g), (to, g)]).collect();
     let most = pieces.iter().map(|(.., g)| *g).fold(0.0, f64::max);
     let x = (Scale::Clock, pieces.first()?.0, pieces.last()?.1);
-    let shapes = vec![Shape::Line(PLAIN, line)];
+    let shapes = lines.map(|pieces| Shape::Line(PLAIN, line(pieces))).collect();
     Some(plain("The grid's carbon intensity over the run", x, (0.0, most), "gCO2e/kWh", shapes))
 }
 

@@ -1,15 +1,16 @@
 //! A run's charts, each with its title, legend and a remark.
 
+use super::axis::Scale;
 use super::charts::{self, Drawn, KINDS};
 use super::view::{View, whole_percent};
-use crate::units::digits;
+use crate::units::{digits, instant};
 use maud::{Markup, html};
 
 /// How its power, energy and forecast went.
 pub fn over_time(run: &View) -> Markup {
     html! {
         @if let Some(drawn) = charts::power(run) {
-            (figure("Power", &drawn, kinds(&drawn), html! { "Mean power by time of day, UTC." }))
+            (figure("Power", &drawn, kinds(&drawn), html! { "Mean power " (when(&drawn)) (unended(run)) }))
         }
         (epochs(run))
         (forecasts(run))
@@ -20,25 +21,54 @@ pub fn over_time(run: &View) -> Markup {
 pub fn carbon(run: &View) -> Markup {
     let intensity = charts::intensity(run);
     let figure_used = || html! { (run.shown("/intensity/g_per_kwh", digits)) " g/kWh" };
+    let is_by_hour = ["file", "live"].contains(&run.words("/intensity/kind"));
     html! {
         @if let Some(drawn) = charts::emitted(run) {
             (figure("CO2e since the run began", &drawn, html! {}, html! {
-                "By time of day, UTC."
-                @if intensity.is_none() { " One intensity holds for all of the run: " (figure_used()) "." }
+                "The sum " (when(&drawn)) (unended(run))
+                @match (&intensity, is_by_hour) {
+                    (Some(_), _) => {}
+                    (None, true) => { " It is drawn at the mean of its hours' intensities: " (figure_used()) "." }
+                    (None, false) => { " One intensity holds for all of the run: " (figure_used()) "." }
+                }
             }))
         }
         @if let Some(drawn) = &intensity {
             (figure("Carbon intensity of the grid", drawn, html! {}, html! {
-                "By time of day, UTC. The run's energy was priced at " (figure_used()) " in the mean."
+                "The grid's figure " (when(drawn)) " The run's energy was priced at " (figure_used()) " in the mean."
             }))
         }
+    }
+}
+
+/// The dates of a time axis.
+fn when(drawn: &Drawn) -> String {
+    let (Scale::Clock, from, to) = drawn.chart.x else { return String::new() };
+    let [from, to] = [from, to].map(|at| instant(at).unwrap_or_default().replace('T', " "));
+    let part = |stamp: &str, length: usize| stamp.get(..length).unwrap_or_default().to_owned();
+    match part(&from, 10) == part(&to, 10) {
+        true => format!("by time of day on {}, UTC.", part(&from, 10)),
+        false => format!("by time, {} to {} UTC.", part(&from, 16), part(&to, 16)),
+    }
+}
+
+/// What is drawn and no figure of the run has.
+fn unended(run: &View) -> &'static str {
+    let is_open = ["in_epoch", "unfinished"].contains(&run.words("/run/state"));
+    let has_lost = run.number("/run/resumed/lost_epochs").is_some_and(|lost| lost > 0.0);
+    if is_open || has_lost {
+        " Epochs that did not end are drawn, too; the figures above are without them."
+    } else {
+        ""
     }
 }
 
 fn epochs(run: &View) -> Markup {
     let Some((is_energy, drawn)) = charts::epochs(run) else { return html! {} };
     let title = if is_energy { "Energy of each epoch" } else { "Time of each epoch" };
-    let is_thinned = run.list("/epochs").len() > charts::MOST_COLUMNS;
+    let epochs = run.list("/epochs");
+    let is_group = |epoch: &View| epoch.number("/count").is_some_and(|count| count > 1.0);
+    let is_thinned = epochs.len() > charts::MOST_COLUMNS || epochs.iter().any(is_group);
     figure(
         title,
         &drawn,

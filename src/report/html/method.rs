@@ -5,7 +5,8 @@ use crate::units::{digits, duration};
 use maud::{Markup, html};
 
 const ESTIMATE: &str = "an estimate and no measurement, from the processor's utilisation, a load curve and the thermal \
-    design power of its model: of a known model it is good to 30 %, at worst to 50 %";
+    design power of its model: of a known model it is good to 30 %, at worst to 50 %; of an unknown one the figure may be \
+    half or twice as much";
 
 /// A source of energy in words, and which kind of reading it is where it has two.
 fn source(name: &str, method: &str) -> String {
@@ -36,15 +37,17 @@ fn source(name: &str, method: &str) -> String {
 
 /// The section.
 pub fn section(run: &View) -> Markup {
+    // What was read from other programs' logs has no version of ours.
+    let is_ours = run.has("/run/version");
     html! {
         h2 { "How it was measured" }
-        (time_and_energy(run))
-        @if !run.list("/components").is_empty() {
+        @if is_ours { (time_and_energy(run)) } @else { (read_from_logs(run)) }
+        @if is_ours && !run.list("/components").is_empty() {
             (sources(run))
             (left_out(run))
         }
         (carbon(run))
-        (forecast(run))
+        @if is_ours { (forecast(run)) }
         p.soft {
             "Carbontracker: L. F. W. Anthony, B. Kanding and R. Selvan, “Carbontracker: Tracking and Predicting the "
             "Carbon Footprint of Training Deep Learning Models”, ICML Workshop on Challenges in Deploying and "
@@ -54,24 +57,51 @@ pub fn section(run: &View) -> Markup {
     }
 }
 
-fn time_and_energy(run: &View) -> Markup {
+/// "3 epochs in 2.00 s".
+fn extent(run: &View) -> Markup {
     let epochs = if run.number("/run/epochs_done") == Some(1.0) { "epoch" } else { "epochs" };
+    html! { (run.shown("/run/epochs_done", whole)) " " (epochs) " in " (run.shown("/usage/duration_s", duration)) }
+}
+
+fn read_from_logs(run: &View) -> Markup {
     html! {
         p {
-            "Time and energy were measured with the C library carbontracker"
-            @if let Some(version) = run.text("/run/version") { " " (version) }
+            "These figures are read from logs in the format of Carbontracker (Anthony, Kanding and Selvan, 2020): "
+            (extent(run)) ". They tell no more of how it was measured than the table and the notes above."
+        }
+    }
+}
+
+fn time_and_energy(run: &View) -> Markup {
+    html! {
+        p {
+            "Time and energy were determined with the C library carbontracker " (run.words("/run/version"))
             ", which does what Carbontracker (Anthony, Kanding and Selvan, 2020) does for Python, on "
             (run.text("/run/host").unwrap_or("a machine without a name"))
-            ", from the begin of the first epoch to the end of the last: " (run.shown("/run/epochs_done", whole)) " "
-            (epochs) " in " (run.shown("/usage/duration_s", duration)) "."
+            @if run.has("/run/resumed") { " (the last of the run's processes)" }
+            ", from the begin of the first epoch to the end of the last: " (extent(run)) "."
+            @if run.has("/run/resumed") { " The time between the run's processes is not in it." }
             @if run.list("/components").is_empty() {
                 " No energy was measured."
             } @else {
-                " Energy used between epochs is included. Devices were read at the begin and the end of each epoch"
-                @if run.has("/run/interval_s") { " and every " (run.shown("/run/interval_s", duration)) " in between" }
-                "; an epoch's energy is the difference of the counters at its own instants."
+                " Energy used between epochs is included. " (readings(run))
             }
         }
+    }
+}
+
+/// When devices were read.
+fn readings(run: &View) -> Markup {
+    /// Marks closer than this share a reading, s.
+    const APART_S: f64 = 0.01;
+    let epoch_s = run.number("/usage/epochs/duration_s").zip(run.number("/run/epochs_done")).map(|(s, n)| s / n);
+    let has_counter = run.list("/components").iter().any(|device| device.text("/method") == Some("counter"));
+    html! {
+        "Devices were read at the begin and the end of each epoch"
+        @if epoch_s.is_some_and(|epoch_s| epoch_s < APART_S) { " (of those within 10 ms together)" }
+        @if run.has("/run/interval_s") { " and every " (run.shown("/run/interval_s", duration)) " in between" }
+        @if has_counter { "; by a counter an epoch's energy is the difference of its counts at the epoch's own instants" }
+        "."
     }
 }
 
@@ -91,7 +121,7 @@ fn sources(run: &View) -> Markup {
                 li { (listed(devices.into_iter())) ": by " (source(name, method)) "." }
             }
         }
-        @if run.has("/usage/coverage") {
+        @if run.has("/usage/coverage") && is_measured(run) {
             p {
                 "Readings confirm " (run.shown("/usage/coverage", percent))
                 " of the run's time (the least of all devices). What a counter went on counting while it could not be "
@@ -118,6 +148,14 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
+/// Whether any device was, and not all estimated or simulated.
+fn is_measured(run: &View) -> bool {
+    let devices = run.list("/components");
+    devices
+        .iter()
+        .any(|device| device.text("/source") != Some("simulated") && device.text("/method") != Some("estimate"))
+}
+
 fn left_out(run: &View) -> Markup {
     let devices = run.list("/components");
     let has = |kind: &str| devices.iter().any(|device| device.text("/kind") == Some(kind));
@@ -125,9 +163,15 @@ fn left_out(run: &View) -> Markup {
     let absent = listed(parts.into_iter().filter(|(kind, _)| !has(kind) && !has("node")).map(|(_, words)| words));
     html! {
         p {
-            "Not included: power supplies, fans, disks, the network and the making of the devices"
-            @if !absent.is_empty() { "; nor " (absent) ", which were not measured" }
-            ". Counters hold whatever used the device meanwhile, other programs too."
+            @if has("node") {
+                "Not included: what the node's own meter does not reach (it may leave out power supplies, fans and "
+                "disks), the network and the making of the devices"
+            } @else {
+                "Not included: power supplies, fans, disks, the network and the making of the devices"
+            }
+            @if !absent.is_empty() { "; nor " (absent) ", of which nothing was measured" }
+            "."
+            @if is_measured(run) { " A device's energy is that of all who used it meanwhile, other programs too." }
         }
     }
 }
@@ -135,14 +179,20 @@ fn left_out(run: &View) -> Markup {
 fn carbon(run: &View) -> Markup {
     html! {
         p {
-            "Facility energy is the devices' energy times a PUE of " (run.shown("/pue", digits))
-            @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
-            ". CO2e is facility energy times the carbon intensity of the grid: " (intensity(&run.part("/intensity"))) "."
+            @if run.has("/pue") {
+                "Facility energy is the devices' energy times a PUE of " (run.shown("/pue", digits))
+                @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
+                ". "
+            } @else {
+                "The PUE is not known. "
+            }
+            "CO2e is facility energy times the carbon intensity of the grid: "
+            (intensity(&run.part("/intensity"), run.has("/run/resumed"))) "."
         }
     }
 }
 
-fn intensity(intensity: &View) -> Markup {
+fn intensity(intensity: &View, is_resumed: bool) -> Markup {
     let figure = html! { (intensity.shown("/g_per_kwh", digits)) " gCO2e/kWh" };
     let basis = match intensity.text("/basis") {
         Some("lifecycle") => ", over the life cycle of the power plants and their fuel",
@@ -157,12 +207,15 @@ fn intensity(intensity: &View) -> Markup {
             @if let Some(zone) = intensity.text("/zone") { " for " (zone) }
             (source) "; in the mean " (figure)
             @if intensity.has("/coverage") {
-                ". " (intensity.shown("/coverage", percent)) " of the energy had a figure of its own hour"
+                ". " (intensity.shown("/coverage", percent)) " of the energy"
+                @if is_resumed { " since the run was last taken up" }
+                " had a figure of its own hour"
             }
             @if intensity.has("/metered_share") {
                 ", " (intensity.shown("/metered_share", percent)) " one that is no estimate or forecast"
             }
         },
+        None => html! { (figure) @if let Some(source) = intensity.text("/source") { ", " (source) } },
         _ => html! {
             (figure) ", the yearly average of " (intensity.text("/zone").unwrap_or("an unknown zone"))
             @if let Some(year) = intensity.number("/year") { " in " (year) }

@@ -53,3 +53,6 @@ fn framed(title: &str, content: Markup) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

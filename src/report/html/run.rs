@@ -54,12 +54,13 @@ fn headline(run: &View) -> Markup {
             div {
                 dt { "Energy" }
                 dd.main { (run.shown("/usage/energy_j", energy)) }
-                @if run.has("/usage/energy_j") {
-                    @if !is_in_kwh { dd { (run.shown("/usage/energy_kwh", kwh)) } }
-                    @if run.number("/pue") != Some(1.0) {
-                        dd { (run.shown("/usage/facility_energy_kwh", kwh)) " with PUE " (run.shown("/pue", digits)) }
-                    }
-                    dd { (run.shown("/usage/coverage", percent)) " of the time measured" }
+                @for share in unmeasured(run) { dd { (share) } }
+                @if run.has("/usage/energy_j") && !is_in_kwh { dd { (run.shown("/usage/energy_kwh", kwh)) } }
+                @if run.has("/usage/facility_energy_kwh") && run.number("/pue") != Some(1.0) {
+                    dd { (run.shown("/usage/facility_energy_kwh", kwh)) " with PUE " (run.shown("/pue", digits)) }
+                }
+                @if run.has("/usage/coverage") {
+                    dd { "readings cover " (run.shown("/usage/coverage", percent)) " of the time" }
                 }
             }
             div {
@@ -73,7 +74,9 @@ fn headline(run: &View) -> Markup {
             div {
                 dt { "Time" }
                 dd.main { (run.shown("/usage/duration_s", duration)) }
-                dd { (run.shown("/usage/between/duration_s", duration)) " of it between epochs" }
+                @if run.has("/usage/between/duration_s") {
+                    dd { (run.shown("/usage/between/duration_s", duration)) " of it between epochs" }
+                }
             }
             div {
                 dt { "Epochs" }
@@ -83,6 +86,26 @@ fn headline(run: &View) -> Markup {
             }
         }
     }
+}
+
+/// How much of the energy nobody has measured, in words.
+fn unmeasured(run: &View) -> Vec<String> {
+    const LEAST: f64 = 0.0005;
+    let devices = run.list("/components");
+    let sum = |is_counted: &dyn Fn(&View) -> bool| -> f64 {
+        let counted = devices.iter().filter(|device| is_counted(device));
+        counted.filter_map(|device| device.number("/energy_j")).sum()
+    };
+    let is_simulated = |device: &View| device.text("/source") == Some("simulated");
+    let is_estimate = |device: &View| device.text("/method") == Some("estimate");
+    let all = sum(&|_| true);
+    let said = |joules: f64, how: &str| match joules / all {
+        share if share > 1.0 - LEAST => Some(format!("all of it {how}")),
+        share if share > LEAST => Some(format!("{} of it {how}", percent(share))),
+        _ => None,
+    };
+    let parts = [said(sum(&is_simulated), "simulated, not measured"), said(sum(&is_estimate), "an estimate")];
+    parts.into_iter().flatten().collect()
 }
 
 /// What is forecast: field, name, as a reader sees it.
@@ -99,8 +122,10 @@ fn forecast(run: &View) -> Markup {
     let (total, rest) = (run.part("/forecast"), run.part("/forecast/remaining"));
     html! {
         p {
-            "Forecast of all " (run.shown("/run/epochs_planned", whole)) " epochs after "
-            (total.shown("/after_epochs", whole)) ", with " (total.shown("/level", whole_percent)) " intervals: "
+            "Forecast of all " (run.shown("/run/epochs_planned", whole)) " epochs"
+            @if total.has("/after_epochs") { " after " (total.shown("/after_epochs", whole)) }
+            @if total.has("/level") { ", with " (total.shown("/level", whole_percent)) " intervals" }
+            ": "
             @for (n, (field, words, show)) in known(&total).into_iter().enumerate() {
                 @if n > 0 { ", " } (words) " " (total.estimate(&format!("/{field}"), show))
             }
@@ -139,13 +164,22 @@ fn equivalents(run: &View) -> Markup {
 }
 
 fn resumed(run: &View) -> Markup {
+    let resumed = run.part("/run/resumed");
     html! {
         @if run.has("/run/resumed") {
             p {
-                "Resumed " (run.shown("/run/resumed/times", whole))
-                " times. What was used by epochs that were cut off is not in the figures above: "
-                (run.shown("/run/resumed/lost_s", duration)) ", " (run.shown("/run/resumed/lost_j", energy)) "."
+                "Resumed " (resumed.shown("/times", times)) ". "
+                @if resumed.number("/lost_epochs") == Some(0.0) {
+                    "No epoch is known to have been cut off."
+                } @else {
+                    "Epochs that were cut off: " (resumed.shown("/lost_epochs", whole)) ". What they used is not in the "
+                    "figures above: " (resumed.shown("/lost_s", duration)) ", " (resumed.shown("/lost_j", energy)) "."
+                }
             }
         }
     }
+}
+
+fn times(count: f64) -> String {
+    if count == 1.0 { "once".into() } else { format!("{count:.0} times") }
 }

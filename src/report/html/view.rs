@@ -65,13 +65,13 @@ impl<'a> View<'a> {
         }
     }
 
-    /// "value (low to high)".
+    /// "value (low to high)", or where no interval is known the value.
     pub fn estimate(&self, pointer: &str, show: fn(f64) -> String) -> Markup {
-        if !self.has(pointer) {
-            return self.shown(pointer, show);
-        }
         let part = self.part(pointer);
-        html! { (part.shown("/value", show)) " (" (part.shown("/low", show)) " to " (part.shown("/high", show)) ")" }
+        html! {
+            (part.shown("/value", show))
+            @if part.has("/low") { " (" (part.shown("/low", show)) " to " (part.shown("/high", show)) ")" }
+        }
     }
 }
 

@@ -1,0 +1,112 @@
+use super::*;
+use serde_json::json;
+
+/// A page's words, without what is drawn.
+fn words(report: &Value) -> String {
+    let page = page(std::slice::from_ref(report));
+    let body = page.split_once("<body>").unwrap().1;
+    let (mut words, mut depth) = (String::new(), 0);
+    for part in body.split('<').skip(1) {
+        let (tag, text) = part.split_once('>').unwrap();
+        depth += i32::from(tag.starts_with("svg")) - i32::from(tag == "/svg");
+        if depth == 0 {
+            words += text;
+        }
+    }
+    words
+}
+
+/// Two epochs of an hour, by one device of this source and method.
+fn report(source: &str, method: &str) -> Value {
+    json!({
+        "run": {"id": "a", "host": "node1", "version": "0.1.0", "interval_s": 1.0, "state": "done", "epochs_done": 2},
+        "usage": {"duration_s": 7200.0, "energy_j": 7.2e5, "coverage": 1.0, "epochs": {"duration_s": 7200.0}},
+        "pue": 1.0,
+        "intensity": {"g_per_kwh": 200.0, "kind": "constant"},
+        "components": [{"kind": "cpu", "device": "A", "source": source, "method": method, "energy_j": 7.2e5}],
+        "power": {"from": [0.0], "to": [7200.0], "cpu_w": [100.0], "gpu_w": null, "dram_w": null, "node_w": null},
+    })
+}
+
+#[test]
+fn what_nobody_measured_is_not_said_to_be_measured() {
+    let measured = words(&report("rapl", "counter"));
+    assert!(measured.contains("the difference of its counts") && measured.contains("Readings confirm"), "{measured}");
+    assert!(!measured.contains("all of it"), "{measured}");
+    let cases = [
+        ("simulated", "power", "all of it simulated, not measured"),
+        ("cpu_model", "estimate", "all of it an estimate"),
+    ];
+    for (source, method, said) in cases {
+        let words = words(&report(source, method));
+        assert!(words.contains(said), "{words}");
+        for wrong in ["counts", "Readings confirm", "other programs", "of the time measured"] {
+            assert!(!words.contains(wrong), "{wrong}: {words}");
+        }
+    }
+    let mut mixed = report("rapl", "counter");
+    let more = json!({"kind": "gpu", "device": "B", "source": "simulated", "method": "power", "energy_j": 2.4e5});
+    mixed["components"].as_array_mut().unwrap().push(more);
+    assert!(words(&mixed).contains("25.0 % of it simulated"));
+    mixed["components"][0]["kind"] = "node".into();
+    assert!(words(&mixed).contains("what the node's own meter does not reach"));
+}
+
+/// Carbontracker's logs tell little: what they do not is not made up.
+#[test]
+fn a_log_of_another_program_is_not_said_to_be_ours() {
+    let mut report = report("carbontracker 2.4.7", "power");
+    report["run"]["version"] = Value::Null;
+    report["run"]["state"] = "between".into();
+    report["run"]["epochs_planned"] = 9.into();
+    report["pue"] = Value::Null;
+    report["usage"]["coverage"] = Value::Null;
+    report["intensity"] = json!({"g_per_kwh": 445.0, "kind": null, "source": "by Carbontracker, at Lund"});
+    let estimate = json!({"value": 3.6e6, "low": null, "high": null});
+    report["forecast"] = json!({"after_epochs": null, "level": null, "energy_j": estimate});
+    let words = words(&report);
+    assert!(words.contains("read from logs in the format of Carbontracker"), "{words}");
+    assert!(
+        words.contains("445 gCO2e/kWh, by Carbontracker, at Lund") && words.contains("The PUE is not known"),
+        "{words}"
+    );
+    assert!(words.contains("Forecast of all 9 epochs: energy 1.00 kWh."), "{words}");
+    for wrong in ["C library", "yearly average", "begin and the end", "unknown zone", "intervals", "of the time"] {
+        assert!(!words.contains(wrong), "{wrong}: {words}");
+    }
+}
+
+#[test]
+fn what_kills_have_cost_is_said() {
+    let mut report = report("rapl", "counter");
+    let resumed = |lost_epochs: u64, lost_j: Value| json!({"times": 1, "lost_epochs": lost_epochs, "lost_s": 60.0, "lost_j": lost_j});
+    report["run"]["resumed"] = resumed(0, Value::Null);
+    let none = words(&report);
+    assert!(none.contains("Resumed once. No epoch is known to have been cut off"), "{none}");
+    assert!(
+        none.contains("The time between the run's processes is not in it") && !none.contains("drawn, too"),
+        "{none}"
+    );
+    report["run"]["resumed"] = resumed(2, json!(500.0));
+    let some = words(&report);
+    assert!(some.contains("cut off: 2. What they used is not in the figures above: 1m, 500 J."), "{some}");
+    assert_eq!(some.matches("drawn, too").count(), 2, "of power and of CO2e");
+}
+
+/// What is read from a journal has no figures by the hour.
+#[test]
+fn a_price_by_the_hour_is_not_said_to_be_one_for_all_time() {
+    let mut report = report("rapl", "counter");
+    assert!(words(&report).contains("One intensity holds for all of the run"));
+    report["intensity"] = json!({"g_per_kwh": 200.0, "kind": "file", "hours": null});
+    let words = words(&report);
+    assert!(words.contains("at the mean of its hours' intensities") && !words.contains("One intensity"), "{words}");
+}
+
+#[test]
+fn a_time_axis_has_its_dates() {
+    let mut report = report("rapl", "counter");
+    assert!(words(&report).contains("Mean power by time of day on 1970-01-01, UTC."));
+    report["power"]["to"][0] = json!(90_000.0);
+    assert!(words(&report).contains("Mean power by time, 1970-01-01 00:00 to 1970-01-02 01:00 UTC."));
+}
