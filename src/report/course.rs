@@ -109,12 +109,14 @@ fn end_with(stretches: &mut [Stretch], whole: PerKind) {
     last.energy = rest;
 }
 
-/// Mean power, neighbours together until few enough are left.
+/// Mean power, neighbours together until few enough are left. Their energy stays: a gap too short to be one lowers the mean.
 pub fn thinned_power(stretches: &[Stretch]) -> Vec<Power> {
     let mean = |of: &[Stretch], kind: Kind| {
-        let known = of.iter().filter_map(|stretch| Some((stretch.energy.get(kind)?, stretch.to - stretch.from)));
-        let (joules, seconds) = known.fold((0.0, 0.0), |(joules, seconds), (j, s)| (joules + j, seconds + s));
-        (seconds > 0.0).then(|| joules / seconds)
+        let joules = of.iter().filter_map(|stretch| stretch.energy.get(kind)).reduce(|a, b| a + b)?;
+        let unknown = of.iter().filter(|stretch| stretch.energy.get(kind).is_none());
+        let unknown_s: f64 = unknown.map(|stretch| stretch.to - stretch.from).sum();
+        let known_s = of.last()?.to - of.first()?.from - unknown_s;
+        (known_s > 0.0).then(|| joules / known_s)
     };
     let groups = groups(stretches, |stretch| (stretch.from, stretch.to), MOST_POWER);
     let power = groups.into_iter().filter_map(|group| {

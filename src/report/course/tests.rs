@@ -125,6 +125,15 @@ fn the_time_between_two_lives_stays_empty() {
 }
 
 #[test]
+fn many_short_lives_have_the_energy_they_used() {
+    let mut energy = PerKind::default();
+    energy.add(Kind::Cpu, 50.0);
+    let life = |n: u32| Stretch { from: NOON + f64::from(n) * 15.0, to: NOON + f64::from(n) * 15.0 + 10.0, energy };
+    let power = thinned_power(&(0..5000).map(life).collect::<Vec<_>>());
+    assert!(power.len() <= MOST_POWER && (joules(&power, Kind::Cpu) - 250_000.0).abs() < 1e-3, "{power:?}");
+}
+
+#[test]
 fn hours_are_those_of_the_run_and_few() {
     let mut curve = Curve::default();
     curve.take((0..1000).map(|n| Slot {
