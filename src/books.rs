@@ -21,6 +21,9 @@ use std::ops::Range;
 /// What to say where the sampler panicked.
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
 
+/// How it is said that another process counts a device.
+pub const COUNTED_BY: &str = ": counted by ";
+
 /// What the sampler writes and reports read.
 pub struct Books {
     /// The grid that feeds the run, as far as it is known by now.
@@ -170,7 +173,7 @@ impl Books {
             let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
             // bindings/mpi knows by these words, and by those of the report's note, that ranks have come to terms.
-            let reason = format!("{}: counted by {}, and not here", ids.join(", "), process(trust.standing.holder));
+            let reason = format!("{}{COUNTED_BY}{}, and not here", ids.join(", "), process(trust.standing.holder));
             let cure = Some("none is needed; job=off counts it here too".into());
             Some(Unavailable { source: channels().next()?.source, reason, cure })
         })

@@ -51,10 +51,12 @@ fn report_of(journal: &Journal) -> Value {
     let price = if told.is_null() { Value::Null } else { json!({"g_per_kwh": told}) };
     // How it went by the hour no line tells.
     let untold = json!({"slots_used": null, "coverage": null, "metered_share": null, "hours": null});
-    let intensity = [journal.intensity.clone(), price, untold]
-        .into_iter()
-        .fold(opening("intensity"), merged);
-    let mut notes = vec![json!("from the journal: the run's process has left no final report, or goes on")];
+    let intensity = [journal.intensity.clone(), price, untold].into_iter().fold(opening("intensity"), merged);
+    let kept = match journal.is_ended {
+        true => "from the journal: the final report, if there is one, tells more",
+        false => "from the journal: the run's process has left no final report, or goes on",
+    };
+    let mut notes = vec![json!(kept)];
     notes.extend(journal.flaws.iter().map(|flaw| json!(flaw)));
     json!({
         "schema": 1,

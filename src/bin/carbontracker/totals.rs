@@ -1,6 +1,7 @@
 //! What many runs come to.
 
 use crate::runs;
+use carbontracker::books::COUNTED_BY;
 use carbontracker::units::J_PER_KWH;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +54,7 @@ impl Run {
         let amount = |pointer: &str| amount(report.pointer(pointer)).map_err(|reason| format!("{pointer} {reason}"));
         let duration_s = amount("/usage/duration_s")?.unwrap_or(0.0); // a journal of a run that has yet to begin
         let energy_j = amount("/usage/energy_j")?;
-        let elsewhere = |one: &Value| runs::word(one, "/reason").is_some_and(|reason| reason.contains(": counted by "));
+        let elsewhere = |one: &Value| runs::word(one, "/reason").is_some_and(|reason| reason.contains(COUNTED_BY));
         let mut unavailable = report.get("unavailable").and_then(Value::as_array).into_iter().flatten();
         Ok(Run {
             file,

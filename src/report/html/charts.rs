@@ -80,7 +80,7 @@ pub fn forecasts(run: &View) -> Option<Drawn> {
     if first == last {
         return None; // a point narrows nothing
     }
-    let outcome = run.number(&format!("/usage/{of}")).filter(|_| is_whole(run));
+    let outcome = run.number(&format!("/usage/{of}")).filter(|_| has_outcome(run));
     let most = points.iter().map(|[.., high]| *high).fold(outcome.unwrap_or(0.0), f64::max);
     let least = points.iter().map(|[_, _, low, _]| *low).fold(most, f64::min);
     let unit = if of == "energy_j" { Unit::energy(most) } else { Unit::duration(most) };
@@ -104,6 +104,11 @@ pub fn forecasts(run: &View) -> Option<Drawn> {
 pub fn is_whole(run: &View) -> bool {
     let number = |pointer: &str| run.number(pointer).unwrap_or(0.0);
     number("/run/epochs_planned") > 0.0 && number("/run/epochs_done") >= number("/run/epochs_planned")
+}
+
+/// Whether there is an outcome to compare the forecast with: of more epochs than were planned there is none.
+pub fn has_outcome(run: &View) -> bool {
+    is_whole(run) && run.number("/run/epochs_done") == run.number("/run/epochs_planned")
 }
 
 /// The grid's intensity by the hour.

@@ -87,7 +87,7 @@ fn forecasts(run: &View) -> Markup {
         ul.legend {
             li.plain.line { "forecast of the whole run" }
             li.plain.band { (level) " interval" }
-            @if charts::is_whole(run) { li.outcome.line { "outcome" } }
+            @if charts::has_outcome(run) { li.outcome.line { "outcome" } }
         }
     };
     figure("Forecast as it narrowed", &drawn, legend, html! { "By the number of epochs seen." })

@@ -81,7 +81,9 @@ fn time_and_energy(run: &View) -> Markup {
             @if run.has("/run/resumed") { " (the last of the run's processes)" }
             ", from the begin of the first epoch to the end of the last: " (extent(run)) "."
             @if run.has("/run/resumed") { " The time between the run's processes is not in it." }
-            @if run.list("/components").is_empty() {
+            @if run.is_counted_elsewhere() {
+                " The energy of its devices is in the report of another process of its job."
+            } @else if run.list("/components").is_empty() {
                 " No energy was measured."
             } @else {
                 " Energy used between epochs is included. " (readings(run))

@@ -31,6 +31,10 @@ pub fn sections(runs: &[View]) -> Markup {
 }
 
 fn totals(runs: &[View]) -> Markup {
+    let lacking = |pointer: &str, is_elsewhere: bool| {
+        let lacking = runs.iter().filter(|run| !run.has(pointer) && run.is_counted_elsewhere() == is_elsewhere);
+        lacking.count()
+    };
     let sum = |pointer: &str, show: fn(f64) -> String| {
         let known: Vec<f64> = runs.iter().filter_map(|run| run.number(pointer)).collect();
         html! {
@@ -38,7 +42,12 @@ fn totals(runs: &[View]) -> Markup {
                 @if known.is_empty() { span.unknown { "unknown" } }
                 @else { data value=(known.iter().sum::<f64>()) data-sum=(pointer) { (show(known.iter().sum())) } }
             }
-            @if known.len() < runs.len() { dd { "of " (known.len()) " runs; of the others it is unknown" } }
+            @if lacking(pointer, false) > 0 {
+                dd { "of " (known.len()) " runs; of " (lacking(pointer, false)) " it is unknown" }
+            }
+            @if lacking(pointer, true) > 0 {
+                dd { "that of " (lacking(pointer, true)) " ranks is in what others count" }
+            }
         }
     };
     html! {

@@ -72,7 +72,9 @@ pub fn devices(run: &View) -> Markup {
     };
     html! {
         h2 { "What was measured" }
-        @if devices.is_empty() {
+        @if devices.is_empty() && run.is_counted_elsewhere() {
+            p { "Nothing here: another process of its job counts the devices, and its report has their energy." }
+        } @else if devices.is_empty() {
             p { "Nothing: times are measured, energies are unknown." }
         } @else {
             (blocks(&heads, rows))

@@ -110,3 +110,16 @@ fn a_time_axis_has_its_dates() {
     report["power"]["to"][0] = json!(90_000.0);
     assert!(words(&report).contains("Mean power by time, 1970-01-01 00:00 to 1970-01-02 01:00 UTC."));
 }
+
+#[test]
+fn a_rank_whose_devices_another_counts_says_so() {
+    let mut rank = report("rapl", "counter");
+    rank["components"] = json!([]);
+    rank["usage"]["energy_j"] = Value::Null;
+    rank["unavailable"] =
+        json!([{"source": "rapl", "reason": "intel-rapl:0: counted by process 7 of this job, and not here"}]);
+    let alone = words(&rank);
+    assert!(alone.contains("another process of its job counts the devices") && !alone.contains("No energy"), "{alone}");
+    rank["unavailable"] = json!([]);
+    assert!(words(&rank).contains("Nothing: times are measured") && words(&rank).contains("No energy was measured"));
+}

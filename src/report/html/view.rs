@@ -1,5 +1,6 @@
 //! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
 
+use crate::books::COUNTED_BY;
 use crate::units::digits;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -34,6 +35,12 @@ impl<'a> View<'a> {
     /// Whether something is there.
     pub fn has(&self, pointer: &str) -> bool {
         !self.part(pointer).value.is_null()
+    }
+
+    /// Whether, of a run, another process of its job counts what it uses.
+    pub fn is_counted_elsewhere(&self) -> bool {
+        let mut absent = self.list("/unavailable").into_iter();
+        !self.has("/usage/energy_j") && absent.any(|source| source.words("/reason").contains(COUNTED_BY))
     }
 
     /// A number.
