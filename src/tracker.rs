@@ -239,7 +239,7 @@ impl Tracker {
 
     /// One number of the report.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        let detail = Report::detail_for(pointer);
+        let detail = Detail::of(pointer);
         let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
         self.snapshot(detail, is_of_forecast).value(pointer)
     }

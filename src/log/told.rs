@@ -1,12 +1,12 @@
-//! What a file tells of a run: the report, from a final one or from the journal of a run that has none yet.
+//! What a journal tells of a run: its report, of one that has left no final one too.
 
 use super::journal::Journal;
-use super::place::{JOURNAL, REPORT};
 use crate::history::History;
 use crate::past;
 use crate::report::{self, Component, Row, course, thin};
 use crate::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
+use std::fmt::Display;
 use std::path::Path;
 
 /// A run's report, and what is wrong with the file.
@@ -17,21 +17,13 @@ pub struct Told {
     pub notes: Vec<String>,
 }
 
-/// Reads a final report (NAME.json) or a journal (NAME.jsonl). The journal of a run whose last process has not ended, or
-/// was killed, tells as far as it goes: its state is "unfinished".
+/// Reads a journal (NAME.jsonl). That of a run whose last process has not ended, or was killed, tells as far as it goes:
+/// its state is "unfinished".
 pub fn read(path: &Path) -> Result<Told, String> {
-    let shown = path.display();
-    let text = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
-    let name = path.to_string_lossy();
-    if name.ends_with(JOURNAL) {
-        let journal = Journal::parse(&text).map_err(|why| format!("{shown}: {why}"))?;
-        return Ok(Told { report: report_of(&journal), notes: journal.flaws });
-    }
-    let report: Value = serde_json::from_slice(&text).map_err(|error| format!("{shown}: {error}"))?;
-    if report.get("schema").and_then(Value::as_u64) != Some(1) || !report.get("usage").is_some_and(Value::is_object) {
-        return Err(format!("{shown}: it is no report of schema 1 (NAME{REPORT}), nor a journal (NAME{JOURNAL})"));
-    }
-    Ok(Told { report, notes: Vec::new() })
+    let of = |why: &dyn Display| format!("{}: {why}", path.display());
+    let text = std::fs::read(path).map_err(|error| of(&error))?;
+    let journal = Journal::parse(&text).map_err(|why| of(&why))?;
+    Ok(Told { report: report_of(&journal), notes: journal.flaws })
 }
 
 fn report_of(journal: &Journal) -> Value {
@@ -59,7 +51,7 @@ fn report_of(journal: &Journal) -> Value {
     let mut notes = vec![json!(kept)];
     notes.extend(journal.flaws.iter().map(|flaw| json!(flaw)));
     json!({
-        "schema": 1,
+        "schema": report::SCHEMA,
         "run": run,
         "usage": merged(usage, kwh),
         "forecast": so_far("forecast"),

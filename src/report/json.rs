@@ -11,7 +11,7 @@ use crate::what_if::{Start, There, WhatIf};
 use serde_json::{Map, Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u64 = 1;
 
 const SECTIONS: [&str; 15] = [
     "schema",

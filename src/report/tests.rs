@@ -111,7 +111,7 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
         "/power/dram_w/0",
         "/forecasts/1/energy_j/high",
     ] {
-        let one = Report::new(&setting, &books, NOW, Report::detail_for(pointer)).value(pointer).unwrap();
+        let one = Report::new(&setting, &books, NOW, Detail::of(pointer)).value(pointer).unwrap();
         let there = whole.pointer(pointer).and_then(Value::as_f64).unwrap();
         assert!((one - there).abs() <= 1e-12 * there.abs(), "{pointer}: {one} {there}");
     }
@@ -130,7 +130,7 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
         "/usage/energy_j/x",
         "/~2",
     ] {
-        let refused = Report::new(&setting, &books, NOW, Report::detail_for(pointer)).value(pointer).unwrap_err();
+        let refused = Report::new(&setting, &books, NOW, Detail::of(pointer)).value(pointer).unwrap_err();
         assert_eq!(refused.status, Status::CT_ENOENT, "{pointer}");
     }
 }
@@ -275,8 +275,7 @@ fn all_zones_that_were_asked_for_are_in_the_text() {
 #[test]
 fn what_if_by_pointer_and_why_there_is_none() {
     let (setting, books, now) = by_the_hour(0, "location=GB");
-    let ask =
-        |setting, books, pointer: &str| Report::new(setting, books, now, Report::detail_for(pointer)).value(pointer);
+    let ask = |setting, books, pointer: &str| Report::new(setting, books, now, Detail::of(pointer)).value(pointer);
     assert!(ask(&setting, &books, "/what_if/zones/0/saves_g").unwrap() > 0.0);
     assert!((ask(&setting, &books, "/what_if/start/saves_share").unwrap() - 0.75).abs() < 1e-9);
     let why = |setting, books, pointer: &str| {
@@ -352,7 +351,7 @@ fn only_what_is_emitted_is_priced() {
         ("/equivalents/0/value", true),
         ("/extras/cost/amount", true),
     ] {
-        let detail = Report::detail_for(pointer);
+        let detail = Detail::of(pointer);
         assert_eq!(!matches!(detail, Detail::Unpriced(_)), is_priced, "{pointer}");
         let one = Report::new(&setting, &books, now, detail).value(pointer).ok();
         let there = whole.pointer(pointer).and_then(Value::as_f64);

@@ -1,5 +1,6 @@
 //! A run in a few lines, out of the report's JSON.
 
+use crate::runs::number;
 use carbontracker::units::{digits, duration, energy, grams};
 use serde_json::Value;
 
@@ -11,10 +12,6 @@ pub fn brief(report: &Value) -> String {
     lines.extend(strings(report.get("notes")).map(|note| format!("  note: {note}")));
     lines.push(String::new());
     lines.join("\n")
-}
-
-fn number(report: &Value, pointer: &str) -> Option<f64> {
-    report.pointer(pointer)?.as_f64()
 }
 
 /// None of a quantity is "unknown".

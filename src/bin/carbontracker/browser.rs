@@ -1,6 +1,7 @@
 //! Prints a page as PDF, by a browser that is on this machine.
 
 use carbontracker::host;
+use carbontracker::log::file::in_words;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ pub fn print(page: &str) -> Result<Vec<u8>, String> {
     let folder = Folder::new().map_err(|error| format!("{}: {error}", std::env::temp_dir().display()))?;
     let (source, target) = (folder.0.join("page.html"), folder.0.join("page.pdf"));
     let of = |error: std::io::Error| format!("{}: {error}", browser.display());
-    fs::write(&source, page).map_err(of)?;
+    fs::write(&source, page).map_err(|error| in_words(&source, &error))?;
     let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
     let mut command = Command::new(&browser);
     command

@@ -55,12 +55,13 @@ pub fn run(asked: &Report) -> Result<String, String> {
     Ok(String::new())
 }
 
-/// Adds a run; of two files of one run the one that goes further.
+/// Adds a run; of two files of one run the one that goes further, and of two that go as far the final report.
 fn take(reports: &mut Vec<Value>, report: Value) {
     let id = |report: &Value| runs::word(report, "/run/id").map(str::to_owned);
-    let done = |report: &Value| runs::number(report, "/run/epochs_done");
+    let is_final = |report: &Value| runs::word(report, "/run/state") != Some("unfinished");
+    let reach = |report: &Value| (runs::number(report, "/run/epochs_done"), is_final(report));
     match reports.iter_mut().find(|other| id(other).is_some() && id(other) == id(&report)) {
-        Some(other) if done(other) >= done(&report) => (),
+        Some(other) if reach(other) >= reach(&report) => (),
         Some(other) => *other = report,
         None => reports.push(report),
     }
@@ -91,4 +92,22 @@ fn read_all(dir: &Path) -> Result<Vec<Value>, String> {
         return Err(format!("{}: no run here: expected NAME.json or NAME.jsonl, as log_dir= has them", dir.display()));
     }
     Ok(reports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn of_a_runs_files_the_one_that_tells_most_counts() {
+        let told = |state: &str, done: u64| json!({"run": {"id": "a", "state": state, "epochs_done": done}});
+        for (first, second) in [(told("unfinished", 3), told("done", 3)), (told("done", 2), told("unfinished", 3))] {
+            for order in [[&first, &second], [&second, &first]] {
+                let mut reports = Vec::new();
+                order.into_iter().for_each(|report| take(&mut reports, report.clone()));
+                assert_eq!(reports.as_slice(), std::slice::from_ref(&second));
+            }
+        }
+    }
 }

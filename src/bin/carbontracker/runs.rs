@@ -1,19 +1,16 @@
 //! Runs as files hold them: a final report, `<stem>.json`, or a journal, `<stem>.jsonl`.
 
+use carbontracker::log::journal::OPENING;
 use carbontracker::log::{self, Told};
+use carbontracker::report::SCHEMA;
 use serde_json::Value;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The layout of reports that is understood.
-const SCHEMA: u64 = 1;
 /// No report is longer: it keeps 4,096 epochs. What is, is somebody's data.
 const LONGEST_REPORT: u64 = 64 << 20;
-
-/// How a journal's first line begins.
-const OPENING: &[u8] = b"{\"journal\":";
 
 /// Why a file gives no run.
 pub enum Unread {
