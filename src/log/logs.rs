@@ -6,7 +6,7 @@ use super::place::{OUTPUT, Place, STANDARD};
 use crate::host;
 use crate::report::Report;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Both of them.
 pub struct Logs {
@@ -21,7 +21,7 @@ pub struct Logs {
 }
 
 /// A file, and what became of writing it.
-pub type Written<'a> = (&'a Path, Result<(), String>);
+pub type Written = (PathBuf, Result<(), String>);
 
 impl Logs {
     /// With nothing in them as yet.
@@ -42,7 +42,7 @@ impl Logs {
     }
 
     /// Takes epochs in, as the report of this moment has them.
-    pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written<'_> {
+    pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written {
         let at = host::unix_s();
         let is_new = self.standard.is_none();
         let standard = self.standard.get_or_insert_with(|| Standard::new(&report.json()));
@@ -59,7 +59,7 @@ impl Logs {
     }
 
     /// Ends the standard log.
-    pub fn end(&mut self, report: &Report) -> Written<'_> {
+    pub fn end(&mut self, report: &Report) -> Written {
         if let Some(standard) = &mut self.standard {
             self.pending += &standard.tail(&report.json(), host::unix_s());
         }
@@ -67,17 +67,17 @@ impl Logs {
     }
 
     /// Writes the output log anew.
-    pub fn renew(&self, report: &Report, is_over: bool) -> Written<'_> {
+    pub fn renew(&self, report: &Report, is_over: bool) -> Written {
         let text = original::output(&report.json(), host::unix_s(), is_over);
-        (&self.output, replace(&self.output, &text).map_err(|error| in_words(&self.output, &error)))
+        (self.output.clone(), replace(&self.output, &text).map_err(|error| in_words(&self.output, &error)))
     }
 
-    fn write(&mut self) -> Written<'_> {
+    fn write(&mut self) -> Written {
         let written = self.append().map_err(|error| in_words(&self.path, &error));
         if written.is_ok() {
             self.pending.clear();
         }
-        (&self.path, written)
+        (self.path.clone(), written)
     }
 
     fn append(&mut self) -> std::io::Result<()> {

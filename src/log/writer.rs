@@ -172,7 +172,6 @@ impl Writer {
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.write_journal(&mut report, power, true);
         if let Some((path, written)) = self.logs.as_mut().map(|logs| logs.end(&report)) {
-            let path = path.to_owned();
             self.note(&path, written);
         }
         self.renew(true);
@@ -211,84 +210,98 @@ impl Writer {
 
     /// Appends to the journal; whether there were epochs. What could not be written stays to be written.
     fn write_journal(&mut self, report: &mut Report, power: Option<(Stretch, Used)>, is_end: bool) -> bool {
-        let is_due = self.next_beat().is_zero();
-        let Some(journal) = &mut self.plan.journal else { return false };
         let most = EACH.saturating_sub(self.lines).max(1) as usize;
         let epochs = report.epoch_lines(most);
-        let mut lines: Vec<Value> = Vec::new();
-        if !self.is_opened {
-            lines.push(journal::opening(report, self.plan.life, self.plan.before, self.plan.rank));
-        }
-        let components = journal::components(report);
-        if components != self.components {
-            lines.push(components.clone());
-        }
-        let mut last_end = self.last_end;
-        let is_thinned = self.is_thinned || epochs.iter().any(|(_, epoch)| epoch.count > 1);
-        if is_thinned && !self.is_thinned {
-            lines.push(
-                json!({"note": "epochs so many share lines from here on: count says how many, and the sums are exact"}),
-            );
-        }
-        let first_epoch = lines.len();
-        for (mut line, epoch) in epochs.iter().cloned() {
-            let Epoch { end, inside, .. } = epoch;
-            let gap = last_end.map_or(0, |last| end.saturating_sub(last).saturating_sub(inside));
-            set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
-            lines.push(line);
-            last_end = Some(end);
-        }
-        let is_new = lines.len() > first_epoch;
-        let now = host::monotonic_ns();
-        let tells = is_new || is_end || is_due || !self.is_opened;
-        let power = power.filter(|_| tells);
+        let is_new = !epochs.is_empty();
+        let tells = is_new || is_end || !self.is_opened || self.next_beat().is_zero();
+        // What is used after the run's last end is none of it, unless another epoch follows.
+        let power = power.filter(|_| tells && (is_new || report.open_epoch().is_some()));
         let stretch = power.map(|(stretch, _)| stretch);
-        let mut so_far = tells.then(|| journal::so_far(report, host::unix_s(), stretch));
-        if is_end {
-            let run = report.section("run");
-            let (state, planned) = (run.get("state"), run.get("epochs_planned"));
-            lines.push(json!({"end": state, "epochs_planned": planned, "so_far": so_far.take()}));
-        } else if let Some((line, so_far)) = lines.last_mut().filter(|_| is_new).zip(so_far.as_mut()) {
-            set(line, "so_far", so_far.take());
-        } else {
-            lines.extend(so_far.take().map(|so_far| json!({"so_far": so_far})));
-        }
-        if lines.is_empty() {
-            return false;
-        }
+        let so_far = tells.then(|| journal::so_far(report, host::unix_s(), stretch));
+        let components = journal::components(report);
+        let lines = self.new_lines(report, &components, &epochs, so_far, is_end);
+        let Some(journal) = self.plan.journal.as_mut().filter(|_| !lines.is_empty()) else { return false };
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let written = journal.append(&text).map_err(|error| in_words(journal.path(), &error));
         let path = journal.path().to_owned();
-        if written.is_ok() && !self.is_opened {
-            (1..self.plan.life).rev().map_while(|life| tally::forget(&self.setting.id, life).ok()).for_each(drop);
-        }
-        if written.is_ok() {
-            let written = epochs.iter().map(|(_, epoch)| *epoch);
-            self.plan.written = written.fold(self.plan.written, |all, epoch| all.joined(&epoch));
-            self.lines += epochs.len() as u64;
-            (self.is_opened, self.is_thinned) = (true, is_thinned);
-            (self.components, self.last_end) = (components, last_end);
-            self.told_at = if tells { now } else { self.told_at };
-            self.told = power.map_or(self.told, |(_, used)| used);
-            self.shared.set_told_to(self.told.counted_to);
-            if self.synced.elapsed() >= RENEWAL {
-                let _ = journal.sync();
-                self.synced = Instant::now();
-            }
-        }
         let is_written = written.is_ok();
+        if is_written {
+            self.components = components;
+            self.take_note(&epochs, tells, power.map(|(_, used)| used));
+        }
         self.note(&path, written);
-        let epochs = epochs.iter().map(|(line, _)| line).filter(|_| is_written && is_new);
-        if is_written
-            && is_new
+        if is_new
+            && is_written
             && let Some(logs) = &mut self.logs
         {
-            let (path, written) = logs.add(report, epochs);
-            let path = path.to_owned();
+            let (path, written) = logs.add(report, epochs.iter().map(|(line, _)| line));
             self.note(&path, written);
         }
         is_new
     }
+
+    /// The lines of this moment, the numbers so far in the last of them.
+    fn new_lines(
+        &self,
+        report: &Report,
+        components: &Value,
+        epochs: &[(Value, Epoch)],
+        mut so_far: Option<Value>,
+        is_end: bool,
+    ) -> Vec<Value> {
+        let mut lines: Vec<Value> = Vec::new();
+        if !self.is_opened {
+            lines.push(journal::opening(report, self.plan.life, self.plan.before, self.plan.rank));
+        }
+        if *components != self.components {
+            lines.push(components.clone());
+        }
+        if !self.is_thinned && shares_lines(epochs) {
+            let note = "epochs so many share lines from here on: count says how many, and the sums are exact";
+            lines.push(json!({"note": note}));
+        }
+        let mut last_end = self.last_end;
+        for (line, epoch) in epochs {
+            let before = last_end.replace(epoch.end);
+            let gap = before.map_or(0, |last| epoch.end.saturating_sub(last).saturating_sub(epoch.inside));
+            let mut line = line.clone();
+            set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
+            lines.push(line);
+        }
+        if is_end {
+            let run = report.section("run");
+            let (state, planned) = (run.get("state"), run.get("epochs_planned"));
+            lines.push(json!({"end": state, "epochs_planned": planned, "so_far": so_far.take()}));
+        } else if let Some((line, so_far)) = lines.last_mut().filter(|_| !epochs.is_empty()).zip(so_far.as_mut()) {
+            set(line, "so_far", so_far.take());
+        } else {
+            lines.extend(so_far.map(|so_far| json!({"so_far": so_far})));
+        }
+        lines
+    }
+
+    /// The journal has these lines now.
+    fn take_note(&mut self, epochs: &[(Value, Epoch)], tells: bool, used: Option<Used>) {
+        if !self.is_opened {
+            (1..self.plan.life).rev().map_while(|life| tally::forget(&self.setting.id, life).ok()).for_each(drop);
+        }
+        self.plan.written = epochs.iter().fold(self.plan.written, |all, (_, epoch)| all.joined(epoch));
+        self.lines += epochs.len() as u64;
+        self.is_opened = true;
+        self.is_thinned |= shares_lines(epochs);
+        self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
+        self.told_at = if tells { host::monotonic_ns() } else { self.told_at };
+        self.told = used.unwrap_or(self.told);
+        self.shared.set_told_to(self.told.counted_to);
+        if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= RENEWAL) {
+            let _ = journal.sync();
+            self.synced = Instant::now();
+        }
+    }
+}
+
+fn shares_lines(epochs: &[(Value, Epoch)]) -> bool {
+    epochs.iter().any(|(_, epoch)| epoch.count > 1)
 }
 
 impl Writer {
@@ -318,7 +331,6 @@ impl Writer {
         let (report, _) = self.report(Detail::Totals(None));
         let logs = self.logs.as_ref().filter(|logs| logs.have_begun());
         if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over)) {
-            let path = path.to_owned();
             self.note(&path, written);
         }
         let path = self.plan.prometheus.clone();
