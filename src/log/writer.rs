@@ -333,8 +333,9 @@ impl Writer {
         if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over)) {
             self.note(&path, written);
         }
-        let path = self.plan.prometheus.clone();
-        let path = path.or_else(|| self.plan.place.as_ref().map(|place| place.file(PROMETHEUS)));
+        // A folder that cannot take the journal is said already.
+        let place = self.plan.place.as_ref().filter(|_| self.plan.journal.is_some());
+        let path = self.plan.prometheus.clone().or_else(|| place.map(|place| place.file(PROMETHEUS)));
         let Some(path) = path else { return };
         let written = report.render("prometheus").map_err(|error| error.message);
         let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
