@@ -95,10 +95,11 @@ fn play(program: &mut Command, root: &Path) -> (Value, f64) {
     (report, energy_j)
 }
 
-/// The report without the run's id and what is time: seconds, watts, the day, and the share of time that was covered.
+/// The report without the run's id and what is time: seconds, watts, the day, the share of time that was covered, and what
+/// divides the run by time, as the forecasts do that were made in its course.
 fn timeless(value: &Value) -> Value {
-    let is_time =
-        |key: &str| ["id", "started", "coverage"].contains(&key) || key.ends_with("_s") || key.ends_with("_w");
+    const TIME: [&str; 5] = ["id", "started", "coverage", "power", "forecasts"];
+    let is_time = |key: &str| TIME.contains(&key) || key.ends_with("_s") || key.ends_with("_w");
     match value {
         Value::Object(fields) => {
             // A component's id is the device's.
