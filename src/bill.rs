@@ -16,6 +16,8 @@ const TYPICAL_OFF: f64 = 0.3;
 const LEVEL: f64 = 0.9;
 /// What is further ahead than this, s, is taken to be like the year before it.
 const LONGEST_S: f64 = 366.0 * 24.0 * 3600.0;
+/// Sums of what was priced alike differ by less than this share.
+const ROUNDING: f64 = 1e-9;
 /// Dates are told apart to 240 ns: what is shorter than this, s, could be of no time, and its energy of no price.
 const MOMENT_S: f64 = 1e-6;
 
@@ -108,7 +110,10 @@ impl Pricing<'_> {
         let (before, total) = (self.before, bill.joules.unwrap_or(0.0));
         if before.joules > 0.0 {
             let since = bill.facility_kwh(total - before.joules) * bill.g_per_kwh;
-            bill.g_per_kwh = (before.co2eq_g + since) / bill.facility_kwh(total);
+            let mean = (before.co2eq_g + since) / bill.facility_kwh(total);
+            // One figure for all stays as it was given.
+            let is_same = (mean - bill.g_per_kwh).abs() <= ROUNDING * mean;
+            bill.g_per_kwh = if is_same { bill.g_per_kwh } else { mean };
         }
         bill
     }

@@ -175,6 +175,16 @@ fn marks_divide_the_run_and_lose_nothing() {
     assert_eq!(planned["run"]["epochs_done"], 3, "the third goes on to the end");
     assert!(text(&output.stderr).contains("forecast after 1 of 3 epochs"), "{}", text(&output.stderr));
     assert_eq!(epochs("as-an-option", &["-o", "epochs=2"], parts), 2);
+    assert!(!text(&output.stderr).contains("is the mark printed"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn marks_that_stand_elsewhere_are_doubted() {
+    let at_begin = "for i in 1 2 3 4; do echo epoch $i; sleep 0.3; done";
+    let (_, output) = reported("at-begin", &["--mark", "epoch", "--epochs", "2"], at_begin);
+    let said = text(&output.stderr);
+    assert!(said.contains("is the mark printed when an epoch begins?"), "{said}");
+    assert!(said.contains("2 more marks than epochs were planned"), "{said}");
 }
 
 /// A run that is taken up has as many epochs as are planned, with those that are done.

@@ -150,7 +150,7 @@ pub fn in_words(path: &Path, error: &io::Error) -> String {
             "see that this user may write there, or choose another folder"
         }
         ErrorKind::NotFound | ErrorKind::NotADirectory => "see that its folder is there, or choose another",
-        ErrorKind::AlreadyExists => "choose another name",
+        ErrorKind::AlreadyExists => "a file stands in its place: choose another name or folder",
         _ => "see that it can be written, or choose another folder",
     };
     format!(

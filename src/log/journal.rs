@@ -158,7 +158,7 @@ impl Journal {
             journal.channels = journal.named.take().unwrap_or_default();
         }
         if journal.lives == 0 {
-            return Err("no line in it opens a run; is it a journal (NAME.jsonl)?".into());
+            return Err("no line in it opens a run, as a journal's (NAME.jsonl) does".into());
         }
         Ok(journal)
     }

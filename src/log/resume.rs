@@ -64,7 +64,10 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
     match found {
         Ok(resumed) => went_on(resumed, say),
         Err(Refusal::Nothing) => {
-            say(format!("resume={shown}: no unfinished run of this name and rank is there: a new one begins"));
+            let place = if from.is_dir() { "" } else { ", which is made where log_dir= names no other" };
+            say(format!(
+                "resume={shown}: no unfinished run of this name and rank is in that folder{place}: a new one begins"
+            ));
             Outcome::BeginsIn(Some(from.to_owned()))
         }
         Err(Refusal::Missing) => {

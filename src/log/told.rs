@@ -31,7 +31,7 @@ fn report_of(journal: &Journal) -> Value {
     let opening = |name: &str| journal.opening.get(name).cloned().unwrap_or_default();
     let mut run = merged(opening("run"), so_far("run"));
     if !journal.is_ended {
-        run = merged(run, json!({"state": "unfinished"}));
+        run = merged(run, json!({"state": "unfinished", "open": so_far("open")}));
     }
     let pue = opening("pue");
     let usage = so_far("usage");

@@ -76,7 +76,9 @@ pub fn shares(totals: &Totals) -> String {
     let words = |name: &str| match name {
         "counter" => "measured by the hardware's energy counters",
         "power" => "measured as power over time",
-        "estimate" => "estimated from the processor's load and its model's design power",
+        "estimate" => {
+            "estimated from the processor's load, by its model's design power or a guess at it, and possibly half or twice that"
+        }
         "simulated" => "simulated, and so not measured",
         _ => "of unknown origin",
     };
@@ -99,7 +101,12 @@ fn how(totals: &Totals) -> Option<String> {
     let coverage = totals.coverage().map(|share| format!("readings cover {:.1} % of the time", share * 100.0));
     let all: Vec<String> = shares.into_iter().chain(coverage).collect();
     let all = if all.is_empty() { String::new() } else { format!(": {}", all.join("; ")) };
-    Some(format!("The energy was determined with carbontracker{versions} (Anthony, Kanding and Selvan 2020){all}."))
+    // Imported runs are those of Python's.
+    let is_ours = totals.versions.iter().all(|version| version == env!("CARGO_PKG_VERSION"));
+    let which = if is_ours { ", the C library that follows Python's Carbontracker" } else { "" };
+    Some(format!(
+        "The energy was determined with carbontracker{versions}{which} (Anthony, Kanding and Selvan 2020){all}."
+    ))
 }
 
 fn priced(totals: &Totals) -> Option<String> {

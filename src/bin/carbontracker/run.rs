@@ -10,6 +10,7 @@ use carbontracker::host::child::{self, Held};
 use carbontracker::job::Job;
 use carbontracker::options::Options;
 use carbontracker::tracker::Tracker;
+use carbontracker::units::duration;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,6 +19,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -41,6 +43,7 @@ so counts what else runs on them too, but for an estimated processor only those 
 
 With --mark each line of its standard output or standard error that contains TEXT divides its time: an epoch goes from the
 start to the first mark, from mark to mark, and from the last mark to the end. Of --epochs N the N-th goes on to the end.
+So choose a text that stands at an epoch's end, such as its loss: one at its begin makes an epoch of what came before the first.
 Both outputs then pass through pipes, byte by byte. Many programs keep back what they write to a pipe: 'stdbuf -oL'
 or PYTHONUNBUFFERED=1 helps. As in any pipeline, the command then stays until all who hold these pipes have let go.
 
@@ -62,7 +65,7 @@ pub struct Run {
     /// The run's label [default: the program's name]
     #[arg(long)]
     name: Option<String>,
-    /// Begin a new epoch at each line of the program's output that contains TEXT
+    /// End an epoch at each line of the program's output that contains TEXT, which is to be printed once an epoch is done
     #[arg(long, value_name = "TEXT", value_parser = mark)]
     mark: Option<String>,
     /// So many epochs are planned: after the first, forecast all of them
@@ -101,7 +104,7 @@ impl Run {
             }
             Err(message) => return crate::refuse(&message),
         };
-        let epochs = Epochs { tracker, marks: Mutex::default() };
+        let epochs = Epochs { tracker, marks: Mutex::default(), surplus: AtomicU64::new(0) };
         self.say(&epochs, &in_report(&epochs));
         let held = Held::new();
         epochs.begin();
@@ -142,7 +145,7 @@ impl Run {
         let program = self.program().file_name().unwrap_or(self.program().as_os_str()).to_string_lossy();
         let name = self.name.as_deref().or(parsed.name.as_deref()).unwrap_or(&program);
         // Without marks all of it is one epoch.
-        let epochs = self.epochs.or(self.mark.is_none().then_some(0)).map(|epochs| epochs.to_string());
+        let epochs = self.epochs.or(self.mark.is_none().then_some(1)).map(|epochs| epochs.to_string());
         let job = job(parsed.job.as_deref());
         Ok(self.given.with(&[("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())]))
     }
@@ -230,6 +233,9 @@ impl Run {
             _ => report,
         };
         self.say(epochs, &[]);
+        if self.mark.is_some() && !self.quiet {
+            epochs.doubts().iter().for_each(|doubt| crate::complain(doubt));
+        }
         let written = match (to, &self.to) {
             (Some(mut file), _) => empty(&file).and_then(|()| file.write_all(report.as_bytes())),
             (None, Some(_)) => io::stdout().write_all(report.as_bytes()),
@@ -262,6 +268,8 @@ struct Epochs {
     /// How many more may divide it, so that no more epochs come of them than are planned; None: the program has yet to start,
     /// or has ended. Two outputs may mark at once.
     marks: Mutex<Option<u64>>,
+    /// Marks beyond those.
+    surplus: AtomicU64,
 }
 
 impl Epochs {
@@ -274,7 +282,11 @@ impl Epochs {
 
     fn mark(&self) {
         let mut marks = self.marks();
-        let Some(left) = marks.as_mut().filter(|left| **left > 0) else { return };
+        let Some(left) = marks.as_mut() else { return };
+        if *left == 0 {
+            self.surplus.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         *left -= 1;
         self.tracker.iter().for_each(|tracker| drop(tracker.end().and_then(|_| tracker.begin())));
     }
@@ -282,6 +294,27 @@ impl Epochs {
     fn end(&self) {
         *self.marks() = None;
         self.tracker.iter().for_each(|tracker| drop(tracker.end()));
+    }
+
+    /// Where the marks seem not to stand at the epochs' ends.
+    fn doubts(&self) -> Vec<String> {
+        const MUCH: f64 = 10.0;
+        let number = |pointer| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok());
+        let mut doubts = Vec::new();
+        let lengths = number("/epochs/0/duration_s").zip(number("/epochs/1/duration_s"));
+        if let Some((first, second)) = lengths.filter(|(first, second)| first * MUCH < *second) {
+            doubts.push(format!(
+                "the first epoch took {}, the second {}: is the mark printed when an epoch begins? It should be when one ends",
+                duration(first),
+                duration(second)
+            ));
+        }
+        // The last epoch's own mark divides nothing.
+        let surplus = self.surplus.load(Ordering::Relaxed).saturating_sub(1);
+        if surplus > 0 {
+            doubts.push(format!("{surplus} more marks than epochs were planned: the last epoch holds them all"));
+        }
+        doubts
     }
 
     fn marks(&self) -> MutexGuard<'_, Option<u64>> {

@@ -1,7 +1,7 @@
 //! A run at a moment, for who watches it: as lines for a terminal of some width, as one line, as JSON.
 
 use crate::runs::{number, printable, word};
-use carbontracker::units::{digits, duration, energy, grams, instant};
+use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};
 
@@ -72,6 +72,7 @@ impl View<'_> {
             "duration_s": of("/usage/duration_s"),
             "energy_j": of("/usage/energy_j"),
             "co2eq_g": of("/usage/co2eq_g"),
+            "open": of("/run/open"),
             "forecast": of("/forecast").is_object().then(|| json!({
                 "level": forecast("level"),
                 "duration_s": forecast("duration_s"),
@@ -100,8 +101,29 @@ impl View<'_> {
 
     /// The share of the planned epochs that is done, with what is done of the open one.
     fn share(&self) -> Option<f64> {
-        let open = number(self.report, "/run/progress").filter(|_| !self.is_over).unwrap_or(0.0);
+        let open = number(self.report, "/run/progress").or_else(|| self.open_share()).filter(|_| !self.is_over);
+        let open = open.unwrap_or(0.0);
         Some(((self.epochs_done() + open) / self.planned()?).clamp(0.0, 1.0))
+    }
+
+    /// How far the open epoch is, by how long those before it took.
+    fn open_share(&self) -> Option<f64> {
+        const NEARLY: f64 = 0.99;
+        let each_s = number(self.report, "/usage/epochs/duration_s")? / self.epochs_done();
+        let share = number(self.report, "/run/open/duration_s")? / each_s;
+        Some(share.min(NEARLY)).filter(|share| share.is_finite())
+    }
+
+    /// Used so far, with what the open epoch has used, which no total has yet.
+    fn used(&self, ended: &str, open: &str) -> Option<f64> {
+        let parts = [ended, open].map(|pointer| number(self.report, pointer));
+        parts.into_iter().flatten().reduce(|a, b| a + b)
+    }
+
+    /// Emissions of the open epoch, at the run's mean intensity, g CO2e.
+    fn open_g(&self) -> Option<f64> {
+        let number = |pointer| number(self.report, pointer);
+        Some(number("/run/open/energy_j")? / J_PER_KWH * number("/pue")? * number("/intensity/g_per_kwh")?)
     }
 
     fn head(&self) -> String {
@@ -137,9 +159,13 @@ impl View<'_> {
             power.iter().map(|(kind, watts)| format!("{kind} {} W", digits(*watts))).filter(|_| power.len() > 1),
         );
         let used = [
-            Some(number("/usage/energy_j").map_or("energy unknown".into(), energy)),
-            number("/usage/co2eq_g").map(|g| format!("{} CO2e", grams(g))),
-            number("/usage/duration_s").map(|s| format!("in {}", duration(s))),
+            Some(self.used("/usage/energy_j", "/run/open/energy_j").map_or("energy unknown".into(), energy)),
+            [number("/usage/co2eq_g"), self.open_g()]
+                .into_iter()
+                .flatten()
+                .reduce(|a, b| a + b)
+                .map(|g| format!("{} CO2e", grams(g))),
+            self.used("/usage/duration_s", "/run/open/duration_s").map(|s| format!("in {}", duration(s))),
         ];
         let mut rows = Vec::new();
         if !self.is_over {
@@ -172,7 +198,8 @@ impl View<'_> {
     /// Until the forecast end, s.
     fn left_s(&self) -> Option<f64> {
         let number = |pointer| number(self.report, pointer);
-        let whole = || Some(number("/forecast/duration_s/value")? - number("/usage/duration_s")?);
+        let open_s = number("/run/open/duration_s").unwrap_or(0.0);
+        let whole = || Some(number("/forecast/duration_s/value")? - number("/usage/duration_s")? - open_s);
         let left_s = number("/forecast/remaining/duration_s/value").or_else(whole)?;
         Some((left_s - (self.now - self.told).max(0.0)).max(0.0))
     }
@@ -280,6 +307,25 @@ forecast  3.33 kWh
           380 g CO2e (350 g to 420 g),"
         );
         assert!(!narrow.iter().any(|line| line.contains('…')), "{narrow:#?}");
+    }
+
+    /// As a journal tells of it: no total has the open epoch yet.
+    #[test]
+    fn the_open_epoch_is_used_and_gone() {
+        let mut report = report();
+        report["run"]["open"] = json!({"duration_s": 300.0, "energy_j": 3.6e5});
+        report["run"]["progress"] = Value::Null;
+        report["forecast"]["remaining"] = Value::Null;
+        report["pue"] = json!(1.0);
+        report["intensity"] = json!({"g_per_kwh": 114.0});
+        let shown = view(&report, 0.0).lines(110, false);
+        let has = |text: &str| shown.iter().any(|line| line.contains(text));
+        assert!(has("left      2h 15m, ends") && has("used      1.10 kWh, 125 g CO2e, in 1h 5m"), "{shown:#?}");
+        assert_eq!(view(&report, 0.0).json("a")["share"], 6.5 / 20.0);
+        report["run"]["epochs_done"] = json!(0);
+        report["usage"] = json!({"energy_j": null, "duration_s": 0.0, "epochs": {"duration_s": 0.0}});
+        let first = view(&report, 0.0).lines(110, false);
+        assert!(first.iter().any(|line| line.contains("used      0.100 kWh, 11.4 g CO2e, in 5m")), "{first:#?}");
     }
 
     #[test]

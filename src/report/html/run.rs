@@ -173,7 +173,7 @@ fn resumed(run: &View) -> Markup {
                     "No epoch is known to have been cut off."
                 } @else {
                     "Epochs that were cut off: " (resumed.shown("/lost_epochs", whole)) ". What they used is not in the "
-                    "figures above: " (resumed.shown("/lost_s", duration)) ", " (resumed.shown("/lost_j", energy)) "."
+                    "figures above; the journal knows of " (resumed.shown("/lost_s", duration)) ", " (resumed.shown("/lost_j", energy)) "."
                 }
             }
         }

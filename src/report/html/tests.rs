@@ -89,7 +89,10 @@ fn what_kills_have_cost_is_said() {
     );
     report["run"]["resumed"] = resumed(2, json!(500.0));
     let some = words(&report);
-    assert!(some.contains("cut off: 2. What they used is not in the figures above: 1m, 500 J."), "{some}");
+    assert!(
+        some.contains("cut off: 2. What they used is not in the figures above; the journal knows of 1m, 500 J."),
+        "{some}"
+    );
     assert_eq!(some.matches("drawn, too").count(), 2, "of power and of CO2e");
 }
 
