@@ -262,8 +262,10 @@ fn marked(folder: &Path, first: u64, last: u64, is_killed: bool) {
 fn left(folder: &Path) -> Value {
     let files = || std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
     let with = |ending: &str| files().find(|path| path.extension().is_some_and(|has| has == ending));
-    let file = with("json").or(with("jsonl")).expect("a run's files");
-    carbontracker::log::read(&file).expect("a report").report
+    match with("json") {
+        Some(report) => serde_json::from_slice(&std::fs::read(report).expect("a report")).expect("JSON"),
+        None => carbontracker::log::read(&with("jsonl").expect("a run's files")).expect("a journal").report,
+    }
 }
 
 /// What the library writes into log_dir itself, of runs that end, and end early, and are killed, and are taken up after that.
