@@ -1,7 +1,7 @@
 # make demo      builds the library and measures a small training, live
 # make check     all tests; as root on Debian it first installs the tools they call
 # make           builds the shared and the static library (make lib), the command (make cli), modules and ways in
-# make LIVE=0    leaves live services of carbon intensity out: no code that opens a connection, 1.7 MB less
+# make LIVE=0    leaves live services of carbon intensity out: no code that opens a connection, 1.8 MB less
 # make install   copies them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from src/c_api.rs
 # make bench     what a call, a sample and ten million epochs cost
