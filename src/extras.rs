@@ -1,6 +1,8 @@
 //! What a run takes beside the emissions of its electricity, by rates that the user gives: money, water, and a share of
 //! the making of its devices. None of it is part of the run's CO2e. Pure.
 
+use crate::units;
+
 /// Years a device is used unless the user says otherwise: servers are commonly written off over three, and EcoLogits
 /// spreads the making of GPUs over as many.
 const LIFE_YEARS: f64 = 3.0;
@@ -83,7 +85,7 @@ impl Rates {
 impl Water {
     /// All that is known of it.
     pub fn litres(self) -> Option<f64> {
-        [self.on_site_l, self.off_site_l].into_iter().flatten().reduce(|a, b| a + b)
+        units::sum([self.on_site_l, self.off_site_l])
     }
 }
 

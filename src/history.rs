@@ -2,6 +2,7 @@
 //! however many epochs a run has; counts, durations and energies of what is merged are summed.
 
 use crate::channel::Kind;
+use crate::units;
 use std::collections::VecDeque;
 
 /// The newest epochs, always one by one.
@@ -132,7 +133,7 @@ impl Epoch {
     /// It and the next as one.
     pub fn joined(&self, next: &Epoch) -> Epoch {
         let filed = self.filed.zip(next.filed).map(|(one, other)| Filed {
-            co2eq_g: [one.co2eq_g, other.co2eq_g].into_iter().flatten().reduce(|a, b| a + b),
+            co2eq_g: units::sum([one.co2eq_g, other.co2eq_g]),
             coverage: self.coverage_with(one.coverage, next, other.coverage),
         });
         let (inside, count) = (self.inside + next.inside, self.count + next.count);

@@ -4,6 +4,7 @@ use crate::account::Energy;
 use crate::channel::{Channel, Kind};
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
+use crate::units;
 
 /// A run as far as it came.
 #[derive(Clone, Debug, Default)]
@@ -83,9 +84,8 @@ impl Past {
         self.duration_ns = self.duration_ns.saturating_add(gap).saturating_add(epoch.inside);
         let has_coverage = (self.coverage.is_some() || coverage.is_some()) && self.duration_ns > 0;
         self.coverage = has_coverage.then(|| confirmed / self.duration_ns as f64);
-        let sum = |a: Option<f64>, b: Option<f64>| [a, b].into_iter().flatten().reduce(|a, b| a + b);
-        self.energy_j = sum(self.energy_j, epoch.energy.total());
-        self.co2eq_g = sum(self.co2eq_g, co2eq_g);
+        self.energy_j = units::sum([self.energy_j, epoch.energy.total()]);
+        self.co2eq_g = units::sum([self.co2eq_g, co2eq_g]);
         for kind in Kind::ALL {
             // Which of several it was is not told.
             let first = self.components.iter_mut().find(|component| component.channel.kind == kind);

@@ -3,6 +3,11 @@
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;
 
+/// The sum of what is known; None where nothing is.
+pub fn sum(parts: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
+    parts.into_iter().flatten().reduce(|a, b| a + b)
+}
+
 /// Energy: kWh from 0.1 kWh, kJ from 10 kJ, else J.
 pub fn energy(joules: f64) -> String {
     match joules {

@@ -140,6 +140,11 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     written.inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
+/// The same; an error says what helps.
+pub fn put(path: &Path, content: impl AsRef<[u8]>) -> Result<(), String> {
+    replace(path, content).map_err(|error| in_words(path, &error))
+}
+
 /// Why a file was not written, and what helps.
 pub fn in_words(path: &Path, error: &io::Error) -> String {
     let cure = match error.kind() {

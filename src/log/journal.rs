@@ -10,9 +10,10 @@ use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
 use crate::past::{Component, Lost, Past, Stretch};
-use crate::report::{Report, STATUSES};
+use crate::report::{Report, STATUSES, named};
 use crate::source;
 use crate::tally::Count;
+use crate::units;
 use serde_json::{Map, Value, json};
 
 /// Version of the lines: grows when a name or meaning changes, not when something is added.
@@ -39,15 +40,8 @@ pub fn opening(report: &Report, life: u64, before: u64, rank: Option<u64>) -> Va
 /// What is measured and what is not, and what it is priced by: the numbers of `so_far` come in this order.
 pub fn components(report: &Report) -> Value {
     let named = |(channel, _, status): (&Channel, Energies, &str)| {
-        json!({
-            "kind": channel.kind.name(),
-            "device": channel.device,
-            "id": channel.id,
-            "source": channel.source,
-            "method": channel.method.name(),
-            "simulated": channel.simulated,
-            "status": status,
-        })
+        let more = [("simulated", json!(channel.simulated)), ("status", json!(status))];
+        Value::Object(named(channel, more))
     };
     json!({
         "components": report.measured().map(named).collect::<Value>(),
@@ -213,7 +207,7 @@ impl Journal {
         if let Some((seconds, joules)) = self.open.take() {
             self.lost.times += 1;
             self.lost.seconds += seconds;
-            self.lost.joules = [self.lost.joules, joules].into_iter().flatten().reduce(|a, b| a + b);
+            self.lost.joules = units::sum([self.lost.joules, joules]);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Carbontracker's two logs of a run, as files.
 
-use super::file::{Growing, in_words, replace};
+use super::file::{Growing, in_words, put};
 use super::original::{self, Standard};
 use super::place::{OUTPUT, Place, STANDARD};
 use crate::host;
@@ -44,12 +44,18 @@ impl Logs {
     /// Takes epochs in, as the report of this moment has them.
     pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written {
         let at = host::unix_s();
-        let is_new = self.standard.is_none();
-        let standard = self.standard.get_or_insert_with(|| Standard::new(&report.json()));
-        // A run that was taken up has a head already.
-        if is_new && !self.path.exists() {
-            self.pending += &standard.head(&report.json(), at);
-        }
+        let standard = match &mut self.standard {
+            Some(standard) => standard,
+            none => {
+                let report = report.json();
+                let standard = Standard::new(&report);
+                // A run that was taken up has a head already.
+                if !self.path.exists() {
+                    self.pending += &standard.head(&report, at);
+                }
+                none.insert(standard)
+            }
+        };
         epochs.for_each(|epoch| self.pending += &standard.epoch(epoch, at));
         if !self.is_forecast && !report.section("forecast").is_null() {
             self.pending += &original::forecast(&report.json(), at);
@@ -69,7 +75,7 @@ impl Logs {
     /// Writes the output log anew.
     pub fn renew(&self, report: &Report, is_over: bool) -> Written {
         let text = original::output(&report.json(), host::unix_s(), is_over);
-        (self.output.clone(), replace(&self.output, &text).map_err(|error| in_words(&self.output, &error)))
+        (self.output.clone(), put(&self.output, text))
     }
 
     fn write(&mut self) -> Written {

@@ -1,7 +1,7 @@
 //! The thread that writes a run's files: whatever a disk does, it is this thread that waits for it. It takes what is new
 //! from the books, which keep what was not written yet.
 
-use super::file::{Growing, in_words, replace};
+use super::file::{Growing, in_words, put};
 use super::journal;
 use super::logs::Logs;
 use super::place::{JOURNAL, PROMETHEUS, Place, REPORT};
@@ -177,9 +177,7 @@ impl Writer {
         self.renew(true);
         if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
             let (report, _) = self.report(Detail::Epochs);
-            let written = report.render("json").map_err(|error| error.message);
-            let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
-            self.note(&path, written);
+            self.put(&path, &report, "json");
         }
         if let Some(journal) = &self.plan.journal {
             let _ = journal.sync();
@@ -337,9 +335,13 @@ impl Writer {
         let place = self.plan.place.as_ref().filter(|_| self.plan.journal.is_some());
         let path = self.plan.prometheus.clone().or_else(|| place.map(|place| place.file(PROMETHEUS)));
         let Some(path) = path else { return };
-        let written = report.render("prometheus").map_err(|error| error.message);
-        let written = written.and_then(|text| replace(&path, &text).map_err(|error| in_words(&path, &error)));
-        self.note(&path, written);
+        self.put(&path, &report, "prometheus");
+    }
+
+    /// Writes a report, whole.
+    fn put(&mut self, path: &Path, report: &Report, format: &str) {
+        let text = report.render(format).map_err(|error| error.message);
+        self.note(path, text.and_then(|text| put(path, text)));
     }
 
     /// Says what became of a file where that is news.

@@ -6,7 +6,7 @@ use crate::channel::Channel;
 use crate::counter::{Health, Meter};
 use crate::ledger::Energies;
 use crate::past;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// How a component may stand.
 pub const STATUSES: [&str; 5] = ["ok", "gap", "reset", "lost", "simulated"];
@@ -72,20 +72,27 @@ impl Component {
 
     /// As the JSON report has it.
     pub fn json(&self) -> Value {
-        let channel = &self.channel;
-        json!({
-            "kind": channel.kind.name(),
-            "device": channel.device,
-            "id": channel.id,
-            "source": channel.source,
-            "method": channel.method.name(),
-            "energy_j": self.energy_j(),
-            "mean_power_w": self.mean_power_w(),
-            "coverage": self.coverage(),
-            "status": self.status,
-            "note": self.note,
-        })
+        let figures = [
+            ("energy_j", json!(self.energy_j())),
+            ("mean_power_w", json!(self.mean_power_w())),
+            ("coverage", json!(self.coverage())),
+            ("status", json!(self.status)),
+            ("note", json!(self.note)),
+        ];
+        Value::Object(named(&self.channel, figures))
     }
+}
+
+/// What is measured, by its names, and more of it.
+pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
+    let names = [
+        ("kind", json!(channel.kind.name())),
+        ("device", json!(channel.device)),
+        ("id", json!(channel.id)),
+        ("source", json!(channel.source)),
+        ("method", json!(channel.method.name())),
+    ];
+    names.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Share of the run's time that readings confirm: of this process's part by the component that has the least.

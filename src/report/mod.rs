@@ -13,7 +13,7 @@ mod row;
 mod text;
 pub mod thin;
 
-pub use component::{Component, STATUSES};
+pub use component::{Component, STATUSES, named};
 pub use detail::Detail;
 pub use equivalents::equivalents;
 pub use json::SCHEMA;

@@ -4,6 +4,7 @@ use crate::bill::Bill;
 use crate::channel::Kind;
 use crate::history::Epoch;
 use crate::ledger::Ledger;
+use crate::units;
 use serde_json::{Map, Value, json};
 
 /// An epoch's line.
@@ -35,9 +36,8 @@ impl Row {
 
     /// It and the next as one.
     pub fn joined(self, next: Row) -> Row {
-        let sum = |a: Option<f64>, b: Option<f64>| [a, b].into_iter().flatten().reduce(|a, b| a + b);
         let coverage = self.epoch.coverage_with(self.coverage, &next.epoch, next.coverage);
-        let co2eq_g = sum(self.co2eq_g, next.co2eq_g);
+        let co2eq_g = units::sum([self.co2eq_g, next.co2eq_g]);
         Row { index: self.index, epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage }
     }
 

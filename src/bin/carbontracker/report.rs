@@ -3,7 +3,7 @@
 use crate::browser;
 use crate::complain;
 use crate::runs::{self, Unread};
-use carbontracker::log::file::{in_words, replace};
+use carbontracker::log::file::put;
 use carbontracker::report::html;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -51,8 +51,7 @@ pub fn run(asked: &Report) -> Result<String, String> {
     let Some(output) = &asked.output else { return Ok(page) };
     let is_pdf = output.extension().is_some_and(|end| end.eq_ignore_ascii_case("pdf"));
     let bytes = if is_pdf { browser::print(&page)? } else { page.into_bytes() };
-    replace(output, &bytes).map_err(|error| in_words(output, &error))?;
-    Ok(String::new())
+    put(output, bytes).map(|()| String::new())
 }
 
 /// Adds a run; of two files of one run the one that goes further, and of two that go as far the final report.

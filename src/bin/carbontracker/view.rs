@@ -1,11 +1,11 @@
 //! A run at a moment, for who watches it: as lines for a terminal of some width, as one line, as JSON.
 
 use crate::runs::{number, printable, word};
-use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant};
+use carbontracker::channel::Kind;
+use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant, sum};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};
 
-const KINDS: [&str; 4] = ["cpu", "gpu", "dram", "node"];
 /// Where what a line says begins.
 const LABEL: usize = 10;
 /// A run is silent after so many seconds without a word in its journal, which has one a minute;
@@ -116,8 +116,7 @@ impl View<'_> {
 
     /// Used so far, with what the open epoch has used, which no total has yet.
     fn used(&self, ended: &str, open: &str) -> Option<f64> {
-        let parts = [ended, open].map(|pointer| number(self.report, pointer));
-        parts.into_iter().flatten().reduce(|a, b| a + b)
+        sum([ended, open].map(|pointer| number(self.report, pointer)))
     }
 
     /// Emissions of the open epoch, at the run's mean intensity, g CO2e.
@@ -160,11 +159,7 @@ impl View<'_> {
         );
         let used = [
             Some(self.used("/usage/energy_j", "/run/open/energy_j").map_or("energy unknown".into(), energy)),
-            [number("/usage/co2eq_g"), self.open_g()]
-                .into_iter()
-                .flatten()
-                .reduce(|a, b| a + b)
-                .map(|g| format!("{} CO2e", grams(g))),
+            sum([number("/usage/co2eq_g"), self.open_g()]).map(|g| format!("{} CO2e", grams(g))),
             self.used("/usage/duration_s", "/run/open/duration_s").map(|s| format!("in {}", duration(s))),
         ];
         let mut rows = Vec::new();
@@ -214,7 +209,7 @@ impl View<'_> {
             Some(number(epoch, &format!("/{kind}_j"))? / seconds)
         };
         let by = |of: &dyn Fn(&str) -> Option<f64>| -> Vec<(&'static str, f64)> {
-            KINDS.into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
+            Kind::ALL.map(Kind::name).into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
         };
         Some(by(&line)).filter(|power| !power.is_empty()).unwrap_or_else(|| by(&of_epoch))
     }

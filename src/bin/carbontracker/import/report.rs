@@ -1,10 +1,9 @@
 //! What the logs of a run tell, as the library's report; what they do not is null.
 
 use super::log::{Consumption, Entry, Found, Output, Power, Standard};
-use carbontracker::units::J_PER_KWH;
+use carbontracker::channel::Kind;
+use carbontracker::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
-
-const KINDS: [&str; 4] = ["cpu", "gpu", "dram", "node"];
 
 /// The report of the run with this name.
 pub fn report(stem: &str, standard: Option<&Standard>, output: Option<&Output>) -> Value {
@@ -100,7 +99,7 @@ impl Run<'_> {
     /// What is known of it: an epoch may lack a component.
     fn epochs_j(&self) -> Option<f64> {
         let epochs = || self.standard.epochs.iter();
-        sum(KINDS.iter().map(|kind| sum(epochs().map(|entry| entry.joules_of(kind)))))
+        sum(Kind::ALL.map(|kind| sum(epochs().map(|entry| entry.joules_of(kind.name())))))
     }
 
     /// With PUE: what the output log says was used, else what the epochs come to.
@@ -153,7 +152,7 @@ impl Run<'_> {
         epoch.insert("duration_s".into(), json!(entry.duration_s));
         epoch.insert("energy_j".into(), json!(joules));
         epoch.insert("co2eq_g".into(), json!(grams()));
-        epoch.extend(KINDS.map(|kind| (format!("{kind}_j"), json!(entry.joules_of(kind)))));
+        epoch.extend(Kind::ALL.map(|kind| (kind.joules().to_owned(), json!(entry.joules_of(kind.name())))));
         Value::Object(epoch)
     }
 
@@ -319,9 +318,4 @@ impl Entry {
         let joules: Option<Vec<f64>> = self.powers.iter().map(|(kind, _)| self.joules_of(kind)).collect();
         joules.filter(|joules| !joules.is_empty()).map(|joules| joules.iter().sum())
     }
-}
-
-/// The sum of what is known; None where nothing is.
-fn sum(joules: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    joules.flatten().reduce(|a, b| a + b)
 }
