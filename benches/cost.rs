@@ -13,7 +13,7 @@ use carbontracker::intensity::choice;
 use carbontracker::options::Options;
 use carbontracker::sampler::Sampler;
 use carbontracker::shared::Shared;
-use carbontracker::source::Sources;
+use carbontracker::source::{Discovery, Intake, Waker};
 use carbontracker::tracker::Tracker;
 use served::{Counter, DELAY_US, Tree};
 use std::fs::{self, File};
@@ -111,7 +111,7 @@ fn create() {
         "ns",
         (0..100).map(|_| timed(|| trackers.push(Tracker::create("").unwrap().unwrap()))).collect(),
     );
-    row("destroy", "ns", trackers.into_iter().map(|t| timed(|| t.destroy())).collect());
+    row("destroy", "ns", trackers.into_iter().map(|t| timed(|| drop(t.destroy()))).collect());
 }
 
 /// One pass of the sampler over six counters in memory against a loop of raw reads over the same files.
@@ -132,7 +132,8 @@ fn sample() {
     let shared = Shared::new(Books::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(
-        Sources::discover(&options),
+        Intake::new(Discovery::start(&options, Waker::default()), None),
+        Waker::default(),
         marks,
         advisor,
         Claimant::new(None, &options.sysroot),

@@ -58,6 +58,8 @@ pub struct Books {
     pub finished: bool,
     /// It ended by a fault of its own: energy from there on is unknown.
     pub failed: bool,
+    /// What else has failed within the library, in words for the report.
+    pub faults: Vec<&'static str>,
 }
 
 /// A channel and what was read of it.
@@ -92,6 +94,7 @@ impl Books {
             forecast: None,
             finished: false,
             failed: false,
+            faults: Vec::new(),
         }
     }
 

@@ -170,6 +170,7 @@ pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap
 
 /// Ends the tracker: a last reading, the sampler joined, the run's files written. Back within 250 ms even where a device
 /// hangs, and with log_dir within 2 s more where a disk does.
+/// If files of the run could not be written, ct_last_error() names them.
 /// NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {
@@ -181,7 +182,12 @@ pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_release(tracker: *mut Tracker) {
     // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.
-    unsafe { give_up(tracker, drop) }
+    unsafe {
+        give_up(tracker, |tracker| {
+            drop(tracker);
+            None
+        })
+    }
 }
 
 /// This thread's last failure in words; "" if there was none. The text stays until this thread's next
@@ -264,7 +270,7 @@ unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Res
 ///
 /// # Safety
 /// `tracker` is NULL or from ct_create and not yet destroyed; it is not used again.
-unsafe fn give_up(tracker: *mut Tracker, end: impl FnOnce(Tracker)) {
+unsafe fn give_up(tracker: *mut Tracker, end: impl FnOnce(Tracker) -> Option<String>) {
     // SAFETY: as this function's.
     if unsafe { tracker.as_ref() }.is_none_or(Tracker::is_forked) {
         return;
@@ -272,8 +278,8 @@ unsafe fn give_up(tracker: *mut Tracker, end: impl FnOnce(Tracker)) {
     guard(|| {
         let _undisturbed = Undisturbed::enter();
         // SAFETY: ct_create made it with Box::into_raw, and the caller gives it up here.
-        end(*unsafe { Box::from_raw(tracker) });
-        Ok(Status::CT_OK)
+        let unwritten = end(*unsafe { Box::from_raw(tracker) });
+        unwritten.map_or(Ok(Status::CT_OK), |what| Err(Error::new(Status::CT_EIO, what)))
     });
 }
 

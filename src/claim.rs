@@ -3,20 +3,21 @@
 //! A holder that ends in order writes that, removes the file and lets go; one that stands idle while another is in an
 //! epoch lends it; of one that was killed there is no report but its journal, if it kept one.
 //!
-//! It is a record lock (fcntl) and no flock, which a forked child would hold on to after its parent's death.
+//! It is a record lock (fcntl) and no flock, which a forked child would hold on to after its parent's death. Its owner is the
+//! table of descriptors of the library's threads: the application does not free it by closing a file of its own.
 
 use crate::books::Books;
 use crate::channel::{Channel, Kind, Method};
-use crate::host;
+use crate::host::{self, HeldFile, lock_within};
 use crate::job::Job;
 use crate::trust::Trust;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{self, Arc, Mutex, MutexGuard, Once, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, Once, Weak};
+use std::time::{Duration, SystemTime};
 
 /// Where the files are: memory of this node that all its processes see.
 const FOLDER: &str = "/dev/shm";
@@ -24,14 +25,15 @@ const FOLDER: &str = "/dev/shm";
 const IDLE_NS: u64 = 1_000_000_000;
 /// A wish so old, ns, is none any more.
 const STALE_NS: u64 = 10_000_000_000;
-/// So much more, ns, has to be in a journal for the others to be told: they let go of what it covers, which takes some work.
+/// A holder's journal has to cover this much more, ns, before the others let go of it, which takes some work. One that takes
+/// over goes by the newest number.
 const TOLD_NS: u64 = 1_000_000_000;
 /// Files left by killed jobs go after this.
 const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
 /// A number in the file, with the blank or newline after it.
 const NUMBER: usize = 21;
 
-/// The claims open in this process. Its trackers share them; at exit those held are given up in order.
+/// The claims open in this process. Its trackers share them.
 static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// How a claim stands.
@@ -101,6 +103,11 @@ impl Claimant {
         self.claims.iter().map(|(_, claim)| claim.0.look(is_active, is_ending, now)).collect()
     }
 
+    /// Writes at once up to when, ns, this tracker's journal covers what it counts: a kill may come at any time.
+    pub fn tell(&self, told_to: u64) {
+        self.claims.iter().for_each(|(_, claim)| claim.0.tell(told_to));
+    }
+
     /// Notes up to when, ns, this tracker's reports cover what it counts, and up to when its journal does.
     pub fn report(&self, to: Option<u64>, told_to: u64) {
         self.claims.iter().for_each(|(_, claim)| claim.0.report(to.unwrap_or(0), told_to));
@@ -143,18 +150,17 @@ struct Shared {
 }
 
 struct State {
-    file: File,
-    /// Which file that is: a host that closes all descriptors may have given its number to one of its own.
-    identity: (u64, u64),
+    file: HeldFile,
     standing: Standing,
+    /// What this process wrote last: up to here, ns, its journals cover the device.
+    told_to: u64,
     /// How it stands will not change any more: the process is about to end, or there are no locks here.
     is_over: bool,
 }
 
 impl Claim {
     fn open(path: &Path) -> io::Result<Claim> {
-        let patience = Duration::from_millis(100);
-        let mut open = lock_within(&OPEN, patience).ok_or(io::ErrorKind::WouldBlock)?;
+        let mut open = lock_within(&OPEN, host::BRIEF).ok_or(io::ErrorKind::WouldBlock)?;
         open.retain(|claim| claim.strong_count() > 0);
         let process = std::process::id();
         let is_this = |claim: &Arc<Shared>| claim.path == path && claim.process == process;
@@ -162,12 +168,8 @@ impl Claim {
             return Ok(Claim(claim));
         }
         static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            sweep();
-            host::at_exit(give_up_all);
-        });
-        let (file, identity) = open_file(path)?;
-        let state = State { file, identity, standing: Standing::default(), is_over: false };
+        ONCE.call_once(sweep);
+        let state = State { file: open_file(path)?, standing: Standing::default(), told_to: 0, is_over: false };
         let claim = Arc::new(Shared {
             path: path.to_owned(),
             process,
@@ -191,10 +193,6 @@ impl Shared {
             self.active_at.fetch_max(now, Ordering::Relaxed);
         }
         let mut state = self.state();
-        let told_to = self.told_to.load(Ordering::Relaxed);
-        if state.standing.is_ours && told_to > state.standing.covered_to + TOLD_NS {
-            state.standing.covered_to = told_to; // which is written below, where it stays ours
-        }
         if !state.is_over {
             let has_more = self.reported_to.load(Ordering::Relaxed) > state.standing.covered_to;
             let takes = !is_ending && (is_active || has_more);
@@ -213,36 +211,49 @@ impl Shared {
 
     fn report(&self, to: u64, told_to: u64) {
         self.reported_to.fetch_max(to, Ordering::Relaxed);
-        self.told_to.fetch_max(told_to, Ordering::Relaxed);
+        self.tell(told_to);
+    }
+
+    fn tell(&self, told_to: u64) {
+        if self.told_to.fetch_max(told_to, Ordering::Relaxed) >= told_to {
+            return;
+        }
+        let mut state = self.state();
+        if state.standing.is_ours && !state.is_over && told_to > state.standing.covered_to {
+            state.told_to = told_to;
+            let _ = write(&state.file, 0, told_to); // if it cannot be written, others take more over than they should
+        }
     }
 
     /// Up to where reports go, ours with them.
     fn covered_to(&self, state: &State) -> u64 {
-        state.standing.covered_to.max(self.reported_to.load(Ordering::Relaxed))
+        state.standing.covered_to.max(state.told_to).max(self.reported_to.load(Ordering::Relaxed))
     }
 
     /// Lets another count from where our reports end.
     fn lend(&self, state: &mut State) {
         let covered_to = self.covered_to(state);
+        state.told_to = covered_to;
         state.standing = Standing { is_ours: false, holder: None, covered_to };
         // If that cannot be written, others take it as after a death.
-        if state.is_open() {
-            let _ = write(&state.file, 0, covered_to);
-            let _ = host::unlock(&state.file);
+        if write(&state.file, 0, covered_to).is_ok()
+            && let Some(file) = state.file.file()
+        {
+            let _ = host::unlock(file);
         }
     }
 
-    /// Says for good up to where our reports go, and removes the file if nobody else holds it. The lock is kept until this
-    /// process ends or `lend` follows: an epoch may still be open. Allocates nothing: it may be an exit inside of malloc.
+    /// Says for good up to where our reports go, and removes the file if nobody else holds it.
     fn leave(&self, state: &mut State) {
         state.is_over = true;
-        if self.process != std::process::id() || !state.is_open() {
+        if self.process != std::process::id() {
             return;
         }
         if state.standing.is_ours {
             let _ = write(&state.file, 0, self.covered_to(state));
         }
-        if host::lock(&state.file).is_ok_and(|holder| holder.is_none()) && is_at(&state.file, &self.path) {
+        let Some(file) = state.file.file() else { return };
+        if host::lock(file).is_ok_and(|holder| holder.is_none()) && state.file.is_at(&self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -255,83 +266,43 @@ impl Drop for Shared {
         if self.process == std::process::id() && state.standing.is_ours {
             self.lend(&mut state);
         }
-        if !state.is_open()
-            && let Ok(other) = File::open("/dev/null")
-        {
-            state.replace(other);
-        }
     }
 }
 
 impl State {
-    /// Whether the descriptor is still our file's.
-    fn is_open(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| identity(metadata) == self.identity)
-    }
-
-    /// Puts another file in the place of one whose descriptor is the host's by now, which is not ours to close.
-    fn replace(&mut self, file: File) {
-        std::mem::forget(std::mem::replace(&mut self.file, file));
-    }
-
     fn look(&mut self, path: &Path, takes: bool, is_active: bool, now: u64) -> io::Result<()> {
         const TRIES: usize = 8;
         for _ in 0..TRIES {
-            let is_open = self.is_open();
-            let is_at_its_path = is_open && is_at(&self.file, path);
-            // Asked for again where it is ours: another copy of this library in the process may have lost it.
-            let takes = takes || self.standing.is_ours;
-            self.standing.is_ours = false;
-            if !is_open {
-                let (file, identity) = open_file(path)?;
-                self.replace(file);
-                self.identity = identity;
+            // Asked for again where it is ours: it may have been lost.
+            let was_ours = std::mem::take(&mut self.standing.is_ours);
+            let takes = takes || was_ours;
+            let Some(file) = self.file.file() else {
+                self.file = open_file(path)?;
                 continue;
-            }
-            let holder = if takes { host::lock(&self.file)? } else { host::locked_by(&self.file)? };
+            };
+            let is_at_its_path = self.file.is_at(path);
+            let holder = if takes { host::lock(file)? } else { host::locked_by(file)? };
             // Read after that: what the holder wrote before it let go is not to be missed.
             let covered_to = read(&self.file, 0).filter(|&at| at <= now).unwrap_or(0);
-            self.standing.covered_to = self.standing.covered_to.max(covered_to);
+            let is_ours = takes && holder.is_none();
+            // What this process wrote itself is no news to it.
+            let is_news = !was_ours || covered_to > self.told_to;
+            if is_news && (holder.is_none() || covered_to > self.standing.covered_to + TOLD_NS) {
+                self.standing.covered_to = self.standing.covered_to.max(covered_to);
+            }
             if is_at_its_path {
-                self.standing.is_ours = takes && holder.is_none();
+                self.standing.is_ours = is_ours;
                 self.standing.holder = holder;
                 return match holder {
-                    None if takes => write(&self.file, 0, self.standing.covered_to),
+                    None if takes => write(&self.file, 0, self.standing.covered_to.max(self.told_to)),
                     Some(_) if is_active => write(&self.file, NUMBER as u64, now),
                     _ => Ok(()),
                 };
             }
             // Its holder has ended and removed it, or somebody else has: what counts is the file that is there now.
-            (self.file, self.identity) = open_file(path)?;
+            self.file = open_file(path)?;
         }
         Ok(())
-    }
-}
-
-/// An exit in order: whoever goes on must know what was reported. Other threads still run, and may be in here; none is
-/// for long.
-extern "C" fn give_up_all() {
-    const PATIENCE: Duration = Duration::from_millis(1);
-    let Some(open) = lock_within(&OPEN, PATIENCE) else { return };
-    for claim in open.iter().filter_map(Weak::upgrade) {
-        if let Some(mut state) = lock_within(&claim.state, PATIENCE) {
-            claim.leave(&mut state);
-        }
-        std::mem::forget(claim); // it might be the last, and this no time to free memory
-    }
-}
-
-/// Locks a mutex that is never held for long; None where it stays locked all the same, as it does in a child that was forked
-/// while another thread had it.
-fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
-    let start = Instant::now();
-    loop {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(sync::TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(sync::TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::yield_now(),
-            Err(sync::TryLockError::WouldBlock) => return None,
-        }
     }
 }
 
@@ -348,49 +319,42 @@ fn sweep() {
         if !entry.file_name().to_string_lossy().starts_with(&prefix) || !is_old(&path) {
             continue;
         }
-        if let Ok((file, _)) = open_file(&path)
-            && host::lock(&file).is_ok_and(|holder| holder.is_none())
-            && is_at(&file, &path)
+        if let Ok(held) = open_file(&path)
+            && held.file().is_some_and(|file| host::lock(file).is_ok_and(|holder| holder.is_none()))
+            && held.is_at(&path)
         {
             let _ = std::fs::remove_file(&path);
         }
     }
 }
 
-/// Opens a claim's file, and tells which file that is. Others of this user may write it, and nobody else; one that another
-/// user has put there is refused.
-fn open_file(path: &Path) -> io::Result<(File, (u64, u64))> {
+/// Opens a claim's file. Others of this user may write it, and nobody else; one that another user has put there is refused.
+fn open_file(path: &Path) -> io::Result<HeldFile> {
+    let flags = host::NO_FOLLOW | host::NO_WAIT;
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).mode(0o600).custom_flags(host::NO_FOLLOW).open(path)?;
+    let file =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
-    if metadata.uid() != host::user() || host::file_size_limit() < 2 * NUMBER as u64 {
+    if metadata.uid() != host::user() || !metadata.is_file() || host::file_size_limit() < 2 * NUMBER as u64 {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    Ok((file, identity(metadata)))
-}
-
-fn identity(metadata: Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    file.metadata().map(identity).ok().zip(std::fs::metadata(path).map(identity).ok()).is_some_and(|(a, b)| a == b)
+    HeldFile::hold(file)
 }
 
 /// When somebody in an epoch wished to count last, ns.
-fn wished(file: &File) -> Option<u64> {
+fn wished(file: &HeldFile) -> Option<u64> {
     read(file, NUMBER as u64)
 }
 
-fn write(file: &File, at: u64, number: u64) -> io::Result<()> {
+fn write(file: &HeldFile, at: u64, number: u64) -> io::Result<()> {
     let mut text = [b'\n'; NUMBER];
     write!(text.as_mut_slice(), "{number:>width$}", width = NUMBER - 1)?;
-    file.write_all_at(&text, at)
+    file.file().ok_or_else(host::lost)?.write_all_at(&text, at)
 }
 
-fn read(file: &File, at: u64) -> Option<u64> {
+fn read(file: &HeldFile, at: u64) -> Option<u64> {
     let mut text = [0; NUMBER];
-    file.read_exact_at(&mut text, at).ok()?;
+    file.file()?.read_exact_at(&mut text, at).ok()?;
     std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 

@@ -6,13 +6,16 @@ use crate::intensity::choice::Feed;
 use crate::intensity::slot::Slot;
 use crate::intensity::{Hourly, file};
 use crate::shared::Shared;
-use crate::worker::Worker;
+use crate::worker::{AtExit, Stop, Worker};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A file is looked at again after this.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// What is wrong once the thread that follows a file has panicked.
+const FAULT: &str = "internal error: the intensity file is not followed any more. Please report this bug";
 
 /// The threads of one run.
 #[derive(Default)]
@@ -103,17 +106,19 @@ impl Feeds {
     }
 
     /// Ends all within this time; what still waits for an answer is left to itself.
-    pub fn end_within(self, patience: Duration) {
+    pub fn end_within(&self, patience: Duration) {
         self.stop();
         let deadline = Instant::now() + patience;
         let left = || deadline.saturating_duration_since(Instant::now());
-        self.0.into_iter().for_each(|worker| worker.end_within(left()));
+        self.0.iter().for_each(|worker| worker.end_within(left()));
     }
 }
 
 /// Reads a file of figures again whenever it has changed since it was `seen`.
 fn follow(path: PathBuf, mut seen: Option<file::Stamp>, shared: Arc<Shared>) -> std::io::Result<Worker> {
-    Worker::start("ct-intensity", move |stop| {
+    let told = Arc::clone(&shared);
+    let failed = move || Whose::Average.fail(&told, Some(FAULT.into()));
+    let follow = move |stop: Stop| {
         let mut has_failed = Whose::Average.has_failed(&shared);
         loop {
             stop.rest(LOOK);
@@ -136,7 +141,8 @@ fn follow(path: PathBuf, mut seen: Option<file::Stamp>, shared: Arc<Shared>) -> 
                 Whose::Average.fail(&shared, failure);
             }
         }
-    })
+    };
+    Worker::start("ct-intensity", AtExit::Left, follow, failed)
 }
 
 #[cfg(feature = "live")]

@@ -3,9 +3,19 @@
 
 #[cfg(feature = "cli")]
 pub mod child;
+pub mod exit;
+mod held;
 mod page;
+mod segment;
+mod table;
+pub mod text;
 
-pub use page::{ForkMark, KeptPage};
+pub use held::{HeldFile, lost, lost_descriptors, not_regular};
+#[cfg(test)]
+pub use held::{close_number, replace_number};
+pub use page::ForkMark;
+pub use segment::{Segment, abandoned};
+pub use table::{OwnTable, leave_shared_table};
 
 use crate::calendar::Moment;
 use crate::job::{self, Kin};
@@ -15,10 +25,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::sync::Once;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, TryLockError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The machine's start on our clock, ns: what a resumed run did before that has its place in 36 years.
 const START: u64 = 1 << 60;
@@ -72,6 +83,22 @@ pub fn random_u64() -> u64 {
 pub fn user() -> u32 {
     // SAFETY: asks for a number and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// A user as a person knows it: by number, and by name where the machine has one for it.
+pub fn user_name(user: u32) -> String {
+    let users = text::read(Path::new("/etc/passwd"), text::LARGE).unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(user) && name.chars().all(|c| c.is_ascii_graphic())).then(|| name.to_owned())
+    });
+    name.map_or_else(|| format!("user {user}"), |name| format!("user {name} ({user})"))
+}
+
+/// Whether a system error means that no more files can be open at once.
+pub fn is_out_of_descriptors(error: i32) -> bool {
+    [libc::EMFILE, libc::ENFILE].contains(&error)
 }
 
 /// An environment variable; none in a program that runs with more rights than its user (setuid): it is not the user's to
@@ -157,10 +184,78 @@ pub fn kin() -> Option<Kin> {
     })
 }
 
+/// When a process started, in clock ticks since the machine's start: with its number that tells it from any later one.
+pub fn process_start(process: u32) -> Option<u64> {
+    let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::SMALL).ok()?;
+    // Field 22; the second, the name, is in parentheses and may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// FNV-1a: a hash that is the same in every build.
+pub fn stable_hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325;
+    bytes.into_iter().fold(start, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// Has a function called when the process ends by exit or by returning from main. Where there is no room for it, it is not.
 pub fn at_exit(function: extern "C" fn()) {
     // SAFETY: the function takes nothing and does not unwind, and the library it is in stays mapped.
     unsafe { libc::atexit(function) };
+}
+
+unsafe extern "C" {
+    fn at_quick_exit(function: extern "C" fn()) -> libc::c_int;
+}
+
+/// Called last of all at exit.
+static AT_END: OnceLock<extern "C" fn()> = OnceLock::new();
+
+/// Has one function called when the process ends by exit or by returning from main, after all handlers and destructors of the
+/// application, which may still end epochs; or by quick_exit.
+pub fn at_end(function: extern "C" fn()) {
+    if AT_END.set(function).is_ok() {
+        // SAFETY: as in `at_exit`.
+        unsafe { at_quick_exit(function) };
+    }
+}
+
+/// The loader calls what stands in this section once all exit handlers have run.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static LAST: extern "C" fn() = {
+    extern "C" fn last() {
+        AT_END.get().into_iter().for_each(|function| function());
+    }
+    last
+};
+
+/// Sleeps. Unlike std's own sleep it does not abort where a sandbox refuses clock_nanosleep.
+pub fn pause(time: Duration) {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
+    }
+}
+
+/// How long a lock is waited for that nobody holds for long.
+pub const BRIEF: Duration = Duration::from_millis(100);
+
+/// Locks a mutex that nobody holds for long; None where it stays locked all the same, as it does in a child that was forked
+/// while another thread had it.
+pub fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
+    let start = Instant::now();
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
 }
 
 #[link(name = "m")]
@@ -259,19 +354,21 @@ pub fn driver_call<T>(call: impl FnOnce() -> T) -> Option<T> {
     result
 }
 
-/// To be called once a driver's library is loaded: at exit, before that library's own handlers, no further
-/// call is let in and one under way is waited for, a moment.
+/// To be called once a driver's library is loaded: at exit, before that library's own handlers, the readings of ended epochs
+/// are waited for; then no further call is let in, and one under way is waited for, a moment.
 pub fn drain_driver_calls_at_exit() {
     extern "C" fn drain() {
-        EXITING.store(true, Ordering::SeqCst);
         if CALLS_OF.load(Ordering::SeqCst) != std::process::id() {
+            EXITING.store(true, Ordering::SeqCst);
             return;
         }
+        exit::settle_all();
+        EXITING.store(true, Ordering::SeqCst);
         for _ in 0..200 {
             if DRIVER_CALLS.load(Ordering::SeqCst) == 0 {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            pause(Duration::from_millis(1));
         }
     }
     CALLS_OF.store(std::process::id(), Ordering::SeqCst);
@@ -371,12 +468,12 @@ pub fn perf_event(pmu_type: u32, config: u64, cpu: i32) -> io::Result<OwnedFd> {
 
 /// Waits for a thread to end, at most this long; then lets it go on alone.
 pub fn join_within(thread: JoinHandle<()>, patience: Duration) {
-    let deadline = std::time::Instant::now() + patience;
+    let deadline = Instant::now() + patience;
     while !thread.is_finished() {
-        if std::time::Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             return;
         }
-        std::thread::sleep(Duration::from_micros(200));
+        pause(Duration::from_micros(200));
     }
     let _ = thread.join();
 }

@@ -1,5 +1,6 @@
 //! Which processes are ranks of one job: of those on one node, one counts each device (`claim.rs`).
 
+use crate::host;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -91,10 +92,7 @@ impl Job {
     /// two apart.
     pub fn file_name(&self, user: u32, sysroot: &Path, device: &str) -> String {
         let whole = format!("{}\n{}\n{device}", self.key, sysroot.display());
-        // FNV-1a: the same in every build.
-        let hash = whole
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = host::stable_hash(whole.bytes());
         format!("carbontracker-{user}-{hash:016x}.lock")
     }
 }

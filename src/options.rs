@@ -41,13 +41,13 @@ pub struct Options {
     /// The run's label.
     pub name: Option<String>,
     /// Folder for the run's files.
-    pub log_dir: Option<String>,
+    pub log_dir: Option<PathBuf>,
     /// How the names of the run's files begin.
     pub log_prefix: Option<String>,
     /// Journal of the run to continue, or a folder of them.
-    pub resume: Option<String>,
+    pub resume: Option<PathBuf>,
     /// Prometheus' text file.
-    pub prometheus: Option<String>,
+    pub prometheus: Option<PathBuf>,
     /// Epochs before the first forecast message.
     pub forecast_after: u64,
     /// Stop measuring after so many epochs.
@@ -171,10 +171,10 @@ const KEYS: &[Key] = &[
     Key { name: "marginal_key", allowed: "USER:PASSWORD of that service", set: |o, v| put_some(&mut o.marginal_key, secret(v)) },
     Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10", set: |o, v| put(&mut o.pue, number(v, 1.0, 10.0)) },
     Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v)) },
-    Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, some_text(v)) },
+    Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, path(v)) },
     Key { name: "log_prefix", allowed: "how file names begin", set: |o, v| put_some(&mut o.log_prefix, some_text(v)) },
-    Key { name: "resume", allowed: "a journal (NAME.jsonl), or a folder of them", set: |o, v| put_some(&mut o.resume, some_text(v)) },
-    Key { name: "prometheus", allowed: "a file (NAME.prom), or a folder for it", set: |o, v| put_some(&mut o.prometheus, some_text(v)) },
+    Key { name: "resume", allowed: "a journal (NAME.jsonl), or a folder of them", set: |o, v| put_some(&mut o.resume, path(v)) },
+    Key { name: "prometheus", allowed: "a file (NAME.prom), or a folder for it", set: |o, v| put_some(&mut o.prometheus, path(v)) },
     Key { name: "forecast_after", allowed: "a whole number of epochs, 1 or more", set: |o, v| put(&mut o.forecast_after, positive(v)) },
     Key {
         name: "monitor_epochs",
@@ -201,7 +201,7 @@ const KEYS: &[Key] = &[
         allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
         set: |o, v| put_some(&mut o.sim_gpu, simulated(v)),
     },
-    Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, some_text(v).and_then(|path| std::path::absolute(path).ok())) },
+    Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, path(v)) },
     Key { name: "job", allowed: "off, or a name that the ranks of one job share", set: |o, v| put_some(&mut o.job, some_text(v)) },
     Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, some_text(v)) },
 ];
@@ -336,6 +336,12 @@ fn some_text(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
+/// A path from the root on: the application may change its folder later. A slash at the end stays: it names a folder.
+fn path(value: &str) -> Option<PathBuf> {
+    let path = some_text(value).and_then(|path| std::path::absolute(path).ok())?;
+    Some(if value.ends_with('/') { path.join("") } else { path })
+}
+
 fn whole(value: &str) -> Option<u64> {
     value.parse().ok()
 }
@@ -362,7 +368,7 @@ fn intensity(value: &str) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, DIRTIEST).map(IntensityOption::Constant),
         Err(_) if services::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
-        Err(_) if value.contains('/') || value.ends_with(".csv") => Some(IntensityOption::File(value.into())),
+        Err(_) if value.contains('/') || value.ends_with(".csv") => path(value).map(IntensityOption::File),
         Err(_) => None,
     }
 }

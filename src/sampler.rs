@@ -11,20 +11,20 @@ use crate::options::Options;
 use crate::progress::{Packed, Point};
 use crate::reading::Reading;
 use crate::shared::Shared;
-use crate::source::{IN_TIME, MIN_GAP_NS, Opening, Source, Sources, Unavailable, Waker};
+use crate::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
 use rtrb::Consumer;
 use std::ops::Range;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Counters are read at least this often in the time they take to go round at full power.
 const READS_A_WRAP: f64 = 4.0;
-/// How long an ending sampler waits for its sources' threads.
-const THREADS_END: Duration = Duration::from_millis(100);
 /// The first epoch's progress is looked at again after this part of the time it has taken.
 const LOOK_AFTER: u64 = 32;
 /// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
 const PATIENCE_NS: u64 = 5_000_000_000;
+
+/// What the application did to descriptors that it does not own.
+const CLOSED: &str = "the application closed file descriptors of this library. Their files were opened again by path, and nothing of the application's was touched. Close only descriptors that the application opened";
 
 /// A source, where its channels stand in the books, and when it was read.
 struct Slot {
@@ -46,10 +46,11 @@ pub struct Sampler {
     was_open: bool,
     marks: Consumer<Mark>,
     advisor: Advisor,
-    openings: Vec<Opening>,
-    /// Those that opened nothing, and end.
-    threads: Vec<JoinHandle<()>>,
+    intake: Intake,
     waker: Waker,
+    /// Descriptors that the application had closed by the time this was last looked at.
+    lost_descriptors: u64,
+    has_lost_descriptors: bool,
     started: u64,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
@@ -63,10 +64,10 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Opens an account for every channel and takes each counter's first reading. Sources that open in their
-    /// own time are waited for a moment.
+    /// Opens an account for every channel and takes each counter's first reading. Sources are waited for a moment.
     pub fn new(
-        found: Sources,
+        intake: Intake,
+        waker: Waker,
         marks: Consumer<Mark>,
         advisor: Advisor,
         claimant: Claimant,
@@ -79,9 +80,10 @@ impl Sampler {
             was_open: false,
             marks,
             advisor,
-            openings: found.openings,
-            threads: Vec::new(),
-            waker: found.waker,
+            intake,
+            waker,
+            lost_descriptors: host::lost_descriptors(),
+            has_lost_descriptors: false,
             started: host::monotonic_ns(),
             interval_ns: options.interval.as_nanos() as u64,
             monitor_epochs: options.monitor_epochs,
@@ -91,9 +93,7 @@ impl Sampler {
             progress: Packed::NONE,
             next_look: u64::MAX,
         };
-        found.sources.into_iter().for_each(|source| sampler.add(source, None, shared));
-        sampler.report_unavailable(found.unavailable, shared);
-        sampler.admit(IN_TIME, shared);
+        sampler.admit(true, shared);
         sampler.pass(shared);
         sampler
     }
@@ -111,27 +111,25 @@ impl Sampler {
         self.slots.push(Slot { source, first_channel, last_read: None, wanted: false, is_ours: true });
     }
 
-    /// Takes in what has opened by now, or opens within this time.
-    fn admit(&mut self, wait: Duration, shared: &Shared) {
-        let deadline = Instant::now() + wait;
-        for opening in std::mem::take(&mut self.openings) {
-            match opening.wait(deadline.saturating_duration_since(Instant::now())) {
-                Some((source, unavailable)) => {
-                    self.report_unavailable(unavailable, shared);
-                    let since = opening.fills_in.then_some(self.started);
-                    match source {
-                        // Its thread reads it from now on, and ends by itself once nobody asks any more.
-                        Some(source) => self.add(source, since, shared),
-                        None => self.threads.push(opening.thread),
-                    }
-                }
-                None => self.openings.push(opening),
-            }
+    /// Takes in the sources that are there by now; the `first` time it waits for them.
+    fn admit(&mut self, first: bool, shared: &Shared) {
+        let Arrived { sources, unavailable } = self.intake.take(first);
+        for (source, fills_in) in sources {
+            self.add(source, fills_in.then_some(self.started), shared);
         }
+        self.report_unavailable(unavailable, shared);
         let is_late = host::monotonic_ns() > self.started + PATIENCE_NS;
+        let awaited = self.intake.awaited();
+        if first {
+            let hangs = awaited.iter().filter(|one| one.source != "nvml");
+            hangs.filter_map(Unavailable::in_words).for_each(|message| shared.say(message));
+        }
         let mut books = shared.books();
-        books.opening = self.openings.iter().map(|opening| opening.until_then.clone()).collect();
-        books.waits_for_opening = !is_late && self.openings.iter().any(|opening| opening.fills_in);
+        books.opening = awaited;
+        books.waits_for_opening = !is_late && self.intake.fills_in();
+        if first && books.metered.is_empty() && books.opening.is_empty() {
+            shared.say("no source of energy was found: times are measured, energies are unknown".into());
+        }
     }
 
     fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &Shared) {
@@ -151,6 +149,7 @@ impl Sampler {
             self.waker.wakes_this_thread();
             host::widen_affinity();
             while !shared.is_stopping() && !self.has_seen_enough(shared) {
+                self.claimant.tell(shared.told_to());
                 if host::monotonic_ns() >= self.due(shared) {
                     self.pass(shared);
                     self.follow_affinity();
@@ -168,14 +167,7 @@ impl Sampler {
         shared.books().finished = true;
         shared.tell();
         self.claimant.give_up();
-        self.end_threads();
-    }
-
-    /// Waits for the threads that opened nothing, a moment: a program that exits now is not to find them at work.
-    fn end_threads(self) {
-        let threads = self.threads.into_iter().chain(self.openings.into_iter().map(|opening| opening.thread));
-        let deadline = Instant::now() + THREADS_END;
-        threads.for_each(|thread| host::join_within(thread, deadline.saturating_duration_since(Instant::now())));
+        self.intake.end();
     }
 
     fn has_seen_enough(&self, shared: &Shared) -> bool {
@@ -192,8 +184,7 @@ impl Sampler {
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
             due = due.min(soonest.max(slot.next_read(self.interval_ns, false)));
         }
-        let has_opened = self.openings.iter().any(Opening::is_open);
-        if has_opened || self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
+        if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
     }
 
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
@@ -222,8 +213,8 @@ impl Sampler {
 
     /// Reads what is to be read, then enters marks and energy into the books.
     fn pass(&mut self, shared: &Shared) {
-        if !self.openings.is_empty() {
-            self.admit(Duration::ZERO, shared);
+        if !self.intake.is_over() {
+            self.admit(false, shared);
         }
         let is_requested = shared.is_requested();
         let start = host::monotonic_ns();
@@ -265,8 +256,18 @@ impl Sampler {
         let next_look = self.look_after(&books, start);
         self.next_look = if looks || next_look == u64::MAX { next_look } else { next_look.min(self.next_look) };
         drop(books);
+        self.look_at_descriptors(shared);
         self.last_pass = start;
         self.passes += 1;
+    }
+
+    /// Reports that the application closed descriptors of ours, once.
+    fn look_at_descriptors(&mut self, shared: &Shared) {
+        let lost = host::lost_descriptors();
+        if std::mem::replace(&mut self.lost_descriptors, lost) != lost && !self.has_lost_descriptors {
+            self.has_lost_descriptors = true;
+            shared.say(CLOSED.into());
+        }
     }
 
     /// How far the open epoch is, where that is news and somebody is to be told: a forecast inside the first.

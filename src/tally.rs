@@ -1,16 +1,23 @@
-//! How many epochs the host has ended, in memory that outlives the process: a kill in the moment before the journal has an
-//! epoch's line loses its energy, and not that it was.
+//! How many epochs the application has ended, in memory that outlives the process: a kill in the moment before the journal
+//! has an epoch's line loses its energy, and not that it was. The same page says which process works on the run.
 
-use crate::host::{self, KeptPage};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use crate::host::{self, Segment};
+use std::io;
 
-/// Where the pages are: memory of this node that all its processes see.
-const FOLDER: &str = "/dev/shm";
-/// The page holds how many epochs have ended, then of an even and of an odd number of them their time and the run's, ns.
-const TIMES: [usize; 2] = [1, 3];
+/// What the page begins with.
+const MAGIC: u64 = u64::from_le_bytes(*b"ctally01");
+/// Where the numbers are: of an even and of an odd number of epochs their time and the run's, ns.
+const IS: usize = 0;
+const RUN: usize = 1;
+const LIFE: usize = 2;
+const PROCESS: usize = 3;
+const STARTED: usize = 4;
+const EPOCHS: usize = 5;
+const TIMES: [usize; 2] = [6, 8];
+/// Keys tried for one page: another program may use the first.
+const KEYS: u64 = 8;
+/// Pages left by killed runs are removed after this, s.
+const LEFT_OVER_S: u64 = 24 * 3600;
 
 /// What one process of a run has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,69 +40,90 @@ impl Count {
 }
 
 /// The page of this process.
-pub struct Tally {
-    page: KeptPage,
-    path: PathBuf,
-    /// Locked, which tells others that this process lives.
-    _file: File,
-}
+pub struct Tally(Segment);
 
 impl Tally {
-    /// Of the process that is number `life` to work on the run `id`.
+    /// The page of the process that is number `life` to work on the run `id`.
     pub fn open(id: &str, life: u64) -> io::Result<Tally> {
-        if host::file_size_limit() < (KeptPage::LEN * size_of::<u64>()) as u64 {
-            return Err(io::ErrorKind::FileTooLarge.into()); // writing it would be a deadly signal
+        if find(id, life).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let path = path(id, life);
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        host::lock(&file)?;
-        let page = KeptPage::new(&mut file).inspect_err(|_| {
-            let _ = std::fs::remove_file(&path);
-        })?;
-        Ok(Tally { page, path, _file: file })
+        let mut created = Err(io::ErrorKind::AddrInUse.into());
+        for key in keys(id, life) {
+            created = Segment::create(key);
+            if created.is_ok() {
+                break;
+            }
+        }
+        let segment = created?;
+        segment.store(RUN, number(id));
+        segment.store(LIFE, life);
+        segment.store(PROCESS, u64::from(std::process::id()));
+        segment.store(STARTED, host::process_start(std::process::id()).unwrap_or(0));
+        segment.store(IS, MAGIC);
+        Ok(Tally(segment))
     }
 
-    /// Notes that so much has ended. A kill between two stores leaves what was noted before.
+    /// Notes what has ended. A kill between two stores leaves what was noted before.
     pub fn note(&self, count: Count) {
         let [even, odd] = TIMES;
         let place = if count.epochs.is_multiple_of(2) { even } else { odd };
-        self.page.store(place, count.inside);
-        self.page.store(place + 1, count.span);
-        self.page.store(0, count.epochs);
+        self.0.store(place, count.inside);
+        self.0.store(place + 1, count.span);
+        self.0.store(EPOCHS, count.epochs);
     }
 
     /// Removes it: the journal has all of it.
     pub fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
+        self.0.remove();
     }
 }
 
 /// What the process has noted that was number `life` to work on the run; None: nothing is left of it.
 pub fn left(id: &str, life: u64) -> Option<Count> {
-    let path = path(id, life);
-    let flags = host::NO_FOLLOW | host::NO_WAIT;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
-    if file.metadata().ok()?.uid() != host::user() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take((KeptPage::LEN * 8) as u64).read_to_end(&mut bytes).ok()?;
-    let number = |place: usize| Some(u64::from_ne_bytes(bytes.get(place * 8..)?.get(..8)?.try_into().ok()?));
-    let epochs = number(0)?;
-    let place = TIMES.get((epochs % 2) as usize)?;
-    Some(Count { epochs, inside: number(*place)?, span: number(place + 1)? })
+    let page = find(id, life)?;
+    let epochs = page.load(EPOCHS);
+    let place = *TIMES.get((epochs % 2) as usize)?;
+    Some(Count { epochs, inside: page.load(place), span: page.load(place + 1) })
 }
 
-/// Removes what that process has left.
+/// The process that was number `life` to work on the run, if it still lives on this machine.
+pub fn living(id: &str, life: u64) -> Option<u32> {
+    let page = find(id, life)?;
+    let process = u32::try_from(page.load(PROCESS)).ok()?;
+    // A program that replaced itself (exec) has the number and the start of the old one, and nothing attached.
+    let is_attached = page.attached() > 1;
+    let started = page.load(STARTED);
+    (is_attached && started != 0 && host::process_start(process) == Some(started)).then_some(process)
+}
+
+/// Removes what that process has left; an error where nothing is.
 pub fn forget(id: &str, life: u64) -> io::Result<()> {
-    std::fs::remove_file(path(id, life))
+    find(id, life).map(|page| page.remove()).ok_or(io::ErrorKind::NotFound.into())
 }
 
-/// By the name that `claim.rs` sweeps up after a day, where no process has it locked.
-fn path(id: &str, life: u64) -> PathBuf {
-    let id: String = id.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-    Path::new(FOLDER).join(format!("carbontracker-{}-tally-{id}-{life}", host::user()))
+/// Removes the pages of runs that were killed long ago.
+pub fn sweep() {
+    for key in host::abandoned(LEFT_OVER_S) {
+        let page = Segment::open(key).ok().filter(|page| page.load(IS) == MAGIC);
+        page.into_iter().for_each(|page| page.remove());
+    }
+}
+
+fn find(id: &str, life: u64) -> Option<Segment> {
+    let is_it = |page: &Segment| (page.load(IS), page.load(RUN), page.load(LIFE)) == (MAGIC, number(id), life);
+    keys(id, life).filter_map(|key| Segment::open(key).ok()).find(is_it)
+}
+
+/// The keys a page may have; 0 would be a private one.
+fn keys(id: &str, life: u64) -> impl Iterator<Item = i32> {
+    let first = host::stable_hash(format!("carbontracker {} {id} {life}", host::user()).bytes());
+    (0..KEYS).map(move |n| (first.wrapping_add(n) as u32 | 1 << 30) as i32)
+}
+
+/// A run's identifier as a number.
+fn number(id: &str) -> u64 {
+    u64::from_str_radix(id, 16).unwrap_or_else(|_| host::stable_hash(id.bytes()))
 }
 
 #[cfg(test)]
@@ -105,16 +133,26 @@ mod tests {
     #[test]
     fn what_was_noted_last_is_left_until_it_is_removed() {
         let id = format!("{:016x}", host::random_u64());
-        assert_eq!(left(&id, 1), None);
+        assert_eq!((left(&id, 1), living(&id, 1)), (None, None));
         let tally = Tally::open(&id, 1).unwrap();
-        assert_eq!(left(&id, 1), Some(Count::default()));
+        assert_eq!((left(&id, 1), living(&id, 1)), (Some(Count::default()), Some(std::process::id())));
         for epochs in 1..=3 {
             let count = Count { epochs, inside: epochs * 10, span: epochs * 11 };
             tally.note(count);
             assert_eq!(left(&id, 1), Some(count));
         }
         assert!(Tally::open(&id, 1).is_err(), "it is another's");
+        assert_eq!(left(&id, 2), None);
         tally.remove();
+        drop(tally);
         assert_eq!(left(&id, 1), None);
+    }
+
+    #[test]
+    fn a_page_without_its_process_is_no_sign_of_life() {
+        let id = format!("{:016x}", host::random_u64());
+        drop(Tally::open(&id, 4).unwrap());
+        assert_eq!((left(&id, 4), living(&id, 4)), (Some(Count::default()), None));
+        assert!(forget(&id, 4).is_ok() && forget(&id, 4).is_err());
     }
 }

@@ -5,25 +5,29 @@ use crate::books::Books;
 use crate::claim::Claimant;
 use crate::error::{Error, Result, Status};
 use crate::feed::Feeds;
-use crate::host::{self, ForkMark};
-use crate::intensity::choice::{self, Choice};
+use crate::host::exit::{self, AtExit};
+use crate::host::{self, ForkMark, OwnTable};
+use crate::intensity::choice::{self, Choice, Feed};
 use crate::job::{self, Job};
 use crate::ledger::Mark;
 use crate::log::Log;
 use crate::log::start::Start;
 use crate::log::writer::Plan;
 use crate::options::Options;
+use crate::past::Past;
 use crate::progress::Packed;
 use crate::report::{Detail, Now, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
-use crate::source::Sources;
+use crate::source::{self, Discovery, Intake, Opening, Waker};
 use crate::tally::{Count, Tally};
 use crate::what_if::Elsewhere;
+use crate::worker::{self, Worker};
 use rtrb::{Producer, RingBuffer};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// Marks that fit between two readings before epochs are taken together.
@@ -44,15 +48,35 @@ const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
 /// A run being tracked.
 pub struct Tracker {
     marker: Mutex<Marker>,
-    shared: Arc<Shared>,
-    sampler: Thread,
-    /// None once it is being waited for.
-    running: Option<JoinHandle<()>>,
-    feeds: Option<Feeds>,
-    log: Option<Log>,
+    threads: Arc<Threads>,
     setting: Arc<Setting>,
     is_open: AtomicBool,
     fork_mark: ForkMark,
+    /// The table of descriptors that the threads use.
+    _table: Arc<OwnTable>,
+}
+
+/// The threads of a run, and what they share with the application's.
+struct Threads {
+    shared: Arc<Shared>,
+    sampler: Worker,
+    feeds: Feeds,
+    log: Option<Log>,
+    /// Epochs ended so far.
+    ended: AtomicU64,
+}
+
+impl AtExit for Threads {
+    fn stop(&self) {
+        self.shared.stop(self.sampler.thread());
+        self.feeds.stop();
+        self.log.iter().for_each(Log::stop);
+    }
+
+    fn settle(&self, patience: Duration) {
+        self.sampler.thread().unpark();
+        drop(self.shared.settled_books(self.ended.load(Ordering::Relaxed), patience));
+    }
 }
 
 /// The host's side of the marks; the sampler never takes this lock.
@@ -110,69 +134,19 @@ impl Tracker {
     }
 
     /// The same from options that are checked already.
-    pub fn start(mut options: Options) -> Result<Tracker> {
+    ///
+    /// Everything that opens a file runs on a thread that has a table of descriptors of its own; the caller waits for it. The
+    /// environment is read on that thread meanwhile.
+    pub fn start(options: Options) -> Result<Tracker> {
         check_memory()?;
-        let variable = |name: &str| host::variable(name)?.into_string().ok();
-        let choice = choice::choose(&options, variable)?;
-        let elsewhere = Elsewhere::find(&options.what_if)?;
-        let found = Sources::discover(&options);
-        let (producer, consumer) = RingBuffer::new(RING);
-        let messages = opening_messages(&choice, &found);
-        let Choice { grid, marginal, feeds } = choice;
-        let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
-        messages.into_iter().for_each(|message| shared.say(message));
-        let host = host::hostname();
-        let start = Start::find(&options, &host, job::rank(&host::variable), &mut |message| shared.say(message));
-        options.epochs = start.planned;
-        let before = start.past.epochs_done();
-        let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
-        let mut advisor = Advisor::new(&options);
-        if !start.past.is_empty() {
-            let (mut books, now) = (shared.books(), host::monotonic_ns());
-            books.resume(start.past, now);
-            let review = advisor.review(&books.run(now));
-            review.messages.into_iter().for_each(|message| shared.say(message));
-            shared.set_over_budget(review.over_budget);
-            books.forecast = review.forecast;
-        }
-        let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
-        let claimant = Claimant::new(job, &options.sysroot);
-        let sampler = Sampler::new(found, consumer, advisor, claimant, &options, &shared);
-        let setting = Arc::new(Setting {
-            id: start.id,
-            name: start.name,
-            host,
-            started: start.started,
-            interval_s: options.interval.as_secs_f64(),
-            planned: options.epochs,
-            level: options.level,
-            monitored: options.monitor_epochs,
-            elsewhere,
-            rates: options.rates,
-        });
-        let sampled = Arc::clone(&shared);
-        let running = host::spawn_quiet("ct-sampler", move || sampler.run(&sampled)).map_err(|error| {
-            Error::new(Status::CT_EIO, format!("the sampler thread could not be started: {error}; is a limit on threads or memory set (ulimit -u, -v)?"))
-        })?;
-        let monitor_epochs = options.monitor_epochs.unwrap_or(u64::MAX);
-        Ok(Tracker {
-            marker: Mutex::new(Marker {
-                marks: producer,
-                open: None,
-                backlog: None,
-                ended: before,
-                monitor_epochs,
-                record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
-            }),
-            shared: Arc::clone(&shared),
-            sampler: running.thread().clone(),
-            running: Some(running),
-            feeds: Some(Feeds::start(feeds, &shared)),
-            log: start.plan.and_then(|plan| log(plan, &setting, &shared)),
-            setting,
-            is_open: AtomicBool::new(false),
-            fork_mark: ForkMark::here(),
-        })
+        let waker = Waker::default();
+        let nvml = source::start_nvml(&options, waker.clone());
+        let table = OwnTable::shared().map_err(|error| no_thread(&error))?;
+        let kept = Arc::clone(&table);
+        let started = table.run("ct-start", move || assemble(options, nvml, waker, kept));
+        started.map_err(|error| no_thread(&error))?.ok_or_else(|| {
+            Error::new(Status::CT_EPANIC, "ct_create: internal error, nothing was started. Please report this bug")
+        })?
     }
 
     /// Whether this process is a fork of the one that made it.
@@ -192,7 +166,7 @@ impl Tracker {
         let begin = host::monotonic_ns();
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Begun { begin, queued });
-        self.shared.set_progress(Packed::NONE);
+        self.threads.shared.set_progress(Packed::NONE);
         self.is_open.store(true, Ordering::Relaxed);
         drop(marker);
         self.wake();
@@ -204,10 +178,11 @@ impl Tracker {
         let mut marker = self.marker();
         let open = marker.take_open("ct_epoch_end")?;
         marker.end(open, host::monotonic_ns());
+        self.threads.ended.store(marker.ended, Ordering::Relaxed);
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
-        Ok(if self.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
+        Ok(if self.threads.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
     }
 
     /// Drops the open epoch.
@@ -233,7 +208,7 @@ impl Tracker {
         if !self.is_open.load(Ordering::Relaxed) {
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
-        self.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
+        self.threads.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
         Ok(Status::CT_OK)
     }
 
@@ -251,23 +226,20 @@ impl Tracker {
 
     /// Hands the oldest message to `take`; it stays queued if that fails.
     pub fn take_message(&self, take: impl FnOnce(&str) -> Result<Status>) -> Result<Status> {
-        let mut messages = self.shared.messages();
+        let mut messages = self.threads.shared.messages();
         let oldest = messages.front().ok_or_else(|| Error::new(Status::CT_ENOENT, "no message is queued"))?;
         let status = take(oldest)?;
         messages.pop_front();
         Ok(status)
     }
 
-    /// Ends the sampler and waits for it, a moment.
-    pub fn destroy(mut self) {
-        self.shared.stop(&self.sampler);
-        let feeds = self.feeds.take();
-        feeds.iter().for_each(Feeds::stop);
-        if let Some(running) = self.running.take() {
-            host::join_within(running, JOIN_TIMEOUT);
-        }
-        feeds.into_iter().for_each(|feeds| feeds.end_within(FEEDS_TIMEOUT));
-        self.log.take().into_iter().for_each(|log| log.end_within(LOG_TIMEOUT));
+    /// Ends the sampler and waits for it, a moment. Returns which of the run's files are not written, if any.
+    pub fn destroy(self) -> Option<String> {
+        let threads = &self.threads;
+        threads.stop();
+        threads.sampler.end_within(JOIN_TIMEOUT);
+        threads.feeds.end_within(FEEDS_TIMEOUT);
+        threads.log.as_ref().and_then(|log| log.end_within(LOG_TIMEOUT))
     }
 
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
@@ -275,10 +247,11 @@ impl Tracker {
         let ended = self.flush_backlog(deadline);
         let is_open = self.is_open.load(Ordering::Relaxed);
         if is_open && with_forecast && self.setting.planned > 0 {
-            self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
+            self.threads.shared.await_first_forecast(self.threads.sampler.thread(), FORECAST_TIMEOUT);
         }
-        let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let open = is_open.then(|| Open { share: self.shared.marked_share() });
+        let (books, whole) =
+            self.threads.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
+        let open = is_open.then(|| Open { share: self.threads.shared.marked_share() });
         Report::new(&self.setting, &books, Now { at: host::monotonic_ns(), whole, open }, detail)
     }
 
@@ -299,7 +272,7 @@ impl Tracker {
     }
 
     fn wake(&self) {
-        self.sampler.unpark();
+        self.threads.sampler.thread().unpark();
     }
 
     fn marker(&self) -> MutexGuard<'_, Marker> {
@@ -310,15 +283,108 @@ impl Tracker {
 /// A tracker let go ends its sampler without waiting for it.
 impl Drop for Tracker {
     fn drop(&mut self) {
-        self.shared.stop(&self.sampler);
-        self.feeds.iter().for_each(Feeds::stop);
-        self.log.iter().for_each(Log::stop);
+        self.threads.stop();
     }
 }
 
+/// Puts a tracker together: what the options ask for, what an earlier process left, the sources, the threads.
+fn assemble(
+    mut options: Options,
+    nvml: Option<io::Result<Opening>>,
+    waker: Waker,
+    table: Arc<OwnTable>,
+) -> Result<Tracker> {
+    let discovery = Discovery::start(&options, waker.clone());
+    let variable = |name: &str| host::variable(name)?.into_string().ok();
+    let choice = choice::choose(&options, variable)?;
+    let caveats: Vec<String> = choice.caveats().collect();
+    let Choice { grid, marginal, feeds } = choice;
+    let elsewhere = Elsewhere::find(&options.what_if)?;
+    let (producer, consumer) = RingBuffer::new(RING);
+    let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
+    caveats.into_iter().for_each(|caveat| shared.say(caveat));
+    let host = host::hostname();
+    let start = Start::find(&options, &host, job::rank(&host::variable), &mut |message| shared.say(message));
+    options.epochs = start.planned;
+    let before = start.past.epochs_done();
+    let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
+    let advisor = advisor(&options, start.past, &shared);
+    let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
+    let claimant = Claimant::new(job, &options.sysroot);
+    let intake = Intake::new(discovery, nvml);
+    let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
+    let setting = Arc::new(Setting {
+        id: start.id,
+        name: start.name,
+        host,
+        started: start.started,
+        interval_s: options.interval.as_secs_f64(),
+        planned: options.epochs,
+        level: options.level,
+        monitored: options.monitor_epochs,
+        elsewhere,
+        rates: options.rates,
+    });
+    let threads = Arc::new(Threads::start(sampler, feeds, start.plan, &setting, &shared)?);
+    threads.ended.store(before, Ordering::Relaxed);
+    exit::register(&threads);
+    Ok(Tracker {
+        marker: Mutex::new(Marker {
+            marks: producer,
+            open: None,
+            backlog: None,
+            ended: before,
+            monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
+            record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
+        }),
+        threads,
+        setting,
+        is_open: AtomicBool::new(false),
+        fork_mark: ForkMark::here(),
+        _table: table,
+    })
+}
+
+/// The advisor, which has reviewed what earlier processes of the run have left.
+fn advisor(options: &Options, past: Past, shared: &Shared) -> Advisor {
+    let mut advisor = Advisor::new(options);
+    if !past.is_empty() {
+        let (mut books, now) = (shared.books(), host::monotonic_ns());
+        books.resume(past, now);
+        let review = advisor.review(&books.run(now));
+        review.messages.into_iter().for_each(|message| shared.say(message));
+        shared.set_over_budget(review.over_budget);
+        books.forecast = review.forecast;
+    }
+    advisor
+}
+
+impl Threads {
+    fn start(
+        sampler: Sampler,
+        feeds: Vec<Feed>,
+        plan: Option<Plan>,
+        setting: &Arc<Setting>,
+        shared: &Arc<Shared>,
+    ) -> Result<Threads> {
+        let sampled = Arc::clone(shared);
+        // It reports a fault of its own.
+        let sampler = Worker::start("ct-sampler", worker::AtExit::Awaited, move |_| sampler.run(&sampled), || ())
+            .map_err(|error| no_thread(&error))?;
+        let log = plan.and_then(|plan| log(plan, setting, shared, sampler.thread().clone()));
+        let feeds = Feeds::start(feeds, shared);
+        Ok(Threads { shared: Arc::clone(shared), sampler, feeds, log, ended: AtomicU64::new(0) })
+    }
+}
+
+fn no_thread(error: &io::Error) -> Error {
+    let words = format!("no thread could be started: {error}; is a limit on threads or memory set (ulimit -u, -v)?");
+    Error::new(Status::CT_EIO, words)
+}
+
 /// The thread that writes the run's files. Where none can be started, that is said and the run goes on.
-fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>) -> Option<Log> {
-    let log = Log::start(plan, setting, shared);
+fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, sampler: Thread) -> Option<Log> {
+    let log = Log::start(plan, setting, shared, sampler);
     log.inspect_err(|error| shared.say(format!("no thread for the run's files ({error}): none are written"))).ok()
 }
 
@@ -389,13 +455,4 @@ fn check_memory() -> Result<()> {
     })?;
     std::hint::black_box(&probe); // or the compiler sees that nobody needs it and asks for none
     Ok(())
-}
-
-/// What the user should hear at once: what is not measured and what would help, what is assumed.
-fn opening_messages(choice: &Choice, found: &Sources) -> Vec<String> {
-    let mut messages: Vec<String> = choice.caveats().collect();
-    if found.sources.is_empty() && found.openings.is_empty() {
-        messages.push("no source of energy was found: times are measured, energies are unknown".into());
-    }
-    messages
 }

@@ -1,16 +1,20 @@
 //! A background thread that nobody has to wait for: it owns all that it uses, and ends when it is told to, or is left to itself.
 
 use crate::host;
+use crate::host::exit::Counted;
 use std::io;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 /// The running thread. Dropped, it is told to end.
 pub struct Worker {
     stop: Stop,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
+    /// None once it is being waited for.
+    running: Mutex<Option<JoinHandle<()>>>,
     /// A forked child inherits this value, but not the thread.
     process: u32,
 }
@@ -38,31 +42,58 @@ impl Stop {
     }
 }
 
+/// Whether an exit waits for a thread.
+#[derive(Clone, Copy, PartialEq)]
+pub enum AtExit {
+    /// It has something to finish.
+    Awaited,
+    /// It can be left where it is.
+    Left,
+}
+
 impl Worker {
-    /// Starts a thread of this name, and nothing else.
-    pub fn start(name: &str, body: impl FnOnce(Stop) + Send + 'static) -> io::Result<Worker> {
+    /// Starts a thread of this name. If `body` panics, `failed` is called on that thread: nothing ends in silence.
+    pub fn start(
+        name: &str,
+        at_exit: AtExit,
+        body: impl FnOnce(Stop) + Send + 'static,
+        failed: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Worker> {
         let stop = Stop::default();
         let told = stop.clone();
-        let thread = host::spawn_quiet(name, move || body(told))?;
-        Ok(Worker { stop, thread: Some(thread), process: std::process::id() })
+        let counted = (at_exit == AtExit::Awaited).then(Counted::start);
+        let running = host::spawn_quiet(name, move || {
+            let _counted = counted;
+            if catch_unwind(AssertUnwindSafe(|| body(told))).is_err() {
+                let _ = catch_unwind(AssertUnwindSafe(failed));
+            }
+        })?;
+        let thread = running.thread().clone();
+        Ok(Worker { stop, thread, running: Mutex::new(Some(running)), process: std::process::id() })
+    }
+
+    /// The thread, to be woken.
+    pub fn thread(&self) -> &Thread {
+        &self.thread
     }
 
     /// Tells it to end, and waits for nobody.
     pub fn stop(&self) {
         self.stop.0.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.as_ref().filter(|_| self.process == std::process::id()) {
-            thread.thread().unpark();
+        if self.process == std::process::id() {
+            self.thread.unpark();
         }
     }
 
     /// Tells it to end and waits for that, at most this long; what hangs is left to itself.
-    pub fn end_within(mut self, patience: Duration) {
+    pub fn end_within(&self, patience: Duration) {
         self.stop();
-        if let Some(thread) = self.thread.take() {
+        let running = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(running) = running {
             if self.process == std::process::id() {
-                host::join_within(thread, patience);
+                host::join_within(running, patience);
             } else {
-                std::mem::forget(thread);
+                std::mem::forget(running);
             }
         }
     }
@@ -72,7 +103,22 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
         if self.process != std::process::id() {
-            std::mem::forget(self.thread.take());
+            let running = self.running.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+            std::mem::forget(running);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_panic_is_reported() {
+        let (failed, is_failed) = mpsc::channel();
+        let worker = Worker::start("ct-test", AtExit::Left, |_| panic!("as planned"), move || failed.send(()).unwrap());
+        assert!(is_failed.recv_timeout(Duration::from_secs(10)).is_ok());
+        worker.expect("a thread").end_within(Duration::from_secs(10));
     }
 }

@@ -1,9 +1,6 @@
-//! Pages of memory that tell what became of a process: one that a fork empties, one that outlives a kill.
+//! A page of memory that a fork empties.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Tells a forked child from the process that made this: a page that the kernel empties in the child
 /// (MADV_WIPEONFORK, Linux 4.14), so that asking costs a load, where getpid costs microseconds once its
@@ -55,45 +52,5 @@ impl Drop for ForkMark {
             // SAFETY: the mapping is this value's own and nothing refers to it any more.
             unsafe { libc::munmap(self.page.cast(), PAGE) };
         }
-    }
-}
-
-/// A page of a file that is memory too: what is stored in it stays there however the process ends. The file should be in
-/// memory itself (/dev/shm), where no disk can fail under a store.
-pub struct KeptPage {
-    page: *const AtomicU64,
-}
-
-// SAFETY: the page is only ever read and written as atomics.
-unsafe impl Send for KeptPage {}
-// SAFETY: as above.
-unsafe impl Sync for KeptPage {}
-
-impl KeptPage {
-    /// Numbers in it.
-    pub const LEN: usize = PAGE / size_of::<AtomicU64>();
-
-    /// Fills a new file with zeros and maps it. Its room is taken up here: a store cannot fail for want of it.
-    pub fn new(file: &mut File) -> io::Result<KeptPage> {
-        file.write_all(&[0; PAGE])?;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new shared mapping of a file that is as long.
-        let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-        if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(KeptPage { page: page.cast() }) }
-    }
-
-    /// Stores a number; those after it in time are seen after it. A place past the end is none.
-    pub fn store(&self, place: usize, number: u64) {
-        if place < KeptPage::LEN {
-            // SAFETY: within the page, which is mapped while this value lives, and aligned as pages are.
-            unsafe { (*self.page.add(place)).store(number, Ordering::Release) };
-        }
-    }
-}
-
-impl Drop for KeptPage {
-    fn drop(&mut self) {
-        // SAFETY: `new` mapped it, and nothing refers to it any more.
-        unsafe { libc::munmap(self.page as *mut libc::c_void, PAGE) };
     }
 }

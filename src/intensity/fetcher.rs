@@ -8,7 +8,7 @@ use super::service::{Request, Secret, Service};
 use super::slot::Slot;
 use super::trouble::{LONGEST_REST_S, LONGEST_RETRY_AFTER_S, Trouble};
 use crate::host::{self, unix_s};
-use crate::worker::{Stop, Worker};
+use crate::worker::{AtExit, Stop, Worker};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -108,13 +108,15 @@ impl Default for Manner {
 /// Starts the thread, and nothing else: the first request is its own. `deliver` is called on it; once it is told to end
 /// nothing is delivered any more, but for what is under way.
 pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'static) -> io::Result<Worker> {
-    Worker::start("ct-intensity", move |stop| {
+    let ask = move |stop| {
         let deliver = Box::new(deliver);
         let mut line = Line { stop, deliver, manner, told: Vec::new(), failures: 0, has_asked: false };
         if catch_unwind(AssertUnwindSafe(|| line.run(aim))).is_err() {
-            let _ = catch_unwind(AssertUnwindSafe(|| line.fail(FAULT.into())));
+            line.fail(FAULT.into());
         }
-    })
+    };
+    // Its own last words need what it has.
+    Worker::start("ct-intensity", AtExit::Left, ask, || ())
 }
 
 /// What the thread has: the line to whoever listens, and how asking goes.

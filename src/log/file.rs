@@ -1,6 +1,8 @@
-//! Two ways to write that leave no half of anything: a line appended whole or taken back, a file replaced at once.
+//! A file that grows by whole lines: a line is appended whole or taken back. Before each write the file is checked: is it
+//! still ours, as long as we left it, and where it was?
 
-use crate::host;
+use super::replace::{self, is_regular};
+use crate::host::{self, HeldFile};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -9,41 +11,80 @@ use std::sync::{Mutex, MutexGuard};
 
 /// A file that grows.
 pub struct Growing {
-    file: File,
+    file: HeldFile,
     path: PathBuf,
     /// Up to here it is whole.
     whole: u64,
     /// Its last line has no end.
     is_torn: bool,
+    /// A line that failed may still be there in part.
+    has_rest: bool,
     /// Let go once the file is closed.
     _held: Held,
 }
 
+/// What became of a file since it was written last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum State {
+    /// It is as it was left.
+    Whole,
+    /// The application closed its descriptor.
+    Closed,
+    /// Nobody can find it any more: it was removed, or another file stands at its path.
+    Gone,
+    /// It was cut short.
+    Truncated,
+    /// It has grown: another process writes into it.
+    Grown,
+}
+
 impl Growing {
-    /// A new one; not where there is one already.
+    /// A new one; not where there is one already, or a link.
     pub fn create(path: &Path) -> io::Result<Growing> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        let held = Held::take(&file.metadata()?)?;
-        Ok(Growing { file, path: path.to_owned(), whole: 0, is_torn: false, _held: held })
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(path)?;
+        Growing::hold(file, path, Held::take(&std::fs::symlink_metadata(path)?)?)
     }
 
     /// One that is there, a regular file that grows nowhere else in this process.
     pub fn open(path: &Path) -> io::Result<Growing> {
-        let held = Held::take(&std::fs::metadata(path)?)?;
-        let file = OpenOptions::new().read(true).write(true).custom_flags(host::NO_WAIT).open(path)?;
-        let whole = file.metadata()?.len();
-        let mut last = [b'\n'];
-        if whole > 0 {
-            file.read_exact_at(&mut last, whole - 1)?;
-        }
-        Ok(Growing { file, path: path.to_owned(), whole, is_torn: last != [b'\n'], _held: held })
+        Growing::open_with(path, host::NO_WAIT)
     }
 
-    /// What is in it, up to so many bytes. Lines that are added come after what it holds by now.
+    /// As `open`, for a name of the library's own making: through no link, and of this user.
+    pub fn open_own(path: &Path) -> io::Result<Growing> {
+        replace::is_own(path)?;
+        let growing = Growing::open_with(path, host::NO_WAIT | host::NO_FOLLOW)?;
+        let metadata = growing.file.metadata()?;
+        // A second name may be another user's way to have us write into a file of ours.
+        let is_own = metadata.uid() == host::user() && metadata.nlink() == 1;
+        if is_own { Ok(growing) } else { Err(ErrorKind::PermissionDenied.into()) }
+    }
+
+    fn open_with(path: &Path, flags: i32) -> io::Result<Growing> {
+        let held = Held::take(&std::fs::metadata(path)?)?;
+        Growing::hold(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?, path, held)
+    }
+
+    fn hold(file: File, path: &Path, held: Held) -> io::Result<Growing> {
+        let file = HeldFile::hold(file)?;
+        let metadata = file.metadata()?;
+        is_regular(&metadata)?;
+        let whole = metadata.len();
+        let mut last = [b'\n'];
+        if whole > 0 {
+            file.file().ok_or_else(host::lost)?.read_exact_at(&mut last, whole - 1)?;
+        }
+        let is_torn = last != [b'\n'];
+        Ok(Growing { file, path: path.to_owned(), whole, is_torn, has_rest: false, _held: held })
+    }
+
+    /// What is in it, up to this many bytes. Lines that are added come after what it holds by now.
     pub fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        (&self.file).take(most).read_to_end(&mut text)?;
+        let mut file = self.file()?;
+        file.seek(SeekFrom::Start(0))?;
+        file.take(most).read_to_end(&mut text)?;
         if (text.len() as u64) < most {
             (self.whole, self.is_torn) = (text.len() as u64, text.last().is_some_and(|last| *last != b'\n'));
         }
@@ -58,28 +99,82 @@ impl Growing {
     /// Adds lines to its end, all of them or nothing.
     pub fn append(&mut self, lines: &str) -> io::Result<()> {
         let text = if self.is_torn { format!("\n{lines}") } else { lines.to_owned() };
-        let written = self.file.seek(SeekFrom::Start(self.whole)).and_then(|_| self.file.write_all(text.as_bytes()));
-        match written {
-            Ok(()) => (self.whole, self.is_torn) = (self.whole + text.len() as u64, false),
-            // A disk that is full can still be given room back.
-            Err(_) => drop(self.file.set_len(self.whole)),
+        let mut file = self.file()?;
+        if self.has_rest {
+            file.set_len(self.whole)?;
+        }
+        let written = file.seek(SeekFrom::Start(self.whole)).and_then(|_| file.write_all(text.as_bytes()));
+        // A disk that is full can still be given room back.
+        let has_rest = written.is_err() && file.set_len(self.whole).is_err();
+        self.has_rest = has_rest;
+        if written.is_ok() {
+            (self.whole, self.is_torn) = (self.whole + text.len() as u64, false);
         }
         written
     }
 
+    /// Empties it, to be written anew.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.file()?.set_len(0)?;
+        (self.whole, self.is_torn, self.has_rest) = (0, false, false);
+        Ok(())
+    }
+
+    /// Adds after what others have added.
+    pub fn go_to_end(&mut self) -> io::Result<()> {
+        self.read(u64::MAX).map(drop)
+    }
+
+    /// Opens it again by its path, after the application closed its descriptor.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).custom_flags(host::NO_WAIT).open(&self.path)?;
+        let file = HeldFile::hold(file)?;
+        if identity(&file.metadata()?) != self._held.0 {
+            return Err(ErrorKind::NotFound.into());
+        }
+        self.file = file;
+        Ok(())
+    }
+
     /// Has the system put it on the disk.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file()?.sync_data()
     }
 
-    /// Whether nobody can find it any more.
-    pub fn is_removed(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    /// What became of it. `looks_at_path` also sees that it is still at its path, which costs one more call.
+    pub fn state(&self, looks_at_path: bool) -> State {
+        let Ok(metadata) = self.file.metadata() else { return State::Closed };
+        if metadata.nlink() == 0 || (looks_at_path && !self.is_at_its_path()) {
+            State::Gone
+        } else if metadata.len() < self.whole {
+            State::Truncated
+        } else if metadata.len() > self.whole && !self.has_rest {
+            State::Grown
+        } else {
+            State::Whole
+        }
     }
 
-    /// The file.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// Through links, as it may be a user's name; a path that cannot be looked at now is not held against it.
+    fn is_at_its_path(&self) -> bool {
+        match std::fs::metadata(&self.path) {
+            Ok(there) => identity(&there) == self._held.0,
+            Err(error) => ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()),
+        }
+    }
+
+    /// The process that has it locked, where that is not this one.
+    pub fn lock(&self) -> io::Result<Option<u32>> {
+        host::lock(self.file()?)
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> io::Result<u32> {
+        Ok(self.file.metadata()?.uid())
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.file.file().ok_or_else(host::lost)
     }
 
     /// Its name.
@@ -124,54 +219,12 @@ impl Drop for Held {
     }
 }
 
-/// A pipe would be waited for, and a device has no end.
-fn is_regular(metadata: &Metadata) -> io::Result<()> {
-    if metadata.is_file() { Ok(()) } else { Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file")) }
-}
-
-/// Writes a file under another name and renames it: who reads it sees the old one or the new one.
-pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned()); // through links, as who writes in place
-    std::fs::metadata(path).map_or(Ok(()), |metadata| is_regular(&metadata))?;
-    let name = path.file_name().ok_or(ErrorKind::IsADirectory)?.to_string_lossy().into_owned();
-    // node_exporter reads *.prom, and aggregate *.json: this ends otherwise. Others may replace the same file.
-    let new = path.with_file_name(format!(".{name}.{:016x}.new", host::random_u64()));
-    let written = std::fs::write(&new, content).and_then(|()| std::fs::rename(&new, path));
-    written.inspect_err(|_| drop(std::fs::remove_file(&new)))
-}
-
-/// The same; an error says what helps.
-pub fn put(path: &Path, content: impl AsRef<[u8]>) -> Result<(), String> {
-    replace(path, content).map_err(|error| in_words(path, &error))
-}
-
-/// Why a file was not written, and what helps.
-pub fn in_words(path: &Path, error: &io::Error) -> String {
-    let cure = match error.kind() {
-        ErrorKind::StorageFull => "make room on that disk",
-        ErrorKind::QuotaExceeded => "make room within your quota there",
-        ErrorKind::FileTooLarge => "raise the limit on a file's size (ulimit -f)",
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "see that this user may write there, or choose another folder"
-        }
-        ErrorKind::NotFound | ErrorKind::NotADirectory => "see that its folder is there, or choose another",
-        ErrorKind::AlreadyExists => "a file stands in its place: choose another name or folder",
-        _ => "see that it can be written, or choose another folder",
-    };
-    format!(
-        "{}: {error}. {}{}",
-        path.display(),
-        cure.get(..1).unwrap_or_default().to_uppercase(),
-        cure.get(1..).unwrap_or_default()
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_appended_is_whole_and_what_is_replaced_is_not_seen_half() {
+    fn lines_are_appended_whole() {
         let folder = std::env::temp_dir().join(format!("carbontracker-file-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -188,30 +241,48 @@ mod tests {
         assert_eq!((again.read(3).unwrap(), again.read(99).unwrap()), (b"one".to_vec(), b"one\ntwo\n".to_vec()));
         // Another process may have added to it before it was locked.
         std::fs::write(&path, "one\ntwo\nthr").unwrap();
-        assert_eq!(again.read(99).unwrap().len(), 11);
+        assert_eq!((again.state(false), again.read(99).unwrap().len()), (State::Grown, 11));
         again.append("four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthr\nfour\n");
-        replace(&path, "three").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three");
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
-        let link = folder.join("link");
-        std::os::unix::fs::symlink("a", &link).unwrap();
-        replace(&link, "four").unwrap();
-        assert_eq!((link.is_symlink(), std::fs::read_to_string(&path).unwrap()), (true, "four".into()));
-        assert_eq!(replace(Path::new("/dev/null"), "x").err().map(|error| error.kind()), Some(ErrorKind::InvalidInput));
-        assert!(replace(&folder.join("no/such"), "x").is_err());
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_became_of_a_file_is_seen_before_it_is_written() {
+        let folder = std::env::temp_dir().join(format!("carbontracker-state-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("a");
+        let mut growing = Growing::create(&path).unwrap();
+        growing.append("one\n").unwrap();
+        assert_eq!(growing.state(true), State::Whole);
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(2).unwrap();
+        assert_eq!(growing.state(true), State::Truncated);
+        growing.restart().unwrap();
+        growing.append("two\n").unwrap();
+        let number = host::replace_number(&growing.file, File::create(folder.join("theirs")).unwrap());
+        assert_eq!(growing.state(true), State::Closed);
+        assert!(growing.append("three\n").is_err());
+        growing.reopen().unwrap();
+        growing.append("four\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\nfour\n");
+        assert_eq!(std::fs::read_to_string(folder.join("theirs")).unwrap(), "");
+        assert!(std::path::Path::new(&format!("/proc/self/fd/{number}")).exists(), "the application's is open");
+        std::fs::rename(&path, folder.join("b")).unwrap();
+        assert_eq!((growing.state(false), growing.state(true)), (State::Whole, State::Gone));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(growing.state(false), State::Gone);
     }
 
     #[test]
     fn a_full_disk_takes_nothing_and_damages_nothing() {
         let Ok(mut file) = OpenOptions::new().write(true).open("/dev/full") else { return };
         assert!(file.write_all(b"x").is_err());
-        let growing = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
-        let held = Held((0, 0, 0));
-        let mut growing = Growing { file: growing, path: "/dev/full".into(), whole: 0, is_torn: false, _held: held };
+        let full = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
+        let (file, _held) = (HeldFile::hold(full).unwrap(), Held((0, 0, 0)));
+        let mut growing = Growing { file, path: "/dev/full".into(), whole: 0, is_torn: false, has_rest: false, _held };
         let error = growing.append("x").unwrap_err();
         assert_eq!((error.kind(), growing.whole), (ErrorKind::StorageFull, 0));
-        assert!(in_words(growing.path(), &error).contains("Make room"));
+        assert!(replace::in_words(growing.path(), &error).contains("Make room"));
     }
 }

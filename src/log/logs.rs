@@ -1,8 +1,9 @@
 //! Carbontracker's two logs of a run, as files.
 
-use super::file::{Growing, in_words, put};
+use super::file::{Growing, State};
 use super::original::{self, Standard};
 use super::place::{OUTPUT, Place, STANDARD};
+use super::replace::{in_words, replace_own};
 use crate::host;
 use crate::report::Report;
 use serde_json::Value;
@@ -41,6 +42,26 @@ impl Logs {
         self.standard.is_some() || self.path.exists()
     }
 
+    /// Looks what became of the standard log. True: all of it is to be added again.
+    pub fn have_to_begin_anew(&mut self) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        let is_lost = match file.state(true) {
+            State::Whole => false,
+            State::Closed => file.reopen().is_err(),
+            State::Grown => file.go_to_end().is_err(),
+            State::Gone => true,
+            State::Truncated => {
+                let _ = std::fs::remove_file(&self.path);
+                true
+            }
+        };
+        if is_lost {
+            (self.file, self.standard, self.is_forecast) = (None, None, false);
+            self.pending.clear();
+        }
+        is_lost
+    }
+
     /// Takes epochs in, as the report of this moment has them.
     pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written {
         let at = host::unix_s();
@@ -75,7 +96,8 @@ impl Logs {
     /// Writes the output log anew.
     pub fn renew(&self, report: &Report, is_over: bool) -> Written {
         let text = original::output(&report.json(), host::unix_s(), is_over);
-        (self.output.clone(), put(&self.output, text))
+        let written = replace_own(&self.output, text).map_err(|error| in_words(&self.output, &error));
+        (self.output.clone(), written)
     }
 
     fn write(&mut self) -> Written {
@@ -92,7 +114,7 @@ impl Logs {
         }
         let file = match self.file.take() {
             Some(file) => file,
-            None if self.path.exists() => Growing::open(&self.path)?,
+            None if self.path.exists() => Growing::open_own(&self.path)?,
             None => Growing::create(&self.path)?,
         };
         self.file.insert(file).append(&self.pending)

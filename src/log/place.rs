@@ -29,6 +29,13 @@ impl Place {
         Place { folder: folder.to_owned(), stem }
     }
 
+    /// The next place beside it, for a run whose files are another's by now: STEM-2, STEM-3, …
+    pub fn beside(&self) -> Place {
+        let numbered = self.stem.rsplit_once('-').and_then(|(stem, number)| Some((stem, number.parse::<u8>().ok()?)));
+        let (stem, number) = numbered.unwrap_or((&self.stem, 1));
+        Place { folder: self.folder.clone(), stem: format!("{stem}-{}", number.saturating_add(1)) }
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -90,5 +97,7 @@ mod tests {
         assert!(name.starts_with("_._x_node_1_") && name.ends_with("_2026-01-02T030405Z_01234567.jsonl"), "{name}");
         assert_eq!(Place::of_journal(&journal), place);
         assert_eq!(Place::of_journal(Path::new("a.jsonl")).file(REPORT), Path::new("./a.json"));
+        let third = Place::of_journal(Path::new("/b/a-b.jsonl")).beside().beside();
+        assert_eq!(third.file(JOURNAL), Path::new("/b/a-b-3.jsonl"));
     }
 }

@@ -3,12 +3,12 @@
 use super::file::Growing;
 use super::journal::{Journal, OPENING};
 use super::place::{JOURNAL, Place};
-use crate::host;
+use super::replace;
+use crate::host::{self, text};
 use crate::past::Past;
 use crate::tally;
 use crate::units;
 use serde_json::Value;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -120,6 +120,7 @@ impl From<io::Error> for Refusal {
 }
 
 fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
+    let path = &replace::followed(path)?;
     let mut journal = match Growing::open(path) {
         Ok(journal) => Some(journal),
         Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => None,
@@ -130,9 +131,9 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
         Err(error) => return Err(error.into()),
     };
     // Where there are no locks nobody can tell, and the user has said what to do.
-    let holder = journal.as_ref().and_then(|journal| host::lock(journal.file()).ok().flatten());
+    let holder = journal.as_ref().and_then(|journal| journal.lock().ok().flatten());
     if let Some(holder) = holder {
-        return Err(Refusal::Other(format!("process {holder} is writing it")));
+        return Err(in_use(holder));
     }
     // Read only now: until it let go that process may have added to it.
     let mut read = |most: u64| match &mut journal {
@@ -147,12 +148,20 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
         return Err(Refusal::Unwritten(journal));
     }
     let read = Journal::parse(&text).map_err(Refusal::Other)?;
+    // A lock may be lost, as where a file system has none; the process's own page is the second sign of life.
+    if let Some(holder) = tally::living(&read.id, read.lives).filter(|_| !read.is_ended) {
+        return Err(in_use(holder));
+    }
     if let Some((ours, theirs)) = asker.name.zip(read.name.as_deref()).filter(|(ours, theirs)| ours != theirs) {
         return Err(Refusal::Other(format!("it is the journal of '{theirs}', and name='{ours}' is another run")));
     }
     let (id, lives, written) = (read.id.clone(), read.lives, read.epochs_done);
     let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
-    let (is_ended, flaws) = (read.is_ended, read.flaws.clone());
+    let (is_ended, mut flaws) = (read.is_ended, read.flaws.clone());
+    let owner = journal.as_ref().and_then(|journal| journal.owner().ok());
+    if let Some(owner) = owner.filter(|owner| *owner != host::user()) {
+        flaws.push(format!("it belongs to {}", host::user_name(owner)));
+    }
     // Some may have been killed before they wrote a line.
     let untold = (lives + 1..).map_while(|life| tally::left(&id, life));
     let mut past = read.into_past([tally::left(&id, lives).unwrap_or_default()].into_iter().chain(untold));
@@ -161,13 +170,22 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
     Ok((Resumed { id, name, started, planned, past, place, journal, written, is_ended }, flaws))
 }
 
-/// The newest run of a folder that this one can be: of its name and rank, not ended, and of no living process.
+fn in_use(holder: u32) -> Refusal {
+    match holder {
+        ours if ours == std::process::id() => Refusal::Other("this process is writing it already".into()),
+        other => Refusal::Other(format!("process {other} is writing it")),
+    }
+}
+
+/// The newest run of a folder that this one can be: this user's, of its name and rank, not ended, and of no living process.
+/// Others may write into the folder: neither their files nor links count.
 fn newest(folder: &Path, asker: &Asker) -> Option<(Resumed, Vec<String>)> {
     let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
     let journals = entries.filter(|path| path.to_string_lossy().ends_with(JOURNAL));
+    let is_own = |path: &PathBuf| replace::is_own(path).is_ok() && !path.is_symlink();
     let modified = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified());
     let mut journals: Vec<(SystemTime, PathBuf)> =
-        journals.filter_map(|path| Some((modified(&path).ok()?, path))).collect();
+        journals.filter(is_own).filter_map(|path| Some((modified(&path).ok()?, path))).collect();
     journals.sort_by(|a, b| b.cmp(a));
     let is_asked_for = |path: &PathBuf| {
         let opening = opening(path).ok().and_then(|line| Journal::parse(&line).ok());
@@ -180,8 +198,8 @@ fn newest(folder: &Path, asker: &Asker) -> Option<(Resumed, Vec<String>)> {
 /// A journal's first line.
 fn opening(path: &Path) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    if path.is_file() && !Growing::is_ours(path) {
-        BufReader::new(File::open(path)?.take(HEAD)).read_until(b'\n', &mut line)?;
+    if !Growing::is_ours(path) {
+        BufReader::new(text::open_ordinary(path)?.take(HEAD)).read_until(b'\n', &mut line)?;
     }
     Ok(line)
 }
@@ -190,15 +208,17 @@ fn opening(path: &Path) -> io::Result<Vec<u8>> {
 fn is_over(path: &Path) -> bool {
     const TAIL: u64 = 1 << 16;
     let tail = || {
-        let mut file = File::open(path)?;
+        let mut file = text::open_ordinary(path)?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
         let mut tail = Vec::new();
         file.read_to_end(&mut tail).map(|_| tail)
     };
     let tail: Vec<u8> = tail().unwrap_or_default();
-    let last = tail.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
-    let last: Value = serde_json::from_slice(last).unwrap_or_default();
+    // A note may follow the end.
+    let lines = tail.trim_ascii_end().rsplit(|&byte| byte == b'\n');
+    let mut values = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap_or_default());
+    let last = values.find(|line| line.get("note").is_none()).unwrap_or_default();
     let number = |pointer: &str| last.pointer(pointer).and_then(Value::as_u64);
     let ends = number("/epochs_planned").zip(number("/so_far/run/epochs_done")).filter(|_| last.get("end").is_some());
     ends.is_some_and(|(planned, done)| done >= planned)
@@ -206,7 +226,7 @@ fn is_over(path: &Path) -> bool {
 
 fn read_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(most).read_to_end(&mut text)?;
+    text::open_ordinary(path)?.take(most).read_to_end(&mut text)?;
     Ok(text)
 }
 

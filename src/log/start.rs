@@ -32,7 +32,7 @@ impl Start {
     /// By the options, for the process of this `rank` on this `host`. What a person should know goes to `say`.
     pub fn find(options: &Options, host: &str, rank: Option<u64>, say: &mut dyn FnMut(String)) -> Start {
         let asker = Asker { name: options.name.as_deref(), rank };
-        let outcome = options.resume.as_deref().map(|from| resume::resume(Path::new(from), &asker, say));
+        let outcome = options.resume.as_deref().map(|from| resume::resume(from, &asker, say));
         let mut start = Start {
             id: format!("{:016x}", host::random_u64()),
             name: options.name.clone(),
@@ -41,7 +41,7 @@ impl Start {
             past: Past::default(),
             plan: None,
         };
-        let log_dir = options.log_dir.as_deref().map(Path::new);
+        let log_dir = options.log_dir.as_deref();
         let (mut journal, mut written) = (None, Epoch::empty(0, 0, 0, 0));
         let mut place = None;
         match outcome {
@@ -63,7 +63,7 @@ impl Start {
             None => (),
         }
         let place = place.or_else(|| Some(start.place(log_dir?, options, host, say)));
-        let prometheus = options.prometheus.as_deref().map(|path| in_folder(Path::new(path), &start.id));
+        let prometheus = options.prometheus.as_deref().map(|path| in_folder(path, &start.id));
         if place.is_some() || prometheus.is_some() {
             let life = start.past.lives + 1;
             let tally = place.as_ref().and_then(|_| Tally::open(&start.id, life).ok()).map(Arc::new);

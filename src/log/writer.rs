@@ -1,10 +1,11 @@
 //! The thread that writes a run's files: whatever a disk does, it is this thread that waits for it. It takes what is new
 //! from the books, which keep what was not written yet.
 
-use super::file::{Growing, in_words, put};
+use super::file::Growing;
 use super::journal;
 use super::logs::Logs;
-use super::place::{JOURNAL, PROMETHEUS, Place, REPORT};
+use super::place::{PROMETHEUS, Place, REPORT};
+use super::replace::{NewFile, in_words, replace_named, replace_own, sync_folder};
 use crate::history::{Epoch, PerKind};
 use crate::host;
 use crate::past::Stretch;
@@ -13,10 +14,14 @@ use crate::shared::Shared;
 use crate::tally::{self, Tally};
 use crate::worker::Stop;
 use serde_json::{Value, json};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
+
+mod mend;
 
 /// So many epochs have a line each. Of a longer run's those that end within a 4096th of its time share one, and a line
 /// comes every 10 s at least: the journal grows with the logarithm of a run's time, and by a few megabytes a day.
@@ -79,7 +84,16 @@ pub struct Writer {
     synced: Instant,
     /// Files that could not be written, as was said.
     failing: Vec<PathBuf>,
+    /// When the journal was last looked for at its path.
+    looked: Instant,
+    /// Woken when the journal covers more: other ranks are to know.
+    sampler: Thread,
+    /// What the run's end could not write, for whoever ends it.
+    unwritten: Unwritten,
 }
+
+/// What could not be written in the end, in words.
+pub type Unwritten = Arc<Mutex<Option<String>>>;
 
 /// Energy of this process's part of the run, up to an instant.
 #[derive(Clone, Copy, Default)]
@@ -93,7 +107,13 @@ struct Used {
 
 impl Writer {
     /// For a run.
-    pub fn new(shared: Arc<Shared>, setting: Arc<Setting>, plan: Plan) -> Writer {
+    pub fn new(
+        shared: Arc<Shared>,
+        setting: Arc<Setting>,
+        plan: Plan,
+        sampler: Thread,
+        unwritten: Unwritten,
+    ) -> Writer {
         Writer {
             shared,
             setting,
@@ -111,6 +131,9 @@ impl Writer {
             tried: None,
             synced: Instant::now(),
             failing: Vec::new(),
+            looked: Instant::now(),
+            sampler,
+            unwritten,
         }
     }
 
@@ -171,20 +194,34 @@ impl Writer {
         self.make_journal();
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.write_journal(&mut report, power, true);
+        self.mend_logs();
         if let Some((path, written)) = self.logs.as_mut().map(|logs| logs.end(&report)) {
             self.note(&path, written);
         }
         self.renew(true);
         if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
             let (report, _) = self.report(Detail::Epochs);
-            self.put(&path, &report, "json");
+            self.put(&path, &report, "json", |text| replace_own(&path, text));
         }
+        self.leave_word();
         if let Some(journal) = &self.plan.journal {
             let _ = journal.sync();
         }
+        self.plan.place.iter().for_each(|place| sync_folder(place.folder()));
         // Of epochs that the disk did not take it is all that is left.
         let is_told = !self.is_opened || !self.is_stuck();
         self.plan.tally.iter().filter(|_| is_told).for_each(|tally| tally.remove());
+    }
+
+    /// What could not be written in the end is in the journal, if that takes it, and known to whoever ends the run.
+    fn leave_word(&mut self) {
+        let Some(first) = self.failing.first() else { return };
+        let words = format!("not written at the end of the run: {}", shown(&self.failing));
+        let is_journal = self.plan.journal.as_ref().is_some_and(|journal| journal.path() == first);
+        if let Some(journal) = self.plan.journal.as_mut().filter(|_| !is_journal) {
+            let _ = journal.append(&format!("{}\n", json!({"note": words})));
+        }
+        *self.unwritten.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(words);
     }
 
     /// The run now, and what it used by time since that was written last.
@@ -291,6 +328,7 @@ impl Writer {
         self.told_at = if tells { host::monotonic_ns() } else { self.told_at };
         self.told = used.unwrap_or(self.told);
         self.shared.set_told_to(self.told.counted_to);
+        self.sampler.unpark();
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= RENEWAL) {
             let _ = journal.sync();
             self.synced = Instant::now();
@@ -298,34 +336,19 @@ impl Writer {
     }
 }
 
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 fn shares_lines(epochs: &[(Value, Epoch)]) -> bool {
     epochs.iter().any(|(_, epoch)| epoch.count > 1)
 }
 
 impl Writer {
-    /// Makes the journal, where it is not there yet, and the folder it is in.
-    fn make_journal(&mut self) {
-        if let Some(removed) = self.plan.journal.take_if(|journal| journal.is_removed()) {
-            self.shared.say(format!("{} was removed: all of it is written anew", removed.path().display()));
-            self.plan.written = Epoch::empty(0, 0, 0, 0);
-            (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
-            (self.components, self.last_end, self.tried) = (Value::Null, None, None);
-        }
-        let Some(place) = self.plan.place.as_ref().filter(|_| self.plan.journal.is_none()) else { return };
-        if self.tried.is_some_and(|at| at.elapsed() < RETRY) {
-            return;
-        }
-        self.tried = Some(Instant::now());
-        let path = place.file(JOURNAL);
-        let made = std::fs::create_dir_all(place.folder()).and_then(|()| Growing::create(&path));
-        let made = made.inspect(|journal| drop(host::lock(journal.file())));
-        let made = made.map(|journal| self.plan.journal = Some(journal));
-        self.note(&path, made.map_err(|error| in_words(&path, &error)));
-    }
-
     /// Renews what others read while the run lasts.
     fn renew(&mut self, is_over: bool) {
         self.renewed = Some(Instant::now());
+        self.mend_logs();
         let (report, _) = self.report(Detail::Totals(None));
         let logs = self.logs.as_ref().filter(|logs| logs.have_begun());
         if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over)) {
@@ -335,13 +358,18 @@ impl Writer {
         let place = self.plan.place.as_ref().filter(|_| self.plan.journal.is_some());
         let path = self.plan.prometheus.clone().or_else(|| place.map(|place| place.file(PROMETHEUS)));
         let Some(path) = path else { return };
-        self.put(&path, &report, "prometheus");
+        let is_named = self.plan.prometheus.is_some();
+        let put = |text: String| match is_named {
+            true => replace_named(&path, text, NewFile::Readable),
+            false => replace_own(&path, text),
+        };
+        self.put(&path, &report, "prometheus", put);
     }
 
     /// Writes a report, whole.
-    fn put(&mut self, path: &Path, report: &Report, format: &str) {
+    fn put(&mut self, path: &Path, report: &Report, format: &str, put: impl FnOnce(String) -> io::Result<()>) {
         let text = report.render(format).map_err(|error| error.message);
-        self.note(path, text.and_then(|text| put(path, text)));
+        self.note(path, text.and_then(|text| put(text).map_err(|error| in_words(path, &error))));
     }
 
     /// Says what became of a file where that is news.

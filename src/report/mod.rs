@@ -352,6 +352,7 @@ fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Bill) -> Vec<Stri
     if let Some(most) = setting.monitored.filter(|_| books.finished) {
         notes.push(format!("measuring stopped after {} of monitor_epochs={most} epochs", books.ledger.epochs()));
     }
+    notes.extend(books.faults.iter().map(|fault| (*fault).to_owned()));
     if books.failed {
         notes.push(FAULT.into());
     } else if !whole {

@@ -1,13 +1,14 @@
 //! A source on a thread of its own: opening a driver takes up to a second, its calls milliseconds, and a sick
 //! one hangs. The sampler asks, goes on, and collects the readings when they are there.
 
+use super::promise::Promise;
 use super::{MIN_GAP_NS, Source, Unavailable};
 use crate::channel::Channel;
 use crate::host;
 use crate::reading::{Fault, Reading};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ impl Waker {
         let _ = self.0.set(std::thread::current());
     }
 
-    fn wake(&self) {
+    /// Wakes it.
+    pub fn wake(&self) {
         if let Some(thread) = self.0.get() {
             thread.unpark();
         }
@@ -46,25 +48,7 @@ pub struct Opening {
     /// The thread that opens it and then reads it; it ends where there is nothing to read, or once the sampler's
     /// end of it is gone.
     pub thread: JoinHandle<()>,
-    result: Arc<Promise>,
-}
-
-/// A result that is there once it is opened. (A channel's receiver would leave its mark on the host's thread.)
-#[derive(Default)]
-struct Promise {
-    opened: Mutex<Option<Opened>>,
-    is_kept: Condvar,
-}
-
-impl Promise {
-    fn keep(&self, opened: Opened) {
-        *self.opened() = Some(opened);
-        self.is_kept.notify_all();
-    }
-
-    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
-        self.opened.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
+    result: Arc<Promise<Opened>>,
 }
 
 impl Opening {
@@ -76,7 +60,7 @@ impl Opening {
         waker: Waker,
         open: impl FnOnce(&dyn Fn() -> bool) -> Opened + Send + 'static,
     ) -> std::io::Result<Opening> {
-        let (result, source) = (Arc::<Promise>::default(), until_then.source);
+        let (result, source) = (Arc::<Promise<Opened>>::default(), until_then.source);
         let promise = Arc::clone(&result);
         let began = Instant::now();
         let thread = host::spawn_quiet(thread, move || {
@@ -104,16 +88,12 @@ impl Opening {
 
     /// Whether it has opened, or failed to.
     pub fn is_open(&self) -> bool {
-        self.result.opened().is_some()
+        self.result.is_kept()
     }
 
     /// What was opened, if that is so within this time.
     pub fn wait(&self, timeout: Duration) -> Option<Opened> {
-        let opened = self.result.opened();
-        match self.result.is_kept.wait_timeout_while(opened, timeout, |opened| opened.is_none()) {
-            Ok((mut opened, _)) => opened.take(),
-            Err(poisoned) => poisoned.into_inner().0.take(),
-        }
+        self.result.wait(timeout)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A file of the kernel's that holds one number, kept open and read afresh each time.
 
-use crate::host;
+use crate::host::{self, HeldFile};
 use crate::reading::Fault;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// An unsigned number in a file.
 pub struct NumberFile {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<HeldFile>,
     last: Option<u64>,
     /// The number read on opening and its instant, until it is asked for.
     first: Option<(u64, u64)>,
@@ -91,7 +91,7 @@ impl NumberFile {
     /// The number now. A descriptor held on a file that was replaced, or that a file system caches, answers
     /// the same for ever: so a number that does not move, like one that fails, is read again through the path.
     fn read(&mut self, now: u64) -> Result<u64, Fault> {
-        let held = self.file.as_ref().ok_or(Fault::Gone).and_then(read);
+        let held = self.file.as_ref().and_then(HeldFile::file).ok_or(Fault::Gone).and_then(read);
         let is_trusted = held.is_ok_and(|number| Some(number) != self.last || now < self.doubted_at);
         let number = if is_trusted { held } else { self.reopen() };
         if number.ok() != self.last {
@@ -108,10 +108,8 @@ impl NumberFile {
 
     fn reopen(&mut self) -> Result<u64, Fault> {
         self.file = None;
-        let file = File::open(&self.path)?;
-        let value = read(&file);
-        self.file = Some(file);
-        value
+        let file = self.file.insert(HeldFile::open(&self.path)?);
+        file.file().ok_or(Fault::Gone).and_then(read)
     }
 }
 

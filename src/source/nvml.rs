@@ -2,7 +2,7 @@
 //! was loaded, Volta and later), else its power.
 
 use super::nvml_gpu::{Gpu, NvmlGpus};
-use super::{Opened, Source, Unavailable};
+use super::{Opened, Opening, Source, Unavailable, Waker};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::host;
 use crate::options::Options;
@@ -28,8 +28,19 @@ const USUAL_LIMIT_W: f64 = 700.0;
 /// How often to look for this process on a GPU.
 const PROCESS_LOOK: Duration = Duration::from_millis(250);
 
+/// Starts to open the GPUs on a thread of their own. Call it on the application's thread: the driver's library keeps
+/// descriptors that the application may share with it. None: no real GPU is asked for.
+pub fn start(options: &Options, waker: Waker) -> Option<std::io::Result<Opening>> {
+    if options.sim_gpu.is_some() || !options.components.contains(&Kind::Gpu) {
+        return None;
+    }
+    let request = Request::new(options);
+    let (until_then, fills_in) = (request.until_then(), !request.waits_for_process());
+    Some(Opening::start(until_then, fills_in, "ct-nvml", waker, move |is_closed| open(&request, is_closed)))
+}
+
 /// Loads the library and opens the GPUs that are this job's; `is_closed` once nobody wants them any more.
-pub fn open(options: &Request, is_closed: &dyn Fn() -> bool) -> Opened {
+fn open(options: &Request, is_closed: &dyn Fn() -> bool) -> Opened {
     let missing =
         |reason: String, cure: Option<&str>| Unavailable { source: NAME, reason, cure: cure.map(str::to_owned) };
     if let Some(said_by) = options.selection.none_by() {
@@ -38,6 +49,10 @@ pub fn open(options: &Request, is_closed: &dyn Fn() -> bool) -> Opened {
     let nvml = match load(options.library.as_deref()) {
         Ok(nvml) => nvml,
         Err((why, is_loaded)) => {
+            if !is_loaded {
+                // There is no driver whose descriptors are needed: this thread reads files of its own from here on.
+                let _ = host::leave_shared_table();
+            }
             let cure = if is_loaded { NO_DRIVER_CURE } else { NO_LIBRARY_CURE };
             let is_wanted = is_loaded || options.library.is_some() || has_hardware(&options.sysroot);
             return (None, vec![missing(why, Some(cure).filter(|_| is_wanted))]);

@@ -5,10 +5,9 @@
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::host;
+use crate::host::{self, HeldFile};
 use crate::options::Options;
 use crate::reading::{Fault, Reading, Value};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -18,7 +17,32 @@ const CURE: &str = "allow system-wide counting: sudo sysctl kernel.perf_event_pa
 
 struct PerfRapl {
     channels: Vec<Channel>,
-    counters: Vec<File>,
+    counters: Vec<Counter>,
+}
+
+/// An event that counts, and how to open it again.
+struct Counter {
+    pmu_type: u32,
+    config: u64,
+    cpu: i32,
+    held: HeldFile,
+}
+
+impl Counter {
+    fn open(pmu_type: u32, config: u64, cpu: i32) -> std::io::Result<Counter> {
+        let held = HeldFile::hold_event(host::perf_event(pmu_type, config, cpu)?)?;
+        Ok(Counter { pmu_type, config, cpu, held })
+    }
+
+    /// Its count. One that the application closed is opened again: it counts from 0 then, as after a reset.
+    fn read(&mut self) -> Result<u64, Fault> {
+        if self.held.file().is_none() {
+            *self = Counter::open(self.pmu_type, self.config, self.cpu)?;
+        }
+        let mut count = [0u8; 8];
+        self.held.file().ok_or(Fault::Gone)?.read_exact(&mut count)?;
+        Ok(u64::from_ne_bytes(count))
+    }
 }
 
 /// An event as the unit's `events/` folder describes it.
@@ -84,8 +108,8 @@ impl Unit {
         for (kind, device, event) in self.events.iter().filter(|(kind, ..)| kinds.contains(kind)) {
             let max_watts = if *kind == Kind::Dram { MAX_DRAM_W } else { MAX_PACKAGE_W };
             for (package, &cpu) in self.cpus.iter().enumerate() {
-                match host::perf_event(self.pmu_type, event.config, cpu) {
-                    Ok(counter) => source.counters.push(File::from(counter)),
+                match Counter::open(self.pmu_type, event.config, cpu) {
+                    Ok(counter) => source.counters.push(counter),
                     Err(error) => {
                         let reason = format!("perf_event_open of the power unit on processor {cpu}: {error}");
                         return (None, vec![Unavailable { source: NAME, reason, cure: Some(CURE.into()) }]);
@@ -116,9 +140,7 @@ impl Source for PerfRapl {
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
         let mut before = clock();
         for (channel, counter) in self.counters.iter_mut().enumerate() {
-            let mut count = [0u8; 8];
-            let value =
-                counter.read_exact(&mut count).map(|()| Value::Count(u64::from_ne_bytes(count))).map_err(Fault::from);
+            let value = counter.read().map(Value::Count);
             let after = clock();
             readings.push(Reading { channel, at: number_file::middle(before, after), value });
             before = after;

@@ -46,7 +46,7 @@ pub fn all(options: &Options) -> Vec<Check> {
     let mut checks =
         vec![kernel(root), powercap(root), perf(root), nvml(options.nvml.as_deref()), gpus(), container(root)];
     checks.extend([shared_memory(), job(options.job.as_deref())]);
-    checks.extend(options.log_dir.as_deref().map(|dir| log_dir(Path::new(dir))));
+    checks.extend(options.log_dir.as_deref().map(log_dir));
     checks
 }
 

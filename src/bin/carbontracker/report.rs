@@ -3,7 +3,7 @@
 use crate::browser;
 use crate::complain;
 use crate::runs::{self, Unread};
-use carbontracker::log::file::put;
+use carbontracker::log::replace::put;
 use carbontracker::report::html;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -124,7 +124,7 @@ impl Run {
             held.release(); // those who stay behind may hold the outputs for ever
             status
         });
-        epochs.tracker.into_iter().for_each(Tracker::destroy);
+        epochs.tracker.and_then(Tracker::destroy).into_iter().for_each(|what| crate::complain(&what));
         status.map(end_as).map_err(|error| format!("waiting for the program: {error}"))
     }
 

@@ -1,0 +1,189 @@
+//! A file that stays open for long: its number is 3 or above, and is checked before each use and before it is closed.
+//!
+//! An application may close any descriptor, and its next file then gets the number. Such a number is forgotten: it is never
+//! read, written or closed. Whoever held the file opens it again by its path.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Descriptors of this library that the application has closed.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many descriptors of this library the application has closed so far.
+pub fn lost_descriptors() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// What tells the held file from any other.
+#[derive(Clone, Copy, PartialEq)]
+enum Identity {
+    /// Device and inode.
+    File(u64, u64),
+    /// Counting events share one inode; the kernel numbers them.
+    Event(u64),
+}
+
+/// A file that stays open.
+pub struct HeldFile {
+    file: ManuallyDrop<File>,
+    identity: Identity,
+}
+
+impl HeldFile {
+    /// Opens a regular file to be read. A pipe or a device is refused: it could block.
+    pub fn open(path: &Path) -> io::Result<HeldFile> {
+        HeldFile::hold(super::text::open_ordinary(path)?)
+    }
+
+    /// Holds an open file from now on.
+    pub fn hold(file: File) -> io::Result<HeldFile> {
+        let file = above_streams(file)?;
+        let metadata = file.metadata()?;
+        let identity = Identity::File(metadata.dev(), metadata.ino());
+        Ok(HeldFile { file: ManuallyDrop::new(file), identity })
+    }
+
+    /// Holds a counting event from now on.
+    pub fn hold_event(event: OwnedFd) -> io::Result<HeldFile> {
+        let file = above_streams(File::from(event))?;
+        let identity = Identity::Event(event_number(&file)?);
+        Ok(HeldFile { file: ManuallyDrop::new(file), identity })
+    }
+
+    /// The file; None where its number is another file's by now.
+    pub fn file(&self) -> Option<&File> {
+        let is_same = match self.identity {
+            Identity::File(..) => self.checked_metadata().is_some(),
+            event => event_number(&self.file).is_ok_and(|number| Identity::Event(number) == event),
+        };
+        is_same.then_some(&self.file)
+    }
+
+    /// What the system knows of the file; an error where its number is another file's by now.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.checked_metadata().ok_or_else(lost)
+    }
+
+    /// Whether a path leads to this file now.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let there = std::fs::symlink_metadata(path).map(|there| Identity::File(there.dev(), there.ino()));
+        there.is_ok_and(|there| there == self.identity)
+    }
+
+    fn checked_metadata(&self) -> Option<Metadata> {
+        let metadata = self.file.metadata().ok()?;
+        (Identity::File(metadata.dev(), metadata.ino()) == self.identity).then_some(metadata)
+    }
+}
+
+impl Drop for HeldFile {
+    fn drop(&mut self) {
+        if self.file().is_some() {
+            // SAFETY: dropped here only, and not used after that.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        } else {
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What an access through a number answers that is another file's by now.
+pub fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the application closed this file's descriptor")
+}
+
+/// What is answered where a regular file was expected.
+pub fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
+/// The file under a number that is not a standard stream's: what the application prints must not end up in it.
+fn above_streams(file: File) -> io::Result<File> {
+    const FIRST: libc::c_int = 3;
+    if file.as_raw_fd() >= FIRST {
+        return Ok(file);
+    }
+    // SAFETY: duplicates a descriptor that is open; the copy is ours alone.
+    let copy = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { File::from_raw_fd(copy) })
+}
+
+/// The kernel's number of a counting event.
+fn event_number(file: &File) -> io::Result<u64> {
+    /// `PERF_EVENT_IOC_ID`, `_IOR('$', 7, __u64 *)` in linux/perf_event.h.
+    #[cfg(not(any(target_arch = "powerpc64", target_arch = "mips64", target_arch = "sparc64")))]
+    const ID: u64 = 0x8008_2407;
+    #[cfg(any(target_arch = "powerpc64", target_arch = "mips64", target_arch = "sparc64"))]
+    const ID: u64 = 0x4008_2407;
+    let mut number = 0u64;
+    // SAFETY: the call writes a u64, or fails where the file is not an event.
+    let done = unsafe { libc::ioctl(file.as_raw_fd(), ID as _, &mut number) };
+    if done == 0 { Ok(number) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A descriptor that is never closed, for tests that play an application.
+#[cfg(test)]
+pub fn close_number(held: &HeldFile) {
+    // SAFETY: plays an application that closes a number that is not its own.
+    unsafe { libc::close(held.file.as_raw_fd()) };
+}
+
+/// Puts another file under a held file's number, as an application may.
+#[cfg(test)]
+pub fn replace_number(held: &HeldFile, other: File) -> i32 {
+    let number = held.file.as_raw_fd();
+    let other = std::os::fd::IntoRawFd::into_raw_fd(other);
+    // SAFETY: plays an application that reuses a number that is not its own.
+    unsafe {
+        libc::dup2(other, number);
+        libc::close(other);
+    }
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("ct-held-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_number_that_is_another_files_is_neither_used_nor_closed() {
+        let (ours, theirs) = (path("ours"), path("theirs"));
+        std::fs::write(&ours, "1").unwrap();
+        let held = HeldFile::open(&ours).unwrap();
+        assert!(held.file().is_some() && held.is_at(&ours));
+        let number = replace_number(&held, File::create(&theirs).unwrap());
+        assert!(held.file().is_none() && held.metadata().is_err());
+        drop(held);
+        // SAFETY: the number is open, and this test's alone.
+        let other = unsafe { File::from_raw_fd(number) };
+        let metadata = other.metadata().unwrap();
+        assert_eq!(metadata.ino(), std::fs::metadata(&theirs).unwrap().ino(), "still the application's");
+        let _ = (std::fs::remove_file(ours), std::fs::remove_file(theirs));
+    }
+
+    #[test]
+    fn what_could_block_is_refused() {
+        assert!(HeldFile::open(Path::new("/dev/null")).is_err());
+        assert!(HeldFile::open(Path::new("/proc")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_never_a_standard_stream() {
+        // SAFETY: duplicates a descriptor that is open; the copy is this test's alone.
+        let low = unsafe { File::from_raw_fd(libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 0)) };
+        assert!(above_streams(low).unwrap().as_raw_fd() >= 3);
+    }
+}

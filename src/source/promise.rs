@@ -1,0 +1,41 @@
+//! A result that another thread brings.
+
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Empty until it is kept. (A channel's receiver would leave its mark on the application's thread.)
+pub struct Promise<T> {
+    result: Mutex<Option<T>>,
+    is_kept: Condvar,
+}
+
+impl<T> Default for Promise<T> {
+    fn default() -> Self {
+        Promise { result: Mutex::new(None), is_kept: Condvar::new() }
+    }
+}
+
+impl<T> Promise<T> {
+    /// Brings the result.
+    pub fn keep(&self, result: T) {
+        *self.result() = Some(result);
+        self.is_kept.notify_all();
+    }
+
+    /// Whether the result is there.
+    pub fn is_kept(&self) -> bool {
+        self.result().is_some()
+    }
+
+    /// Takes the result, if it is there within this time.
+    pub fn wait(&self, timeout: Duration) -> Option<T> {
+        match self.is_kept.wait_timeout_while(self.result(), timeout, |result| result.is_none()) {
+            Ok((mut result, _)) => result.take(),
+            Err(poisoned) => poisoned.into_inner().0.take(),
+        }
+    }
+
+    fn result(&self) -> MutexGuard<'_, Option<T>> {
+        self.result.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
