@@ -6,6 +6,7 @@ pub mod child;
 pub mod exit;
 mod held;
 mod page;
+mod promise;
 mod segment;
 mod table;
 pub mod text;
@@ -14,6 +15,7 @@ pub use held::{HeldFile, lost, lost_descriptors, not_regular};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
 pub use page::ForkMark;
+pub use promise::Promise;
 pub use segment::{Segment, abandoned};
 pub use table::{OwnTable, leave_shared_table};
 
@@ -27,7 +29,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, OnceLock, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, OnceLock, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -229,16 +231,12 @@ static LAST: extern "C" fn() = {
     last
 };
 
-/// Sleeps. Unlike std's own sleep it does not abort where a sandbox refuses clock_nanosleep.
+/// Sleeps. Unlike std's own sleep it does not abort where a sandbox refuses clock_nanosleep; and it leaves the thread's
+/// unpark token alone.
 pub fn pause(time: Duration) {
-    let until = Instant::now() + time;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        std::thread::park_timeout(left);
-    }
+    let never = Mutex::new(());
+    let guard = never.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    drop(Condvar::new().wait_timeout_while(guard, time, |()| true));
 }
 
 /// How long a lock is waited for that nobody holds for long.

@@ -194,7 +194,7 @@ impl Sampler {
         if self.marks.is_empty() {
             std::thread::park_timeout(left);
         } else {
-            std::thread::sleep(left);
+            host::pause(left);
         }
     }
 

@@ -267,7 +267,7 @@ impl Tracker {
             if left == 0 || Instant::now() >= deadline {
                 return queued;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            host::pause(Duration::from_millis(1));
         }
     }
 

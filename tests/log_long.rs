@@ -4,7 +4,6 @@ mod logged;
 mod steady;
 
 use carbontracker::log;
-use carbontracker::tracker::Tracker;
 use logged::{Folder, check_sums, epoch_lines, lines, make, messages, number};
 use serde_json::Value;
 use std::time::{Duration, Instant};

@@ -6,12 +6,11 @@
 //!
 //! Where the kernel or a sandbox refuses this, our threads stay in the shared table, and [`super::HeldFile`] alone guards it.
 
-use super::{CpuSet, spawn_quiet};
+use super::{CpuSet, Promise, spawn_quiet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, Weak};
-use std::thread::JoinHandle;
 
 /// A job for the thread that owns the table.
 type Job = Box<dyn FnOnce() + Send>;
@@ -52,19 +51,21 @@ impl OwnTable {
         name: &'static str,
         body: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Option<T>> {
-        let (result, received) = mpsc::channel();
+        let result = Arc::new(Promise::default());
+        let (kept, failed) = (Arc::clone(&result), Arc::clone(&result));
         let caller = CpuSet::of_this_thread();
         let thread = move || {
             // A thread inherits its processors from the one that starts it, which is not the caller.
             caller.into_iter().for_each(|set| set.apply_to_this_thread());
-            let _ = result.send(catch_unwind(AssertUnwindSafe(body)).ok());
+            kept.keep(Ok(catch_unwind(AssertUnwindSafe(body)).ok()));
         };
-        let (started, is_started) = mpsc::channel::<io::Result<JoinHandle<()>>>();
-        let job = Box::new(move || drop(started.send(spawn_quiet(name, thread))));
-        let gone = |_| io::Error::other("the thread that starts the others has ended");
-        self.jobs.send(job).map_err(|_| io::Error::other("the thread that starts the others has ended"))?;
-        is_started.recv().map_err(gone)??;
-        Ok(received.recv().unwrap_or(None))
+        let start = move || {
+            if let Err(error) = spawn_quiet(name, thread) {
+                failed.keep(Err(error));
+            }
+        };
+        self.jobs.send(Box::new(start)).map_err(|_| io::Error::other("the thread that starts the others has ended"))?;
+        result.take()
     }
 }
 

@@ -1,10 +1,9 @@
 //! A source on a thread of its own: opening a driver takes up to a second, its calls milliseconds, and a sick
 //! one hangs. The sampler asks, goes on, and collects the readings when they are there.
 
-use super::promise::Promise;
 use super::{MIN_GAP_NS, Source, Unavailable};
 use crate::channel::Channel;
-use crate::host;
+use crate::host::{self, Promise};
 use crate::reading::{Fault, Reading};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

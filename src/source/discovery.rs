@@ -1,11 +1,10 @@
 //! Which sources take part in a run. It is found out on a thread of its own: a file of /sys or /proc may hang.
 
 use super::background::{Opened, Waker};
-use super::promise::Promise;
 use super::{Source, Unavailable};
 use super::{amdgpu, battery, cpu_model, hwmon, intel_gpu, nvml, perf_rapl, pm_counters, rapl, simulated};
 use crate::channel::Kind;
-use crate::host;
+use crate::host::{self, Promise};
 use crate::options::Options;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -15,7 +15,6 @@ mod nvml;
 mod nvml_gpu;
 mod perf_rapl;
 mod pm_counters;
-mod promise;
 mod rapl;
 mod sensor;
 mod simulated;

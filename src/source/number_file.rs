@@ -67,7 +67,7 @@ impl NumberFile {
             match best.number {
                 Ok(_) if best.took <= self.quickest.map_or(u64::MAX, |quickest| 4 * quickest + SLOW_NS) => break,
                 Ok(_) => (),
-                Err(Fault::Empty) => std::thread::sleep(REWRITE),
+                Err(Fault::Empty) => host::pause(REWRITE),
                 Err(_) => break,
             }
             let again = self.timed(clock);

@@ -231,7 +231,7 @@ fn wait_for_process(offered: &[Offered], picked: &[Picked], is_closed: &dyn Fn()
         if !running.is_empty() || is_closed() {
             return running;
         }
-        std::thread::sleep(PROCESS_LOOK);
+        host::pause(PROCESS_LOOK);
     }
 }
 

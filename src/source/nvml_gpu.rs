@@ -117,7 +117,7 @@ fn watch(gpus: &mut [Gpu]) -> Vec<Results> {
     let mut watches: Vec<Watch> = gpus.iter_mut().map(Watch::start).collect();
     while watches.iter().any(|watch| watch.is_on) && host::monotonic_ns() < start + LONGEST_WATCH_NS {
         let pause = watches.iter().filter(|watch| watch.is_on).map(Watch::pause_ns).min();
-        std::thread::sleep(Duration::from_nanos(pause.unwrap_or_default()));
+        host::pause(Duration::from_nanos(pause.unwrap_or_default()));
         watches.iter_mut().filter(|watch| watch.is_on).for_each(Watch::look);
     }
     watches.into_iter().map(Watch::finish).collect()

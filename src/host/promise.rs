@@ -35,6 +35,16 @@ impl<T> Promise<T> {
         }
     }
 
+    /// Takes the result once it is there.
+    pub fn take(&self) -> T {
+        loop {
+            let result = self.is_kept.wait_while(self.result(), |result| result.is_none());
+            if let Some(result) = result.unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+                return result;
+            }
+        }
+    }
+
     fn result(&self) -> MutexGuard<'_, Option<T>> {
         self.result.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
