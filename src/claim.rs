@@ -400,6 +400,35 @@ mod tests {
         assert!(claim.0.look(false, false, 30 * S).is_ours, "the wish is stale");
     }
 
+    /// A rank that takes over after a kill goes by this number: what is between the two is counted twice.
+    #[test]
+    fn what_a_journal_covers_is_written_at_once() {
+        let path = path("told");
+        let claim = Claim::open(&path).expect("open");
+        claim.0.tell(S);
+        assert_eq!(read(&claim.0.state().file, 0), None, "it is not ours yet");
+        assert!(claim.0.look(true, false, 2 * S).is_ours);
+        for told_to in [2 * S, 2 * S + 1] {
+            claim.0.tell(told_to);
+            assert_eq!(read(&claim.0.state().file, 0), Some(told_to));
+            let standing = claim.0.look(true, false, 3 * S);
+            assert_eq!((standing.covered_to, read(&claim.0.state().file, 0)), (0, Some(told_to)), "its own is no news");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_the_applications_is_left_alone() {
+        let (path, theirs) = (path("closed"), path("theirs"));
+        let claim = Claim::open(&path).expect("open");
+        assert!(claim.0.look(true, false, S).is_ours);
+        host::replace_number(&claim.0.state().file, std::fs::File::create(&theirs).expect("made"));
+        claim.0.tell(S / 2);
+        assert!(claim.0.look(true, false, 2 * S).is_ours, "opened again by its path");
+        drop(claim);
+        assert_eq!(std::fs::read(&theirs).expect("there"), b"");
+        let _ = std::fs::remove_file(theirs);
+    }
+
     #[test]
     fn a_file_that_was_removed_or_says_nonsense_does_no_harm() {
         let path = path("removed");

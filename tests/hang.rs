@@ -25,9 +25,8 @@ impl Silent {
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", daemon.as_raw_fd());
         let [options, path] = [options.as_bytes(), at.as_os_str().as_bytes()].map(|text| CString::new(text).unwrap());
         // SAFETY: all are texts ended by NUL, which the call only reads.
-        let done = unsafe {
-            libc::mount(c"silent".as_ptr(), path.as_ptr(), c"fuse".as_ptr(), 0, options.as_ptr().cast())
-        };
+        let done =
+            unsafe { libc::mount(c"silent".as_ptr(), path.as_ptr(), c"fuse".as_ptr(), 0, options.as_ptr().cast()) };
         (done == 0).then(|| Silent { daemon: Some(daemon), at: at.to_owned() })
     }
 
