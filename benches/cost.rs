@@ -8,7 +8,7 @@ mod steady;
 use carbontracker::advisor::Advisor;
 use carbontracker::books::Books;
 use carbontracker::claim::Claimant;
-use carbontracker::host;
+use carbontracker::host::{self, HeldFile};
 use carbontracker::intensity::choice;
 use carbontracker::options::Options;
 use carbontracker::sampler::Sampler;
@@ -162,6 +162,9 @@ fn sample() {
     row("a sample of six counters", "ns", ours);
     row("six raw preads of the same files", "ns", theirs);
     println!("{:<58}{ratio:>10.2}", "ratio");
+    let held = HeldFile::open(&paths[0]).unwrap();
+    let check = || drop(std::hint::black_box(held.file()));
+    row("the check of a descriptor", "ns", (0..2_000).map(|_| timed(|| (0..20).for_each(|_| check())) / 20).collect());
     fs::remove_dir_all(&root).unwrap();
 }
 

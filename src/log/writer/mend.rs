@@ -11,6 +11,9 @@ use serde_json::Value;
 use std::io::ErrorKind;
 use std::time::Instant;
 
+/// Names tried for one run's files, should others be taken.
+const MOST_NAMES: usize = 8;
+
 impl Writer {
     /// Looks what became of the journal. One that cannot be gone on with is written anew, whole.
     fn check_journal(&mut self) {
@@ -31,14 +34,11 @@ impl Writer {
                 ("was written by another process", "that file is left alone, and this run goes on, whole, in a new one")
             }
         };
-        match state {
-            State::Truncated if journal.restart().is_ok() => (),
-            State::Grown => {
-                self.plan.journal = None;
-                self.plan.place = self.plan.place.as_ref().map(Place::beside);
-                self.logs = self.plan.place.as_ref().map(Logs::new);
-            }
-            _ => self.plan.journal = None,
+        if state != State::Truncated || journal.restart().is_err() {
+            self.plan.journal = None;
+        }
+        if state == State::Grown {
+            self.move_beside();
         }
         self.shared.say(format!("the journal {path} {what}: {anew}"));
         self.plan.written = Epoch::empty(0, 0, 0, 0);
@@ -46,23 +46,33 @@ impl Writer {
         (self.components, self.last_end, self.tried) = (Value::Null, None, None);
     }
 
+    /// Takes the next names for the run's files.
+    fn move_beside(&mut self) {
+        self.plan.place = self.plan.place.as_ref().map(Place::beside);
+        self.logs = self.plan.place.as_ref().map(Logs::new);
+    }
+
     /// Makes the journal, where it is not there yet, and the folder it is in.
     pub(super) fn make_journal(&mut self) {
         self.check_journal();
-        let Some(place) = self.plan.place.as_ref().filter(|_| self.plan.journal.is_none()) else { return };
-        if self.tried.is_some_and(|at| at.elapsed() < RETRY) {
+        if self.plan.journal.is_some() || self.tried.is_some_and(|at| at.elapsed() < RETRY) {
             return;
         }
         self.tried = Some(Instant::now());
-        let path = place.file(JOURNAL);
-        let made = std::fs::create_dir_all(place.folder()).and_then(|()| Growing::create(&path));
-        let made = made.inspect(|journal| drop(journal.lock()));
-        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
-            // The next try takes the next name.
-            self.plan.place = Some(place.beside());
+        for _ in 0..MOST_NAMES {
+            let Some(place) = &self.plan.place else { return };
+            let path = place.file(JOURNAL);
+            match std::fs::create_dir_all(place.folder()).and_then(|()| Growing::create(&path)) {
+                Ok(journal) => {
+                    let _ = journal.lock();
+                    self.plan.journal = Some(journal);
+                    return self.note(&path, Ok(()));
+                }
+                // Another file stands there by now.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => self.move_beside(),
+                Err(error) => return self.note(&path, Err(in_words(&path, &error))),
+            }
         }
-        let made = made.map(|journal| self.plan.journal = Some(journal));
-        self.note(&path, made.map_err(|error| in_words(&path, &error)));
     }
 
     /// Looks what became of Carbontracker's log. One that is gone or cut short is written anew, whole.
