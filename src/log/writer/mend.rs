@@ -59,10 +59,14 @@ impl Writer {
             return;
         }
         self.tried = Some(Instant::now());
-        for _ in 0..MOST_NAMES {
-            let Some(place) = &self.plan.place else { return };
+        let Some(place) = &self.plan.place else { return };
+        if let Err(error) = std::fs::create_dir_all(place.folder()) {
             let path = place.file(JOURNAL);
-            match std::fs::create_dir_all(place.folder()).and_then(|()| Growing::create(&path)) {
+            return self.note(&path, Err(in_words(&path, &error)));
+        }
+        for _ in 0..MOST_NAMES {
+            let Some(path) = self.plan.place.as_ref().map(|place| place.file(JOURNAL)) else { return };
+            match Growing::create(&path) {
                 Ok(journal) => {
                     let _ = journal.lock();
                     self.plan.journal = Some(journal);
