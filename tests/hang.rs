@@ -80,6 +80,30 @@ fn a_source_that_hangs_has_yet_to_answer_and_the_application_goes_on() {
 }
 
 #[test]
+fn a_counter_that_hangs_later_holds_up_no_call() {
+    let folder = Folder::new("hang-later");
+    let zone = folder.0.join("root/sys/class/powercap/intel-rapl:0");
+    fs::create_dir_all(&zone).unwrap();
+    for (file, text) in [("name", "package-0\n"), ("energy_uj", "1000000\n"), ("max_energy_range_uj", "262143328850\n")]
+    {
+        fs::write(zone.join(file), text).unwrap();
+    }
+    let options = format!("sysroot={} components=cpu job=off interval=0.01", folder.0.join("root").display());
+    let tracker = make(&options);
+    epochs(&tracker, 1, Duration::from_millis(20));
+    // A counter that does not move is read again by its path, which hangs now.
+    let Some(_silent) = Silent::mount(&zone) else {
+        println!("skipped: only root can mount a FUSE file system");
+        return;
+    };
+    let begun = Instant::now();
+    epochs(&tracker, 2, Duration::from_millis(100));
+    tracker.report("text").unwrap();
+    tracker.destroy();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn a_tracker_with_a_source_that_hangs_can_be_destroyed() {
     let folder = Folder::new("hang-destroy");
     let root = folder.0.join("root");

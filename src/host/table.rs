@@ -6,21 +6,28 @@
 //!
 //! Where the kernel or a sandbox refuses this, our threads stay in the shared table, and [`super::HeldFile`] alone guards it.
 
-use super::{CpuSet, Promise, spawn_quiet};
+use super::{CpuSet, Promise, join_within, spawn_quiet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A job for the thread that owns the table.
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The table. It lives as long as a value of this type, or a thread that uses it.
 pub struct OwnTable {
-    jobs: Sender<Job>,
+    /// None once it ends.
+    jobs: Option<Sender<Job>>,
+    root: Option<JoinHandle<()>>,
     /// A forked child inherits this value, but not the thread.
     process: u32,
 }
+
+/// How long a thread that has done its work is waited for: a fork right after is not to find it half gone.
+const LAST_STEPS: Duration = Duration::from_millis(100);
 
 static SHARED: Mutex<Weak<OwnTable>> = Mutex::new(Weak::new());
 
@@ -35,11 +42,11 @@ impl OwnTable {
             return Ok(table);
         }
         let (jobs, received) = mpsc::channel::<Job>();
-        spawn_quiet("ct-root", move || {
+        let root = spawn_quiet("ct-root", move || {
             let _ = leave_shared_table();
             received.into_iter().for_each(|job| job());
         })?;
-        let table = Arc::new(OwnTable { jobs, process });
+        let table = Arc::new(OwnTable { jobs: Some(jobs), root: Some(root), process });
         shared.iter_mut().for_each(|shared| **shared = Arc::downgrade(&table));
         Ok(table)
     }
@@ -51,21 +58,33 @@ impl OwnTable {
         name: &'static str,
         body: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Option<T>> {
-        let result = Arc::new(Promise::default());
-        let (kept, failed) = (Arc::clone(&result), Arc::clone(&result));
+        let (result, started) = (Arc::new(Promise::default()), Arc::new(Promise::default()));
+        let (kept, begun) = (Arc::clone(&result), Arc::clone(&started));
         let caller = CpuSet::of_this_thread();
         let thread = move || {
             // A thread inherits its processors from the one that starts it, which is not the caller.
             caller.into_iter().for_each(|set| set.apply_to_this_thread());
-            kept.keep(Ok(catch_unwind(AssertUnwindSafe(body)).ok()));
+            kept.keep(catch_unwind(AssertUnwindSafe(body)).ok());
         };
-        let start = move || {
-            if let Err(error) = spawn_quiet(name, thread) {
-                failed.keep(Err(error));
-            }
-        };
-        self.jobs.send(Box::new(start)).map_err(|_| io::Error::other("the thread that starts the others has ended"))?;
-        result.take()
+        let job: Job = Box::new(move || begun.keep(spawn_quiet(name, thread)));
+        let is_sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if !is_sent {
+            return Err(io::Error::other("the thread that starts the others has ended"));
+        }
+        let thread = started.take()?;
+        let result = result.take();
+        join_within(thread, LAST_STEPS);
+        Ok(result)
+    }
+}
+
+impl Drop for OwnTable {
+    fn drop(&mut self) {
+        self.jobs = None;
+        match self.root.take() {
+            Some(root) if self.process == std::process::id() => join_within(root, LAST_STEPS),
+            root => std::mem::forget(root),
+        }
     }
 }
 

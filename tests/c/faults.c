@@ -173,13 +173,12 @@ static void a_device_that_stays_away(void) {
     device_stop(&device);
 }
 
-/* A read that never returns, as of a driver that hangs: a pipe that nobody writes to. */
-static void a_device_that_hangs(void) {
+/* A pipe in the place of the counter: to read it would wait for ever. */
+static void a_pipe_instead_of_a_counter(void) {
     struct powercap tree;
     ct_tracker *tracker;
     char options[400], path[400], *text;
     double start;
-    int fd;
     powercap_make(&tree);
     print_to(options, sizeof options, "sysroot='%s' components=cpu interval=0.01", tree.root);
     tracker = create(options);
@@ -189,22 +188,14 @@ static void a_device_that_hangs(void) {
     CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
     sleep_ms(50);
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
-    /* Bounds far above the promised 1 s and 250 ms: what they tell apart is waiting for ever. */
-    start = now_s();
-    text = report_of(tracker, "text");
+    text = report_of(tracker, "json");
+    CHECK_HAS(text, "\"status\":\"lost\"");
     free(text);
     ct_destroy(tracker);
-    CHECK_BETWEEN(now_s() - start, 0.0, 30.0);
-    /* The sampler is still in its read: let it go, and it goes. */
-    fd = open(path, O_WRONLY);
-    CHECK(fd >= 0);
-    close(fd);
+    /* No thread waits at the pipe. */
     start = now_s();
-    while (entries_of("/proc/self/task") > 1 && now_s() < start + 30.0) {
-        fd = open(path, O_WRONLY | O_NONBLOCK); /* should it read once more */
-        if (fd >= 0) close(fd);
+    while (entries_of("/proc/self/task") > 1 && now_s() < start + 30.0)
         sleep_ms(5);
-    }
     CHECK_INT(entries_of("/proc/self/task"), 1);
     powercap_remove(&tree);
 }
@@ -212,6 +203,6 @@ static void a_device_that_hangs(void) {
 int main(void) {
     faults_that_pass();
     a_device_that_stays_away();
-    a_device_that_hangs();
+    a_pipe_instead_of_a_counter();
     return 0;
 }
