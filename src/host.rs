@@ -4,6 +4,7 @@
 #[cfg(feature = "cli")]
 pub mod child;
 mod page;
+pub mod text;
 
 pub use page::{ForkMark, KeptPage};
 
@@ -15,6 +16,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -142,9 +144,9 @@ pub fn kin() -> Option<Kin> {
     let program = std::fs::metadata("/proc/self/exe").ok()?;
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?.ino();
     let name = std::fs::read_link("/proc/self/exe").ok()?;
-    let arguments = std::fs::read("/proc/self/cmdline").ok()?;
+    let arguments = text::beginning(Path::new("/proc/self/cmdline"), text::MEDIUM).ok()?;
     let script = job::script(&name, &arguments);
-    let leader = std::fs::read_to_string(format!("/proc/{session}/stat")).ok();
+    let leader = text::read(Path::new(&format!("/proc/{session}/stat")), text::SMALL).ok();
     // The fields after the name, which is in parentheses and may hold anything: state, parent, …
     let launcher = leader.and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
     Some(Kin {
@@ -305,8 +307,8 @@ impl CpuSet {
             let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
             let Some(set) = tid.and_then(CpuSet::of_thread) else { continue };
             let more: Vec<usize> = set.cpus().filter(|&cpu| !union.contains(cpu)).collect();
-            let is_ours =
-                || std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("ct-"));
+            let name = || text::read(&task.path().join("comm"), text::SMALL);
+            let is_ours = || name().is_ok_and(|name| name.starts_with("ct-"));
             if !more.is_empty() && !is_ours() {
                 // SAFETY: each number came from a set of the same size.
                 more.into_iter().for_each(|cpu| unsafe { libc::CPU_SET(cpu, &mut union.0) });

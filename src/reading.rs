@@ -1,5 +1,6 @@
 //! A reading: what a source hands over, the number or why there is none.
 
+use crate::host::text::{NO_FILE, TOO_LARGE};
 use std::fmt;
 
 /// A reading of one channel: when, and what was read or why not.
@@ -35,6 +36,10 @@ pub enum Fault {
     Empty,
     /// It answered with something that is not a number.
     Garbage,
+    /// It is a folder, a pipe or a device, and no file.
+    NoFile,
+    /// It is larger than such a file can be.
+    TooLarge,
     /// It counts what no device could have used.
     Implausible,
     /// It has not answered for a second.
@@ -55,6 +60,8 @@ impl fmt::Display for Fault {
             Fault::Os(code) => write!(f, "{}", std::io::Error::from_raw_os_error(*code)),
             Fault::Empty => f.write_str("it is empty"),
             Fault::Garbage => f.write_str("it is not a number"),
+            Fault::NoFile => f.write_str(NO_FILE),
+            Fault::TooLarge => f.write_str(TOO_LARGE),
             Fault::Silent => f.write_str("it has not answered for a second"),
             Fault::Stalled => f.write_str("its counter stands still while it draws power"),
             Fault::Lost => f.write_str("the device is lost: off the bus, or its driver unloaded"),
@@ -70,6 +77,8 @@ impl From<std::io::Error> for Fault {
             (std::io::ErrorKind::NotFound, _) => Fault::Gone,
             (std::io::ErrorKind::PermissionDenied, _) => Fault::Denied,
             (_, Some(code)) => Fault::Os(code),
+            (std::io::ErrorKind::InvalidInput, None) => Fault::NoFile,
+            (std::io::ErrorKind::FileTooLarge, None) => Fault::TooLarge,
             (_, None) => Fault::Garbage,
         }
     }

@@ -5,7 +5,7 @@ use super::service::instant;
 use super::slot::{DIRTIEST, Slot, Standing};
 use super::{Hourly, Intensity};
 use crate::error::{Error, Result};
-use crate::host::unix_s;
+use crate::host::{self, unix_s};
 use crate::units;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -73,11 +73,7 @@ pub fn reread(path: &Path) -> std::result::Result<(Vec<Slot>, Option<String>), S
 
 fn read(path: &Path) -> std::result::Result<Contents, String> {
     let told = |error: std::io::Error| format!("{error}; expected a CSV file of time,g_per_kwh");
-    let about = std::fs::metadata(path).map_err(told)?;
-    if !about.is_file() || about.len() > MOST_BYTES {
-        return Err("is no CSV file of time,g_per_kwh".into());
-    }
-    let bytes = std::fs::read(path).map_err(told)?;
+    let bytes = host::text::bytes(path, MOST_BYTES).map_err(told)?;
     parse(&bytes, unix_s())
 }
 

@@ -9,6 +9,7 @@
 use super::utilisation::Utilisation;
 use super::{Opened, Source, Unavailable, tdp};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host;
 use crate::options::Options;
 use crate::reading::{Reading, Value};
 
@@ -41,7 +42,7 @@ pub fn open(options: &Options) -> Opened {
             return (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }]);
         }
     };
-    let cpuinfo = std::fs::read_to_string(options.sysroot.join("proc/cpuinfo")).unwrap_or_default();
+    let cpuinfo = host::text::read(&options.sysroot.join("proc/cpuinfo"), host::text::LARGE).unwrap_or_default();
     let model = field(&cpuinfo, "model name").next().unwrap_or("unknown processor").to_owned();
     let (tdp_w, basis) = tdp(&cpuinfo, &model, busy.processors);
     let note = format!("estimate from utilisation and {basis}; {}", busy.scope_in_words());

@@ -144,7 +144,7 @@ fn parse(text: &[u8]) -> Result<u64, Fault> {
 
 /// A small text file without the white space around it.
 pub fn text(path: &Path) -> std::io::Result<String> {
-    Ok(std::fs::read_to_string(path)?.trim().to_owned())
+    Ok(host::text::read(path, host::text::SMALL)?.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! was loaded, Volta and later), else its power.
 
 use super::nvml_gpu::{Gpu, NvmlGpus};
-use super::{Opened, Source, Unavailable};
+use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::host;
 use crate::options::Options;
@@ -119,14 +119,9 @@ impl Request {
 
 /// Whether NVIDIA's driver is there, or else a display controller of theirs.
 fn has_hardware(sysroot: &Path) -> bool {
-    let Ok(devices) = std::fs::read_dir(sysroot.join("sys/bus/pci/devices")) else { return has_driver(sysroot) };
-    has_driver(sysroot)
-        || devices.flatten().any(|device| {
-            let holds = |file: &str, start: &str| {
-                std::fs::read_to_string(device.path().join(file)).is_ok_and(|text| text.starts_with(start))
-            };
-            holds("vendor", "0x10de") && holds("class", "0x03")
-        })
+    let holds = |path: PathBuf, start: &str| number_file::text(&path).is_ok_and(|text| text.starts_with(start));
+    let is_theirs = |device: PathBuf| holds(device.join("vendor"), "0x10de") && holds(device.join("class"), "0x03");
+    has_driver(sysroot) || host::text::entries(&sysroot.join("sys/bus/pci/devices")).any(is_theirs)
 }
 
 fn has_driver(sysroot: &Path) -> bool {

@@ -142,13 +142,17 @@ fn event_config(text: &str) -> Option<u64> {
     Some(config)
 }
 
-/// "0,28-29" as [0, 28, 29].
+/// "0,28-29" as [0, 28, 29]; None where these are more processors than a machine has packages.
 fn cpu_list(text: &str) -> Option<Vec<i32>> {
+    const MOST_PACKAGES: usize = 256;
     let mut cpus = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (i32, i32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        cpus.extend((first..=last).take(4096));
+        cpus.extend((first..=last).take(MOST_PACKAGES + 1));
+        if cpus.len() > MOST_PACKAGES {
+            return None;
+        }
     }
     Some(cpus)
 }
@@ -163,7 +167,9 @@ mod tests {
         assert_eq!(event_config("event=0x02,umask=0x01"), Some(0x102));
         assert_eq!(event_config("frequency=1"), None);
         assert_eq!(cpu_list("0,28-29"), Some(vec![0, 28, 29]));
-        assert_eq!(cpu_list(""), None);
+        for strange in ["", "0-2147483647", &"1,".repeat(2000)] {
+            assert_eq!(cpu_list(strange), None);
+        }
     }
 
     /// The software unit's cpu-clock counts a nanosecond a nanosecond on any machine: named as the power

@@ -8,6 +8,7 @@ use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
 use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host;
 use crate::options::Options;
 use crate::reading::{Fault, Reading, Value};
 use crate::visible::Selection;
@@ -105,13 +106,10 @@ fn files(folder: &Path, kind: Kind) -> Vec<PathBuf> {
         Kind::Gpu => ("accel_energy", "accel"),
     };
     let sum = folder.join(sum);
-    let mut parts: Vec<(u32, PathBuf)> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let number = entry.file_name().to_str()?.strip_prefix(part)?.strip_suffix("_energy")?.parse().ok()?;
-            Some((number, entry.path()))
+    let mut parts: Vec<(u32, PathBuf)> = host::text::entries(folder)
+        .filter_map(|path| {
+            let number = path.file_name()?.to_str()?.strip_prefix(part)?.strip_suffix("_energy")?.parse().ok()?;
+            Some((number, path))
         })
         .collect();
     parts.sort();

@@ -6,6 +6,7 @@ mod report;
 mod tests;
 
 use crate::Done;
+use carbontracker::host::text;
 use carbontracker::units::{J_PER_KWH, duration, energy, grams};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -36,6 +37,9 @@ pub struct Import {
 
 const AFTER: &str = "\
 Exit status: 0 done, 1 a log cannot be read (the message names file and line, the other runs are read), 2 wrong arguments.";
+
+/// No log is longer, bytes: an epoch takes some hundred of them.
+const LONGEST_LOG: u64 = 256 << 20;
 
 /// A run's files.
 #[derive(Default)]
@@ -104,7 +108,7 @@ fn read(name: &str, Pair { standard, output }: &Pair) -> Result<Value, String> {
 
 /// None of an empty file, which Carbontracker leaves where it was told to say nothing.
 fn parse<T>(path: &Path, parse: fn(&str) -> Result<T, log::Broken>) -> Result<Option<T>, String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let bytes = text::bytes(path, LONGEST_LOG).map_err(|error| format!("{}: {error}", path.display()))?;
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -1,0 +1,89 @@
+//! Files of /sys and /proc, read with bounds: a pipe, a device or a file without end may be in the place of any.
+
+use super::NO_WAIT;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a text of /sys: the kernel prints each into one page.
+pub const SMALL: u64 = 4 << 10;
+/// The most bytes of a text of /proc that grows with the depth of control groups or with a command's arguments.
+pub const MEDIUM: u64 = 64 << 10;
+/// The most bytes of a text of /proc that grows with the number of processors: 1.5 KB each in /proc/cpuinfo.
+pub const LARGE: u64 = 16 << 20;
+/// The most entries of a folder that are looked at.
+const MOST_ENTRIES: usize = 4096;
+
+/// What is wrong with a folder, a pipe or a device.
+pub const NO_FILE: &str = "it is not an ordinary file";
+/// What is wrong with a file beyond its bound.
+pub const TOO_LARGE: &str = "it is larger than such a file can be";
+
+/// Opens an ordinary file for reading. Nothing else is opened for long: a pipe would wait for a writer.
+pub fn open_ordinary(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(NO_WAIT).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, NO_FILE)) }
+}
+
+/// An ordinary file's first bytes, at most this many.
+pub fn beginning(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_ordinary(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// An ordinary file's bytes; an error where they are more than `most`.
+pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let bytes = beginning(path, most.saturating_add(1))?;
+    if bytes.len() as u64 > most { Err(io::Error::new(ErrorKind::FileTooLarge, TOO_LARGE)) } else { Ok(bytes) }
+}
+
+/// An ordinary file's text; an error where it has more than `most` bytes.
+pub fn read(path: &Path, most: u64) -> io::Result<String> {
+    String::from_utf8(bytes(path, most)?).map_err(|_| ErrorKind::InvalidData.into())
+}
+
+/// What a folder of the kernel's holds; nothing where it cannot be read.
+pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten().map(|entry| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_an_ordinary_file_within_its_bound_is_read() {
+        let folder = std::env::temp_dir().join(format!("ct-text-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("name");
+        let kind = |most| read(&path, most).map_err(|error| error.kind());
+        assert_eq!(kind(SMALL), Err(ErrorKind::NotFound));
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!((kind(5), kind(4)), (Ok("12345".into()), Err(ErrorKind::FileTooLarge)));
+        assert_eq!(beginning(&path, 4).unwrap(), b"1234");
+        std::fs::write(&path, b"\xff").unwrap();
+        assert_eq!(kind(SMALL), Err(ErrorKind::InvalidData));
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(kind(SMALL), Err(ErrorKind::FileTooLarge));
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(kind(SMALL), Err(ErrorKind::InvalidInput));
+        for other in ["/dev/zero", "/proc/self", "/dev/full"] {
+            std::fs::remove_file(&path).unwrap();
+            symlink(other, &path).unwrap();
+            assert_eq!(kind(SMALL), Err(ErrorKind::InvalidInput), "{other}");
+        }
+        assert_eq!(entries(&folder).collect::<Vec<_>>(), [path]);
+        assert_eq!(entries(&folder.join("none")).count(), 0);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_text_of_the_kernel_s_own_is_read_whole() {
+        let stat = read(Path::new("/proc/self/stat"), SMALL).unwrap();
+        assert!(stat.starts_with(&std::process::id().to_string()));
+    }
+}
