@@ -278,6 +278,39 @@ fn what_keeps_the_driver_away_is_said() {
     });
 }
 
+/// Memory for such a count would end the host.
+#[test]
+fn a_driver_that_counts_what_cannot_be_is_unavailable_with_one_reason() {
+    for (what, options, counts) in [
+        ("GPUs", "", [65, 0, 0]),
+        ("GPUs", "", [u32::MAX, 0, 0]),
+        ("MIG instances", "", [0, 17, 0]),
+        ("MIG instances", "", [0, u32::MAX, 0]),
+        ("processes", "devices=process", [0, 0, 1025]),
+        ("processes", "devices=process", [0, 0, i32::MAX as u32]),
+        ("processes", "devices=process", [0, 0, u32::MAX]),
+    ] {
+        let standin = two();
+        standin.driver(|driver| driver.counts = counts);
+        let tracker = tracker(&format!("{} {options}", standin.options()));
+        let begun = Instant::now();
+        let is_said = || Found::report(&tracker).unavailable().contains("reports");
+        while !is_said() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let found = Found::all(&tracker);
+        tracker.destroy();
+        println!("counts {counts:?}: {}", found.unavailable());
+        let number = counts.into_iter().max().unwrap().to_string();
+        let is_it = |one: &&serde_json::Value| one["source"] == "nvml";
+        let unavailable: Vec<_> = found.report["unavailable"].as_array().unwrap().iter().filter(is_it).collect();
+        assert!(found.gpus().is_empty() && unavailable.len() == 1, "{:#}", found.report);
+        let reason = unavailable[0]["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!("{number} {what}")) && unavailable[0]["cure"].is_string(), "{unavailable:?}");
+        assert!(found.messages.iter().any(|text| text.contains(reason)), "{:?}", found.messages);
+    }
+}
+
 fn entries(folder: &str) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
