@@ -76,7 +76,18 @@ pub enum Quantity {
         max_watts: f64,
     },
     /// Power, to be integrated.
-    Power,
+    Power {
+        /// More than this, W, no such device can draw: a power above it is a fault.
+        max_watts: f64,
+    },
+}
+
+impl Quantity {
+    /// Whether such a device can draw this power, W. NaN and negative powers are none.
+    pub fn allows(self, watts: f64) -> bool {
+        let (Quantity::Counter { max_watts, .. } | Quantity::Power { max_watts }) = self;
+        watts.is_finite() && (0.0..=max_watts).contains(&watts)
+    }
 }
 
 /// One thing measured: a package, a memory domain, a GPU.

@@ -40,7 +40,7 @@ pub enum Fault {
     NoFile,
     /// It is larger than such a file can be.
     TooLarge,
-    /// It counts what no device could have used.
+    /// It reports an energy or a power that no such device can use.
     Implausible,
     /// It has not answered for a second.
     Silent,
@@ -66,7 +66,7 @@ impl fmt::Display for Fault {
             Fault::Stalled => f.write_str("its counter stands still while it draws power"),
             Fault::Lost => f.write_str("the device is lost: off the bus, or its driver unloaded"),
             Fault::Driver(words) => f.write_str(words),
-            Fault::Implausible => f.write_str("its counts are implausible"),
+            Fault::Implausible => f.write_str("it reports what no such device can draw"),
         }
     }
 }

@@ -344,7 +344,8 @@ fn channel(named: &Value) -> Option<Channel> {
     let method = Method::ALL.into_iter().find(|method| text("method") == Some(method.name()))?;
     let (device, id) = (text("device")?.to_owned(), text("id")?.to_owned());
     let simulated = named.get("simulated").and_then(Value::as_bool).unwrap_or(false);
-    Some(Channel { kind, device, id, source, method, quantity: Quantity::Power, simulated, note: None })
+    let quantity = Quantity::Power { max_watts: 0.0 }; // nothing is read of it any more
+    Some(Channel { kind, device, id, source, method, quantity, simulated, note: None })
 }
 
 fn status(named: &Value) -> &'static str {

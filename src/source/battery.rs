@@ -13,6 +13,8 @@ const NAME: &str = "battery";
 /// Its power is read ten times a second; its gauge is no faster.
 const MIN_GAP_NS: u64 = 50_000_000;
 const MAX_GAP_NS: u64 = 100_000_000;
+/// No machine's own batteries give more, W: the largest laptops take a quarter of it.
+const MAX_BATTERY_W: f64 = 1000.0;
 const ON_MAINS: Fault = Fault::Driver("the machine is on mains power, which its battery does not measure");
 const SAYS_ZERO: Fault = Fault::Driver("the battery discharges at 0 W, as its gauge says");
 const CURE: &str = "see what its files hold, then create the tracker again";
@@ -47,7 +49,7 @@ pub fn open(options: &Options) -> Opened {
         id,
         source: NAME,
         method: Method::Power,
-        quantity: Quantity::Power,
+        quantity: Quantity::Power { max_watts: MAX_BATTERY_W },
         simulated: false,
         note: Some("what the battery gives: the whole machine, its screen included".into()),
     };

@@ -10,6 +10,7 @@ use crate::visible::{Picked, Selection};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,7 +24,9 @@ const NO_DRIVER_CURE: &str =
     "see that nvidia-smi works for this user; after a driver update load the new module or reboot";
 /// So many times its power limit no GPU draws, however its counter's steps fall between two readings.
 const MAX_LIMITS: f64 = 20.0;
-/// For a GPU that does not tell its limit, W.
+/// A limit outside these, W, is taken as unknown: no GPU runs on 1 W, and none is allowed 10 kW.
+const LIMITS_W: RangeInclusive<f64> = 1.1..=10_000.0;
+/// For a GPU whose limit is not known, W.
 const USUAL_LIMIT_W: f64 = 700.0;
 /// No driver shows more: GPUs, MIG instances of one of them, processes on one of them.
 const MOST_GPUS: u32 = 64;
@@ -269,16 +272,15 @@ impl Offered {
             if !has_counter {
                 device.power_usage()?;
             }
-            let limit_w =
-                device.enforced_power_limit().map_or(USUAL_LIMIT_W, |milliwatts| f64::from(milliwatts) * 1e-3);
-            Ok((has_counter, limit_w))
+            let limit_w = device.enforced_power_limit().ok().map(|milliwatts| f64::from(milliwatts) * 1e-3);
+            Ok((has_counter, limit_w.filter(|limit_w| LIMITS_W.contains(limit_w)).unwrap_or(USUAL_LIMIT_W)))
         };
         let (has_counter, limit_w) = host::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized))?;
-        let max_watts = MAX_LIMITS * limit_w.max(1.0);
+        let max_watts = MAX_LIMITS * limit_w;
         let (method, quantity) = if has_counter {
             (Method::Counter, Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts })
         } else {
-            (Method::Power, Quantity::Power)
+            (Method::Power, Quantity::Power { max_watts })
         };
         if !has_counter {
             notes.push("no energy counter: its power is integrated".into());

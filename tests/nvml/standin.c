@@ -292,10 +292,12 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index) {
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *power) {
     struct call call;
     uint64_t at;
+    double milliwatts;
     nvmlReturn_t result = ask_gpu(device, &call);
     if (result != SUCCESS) return result;
     at = refreshed(call.at, call.gpu.power_step_ns, 37000000u + 13000000u * call.index);
-    *power = (unsigned)((joules(&call.gpu, at) - joules(&call.gpu, at - POWER_WINDOW_NS)) / (POWER_WINDOW_NS * 1e-9) * 1e3);
+    milliwatts = (joules(&call.gpu, at) - joules(&call.gpu, at - POWER_WINDOW_NS)) / (POWER_WINDOW_NS * 1e-9) * 1e3;
+    *power = milliwatts < UINT32_MAX ? (unsigned)milliwatts : UINT32_MAX;
     return SUCCESS;
 }
 
