@@ -9,6 +9,7 @@ pub mod text;
 pub use page::{ForkMark, KeptPage};
 
 use crate::calendar::Moment;
+use crate::clean;
 use crate::job::{self, Kin};
 use std::ffi::OsString;
 use std::fs::File;
@@ -53,7 +54,7 @@ pub fn hostname() -> String {
     // SAFETY: the buffer holds the length given; the last byte stays 0.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
     match std::ffi::CStr::from_bytes_until_nul(&name) {
-        Ok(name) if !failed && !name.is_empty() => name.to_string_lossy().into_owned(),
+        Ok(name) if !failed && !name.is_empty() => clean::text(name.to_string_lossy()),
         _ => "unknown".into(),
     }
 }

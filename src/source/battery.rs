@@ -43,15 +43,10 @@ pub fn open(options: &Options) -> Opened {
         }
         Ok(_) => (),
     }
+    let quantity = Quantity::Power { max_watts: MAX_BATTERY_W };
     let channel = Channel {
-        kind: Kind::Node,
-        device: "battery".into(),
-        id,
-        source: NAME,
-        method: Method::Power,
-        quantity: Quantity::Power { max_watts: MAX_BATTERY_W },
-        simulated: false,
         note: Some("what the battery gives: the whole machine, its screen included".into()),
+        ..Channel::new((Kind::Node, NAME), "battery", id, Method::Power, quantity)
     };
     (Some(Box::new(Batteries { channel: [channel], folders })), Vec::new())
 }

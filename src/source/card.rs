@@ -1,6 +1,7 @@
 //! Graphics cards as the kernel lists them under /sys/class/drm, each with its hardware monitors.
 
 use super::number_file;
+use crate::clean;
 use crate::host;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ impl Card {
             .map(|(number, dir)| {
                 let device = dir.join("device");
                 let target = std::fs::read_link(&device).ok();
-                let address = target.and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned()));
+                let address = target.and_then(|target| Some(clean::text(target.file_name()?.to_string_lossy())));
                 Card { name: format!("card{number}"), device, address }
             })
             .collect();

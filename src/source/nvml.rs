@@ -4,6 +4,7 @@
 use super::nvml_gpu::{Gpu, NvmlGpus};
 use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::clean;
 use crate::host;
 use crate::options::Options;
 use crate::visible::{Picked, Selection};
@@ -255,11 +256,11 @@ impl Offered {
             Ok(device) => device,
             Err(error) => return Ok(Offered { device: Err(error), name: "NVIDIA".into(), ids: Vec::new() }),
         };
-        let mut ids: Vec<String> = device.uuid().into_iter().collect();
+        let mut ids: Vec<String> = device.uuid().into_iter().map(clean::text).collect();
         if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
-            ids.extend(instances(&device)?.filter_map(|instance| instance.uuid().ok()));
+            ids.extend(instances(&device)?.filter_map(|instance| instance.uuid().ok()).map(clean::text));
         }
-        let name = device.name().unwrap_or_else(|_| "NVIDIA GPU".into());
+        let name = device.name().map_or_else(|_| "NVIDIA GPU".into(), clean::text);
         Ok(Offered { device: Ok(device), name, ids })
     }
 
@@ -291,16 +292,9 @@ impl Offered {
                     .into(),
             );
         }
-        let channel = Channel {
-            kind: Kind::Gpu,
-            device: self.name,
-            id: self.ids.into_iter().next().unwrap_or_else(|| format!("nvml-{}", picked.place)),
-            source: NAME,
-            method,
-            quantity,
-            simulated: false,
-            note: (!notes.is_empty()).then(|| notes.join("; ")),
-        };
+        let id = self.ids.into_iter().next().unwrap_or_else(|| format!("nvml-{}", picked.place));
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        let channel = Channel { note, ..Channel::new((Kind::Gpu, NAME), self.name, id, method, quantity) };
         Ok((channel, Gpu::new(device, has_counter)))
     }
 

@@ -91,16 +91,10 @@ impl Unit {
                         return (None, vec![Unavailable { source: NAME, reason, cure: Some(CURE.into()) }]);
                     }
                 }
-                source.channels.push(Channel {
-                    kind: *kind,
-                    device: format!("{device}-{package}"),
-                    id: format!("power/cpu{cpu}/{device}"),
-                    source: NAME,
-                    method: Method::Counter,
-                    quantity: Quantity::Counter { joules_per_unit: event.joules_per_unit, range: None, max_watts },
-                    simulated: false,
-                    note: None,
-                });
+                let (name, id) = (format!("{device}-{package}"), format!("power/cpu{cpu}/{device}"));
+                let joules_per_unit = event.joules_per_unit;
+                let quantity = Quantity::Counter { joules_per_unit, range: None, max_watts };
+                source.channels.push(Channel::new((*kind, NAME), name, id, Method::Counter, quantity));
             }
         }
         let source = (!source.counters.is_empty()).then(|| Box::new(source) as Box<dyn Source>);

@@ -128,17 +128,9 @@ fn channel(path: &Path, kind: Kind) -> Channel {
         Kind::Dram => ("Cray memory", MOST_SOCKETS * MAX_DRAM_W),
         Kind::Gpu => ("Cray accelerator", MAX_GPU_W),
     };
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Channel {
-        kind,
-        device: name.into(),
-        id: format!("pm_counters/{file}"),
-        source: NAME,
-        method: Method::Counter,
-        quantity: Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts },
-        simulated: false,
-        note: None,
-    }
+    let id = format!("pm_counters/{}", path.file_name().unwrap_or_default().display());
+    let quantity = Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts };
+    Channel::new((kind, NAME), name, id, Method::Counter, quantity)
 }
 
 impl Source for PmCounters {

@@ -144,16 +144,9 @@ impl Zone {
             Domain::Psys => (Kind::Node, MAX_PSYS_W),
         };
         let range = number_file::text(&self.dir.join("max_energy_range_uj")).ok().and_then(|range| range.parse().ok());
-        Channel {
-            kind,
-            device: self.label.clone(),
-            id: self.id.clone(),
-            source: NAME,
-            method: Method::Counter,
-            quantity: Quantity::Counter { joules_per_unit: 1e-6, range: range.filter(|&range| range > 0), max_watts },
-            simulated: false,
-            note: None,
-        }
+        let range = range.filter(|&range| range > 0);
+        let quantity = Quantity::Counter { joules_per_unit: 1e-6, range, max_watts };
+        Channel::new((kind, NAME), self.label.as_str(), self.id.as_str(), Method::Counter, quantity)
     }
 }
 

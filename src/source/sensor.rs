@@ -220,7 +220,7 @@ impl Sensors {
         let method = if sensor.is_power() { Method::Power } else { Method::Counter };
         let Device { kind, device, id, notes } = device;
         let note = (!notes.is_empty()).then(|| notes.join("; "));
-        Channel { kind, device, id, source: self.name, method, quantity: sensor.quantity, simulated: false, note }
+        Channel { note, ..Channel::new((kind, self.name), device, id, method, sensor.quantity) }
     }
 
     /// The source, if anything takes part. Those that wait take part too where `waits`, or where others answer:

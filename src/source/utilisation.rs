@@ -106,7 +106,7 @@ impl Utilisation {
             Scope::Machine => machine_times(&self.stat)?,
             Scope::Affinity(set) => processor_times(&self.stat, &mut self.buffer, set)?,
             Scope::Quota(quota) => {
-                let busy = used_us(&number_file::text(&quota.usage)?).ok_or(Fault::Garbage)?;
+                let busy = used_us(&host::text::read(&quota.usage, host::text::SMALL)?).ok_or(Fault::Garbage)?;
                 Times { busy, total: at as f64 * 1e-3 * quota.processors }
             }
         };
@@ -254,7 +254,10 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        let found = || quota(&root).map(|quota| (quota.processors, used_us(&number_file::text(&quota.usage).unwrap())));
+        let found = || {
+            quota(&root)
+                .map(|quota| (quota.processors, used_us(&host::text::read(&quota.usage, host::text::SMALL).unwrap())))
+        };
         write("proc/self/cgroup", "1:name=systemd:/\n0::/job/step\n");
         assert_eq!(found(), None);
         write("sys/fs/cgroup/job/step/cpu.max", "max 100000\n");

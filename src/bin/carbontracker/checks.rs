@@ -1,5 +1,6 @@
 //! What of a machine matters for measuring on it, each looked at by itself.
 
+use carbontracker::clean;
 use carbontracker::host::{self, text};
 use carbontracker::job::Job;
 use carbontracker::options::Options;
@@ -27,7 +28,7 @@ pub struct Check {
 
 impl Check {
     fn new(name: &'static str, is_ok: Option<bool>, finding: impl Into<String>) -> Check {
-        Check { name, is_ok, finding: finding.into(), cure: None }
+        Check { name, is_ok, finding: clean::text(finding), cure: None }
     }
 
     fn cured_by(self, cure: impl Into<String>) -> Check {

@@ -6,6 +6,7 @@ mod report;
 mod tests;
 
 use crate::Done;
+use carbontracker::clean;
 use carbontracker::host::text;
 use carbontracker::units::{J_PER_KWH, duration, energy, grams};
 use serde_json::Value;
@@ -86,7 +87,7 @@ fn pairs(dir: &Path) -> Result<BTreeMap<String, Pair>, String> {
     let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
     for entry in fs::read_dir(dir).map_err(refused)? {
         let path = entry.map_err(refused)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = clean::text(path.file_name().unwrap_or_default().to_string_lossy());
         if let Some(stem) = name.strip_suffix("_carbontracker_output.log") {
             pairs.entry(stem.to_owned()).or_default().output = Some(path);
         } else if let Some(stem) = name.strip_suffix("_carbontracker.log") {
@@ -113,7 +114,7 @@ fn parse<T>(path: &Path, parse: fn(&str) -> Result<T, log::Broken>) -> Result<Op
         return Ok(None);
     }
     let broken = |log::Broken { line, what }| format!("{}:{line}: {what}", path.display());
-    parse(&String::from_utf8_lossy(&bytes)).map(Some).map_err(broken)
+    parse(&clean::lines(&String::from_utf8_lossy(&bytes))).map(Some).map_err(broken)
 }
 
 /// Writes a report a run; a file that is there already may be the run's own report, and stays. Gives what failed.
@@ -144,7 +145,8 @@ fn recording(runs: &[Imported], troubles: &mut Vec<String>) -> String {
         for (place, epoch) in epochs.iter().enumerate() {
             let known = |key: &str| epoch.get(key).filter(|value| !value.is_null()).map(Value::to_string);
             let [duration_s, energy_j] = ["duration_s", "energy_j"].map(|key| known(key).unwrap_or_default());
-            written = written.and_then(|()| write([name, &(place + 1).to_string(), &duration_s, &energy_j]));
+            written =
+                written.and_then(|()| write([&clean::cell(name), &(place + 1).to_string(), &duration_s, &energy_j]));
         }
     }
     troubles.extend(written.err());

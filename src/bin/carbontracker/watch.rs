@@ -2,6 +2,7 @@
 
 use crate::runs::{self, Unread};
 use crate::view::View;
+use carbontracker::clean;
 use console::Term;
 use serde_json::{Value, json};
 use std::fs::Metadata;
@@ -204,7 +205,7 @@ impl Display {
     }
 
     fn wait(&mut self, path: &Path, reason: &str) -> io::Result<()> {
-        let text = format!("waiting for {}: {reason}", path.display());
+        let text = clean::text(format!("waiting for {}: {reason}", path.display()));
         match self {
             _ if reason.is_empty() => Ok(()),
             Display::Screen { term, drawn } => {
