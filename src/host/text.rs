@@ -45,7 +45,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(bytes(path, most)?).map_err(|_| ErrorKind::InvalidData.into())
 }
 
-/// What a folder of the kernel's holds; nothing where it cannot be read. No driver gives a name that needs cleaning.
+/// What a folder of the kernel's holds; nothing where it cannot be read. A name that would need cleaning is no driver's and is left out.
 pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten();
     entries.filter(|entry| clean::is_clean(&entry.file_name().to_string_lossy())).map(|entry| entry.path())

@@ -29,7 +29,7 @@ const MAX_LIMITS: f64 = 20.0;
 const LIMITS_W: RangeInclusive<f64> = 1.1..=10_000.0;
 /// For a GPU whose limit is not known, W.
 const USUAL_LIMIT_W: f64 = 700.0;
-/// No driver shows more: GPUs, MIG instances of one of them, processes on one of them.
+/// The most GPUs, MIG instances of a GPU and processes on a GPU that a driver can report.
 const MOST_GPUS: u32 = 64;
 const MOST_INSTANCES: u32 = 16;
 const MOST_PROCESSES: u32 = 1024;
