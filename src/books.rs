@@ -293,7 +293,9 @@ fn in_words(channel: &Channel, event: Event) -> String {
         Event::Back(seconds) => {
             let meanwhile = match channel.quantity {
                 Quantity::Counter { .. } => "the energy it counted meanwhile is in",
-                Quantity::Power => "what it used in a longer gap stays unknown, in a short one it is interpolated",
+                Quantity::Power { .. } => {
+                    "what it used in a longer gap stays unknown, in a short one it is interpolated"
+                }
             };
             format!("{who} can be read again after {seconds:.1} s; {meanwhile}")
         }

@@ -1,5 +1,7 @@
 //! What is measured: the kinds of component, and one device's line in the books.
 
+use crate::clean;
+
 /// What a channel measures. A node contains its parts; the parts do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -76,7 +78,18 @@ pub enum Quantity {
         max_watts: f64,
     },
     /// Power, to be integrated.
-    Power,
+    Power {
+        /// More than this, W, no such device can draw: a power above it is a fault.
+        max_watts: f64,
+    },
+}
+
+impl Quantity {
+    /// Whether such a device can draw this power, W. NaN and negative powers are none.
+    pub fn allows(self, watts: f64) -> bool {
+        let (Quantity::Counter { max_watts, .. } | Quantity::Power { max_watts }) = self;
+        watts.is_finite() && (0.0..=max_watts).contains(&watts)
+    }
 }
 
 /// One thing measured: a package, a memory domain, a GPU.
@@ -98,4 +111,38 @@ pub struct Channel {
     pub simulated: bool,
     /// What a reader of the report should know.
     pub note: Option<String>,
+}
+
+impl Channel {
+    /// A real device's, without a note. Its names come from drivers and files: they are cleaned here.
+    pub fn new(
+        (kind, source): (Kind, &'static str),
+        device: impl Into<String>,
+        id: impl Into<String>,
+        method: Method,
+        quantity: Quantity,
+    ) -> Channel {
+        let (device, id) = (clean::text(device), clean::text(id));
+        Channel { kind, device, id, source, method, quantity, simulated: false, note: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_s_names_are_cleaned() {
+        let quantity = Quantity::Power { max_watts: 1.0 };
+        let channel = Channel::new((Kind::Gpu, "nvml"), "\u{1b}[31mX\n", "GPU-\u{9b}", Method::Power, quantity);
+        assert_eq!((channel.device.as_str(), channel.id.as_str()), (" [31mX ", "GPU- "));
+    }
+
+    #[test]
+    fn a_device_draws_from_nothing_to_its_most() {
+        let quantity = Quantity::Power { max_watts: 5.0 };
+        let allowed = [-0.1, f64::NAN, f64::INFINITY, 5.1, 0.0, 5.0].map(|watts| quantity.allows(watts));
+        assert_eq!(allowed, [false, false, false, false, true, true]);
+        assert!(!Quantity::Power { max_watts: f64::INFINITY }.allows(f64::INFINITY));
+    }
 }

@@ -148,6 +148,11 @@ impl Meter {
     /// Takes a reading made at `at`; the energy it brings goes to `credit`.
     pub fn push(&mut self, at: u64, reading: Result<Value, Fault>, mut credit: impl FnMut(Credit)) -> Option<Event> {
         let value = match reading {
+            // Here and not in the sources, so that none can forget it.
+            Ok(Value::Watts(watts)) if !self.quantity.allows(watts) => Err(Fault::Implausible),
+            reading => reading,
+        };
+        let value = match value {
             Ok(value) => value,
             Err(fault) => {
                 self.tally.failed += 1;

@@ -1,5 +1,6 @@
 //! What can go wrong, as values: a status for the program, words for the person.
 
+use crate::clean;
 use std::fmt;
 
 /// The outcome of a call across the C boundary. Numbers are the contract: append only.
@@ -61,9 +62,9 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure with this status and these words.
+    /// A failure with this status and these words, which may quote what was read.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Error { status, message: message.into() }
+        Error { status, message: clean::text(message) }
     }
 
     /// A bad argument or option.

@@ -11,7 +11,7 @@ mod segment;
 mod table;
 pub mod text;
 
-pub use held::{HeldFile, lost, lost_descriptors, not_regular};
+pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
 pub use page::ForkMark;
@@ -20,6 +20,7 @@ pub use segment::{Segment, abandoned};
 pub use table::{OwnTable, leave_shared_table};
 
 use crate::calendar::Moment;
+use crate::clean;
 use crate::job::{self, Kin};
 use std::ffi::OsString;
 use std::fs::File;
@@ -64,7 +65,7 @@ pub fn hostname() -> String {
     // SAFETY: the buffer holds the length given; the last byte stays 0.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
     match std::ffi::CStr::from_bytes_until_nul(&name) {
-        Ok(name) if !failed && !name.is_empty() => name.to_string_lossy().into_owned(),
+        Ok(name) if !failed && !name.is_empty() => clean::text(name.to_string_lossy()),
         _ => "unknown".into(),
     }
 }
@@ -171,9 +172,9 @@ pub fn kin() -> Option<Kin> {
     let program = std::fs::metadata("/proc/self/exe").ok()?;
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?.ino();
     let name = std::fs::read_link("/proc/self/exe").ok()?;
-    let arguments = std::fs::read("/proc/self/cmdline").ok()?;
+    let arguments = text::beginning(Path::new("/proc/self/cmdline"), text::MEDIUM).ok()?;
     let script = job::script(&name, &arguments);
-    let leader = std::fs::read_to_string(format!("/proc/{session}/stat")).ok();
+    let leader = text::read(Path::new(&format!("/proc/{session}/stat")), text::SMALL).ok();
     // The fields after the name, which is in parentheses and may hold anything: state, parent, …
     let launcher = leader.and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
     Some(Kin {
@@ -400,8 +401,8 @@ impl CpuSet {
             let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
             let Some(set) = tid.and_then(CpuSet::of_thread) else { continue };
             let more: Vec<usize> = set.cpus().filter(|&cpu| !union.contains(cpu)).collect();
-            let is_ours =
-                || std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("ct-"));
+            let name = || text::read(&task.path().join("comm"), text::SMALL);
+            let is_ours = || name().is_ok_and(|name| name.starts_with("ct-"));
             if !more.is_empty() && !is_ours() {
                 // SAFETY: each number came from a set of the same size.
                 more.into_iter().for_each(|cpu| unsafe { libc::CPU_SET(cpu, &mut union.0) });

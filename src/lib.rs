@@ -16,6 +16,7 @@ pub mod c_api;
 pub mod calendar;
 pub mod channel;
 pub mod claim;
+pub mod clean;
 pub mod counter;
 pub mod error;
 pub mod extras;

@@ -1,6 +1,7 @@
 //! The options by name: one table says each key's name, what it may be and where it goes.
 
 use crate::channel::Kind;
+use crate::clean;
 use crate::error::{Error, Result};
 use crate::extras::{Price, Rates};
 use crate::intensity::service::Secret;
@@ -170,7 +171,7 @@ const KEYS: &[Key] = &[
     Key { name: "marginal", allowed: "watttime:REGION, such as watttime:CAISO_NORTH", set: |o, v| put_some(&mut o.marginal, marginal(v)) },
     Key { name: "marginal_key", allowed: "USER:PASSWORD of that service", set: |o, v| put_some(&mut o.marginal_key, secret(v)) },
     Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10", set: |o, v| put(&mut o.pue, number(v, 1.0, 10.0)) },
-    Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v)) },
+    Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v).map(clean::text)) },
     Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, path(v)) },
     Key { name: "log_prefix", allowed: "how file names begin", set: |o, v| put_some(&mut o.log_prefix, some_text(v)) },
     Key { name: "resume", allowed: "a journal (NAME.jsonl), or a folder of them", set: |o, v| put_some(&mut o.resume, path(v)) },

@@ -1,5 +1,6 @@
 //! A reading: what a source hands over, the number or why there is none.
 
+use crate::host::text::{NO_FILE, TOO_LARGE};
 use std::fmt;
 
 /// A reading of one channel: when, and what was read or why not.
@@ -35,7 +36,11 @@ pub enum Fault {
     Empty,
     /// It answered with something that is not a number.
     Garbage,
-    /// It counts what no device could have used.
+    /// It is a folder, a pipe or a device, and no file.
+    NoFile,
+    /// It is larger than such a file can be.
+    TooLarge,
+    /// It reports an energy or a power that no such device can use.
     Implausible,
     /// It has not answered for a second.
     Silent,
@@ -55,11 +60,13 @@ impl fmt::Display for Fault {
             Fault::Os(code) => write!(f, "{}", std::io::Error::from_raw_os_error(*code)),
             Fault::Empty => f.write_str("it is empty"),
             Fault::Garbage => f.write_str("it is not a number"),
+            Fault::NoFile => f.write_str(NO_FILE),
+            Fault::TooLarge => f.write_str(TOO_LARGE),
             Fault::Silent => f.write_str("it has not answered for a second"),
             Fault::Stalled => f.write_str("its counter stands still while it draws power"),
             Fault::Lost => f.write_str("the device is lost: off the bus, or its driver unloaded"),
             Fault::Driver(words) => f.write_str(words),
-            Fault::Implausible => f.write_str("its counts are implausible"),
+            Fault::Implausible => f.write_str("it reports what no such device can draw"),
         }
     }
 }
@@ -70,6 +77,8 @@ impl From<std::io::Error> for Fault {
             (std::io::ErrorKind::NotFound, _) => Fault::Gone,
             (std::io::ErrorKind::PermissionDenied, _) => Fault::Denied,
             (_, Some(code)) => Fault::Os(code),
+            (std::io::ErrorKind::InvalidInput, None) => Fault::NoFile,
+            (std::io::ErrorKind::FileTooLarge, None) => Fault::TooLarge,
             (_, None) => Fault::Garbage,
         }
     }

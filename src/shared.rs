@@ -2,6 +2,7 @@
 //! a few words that are stored and read at once.
 
 use crate::books::Books;
+use crate::clean;
 use crate::progress::{self, Packed};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -117,7 +118,7 @@ impl Shared {
         if messages.len() >= MOST {
             messages.pop_front();
         }
-        messages.push_back(message);
+        messages.push_back(clean::text(message));
     }
 
     /// The queued messages, oldest first.

@@ -278,6 +278,84 @@ fn what_keeps_the_driver_away_is_said() {
     });
 }
 
+/// A power of 0xFFFFFFFF mW from the middle of a run on, or from its start.
+#[test]
+fn a_power_that_no_gpu_draws_is_not_believed() {
+    steadily(|| {
+        let standin = Standin::new(&WATTS.map(|watts| Gpu::constant(watts).without_counter()));
+        let used = standin.gpu(0);
+        let ill = fall_ill(&standin, 6, |gpu| gpu.wave = [1e7, 1e7, 1.0, 0.0]);
+        let until_then = Used::between(ill.from, ill.ill_at, |ns| used.joules(ns));
+        println!("power: {} J of {} J, {}", ill.energy(0), until_then.most, ill.found.gpu(0)["note"]);
+        assert!((0.7 * until_then.least..1.05 * until_then.most).contains(&ill.energy(0)), "{}", ill.energy(0));
+        ill.assert_near(&standin, 1, 0.05, "the other");
+        assert_eq!((ill.status(0), ill.status(1)), ("lost", "ok"));
+        assert!(ill.found.gpu(0)["coverage"].as_f64().unwrap() < 0.5);
+        ill.assert_told("no such device can draw");
+        let tracker = tracker(&standin.options());
+        run(&tracker, 2, EPOCH, |_| ());
+        let found = Found::all(&tracker);
+        tracker.destroy();
+        assert!(found.gpu(0)["energy_j"].as_f64().unwrap_or(0.0) == 0.0, "{:#}", found.gpu(0));
+        assert!(found.messages.iter().any(|text| text.contains(&uuid(0)) && text.contains("can draw")));
+    });
+}
+
+/// What a limit of 0 W or of 0xFFFFFFFF mW says is that it is not known.
+#[test]
+fn a_limit_that_cannot_be_is_not_believed() {
+    steadily(|| {
+        for limit_w in [0.0, 0.5, 4_294_967.295] {
+            let standin = Standin::new(&[Gpu::constant(200.0), Gpu::constant(200.0).without_counter()]);
+            (0..2).for_each(|n| standin.change(n, |gpu| gpu.limit_w = limit_w));
+            let tracker = tracker(&standin.options());
+            let stamps = run(&tracker, 3, EPOCH, |_| ());
+            standin.change(1, |gpu| gpu.wave = [1e7, 1e7, 1.0, 0.0]);
+            run(&tracker, 2, EPOCH, |_| ());
+            let found = Found::all(&tracker);
+            tracker.destroy();
+            let seconds = Used::between(stamps[0].0, stamps[2].1, |ns| ns as f64 * 1e-9);
+            let [counter, power] = [0, 1].map(|n| found.gpu(n)["energy_j"].as_f64().unwrap());
+            println!("limit {limit_w} W: {counter} J, {power} J in {} s and more", seconds.least);
+            assert!(found.gpu(0)["status"] == "ok" && counter > 190.0 * seconds.least, "{:#}", found.gpu(0));
+            assert!(power < 300.0 * seconds.most, "{:#}", found.gpu(1));
+        }
+    });
+}
+
+/// Memory for such a count would end the host.
+#[test]
+fn a_driver_that_counts_what_cannot_be_is_unavailable_with_one_reason() {
+    for (what, options, counts) in [
+        ("GPUs", "", [65, 0, 0]),
+        ("GPUs", "", [u32::MAX, 0, 0]),
+        ("MIG instances", "", [0, 17, 0]),
+        ("MIG instances", "", [0, u32::MAX, 0]),
+        ("processes", "devices=process", [0, 0, 1025]),
+        ("processes", "devices=process", [0, 0, i32::MAX as u32]),
+        ("processes", "devices=process", [0, 0, u32::MAX]),
+    ] {
+        let standin = two();
+        standin.driver(|driver| driver.counts = counts);
+        let tracker = tracker(&format!("{} {options}", standin.options()));
+        let begun = Instant::now();
+        let is_said = || Found::report(&tracker).unavailable().contains("reports");
+        while !is_said() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let found = Found::all(&tracker);
+        tracker.destroy();
+        println!("counts {counts:?}: {}", found.unavailable());
+        let number = counts.into_iter().max().unwrap().to_string();
+        let is_it = |one: &&serde_json::Value| one["source"] == "nvml";
+        let unavailable: Vec<_> = found.report["unavailable"].as_array().unwrap().iter().filter(is_it).collect();
+        assert!(found.gpus().is_empty() && unavailable.len() == 1, "{:#}", found.report);
+        let reason = unavailable[0]["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!("{number} {what}")) && unavailable[0]["cure"].is_string(), "{unavailable:?}");
+        assert!(found.messages.iter().any(|text| text.contains(reason)), "{:?}", found.messages);
+    }
+}
+
 fn entries(folder: &str) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }

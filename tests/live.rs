@@ -432,8 +432,8 @@ fn a_failure_is_said_once_asked_again_ever_later_and_its_end_is_said() {
     }
     assert!(news.try_recv().is_err(), "said twice");
     server.turns(Behaviour::text("7"));
-    assert_eq!(next(&news), News::Back);
     assert_eq!(figures(next(&news)), [7.0, 7.0]);
+    assert_eq!(next(&news), News::Back);
     server.turns(Behaviour::text("<html>"));
     loop {
         match next(&news) {
@@ -452,17 +452,18 @@ fn an_answer_without_any_figure_is_said() {
         matches!(next(&news), News::Failed(words) if words == "testgrid: it answers, but has no figures for DK at present")
     );
     server.turns(Behaviour::text("7"));
-    assert_eq!(next(&news), News::Back);
     assert_eq!(figures(next(&news)), [7.0, 7.0]);
+    assert_eq!(next(&news), News::Back);
 }
 
+/// They come before the failure: its message names what prices the run meanwhile.
 #[test]
 fn figures_that_came_before_a_failure_in_a_round_count() {
     let server = Server::start(paths(Behaviour::status(500)));
     let (_fetcher, news) = follow(&server);
-    let (a, b) = (next(&news), next(&news));
-    assert!(matches!(a, News::Failed(_)), "{a:?}");
-    assert_eq!(figures(b), [114.5]);
+    assert_eq!(figures(next(&news)), [114.5]);
+    let failed = next(&news);
+    assert!(matches!(failed, News::Failed(_)), "{failed:?}");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn windows(trace: &[Sample], length: u64) -> Vec<(usize, usize)> {
 
 /// What the library makes of these readings.
 fn credits(trace: &[Sample]) -> Vec<Credit> {
-    let (mut meter, mut credits) = (Meter::new(Quantity::Power), Vec::new());
+    let (mut meter, mut credits) = (Meter::new(Quantity::Power { max_watts: 1e5 }), Vec::new());
     for &(at, watts) in trace {
         assert_eq!(meter.push(at, Ok(Value::Watts(watts)), |credit| credits.push(credit)), None);
     }

@@ -312,3 +312,27 @@ fn a_folders_running_run_is_followed() {
     assert_eq!((&last["epochs_done"], &last["share"]), (&json!(2), &json!(0.5)));
     assert_eq!(watching.end(), Some(0));
 }
+
+/// The newest files of the folder are a link that gives an I/O error, a torn report and somebody's data.
+#[test]
+fn a_file_that_cannot_be_read_does_not_hide_the_runs_beside_it() {
+    let folder = Folder::new("beside");
+    let dir = folder.0.display().to_string();
+    folder.put("old.json", &report(2, "between").to_string());
+    folder.put("good.json", &report(3, "in_epoch").to_string());
+    let in_order = [("old.json", 300), ("good.json", 200), ("torn.json", 100), ("data.json", 50)];
+    folder.put("torn.json", "{\"schema\": 1,");
+    folder.put("data.json", "{\"lr\": 0.1}");
+    for (file, ago) in in_order {
+        let file = fs::File::options().append(true).open(folder.0.join(file)).expect("opened");
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(ago)).expect("dated");
+    }
+    std::os::unix::fs::symlink("/proc/self/mem", folder.0.join("mem.jsonl")).expect("a link");
+    let output = once(&dir, &[]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success() && printed.contains("in epoch 4 of 4"), "{printed}{}", text(&output.stderr));
+    ["good.json", "old.json"].iter().for_each(|file| fs::remove_file(folder.0.join(file)).expect("removed"));
+    let output = once(&dir, &[]);
+    let complaint = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && complaint.contains("mem.jsonl"), "{complaint}");
+}

@@ -166,7 +166,7 @@ fn two_readings_in_one_step_of_the_counter() {
 
 #[test]
 fn power_across_a_long_hole_stays_unknown() {
-    let mut m = Meter::new(Quantity::Power);
+    let mut m = Meter::new(Quantity::Power { max_watts: 1000.0 });
     let mut joules = 0.0;
     let (watts, gone) = (Ok(Value::Watts(20.0)), Err(Fault::Gone));
     for (at, value) in [(0, watts), (1, watts), (2, gone), (3, gone), (4, gone), (3600, watts), (3601, watts)] {
@@ -175,12 +175,38 @@ fn power_across_a_long_hole_stays_unknown() {
     assert_eq!((joules, m.health()), (40.0, Health::Gap));
 }
 
+/// Neither where it is the first nor in the middle; what lies around it is filled in and not measured.
+#[test]
+fn a_power_that_cannot_be_is_a_fault_and_brings_no_energy() {
+    for impossible in [1000.1, 4_294_967.295, -0.1, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+        for quantity in [
+            Quantity::Power { max_watts: 1000.0 },
+            Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts: 1000.0 },
+        ] {
+            let mut m = Meter::new(quantity);
+            let (mut joules, mut measured, mut events) = (0.0, 0.0, vec![]);
+            for (at, watts) in [(0, impossible), (1, 1000.0), (2, 1000.0), (3, impossible), (4, 1000.0)] {
+                events.extend(m.push(at * S, Ok(Value::Watts(watts)), |c| {
+                    joules += c.joules;
+                    measured += if c.measured { (c.to - c.from) as f64 * NS } else { 0.0 };
+                }));
+            }
+            assert_eq!((joules, measured, &events), (3000.0, 1.0, &vec![]), "{impossible}");
+            assert_eq!((m.health(), m.tally.failed, m.tally.fault), (Health::Gap, 2, Some(Fault::Implausible)));
+            for at in 5..9 {
+                events.extend(m.push(at * S, Ok(Value::Watts(impossible)), |c| panic!("{c:?}")));
+            }
+            assert_eq!((events, m.health()), (vec![Event::Lost(Fault::Implausible)], Health::Lost), "{impossible}");
+        }
+    }
+}
+
 #[test]
 fn what_could_be_read_late_is_filled_in_and_not_measured() {
     let mut m = Meter::late(Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: 2000.0 }, 0);
     let (joules, measured, _) = feed(&mut m, &[(2.0, Ok(500_000)), (3.0, Ok(600_000)), (4.0, Ok(700_000))]);
     assert!((joules - 400.0).abs() < 1e-6 && (measured - 2.0).abs() < 1e-9, "{joules} J, {measured} s");
-    let mut m = Meter::late(Quantity::Power, 0);
+    let mut m = Meter::late(Quantity::Power { max_watts: 1000.0 }, 0);
     let mut joules = 0.0;
     for at in [2 * S, 2 * S + S / 10, 3 * S] {
         m.push(at, Ok(Value::Watts(50.0)), |c| joules += c.joules);
@@ -190,7 +216,7 @@ fn what_could_be_read_late_is_filled_in_and_not_measured() {
 
 #[test]
 fn power_is_integrated_by_trapezoid() {
-    let mut m = Meter::new(Quantity::Power);
+    let mut m = Meter::new(Quantity::Power { max_watts: 1000.0 });
     let mut joules = 0.0;
     for (at, watts) in [(0, 100.0), (S, 300.0), (3 * S, 300.0)] {
         m.push(at, Ok(Value::Watts(watts)), |c| joules += c.joules);

@@ -97,11 +97,6 @@ pub fn lost() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the application closed this file's descriptor")
 }
 
-/// What is answered where a regular file was expected.
-pub fn not_regular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
-}
-
 /// The file under a number that is not a standard stream's: what the application prints must not end up in it.
 fn above_streams(file: File) -> io::Result<File> {
     const FIRST: libc::c_int = 3;

@@ -1,6 +1,7 @@
 //! Files of /sys and /proc, read with bounds: a pipe, a device or a file without end may be in the place of any.
 
 use super::NO_WAIT;
+use crate::clean;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -44,9 +45,10 @@ pub fn read(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(bytes(path, most)?).map_err(|_| ErrorKind::InvalidData.into())
 }
 
-/// What a folder of the kernel's holds; nothing where it cannot be read.
+/// What a folder of the kernel's holds; nothing where it cannot be read. A name that would need cleaning is no driver's and is left out.
 pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    std::fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten().map(|entry| entry.path())
+    let entries = std::fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten();
+    entries.filter(|entry| clean::is_clean(&entry.file_name().to_string_lossy())).map(|entry| entry.path())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! as if not there.
 
 use super::slot::{Slot, Standing};
+use crate::clean;
 use crate::host;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
@@ -166,7 +167,7 @@ fn parse(value: &Value) -> Option<Entry> {
     let words = |name: &str| -> Option<Option<String>> {
         match value.get(name)? {
             Value::Null => Some(None),
-            text => Some(Some(text.as_str()?.chars().filter(|c| !c.is_control()).take(WORDS).collect())),
+            text => Some(Some(clean::text(text.as_str()?).chars().take(WORDS).collect())),
         }
     };
     let fetched = match value.get("fetched")? {

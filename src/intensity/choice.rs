@@ -3,6 +3,7 @@
 use super::service::{Place, Secret, Service};
 use super::{Grid, Hourly, Intensity, cloud, file, services, zones};
 use crate::error::Result;
+use crate::host;
 use crate::options::{IntensityOption, Options};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ impl Location<'_> {
         }
         let firmware = |name: &str| {
             let path = options.sysroot.join("sys/class/dmi/id").join(name);
-            std::fs::read_to_string(path).unwrap_or_default()
+            host::text::read(&path, host::text::SMALL).unwrap_or_default()
         };
         let provider = cloud::Provider::by_firmware(
             &firmware("sys_vendor"),

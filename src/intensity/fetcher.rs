@@ -110,7 +110,7 @@ impl Default for Manner {
 pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'static) -> io::Result<Worker> {
     let ask = move |stop| {
         let deliver = Box::new(deliver);
-        let mut line = Line { stop, deliver, manner, told: Vec::new(), failures: 0, has_asked: false };
+        let mut line = Line { stop, deliver, manner, told: Vec::new(), failures: 0, has_asked: false, outcome: None };
         if catch_unwind(AssertUnwindSafe(|| line.run(aim))).is_err() {
             line.fail(FAULT.into());
         }
@@ -129,6 +129,8 @@ struct Line {
     /// Failures in a row.
     failures: u32,
     has_asked: bool,
+    /// The outcome of the last look, reported after its figures: why it failed, or None where it did not.
+    outcome: Option<Option<String>>,
 }
 
 impl Line {
@@ -160,6 +162,7 @@ impl Line {
                     Err(words) => (Entry::default(), Some(Trouble { words, failure })),
                 }
             });
+            self.conclude();
             if let Some(place) = entry.and_then(|entry| entry.place) {
                 self.tell(News::Place(place.clone()));
                 return choose(&place).unwrap_or_else(|words| {
@@ -194,6 +197,7 @@ impl Line {
             {
                 self.tell(News::Slots(slots));
             }
+            self.conclude();
             self.rest(rest_s);
         }
     }
@@ -231,10 +235,7 @@ impl Line {
 
     /// Takes over what another rank got, or that it got nothing.
     fn adopt(&mut self, known: Option<Entry>, rest_s: f64) -> (Option<Entry>, f64) {
-        match known.as_ref().and_then(|entry| entry.failed.clone()) {
-            Some(words) => self.fail(words),
-            None => self.succeed(),
-        }
+        self.outcome = Some(known.as_ref().and_then(|entry| entry.failed.clone()));
         (known, rest_s * spread())
     }
 
@@ -273,10 +274,7 @@ impl Line {
         if let Some(cache) = cache.filter(|_| trouble.as_ref().is_none_or(Trouble::is_for_all)) {
             cache.write(&entry);
         }
-        match trouble {
-            Some(trouble) => self.fail(trouble.words),
-            None => self.succeed(),
-        }
+        self.outcome = Some(trouble.map(|trouble| trouble.words));
         (Some(entry), rest_s)
     }
 
@@ -331,6 +329,15 @@ impl Line {
     fn tell(&mut self, news: News) {
         if !self.is_stopping() {
             (self.deliver)(news);
+        }
+    }
+
+    /// Reports the outcome of the last look. Its figures are with the listener by now: the message names what prices the run.
+    fn conclude(&mut self) {
+        match self.outcome.take() {
+            Some(Some(words)) => self.fail(words),
+            Some(None) => self.succeed(),
+            None => (),
         }
     }
 

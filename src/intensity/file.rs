@@ -4,8 +4,9 @@ use super::curve::Curve;
 use super::service::instant;
 use super::slot::{DIRTIEST, Slot, Standing};
 use super::{Hourly, Intensity};
+use crate::clean;
 use crate::error::{Error, Result};
-use crate::host::unix_s;
+use crate::host::{self, unix_s};
 use crate::units;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -33,7 +34,7 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
     let Contents { slots, basis, source, zone: said } = contents;
     let mut curve = Curve::default();
     curve.take(slots);
-    let source = source.unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    let source = source.unwrap_or_else(|| clean::text(path.file_name().unwrap_or_default().to_string_lossy()));
     let caveat =
         said.as_deref().zip(zone).filter(|(said, asked)| !said.eq_ignore_ascii_case(asked)).map(|(said, asked)| {
             format!(
@@ -73,11 +74,7 @@ pub fn reread(path: &Path) -> std::result::Result<(Vec<Slot>, Option<String>), S
 
 fn read(path: &Path) -> std::result::Result<Contents, String> {
     let told = |error: std::io::Error| format!("{error}; expected a CSV file of time,g_per_kwh");
-    let about = std::fs::metadata(path).map_err(told)?;
-    if !about.is_file() || about.len() > MOST_BYTES {
-        return Err("is no CSV file of time,g_per_kwh".into());
-    }
-    let bytes = std::fs::read(path).map_err(told)?;
+    let bytes = host::text::bytes(path, MOST_BYTES).map_err(told)?;
     parse(&bytes, unix_s())
 }
 
@@ -90,6 +87,7 @@ pub fn parse(bytes: &[u8], now: f64) -> std::result::Result<Contents, String> {
     let mut columns: Option<Columns> = None;
     let mut rows: Vec<Row> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
+        let line = clean::text(line);
         let line = line.trim();
         if let Some(remark) = line.strip_prefix('#') {
             contents.remark(remark).map_err(|why| format!("line {number}: {why}"))?;

@@ -7,6 +7,7 @@
 
 use crate::account::Energy;
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::clean;
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
 use crate::past::{Component, Lost, Past, Stretch};
@@ -134,7 +135,8 @@ impl Journal {
         let mut journal = Journal::default();
         let lines = text.split_inclusive(|&byte| byte == b'\n').enumerate();
         for (number, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
-            let value = serde_json::from_slice::<Value>(line).unwrap_or_default();
+            let mut value = serde_json::from_slice::<Value>(line).unwrap_or_default();
+            clean::json(&mut value);
             if journal.take(&value) {
                 continue;
             }
@@ -342,9 +344,10 @@ fn channel(named: &Value) -> Option<Channel> {
     let kind = Kind::ALL.into_iter().find(|kind| text("kind") == Some(kind.name()))?;
     let source = source::NAMES.into_iter().find(|name| text("source") == Some(name))?;
     let method = Method::ALL.into_iter().find(|method| text("method") == Some(method.name()))?;
-    let (device, id) = (text("device")?.to_owned(), text("id")?.to_owned());
+    let (device, id) = (text("device")?, text("id")?);
     let simulated = named.get("simulated").and_then(Value::as_bool).unwrap_or(false);
-    Some(Channel { kind, device, id, source, method, quantity: Quantity::Power, simulated, note: None })
+    let quantity = Quantity::Power { max_watts: 0.0 }; // nothing is read of it any more
+    Some(Channel { simulated, ..Channel::new((kind, source), device, id, method, quantity) })
 }
 
 fn status(named: &Value) -> &'static str {

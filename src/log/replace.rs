@@ -1,7 +1,7 @@
 //! A file replaced at once: who reads it sees the old one or the new one, also after a power cut. Links are not followed to
 //! where another user wants us to write.
 
-use crate::host;
+use crate::host::{self, text};
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -72,7 +72,7 @@ pub fn is_own(path: &Path) -> io::Result<()> {
 
 /// A pipe would be waited for, and a device has no end.
 pub fn is_regular(metadata: &Metadata) -> io::Result<()> {
-    if metadata.is_file() { Ok(()) } else { Err(host::not_regular()) }
+    if metadata.is_file() { Ok(()) } else { Err(io::Error::new(ErrorKind::InvalidInput, text::NO_FILE)) }
 }
 
 fn foreign(metadata: &Metadata) -> io::Error {
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    fn text(path: &Path) -> String {
+    fn read(path: &Path) -> String {
         std::fs::read_to_string(path).unwrap()
     }
 
@@ -171,11 +171,11 @@ mod tests {
         let scratch = Scratch::new("own");
         let (path, precious) = (scratch.file("a", "one"), scratch.file("precious", "mine"));
         replace_own(&path, "two").unwrap();
-        assert_eq!(text(&path), "two");
+        assert_eq!(read(&path), "two");
         std::fs::remove_file(&path).unwrap();
         symlink(&precious, &path).unwrap();
         replace_own(&path, "three").unwrap();
-        assert_eq!((text(&path), text(&precious), path.is_symlink()), ("three".into(), "mine".into(), false));
+        assert_eq!((read(&path), read(&precious), path.is_symlink()), ("three".into(), "mine".into(), false));
         assert_eq!(std::fs::read_dir(&scratch.0).unwrap().count(), 2, "nothing is left over");
         assert!(replace_own(&scratch.0.join("no/such"), "x").is_err());
     }
@@ -195,9 +195,9 @@ mod tests {
         symlink(&precious, &link).unwrap();
         std::os::unix::fs::lchown(&link, other, None).unwrap();
         assert!(replace_own(&link, "x").is_err() && replace_named(&link, "x", NewFile::Readable).is_err());
-        assert_eq!((text(&path), text(&precious)), ("theirs".into(), "mine".into()));
+        assert_eq!((read(&path), read(&precious)), ("theirs".into(), "mine".into()));
         replace_named(&path, "x", NewFile::Readable).unwrap();
-        assert_eq!((text(&path), std::fs::metadata(&path).unwrap().uid()), ("x".into(), 12345), "root keeps the owner");
+        assert_eq!((read(&path), std::fs::metadata(&path).unwrap().uid()), ("x".into(), 12345), "root keeps the owner");
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         symlink("a", &link).unwrap();
         replace_named(&link, "two", NewFile::Readable).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
-        assert_eq!((link.is_symlink(), text(&path), mode(&path)), (true, "two".into(), 0o640));
+        assert_eq!((link.is_symlink(), read(&path), mode(&path)), (true, "two".into(), 0o640));
         let new = scratch.0.join("new");
         replace_named(&new, "x", NewFile::Readable).unwrap();
         assert_eq!(mode(&new), READABLE);

@@ -167,7 +167,7 @@ proptest! {
     fn never_panics_and_quoting_round_trips(text in ".*", value in "[^\0]+") {
         let _ = parse(&text);
         let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
-        let options = parse(&format!("name='{quoted}'")).unwrap();
-        prop_assert_eq!(options.name, Some(value));
+        let options = parse(&format!("name='{quoted}' job='{quoted}'")).unwrap();
+        prop_assert_eq!((options.name, options.job), (Some(clean::text(value.as_str())), Some(value)));
     }
 }

@@ -42,7 +42,7 @@ fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
                 id: format!("id{number}"),
                 source: "test",
                 method: Method::Power,
-                quantity: Quantity::Power,
+                quantity: Quantity::Power { max_watts: 1e5 },
                 simulated: false,
                 note: None,
             },

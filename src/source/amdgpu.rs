@@ -222,8 +222,9 @@ mod tests {
         assert_eq!((source.min_gap_ns(), source.max_gap_ns(), unavailable), (50_000_000, 100_000_000, Vec::new()));
         tree.write("sys/devices/pci0000:00/0000:03:00.0/hwmon/hwmon1/energy1_input", "\n");
         tree.remove("sys/devices/pci0000:00/0000:41:00.0/hwmon/hwmon2/power1_input");
-        tree.write("sys/devices/pci0000:00/0000:c1:00.0/hwmon/hwmon0/power1_average", "4294967201\n");
-        assert_eq!(Tree::values(&mut *source), [Err(Fault::Empty), Err(Fault::Gone), Err(Fault::Implausible)]);
+        tree.write("sys/devices/pci0000:00/0000:c1:00.0/hwmon/hwmon0/power1_average", "4295000000\n");
+        assert_eq!(Tree::values(&mut *source), [Err(Fault::Empty), Err(Fault::Gone), Ok(Value::Watts(4295.0))]);
+        assert!(!source.channels()[2].quantity.allows(4295.0), "what its meter makes of it is a fault");
     }
 
     #[test]

@@ -265,7 +265,7 @@ mod tests {
             id: "x".into(),
             source: "test",
             method: Method::Power,
-            quantity: Quantity::Power,
+            quantity: Quantity::Power { max_watts: 1e5 },
             simulated: false,
             note: None,
         };

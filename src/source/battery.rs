@@ -4,6 +4,7 @@
 use super::sensor::{absent, signed};
 use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host;
 use crate::options::Options;
 use crate::reading::{Fault, Reading, Value};
 use std::path::PathBuf;
@@ -12,6 +13,8 @@ const NAME: &str = "battery";
 /// Its power is read ten times a second; its gauge is no faster.
 const MIN_GAP_NS: u64 = 50_000_000;
 const MAX_GAP_NS: u64 = 100_000_000;
+/// No machine's own batteries give more, W: the largest laptops take a quarter of it.
+const MAX_BATTERY_W: f64 = 1000.0;
 const ON_MAINS: Fault = Fault::Driver("the machine is on mains power, which its battery does not measure");
 const SAYS_ZERO: Fault = Fault::Driver("the battery discharges at 0 W, as its gauge says");
 const CURE: &str = "see what its files hold, then create the tracker again";
@@ -25,8 +28,7 @@ struct Batteries {
 /// Finds the machine's batteries; only while they discharge do they say what it takes.
 pub fn open(options: &Options) -> Opened {
     let folder = options.sysroot.join("sys/class/power_supply");
-    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_battery(path)).collect();
+    let mut folders: Vec<PathBuf> = host::text::entries(&folder).filter(|path| is_battery(path)).collect();
     folders.sort();
     if folders.is_empty() {
         return absent(NAME, "no battery here");
@@ -41,15 +43,10 @@ pub fn open(options: &Options) -> Opened {
         }
         Ok(_) => (),
     }
+    let quantity = Quantity::Power { max_watts: MAX_BATTERY_W };
     let channel = Channel {
-        kind: Kind::Node,
-        device: "battery".into(),
-        id,
-        source: NAME,
-        method: Method::Power,
-        quantity: Quantity::Power,
-        simulated: false,
         note: Some("what the battery gives: the whole machine, its screen included".into()),
+        ..Channel::new((Kind::Node, NAME), "battery", id, Method::Power, quantity)
     };
     (Some(Box::new(Batteries { channel: [channel], folders })), Vec::new())
 }

@@ -1,14 +1,15 @@
 //! Graphics cards as the kernel lists them under /sys/class/drm, each with its hardware monitors.
 
 use super::number_file;
+use crate::clean;
+use crate::host;
 use std::path::{Path, PathBuf};
 
 /// What a folder holds whose names begin so, numbers in their order.
 pub fn numbered(folder: &Path, beginning: &str) -> Vec<(u32, PathBuf)> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix(beginning)?.parse().ok();
     let mut found: Vec<(u32, PathBuf)> =
-        entries.filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect();
+        host::text::entries(folder).filter_map(|path| Some((number(&path)?, path))).collect();
     found.sort();
     found
 }
@@ -32,7 +33,7 @@ impl Card {
             .map(|(number, dir)| {
                 let device = dir.join("device");
                 let target = std::fs::read_link(&device).ok();
-                let address = target.and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned()));
+                let address = target.and_then(|target| Some(clean::text(target.file_name()?.to_string_lossy())));
                 Card { name: format!("card{number}"), device, address }
             })
             .collect();

@@ -9,6 +9,7 @@
 use super::utilisation::Utilisation;
 use super::{Opened, Source, Unavailable, tdp};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host;
 use crate::options::Options;
 use crate::reading::{Reading, Value};
 
@@ -41,20 +42,14 @@ pub fn open(options: &Options) -> Opened {
             return (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }]);
         }
     };
-    let cpuinfo = std::fs::read_to_string(options.sysroot.join("proc/cpuinfo")).unwrap_or_default();
+    let cpuinfo = host::text::read(&options.sysroot.join("proc/cpuinfo"), host::text::LARGE).unwrap_or_default();
     let model = field(&cpuinfo, "model name").next().unwrap_or("unknown processor").to_owned();
     let (tdp_w, basis) = tdp(&cpuinfo, &model, busy.processors);
     let note = format!("estimate from utilisation and {basis}; {}", busy.scope_in_words());
-    let channel = Channel {
-        kind: Kind::Cpu,
-        device: model,
-        id: busy.processors_in_words().map_or("cpu-model".into(), |cpus| format!("cpu-model:{cpus}")),
-        source: NAME,
-        method: Method::Estimate,
-        quantity: Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 100_000.0 },
-        simulated: false,
-        note: Some(note),
-    };
+    let id = busy.processors_in_words().map_or("cpu-model".into(), |cpus| format!("cpu-model:{cpus}"));
+    let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 100_000.0 };
+    let channel =
+        Channel { note: Some(note), ..Channel::new((Kind::Cpu, NAME), model, id, Method::Estimate, quantity) };
     (Some(Box::new(CpuModel { channel: [channel], busy, tdp_w, last: None, watts: 0.0, energy_uj: 0.0 })), Vec::new())
 }
 

@@ -13,6 +13,7 @@ use super::number_file;
 use super::sensor::{Device, MAX_MODULE_W, Sensor, Sensors, absent};
 use super::{Opened, Unavailable};
 use crate::channel::Kind;
+use crate::host;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
@@ -122,8 +123,7 @@ fn jetson(sysroot: &Path) -> Vec<Meter> {
             meters.extend(rail_meter(&file("in#_label"), &format!("{}/in{rail}", monitor_name(&dir)), sensor));
         }
     }
-    let drivers = std::fs::read_dir(sysroot.join("sys/bus/i2c/drivers/ina3221x")).into_iter().flatten().flatten();
-    let mut chips: Vec<PathBuf> = drivers.map(|entry| entry.path()).collect();
+    let mut chips: Vec<PathBuf> = host::text::entries(&sysroot.join("sys/bus/i2c/drivers/ina3221x")).collect();
     chips.sort();
     for (number, dir) in chips.iter().flat_map(|chip| numbered(chip, "iio:device")) {
         for rail in 0..3 {

@@ -1,5 +1,6 @@
 //! A file of the kernel's that holds one number, kept open and read afresh each time.
 
+use crate::clean;
 use crate::host::{self, HeldFile};
 use crate::reading::Fault;
 use std::fs::File;
@@ -140,9 +141,9 @@ fn parse(text: &[u8]) -> Result<u64, Fault> {
     Ok(number)
 }
 
-/// A small text file without the white space around it.
+/// A small text file in one line, without the white space around it.
 pub fn text(path: &Path) -> std::io::Result<String> {
-    Ok(std::fs::read_to_string(path)?.trim().to_owned())
+    Ok(clean::text(host::text::read(path, host::text::SMALL)?.trim()))
 }
 
 #[cfg(test)]

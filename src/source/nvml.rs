@@ -2,14 +2,16 @@
 //! was loaded, Volta and later), else its power.
 
 use super::nvml_gpu::{Gpu, NvmlGpus};
-use super::{Opened, Opening, Source, Unavailable, Waker};
+use super::{Opened, Opening, Source, Unavailable, Waker, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::clean;
 use crate::host;
 use crate::options::Options;
 use crate::visible::{Picked, Selection};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,8 +25,14 @@ const NO_DRIVER_CURE: &str =
     "see that nvidia-smi works for this user; after a driver update load the new module or reboot";
 /// So many times its power limit no GPU draws, however its counter's steps fall between two readings.
 const MAX_LIMITS: f64 = 20.0;
-/// For a GPU that does not tell its limit, W.
+/// A limit outside these, W, is taken as unknown: no GPU runs on 1 W, and none is allowed 10 kW.
+const LIMITS_W: RangeInclusive<f64> = 1.1..=10_000.0;
+/// For a GPU whose limit is not known, W.
 const USUAL_LIMIT_W: f64 = 700.0;
+/// The most GPUs, MIG instances of a GPU and processes on a GPU that a driver can report.
+const MOST_GPUS: u32 = 64;
+const MOST_INSTANCES: u32 = 16;
+const MOST_PROCESSES: u32 = 1024;
 /// How often to look for this process on a GPU.
 const PROCESS_LOOK: Duration = Duration::from_millis(250);
 
@@ -58,16 +66,20 @@ fn open(options: &Request, is_closed: &dyn Fn() -> bool) -> Opened {
             return (None, vec![missing(why, Some(cure).filter(|_| is_wanted))]);
         }
     };
+    let sick = |why: String| (None, vec![missing(why, Some(NO_DRIVER_CURE))]);
     let offered = match offer(nvml) {
         Ok(offered) => offered,
-        Err(error) => return (None, vec![missing(format!("counting the GPUs: {error}"), Some(NO_DRIVER_CURE))]),
+        Err(why) => return sick(why),
     };
     let ids: Vec<Vec<String>> = offered.iter().map(|gpu| gpu.ids.clone()).collect();
     let (mut picked, unknown) = options.selection.pick(&ids);
     let mut unavailable: Vec<Unavailable> =
         unknown.into_iter().map(|what| missing(what, Some("nvidia-smi -L lists the GPUs that there are"))).collect();
     if options.selection.process {
-        picked = wait_for_process(&offered, &picked, is_closed);
+        picked = match wait_for_process(&offered, &picked, is_closed) {
+            Ok(picked) => picked,
+            Err(why) => return sick(why),
+        };
     }
     let names_differ = offered.iter().zip(offered.iter().skip(1)).any(|(a, b)| a.name != b.name);
     let is_ambiguous = names_differ && options.selection.fastest_first && options.selection.has_indices();
@@ -134,14 +146,9 @@ impl Request {
 
 /// Whether NVIDIA's driver is there, or else a display controller of theirs.
 fn has_hardware(sysroot: &Path) -> bool {
-    let Ok(devices) = std::fs::read_dir(sysroot.join("sys/bus/pci/devices")) else { return has_driver(sysroot) };
-    has_driver(sysroot)
-        || devices.flatten().any(|device| {
-            let holds = |file: &str, start: &str| {
-                std::fs::read_to_string(device.path().join(file)).is_ok_and(|text| text.starts_with(start))
-            };
-            holds("vendor", "0x10de") && holds("class", "0x03")
-        })
+    let holds = |path: PathBuf, start: &str| number_file::text(&path).is_ok_and(|text| text.starts_with(start));
+    let is_theirs = |device: PathBuf| holds(device.join("vendor"), "0x10de") && holds(device.join("class"), "0x03");
+    has_driver(sysroot) || host::text::entries(&sysroot.join("sys/bus/pci/devices")).any(is_theirs)
 }
 
 fn has_driver(sysroot: &Path) -> bool {
@@ -189,53 +196,89 @@ struct Offered {
 }
 
 /// All GPUs in the driver's order, which is the PCI bus's. One that cannot be opened keeps its number.
-fn offer(nvml: &'static Nvml) -> Result<Vec<Offered>, NvmlError> {
+fn offer(nvml: &'static Nvml) -> Result<Vec<Offered>, String> {
     let call = || {
-        let device = |index| {
-            let device = match nvml.device_by_index(index) {
-                Ok(device) => device,
-                Err(error) => return Offered { device: Err(error), name: "NVIDIA".into(), ids: Vec::new() },
-            };
-            let mut ids: Vec<String> = device.uuid().into_iter().collect();
-            if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
-                let instances = 0..device.mig_device_count().unwrap_or(0);
-                ids.extend(instances.filter_map(|index| device.mig_device_by_index(index).ok()?.uuid().ok()));
-            }
-            let name = device.name().unwrap_or_else(|_| "NVIDIA GPU".into());
-            Offered { device: Ok(device), name, ids }
-        };
-        Ok((0..nvml.device_count()?).map(device).collect())
+        let count = nvml.device_count().map_err(|error| format!("counting the GPUs: {error}"))?;
+        (0..possible(count, MOST_GPUS, "GPUs")?).map(|index| Offered::look(nvml.device_by_index(index))).collect()
     };
     host::driver_call(call).unwrap_or(Ok(Vec::new()))
 }
 
+/// A count that a driver reports, unless it is more than there can be. Nothing is allocated for one that is.
+fn possible(count: u32, most: u32, what: &str) -> Result<u32, String> {
+    if count <= most {
+        return Ok(count);
+    }
+    Err(format!(
+        "the driver reports {count} {what}, but at most {most} are possible: none of its numbers can be trusted"
+    ))
+}
+
 const MIG_ENABLED: u32 = 1;
 
+/// The MIG instances of a GPU that can be opened.
+fn instances<'a>(gpu: &'a Device<'static>) -> Result<impl Iterator<Item = Device<'static>> + use<'a>, String> {
+    let count = possible(gpu.mig_device_count().unwrap_or(0), MOST_INSTANCES, "MIG instances of a GPU")?;
+    Ok((0..count).filter_map(|index| gpu.mig_device_by_index(index).ok()))
+}
+
+/// Whether a process runs on a GPU. Of one divided by MIG only its instances say what runs on them.
+fn runs(gpu: &Device<'static>, process: u32) -> Result<bool, String> {
+    if runs_on(gpu, process)? {
+        return Ok(true);
+    }
+    let mut found = instances(gpu)?.map(|instance| runs_on(&instance, process));
+    found.find(|found| *found != Ok(false)).unwrap_or(Ok(false))
+}
+
+/// Whether a process runs on a whole GPU or on a MIG instance.
+fn runs_on(device: &Device, process: u32) -> Result<bool, String> {
+    let count = device.running_compute_processes_count().unwrap_or(0);
+    let has_some = possible(count, MOST_PROCESSES, "processes on a GPU")? > 0;
+    let is_there = || device.running_compute_processes().is_ok_and(|all| all.iter().any(|one| one.pid == process));
+    Ok(has_some && is_there())
+}
+
 /// Of the GPUs picked those on which this process runs, once there are any.
-fn wait_for_process(offered: &[Offered], picked: &[Picked], is_closed: &dyn Fn() -> bool) -> Vec<Picked> {
+fn wait_for_process(
+    offered: &[Offered],
+    picked: &[Picked],
+    is_closed: &dyn Fn() -> bool,
+) -> Result<Vec<Picked>, String> {
     let process = std::process::id();
-    let runs_on = |one: &&Picked| {
-        let Some(device) = offered.get(one.place).and_then(|gpu| gpu.device.as_ref().ok()) else { return false };
-        let runs = |device: &Device| {
-            device.running_compute_processes().is_ok_and(|processes| processes.iter().any(|one| one.pid == process))
-        };
-        // Of a GPU divided by MIG only its instances say what runs on them.
-        let instances = |device: &Device| {
-            let mut places = 0..device.mig_device_count().unwrap_or(0);
-            places.any(|place| device.mig_device_by_index(place).is_ok_and(|instance| runs(&instance)))
-        };
-        host::driver_call(|| runs(device) || instances(device)).unwrap_or(false)
+    let has_it = |one: &Picked| match offered.get(one.place).map(|gpu| &gpu.device) {
+        Some(Ok(device)) => host::driver_call(|| runs(device, process)).unwrap_or(Ok(false)),
+        _ => Ok(false),
     };
     loop {
-        let running: Vec<Picked> = picked.iter().filter(runs_on).cloned().collect();
+        let mut running = Vec::new();
+        for one in picked {
+            if has_it(one)? {
+                running.push(one.clone());
+            }
+        }
         if !running.is_empty() || is_closed() {
-            return running;
+            return Ok(running);
         }
         host::pause(PROCESS_LOOK);
     }
 }
 
 impl Offered {
+    /// Asks a GPU for its names.
+    fn look(device: Result<Device<'static>, NvmlError>) -> Result<Offered, String> {
+        let device = match device {
+            Ok(device) => device,
+            Err(error) => return Ok(Offered { device: Err(error), name: "NVIDIA".into(), ids: Vec::new() }),
+        };
+        let mut ids: Vec<String> = device.uuid().into_iter().map(clean::text).collect();
+        if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
+            ids.extend(instances(&device)?.filter_map(|instance| instance.uuid().ok()).map(clean::text));
+        }
+        let name = device.name().map_or_else(|_| "NVIDIA GPU".into(), clean::text);
+        Ok(Offered { device: Ok(device), name, ids })
+    }
+
     /// Opens it: by its counter if it has one, else by its power.
     fn open(self, picked: &Picked, is_ambiguous: bool) -> Result<(Channel, Gpu), NvmlError> {
         let mut notes: Vec<String> = self.share(picked).into_iter().collect();
@@ -245,16 +288,15 @@ impl Offered {
             if !has_counter {
                 device.power_usage()?;
             }
-            let limit_w =
-                device.enforced_power_limit().map_or(USUAL_LIMIT_W, |milliwatts| f64::from(milliwatts) * 1e-3);
-            Ok((has_counter, limit_w))
+            let limit_w = device.enforced_power_limit().ok().map(|milliwatts| f64::from(milliwatts) * 1e-3);
+            Ok((has_counter, limit_w.filter(|limit_w| LIMITS_W.contains(limit_w)).unwrap_or(USUAL_LIMIT_W)))
         };
         let (has_counter, limit_w) = host::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized))?;
-        let max_watts = MAX_LIMITS * limit_w.max(1.0);
+        let max_watts = MAX_LIMITS * limit_w;
         let (method, quantity) = if has_counter {
             (Method::Counter, Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts })
         } else {
-            (Method::Power, Quantity::Power)
+            (Method::Power, Quantity::Power { max_watts })
         };
         if !has_counter {
             notes.push("no energy counter: its power is integrated".into());
@@ -265,16 +307,9 @@ impl Offered {
                     .into(),
             );
         }
-        let channel = Channel {
-            kind: Kind::Gpu,
-            device: self.name,
-            id: self.ids.into_iter().next().unwrap_or_else(|| format!("nvml-{}", picked.place)),
-            source: NAME,
-            method,
-            quantity,
-            simulated: false,
-            note: (!notes.is_empty()).then(|| notes.join("; ")),
-        };
+        let id = self.ids.into_iter().next().unwrap_or_else(|| format!("nvml-{}", picked.place));
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        let channel = Channel { note, ..Channel::new((Kind::Gpu, NAME), self.name, id, method, quantity) };
         Ok((channel, Gpu::new(device, has_counter)))
     }
 
@@ -288,11 +323,9 @@ impl Offered {
             return None;
         }
         let slices = |part: &&&String| {
-            let instances =
-                (0..device.mig_device_count().ok()?).filter_map(|index| device.mig_device_by_index(index).ok());
-            let instance =
-                instances.into_iter().find(|mig| mig.uuid().is_ok_and(|uuid| uuid.starts_with(part.as_str())))?;
-            Some(instance.attributes().ok()?.gpu_instance_slice_count)
+            let is_it = |mig: &Device| mig.uuid().is_ok_and(|uuid| uuid.starts_with(part.as_str()));
+            let instance = instances(device).ok()?.find(is_it)?;
+            Some(instance.attributes().ok()?.gpu_instance_slice_count).filter(|&slices| slices <= SLICES)
         };
         let known: Option<u32> = host::driver_call(|| parts.iter().map(|part| slices(&part)).sum())?;
         let names: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();

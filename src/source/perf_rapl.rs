@@ -115,16 +115,10 @@ impl Unit {
                         return (None, vec![Unavailable { source: NAME, reason, cure: Some(CURE.into()) }]);
                     }
                 }
-                source.channels.push(Channel {
-                    kind: *kind,
-                    device: format!("{device}-{package}"),
-                    id: format!("power/cpu{cpu}/{device}"),
-                    source: NAME,
-                    method: Method::Counter,
-                    quantity: Quantity::Counter { joules_per_unit: event.joules_per_unit, range: None, max_watts },
-                    simulated: false,
-                    note: None,
-                });
+                let (name, id) = (format!("{device}-{package}"), format!("power/cpu{cpu}/{device}"));
+                let joules_per_unit = event.joules_per_unit;
+                let quantity = Quantity::Counter { joules_per_unit, range: None, max_watts };
+                source.channels.push(Channel::new((*kind, NAME), name, id, Method::Counter, quantity));
             }
         }
         let source = (!source.counters.is_empty()).then(|| Box::new(source) as Box<dyn Source>);
@@ -164,13 +158,17 @@ fn event_config(text: &str) -> Option<u64> {
     Some(config)
 }
 
-/// "0,28-29" as [0, 28, 29].
+/// "0,28-29" as [0, 28, 29]; None where these are more processors than a machine has packages.
 fn cpu_list(text: &str) -> Option<Vec<i32>> {
+    const MOST_PACKAGES: usize = 256;
     let mut cpus = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (i32, i32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        cpus.extend((first..=last).take(4096));
+        cpus.extend((first..=last).take(MOST_PACKAGES + 1));
+        if cpus.len() > MOST_PACKAGES {
+            return None;
+        }
     }
     Some(cpus)
 }
@@ -185,7 +183,9 @@ mod tests {
         assert_eq!(event_config("event=0x02,umask=0x01"), Some(0x102));
         assert_eq!(event_config("frequency=1"), None);
         assert_eq!(cpu_list("0,28-29"), Some(vec![0, 28, 29]));
-        assert_eq!(cpu_list(""), None);
+        for strange in ["", "0-2147483647", &"1,".repeat(2000)] {
+            assert_eq!(cpu_list(strange), None);
+        }
     }
 
     /// The software unit's cpu-clock counts a nanosecond a nanosecond on any machine: named as the power

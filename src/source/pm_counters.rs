@@ -8,6 +8,7 @@ use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
 use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host;
 use crate::options::Options;
 use crate::reading::{Fault, Reading, Value};
 use crate::visible::Selection;
@@ -105,13 +106,10 @@ fn files(folder: &Path, kind: Kind) -> Vec<PathBuf> {
         Kind::Gpu => ("accel_energy", "accel"),
     };
     let sum = folder.join(sum);
-    let mut parts: Vec<(u32, PathBuf)> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let number = entry.file_name().to_str()?.strip_prefix(part)?.strip_suffix("_energy")?.parse().ok()?;
-            Some((number, entry.path()))
+    let mut parts: Vec<(u32, PathBuf)> = host::text::entries(folder)
+        .filter_map(|path| {
+            let number = path.file_name()?.to_str()?.strip_prefix(part)?.strip_suffix("_energy")?.parse().ok()?;
+            Some((number, path))
         })
         .collect();
     parts.sort();
@@ -130,17 +128,9 @@ fn channel(path: &Path, kind: Kind) -> Channel {
         Kind::Dram => ("Cray memory", MOST_SOCKETS * MAX_DRAM_W),
         Kind::Gpu => ("Cray accelerator", MAX_GPU_W),
     };
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Channel {
-        kind,
-        device: name.into(),
-        id: format!("pm_counters/{file}"),
-        source: NAME,
-        method: Method::Counter,
-        quantity: Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts },
-        simulated: false,
-        note: None,
-    }
+    let id = format!("pm_counters/{}", path.file_name().unwrap_or_default().display());
+    let quantity = Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts };
+    Channel::new((kind, NAME), name, id, Method::Counter, quantity)
 }
 
 impl Source for PmCounters {

@@ -4,6 +4,7 @@
 use super::number_file::{self, NumberFile};
 use super::{Opened, Source, Unavailable};
 use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::host;
 use crate::options::Options;
 use crate::reading::{Fault, Reading};
 use std::collections::BTreeMap;
@@ -17,6 +18,9 @@ pub const MAX_PACKAGE_W: f64 = 2000.0;
 pub const MAX_DRAM_W: f64 = 1000.0;
 /// Nor a machine's power supplies.
 const MAX_PSYS_W: f64 = 20_000.0;
+
+/// No machine has more zones, each seen by several ways.
+const MOST_LOOKS: u32 = 4096;
 
 const CURE: &str = "let this user read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or for good a udev rule in \
 /etc/udev/rules.d/70-rapl.rules: SUBSYSTEM==\"powercap\", KERNEL==\"intel-rapl*:*\", ACTION==\"add\", RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"";
@@ -140,16 +144,9 @@ impl Zone {
             Domain::Psys => (Kind::Node, MAX_PSYS_W),
         };
         let range = number_file::text(&self.dir.join("max_energy_range_uj")).ok().and_then(|range| range.parse().ok());
-        Channel {
-            kind,
-            device: self.label.clone(),
-            id: self.id.clone(),
-            source: NAME,
-            method: Method::Counter,
-            quantity: Quantity::Counter { joules_per_unit: 1e-6, range: range.filter(|&range| range > 0), max_watts },
-            simulated: false,
-            note: None,
-        }
+        let range = range.filter(|&range| range > 0);
+        let quantity = Quantity::Counter { joules_per_unit: 1e-6, range, max_watts };
+        Channel::new((kind, NAME), self.label.as_str(), self.id.as_str(), Method::Counter, quantity)
     }
 }
 
@@ -165,9 +162,9 @@ impl Source for Rapl {
 
 /// The zones that are no part of another one here, in order, MMIO twins behind what they repeat.
 fn zones(sysroot: &Path) -> Vec<Zone> {
-    let mut dirs = BTreeMap::new();
+    let (mut dirs, mut looks) = (BTreeMap::new(), MOST_LOOKS);
     for folder in ["sys/class/powercap", "sys/devices/virtual/powercap"] {
-        collect(&sysroot.join(folder), 0, &mut dirs);
+        collect(&sysroot.join(folder), 0, &mut looks, &mut dirs);
     }
     let name_of = |id: &str| dirs.get(id).and_then(|dir: &PathBuf| number_file::text(&dir.join("name")).ok());
     let mut zones: Vec<Zone> = dirs
@@ -191,16 +188,15 @@ fn zones(sysroot: &Path) -> Vec<Zone> {
 
 /// Finds zone folders, "control-type:0:1", however deep: the class folder links all of them side by side,
 /// a copied tree may only nest them.
-fn collect(folder: &Path, depth: u32, zones: &mut BTreeMap<String, PathBuf>) {
+fn collect(folder: &Path, depth: u32, looks: &mut u32, zones: &mut BTreeMap<String, PathBuf>) {
     const DEEPEST: u32 = 4;
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = entry.path();
-        if !name.contains("rapl") || depth > DEEPEST || !path.is_dir() {
+    for path in host::text::entries(folder) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.contains("rapl") || depth > DEEPEST || *looks == 0 || !path.is_dir() {
             continue;
         }
-        collect(&path, depth + 1, zones);
+        *looks -= 1;
+        collect(&path, depth + 1, looks, zones);
         if name.contains(':') {
             zones.entry(name).or_insert(path);
         }

@@ -34,11 +34,11 @@ enum Unit {
     Product(PathBuf, PathBuf),
 }
 
-/// A sensor, and the most it can say, W.
+/// A sensor, and what its numbers mean.
 pub struct Sensor {
     path: PathBuf,
     unit: Unit,
-    max_watts: f64,
+    quantity: Quantity,
     /// What it said on opening, until it is asked for.
     first: Option<(u64, Value)>,
 }
@@ -55,24 +55,30 @@ impl Sensor {
     /// A counter in µJ.
     pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
         let unit = Unit::MicroJoules(NumberFile::unopened(path.clone()));
-        Sensor { path, unit, max_watts, first: None }
+        let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts };
+        Sensor { path, unit, quantity, first: None }
     }
 
     /// A power, in units of so many W.
     pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
         let unit = Unit::Watts(NumberFile::unopened(path.clone()), watts);
-        Sensor { path, unit, max_watts, first: None }
+        Sensor { path, unit, quantity: Quantity::Power { max_watts }, first: None }
     }
 
     /// A voltage, mV, times a current, mA.
     pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
-        Sensor { path: amps.clone(), unit: Unit::Product(volts, amps), max_watts, first: None }
+        let (path, unit) = (amps.clone(), Unit::Product(volts, amps));
+        Sensor { path, unit, quantity: Quantity::Power { max_watts }, first: None }
     }
 
     /// Reads it once.
     pub fn open(mut self) -> Result<Sensor, Silent> {
         let (at, value) = self.measure(&host::monotonic_ns);
         match value {
+            // Some versions of amdgpu print an error number as an unsigned power of 4.29 kW: others may answer better.
+            Ok(Value::Watts(watts)) if !self.quantity.allows(watts) => {
+                Err(Silent { sensor: Box::new(self), fault: Fault::Implausible })
+            }
             Ok(value) => {
                 self.first = Some((at, value));
                 Ok(self)
@@ -133,14 +139,11 @@ impl Sensor {
                 (at, volts.and_then(|volts| Ok(volts as f64 * amps?.max(0) as f64 * 1e-6)))
             }
         };
-        let max_watts = self.max_watts;
-        // Some versions of amdgpu print an error number as an unsigned power of 4.29 kW.
-        let check = |watts| if watts <= max_watts { Ok(Value::Watts(watts)) } else { Err(Fault::Implausible) };
-        (at, watts.and_then(check))
+        (at, watts.map(Value::Watts))
     }
 
     fn is_power(&self) -> bool {
-        !matches!(self.unit, Unit::MicroJoules(_))
+        matches!(self.quantity, Quantity::Power { .. })
     }
 }
 
@@ -214,12 +217,10 @@ impl Sensors {
     }
 
     fn channel(&self, device: Device, sensor: &Sensor) -> Channel {
-        let counter = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: sensor.max_watts };
-        let (method, quantity) =
-            if sensor.is_power() { (Method::Power, Quantity::Power) } else { (Method::Counter, counter) };
+        let method = if sensor.is_power() { Method::Power } else { Method::Counter };
         let Device { kind, device, id, notes } = device;
         let note = (!notes.is_empty()).then(|| notes.join("; "));
-        Channel { kind, device, id, source: self.name, method, quantity, simulated: false, note }
+        Channel { note, ..Channel::new((kind, self.name), device, id, method, sensor.quantity) }
     }
 
     /// The source, if anything takes part. Those that wait take part too where `waits`, or where others answer:

@@ -14,17 +14,15 @@ pub struct Simulated {
 impl Simulated {
     /// The device as the option describes it.
     pub fn new(kind: Kind, device: &SimulatedDevice) -> Self {
+        let watts = device.watts * device.utilisation;
+        let (name, id) = (device.name.as_str(), format!("simulated-{}", kind.name()));
+        let quantity = Quantity::Power { max_watts: watts };
         let channel = Channel {
-            kind,
-            device: device.name.clone(),
-            id: format!("simulated-{}", kind.name()),
-            source: "simulated",
-            method: Method::Power,
-            quantity: Quantity::Power,
             simulated: true,
             note: Some(format!("simulated: {} W at utilisation {}", device.watts, device.utilisation)),
+            ..Channel::new((kind, "simulated"), name, id, Method::Power, quantity)
         };
-        Simulated { channel: [channel], watts: device.watts * device.utilisation }
+        Simulated { channel: [channel], watts }
     }
 }
 

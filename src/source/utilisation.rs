@@ -43,7 +43,7 @@ struct Quota {
 impl Utilisation {
     /// Finds out how many processors there are and what of them is ours.
     pub fn open(sysroot: &Path) -> Result<Utilisation, Fault> {
-        let stat = File::open(sysroot.join("proc/stat"))?;
+        let stat = host::text::open_ordinary(&sysroot.join("proc/stat"))?;
         let processors = processors(&stat)?;
         let own = own_processors();
         let allowed = own.as_ref().map_or(processors, |set| set.cpus().count());
@@ -106,7 +106,7 @@ impl Utilisation {
             Scope::Machine => machine_times(&self.stat)?,
             Scope::Affinity(set) => processor_times(&self.stat, &mut self.buffer, set)?,
             Scope::Quota(quota) => {
-                let busy = used_us(&std::fs::read_to_string(&quota.usage)?).ok_or(Fault::Garbage)?;
+                let busy = used_us(&host::text::read(&quota.usage, host::text::SMALL)?).ok_or(Fault::Garbage)?;
                 Times { busy, total: at as f64 * 1e-3 * quota.processors }
             }
         };
@@ -160,6 +160,9 @@ fn stat_text<'a>(stat: &File, buffer: &'a mut Vec<u8>) -> Result<&'a str, Fault>
     buffer.resize(buffer.len().max(SMALLEST), 0);
     let mut length = stat.read_at(buffer, 0)?;
     while length == buffer.len() && !buffer.windows(5).any(|text| text == b"\nintr") {
+        if length as u64 >= host::text::LARGE {
+            return Err(Fault::TooLarge);
+        }
         buffer.resize(2 * length, 0);
         length = stat.read_at(buffer, 0)?;
     }
@@ -199,7 +202,7 @@ fn processor_times(stat: &File, buffer: &mut Vec<u8>, ours: &CpuSet) -> Result<T
 
 /// The tightest cap on this process, of control groups of version 2 or 1.
 fn quota(sysroot: &Path) -> Option<Quota> {
-    let membership = std::fs::read_to_string(sysroot.join("proc/self/cgroup")).ok()?;
+    let membership = host::text::read(&sysroot.join("proc/self/cgroup"), host::text::MEDIUM).ok()?;
     let groups = sysroot.join("sys/fs/cgroup");
     let second = |folder: &Path| {
         let cap = number_file::text(&folder.join("cpu.max")).ok()?;
@@ -251,7 +254,10 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        let found = || quota(&root).map(|quota| (quota.processors, used_us(&number_file::text(&quota.usage).unwrap())));
+        let found = || {
+            quota(&root)
+                .map(|quota| (quota.processors, used_us(&host::text::read(&quota.usage, host::text::SMALL).unwrap())))
+        };
         write("proc/self/cgroup", "1:name=systemd:/\n0::/job/step\n");
         assert_eq!(found(), None);
         write("sys/fs/cgroup/job/step/cpu.max", "max 100000\n");

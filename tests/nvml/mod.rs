@@ -57,6 +57,8 @@ pub struct Driver {
     /// Each call takes this long, and `nvmlInit` this long, s.
     pub delay_s: f64,
     pub init_delay_s: f64,
+    /// GPUs, MIG instances and processes as a sick driver counts them; 0: as they are.
+    pub counts: [u32; 3],
     count: u32,
     pub init_answer: i32,
 }

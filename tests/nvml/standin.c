@@ -63,6 +63,7 @@ struct gpu {
 /* The driver; the same as Driver in tests/nvml/mod.rs. */
 struct driver {
     double delay_s, init_delay_s;
+    uint32_t counts[3]; /* GPUs, MIG instances and processes as a sick driver counts them; 0: as they are */
     uint32_t count;
     int32_t init_answer;
 };
@@ -236,7 +237,7 @@ nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned length) {
 nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) {
     struct driver copy;
     nvmlReturn_t result = ask_driver(&copy);
-    if (result == SUCCESS) *count = copy.count;
+    if (result == SUCCESS) *count = copy.counts[0] > 0 ? copy.counts[0] : copy.count;
     return result;
 }
 
@@ -291,10 +292,12 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index) {
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *power) {
     struct call call;
     uint64_t at;
+    double milliwatts;
     nvmlReturn_t result = ask_gpu(device, &call);
     if (result != SUCCESS) return result;
     at = refreshed(call.at, call.gpu.power_step_ns, 37000000u + 13000000u * call.index);
-    *power = (unsigned)((joules(&call.gpu, at) - joules(&call.gpu, at - POWER_WINDOW_NS)) / (POWER_WINDOW_NS * 1e-9) * 1e3);
+    milliwatts = (joules(&call.gpu, at) - joules(&call.gpu, at - POWER_WINDOW_NS)) / (POWER_WINDOW_NS * 1e-9) * 1e3;
+    *power = milliwatts < UINT32_MAX ? (unsigned)milliwatts : UINT32_MAX;
     return SUCCESS;
 }
 
@@ -340,6 +343,10 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
     nvmlReturn_t result = ask_device(device, &call);
     if (result != SUCCESS) return result;
     if (call.instance == 0 && call.is_mig) return NO_PERMISSION;
+    if (call.driver.counts[2] > 0) {
+        *count = call.driver.counts[2];
+        return INSUFFICIENT_SIZE;
+    }
     for (n = 0; n < PIDS; n++) {
         if (call.gpu.pids[n] == 0 || (call.instance > 0 && n != call.instance - 1)) continue;
         if (infos != NULL && found < room) {
@@ -356,7 +363,7 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
 nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) {
     struct call call;
     nvmlReturn_t result = ask_gpu(device, &call);
-    if (result == SUCCESS) *current = *pending = (unsigned)call.is_mig;
+    if (result == SUCCESS) *current = *pending = (unsigned)(call.is_mig || call.driver.counts[1] > 0);
     return result;
 }
 
@@ -364,6 +371,7 @@ nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *count
     struct call call;
     nvmlReturn_t result = ask_gpu(device, &call);
     if (result == SUCCESS) *count = call.is_mig ? SLICES : 0;
+    if (result == SUCCESS && call.driver.counts[1] > 0) *count = call.driver.counts[1];
     return result;
 }
 

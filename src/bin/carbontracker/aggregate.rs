@@ -3,6 +3,7 @@
 use crate::paper;
 use crate::runs::{self, Unread};
 use crate::totals::{By, Run, Sum, Totals, groups};
+use carbontracker::clean;
 use carbontracker::log::Told;
 use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant};
 use serde_json::{Value, json};
@@ -160,9 +161,8 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run]) -> csv::Result<()> {
             [run.energy_j, run.facility_kwh, run.co2eq_g, run.coverage, run.pue].map(shown);
         let [epochs, duration] = [run.epochs.to_string(), run.duration_s.to_string()];
         let (id, file) = (run.id.clone(), run.file.clone());
-        rows.write_record([
-            id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file,
-        ])?;
+        let row = [id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file];
+        rows.write_record(row.map(|cell| clean::cell(&cell)))?;
     }
     Ok(())
 }

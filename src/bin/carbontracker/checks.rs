@@ -1,6 +1,7 @@
 //! What of a machine matters for measuring on it, each looked at by itself.
 
-use carbontracker::host;
+use carbontracker::clean;
+use carbontracker::host::{self, text};
 use carbontracker::job::Job;
 use carbontracker::options::Options;
 use nvml_wrapper::Nvml;
@@ -27,7 +28,7 @@ pub struct Check {
 
 impl Check {
     fn new(name: &'static str, is_ok: Option<bool>, finding: impl Into<String>) -> Check {
-        Check { name, is_ok, finding: finding.into(), cure: None }
+        Check { name, is_ok, finding: clean::text(finding), cure: None }
     }
 
     fn cured_by(self, cure: impl Into<String>) -> Check {
@@ -51,7 +52,7 @@ pub fn all(options: &Options) -> Vec<Check> {
 }
 
 fn read(path: &Path) -> Option<String> {
-    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+    Some(text::read(path, text::SMALL).ok()?.trim().to_owned())
 }
 
 fn kernel(root: &Path) -> Check {
@@ -61,9 +62,9 @@ fn kernel(root: &Path) -> Check {
 
 fn powercap(root: &Path) -> Check {
     let folder = root.join("sys/class/powercap");
-    let zones = fs::read_dir(&folder).into_iter().flatten().flatten().map(|zone| zone.path().join("energy_uj"));
+    let zones = text::entries(&folder).map(|zone| zone.join("energy_uj"));
     let zones: Vec<_> = zones.filter(|counter| counter.exists()).collect();
-    let closed = zones.iter().filter(|counter| File::open(counter).is_err()).count();
+    let closed = zones.iter().filter(|counter| text::open_ordinary(counter).is_err()).count();
     let check = |is_ok, finding| Check::new("powercap", is_ok, format!("{} {finding}", folder.display()));
     match (zones.len(), closed) {
         (0, _) => check(Some(false), "has no RAPL zones".into()),

@@ -6,6 +6,8 @@ mod report;
 mod tests;
 
 use crate::Done;
+use carbontracker::clean;
+use carbontracker::host::text;
 use carbontracker::units::{J_PER_KWH, duration, energy, grams};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -36,6 +38,9 @@ pub struct Import {
 
 const AFTER: &str = "\
 Exit status: 0 done, 1 a log cannot be read (the message names file and line, the other runs are read), 2 wrong arguments.";
+
+/// No log is longer, bytes: an epoch takes some hundred of them.
+const LONGEST_LOG: u64 = 256 << 20;
 
 /// A run's files.
 #[derive(Default)]
@@ -82,7 +87,7 @@ fn pairs(dir: &Path) -> Result<BTreeMap<String, Pair>, String> {
     let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
     for entry in fs::read_dir(dir).map_err(refused)? {
         let path = entry.map_err(refused)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = clean::text(path.file_name().unwrap_or_default().to_string_lossy());
         if let Some(stem) = name.strip_suffix("_carbontracker_output.log") {
             pairs.entry(stem.to_owned()).or_default().output = Some(path);
         } else if let Some(stem) = name.strip_suffix("_carbontracker.log") {
@@ -104,12 +109,12 @@ fn read(name: &str, Pair { standard, output }: &Pair) -> Result<Value, String> {
 
 /// None of an empty file, which Carbontracker leaves where it was told to say nothing.
 fn parse<T>(path: &Path, parse: fn(&str) -> Result<T, log::Broken>) -> Result<Option<T>, String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let bytes = text::bytes(path, LONGEST_LOG).map_err(|error| format!("{}: {error}", path.display()))?;
     if bytes.is_empty() {
         return Ok(None);
     }
     let broken = |log::Broken { line, what }| format!("{}:{line}: {what}", path.display());
-    parse(&String::from_utf8_lossy(&bytes)).map(Some).map_err(broken)
+    parse(&clean::lines(&String::from_utf8_lossy(&bytes))).map(Some).map_err(broken)
 }
 
 /// Writes a report a run; a file that is there already may be the run's own report, and stays. Gives what failed.
@@ -140,7 +145,8 @@ fn recording(runs: &[Imported], troubles: &mut Vec<String>) -> String {
         for (place, epoch) in epochs.iter().enumerate() {
             let known = |key: &str| epoch.get(key).filter(|value| !value.is_null()).map(Value::to_string);
             let [duration_s, energy_j] = ["duration_s", "energy_j"].map(|key| known(key).unwrap_or_default());
-            written = written.and_then(|()| write([name, &(place + 1).to_string(), &duration_s, &energy_j]));
+            written =
+                written.and_then(|()| write([&clean::cell(name), &(place + 1).to_string(), &duration_s, &energy_j]));
         }
     }
     troubles.extend(written.err());

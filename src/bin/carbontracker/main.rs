@@ -27,6 +27,7 @@ mod totals;
 mod view;
 mod watch;
 
+use carbontracker::clean;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -115,9 +116,10 @@ fn list(command: &clap::Command) -> String {
     GROUPS.into_iter().map(group).collect()
 }
 
-/// Says what is wrong on standard error, whose reader may be gone: eprintln! would then panic.
+/// Says what is wrong on standard error, whose reader may be gone: eprintln! would then panic. It may name files and quote
+/// them.
 fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "carbontracker: {message}");
+    let _ = writeln!(io::stderr(), "carbontracker: {}", clean::text(message));
 }
 
 /// Says what is wrong with the arguments.

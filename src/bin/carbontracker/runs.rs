@@ -1,5 +1,6 @@
 //! Runs as files hold them: a final report, `<stem>.json`, or a journal, `<stem>.jsonl`.
 
+use carbontracker::clean;
 use carbontracker::log::journal::OPENING;
 use carbontracker::log::{self, Told};
 use carbontracker::report::SCHEMA;
@@ -35,7 +36,8 @@ pub fn read(file: &Path) -> Result<Told, Unread> {
         return Err(Unread::Foreign);
     }
     let text = fs::read(file).map_err(|error| broken(error.to_string()))?;
-    let report: Value = serde_json::from_slice(&text).map_err(|error| broken(in_words(&error, text.len())))?;
+    let mut report: Value = serde_json::from_slice(&text).map_err(|error| broken(in_words(&error, text.len())))?;
+    clean::json(&mut report);
     let is_ours = report.pointer("/run/id").is_some() && report.get("usage").is_some();
     match report.get("schema").and_then(Value::as_u64).filter(|_| is_ours) {
         Some(SCHEMA) => Ok(Told { report, notes: Vec::new() }),
@@ -103,11 +105,6 @@ pub fn number(report: &Value, pointer: &str) -> Option<f64> {
 /// The text at a JSON Pointer.
 pub fn word<'a>(report: &'a Value, pointer: &str) -> Option<&'a str> {
     report.pointer(pointer)?.as_str()
-}
-
-/// Without what would move a terminal's cursor: names are the user's.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// When a run's tracker was created, s since 1970.

@@ -50,7 +50,7 @@ pub struct Intensity {
 impl Run {
     /// An error says what its report lacks.
     pub fn of(file: String, report: &Value) -> Result<Run, String> {
-        let word = |pointer: &str| runs::word(report, pointer).map(runs::printable);
+        let word = |pointer: &str| runs::word(report, pointer).map(str::to_owned);
         let amount = |pointer: &str| amount(report.pointer(pointer)).map_err(|reason| format!("{pointer} {reason}"));
         let duration_s = amount("/usage/duration_s")?.unwrap_or(0.0); // a journal of a run that has yet to begin
         let energy_j = amount("/usage/energy_j")?;

@@ -2,8 +2,10 @@
 
 use crate::runs::{self, Unread};
 use crate::view::View;
+use carbontracker::clean;
 use console::Term;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::fs::Metadata;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -114,28 +116,38 @@ impl Follower {
     fn read(&mut self, once: bool) -> Result<Option<String>, String> {
         let is_folder = self.path.is_dir();
         let followed = self.seen.as_ref().filter(|seen| is_folder && !seen.view().is_silent()).map(|seen| &seen.file);
-        let file = match followed {
-            Some(followed) => of_one(followed),
-            None if is_folder => newest(&self.path)?,
-            None => of_one(&self.path),
+        let files = match followed {
+            Some(followed) => Vec::from_iter(of_one(followed)),
+            None if is_folder => newest_first(&self.path)?,
+            None => Vec::from_iter(of_one(&self.path)),
         };
-        let Some(file) = file else { return Ok(Some("nothing is there yet".into())) };
-        let Ok(metadata) = file.metadata() else { return Ok(None) };
-        let stamp = Stamp::of(&metadata);
+        let mut reason = None;
+        for file in files {
+            match self.take(&file, is_folder && !once) {
+                Ok(told) => return Ok(told),
+                // It may be being written; in a folder others are read meanwhile.
+                Err(Unread::Broken(why)) => drop(reason.get_or_insert(why)),
+                Err(Unread::Foreign) if is_folder => (),
+                Err(Unread::Foreign) => return Err(format!("{}: no run's journal or report", file.display())),
+            }
+        }
+        Ok(reason.or_else(|| Some("nothing is there yet".into())))
+    }
+
+    /// Reads a file that has changed; returns why there is nothing to show of it yet. With `awaits_one` a run that is over is
+    /// shown only after one was seen to go on.
+    fn take(&mut self, file: &Path, awaits_one: bool) -> Result<Option<String>, Unread> {
+        let broken = |error: io::Error| Unread::Broken(format!("{}: {error}", file.display()));
+        let stamp = Stamp::of(&file.metadata().map_err(broken)?);
         if self.seen.as_ref().is_some_and(|seen| seen.file == file && seen.stamp == stamp) {
             return Ok(None);
         }
-        let report = match runs::read(&file) {
-            Ok(told) => told.report,
-            Err(Unread::Broken(reason)) => return Ok(Some(reason)), // it may be being written
-            Err(Unread::Foreign) => return Err(format!("{}: no run's journal or report", file.display())),
-        };
-        let is_over = runs::word(&report, "/run/state") == Some("done") || is_last(&file);
-        let is_old = is_over && is_folder && !once && self.seen.is_none();
-        if is_old {
+        let report = runs::read(file)?.report;
+        let is_over = runs::word(&report, "/run/state") == Some("done") || is_last(file);
+        if is_over && awaits_one && self.seen.is_none() {
             return Ok(Some("no run is going on there".into()));
         }
-        self.seen = Some(Seen { file, stamp, report, is_over });
+        self.seen = Some(Seen { file: file.to_owned(), stamp, report, is_over });
         Ok(None)
     }
 }
@@ -154,10 +166,12 @@ fn of_one(file: &Path) -> Option<PathBuf> {
     files.into_iter().find(|file| file.exists())
 }
 
-/// The newest file of a folder, a journal that goes on if there is one.
-fn newest(dir: &Path) -> Result<Option<PathBuf>, String> {
+/// The files of a folder, the newest first, journals that go on before reports.
+fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let at = |file: &PathBuf| file.metadata().as_ref().map(runs::changed).ok();
-    Ok(runs::of_folder(dir)?.into_iter().max_by_key(|file| (runs::has_ending(file, "jsonl"), at(file))))
+    let mut files = runs::of_folder(dir)?;
+    files.sort_by_cached_key(|file| Reverse((runs::has_ending(file, "jsonl"), at(file))));
+    Ok(files)
 }
 
 /// Where the view goes.
@@ -204,7 +218,7 @@ impl Display {
     }
 
     fn wait(&mut self, path: &Path, reason: &str) -> io::Result<()> {
-        let text = format!("waiting for {}: {reason}", path.display());
+        let text = clean::text(format!("waiting for {}: {reason}", path.display()));
         match self {
             _ if reason.is_empty() => Ok(()),
             Display::Screen { term, drawn } => {

@@ -38,7 +38,7 @@ fn one(kind: Kind, id: &str) -> Channel {
         id: id.into(),
         source: "rapl",
         method: Method::Counter,
-        quantity: Quantity::Power,
+        quantity: Quantity::Power { max_watts: 1e5 },
         simulated: false,
         note: None,
     }

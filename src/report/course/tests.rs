@@ -20,7 +20,7 @@ fn empty() -> Books {
     books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     for kind in [Kind::Cpu, Kind::Gpu] {
         let (device, id) = (String::new(), String::new());
-        let (method, quantity) = (Method::Power, Quantity::Power);
+        let (method, quantity) = (Method::Power, Quantity::Power { max_watts: 1e5 });
         let channel = Channel { kind, device, id, source: "test", method, quantity, simulated: false, note: None };
         books.add(&channel, None, None);
     }
