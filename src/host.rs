@@ -1,19 +1,23 @@
 //! What the library asks of the operating system: clock, process, floating-point environment,
 //! a thread of good manners. All `libc` calls stand here.
 
+mod affinity;
 #[cfg(feature = "cli")]
 pub mod child;
 pub mod exit;
 mod held;
+mod lock;
 mod page;
 mod promise;
 mod segment;
 mod table;
 pub mod text;
 
+pub use affinity::{CpuSet, processors_online, widen_affinity};
 pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
+pub use lock::{BRIEF, lock, lock_within, locked_by, unlock};
 pub use page::ForkMark;
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
@@ -23,14 +27,12 @@ use crate::calendar::Moment;
 use crate::clean;
 use crate::job::{self, Kin};
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, Once, OnceLock, TryLockError};
+use std::sync::{Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -118,46 +120,6 @@ pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
 /// To open a file without waiting, as a pipe that somebody else may have put there would have us do.
 pub const NO_WAIT: i32 = libc::O_NONBLOCK;
 
-/// Locks a file for this process, until it dies or closes it. Some: the process that has it locked already.
-pub fn lock(file: &File) -> io::Result<Option<u32>> {
-    const TRIES: usize = 8;
-    for _ in 0..TRIES {
-        match record_lock(file, libc::F_SETLK, libc::F_WRLCK) {
-            Ok(_) => return Ok(None),
-            Err(error) if [Some(libc::EAGAIN), Some(libc::EACCES)].contains(&error.raw_os_error()) => (),
-            Err(error) => return Err(error),
-        }
-        // It may have let go meanwhile.
-        if let Some(holder) = locked_by(file)? {
-            return Ok(Some(holder));
-        }
-    }
-    // Refused, and held by nobody: there are no locks here.
-    Err(io::ErrorKind::WouldBlock.into())
-}
-
-/// The other process that has a file locked. One of another pid namespace is number 0.
-pub fn locked_by(file: &File) -> io::Result<Option<u32>> {
-    let found = record_lock(file, libc::F_GETLK, libc::F_WRLCK)?;
-    Ok((found.l_type != libc::F_UNLCK as libc::c_short).then_some(found.l_pid as u32))
-}
-
-/// Unlocks a file.
-pub fn unlock(file: &File) -> io::Result<()> {
-    record_lock(file, libc::F_SETLK, libc::F_UNLCK).map(drop)
-}
-
-fn record_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
-    // SAFETY: a flock of zeros is valid: the whole file, from its start.
-    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
-    lock.l_type = kind as libc::c_short;
-    // SAFETY: the descriptor is the file's, and `lock` is a flock to read and write.
-    match unsafe { libc::fcntl(file.as_raw_fd(), command, &mut lock) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(lock),
-    }
-}
-
 /// How large a file this process may write, bytes: a write beyond it would be a deadly signal.
 pub fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -200,61 +162,12 @@ pub fn stable_hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(start, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Has a function called when the process ends by exit or by returning from main. Where there is no room for it, it is not.
-pub fn at_exit(function: extern "C" fn()) {
-    // SAFETY: the function takes nothing and does not unwind, and the library it is in stays mapped.
-    unsafe { libc::atexit(function) };
-}
-
-unsafe extern "C" {
-    fn at_quick_exit(function: extern "C" fn()) -> libc::c_int;
-}
-
-/// Called last of all at exit.
-static AT_END: OnceLock<extern "C" fn()> = OnceLock::new();
-
-/// Has one function called when the process ends by exit or by returning from main, after all handlers and destructors of the
-/// application, which may still end epochs; or by quick_exit.
-pub fn at_end(function: extern "C" fn()) {
-    if AT_END.set(function).is_ok() {
-        // SAFETY: as in `at_exit`.
-        unsafe { at_quick_exit(function) };
-    }
-}
-
-/// The loader calls what stands in this section once all exit handlers have run.
-#[used]
-#[unsafe(link_section = ".fini_array")]
-static LAST: extern "C" fn() = {
-    extern "C" fn last() {
-        AT_END.get().into_iter().for_each(|function| function());
-    }
-    last
-};
-
 /// Sleeps. Unlike std's own sleep it does not abort where a sandbox refuses clock_nanosleep; and it leaves the thread's
 /// unpark token alone.
 pub fn pause(time: Duration) {
     let never = Mutex::new(());
     let guard = never.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     drop(Condvar::new().wait_timeout_while(guard, time, |()| true));
-}
-
-/// How long a lock is waited for that nobody holds for long.
-pub const BRIEF: Duration = Duration::from_millis(100);
-
-/// Locks a mutex that nobody holds for long; None where it stays locked all the same, as it does in a child that was forked
-/// while another thread had it.
-pub fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
-    let start = Instant::now();
-    loop {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::yield_now(),
-            Err(TryLockError::WouldBlock) => return None,
-        }
-    }
 }
 
 #[link(name = "m")]
@@ -331,113 +244,6 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     // SAFETY: `before` was filled above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     thread
-}
-
-/// How many processors the machine runs on.
-pub fn processors_online() -> usize {
-    // SAFETY: asks for a number; there is none it can refuse with but -1.
-    usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(0)
-}
-
-static EXITING: AtomicBool = AtomicBool::new(false);
-static DRIVER_CALLS: AtomicUsize = AtomicUsize::new(0);
-/// The process whose calls are counted: what a forked child inherits of the count is not its own.
-static CALLS_OF: AtomicU32 = AtomicU32::new(0);
-
-/// A call into a driver's library, which must not be under way when the process's exit handlers take that
-/// library down. None once they run.
-pub fn driver_call<T>(call: impl FnOnce() -> T) -> Option<T> {
-    DRIVER_CALLS.fetch_add(1, Ordering::SeqCst);
-    let result = (!EXITING.load(Ordering::SeqCst)).then(call);
-    DRIVER_CALLS.fetch_sub(1, Ordering::SeqCst);
-    result
-}
-
-/// To be called once a driver's library is loaded: at exit, before that library's own handlers, the readings of ended epochs
-/// are waited for; then no further call is let in, and one under way is waited for, a moment.
-pub fn drain_driver_calls_at_exit() {
-    extern "C" fn drain() {
-        if CALLS_OF.load(Ordering::SeqCst) != std::process::id() {
-            EXITING.store(true, Ordering::SeqCst);
-            return;
-        }
-        exit::settle_all();
-        EXITING.store(true, Ordering::SeqCst);
-        for _ in 0..200 {
-            if DRIVER_CALLS.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            pause(Duration::from_millis(1));
-        }
-    }
-    CALLS_OF.store(std::process::id(), Ordering::SeqCst);
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| at_exit(drain));
-}
-
-/// A set of processors, as the kernel's masks.
-#[derive(Clone, Copy)]
-pub struct CpuSet(libc::cpu_set_t);
-
-impl CpuSet {
-    /// Where this thread may run; None where the kernel will not say (more than 1024 processors).
-    pub fn of_this_thread() -> Option<CpuSet> {
-        CpuSet::of_thread(0)
-    }
-
-    fn of_thread(tid: i32) -> Option<CpuSet> {
-        let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
-        // SAFETY: the buffer has the size given; zeroed bits are a valid set.
-        unsafe {
-            (libc::sched_getaffinity(tid, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) == 0)
-                .then(|| CpuSet(set.assume_init()))
-        }
-    }
-
-    /// Where any of the host's threads may run. Ours do not count: they have the masks of their time.
-    pub fn of_this_process() -> Option<CpuSet> {
-        let mut union = CpuSet::of_this_thread()?;
-        for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
-            let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
-            let Some(set) = tid.and_then(CpuSet::of_thread) else { continue };
-            let more: Vec<usize> = set.cpus().filter(|&cpu| !union.contains(cpu)).collect();
-            let name = || text::read(&task.path().join("comm"), text::SMALL);
-            let is_ours = || name().is_ok_and(|name| name.starts_with("ct-"));
-            if !more.is_empty() && !is_ours() {
-                // SAFETY: each number came from a set of the same size.
-                more.into_iter().for_each(|cpu| unsafe { libc::CPU_SET(cpu, &mut union.0) });
-            }
-        }
-        Some(union)
-    }
-
-    fn contains(&self, cpu: usize) -> bool {
-        // SAFETY: the numbers asked for stay below the set's size.
-        unsafe { libc::CPU_ISSET(cpu, &self.0) }
-    }
-
-    /// The processors in it, by number.
-    pub fn cpus(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..libc::CPU_SETSIZE as usize).filter(|&cpu| self.contains(cpu))
-    }
-
-    /// Lets this thread run there.
-    pub fn apply_to_this_thread(&self) {
-        // SAFETY: a valid set of the size given. A refusal leaves the mask as it was, which is harmless.
-        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.0) };
-    }
-}
-
-/// Gives a thread pinned to one processor the room its process has elsewhere: a sampler that shares
-/// its only processor with a busy host thread reads late. Never more than the process's own threads have.
-pub fn widen_affinity() {
-    if let Some(own) = CpuSet::of_this_thread()
-        && own.cpus().count() == 1
-        && let Some(process) = CpuSet::of_this_process()
-        && process.cpus().count() > 1
-    {
-        process.apply_to_this_thread();
-    }
 }
 
 /// Opens a system-wide counting event of a performance monitoring unit on one processor.

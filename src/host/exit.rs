@@ -1,9 +1,9 @@
-//! Ends the trackers that are live when the process exits: exit, return from main, Fortran's STOP, Lua's os.exit. A kill or
-//! _exit runs nothing; the tally and the journal are for those.
+//! What happens when the process exits: exit, return from main, Fortran's STOP, Lua's os.exit. Live trackers are ended, and
+//! calls into drivers end before their libraries do. A kill or _exit runs nothing; the tally and the journal are for those.
 
-use super::{BRIEF, at_end, lock_within, pause};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, Weak};
+use super::{BRIEF, lock_within, pause};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// How long an exit waits for the last readings and files in all.
@@ -59,7 +59,7 @@ impl Drop for Counted {
 }
 
 /// Waits, before drivers are shut down, until ended epochs have their energy.
-pub fn settle_all() {
+fn settle_all() {
     let deadline = Instant::now() + DRIVERS;
     live().iter().for_each(|tracker| tracker.settle(deadline.saturating_duration_since(Instant::now())));
 }
@@ -79,4 +79,72 @@ fn live() -> Vec<Arc<dyn AtExit>> {
     let process = std::process::id();
     let Some(live) = lock_within(&LIVE, BRIEF) else { return Vec::new() };
     live.iter().filter(|(of, _)| *of == process).filter_map(|(_, tracker)| tracker.upgrade()).collect()
+}
+
+/// Has a function called when the process ends by exit or by returning from main. Where there is no room for it, it is not.
+fn at_exit(function: extern "C" fn()) {
+    // SAFETY: the function takes nothing and does not unwind, and the library it is in stays mapped.
+    unsafe { libc::atexit(function) };
+}
+
+unsafe extern "C" {
+    fn at_quick_exit(function: extern "C" fn()) -> libc::c_int;
+}
+
+/// Called last of all at exit.
+static AT_END: OnceLock<extern "C" fn()> = OnceLock::new();
+
+/// Has one function called when the process ends by exit or by returning from main, after all handlers and destructors of the
+/// application, which may still end epochs; or by quick_exit.
+fn at_end(function: extern "C" fn()) {
+    if AT_END.set(function).is_ok() {
+        // SAFETY: as in `at_exit`.
+        unsafe { at_quick_exit(function) };
+    }
+}
+
+/// The loader calls what stands in this section once all exit handlers have run.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static LAST: extern "C" fn() = {
+    extern "C" fn last() {
+        AT_END.get().into_iter().for_each(|function| function());
+    }
+    last
+};
+
+static EXITING: AtomicBool = AtomicBool::new(false);
+static DRIVER_CALLS: AtomicUsize = AtomicUsize::new(0);
+/// The process whose calls are counted: what a forked child inherits of the count is not its own.
+static CALLS_OF: AtomicU32 = AtomicU32::new(0);
+
+/// A call into a driver's library, which must not be under way when the process's exit handlers take that
+/// library down. None once they run.
+pub fn driver_call<T>(call: impl FnOnce() -> T) -> Option<T> {
+    DRIVER_CALLS.fetch_add(1, Ordering::SeqCst);
+    let result = (!EXITING.load(Ordering::SeqCst)).then(call);
+    DRIVER_CALLS.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// To be called once a driver's library is loaded: at exit, before that library's own handlers, the readings of ended epochs
+/// are waited for; then no further call is let in, and one under way is waited for, a moment.
+pub fn drain_driver_calls() {
+    extern "C" fn drain() {
+        if CALLS_OF.load(Ordering::SeqCst) != std::process::id() {
+            EXITING.store(true, Ordering::SeqCst);
+            return;
+        }
+        settle_all();
+        EXITING.store(true, Ordering::SeqCst);
+        for _ in 0..200 {
+            if DRIVER_CALLS.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            pause(Duration::from_millis(1));
+        }
+    }
+    CALLS_OF.store(std::process::id(), Ordering::SeqCst);
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| at_exit(drain));
 }

@@ -5,7 +5,7 @@ use super::nvml_gpu::{Gpu, NvmlGpus};
 use super::{Opened, Opening, Source, Unavailable, Waker, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::clean;
-use crate::host;
+use crate::host::{self, exit};
 use crate::options::Options;
 use crate::visible::{Picked, Selection};
 use nvml_wrapper::error::NvmlError;
@@ -171,9 +171,9 @@ fn load(library: Option<&std::ffi::OsStr>) -> Result<&'static Nvml, (String, boo
         if let Some((_, _, nvml)) = loaded.iter().find(|(pid, path, _)| *pid == process && *path == name) {
             return Ok(nvml);
         }
-        match host::driver_call(|| Nvml::builder().lib_path(&name).init()) {
+        match exit::driver_call(|| Nvml::builder().lib_path(&name).init()) {
             Some(Ok(nvml)) => {
-                host::drain_driver_calls_at_exit();
+                exit::drain_driver_calls();
                 let nvml: &'static Nvml = Box::leak(Box::new(nvml));
                 loaded.push((process, name, nvml));
                 return Ok(nvml);
@@ -201,7 +201,7 @@ fn offer(nvml: &'static Nvml) -> Result<Vec<Offered>, String> {
         let count = nvml.device_count().map_err(|error| format!("counting the GPUs: {error}"))?;
         (0..possible(count, MOST_GPUS, "GPUs")?).map(|index| Offered::look(nvml.device_by_index(index))).collect()
     };
-    host::driver_call(call).unwrap_or(Ok(Vec::new()))
+    exit::driver_call(call).unwrap_or(Ok(Vec::new()))
 }
 
 /// A count that a driver reports, unless it is more than there can be. Nothing is allocated for one that is.
@@ -247,7 +247,7 @@ fn wait_for_process(
 ) -> Result<Vec<Picked>, String> {
     let process = std::process::id();
     let has_it = |one: &Picked| match offered.get(one.place).map(|gpu| &gpu.device) {
-        Some(Ok(device)) => host::driver_call(|| runs(device, process)).unwrap_or(Ok(false)),
+        Some(Ok(device)) => exit::driver_call(|| runs(device, process)).unwrap_or(Ok(false)),
         _ => Ok(false),
     };
     loop {
@@ -291,7 +291,7 @@ impl Offered {
             let limit_w = device.enforced_power_limit().ok().map(|milliwatts| f64::from(milliwatts) * 1e-3);
             Ok((has_counter, limit_w.filter(|limit_w| LIMITS_W.contains(limit_w)).unwrap_or(USUAL_LIMIT_W)))
         };
-        let (has_counter, limit_w) = host::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized))?;
+        let (has_counter, limit_w) = exit::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized))?;
         let max_watts = MAX_LIMITS * limit_w;
         let (method, quantity) = if has_counter {
             (Method::Counter, Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts })
@@ -327,7 +327,7 @@ impl Offered {
             let instance = instances(device).ok()?.find(is_it)?;
             Some(instance.attributes().ok()?.gpu_instance_slice_count).filter(|&slices| slices <= SLICES)
         };
-        let known: Option<u32> = host::driver_call(|| parts.iter().map(|part| slices(&part)).sum())?;
+        let known: Option<u32> = exit::driver_call(|| parts.iter().map(|part| slices(&part)).sum())?;
         let names: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();
         let share = known.map_or(String::new(), |slices| format!(", {slices} of {SLICES} slices"));
         Some(format!("the whole GPU is counted, of which this job has {}{share}", names.join(", ")))

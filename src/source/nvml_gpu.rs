@@ -5,7 +5,7 @@
 use super::Source;
 use super::number_file::middle;
 use crate::channel::Channel;
-use crate::host;
+use crate::host::{self, exit};
 use crate::reading::{Fault, Reading, Value};
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
@@ -140,7 +140,7 @@ impl Gpu {
                 device.power_usage().map(|milliwatts| Value::Watts(f64::from(milliwatts) * 1e-3))
             }
         };
-        let value = host::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized)).map_err(|error| fault(&error));
+        let value = exit::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized)).map_err(|error| fault(&error));
         self.call_ns = host::monotonic_ns() - before;
         let at = before + self.call_ns / 2;
         match value {
@@ -164,7 +164,7 @@ impl Gpu {
         self.last = Some((at, count));
         let stands_still = at > self.moved_at + STALL_NS;
         if stands_still
-            && host::driver_call(|| self.device.power_usage()).is_some_and(|power| power.is_ok_and(|mw| mw > STALL_MW))
+            && exit::driver_call(|| self.device.power_usage()).is_some_and(|power| power.is_ok_and(|mw| mw > STALL_MW))
         {
             return Err(Fault::Stalled);
         }

@@ -1,0 +1,65 @@
+//! Locks: of files between processes, of memory within one.
+
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
+
+/// Locks a file for this process, until it dies or closes it. Some: the process that has it locked already.
+pub fn lock(file: &File) -> io::Result<Option<u32>> {
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
+        match record_lock(file, libc::F_SETLK, libc::F_WRLCK) {
+            Ok(_) => return Ok(None),
+            Err(error) if [Some(libc::EAGAIN), Some(libc::EACCES)].contains(&error.raw_os_error()) => (),
+            Err(error) => return Err(error),
+        }
+        // It may have let go meanwhile.
+        if let Some(holder) = locked_by(file)? {
+            return Ok(Some(holder));
+        }
+    }
+    // Refused, and held by nobody: there are no locks here.
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// The other process that has a file locked. One of another pid namespace is number 0.
+pub fn locked_by(file: &File) -> io::Result<Option<u32>> {
+    let found = record_lock(file, libc::F_GETLK, libc::F_WRLCK)?;
+    Ok((found.l_type != libc::F_UNLCK as libc::c_short).then_some(found.l_pid as u32))
+}
+
+/// Unlocks a file.
+pub fn unlock(file: &File) -> io::Result<()> {
+    record_lock(file, libc::F_SETLK, libc::F_UNLCK).map(drop)
+}
+
+fn record_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
+    // SAFETY: a flock of zeros is valid: the whole file, from its start.
+    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    lock.l_type = kind as libc::c_short;
+    // SAFETY: the descriptor is the file's, and `lock` is a flock to read and write.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, &mut lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(lock),
+    }
+}
+
+/// How long a lock is waited for that nobody holds for long.
+pub const BRIEF: Duration = Duration::from_millis(100);
+
+/// Locks a mutex that nobody holds for long; None where it stays locked all the same, as it does in a child that was forked
+/// while another thread had it.
+pub fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
+    let start = Instant::now();
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
+}
