@@ -25,7 +25,7 @@ use crate::what_if::Elsewhere;
 use crate::worker::{self, Worker};
 use rtrb::{Producer, RingBuffer};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -48,6 +48,9 @@ const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
 /// A run being tracked.
 pub struct Tracker {
     marker: Mutex<Marker>,
+    shared: Arc<Shared>,
+    /// The sampler's thread, to be woken.
+    sampler: Thread,
     threads: Arc<Threads>,
     setting: Arc<Setting>,
     is_open: AtomicBool,
@@ -62,8 +65,6 @@ struct Threads {
     sampler: Worker,
     feeds: Feeds,
     log: Option<Log>,
-    /// Epochs ended so far.
-    ended: AtomicU64,
 }
 
 impl AtExit for Threads {
@@ -75,7 +76,7 @@ impl AtExit for Threads {
 
     fn settle(&self, patience: Duration) {
         self.sampler.thread().unpark();
-        drop(self.shared.settled_books(self.ended.load(Ordering::Relaxed), patience));
+        drop(self.shared.settled_books(self.shared.ended(), patience));
     }
 }
 
@@ -166,7 +167,7 @@ impl Tracker {
         let begin = host::monotonic_ns();
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Begun { begin, queued });
-        self.threads.shared.set_progress(Packed::NONE);
+        self.shared.set_progress(Packed::NONE);
         self.is_open.store(true, Ordering::Relaxed);
         drop(marker);
         self.wake();
@@ -178,11 +179,11 @@ impl Tracker {
         let mut marker = self.marker();
         let open = marker.take_open("ct_epoch_end")?;
         marker.end(open, host::monotonic_ns());
-        self.threads.ended.store(marker.ended, Ordering::Relaxed);
+        self.shared.set_ended(marker.ended);
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
-        Ok(if self.threads.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
+        Ok(if self.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
     }
 
     /// Drops the open epoch.
@@ -208,7 +209,7 @@ impl Tracker {
         if !self.is_open.load(Ordering::Relaxed) {
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
-        self.threads.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
+        self.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
         Ok(Status::CT_OK)
     }
 
@@ -226,7 +227,7 @@ impl Tracker {
 
     /// Hands the oldest message to `take`; it stays queued if that fails.
     pub fn take_message(&self, take: impl FnOnce(&str) -> Result<Status>) -> Result<Status> {
-        let mut messages = self.threads.shared.messages();
+        let mut messages = self.shared.messages();
         let oldest = messages.front().ok_or_else(|| Error::new(Status::CT_ENOENT, "no message is queued"))?;
         let status = take(oldest)?;
         messages.pop_front();
@@ -247,11 +248,10 @@ impl Tracker {
         let ended = self.flush_backlog(deadline);
         let is_open = self.is_open.load(Ordering::Relaxed);
         if is_open && with_forecast && self.setting.planned > 0 {
-            self.threads.shared.await_first_forecast(self.threads.sampler.thread(), FORECAST_TIMEOUT);
+            self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
         }
-        let (books, whole) =
-            self.threads.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let open = is_open.then(|| Open { share: self.threads.shared.marked_share() });
+        let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
+        let open = is_open.then(|| Open { share: self.shared.marked_share() });
         Report::new(&self.setting, &books, Now { at: host::monotonic_ns(), whole, open }, detail)
     }
 
@@ -272,7 +272,7 @@ impl Tracker {
     }
 
     fn wake(&self) {
-        self.threads.sampler.thread().unpark();
+        self.sampler.unpark();
     }
 
     fn marker(&self) -> MutexGuard<'_, Marker> {
@@ -326,7 +326,7 @@ fn assemble(
         rates: options.rates,
     });
     let threads = Arc::new(Threads::start(sampler, feeds, start.plan, &setting, &shared)?);
-    threads.ended.store(before, Ordering::Relaxed);
+    shared.set_ended(before);
     exit::register(&threads);
     Ok(Tracker {
         marker: Mutex::new(Marker {
@@ -337,6 +337,8 @@ fn assemble(
             monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
             record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
         }),
+        shared,
+        sampler: threads.sampler.thread().clone(),
         threads,
         setting,
         is_open: AtomicBool::new(false),
@@ -373,7 +375,7 @@ impl Threads {
             .map_err(|error| no_thread(&error))?;
         let log = plan.and_then(|plan| log(plan, setting, shared, sampler.thread().clone()));
         let feeds = Feeds::start(feeds, shared);
-        Ok(Threads { shared: Arc::clone(shared), sampler, feeds, log, ended: AtomicU64::new(0) })
+        Ok(Threads { shared: Arc::clone(shared), sampler, feeds, log })
     }
 }
 
