@@ -60,12 +60,28 @@ pub struct Claimant {
     sysroot: PathBuf,
     /// By device; a claim's place is its number in the books.
     claims: Vec<(String, Claim)>,
+    teller: Teller,
+}
+
+/// Writes up to when, ns, a tracker's journal covers what it counts: at once, for a kill may come at any time.
+#[derive(Clone, Default)]
+pub struct Teller(Arc<Mutex<Vec<Weak<Shared>>>>);
+
+impl Teller {
+    /// The journal covers this much by now.
+    pub fn tell(&self, told_to: u64) {
+        self.claims().iter().filter_map(Weak::upgrade).for_each(|claim| claim.tell(told_to));
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 }
 
 impl Claimant {
     /// For a process of this job. Without a job nothing is claimed: this process counts all by itself.
     pub fn new(job: Option<Job>, sysroot: &Path) -> Claimant {
-        Claimant { job, sysroot: sysroot.to_owned(), claims: Vec::new() }
+        Claimant { job, sysroot: sysroot.to_owned(), claims: Vec::new(), teller: Teller::default() }
     }
 
     /// The claim on a channel's device; None where only this process counts it. A claim that is new is entered into the
@@ -81,6 +97,7 @@ impl Claimant {
             Ok(claim) => {
                 let what = format!("{device} for the ranks of this job on this node ({})", job.words);
                 books.trusts.push(Trust::new(what, &books.ledger));
+                self.teller.claims().push(Arc::downgrade(&claim.0));
                 self.claims.push((device, claim));
                 Some(self.claims.len() - 1)
             }
@@ -103,9 +120,9 @@ impl Claimant {
         self.claims.iter().map(|(_, claim)| claim.0.look(is_active, is_ending, now)).collect()
     }
 
-    /// Writes at once up to when, ns, this tracker's journal covers what it counts: a kill may come at any time.
-    pub fn tell(&self, told_to: u64) {
-        self.claims.iter().for_each(|(_, claim)| claim.0.tell(told_to));
+    /// For whoever writes the journal.
+    pub fn teller(&self) -> Teller {
+        self.teller.clone()
     }
 
     /// Notes up to when, ns, this tracker's reports cover what it counts, and up to when its journal does.

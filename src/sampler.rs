@@ -4,7 +4,7 @@
 use crate::advisor::Advisor;
 use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
-use crate::claim::Claimant;
+use crate::claim::{Claimant, Teller};
 use crate::host;
 use crate::ledger::Mark;
 use crate::options::Options;
@@ -111,6 +111,11 @@ impl Sampler {
         self.slots.push(Slot { source, first_channel, last_read: None, wanted: false, is_ours: true });
     }
 
+    /// Hears what the run's journal covers.
+    pub fn teller(&self) -> Teller {
+        self.claimant.teller()
+    }
+
     /// Takes in the sources that are there by now; the `first` time it waits for them.
     fn admit(&mut self, first: bool, shared: &Shared) {
         let Arrived { sources, unavailable } = self.intake.take(first);
@@ -149,7 +154,6 @@ impl Sampler {
             self.waker.wakes_this_thread();
             host::widen_affinity();
             while !shared.is_stopping() && !self.has_seen_enough(shared) {
-                self.claimant.tell(shared.told_to());
                 if host::monotonic_ns() >= self.due(shared) {
                     self.pass(shared);
                     self.follow_affinity();

@@ -17,8 +17,6 @@ pub struct Shared {
     messages: Mutex<VecDeque<String>>,
     stop: AtomicBool,
     over_budget: AtomicBool,
-    /// Epochs that have ended.
-    ended: AtomicU64,
     /// How far the open epoch is, [`Packed`].
     progress: AtomicU64,
     /// Somebody waits for the first epoch's progress to be looked at.
@@ -36,7 +34,6 @@ impl Shared {
             messages: Mutex::default(),
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
-            ended: AtomicU64::new(0),
             progress: AtomicU64::default(),
             look: AtomicBool::new(false),
             told_to: AtomicU64::new(0),
@@ -137,16 +134,6 @@ impl Shared {
     /// Notes that it goes up to here.
     pub fn set_told_to(&self, to: u64) {
         self.told_to.store(to, Ordering::Relaxed);
-    }
-
-    /// How many epochs have ended, those of earlier processes with them.
-    pub fn ended(&self) -> u64 {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    /// Notes that.
-    pub fn set_ended(&self, epochs: u64) {
-        self.ended.store(epochs, Ordering::Relaxed);
     }
 
     /// Whether the forecast passes a budget.

@@ -2,11 +2,11 @@
 
 use crate::advisor::Advisor;
 use crate::books::Books;
-use crate::claim::Claimant;
+use crate::claim::{Claimant, Teller};
 use crate::error::{Error, Result, Status};
 use crate::feed::Feeds;
 use crate::host::exit::{self, AtExit};
-use crate::host::{self, ForkMark, OwnTable};
+use crate::host::{self, ForkMark, OwnTable, lock_within};
 use crate::intensity::choice::{self, Choice, Feed};
 use crate::job::{self, Job};
 use crate::ledger::Mark;
@@ -47,7 +47,7 @@ const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// A run being tracked.
 pub struct Tracker {
-    marker: Mutex<Marker>,
+    marker: Arc<Mutex<Marker>>,
     shared: Arc<Shared>,
     /// The sampler's thread, to be woken.
     sampler: Thread,
@@ -61,6 +61,7 @@ pub struct Tracker {
 
 /// The threads of a run, and what they share with the application's.
 struct Threads {
+    marker: Arc<Mutex<Marker>>,
     shared: Arc<Shared>,
     sampler: Worker,
     feeds: Feeds,
@@ -76,7 +77,8 @@ impl AtExit for Threads {
 
     fn settle(&self, patience: Duration) {
         self.sampler.thread().unpark();
-        drop(self.shared.settled_books(self.shared.ended(), patience));
+        let ended = lock_within(&self.marker, patience).map_or(0, |marker| marker.ended);
+        drop(self.shared.settled_books(ended, patience));
     }
 }
 
@@ -179,7 +181,6 @@ impl Tracker {
         let mut marker = self.marker();
         let open = marker.take_open("ct_epoch_end")?;
         marker.end(open, host::monotonic_ns());
-        self.shared.set_ended(marker.ended);
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
@@ -325,18 +326,19 @@ fn assemble(
         elsewhere,
         rates: options.rates,
     });
-    let threads = Arc::new(Threads::start(sampler, feeds, start.plan, &setting, &shared)?);
-    shared.set_ended(before);
+    let marker = Arc::new(Mutex::new(Marker {
+        marks: producer,
+        open: None,
+        backlog: None,
+        ended: before,
+        monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
+        record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
+    }));
+    let threads = Threads::start(sampler, feeds, start.plan, Arc::clone(&marker), &setting, &shared);
+    let threads = Arc::new(threads?);
     exit::register(&threads);
     Ok(Tracker {
-        marker: Mutex::new(Marker {
-            marks: producer,
-            open: None,
-            backlog: None,
-            ended: before,
-            monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
-            record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
-        }),
+        marker,
         shared,
         sampler: threads.sampler.thread().clone(),
         threads,
@@ -366,16 +368,18 @@ impl Threads {
         sampler: Sampler,
         feeds: Vec<Feed>,
         plan: Option<Plan>,
+        marker: Arc<Mutex<Marker>>,
         setting: &Arc<Setting>,
         shared: &Arc<Shared>,
     ) -> Result<Threads> {
+        let teller = sampler.teller();
         let sampled = Arc::clone(shared);
         // It reports a fault of its own.
         let sampler = Worker::start("ct-sampler", worker::AtExit::Awaited, move |_| sampler.run(&sampled), || ())
             .map_err(|error| no_thread(&error))?;
-        let log = plan.and_then(|plan| log(plan, setting, shared, sampler.thread().clone()));
+        let log = plan.and_then(|plan| log(plan, setting, shared, teller));
         let feeds = Feeds::start(feeds, shared);
-        Ok(Threads { shared: Arc::clone(shared), sampler, feeds, log })
+        Ok(Threads { marker, shared: Arc::clone(shared), sampler, feeds, log })
     }
 }
 
@@ -385,8 +389,8 @@ fn no_thread(error: &io::Error) -> Error {
 }
 
 /// The thread that writes the run's files. Where none can be started, that is said and the run goes on.
-fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, sampler: Thread) -> Option<Log> {
-    let log = Log::start(plan, setting, shared, sampler);
+fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller) -> Option<Log> {
+    let log = Log::start(plan, setting, shared, teller);
     log.inspect_err(|error| shared.say(format!("no thread for the run's files ({error}): none are written"))).ok()
 }
 

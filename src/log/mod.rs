@@ -17,13 +17,13 @@ pub mod writer;
 
 pub use told::{Told, read};
 
+use crate::claim::Teller;
 use crate::report::Setting;
 use crate::shared::Shared;
 use crate::worker::{AtExit, Worker};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread::Thread;
 use std::time::Duration;
 use writer::{Plan, Unwritten, Writer};
 
@@ -41,10 +41,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts it. It wakes the `sampler` when the journal covers more.
-    pub fn start(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, sampler: Thread) -> io::Result<Log> {
+    /// Starts it. `teller` hears what the journal covers.
+    pub fn start(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller) -> io::Result<Log> {
         let unwritten = Unwritten::default();
-        let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, sampler, Arc::clone(&unwritten));
+        let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, teller, Arc::clone(&unwritten));
         let (opened, is_open) = mpsc::channel();
         let (told, kept) = (Arc::clone(shared), Arc::clone(&unwritten));
         let failed = move || {

@@ -6,6 +6,7 @@ use super::journal;
 use super::logs::Logs;
 use super::place::{PROMETHEUS, Place, REPORT};
 use super::replace::{NewFile, in_words, replace_named, replace_own, sync_folder};
+use crate::claim::Teller;
 use crate::history::{Epoch, PerKind};
 use crate::host;
 use crate::past::Stretch;
@@ -18,7 +19,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 mod mend;
@@ -86,8 +86,8 @@ pub struct Writer {
     failing: Vec<PathBuf>,
     /// When the journal was last looked for at its path.
     looked: Instant,
-    /// Woken when the journal covers more: other ranks are to know.
-    sampler: Thread,
+    /// Hears what the journal covers, for the other ranks of the job.
+    teller: Teller,
     /// What the run's end could not write, for whoever ends it.
     unwritten: Unwritten,
 }
@@ -107,13 +107,7 @@ struct Used {
 
 impl Writer {
     /// For a run.
-    pub fn new(
-        shared: Arc<Shared>,
-        setting: Arc<Setting>,
-        plan: Plan,
-        sampler: Thread,
-        unwritten: Unwritten,
-    ) -> Writer {
+    pub fn new(shared: Arc<Shared>, setting: Arc<Setting>, plan: Plan, teller: Teller, unwritten: Unwritten) -> Writer {
         Writer {
             shared,
             setting,
@@ -132,7 +126,7 @@ impl Writer {
             synced: Instant::now(),
             failing: Vec::new(),
             looked: Instant::now(),
-            sampler,
+            teller,
             unwritten,
         }
     }
@@ -328,7 +322,7 @@ impl Writer {
         self.told_at = if tells { host::monotonic_ns() } else { self.told_at };
         self.told = used.unwrap_or(self.told);
         self.shared.set_told_to(self.told.counted_to);
-        self.sampler.unpark();
+        self.teller.tell(self.told.counted_to);
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= RENEWAL) {
             let _ = journal.sync();
             self.synced = Instant::now();
