@@ -102,11 +102,12 @@ extern "C" {
  *
  * `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
  * with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
- * string wins. NULL or "" takes the environment and the defaults. README.md lists the keys.
+ * string wins. NULL or "" takes the environment and the defaults. README.md lists the keys. A variable
+ * CARBONTRACKER_... that nothing reads has no effect, and a message names it.
  *
- * CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1,
- * `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value; ct_last_error()
- * names key, value and what is allowed. CT_EIO: no thread could be started, or
+ * CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1 (any value
+ * but 0, no, false or off), `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value;
+ * ct_last_error() names key or variable, value and what is allowed. CT_EIO: no thread could be started, or
  * too little memory is left. Finding no device to
  * measure is no failure: times are kept, energies are null, and a message says what would help.
  */

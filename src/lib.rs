@@ -17,6 +17,7 @@ pub mod calendar;
 pub mod channel;
 pub mod claim;
 pub mod counter;
+pub mod environment;
 pub mod error;
 pub mod extras;
 pub mod feed;

@@ -14,6 +14,8 @@ pub struct Shared {
     books: Mutex<Books>,
     changed: Condvar,
     messages: Mutex<VecDeque<String>>,
+    /// What a person should know of the whole run beside what is in the books.
+    notes: Mutex<Vec<String>>,
     stop: AtomicBool,
     over_budget: AtomicBool,
     /// How far the open epoch is, [`Packed`].
@@ -31,6 +33,7 @@ impl Shared {
             books: Mutex::new(books),
             changed: Condvar::new(),
             messages: Mutex::default(),
+            notes: Mutex::default(),
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
@@ -118,6 +121,17 @@ impl Shared {
             messages.pop_front();
         }
         messages.push_back(message);
+    }
+
+    /// Queues a message that is also a note of every report.
+    pub fn remark(&self, message: String) {
+        self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(message.clone());
+        self.say(message);
+    }
+
+    /// The notes of a report that are not in the books.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// The queued messages, oldest first.

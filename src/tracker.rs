@@ -3,6 +3,7 @@
 use crate::advisor::Advisor;
 use crate::books::Books;
 use crate::claim::Claimant;
+use crate::environment;
 use crate::error::{Error, Result, Status};
 use crate::feed::Feeds;
 use crate::host::{self, ForkMark};
@@ -103,7 +104,7 @@ struct Backlog {
 impl Tracker {
     /// Makes a tracker from options and environment and starts its sampler; None if disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
-        if host::variable("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
+        if environment::is_disabled(host::variable) {
             return Ok(None);
         }
         Tracker::start(Options::parse(options, host::variable)?).map(Some)
@@ -120,9 +121,12 @@ impl Tracker {
         let messages = opening_messages(&choice, &found);
         let Choice { grid, marginal, feeds } = choice;
         let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
+        environment::unknown().into_iter().for_each(|message| shared.remark(message));
         messages.into_iter().for_each(|message| shared.say(message));
         let host = host::hostname();
-        let start = Start::find(&options, &host, job::rank(&host::variable), &mut |message| shared.say(message));
+        let start = Start::find(&options, &host, job::rank(&host::variable), &mut |message| {
+            shared.say(options.as_called(message))
+        });
         options.epochs = start.planned;
         let before = start.past.epochs_done();
         let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
@@ -280,6 +284,7 @@ impl Tracker {
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
         let open = is_open.then(|| Open { share: self.shared.marked_share() });
         Report::new(&self.setting, &books, Now { at: host::monotonic_ns(), whole, open }, detail)
+            .noting(self.shared.notes())
     }
 
     /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.

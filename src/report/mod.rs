@@ -166,6 +166,12 @@ impl Report {
         report
     }
 
+    /// With these notes too.
+    pub fn noting(mut self, more: Vec<String>) -> Report {
+        self.notes.extend(more);
+        self
+    }
+
     /// The run in other places and at other times than `now`, s since 1970.
     fn otherwise(&self, grid: &Grid, now: f64) -> Option<WhatIf> {
         let (of, whole) = self.forecast_use().map_or((Of::Used, self.used()), |whole| (Of::Forecast, whole));
