@@ -117,7 +117,8 @@ ct_status ct_create(const char *options,
 /**
  * Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
  *
- * CT_ESTATE: an epoch is open already; nothing changed.
+ * CT_ESTATE: an epoch is open already; nothing changed. The report's notes count such refused calls, and
+ * those of ct_epoch_end, ct_epoch_cancel and ct_progress; the first of each kind makes a message.
  */
 ct_status ct_epoch_begin(ct_tracker *tracker);
 

@@ -57,7 +57,8 @@ pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracke
 
 /// Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
 ///
-/// CT_ESTATE: an epoch is open already; nothing changed.
+/// CT_ESTATE: an epoch is open already; nothing changed. The report's notes count such refused calls, and
+/// those of ct_epoch_end, ct_epoch_cancel and ct_progress; the first of each kind makes a message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_epoch_begin(tracker: *mut Tracker) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.

@@ -37,6 +37,7 @@ pub mod reading;
 pub mod report;
 pub mod sampler;
 pub mod shared;
+pub mod slip;
 pub mod source;
 pub mod tally;
 pub mod timeline;

@@ -3,6 +3,8 @@
 
 use crate::books::Books;
 use crate::progress::{self, Packed};
+use crate::slip::{Slip, Slips};
+use crate::units;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -16,6 +18,7 @@ pub struct Shared {
     messages: Mutex<VecDeque<String>>,
     /// What a person should know of the whole run beside what is in the books.
     notes: Mutex<Vec<String>>,
+    slips: Slips,
     stop: AtomicBool,
     over_budget: AtomicBool,
     /// How far the open epoch is, [`Packed`].
@@ -34,6 +37,7 @@ impl Shared {
             changed: Condvar::new(),
             messages: Mutex::default(),
             notes: Mutex::default(),
+            slips: Slips::default(),
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
@@ -129,9 +133,25 @@ impl Shared {
         self.say(message);
     }
 
-    /// The notes of a report that are not in the books.
-    pub fn notes(&self) -> Vec<String> {
-        self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    /// Counts a refused call; the first of its kind makes a message. An epoch has been open for `open_s` seconds, if one
+    /// is.
+    pub fn slip(&self, slip: Slip, open_s: Option<f64>) {
+        if self.slips.count(slip) {
+            self.say(slip.in_words(1, open_s));
+        }
+    }
+
+    /// The notes of a report: remarks, refused calls, and the open epoch once the tracker ends.
+    pub fn notes(&self, open_s: Option<f64>) -> Vec<String> {
+        let mut notes = self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        notes.extend(self.slips.notes(open_s));
+        notes.extend(open_s.filter(|_| self.is_stopping()).map(|seconds| {
+            format!(
+                "an epoch was still open when the tracker ended, after {}: it is not counted. Call ct_epoch_end after each ct_epoch_begin",
+                units::duration(seconds)
+            )
+        }));
+        notes
     }
 
     /// The queued messages, oldest first.

@@ -18,6 +18,7 @@ use crate::progress::Packed;
 use crate::report::{Detail, Now, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
+use crate::slip::Slip;
 use crate::source::Sources;
 use crate::tally::{Count, Tally};
 use crate::what_if::Elsewhere;
@@ -187,7 +188,9 @@ impl Tracker {
     /// Begins an epoch.
     pub fn begin(&self) -> Result<Status> {
         let mut marker = self.marker();
-        if marker.open.is_some() {
+        if let Some(open) = marker.open {
+            let open_ns = host::monotonic_ns().saturating_sub(open.begin);
+            self.shared.slip(Slip::Begin, Some(open_ns as f64 * 1e-9));
             return Err(Error::new(
                 Status::CT_ESTATE,
                 "ct_epoch_begin: an epoch is open already; end or cancel it first",
@@ -206,7 +209,7 @@ impl Tracker {
     /// Ends the open epoch.
     pub fn end(&self) -> Result<Status> {
         let mut marker = self.marker();
-        let open = marker.take_open("ct_epoch_end")?;
+        let open = marker.take_open("ct_epoch_end").inspect_err(|_| self.shared.slip(Slip::End, None))?;
         marker.end(open, host::monotonic_ns());
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
@@ -217,7 +220,7 @@ impl Tracker {
     /// Drops the open epoch.
     pub fn cancel(&self) -> Result<Status> {
         let mut marker = self.marker();
-        let open = marker.take_open("ct_epoch_cancel")?;
+        let open = marker.take_open("ct_epoch_cancel").inspect_err(|_| self.shared.slip(Slip::Cancel, None))?;
         if open.queued {
             marker.push(Mark::Cancel(host::monotonic_ns()));
         }
@@ -230,11 +233,13 @@ impl Tracker {
     /// Notes how far the open epoch is.
     pub fn progress(&self, done: u64, total: u64) -> Result<Status> {
         if total == 0 || done > total {
+            self.shared.slip(Slip::Share, None);
             return Err(Error::invalid(format!(
                 "ct_progress: {done} of {total}: expected done <= total and total > 0"
             )));
         }
         if !self.is_open.load(Ordering::Relaxed) {
+            self.shared.slip(Slip::Progress, None);
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
         self.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
@@ -284,7 +289,7 @@ impl Tracker {
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
         let open = is_open.then(|| Open { share: self.shared.marked_share() });
         Report::new(&self.setting, &books, Now { at: host::monotonic_ns(), whole, open }, detail)
-            .noting(self.shared.notes())
+            .noting(|open_s| self.shared.notes(open_s))
     }
 
     /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.

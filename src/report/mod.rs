@@ -166,9 +166,9 @@ impl Report {
         report
     }
 
-    /// With these notes too.
-    pub fn noting(mut self, more: Vec<String>) -> Report {
-        self.notes.extend(more);
+    /// With more notes, which depend on how long the open epoch has been open, s.
+    pub fn noting(mut self, more: impl FnOnce(Option<f64>) -> Vec<String>) -> Report {
+        self.notes.extend(more(self.open_epoch.map(|(seconds, _)| seconds)));
         self
     }
 

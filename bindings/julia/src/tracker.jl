@@ -1,5 +1,12 @@
 # What the user holds, and the gate that keeps every call away from the tracker's end.
 
+# Who has begun the open epoch. A loop may be left at any time, and a callback begins one in advance: neither is bound
+# to end it, and the next begin drops it.
+const BY_NOBODY = 0
+const BY_HAND = 1
+const BY_LOOP = 2
+const BY_CALLBACK = 3
+
 """
     Tracker(options = ""; log = false, keywords...)
     Tracker(f, options = ""; log = false, keywords...)
@@ -30,11 +37,11 @@ mutable struct Tracker
     ptr::Ptr{Cvoid}
     gate::Threads.Atomic{Int}
     log::Bool
-    is_loose::Bool
+    begun_by::Int
     is_over_budget::Bool
 
     function Tracker(ptr::Ptr{Cvoid}, log::Bool)
-        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, false, false)
+        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, BY_NOBODY, false)
         ptr == C_NULL || finalizer(release, tracker)
         return tracker
     end
