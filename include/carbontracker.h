@@ -110,6 +110,8 @@ extern "C" {
  * ct_last_error() names key or variable, value and what is allowed. CT_EIO: no thread could be started, or
  * too little memory is left. Finding no device to
  * measure is no failure: times are kept, energies are null, and a message says what would help.
+ *
+ * A thread that calls the library needs at least 32 KB of stack.
  */
 ct_status ct_create(const char *options,
                     ct_tracker **out);
@@ -156,7 +158,8 @@ ct_status ct_progress(ct_tracker *tracker,
  * counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.3 s for the first
  * forecast that its progress gives, if "/forecast" is asked for.
  *
- * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched.
+ * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched. CT_EIO: too little memory is
+ * left, by malloc's account.
  */
 ct_status ct_value(ct_tracker *tracker,
                    const char *pointer,
@@ -169,6 +172,7 @@ ct_status ct_value(ct_tracker *tracker,
  *
  * As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
  * becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
+ * CT_EIO: too little memory is left.
  */
 ct_status ct_report(ct_tracker *tracker,
                     const char *format,

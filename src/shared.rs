@@ -2,11 +2,13 @@
 //! a few words that are stored and read at once.
 
 use crate::books::Books;
+use crate::error::Result;
+use crate::memory;
 use crate::progress::{self, Packed};
 use crate::slip::{Slip, Slips};
 use crate::units;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::Duration;
@@ -19,6 +21,8 @@ pub struct Shared {
     /// What a person should know of the whole run beside what is in the books.
     notes: Mutex<Vec<String>>,
     slips: Slips,
+    /// So many bytes were not to be had; 0: there is memory.
+    short_of: AtomicUsize,
     stop: AtomicBool,
     over_budget: AtomicBool,
     /// How far the open epoch is, [`Packed`].
@@ -38,6 +42,7 @@ impl Shared {
             messages: Mutex::default(),
             notes: Mutex::default(),
             slips: Slips::default(),
+            short_of: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
@@ -139,6 +144,18 @@ impl Shared {
         if self.slips.count(slip) {
             self.say(slip.in_words(1, open_s));
         }
+    }
+
+    /// Fails with CT_EIO where a report's bytes are not to be had. Once they are again, a message reports it.
+    pub fn check_memory(&self, bytes: usize) -> Result<()> {
+        let checked = memory::check(bytes, "a report");
+        let is_enough = |short: usize| (1..=bytes).contains(&short).then_some(0);
+        if checked.is_err() {
+            self.short_of.fetch_max(bytes, Ordering::Relaxed);
+        } else if self.short_of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_enough).is_ok() {
+            self.say("memory was used up for a while: reports failed (CT_EIO), and files may be late. Nothing that was counted is lost".into());
+        }
+        checked
     }
 
     /// The notes of a report: remarks, refused calls, and the open epoch once the tracker ends.

@@ -13,9 +13,10 @@ use crate::ledger::Mark;
 use crate::log::Log;
 use crate::log::start::Start;
 use crate::log::writer::Plan;
+use crate::memory;
 use crate::options::Options;
 use crate::progress::Packed;
-use crate::report::{Detail, Now, Open, Report, Setting};
+use crate::report::{self, Detail, Now, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
 use crate::slip::Slip;
@@ -42,6 +43,9 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long for what feeds the grid's figures: who waits for an answer is left to himself.
 const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// What a tracker takes, bytes, with room for its threads.
+const ENOUGH: usize = 4 << 20;
 
 /// A run being tracked.
 pub struct Tracker {
@@ -113,7 +117,7 @@ impl Tracker {
 
     /// The same from options that are checked already.
     pub fn start(mut options: Options) -> Result<Tracker> {
-        check_memory()?;
+        memory::check(ENOUGH, "a tracker")?;
         let variable = |name: &str| host::variable(name)?.into_string().ok();
         let choice = choice::choose(&options, variable)?;
         let elsewhere = Elsewhere::find(&options.what_if)?;
@@ -250,11 +254,13 @@ impl Tracker {
     pub fn value(&self, pointer: &str) -> Result<f64> {
         let detail = Detail::of(pointer);
         let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
+        self.check_memory(detail, false)?;
         self.snapshot(detail, is_of_forecast).value(pointer)
     }
 
     /// The report in a format.
     pub fn report(&self, format: &str) -> Result<String> {
+        self.check_memory(Detail::Epochs, ["json", "html"].contains(&format))?;
         self.snapshot(Detail::Epochs, true).render(format)
     }
 
@@ -277,6 +283,12 @@ impl Tracker {
         }
         feeds.into_iter().for_each(|feeds| feeds.end_within(FEEDS_TIMEOUT));
         self.log.take().into_iter().for_each(|log| log.end_within(LOG_TIMEOUT));
+    }
+
+    /// Fails with CT_EIO where too little memory is left for a report.
+    fn check_memory(&self, detail: Detail, is_json: bool) -> Result<()> {
+        let bytes = report::bytes(&self.setting, &self.shared.books(), detail, is_json);
+        self.shared.check_memory(bytes)
     }
 
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
@@ -388,17 +400,6 @@ impl Marker {
     fn push(&mut self, mark: Mark) -> bool {
         self.marks.push(mark).is_ok()
     }
-}
-
-/// Sees that there is memory for a tracker: where there is none, an allocation would abort the host.
-fn check_memory() -> Result<()> {
-    const ENOUGH: usize = 4 << 20;
-    let mut probe = Vec::<u8>::new();
-    probe.try_reserve_exact(ENOUGH).map_err(|_| {
-        Error::new(Status::CT_EIO, "no 4 MB of memory are left for a tracker; is a limit set (ulimit -v)?")
-    })?;
-    std::hint::black_box(&probe); // or the compiler sees that nobody needs it and asks for none
-    Ok(())
 }
 
 /// What the user should hear at once: what is not measured and what would help, what is assumed.

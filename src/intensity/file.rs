@@ -6,6 +6,7 @@ use super::slot::{DIRTIEST, Slot, Standing};
 use super::{Hourly, Intensity};
 use crate::error::{Error, Result};
 use crate::host::unix_s;
+use crate::memory;
 use crate::units;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -77,6 +78,9 @@ fn read(path: &Path) -> std::result::Result<Contents, String> {
     if !about.is_file() || about.len() > MOST_BYTES {
         return Err("is no CSV file of time,g_per_kwh".into());
     }
+    // A line of some 30 bytes becomes a row, a slot and a piece of the curve.
+    const TIMES: usize = 8;
+    memory::check(about.len() as usize * TIMES, "its contents").map_err(|error| error.message)?;
     let bytes = std::fs::read(path).map_err(told)?;
     parse(&bytes, unix_s())
 }

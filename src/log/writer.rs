@@ -7,8 +7,9 @@ use super::logs::Logs;
 use super::place::{JOURNAL, PROMETHEUS, Place, REPORT};
 use crate::history::{Epoch, PerKind};
 use crate::host;
+use crate::memory;
 use crate::past::Stretch;
-use crate::report::{Detail, Now, Open, Report, Setting};
+use crate::report::{self, Detail, Now, Open, Report, Setting};
 use crate::shared::Shared;
 use crate::tally::{self, Tally};
 use crate::worker::Stop;
@@ -77,6 +78,8 @@ pub struct Writer {
     renewed: Option<Instant>,
     tried: Option<Instant>,
     synced: Instant,
+    /// Too little memory was left to write.
+    is_short: bool,
     /// Files that could not be written, as was said.
     failing: Vec<PathBuf>,
 }
@@ -110,6 +113,7 @@ impl Writer {
             renewed: None,
             tried: None,
             synced: Instant::now(),
+            is_short: false,
             failing: Vec::new(),
         }
     }
@@ -140,7 +144,8 @@ impl Writer {
 
     /// There is no journal, or it could not be written.
     fn is_stuck(&self) -> bool {
-        self.plan.journal.as_ref().is_none_or(|journal| self.failing.iter().any(|path| path == journal.path()))
+        self.is_short
+            || self.plan.journal.as_ref().is_none_or(|journal| self.failing.iter().any(|path| path == journal.path()))
     }
 
     /// In how much time numbers are due without an epoch.
@@ -154,8 +159,18 @@ impl Writer {
         self.renewed.map_or(RENEWAL, |at| RENEWAL.saturating_sub(at.elapsed()))
     }
 
+    /// Whether there is memory for a report. A short one may take half of what is left of the library's reserve.
+    fn has_memory(&self, detail: Detail) -> bool {
+        let bytes = report::bytes(&self.setting, &self.shared.books(), detail, true);
+        self.shared.check_memory(bytes).is_ok() || memory::has_reserve(2 * bytes)
+    }
+
     /// Writes what is new; whether there were epochs.
     fn write(&mut self) -> bool {
+        self.is_short = !self.has_memory(Detail::Since(self.plan.written));
+        if self.is_short {
+            return false;
+        }
         self.make_journal();
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         let is_new = self.write_journal(&mut report, power, false);
@@ -166,8 +181,12 @@ impl Writer {
         is_new
     }
 
-    /// The last of it.
+    /// The last of it, as far as there is memory for that.
     fn end(&mut self) {
+        self.is_short = !self.has_memory(Detail::Since(self.plan.written));
+        if self.is_short {
+            return;
+        }
         self.make_journal();
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.write_journal(&mut report, power, true);
@@ -175,7 +194,8 @@ impl Writer {
             self.note(&path, written);
         }
         self.renew(true);
-        if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
+        let has_memory = self.has_memory(Detail::Epochs);
+        if let Some(path) = self.plan.place.as_ref().filter(|_| has_memory).map(|place| place.file(REPORT)) {
             let (report, _) = self.report(Detail::Epochs);
             self.put(&path, &report, "json");
         }

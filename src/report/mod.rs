@@ -42,6 +42,15 @@ pub fn power(stretches: &[Stretch]) -> Value {
     json::power(&course::thinned_power(stretches))
 }
 
+/// How much memory a report takes, bytes: much more if it becomes JSON or a page.
+pub fn bytes(setting: &Setting, books: &Books, detail: Detail, is_json: bool) -> usize {
+    let components = books.metered.len() + books.past.components.len();
+    let places = setting.elsewhere.as_ref().map_or(0, Elsewhere::count);
+    let before = if let Detail::Since(before) = detail { before.count } else { 0 };
+    let epochs = books.ledger.history().len().min(books.ledger.epochs().saturating_sub(before) as usize);
+    detail.bytes(is_json, components, places, epochs)
+}
+
 /// What does not change while a run lasts.
 pub struct Setting {
     /// The run's identifier, random.
