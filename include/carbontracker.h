@@ -102,13 +102,16 @@ extern "C" {
  *
  * `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
  * with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
- * string wins. NULL or "" takes the environment and the defaults. README.md lists the keys.
+ * string wins. NULL or "" takes the environment and the defaults. README.md lists the keys. A variable
+ * CARBONTRACKER_... that nothing reads has no effect, and a message names it.
  *
- * CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1,
- * `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value; ct_last_error()
- * names key, value and what is allowed. CT_EIO: no thread could be started, or
+ * CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1 (any value
+ * but 0, no, false or off), `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value;
+ * ct_last_error() names key or variable, value and what is allowed. CT_EIO: no thread could be started, or
  * too little memory is left. Finding no device to
  * measure is no failure: times are kept, energies are null, and a message says what would help.
+ *
+ * A thread that calls the library needs at least 32 KB of stack.
  */
 ct_status ct_create(const char *options,
                     ct_tracker **out);
@@ -116,7 +119,8 @@ ct_status ct_create(const char *options,
 /**
  * Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
  *
- * CT_ESTATE: an epoch is open already; nothing changed.
+ * CT_ESTATE: an epoch is open already; nothing changed. The report's notes count such refused calls, and
+ * those of ct_epoch_end, ct_epoch_cancel and ct_progress; the first of each kind makes a message.
  */
 ct_status ct_epoch_begin(ct_tracker *tracker);
 
@@ -154,7 +158,8 @@ ct_status ct_progress(ct_tracker *tracker,
  * counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.3 s for the first
  * forecast that its progress gives, if "/forecast" is asked for.
  *
- * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched.
+ * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched. CT_EIO: too little memory is
+ * left, by malloc's account.
  */
 ct_status ct_value(ct_tracker *tracker,
                    const char *pointer,
@@ -167,6 +172,7 @@ ct_status ct_value(ct_tracker *tracker,
  *
  * As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
  * becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
+ * CT_EIO: too little memory is left.
  */
 ct_status ct_report(ct_tracker *tracker,
                     const char *format,

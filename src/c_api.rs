@@ -12,6 +12,7 @@ mod fortran;
 
 use crate::error::{Error, Result, Status};
 use crate::host::Undisturbed;
+use crate::memory;
 use crate::tracker::Tracker;
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};
@@ -23,13 +24,16 @@ use std::sync::Once;
 ///
 /// `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
 /// with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
-/// string wins. NULL or "" takes the environment and the defaults. README.md lists the keys.
+/// string wins. NULL or "" takes the environment and the defaults. README.md lists the keys. A variable
+/// CARBONTRACKER_... that nothing reads has no effect, and a message names it.
 ///
-/// CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1,
-/// `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value; ct_last_error()
-/// names key, value and what is allowed. CT_EIO: no thread could be started, or
+/// CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1 (any value
+/// but 0, no, false or off), `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value;
+/// ct_last_error() names key or variable, value and what is allowed. CT_EIO: no thread could be started, or
 /// too little memory is left. Finding no device to
 /// measure is no failure: times are kept, energies are null, and a message says what would help.
+///
+/// A thread that calls the library needs at least 32 KB of stack.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracker) -> Status {
     static QUIET: Once = Once::new();
@@ -56,7 +60,8 @@ pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracke
 
 /// Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
 ///
-/// CT_ESTATE: an epoch is open already; nothing changed.
+/// CT_ESTATE: an epoch is open already; nothing changed. The report's notes count such refused calls, and
+/// those of ct_epoch_end, ct_epoch_cancel and ct_progress; the first of each kind makes a message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_epoch_begin(tracker: *mut Tracker) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.
@@ -100,7 +105,8 @@ pub unsafe extern "C" fn ct_progress(tracker: *mut Tracker, done: u64, total: u6
 /// counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.3 s for the first
 /// forecast that its progress gives, if "/forecast" is asked for.
 ///
-/// CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched.
+/// CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched. CT_EIO: too little memory is
+/// left, by malloc's account.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char, out: *mut f64) -> Status {
     let read = |tracker: &Tracker| {
@@ -126,6 +132,7 @@ pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char,
 ///
 /// As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
 /// becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
+/// CT_EIO: too little memory is left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_report(
     tracker: *mut Tracker,
@@ -194,7 +201,11 @@ pub unsafe extern "C" fn ct_release(tracker: *mut Tracker) {
 /// failure; a success does not clear it.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_last_error() -> *const c_char {
-    LAST_ERROR.with(|text| text.get() as *const c_char)
+    if memory::has_thread_locals() {
+        LAST_ERROR.with(|text| text.get() as *const c_char)
+    } else {
+        c"memory is used up".as_ptr()
+    }
 }
 
 /// The status in words, for any number. Static text.
@@ -227,6 +238,9 @@ thread_local! {
 }
 
 fn set_last_error(message: &str) {
+    if !memory::has_thread_locals() {
+        return;
+    }
     // A thread in its last moments has none left to set, and nobody to read it.
     let _ = LAST_ERROR.try_with(|text| {
         // SAFETY: the cell is this thread's, it holds LAST_ERROR_BYTES, and no reference into it is kept.

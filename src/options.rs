@@ -2,11 +2,13 @@
 
 use crate::channel::Kind;
 use crate::clean;
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::extras::{Price, Rates};
 use crate::intensity::service::Secret;
 use crate::intensity::services;
 use crate::intensity::slot::DIRTIEST;
+use crate::intensity::zones;
 use crate::visible::Gpus;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -75,6 +77,8 @@ pub struct Options {
     pub nvml: Option<String>,
     /// The job whose processes count each device once, as the user names it.
     pub job: Option<String>,
+    /// The keys whose values came from the environment.
+    pub by_variable: Vec<&'static str>,
 }
 
 /// `intensity`: a figure, or a source of figures by hour.
@@ -143,6 +147,7 @@ impl Default for Options {
             sysroot: "/".into(),
             nvml: None,
             job: None,
+            by_variable: Vec::new(),
         }
     }
 }
@@ -207,16 +212,22 @@ const KEYS: &[Key] = &[
     Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, some_text(v)) },
 ];
 
+/// The options' names.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|key| key.name)
+}
+
 impl Options {
     /// Takes the environment first and the string over it. `environment` looks a variable up.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<OsString>) -> Result<Options> {
         let mut options = Options::default();
         let pairs = pairs(text)?;
         for key in KEYS.iter().filter(|key| !pairs.iter().any(|(name, _)| name == key.name)) {
-            let variable = format!("CARBONTRACKER_{}", key.name.to_ascii_uppercase());
+            let variable = environment::variable_of(key.name);
             if let Some(value) = environment(&variable).filter(|value| !value.is_empty()) {
                 let value = value.to_str().ok_or_else(|| Error::invalid(format!("{variable}: not valid UTF-8")))?;
                 key.put(&mut options, &variable, value)?;
+                options.by_variable.push(key.name);
             }
         }
         let mut before = "";
@@ -227,9 +238,31 @@ impl Options {
         }
         if options.components.contains(&Kind::Gpu) && options.sim_gpu.is_none() {
             let text = |name: &str| environment(name).map(|value| value.to_string_lossy().into_owned());
-            options.gpus = Gpus::new(&options.devices, &text)?;
+            options.gpus = Gpus::new(&options.called("devices"), &options.devices, &text)?;
+        }
+        if let WhatIfOption::Zones(asked) = &options.what_if {
+            let what_if = options.called("what_if");
+            asked.iter().try_for_each(|zone| zones::place(&what_if, zone).map(drop))?;
         }
         Ok(options)
+    }
+
+    /// The name by which the user set an option: its key, or its variable.
+    pub fn called(&self, key: &str) -> String {
+        if self.by_variable.contains(&key) { environment::variable_of(key) } else { key.to_owned() }
+    }
+
+    /// A text that begins with `key=`, with the name by which the user set that key.
+    pub fn as_called(&self, text: String) -> String {
+        match text.split_once('=') {
+            Some((key, rest)) if self.by_variable.contains(&key) => format!("{}={rest}", self.called(key)),
+            _ => text,
+        }
+    }
+
+    /// A failure whose words begin with `key=`, with the name by which the user set that key.
+    pub fn blame(&self, error: Error) -> Error {
+        Error { message: self.as_called(error.message), ..error }
     }
 }
 
@@ -266,13 +299,12 @@ fn shown(name: &str, before: &str) -> String {
 }
 
 fn unknown_key(name: &str, before: &str) -> Error {
-    let distance = |key: &&str| strsim::damerau_levenshtein(key, &name.to_ascii_lowercase());
-    let hint = match KEYS.iter().map(|key| key.name).min_by_key(distance).filter(|key| distance(key) <= 2) {
+    let hint = match environment::nearest(name, keys()) {
         Some(key) => format!("did you mean {key}? "),
         None => String::new(),
     };
     let name = if hint.is_empty() { shown(name, before) } else { name.to_owned() };
-    let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    let known: Vec<&str> = keys().collect();
     Error::invalid(format!("unknown option '{name}': {hint}Options are {}", known.join(", ")))
 }
 

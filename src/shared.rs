@@ -3,9 +3,13 @@
 
 use crate::books::Books;
 use crate::clean;
+use crate::error::Result;
+use crate::memory;
 use crate::progress::{self, Packed};
+use crate::slip::{Slip, Slips};
+use crate::units;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::Duration;
@@ -15,6 +19,11 @@ pub struct Shared {
     books: Mutex<Books>,
     changed: Condvar,
     messages: Mutex<VecDeque<String>>,
+    /// What a person should know of the whole run beside what is in the books.
+    notes: Mutex<Vec<String>>,
+    slips: Slips,
+    /// So many bytes were not to be had; 0: there is memory.
+    short_of: AtomicUsize,
     stop: AtomicBool,
     over_budget: AtomicBool,
     /// How far the open epoch is, [`Packed`].
@@ -32,6 +41,9 @@ impl Shared {
             books: Mutex::new(books),
             changed: Condvar::new(),
             messages: Mutex::default(),
+            notes: Mutex::default(),
+            slips: Slips::default(),
+            short_of: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
@@ -119,6 +131,45 @@ impl Shared {
             messages.pop_front();
         }
         messages.push_back(clean::text(message));
+    }
+
+    /// Queues a message that is also a note of every report.
+    pub fn remark(&self, message: String) {
+        self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(message.clone());
+        self.say(message);
+    }
+
+    /// Counts a refused call; the first of its kind makes a message. An epoch has been open for `open_s` seconds, if one
+    /// is.
+    pub fn slip(&self, slip: Slip, open_s: Option<f64>) {
+        if self.slips.count(slip) {
+            self.say(slip.in_words(1, open_s));
+        }
+    }
+
+    /// Fails with CT_EIO where a report's bytes are not to be had. Once they are again, a message reports it.
+    pub fn check_memory(&self, bytes: usize) -> Result<()> {
+        let checked = memory::check(bytes, "a report");
+        let is_enough = |short: usize| (1..=bytes).contains(&short).then_some(0);
+        if checked.is_err() {
+            self.short_of.fetch_max(bytes, Ordering::Relaxed);
+        } else if self.short_of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_enough).is_ok() {
+            self.say("memory was used up for a while: reports failed (CT_EIO), and files may be late. Nothing that was counted is lost".into());
+        }
+        checked
+    }
+
+    /// The notes of a report: remarks, refused calls, and the open epoch once the tracker ends.
+    pub fn notes(&self, open_s: Option<f64>) -> Vec<String> {
+        let mut notes = self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        notes.extend(self.slips.notes(open_s));
+        notes.extend(open_s.filter(|_| self.is_stopping()).map(|seconds| {
+            format!(
+                "an epoch was still open when the tracker ended, after {}: it is not counted. Call ct_epoch_end after each ct_epoch_begin",
+                units::duration(seconds)
+            )
+        }));
+        notes
     }
 
     /// The queued messages, oldest first.

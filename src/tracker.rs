@@ -3,6 +3,7 @@
 use crate::advisor::Advisor;
 use crate::books::Books;
 use crate::claim::{Claimant, Teller};
+use crate::environment;
 use crate::error::{Error, Result, Status};
 use crate::feed::Feeds;
 use crate::host::exit::{self, AtExit};
@@ -13,12 +14,14 @@ use crate::ledger::Mark;
 use crate::log::Log;
 use crate::log::start::Start;
 use crate::log::writer::Plan;
+use crate::memory;
 use crate::options::Options;
 use crate::past::Past;
 use crate::progress::Packed;
-use crate::report::{Detail, Now, Open, Report, Setting};
+use crate::report::{self, Detail, Now, Open, Report, Setting};
 use crate::sampler::Sampler;
 use crate::shared::Shared;
+use crate::slip::Slip;
 use crate::source::{self, Discovery, Intake, Opening, Waker};
 use crate::tally::{Count, Tally};
 use crate::what_if::Elsewhere;
@@ -44,6 +47,9 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long for what feeds the grid's figures: who waits for an answer is left to himself.
 const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// What a tracker takes, bytes, with room for its threads.
+const ENOUGH: usize = 4 << 20;
 
 /// A run being tracked.
 pub struct Tracker {
@@ -130,7 +136,7 @@ struct Backlog {
 impl Tracker {
     /// Makes a tracker from options and environment and starts its sampler; None if disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
-        if host::variable("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
+        if environment::is_disabled(host::variable) {
             return Ok(None);
         }
         Tracker::start(Options::parse(options, host::variable)?).map(Some)
@@ -141,7 +147,7 @@ impl Tracker {
     /// Everything that opens a file runs on a thread that has a table of descriptors of its own; the caller waits for it. The
     /// environment is read on that thread meanwhile.
     pub fn start(options: Options) -> Result<Tracker> {
-        check_memory()?;
+        memory::check(ENOUGH, "a tracker")?;
         let waker = Waker::default();
         let nvml = source::start_nvml(&options, waker.clone());
         let table = OwnTable::shared().map_err(|error| no_thread(&error))?;
@@ -160,7 +166,9 @@ impl Tracker {
     /// Begins an epoch.
     pub fn begin(&self) -> Result<Status> {
         let mut marker = self.marker();
-        if marker.open.is_some() {
+        if let Some(open) = marker.open {
+            let open_ns = host::monotonic_ns().saturating_sub(open.begin);
+            self.shared.slip(Slip::Begin, Some(open_ns as f64 * 1e-9));
             return Err(Error::new(
                 Status::CT_ESTATE,
                 "ct_epoch_begin: an epoch is open already; end or cancel it first",
@@ -179,7 +187,7 @@ impl Tracker {
     /// Ends the open epoch.
     pub fn end(&self) -> Result<Status> {
         let mut marker = self.marker();
-        let open = marker.take_open("ct_epoch_end")?;
+        let open = marker.take_open("ct_epoch_end").inspect_err(|_| self.shared.slip(Slip::End, None))?;
         marker.end(open, host::monotonic_ns());
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
@@ -190,7 +198,7 @@ impl Tracker {
     /// Drops the open epoch.
     pub fn cancel(&self) -> Result<Status> {
         let mut marker = self.marker();
-        let open = marker.take_open("ct_epoch_cancel")?;
+        let open = marker.take_open("ct_epoch_cancel").inspect_err(|_| self.shared.slip(Slip::Cancel, None))?;
         if open.queued {
             marker.push(Mark::Cancel(host::monotonic_ns()));
         }
@@ -203,11 +211,13 @@ impl Tracker {
     /// Notes how far the open epoch is.
     pub fn progress(&self, done: u64, total: u64) -> Result<Status> {
         if total == 0 || done > total {
+            self.shared.slip(Slip::Share, None);
             return Err(Error::invalid(format!(
                 "ct_progress: {done} of {total}: expected done <= total and total > 0"
             )));
         }
         if !self.is_open.load(Ordering::Relaxed) {
+            self.shared.slip(Slip::Progress, None);
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
         self.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
@@ -218,11 +228,13 @@ impl Tracker {
     pub fn value(&self, pointer: &str) -> Result<f64> {
         let detail = Detail::of(pointer);
         let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
+        self.check_memory(detail, false)?;
         self.snapshot(detail, is_of_forecast).value(pointer)
     }
 
     /// The report in a format.
     pub fn report(&self, format: &str) -> Result<String> {
+        self.check_memory(Detail::Epochs, ["json", "html"].contains(&format))?;
         self.snapshot(Detail::Epochs, true).render(format)
     }
 
@@ -244,6 +256,12 @@ impl Tracker {
         threads.log.as_ref().and_then(|log| log.end_within(LOG_TIMEOUT))
     }
 
+    /// Fails with CT_EIO where too little memory is left for a report.
+    fn check_memory(&self, detail: Detail, is_json: bool) -> Result<()> {
+        let bytes = report::bytes(&self.setting, &self.shared.books(), detail, is_json);
+        self.shared.check_memory(bytes)
+    }
+
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
         let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.flush_backlog(deadline);
@@ -254,6 +272,7 @@ impl Tracker {
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
         let open = is_open.then(|| Open { share: self.shared.marked_share() });
         Report::new(&self.setting, &books, Now { at: host::monotonic_ns(), whole, open }, detail)
+            .noting(|open_s| self.shared.notes(open_s))
     }
 
     /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.
@@ -303,9 +322,11 @@ fn assemble(
     let elsewhere = Elsewhere::find(&options.what_if)?;
     let (producer, consumer) = RingBuffer::new(RING);
     let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
+    environment::unknown().into_iter().for_each(|message| shared.remark(message));
     caveats.into_iter().for_each(|caveat| shared.say(caveat));
     let host = host::hostname();
-    let start = Start::find(&options, &host, job::rank(&host::variable), &mut |message| shared.say(message));
+    let say = &mut |message| shared.say(options.as_called(message));
+    let start = Start::find(&options, &host, job::rank(&host::variable), say);
     options.epochs = start.planned;
     let before = start.past.epochs_done();
     let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
@@ -450,15 +471,4 @@ impl Marker {
     fn push(&mut self, mark: Mark) -> bool {
         self.marks.push(mark).is_ok()
     }
-}
-
-/// Sees that there is memory for a tracker: where there is none, an allocation would abort the host.
-fn check_memory() -> Result<()> {
-    const ENOUGH: usize = 4 << 20;
-    let mut probe = Vec::<u8>::new();
-    probe.try_reserve_exact(ENOUGH).map_err(|_| {
-        Error::new(Status::CT_EIO, "no 4 MB of memory are left for a tracker; is a limit set (ulimit -v)?")
-    })?;
-    std::hint::black_box(&probe); // or the compiler sees that nobody needs it and asks for none
-    Ok(())
 }

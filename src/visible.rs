@@ -30,9 +30,9 @@ pub struct Gpus {
 }
 
 impl Gpus {
-    /// What `devices` and the environment say.
-    pub fn new(devices: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Gpus> {
-        let of = |vendor| Selection::new(vendor, devices, environment);
+    /// What `devices` and the environment say; `called` is the name by which the user set it.
+    pub fn new(called: &str, devices: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Gpus> {
+        let of = |vendor| Selection::new(vendor, (called, devices), environment);
         Ok(Gpus { nvidia: of(Vendor::Nvidia)?, amd: of(Vendor::Amd)?, intel: of(Vendor::Intel)? })
     }
 }
@@ -79,13 +79,17 @@ pub struct Picked {
 }
 
 impl Selection {
-    /// What `devices` and the environment say of a vendor's GPUs.
-    pub fn new(vendor: Vendor, devices: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Selection> {
+    /// What `devices`, by the name it was set by, and the environment say of a vendor's GPUs.
+    pub fn new(
+        vendor: Vendor,
+        (called, devices): (&str, &str),
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Selection> {
         let mut selection = Selection { lists: Vec::new(), process: devices == "process", fastest_first: false };
         match devices {
             "all" | "process" => (),
             "visible" => selection.take_environment(vendor, environment)?,
-            list => selection.lists.extend(List::parse("devices", list, false)?),
+            list => selection.lists.extend(List::parse(called, list, false)?),
         }
         Ok(selection)
     }
@@ -252,7 +256,7 @@ mod tests {
 
     fn selection(vendor: Vendor, devices: &str, environment: &[(&str, &str)]) -> Result<Selection> {
         let look_up = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
-        Selection::new(vendor, devices, &look_up)
+        Selection::new(vendor, ("devices", devices), &look_up)
     }
 
     fn picked(vendor: Vendor, devices: &str, environment: &[(&str, &str)]) -> (Vec<usize>, usize) {

@@ -120,6 +120,11 @@ impl Elsewhere {
         Ok(Some(Elsewhere { places, with_own: *option == WhatIfOption::Usual }))
     }
 
+    /// How many places that are.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
     /// The run in these places. Unless they were chosen, the yearly average of its own zone is among them: on the same
     /// basis as theirs, when the run itself is priced by the hour.
     pub fn zones(&self, run: &Run, own: Option<&str>) -> Vec<There> {

@@ -321,7 +321,7 @@ public:
     /** Ends the run now; if an epoch is open, when that ends. Then the tracker is disabled. */
     void close() noexcept { run_.reset(); }
 
-    /** Begins an epoch that ends with its scope. If one is open already, what you get is not open. */
+    /** Begins an epoch that ends with its scope. If one is open already, what you get is not open, and a message reports it. */
     CARBONTRACKER_NODISCARD carbontracker::epoch epoch() noexcept { return carbontracker::epoch(run_); }
     /**
      * `for (auto&& e : tracker.epochs(n))`: n epochs, one an iteration, with `e.index()` from 0. Each ends with its

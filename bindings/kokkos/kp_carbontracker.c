@@ -22,8 +22,9 @@ void kokkosp_finalize_library(void);
 static ct_tracker *tracker;
 static char region[256];      /* "": the outermost */
 static bool is_whole = true; /* no region has come yet: the open epoch is that of the whole run */
+static bool is_open;
 
-/* Regions nest by thread. The library refuses a second epoch beside the open one, whose thread and region ends it. */
+/* Regions nest by thread. There is one epoch at a time, and the thread and region that began it end it. */
 static __thread unsigned depth, depth_of_epoch;
 
 /* Takes the messages there are; says those of a run that has begun, once a job. */
@@ -43,7 +44,7 @@ void kokkosp_init_library(int sequence, uint64_t interface, uint32_t devices, vo
     take_messages(false); /* the report has them, too */
     name = at_end_variable("CARBONTRACKER_KOKKOS_REGION");
     snprintf(region, sizeof region, "%s", name == NULL ? "" : name);
-    ct_epoch_begin(tracker);
+    is_open = ct_epoch_begin(tracker) == CT_OK;
 }
 
 /* Kernels may run on between regions; a fence at each would change what is measured. */
@@ -58,10 +59,14 @@ void kokkosp_push_profile_region(const char *name)
     depth++;
     if (region[0] == '\0' ? depth > 1 : strcmp(name, region) != 0)
         return;
-    if (__atomic_exchange_n(&is_whole, false, __ATOMIC_SEQ_CST))
+    if (__atomic_exchange_n(&is_whole, false, __ATOMIC_SEQ_CST)) {
         ct_epoch_cancel(tracker); /* what came before the first region counts as between epochs */
-    if (ct_epoch_begin(tracker) == CT_OK)
+        __atomic_store_n(&is_open, false, __ATOMIC_SEQ_CST);
+    }
+    if (!__atomic_exchange_n(&is_open, true, __ATOMIC_SEQ_CST)) {
+        ct_epoch_begin(tracker);
         depth_of_epoch = depth;
+    }
 }
 
 /* A pop without a push is passed over. */
@@ -72,6 +77,7 @@ void kokkosp_pop_profile_region(void)
     if (depth == depth_of_epoch) {
         depth_of_epoch = 0;
         ct_epoch_end(tracker);
+        __atomic_store_n(&is_open, false, __ATOMIC_SEQ_CST);
         take_messages(true);
     }
     depth--;
@@ -81,7 +87,8 @@ void kokkosp_finalize_library(void)
 {
     if (tracker == NULL || getpid() != at_end.process)
         return;
-    ct_epoch_end(tracker); /* the whole run or a region left open; else CT_ESTATE */
+    if (is_open)
+        ct_epoch_end(tracker); /* the whole run, or a region left open */
     take_messages(true);
     if (is_whole && region[0] != '\0')
         at_end_line("no region has this name, so the whole run is one epoch", region);

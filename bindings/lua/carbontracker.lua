@@ -50,7 +50,7 @@ end
 local backend, backend_name = load_backend()
 local options_text = require "carbontracker.options"
 
-local DISABLED, OVER_BUDGET, ENOENT = 1, 2, -4
+local DISABLED, OVER_BUDGET, ESTATE, ENOENT = 1, 2, -2, -4
 local STATUS = {
   [0] = "ok", [1] = "disabled", [2] = "over_budget", [-1] = "einval", [-2] = "estate", [-3] = "erange",
   [-4] = "enoent", [-5] = "eio", [-6] = "efork", [-7] = "epanic",
@@ -88,9 +88,13 @@ end
 -- `current` is whose epoch is open: an Epoch, or nil for one begun by hand.
 local function begin(tracker, epoch, level)
   local handle = live(tracker, level + 1)
-  local left = tracker.current
-  if left and left.loose then cancel(tracker) end
   local status = backend.epoch_begin(handle)
+  local left = tracker.current
+  if status == ESTATE and left and left.loose then
+    -- That epoch was left open, or this one begins inside it: the library has counted the call, and a message reports it.
+    cancel(tracker)
+    status = backend.epoch_begin(handle)
+  end
   if status < 0 then fail(level + 1) end
   tracker.current = epoch
   return STATUS[status]
@@ -207,7 +211,8 @@ end
 --
 -- An error in the loop's body cancels its epoch (but one that is nil, which 5.4 cannot tell from none). `break` ends it: at once under Lua 5.4. Elsewhere a loop cannot know
 -- that it is left; there call `t:epoch_end()` before `break`, which does no harm under 5.4. An epoch left open all the
--- same, by `break` or an error, is cancelled by the next begin.
+-- same, by `break` or an error, is cancelled by the next begin, and a message reports it. So is one in which another
+-- begins; 5.4 raises an error there.
 -- @tparam number n how many
 -- @return an iterator over 1 to n
 -- @raise an epoch is open already

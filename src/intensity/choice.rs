@@ -105,6 +105,10 @@ impl Location<'_> {
 /// The grid the options ask for, and what tells more of it. An unknown zone is refused, with those it may have meant.
 /// `variable` looks one of the environment's up.
 pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
+    choose_by_key(options, variable).map_err(|error| options.blame(error))
+}
+
+fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
     let location = Location::of(options, variable);
     let account = Account { key: options.api_key.clone(), url: options.intensity_url.clone() };
     let mut choice = match &options.intensity {

@@ -7,6 +7,7 @@ use super::{Hourly, Intensity};
 use crate::clean;
 use crate::error::{Error, Result};
 use crate::host::{self, unix_s};
+use crate::memory;
 use crate::units;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -74,6 +75,10 @@ pub fn reread(path: &Path) -> std::result::Result<(Vec<Slot>, Option<String>), S
 
 fn read(path: &Path) -> std::result::Result<Contents, String> {
     let told = |error: std::io::Error| format!("{error}; expected a CSV file of time,g_per_kwh");
+    // A line of some 30 bytes becomes a row, a slot and a piece of the curve.
+    const TIMES: u64 = 8;
+    let length = std::fs::metadata(path).map_err(told)?.len().min(MOST_BYTES);
+    memory::check((length * TIMES) as usize, "its contents").map_err(|error| error.message)?;
     let bytes = host::text::bytes(path, MOST_BYTES).map_err(told)?;
     parse(&bytes, unix_s())
 }

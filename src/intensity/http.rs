@@ -3,6 +3,7 @@
 
 use super::proxy::Proxies;
 use super::service::{Method, Request, Secret};
+use crate::memory;
 use rustls::CertificateError;
 use rustls::crypto::ring;
 use std::fmt;
@@ -82,6 +83,8 @@ pub enum Failure {
     Address,
     /// What was given as a key is none: nothing was sent.
     Key,
+    /// This process has too little memory left to ask.
+    Memory,
     /// A fault of ours, contained.
     Fault,
 }
@@ -111,6 +114,7 @@ impl fmt::Display for Failure {
             Failure::Plain => "a key is sent over https only, or to this machine itself: nothing was sent; give intensity_url= as https://…",
             Failure::Address => "no such address: give intensity_url= as https://HOST[:PORT][/PATH], without a name or password in it",
             Failure::Key => "the key holds characters that no key has, such as a newline: nothing was sent; see api_key=",
+            Failure::Memory => "this program's memory is used up, so nothing was asked: it is tried again later",
             Failure::Fault => "a fault of ours in asking, contained",
         })
     }
@@ -138,7 +142,10 @@ fn status_in_words(code: u16) -> &'static str {
 /// What a service answers to a request with status 200. `base` is its scheme and host, perhaps with the beginning of a path,
 /// unless the request names its own. It returns, whatever happens, soon after the limit of time.
 pub fn ask(base: &str, request: &Request, limits: &Limits, proxies: &Proxies) -> Result<Vec<u8>, Failure> {
+    /// Bytes that certificates, connection and answer take.
+    const ENOUGH: usize = 8 << 20;
     let work = AssertUnwindSafe(|| {
+        memory::check(ENOUGH, "a request").map_err(|_| Failure::Memory)?;
         let uri = address(request.base.unwrap_or(base), request)?;
         let by = proxy(&uri, proxies);
         let agent = agent(limits, uri.scheme_str() == Some("https"), by.map(dial).transpose()?)?;

@@ -9,8 +9,9 @@ use super::replace::{NewFile, in_words, replace_named, replace_own, sync_folder}
 use crate::claim::Teller;
 use crate::history::{Epoch, PerKind};
 use crate::host;
+use crate::memory;
 use crate::past::Stretch;
-use crate::report::{Detail, Now, Open, Report, Setting};
+use crate::report::{self, Detail, Now, Open, Report, Setting};
 use crate::shared::Shared;
 use crate::tally::{self, Tally};
 use crate::worker::Stop;
@@ -82,6 +83,8 @@ pub struct Writer {
     renewed: Option<Instant>,
     tried: Option<Instant>,
     synced: Instant,
+    /// Too little memory was left to write.
+    is_short: bool,
     /// Files that could not be written, as was said.
     failing: Vec<PathBuf>,
     /// When the journal was last looked for at its path.
@@ -124,6 +127,7 @@ impl Writer {
             renewed: None,
             tried: None,
             synced: Instant::now(),
+            is_short: false,
             failing: Vec::new(),
             looked: Instant::now(),
             teller,
@@ -157,7 +161,8 @@ impl Writer {
 
     /// There is no journal, or it could not be written.
     fn is_stuck(&self) -> bool {
-        self.plan.journal.as_ref().is_none_or(|journal| self.failing.iter().any(|path| path == journal.path()))
+        self.is_short
+            || self.plan.journal.as_ref().is_none_or(|journal| self.failing.iter().any(|path| path == journal.path()))
     }
 
     /// In how much time numbers are due without an epoch.
@@ -171,8 +176,18 @@ impl Writer {
         self.renewed.map_or(RENEWAL, |at| RENEWAL.saturating_sub(at.elapsed()))
     }
 
+    /// Whether there is memory for a report. A short one may take half of what is left of the library's reserve.
+    fn has_memory(&self, detail: Detail) -> bool {
+        let bytes = report::bytes(&self.setting, &self.shared.books(), detail, true);
+        self.shared.check_memory(bytes).is_ok() || memory::has_reserve(2 * bytes)
+    }
+
     /// Writes what is new; whether there were epochs.
     fn write(&mut self) -> bool {
+        self.is_short = !self.has_memory(Detail::Since(self.plan.written));
+        if self.is_short {
+            return false;
+        }
         self.make_journal();
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         let is_new = self.write_journal(&mut report, power, false);
@@ -183,8 +198,12 @@ impl Writer {
         is_new
     }
 
-    /// The last of it.
+    /// The last of it, as far as there is memory for that.
     fn end(&mut self) {
+        self.is_short = !self.has_memory(Detail::Since(self.plan.written));
+        if self.is_short {
+            return;
+        }
         self.make_journal();
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.write_journal(&mut report, power, true);
@@ -193,7 +212,8 @@ impl Writer {
             self.note(&path, written);
         }
         self.renew(true);
-        if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
+        let has_memory = self.has_memory(Detail::Epochs);
+        if let Some(path) = self.plan.place.as_ref().filter(|_| has_memory).map(|place| place.file(REPORT)) {
             let (report, _) = self.report(Detail::Epochs);
             self.put(&path, &report, "json", |text| replace_own(&path, text));
         }
@@ -225,6 +245,7 @@ impl Writer {
         let open = books.ledger.is_open().then(|| Open { share: self.shared.marked_share() });
         let whole = books.settled >= books.ledger.epochs() && !books.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
+        let report = report.noting(|open_s| self.shared.notes(open_s));
         // What is used now is known later: the time goes as far as the energy, or the power would come out too low.
         let (to, energy) = (books.all_known_to().min(at), books.ledger.timeline().total());
         let used = Used { to, energy, counted_to: books.ledger.last_end().unwrap_or(0).min(to) };

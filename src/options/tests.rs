@@ -43,6 +43,37 @@ fn the_string_wins_over_the_environment() {
 }
 
 #[test]
+fn a_wrong_value_is_named_by_the_variable_it_came_from() {
+    let refused = |text: &str, variable: &str, value: &str| {
+        let environment = |name: &str| (name == variable).then(|| value.into());
+        let options = Options::parse(text, environment);
+        let choice = options.and_then(|options| crate::intensity::choice::choose(&options, |_| None));
+        choice.err().expect(variable).message
+    };
+    for (key, value) in [
+        ("location", "Atlantis"),
+        ("what_if", "SE,Atlantis"),
+        ("devices", "some"),
+        ("intensity", "/no/such.csv"),
+        ("marginal", "watttime:no such region"),
+        ("api_key", "two words"),
+        ("pue", "half"),
+    ] {
+        let text = if key == "api_key" { "intensity=electricitymaps location=DK-DK1" } else { "" };
+        let variable = environment::variable_of(key);
+        let by_variable = refused(text, &variable, value);
+        assert!(by_variable.starts_with(&format!("{variable}='")), "{by_variable}");
+        let by_key = refused(&format!("{text} {key}='{value}'"), "", "");
+        assert!(by_key.starts_with(&format!("{key}='")), "{by_key}");
+        // The string wins, and so does its name.
+        let by_key = refused(&format!("{text} {key}='{value}'"), &variable, value);
+        assert!(by_key.starts_with(&format!("{key}='")), "{by_key}");
+    }
+    let service = refused("intensity=carbonintensity_gb", "CARBONTRACKER_LOCATION", "DK");
+    assert!(service.starts_with("CARBONTRACKER_LOCATION='DK'"), "{service}");
+}
+
+#[test]
 fn each_key_refuses_nonsense_by_name_value_and_range() {
     let nonsense = [
         "epochs=-1",

@@ -19,6 +19,19 @@ pub enum Detail {
 }
 
 impl Detail {
+    /// How much memory a report with so many components, other places and epochs takes, bytes: what it was measured to
+    /// take, and half as much again. As JSON, and as the page that is made of it, an epoch takes four times as much.
+    pub(super) fn bytes(self, is_json: bool, components: usize, places: usize, epochs: usize) -> usize {
+        const PLACE: usize = 6 << 10;
+        let row = if is_json { 4 << 10 } else { 1 << 10 };
+        let (whole, component) = match self {
+            Detail::Epochs => (1 << 20, 32 << 10),
+            _ => (64 << 10, 8 << 10),
+        };
+        let rows = if matches!(self, Detail::Since(_) | Detail::Epochs) { epochs } else { 0 };
+        whole + components * component + places * PLACE + rows * row
+    }
+
     /// How much of the report a JSON Pointer asks for.
     pub fn of(pointer: &str) -> Detail {
         const UNPRICED: [&str; 5] = ["run", "usage", "forecast", "components", "epochs"];

@@ -42,6 +42,15 @@ pub fn power(stretches: &[Stretch]) -> Value {
     json::power(&course::thinned_power(stretches))
 }
 
+/// How much memory a report takes, bytes: much more if it becomes JSON or a page.
+pub fn bytes(setting: &Setting, books: &Books, detail: Detail, is_json: bool) -> usize {
+    let components = books.metered.len() + books.past.components.len();
+    let places = setting.elsewhere.as_ref().map_or(0, Elsewhere::count);
+    let before = if let Detail::Since(before) = detail { before.count } else { 0 };
+    let epochs = books.ledger.history().len().min(books.ledger.epochs().saturating_sub(before) as usize);
+    detail.bytes(is_json, components, places, epochs)
+}
+
 /// What does not change while a run lasts.
 pub struct Setting {
     /// The run's identifier, random.
@@ -164,6 +173,12 @@ impl Report {
             report.course = Course::new(books, &pricing, setting.planned, setting.level, at);
         }
         report
+    }
+
+    /// With more notes, which depend on how long the open epoch has been open, s.
+    pub fn noting(mut self, more: impl FnOnce(Option<f64>) -> Vec<String>) -> Report {
+        self.notes.extend(more(self.open_epoch.map(|(seconds, _)| seconds)));
+        self
     }
 
     /// The run in other places and at other times than `now`, s since 1970.

@@ -29,14 +29,17 @@ fn head(report: &Report) -> String {
 
 fn usage(report: &Report) -> Vec<String> {
     let known = |value: Option<f64>, show: fn(f64) -> String| value.map_or("unknown".into(), show);
-    let mut lines = vec![
-        format!("  time    {}, of which {} between epochs", duration(report.duration_s), duration(report.between_s)),
-        format!(
-            "  energy  {}, of which {} between epochs",
-            known(report.energy_j(), energy),
-            known(report.between_j, energy)
-        ),
-    ];
+    let mut lines = vec![format!(
+        "  time    {}, of which {} between epochs",
+        duration(report.duration_s),
+        duration(report.between_s)
+    )];
+    lines.extend(report.open_epoch.map(|(seconds, _)| format!("          1 epoch open for {}", duration(seconds))));
+    lines.push(format!(
+        "  energy  {}, of which {} between epochs",
+        known(report.energy_j(), energy),
+        known(report.between_j, energy)
+    ));
     if let Some(joules) = report.energy_j() {
         let coverage = report.coverage.unwrap_or(0.0) * 100.0;
         let pue = report.bill.pue;

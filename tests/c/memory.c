@@ -1,4 +1,4 @@
-/* However little memory is left, ct_create fails with CT_EIO and the host lives on. */
+/* However little memory is left, ct_create and ct_report work or fail with CT_EIO, and the host lives on. */
 #include "check.h"
 
 #include <sys/resource.h>
@@ -14,12 +14,16 @@ static long virtual_kb(void) {
 
 enum { TRACKED = 0, REFUSED = 2 }; /* 1: a check failed */
 
-static int track_within(long spare_kb) {
+static void limit_to(long spare_kb) {
     struct rlimit limit;
-    ct_tracker *tracker = NULL;
-    ct_status status;
     limit.rlim_cur = limit.rlim_max = (rlim_t)(virtual_kb() + spare_kb) * 1024;
     CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+static int track_within(long spare_kb) {
+    ct_tracker *tracker = NULL;
+    ct_status status;
+    limit_to(spare_kb);
     status = ct_create("sim_cpu=x:1", &tracker);
     if (status != CT_OK) {
         CHECK_STATUS(status, CT_EIO);
@@ -32,23 +36,52 @@ static int track_within(long spare_kb) {
     return TRACKED;
 }
 
-int main(void) {
-    int tracked = 0, refused = 0;
+/* The largest reports there are, of as many epochs as are kept. */
+static int report_within(long spare_kb) {
+    static const char *const formats[] = {"text", "json", "csv", "prometheus", "html"};
+    static char report[4 << 20];
+    ct_tracker *tracker = create("epochs=5000 sim_cpu=x:10 sim_gpu=y:10 intensity=50");
+    int n, refused = 0;
+    for (n = 0; n < 4000; n++) {
+        CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+        CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
+    }
+    CHECK_INT(value_of(tracker, "/run/epochs_done"), 4000);
+    limit_to(spare_kb);
+    for (n = 0; n < (int)(sizeof formats / sizeof *formats); n++) {
+        ct_status status = ct_report(tracker, formats[n], report, sizeof report, NULL);
+        CHECK(status == CT_OK || status == CT_EIO);
+        refused += status == CT_EIO;
+    }
+    CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+    CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
+    ct_destroy(tracker);
+    return refused > 0 ? REFUSED : TRACKED;
+}
+
+/* In a child each, as a limit is not taken back; both outcomes come. */
+static void within(int (*work)(long spare_kb), long most_kb, long step_kb) {
+    int done = 0, refused = 0;
     long spare;
-    if (getenv("CT_VALGRIND") != NULL) return 0; /* valgrind's own memory falls under the limit */
-    for (spare = 0; spare <= 16000; spare += 400) {
+    for (spare = 0; spare <= most_kb; spare += step_kb) {
         int status = 0;
         pid_t child = fork();
         CHECK(child >= 0);
-        if (child == 0) _exit(track_within(spare));
+        if (child == 0) _exit(work(spare));
         CHECK(waitpid(child, &status, 0) == child);
         CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == TRACKED || WEXITSTATUS(status) == REFUSED));
         if (WEXITSTATUS(status) == TRACKED) {
-            tracked++;
+            done++;
         } else {
             refused++;
         }
     }
-    CHECK(tracked > 0 && refused > 0);
+    CHECK(done > 0 && refused > 0);
+}
+
+int main(void) {
+    if (getenv("CT_VALGRIND") != NULL) return 0; /* valgrind's own memory falls under the limit */
+    within(track_within, 16000, 400);
+    within(report_within, 32000, 4000);
     return 0;
 }

@@ -122,6 +122,68 @@ static void the_environment(void) {
     CHECK(unsetenv("CARBONTRACKER_EPOCHS") == 0);
 }
 
+static void misspelt_variables(void) {
+    static const char *const names[] = {"CARBONTRACKER_EPOCH", "CARBONTRACKER_APIKEY", "CARBONTRACKER_LIB", "CARBONTRACKER_REPORT"};
+    ct_tracker *tracker;
+    char message[4096], *json;
+    int said = 0;
+    size_t n;
+    for (n = 0; n < sizeof names / sizeof *names; n++) CHECK(setenv(names[n], "geheim", 1) == 0);
+    tracker = create("sim_cpu=x:10 intensity=50");
+    json = report_of(tracker, "json");
+    CHECK_HAS(json, "CARBONTRACKER_EPOCH has no effect, because no such option exists: did you mean CARBONTRACKER_EPOCHS?");
+    CHECK_HAS(json, "CARBONTRACKER_APIKEY has no effect, because no such option exists: did you mean CARBONTRACKER_API_KEY?");
+    CHECK(strstr(json, "geheim") == NULL && strstr(json, "CARBONTRACKER_LIB ") == NULL);
+    free(json);
+    while (ct_message(tracker, message, sizeof message, NULL) == CT_OK) {
+        if (strstr(message, "has no effect") != NULL) said++;
+        CHECK(strstr(message, "geheim") == NULL);
+    }
+    CHECK_INT(said, 2);
+    ct_destroy(tracker);
+    for (n = 0; n < sizeof names / sizeof *names; n++) CHECK(unsetenv(names[n]) == 0);
+}
+
+static void what_turns_it_off(void) {
+    static const char *const no[] = {"", "0", "no", "False", " off "}, *const yes[] = {"1", "yes", "true", "on", "please"};
+    size_t n;
+    for (n = 0; n < sizeof no / sizeof *no; n++) {
+        CHECK(setenv("CARBONTRACKER_DISABLE", no[n], 1) == 0);
+        ct_destroy(create("sim_cpu=x:10"));
+    }
+    for (n = 0; n < sizeof yes / sizeof *yes; n++) {
+        ct_tracker *tracker = NULL;
+        CHECK(setenv("CARBONTRACKER_DISABLE", yes[n], 1) == 0);
+        CHECK_STATUS(ct_create("sim_cpu=x:10", &tracker), CT_DISABLED);
+    }
+    CHECK(unsetenv("CARBONTRACKER_DISABLE") == 0);
+}
+
+/* A value from the environment is named by its variable, also where it is looked at after all options are read. */
+static void where_a_wrong_value_came_from(void) {
+    static const char *const wrong[][2] = {
+        {"CARBONTRACKER_LOCATION", "Atlantis"}, {"CARBONTRACKER_WHAT_IF", "Atlantis"},  {"CARBONTRACKER_DEVICES", "some"},
+        {"CARBONTRACKER_INTENSITY", "/no.csv"}, {"CARBONTRACKER_MARGINAL", "watttime:x y"},
+    };
+    size_t n;
+    char message[4096];
+    ct_tracker *tracker = NULL;
+    for (n = 0; n < sizeof wrong / sizeof *wrong; n++) {
+        char words[128];
+        print_to(words, sizeof words, "%s='%s'", wrong[n][0], wrong[n][1]);
+        CHECK(setenv(wrong[n][0], wrong[n][1], 1) == 0);
+        CHECK_STATUS(ct_create(NULL, &tracker), CT_EINVAL);
+        CHECK_HAS(ct_last_error(), words);
+        CHECK(unsetenv(wrong[n][0]) == 0);
+    }
+    CHECK(setenv("CARBONTRACKER_RESUME", "/dev/null", 1) == 0);
+    tracker = create("sim_cpu=x:10 intensity=50");
+    do CHECK_STATUS(ct_message(tracker, message, sizeof message, NULL), CT_OK);
+    while (strstr(message, "CARBONTRACKER_RESUME=/dev/null: ") == NULL);
+    ct_destroy(tracker);
+    CHECK(unsetenv("CARBONTRACKER_RESUME") == 0);
+}
+
 static void keys_stay_secret(void) {
     static const char *const formats[] = {"text", "json", "csv", "prometheus"};
     ct_tracker *tracker = create("api_key=geheim sim_cpu=x:10");
@@ -140,6 +202,9 @@ int main(void) {
     what_is_wrong_is_named();
     values_with_spaces_and_quotes();
     the_environment();
+    misspelt_variables();
+    what_turns_it_off();
+    where_a_wrong_value_came_from();
     keys_stay_secret();
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <carbontracker.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -137,6 +138,8 @@ static void begun_by_an_exception_and_moved_out_of_it() {
     CHECK_INT(done(t), 1);
 }
 
+static bool is_of_refusal(const std::string &message) { return message.find("refused") != std::string::npos; }
+
 static void nested() {
     tracker t = fresh();
     {
@@ -158,6 +161,13 @@ static void nested() {
         CHECK(!in_epoch(other) && in_epoch(t));
     }
     CHECK_INT(done(t), 1);
+    for (auto &&outer : t.epochs(2)) {
+        for (auto &&inner : t.epochs(2)) CHECK(outer && !inner);
+    }
+    CHECK_INT(done(t), 3);
+    CHECK_HAS(t.report("json").c_str(), "ct_epoch_begin was refused 5 times");
+    const std::vector<std::string> messages = t.messages();
+    CHECK_INT(std::count_if(messages.begin(), messages.end(), is_of_refusal), 1);
 }
 
 static epoch begin(tracker &t) { return t.epoch(); }

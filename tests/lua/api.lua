@@ -194,6 +194,7 @@ local function loops()
   equal(t:value "/run/epochs_done", 5)
   for _ in t:epochs(0) do error "none" end
   for _ in t:epochs(0 / 0) do error "none" end
+  equal(t:report "json":find("refused", 1, true), nil)
   t:close()
 
   t = new()
@@ -204,6 +205,20 @@ local function loops()
   raises("in the loop", function() for _ in t:epochs(5) do error "in the loop" end end)
   t:epoch(function() end)
   equal(t:value "/run/epochs_done", CLOSES and 4 or 3)
+  t:close()
+end
+
+-- The inner epochs count and the outer are dropped, or 5.4 raises an error; a message reports it each time.
+local function nested_loops()
+  local t = new()
+  pcall(function() for _ in t:epochs(2) do for _ in t:epochs(2) do end end end)
+  equal(t:value "/run/epochs_done", CLOSES and 0 or 4)
+  local reported = 0
+  for message in t:messages() do
+    if message:find("ct_epoch_begin was refused once", 1, true) then reported = reported + 1 end
+  end
+  equal(reported, 1)
+  has(t:report "json", CLOSES and "ct_epoch_begin was refused once" or "ct_epoch_begin was refused 2 times")
   t:close()
 end
 

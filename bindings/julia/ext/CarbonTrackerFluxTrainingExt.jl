@@ -22,14 +22,14 @@ end
 function FluxTraining.on(::EpochBegin, phase::Phase, callback::EpochCallback, learner)
     phase isa callback.phases || return
     callback.done = 0
-    # Loosely: of an epoch that an exception ends, FluxTraining says nothing.
-    CarbonTracker.begin_epoch(callback.tracker, true)
+    # FluxTraining does not report the end of an epoch that an exception ends, as one that skips it.
+    CarbonTracker.begin_epoch(callback.tracker, CarbonTracker.BY_CALLBACK)
 end
 
 function FluxTraining.on(::StepEnd, phase::Phase, callback::EpochCallback, learner)
     (phase isa callback.phases && callback.batches !== nothing) || return
     callback.done += 1
-    callback.done <= callback.batches && CarbonTracker.mark_progress(callback.tracker, callback.done, callback.batches)
+    callback.done <= callback.batches && CarbonTracker.mark_if_open(callback.tracker, callback.done, callback.batches)
     return
 end
 

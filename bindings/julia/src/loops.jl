@@ -8,7 +8,7 @@ mark(f::Ptr{Cvoid}, tracker::Tracker) = attempt(ptr -> ccall(f, Int32, (Ptr{Cvoi
 
 Begins an epoch. Throws [`CarbonError`](@ref) (`CT_ESTATE`) if one is open already.
 """
-epoch_begin!(tracker::Tracker) = begin_epoch(tracker, false)
+epoch_begin!(tracker::Tracker) = begin_epoch(tracker, BY_HAND)
 
 """
     epoch_end!(tracker) -> Bool
@@ -25,23 +25,36 @@ Drops the open epoch: it does not count and does not colour the forecast; what i
 energy between epochs. Throws [`CarbonError`](@ref) (`CT_ESTATE`) if no epoch is open.
 """
 function epoch_cancel!(tracker::Tracker)
-    check(mark(lib.ct_epoch_cancel, tracker))
+    check(cancel_epoch(tracker))
     return
 end
 
-# A loose epoch is one that nobody is bound to end, as a loop may be left at any time: the next begin drops it.
-function begin_epoch(tracker::Tracker, is_loose::Bool)
-    tracker.is_loose && mark(lib.ct_epoch_cancel, tracker)
-    tracker.is_loose = is_loose
-    check(mark(lib.ct_epoch_begin, tracker))
+# The begin drops an epoch that nobody is bound to end. Of a callback's that is all: it was begun in advance. A loop's
+# was left open, or this one begins inside it: the library counts the refused call, and a message reports it.
+function begin_epoch(tracker::Tracker, begun_by::Int)
+    tracker.begun_by == BY_CALLBACK && cancel_epoch(tracker)
+    status = mark(lib.ct_epoch_begin, tracker)
+    if status == CT_ESTATE && tracker.begun_by == BY_LOOP
+        cancel_epoch(tracker)
+        status = mark(lib.ct_epoch_begin, tracker)
+    end
+    check(status)
+    tracker.begun_by = begun_by
     return
+end
+
+# That it is not open any more is noted first: once it has ended, another thread may begin the next.
+function cancel_epoch(tracker::Tracker)
+    tracker.begun_by = BY_NOBODY
+    return mark(lib.ct_epoch_cancel, tracker)
 end
 
 function end_epoch(tracker::Tracker, may_be_ended::Bool)
+    may_be_ended && tracker.begun_by == BY_NOBODY && return tracker.is_over_budget
+    tracker.begun_by = BY_NOBODY
     status = mark(lib.ct_epoch_end, tracker)
     may_be_ended && status == CT_ESTATE && return tracker.is_over_budget
     check(status)
-    tracker.is_loose = false
     tracker.is_over_budget = status == CT_OVER_BUDGET
     tracker.log && log_messages(tracker)
     return tracker.is_over_budget
@@ -65,7 +78,7 @@ function epoch!(f, tracker::Tracker)
     value = try
         f()
     catch
-        mark(lib.ct_epoch_cancel, tracker) # it may have failed to begin with: only the user's exception counts
+        tracker.begun_by == BY_NOBODY || cancel_epoch(tracker) # only the user's exception counts
         rethrow()
     end
     end_if_open(tracker)
@@ -100,6 +113,12 @@ function mark_progress(tracker::Tracker, done::Integer, total::Integer)
     return attempt(call, tracker)
 end
 
+# The same where the epoch may be ended already, or none was begun: then there is nothing to mark.
+function mark_if_open(tracker::Tracker, done::Integer, total::Integer)
+    tracker.begun_by == BY_NOBODY || mark_progress(tracker, done, total)
+    return
+end
+
 # An iterator that is another one with marks between its items.
 abstract type Marked end
 
@@ -124,7 +143,9 @@ Iterates `1:n`, or the items, with an epoch around each pass of the loop's body:
 The body may end its epoch earlier by [`epoch_end!`](@ref), so that what follows (validation) lies
 between epochs, or cancel it. A pass that is left by `break` or an exception leaves its epoch open, as
 Julia does not tell an iterator: the next epoch to begin, or `close`, drops it. To count that pass,
-call `epoch_end!` before `break`; to have it cancelled at once, use [`epoch!`](@ref).
+call `epoch_end!` before `break`; to have it cancelled at once, use [`epoch!`](@ref). An epoch that
+begins inside another drops that one. Each time that an epoch is dropped so is counted in the report's
+notes, and the first makes a message.
 """
 epochs(tracker::Tracker, n::Integer) = Epochs(tracker, Base.OneTo(n))
 epochs(tracker::Tracker, items) = Epochs(tracker, items)
@@ -136,7 +157,7 @@ function Base.iterate(epochs::Epochs, state)
 end
 
 function next_epoch(tracker::Tracker, next)
-    next === nothing || begin_epoch(tracker, true)
+    next === nothing || begin_epoch(tracker, BY_LOOP)
     return next
 end
 
@@ -160,8 +181,7 @@ count_of(items, ::Base.IteratorSize) = 0
 
 Base.iterate(batches::Batches) = with_count(iterate(batches.items), 0)
 function Base.iterate(batches::Batches, (state, done))
-    # Without an epoch there is nothing to mark.
-    batches.total >= done > 0 && mark_progress(batches.tracker, done, batches.total)
+    batches.total >= done > 0 && mark_if_open(batches.tracker, done, batches.total)
     return with_count(iterate(batches.items, state), done)
 end
 
@@ -183,14 +203,14 @@ is used; so make one for each `train!` where something else happens in between.
 function batch_callback(tracker::Tracker, n::Integer)
     n > 0 || throw(ArgumentError("batch_callback: an epoch of $n batches"))
     done = Ref(0)
-    begin_epoch(tracker, true)
+    begin_epoch(tracker, BY_CALLBACK)
     return function (_...)
         done[] += 1
-        mark_progress(tracker, done[], n)
+        mark_if_open(tracker, done[], n)
         if done[] == n
             done[] = 0
             end_if_open(tracker)
-            begin_epoch(tracker, true)
+            begin_epoch(tracker, BY_CALLBACK)
         end
         return nothing
     end

@@ -1,5 +1,12 @@
 # What the user holds, and the gate that keeps every call away from the tracker's end.
 
+# Who has begun the open epoch. A loop may be left at any time, and a callback begins one in advance: neither is bound
+# to end it, and the next begin drops it.
+const BY_NOBODY = 0
+const BY_HAND = 1
+const BY_LOOP = 2
+const BY_CALLBACK = 3
+
 """
     Tracker(options = ""; log = false, keywords...)
     Tracker(f, options = ""; log = false, keywords...)
@@ -24,21 +31,33 @@ Throws [`CarbonError`](@ref) for an unknown option or a bad value, which the mes
 on untracked: `tracker = try Tracker(options) catch; Tracker(nothing) end`.
 
 A tracker may be used from any task and thread. `close` it when done; the garbage collector closes
-those that were lost.
+those that were lost. `deepcopy` gives the same tracker. It belongs to the process that made it: in
+another, where serialization takes it, it is closed, and its calls throw [`CarbonError`](@ref) (`CT_EFORK`).
 """
 mutable struct Tracker
     ptr::Ptr{Cvoid}
     gate::Threads.Atomic{Int}
     log::Bool
-    is_loose::Bool
+    begun_by::Int
     is_over_budget::Bool
+    home::UInt # where it lies in memory; 0 if disabled
 
     function Tracker(ptr::Ptr{Cvoid}, log::Bool)
-        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, false, false)
-        ptr == C_NULL || finalizer(release, tracker)
-        return tracker
+        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, BY_NOBODY, false, 0)
+        ptr == C_NULL && return tracker
+        tracker.home = address(tracker)
+        return finalizer(release, tracker)
     end
 end
+
+address(tracker) = UInt(pointer_from_objref(tracker))
+
+# Whether it has the fields of a tracker and is not that tracker, as after serialization: the library's pointer is
+# another's, or NULL.
+is_copy(tracker::Tracker) = tracker.home != 0 && tracker.home != address(tracker)
+
+# State that a tracker is part of may be copied: both copies have the one tracker.
+Base.deepcopy_internal(tracker::Tracker, ::IdDict) = tracker
 
 function Tracker(options::Union{AbstractString,Nothing} = ""; log::Bool = false, keywords...)
     (options === nothing || !is_loaded()) && return Tracker(C_NULL, log)
@@ -123,6 +142,7 @@ end
 # Makes a call, if the tracker is open, and returns its status; `f` gets the library's pointer and neither throws nor
 # switches tasks.
 function attempt(f::F, tracker::Tracker) where {F}
+    is_copy(tracker) && refuse_copy()
     enter(tracker) || return CT_DISABLED
     try
         return GC.@preserve tracker f(tracker.ptr)
@@ -131,6 +151,11 @@ function attempt(f::F, tracker::Tracker) where {F}
     end
 end
 
+const COPIED = "this is a copy of a tracker, as serialization makes it, and the tracker itself is in the process that " *
+    "made it: use it there, or make one here by Tracker(options)"
+
+@noinline refuse_copy() = throw(CarbonError(CT_EFORK, COPIED))
+
 """
     close(tracker)
 
@@ -138,6 +163,7 @@ Ends the tracker after a last reading; an epoch that is open is dropped. Ask for
 Calls that other threads have in the library end first; later ones do nothing. Closing it again is fine.
 """
 function Base.close(tracker::Tracker)
+    is_copy(tracker) && return
     tracker.log && log_messages(tracker)
     Threads.atomic_or!(tracker.gate, CLOSED) == 0 && destroy(tracker)
     return
@@ -146,9 +172,11 @@ end
 """
     isopen(tracker) -> Bool
 
-Whether it tracks: not disabled, not closed.
+Whether it tracks: not disabled, not closed, not the copy of another process's tracker.
 """
-Base.isopen(tracker::Tracker) = tracker.gate[] & CLOSED == 0
+Base.isopen(tracker::Tracker) = !is_copy(tracker) && tracker.ptr != C_NULL && tracker.gate[] & CLOSED == 0
 
-Base.show(io::IO, tracker::Tracker) =
-    print(io, "CarbonTracker.Tracker(", isopen(tracker) ? "open" : "closed or disabled", ")")
+function Base.show(io::IO, tracker::Tracker)
+    state = is_copy(tracker) ? "a copy, closed" : isopen(tracker) ? "open" : "closed or disabled"
+    print(io, "CarbonTracker.Tracker(", state, ")")
+end

@@ -35,6 +35,54 @@ end
         close(tracker)
     end
 
+    @testset "deepcopy is the same tracker" begin
+        tracker = simulated(epochs = 3)
+        @test deepcopy(tracker) === tracker
+        state = (best = 1.0, trackers = Any[tracker], train = () -> epoch!(() -> 42, tracker))
+        copied = deepcopy(state)
+        @test copied.trackers !== state.trackers && copied.trackers[1] === tracker
+        @test copied.train() == 42 && epochs_done(tracker) == 1
+        close(copied.trackers[1])
+        @test !isopen(tracker) && string(tracker) == "CarbonTracker.Tracker(closed or disabled)"
+        close(tracker)
+        # The original is lost, and lives as long as the copy does.
+        lost() = deepcopy(Ref(simulated()))
+        kept = lost()
+        GC.gc()
+        @test isopen(kept[]) && epoch!(() -> 1, kept[]) == 1
+        close(kept[])
+    end
+
+    @testset "what serialization leaves of a tracker" begin
+        tracker = simulated(epochs = 3)
+        function sent(value)
+            stream = IOBuffer()
+            serialize(stream, value)
+            return deserialize(seekstart(stream))
+        end
+        # Field by field with the pointer, as packages that save data may do it.
+        bare(value) = invoke(Base.deepcopy_internal, Tuple{Any,IdDict}, value, IdDict())
+        for copied in (sent(tracker), sent([tracker])[1], bare(tracker))
+            @test !isopen(copied) && string(copied) == "CarbonTracker.Tracker(a copy, closed)"
+            calls = [
+                () -> epoch!(() -> 1, copied), () -> foreach(identity, epochs(copied, 2)), () -> epoch_begin!(copied),
+                () -> report(copied), () -> copied["/pue"], () -> messages(copied), () -> progress!(copied, 1, 2),
+            ]
+            for call in calls
+                failure, = thrown(call)
+                @test failure isa CarbonError && failure.status == CarbonTracker.CT_EFORK
+                @test occursin("in the process that made it", sprint(showerror, failure))
+            end
+            close(copied)
+            finalize(copied)
+            @test isopen(tracker)
+        end
+        @test epoch!(() -> 1, tracker) == 1 && epochs_done(tracker) == 1
+        close(tracker)
+        disabled = sent(Tracker(nothing))
+        @test !isopen(disabled) && epoch!(() -> 2, disabled) == 2
+    end
+
     @testset "10,000 lost trackers" begin
         lose_trackers(250) # what a first batch leaves allocated
         GC.gc()

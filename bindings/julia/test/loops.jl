@@ -94,6 +94,37 @@ end
         @test done == 5
     end
 
+    @testset "an epoch inside another is reported, and a loop that ends its own is not" begin
+        reported(tracker) = count(message -> occursin("ct_epoch_begin was refused once", message), messages(tracker))
+        simulated() do tracker
+            foreach(_ -> epoch_end!(tracker), epochs(tracker, 2))
+            @test epochs_done(tracker) == 2 && reported(tracker) == 0
+            for _ in epochs(tracker, 2)
+                for _ in epochs(tracker, 2)
+                end
+            end
+            @test epochs_done(tracker) == 6 && reported(tracker) == 1
+            notes = report(tracker, NamedTuple).notes
+            @test any(note -> startswith(note, "ct_epoch_begin was refused 2 times"), notes)
+        end
+        # What is allowed leaves no note.
+        simulated() do tracker
+            epoch!(() -> epoch_end!(tracker), tracker)
+            thrown(() -> epoch!(() -> (epoch_end!(tracker); error("mine")), tracker))
+            thrown(() -> epoch!(() -> (epoch_cancel!(tracker); error("mine")), tracker))
+            foreach(identity, batches(tracker, 1:3))
+            callback = batch_callback(tracker, 2)
+            foreach(_ -> callback(), 1:4)
+            callback = batch_callback(tracker, 2)
+            epoch_cancel!(tracker)
+            foreach(_ -> callback(), 1:2)
+            epoch_begin!(tracker)
+            epoch_end!(tracker)
+            @test !any(note -> occursin("refused", note), report(tracker, NamedTuple).notes)
+            @test !any(message -> occursin("refused", message), messages(tracker))
+        end
+    end
+
     @testset "progress" begin
         simulated(epochs = 2) do tracker
             @test_throws CarbonError progress!(tracker, 1, 2)

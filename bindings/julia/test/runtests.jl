@@ -1,5 +1,6 @@
 # Run by `Pkg.test("CarbonTracker")`, or with the package on the load path. Best with JULIA_NUM_THREADS=2.
 using CarbonTracker
+using Serialization
 using Test
 
 include("children.jl")

@@ -3,6 +3,7 @@
 use crate::Done;
 use crate::checks::{self, Check};
 use crate::given::Given;
+use carbontracker::environment;
 use carbontracker::host;
 use carbontracker::options::Options;
 use carbontracker::tracker::Tracker;
@@ -50,7 +51,7 @@ impl Doctor {
             Ok(options) => options,
             Err(error) => return crate::refuse(&error.message),
         };
-        if host::variable("CARBONTRACKER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0") {
+        if environment::is_disabled(host::variable) {
             return Err("CARBONTRACKER_DISABLE is set: nothing is measured. Cure: unset CARBONTRACKER_DISABLE".into());
         }
         let checks = checks::all(&options);

@@ -1,0 +1,148 @@
+//! The library's environment variables: which ones exist, and which one a misspelt name may mean.
+
+use crate::host;
+use crate::options;
+use std::ffi::OsString;
+
+const PREFIX: &str = "CARBONTRACKER_";
+/// Read at run time, by the library or by a binding, beside one variable for each option.
+const READ: [&str; 5] = ["DISABLE", "LIB", "LUA_BACKEND", "REPORT", "KOKKOS_REGION"];
+/// Read by the builds (CMake, luarocks), or set by the module files of a cluster.
+const OF_BUILDS: [&str; 15] = [
+    "INSTALL",
+    "LIVE",
+    "CARGO_DIR",
+    "DIR",
+    "LIBDIR",
+    "INCDIR",
+    "ROOT",
+    "HOME",
+    "BASE",
+    "PREFIX",
+    "PATH",
+    "BIN",
+    "INC",
+    "INCLUDE",
+    "VERSION",
+];
+/// So many unknown variables have a message each.
+const NAMED: usize = 8;
+
+/// The variable that sets an option.
+pub fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_ascii_uppercase())
+}
+
+/// Whether CARBONTRACKER_DISABLE turns the library off: 0, no, false and off do not. `variable` looks one up.
+pub fn is_disabled(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let value = variable("CARBONTRACKER_DISABLE").unwrap_or_default();
+    let value = value.to_string_lossy().trim().to_ascii_lowercase();
+    !matches!(value.as_str(), "" | "0" | "no" | "false" | "off")
+}
+
+/// What to say of this process's variables that look like the library's and are not. Their values are never shown: one
+/// may be a key.
+pub fn unknown() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    // A program with more rights than its user ignores all of them.
+    unknown_of(names.filter(|name| name.starts_with(PREFIX) && host::variable(name).is_some()))
+}
+
+fn unknown_of(names: impl Iterator<Item = String>) -> Vec<String> {
+    let is_known = |name: &str| {
+        let variables = options::keys().map(str::to_ascii_uppercase);
+        variables.chain(READ.iter().chain(&OF_BUILDS).map(|one| (*one).to_owned())).any(|one| one == name)
+    };
+    let suffix = |name: &str| name.strip_prefix(PREFIX).map(str::to_owned);
+    let mut unknown: Vec<String> = names.filter_map(|name| suffix(&name)).filter(|name| !is_known(name)).collect();
+    unknown.sort();
+    let more = unknown.split_off(unknown.len().min(NAMED)).len();
+    let mut messages: Vec<String> = unknown.iter().map(|name| in_words(name)).collect();
+    if more > 0 {
+        messages
+            .push(format!("{more} more environment variables named {PREFIX}… have no effect: no such options exist"));
+    }
+    messages
+}
+
+fn in_words(name: &str) -> String {
+    const MOST: usize = 64;
+    let shown: String = name.chars().take(MOST).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
+    let readable = options::keys().chain(READ);
+    let advice = match nearest(name, readable) {
+        Some(known) => format!("did you mean {}?", variable_of(known)),
+        None => "unset it, or see the options in README.md".into(),
+    };
+    format!("the environment variable {PREFIX}{shown} has no effect, because no such option exists: {advice}")
+}
+
+/// The name that a misspelt one may mean, whatever its case.
+pub fn nearest<'a>(misspelt: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const MOST: usize = 2;
+    let wanted = misspelt.to_ascii_lowercase();
+    let distance = |name: &&str| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), &wanted);
+    // Half of a short name's letters are not enough to recognise it.
+    names.min_by_key(distance).filter(|name| distance(name) <= MOST && 2 * distance(name) < name.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(names: &[&str]) -> Vec<String> {
+        unknown_of(names.iter().map(|name| (*name).to_owned()))
+    }
+
+    #[test]
+    fn every_variable_that_something_reads_is_known() {
+        for key in options::keys() {
+            assert!(unknown(&[&variable_of(key)]).is_empty(), "{key}");
+        }
+        for name in READ.iter().chain(&OF_BUILDS) {
+            assert!(unknown(&[&format!("{PREFIX}{name}")]).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_variable_has_its_right_name_beside_it() {
+        for (misspelt, meant) in [
+            ("CARBONTRACKER_EPOCH", "CARBONTRACKER_EPOCHS?"),
+            ("CARBONTRACKER_LOCATON", "CARBONTRACKER_LOCATION?"),
+            ("CARBONTRACKER_LOGDIR", "CARBONTRACKER_LOG_DIR?"),
+            ("CARBONTRACKER_DISABLED", "CARBONTRACKER_DISABLE?"),
+            ("CARBONTRACKER_epochs", "CARBONTRACKER_EPOCHS?"),
+            ("CARBONTRACKER_", "README.md"),
+            ("CARBONTRACKER_LOG", "README.md"),
+            ("CARBONTRACKER_FROBNICATE", "README.md"),
+        ] {
+            let messages = unknown(&[misspelt]);
+            assert!(
+                messages.len() == 1 && messages[0].contains(misspelt) && messages[0].contains(meant),
+                "{messages:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_name_is_short_and_plain() {
+        let name = format!("CARBONTRACKER_\x1b]0;x\x07\u{202e}{}", "X".repeat(1000));
+        let message = unknown(&[&name]).remove(0);
+        assert!(message.len() < 300 && message.chars().all(|c| c.is_ascii() && !c.is_control()), "{message}");
+        let many: Vec<String> = (10..50).map(|n| format!("CARBONTRACKER_FROB_{n}")).collect();
+        let messages = unknown(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(messages.len(), 9);
+        assert!(messages[8].starts_with("32 more"), "{messages:?}");
+    }
+
+    #[test]
+    fn the_library_is_disabled_by_all_but_a_no() {
+        let is_disabled = |value: &str| is_disabled(|name| (name == "CARBONTRACKER_DISABLE").then(|| value.into()));
+        for no in ["", "0", "no", "false", "off", "No", "FALSE", " off ", "\t0\n", " "] {
+            assert!(!is_disabled(no), "{no:?}");
+        }
+        for yes in ["1", "yes", "true", "on", "2", "00", "disable", "nope"] {
+            assert!(is_disabled(yes), "{yes:?}");
+        }
+        assert!(!super::is_disabled(|_| None));
+    }
+}

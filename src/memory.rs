@@ -1,0 +1,96 @@
+//! The library's allocator: the system's, with a reserve for the moments when the system has no memory left. A failed
+//! allocation would end the host, so a call asks first whether there is enough for it ([`check`]), and what it needs
+//! all the same comes out of the reserve.
+
+#[cfg(not(feature = "host_allocator"))]
+mod reserve;
+
+use crate::error::{Error, Result, Status};
+use crate::units::digits;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::{c_int, c_void};
+use std::ptr::null_mut;
+
+/// Fails with CT_EIO where the system has not so many bytes left for `what`.
+pub fn check(bytes: usize, what: &str) -> Result<()> {
+    if has_system(bytes) { Ok(()) } else { Err(none_left(bytes, what)) }
+}
+
+/// Takes so many bytes and gives them back, in some pieces: glibc learns from a large block how to serve the host's.
+fn has_system(bytes: usize) -> bool {
+    const PIECES: usize = 16;
+    const LEAST: usize = 8 << 10;
+    let piece = bytes.div_ceil(PIECES).max(LEAST);
+    let Ok(layout) = Layout::from_size_align(piece, 1) else { return false };
+    let mut pieces = [null_mut(); PIECES];
+    let wanted = bytes.div_ceil(piece);
+    for block in pieces.iter_mut().take(wanted) {
+        // SAFETY: the size is not 0. The compiler is to believe that the block is used: else it leaves the call out.
+        *block = std::hint::black_box(unsafe { System.alloc(layout) });
+    }
+    let mut taken = 0;
+    for block in pieces.into_iter().filter(|block| !block.is_null()) {
+        // SAFETY: each block goes back once, as it came.
+        unsafe { System.dealloc(block, layout) };
+        taken += 1;
+    }
+    taken == wanted
+}
+
+/// Whether this thread can use the library's thread-local variables. Where a program has loaded the library by dlopen,
+/// glibc allocates them at a thread's first use, and ends the program where it cannot.
+pub fn has_thread_locals() -> bool {
+    const ROOM: usize = 8 << 10;
+    has_system(ROOM) || {
+        let mut found = false;
+        // SAFETY: the callback is called before this returns, with the address of `found`.
+        unsafe { libc::dl_iterate_phdr(Some(note_thread_locals), (&raw mut found).cast()) };
+        found
+    }
+}
+
+/// Notes whether the object that holds this code has its variables of this thread already.
+unsafe extern "C" fn note_thread_locals(object: *mut libc::dl_phdr_info, _: usize, found: *mut c_void) -> c_int {
+    // SAFETY: the loader passes an object with its headers, and `found` is a bool of the caller's.
+    unsafe {
+        let object = &*object;
+        let headers = std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into());
+        let offset = (note_thread_locals as *const () as usize).wrapping_sub(object.dlpi_addr as usize);
+        let is_ours = headers.iter().any(|header| {
+            header.p_type == libc::PT_LOAD && offset.wrapping_sub(header.p_vaddr as usize) < header.p_memsz as usize
+        });
+        if is_ours {
+            found.cast::<bool>().write(!object.dlpi_tls_data.is_null());
+        }
+        is_ours.into()
+    }
+}
+
+/// Whether so many bytes of the reserve are free.
+pub fn has_reserve(bytes: usize) -> bool {
+    #[cfg(not(feature = "host_allocator"))]
+    let free = reserve::free();
+    #[cfg(feature = "host_allocator")]
+    let free = 0;
+    bytes <= free
+}
+
+fn none_left(bytes: usize, what: &str) -> Error {
+    let megabytes = digits(bytes as f64 / f64::from(1 << 20));
+    let cure = "free some, or raise the limit (ulimit -v)";
+    Error::new(Status::CT_EIO, format!("memory is used up: {what} takes {megabytes} MB; {cure}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_there_is_is_refused_in_words() {
+        assert_eq!(check(1 << 20, "a test"), Ok(()));
+        let refused = check(usize::MAX / 4, "a test").unwrap_err();
+        assert_eq!(refused.status, Status::CT_EIO);
+        assert!(refused.message.starts_with("memory is used up: a test takes "), "{}", refused.message);
+        assert!(check(usize::MAX, "a test").is_err());
+    }
+}
