@@ -25,6 +25,8 @@ zsh zsh
 fish fish
 groff groff-base
 setpriv util-linux
+taskset util-linux
+unshare util-linux
 script bsdutils
 luajit luajit
 lua5.1 lua5.1

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The installed tree; made once a test program, at a place that `make install` was not told of.
+/// The installed tree that CT_PREFIX names; without it, one made once a test program, at a place that `make install` was not
+/// told of.
 pub fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
+        if let Some(there) = std::env::var_os("CT_PREFIX") {
+            return there.into();
+        }
         let stage = scratch("installed");
         let mut make = Command::new("make");
         make.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr", "LIBDIR=lib"]);
