@@ -191,6 +191,7 @@ ct_status ct_message(ct_tracker *tracker, char *buf, size_t cap, size_t *needed)
 /**
  * Ends the tracker: a last reading, the sampler joined, the run's files written. Back within 250 ms even where a device
  * hangs, and with log_dir within 2 s more where a disk does.
+ * If files of the run could not be written, ct_last_error() names them.
  * NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
  */
 void ct_destroy(ct_tracker *tracker);
