@@ -3,7 +3,7 @@
 use crate::channel::Kind;
 use crate::clean;
 use crate::environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::extras::{Price, Rates};
 use crate::intensity::service::Secret;
 use crate::intensity::services;
@@ -79,6 +79,8 @@ pub struct Options {
     pub job: Option<String>,
     /// The keys whose values came from the environment.
     pub by_variable: Vec<&'static str>,
+    /// Where relative paths start.
+    folder: Folder,
 }
 
 /// `intensity`: a figure, or a source of figures by hour.
@@ -112,6 +114,41 @@ pub struct SimulatedDevice {
     pub watts: f64,
     /// Share of it in use, 0 to 1.
     pub utilisation: f64,
+}
+
+/// The folder that relative paths start from: the application may change it later.
+#[derive(Clone, Debug, Default)]
+pub struct Folder {
+    here: Option<PathBuf>,
+    /// Why it is not known,
+    why: String,
+    /// though a path needs it.
+    is_missed: bool,
+}
+
+impl Folder {
+    fn here() -> Folder {
+        let here = std::env::current_dir();
+        let why = here.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        Folder { here: here.ok(), why, is_missed: false }
+    }
+
+    /// A path from the root on. A slash at its end stays: it names a folder.
+    fn path(&mut self, value: &str) -> Option<PathBuf> {
+        let path = PathBuf::from(some_text(value)?);
+        self.is_missed |= path.is_relative() && self.here.is_none();
+        let whole = self.here.iter().next().map_or(path.clone(), |here| here.join(&path));
+        let whole = std::path::absolute(&whole).unwrap_or(whole);
+        Some(if value.ends_with('/') { whole.join("") } else { whole })
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.is_missed {
+            return Ok(());
+        }
+        let words = format!("the working directory is unknown ({}): give paths from the root on (/…)", self.why);
+        Err(Error::new(Status::CT_EIO, words))
+    }
 }
 
 impl Default for Options {
@@ -148,6 +185,7 @@ impl Default for Options {
             nvml: None,
             job: None,
             by_variable: Vec::new(),
+            folder: Folder::default(),
         }
     }
 }
@@ -169,7 +207,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "intensity",
         allowed: "gCO2e/kWh from 0 to 10000, a CSV file (its name ends in .csv or holds a /), or electricitymaps, carbonintensity_gb, energidataservice, energycharts",
-        set: |o, v| put_some(&mut o.intensity, intensity(v)),
+        set: |o, v| put_some(&mut o.intensity, intensity(v, &mut o.folder)),
     },
     Key { name: "api_key", allowed: "the live service's key", set: |o, v| put_some(&mut o.api_key, secret(v)) },
     Key { name: "intensity_url", allowed: "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine; no name or password in it", set: |o, v| put_some(&mut o.intensity_url, url(v)) },
@@ -177,10 +215,10 @@ const KEYS: &[Key] = &[
     Key { name: "marginal_key", allowed: "USER:PASSWORD of that service", set: |o, v| put_some(&mut o.marginal_key, secret(v)) },
     Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10", set: |o, v| put(&mut o.pue, number(v, 1.0, 10.0)) },
     Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v).map(clean::text)) },
-    Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, path(v)) },
+    Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, o.folder.path(v)) },
     Key { name: "log_prefix", allowed: "how file names begin", set: |o, v| put_some(&mut o.log_prefix, some_text(v)) },
-    Key { name: "resume", allowed: "a journal (NAME.jsonl), or a folder of them", set: |o, v| put_some(&mut o.resume, path(v)) },
-    Key { name: "prometheus", allowed: "a file (NAME.prom), or a folder for it", set: |o, v| put_some(&mut o.prometheus, path(v)) },
+    Key { name: "resume", allowed: "a journal (NAME.jsonl), or a folder of them", set: |o, v| put_some(&mut o.resume, o.folder.path(v)) },
+    Key { name: "prometheus", allowed: "a file (NAME.prom), or a folder for it", set: |o, v| put_some(&mut o.prometheus, o.folder.path(v)) },
     Key { name: "forecast_after", allowed: "a whole number of epochs, 1 or more", set: |o, v| put(&mut o.forecast_after, positive(v)) },
     Key {
         name: "monitor_epochs",
@@ -207,7 +245,7 @@ const KEYS: &[Key] = &[
         allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
         set: |o, v| put_some(&mut o.sim_gpu, simulated(v)),
     },
-    Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, path(v)) },
+    Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, o.folder.path(v)) },
     Key { name: "job", allowed: "off, or a name that the ranks of one job share", set: |o, v| put_some(&mut o.job, some_text(v)) },
     Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, some_text(v)) },
 ];
@@ -220,7 +258,7 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
 impl Options {
     /// Takes the environment first and the string over it. `environment` looks a variable up.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<OsString>) -> Result<Options> {
-        let mut options = Options::default();
+        let mut options = Options { folder: Folder::here(), ..Options::default() };
         let pairs = pairs(text)?;
         for key in KEYS.iter().filter(|key| !pairs.iter().any(|(name, _)| name == key.name)) {
             let variable = environment::variable_of(key.name);
@@ -236,6 +274,7 @@ impl Options {
             key.put(&mut options, key.name, value)?;
             before = key.name;
         }
+        options.folder.check()?;
         if options.components.contains(&Kind::Gpu) && options.sim_gpu.is_none() {
             let text = |name: &str| environment(name).map(|value| value.to_string_lossy().into_owned());
             options.gpus = Gpus::new(&options.called("devices"), &options.devices, &text)?;
@@ -369,12 +408,6 @@ fn some_text(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// A path from the root on: the application may change its folder later. A slash at the end stays: it names a folder.
-fn path(value: &str) -> Option<PathBuf> {
-    let path = some_text(value).and_then(|path| std::path::absolute(path).ok())?;
-    Some(if value.ends_with('/') { path.join("") } else { path })
-}
-
 fn whole(value: &str) -> Option<u64> {
     value.parse().ok()
 }
@@ -397,11 +430,11 @@ fn kinds(value: &str) -> Option<Vec<Kind>> {
         .collect()
 }
 
-fn intensity(value: &str) -> Option<IntensityOption> {
+fn intensity(value: &str, folder: &mut Folder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, DIRTIEST).map(IntensityOption::Constant),
         Err(_) if services::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
-        Err(_) if value.contains('/') || value.ends_with(".csv") => path(value).map(IntensityOption::File),
+        Err(_) if value.contains('/') || value.ends_with(".csv") => folder.path(value).map(IntensityOption::File),
         Err(_) => None,
     }
 }

@@ -5,7 +5,7 @@ use crate::advisor::Advisor;
 use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
 use crate::claim::{Claimant, Teller};
-use crate::host;
+use crate::host::{self, exit};
 use crate::ledger::Mark;
 use crate::options::Options;
 use crate::progress::{Packed, Point};
@@ -23,6 +23,8 @@ const LOOK_AFTER: u64 = 32;
 /// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
+/// How often to look whether the application has a thread left, ns.
+const APPLICATION_NS: u64 = 1_000_000_000;
 /// What the application did to descriptors that it does not own.
 const CLOSED: &str = "the application closed file descriptors of this library. Their files were opened again by path, and nothing of the application's was touched. Close only descriptors that the application opened";
 
@@ -51,6 +53,7 @@ pub struct Sampler {
     /// Descriptors that the application had closed by the time this was last looked at.
     lost_descriptors: u64,
     has_lost_descriptors: bool,
+    looked_for_application: u64,
     started: u64,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
@@ -84,6 +87,7 @@ impl Sampler {
             waker,
             lost_descriptors: host::lost_descriptors(),
             has_lost_descriptors: false,
+            looked_for_application: host::monotonic_ns(),
             started: host::monotonic_ns(),
             interval_ns: options.interval.as_nanos() as u64,
             monitor_epochs: options.monitor_epochs,
@@ -154,6 +158,7 @@ impl Sampler {
             self.waker.wakes_this_thread();
             host::widen_affinity();
             while !shared.is_stopping() && !self.has_seen_enough(shared) {
+                self.look_for_application();
                 if host::monotonic_ns() >= self.due(shared) {
                     self.pass(shared);
                     self.follow_affinity();
@@ -194,7 +199,8 @@ impl Sampler {
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
     /// both is soon, and the host need not wake anybody.
     fn sleep(&self, shared: &Shared) {
-        let left = Duration::from_nanos(self.due(shared).saturating_sub(host::monotonic_ns()));
+        let left = self.due(shared).saturating_sub(host::monotonic_ns());
+        let left = Duration::from_nanos(left.min(APPLICATION_NS));
         if self.marks.is_empty() {
             std::thread::park_timeout(left);
         } else {
@@ -263,6 +269,17 @@ impl Sampler {
         self.look_at_descriptors(shared);
         self.last_pass = start;
         self.passes += 1;
+    }
+
+    /// Ends with an application whose threads have all ended, though the process has not.
+    fn look_for_application(&mut self) {
+        let now = host::monotonic_ns();
+        if now >= self.looked_for_application + APPLICATION_NS {
+            self.looked_for_application = now;
+            if exit::is_abandoned() {
+                exit::follow_application();
+            }
+        }
     }
 
     /// Reports that the application closed descriptors of ours, once.

@@ -1,7 +1,8 @@
 //! What happens when the process exits: exit, return from main, Fortran's STOP, Lua's os.exit. Live trackers are ended, and
 //! calls into drivers end before their libraries do. A kill or _exit runs nothing; the tally and the journal are for those.
 
-use super::{BRIEF, lock_within, pause};
+use super::{BRIEF, OwnTable, lock_within, pause, text};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -62,6 +63,25 @@ impl Drop for Counted {
 fn settle_all() {
     let deadline = Instant::now() + DRIVERS;
     live().iter().for_each(|tracker| tracker.settle(deadline.saturating_duration_since(Instant::now())));
+}
+
+/// Whether the application has no thread left: its main thread ended by pthread_exit, and so did the others. The process
+/// would end with them, and only threads of this library keep it.
+pub fn is_abandoned() -> bool {
+    let is_gone = |stat: &Path| {
+        let stat = text::read(stat, text::SMALL).ok();
+        // The field after the name, which is in parentheses and may hold anything.
+        stat.and_then(|stat| Some(stat.rsplit_once(')')?.1.trim_start().starts_with(['Z', 'X']))).unwrap_or(false)
+    };
+    let is_ours = |task: &Path| text::read(&task.join("comm"), text::SMALL).is_ok_and(|name| name.starts_with("ct-"));
+    is_gone(Path::new("/proc/self/stat"))
+        && text::entries(Path::new("/proc/self/task")).all(|task| is_ours(&task) || is_gone(&task.join("stat")))
+}
+
+/// Ends all trackers, and every thread of the library with them.
+pub fn follow_application() {
+    live().iter().for_each(|tracker| tracker.stop());
+    OwnTable::close_shared();
 }
 
 extern "C" fn end_all() {

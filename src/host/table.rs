@@ -10,7 +10,7 @@ use super::{CpuSet, Promise, join_within, spawn_quiet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The table. It lives as long as a value of this type, or a thread that uses it.
 pub struct OwnTable {
     /// None once it ends.
-    jobs: Option<Sender<Job>>,
+    jobs: Mutex<Option<Sender<Job>>>,
     root: Option<JoinHandle<()>>,
     /// A forked child inherits this value, but not the thread.
     process: u32,
@@ -46,7 +46,7 @@ impl OwnTable {
             let _ = leave_shared_table();
             received.into_iter().for_each(|job| job());
         })?;
-        let table = Arc::new(OwnTable { jobs: Some(jobs), root: Some(root), process });
+        let table = Arc::new(OwnTable { jobs: Mutex::new(Some(jobs)), root: Some(root), process });
         shared.iter_mut().for_each(|shared| **shared = Arc::downgrade(&table));
         Ok(table)
     }
@@ -67,7 +67,7 @@ impl OwnTable {
             kept.keep(catch_unwind(AssertUnwindSafe(body)).ok());
         };
         let job: Job = Box::new(move || begun.keep(spawn_quiet(name, thread)));
-        let is_sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        let is_sent = self.jobs().as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         if !is_sent {
             return Err(io::Error::other("the thread that starts the others has ended"));
         }
@@ -78,9 +78,21 @@ impl OwnTable {
     }
 }
 
+impl OwnTable {
+    /// Ends the thread that starts others, though trackers are left: the application has no thread any more.
+    pub fn close_shared() {
+        let shared = super::lock_within(&SHARED, super::BRIEF);
+        shared.and_then(|shared| shared.upgrade()).into_iter().for_each(|table| *table.jobs() = None);
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Option<Sender<Job>>> {
+        self.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
 impl Drop for OwnTable {
     fn drop(&mut self) {
-        self.jobs = None;
+        *self.jobs() = None;
         match self.root.take() {
             Some(root) if self.process == std::process::id() => join_within(root, LAST_STEPS),
             root => std::mem::forget(root),

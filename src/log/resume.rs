@@ -10,6 +10,7 @@ use crate::tally;
 use crate::units;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -60,11 +61,22 @@ pub enum Outcome {
 /// goes to `say`; whatever is wrong, the run begins anew and nothing that is there is touched.
 pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcome {
     let shown = from.display();
-    let found = if from.is_dir() { newest(from, asker).ok_or(Refusal::Nothing) } else { open(from, asker) };
+    let is_folder = match std::fs::metadata(from) {
+        Ok(there) => Ok(there.is_dir()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Refusal::Other(error.to_string())),
+    };
+    let found = is_folder.and_then(|is_folder| if is_folder { newest(from, asker) } else { open(from, asker) });
     match found {
         Ok(resumed) => went_on(resumed, say),
+        Err(Refusal::Unread(why)) => {
+            say(format!(
+                "resume={shown}: {why}. A run that it may hold is not taken up: a new one begins. Cure: see that this user can read the folder and its journals"
+            ));
+            Outcome::BeginsIn(Some(from.to_owned()))
+        }
         Err(Refusal::Nothing) => {
-            let place = if from.is_dir() { "" } else { ", which is made where log_dir= names no other" };
+            let place = if from.exists() { "" } else { ", which is made where log_dir= names no other" };
             say(format!(
                 "resume={shown}: no unfinished run of this name and rank is in that folder{place}: a new one begins"
             ));
@@ -75,13 +87,17 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
             Outcome::Begins(Place::of_journal(from), None)
         }
         Err(Refusal::Unwritten(journal)) => Outcome::Begins(Place::of_journal(from), Some(journal)),
-        Err(Refusal::Other(why)) => {
-            say(format!(
-                "resume={shown}: {why}. It is left as it is, and a new run begins, whose files are written where log_dir= says"
-            ));
-            Outcome::BeginsIn(None)
-        }
+        Err(Refusal::Failed(error)) => refuse(from, &error, say),
+        Err(Refusal::Other(why)) => refuse(from, &why, say),
     }
+}
+
+fn refuse(from: &Path, why: &dyn std::fmt::Display, say: &mut dyn FnMut(String)) -> Outcome {
+    say(format!(
+        "resume={}: {why}. It is left as it is, and a new run begins, whose files are written where log_dir= says",
+        from.display()
+    ));
+    Outcome::BeginsIn(None)
 }
 
 fn went_on((resumed, flaws): (Resumed, Vec<String>), say: &mut dyn FnMut(String)) -> Outcome {
@@ -105,8 +121,13 @@ enum Refusal {
     Missing,
     /// or in the folder none of this run's.
     Nothing,
+    /// Something in the folder could not be read.
+    Unread(String),
     /// Its first process was killed before it wrote a line.
     Unwritten(Growing),
+    /// It could not be opened or read.
+    Failed(io::Error),
+    /// It is not to be taken up.
     Other(String),
 }
 
@@ -114,7 +135,7 @@ impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Refusal {
         match error.kind() {
             ErrorKind::NotFound => Refusal::Missing,
-            _ => Refusal::Other(error.to_string()),
+            _ => Refusal::Failed(error),
         }
     }
 }
@@ -179,20 +200,53 @@ fn in_use(holder: u32) -> Refusal {
 
 /// The newest run of a folder that this one can be: this user's, of its name and rank, not ended, and of no living process.
 /// Others may write into the folder: neither their files nor links count.
-fn newest(folder: &Path, asker: &Asker) -> Option<(Resumed, Vec<String>)> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let journals = entries.filter(|path| path.to_string_lossy().ends_with(JOURNAL));
-    let is_own = |path: &PathBuf| replace::is_own(path).is_ok() && !path.is_symlink();
-    let modified = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified());
-    let mut journals: Vec<(SystemTime, PathBuf)> =
-        journals.filter(is_own).filter_map(|path| Some((modified(&path).ok()?, path))).collect();
+fn newest(folder: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
+    let mut unread = None;
+    let mut journals: Vec<(SystemTime, PathBuf)> = Vec::new();
+    let entries = std::fs::read_dir(folder).map_err(|error| Refusal::Unread(error.to_string()))?;
+    for entry in entries {
+        match entry.and_then(|entry| candidate(entry.path())) {
+            Ok(found) => journals.extend(found),
+            Err(error) => unread = unread.or(Some(error.to_string())),
+        }
+    }
     journals.sort_by(|a, b| b.cmp(a));
-    let is_asked_for = |path: &PathBuf| {
-        let opening = opening(path).ok().and_then(|line| Journal::parse(&line).ok());
-        opening.is_some_and(|run| run.name.as_deref() == asker.name && run.rank == asker.rank)
-    };
-    let mut paths = journals.into_iter().map(|(_, path)| path).filter(|path| is_asked_for(path) && !is_over(path));
-    paths.find_map(|path| open(&path, asker).ok().filter(|(resumed, _)| !resumed.is_finished()))
+    for (_, path) in journals {
+        let mut note = |error: &dyn std::fmt::Display| {
+            unread.get_or_insert_with(|| format!("{}: {error}", path.display()));
+        };
+        match is_of(&path, asker) {
+            Ok(true) => (),
+            Ok(false) => continue,
+            Err(error) => {
+                note(&error);
+                continue;
+            }
+        }
+        match open(&path, asker) {
+            Ok((resumed, flaws)) if !resumed.is_finished() => return Ok((resumed, flaws)),
+            Err(Refusal::Failed(error)) => note(&error),
+            _ => (),
+        }
+    }
+    Err(unread.map_or(Refusal::Nothing, Refusal::Unread))
+}
+
+/// A journal of this user, and when it was written last; another user's file or a link is none.
+fn candidate(path: PathBuf) -> io::Result<Option<(SystemTime, PathBuf)>> {
+    if !path.to_string_lossy().ends_with(JOURNAL) {
+        return Ok(None);
+    }
+    let there = std::fs::symlink_metadata(&path)?;
+    let is_own = there.is_file() && there.uid() == host::user();
+    Ok(if is_own { Some((there.modified()?, path)) } else { None })
+}
+
+/// Whether a journal is of a run of this name and rank that is not over.
+fn is_of(path: &Path, asker: &Asker) -> io::Result<bool> {
+    let run = Journal::parse(&opening(path)?);
+    let is_asked_for = run.is_ok_and(|run| run.name.as_deref() == asker.name && run.rank == asker.rank);
+    Ok(is_asked_for && !is_over(path)?)
 }
 
 /// A journal's first line.
@@ -205,23 +259,20 @@ fn opening(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Whether its last line says so: a folder may be full of journals whose runs are over, and those are not read whole.
-fn is_over(path: &Path) -> bool {
+fn is_over(path: &Path) -> io::Result<bool> {
     const TAIL: u64 = 1 << 16;
-    let tail = || {
-        let mut file = text::open_ordinary(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail).map(|_| tail)
-    };
-    let tail: Vec<u8> = tail().unwrap_or_default();
+    let mut file = text::open_ordinary(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
     // A note may follow the end.
     let lines = tail.trim_ascii_end().rsplit(|&byte| byte == b'\n');
     let mut values = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap_or_default());
     let last = values.find(|line| line.get("note").is_none()).unwrap_or_default();
     let number = |pointer: &str| last.pointer(pointer).and_then(Value::as_u64);
     let ends = number("/epochs_planned").zip(number("/so_far/run/epochs_done")).filter(|_| last.get("end").is_some());
-    ends.is_some_and(|(planned, done)| done >= planned)
+    Ok(ends.is_some_and(|(planned, done)| done >= planned))
 }
 
 fn read_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
