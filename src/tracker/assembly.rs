@@ -1,0 +1,105 @@
+//! Puts a tracker together, on a thread that has a table of descriptors of its own.
+
+use super::Tracker;
+use super::marker::{Marker, Record};
+use super::threads::Threads;
+use crate::advisor::Advisor;
+use crate::books::Books;
+use crate::claim::Claimant;
+use crate::environment;
+use crate::error::Result;
+use crate::host::{self, ForkMark, OwnTable, exit};
+use crate::intensity::choice::{self, Choice};
+use crate::job::{self, Job};
+use crate::log::start::Start;
+use crate::options::Options;
+use crate::past::Past;
+use crate::report::Setting;
+use crate::sampler::Sampler;
+use crate::shared::Shared;
+use crate::source::{Discovery, Intake, Opening, Waker};
+use crate::what_if::Elsewhere;
+use rtrb::RingBuffer;
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+/// Marks that fit between two readings before epochs are taken together.
+const RING: usize = 1 << 13;
+
+/// Puts a tracker together: what the options ask for, what an earlier process left, the sources, the threads.
+pub fn assemble(
+    mut options: Options,
+    nvml: Option<io::Result<Opening>>,
+    waker: Waker,
+    table: Arc<OwnTable>,
+) -> Result<Tracker> {
+    let discovery = Discovery::start(&options, waker.clone());
+    let variable = |name: &str| host::variable(name)?.into_string().ok();
+    let choice = choice::choose(&options, variable)?;
+    let caveats: Vec<String> = choice.caveats().collect();
+    let Choice { grid, marginal, feeds } = choice;
+    let elsewhere = Elsewhere::find(&options.what_if)?;
+    let (producer, consumer) = RingBuffer::new(RING);
+    let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
+    environment::unknown().into_iter().for_each(|message| shared.remark(message));
+    caveats.into_iter().for_each(|caveat| shared.say(caveat));
+    let host = host::hostname();
+    let say = &mut |message| shared.say(options.as_called(message));
+    let start = Start::find(&options, &host, job::rank(&host::variable), say);
+    options.epochs = start.planned;
+    let before = start.past.epochs_done();
+    let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
+    let advisor = advisor(&options, start.past, &shared);
+    let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
+    let claimant = Claimant::new(job, &options.sysroot);
+    let intake = Intake::new(discovery, nvml);
+    let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
+    let setting = Arc::new(Setting {
+        id: start.id,
+        name: start.name,
+        host,
+        started: start.started,
+        interval_s: options.interval.as_secs_f64(),
+        planned: options.epochs,
+        level: options.level,
+        monitored: options.monitor_epochs,
+        elsewhere,
+        rates: options.rates,
+    });
+    let marker = Arc::new(Mutex::new(Marker {
+        marks: producer,
+        open: None,
+        backlog: None,
+        ended: before,
+        monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
+        record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
+    }));
+    let threads = Threads::start(sampler, feeds, start.plan, Arc::clone(&marker), &setting, &shared);
+    let threads = Arc::new(threads?);
+    exit::register(&threads);
+    Ok(Tracker {
+        marker,
+        shared,
+        sampler: threads.sampler.thread().clone(),
+        threads,
+        setting,
+        is_open: AtomicBool::new(false),
+        fork_mark: ForkMark::here(),
+        _table: table,
+    })
+}
+
+/// The advisor, which has reviewed what earlier processes of the run have left.
+fn advisor(options: &Options, past: Past, shared: &Shared) -> Advisor {
+    let mut advisor = Advisor::new(options);
+    if !past.is_empty() {
+        let (mut books, now) = (shared.books(), host::monotonic_ns());
+        books.resume(past, now);
+        let review = advisor.review(&books.run(now));
+        review.messages.into_iter().for_each(|message| shared.say(message));
+        shared.set_over_budget(review.over_budget);
+        books.forecast = review.forecast;
+    }
+    advisor
+}

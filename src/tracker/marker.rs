@@ -1,0 +1,110 @@
+//! The application's side of the marks: what is open, what has ended, and what waits for room in the ring.
+
+use crate::error::{Error, Result, Status};
+use crate::ledger::Mark;
+use crate::tally::{Count, Tally};
+use rtrb::Producer;
+use std::sync::Arc;
+
+/// The host's side of the marks; the sampler never takes this lock.
+pub struct Marker {
+    pub marks: Producer<Mark>,
+    pub open: Option<Begun>,
+    /// Epochs that found the ring full, to be told as one.
+    pub backlog: Option<Backlog>,
+    pub ended: u64,
+    pub monitor_epochs: u64,
+    /// What has ended, for whoever takes the run up after a kill.
+    pub record: Option<Record>,
+}
+
+/// What this process has ended of the run, kept where a kill leaves it.
+pub struct Record {
+    pub tally: Arc<Tally>,
+    /// Epochs of earlier processes.
+    pub before: u64,
+    pub first_begin: Option<u64>,
+    pub inside: u64,
+}
+
+impl Record {
+    pub fn end(&mut self, begin: u64, end: u64, ended: u64) {
+        let first_begin = *self.first_begin.get_or_insert(begin);
+        self.inside += end.saturating_sub(begin);
+        let (epochs, span) = (ended - self.before, end.saturating_sub(first_begin));
+        self.tally.note(Count { epochs, inside: self.inside, span });
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Begun {
+    pub begin: u64,
+    /// Its begin is in the ring, and so is room for its end.
+    pub queued: bool,
+}
+
+#[derive(Clone, Copy)]
+pub struct Backlog {
+    pub begin: u64,
+    pub end: u64,
+    pub inside: u64,
+    pub count: u64,
+}
+
+impl Marker {
+    pub fn take_open(&mut self, call: &str) -> Result<Begun> {
+        self.open.take().ok_or_else(|| {
+            Error::new(Status::CT_ESTATE, format!("{call}: no epoch is open; call ct_epoch_begin first"))
+        })
+    }
+
+    /// Queues a begin if there is room for it and its end; false where the epoch waits until it has ended.
+    pub fn begin(&mut self, begin: u64) -> bool {
+        self.flush();
+        let queued = self.has_room();
+        if queued {
+            self.push(Mark::Begin(begin));
+        }
+        queued
+    }
+
+    pub fn end(&mut self, open: Begun, end: u64) {
+        self.flush();
+        if self.ended >= self.monitor_epochs {
+            return;
+        }
+        self.ended += 1;
+        if let Some(record) = &mut self.record {
+            record.end(open.begin, end, self.ended);
+        }
+        if !open.queued && self.has_room() {
+            self.push(Mark::Begin(open.begin));
+            self.push(Mark::End(end));
+        } else if open.queued {
+            self.push(Mark::End(end));
+        } else {
+            let backlog = self.backlog.get_or_insert(Backlog { begin: open.begin, end, inside: 0, count: 0 });
+            backlog.end = end;
+            backlog.inside += end - open.begin;
+            backlog.count += 1;
+        }
+    }
+
+    /// Whether an epoch fits the ring, and none waits before it.
+    pub fn has_room(&self) -> bool {
+        self.backlog.is_none() && self.marks.slots() >= 2
+    }
+
+    /// Queues the backlog once there is room.
+    pub fn flush(&mut self) {
+        if let Some(Backlog { begin, end, inside, count }) = self.backlog
+            && self.push(Mark::Batch { begin, end, inside, count })
+        {
+            self.backlog = None;
+        }
+    }
+
+    pub fn push(&mut self, mark: Mark) -> bool {
+        self.marks.push(mark).is_ok()
+    }
+}

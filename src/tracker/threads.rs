@@ -1,0 +1,83 @@
+//! The threads of a run, and how they end.
+
+use super::marker::Marker;
+use super::no_thread;
+use crate::claim::Teller;
+use crate::error::Result;
+use crate::feed::Feeds;
+use crate::host::exit::AtExit;
+use crate::host::lock_within;
+use crate::intensity::choice::Feed;
+use crate::log::Log;
+use crate::log::writer::Plan;
+use crate::report::Setting;
+use crate::sampler::Sampler;
+use crate::shared::Shared;
+use crate::worker::{self, Worker};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long an ending tracker waits for its sampler.
+const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long for the last lines of its files: a disk may be slow, and no device hangs there.
+const LOG_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long for what feeds the grid's figures: who waits for an answer is left to himself.
+const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// The threads of a run, and what they share with the application's.
+pub struct Threads {
+    pub marker: Arc<Mutex<Marker>>,
+    pub shared: Arc<Shared>,
+    pub sampler: Worker,
+    pub feeds: Feeds,
+    pub log: Option<Log>,
+}
+
+impl AtExit for Threads {
+    fn stop(&self) {
+        self.shared.stop(self.sampler.thread());
+        self.feeds.stop();
+        self.log.iter().for_each(Log::stop);
+    }
+
+    fn settle(&self, patience: Duration) {
+        self.sampler.thread().unpark();
+        let ended = lock_within(&self.marker, patience).map_or(0, |marker| marker.ended);
+        drop(self.shared.settled_books(ended, patience));
+    }
+}
+
+impl Threads {
+    /// Ends them all and waits for that, a moment. Returns which of the run's files are not written, if any.
+    pub fn end(&self) -> Option<String> {
+        self.stop();
+        self.sampler.end_within(JOIN_TIMEOUT);
+        self.feeds.end_within(FEEDS_TIMEOUT);
+        self.log.as_ref().and_then(|log| log.end_within(LOG_TIMEOUT))
+    }
+
+    /// Starts them all.
+    pub fn start(
+        sampler: Sampler,
+        feeds: Vec<Feed>,
+        plan: Option<Plan>,
+        marker: Arc<Mutex<Marker>>,
+        setting: &Arc<Setting>,
+        shared: &Arc<Shared>,
+    ) -> Result<Threads> {
+        let teller = sampler.teller();
+        let sampled = Arc::clone(shared);
+        // It reports a fault of its own.
+        let sampler = Worker::start("ct-sampler", worker::AtExit::Awaited, move |_| sampler.run(&sampled), || ())
+            .map_err(|error| no_thread(&error))?;
+        let log = plan.and_then(|plan| log(plan, setting, shared, teller));
+        let feeds = Feeds::start(feeds, shared);
+        Ok(Threads { marker, shared: Arc::clone(shared), sampler, feeds, log })
+    }
+}
+
+/// The thread that writes the run's files. Where none can be started, that is said and the run goes on.
+fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller) -> Option<Log> {
+    let log = Log::start(plan, setting, shared, teller);
+    log.inspect_err(|error| shared.say(format!("no thread for the run's files ({error}): none are written"))).ok()
+}
