@@ -80,7 +80,7 @@ pub struct Options {
     /// The keys whose values came from the environment.
     pub by_variable: Vec<&'static str>,
     /// Where relative paths start.
-    folder: Folder,
+    pub folder: Folder,
 }
 
 /// `intensity`: a figure, or a source of figures by hour.
