@@ -13,7 +13,7 @@ mod segment;
 mod table;
 pub mod text;
 
-pub use affinity::{CpuSet, processors_online, widen_affinity};
+pub use affinity::{CpuSet, processors_online, room_for_this_thread, widen_affinity};
 pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
@@ -21,15 +21,16 @@ pub use lock::{BRIEF, lock, lock_within, locked_by, unlock};
 pub use page::ForkMark;
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
-pub use table::{OwnTable, leave_shared_table};
+pub use table::OwnTable;
 
 use crate::calendar::Moment;
 use crate::clean;
 use crate::job::{self, Kin};
-use std::ffi::OsString;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Condvar, Mutex};
@@ -66,7 +67,7 @@ pub fn hostname() -> String {
     let mut name = [0u8; 256];
     // SAFETY: the buffer holds the length given; the last byte stays 0.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
-    match std::ffi::CStr::from_bytes_until_nul(&name) {
+    match CStr::from_bytes_until_nul(&name) {
         Ok(name) if !failed && !name.is_empty() => clean::text(name.to_string_lossy()),
         _ => "unknown".into(),
     }
@@ -104,6 +105,20 @@ pub fn user_name(user: u32) -> String {
 /// Whether a system error means that no more files can be open at once.
 pub fn is_out_of_descriptors(error: i32) -> bool {
     [libc::EMFILE, libc::ENFILE].contains(&error)
+}
+
+/// Loads a library by its name or path, for as long as the process lives; the error is the loader's.
+pub fn load_library(name: &OsStr) -> Result<(), String> {
+    let name = CString::new(name.as_bytes()).map_err(|_| "a name with a NUL".to_owned())?;
+    // SAFETY: a text ended by NUL. The loader's text is this thread's, and is copied before the next call.
+    unsafe {
+        if !libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL).is_null() {
+            return Ok(());
+        }
+        let error = libc::dlerror();
+        let words = if error.is_null() { c"it cannot be loaded" } else { CStr::from_ptr(error) };
+        Err(clean::text(words.to_string_lossy()))
+    }
 }
 
 /// An environment variable; none in a program that runs with more rights than its user (setuid): it is not the user's to

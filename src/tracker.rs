@@ -61,8 +61,8 @@ impl Tracker {
     pub fn start(options: Options) -> Result<Tracker> {
         memory::check(ENOUGH, "a tracker")?;
         let waker = Waker::default();
-        let nvml = source::start_nvml(&options, waker.clone());
         let table = OwnTable::shared().map_err(|error| no_thread(&error))?;
+        let nvml = source::start_nvml(&options, waker.clone(), Arc::clone(&table));
         let kept = Arc::clone(&table);
         let started = table.run("ct-start", move || assembly::assemble(options, nvml, waker, kept));
         started.map_err(|error| no_thread(&error))?.ok_or_else(|| {

@@ -65,11 +65,11 @@ impl CpuSet {
 /// Gives a thread pinned to one processor the room its process has elsewhere: a sampler that shares
 /// its only processor with a busy host thread reads late. Never more than the process's own threads have.
 pub fn widen_affinity() {
-    if let Some(own) = CpuSet::of_this_thread()
-        && own.cpus().count() == 1
-        && let Some(process) = CpuSet::of_this_process()
-        && process.cpus().count() > 1
-    {
-        process.apply_to_this_thread();
-    }
+    room_for_this_thread().into_iter().for_each(|set| set.apply_to_this_thread());
+}
+
+/// The room for a thread that is pinned to one processor, where its process has more.
+pub fn room_for_this_thread() -> Option<CpuSet> {
+    CpuSet::of_this_thread().filter(|own| own.cpus().count() == 1)?;
+    CpuSet::of_this_process().filter(|process| process.cpus().count() > 1)
 }

@@ -102,7 +102,7 @@ impl Drop for OwnTable {
 
 /// Gives the calling thread an empty table of descriptors. The application's descriptors are not even referred to by it: a
 /// pipe that the application closes is closed.
-pub fn leave_shared_table() -> io::Result<()> {
+fn leave_shared_table() -> io::Result<()> {
     const CLOSE_RANGE_UNSHARE: libc::c_uint = 2;
     // SAFETY: takes numbers only. It closes what is in the new table of this thread, not what the application has.
     let left =

@@ -17,7 +17,7 @@ pub const LARGE: u64 = 16 << 20;
 const MOST_ENTRIES: usize = 4096;
 
 /// What is wrong with a folder, a pipe or a device.
-pub const NO_FILE: &str = "it is not an ordinary file";
+pub const NO_FILE: &str = "it is not a regular file";
 /// What is wrong with a file beyond its bound.
 pub const TOO_LARGE: &str = "it is larger than such a file can be";
 

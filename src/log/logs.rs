@@ -43,9 +43,9 @@ impl Logs {
     }
 
     /// Looks what became of the standard log. True: all of it is to be added again.
-    pub fn have_to_begin_anew(&mut self) -> bool {
+    pub fn have_to_begin_anew(&mut self, looks_at_path: bool) -> bool {
         let Some(file) = &mut self.file else { return false };
-        let is_lost = match file.state(true) {
+        let is_lost = match file.state(looks_at_path) {
             State::Whole => false,
             State::Closed => file.reopen().is_err(),
             State::Grown => file.go_to_end().is_err(),

@@ -116,6 +116,14 @@ fn synced(file: &File) -> io::Result<()> {
     }
 }
 
+/// Why a file was not written whose path leads elsewhere by now.
+pub fn other_root(path: &Path) -> String {
+    format!(
+        "{}: the application has changed its root folder (chroot) since. Create the tracker after that, with paths inside",
+        path.display()
+    )
+}
+
 /// Why a file was not written, and what helps.
 pub fn in_words(path: &Path, error: &io::Error) -> String {
     let is_out_of_descriptors = error.raw_os_error().is_some_and(host::is_out_of_descriptors);

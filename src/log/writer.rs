@@ -5,7 +5,7 @@ use super::file::Growing;
 use super::journal;
 use super::logs::Logs;
 use super::place::{PROMETHEUS, Place, REPORT};
-use super::replace::{NewFile, in_words, replace_named, replace_own, sync_folder};
+use super::replace::{NewFile, in_words, other_root, replace_named, replace_own, sync_folder};
 use crate::claim::Teller;
 use crate::history::{Epoch, PerKind};
 use crate::host;
@@ -35,6 +35,8 @@ const BEAT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 const RENEWAL: Duration = Duration::from_secs(10);
 /// A file that could not be made is tried again after this.
 const RETRY: Duration = Duration::from_secs(10);
+/// Why nothing is written where memory is used up.
+const NO_MEMORY: &str = "memory is used up. Free some, or raise the limit (ulimit -v)";
 /// How long the last reading is waited for.
 const LAST_READING: Duration = Duration::from_millis(300);
 
@@ -89,6 +91,7 @@ pub struct Writer {
     failing: Vec<PathBuf>,
     /// When the journal was last looked for at its path.
     looked: Instant,
+    standing: mend::Standing,
     /// Hears what the journal covers, for the other ranks of the job.
     teller: Teller,
     /// What the run's end could not write, for whoever ends it.
@@ -130,6 +133,7 @@ impl Writer {
             is_short: false,
             failing: Vec::new(),
             looked: Instant::now(),
+            standing: mend::Standing::now(),
             teller,
             unwritten,
         }
@@ -137,6 +141,7 @@ impl Writer {
 
     /// Writes until told to stop, and then the last of it. `opened` hears once the journal has its first line, or cannot.
     pub fn run(mut self, stop: &Stop, opened: &Sender<()>) {
+        self.check_prometheus();
         self.write();
         let _ = opened.send(()); // whoever waited for it may have gone on
         while !stop.is_set() {
@@ -188,7 +193,9 @@ impl Writer {
         if self.is_short {
             return false;
         }
+        self.check_standing();
         self.make_journal();
+        self.mend_logs(false);
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         let is_new = self.write_journal(&mut report, power, false);
         let is_first_due = || is_new || self.started.elapsed() >= BEAT.0;
@@ -202,20 +209,23 @@ impl Writer {
     fn end(&mut self) {
         self.is_short = !self.has_memory(Detail::Since(self.plan.written));
         if self.is_short {
-            return;
+            return self.leave_unwritten(format!("the end of the run is in no file: {NO_MEMORY}"));
         }
         self.make_journal();
+        self.mend_logs(true);
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.write_journal(&mut report, power, true);
-        self.mend_logs();
         if let Some((path, written)) = self.logs.as_mut().map(|logs| logs.end(&report)) {
             self.note(&path, written);
         }
         self.renew(true);
-        let has_memory = self.has_memory(Detail::Epochs);
-        if let Some(path) = self.plan.place.as_ref().filter(|_| has_memory).map(|place| place.file(REPORT)) {
-            let (report, _) = self.report(Detail::Epochs);
-            self.put(&path, &report, "json", |text| replace_own(&path, text));
+        if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
+            if self.has_memory(Detail::Epochs) {
+                let (report, _) = self.report(Detail::Epochs);
+                self.put(&path, &report, "json", |text| replace_own(&path, text));
+            } else {
+                self.note(&path, Err(format!("{}: {NO_MEMORY}", path.display())));
+            }
         }
         self.leave_word();
         if let Some(journal) = &self.plan.journal {
@@ -235,6 +245,10 @@ impl Writer {
         if let Some(journal) = self.plan.journal.as_mut().filter(|_| !is_journal) {
             let _ = journal.append(&format!("{}\n", json!({"note": words})));
         }
+        self.leave_unwritten(words);
+    }
+
+    fn leave_unwritten(&self, words: String) {
         *self.unwritten.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(words);
     }
 
@@ -363,7 +377,7 @@ impl Writer {
     /// Renews what others read while the run lasts.
     fn renew(&mut self, is_over: bool) {
         self.renewed = Some(Instant::now());
-        self.mend_logs();
+        self.mend_logs(true);
         let (report, _) = self.report(Detail::Totals(None));
         let logs = self.logs.as_ref().filter(|logs| logs.have_begun());
         if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over)) {
@@ -383,7 +397,9 @@ impl Writer {
 
     /// Writes a report, whole.
     fn put(&mut self, path: &Path, report: &Report, format: &str, put: impl FnOnce(String) -> io::Result<()>) {
-        let text = report.render(format).map_err(|error| error.message);
+        let is_elsewhere = self.standing.has_other_root();
+        let text =
+            if is_elsewhere { Err(other_root(path)) } else { report.render(format).map_err(|error| error.message) };
         self.note(path, text.and_then(|text| put(text).map_err(|error| in_words(path, &error))));
     }
 

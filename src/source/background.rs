@@ -63,7 +63,6 @@ impl Opening {
         let promise = Arc::clone(&result);
         let began = Instant::now();
         let thread = host::spawn_quiet(thread, move || {
-            host::widen_affinity();
             let opening = AssertUnwindSafe(|| {
                 let (source, unavailable) = open(&|| Arc::strong_count(&promise) == 1);
                 let is_late = began.elapsed() > IN_TIME;

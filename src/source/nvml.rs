@@ -5,15 +5,15 @@ use super::nvml_gpu::{Gpu, NvmlGpus};
 use super::{Opened, Opening, Source, Unavailable, Waker, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::clean;
-use crate::host::{self, exit};
+use crate::host::{self, OwnTable, exit};
 use crate::options::Options;
 use crate::visible::{Picked, Selection};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const NAME: &str = "nvml";
@@ -38,33 +38,61 @@ const PROCESS_LOOK: Duration = Duration::from_millis(250);
 
 /// Starts to open the GPUs on a thread of their own. Call it on the application's thread: the driver's library keeps
 /// descriptors that the application may share with it. None: no real GPU is asked for.
-pub fn start(options: &Options, waker: Waker) -> Option<std::io::Result<Opening>> {
+pub fn start(options: &Options, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
     if options.sim_gpu.is_some() || !options.components.contains(&Kind::Gpu) {
         return None;
     }
     let request = Request::new(options);
     let (until_then, fills_in) = (request.until_then(), !request.waits_for_process());
-    Some(Opening::start(until_then, fills_in, "ct-nvml", waker, move |is_closed| open(&request, is_closed)))
+    let open = move |is_closed: &dyn Fn() -> bool| {
+        let found = Found::look(&request, &table);
+        drop(table);
+        open(&request, found, is_closed)
+    };
+    Some(Opening::start(until_then, fills_in, "ct-nvml", waker, open))
 }
 
-/// Loads the library and opens the GPUs that are this job's; `is_closed` once nobody wants them any more.
-fn open(options: &Request, is_closed: &dyn Fn() -> bool) -> Opened {
+/// What is found out in our own table of descriptors, before the driver is called in the application's.
+struct Found {
+    /// Why the library cannot be loaded.
+    absence: Option<String>,
+    /// Whether there is hardware that would need it.
+    has_hardware: bool,
+}
+
+impl Found {
+    /// Looks for the library, whose file is opened for that, and for hardware. It also gives this thread the room that its
+    /// process has, which is found out by reading files.
+    fn look(request: &Request, table: &OwnTable) -> Found {
+        let (names, sysroot) = (names(request.library.as_deref()), request.sysroot.clone());
+        let look = move || {
+            let failures: Vec<String> = names.iter().map_while(|name| host::load_library(name).err()).collect();
+            let absence = failures.first().filter(|_| failures.len() == names.len()).cloned();
+            let has_hardware = absence.is_some() && has_hardware(&sysroot);
+            (Found { absence, has_hardware }, host::room_for_this_thread())
+        };
+        let Ok(Some((found, room))) = table.run("ct-preload", look) else {
+            return Found { absence: None, has_hardware: false };
+        };
+        room.into_iter().for_each(|set| set.apply_to_this_thread());
+        found
+    }
+}
+
+/// Opens the GPUs that are this job's; `is_closed` once nobody wants them any more.
+fn open(options: &Request, found: Found, is_closed: &dyn Fn() -> bool) -> Opened {
     let missing =
         |reason: String, cure: Option<&str>| Unavailable { source: NAME, reason, cure: cure.map(str::to_owned) };
     if let Some(said_by) = options.selection.none_by() {
         return (None, vec![missing(format!("{said_by}: this job has no GPU"), None)]);
     }
+    if let Some(why) = found.absence {
+        let is_wanted = options.library.is_some() || found.has_hardware;
+        return (None, vec![missing(why, Some(NO_LIBRARY_CURE).filter(|_| is_wanted))]);
+    }
     let nvml = match load(options.library.as_deref()) {
         Ok(nvml) => nvml,
-        Err((why, is_loaded)) => {
-            if !is_loaded {
-                // There is no driver whose descriptors are needed: this thread reads files of its own from here on.
-                let _ = host::leave_shared_table();
-            }
-            let cure = if is_loaded { NO_DRIVER_CURE } else { NO_LIBRARY_CURE };
-            let is_wanted = is_loaded || options.library.is_some() || has_hardware(&options.sysroot);
-            return (None, vec![missing(why, Some(cure).filter(|_| is_wanted))]);
-        }
+        Err(why) => return (None, vec![missing(why, Some(NO_DRIVER_CURE))]),
     };
     let sick = |why: String| (None, vec![missing(why, Some(NO_DRIVER_CURE))]);
     let offered = match offer(nvml) {
@@ -155,18 +183,19 @@ fn has_driver(sysroot: &Path) -> bool {
     ["sys/bus/pci/drivers/nvidia", "dev/nvidiactl", "dev/dxg"].iter().any(|path| sysroot.join(path).exists())
 }
 
+/// The names to look for.
+fn names(library: Option<&OsStr>) -> Vec<OsString> {
+    library.map_or_else(|| LIBRARIES.iter().map(OsString::from).collect(), |library| vec![library.to_owned()])
+}
+
 /// The library, initialised once a process: a forked child has its own. It is never shut down, since another
-/// thread or tracker may be inside. The error says whether the library was found.
-fn load(library: Option<&std::ffi::OsStr>) -> Result<&'static Nvml, (String, bool)> {
+/// thread or tracker may be inside.
+fn load(library: Option<&OsStr>) -> Result<&'static Nvml, String> {
     type Loaded = (u32, OsString, &'static Nvml);
     static LOADED: Mutex<Vec<Loaded>> = Mutex::new(Vec::new());
     let mut loaded = LOADED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let names: Vec<OsString> = match library {
-        Some(library) => vec![library.to_owned()],
-        None => LIBRARIES.iter().map(OsString::from).collect(),
-    };
-    let mut failure = (String::new(), false);
-    for name in names {
+    let mut failure = String::new();
+    for name in names(library) {
         let process = std::process::id();
         if let Some((_, _, nvml)) = loaded.iter().find(|(pid, path, _)| *pid == process && *path == name) {
             return Ok(nvml);
@@ -178,10 +207,12 @@ fn load(library: Option<&std::ffi::OsStr>) -> Result<&'static Nvml, (String, boo
                 loaded.push((process, name, nvml));
                 return Ok(nvml);
             }
-            Some(Err(NvmlError::LibloadingError(error))) if failure.0.is_empty() => failure.0 = error.to_string(),
+            Some(Err(NvmlError::LibloadingError(error))) if failure.is_empty() => {
+                failure = clean::text(error.to_string())
+            }
             Some(Err(NvmlError::LibloadingError(_))) => (),
-            Some(Err(error)) => failure = (format!("{}: {error}", name.to_string_lossy()), true),
-            None => failure.0 = "the process is about to exit".into(),
+            Some(Err(error)) => failure = clean::text(format!("{}: {error}", name.to_string_lossy())),
+            None => failure = "the process is about to exit".into(),
         }
     }
     Err(failure)

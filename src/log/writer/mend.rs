@@ -1,49 +1,120 @@
 //! What another program did to a run's files is noticed before they are written, and mended.
 
-use super::{RENEWAL, RETRY, Writer};
+use super::{RETRY, Writer};
 use crate::history::Epoch;
+use crate::host;
 use crate::log::file::{Growing, State};
 use crate::log::logs::Logs;
 use crate::log::place::{JOURNAL, Place};
-use crate::log::replace::in_words;
+use crate::log::replace::{self, in_words};
 use crate::report::Detail;
 use serde_json::Value;
 use std::io::ErrorKind;
-use std::time::Instant;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Names tried for one run's files, should others be taken.
 const MOST_NAMES: usize = 8;
+/// The journal is looked for at its path after this part of the run's time, within these bounds.
+const LOOKS: u32 = 100;
+const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+
+/// A file of this user that was put in the place of the journal, emptied; None where there is none, or another process has it.
+fn take_over(path: &Path) -> Option<Growing> {
+    let mut journal = Growing::open_own(path).ok()?;
+    let is_free = !path.is_symlink() && journal.lock().is_ok_and(|holder| holder.is_none());
+    (is_free && journal.restart().is_ok()).then_some(journal)
+}
+
+/// The root folder and the rights that paths were given for.
+pub struct Standing {
+    root: Option<(u64, u64)>,
+    user: u32,
+    /// What of it was seen last.
+    seen: (Option<(u64, u64)>, u32),
+}
+
+impl Standing {
+    /// As it is now.
+    pub fn now() -> Standing {
+        let (root, user) = (root(), host::user());
+        Standing { root, user, seen: (root, user) }
+    }
+
+    /// Whether a path would lead into another root (chroot).
+    pub fn has_other_root(&self) -> bool {
+        root() != self.root
+    }
+
+    /// Whether root or rights are others since this was asked last.
+    fn has_changed(&mut self) -> bool {
+        let now = (root(), host::user());
+        std::mem::replace(&mut self.seen, now) != now && now != (self.root, self.user)
+    }
+}
+
+fn root() -> Option<(u64, u64)> {
+    std::fs::metadata("/").ok().map(|root| (root.dev(), root.ino()))
+}
 
 impl Writer {
     /// Looks what became of the journal. One that cannot be gone on with is written anew, whole.
     fn check_journal(&mut self) {
-        let looks_at_path = self.looked.elapsed() >= RENEWAL || self.shared.books().finished;
+        let looks_at_path = self.is_path_due() && !self.standing.has_other_root();
         self.looked = if looks_at_path { Instant::now() } else { self.looked };
         let Some(journal) = self.plan.journal.as_mut() else { return };
         let mut state = journal.state(looks_at_path);
         if state == State::Closed && journal.reopen().is_ok() {
             let is_locked_elsewhere = journal.lock().is_ok_and(|holder| holder.is_some());
-            state = if is_locked_elsewhere { State::Grown } else { journal.state(true) };
+            state = if is_locked_elsewhere { State::Grown } else { journal.state(looks_at_path) };
         }
-        let path = journal.path().display().to_string();
-        let (what, anew) = match state {
+        let path = journal.path().to_owned();
+        match state {
             State::Whole => return,
-            State::Closed | State::Gone => ("was removed or renamed", "all of it is written anew at its path"),
-            State::Truncated => ("was cut short by another program", "all of it is written anew"),
+            State::Truncated if journal.restart().is_ok() => (),
             State::Grown => {
-                ("was written by another process", "that file is left alone, and this run goes on, whole, in a new one")
+                self.plan.journal = None;
+                self.move_beside();
             }
+            State::Truncated | State::Closed | State::Gone => self.plan.journal = take_over(&path),
+        }
+        let what = match state {
+            State::Grown => "was written by another process, and is left to it",
+            State::Truncated => "was cut short by another program",
+            State::Whole | State::Closed | State::Gone => "was removed or replaced by another program",
         };
-        if state != State::Truncated || journal.restart().is_err() {
-            self.plan.journal = None;
-        }
-        if state == State::Grown {
-            self.move_beside();
-        }
-        self.shared.say(format!("the journal {path} {what}: {anew}"));
+        let place = self.plan.place.as_ref().map(|place| place.file(JOURNAL)).unwrap_or_default();
+        self.shared.say(format!(
+            "the journal {} {what}. All of it is written anew: {}",
+            path.display(),
+            place.display()
+        ));
         self.plan.written = Epoch::empty(0, 0, 0, 0);
         (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
         (self.components, self.last_end, self.tried) = (Value::Null, None, None);
+    }
+
+    /// Whether the journal is to be looked for at its path: ever more seldom, as that may be a request to a server.
+    fn is_path_due(&self) -> bool {
+        let gap = (self.started.elapsed() / LOOKS).clamp(LOOK.0, LOOK.1);
+        self.looked.elapsed() >= gap || self.shared.books().finished
+    }
+
+    /// Sees that the application has another root or other rights than when it began: what is named by a path cannot be
+    /// written then, or not by this user, and that is reported at once.
+    pub(super) fn check_standing(&mut self) {
+        if self.standing.has_changed() {
+            self.renewed = None;
+        }
+    }
+
+    /// What a named file would meet, before anything is written into it.
+    pub(super) fn check_prometheus(&mut self) {
+        let Some(path) = self.plan.prometheus.clone() else { return };
+        if let Err(error) = replace::followed(&path) {
+            self.note(&path, Err(in_words(&path, &error)));
+        }
     }
 
     /// Takes the next names for the run's files.
@@ -60,6 +131,10 @@ impl Writer {
         }
         self.tried = Some(Instant::now());
         let Some(place) = &self.plan.place else { return };
+        if self.standing.has_other_root() {
+            let path = place.file(JOURNAL);
+            return self.note(&path, Err(replace::other_root(&path)));
+        }
         if let Err(error) = std::fs::create_dir_all(place.folder()) {
             let path = place.file(JOURNAL);
             return self.note(&path, Err(in_words(&path, &error)));
@@ -80,8 +155,9 @@ impl Writer {
     }
 
     /// Looks what became of Carbontracker's log. One that is gone or cut short is written anew, whole.
-    pub(super) fn mend_logs(&mut self) {
-        if !self.logs.as_mut().is_some_and(Logs::have_to_begin_anew) {
+    pub(super) fn mend_logs(&mut self, looks_at_path: bool) {
+        let looks_at_path = looks_at_path && !self.standing.has_other_root();
+        if !self.logs.as_mut().is_some_and(|logs| logs.have_to_begin_anew(looks_at_path)) {
             return;
         }
         let (mut report, _) = self.report(Detail::Since(Epoch::empty(0, 0, 0, 0)));
