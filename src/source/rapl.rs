@@ -52,16 +52,19 @@ struct Rapl {
 
 /// Finds the counters of these kinds and opens them: packages, their memory, or psys as the node.
 pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
-    let zones = zones(&options.sysroot);
+    let (zones, mut unread) = zones(&options.sysroot);
     let missing =
         |reason: &str, cure: &str| Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) };
+    if zones.is_empty() && !unread.is_empty() {
+        return (None, unreadable(unread));
+    }
     if zones.is_empty() {
         let reason = "no RAPL zone under /sys/class/powercap: a virtual machine, or the module is not loaded";
         let cure = "on the machine itself sudo modprobe intel_rapl_msr (it serves AMD too); in a container mount the host's /sys and say sysroot=";
         return (None, vec![missing(reason, cure)]);
     }
     let mut rapl = Rapl { channels: Vec::new(), files: Vec::new() };
-    let (mut unavailable, mut unread) = (Vec::new(), Vec::new());
+    let mut unavailable = Vec::new();
     for (domain, kind) in [(Domain::Package, Kind::Cpu), (Domain::Dram, Kind::Dram), (Domain::Psys, Kind::Node)] {
         let mut of_domain = zones.iter().filter(|zone| zone.domain == domain).peekable();
         match (domain, kinds.contains(&kind), of_domain.peek()) {
@@ -160,13 +163,19 @@ impl Source for Rapl {
     }
 }
 
-/// The zones that are no part of another one here, in order, MMIO twins behind what they repeat.
-fn zones(sysroot: &Path) -> Vec<Zone> {
+/// The zones that are no part of another one here, in order, MMIO twins behind what they repeat; and names of zones that
+/// cannot be read, with the reason.
+fn zones(sysroot: &Path) -> (Vec<Zone>, Vec<(PathBuf, Fault)>) {
     let (mut dirs, mut looks) = (BTreeMap::new(), MOST_LOOKS);
     for folder in ["sys/class/powercap", "sys/devices/virtual/powercap"] {
         collect(&sysroot.join(folder), 0, &mut looks, &mut dirs);
     }
     let name_of = |id: &str| dirs.get(id).and_then(|dir: &PathBuf| number_file::text(&dir.join("name")).ok());
+    let unread = dirs.values().map(|dir| dir.join("name")).filter_map(|name| {
+        let fault = Fault::from(number_file::text(&name).err()?);
+        (fault != Fault::Gone).then_some((name, fault))
+    });
+    let unread = unread.collect();
     let mut zones: Vec<Zone> = dirs
         .iter()
         .filter_map(|(id, dir)| {
@@ -183,7 +192,7 @@ fn zones(sysroot: &Path) -> Vec<Zone> {
         })
         .collect();
     zones.sort_by_key(|zone| (zone.id.contains("mmio"), numbers(&zone.id)));
-    zones
+    (zones, unread)
 }
 
 /// Finds zone folders, "control-type:0:1", however deep: the class folder links all of them side by side,

@@ -220,7 +220,7 @@ static void replace(int number) {
     if (own[from].thing == NULL) return;
     if (own[number].thing != NULL || is_refusing()) close_number(number);
     if (own[from].thing == NULL) return; /* its pipe had no other end */
-    CHECK_INT(dup2(from, number), number);
+    while (dup2(from, number) < 0) CHECK_INT(errno, EBUSY); /* a thread is about to open a file of that number (dup(2)) */
     have(number, own[from].thing, own[from].end);
 }
 

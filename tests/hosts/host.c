@@ -150,12 +150,19 @@ static void files(char *words) {
     for (n = 0; n < count; n++) own(open_own(folder, path, sizeof path), path);
 }
 
+/* Where the table is shared, a thread that is about to open a file of that number makes dup2 answer EBUSY (dup(2)). */
+static int dup2_again(int file, int number) {
+    int copy;
+    while ((copy = dup2(file, number)) < 0 && errno == EBUSY) sleep_ms(1);
+    return copy;
+}
+
 static void dup2_of(char *words) {
     char folder[200], path[300];
     int from = 0, to = 0, n, file;
     CHECK_INT(sscanf(words, "%d %d %199s", &from, &to, folder), 3);
     file = fcntl(open_own(folder, path, sizeof path), F_DUPFD_CLOEXEC, 512);
-    for (n = from; n <= to; n++) own(dup2(file, n), path);
+    for (n = from; n <= to; n++) own(dup2_again(file, n), path);
 }
 
 /* Writes growing numbers into the host's files, like an energy counter. */
