@@ -289,10 +289,10 @@ impl Drop for Shared {
 impl State {
     fn look(&mut self, path: &Path, takes: bool, is_active: bool, now: u64) -> io::Result<()> {
         const TRIES: usize = 8;
+        // Asked for again where it is ours: it may have been lost.
+        let was_ours = std::mem::take(&mut self.standing.is_ours);
+        let takes = takes || was_ours;
         for _ in 0..TRIES {
-            // Asked for again where it is ours: it may have been lost.
-            let was_ours = std::mem::take(&mut self.standing.is_ours);
-            let takes = takes || was_ours;
             let Some(file) = self.file.file() else {
                 self.file = open_file(path)?;
                 continue;

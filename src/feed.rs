@@ -110,7 +110,9 @@ impl Feeds {
         self.stop();
         let deadline = Instant::now() + patience;
         let left = || deadline.saturating_duration_since(Instant::now());
-        self.0.iter().for_each(|worker| worker.end_within(left()));
+        for worker in &self.0 {
+            let _ = worker.end_within(left());
+        }
     }
 }
 

@@ -167,8 +167,10 @@ pub fn kin() -> Option<Kin> {
 /// When a process started, in clock ticks since the machine's start: with its number that tells it from any later one.
 pub fn process_start(process: u32) -> Option<u64> {
     let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::SMALL).ok()?;
-    // Field 22; the second, the name, is in parentheses and may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    // Fields 3 and 22; the second, the name, is in parentheses and may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let is_dead = fields.next().is_none_or(|state| ["Z", "X"].contains(&state));
+    fields.nth(18).filter(|_| !is_dead)?.parse().ok()
 }
 
 /// FNV-1a: a hash that is the same in every build.
@@ -286,14 +288,15 @@ pub fn perf_event(pmu_type: u32, config: u64, cpu: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Waits for a thread to end, at most this long; then lets it go on alone.
-pub fn join_within(thread: JoinHandle<()>, patience: Duration) {
+/// Waits for a thread to end, at most this long; then lets it go on alone. Whether it has ended.
+pub fn join_within(thread: JoinHandle<()>, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     while !thread.is_finished() {
         if Instant::now() >= deadline {
-            return;
+            return false;
         }
         pause(Duration::from_micros(200));
     }
     let _ = thread.join();
+    true
 }

@@ -247,7 +247,7 @@ const KEYS: &[Key] = &[
     },
     Key { name: "sysroot", allowed: "the folder that holds sys and proc", set: |o, v| put(&mut o.sysroot, o.folder.path(v)) },
     Key { name: "job", allowed: "off, or a name that the ranks of one job share", set: |o, v| put_some(&mut o.job, some_text(v)) },
-    Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, some_text(v)) },
+    Key { name: "nvml", allowed: "the NVML library's path", set: |o, v| put_some(&mut o.nvml, library(v, &mut o.folder)) },
 ];
 
 /// The options' names.
@@ -406,6 +406,11 @@ fn put_some<T>(slot: &mut Option<T>, value: Option<T>) -> Option<()> {
 
 fn some_text(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// A library's path from the root on, or its name.
+fn library(value: &str, folder: &mut Folder) -> Option<String> {
+    if value.contains('/') { folder.path(value)?.into_os_string().into_string().ok() } else { some_text(value) }
 }
 
 fn whole(value: &str) -> Option<u64> {

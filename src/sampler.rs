@@ -152,8 +152,9 @@ impl Sampler {
         }
     }
 
-    /// Samples until told to stop. Whatever happens, nobody is left waiting for it.
-    pub fn run(mut self, shared: &Shared) {
+    /// Samples until told to stop; `queues` has the application's side queue the epochs that found no room. Whatever happens,
+    /// nobody is left waiting for it.
+    pub fn run(mut self, shared: &Shared, queues: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
             host::widen_affinity();
@@ -167,6 +168,9 @@ impl Sampler {
                 }
             }
             self.read_again(shared);
+            if queues() {
+                self.read_again(shared);
+            }
             shared.books().ledger.release_all();
         });
         if std::panic::catch_unwind(work).is_err() {

@@ -4,6 +4,7 @@
 use crate::books::Books;
 use crate::clean;
 use crate::error::Result;
+use crate::host::{self, BRIEF, lock_within};
 use crate::memory;
 use crate::progress::{self, Packed};
 use crate::slip::{Slip, Slips};
@@ -12,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the host's threads and the sampler share.
 pub struct Shared {
@@ -74,10 +75,24 @@ impl Shared {
         drop(self.changed.wait_timeout_while(self.books(), timeout, waits));
     }
 
-    /// Has those look who wait for what may change without the books.
+    /// Has those look who wait for what may change without the books. It waits for no lock for long: it may be an exit out
+    /// of a signal handler.
     pub fn rouse(&self) {
-        drop(self.books()); // one who has looked and does not sleep yet holds them
+        drop(lock_within(&self.books, BRIEF)); // one who has looked and does not sleep yet holds them
         self.tell();
+    }
+
+    /// Waits until `epochs` epochs are settled or the time is up, and holds nothing meanwhile.
+    pub fn settle_within(&self, epochs: u64, patience: Duration) {
+        const LOOK: Duration = Duration::from_millis(1);
+        let deadline = Instant::now() + patience;
+        let is_settled = || {
+            let books = lock_within(&self.books, LOOK);
+            books.is_some_and(|books| books.finished || books.settled >= epochs)
+        };
+        while !is_settled() && Instant::now() < deadline {
+            host::pause(LOOK);
+        }
     }
 
     /// How far the open epoch is.

@@ -3,6 +3,7 @@
 
 use crate::host::{self, Segment};
 use std::io;
+use std::sync::Once;
 
 /// What the page begins with.
 const MAGIC: u64 = u64::from_le_bytes(*b"ctally01");
@@ -45,6 +46,8 @@ pub struct Tally(Segment);
 impl Tally {
     /// The page of the process that is number `life` to work on the run `id`.
     pub fn open(id: &str, life: u64) -> io::Result<Tally> {
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(sweep);
         if find(id, life).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -71,6 +74,11 @@ impl Tally {
         self.0.store(place, count.inside);
         self.0.store(place + 1, count.span);
         self.0.store(EPOCHS, count.epochs);
+    }
+
+    /// How many epochs were noted.
+    pub fn epochs(&self) -> u64 {
+        self.0.load(EPOCHS)
     }
 
     /// Removes it: the journal has all of it.
@@ -103,7 +111,7 @@ pub fn forget(id: &str, life: u64) -> io::Result<()> {
 }
 
 /// Removes the pages of runs that were killed long ago.
-pub fn sweep() {
+fn sweep() {
     for key in host::abandoned(LEFT_OVER_S) {
         let page = Segment::open(key).ok().filter(|page| page.load(IS) == MAGIC);
         page.into_iter().for_each(|page| page.remove());

@@ -85,15 +85,15 @@ impl Worker {
         }
     }
 
-    /// Tells it to end and waits for that, at most this long; what hangs is left to itself.
-    pub fn end_within(&self, patience: Duration) {
+    /// Tells it to end and waits for that, at most this long; what hangs is left to itself. Whether it has ended.
+    pub fn end_within(&self, patience: Duration) -> bool {
         self.stop();
         let running = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        if let Some(running) = running {
-            if self.process == std::process::id() {
-                host::join_within(running, patience);
-            } else {
+        match running {
+            Some(running) if self.process == std::process::id() => host::join_within(running, patience),
+            running => {
                 std::mem::forget(running);
+                true
             }
         }
     }

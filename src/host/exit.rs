@@ -3,7 +3,7 @@
 
 use super::{BRIEF, OwnTable, lock_within, pause, text};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,22 @@ pub trait AtExit: Send + Sync {
 
 /// The live trackers, and the process they are of.
 static LIVE: Mutex<Vec<(u32, Weak<dyn AtExit>)>> = Mutex::new(Vec::new());
-/// Threads that have yet to end in order, and the process they are of: a forked child inherits the count, not the threads.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-static THREADS_OF: AtomicU32 = AtomicU32::new(0);
+/// The process's number, and how many of its threads have yet to end in order: a forked child inherits the count, not the
+/// threads.
+static THREADS: AtomicU64 = AtomicU64::new(0);
+
+fn counted(threads: u64) -> u64 {
+    u64::from(std::process::id()) << 32 | threads
+}
+
+/// How many threads of this process have yet to end.
+fn threads() -> u64 {
+    threads_in(THREADS.load(Ordering::SeqCst))
+}
+
+fn threads_in(now: u64) -> u64 {
+    if now >> 32 == u64::from(std::process::id()) { now & u64::from(u32::MAX) } else { 0 }
+}
 
 /// Has a tracker ended at exit, if it is still there.
 pub fn register(tracker: &Arc<impl AtExit + 'static>) {
@@ -44,25 +57,22 @@ pub struct Counted(());
 impl Counted {
     /// Counts one more.
     pub fn start() -> Counted {
-        let process = std::process::id();
-        if THREADS_OF.swap(process, Ordering::SeqCst) != process {
-            THREADS.store(0, Ordering::SeqCst);
-        }
-        THREADS.fetch_add(1, Ordering::SeqCst);
+        let _ = THREADS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(counted(threads_in(now) + 1)));
         Counted(())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        THREADS.fetch_sub(1, Ordering::SeqCst);
+        let _ = THREADS
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(counted(threads_in(now).saturating_sub(1))));
     }
 }
 
 /// Waits, before drivers are shut down, until ended epochs have their energy.
 fn settle_all() {
     let deadline = Instant::now() + DRIVERS;
-    live().iter().for_each(|tracker| tracker.settle(deadline.saturating_duration_since(Instant::now())));
+    for_each_live(|tracker| tracker.settle(deadline.saturating_duration_since(Instant::now())));
 }
 
 /// Whether the application has no thread left: its main thread ended by pthread_exit, and so did the others. The process
@@ -74,31 +84,38 @@ pub fn is_abandoned() -> bool {
         stat.and_then(|stat| Some(stat.rsplit_once(')')?.1.trim_start().starts_with(['Z', 'X']))).unwrap_or(false)
     };
     let is_ours = |task: &Path| text::read(&task.join("comm"), text::SMALL).is_ok_and(|name| name.starts_with("ct-"));
+    let mut tasks = text::entries(Path::new("/proc/self/task")).peekable();
     is_gone(Path::new("/proc/self/stat"))
-        && text::entries(Path::new("/proc/self/task")).all(|task| is_ours(&task) || is_gone(&task.join("stat")))
+        && tasks.peek().is_some()
+        && tasks.all(|task| is_ours(&task) || is_gone(&task.join("stat")))
 }
 
 /// Ends all trackers, and every thread of the library with them.
 pub fn follow_application() {
-    live().iter().for_each(|tracker| tracker.stop());
+    for_each_live(|tracker| tracker.stop());
     OwnTable::close_shared();
 }
 
 extern "C" fn end_all() {
-    if THREADS_OF.load(Ordering::SeqCst) != std::process::id() {
+    if threads() == 0 {
         return;
     }
     let deadline = Instant::now() + PATIENCE;
-    live().iter().for_each(|tracker| tracker.stop());
-    while THREADS.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+    for_each_live(|tracker| tracker.stop());
+    while threads() > 0 && Instant::now() < deadline {
         pause(Duration::from_micros(500));
     }
 }
 
-fn live() -> Vec<Arc<dyn AtExit>> {
+/// Allocates and frees nothing, and waits for no lock for long: a signal handler may exit in the middle of malloc, or of a
+/// call of this library.
+fn for_each_live(act: impl Fn(&dyn AtExit)) {
     let process = std::process::id();
-    let Some(live) = lock_within(&LIVE, BRIEF) else { return Vec::new() };
-    live.iter().filter(|(of, _)| *of == process).filter_map(|(_, tracker)| tracker.upgrade()).collect()
+    let Some(live) = lock_within(&LIVE, BRIEF) else { return };
+    for tracker in live.iter().filter(|(of, _)| *of == process).filter_map(|(_, tracker)| tracker.upgrade()) {
+        act(&*tracker);
+        std::mem::forget(tracker); // it might be the last, and this no time to free memory
+    }
 }
 
 /// Has a function called when the process ends by exit or by returning from main. Where there is no room for it, it is not.

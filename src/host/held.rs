@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Descriptors of this library that the application has closed.
 static LOST: AtomicU64 = AtomicU64::new(0);
@@ -32,6 +32,8 @@ enum Identity {
 pub struct HeldFile {
     file: ManuallyDrop<File>,
     identity: Identity,
+    /// Its number was seen to be another file's, or nobody's: it is never used again, whatever it leads to later.
+    is_lost: AtomicBool,
 }
 
 impl HeldFile {
@@ -45,21 +47,21 @@ impl HeldFile {
         let file = above_streams(file)?;
         let metadata = file.metadata()?;
         let identity = Identity::File(metadata.dev(), metadata.ino());
-        Ok(HeldFile { file: ManuallyDrop::new(file), identity })
+        Ok(HeldFile { file: ManuallyDrop::new(file), identity, is_lost: AtomicBool::new(false) })
     }
 
     /// Holds a counting event from now on.
     pub fn hold_event(event: OwnedFd) -> io::Result<HeldFile> {
         let file = above_streams(File::from(event))?;
         let identity = Identity::Event(event_number(&file)?);
-        Ok(HeldFile { file: ManuallyDrop::new(file), identity })
+        Ok(HeldFile { file: ManuallyDrop::new(file), identity, is_lost: AtomicBool::new(false) })
     }
 
     /// The file; None where its number is another file's by now.
     pub fn file(&self) -> Option<&File> {
         let is_same = match self.identity {
             Identity::File(..) => self.checked_metadata().is_some(),
-            event => event_number(&self.file).is_ok_and(|number| Identity::Event(number) == event),
+            event => self.is_same(event_number(&self.file).is_ok_and(|number| Identity::Event(number) == event)),
         };
         is_same.then_some(&self.file)
     }
@@ -76,8 +78,17 @@ impl HeldFile {
     }
 
     fn checked_metadata(&self) -> Option<Metadata> {
-        let metadata = self.file.metadata().ok()?;
-        (Identity::File(metadata.dev(), metadata.ino()) == self.identity).then_some(metadata)
+        let there = self.file.metadata().ok();
+        let metadata = there.filter(|there| Identity::File(there.dev(), there.ino()) == self.identity);
+        if self.is_same(metadata.is_some()) { metadata } else { None }
+    }
+
+    /// Takes note of a check; a loss is for good.
+    fn is_same(&self, is_same: bool) -> bool {
+        if !is_same && !self.is_lost.swap(true, Ordering::Relaxed) {
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+        !self.is_lost.load(Ordering::Relaxed)
     }
 }
 
@@ -86,8 +97,6 @@ impl Drop for HeldFile {
         if self.file().is_some() {
             // SAFETY: dropped here only, and not used after that.
             unsafe { ManuallyDrop::drop(&mut self.file) };
-        } else {
-            LOST.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -167,6 +176,19 @@ mod tests {
         let metadata = other.metadata().unwrap();
         assert_eq!(metadata.ino(), std::fs::metadata(&theirs).unwrap().ino(), "still the application's");
         let _ = (std::fs::remove_file(ours), std::fs::remove_file(theirs));
+    }
+
+    /// The next file gets the lowest free number: it may be the same file under the same number.
+    #[test]
+    fn a_file_that_is_opened_again_survives_its_predecessor() {
+        let path = path("again");
+        std::fs::write(&path, "1").unwrap();
+        let mut held = HeldFile::open(&path).unwrap();
+        close_number(&held);
+        assert!(held.file().is_none());
+        held = HeldFile::open(&path).unwrap();
+        assert!(held.file().is_some(), "dropping the predecessor left it open");
+        let _ = std::fs::remove_file(path);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct OwnTable {
     process: u32,
 }
 
+/// How long the caller waits for a thread to begin its work.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// How long a thread that has done its work is waited for: a fork right after is not to find it half gone.
 const LAST_STEPS: Duration = Duration::from_millis(100);
 
@@ -58,23 +60,59 @@ impl OwnTable {
         name: &'static str,
         body: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Option<T>> {
-        let (result, started) = (Arc::new(Promise::default()), Arc::new(Promise::default()));
-        let (kept, begun) = (Arc::clone(&result), Arc::clone(&started));
+        let errand = Arc::new(Errand::new(body));
         let caller = CpuSet::of_this_thread();
+        let (starts, does) = (Arc::clone(&errand), Arc::clone(&errand));
         let thread = move || {
             // A thread inherits its processors from the one that starts it, which is not the caller.
             caller.into_iter().for_each(|set| set.apply_to_this_thread());
-            kept.keep(catch_unwind(AssertUnwindSafe(body)).ok());
+            does.run();
         };
-        let job: Job = Box::new(move || begun.keep(spawn_quiet(name, thread)));
+        let job: Job = Box::new(move || match spawn_quiet(name, thread) {
+            Ok(thread) => starts.thread.keep(thread),
+            Err(error) => starts.begun.keep(Err(error)),
+        });
         let is_sent = self.jobs().as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         if !is_sent {
             return Err(io::Error::other("the thread that starts the others has ended"));
         }
-        let thread = started.take()?;
-        let result = result.take();
-        join_within(thread, LAST_STEPS);
+        // Threads do not come to life while the caller holds the loader's lock, as in a library's constructor, or while leaving
+        // the table waits for a file system of the application's. The work is done here then, in the application's table.
+        match errand.begun.wait(PATIENCE) {
+            Some(begun) => begun?,
+            None => errand.run(),
+        }
+        let result = errand.result.take();
+        if let Some(thread) = errand.thread.wait(LAST_STEPS) {
+            let _ = join_within(thread, LAST_STEPS);
+        }
         Ok(result)
+    }
+}
+
+/// Work for another thread, which its giver may take back.
+struct Errand<F, T> {
+    work: Mutex<Option<F>>,
+    /// Kept once the work is taken, or cannot be.
+    begun: Promise<io::Result<()>>,
+    /// None: the work panicked.
+    result: Promise<Option<T>>,
+    thread: Promise<JoinHandle<()>>,
+}
+
+impl<F: FnOnce() -> T, T> Errand<F, T> {
+    fn new(work: F) -> Errand<F, T> {
+        let work = Mutex::new(Some(work));
+        Errand { work, begun: Promise::default(), result: Promise::default(), thread: Promise::default() }
+    }
+
+    /// Does the work, unless it is taken already.
+    fn run(&self) {
+        let work = self.work.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(work) = work {
+            self.begun.keep(Ok(()));
+            self.result.keep(catch_unwind(AssertUnwindSafe(work)).ok());
+        }
     }
 }
 
@@ -94,7 +132,9 @@ impl Drop for OwnTable {
     fn drop(&mut self) {
         *self.jobs() = None;
         match self.root.take() {
-            Some(root) if self.process == std::process::id() => join_within(root, LAST_STEPS),
+            Some(root) if self.process == std::process::id() => {
+                let _ = join_within(root, LAST_STEPS);
+            }
             root => std::mem::forget(root),
         }
     }

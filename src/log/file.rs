@@ -57,7 +57,8 @@ impl Growing {
         let growing = Growing::open_with(path, host::NO_WAIT | host::NO_FOLLOW)?;
         let metadata = growing.file.metadata()?;
         // A second name may be another user's way to have us write into a file of ours.
-        let is_own = metadata.uid() == host::user() && metadata.nlink() == 1;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let is_own = replace::is_ours(metadata.uid(), folder) && metadata.nlink() == 1;
         if is_own { Ok(growing) } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 
@@ -93,7 +94,7 @@ impl Growing {
 
     /// Whether this process lets the file grow that is there.
     pub fn is_ours(path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|metadata| held().contains(&identity(&metadata)))
+        std::fs::metadata(path).is_ok_and(|metadata| held().is_some_and(|held| held.contains(&identity(&metadata))))
     }
 
     /// Adds lines to its end, all of them or nothing.
@@ -168,11 +169,6 @@ impl Growing {
         host::lock(self.file()?)
     }
 
-    /// Whose it is.
-    pub fn owner(&self) -> io::Result<u32> {
-        Ok(self.file.metadata()?.uid())
-    }
-
     fn file(&self) -> io::Result<&File> {
         self.file.file().ok_or_else(host::lost)
     }
@@ -190,8 +186,9 @@ type Identity = (u32, u64, u64);
 /// file would end it by being closed.
 static HELD: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
 
-fn held() -> MutexGuard<'static, Vec<Identity>> {
-    HELD.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// None in a child that was forked while another thread had the lock.
+fn held() -> Option<MutexGuard<'static, Vec<Identity>>> {
+    host::lock_within(&HELD, host::BRIEF)
 }
 
 fn identity(metadata: &Metadata) -> Identity {
@@ -204,18 +201,20 @@ struct Held(Identity);
 impl Held {
     fn take(metadata: &Metadata) -> io::Result<Held> {
         is_regular(metadata)?;
-        let (mut held, identity) = (held(), identity(metadata));
-        if held.contains(&identity) {
-            return Err(io::Error::new(ErrorKind::ResourceBusy, "this process is writing it already"));
+        let identity = identity(metadata);
+        if let Some(mut held) = held() {
+            if held.contains(&identity) {
+                return Err(io::Error::new(ErrorKind::ResourceBusy, "this process is writing it already"));
+            }
+            held.push(identity);
         }
-        held.push(identity);
         Ok(Held(identity))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        held().retain(|identity| *identity != self.0);
+        held().into_iter().for_each(|mut held| held.retain(|identity| *identity != self.0));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::file::{Growing, State};
 use super::original::{self, Standard};
 use super::place::{OUTPUT, Place, STANDARD};
-use super::replace::{in_words, replace_own};
+use super::replace::{Sync, in_words, replace_own};
 use crate::host;
 use crate::report::Report;
 use serde_json::Value;
@@ -90,13 +90,15 @@ impl Logs {
         if let Some(standard) = &mut self.standard {
             self.pending += &standard.tail(&report.json(), host::unix_s());
         }
-        self.write()
+        let written = self.write();
+        self.file.iter().for_each(|file| drop(file.sync()));
+        written
     }
 
     /// Writes the output log anew.
-    pub fn renew(&self, report: &Report, is_over: bool) -> Written {
+    pub fn renew(&self, report: &Report, is_over: bool, sync: Sync) -> Written {
         let text = original::output(&report.json(), host::unix_s(), is_over);
-        let written = replace_own(&self.output, text).map_err(|error| in_words(&self.output, &error));
+        let written = replace_own(&self.output, text, sync).map_err(|error| in_words(&self.output, &error));
         (self.output.clone(), written)
     }
 

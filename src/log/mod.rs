@@ -18,9 +18,10 @@ pub mod writer;
 pub use told::{Told, read};
 
 use crate::claim::Teller;
+use crate::host::OwnTable;
 use crate::report::Setting;
 use crate::shared::Shared;
-use crate::worker::{AtExit, Worker};
+use crate::worker::{AtExit, Stop, Worker};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -42,7 +43,13 @@ pub struct Log {
 
 impl Log {
     /// Starts it. `teller` hears what the journal covers.
-    pub fn start(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller) -> io::Result<Log> {
+    pub fn start(
+        plan: Plan,
+        setting: &Arc<Setting>,
+        shared: &Arc<Shared>,
+        teller: Teller,
+        table: Arc<OwnTable>,
+    ) -> io::Result<Log> {
         let unwritten = Unwritten::default();
         let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, teller, Arc::clone(&unwritten));
         let (opened, is_open) = mpsc::channel();
@@ -52,7 +59,11 @@ impl Log {
             told.books().faults.push(FAULT);
             told.say(FAULT.into());
         };
-        let worker = Worker::start("ct-log", AtExit::Awaited, move |stop| writer.run(&stop, &opened), failed)?;
+        let write = move |stop: Stop| {
+            writer.run(&stop, &opened);
+            drop(table);
+        };
+        let worker = Worker::start("ct-log", AtExit::Awaited, write, failed)?;
         let _ = is_open.recv_timeout(OPENING); // a folder that takes longer is waited for by that thread alone
         Ok(Log { worker, shared: Arc::clone(shared), unwritten })
     }
@@ -66,7 +77,12 @@ impl Log {
     /// The same, and waits for that, at most this long: a disk that hangs is left to itself. Returns what is not written.
     pub fn end_within(&self, patience: Duration) -> Option<String> {
         self.stop();
-        self.worker.end_within(patience);
+        if !self.worker.end_within(patience) {
+            let seconds = patience.as_secs();
+            return Some(format!(
+                "the run's files were not finished within {seconds} s: the disk does not answer. They are finished later if the process goes on"
+            ));
+        }
         self.unwritten.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
     }
 }

@@ -15,9 +15,18 @@ const ROOT: u32 = 0;
 
 /// Replaces a file under a name of the library's own making: no link is followed, and what another user has put there
 /// stays.
-pub fn replace_own(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+pub fn replace_own(path: &Path, content: impl AsRef<[u8]>, sync: Sync) -> io::Result<()> {
     is_own(path)?;
-    put_in_place(path, content.as_ref(), |_| Ok(()))
+    put_in_place(path, content.as_ref(), sync, |_| Ok(()))
+}
+
+/// When a file is to be on the disk.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Sync {
+    /// Before its name is another's.
+    Now,
+    /// Whenever the system writes it: it is renewed soon.
+    Later,
 }
 
 /// Who may read a file that was not there yet.
@@ -31,11 +40,11 @@ pub enum NewFile {
 
 /// Replaces a file that the user named: through links of this user or root, with the mode and owner of the file that is
 /// there.
-pub fn replace_named(path: &Path, content: impl AsRef<[u8]>, new: NewFile) -> io::Result<()> {
+pub fn replace_named(path: &Path, content: impl AsRef<[u8]>, new: NewFile, sync: Sync) -> io::Result<()> {
     let path = followed(path)?;
     let there = std::fs::symlink_metadata(&path).ok();
     there.as_ref().map_or(Ok(()), is_regular)?;
-    put_in_place(&path, content.as_ref(), |file| {
+    put_in_place(&path, content.as_ref(), sync, |file| {
         let Some(there) = &there else {
             let readable = || file.set_permissions(Permissions::from_mode(READABLE));
             return if new == NewFile::Readable { readable() } else { Ok(()) };
@@ -50,7 +59,7 @@ pub fn replace_named(path: &Path, content: impl AsRef<[u8]>, new: NewFile) -> io
 
 /// Replaces a report's file that the user named; an error says what helps.
 pub fn put(path: &Path, content: impl AsRef<[u8]>) -> Result<(), String> {
-    replace_named(path, content, NewFile::ByUmask).map_err(|error| in_words(path, &error))
+    replace_named(path, content, NewFile::ByUmask, Sync::Now).map_err(|error| in_words(path, &error))
 }
 
 /// Has the system put a folder's names on the disk.
@@ -64,10 +73,24 @@ pub fn is_own(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         there => there?,
     };
-    if there.uid() != host::user() {
+    if !is_ours(there.uid(), path.parent().unwrap_or(Path::new("/"))) {
         return Err(foreign(&there));
     }
     if there.is_symlink() { Ok(()) } else { is_regular(&there) }
+}
+
+/// Whether a file of this owner in a folder is this user's. Some file systems show all files, or root's, as another user's: there
+/// a file that is made just now shows who this user is.
+pub fn is_ours(owner: u32, folder: &Path) -> bool {
+    owner == host::user() || made_in(folder).is_ok_and(|user| owner == user)
+}
+
+fn made_in(folder: &Path) -> io::Result<u32> {
+    let probe = folder.join(format!(".carbontracker.{:016x}.new", host::random_u64()));
+    let file = OpenOptions::new().write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(&probe)?;
+    let owner = file.metadata().map(|made| made.uid());
+    std::fs::remove_file(&probe)?;
+    owner
 }
 
 /// A pipe would be waited for, and a device has no end.
@@ -99,12 +122,20 @@ pub fn followed(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Writes under another name, and renames once it is on the disk.
-fn put_in_place(path: &Path, content: &[u8], dress: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+fn put_in_place(
+    path: &Path,
+    content: &[u8],
+    sync: Sync,
+    dress: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?.to_string_lossy().into_owned();
     // node_exporter reads *.prom, and aggregate *.json: this ends otherwise. Others may replace the same file.
     let new = path.with_file_name(format!(".{name}.{:016x}.new", host::random_u64()));
     let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(&new)?;
-    let written = file.write_all(content).and_then(|()| dress(&file)).and_then(|()| synced(&file));
+    let written = file
+        .write_all(content)
+        .and_then(|()| dress(&file))
+        .and_then(|()| if sync == Sync::Now { synced(&file) } else { Ok(()) });
     written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
@@ -178,14 +209,14 @@ mod tests {
     fn a_name_of_our_own_is_never_followed() {
         let scratch = Scratch::new("own");
         let (path, precious) = (scratch.file("a", "one"), scratch.file("precious", "mine"));
-        replace_own(&path, "two").unwrap();
+        replace_own(&path, "two", Sync::Now).unwrap();
         assert_eq!(read(&path), "two");
         std::fs::remove_file(&path).unwrap();
         symlink(&precious, &path).unwrap();
-        replace_own(&path, "three").unwrap();
+        replace_own(&path, "three", Sync::Now).unwrap();
         assert_eq!((read(&path), read(&precious), path.is_symlink()), ("three".into(), "mine".into(), false));
         assert_eq!(std::fs::read_dir(&scratch.0).unwrap().count(), 2, "nothing is left over");
-        assert!(replace_own(&scratch.0.join("no/such"), "x").is_err());
+        assert!(replace_own(&scratch.0.join("no/such"), "x", Sync::Now).is_err());
     }
 
     #[test]
@@ -197,14 +228,17 @@ mod tests {
         let (path, precious) = (scratch.file("a", "theirs"), scratch.file("precious", "mine"));
         let other = Some(12345);
         std::os::unix::fs::chown(&path, other, None).unwrap();
-        let error = replace_own(&path, "x").unwrap_err();
+        let error = replace_own(&path, "x", Sync::Now).unwrap_err();
         assert!(in_words(&path, &error).contains("a file of user 12345 is in its place. Remove it"), "{error}");
         let link = scratch.0.join("link");
         symlink(&precious, &link).unwrap();
         std::os::unix::fs::lchown(&link, other, None).unwrap();
-        assert!(replace_own(&link, "x").is_err() && replace_named(&link, "x", NewFile::Readable).is_err());
+        assert!(
+            replace_own(&link, "x", Sync::Now).is_err()
+                && replace_named(&link, "x", NewFile::Readable, Sync::Later).is_err()
+        );
         assert_eq!((read(&path), read(&precious)), ("theirs".into(), "mine".into()));
-        replace_named(&path, "x", NewFile::Readable).unwrap();
+        replace_named(&path, "x", NewFile::Readable, Sync::Later).unwrap();
         assert_eq!((read(&path), std::fs::metadata(&path).unwrap().uid()), ("x".into(), 12345), "root keeps the owner");
     }
 
@@ -214,16 +248,16 @@ mod tests {
         let (path, link) = (scratch.file("a", "one"), scratch.0.join("link"));
         std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         symlink("a", &link).unwrap();
-        replace_named(&link, "two", NewFile::Readable).unwrap();
+        replace_named(&link, "two", NewFile::Readable, Sync::Later).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((link.is_symlink(), read(&path), mode(&path)), (true, "two".into(), 0o640));
         let new = scratch.0.join("new");
-        replace_named(&new, "x", NewFile::Readable).unwrap();
+        replace_named(&new, "x", NewFile::Readable, Sync::Later).unwrap();
         assert_eq!(mode(&new), READABLE);
         symlink("loop", scratch.0.join("loop")).unwrap();
-        assert!(replace_named(&scratch.0.join("loop"), "x", NewFile::Readable).is_err());
+        assert!(replace_named(&scratch.0.join("loop"), "x", NewFile::Readable, Sync::Later).is_err());
         assert_eq!(
-            replace_named(Path::new("/dev/null"), "x", NewFile::Readable).err().map(|error| error.kind()),
+            replace_named(Path::new("/dev/null"), "x", NewFile::Readable, Sync::Later).err().map(|error| error.kind()),
             Some(ErrorKind::InvalidInput)
         );
     }

@@ -170,7 +170,10 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
     }
     let read = Journal::parse(&text).map_err(Refusal::Other)?;
     // A lock may be lost, as where a file system has none; the process's own page is the second sign of life.
-    if let Some(holder) = tally::living(&read.id, read.lives).filter(|_| !read.is_ended) {
+    // Later processes may not have a line yet.
+    let lives = (read.lives..).take_while(|life| *life == read.lives || tally::left(&read.id, *life).is_some());
+    let mut living = lives.filter(|life| *life > read.lives || !read.is_ended);
+    if let Some(holder) = living.find_map(|life| tally::living(&read.id, life)) {
         return Err(in_use(holder));
     }
     if let Some((ours, theirs)) = asker.name.zip(read.name.as_deref()).filter(|(ours, theirs)| ours != theirs) {
@@ -179,7 +182,7 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
     let (id, lives, written) = (read.id.clone(), read.lives, read.epochs_done);
     let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
     let (is_ended, mut flaws) = (read.is_ended, read.flaws.clone());
-    let owner = journal.as_ref().and_then(|journal| journal.owner().ok());
+    let owner = std::fs::metadata(path).ok().map(|there| there.uid());
     if let Some(owner) = owner.filter(|owner| *owner != host::user()) {
         flaws.push(format!("it belongs to {}", host::user_name(owner)));
     }
@@ -238,7 +241,8 @@ fn candidate(path: PathBuf) -> io::Result<Option<(SystemTime, PathBuf)>> {
         return Ok(None);
     }
     let there = std::fs::symlink_metadata(&path)?;
-    let is_own = there.is_file() && there.uid() == host::user();
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let is_own = there.is_file() && replace::is_ours(there.uid(), folder);
     Ok(if is_own { Some((there.modified()?, path)) } else { None })
 }
 

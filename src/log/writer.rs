@@ -5,7 +5,7 @@ use super::file::Growing;
 use super::journal;
 use super::logs::Logs;
 use super::place::{PROMETHEUS, Place, REPORT};
-use super::replace::{NewFile, in_words, other_root, replace_named, replace_own, sync_folder};
+use super::replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own, sync_folder};
 use crate::claim::Teller;
 use crate::history::{Epoch, PerKind};
 use crate::host;
@@ -94,6 +94,8 @@ pub struct Writer {
     standing: mend::Standing,
     /// Hears what the journal covers, for the other ranks of the job.
     teller: Teller,
+    /// Up to here, ns, epochs were given to Carbontracker's logs.
+    logged_to: u64,
     /// What the run's end could not write, for whoever ends it.
     unwritten: Unwritten,
 }
@@ -135,6 +137,7 @@ impl Writer {
             looked: Instant::now(),
             standing: mend::Standing::now(),
             teller,
+            logged_to: 0,
             unwritten,
         }
     }
@@ -215,26 +218,40 @@ impl Writer {
         self.mend_logs(true);
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.write_journal(&mut report, power, true);
-        if let Some((path, written)) = self.logs.as_mut().map(|logs| logs.end(&report)) {
-            self.note(&path, written);
-        }
-        self.renew(true);
         if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
             if self.has_memory(Detail::Epochs) {
                 let (report, _) = self.report(Detail::Epochs);
-                self.put(&path, &report, "json", |text| replace_own(&path, text));
+                self.put(&path, &report, "json", |text| replace_own(&path, text, Sync::Now));
             } else {
                 self.note(&path, Err(format!("{}: {NO_MEMORY}", path.display())));
             }
         }
+        if let Some((path, written)) = self.logs.as_mut().map(|logs| logs.end(&report)) {
+            self.note(&path, written);
+        }
+        self.renew(true);
         self.leave_word();
         if let Some(journal) = &self.plan.journal {
             let _ = journal.sync();
         }
         self.plan.place.iter().for_each(|place| sync_folder(place.folder()));
-        // Of epochs that the disk did not take it is all that is left.
-        let is_told = !self.is_opened || !self.is_stuck();
-        self.plan.tally.iter().filter(|_| is_told).for_each(|tally| tally.remove());
+        self.close_tally();
+    }
+
+    /// Removes the count of ended epochs once the journal has them all. Of epochs that the sampler or the disk did not take it is
+    /// all that is left.
+    fn close_tally(&self) {
+        let Some(tally) = &self.plan.tally else { return };
+        let ended = self.plan.before + tally.epochs();
+        let is_complete = self.is_opened && self.plan.written.count >= ended;
+        if is_complete || (tally.epochs() == 0 && self.plan.before == 0) {
+            tally.remove();
+        } else if self.is_opened && !self.is_stuck() {
+            let missing = ended.saturating_sub(self.plan.written.count);
+            self.leave_unwritten(format!(
+                "{missing} ended epochs are not in the run's files: a device or the disk did not answer. resume= counts them, without their energy"
+            ));
+        }
     }
 
     /// What could not be written in the end is in the journal, if that takes it, and known to whoever ends the run.
@@ -298,7 +315,9 @@ impl Writer {
             && is_written
             && let Some(logs) = &mut self.logs
         {
-            let (path, written) = logs.add(report, epochs.iter().map(|(line, _)| line));
+            let new = epochs.iter().filter(|(_, epoch)| epoch.end > self.logged_to);
+            let (path, written) = logs.add(report, new.map(|(line, _)| line));
+            self.logged_to = epochs.last().map_or(0, |(_, epoch)| epoch.end).max(self.logged_to);
             self.note(&path, written);
         }
         is_new
@@ -380,7 +399,8 @@ impl Writer {
         self.mend_logs(true);
         let (report, _) = self.report(Detail::Totals(None));
         let logs = self.logs.as_ref().filter(|logs| logs.have_begun());
-        if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over)) {
+        let sync = if is_over { Sync::Now } else { Sync::Later };
+        if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over, sync)) {
             self.note(&path, written);
         }
         // A folder that cannot take the journal is said already.
@@ -389,8 +409,8 @@ impl Writer {
         let Some(path) = path else { return };
         let is_named = self.plan.prometheus.is_some();
         let put = |text: String| match is_named {
-            true => replace_named(&path, text, NewFile::Readable),
-            false => replace_own(&path, text),
+            true => replace_named(&path, text, NewFile::Readable, sync),
+            false => replace_own(&path, text, sync),
         };
         self.put(&path, &report, "prometheus", put);
     }

@@ -112,6 +112,8 @@ impl Intake {
         let openings = self.nvml.map(|opening| opening.thread).into_iter();
         let threads = self.threads.into_iter().chain(openings).chain(self.discovery.map(|discovery| discovery.thread));
         let deadline = Instant::now() + THREADS_END;
-        threads.for_each(|thread| host::join_within(thread, deadline.saturating_duration_since(Instant::now())));
+        for thread in threads {
+            let _ = host::join_within(thread, deadline.saturating_duration_since(Instant::now()));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How busy the processors are, or that part of them which is this process's.
 
 use super::number_file;
-use crate::host::{self, CpuSet};
+use crate::host::{self, CpuSet, HeldFile};
 use crate::reading::Fault;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// What of the machine is ours, and how busy that is.
 pub struct Utilisation {
-    stat: File,
+    path: PathBuf,
+    stat: HeldFile,
     buffer: Vec<u8>,
     /// How many processors the machine has.
     pub processors: usize,
@@ -43,15 +44,16 @@ struct Quota {
 impl Utilisation {
     /// Finds out how many processors there are and what of them is ours.
     pub fn open(sysroot: &Path) -> Result<Utilisation, Fault> {
-        let stat = host::text::open_ordinary(&sysroot.join("proc/stat"))?;
-        let processors = processors(&stat)?;
+        let path = sysroot.join("proc/stat");
+        let stat = HeldFile::open(&path)?;
+        let processors = processors(stat.file().ok_or(Fault::Gone)?)?;
         let own = own_processors();
         let allowed = own.as_ref().map_or(processors, |set| set.cpus().count());
         let scope = match quota(sysroot).filter(|quota| quota.processors < allowed as f64) {
             Some(quota) => Scope::Quota(quota),
             None => own.map_or(Scope::Machine, Scope::Affinity),
         };
-        Ok(Utilisation { stat, buffer: Vec::new(), processors, scope, since: None })
+        Ok(Utilisation { path, stat, buffer: Vec::new(), processors, scope, since: None })
     }
 
     /// Our share of the machine, 0 to 1.
@@ -102,9 +104,13 @@ impl Utilisation {
                 None => self.scope = Scope::Machine,
             }
         }
+        if self.stat.file().is_none() {
+            self.stat = HeldFile::open(&self.path)?;
+        }
+        let stat = self.stat.file().ok_or(Fault::Gone)?;
         let now = match &self.scope {
-            Scope::Machine => machine_times(&self.stat)?,
-            Scope::Affinity(set) => processor_times(&self.stat, &mut self.buffer, set)?,
+            Scope::Machine => machine_times(stat)?,
+            Scope::Affinity(set) => processor_times(stat, &mut self.buffer, set)?,
             Scope::Quota(quota) => {
                 let busy = used_us(&host::text::read(&quota.usage, host::text::SMALL)?).ok_or(Fault::Garbage)?;
                 Times { busy, total: at as f64 * 1e-3 * quota.processors }

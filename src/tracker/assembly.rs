@@ -75,8 +75,9 @@ pub fn assemble(
         monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
         record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
     }));
-    let threads = Threads::start(sampler, feeds, start.plan, Arc::clone(&marker), &setting, &shared);
-    let threads = Arc::new(threads?);
+    let noted = start.plan.as_ref().and_then(|plan| plan.tally.clone());
+    let threads = Threads::start(sampler, feeds, start.plan, Arc::clone(&marker), &setting, &shared, &table);
+    let threads = Arc::new(threads.inspect_err(|_| noted.into_iter().for_each(|tally| tally.remove()))?);
     exit::register(&threads);
     Ok(Tracker {
         marker,

@@ -95,13 +95,14 @@ impl Marker {
         self.backlog.is_none() && self.marks.slots() >= 2
     }
 
-    /// Queues the backlog once there is room.
-    pub fn flush(&mut self) {
-        if let Some(Backlog { begin, end, inside, count }) = self.backlog
-            && self.push(Mark::Batch { begin, end, inside, count })
-        {
+    /// Queues the backlog if there is room; whether it did.
+    pub fn flush(&mut self) -> bool {
+        let Some(Backlog { begin, end, inside, count }) = self.backlog else { return false };
+        let is_queued = self.push(Mark::Batch { begin, end, inside, count });
+        if is_queued {
             self.backlog = None;
         }
+        is_queued
     }
 
     pub fn push(&mut self, mark: Mark) -> bool {

@@ -6,7 +6,7 @@ use crate::claim::Teller;
 use crate::error::Result;
 use crate::feed::Feeds;
 use crate::host::exit::AtExit;
-use crate::host::lock_within;
+use crate::host::{BRIEF, OwnTable, lock_within};
 use crate::intensity::choice::Feed;
 use crate::log::Log;
 use crate::log::writer::Plan;
@@ -43,7 +43,7 @@ impl AtExit for Threads {
     fn settle(&self, patience: Duration) {
         self.sampler.thread().unpark();
         let ended = lock_within(&self.marker, patience).map_or(0, |marker| marker.ended);
-        drop(self.shared.settled_books(ended, patience));
+        self.shared.settle_within(ended, patience);
     }
 }
 
@@ -64,20 +64,31 @@ impl Threads {
         marker: Arc<Mutex<Marker>>,
         setting: &Arc<Setting>,
         shared: &Arc<Shared>,
+        table: &Arc<OwnTable>,
     ) -> Result<Threads> {
         let teller = sampler.teller();
-        let sampled = Arc::clone(shared);
+        // What the threads have open stands in the table, which so lives as long as they do.
+        let (sampled, marks, held) = (Arc::clone(shared), Arc::clone(&marker), Arc::clone(table));
+        let sample = move |_| {
+            sampler.run(&sampled, || lock_within(&marks, BRIEF).is_some_and(|mut marker| marker.flush()));
+            drop(held);
+        };
         // It reports a fault of its own.
-        let sampler = Worker::start("ct-sampler", worker::AtExit::Awaited, move |_| sampler.run(&sampled), || ())
-            .map_err(|error| no_thread(&error))?;
-        let log = plan.and_then(|plan| log(plan, setting, shared, teller));
+        let sampler = Worker::start("ct-sampler", worker::AtExit::Awaited, sample, || ());
+        let sampler = sampler.map_err(|error| no_thread(&error))?;
+        let log = plan.and_then(|plan| log(plan, setting, shared, teller, table));
         let feeds = Feeds::start(feeds, shared);
         Ok(Threads { marker, shared: Arc::clone(shared), sampler, feeds, log })
     }
 }
 
 /// The thread that writes the run's files. Where none can be started, that is said and the run goes on.
-fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller) -> Option<Log> {
-    let log = Log::start(plan, setting, shared, teller);
-    log.inspect_err(|error| shared.say(format!("no thread for the run's files ({error}): none are written"))).ok()
+fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller, table: &Arc<OwnTable>) -> Option<Log> {
+    let tally = plan.tally.clone();
+    let log = Log::start(plan, setting, shared, teller, Arc::clone(table));
+    let log = log.inspect_err(|error| {
+        tally.into_iter().for_each(|tally| tally.remove());
+        shared.say(format!("no thread for the run's files ({error}): none are written"));
+    });
+    log.ok()
 }

@@ -4,6 +4,7 @@ use super::{RETRY, Writer};
 use crate::history::Epoch;
 use crate::host;
 use crate::log::file::{Growing, State};
+use crate::log::journal::Journal;
 use crate::log::logs::Logs;
 use crate::log::place::{JOURNAL, Place};
 use crate::log::replace::{self, in_words};
@@ -20,11 +21,15 @@ const MOST_NAMES: usize = 8;
 const LOOKS: u32 = 100;
 const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 
-/// A file of this user that was put in the place of the journal, emptied; None where there is none, or another process has it.
-fn take_over(path: &Path) -> Option<Growing> {
+/// A copy of this run's journal that was put in its place, emptied; None where there is none, or another process has it.
+fn take_over(path: &Path, id: &str) -> Option<Growing> {
+    const HEAD: u64 = 1 << 20;
     let mut journal = Growing::open_own(path).ok()?;
     let is_free = !path.is_symlink() && journal.lock().is_ok_and(|holder| holder.is_none());
-    (is_free && journal.restart().is_ok()).then_some(journal)
+    let head = journal.read(HEAD).ok()?;
+    let opening = head.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+    let is_this_run = Journal::parse(opening).is_ok_and(|run| run.id == id);
+    (is_free && is_this_run && journal.restart().is_ok()).then_some(journal)
 }
 
 /// The root folder and the rights that paths were given for.
@@ -77,22 +82,25 @@ impl Writer {
                 self.plan.journal = None;
                 self.move_beside();
             }
-            State::Truncated | State::Closed | State::Gone => self.plan.journal = take_over(&path),
+            State::Truncated | State::Closed | State::Gone => {
+                self.plan.journal = take_over(&path, &self.setting.id);
+            }
         }
         let what = match state {
             State::Grown => "was written by another process, and is left to it",
             State::Truncated => "was cut short by another program",
             State::Whole | State::Closed | State::Gone => "was removed or replaced by another program",
         };
+        self.plan.written = Epoch::empty(0, 0, 0, 0);
+        (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
+        (self.components, self.last_end, self.tried) = (Value::Null, None, None);
+        self.open_journal();
         let place = self.plan.place.as_ref().map(|place| place.file(JOURNAL)).unwrap_or_default();
         self.shared.say(format!(
             "the journal {} {what}. All of it is written anew: {}",
             path.display(),
             place.display()
         ));
-        self.plan.written = Epoch::empty(0, 0, 0, 0);
-        (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
-        (self.components, self.last_end, self.tried) = (Value::Null, None, None);
     }
 
     /// Whether the journal is to be looked for at its path: ever more seldom, as that may be a request to a server.
@@ -121,11 +129,16 @@ impl Writer {
     fn move_beside(&mut self) {
         self.plan.place = self.plan.place.as_ref().map(Place::beside);
         self.logs = self.plan.place.as_ref().map(Logs::new);
+        self.logged_to = 0;
     }
 
     /// Makes the journal, where it is not there yet, and the folder it is in.
     pub(super) fn make_journal(&mut self) {
         self.check_journal();
+        self.open_journal();
+    }
+
+    fn open_journal(&mut self) {
         if self.plan.journal.is_some() || self.tried.is_some_and(|at| at.elapsed() < RETRY) {
             return;
         }
@@ -163,7 +176,8 @@ impl Writer {
         let (mut report, _) = self.report(Detail::Since(Epoch::empty(0, 0, 0, 0)));
         let epochs = report.epoch_lines(usize::MAX);
         if let Some(logs) = &mut self.logs {
-            let written = epochs.iter().filter(|(_, epoch)| epoch.end <= self.last_end.unwrap_or(0));
+            self.logged_to = self.last_end.unwrap_or(0);
+            let written = epochs.iter().filter(|(_, epoch)| epoch.end <= self.logged_to);
             let (path, written) = logs.add(&report, written.map(|(line, _)| line));
             self.note(&path, written);
         }
