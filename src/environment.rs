@@ -25,7 +25,7 @@ const OF_BUILDS: [&str; 15] = [
     "INCLUDE",
     "VERSION",
 ];
-/// So many unknown variables have a message each.
+/// The most unknown variables that have a message each.
 const NAMED: usize = 8;
 
 /// The variable that sets an option.
@@ -40,8 +40,8 @@ pub fn is_disabled(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     !matches!(value.as_str(), "" | "0" | "no" | "false" | "off")
 }
 
-/// What to say of this process's variables that look like the library's and are not. Their values are never shown: one
-/// may be a key.
+/// A message for each variable of this process that has the library's prefix and that nothing reads. Values are never
+/// shown, as one may be a key.
 pub fn unknown() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     // A program with more rights than its user ignores all of them.

@@ -11,12 +11,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
-/// Fails with CT_EIO where the system has not so many bytes left for `what`.
+/// Fails with CT_EIO if the system has fewer than `bytes` left for `what`.
 pub fn check(bytes: usize, what: &str) -> Result<()> {
     if has_system(bytes) { Ok(()) } else { Err(none_left(bytes, what)) }
 }
 
-/// Takes so many bytes and gives them back, in some pieces: glibc learns from a large block how to serve the host's.
+/// Allocates `bytes` in pieces and frees them. One large block would change how glibc serves the host's later requests.
 fn has_system(bytes: usize) -> bool {
     const PIECES: usize = 16;
     const LEAST: usize = 8 << 10;
@@ -66,7 +66,7 @@ unsafe extern "C" fn note_thread_locals(object: *mut libc::dl_phdr_info, _: usiz
     }
 }
 
-/// Whether so many bytes of the reserve are free.
+/// Whether the reserve has `bytes` free.
 pub fn has_reserve(bytes: usize) -> bool {
     #[cfg(not(feature = "host_allocator"))]
     let free = reserve::free();

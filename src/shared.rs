@@ -23,7 +23,7 @@ pub struct Shared {
     /// What a person should know of the whole run beside what is in the books.
     notes: Mutex<Vec<String>>,
     slips: Slips,
-    /// So many bytes were not to be had; 0: there is memory.
+    /// The largest request that found no memory, bytes; 0: there is enough.
     short_of: AtomicUsize,
     stop: AtomicBool,
     over_budget: AtomicBool,
@@ -162,7 +162,7 @@ impl Shared {
         }
     }
 
-    /// Fails with CT_EIO where a report's bytes are not to be had. Once they are again, a message reports it.
+    /// Fails with CT_EIO if a report's memory is not there. A message reports when it is there again.
     pub fn check_memory(&self, bytes: usize) -> Result<()> {
         let checked = memory::check(bytes, "a report");
         let is_enough = |short: usize| (1..=bytes).contains(&short).then_some(0);

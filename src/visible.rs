@@ -30,7 +30,7 @@ pub struct Gpus {
 }
 
 impl Gpus {
-    /// What `devices` and the environment say; `called` is the name by which the user set it.
+    /// The GPUs that `devices` and the environment choose; `called` is the name by which the user set `devices`.
     pub fn new(called: &str, devices: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Gpus> {
         let of = |vendor| Selection::new(vendor, (called, devices), environment);
         Ok(Gpus { nvidia: of(Vendor::Nvidia)?, amd: of(Vendor::Amd)?, intel: of(Vendor::Intel)? })
@@ -79,7 +79,7 @@ pub struct Picked {
 }
 
 impl Selection {
-    /// What `devices`, by the name it was set by, and the environment say of a vendor's GPUs.
+    /// A vendor's GPUs that `devices` and the environment choose; `called` is the name by which the user set `devices`.
     pub fn new(
         vendor: Vendor,
         (called, devices): (&str, &str),

@@ -315,6 +315,7 @@ fn an_epoch_is_a_region_of_kokkos() {
     ] {
         let (report, said) = play(region, &what);
         assert_eq!(report["run"]["epochs_done"], epochs, "{region} of {what}: {report}");
+        assert!(!report["notes"].to_string().contains("refused"), "{region} of {what}: {report}");
         used(&report);
         let shortest =
             (0..epochs).map(|n| report["epochs"][n]["duration_s"].as_f64().unwrap()).fold(f64::MAX, f64::min);

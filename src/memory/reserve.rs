@@ -13,7 +13,7 @@ static ALLOCATOR: Allocator = Allocator { reserve: Reserve::new() };
 const SIZE: usize = 4 << 20;
 /// The largest alignment that the reserve gives.
 const ALIGN: usize = 4096;
-/// It is handed out by so many bytes.
+/// The reserve is handed out in units of this size, bytes.
 const UNIT: usize = 64;
 const UNITS: usize = SIZE / UNIT;
 const BITS: usize = u64::BITS as usize;
@@ -29,7 +29,7 @@ struct Allocator {
     reserve: Reserve,
 }
 
-// SAFETY: each block comes from the system or from the reserve, and its address tells which of them takes it back; both
+// SAFETY: each block comes from the system or from the reserve, and its address shows which of them takes it back; both
 // keep the contract of `GlobalAlloc`.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -79,7 +79,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
         let moved = if moved.is_null() { self.reserve.take(wanted) } else { moved };
         if !moved.is_null() {
-            // SAFETY: both blocks hold so many bytes, and they are two; the old one is given back once.
+            // SAFETY: both blocks hold that many bytes and do not overlap; the old one is freed once.
             unsafe {
                 moved.copy_from_nonoverlapping(block, layout.size().min(size));
                 self.dealloc(block, layout);
@@ -89,7 +89,7 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Some memory that is always there, in units of which a bit each says whether it is in use.
+/// Memory that is always there, in units; a bit for each marks whether it is in use.
 struct Reserve {
     bytes: UnsafeCell<Bytes>,
     used: [AtomicU64; WORDS],
@@ -164,7 +164,7 @@ impl Reserve {
         first..first.saturating_add(size.div_ceil(UNIT))
     }
 
-    /// The first of so many free units in a row, at a multiple of `step`.
+    /// The first of `count` free units in a row, at a multiple of `step`.
     fn find(&self, count: usize, step: usize) -> Option<usize> {
         let mut first = 0usize;
         loop {
@@ -256,7 +256,7 @@ mod tests {
             for size in (1..500).cycle().take(20_000) {
                 let block = RESERVE.take(layout(size, 8));
                 assert!(!block.is_null());
-                // SAFETY: the block is this thread's, and holds so many bytes.
+                // SAFETY: the block is this thread's, and holds `size` bytes.
                 let bytes = unsafe {
                     block.write_bytes(mark, size);
                     std::slice::from_raw_parts(block, size)

@@ -19,17 +19,18 @@ pub enum Detail {
 }
 
 impl Detail {
-    /// How much memory a report with so many components, other places and epochs takes, bytes: what it was measured to
-    /// take, and half as much again. As JSON, and as the page that is made of it, an epoch takes four times as much.
+    /// How much memory a report takes at most, bytes, with these numbers of components, other places and epochs: the
+    /// measured peaks, and half as much again. As JSON or as a page an epoch takes four times as much.
     pub(super) fn bytes(self, is_json: bool, components: usize, places: usize, epochs: usize) -> usize {
-        const PLACE: usize = 6 << 10;
-        let row = if is_json { 4 << 10 } else { 1 << 10 };
-        let (whole, component) = match self {
-            Detail::Epochs => (1 << 20, 32 << 10),
-            _ => (64 << 10, 8 << 10),
+        let (whole, component, place) = match self {
+            Detail::Epochs => (1 << 20, 32 << 10, 6 << 10),
+            Detail::Since(_) => (64 << 10, 8 << 10, 0),
+            Detail::WhatIf => (16 << 10, 4 << 10, 6 << 10),
+            Detail::Totals(_) | Detail::Unpriced(_) => (16 << 10, 4 << 10, 0),
         };
+        let row = if is_json { 4 << 10 } else { 1 << 10 };
         let rows = if matches!(self, Detail::Since(_) | Detail::Epochs) { epochs } else { 0 };
-        whole + components * component + places * PLACE + rows * row
+        whole + components * component + places * place + rows * row
     }
 
     /// How much of the report a JSON Pointer asks for.

@@ -89,7 +89,7 @@ static void a_report_inside_an_epoch_is_no_fault(void) {
     ct_destroy(tracker);
 }
 
-/* What the tracker's file of `folder` that ends in .json says; it goes with the others there. */
+/* Reads the file of `folder` that ends in .json, and removes the folder. */
 static void take_report(const char *folder, char *out, size_t cap) {
     struct dirent *entry;
     DIR *dir = opendir(folder);

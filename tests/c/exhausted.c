@@ -29,7 +29,7 @@ static void free_all(void) {
     }
 }
 
-/* What is mapped now and so much more is all that there is. */
+/* Limits the program to what is mapped now and `spare_kb` more. */
 static void limit_to(long spare_kb) {
     struct rlimit limit;
     char line[256];
@@ -92,7 +92,7 @@ static void call_all(ct_tracker *tracker) {
     CHECK(ct_status_string(CT_EIO) != NULL && ct_version() != NULL);
 }
 
-/* How often a part is in the folder's file whose name ends so; the folder goes, if asked. */
+/* How often `part` is in the folder's files whose names end in `suffix`. */
 static int count_in(const char *folder, const char *suffix, const char *part) {
     static char text[1 << 20];
     struct dirent *entry;

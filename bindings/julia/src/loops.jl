@@ -29,8 +29,8 @@ function epoch_cancel!(tracker::Tracker)
     return
 end
 
-# The begin drops an epoch that nobody is bound to end. Of a callback's that is all: it was begun in advance. A loop's
-# was left open, or this one begins inside it: the library counts the refused call, and a message reports it.
+# A begin drops the open epoch of a callback or a loop. A callback's was only begun in advance. A loop's was left open,
+# or this one begins inside it: there the library refuses the first call and counts it, and a message reports it.
 function begin_epoch(tracker::Tracker, begun_by::Int)
     tracker.begun_by == BY_CALLBACK && cancel_epoch(tracker)
     status = mark(lib.ct_epoch_begin, tracker)

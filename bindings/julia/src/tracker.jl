@@ -1,7 +1,7 @@
 # What the user holds, and the gate that keeps every call away from the tracker's end.
 
-# Who has begun the open epoch. A loop may be left at any time, and a callback begins one in advance: neither is bound
-# to end it, and the next begin drops it.
+# What has begun the open epoch. A loop may be left at any time, and a callback begins an epoch in advance: the next
+# begin drops such an epoch.
 const BY_NOBODY = 0
 const BY_HAND = 1
 const BY_LOOP = 2
@@ -40,7 +40,7 @@ mutable struct Tracker
     log::Bool
     begun_by::Int
     is_over_budget::Bool
-    home::UInt # where it lies in memory; 0 if disabled
+    home::UInt # its own address; 0 if disabled
 
     function Tracker(ptr::Ptr{Cvoid}, log::Bool)
         tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, BY_NOBODY, false, 0)
@@ -52,11 +52,10 @@ end
 
 address(tracker) = UInt(pointer_from_objref(tracker))
 
-# Whether it has the fields of a tracker and is not that tracker, as after serialization: the library's pointer is
-# another's, or NULL.
+# Whether it is a copy of a tracker's fields, as serialization makes it. Its pointer belongs to the tracker, or is NULL.
 is_copy(tracker::Tracker) = tracker.home != 0 && tracker.home != address(tracker)
 
-# State that a tracker is part of may be copied: both copies have the one tracker.
+# Programs copy state that holds a tracker: both copies then share the tracker.
 Base.deepcopy_internal(tracker::Tracker, ::IdDict) = tracker
 
 function Tracker(options::Union{AbstractString,Nothing} = ""; log::Bool = false, keywords...)
