@@ -2,7 +2,7 @@
 //! has an epoch's line loses its energy, and not that it was. The same page says which process works on the run.
 
 use crate::host::{self, Segment};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Once;
 
 /// What the page begins with.
@@ -48,10 +48,10 @@ impl Tally {
     pub fn open(id: &str, life: u64) -> io::Result<Tally> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        if find(id, life).is_some() {
-            return Err(io::ErrorKind::AlreadyExists.into());
+        if find(id, life).is_ok_and(|page| page.is_some()) {
+            return Err(ErrorKind::AlreadyExists.into());
         }
-        let mut created = Err(io::ErrorKind::AddrInUse.into());
+        let mut created = Err(ErrorKind::AddrInUse.into());
         for key in keys(id, life) {
             created = Segment::create(key);
             if created.is_ok() {
@@ -87,17 +87,19 @@ impl Tally {
     }
 }
 
-/// What the process has noted that was number `life` to work on the run; None: nothing is left of it.
-pub fn left(id: &str, life: u64) -> Option<Count> {
-    let page = find(id, life)?;
+/// What the process has noted that was number `life` to work on the run; None: nothing is left of it. An error: that cannot be
+/// found out.
+pub fn left(id: &str, life: u64) -> io::Result<Option<Count>> {
+    let Some(page) = find(id, life)? else { return Ok(None) };
     let epochs = page.load(EPOCHS);
-    let place = *TIMES.get((epochs % 2) as usize)?;
-    Some(Count { epochs, inside: page.load(place), span: page.load(place + 1) })
+    let [even, odd] = TIMES;
+    let place = if epochs.is_multiple_of(2) { even } else { odd };
+    Ok(Some(Count { epochs, inside: page.load(place), span: page.load(place + 1) }))
 }
 
 /// The process that was number `life` to work on the run, if it still lives on this machine.
 pub fn living(id: &str, life: u64) -> Option<u32> {
-    let page = find(id, life)?;
+    let page = find(id, life).ok()??;
     let process = u32::try_from(page.load(PROCESS)).ok()?;
     // A program that replaced itself (exec) has the number and the start of the old one, and nothing attached.
     let is_attached = page.attached() > 1;
@@ -107,7 +109,7 @@ pub fn living(id: &str, life: u64) -> Option<u32> {
 
 /// Removes what that process has left; an error where nothing is.
 pub fn forget(id: &str, life: u64) -> io::Result<()> {
-    find(id, life).map(|page| page.remove()).ok_or(io::ErrorKind::NotFound.into())
+    find(id, life)?.map(|page| page.remove()).ok_or(ErrorKind::NotFound.into())
 }
 
 /// Removes the pages of runs that were killed long ago.
@@ -118,9 +120,19 @@ fn sweep() {
     }
 }
 
-fn find(id: &str, life: u64) -> Option<Segment> {
+fn find(id: &str, life: u64) -> io::Result<Option<Segment>> {
     let is_it = |page: &Segment| (page.load(IS), page.load(RUN), page.load(LIFE)) == (MAGIC, number(id), life);
-    keys(id, life).filter_map(|key| Segment::open(key).ok()).find(is_it)
+    let mut failure = Ok(None);
+    for key in keys(id, life) {
+        match Segment::open(key) {
+            Ok(page) if is_it(&page) => return Ok(Some(page)),
+            // Another program's: of another run, or of another size.
+            Ok(_) => (),
+            Err(error) if [ErrorKind::NotFound, ErrorKind::InvalidInput].contains(&error.kind()) => (),
+            Err(error) => failure = failure.and(Err(error)),
+        }
+    }
+    failure
 }
 
 /// The keys a page may have; 0 would be a private one.
@@ -141,26 +153,26 @@ mod tests {
     #[test]
     fn what_was_noted_last_is_left_until_it_is_removed() {
         let id = format!("{:016x}", host::random_u64());
-        assert_eq!((left(&id, 1), living(&id, 1)), (None, None));
+        assert_eq!((left(&id, 1).unwrap(), living(&id, 1)), (None, None));
         let tally = Tally::open(&id, 1).unwrap();
-        assert_eq!((left(&id, 1), living(&id, 1)), (Some(Count::default()), Some(std::process::id())));
+        assert_eq!((left(&id, 1).unwrap(), living(&id, 1)), (Some(Count::default()), Some(std::process::id())));
         for epochs in 1..=3 {
             let count = Count { epochs, inside: epochs * 10, span: epochs * 11 };
             tally.note(count);
-            assert_eq!(left(&id, 1), Some(count));
+            assert_eq!(left(&id, 1).unwrap(), Some(count));
         }
         assert!(Tally::open(&id, 1).is_err(), "it is another's");
-        assert_eq!(left(&id, 2), None);
+        assert_eq!(left(&id, 2).unwrap(), None);
         tally.remove();
         drop(tally);
-        assert_eq!(left(&id, 1), None);
+        assert_eq!(left(&id, 1).unwrap(), None);
     }
 
     #[test]
     fn a_page_without_its_process_is_no_sign_of_life() {
         let id = format!("{:016x}", host::random_u64());
         drop(Tally::open(&id, 4).unwrap());
-        assert_eq!((left(&id, 4), living(&id, 4)), (Some(Count::default()), None));
+        assert_eq!((left(&id, 4).unwrap(), living(&id, 4)), (Some(Count::default()), None));
         assert!(forget(&id, 4).is_ok() && forget(&id, 4).is_err());
     }
 }

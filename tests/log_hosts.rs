@@ -167,7 +167,7 @@ fn what_a_full_disk_did_not_take_is_not_forgotten_at_the_end() {
     let tracker = make(&format!("{SIM} {options}"));
     assert_eq!(tracker.value("/run/epochs_done").unwrap(), 8.0);
     tracker.destroy();
-    assert_eq!(left(&id, 3), None);
+    assert_eq!(left(&id, 3).unwrap(), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::place::{JOURNAL, Place};
 use super::replace;
 use crate::host::{self, text};
 use crate::past::Past;
-use crate::tally;
+use crate::tally::{self, Count};
 use crate::units;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -170,28 +170,56 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
     }
     let read = Journal::parse(&text).map_err(Refusal::Other)?;
     // A lock may be lost, as where a file system has none; the process's own page is the second sign of life.
+    let (left, unread) = Left::of(&read.id, read.lives);
     // Later processes may not have a line yet.
-    let lives = (read.lives..).take_while(|life| *life == read.lives || tally::left(&read.id, *life).is_some());
-    let mut living = lives.filter(|life| *life > read.lives || !read.is_ended);
+    let mut living = (read.lives..=left.last).filter(|life| *life > read.lives || !read.is_ended);
     if let Some(holder) = living.find_map(|life| tally::living(&read.id, life)) {
         return Err(in_use(holder));
     }
     if let Some((ours, theirs)) = asker.name.zip(read.name.as_deref()).filter(|(ours, theirs)| ours != theirs) {
         return Err(Refusal::Other(format!("it is the journal of '{theirs}', and name='{ours}' is another run")));
     }
-    let (id, lives, written) = (read.id.clone(), read.lives, read.epochs_done);
+    let (id, written) = (read.id.clone(), read.epochs_done);
     let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
     let (is_ended, mut flaws) = (read.is_ended, read.flaws.clone());
     let owner = std::fs::metadata(path).ok().map(|there| there.uid());
     if let Some(owner) = owner.filter(|owner| *owner != host::user()) {
         flaws.push(format!("it belongs to {}", host::user_name(owner)));
     }
-    // Some may have been killed before they wrote a line.
-    let untold = (lives + 1..).map_while(|life| tally::left(&id, life));
-    let mut past = read.into_past([tally::left(&id, lives).unwrap_or_default()].into_iter().chain(untold));
-    past.lives = (lives + 1..).take_while(|life| tally::left(&id, *life).is_some()).last().unwrap_or(lives);
+    flaws.extend(unread.map(|error| {
+        format!("the count of ended epochs cannot be read ({error}): some that ended just before a kill may be missing")
+    }));
+    let mut past = read.into_past(left.counts);
+    past.lives = left.last;
     let place = Place::of_journal(path);
     Ok((Resumed { id, name, started, planned, past, place, journal, written, is_ended }, flaws))
+}
+
+/// What the last process with a line has left, and those after it that were killed before their first.
+struct Left {
+    counts: Vec<Count>,
+    /// The last process that left something, or has a line.
+    last: u64,
+}
+
+impl Left {
+    /// Of a run whose journal has a line of the process number `lives`; and why something could not be read.
+    fn of(id: &str, lives: u64) -> (Left, Option<io::Error>) {
+        let mut left = Left { counts: Vec::new(), last: lives };
+        for life in lives.. {
+            match tally::left(id, life) {
+                Ok(Some(count)) => left.counts.push(count),
+                Ok(None) if life == lives => left.counts.push(Count::default()),
+                Ok(None) => break,
+                Err(error) => {
+                    left.counts.extend((life == lives).then(Count::default));
+                    return (left, Some(error));
+                }
+            }
+            left.last = life;
+        }
+        (left, None)
+    }
 }
 
 fn in_use(holder: u32) -> Refusal {
