@@ -28,8 +28,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 use writer::{Plan, Unwritten, Writer};
 
-/// How long a tracker that is made waits for its journal: what is wrong with the folder is said at once.
-const OPENING: Duration = Duration::from_millis(50);
+/// How long a tracker that is made waits for its journal: what is wrong with the folder is reported at once, and a kill right
+/// after finds a line that names the run.
+const OPENING: Duration = Duration::from_millis(200);
 
 /// What is wrong once the thread has panicked.
 const FAULT: &str = "internal error: the thread that writes the run's files ended. They miss what came after. The report of ct_report is whole; please report this bug";

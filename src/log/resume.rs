@@ -75,7 +75,10 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
             ));
             Outcome::BeginsIn(Some(from.to_owned()))
         }
-        Err(Refusal::Nothing) => {
+        // What has no journal's name is a folder that is not there yet.
+        Err(reason @ (Refusal::Nothing | Refusal::Missing))
+            if matches!(reason, Refusal::Nothing) || !from.to_string_lossy().ends_with(JOURNAL) =>
+        {
             let place = if from.exists() { "" } else { ", which is made where log_dir= names no other" };
             say(format!(
                 "resume={shown}: no unfinished run of this name and rank is in that folder{place}: a new one begins"
@@ -145,10 +148,6 @@ fn open(path: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusal> {
     let mut journal = match Growing::open(path) {
         Ok(journal) => Some(journal),
         Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => None,
-        // What has no journal's name is a folder that is not there yet.
-        Err(error) if error.kind() == ErrorKind::NotFound && !path.to_string_lossy().ends_with(JOURNAL) => {
-            return Err(Refusal::Nothing);
-        }
         Err(error) => return Err(error.into()),
     };
     // Where there are no locks nobody can tell, and the user has said what to do.
