@@ -250,3 +250,20 @@ fn a_systems_file_without_end_is_not_read_whole() {
         begins(&lab, place);
     });
 }
+
+/// A plug-in measures in its constructor. The loader holds its lock meanwhile, and no thread of the library can begin.
+#[test]
+fn a_plugin_that_measures_while_it_is_loaded_does_not_block_its_host() {
+    if !have(&["cc", "pkg-config"]) {
+        return;
+    }
+    let load = format!("load {}", hosted::built_plugin("plugin").display());
+    each(by(&["constructor", "destructor", "exit"], &EITHER_WAY), |(ends, is_refused)| {
+        let lab = Lab::new(&format!("plugin-{ends}-{is_refused}"));
+        let bounded = ["timeout", "--kill-after=5", "30"];
+        let mut host = lab.host_under(&bounded, &[&load, "sleep 300", "unload", "exit 0"]);
+        host.env("CT_OPTIONS", format!("{SIM} log_dir=l")).env("CT_ENDS", ends);
+        lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        lab.logs("l").check_whole(2);
+    });
+}

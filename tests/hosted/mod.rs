@@ -35,12 +35,22 @@ pub fn by<A: Copy, B: Copy>(these: &[A], those: &[B]) -> Vec<(A, B)> {
 
 /// Builds a program of tests/hosts, once in a test program.
 pub fn built(name: &str) -> PathBuf {
+    built_as(name, &[])
+}
+
+/// Builds a shared library of tests/hosts, once in a test program.
+pub fn built_plugin(name: &str) -> PathBuf {
+    built_as(name, &["-shared", "-fPIC"])
+}
+
+fn built_as(name: &str, flags: &[&str]) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let build = || {
         let program = scratch(&format!("built-{name}")).join(name);
         let mut cc = command("cc");
         cc.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"])
+            .args(flags)
             .arg("-I")
             .arg(checkout("tests/c"));
         cc.arg(checkout(&format!("tests/hosts/{name}.c"))).args(pkg_config(&["--cflags", "--libs"]));

@@ -8,6 +8,7 @@
  */
 #include "refuse.h"
 
+#include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -380,6 +381,20 @@ static void print(char *words) {
     }
 }
 
+/* Plug-ins. */
+
+static void *plugin;
+
+static void load(char *path) {
+    plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (plugin == NULL) check_failed(__FILE__, __LINE__, "dlopen: %s", dlerror());
+}
+
+static void unload(char *words) {
+    (void)words;
+    CHECK_INT(dlclose(plugin), 0);
+}
+
 /* Ends of the process. */
 
 static void exit_by(char *status) {
@@ -449,7 +464,7 @@ static const struct {
     {"stop_openers", stop_openers}, {"read", read_journals}, {"wipe_shared_memory", wipe_shared_memory}, {"chdir", change_folder},
     {"chroot", change_root}, {"setuid", become}, {"umask", mask}, {"sh", shell}, {"sleep", rest}, {"print", print}, {"exit", exit_by},
     {"quick_exit", quick_exit_by}, {"_exit", exit_at_once}, {"kill", kill_by}, {"fork_and_exit", fork_and_exit}, {"marks", marks},
-    {"at_exit", at_exit},
+    {"at_exit", at_exit}, {"load", load}, {"unload", unload},
 };
 
 int main(int count, char **arguments) {
