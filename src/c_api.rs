@@ -20,7 +20,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 /// Makes a tracker and starts its sampler. Takes well under 5 ms, and with `resume` what reading the journal takes; reads
-/// the devices once.
+/// the devices once. A file of /sys or /proc that does not answer is waited for 250 ms. Relative paths in the options
+/// are resolved here. In a constructor of a library that is being loaded no thread can start: there the call takes up to
+/// 0.25 s longer for each thread, and the energy is read once the library is loaded.
 ///
 /// `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
 /// with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
@@ -178,6 +180,8 @@ pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap
 /// Ends the tracker: a last reading, the sampler joined, the run's files written. Back within 250 ms even where a device
 /// hangs, and with log_dir within 2 s more where a disk does.
 /// If files of the run could not be written, ct_last_error() names them.
+/// In a constructor of a library that is being loaded it waits that long, and the files are finished afterwards.
+/// A tracker that is live at exit is ended as by ct_release, and waited for 1 s.
 /// NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {

@@ -67,6 +67,10 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
         Err(error) => Err(Refusal::Other(error.to_string())),
     };
     let found = is_folder.and_then(|is_folder| if is_folder { newest(from, asker) } else { open(from, asker) });
+    // What has no journal's name is a folder that is not there yet.
+    let is_journal = from.to_string_lossy().ends_with(JOURNAL);
+    let found =
+        found.map_err(|why| if is_journal || !matches!(why, Refusal::Missing) { why } else { Refusal::Nothing });
     match found {
         Ok(resumed) => went_on(resumed, say),
         Err(Refusal::Unread(why)) => {
@@ -75,10 +79,7 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
             ));
             Outcome::BeginsIn(Some(from.to_owned()))
         }
-        // What has no journal's name is a folder that is not there yet.
-        Err(reason @ (Refusal::Nothing | Refusal::Missing))
-            if matches!(reason, Refusal::Nothing) || !from.to_string_lossy().ends_with(JOURNAL) =>
-        {
+        Err(Refusal::Nothing) => {
             let place = if from.exists() { "" } else { ", which is made where log_dir= names no other" };
             say(format!(
                 "resume={shown}: no unfinished run of this name and rank is in that folder{place}: a new one begins"
