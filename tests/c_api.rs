@@ -237,7 +237,7 @@ fn leak_check(program: &Path) -> &'static [&'static str] {
         Some("fork") => &["--leak-check=no"],
         // A thread alive at exit has its thread-locals pointed at in the middle only: "possibly lost".
         // So has the main thread that has made a tracker with files.
-        Some("exit" | "exit_in_handler" | "backlog" | "dropped") => {
+        Some("pthread_exit" | "exit" | "exit_in_handler" | "backlog" | "dropped") => {
             &["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
         }
         _ => &["--leak-check=full", "--show-leak-kinds=definite,possible", "--errors-for-leak-kinds=definite,possible"],

@@ -30,16 +30,23 @@ static std::string as_the_library_reads(const options &given) {
     return message.substr(begin + 2, end - begin - 2);
 }
 
+// A message holds no control characters: a terminal might obey them.
+static std::string shown(std::string text) {
+    for (char &c : text)
+        if (static_cast<unsigned char>(c) < 32 || c == 127) c = ' ';
+    return text;
+}
+
 static void texts() {
     const char *const odd[] = {"plain", "two words", " at both ends ", "it's", "''", "'", "\\", "\\\\'", "C:\\temp\\",
                                "line\nbreak\ttab\r", "\v\f", "a=b c=d", "' epochs='3", "\" double \"", "æøå — λ 电", "#;%s%n$(x)", ""};
     for (const char *text : odd) {
-        CHECK_TEXT(as_the_library_reads(options().set("pue", text)).c_str(), text);
-        CHECK_TEXT(as_the_library_reads(options("epochs=3").set("pue", std::string(text)).set("level", 0.9)).c_str(), text);
+        CHECK_TEXT(as_the_library_reads(options().set("pue", text)).c_str(), shown(text).c_str());
+        CHECK_TEXT(as_the_library_reads(options("epochs=3").set("pue", std::string(text)).set("level", 0.9)).c_str(), shown(text).c_str());
     }
     std::string every;
     for (char c = 1; c < 127; c++) every += c;
-    CHECK_TEXT(as_the_library_reads(options().set("pue", every)).c_str(), every.c_str());
+    CHECK_TEXT(as_the_library_reads(options().set("pue", every)).c_str(), shown(every).c_str());
     char letters[] = "mutable";
     char *pointer = letters;
     CHECK_TEXT(options().set("name", letters).set("name", pointer).str().c_str(), "name='mutable' name='mutable'");

@@ -89,13 +89,13 @@ contains
 
    subroutine stop_and_restart(run)
       type(tracker), intent(inout) :: run
-      call threads_become(2, 'of one run')
+      call threads_become(3, 'of one run')
       call run%stop()
       call run%stop()
       call threads_become(1, 'after stop')
       call run%start('sim_cpu=x:100')
       call run%start('sim_cpu=x:100')
-      call threads_become(2, 'of a run started over another')
+      call threads_become(3, 'of a run started over another')
       call near(run%value('/usage/energy_j'), -1.0_real64, 'energy before the first epoch')
    end subroutine stop_and_restart
 
