@@ -138,7 +138,8 @@ static void be_faulted(void) {
     if (run->created < 0) {
         refused("ct_create", run->created);
     } else {
-        (void)ct_value(tracker, "/run/epochs_done", &done);
+        const int status = ct_value(tracker, "/run/epochs_done", &done);
+        if (status < 0) refused("ct_value", status);
         run->began_at = (long)done;
         mark_epochs(tracker, EPOCHS, 2);
         refused("ct_report", ct_report(tracker, "json", text, sizeof text, NULL));
