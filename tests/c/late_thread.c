@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -52,6 +53,7 @@ int main(int argc, char **argv) {
     pthread_t thread;
     if (getenv("CT_VALGRIND") != NULL) return 0; /* valgrind's own memory falls under the limit */
     if (path == NULL) check_failed(__FILE__, __LINE__, "which library? say CT_SO=");
+    (void)mallopt(M_ARENA_MAX, 1); /* another thread's arena has address space of its own left */
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) check_failed(__FILE__, __LINE__, "dlopen: %s", dlerror());
     look_up(library, "ct_create", &create_, sizeof create_);

@@ -68,7 +68,7 @@ contains
             call is_live(run, .false., 'a fresh one of each round')
             call run%start('sim_cpu=x:100')
             call run%epoch_begin()
-            call threads_become(2, 'inside the block')
+            call threads_become(3, 'inside the block')
          end block
          call threads_become(1, 'after the block, its epoch left open')
       end do
@@ -172,7 +172,7 @@ contains
       do i = 1, 3
          call is_live(runs(i), .true., 'one of an array that grew')
       end do
-      call threads_become(4, 'of an array of three')
+      call threads_become(5, 'of an array of three')
       allocate (more(3))
       more = runs
       do i = 1, 3

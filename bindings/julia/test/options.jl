@@ -18,7 +18,8 @@
         names = ["two words", "it's", "back\\slash \\'", "tab\tand\nline", "æøå ∑", "a=b c=d", "=", "#"]
         for name in names
             Tracker(sim_cpu = "x:100", name = name) do tracker
-                @test report(tracker, NamedTuple).run.name == name
+                # A report holds no control characters: a terminal might obey them.
+                @test report(tracker, NamedTuple).run.name == replace(name, r"[[:cntrl:]]" => " ")
             end
         end
         for intensity in (0.1, 1 / 3, 1.0e-5, 1.0f-5, 1 // 8, pi, 12, 0x10, big"0.1")
