@@ -58,7 +58,7 @@ impl Growing {
         let metadata = growing.file.metadata()?;
         // A second name may be another user's way to have us write into a file of ours.
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let is_own = replace::is_ours(metadata.uid(), folder) && metadata.nlink() == 1;
+        let is_own = replace::Owner::of(folder).is(metadata.uid()) && metadata.nlink() == 1;
         if is_own { Ok(growing) } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 

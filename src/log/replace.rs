@@ -2,6 +2,7 @@
 //! where another user wants us to write.
 
 use crate::host::{self, text};
+use std::cell::OnceCell;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -73,16 +74,29 @@ pub fn is_own(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         there => there?,
     };
-    if !is_ours(there.uid(), path.parent().unwrap_or(Path::new("/"))) {
+    if !Owner::of(path.parent().unwrap_or(Path::new("/"))).is(there.uid()) {
         return Err(foreign(&there));
     }
     if there.is_symlink() { Ok(()) } else { is_regular(&there) }
 }
 
-/// Whether a file of this owner in a folder is this user's. Some file systems show all files, or root's, as another user's: there
-/// a file that is made just now shows who this user is.
-pub fn is_ours(owner: u32, folder: &Path) -> bool {
-    owner == host::user() || made_in(folder).is_ok_and(|user| owner == user)
+/// Who this user is in a folder. Some file systems show all files, or root's, as another user's: there a file that is made
+/// just now shows it, once.
+pub struct Owner<'a> {
+    folder: &'a Path,
+    made: OnceCell<Option<u32>>,
+}
+
+impl Owner<'_> {
+    /// In this folder.
+    pub fn of(folder: &Path) -> Owner<'_> {
+        Owner { folder, made: OnceCell::new() }
+    }
+
+    /// Whether a file of this owner there is this user's.
+    pub fn is(&self, owner: u32) -> bool {
+        owner == host::user() || *self.made.get_or_init(|| made_in(self.folder).ok()) == Some(owner)
+    }
 }
 
 fn made_in(folder: &Path) -> io::Result<u32> {

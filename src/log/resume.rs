@@ -235,8 +235,9 @@ fn newest(folder: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusa
     let mut unread = None;
     let mut journals: Vec<(SystemTime, PathBuf)> = Vec::new();
     let entries = std::fs::read_dir(folder).map_err(|error| Refusal::Unread(error.to_string()))?;
+    let user = replace::Owner::of(folder);
     for entry in entries {
-        match entry.and_then(|entry| candidate(entry.path())) {
+        match entry.and_then(|entry| candidate(entry.path(), &user)) {
             Ok(found) => journals.extend(found),
             Err(error) => unread = unread.or(Some(error.to_string())),
         }
@@ -264,13 +265,12 @@ fn newest(folder: &Path, asker: &Asker) -> Result<(Resumed, Vec<String>), Refusa
 }
 
 /// A journal of this user, and when it was written last; another user's file or a link is none.
-fn candidate(path: PathBuf) -> io::Result<Option<(SystemTime, PathBuf)>> {
+fn candidate(path: PathBuf, user: &replace::Owner) -> io::Result<Option<(SystemTime, PathBuf)>> {
     if !path.to_string_lossy().ends_with(JOURNAL) {
         return Ok(None);
     }
     let there = std::fs::symlink_metadata(&path)?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let is_own = there.is_file() && replace::is_ours(there.uid(), folder);
+    let is_own = there.is_file() && user.is(there.uid());
     Ok(if is_own { Some((there.modified()?, path)) } else { None })
 }
 
