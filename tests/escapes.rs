@@ -1,7 +1,9 @@
 //! Text from outside that would steer a terminal, turn a line of text round or run in a spreadsheet: none is passed on.
 
-use carbontracker::error::Status;
+mod logged;
+
 use carbontracker::tracker::Tracker;
+use logged::messages;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,16 +77,6 @@ fn rude_machine(name: &str) -> (Folder, String) {
     let csv = folder.put("grid.csv", &format!("# zone: {RUDE}\n# source: of {RUDE}\n{rows}"));
     let options = format!("sysroot='{}' intensity='{csv}' location=DK name='a {RUDE}' nvml=/no/nvml.so", folder.path());
     (folder, options)
-}
-
-fn messages(tracker: &Tracker) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut take = |text: &str| {
-        all.push(text.to_owned());
-        Ok(Status::CT_OK)
-    };
-    while tracker.take_message(&mut take).is_ok() {}
-    all
 }
 
 #[test]

@@ -69,28 +69,12 @@ static long long epochs_of(const char *journal) {
     return done;
 }
 
-static void remove_folder(const char *folder) {
-    struct dirent *entry;
-    DIR *dir = opendir(folder);
-    CHECK(dir != NULL);
-    while ((entry = readdir(dir)) != NULL) {
-        char path[600];
-        if (entry->d_name[0] == '.') continue;
-        print_to(path, sizeof path, "%s/%s", folder, entry->d_name);
-        CHECK_INT(remove(path), 0);
-    }
-    closedir(dir);
-    CHECK_INT(rmdir(folder), 0);
-}
-
 static void ends_whole(enum way way, int epochs) {
-    const char *temp = getenv("TMPDIR");
     char folder[256], *report, *journal;
     long long reported, written;
     double took;
     pid_t child;
-    print_to(folder, sizeof folder, "%s/ct-XXXXXX", temp == NULL ? "/tmp" : temp);
-    CHECK(mkdtemp(folder) != NULL);
+    make_folder(folder, sizeof folder);
     child = fork();
     if (child == 0) in_the_child(way, epochs, folder);
     check_child(child);

@@ -247,12 +247,32 @@ static inline void powercap_write(const struct powercap *tree, const char *file,
     CHECK(rename(fresh, path) == 0);
 }
 
+/* Makes an empty folder of this test's own. */
+static inline void make_folder(char *folder, size_t cap) {
+    const char *temp = getenv("TMPDIR");
+    print_to(folder, cap, "%s/ct-XXXXXX", temp == NULL ? "/tmp" : temp);
+    CHECK(mkdtemp(folder) != NULL);
+}
+
+/* Removes a folder and the files in it. */
+static inline void remove_folder(const char *folder) {
+    struct dirent *entry;
+    DIR *dir = opendir(folder);
+    CHECK(dir != NULL);
+    while ((entry = readdir(dir)) != NULL) {
+        char path[600];
+        if (entry->d_name[0] == '.') continue;
+        print_to(path, sizeof path, "%s/%s", folder, entry->d_name);
+        CHECK(remove(path) == 0);
+    }
+    closedir(dir);
+    CHECK(rmdir(folder) == 0);
+}
+
 static inline void powercap_make(struct powercap *tree) {
     static const char *const folders[] = {"sys", "sys/class", "sys/class/powercap", "sys/class/powercap/intel-rapl:0"};
-    const char *temp = getenv("TMPDIR");
     size_t n;
-    print_to(tree->root, sizeof tree->root, "%s/ct-XXXXXX", temp == NULL ? "/tmp" : temp);
-    CHECK(mkdtemp(tree->root) != NULL);
+    make_folder(tree->root, sizeof tree->root);
     for (n = 0; n < sizeof folders / sizeof *folders; n++) {
         print_to(tree->zone, sizeof tree->zone, "%s/%s", tree->root, folders[n]);
         CHECK(mkdir(tree->zone, 0700) == 0);

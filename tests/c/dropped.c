@@ -108,10 +108,8 @@ static void take_report(const char *folder, char *out, size_t cap) {
 }
 
 static ct_tracker *create_with_files(char *folder, size_t cap) {
-    const char *temp = getenv("TMPDIR");
     char options[512];
-    print_to(folder, cap, "%s/ct-XXXXXX", temp == NULL ? "/tmp" : temp);
-    CHECK(mkdtemp(folder) != NULL);
+    make_folder(folder, cap);
     print_to(options, sizeof options, "sim_cpu=x:10 intensity=50 log_dir=%s", folder);
     return create(options);
 }

@@ -111,25 +111,9 @@ static int count_in(const char *folder, const char *suffix, const char *part) {
     return count;
 }
 
-static void remove_all(const char *folder) {
-    struct dirent *entry;
-    DIR *dir = opendir(folder);
-    CHECK(dir != NULL);
-    while ((entry = readdir(dir)) != NULL) {
-        char path[600];
-        if (entry->d_name[0] == '.') continue;
-        print_to(path, sizeof path, "%s/%s", folder, entry->d_name);
-        CHECK(remove(path) == 0);
-    }
-    closedir(dir);
-    CHECK(rmdir(folder) == 0);
-}
-
 static ct_tracker *create_with_files(char *folder, size_t cap) {
-    const char *temp = getenv("TMPDIR");
     char options[512];
-    print_to(folder, cap, "%s/ct-XXXXXX", temp == NULL ? "/tmp" : temp);
-    CHECK(mkdtemp(folder) != NULL);
+    make_folder(folder, cap);
     print_to(options, sizeof options, "epochs=50 sim_cpu=x:100 intensity=50 log_dir=%s", folder);
     return create(options);
 }
@@ -169,7 +153,7 @@ int main(void) {
     CHECK_INT(count_in(folder, ".jsonl", "{\"index\":"), 27);
     CHECK_INT(count_in(folder, ".json", "\"epochs_done\":27,"), 1);
     CHECK_INT(count_in(of_destroyed, ".jsonl", "{\"index\":"), 23);
-    remove_all(folder);
-    remove_all(of_destroyed);
+    remove_folder(folder);
+    remove_folder(of_destroyed);
     return 0;
 }
