@@ -164,7 +164,7 @@ pub fn kin() -> Option<Kin> {
     })
 }
 
-/// When a process started, in clock ticks since the machine's start: with its number that tells it from any later one.
+/// When a process started, in clock ticks since boot. With the process number this identifies the process.
 pub fn process_start(process: u32) -> Option<u64> {
     let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::SMALL).ok()?;
     // Fields 3 and 22; the second, the name, is in parentheses and may hold anything.

@@ -19,7 +19,7 @@ pub fn lost_descriptors() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// What tells the held file from any other.
+/// Identifies the held file.
 #[derive(Clone, Copy, PartialEq)]
 enum Identity {
     /// Device and inode.

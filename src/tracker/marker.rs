@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct Marker {
     pub marks: Producer<Mark>,
     pub open: Option<Begun>,
-    /// Epochs that found the ring full, to be told as one.
+    /// Epochs that found the ring full; they are queued later as one mark.
     pub backlog: Option<Backlog>,
     pub ended: u64,
     pub monitor_epochs: u64,

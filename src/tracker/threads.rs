@@ -82,7 +82,7 @@ impl Threads {
     }
 }
 
-/// The thread that writes the run's files. Where none can be started, that is said and the run goes on.
+/// Starts the thread that writes the run's files. If it cannot start, a message reports that and the run goes on.
 fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller, table: &Arc<OwnTable>) -> Option<Log> {
     let tally = plan.tally.clone();
     let log = Log::start(plan, setting, shared, teller, Arc::clone(table));
