@@ -4,7 +4,7 @@
 
 mod installed;
 
-use installed::{checkout, command, have, outcome, prefix, run, scratch};
+use installed::{by_hand, checkout, command, have, outcome, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,9 +27,7 @@ impl Project {
     /// CMake as a user has it: nothing but the project says where the library is, and the programs find it by themselves.
     fn tool() -> Command {
         let mut cmake = command("cmake");
-        cmake.env_remove("LD_LIBRARY_PATH").env_remove("PKG_CONFIG_PATH");
-        // Not those of a make that runs these tests.
-        cmake.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+        by_hand(cmake.env_remove("LD_LIBRARY_PATH").env_remove("PKG_CONFIG_PATH"));
         cmake
     }
 
@@ -63,7 +61,7 @@ fn tree(name: &str, libdir: &str) -> PathBuf {
 fn lay(verb: &str, dir: &Path, libdir: &str) {
     let mut make = Command::new("make");
     make.arg("-C").arg(checkout("")).args(["-s", verb]).arg(format!("PREFIX={}", dir.display()));
-    run(make.arg(format!("LIBDIR={libdir}")).env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL"));
+    run(by_hand(make.arg(format!("LIBDIR={libdir}"))));
 }
 
 fn text(path: &Path) -> &str {

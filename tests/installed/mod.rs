@@ -18,13 +18,26 @@ pub fn prefix() -> &'static Path {
         let mut make = Command::new("make");
         make.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr", "LIBDIR=lib"]);
         make.arg(format!("DESTDIR={}", stage.display()));
-        // Not those of a make that runs these tests.
-        make.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
-        run(&mut make);
+        run(by_hand(&mut make));
         let moved = stage.join("moved");
         std::fs::rename(stage.join("usr"), &moved).expect("moved");
         moved
     })
+}
+
+/// A build as a user starts it: without the variables of the make and the cargo that run these tests. Build scripts of
+/// crates look at cargo's, so with them it would compile again what is built.
+pub fn by_hand(build: &mut Command) -> &mut Command {
+    for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "OUT_DIR", "CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"] {
+        build.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text.starts_with("CARGO_BIN_") {
+            build.env_remove(name);
+        }
+    }
+    build
 }
 
 /// An empty folder of this test program's own, below the build folder.
