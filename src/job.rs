@@ -1,5 +1,9 @@
 //! Which processes are ranks of one job: of those on one node, one counts each device (`claim.rs`).
 
+mod launcher;
+
+pub use launcher::{Rank, rank};
+
 use crate::host;
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,30 +20,27 @@ pub struct Job {
 }
 
 /// Variables that name a job together, batch systems first: their job holds those of the launchers it starts.
-const NAMED: [(&str, &[&str]); 11] = [
+const NAMED: [(&str, &[&str]); 13] = [
+    ("SLURM job", &["SLURM_HET_JOB_ID"]), // its components have numbers of their own
     ("SLURM job", &["SLURM_JOB_ID"]),
     ("PBS job", &["PBS_JOBID"]),
     ("LSF job", &["LSB_JOBID", "LSB_JOBINDEX"]),
     ("LSF job", &["LSB_JOBID"]),
+    ("PJM job", &["PJM_JOBID"]),
+    ("OAR job", &["OAR_JOB_ID"]),
     ("Flux job", &["FLUX_JOB_ID"]),
     ("Cobalt job", &["COBALT_JOBID"]),
     ("Grid Engine job", &["JOB_ID", "SGE_TASK_ID"]),
     ("PALS job", &["PALS_APID"]),
     ("MPI job", &["PMIX_NAMESPACE"]),
     ("MPI job", &["OMPI_MCA_ess_base_jobid"]),
-    ("torchrun job", &["TORCHELASTIC_RUN_ID", "MASTER_PORT"]),
 ];
+/// Of torchrun: beside a batch system it is that one's.
+const TORCHRUN: [&str; 2] = ["TORCHELASTIC_RUN_ID", "MASTER_PORT"];
 /// MPICH's and Intel MPI's launcher numbers its ranks, but has no name for the job.
 const NUMBERED: &str = "PMI_RANK";
-
-/// Variables that number a job's processes.
-const RANKS: [&str; 7] =
-    ["SLURM_PROCID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PALS_RANKID", "FLUX_TASK_RANK", "RANK"];
-
-/// Which of a job's processes this is, by its launcher; None: it is not known, or there is but one.
-pub fn rank(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<u64> {
-    RANKS.iter().find_map(|name| environment(name)?.to_str()?.parse().ok())
-}
+/// Where the broker of a Flux that serves the whole machine listens; that of an allocation listens elsewhere.
+const FLUX_OF_MACHINE: &str = "local:///run/flux/";
 
 /// How this process came to be.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +72,13 @@ impl Job {
             None => (),
         }
         let value = |name: &&str| Some(environment(name)?.to_string_lossy().into_owned()).filter(|v| !v.is_empty());
-        for (words, variables) in NAMED {
-            if let Some(values) = variables.iter().map(value).collect::<Option<Vec<String>>>() {
-                return named(words, values.join(":"));
-            }
+        for (words, variables) in NAMED.into_iter().chain([("torchrun job", &TORCHRUN[..])]) {
+            let Some(values) = variables.iter().map(value).collect::<Option<Vec<String>>>() else { continue };
+            let name = if words == "MPI job" { family(&values.concat()) } else { values.join(":") };
+            let job = named(words, name);
+            // The steps of one allocation have a number each, and the broker in common.
+            let broker = value(&"FLUX_URI").filter(|uri| words == "Flux job" && !uri.starts_with(FLUX_OF_MACHINE));
+            return job.map(|job| Job { key: broker.map_or(job.key, |uri| format!("Flux at {uri}")), ..job });
         }
         let Kin { parent, group, program: (device, inode), script, namespace, launcher } = kin?;
         if let (Some(_), Some(launcher)) = (value(&NUMBERED), launcher) {
@@ -94,6 +98,16 @@ impl Job {
         let whole = format!("{}\n{}\n{device}", self.key, sysroot.display());
         let hash = host::stable_hash(whole.bytes());
         format!("carbontracker-{user}-{hash:016x}.lock")
+    }
+}
+
+/// What the name that MPI's launcher gave to a job has in common with those of the jobs that it spawns (MPI_Comm_spawn): Open
+/// MPI 4 numbers them in the lower 16 bits, PRRTE after an @.
+fn family(name: &str) -> String {
+    match (name.parse::<u32>(), name.rsplit_once('@')) {
+        (Ok(number), _) if number > 0xffff => (number >> 16).to_string(),
+        (_, Some((family, _))) => family.to_owned(),
+        _ => name.to_owned(),
     }
 }
 
@@ -128,6 +142,32 @@ mod tests {
         assert_eq!(key(&[("LSB_JOBID", "5")]), "LSF job 5");
         assert_eq!(key(&[("JOB_ID", "ci-4")]), key(&[]), "a variable that others use too is not enough");
         assert_eq!(key(&[("PMI_RANK", "0")]), "MPI job of 0 9");
+        assert_eq!(key(&[("PJM_JOBID", "3")]), "PJM job 3");
+        assert_eq!(key(&[("OAR_JOB_ID", "4"), ("PMIX_NAMESPACE", "n1")]), "OAR job 4");
+        assert_eq!(key(&[("TORCHELASTIC_RUN_ID", "none"), ("MASTER_PORT", "29500")]), "torchrun job none:29500");
+    }
+
+    #[test]
+    fn the_components_of_a_heterogeneous_job_are_one() {
+        let component = |id: &'static str| key(&[("SLURM_JOB_ID", id), ("SLURM_HET_JOB_ID", "77")]);
+        assert_eq!(component("77"), component("78"));
+    }
+
+    #[test]
+    fn the_steps_of_a_flux_allocation_are_one_job_and_the_machines_are_not() {
+        let step = |id: &'static str, uri: &'static str| key(&[("FLUX_JOB_ID", id), ("FLUX_URI", uri)]);
+        let of_allocation = "local:///tmp/flux-VoAUEc/local-0";
+        assert_eq!(step("f1", of_allocation), step("f2", of_allocation));
+        assert_ne!(step("f1", "local:///run/flux/local"), step("f2", "local:///run/flux/local"));
+    }
+
+    #[test]
+    fn what_mpi_spawns_is_of_the_job_that_spawned_it() {
+        let namespace = |name: &'static str| key(&[("PMIX_NAMESPACE", name)]);
+        assert_eq!(namespace("3221225473"), namespace("3221225474"), "Open MPI 4");
+        assert_ne!(namespace("3221225473"), namespace("3221291009"));
+        assert_eq!(namespace("prterun-node1-4711@1"), namespace("prterun-node1-4711@2"), "Open MPI 5");
+        assert_ne!(namespace("prterun-node1-4711@1"), namespace("prterun-node1-4712@1"));
     }
 
     #[test]

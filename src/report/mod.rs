@@ -27,6 +27,7 @@ use crate::extras::{Rates, Use};
 use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
 use crate::intensity::{Grid, Intensity};
+use crate::job::Rank;
 use crate::ledger::Energies;
 use crate::past::{Lost, Stretch};
 use crate::source::Unavailable;
@@ -59,6 +60,10 @@ pub struct Setting {
     pub name: Option<String>,
     /// The machine.
     pub host: String,
+    /// The job that the process is a rank of, as its launcher names it; None: no launcher does.
+    pub job: Option<String>,
+    /// Which rank of it.
+    pub rank: Rank,
     /// When the tracker was created, RFC 3339.
     pub started: String,
     /// Between two samples where nothing asks for one sooner, s.

@@ -19,6 +19,8 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
         id: "0123456789abcdef".into(),
         name,
         host: "node \"1\"".into(),
+        job: None,
+        rank: Rank::default(),
         started: "2026-01-02T03:04:05Z".into(),
         interval_s: 1.0,
         planned,

@@ -46,12 +46,14 @@ pub fn assemble(
     caveats.into_iter().for_each(|caveat| shared.say(caveat));
     let host = host::hostname();
     let say = &mut |message| shared.say(options.as_called(message));
-    let start = Start::find(&options, &host, job::rank(&host::variable), say);
+    let rank = job::rank(&host::variable);
+    let start = Start::find(&options, &host, rank.number, say);
     options.epochs = start.planned;
     let before = start.past.epochs_done();
     let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
     let advisor = advisor(&options, start.past, &shared);
     let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
+    let named = job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone());
     let claimant = Claimant::new(job, &options.sysroot);
     let intake = Intake::new(discovery, nvml);
     let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
@@ -59,6 +61,8 @@ pub fn assemble(
         id: start.id,
         name: start.name,
         host,
+        job: named,
+        rank,
         started: start.started,
         interval_s: options.interval.as_secs_f64(),
         planned: options.epochs,

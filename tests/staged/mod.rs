@@ -176,6 +176,8 @@ fn setting(options: Options) -> Arc<Setting> {
         id: "0123456789abcdef".into(),
         name: options.name,
         host: "node0117".into(),
+        job: None,
+        rank: Default::default(),
         started: "2026-03-02T11:59:58Z".into(),
         interval_s: options.interval.as_secs_f64(),
         planned: options.epochs,

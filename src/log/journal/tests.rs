@@ -3,6 +3,7 @@ use crate::books::Books;
 use crate::counter::Credit;
 use crate::history::History;
 use crate::intensity::{Intensity, choice};
+use crate::job::Rank;
 use crate::ledger::Mark;
 use crate::options::Options;
 use crate::report::{Detail, Now, Setting};
@@ -16,6 +17,8 @@ fn setting() -> Arc<Setting> {
         id: "0123456789abcdef".into(),
         name: Some("a \"name\"".into()),
         host: "node".into(),
+        job: None,
+        rank: Rank::default(),
         started: "2026-01-02T03:04:05Z".into(),
         interval_s: 1.0,
         planned: 100,
