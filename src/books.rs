@@ -251,12 +251,16 @@ impl Books {
         let before = trust.standing;
         trust.settle(standing, ledger);
         let [is_elsewhere, is_back] = &mut trust.was_said;
-        if standing.holder.is_some() && !std::mem::replace(is_elsewhere, true) {
-            let who = process(standing.holder);
-            say(format!("{who} counts {}, and not this one; job=off counts it here too", trust.what));
-        } else if standing.is_ours && before.holder.is_some() && !std::mem::replace(is_back, true) {
-            let who = process(before.holder);
-            say(format!("this process counts {} from now on, and what {who} has left", trust.what));
+        let is_known = |holder: &u32| *holder > 0;
+        if let who @ Some(_) = standing.holder.filter(is_known)
+            && !std::mem::replace(is_elsewhere, true)
+        {
+            say(format!("{} counts {}, and not this one; job=off counts it here too", process(who), trust.what));
+        } else if let who @ Some(_) = before.holder.filter(is_known)
+            && standing.is_ours
+            && !std::mem::replace(is_back, true)
+        {
+            say(format!("this process counts {} from now on, and what {} has left", trust.what, process(who)));
         }
     }
 

@@ -110,7 +110,7 @@ impl Sampler {
         let mut books = shared.books();
         let first_channel = books.metered.len();
         for channel in source.channels() {
-            let claim = self.claimant.claim(channel, &mut books, |message| shared.say(message));
+            let claim = self.claimant.claim(channel, &mut books, |message| shared.remark(message));
             books.add(channel, claim, late_since);
             self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
         }
@@ -185,9 +185,9 @@ impl Sampler {
             shared.books().failed = true;
             shared.say(FAULT.into());
         }
+        self.claimant.give_up();
         shared.books().finished = true;
         shared.tell();
-        self.claimant.give_up();
         self.intake.end();
     }
 

@@ -82,15 +82,12 @@ impl Shared {
         self.tell();
     }
 
-    /// Waits until `epochs` epochs are settled or the time is up, and holds nothing meanwhile.
-    pub fn settle_within(&self, epochs: u64, patience: Duration) {
+    /// Waits until the sampler has ended or the time is up, and holds nothing meanwhile: others count from then on.
+    pub fn finish_within(&self, patience: Duration) {
         const LOOK: Duration = Duration::from_millis(1);
         let deadline = Instant::now() + patience;
-        let is_settled = || {
-            let books = lock_within(&self.books, LOOK);
-            books.is_some_and(|books| books.finished || books.settled >= epochs)
-        };
-        while !is_settled() && Instant::now() < deadline {
+        let is_finished = || lock_within(&self.books, LOOK).is_some_and(|books| books.finished);
+        while !is_finished() && Instant::now() < deadline {
             host::pause(LOOK);
         }
     }

@@ -21,7 +21,7 @@ use party::{Party, Turn};
 use record::{Member, NUMBERS, Record, State};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, Weak};
 use std::time::Duration;
 
@@ -97,6 +97,8 @@ pub struct Seat {
     job: u64,
     /// The newest end of an epoch of any tracker, ns.
     ended: AtomicU64,
+    /// Trackers that count by it; none any more: it was left.
+    trackers: AtomicUsize,
 }
 
 /// Notes up to when, ns, a tracker's journal holds what it counts: at once, for a kill may come at any time.
@@ -226,8 +228,16 @@ impl Claimant {
     /// Lets others count from here on.
     pub fn give_up(&mut self) {
         self.claims.clear();
-        self.common = Common::Alone;
         *self.teller.seat() = None;
+        if let Common::Joined(_, seat) = std::mem::replace(&mut self.common, Common::Alone) {
+            seat.leave();
+        }
+    }
+}
+
+impl Drop for Claimant {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -257,7 +267,8 @@ impl EpochState {
     }
 
     fn store(&self, state: State) {
-        if let Some(there) = self.0.record().state(self.0.place) {
+        let is_left = self.0.trackers.load(Ordering::Relaxed) == 0;
+        if let Some(there) = self.0.record().state(self.0.place).filter(|_| !is_left) {
             there.store(state.pack(), Ordering::Release);
         }
     }
@@ -300,7 +311,7 @@ impl Seat {
         let mut seats = lock_within(&SEATS, host::BRIEF).ok_or(io::ErrorKind::WouldBlock)?;
         seats.retain(|seat| seat.strong_count() > 0);
         let process = std::process::id();
-        let is_this = |seat: &Arc<Seat>| seat.job == job && seat.process == process;
+        let is_this = |seat: &Arc<Seat>| seat.job == job && seat.process == process && seat.is_joined_again();
         if let Some(seat) = seats.iter().filter_map(Weak::upgrade).find(is_this) {
             return Ok(seat);
         }
@@ -320,13 +331,42 @@ impl Seat {
             let record = Record(memory.numbers());
             match record.join(&member, &|other| is_alive(other, namespace, now)) {
                 Some(place) if memory.is_at(key) => {
-                    return Ok(Seat { memory, place, process, namespace, job, ended: AtomicU64::new(0) });
+                    return Ok(Seat {
+                        memory,
+                        place,
+                        process,
+                        namespace,
+                        job,
+                        ended: AtomicU64::new(0),
+                        trackers: AtomicUsize::new(1),
+                    });
                 }
                 // Its last process is removing it.
                 _ => host::pause(Duration::from_millis(2)),
             }
         }
         Err(io::Error::other("the job's record has no room"))
+    }
+
+    /// Whether one more tracker counts by it; not where the last has left it.
+    fn is_joined_again(&self) -> bool {
+        let one_more = |trackers: usize| (trackers > 0).then_some(trackers + 1);
+        self.trackers.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
+    }
+
+    /// A tracker ends. After the last others count what this process counted; the record goes if nobody else is in it.
+    fn leave(&self) {
+        let is_last = self.trackers.fetch_sub(1, Ordering::AcqRel) == 1;
+        if !is_last || self.process != std::process::id() {
+            return;
+        }
+        let (record, now) = (self.record(), host::monotonic_ns());
+        let is_alive = |member: &Member| is_alive(member, self.namespace, now);
+        let party = Party { record: self.record(), place: self.place, namespace: self.namespace, is_alive: &is_alive };
+        party.give_up();
+        if record.leave(self.place, &is_alive) {
+            self.memory.remove();
+        }
     }
 
     fn record(&self) -> Record<'_> {
@@ -351,22 +391,6 @@ impl Seat {
             |member: &Member| now < member.beat.saturating_add(FRESH_NS) || is_alive(member, self.namespace, now);
         let processes = record.members().filter(|(_, member)| lives(member)).count() as u64;
         OnNode { is_agreed: true, processes, energy_j: record.sum(&lives) }
-    }
-}
-
-/// Lets others count what this process counted, and removes the record if nobody else is in it.
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if self.process != std::process::id() {
-            return;
-        }
-        let (record, now) = (self.record(), host::monotonic_ns());
-        let is_alive = |member: &Member| is_alive(member, self.namespace, now);
-        let party = Party { record: self.record(), place: self.place, namespace: self.namespace, is_alive: &is_alive };
-        party.give_up();
-        if record.leave(self.place, &is_alive) {
-            self.memory.remove();
-        }
     }
 }
 

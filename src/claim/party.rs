@@ -103,10 +103,12 @@ impl Party<'_> {
         begun.max(journaled.min(self.record.settled(owner)))
     }
 
-    /// The process that owns a device; 0: its number is of another namespace, or it is gone.
+    /// The process that owns a device, or owned it last; 0: its number is of another namespace, or it is gone. None: nobody
+    /// ever did.
     fn holder(&self, owner: Owner) -> Option<u32> {
-        let member = self.record.member(owner.seat?);
-        Some(member.filter(|member| member.namespace == self.namespace).map_or(0, |member| member.process))
+        let member = owner.seat.and_then(|seat| self.record.member(seat));
+        let process = member.filter(|member| member.namespace == self.namespace).map_or(0, |member| member.process);
+        (owner != Owner::default()).then_some(process)
     }
 
     /// Clears the seat of an owner that was killed: what it used is ours now.
