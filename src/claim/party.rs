@@ -86,7 +86,9 @@ impl Party<'_> {
         let settled = record.settled(owner);
         let holder = match owner.seat.map(|seat| record.member(seat)) {
             None => Holder::Nobody(settled),
-            Some(Some(member)) if (self.is_alive)(&member) => Holder::Living(member, settled),
+            Some(Some(member)) if (self.is_alive)(&member) => {
+                Holder::Living(member, record.begun(device, owner), settled)
+            }
             Some(_) => Holder::Dead(self.covered_to(device, owner)),
         };
         let others = record.members().filter(|(place, _)| *place != self.place).map(|(_, member)| member);

@@ -4,10 +4,12 @@ use super::record::{Member, State};
 
 /// A process without an open epoch lends what another in one wants after so long, ns.
 const IDLE_NS: u64 = 1_000_000_000;
+/// The lowest rank takes a device back from another that has counted for so long, ns.
+const FIRST_CALL_NS: u64 = 100_000_000;
 /// What is not worth a change of owner, ns.
 const LITTLE_NS: u64 = 1_000_000;
-/// Processes that began to read so close together, ns, know the same.
-const TOGETHER_NS: u64 = 5_000_000;
+/// Processes that began to read within so short a time, ns, know the same.
+const TOGETHER_NS: u64 = 20_000_000;
 
 /// Who owns a device now.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,8 +18,8 @@ pub enum Holder {
     Nobody(u64),
     /// A process that was killed; up to here, ns, reports and its journal hold what was used.
     Dead(u64),
-    /// A process that lives; up to here, ns, its reports hold it.
-    Living(Member, u64),
+    /// A process that lives: from when, ns, it has counted, and up to when its reports will hold it.
+    Living(Member, u64, u64),
 }
 
 /// The process that asks.
@@ -44,22 +46,28 @@ pub fn take(
     let needs = |settled: u64| is_open || asker.ended > settled.saturating_add(LITTLE_NS);
     match holder {
         Holder::Nobody(settled) | Holder::Dead(settled) => {
-            // One who has read the devices for longer loses less.
-            let knows_more = |other: &Member| other.since.saturating_add(TOGETHER_NS) < asker.member.since;
+            // Who has read the devices since then loses nothing. Of those the lowest rank takes them, so that none has to
+            // take them from another later.
+            let loss = |member: &Member| member.since.saturating_sub(settled) / TOGETHER_NS;
+            let rank = |member: &Member| member.rank.unwrap_or(u64::MAX);
+            let ours = (loss(&asker.member), rank(&asker.member));
             let is_open = |other: &Member| matches!(other.state, State::Open(_));
-            let mut better = others.filter(|other| is_open(other) && knows_more(other) && is_alive(other));
+            let mut better =
+                others.filter(|other| is_open(other) && (loss(other), rank(other)) < ours && is_alive(other));
             (needs(settled) && better.next().is_none()).then_some(settled)
         }
-        Holder::Living(holder, settled) => {
-            // The lowest rank prints: it is to know.
-            let is_before = asker.member.rank.zip(holder.rank).is_some_and(|(ours, theirs)| ours < theirs);
+        Holder::Living(holder, begun, settled) => {
+            // The lowest rank prints: it is to know. What the other keeps is lost if that is killed, so it is to be little.
+            let is_lower = asker.member.rank.zip(holder.rank).is_some_and(|(ours, theirs)| ours < theirs);
+            let is_before = is_lower && settled <= begun.max(asker.member.since).saturating_add(FIRST_CALL_NS);
             match holder.state {
                 State::Ended(ended) => {
                     let settled = settled.max(ended);
                     let is_due = asker.is_asked && needs(settled);
                     (is_due || is_open && (is_before || now > settled.saturating_add(IDLE_NS))).then_some(settled)
                 }
-                State::Open(_) => (is_open && is_before).then_some(settled.max(now)),
+                // What it used since its last end is in none of its epochs yet.
+                State::Open(_) => (is_open && is_before).then_some(settled.max(asker.member.since)),
             }
         }
     }
@@ -76,7 +84,7 @@ mod tests {
     }
 
     fn holder(rank: u64, state: State) -> Holder {
-        Holder::Living(Member { rank: Some(rank), state, ..Member::default() }, 2 * S)
+        Holder::Living(Member { rank: Some(rank), state, ..Member::default() }, S, 2 * S)
     }
 
     #[test]
@@ -91,15 +99,17 @@ mod tests {
     }
 
     #[test]
-    fn who_has_read_for_longer_comes_first_after_a_kill() {
-        let other = |since, state| Member { since, state, ..Member::default() };
+    fn after_a_kill_who_loses_least_comes_first_and_then_the_lowest_rank() {
+        let other = |rank, since, state| Member { rank: Some(rank), since, state, ..Member::default() };
         let asker = asker(State::Open(3 * S), 0, true);
-        let take_beside = |other, lives| take(&asker, Holder::Dead(0), [other].into_iter(), &|_| lives, 9 * S);
-        let take = |other| take_beside(other, true);
-        assert_eq!(take(other(S / 2, State::Open(S))), None);
-        assert_eq!(take(other(S / 2, State::Ended(S))), Some(0), "it may look no more");
-        assert_eq!(take(other(S - 1, State::Open(S))), Some(0));
-        assert_eq!(take_beside(other(S / 2, State::Open(S)), false), Some(0), "it is dead too");
+        let take_beside = |other, lives, from| take(&asker, Holder::Dead(from), [other].into_iter(), &|_| lives, 9 * S);
+        let take = |other| take_beside(other, true, S / 4);
+        assert_eq!(take(other(2, S / 2, State::Open(S))), None, "it has read for longer");
+        assert_eq!(take(other(2, S / 2, State::Ended(S))), Some(S / 4), "it may look no more");
+        assert_eq!(take_beside(other(2, S / 2, State::Open(S)), false, S / 4), Some(S / 4), "it is dead too");
+        assert_eq!(take_beside(other(2, S / 2, State::Open(S)), true, 2 * S), Some(2 * S), "both lose nothing");
+        assert_eq!(take_beside(other(0, S + 5, State::Open(S)), true, 2 * S), None, "it is the lower rank");
+        assert_eq!(take(other(0, 2 * S, State::Open(S))), Some(S / 4), "but would lose a second");
     }
 
     #[test]
@@ -122,9 +132,15 @@ mod tests {
     #[test]
     fn the_lowest_rank_in_an_epoch_has_first_call() {
         let open = asker(State::Open(3 * S), 0, false);
-        let take = |rank, state| take(&open, holder(rank, state), std::iter::empty(), &|_| true, 4 * S - 5);
-        assert_eq!(take(2, State::Open(3 * S)), Some(4 * S - 5));
-        assert_eq!(take(2, State::Ended(3 * S + 1)), Some(3 * S + 1));
+        let take_at = |rank, state, settled| {
+            let holder = Holder::Living(Member { rank: Some(rank), state, ..Member::default() }, S / 2, settled);
+            take(&open, holder, std::iter::empty(), &|_| true, 3 * S)
+        };
+        let take = |rank, state| take_at(rank, state, S + 7);
+        assert_eq!(take(2, State::Open(3 * S)), Some(S + 7), "from its last end on");
+        assert_eq!(take_at(2, State::Open(3 * S), S / 2), Some(S), "its own first begin is later");
+        assert_eq!(take(2, State::Ended(S + 9)), Some(S + 9));
         assert_eq!((take(0, State::Open(3 * S)), take(0, State::Ended(3 * S))), (None, None));
+        assert_eq!(take_at(2, State::Open(3 * S), 2 * S), None, "too much would be lost with it");
     }
 }

@@ -58,7 +58,7 @@ pub struct Member {
     pub namespace: u64,
     /// Its rank in the job, if its launcher says it.
     pub rank: Option<u64>,
-    /// From here on, ns, it has read the devices.
+    /// From here on, ns, it counts: since its first epoch, or before that since it has read the devices.
     pub since: u64,
     /// Its last begin or end of an epoch.
     pub state: State,
@@ -205,6 +205,11 @@ impl Record<'_> {
     /// The number by which a member says that it is in an epoch; it is stored without reading any other.
     pub fn state(&self, place: usize) -> Option<&AtomicU64> {
         self.0.get(FIRST_SEAT + place.min(SEATS) * SEAT + seat::STATE)
+    }
+
+    /// Notes when, ns, a member's first epoch began.
+    pub fn begin(&self, place: usize, at: u64) {
+        self.store(FIRST_SEAT + place * SEAT + seat::SINCE, at);
     }
 
     /// Notes that a member has looked at `now`, ns.

@@ -7,7 +7,7 @@ use super::{Look, OnNode, Standing};
 use crate::host::{self, Segment, lock_within};
 use crate::job::Rank;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Seat {
     job: u64,
     /// The newest end of an epoch of any tracker, ns.
     ended: AtomicU64,
+    /// It has begun an epoch.
+    has_begun: AtomicBool,
     /// Trackers that count by it; none any more: it was left.
     trackers: AtomicUsize,
 }
@@ -72,6 +74,7 @@ impl Seat {
                         namespace,
                         job,
                         ended: AtomicU64::new(0),
+                        has_begun: AtomicBool::new(false),
                         trackers: AtomicUsize::new(1),
                     });
                 }
@@ -120,8 +123,17 @@ impl Seat {
 
     /// Notes that an epoch began or ended.
     pub fn note(&self, state: State) {
-        let is_left = self.trackers.load(Ordering::Relaxed) == 0;
-        if let Some(there) = self.record().state(self.place).filter(|_| !is_left) {
+        let (record, is_left) = (self.record(), self.trackers.load(Ordering::Relaxed) == 0);
+        if is_left {
+            return;
+        }
+        if let State::Open(at) = state
+            && !self.has_begun.load(Ordering::Relaxed)
+        {
+            self.has_begun.store(true, Ordering::Relaxed);
+            record.begin(self.place, at);
+        }
+        if let Some(there) = record.state(self.place) {
             there.store(state.pack(), Ordering::Release);
         }
     }

@@ -40,6 +40,7 @@ struct Running {
     turns: Vec<(u64, u64)>,
     /// Up to here its journal goes.
     journaled: u64,
+    has_begun: bool,
     lives: bool,
 }
 
@@ -72,6 +73,7 @@ impl World {
             next_look: now,
             turns,
             journaled: 0,
+            has_begun: false,
             lives: true,
         });
     }
@@ -98,8 +100,11 @@ impl World {
         let one = &mut self.running[number];
         one.state = state;
         let place = one.place;
-        if let State::Ended(at) = state {
-            one.ended = at;
+        let is_first = !std::mem::replace(&mut one.has_begun, true);
+        match state {
+            State::Ended(at) => one.ended = at,
+            State::Open(at) if is_first => self.record().begin(place, at),
+            State::Open(_) => (),
         }
         if let Some(there) = self.record().state(place) {
             there.store(state.pack(), std::sync::atomic::Ordering::SeqCst);
