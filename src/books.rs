@@ -197,6 +197,13 @@ impl Books {
         })
     }
 
+    /// Since when, ns, all devices of each claim have been read; None: they have not been yet.
+    pub fn read_since(&self) -> Vec<Option<u64>> {
+        let first_at = |&channel: &usize| self.metered.get(channel).and_then(|metered| metered.meter.first_at());
+        let all = |trust: &Trust| trust.channels.iter().map(first_at).collect::<Option<Vec<u64>>>();
+        self.trusts.iter().map(|trust| all(trust)?.into_iter().max()).collect()
+    }
+
     /// Enters marks, how far the open epoch is, then the energy that readings bring; what a person should know of them
     /// goes to `say`. Devices that another process took over, by these standings, are its own from that moment on.
     pub fn enter(

@@ -49,6 +49,8 @@ pub struct Sampler {
     claimant: Claimant,
     /// The last end of an epoch in the books, ns.
     last_end: Option<u64>,
+    /// Since when, ns, each claim's devices have been read.
+    read_since: Vec<Option<u64>>,
     marks: Consumer<Mark>,
     advisor: Advisor,
     intake: Intake,
@@ -84,6 +86,7 @@ impl Sampler {
             slots: Vec::new(),
             claimant,
             last_end: None,
+            read_since: Vec::new(),
             marks,
             advisor,
             intake,
@@ -254,8 +257,9 @@ impl Sampler {
         let is_asked = shared.is_asked();
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
-        let look = Look { now: host::monotonic_ns(), ended, is_asked: is_asked || shared.is_stopping() };
-        let standings = self.claimant.look(look);
+        let is_asked_for = is_asked || shared.is_stopping();
+        let look = Look { now: host::monotonic_ns(), ended, is_asked: is_asked_for, read_since: None };
+        let standings = self.claimant.look(look, &self.read_since);
         let mut books = shared.books();
         books.calendar.note(host::moment());
         let known = (books.settled, books.progress.share());
@@ -265,6 +269,7 @@ impl Sampler {
         }
         books.settle(host::monotonic_ns());
         self.last_end = books.ledger.last_end();
+        self.read_since = books.read_since();
         books.on_node = self.claimant.on_node(books.ledger.energy_j(), start);
         for slot in &mut self.slots {
             slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));

@@ -26,6 +26,8 @@ use threads::Threads;
 
 /// How long a report waits for the reading that closes the last epoch.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// What does not depend on which process counts a device: who asks for it takes nothing over.
+const WITHOUT_ENERGY: [&str; 4] = ["/run/", "/intensity/", "/job/agreed", "/job/processes"];
 /// How long one inside the first epoch waits for the first forecast.
 const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
 /// What a tracker takes, bytes, with room for its threads.
@@ -143,12 +145,16 @@ impl Tracker {
         let detail = Detail::of(pointer);
         let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
         self.check_memory(detail, false)?;
+        if !WITHOUT_ENERGY.iter().any(|section| pointer.starts_with(section)) {
+            self.shared.ask(&self.sampler, REPORT_TIMEOUT);
+        }
         self.snapshot(detail, is_of_forecast).value(pointer)
     }
 
     /// The report in a format.
     pub fn report(&self, format: &str) -> Result<String> {
         self.check_memory(Detail::Epochs, ["json", "html"].contains(&format))?;
+        self.shared.ask(&self.sampler, REPORT_TIMEOUT);
         self.snapshot(Detail::Epochs, true).render(format)
     }
 
@@ -175,7 +181,6 @@ impl Tracker {
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
         let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.flush_backlog(deadline);
-        self.shared.ask(&self.sampler, REPORT_TIMEOUT);
         let is_open = self.is_open.load(Ordering::Relaxed);
         if is_open && with_forecast && self.setting.planned > 0 {
             self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);

@@ -136,6 +136,9 @@ impl Trust {
     /// Takes note of how the claim stands now: what others' reports cover is let go, and once the claim is ours the rest
     /// goes to the run's own ledger.
     pub fn settle(&mut self, standing: Standing, run: &mut Ledger) {
+        if let Some((from, to)) = standing.passed {
+            self.pass(from, to, run);
+        }
         let before = std::mem::replace(&mut self.standing, standing);
         if !before.is_ours && standing.covered_to > before.covered_to {
             self.others_to = standing.covered_to;
@@ -150,14 +153,34 @@ impl Trust {
             let counted =
                 |run: &Ledger| self.channels.iter().filter_map(|&channel| run.channel(channel).joules).sum::<f64>();
             let had = counted(run);
-            self.channels.iter().for_each(|&channel| run.take_over(channel, &self.ledger));
+            self.hand_over(run);
             let more = counted(run) - had;
             if more > 0.0 && before.holder.is_some() {
                 self.handed_over_j = Some(self.handed_over_j.unwrap_or(0.0) + more);
             }
-            run.add_epochs(&self.ledger, self.others_to);
             self.ledger = Ledger::default();
         }
+    }
+
+    fn turn(&mut self, from: u64, to: u64) {
+        self.turns.push_front((from, to));
+        self.turns.truncate(TURNS);
+    }
+
+    fn hand_over(&self, run: &mut Ledger) {
+        self.channels.iter().for_each(|&channel| run.take_over(channel, &self.ledger));
+        run.add_epochs(&self.ledger, self.others_to);
+    }
+
+    /// A turn of ours that is over already: what was used in it goes to the run's ledger.
+    fn pass(&mut self, from: u64, to: u64, run: &mut Ledger) {
+        self.turn(from, to);
+        self.others_to = self.others_to.max(from);
+        self.hold_again(from, to, run);
+        self.hand_over(run);
+        self.others_to = to;
+        self.standing.covered_to = to;
+        self.hold_again(to, u64::MAX, run);
     }
 
     /// Whether the last of our turns has ended, and what was used in it is not all read yet.
@@ -167,10 +190,15 @@ impl Trust {
     }
 
     fn restart(&mut self, run: &Ledger) {
+        self.hold_again(self.standing.covered_to, u64::MAX, run);
+    }
+
+    /// Holds what was used from one instant to another, ns, and nothing else.
+    fn hold_again(&mut self, from: u64, to: u64, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
-            let uncovered = trail.iter().filter_map(|credit| credit.split(self.standing.covered_to).1);
-            uncovered.for_each(|credit| self.ledger.credit(channel, credit));
+            let within = trail.iter().filter_map(|credit| credit.split(from).1?.split(to).0);
+            within.for_each(|credit| self.ledger.credit(channel, credit));
         }
     }
 }
@@ -181,7 +209,7 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
     const OTHERS: Standing =
-        Standing { is_ours: false, is_apart: false, holder: Some(1), covered_to: 0, lost_at: None };
+        Standing { is_ours: false, is_apart: false, holder: Some(1), covered_to: 0, lost_at: None, passed: None };
     const OURS: Standing = Standing { is_ours: true, holder: None, ..OTHERS };
 
     /// Epochs of a second, back to back, at 10 W, read four times each; the books as another process counts.
@@ -325,6 +353,18 @@ mod tests {
         run.mark(Mark::Begin(9 * S));
         run.mark(Mark::End(9 * S));
         assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(20.0)));
+    }
+
+    /// The device was taken, and another took it within the same look.
+    #[test]
+    fn a_turn_that_is_over_at_once_counts() {
+        let (mut run, mut trust) = run_of(3);
+        let passed = Some((2 * S, 3 * S + S / 2));
+        trust.settle(Standing { covered_to: 3 * S + S / 2, passed, ..OTHERS }, &mut run);
+        assert_eq!((run.energy_j(), energies(&run)), (Some(15.0), vec![None, Some(10.0), Some(5.0)]));
+        trust.settle(Standing { covered_to: 3 * S + S / 2, ..OURS }, &mut run);
+        assert_eq!(run.energy_j(), Some(20.0));
+        assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
     }
 
     #[test]

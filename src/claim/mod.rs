@@ -39,6 +39,8 @@ pub struct Standing {
     pub covered_to: u64,
     /// This process counted it up to here, ns, until this look.
     pub lost_at: Option<u64>,
+    /// This process took it at this look and lost it at once: it counts it from here to there, ns.
+    pub passed: Option<(u64, u64)>,
 }
 
 impl Standing {
@@ -102,6 +104,8 @@ pub struct Look {
     pub ended: Option<u64>,
     /// A report is asked for, or the run is about to end.
     pub is_asked: bool,
+    /// Since when, ns, the device that it is about has been read; None: it was not yet.
+    pub read_since: Option<u64>,
 }
 
 impl Claimant {
@@ -157,15 +161,19 @@ impl Claimant {
         }
     }
 
-    /// How every claim stands now. A device that nobody counts is taken where this process is in an epoch, or has an end that
-    /// no report covers.
-    pub fn look(&mut self, look: Look) -> Vec<Standing> {
+    /// How every claim stands now; since when each has been read, ns. A device that nobody counts is taken where this process
+    /// is in an epoch, or has an end that no report covers.
+    pub fn look(&mut self, look: Look, read_since: &[Option<u64>]) -> Vec<Standing> {
         match &self.common {
             Common::Joined(_, seat) => {
-                seat.beat(look.now);
+                seat.beat(look.now, read_since.iter().flatten().max().copied());
                 let apart = Standing { is_apart: true, ..Standing::default() };
-                let look = |turn: &mut Turn| seat.look(turn, look);
-                self.claims.iter_mut().map(|claim| claim.turn.as_mut().map_or(apart, look)).collect()
+                let read_since = read_since.iter().copied().chain(std::iter::repeat(None));
+                let claims = self.claims.iter_mut().zip(read_since);
+                let stand = |(claim, read_since): (&mut Claim, Option<u64>)| {
+                    claim.turn.as_mut().map_or(apart, |turn| seat.look(turn, Look { read_since, ..look }))
+                };
+                claims.map(stand).collect()
             }
             Common::Apart(_, counts) => {
                 let standing = Standing { is_ours: *counts, is_apart: !counts, ..Standing::default() };

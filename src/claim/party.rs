@@ -38,13 +38,23 @@ impl Party<'_> {
         const TRIES: usize = 64;
         let Turn { device, mine } = turn;
         let mut standing = Standing::default();
+        let mut has_bid = false;
         for _ in 0..TRIES {
             let owner = self.record.owner(*device);
             let is_ours = owner.seat == Some(self.place);
             if let Some(lost) = mine.take_if(|mine| !is_ours || mine.turn != owner.turn) {
-                standing.lost_at.get_or_insert(self.record.lost_at(*device, lost, owner));
+                let at = self.record.lost_at(*device, lost, owner);
+                if has_bid {
+                    standing.passed = Some((self.record.begun(*device, lost), at));
+                } else {
+                    standing.lost_at = Some(at);
+                }
             }
-            let next = if is_ours { self.settle(owner, look) } else { self.bid(*device, owner, newest, look) };
+            let next = match is_ours {
+                true => self.settle(owner, look),
+                false if has_bid => None,
+                false => self.bid(*device, owner, newest, look),
+            };
             let Some(next) = next else {
                 *mine = is_ours.then_some(owner);
                 let holder = if is_ours { None } else { self.holder(owner) };
@@ -53,6 +63,7 @@ impl Party<'_> {
             // What is taken is settled at once, as far as our epochs have ended.
             if self.record.replace(*device, owner, next) {
                 *mine = Some(next);
+                has_bid |= !is_ours;
                 self.bury(owner);
             }
         }
@@ -82,7 +93,8 @@ impl Party<'_> {
     /// A turn of ours after another's; None: the device is not to be taken.
     fn bid(&self, device: usize, owner: Owner, newest: u64, look: Look) -> Option<Owner> {
         let record = &self.record;
-        let asker = Asker { member: record.member(self.place)?, ended: newest, is_asked: look.is_asked };
+        let member = record.member(self.place).filter(|_| look.read_since.is_some())?;
+        let asker = Asker { member, ended: newest, is_asked: look.is_asked };
         let settled = record.settled(owner);
         let holder = match owner.seat.map(|seat| record.member(seat)) {
             None => Holder::Nobody(settled),

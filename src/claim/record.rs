@@ -58,7 +58,7 @@ pub struct Member {
     pub namespace: u64,
     /// Its rank in the job, if its launcher says it.
     pub rank: Option<u64>,
-    /// From here on, ns, it counts: since its first epoch, or before that since it has read the devices.
+    /// From here on, ns, it counts: its first epoch began, and it has read the devices.
     pub since: u64,
     /// Its last begin or end of an epoch.
     pub state: State,
@@ -207,9 +207,11 @@ impl Record<'_> {
         self.0.get(FIRST_SEAT + place.min(SEATS) * SEAT + seat::STATE)
     }
 
-    /// Notes when, ns, a member's first epoch began.
+    /// Notes that a member does not count before this, ns: its first epoch begins, or it reads the devices for the first time.
     pub fn begin(&self, place: usize, at: u64) {
-        self.store(FIRST_SEAT + place * SEAT + seat::SINCE, at);
+        if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT + seat::SINCE) {
+            there.fetch_max(at, SeqCst);
+        }
     }
 
     /// Notes that a member has looked at `now`, ns.

@@ -116,9 +116,10 @@ impl Seat {
         self.record().journal(self.place, to);
     }
 
-    /// Notes that this process has looked at `now`, ns.
-    pub fn beat(&self, now: u64) {
+    /// Notes that this process has looked at `now`, ns, and since when it has read its devices.
+    pub fn beat(&self, now: u64, read_since: Option<u64>) {
         self.record().beat(self.place, now);
+        read_since.into_iter().for_each(|since| self.record().begin(self.place, since));
     }
 
     /// Notes that an epoch began or ended.

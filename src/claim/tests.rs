@@ -83,7 +83,7 @@ impl World {
         let one = &mut running[number];
         let is_alive = |member: &Member| !dead.contains(&member.process);
         let party = Party { record: Record(memory), place: one.place, namespace: 0, is_alive: &is_alive };
-        let look = Look { now, ended: Some(one.ended).filter(|at| *at > 0), is_asked };
+        let look = Look { now, ended: Some(one.ended).filter(|at| *at > 0), is_asked, read_since: Some(START) };
         let standing = party.look(&mut one.turn, one.ended, look);
         if let Some(at) = standing.lost_at {
             one.turns.last_mut().expect("it had a turn").1 = at;
@@ -283,7 +283,7 @@ fn a_record_of_nonsense_does_no_harm() {
         let party = Party { record, place, namespace: 0, is_alive: &|_| false };
         let mut turn = Turn::new(party.record.device(3).unwrap_or(0));
         for is_asked in [false, true] {
-            party.look(&mut turn, now, Look { now, ended: Some(now), is_asked });
+            party.look(&mut turn, now, Look { now, ended: Some(now), is_asked, read_since: Some(0) });
         }
         party.give_up();
         party.record.leave(place, &|_| false);
