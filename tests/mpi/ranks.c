@@ -79,7 +79,7 @@ static void want(ct_status actual, ct_status expected, const char *what)
 
 static void check_arguments(ct_tracker *t, MPI_Comm comm)
 {
-    static const char *const refused[] = {"/usage/coverage", "/intensity/g_per_kwh", "/components/0/energy_j", "/run/epochs_done",
+    static const char *const refused[] = {"/usage/coverage", "/intensity/g_per_kwh", "/components/0/energy_j", "/run/epochs_planned",
                                           "/components/0/mean_power_w", "/forecast/level", "/usage", "/", "", "energy_j", "/a/value"};
     double x = -1;
     int missing = -1;
@@ -91,6 +91,7 @@ static void check_arguments(ct_tracker *t, MPI_Comm comm)
     want(ct_mpi_value(t, comm, me == 0 ? "/usage/energy_j" : "/usage", &x, NULL), size > 1 ? CT_EINVAL : CT_OK, "ranks that disagree");
     want(ct_mpi_value(t, comm, "/usage/nothing_j", &x, &missing), CT_ENOENT, "a number that is nowhere");
     want(ct_mpi_value(NULL, comm, "/usage/energy_j", &x, &missing), CT_DISABLED, "no tracker anywhere");
+    want(ct_mpi_value(NULL, comm, "/run/epochs_done", &x, &missing), CT_DISABLED, "epochs of no tracker");
     if (size > 1 && (x != -1 || missing != -1))
         fail("a failure wrote a number");
 }
@@ -166,7 +167,7 @@ static double run(int argc, char **argv, const char *options, MPI_Comm comm, ct_
 int main(int argc, char **argv)
 {
     static const char *const pointers[] = {"/usage/energy_j", "/usage/duration_s", "/usage/co2eq_g", "/usage/facility_energy_kwh",
-                                           "/epochs/1/cpu_j", "/epochs/1/gpu_j", "/forecast/energy_j/high"};
+                                           "/epochs/1/cpu_j", "/epochs/1/gpu_j", "/forecast/energy_j/high", "/run/epochs_done"};
     const char *options = argv[1];
     double seconds;
     ct_tracker *t = NULL;
