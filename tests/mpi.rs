@@ -72,7 +72,8 @@ fn sums_what_was_used(mpi: &Mpi) {
     }
 }
 
-/// The first rank leaves its loop early and waits, while another goes on, or begins only then.
+/// The first rank leaves its loop early and waits, while another goes on, or begins only then. The total has what the other
+/// used to its end, however long the tail is and however seldom devices are read.
 #[test]
 fn ranks_that_wait_lend_what_they_counted() {
     if !OPEN_MPI.is_here() {
@@ -80,10 +81,16 @@ fn ranks_that_wait_lend_what_they_counted() {
     }
     let ranks = OPEN_MPI.ranks();
     let options = options(&machine("lent", &[100]));
-    for how in [&["early=0", "nap", "700"][..], &["early=0", "late=1", "nap", "700"]] {
+    for (interval, how) in [
+        ("1", &["early=0", "nap", "700"][..]),
+        ("1", &["early=0", "late=1", "nap", "700"]),
+        ("1", &["early=0", "nap", "100"]),
+        ("30", &["early=0", "nap", "700"]),
+        ("30", &["early=0", "nap", "100"]),
+    ] {
         let launch = || {
             let mut launch = OPEN_MPI.launch(2, &ranks);
-            launch.arg(&options).args(how);
+            launch.arg(format!("{options} interval={interval}")).args(how);
             launch
         };
         tried(launch, |told| told.drew(0, 100.0));

@@ -133,30 +133,37 @@ static inline char *ct_mpi_text(ct_tracker *tracker, const char *format)
     return NULL;
 }
 
-/* Whether this rank shares the record of who counts what with so many ranks of its node. Then two ranks may list a device,
- * each for its own time. Ranks of two jobs have a record each. */
-static inline int ct_mpi_shares(ct_tracker *tracker, int ranks)
+/* How many processes of this node share one record of who counts what with this rank; 0: it shares none. */
+static inline double ct_mpi_sharing(ct_tracker *tracker)
 {
     double agreed, processes;
     if (ct_value(tracker, "/job/agreed", &agreed) != CT_OK || agreed != 1)
         return 0;
-    return ranks == 0 || ct_value(tracker, "/job/processes", &processes) != CT_OK || processes >= ranks;
+    return ct_value(tracker, "/job/processes", &processes) == CT_OK ? processes : 0;
 }
 
-/* The devices that this rank counts and another might count too, as lines of text; free() it. NULL: none. Collective over
- * `node`; `*failed` is not 0 if MPI failed. */
-static inline char *ct_mpi_devices(ct_tracker *tracker, MPI_Comm node, int *failed)
+/* The devices that this rank counts, as lines of text; free() it. NULL: none. */
+static inline char *ct_mpi_listed(ct_tracker *tracker)
 {
-    int shares = ct_mpi_shares(tracker, 0), sharing = 0;
-    char *text;
-    *failed = MPI_Allreduce(&shares, &sharing, 1, MPI_INT, MPI_SUM, node);
-    if (*failed || (shares && ct_mpi_shares(tracker, sharing)))
-        return NULL;
-    text = ct_mpi_text(tracker, "prometheus");
+    char *text = ct_mpi_text(tracker, "prometheus");
     if (text != NULL && strstr(text, "carbontracker_energy_joules_total{") != NULL)
         return text;
     free(text);
     return NULL;
+}
+
+/* Those that another rank might count too, as lines of text; free() it. NULL: none. Ranks that share a record may both list a
+ * device, each for its own time. That is so only if the record has all ranks that count: those of two jobs have one each.
+ * Collective over `node`; `*failed` is not 0 if MPI failed. */
+static inline char *ct_mpi_devices(ct_tracker *tracker, MPI_Comm node, int *failed)
+{
+    const double sharing = ct_mpi_sharing(tracker);
+    char *text = sharing > 0 ? NULL : ct_mpi_listed(tracker);
+    int counts = sharing > 0 || text != NULL, counting = 0;
+    *failed = MPI_Allreduce(&counts, &counting, 1, MPI_INT, MPI_SUM, node);
+    if (!*failed && sharing > 0 && sharing < counting)
+        text = ct_mpi_listed(tracker);
+    return text;
 }
 
 /* Which part of this rank's energy is to be summed: 1, but for devices that another rank of the node counts too and has
