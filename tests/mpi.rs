@@ -87,13 +87,16 @@ fn ranks_that_wait_lend_what_they_counted() {
         ("1", &["early=0", "nap", "100"]),
         ("30", &["early=0", "nap", "700"]),
         ("30", &["early=0", "nap", "100"]),
+        ("30", &["tail=1"]),
     ] {
         let launch = || {
             let mut launch = OPEN_MPI.launch(2, &ranks);
             launch.arg(format!("{options} interval={interval}")).args(how);
             launch
         };
-        tried(launch, |told| told.drew(0, 100.0));
+        let told = tried(launch, |told| told.drew(0, 100.0));
+        let (forecast, energy) = (told.number(0, "/forecast/energy_j/high").1, told.number(0, "/usage/energy_j").1);
+        assert!(forecast > 0.99 * energy, "no forecast is below what was used: {}", told.0);
     }
 }
 

@@ -204,6 +204,21 @@ static inline int ct_mpi_share(ct_tracker *tracker, MPI_Comm node, const char *k
     return failed;
 }
 
+/* What this rank's part of a sum is at least: where it has no forecast, as after an epoch's end that it counted alone, what it
+ * used. Else 0. */
+static inline double ct_mpi_least(ct_tracker *tracker, const char *pointer)
+{
+    char used[64];
+    size_t length;
+    double value;
+    const char *name;
+    if (strncmp(pointer, "/forecast/", 10) != 0)
+        return 0;
+    name = ct_mpi_name(pointer, &length);
+    snprintf(used, sizeof used, "/usage/%.*s", (int)(length < 32 ? length : 32), name);
+    return ct_value(tracker, used, &value) == CT_OK ? value : 0;
+}
+
 /* ct_mpi_value, given the ranks of this node. All ranks of `comm` are here: while one has not come, its epoch may be open,
  * and a rank that has come may still be given what that one counts. So nothing is asked before, and each rank is asked. */
 static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm node, const char *pointer, double *out,
@@ -223,11 +238,13 @@ static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm
             memcpy(kind, name, strcspn(name, "_"));
     }
     known = status == CT_OK;
+    if (!known && rule == CT_MPI_SUM)
+        value = ct_mpi_least(tracker, pointer);
     /* After the value: both are of the same devices, as ranks that share a record list none here. */
     if ((rule == CT_MPI_SUM && ct_mpi_share(tracker, node, kind, &share)) || MPI_Comm_rank(node, &me) ||
         MPI_Allreduce(&known, &node_knows, 1, MPI_INT, MPI_MAX, node))
         return CT_EIO;
-    sum[0] = known ? share * value : 0;
+    sum[0] = share * value;
     sum[1] = me == 0 && !node_knows;
     top[0] = !known ? none : rule == CT_MPI_LEAST ? -value : value;
     top[1] = status == CT_EINVAL ? wrong : known ? best : -(double)status;

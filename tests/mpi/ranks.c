@@ -1,6 +1,6 @@
 /*
  * Ranks that track a run of naps, each as the arguments say:
- *   ranks OPTIONS [late=RANK] [never=RANK] [early=RANK] [disabled=RANK] [nap MS] [split OPTIONS] [whole] [checks]
+ *   ranks OPTIONS [late=RANK] [never=RANK] [early=RANK] [tail=RANK] [disabled=RANK] [nap MS] [split OPTIONS] [whole] [checks]
  * The first rank prints a line a fact: the run, a name, numbers. `split`: the odd ranks are another run,
  * whose options are the next argument. `whole`: and both together. `checks`: all that can be asked wrongly.
  */
@@ -165,6 +165,8 @@ static double run(int argc, char **argv, const char *options, MPI_Comm comm, ct_
             span[0] = -now_s();
         ct_epoch_begin(*t);
         nap(ms == NULL ? 150 : atoi(ms));
+        if (n == EPOCHS - 1 && is_my_part(argc, argv, "tail"))
+            nap(400);
         ct_epoch_end(*t);
         span[1] = now_s();
     }

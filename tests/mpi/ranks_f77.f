@@ -30,7 +30,7 @@ C     NO RANK HAS A TRACKER
       CALL MPI_ALLREDUCE(EJ, EALL, 1, MPI_DOUBLE_PRECISION, MPI_MAX,
      &                   MPI_COMM_WORLD, IERR)
       IF (EALL .NE. EJ) STOP 9
-      IF (CO2 .LE. 0D0 .OR. DABS(PEJ - EJ) .GT. 1D-3 * EJ) STOP 10
+      IF (CO2 .LE. 0D0 .OR. DABS(PEJ - EJ) .GT. 0.1D0 * EJ) STOP 10
       IF (ME .EQ. 0) WRITE (*, 30) EJ / SPAN
    30 FORMAT ('0 watts 0 ', F9.3, ' 0')
       CALL CTEND(IERR)
