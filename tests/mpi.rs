@@ -164,6 +164,32 @@ fn two_runs_side_by_side_are_two() {
     }
 }
 
+/// Ranks of two jobs, or one without a job, have no record in common: both count the device.
+#[test]
+fn a_device_counts_once_where_ranks_have_no_record_in_common() {
+    if !OPEN_MPI.is_here() {
+        return;
+    }
+    let ranks = OPEN_MPI.ranks();
+    let options = options(&machine("apart", &[100]));
+    let two_jobs = || {
+        let mut launch = OPEN_MPI.launch(4, &ranks);
+        launch.arg(format!("{options} job=a")).args(["split", &format!("{options} job=b"), "whole"]);
+        launch
+    };
+    let told = tried(two_jobs, |told| told.drew(0, 100.0).and_then(|()| told.drew(1, 100.0)));
+    let (whole, one) = (told.number(2, "/usage/energy_j").1, told.number(0, "/usage/energy_j").1);
+    assert!((whole / one - 1.0).abs() < 0.2, "{}", told.0);
+
+    let script = r#"test "$OMPI_COMM_WORLD_RANK" != 1 || export CARBONTRACKER_JOB=off; exec "$0" "$@""#;
+    let one_without = || {
+        let mut launch = OPEN_MPI.launch(3, Path::new("sh"));
+        launch.args(["-c", script]).arg(&ranks).arg(&options);
+        launch
+    };
+    tried(one_without, |told| told.drew(0, 100.0));
+}
+
 /// MPICH can be told to take its ranks for those of several nodes.
 #[test]
 fn nodes_are_added_and_those_that_know_nothing_are_told() {
