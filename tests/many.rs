@@ -8,17 +8,13 @@ mod ranks;
 mod served;
 mod steady;
 
-use ranks::{Folder, Part, Start, counted_once, part, together};
-use serde_json::{Value, json};
-use served::{Counter, Tree};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex};
+use ranks::launch::{job, serves, together, tree};
+use ranks::{Folder, Part, Start, Wrong, counted_once, part};
+use served::Tree;
 
-/// So many processes at once, over all cases.
-const AT_ONCE: usize = 96;
-/// A machine that runs other things too may hold up the thread that counts at will.
-const TRIES: usize = 3;
+const INTERVALS: [&str; 3] = ["0.1", "1", "30"];
+/// The first that ends does not end before this, ms.
+const LONG: u64 = 1000;
 
 /// Not a test but the program of a job's process, when it is one.
 #[test]
@@ -64,136 +60,73 @@ struct Case {
 
 impl Case {
     fn parts(&self) -> Vec<Part> {
-        const LONG: u64 = 1000;
         let mut dice = Dice(self.processes as u64 * 31 + self.kills as u64 * 7 + self.interval.len() as u64);
-        let n = self.processes as u64;
-        let end = |number: u64, dice: &mut Dice| match self.ends {
-            Ends::Together => LONG,
-            Ends::Apart(ms) => LONG + number * ms,
-            Ends::Random(ms) if number + 1 == n => LONG + ms,
-            Ends::Random(ms) => LONG + dice.below(ms),
-        };
-        let mut parts: Vec<Part> = (0..n).map(|number| part(0, end(number, &mut dice))).collect();
-        let last = parts.iter().map(|part| part.to).max().unwrap();
+        let ends: Vec<u64> = (1..=self.processes).map(|number| self.end(number, &mut dice)).collect();
+        let last = ends[self.processes - 1];
+        let mut parts: Vec<Part> = ends.into_iter().map(|end| part(0, end)).collect();
         let mut victims = dice.shuffled((0..self.processes - 1).collect());
         victims.truncate(self.kills);
         for victim in victims {
-            let at = 100 + dice.below(last.min(parts[victim].to) - 200);
-            parts[victim].killed = Some(at);
+            parts[victim].killed = Some(100 + dice.below(last.min(parts[victim].to) - 200));
         }
         dice.shuffled(parts)
     }
 
-    /// Runs it; what is wrong, if anything.
-    fn run(&self, tree: Option<&Tree>) -> Result<(), String> {
-        let parts = self.parts();
+    /// When one of them ends, ms; the last lives longest.
+    fn end(&self, number: usize, dice: &mut Dice) -> u64 {
+        match self.ends {
+            Ends::Together => LONG,
+            Ends::Apart(ms) => LONG + number as u64 * ms,
+            Ends::Random(ms) if number == self.processes => LONG + ms,
+            Ends::Random(ms) => LONG + dice.below(ms),
+        }
+    }
+
+    fn run(&self, tree: &Tree) -> Result<(), Wrong> {
+        let (tree, parts) = (self.is_served.then_some(tree), self.parts());
         let folder = Folder::new("many");
         folder.give(&parts, Start::Ready, &serves(tree));
         let killed: Vec<bool> = parts.iter().map(|part| part.killed.is_some()).collect();
-        let commands = job(&folder, parts.len(), tree);
-        let with_interval = |mut command: Command| {
-            command.env("CARBONTRACKER_INTERVAL", self.interval);
-            command
-        };
-        together(commands.into_iter().map(with_interval).collect(), &killed);
+        together(job(&folder, parts.len(), tree, &[("CARBONTRACKER_INTERVAL", self.interval)]), &killed);
         counted_once(&folder.records(), &format!("{self:?}"))
     }
-}
-
-/// What the processes serve, for their parts.
-fn serves(tree: Option<&Tree>) -> Value {
-    tree.map_or(Value::Null, |tree| json!({"born": tree.born(), "watts": [ranks::WATTS]}))
-}
-
-/// The processes of one job, each with a number, on a simulated processor or a served tree.
-fn job(folder: &Folder, processes: usize, tree: Option<&Tree>) -> Vec<Command> {
-    let job = job_name();
-    let command = |number: usize| {
-        let mut command = ranks::process(&folder.part(number));
-        command.env("SLURM_JOB_ID", &job).env("SLURM_PROCID", number.to_string());
-        match tree {
-            Some(tree) => command.env("CARBONTRACKER_SYSROOT", tree.root()),
-            None => command.env("CARBONTRACKER_SIM_CPU", "X:100:1"),
-        };
-        command
-    };
-    (0..processes).map(command).collect()
-}
-
-fn job_name() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!("{}{:03}", std::process::id(), NUMBER.fetch_add(1, Relaxed))
-}
-
-fn tree() -> Tree {
-    Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(ranks::WATTS))])
-}
-
-/// Leaves room for so many processes at a time.
-struct Room(Mutex<usize>, Condvar);
-
-static ROOM: Room = Room(Mutex::new(AT_ONCE), Condvar::new());
-
-impl Room {
-    fn with<T>(&self, processes: usize, run: impl FnOnce() -> T) -> T {
-        let processes = processes.min(AT_ONCE);
-        let left = self.0.lock().unwrap();
-        *self.1.wait_while(left, |left| *left < processes).unwrap() -= processes;
-        let result = run();
-        *self.0.lock().unwrap() += processes;
-        self.1.notify_all();
-        result
-    }
-}
-
-/// Tries until it is right; what is wrong still, if anything.
-fn tried(processes: usize, run: impl Fn() -> Result<(), String>) -> Option<String> {
-    let mut last = Ok(());
-    for _ in 0..TRIES {
-        last = ROOM.with(processes, &run);
-        if last.is_ok() {
-            break;
-        }
-    }
-    last.err()
-}
-
-fn check(cases: &[Case]) {
-    let tree = tree();
-    let run = |case: &Case| tried(case.processes, || case.run(case.is_served.then_some(&tree)));
-    let wrong: Vec<String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = cases.iter().map(|case| scope.spawn(move || run(case))).collect();
-        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
-    });
-    assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 fn is_wide() -> bool {
     std::env::var_os("CT_WIDE").is_some()
 }
 
-const INTERVALS: [&str; 3] = ["0.1", "1", "30"];
-
-/// Each way to end with each number of processes; the rest in turn, or all of it where it is to be wide.
+/// Each way to end with each number of processes and of kills, at another interval on other devices each time; where it
+/// is to be wide, at all of them.
 fn cases(processes: &[usize], kills: impl Fn(usize) -> Vec<usize>) -> Vec<Case> {
+    let hows: Vec<_> = INTERVALS.into_iter().flat_map(|interval| [(interval, false), (interval, true)]).collect();
     let mut all = Vec::new();
     for &processes in processes {
-        let longest = if processes <= 8 { 500 } else { 50 };
-        let mut ends = vec![Ends::Together, Ends::Apart(20), Ends::Apart(longest), Ends::Random(1500)];
-        ends.retain(|ends| processes <= 64 || *ends != Ends::Apart(longest));
+        let ends = match processes {
+            0..=8 => vec![Ends::Together, Ends::Apart(50), Ends::Apart(500), Ends::Random(1500)],
+            9..=64 => vec![Ends::Together, Ends::Apart(20), Ends::Apart(50), Ends::Random(1500)],
+            _ => vec![Ends::Together, Ends::Apart(10), Ends::Random(2000)],
+        };
         for ends in ends {
             for kills in kills(processes) {
-                for (n, interval) in INTERVALS.into_iter().enumerate() {
-                    for is_served in [false, true] {
-                        let turn = all.len();
-                        all.push((turn, n, Case { processes, ends, interval, kills, is_served }));
-                    }
-                }
+                let turn = all.len() * 5 % hows.len();
+                let chosen = if is_wide() { &hows[..] } else { &hows[turn..=turn] };
+                all.extend(chosen.iter().map(|&(interval, is_served)| Case {
+                    processes,
+                    ends,
+                    interval,
+                    kills,
+                    is_served,
+                }));
             }
         }
     }
-    // Of each six, which differ in interval and devices alone, another one each time.
-    all.into_iter().filter(|(turn, ..)| is_wide() || turn % 6 == turn / 6 * 5 % 6).map(|(.., case)| case).collect()
+    all
+}
+
+fn check(cases: &[Case]) {
+    let tree = tree();
+    ranks::launch::check(cases, |case| case.processes, |case| case.run(&tree));
 }
 
 #[test]
@@ -209,4 +142,14 @@ fn some_or_all_but_one_are_killed() {
 #[test]
 fn a_crowd() {
     check(&cases(&[64], |n| if is_wide() { vec![0, 1, n / 2, n - 1] } else { vec![0] }));
+}
+
+#[test]
+fn a_great_crowd() {
+    let mut cases = cases(&[256], |n| if is_wide() { vec![0, 1, n / 2, n - 1] } else { vec![0, n / 2] });
+    if !is_wide() {
+        cases.retain(|case| (case.ends == Ends::Together) == (case.kills == 0));
+        cases.truncate(2);
+    }
+    check(&cases);
 }

@@ -4,18 +4,15 @@
 //! machine that holds a process up does not change what is right.
 #![allow(dead_code)]
 
-use crate::served::{self, Counter};
-use crate::steady::now;
-use carbontracker::tracker::Tracker;
+pub mod launch;
+mod program;
+
+pub use program::play;
+
 use serde_json::{Value, json};
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// What all devices of a node draw together, W, where a case does not give it.
 pub const WATTS: f64 = 100.0;
@@ -27,7 +24,6 @@ const MS: u64 = 1_000_000;
 const PART: &str = "CT_PART";
 /// The test that is a process's program.
 const PROGRAM: &str = "a_process";
-const STACK: usize = 256 * 1024;
 
 /// What one process does, in ms after the start.
 #[derive(Clone, Copy, Debug)]
@@ -206,7 +202,7 @@ impl Truth {
     }
 
     /// What is wrong about this sum, if anything.
-    pub fn check(self, sum: f64, kills: usize, what: &str) -> Result<(), String> {
+    pub fn check(self, sum: f64, kills: usize, what: &str) -> Result<(), Wrong> {
         let Truth { least, most } = self;
         let off = 100.0 * (sum / sum.clamp(least.min(most), most) - 1.0);
         let text = format!("{what}: {sum:.1} J of {least:.1} to {most:.1} J, {off:+.1} %");
@@ -214,130 +210,23 @@ impl Truth {
             crate::steady::say(&text);
         }
         let lost = kills as f64 * LOST_A_KILL;
-        if sum <= most * (1.0 + WITHIN) && sum >= least * (1.0 - WITHIN) - lost { Ok(()) } else { Err(text) }
+        let is_above = sum > most * (1.0 + WITHIN);
+        if is_above || sum < least * (1.0 - WITHIN) - lost { Err(Wrong { is_above, text }) } else { Ok(()) }
     }
 }
 
+/// A sum that is not what was used.
+#[derive(Debug)]
+pub struct Wrong {
+    pub is_above: bool,
+    pub text: String,
+}
+
 /// The sum over the reports against what the job used; `kills` is how many may have lost 50 ms.
-pub fn counted_once(records: &[Record], what: &str) -> Result<(), String> {
+pub fn counted_once(records: &[Record], what: &str) -> Result<(), Wrong> {
     let sum: f64 = records.iter().map(Record::joules).sum();
     let kills = records.iter().filter(|record| record.killed.is_some()).count();
     let each: Vec<String> = records.iter().filter(|r| r.joules() > 0.0).map(|r| format!("{:.1}", r.joules())).collect();
     let first: Vec<&str> = each.iter().map(String::as_str).take(12).collect();
     union(records, WATTS).check(sum, kills, &format!("{what}: [{}]", first.join(", ")))
-}
-
-/// This test program as a process of a job: its environment is what `command` gets. It goes by the part in a file.
-pub fn process(part: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", PROGRAM, "--nocapture", "--test-threads=1", "--quiet"]);
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env(PART, part);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command
-}
-
-/// The same for a shell: what `sh -c` runs by `exec` once CT_PART is set.
-pub fn in_shell() -> String {
-    format!("exec '{}' --exact {PROGRAM} --nocapture --test-threads=1 --quiet", std::env::current_exe().unwrap().display())
-}
-
-/// Starts processes that wait until all are ready, and waits until all have ended; whether each ended as it should.
-pub fn together(commands: Vec<Command>, killed: &[bool]) {
-    let start = |mut command: Command| command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut children: Vec<Child> = commands.into_iter().map(start).collect();
-    for child in &mut children {
-        // Both ends stay open: a process may still write to one.
-        let output = BufReader::new(child.stdout.as_mut().unwrap());
-        assert!(output.lines().map_while(Result::ok).any(|line| line.ends_with("ready")), "a process ended early");
-    }
-    let at = now() + 20 * MS + children.len() as u64 * MS;
-    for child in &mut children {
-        writeln!(child.stdin.as_mut().unwrap(), "{at}").unwrap();
-    }
-    for (mut child, killed) in children.into_iter().zip(killed) {
-        assert_eq!(child.wait().unwrap().success(), !killed);
-    }
-}
-
-/// The record as it is written: each line at once.
-#[derive(Clone)]
-struct Pen(Arc<Mutex<File>>);
-
-impl Pen {
-    fn write(&self, line: &str) {
-        self.0.lock().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-}
-
-/// A process's program, where this is one: what the test PROGRAM of each test program calls.
-pub fn play() {
-    let Some(path) = std::env::var_os(PART).map(PathBuf::from) else { return };
-    let part: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    let number = |name: &str| part[name].as_u64().unwrap_or(0);
-    let served = &part["served"];
-    if let Some(born) = served["born"].as_u64() {
-        let watts = served["watts"].as_array().unwrap().iter().map(|watts| watts.as_f64().unwrap());
-        served::serve_too(born, &watts.map(Counter::constant).collect::<Vec<Counter>>());
-    }
-    let name = format!("{:x}.{}.record", carbontracker::host::random_u64(), std::process::id());
-    let pen = Pen(Arc::new(Mutex::new(File::create(path.with_file_name(name)).unwrap())));
-    let is_late = part["made_late"] == true;
-    let early = (!is_late).then(|| make(&pen));
-    let start = match part["start"].as_u64() {
-        Some(at) => at,
-        None if part["start"] == "own" => now(),
-        None => {
-            println!("\nready");
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).unwrap();
-            line.trim().parse().unwrap()
-        }
-    };
-    let at = move |ms: u64| start + ms * MS;
-    if let Some(killed) = part["killed"].as_u64() {
-        let pen = pen.clone();
-        std::thread::Builder::new().stack_size(STACK).spawn(move || die(&pen, at(killed))).unwrap();
-    }
-    sleep_until(at(number("from")));
-    let tracker = early.unwrap_or_else(|| make(&pen));
-    work(&tracker, &pen, at(number("to")), number("epoch") * MS);
-    sleep_until(at(number("asks")));
-    let joules = tracker.value("/usage/energy_j").map_or("unknown".into(), |joules| joules.to_string());
-    pen.write(&format!("report {}", tracker.report("json").unwrap().trim()));
-    pen.write(&format!("energy {joules}"));
-    tracker.destroy();
-    std::process::exit(0);
-}
-
-fn make(pen: &Pen) -> Tracker {
-    let tracker = Tracker::create("components=cpu").unwrap().unwrap();
-    pen.write(&format!("resumed {}", tracker.value("/run/epochs_done").unwrap_or(0.0)));
-    tracker
-}
-
-fn work(tracker: &Tracker, pen: &Pen, to: u64, epoch: u64) {
-    let mut end = now();
-    while end < to {
-        let before = now();
-        tracker.begin().unwrap();
-        pen.write(&format!("begun {before} {}", now()));
-        sleep_until((end + epoch).min(to));
-        let before = now();
-        tracker.end().unwrap();
-        end = now();
-        pen.write(&format!("ended {before} {end}"));
-    }
-}
-
-fn sleep_until(at: u64) {
-    std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
-}
-
-/// Ends this process as a kill from outside does, at a known time.
-fn die(pen: &Pen, at: u64) {
-    sleep_until(at);
-    let file = pen.0.lock().unwrap();
-    (&*file).write_all(format!("killed {}\n", now()).as_bytes()).unwrap();
-    // SAFETY: a signal to this process.
-    unsafe { libc::raise(libc::SIGKILL) };
 }
