@@ -137,6 +137,11 @@ pub struct Record {
     pub report: Value,
     /// Epochs done when it had made its tracker.
     pub resumed: Option<f64>,
+    /// Epochs that it ended since.
+    pub ended: usize,
+    /// Its rank and its node, as its launcher numbers them.
+    pub rank: u64,
+    pub node: u64,
 }
 
 impl Record {
@@ -153,9 +158,11 @@ impl Record {
                 "ended" => {
                     let span = record.epochs.last_mut().unwrap();
                     (span.least.1, span.most.1) = (numbers[0], numbers[1]);
+                    record.ended += 1;
                 }
                 "killed" => record.killed = Some(numbers[0]),
                 "energy" => record.energy_j = Some(rest.parse().ok()),
+                "place" => (record.rank, record.node) = (numbers[0], numbers[1]),
                 "resumed" => record.resumed = rest.parse().ok(),
                 "report" => record.report = serde_json::from_str(rest).unwrap(),
                 _ => panic!("{line}"),

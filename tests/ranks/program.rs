@@ -33,6 +33,9 @@ pub fn play() {
     }
     let name = format!("{:x}.{}.record", carbontracker::host::random_u64(), std::process::id());
     let pen = Pen(Arc::new(Mutex::new(File::create(path.with_file_name(name)).unwrap())));
+    let of_launcher = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let rank = of_launcher("OMPI_COMM_WORLD_RANK").or(of_launcher("SLURM_PROCID")).unwrap_or(0);
+    pen.write(&format!("place {rank} {}", of_launcher("SLURM_NODEID").unwrap_or(0)));
     let is_late = part["made_late"] == true;
     let early = (!is_late).then(|| make(&pen));
     let start = match part["start"].as_u64() {
