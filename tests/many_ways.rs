@@ -8,17 +8,25 @@ mod ranks;
 mod served;
 mod steady;
 
-use hosted::is_root_here;
+use hosted::is_root;
 use installed::{checkout, command, have, pkg_config, prefix, run, scratch};
 use ranks::launch::{SIMULATED, check, in_shell, job, job_name, together};
 use ranks::{Folder, Part, Record, Span, Start, WATTS, Wrong, counted_once, part, union};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use steady::now;
+use steady::{now, say};
 
 /// The library's clock is so much ahead of the system's, ns.
 const AHEAD: u64 = 1 << 60;
+
+/// Whether this is root; else it says why the test is left out.
+fn is_root_for(why: &str) -> bool {
+    if !is_root() {
+        say(&format!("skipped: {why}"));
+    }
+    is_root()
+}
 
 /// Not a test but the program of a job's process, when it is one.
 #[test]
@@ -152,7 +160,7 @@ const PLACES: [(&str, &str, &str); 6] = [
 
 #[test]
 fn they_meet_whatever_dev_shm_is() {
-    if !have(&["unshare"]) || !is_root_here() {
+    if !have(&["unshare"]) || !is_root_for("only root mounts a /dev/shm") {
         return;
     }
     let run = |&(name, place, before): &(&str, &str, &str)| -> Result<(), Wrong> {

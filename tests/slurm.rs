@@ -8,7 +8,7 @@ mod ranks;
 mod served;
 mod steady;
 
-use hosted::is_root_here;
+use hosted::is_root;
 use installed::{checkout, have};
 use ranks::launch::in_shell;
 use ranks::{Folder, Part, Record, Start, Truth, part, union};
@@ -20,12 +20,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use steady::now;
+use steady::{now, say};
 
 /// What each node's processors draw, W.
 const WATTS: [f64; 2] = [100.0, 300.0];
 const PATIENCE: Duration = Duration::from_secs(60);
 const MPIRUN: &str = "mpirun.openmpi --allow-run-as-root --oversubscribe --bind-to none -q";
+
+/// Whether this is root; else it says why the test is left out.
+fn is_root_for(why: &str) -> bool {
+    if !is_root() {
+        say(&format!("skipped: {why}"));
+    }
+    is_root()
+}
 
 /// Not a test but the program of a job's process, when it is one.
 #[test]
@@ -43,7 +51,7 @@ struct Cluster {
 impl Cluster {
     /// None where it cannot run here; that is said.
     fn start() -> Option<Cluster> {
-        if !have(&["slurmctld", "slurmd", "srun", "munged"]) || !is_root_here() {
+        if !have(&["slurmctld", "slurmd", "srun", "munged"]) || !is_root_for("only root starts the daemons of Slurm") {
             return None;
         }
         let folder = Folder::new("slurm");
