@@ -15,6 +15,8 @@ const PROCESS: usize = 3;
 const STARTED: usize = 4;
 const EPOCHS: usize = 5;
 const TIMES: [usize; 2] = [6, 8];
+/// Numbers on a page.
+const NUMBERS: usize = 32;
 /// Keys tried for one page: another program may use the first.
 const KEYS: u64 = 8;
 /// Pages left by killed runs are removed after this, s.
@@ -53,7 +55,7 @@ impl Tally {
         }
         let mut created = Err(ErrorKind::AddrInUse.into());
         for key in keys(id, life) {
-            created = Segment::create(key);
+            created = Segment::create(key, NUMBERS);
             if created.is_ok() {
                 break;
             }
@@ -114,8 +116,8 @@ pub fn forget(id: &str, life: u64) -> io::Result<()> {
 
 /// Removes the pages of runs that were killed long ago.
 fn sweep() {
-    for key in host::abandoned(LEFT_OVER_S) {
-        let page = Segment::open(key).ok().filter(|page| page.load(IS) == MAGIC);
+    for key in host::abandoned(NUMBERS, LEFT_OVER_S) {
+        let page = Segment::open(key, NUMBERS).ok().filter(|page| page.load(IS) == MAGIC);
         page.into_iter().for_each(|page| page.remove());
     }
 }
@@ -124,7 +126,7 @@ fn find(id: &str, life: u64) -> io::Result<Option<Segment>> {
     let is_it = |page: &Segment| (page.load(IS), page.load(RUN), page.load(LIFE)) == (MAGIC, number(id), life);
     let mut failure = Ok(None);
     for key in keys(id, life) {
-        match Segment::open(key) {
+        match Segment::open(key, NUMBERS) {
             Ok(page) if is_it(&page) => return Ok(Some(page)),
             // Another program's: of another run, or of another size.
             Ok(_) => (),

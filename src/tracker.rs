@@ -87,6 +87,7 @@ impl Tracker {
             ));
         }
         let begin = host::monotonic_ns();
+        marker.state.iter().for_each(|state| state.begin(begin));
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Begun { begin, queued });
         self.shared.set_progress(Packed::NONE);
@@ -111,6 +112,7 @@ impl Tracker {
     pub fn cancel(&self) -> Result<Status> {
         let mut marker = self.marker();
         let open = marker.take_open("ct_epoch_cancel").inspect_err(|_| self.shared.slip(Slip::Cancel, None))?;
+        marker.state.iter().for_each(|state| state.end(marker.last_end));
         if open.queued {
             marker.push(Mark::Cancel(host::monotonic_ns()));
         }
@@ -173,6 +175,7 @@ impl Tracker {
     fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
         let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.flush_backlog(deadline);
+        self.shared.ask(&self.sampler, REPORT_TIMEOUT);
         let is_open = self.is_open.load(Ordering::Relaxed);
         if is_open && with_forecast && self.setting.planned > 0 {
             self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);

@@ -54,7 +54,7 @@ pub fn assemble(
     let advisor = advisor(&options, start.past, &shared);
     let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
     let named = job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone());
-    let claimant = Claimant::new(job, &options.sysroot);
+    let claimant = Claimant::new(job, rank, &options.sysroot);
     let intake = Intake::new(discovery, nvml);
     let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
     let setting = Arc::new(Setting {
@@ -77,6 +77,8 @@ pub fn assemble(
         backlog: None,
         ended: before,
         monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
+        state: sampler.state(),
+        last_end: 0,
         record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
     }));
     let noted = start.plan.as_ref().and_then(|plan| plan.tally.clone());
