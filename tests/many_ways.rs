@@ -68,13 +68,15 @@ fn late(from: u64, to: u64) -> Part {
 fn those_that_begin_one_after_another_and_end_so() {
     let staggered = || (0..5).map(|n| late(150 * n, 150 * n + 2000)).collect();
     let chained = || (0..8).map(|n| late(300 * n, 300 * n + 450)).collect();
-    let cut = || (0..8).map(|n| Part { killed: (n < 7).then_some(300 * n + 440), ..late(300 * n, 300 * n + 450) });
+    let killed = |n: u64| Part { killed: Some(300 * n + 440), ..late(300 * n, 300 * n + 450) };
+    let witnessed = || (0..8).map(killed).chain([part(20, 2700)]).collect();
     each(&[
         case("begun 0.15 s apart", staggered(), "1"),
         case("begun 0.15 s apart", staggered(), "10"),
         case("each begins as the last one ends", chained(), "0.1"),
         case("each begins as the last one ends", chained(), "30"),
-        case("each begins as the last one is killed", cut().collect(), "1"),
+        case("each begins as the last one is killed, beside one that lives", witnessed(), "1"),
+        case("each begins as the last one is killed, beside one that lives", witnessed(), "30"),
     ]);
 }
 
@@ -166,7 +168,7 @@ fn they_meet_whatever_dev_shm_is() {
     let run = |&(name, place, before): &(&str, &str, &str)| -> Result<(), Wrong> {
         let folder = Folder::new("shm");
         let parts: Vec<Part> = (0..4).map(|n| part(0, 1500 + 60 * n)).collect();
-        folder.give(&parts, Start::At(now() + 1_000_000_000), &Value::Null);
+        folder.give(&parts, Start::At(now() + 1_500_000_000), &Value::Null);
         let program = in_shell();
         let program = program.trim_start_matches("exec ");
         let each = format!("CT_PART=$F/part-$k SLURM_PROCID=$k {before}{program} & done; wait");
