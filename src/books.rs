@@ -154,9 +154,15 @@ impl Books {
         self.metered.push(Metered { channel: channel.clone(), meter, claim, before });
     }
 
-    /// Whether a channel counts here, or nobody counts it yet.
+    /// Whether a channel counts here, or nobody counts it yet; or it did, and that is to be read.
     pub fn is_ours(&self, channel: usize) -> bool {
-        self.metered.get(channel).is_some_and(|metered| !self.standing(metered).is_elsewhere())
+        let metered = self.metered.get(channel);
+        metered.is_some_and(|metered| !self.standing(metered).is_elsewhere() || self.owes(channel, metered))
+    }
+
+    fn owes(&self, channel: usize, metered: &Metered) -> bool {
+        let trust = metered.claim.and_then(|claim| self.trusts.get(claim));
+        trust.is_some_and(|trust| trust.owes(channel, &self.ledger))
     }
 
     /// The channels that a report of this run is about, with their numbers.
@@ -299,7 +305,8 @@ impl Books {
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
     fn known_to(&self, channel: usize) -> Option<u64> {
-        let meter = &self.metered.get(channel).filter(|metered| self.standing(metered).is_ours)?.meter;
+        let counts = |metered: &&Metered| self.standing(metered).is_ours || self.owes(channel, metered);
+        let meter = &self.metered.get(channel).filter(counts)?.meter;
         let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
         Some(if meter.is_owing() { 0 } else { self.ledger.credited_to(channel).max(first_at) })
     }

@@ -160,6 +160,12 @@ impl Trust {
         }
     }
 
+    /// Whether the last of our turns has ended, and what was used in it is not all read yet.
+    pub fn owes(&self, channel: usize, run: &Ledger) -> bool {
+        let read_to = run.credited_to(channel).max(self.ledger.credited_to(channel));
+        !self.standing.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_to < to)
+    }
+
     fn restart(&mut self, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
