@@ -126,8 +126,8 @@ fn real_runs_add_up() {
 
 #[test]
 fn copies_and_ranks_count_once() {
-    let reason = json!([{"source": "rapl", "reason": "package-0: counted by process 7 of this job, and not here", "cure": null}]);
-    let rank = with(with(report("rank", 4, None), "/unavailable", reason), "/components", json!([]));
+    let mut rank = with(report("rank", 4, None), "/components", json!([]));
+    rank["job"] = json!({"agreed": true, "devices": [{"ids": ["package-0"], "counted_here": false, "process": 7}]});
     let folder = Folder::of(
         "copies",
         &[
@@ -148,6 +148,71 @@ fn copies_and_ranks_count_once() {
     for line in ["of 1 of 4 runs the energy is not known", "1 of 4 runs without energy: ranks", "1 file left out"] {
         assert!(said.contains(line), "{line}: {said}");
     }
+}
+
+/// Rank `number` of 8, the first of each node of four counting its devices, and how many seconds after the others it starts.
+fn rank(number: u64, after_s: u64) -> Value {
+    let mut rank = report(&format!("{number}-{after_s}"), 4, number.is_multiple_of(4).then_some(400.0));
+    let of_job = json!({"job": "SLURM job 77", "rank": number, "ranks": 8, "host": format!("node{}", number / 4),
+        "started": format!("2026-03-02T13:{:02}:{:02}Z", after_s / 60, after_s % 60)});
+    rank["run"].as_object_mut().expect("an object").extend(of_job.as_object().expect("an object").clone());
+    if !number.is_multiple_of(4) { with(rank, "/components", json!([])) } else { rank }
+}
+
+#[test]
+fn a_job_is_one_run() {
+    let folder = Folder::new("job");
+    (0..8).for_each(|number| folder.write(&format!("{number}.json"), &rank(number, number).to_string()));
+    let told = totals(&folder, &[]);
+    let totals_of_job = [("runs", 1), ("ranks", 8), ("counted_elsewhere", 0), ("without_energy", 0), ("epochs", 4)];
+    totals_of_job.iter().for_each(|(key, value)| assert_eq!(told["totals"][key], *value, "{key}: {told}"));
+    assert_eq!(number(&told, "/totals/energy_j"), 800.0);
+    assert_eq!(number(&told, "/totals/duration_s"), 107.0, "the union");
+    let row = &told["runs"][0];
+    assert_eq!(
+        (&row["job"], &row["ranks"], &row["hosts"]),
+        (&json!("SLURM job 77"), &json!(8), &json!(["node0", "node1"]))
+    );
+    assert_eq!((row["runs"].as_array().map(Vec::len), &row["runs"][7]["rank"]), (Some(8), &json!(7)));
+    let sentence = told["sentence"].as_str().expect("a sentence");
+    assert!(
+        sentence.starts_with("For this work, one run of 8 ranks on 2 nodes, 0.0297 hours in all, used "),
+        "{sentence}"
+    );
+    let said = text(&aggregate(&folder, &[]).stdout);
+    assert!(
+        said.contains("1 run of 8 ranks on 2 hosts") && !said.contains("unknown") && !said.contains("note:"),
+        "{said}"
+    );
+    let row = said.lines().nth(1).expect("a row");
+    assert!(row.split_whitespace().eq("digits 1 (8 ranks) 4 1m 47s 800 J 1200 J 33.3 mg".split(' ')), "{said}");
+    let hosts = totals(&folder, &["--by", "host"]);
+    assert_eq!(number(&hosts, "/groups/1/totals/energy_j"), 400.0);
+    let rows = text(&aggregate(&folder, &["--csv"]).stdout);
+    assert!(
+        rows.lines().count() == 2 && rows.contains(",node0 node1,") && rows.ends_with(",SLURM job 77,8\n"),
+        "{rows}"
+    );
+}
+
+/// A second step of the job, and a program that xargs starts many times, are runs of their own.
+#[test]
+fn what_a_job_runs_again_is_another_run() {
+    let folder = Folder::new("steps");
+    for (step, after_s) in [(0, 0), (1, 300)] {
+        (0..8).for_each(|number| folder.write(&format!("{step}-{number}.json"), &rank(number, after_s).to_string()));
+    }
+    let told = totals(&folder, &[]);
+    assert_eq!(
+        (&told["totals"]["runs"], &told["totals"]["ranks"], &told["totals"]["epochs"]),
+        (&json!(2), &json!(16), &json!(8))
+    );
+    let folder = Folder::new("xargs");
+    (0..48).for_each(|n| {
+        folder.write(&format!("{n}.json"), &with(rank(0, n), "/run/id", json!(n.to_string())).to_string())
+    });
+    let told = totals(&folder, &[]);
+    assert_eq!((&told["totals"]["runs"], number(&told, "/totals/energy_j")), (&json!(48), 48.0 * 400.0));
 }
 
 #[test]

@@ -336,3 +336,118 @@ fn a_file_that_cannot_be_read_does_not_hide_the_runs_beside_it() {
     let complaint = text(&output.stderr);
     assert!(output.status.code() == Some(1) && complaint.contains("mem.jsonl"), "{complaint}");
 }
+
+/// Rank `number` of eight on two nodes, the first of each node counting its devices.
+fn rank(number: u64, done: u64, state: &str) -> Value {
+    let mut rank = report(done, state);
+    let of_job = json!({"id": number.to_string(), "job": "SLURM job 77", "rank": number, "ranks": 8, "host": format!("node{}", number / 4)});
+    rank["run"].as_object_mut().expect("an object").extend(of_job.as_object().expect("an object").clone());
+    if !number.is_multiple_of(4) {
+        ["energy_j", "co2eq_g"].iter().for_each(|name| rank["usage"][name] = Value::Null);
+        rank["forecast"]["energy_j"] = Value::Null;
+        rank["epochs"] = json!([]);
+    }
+    rank
+}
+
+#[test]
+fn a_job_is_one_screen() {
+    let folder = Folder::new("job");
+    let put = |number: u64, done: u64, state: &str| {
+        folder.put(&format!("{number}.json"), &rank(number, done, state).to_string())
+    };
+    folder.put("old.json", &report(4, "done").to_string());
+    (0..8).for_each(|number| put(number, 1, "in_epoch"));
+    let shown = once(&folder.path("."), &[]);
+    let said = text(&shown.stdout);
+    for part in [
+        "digits, 8 ranks on 2 nodes: in epoch 2 of 4\n",
+        " 37 %\nleft      5m, ends ",
+        "power     500 W, cpu 100 W, gpu 400 W\n",
+        "used      200 kJ, 6.00 g CO2e, in 1m 40s\n",
+        "forecast  0.222 kWh (0.217 kWh to 0.233 kWh), 6m 40s (6m 30s to 7m),\n",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let mut watching = Watching::start(&folder.path(""), &["--json"]);
+    let first = watching.json();
+    assert_eq!(
+        (&first["ranks"], &first["hosts"], &first["job"]),
+        (&json!(8), &json!(["node0", "node1"]), &json!("SLURM job 77"))
+    );
+    assert_eq!(
+        (&first["energy_j"], &first["power_w"]["gpu"], &first["share"]),
+        (&json!(2e5), &json!(400.0), &json!(0.375))
+    );
+    (1..8).for_each(|number| put(number, 4, "done"));
+    assert_eq!(
+        std::iter::repeat_with(|| watching.json()).find(|seen| seen["epochs_done"] == 4).expect("news")["state"],
+        "in_epoch"
+    );
+    put(0, 4, "done");
+    let last = std::iter::repeat_with(|| watching.json()).find(|seen| seen["state"] == "done").expect("an end");
+    assert_eq!((&last["energy_j"], &last["epochs_done"]), (&json!(8e5), &json!(4)));
+    assert_eq!(watching.end(), Some(0));
+    let one = text(&once(&folder.path("5.json"), &[]).stdout);
+    assert!(one.starts_with("digits, rank 5 of 8, on node1: done, 4 of 4 epochs"), "{one}");
+}
+
+/// Not a test but the program of a rank, when it is one.
+#[test]
+fn a_rank() {
+    let Ok(dir) = std::env::var("CT_WATCHED_RANK") else { return };
+    let tracker =
+        Tracker::create(&format!("name=real log_dir={dir} epochs=4 interval=0.05 location=DK")).expect("made");
+    let tracker = tracker.expect("enabled");
+    for _ in 0..4 {
+        tracker.begin().expect("begun");
+        std::thread::sleep(Duration::from_millis(700));
+        tracker.end().expect("ended");
+    }
+    let rank = std::env::var("SLURM_PROCID").expect("a rank");
+    println!("told {rank} {}", tracker.report("json").expect("a report").trim());
+    tracker.destroy();
+}
+
+/// Eight real processes, watched, and then their page and their totals.
+#[test]
+fn a_job_of_eight_processes_is_one_run() {
+    let folder = Folder::new("eight");
+    let dir = folder.path("");
+    let start = |number: u64| {
+        let mut rank = Command::new(std::env::current_exe().expect("this program"));
+        rank.args(["--exact", "a_rank", "--nocapture"]).env("CT_WATCHED_RANK", &dir);
+        rank.env("CARBONTRACKER_SIM_CPU", "X:100:1").env("SLURM_JOB_ID", format!("{}", std::process::id()));
+        rank.env("SLURM_PROCID", number.to_string()).env("SLURM_STEP_NUM_TASKS", "8").stdout(Stdio::piped());
+        rank.spawn().expect("it starts")
+    };
+    let ranks: Vec<Child> = (0..8).map(start).collect();
+    let mut watching = Watching::start(&dir, &["--json"]);
+    let is_whole = |seen: &Value| seen["ranks_found"] == 8 && seen["forecast"]["energy_j"].is_object();
+    let seen = std::iter::repeat_with(|| watching.json()).find(is_whole).expect("eight ranks and a forecast");
+    assert!(seen["state"] == "unfinished" && seen["ranks"] == 8 && seen["energy_j"].as_f64() > Some(50.0), "{seen}");
+    let once = text(&once(&dir, &[]).stdout);
+    assert!(once.starts_with("real, 8 ranks on ") && once.contains("\nforecast ") && once.contains(" J, "), "{once}");
+    assert_eq!(
+        std::iter::repeat_with(|| watching.json()).find(|seen| seen["state"] == "done").expect("an end")["epochs_done"],
+        4
+    );
+    assert_eq!(watching.end(), Some(0));
+    let told = ranks.into_iter().map(|rank| {
+        let output = rank.wait_with_output().expect("waited for");
+        let said = text(&output.stdout);
+        let report = said.lines().find_map(|line| Some(line.split_once("told ")?.1.split_once(' ')?.1.to_owned()));
+        serde_json::from_str::<Value>(&report.unwrap_or_else(|| panic!("{said}"))).expect("JSON")
+    });
+    let joules: f64 = told.filter_map(|report| report["usage"]["energy_j"].as_f64()).sum();
+    let output = Command::new(PROGRAM).args(["aggregate", "--json", &dir]).output().expect("it starts");
+    let totals: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&totals["totals"]["runs"], &totals["totals"]["ranks"]), (&json!(1), &json!(8)), "{totals}");
+    let sum = totals["totals"]["energy_j"].as_f64().expect("known");
+    assert!((sum / joules - 1.0).abs() < 0.02, "{sum} of {joules}");
+    let page = text(&Command::new(PROGRAM).args(["report", &dir]).output().expect("it starts").stdout);
+    assert!(
+        page.contains("<h1>real: 1 run, 8 ranks</h1>") && page.contains("8 ranks on ") && !page.contains("<details"),
+        "{page}"
+    );
+}

@@ -10,6 +10,7 @@ mod job;
 mod json;
 mod price;
 mod prometheus;
+pub mod ranks;
 mod row;
 mod text;
 pub mod thin;

@@ -1,5 +1,6 @@
 //! Totals over the runs that files hold.
 
+use crate::jobs::{self, Row};
 use crate::paper;
 use crate::runs::{self, Unread};
 use crate::totals::{By, Run, Sum, Totals, groups};
@@ -32,9 +33,10 @@ pub struct Aggregate {
 }
 
 const FILES: &str = "\
-A run counts once: its final report <stem>.json, else its journal <stem>.jsonl, whose run was killed or goes on; of copies
+The ranks of a job (a job and a name alike, at one time, each with another rank) are one run: energies summed, time as the
+union, epochs of one. A run counts once: its final report <stem>.json, else its journal <stem>.jsonl, whose run was killed or goes on; of copies
 of one run (the same run.id) the one with the most epochs. A folder's own folders are not looked into: name them, DIR/*.
-Other files there are left alone. Ranks that count no device, since another of their job does, add time and no energy.
+Other files there are left alone. The energy of a rank that counts no device is in what others of its job count.
 
 Exit status: 0 done, 1 no run could be read, or with --strict not every one, 2 wrong arguments.";
 
@@ -42,6 +44,8 @@ Exit status: 0 done, 1 no run could be read, or with --strict not every one, 2 w
 #[derive(Default)]
 struct Found {
     runs: Vec<Run>,
+    /// The same, the ranks of each job as one, once all are read.
+    rows: Vec<Row>,
     /// Copies of runs that count already.
     copies: usize,
     /// What could not be read, and why.
@@ -52,9 +56,10 @@ struct Found {
 
 /// The totals in the form asked for; what could not be read is told on stderr.
 pub fn text(asked: &Aggregate) -> Result<String, String> {
-    let found = find(&asked.paths);
+    let mut found = find(&asked.paths);
     found.flaws.iter().chain(&found.broken).for_each(|reason| crate::complain(reason));
-    if found.runs.is_empty() {
+    found.rows = jobs::rows(std::mem::take(&mut found.runs));
+    if found.rows.is_empty() {
         let named: Vec<String> = asked.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(format!(
             "{}: no run there; expected <stem>.json or <stem>.jsonl, as log_dir= leaves them",
@@ -65,7 +70,7 @@ pub fn text(asked: &Aggregate) -> Result<String, String> {
         return Err(format!("{} could not be read, and --strict asks for all", found.broken.len()));
     }
     if asked.csv {
-        as_csv(&found.runs)
+        as_csv(&found.rows)
     } else if asked.json {
         Ok(as_json(&found, asked.by))
     } else {
@@ -113,13 +118,13 @@ impl Found {
 }
 
 fn as_json(found: &Found, by: By) -> String {
-    let totals = Totals::of(&found.runs);
-    let groups = groups(&found.runs, by);
+    let totals = Totals::of(found.rows.iter().map(|row| &row.run));
+    let groups = groups(&found.rows, by);
     let whole = json!({
         "totals": totals.json(),
         "by": by.name(),
         "groups": groups.iter().map(|(name, totals)| json!({"name": name, "totals": totals.json()})).collect::<Value>(),
-        "runs": found.runs.iter().map(Run::json).collect::<Value>(),
+        "runs": found.rows.iter().map(Row::json).collect::<Value>(),
         "copies": found.copies,
         "unread": found.broken,
         "sentence": paper::sentences(&totals),
@@ -128,14 +133,14 @@ fn as_json(found: &Found, by: By) -> String {
     format!("{whole:#}\n")
 }
 
-fn as_csv(runs: &[Run]) -> Result<String, String> {
+fn as_csv(runs: &[Row]) -> Result<String, String> {
     let mut rows = csv::Writer::from_writer(Vec::new());
     let written = write(&mut rows, runs).map_err(|error| error.to_string());
     let bytes = written.and_then(|()| rows.into_inner().map_err(|error| error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 15] = [
     "id",
     "name",
     "host",
@@ -149,30 +154,35 @@ const COLUMNS: [&str; 13] = [
     "coverage",
     "pue",
     "file",
+    "job",
+    "ranks",
 ];
 
-fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run]) -> csv::Result<()> {
+fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Row]) -> csv::Result<()> {
     rows.write_record(COLUMNS)?;
     let shown = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    for run in runs {
+    for Row { run, .. } in runs {
         let started = run.from.and_then(instant).unwrap_or_default();
-        let [name, host, state] = [&run.name, &run.host, &run.state].map(|word| word.clone().unwrap_or_default());
+        let [name, job, state] = [&run.name, &run.job, &run.state].map(|word| word.clone().unwrap_or_default());
+        let (host, ranks) = (run.hosts.join(" "), run.ranks.to_string());
         let [energy, facility, co2eq, coverage, pue] =
             [run.energy_j, run.facility_kwh, run.co2eq_g, run.coverage, run.pue].map(shown);
         let [epochs, duration] = [run.epochs.to_string(), run.duration_s.to_string()];
         let (id, file) = (run.id.clone(), run.file.clone());
-        let row = [id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file];
+        let row = [
+            id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file, job, ranks,
+        ];
         rows.write_record(row.map(|cell| clean::cell(&cell)))?;
     }
     Ok(())
 }
 
 fn as_text(found: &Found, by: By) -> String {
-    let totals = Totals::of(&found.runs);
-    let groups = groups(&found.runs, by);
+    let totals = Totals::of(found.rows.iter().map(|row| &row.run));
+    let groups = groups(&found.rows, by);
     let name = |(place, name): (usize, Option<&str>)| match (by, name) {
         (By::Run, Some(id)) => {
-            let name = found.runs.get(place).and_then(|run| run.name.as_deref()).unwrap_or_default();
+            let name = found.rows.get(place).and_then(|row| row.run.name.as_deref()).unwrap_or_default();
             format!("{id} {name}").trim_end().to_owned()
         }
         (_, Some(name)) => name.to_owned(),
@@ -194,13 +204,19 @@ fn row(name: String, totals: &Totals) -> [String; 7] {
     let shown = |sum: Sum, show: &dyn Fn(f64) -> String| sum.value().map_or("unknown".into(), show);
     [
         name,
-        totals.runs.to_string(),
+        runs(totals),
         totals.epochs.to_string(),
         duration(totals.duration_s),
         shown(totals.energy_j, &energy),
         shown(totals.facility_kwh, &|kwh| energy(kwh * J_PER_KWH)),
         shown(totals.co2eq_g, &grams),
     ]
+}
+
+/// How many, and where some are jobs how many ranks.
+fn runs(totals: &Totals) -> String {
+    let of_ranks = if totals.has_jobs() { format!(" ({} ranks)", totals.ranks) } else { String::new() };
+    format!("{}{of_ranks}", totals.runs)
 }
 
 /// In columns: the first to the left, numbers to the right.
@@ -227,8 +243,9 @@ fn summary(totals: &Totals) -> Vec<String> {
     let from_to = when.map(|when| format!(", from {} to {}", at(when.least), at(when.most))).unwrap_or_default();
     let wall = totals.wall_s().map(|wall_s| format!(", {} from first to last", duration(wall_s))).unwrap_or_default();
     let on = if totals.hostless == 0 { format!(" on {}", count(totals.hosts.len(), "host")) } else { String::new() };
+    let of_ranks = if totals.has_jobs() { format!(" of {} ranks", totals.ranks) } else { String::new() };
     let mut lines = vec![
-        format!("{}{on}{from_to}", count(totals.runs, "run")),
+        format!("{}{of_ranks}{on}{from_to}", count(totals.runs, "run")),
         format!("  time    {} of the runs together{wall}", duration(totals.duration_s)),
     ];
     if let Some(joules) = totals.energy_j.value() {

@@ -24,11 +24,12 @@ pub fn sentences(totals: &Totals) -> String {
     said.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// Ranks of a job are processes, each with a report of its own.
+/// What they are: "one run of 8 ranks". Ranks that nothing joins are processes, each with a report of its own.
 fn runs(totals: &Totals) -> String {
+    let of_ranks = if totals.has_jobs() { format!(" of {} ranks", totals.ranks) } else { String::new() };
     match (totals.runs, totals.counted_elsewhere) {
-        (1, _) => "the one run".into(),
-        (count, 0) => format!("the {count} runs"),
+        (1, _) => format!("one run{of_ranks}"),
+        (count, 0) => format!("the {count} runs{of_ranks}"),
         (count, _) => format!("the {count} processes"),
     }
 }
@@ -48,9 +49,10 @@ fn used(totals: &Totals) -> Option<String> {
         .co2eq_g
         .value()
         .map_or("unknown amount of CO2eq".into(), |grams| format!("{} kg of CO2eq", digits(grams / 1e3)));
+    let machine = if totals.has_jobs() { "node" } else { "machine" };
     let on = match (totals.hostless, totals.hosts.len()) {
-        (0, 1) => " on one machine".to_owned(),
-        (0, hosts) => format!(" on {hosts} machines"),
+        (0, 1) => format!(" on one {machine}"),
+        (0, hosts) => format!(" on {hosts} {machine}s"),
         _ => String::new(),
     };
     Some(format!(

@@ -4,6 +4,7 @@ use carbontracker::clean;
 use carbontracker::log::journal::OPENING;
 use carbontracker::log::{self, Told};
 use carbontracker::report::SCHEMA;
+pub use carbontracker::report::ranks::{number, word};
 use serde_json::Value;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -95,32 +96,4 @@ pub fn changed(metadata: &Metadata) -> SystemTime {
 
 pub fn has_ending(file: &Path, ending: &str) -> bool {
     file.extension().is_some_and(|has| has == ending)
-}
-
-/// The number at a JSON Pointer.
-pub fn number(report: &Value, pointer: &str) -> Option<f64> {
-    report.pointer(pointer)?.as_f64()
-}
-
-/// The text at a JSON Pointer.
-pub fn word<'a>(report: &'a Value, pointer: &str) -> Option<&'a str> {
-    report.pointer(pointer)?.as_str()
-}
-
-/// When a run's tracker was created, s since 1970.
-pub fn started(report: &Value) -> Option<f64> {
-    let at = humantime::parse_rfc3339_weak(word(report, "/run/started")?).ok()?;
-    at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
-}
-
-/// When a run ended, as far as its report goes, s since 1970: by its power line, else as if it had begun with its tracker.
-pub fn ended(report: &Value) -> Option<f64> {
-    let last = report.pointer("/power/to").and_then(Value::as_array).and_then(|to| to.last()?.as_f64());
-    last.or_else(|| {
-        Some(
-            started(report)?
-                + number(report, "/usage/duration_s")?
-                + number(report, "/run/resumed/lost_s").unwrap_or(0.0),
-        )
-    })
 }

@@ -1,7 +1,8 @@
 //! What many runs come to.
 
+use crate::jobs::{self, Row};
 use crate::runs;
-use carbontracker::books::COUNTED_BY;
+use carbontracker::report::ranks;
 use carbontracker::units::J_PER_KWH;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,13 @@ pub struct Run {
     pub version: Option<String>,
     pub name: Option<String>,
     pub host: Option<String>,
+    /// All hosts, of a job.
+    pub hosts: Vec<String>,
+    /// The job that it is a rank of, or all ranks.
+    pub job: Option<String>,
+    pub rank: Option<u64>,
+    /// How many processes it is made of.
+    pub ranks: u64,
     pub state: Option<String>,
     /// When it began and ended, s since 1970.
     pub from: Option<f64>,
@@ -35,6 +43,8 @@ pub struct Run {
     /// By the methods, J.
     by_method: [f64; METHODS.len()],
     intensity: Intensity,
+    /// What of its report joins it with other ranks of its job.
+    pub slim: Option<Value>,
 }
 
 /// What the energy was priced at.
@@ -54,17 +64,22 @@ impl Run {
         let amount = |pointer: &str| amount(report.pointer(pointer)).map_err(|reason| format!("{pointer} {reason}"));
         let duration_s = amount("/usage/duration_s")?.unwrap_or(0.0); // a journal of a run that has yet to begin
         let energy_j = amount("/usage/energy_j")?;
-        let elsewhere = |one: &Value| runs::word(one, "/reason").is_some_and(|reason| reason.contains(COUNTED_BY));
-        let mut unavailable = report.get("unavailable").and_then(Value::as_array).into_iter().flatten();
+        let count = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64);
+        let hosts = report.pointer("/run/hosts").and_then(Value::as_array);
+        let hosts = hosts.map(|hosts| hosts.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         Ok(Run {
             file,
             id: word("/run/id").ok_or("/run/id is no text")?,
             version: word("/run/version"),
             name: word("/run/name"),
             host: word("/run/host"),
+            hosts: hosts.unwrap_or_else(|| word("/run/host").into_iter().collect()),
+            job: word("/run/job"),
+            rank: count("/run/rank"),
+            ranks: count("/run/ranks_found").unwrap_or(1),
             state: word("/run/state"),
-            from: runs::started(report),
-            to: runs::ended(report),
+            from: ranks::started(report),
+            to: ranks::ended(report),
             epochs: report
                 .pointer("/run/epochs_done")
                 .and_then(Value::as_u64)
@@ -75,7 +90,7 @@ impl Run {
             co2eq_g: amount("/usage/co2eq_g")?,
             coverage: amount("/usage/coverage")?,
             pue: amount("/pue")?,
-            counted_elsewhere: energy_j.is_none() && unavailable.any(elsewhere),
+            counted_elsewhere: ranks::is_counted_elsewhere(report),
             by_method: by_method(report, energy_j),
             intensity: Intensity {
                 kind: word("/intensity/kind"),
@@ -84,6 +99,7 @@ impl Run {
                 basis: word("/intensity/basis"),
                 source: word("/intensity/source"),
             },
+            slim: jobs::slim(report),
         })
     }
 
@@ -110,6 +126,10 @@ impl Run {
             "version": self.version,
             "name": self.name,
             "host": self.host,
+            "hosts": self.hosts,
+            "job": self.job,
+            "rank": self.rank,
+            "ranks": self.ranks,
             "state": self.state,
             "started_unix_s": self.from,
             "ended_unix_s": self.to,
@@ -214,6 +234,8 @@ impl Range {
 #[derive(Clone, Default)]
 pub struct Totals {
     pub runs: usize,
+    /// The processes that they are made of.
+    pub ranks: u64,
     pub unfinished: usize,
     pub counted_elsewhere: usize,
     /// Of carbontracker, as far as they are known.
@@ -256,14 +278,13 @@ impl Totals {
 
     fn add(&mut self, run: &Run) {
         self.runs += 1;
+        self.ranks += run.ranks;
         self.unfinished += usize::from(run.is_unfinished());
         self.counted_elsewhere += usize::from(run.counted_elsewhere);
         self.versions.extend(run.version.clone());
-        match &run.host {
-            Some(host) if self.hosts.contains(host) => (),
-            Some(host) => drop(self.hosts.insert(host.clone())),
-            None => self.hostless += 1,
-        }
+        let new = run.hosts.iter().filter(|host| !self.hosts.contains(*host)).cloned().collect::<Vec<_>>();
+        self.hosts.extend(new);
+        self.hostless += usize::from(run.hosts.is_empty());
         self.without_energy += usize::from(run.is_without_energy() && !run.counted_elsewhere);
         self.without_co2eq += usize::from(run.co2eq_g.is_none() && !run.is_without_energy());
         self.epochs += run.epochs;
@@ -284,6 +305,11 @@ impl Totals {
         if !self.intensities.contains(&run.intensity) {
             self.intensities.insert(run.intensity.clone());
         }
+    }
+
+    /// Whether a run is made of several ranks.
+    pub fn has_jobs(&self) -> bool {
+        self.ranks > self.runs as u64
     }
 
     /// From the first start to the last end, s.
@@ -307,6 +333,7 @@ impl Totals {
         let energy_j = self.energy_j.value();
         json!({
             "runs": self.runs,
+            "ranks": self.ranks,
             "unfinished": self.unfinished,
             "counted_elsewhere": self.counted_elsewhere,
             "without_energy": self.without_energy,
@@ -353,12 +380,19 @@ impl By {
 }
 
 /// Totals by what the runs have in common; of each run by itself in their order. None is that of runs without a name, or a host.
-pub fn groups(runs: &[Run], by: By) -> Vec<(Option<&str>, Totals)> {
+/// A job on several hosts is a run on each.
+pub fn groups(rows: &[Row], by: By) -> Vec<(Option<&str>, Totals)> {
     let mut groups: BTreeMap<Option<&str>, Totals> = BTreeMap::new();
-    match by {
-        By::Run => return runs.iter().map(|run| (Some(run.id.as_str()), Totals::of([run]))).collect(),
-        By::Name => runs.iter().for_each(|run| groups.entry(run.name.as_deref()).or_default().add(run)),
-        By::Host => runs.iter().for_each(|run| groups.entry(run.host.as_deref()).or_default().add(run)),
+    for Row { run, by_host, .. } in rows {
+        match by {
+            By::Run => (),
+            By::Name => groups.entry(run.name.as_deref()).or_default().add(run),
+            By::Host if by_host.is_empty() => groups.entry(run.host.as_deref()).or_default().add(run),
+            By::Host => by_host.iter().for_each(|run| groups.entry(run.host.as_deref()).or_default().add(run)),
+        }
+    }
+    if by == By::Run {
+        return rows.iter().map(|Row { run, .. }| (Some(run.id.as_str()), Totals::of([run]))).collect();
     }
     groups.into_iter().collect()
 }

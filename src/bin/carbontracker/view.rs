@@ -2,14 +2,16 @@
 
 use crate::runs::{number, word};
 use carbontracker::channel::Kind;
+use carbontracker::report::ranks;
 use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant, sum};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};
+use std::time::SystemTime;
 
 /// Where what a line says begins.
 const LABEL: usize = 10;
 /// A run is silent after so many seconds without a word in its journal, which has one a minute;
-const SILENCE_S: f64 = 150.0;
+pub const SILENCE_S: f64 = 150.0;
 /// where a report is all there is, after so many of its epochs' mean length, too.
 const EPOCHS_OF_SILENCE: f64 = 3.0;
 
@@ -61,6 +63,11 @@ impl View<'_> {
             "id": of("/run/id"),
             "name": of("/run/name"),
             "host": of("/run/host"),
+            "hosts": of("/run/hosts"),
+            "job": of("/run/job"),
+            "rank": of("/run/rank"),
+            "ranks": of("/run/ranks"),
+            "ranks_found": of("/run/ranks_found"),
             "state": if self.is_over { json!("done") } else { of("/run/state") },
             "silent": self.is_silent(),
             "told_unix_s": self.told,
@@ -127,8 +134,11 @@ impl View<'_> {
 
     fn head(&self) -> String {
         let name = word(self.report, "/run/name").or_else(|| word(self.report, "/run/id")).unwrap_or("run");
-        let host = word(self.report, "/run/host").map(|host| format!(" on {host}")).unwrap_or_default();
-        format!("{name}{host}: {}", self.state())
+        let is_job = number(self.report, "/run/ranks_found").is_some();
+        let rank = number(self.report, "/run/rank").zip(number(self.report, "/run/ranks").filter(|all| *all > 1.0));
+        let rank = rank.map(|(rank, all)| format!(", rank {rank} of {all},")).unwrap_or_default();
+        let place = ranks::place(self.report).map(|place| format!("{}{place}", if is_job { ", " } else { " on " }));
+        format!("{name}{rank}{}: {}", place.unwrap_or_default(), self.state())
     }
 
     fn state(&self) -> String {
@@ -199,20 +209,46 @@ impl View<'_> {
         Some((left_s - (self.now - self.told).max(0.0)).max(0.0))
     }
 
-    /// The latest mean power that is known, W, by kind: of the power line, else of the last epoch.
+    /// The latest mean power, W, by kind.
     fn power(&self) -> Vec<(&'static str, f64)> {
-        let line = |kind: &str| last(self.report.pointer(&format!("/power/{kind}_w"))?)?.as_f64();
-        let epoch = self.report.get("epochs").and_then(last);
-        let of_epoch = |kind: &str| {
-            let epoch = epoch?;
-            let seconds = number(epoch, "/duration_s").filter(|seconds| *seconds > 0.0)?;
-            Some(number(epoch, &format!("/{kind}_j"))? / seconds)
-        };
-        let by = |of: &dyn Fn(&str) -> Option<f64>| -> Vec<(&'static str, f64)> {
-            Kind::ALL.map(Kind::name).into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
-        };
-        Some(by(&line)).filter(|power| !power.is_empty()).unwrap_or_else(|| by(&of_epoch))
+        latest_power(self.report)
     }
+}
+
+/// Where a job's power is noted that its ranks draw now: its power line ends with the rank that was heard of last.
+const NOW: &str = "power_now_w";
+
+/// Notes the power that a job's ranks draw now, of each rank by kind.
+pub fn set_power(job: &mut Value, of_ranks: impl Iterator<Item = (&'static str, f64)>) {
+    let mut now = Map::new();
+    for (kind, watts) in of_ranks {
+        let sum = now.get(kind).and_then(Value::as_f64).unwrap_or(0.0) + watts;
+        now.insert(kind.to_owned(), json!(sum));
+    }
+    job.as_object_mut().into_iter().for_each(|job| drop(job.insert(NOW.into(), json!(now))));
+}
+
+/// Whether one who was heard of at a time is not silent when another was heard of last.
+pub fn is_heard(at: SystemTime, last: SystemTime) -> bool {
+    last.duration_since(at).is_ok_and(|silent| silent.as_secs_f64() <= SILENCE_S) || at >= last
+}
+
+/// The latest mean power of a run that is known, W, by kind: of the power line, else of the last epoch.
+pub fn latest_power(report: &Value) -> Vec<(&'static str, f64)> {
+    let by = |of: &dyn Fn(&str) -> Option<f64>| -> Vec<(&'static str, f64)> {
+        Kind::ALL.map(Kind::name).into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
+    };
+    if let Some(now) = report.get(NOW) {
+        return by(&|kind| now.get(kind)?.as_f64());
+    }
+    let line = |kind: &str| last(report.pointer(&format!("/power/{kind}_w"))?)?.as_f64();
+    let epoch = report.get("epochs").and_then(last);
+    let of_epoch = |kind: &str| {
+        let epoch = epoch?;
+        let seconds = number(epoch, "/duration_s").filter(|seconds| *seconds > 0.0)?;
+        Some(number(epoch, &format!("/{kind}_j"))? / seconds)
+    };
+    Some(by(&line)).filter(|power| !power.is_empty()).unwrap_or_else(|| by(&of_epoch))
 }
 
 fn last(array: &Value) -> Option<&Value> {

@@ -1,14 +1,13 @@
 //! A live view of a run, from the file that it writes.
 
+use crate::followed::{self, Files, Found, Stamp, newest_first, of_one};
 use crate::runs::{self, Unread};
-use crate::view::View;
+use crate::view::{self, View};
 use carbontracker::clean;
+use carbontracker::report::ranks;
 use console::Term;
 use serde_json::{Value, json};
-use std::cmp::Reverse;
-use std::fs::Metadata;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(clap::Args)]
 #[command(after_help = FILES)]
 pub struct Watch {
-    /// The run's journal or report, which may be still to come; or a folder, for its newest run that is going on
+    /// The run's journal or report, which may be still to come; or a folder, for its newest run that is going on, of a job all its ranks
     #[arg(value_name = "FILE|DIR")]
     path: PathBuf,
     /// Show how it stands and end
@@ -36,12 +35,14 @@ Exit status: 0 the run is done, or shown by --once; 1 there is no run, or what i
 130 it was interrupted.";
 
 const LOOK: Duration = Duration::from_millis(500);
+const NOTHING: &str = "nothing is there yet";
 /// A file that takes long to read is left alone for so many times as long: at most a twentieth of a core.
 const REST: u32 = 20;
 
 /// Follows the run to its end.
 pub fn follow(asked: &Watch) -> Result<(), String> {
-    let mut follower = Follower { path: asked.path.clone(), seen: None, rested: Instant::now() };
+    let mut follower =
+        Follower { path: asked.path.clone(), files: Files::default(), seen: None, rested: Instant::now() };
     let mut display = Display::new(asked);
     loop {
         let looked = follower.look(asked.once)?;
@@ -62,40 +63,60 @@ pub fn follow(asked: &Watch) -> Result<(), String> {
     }
 }
 
-/// A run as its file has it.
+/// A run as its files have it: one, or of a job one a rank.
 struct Seen {
-    file: PathBuf,
-    stamp: Stamp,
+    files: Vec<(PathBuf, Stamp)>,
     report: Value,
+    /// When it was told.
+    told: SystemTime,
     is_over: bool,
 }
 
 impl Seen {
+    /// Of these ranks, or of one run.
+    fn of(files: &[&Found]) -> Seen {
+        let reports: Vec<&Value> = files.iter().map(|found| &found.report).collect();
+        let is_over = files.iter().all(|found| found.is_over());
+        let newest = |files: &mut dyn Iterator<Item = &&Found>| files.map(|found| found.stamp.changed).max();
+        let is_counting = |found: &&&Found| !found.report.pointer("/usage/energy_j").is_none_or(Value::is_null);
+        let told = newest(&mut files.iter().filter(is_counting)).or_else(|| newest(&mut files.iter()));
+        let told = told.unwrap_or(SystemTime::UNIX_EPOCH);
+        let report = match reports.as_slice() {
+            [one] => (*one).clone(),
+            ranks => {
+                let mut job = ranks::merged(ranks);
+                // A rank that ended, or is silent, draws no power now: another counts its devices.
+                let draws = |found: &&&Found| !found.is_over() && view::is_heard(found.stamp.changed, told);
+                let now = files.iter().filter(draws).flat_map(|found| view::latest_power(&found.report));
+                view::set_power(&mut job, now);
+                job
+            }
+        };
+        let files = files.iter().map(|found| (found.file.clone(), found.stamp)).collect();
+        Seen { files, report, told, is_over }
+    }
+
     fn view(&self) -> View<'_> {
         let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let (told, now) = (seconds(self.stamp.changed), seconds(SystemTime::now()));
-        let is_from_journal = runs::has_ending(&self.file, "jsonl");
+        let (told, now) = (seconds(self.told), seconds(SystemTime::now()));
+        let is_from_journal = self.files.iter().any(|(file, _)| runs::has_ending(file, "jsonl"));
         View { report: &self.report, told, now, is_over: self.is_over, is_from_journal }
     }
-}
 
-/// What changes when a file does, or another takes its place.
-#[derive(PartialEq)]
-struct Stamp {
-    changed: SystemTime,
-    length: u64,
-    inode: u64,
-}
+    /// Its file, or that of a job's first rank.
+    fn file(&self) -> String {
+        self.files.first().map(|(file, _)| file.display().to_string()).unwrap_or_default()
+    }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
-        Stamp { changed: runs::changed(metadata), length: metadata.len(), inode: metadata.ino() }
+    fn is_job(&self) -> bool {
+        self.files.len() > 1 || self.report.pointer("/run/job").is_some_and(Value::is_string)
     }
 }
 
-/// What there is to read, and what was read last.
+/// What is there to be watched.
 struct Follower {
     path: PathBuf,
+    files: Files,
     seen: Option<Seen>,
     /// When the next look is due.
     rested: Instant,
@@ -108,70 +129,85 @@ impl Follower {
             return Ok(None);
         }
         let begun = Instant::now();
-        let looked = self.read(once);
+        let looked = if self.path.is_dir() { self.look_into_folder(once) } else { self.look_at_file() };
         self.rested = Instant::now() + begun.elapsed() * REST;
         looked
     }
 
-    fn read(&mut self, once: bool) -> Result<Option<String>, String> {
-        let is_folder = self.path.is_dir();
-        let followed = self.seen.as_ref().filter(|seen| is_folder && !seen.view().is_silent()).map(|seen| &seen.file);
-        let files = match followed {
-            Some(followed) => Vec::from_iter(of_one(followed)),
-            None if is_folder => newest_first(&self.path)?,
-            None => Vec::from_iter(of_one(&self.path)),
-        };
-        let mut reason = None;
-        for file in files {
-            match self.take(&file, is_folder && !once) {
-                Ok(told) => return Ok(told),
-                // It may be being written; in a folder others are read meanwhile.
-                Err(Unread::Broken(why)) => drop(reason.get_or_insert(why)),
-                Err(Unread::Foreign) if is_folder => (),
-                Err(Unread::Foreign) => return Err(format!("{}: no run's journal or report", file.display())),
-            }
+    fn look_at_file(&mut self) -> Result<Option<String>, String> {
+        let Some(file) = of_one(&self.path) else { return Ok(Some(NOTHING.into())) };
+        match self.files.load(&file) {
+            Ok(_) => self.take(&[file]),
+            Err(Unread::Broken(why)) => return Ok(Some(why)), // it may be being written
+            Err(Unread::Foreign) => return Err(format!("{}: no run's journal or report", file.display())),
         }
-        Ok(reason.or_else(|| Some("nothing is there yet".into())))
-    }
-
-    /// Reads a file that has changed; returns why there is nothing to show of it yet. With `awaits_one` a run that is over is
-    /// shown only after one was seen to go on.
-    fn take(&mut self, file: &Path, awaits_one: bool) -> Result<Option<String>, Unread> {
-        let broken = |error: io::Error| Unread::Broken(format!("{}: {error}", file.display()));
-        let stamp = Stamp::of(&file.metadata().map_err(broken)?);
-        if self.seen.as_ref().is_some_and(|seen| seen.file == file && seen.stamp == stamp) {
-            return Ok(None);
-        }
-        let report = runs::read(file)?.report;
-        let is_over = runs::word(&report, "/run/state") == Some("done") || is_last(file);
-        if is_over && awaits_one && self.seen.is_none() {
-            return Ok(Some("no run is going on there".into()));
-        }
-        self.seen = Some(Seen { file: file.to_owned(), stamp, report, is_over });
         Ok(None)
     }
-}
 
-/// Whether a file is the report that closes a journal.
-fn is_last(file: &Path) -> bool {
-    runs::has_ending(file, "json") && file.with_extension("jsonl").exists() && runs::is_final(file)
-}
+    /// Shows the run that was followed, unless it is silent, or the newest. A run that is over is shown only to who looks once,
+    /// or after it was seen to go on.
+    fn look_into_folder(&mut self, once: bool) -> Result<Option<String>, String> {
+        let followed = self.seen.as_ref().filter(|seen| !seen.view().is_silent());
+        let (file, is_job) =
+            match followed.map(|seen| (seen.files.first().and_then(|(file, _)| of_one(file)), seen.is_job())) {
+                Some((file, is_job)) => match file.filter(|file| self.files.load(file).is_ok()) {
+                    Some(file) => (file, is_job),
+                    None => return Ok(None), // it may be being written
+                },
+                None => match self.newest(once)? {
+                    Ok(file) => (file, true),
+                    Err(reason) => return Ok(Some(reason)),
+                },
+            };
+        let ranks = if is_job { self.files.job_of(&self.path, &file)? } else { vec![file] };
+        self.take(&ranks);
+        Ok(None)
+    }
 
-/// Of a run's two files the one that tells more.
-fn of_one(file: &Path) -> Option<PathBuf> {
-    let is_ours = runs::has_ending(file, "json") || runs::has_ending(file, "jsonl");
-    let [report, journal] = ["json", "jsonl"].map(|ending| file.with_extension(ending));
-    let files = if runs::is_final(&report) { [report, journal] } else { [journal, report] };
-    let files = if is_ours { files.to_vec() } else { vec![file.to_owned()] };
-    files.into_iter().find(|file| file.exists())
-}
+    /// The newest run of the folder, first of those whose journals go on; or why none is to be shown.
+    fn newest(&mut self, once: bool) -> Result<Result<PathBuf, String>, String> {
+        let (mut reason, mut best) = (None, None);
+        for file in newest_first(&self.path)? {
+            match self.files.load(&file) {
+                Ok(found) => {
+                    let (is_over, key) = (found.is_over(), (found.stamp.changed, file.clone()));
+                    if followed::may_go_on(&file) {
+                        if !is_over {
+                            return Ok(Ok(file));
+                        }
+                        best = best.max(Some((key, is_over)));
+                        continue;
+                    }
+                    best = best.max(Some((key, is_over)));
+                    break; // the others are older
+                }
+                // In a folder others are read meanwhile.
+                Err(Unread::Broken(why)) => drop(reason.get_or_insert(why)),
+                Err(Unread::Foreign) => (),
+            }
+        }
+        Ok(match best {
+            Some((_, true)) if !once && self.seen.is_none() => Err("no run is going on there".into()),
+            Some(((_, file), _)) => Ok(file),
+            None => Err(reason.unwrap_or(NOTHING.into())),
+        })
+    }
 
-/// The files of a folder, the newest first, journals that go on before reports.
-fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
-    let at = |file: &PathBuf| file.metadata().as_ref().map(runs::changed).ok();
-    let mut files = runs::of_folder(dir)?;
-    files.sort_by_cached_key(|file| Reverse((runs::has_ending(file, "jsonl"), at(file))));
-    Ok(files)
+    /// Takes these files of a run, if one of them has changed.
+    fn take(&mut self, files: &[PathBuf]) {
+        let found: Vec<&Found> = files.iter().filter_map(|file| self.files.get(file)).collect();
+        let is_as_before = |seen: &Seen| {
+            seen.files.len() == found.len()
+                && seen
+                    .files
+                    .iter()
+                    .zip(&found)
+                    .all(|((file, stamp), found)| (file, stamp) == (&found.file, &found.stamp))
+        };
+        if !found.is_empty() && !self.seen.as_ref().is_some_and(is_as_before) {
+            self.seen = Some(Seen::of(&found));
+        }
+    }
 }
 
 /// Where the view goes.
@@ -205,9 +241,7 @@ impl Display {
                 let lines = view.lines(width, term.features().colors_supported());
                 draw(term, drawn, lines.into_iter().take(rows).collect())
             }
-            Display::Lines { json: true, last } => {
-                changed(last, view.json(&seen.file.display().to_string()).to_string())
-            }
+            Display::Lines { json: true, last } => changed(last, view.json(&seen.file()).to_string()),
             Display::Lines { json: false, last } => changed(last, view.line()),
             Display::Page => {
                 let (_, width) = size(&Term::stdout());

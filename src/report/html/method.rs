@@ -76,8 +76,9 @@ fn time_and_energy(run: &View) -> Markup {
     html! {
         p {
             "Time and energy were determined with the C library carbontracker " (run.words("/run/version"))
-            ", which does what Carbontracker (Anthony, Kanding and Selvan, 2020) does for Python, on "
-            (run.text("/run/host").unwrap_or("a machine without a name"))
+            ", which does what Carbontracker (Anthony, Kanding and Selvan, 2020) does for Python, "
+            @if run.ranks().is_some() { "by " } @else { "on " }
+            (run.place().unwrap_or("a machine without a name".into()))
             @if run.has("/run/resumed") { " (the last of the run's processes)" }
             ", from the begin of the first epoch to the end of the last: " (extent(run)) "."
             @if run.has("/run/resumed") { " The time between the run's processes is not in it." }
@@ -86,7 +87,9 @@ fn time_and_energy(run: &View) -> Markup {
             } @else if run.list("/components").is_empty() {
                 " No energy was measured."
             } @else {
-                " Energy used between epochs is included. " (readings(run))
+                " Energy used between epochs is included. "
+                @if run.ranks().is_some() { "On each node one rank at a time counts each device; energies are sums over ranks. " }
+                (readings(run))
             }
         }
     }

@@ -13,20 +13,22 @@ mod several;
 mod tables;
 mod view;
 
+use super::ranks;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 use view::View;
 
-/// The page of one report or of several, as `ct_report(t, "json", …)` gives them.
+/// The page of one report or of several, as `ct_report(t, "json", …)` gives them. The ranks of a job are one run.
 pub fn page(reports: &[Value]) -> String {
-    let runs: Vec<View> = reports.iter().map(View::new).collect();
+    let reports = ranks::rows(reports);
+    let runs: Vec<View> = reports.iter().map(|report| View::new(report)).collect();
     let (title, content) = match runs.as_slice() {
         [run] => {
-            let name = run::name(run);
+            let name = run.ranks().map_or(run::name(run), |ranks| format!("{}: 1 run, {ranks} ranks", run::name(run)));
             let content = html! { article data-report="0" { h1 { (name) } (run::sections(run)) } };
             (name, content)
         }
-        runs => (format!("{} runs", runs.len()), several::sections(runs)),
+        runs => (several::title(runs), several::sections(runs)),
     };
     framed(&title, content).into_string()
 }

@@ -17,6 +17,7 @@ pub fn sections(run: &View) -> Markup {
         (figures::carbon(run))
         (elsewhere::section(run))
         (beside::section(run))
+        (tables::nodes(run))
         (tables::devices(run))
         (tables::unavailable(run))
         (tables::notes(run))
@@ -33,7 +34,8 @@ pub fn name(run: &View) -> String {
 
 /// Where and when it ran, and how far it came.
 pub fn whence(run: &View) -> String {
-    let host = run.text("/run/host").unwrap_or("unknown host");
+    let place = run.place().unwrap_or("unknown host".into());
+    let job = run.text("/run/job").map(|job| format!(", {job}")).filter(|_| run.ranks().is_some()).unwrap_or_default();
     let started = run.text("/run/started").unwrap_or("unknown time").replace('T', " ").replace('Z', " UTC");
     let state = match run.text("/run/state") {
         Some("done") => "done",
@@ -43,7 +45,7 @@ pub fn whence(run: &View) -> String {
         Some("unfinished") => "not finished",
         _ => "in an unknown state",
     };
-    format!("{host}, {started}, {state}")
+    format!("{place}{job}, {started}, {state}")
 }
 
 fn headline(run: &View) -> Markup {

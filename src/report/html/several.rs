@@ -9,10 +9,18 @@ use maud::{Markup, html};
 /// So many runs are told in full.
 const MOST_IN_FULL: usize = 12;
 
+/// "3 runs", and how many ranks those have that are jobs.
+pub fn title(runs: &[View]) -> String {
+    let ranks: u64 = runs.iter().map(|run| run.ranks().unwrap_or(1)).sum();
+    let of_ranks =
+        if runs.iter().any(|run| run.ranks().is_some()) { format!(", {ranks} ranks") } else { String::new() };
+    format!("{} runs{of_ranks}", runs.len())
+}
+
 /// The page's content.
 pub fn sections(runs: &[View]) -> Markup {
     html! {
-        h1 { (runs.len()) " runs" }
+        h1 { (title(runs)) }
         (totals(runs))
         (overview(runs))
         @if runs.len() > MOST_IN_FULL {

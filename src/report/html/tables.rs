@@ -41,6 +41,32 @@ fn head(heads: &[Head]) -> Markup {
     }
 }
 
+/// The nodes of a job.
+pub fn nodes(run: &View) -> Markup {
+    let nodes = run.list("/nodes");
+    let heads = [Head::Text("node"), Head::Number("ranks"), Head::Text("counted by rank"), Head::Number("energy")];
+    let rows = html! {
+        @for node in &nodes {
+            tr {
+                th.long scope="row" { (node.text("/host").unwrap_or("unknown host")) }
+                td.n data-label="ranks" { (node.shown("/ranks", whole)) }
+                td data-label="counted by rank" {
+                    @for (n, rank) in node.list("/counting").iter().enumerate() {
+                        @if n > 0 { ", " } (rank.shown("", whole))
+                    }
+                }
+                td.n data-label="energy" { (node.shown("/energy_j", energy)) }
+            }
+        }
+    };
+    html! {
+        @if !nodes.is_empty() {
+            h2 { "Nodes" }
+            (blocks(&heads, rows))
+        }
+    }
+}
+
 /// What was measured.
 pub fn devices(run: &View) -> Markup {
     let devices = run.list("/components");
@@ -57,7 +83,10 @@ pub fn devices(run: &View) -> Markup {
     let rows = html! {
         @for device in &devices {
             tr {
-                th.long scope="row" { (device.words("/device")) br; span.soft { (device.words("/id")) } }
+                th.long scope="row" {
+                    (device.words("/device")) br;
+                    span.soft { (device.words("/id")) @if let Some(host) = device.text("/host") { " on " (host) } }
+                }
                 td data-label="kind" { (device.words("/kind")) }
                 td data-label="by" { (device.words("/source")) ", " (device.words("/method")) }
                 td.n data-label="energy" { (device.shown("/energy_j", energy)) }

@@ -119,10 +119,57 @@ fn a_rank_whose_devices_another_counts_says_so() {
     let mut rank = report("rapl", "counter");
     rank["components"] = json!([]);
     rank["usage"]["energy_j"] = Value::Null;
-    rank["unavailable"] =
-        json!([{"source": "rapl", "reason": "intel-rapl:0: counted by process 7 of this job, and not here"}]);
+    rank["job"] = json!({"agreed": true, "devices": [{"ids": ["intel-rapl:0"], "counted_here": false, "process": 7}]});
     let alone = words(&rank);
     assert!(alone.contains("another process of its job counts the devices") && !alone.contains("No energy"), "{alone}");
-    rank["unavailable"] = json!([]);
+    rank["job"]["devices"] = json!([]);
     assert!(words(&rank).contains("Nothing: times are measured") && words(&rank).contains("No energy was measured"));
+}
+
+/// Eight ranks on two nodes, of which the first of each node counts its processors.
+#[test]
+fn the_ranks_of_a_job_are_one_run() {
+    let rank = |number: u64| {
+        let mut rank = report("rapl", "counter");
+        rank["run"]["id"] = json!(number.to_string());
+        rank["run"]["name"] = json!("lulesh");
+        rank["run"]["host"] = json!(format!("node{}", number / 4));
+        rank["run"]["started"] = json!("2026-03-02T13:00:00Z");
+        rank["run"]["epochs_planned"] = json!(4);
+        rank["forecast"] =
+            json!({"after_epochs": 2, "level": 0.9, "energy_j": {"value": 1.44e6, "low": 1.4e6, "high": 1.5e6}});
+        rank["components"][0]["mean_power_w"] = json!(100.0);
+        rank["components"][0]["coverage"] = json!(1.0);
+        rank["usage"]["co2eq_g"] = json!(40.0);
+        [("job", json!("SLURM job 7")), ("rank", json!(number)), ("ranks", json!(8))]
+            .into_iter()
+            .for_each(|(name, value)| rank["run"][name] = value);
+        if !number.is_multiple_of(4) {
+            ["forecast", "power"].iter().for_each(|name| rank[name] = Value::Null);
+            rank["components"] = json!([]);
+            ["energy_j", "co2eq_g"].iter().for_each(|name| rank["usage"][name] = Value::Null);
+        }
+        rank
+    };
+    let mut reports: Vec<Value> = (0..8).map(rank).collect();
+    let alone = page(&reports);
+    assert!(alone.contains("<title>lulesh: 1 run, 8 ranks · carbontracker</title>"), "{alone}");
+    assert_eq!((alone.matches("<article").count(), alone.matches("<details").count()), (1, 0));
+    for words in [
+        "8 ranks on 2 nodes, SLURM job 7, 2026-03-02 13:00:00 UTC, done",
+        ">0.400 kWh</data>",
+        "Forecast of all ",
+        ">0.800 kWh</data>",
+        "<h2>Nodes</h2>",
+        " on node1",
+    ] {
+        assert!(alone.contains(words), "{words}: {alone}");
+    }
+    assert!(!alone.contains(">unknown<"), "a rank that counts nothing is not unknown: {alone}");
+    let mut other = report("rapl", "counter");
+    other["run"]["id"] = json!("other");
+    reports.push(other);
+    let both = page(&reports);
+    assert!(both.contains("<h1>2 runs, 9 ranks</h1>"), "{both}");
+    assert_eq!((both.matches("<details").count(), both.matches("<tr data-report=").count()), (2, 2));
 }

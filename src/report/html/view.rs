@@ -1,6 +1,6 @@
 //! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
 
-use crate::books::COUNTED_BY;
+use crate::report::ranks;
 use crate::units::digits;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -39,8 +39,17 @@ impl<'a> View<'a> {
 
     /// Whether, of a run, another process of its job counts what it uses.
     pub fn is_counted_elsewhere(&self) -> bool {
-        let mut absent = self.list("/unavailable").into_iter();
-        !self.has("/usage/energy_j") && absent.any(|source| source.words("/reason").contains(COUNTED_BY))
+        ranks::is_counted_elsewhere(self.value)
+    }
+
+    /// How many ranks a run has whose reports are one here.
+    pub fn ranks(&self) -> Option<u64> {
+        self.part("/run/ranks_found").value.as_u64()
+    }
+
+    /// The machine, or the ranks and their nodes.
+    pub fn place(&self) -> Option<String> {
+        ranks::place(self.value)
     }
 
     /// A number.

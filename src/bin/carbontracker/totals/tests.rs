@@ -22,6 +22,7 @@ proptest! {
     #[test]
     fn groups_add_up_to_the_whole(runs in proptest::collection::vec(any_run(), 1..40)) {
         let whole = Totals::of(&runs);
+        let runs: Vec<Row> = runs.into_iter().map(Row::single).collect();
         for by in [By::Run, By::Name, By::Host] {
             let groups = groups(&runs, by);
             let sum = |of: &dyn Fn(&Totals) -> f64| groups.iter().map(|(_, totals)| of(totals)).sum::<f64>();

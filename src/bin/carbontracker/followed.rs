@@ -1,0 +1,142 @@
+//! The files of the run that is watched, each read when it has changed.
+
+use crate::runs::{self, Unread};
+use crate::view::SILENCE_S;
+use carbontracker::report::ranks::{self, Part};
+use serde_json::Value;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// A file system's clock may differ from that of a rank, s.
+const SKEW_S: f64 = 60.0;
+
+/// What changes when a file does, or another takes its place.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Stamp {
+    pub changed: SystemTime,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
+        Stamp { changed: runs::changed(metadata), length: metadata.len(), inode: metadata.ino() }
+    }
+}
+
+/// A run as a file has it.
+pub struct Found {
+    pub file: PathBuf,
+    pub stamp: Stamp,
+    pub report: Value,
+}
+
+impl Found {
+    /// Whether nothing more is to come. A rank that counts nothing leaves no report: its journal is the last of it.
+    pub fn is_over(&self) -> bool {
+        let state = runs::word(&self.report, "/run/state");
+        let is_ended = runs::has_ending(&self.file, "jsonl") && state != Some("unfinished");
+        state == Some("done") || is_ended || is_last(&self.file)
+    }
+}
+
+/// What was read; None: a file that is no run's.
+#[derive(Default)]
+pub struct Files {
+    known: HashMap<PathBuf, (Stamp, Option<Found>)>,
+}
+
+impl Files {
+    /// Reads a file that has changed.
+    pub fn load(&mut self, file: &Path) -> Result<&Found, Unread> {
+        let broken = |error: io::Error| Unread::Broken(format!("{}: {error}", file.display()));
+        let stamp = Stamp::of(&file.metadata().map_err(broken)?);
+        if self.known.get(file).is_none_or(|(known, _)| *known != stamp) {
+            self.known.remove(file);
+            let found = match runs::read(file) {
+                Ok(told) => Some(Found { file: file.to_owned(), stamp, report: told.report }),
+                Err(Unread::Foreign) => None,
+                Err(broken) => return Err(broken),
+            };
+            self.known.insert(file.to_owned(), (stamp, found));
+        }
+        self.get(file).ok_or(Unread::Foreign)
+    }
+
+    /// What was read of it last.
+    pub fn get(&self, file: &Path) -> Option<&Found> {
+        self.known.get(file)?.1.as_ref()
+    }
+
+    /// The files of the job that a run is a rank of; of another run its own alone. `file` was read.
+    pub fn job_of(&mut self, dir: &Path, file: &Path) -> Result<Vec<PathBuf>, String> {
+        let mut row = vec![file.to_owned()];
+        let part = self.get(file).map(|found| Part::of(&found.report)).unwrap_or_default();
+        let mut since = part.from.filter(|_| part.job.is_some() && part.rank.is_some());
+        while let Some(from) = since {
+            let files = self.load_since(dir, from)?;
+            row = self.row_of(file, &files);
+            let first = row.iter().filter_map(|file| ranks::started(&self.get(file)?.report)).reduce(f64::min);
+            since = first.filter(|first| *first < from); // ranks that ended before this one began
+        }
+        Ok(row)
+    }
+
+    /// Reads what was written in a folder since then, s since 1970, and forgets the rest.
+    fn load_since(&mut self, dir: &Path, from: f64) -> Result<Vec<PathBuf>, String> {
+        let since = Duration::try_from_secs_f64(from - SKEW_S).unwrap_or_default();
+        let since = SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut files = runs::of_folder(dir)?;
+        files.retain(|file| file.metadata().is_ok_and(|metadata| runs::changed(&metadata) >= since));
+        self.known.retain(|known, _| files.binary_search(known).is_ok());
+        files.retain(|file| self.load(file).is_ok());
+        Ok(files)
+    }
+
+    /// Those of these files that hold ranks of the same job as one of them.
+    fn row_of(&self, file: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
+        let found: Vec<&Found> = files.iter().filter_map(|file| self.get(file)).collect();
+        let rows = ranks::joined(&found.iter().map(|found| Part::of(&found.report)).collect::<Vec<_>>());
+        let is_it = |place: &usize| found.get(*place).is_some_and(|found| found.file == file);
+        let row = rows.into_iter().find(|row| row.iter().any(is_it));
+        let mut row: Vec<PathBuf> = match row {
+            Some(row) => row.iter().filter_map(|&place| found.get(place)).map(|found| found.file.clone()).collect(),
+            None => vec![file.to_owned()],
+        };
+        row.sort();
+        row
+    }
+}
+
+/// Whether a file is the report that closes a journal.
+fn is_last(file: &Path) -> bool {
+    runs::has_ending(file, "json") && file.with_extension("jsonl").exists() && runs::is_final(file)
+}
+
+/// Of a run's two files the one that tells more.
+pub fn of_one(file: &Path) -> Option<PathBuf> {
+    let is_ours = runs::has_ending(file, "json") || runs::has_ending(file, "jsonl");
+    let [report, journal] = ["json", "jsonl"].map(|ending| file.with_extension(ending));
+    let files = if runs::is_final(&report) { [report, journal] } else { [journal, report] };
+    let files = if is_ours { files.to_vec() } else { vec![file.to_owned()] };
+    files.into_iter().find(|file| file.exists())
+}
+
+/// The files of a folder, the newest first, journals that may go on before all others.
+pub fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let at = |file: &PathBuf| file.metadata().as_ref().map(runs::changed).ok();
+    let mut files = runs::of_folder(dir)?;
+    files.sort_by_cached_key(|file| Reverse((may_go_on(file), at(file))));
+    Ok(files)
+}
+
+/// Whether a journal was written to of late.
+pub fn may_go_on(file: &Path) -> bool {
+    let is_recent = |at: SystemTime| at.elapsed().is_ok_and(|elapsed| elapsed.as_secs_f64() <= SILENCE_S);
+    runs::has_ending(file, "jsonl") && file.metadata().is_ok_and(|metadata| is_recent(runs::changed(&metadata)))
+}

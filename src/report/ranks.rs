@@ -1,0 +1,162 @@
+//! Which runs are ranks of one job, by their reports, and the job as one run. Pure.
+
+mod merged;
+mod series;
+
+pub use merged::merged;
+
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::time::SystemTime;
+
+/// Starts and many ends are known to the second, and ranks do not start at one instant, s.
+const SLACK_S: f64 = 5.0;
+
+/// The number at a JSON Pointer.
+pub fn number(report: &Value, pointer: &str) -> Option<f64> {
+    report.pointer(pointer)?.as_f64()
+}
+
+/// The text at a JSON Pointer.
+pub fn word<'a>(report: &'a Value, pointer: &str) -> Option<&'a str> {
+    report.pointer(pointer)?.as_str()
+}
+
+/// When a run's tracker was created, s since 1970.
+pub fn started(report: &Value) -> Option<f64> {
+    let at = humantime::parse_rfc3339_weak(word(report, "/run/started")?).ok()?;
+    at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
+}
+
+/// The end of a run's power line, s since 1970.
+fn end_of_power(report: &Value) -> Option<f64> {
+    report.pointer("/power/to")?.as_array()?.last()?.as_f64()
+}
+
+/// When a run ended, as far as its report goes, s since 1970: by its power line, else as if it had begun with its tracker.
+pub fn ended(report: &Value) -> Option<f64> {
+    let lost_s = number(report, "/run/resumed/lost_s").unwrap_or(0.0);
+    end_of_power(report).or_else(|| Some(started(report)? + number(report, "/usage/duration_s")? + lost_s))
+}
+
+/// Whether a run has no energy because another process of its job counts its devices. Reports without the section `job`
+/// do not have that: a rank without energy is taken for one.
+pub fn is_counted_elsewhere(report: &Value) -> bool {
+    let is_elsewhere = |device: &Value| {
+        device.get("process").is_some_and(Value::is_number) && device.get("counted_here") == Some(&Value::Bool(false))
+    };
+    let has = |pointer: &str| report.pointer(pointer).is_some_and(|value| !value.is_null());
+    !has("/usage/energy_j")
+        && match report.pointer("/job/devices").and_then(Value::as_array) {
+            Some(devices) => devices.iter().any(is_elsewhere),
+            None => has("/run/job") && has("/run/rank") && !has("/components/0"),
+        }
+}
+
+/// Where a run ran: its machine, or the ranks and nodes of a job; None: nobody knows.
+pub fn place(report: &Value) -> Option<String> {
+    let host = word(report, "/run/host");
+    let Some(found) = number(report, "/run/ranks_found") else { return host.map(str::to_owned) };
+    let missing =
+        number(report, "/run/ranks").filter(|all| *all > found).map(|all| format!(" of {all}")).unwrap_or_default();
+    let hosts = report.pointer("/run/hosts").and_then(Value::as_array).map_or(0, Vec::len);
+    let on = match (host, hosts) {
+        (Some(host), _) => format!(" on {host}"),
+        (None, 0) => String::new(),
+        (None, nodes) => format!(" on {nodes} nodes"),
+    };
+    Some(format!("{found}{missing} ranks{on}"))
+}
+
+/// What decides whether a run is a rank of the same job as another.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part<'a> {
+    /// The job, in words.
+    pub job: Option<&'a str>,
+    /// The run's label.
+    pub name: Option<&'a str>,
+    /// Its number in the job.
+    pub rank: Option<u64>,
+    /// How many ranks the job has.
+    pub ranks: Option<u64>,
+    /// When it started, s since 1970.
+    pub from: Option<f64>,
+    /// When it ended; None: it goes on, or nobody knows.
+    pub to: Option<f64>,
+}
+
+impl<'a> Part<'a> {
+    /// By a run's report.
+    pub fn of(report: &'a Value) -> Part<'a> {
+        let count = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64);
+        let is_known = word(report, "/run/state") == Some("done");
+        // Without a power line the gap before a resumed part is not known.
+        let is_whole = report.pointer("/run/resumed").is_none_or(Value::is_null) || end_of_power(report).is_some();
+        Part {
+            job: word(report, "/run/job"),
+            name: word(report, "/run/name"),
+            rank: count("/run/rank"),
+            ranks: count("/run/ranks"),
+            from: started(report),
+            to: ended(report).filter(|_| is_known && is_whole),
+        }
+    }
+
+    fn end(&self) -> f64 {
+        self.to.map_or(f64::INFINITY, |to| to.max(self.from.unwrap_or(to)) + SLACK_S)
+    }
+}
+
+/// Ranks that were found of one job.
+struct Group {
+    ranks: BTreeSet<u64>,
+    members: Vec<usize>,
+    end: f64,
+}
+
+/// The places of runs, those of one job's ranks together in the order of their starts. A job that starts the same rank
+/// again has started another run.
+pub fn joined(parts: &[Part]) -> Vec<Vec<usize>> {
+    let mut order: Vec<(usize, &Part)> = parts.iter().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| a.from.unwrap_or(0.0).total_cmp(&b.from.unwrap_or(0.0)));
+    let mut open: HashMap<_, Vec<Group>> = HashMap::new();
+    let mut rows: Vec<Vec<usize>> = Vec::new();
+    for (place, part) in order {
+        let (Some(job), Some(rank), Some(from)) = (part.job, part.rank, part.from) else {
+            rows.push(vec![place]);
+            continue;
+        };
+        let groups = open.entry((job, part.name, part.ranks)).or_default();
+        // Later runs start later still.
+        let is_over = |group: &mut Group| group.end < from;
+        rows.extend(groups.extract_if(.., is_over).map(|group| group.members));
+        match groups.iter_mut().find(|group| !group.ranks.contains(&rank)) {
+            Some(group) => {
+                group.ranks.insert(rank);
+                group.members.push(place);
+                group.end = group.end.max(part.end());
+            }
+            None => groups.push(Group { ranks: BTreeSet::from([rank]), members: vec![place], end: part.end() }),
+        }
+    }
+    rows.extend(open.into_values().flatten().map(|group| group.members));
+    rows.sort_by_key(|row| row.iter().min().copied());
+    rows
+}
+
+/// The reports, in which those of one job's ranks are one.
+pub fn rows(reports: &[Value]) -> Vec<Cow<'_, Value>> {
+    let parts: Vec<Part> = reports.iter().map(Part::of).collect();
+    let row = |places: Vec<usize>| {
+        let members: Vec<&Value> = places.iter().filter_map(|&place| reports.get(place)).collect();
+        match members.as_slice() {
+            [one] => Cow::Borrowed(*one),
+            members => Cow::Owned(merged(members)),
+        }
+    };
+    joined(&parts).into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! The ranks of a job as one run: a report of the same schema. Its energies are sums, its times those of all together.
+
+use super::{end_of_power, number, series, started, word};
+use crate::report::equivalents;
+use crate::units::{J_PER_KWH, sum};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// What makes one number of those of the ranks.
+#[derive(Clone, Copy, PartialEq)]
+enum Rule {
+    Sum,
+    Most,
+    First,
+}
+
+/// By the unit at the end of a field's name; None: it has none.
+fn rule(name: &str) -> Option<Rule> {
+    const SUMS: [&str; 4] = ["_j", "_kwh", "_g", "_l"];
+    match name {
+        "litres" | "forecast_litres" | "amount" => Some(Rule::Sum),
+        "unix_s" | "interval_s" => None,
+        _ if name.contains("_per_") => None,
+        _ if SUMS.iter().any(|unit| name.ends_with(unit)) => Some(Rule::Sum),
+        _ if name.ends_with("_s") => Some(Rule::Most),
+        _ => None,
+    }
+}
+
+/// One value of those of the ranks: null adds nothing. What has no unit is the first's.
+fn fold(name: &str, inherited: Rule, values: &[&Value]) -> Value {
+    let known: Vec<&Value> = values.iter().copied().filter(|value| !value.is_null()).collect();
+    let Some(first) = known.first() else { return Value::Null };
+    let rule = rule(name).unwrap_or(inherited);
+    match first {
+        // By time, not by energy: ranks of one node share the devices that were made.
+        Value::Object(_) if name == "embodied" => (*first).clone(),
+        Value::Object(fields) => {
+            // A bound is of the unit of what it bounds, and the forecast of a cost is money.
+            let inherited = |field: &str| match field {
+                "value" | "low" | "high" => rule,
+                "forecast" if name == "cost" => Rule::Sum,
+                _ => Rule::First,
+            };
+            let field = |field: &String| {
+                let values: Vec<&Value> = known.iter().filter_map(|value| value.get(field)).collect();
+                (field.clone(), fold(field, inherited(field), &values))
+            };
+            Value::Object(fields.keys().map(field).collect())
+        }
+        Value::Array(list) if name == "zones" => {
+            let element = |n: usize| fold_all(&known.iter().filter_map(|list| list.get(n)).collect::<Vec<_>>());
+            (0..list.len()).map(element).collect()
+        }
+        Value::Number(_) if rule != Rule::First => {
+            let numbers = known.iter().filter_map(|value| value.as_f64());
+            json!(if rule == Rule::Sum { numbers.reduce(|a, b| a + b) } else { numbers.reduce(f64::max) })
+        }
+        _ => (*first).clone(),
+    }
+}
+
+/// A section of several ranks.
+fn section(name: &str, ranks: &[&Value]) -> Value {
+    fold(name, Rule::First, &ranks.iter().filter_map(|rank| rank.get(name)).collect::<Vec<_>>())
+}
+
+/// Objects of several ranks as one.
+pub fn fold_all(values: &[&Value]) -> Value {
+    fold("", Rule::First, values)
+}
+
+/// The report of a job, of those of its ranks.
+pub fn merged(ranks: &[&Value]) -> Value {
+    let mut ranks = ranks.to_vec();
+    ranks.sort_by_key(|rank| (!is_counting(rank), count(rank, "/run/rank")));
+    let counting: Vec<&Value> = ranks.iter().copied().filter(|rank| is_counting(rank)).collect();
+    // The figures are those of the ranks that count; of a job that counts nothing, those of all.
+    let told = if counting.is_empty() { &ranks } else { &counting };
+    let duration_s = duration(&ranks);
+    let components = components(told, duration_s.unwrap_or(0.0));
+    let usage = usage(told, &components, duration_s);
+    let [facility, joules, co2eq_g] =
+        ["facility_energy_kwh", "energy_j", "co2eq_g"].map(|field| usage.get(field).and_then(Value::as_f64));
+    let mut intensity = section("intensity", told);
+    let kwh = joules.map(|joules| joules / J_PER_KWH);
+    if let (Some(mean), Value::Object(fields)) = (mean(told, "/intensity/g_per_kwh", co2eq_g, facility), &mut intensity)
+    {
+        fields.insert("g_per_kwh".into(), mean);
+    }
+    json!({
+        "schema": super::super::SCHEMA,
+        "run": run(&ranks),
+        "usage": usage,
+        "forecast": section("forecast", told),
+        "intensity": intensity,
+        "pue": mean(told, "/pue", facility, kwh),
+        "components": components,
+        "unavailable": unavailable(told),
+        "epochs": series::epochs(told),
+        "power": series::power(told),
+        "forecasts": series::forecasts(told),
+        "equivalents": equivalents(co2eq_g),
+        "what_if": section("what_if", told),
+        "extras": section("extras", told),
+        "job": null,
+        "nodes": nodes(&ranks),
+        "notes": distinct(told.iter().flat_map(|rank| list(rank, "notes"))),
+    })
+}
+
+/// The entries of a list.
+pub fn list<'a>(report: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    report.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn count(report: &Value, pointer: &str) -> Option<u64> {
+    report.pointer(pointer)?.as_u64()
+}
+
+fn is_counting(rank: &Value) -> bool {
+    number(rank, "/usage/energy_j").is_some()
+}
+
+fn distinct<'a>(values: impl Iterator<Item = &'a Value>) -> Value {
+    let mut all: Vec<&Value> = Vec::new();
+    values.for_each(|value| all.extend((!all.contains(&value)).then_some(value)));
+    json!(all)
+}
+
+fn run(ranks: &[&Value]) -> Value {
+    let most = |pointer: &str| ranks.iter().filter_map(|rank| count(rank, pointer)).max();
+    let all = |field: &str| ranks.iter().filter_map(|rank| rank.get("run")?.get(field)).collect::<Vec<_>>();
+    let mut hosts: Vec<&str> = ranks.iter().filter_map(|rank| word(rank, "/run/host")).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let done = most("/run/epochs_done");
+    let foremost = ranks.iter().filter(|rank| count(rank, "/run/epochs_done") == done);
+    let first = ranks
+        .iter()
+        .filter(|rank| started(rank).is_some())
+        .min_by(|a, b| started(a).unwrap_or(0.0).total_cmp(&started(b).unwrap_or(0.0)));
+    let mut run = match section("run", ranks) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    let resumed = |field: &str| all("resumed").iter().filter_map(|resumed| count(resumed, field)).max();
+    let fields = [
+        ("host", json!(hosts.first().filter(|_| hosts.len() == 1))),
+        ("hosts", json!(hosts)),
+        ("rank", Value::Null),
+        ("ranks", json!(most("/run/ranks").unwrap_or(0).max(ranks.len() as u64))),
+        ("ranks_found", json!(ranks.len())),
+        ("started", json!(first.and_then(|rank| word(rank, "/run/started")))),
+        ("state", json!(state(ranks))),
+        ("epochs_planned", json!(most("/run/epochs_planned").unwrap_or(0))),
+        ("epochs_done", json!(done.unwrap_or(0))),
+        ("progress", json!(foremost.filter_map(|rank| number(rank, "/run/progress")).reduce(f64::max))),
+    ];
+    run.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    if let Some(Value::Object(of)) = run.get_mut("resumed") {
+        for name in ["times", "lost_epochs"] {
+            of.insert(name.into(), json!(resumed(&format!("/{name}"))));
+        }
+    }
+    Value::Object(run)
+}
+
+/// That of the job: it is done once all of its ranks are.
+fn state(ranks: &[&Value]) -> &'static str {
+    const IN_ORDER: [&str; 5] = ["in_epoch", "unfinished", "between", "waiting", "done"];
+    let has = |state: &&str| ranks.iter().any(|rank| word(rank, "/run/state") == Some(state));
+    IN_ORDER.into_iter().find(has).unwrap_or("unfinished")
+}
+
+/// How long the job took: the union of the times of its ranks. Where a rank has a power line, its time is known
+/// exactly: then the union is of those.
+fn duration(ranks: &[&Value]) -> Option<f64> {
+    let took = |rank: &&Value| number(rank, "/usage/duration_s").filter(|took| took.is_finite());
+    let longest = ranks.iter().filter_map(took).reduce(f64::max)?;
+    let exact = |rank: &&Value| {
+        let open_s = number(rank, "/run/open/duration_s").unwrap_or(0.0);
+        let end = end_of_power(rank)? - open_s;
+        Some((end - took(rank)?, end))
+    };
+    let told = |rank: &&Value| Some((started(rank)?, started(rank)? + took(rank)?));
+    let spans: Vec<(f64, f64)> = ranks.iter().filter_map(exact).collect();
+    let spans = if spans.is_empty() { ranks.iter().filter_map(told).collect() } else { spans };
+    Some(union(spans).max(longest))
+}
+
+/// The length of all spans together.
+fn union(mut spans: Vec<(f64, f64)>) -> f64 {
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let add = |(length, end): (f64, f64), (from, to): (f64, f64)| (length + (to - from.max(end)).max(0.0), end.max(to));
+    spans.into_iter().fold((0.0, f64::NEG_INFINITY), add).0
+}
+
+fn usage(told: &[&Value], components: &[Value], duration_s: Option<f64>) -> Value {
+    let Value::Object(mut usage) = section("usage", told) else { return Value::Null };
+    let least = components.iter().filter_map(|component| number(component, "/coverage")).reduce(f64::min);
+    let reported = told.iter().filter_map(|rank| number(rank, "/usage/coverage")).reduce(f64::max);
+    usage.insert("duration_s".into(), json!(duration_s));
+    usage.insert("coverage".into(), json!(least.or(reported)));
+    Value::Object(usage)
+}
+
+/// A factor of the ranks that all share, else the mean one: what came out per what went in.
+fn mean(told: &[&Value], pointer: &str, out: Option<f64>, into: Option<f64>) -> Option<Value> {
+    let known: Vec<f64> = told.iter().filter_map(|rank| number(rank, pointer)).collect();
+    let first = *known.first()?;
+    let ratio = out.zip(into).filter(|(_, into)| *into > 0.0).map(|(out, into)| out / into);
+    Some(json!(if known.iter().all(|one| *one == first) { first } else { ratio.unwrap_or(first) }))
+}
+
+/// What was measured on all nodes. A device that several ranks counted, one after another, is one.
+fn components(told: &[&Value], duration_s: f64) -> Vec<Value> {
+    let mut devices: BTreeMap<[&str; 5], Vec<(&Value, f64)>> = BTreeMap::new();
+    for rank in told {
+        let took = number(rank, "/usage/duration_s").unwrap_or(0.0);
+        for one in list(rank, "components") {
+            let [kind, id, device, source] =
+                ["/kind", "/id", "/device", "/source"].map(|name| word(one, name).unwrap_or_default());
+            let host = word(rank, "/run/host").unwrap_or_default();
+            devices.entry([host, kind, device, id, source]).or_default().push((one, took));
+        }
+    }
+    devices.into_iter().map(|([host, ..], parts)| device(host, &parts, duration_s)).collect()
+}
+
+/// A device of a node, of how the ranks have it, each over its time.
+fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
+    let ones: Vec<&Value> = parts.iter().map(|(one, _)| *one).collect();
+    let Value::Object(mut device) = fold_all(&ones) else { return Value::Null };
+    let energy_j = sum(ones.iter().map(|one| number(one, "/energy_j")));
+    let time = |one: &&Value| {
+        let watts = number(one, "/mean_power_w").filter(|watts| *watts > 0.0)?;
+        Some(number(one, "/energy_j")? / watts)
+    };
+    let counted_s = sum(ones.iter().map(time)).filter(|counted_s| *counted_s > 0.0);
+    let measured_s = sum(parts.iter().map(|(one, took)| Some(number(one, "/coverage")? * took)));
+    let fault = ones.iter().filter_map(|one| word(one, "/status")).find(|status| !["ok", "simulated"].contains(status));
+    let note = ones.iter().find_map(|one| word(one, "/note"));
+    if ones.len() > 1 {
+        let mean_w = energy_j.zip(counted_s).map(|(joules, seconds)| joules / seconds);
+        device.insert("mean_power_w".into(), json!(mean_w));
+    }
+    device.insert("coverage".into(), json!(measured_s.filter(|_| duration_s > 0.0).map(|s| (s / duration_s).min(1.0))));
+    fault.into_iter().for_each(|fault| drop(device.insert("status".into(), json!(fault))));
+    device.insert("note".into(), json!(note));
+    device.insert("host".into(), json!(host));
+    Value::Object(device)
+}
+
+/// What no rank measures: what another of them counts is none of it.
+fn unavailable(told: &[&Value]) -> Value {
+    let mut all: Vec<&Value> = Vec::new();
+    for rank in told {
+        let devices = rank.pointer("/job/devices").and_then(Value::as_array).into_iter().flatten();
+        let elsewhere = devices.filter(|device| device.get("counted_here") == Some(&Value::Bool(false)));
+        let ids: Vec<String> = elsewhere.map(ids).filter(|ids| !ids.is_empty()).collect();
+        let is_counted =
+            |one: &Value| ids.iter().any(|ids| word(one, "/reason").is_some_and(|why| why.starts_with(ids)));
+        all.extend(list(rank, "unavailable").filter(|one| !is_counted(one)));
+    }
+    distinct(all.into_iter())
+}
+
+/// A device's ids, as the reason why it is not measured here begins.
+fn ids(device: &Value) -> String {
+    list(device, "ids").filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The nodes: how many of the ranks each has, which of them count, and its energy.
+fn nodes(ranks: &[&Value]) -> Value {
+    let mut nodes: BTreeMap<Option<&str>, Vec<&Value>> = BTreeMap::new();
+    ranks.iter().for_each(|rank| nodes.entry(word(rank, "/run/host")).or_default().push(rank));
+    let node = |(host, ranks): (Option<&str>, Vec<&Value>)| {
+        let counting: Vec<u64> =
+            ranks.iter().filter(|rank| is_counting(rank)).filter_map(|rank| count(rank, "/run/rank")).collect();
+        let energy_j = sum(ranks.iter().map(|rank| number(rank, "/usage/energy_j")));
+        json!({"host": host, "ranks": ranks.len(), "counting": counting, "energy_j": energy_j})
+    };
+    nodes.into_iter().map(node).collect()
+}

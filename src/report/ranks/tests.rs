@@ -1,0 +1,254 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+/// Rank `rank` of 8, from one second to another.
+fn part(rank: u64, from: f64, to: f64) -> Part<'static> {
+    Part {
+        job: Some("SLURM job 7"),
+        name: Some("lulesh"),
+        rank: Some(rank),
+        ranks: Some(8),
+        from: Some(from),
+        to: Some(to),
+    }
+}
+
+/// What it is about, the runs, and their rows.
+type Case = (&'static str, Vec<Part<'static>>, &'static [&'static [usize]]);
+
+#[test]
+fn ranks_of_one_job_that_run_at_once_are_one_run() {
+    let (a, b) = (part(0, 0.0, 100.0), part(1, 1.0, 90.0));
+    let cases: [Case; 14] = [
+        ("two ranks", vec![a, b], &[&[0, 1]]),
+        ("in any order", vec![b, a], &[&[1, 0]]),
+        ("a late one", vec![a, part(1, 99.0, 300.0), part(2, 290.0, 310.0)], &[&[0, 1, 2]]),
+        ("another job", vec![a, Part { job: Some("SLURM job 8"), ..b }], &[&[0], &[1]]),
+        ("no job", vec![Part { job: None, ..a }, Part { job: None, ..b }], &[&[0], &[1]]),
+        ("no rank", vec![a, Part { rank: None, ..b }], &[&[0], &[1]]),
+        ("another label", vec![a, Part { name: None, ..b }], &[&[0], &[1]]),
+        ("another size", vec![a, Part { ranks: Some(16), ..b }], &[&[0], &[1]]),
+        ("no size", vec![Part { ranks: None, ..a }, Part { ranks: None, ..b }], &[&[0, 1]]),
+        ("one after another", vec![a, part(1, 200.0, 300.0)], &[&[0], &[1]]),
+        ("the same rank twice", vec![a, part(0, 1.0, 50.0)], &[&[0], &[1]]),
+        ("two steps at once", vec![a, part(0, 2.0, 50.0), b, part(1, 3.0, 50.0)], &[&[0, 2], &[1, 3]]),
+        ("two steps in a row", vec![a, b, part(0, 102.0, 200.0), part(1, 102.0, 200.0)], &[&[0, 1], &[2, 3]]),
+        ("one that goes on", vec![Part { to: None, ..a }, part(1, 500.0, 600.0)], &[&[0, 1]]),
+    ];
+    for (about, parts, expected) in cases {
+        assert_eq!(joined(&parts), expected, "{about}");
+    }
+}
+
+/// Of one job by xargs: all are rank 0.
+#[test]
+fn many_short_runs_of_one_rank_stay_many() {
+    let parts: Vec<Part> = (0..10_000).map(|n| part(0, f64::from(n) * 0.1, f64::from(n) * 0.1 + 1.0)).collect();
+    assert_eq!(joined(&parts).len(), 10_000);
+}
+
+prop_compose! {
+    fn any_part()(job in proptest::option::of(0..2usize), name in 0..2usize, rank in proptest::option::of(0..5u64),
+        from in proptest::option::of(0.0..100.0), took in proptest::option::of(0.0..50.0)) -> Part<'static> {
+        let words = ["a", "b"];
+        let to = from.zip(took).map(|(from, took): (f64, f64)| from + took);
+        Part { job: job.map(|job| words[job]), name: Some(words[name]), rank, ranks: Some(5), from, to }
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_run_is_in_one_row_and_the_ranks_of_a_row_differ(parts in proptest::collection::vec(any_part(), 0..40)) {
+        let rows = joined(&parts);
+        let mut all: Vec<usize> = rows.concat();
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..parts.len()).collect::<Vec<_>>());
+        for row in rows.iter().filter(|row| row.len() > 1) {
+            let ranks: BTreeSet<Option<u64>> = row.iter().map(|&place| parts[place].rank).collect();
+            prop_assert!(ranks.len() == row.len() && !ranks.contains(&None));
+            prop_assert!(row.iter().all(|&place| parts[place].job.is_some() && parts[place].job == parts[row[0]].job));
+            let end = |place: usize| parts[place].end();
+            let latest = |n: usize| row[..=n].iter().map(|&place| end(place)).fold(0.0, f64::max);
+            let overlap = row.windows(2).enumerate().all(|(n, pair)| latest(n) >= parts[pair[1]].from.unwrap());
+            prop_assert!(overlap);
+        }
+    }
+}
+
+const START: f64 = 1_772_456_400.0; // 2026-03-02T13:00:00Z
+
+/// A rank of two epochs, 100 s each.
+fn rank(number: u64, host: &str, energy_j: Option<f64>) -> Value {
+    let grams = energy_j.map(|joules| joules / 3.6e6 * 150.0);
+    let each = energy_j.map(|joules| joules / 2.0);
+    let estimate = |of: Option<f64>| of.map(|value| json!({"value": value, "low": value * 0.9, "high": value * 1.2}));
+    let epoch = |n: u64| {
+        json!({"index": n, "count": 1, "duration_s": 100.0, "energy_j": each, "co2eq_g": grams, "cpu_j": each,
+        "gpu_j": null, "dram_j": null, "node_j": null, "coverage": each.map(|_| 1.0)})
+    };
+    let device = json!({"kind": "cpu", "device": "EPYC", "id": "a", "source": "rapl", "method": "counter", "energy_j": energy_j,
+        "mean_power_w": energy_j.map(|joules| joules / 200.0), "coverage": 1.0, "status": "ok", "note": null});
+    json!({
+        "schema": 1,
+        "run": {"id": number.to_string(), "name": "lulesh", "host": host, "job": "SLURM job 7", "rank": number, "ranks": 4,
+            "started": "2026-03-02T13:00:00Z", "state": "done", "epochs_planned": 3, "epochs_done": 2, "progress": null, "resumed": null},
+        "usage": {"duration_s": 200.0, "energy_j": energy_j, "energy_kwh": energy_j.map(|joules| joules / 3.6e6),
+            "facility_energy_kwh": energy_j.map(|joules| joules / 3.6e6 * 1.5), "co2eq_g": grams, "coverage": energy_j.map(|_| 1.0),
+            "epochs": {"duration_s": 200.0, "energy_j": energy_j}, "between": {"duration_s": 0.0, "energy_j": null}},
+        "forecast": {"after_epochs": 2, "level": 0.9, "duration_s": estimate(Some(300.0 + number as f64)), "energy_j": estimate(energy_j),
+            "co2eq_g": estimate(grams)},
+        "forecasts": [{"after_epochs": 1, "duration_s": estimate(Some(300.0)), "energy_j": estimate(energy_j)}],
+        "intensity": {"g_per_kwh": 100.0, "kind": "static", "zone": "DK"},
+        "pue": 1.5,
+        "components": if energy_j.is_some() { json!([device]) } else { json!([]) },
+        "unavailable": [],
+        "epochs": [epoch(0), epoch(1)],
+        "power": energy_j.map(|joules| json!({"from": [START + 30.0], "to": [START + 230.0], "cpu_w": [joules / 200.0],
+            "gpu_w": null, "dram_w": null, "node_w": null})),
+        "extras": {"cost": {"amount": energy_j, "forecast": energy_j, "currency": "EUR", "per_kwh": 0.3}, "embodied": {"co2eq_g": 7.0, "kg": 100.0}},
+        "what_if": {"co2eq_g": grams, "zones": [{"zone": "FR", "g_per_kwh": 40.0, "co2eq_g": grams, "saves_share": 0.6}]},
+        "notes": ["mind"],
+    })
+}
+
+fn close(value: &Value, expected: f64) {
+    assert!(value.as_f64().is_some_and(|value| (value / expected - 1.0).abs() < 1e-12), "{value} is not {expected}");
+}
+
+#[test]
+fn a_job_is_the_sum_of_its_ranks_at_once() {
+    let ranks =
+        [rank(0, "node1", Some(4e4)), rank(1, "node1", None), rank(2, "node2", Some(2e4)), rank(3, "node2", None)];
+    let rows = rows(&ranks);
+    assert_eq!(rows.len(), 1);
+    let job = &*rows[0];
+    let run = json!({"name": "lulesh", "host": null, "hosts": ["node1", "node2"], "job": "SLURM job 7", "rank": null, "ranks": 4,
+        "ranks_found": 4, "state": "done", "epochs_planned": 3, "epochs_done": 2});
+    for (field, expected) in run.as_object().unwrap() {
+        assert_eq!(job["run"][field], *expected, "{field}");
+    }
+    assert_eq!(place(job).as_deref(), Some("4 ranks on 2 nodes"));
+    close(&job["usage"]["energy_j"], 6e4);
+    close(&job["usage"]["co2eq_g"], 2.5);
+    close(&job["usage"]["duration_s"], 200.0);
+    close(&job["usage"]["coverage"], 1.0);
+    close(&job["forecast"]["energy_j"]["low"], 5.4e4);
+    close(&job["forecast"]["duration_s"]["value"], 302.0);
+    close(&job["forecasts"][0]["energy_j"]["value"], 6e4);
+    assert_eq!(
+        (&job["intensity"]["g_per_kwh"], &job["pue"], &job["forecast"]["level"]),
+        (&json!(100.0), &json!(1.5), &json!(0.9))
+    );
+    assert_eq!((&job["power"]["cpu_w"], &job["power"]["gpu_w"]), (&json!([300.0]), &Value::Null));
+    assert_eq!(job["epochs"].as_array().map(Vec::len), Some(2));
+    close(&job["epochs"][1]["cpu_j"], 3e4);
+    close(&job["epochs"][1]["duration_s"], 100.0);
+    assert_eq!(job["components"].as_array().map(Vec::len), Some(2));
+    assert_eq!(job["components"][1]["host"], "node2");
+    assert_eq!(job["nodes"][0], json!({"host": "node1", "ranks": 2, "counting": [0], "energy_j": 4e4}));
+    close(&job["extras"]["cost"]["forecast"], 6e4);
+    close(&job["extras"]["embodied"]["co2eq_g"], 7.0);
+    close(&job["what_if"]["zones"][0]["co2eq_g"], 2.5);
+    assert_eq!((&job["what_if"]["zones"][0]["g_per_kwh"], &job["notes"]), (&json!(40.0), &json!(["mind"])));
+}
+
+/// A rank ends, another takes over: one device, all of the time.
+#[test]
+fn a_device_that_is_handed_over_is_one() {
+    let mut first = rank(0, "node1", Some(1e4));
+    let mut second = rank(1, "node1", Some(1e4));
+    first["usage"]["duration_s"] = json!(100.0);
+    first["epochs"].as_array_mut().unwrap().pop();
+    first["epochs"][0]["energy_j"] = json!(1e4);
+    first["power"] = json!({"from": [START + 30.0], "to": [START + 130.0], "cpu_w": [100.0]});
+    first["run"]["epochs_done"] = json!(1);
+    second["power"] = json!({"from": [START + 130.0], "to": [START + 230.0], "cpu_w": [100.0]});
+    second["components"][0]["coverage"] = json!(0.5);
+    second["components"][0]["mean_power_w"] = json!(100.0);
+    second["epochs"][0]["energy_j"] = Value::Null;
+    second["epochs"][1]["energy_j"] = json!(1e4);
+    first["components"][0]["mean_power_w"] = json!(100.0);
+    let job = merged(&[&second, &first]);
+    close(&job["usage"]["coverage"], 1.0);
+    close(&job["usage"]["duration_s"], 200.0);
+    close(&job["components"][0]["mean_power_w"], 100.0);
+    assert_eq!((job["components"].as_array().map(Vec::len), &job["run"]["epochs_done"]), (Some(1), &json!(2)));
+    assert_eq!(job["power"]["cpu_w"], json!([100.0, 100.0]));
+    assert_eq!(
+        job["epochs"].as_array().unwrap().iter().map(|epoch| epoch["energy_j"].as_f64()).collect::<Vec<_>>(),
+        [Some(1e4); 2]
+    );
+}
+
+#[test]
+fn the_time_is_that_of_all_together() {
+    let mut late = rank(1, "node1", Some(1e4));
+    late["power"] = json!({"from": [START + 130.0], "to": [START + 330.0], "cpu_w": [50.0]});
+    let job = merged(&[&rank(0, "node1", Some(1e4)), &late, &rank(2, "node1", None)]);
+    close(&job["usage"]["duration_s"], 300.0);
+    assert_eq!(job["power"]["cpu_w"], json!([50.0, 100.0, 50.0]));
+    let nothing = merged(&[&rank(0, "node1", None), &rank(1, "node1", None)]);
+    close(&nothing["usage"]["duration_s"], 200.0);
+    assert!(nothing["usage"]["energy_j"].is_null() && nothing["power"].is_null(), "{nothing}");
+}
+
+#[test]
+fn epochs_in_other_groups_are_joined_until_they_begin_alike() {
+    let rows = |spans: &[(u64, u64)]| -> Value {
+        let row = |(index, count): &(u64, u64)| json!({"index": index, "count": count, "duration_s": count, "energy_j": count, "coverage": 1.0});
+        json!({"epochs": spans.iter().map(row).collect::<Value>()})
+    };
+    let (fine, coarse) = (rows(&[(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]), rows(&[(0, 2), (2, 1)]));
+    let joined = series::epochs(&[&coarse, &fine]);
+    let shown: Vec<[f64; 4]> = joined
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| ["index", "count", "duration_s", "energy_j"].map(|name| row[name].as_f64().unwrap()))
+        .collect();
+    assert_eq!(shown, [[0.0, 2.0, 2.0, 4.0], [2.0, 1.0, 1.0, 2.0], [3.0, 1.0, 1.0, 1.0], [4.0, 1.0, 1.0, 1.0]]);
+}
+
+#[test]
+fn who_counts_is_known_by_fields() {
+    let with = |job: Value| {
+        let mut report = rank(1, "node1", None);
+        report["job"] = job;
+        is_counted_elsewhere(&report)
+    };
+    let device = |process: Value, here: bool| json!({"devices": [{"process": process, "counted_here": here}]});
+    assert!(with(Value::Null) && with(device(json!(7), false)));
+    assert!(!with(device(Value::Null, false)) && !with(device(json!(7), true)) && !with(json!({"devices": []})));
+    assert!(!is_counted_elsewhere(&rank(0, "node1", Some(1.0))) && !is_counted_elsewhere(&json!({"run": {"id": "a"}})));
+}
+
+/// Where every value of a report stands.
+fn pointers(at: &str, value: &Value, all: &mut Vec<String>) {
+    all.push(at.to_owned());
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| pointers(&format!("{at}/{name}"), value, all)),
+        Value::Array(list) => list.iter().enumerate().for_each(|(n, value)| pointers(&format!("{at}/{n}"), value, all)),
+        _ => (),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a rank's file says, the job has a page.
+    #[test]
+    fn whatever_files_say_there_is_a_row(changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..2, 0usize..9), 1..12)) {
+        let mut ranks = [rank(0, "node1", Some(4e4)), rank(1, "node1", Some(2e4))];
+        let mut all = Vec::new();
+        pointers("", &ranks[0], &mut all);
+        for (place, which, what) in changes {
+            let odd = [Value::Null, json!(-1e300), json!(1e308), json!(u64::MAX), json!("x"), json!([]), json!({}), json!([1e9, -5, null]), json!(0)];
+            if let Some(value) = ranks[which].pointer_mut(place.get::<String>(&all)) {
+                *value = odd[what].clone();
+            }
+        }
+        let job = merged(&[&ranks[0], &ranks[1]]);
+        prop_assert!(job.is_object() && crate::report::html::page(&[job]).ends_with("</html>"));
+    }
+}
