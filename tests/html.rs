@@ -66,7 +66,24 @@ fn runs() -> Vec<(&'static str, Value)> {
         ("hostile", Staged { name: HOSTILE, options: "location=IN", epochs: 3, ..Staged::default() }),
         ("quick", Staged { epochs: 3, epoch_s: |_| 0.02, gap_s: 0.0, ..Staged::default() }),
     ];
-    staged.into_iter().map(|(name, staged)| (name, staged.json())).collect()
+    let staged = staged.into_iter().map(|(name, staged)| (name, staged.json()));
+    staged.chain([("job", job())]).collect()
+}
+
+/// A job of four ranks, each on a node of its own.
+fn job() -> Value {
+    let rank = |rank: u64| {
+        let mut report = Staged { options: "epochs=12 location=DK", ..Staged::default() }.json();
+        let of_job = [("id", json!(rank.to_string())), ("host", json!(format!("node{rank}"))), ("rank", json!(rank))];
+        of_job.into_iter().chain([("job", json!("SLURM job 77")), ("ranks", json!(4))]).for_each(|(name, value)| {
+            report["run"][name] = value;
+        });
+        report
+    };
+    let ranks: Vec<Value> = (0..4).map(rank).collect();
+    let rows = carbontracker::report::ranks::rows(&ranks);
+    assert_eq!(rows.len(), 1);
+    rows[0].clone().into_owned()
 }
 
 /// Pages as a browser shows them; none of them asks for anything.
@@ -145,7 +162,8 @@ fn every_number_on_the_page_is_the_reports() {
             assert!(last.is_none_or(|last| has(&format!("/{section}/{last}/{field}"))), "{name}: {section}");
         }
         let title = report["run"]["name"].as_str().unwrap();
-        assert_eq!(told["heading"], title, "{name}");
+        let of_job = if report["run"]["ranks_found"] == 4 { ": 1 run, 4 ranks" } else { "" };
+        assert_eq!(told["heading"], format!("{title}{of_job}"), "{name}");
     }
 }
 
@@ -238,7 +256,8 @@ fn charts_are_there_where_there_is_something_to_draw() {
             ".......waiting",
             "x....x.first",
             "xx...x.hostile",
-            "xx.x.x.quick"
+            "xx.x.x.quick",
+            "xx.x.x.job"
         ]
     );
 }

@@ -201,7 +201,8 @@ fn as_text(found: &Found, by: By) -> String {
 }
 
 fn row(name: String, totals: &Totals) -> [String; 7] {
-    let shown = |sum: Sum, show: &dyn Fn(f64) -> String| sum.value().map_or("unknown".into(), show);
+    let absent = if totals.counted_elsewhere == totals.runs { "elsewhere" } else { "unknown" };
+    let shown = |sum: Sum, show: &dyn Fn(f64) -> String| sum.value().map_or(absent.into(), show);
     [
         name,
         runs(totals),

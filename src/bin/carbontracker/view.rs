@@ -126,6 +126,13 @@ impl View<'_> {
         sum([ended, open].map(|pointer| number(self.report, pointer)))
     }
 
+    fn unknown(&self) -> &'static str {
+        match ranks::is_counted_elsewhere(self.report) {
+            true => "energy counted by another rank of the job",
+            false => "energy unknown",
+        }
+    }
+
     /// Emissions of the open epoch, at the run's mean intensity, g CO2e.
     fn open_g(&self) -> Option<f64> {
         let number = |pointer| number(self.report, pointer);
@@ -168,7 +175,7 @@ impl View<'_> {
             power.iter().map(|(kind, watts)| format!("{kind} {} W", digits(*watts))).filter(|_| power.len() > 1),
         );
         let used = [
-            Some(self.used("/usage/energy_j", "/run/open/energy_j").map_or("energy unknown".into(), energy)),
+            Some(self.used("/usage/energy_j", "/run/open/energy_j").map_or(self.unknown().into(), energy)),
             sum([number("/usage/co2eq_g"), self.open_g()]).map(|g| format!("{} CO2e", grams(g))),
             self.used("/usage/duration_s", "/run/open/duration_s").map(|s| format!("in {}", duration(s))),
         ];

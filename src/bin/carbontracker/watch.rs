@@ -63,17 +63,19 @@ pub fn follow(asked: &Watch) -> Result<(), String> {
     }
 }
 
-/// A run as its files have it: one, or of a job one a rank.
+/// A run as its files have it: one file, or one for each rank of a job.
 struct Seen {
     files: Vec<(PathBuf, Stamp)>,
+    /// The place of the rank whose identifier the job has.
+    lead: usize,
     report: Value,
-    /// When it was told.
+    /// When its numbers were written.
     told: SystemTime,
     is_over: bool,
 }
 
 impl Seen {
-    /// Of these ranks, or of one run.
+    /// Joins what the files of one run, or of a job's ranks, hold.
     fn of(files: &[&Found]) -> Seen {
         let reports: Vec<&Value> = files.iter().map(|found| &found.report).collect();
         let is_over = files.iter().all(|found| found.is_over());
@@ -85,7 +87,7 @@ impl Seen {
             [one] => (*one).clone(),
             ranks => {
                 let mut job = ranks::merged(ranks);
-                // A rank that ended, or is silent, draws no power now: another counts its devices.
+                // The devices of a rank that ended or is silent are counted by another.
                 let draws = |found: &&&Found| !found.is_over() && view::is_heard(found.stamp.changed, told);
                 let now = files.iter().filter(draws).flat_map(|found| view::latest_power(&found.report));
                 view::set_power(&mut job, now);
@@ -93,7 +95,8 @@ impl Seen {
             }
         };
         let files = files.iter().map(|found| (found.file.clone(), found.stamp)).collect();
-        Seen { files, report, told, is_over }
+        let lead = reports.iter().position(|rank| rank.pointer("/run/id") == report.pointer("/run/id"));
+        Seen { files, lead: lead.unwrap_or(0), report, told, is_over }
     }
 
     fn view(&self) -> View<'_> {
@@ -103,9 +106,9 @@ impl Seen {
         View { report: &self.report, told, now, is_over: self.is_over, is_from_journal }
     }
 
-    /// Its file, or that of a job's first rank.
-    fn file(&self) -> String {
-        self.files.first().map(|(file, _)| file.display().to_string()).unwrap_or_default()
+    /// Its file; of a job's the one that the identifier is from.
+    fn file(&self) -> &Path {
+        self.files.get(self.lead).map(|(file, _)| file.as_path()).unwrap_or(Path::new(""))
     }
 
     fn is_job(&self) -> bool {
@@ -148,17 +151,16 @@ impl Follower {
     /// or after it was seen to go on.
     fn look_into_folder(&mut self, once: bool) -> Result<Option<String>, String> {
         let followed = self.seen.as_ref().filter(|seen| !seen.view().is_silent());
-        let (file, is_job) =
-            match followed.map(|seen| (seen.files.first().and_then(|(file, _)| of_one(file)), seen.is_job())) {
-                Some((file, is_job)) => match file.filter(|file| self.files.load(file).is_ok()) {
-                    Some(file) => (file, is_job),
-                    None => return Ok(None), // it may be being written
-                },
-                None => match self.newest(once)? {
-                    Ok(file) => (file, true),
-                    Err(reason) => return Ok(Some(reason)),
-                },
-            };
+        let (file, is_job) = match followed.map(|seen| (of_one(seen.file()), seen.is_job())) {
+            Some((file, is_job)) => match file.filter(|file| self.files.load(file).is_ok()) {
+                Some(file) => (file, is_job),
+                None => return Ok(None), // it may be being written
+            },
+            None => match self.newest(once)? {
+                Ok(file) => (file, true),
+                Err(reason) => return Ok(Some(reason)),
+            },
+        };
         let ranks = if is_job { self.files.job_of(&self.path, &file)? } else { vec![file] };
         self.take(&ranks);
         Ok(None)
@@ -241,7 +243,9 @@ impl Display {
                 let lines = view.lines(width, term.features().colors_supported());
                 draw(term, drawn, lines.into_iter().take(rows).collect())
             }
-            Display::Lines { json: true, last } => changed(last, view.json(&seen.file()).to_string()),
+            Display::Lines { json: true, last } => {
+                changed(last, view.json(&seen.file().display().to_string()).to_string())
+            }
             Display::Lines { json: false, last } => changed(last, view.line()),
             Display::Page => {
                 let (_, width) = size(&Term::stdout());

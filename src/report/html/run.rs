@@ -55,7 +55,7 @@ fn headline(run: &View) -> Markup {
         dl.cards {
             div {
                 dt { "Energy" }
-                dd.main { (run.shown("/usage/energy_j", energy)) }
+                dd.main { (run.used("/usage/energy_j", energy)) }
                 @for share in unmeasured(run) { dd { (share) } }
                 @if run.has("/usage/energy_j") && !is_in_kwh { dd { (run.shown("/usage/energy_kwh", kwh)) } }
                 @if run.has("/usage/facility_energy_kwh") && run.number("/pue") != Some(1.0) {
@@ -67,7 +67,7 @@ fn headline(run: &View) -> Markup {
             }
             div {
                 dt { "CO2e" }
-                dd.main { (run.shown("/usage/co2eq_g", grams)) }
+                dd.main { (run.used("/usage/co2eq_g", grams)) }
                 dd {
                     "at " (run.shown("/intensity/g_per_kwh", digits)) " g/kWh"
                     @if let Some(zone) = run.text("/intensity/zone") { " (" (zone) ")" }

@@ -87,8 +87,8 @@ fn overview(runs: &[View]) -> Markup {
                 }
                 td.n data-label="epochs" { (run.shown("/run/epochs_done", whole)) }
                 td.n data-label="time" { (run.shown("/usage/duration_s", duration)) }
-                td.n data-label="energy" { (run.shown("/usage/energy_j", energy)) }
-                td.n data-label="CO2e" { (run.shown("/usage/co2eq_g", grams)) }
+                td.n data-label="energy" { (run.used("/usage/energy_j", energy)) }
+                td.n data-label="CO2e" { (run.used("/usage/co2eq_g", grams)) }
                 td.n data-label="coverage" { (run.shown("/usage/coverage", percent)) }
             }
         }

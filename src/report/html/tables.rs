@@ -44,17 +44,17 @@ fn head(heads: &[Head]) -> Markup {
 /// The nodes of a job.
 pub fn nodes(run: &View) -> Markup {
     let nodes = run.list("/nodes");
-    let heads = [Head::Text("node"), Head::Number("ranks"), Head::Text("counted by rank"), Head::Number("energy")];
+    let heads = [Head::Text("node"), Head::Text("counted by rank"), Head::Number("ranks"), Head::Number("energy")];
     let rows = html! {
         @for node in &nodes {
             tr {
                 th.long scope="row" { (node.text("/host").unwrap_or("unknown host")) }
-                td.n data-label="ranks" { (node.shown("/ranks", whole)) }
                 td data-label="counted by rank" {
                     @for (n, rank) in node.list("/counting").iter().enumerate() {
                         @if n > 0 { ", " } (rank.shown("", whole))
                     }
                 }
+                td.n data-label="ranks" { (node.shown("/ranks", whole)) }
                 td.n data-label="energy" { (node.shown("/energy_j", energy)) }
             }
         }

@@ -122,6 +122,7 @@ fn a_rank_whose_devices_another_counts_says_so() {
     rank["job"] = json!({"agreed": true, "devices": [{"ids": ["intel-rapl:0"], "counted_here": false, "process": 7}]});
     let alone = words(&rank);
     assert!(alone.contains("another process of its job counts the devices") && !alone.contains("No energy"), "{alone}");
+    assert!(alone.contains("in another rank's"), "{alone}");
     rank["job"]["devices"] = json!([]);
     assert!(words(&rank).contains("Nothing: times are measured") && words(&rank).contains("No energy was measured"));
 }

@@ -81,6 +81,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What a run used: of a rank that counts nothing it is in what another of its job counts.
+    pub fn used(&self, pointer: &str, show: impl Fn(f64) -> String) -> Markup {
+        match !self.has(pointer) && self.is_counted_elsewhere() {
+            true => html! { span.unknown { "in another rank's" } },
+            false => self.shown(pointer, show),
+        }
+    }
+
     /// "value (low to high)", or where no interval is known the value.
     pub fn estimate(&self, pointer: &str, show: fn(f64) -> String) -> Markup {
         let part = self.part(pointer);
