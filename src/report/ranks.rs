@@ -1,4 +1,4 @@
-//! Which runs are ranks of one job, by their reports, and the job as one run. Pure.
+//! Finds the runs that are ranks of one job, by their reports, and merges them into one run. Pure.
 
 mod merged;
 mod series;
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
-/// Starts and many ends are known to the second, and ranks do not start at one instant, s.
+/// Ranks may miss each other by so much and still belong together, s: starts have whole seconds, and ends may be early.
 const SLACK_S: f64 = 5.0;
 
 /// The number at a JSON Pointer.
@@ -34,14 +34,14 @@ fn end_of_power(report: &Value) -> Option<f64> {
     report.pointer("/power/to")?.as_array()?.last()?.as_f64()
 }
 
-/// When a run ended, as far as its report goes, s since 1970: by its power line, else as if it had begun with its tracker.
+/// When a run ended, s since 1970: the end of its power line, or else its start plus its duration.
 pub fn ended(report: &Value) -> Option<f64> {
     let lost_s = number(report, "/run/resumed/lost_s").unwrap_or(0.0);
     end_of_power(report).or_else(|| Some(started(report)? + number(report, "/usage/duration_s")? + lost_s))
 }
 
-/// Whether a run has no energy because another process of its job counts its devices. Reports without the section `job`
-/// do not have that: a rank without energy is taken for one.
+/// Whether a run has no energy because another process of its job counts its devices. If the section `job` is missing,
+/// every rank without energy and devices is taken for one.
 pub fn is_counted_elsewhere(report: &Value) -> bool {
     let is_elsewhere = |device: &Value| {
         device.get("process").is_some_and(Value::is_number) && device.get("counted_here") == Some(&Value::Bool(false))
@@ -54,7 +54,7 @@ pub fn is_counted_elsewhere(report: &Value) -> bool {
         }
 }
 
-/// Where a run ran: its machine, or the ranks and nodes of a job; None: nobody knows.
+/// Where a run ran: its machine, or the ranks and nodes of a job. None if unknown.
 pub fn place(report: &Value) -> Option<String> {
     let host = word(report, "/run/host");
     let Some(found) = number(report, "/run/ranks_found") else { return host.map(str::to_owned) };
@@ -82,16 +82,16 @@ pub struct Part<'a> {
     pub ranks: Option<u64>,
     /// When it started, s since 1970.
     pub from: Option<f64>,
-    /// When it ended; None: it goes on, or nobody knows.
+    /// When it ended; None if it goes on or the end is unknown.
     pub to: Option<f64>,
 }
 
 impl<'a> Part<'a> {
-    /// By a run's report.
+    /// Reads it from a run's report.
     pub fn of(report: &'a Value) -> Part<'a> {
         let count = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64);
         let is_known = word(report, "/run/state") == Some("done");
-        // Without a power line the gap before a resumed part is not known.
+        // Without a power line the gap before a resumed part is unknown.
         let is_whole = report.pointer("/run/resumed").is_none_or(Value::is_null) || end_of_power(report).is_some();
         Part {
             job: word(report, "/run/job"),
@@ -108,15 +108,15 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Ranks that were found of one job.
+/// The ranks found so far of one run.
 struct Group {
     ranks: BTreeSet<u64>,
     members: Vec<usize>,
     end: f64,
 }
 
-/// The places of runs, those of one job's ranks together in the order of their starts. A job that starts the same rank
-/// again has started another run.
+/// Groups the places of runs: the ranks of one run are together, in the order of their starts. A job that starts a rank
+/// for a second time has started another run.
 pub fn joined(parts: &[Part]) -> Vec<Vec<usize>> {
     let mut order: Vec<(usize, &Part)> = parts.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.from.unwrap_or(0.0).total_cmp(&b.from.unwrap_or(0.0)));
@@ -128,7 +128,7 @@ pub fn joined(parts: &[Part]) -> Vec<Vec<usize>> {
             continue;
         };
         let groups = open.entry((job, part.name, part.ranks)).or_default();
-        // Later runs start later still.
+        // The runs still to come start no earlier.
         let is_over = |group: &mut Group| group.end < from;
         rows.extend(groups.extract_if(.., is_over).map(|group| group.members));
         match groups.iter_mut().find(|group| !group.ranks.contains(&rank)) {
@@ -145,7 +145,7 @@ pub fn joined(parts: &[Part]) -> Vec<Vec<usize>> {
     rows
 }
 
-/// The reports, in which those of one job's ranks are one.
+/// The reports, with one merged report for the ranks of each job.
 pub fn rows(reports: &[Value]) -> Vec<Cow<'_, Value>> {
     let parts: Vec<Part> = reports.iter().map(Part::of).collect();
     let row = |places: Vec<usize>| {

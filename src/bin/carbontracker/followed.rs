@@ -1,4 +1,4 @@
-//! The files of the run that is watched, each read when it has changed.
+//! Reads the files of the run that is watched, each again when it has changed.
 
 use crate::runs::{self, Unread};
 use crate::view::SILENCE_S;
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 /// A file system's clock may differ from that of a rank, s.
 const SKEW_S: f64 = 60.0;
 
-/// What changes when a file does, or another takes its place.
+/// Identifies a file's content: it changes when the file does, or when another file replaces it.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Stamp {
     pub changed: SystemTime,
@@ -37,7 +37,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether nothing more is to come. A rank that counts nothing leaves no report: its journal is the last of it.
+    /// Whether the run is over. A rank that counts nothing leaves no report, only its ended journal.
     pub fn is_over(&self) -> bool {
         let state = runs::word(&self.report, "/run/state");
         let is_ended = runs::has_ending(&self.file, "jsonl") && state != Some("unfinished");
@@ -45,14 +45,14 @@ impl Found {
     }
 }
 
-/// What was read; None: a file that is no run's.
+/// The files read so far; None for a file that holds no run.
 #[derive(Default)]
 pub struct Files {
     known: HashMap<PathBuf, (Stamp, Option<Found>)>,
 }
 
 impl Files {
-    /// Reads a file that has changed.
+    /// Reads a file if it has changed.
     pub fn load(&mut self, file: &Path) -> Result<&Found, Unread> {
         let broken = |error: io::Error| Unread::Broken(format!("{}: {error}", file.display()));
         let stamp = Stamp::of(&file.metadata().map_err(broken)?);
@@ -68,12 +68,12 @@ impl Files {
         self.get(file).ok_or(Unread::Foreign)
     }
 
-    /// What was read of it last.
+    /// What the last read of a file found.
     pub fn get(&self, file: &Path) -> Option<&Found> {
         self.known.get(file)?.1.as_ref()
     }
 
-    /// The files of the job that a run is a rank of; of another run its own alone. `file` was read.
+    /// The files of all ranks of a run's job; for a run without a job, its own file. `file` must have been loaded.
     pub fn job_of(&mut self, dir: &Path, file: &Path) -> Result<Vec<PathBuf>, String> {
         let mut row = vec![file.to_owned()];
         let part = self.get(file).map(|found| Part::of(&found.report)).unwrap_or_default();
@@ -87,7 +87,7 @@ impl Files {
         Ok(row)
     }
 
-    /// Reads what was written in a folder since then, s since 1970, and forgets the rest.
+    /// Reads what was written in a folder since a time, s since 1970, and forgets all other files.
     fn load_since(&mut self, dir: &Path, from: f64) -> Result<Vec<PathBuf>, String> {
         let since = Duration::try_from_secs_f64(from - SKEW_S).unwrap_or_default();
         let since = SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -98,7 +98,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Those of these files that hold ranks of the same job as one of them.
+    /// Of these files, those that hold ranks of the same run as one of them.
     fn row_of(&self, file: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
         let found: Vec<&Found> = files.iter().filter_map(|file| self.get(file)).collect();
         let rows = ranks::joined(&found.iter().map(|found| Part::of(&found.report)).collect::<Vec<_>>());
@@ -118,7 +118,7 @@ fn is_last(file: &Path) -> bool {
     runs::has_ending(file, "json") && file.with_extension("jsonl").exists() && runs::is_final(file)
 }
 
-/// Of a run's two files the one that tells more.
+/// Of a run's two files, the one that holds more.
 pub fn of_one(file: &Path) -> Option<PathBuf> {
     let is_ours = runs::has_ending(file, "json") || runs::has_ending(file, "jsonl");
     let [report, journal] = ["json", "jsonl"].map(|ending| file.with_extension(ending));
@@ -127,7 +127,7 @@ pub fn of_one(file: &Path) -> Option<PathBuf> {
     files.into_iter().find(|file| file.exists())
 }
 
-/// The files of a folder, the newest first, journals that may go on before all others.
+/// The files of a folder, the newest first; journals of runs that may still go on come before all others.
 pub fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let at = |file: &PathBuf| file.metadata().as_ref().map(runs::changed).ok();
     let mut files = runs::of_folder(dir)?;
@@ -135,7 +135,7 @@ pub fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// Whether a journal was written to of late.
+/// Whether a file is a journal with a recent line.
 pub fn may_go_on(file: &Path) -> bool {
     let is_recent = |at: SystemTime| at.elapsed().is_ok_and(|elapsed| elapsed.as_secs_f64() <= SILENCE_S);
     runs::has_ending(file, "jsonl") && file.metadata().is_ok_and(|metadata| is_recent(runs::changed(&metadata)))

@@ -1,4 +1,4 @@
-//! Runs as rows of a table: the ranks of a job are one.
+//! The rows of a table of runs: the ranks of a job are one row.
 
 use crate::totals::Run;
 use carbontracker::report::ranks::{Part, joined, merged};
@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 
 /// A run, or a job with its ranks.
 pub struct Row {
-    /// All of it.
+    /// The whole run.
     pub run: Run,
-    /// The ranks, where it is a job.
+    /// The ranks, if it is a job.
     pub ranks: Vec<Run>,
-    /// What each host has of it, where it is a job on several.
+    /// The part of each host, if it is a job on several hosts.
     pub by_host: Vec<Run>,
 }
 
 impl Row {
-    /// It alone.
+    /// A run that is no job.
     pub fn single(run: Run) -> Row {
         Row { run, ranks: Vec::new(), by_host: Vec::new() }
     }
@@ -32,7 +32,7 @@ impl Row {
         vec![Row { run, by_host, ranks }]
     }
 
-    /// As `aggregate --json` has it.
+    /// The row in `aggregate --json`.
     pub fn json(&self) -> Value {
         let mut row = self.run.json();
         let ranks: Option<Vec<Value>> = (!self.ranks.is_empty()).then(|| self.ranks.iter().map(Run::json).collect());
@@ -41,7 +41,7 @@ impl Row {
     }
 }
 
-/// Ranks as one run; None: they lack what that takes.
+/// Merges ranks; None if one of them is no rank of a job.
 fn one(ranks: &[&Run]) -> Option<Run> {
     let reports: Option<Vec<&Value>> = ranks.iter().map(|rank| rank.slim.as_ref()).collect();
     let job = merged(&reports?);
@@ -49,7 +49,7 @@ fn one(ranks: &[&Run]) -> Option<Run> {
     Run::of(file.file.clone(), &job).ok()
 }
 
-/// The runs, in the order of the first of each row.
+/// Groups the runs into rows.
 pub fn rows(runs: Vec<Run>) -> Vec<Row> {
     let places =
         joined(&runs.iter().map(|run| run.slim.as_ref().map(Part::of).unwrap_or_default()).collect::<Vec<_>>());
@@ -58,7 +58,7 @@ pub fn rows(runs: Vec<Run>) -> Vec<Row> {
     places.iter().flat_map(|row| Row::of_job(row.iter().filter_map(|&place| take(place)).collect())).collect()
 }
 
-/// What of a rank's report joins it with others and adds up; None: it is no rank of a job.
+/// The parts of a rank's report that are needed to merge it; None if it is no rank of a job.
 pub fn slim(report: &Value) -> Option<Value> {
     const KEPT: [&str; 5] = ["run", "usage", "pue", "components", "job"];
     let part = Part::of(report);

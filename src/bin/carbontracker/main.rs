@@ -19,6 +19,7 @@ mod man;
 mod marks;
 mod paper;
 mod points;
+mod power;
 mod recording;
 mod replay;
 mod report;

@@ -1,12 +1,11 @@
 //! A run at a moment, for who watches it: as lines for a terminal of some width, as one line, as JSON.
 
+use crate::power;
 use crate::runs::{number, word};
-use carbontracker::channel::Kind;
 use carbontracker::report::ranks;
 use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant, sum};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};
-use std::time::SystemTime;
 
 /// Where what a line says begins.
 const LABEL: usize = 10;
@@ -218,48 +217,8 @@ impl View<'_> {
 
     /// The latest mean power, W, by kind.
     fn power(&self) -> Vec<(&'static str, f64)> {
-        latest_power(self.report)
+        power::latest(self.report)
     }
-}
-
-/// Where a job's power is noted that its ranks draw now: its power line ends with the rank that was heard of last.
-const NOW: &str = "power_now_w";
-
-/// Notes the power that a job's ranks draw now, of each rank by kind.
-pub fn set_power(job: &mut Value, of_ranks: impl Iterator<Item = (&'static str, f64)>) {
-    let mut now = Map::new();
-    for (kind, watts) in of_ranks {
-        let sum = now.get(kind).and_then(Value::as_f64).unwrap_or(0.0) + watts;
-        now.insert(kind.to_owned(), json!(sum));
-    }
-    job.as_object_mut().into_iter().for_each(|job| drop(job.insert(NOW.into(), json!(now))));
-}
-
-/// Whether one who was heard of at a time is not silent when another was heard of last.
-pub fn is_heard(at: SystemTime, last: SystemTime) -> bool {
-    last.duration_since(at).is_ok_and(|silent| silent.as_secs_f64() <= SILENCE_S) || at >= last
-}
-
-/// The latest mean power of a run that is known, W, by kind: of the power line, else of the last epoch.
-pub fn latest_power(report: &Value) -> Vec<(&'static str, f64)> {
-    let by = |of: &dyn Fn(&str) -> Option<f64>| -> Vec<(&'static str, f64)> {
-        Kind::ALL.map(Kind::name).into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
-    };
-    if let Some(now) = report.get(NOW) {
-        return by(&|kind| now.get(kind)?.as_f64());
-    }
-    let line = |kind: &str| last(report.pointer(&format!("/power/{kind}_w"))?)?.as_f64();
-    let epoch = report.get("epochs").and_then(last);
-    let of_epoch = |kind: &str| {
-        let epoch = epoch?;
-        let seconds = number(epoch, "/duration_s").filter(|seconds| *seconds > 0.0)?;
-        Some(number(epoch, &format!("/{kind}_j"))? / seconds)
-    };
-    Some(by(&line)).filter(|power| !power.is_empty()).unwrap_or_else(|| by(&of_epoch))
-}
-
-fn last(array: &Value) -> Option<&Value> {
-    array.as_array()?.last()
 }
 
 fn percent(share: f64) -> String {

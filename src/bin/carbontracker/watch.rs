@@ -1,8 +1,9 @@
 //! A live view of a run, from the file that it writes.
 
 use crate::followed::{self, Files, Found, Stamp, newest_first, of_one};
+use crate::power;
 use crate::runs::{self, Unread};
-use crate::view::{self, View};
+use crate::view::{SILENCE_S, View};
 use carbontracker::clean;
 use carbontracker::report::ranks;
 use console::Term;
@@ -88,9 +89,9 @@ impl Seen {
             ranks => {
                 let mut job = ranks::merged(ranks);
                 // The devices of a rank that ended or is silent are counted by another.
-                let draws = |found: &&&Found| !found.is_over() && view::is_heard(found.stamp.changed, told);
-                let now = files.iter().filter(draws).flat_map(|found| view::latest_power(&found.report));
-                view::set_power(&mut job, now);
+                let draws = |found: &&&Found| !found.is_over() && is_heard(found.stamp.changed, told);
+                let now = files.iter().filter(draws).flat_map(|found| power::latest(&found.report));
+                power::set(&mut job, now);
                 job
             }
         };
@@ -114,6 +115,11 @@ impl Seen {
     fn is_job(&self) -> bool {
         self.files.len() > 1 || self.report.pointer("/run/job").is_some_and(Value::is_string)
     }
+}
+
+/// Whether a rank was heard of so late that it is not silent.
+fn is_heard(changed: SystemTime, latest: SystemTime) -> bool {
+    latest.duration_since(changed).map_or(true, |silent| silent.as_secs_f64() <= SILENCE_S)
 }
 
 /// What is there to be watched.

@@ -1,4 +1,4 @@
-//! The ranks of a job as one run: a report of the same schema. Its energies are sums, its times those of all together.
+//! Merges the reports of a job's ranks into one report of the same schema: energies are added, times are joined.
 
 use super::{end_of_power, number, series, started, word};
 use crate::report::equivalents;
@@ -6,7 +6,7 @@ use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// What makes one number of those of the ranks.
+/// How the numbers of several ranks become one.
 #[derive(Clone, Copy, PartialEq)]
 enum Rule {
     Sum,
@@ -14,7 +14,7 @@ enum Rule {
     First,
 }
 
-/// By the unit at the end of a field's name; None: it has none.
+/// The rule of a field, by the unit at the end of its name; None if the name has no unit.
 fn rule(name: &str) -> Option<Rule> {
     const SUMS: [&str; 4] = ["_j", "_kwh", "_g", "_l"];
     match name {
@@ -27,16 +27,16 @@ fn rule(name: &str) -> Option<Rule> {
     }
 }
 
-/// One value of those of the ranks: null adds nothing. What has no unit is the first's.
+/// Merges the values that several ranks have for one field. Null adds nothing; the first rank gives what has no unit.
 fn fold(name: &str, inherited: Rule, values: &[&Value]) -> Value {
     let known: Vec<&Value> = values.iter().copied().filter(|value| !value.is_null()).collect();
     let Some(first) = known.first() else { return Value::Null };
     let rule = rule(name).unwrap_or(inherited);
     match first {
-        // By time, not by energy: ranks of one node share the devices that were made.
+        // It grows with time, and the ranks of a node share the devices: it is not added.
         Value::Object(_) if name == "embodied" => (*first).clone(),
         Value::Object(fields) => {
-            // A bound is of the unit of what it bounds, and the forecast of a cost is money.
+            // A bound has the unit of its estimate, and the forecast of a cost is an amount.
             let inherited = |field: &str| match field {
                 "value" | "low" | "high" => rule,
                 "forecast" if name == "cost" => Rule::Sum,
@@ -60,31 +60,32 @@ fn fold(name: &str, inherited: Rule, values: &[&Value]) -> Value {
     }
 }
 
-/// A section of several ranks.
+/// Merges one section of the reports.
 fn section(name: &str, ranks: &[&Value]) -> Value {
     fold(name, Rule::First, &ranks.iter().filter_map(|rank| rank.get(name)).collect::<Vec<_>>())
 }
 
-/// Objects of several ranks as one.
+/// Merges objects of several ranks.
 pub fn fold_all(values: &[&Value]) -> Value {
     fold("", Rule::First, values)
 }
 
-/// The report of a job, of those of its ranks.
+/// Merges the reports of a job's ranks.
 pub fn merged(ranks: &[&Value]) -> Value {
     let mut ranks = ranks.to_vec();
     ranks.sort_by_key(|rank| (!is_counting(rank), count(rank, "/run/rank")));
     let counting: Vec<&Value> = ranks.iter().copied().filter(|rank| is_counting(rank)).collect();
-    // The figures are those of the ranks that count; of a job that counts nothing, those of all.
-    let told = if counting.is_empty() { &ranks } else { &counting };
+    // If no rank counts a device, the job's times come from all ranks.
+    let counting = if counting.is_empty() { &ranks } else { &counting };
     let duration_s = duration(&ranks);
-    let components = components(told, duration_s.unwrap_or(0.0));
-    let usage = usage(told, &components, duration_s);
+    let components = components(counting, duration_s.unwrap_or(0.0));
+    let usage = usage(counting, &components, duration_s);
     let [facility, joules, co2eq_g] =
         ["facility_energy_kwh", "energy_j", "co2eq_g"].map(|field| usage.get(field).and_then(Value::as_f64));
-    let mut intensity = section("intensity", told);
+    let mut intensity = section("intensity", counting);
     let kwh = joules.map(|joules| joules / J_PER_KWH);
-    if let (Some(mean), Value::Object(fields)) = (mean(told, "/intensity/g_per_kwh", co2eq_g, facility), &mut intensity)
+    if let (Some(mean), Value::Object(fields)) =
+        (mean(counting, "/intensity/g_per_kwh", co2eq_g, facility), &mut intensity)
     {
         fields.insert("g_per_kwh".into(), mean);
     }
@@ -92,20 +93,20 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "schema": super::super::SCHEMA,
         "run": run(&ranks),
         "usage": usage,
-        "forecast": section("forecast", told),
+        "forecast": forecast(&ranks),
         "intensity": intensity,
-        "pue": mean(told, "/pue", facility, kwh),
+        "pue": mean(counting, "/pue", facility, kwh),
         "components": components,
-        "unavailable": unavailable(told),
-        "epochs": series::epochs(told),
-        "power": series::power(told),
-        "forecasts": series::forecasts(told),
+        "unavailable": unavailable(counting),
+        "epochs": series::epochs(counting),
+        "power": series::power(counting),
+        "forecasts": series::forecasts(counting),
         "equivalents": equivalents(co2eq_g),
-        "what_if": section("what_if", told),
-        "extras": section("extras", told),
+        "what_if": section("what_if", counting),
+        "extras": section("extras", counting),
         "job": null,
         "nodes": nodes(&ranks),
-        "notes": distinct(told.iter().flat_map(|rank| list(rank, "notes"))),
+        "notes": distinct(counting.iter().flat_map(|rank| list(rank, "notes"))),
     })
 }
 
@@ -166,15 +167,15 @@ fn run(ranks: &[&Value]) -> Value {
     Value::Object(run)
 }
 
-/// That of the job: it is done once all of its ranks are.
+/// The state of the job, which is done when all its ranks are.
 fn state(ranks: &[&Value]) -> &'static str {
     const IN_ORDER: [&str; 5] = ["in_epoch", "unfinished", "between", "waiting", "done"];
     let has = |state: &&str| ranks.iter().any(|rank| word(rank, "/run/state") == Some(state));
     IN_ORDER.into_iter().find(has).unwrap_or("unfinished")
 }
 
-/// How long the job took: the union of the times of its ranks. Where a rank has a power line, its time is known
-/// exactly: then the union is of those.
+/// How long the job took: the union of the times of its ranks. Power lines give exact times; if some ranks have one,
+/// the union is that of those ranks.
 fn duration(ranks: &[&Value]) -> Option<f64> {
     let took = |rank: &&Value| number(rank, "/usage/duration_s").filter(|took| took.is_finite());
     let longest = ranks.iter().filter_map(took).reduce(f64::max)?;
@@ -183,40 +184,63 @@ fn duration(ranks: &[&Value]) -> Option<f64> {
         let end = end_of_power(rank)? - open_s;
         Some((end - took(rank)?, end))
     };
-    let told = |rank: &&Value| Some((started(rank)?, started(rank)? + took(rank)?));
+    let counting = |rank: &&Value| Some((started(rank)?, started(rank)? + took(rank)?));
     let spans: Vec<(f64, f64)> = ranks.iter().filter_map(exact).collect();
-    let spans = if spans.is_empty() { ranks.iter().filter_map(told).collect() } else { spans };
+    let spans = if spans.is_empty() { ranks.iter().filter_map(counting).collect() } else { spans };
     Some(union(spans).max(longest))
 }
 
-/// The length of all spans together.
+/// The length of the union of spans.
 fn union(mut spans: Vec<(f64, f64)>) -> f64 {
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     let add = |(length, end): (f64, f64), (from, to): (f64, f64)| (length + (to - from.max(end)).max(0.0), end.max(to));
     spans.into_iter().fold((0.0, f64::NEG_INFINITY), add).0
 }
 
-fn usage(told: &[&Value], components: &[Value], duration_s: Option<f64>) -> Value {
-    let Value::Object(mut usage) = section("usage", told) else { return Value::Null };
+/// The forecast of the job: energies are added, the longest time counts. A rank that is done while others go on will use
+/// no more, and another counts its devices: its forecast is what it used.
+fn forecast(ranks: &[&Value]) -> Value {
+    let is_done = |rank: &Value| word(rank, "/run/state") == Some("done");
+    let (done, living): (Vec<&Value>, Vec<&Value>) = ranks.iter().partition(|rank| is_done(rank));
+    let of = |ranks: &[&Value]| ranks.iter().filter_map(|rank| rank.get("forecast").cloned()).collect::<Vec<_>>();
+    if living.is_empty() {
+        return fold_all(&of(&done).iter().collect::<Vec<_>>());
+    }
+    let used = |rank: &Value| {
+        let estimate = |name: &str| {
+            let used = number(rank, &format!("/usage/{name}"));
+            used.map(|used| json!({"value": used, "low": used, "high": used}))
+        };
+        json!({"energy_j": estimate("energy_j"), "co2eq_g": estimate("co2eq_g")})
+    };
+    let mut all = of(&living);
+    all.retain(|forecast| !forecast.is_null());
+    let used = done.into_iter().map(used).filter(|_| !all.is_empty()).collect::<Vec<_>>();
+    all.extend(used);
+    fold_all(&all.iter().collect::<Vec<_>>())
+}
+
+fn usage(counting: &[&Value], components: &[Value], duration_s: Option<f64>) -> Value {
+    let Value::Object(mut usage) = section("usage", counting) else { return Value::Null };
     let least = components.iter().filter_map(|component| number(component, "/coverage")).reduce(f64::min);
-    let reported = told.iter().filter_map(|rank| number(rank, "/usage/coverage")).reduce(f64::max);
+    let reported = counting.iter().filter_map(|rank| number(rank, "/usage/coverage")).reduce(f64::max);
     usage.insert("duration_s".into(), json!(duration_s));
     usage.insert("coverage".into(), json!(least.or(reported)));
     Value::Object(usage)
 }
 
-/// A factor of the ranks that all share, else the mean one: what came out per what went in.
-fn mean(told: &[&Value], pointer: &str, out: Option<f64>, into: Option<f64>) -> Option<Value> {
-    let known: Vec<f64> = told.iter().filter_map(|rank| number(rank, pointer)).collect();
+/// A factor that all ranks share, or else its mean: output divided by input.
+fn mean(counting: &[&Value], pointer: &str, out: Option<f64>, into: Option<f64>) -> Option<Value> {
+    let known: Vec<f64> = counting.iter().filter_map(|rank| number(rank, pointer)).collect();
     let first = *known.first()?;
     let ratio = out.zip(into).filter(|(_, into)| *into > 0.0).map(|(out, into)| out / into);
     Some(json!(if known.iter().all(|one| *one == first) { first } else { ratio.unwrap_or(first) }))
 }
 
-/// What was measured on all nodes. A device that several ranks counted, one after another, is one.
-fn components(told: &[&Value], duration_s: f64) -> Vec<Value> {
+/// The devices of all nodes. A device that several ranks counted one after another is one device.
+fn components(counting: &[&Value], duration_s: f64) -> Vec<Value> {
     let mut devices: BTreeMap<[&str; 5], Vec<(&Value, f64)>> = BTreeMap::new();
-    for rank in told {
+    for rank in counting {
         let took = number(rank, "/usage/duration_s").unwrap_or(0.0);
         for one in list(rank, "components") {
             let [kind, id, device, source] =
@@ -228,7 +252,7 @@ fn components(told: &[&Value], duration_s: f64) -> Vec<Value> {
     devices.into_iter().map(|([host, ..], parts)| device(host, &parts, duration_s)).collect()
 }
 
-/// A device of a node, of how the ranks have it, each over its time.
+/// Merges what several ranks report on one device; each part has the duration of its rank.
 fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     let ones: Vec<&Value> = parts.iter().map(|(one, _)| *one).collect();
     let Value::Object(mut device) = fold_all(&ones) else { return Value::Null };
@@ -252,10 +276,10 @@ fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     Value::Object(device)
 }
 
-/// What no rank measures: what another of them counts is none of it.
-fn unavailable(told: &[&Value]) -> Value {
+/// The sources that no rank measures, without those that another rank counts.
+fn unavailable(counting: &[&Value]) -> Value {
     let mut all: Vec<&Value> = Vec::new();
-    for rank in told {
+    for rank in counting {
         let devices = rank.pointer("/job/devices").and_then(Value::as_array).into_iter().flatten();
         let elsewhere = devices.filter(|device| device.get("counted_here") == Some(&Value::Bool(false)));
         let ids: Vec<String> = elsewhere.map(ids).filter(|ids| !ids.is_empty()).collect();
@@ -266,12 +290,12 @@ fn unavailable(told: &[&Value]) -> Value {
     distinct(all.into_iter())
 }
 
-/// A device's ids, as the reason why it is not measured here begins.
+/// A device's ids, with which the reason begins why a rank does not measure it.
 fn ids(device: &Value) -> String {
     list(device, "ids").filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The nodes: how many of the ranks each has, which of them count, and its energy.
+/// The nodes, each with its number of ranks, the ranks that count, and its energy.
 fn nodes(ranks: &[&Value]) -> Value {
     let mut nodes: BTreeMap<Option<&str>, Vec<&Value>> = BTreeMap::new();
     ranks.iter().for_each(|rank| nodes.entry(word(rank, "/run/host")).or_default().push(rank));

@@ -1,4 +1,4 @@
-//! What the ranks of a job used epoch by epoch and over time, added up.
+//! Adds up what the ranks of a job used in each epoch and over time.
 
 use super::merged::list;
 use crate::channel::Kind;
@@ -8,15 +8,15 @@ use crate::report;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The place of an epoch's row: its first epoch, and the one after its last.
+/// The first epoch of a row, and the one after its last.
 fn place(row: &Value) -> Option<(u64, u64)> {
     let number = |name: &str| row.get(name).and_then(Value::as_u64);
     let (index, count) = (number("index")?, number("count").unwrap_or(1));
     Some((index, index.checked_add(count)?))
 }
 
-/// The epochs, each with what all ranks used in it. Where ranks keep epochs in other groups, rows are joined until they
-/// begin alike.
+/// The epochs, each with what all ranks used in it. If ranks keep epochs in different groups, rows are joined until all
+/// begin at the same epochs.
 pub fn epochs(ranks: &[&Value]) -> Value {
     let rows = |rank: &'_ &Value| -> Vec<((u64, u64), Value)> {
         list(rank, "epochs").filter_map(|row| Some((place(row)?, row.clone()))).collect()
@@ -46,7 +46,7 @@ pub fn epochs(ranks: &[&Value]) -> Value {
     groups.iter().map(|(begin, rows)| together(*begin, &rows.iter().collect::<Vec<_>>(), true)).collect()
 }
 
-/// Rows as one: of one rank in a row, or at once of several.
+/// Merges rows: those of one rank one after another, or those of several ranks at once.
 fn together(begin: u64, rows: &[&Value], at_once: bool) -> Value {
     let known = |name: &str| rows.iter().filter_map(|row| row.get(name)?.as_f64()).collect::<Vec<_>>();
     let total = |name: &str| known(name).into_iter().reduce(|a, b| a + b);
@@ -62,12 +62,12 @@ fn together(begin: u64, rows: &[&Value], at_once: bool) -> Value {
     }
     let counted = rows.iter().filter(|row| row.get("energy_j").is_some_and(Value::is_number));
     let coverage = counted.filter_map(|row| row.get("coverage")?.as_f64());
-    // A rank that took a device over within the epoch has the less of it.
+    // A rank that took a device over within the epoch covers only a part of it.
     set("coverage", json!(if at_once { coverage.reduce(f64::max) } else { coverage.reduce(f64::min) }));
     Value::Object(epoch)
 }
 
-/// The forecasts as they were, of which all ranks have one.
+/// The course of the forecast, after the epochs for which all ranks have one.
 pub fn forecasts(ranks: &[&Value]) -> Value {
     let after = |one: &Value| one.get("after_epochs").and_then(Value::as_u64);
     let lists: Vec<BTreeMap<u64, &Value>> = ranks
@@ -81,7 +81,7 @@ pub fn forecasts(ranks: &[&Value]) -> Value {
     of_all.map(|ones| super::merged::fold_all(&ones)).collect()
 }
 
-/// Mean power over time, the sum of the ranks' own.
+/// Mean power over time, added over the ranks.
 pub fn power(ranks: &[&Value]) -> Value {
     let mut steps: Vec<(f64, usize, f64)> = Vec::new();
     for power in ranks.iter().filter_map(|rank| rank.get("power")) {
@@ -101,7 +101,7 @@ pub fn power(ranks: &[&Value]) -> Value {
     report::power(&stretches(&steps))
 }
 
-/// Between any two steps the power is the same.
+/// The stretches of constant power between the steps.
 fn stretches(steps: &[(f64, usize, f64)]) -> Vec<Stretch> {
     let mut now = [(0usize, 0.0f64); Kind::ALL.len()];
     let mut stretches = Vec::new();

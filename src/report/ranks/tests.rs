@@ -134,7 +134,7 @@ fn a_job_is_the_sum_of_its_ranks_at_once() {
     close(&job["usage"]["duration_s"], 200.0);
     close(&job["usage"]["coverage"], 1.0);
     close(&job["forecast"]["energy_j"]["low"], 5.4e4);
-    close(&job["forecast"]["duration_s"]["value"], 302.0);
+    close(&job["forecast"]["duration_s"]["value"], 303.0);
     close(&job["forecasts"][0]["energy_j"]["value"], 6e4);
     assert_eq!(
         (&job["intensity"]["g_per_kwh"], &job["pue"], &job["forecast"]["level"]),
@@ -179,6 +179,19 @@ fn a_device_that_is_handed_over_is_one() {
         job["epochs"].as_array().unwrap().iter().map(|epoch| epoch["energy_j"].as_f64()).collect::<Vec<_>>(),
         [Some(1e4); 2]
     );
+}
+
+/// What one rank has used it will not use again, and who counts its devices now forecasts the rest.
+#[test]
+fn a_rank_that_is_done_forecasts_what_it_used() {
+    let mut living = rank(1, "node1", Some(1e4));
+    living["run"]["state"] = json!("in_epoch");
+    living["forecast"]["energy_j"] = json!({"value": 5e4, "low": 4e4, "high": 7e4});
+    let job = merged(&[&rank(0, "node1", Some(2e4)), &living]);
+    assert_eq!(job["forecast"]["energy_j"], json!({"value": 7e4, "low": 6e4, "high": 9e4}));
+    assert_eq!((&job["forecast"]["level"], &job["run"]["state"]), (&json!(0.9), &json!("in_epoch")));
+    living["forecast"] = Value::Null;
+    assert!(merged(&[&rank(0, "node1", Some(2e4)), &living])["forecast"].is_null());
 }
 
 #[test]
