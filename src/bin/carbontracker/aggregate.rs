@@ -277,6 +277,13 @@ fn beside(found: &Found, totals: &Totals) -> Vec<String> {
             format!("{} without energy: ranks whose devices another counts", of_all(totals.counted_elsewhere)),
         ),
         (
+            totals.disagreed,
+            format!(
+                "in {} the ranks of a node did not find each other: devices may be counted several times",
+                of_all(totals.disagreed)
+            ),
+        ),
+        (
             totals.unfinished,
             format!(
                 "{} without a final report: killed or going on, counted as far as they came",

@@ -21,7 +21,7 @@ pub struct Report {
 }
 
 const ABOUT: &str = "\
-The page is one file that needs no network and no script, on a screen of any size, by day and night, and printed. The
+The ranks of a job are one run. The page is one file that needs no network and no script, on a screen of any size, by day and night, and printed. The
 PDF is that page, printed by Chromium, Chrome or Edge: by the one that CHROME names, else by the first on PATH.
 
 Examples:

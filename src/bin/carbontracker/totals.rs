@@ -40,6 +40,8 @@ pub struct Run {
     pub pue: Option<f64>,
     /// Another process of its job counts what it would have.
     pub counted_elsewhere: bool,
+    /// Whether the ranks of its job have found each other, as far as it is known.
+    agreed: Option<bool>,
     /// By the methods, J.
     by_method: [f64; METHODS.len()],
     intensity: Intensity,
@@ -91,6 +93,7 @@ impl Run {
             coverage: amount("/usage/coverage")?,
             pue: amount("/pue")?,
             counted_elsewhere: ranks::is_counted_elsewhere(report),
+            agreed: report.pointer("/job/agreed").and_then(Value::as_bool),
             by_method: by_method(report, energy_j),
             intensity: Intensity {
                 kind: word("/intensity/kind"),
@@ -142,6 +145,7 @@ impl Run {
             "coverage": self.coverage,
             "pue": self.pue,
             "counted_elsewhere": self.counted_elsewhere,
+            "agreed": self.agreed,
             "intensity": self.intensity.json(),
         })
     }
@@ -238,6 +242,8 @@ pub struct Totals {
     pub ranks: u64,
     pub unfinished: usize,
     pub counted_elsewhere: usize,
+    /// Those whose ranks have not found each other.
+    pub disagreed: usize,
     /// Of carbontracker, as far as they are known.
     pub versions: BTreeSet<String>,
     pub hosts: BTreeSet<String>,
@@ -281,6 +287,7 @@ impl Totals {
         self.ranks += run.ranks;
         self.unfinished += usize::from(run.is_unfinished());
         self.counted_elsewhere += usize::from(run.counted_elsewhere);
+        self.disagreed += usize::from(run.agreed == Some(false));
         self.versions.extend(run.version.clone());
         let new = run.hosts.iter().filter(|host| !self.hosts.contains(*host)).cloned().collect::<Vec<_>>();
         self.hosts.extend(new);
@@ -336,6 +343,7 @@ impl Totals {
             "ranks": self.ranks,
             "unfinished": self.unfinished,
             "counted_elsewhere": self.counted_elsewhere,
+            "disagreed": self.disagreed,
             "without_energy": self.without_energy,
             "without_co2eq": self.without_co2eq,
             "versions": self.versions,

@@ -91,7 +91,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
     }
     json!({
         "schema": super::super::SCHEMA,
-        "run": run(&ranks),
+        "run": run(&ranks, counting),
         "usage": usage,
         "forecast": forecast(&ranks),
         "intensity": intensity,
@@ -104,7 +104,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "equivalents": equivalents(co2eq_g),
         "what_if": section("what_if", counting),
         "extras": section("extras", counting),
-        "job": null,
+        "job": {"agreed": agreed(&ranks)},
         "nodes": nodes(&ranks),
         "notes": distinct(counting.iter().flat_map(|rank| list(rank, "notes"))),
     })
@@ -129,14 +129,28 @@ fn distinct<'a>(values: impl Iterator<Item = &'a Value>) -> Value {
     json!(all)
 }
 
-fn run(ranks: &[&Value]) -> Value {
+/// Whether the ranks of each node have found each other; None if no report has it.
+fn agreed(ranks: &[&Value]) -> Option<bool> {
+    ranks.iter().filter_map(|rank| rank.pointer("/job/agreed")?.as_bool()).reduce(|a, b| a && b)
+}
+
+/// Of the epochs of the ranks that count, or else of all, the most: their journals are the newest.
+fn epochs_done(ranks: &[&Value], counting: &[&Value]) -> u64 {
+    let most = |ranks: &[&Value]| ranks.iter().filter_map(|rank| count(rank, "/run/epochs_done")).max().unwrap_or(0);
+    Some(most(counting)).filter(|done| *done > 0).unwrap_or(most(ranks))
+}
+
+fn run(ranks: &[&Value], counting: &[&Value]) -> Value {
     let most = |pointer: &str| ranks.iter().filter_map(|rank| count(rank, pointer)).max();
     let all = |field: &str| ranks.iter().filter_map(|rank| rank.get("run")?.get(field)).collect::<Vec<_>>();
     let mut hosts: Vec<&str> = ranks.iter().filter_map(|rank| word(rank, "/run/host")).collect();
     hosts.sort_unstable();
     hosts.dedup();
-    let done = most("/run/epochs_done");
-    let foremost = ranks.iter().filter(|rank| count(rank, "/run/epochs_done") == done);
+    let done = epochs_done(ranks, counting);
+    let open = |pointer: &str| {
+        let foremost = ranks.iter().filter(|rank| count(rank, "/run/epochs_done") == Some(done));
+        foremost.filter_map(|rank| number(rank, pointer)).reduce(f64::max)
+    };
     let first = ranks
         .iter()
         .filter(|rank| started(rank).is_some())
@@ -155,10 +169,13 @@ fn run(ranks: &[&Value]) -> Value {
         ("started", json!(first.and_then(|rank| word(rank, "/run/started")))),
         ("state", json!(state(ranks))),
         ("epochs_planned", json!(most("/run/epochs_planned").unwrap_or(0))),
-        ("epochs_done", json!(done.unwrap_or(0))),
-        ("progress", json!(foremost.filter_map(|rank| number(rank, "/run/progress")).reduce(f64::max))),
+        ("epochs_done", json!(done)),
+        ("progress", json!(open("/run/progress"))),
     ];
     run.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    if let Some(Value::Object(of)) = run.get_mut("open") {
+        of.insert("duration_s".into(), json!(open("/run/open/duration_s").unwrap_or(0.0)));
+    }
     if let Some(Value::Object(of)) = run.get_mut("resumed") {
         for name in ["times", "lost_epochs"] {
             of.insert(name.into(), json!(resumed(&format!("/{name}"))));
@@ -184,9 +201,9 @@ fn duration(ranks: &[&Value]) -> Option<f64> {
         let end = end_of_power(rank)? - open_s;
         Some((end - took(rank)?, end))
     };
-    let counting = |rank: &&Value| Some((started(rank)?, started(rank)? + took(rank)?));
+    let inexact = |rank: &&Value| Some((started(rank)?, started(rank)? + took(rank)?));
     let spans: Vec<(f64, f64)> = ranks.iter().filter_map(exact).collect();
-    let spans = if spans.is_empty() { ranks.iter().filter_map(counting).collect() } else { spans };
+    let spans = if spans.is_empty() { ranks.iter().filter_map(inexact).collect() } else { spans };
     Some(union(spans).max(longest))
 }
 

@@ -194,6 +194,41 @@ fn a_rank_that_is_done_forecasts_what_it_used() {
     assert!(merged(&[&rank(0, "node1", Some(2e4)), &living])["forecast"].is_null());
 }
 
+/// A journal of a rank that counts nothing is older: the epochs are those of the rank that counts.
+#[test]
+fn the_open_epoch_is_that_of_the_rank_that_counts() {
+    let (mut counting, mut other) = (rank(0, "node1", Some(2e4)), rank(1, "node1", None));
+    for (rank, done, open_s, joules) in [(&mut counting, 2, 3.0, json!(300.0)), (&mut other, 1, 90.0, Value::Null)] {
+        rank["run"]["state"] = json!("unfinished");
+        rank["run"]["epochs_done"] = json!(done);
+        rank["run"]["open"] = json!({"duration_s": open_s, "energy_j": joules});
+    }
+    let run = &merged(&[&other, &counting])["run"];
+    assert_eq!((&run["epochs_done"], &run["open"]), (&json!(2), &json!({"duration_s": 3.0, "energy_j": 300.0})));
+}
+
+#[test]
+fn an_end_that_is_not_known_is_open() {
+    let mut report = rank(0, "node1", Some(2e4));
+    assert_eq!(Part::of(&report).to, Some(START + 230.0));
+    report["power"] = Value::Null;
+    assert_eq!(Part::of(&report).to, Some(START + 200.0));
+    report["run"]["resumed"] = json!({"times": 1, "lost_s": 0.0});
+    assert_eq!((Part::of(&report).to, Part::of(&report).rank), (None, Some(0)));
+    report["run"]["resumed"] = Value::Null;
+    report["run"]["state"] = json!("unfinished");
+    assert_eq!(Part::of(&report).to, None);
+}
+
+#[test]
+fn ranks_that_have_not_found_each_other_are_known() {
+    let (mut one, mut other) = (rank(0, "node1", Some(2e4)), rank(1, "node1", Some(2e4)));
+    assert!(merged(&[&one, &other])["job"]["agreed"].is_null());
+    one["job"] = json!({"agreed": true, "devices": []});
+    other["job"] = json!({"agreed": false, "devices": []});
+    assert_eq!(merged(&[&one, &other])["job"]["agreed"], false);
+}
+
 #[test]
 fn the_time_is_that_of_all_together() {
     let mut late = rank(1, "node1", Some(1e4));
