@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 
@@ -220,42 +220,69 @@ fn a_rank() {
     tracker.destroy();
 }
 
+const WATTS: f64 = 100.0;
+
+/// Starts a rank of eight with these variables.
+fn start(dir: &str, variables: &[(&str, String)]) -> Child {
+    let mut rank = Command::new(std::env::current_exe().expect("this program"));
+    rank.args(["--exact", "a_rank"]).env("CT_RANK_DIR", dir).stdout(Stdio::null());
+    rank.env("CARBONTRACKER_SIM_CPU", format!("X:{WATTS}:1")).env("SLURM_STEP_NUM_TASKS", "8");
+    rank.envs(variables.iter().map(|(name, value)| (*name, value))).spawn().expect("it starts")
+}
+
+/// Ends the ranks, and removes the reports of those that count nothing: they may leave their journals only.
+fn end(folder: &Folder, ranks: Vec<Child>) {
+    fs::write(folder.0.join("stop"), "").expect("written");
+    ranks.into_iter().for_each(|mut rank| assert!(rank.wait().expect("waited for").success()));
+    let counts_nothing = |file: &PathBuf| {
+        let report = || serde_json::from_slice::<Value>(&fs::read(file).expect("read")).expect("JSON");
+        file.extension().is_some_and(|ending| ending == "json") && report()["usage"]["energy_j"].is_null()
+    };
+    let files = fs::read_dir(&folder.0).expect("a folder").flatten().map(|file| file.path());
+    files.filter(counts_nothing).for_each(|file| fs::remove_file(file).expect("removed"));
+}
+
+/// Processes that no launcher numbers are a run each; that another counts their devices is known from the journal alone.
+#[test]
+fn what_another_process_counts_is_known_from_a_journal() {
+    let folder = Folder::new("kin");
+    let ranks: Vec<Child> = (0..3).map(|_| start(&folder.dir(), &[("CARBONTRACKER_JOB", folder.dir())])).collect();
+    let counts =
+        |told: &Value| ["runs", "without_energy", "counted_elsewhere"].map(|name| told["totals"][name].clone());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let is_begun = fs::read_dir(&folder.0).expect("a folder").count() >= 3;
+        let told = if is_begun { totals(&folder.dir(), &[]) } else { Value::Null };
+        if is_begun && counts(&told) == [json!(3), json!(0), json!(2)] {
+            return end(&folder, ranks);
+        }
+        assert!(Instant::now() < deadline, "{told}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Eight real processes, watched, and then their page and their totals.
 #[test]
 fn eight_processes_are_one_run() {
-    const WATTS: f64 = 100.0;
     let folder = Folder::new("eight");
     let dir = folder.dir();
-    let start = |number: u64| {
-        let mut rank = Command::new(std::env::current_exe().expect("this program"));
-        rank.args(["--exact", "a_rank"]).env("CT_RANK_DIR", &dir).stdout(Stdio::null());
-        rank.env("CARBONTRACKER_SIM_CPU", format!("X:{WATTS}:1")).env("SLURM_JOB_ID", std::process::id().to_string());
-        rank.env("SLURM_PROCID", number.to_string()).env("SLURM_STEP_NUM_TASKS", "8");
-        rank.spawn().expect("it starts")
-    };
-    let ranks: Vec<Child> = (0..8).map(start).collect();
+    let job = std::process::id().to_string();
+    let launched = |number: u64| [("SLURM_PROCID", number.to_string()), ("SLURM_JOB_ID", job.clone())];
+    let ranks: Vec<Child> = (0..8).map(|number| start(&dir, &launched(number))).collect();
     let mut watching = Watching::start(&dir);
     let seen = watching.find(|seen| seen["ranks_found"] == 8 && seen["forecast"]["energy_j"].is_object());
     assert_eq!([&seen["state"], &seen["ranks"], &seen["rank"]], [&json!("unfinished"), &json!(8), &Value::Null]);
     let screen = printed(&["watch", "--once", &dir]);
     assert!(screen.starts_with("real, 8 ranks on ") && screen.contains("\nforecast "), "{screen}");
     assert!(printed(&["report", &dir]).contains("Forecast of all "));
-    fs::write(folder.0.join("stop"), "").expect("written");
+    end(&folder, ranks);
     watching.find(|seen| seen["state"] == "done");
     assert_eq!(watching.end(), Some(0));
-    ranks.into_iter().for_each(|mut rank| assert!(rank.wait().expect("waited for").success()));
     let told = totals(&dir, &[]);
     let counts = ["runs", "ranks", "without_energy", "counted_elsewhere"].map(|name| told["totals"][name].clone());
     assert_eq!(counts, [json!(1), json!(8), json!(0), json!(0)], "{told}");
     let watts = number(&told, "/totals/energy_j") / number(&told, "/totals/duration_s");
     assert!((watts / WATTS - 1.0).abs() < 0.1, "{watts} W: {told}");
-    // A rank that counts nothing may leave its journal only.
-    let is_journal_enough = |file: &PathBuf| {
-        let report = || serde_json::from_slice::<Value>(&fs::read(file).expect("read")).expect("JSON");
-        file.extension().is_some_and(|ending| ending == "json") && report()["usage"]["energy_j"].is_null()
-    };
-    let files = fs::read_dir(&folder.0).expect("a folder").flatten().map(|file| file.path());
-    files.filter(is_journal_enough).for_each(|file| fs::remove_file(file).expect("removed"));
     let done = printed(&["watch", "--once", &dir]);
     assert!(done.starts_with("real, 8 ranks on ") && done.contains(": done, "), "{done}");
     let page = printed(&["report", &dir]);

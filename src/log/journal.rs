@@ -48,7 +48,22 @@ pub fn components(report: &Report) -> Value {
         "components": report.measured().map(named).collect::<Value>(),
         "unavailable": report.section("unavailable"),
         "intensity": some_of(report, "intensity", &["kind", "zone", "year", "basis", "source"]),
+        "job": shares(report),
     })
+}
+
+/// Who counts each device that the ranks of a job share; null if this process shares none.
+fn shares(report: &Report) -> Value {
+    let mut job = some_of(report, "job", &["agreed", "devices"]);
+    for device in job.pointer_mut("/devices").and_then(Value::as_array_mut).into_iter().flatten() {
+        // These change while the same process counts.
+        let passing = ["since", "handed_over_j"];
+        device
+            .as_object_mut()
+            .into_iter()
+            .for_each(|device| passing.iter().for_each(|name| drop(device.remove(*name))));
+    }
+    job
 }
 
 /// The report's numbers at this moment, and what was used since this was said last.
@@ -62,7 +77,7 @@ pub fn so_far(report: &Report, unix_s: f64, power: Option<Stretch>) -> Value {
     });
     json!({
         "unix_s": unix_s,
-        "run": some_of(report, "run", &["state", "epochs_done", "progress"]),
+        "run": some_of(report, "run", &["last_end_unix_s", "state", "epochs_done", "progress"]),
         "usage": some_of(report, "usage", &["duration_s", "energy_j", "co2eq_g", "coverage", "epochs", "between"]),
         "forecast": some_of(report, "forecast", &["after_epochs", "level", "duration_s", "energy_j", "co2eq_g"]),
         "g_per_kwh": report.section("intensity").get("g_per_kwh"),
@@ -115,6 +130,8 @@ pub struct Journal {
     named: Option<Vec<(Channel, &'static str)>>,
     /// What is not, and why.
     pub unavailable: Value,
+    /// Who counts the devices that it shares with other ranks of its job.
+    pub job: Value,
     /// What its energy was priced by, as far as it was known last.
     pub intensity: Value,
     /// Energy by time.
@@ -171,6 +188,7 @@ impl Journal {
             self.intensity = line.get("intensity").cloned().unwrap_or_default();
             let channels = list.iter().map(|named| Some((channel(named)?, status(named)))).collect::<Option<Vec<_>>>();
             self.unavailable = line.get("unavailable").cloned().unwrap_or_default();
+            self.job = line.get("job").cloned().unwrap_or_default();
             return channels.map(|channels| self.named = Some(channels)).is_some();
         }
         let is_epoch = line.get("index").is_some();

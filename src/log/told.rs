@@ -60,6 +60,7 @@ fn report_of(journal: &Journal) -> Value {
         "pue": pue,
         "components": components(journal),
         "unavailable": journal.unavailable,
+        "job": journal.job,
         "epochs": epochs(journal),
         "equivalents": report::equivalents(grams),
         "power": report::power(&journal.power),

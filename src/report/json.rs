@@ -96,6 +96,7 @@ fn run(report: &Report) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "interval_s": setting.interval_s,
         "started": setting.started,
+        "last_end_unix_s": report.last_end_unix_s,
         "state": report.state,
         "epochs_planned": setting.planned,
         "epochs_done": report.epochs_done,

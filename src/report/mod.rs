@@ -109,6 +109,8 @@ pub struct Report {
     /// How many processes have worked on it before, and what they did not end.
     resumed: Option<(u64, Lost)>,
     duration_s: f64,
+    /// When the last epoch ended, s since 1970.
+    last_end_unix_s: Option<f64>,
     epochs_s: f64,
     between_s: f64,
     epochs_j: Option<f64>,
@@ -149,6 +151,7 @@ impl Report {
             epochs_done: ledger.epochs(),
             resumed: (!books.past.is_empty()).then_some((books.past.lives, books.past.lost)),
             duration_s: run_ns * 1e-9,
+            last_end_unix_s: last_end(books),
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
             between_s: ledger.between_ns() as f64 * 1e-9,
             epochs_j: ledger.epochs_j(),
@@ -342,6 +345,12 @@ impl Report {
             None => Some(joules.scaled(self.bill.own_grams(1.0))),
         }
     }
+}
+
+/// When the last epoch ended, s since 1970; of a run that was taken up, once an epoch has ended since.
+fn last_end(books: &Books) -> Option<f64> {
+    let has_ended = books.ledger.epochs() > books.past.epochs_done();
+    books.ledger.last_end().filter(|_| has_ended).map(|end| books.calendar.unix_s(end))
 }
 
 fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {

@@ -29,15 +29,18 @@ pub fn started(report: &Value) -> Option<f64> {
     at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
 }
 
-/// The end of a run's power line, s since 1970.
-fn end_of_power(report: &Value) -> Option<f64> {
-    report.pointer("/power/to")?.as_array()?.last()?.as_f64()
+/// When a run's last epoch ended, s since 1970; None if the report does not have it.
+fn last_end(report: &Value) -> Option<f64> {
+    number(report, "/run/last_end_unix_s")
 }
 
-/// When a run ended, s since 1970: the end of its power line, or else its start plus its duration.
+/// When a run ended, s since 1970: the end of its last epoch or of its power line, or else its start plus its duration.
 pub fn ended(report: &Value) -> Option<f64> {
+    let end_of_power = || report.pointer("/power/to")?.as_array()?.last()?.as_f64();
     let lost_s = number(report, "/run/resumed/lost_s").unwrap_or(0.0);
-    end_of_power(report).or_else(|| Some(started(report)? + number(report, "/usage/duration_s")? + lost_s))
+    last_end(report)
+        .or_else(end_of_power)
+        .or_else(|| Some(started(report)? + number(report, "/usage/duration_s")? + lost_s))
 }
 
 /// Whether a run has no energy because another process of its job counts its devices. If the section `job` is missing,
@@ -91,8 +94,8 @@ impl<'a> Part<'a> {
     pub fn of(report: &'a Value) -> Part<'a> {
         let count = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64);
         let is_known = word(report, "/run/state") == Some("done");
-        // Without a power line the gap before a resumed part is unknown.
-        let is_whole = report.pointer("/run/resumed").is_none_or(Value::is_null) || end_of_power(report).is_some();
+        // Otherwise the gap before a resumed part is unknown.
+        let is_whole = report.pointer("/run/resumed").is_none_or(Value::is_null) || last_end(report).is_some();
         Part {
             job: word(report, "/run/job"),
             name: word(report, "/run/name"),

@@ -68,7 +68,5 @@ pub fn slim(report: &Value) -> Option<Value> {
     let mut intensity = report.get("intensity").cloned().unwrap_or_default();
     intensity.as_object_mut().into_iter().for_each(|intensity| drop(intensity.remove("hours")));
     slim.insert("intensity".into(), intensity);
-    let to = report.pointer("/power/to").and_then(Value::as_array).and_then(|to| to.last());
-    slim.insert("power".into(), to.map_or(Value::Null, |to| json!({"to": [to]})));
     Some(Value::Object(slim))
 }

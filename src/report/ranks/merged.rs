@@ -1,6 +1,6 @@
 //! Merges the reports of a job's ranks into one report of the same schema: energies are added, times are joined.
 
-use super::{end_of_power, number, series, started, word};
+use super::{last_end, number, series, started, word};
 use crate::report::equivalents;
 use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
@@ -191,20 +191,18 @@ fn state(ranks: &[&Value]) -> &'static str {
     IN_ORDER.into_iter().find(has).unwrap_or("unfinished")
 }
 
-/// How long the job took: the union of the times of its ranks. Power lines give exact times; if some ranks have one,
-/// the union is that of those ranks.
+/// How long the job took: the union of the times of its ranks. A rank whose last end is unknown counts from its start.
 fn duration(ranks: &[&Value]) -> Option<f64> {
     let took = |rank: &&Value| number(rank, "/usage/duration_s").filter(|took| took.is_finite());
-    let longest = ranks.iter().filter_map(took).reduce(f64::max)?;
-    let exact = |rank: &&Value| {
-        let open_s = number(rank, "/run/open/duration_s").unwrap_or(0.0);
-        let end = end_of_power(rank)? - open_s;
-        Some((end - took(rank)?, end))
+    let span = |rank: &&Value| {
+        let from = match last_end(rank) {
+            Some(end) => end - took(rank)?,
+            None => started(rank)?,
+        };
+        Some((from, from + took(rank)?))
     };
-    let inexact = |rank: &&Value| Some((started(rank)?, started(rank)? + took(rank)?));
-    let spans: Vec<(f64, f64)> = ranks.iter().filter_map(exact).collect();
-    let spans = if spans.is_empty() { ranks.iter().filter_map(inexact).collect() } else { spans };
-    Some(union(spans).max(longest))
+    let longest = ranks.iter().filter_map(took).reduce(f64::max)?;
+    Some(union(ranks.iter().filter_map(span).collect()).max(longest))
 }
 
 /// The length of the union of spans.

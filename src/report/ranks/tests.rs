@@ -92,7 +92,7 @@ fn rank(number: u64, host: &str, energy_j: Option<f64>) -> Value {
     json!({
         "schema": 1,
         "run": {"id": number.to_string(), "name": "lulesh", "host": host, "job": "SLURM job 7", "rank": number, "ranks": 4,
-            "started": "2026-03-02T13:00:00Z", "state": "done", "epochs_planned": 3, "epochs_done": 2, "progress": null, "resumed": null},
+            "started": "2026-03-02T13:00:00Z", "last_end_unix_s": START + 230.0, "state": "done", "epochs_planned": 3, "epochs_done": 2, "progress": null, "resumed": null},
         "usage": {"duration_s": 200.0, "energy_j": energy_j, "energy_kwh": energy_j.map(|joules| joules / 3.6e6),
             "facility_energy_kwh": energy_j.map(|joules| joules / 3.6e6 * 1.5), "co2eq_g": grams, "coverage": energy_j.map(|_| 1.0),
             "epochs": {"duration_s": 200.0, "energy_j": energy_j}, "between": {"duration_s": 0.0, "energy_j": null}},
@@ -159,6 +159,7 @@ fn a_device_that_is_handed_over_is_one() {
     let mut first = rank(0, "node1", Some(1e4));
     let mut second = rank(1, "node1", Some(1e4));
     first["usage"]["duration_s"] = json!(100.0);
+    first["run"]["last_end_unix_s"] = json!(START + 130.0);
     first["epochs"].as_array_mut().unwrap().pop();
     first["epochs"][0]["energy_j"] = json!(1e4);
     first["power"] = json!({"from": [START + 30.0], "to": [START + 130.0], "cpu_w": [100.0]});
@@ -211,6 +212,8 @@ fn the_open_epoch_is_that_of_the_rank_that_counts() {
 fn an_end_that_is_not_known_is_open() {
     let mut report = rank(0, "node1", Some(2e4));
     assert_eq!(Part::of(&report).to, Some(START + 230.0));
+    report["run"]["last_end_unix_s"] = Value::Null;
+    assert_eq!(Part::of(&report).to, Some(START + 230.0));
     report["power"] = Value::Null;
     assert_eq!(Part::of(&report).to, Some(START + 200.0));
     report["run"]["resumed"] = json!({"times": 1, "lost_s": 0.0});
@@ -232,6 +235,7 @@ fn ranks_that_have_not_found_each_other_are_known() {
 #[test]
 fn the_time_is_that_of_all_together() {
     let mut late = rank(1, "node1", Some(1e4));
+    late["run"]["last_end_unix_s"] = json!(START + 330.0);
     late["power"] = json!({"from": [START + 130.0], "to": [START + 330.0], "cpu_w": [50.0]});
     let job = merged(&[&rank(0, "node1", Some(1e4)), &late, &rank(2, "node1", None)]);
     close(&job["usage"]["duration_s"], 300.0);
