@@ -147,7 +147,7 @@ pub fn kin() -> Option<Kin> {
     // SAFETY: these ask for numbers of this process and cannot fail.
     let (parent, group, session) = unsafe { (libc::getppid(), libc::getpgid(0), libc::getsid(0)) };
     let program = std::fs::metadata("/proc/self/exe").ok()?;
-    let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?.ino();
+    let namespace = pid_namespace()?;
     let name = std::fs::read_link("/proc/self/exe").ok()?;
     let arguments = text::beginning(Path::new("/proc/self/cmdline"), text::MEDIUM).ok()?;
     let script = job::script(&name, &arguments);
@@ -162,6 +162,11 @@ pub fn kin() -> Option<Kin> {
         launcher,
         namespace,
     })
+}
+
+/// The namespace that this process's number is of.
+pub fn pid_namespace() -> Option<u64> {
+    Some(std::fs::metadata("/proc/self/ns/pid").ok()?.ino())
 }
 
 /// When a process started, in clock ticks since boot. With the process number this identifies the process.

@@ -3,6 +3,7 @@
 
 use super::file::Growing;
 use super::journal;
+use super::life::{BEAT, BEATS, Process};
 use super::logs::Logs;
 use super::place::{PROMETHEUS, Place, REPORT};
 use super::replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own, sync_folder};
@@ -28,9 +29,6 @@ mod mend;
 /// comes every 10 s at least: the journal grows with the logarithm of a run's time, and by a few megabytes a day.
 const EACH: u64 = 4096;
 const LONGEST_GAP: Duration = Duration::from_secs(10);
-/// Numbers without an epoch come this often at first, and of a longer run a 512th of its time apart.
-const BEATS: u32 = 512;
-const BEAT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// What others read while the run lasts is renewed this often.
 const RENEWAL: Duration = Duration::from_secs(10);
 /// A file that could not be made is tried again after this.
@@ -53,8 +51,8 @@ pub struct Plan {
     pub life: u64,
     /// How many epochs those had done.
     pub before: u64,
-    /// Which rank of its job it is.
-    pub rank: Option<u64>,
+    /// This process.
+    pub process: Process,
     /// Prometheus' text file.
     pub prometheus: Option<PathBuf>,
     /// What the host has ended, until it is written.
@@ -334,7 +332,7 @@ impl Writer {
     ) -> Vec<Value> {
         let mut lines: Vec<Value> = Vec::new();
         if !self.is_opened {
-            lines.push(journal::opening(report, self.plan.life, self.plan.before, self.plan.rank));
+            lines.push(journal::opening(report, self.plan.life, self.plan.before, &self.plan.process));
         }
         if *components != self.components {
             lines.push(components.clone());
