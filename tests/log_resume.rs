@@ -313,3 +313,58 @@ fn a_rank_finds_its_journal_among_ten_thousand_by_few_calls() {
     steady::say(&format!("10,000 journals: {} calls, {took:?}", calls.len()));
     assert!(calls.len() < MOST, "{}", calls.join("\n"));
 }
+
+/// A rank that counts nothing keeps its journal only, which counts as a run; once it counts it keeps the others.
+#[test]
+fn a_rank_keeps_few_files_until_it_counts() {
+    let folder = Folder::new("few");
+    let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
+    let start = |rank: &str| {
+        Rank::start(&options, &[("SLURM_JOB_ID", "815"), ("SLURM_PROCID", rank), ("SLURM_STEP_NUM_TASKS", "2")])
+    };
+    let mut first = start("0");
+    first.work(20);
+    let (mut second, mut third) = (start("1"), start("2"));
+    third.work(20);
+    second.work(20);
+    let files_of = |rank: &str| folder.files("").iter().filter(|path| path.to_string_lossy().contains(rank)).count();
+    third.end();
+    assert_eq!((files_of("_r1"), files_of("_r2")), (1, 1), "{:?}", folder.files(""));
+    // It has what the first counted.
+    first.end();
+    let mut epochs = 20;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while files_of("_r1") < 4 && Instant::now() < deadline {
+        epochs += 1;
+        second.work(epochs);
+    }
+    second.end();
+    let expected = ["x_r1.json", "x_r1.jsonl", "x_r1.prom", "x_r1_carbontracker.log", "x_r1_carbontracker_output.log"];
+    expected.iter().for_each(|name| assert!(folder.0.join(name).exists(), "{name}: {:?}", folder.files("")));
+    let log = fs::read_to_string(folder.0.join(expected[3])).unwrap();
+    let report = json(&fs::read_to_string(folder.0.join(expected[0])).unwrap());
+    let done = report["run"]["epochs_done"].as_u64().unwrap();
+    let has_first = log.contains("Epochs 1 to ") || log.contains("Epoch 1:");
+    assert!(has_first && log.contains(&format!("Epoch {done}:")), "those before it counted, too: {log}");
+    assert_eq!(runs(&folder), (3, 0.0));
+    assert_eq!(files_of("_r0"), 5);
+}
+
+/// Each name made or replaced in a folder changes the time of its last change.
+#[test]
+fn a_steady_rank_that_counts_nothing_makes_and_renames_no_file() {
+    let (folder, other) = (Folder::new("steady"), Folder::new("counting"));
+    let options = |folder: &Folder| format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
+    let start =
+        |folder: &Folder, rank: &str| Rank::start(&options(folder), &[("SLURM_JOB_ID", "816"), ("SLURM_PROCID", rank)]);
+    let counting = start(&other, "0");
+    let mut idle = start(&folder, "1");
+    idle.work(20);
+    let changed = || fs::metadata(&folder.0).unwrap().modified().unwrap();
+    let before = changed();
+    std::thread::sleep(Duration::from_secs(61));
+    assert_eq!(changed(), before);
+    idle.work(100);
+    idle.end();
+    counting.end();
+}
