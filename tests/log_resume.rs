@@ -206,6 +206,37 @@ fn a_silent_run_is_taken_after_its_longest_beat() {
     second.end();
 }
 
+/// Tasks of an array that is submitted again, on many nodes: each finds the silent runs of the first time.
+#[test]
+fn of_many_nodes_that_find_a_silent_run_one_takes_it_where_locks_fail() {
+    const TASKS: usize = 12;
+    let Some((_all, journals, shim)) = without_locks("race") else { return };
+    let options = format!("sim_cpu=A:50 job=off name=x log_dir={0} resume={0}", journals.shown());
+    let nodes: Vec<String> = (0..TASKS).map(|node| format!("node{node}")).collect();
+    let start = |node: &String| Rank::start(&options, &[("LD_PRELOAD", &shim), ("OTHER_NODE", node)]);
+    let all = || -> Vec<Rank> {
+        std::thread::scope(|scope| {
+            let started: Vec<_> = nodes.iter().map(|node| scope.spawn(|| start(node))).collect();
+            started.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    };
+    let mut first = all();
+    first.iter_mut().for_each(|rank| rank.work(3));
+    let ids =
+        |ranks: &[Rank]| -> std::collections::BTreeSet<String> { ranks.iter().map(|rank| rank.id.clone()).collect() };
+    let before = ids(&first);
+    assert_eq!(before.len(), TASKS);
+    first.into_iter().for_each(Rank::kill);
+    std::thread::sleep(Duration::from_secs(11));
+    let mut second = all();
+    let said: Vec<&String> = second.iter().map(|rank| &rank.said).collect();
+    assert_eq!(ids(&second), before, "{said:?}");
+    second.iter_mut().for_each(|rank| rank.work(3));
+    second.into_iter().for_each(Rank::end);
+    assert_eq!(runs(&journals), (TASKS as u64, 0.0));
+    assert_eq!(journals.files(".taken").len(), 0);
+}
+
 /// mpirun inside a batch script: SLURM's number is the script's, and MPI's is the rank's.
 #[test]
 fn each_rank_of_mpirun_in_a_batch_script_takes_its_own_journal_again() {

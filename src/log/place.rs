@@ -98,17 +98,17 @@ impl Place {
         }
         let mut rest = stem.strip_prefix(&in_a_name(prefix))?.strip_prefix('_')?.rsplitn(4, '_');
         let (id, started, process, _host) = (rest.next()?, rest.next()?, rest.next()?, rest.next()?);
-        let id = id.split_once('-').map_or(id, |(id, _number)| id);
+        let (id, number) = id.split_once('-').unwrap_or((id, "1"));
         let is_ours = id.len() == 8 && started.ends_with('Z') && process.parse::<u32>().is_ok();
-        is_ours.then(|| Age::Started(started.to_owned()))
+        is_ours.then(|| Age::Started(started.to_owned(), number.parse().unwrap_or(1)))
     }
 }
 
 /// By which a journal's name shows its age; a later one is greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
-    /// When its run began.
-    Started(String),
+    /// When its run began, and its number among those of its stem.
+    Started(String, u64),
     /// Its number among those of its stem.
     Computed(u64),
 }
@@ -208,13 +208,13 @@ mod tests {
             ("x_r31.jsonl", None),
             ("x_r3.json", None),
             ("y_r3.jsonl", None),
-            (&format!("{old}.jsonl"), Some(Age::Started("2026-01-02T030405Z".into()))),
-            (&format!("{old}-2.jsonl"), Some(Age::Started("2026-01-02T030405Z".into()))),
+            (&format!("{old}.jsonl"), Some(Age::Started("2026-01-02T030405Z".into(), 1))),
+            (&format!("{old}-2.jsonl"), Some(Age::Started("2026-01-02T030405Z".into(), 2))),
             (&format!("y{old}.jsonl"), None),
         ] {
             assert_eq!(place.age_of("x", name), expected, "{name}");
         }
-        assert!(Age::Computed(1) > Age::Started("2026-01-02T030405Z".into()));
+        assert!(Age::Computed(1) > Age::Started("2026-01-02T030405Z".into(), 3));
         assert!(Age::Computed(12) > Age::Computed(2));
     }
 }

@@ -1,9 +1,12 @@
 //! Taking a run up: finds its journal, sees that it is this run's and nobody else's, and reads what came before.
 //!
-//! `open.rs` takes one journal up, `look_up.rs` finds this run's in a folder.
+//! `open.rs` takes one journal up, `look_up.rs` finds this run's in a folder, `turn.rs` keeps others out meanwhile.
 
 mod look_up;
 mod open;
+mod turn;
+
+pub use turn::Turn;
 
 use super::file::Growing;
 use super::journal::Journal;
@@ -38,6 +41,8 @@ pub struct Resumed {
     pub written: u64,
     /// This process's count of ended epochs; None where it cannot be kept, or nothing is written.
     pub tally: Option<Tally>,
+    /// This process's turn to write its first line, where locks do not show who writes.
+    pub turn: Option<Turn>,
     /// It was looked for in a folder.
     pub is_from_folder: bool,
     /// Its last process ended in order.

@@ -3,7 +3,7 @@
 use super::file::Growing;
 use super::life::Process;
 use super::place::{self, Place};
-use super::resume::{self, Asker, Outcome};
+use super::resume::{self, Asker, Outcome, Turn};
 use super::writer::Plan;
 use crate::history::Epoch;
 use crate::host;
@@ -60,7 +60,7 @@ impl Start {
                 };
                 if let Some(journal) = resumed.journal.filter(|_| goes_on_there) {
                     files.written = Some(first(&start.past, resumed.written));
-                    (files.journal, files.place) = (Some(journal), Some(resumed.place));
+                    (files.journal, files.place, files.turn) = (Some(journal), Some(resumed.place), resumed.turn);
                 }
             }
             Some(Outcome::Begins(there, theirs)) => (files.journal, files.place) = (theirs, Some(there)),
@@ -95,18 +95,19 @@ struct Files {
     /// The epochs that have a line in the journal.
     written: Option<Epoch>,
     tally: Option<Tally>,
+    turn: Option<Turn>,
 }
 
 impl Files {
     fn plan(self, start: &Start, prometheus: Option<PathBuf>, process: Process) -> Option<Plan> {
-        let Files { place, journal, written, tally, .. } = self;
+        let Files { place, journal, written, tally, turn, .. } = self;
         if place.is_none() {
             tally.iter().for_each(Tally::remove);
             prometheus.as_ref()?;
         }
         let (life, written) = (start.past.lives + 1, written.unwrap_or(Epoch::empty(0, 0, 0, 0)));
         let tally = place.as_ref().and_then(|_| tally.or_else(|| Tally::open(&start.id, life).ok())).map(Arc::new);
-        Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally })
+        Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally, turn })
     }
 }
 

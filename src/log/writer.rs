@@ -7,6 +7,7 @@ use super::life::{BEAT, BEATS, Process};
 use super::logs::Logs;
 use super::place::Place;
 use super::replace::{in_words, sync_folder};
+use super::resume::Turn;
 use crate::claim::Teller;
 use crate::history::{Epoch, PerKind};
 use crate::host;
@@ -57,6 +58,8 @@ pub struct Plan {
     pub prometheus: Option<PathBuf>,
     /// What the host has ended, until it is written.
     pub tally: Option<Arc<Tally>>,
+    /// This process's turn to write its first line into a journal that others may take up.
+    pub turn: Option<Turn>,
 }
 
 /// The thread's own state.
@@ -346,6 +349,7 @@ impl Writer {
     /// The journal has these lines now.
     fn take_note(&mut self, epochs: &[(Value, Epoch)], tells: bool, used: Option<Used>) {
         if !self.is_opened {
+            self.end_turn();
             (1..self.plan.life).rev().map_while(|life| tally::forget(&self.setting.id, life).ok()).for_each(drop);
         }
         self.plan.written = epochs.iter().fold(self.plan.written, |all, (_, epoch)| all.joined(epoch));
@@ -361,6 +365,15 @@ impl Writer {
             let _ = journal.sync();
             self.synced = Instant::now();
         }
+    }
+}
+
+impl Writer {
+    /// Lets other processes look at the journal, once all machines can see this one's first line.
+    fn end_turn(&mut self) {
+        let Some(turn) = self.plan.turn.take() else { return };
+        self.plan.journal.iter().for_each(|journal| drop(journal.sync()));
+        drop(turn);
     }
 }
 

@@ -15,10 +15,12 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Journals that are looked at before the newest of a stem: those of this run's name and rank that others may have taken.
-const EARLIER: usize = 7;
+/// Journals of one stem that are looked at, newest first: others of a job may have taken the newest.
+const MOST: usize = 100;
 /// The same where the batch system has started the job again: its own journal is there.
-const EARLIER_OF_A_RESTART: usize = 1000;
+const MOST_OF_A_RESTART: usize = 1000;
+/// So many runs that are over, one after the other, end the search.
+const MOST_OVER: usize = 8;
 /// A journal's last line is looked for in so many bytes.
 const TAIL: u64 = 1 << 16;
 
@@ -29,9 +31,9 @@ pub fn newest(folder: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Resu
     let newest = asker.place(folder).newest().map_err(|error| Refusal::Unread(error.to_string()))?;
     let mut found = newest.and_then(|newest| {
         let is_restart = asker.process.restarts.is_some_and(|restarts| restarts > 0);
-        let most = if is_restart { EARLIER_OF_A_RESTART } else { EARLIER };
-        let earlier = newest.earlier().take(most);
-        search.among(std::iter::once(newest.clone()).chain(earlier))
+        let (most, most_over) = if is_restart { (MOST_OF_A_RESTART, usize::MAX) } else { (MOST, MOST_OVER) };
+        let places = std::iter::once(newest.clone()).chain(newest.earlier());
+        search.among(places.take(most), most_over)
     });
     if !search.has_own {
         found = found.or(search.by_names()?);
@@ -71,12 +73,18 @@ enum Sight {
 }
 
 impl Search<'_> {
-    /// The first of these, newest first, that can be taken up, those of this job before others.
-    fn among(&mut self, places: impl Iterator<Item = Place>) -> Option<Found> {
-        let mut others = Vec::new();
+    /// The first of these, newest first, that can be taken up, those of this job before others. The search ends with so many
+    /// in a row that are over.
+    fn among(&mut self, places: impl Iterator<Item = Place>, most_over: usize) -> Option<Found> {
+        let (mut others, mut over) = (Vec::new(), 0);
         for place in places {
+            if over >= most_over {
+                break;
+            }
             let path = place.file(JOURNAL);
-            match self.sight(&path) {
+            let sight = self.sight(&path);
+            over = if matches!(sight, Ok(Sight::Unfinished { .. })) { 0 } else { over + 1 };
+            match sight {
                 Ok(Sight::Unfinished { is_of_job: false }) => {
                     // Without a job none can be of the same.
                     if self.asker.process.job.is_some() {
@@ -132,9 +140,9 @@ impl Search<'_> {
         journals.sort_by(|a, b| b.cmp(a));
         let places = journals.into_iter().map(|(age, path)| match age {
             Age::Computed(number) => first.numbered(number),
-            Age::Started(_) => Place::of_journal(&path),
+            Age::Started(..) => Place::of_journal(&path),
         });
-        Ok(self.among(places))
+        Ok(self.among(places, usize::MAX))
     }
 
     /// Looks at a journal's first and last lines: a folder may be full of journals whose runs are over, and those are not read whole.

@@ -1,5 +1,6 @@
 //! Takes one journal up, unless the process that wrote it last may live.
 
+use super::turn::{Missed, Turn};
 use super::{Asker, Found, HEAD, Refusal, Resumed};
 use crate::host::{self, text};
 use crate::log::file::Growing;
@@ -26,6 +27,24 @@ pub fn unfinished(place: Place, path: &Path, asker: &Asker) -> Result<Found, Ref
 }
 
 fn open(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Result<Found, Refusal> {
+    let (mut found, lock) = read(place.clone(), path, asker, is_from_folder)?;
+    if lock != Lock::Free && found.0.journal.is_some() {
+        match Turn::take(path) {
+            Err(Missed::Taken) => return Err(just_taken()),
+            Err(Missed::Unknown) => (), // such a folder is not written by others either
+            Ok(turn) => {
+                // Another process may have had its turn since.
+                drop(found);
+                (found, _) = read(place, path, asker, is_from_folder)?;
+                found.0.turn = Some(turn);
+            }
+        }
+    }
+    found.0.claim()?;
+    Ok(found)
+}
+
+fn read(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Result<(Found, Lock), Refusal> {
     let mut journal = match Growing::open(path) {
         Ok(journal) => Some(journal),
         Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => None,
@@ -58,14 +77,13 @@ fn open(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Resul
     }));
     let mut past = read.into_past(left.counts);
     past.lives = left.last;
-    let tally = None;
-    let mut resumed =
-        Resumed { id, name, started, planned, past, place, journal, written, tally, is_from_folder, is_ended };
+    let (tally, turn) = (None, None);
+    let resumed =
+        Resumed { id, name, started, planned, past, place, journal, written, tally, turn, is_from_folder, is_ended };
     if is_from_folder && resumed.is_finished() {
         return Err(Refusal::Over);
     }
-    resumed.claim()?;
-    Ok((resumed, flaws))
+    Ok(((resumed, flaws), lock))
 }
 
 /// What is in it, as far as it may be a journal.
@@ -152,6 +170,10 @@ fn in_use(holder: u32) -> Refusal {
     })
 }
 
+fn just_taken() -> Refusal {
+    Refusal::Other("another process has just taken it up".into())
+}
+
 impl Resumed {
     /// Claims the run among the processes of this machine: one of them makes the page for its next process.
     fn claim(&mut self) -> Result<(), Refusal> {
@@ -159,9 +181,7 @@ impl Resumed {
             return Ok(());
         }
         match Tally::open(&self.id, self.past.lives + 1) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Err(Refusal::Other("another process of this machine has just taken it up".into()))
-            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(just_taken()),
             tally => {
                 self.tally = tally.ok();
                 Ok(())
