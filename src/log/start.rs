@@ -33,8 +33,7 @@ pub struct Start {
 impl Start {
     /// By the options, for this process. What a person should know goes to `say`.
     pub fn find(options: &Options, process: Process, say: &mut dyn FnMut(String)) -> Start {
-        let prefix = options.log_prefix.as_deref().or(options.name.as_deref()).unwrap_or("run");
-        let asker = Asker { name: options.name.as_deref(), prefix, process: &process };
+        let asker = Asker { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
         let outcome = options.resume.as_deref().map(|from| resume::resume(from, &asker, say));
         let mut start = Start {
             id: format!("{:016x}", host::random_u64()),
@@ -71,6 +70,7 @@ impl Start {
             None => (),
         }
         if let Some(folder) = files.folder.as_deref().filter(|_| files.place.is_none()) {
+            let prefix = prefix(options, &start.name);
             warn_of_prefix(prefix, options, say);
             files.place = Some(match files.are_looked_for {
                 true => asker.place(folder).free(),
@@ -109,6 +109,11 @@ impl Files {
         let tally = place.as_ref().and_then(|_| tally.or_else(|| Tally::open(&start.id, life).ok())).map(Arc::new);
         Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally, turn })
     }
+}
+
+/// How the names of the files of a run of this name begin.
+fn prefix<'a>(options: &'a Options, name: &'a Option<String>) -> &'a str {
+    options.log_prefix.as_ref().or(name.as_ref()).map_or("run", String::as_str)
 }
 
 /// Reports where the files' names differ from what the user chose.

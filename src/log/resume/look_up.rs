@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 const MOST: usize = 100;
 /// The same where the batch system has started the job again: its own journal is there.
 const MOST_OF_A_RESTART: usize = 1000;
-/// So many runs that are over, one after the other, end the search.
+/// This many runs in a row that are over end the search.
 const MOST_OVER: usize = 8;
-/// A journal's last line is looked for in so many bytes.
+/// The last line of a journal is within this many bytes of its end.
 const TAIL: u64 = 1 << 16;
 
 /// The newest run of a folder that this one can be: this user's, of its name and rank, not ended, and of no living process. One of
@@ -73,8 +73,8 @@ enum Sight {
 }
 
 impl Search<'_> {
-    /// The first of these, newest first, that can be taken up, those of this job before others. The search ends with so many
-    /// in a row that are over.
+    /// The first of these, newest first, that can be taken up, those of this job before others. `most_over` in a row that are
+    /// over end the search.
     fn among(&mut self, places: impl Iterator<Item = Place>, most_over: usize) -> Option<Found> {
         let (mut others, mut over) = (Vec::new(), 0);
         for place in places {
