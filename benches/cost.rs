@@ -10,6 +10,7 @@ use carbontracker::books::Books;
 use carbontracker::claim::Claimant;
 use carbontracker::host::{self, HeldFile};
 use carbontracker::intensity::choice;
+use carbontracker::job::Rank;
 use carbontracker::options::Options;
 use carbontracker::sampler::Sampler;
 use carbontracker::shared::Shared;
@@ -136,7 +137,7 @@ fn sample() {
         Waker::default(),
         marks,
         advisor,
-        Claimant::new(None, &options.sysroot),
+        Claimant::new(None, Rank::default(), &options.sysroot),
         &options,
         &shared,
     );

@@ -9,6 +9,7 @@ C       CARBONTRACKER_LOCATION=DK ./heat
       REAL PLATE(N, N), NEXT(N, N)
       INTEGER EPOCH, I, J, K, IERR
       DOUBLE PRECISION EJ, CO2, PEJ
+      CHARACTER*300 WHY
 
       DO 20 J = 1, N
          DO 10 I = 1, N
@@ -21,7 +22,10 @@ C        ONE HOT EDGE
    20 CONTINUE
 
       CALL CTINIT(EPOCHS, IERR)
-      IF (IERR .LT. 0) WRITE (*, *) 'NOT TRACKED: STATUS ', IERR
+      IF (IERR .LT. 0) THEN
+         CALL CTERR(WHY)
+         WRITE (*, *) 'NOT TRACKED: ', WHY
+      END IF
       DO 40 EPOCH = 1, EPOCHS
          CALL CTEBEG(IERR)
          DO 30 K = 1, 250

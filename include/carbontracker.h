@@ -41,7 +41,7 @@ typedef struct ct_tracker ct_tracker;
 enum ct_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif /* defined(__cplusplus) || __STDC_VERSION__ >= 202311L */
  {
   /**
    * Done.
@@ -82,19 +82,19 @@ enum ct_status
   /**
    * An internal error was caught; the tracker stays usable.
    */
-  CT_EPANIC = -7,
+  CT_EPANIC = -7
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
 typedef enum ct_status ct_status;
 #else
 typedef int32_t ct_status;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+#endif /* __STDC_VERSION__ >= 202311L */
+#endif /* __cplusplus */
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif /* __cplusplus */
 
 /**
  * Makes a tracker and starts its sampler. Takes well under 5 ms, and with `resume` what reading the journal takes; reads
@@ -227,7 +227,7 @@ const char *ct_version(void);
 uint32_t ct_abi_version(void);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+}  /* extern "C" */
+#endif  /* __cplusplus */
 
 #endif  /* CARBONTRACKER_H */

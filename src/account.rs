@@ -133,6 +133,13 @@ impl Account {
         self.recent.extend(&later.recent);
     }
 
+    /// Takes what was used after the last epoch and before what is recent, as one credit of that time, ns.
+    pub fn take_after(&mut self, from: u64, to: u64) -> Option<Credit> {
+        let after = std::mem::take(&mut self.after);
+        let joules = after.joules.filter(|_| to > from)?;
+        Some(Credit { from, to, joules, measured: after.measured_ns >= after.credited_ns })
+    }
+
     /// What lies after the last mark, and is placed.
     pub fn recent(&self) -> impl Iterator<Item = Credit> {
         self.recent.iter().copied()

@@ -6,7 +6,7 @@ use crate::advisor::Run;
 use crate::bill::{Before, Pricing};
 use crate::calendar::Calendar;
 use crate::channel::{Channel, Quantity};
-use crate::claim::Standing;
+use crate::claim::{OnNode, Standing};
 use crate::counter::{Credit, Event, Meter};
 use crate::forecast::Forecast;
 use crate::intensity::{Grid, Hourly};
@@ -42,6 +42,8 @@ pub struct Books {
     pub past: Past,
     /// The claims on devices that one process of the job counts; a claim's place is its number.
     pub trusts: Vec<Trust>,
+    /// What is known of the job on this node; None: this process shares no device.
+    pub on_node: Option<OnNode>,
     /// How many of the ended epochs have all their energy, as far as the devices answer.
     pub settled: u64,
     /// Sources that do not take part.
@@ -86,6 +88,7 @@ impl Books {
             ledger: Ledger::default(),
             past: Past::default(),
             trusts: Vec::new(),
+            on_node: None,
             settled: 0,
             unavailable: Vec::new(),
             opening: Vec::new(),
@@ -151,9 +154,15 @@ impl Books {
         self.metered.push(Metered { channel: channel.clone(), meter, claim, before });
     }
 
-    /// Whether a channel counts here, or nobody counts it yet.
+    /// Whether a channel counts here, or nobody counts it yet; or it did, and that is to be read.
     pub fn is_ours(&self, channel: usize) -> bool {
-        self.metered.get(channel).is_some_and(|metered| !self.standing(metered).is_elsewhere())
+        let metered = self.metered.get(channel);
+        metered.is_some_and(|metered| !self.standing(metered).is_elsewhere() || self.owes(channel, metered))
+    }
+
+    fn owes(&self, channel: usize, metered: &Metered) -> bool {
+        let trust = metered.claim.and_then(|claim| self.trusts.get(claim));
+        trust.is_some_and(|trust| trust.owes(channel, &self.ledger))
     }
 
     /// The channels that a report of this run is about, with their numbers.
@@ -175,27 +184,38 @@ impl Books {
         self.trusts.iter().filter(|trust| trust.standing.is_elsewhere()).filter_map(|trust| {
             let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
-            // bindings/mpi knows by these words, and by those of the report's note, that ranks have come to terms.
-            let reason = format!("{}{COUNTED_BY}{}, and not here", ids.join(", "), process(trust.standing.holder));
-            let cure = Some("none is needed; job=off counts it here too".into());
+            let (who, cure) = match trust.standing.is_apart {
+                true => (
+                    "another rank of this node, or by none: they cannot agree".into(),
+                    "see the messages; job=off counts it here too",
+                ),
+                false => (process(trust.standing.holder), "none is needed; job=off counts it here too"),
+            };
+            let reason = format!("{}{COUNTED_BY}{who}, and not here", ids.join(", "));
+            let cure = Some(cure.into());
             Some(Unavailable { source: channels().next()?.source, reason, cure })
         })
     }
 
+    /// Since when, ns, all devices of each claim have been read; None: they have not been yet.
+    pub fn read_since(&self) -> Vec<Option<u64>> {
+        let first_at = |&channel: &usize| self.metered.get(channel).and_then(|metered| metered.meter.first_at());
+        let all = |trust: &Trust| trust.channels.iter().map(first_at).collect::<Option<Vec<u64>>>();
+        self.trusts.iter().map(|trust| all(trust)?.into_iter().max()).collect()
+    }
+
     /// Enters marks, how far the open epoch is, then the energy that readings bring; what a person should know of them
-    /// goes to `say`.
+    /// goes to `say`. Devices that another process took over, by these standings, are its own from that moment on.
     pub fn enter(
         &mut self,
         marks: impl Iterator<Item = Mark>,
         progress: Option<Point>,
         readings: &[Reading],
+        standings: &[Standing],
         mut say: impl FnMut(String),
     ) {
+        self.mark(marks, standings);
         let Books { metered, ledger, trusts, .. } = self;
-        for mark in marks {
-            ledger.mark(mark);
-            trusts.iter_mut().for_each(|trust| trust.mark(mark));
-        }
         self.progress.follow(ledger.first_epoch());
         if let Some(point) = progress.filter(|_| ledger.is_in_first()) {
             self.progress.note(point);
@@ -218,18 +238,42 @@ impl Books {
         }
     }
 
-    /// Takes note of who counts the devices of a claim now; says if that is another process, or was until now.
+    /// Divides time by marks, and where devices were lost takes them out between the marks before and after.
+    fn mark(&mut self, marks: impl Iterator<Item = Mark>, standings: &[Standing]) {
+        let Books { ledger, trusts, .. } = self;
+        let lose = |trusts: &mut [Trust], ledger: &mut Ledger, before: u64| {
+            for (trust, standing) in trusts.iter_mut().zip(standings) {
+                if let Some(at) = trust.lost_at(standing).filter(|at| *at < before) {
+                    trust.lose(at, ledger);
+                }
+            }
+        };
+        for mark in marks {
+            lose(trusts, ledger, mark.at());
+            ledger.mark(mark);
+            trusts.iter_mut().for_each(|trust| trust.mark(mark));
+        }
+        lose(trusts, ledger, u64::MAX);
+    }
+
+    /// Takes note of who counts the devices of a claim now; says the first time that this is another process, and that it
+    /// was until now.
     pub fn stand(&mut self, claim: usize, standing: Standing, say: impl FnOnce(String)) {
         let Books { ledger, trusts, .. } = self;
         let Some(trust) = trusts.get_mut(claim) else { return };
         let before = trust.standing;
         trust.settle(standing, ledger);
-        if standing.is_elsewhere() && !before.is_elsewhere() {
-            let who = process(standing.holder);
-            say(format!("{who} counts {}, and not this one; job=off counts it here too", trust.what));
-        } else if standing.is_ours && before.is_elsewhere() {
-            let who = process(before.holder);
-            say(format!("this process counts {} from now on, and what {who} has left", trust.what));
+        let [is_elsewhere, is_back] = &mut trust.was_said;
+        let is_known = |holder: &u32| *holder > 0;
+        if let who @ Some(_) = standing.holder.filter(is_known)
+            && !std::mem::replace(is_elsewhere, true)
+        {
+            say(format!("{} counts {}, and not this one; job=off counts it here too", process(who), trust.what));
+        } else if let who @ Some(_) = before.holder.filter(is_known)
+            && standing.is_ours
+            && !std::mem::replace(is_back, true)
+        {
+            say(format!("this process counts {} from now on, and what {} has left", trust.what, process(who)));
         }
     }
 
@@ -268,7 +312,8 @@ impl Books {
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
     fn known_to(&self, channel: usize) -> Option<u64> {
-        let meter = &self.metered.get(channel).filter(|metered| self.standing(metered).is_ours)?.meter;
+        let counts = |metered: &&Metered| self.standing(metered).is_ours || self.owes(channel, metered);
+        let meter = &self.metered.get(channel).filter(counts)?.meter;
         let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
         Some(if meter.is_owing() { 0 } else { self.ledger.credited_to(channel).max(first_at) })
     }

@@ -147,7 +147,7 @@ pub fn kin() -> Option<Kin> {
     // SAFETY: these ask for numbers of this process and cannot fail.
     let (parent, group, session) = unsafe { (libc::getppid(), libc::getpgid(0), libc::getsid(0)) };
     let program = std::fs::metadata("/proc/self/exe").ok()?;
-    let namespace = pid_namespace()?;
+    let namespace = Some(pid_namespace()).filter(|namespace| *namespace > 0)?;
     let name = std::fs::read_link("/proc/self/exe").ok()?;
     let arguments = text::beginning(Path::new("/proc/self/cmdline"), text::MEDIUM).ok()?;
     let script = job::script(&name, &arguments);
@@ -164,11 +164,6 @@ pub fn kin() -> Option<Kin> {
     })
 }
 
-/// The namespace that this process's number is of.
-pub fn pid_namespace() -> Option<u64> {
-    Some(std::fs::metadata("/proc/self/ns/pid").ok()?.ino())
-}
-
 /// When a process started, in clock ticks since boot. With the process number this identifies the process.
 pub fn process_start(process: u32) -> Option<u64> {
     let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::SMALL).ok()?;
@@ -176,6 +171,22 @@ pub fn process_start(process: u32) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let is_dead = fields.next().is_none_or(|state| ["Z", "X"].contains(&state));
     fields.nth(18).filter(|_| !is_dead)?.parse().ok()
+}
+
+/// Whether a process lives that started then, in clock ticks since boot; 0: that is not known. Without /proc its number decides.
+pub fn is_alive(process: u32, started: u64) -> bool {
+    // SAFETY: signal 0 is sent to nobody.
+    let is_there = || unsafe { libc::kill(process as libc::pid_t, 0) } == 0;
+    let has_number = || is_there() || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM);
+    match process_start(process) {
+        Some(start) => start == started || started == 0,
+        None => process_start(std::process::id()).is_none() && has_number(),
+    }
+}
+
+/// The namespace of this process's number; 0: it is not known.
+pub fn pid_namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
 }
 
 /// FNV-1a: a hash that is the same in every build.

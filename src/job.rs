@@ -92,12 +92,10 @@ impl Job {
         })
     }
 
-    /// What the file is called that stands for a device of the node seen through this sysroot. Only the name's end tells
-    /// two apart.
-    pub fn file_name(&self, user: u32, sysroot: &Path, device: &str) -> String {
-        let whole = format!("{}\n{}\n{device}", self.key, sysroot.display());
-        let hash = host::stable_hash(whole.bytes());
-        format!("carbontracker-{user}-{hash:016x}.lock")
+    /// A number of this user's job on the node seen through this sysroot, alike in every process of it.
+    pub fn hash(&self, user: u32, sysroot: &Path) -> u64 {
+        let whole = format!("carbontracker {user}\n{}\n{}", self.key, sysroot.display());
+        host::stable_hash(whole.bytes()).max(1)
     }
 }
 
@@ -200,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_one_device_of_one_job_on_one_node() {
+    fn a_number_is_of_one_job_of_one_user_on_one_node() {
         let job = |key: &str| Job { key: key.into(), words: String::new(), is_named: true };
-        let name = |key: &str, root: &str, device: &str| job(key).file_name(1000, Path::new(root), device);
-        let names = [name("a", "/", "node"), name("b", "/", "node"), name("a", "/x", "node"), name("a", "/", "gpu 1")];
-        for (n, one) in names.iter().enumerate() {
-            assert!(one.starts_with("carbontracker-1000-") && names.iter().skip(n + 1).all(|other| other != one));
+        let hash = |key: &str, user, root: &str| job(key).hash(user, Path::new(root));
+        let hashes = [hash("a", 1, "/"), hash("b", 1, "/"), hash("a", 2, "/"), hash("a", 1, "/x")];
+        for (n, one) in hashes.iter().enumerate() {
+            assert!(hashes.iter().skip(n + 1).all(|other| other != one));
         }
-        assert_eq!(names[0], name("a", "/", "node"));
+        assert_eq!(hashes[0], hash("a", 1, "/"));
     }
 }

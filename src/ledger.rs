@@ -50,6 +50,15 @@ pub enum Mark {
     },
 }
 
+impl Mark {
+    /// When it was made, ns; of several epochs at once when the last ended.
+    pub fn at(self) -> u64 {
+        match self {
+            Mark::Begin(at) | Mark::End(at) | Mark::Cancel(at) | Mark::Batch { end: at, .. } => at,
+        }
+    }
+}
+
 /// The run so far.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -101,15 +110,19 @@ impl Ledger {
         pairs.for_each(|(epoch, more)| epoch.add_energy(more));
     }
 
-    /// Takes out what a channel used after the last mark.
-    pub fn take_recent(&mut self, channel: usize) -> Vec<Credit> {
+    /// Takes out of a channel's account what was used since the last end of an epoch: no epoch has it, and it is no
+    /// part of the time between epochs yet. Before a credit whose time is not kept any more, there may be a gap.
+    pub fn take_unsettled(&mut self, channel: usize) -> Vec<Credit> {
+        let since = self.last_end.or(self.first_begin);
         let Some(account) = self.accounts.get_mut(channel) else { return Vec::new() };
+        let to = account.recent().next().map(|credit| credit.from).or(self.open).unwrap_or(account.credited_to);
+        let after = since.and_then(|since| account.take_after(since, to));
         if self.first_begin.is_some() {
-            for credit in account.recent() {
+            for credit in after.into_iter().chain(account.recent()) {
                 self.timeline.add(account.kind, Credit { joules: -credit.joules, ..credit });
             }
         }
-        account.take_recent().collect()
+        after.into_iter().chain(account.take_recent()).collect()
     }
 
     /// Divides time.

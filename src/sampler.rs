@@ -4,7 +4,7 @@
 use crate::advisor::Advisor;
 use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
-use crate::claim::{Claimant, Teller};
+use crate::claim::{Claimant, EpochState, Look, Teller};
 use crate::host::{self, exit};
 use crate::ledger::Mark;
 use crate::options::Options;
@@ -13,6 +13,7 @@ use crate::reading::Reading;
 use crate::shared::Shared;
 use crate::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
 use rtrb::Consumer;
+use rtrb::chunks::ReadChunk;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const LOOK_AFTER: u64 = 32;
 /// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
+/// How often to look who counts what, at least, ns.
+const CLAIMS_NS: u64 = 1_000_000_000;
 /// How often to look whether the application has a thread left, ns.
 const APPLICATION_NS: u64 = 1_000_000_000;
 /// What the application did to descriptors that it does not own.
@@ -44,8 +47,10 @@ struct Slot {
 pub struct Sampler {
     slots: Vec<Slot>,
     claimant: Claimant,
-    /// An epoch was open at the last pass.
-    was_open: bool,
+    /// The last end of an epoch in the books, ns.
+    last_end: Option<u64>,
+    /// Since when, ns, each claim's devices have been read.
+    read_since: Vec<Option<u64>>,
     marks: Consumer<Mark>,
     advisor: Advisor,
     intake: Intake,
@@ -80,7 +85,8 @@ impl Sampler {
         let mut sampler = Sampler {
             slots: Vec::new(),
             claimant,
-            was_open: false,
+            last_end: None,
+            read_since: Vec::new(),
             marks,
             advisor,
             intake,
@@ -107,7 +113,7 @@ impl Sampler {
         let mut books = shared.books();
         let first_channel = books.metered.len();
         for channel in source.channels() {
-            let claim = self.claimant.claim(channel, &mut books, |message| shared.say(message));
+            let claim = self.claimant.claim(channel, &mut books, |message| shared.remark(message));
             books.add(channel, claim, late_since);
             self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
         }
@@ -118,6 +124,11 @@ impl Sampler {
     /// Hears what the run's journal covers.
     pub fn teller(&self) -> Teller {
         self.claimant.teller()
+    }
+
+    /// Where the application notes that an epoch begins or ends.
+    pub fn state(&self) -> Option<EpochState> {
+        self.claimant.state()
     }
 
     /// Takes in the sources that are there by now; the `first` time it waits for them.
@@ -177,9 +188,9 @@ impl Sampler {
             shared.books().failed = true;
             shared.say(FAULT.into());
         }
+        self.claimant.give_up();
         shared.books().finished = true;
         shared.tell();
-        self.claimant.give_up();
         self.intake.end();
     }
 
@@ -191,7 +202,10 @@ impl Sampler {
     fn due(&self, shared: &Shared) -> u64 {
         let soonest = self.last_pass + MIN_GAP_NS;
         let mut due = self.next_look.min(self.last_pass + self.interval_ns);
-        if !self.marks.is_empty() || shared.is_requested() {
+        if self.claimant.is_shared() {
+            due = due.min(self.last_pass + CLAIMS_NS);
+        }
+        if !self.marks.is_empty() || shared.is_requested() || shared.is_asked() {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
@@ -239,20 +253,24 @@ impl Sampler {
         for slot in &mut self.slots {
             slot.read(start, self.interval_ns, is_marked, &mut self.readings);
         }
-        let is_active = !self.marks.is_empty() || self.was_open;
-        let standings = self.claimant.look(is_active, shared.is_stopping(), start);
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
-        let marks = self.marks.read_chunk(self.marks.slots()).into_iter().flatten();
+        let is_asked = shared.is_asked();
+        let marks = self.marks.read_chunk(self.marks.slots());
+        let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
+        let is_asked_for = is_asked || shared.is_stopping();
+        let look = Look { now: host::monotonic_ns(), ended, is_asked: is_asked_for, read_since: None };
+        let standings = self.claimant.look(look, &self.read_since);
         let mut books = shared.books();
         books.calendar.note(host::moment());
         let known = (books.settled, books.progress.share());
-        books.enter(marks, progress, &self.readings, |message| shared.say(message));
+        books.enter(marks.into_iter().flatten(), progress, &self.readings, &standings, |message| shared.say(message));
         for (claim, standing) in standings.into_iter().enumerate() {
             books.stand(claim, standing, |message| shared.say(message));
         }
         books.settle(host::monotonic_ns());
-        self.claimant.report(books.ledger.last_end(), shared.told_to());
-        self.was_open = books.ledger.is_open();
+        self.last_end = books.ledger.last_end();
+        self.read_since = books.read_since();
+        books.on_node = self.claimant.on_node(books.ledger.energy_j(), start);
         for slot in &mut self.slots {
             slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));
             slot.wanted = slot.is_ours && books.wants_reading(slot.channels());
@@ -266,6 +284,9 @@ impl Sampler {
         }
         if is_requested {
             shared.answer();
+        }
+        if is_asked {
+            shared.take_asked();
         }
         let next_look = self.look_after(&books, start);
         self.next_look = if looks || next_look == u64::MAX { next_look } else { next_look.min(self.next_look) };
@@ -349,6 +370,13 @@ impl Slot {
             reading.channel += self.first_channel;
         }
     }
+}
+
+/// The newest end of an epoch among marks that wait.
+fn newest_end(marks: &ReadChunk<'_, Mark>) -> Option<u64> {
+    let (first, second) = marks.as_slices();
+    let is_end = |mark: &&Mark| matches!(mark, Mark::End(_) | Mark::Batch { .. });
+    first.iter().chain(second).filter(is_end).map(|mark| mark.at()).max()
 }
 
 /// How long a counter may go unread, ns, for no wrap to be missed.

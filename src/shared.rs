@@ -31,8 +31,8 @@ pub struct Shared {
     progress: AtomicU64,
     /// Somebody waits for the first epoch's progress to be looked at.
     look: AtomicBool,
-    /// Up to here, ns, the run's journal tells what was used.
-    told_to: AtomicU64,
+    /// A report is asked for: what is counted by a process that stands idle is to be taken over.
+    asked: AtomicBool,
 }
 
 impl Shared {
@@ -49,7 +49,7 @@ impl Shared {
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
             look: AtomicBool::new(false),
-            told_to: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
         }
     }
 
@@ -82,15 +82,12 @@ impl Shared {
         self.tell();
     }
 
-    /// Waits until `epochs` epochs are settled or the time is up, and holds nothing meanwhile.
-    pub fn settle_within(&self, epochs: u64, patience: Duration) {
+    /// Waits until the sampler has ended or the time is up, and holds nothing meanwhile: others count from then on.
+    pub fn finish_within(&self, patience: Duration) {
         const LOOK: Duration = Duration::from_millis(1);
         let deadline = Instant::now() + patience;
-        let is_settled = || {
-            let books = lock_within(&self.books, LOOK);
-            books.is_some_and(|books| books.finished || books.settled >= epochs)
-        };
-        while !is_settled() && Instant::now() < deadline {
+        let is_finished = || lock_within(&self.books, LOOK).is_some_and(|books| books.finished);
+        while !is_finished() && Instant::now() < deadline {
             host::pause(LOOK);
         }
     }
@@ -192,14 +189,26 @@ impl Shared {
         self.messages.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Up to when, ns, the run's journal tells what was used; 0: it tells nothing.
-    pub fn told_to(&self) -> u64 {
-        self.told_to.load(Ordering::Relaxed)
+    /// Whether somebody asks for a report that may hold more than is counted here by now.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
     }
 
-    /// Notes that it goes up to here.
-    pub fn set_told_to(&self, to: u64) {
-        self.told_to.store(to, Ordering::Relaxed);
+    /// Says that what there is was taken over; with the books locked, or those who wait would not see it.
+    pub fn take_asked(&self) {
+        self.asked.store(false, Ordering::SeqCst);
+        self.tell();
+    }
+
+    /// Has the sampler take over what processes count that stand idle, where others count at all, and waits for it, a moment.
+    pub fn ask(&self, sampler: &Thread, timeout: Duration) {
+        let books = self.books();
+        if books.finished || books.trusts.iter().all(|trust| trust.standing.is_ours) {
+            return;
+        }
+        self.asked.store(true, Ordering::SeqCst);
+        sampler.unpark();
+        drop(self.changed.wait_timeout_while(books, timeout, |books| !books.finished && self.is_asked()));
     }
 
     /// Whether the forecast passes a budget.

@@ -17,6 +17,8 @@ const STARTED: usize = 4;
 const EPOCHS: usize = 5;
 const TIMES: [usize; 2] = [6, 8];
 const NAMESPACE: usize = 10;
+/// Numbers on a page.
+const NUMBERS: usize = 32;
 /// Keys tried for one page: another program may use the first.
 const KEYS: u64 = 8;
 /// Pages left by killed runs are removed after this, s.
@@ -55,7 +57,7 @@ impl Tally {
         }
         let mut created = Err(ErrorKind::AddrInUse.into());
         for key in keys(id, life) {
-            created = Segment::create(key);
+            created = Segment::create(key, NUMBERS);
             if created.is_ok() {
                 break;
             }
@@ -65,7 +67,7 @@ impl Tally {
         segment.store(LIFE, life);
         segment.store(PROCESS, u64::from(std::process::id()));
         segment.store(STARTED, host::process_start(std::process::id()).unwrap_or(0));
-        segment.store(NAMESPACE, host::pid_namespace().unwrap_or(0));
+        segment.store(NAMESPACE, host::pid_namespace());
         segment.store(IS, MAGIC);
         Ok(Tally(segment))
     }
@@ -107,15 +109,11 @@ pub fn page(id: &str, life: u64) -> Page {
         return Page::Dead; // also after an exec, which keeps number and start
     }
     // A process of another container cannot be looked up by its number.
-    if page.load(NAMESPACE) != host::pid_namespace().unwrap_or(0) {
+    if page.load(NAMESPACE) != host::pid_namespace() {
         return Page::Living(0);
     }
     let (process, started) = (u32::try_from(page.load(PROCESS)).unwrap_or(0), page.load(STARTED));
-    match host::process_start(process) {
-        _ if started == 0 || host::process_start(std::process::id()).is_none() => Page::Missing, // no /proc
-        now if now == Some(started) => Page::Living(process),
-        _ => Page::Dead,
-    }
+    if host::is_alive(process, started) { Page::Living(process) } else { Page::Dead }
 }
 
 /// Removes what that process has left; an error where nothing is.
@@ -125,8 +123,8 @@ pub fn forget(id: &str, life: u64) -> io::Result<()> {
 
 /// Removes the pages of runs that were killed long ago.
 fn sweep() {
-    for key in host::abandoned(LEFT_OVER_S) {
-        let page = Segment::open(key).ok().filter(|page| page.load(IS) == MAGIC);
+    for key in host::abandoned(NUMBERS, LEFT_OVER_S) {
+        let page = Segment::open(key, NUMBERS).ok().filter(|page| page.load(IS) == MAGIC);
         page.into_iter().for_each(|page| page.remove());
     }
 }
@@ -135,7 +133,7 @@ fn find(id: &str, life: u64) -> io::Result<Option<Segment>> {
     let is_it = |page: &Segment| (page.load(IS), page.load(RUN), page.load(LIFE)) == (MAGIC, number(id), life);
     let mut failure = Ok(None);
     for key in keys(id, life) {
-        match Segment::open(key) {
+        match Segment::open(key, NUMBERS) {
             Ok(page) if is_it(&page) => return Ok(Some(page)),
             // Another program's: of another run, or of another size.
             Ok(_) => (),

@@ -26,6 +26,8 @@ use threads::Threads;
 
 /// How long a report waits for the reading that closes the last epoch.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// What does not depend on which process counts a device: who asks for it takes nothing over.
+const WITHOUT_ENERGY: [&str; 4] = ["/run/", "/intensity/", "/job/agreed", "/job/processes"];
 /// How long one inside the first epoch waits for the first forecast.
 const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
 /// What a tracker takes, bytes, with room for its threads.
@@ -87,6 +89,7 @@ impl Tracker {
             ));
         }
         let begin = host::monotonic_ns();
+        marker.state.iter().for_each(|state| state.begin(begin));
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Begun { begin, queued });
         self.shared.set_progress(Packed::NONE);
@@ -111,6 +114,7 @@ impl Tracker {
     pub fn cancel(&self) -> Result<Status> {
         let mut marker = self.marker();
         let open = marker.take_open("ct_epoch_cancel").inspect_err(|_| self.shared.slip(Slip::Cancel, None))?;
+        marker.state.iter().for_each(|state| state.end(marker.last_end));
         if open.queued {
             marker.push(Mark::Cancel(host::monotonic_ns()));
         }
@@ -141,12 +145,16 @@ impl Tracker {
         let detail = Detail::of(pointer);
         let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
         self.check_memory(detail, false)?;
+        if !WITHOUT_ENERGY.iter().any(|section| pointer.starts_with(section)) {
+            self.shared.ask(&self.sampler, REPORT_TIMEOUT);
+        }
         self.snapshot(detail, is_of_forecast).value(pointer)
     }
 
     /// The report in a format.
     pub fn report(&self, format: &str) -> Result<String> {
         self.check_memory(Detail::Epochs, ["json", "html"].contains(&format))?;
+        self.shared.ask(&self.sampler, REPORT_TIMEOUT);
         self.snapshot(Detail::Epochs, true).render(format)
     }
 

@@ -9,18 +9,30 @@ use std::collections::VecDeque;
 
 /// So many credits of a channel are kept: half a minute at ten readings a second.
 const TRAIL: usize = 256;
+/// So many turns are kept: a credit may be of a time in which the device changed hands.
+const TURNS: usize = 16;
 
 /// The devices of one claim, and what they used that nobody's report covers yet.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// What is claimed, in words.
+    /// What is claimed.
+    pub device: String,
+    /// The same, in words, with the job.
     pub what: String,
     /// The channels, by their numbers in the books.
     pub channels: Vec<usize>,
     /// Who counts them.
     pub standing: Standing,
+    /// Since when, ns; None: nobody did yet.
+    pub since: Option<u64>,
+    /// What this process took over from others that ended or were killed, J.
+    pub handed_over_j: Option<f64>,
     /// What other processes' reports cover is not in this run's account, ns; 0: they cover nothing.
     pub others_to: u64,
+    /// That another process counts here was said, and that this one does again.
+    pub was_said: [bool; 2],
+    /// From when to when, ns, this process counted, the last turn first; the first of them may last.
+    turns: VecDeque<(u64, u64)>,
     /// The run's time with their energy in it; empty while they are ours.
     ledger: Ledger,
     /// The newest credits of each, whatever marks divide them; of more the oldest are one.
@@ -29,9 +41,20 @@ pub struct Trust {
 
 impl Trust {
     /// A claim on no channel as yet, that nobody has taken.
-    pub fn new(what: String, run: &Ledger) -> Trust {
-        let (channels, trails) = (Vec::new(), Vec::new());
-        Trust { what, channels, standing: Standing::default(), others_to: 0, ledger: run.emptied(), trails }
+    pub fn new(device: String, what: String, run: &Ledger) -> Trust {
+        Trust {
+            device,
+            what,
+            channels: Vec::new(),
+            standing: Standing::default(),
+            since: None,
+            handed_over_j: None,
+            others_to: 0,
+            was_said: [false; 2],
+            turns: VecDeque::new(),
+            ledger: run.emptied(),
+            trails: Vec::new(),
+        }
     }
 
     /// Another channel is in the books.
@@ -54,12 +77,25 @@ impl Trust {
         }
     }
 
-    /// Takes a channel's energy, as far as no report covers it; what counts in this process goes to the run's ledger.
+    /// Takes a channel's energy: what was used in our turns goes to the run's ledger, and what no report covers is held.
     pub fn credit(&mut self, channel: usize, credit: Credit, run: &mut Ledger) {
-        let Some(uncovered) = credit.split(self.standing.covered_to).1 else { return };
-        if self.standing.is_ours {
-            return run.credit(channel, uncovered);
+        let mut rest = Some(credit);
+        for place in (0..self.turns.len()).rev() {
+            let Some((&(from, to), credit)) = self.turns.get(place).zip(rest) else { break };
+            let (before, ours) = credit.split(from);
+            let (ours, after) = ours.map_or((None, None), |ours| ours.split(to));
+            before.into_iter().for_each(|before| self.hold(channel, before));
+            ours.into_iter().for_each(|ours| run.credit(channel, ours));
+            rest = after;
         }
+        rest.into_iter().for_each(|rest| self.hold(channel, rest));
+    }
+
+    /// Keeps what no report covers yet.
+    fn hold(&mut self, channel: usize, credit: Credit) {
+        let Some(uncovered) = credit.split(self.standing.covered_to).1.filter(|_| !self.standing.is_ours) else {
+            return;
+        };
         self.ledger.credit(channel, uncovered);
         let place = self.channels.iter().position(|&one| one == channel);
         if let Some(trail) = place.and_then(|place| self.trails.get_mut(place)) {
@@ -78,40 +114,91 @@ impl Trust {
         self.ledger.release(channel);
     }
 
+    /// When, ns, another took the devices over, if the standing that comes says so: what was used later is not ours.
+    pub fn lost_at(&self, standing: &Standing) -> Option<u64> {
+        standing.lost_at.filter(|_| self.standing.is_ours)
+    }
+
+    /// Lets another have what was used from `at`, ns, on, which no epoch of the run's ledger has yet.
+    pub fn lose(&mut self, at: u64, run: &mut Ledger) {
+        if let Some(last) = self.turns.front_mut() {
+            last.1 = at;
+        }
+        self.standing = Standing { is_ours: false, holder: None, covered_to: at, ..Standing::default() };
+        self.ledger = run.emptied();
+        let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_unsettled(channel))).collect();
+        self.trails.iter_mut().for_each(VecDeque::clear);
+        for (channel, unsettled) in credits {
+            unsettled.into_iter().for_each(|credit| self.credit(channel, credit, run));
+        }
+    }
+
     /// Takes note of how the claim stands now: what others' reports cover is let go, and once the claim is ours the rest
     /// goes to the run's own ledger.
     pub fn settle(&mut self, standing: Standing, run: &mut Ledger) {
+        if let Some((from, to)) = standing.passed {
+            self.pass(from, to, run);
+        }
         let before = std::mem::replace(&mut self.standing, standing);
-        if before.is_ours && !standing.is_ours {
-            self.lend(run);
-        } else if !before.is_ours && standing.covered_to > before.covered_to {
+        if !before.is_ours && standing.covered_to > before.covered_to {
             self.others_to = standing.covered_to;
             self.restart(run);
         }
+        if (before.is_ours, before.holder) != (standing.is_ours, standing.holder) {
+            self.since = (standing.is_ours || standing.holder.is_some()).then_some(standing.covered_to);
+        }
         if standing.is_ours && !before.is_ours {
-            for &channel in &self.channels {
-                run.take_over(channel, &self.ledger);
+            self.turns.push_front((standing.covered_to, u64::MAX));
+            self.turns.truncate(TURNS);
+            let counted =
+                |run: &Ledger| self.channels.iter().filter_map(|&channel| run.channel(channel).joules).sum::<f64>();
+            let had = counted(run);
+            self.hand_over(run);
+            let more = counted(run) - had;
+            if more > 0.0 && before.holder.is_some() {
+                self.handed_over_j = Some(self.handed_over_j.unwrap_or(0.0) + more);
             }
-            run.add_epochs(&self.ledger, self.others_to);
             self.ledger = Ledger::default();
         }
     }
 
-    /// What was used since our last epoch's end is no part of the run yet: others may count it.
-    fn lend(&mut self, run: &mut Ledger) {
-        self.ledger = run.emptied();
-        let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_recent(channel))).collect();
-        self.trails.iter_mut().for_each(VecDeque::clear);
-        for (channel, recent) in credits {
-            recent.into_iter().for_each(|credit| self.credit(channel, credit, run));
-        }
+    fn turn(&mut self, from: u64, to: u64) {
+        self.turns.push_front((from, to));
+        self.turns.truncate(TURNS);
+    }
+
+    fn hand_over(&self, run: &mut Ledger) {
+        self.channels.iter().for_each(|&channel| run.take_over(channel, &self.ledger));
+        run.add_epochs(&self.ledger, self.others_to);
+    }
+
+    /// A turn of ours that is over already: what was used in it goes to the run's ledger.
+    fn pass(&mut self, from: u64, to: u64, run: &mut Ledger) {
+        self.turn(from, to);
+        self.others_to = self.others_to.max(from);
+        self.hold_again(from, to, run);
+        self.hand_over(run);
+        self.others_to = to;
+        self.standing.covered_to = to;
+        self.hold_again(to, u64::MAX, run);
+    }
+
+    /// Whether the last of our turns has ended, and what was used in it is not all read yet.
+    pub fn owes(&self, channel: usize, run: &Ledger) -> bool {
+        let read_to = run.credited_to(channel).max(self.ledger.credited_to(channel));
+        !self.standing.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_to < to)
     }
 
     fn restart(&mut self, run: &Ledger) {
+        self.hold_again(self.standing.covered_to, u64::MAX, run);
+    }
+
+    /// Holds what was used from one instant to another, ns, and nothing else.
+    fn hold_again(&mut self, from: u64, to: u64, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
-            let uncovered = trail.iter().filter_map(|credit| credit.split(self.standing.covered_to).1);
-            uncovered.for_each(|credit| self.ledger.credit(channel, credit));
+            let within = trail.iter().filter_map(|credit| credit.split(from).1?.split(to).0);
+            within.for_each(|credit| self.ledger.credit(channel, credit));
         }
     }
 }
@@ -121,13 +208,14 @@ mod tests {
     use super::*;
 
     const S: u64 = 1_000_000_000;
-    const OTHERS: Standing = Standing { is_ours: false, holder: Some(1), covered_to: 0 };
-    const OURS: Standing = Standing { is_ours: true, holder: Some(2), covered_to: 0 };
+    const OTHERS: Standing =
+        Standing { is_ours: false, is_apart: false, holder: Some(1), covered_to: 0, lost_at: None, passed: None };
+    const OURS: Standing = Standing { is_ours: true, holder: None, ..OTHERS };
 
     /// Epochs of a second, back to back, at 10 W, read four times each; the books as another process counts.
     fn run_of(epochs: u64) -> (Ledger, Trust) {
         let mut run = Ledger::default();
-        let mut trust = Trust::new("it".into(), &run);
+        let mut trust = Trust::new("it".into(), "it".into(), &run);
         run.add_channel(Kind::Cpu);
         trust.add_channel(Kind::Cpu);
         trust.claim(0);
@@ -206,8 +294,9 @@ mod tests {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
         trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
-        let lent = Standing { is_ours: false, holder: None, covered_to: 3 * S };
+        let lent = Standing { holder: None, covered_to: 3 * S, ..OTHERS };
         assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
+        trust.lose(3 * S, &mut run);
         trust.settle(lent, &mut run);
         assert_eq!(run.energy_j(), Some(20.0), "what it has counted stays");
         assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
@@ -229,6 +318,7 @@ mod tests {
     fn what_another_counted_meanwhile_stays_his() {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
+        trust.lose(3 * S, &mut run);
         trust.settle(Standing { covered_to: 3 * S, ..OTHERS }, &mut run);
         trust.credit(0, Credit { from: 3 * S, to: 6 * S, joules: 30.0, measured: true }, &mut run);
         trust.settle(Standing { covered_to: 5 * S, ..OTHERS }, &mut run);
@@ -239,6 +329,58 @@ mod tests {
         trust.settle(Standing { covered_to: 5 * S, ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
         assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
+    }
+
+    /// A lower rank takes the device in the middle of an epoch, and this process hears of it later.
+    #[test]
+    fn what_was_used_before_the_devices_changed_hands_stays() {
+        let (mut run, mut trust) = run_of(2);
+        trust.settle(OURS, &mut run);
+        run.mark(Mark::Begin(4 * S));
+        trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
+        trust.lose(4 * S + S / 2, &mut run);
+        trust.settle(Standing { covered_to: 4 * S + S / 2, ..OTHERS }, &mut run);
+        for mark in [Mark::End(6 * S), Mark::Begin(6 * S), Mark::End(7 * S)] {
+            run.mark(mark);
+            trust.mark(mark);
+        }
+        trust.credit(0, Credit { from: 5 * S, to: 7 * S, joules: 20.0, measured: true }, &mut run);
+        assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(10.0)));
+        assert!((by_time(&run) - 35.0).abs() < 1e-9, "{}", by_time(&run));
+        // It comes back, and what is read now is of both turns.
+        trust.settle(Standing { covered_to: 8 * S, ..OURS }, &mut run);
+        trust.credit(0, Credit { from: 7 * S, to: 9 * S, joules: 20.0, measured: true }, &mut run);
+        run.mark(Mark::Begin(9 * S));
+        run.mark(Mark::End(9 * S));
+        assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(20.0)));
+    }
+
+    /// The device was taken, and another took it within the same look.
+    #[test]
+    fn a_turn_that_is_over_at_once_counts() {
+        let (mut run, mut trust) = run_of(3);
+        let passed = Some((2 * S, 3 * S + S / 2));
+        trust.settle(Standing { covered_to: 3 * S + S / 2, passed, ..OTHERS }, &mut run);
+        assert_eq!((run.energy_j(), energies(&run)), (Some(15.0), vec![None, Some(10.0), Some(5.0)]));
+        trust.settle(Standing { covered_to: 3 * S + S / 2, ..OURS }, &mut run);
+        assert_eq!(run.energy_j(), Some(20.0));
+        assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
+    }
+
+    #[test]
+    fn a_gap_before_an_open_epoch_goes_with_it() {
+        let (mut run, mut trust) = run_of(2);
+        trust.settle(OURS, &mut run);
+        trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
+        run.mark(Mark::Begin(5 * S));
+        trust.lose(4 * S, &mut run);
+        trust.settle(Standing { covered_to: 4 * S, ..OTHERS }, &mut run);
+        run.mark(Mark::End(6 * S));
+        trust.mark(Mark::End(6 * S));
+        assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
+        trust.settle(Standing { covered_to: 4 * S, ..OURS }, &mut run);
+        assert!((run.energy_j().unwrap() - 40.0).abs() < 1e-9, "{:?}", run.energy_j());
+        assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
     }
 
     #[test]

@@ -75,7 +75,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn simulated(program: &Path) -> Output {
-    outcome(command(program).env("CARBONTRACKER_SIM_CPU", "x:100"))
+    let folder = program.parent().expect("a folder"); // for what it writes
+    outcome(command(program).current_dir(folder).env("CARBONTRACKER_SIM_CPU", "x:100"))
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn the_statuses_are_the_headers() {
     let header = std::fs::read_to_string(prefix().join("include/carbontracker.h")).unwrap();
     let statuses: Vec<(&str, &str)> = header
         .lines()
-        .filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "))
+        .filter_map(|line| line.trim().trim_end_matches(',').split_once(" = "))
         .filter(|(name, _)| name.starts_with("CT_"))
         .collect();
     assert_eq!(statuses.len(), 10, "{statuses:?}");
@@ -187,6 +188,19 @@ fn fortran_77_calls_the_entries() {
             Lab::new(&format!("entries-{n}"), &[dialect]).build("entries", &[checkout("tests/fortran/entries.f")]);
         assert_passes(&program);
     }
+}
+
+#[test]
+fn fortran_77_gets_the_words_of_a_failed_start() {
+    if !have(&["gfortran"]) {
+        return;
+    }
+    let lab = Lab::new("why", &[&["-std=legacy", "-Wall", "-Wextra", "-Werror"]]);
+    let program = lab.build("why", &[checkout("tests/fortran/why.f")]);
+    let output = outcome(command(&program).env("CARBONTRACKER_PUE", "abc"));
+    let printed = text(&output.stdout);
+    let begins = printed.starts_with("-1 CARBONTRACKER_PUE='abc'");
+    assert!(output.stderr.is_empty() && begins && printed.ends_with("  \n"), "{output:?}");
 }
 
 #[test]

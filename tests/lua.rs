@@ -222,9 +222,9 @@ fn the_statuses_are_the_headers() {
     let module = std::fs::read_to_string(checkout("bindings/lua/carbontracker.lua")).unwrap();
     let table = module.split("local STATUS = {").nth(1).unwrap().split('}').next().unwrap();
     let entries = |text: &str| text.split(',').map(|entry| entry.trim().to_owned()).collect::<Vec<_>>();
-    let statuses = header.lines().filter_map(|line| line.trim().strip_prefix("CT_")?.strip_suffix(','));
+    let statuses = header.lines().filter_map(|line| line.trim().strip_prefix("CT_"));
     let expected: Vec<String> = statuses
-        .filter_map(|line| line.split_once(" = "))
+        .filter_map(|line| line.trim_end_matches(',').split_once(" = "))
         .map(|(name, number)| format!("[{number}] = \"{}\"", name.to_lowercase()))
         .collect();
     assert_eq!(entries(table.trim().trim_end_matches(',')), expected);

@@ -21,6 +21,10 @@ mpirun.openmpi openmpi-bin
 mpicc.openmpi libopenmpi-dev
 mpirun.mpich mpich
 mpicc.mpich libmpich-dev
+slurmctld slurmctld
+slurmd slurmd
+srun slurm-client
+munged munge
 zsh zsh
 fish fish
 groff groff-base

@@ -221,6 +221,11 @@ fn reports_go_where_and_as_they_are_asked_for() {
         let text = std::fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert!(text.starts_with(begins), "{path}: {text}");
     }
+    // The library knows of more launchers, and which of them is the innermost.
+    let mut launch = launch(&program, &["moved"]);
+    launch.env("JSM_NAMESPACE_RANK", "5").env("SLURM_PROCID", "0").env("CARBONTRACKER_REPORT", "{rank}.json");
+    assert_eq!(outcome(launch.current_dir(&folder)).status.code(), Some(7));
+    assert!(folder.join("5.json").is_file());
     report("{rank}{pid}", "");
     let mut names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(

@@ -1,12 +1,15 @@
 /*
  * carbontracker over MPI for Fortran: the two functions of carbontracker_mpi.h with Fortran's handle of a communicator,
- * as a number wide enough for any INTEGER.
- * Compile it with your MPI's C compiler beside carbontracker_mpi.f90:  mpicc -c carbontracker_mpi.c
+ * as a number wide enough for any INTEGER, and the sums of a FORTRAN 77 program:
+ *     CALL CTMGET(COMM, EJ, CO2, PEJ, MISS, IERR)
+ * Compile it with your MPI's C compiler:  mpicc -c carbontracker_mpi.c
  */
 #include "carbontracker_mpi.h"
 
 int32_t ct_mpi_value_f(ct_tracker *tracker, int64_t comm, const char *pointer, double *out, int *missing);
 int32_t ct_mpi_report_f(ct_tracker *tracker, int64_t comm, char *buf, size_t cap, size_t *needed);
+/* The library's: the tracker that CTINIT made; NULL without one. */
+ct_tracker *ct_fortran_tracker(void);
 
 int32_t ct_mpi_value_f(ct_tracker *tracker, int64_t comm, const char *pointer, double *out, int *missing)
 {
@@ -17,3 +20,28 @@ int32_t ct_mpi_report_f(ct_tracker *tracker, int64_t comm, char *buf, size_t cap
 {
     return ct_mpi_report(tracker, MPI_Comm_f2c((MPI_Fint)comm), buf, cap, needed);
 }
+
+/* Energy so far (J), its CO2e (g) and the forecast of the whole run (J), of all ranks; each -1 where no rank knows it.
+ * `missing`: the nodes whose energy no rank knows, -1 where no node's is known. `status` is that of the energy. */
+static void ct_mpi_get(MPI_Fint comm, double *joules, double *grams, double *forecast, int32_t *missing, int32_t *status)
+{
+    const MPI_Comm ranks = MPI_Comm_f2c(comm);
+    ct_tracker *tracker = ct_fortran_tracker();
+    int nodes = -1;
+    *joules = *grams = *forecast = -1;
+    *status = ct_mpi_value(tracker, ranks, "/usage/energy_j", joules, &nodes);
+    *missing = nodes;
+    (void)ct_mpi_value(tracker, ranks, "/usage/co2eq_g", grams, NULL);
+    (void)ct_mpi_value(tracker, ranks, "/forecast/energy_j/value", forecast, NULL);
+}
+
+/* As compilers spell it: gfortran, ifort and flang; without underscores; Cray. */
+#define CT_MPI_GET(name)                                                                                                        \
+    void name(const MPI_Fint *comm, double *joules, double *grams, double *forecast, int32_t *missing, int32_t *status);        \
+    void name(const MPI_Fint *comm, double *joules, double *grams, double *forecast, int32_t *missing, int32_t *status)         \
+    {                                                                                                                           \
+        ct_mpi_get(*comm, joules, grams, forecast, missing, status);                                                            \
+    }
+CT_MPI_GET(ctmget_)
+CT_MPI_GET(ctmget)
+CT_MPI_GET(CTMGET)

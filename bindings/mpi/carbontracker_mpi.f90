@@ -37,7 +37,8 @@ module carbontracker_mpi
 contains
 
    !> One number of the whole run, such as '/usage/energy_j': J, kWh and g of CO2e are summed over the ranks, of durations
-   !> the longest counts. Where `stat` is not 0 (CT_OK), `value` and `missing` are untouched.
+   !> the longest counts; '/run/epochs_done' is the least, with which a restarted run begins. Where `stat` is not 0
+   !> (CT_OK), `value` and `missing` are untouched.
    subroutine ct_mpi_value(tracker, comm, pointer, value, stat, missing)
       !> The tracker's C pointer, run%handle().
       type(c_ptr), intent(in) :: tracker

@@ -19,9 +19,10 @@
  * Collective  Both functions are called by all ranks of `comm`, an intracommunicator, with the same pointer; a NULL
  *             tracker takes part. All ranks get the same status and number. Not from several threads at once on one
  *             communicator, and only where this thread may call MPI.
- * Sums        The library sees to it that of the ranks of a node one counts each device at a time; on the others that
- *             energy is null. So the run's energy is the sum over ranks. Should ranks of one node (those that share
- *             memory) not have found each other and list the same device, the largest count is taken, the rest left out.
+ * Sums        The library makes one rank of a node count each device at a time; on the others that energy is null. So the
+ *             run's energy is the sum over ranks. Where ranks of one node (those that share memory) have not found each
+ *             other ("/job/agreed") and list the same device, the largest count is taken, and the others are left out.
+ * Restarts    ct_mpi_value of "/run/epochs_done" is the least of the ranks: all begin with that epoch.
  * Errors      CT_EIO: MPI failed and `comm`'s error handler returned. Communicators made here are freed before return.
  */
 #ifndef CARBONTRACKER_MPI_H
@@ -49,9 +50,9 @@ static inline const char *ct_mpi_name(const char *pointer, size_t *length)
     return name;
 }
 
-enum ct_mpi_rule { CT_MPI_NONE, CT_MPI_SUM, CT_MPI_LONGEST };
+enum ct_mpi_rule { CT_MPI_NONE, CT_MPI_SUM, CT_MPI_LONGEST, CT_MPI_LEAST };
 
-/* What makes one number of those of the ranks, by the unit in the name. A component's place differs by rank. */
+/* How the ranks' numbers become one, by the unit in the name. A component's place differs by rank. */
 static inline enum ct_mpi_rule ct_mpi_rule_of(const char *pointer)
 {
     char name[32] = "";
@@ -59,6 +60,8 @@ static inline enum ct_mpi_rule ct_mpi_rule_of(const char *pointer)
     const char *last, *unit;
     if (pointer == NULL || pointer[0] != '/' || strncmp(pointer, "/components", 11) == 0)
         return CT_MPI_NONE;
+    if (strcmp(pointer, "/run/epochs_done") == 0)
+        return CT_MPI_LEAST;
     last = ct_mpi_name(pointer, &length);
     memcpy(name, last, length < sizeof name ? length : sizeof name - 1);
     unit = strrchr(name, '_');
@@ -71,7 +74,7 @@ static inline enum ct_mpi_rule ct_mpi_rule_of(const char *pointer)
 
 /* A device that a rank counts, and its energy. */
 struct ct_mpi_device {
-    uint64_t key; /* a hash of what tells it from others; 0: this rank's own, as a simulated GPU is */
+    uint64_t key; /* a hash of its labels; 0: this rank's own, as a simulated GPU is */
     double joules;
     char kind[8];
 };
@@ -130,32 +133,51 @@ static inline char *ct_mpi_text(ct_tracker *tracker, const char *format)
     return NULL;
 }
 
-/* The devices that this rank counts and another might, too, as lines of text; free() it. NULL: none. One whose report says
- * what another process of the job counts has come to terms with it: both may list a device, each for its own time. */
-static inline char *ct_mpi_devices(ct_tracker *tracker)
+/* How many processes of this node share one record of who counts what with this rank; 0: it shares none. */
+static inline double ct_mpi_sharing(ct_tracker *tracker)
 {
-    char *words = ct_mpi_text(tracker, "text"), *text = NULL;
-    const char *rest = words == NULL ? NULL : strchr(words, '\n'); /* after the run's name */
-    if (rest != NULL && strstr(rest, "of this job, and not here") == NULL && strstr(rest, "another process of this job;") == NULL)
-        text = ct_mpi_text(tracker, "prometheus");
-    free(words);
+    double agreed, processes;
+    if (ct_value(tracker, "/job/agreed", &agreed) != CT_OK || agreed != 1)
+        return 0;
+    return ct_value(tracker, "/job/processes", &processes) == CT_OK ? processes : 0;
+}
+
+/* The devices that this rank counts, as lines of text; free() it. NULL: none. */
+static inline char *ct_mpi_listed(ct_tracker *tracker)
+{
+    char *text = ct_mpi_text(tracker, "prometheus");
     if (text != NULL && strstr(text, "carbontracker_energy_joules_total{") != NULL)
         return text;
     free(text);
     return NULL;
 }
 
+/* Those that another rank might count too, as lines of text; free() it. NULL: none. Ranks that share a record may both list a
+ * device, each for its own time. That is so only if the record has all ranks that count: those of two jobs have one each.
+ * Collective over `node`; `*failed` is not 0 if MPI failed. */
+static inline char *ct_mpi_devices(ct_tracker *tracker, MPI_Comm node, int *failed)
+{
+    const double sharing = ct_mpi_sharing(tracker);
+    char *text = sharing > 0 ? NULL : ct_mpi_listed(tracker);
+    int counts = sharing > 0 || text != NULL, counting = 0;
+    *failed = MPI_Allreduce(&counts, &counting, 1, MPI_INT, MPI_SUM, node);
+    if (!*failed && sharing > 0 && sharing < counting)
+        text = ct_mpi_listed(tracker);
+    return text;
+}
+
 /* Which part of this rank's energy is to be summed: 1, but for devices that another rank of the node counts too and has
  * more of. Of those of `kind` only if it names one. Collective over `node`; not 0 if MPI failed. */
 static inline int ct_mpi_share(ct_tracker *tracker, MPI_Comm node, const char *kind, double *share)
 {
-    char *text = ct_mpi_devices(tracker);
+    int failed;
+    char *text = ct_mpi_devices(tracker, node, &failed);
     const char *mine = text == NULL ? "" : text, *others;
     struct ct_mpi_device device, own;
     double all = 0, counted = 0;
     int me, size, rank, there = text != NULL, counting = 0, better, beaten;
-    int failed = MPI_Comm_rank(node, &me) || MPI_Comm_size(node, &size) ||
-                 MPI_Allreduce(&there, &counting, 1, MPI_INT, MPI_SUM, node);
+    failed = failed || MPI_Comm_rank(node, &me) || MPI_Comm_size(node, &size) ||
+             MPI_Allreduce(&there, &counting, 1, MPI_INT, MPI_SUM, node);
     for (rank = 0; rank < size && counting > 1 && !failed; rank++) { /* one alone has nobody to share with */
         for (;;) {
             there = rank == me && ct_mpi_next(&mine, &device);
@@ -182,11 +204,27 @@ static inline int ct_mpi_share(ct_tracker *tracker, MPI_Comm node, const char *k
     return failed;
 }
 
-/* ct_mpi_value, given the ranks of this node. */
+/* What this rank's part of a sum is at least: where it has no forecast, as after an epoch's end that it counted alone, what it
+ * used. Else 0. */
+static inline double ct_mpi_least(ct_tracker *tracker, const char *pointer)
+{
+    char used[64];
+    size_t length;
+    double value;
+    const char *name;
+    if (strncmp(pointer, "/forecast/", 10) != 0)
+        return 0;
+    name = ct_mpi_name(pointer, &length);
+    snprintf(used, sizeof used, "/usage/%.*s", (int)(length < 32 ? length : 32), name);
+    return ct_value(tracker, used, &value) == CT_OK ? value : 0;
+}
+
+/* ct_mpi_value, given the ranks of this node. All ranks of `comm` are here: while one has not come, its epoch may be open,
+ * and a rank that has come may still be given what that one counts. So nothing is asked before, and each rank is asked. */
 static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm node, const char *pointer, double *out,
                                     int *missing)
 {
-    const double wrong = 1000, best = 500; /* above all statuses: of the ranks' answers the highest is the run's */
+    const double wrong = 1000, best = 500, none = -1e300; /* above all statuses: of the ranks' answers the highest is the run's */
     const enum ct_mpi_rule rule = ct_mpi_rule_of(pointer);
     double value = 0, share = 1, sum[2], sums[2], top[2], tops[2];
     char kind[8] = "";
@@ -200,12 +238,15 @@ static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm
             memcpy(kind, name, strcspn(name, "_"));
     }
     known = status == CT_OK;
-    if (ct_mpi_share(tracker, node, kind, &share) || MPI_Comm_rank(node, &me) ||
+    if (!known && rule == CT_MPI_SUM)
+        value = ct_mpi_least(tracker, pointer);
+    /* After the value: both are of the same devices, as ranks that share a record list none here. */
+    if ((rule == CT_MPI_SUM && ct_mpi_share(tracker, node, kind, &share)) || MPI_Comm_rank(node, &me) ||
         MPI_Allreduce(&known, &node_knows, 1, MPI_INT, MPI_MAX, node))
         return CT_EIO;
-    sum[0] = known ? share * value : 0;
+    sum[0] = share * value;
     sum[1] = me == 0 && !node_knows;
-    top[0] = known ? value : 0;
+    top[0] = !known ? none : rule == CT_MPI_LEAST ? -value : value;
     top[1] = status == CT_EINVAL ? wrong : known ? best : -(double)status;
     if (MPI_Allreduce(sum, sums, 2, MPI_DOUBLE, MPI_SUM, comm) || MPI_Allreduce(top, tops, 2, MPI_DOUBLE, MPI_MAX, comm))
         return CT_EIO;
@@ -213,9 +254,9 @@ static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm
         return CT_EINVAL;
     if (tops[1] < best)
         return (ct_status)-(int)tops[1];
-    *out = rule == CT_MPI_SUM ? sums[0] : tops[0];
+    *out = rule == CT_MPI_SUM ? sums[0] : rule == CT_MPI_LEAST ? 0 - tops[0] : tops[0];
     if (missing != NULL)
-        *missing = (int)sums[1];
+        *missing = rule == CT_MPI_LEAST ? 0 : (int)sums[1];
     return CT_OK;
 }
 
@@ -254,7 +295,7 @@ static inline void ct_mpi_duration(char *buf, size_t cap, size_t *length, int kn
         ct_mpi_append(buf, cap, length, "\n  time    %lldh %lldm %llds", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
-/* What a node's first rank tells of it. */
+/* What a node's first rank reports. */
 struct ct_mpi_node {
     char host[64];
     double joules;
@@ -346,11 +387,13 @@ static inline int ct_mpi_of_node(MPI_Comm comm, MPI_Comm *node)
 /* ---- to be used ---- */
 
 /**
- * One number of the whole run, by JSON Pointer as in ct_value. The unit that ends its last name says how: energy and
- * CO2e (_j, _kwh, _g) are summed over the ranks, durations (_s) are the longest. Bounds ("/forecast/energy_j/high") are
+ * One number of the whole run, by JSON Pointer as in ct_value. The unit at the end of its last name gives the rule: energy
+ * and CO2e (_j, _kwh, _g) are summed over the ranks, durations (_s) are the longest. "/run/epochs_done" is the least of the
+ * ranks that have a tracker: a restarted run begins with that epoch on all ranks. Bounds ("/forecast/energy_j/high") are
  * summed like values, which makes the interval wider than need be: not all nodes are unlucky at once.
  *
- * `missing` (may be NULL): of how many nodes no rank knows the number. What they used is not in the sum.
+ * `missing` (may be NULL): of how many nodes no rank knows the number. What they used is not in the sum. 0 for
+ * "/run/epochs_done".
  *
  * CT_OK: `*out` and `*missing` are the same on all ranks. CT_ENOENT: no rank knows it. CT_DISABLED: no rank has a tracker.
  * CT_EINVAL: no such unit, such as "/usage/coverage", or "/components", whose order differs between ranks. CT_EIO: MPI

@@ -40,16 +40,11 @@ static const char *at_end_variable(const char *name)
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-/* MPI's launchers come first: under them SLURM's number may be that of the script. */
-static int at_end_rank(void)
+/* The rank by the launcher that started the process; -1 where the library knows of none. */
+static int at_end_rank(ct_tracker *tracker)
 {
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",      "PMI_RANK",    "MV2_COMM_WORLD_RANK",
-                                        "PALS_RANKID",          "FLUX_TASK_RANK", "SLURM_PROCID"};
-    size_t n;
-    for (n = 0; n < sizeof names / sizeof *names; n++)
-        if (at_end_variable(names[n]) != NULL)
-            return atoi(at_end_variable(names[n]));
-    return -1;
+    double rank;
+    return ct_value(tracker, "/run/rank", &rank) == CT_OK && rank <= INT_MAX ? (int)rank : -1;
 }
 
 /* The path with {pid} and {rank} filled in, and from the root on; "" if it is too long. */
@@ -148,9 +143,6 @@ static ct_tracker *at_end_create(const char *options)
     size_t length;
     ct_tracker *tracker = NULL;
     at_end.process = getpid();
-    at_end.rank = at_end_rank();
-    if (at_end_variable("CARBONTRACKER_REPORT") != NULL)
-        at_end_find_path(at_end_variable("CARBONTRACKER_REPORT"));
     if (fstat(2, &at_end.as) == 0)
         at_end.file = fcntl(2, F_DUPFD_CLOEXEC, 100); /* out of the way of the program's own */
     pthread_atfork(NULL, NULL, at_end_forked);
@@ -168,6 +160,9 @@ static ct_tracker *at_end_create(const char *options)
     /* A name of our own making is not to be in the way. */
     if (ct_create(all, &tracker) < 0 && ct_create(options, &tracker) < 0)
         at_end_line("nothing is measured", ct_last_error());
+    at_end.rank = at_end_rank(tracker);
+    if (tracker != NULL && at_end_variable("CARBONTRACKER_REPORT") != NULL)
+        at_end_find_path(at_end_variable("CARBONTRACKER_REPORT"));
     return tracker;
 }
 

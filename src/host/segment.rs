@@ -1,19 +1,17 @@
-//! A page of memory that outlives its process: a System V shared memory segment. Unlike a mapped file it cannot be
-//! truncated, so a store into it cannot fault.
+//! Memory that outlives its process and that others share: a System V shared memory segment. Unlike a mapped file it cannot
+//! be truncated, so a store into it cannot fault; and it takes no room in /dev/shm.
 
 use super::text;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Numbers in a segment.
-pub const NUMBERS: usize = 32;
-const BYTES: usize = NUMBERS * size_of::<u64>();
-
-/// A segment of this user that is attached here.
+/// A segment of this user that is attached here: so many numbers.
 pub struct Segment {
     numbers: *const AtomicU64,
+    count: usize,
     id: libc::c_int,
+    is_writable: bool,
 }
 
 // SAFETY: the segment is only ever read and written as atomics.
@@ -22,48 +20,69 @@ unsafe impl Send for Segment {}
 unsafe impl Sync for Segment {}
 
 impl Segment {
-    /// A new segment of zeros under a key; an error where there is one of that key already.
-    pub fn create(key: i32) -> io::Result<Segment> {
-        Segment::attach(get(key, libc::IPC_CREAT | libc::IPC_EXCL | 0o600)?, 0)
+    /// A new segment of so many zeros under a key; an error where there is one of that key already.
+    pub fn create(key: i32, count: usize) -> io::Result<Segment> {
+        Segment::attach(get(key, count, libc::IPC_CREAT | libc::IPC_EXCL | 0o600)?, count, true)
     }
 
-    /// The segment of a key, to be read; an error where there is none, or another user made it.
-    pub fn open(key: i32) -> io::Result<Segment> {
-        let id = get(key, 0o400)?;
+    /// The segment of a key, to be read; an error where there is none, or it is not this user's or not so long.
+    pub fn open(key: i32, count: usize) -> io::Result<Segment> {
+        Segment::find(key, count, false)
+    }
+
+    /// The same, to be written too.
+    pub fn share(key: i32, count: usize) -> io::Result<Segment> {
+        Segment::find(key, count, true)
+    }
+
+    fn find(key: i32, count: usize, is_writable: bool) -> io::Result<Segment> {
+        let id = get(key, count, if is_writable { 0o600 } else { 0o400 })?;
+        let status = status(id)?;
         let user = super::user();
-        if of_user(id)?.is_some_and(|(owner, maker)| owner == user && maker == user) {
-            Segment::attach(id, libc::SHM_RDONLY)
-        } else {
-            Err(io::ErrorKind::PermissionDenied.into())
+        if status.shm_segsz != bytes(count) || [status.shm_perm.uid, status.shm_perm.cuid] != [user; 2] {
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
+        Segment::attach(id, count, is_writable)
     }
 
-    fn attach(id: libc::c_int, flags: libc::c_int) -> io::Result<Segment> {
+    fn attach(id: libc::c_int, count: usize, is_writable: bool) -> io::Result<Segment> {
+        let flags = if is_writable { 0 } else { libc::SHM_RDONLY };
         // SAFETY: the kernel chooses where to map the segment, which is as long as `get` asked for.
         let address = unsafe { libc::shmat(id, std::ptr::null(), flags) };
         if address as isize == -1 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Segment { numbers: address as *const AtomicU64, id })
+        Ok(Segment { numbers: address as *const AtomicU64, count, id, is_writable })
     }
 
-    /// Stores a number; numbers stored later are seen later. A place past the end is ignored. Only for a segment from
-    /// [`Segment::create`].
+    /// The numbers; none where the segment is only to be read.
+    pub fn numbers(&self) -> &[AtomicU64] {
+        let count = if self.is_writable { self.count } else { 0 };
+        // SAFETY: the segment is attached and so long while this value lives, and aligned as pages are.
+        unsafe { std::slice::from_raw_parts(self.numbers, count) }
+    }
+
+    /// Stores a number; numbers stored later are seen later. A place past the end is ignored, and so is a store into a
+    /// segment that is only to be read.
     pub fn store(&self, place: usize, number: u64) {
-        if place < NUMBERS {
-            // SAFETY: within the segment, which is attached while this value lives, and aligned as pages are.
-            unsafe { (*self.numbers.add(place)).store(number, Ordering::Release) };
+        if let Some(there) = self.numbers().get(place) {
+            there.store(number, Ordering::Release);
         }
     }
 
     /// The number at a place; 0 past the end.
     pub fn load(&self, place: usize) -> u64 {
-        if place < NUMBERS {
-            // SAFETY: as in `store`.
+        if place < self.count {
+            // SAFETY: within the segment, which is attached while this value lives, and aligned as pages are.
             unsafe { (*self.numbers.add(place)).load(Ordering::Acquire) }
         } else {
             0
         }
+    }
+
+    /// Whether the key still names this segment.
+    pub fn is_at(&self, key: i32) -> bool {
+        get(key, self.count, 0o400).is_ok_and(|id| id == self.id)
     }
 
     /// Has the system remove it once no process has it attached.
@@ -85,8 +104,8 @@ impl Drop for Segment {
     }
 }
 
-/// The keys of this user's segments of our size that no process has attached, and that nobody changed for `seconds`.
-pub fn abandoned(seconds: u64) -> Vec<i32> {
+/// The keys of this user's segments of so many numbers that no process has attached, and that nobody changed for `seconds`.
+pub fn abandoned(count: usize, seconds: u64) -> Vec<i32> {
     let Ok(list) = text::read(Path::new("/proc/sysvipc/shm"), text::LARGE) else { return Vec::new() };
     let now = super::unix_s() as u64;
     // key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime …
@@ -96,23 +115,21 @@ pub fn abandoned(seconds: u64) -> Vec<i32> {
         else {
             return None;
         };
-        let is_ours = size == BYTES as i64 && [user, maker] == [i64::from(super::user()); 2];
+        let is_ours = size == bytes(count) as i64 && [user, maker] == [i64::from(super::user()); 2];
         let last = attached_at.max(detached_at).max(changed_at).max(0) as u64;
         (is_ours && attached == 0 && last + seconds < now).then_some(key as i32)
     };
     list.lines().skip(1).filter_map(key).collect()
 }
 
-fn get(key: i32, flags: libc::c_int) -> io::Result<libc::c_int> {
-    // SAFETY: takes numbers only.
-    let id = unsafe { libc::shmget(key, BYTES, flags) };
-    if id < 0 { Err(io::Error::last_os_error()) } else { Ok(id) }
+fn bytes(count: usize) -> usize {
+    count * size_of::<u64>()
 }
 
-/// Who owns a segment, and who made it.
-fn of_user(id: libc::c_int) -> io::Result<Option<(u32, u32)>> {
-    let status = status(id)?;
-    Ok((status.shm_segsz == BYTES).then_some((status.shm_perm.uid, status.shm_perm.cuid)))
+fn get(key: i32, count: usize, flags: libc::c_int) -> io::Result<libc::c_int> {
+    // SAFETY: takes numbers only.
+    let id = unsafe { libc::shmget(key, bytes(count), flags) };
+    if id < 0 { Err(io::Error::last_os_error()) } else { Ok(id) }
 }
 
 fn status(id: libc::c_int) -> io::Result<libc::shmid_ds> {
@@ -128,18 +145,23 @@ mod tests {
 
     #[test]
     fn a_segment_is_there_until_it_is_removed() {
+        const COUNT: usize = 32;
         let key = (super::super::random_u64() as i32) | 1;
-        assert!(Segment::open(key).is_err());
-        let segment = Segment::create(key).unwrap();
-        segment.store(NUMBERS - 1, 7);
-        segment.store(NUMBERS, 8);
-        assert!(Segment::create(key).is_err());
-        let seen = Segment::open(key).unwrap();
-        assert_eq!((seen.load(NUMBERS - 1), seen.load(NUMBERS), seen.attached()), (7, 0, 2));
+        assert!(Segment::open(key, COUNT).is_err());
+        let segment = Segment::create(key, COUNT).unwrap();
+        segment.store(COUNT - 1, 7);
+        segment.store(COUNT, 8);
+        assert!(Segment::create(key, COUNT).is_err() && Segment::open(key, COUNT - 1).is_err());
+        let seen = Segment::open(key, COUNT).unwrap();
+        seen.store(0, 9);
+        assert_eq!((seen.load(0), seen.load(COUNT - 1), seen.load(COUNT), seen.attached()), (0, 7, 0, 2));
+        assert_eq!(seen.numbers().len(), 0, "it is only to be read");
         drop(segment);
-        assert_eq!((seen.load(NUMBERS - 1), seen.attached()), (7, 1), "it outlives its maker");
+        assert_eq!((seen.load(COUNT - 1), seen.attached()), (7, 1), "it outlives its maker");
+        let shared = Segment::share(key, COUNT).unwrap();
+        shared.store(0, 9);
+        assert!(seen.load(0) == 9 && seen.is_at(key));
         seen.remove();
-        drop(seen);
-        assert!(Segment::open(key).is_err());
+        assert!(!seen.is_at(key) && Segment::open(key, COUNT).is_err());
     }
 }

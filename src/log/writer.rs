@@ -359,7 +359,6 @@ impl Writer {
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
         self.told_at = if tells { host::monotonic_ns() } else { self.told_at };
         self.told = used.unwrap_or(self.told);
-        self.shared.set_told_to(self.told.counted_to);
         self.teller.tell(self.told.counted_to);
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC) {
             let _ = journal.sync();

@@ -35,7 +35,7 @@ impl Detail {
 
     /// How much of the report a JSON Pointer asks for.
     pub fn of(pointer: &str) -> Detail {
-        const UNPRICED: [&str; 5] = ["run", "usage", "forecast", "components", "epochs"];
+        const UNPRICED: [&str; 6] = ["run", "usage", "forecast", "components", "job", "epochs"];
         let mut tokens = pointer.split('/').skip(1);
         let section = tokens.next().unwrap_or_default();
         if ["power", "forecasts"].contains(&section) || pointer.starts_with("/intensity/hours") {

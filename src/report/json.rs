@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
 pub const SCHEMA: u64 = 1;
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "schema",
     "run",
     "usage",
@@ -22,6 +22,7 @@ const SECTIONS: [&str; 15] = [
     "pue",
     "components",
     "unavailable",
+    "job",
     "epochs",
     "power",
     "forecasts",
@@ -71,6 +72,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "unavailable" => {
             report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
         }
+        "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g())),
         "epochs" => report.epochs.iter().map(Row::json).collect(),
         "power" => power(&report.course.power),
         "forecasts" => report.course.forecasts.iter().map(then).collect(),

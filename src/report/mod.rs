@@ -6,6 +6,7 @@ mod csv;
 mod detail;
 mod equivalents;
 pub mod html;
+mod job;
 mod json;
 mod price;
 mod prometheus;
@@ -122,6 +123,7 @@ pub struct Report {
     /// The open one: for how long, s, and its energy, J.
     open_epoch: Option<(f64, Option<f64>)>,
     unavailable: Vec<Unavailable>,
+    job: Option<job::Job>,
     notes: Vec<String>,
     what_if: Option<WhatIf>,
     course: Course,
@@ -166,6 +168,7 @@ impl Report {
                 .collect(),
             open_epoch: ledger.open().map(|begin| (at.saturating_sub(begin) as f64 * 1e-9, ledger.open_j(at))),
             unavailable: books.unavailable.iter().chain(&books.opening).cloned().chain(books.elsewhere()).collect(),
+            job: job::Job::new(books),
             notes: notes(setting, books, whole, &bill),
             bill,
             what_if: None,
@@ -267,11 +270,12 @@ impl Report {
         }
     }
 
-    /// The number at a JSON Pointer.
+    /// The number at a JSON Pointer; 1 or 0 for true or false.
     pub fn value(&self, pointer: &str) -> Result<f64> {
         let value = json::at(self, pointer)
             .ok_or_else(|| Error::new(Status::CT_ENOENT, format!("{pointer}: {}", self.why_not(pointer))))?;
-        value.as_f64().ok_or_else(|| {
+        let number = value.as_bool().map(f64::from).or(value.as_f64());
+        number.ok_or_else(|| {
             let why = if value.is_null() { "is not known" } else { "is no number" };
             Error::new(Status::CT_ENOENT, format!("{pointer} {why}"))
         })
@@ -314,6 +318,12 @@ impl Report {
 
     fn co2eq_g(&self) -> Option<f64> {
         self.energy_j().map(|joules| self.bill.grams(joules))
+    }
+
+    /// What the job on this node emitted, g, by this run's own intensity.
+    fn job_g(&self) -> Option<f64> {
+        let joules = self.job.as_ref()?.energy_j?;
+        Some(self.bill.facility_kwh(joules) * self.intensity.g_per_kwh)
     }
 
     /// What is still to come, which is what stopping now saves; None where measuring stops before the run does.

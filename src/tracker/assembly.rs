@@ -56,7 +56,7 @@ pub fn assemble(
     let before = start.past.epochs_done();
     let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
     let advisor = advisor(&options, start.past, &shared);
-    let claimant = Claimant::new(job, &options.sysroot);
+    let claimant = Claimant::new(job, rank, &options.sysroot);
     let intake = Intake::new(discovery, nvml);
     let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
     let setting = Arc::new(Setting {
@@ -79,6 +79,8 @@ pub fn assemble(
         backlog: None,
         ended: before,
         monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
+        state: sampler.state(),
+        last_end: 0,
         record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
     }));
     let noted = start.plan.as_ref().and_then(|plan| plan.tally.clone());

@@ -1,5 +1,6 @@
 //! The application's side of the marks: what is open, what has ended, and what waits for room in the ring.
 
+use crate::claim::EpochState;
 use crate::error::{Error, Result, Status};
 use crate::ledger::Mark;
 use crate::tally::{Count, Tally};
@@ -16,6 +17,10 @@ pub struct Marker {
     pub monitor_epochs: u64,
     /// What has ended, for whoever takes the run up after a kill.
     pub record: Option<Record>,
+    /// Where other processes of the job see whether an epoch is open.
+    pub state: Option<EpochState>,
+    /// The last end of an epoch, ns; 0: none ended.
+    pub last_end: u64,
 }
 
 /// What this process has ended of the run, kept where a kill leaves it.
@@ -69,6 +74,8 @@ impl Marker {
     }
 
     pub fn end(&mut self, open: Begun, end: u64) {
+        self.last_end = end;
+        self.state.iter().for_each(|state| state.end(end));
         self.flush();
         if self.ended >= self.monitor_epochs {
             return;

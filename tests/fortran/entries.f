@@ -2,6 +2,8 @@ C     THE FORTRAN 77 ENTRIES. CARBONTRACKER_SIM_CPU=X:100.
       PROGRAM ENTRIE
       INTEGER I, IERR
       DOUBLE PRECISION EJ, CO2, PEJ, SUM
+      CHARACTER*100 TEXT
+      CHARACTER*4 SHORT
       EXTERNAL CHECK
 C     NOTHING IS STARTED YET
       CALL CTEBEG(IERR)
@@ -11,26 +13,73 @@ C     NOTHING IS STARTED YET
       CALL CHECK(2, NINT(EJ), -1)
       CALL CHECK(2, NINT(CO2), -1)
       CALL CHECK(2, NINT(PEJ), -1)
+      CALL CTPROG(1, 2, IERR)
+      CALL CHECK(2, IERR, 1)
+      CALL CTCANC(IERR)
+      CALL CHECK(2, IERR, 1)
+      CALL CTREP('JSON', 'none.json', IERR)
+      CALL CHECK(2, IERR, 1)
       CALL CTEND(IERR)
       CALL CHECK(3, IERR, 1)
+      CALL CTERR(TEXT)
+      IF (TEXT .NE. ' ') STOP 3
 
       CALL CTINIT(10, IERR)
       CALL CHECK(4, IERR, 0)
       CALL CTINIT(10, IERR)
       CALL CHECK(5, IERR, -2)
+      CALL CTERR(TEXT)
+      IF (TEXT .NE. 'CTINIT: there is a tracker already; ' //
+     &    'call CTEND first') STOP 5
+      CALL CTERR(SHORT)
+      IF (SHORT .NE. 'CTIN') STOP 5
       CALL CTEEND(IERR)
+      CALL CHECK(6, IERR, -2)
+      CALL CTERR(TEXT)
+      IF (TEXT(1:30) .NE. 'ct_epoch_end: no epoch is open') STOP 6
+      CALL CTCANC(IERR)
+      CALL CHECK(6, IERR, -2)
+      CALL CTPROG(1, 2, IERR)
       CALL CHECK(6, IERR, -2)
       SUM = 0D0
       DO 20 I = 1, 3
          CALL CTEBEG(IERR)
          CALL CHECK(7, IERR, 0)
+         CALL CTPROG(0, 1, IERR)
+         CALL CHECK(7, IERR, 0)
          CALL SPIN(SUM)
+         CALL CTPROG(1, 1, IERR)
+         CALL CHECK(7, IERR, 0)
          CALL CTEEND(IERR)
          CALL CHECK(8, IERR, 0)
    20 CONTINUE
+      CALL CTEBEG(IERR)
+      CALL CTPROG(2, 1, IERR)
+      CALL CHECK(8, IERR, -1)
+      CALL CTPROG(-1, 1, IERR)
+      CALL CHECK(8, IERR, -1)
+      CALL CTERR(TEXT)
+      IF (TEXT(1:7) .NE. 'CTPROG:') STOP 8
+      CALL CTCANC(IERR)
+      CALL CHECK(8, IERR, 0)
       CALL CTGET(EJ, CO2, PEJ, IERR)
       CALL CHECK(9, IERR, 0)
       IF (EJ .LE. 0D0 .OR. CO2 .LE. 0D0 .OR. PEJ .LE. EJ) STOP 9
+C     REPORTS
+      CALL CTREP('CSV ', 'entries.csv' // '     ', IERR)
+      CALL CHECK(12, IERR, 0)
+      OPEN (10, FILE = 'entries.csv', STATUS = 'OLD')
+      READ (10, '(A)') TEXT
+      IF (TEXT(1:12) .NE. 'index,count,') STOP 12
+      CLOSE (10, STATUS = 'DELETE')
+      CALL CTREP('text', ' ', IERR)
+      CALL CHECK(13, IERR, -1)
+      CALL CTREP('TXET', 'none.txt', IERR)
+      CALL CHECK(14, IERR, -1)
+      CALL CTREP('TEXT', '/nowhere/none.txt', IERR)
+      CALL CHECK(15, IERR, -5)
+      CALL CTERR(TEXT)
+      IF (TEXT(1:24) .NE. 'CTREP: /nowhere/none.txt') STOP 15
       CALL CTEND(IERR)
       CALL CHECK(10, IERR, 0)
       CALL CTINIT(0, IERR)

@@ -149,11 +149,16 @@ fn container(root: &Path) -> Check {
 
 /// Where the ranks of a job agree who counts what.
 fn shared_memory() -> Check {
-    let usable = try_file(Path::new("/dev/shm")).and_then(|file| host::lock(&file));
-    match usable {
-        Ok(_) => Check::new("/dev/shm", Some(true), "usable: the ranks of a job count each device once"),
-        Err(error) => Check::new("/dev/shm", Some(false), format!("{error}: each rank of a job counts all devices"))
-            .cured_by("mount -t tmpfs tmpfs /dev/shm, or docker run --ipc=host; else measure on one rank only"),
+    let key = (host::random_u64() as u32 | 1 << 30) as i32;
+    match host::Segment::create(key, 1).map(|segment| segment.remove()) {
+        Ok(()) => {
+            Check::new("shared memory", Some(true), "System V's is usable: the ranks of a job count each device once")
+        }
+        Err(error) => {
+            let what = format!("System V's cannot be had ({error}): of a job's ranks the first of each node counts");
+            Check::new("shared memory", Some(false), what)
+                .cured_by("raise its limits (ipcs -l, sysctl kernel.shmmni), or measure on one rank only")
+        }
     }
 }
 

@@ -1,0 +1,285 @@
+//! Who counts a device: of a job's processes on one node, one at a time. All of them read it; what one of them counts is in
+//! its report, and in nobody else's. `record.rs` is what they have in common, `word.rs` how an owner stands in it, and
+//! `policy.rs` says who is to own a device. `seat.rs` finds the record for this process, and this
+//! file puts all of it to work for one tracker.
+//!
+//! An owner counts from where its turn began. Whenever it ends an epoch it settles up to there. Another may take the device
+//! over from what is settled on: from one that ended, that stands idle, or that was killed, and then from what its journal
+//! holds. Each change is one compare-and-swap. Where the owner's settling and another's taking meet, one of the two fails and
+//! looks again. So the turns of all processes follow one another without gap or overlap.
+
+mod party;
+mod policy;
+mod record;
+mod seat;
+mod word;
+
+use crate::books::Books;
+use crate::channel::{Channel, Kind, Method};
+use crate::host;
+use crate::job::{Job, Rank};
+use crate::trust::Trust;
+use party::Turn;
+use record::State;
+use seat::Seat;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// How a claim stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// This process counts the device.
+    pub is_ours: bool,
+    /// Nobody counts it here: the processes of the job have no record in common.
+    pub is_apart: bool,
+    /// The other process that counts it, if any; 0: its number is not known here.
+    pub holder: Option<u32>,
+    /// Up to here, ns on the monotonic clock, reports of others cover it.
+    pub covered_to: u64,
+    /// This process counted it up to here, ns, until this look.
+    pub lost_at: Option<u64>,
+    /// This process took it at this look and lost it at once: it counts it from here to there, ns.
+    pub passed: Option<(u64, u64)>,
+}
+
+impl Standing {
+    /// Another process counts the device, or none.
+    pub fn is_elsewhere(&self) -> bool {
+        !self.is_ours && (self.holder.is_some() || self.is_apart)
+    }
+}
+
+/// What this tracker claims to count.
+pub struct Claimant {
+    common: Common,
+    sysroot: PathBuf,
+    /// By device; a claim's place is its number in the books.
+    claims: Vec<Claim>,
+    teller: Teller,
+}
+
+/// What the processes of a job share.
+enum Common {
+    /// There is no job, or this process is all of it: it counts everything.
+    Alone,
+    /// It is to be joined at the first claim.
+    Unjoined(Job, Rank),
+    /// A record.
+    Joined(Job, Arc<Seat>),
+    /// No record can be had: the first process of the node counts, where its launcher says which that is.
+    Apart(Job, bool),
+}
+
+/// A device that one process of the job counts.
+struct Claim {
+    device: String,
+    /// Our part in it; None: the record has no room for it.
+    turn: Option<Turn>,
+}
+
+/// Notes up to when, ns, a tracker's journal holds what it counts: at once, for a kill may come at any time.
+#[derive(Clone, Default)]
+pub struct Teller(Arc<Mutex<Option<Arc<Seat>>>>);
+
+impl Teller {
+    /// The journal holds this much by now.
+    pub fn tell(&self, to: u64) {
+        if let Some(seat) = &*self.seat() {
+            seat.journal(to);
+        }
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Option<Arc<Seat>>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// What a look is told of the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Now, ns.
+    pub now: u64,
+    /// The newest end of an epoch that is about to be entered into the books, or was; ns.
+    pub ended: Option<u64>,
+    /// A report is asked for, or the run is about to end.
+    pub is_asked: bool,
+    /// Since when, ns, the device that it is about has been read; None: it was not yet.
+    pub read_since: Option<u64>,
+}
+
+impl Claimant {
+    /// For the process of this rank. Without a job nothing is claimed: this process counts all by itself.
+    pub fn new(job: Option<Job>, rank: Rank, sysroot: &Path) -> Claimant {
+        let common = job.map_or(Common::Alone, |job| Common::Unjoined(job, rank));
+        Claimant { common, sysroot: sysroot.to_owned(), claims: Vec::new(), teller: Teller::default() }
+    }
+
+    /// The claim on a channel's device; None where only this process counts it. A claim that is new is entered into the
+    /// books. Where the processes of the job cannot find each other, `say` hears it.
+    pub fn claim(&mut self, channel: &Channel, books: &mut Books, say: impl FnOnce(String)) -> Option<usize> {
+        let job = self.job()?;
+        let device = device(channel, job)?;
+        if let Some(place) = self.claims.iter().position(|claim| claim.device == device) {
+            return Some(place);
+        }
+        self.join(say);
+        let hash = host::stable_hash(device.bytes()).max(1);
+        let turn = match &self.common {
+            Common::Joined(_, seat) => seat.device(hash).map(Turn::new),
+            _ => None,
+        };
+        let words = &self.job()?.words;
+        let what = format!("{device} for the ranks of this job on this node ({words})");
+        books.trusts.push(Trust::new(device.clone(), what, &books.ledger));
+        self.claims.push(Claim { device, turn });
+        Some(self.claims.len() - 1)
+    }
+
+    fn job(&self) -> Option<&Job> {
+        match &self.common {
+            Common::Alone => None,
+            Common::Unjoined(job, _) | Common::Joined(job, _) | Common::Apart(job, _) => Some(job),
+        }
+    }
+
+    /// Takes a seat in the job's record, if none was tried for yet.
+    fn join(&mut self, say: impl FnOnce(String)) {
+        let Common::Unjoined(job, rank) = &self.common else { return };
+        let (job, rank) = (job.clone(), *rank);
+        self.common = match Seat::take(job.hash(host::user(), &self.sysroot), rank) {
+            Ok(seat) => {
+                *self.teller.seat() = Some(Arc::clone(&seat));
+                Common::Joined(job, seat)
+            }
+            Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
+            Err(error) => {
+                let counts = rank.local == Some(0);
+                say(cannot_agree(&job, &error, rank.local));
+                Common::Apart(job, counts)
+            }
+        }
+    }
+
+    /// How every claim stands now; since when each has been read, ns. A device that nobody counts is taken where this process
+    /// is in an epoch, or has an end that no report covers.
+    pub fn look(&mut self, look: Look, read_since: &[Option<u64>]) -> Vec<Standing> {
+        match &self.common {
+            Common::Joined(_, seat) => {
+                seat.beat(look.now, read_since.iter().flatten().max().copied());
+                let apart = Standing { is_apart: true, ..Standing::default() };
+                let read_since = read_since.iter().copied().chain(std::iter::repeat(None));
+                let claims = self.claims.iter_mut().zip(read_since);
+                let stand = |(claim, read_since): (&mut Claim, Option<u64>)| {
+                    claim.turn.as_mut().map_or(apart, |turn| seat.look(turn, Look { read_since, ..look }))
+                };
+                claims.map(stand).collect()
+            }
+            Common::Apart(_, counts) => {
+                let standing = Standing { is_ours: *counts, is_apart: !counts, ..Standing::default() };
+                self.claims.iter().map(|_| standing).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether other processes may count what this one claims.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.common, Common::Joined(..))
+    }
+
+    /// Where the application notes that an epoch begins or ends; None: nobody reads it.
+    pub fn state(&self) -> Option<EpochState> {
+        match &self.common {
+            Common::Joined(_, seat) => Some(EpochState(Arc::clone(seat))),
+            _ => None,
+        }
+    }
+
+    /// For whoever writes the journal.
+    pub fn teller(&self) -> Teller {
+        self.teller.clone()
+    }
+
+    /// Notes how much energy, J, this run has used so far, and returns what is known of the job on this node.
+    pub fn on_node(&self, joules: Option<f64>, now: u64) -> Option<OnNode> {
+        match &self.common {
+            Common::Joined(_, seat) => Some(seat.on_node(joules, now)),
+            Common::Apart(..) => Some(OnNode { is_agreed: false, processes: 1, energy_j: None }),
+            _ => None,
+        }
+    }
+
+    /// Lets others count from here on.
+    pub fn give_up(&mut self) {
+        self.claims.clear();
+        *self.teller.seat() = None;
+        if let Common::Joined(_, seat) = std::mem::replace(&mut self.common, Common::Alone) {
+            seat.leave();
+        }
+    }
+}
+
+impl Drop for Claimant {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// What is known of the job on this node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OnNode {
+    /// Its processes have found each other.
+    pub is_agreed: bool,
+    /// How many live, this one included.
+    pub processes: u64,
+    /// The energy, J, that they and those that ended have used.
+    pub energy_j: Option<f64>,
+}
+
+/// Where the application's thread notes that an epoch begins or ends.
+pub struct EpochState(Arc<Seat>);
+
+impl EpochState {
+    /// An epoch began at this time, ns.
+    pub fn begin(&self, at: u64) {
+        self.0.note(State::Open(at));
+    }
+
+    /// The open one ended then, or was dropped.
+    pub fn end(&self, at: u64) {
+        self.0.note(State::Ended(at));
+    }
+}
+
+/// What to say where no record can be had.
+fn cannot_agree(job: &Job, error: &io::Error, local: Option<u64>) -> String {
+    let who = match local {
+        Some(0) => "this rank counts all of the node, as the first on it by its launcher",
+        Some(_) => "the first rank of the node counts all of it, by its launcher, and this rank nothing",
+        None => {
+            "this rank counts none of the node, or each joule would be in many reports. Count on one rank by job=off"
+        }
+    };
+    format!(
+        "the ranks of {} on this node cannot agree who counts what: no System V shared memory ({error}): {who}. Cure: allow shared memory (ipcs -l shows its limits)",
+        job.words
+    )
+}
+
+/// What is claimed together: the node's processors, its memory, its whole, and each GPU. None: nobody else counts it. An
+/// estimate is of the processors that its id names. A simulated GPU is each process's own; a simulated processor is the
+/// node's where the job is certain.
+fn device(channel: &Channel, job: &Job) -> Option<String> {
+    match (channel.kind, channel.method) {
+        (Kind::Gpu, _) => (!channel.simulated).then(|| format!("GPU {}", channel.id)),
+        _ if channel.simulated && !job.is_named => None,
+        (_, Method::Estimate) => Some(channel.id.clone()),
+        (Kind::Cpu, _) => Some("the processors".into()),
+        (Kind::Dram, _) => Some("the memory".into()),
+        (Kind::Node, _) => Some("the node".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

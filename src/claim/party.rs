@@ -1,0 +1,134 @@
+//! A process at the record of its job: looks how a device stands, settles what it counts, and takes what it is to count.
+
+use super::policy::{self, Asker, Holder};
+use super::record::{DEVICES, Member, Record};
+use super::word::Owner;
+use super::{Look, Standing};
+
+/// A process, and the record that it shares.
+pub struct Party<'a> {
+    pub record: Record<'a>,
+    /// Its seat.
+    pub place: usize,
+    /// Of its process number.
+    pub namespace: u64,
+    /// Whether the process on a seat lives.
+    pub is_alive: &'a dyn Fn(&Member) -> bool,
+}
+
+/// What a tracker knows of a device from its last look.
+pub struct Turn {
+    /// Its number in the record.
+    device: usize,
+    /// Its own turn, if it had it then.
+    mine: Option<Owner>,
+}
+
+impl Turn {
+    /// With nothing known yet.
+    pub fn new(device: usize) -> Turn {
+        Turn { device, mine: None }
+    }
+}
+
+impl Party<'_> {
+    /// How a device stands. It is settled up to the newest end of an epoch of this tracker if this process owns it; else it is
+    /// taken, where that is to be. `newest` is the newest end, ns, of all trackers of this process.
+    pub fn look(&self, turn: &mut Turn, newest: u64, look: Look) -> Standing {
+        const TRIES: usize = 64;
+        let Turn { device, mine } = turn;
+        let mut standing = Standing::default();
+        let mut has_bid = false;
+        for _ in 0..TRIES {
+            let owner = self.record.owner(*device);
+            let is_ours = owner.seat == Some(self.place);
+            if let Some(lost) = mine.take_if(|mine| !is_ours || mine.turn != owner.turn) {
+                let at = self.record.lost_at(*device, lost, owner);
+                if has_bid {
+                    standing.passed = Some((self.record.begun(*device, lost), at));
+                } else {
+                    standing.lost_at = Some(at);
+                }
+            }
+            let next = match is_ours {
+                true => self.settle(owner, look),
+                false if has_bid => None,
+                false => self.bid(*device, owner, newest, look),
+            };
+            let Some(next) = next else {
+                *mine = is_ours.then_some(owner);
+                let holder = if is_ours { None } else { self.holder(owner) };
+                return Standing { is_ours, holder, covered_to: self.covered_to(*device, owner), ..standing };
+            };
+            // What is taken is settled at once, as far as our epochs have ended.
+            if self.record.replace(*device, owner, next) {
+                *mine = Some(next);
+                has_bid |= !is_ours;
+                self.bury(owner);
+            }
+        }
+        standing
+    }
+
+    /// Lets others have what this process owns, from what is settled on.
+    pub fn give_up(&self) {
+        for device in 0..DEVICES {
+            loop {
+                let owner = self.record.owner(device);
+                let is_ours = owner.seat == Some(self.place);
+                if !is_ours || self.record.replace(device, owner, owner.next(None, owner.settled)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Our turn with more settled; None: there is no more.
+    fn settle(&self, owner: Owner, look: Look) -> Option<Owner> {
+        let ended = self.record.since_made(look.ended.unwrap_or(0));
+        let settled = Owner { settled: ended, ..owner }.rounded();
+        (settled.settled > owner.settled).then_some(settled)
+    }
+
+    /// A turn of ours after another's; None: the device is not to be taken.
+    fn bid(&self, device: usize, owner: Owner, newest: u64, look: Look) -> Option<Owner> {
+        let record = &self.record;
+        let member = record.member(self.place).filter(|_| look.read_since.is_some())?;
+        let asker = Asker { member, ended: newest, is_asked: look.is_asked };
+        let settled = record.settled(owner);
+        let holder = match owner.seat.map(|seat| record.member(seat)) {
+            None => Holder::Nobody(settled),
+            Some(Some(member)) if (self.is_alive)(&member) => {
+                Holder::Living(member, record.begun(device, owner), settled)
+            }
+            Some(_) => Holder::Dead(self.covered_to(device, owner)),
+        };
+        let others = record.members().filter(|(place, _)| *place != self.place).map(|(_, member)| member);
+        let from = policy::take(&asker, holder, others, self.is_alive, look.now)?;
+        Some(owner.next(Some(self.place), record.since_made(from)).rounded())
+    }
+
+    /// Up to when, ns, what is read of a device is in the account of others, whatever happens to them: they have ended, or
+    /// their journals hold it. Of our own turn: where it began.
+    fn covered_to(&self, device: usize, owner: Owner) -> u64 {
+        let begun = self.record.begun(device, owner);
+        let other = owner.seat.filter(|seat| *seat != self.place);
+        let journaled = other.and_then(|seat| self.record.member(seat)).map_or(0, |member| member.journaled);
+        begun.max(journaled.min(self.record.settled(owner)))
+    }
+
+    /// The process that owns a device, or owned it last; 0: its number is of another namespace, or it is gone. None: nobody
+    /// ever did.
+    fn holder(&self, owner: Owner) -> Option<u32> {
+        let member = owner.seat.and_then(|seat| self.record.member(seat));
+        let process = member.filter(|member| member.namespace == self.namespace).map_or(0, |member| member.process);
+        (owner != Owner::default()).then_some(process)
+    }
+
+    /// Clears the seat of an owner that was killed: what it used is ours now.
+    fn bury(&self, owner: Owner) {
+        let dead = owner.seat.filter(|seat| self.record.member(*seat).is_some_and(|member| !(self.is_alive)(&member)));
+        let owns_more = |seat: &usize| (0..DEVICES).any(|device| self.record.owner(device).seat == Some(*seat));
+        dead.filter(|seat| !owns_more(seat)).into_iter().for_each(|seat| self.record.clear(seat));
+    }
+}

@@ -1,0 +1,199 @@
+//! This process in the record of a job: where the record lies in shared memory, and the one seat that all trackers of this
+//! process have in common.
+
+use super::party::{Party, Turn};
+use super::record::{Member, NUMBERS, Record, State};
+use super::{Look, OnNode, Standing};
+use crate::host::{self, Segment, lock_within};
+use crate::job::Rank;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, Weak};
+use std::time::Duration;
+
+/// A process whose number means nothing here is taken for dead after so long without a look, ns.
+const SILENT_NS: u64 = 5_000_000_000;
+/// Who has looked so short a time ago, ns, is taken for living where it does not matter much.
+const FRESH_NS: u64 = 3_000_000_000;
+/// Records that killed jobs have left are removed after this, s.
+const LEFT_OVER_S: u64 = 24 * 3600;
+/// Keys tried for a record: another program may use the first.
+const KEYS: u64 = 8;
+
+/// The seats of this process, one a job. Its trackers share them.
+static SEATS: Mutex<Vec<Weak<Seat>>> = Mutex::new(Vec::new());
+
+/// This process in the record of a job.
+pub struct Seat {
+    memory: Segment,
+    place: usize,
+    /// A forked child inherits this value, but not the seat.
+    process: u32,
+    namespace: u64,
+    job: u64,
+    /// The newest end of an epoch of any tracker, ns.
+    ended: AtomicU64,
+    /// It has begun an epoch.
+    has_begun: AtomicBool,
+    /// Trackers that count by it; none any more: it was left.
+    trackers: AtomicUsize,
+}
+
+impl Seat {
+    /// This process's seat in the record of a job.
+    pub fn take(job: u64, rank: Rank) -> io::Result<Arc<Seat>> {
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(sweep);
+        let mut seats = lock_within(&SEATS, host::BRIEF).ok_or(io::ErrorKind::WouldBlock)?;
+        seats.retain(|seat| seat.strong_count() > 0);
+        let process = std::process::id();
+        let is_this = |seat: &Arc<Seat>| seat.job == job && seat.process == process && seat.is_joined_again();
+        if let Some(seat) = seats.iter().filter_map(Weak::upgrade).find(is_this) {
+            return Ok(seat);
+        }
+        let seat = Arc::new(Seat::join(job, rank)?);
+        seats.push(Arc::downgrade(&seat));
+        Ok(seat)
+    }
+
+    fn join(job: u64, rank: Rank) -> io::Result<Seat> {
+        const TRIES: usize = 50;
+        let (process, namespace, now) = (std::process::id(), host::pid_namespace(), host::monotonic_ns());
+        let started = host::process_start(process).unwrap_or(0);
+        let member =
+            Member { process, started, namespace, rank: rank.number, since: now, beat: now, ..Member::default() };
+        for _ in 0..TRIES {
+            let (memory, key) = find(job, now)?;
+            let record = Record(memory.numbers());
+            match record.join(&member, &|other| is_alive(other, namespace, now)) {
+                Some(place) if memory.is_at(key) => {
+                    return Ok(Seat {
+                        memory,
+                        place,
+                        process,
+                        namespace,
+                        job,
+                        ended: AtomicU64::new(0),
+                        has_begun: AtomicBool::new(false),
+                        trackers: AtomicUsize::new(1),
+                    });
+                }
+                // Its last process is removing it.
+                _ => host::pause(Duration::from_millis(2)),
+            }
+        }
+        Err(io::Error::other("the job's record has no room"))
+    }
+
+    /// Whether one more tracker counts by it; not where the last has left it.
+    fn is_joined_again(&self) -> bool {
+        let one_more = |trackers: usize| (trackers > 0).then_some(trackers + 1);
+        self.trackers.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
+    }
+
+    /// A tracker ends. After the last others count what this process counted; the record goes if nobody else is in it.
+    pub fn leave(&self) {
+        let is_last = self.trackers.fetch_sub(1, Ordering::AcqRel) == 1;
+        if !is_last || self.process != std::process::id() {
+            return;
+        }
+        let (record, now) = (self.record(), host::monotonic_ns());
+        let is_alive = |member: &Member| is_alive(member, self.namespace, now);
+        let party = Party { record: self.record(), place: self.place, namespace: self.namespace, is_alive: &is_alive };
+        party.give_up();
+        if record.leave(self.place, &is_alive) {
+            self.memory.remove();
+        }
+    }
+
+    /// The number of a device in the record, by a hash of what it is called; None: there is no room.
+    pub fn device(&self, hash: u64) -> Option<usize> {
+        self.record().device(hash)
+    }
+
+    /// Notes up to when, ns, the journal of this process holds what it used.
+    pub fn journal(&self, to: u64) {
+        self.record().journal(self.place, to);
+    }
+
+    /// Notes that this process has looked at `now`, ns, and since when it has read its devices.
+    pub fn beat(&self, now: u64, read_since: Option<u64>) {
+        self.record().beat(self.place, now);
+        read_since.into_iter().for_each(|since| self.record().begin(self.place, since));
+    }
+
+    /// Notes that an epoch began or ended.
+    pub fn note(&self, state: State) {
+        let (record, is_left) = (self.record(), self.trackers.load(Ordering::Relaxed) == 0);
+        if is_left {
+            return;
+        }
+        if let State::Open(at) = state
+            && !self.has_begun.load(Ordering::Relaxed)
+        {
+            self.has_begun.store(true, Ordering::Relaxed);
+            record.begin(self.place, at);
+        }
+        if let Some(there) = record.state(self.place) {
+            there.store(state.pack(), Ordering::Release);
+        }
+    }
+
+    fn record(&self) -> Record<'_> {
+        Record(self.memory.numbers())
+    }
+
+    /// How a claim stands, and takes it where that is to be.
+    pub fn look(&self, turn: &mut Turn, look: Look) -> Standing {
+        let ended = look.ended.unwrap_or(0);
+        let newest = self.ended.fetch_max(ended, Ordering::Relaxed).max(ended);
+        let is_alive = |member: &Member| is_alive(member, self.namespace, look.now);
+        let party = Party { record: self.record(), place: self.place, namespace: self.namespace, is_alive: &is_alive };
+        party.look(turn, newest, look)
+    }
+
+    /// Notes how much energy, J, this process has used, and returns what is known of the job on this node.
+    pub fn on_node(&self, joules: Option<f64>, now: u64) -> OnNode {
+        let record = self.record();
+        record.note_used(self.place, joules);
+        // Who has looked just now lives.
+        let lives =
+            |member: &Member| now < member.beat.saturating_add(FRESH_NS) || is_alive(member, self.namespace, now);
+        let processes = record.members().filter(|(_, member)| lives(member)).count() as u64;
+        OnNode { is_agreed: true, processes, energy_j: record.sum(&lives) }
+    }
+}
+
+/// Whether a process still lives, as far as it can be known in this namespace of process numbers.
+fn is_alive(member: &Member, namespace: u64, now: u64) -> bool {
+    if member.namespace == namespace {
+        host::is_alive(member.process, member.started)
+    } else {
+        now < member.beat.saturating_add(SILENT_NS)
+    }
+}
+
+/// The memory of a job's record, made if it is not there, and its key.
+fn find(job: u64, now: u64) -> io::Result<(Segment, i32)> {
+    let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
+    for n in 0..KEYS {
+        let key = (job.wrapping_add(n) as u32 | 1 << 30) as i32; // 0 would be a private one
+        let memory = Segment::share(key, NUMBERS).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Segment::create(key, NUMBERS).or_else(|_| Segment::share(key, NUMBERS)),
+            _ => Err(error),
+        });
+        match memory {
+            Ok(memory) if Record(memory.numbers()).is_of(job, now) => return Ok((memory, key)),
+            Ok(_) => (),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Removes the records of jobs whose last process was killed long ago.
+fn sweep() {
+    for key in host::abandoned(NUMBERS, LEFT_OVER_S) {
+        Segment::open(key, NUMBERS).into_iter().for_each(|memory| memory.remove());
+    }
+}

@@ -1,0 +1,291 @@
+use super::party::{Party, Turn};
+use super::record::{Member, NUMBERS, Record, State};
+use super::{Look, Standing};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+
+const MS: u64 = 1_000_000;
+const START: u64 = 1 << 60;
+
+fn memory() -> Vec<AtomicU64> {
+    (0..NUMBERS).map(|_| AtomicU64::new(0)).collect()
+}
+
+/// A process as the simulation has it.
+#[derive(Clone, Debug)]
+struct Process {
+    rank: u64,
+    /// From when to when it is in epochs, of this length, ms; with this pause after each.
+    from: u64,
+    to: u64,
+    epoch: u64,
+    pause: u64,
+    /// How often it looks, ms.
+    interval: u64,
+    /// It is killed then, ms, if before its end.
+    killed: Option<u64>,
+    /// Its journal holds each epoch.
+    journal: bool,
+}
+
+struct Running {
+    process: Process,
+    place: usize,
+    turn: Turn,
+    state: State,
+    ended: u64,
+    next_look: u64,
+    /// From when to when it counted.
+    turns: Vec<(u64, u64)>,
+    /// Up to here its journal goes.
+    journaled: u64,
+    has_begun: bool,
+    lives: bool,
+}
+
+/// All of a job's processes on one record, a millisecond at a time.
+struct World {
+    memory: Vec<AtomicU64>,
+    running: Vec<Running>,
+    dead: Vec<u32>,
+}
+
+impl World {
+    fn record(&self) -> Record<'_> {
+        Record(&self.memory)
+    }
+
+    fn start(&mut self, process: &Process, now: u64) {
+        let number = self.running.len() as u32 + 1;
+        let member = Member { process: number, rank: Some(process.rank), since: now, ..Member::default() };
+        let record = self.record();
+        assert!(record.is_of(7, now));
+        let (place, device) = (record.join(&member, &|_| true).expect("room"), record.device(9).expect("room"));
+        let (process, turn) = (process.clone(), Turn::new(device));
+        let (state, turns) = (State::Ended(0), Vec::new());
+        self.running.push(Running {
+            process,
+            place,
+            turn,
+            state,
+            ended: 0,
+            next_look: now,
+            turns,
+            journaled: 0,
+            has_begun: false,
+            lives: true,
+        });
+    }
+
+    fn look(&mut self, number: usize, now: u64, is_asked: bool) -> Standing {
+        let World { memory, running, dead } = self;
+        let one = &mut running[number];
+        let is_alive = |member: &Member| !dead.contains(&member.process);
+        let party = Party { record: Record(memory), place: one.place, namespace: 0, is_alive: &is_alive };
+        let look = Look { now, ended: Some(one.ended).filter(|at| *at > 0), is_asked, read_since: Some(START) };
+        let standing = party.look(&mut one.turn, one.ended, look);
+        if let Some(at) = standing.lost_at {
+            one.turns.last_mut().expect("it had a turn").1 = at;
+        }
+        let has_turn = one.turns.last().is_some_and(|(_, to)| *to == u64::MAX);
+        if standing.is_ours && !has_turn {
+            one.turns.push((standing.covered_to, u64::MAX));
+        }
+        one.next_look = now + one.process.interval.min(1000) * MS;
+        standing
+    }
+
+    fn mark(&mut self, number: usize, state: State) {
+        let one = &mut self.running[number];
+        one.state = state;
+        let place = one.place;
+        let is_first = !std::mem::replace(&mut one.has_begun, true);
+        match state {
+            State::Ended(at) => one.ended = at,
+            State::Open(at) if is_first => self.record().begin(place, at),
+            State::Open(_) => (),
+        }
+        if let Some(there) = self.record().state(place) {
+            there.store(state.pack(), std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    /// A process at a moment: marks, looks, the end.
+    fn step(&mut self, number: usize, ms: u64) {
+        let now = START + ms * MS;
+        let (process, state) = (self.running[number].process.clone(), self.running[number].state);
+        if process.killed.is_some_and(|at| at <= ms) {
+            self.running[number].lives = false;
+            self.dead.push(number as u32 + 1);
+            return;
+        }
+        let round = process.epoch + process.pause;
+        let is_in = ms >= process.from && ms < process.to && (ms - process.from) % round < process.epoch;
+        let is_marked = match state {
+            State::Ended(_) if is_in => {
+                self.mark(number, State::Open(now));
+                true
+            }
+            State::Open(_) if !is_in || (ms - process.from).is_multiple_of(round) => {
+                self.mark(number, State::Ended(now));
+                if is_in {
+                    self.mark(number, State::Open(now));
+                }
+                true
+            }
+            _ => false,
+        };
+        let is_over = ms >= process.to;
+        // A sampler is some ms late after a mark.
+        if is_marked {
+            let late = now + (number as u64 % 4) * MS;
+            self.running[number].next_look = self.running[number].next_look.min(late);
+        }
+        if is_over || now >= self.running[number].next_look {
+            let standing = self.look(number, now, is_over);
+            if process.journal && standing.is_ours {
+                let one = &mut self.running[number];
+                one.journaled = one.ended;
+                let (place, to) = (one.place, one.journaled);
+                self.record().journal(place, to);
+            }
+        }
+        if is_over {
+            let World { memory, running, dead } = self;
+            let one = &mut running[number];
+            let is_alive = |member: &Member| !dead.contains(&member.process);
+            let party = Party { record: Record(memory), place: one.place, namespace: 0, is_alive: &is_alive };
+            party.give_up();
+            one.lives = false;
+            Record(memory).leave(one.place, &is_alive);
+        }
+    }
+}
+
+/// How long, ms, was counted once, and how long more than once, of processes that report; and how long the epochs of those are
+/// from the first begin to the last end.
+fn run(processes: &[Process]) -> (f64, f64, f64) {
+    let mut world = World { memory: memory(), running: Vec::new(), dead: Vec::new() };
+    processes.iter().for_each(|process| world.start(process, START));
+    let last = processes.iter().map(|process| process.to).max().unwrap_or(0) + 1;
+    for ms in 0..=last {
+        (0..processes.len()).for_each(|number| {
+            if world.running[number].lives {
+                world.step(number, ms);
+            }
+        });
+    }
+    let mut edges: BTreeMap<u64, i64> = BTreeMap::new();
+    let (mut begin, mut end) = (u64::MAX, 0);
+    for (number, one) in world.running.iter().enumerate() {
+        let is_killed = world.dead.contains(&(number as u32 + 1));
+        let first = START + one.process.from * MS;
+        // A killed process counts what its journal holds.
+        let last = if is_killed { one.journaled } else { one.ended };
+        if !is_killed {
+            (begin, end) = (begin.min(first), end.max(one.ended));
+        }
+        for (from, to) in &one.turns {
+            let (from, to) = ((*from).max(first), (*to).min(last));
+            if from < to {
+                *edges.entry(from).or_default() += 1;
+                *edges.entry(to).or_default() -= 1;
+            }
+        }
+    }
+    let (mut once, mut more, mut count, mut before) = (0, 0, 0, 0);
+    for (at, change) in edges {
+        let length = at - before;
+        once += if count > 0 { length } else { 0 };
+        more += if count > 1 { length * (count as u64 - 1) } else { 0 };
+        (count, before) = (count + change, at);
+    }
+    (once as f64 / MS as f64, more as f64 / MS as f64, end.saturating_sub(begin) as f64 / MS as f64)
+}
+
+fn process(rank: u64, from: u64, to: u64) -> Process {
+    Process { rank, from, to, epoch: 50, pause: 0, interval: 1000, killed: None, journal: false }
+}
+
+#[test]
+fn ranks_that_end_one_after_another_count_each_moment_once() {
+    let ranks: Vec<Process> = (0..16).map(|n| process(n, 10, 1000 + 50 * n)).collect();
+    let (once, more, truth) = run(&ranks);
+    assert!(more < 1.0 && (once - truth).abs() < 2.0, "{once} and {more} of {truth}");
+}
+
+#[test]
+fn the_lowest_rank_counts_where_it_can() {
+    let mut world = World { memory: memory(), running: Vec::new(), dead: Vec::new() };
+    let ranks = [process(1, 0, 500), process(0, 100, 500)];
+    ranks.iter().for_each(|rank| world.start(rank, START));
+    for ms in 0..300 {
+        (0..2).for_each(|number| world.step(number, ms));
+    }
+    assert_eq!(world.running[1].turns.len(), 1);
+    assert_eq!(world.running[0].turns[0].1, world.running[1].turns[0].0, "from one to the other");
+}
+
+#[test]
+fn an_idle_owner_lends_and_takes_back() {
+    let idle = Process { epoch: 100, pause: 3000, ..process(0, 0, 6300) };
+    let (once, more, truth) = run(&[idle, process(1, 0, 6300)]);
+    assert!(more < 1.0 && (once - truth).abs() < 3.0, "{once} and {more} of {truth}");
+}
+
+prop_compose! {
+    fn any_process(rank: u64)(
+        from in 0u64..40, to in 300u64..3000, epoch in 5u64..200, pause in prop_oneof![Just(0u64), 0u64..300],
+        interval in prop_oneof![Just(100u64), Just(1000), Just(30_000)],
+        killed in proptest::option::of(50u64..2500), journal: bool,
+    ) -> Process {
+        Process { rank, from, to, epoch, pause, interval, killed: killed.filter(|at| *at < to), journal }
+    }
+}
+
+fn any_job() -> impl Strategy<Value = Vec<Process>> {
+    (2u64..12).prop_flat_map(|ranks| (0..ranks).map(any_process).collect::<Vec<_>>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Whatever they do, no moment is counted twice; and none of a job without kills is left out, but what lies after an end and
+    /// before the next process's begin.
+    #[test]
+    fn no_moment_is_counted_twice(ranks in any_job()) {
+        let (_, more, truth) = run(&ranks);
+        prop_assert!(more < 1.0, "{} of {}", more, truth);
+    }
+
+    /// Epochs without pauses, begun within 40 ms: what is counted is the time from the first begin to the last end, less the
+    /// time between the begins of a killed process and of its successor.
+    #[test]
+    fn all_is_counted_whoever_is_killed(ranks in any_job()) {
+        let ranks: Vec<Process> =
+            ranks.into_iter().enumerate().map(|(n, one)| Process { pause: 0, killed: one.killed.filter(|_| n > 0), ..one }).collect();
+        let survivor = Process { to: 3000, ..ranks[0].clone() };
+        let ranks = [vec![survivor], ranks[1..].to_vec()].concat();
+        let (once, more, truth) = run(&ranks);
+        let killed = ranks.iter().filter(|one| one.killed.is_some()).count() as f64;
+        prop_assert!(more < 1.0 && truth - once < 2.0 + 2.0 * ranks.len() as f64 + 50.0 * killed, "{} and {} of {}", once, more, truth);
+    }
+}
+
+#[test]
+fn a_record_of_nonsense_does_no_harm() {
+    proptest!(|(numbers in proptest::collection::vec(any::<u64>(), 64), now: u64)| {
+        let memory: Vec<AtomicU64> = (0..NUMBERS).map(|n| AtomicU64::new(numbers[n % numbers.len()])).collect();
+        let record = Record(&memory);
+        let _ = record.is_of(1, now);
+        let place = record.join(&Member::default(), &|_| false).unwrap_or(0);
+        let party = Party { record, place, namespace: 0, is_alive: &|_| false };
+        let mut turn = Turn::new(party.record.device(3).unwrap_or(0));
+        for is_asked in [false, true] {
+            party.look(&mut turn, now, Look { now, ended: Some(now), is_asked, read_since: Some(0) });
+        }
+        party.give_up();
+        party.record.leave(place, &|_| false);
+    });
+}

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Runs a Slurm of two nodes on this machine, as root:
+#   two-nodes.sh FOLDER PORT PORT PORT
+# It prints "ready" once both nodes are idle; DIR/slurm.conf is the configuration. It ends all when its input ends, so it
+# also does when the program that started it is killed. Both nodes are this machine: they share its devices and /dev/shm.
+set -euo pipefail
+dir=$1 ports=("${@:2}")
+host=$(hostname -s)
+export SLURM_CONF=$dir/slurm.conf
+mkdir -p "$dir/state" "$dir/munge"
+chmod 755 "$dir" "$dir/munge" # munge's clients of all users go through them
+
+children=()
+finish() {
+    trap - EXIT
+    timeout 5 scancel --user=root >"$dir/scancel.log" 2>&1 || true
+    timeout 5 scancel --signal=KILL --full --user=root >>"$dir/scancel.log" 2>&1 || true
+    kill "${children[@]}" 2>/dev/null || true
+    for _ in {1..50}; do
+        [[ -n $(jobs -r) ]] || break
+        sleep 0.1
+    done
+    kill -KILL "${children[@]}" 2>/dev/null || true
+    wait
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+# A daemon in the foreground: this script is its parent. It gets none of the script's input.
+daemon() {
+    local log=$dir/$1.log
+    "${@:2}" </dev/null >"$log" 2>&1 &
+    children+=($!)
+}
+
+conf() {
+    cat <<CONF
+ClusterName=test
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=${ports[0]}
+SlurmUser=root
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=socket=$dir/munge/socket
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool-%n
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmdPidFile=$dir/slurmd-%n.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+ReturnToService=2
+KillWait=1
+SlurmdParameters=config_overrides
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1,sched_min_interval=0
+NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=8
+NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=8
+PartitionName=all Nodes=n[1-2] Default=YES OverSubscribe=FORCE:8
+CONF
+}
+
+head -c 1024 /dev/urandom >"$dir/munge/key"
+chmod 600 "$dir/munge/key"
+daemon munged munged --foreground --force --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
+    --pid-file="$dir/munge/pid" --seed-file="$dir/munge/seed" --log-file="$dir/munge/log"
+until munge --socket="$dir/munge/socket" </dev/null >/dev/null 2>&1; do
+    kill -0 "${children[0]}" || exit 1
+    sleep 0.1
+done
+
+conf >"$SLURM_CONF"
+daemon slurmctld slurmctld -D -i
+for node in n1 n2; do
+    mkdir -p "$dir/spool-$node"
+    daemon "$node" slurmd -D -N "$node"
+done
+for _ in {1..200}; do
+    [[ $(sinfo --noheader --states=idle --format=%D 2>/dev/null) != 2 ]] || break
+    sleep 0.1
+done
+[[ $(sinfo --noheader --states=idle --format=%D) == 2 ]]
+echo ready
+cat >/dev/null
