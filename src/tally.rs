@@ -2,6 +2,7 @@
 //! has an epoch's line loses its energy, and not that it was. The same page says which process works on the run.
 
 use crate::host::{self, Segment};
+use crate::log::life::Page;
 use std::io::{self, ErrorKind};
 use std::sync::Once;
 
@@ -15,6 +16,7 @@ const PROCESS: usize = 3;
 const STARTED: usize = 4;
 const EPOCHS: usize = 5;
 const TIMES: [usize; 2] = [6, 8];
+const NAMESPACE: usize = 10;
 /// Numbers on a page.
 const NUMBERS: usize = 32;
 /// Keys tried for one page: another program may use the first.
@@ -65,6 +67,7 @@ impl Tally {
         segment.store(LIFE, life);
         segment.store(PROCESS, u64::from(std::process::id()));
         segment.store(STARTED, host::process_start(std::process::id()).unwrap_or(0));
+        segment.store(NAMESPACE, host::pid_namespace());
         segment.store(IS, MAGIC);
         Ok(Tally(segment))
     }
@@ -99,14 +102,18 @@ pub fn left(id: &str, life: u64) -> io::Result<Option<Count>> {
     Ok(Some(Count { epochs, inside: page.load(place), span: page.load(place + 1) }))
 }
 
-/// The process that was number `life` to work on the run, if it still lives on this machine.
-pub fn living(id: &str, life: u64) -> Option<u32> {
-    let page = find(id, life).ok()??;
-    let process = u32::try_from(page.load(PROCESS)).ok()?;
-    // A program that replaced itself (exec) has the number and the start of the old one, and nothing attached.
-    let is_attached = page.attached() > 1;
-    let started = page.load(STARTED);
-    (is_attached && started != 0 && host::process_start(process) == Some(started)).then_some(process)
+/// Whether the process that was number `life` to work on the run lives, as far as this machine's memory shows.
+pub fn page(id: &str, life: u64) -> Page {
+    let Ok(Some(page)) = find(id, life) else { return Page::Missing };
+    if page.attached() <= 1 {
+        return Page::Dead; // also after an exec, which keeps number and start
+    }
+    // A process of another container cannot be looked up by its number.
+    if page.load(NAMESPACE) != host::pid_namespace() {
+        return Page::Living(0);
+    }
+    let (process, started) = (u32::try_from(page.load(PROCESS)).unwrap_or(0), page.load(STARTED));
+    if host::is_alive(process, started) { Page::Living(process) } else { Page::Dead }
 }
 
 /// Removes what that process has left; an error where nothing is.
@@ -155,9 +162,9 @@ mod tests {
     #[test]
     fn what_was_noted_last_is_left_until_it_is_removed() {
         let id = format!("{:016x}", host::random_u64());
-        assert_eq!((left(&id, 1).unwrap(), living(&id, 1)), (None, None));
+        assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (None, Page::Missing));
         let tally = Tally::open(&id, 1).unwrap();
-        assert_eq!((left(&id, 1).unwrap(), living(&id, 1)), (Some(Count::default()), Some(std::process::id())));
+        assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (Some(Count::default()), Page::Living(std::process::id())));
         for epochs in 1..=3 {
             let count = Count { epochs, inside: epochs * 10, span: epochs * 11 };
             tally.note(count);
@@ -174,7 +181,7 @@ mod tests {
     fn a_page_without_its_process_is_no_sign_of_life() {
         let id = format!("{:016x}", host::random_u64());
         drop(Tally::open(&id, 4).unwrap());
-        assert_eq!((left(&id, 4).unwrap(), living(&id, 4)), (Some(Count::default()), None));
+        assert_eq!((left(&id, 4).unwrap(), page(&id, 4)), (Some(Count::default()), Page::Dead));
         assert!(forget(&id, 4).is_ok() && forget(&id, 4).is_err());
     }
 }

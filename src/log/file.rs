@@ -82,7 +82,10 @@ impl Growing {
 
     /// What is in it, up to this many bytes. Lines that are added come after what it holds by now.
     pub fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
+        // One byte more than is expected shows the end by one read.
+        let expected = usize::try_from(self.whole.min(most)).unwrap_or(0);
         let mut text = Vec::new();
+        let _ = text.try_reserve_exact(expected.saturating_add(1));
         let mut file = self.file()?;
         file.seek(SeekFrom::Start(0))?;
         file.take(most).read_to_end(&mut text)?;
@@ -92,9 +95,9 @@ impl Growing {
         Ok(text)
     }
 
-    /// Whether this process lets the file grow that is there.
-    pub fn is_ours(path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|metadata| held().is_some_and(|held| held.contains(&identity(&metadata))))
+    /// Whether this process lets this file grow.
+    pub fn is_ours(metadata: &Metadata) -> bool {
+        held().is_some_and(|held| held.contains(&identity(metadata)))
     }
 
     /// Adds lines to its end, all of them or nothing.
@@ -232,9 +235,10 @@ mod tests {
         growing.append("one\n").unwrap();
         assert_eq!(Growing::create(&path).err().map(|error| error.kind()), Some(ErrorKind::AlreadyExists));
         assert_eq!(Growing::open(&path).err().map(|error| error.kind()), Some(ErrorKind::ResourceBusy));
-        assert!(Growing::is_ours(&path));
+        let metadata = std::fs::metadata(&path).unwrap();
+        assert!(Growing::is_ours(&metadata));
         drop(growing);
-        assert!(!Growing::is_ours(&path));
+        assert!(!Growing::is_ours(&metadata));
         let mut again = Growing::open(&path).unwrap();
         again.append("two\n").unwrap();
         assert_eq!((again.read(3).unwrap(), again.read(99).unwrap()), (b"one".to_vec(), b"one\ntwo\n".to_vec()));

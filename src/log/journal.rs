@@ -10,6 +10,7 @@ use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::clean;
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
+use crate::log::life::Process;
 use crate::past::{Component, Lost, Past, Stretch};
 use crate::report::{Report, STATUSES, named};
 use crate::source;
@@ -26,12 +27,15 @@ const MOST_FLAWS: usize = 5;
 pub const OPENING: &[u8] = b"{\"journal\":";
 
 /// What a process writes first: number `life` of those that worked on the run, which had done `before` epochs.
-pub fn opening(report: &Report, life: u64, before: u64, rank: Option<u64>) -> Value {
+pub fn opening(report: &Report, life: u64, before: u64, process: &Process) -> Value {
     let mut line = Map::new();
     line.insert("journal".into(), json!(VERSION));
     line.insert("life".into(), json!(life));
     line.insert("before".into(), json!(before));
-    line.insert("rank".into(), json!(rank));
+    line.insert("job".into(), json!(process.job));
+    line.insert("rank".into(), json!(process.rank.number));
+    line.insert("ranks".into(), json!(process.rank.of));
+    line.insert("restarts".into(), json!(process.restarts));
     for section in ["schema", "run", "pue", "intensity"] {
         line.insert(section.into(), report.section(section));
     }
@@ -106,8 +110,8 @@ pub struct Journal {
     pub started: String,
     /// Epochs planned; 0: unknown.
     pub planned: u64,
-    /// Which rank of its job it is.
-    pub rank: Option<u64>,
+    /// The last process that worked on it.
+    pub process: Process,
     /// How many processes have worked on it.
     pub lives: u64,
     /// The last of them ended in order.
@@ -122,6 +126,8 @@ pub struct Journal {
     pub opening: Value,
     /// The last numbers.
     pub so_far: Value,
+    /// When the last process wrote its first numbers, s since 1970.
+    first_unix_s: Option<f64>,
     /// Forecasts as they were after epochs.
     pub forecasts: Vec<Value>,
     /// What was measured, by the last numbers.
@@ -213,7 +219,8 @@ impl Journal {
         self.name = text("/run/name");
         self.started = text("/run/started").unwrap_or_default();
         self.planned = line.pointer("/run/epochs_planned").and_then(Value::as_u64).unwrap_or(0);
-        self.rank = line.get("rank").and_then(Value::as_u64);
+        self.process = Process::of_opening(line);
+        self.first_unix_s = None;
         let life = line.get("life").and_then(Value::as_u64).unwrap_or(0);
         self.lives = life.max(self.lives + 1); // some may have been killed before they wrote a line
         (self.is_ended, self.life) = (false, Count::default());
@@ -276,6 +283,17 @@ impl Journal {
         let forecast = so_far.get("forecast").filter(|forecast| is_epoch && forecast.is_object());
         self.forecasts.extend(forecast.cloned());
         self.so_far = so_far.clone();
+        self.first_unix_s = self.first_unix_s.or_else(|| self.last_unix_s());
+    }
+
+    /// When numbers were written last, s since 1970.
+    pub fn last_unix_s(&self) -> Option<f64> {
+        self.so_far.get("unix_s").and_then(amount)
+    }
+
+    /// Time from the last process's first numbers to its last ones, s.
+    pub fn worked_s(&self) -> f64 {
+        self.first_unix_s.zip(self.last_unix_s()).map_or(0.0, |(first, last)| last - first)
     }
 }
 

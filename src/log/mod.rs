@@ -1,11 +1,13 @@
 //! The files that a run leaves, and how a later process takes it up.
 //!
-//! `journal.rs` says what stands in a journal, `writer.rs` writes it on a thread of its own, `resume.rs` finds it again;
+//! `journal.rs` says what stands in a journal, `writer.rs` writes it on a thread of its own, `resume.rs` finds it again, and
+//! `life.rs` decides whether another process still writes it;
 //! `place.rs` has the names, `file.rs` the two ways to write. `original.rs` says what stands in Carbontracker's two logs, and `logs.rs`
 //! keeps them.
 
 pub mod file;
 pub mod journal;
+pub mod life;
 pub mod logs;
 pub mod original;
 pub mod place;

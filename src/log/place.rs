@@ -1,39 +1,79 @@
 //! Where a run's files are, and what they are called.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// A folder, and how the names in it begin.
+/// A folder, and how the names in it begin: STEM, of later runs of that stem STEM-2, STEM-3, …
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     folder: PathBuf,
     stem: String,
+    number: u64,
 }
 
-/// The run's name and the host's are cut to so many bytes: a file name holds 255.
+/// The run's name and the host's are cut to this many bytes: a file name holds 255.
 const LONGEST: usize = 80;
 
 impl Place {
-    /// Of a new run: PREFIX_HOST_PID_DATE_ID, which no two have alike. `started` is RFC 3339.
+    /// The place of a new run that is never looked for by name: PREFIX_HOST_PID_DATE_ID, unique. `started` is RFC 3339.
     pub fn new(folder: &Path, prefix: &str, host: &str, started: &str, id: &str) -> Place {
         let [prefix, host, started] = [prefix, host, &started.replace(':', "")].map(in_a_name);
         let id = id.get(..8).unwrap_or(id);
         let stem = format!("{prefix}_{host}_{}_{started}_{id}", std::process::id());
-        Place { folder: folder.to_owned(), stem }
+        Place { folder: folder.to_owned(), stem, number: 1 }
     }
 
-    /// Of the run that has this journal.
+    /// The first place of runs that each later process can compute: PREFIX, with a rank PREFIX_rRANK.
+    pub fn computed(folder: &Path, prefix: &str, rank: Option<u64>) -> Place {
+        let rank = rank.map_or(String::new(), |rank| format!("_r{rank}"));
+        Place { folder: folder.to_owned(), stem: in_a_name(prefix) + &rank, number: 1 }
+    }
+
+    /// The place of the run that has this journal.
     pub fn of_journal(journal: &Path) -> Place {
         let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = journal.file_name().unwrap_or_default().to_string_lossy();
         let stem = name.strip_suffix(JOURNAL).unwrap_or(&name).to_owned();
-        Place { folder: folder.to_owned(), stem }
+        Place { folder: folder.to_owned(), stem, number: 1 }
     }
 
-    /// The next place beside it, for a run whose files are another's by now: STEM-2, STEM-3, …
+    /// The place of this number beside it.
+    pub fn numbered(&self, number: u64) -> Place {
+        Place { number, ..self.clone() }
+    }
+
+    /// The next place beside it without a journal, for a run whose place is taken.
     pub fn beside(&self) -> Place {
-        let numbered = self.stem.rsplit_once('-').and_then(|(stem, number)| Some((stem, number.parse::<u8>().ok()?)));
-        let (stem, number) = numbered.unwrap_or((&self.stem, 1));
-        Place { folder: self.folder.clone(), stem: format!("{stem}-{}", number.saturating_add(1)) }
+        self.numbered(last(self.number, |number| self.numbered(number).is_there(JOURNAL)) + 1)
+    }
+
+    /// The newest place of its stem that has a journal, with few looks at the folder; None: the first has none.
+    pub fn newest(&self) -> io::Result<Option<Place>> {
+        match std::fs::symlink_metadata(self.numbered(1).file(JOURNAL)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            there => there?,
+        };
+        Ok(Some(self.numbered(last(1, |number| self.numbered(number).is_there(JOURNAL)))))
+    }
+
+    /// The first place for a new run of this stem: it has no journal, and no report that outlived its journal.
+    pub fn free(&self) -> Place {
+        let newest = self.newest().ok().flatten();
+        let mut place = newest.map_or_else(|| self.numbered(1), |newest| newest.numbered(newest.number + 1));
+        while place.is_there(REPORT) {
+            place.number += 1;
+        }
+        place
+    }
+
+    /// The places before it, newest first.
+    pub fn earlier(&self) -> impl Iterator<Item = Place> {
+        (1..self.number).rev().map(|number| self.numbered(number))
+    }
+
+    /// Whether one of the run's files is there, or a link in its place.
+    fn is_there(&self, ending: &str) -> bool {
+        std::fs::symlink_metadata(self.file(ending)).is_ok()
     }
 
     /// The folder.
@@ -43,8 +83,51 @@ impl Place {
 
     /// One of the run's files.
     pub fn file(&self, ending: &str) -> PathBuf {
-        self.folder.join(format!("{}{ending}", self.stem))
+        let number = if self.number > 1 { format!("-{}", self.number) } else { String::new() };
+        self.folder.join(format!("{}{number}{ending}", self.stem))
     }
+
+    /// The age of a journal that may be this run's, by its name: one of this stem, or of this prefix as `new` names it.
+    pub fn age_of(&self, prefix: &str, name: &str) -> Option<Age> {
+        let stem = name.strip_suffix(JOURNAL)?;
+        if let Some(rest) = stem.strip_prefix(&self.stem) {
+            let number = if rest.is_empty() { Some(1) } else { rest.strip_prefix('-').and_then(|n| n.parse().ok()) };
+            if let Some(number) = number {
+                return Some(Age::Computed(number));
+            }
+        }
+        let mut rest = stem.strip_prefix(&in_a_name(prefix))?.strip_prefix('_')?.rsplitn(4, '_');
+        let (id, started, process, _host) = (rest.next()?, rest.next()?, rest.next()?, rest.next()?);
+        let (id, number) = id.split_once('-').unwrap_or((id, "1"));
+        let is_ours = id.len() == 8 && started.ends_with('Z') && process.parse::<u32>().is_ok();
+        is_ours.then(|| Age::Started(started.to_owned(), number.parse().unwrap_or(1)))
+    }
+}
+
+/// By which a journal's name shows its age; a later one is greater.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// When its run began, and its number among those of its stem.
+    Started(String, u64),
+    /// Its number among those of its stem.
+    Computed(u64),
+}
+
+/// The last of consecutive numbers that exist, from one that does: by steps that double, then by bisection.
+fn last(first: u64, mut exists: impl FnMut(u64) -> bool) -> u64 {
+    const LONGEST_STEP: u64 = 1 << 32;
+    let (mut there, mut step) = (first, 1);
+    while step < LONGEST_STEP && exists(there + step) {
+        there += step;
+        step *= 2;
+    }
+    while step > 1 {
+        step /= 2;
+        if exists(there + step) {
+            there += step;
+        }
+    }
+    there
 }
 
 /// How the journal's name ends.
@@ -99,5 +182,39 @@ mod tests {
         assert_eq!(Place::of_journal(Path::new("a.jsonl")).file(REPORT), Path::new("./a.json"));
         let third = Place::of_journal(Path::new("/b/a-b.jsonl")).beside().beside();
         assert_eq!(third.file(JOURNAL), Path::new("/b/a-b-3.jsonl"));
+        assert_eq!(Place::computed(Path::new("/b"), "x y", Some(3)).file(JOURNAL), Path::new("/b/x_y_r3.jsonl"));
+    }
+
+    #[test]
+    fn the_newest_number_is_found_by_few_looks() {
+        for newest in (1..200).chain([4095, 4096, 10_000, 1_000_000]) {
+            let mut looks = 0;
+            let found = last(1, |number| {
+                looks += 1;
+                number <= newest
+            });
+            assert!(found == newest && looks <= 2 * newest.ilog2() + 2, "{newest}: {found} by {looks} looks");
+        }
+        assert_eq!(last(7, |number| number <= 9), 9);
+    }
+
+    #[test]
+    fn names_show_whose_they_may_be_and_how_old() {
+        let place = Place::computed(Path::new("/b"), "x", Some(3));
+        let old = "x_node_1_77_2026-01-02T030405Z_01234567";
+        for (name, expected) in [
+            ("x_r3.jsonl", Some(Age::Computed(1))),
+            ("x_r3-12.jsonl", Some(Age::Computed(12))),
+            ("x_r31.jsonl", None),
+            ("x_r3.json", None),
+            ("y_r3.jsonl", None),
+            (&format!("{old}.jsonl"), Some(Age::Started("2026-01-02T030405Z".into(), 1))),
+            (&format!("{old}-2.jsonl"), Some(Age::Started("2026-01-02T030405Z".into(), 2))),
+            (&format!("y{old}.jsonl"), None),
+        ] {
+            assert_eq!(place.age_of("x", name), expected, "{name}");
+        }
+        assert!(Age::Computed(1) > Age::Started("2026-01-02T030405Z".into(), 3));
+        assert!(Age::Computed(12) > Age::Computed(2));
     }
 }

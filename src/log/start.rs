@@ -1,7 +1,9 @@
 //! Who a run is and where its files go: a new one, or one that is taken up.
 
+use super::file::Growing;
+use super::life::Process;
 use super::place::{self, Place};
-use super::resume::{self, Asker, Outcome, Resumed};
+use super::resume::{self, Asker, Outcome, Turn};
 use super::writer::Plan;
 use crate::history::Epoch;
 use crate::host;
@@ -29,9 +31,9 @@ pub struct Start {
 }
 
 impl Start {
-    /// By the options, for the process of this `rank` on this `host`. What a person should know goes to `say`.
-    pub fn find(options: &Options, host: &str, rank: Option<u64>, say: &mut dyn FnMut(String)) -> Start {
-        let asker = Asker { name: options.name.as_deref(), rank };
+    /// By the options, for this process. What a person should know goes to `say`.
+    pub fn find(options: &Options, process: Process, say: &mut dyn FnMut(String)) -> Start {
+        let asker = Asker { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
         let outcome = options.resume.as_deref().map(|from| resume::resume(from, &asker, say));
         let mut start = Start {
             id: format!("{:016x}", host::random_u64()),
@@ -41,47 +43,85 @@ impl Start {
             past: Past::default(),
             plan: None,
         };
-        let log_dir = options.log_dir.as_deref();
-        let (mut journal, mut written) = (None, Epoch::empty(0, 0, 0, 0));
-        let mut place = None;
+        let mut files = Files { folder: options.log_dir.clone(), ..Files::default() };
         match outcome {
             Some(Outcome::Resumed(resumed)) => {
-                let goes_on_there = log_dir.is_none_or(|folder| is_same(folder, resumed.place.folder()));
-                let Resumed { id, name, started, planned, past, place: there, journal: theirs, written: lines, .. } =
-                    *resumed;
-                start = Start { id, started, past, name: start.name.or(name), ..start };
-                start.planned = if start.planned > 0 { start.planned } else { planned };
-                if goes_on_there && theirs.is_some() {
-                    (journal, place) = (theirs, Some(there));
-                    written = first(&start.past, lines);
+                let goes_on_there = files.folder.as_ref().is_none_or(|folder| is_same(folder, resumed.place.folder()));
+                files.are_looked_for = resumed.is_from_folder;
+                files.tally = resumed.tally;
+                start = Start {
+                    id: resumed.id,
+                    name: start.name.or(resumed.name),
+                    started: resumed.started,
+                    planned: if start.planned > 0 { start.planned } else { resumed.planned },
+                    past: resumed.past,
+                    plan: None,
+                };
+                if let Some(journal) = resumed.journal.filter(|_| goes_on_there) {
+                    files.written = Some(first(&start.past, resumed.written));
+                    (files.journal, files.place, files.turn) = (Some(journal), Some(resumed.place), resumed.turn);
                 }
             }
-            Some(Outcome::Begins(there, theirs)) => (journal, place) = (theirs, Some(there)),
-            Some(Outcome::BeginsIn(folder)) => {
-                place = log_dir.or(folder.as_deref()).map(|folder| start.place(folder, options, host, say));
+            Some(Outcome::Begins(there, theirs)) => (files.journal, files.place) = (theirs, Some(there)),
+            Some(Outcome::BeginsIn(from)) => {
+                files.are_looked_for = from.is_some();
+                files.folder = files.folder.or(from);
             }
             None => (),
         }
-        let place = place.or_else(|| Some(start.place(log_dir?, options, host, say)));
-        let prometheus = options.prometheus.as_deref().map(|path| in_folder(path, &start.id));
-        if place.is_some() || prometheus.is_some() {
-            let life = start.past.lives + 1;
-            let tally = place.as_ref().and_then(|_| Tally::open(&start.id, life).ok()).map(Arc::new);
-            start.plan =
-                Some(Plan { place, journal, written, life, before: start.past.epochs_done(), rank, prometheus, tally });
+        if let Some(folder) = files.folder.as_deref().filter(|_| files.place.is_none()) {
+            let prefix = prefix(options, &start.name);
+            warn_of_prefix(prefix, options, say);
+            files.place = Some(match files.are_looked_for {
+                true => asker.place(folder).free(),
+                false => Place::new(folder, prefix, &process.host, &start.started, &start.id),
+            });
         }
+        let prometheus = options.prometheus.as_deref().map(|path| in_folder(path, &start.id));
+        start.plan = files.plan(&start, prometheus, process);
         start
     }
+}
 
-    /// A new place for its files.
-    fn place(&self, folder: &Path, options: &Options, host: &str, say: &mut dyn FnMut(String)) -> Place {
-        let prefix = options.log_prefix.as_deref().or(self.name.as_deref()).unwrap_or("run");
-        let plain = place::in_a_name(prefix);
-        if plain != prefix {
-            let key = if options.log_prefix.is_some() { "log_prefix" } else { "name" };
-            say(format!("{key}='{prefix}' cannot stand in a file's name: the run's files begin with {plain}"));
+/// The files of a run, as far as they are known.
+#[derive(Default)]
+struct Files {
+    /// Where new ones go; None: nowhere.
+    folder: Option<PathBuf>,
+    /// Later processes look for them there, so their names can be computed.
+    are_looked_for: bool,
+    place: Option<Place>,
+    journal: Option<Growing>,
+    /// The epochs that have a line in the journal.
+    written: Option<Epoch>,
+    tally: Option<Tally>,
+    turn: Option<Turn>,
+}
+
+impl Files {
+    fn plan(self, start: &Start, prometheus: Option<PathBuf>, process: Process) -> Option<Plan> {
+        let Files { place, journal, written, tally, turn, .. } = self;
+        if place.is_none() {
+            tally.iter().for_each(Tally::remove);
+            prometheus.as_ref()?;
         }
-        Place::new(folder, prefix, host, &self.started, &self.id)
+        let (life, written) = (start.past.lives + 1, written.unwrap_or(Epoch::empty(0, 0, 0, 0)));
+        let tally = place.as_ref().and_then(|_| tally.or_else(|| Tally::open(&start.id, life).ok())).map(Arc::new);
+        Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally, turn })
+    }
+}
+
+/// How the names of the files of a run of this name begin.
+fn prefix<'a>(options: &'a Options, name: &'a Option<String>) -> &'a str {
+    options.log_prefix.as_ref().or(name.as_ref()).map_or("run", String::as_str)
+}
+
+/// Reports where the files' names differ from what the user chose.
+fn warn_of_prefix(prefix: &str, options: &Options, say: &mut dyn FnMut(String)) {
+    let plain = place::in_a_name(prefix);
+    if plain != prefix {
+        let key = if options.log_prefix.is_some() { "log_prefix" } else { "name" };
+        say(format!("{key}='{prefix}' cannot stand in a file's name: the run's files begin with {plain}"));
     }
 }
 
@@ -96,7 +136,7 @@ fn first(past: &Past, epochs: u64) -> Epoch {
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
-    one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
+    one == other || one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
 }
 
 /// A file, or where a folder is named one in it, which no other run has.

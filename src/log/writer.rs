@@ -3,9 +3,11 @@
 
 use super::file::Growing;
 use super::journal;
+use super::life::{BEAT, BEATS, Process};
 use super::logs::Logs;
-use super::place::{PROMETHEUS, Place, REPORT};
-use super::replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own, sync_folder};
+use super::place::Place;
+use super::replace::{in_words, sync_folder};
+use super::resume::Turn;
 use crate::claim::Teller;
 use crate::history::{Epoch, PerKind};
 use crate::host;
@@ -16,23 +18,20 @@ use crate::shared::Shared;
 use crate::tally::{self, Tally};
 use crate::worker::Stop;
 use serde_json::{Value, json};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+mod kept;
 mod mend;
 
 /// So many epochs have a line each. Of a longer run's those that end within a 4096th of its time share one, and a line
 /// comes every 10 s at least: the journal grows with the logarithm of a run's time, and by a few megabytes a day.
 const EACH: u64 = 4096;
 const LONGEST_GAP: Duration = Duration::from_secs(10);
-/// Numbers without an epoch come this often at first, and of a longer run a 512th of its time apart.
-const BEATS: u32 = 512;
-const BEAT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// What others read while the run lasts is renewed this often.
-const RENEWAL: Duration = Duration::from_secs(10);
+/// The system is to put the journal on the disk this often.
+const SYNC: Duration = Duration::from_secs(10);
 /// A file that could not be made is tried again after this.
 const RETRY: Duration = Duration::from_secs(10);
 /// Why nothing is written where memory is used up.
@@ -53,12 +52,14 @@ pub struct Plan {
     pub life: u64,
     /// How many epochs those had done.
     pub before: u64,
-    /// Which rank of its job it is.
-    pub rank: Option<u64>,
+    /// This process.
+    pub process: Process,
     /// Prometheus' text file.
     pub prometheus: Option<PathBuf>,
     /// What the host has ended, until it is written.
     pub tally: Option<Arc<Tally>>,
+    /// This process's turn to write its first line into a journal that others may take up.
+    pub turn: Option<Turn>,
 }
 
 /// The thread's own state.
@@ -81,9 +82,10 @@ pub struct Writer {
     told: Used,
     /// When numbers were written last, ns on the monotonic clock,
     told_at: u64,
-    /// and files renewed, and a file tried that could not be made.
-    renewed: Option<Instant>,
+    /// and a file tried that could not be made.
     tried: Option<Instant>,
+    /// What others read while the run lasts.
+    kept: kept::Kept,
     synced: Instant,
     /// Too little memory was left to write.
     is_short: bool,
@@ -117,6 +119,7 @@ impl Writer {
     /// For a run.
     pub fn new(shared: Arc<Shared>, setting: Arc<Setting>, plan: Plan, teller: Teller, unwritten: Unwritten) -> Writer {
         Writer {
+            kept: kept::Kept::new(&setting),
             shared,
             setting,
             logs: plan.place.as_ref().map(Logs::new),
@@ -129,7 +132,6 @@ impl Writer {
             last_end: None,
             told: Used::default(),
             told_at: host::monotonic_ns(),
-            renewed: None,
             tried: None,
             synced: Instant::now(),
             is_short: false,
@@ -179,11 +181,6 @@ impl Writer {
         gap.saturating_sub(Duration::from_nanos(host::monotonic_ns().saturating_sub(self.told_at)))
     }
 
-    /// In how much time what others read is due again.
-    fn next_renewal(&self) -> Duration {
-        self.renewed.map_or(RENEWAL, |at| RENEWAL.saturating_sub(at.elapsed()))
-    }
-
     /// Whether there is memory for a report. A short one may take half of what is left of the library's reserve.
     fn has_memory(&self, detail: Detail) -> bool {
         let bytes = report::bytes(&self.setting, &self.shared.books(), detail, true);
@@ -197,12 +194,12 @@ impl Writer {
             return false;
         }
         self.check_standing();
-        self.make_journal();
+        self.make_journal(false);
         self.mend_logs(false);
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
+        self.kept.see(&report);
         let is_new = self.write_journal(&mut report, power, false);
-        let is_first_due = || is_new || self.started.elapsed() >= BEAT.0;
-        if self.renewed.map_or_else(is_first_due, |_| self.next_renewal().is_zero()) {
+        if is_new || self.started.elapsed() >= BEAT.0 || self.kept.has_begun() {
             self.renew(false);
         }
         is_new
@@ -214,21 +211,13 @@ impl Writer {
         if self.is_short {
             return self.leave_unwritten(format!("the end of the run is in no file: {NO_MEMORY}"));
         }
-        self.make_journal();
+        self.make_journal(true);
         self.mend_logs(true);
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
+        self.kept.see(&report);
         self.write_journal(&mut report, power, true);
-        if let Some(path) = self.plan.place.as_ref().map(|place| place.file(REPORT)) {
-            if self.has_memory(Detail::Epochs) {
-                let (report, _) = self.report(Detail::Epochs);
-                self.put(&path, &report, "json", |text| replace_own(&path, text, Sync::Now));
-            } else {
-                self.note(&path, Err(format!("{}: {NO_MEMORY}", path.display())));
-            }
-        }
-        if let Some((path, written)) = self.logs.as_mut().map(|logs| logs.end(&report)) {
-            self.note(&path, written);
-        }
+        self.keep_report();
+        self.end_logs(&report);
         self.renew(true);
         self.leave_word();
         if let Some(journal) = &self.plan.journal {
@@ -311,14 +300,8 @@ impl Writer {
             self.take_note(&epochs, tells, power.map(|(_, used)| used));
         }
         self.note(&path, written);
-        if is_new
-            && is_written
-            && let Some(logs) = &mut self.logs
-        {
-            let new = epochs.iter().filter(|(_, epoch)| epoch.end > self.logged_to);
-            let (path, written) = logs.add(report, new.map(|(line, _)| line));
-            self.logged_to = epochs.last().map_or(0, |(_, epoch)| epoch.end).max(self.logged_to);
-            self.note(&path, written);
+        if is_new && is_written {
+            self.log_epochs(report, &epochs);
         }
         is_new
     }
@@ -334,7 +317,7 @@ impl Writer {
     ) -> Vec<Value> {
         let mut lines: Vec<Value> = Vec::new();
         if !self.is_opened {
-            lines.push(journal::opening(report, self.plan.life, self.plan.before, self.plan.rank));
+            lines.push(journal::opening(report, self.plan.life, self.plan.before, &self.plan.process));
         }
         if *components != self.components {
             lines.push(components.clone());
@@ -366,6 +349,7 @@ impl Writer {
     /// The journal has these lines now.
     fn take_note(&mut self, epochs: &[(Value, Epoch)], tells: bool, used: Option<Used>) {
         if !self.is_opened {
+            self.end_turn();
             (1..self.plan.life).rev().map_while(|life| tally::forget(&self.setting.id, life).ok()).for_each(drop);
         }
         self.plan.written = epochs.iter().fold(self.plan.written, |all, (_, epoch)| all.joined(epoch));
@@ -376,10 +360,19 @@ impl Writer {
         self.told_at = if tells { host::monotonic_ns() } else { self.told_at };
         self.told = used.unwrap_or(self.told);
         self.teller.tell(self.told.counted_to);
-        if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= RENEWAL) {
+        if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC) {
             let _ = journal.sync();
             self.synced = Instant::now();
         }
+    }
+}
+
+impl Writer {
+    /// Lets other processes look at the journal, once all machines can see this one's first line.
+    fn end_turn(&mut self) {
+        let Some(turn) = self.plan.turn.take() else { return };
+        self.plan.journal.iter().for_each(|journal| drop(journal.sync()));
+        drop(turn);
     }
 }
 
@@ -389,54 +382,6 @@ fn shown(paths: &[PathBuf]) -> String {
 
 fn shares_lines(epochs: &[(Value, Epoch)]) -> bool {
     epochs.iter().any(|(_, epoch)| epoch.count > 1)
-}
-
-impl Writer {
-    /// Renews what others read while the run lasts.
-    fn renew(&mut self, is_over: bool) {
-        self.renewed = Some(Instant::now());
-        self.mend_logs(true);
-        let (report, _) = self.report(Detail::Totals(None));
-        let logs = self.logs.as_ref().filter(|logs| logs.have_begun());
-        let sync = if is_over { Sync::Now } else { Sync::Later };
-        if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over, sync)) {
-            self.note(&path, written);
-        }
-        // A folder that cannot take the journal is said already.
-        let place = self.plan.place.as_ref().filter(|_| self.plan.journal.is_some());
-        let path = self.plan.prometheus.clone().or_else(|| place.map(|place| place.file(PROMETHEUS)));
-        let Some(path) = path else { return };
-        let is_named = self.plan.prometheus.is_some();
-        let put = |text: String| match is_named {
-            true => replace_named(&path, text, NewFile::Readable, sync),
-            false => replace_own(&path, text, sync),
-        };
-        self.put(&path, &report, "prometheus", put);
-    }
-
-    /// Writes a report, whole.
-    fn put(&mut self, path: &Path, report: &Report, format: &str, put: impl FnOnce(String) -> io::Result<()>) {
-        let is_elsewhere = self.standing.has_other_root();
-        let text =
-            if is_elsewhere { Err(other_root(path)) } else { report.render(format).map_err(|error| error.message) };
-        self.note(path, text.and_then(|text| put(text).map_err(|error| in_words(path, &error))));
-    }
-
-    /// Says what became of a file where that is news.
-    fn note(&mut self, path: &Path, written: Result<(), String>) {
-        let place = self.failing.iter().position(|failing| failing == path);
-        match (written, place) {
-            (Err(why), None) => {
-                self.failing.push(path.to_owned());
-                self.shared.say(format!("not written: {why}. The run goes on, and it is tried again"));
-            }
-            (Ok(()), Some(place)) => {
-                self.failing.remove(place);
-                self.shared.say(format!("{} is written again, and nothing is missing in it", path.display()));
-            }
-            _ => (),
-        }
-    }
 }
 
 /// Adds a name to an object.

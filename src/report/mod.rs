@@ -242,6 +242,12 @@ impl Report {
         self.components.iter().map(|component| (&component.channel, component.used, component.status))
     }
 
+    /// Whether any energy was counted, by this process or one before it.
+    pub fn has_counted(&self) -> bool {
+        let is_some = |joules: Option<f64>| joules.is_some_and(|joules| joules > 0.0);
+        self.measured().any(|(_, used, _)| is_some(used.epochs.joules) || is_some(used.between.joules))
+    }
+
     /// Its epochs as the journal has them: each as in the JSON report, and as it is. At most so many: more become one.
     pub fn epoch_lines(&mut self, most: usize) -> Vec<(Value, Epoch)> {
         if self.epochs.len() > most {

@@ -74,7 +74,7 @@ fn report(books: &Books, at: u64, detail: Detail) -> Report {
 fn lines(books: &Books, at: u64, life: u64, written: u64) -> String {
     let before = books.ledger.history().first(written).fold(Epoch::empty(0, 0, 0, 0), |all, one| all.joined(one));
     let mut report = report(books, at, Detail::Since(before));
-    let mut lines = vec![opening(&report, life, written, None), components(&report)];
+    let mut lines = vec![opening(&report, life, written, &Process::default()), components(&report)];
     let mut last = None;
     for (mut line, Epoch { end, inside, .. }) in report.epoch_lines(usize::MAX) {
         let gap = last.map_or(0, |last| end - last - inside);
@@ -327,7 +327,7 @@ fn a_kill_before_the_first_numbers_leaves_each_component_its_own() {
     next.resume(first.clone(), 1 << 60);
     next.add(&one(Kind::Cpu, "c"), None, None);
     let report = report(&next, 1 << 60, Detail::Totals(None));
-    for line in [opening(&report, 2, 2, None), components(&report)] {
+    for line in [opening(&report, 2, 2, &Process::default()), components(&report)] {
         text += &format!("{line}\n");
     }
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);

@@ -8,7 +8,6 @@ use crate::log::journal::Journal;
 use crate::log::logs::Logs;
 use crate::log::place::{JOURNAL, Place};
 use crate::log::replace::{self, in_words};
-use crate::report::Detail;
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +19,9 @@ const MOST_NAMES: usize = 8;
 /// The journal is looked for at its path after this part of the run's time, within these bounds.
 const LOOKS: u32 = 100;
 const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+/// A rank of a job looks more seldom: ten thousand may share a server.
+const LOOKS_OF_RANK: u32 = 4;
+const LOOK_OF_RANK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 
 /// A copy of this run's journal that was put in its place, emptied; None where there is none, or another process has it.
 fn take_over(path: &Path, id: &str) -> Option<Growing> {
@@ -65,8 +67,8 @@ fn root() -> Option<(u64, u64)> {
 
 impl Writer {
     /// Looks what became of the journal. One that cannot be gone on with is written anew, whole.
-    fn check_journal(&mut self) {
-        let looks_at_path = self.is_path_due() && !self.standing.has_other_root();
+    fn check_journal(&mut self, is_end: bool) {
+        let looks_at_path = (is_end || self.is_path_due()) && !self.standing.has_other_root();
         self.looked = if looks_at_path { Instant::now() } else { self.looked };
         let Some(journal) = self.plan.journal.as_mut() else { return };
         let mut state = journal.state(looks_at_path);
@@ -105,15 +107,17 @@ impl Writer {
 
     /// Whether the journal is to be looked for at its path: ever more seldom, as that may be a request to a server.
     fn is_path_due(&self) -> bool {
-        let gap = (self.started.elapsed() / LOOKS).clamp(LOOK.0, LOOK.1);
-        self.looked.elapsed() >= gap || self.shared.books().finished
+        let (looks, (shortest, longest)) =
+            if self.kept.is_rank { (LOOKS_OF_RANK, LOOK_OF_RANK) } else { (LOOKS, LOOK) };
+        let gap = (self.started.elapsed() / looks).clamp(shortest, longest);
+        self.looked.elapsed() >= gap || !self.kept.is_rank && self.shared.books().finished
     }
 
     /// Sees that the application has another root or other rights than when it began: what is named by a path cannot be
     /// written then, or not by this user, and that is reported at once.
     pub(super) fn check_standing(&mut self) {
         if self.standing.has_changed() {
-            self.renewed = None;
+            self.kept.renew_soon();
         }
     }
 
@@ -133,8 +137,8 @@ impl Writer {
     }
 
     /// Makes the journal, where it is not there yet, and the folder it is in.
-    pub(super) fn make_journal(&mut self) {
-        self.check_journal();
+    pub(super) fn make_journal(&mut self, is_end: bool) {
+        self.check_journal(is_end);
         self.open_journal();
     }
 
@@ -173,13 +177,6 @@ impl Writer {
         if !self.logs.as_mut().is_some_and(|logs| logs.have_to_begin_anew(looks_at_path)) {
             return;
         }
-        let (mut report, _) = self.report(Detail::Since(Epoch::empty(0, 0, 0, 0)));
-        let epochs = report.epoch_lines(usize::MAX);
-        if let Some(logs) = &mut self.logs {
-            self.logged_to = self.last_end.unwrap_or(0);
-            let written = epochs.iter().filter(|(_, epoch)| epoch.end <= self.logged_to);
-            let (path, written) = logs.add(&report, written.map(|(line, _)| line));
-            self.note(&path, written);
-        }
+        self.log_all_epochs();
     }
 }

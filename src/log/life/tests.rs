@@ -1,0 +1,114 @@
+use super::*;
+use serde_json::json;
+
+fn process(host: &str, job: Option<&str>, restarts: Option<u64>) -> Process {
+    Process { host: host.into(), job: job.map(str::to_owned), restarts, ..Process::default() }
+}
+
+#[test]
+fn a_journal_is_free_only_where_its_process_cannot_live() {
+    let slurm = Some("SLURM job 7");
+    let here = process("a", slurm, Some(1));
+    let silent = |silent_s: f64| Signs {
+        lock: Lock::Unknown,
+        page: Page::Missing,
+        is_ended: false,
+        last: process("b", slurm, Some(1)),
+        silent_s,
+        worked_s: 100.0,
+    };
+    let of = |last: Process| Signs { last, ..silent(1.0) };
+    let cases = [
+        (Signs { lock: Lock::Held(9), ..silent(1e6) }, Verdict::Held(9)),
+        (Signs { page: Page::Living(8), lock: Lock::Free, ..silent(1e6) }, Verdict::Held(8)),
+        (Signs { lock: Lock::Free, ..silent(0.0) }, Verdict::Free),
+        (silent(1.0), Verdict::Unsure(9.0)),
+        (silent(10.1), Verdict::Free),
+        (silent(f64::NAN), Verdict::Unsure(f64::NAN)),
+        (Signs { worked_s: 512.0 * 40.0, ..silent(100.0) }, Verdict::Unsure(5.0)),
+        (Signs { worked_s: 1e9, ..silent(155.1) }, Verdict::Free),
+        (Signs { worked_s: f64::NAN, ..silent(150.0) }, Verdict::Unsure(5.0)),
+        (Signs { is_ended: true, ..silent(0.0) }, Verdict::Free),
+        // A page without its process shows its end, on its own machine.
+        (Signs { page: Page::Dead, ..of(process("a", None, None)) }, Verdict::Free),
+        (Signs { page: Page::Dead, ..of(process("b", None, None)) }, Verdict::Unsure(9.0)),
+        // A requeue: the batch system has ended what ran before.
+        (of(process("b", slurm, Some(0))), Verdict::Free),
+        (of(process("b", slurm, None)), Verdict::Free),
+        (of(process("b", slurm, Some(2))), Verdict::Unsure(9.0)),
+        (of(process("b", Some("SLURM job 8"), None)), Verdict::Unsure(9.0)),
+        (of(process("b", None, None)), Verdict::Unsure(9.0)),
+    ];
+    for (signs, expected) in cases {
+        let verdict = signs.verdict(&here);
+        let is_same = match (verdict, expected) {
+            (Verdict::Unsure(a), Verdict::Unsure(b)) => (a - b).abs() < 1e-6 || a.is_nan() && b.is_nan(),
+            (a, b) => a == b,
+        };
+        assert!(is_same, "{signs:?}: {verdict:?}, and not {expected:?}");
+    }
+}
+
+#[test]
+fn restarts_are_those_of_slurm() {
+    let environment = |name: &str| (name == "SLURM_RESTART_COUNT").then(|| "3".into());
+    let of = |job: Option<&str>| Process::new("a".into(), job.map(str::to_owned), Rank::default(), &environment);
+    assert_eq!(of(Some("SLURM job 7")).restarts, Some(3));
+    assert_eq!((of(Some("job sweep")).restarts, of(None).restarts), (None, None));
+}
+
+#[test]
+fn a_first_line_identifies_its_process() {
+    let line = json!({"job": "SLURM job 7", "rank": 2, "ranks": 4, "restarts": 1, "run": {"host": "a"}});
+    let rank = Rank { number: Some(2), of: Some(4), local: None };
+    assert_eq!(Process::of_opening(&line), Process { rank, ..process("a", Some("SLURM job 7"), Some(1)) });
+    assert_eq!(Process::of_opening(&json!({})), Process::default());
+}
+
+#[test]
+fn locks_prove_something_where_all_clients_share_them() {
+    let shares = |kind: &str, options: &str| {
+        let mounts = format!(
+            "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n30 22 0:40 / /scratch rw,noatime - {kind} server:/x {options}\n"
+        );
+        locks_are_shared(&mounts, Path::new("/scratch/logs"))
+    };
+    for (kind, options, expected) in [
+        ("xfs", "rw", true),
+        ("tmpfs", "rw,size=64k", true),
+        ("gpfs", "rw", true),
+        ("ceph", "rw", true),
+        ("nfs4", "rw,vers=4.2,local_lock=none", true),
+        ("nfs", "rw,vers=3,local_lock=none", true),
+        ("nfs", "rw,vers=3,nolock,local_lock=all", false),
+        ("nfs", "rw,vers=3,local_lock=posix", false),
+        ("nfs", "rw,vers=3,local_lock=flock", true),
+        ("lustre", "rw,flock,lazystatfs", true),
+        ("lustre", "rw,localflock", false),
+        ("lustre", "rw,noflock", false),
+        ("lustre", "rw", false),
+        ("beegfs", "rw", false),
+        ("fuse.sshfs", "rw", false),
+        ("9p", "rw", false),
+        ("virtiofs", "rw", false),
+        ("something", "rw", false),
+    ] {
+        assert_eq!(shares(kind, options), expected, "{kind} {options}");
+    }
+}
+
+#[test]
+fn a_path_is_on_the_deepest_mount_that_holds_it() {
+    let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+        23 22 0:40 / /a\\040b rw master:1 - beegfs none rw\n\
+        24 23 0:41 / /a\\040b/c rw - tmpfs none rw\n\
+        25 22 0:42 / /d rw - tmpfs none rw\n\
+        26 22 0:43 / /d rw - fuse none rw\n\
+        torn";
+    for (path, expected) in
+        [("/x", true), ("/a b", false), ("/a b/logs", false), ("/a b/c/x", true), ("/a bc", true), ("/d/x", false)]
+    {
+        assert_eq!(locks_are_shared(mounts, Path::new(path)), expected, "{path}");
+    }
+    assert!(!locks_are_shared("", Path::new("/x")));
+}

@@ -1,0 +1,218 @@
+//! Takes one journal up, unless the process that wrote it last may live.
+
+use super::turn::{Missed, Turn};
+use super::{Asker, Found, HEAD, Refusal, Resumed};
+use crate::host::{self, text};
+use crate::log::file::Growing;
+use crate::log::journal::{Journal, OPENING};
+use crate::log::life::{self, Lock, Page, Signs, Verdict};
+use crate::log::place::Place;
+use crate::log::replace;
+use crate::tally::{self, Count, Tally};
+use std::fs::Metadata;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+/// The run of a journal that the user named.
+pub fn named(path: &Path, asker: &Asker) -> Result<Found, Refusal> {
+    let path = replace::followed(path)?;
+    open(Place::of_journal(&path), &path, asker, false)
+}
+
+/// The run whose journal is here, unless it is over.
+pub fn unfinished(place: Place, path: &Path, asker: &Asker) -> Result<Found, Refusal> {
+    open(place, path, asker, true)
+}
+
+fn open(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Result<Found, Refusal> {
+    let (mut found, lock) = read(place.clone(), path, asker, is_from_folder)?;
+    if lock != Lock::Free && found.0.journal.is_some() {
+        match Turn::take(path) {
+            Err(Missed::Taken) => return Err(just_taken()),
+            Err(Missed::Unknown) => (), // such a folder is not written by others either
+            Ok(turn) => {
+                // Another process may have had its turn since.
+                drop(found);
+                (found, _) = read(place, path, asker, is_from_folder)?;
+                found.0.turn = Some(turn);
+            }
+        }
+    }
+    found.0.claim()?;
+    Ok(found)
+}
+
+fn read(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Result<(Found, Lock), Refusal> {
+    let mut journal = match Growing::open(path) {
+        Ok(journal) => Some(journal),
+        Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let lock = journal.as_ref().map_or(Lock::Unknown, |journal| lock_of(journal, path));
+    if let Lock::Held(holder) = lock {
+        return Err(in_use(holder));
+    }
+    // Read only now: until it let go that process may have added to it.
+    let text = whole(&mut journal, path)?;
+    let metadata = std::fs::metadata(path)?;
+    if text.is_empty() || text.starts_with(OPENING) && !text.contains(&b'\n') {
+        return Err(unwritten(journal, lock, &metadata, asker));
+    }
+    let read = Journal::parse(&text).map_err(Refusal::Other)?;
+    let (left, unread) = Left::of(&read.id, read.lives);
+    is_free(&read, &left, lock, &metadata, asker)?;
+    if let Some((ours, theirs)) = asker.name.zip(read.name.as_deref()).filter(|(ours, theirs)| ours != theirs) {
+        return Err(Refusal::Other(format!("it is the journal of '{theirs}', and name='{ours}' is another run")));
+    }
+    let (id, written) = (read.id.clone(), read.epochs_done);
+    let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
+    let (is_ended, mut flaws) = (read.is_ended, read.flaws.clone());
+    if metadata.uid() != host::user() {
+        flaws.push(format!("it belongs to {}", host::user_name(metadata.uid())));
+    }
+    flaws.extend(unread.map(|error| {
+        format!("the count of ended epochs cannot be read ({error}): some that ended just before a kill may be missing")
+    }));
+    let mut past = read.into_past(left.counts);
+    past.lives = left.last;
+    let (tally, turn) = (None, None);
+    let resumed =
+        Resumed { id, name, started, planned, past, place, journal, written, tally, turn, is_from_folder, is_ended };
+    if is_from_folder && resumed.is_finished() {
+        return Err(Refusal::Over);
+    }
+    Ok(((resumed, flaws), lock))
+}
+
+/// What is in it, as far as it may be a journal.
+fn whole(journal: &mut Option<Growing>, path: &Path) -> io::Result<Vec<u8>> {
+    let mut read = |most: u64| match journal {
+        Some(journal) => journal.read(most),
+        None => {
+            let mut text = Vec::new();
+            text::open_ordinary(path)?.take(most).read_to_end(&mut text).map(|_| text)
+        }
+    };
+    let head = read(HEAD)?;
+    let goes_on = head.len() as u64 == HEAD && head.windows(OPENING.len()).any(|bytes| bytes == OPENING);
+    if goes_on { read(u64::MAX) } else { Ok(head) }
+}
+
+/// Locks the journal for this process. A lock is evidence only where all clients of the file system share it.
+fn lock_of(journal: &Growing, path: &Path) -> Lock {
+    match journal.lock() {
+        Ok(Some(holder)) => Lock::Held(holder),
+        Ok(None) if are_locks_shared(path) => Lock::Free,
+        Ok(None) | Err(_) => Lock::Unknown,
+    }
+}
+
+fn are_locks_shared(path: &Path) -> bool {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let mounts = text::read(Path::new("/proc/self/mountinfo"), text::LARGE);
+    folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| life::locks_are_shared(&mounts, &folder))
+}
+
+/// An empty journal: a process was killed before it wrote a line, or has just made it.
+fn unwritten(journal: Option<Growing>, lock: Lock, metadata: &Metadata, asker: &Asker) -> Refusal {
+    let silent_s = silence_s(metadata, None);
+    let signs = Signs { lock, page: Page::Missing, is_ended: false, last: Default::default(), silent_s, worked_s: 0.0 };
+    match (signs.verdict(asker.process), journal) {
+        (Verdict::Free, Some(journal)) => Refusal::Unwritten(journal),
+        (Verdict::Unsure(wait_s), _) => unsure("", silent_s, wait_s),
+        (Verdict::Held(holder), _) => in_use(holder),
+        (Verdict::Free, None) => Refusal::Other("nothing is in it, and this user cannot write it".into()),
+    }
+}
+
+/// How long a journal was not written, s, by its last numbers and by the file system's clock.
+fn silence_s(metadata: &Metadata, last_unix_s: Option<f64>) -> f64 {
+    let changed = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let changed = changed.map_or(0.0, |at| at.as_secs_f64());
+    host::unix_s() - last_unix_s.unwrap_or(0.0).max(changed)
+}
+
+fn is_free(read: &Journal, left: &Left, lock: Lock, metadata: &Metadata, asker: &Asker) -> Result<(), Refusal> {
+    // Later processes may not have a line yet. One that ended in order is no living one, though its page may be there.
+    let lives = (read.lives..=left.last).filter(|life| *life > read.lives || !read.is_ended);
+    let pages: Vec<Page> = lives.map(|life| tally::page(&read.id, life)).collect();
+    let living = pages.iter().find(|page| matches!(page, Page::Living(_)));
+    let signs = Signs {
+        lock,
+        page: *living.or(pages.first()).unwrap_or(&Page::Missing),
+        is_ended: read.is_ended,
+        last: read.process.clone(),
+        silent_s: silence_s(metadata, read.last_unix_s()),
+        worked_s: read.worked_s(),
+    };
+    match signs.verdict(asker.process) {
+        Verdict::Free => Ok(()),
+        Verdict::Held(holder) => Err(in_use(holder)),
+        Verdict::Unsure(wait_s) => Err(unsure(&read.process.host, signs.silent_s, wait_s)),
+    }
+}
+
+fn unsure(host: &str, silent_s: f64, wait_s: f64) -> Refusal {
+    let on = if host.is_empty() { String::new() } else { format!(" on {host}") };
+    let (silent, wait) = (silent_s.max(0.0), wait_s.max(0.0).ceil());
+    Refusal::Unsure(format!(
+        "a process{on} wrote it {silent:.0} s ago and may still run: locks on this file system do not show it. If that run is over, start again after {wait:.0} s"
+    ))
+}
+
+fn in_use(holder: u32) -> Refusal {
+    Refusal::Other(match holder {
+        ours if ours == std::process::id() => "this process is writing it already".into(),
+        0 => "a process of another container or machine is writing it".into(),
+        other => format!("process {other} is writing it"),
+    })
+}
+
+fn just_taken() -> Refusal {
+    Refusal::Other("another process has just taken it up".into())
+}
+
+impl Resumed {
+    /// Claims the run among the processes of this machine: one of them makes the page for its next process.
+    fn claim(&mut self) -> Result<(), Refusal> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        match Tally::open(&self.id, self.past.lives + 1) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(just_taken()),
+            tally => {
+                self.tally = tally.ok();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the last process with a line has left, and those after it that were killed before their first.
+struct Left {
+    counts: Vec<Count>,
+    /// The last process that left something, or has a line.
+    last: u64,
+}
+
+impl Left {
+    /// Of a run whose journal has a line of the process number `lives`; and why something could not be read.
+    fn of(id: &str, lives: u64) -> (Left, Option<io::Error>) {
+        let mut left = Left { counts: Vec::new(), last: lives };
+        for life in lives.. {
+            match tally::left(id, life) {
+                Ok(Some(count)) => left.counts.push(count),
+                Ok(None) if life == lives => left.counts.push(Count::default()),
+                Ok(None) => break,
+                Err(error) => {
+                    left.counts.extend((life == lives).then(Count::default));
+                    return (left, Some(error));
+                }
+            }
+            left.last = life;
+        }
+        (left, None)
+    }
+}

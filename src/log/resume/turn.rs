@@ -1,0 +1,87 @@
+//! Whose turn it is to take a run up, where locks do not show it: of processes on several machines that find a silent journal
+//! at the same moment, the one that makes a file beside it. It removes the file once its first line is on the disk.
+
+use crate::host;
+use crate::log::life;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Processes that may have been killed in their turn.
+const MOST: usize = 16;
+
+/// A turn, until it is dropped.
+pub struct Turn {
+    /// Its own file, and before it those of processes that were killed in their turn.
+    files: Vec<PathBuf>,
+}
+
+/// Why there is no turn.
+pub enum Missed {
+    /// Another process has it.
+    Taken,
+    /// No file can be made there.
+    Unknown,
+}
+
+impl Turn {
+    /// Takes the turn of a journal. What was read of the journal before may be old by then.
+    pub fn take(journal: &Path) -> Result<Turn, Missed> {
+        let name = journal.file_name().unwrap_or_default().to_string_lossy();
+        let mut files = Vec::new();
+        for number in 1..=MOST {
+            let file = journal.with_file_name(format!(".{name}.{number}.taken"));
+            let mut options = OpenOptions::new();
+            let made = options.write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(&file);
+            files.push(file);
+            match made {
+                Ok(_) => return Ok(Turn { files }),
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(Missed::Unknown),
+                Err(_) if files.last().is_some_and(|file| is_left_over(file)) => (),
+                Err(_) => return Err(Missed::Taken),
+            }
+        }
+        Err(Missed::Taken)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.files.iter().for_each(|file| drop(std::fs::remove_file(file)));
+    }
+}
+
+/// Whether a file is so old that the process that made it was killed: a turn takes a moment.
+fn is_left_over(file: &Path) -> bool {
+    let made = std::fs::symlink_metadata(file).and_then(|there| there.modified());
+    let made = made.ok().and_then(|made| made.elapsed().ok());
+    made.is_some_and(|age| age.as_secs_f64() > life::patience_s(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn one_process_has_the_turn_until_it_ends_or_is_long_gone() {
+        let folder = std::env::temp_dir().join(format!("carbontracker-turn-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let journal = folder.join("x.jsonl");
+        let turn = Turn::take(&journal).ok().unwrap();
+        assert!(matches!(Turn::take(&journal), Err(Missed::Taken)));
+        drop(turn);
+        let killed = Turn::take(&journal).ok().unwrap();
+        let old = SystemTime::now() - Duration::from_secs(60);
+        std::fs::File::open(&killed.files[0]).unwrap().set_modified(old).unwrap();
+        std::mem::forget(killed);
+        let next = Turn::take(&journal).ok().unwrap();
+        assert!(matches!(Turn::take(&journal), Err(Missed::Taken)));
+        drop(next);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        assert!(matches!(Turn::take(Path::new("/proc/x.jsonl")), Err(Missed::Unknown)));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
