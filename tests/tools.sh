@@ -25,6 +25,7 @@ slurmctld slurmctld
 slurmd slurmd
 srun slurm-client
 munged munge
+strace strace
 zsh zsh
 fish fish
 groff groff-base
