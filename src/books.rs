@@ -22,7 +22,7 @@ use std::ops::Range;
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
 
 /// How it is said that another process counts a device.
-pub const COUNTED_BY: &str = ": counted by ";
+const COUNTED_BY: &str = ": counted by ";
 
 /// What the sampler writes and reports read.
 pub struct Books {
