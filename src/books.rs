@@ -21,9 +21,6 @@ use std::ops::Range;
 /// What to say where the sampler panicked.
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
 
-/// How it is said that another process counts a device.
-const COUNTED_BY: &str = ": counted by ";
-
 /// What the sampler writes and reports read.
 pub struct Books {
     /// The grid that feeds the run, as far as it is known by now.
@@ -184,14 +181,15 @@ impl Books {
         self.trusts.iter().filter(|trust| trust.standing.is_elsewhere()).filter_map(|trust| {
             let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
-            let (who, cure) = match trust.standing.is_apart {
-                true => (
-                    "another rank of this node, or by none: they cannot agree".into(),
-                    "see the messages; job=off counts it here too",
-                ),
-                false => (process(trust.standing.holder), "none is needed; job=off counts it here too"),
+            let ids = ids.join(", ");
+            let reason = match trust.standing.is_apart {
+                true => format!("{ids}: not counted here, as the ranks of this node cannot agree who counts it"),
+                false => format!("{ids}: counted by {}, and not here", process(trust.standing.holder)),
             };
-            let reason = format!("{}{COUNTED_BY}{who}, and not here", ids.join(", "));
+            let cure = match trust.standing.is_apart {
+                true => "see the notes; job=off counts it here too",
+                false => "none is needed; job=off counts it here too",
+            };
             let cure = Some(cure.into());
             Some(Unavailable { source: channels().next()?.source, reason, cure })
         })

@@ -160,26 +160,49 @@ const PLACES: [(&str, &str, &str); 6] = [
     ("each one's own", "", "unshare -m sh -c 'mount -t tmpfs none /dev/shm; exec \"$@\"' sh "),
 ];
 
+/// Four processes of a job in a namespace of their own, after a command; before each process another.
+fn four_in(namespace: &str, place: &str, before: &str) -> Vec<ranks::Record> {
+    let folder = Folder::new("shm");
+    let parts: Vec<Part> = (0..4).map(|n| part(0, 1500 + 60 * n)).collect();
+    folder.give(&parts, Start::At(now() + 1_500_000_000), &Value::Null);
+    let program = in_shell();
+    let program = program.trim_start_matches("exec ");
+    let each = format!("CT_PART=$F/part-$k SLURM_PROCID=$k {before}{program} & done; wait");
+    let mut process = ranks::launch::process(Path::new(""));
+    let mut shell = in_environment_of(&mut process, "unshare");
+    shell.args([namespace, "sh", "-c", &format!("{place} for k in 0 1 2 3; do {each}")]).env("F", folder.path());
+    shell.env("CARBONTRACKER_SIM_CPU", SIMULATED).env("SLURM_JOB_ID", job_name());
+    let output = shell.output().unwrap();
+    let records = folder.records();
+    assert_eq!(records.len(), 4, "{place}: {output:?}");
+    records
+}
+
+/// Without System V shared memory the first of a node counts, if its launcher says which that is; every report says so.
+#[test]
+fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
+    if !have(&["unshare"]) || !is_root_for("only root limits shared memory") {
+        return;
+    }
+    for (first, before) in [(Some(0), "SLURM_LOCALID=$k "), (None, "")] {
+        let records = four_in("-i", "echo 0 > /proc/sys/kernel/shmmni;", before);
+        for record in records {
+            let counts = first == Some(record.rank);
+            assert_eq!(record.energy_j.expect("a report").is_some(), counts, "rank {}", record.rank);
+            assert_eq!(record.report["job"]["agreed"], false);
+            let notes = record.report["notes"].to_string();
+            assert!(notes.contains("cannot agree who counts what: no System V shared memory"), "{notes}");
+        }
+    }
+}
+
 #[test]
 fn they_meet_whatever_dev_shm_is() {
     if !have(&["unshare"]) || !is_root_for("only root mounts a /dev/shm") {
         return;
     }
     let run = |&(name, place, before): &(&str, &str, &str)| -> Result<(), Wrong> {
-        let folder = Folder::new("shm");
-        let parts: Vec<Part> = (0..4).map(|n| part(0, 1500 + 60 * n)).collect();
-        folder.give(&parts, Start::At(now() + 1_500_000_000), &Value::Null);
-        let program = in_shell();
-        let program = program.trim_start_matches("exec ");
-        let each = format!("CT_PART=$F/part-$k SLURM_PROCID=$k {before}{program} & done; wait");
-        let mut process = ranks::launch::process(Path::new(""));
-        let mut shell = in_environment_of(&mut process, "unshare");
-        shell.args(["-m", "sh", "-c", &format!("{place} for k in 0 1 2 3; do {each}")]).env("F", folder.path());
-        shell.env("CARBONTRACKER_SIM_CPU", SIMULATED).env("SLURM_JOB_ID", job_name());
-        let output = shell.output().unwrap();
-        let records = folder.records();
-        assert_eq!(records.len(), 4, "{name}: {output:?}");
-        counted_once(&records, &format!("/dev/shm {name}"))
+        counted_once(&four_in("-m", place, before), &format!("/dev/shm {name}"))
     };
     check(&PLACES, |_| 4, run);
 }

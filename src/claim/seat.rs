@@ -179,7 +179,9 @@ fn find(job: u64, now: u64) -> io::Result<(Segment, i32)> {
     for n in 0..KEYS {
         let key = (job.wrapping_add(n) as u32 | 1 << 30) as i32; // 0 would be a private one
         let memory = Segment::share(key, NUMBERS).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Segment::create(key, NUMBERS).or_else(|_| Segment::share(key, NUMBERS)),
+            io::ErrorKind::NotFound => {
+                Segment::create(key, NUMBERS).or_else(|error| Segment::share(key, NUMBERS).map_err(|_| error))
+            }
             _ => Err(error),
         });
         match memory {
