@@ -129,6 +129,13 @@ impl Books {
         Run { ledger, settled: *settled, progress, pricing: self.pricing(), now }
     }
 
+    /// Takes up a claim, if it is new.
+    pub fn claim(&mut self, claim: Option<usize>, device: String, what: String) {
+        if claim == Some(self.trusts.len()) {
+            self.trusts.push(Trust::new(device, what, &self.ledger));
+        }
+    }
+
     /// Opens an account for a channel, under a claim if other processes might count it too. `late_since`, ns, if it
     /// should have been read from then on.
     pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<u64>) {

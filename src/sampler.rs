@@ -113,7 +113,10 @@ impl Sampler {
         let mut books = shared.books();
         let first_channel = books.metered.len();
         for channel in source.channels() {
-            let claim = self.claimant.claim(channel, &mut books, |message| shared.remark(message));
+            let claim = self.claimant.claim(channel, |message| shared.remark(message));
+            if let Some((device, what)) = claim.and_then(|claim| self.claimant.named(claim)) {
+                books.claim(claim, device, what);
+            }
             books.add(channel, claim, late_since);
             self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
         }

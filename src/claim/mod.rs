@@ -14,11 +14,9 @@ mod record;
 mod seat;
 mod word;
 
-use crate::books::Books;
 use crate::channel::{Channel, Kind, Method};
 use crate::host;
 use crate::job::{Job, Rank};
-use crate::trust::Trust;
 use party::Turn;
 use record::State;
 use seat::Seat;
@@ -115,9 +113,9 @@ impl Claimant {
         Claimant { common, sysroot: sysroot.to_owned(), claims: Vec::new(), teller: Teller::default() }
     }
 
-    /// The claim on a channel's device; None where only this process counts it. A claim that is new is entered into the
-    /// books. Where the processes of the job cannot find each other, `say` hears it.
-    pub fn claim(&mut self, channel: &Channel, books: &mut Books, say: impl FnOnce(String)) -> Option<usize> {
+    /// The number of the claim on a channel's device; None where only this process counts it. Where the processes of the job
+    /// cannot find each other, `say` hears it.
+    pub fn claim(&mut self, channel: &Channel, say: impl FnOnce(String)) -> Option<usize> {
         let job = self.job()?;
         let device = device(channel, job)?;
         if let Some(place) = self.claims.iter().position(|claim| claim.device == device) {
@@ -129,11 +127,14 @@ impl Claimant {
             Common::Joined(_, seat) => seat.device(hash).map(Turn::new),
             _ => None,
         };
-        let words = &self.job()?.words;
-        let what = format!("{device} for the ranks of this job on this node ({words})");
-        books.trusts.push(Trust::new(device.clone(), what, &books.ledger));
         self.claims.push(Claim { device, turn });
         Some(self.claims.len() - 1)
+    }
+
+    /// What a claim is of, and the same in words with the job.
+    pub fn named(&self, claim: usize) -> Option<(String, String)> {
+        let (device, words) = (&self.claims.get(claim)?.device, &self.job()?.words);
+        Some((device.clone(), format!("{device} for the ranks of this job on this node ({words})")))
     }
 
     fn job(&self) -> Option<&Job> {
