@@ -164,13 +164,15 @@ pub fn kin() -> Option<Kin> {
     })
 }
 
-/// When a process started, in clock ticks since boot. With the process number this identifies the process.
+/// When a process started, in clock ticks since boot; None: it is dead or unknown. With the process number this identifies the
+/// process. One whose main thread has ended lives as long as another of its threads.
 pub fn process_start(process: u32) -> Option<u64> {
     let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::SMALL).ok()?;
-    // Fields 3 and 22; the second, the name, is in parentheses and may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let is_dead = fields.next().is_none_or(|state| ["Z", "X"].contains(&state));
-    fields.nth(18).filter(|_| !is_dead)?.parse().ok()
+    // Fields 3, 20 and 22; the second, the name, is in parentheses and may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let [state, threads, start] = [0, 17, 19].map(|place| fields.get(place).copied().unwrap_or_default());
+    let is_dead = ["Z", "X", ""].contains(&state) && threads.parse().unwrap_or(0) <= 1;
+    Some(start).filter(|_| !is_dead)?.parse().ok()
 }
 
 /// Whether a process lives that started then, in clock ticks since boot; 0: that is not known. Without /proc its number decides.

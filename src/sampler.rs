@@ -103,6 +103,7 @@ impl Sampler {
             progress: Packed::NONE,
             next_look: u64::MAX,
         };
+        sampler.claimant.join();
         sampler.admit(true, shared);
         sampler.pass(shared);
         sampler
@@ -208,7 +209,7 @@ impl Sampler {
         if self.claimant.is_shared() {
             due = due.min(self.last_pass + CLAIMS_NS);
         }
-        if !self.marks.is_empty() || shared.is_requested() || shared.is_asked() {
+        if !self.marks.is_empty() || shared.is_requested() || shared.asked() > shared.answered() {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted) {
@@ -257,11 +258,11 @@ impl Sampler {
             slot.read(start, self.interval_ns, is_marked, &mut self.readings);
         }
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
-        let is_asked = shared.is_asked();
+        let asked = shared.asked();
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
-        let is_asked_for = is_asked || shared.is_stopping();
-        let look = Look { now: host::monotonic_ns(), ended, is_asked: is_asked_for, read_since: None };
+        let is_asked = asked > shared.answered() || shared.is_stopping();
+        let look = Look { now: host::monotonic_ns(), ended, is_asked, read_since: None };
         let standings = self.claimant.look(look, &self.read_since);
         let mut books = shared.books();
         books.calendar.note(host::moment());
@@ -288,8 +289,8 @@ impl Sampler {
         if is_requested {
             shared.answer();
         }
-        if is_asked {
-            shared.take_asked();
+        if asked > shared.answered() {
+            shared.answer_asked(asked, start);
         }
         let next_look = self.look_after(&books, start);
         self.next_look = if looks || next_look == u64::MAX { next_look } else { next_look.min(self.next_look) };

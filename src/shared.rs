@@ -31,8 +31,11 @@ pub struct Shared {
     progress: AtomicU64,
     /// Somebody waits for the first epoch's progress to be looked at.
     look: AtomicBool,
-    /// A report is asked for: what is counted by a process that stands idle is to be taken over.
-    asked: AtomicBool,
+    /// How many asked for a report, for which what idle processes count is to be taken over; how many of them were
+    /// answered, and when that was last, ns.
+    asked: AtomicU64,
+    answered: AtomicU64,
+    answered_at: AtomicU64,
 }
 
 impl Shared {
@@ -49,7 +52,9 @@ impl Shared {
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
             look: AtomicBool::new(false),
-            asked: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            answered_at: AtomicU64::new(0),
         }
     }
 
@@ -82,12 +87,15 @@ impl Shared {
         self.tell();
     }
 
-    /// Waits until the sampler has ended or the time is up, and holds nothing meanwhile: others count from then on.
-    pub fn finish_within(&self, patience: Duration) {
+    /// Waits until `epochs` epochs are settled or the time is up, and holds nothing meanwhile.
+    pub fn settle_within(&self, epochs: u64, patience: Duration) {
         const LOOK: Duration = Duration::from_millis(1);
         let deadline = Instant::now() + patience;
-        let is_finished = || lock_within(&self.books, LOOK).is_some_and(|books| books.finished);
-        while !is_finished() && Instant::now() < deadline {
+        let is_settled = || {
+            let books = lock_within(&self.books, LOOK);
+            books.is_some_and(|books| books.finished || books.settled >= epochs)
+        };
+        while !is_settled() && Instant::now() < deadline {
             host::pause(LOOK);
         }
     }
@@ -189,26 +197,39 @@ impl Shared {
         self.messages.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Whether somebody asks for a report that may hold more than is counted here by now.
-    pub fn is_asked(&self) -> bool {
+    /// How many have asked for a report that may hold more than is counted here by now.
+    pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Says that what there is was taken over; with the books locked, or those who wait would not see it.
-    pub fn take_asked(&self) {
-        self.asked.store(false, Ordering::SeqCst);
+    /// How many of them were answered.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    /// Says that so many were answered: what idle processes counted was taken over. With the books locked, or those who wait
+    /// would not see it.
+    pub fn answer_asked(&self, asked: u64, now: u64) {
+        self.answered.store(asked, Ordering::SeqCst);
+        self.answered_at.store(now, Ordering::Relaxed);
         self.tell();
     }
 
-    /// Has the sampler take over what processes count that stand idle, where others count at all, and waits for it, a moment.
-    pub fn ask(&self, sampler: &Thread, timeout: Duration) {
+    /// Has the sampler take over what processes count that stand idle, where others count at all, and waits for it until the
+    /// deadline. Who asks again within so short a time hears the same.
+    pub fn ask(&self, sampler: &Thread, ended: u64, deadline: Instant) {
+        const AGAIN_NS: u64 = 100_000_000;
         let books = self.books();
-        if books.finished || books.trusts.iter().all(|trust| trust.standing.is_ours) {
+        let is_elsewhere = books.trusts.iter().any(|trust| !trust.standing.is_ours && !trust.standing.is_apart);
+        let is_known = books.ledger.epochs() >= ended
+            && host::monotonic_ns() < self.answered_at.load(Ordering::Relaxed).saturating_add(AGAIN_NS);
+        if books.finished || !is_elsewhere || is_known {
             return;
         }
-        self.asked.store(true, Ordering::SeqCst);
+        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         sampler.unpark();
-        drop(self.changed.wait_timeout_while(books, timeout, |books| !books.finished && self.is_asked()));
+        let patience = deadline.saturating_duration_since(Instant::now());
+        drop(self.changed.wait_timeout_while(books, patience, |books| !books.finished && self.answered() < number));
     }
 
     /// Whether the forecast passes a budget.

@@ -123,10 +123,8 @@ pub fn forget(id: &str, life: u64) -> io::Result<()> {
 
 /// Removes the pages of runs that were killed long ago.
 fn sweep() {
-    for key in host::abandoned(NUMBERS, LEFT_OVER_S) {
-        let page = Segment::open(key, NUMBERS).ok().filter(|page| page.load(IS) == MAGIC);
-        page.into_iter().for_each(|page| page.remove());
-    }
+    let pages = host::abandoned(NUMBERS, LEFT_OVER_S).into_iter().filter(|page| page.load(IS) == MAGIC);
+    pages.filter(|page| page.attached() == 1).for_each(|page| page.remove()); // nobody but us looks at it
 }
 
 fn find(id: &str, life: u64) -> io::Result<Option<Segment>> {

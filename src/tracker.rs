@@ -145,17 +145,14 @@ impl Tracker {
         let detail = Detail::of(pointer);
         let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
         self.check_memory(detail, false)?;
-        if !WITHOUT_ENERGY.iter().any(|section| pointer.starts_with(section)) {
-            self.shared.ask(&self.sampler, REPORT_TIMEOUT);
-        }
-        self.snapshot(detail, is_of_forecast).value(pointer)
+        let is_of_energy = !WITHOUT_ENERGY.iter().any(|section| pointer.starts_with(section));
+        self.snapshot(detail, is_of_forecast, is_of_energy).value(pointer)
     }
 
     /// The report in a format.
     pub fn report(&self, format: &str) -> Result<String> {
         self.check_memory(Detail::Epochs, ["json", "html"].contains(&format))?;
-        self.shared.ask(&self.sampler, REPORT_TIMEOUT);
-        self.snapshot(Detail::Epochs, true).render(format)
+        self.snapshot(Detail::Epochs, true, true).render(format)
     }
 
     /// Hands the oldest message to `take`; it stays queued if that fails.
@@ -178,9 +175,12 @@ impl Tracker {
         self.shared.check_memory(bytes)
     }
 
-    fn snapshot(&self, detail: Detail, with_forecast: bool) -> Report {
+    fn snapshot(&self, detail: Detail, with_forecast: bool, with_energy: bool) -> Report {
         let deadline = Instant::now() + REPORT_TIMEOUT;
         let ended = self.flush_backlog(deadline);
+        if with_energy {
+            self.shared.ask(&self.sampler, ended, deadline);
+        }
         let is_open = self.is_open.load(Ordering::Relaxed);
         if is_open && with_forecast && self.setting.planned > 0 {
             self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);

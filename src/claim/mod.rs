@@ -61,12 +61,13 @@ pub struct Claimant {
 enum Common {
     /// There is no job, or this process is all of it: it counts everything.
     Alone,
-    /// It is to be joined at the first claim.
+    /// It is to be joined.
     Unjoined(Job, Rank),
     /// A record.
     Joined(Job, Arc<Seat>),
-    /// No record can be had: the first process of the node counts, where its launcher says which that is.
-    Apart(Job, bool),
+    /// No record can be had: the first process of the node counts, where its launcher says which that is. What is to be
+    /// said of it, once there is a device to share.
+    Apart(Job, bool, Option<String>),
 }
 
 /// A device that one process of the job counts.
@@ -115,13 +116,15 @@ impl Claimant {
 
     /// The number of the claim on a channel's device; None where only this process counts it. Where the processes of the job
     /// cannot find each other, `say` hears it.
-    pub fn claim(&mut self, channel: &Channel, say: impl FnOnce(String)) -> Option<usize> {
+    pub fn claim(&mut self, channel: &Channel, say: impl FnMut(String)) -> Option<usize> {
         let job = self.job()?;
         let device = device(channel, job)?;
         if let Some(place) = self.claims.iter().position(|claim| claim.device == device) {
             return Some(place);
         }
-        self.join(say);
+        if let Common::Apart(_, _, why) = &mut self.common {
+            why.take().into_iter().for_each(say);
+        }
         let hash = host::stable_hash(device.bytes()).max(1);
         let turn = match &self.common {
             Common::Joined(_, seat) => seat.device(hash).map(Turn::new),
@@ -140,12 +143,12 @@ impl Claimant {
     fn job(&self) -> Option<&Job> {
         match &self.common {
             Common::Alone => None,
-            Common::Unjoined(job, _) | Common::Joined(job, _) | Common::Apart(job, _) => Some(job),
+            Common::Unjoined(job, _) | Common::Joined(job, _) | Common::Apart(job, ..) => Some(job),
         }
     }
 
-    /// Takes a seat in the job's record, if none was tried for yet.
-    fn join(&mut self, say: impl FnOnce(String)) {
+    /// Takes a seat in the job's record.
+    pub fn join(&mut self) {
         let Common::Unjoined(job, rank) = &self.common else { return };
         let (job, rank) = (job.clone(), *rank);
         self.common = match Seat::take(job.hash(host::user(), &self.sysroot), rank) {
@@ -155,9 +158,8 @@ impl Claimant {
             }
             Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
             Err(error) => {
-                let counts = rank.local == Some(0);
-                say(cannot_agree(&job, &error, rank.local));
-                Common::Apart(job, counts)
+                let why = cannot_agree(&job, &error, rank.local);
+                Common::Apart(job, rank.local == Some(0), Some(why))
             }
         }
     }
@@ -176,7 +178,7 @@ impl Claimant {
                 };
                 claims.map(stand).collect()
             }
-            Common::Apart(_, counts) => {
+            Common::Apart(_, counts, _) => {
                 let standing = Standing { is_ours: *counts, is_apart: !counts, ..Standing::default() };
                 self.claims.iter().map(|_| standing).collect()
             }
@@ -186,7 +188,7 @@ impl Claimant {
 
     /// Whether other processes may count what this one claims.
     pub fn is_shared(&self) -> bool {
-        matches!(self.common, Common::Joined(..))
+        matches!(self.common, Common::Joined(..)) && !self.claims.is_empty()
     }
 
     /// Where the application notes that an epoch begins or ends; None: nobody reads it.
@@ -205,6 +207,7 @@ impl Claimant {
     /// Notes how much energy, J, this run has used so far, and returns what is known of the job on this node.
     pub fn on_node(&self, joules: Option<f64>, now: u64) -> Option<OnNode> {
         match &self.common {
+            _ if self.claims.is_empty() => None,
             Common::Joined(_, seat) => Some(seat.on_node(joules, now)),
             Common::Apart(..) => Some(OnNode { is_agreed: false, processes: 1, energy_j: None }),
             _ => None,

@@ -10,7 +10,8 @@ pub struct Party<'a> {
     pub record: Record<'a>,
     /// Its seat.
     pub place: usize,
-    /// Of its process number.
+    /// Its number, and the namespace of that.
+    pub process: u32,
     pub namespace: u64,
     /// Whether the process on a seat lives.
     pub is_alive: &'a dyn Fn(&Member) -> bool,
@@ -39,6 +40,12 @@ impl Party<'_> {
         let Turn { device, mine } = turn;
         let mut standing = Standing::default();
         let mut has_bid = false;
+        if self.record.member(self.place).is_none_or(|member| member.process != self.process) {
+            return Standing { is_apart: true, ..standing }; // somebody has written into the record
+        }
+        if look.read_since.is_some() {
+            self.record.claim(self.place, *device);
+        }
         for _ in 0..TRIES {
             let owner = self.record.owner(*device);
             let is_ours = owner.seat == Some(self.place);
@@ -103,7 +110,8 @@ impl Party<'_> {
             }
             Some(_) => Holder::Dead(self.covered_to(device, owner)),
         };
-        let others = record.members().filter(|(place, _)| *place != self.place).map(|(_, member)| member);
+        let bids = |place: &usize| *place != self.place && record.claims(*place, device);
+        let others = record.members().filter(|(place, _)| bids(place)).map(|(_, member)| member.as_of(look.now));
         let from = policy::take(&asker, holder, others, self.is_alive, look.now)?;
         Some(owner.next(Some(self.place), record.since_made(from)).rounded())
     }
@@ -127,8 +135,10 @@ impl Party<'_> {
 
     /// Clears the seat of an owner that was killed: what it used is ours now.
     fn bury(&self, owner: Owner) {
-        let dead = owner.seat.filter(|seat| self.record.member(*seat).is_some_and(|member| !(self.is_alive)(&member)));
-        let owns_more = |seat: &usize| (0..DEVICES).any(|device| self.record.owner(device).seat == Some(*seat));
-        dead.filter(|seat| !owns_more(seat)).into_iter().for_each(|seat| self.record.clear(seat));
+        let Some((seat, member)) = owner.seat.and_then(|seat| Some((seat, self.record.member(seat)?))) else { return };
+        let owns_more = || (0..DEVICES).any(|device| self.record.owner(device).seat == Some(seat));
+        if !(self.is_alive)(&member) && !owns_more() {
+            self.record.clear(seat, member.process);
+        }
     }
 }

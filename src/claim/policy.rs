@@ -33,8 +33,8 @@ pub struct Asker {
     pub is_asked: bool,
 }
 
-/// From when on, ns, the process that asks counts the device; None: it does not. `others` are the other processes, of which
-/// some may not live; they are looked at only where there is no owner.
+/// From when on, ns, the process that asks counts the device; None: it does not. `others` are the other processes that
+/// count it if they can, of which some may not live; they are looked at only where there is no owner.
 pub fn take(
     asker: &Asker,
     holder: Holder,
@@ -62,7 +62,7 @@ pub fn take(
             let is_before = is_lower && settled <= begun.max(asker.member.since).saturating_add(FIRST_CALL_NS);
             match holder.state {
                 State::Ended(ended) => {
-                    let settled = settled.max(ended);
+                    let settled = settled.max(ended).max(asker.member.since);
                     let is_due = asker.is_asked && needs(settled);
                     (is_due || is_open && (is_before || now > settled.saturating_add(IDLE_NS))).then_some(settled)
                 }

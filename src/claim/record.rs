@@ -7,18 +7,23 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 /// Devices that fit.
-pub const DEVICES: usize = 128;
+pub const DEVICES: usize = 512;
 /// Owners of a device that are remembered: more than change between two looks of a process.
 const TURNS: usize = 256;
-/// Numbers of a device: what it is, its owner, and the owners that were.
-const DEVICE: usize = 2 + TURNS;
 /// Numbers of a seat.
 const SEAT: usize = 16;
 /// Numbers before the devices.
 const HEAD: usize = 16;
-const FIRST_SEAT: usize = HEAD + DEVICES * DEVICE;
+/// Of each device what it is, then of each its owner, then of each the owners that were.
+const NAMES: usize = HEAD;
+const OWNERS: usize = NAMES + DEVICES;
+const BEGINS: usize = OWNERS + DEVICES;
+const FIRST_SEAT: usize = BEGINS + DEVICES * TURNS;
 /// Numbers of a record. Memory is taken for those that are written.
 pub const NUMBERS: usize = FIRST_SEAT + SEATS * SEAT;
+
+/// Who has not looked for so long, ns, is not waited for.
+const SILENT_NS: u64 = 10_000_000_000;
 
 /// Places in the head: which job it is of, when it was made, how often somebody sat down, seats that were ever taken,
 const JOB: usize = 0;
@@ -44,6 +49,9 @@ mod seat {
     pub const JOURNALED: usize = 6;
     pub const BEAT: usize = 7;
     pub const USED: usize = 8;
+    /// A bit for each of the first devices that the process counts if it can.
+    pub const DEVICES: usize = 9;
+    pub const DEVICE_NUMBERS: usize = 4;
 }
 
 /// A record in memory that others share.
@@ -66,6 +74,17 @@ pub struct Member {
     pub journaled: u64,
     /// When it last looked, ns.
     pub beat: u64,
+}
+
+impl Member {
+    /// As it is to be taken at `now`, ns. One that has not looked for long takes no part: it hangs, is suspended, or has
+    /// replaced its program. What it settled stays its own.
+    pub fn as_of(self, now: u64) -> Member {
+        match self.state {
+            State::Open(_) if now > self.beat.saturating_add(SILENT_NS) => Member { state: State::Ended(0), ..self },
+            _ => self,
+        }
+    }
 }
 
 /// Whether a process is in an epoch.
@@ -130,15 +149,6 @@ impl Record<'_> {
 
     /// Sits down; None: the record is closed, or has no seat left.
     pub fn join(&self, member: &Member, is_alive: &dyn Fn(&Member) -> bool) -> Option<usize> {
-        loop {
-            let joined = self.load(JOINED);
-            if joined == CLOSED {
-                return None;
-            }
-            if self.swap(JOINED, joined, joined + 1) {
-                break;
-            }
-        }
         let place = self.free_seat(is_alive)?;
         let first = FIRST_SEAT + place * SEAT;
         for (number, value) in [
@@ -149,12 +159,30 @@ impl Record<'_> {
             (seat::STATE, member.state.pack()),
             (seat::JOURNALED, member.journaled),
             (seat::BEAT, member.beat),
+            (seat::USED, f64::NAN.to_bits()),
         ] {
             self.store(first + number, value);
         }
-        self.store(first + seat::USED, f64::NAN.to_bits());
+        (0..seat::DEVICE_NUMBERS).for_each(|number| self.store(first + seat::DEVICES + number, 0));
         self.store(first + seat::PROCESS, u64::from(member.process));
-        Some(place)
+        // Counted once it can be seen: who is about to close the record sees the one or the other.
+        loop {
+            let joined = self.load(JOINED);
+            if joined == CLOSED {
+                self.clear(place, member.process);
+                return None;
+            }
+            if self.swap(JOINED, joined, joined + 1) {
+                return Some(place);
+            }
+        }
+    }
+
+    /// Closes the record if somebody was here and nobody lives; whether it is closed.
+    pub fn close(&self, is_alive: &dyn Fn(&Member) -> bool) -> bool {
+        let joined = self.load(JOINED);
+        let is_left = || joined > 0 && !self.members().any(|(_, member)| is_alive(&member));
+        joined == CLOSED || is_left() && self.swap(JOINED, joined, CLOSED)
     }
 
     /// Reserves a seat: one that was left, a new one, or where there is none that of a process that was killed.
@@ -171,10 +199,9 @@ impl Record<'_> {
             }
         }
         let owns = |place: usize| (0..DEVICES).any(|device| self.owner(device).seat == Some(place));
-        let dead = |&place: &usize| self.member(place).is_some_and(|member| !owns(place) && !is_alive(&member));
-        (0..SEATS).filter(dead).find(|&place| {
-            let process = self.member(place).map_or(0, |member| u64::from(member.process));
-            reserve(place, process)
+        (0..SEATS).find(|&place| {
+            let dead = self.member(place).filter(|member| !owns(place) && !is_alive(member));
+            dead.is_some_and(|member| reserve(place, u64::from(member.process)))
         })
     }
 
@@ -242,9 +269,8 @@ impl Record<'_> {
         living.chain([left]).flatten().reduce(|a, b| a + b)
     }
 
-    /// Gets up; what the member used stays in the sum. True: nobody else is here, and the record is closed.
+    /// Gets up; what the member used stays in the sum. True: nobody else lives here, and the record is closed.
     pub fn leave(&self, place: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
-        let joined = self.load(JOINED);
         let used = self.used(place).unwrap_or(0.0);
         loop {
             let before = self.load(LEFT);
@@ -252,25 +278,39 @@ impl Record<'_> {
                 break;
             }
         }
-        self.clear(place);
-        let is_last = !self.members().any(|(_, member)| is_alive(&member));
-        is_last && joined != CLOSED && self.swap(JOINED, joined, CLOSED)
+        if let Some(member) = self.member(place) {
+            self.clear(place, member.process);
+        }
+        self.close(is_alive)
     }
 
-    /// Clears the seat of one that left, or was killed and whose devices another has taken.
-    pub fn clear(&self, place: usize) {
-        self.store(FIRST_SEAT + place.min(SEATS) * SEAT + seat::PROCESS, 0);
+    /// Clears the seat of a process that left, or was killed and whose devices another has taken.
+    pub fn clear(&self, place: usize, process: u32) {
+        self.swap(FIRST_SEAT + place.min(SEATS) * SEAT + seat::PROCESS, u64::from(process), 0);
+    }
+
+    /// Notes that a member counts a device if it can.
+    pub fn claim(&self, place: usize, device: usize) {
+        let number = FIRST_SEAT + place * SEAT + seat::DEVICES + device / 64;
+        if let Some(there) = self.0.get(number).filter(|_| device / 64 < seat::DEVICE_NUMBERS) {
+            there.fetch_or(1 << (device % 64), SeqCst);
+        }
+    }
+
+    /// Whether a member counts a device if it can. It is not known of the last devices.
+    pub fn claims(&self, place: usize, device: usize) -> bool {
+        let number = FIRST_SEAT + place * SEAT + seat::DEVICES + device / 64;
+        device / 64 < seat::DEVICE_NUMBERS && self.load(number) >> (device % 64) & 1 == 1
     }
 
     /// The number of a device by a hash of what it is called, which is not 0; None: there is no room.
     pub fn device(&self, hash: u64) -> Option<usize> {
-        let place = |device: usize| HEAD + device * DEVICE;
-        (0..DEVICES).find(|&device| self.swap(place(device), 0, hash) || self.load(place(device)) == hash)
+        (NAMES..OWNERS).position(|place| self.swap(place, 0, hash) || self.load(place) == hash)
     }
 
     /// Who owns a device.
     pub fn owner(&self, device: usize) -> Owner {
-        Owner::unpack(self.load(HEAD + device.min(DEVICES - 1) * DEVICE + 1))
+        Owner::unpack(self.load(OWNERS + device.min(DEVICES - 1)))
     }
 
     /// Makes `new` the owner of a device, if `old` is still. Who owned it is remembered first.
@@ -278,7 +318,7 @@ impl Record<'_> {
         if old.turn != new.turn && self.remembered(device, old).is_none() {
             self.remember(device, old);
         }
-        let is_done = self.swap(HEAD + device * DEVICE + 1, old.pack(), new.pack());
+        let is_done = self.swap(OWNERS + device.min(DEVICES - 1), old.pack(), new.pack());
         if is_done && old.turn != new.turn {
             self.remember(device, new);
         }
@@ -286,13 +326,17 @@ impl Record<'_> {
     }
 
     fn remember(&self, device: usize, owner: Owner) {
-        self.store(HEAD + device * DEVICE + 2 + usize::from(owner.turn), owner.pack());
+        self.store(BEGINS + device.min(DEVICES - 1) * TURNS + usize::from(owner.turn), owner.pack());
+    }
+
+    fn entry(&self, device: usize, turn: u8) -> Owner {
+        Owner::unpack(self.load(BEGINS + device.min(DEVICES - 1) * TURNS + usize::from(turn)))
     }
 
     /// How an owner's turn began, if that is remembered. An entry of 256 turns ago is not taken for it: it is older than
     /// that of the turn before.
     fn remembered(&self, device: usize, owner: Owner) -> Option<Owner> {
-        let entry = |turn: u8| Owner::unpack(self.load(HEAD + device * DEVICE + 2 + usize::from(turn)));
+        let entry = |turn: u8| self.entry(device, turn);
         let (begun, before) = (entry(owner.turn), entry(owner.turn.wrapping_sub(1)));
         let is_it = (begun.seat, begun.turn) == (owner.seat, owner.turn);
         let range = if before.turn == owner.turn.wrapping_sub(1) { before.settled } else { 0 }..=owner.settled;
@@ -312,7 +356,7 @@ impl Record<'_> {
     /// When, ns on the monotonic clock, the turn ended that began as `mine`, at `now` the owner is another.
     pub fn lost_at(&self, device: usize, mine: Owner, now: Owner) -> u64 {
         let next = mine.turn.wrapping_add(1);
-        let entry = Owner::unpack(self.load(HEAD + device * DEVICE + 2 + usize::from(next)));
+        let entry = self.entry(device, next);
         let after = if now.turn == next {
             self.remembered(device, now).unwrap_or(now)
         } else if entry.turn == next && entry.settled >= mine.settled {

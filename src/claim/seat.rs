@@ -62,25 +62,21 @@ impl Seat {
         let started = host::process_start(process).unwrap_or(0);
         let member =
             Member { process, started, namespace, rank: rank.number, since: now, beat: now, ..Member::default() };
+        let is_alive = |other: &Member| is_alive(other, namespace, now);
         for _ in 0..TRIES {
-            let (memory, key) = find(job, now)?;
-            let record = Record(memory.numbers());
-            match record.join(&member, &|other| is_alive(other, namespace, now)) {
-                Some(place) if memory.is_at(key) => {
-                    return Ok(Seat {
-                        memory,
-                        place,
-                        process,
-                        namespace,
-                        job,
-                        ended: AtomicU64::new(0),
-                        has_begun: AtomicBool::new(false),
-                        trackers: AtomicUsize::new(1),
-                    });
+            if let Found::Record(memory, key) = find(job, now)? {
+                let record = Record(memory.numbers());
+                // What those have left who are dead goes: it is of an earlier run by the same name.
+                if record.close(&is_alive) {
+                    memory.remove();
+                } else if let Some(place) = record.join(&member, &is_alive)
+                    && memory.is_at(key)
+                {
+                    let (ended, has_begun, trackers) = (AtomicU64::new(0), AtomicBool::new(false), AtomicUsize::new(1));
+                    return Ok(Seat { memory, place, process, namespace, job, ended, has_begun, trackers });
                 }
-                // Its last process is removing it.
-                _ => host::pause(Duration::from_millis(2)),
             }
+            host::pause(Duration::from_millis(2)); // it is being removed
         }
         Err(io::Error::other("the job's record has no room"))
     }
@@ -99,7 +95,7 @@ impl Seat {
         }
         let (record, now) = (self.record(), host::monotonic_ns());
         let is_alive = |member: &Member| is_alive(member, self.namespace, now);
-        let party = Party { record: self.record(), place: self.place, namespace: self.namespace, is_alive: &is_alive };
+        let party = self.party(&is_alive);
         party.give_up();
         if record.leave(self.place, &is_alive) {
             self.memory.remove();
@@ -139,6 +135,11 @@ impl Seat {
         }
     }
 
+    fn party<'a>(&'a self, is_alive: &'a dyn Fn(&Member) -> bool) -> Party<'a> {
+        let (place, process, namespace) = (self.place, self.process, self.namespace);
+        Party { record: self.record(), place, process, namespace, is_alive }
+    }
+
     fn record(&self) -> Record<'_> {
         Record(self.memory.numbers())
     }
@@ -148,7 +149,7 @@ impl Seat {
         let ended = look.ended.unwrap_or(0);
         let newest = self.ended.fetch_max(ended, Ordering::Relaxed).max(ended);
         let is_alive = |member: &Member| is_alive(member, self.namespace, look.now);
-        let party = Party { record: self.record(), place: self.place, namespace: self.namespace, is_alive: &is_alive };
+        let party = self.party(&is_alive);
         party.look(turn, newest, look)
     }
 
@@ -173,20 +174,29 @@ fn is_alive(member: &Member, namespace: u64, now: u64) -> bool {
     }
 }
 
-/// The memory of a job's record, made if it is not there, and its key.
-fn find(job: u64, now: u64) -> io::Result<(Segment, i32)> {
+/// Where a job's record may be.
+enum Found {
+    /// There, under this key.
+    Record(Segment, i32),
+    /// It was just removed: try again.
+    Removed,
+}
+
+/// The memory of a job's record, made if it is not there.
+fn find(job: u64, now: u64) -> io::Result<Found> {
     let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
     for n in 0..KEYS {
         let key = (job.wrapping_add(n) as u32 | 1 << 30) as i32; // 0 would be a private one
         let memory = Segment::share(key, NUMBERS).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Segment::create(key, NUMBERS).or_else(|error| Segment::share(key, NUMBERS).map_err(|_| error))
-            }
+            io::ErrorKind::NotFound => Segment::create(key, NUMBERS),
             _ => Err(error),
         });
         match memory {
-            Ok(memory) if Record(memory.numbers()).is_of(job, now) => return Ok((memory, key)),
+            Ok(memory) if Record(memory.numbers()).is_of(job, now) => return Ok(Found::Record(memory, key)),
             Ok(_) => (),
+            Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists].contains(&error.kind()) => {
+                return Ok(Found::Removed);
+            }
             Err(error) => failure = error,
         }
     }
@@ -195,7 +205,10 @@ fn find(job: u64, now: u64) -> io::Result<(Segment, i32)> {
 
 /// Removes the records of jobs whose last process was killed long ago.
 fn sweep() {
-    for key in host::abandoned(NUMBERS, LEFT_OVER_S) {
-        Segment::open(key, NUMBERS).into_iter().for_each(|memory| memory.remove());
+    let (namespace, now) = (host::pid_namespace(), host::monotonic_ns());
+    for memory in host::abandoned(NUMBERS, LEFT_OVER_S) {
+        if Record(memory.numbers()).close(&|member| is_alive(member, namespace, now)) {
+            memory.remove();
+        }
     }
 }

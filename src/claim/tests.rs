@@ -82,7 +82,8 @@ impl World {
         let World { memory, running, dead } = self;
         let one = &mut running[number];
         let is_alive = |member: &Member| !dead.contains(&member.process);
-        let party = Party { record: Record(memory), place: one.place, namespace: 0, is_alive: &is_alive };
+        let process = number as u32 + 1;
+        let party = Party { record: Record(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
         let look = Look { now, ended: Some(one.ended).filter(|at| *at > 0), is_asked, read_since: Some(START) };
         let standing = party.look(&mut one.turn, one.ended, look);
         if let Some(at) = standing.lost_at {
@@ -155,7 +156,8 @@ impl World {
             let World { memory, running, dead } = self;
             let one = &mut running[number];
             let is_alive = |member: &Member| !dead.contains(&member.process);
-            let party = Party { record: Record(memory), place: one.place, namespace: 0, is_alive: &is_alive };
+            let process = number as u32 + 1;
+            let party = Party { record: Record(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
             party.give_up();
             one.lives = false;
             Record(memory).leave(one.place, &is_alive);
@@ -273,6 +275,37 @@ proptest! {
     }
 }
 
+/// Two ranks with a GPU each, both always in an epoch: the lower rank does not keep the other from counting its own.
+#[test]
+fn a_device_of_one_process_alone_is_counted_by_it() {
+    let memory = memory();
+    let record = Record(&memory);
+    assert!(record.is_of(7, START));
+    let member =
+        |process, rank| Member { process, rank: Some(rank), state: State::Open(START + 1), ..Member::default() };
+    let places = [member(1, 0), member(2, 1)].map(|member| record.join(&member, &|_| true).expect("room"));
+    for (number, place) in places.into_iter().enumerate() {
+        let device = record.device(20 + number as u64).expect("room");
+        let (process, record) = (number as u32 + 1, Record(&memory));
+        let party = Party { record, place, process, namespace: 0, is_alive: &|_| true };
+        let look = Look { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
+        assert!(party.look(&mut Turn::new(device), 0, look).is_ours, "{number}");
+    }
+}
+
+#[test]
+fn the_last_closes_the_record_and_one_who_joins_sees_it() {
+    let memory = memory();
+    let record = Record(&memory);
+    assert!(record.is_of(7, START) && !record.close(&|_| true), "nobody was here yet");
+    let member = |process| Member { process, ..Member::default() };
+    let first = record.join(&member(1), &|_| true).expect("room");
+    let second = record.join(&member(2), &|_| true).expect("room");
+    assert!(!record.leave(first, &|_| true) && record.leave(second, &|_| true));
+    assert_eq!(record.join(&member(3), &|_| true), None);
+    assert_eq!(record.members().count(), 0, "its seat is free again");
+}
+
 #[test]
 fn a_record_of_nonsense_does_no_harm() {
     proptest!(|(numbers in proptest::collection::vec(any::<u64>(), 64), now: u64)| {
@@ -280,7 +313,7 @@ fn a_record_of_nonsense_does_no_harm() {
         let record = Record(&memory);
         let _ = record.is_of(1, now);
         let place = record.join(&Member::default(), &|_| false).unwrap_or(0);
-        let party = Party { record, place, namespace: 0, is_alive: &|_| false };
+        let party = Party { record, place, process: 0, namespace: 0, is_alive: &|_| false };
         let mut turn = Turn::new(party.record.device(3).unwrap_or(0));
         for is_asked in [false, true] {
             party.look(&mut turn, now, Look { now, ended: Some(now), is_asked, read_since: Some(0) });

@@ -37,12 +37,21 @@ impl Segment {
 
     fn find(key: i32, count: usize, is_writable: bool) -> io::Result<Segment> {
         let id = get(key, count, if is_writable { 0o600 } else { 0o400 })?;
-        let status = status(id)?;
+        Segment::of(id, count, is_writable)
+    }
+
+    /// The segment of a number. It may be removed meanwhile.
+    fn of(id: libc::c_int, count: usize, is_writable: bool) -> io::Result<Segment> {
+        let gone = |error: io::Error| match error.raw_os_error() {
+            Some(libc::EIDRM | libc::EINVAL) => io::ErrorKind::NotFound.into(),
+            _ => error,
+        };
+        let status = status(id).map_err(gone)?;
         let user = super::user();
         if status.shm_segsz != bytes(count) || [status.shm_perm.uid, status.shm_perm.cuid] != [user; 2] {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        Segment::attach(id, count, is_writable)
+        Segment::attach(id, count, is_writable).map_err(gone)
     }
 
     fn attach(id: libc::c_int, count: usize, is_writable: bool) -> io::Result<Segment> {
@@ -104,22 +113,24 @@ impl Drop for Segment {
     }
 }
 
-/// The keys of this user's segments of so many numbers that no process has attached, and that nobody changed for `seconds`.
-pub fn abandoned(count: usize, seconds: u64) -> Vec<i32> {
+/// This user's segments of so many numbers that no process had attached, and that nobody had changed for `seconds`. A key
+/// may name another segment by now: they are found by their own numbers.
+pub fn abandoned(count: usize, seconds: u64) -> Vec<Segment> {
     let Ok(list) = text::read(Path::new("/proc/sysvipc/shm"), text::LARGE) else { return Vec::new() };
     let now = super::unix_s() as u64;
     // key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime …
-    let key = |line: &str| {
+    let segment = |line: &str| {
         let fields: Vec<i64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
-        let [key, _, _, size, _, _, attached, user, _, maker, _, attached_at, detached_at, changed_at, ..] = fields[..]
+        let [_, id, _, size, _, _, attached, user, _, maker, _, attached_at, detached_at, changed_at, ..] = fields[..]
         else {
             return None;
         };
         let is_ours = size == bytes(count) as i64 && [user, maker] == [i64::from(super::user()); 2];
         let last = attached_at.max(detached_at).max(changed_at).max(0) as u64;
-        (is_ours && attached == 0 && last + seconds < now).then_some(key as i32)
+        let is_left = is_ours && attached == 0 && last + seconds < now;
+        is_left.then(|| Segment::of(id as libc::c_int, count, true).ok()).flatten()
     };
-    list.lines().skip(1).filter_map(key).collect()
+    list.lines().skip(1).filter_map(segment).collect()
 }
 
 fn bytes(count: usize) -> usize {

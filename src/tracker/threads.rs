@@ -26,6 +26,7 @@ const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The threads of a run, and what they share with the application's.
 pub struct Threads {
+    pub marker: Arc<Mutex<Marker>>,
     pub shared: Arc<Shared>,
     pub sampler: Worker,
     pub feeds: Feeds,
@@ -41,7 +42,8 @@ impl AtExit for Threads {
 
     fn settle(&self, patience: Duration) {
         self.sampler.thread().unpark();
-        self.shared.finish_within(patience);
+        let ended = lock_within(&self.marker, patience).map_or(0, |marker| marker.ended);
+        self.shared.settle_within(ended, patience);
     }
 }
 
@@ -66,7 +68,7 @@ impl Threads {
     ) -> Result<Threads> {
         let teller = sampler.teller();
         // What the threads have open stands in the table, which so lives as long as they do.
-        let (sampled, marks, held) = (Arc::clone(shared), marker, Arc::clone(table));
+        let (sampled, marks, held) = (Arc::clone(shared), Arc::clone(&marker), Arc::clone(table));
         let sample = move |_| {
             sampler.run(&sampled, || lock_within(&marks, BRIEF).is_some_and(|mut marker| marker.flush()));
             drop(held);
@@ -76,7 +78,7 @@ impl Threads {
         let sampler = sampler.map_err(|error| no_thread(&error))?;
         let log = plan.and_then(|plan| log(plan, setting, shared, teller, table));
         let feeds = Feeds::start(feeds, shared);
-        Ok(Threads { shared: Arc::clone(shared), sampler, feeds, log })
+        Ok(Threads { marker, shared: Arc::clone(shared), sampler, feeds, log })
     }
 }
 
