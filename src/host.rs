@@ -161,6 +161,7 @@ pub fn kin() -> Option<Kin> {
         script,
         launcher,
         namespace,
+        host: hostname(),
     })
 }
 

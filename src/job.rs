@@ -53,8 +53,10 @@ pub struct Kin {
     pub program: (u64, u64),
     /// Of an interpreter the script it runs.
     pub script: Option<String>,
-    /// The namespace that these numbers are of.
+    /// The namespace that these numbers are of,
     pub namespace: u64,
+    /// and the machine.
+    pub host: String,
     /// The parent of its session's leader: of a rank with a session of its own, the launcher.
     pub launcher: Option<u32>,
 }
@@ -80,10 +82,10 @@ impl Job {
             let broker = value(&"FLUX_URI").filter(|uri| words == "Flux job" && !uri.starts_with(FLUX_OF_MACHINE));
             return job.map(|job| Job { key: broker.map_or(job.key, |uri| format!("Flux at {uri}")), ..job });
         }
-        let Kin { parent, group, program: (device, inode), script, namespace, launcher } = kin?;
+        let Kin { parent, group, program: (device, inode), script, namespace, launcher, host } = kin?;
         if let (Some(_), Some(launcher)) = (value(&NUMBERED), launcher) {
             let key = format!("MPI job of {namespace} {launcher}");
-            return Some(Job { key, words: format!("MPI job of process {launcher}"), is_named: true });
+            return Some(Job { key, words: format!("MPI job of process {launcher} on {host}"), is_named: true });
         }
         Some(Job {
             key: format!("started by {namespace} {parent} in {group}: {device} {inode} {script:?}"),
@@ -166,6 +168,15 @@ mod tests {
         assert_ne!(namespace("3221225473"), namespace("3221291009"));
         assert_eq!(namespace("prterun-node1-4711@1"), namespace("prterun-node1-4711@2"), "Open MPI 5");
         assert_ne!(namespace("prterun-node1-4711@1"), namespace("prterun-node1-4712@1"));
+    }
+
+    /// Reports of several nodes meet in one folder, and process numbers differ only on one node.
+    #[test]
+    fn a_job_that_a_process_names_names_its_host_too() {
+        let kin = |host: &str| Kin { host: host.into(), launcher: Some(9), ..Kin::default() };
+        let words = |host: &str| find(None, &[("PMI_RANK", "0")], kin(host)).map(|job| job.words);
+        assert_eq!(words("node1").as_deref(), Some("MPI job of process 9 on node1"));
+        assert_ne!(words("node1"), words("node2"));
     }
 
     #[test]

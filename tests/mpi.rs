@@ -7,7 +7,7 @@ mod installed;
 mod launch;
 
 use installed::{checkout, command, have, pkg_config, run, scratch};
-use launch::{MPICH, Mpi, OPEN_MPI, WARNINGS, machine, near, options, tried};
+use launch::{MPICH, Mpi, OPEN_MPI, Told, WARNINGS, machine, near, options, tried};
 use std::path::Path;
 use std::process::Command;
 
@@ -97,6 +97,24 @@ fn ranks_that_wait_lend_what_they_counted() {
         let told = tried(launch, |told| told.drew(0, 100.0));
         let (forecast, energy) = (told.number(0, "/forecast/energy_j/high").1, told.number(0, "/usage/energy_j").1);
         assert!(forecast > 0.99 * energy, "no forecast is below what was used: {}", told.0);
+        let remaining = told.number(0, "/forecast/remaining/energy_j/high").1;
+        assert!(near(forecast, energy + remaining), "what was used does not remain: {}", told.0);
+    }
+}
+
+/// Each rank stops after two epochs and counts for a time of its own; the one that comes late counts an epoch alone.
+#[test]
+fn ranks_that_have_stopped_are_added() {
+    if !OPEN_MPI.is_here() {
+        return;
+    }
+    let ranks = OPEN_MPI.ranks();
+    let options = format!("{} monitor_epochs=2", options(&machine("stopped", &[100])));
+    for _ in 0..2 {
+        // they stop in any order
+        let told = Told(run(OPEN_MPI.launch(5, &ranks).arg(&options).arg("late=1")));
+        let (whole, parts) = (told.number(0, "/usage/energy_j").1, told.number(0, "counted").1);
+        assert!(near(whole, parts), "{}", told.0);
     }
 }
 

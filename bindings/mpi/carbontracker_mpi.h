@@ -153,15 +153,18 @@ static inline char *ct_mpi_listed(ct_tracker *tracker)
 }
 
 /* Those that another rank might count too, as lines of text; free() it. NULL: none. Ranks that share a record may both list a
- * device, each for its own time. That is so only if the record has all ranks that count: those of two jobs have one each.
- * Collective over `node`; `*failed` is not 0 if MPI failed. */
+ * device, each for its own time. That is so only if the record has all ranks that count: those of two jobs have one each. Ranks
+ * that have stopped know how many lived then, so the largest number counts. Collective over `node`; `*failed` is not 0 if MPI
+ * failed. */
 static inline char *ct_mpi_devices(ct_tracker *tracker, MPI_Comm node, int *failed)
 {
     const double sharing = ct_mpi_sharing(tracker);
+    double most = 0;
     char *text = sharing > 0 ? NULL : ct_mpi_listed(tracker);
     int counts = sharing > 0 || text != NULL, counting = 0;
-    *failed = MPI_Allreduce(&counts, &counting, 1, MPI_INT, MPI_SUM, node);
-    if (!*failed && sharing > 0 && sharing < counting)
+    *failed = MPI_Allreduce(&counts, &counting, 1, MPI_INT, MPI_SUM, node) ||
+              MPI_Allreduce(&sharing, &most, 1, MPI_DOUBLE, MPI_MAX, node);
+    if (!*failed && sharing > 0 && most < counting)
         text = ct_mpi_listed(tracker);
     return text;
 }
@@ -205,14 +208,14 @@ static inline int ct_mpi_share(ct_tracker *tracker, MPI_Comm node, const char *k
 }
 
 /* What this rank's part of a sum is at least: where it has no forecast, as after an epoch's end that it counted alone, what it
- * used. Else 0. */
+ * used. Of what remains nothing. Else 0. */
 static inline double ct_mpi_least(ct_tracker *tracker, const char *pointer)
 {
     char used[64];
     size_t length;
     double value;
     const char *name;
-    if (strncmp(pointer, "/forecast/", 10) != 0)
+    if (strncmp(pointer, "/forecast/", 10) != 0 || strncmp(pointer, "/forecast/remaining/", 20) == 0)
         return 0;
     name = ct_mpi_name(pointer, &length);
     snprintf(used, sizeof used, "/usage/%.*s", (int)(length < 32 ? length : 32), name);

@@ -1,5 +1,6 @@
 //! Finds the runs that are ranks of one job, by their reports, and merges them into one run. Pure.
 
+mod forecast;
 mod merged;
 mod series;
 
@@ -44,16 +45,18 @@ pub fn ended(report: &Value) -> Option<f64> {
 }
 
 /// Whether a run has no energy because another process of its job counts its devices. If the section `job` is missing,
-/// every rank without energy and devices is taken for one.
+/// every rank without energy and devices is taken for one. Version 0.1.0 wrote it only as a reason.
 pub fn is_counted_elsewhere(report: &Value) -> bool {
     let is_elsewhere = |device: &Value| {
         device.get("process").is_some_and(Value::is_number) && device.get("counted_here") == Some(&Value::Bool(false))
     };
+    let is_old_reason = |one: &Value| word(one, "/reason").is_some_and(|reason| reason.contains(": counted by "));
     let has = |pointer: &str| report.pointer(pointer).is_some_and(|value| !value.is_null());
     !has("/usage/energy_j")
         && match report.pointer("/job/devices").and_then(Value::as_array) {
             Some(devices) => devices.iter().any(is_elsewhere),
-            None => has("/run/job") && has("/run/rank") && !has("/components/0"),
+            None if has("/run/job") => has("/run/rank") && !has("/components/0"),
+            None => merged::list(report, "unavailable").any(is_old_reason),
         }
 }
 

@@ -69,6 +69,18 @@ static void print_number(ct_tracker *t, MPI_Comm comm, int run, const char *poin
         printf("%d %s %d %.17g %d\n", run, pointer, (int)status, x, missing);
 }
 
+/* What the ranks report each for itself, added up. */
+static void print_counted(ct_tracker *t, MPI_Comm comm, int run)
+{
+    double own = 0, all = 0;
+    int rank;
+    ct_value(t, "/usage/energy_j", &own);
+    MPI_Comm_rank(comm, &rank);
+    MPI_Reduce(&own, &all, 1, MPI_DOUBLE, MPI_SUM, 0, comm);
+    if (rank == 0)
+        printf("%d counted 0 %.17g 0\n", run, all);
+}
+
 static void want(ct_status actual, ct_status expected, const char *what)
 {
     char text[128];
@@ -177,7 +189,8 @@ static double run(int argc, char **argv, const char *options, MPI_Comm comm, ct_
 int main(int argc, char **argv)
 {
     static const char *const pointers[] = {"/usage/energy_j", "/usage/duration_s", "/usage/co2eq_g", "/usage/facility_energy_kwh",
-                                           "/epochs/1/cpu_j", "/epochs/1/gpu_j", "/forecast/energy_j/high", "/run/epochs_done"};
+                                           "/epochs/1/cpu_j", "/epochs/1/gpu_j", "/forecast/energy_j/high",
+                                           "/forecast/remaining/energy_j/high", "/run/epochs_done"};
     const char *options = argv[1];
     double seconds;
     ct_tracker *t = NULL;
@@ -200,6 +213,7 @@ int main(int argc, char **argv)
         printf("%d seconds %.17g\n", color, seconds);
     for (n = 0; n < sizeof pointers / sizeof *pointers; n++)
         print_number(t, comm, color, pointers[n]);
+    print_counted(t, comm, color);
     if (given(argc, argv, "whole") != NULL) {
         print_number(t, MPI_COMM_WORLD, 2, "/usage/energy_j");
         check_report(t, MPI_COMM_WORLD);

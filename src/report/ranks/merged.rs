@@ -1,6 +1,6 @@
 //! Merges the reports of a job's ranks into one report of the same schema: energies are added, times are joined.
 
-use super::{last_end, number, series, started, word};
+use super::{forecast::forecast, last_end, number, series, started, word};
 use crate::report::equivalents;
 use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
@@ -210,29 +210,6 @@ fn union(mut spans: Vec<(f64, f64)>) -> f64 {
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     let add = |(length, end): (f64, f64), (from, to): (f64, f64)| (length + (to - from.max(end)).max(0.0), end.max(to));
     spans.into_iter().fold((0.0, f64::NEG_INFINITY), add).0
-}
-
-/// The forecast of the job: energies are added, the longest time counts. A rank that is done while others go on will use
-/// no more, and another counts its devices: its forecast is what it used.
-fn forecast(ranks: &[&Value]) -> Value {
-    let is_done = |rank: &Value| word(rank, "/run/state") == Some("done");
-    let (done, living): (Vec<&Value>, Vec<&Value>) = ranks.iter().partition(|rank| is_done(rank));
-    let of = |ranks: &[&Value]| ranks.iter().filter_map(|rank| rank.get("forecast").cloned()).collect::<Vec<_>>();
-    if living.is_empty() {
-        return fold_all(&of(&done).iter().collect::<Vec<_>>());
-    }
-    let used = |rank: &Value| {
-        let estimate = |name: &str| {
-            let used = number(rank, &format!("/usage/{name}"));
-            used.map(|used| json!({"value": used, "low": used, "high": used}))
-        };
-        json!({"energy_j": estimate("energy_j"), "co2eq_g": estimate("co2eq_g")})
-    };
-    let mut all = of(&living);
-    all.retain(|forecast| !forecast.is_null());
-    let used = done.into_iter().map(used).filter(|_| !all.is_empty()).collect::<Vec<_>>();
-    all.extend(used);
-    fold_all(&all.iter().collect::<Vec<_>>())
 }
 
 fn usage(counting: &[&Value], components: &[Value], duration_s: Option<f64>) -> Value {

@@ -195,6 +195,33 @@ fn a_rank_that_is_done_forecasts_what_it_used() {
     assert!(merged(&[&rank(0, "node1", Some(2e4)), &living])["forecast"].is_null());
 }
 
+/// The journal of a killed rank has no end. Its devices are another's, which forecasts the rest.
+#[test]
+fn a_killed_rank_whose_devices_another_counts_forecasts_what_it_used() {
+    let devices = |here: bool| json!({"devices": [{"ids": ["intel-rapl:0"], "counted_here": here, "process": 7}]});
+    let unfinished = |number: u64, host: &str, joules: f64, here: bool, end: f64| {
+        let mut rank = rank(number, host, Some(joules));
+        rank["run"]["state"] = json!("unfinished");
+        rank["run"]["last_end_unix_s"] = json!(START + end);
+        rank["job"] = devices(here);
+        rank
+    };
+    let forecast = |ranks: [&Value; 2]| merged(&ranks)["forecast"]["energy_j"]["value"].as_f64();
+    let mut killed = unfinished(0, "node1", 2e4, true, 100.0);
+    killed["forecast"]["energy_j"] = json!({"value": 5e4, "low": 4e4, "high": 6e4});
+    let mut heir = unfinished(1, "node1", 1e4, true, 200.0);
+    heir["forecast"]["energy_j"] = json!({"value": 3e4, "low": 2e4, "high": 4e4});
+    assert_eq!(forecast([&killed, &heir]), Some(5e4));
+    assert_eq!(forecast([&killed, &unfinished(1, "node2", 1e4, true, 200.0)]), Some(6e4), "another node's device");
+    assert_eq!(forecast([&killed, &unfinished(1, "node1", 1e4, true, 100.0)]), Some(6e4), "not later");
+    assert_eq!(forecast([&killed, &unfinished(1, "node1", 1e4, false, 200.0)]), Some(6e4), "not counted there");
+    heir["run"]["state"] = json!("done");
+    assert_eq!(forecast([&killed, &heir]), Some(5e4), "the job is over");
+    let mut waiting = unfinished(1, "node1", 1e4, false, 200.0);
+    waiting["forecast"]["energy_j"] = Value::Null;
+    assert_eq!(forecast([&killed, &waiting]), Some(6e4), "a rank without a forecast adds what it used");
+}
+
 /// A journal of a rank that counts nothing is older: the epochs are those of the rank that counts.
 #[test]
 fn the_open_epoch_is_that_of_the_rank_that_counts() {
@@ -272,6 +299,10 @@ fn who_counts_is_known_by_fields() {
     let device = |process: Value, here: bool| json!({"devices": [{"process": process, "counted_here": here}]});
     assert!(with(Value::Null) && with(device(json!(7), false)));
     assert!(!with(device(Value::Null, false)) && !with(device(json!(7), true)) && !with(json!({"devices": []})));
+    // As version 0.1.0 wrote it.
+    let old = |reason: &str| json!({"run": {"id": "a"}, "usage": {"energy_j": null}, "unavailable": [{"source": "rapl", "reason": reason}]});
+    assert!(is_counted_elsewhere(&old("intel-rapl:0: counted by process 7 of this job, and not here")));
+    assert!(!is_counted_elsewhere(&old("/sys/class/powercap is missing")));
     assert!(!is_counted_elsewhere(&rank(0, "node1", Some(1.0))) && !is_counted_elsewhere(&json!({"run": {"id": "a"}})));
 }
 

@@ -1,0 +1,50 @@
+//! The forecast of a job, from those of its ranks.
+
+use super::merged::{fold_all, list};
+use super::{last_end, number, word};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Energies are added, the longest time counts. While a rank goes on, others add only what they used: those that are done,
+/// whose devices another counts now, or that have no forecast.
+pub fn forecast(ranks: &[&Value]) -> Value {
+    let (replaced, present): (Vec<&Value>, Vec<&Value>) = ranks.iter().partition(|rank| is_replaced(rank, ranks));
+    let (done, living): (Vec<&Value>, Vec<&Value>) = present.into_iter().partition(|rank| is_done(rank));
+    let (foretelling, others) = if living.is_empty() { (done, Vec::new()) } else { (living, done) };
+    let mut all: Vec<Value> = foretelling.iter().filter_map(|rank| rank.get("forecast").cloned()).collect();
+    all.retain(|forecast| !forecast.is_null());
+    if !all.is_empty() {
+        let without = foretelling.into_iter().filter(|rank| number(rank, "/forecast/energy_j/value").is_none());
+        all.extend(others.into_iter().chain(replaced).chain(without).map(used));
+    }
+    fold_all(&all.iter().collect::<Vec<_>>())
+}
+
+fn is_done(rank: &Value) -> bool {
+    word(rank, "/run/state") == Some("done")
+}
+
+/// Whether a rank that has not ended was killed: others count all of its devices, and have ended an epoch since its last.
+fn is_replaced(rank: &Value, ranks: &[&Value]) -> bool {
+    let is_later = |other: &&&Value| last_end(other).zip(last_end(rank)).is_some_and(|(other, own)| other > own);
+    let on_node = ranks.iter().filter(|other| word(other, "/run/host") == word(rank, "/run/host"));
+    let others: BTreeSet<String> = on_node.filter(is_later).flat_map(|other| counted(other)).collect();
+    let own: BTreeSet<String> = counted(rank).collect();
+    !is_done(rank) && !own.is_empty() && own.is_subset(&others)
+}
+
+/// The devices of the node that a rank counts, by their ids.
+fn counted(rank: &Value) -> impl Iterator<Item = String> {
+    let devices = rank.get("job").into_iter().flat_map(|job| list(job, "devices"));
+    let here = devices.filter(|device| device.get("counted_here") == Some(&Value::Bool(true)));
+    here.filter_map(|device| device.get("ids").map(Value::to_string))
+}
+
+/// What a rank used, as a forecast.
+fn used(rank: &Value) -> Value {
+    let estimate = |name: &str| {
+        let used = number(rank, &format!("/usage/{name}"));
+        used.map(|used| json!({"value": used, "low": used, "high": used}))
+    };
+    json!({"energy_j": estimate("energy_j"), "co2eq_g": estimate("co2eq_g")})
+}
