@@ -27,7 +27,7 @@ use threads::Threads;
 /// How long a report waits for the reading that closes the last epoch.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// What does not depend on which process counts a device: who asks for it takes nothing over.
-const WITHOUT_ENERGY: [&str; 4] = ["/run/", "/intensity/", "/job/agreed", "/job/processes"];
+const WITHOUT_ENERGY: [&str; 5] = ["/run/", "/intensity/", "/job/agreed", "/job/record", "/job/processes"];
 /// How long one inside the first epoch waits for the first forecast.
 const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
 /// What a tracker takes, bytes, with room for its threads.

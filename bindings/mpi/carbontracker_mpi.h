@@ -133,13 +133,13 @@ static inline char *ct_mpi_text(ct_tracker *tracker, const char *format)
     return NULL;
 }
 
-/* How many processes of this node share one record of who counts what with this rank; 0: it shares none. */
-static inline double ct_mpi_sharing(ct_tracker *tracker)
+/* The number of the record in which this rank and others of its node agree who counts what; 0: it has none. */
+static inline double ct_mpi_record(ct_tracker *tracker)
 {
-    double agreed, processes;
+    double agreed, record;
     if (ct_value(tracker, "/job/agreed", &agreed) != CT_OK || agreed != 1)
         return 0;
-    return ct_value(tracker, "/job/processes", &processes) == CT_OK ? processes : 0;
+    return ct_value(tracker, "/job/record", &record) == CT_OK ? record : 0;
 }
 
 /* The devices that this rank counts, as lines of text; free() it. NULL: none. */
@@ -153,18 +153,20 @@ static inline char *ct_mpi_listed(ct_tracker *tracker)
 }
 
 /* Those that another rank might count too, as lines of text; free() it. NULL: none. Ranks that share a record may both list a
- * device, each for its own time. That is so only if the record has all ranks that count: those of two jobs have one each. Ranks
- * that have stopped know how many lived then, so the largest number counts. Collective over `node`; `*failed` is not 0 if MPI
- * failed. */
+ * device, each for its own time. That is so only if all ranks that count share one: those of two jobs have one each. Collective
+ * over `node`; `*failed` is not 0 if MPI failed. */
 static inline char *ct_mpi_devices(ct_tracker *tracker, MPI_Comm node, int *failed)
 {
-    const double sharing = ct_mpi_sharing(tracker);
-    double most = 0;
-    char *text = sharing > 0 ? NULL : ct_mpi_listed(tracker);
-    int counts = sharing > 0 || text != NULL, counting = 0;
-    *failed = MPI_Allreduce(&counts, &counting, 1, MPI_INT, MPI_SUM, node) ||
-              MPI_Allreduce(&sharing, &most, 1, MPI_DOUBLE, MPI_MAX, node);
-    if (!*failed && sharing > 0 && most < counting)
+    const double record = ct_mpi_record(tracker);
+    char *text = record > 0 ? NULL : ct_mpi_listed(tracker);
+    /* The largest and, as its opposite, the least record of the ranks that count. */
+    double own[2] = {-1e300, -1e300}, most[2] = {0, 0};
+    if (record > 0 || text != NULL) {
+        own[0] = record;
+        own[1] = -record;
+    }
+    *failed = MPI_Allreduce(own, most, 2, MPI_DOUBLE, MPI_MAX, node);
+    if (!*failed && record > 0 && most[0] != -most[1])
         text = ct_mpi_listed(tracker);
     return text;
 }

@@ -209,7 +209,7 @@ impl Claimant {
         match &self.common {
             _ if self.claims.is_empty() => None,
             Common::Joined(_, seat) => Some(seat.on_node(joules, now)),
-            Common::Apart(..) => Some(OnNode { is_agreed: false, processes: 1, energy_j: None }),
+            Common::Apart(..) => Some(OnNode { record: None, processes: 1, energy_j: None }),
             _ => None,
         }
     }
@@ -233,8 +233,8 @@ impl Drop for Claimant {
 /// What is known of the job on this node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OnNode {
-    /// Its processes have found each other.
-    pub is_agreed: bool,
+    /// The number of the record in which its processes agree; None: they have none.
+    pub record: Option<u32>,
     /// How many live, this one included.
     pub processes: u64,
     /// The energy, J, that they and those that ended have used.

@@ -138,6 +138,12 @@ impl Record<'_> {
         self.load(JOB) == job
     }
 
+    /// A number that tells it from other records of this node, not 0.
+    pub fn number(&self) -> u32 {
+        let mixed = (self.load(JOB) ^ self.load(MADE)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as u32 | 1
+    }
+
     /// A time, ns on the monotonic clock, as the owners' words have it; it is rounded up to a tick.
     pub fn since_made(&self, at: u64) -> u64 {
         at.saturating_sub(self.load(MADE))

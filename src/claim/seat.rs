@@ -161,7 +161,7 @@ impl Seat {
         let lives =
             |member: &Member| now < member.beat.saturating_add(FRESH_NS) || is_alive(member, self.namespace, now);
         let processes = record.members().filter(|(_, member)| lives(member)).count() as u64;
-        OnNode { is_agreed: true, processes, energy_j: record.sum(&lives) }
+        OnNode { record: Some(record.number()), processes, energy_j: record.sum(&lives) }
     }
 }
 

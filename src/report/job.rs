@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 /// The job on this node.
 pub struct Job {
-    /// Its processes have found each other.
-    is_agreed: bool,
+    /// The record in which its processes agree, if they have one.
+    record: Option<u32>,
     /// How many live.
     processes: u64,
     /// What they and those that ended have used, J.
@@ -30,13 +30,14 @@ impl Job {
     pub fn new(books: &Books) -> Option<Job> {
         let on_node = books.on_node?;
         let devices = books.trusts.iter().map(|trust| Device::new(trust, books)).collect();
-        Some(Job { is_agreed: on_node.is_agreed, processes: on_node.processes, energy_j: on_node.energy_j, devices })
+        Some(Job { record: on_node.record, processes: on_node.processes, energy_j: on_node.energy_j, devices })
     }
 
     /// As the report has it; with the CO2e, g, of the energy.
     pub fn json(&self, co2eq_g: Option<f64>) -> Value {
         json!({
-            "agreed": self.is_agreed,
+            "agreed": self.record.is_some(),
+            "record": self.record,
             "processes": self.processes,
             "energy_j": self.energy_j,
             "co2eq_g": co2eq_g,
