@@ -1,7 +1,9 @@
 //! Where a run's files are, and what they are called.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A folder, and how the names in it begin: STEM, of later runs of that stem STEM-2, STEM-3, …
 #[derive(Clone, Debug, PartialEq)]
@@ -42,25 +44,34 @@ impl Place {
         Place { number, ..self.clone() }
     }
 
-    /// The next place beside it without a journal, for a run whose place is taken.
-    pub fn beside(&self) -> Place {
-        self.numbered(last(self.number, |number| self.numbered(number).is_there(JOURNAL)) + 1)
-    }
-
-    /// The newest place of its stem that has a journal, with few looks at the folder; None: the first has none.
+    /// The newest place of its stem that has a journal, with few looks at the folder; None: those looked at have none.
     pub fn newest(&self) -> io::Result<Option<Place>> {
-        match std::fs::symlink_metadata(self.numbered(1).file(JOURNAL)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            there => there?,
-        };
-        Ok(Some(self.numbered(last(1, |number| self.numbered(number).is_there(JOURNAL)))))
+        let mut unread = None;
+        let newest = last_over_gaps(0, |number| match std::fs::symlink_metadata(self.numbered(number).file(JOURNAL)) {
+            Ok(_) => true,
+            Err(error) => {
+                unread = unread.take().or(Some(error).filter(|error| error.kind() != ErrorKind::NotFound));
+                false
+            }
+        });
+        unread.map_or(Ok((newest > 0).then(|| self.numbered(newest))), Err)
     }
 
-    /// The first place for a new run of this stem: it has no journal, and no report that outlived its journal.
+    /// The first place for a new run of this stem.
     pub fn free(&self) -> Place {
-        let newest = self.newest().ok().flatten();
-        let mut place = newest.map_or_else(|| self.numbered(1), |newest| newest.numbered(newest.number + 1));
-        while place.is_there(REPORT) {
+        self.free_after(0)
+    }
+
+    /// The next place beside it, for a run whose place is taken.
+    pub fn beside(&self) -> Place {
+        self.free_after(self.number)
+    }
+
+    /// The first place for a new run after this number and each newer run: no run has left a file there that would be added
+    /// to or replaced.
+    fn free_after(&self, number: u64) -> Place {
+        let mut place = self.numbered(last_over_gaps(number, |number| self.numbered(number).is_there(JOURNAL)) + 1);
+        while [JOURNAL, REPORT, STANDARD].iter().any(|ending| place.is_there(ending)) {
             place.number += 1;
         }
         place
@@ -91,9 +102,10 @@ impl Place {
     pub fn age_of(&self, prefix: &str, name: &str) -> Option<Age> {
         let stem = name.strip_suffix(JOURNAL)?;
         if let Some(rest) = stem.strip_prefix(&self.stem) {
-            let number = if rest.is_empty() { Some(1) } else { rest.strip_prefix('-').and_then(|n| n.parse().ok()) };
+            let number: Option<u32> =
+                if rest.is_empty() { Some(1) } else { rest.strip_prefix('-').and_then(|n| n.parse().ok()) };
             if let Some(number) = number {
-                return Some(Age::Computed(number));
+                return Some(Age::Computed(u64::from(number)));
             }
         }
         let mut rest = stem.strip_prefix(&in_a_name(prefix))?.strip_prefix('_')?.rsplitn(4, '_');
@@ -104,13 +116,35 @@ impl Place {
     }
 }
 
-/// By which a journal's name shows its age; a later one is greater.
+/// The rank that a computed name of any prefix has: of PREFIX_rRANK or PREFIX_rRANK-NUMBER.
+pub fn rank_in(name: &str) -> Option<u64> {
+    let (_, end) = name.strip_suffix(JOURNAL)?.rsplit_once("_r")?;
+    end.split('-').next()?.parse().ok()
+}
+
+/// What shows a journal's age, mostly its name; a later one is greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
+    /// When it was written last: its name shows nothing.
+    Written(SystemTime),
     /// When its run began, and its number among those of its stem.
     Started(String, u64),
     /// Its number among those of its stem.
     Computed(u64),
+}
+
+/// Up to this many numbers in a row may be of journals that were moved away.
+const GAP: u64 = 3;
+
+/// The last number that exists, from one that counts as such, where some between may be missing. None is asked for twice.
+fn last_over_gaps(first: u64, mut exists: impl FnMut(u64) -> bool) -> u64 {
+    let mut known = HashMap::new();
+    let mut exists = |number| *known.entry(number).or_insert_with(|| exists(number));
+    let mut there = last(first, &mut exists);
+    while let Some(next) = (there + 1..=there + GAP + 1).find(|number| exists(*number)) {
+        there = last(next, &mut exists);
+    }
+    there
 }
 
 /// The last of consecutive numbers that exist, from one that does: by steps that double, then by bisection.
@@ -199,6 +233,39 @@ mod tests {
     }
 
     #[test]
+    fn numbers_behind_a_gap_are_found() {
+        for (there, newest) in [
+            (&[1, 3][..], 3),
+            (&[2], 2),
+            (&[1, 2, 4, 5, 6, 10], 10),
+            (&[1, 6], 1), // too wide
+            (&[], 0),
+        ] {
+            assert_eq!(last_over_gaps(0, |number| there.contains(&number)), newest, "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_run_gets_no_name_of_which_a_file_is_left() {
+        let folder = std::env::temp_dir().join(format!("carbontracker-place-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let place = Place::computed(&folder, "x", None);
+        let put = |name: &str| std::fs::write(folder.join(name), "").unwrap();
+        assert_eq!((place.free(), place.newest().unwrap()), (place.clone(), None));
+        put("x.json");
+        assert_eq!(place.free(), place.numbered(2));
+        put("x-2.jsonl");
+        put("x-3_carbontracker.log");
+        put("x-4.json");
+        assert_eq!((place.free(), place.numbered(2).beside()), (place.numbered(5), place.numbered(5)));
+        assert_eq!(place.newest().unwrap(), Some(place.numbered(2)));
+        put("x-5.jsonl");
+        assert_eq!((place.free(), place.numbered(5).beside()), (place.numbered(6), place.numbered(6)));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn names_show_whose_they_may_be_and_how_old() {
         let place = Place::computed(Path::new("/b"), "x", Some(3));
         let old = "x_node_1_77_2026-01-02T030405Z_01234567";
@@ -214,6 +281,12 @@ mod tests {
         ] {
             assert_eq!(place.age_of("x", name), expected, "{name}");
         }
+        for (name, expected) in
+            [("y_r3.jsonl", Some(3)), ("y_r31-2.jsonl", Some(31)), ("y_r.jsonl", None), ("y.jsonl", None)]
+        {
+            assert_eq!(rank_in(name), expected, "{name}");
+        }
+        assert!(Age::Started("2026-01-02T030405Z".into(), 3) > Age::Written(SystemTime::now()));
         assert!(Age::Computed(1) > Age::Started("2026-01-02T030405Z".into(), 3));
         assert!(Age::Computed(12) > Age::Computed(2));
     }

@@ -103,7 +103,7 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
         Ok(resumed) => went_on(resumed, say),
         Err(Refusal::Unread(why)) => {
             say(format!(
-                "resume={shown}: {why}. A run that it may hold is not taken up: a new one begins. Cure: see that this user can read the folder and its journals"
+                "resume={shown}: {why}. A run that it may hold is not taken up: a new one begins. Cure: see that this user can read the folder and its journals, or name the journal of that run"
             ));
             Outcome::BeginsIn(Some(from.to_owned()))
         }

@@ -211,6 +211,7 @@ impl Writer {
         if self.is_short {
             return self.leave_unwritten(format!("the end of the run is in no file: {NO_MEMORY}"));
         }
+        self.tried = None; // there is no later time
         self.make_journal(true);
         self.mend_logs(true);
         let (mut report, power) = self.report(Detail::Since(self.plan.written));

@@ -7,27 +7,31 @@ use crate::host::text;
 use crate::log::file::Growing;
 use crate::log::journal::{Journal, OPENING};
 use crate::log::life::Process;
-use crate::log::place::{Age, JOURNAL, Place};
+use crate::log::place::{self, Age, JOURNAL, Place};
 use crate::log::replace::Owner;
 use serde_json::Value;
-use std::fs::File;
-use std::io;
+use std::collections::HashSet;
+use std::fs::{DirEntry, File};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Journals of one stem that are looked at, newest first: others of a job may have taken the newest.
 const MOST: usize = 100;
 /// The same where the batch system has started the job again: its own journal is there.
 const MOST_OF_A_RESTART: usize = 1000;
-/// This many runs in a row that are over end the search.
+/// This many runs in a row that are over end that: then all names in the folder are read.
 const MOST_OVER: usize = 8;
+/// The program waits no longer for the search.
+const LONGEST: Duration = Duration::from_secs(10);
 /// The last line of a journal is within this many bytes of its end.
 const TAIL: u64 = 1 << 16;
 
 /// The newest run of a folder that this one can be: this user's, of its name and rank, not ended, and of no living process. One of
 /// the same job comes first. What a person should know goes to `say`.
 pub fn newest(folder: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Result<Found, Refusal> {
-    let mut search = Search { folder, asker, owner: Owner::of(folder), unread: None, doubt: None, has_own: false };
+    let mut search = Search::new(folder, asker);
     let newest = asker.place(folder).newest().map_err(|error| Refusal::Unread(error.to_string()))?;
     let mut found = newest.and_then(|newest| {
         let is_restart = asker.process.restarts.is_some_and(|restarts| restarts > 0);
@@ -35,8 +39,8 @@ pub fn newest(folder: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Resu
         let places = std::iter::once(newest.clone()).chain(newest.earlier());
         search.among(places.take(most), most_over)
     });
-    if !search.has_own {
-        found = found.or(search.by_names()?);
+    if found.is_none() {
+        found = search.by_names()?;
     }
     match (found, search.unread, search.doubt) {
         (Some(found), _, doubt) => {
@@ -58,8 +62,11 @@ struct Search<'a> {
     unread: Option<String>,
     /// Which journal may be in use, and why.
     doubt: Option<String>,
-    /// A journal of this user, name and rank was seen, whatever became of its run.
-    has_own: bool,
+    /// These were looked at.
+    seen: HashSet<PathBuf>,
+    /// Runs of this user, name and rank whose journal was seen, whatever became of them: a second one is a copy.
+    runs: HashSet<String>,
+    deadline: Instant,
 }
 
 /// What a journal's first and last lines show of its run.
@@ -72,7 +79,12 @@ enum Sight {
     Unfinished { is_of_job: bool },
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(folder: &'a Path, asker: &'a Asker<'a>) -> Search<'a> {
+        let (owner, seen, runs) = (Owner::of(folder), HashSet::new(), HashSet::new());
+        Search { folder, asker, owner, unread: None, doubt: None, seen, runs, deadline: Instant::now() + LONGEST }
+    }
+
     /// The first of these, newest first, that can be taken up, those of this job before others. `most_over` in a row that are
     /// over end the search.
     fn among(&mut self, places: impl Iterator<Item = Place>, most_over: usize) -> Option<Found> {
@@ -81,7 +93,18 @@ impl Search<'_> {
             if over >= most_over {
                 break;
             }
+            if Instant::now() >= self.deadline {
+                let (seconds, seen) = (LONGEST.as_secs(), self.seen.len());
+                self.note(
+                    self.folder,
+                    &format!("the search ended after {seconds} s, and {seen} journals were looked at"),
+                );
+                break;
+            }
             let path = place.file(JOURNAL);
+            if !self.seen.insert(path.clone()) {
+                continue;
+            }
             let sight = self.sight(&path);
             over = if matches!(sight, Ok(Sight::Unfinished { .. })) { 0 } else { over + 1 };
             match sight {
@@ -99,6 +122,8 @@ impl Search<'_> {
                     }
                 }
                 Ok(Sight::Over | Sight::Other) => (),
+                // It was moved away.
+                Err(error) if error.kind() == ErrorKind::NotFound => (),
                 Err(error) => self.note(&path, &error),
             }
         }
@@ -122,27 +147,35 @@ impl Search<'_> {
         self.unread.get_or_insert_with(|| format!("{}: {error}", path.display()));
     }
 
-    /// Looks for journals that `log_dir=` alone or an earlier version named, and for those whose first number was removed: by all
-    /// names in the folder.
+    /// Looks among all names in the folder, but for those that were looked at: for older runs, for names that `log_dir=` alone, an
+    /// earlier version or another prefix made, and for journals that were renamed.
     fn by_names(&mut self) -> Result<Option<Found>, Refusal> {
         let entries = std::fs::read_dir(self.folder).map_err(|error| Refusal::Unread(error.to_string()))?;
         let first = self.asker.place(self.folder);
         let mut journals: Vec<(Age, PathBuf)> = Vec::new();
         for entry in entries {
             match entry {
-                Ok(entry) => {
-                    let age = first.age_of(self.asker.prefix, &entry.file_name().to_string_lossy());
-                    journals.extend(age.map(|age| (age, entry.path())));
-                }
+                Ok(entry) => journals.extend(self.age_of(&first, &entry).map(|age| (age, entry.path()))),
                 Err(error) => self.unread = self.unread.take().or(Some(error.to_string())),
             }
         }
         journals.sort_by(|a, b| b.cmp(a));
         let places = journals.into_iter().map(|(age, path)| match age {
             Age::Computed(number) => first.numbered(number),
-            Age::Started(..) => Place::of_journal(&path),
+            Age::Started(..) | Age::Written(_) => Place::of_journal(&path),
         });
         Ok(self.among(places, usize::MAX))
+    }
+
+    /// The age of a file that may be this run's journal. Runs without a name have only their files' names to differ by.
+    fn age_of(&self, first: &Place, entry: &DirEntry) -> Option<Age> {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_of_rank = || place::rank_in(&name).is_none_or(|rank| self.asker.process.rank.number == Some(rank));
+        first.age_of(self.asker.prefix, &name).or_else(|| {
+            let may_be = self.asker.name.is_some() && name.ends_with(JOURNAL) && is_of_rank();
+            may_be.then(|| entry.metadata().and_then(|there| there.modified()).ok().map(Age::Written))?
+        })
     }
 
     /// Looks at a journal's first and last lines: a folder may be full of journals whose runs are over, and those are not read whole.
@@ -161,7 +194,9 @@ impl Search<'_> {
         let head = if is_whole { head } else { piece(&file, 0, length.min(HEAD))? };
         let line = head.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
         let Some(run) = Journal::parse(line).ok().filter(|run| self.asker.is_of(run)) else { return Ok(Sight::Other) };
-        self.has_own = true;
+        if !self.runs.insert(run.id) {
+            return Ok(Sight::Other);
+        }
         let is_whole = length <= TAIL;
         let tail = if is_whole { head } else { piece(&file, length - TAIL, TAIL)? };
         if is_over(&tail) {
@@ -199,4 +234,19 @@ fn is_over(tail: &[u8]) -> bool {
     let number = |pointer: &str| last.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     // Of an unknown number of epochs the end is the last.
     last.get("end").is_some() && number("/so_far/run/epochs_done") >= number("/epochs_planned")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_takes_too_long_ends_and_is_reported() {
+        let (folder, process) = (std::env::temp_dir(), Process::default());
+        let asker = Asker { name: None, prefix: "x", process: &process };
+        let mut search = Search::new(&folder, &asker);
+        search.deadline = Instant::now();
+        assert!(search.among(std::iter::once(asker.place(&folder)), usize::MAX).is_none());
+        assert!(search.unread.is_some_and(|why| why.contains("after 10 s, and 0 journals were looked at")));
+    }
 }

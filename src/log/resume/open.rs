@@ -1,6 +1,6 @@
 //! Takes one journal up, unless the process that wrote it last may live.
 
-use super::turn::{Missed, Turn};
+use super::turn::{self, Missed, Turn};
 use super::{Asker, Found, HEAD, Refusal, Resumed};
 use crate::host::{self, text};
 use crate::log::file::Growing;
@@ -28,9 +28,11 @@ pub fn unfinished(place: Place, path: &Path, asker: &Asker) -> Result<Found, Ref
 
 fn open(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Result<Found, Refusal> {
     let (mut found, lock) = read(place.clone(), path, asker, is_from_folder)?;
-    if lock != Lock::Free && found.0.journal.is_some() {
+    if lock == Lock::Free {
+        turn::clear(path);
+    } else if found.0.journal.is_some() {
         match Turn::take(path) {
-            Err(Missed::Taken) => return Err(just_taken()),
+            Err(Missed::Taken) => return Err(being_taken()),
             Err(Missed::Unknown) => (), // such a folder is not written by others either
             Ok(turn) => {
                 // Another process may have had its turn since.
@@ -168,6 +170,13 @@ fn in_use(holder: u32) -> Refusal {
         0 => "a process of another container or machine is writing it".into(),
         other => format!("process {other} is writing it"),
     })
+}
+
+fn being_taken() -> Refusal {
+    let wait_s = life::patience_s(0.0).ceil();
+    Refusal::Unsure(format!(
+        "another process has just taken it up, or was killed as it did. If that run does not go on, start again after {wait_s:.0} s"
+    ))
 }
 
 fn just_taken() -> Refusal {

@@ -28,10 +28,8 @@ pub enum Missed {
 impl Turn {
     /// Takes the turn of a journal. What was read of the journal before may be old by then.
     pub fn take(journal: &Path) -> Result<Turn, Missed> {
-        let name = journal.file_name().unwrap_or_default().to_string_lossy();
         let mut files = Vec::new();
-        for number in 1..=MOST {
-            let file = journal.with_file_name(format!(".{name}.{number}.taken"));
+        for file in files_of(journal) {
             let mut options = OpenOptions::new();
             let made = options.write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(&file);
             files.push(file);
@@ -44,6 +42,19 @@ impl Turn {
         }
         Err(Missed::Taken)
     }
+}
+
+/// Removes what processes have left that were killed in their turn, unless another has its turn now.
+pub fn clear(journal: &Path) {
+    let files: Vec<PathBuf> = files_of(journal).take_while(|file| std::fs::symlink_metadata(file).is_ok()).collect();
+    if files.iter().all(|file| is_left_over(file)) {
+        files.iter().for_each(|file| drop(std::fs::remove_file(file)));
+    }
+}
+
+fn files_of(journal: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = journal.file_name().unwrap_or_default().to_string_lossy();
+    (1..=MOST).map(move |number| journal.with_file_name(format!(".{name}.{number}.taken")))
 }
 
 impl Drop for Turn {
@@ -79,7 +90,13 @@ mod tests {
         std::mem::forget(killed);
         let next = Turn::take(&journal).ok().unwrap();
         assert!(matches!(Turn::take(&journal), Err(Missed::Taken)));
+        clear(&journal);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "its process may live");
         drop(next);
+        let killed = Turn::take(&journal).ok().unwrap();
+        std::fs::File::open(&killed.files[0]).unwrap().set_modified(old).unwrap();
+        std::mem::forget(killed);
+        clear(&journal);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
         assert!(matches!(Turn::take(Path::new("/proc/x.jsonl")), Err(Missed::Unknown)));
         std::fs::remove_dir_all(&folder).unwrap();

@@ -68,7 +68,7 @@ impl Writer {
     /// In how much time the files in the folder are due; None: there are none.
     fn until_in_folder(&self) -> Option<Duration> {
         // A folder that cannot take the journal is reported already.
-        if self.kept.is_idle || self.plan.place.is_none() || self.plan.journal.is_none() {
+        if self.kept.is_idle || self.plan.place.is_none() || !self.has_place() {
             return None;
         }
         let (shortest, longest) = RENEWAL_IN_FOLDER;
@@ -146,7 +146,7 @@ impl Writer {
 
     /// Ends Carbontracker's logs.
     pub(super) fn end_logs(&mut self, report: &Report) {
-        if self.kept.is_idle {
+        if self.kept.is_idle || !self.has_place() {
             return;
         }
         if self.kept.owes_epochs {
@@ -158,9 +158,14 @@ impl Writer {
         }
     }
 
+    /// Whether the names of its files are this run's: without a journal there another run may have them.
+    fn has_place(&self) -> bool {
+        self.plan.journal.is_some()
+    }
+
     /// Writes the final report.
     pub(super) fn keep_report(&mut self) {
-        let place = self.plan.place.as_ref().filter(|_| !self.kept.is_idle);
+        let place = self.plan.place.as_ref().filter(|_| !self.kept.is_idle && self.has_place());
         let Some(path) = place.map(|place| place.file(REPORT)) else { return };
         if self.has_memory(Detail::Epochs) {
             let (report, _) = self.report(Detail::Epochs);

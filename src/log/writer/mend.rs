@@ -14,8 +14,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Names tried for one run's files, should others be taken.
-const MOST_NAMES: usize = 8;
+/// Names tried for one run's files: others that begin at the same moment compute the same ones, and each loss is another's win.
+const MOST_NAMES: usize = 10_000;
 /// The journal is looked for at its path after this part of the run's time, within these bounds.
 const LOOKS: u32 = 100;
 const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
@@ -169,6 +169,8 @@ impl Writer {
                 Err(error) => return self.note(&path, Err(in_words(&path, &error))),
             }
         }
+        let path = self.plan.place.as_ref().map(|place| place.file(JOURNAL)).unwrap_or_default();
+        self.note(&path, Err(in_words(&path, &ErrorKind::AlreadyExists.into())));
     }
 
     /// Looks what became of Carbontracker's log. One that is gone or cut short is written anew, whole.
