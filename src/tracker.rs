@@ -30,8 +30,8 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 const WITHOUT_ENERGY: [&str; 5] = ["/run/", "/intensity/", "/job/agreed", "/job/record", "/job/processes"];
 /// How long one inside the first epoch waits for the first forecast.
 const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
-/// What a tracker takes, bytes, with room for its threads.
-const ENOUGH: usize = 4 << 20;
+/// What a tracker takes, bytes, with room for its threads and the record of its job.
+const ENOUGH: usize = 7 << 20;
 
 /// A run being tracked.
 pub struct Tracker {
@@ -224,6 +224,6 @@ impl Drop for Tracker {
 }
 
 fn no_thread(error: &io::Error) -> Error {
-    let words = format!("no thread could be started: {error}; is a limit on threads or memory set (ulimit -u, -v)?");
+    let words = format!("no thread could be started: {error}; is a limit on threads or memory set (ulimit -u, ulimit -v)?");
     Error::new(Status::CT_EIO, words)
 }

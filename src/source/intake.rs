@@ -39,7 +39,7 @@ impl Intake {
         let mut failed = Vec::new();
         let mut fail = |source: &'static str, error: io::Error| {
             let reason = format!("its thread could not be started: {error}");
-            let cure = Some("raise the limit on threads or memory (ulimit -u, -v)".into());
+            let cure = Some("raise the limit on threads or memory (ulimit -u, ulimit -v)".into());
             failed.push(Unavailable { source, reason, cure });
         };
         let is_asked_for = nvml.is_some();
