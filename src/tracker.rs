@@ -224,6 +224,7 @@ impl Drop for Tracker {
 }
 
 fn no_thread(error: &io::Error) -> Error {
-    let words = format!("no thread could be started: {error}; is a limit on threads or memory set (ulimit -u, ulimit -v)?");
+    let words =
+        format!("no thread could be started: {error}; is a limit on threads or memory set (ulimit -u, ulimit -v)?");
     Error::new(Status::CT_EIO, words)
 }

@@ -71,6 +71,7 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(name: &str) -> Lab {
+        born();
         Lab { dir: scratch(name), lib: prefix().join("lib"), program: built("host"), is_temporary: false }
     }
 
@@ -329,10 +330,20 @@ pub fn left_in_memory(ids: &[String], processes: &[u32]) -> Vec<String> {
         fs::read_dir("/dev/shm").into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
     let mut left: Vec<String> = files.filter(|path| ids.iter().any(|id| path.contains(id.as_str()))).collect();
     let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let maker = |line: &str| line.split_whitespace().nth(4)?.parse::<u32>().ok();
-    let is_theirs = |line: &&str| maker(line).is_some_and(|maker| processes.contains(&maker));
+    // A killed process of an earlier test may have had the same number: its segment is older than this program.
+    let born = born();
+    let number = |line: &str, place: usize| line.split_whitespace().nth(place)?.parse::<u64>().ok();
+    let is_of = |maker: u64| processes.iter().any(|&process| u64::from(process) == maker);
+    let is_theirs = |line: &&str| number(line, 4).is_some_and(is_of) && number(line, 13).is_some_and(|at| at >= born);
     left.extend(segments.lines().skip(1).filter(is_theirs).map(|line| format!("segment {line}")));
     left
+}
+
+/// When this program began to make hosts, s since 1970.
+fn born() -> u64 {
+    static BORN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let now = || std::time::UNIX_EPOCH.elapsed().expect("a date").as_secs();
+    *BORN.get_or_init(now)
 }
 
 /// The processes of these runs, as the names of their files have them: PREFIX_HOST_PID_DATE_ID.
