@@ -17,7 +17,7 @@ pub use affinity::{CpuSet, processors_online, room_for_this_thread, widen_affini
 pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
-pub use lock::{BRIEF, lock, lock_within, locked_by, unlock};
+pub use lock::{BRIEF, lock, lock_within};
 pub use page::ForkMark;
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};

@@ -103,7 +103,6 @@ impl Sampler {
             progress: Packed::NONE,
             next_look: u64::MAX,
         };
-        sampler.claimant.join();
         sampler.admit(true, shared);
         sampler.pass(shared);
         sampler

@@ -142,7 +142,7 @@ impl Trust {
         let before = std::mem::replace(&mut self.standing, standing);
         if !before.is_ours && standing.covered_to > before.covered_to {
             self.others_to = standing.covered_to;
-            self.restart(run);
+            self.hold_again(standing.covered_to, u64::MAX, run);
         }
         if (before.is_ours, before.holder) != (standing.is_ours, standing.holder) {
             self.since = (standing.is_ours || standing.holder.is_some()).then_some(standing.covered_to);
@@ -187,10 +187,6 @@ impl Trust {
     pub fn owes(&self, channel: usize, run: &Ledger) -> bool {
         let read_to = run.credited_to(channel).max(self.ledger.credited_to(channel));
         !self.standing.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_to < to)
-    }
-
-    fn restart(&mut self, run: &Ledger) {
-        self.hold_again(self.standing.covered_to, u64::MAX, run);
     }
 
     /// Holds what was used from one instant to another, ns, and nothing else.

@@ -15,18 +15,10 @@ use ranks::{Folder, Part, Record, Span, Start, WATTS, Wrong, counted_once, part,
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use steady::{now, say};
+use steady::now;
 
 /// The library's clock is so much ahead of the system's, ns.
 const AHEAD: u64 = 1 << 60;
-
-/// Whether this is root; else it says why the test is left out.
-fn is_root_for(why: &str) -> bool {
-    if !is_root() {
-        say(&format!("skipped: {why}"));
-    }
-    is_root()
-}
 
 /// Not a test but the program of a job's process, when it is one.
 #[test]
@@ -181,7 +173,7 @@ fn four_in(namespace: &str, place: &str, before: &str) -> Vec<ranks::Record> {
 /// Without System V shared memory the first of a node counts, if its launcher says which that is; every report says so.
 #[test]
 fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
-    if !have(&["unshare"]) || !is_root_for("only root limits shared memory") {
+    if !have(&["unshare"]) || !ranks::can(is_root(), "only root limits shared memory") {
         return;
     }
     for (first, before) in [(Some(0), "SLURM_LOCALID=$k "), (None, "")] {
@@ -198,7 +190,7 @@ fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
 
 #[test]
 fn they_meet_whatever_dev_shm_is() {
-    if !have(&["unshare"]) || !is_root_for("only root mounts a /dev/shm") {
+    if !have(&["unshare"]) || !ranks::can(is_root(), "only root mounts a /dev/shm") {
         return;
     }
     let run = |&(name, place, before): &(&str, &str, &str)| -> Result<(), Wrong> {

@@ -20,20 +20,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use steady::{now, say};
+use steady::now;
 
 /// What each node's processors draw, W.
 const WATTS: [f64; 2] = [100.0, 300.0];
 const PATIENCE: Duration = Duration::from_secs(60);
 const MPIRUN: &str = "mpirun.openmpi --allow-run-as-root --oversubscribe --bind-to none -q";
-
-/// Whether this is root; else it says why the test is left out.
-fn is_root_for(why: &str) -> bool {
-    if !is_root() {
-        say(&format!("skipped: {why}"));
-    }
-    is_root()
-}
 
 /// Not a test but the program of a job's process, when it is one.
 #[test]
@@ -51,7 +43,9 @@ struct Cluster {
 impl Cluster {
     /// None where it cannot run here; that is said.
     fn start() -> Option<Cluster> {
-        if !have(&["slurmctld", "slurmd", "srun", "munged"]) || !is_root_for("only root starts the daemons of Slurm") {
+        if !have(&["slurmctld", "slurmd", "srun", "munged"])
+            || !ranks::can(is_root(), "only root starts the daemons of Slurm")
+        {
             return None;
         }
         let folder = Folder::new("slurm");

@@ -21,7 +21,7 @@ use party::Turn;
 use record::State;
 use seat::Seat;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How a claim stands.
@@ -51,7 +51,6 @@ impl Standing {
 /// What this tracker claims to count.
 pub struct Claimant {
     common: Common,
-    sysroot: PathBuf,
     /// By device; a claim's place is its number in the books.
     claims: Vec<Claim>,
     teller: Teller,
@@ -61,13 +60,24 @@ pub struct Claimant {
 enum Common {
     /// There is no job, or this process is all of it: it counts everything.
     Alone,
-    /// It is to be joined.
-    Unjoined(Job, Rank),
     /// A record.
     Joined(Job, Arc<Seat>),
     /// No record can be had: the first process of the node counts, where its launcher says which that is. What is to be
     /// said of it, once there is a device to share.
     Apart(Job, bool, Option<String>),
+}
+
+impl Common {
+    fn of(job: Job, rank: Rank, sysroot: &Path) -> Common {
+        match Seat::take(job.hash(host::user(), sysroot), rank) {
+            Ok(seat) => Common::Joined(job, seat),
+            Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
+            Err(error) => {
+                let why = cannot_agree(&job, &error, rank.local);
+                Common::Apart(job, rank.local == Some(0), Some(why))
+            }
+        }
+    }
 }
 
 /// A device that one process of the job counts.
@@ -94,7 +104,7 @@ impl Teller {
     }
 }
 
-/// What a look is told of the run.
+/// The run, as a look needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// Now, ns.
@@ -108,10 +118,12 @@ pub struct Look {
 }
 
 impl Claimant {
-    /// For the process of this rank. Without a job nothing is claimed: this process counts all by itself.
+    /// For the process of this rank, which takes a seat in the job's record. Without a job nothing is claimed: this process
+    /// counts all by itself.
     pub fn new(job: Option<Job>, rank: Rank, sysroot: &Path) -> Claimant {
-        let common = job.map_or(Common::Alone, |job| Common::Unjoined(job, rank));
-        Claimant { common, sysroot: sysroot.to_owned(), claims: Vec::new(), teller: Teller::default() }
+        let common = job.map_or(Common::Alone, |job| Common::of(job, rank, sysroot));
+        let seat = if let Common::Joined(_, seat) = &common { Some(Arc::clone(seat)) } else { None };
+        Claimant { common, claims: Vec::new(), teller: Teller(Arc::new(Mutex::new(seat))) }
     }
 
     /// The number of the claim on a channel's device; None where only this process counts it. Where the processes of the job
@@ -143,24 +155,7 @@ impl Claimant {
     fn job(&self) -> Option<&Job> {
         match &self.common {
             Common::Alone => None,
-            Common::Unjoined(job, _) | Common::Joined(job, _) | Common::Apart(job, ..) => Some(job),
-        }
-    }
-
-    /// Takes a seat in the job's record.
-    pub fn join(&mut self) {
-        let Common::Unjoined(job, rank) = &self.common else { return };
-        let (job, rank) = (job.clone(), *rank);
-        self.common = match Seat::take(job.hash(host::user(), &self.sysroot), rank) {
-            Ok(seat) => {
-                *self.teller.seat() = Some(Arc::clone(&seat));
-                Common::Joined(job, seat)
-            }
-            Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
-            Err(error) => {
-                let why = cannot_agree(&job, &error, rank.local);
-                Common::Apart(job, rank.local == Some(0), Some(why))
-            }
+            Common::Joined(job, _) | Common::Apart(job, ..) => Some(job),
         }
     }
 

@@ -26,14 +26,9 @@ pub fn lock(file: &File) -> io::Result<Option<u32>> {
 }
 
 /// The other process that has a file locked. One of another pid namespace is number 0.
-pub fn locked_by(file: &File) -> io::Result<Option<u32>> {
+fn locked_by(file: &File) -> io::Result<Option<u32>> {
     let found = record_lock(file, libc::F_GETLK, libc::F_WRLCK)?;
     Ok((found.l_type != libc::F_UNLCK as libc::c_short).then_some(found.l_pid as u32))
-}
-
-/// Unlocks a file.
-pub fn unlock(file: &File) -> io::Result<()> {
-    record_lock(file, libc::F_SETLK, libc::F_UNLCK).map(drop)
 }
 
 fn record_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {

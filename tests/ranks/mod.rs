@@ -242,3 +242,11 @@ pub fn counted_once(records: &[Record], what: &str) -> Result<(), Wrong> {
     let first: Vec<&str> = each.iter().map(String::as_str).take(12).collect();
     union(records, WATTS).check(sum, kills, &format!("{what}: [{}]", first.join(", ")))
 }
+
+/// Whether a test can be run here; else it says why the test is left out.
+pub fn can(holds: bool, why: &str) -> bool {
+    if !holds {
+        crate::steady::say(&format!("skipped: {why}"));
+    }
+    holds
+}
