@@ -92,6 +92,15 @@ impl Quantity {
     }
 }
 
+/// How far off an estimate may be: in nine cases of ten the truth lies between these multiples of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Band {
+    /// The truth is at least so many times the estimate.
+    pub low: f64,
+    /// It is at most so many times the estimate.
+    pub high: f64,
+}
+
 /// One thing measured: a package, a memory domain, a GPU.
 #[derive(Clone, Debug)]
 pub struct Channel {
@@ -109,6 +118,10 @@ pub struct Channel {
     pub quantity: Quantity,
     /// Not a real device.
     pub simulated: bool,
+    /// The device may use nothing for seconds. Where false, a reading that stays 0 or stands still is a fault.
+    pub may_rest: bool,
+    /// How far off it may be; None: a measurement.
+    pub error: Option<Band>,
     /// What a reader of the report should know.
     pub note: Option<String>,
 }
@@ -123,7 +136,8 @@ impl Channel {
         quantity: Quantity,
     ) -> Channel {
         let (device, id) = (clean::text(device), clean::text(id));
-        Channel { kind, device, id, source, method, quantity, simulated: false, note: None }
+        let may_rest = method == Method::Estimate;
+        Channel { kind, device, id, source, method, quantity, simulated: false, may_rest, error: None, note: None }
     }
 }
 

@@ -173,6 +173,7 @@ impl Meter {
         match value {
             Value::Count(count) => self.count(at, count, &mut credit),
             Value::Watts(watts) => self.power(at, watts, &mut credit),
+            Value::Beside(_) => None,
         }
     }
 

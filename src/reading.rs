@@ -21,6 +21,8 @@ pub enum Value {
     Count(u64),
     /// A power, W.
     Watts(f64),
+    /// The power that a device reports beside its counter, W: the counter is checked by it.
+    Beside(f64),
 }
 
 /// Why a reading failed.

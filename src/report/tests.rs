@@ -46,6 +46,8 @@ fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
                 method: Method::Power,
                 quantity: Quantity::Power { max_watts: 1e5 },
                 simulated: false,
+                may_rest: false,
+                error: None,
                 note: None,
             },
             None,

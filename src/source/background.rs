@@ -266,6 +266,8 @@ mod tests {
             method: Method::Power,
             quantity: Quantity::Power { max_watts: 1e5 },
             simulated: false,
+            may_rest: false,
+            error: None,
             note: None,
         };
         let slow = Slow([channel], Arc::clone(&delay));

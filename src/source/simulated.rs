@@ -19,6 +19,7 @@ impl Simulated {
         let quantity = Quantity::Power { max_watts: watts };
         let channel = Channel {
             simulated: true,
+            may_rest: true,
             note: Some(format!("simulated: {} W at utilisation {}", device.watts, device.utilisation)),
             ..Channel::new((kind, "simulated"), name, id, Method::Power, quantity)
         };

@@ -157,6 +157,8 @@ fn channel(kind: Kind, device: &str, number: usize) -> Channel {
         method: Method::Counter,
         quantity: Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 },
         simulated: false,
+        may_rest: false,
+        error: None,
         note: None,
     }
 }

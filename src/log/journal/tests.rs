@@ -43,6 +43,8 @@ fn one(kind: Kind, id: &str) -> Channel {
         method: Method::Counter,
         quantity: Quantity::Power { max_watts: 1e5 },
         simulated: false,
+        may_rest: false,
+        error: None,
         note: None,
     }
 }

@@ -21,7 +21,18 @@ fn empty() -> Books {
     for kind in [Kind::Cpu, Kind::Gpu] {
         let (device, id) = (String::new(), String::new());
         let (method, quantity) = (Method::Power, Quantity::Power { max_watts: 1e5 });
-        let channel = Channel { kind, device, id, source: "test", method, quantity, simulated: false, note: None };
+        let channel = Channel {
+            kind,
+            device,
+            id,
+            source: "test",
+            method,
+            quantity,
+            simulated: false,
+            may_rest: false,
+            error: None,
+            note: None,
+        };
         books.add(&channel, None, None);
     }
     books
