@@ -1,13 +1,15 @@
 //! A run's books: what is measured, how its readings fare, and where its energy went. Pure: the sampler
 //! brings marks and readings, reports read.
 
+mod events;
+
 use crate::account::Energy;
 use crate::advisor::Run;
 use crate::bill::{Before, Pricing};
 use crate::calendar::Calendar;
-use crate::channel::{Channel, Quantity};
+use crate::channel::{Channel, Kind};
 use crate::claim::{OnNode, Standing};
-use crate::counter::{Credit, Event, Meter};
+use crate::counter::{Credit, Meter};
 use crate::forecast::Forecast;
 use crate::intensity::{Grid, Hourly};
 use crate::ledger::{Energies, Ledger, Mark};
@@ -17,6 +19,8 @@ use crate::reading::Reading;
 use crate::source::Unavailable;
 use crate::trust::Trust;
 use std::ops::Range;
+
+pub use events::disagreement;
 
 /// What to say where the sampler panicked.
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
@@ -71,6 +75,10 @@ pub struct Metered {
     pub claim: Option<usize>,
     /// What earlier processes of the run measured on it.
     pub before: Energies,
+    /// The source that stands in for it since it showed no sign of life any more: its own readings count no more.
+    pub replaced_by: Option<&'static str>,
+    /// The channels that it stands in for, by their numbers.
+    pub stands_in_for: Vec<usize>,
 }
 
 impl Books {
@@ -154,8 +162,57 @@ impl Books {
         if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {
             trust.claim(number);
         }
-        let meter = late_since.map_or(Meter::new(channel.quantity), |since| Meter::late(channel.quantity, since));
-        self.metered.push(Metered { channel: channel.clone(), meter, claim, before });
+        let meter = Meter::of(channel, late_since);
+        let (channel, stands_in_for) = (channel.clone(), Vec::new());
+        self.metered.push(Metered { channel, meter, claim, before, replaced_by: None, stands_in_for });
+    }
+
+    /// Has a source's channels, the newest, stand in for channels that show no sign of life.
+    pub fn replace(&mut self, by: Range<usize>, stalled: &[usize]) {
+        let Some(source) = self.metered.get(by.start).map(|metered| metered.channel.source) else { return };
+        for &number in stalled {
+            let has_counted = self.ledger.channel(number).joules.is_some();
+            let Some(metered) = self.metered.get_mut(number) else { continue };
+            metered.replaced_by = Some(source);
+            if !has_counted {
+                self.unavailable.push(events::replaced(&metered.channel, &metered.meter, source));
+            }
+        }
+        if let Some(first) = self.metered.get_mut(by.start) {
+            first.stands_in_for = stalled.to_vec();
+        }
+    }
+
+    /// The channels of a source that show no sign of life and that nothing stands in for, where those are all it has of
+    /// their kind.
+    pub fn stalled(&self, channels: Range<usize>) -> Vec<(Kind, Vec<usize>)> {
+        let of_kind = |kind: Kind| {
+            let is_it = |&number: &usize| self.metered.get(number).is_some_and(|one| one.channel.kind == kind);
+            (kind, channels.clone().filter(is_it).collect::<Vec<usize>>())
+        };
+        let is_dead = |number: &usize| {
+            self.metered.get(*number).is_some_and(|one| one.meter.is_stalled() && one.replaced_by.is_none())
+        };
+        let all_dead = |(_, numbers): &(Kind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_dead);
+        Kind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
+    }
+
+    /// The last sign of life of channels, ns.
+    pub fn alive_at(&self, channels: &[usize]) -> Option<u64> {
+        channels.iter().filter_map(|&number| self.metered.get(number)?.meter.alive_at()).min()
+    }
+
+    /// No reading follows: what counters that only paused used meanwhile is entered.
+    pub fn finish(&mut self) {
+        let Books { metered, ledger, trusts, .. } = self;
+        for (number, Metered { meter, claim, .. }) in metered.iter_mut().enumerate() {
+            let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
+            meter.finish(|credit| match &mut trust {
+                Some(trust) => trust.credit(number, credit, ledger),
+                None => ledger.credit(number, credit),
+            });
+        }
+        ledger.release_all();
     }
 
     /// Whether a channel counts here, or nobody counts it yet; or it did, and that is to be read.
@@ -172,10 +229,8 @@ impl Books {
     /// The channels that a report of this run is about, with their numbers.
     pub fn ours(&self) -> impl Iterator<Item = (usize, &Metered)> {
         let has_counted = |channel: usize| self.ledger.channel(channel).joules.is_some();
-        self.metered
-            .iter()
-            .enumerate()
-            .filter(move |(channel, metered)| !self.standing(metered).is_elsewhere() || has_counted(*channel))
+        let takes_part = |metered: &Metered| !self.standing(metered).is_elsewhere() && metered.replaced_by.is_none();
+        self.metered.iter().enumerate().filter(move |(channel, metered)| takes_part(metered) || has_counted(*channel))
     }
 
     fn standing(&self, metered: &Metered) -> Standing {
@@ -226,7 +281,8 @@ impl Books {
             self.progress.note(point);
         }
         for reading in readings {
-            let Some(Metered { channel, meter, claim, .. }) = metered.get_mut(reading.channel) else { continue };
+            let Some(metered) = metered.get_mut(reading.channel) else { continue };
+            let Metered { channel, meter, claim, replaced_by: None, .. } = metered else { continue };
             let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
             let place = |credit: Credit| match &mut trust {
                 Some(trust) => trust.credit(reading.channel, credit, ledger),
@@ -234,7 +290,7 @@ impl Books {
             };
             let event = meter.push(reading.at, reading.value, place);
             if let Some(event) = event {
-                say(in_words(channel, event));
+                say(events::in_words(channel, event));
             }
             if meter.is_missing() {
                 ledger.release(reading.channel);
@@ -309,6 +365,11 @@ impl Books {
         })
     }
 
+    /// Whether the power beside one of these channels' counters is integrated.
+    pub fn is_by_power(&self, mut channels: Range<usize>) -> bool {
+        channels.any(|channel| self.metered.get(channel).is_some_and(|one| one.meter.is_by_power()))
+    }
+
     /// Up to when all energy is known, as far as the devices answer; past all time where there are none.
     pub fn all_known_to(&self) -> u64 {
         let all = 0..self.metered.len();
@@ -329,28 +390,5 @@ fn process(number: Option<u32>) -> String {
     match number {
         None | Some(0) => "another process of this job".into(),
         Some(number) => format!("process {number} of this job"),
-    }
-}
-
-fn in_words(channel: &Channel, event: Event) -> String {
-    let who = format!("{} {} ({})", channel.source, channel.device, channel.id);
-    match event {
-        Event::Lost(fault) => {
-            format!(
-                "{who} cannot be read any more: {fault}. Its energy is unknown from here on; the rest goes on, and it is tried again at every reading"
-            )
-        }
-        Event::Back(seconds) => {
-            let meanwhile = match channel.quantity {
-                Quantity::Counter { .. } => "the energy it counted meanwhile is in",
-                Quantity::Power { .. } => {
-                    "what it used in a longer gap stays unknown, in a short one it is interpolated"
-                }
-            };
-            format!("{who} can be read again after {seconds:.1} s; {meanwhile}")
-        }
-        Event::Reset => format!(
-            "{who} was set back or jumped: the time around it is filled with the power before, and marked as not measured"
-        ),
     }
 }

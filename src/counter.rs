@@ -1,8 +1,12 @@
 //! From raw readings to joules: the arithmetic that tells a wrap, a reset, a failed reading and a lost
 //! device apart. Pure: times come in, energy goes out.
 
-use crate::channel::Quantity;
+mod beside;
+mod life;
+
+use crate::channel::{Channel, Method, Quantity};
 use crate::reading::{Fault, Value};
+use beside::Beside;
 
 /// Energy used between two instants (ns on the monotonic clock).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +54,8 @@ pub enum Health {
     Reset,
     /// It does not answer any more.
     Lost,
+    /// It answers and shows no sign of life: its counter stands still, or its power stays 0.
+    Stalled,
 }
 
 /// What a reading brought to light, worth telling a person.
@@ -61,17 +67,33 @@ pub enum Event {
     Back(f64),
     /// The counter was set back or jumped.
     Reset,
+    /// The counter moves again after standing still for this many seconds: what was used meanwhile is unknown.
+    Moves(f64),
+    /// The counter stands still, and the power beside it is integrated in its place.
+    ByPower,
+    /// The counter counts this many times the power that the device itself reports.
+    Disagrees(f64),
 }
 
 /// One channel's readings so far.
 #[derive(Clone, Debug)]
 pub struct Meter {
     quantity: Quantity,
+    /// The device may use nothing for a while: neither a still counter nor a power of 0 is a fault.
+    may_rest: bool,
     /// When it was first read.
     first_at: Option<u64>,
     /// What it used before it could be read, yet to be filled in.
     owed: Option<Owed>,
     last: Option<(u64, Value)>,
+    /// When a count that had not moved since `last` was read last, ns.
+    still_to: Option<u64>,
+    /// Its counter has moved since it was first read.
+    has_moved: bool,
+    /// The power that the device reports beside its counter.
+    beside: Beside,
+    /// Up to when energy is credited, ns.
+    credited_to: u64,
     /// A count that does not fit the last one: a glitch if the next fits the last, a reset if it fits this.
     suspect: Option<(u64, u64)>,
     /// Power of late, W: the good credits' mean, the older the less.
@@ -99,6 +121,10 @@ pub struct Tally {
     pub bridged_j: f64,
     /// Time before the first reading, filled in at the power after, s.
     pub late_s: f64,
+    /// Time whose energy is the power beside the counter, which stood still, s.
+    pub by_power_s: f64,
+    /// The counter's energy over that of the power beside it, where they differ too much.
+    pub disagreement: Option<f64>,
 }
 
 /// A device that ought to have been read from `since` on, ns.
@@ -124,13 +150,18 @@ const FAR_ABOVE: f64 = 8.0;
 const BRIDGE_S: f64 = 60.0;
 
 impl Meter {
-    /// A meter that has seen nothing yet.
+    /// A meter that has seen nothing yet, of a device that draws some power as long as it runs.
     pub fn new(quantity: Quantity) -> Self {
         Meter {
             quantity,
+            may_rest: false,
             first_at: None,
             owed: None,
             last: None,
+            still_to: None,
+            has_moved: false,
+            beside: Beside::default(),
+            credited_to: 0,
             suspect: None,
             watts: 0.0,
             watched_s: 0.0,
@@ -139,27 +170,40 @@ impl Meter {
         }
     }
 
-    /// A meter of a device that could be read only some time after `since`, ns: what it used until then is filled
-    /// in at the first power known, and not counted as measured.
-    pub fn late(quantity: Quantity, since: u64) -> Self {
-        Meter { owed: Some(Owed { since, used: None }), ..Meter::new(quantity) }
+    /// A channel's meter. Where it should have been read from `late_since`, ns, on, what it used until its first
+    /// reading is filled in at the first power known, and not counted as measured.
+    pub fn of(channel: &Channel, late_since: Option<u64>) -> Self {
+        let owed = late_since.map(|since| Owed { since, used: None });
+        Meter { may_rest: channel.may_rest, owed, ..Meter::new(channel.quantity) }
     }
 
-    /// Takes a reading made at `at`; the energy it brings goes to `credit`.
+    /// Takes a reading made at `at`; the energy it brings goes to `credit`. What cannot be is a fault here and not in
+    /// the sources, so that none can forget it.
     pub fn push(&mut self, at: u64, reading: Result<Value, Fault>, mut credit: impl FnMut(Credit)) -> Option<Event> {
-        let value = match reading {
-            // Here and not in the sources, so that none can forget it.
-            Ok(Value::Watts(watts)) if !self.quantity.allows(watts) => Err(Fault::Implausible),
-            reading => reading,
-        };
-        let value = match value {
+        let value = match reading.and_then(|value| self.believed(value)) {
             Ok(value) => value,
-            Err(fault) => {
-                self.tally.failed += 1;
-                self.tally.fault = Some(fault);
-                return self.miss().then_some(Event::Lost(fault));
-            }
+            Err(_) if matches!(reading, Ok(Value::Beside(_))) => return None,
+            Err(fault) => return self.fail(fault),
         };
+        let (first_at, mut credited_to) = (self.first_at.unwrap_or(0), self.credited_to);
+        // Counter and power may each know of the same time: what is credited first stands.
+        let mut credit = |one: Credit| match one.split(credited_to) {
+            _ if one.to <= first_at => credit(one),
+            (_, Some(news)) => {
+                credited_to = news.to;
+                credit(news);
+            }
+            _ => (),
+        };
+        let event = self.take(at, value, &mut credit);
+        self.credited_to = credited_to;
+        event
+    }
+
+    fn take(&mut self, at: u64, value: Value, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+        if let Value::Beside(watts) = value {
+            return self.power_beside(at, watts, credit);
+        }
         let Some((since, _)) = self.last else {
             self.first_at = Some(at);
             self.owed = self.owed.filter(|owed| at > owed.since + IN_TIME_NS);
@@ -167,13 +211,21 @@ impl Meter {
             self.misses = 0;
             return None;
         };
-        if at <= since {
+        if at <= self.still_to.unwrap_or(since) {
             return None;
         }
         match value {
-            Value::Count(count) => self.count(at, count, &mut credit),
-            Value::Watts(watts) => self.power(at, watts, &mut credit),
-            Value::Beside(_) => None,
+            Value::Count(count) => self.count(at, count, credit),
+            Value::Watts(watts) | Value::Beside(watts) => self.power(at, watts, credit),
+        }
+    }
+
+    /// A value, unless no such device can draw that.
+    fn believed(&self, value: Value) -> Result<Value, Fault> {
+        match value {
+            Value::Watts(watts) | Value::Beside(watts) if !self.quantity.allows(watts) => Err(Fault::Implausible),
+            Value::Watts(0.0) if !self.may_rest => Err(Fault::NoPower),
+            value => Ok(value),
         }
     }
 
@@ -189,7 +241,18 @@ impl Meter {
 
     /// Whether the next reading should come soon: it tells a glitch from a reset, a hiccup from a loss.
     pub fn wants_second_look(&self) -> bool {
-        (1..=LOST_AFTER).contains(&self.misses)
+        (1..=LOST_AFTER).contains(&self.misses) || self.is_doubted()
+    }
+
+    /// Whether the power beside its counter is integrated in its place.
+    pub fn is_by_power(&self) -> bool {
+        self.beside.stands_in
+    }
+
+    /// How its energy is obtained, where that is not as its channel was opened.
+    pub fn method(&self, opened: Method) -> Method {
+        let is_power = self.tally.by_power_s > 0.0 || matches!(self.last, Some((_, Value::Watts(_))));
+        if opened == Method::Counter && is_power { Method::Power } else { opened }
     }
 
     /// Whether waiting for it is waiting for nothing: it is lost, or has yet to answer.
@@ -200,11 +263,18 @@ impl Meter {
     /// How the channel fares.
     pub fn health(&self) -> Health {
         match self.misses {
+            _ if self.is_stalled() => Health::Stalled,
             n if n >= LOST_AFTER => Health::Lost,
             _ if self.tally.resets > 0 => Health::Reset,
             0 if self.tally.failed == 0 => Health::Ok,
             _ => Health::Gap,
         }
+    }
+
+    fn fail(&mut self, fault: Fault) -> Option<Event> {
+        self.tally.failed += 1;
+        self.tally.fault = Some(fault);
+        self.miss().then_some(Event::Lost(fault))
     }
 
     /// Counts a miss; true at the one that makes the device lost.
@@ -214,7 +284,18 @@ impl Meter {
     }
 
     fn count(&mut self, at: u64, count: u64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
-        let (since, Value::Count(before)) = self.last? else { return None };
+        let (since, Value::Count(before)) = self.last? else {
+            self.last = Some((at, Value::Count(count)));
+            return None;
+        };
+        if self.stands_still((since, before), (at, count)) {
+            return self.pause(at);
+        }
+        if let Some(event) = self.wake((at, count), credit) {
+            return Some(event);
+        }
+        self.settle_pause(credit);
+        let since = self.last.map_or(since, |(since, _)| since);
         if let Some(step) = self.step((since, before), (at, count)) {
             let event = (self.misses >= LOST_AFTER).then(|| Event::Back((at - since) as f64 * NS));
             self.accept((since, at), (count, step), credit);
@@ -223,9 +304,7 @@ impl Meter {
         let fits_suspect = self.suspect.filter(|s| at > s.0).and_then(|s| Some((s, self.step(s, (at, count))?)));
         let Some(((reset_at, _), step)) = fits_suspect else {
             self.suspect = Some((at, count));
-            self.tally.failed += 1;
-            self.tally.fault = Some(Fault::Implausible);
-            return self.miss().then_some(Event::Lost(Fault::Implausible));
+            return self.fail(Fault::Implausible);
         };
         let hole = (reset_at - since) as f64 * NS;
         let joules = if hole <= BRIDGE_S { self.watts * hole } else { 0.0 };
@@ -263,8 +342,11 @@ impl Meter {
         self.fill_in(to, step.joules, credit);
         credit(Credit { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, (to - from) as f64 * NS);
+        self.beside.count(step.joules, to - from);
         self.tally.wraps += step.wraps;
         self.last = Some((to, Value::Count(count)));
+        self.has_moved = true;
+        self.still_to = None;
         self.suspect = None;
         self.misses = 0;
     }
@@ -312,7 +394,13 @@ impl Meter {
 
     /// The trapezoid between two powers.
     fn power(&mut self, at: u64, watts: f64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
-        let (since, Value::Watts(before)) = self.last? else { return None };
+        let (since, Value::Watts(before)) = self.last? else {
+            // Its counter turned out not to exist: its power is integrated from here on.
+            self.last = Some((at, Value::Watts(watts)));
+            self.still_to = None;
+            self.misses = 0;
+            return None;
+        };
         let seconds = (at - since) as f64 * NS;
         let joules = 0.5 * (before + watts) * seconds;
         let event = (self.misses >= LOST_AFTER).then_some(Event::Back(seconds));

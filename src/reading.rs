@@ -46,8 +46,10 @@ pub enum Fault {
     Implausible,
     /// It has not answered for a second.
     Silent,
-    /// Its counter stands still though the device draws power.
+    /// Its counter stands still, though a device that runs draws some power.
     Stalled,
+    /// It reports a power of 0, though a device that runs draws some.
+    NoPower,
     /// The device has fallen off the bus, or its driver has been unloaded.
     Lost,
     /// The driver's own error, in words.
@@ -65,7 +67,8 @@ impl fmt::Display for Fault {
             Fault::NoFile => f.write_str(NO_FILE),
             Fault::TooLarge => f.write_str(TOO_LARGE),
             Fault::Silent => f.write_str("it has not answered for a second"),
-            Fault::Stalled => f.write_str("its counter stands still while it draws power"),
+            Fault::Stalled => f.write_str("its counter stands still"),
+            Fault::NoPower => f.write_str("it reports 0 W, and what runs draws some power"),
             Fault::Lost => f.write_str("the device is lost: off the bus, or its driver unloaded"),
             Fault::Driver(words) => f.write_str(words),
             Fault::Implausible => f.write_str("it reports what no such device can draw"),

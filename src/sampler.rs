@@ -24,6 +24,8 @@ const LOOK_AFTER: u64 = 32;
 /// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
+/// How often to read a power that is integrated in a counter's place, ns.
+const POWER_GAP_NS: u64 = 100_000_000;
 /// How often to look who counts what, at least, ns.
 const CLAIMS_NS: u64 = 1_000_000_000;
 /// How often to look whether the application has a thread left, ns.
@@ -39,6 +41,8 @@ struct Slot {
     last_read: Option<u64>,
     /// A mark or a doubt waits for its next reading.
     wanted: bool,
+    /// The power beside a counter that stands still is integrated: it is read often.
+    is_by_power: bool,
     /// It counts here, or nobody counts it; what another process of the job counts is read at intervals only.
     is_ours: bool,
 }
@@ -121,7 +125,36 @@ impl Sampler {
             self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
         }
         self.interval_ns = self.interval_ns.min(source.max_gap_ns());
-        self.slots.push(Slot { source, first_channel, last_read: None, wanted: false, is_ours: true });
+        let slot = Slot { source, first_channel, last_read: None, wanted: false, is_by_power: false, is_ours: true };
+        self.slots.push(slot);
+    }
+
+    /// Takes in a source for channels that show no sign of life, from their last one on.
+    fn stand_in(&mut self, source: Box<dyn Source>, stalled: &[usize], shared: &Shared) {
+        let since = shared.books().alive_at(stalled);
+        let (first, count) = (shared.books().metered.len(), source.channels().len());
+        self.add(source, since, shared);
+        shared.books().replace(first..first + count, stalled);
+        let words = |books: &Books| {
+            let names = |numbers: &mut dyn Iterator<Item = usize>| {
+                let channels = numbers.filter_map(|number| Some(&books.metered.get(number)?.channel));
+                channels.map(|channel| format!("{} {}", channel.source, channel.device)).collect::<Vec<_>>().join(", ")
+            };
+            let (new, old) = (names(&mut (first..first + count)), names(&mut stalled.iter().copied()));
+            format!("{new} stands in for {old} from its last sign of life on")
+        };
+        let words = words(&shared.books());
+        shared.say(words);
+    }
+
+    /// Looks for what can stand in for channels that show no sign of life: once for each.
+    fn seek(&mut self, books: &Books) {
+        for slot in &self.slots {
+            for (kind, stalled) in books.stalled(slot.channels()) {
+                let source = slot.source.channels().first().map_or("", |channel| channel.source);
+                self.intake.seek(kind, source, stalled);
+            }
+        }
     }
 
     /// Hears what the run's journal covers.
@@ -136,9 +169,12 @@ impl Sampler {
 
     /// Takes in the sources that are there by now; the `first` time it waits for them.
     fn admit(&mut self, first: bool, shared: &Shared) {
-        let Arrived { sources, unavailable } = self.intake.take(first);
+        let Arrived { sources, stand_ins, unavailable } = self.intake.take(first);
         for (source, fills_in) in sources {
             self.add(source, fills_in.then_some(self.started), shared);
+        }
+        for (source, stalled) in stand_ins {
+            self.stand_in(source, &stalled, shared);
         }
         self.report_unavailable(unavailable, shared);
         let is_late = host::monotonic_ns() > self.started + PATIENCE_NS;
@@ -185,7 +221,7 @@ impl Sampler {
             if queues() {
                 self.read_again(shared);
             }
-            shared.books().ledger.release_all();
+            shared.books().finish();
         });
         if std::panic::catch_unwind(work).is_err() {
             shared.books().failed = true;
@@ -211,7 +247,7 @@ impl Sampler {
         if !self.marks.is_empty() || shared.is_requested() || shared.asked() > shared.answered() {
             due = due.min(soonest);
         }
-        for slot in self.slots.iter().filter(|slot| slot.wanted) {
+        for slot in self.slots.iter().filter(|slot| slot.wanted || slot.is_by_power) {
             due = due.min(soonest.max(slot.next_read(self.interval_ns, false)));
         }
         if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
@@ -277,7 +313,9 @@ impl Sampler {
         for slot in &mut self.slots {
             slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));
             slot.wanted = slot.is_ours && books.wants_reading(slot.channels());
+            slot.is_by_power = books.is_by_power(slot.channels());
         }
+        self.seek(&books);
         if (books.settled, books.progress.share()) != known {
             let review = self.advisor.review(&books.run(start));
             review.messages.into_iter().for_each(|message| shared.say(message));
@@ -352,7 +390,11 @@ impl Slot {
     /// When it may be read again, because something waits for that or the user wants it.
     fn next_read(&self, interval_ns: u64, is_marked: bool) -> u64 {
         let gap_ns = self.source.min_gap_ns().min(interval_ns);
-        let gap_ns = if (is_marked && self.is_ours) || self.wanted { gap_ns } else { gap_ns.max(interval_ns) };
+        let gap_ns = match (is_marked && self.is_ours) || self.wanted {
+            true => gap_ns,
+            false if self.is_by_power => gap_ns.max(POWER_GAP_NS),
+            false => gap_ns.max(interval_ns),
+        };
         self.last_read.map_or(0, |last_read| last_read + gap_ns)
     }
 

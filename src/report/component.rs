@@ -1,15 +1,15 @@
 //! One thing measured, in the report.
 
 use crate::account::Energy;
-use crate::books::{Books, Metered};
+use crate::books::{Books, Metered, disagreement};
 use crate::channel::Channel;
-use crate::counter::{Health, Meter};
+use crate::counter::Health;
 use crate::ledger::Energies;
 use crate::past;
 use serde_json::{Map, Value, json};
 
 /// How a component may stand.
-pub const STATUSES: [&str; 5] = ["ok", "gap", "reset", "lost", "simulated"];
+pub const STATUSES: [&str; 6] = ["ok", "gap", "reset", "lost", "stalled", "simulated"];
 
 /// A channel's line.
 pub struct Component {
@@ -36,13 +36,15 @@ impl Component {
             Health::Gap => "gap",
             Health::Reset => "reset",
             Health::Lost => "lost",
+            Health::Stalled => "stalled",
         };
+        let method = meter.method(channel.method);
         Component {
-            channel: channel.clone(),
+            channel: Channel { method, ..channel.clone() },
             used: ledger.energies(number),
             run_ns: ledger.run_ns() as f64,
             status,
-            note: note(channel, meter, others_to, ledger.first_begin()),
+            note: note(metered, others_to, ledger.first_begin()),
         }
     }
 
@@ -98,20 +100,28 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
 /// Share of the run's time that readings confirm: of this process's part by the component that has the least.
 pub fn coverage(books: &Books) -> Option<f64> {
     let (run_ns, before_ns) = (books.ledger.run_ns() as f64, books.past.duration_ns as f64);
-    let measured = books.ours().map(|(number, metered)| {
-        let measured_ns = books.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
-        measured_ns.min(run_ns - before_ns)
-    });
+    let of =
+        |number: usize, metered: &Metered| books.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
+    let stood_in_for = |metered: &Metered| {
+        let all = metered.stands_in_for.iter().filter_map(|&number| Some(of(number, books.metered.get(number)?)));
+        all.reduce(f64::min).unwrap_or(0.0)
+    };
+    let counts = books.ours().filter(|(_, metered)| metered.replaced_by.is_none());
+    let measured =
+        counts.map(|(number, metered)| (of(number, metered) + stood_in_for(metered)).min(run_ns - before_ns));
     let before = books.past.coverage.map(|coverage| coverage * before_ns);
     let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
 }
 
 /// What a channel's readings met, in words.
-fn note(channel: &Channel, meter: &Meter, others_to: u64, begin: Option<u64>) -> Option<String> {
+fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String> {
+    let Metered { channel, meter, replaced_by, .. } = metered;
     let tally = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
-    if let Some(fault) = tally.fault {
+    if let Some(fault) = tally.fault.filter(|_| meter.is_stalled()) {
+        parts.push(format!("no sign of life: {fault}; its energy since the last one is unknown"));
+    } else if let Some(fault) = tally.fault {
         parts.push(format!("{} readings failed, the last because {fault}", tally.failed));
     }
     if tally.resets > 0 {
@@ -129,6 +139,11 @@ fn note(channel: &Channel, meter: &Meter, others_to: u64, begin: Option<u64>) ->
     if tally.wraps > 0 {
         parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
     }
+    if tally.by_power_s > 0.0 {
+        parts.push(format!("its counter stood still for {:.1} s, in which its power was integrated", tally.by_power_s));
+    }
+    parts.extend(tally.disagreement.map(disagreement));
+    parts.extend(replaced_by.map(|source| format!("{source} stands in for it")));
     if begin.is_some_and(|begin| others_to > begin) {
         parts.push("taken over from another process of this job; what that one reported is not in it".into());
     }

@@ -140,7 +140,8 @@ impl Gpu {
         }
         let candidates = |dir: &Path| {
             let power = |file: &str| Sensor::power(dir.join(file), 1e-6, MAX_GPU_W);
-            let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W);
+            let powers = ["power1_average", "power1_input"].map(|file| dir.join(file));
+            let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W).beside(powers);
             Sensor::first_of([energy, power("power1_average"), power("power1_input")])
         };
         let sensor = monitor.as_deref().and_then(candidates);

@@ -50,6 +50,19 @@ pub struct Discovery {
 impl Discovery {
     /// Starts to look.
     pub fn start(options: &Options, waker: Waker) -> std::io::Result<Discovery> {
+        Discovery::by(options, waker, |options, opens| Sources::discover(options, opens))
+    }
+
+    /// Starts to look for the next source of a kind: those that are `dead` show no sign of life.
+    pub fn of_next(options: &Options, waker: Waker, kind: Kind, dead: Vec<&'static str>) -> std::io::Result<Discovery> {
+        Discovery::by(options, waker, move |options, opens| Sources::next(options, opens, kind, &dead))
+    }
+
+    fn by(
+        options: &Options,
+        waker: Waker,
+        find: impl Fn(&Options, &dyn Fn(&'static str)) -> Sources + Send + 'static,
+    ) -> std::io::Result<Discovery> {
         let (result, at) = (Arc::<Promise<Sources>>::default(), Arc::<AtomicUsize>::default());
         let (promise, place, options) = (Arc::clone(&result), Arc::clone(&at), options.clone());
         let thread = host::spawn_quiet("ct-sources", move || {
@@ -57,7 +70,7 @@ impl Discovery {
                 let number = super::NAMES.iter().position(|one| *one == name);
                 place.store(number.unwrap_or_default(), Ordering::Relaxed);
             };
-            let found = catch_unwind(AssertUnwindSafe(|| Sources::discover(&options, &opens)));
+            let found = catch_unwind(AssertUnwindSafe(|| find(&options, &opens)));
             promise.keep(found.unwrap_or_else(|_| {
                 let source = name_at(&place);
                 let reason = "opening it met an internal fault; please report it".to_owned();
@@ -130,6 +143,34 @@ impl Sources {
             found.add(&CPU_MODEL, &[Kind::Cpu]);
         }
         found.found
+    }
+}
+
+impl Sources {
+    /// The next source of a kind, in the order of [`Sources::discover`]: those that are `dead` show no sign of life.
+    /// Where nothing meters the node, the processor is estimated.
+    fn next(options: &Options, opens: &dyn Fn(&'static str), kind: Kind, dead: &[&'static str]) -> Sources {
+        let counts_cpu = options.components.contains(&Kind::Cpu);
+        let order: &[(&Opener, Kind)] = match kind {
+            Kind::Cpu => &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind), (&CPU_MODEL, kind)],
+            Kind::Dram => &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind)],
+            Kind::Gpu => &[(&PM_COUNTERS, kind), (&HWMON, kind)],
+            Kind::Node if counts_cpu => {
+                &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind), (&CPU_MODEL, Kind::Cpu)]
+            }
+            Kind::Node => &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind)],
+        };
+        let after = order.iter().rposition(|(opener, _)| dead.contains(&opener.name)).map_or(0, |place| place + 1);
+        let mut unavailable = Vec::new();
+        for (opener, kind) in order.iter().skip(after) {
+            opens(opener.name);
+            let (source, why) = (opener.open)(options, &[*kind]);
+            if source.is_some() {
+                return Sources { sources: source.into_iter().collect(), ..Sources::default() };
+            }
+            unavailable.extend(why);
+        }
+        Sources { unavailable, ..Sources::default() }
     }
 }
 

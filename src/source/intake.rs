@@ -1,7 +1,9 @@
 //! Sources on their way into a run: those that discovery finds, and the GPUs that NVML opens in its own time.
 
-use super::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable};
+use super::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
+use crate::channel::Kind;
 use crate::host;
+use crate::options::Options;
 use std::io;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +22,13 @@ pub struct Intake {
     /// What stands in for it then; None until discovery is over.
     without_nvml: Option<Opened>,
     failed: Vec<Unavailable>,
+    /// What the next sources are looked for by.
+    options: Options,
+    waker: Waker,
+    /// Sources that show no sign of life, by the kind of what they measure.
+    dead: Vec<(Kind, &'static str)>,
+    /// What is looked for to stand in for them, and the numbers of their channels.
+    sought: Vec<(Discovery, Vec<usize>)>,
     /// Threads that have done their work, and end.
     threads: Vec<JoinHandle<()>>,
 }
@@ -29,13 +38,20 @@ pub struct Intake {
 pub struct Arrived {
     /// Sources, and whether what they used before is filled in by their first readings.
     pub sources: Vec<(Box<dyn Source>, bool)>,
+    /// Sources that stand in for channels of these numbers.
+    pub stand_ins: Vec<(Box<dyn Source>, Vec<usize>)>,
     /// What does not take part.
     pub unavailable: Vec<Unavailable>,
 }
 
 impl Intake {
     /// Of what has been started. NVML is None where no real GPU is asked for.
-    pub fn new(discovery: io::Result<Discovery>, nvml: Option<io::Result<Opening>>) -> Intake {
+    pub fn new(
+        discovery: io::Result<Discovery>,
+        nvml: Option<io::Result<Opening>>,
+        options: Options,
+        waker: Waker,
+    ) -> Intake {
         let mut failed = Vec::new();
         let mut fail = |source: &'static str, error: io::Error| {
             let reason = format!("its thread could not be started: {error}");
@@ -51,7 +67,36 @@ impl Intake {
             discovery,
             nvml,
             failed,
+            options,
+            waker,
+            dead: Vec::new(),
+            sought: Vec::new(),
             threads: Vec::new(),
+        }
+    }
+
+    /// Looks for the next source of a kind, to stand in for channels of one that shows no sign of life.
+    pub fn seek(&mut self, kind: Kind, source: &'static str, stalled: Vec<usize>) {
+        if self.dead.contains(&(kind, source)) {
+            return;
+        }
+        self.dead.push((kind, source));
+        let dead = self.dead.iter().filter(|one| one.0 == kind).map(|one| one.1).collect();
+        if let Ok(discovery) = Discovery::of_next(&self.options, self.waker.clone(), kind, dead) {
+            self.sought.push((discovery, stalled));
+        }
+    }
+
+    /// The stand-ins that have been found.
+    fn take_sought(&mut self, arrived: &mut Arrived) {
+        for (discovery, stalled) in std::mem::take(&mut self.sought) {
+            match discovery.wait(Duration::ZERO) {
+                Some(found) => {
+                    arrived.stand_ins.extend(found.sources.into_iter().map(|source| (source, stalled.clone())));
+                    self.threads.push(discovery.thread);
+                }
+                None => self.sought.push((discovery, stalled)),
+            }
         }
     }
 
@@ -83,17 +128,21 @@ impl Intake {
             arrived.sources.extend(source.map(|source| (source, true)));
             arrived.unavailable.extend(unavailable);
         }
+        self.take_sought(&mut arrived);
         arrived
     }
 
     /// Whether there is something to take.
     pub fn has_news(&self) -> bool {
-        self.discovery.as_ref().is_some_and(Discovery::is_over) || self.nvml.as_ref().is_some_and(Opening::is_open)
+        let is_found = self.sought.iter().any(|(discovery, _)| discovery.is_over());
+        is_found
+            || self.discovery.as_ref().is_some_and(Discovery::is_over)
+            || self.nvml.as_ref().is_some_and(Opening::is_open)
     }
 
     /// Whether everything has come.
     pub fn is_over(&self) -> bool {
-        self.discovery.is_none() && self.nvml.is_none()
+        self.discovery.is_none() && self.nvml.is_none() && self.sought.is_empty()
     }
 
     /// What has yet to come.
@@ -104,13 +153,16 @@ impl Intake {
 
     /// Whether what comes will fill in what was used until then: no epoch is settled before.
     pub fn fills_in(&self) -> bool {
-        self.discovery.is_some() || self.nvml.as_ref().is_some_and(|opening| opening.fills_in)
+        self.discovery.is_some()
+            || !self.sought.is_empty()
+            || self.nvml.as_ref().is_some_and(|opening| opening.fills_in)
     }
 
     /// Waits for its threads, a moment: a program that exits now is not to find them at work.
     pub fn end(self) {
         let openings = self.nvml.map(|opening| opening.thread).into_iter();
-        let threads = self.threads.into_iter().chain(openings).chain(self.discovery.map(|discovery| discovery.thread));
+        let discoveries = self.discovery.into_iter().chain(self.sought.into_iter().map(|(discovery, _)| discovery));
+        let threads = self.threads.into_iter().chain(openings).chain(discoveries.map(|discovery| discovery.thread));
         let deadline = Instant::now() + THREADS_END;
         for thread in threads {
             let _ = host::join_within(thread, deadline.saturating_duration_since(Instant::now()));

@@ -18,6 +18,8 @@ const POWER_GAPS_NS: (u64, u64) = (50_000_000, 100_000_000);
 /// Counters of 32 bits below, which the kernel follows as long as it is asked: one wraps in 4 minutes at 1 kW
 /// (linux/drivers/gpu/drm/xe/xe_hwmon.c).
 const ENERGY_GAPS_NS: (u64, u64) = (MIN_GAP_NS, 60_000_000_000);
+/// A power that only checks a counter is read five times a second.
+const CHECKED_GAPS_NS: (u64, u64) = (MIN_GAP_NS, 200_000_000);
 
 const ZERO: Fault = Fault::Driver("it says 0: there is no sensor behind it");
 const UNREAD_CURE: &str = "see what the file holds and who may read it, then create the tracker again";
@@ -39,6 +41,8 @@ pub struct Sensor {
     path: PathBuf,
     unit: Unit,
     quantity: Quantity,
+    /// The power that the same device reports beside its counter, µW.
+    beside: Option<NumberFile>,
     /// What it said on opening, until it is asked for.
     first: Option<(u64, Value)>,
 }
@@ -56,19 +60,25 @@ impl Sensor {
     pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
         let unit = Unit::MicroJoules(NumberFile::unopened(path.clone()));
         let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts };
-        Sensor { path, unit, quantity, first: None }
+        Sensor { path, unit, quantity, beside: None, first: None }
     }
 
     /// A power, in units of so many W.
     pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
         let unit = Unit::Watts(NumberFile::unopened(path.clone()), watts);
-        Sensor { path, unit, quantity: Quantity::Power { max_watts }, first: None }
+        Sensor { path, unit, quantity: Quantity::Power { max_watts }, beside: None, first: None }
     }
 
     /// A voltage, mV, times a current, mA.
     pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
         let (path, unit) = (amps.clone(), Unit::Product(volts, amps));
-        Sensor { path, unit, quantity: Quantity::Power { max_watts }, first: None }
+        Sensor { path, unit, quantity: Quantity::Power { max_watts }, beside: None, first: None }
+    }
+
+    /// Has a counter checked by the first of these powers, in µW, that is there.
+    pub fn beside(self, powers: impl IntoIterator<Item = PathBuf>) -> Sensor {
+        let beside = powers.into_iter().find(|path| path.exists()).map(NumberFile::unopened);
+        Sensor { beside, ..self }
     }
 
     /// Reads it once.
@@ -238,7 +248,13 @@ impl Sensors {
     }
 
     fn gaps_ns(&self) -> (u64, u64) {
-        if self.sensors.iter().any(Sensor::is_power) { POWER_GAPS_NS } else { ENERGY_GAPS_NS }
+        if self.sensors.iter().any(Sensor::is_power) {
+            POWER_GAPS_NS
+        } else if self.sensors.iter().any(|sensor| sensor.beside.is_some()) {
+            CHECKED_GAPS_NS
+        } else {
+            ENERGY_GAPS_NS
+        }
     }
 }
 
@@ -251,6 +267,9 @@ impl Source for Sensors {
         for (channel, sensor) in self.sensors.iter_mut().enumerate() {
             let (at, value) = sensor.reading(clock);
             readings.push(Reading { channel, at, value });
+            if let Some((at, Ok(microwatts))) = sensor.beside.as_mut().map(|power| power.stamped(clock)) {
+                readings.push(Reading { channel, at, value: Ok(Value::Beside(microwatts as f64 * 1e-6)) });
+            }
         }
     }
 

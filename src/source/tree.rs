@@ -52,11 +52,12 @@ impl Tree {
         source.channels().iter().map(line).collect()
     }
 
-    /// What it reads now.
+    /// What it reads now, without the powers that only check a counter.
     pub fn values(source: &mut dyn Source) -> Vec<Result<Value, Fault>> {
         let mut readings = Vec::new();
         source.read(&host::monotonic_ns, &mut readings);
-        readings.into_iter().map(|reading| reading.value).collect()
+        let is_own = |value: &Result<Value, Fault>| !matches!(value, Ok(Value::Beside(_)));
+        readings.into_iter().map(|reading| reading.value).filter(is_own).collect()
     }
 }
 

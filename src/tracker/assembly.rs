@@ -57,7 +57,7 @@ pub fn assemble(
     let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
     let advisor = advisor(&options, start.past, &shared);
     let claimant = Claimant::new(job, rank, &options.sysroot);
-    let intake = Intake::new(discovery, nvml);
+    let intake = Intake::new(discovery, nvml, options.clone(), waker.clone());
     let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
     let setting = Arc::new(Setting {
         id: start.id,

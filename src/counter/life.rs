@@ -1,0 +1,101 @@
+//! Signs of life: a counter that stands still is paused within its step at first, and stalled beyond that. What a stalled
+//! counter's device uses is unknown, and not 0.
+
+use super::{Credit, Event, FAR_ABOVE, LOST_AFTER, Meter, NS, STEP_S, Step};
+use crate::channel::Quantity;
+use crate::reading::{Fault, Value};
+
+/// A counter that lives moves within this time, s: the slowest, of NVIDIA's GPUs and of Cray, move ten times a second.
+const STILL_S: f64 = 0.5;
+/// No package, memory or GPU draws less for that long, W: a counter that counts less shows no sign of life. It is
+/// granted two of its units.
+const LEAST_W: f64 = 0.01;
+const UNITS_S: f64 = 2.0;
+
+impl Meter {
+    /// No reading follows: a counter that only paused used nothing since; of one that never moved nothing is known.
+    pub fn finish(&mut self, mut credit: impl FnMut(Credit)) {
+        let Some((since, still_to)) = self.last.map(|(since, _)| since).zip(self.still_to) else { return };
+        if self.has_moved {
+            self.settle_pause(&mut credit);
+        } else if !self.is_stalled() && (still_to - since) as f64 * NS >= STILL_S / 2.0 {
+            self.stall();
+        }
+    }
+
+    /// Whether its counter has yet to show a sign of life.
+    pub(super) fn is_doubted(&self) -> bool {
+        let is_counter = matches!(self.last, Some((_, Value::Count(_))));
+        is_counter && !self.may_rest && self.misses == 0 && (!self.has_moved || self.still_to.is_some())
+    }
+
+    /// Whether it answers and shows no sign of life.
+    pub fn is_stalled(&self) -> bool {
+        self.misses >= LOST_AFTER && matches!(self.tally.fault, Some(Fault::Stalled | Fault::NoPower))
+    }
+
+    /// Its last sign of life, ns; None: it was never read.
+    pub fn alive_at(&self) -> Option<u64> {
+        self.last.map(|(at, _)| at)
+    }
+
+    /// Whether a count shows no sign of life since the last one that did. One that may have gone round shows one.
+    pub(super) fn stands_still(&self, (since, before): (u64, u64), (at, count): (u64, u64)) -> bool {
+        let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return false };
+        let seconds = (at - since) as f64 * NS;
+        let may_wrap = range.is_some_and(|range| max_watts * seconds >= range as f64 * joules_per_unit);
+        let least = (LEAST_W * seconds / joules_per_unit) as u64;
+        !self.may_rest && !may_wrap && count.checked_sub(before).is_some_and(|units| units <= least)
+    }
+
+    /// Takes a count that has not moved: within a step of the counter that is so. Beyond, it is stalled.
+    pub(super) fn pause(&mut self, at: u64) -> Option<Event> {
+        let (since, _) = self.last?;
+        let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return None };
+        self.still_to = Some(at);
+        if self.beside.answers(at) || (at - since) as f64 * NS < STILL_S.max(UNITS_S * joules_per_unit) {
+            return None;
+        }
+        self.beside.stands_in = false;
+        self.stall()
+    }
+
+    /// It shows no sign of life; what it used since its last one is unknown.
+    fn stall(&mut self) -> Option<Event> {
+        let is_news = !self.is_stalled();
+        self.tally.failed += 1;
+        self.tally.fault = Some(Fault::Stalled);
+        self.misses = self.misses.max(LOST_AFTER + 1); // no second look would help
+        is_news.then_some(Event::Lost(Fault::Stalled))
+    }
+
+    /// A counter that stood still moves again. What it counts now was used since it was last seen to stand still, unless
+    /// that is too much for so short a time: then it has caught up.
+    pub(super) fn wake(&mut self, (at, count): (u64, u64), credit: &mut impl FnMut(Credit)) -> Option<Event> {
+        let (since, Value::Count(before)) = self.last? else { return None };
+        let still_to = self.still_to.filter(|_| self.is_stalled() || self.beside.stands_in)?;
+        let is_by_power = std::mem::take(&mut self.beside.stands_in);
+        let from = if is_by_power { self.beside.credited_to().max(still_to) } else { still_to };
+        let seconds = (at.saturating_sub(from)) as f64 * NS;
+        let is_likely = |step: &Step| {
+            is_by_power || self.watts <= 0.0 || step.joules <= FAR_ABOVE * self.watts * (seconds + STEP_S)
+        };
+        let step = self.step((from.min(at - 1), before), (at, count)).filter(is_likely)?;
+        self.accept((from.min(at - 1), at), (count, step), credit);
+        Some(Event::Moves((still_to - since) as f64 * NS))
+    }
+
+    /// What a counter that paused within its own step used meanwhile: nothing.
+    pub(super) fn settle_pause(&mut self, credit: &mut impl FnMut(Credit)) {
+        let Some(to) = self.still_to.take().filter(|_| self.misses == 0 && !self.beside.stands_in) else { return };
+        if let Some((since, Value::Count(count))) = self.last.filter(|(since, _)| to > *since) {
+            let none = Step { joules: 0.0, wraps: 0, ambiguous: false };
+            let has_moved = self.has_moved;
+            self.accept((since, to), (count, none), credit);
+            self.has_moved = has_moved;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

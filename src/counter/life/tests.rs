@@ -1,0 +1,252 @@
+use super::super::*;
+use crate::channel::Kind;
+use proptest::prelude::*;
+
+const S: u64 = 1_000_000_000;
+const COUNTER: Quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 };
+const POWER: Quantity = Quantity::Power { max_watts: 1000.0 };
+
+/// What came of readings so far.
+#[derive(Default)]
+struct Run {
+    joules: f64,
+    measured_s: f64,
+    credits: usize,
+    events: Vec<Event>,
+}
+
+impl Run {
+    fn take(&mut self, credit: Credit) {
+        assert!(credit.to > credit.from, "{credit:?}");
+        self.joules += credit.joules;
+        self.credits += 1;
+        self.measured_s += if credit.measured { (credit.to - credit.from) as f64 * NS } else { 0.0 };
+    }
+
+    fn push(&mut self, meter: &mut Meter, seconds: f64, value: Value) {
+        let event = meter.push((seconds * 1e9) as u64, Ok(value), |credit| self.take(credit));
+        self.events.extend(event);
+    }
+
+    /// The power at all times from `from` to `to`, s, ten times a second.
+    fn count(&mut self, meter: &mut Meter, (from, to): (f64, f64), joules: impl Fn(f64) -> f64) {
+        for tenth in (from * 10.0) as u32..=(to * 10.0) as u32 {
+            let at = f64::from(tenth) / 10.0;
+            self.push(meter, at, Value::Count((joules(at) * 1e6) as u64));
+        }
+    }
+
+    fn finish(&mut self, meter: &mut Meter) {
+        meter.finish(|credit| self.take(credit));
+    }
+}
+
+#[test]
+fn a_counter_that_never_moves_is_unknown_and_not_0() {
+    for first in [0.0, 123.456] {
+        let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+        run.count(&mut meter, (0.0, 3.0), |_| first);
+        run.finish(&mut meter);
+        assert_eq!((run.credits, run.events), (0, vec![Event::Lost(Fault::Stalled)]));
+        assert_eq!((meter.health(), meter.alive_at()), (Health::Stalled, Some(0)));
+        assert!(meter.is_missing() && !meter.wants_second_look());
+    }
+}
+
+#[test]
+fn a_counter_that_hardly_moves_is_none_either() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    run.count(&mut meter, (0.0, 10.0), |at| 0.005 * at);
+    assert_eq!((run.credits, meter.health()), (0, Health::Stalled), "5 mW");
+}
+
+#[test]
+fn within_its_step_a_counter_that_pauses_used_nothing() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    run.count(&mut meter, (0.0, 2.0), |at| 10.0 * (at * 4.0).floor());
+    run.push(&mut meter, 2.1, Value::Count(80_000_000));
+    run.push(&mut meter, 2.15, Value::Count(80_000_000));
+    run.finish(&mut meter);
+    assert!(
+        (run.joules - 80.0).abs() < 1e-6 && (run.measured_s - 2.15).abs() < 1e-6,
+        "{} {}",
+        run.joules,
+        run.measured_s
+    );
+    assert_eq!((run.events, meter.health()), (vec![], Health::Ok));
+}
+
+#[test]
+fn from_its_last_move_on_a_stuck_counter_is_unknown() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    run.count(&mut meter, (0.0, 6.0), |at| 50.0 * at.min(2.0));
+    run.finish(&mut meter);
+    assert!((run.joules - 100.0).abs() < 1e-6 && (run.measured_s - 2.0).abs() < 1e-6, "{}", run.measured_s);
+    assert_eq!((run.events, meter.alive_at()), (vec![Event::Lost(Fault::Stalled)], Some(2 * S)));
+}
+
+#[test]
+fn what_a_stuck_counter_did_not_count_stays_unknown_when_it_moves_again() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    run.count(&mut meter, (0.0, 8.0), |at| if at < 5.0 { 50.0 * at.min(2.0) } else { 100.0 + 50.0 * (at - 5.0) });
+    assert!(
+        (run.joules - 250.0).abs() < 1e-6 && (run.measured_s - 5.0).abs() < 0.01,
+        "{} {}",
+        run.joules,
+        run.measured_s
+    );
+    assert_eq!(run.events[0], Event::Lost(Fault::Stalled));
+    assert!(matches!(run.events[1..], [Event::Moves(seconds)] if (seconds - 3.0).abs() < 0.01), "{:?}", run.events);
+}
+
+#[test]
+fn a_counter_that_catches_up_has_counted_all_of_it() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    run.count(&mut meter, (0.0, 8.0), |at| if (2.0..5.0).contains(&at) { 100.0 } else { 50.0 * at });
+    assert!(
+        (run.joules - 400.0).abs() < 1e-6 && (run.measured_s - 8.0).abs() < 0.01,
+        "{} {}",
+        run.joules,
+        run.measured_s
+    );
+}
+
+#[test]
+fn two_readings_far_apart_are_enough() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    run.push(&mut meter, 0.0, Value::Count(5));
+    run.push(&mut meter, 30.0, Value::Count(5));
+    assert_eq!(run.events, [Event::Lost(Fault::Stalled)]);
+}
+
+#[test]
+fn a_coarse_counter_is_granted_its_unit() {
+    let quantity = Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts: 2000.0 };
+    let (mut meter, mut run) = (Meter::new(quantity), Run::default());
+    for tenth in 0..=100 {
+        let at = f64::from(tenth) / 10.0;
+        run.push(&mut meter, at, Value::Count((at * 0.8) as u64));
+    }
+    assert_eq!((run.joules, run.events), (8.0, vec![]), "0.8 W in steps of 1 J");
+}
+
+#[test]
+fn what_may_rest_is_believed() {
+    let channel = Channel { may_rest: true, ..Channel::new((Kind::Gpu, "t"), "x", "x", Method::Counter, COUNTER) };
+    let (mut meter, mut run) = (Meter::of(&channel, None), Run::default());
+    run.count(&mut meter, (0.0, 3.0), |_| 7.0);
+    assert_eq!((run.joules, meter.health()), (0.0, Health::Ok));
+    assert!((run.measured_s - 3.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_power_of_0_is_no_power() {
+    let (mut meter, mut run) = (Meter::new(POWER), Run::default());
+    for tenth in 0..50 {
+        let watts = if (10..40).contains(&tenth) { 0.0 } else { 40.0 };
+        run.push(&mut meter, f64::from(tenth) / 10.0, Value::Watts(watts));
+        assert_eq!(meter.health() == Health::Stalled, (12..40).contains(&tenth), "{tenth}");
+    }
+    assert_eq!(run.events[0], Event::Lost(Fault::NoPower));
+    assert!((run.measured_s - 1.8).abs() < 1e-6, "the hole is filled in and not measured: {}", run.measured_s);
+}
+
+#[test]
+fn the_power_beside_a_counter_that_stands_still_is_integrated() {
+    for moves_until in [0.0, 3.0] {
+        let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+        for tenth in 0..=100 {
+            let at = f64::from(tenth) / 10.0;
+            run.push(&mut meter, at, Value::Count(9_000_000 + (300e6 * at.min(moves_until)) as u64));
+            run.push(&mut meter, at, Value::Beside(300.0));
+        }
+        assert!((run.joules - 3000.0).abs() < 1.0, "{}", run.joules);
+        assert_eq!((run.events, meter.method(Method::Counter)), (vec![Event::ByPower], Method::Power));
+        assert_eq!((meter.health(), meter.is_by_power()), (Health::Ok, true));
+    }
+}
+
+#[test]
+fn a_counter_that_moves_again_takes_over_from_the_power() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    for tenth in 0..=100 {
+        let at = f64::from(tenth) / 10.0;
+        let counted = if at < 6.0 { at.min(3.0) } else { at - 3.0 };
+        run.push(&mut meter, at, Value::Count((300e6 * counted) as u64));
+        run.push(&mut meter, at, Value::Beside(300.0));
+    }
+    assert!((run.joules - 3000.0).abs() < 31.0, "{}", run.joules);
+    assert!(!meter.is_by_power() && matches!(run.events[..], [Event::ByPower, Event::Moves(_)]), "{:?}", run.events);
+}
+
+#[test]
+fn a_power_beside_that_falls_silent_leaves_nothing_known() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    for tenth in 0..=100 {
+        let at = f64::from(tenth) / 10.0;
+        run.push(&mut meter, at, Value::Count(9));
+        if tenth < 50 {
+            run.push(&mut meter, at, Value::Beside(300.0));
+        }
+    }
+    assert_eq!((run.events, meter.health()), (vec![Event::ByPower, Event::Lost(Fault::Stalled)], Health::Stalled));
+    assert!((run.joules - 0.1 * 49.0 * 300.0).abs() < 1.0, "{}", run.joules);
+}
+
+#[test]
+fn a_counter_that_disagrees_with_the_power_is_reported_once() {
+    for (counted_w, disagrees) in [(300.0, false), (171.0, true), (270.0, false), (250.0, true), (350.0, true)] {
+        let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+        for fifth in 0..=500 {
+            let at = f64::from(fifth) / 5.0;
+            run.push(&mut meter, at, Value::Count((counted_w * 1e6 * at) as u64));
+            run.push(&mut meter, at, Value::Beside(300.0));
+        }
+        assert!((run.joules - 100.0 * counted_w).abs() < 1.0, "the counter is what counts");
+        assert_eq!(
+            (run.events.len(), meter.tally.disagreement.is_some()),
+            (usize::from(disagrees), disagrees),
+            "{counted_w}"
+        );
+    }
+}
+
+#[test]
+fn an_absurd_power_beside_says_nothing() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    for tenth in 0..=100 {
+        let at = f64::from(tenth) / 10.0;
+        run.push(&mut meter, at, Value::Count((50e6 * at) as u64));
+        run.push(&mut meter, at, Value::Beside(4_294_967.295));
+    }
+    assert_eq!((run.events, meter.health(), meter.tally.failed), (vec![], Health::Ok, 0));
+}
+
+#[test]
+fn a_counter_that_turns_out_not_to_exist_is_followed_by_power() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    for tenth in 0..=20 {
+        run.push(&mut meter, f64::from(tenth) / 10.0, Value::Watts(50.0));
+    }
+    assert!((run.joules - 100.0).abs() < 1e-6 && meter.method(Method::Counter) == Method::Power);
+}
+
+proptest! {
+    /// Whatever counter and power do, credits never overlap, and none is of a time in which nothing was read.
+    #[test]
+    fn credits_follow_each_other(readings in prop::collection::vec((1u64..2_000, 0u64..3, 0u64..400), 1..200)) {
+        let mut meter = Meter::new(COUNTER);
+        let (mut at, mut until, mut count) = (0u64, 0u64, 0u64);
+        for (ms, what, watts) in readings {
+            at += ms * 1_000_000;
+            count += if what == 0 { watts * ms * 1000 } else { 0 };
+            let value = if what == 2 { Value::Beside(watts as f64) } else { Value::Count(count) };
+            meter.push(at, Ok(value), |credit| {
+                assert!(credit.from >= until && credit.to > credit.from && credit.to <= at, "{credit:?} after {until}");
+                assert!(credit.joules >= 0.0 && credit.joules.is_finite());
+                until = credit.to;
+            });
+        }
+        meter.finish(|credit| assert!(credit.from >= until && credit.to <= at));
+    }
+}
