@@ -46,7 +46,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<String> {
 }
 
 /// What a folder of the kernel's holds; nothing where it cannot be read. A name that would need cleaning is no driver's and is left out.
-pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten();
     entries.filter(|entry| clean::is_clean(&entry.file_name().to_string_lossy())).map(|entry| entry.path())
 }

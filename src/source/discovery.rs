@@ -213,7 +213,7 @@ impl Finder<'_> {
         }
         self.add_missing(&HWMON, wanted);
         // A Grace socket's power contains its memory's.
-        if !self.found.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.source == HWMON.name) {
+        if !self.found.sources.iter().flat_map(|source| source.channels()).any(hwmon::has_memory) {
             self.add_missing(&PM_COUNTERS, wanted);
         }
     }
@@ -337,6 +337,35 @@ mod tests {
         let tree = with_zones("cray-rapl", &ZONES[..1]);
         with_cray(&tree);
         assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu rapl", "dram pm_counters"]);
+    }
+
+    fn with_monitor(tree: &Tree, number: u32, files: &[(&str, &str)]) {
+        files.iter().for_each(|(file, text)| tree.write(&format!("sys/class/hwmon/hwmon{number}/{file}"), text));
+    }
+
+    #[test]
+    fn a_server_s_own_meter_counts_where_no_part_is_metered() {
+        let tree = Tree::new("server-meter");
+        with_monitor(&tree, 0, &[("name", "power_meter"), ("power1_average", "262000000\n")]);
+        let (channels, reasons) = found(&tree, "components=all");
+        assert_eq!(channels, ["node hwmon"], "{reasons}");
+        assert_eq!(found(&tree, "components=node").0, ["node hwmon"]);
+        let rails = [("in1_label", "VDD_CPU_SOC_MSS"), ("in1_input", "5000"), ("curr1_input", "2000")];
+        with_monitor(&tree, 1, &[&[("name", "ina3221")], &rails[..]].concat());
+        let (channels, reasons) = found(&tree, "components=all");
+        assert_eq!(channels, ["cpu hwmon"]);
+        assert!(reasons.contains("hwmon0/power1 meters the whole node and stands aside"), "{reasons}");
+    }
+
+    #[test]
+    fn a_socket_without_its_memory_leaves_that_to_the_cray_s_counters() {
+        let tree = Tree::new("cray-hwmon");
+        with_cray(&tree);
+        with_monitor(&tree, 0, &[("name", "zenergy"), ("energy9_label", "Esocket0"), ("energy9_input", "5\n")]);
+        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu hwmon", "dram pm_counters"]);
+        let grace = [("power1_oem_info", "Grace Power Socket 0"), ("power1_average", "90000000\n")];
+        with_monitor(&tree, 0, &[&[("name", "power_meter")], &grace[..]].concat());
+        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu hwmon"], "its power contains the memory's");
     }
 
     #[test]

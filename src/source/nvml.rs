@@ -168,7 +168,9 @@ impl Request {
 
     /// Whether to expect that there is one.
     pub fn may_succeed(&self) -> bool {
-        self.selects_some() && (has_driver(&self.sysroot) || self.library.is_some())
+        // A path that leads nowhere is no library; a bare name is for the loader to find.
+        let may_load = |library: &OsString| !library.to_string_lossy().contains('/') || Path::new(library).exists();
+        self.selects_some() && (has_driver(&self.sysroot) || self.library.as_ref().is_some_and(may_load))
     }
 }
 

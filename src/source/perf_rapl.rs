@@ -15,6 +15,12 @@ const NAME: &str = "perf_rapl";
 const CURE: &str = "allow system-wide counting: sudo sysctl kernel.perf_event_paranoid=0 (to keep it: a line in \
 /etc/sysctl.d/), or give the program the right: sudo setcap cap_perfmon+ep PROGRAM";
 
+/// Docker's, containerd's and podman's seccomp profiles answer so, unless the container has this capability.
+const FORBIDDEN: [i32; 2] = [libc::EPERM, libc::ENOSYS];
+const FORBIDDEN_CURE: &str = "where this is a container, its seccomp profile forbids the call: start it with --cap-add PERFMON (Kubernetes: \
+securityContext.capabilities.add: [PERFMON]), with an older podman --cap-add SYS_ADMIN too; or set kernel.perf_event_paranoid=0 on the \
+host and start it with --security-opt seccomp=unconfined";
+
 struct PerfRapl {
     channels: Vec<Channel>,
     counters: Vec<Counter>,
@@ -112,7 +118,9 @@ impl Unit {
                     Ok(counter) => source.counters.push(counter),
                     Err(error) => {
                         let reason = format!("perf_event_open of the power unit on processor {cpu}: {error}");
-                        return (None, vec![Unavailable { source: NAME, reason, cure: Some(CURE.into()) }]);
+                        let is_forbidden = error.raw_os_error().is_some_and(|code| FORBIDDEN.contains(&code));
+                        let cure = if is_forbidden { FORBIDDEN_CURE } else { CURE };
+                        return (None, vec![Unavailable { source: NAME, reason, cure: Some(cure.into()) }]);
                     }
                 }
                 let (name, id) = (format!("{device}-{package}"), format!("power/cpu{cpu}/{device}"));

@@ -8,6 +8,7 @@ use crate::host;
 use crate::options::Options;
 use crate::reading::{Fault, Reading};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "rapl";
@@ -24,6 +25,13 @@ const MOST_LOOKS: u32 = 4096;
 
 const CURE: &str = "let this user read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or for good a udev rule in \
 /etc/udev/rules.d/70-rapl.rules: SUBSYSTEM==\"powercap\", KERNEL==\"intel-rapl*:*\", ACTION==\"add\", RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"";
+
+/// What a container's runtime hides, and how it is started so that it does not: containerd's contrib/apparmor and
+/// oci/spec.go, podman-run(1). A mount at the very same path does not help: runtimes mask after they mount.
+const HIDDEN: &str = "hidden by the container";
+const HIDDEN_CURE: &str = "on a Docker host start it with --security-opt systempaths=unconfined --security-opt apparmor=unconfined, with podman \
+--security-opt unmask=/sys/devices/virtual/powercap; or, in Kubernetes too, mount the host's /sys and /proc at another \
+place (docker run -v /sys:/host/sys:ro -v /proc:/host/proc:ro; a hostPath volume) and use sysroot=/host";
 
 /// What a zone's `name` says it measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +65,12 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
         |reason: &str, cure: &str| Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) };
     if zones.is_empty() && !unread.is_empty() {
         return (None, unreadable(unread));
+    }
+    if zones.is_empty()
+        && let Some(folder) = hidden(&options.sysroot)
+    {
+        let reason = format!("{HIDDEN}: the kernel has RAPL, but {} leads to nothing", folder.display());
+        return (None, vec![missing(&reason, HIDDEN_CURE)]);
     }
     if zones.is_empty() {
         let reason = "no RAPL zone under /sys/class/powercap: a virtual machine, or the module is not loaded";
@@ -126,10 +140,13 @@ impl Rapl {
 fn unreadable(unread: Vec<(PathBuf, Fault)>) -> Vec<Unavailable> {
     let mut by_reason = BTreeMap::<String, Vec<String>>::new();
     for (path, fault) in &unread {
-        by_reason.entry(fault.to_string()).or_default().push(path.display().to_string());
+        let why = if is_masked(path, *fault) { HIDDEN.to_owned() } else { fault.to_string() };
+        by_reason.entry(why).or_default().push(path.display().to_string());
     }
-    let cure = |why: &str| {
-        if why == Fault::Denied.to_string() { CURE } else { "see what the files hold, then create the tracker again" }
+    let cure = |why: &str| match why {
+        HIDDEN => HIDDEN_CURE,
+        why if why == Fault::Denied.to_string() => CURE,
+        _ => "see what the files hold, then create the tracker again",
     };
     let entry = |(why, names): (String, Vec<String>)| Unavailable {
         source: NAME,
@@ -137,6 +154,23 @@ fn unreadable(unread: Vec<(PathBuf, Fault)>) -> Vec<Unavailable> {
         reason: format!("{}: {why}", names.join(", ")),
     };
     by_reason.into_iter().map(entry).collect()
+}
+
+/// What is left of zones that a container hides: an entry that leads nowhere, or to a folder that is empty or closed. The
+/// folder of all zones is made with the first of them.
+fn hidden(sysroot: &Path) -> Option<PathBuf> {
+    let is_nothing = |path: &PathBuf| host::text::entries(path).next().is_none();
+    let is_rapl = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().contains("rapl"));
+    let folders = ["sys/class/powercap", "sys/devices/virtual/powercap"].map(|folder| sysroot.join(folder));
+    let entry = folders.iter().flat_map(|folder| host::text::entries(folder)).filter(is_rapl).find(is_nothing);
+    let [_, all] = folders;
+    entry.or_else(|| Some(all).filter(|all| all.is_dir() && is_nothing(all)))
+}
+
+/// Whether a file is another one than the kernel's, /dev/null by a mask, or is closed though its mode lets all read it.
+fn is_masked(path: &Path, fault: Fault) -> bool {
+    let is_closed = || std::fs::metadata(path).map_or(true, |file| file.permissions().mode() & 0o004 != 0);
+    fault == Fault::NoFile || (fault == Fault::Denied && is_closed())
 }
 
 impl Zone {
@@ -309,6 +343,35 @@ mod tests {
         let (channels, reasons) = tree.open("node");
         assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("no psys zone")), "{reasons:?}");
         assert_eq!(tree.open("node,dram").0, ["dram intel-rapl:0:0"]);
+    }
+
+    /// What runtimes leave of RAPL: links to nowhere (files, in a copied tree), empty folders, /dev/null for a file.
+    #[test]
+    fn zones_that_a_container_hides_are_said_to_be_hidden() {
+        for entries in [
+            &["sys/class/powercap/intel-rapl:0 -> ../../devices/virtual/powercap/intel-rapl/intel-rapl:0"][..],
+            &["sys/class/powercap/intel-rapl:0"],
+            &["sys/class/powercap/intel-rapl:0/"],
+            &["sys/devices/virtual/powercap/"],
+            &["sys/devices/virtual/powercap/intel-rapl/"],
+            &["sys/class/powercap/intel-rapl:0/name", "sys/class/powercap/intel-rapl:0/energy_uj -> /dev/null"],
+        ] {
+            let tree = Tree::new("hidden", &[]);
+            for entry in entries {
+                let (path, target) = entry.split_once(" -> ").unwrap_or((entry, ""));
+                let path = tree.0.join(path);
+                fs::create_dir_all(if entry.ends_with('/') { &path } else { path.parent().unwrap() }).unwrap();
+                match target {
+                    "" if entry.ends_with('/') => (),
+                    "" => fs::write(path, "package-0\n").unwrap(),
+                    target => std::os::unix::fs::symlink(target, path).unwrap(),
+                }
+            }
+            let options = Options::parse(&format!("sysroot={}", tree.0.display()), |_| None).unwrap();
+            let (source, why) = open(&options, &[Kind::Cpu]);
+            assert!(source.is_none() && why.len() == 1 && why[0].reason.contains(HIDDEN), "{entries:?}: {why:?}");
+            assert_eq!(why[0].cure.as_deref(), Some(HIDDEN_CURE));
+        }
     }
 
     #[test]

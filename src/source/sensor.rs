@@ -43,6 +43,8 @@ pub struct Sensor {
     quantity: Quantity,
     /// The power that the same device reports beside its counter, µW.
     beside: Option<NumberFile>,
+    /// See [`Channel::may_rest`].
+    may_rest: bool,
     /// What it said on opening, until it is asked for.
     first: Option<(u64, Value)>,
 }
@@ -60,25 +62,30 @@ impl Sensor {
     pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
         let unit = Unit::MicroJoules(NumberFile::unopened(path.clone()));
         let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts };
-        Sensor { path, unit, quantity, beside: None, first: None }
+        Sensor { path, unit, quantity, may_rest: false, beside: None, first: None }
     }
 
     /// A power, in units of so many W.
     pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
         let unit = Unit::Watts(NumberFile::unopened(path.clone()), watts);
-        Sensor { path, unit, quantity: Quantity::Power { max_watts }, beside: None, first: None }
+        Sensor { path, unit, quantity: Quantity::Power { max_watts }, may_rest: false, beside: None, first: None }
     }
 
     /// A voltage, mV, times a current, mA.
     pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
         let (path, unit) = (amps.clone(), Unit::Product(volts, amps));
-        Sensor { path, unit, quantity: Quantity::Power { max_watts }, beside: None, first: None }
+        Sensor { path, unit, quantity: Quantity::Power { max_watts }, may_rest: false, beside: None, first: None }
     }
 
     /// Has a counter checked by the first of these powers, in µW, that is there.
     pub fn beside(self, powers: impl IntoIterator<Item = PathBuf>) -> Sensor {
         let beside = powers.into_iter().find(|path| path.exists()).map(NumberFile::unopened);
         Sensor { beside, ..self }
+    }
+
+    /// The same sensor of a device that may use nothing for seconds.
+    pub fn resting(self) -> Sensor {
+        Sensor { may_rest: true, ..self }
     }
 
     /// Reads it once.
@@ -97,13 +104,15 @@ impl Sensor {
         }
     }
 
-    /// The first of these that answers. A file that says 0 has no sensor behind it: a device that runs uses
-    /// some power. Where none answers, the first that is there, else the last.
+    /// The first of these that answers. A file that says 0 has no sensor behind it, unless the device may rest: one that
+    /// runs uses some power. Where none answers, the first that is there, else the last.
     pub fn first_of(candidates: impl IntoIterator<Item = Sensor>) -> Option<Result<Sensor, Silent>> {
         let mut silent: Option<Silent> = None;
         for candidate in candidates {
             let failed = match candidate.open() {
-                Ok(sensor) if sensor.says_zero() => Silent { sensor: Box::new(sensor), fault: ZERO },
+                Ok(sensor) if sensor.says_zero() && !sensor.may_rest => {
+                    Silent { sensor: Box::new(sensor), fault: ZERO }
+                }
                 Ok(sensor) => return Some(Ok(sensor)),
                 Err(failed) => failed,
             };
@@ -217,10 +226,15 @@ impl Sensors {
                 self.sensors.push(sensor);
             }
             Err(silent) => {
-                // These files are readable to all: a refusal is a sleeping card's answer (amdgpu since Linux 6.15).
-                let is_asleep = device.kind == Kind::Gpu && silent.fault == Fault::Denied;
-                let cure = if is_asleep { ASLEEP_CURE } else { UNREAD_CURE };
-                self.leave_out(silent.reason(), Some(cure));
+                let cure = match (device.kind, silent.fault) {
+                    // A card's files are readable to all: a refusal is its answer while it sleeps (amdgpu since Linux 6.15).
+                    (Kind::Gpu, Fault::Denied) => ASLEEP_CURE.to_owned(),
+                    (_, Fault::Denied) => {
+                        format!("let this user read it: sudo chmod a+r {}", silent.sensor.path.display())
+                    }
+                    _ => UNREAD_CURE.to_owned(),
+                };
+                self.leave_out(silent.reason(), Some(&cure));
                 self.waiting.push((self.channel(device, &silent.sensor), *silent.sensor));
             }
         }
@@ -230,7 +244,8 @@ impl Sensors {
         let method = if sensor.is_power() { Method::Power } else { Method::Counter };
         let Device { kind, device, id, notes } = device;
         let note = (!notes.is_empty()).then(|| notes.join("; "));
-        Channel { note, ..Channel::new((kind, self.name), device, id, method, sensor.quantity) }
+        let channel = Channel::new((kind, self.name), device, id, method, sensor.quantity);
+        Channel { note, may_rest: sensor.may_rest, ..channel }
     }
 
     /// The source, if anything takes part. Those that wait take part too where `waits`, or where others answer:

@@ -1,0 +1,267 @@
+//! The chips that meter a processor, memory or the whole machine: one entry for each driver, one row for each label.
+//! A new chip is a new entry. Every entry names the document that its labels and units come from.
+//!
+//! Of one kind of component the first entry counts that answers: two drivers may read the same meter.
+//!
+//! Left out on purpose: `scmi_sensors` (the firmware chooses the labels), `zenpower` (its README calls its formula
+//! uncertain), `occ` and PMBus power supplies (`pin`: they run on a service processor, or feed several machines).
+
+use super::monitor::{Files, Monitor};
+use crate::channel::Kind;
+
+/// A driver's meters.
+pub struct Chip {
+    /// Its names in a monitor's `name`.
+    pub names: &'static [&'static str],
+    /// The first part of a meter's name; the label follows.
+    pub maker: &'static str,
+    /// Where its numbers and labels are.
+    pub files: Files,
+    /// A power above this, W, is no true one; None: the bound of the kind.
+    pub max_watts: Option<f64>,
+    /// Whether the entry is about this monitor.
+    pub applies: fn(&Monitor) -> bool,
+    /// Whether several of its meters show the same energy.
+    pub repeats: Repeats,
+    /// Its labels; the first that fits counts.
+    pub rows: &'static [Row],
+}
+
+/// Whether several meters of a chip show the same energy.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Repeats {
+    /// Each shows its own.
+    No,
+    /// All show the same whole: the first that answers counts.
+    Whole,
+    /// There is one for each NUMA node, and all nodes of a package show the package.
+    Package,
+}
+
+/// What a label means.
+pub struct Row {
+    /// Which labels.
+    pub label: Label,
+    /// What the meter measures.
+    pub kind: Kind,
+    /// A note for the reader of the report; may be empty.
+    pub note: &'static str,
+    /// The meter that contains this one: where it exists, this one is not counted. `#` is the number of the label.
+    pub part_of: Option<&'static str>,
+    /// Whether it may use nothing for seconds.
+    pub may_rest: bool,
+}
+
+/// A set of labels, in small letters.
+pub enum Label {
+    /// Any, or none.
+    Any,
+    /// These; `#` stands for a number.
+    Is(&'static [&'static str]),
+    /// All that have these words.
+    Words(&'static [&'static str]),
+}
+
+impl Label {
+    /// Whether a label in small letters fits, and the number in it.
+    pub fn fit(&self, label: &str) -> Option<String> {
+        match self {
+            Label::Any => Some(String::new()),
+            Label::Is(patterns) => patterns.iter().find_map(|pattern| number(pattern, label)),
+            Label::Words(words) => {
+                let has = |word: &&str| label.split(['_', '-', ' ']).any(|part| part == *word);
+                (words.iter().all(has) && !has(&"fan")).then(String::new)
+            }
+        }
+    }
+}
+
+/// The digits that stand for `#`; nothing where the pattern has none. None: the label does not fit.
+fn number(pattern: &str, label: &str) -> Option<String> {
+    let Some((head, tail)) = pattern.split_once('#') else { return (pattern == label).then(String::new) };
+    let digits = label.strip_prefix(head)?.strip_suffix(tail)?.trim();
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.to_owned())
+}
+
+/// The note of a socket's power that contains its memory's.
+pub const WITH_MEMORY: &str = "the whole socket: cores, system I/O and memory";
+
+const PACKAGE: &str = "the whole package";
+const MACHINE: &str = "the whole machine";
+
+const fn row(label: Label, kind: Kind, note: &'static str) -> Row {
+    Row { label, kind, note, part_of: None, may_rest: false }
+}
+
+/// A part of a board, which may be switched off.
+const fn rail(words: &'static [&'static str], kind: Kind, note: &'static str) -> Row {
+    Row { may_rest: true, ..row(Label::Words(words), kind, note) }
+}
+
+const CHIP: Chip = Chip {
+    names: &[],
+    maker: "",
+    files: Files::Labelled,
+    max_watts: None,
+    applies: |_| true,
+    repeats: Repeats::No,
+    rows: &[],
+};
+
+/// All of them, the one that is preferred first.
+pub const CHIPS: [Chip; 12] = [
+    // Documentation/hwmon/acpi_power_meter.rst and ACPI 6.5, 10.4: a meter of all that `measures` links to; \_SB is
+    // LNXSYBUS. Several meters of the whole machine repeat each other.
+    Chip {
+        names: &["power_meter"],
+        maker: "ACPI power meter",
+        files: Files::Single(&["power1_average", "power1_input"], "power1_oem_info"),
+        applies: is_of_the_machine,
+        repeats: Repeats::Whole,
+        rows: &[row(Label::Any, Kind::Node, MACHINE)],
+        ..CHIP
+    },
+    // The same driver on NVIDIA's Grace, named in `power1_oem_info`: NVIDIA Grace Performance Tuning Guide, "Power
+    // Telemetry": the module ⊃ the Grace socket ⊃ its cores' and system I/O's rails.
+    Chip {
+        names: &["power_meter"],
+        maker: "NVIDIA",
+        files: Files::Single(&["power1_average"], "power1_oem_info"),
+        rows: &[
+            row(Label::Is(&["grace power socket #"]), Kind::Cpu, WITH_MEMORY),
+            Row {
+                part_of: Some("grace power socket #"),
+                ..row(
+                    Label::Is(&["cpu power socket #"]),
+                    Kind::Cpu,
+                    "the cores' rail alone: this machine does not meter the socket",
+                )
+            },
+            row(Label::Is(&["module power socket #"]), Kind::Node, "the whole module: processor, GPU and their memory"),
+        ],
+        ..CHIP
+    },
+    // Documentation/hwmon/corsair-psu.rst: power1, "power total", contains the three rails.
+    Chip {
+        names: &["corsairpsu"],
+        maker: "Corsair power supply",
+        rows: &[row(Label::Is(&["power total"]), Kind::Node, "the power supply's total: the whole machine")],
+        ..CHIP
+    },
+    // Documentation/hwmon/macsmc-hwmon.rst and hwmon-common.dtsi: PSTR contains the 3.8 V rail; the AC input, PDTR,
+    // charges the battery too. The driver ends at 2147 W.
+    Chip {
+        names: &["macsmc_hwmon"],
+        maker: "Apple",
+        max_watts: Some(2000.0),
+        rows: &[row(Label::Is(&["total system power"]), Kind::Node, MACHINE)],
+        ..CHIP
+    },
+    // Documentation/hwmon/ibmpowernv.rst; the labels are skiboot's, hw/occ-sensor.c: System ⊃ Chip # ⊃ its Vdd (cores)
+    // and Vdn (nest); memory beside it. GPUs have no row: one meter shows all cards of a socket.
+    Chip {
+        names: &["ibmpowernv"],
+        maker: "POWER",
+        rows: &[
+            row(Label::Is(&["chip #"]), Kind::Cpu, PACKAGE),
+            Row {
+                part_of: Some("chip #"),
+                ..row(Label::Is(&["chip # vdd"]), Kind::Cpu, "the cores' rail: this machine does not meter the chip")
+            },
+            Row {
+                part_of: Some("chip #"),
+                ..row(Label::Is(&["chip # vdn"]), Kind::Cpu, "the nest's rail: this machine does not meter the chip")
+            },
+            row(Label::Is(&["chip # memory"]), Kind::Dram, ""),
+            row(Label::Is(&["system"]), Kind::Node, MACHINE),
+        ],
+        ..CHIP
+    },
+    // Documentation/hwmon/xgene-hwmon.rst (X-Gene, eMAG, Altra): two parts of a socket, which add up.
+    Chip {
+        names: &["apm_xgene"],
+        maker: "Ampere",
+        rows: &[
+            row(Label::Is(&["cpu power"]), Kind::Cpu, "the cores; the rest of the socket is the I/O power"),
+            row(Label::Is(&["io power"]), Kind::Cpu, "the socket without its cores: mesh, memory controllers, I/O"),
+        ],
+        ..CHIP
+    },
+    // Documentation/hwmon/amd_energy.rst: Esocket# ⊃ Ecore###. The driver has one Esocket for each NUMA node, and each
+    // reads its package's counter. zenergy is that driver with files that any user may read.
+    Chip {
+        names: &["amd_energy", "zenergy"],
+        maker: "AMD",
+        repeats: Repeats::Package,
+        rows: &[row(Label::Is(&["esocket#"]), Kind::Cpu, PACKAGE)],
+        ..CHIP
+    },
+    // Documentation/arch/x86/amd_hsmp.rst: the socket's power, one monitor for each socket.
+    Chip {
+        names: &["amd_hsmp_hwmon"],
+        maker: "AMD socket",
+        files: Files::Single(&["power1_input"], "power1_label"),
+        rows: &[row(Label::Any, Kind::Cpu, PACKAGE)],
+        ..CHIP
+    },
+    // Documentation/hwmon/fam15h_power.rst: CurrPwrWatts, of the entire package. power1_average is the cores' alone.
+    Chip {
+        names: &["fam15h_power"],
+        maker: "AMD package",
+        files: Files::Single(&["power1_input"], "power1_label"),
+        rows: &[row(Label::Any, Kind::Cpu, PACKAGE)],
+        ..CHIP
+    },
+    // Documentation/hwmon/ina238.rst and ina2xx.rst: one rail each. Jetson Thor's carrier board has one at its input.
+    Chip {
+        names: &[
+            "ina238", "ina237", "ina228", "ina780", "sq52206", "ina226", "ina219", "ina220", "ina230", "ina231",
+            "ina260",
+        ],
+        maker: "board",
+        files: Files::Rails(1),
+        max_watts: Some(MAX_BOARD_W),
+        rows: &[row(INPUT, Kind::Node, "the whole board, at its input")],
+        ..CHIP
+    },
+    // Documentation/hwmon/ina3221.rst and NVIDIA Jetson Linux Developer Guide, "Power Monitors": three rails each.
+    // VDD_IN (POM_5V_IN on the Nano) is the module, VDD_MUX on the TX the board beside it. AGX Xavier, AGX Orin and
+    // Thor meter parts only: VIN_SYS_5V0 is one of those, its 5 V peripherals.
+    Chip { files: Files::Rails(3), names: &["ina3221"], ..JETSON },
+    // The same rails up to JetPack 4, in mW.
+    Chip { files: Files::Iio, names: &["ina3221x"], ..JETSON },
+];
+
+/// Boards of one module draw no more, W.
+const MAX_BOARD_W: f64 = 1000.0;
+
+/// A rail that feeds all.
+const INPUT: Label = Label::Is(&["vin", "vdd_in", "5v_in", "pom_5v_in"]);
+
+/// Jetson's rails by what they feed. The rest of the chip (VDD_SOC, CV) is no kind of ours.
+const JETSON: Chip = Chip {
+    maker: "Jetson",
+    max_watts: Some(MAX_BOARD_W),
+    rows: &[
+        row(INPUT, Kind::Node, "the whole module"),
+        rail(&["cpu", "gpu"], Kind::Cpu, "one rail feeds processor and GPU: both are counted here"),
+        rail(&["cpu", "soc"], Kind::Cpu, "the rail also feeds the rest of the chip"),
+        rail(&["cpu", "cv"], Kind::Cpu, "the rail also feeds the vision accelerators"),
+        rail(&["cpu"], Kind::Cpu, ""),
+        rail(&["gpu", "soc"], Kind::Gpu, "the rail also feeds the rest of the chip"),
+        rail(&["gpu"], Kind::Gpu, ""),
+        rail(&["ddr"], Kind::Dram, ""),
+        Row { may_rest: true, ..row(Label::Is(&["vdd_mux"]), Kind::Node, "the board beside the module") },
+    ],
+    ..CHIP
+};
+
+/// Whether an ACPI meter shows the whole machine: neither a socket's part, nor a battery, nor some devices alone.
+fn is_of_the_machine(monitor: &Monitor) -> bool {
+    let label = monitor.text("power1_oem_info").unwrap_or_default().to_ascii_lowercase();
+    let devices = monitor.entries("measures");
+    let is_whole = |name: &String| name.starts_with("LNXSYBUS") || name.starts_with("LNXSYSTM");
+    !label.contains(" power socket ")
+        && monitor.text("power1_is_battery").as_deref() != Some("1")
+        && (devices.is_empty() || devices.iter().any(is_whole))
+}
