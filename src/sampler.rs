@@ -1,6 +1,8 @@
 //! The one background thread: it wakes for marks and at intervals, reads every source, and enters marks
 //! and energy into the books. It reads devices under no lock, and never calls back into the host.
 
+mod stand_in;
+
 use crate::advisor::Advisor;
 use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
@@ -127,34 +129,6 @@ impl Sampler {
         self.interval_ns = self.interval_ns.min(source.max_gap_ns());
         let slot = Slot { source, first_channel, last_read: None, wanted: false, is_by_power: false, is_ours: true };
         self.slots.push(slot);
-    }
-
-    /// Takes in a source for channels that show no sign of life, from their last one on.
-    fn stand_in(&mut self, source: Box<dyn Source>, stalled: &[usize], shared: &Shared) {
-        let since = shared.books().alive_at(stalled);
-        let (first, count) = (shared.books().metered.len(), source.channels().len());
-        self.add(source, since, shared);
-        shared.books().replace(first..first + count, stalled);
-        let words = |books: &Books| {
-            let names = |numbers: &mut dyn Iterator<Item = usize>| {
-                let channels = numbers.filter_map(|number| Some(&books.metered.get(number)?.channel));
-                channels.map(|channel| format!("{} {}", channel.source, channel.device)).collect::<Vec<_>>().join(", ")
-            };
-            let (new, old) = (names(&mut (first..first + count)), names(&mut stalled.iter().copied()));
-            format!("{new} stands in for {old} from its last sign of life on")
-        };
-        let words = words(&shared.books());
-        shared.say(words);
-    }
-
-    /// Looks for what can stand in for channels that show no sign of life: once for each.
-    fn seek(&mut self, books: &Books) {
-        for slot in &self.slots {
-            for (kind, stalled) in books.stalled(slot.channels()) {
-                let source = slot.source.channels().first().map_or("", |channel| channel.source);
-                self.intake.seek(kind, source, stalled);
-            }
-        }
     }
 
     /// Hears what the run's journal covers.

@@ -131,6 +131,15 @@ fn dies_note(gpus: &[Gpu], dies: &[usize], picked: &[usize]) -> Vec<String> {
     vec![all + &share]
 }
 
+/// More than this, W, the card cannot draw: three times the highest limit that its driver allows. A limit of 0, or of
+/// less than any card runs on, is none.
+fn most_watts(monitor: &Path) -> f64 {
+    const LEAST_LIMIT_W: f64 = 5.0;
+    let limit = number_file::text(&monitor.join("power1_cap_max")).ok().and_then(|text| text.parse::<f64>().ok());
+    let limit_w = limit.map(|microwatts| microwatts * 1e-6).filter(|watts| *watts >= LEAST_LIMIT_W);
+    limit_w.map_or(MAX_GPU_W, |watts| (3.0 * watts).min(MAX_GPU_W))
+}
+
 impl Gpu {
     /// The card, if it is AMD's.
     fn look(card: Card) -> Option<Gpu> {
@@ -139,7 +148,8 @@ impl Gpu {
             return None;
         }
         let candidates = |dir: &Path| {
-            let power = |file: &str| Sensor::power(dir.join(file), 1e-6, MAX_GPU_W);
+            let max_watts = most_watts(dir);
+            let power = |file: &str| Sensor::power(dir.join(file), 1e-6, max_watts);
             let powers = ["power1_average", "power1_input"].map(|file| dir.join(file));
             let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W).beside(powers);
             Sensor::first_of([energy, power("power1_average"), power("power1_input")])

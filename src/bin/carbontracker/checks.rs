@@ -66,7 +66,10 @@ fn powercap(root: &Path) -> Check {
     let zones: Vec<_> = zones.filter(|counter| counter.exists()).collect();
     let closed = zones.iter().filter(|counter| text::open_ordinary(counter).is_err()).count();
     let check = |is_ok, finding| Check::new("powercap", is_ok, format!("{} {finding}", folder.display()));
+    let names_some = text::entries(&folder)
+        .any(|zone| zone.file_name().is_some_and(|name| name.to_string_lossy().contains("rapl:")));
     match (zones.len(), closed) {
+        (0, _) if names_some => check(Some(false), "names RAPL zones that lead nowhere: a container hides them".into()),
         (0, _) => check(Some(false), "has no RAPL zones".into()),
         (all, 0) => check(Some(true), format!("has {all} zones, all readable")),
         (all, closed) => check(Some(false), format!("has {all} zones, of which this user may not read {closed}"))

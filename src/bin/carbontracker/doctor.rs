@@ -12,16 +12,17 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long the live reading takes: counters step every millisecond to tenth of a second.
-const READING: Duration = Duration::from_secs(1);
+/// How long the live reading takes: a counter without a sign of life is known after half a second, and another source
+/// stands in for it then.
+const READING: Duration = Duration::from_millis(1500);
 
 /// All there are, in the order in which the README has them.
 const SOURCES: [&str; 10] =
     ["rapl", "perf_rapl", "nvml", "amdgpu", "intel_gpu", "hwmon", "pm_counters", "battery", "cpu_model", "simulated"];
 
 const HELP: &str = "\
-It makes a tracker as a program would, by the same options and environment, and measures one second. Then it lists what is
-measured, with the power of that second; what is not, with the reason and the command that helps; what of this machine
+It makes a tracker as a program would, by the same options and environment, and measures for one and a half seconds. Then it lists what is
+measured, with the power of that time; what is not, with the reason and the command that helps; what of this machine
 matters for that; and the carbon intensity in effect. Nothing is changed, and nothing asked of the network, unless an option
 asks for a live service.
 
@@ -122,7 +123,7 @@ fn in_words(found: &Value) -> String {
             lines.extend(of.into_iter().map(|line| format!("  {line}")));
         }
     };
-    section("power, over one second", list(found, "components").flat_map(component).collect());
+    section("power, over a second and a half", list(found, "components").flat_map(component).collect());
     section("not measured", unavailable(found));
     section("this machine", list(found, "checks").flat_map(check).collect());
     section("carbon intensity", intensity(found));

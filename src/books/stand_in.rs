@@ -1,0 +1,42 @@
+//! Meters that show no sign of life, and the channels that stand in for them.
+
+use super::{Books, events};
+use crate::channel::Kind;
+use std::ops::Range;
+
+impl Books {
+    /// Has a source's channels, the newest, stand in for channels that show no sign of life.
+    pub fn replace(&mut self, by: Range<usize>, stalled: &[usize]) {
+        let Some(source) = self.metered.get(by.start).map(|metered| metered.channel.source) else { return };
+        for &number in stalled {
+            let has_counted = self.ledger.channel(number).joules.is_some();
+            let Some(metered) = self.metered.get_mut(number) else { continue };
+            metered.replaced_by = Some(source);
+            if !has_counted {
+                self.unavailable.push(events::replaced(&metered.channel, &metered.meter, source));
+            }
+        }
+        if let Some(first) = self.metered.get_mut(by.start) {
+            first.stands_in_for = stalled.to_vec();
+        }
+    }
+
+    /// The channels of a source that show no sign of life and that nothing stands in for, where those are all it has of
+    /// their kind.
+    pub fn stalled(&self, channels: Range<usize>) -> Vec<(Kind, Vec<usize>)> {
+        let of_kind = |kind: Kind| {
+            let is_it = |&number: &usize| self.metered.get(number).is_some_and(|one| one.channel.kind == kind);
+            (kind, channels.clone().filter(is_it).collect::<Vec<usize>>())
+        };
+        let is_dead = |number: &usize| {
+            self.metered.get(*number).is_some_and(|one| one.meter.is_stalled() && one.replaced_by.is_none())
+        };
+        let all_dead = |(_, numbers): &(Kind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_dead);
+        Kind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
+    }
+
+    /// The last sign of life of channels, ns.
+    pub fn alive_at(&self, channels: &[usize]) -> Option<u64> {
+        channels.iter().filter_map(|&number| self.metered.get(number)?.meter.alive_at()).min()
+    }
+}
