@@ -8,7 +8,7 @@ use crate::account::Energy;
 use crate::advisor::Run;
 use crate::bill::{Before, Pricing};
 use crate::calendar::Calendar;
-use crate::channel::{Channel, Kind};
+use crate::channel::Channel;
 use crate::claim::{OnNode, Standing};
 use crate::counter::{Credit, Meter};
 use crate::forecast::Forecast;
