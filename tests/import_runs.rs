@@ -319,6 +319,13 @@ fn trackers_that_are_alive_together_are_told_apart_or_refused() {
     assert_eq!(code, 1);
     assert!(message.contains("a_carbontracker.log:14: epoch 1 has two powers of the cpu: several runs"), "{message}");
     assert_total(&reports, 2.0, 0.6, 30.0);
+
+    // As that message says, their output logs have the totals.
+    let begun = [&quick, &other].map(|tracker| tracker.output().replacen("Finished", "Not finished", 1));
+    let output = folder_of("lock-step-output", &[("a_carbontracker_output.log".into(), begun.concat())]);
+    let (reports, ..) = import(&[&output]);
+    let kwh: f64 = reports.iter().map(|report| number(report, "/usage/facility_energy_kwh")).sum();
+    assert!(reports.len() == 2 && (kwh - 40.0 * 110.0 * 1.59 / 3.6e6).abs() < 1e-6, "{reports:#?}");
 }
 
 #[test]
@@ -330,6 +337,14 @@ fn an_epoch_number_that_falls_back_to_1_begins_another_run() {
     assert_eq!((reports.len(), code), (2, 0));
     assert_total(&reports, 5.0, 1.5, 75.0);
     assert_eq!((&reports[1]["run"]["id"], &reports[1]["run"]["epochs_done"]), (&"a-2".into(), &3.into()));
+}
+
+#[test]
+fn a_log_without_its_head_has_energy_but_no_pue() {
+    let logs = folder_of("no-head", &[("a_carbontracker.log".into(), OLD.lines()[4..].join("\n") + "\n")]);
+    let (reports, ..) = import(&[&logs]);
+    assert_total(&reports, 2.0, 0.6, 30.0);
+    assert!(reports[0]["pue"].is_null() && reports[0]["usage"]["facility_energy_kwh"].is_null());
 }
 
 #[test]
@@ -422,8 +437,10 @@ fn like_runs_of_different_processes_are_several() {
         ("2_2026-11-29T165153Z", MIDDLE),
         ("3.7_2026-11-29T165153Z", NEW),
         ("3.8_2026-11-29T165153Z", NEW),
+        ("heat_r0", NEW),
+        ("heat_r1", NEW),
     ]
     .map(|(stem, tracker)| (format!("{stem}_carbontracker.log"), tracker.standard()));
     let (reports, message, code) = import(&[&folder_of("ranks", &files)]);
-    assert_eq!((reports.len(), code, message.as_str()), (4, 0, ""));
+    assert_eq!((reports.len(), code, message.as_str()), (6, 0, ""));
 }

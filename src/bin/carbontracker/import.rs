@@ -4,6 +4,7 @@
 mod copies;
 mod events;
 mod lines;
+mod outputs;
 mod pairs;
 mod report;
 mod runs;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 /// Read the logs that Python's Carbontracker wrote: every *_carbontracker.log and *_carbontracker_output.log of a folder
 ///
 /// By default a table: when each run began, its epochs, time, energy with PUE, and CO2e; below it what Carbontracker's
-/// figures are known to lack. What the logs do not tell stays unknown, and nothing is corrected. Each run counts once,
+/// figures are known to lack. What the logs do not report stays unknown, and nothing is corrected. Each run counts once,
 /// whatever files hold it: logs of 1.x also hold all later runs of their process, and files may be copies.
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]

@@ -128,7 +128,7 @@ fn is_own(word: &str) -> bool {
 }
 
 fn is_program(word: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = carbontracker::host::variable("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&path);
     if word.contains('/') {
         Path::new(word).is_file()

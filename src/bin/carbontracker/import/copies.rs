@@ -83,12 +83,12 @@ fn is_same(best: &Run, run: &Run, logs: &[Log]) -> bool {
                 are_versions && best.epochs.starts_with(&run.epochs)
             }
             (None, None, Some(best_output), Some(output)) => {
-                let has_date = output.actual_at.is_some();
                 let is_copied_whole = || {
                     let of = |run: &Run| logs.get(run.file).map(|log| &log.outputs);
                     best.file != run.file && best.place == run.place && of(best) == of(run)
                 };
-                best_output == output && (has_date || is_copied_whole())
+                let is_then = output.actual_at.is_some() && best_output.actual_at == output.actual_at;
+                best_output.actual == output.actual && (is_then || best_output == output && is_copied_whole())
             }
             _ => false,
         }

@@ -2,7 +2,8 @@
 
 use super::events::{Consumption, What, events};
 use super::lines::lines;
-use super::runs::{Broken, Output, Standard, outputs, standards};
+use super::outputs::{Output, outputs};
+use super::runs::{Broken, Standard, standards};
 use carbontracker::units::{J_PER_KWH, sum};
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
@@ -162,14 +163,18 @@ impl Run {
     }
 }
 
-/// The process number in a stem such as `name_4711.99_2026-11-29T165153Z`; 1.1 had none in it.
-fn process(stem: &str) -> Option<&str> {
-    let (rest, date) = stem.rsplit_once('_')?;
-    let process = rest.rsplit('_').next()?;
-    let is_date = date.len() == "2026-11-29T165153Z".len() && date.contains('T') && date.ends_with('Z');
-    let is_number =
-        process.starts_with(|c: char| c.is_ascii_digit()) && process.chars().all(|c| c.is_ascii_digit() || c == '.');
-    (is_date && is_number).then_some(process)
+/// What a stem has of its process: `4711.99` of `name_4711.99_2026-11-29T165153Z`, and of this library's logs the rank in
+/// `name_r3` too. Carbontracker 1.1 has none of it.
+fn process(stem: &str) -> Option<String> {
+    let parts: Vec<&str> = stem.split('_').collect();
+    let is_number = |part: &str, also: char| {
+        part.starts_with(|c: char| c.is_ascii_digit()) && part.chars().all(|c| c.is_ascii_digit() || c == also)
+    };
+    let is_date = |part: &&str| part.len() == "2026-11-29T165153Z".len() && part.contains('T') && part.ends_with('Z');
+    let rank = parts.last().filter(|last| last.strip_prefix('r').is_some_and(|rank| is_number(rank, '-')));
+    let date = parts.iter().rposition(is_date);
+    let number = date.and_then(|date| parts.get(date.checked_sub(1)?)).filter(|part| is_number(part, '.'));
+    rank.or(number).map(|part| (*part).to_owned())
 }
 
 /// A block's energy may be so far off what the epochs' powers come to, as a share, and still be the run's own.

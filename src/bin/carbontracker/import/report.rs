@@ -1,8 +1,9 @@
-//! What the logs of a run tell, as the library's report; what they do not is null.
+//! What the logs of a run report, as the library's report; what they do not is null.
 
 use super::events::{Consumption, Found, Power};
+use super::outputs::Output;
 use super::pairs;
-use super::runs::{Entry, Output, Standard};
+use super::runs::{Entry, Standard};
 use carbontracker::channel::Kind;
 use carbontracker::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
@@ -13,6 +14,8 @@ pub fn report(of: &pairs::Run) -> Value {
     let (standard, output) = (of.standard.as_ref(), of.output.as_ref());
     let run = Run { of, standard: standard.unwrap_or(&absent.0), output: output.unwrap_or(&absent.1) };
     let used = run.used();
+    // A log that lacks its head has no PUE.
+    let joules = run.device_j(used.kwh).or_else(|| run.epochs_j().filter(|_| used.kwh.is_none()));
     let is_read = standard.is_some();
     json!({
         "schema": 1,
@@ -30,8 +33,8 @@ pub fn report(of: &pairs::Run) -> Value {
         },
         "usage": {
             "duration_s": used.duration_s,
-            "energy_j": run.device_j(used.kwh),
-            "energy_kwh": run.device_j(used.kwh).map(|joules| joules / J_PER_KWH),
+            "energy_j": joules,
+            "energy_kwh": joules.map(|joules| joules / J_PER_KWH),
             "facility_energy_kwh": used.kwh,
             "co2eq_g": used.co2eq_g,
             "coverage": null,
@@ -105,7 +108,7 @@ impl Run<'_> {
         self.standard.joules()
     }
 
-    /// With PUE: what the output log says was used, else what the epochs come to.
+    /// With PUE: what the output log reports, else what the epochs come to.
     fn used(&self) -> Consumption {
         // Ours is renewed from time to time: that of a killed run may be older than its last epochs.
         let is_old = |actual: &&Consumption| self.standard.is_ours && actual.epochs < Some(self.epochs_done());
@@ -179,7 +182,7 @@ impl Run<'_> {
         let version = self.standard.version.as_deref().unwrap_or_default();
         let is_rapl = device.split(", ").all(|name| name.contains(':') && name.ends_with(|c: char| c.is_ascii_digit()));
         let (method, note) = match kind {
-            _ if self.standard.is_ours => (None, Some("the log does not tell how it was measured")),
+            _ if self.standard.is_ours => (None, Some("the log does not report how it was measured")),
             "cpu" if !is_rapl => (
                 Some("estimate"),
                 Some("named by its model: half the processor's TDP, unless it was simulated or on a Mac"),
@@ -201,7 +204,7 @@ impl Run<'_> {
         })
     }
 
-    /// Each device's energy, J, where every epoch tells each one's power.
+    /// Each device's energy, J, where every epoch has each one's power.
     fn joules_each(&self, kind: &str, devices: usize) -> Option<Vec<f64>> {
         let epochs = &self.standard.epochs;
         let each = |entry: &Entry| match entry.power_of(kind)? {

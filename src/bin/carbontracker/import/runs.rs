@@ -3,7 +3,7 @@
 //! In Carbontracker 1.x all trackers of a process share a logger. So a file holds the run it was made for and all that
 //! came later, or several at a time where their trackers were alive together.
 
-use super::events::{Consumption, Event, Found, Grid, Power, What};
+use super::events::{Event, Found, Grid, Power, What};
 
 /// What the standard log, `*_carbontracker.log`, reports of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,17 +44,6 @@ pub struct Entry {
     pub powers: Vec<(String, Power)>,
 }
 
-/// What the output log, `*_carbontracker_output.log`, reports of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Output {
-    pub started: Option<String>,
-    pub actual: Option<Consumption>,
-    pub actual_at: Option<String>,
-    pub predicted: Option<Consumption>,
-    pub predicted_at: Option<String>,
-    pub is_ended: bool,
-}
-
 /// Why a run cannot be read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Broken {
@@ -83,30 +72,6 @@ pub fn standards(events: &[Event]) -> Vec<Result<Standard, Broken>> {
         }
     }
     reader.runs.into_iter().map(Building::read).collect()
-}
-
-/// The runs of an output log.
-pub fn outputs(events: &[Event]) -> Vec<Output> {
-    let mut runs: Vec<Output> = Vec::new();
-    for event in events {
-        let is_new = match (&event.what, runs.last()) {
-            (What::Announced, _) => true,
-            (What::Actual(_), last) => last.is_none_or(|last| last.is_ended || last.actual.is_some()),
-            (What::Predicted(_), last) => last.is_none_or(|last| last.is_ended || last.predicted.is_some()),
-            _ => false,
-        };
-        if is_new {
-            runs.push(Output { started: event.at.clone(), ..Output::default() });
-        }
-        let Some(run) = runs.last_mut() else { continue };
-        match &event.what {
-            What::Actual(actual) => (run.actual, run.actual_at) = (Some(actual.clone()), event.at.clone()),
-            What::Predicted(block) => (run.predicted, run.predicted_at) = (Some(block.clone()), event.at.clone()),
-            What::Finished => run.is_ended = true,
-            _ => (),
-        }
-    }
-    runs
 }
 
 impl Entry {
@@ -184,6 +149,8 @@ const MIXED: &str = "several runs wrote into this file at once and cannot be tol
 #[derive(Default)]
 struct Reader {
     runs: Vec<Building>,
+    /// Places of those that may go on.
+    alive: Vec<usize>,
     /// The run that the last lines were of.
     current: usize,
     /// Of an entry of several epochs that comes next, the first.
@@ -206,7 +173,10 @@ impl Reader {
             What::Interrupted(planned) => self.change(self.current, event, |run| {
                 (run.log.is_interrupted, run.log.planned) = (true, planned.or(run.log.planned));
             }),
-            What::Ended => self.change(self.current, event, |run| run.log.is_ended = true),
+            What::Ended => {
+                self.change(self.current, event, |run| run.log.is_ended = true);
+                self.alive.retain(|place| *place != self.current);
+            }
             What::Broken(what) => {
                 let broken = Broken { line: event.line, what: what.clone() };
                 self.change(self.current, event, |run| run.refuse(broken));
@@ -217,10 +187,19 @@ impl Reader {
 
     /// A run begins.
     fn begin(&mut self, event: &Event) {
-        self.runs.iter_mut().for_each(|run| run.is_behind = true);
+        for place in &self.alive {
+            self.runs.get_mut(*place).into_iter().for_each(|run| run.is_behind = true);
+        }
         let log = Standard { started: event.at.clone(), times: event.times, ..Standard::default() };
-        self.current = self.runs.len();
-        self.runs.push(Building { log, ..Building::default() });
+        self.current = self.add(Building { log, ..Building::default() });
+    }
+
+    /// Its place.
+    fn add(&mut self, run: Building) -> usize {
+        self.runs.push(run);
+        let place = self.runs.len() - 1;
+        self.alive.push(place);
+        place
     }
 
     /// Adds to the run that began last what a head holds. A run that has epochs has a head already: another begins.
@@ -252,8 +231,9 @@ impl Reader {
         };
         if let Some(broken) = epoch.broken.clone().filter(|_| epoch.is_mixed) {
             // What each of them lacks is not known.
-            let alive = self.runs.iter_mut().filter(|run| !run.log.is_ended);
-            alive.for_each(|run| run.refuse(broken.clone()));
+            for place in &self.alive {
+                self.runs.get_mut(*place).into_iter().for_each(|run| run.refuse(broken.clone()));
+            }
         }
         if let Some(run) = self.runs.get_mut(place) {
             run.log.last_at = epoch.entry.at.clone();
@@ -266,13 +246,9 @@ impl Reader {
 
     /// The run whose next epoch this is, none for the same lines again, or several that it may be of.
     fn run_of(&mut self, epoch: &Open) -> Result<Option<usize>, Vec<usize>> {
-        let alive = |run: &&Building| !run.log.is_ended;
-        let mut may_be: Vec<(usize, &Building)> = self
-            .runs
-            .iter()
-            .enumerate()
-            .filter(|(_, run)| alive(run) && run.last().saturating_add(1) == epoch.entry.first)
-            .collect();
+        let alive = self.alive.iter().filter_map(|place| Some((*place, self.runs.get(*place)?)));
+        let mut may_be: Vec<(usize, &Building)> =
+            alive.filter(|(_, run)| run.last().saturating_add(1) == epoch.entry.first).collect();
         // A run that another began after is likely left, and a tracker does one epoch after the other.
         let likely: [fn(&Building, &Open) -> bool; 2] = [|run, _| !run.is_behind, Building::may_go_on];
         for is_likely in likely {
@@ -301,8 +277,7 @@ impl Reader {
                 let log = Standard { version, is_ours, pue, components, started, times, ..Standard::default() };
                 // Where a head is missing because lines were mixed, epochs may be too.
                 let broken = broken.filter(|broken| broken.what.ends_with(MIXED));
-                self.runs.push(Building { log, broken, ..Building::default() });
-                Some(self.runs.len() - 1)
+                Some(self.add(Building { log, broken, ..Building::default() }))
             }
         }
     }

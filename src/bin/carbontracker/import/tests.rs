@@ -231,6 +231,10 @@ proptest! {
         let logs = logs.map(|(stem, bytes)| Log::read(stem.into(), stem.into(), false, &bytes));
         copies::once(pairs::runs(&logs), &logs).0.iter().for_each(|run| drop(super::report::report(run)));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// A file of 1.x holds its own run and all later ones; files are copied, joined and cut short.
     #[test]
