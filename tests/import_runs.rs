@@ -259,6 +259,17 @@ fn the_same_run_counts_once_whatever_files_and_folders_hold_it() {
     }
 }
 
+#[test]
+fn output_logs_alone_count_each_total_once() {
+    let old = trackers(MIDDLE, 3);
+    let outputs: String = (0..3).flat_map(|from| old[from..].iter().map(Tracker::output)).collect();
+    let files =
+        [("a_carbontracker_output.log".into(), outputs.clone()), ("b_carbontracker_output.log".into(), outputs)];
+    let (reports, message, code) = import(&[&folder_of("outputs", &files)]);
+    assert_eq!((reports.len(), code), (3, 0), "{message} {reports:#?}");
+    assert!(message.contains("3 of 3 runs: found more than once"), "{message}");
+}
+
 /// Two of 1.x that begin within a second share a file, and write each line twice.
 #[test]
 fn trackers_of_one_second_are_told_apart() {
@@ -308,6 +319,15 @@ fn trackers_that_are_alive_together_are_told_apart_or_refused() {
         import(&[&folder_of("in-turn", &[("a_carbontracker.log".into(), both.join("\n") + "\n")])]);
     assert_eq!(code, 0, "{message}");
     assert_total(&reports, 8.0, 96.0, 40.0 * 50.0 + 56.0 * 70.0);
+
+    // Two that did the same to the last digit: their heads are there both before the first epoch, as no copy has them.
+    let once = Tracker { epochs: 1, ..OLD }.lines();
+    let both: Vec<&[String]> = vec![&once[..4], &once[..4], &once[4..7], &once[4..7], &once[7..], &once[7..]];
+    let both = both.concat().join("\n") + "\n";
+    for text in [both.clone(), both.clone() + &both] {
+        let (reports, ..) = import(&[&folder_of("same", &[("a_carbontracker.log".into(), text)])]);
+        assert_total(&reports, 2.0, 0.6, 30.0);
+    }
 
     // In lock-step their lines are mixed: refused by name and line, and a run that came after them counts.
     let other = Tracker { watts: 60.0, ..quick };

@@ -94,33 +94,40 @@ fn is_same(best: &Run, run: &Run, logs: &[Log]) -> bool {
         }
 }
 
-/// The runs of a class of like ones. They are several where one file has them so: two trackers that did the same within a
-/// second, whose lines are there in different numbers.
+/// The runs of a class of like ones. They are several where one file has them so: as lines in different numbers, or one
+/// within the other's lines, which copying does not make.
 fn of_class(class: Vec<Run>, logs: &[Log]) -> Vec<Run> {
-    let times = |run: &Run| run.standard.as_ref().map_or(1, |standard| standard.times);
-    let mut by_file: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    let mut by_file: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
     for run in &class {
-        by_file.entry(run.file).or_default().insert(times(run));
+        by_file.entry(run.file).or_default().push(run.clone());
     }
-    let most = by_file.iter().max_by_key(|(file, times)| (times.len(), Reverse(**file)));
-    let (file, mut rest) = match most {
-        Some((file, times)) if times.len() > 1 => (Some(*file), times.clone()),
-        _ => (None, BTreeSet::new()),
-    };
-    let mut kept: Vec<Run> = Vec::new();
-    let mut copies = Vec::new();
-    for run in class {
-        let is_kept = match file {
-            Some(file) => run.file == file && rest.remove(&times(&run)),
-            None => kept.is_empty(),
-        };
-        if is_kept { kept.push(run) } else { copies.push(run) }
-    }
+    let own: Vec<Vec<Run>> = by_file.into_values().map(apart).collect();
+    let most = own.into_iter().rev().max_by_key(Vec::len).filter(|own| own.len() > 1);
+    let mut kept = most.unwrap_or_else(|| class.first().cloned().into_iter().collect());
+    let is_kept = |run: &Run| kept.iter().any(|one| (one.file, one.place) == (run.file, run.place));
+    let copies: Vec<&Run> = class.iter().filter(|run| !is_kept(run)).collect();
+    let paths = copies.into_iter().filter_map(|run| logs.get(run.file)).map(|log| log.path.clone()).collect();
     if let Some(first) = kept.first_mut() {
-        let paths = copies.iter().filter_map(|run| logs.get(run.file)).map(|log| log.path.clone());
-        first.copies = paths.collect();
+        first.copies = paths;
     }
     kept
+}
+
+/// Those of like runs of a file that are no copies.
+fn apart(mut runs: Vec<Run>) -> Vec<Run> {
+    let of = |run: &Run| run.standard.as_ref().map_or((1, (0, 0)), |standard| (standard.times, standard.lines));
+    runs.sort_by_key(|run| run.place);
+    let mut kept: BTreeMap<(usize, usize), Run> = BTreeMap::new();
+    for (place, run) in runs.iter().enumerate() {
+        let (times, (first, last)) = of(run);
+        let is_within = |other: &&Run| {
+            let (others, (from, to)) = of(other);
+            run.standard.is_some() && others == times && from <= last && first <= to
+        };
+        let within = runs.iter().take(place).filter(is_within).count();
+        kept.entry((times, within)).or_insert_with(|| run.clone());
+    }
+    kept.into_values().collect()
 }
 
 /// With a name each: the stem, and a number for the others of a file.

@@ -30,6 +30,8 @@ pub struct Standard {
     pub has_head: bool,
     /// How often each of its lines is there.
     pub times: usize,
+    /// Its first line in the file, and its last.
+    pub lines: (usize, usize),
 }
 
 /// An epoch, or several that were taken together.
@@ -190,7 +192,8 @@ impl Reader {
         for place in &self.alive {
             self.runs.get_mut(*place).into_iter().for_each(|run| run.is_behind = true);
         }
-        let log = Standard { started: event.at.clone(), times: event.times, ..Standard::default() };
+        let lines = (event.line, event.line);
+        let log = Standard { started: event.at.clone(), times: event.times, lines, ..Standard::default() };
         self.current = self.add(Building { log, ..Building::default() });
     }
 
@@ -212,7 +215,7 @@ impl Reader {
 
     fn change(&mut self, place: usize, event: &Event, change: impl FnOnce(&mut Building)) {
         if let Some(run) = self.runs.get_mut(place) {
-            run.log.last_at = event.at.clone();
+            (run.log.last_at, run.log.lines.1) = (event.at.clone(), event.line);
             change(run);
         }
     }
@@ -236,7 +239,7 @@ impl Reader {
             }
         }
         if let Some(run) = self.runs.get_mut(place) {
-            run.log.last_at = epoch.entry.at.clone();
+            (run.log.last_at, run.log.lines.1) = (epoch.entry.at.clone(), epoch.line);
             run.broken = run.broken.take().or(epoch.broken.take());
             run.is_behind = false;
             run.epochs.push(epoch);
@@ -273,8 +276,8 @@ impl Reader {
             before => {
                 let Building { log, broken, .. } = before.cloned().unwrap_or_default();
                 let Standard { version, is_ours, pue, components, .. } = log;
-                let (started, times) = (epoch.entry.at.clone(), epoch.times);
-                let log = Standard { version, is_ours, pue, components, started, times, ..Standard::default() };
+                let (started, times, lines) = (epoch.entry.at.clone(), epoch.times, (epoch.line, epoch.line));
+                let log = Standard { version, is_ours, pue, components, started, times, lines, ..Standard::default() };
                 // Where a head is missing because lines were mixed, epochs may be too.
                 let broken = broken.filter(|broken| broken.what.ends_with(MIXED));
                 Some(self.add(Building { log, broken, ..Building::default() }))
