@@ -274,6 +274,20 @@ fn a_program_may_measure_itself_within() {
     assert_eq!((outer, within), (1, 1), "{told:?}");
 }
 
+/// node_exporter is another user, and many clusters have this umask.
+#[test]
+fn metrics_can_be_read_by_all_under_any_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = path("metrics-umask").with_extension("prom");
+    let _ = std::fs::remove_file(&file);
+    let line =
+        format!("umask 077; exec \"$0\" run -q -o 'sim_cpu=A:1 nvml=/none prometheus={}' -- true", file.display());
+    let status = Command::new("sh").args(["-c", &line, PROGRAM]).status().expect("it starts");
+    let mode = std::fs::metadata(&file).expect("metrics").permissions().mode() & 0o777;
+    assert!(status.success() && mode == 0o644, "{mode:o}");
+    std::fs::remove_file(file).expect("removed");
+}
+
 /// Else aggregate would add up a run and the run within it, and resume take one for the other.
 #[test]
 fn the_runs_files_are_those_of_the_outer_run() {

@@ -9,7 +9,7 @@ pub struct Given {
     #[arg(short, long = "option", value_name = "KEY=VALUE")]
     options: Vec<String>,
     /// Folder for the run's files: option log_dir
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, alias = "log_dir", value_name = "DIR")]
     log_dir: Option<String>,
 }
 

@@ -20,6 +20,7 @@ mod marks;
 mod paper;
 mod points;
 mod power;
+mod python;
 mod recording;
 mod replay;
 mod report;
@@ -31,8 +32,10 @@ mod view;
 mod watch;
 
 use carbontracker::clean;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measures, forecasts and prices the energy of programs: training loops, time loops, builds
@@ -74,11 +77,17 @@ Examples:
 Exit status: 0 done; 1 could not, and the message says why; 2 wrong arguments. 'carbontracker help SUBCOMMAND' says
 more, and where that has others. The page of the library is README.md, laid in share/doc/carbontracker.";
 
+/// The exit status for these.
+const WRONG_ARGUMENTS: u8 = 2;
+
 /// What a subcommand comes to: its exit status, or why it could not.
 type Done = Result<ExitCode, String>;
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return not_understood(&error),
+    };
     let done = match Command::from_arg_matches(&matches).map(|command| command.task) {
         Ok(Task::Run(run)) => run.call(),
         Ok(Task::Doctor(doctor)) => doctor.call(),
@@ -96,6 +105,36 @@ fn main() -> ExitCode {
         complain(&message);
         ExitCode::FAILURE
     })
+}
+
+/// Explains arguments that are not understood. Those of Python's Carbontracker get the line to use here.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let is_unknown = [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument].contains(&error.kind());
+    // A mistyped subcommand is clap's to correct, unless there is a program of that name.
+    let is_slip = error.get(ContextKind::SuggestedSubcommand).is_some() || words.len() == 1;
+    let first = words.first().copied().unwrap_or_default();
+    let is_theirs = is_unknown && !is_own(first) && (!is_slip || is_program(first));
+    let Some(line) = python::line(&words, Path::exists).filter(|_| is_theirs) else { error.exit() };
+    complain("these are arguments of Python's Carbontracker, whose command has the same name. Here, use:");
+    let _ = writeln!(io::stderr(), "  {}", clean::text(line));
+    ExitCode::from(WRONG_ARGUMENTS)
+}
+
+/// Whether a word names a subcommand.
+fn is_own(word: &str) -> bool {
+    word == "help" || Command::command().find_subcommand(word).is_some()
+}
+
+fn is_program(word: &str) -> bool {
+    let path = carbontracker::host::variable("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    if word.contains('/') {
+        Path::new(word).is_file()
+    } else {
+        folders.any(|folder: PathBuf| folder.join(word).is_file())
+    }
 }
 
 /// The command as its users see it.
@@ -127,7 +166,6 @@ fn complain(message: &str) {
 
 /// Says what is wrong with the arguments.
 fn refuse(message: &str) -> Done {
-    const WRONG_ARGUMENTS: u8 = 2;
     complain(message);
     Ok(ExitCode::from(WRONG_ARGUMENTS))
 }

@@ -1,20 +1,26 @@
-//! What the logs of a run tell, as the library's report; what they do not is null.
+//! What the logs of a run report, as the library's report; what they do not is null.
 
-use super::log::{Consumption, Entry, Found, Output, Power, Standard};
+use super::events::{Consumption, Found, Power};
+use super::outputs::Output;
+use super::pairs;
+use super::runs::{Entry, Standard};
 use carbontracker::channel::Kind;
 use carbontracker::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
 
-/// The report of the run with this name.
-pub fn report(stem: &str, standard: Option<&Standard>, output: Option<&Output>) -> Value {
+/// The report of a run.
+pub fn report(of: &pairs::Run) -> Value {
     let absent = (Standard::default(), Output::default());
-    let run = Run { standard: standard.unwrap_or(&absent.0), output: output.unwrap_or(&absent.1) };
+    let (standard, output) = (of.standard.as_ref(), of.output.as_ref());
+    let run = Run { of, standard: standard.unwrap_or(&absent.0), output: output.unwrap_or(&absent.1) };
     let used = run.used();
+    // A log that lacks its head has no PUE.
+    let joules = run.device_j(used.kwh).or_else(|| run.epochs_j().filter(|_| used.kwh.is_none()));
     let is_read = standard.is_some();
     json!({
         "schema": 1,
         "run": {
-            "id": stem,
+            "id": of.stem,
             "version": run.standard.version,
             "name": null,
             "host": null,
@@ -27,8 +33,8 @@ pub fn report(stem: &str, standard: Option<&Standard>, output: Option<&Output>) 
         },
         "usage": {
             "duration_s": used.duration_s,
-            "energy_j": run.device_j(used.kwh),
-            "energy_kwh": run.device_j(used.kwh).map(|joules| joules / J_PER_KWH),
+            "energy_j": joules,
+            "energy_kwh": joules.map(|joules| joules / J_PER_KWH),
             "facility_energy_kwh": used.kwh,
             "co2eq_g": used.co2eq_g,
             "coverage": null,
@@ -57,11 +63,12 @@ pub fn report(stem: &str, standard: Option<&Standard>, output: Option<&Output>) 
         "equivalents": [],
         "what_if": null,
         "extras": {"cost": null, "water": null, "embodied": null, "marginal": null},
-        "notes": run.notes(is_read, output.is_some()),
+        "notes": run.notes(),
     })
 }
 
 struct Run<'a> {
+    of: &'a pairs::Run,
     standard: &'a Standard,
     output: &'a Output,
 }
@@ -98,17 +105,18 @@ impl Run<'_> {
 
     /// What is known of it: an epoch may lack a component.
     fn epochs_j(&self) -> Option<f64> {
-        let epochs = || self.standard.epochs.iter();
-        sum(Kind::ALL.map(|kind| sum(epochs().map(|entry| entry.joules_of(kind.name())))))
+        self.standard.joules()
     }
 
-    /// With PUE: what the output log says was used, else what the epochs come to.
+    /// With PUE: what the output log reports, else what the epochs come to.
     fn used(&self) -> Consumption {
-        let of_epochs = || self.epochs_j().zip(self.standard.pue).map(|(joules, pue)| joules / J_PER_KWH * pue);
         // Ours is renewed from time to time: that of a killed run may be older than its last epochs.
         let is_old = |actual: &&Consumption| self.standard.is_ours && actual.epochs < Some(self.epochs_done());
         let actual = self.output.actual.as_ref().filter(|actual| !is_old(actual));
-        let kwh = actual.and_then(|actual| actual.kwh).or_else(of_epochs);
+        // A total of few decimals may be rounded by more than the epochs' figures are.
+        let is_rounded = self.is_all_known() && actual.is_some_and(|actual| self.standard.is_exacter_than(actual));
+        let printed = actual.filter(|_| !is_rounded);
+        let kwh = printed.and_then(|actual| actual.kwh).or_else(|| self.standard.kwh());
         let priced = || kwh.zip(self.standard.intensity).map(|(kwh, g_per_kwh)| kwh * g_per_kwh);
         let has_epochs = !self.standard.epochs.is_empty();
         // The output log's time is in whole seconds, but in ours, where it includes that between epochs.
@@ -117,8 +125,8 @@ impl Run<'_> {
             epochs: actual.and_then(|actual| actual.epochs),
             duration_s: exact_s.or(actual.and_then(|actual| actual.duration_s)),
             kwh,
-            co2eq_g: actual.and_then(|actual| actual.co2eq_g).or_else(priced),
-            has_equivalents: false,
+            co2eq_g: printed.and_then(|actual| actual.co2eq_g).or_else(priced),
+            ..Consumption::default()
         }
     }
 
@@ -174,7 +182,7 @@ impl Run<'_> {
         let version = self.standard.version.as_deref().unwrap_or_default();
         let is_rapl = device.split(", ").all(|name| name.contains(':') && name.ends_with(|c: char| c.is_ascii_digit()));
         let (method, note) = match kind {
-            _ if self.standard.is_ours => (None, Some("the log does not tell how it was measured")),
+            _ if self.standard.is_ours => (None, Some("the log does not report how it was measured")),
             "cpu" if !is_rapl => (
                 Some("estimate"),
                 Some("named by its model: half the processor's TDP, unless it was simulated or on a Mac"),
@@ -196,7 +204,7 @@ impl Run<'_> {
         })
     }
 
-    /// Each device's energy, J, where every epoch tells each one's power.
+    /// Each device's energy, J, where every epoch has each one's power.
     fn joules_each(&self, kind: &str, devices: usize) -> Option<Vec<f64>> {
         let epochs = &self.standard.epochs;
         let each = |entry: &Entry| match entry.power_of(kind)? {
@@ -211,30 +219,60 @@ impl Run<'_> {
             .reduce(|sums, more| Some(sums?.into_iter().zip(more?).map(|(sum, joules)| sum + joules).collect()))?
     }
 
-    fn notes(&self, has_standard: bool, has_output: bool) -> Vec<String> {
+    fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if !has_standard {
-            notes.push(
-                "there is no standard log: epochs, components and PUE are not known, nor whether it was interrupted"
-                    .into(),
-            );
-        } else if self.standard.is_ours {
-            notes.push(
-                "read from its log in Carbontracker's format: its report (.json) or journal (.jsonl) tells more".into(),
-            );
-        } else {
-            notes.push("read from Carbontracker's logs: times are local to an unknown zone, and what lies between epochs was not measured".into());
-        }
-        if !has_output && !self.standard.is_ours {
-            notes.push("there is no output log: energy is what the epochs' powers come to, times PUE".into());
-        }
-        if self.standard.is_torn {
-            notes.push("the log breaks off within an epoch, which is left out".into());
-        }
+        let mut note = |is_so: bool, text: &str| notes.extend(is_so.then(|| text.to_owned()));
+        let (has_standard, has_output) = (self.of.standard.is_some(), self.of.output.is_some());
+        let (is_ours, is_foreign) = (has_standard && self.standard.is_ours, has_standard && !self.standard.is_ours);
+        note(
+            !has_standard,
+            "there is no standard log: epochs, components and PUE are not known, nor whether it was interrupted",
+        );
+        note(is_ours, "read from its log in Carbontracker's format: its report (.json) or journal (.jsonl) holds more");
+        note(
+            is_foreign,
+            "read from Carbontracker's logs: times are local to an unknown zone, and what lies between epochs was not measured",
+        );
+        let is_empty = self.of.is_output_empty && !has_output;
+        note(
+            is_empty,
+            "its output log is empty, as with verbose=0: energy is what the epochs' powers come to, times PUE",
+        );
+        note(
+            is_foreign && !has_output && !is_empty,
+            "there is no output log: energy is what the epochs' powers come to, times PUE",
+        );
+        note(self.standard.is_torn, "the log breaks off within an epoch, which is left out");
+        notes.extend(self.copied());
+        notes.extend(self.exceeded());
         if !self.standard.is_ours {
             notes.extend(self.faults());
         }
         notes
+    }
+
+    /// Where else its lines are.
+    fn copied(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let [first, rest @ ..] = self.of.copies.as_slice() {
+            let more = if rest.is_empty() { String::new() } else { format!(" and in {} others", rest.len()) };
+            notes.push(format!("its lines are also in {first}{more}: it counts once"));
+        }
+        if self.standard.times > 1 {
+            notes.push(format!(
+                "each of its lines is there {} times, as where trackers of one second share a file: it counts once",
+                self.standard.times
+            ));
+        }
+        notes
+    }
+
+    /// More epochs than were planned: the log is of one run, so that its plan was wrong, or the file holds lines of others.
+    fn exceeded(&self) -> Option<String> {
+        let (done, planned) = (self.epochs_done(), self.planned());
+        (planned > 0 && done > planned).then(|| {
+            format!("{done} epochs are in its log, but {planned} were planned: see whether all of them are this run's")
+        })
     }
 
     /// What is known to be wrong with Carbontracker's figures, where it touches this run.
@@ -255,8 +293,25 @@ impl Run<'_> {
                 ));
             }
         }
+        faults.extend(self.disagreement());
         faults.extend(self.aggregated());
         faults
+    }
+
+    /// Whether every epoch has the power of every component.
+    fn is_all_known(&self) -> bool {
+        let found = &self.standard.components;
+        self.standard.epochs.iter().all(|entry| found.iter().all(|found| entry.is_known(&found.kind)))
+    }
+
+    /// Where the two logs do not agree.
+    fn disagreement(&self) -> Option<String> {
+        const OFF: f64 = 0.05;
+        let off = self.standard.off(self.output.actual.as_ref()?).filter(|off| self.is_all_known() && *off > OFF)?;
+        Some(format!(
+            "its output log's energy, which counts, is {:.0} % off what its epochs' powers come to",
+            off * 100.0
+        ))
     }
 
     /// 2.x takes the mean over devices for their sum.
@@ -290,11 +345,6 @@ impl Run<'_> {
 }
 
 impl Entry {
-    /// How many epochs it is.
-    fn count(&self) -> u64 {
-        self.last.saturating_sub(self.first).saturating_add(1)
-    }
-
     fn power_of(&self, kind: &str) -> Option<&Power> {
         self.powers.iter().find(|(name, _)| name == kind).map(|(_, power)| power)
     }
@@ -304,7 +354,7 @@ impl Entry {
     }
 
     /// A component's energy, J.
-    fn joules_of(&self, kind: &str) -> Option<f64> {
+    pub fn joules_of(&self, kind: &str) -> Option<f64> {
         let watts = match self.power_of(kind)? {
             Power::Unknown => return None,
             Power::One(watts) => *watts,

@@ -1,5 +1,7 @@
-use super::log::{self, Found, Power};
-use super::report::report;
+use super::events::{Found, Power, events};
+use super::lines::lines;
+use super::pairs::Log;
+use super::{copies, pairs, runs};
 use carbontracker::log::original::{Standard, output};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,14 +23,45 @@ const HEAD: [&str; 3] = [
     "The following components were found: GPU with device(s) A100, A100. CPU with device(s) Xeon @ 2.50GHz v4., cpu:1.",
 ];
 
-fn standard(messages: &[&str]) -> Result<log::Standard, String> {
-    let read = log::standard(&dated(&[&HEAD, messages].concat()));
+/// The one run of a standard log.
+fn read(text: &str) -> Result<runs::Standard, runs::Broken> {
+    let mut runs = runs::standards(&events(&lines(text.as_bytes())));
+    assert_eq!(runs.len(), 1, "{text}");
+    runs.remove(0)
+}
+
+/// A log of this head and these messages.
+fn text(messages: &[&str]) -> String {
+    dated(&[&HEAD, messages].concat())
+}
+
+fn standard(messages: &[&str]) -> Result<runs::Standard, String> {
+    let read = read(&text(messages));
     read.map_err(|broken| format!("{}: {}", broken.line, broken.what))
+}
+
+fn log(stem: &str, text: &str) -> Log {
+    Log::read(format!("{stem}.log"), stem.into(), false, text.as_bytes())
+}
+
+/// The reports of logs, by stem and text.
+fn reports(logs: &[(&str, &str)]) -> Vec<Value> {
+    let logs: Vec<Log> = logs.iter().map(|(stem, text)| log(stem, text)).collect();
+    let (runs, _) = copies::once(pairs::runs(&logs), &logs);
+    runs.iter().map(super::report::report).collect()
+}
+
+/// The report of the one run of these logs.
+fn report(texts: &[&str]) -> Value {
+    let logs: Vec<(&str, &str)> = texts.iter().map(|text| ("a", *text)).collect();
+    let mut reports = reports(&logs);
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    reports.remove(0)
 }
 
 #[test]
 fn every_form_of_a_power_is_read() {
-    let log = standard(&[
+    let messages = [
         "Epoch 1:",
         "Duration: 1:02:03.50",
         "Average power usage (W) for gpu: [300.       1.5e+01\n 2.]",
@@ -41,8 +74,8 @@ fn every_form_of_a_power_is_read() {
         "Duration: 0:00:01.00",
         "Average power usage (W) for gpu: [300.       15.",
         "Monitoring thread ended.",
-    ])
-    .unwrap();
+    ];
+    let log = standard(&messages).unwrap();
     assert_eq!(log.components[0], Found { kind: "gpu".into(), devices: vec!["A100".into(), "A100".into()] });
     assert_eq!(log.components[1].devices, ["Xeon @ 2.50GHz v4.", "cpu:1"]);
     assert_eq!((log.epochs[0].duration_s, log.epochs[1].duration_s, log.pue), (3723.5, 1.0, Some(1.5)));
@@ -51,7 +84,7 @@ fn every_form_of_a_power_is_read() {
         powers,
         [&Power::Each(vec![300.0, 15.0, 2.0]), &Power::Unknown, &Power::One(400.25), &Power::Unknown, &Power::Unknown]
     );
-    let told = report("a", Some(&log), None);
+    let told = report(&[&text(&messages)]);
     assert!(told["epochs"][0]["energy_j"].is_null() && told["epochs"][0]["cpu_j"].is_null(), "not 0 but unknown");
     assert_eq!(number(&told, "/epochs/1/gpu_j"), 400.25);
     let notes = told["notes"].to_string();
@@ -73,9 +106,10 @@ fn a_log_that_breaks_off_loses_what_is_not_whole() {
         &[&HEAD[..], &whole, &["Epoch 2:", "Duration: 0:00:09.00", "Average power usage (W) for gpu: 400.0"]].concat(),
     );
     for end in 1..60 {
-        let log = log::standard(&text[..text.len() - end]).unwrap();
+        let text = &text[..text.len() - end];
+        let log = read(text).unwrap();
         assert_eq!((log.epochs.len(), log.epochs[0].powers.len(), log.is_ended), (1, 2, false));
-        let report = report("a", Some(&log), None);
+        let report = report(&[text]);
         assert_eq!((report["run"]["state"].as_str(), number(&report, "/usage/energy_j")), (Some("unfinished"), 6.0));
     }
 }
@@ -92,9 +126,13 @@ fn what_is_broken_is_named_by_line() {
         assert_eq!(standard(messages).unwrap_err(), complaint);
     }
     let block = "CarbonTracker: \nActual consumption for 2 epoch(s):\n\tTime:\t0:00:01\n\tEnergy:\tmuch kWh";
-    assert_eq!(log::output(&dated(&[block, "CarbonTracker: Finished monitoring."])).unwrap_err().line, 4);
-    assert!(log::standard("hello\n").is_err() && log::standard("").is_err() && log::output("").is_err());
-    assert!(log::standard(&dated(&["hello"])).unwrap_err().what.contains("no line tells"));
+    let log = |text: &str| log("a", text);
+    let broken = log(&dated(&[block, "CarbonTracker: Finished monitoring."])).broken;
+    assert_eq!(
+        broken.iter().map(|broken| broken.what.as_str()).collect::<Vec<_>>(),
+        ["energy 'much': expected a number from 0 to 1e100"]
+    );
+    assert!(log("hello\n").is_foreign() && log("").is_foreign() && log(&dated(&["hello"])).is_foreign());
 }
 
 /// A run of the library; how its epochs ended does not matter here.
@@ -136,10 +174,8 @@ fn of_a_killed_run_the_epochs_count_that_came_after_its_output_log() {
     };
     let mut log = Standard::new(&so_far(1));
     let text = log.head(&so_far(1), AT) + &(0..4).map(|index| log.epoch(&epoch(index), AT)).collect::<String>();
-    let standard = log::standard(&text).unwrap();
     for told_of in [1, 4] {
-        let output = log::output(&output(&so_far(told_of), AT, false)).unwrap();
-        let told = report("a", Some(&standard), Some(&output));
+        let told = report(&[&text, &output(&so_far(told_of), AT, false)]);
         assert_eq!(number(&told, "/run/epochs_done"), 4.0);
         for (figure, expected) in [("energy_j", 200.0), ("duration_s", 4.0), ("co2eq_g", 400.0 / 3.6e6 * 100.0)] {
             assert!(close(number(&told, &format!("/usage/{figure}")), expected), "{told_of}, {figure}: {told}");
@@ -155,7 +191,7 @@ fn a_run_that_was_taken_up_and_came_to_its_end_is_done() {
         ([&["Epoch 1:"][..], &epoch, &ended].concat(), "between"),
         ([&["Epoch 1:"][..], &epoch, &ended, &["Epoch 2:"], &epoch, &ended[1..]].concat(), "done"),
     ] {
-        assert_eq!(report("a", Some(&standard(&messages).unwrap()), None)["run"]["state"], state);
+        assert_eq!(report(&[&text(&messages)])["run"]["state"], state);
     }
 }
 
@@ -170,9 +206,7 @@ proptest! {
         let mut text = log.head(&run, AT);
         run["epochs"].as_array().unwrap().iter().for_each(|epoch| text += &log.epoch(epoch, AT));
         text += &log.tail(&run, AT); // so that no epoch waits for more
-        let standard = log::standard(&text).unwrap();
-        let output = log::output(&output(&run, AT, is_over)).unwrap();
-        let told = report("a", Some(&standard), Some(&output));
+        let told = report(&[&text, &output(&run, AT, is_over)]);
         prop_assert_eq!(&told["run"]["epochs_done"], &run["run"]["epochs_done"]);
         prop_assert_eq!(&told["run"]["epochs_planned"], &run["run"]["epochs_planned"]);
         prop_assert_eq!(told["run"]["started"].as_str(), Some("2027-01-15T08:00:00Z"));
@@ -193,9 +227,66 @@ proptest! {
             let place = place % damaged.len();
             damaged[place] = byte;
         }
-        for text in [bytes, damaged].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
-            let (standard, output) = (log::standard(&text).ok(), log::output(&text).ok());
-            report("a", standard.as_ref(), output.as_ref());
-        }
+        let logs = [("a", bytes), ("b", damaged)];
+        let logs = logs.map(|(stem, bytes)| Log::read(stem.into(), stem.into(), false, &bytes));
+        copies::once(pairs::runs(&logs), &logs).0.iter().for_each(|run| drop(super::report::report(run)));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A file of 1.x holds its own run and all later ones; files are copied, joined and cut short.
+    #[test]
+    fn each_run_counts_once_however_its_lines_are_laid_out(
+        (runs, files, doubled) in several().prop_flat_map(|runs| {
+            let places = prop::collection::vec(0..runs.len(), 1..12);
+            (Just(runs), prop::collection::vec(places, 0..5), any::<bool>())
+        })
+    ) {
+        // One file has them all; the others some, in any order, or twice.
+        let mut texts = vec![runs.concat()];
+        texts.extend(files.iter().map(|places| places.iter().map(|place| runs[*place].as_str()).collect::<String>()));
+        if doubled {
+            texts.push(runs.concat().lines().map(|line| format!("{line}\n{line}\n")).collect());
+        }
+        // A copy that was made while a run went on.
+        texts.extend(runs.first().map(|run| run[..run.len() / 2].to_owned()));
+        let stems: Vec<String> = (0..texts.len()).map(|place| format!("log{place}")).collect();
+        let logs: Vec<(&str, &str)> = stems.iter().zip(&texts).map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
+        let told = reports(&logs);
+        prop_assert_eq!(told.len(), runs.len(), "{:?}", told);
+        let total: f64 = told.iter().map(|report| number(report, "/usage/epochs/energy_j")).sum();
+        let expected: f64 = runs.iter().map(|run| number(&report(&[run]), "/usage/epochs/energy_j")).sum();
+        prop_assert!(close(total, expected), "{} {}", total, expected);
+    }
+}
+
+/// Runs one after the other, as text.
+fn several() -> impl Strategy<Value = Vec<String>> {
+    let epochs = prop::collection::vec((1u32..900, 1u32..400), 1..5);
+    prop::collection::vec((epochs, any::<bool>()), 1..5).prop_map(|runs| {
+        let mut clock = 0;
+        let of_run = |(epochs, is_ended): (Vec<(u32, u32)>, bool)| {
+            let mut text = String::new();
+            let mut line = |seconds: u32, message: &str| {
+                clock += seconds;
+                text +=
+                    &format!("2026-11-28 {:02}:{:02}:{:02} - {message}\n", clock / 3600, clock / 60 % 60, clock % 60);
+            };
+            line(1, "carbontracker version 1.1.6");
+            HEAD[1..].iter().for_each(|message| line(0, message));
+            for (number, (centiseconds, watts)) in epochs.iter().enumerate() {
+                line(centiseconds / 100, &format!("Epoch {}:", number + 1));
+                line(0, &format!("Duration: 0:00:{:02}.{:02}", centiseconds / 100, centiseconds % 100));
+                line(0, &format!("Average power usage (W) for gpu: [{watts}. {watts}.5]"));
+                line(0, &format!("Average power usage (W) for cpu: [{watts}.]"));
+            }
+            if is_ended {
+                line(0, "Monitoring thread ended.");
+            }
+            text
+        };
+        runs.into_iter().map(of_run).collect()
+    })
 }

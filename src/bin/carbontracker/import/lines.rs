@@ -1,0 +1,118 @@
+//! A log's bytes as lines: the text decoded, each line with its date. Pure; any bytes can be read.
+
+use carbontracker::clean;
+
+/// A line, or a part of one that begins with a date.
+#[derive(Debug, PartialEq)]
+pub struct Line {
+    /// Its number in the file, from 1.
+    pub number: usize,
+    /// Date and time, where it begins with these.
+    pub at: Option<String>,
+    /// What follows, without the spaces around it.
+    pub text: String,
+}
+
+/// The log breaks off after these words only when it is whole.
+const LAST_WORDS: &str = "Monitoring thread ended.";
+
+/// The lines of a file. A line that breaks off is left out: a number in it may lack digits.
+pub fn lines(bytes: &[u8]) -> Vec<Line> {
+    let text = decoded(bytes);
+    let mut lines = Vec::new();
+    for (place, raw) in text.split_inclusive('\n').enumerate() {
+        let is_whole = raw.ends_with('\n') || raw.trim_end().ends_with(LAST_WORDS);
+        // A progress bar goes back to the start of its line.
+        let mut parts = raw.trim_end().split('\r').peekable();
+        while let Some(part) = parts.next() {
+            let is_whole = is_whole || parts.peek().is_some();
+            lines.extend(dated(&clean::text(part), place + 1, is_whole));
+        }
+    }
+    lines
+}
+
+/// UTF-8 or UTF-16, with or without a byte order mark.
+fn decoded(bytes: &[u8]) -> String {
+    let (body, is_little) = match bytes {
+        [0xff, 0xfe, body @ ..] => (body, true),
+        [0xfe, 0xff, body @ ..] => (body, false),
+        [_, 0, _, 0, ..] => (bytes, true),
+        [0, _, 0, _, ..] => (bytes, false),
+        [0xef, 0xbb, 0xbf, body @ ..] => return String::from_utf8_lossy(body).into_owned(),
+        _ => return String::from_utf8_lossy(bytes).into_owned(),
+    };
+    let unit = |pair: &[u8]| -> u16 {
+        let pair = [pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)];
+        if is_little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) }
+    };
+    let units: Vec<u16> = body.chunks(2).map(unit).collect();
+    String::from_utf16_lossy(&units)
+}
+
+/// A line in parts: what stands before the first date, and a part for each date. Where a process ended within a line, the
+/// next one's first line follows on the same line; the part before it is not whole.
+fn dated(line: &str, number: usize, is_whole: bool) -> Vec<Line> {
+    let dates: Vec<usize> = line.match_indices(" -").filter_map(|(end, _)| date_before(line, end)).collect();
+    let head = line.get(..dates.first().copied().unwrap_or(line.len())).unwrap_or_default();
+    let mut parts = Vec::new();
+    if dates.is_empty() && is_whole {
+        parts.push(Line { number, at: None, text: head.trim().to_owned() });
+    }
+    for (place, start) in dates.iter().enumerate() {
+        let end = dates.get(place + 1).copied();
+        let part = line.get(*start..end.unwrap_or(line.len())).unwrap_or_default();
+        if let (Some((at, text)), true) = (part.split_at_checked(SHAPE.len()), end.is_none() && is_whole) {
+            let text = text.trim_start().trim_start_matches('-').trim().to_owned();
+            parts.push(Line { number, at: Some(at.to_owned()), text });
+        }
+    }
+    parts
+}
+
+const SHAPE: &[u8] = b"0000-00-00 00:00:00";
+
+/// Where a date begins that ends here.
+fn date_before(line: &str, end: usize) -> Option<usize> {
+    let start = end.checked_sub(SHAPE.len())?;
+    let fits = |(&byte, &shape): (&u8, &u8)| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
+    line.as_bytes().get(start..end)?.iter().zip(SHAPE).all(fits).then_some(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(bytes: &[u8]) -> Vec<(usize, bool, String)> {
+        lines(bytes).into_iter().map(|line| (line.number, line.at.is_some(), line.text)).collect()
+    }
+
+    #[test]
+    fn a_line_begins_at_its_date_whatever_stands_before_it() {
+        let text = "\t2026-01-02 03:04:05 - Epoch 1:\n50 %\r70 %\r[0] 2026-01-02 03:04:05 - Duration: 1\n plain \n\
+                    2026-01-02 03:04:05 - Dura2026-01-02 03:04:06 - carbontracker version 1.1.6\n2026-01-02 03:04:05,123 - no\nto";
+        let expected = [
+            (1, true, "Epoch 1:"),
+            (2, false, "50 %"),
+            (2, false, "70 %"),
+            (2, true, "Duration: 1"),
+            (3, false, "plain"),
+            (4, true, "carbontracker version 1.1.6"),
+            (5, false, "2026-01-02 03:04:05,123 - no"),
+        ];
+        let expected: Vec<_> = expected.iter().map(|(line, dated, text)| (*line, *dated, (*text).to_owned())).collect();
+        assert_eq!(shown(text.as_bytes()), expected);
+        let wide = |order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        let (little, big) = (wide(u16::to_le_bytes), wide(u16::to_be_bytes));
+        for bytes in [&little, &big, &[&[0xff, 0xfe], &little[..]].concat(), &[&[0xfe, 0xff], &big[..]].concat()] {
+            assert_eq!(shown(bytes), expected);
+        }
+        assert_eq!(shown(&[b"\xef\xbb\xbf", text.as_bytes()].concat()), expected);
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_left_out_but_the_last_there_can_be() {
+        assert_eq!(shown(b"2026-01-02 03:04:05 - Duration: 0:00:01.2"), []);
+        assert_eq!(shown(b"2026-01-02 03:04:05 - Monitoring thread ended.").len(), 1);
+    }
+}
