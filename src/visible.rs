@@ -22,8 +22,8 @@ use list::List;
 pub use list::Picked;
 use words::{is_given, said};
 
-/// The variables that choose among GPUs, and those that say how another one is to be read.
-pub const VARIABLES: [&str; 12] = [
+/// The variables that choose among GPUs, and those that change how another one is read.
+pub const VARIABLES: [&str; 13] = [
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
     "NVIDIA_VISIBLE_DEVICES",
@@ -32,6 +32,7 @@ pub const VARIABLES: [&str; 12] = [
     "GPU_DEVICE_ORDINAL",
     "ZE_AFFINITY_MASK",
     "ZE_FLAT_DEVICE_HIERARCHY",
+    "ZE_ENABLE_PCI_ID_DEVICE_ORDER",
     "ONEAPI_DEVICE_SELECTOR",
     "SYCL_DEVICE_FILTER",
     "SLURM_STEP_GPUS",
@@ -78,7 +79,7 @@ impl Gpus {
     }
 }
 
-/// Why none of a vendor's GPUs count.
+/// Why no GPU of a vendor counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absence {
     /// What was found.

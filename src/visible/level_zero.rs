@@ -39,7 +39,7 @@ pub struct Mask {
     pub shows: Vec<Part>,
     /// What it takes away again.
     pub hides: Vec<Part>,
-    /// Whether a dot may stand after a device that is a tile.
+    /// Whether a tile may be divided further, by a dot after its number.
     pub divides_tiles: bool,
 }
 

@@ -30,6 +30,15 @@ impl Rule {
         }
     }
 
+    /// Whose GPUs it lists: CUDA's variable concerns two vendors, who read it differently.
+    fn whose(self) -> &'static str {
+        match self {
+            Rule::Cuda => " of NVIDIA's",
+            Rule::Rocr | Rule::Hip => " of AMD's",
+            Rule::Node | Rule::Option => "",
+        }
+    }
+
     /// What helps where it stops at the first word.
     fn cure(self) -> &'static str {
         match self {
@@ -77,7 +86,7 @@ impl Picked {
     }
 }
 
-/// The list of the option `devices`: indices, ranges and identifiers; a part of a GPU stands for the GPU.
+/// The list of the option `devices`: indices, ranges and identifiers; a part of a GPU means the GPU.
 pub fn of_option(name: &str, value: &str) -> Result<List> {
     let refuse = || {
         let allowed = "expected indices, UUIDs (GPU-…) or MIG ids (MIG-…) with commas between";
@@ -120,12 +129,12 @@ impl List {
         if !self.entries.is_empty() {
             return None;
         }
-        let said_by = &self.said_by;
+        let (said_by, whose) = (&self.said_by, self.rule.whose());
         Some(match &self.cut {
-            None => Absence { reason: format!("{said_by}: this job has no GPU"), cure: None },
+            None => Absence { reason: format!("{said_by}: this job has no GPU{whose}"), cure: None },
             Some(word) => Absence {
                 reason: format!(
-                    "{said_by}: '{word}' names no GPU, and {} reads no further: this job has no GPU",
+                    "{said_by}: '{word}' names no GPU, and {} reads no further: this job has no GPU{whose}",
                     self.rule.reader()
                 ),
                 cure: Some(self.rule.cure().into()),

@@ -2,7 +2,7 @@
 //!
 //! NVIDIA_VISIBLE_DEVICES (NVIDIA container toolkit, "GPU enumeration"): all, none, indices, UUIDs, or "0:1", a MIG
 //! instance of a GPU. Unset, empty or void, a path (devices by volume mounts) or names of the Container Device Interface
-//! (nvidia.com/gpu=0) do not say which: the driver shows what was handed in. SLURM_STEP_GPUS, SLURM_JOB_GPUS: sbatch(1).
+//! (nvidia.com/gpu=0) do not name GPUs: the driver shows what was handed in. SLURM_STEP_GPUS, SLURM_JOB_GPUS: sbatch(1).
 
 use super::Absence;
 use super::list::{Entry, List, Rule};

@@ -32,10 +32,10 @@ pub fn words(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').take(MOST_WORDS)
 }
 
-/// A value that its own program cannot read either, or that does not say which of its GPUs are meant.
+/// A value that its own program cannot read either, or that does not determine which of its GPUs are meant.
 pub fn unreadable(name: &str, value: &str, why: &str, cure: &str) -> Absence {
     let reason = format!(
-        "{} cannot be read ({why}): none of these GPUs is counted, as this job's are unknown",
+        "{} cannot be read ({why}): no GPU of this vendor is counted, as this job's are unknown",
         said(name, value)
     );
     Absence { reason, cure: Some(format!("{cure}; or set devices=all, or devices= with a list")) }
