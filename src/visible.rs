@@ -1,20 +1,62 @@
-//! Which GPUs are this job's: by `devices`, or by the variables of the vendors' runtimes, containers and
-//! SLURM. Pure; a list that cannot be read is refused by name, never widened to every GPU.
+//! Which GPUs are this job's: by `devices`, or by the variables of the vendors' runtimes, of containers and of
+//! schedulers. Each variable is read by the rules of the program that it is meant for; none is ever widened.
 //!
-//! NVIDIA: CUDA programming guide, "CUDA environment variables", and the container toolkit's
-//! NVIDIA_VISIBLE_DEVICES. AMD: ROCm, "GPU isolation techniques". Intel: Level Zero, ZE_AFFINITY_MASK.
-//! SLURM: sbatch(1), SLURM_STEP_GPUS and SLURM_JOB_GPUS, which number the node's GPUs.
+//! The variables belong to others, so no value of theirs is an error here. A value that cannot be read makes the
+//! GPUs of its vendor unavailable, with the reason. `devices` is an option of this library: a bad value is refused.
+//!
+//! NVIDIA: see `visible/nvidia.rs`. AMD: `visible/amd.rs`. Intel: `visible/level_zero.rs` and `visible/sycl.rs`.
+//! SLURM: sbatch(1), SLURM_STEP_GPUS and SLURM_JOB_GPUS, which number the GPUs of the node (`visible/node.rs`).
 
-use crate::error::{Error, Result};
+mod amd;
+mod level_zero;
+mod list;
+mod node;
+mod nvidia;
+mod sycl;
+mod words;
 
-/// Whose GPUs, for whose runtime's variables.
+use crate::error::Result;
+use level_zero::Masks;
+pub use level_zero::PickedCard;
+use list::List;
+pub use list::Picked;
+use words::{is_given, said};
+
+/// The variables that choose among GPUs, and those that change how another one is read.
+pub const VARIABLES: [&str; 13] = [
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "NVIDIA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+    "ZE_AFFINITY_MASK",
+    "ZE_FLAT_DEVICE_HIERARCHY",
+    "ZE_ENABLE_PCI_ID_DEVICE_ORDER",
+    "ONEAPI_DEVICE_SELECTOR",
+    "SYCL_DEVICE_FILTER",
+    "SLURM_STEP_GPUS",
+    "SLURM_JOB_GPUS",
+];
+const OF_SLURM: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];
+
+/// Looks up an environment variable.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A variable and its value, short enough for a message.
+pub fn in_words(name: &str, value: &str) -> String {
+    said(name, value)
+}
+
+/// The vendor of a GPU, and with it the runtime whose variables count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vendor {
     /// CUDA_VISIBLE_DEVICES, else NVIDIA_VISIBLE_DEVICES, else SLURM's.
     Nvidia,
-    /// ROCR_VISIBLE_DEVICES, and of those HIP_VISIBLE_DEVICES; else SLURM's.
+    /// ROCR_VISIBLE_DEVICES, and of those HIP_VISIBLE_DEVICES or else CUDA_VISIBLE_DEVICES; else GPU_DEVICE_ORDINAL;
+    /// else SLURM's.
     Amd,
-    /// ZE_AFFINITY_MASK, else SLURM's.
+    /// ZE_AFFINITY_MASK, else SLURM's; of those ONEAPI_DEVICE_SELECTOR, else SYCL_DEVICE_FILTER.
     Intel,
 }
 
@@ -31,10 +73,19 @@ pub struct Gpus {
 
 impl Gpus {
     /// The GPUs that `devices` and the environment choose; `called` is the name by which the user set `devices`.
-    pub fn new(called: &str, devices: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Gpus> {
+    pub fn new(called: &str, devices: &str, environment: Environment) -> Result<Gpus> {
         let of = |vendor| Selection::new(vendor, (called, devices), environment);
         Ok(Gpus { nvidia: of(Vendor::Nvidia)?, amd: of(Vendor::Amd)?, intel: of(Vendor::Intel)? })
     }
+}
+
+/// Why no GPU of a vendor counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// What was found.
+    pub reason: String,
+    /// What to do about it, where it may be a mistake.
+    pub cure: Option<String>,
 }
 
 /// Which GPUs of one vendor count.
@@ -42,309 +93,149 @@ impl Gpus {
 pub struct Selection {
     /// Each picks from what those before it left.
     lists: Vec<List>,
-    /// Only those on which this process runs.
+    /// They pick tiles from what the lists left.
+    masks: Option<Masks>,
+    absence: Option<Absence>,
+    /// Only GPUs on which this process runs.
     pub process: bool,
-    /// Indices may not be the driver's: CUDA puts the fastest GPU first unless told otherwise.
+    /// Indices may not be the driver's: CUDA puts the fastest GPU first unless CUDA_DEVICE_ORDER is set.
     pub fastest_first: bool,
-}
-
-/// A list of GPUs and who gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct List {
-    said_by: String,
-    entries: Vec<Entry>,
-    /// The runtime's own rule: what follows an entry that is not there is not seen either.
-    ends_at_unknown: bool,
-    /// Indices are the node's; in a container that shows fewer, all shown are meant.
-    of_node: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Entry {
-    Index(usize),
-    /// The beginning of an identifier, and how it was written.
-    Id {
-        begins: String,
-        written: String,
-    },
-}
-
-/// A GPU picked, by its place among those offered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picked {
-    /// Its place.
-    pub place: usize,
-    /// The identifiers it was asked for by: several where it is asked for in parts.
-    pub ids: Vec<String>,
 }
 
 impl Selection {
     /// A vendor's GPUs that `devices` and the environment choose; `called` is the name by which the user set `devices`.
-    pub fn new(
-        vendor: Vendor,
-        (called, devices): (&str, &str),
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Selection> {
-        let mut selection = Selection { lists: Vec::new(), process: devices == "process", fastest_first: false };
+    pub fn new(vendor: Vendor, (called, devices): (&str, &str), environment: Environment) -> Result<Selection> {
+        let mut selection = Selection { process: devices == "process", ..Selection::default() };
         match devices {
             "all" | "process" => (),
-            "visible" => selection.take_environment(vendor, environment)?,
-            list => selection.lists.extend(List::parse(called, list, false)?),
+            "visible" => selection.take_environment(vendor, environment),
+            list => selection.lists.push(list::of_option(called, list)?),
         }
         Ok(selection)
     }
 
-    fn take_environment(&mut self, vendor: Vendor, environment: &dyn Fn(&str) -> Option<String>) -> Result<()> {
-        let own: &[&'static str] = match vendor {
-            Vendor::Nvidia => &["CUDA_VISIBLE_DEVICES"],
-            Vendor::Amd => &["ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"],
-            Vendor::Intel => &["ZE_AFFINITY_MASK"],
-        };
-        let of_node: &[&'static str] = match vendor {
-            Vendor::Nvidia => &["NVIDIA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"],
-            _ => &["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"],
-        };
-        let given = |name: &&'static str| environment(name).map(|value| (*name, value));
-        for (name, value) in own.iter().filter_map(given) {
-            self.fastest_first = vendor == Vendor::Nvidia
-                && environment("CUDA_DEVICE_ORDER").is_none_or(|order| order.trim() != "PCI_BUS_ID");
-            self.lists.extend(List::parse(name, &value, true)?);
+    fn take_environment(&mut self, vendor: Vendor, environment: Environment) {
+        match vendor {
+            Vendor::Nvidia => self.take_cuda(environment),
+            Vendor::Amd => self.take_rocm(environment),
+            Vendor::Intel => self.take_level_zero(environment),
         }
-        if own.iter().any(|name| environment(name).is_some()) {
-            return Ok(());
-        }
-        // Set but empty, these say nothing, where CUDA_VISIBLE_DEVICES set and empty says: none. Nor do the words by
-        // which a container's own runtime is told of devices it hands in itself: the driver shows just those.
-        let is_said = |(_, value): &(&'static str, String)| {
-            let value = value.trim();
-            !(value.is_empty() || value == "void" || value.starts_with('/') || value.contains("nvidia.com/"))
-        };
-        if let Some((name, value)) = of_node.iter().filter_map(given).find(is_said) {
-            let list = List::parse(name, &value, true)?;
-            self.lists.extend(list.map(|list| List { of_node: true, ends_at_unknown: false, ..list }));
-        }
-        Ok(())
+        let stated = self.lists.iter().find_map(List::absence);
+        self.absence = self.absence.take().or(stated);
     }
 
-    /// Who says that there is no GPU for this job, if somebody does.
-    pub fn none_by(&self) -> Option<&str> {
-        self.lists.iter().find(|list| list.entries.is_empty()).map(|list| list.said_by.as_str())
+    fn take_cuda(&mut self, environment: Environment) {
+        if let Some(value) = environment("CUDA_VISIBLE_DEVICES") {
+            self.fastest_first = environment("CUDA_DEVICE_ORDER").is_none_or(|order| order.trim() != "PCI_BUS_ID");
+            self.lists.push(nvidia::cuda("CUDA_VISIBLE_DEVICES", &value));
+        } else if let Some(value) = environment("NVIDIA_VISIBLE_DEVICES").filter(|value| node::chooses(value)) {
+            self.take(node::list("NVIDIA_VISIBLE_DEVICES", &value));
+        } else {
+            self.take_slurm(environment);
+        }
+    }
+
+    fn take_rocm(&mut self, environment: Environment) {
+        let first = |names: &[&'static str]| {
+            names.iter().find_map(|name| Some((*name, environment(name).filter(|value| is_given(value))?)))
+        };
+        let rocr = environment("ROCR_VISIBLE_DEVICES");
+        self.lists.extend(rocr.map(|value| amd::rocr("ROCR_VISIBLE_DEVICES", &value)));
+        // HIP takes an empty value as none given.
+        let hip = first(&["HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"]);
+        self.lists.extend(hip.map(|(name, value)| amd::hip(name, &value)));
+        if self.lists.is_empty() {
+            let ordinal = first(&["GPU_DEVICE_ORDINAL"]);
+            self.lists.extend(ordinal.map(|(name, value)| amd::hip(name, &value)));
+        }
+        if self.lists.is_empty() {
+            self.take_slurm(environment);
+        }
+    }
+
+    fn take_level_zero(&mut self, environment: Environment) {
+        let mask = environment("ZE_AFFINITY_MASK").filter(|value| is_given(value) && value.trim() != "default");
+        if mask.is_none() {
+            self.take_slurm(environment);
+        }
+        match Masks::new(mask.as_deref(), environment) {
+            Ok(masks) => self.masks = masks,
+            Err(absence) => self.absence = Some(absence),
+        }
+    }
+
+    fn take_slurm(&mut self, environment: Environment) {
+        let given = |name: &&'static str| Some((*name, environment(name).filter(|value| node::chooses(value))?));
+        if let Some((name, value)) = OF_SLURM.iter().find_map(given) {
+            self.take(node::list(name, &value));
+        }
+    }
+
+    fn take(&mut self, list: std::result::Result<Option<List>, Absence>) {
+        match list {
+            Ok(list) => self.lists.extend(list),
+            Err(absence) => self.absence = Some(absence),
+        }
+    }
+
+    /// Why there is no GPU for this job, if that is known without a look at the machine.
+    pub fn none(&self) -> Option<&Absence> {
+        self.absence.as_ref()
     }
 
     /// Whether GPUs are asked for by number.
     pub fn has_indices(&self) -> bool {
-        self.lists.iter().flat_map(|list| &list.entries).any(|entry| matches!(entry, Entry::Index(_)))
+        self.lists.iter().any(List::has_indices)
     }
 
-    /// Picks from GPUs with these identifiers, in the driver's order; and says what is not there.
+    /// Whether integrated graphics keep their place on the bus, instead of a place after all cards.
+    pub fn orders_by_bus(&self) -> bool {
+        self.masks.as_ref().is_some_and(|masks| masks.by_bus)
+    }
+
+    /// Whether tiles are asked for by number.
+    pub fn has_masks(&self) -> bool {
+        self.masks.is_some()
+    }
+
+    /// Whether some of the GPUs there are may not count.
+    pub fn is_narrowed(&self) -> bool {
+        self.process || self.absence.is_some() || self.masks.is_some() || !self.lists.is_empty()
+    }
+
+    /// Picks from GPUs with these identifiers, in the driver's order. The second part is what is not there.
     pub fn pick(&self, offered: &[Vec<String>]) -> (Vec<Picked>, Vec<String>) {
-        let mut picked: Vec<Picked> = (0..offered.len()).map(|place| Picked { place, ids: Vec::new() }).collect();
         let mut missing = Vec::new();
+        if self.absence.is_some() {
+            return (Vec::new(), missing);
+        }
+        let mut picked: Vec<Picked> = (0..offered.len()).map(Picked::whole).collect();
+        let mut before: Option<&List> = None;
         for list in &self.lists {
-            picked = list.pick(picked, offered, &mut missing);
-        }
-        (picked, missing)
-    }
-}
-
-impl List {
-    /// None where the list is "all".
-    fn parse(name: &str, value: &str, is_environment: bool) -> Result<Option<List>> {
-        let said_by = format!("{name}={value}");
-        let mut list = List { said_by, entries: Vec::new(), ends_at_unknown: is_environment, of_node: false };
-        let lower = value.trim().to_ascii_lowercase();
-        if lower == "all" {
-            return Ok(None);
-        }
-        if is_environment && matches!(lower.as_str(), "" | "none" | "nodevfiles") {
-            return Ok(Some(list));
-        }
-        let refuse = || {
-            let allowed = "expected indices, UUIDs (GPU-…) or MIG ids (MIG-…) with commas between";
-            Err(Error::invalid(format!("{name}='{value}': {allowed}")))
-        };
-        let mut tokens = value.split(',').map(str::trim).peekable();
-        while let Some(token) = tokens.next() {
-            if is_environment && (token.starts_with('-') || (token.is_empty() && tokens.peek().is_none())) {
-                break; // by CUDA's rule a negative index ends the list
-            }
-            match parse(token) {
-                Some(entries) => list.entries.extend(entries),
-                None => return refuse(),
-            }
-        }
-        Ok(Some(list))
-    }
-
-    fn pick(&self, from: Vec<Picked>, offered: &[Vec<String>], missing: &mut Vec<String>) -> Vec<Picked> {
-        let beyond = |entry: &Entry| matches!(entry, Entry::Index(index) if *index >= from.len());
-        if self.of_node && self.entries.len() == from.len() && self.entries.iter().any(beyond) {
-            return from;
-        }
-        let mut picked: Vec<Picked> = Vec::new();
-        for entry in &self.entries {
-            let found = match entry {
-                Entry::Index(index) => from.get(*index).map(|one| (one, None)),
-                Entry::Id { begins, written } => {
-                    let is_it = |one: &&Picked| offered.get(one.place).is_some_and(|ids| begins_any(ids, begins));
-                    let mut matching = from.iter().filter(is_it);
-                    // Two that begin alike: nobody knows which is meant.
-                    matching.next().filter(|_| matching.next().is_none()).map(|one| (one, Some(written.clone())))
-                }
-            };
-            let Some((one, id)) = found else {
-                missing.push(format!("{} is not on this machine ({})", entry.shown(), self.said_by));
-                if self.ends_at_unknown {
-                    break;
-                }
-                continue;
-            };
-            match picked.iter_mut().find(|other| other.place == one.place) {
-                Some(other) => other.ids.extend(id),
-                None => picked.push(Picked { place: one.place, ids: one.ids.iter().cloned().chain(id).collect() }),
-            }
+            picked = list.pick(picked, offered, before, &mut missing);
+            before = Some(list);
         }
         picked.sort_by_key(|one| one.place);
-        picked
+        (picked, missing)
     }
-}
 
-impl Entry {
-    fn shown(&self) -> String {
-        match self {
-            Entry::Index(index) => format!("GPU {index}"),
-            Entry::Id { written, .. } => written.clone(),
+    /// Picks from cards with these identifiers and so many tiles each, in the runtime's order.
+    pub fn pick_tiles(&self, offered: &[(Vec<String>, usize)]) -> (Vec<PickedCard>, Vec<String>) {
+        let ids: Vec<Vec<String>> = offered.iter().map(|(ids, _)| ids.clone()).collect();
+        let (picked, mut missing) = self.pick(&ids);
+        let whole = |one: &Picked| PickedCard {
+            place: one.place,
+            tiles: (0..offered.get(one.place).map_or(1, |(_, tiles)| (*tiles).max(1))).collect(),
+        };
+        let cards = picked.iter().map(whole).collect();
+        match &self.masks {
+            Some(masks) => (masks.pick(cards, &mut missing), missing),
+            None => (cards, missing),
         }
     }
-}
-
-fn begins_any(ids: &[String], beginning: &str) -> bool {
-    let beginning = beginning.to_ascii_lowercase();
-    ids.iter().any(|id| id.to_ascii_lowercase().starts_with(&beginning))
-}
-
-/// One token: an index, "0-3" (SLURM), "0.1" (a tile of Level Zero: its card), "0:1" (a MIG instance: its GPU), or
-/// an identifier.
-fn parse(token: &str) -> Option<Vec<Entry>> {
-    const MOST: usize = 1024;
-    let id = |begins: &str| vec![Entry::Id { begins: begins.to_owned(), written: token.to_owned() }];
-    if let Some(old) = token.strip_prefix("MIG-GPU-") {
-        // Before driver 470: MIG-GPU-<UUID>/<GPU instance>/<compute instance>.
-        let (uuid, instances) = old.split_once('/')?;
-        return (!uuid.is_empty() && !instances.is_empty()).then(|| id(&format!("GPU-{uuid}")));
-    }
-    if token.starts_with("GPU-") || token.starts_with("MIG-") {
-        let is_hexadecimal = |c: char| c.is_ascii_hexdigit() || c == '-';
-        let rest = token.get(4..)?;
-        return (!rest.is_empty() && rest.chars().all(is_hexadecimal)).then(|| id(token));
-    }
-    let index = |text: &str| text.parse::<usize>().ok().filter(|&index| index < MOST);
-    if let Some((first, last)) = token.split_once('-') {
-        let (first, last) = (index(first)?, index(last)?);
-        return (first <= last).then(|| (first..=last).map(Entry::Index).collect());
-    }
-    let token = token.split_once(':').filter(|(_, instance)| index(instance).is_some()).map_or(token, |(gpu, _)| gpu);
-    let card = token.split_once('.').map_or(token, |(card, tile)| if index(tile).is_some() { card } else { token });
-    Some(vec![Entry::Index(index(card)?)])
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UUIDS: [&str; 4] = ["GPU-8932f937-aa", "GPU-8932f937-bb", "GPU-12345678-cc", "GPU-abcdef01-dd"];
-
-    fn selection(vendor: Vendor, devices: &str, environment: &[(&str, &str)]) -> Result<Selection> {
-        let look_up = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
-        Selection::new(vendor, ("devices", devices), &look_up)
-    }
-
-    fn picked(vendor: Vendor, devices: &str, environment: &[(&str, &str)]) -> (Vec<usize>, usize) {
-        let mut offered: Vec<Vec<String>> = UUIDS.iter().map(|uuid| vec![(*uuid).to_owned()]).collect();
-        offered[3].push("MIG-11112222-33".into());
-        let (picked, missing) = selection(vendor, devices, environment).unwrap().pick(&offered);
-        (picked.into_iter().map(|one| one.place).collect(), missing.len())
-    }
-
-    #[test]
-    fn cuda_visible_devices_as_cuda_reads_it() {
-        for (value, places, missing) in [
-            ("0,2", vec![0, 2], 0),
-            ("2,0", vec![0, 2], 0),
-            ("1,1", vec![1], 0),
-            ("0,", vec![0], 0),
-            ("", vec![], 0),
-            ("-1", vec![], 0),
-            ("0,-1,1", vec![0], 0),
-            ("NoDevFiles", vec![], 0),
-            ("all", vec![0, 1, 2, 3], 0),
-            ("GPU-12345678", vec![2], 0),
-            ("gpu-1".to_uppercase().as_str(), vec![2], 0),
-            ("GPU-8932f937", vec![], 1),
-            ("GPU-8932f937-b,3", vec![1, 3], 0),
-            ("1,9,2", vec![1], 1),
-            ("MIG-11112222-33", vec![3], 0),
-            ("MIG-GPU-12345678-cc/1/0", vec![2], 0),
-        ] {
-            assert_eq!(
-                picked(Vendor::Nvidia, "visible", &[("CUDA_VISIBLE_DEVICES", value)]),
-                (places, missing),
-                "{value}"
-            );
-        }
-        for value in ["abc", "0;1", "0,x", "GPU-", "GPU-xyz", "MIG-GPU-12", "0,,1", "1.5.2"] {
-            let message = selection(Vendor::Nvidia, "visible", &[("CUDA_VISIBLE_DEVICES", value)]).unwrap_err().message;
-            assert!(message.contains(&format!("CUDA_VISIBLE_DEVICES='{value}'")), "{message}");
-        }
-    }
-
-    #[test]
-    fn what_the_container_or_slurm_gives_where_cuda_is_silent() {
-        let nvidia = |environment: &[(&str, &str)]| picked(Vendor::Nvidia, "visible", environment);
-        assert_eq!(nvidia(&[]), (vec![0, 1, 2, 3], 0));
-        assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "1")]), (vec![1], 0));
-        assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "none")]), (vec![], 0));
-        for by_the_runtime in ["void", "/var/run/nvidia-container-devices", "nvidia.com/gpu=0"] {
-            assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", by_the_runtime)]), (vec![0, 1, 2, 3], 0));
-        }
-        assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "1:0,1:2")]), (vec![1], 0), "MIG instances of GPU 1");
-        assert_eq!(nvidia(&[("NVIDIA_VISIBLE_DEVICES", "")]), (vec![0, 1, 2, 3], 0));
-        assert_eq!(
-            nvidia(&[("NVIDIA_VISIBLE_DEVICES", "4,5,6,7")]),
-            (vec![0, 1, 2, 3], 0),
-            "a container shows these four"
-        );
-        assert_eq!(nvidia(&[("SLURM_JOB_GPUS", "0-3"), ("SLURM_STEP_GPUS", "2-3")]), (vec![2, 3], 0));
-        assert_eq!(nvidia(&[("SLURM_JOB_GPUS", "1"), ("CUDA_VISIBLE_DEVICES", "0")]), (vec![0], 0));
-        let order = |value| selection(Vendor::Nvidia, "visible", value).unwrap().fastest_first;
-        assert!(order(&[("CUDA_VISIBLE_DEVICES", "0")]));
-        assert!(!order(&[("CUDA_VISIBLE_DEVICES", "0"), ("CUDA_DEVICE_ORDER", "PCI_BUS_ID")]));
-    }
-
-    #[test]
-    fn amd_and_intel_by_their_own_variables() {
-        let amd = |environment: &[(&str, &str)]| picked(Vendor::Amd, "visible", environment);
-        assert_eq!(amd(&[("ROCR_VISIBLE_DEVICES", "2,3"), ("HIP_VISIBLE_DEVICES", "1")]), (vec![3], 0));
-        assert_eq!(amd(&[("HIP_VISIBLE_DEVICES", "1"), ("CUDA_VISIBLE_DEVICES", "x")]), (vec![1], 0));
-        assert_eq!(amd(&[("ROCR_VISIBLE_DEVICES", "")]), (vec![], 0));
-        let intel = |environment: &[(&str, &str)]| picked(Vendor::Intel, "visible", environment);
-        assert_eq!(intel(&[("ZE_AFFINITY_MASK", "0.0,0.1,2")]), (vec![0, 2], 0));
-    }
-
-    #[test]
-    fn the_option_wins_and_is_never_widened() {
-        let all = [("CUDA_VISIBLE_DEVICES", "0")];
-        assert_eq!(picked(Vendor::Nvidia, "all", &all), (vec![0, 1, 2, 3], 0));
-        assert_eq!(picked(Vendor::Nvidia, "1,9,2", &all), (vec![1, 2], 1));
-        assert_eq!(picked(Vendor::Nvidia, "GPU-ffff", &all), (vec![], 1));
-        assert!(selection(Vendor::Nvidia, "process", &all).unwrap().process);
-        for bad in ["some", "-1", "0,-1", "none"] {
-            assert!(
-                selection(Vendor::Nvidia, bad, &[]).unwrap_err().message.contains(&format!("devices='{bad}'")),
-                "{bad}"
-            );
-        }
-        let none = selection(Vendor::Nvidia, "visible", &[("CUDA_VISIBLE_DEVICES", "-1")]).unwrap();
-        assert_eq!(none.none_by(), Some("CUDA_VISIBLE_DEVICES=-1"));
-    }
-}
+mod rules;
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! processor with graphics the power is the whole processor's.
 
 use super::card::Card;
-use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process};
+use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process, none};
 use super::{Opened, kfd, number_file};
 use crate::channel::Kind;
 use crate::options::Options;
@@ -20,7 +20,8 @@ const PARTITION: &str = "amdgpu_xcp";
 const MI300A: &str = "0x74a0";
 
 const NO_SENSOR_CURE: &str = "sudo dmesg | grep amdgpu says whether its power management is on";
-const UNKNOWN_CURE: &str = "rocminfo lists the GPUs that there are, and their UUIDs";
+const UNKNOWN_CURE: &str = "rocminfo lists the GPUs that there are, and their UUIDs; HIP reads CUDA_VISIBLE_DEVICES \
+too where HIP_VISIBLE_DEVICES is unset";
 
 /// A card of this driver's.
 struct Gpu {
@@ -34,13 +35,13 @@ struct Gpu {
 /// Finds the cards that are this job's and opens their sensors.
 pub fn open(options: &Options) -> Opened {
     let selection = &options.gpus.amd;
-    if let Some(said_by) = selection.none_by() {
-        return absent(NAME, format!("{said_by}: this job has no GPU"));
-    }
     let cards = Card::all(&options.sysroot).into_iter().filter(|card| !card.id().starts_with(PARTITION));
     let mut gpus: Vec<Gpu> = cards.filter_map(Gpu::look).collect();
     if gpus.is_empty() {
         return absent(NAME, "no AMD GPU here");
+    }
+    if let Some(why) = selection.none() {
+        return none(NAME, why);
     }
     let counts_cpu = options.components.contains(&Kind::Cpu);
     if counts_cpu && gpus.iter().all(Gpu::is_apu) {
@@ -269,6 +270,47 @@ mod tests {
         assert_eq!(open(&tree.options("devices=all", &[])).0.unwrap().channels().len(), 2);
     }
 
+    /// As a report from the field has it: four cards, and a program that sets only CUDA's variable.
+    #[test]
+    fn cards_by_the_variables_of_hip_and_cuda() {
+        let tree = Tree::new("amd-cuda");
+        for number in 1..5 {
+            let id = format!("{number:016x}");
+            card(&tree, number, &format!("0000:{number}1:00.0"), &[POWER, ("unique_id", &id)]);
+        }
+        let found = |environment: &[(&str, &str)]| -> (Vec<String>, String) {
+            let (source, unavailable) = open(&tree.options("components=gpu", environment));
+            let channels = source.iter().flat_map(|source| source.channels());
+            let ids = channels.map(|channel| channel.id.replace("0000:", "").replace("1:00.0", "")).collect();
+            (
+                ids,
+                unavailable
+                    .iter()
+                    .map(|one| format!("{} ({})", one.reason, one.cure.clone().unwrap_or_default()))
+                    .collect(),
+            )
+        };
+        for (variables, cards, words) in [
+            (&[("CUDA_VISIBLE_DEVICES", "1")][..], vec!["2"], ""),
+            (&[("HIP_VISIBLE_DEVICES", "0,3")], vec!["1", "4"], ""),
+            (&[("HIP_VISIBLE_DEVICES", "2"), ("CUDA_VISIBLE_DEVICES", "0")], vec!["3"], ""),
+            (&[("ROCR_VISIBLE_DEVICES", "1,2"), ("CUDA_VISIBLE_DEVICES", "1")], vec!["3"], ""),
+            (&[("GPU_DEVICE_ORDINAL", "3")], vec!["4"], ""),
+            (&[("CUDA_VISIBLE_DEVICES", "GPU-0000000000000002")], vec!["2"], ""),
+            (&[("CUDA_VISIBLE_DEVICES", "-1")], vec![], "CUDA_VISIBLE_DEVICES=-1: this job has no GPU"),
+            (&[("CUDA_VISIBLE_DEVICES", "10000"), ("GPU_DEVICE_ORDINAL", "10000")], vec![], "has no GPU"),
+            (&[("CUDA_VISIBLE_DEVICES", "GPU-4b2c1a9f-8d3e-6f7a-b5c9-2e4d8a1f6c3b")], vec![], "HIP_VISIBLE_DEVICES"),
+            (&[("CUDA_VISIBLE_DEVICES", "MIG-4b2c1a9f")], vec![], "in HIP_VISIBLE_DEVICES where"),
+            (&[("NVIDIA_VISIBLE_DEVICES", "void"), ("SLURM_JOB_GPUS", "0-1")], vec!["1", "2"], ""),
+        ] {
+            let (ids, reported) = found(variables);
+            assert_eq!(ids, cards, "{variables:?}: {reported}");
+            assert!(reported.contains(words) && (reported.is_empty() == words.is_empty()), "{variables:?}: {reported}");
+        }
+        let (_, why) = open(&Tree::new("amd-not-here").options("", &[("CUDA_VISIBLE_DEVICES", "MIG-1")]));
+        assert_eq!(why[0].reason, "no AMD GPU here");
+    }
+
     #[test]
     fn a_card_of_two_dies_is_counted_once_whichever_is_picked() {
         let tree = Tree::new("amd-dies");
@@ -283,7 +325,7 @@ mod tests {
             let channels = source.iter().flat_map(|s| s.channels());
             channels.map(|c| (c.id.clone(), c.note.clone().unwrap())).collect::<Vec<_>>()
         };
-        let all = open("all");
+        let all = open("0,1,2,3");
         assert_eq!(all.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["0000:c1:00.0", "0000:c9:00.0"]);
         assert!(all[1].1.ends_with("0000:c9:00.0 and 0000:ce:00.0"), "{all:?}");
         let second = open("3");

@@ -3,6 +3,7 @@
 use super::number_file;
 use crate::clean;
 use crate::host;
+use crate::visible::Vendor;
 use std::path::{Path, PathBuf};
 
 /// What a folder holds whose names begin so, numbers in their order.
@@ -40,6 +41,15 @@ impl Card {
         let length = |card: &Card| card.address.as_ref().map(String::len);
         cards.sort_by_key(|card| (card.address.is_none(), length(card), card.address.clone()));
         cards
+    }
+
+    /// The vendors of the cards that there are: of those whose GPUs this library reads.
+    pub fn vendors(sysroot: &Path) -> Vec<Vendor> {
+        const NUMBERS: [(&str, Vendor); 3] =
+            [("0x10de", Vendor::Nvidia), ("0x1002", Vendor::Amd), ("0x8086", Vendor::Intel)];
+        let found: Vec<String> = Card::all(sysroot).iter().filter_map(|card| card.text("vendor")).collect();
+        let is_there = |(number, _): &(&str, Vendor)| found.iter().any(|text| text == number);
+        NUMBERS.into_iter().filter(is_there).map(|(_, vendor)| vendor).collect()
     }
 
     /// A file of its device's.

@@ -83,8 +83,8 @@ impl Found {
 fn open(options: &Request, found: Found, is_closed: &dyn Fn() -> bool) -> Opened {
     let missing =
         |reason: String, cure: Option<&str>| Unavailable { source: NAME, reason, cure: cure.map(str::to_owned) };
-    if let Some(said_by) = options.selection.none_by() {
-        return (None, vec![missing(format!("{said_by}: this job has no GPU"), None)]);
+    if let Some(why) = options.selection.none() {
+        return (None, vec![missing(why.reason.clone(), why.cure.as_deref())]);
     }
     if let Some(why) = found.absence {
         let is_wanted = options.library.is_some() || found.has_hardware;
@@ -146,7 +146,7 @@ impl Request {
 
     /// Whether this job may have GPUs at all.
     pub fn selects_some(&self) -> bool {
-        self.selection.none_by().is_none()
+        self.selection.none().is_none()
     }
 
     /// Whether it waits for this process to come onto a GPU.

@@ -4,14 +4,16 @@
 //!
 //! The node contains processors, memory and accelerators. `freshness` counts the refreshes.
 
+use super::card::Card;
+use super::intel_gpu::tiles;
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
-use super::{Opened, Source, Unavailable, number_file};
+use super::{Opened, Source, Unavailable, kfd, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::host;
 use crate::options::Options;
 use crate::reading::{Fault, Reading, Value};
-use crate::visible::Selection;
+use crate::visible::{Selection, Vendor};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,22 +54,19 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
     let mut leave_out = |reason: String, cure: Option<&str>| {
         unavailable.push(Unavailable { source: NAME, reason, cure: cure.map(str::to_owned) });
     };
-    let gpus = [&options.gpus.nvidia, &options.gpus.amd, &options.gpus.intel];
+    let gpus = selections(options);
     let mut has_answer = false;
     for &kind in kinds {
-        if let Some(said_by) = gpus.iter().find_map(|selection| selection.none_by()).filter(|_| kind == Kind::Gpu) {
-            leave_out(format!("{said_by}: this job has no GPU"), None);
+        if let Some(why) = gpus.iter().find_map(|selection| selection.none()).filter(|_| kind == Kind::Gpu) {
+            leave_out(why.reason.clone(), why.cure.as_deref());
             continue;
         }
         let mut paths = files(&folder, kind);
-        let is_narrowed = |selection: &&&Selection| kind == Kind::Gpu && ***selection != Selection::default();
-        if let Some(selection) = gpus.iter().find(is_narrowed) {
-            // A runtime that counts dies has two for each accelerator of an MI250X.
-            let pick = |dies: usize| (dies, selection.pick(&vec![Vec::new(); dies * paths.len()]));
-            let (dies, (picked, missing)) =
-                [1, 2].map(pick).into_iter().find(|(_, (_, missing))| missing.is_empty()).unwrap_or(pick(1));
+        let narrowed = gpus.iter().find(|selection| kind == Kind::Gpu && selection.is_narrowed());
+        if let Some(selection) = narrowed.filter(|_| !paths.is_empty()) {
+            let (picked, missing) = pick(selection, paths.len(), &options.sysroot);
             missing.into_iter().for_each(|what| leave_out(what, None));
-            let is_picked = |place: usize| !selection.process && picked.iter().any(|one| one.place / dies == place);
+            let is_picked = |place: usize| !selection.process && picked.contains(&place);
             paths =
                 paths.into_iter().enumerate().filter(|(place, _)| is_picked(*place)).map(|(_, path)| path).collect();
         }
@@ -95,6 +94,37 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
         });
     }
     (has_answer.then(|| Box::new(source) as Box<dyn Source>), unavailable)
+}
+
+/// The choices that concern the GPUs that there are; all of them where it is not known whose they are.
+fn selections(options: &Options) -> Vec<&Selection> {
+    let vendors = Card::vendors(&options.sysroot);
+    let all = [
+        (Vendor::Nvidia, &options.gpus.nvidia),
+        (Vendor::Amd, &options.gpus.amd),
+        (Vendor::Intel, &options.gpus.intel),
+    ];
+    let concerns = |vendor: &Vendor| vendors.is_empty() || vendors.contains(vendor);
+    all.into_iter().filter(|(vendor, _)| concerns(vendor)).map(|(_, selection)| selection).collect()
+}
+
+/// The places picked of this many accelerators, and what is not there. The runtime may count their parts: two dies of an
+/// MI250X, two tiles of a GPU Max. Where the kernel does not say how many there are, the first number that fits counts.
+fn pick(selection: &Selection, count: usize, sysroot: &Path) -> (Vec<usize>, Vec<String>) {
+    let parts = if selection.has_masks() { tiles(sysroot) } else { kfd::gpus(sysroot).map_or(0, |nodes| nodes.len()) };
+    let known = Some(parts / count).filter(|parts_each| parts_each * count == parts && parts > 0);
+    let by = |each: usize| -> (Vec<usize>, Vec<String>) {
+        if selection.has_masks() {
+            let (picked, missing) = selection.pick_tiles(&vec![(Vec::new(), each); count]);
+            return (picked.iter().map(|card| card.place).collect(), missing);
+        }
+        let (picked, missing) = selection.pick(&vec![Vec::new(); each * count]);
+        (picked.iter().map(|one| one.place / each).collect(), missing)
+    };
+    match known {
+        Some(each) => by(each),
+        None => [1, 2].map(by).into_iter().find(|(_, missing)| missing.is_empty()).unwrap_or_else(|| by(1)),
+    }
 }
 
 /// The files of a kind: the sum where there is one that counts, else its parts.
@@ -241,6 +271,27 @@ mod tests {
         }
         let (source, why) = open(&tree.options("", &[("CUDA_VISIBLE_DEVICES", "-1")]), &[Kind::Gpu]);
         assert!(source.is_none() && why[0].reason.contains("no GPU"));
+    }
+
+    #[test]
+    fn accelerators_are_picked_by_the_variables_of_their_vendor() {
+        let found = |tree: &Tree, environment: &[(&str, &str)]| -> Vec<String> {
+            let (source, _) = open(&tree.options("", environment), &[Kind::Gpu]);
+            let channels = source.iter().flat_map(|source| source.channels());
+            channels.map(|c| c.id.replace("pm_counters/", "").replace("_energy", "")).collect()
+        };
+        let tree = node("cray-dies", &[("accel0", 9), ("accel1", 9)]);
+        tree.write("sys/class/drm/card0/device/vendor", "0x1002\n");
+        for number in 1..5 {
+            let path = format!("sys/class/kfd/kfd/topology/nodes/{number}/properties");
+            tree.write(&path, &format!("simd_count 440\nlocation_id {}\n", number << 8));
+        }
+        assert_eq!(found(&tree, &[("ROCR_VISIBLE_DEVICES", "1")]), ["accel0"], "its second die");
+        assert_eq!(found(&tree, &[("ROCR_VISIBLE_DEVICES", "3"), ("CUDA_VISIBLE_DEVICES", "0")]), ["accel1"]);
+        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "none of mine"), ("HIP_VISIBLE_DEVICES", "2")]), ["accel1"]);
+        let tree = node("cray-tiles", &[("accel0", 9), ("accel1", 9)]);
+        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "3")]), ["accel1"], "there are as many tiles at least");
+        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "0.1"), ("ZE_FLAT_DEVICE_HIERARCHY", "COMPOSITE")]), ["accel0"]);
     }
 
     #[test]

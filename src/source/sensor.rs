@@ -7,6 +7,7 @@ use super::{MIN_GAP_NS, Opened, Source, Unavailable};
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::host;
 use crate::reading::{Fault, Reading, Value};
+use crate::visible::Absence;
 use std::path::{Path, PathBuf};
 
 /// No card draws more than this, W: the largest are sold at 1,400 W, with peaks of twice that.
@@ -305,6 +306,11 @@ pub fn by_process(source: &'static str) -> Unavailable {
         reason: "devices=process: nobody says which of these GPUs run a process".into(),
         cure: Some(cure),
     }
+}
+
+/// The answer where the job has none of these GPUs.
+pub fn none(source: &'static str, why: &Absence) -> Opened {
+    (None, vec![Unavailable { source, reason: why.reason.clone(), cure: why.cure.clone() }])
 }
 
 /// One thing only: this source does not take part.

@@ -4,6 +4,7 @@ use carbontracker::clean;
 use carbontracker::host::{self, text};
 use carbontracker::job::Job;
 use carbontracker::options::Options;
+use carbontracker::visible;
 use nvml_wrapper::Nvml;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -116,18 +117,8 @@ fn nvml(library: Option<&str>) -> Check {
 
 /// Who says which GPUs are this job's.
 fn gpus() -> Check {
-    const VARIABLES: [&str; 8] = [
-        "CUDA_VISIBLE_DEVICES",
-        "CUDA_DEVICE_ORDER",
-        "NVIDIA_VISIBLE_DEVICES",
-        "SLURM_STEP_GPUS",
-        "SLURM_JOB_GPUS",
-        "ROCR_VISIBLE_DEVICES",
-        "HIP_VISIBLE_DEVICES",
-        "ZE_AFFINITY_MASK",
-    ];
-    let said = |name: &&str| Some(format!("{name}={}", std::env::var_os(name)?.to_string_lossy()));
-    let said: Vec<String> = VARIABLES.iter().filter_map(said).collect();
+    let said = |name: &&str| Some(visible::in_words(name, &std::env::var_os(name)?.to_string_lossy()));
+    let said: Vec<String> = visible::VARIABLES.iter().filter_map(said).collect();
     let finding = if said.is_empty() { "no variable chooses among them: all count".into() } else { said.join(", ") };
     Check::new("GPUs", None, finding)
 }

@@ -1,0 +1,38 @@
+//! The variables of AMD's runtimes (ROCm, "GPU isolation techniques").
+//!
+//! ROCR_VISIBLE_DEVICES: rocr-runtime, amd_filter_device.cpp. Empty is no GPU. A word is a number as strtol reads it, or
+//! the beginning of a UUID; one that is neither, is not there or was named before ends the list. The GPUs then have the
+//! order of the list.
+//!
+//! HIP_VISIBLE_DEVICES, or where that is unset or empty CUDA_VISIBLE_DEVICES ("has the same effect as
+//! HIP_VISIBLE_DEVICES on the AMD platform"): clr, rocclr/device/rocm/rocdevice.cpp, Device::init. Of the GPUs that ROCr
+//! leaves; a word is a number in its plain form, or part of a UUID; the first that is not there ends the list. Where
+//! both are empty, all GPUs are shown (ROCm/hip issue 3001). So the UUID of a GPU of NVIDIA's hides every AMD GPU from
+//! HIP. GPU_DEVICE_ORDINAL is read alike, by OpenCL; schedulers set it beside the others, so it counts where they are unset.
+
+use super::list::{Entry, List, Rule};
+use super::words::{decimal, leading_number};
+
+/// The GPUs that ROCr shows.
+pub fn rocr(name: &str, value: &str) -> List {
+    const LENGTHS: std::ops::RangeInclusive<usize> = 5..=20;
+    List::read((name, value), Rule::Rocr, |word| {
+        let word = word.trim();
+        if word.starts_with(['G', 'g']) {
+            return LENGTHS.contains(&word.len()).then(|| Entry::id_of(word, word));
+        }
+        let (number, rest) = leading_number(word, 0)?;
+        usize::try_from(number).ok().filter(|_| rest.is_empty()).map(Entry::index)
+    })
+}
+
+/// The GPUs that HIP and OpenCL show.
+pub fn hip(name: &str, value: &str) -> List {
+    List::read((name, value), Rule::Hip, |word| {
+        if word.contains("GPU-") {
+            return Some(Entry::id_of(word, word));
+        }
+        let index = decimal(word).filter(|index| index.to_string() == word);
+        index.map(Entry::index)
+    })
+}
