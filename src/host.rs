@@ -2,6 +2,7 @@
 //! a thread of good manners. All `libc` calls stand here.
 
 mod affinity;
+mod ancestry;
 #[cfg(feature = "cli")]
 pub mod child;
 pub mod exit;
@@ -14,6 +15,7 @@ mod table;
 pub mod text;
 
 pub use affinity::{CpuSet, processors_online, room_for_this_thread, widen_affinity};
+pub use ancestry::ancestors;
 pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
