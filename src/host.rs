@@ -8,6 +8,7 @@ pub mod child;
 pub mod exit;
 mod held;
 mod lock;
+mod nvml_field;
 mod page;
 mod promise;
 mod segment;
@@ -20,6 +21,7 @@ pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
 pub use lock::{BRIEF, lock, lock_within};
+pub use nvml_field::nvml_watts;
 pub use page::ForkMark;
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
