@@ -2,11 +2,13 @@
 //! a thread of good manners. All `libc` calls stand here.
 
 mod affinity;
+mod ancestry;
 #[cfg(feature = "cli")]
 pub mod child;
 pub mod exit;
 mod held;
 mod lock;
+mod nvml_field;
 mod page;
 mod promise;
 mod segment;
@@ -14,10 +16,12 @@ mod table;
 pub mod text;
 
 pub use affinity::{CpuSet, processors_online, room_for_this_thread, widen_affinity};
+pub use ancestry::ancestors;
 pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
 pub use lock::{BRIEF, lock, lock_within};
+pub use nvml_field::nvml_watts;
 pub use page::ForkMark;
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};

@@ -126,7 +126,6 @@ impl Sampler {
             books.add(channel, claim, late_since);
             self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
         }
-        self.interval_ns = self.interval_ns.min(source.max_gap_ns());
         let slot = Slot { source, first_channel, last_read: None, wanted: false, is_by_power: false, is_ours: true };
         self.slots.push(slot);
     }
@@ -143,7 +142,8 @@ impl Sampler {
 
     /// Takes in the sources that are there by now; the `first` time it waits for them.
     fn admit(&mut self, first: bool, shared: &Shared) {
-        let Arrived { sources, stand_ins, unavailable } = self.intake.take(first);
+        let Arrived { sources, stand_ins, unavailable, messages } = self.intake.take(first);
+        messages.into_iter().for_each(|message| shared.say(message));
         for (source, fills_in) in sources {
             self.add(source, fills_in.then_some(self.started), shared);
         }
@@ -207,14 +207,19 @@ impl Sampler {
         self.intake.end();
     }
 
+    /// How far readings are apart at most, ns. A GPU whose counter turns out not to exist shortens it.
+    fn interval_ns(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.source.max_gap_ns()).fold(self.interval_ns, u64::min)
+    }
+
     fn has_seen_enough(&self, shared: &Shared) -> bool {
         self.monitor_epochs.is_some_and(|most| shared.books().settled >= most)
     }
 
     /// When the next pass is due.
     fn due(&self, shared: &Shared) -> u64 {
-        let soonest = self.last_pass + MIN_GAP_NS;
-        let mut due = self.next_look.min(self.last_pass + self.interval_ns);
+        let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
+        let mut due = self.next_look.min(self.last_pass + interval_ns);
         if self.claimant.is_shared() {
             due = due.min(self.last_pass + CLAIMS_NS);
         }
@@ -222,7 +227,7 @@ impl Sampler {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.wanted || slot.is_by_power) {
-            due = due.min(soonest.max(slot.next_read(self.interval_ns, false)));
+            due = due.min(soonest.max(slot.next_read(interval_ns, false)));
         }
         if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
     }
@@ -263,8 +268,9 @@ impl Sampler {
         let progress = if looks { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
         self.readings.clear();
+        let interval_ns = self.interval_ns();
         for slot in &mut self.slots {
-            slot.read(start, self.interval_ns, is_marked, &mut self.readings);
+            slot.read(start, interval_ns, is_marked, &mut self.readings);
         }
         // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
         let asked = shared.asked();

@@ -40,31 +40,62 @@ pub type Opened = (Option<Box<dyn Source>>, Vec<Unavailable>);
 
 /// A source being opened.
 pub struct Opening {
-    /// What to say of it until then.
-    pub until_then: Unavailable,
     /// What its devices used until then is to be filled in.
     pub fills_in: bool,
     /// The thread that opens it and then reads it; it ends where there is nothing to read, or once the sampler's
     /// end of it is gone.
     pub thread: JoinHandle<()>,
-    result: Arc<Promise<Opened>>,
+    link: Arc<Link>,
+}
+
+/// What an opening's two ends share.
+struct Link {
+    result: Promise<Opened>,
+    until_then: Mutex<Option<Unavailable>>,
+    next: Mutex<Option<Opening>>,
+}
+
+/// The opening thread's end.
+pub struct Attempt(Arc<Link>);
+
+impl Attempt {
+    /// Whether nobody waits any more.
+    pub fn is_closed(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// Changes what the report shows until it is open; None: nothing.
+    pub fn until_then(&self, now: Option<Unavailable>) {
+        *lock(&self.0.until_then) = now;
+    }
+
+    /// Hands over the search for devices that do not answer yet.
+    pub fn goes_on_by(&self, next: Opening) {
+        *lock(&self.0.next) = Some(next);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Opening {
-    /// Opens a source on a thread of that name, which then reads it. `open` is told whether nobody waits any more.
+    /// Opens a source on a thread of that name, which then reads it. `until_then` is shown in the report until it is open.
     pub fn start(
-        until_then: Unavailable,
+        (source, until_then): (&'static str, Option<Unavailable>),
         fills_in: bool,
         thread: &str,
         waker: Waker,
-        open: impl FnOnce(&dyn Fn() -> bool) -> Opened + Send + 'static,
+        open: impl FnOnce(&Attempt) -> Opened + Send + 'static,
     ) -> std::io::Result<Opening> {
-        let (result, source) = (Arc::<Promise<Opened>>::default(), until_then.source);
-        let promise = Arc::clone(&result);
+        let link =
+            Arc::new(Link { result: Promise::default(), until_then: Mutex::new(until_then), next: Mutex::default() });
+        let attempt = Attempt(Arc::clone(&link));
         let began = Instant::now();
         let thread = host::spawn_quiet(thread, move || {
+            let promise = &attempt.0.result;
             let opening = AssertUnwindSafe(|| {
-                let (source, unavailable) = open(&|| Arc::strong_count(&promise) == 1);
+                let (source, unavailable) = open(&attempt);
                 let is_late = began.elapsed() > IN_TIME;
                 let reader = source.map(|source| Reader::new(source, is_late));
                 let source = reader.as_ref().map(|reader| Box::new(reader.other_end()) as Box<dyn Source>);
@@ -76,22 +107,39 @@ impl Opening {
                 promise.keep((None, vec![Unavailable { source, reason, cure: None }]));
                 None
             });
-            drop(promise);
+            drop(attempt);
             waker.wake();
             // A panic leaves the request unanswered: the sampler takes it for a source that hangs.
             let _ = catch_unwind(AssertUnwindSafe(|| reader.into_iter().for_each(|reader| reader.run(&waker))));
         })?;
-        Ok(Opening { until_then, fills_in, thread, result })
+        Ok(Opening { fills_in, thread, link })
     }
 
     /// Whether it has opened, or failed to.
     pub fn is_open(&self) -> bool {
-        self.result.is_kept()
+        self.link.result.is_kept()
     }
 
     /// What was opened, if that is so within this time.
     pub fn wait(&self, timeout: Duration) -> Option<Opened> {
-        self.result.wait(timeout)
+        self.link.result.wait(timeout)
+    }
+
+    /// Waits for it no longer. Its thread, which may be about to ask again, ends.
+    pub fn close(self) -> JoinHandle<()> {
+        drop(self.link);
+        self.thread.thread().unpark();
+        self.thread
+    }
+
+    /// What the report shows until it is open.
+    pub fn until_then(&self) -> Option<Unavailable> {
+        lock(&self.link.until_then).clone()
+    }
+
+    /// Takes the search for devices that did not answer yet, once it is open.
+    pub fn next(&self) -> Option<Opening> {
+        lock(&self.link.next).take()
     }
 }
 
@@ -103,6 +151,8 @@ struct Exchange {
     /// It asked because of a mark.
     at_mark: AtomicBool,
     readings: Mutex<Vec<Reading>>,
+    /// The source's longest gap between readings, ns, as its last reading left it.
+    max_gap_ns: AtomicU64,
     has_news: AtomicBool,
     /// The sampler has gone.
     closed: AtomicBool,
@@ -110,7 +160,13 @@ struct Exchange {
 
 impl Exchange {
     fn readings(&self) -> MutexGuard<'_, Vec<Reading>> {
-        self.readings.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.readings)
+    }
+
+    /// The reader has read.
+    fn note(&self, source: &dyn Source) {
+        self.max_gap_ns.store(source.max_gap_ns(), Ordering::Relaxed);
+        self.has_news.store(true, Ordering::Release);
     }
 }
 
@@ -130,14 +186,15 @@ impl Reader {
         } else {
             source.read(&host::monotonic_ns, &mut exchange.readings());
         }
-        exchange.has_news.store(true, Ordering::Release);
+        exchange.note(&*source);
         Reader { source, exchange }
     }
 
     fn other_end(&self) -> Background {
         Background {
             channels: self.source.channels().to_vec(),
-            gaps_ns: (self.source.min_gap_ns(), self.source.max_gap_ns()),
+            min_gap_ns: self.source.min_gap_ns(),
+            has_module: self.source.has_module(),
             exchange: Arc::clone(&self.exchange),
             reader: std::thread::current(),
             hangs: false,
@@ -158,7 +215,7 @@ impl Reader {
                 self.source.read(&host::monotonic_ns, &mut readings);
             }
             self.exchange.readings().append(&mut readings);
-            self.exchange.has_news.store(true, Ordering::Release);
+            self.exchange.note(&*self.source);
             self.exchange.asked_at.store(0, Ordering::Release);
             waker.wake();
         }
@@ -168,7 +225,8 @@ impl Reader {
 /// The sampler's end.
 struct Background {
     channels: Vec<Channel>,
-    gaps_ns: (u64, u64),
+    min_gap_ns: u64,
+    has_module: bool,
     exchange: Arc<Exchange>,
     reader: Thread,
     hangs: bool,
@@ -181,14 +239,18 @@ impl Source for Background {
 
     fn min_gap_ns(&self) -> u64 {
         match self.exchange.asked_at.load(Ordering::Relaxed) {
-            0 => self.gaps_ns.0,
+            0 => self.min_gap_ns,
             _ if self.hangs => MIN_GAP_NS,
             _ => HANG_NS,
         }
     }
 
     fn max_gap_ns(&self) -> u64 {
-        self.gaps_ns.1
+        self.exchange.max_gap_ns.load(Ordering::Relaxed)
+    }
+
+    fn has_module(&self) -> bool {
+        self.has_module
     }
 
     fn has_news(&self) -> bool {
@@ -271,8 +333,7 @@ mod tests {
             note: None,
         };
         let slow = Slow([channel], Arc::clone(&delay));
-        let until_then = Unavailable { source: "test", reason: String::new(), cure: None };
-        let opening = Opening::start(until_then, true, "ct-test", waker, move |_| {
+        let opening = Opening::start(("test", None), true, "ct-test", waker, move |_| {
             (Some(Box::new(slow) as Box<dyn Source>), Vec::new())
         });
         let (source, _) = opening.unwrap().wait(Duration::from_secs(5)).unwrap();

@@ -2,7 +2,7 @@
 
 use super::background::{Opened, Waker};
 use super::{Source, Unavailable};
-use super::{amdgpu, battery, cpu_model, hwmon, intel_gpu, nvml, perf_rapl, pm_counters, rapl, simulated};
+use super::{amdgpu, battery, cpu_model, hwmon, intel_gpu, nvml, perf_rapl, pm_counters, rapl, simulated, superchip};
 use crate::channel::Kind;
 use crate::host::{self, Promise};
 use crate::options::Options;
@@ -36,6 +36,8 @@ pub struct Sources {
     pub unavailable: Vec<Unavailable>,
     /// What stands in for NVML where that has no GPU.
     pub without_nvml: Opened,
+    /// NVML's GPUs may contain the processor: it waits for NVML's answer.
+    pub is_superchip: bool,
 }
 
 /// The sources being looked for.
@@ -142,6 +144,7 @@ impl Sources {
         if wanted.contains(&Kind::Cpu) && !found.measures(Kind::Cpu) && !found.measures(Kind::Node) {
             found.add(&CPU_MODEL, &[Kind::Cpu]);
         }
+        found.found.is_superchip = may_have_gpu && superchip::has_processor(&options.sysroot);
         found.found
     }
 }

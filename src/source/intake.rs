@@ -1,5 +1,6 @@
 //! Sources on their way into a run: those that discovery finds, and the GPUs that NVML opens in its own time.
 
+use super::superchip::Processor;
 use super::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
 use crate::channel::Kind;
 use crate::host;
@@ -21,6 +22,12 @@ pub struct Intake {
     is_without_nvml: bool,
     /// What stands in for it then; None until discovery is over.
     without_nvml: Option<Opened>,
+    /// NVML has answered; GPUs that are not ready may come later.
+    has_answered: bool,
+    /// It has opened a GPU.
+    has_nvml: bool,
+    /// What waits for that answer on a superchip.
+    processor: Processor,
     failed: Vec<Unavailable>,
     /// What the next sources are looked for by.
     options: Options,
@@ -42,6 +49,8 @@ pub struct Arrived {
     pub stand_ins: Vec<(Box<dyn Source>, Vec<usize>)>,
     /// What does not take part.
     pub unavailable: Vec<Unavailable>,
+    /// What a person should know of what is on its way.
+    pub messages: Vec<String>,
 }
 
 impl Intake {
@@ -64,6 +73,9 @@ impl Intake {
         Intake {
             is_without_nvml: is_asked_for && nvml.is_none(),
             without_nvml: discovery.is_none().then(Opened::default),
+            has_answered: nvml.is_none(),
+            has_nvml: false,
+            processor: Processor::default(),
             discovery,
             nvml,
             failed,
@@ -106,30 +118,63 @@ impl Intake {
         let wait = |time: Duration| if first { time } else { Duration::ZERO };
         if let Some(found) = self.discovery.as_ref().and_then(|discovery| discovery.wait(wait(DISCOVERY))) {
             self.threads.extend(self.discovery.take().map(|discovery| discovery.thread));
-            let Sources { sources, unavailable, without_nvml } = found;
+            let Sources { mut sources, unavailable, without_nvml, is_superchip } = found;
+            if is_superchip {
+                sources = self.processor.hold(sources);
+            }
             arrived.sources.extend(sources.into_iter().map(|source| (source, !first)));
             arrived.unavailable.extend(unavailable);
             self.without_nvml = Some(without_nvml);
         }
-        if let Some((source, unavailable)) = self.nvml.as_ref().and_then(|opening| opening.wait(wait(IN_TIME))) {
-            arrived.unavailable.extend(unavailable);
-            if let Some(Opening { fills_in, thread, .. }) = self.nvml.take() {
-                match source {
-                    // Its thread reads it from now on, and ends by itself once nobody asks any more.
-                    Some(source) => arrived.sources.push((source, fills_in)),
-                    None => {
-                        self.threads.push(thread);
-                        self.is_without_nvml = true;
-                    }
-                }
-            }
+        if let Some(opened) = self.nvml.as_ref().and_then(|opening| opening.wait(wait(IN_TIME))) {
+            self.take_nvml(opened, &mut arrived);
         }
+        self.replace_nvml(&mut arrived);
         if let Some((source, unavailable)) = self.without_nvml.take_if(|_| self.is_without_nvml) {
             arrived.sources.extend(source.map(|source| (source, true)));
             arrived.unavailable.extend(unavailable);
         }
+        if self.processor.waits() && (self.has_answered || self.processor.is_overdue()) {
+            match self.processor.release() {
+                Ok(sources) => arrived.sources.extend(sources.into_iter().map(|source| (source, true))),
+                Err(aside) => arrived.unavailable.push(aside),
+            }
+        }
         self.take_sought(&mut arrived);
         arrived
+    }
+
+    /// Takes what NVML has opened, and waits on for the GPUs that do not answer yet.
+    fn take_nvml(&mut self, (source, unavailable): Opened, arrived: &mut Arrived) {
+        self.has_answered = true;
+        arrived.unavailable.extend(unavailable);
+        let Some(opening) = self.nvml.take() else { return };
+        self.nvml = opening.next();
+        let later = self.nvml.as_ref().and_then(Opening::until_then);
+        arrived.messages.extend(later.and_then(|later| later.in_words()));
+        let Some(source) = source else {
+            self.threads.push(opening.thread);
+            self.is_without_nvml = self.nvml.is_none();
+            return;
+        };
+        self.has_nvml = true;
+        // Its thread reads it from now on, and ends by itself once nobody asks any more.
+        let has_counted = source.has_module() && self.processor.is_covered();
+        arrived.sources.push((source, opening.fills_in && !has_counted));
+    }
+
+    /// Waits no longer for a driver that fails where another source measures its GPUs.
+    fn replace_nvml(&mut self, arrived: &mut Arrived) {
+        let is_replaced = matches!(self.without_nvml, Some((Some(_), _)));
+        if self.has_answered
+            && !self.has_nvml
+            && is_replaced
+            && let Some(opening) = self.nvml.take()
+        {
+            arrived.unavailable.extend(opening.until_then());
+            self.threads.push(opening.close());
+            self.is_without_nvml = true;
+        }
     }
 
     /// Whether there is something to take.
@@ -138,29 +183,32 @@ impl Intake {
         is_found
             || self.discovery.as_ref().is_some_and(Discovery::is_over)
             || self.nvml.as_ref().is_some_and(Opening::is_open)
+            || self.processor.is_overdue()
     }
 
     /// Whether everything has come.
     pub fn is_over(&self) -> bool {
-        self.discovery.is_none() && self.nvml.is_none() && self.sought.is_empty()
+        self.discovery.is_none() && self.nvml.is_none() && self.sought.is_empty() && !self.processor.waits()
     }
 
     /// What has yet to come.
     pub fn awaited(&self) -> Vec<Unavailable> {
-        let nvml = self.nvml.as_ref().map(|opening| opening.until_then.clone());
-        self.discovery.as_ref().map(Discovery::until_then).into_iter().chain(nvml).collect()
+        let nvml = self.nvml.as_ref().and_then(Opening::until_then);
+        let discovery = self.discovery.as_ref().map(Discovery::until_then);
+        [discovery, nvml, self.processor.until_then()].into_iter().flatten().collect()
     }
 
     /// Whether what comes will fill in what was used until then: no epoch is settled before.
     pub fn fills_in(&self) -> bool {
         self.discovery.is_some()
             || !self.sought.is_empty()
+            || self.processor.waits()
             || self.nvml.as_ref().is_some_and(|opening| opening.fills_in)
     }
 
     /// Waits for its threads, a moment: a program that exits now is not to find them at work.
     pub fn end(self) {
-        let openings = self.nvml.map(|opening| opening.thread).into_iter();
+        let openings = self.nvml.map(Opening::close).into_iter();
         let discoveries = self.discovery.into_iter().chain(self.sought.into_iter().map(|(discovery, _)| discovery));
         let threads = self.threads.into_iter().chain(openings).chain(discoveries.map(|discovery| discovery.thread));
         let deadline = Instant::now() + THREADS_END;

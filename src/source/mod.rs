@@ -12,12 +12,16 @@ mod intel_gpu;
 mod kfd;
 mod number_file;
 mod nvml;
+mod nvml_error;
 mod nvml_gpu;
+mod nvml_open;
+mod nvml_search;
 mod perf_rapl;
 mod pm_counters;
 mod rapl;
 mod sensor;
 mod simulated;
+mod superchip;
 mod tdp;
 #[cfg(test)]
 mod tree;
@@ -64,6 +68,11 @@ pub trait Source: Send {
 
     /// Takes those.
     fn collect(&mut self, _readings: &mut Vec<Reading>) {}
+
+    /// Whether a GPU's meter here covers the whole module: processor, GPU and memory.
+    fn has_module(&self) -> bool {
+        false
+    }
 
     /// Readings further apart than this, ns, miss something: what has only a power is read ten times a second.
     fn max_gap_ns(&self) -> u64 {

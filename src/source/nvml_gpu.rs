@@ -4,6 +4,7 @@
 
 use super::Source;
 use super::number_file::middle;
+use super::nvml_error::fault;
 use crate::channel::Channel;
 use crate::host::{self, exit};
 use crate::reading::{Fault, Reading, Value};
@@ -23,18 +24,47 @@ const LOOKS_A_STEP: u64 = 8;
 const SLOW_NS: u64 = 4_000_000;
 /// How often to look, ns, until the time of a step is known.
 const FIRST_LOOK_NS: u64 = 2_000_000;
-/// A counter that has not moved for so long, ns, at more power than this, mW, stands still.
+/// A counter that has not moved for so long, ns, stands still: its power is read as if there were no counter.
 const STALL_NS: u64 = 200_000_000;
-const STALL_MW: u32 = 1_000;
+/// While it moves, the power beside it is read this often, ns,
+const BESIDE_GAP_NS: u64 = 1_000_000_000;
+/// and where calls are slow less often: once in the time of so many, but not more than this, ns, apart.
+const CALLS_BESIDE: u64 = 100;
+const LONGEST_BESIDE_NS: u64 = 2_000_000_000;
+
+/// What a GPU's power is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// nvmlDeviceGetPowerUsage.
+    Usage,
+    /// A field value, and its scope.
+    Field(u32, u32),
+}
+
+/// What a GPU is read by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Meters {
+    /// Its energy counter counts.
+    pub has_counter: bool,
+    /// Its power: beside the counter, or instead.
+    pub power: Power,
+    /// It cannot draw more than this, W.
+    pub max_watts: f64,
+    /// They cover the whole module: processor, GPU and memory.
+    pub has_module: bool,
+}
 
 /// A GPU being read.
 pub struct Gpu {
     device: Device<'static>,
-    has_counter: bool,
-    /// When its counter was last read, ns, and what it said, mJ.
-    last: Option<(u64, u64)>,
-    /// When it was last seen to move.
+    meters: Meters,
+    /// What its counter showed last, mJ.
+    last: Option<u64>,
+    /// When it was last seen to move, and when it was last read, ns.
     moved_at: u64,
+    read_at: u64,
+    /// When the power beside the counter was last read, ns.
+    beside_at: u64,
     /// The time between two of its steps, ns, once known.
     step_ns: Option<u64>,
     /// As it was timed, in order of length.
@@ -56,11 +86,15 @@ impl Source for NvmlGpus {
     }
 
     fn max_gap_ns(&self) -> u64 {
-        if self.gpus.iter().all(|gpu| gpu.has_counter) { u64::MAX } else { POWER_GAP_NS }
+        if self.gpus.iter().all(|gpu| gpu.meters.has_counter) { u64::MAX } else { POWER_GAP_NS }
+    }
+
+    fn has_module(&self) -> bool {
+        self.gpus.iter().any(|gpu| gpu.meters.has_module)
     }
 
     fn read(&mut self, _clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
-        let results = self.side_by_side(|gpus| gpus.iter_mut().map(|gpu| vec![gpu.read_aged()]).collect());
+        let results = self.side_by_side(|gpus| gpus.iter_mut().map(Gpu::read_aged).collect());
         collect(results, readings);
     }
 
@@ -124,51 +158,91 @@ fn watch(gpus: &mut [Gpu]) -> Vec<Results> {
 }
 
 impl Gpu {
-    /// A GPU to be read by its counter, or by its power.
-    pub fn new(device: Device<'static>, has_counter: bool) -> Gpu {
-        Gpu { device, has_counter, last: None, moved_at: 0, step_ns: None, steps_timed: Vec::new(), call_ns: 0 }
+    /// A GPU to be read by these meters.
+    pub fn new(device: Device<'static>, meters: Meters) -> Gpu {
+        Gpu {
+            device,
+            meters,
+            last: None,
+            moved_at: 0,
+            read_at: 0,
+            beside_at: 0,
+            step_ns: None,
+            steps_timed: Vec::new(),
+            call_ns: 0,
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        self.read_at > self.moved_at + STALL_NS
     }
 
     /// Its count or power, and when that was asked.
     fn read(&mut self) -> (u64, Result<Value, Fault>) {
-        let before = host::monotonic_ns();
-        let device = &self.device;
-        let call = || {
-            if self.has_counter {
-                device.total_energy_consumption().map(Value::Count)
-            } else {
-                device.power_usage().map(|milliwatts| Value::Watts(f64::from(milliwatts) * 1e-3))
+        if !self.meters.has_counter {
+            return self.read_power(Value::Watts);
+        }
+        let (at, count) = self.ask(Device::total_energy_consumption);
+        if let Err(NvmlError::NotSupported) = count {
+            // The driver has found out by now: its power counts from here on.
+            self.meters.has_counter = false;
+            return self.read_power(Value::Watts);
+        }
+        if let Ok(count) = count {
+            self.read_at = at;
+            if self.last.replace(count) != Some(count) {
+                self.moved_at = at;
             }
-        };
-        let value = exit::driver_call(call).unwrap_or(Err(NvmlError::Uninitialized)).map_err(|error| fault(&error));
+        }
+        (at, count.map(Value::Count).map_err(|error| fault(&error)))
+    }
+
+    /// Its power, and when that was asked.
+    fn read_power(&mut self, value: impl Fn(f64) -> Value) -> (u64, Result<Value, Fault>) {
+        let power = self.meters.power;
+        let (at, watts) = self.ask(|device| match power {
+            Power::Usage => device.power_usage().map(|milliwatts| f64::from(milliwatts) * 1e-3),
+            Power::Field(field, scope) => {
+                host::nvml_watts(device, &[(field, scope)])?.pop().unwrap_or(Err(NvmlError::NoData))
+            }
+        });
+        // A counter's own bound allows for its steps, a power's does not.
+        match watts {
+            Ok(watts) if !(0.0..=self.meters.max_watts).contains(&watts) => (at, Err(Fault::Implausible)),
+            watts => (at, watts.map(value).map_err(|error| fault(&error))),
+        }
+    }
+
+    /// Makes a call of the driver; when that was, and what it answered.
+    fn ask<T>(&mut self, call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>) -> (u64, Result<T, NvmlError>) {
+        let before = host::monotonic_ns();
+        let answer = exit::driver_call(|| call(&self.device)).unwrap_or(Err(NvmlError::Uninitialized));
         self.call_ns = host::monotonic_ns() - before;
-        let at = before + self.call_ns / 2;
-        match value {
-            Ok(Value::Count(count)) => (at, self.moving(at, count).map(Value::Count)),
-            other => (at, other),
-        }
+        (before + self.call_ns / 2, answer)
     }
 
-    /// The same, for the instant the count holds for: it is half a step old on average.
-    fn read_aged(&mut self) -> (u64, Result<Value, Fault>) {
+    /// Its count or power for the instant it holds for: a count is half a step old on average. And the power beside it.
+    fn read_aged(&mut self) -> Results {
         let (at, value) = self.read();
-        let age = self.step_ns.filter(|_| self.has_counter).map_or(0, |step| step / 2);
-        (at.saturating_sub(age), value)
+        let age = self.step_ns.filter(|_| self.meters.has_counter).map_or(0, |step| step / 2);
+        std::iter::once((at.saturating_sub(age), value)).chain(self.read_beside()).collect()
     }
 
-    /// The count, unless it stands still while the GPU draws power.
-    fn moving(&mut self, at: u64, count: u64) -> Result<u64, Fault> {
-        if self.last.is_none_or(|(_, last)| last != count) {
-            self.moved_at = at;
+    /// The power beside the counter, where it is time for that.
+    fn read_beside(&mut self) -> Option<(u64, Result<Value, Fault>)> {
+        let gap_ns = match self.stands_still() {
+            true => POWER_GAP_NS / 2,
+            false => (CALLS_BESIDE * self.call_ns).clamp(BESIDE_GAP_NS, LONGEST_BESIDE_NS),
+        };
+        // As soon as the reading nearest to that time.
+        if !self.meters.has_counter || self.read_at < self.beside_at + gap_ns - gap_ns / 16 {
+            return None;
         }
-        self.last = Some((at, count));
-        let stands_still = at > self.moved_at + STALL_NS;
-        if stands_still
-            && exit::driver_call(|| self.device.power_usage()).is_some_and(|power| power.is_ok_and(|mw| mw > STALL_MW))
-        {
-            return Err(Fault::Stalled);
-        }
-        Ok(count)
+        self.beside_at = self.read_at;
+        let counted_ns = self.call_ns;
+        let (at, value) = self.read_power(Value::Beside);
+        self.call_ns = self.call_ns.max(counted_ns);
+        value.is_ok().then_some((at, value))
     }
 }
 
@@ -189,7 +263,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn start(gpu: &'a mut Gpu) -> Watch<'a> {
         let before = gpu.read();
-        let is_on = matches!(before.1, Ok(Value::Count(_)));
+        let is_on = matches!(before.1, Ok(Value::Count(_))) && !gpu.stands_still();
         Watch { gpu, before, unchanged_at: before.0, steps: Vec::new(), failed: None, is_on }
     }
 
@@ -224,25 +298,16 @@ impl<'a> Watch<'a> {
     }
 
     fn finish(self) -> Results {
+        let (first_at, first) = self.before;
         let before = match (self.steps.first(), self.gpu.step_ns) {
-            (Some((first, _)), Some(step)) => first.saturating_sub(step),
-            (Some(_), None) => self.before.0,
-            (None, _) if self.before.1.is_err() || self.failed.is_some() => self.before.0,
-            // It did not move: it holds as long as it was seen to.
-            (None, _) => self.unchanged_at,
+            (Some((step_at, _)), Some(step)) => step_at.saturating_sub(step),
+            _ => first_at,
         };
+        // It did not move: it holds as long as it was seen to. If it moves no more, it last did before the first look.
+        let is_still = self.steps.is_empty() && self.failed.is_none() && first.is_ok() && self.unchanged_at > first_at;
+        let still = is_still.then_some((self.unchanged_at, first));
         let steps = self.steps.into_iter().map(|(at, count)| (at, Ok(Value::Count(count))));
-        std::iter::once((before, self.before.1)).chain(steps).chain(self.failed).collect()
-    }
-}
-
-fn fault(error: &NvmlError) -> Fault {
-    match error {
-        NvmlError::GpuLost => Fault::Lost,
-        NvmlError::NoPermission => Fault::Denied,
-        NvmlError::NotSupported => Fault::Driver("the driver does not support it any more"),
-        NvmlError::Uninitialized | NvmlError::DriverNotLoaded => Fault::Driver("the driver has been unloaded"),
-        NvmlError::Timeout => Fault::Driver("the driver took too long"),
-        _ => Fault::Driver("the driver answers with an error"),
+        let counts = std::iter::once((before, first)).chain(still).chain(steps).chain(self.failed);
+        counts.chain(self.gpu.read_beside()).collect()
     }
 }

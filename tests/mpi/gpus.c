@@ -17,6 +17,8 @@ __attribute__((constructor)) static void plug_in(void)
         all[n].period_s = 1;
         all[n].limit_w = 500;
         all[n].power_step_ns = 101000000;
+        all[n].power_window_ns = POWER_WINDOW_NS;
+        all[n].power_share = 1;
         all[n].has_counter = 1;
         snprintf(all[n].name, sizeof all[n].name, "NVIDIA Stand-In 500W");
         snprintf(all[n].uuid, sizeof all[n].uuid, "GPU-a%xc0ffee-0000-4000-8000-%012x", (unsigned)n, (unsigned)n);

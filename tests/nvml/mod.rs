@@ -23,6 +23,8 @@ const TEXT: usize = 96;
 pub const FINE: i32 = 0;
 pub const DRIVER_NOT_LOADED: i32 = 9;
 pub const GPU_IS_LOST: i32 = 15;
+pub const NOT_READY: i32 = 27;
+pub const UNKNOWN: i32 = 999;
 
 /// One GPU, as standin.c has it.
 #[repr(C)]
@@ -30,15 +32,28 @@ pub const GPU_IS_LOST: i32 = 15;
 pub struct Gpu {
     /// W while the wave is high, W while it is low, its period and where it starts, s.
     pub wave: [f64; 4],
+    /// Enforced; below 0: not supported.
     pub limit_w: f64,
+    /// As managed, by default, and the most that may be set; 0: not supported.
+    pub limits_w: [f64; 3],
+    /// What field values show of its power by scope: GPU, module, memory; 0: not supported.
+    pub scopes: [f64; 3],
+    /// What `nvmlDeviceGetPowerUsage` shows of its power.
+    pub power_share: f64,
     /// Power is brought up to date this often, ns.
     pub power_step: u64,
+    /// And is the mean of so long, ns.
+    pub power_window: u64,
     /// The counter was 0 at this instant, ns.
     pub since: u64,
     /// The counter stands still from this instant on; 0: it moves.
     pub stalled: u64,
     /// Every call that names it lasts until this instant.
     pub hangs_until: u64,
+    /// Every such call answers `answer` until this instant; 0: for good.
+    pub answer_until: u64,
+    /// From the one instant to the other its power is shown as 0xFFFFFFFF mW.
+    pub glitch: [u64; 2],
     /// What every such call answers.
     pub answer: i32,
     pub has_counter: i32,
@@ -60,7 +75,10 @@ pub struct Driver {
     /// GPUs, MIG instances and processes as a sick driver counts them; 0: as they are.
     pub counts: [u32; 3],
     count: u32,
+    /// What `nvmlInit` and `nvmlDeviceGetCount` answer until `answers_until`; 0: for good.
     pub init_answer: i32,
+    pub count_answer: i32,
+    pub answers_until: u64,
 }
 
 impl Gpu {
@@ -72,10 +90,16 @@ impl Gpu {
         Gpu {
             wave: [high, low, period_s, 0.0],
             limit_w: 500.0,
+            limits_w: [0.0; 3],
+            scopes: [0.0; 3],
+            power_share: 1.0,
             power_step: 101_000_000,
+            power_window: 25_000_000,
             since: now() / 2,
             stalled: 0,
             hangs_until: 0,
+            answer_until: 0,
+            glitch: [0; 2],
             answer: FINE,
             has_counter: 1,
             slices: [0; 7],
@@ -87,6 +111,16 @@ impl Gpu {
 
     pub fn without_counter(self) -> Gpu {
         Gpu { has_counter: 0, ..self }
+    }
+
+    /// Its counter shows 0 for ever.
+    pub fn stuck(self) -> Gpu {
+        Gpu { stalled: self.since, ..self }
+    }
+
+    /// Answers with this error until that instant.
+    pub fn failing(self, answer: i32, until: u64) -> Gpu {
+        Gpu { answer, answer_until: until, ..self }
     }
 
     pub fn named(self, name: &str) -> Gpu {

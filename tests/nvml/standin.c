@@ -4,7 +4,7 @@
  * process loads is a driver of its own.
  *
  * As with real GPUs the energy counter moves every 20 ms; power moves about every 100 ms and is then the
- * mean of the last 25 ms; each GPU in its own rhythm. After a fork NVML is as good as never initialised.
+ * mean of the last 25 ms (or 1 s); each GPU in its own rhythm. After a fork NVML is as good as never initialised.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -48,11 +48,17 @@ typedef struct {
 /* One GPU; the same as Gpu in tests/nvml/mod.rs. */
 struct gpu {
     double high_w, low_w, period_s, phase_s;
-    double limit_w;
+    double limit_w;         /* enforced; below 0: not supported */
+    double limits_w[3];     /* as managed, by default, and the most that may be set; 0: not supported */
+    double scopes[3];       /* what field values show of its power by scope: GPU, module, memory; 0: not supported */
+    double power_share;     /* what nvmlDeviceGetPowerUsage shows of its power */
     uint64_t power_step_ns; /* power is brought up to date this often */
+    uint64_t power_window_ns; /* and is the mean of so long */
     uint64_t since_ns;      /* the counter was 0 then */
     uint64_t stalled_ns;    /* the counter stands still since; 0: it moves */
     uint64_t hang_until_ns; /* calls that name this GPU take until then */
+    uint64_t answer_until_ns; /* every such call returns `answer` until then; 0: for good */
+    uint64_t glitch_ns[2];  /* from then until then its power is shown as 0xffffffff mW */
     int32_t answer;         /* what every such call returns */
     int32_t has_counter;
     int32_t slices[SLICES]; /* of each MIG instance; all 0: MIG is off */
@@ -65,7 +71,8 @@ struct driver {
     double delay_s, init_delay_s;
     uint32_t counts[3]; /* GPUs, MIG instances and processes as a sick driver counts them; 0: as they are */
     uint32_t count;
-    int32_t init_answer;
+    int32_t init_answer, count_answer; /* what nvmlInit and nvmlDeviceGetCount return */
+    uint64_t answers_until_ns;         /* until then; 0: for good */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -83,6 +90,11 @@ static uint64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return start + (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Whether an answer that lasts until then is still given. */
+static int lasts(uint64_t until_ns) {
+    return until_ns == 0 || now_ns() < until_ns;
 }
 
 static void sleep_s(double seconds) {
@@ -163,7 +175,7 @@ static nvmlReturn_t ask_index(uint32_t index, uint32_t instance, struct call *ca
     call->at = now_ns();
     for (n = 0; n < SLICES; n++) call->is_mig |= call->gpu.slices[n] > 0;
     sleep_s(call->driver.delay_s / 2);
-    if (call->gpu.answer != SUCCESS) return call->gpu.answer;
+    if (call->gpu.answer != SUCCESS && lasts(call->gpu.answer_until_ns)) return call->gpu.answer;
     return instance > 0 && call->gpu.slices[instance - 1] == 0 ? NOT_FOUND : SUCCESS;
 }
 
@@ -204,7 +216,7 @@ nvmlReturn_t nvmlInit_v2(void) {
     struct driver copy;
     (void)ask(&copy);
     sleep_s(copy.init_delay_s);
-    if (copy.init_answer != SUCCESS) return copy.init_answer;
+    if (copy.init_answer != SUCCESS && lasts(copy.answers_until_ns)) return copy.init_answer;
     pthread_mutex_lock(&lock);
     standin_tally[2] = owner == getpid() ? standin_tally[2] + 1 : 1;
     owner = getpid();
@@ -237,6 +249,7 @@ nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned length) {
 nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) {
     struct driver copy;
     nvmlReturn_t result = ask_driver(&copy);
+    if (result == SUCCESS && copy.count_answer != SUCCESS && lasts(copy.answers_until_ns)) return copy.count_answer;
     if (result == SUCCESS) *count = copy.counts[0] > 0 ? copy.counts[0] : copy.count;
     return result;
 }
@@ -289,23 +302,48 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index) {
     return result;
 }
 
+/* The power that a GPU shows, mW, as the mean of the time before it was brought up to date. */
+static unsigned milliwatts(const struct call *call, double share, uint64_t window_ns) {
+    uint64_t at = refreshed(call->at, call->gpu.power_step_ns, 37000000u + 13000000u * call->index);
+    double mean = (joules(&call->gpu, at) - joules(&call->gpu, at - window_ns)) / ((double)window_ns * 1e-9) * 1e3;
+    if (call->at >= call->gpu.glitch_ns[0] && call->at < call->gpu.glitch_ns[1]) return UINT32_MAX;
+    return mean * share < UINT32_MAX ? (unsigned)(mean * share) : UINT32_MAX;
+}
+
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *power) {
     struct call call;
-    uint64_t at;
-    double milliwatts;
     nvmlReturn_t result = ask_gpu(device, &call);
-    if (result != SUCCESS) return result;
-    at = refreshed(call.at, call.gpu.power_step_ns, 37000000u + 13000000u * call.index);
-    milliwatts = (joules(&call.gpu, at) - joules(&call.gpu, at - POWER_WINDOW_NS)) / (POWER_WINDOW_NS * 1e-9) * 1e3;
-    *power = milliwatts < UINT32_MAX ? (unsigned)milliwatts : UINT32_MAX;
-    return SUCCESS;
+    if (result == SUCCESS) *power = milliwatts(&call, call.gpu.power_share, call.gpu.power_window_ns);
+    return result;
 }
 
 nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *limit) {
     struct call call;
     nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS && call.gpu.limit_w < 0) return NOT_SUPPORTED;
     if (result == SUCCESS) *limit = (unsigned)(call.gpu.limit_w * 1e3);
     return result;
+}
+
+static nvmlReturn_t give_limit(nvmlDevice_t device, int which, unsigned *limit) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS && call.gpu.limits_w[which] <= 0) return NOT_SUPPORTED;
+    if (result == SUCCESS) *limit = (unsigned)(call.gpu.limits_w[which] * 1e3);
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned *limit) {
+    return give_limit(device, 0, limit);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t device, unsigned *limit) {
+    return give_limit(device, 1, limit);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, unsigned *least, unsigned *most) {
+    *least = 0;
+    return give_limit(device, 2, most);
 }
 
 /* What drivers of 2017 do not have. */
@@ -322,6 +360,36 @@ nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned l
     at = refreshed(at, ENERGY_STEP_NS, 3000000u + 7000000u * call.index);
     used = joules(&call.gpu, at) - joules(&call.gpu, call.gpu.since_ns);
     *energy = used > 0 ? (unsigned long long)(used * 1e3) : 0;
+    return SUCCESS;
+}
+
+/* nvmlFieldValue_t: its value is a union of eight bytes. */
+typedef struct {
+    unsigned fieldId, scopeId;
+    long long timestamp, latencyUsec;
+    int valueType;
+    nvmlReturn_t nvmlReturn;
+    union {
+        unsigned ui;
+        unsigned long long ull;
+    } value;
+} nvmlFieldValue_t;
+
+nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values) {
+    enum { POWER_AVERAGE = 185, POWER_INSTANT = 186, UNSIGNED_INT = 1 };
+    struct call call;
+    int n;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    for (n = 0; n < count; n++) {
+        nvmlFieldValue_t *value = &values[n];
+        double share = value->scopeId < 3 ? call.gpu.scopes[value->scopeId] : 0;
+        int is_power = value->fieldId == POWER_AVERAGE || value->fieldId == POWER_INSTANT;
+        value->nvmlReturn = is_power && share > 0 ? SUCCESS : NOT_SUPPORTED;
+        if (value->nvmlReturn != SUCCESS) continue;
+        value->valueType = UNSIGNED_INT;
+        value->value.ui = milliwatts(&call, share, value->fieldId == POWER_INSTANT ? POWER_WINDOW_NS : 1000000000u);
+    }
     return SUCCESS;
 }
 
