@@ -126,7 +126,8 @@ fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -
 fn constant(g_per_kwh: f64, location: &Location) -> Result<Choice> {
     let zone = location.zone().map(zones::yearly).transpose()?.and_then(|table| table.zone);
     let source = "given by the user".into();
-    let flat = Intensity { g_per_kwh, kind: "constant", zone, year: None, basis: None, source, caveat: None };
+    let flat =
+        Intensity { g_per_kwh, kind: "constant", zone, year: None, basis: None, scope: None, source, caveat: None };
     Ok(Choice::of(flat, None, None))
 }
 
@@ -219,7 +220,7 @@ fn yearly(location: &Location) -> Result<Intensity> {
     let mut table = zones::yearly(location.zone().unwrap_or("WORLD"))?;
     table.caveat = match location {
         Location::Unsaid => Some(NOWHERE.into()),
-        Location::Zone(_) => None,
+        Location::Zone(_) => table.caveat,
         Location::Sought(_) => Some(SOUGHT.into()),
         Location::NoCloud => Some(NO_CLOUD.into()),
     };
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(feeds(&chosen("intensity=electricitymaps location=DK-DK1 api_key=k")), all);
         assert_eq!(feeds(&chosen("intensity=energycharts location=ip")), all);
         let keyless = chosen("intensity=electricitymaps location=DK-DK1");
-        assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK")));
+        assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK-DK1")));
         assert!(keyless.caveats().any(|text| text.contains("CARBONTRACKER_API_KEY")) || all == 0);
         let marginal = chosen("intensity=100 marginal=watttime:caiso_north marginal_key=me:word");
         let said = marginal.caveats().filter(|text| text.contains("without live services")).count();

@@ -51,7 +51,7 @@ pub fn components(report: &Report) -> Value {
     json!({
         "components": report.measured().map(named).collect::<Value>(),
         "unavailable": report.section("unavailable"),
-        "intensity": some_of(report, "intensity", &["kind", "zone", "year", "basis", "source"]),
+        "intensity": some_of(report, "intensity", &["kind", "zone", "year", "basis", "use", "source"]),
         "job": shares(report),
     })
 }

@@ -7,7 +7,7 @@ use crate::extras::Use;
 use crate::forecast::{Estimate, Forecast};
 use crate::intensity::curve::Piece;
 use crate::units::{J_PER_KWH, instant};
-use crate::what_if::{Start, There, WhatIf};
+use crate::what_if::{Own, Start, There, WhatIf};
 use serde_json::{Map, Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
@@ -187,6 +187,7 @@ fn intensity(report: &Report) -> Value {
         "zone": i.zone,
         "year": i.year,
         "basis": i.basis,
+        "use": i.scope,
         "source": i.source,
         "slots_used": sources.map(|sources| sources.slots),
         "coverage": sources.and_then(|sources| sources.told),
@@ -202,9 +203,17 @@ fn what_if(what_if: &WhatIf) -> Value {
         "facility_energy_kwh": what_if.facility_kwh,
         "co2eq_g": what_if.co2eq_g,
         "zones": what_if.zones.iter().map(there).collect::<Value>(),
+        "own": what_if.own.as_ref().map(own),
         "start": what_if.start.map(|best| start(best, what_if.facility_kwh)),
         "note": what_if.note,
     })
+}
+
+/// The run where it is, by figures of the others' kind.
+fn own(own: &Own) -> Value {
+    let Own { yearly, co2eq_g } = own;
+    json!({"g_per_kwh": yearly.g_per_kwh, "co2eq_g": co2eq_g, "year": yearly.year, "basis": yearly.basis, "use": yearly.scope,
+        "source": yearly.source})
 }
 
 fn there(there: &There) -> Value {
@@ -218,6 +227,7 @@ fn there(there: &There) -> Value {
         "saves_share": there.saves_share,
         "year": yearly.year,
         "basis": yearly.basis,
+        "use": yearly.scope,
         "source": yearly.source,
     })
 }

@@ -61,10 +61,17 @@ fn grid(report: &Report) -> String {
     let told = report.bill.sources.and_then(|sources| sources.told).filter(|_| i.is_by_hour());
     let by_hour = told.map(|told| format!("{:.0} % of the energy at its own hour's figure", told * 100.0));
     let year = i.year.map(|year| year.to_string());
-    let basis = i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain([i.source.as_str()]);
+    let basis =
+        i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain(i.scope).chain([i.source.as_str()]);
     let words: Vec<&str> = basis.chain(by_hour.as_deref()).collect();
-    let figure = if i.is_by_hour() { digits(i.g_per_kwh) } else { i.g_per_kwh.to_string() };
+    let figure = if i.is_by_hour() { digits(i.g_per_kwh) } else { plain(i.g_per_kwh) };
     format!("{figure} g/kWh ({})", words.join(", "))
+}
+
+/// A figure as its table has it, without what a mean over many epochs leaves behind the comma.
+fn plain(g_per_kwh: f64) -> String {
+    const PARTS: f64 = 1e6;
+    ((g_per_kwh * PARTS).round() / PARTS).to_string()
 }
 
 fn forecast(report: &Report) -> Vec<String> {
@@ -142,7 +149,7 @@ fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
     let places: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
     let mut lines = Vec::new();
     if !places.is_empty() {
-        let mind = if what_if.note.is_some() { "; not on one basis: rough" } else { "" };
+        let mind = if what_if.is_rough() { "; not on one basis: rough" } else { "" };
         lines.push(format!("  place   {}, by the yearly average{mind}", places.join(", ")));
     }
     let start = what_if.start.and_then(start);

@@ -204,7 +204,12 @@ fn intensity(intensity: &View, is_resumed: bool) -> Markup {
         Some("direct") => ", direct emissions of the power plants only",
         _ => "",
     };
-    let source = html! { (basis) ", from " (intensity.text("/source").unwrap_or("an unknown source")) };
+    let scope = match intensity.text("/use") {
+        Some("production") => ", of what is produced there",
+        Some("consumption") => ", of what is consumed there",
+        _ => "",
+    };
+    let source = html! { (basis) (scope) ", from " (intensity.text("/source").unwrap_or("an unknown source")) };
     match intensity.text("/kind") {
         Some("constant") => html! { (figure) ", as given by the user" },
         Some("file" | "live") => html! {
