@@ -6,6 +6,7 @@ use crate::channel::Kind;
 use crate::extras::Use;
 use crate::forecast::{Estimate, Forecast};
 use crate::intensity::curve::Piece;
+use crate::intensity::zones::Halls;
 use crate::units::{J_PER_KWH, instant};
 use crate::what_if::{Own, Start, There, WhatIf};
 use serde_json::{Map, Value, json};
@@ -13,13 +14,14 @@ use serde_json::{Map, Value, json};
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
 pub const SCHEMA: u64 = 1;
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "schema",
     "run",
     "usage",
     "forecast",
     "intensity",
     "pue",
+    "facility",
     "components",
     "unavailable",
     "job",
@@ -68,6 +70,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "forecast" => forecast(report),
         "intensity" => intensity(report),
         "pue" => json!(report.bill.pue),
+        "facility" => facility(report),
         "components" => report.components.iter().map(Component::json).collect(),
         "unavailable" => {
             report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
@@ -196,6 +199,14 @@ fn intensity(report: &Report) -> Value {
     })
 }
 
+/// Where its rates are those of a cloud region.
+fn facility(report: &Report) -> Value {
+    let facility = &report.facility;
+    let Some(region) = facility.region() else { return Value::Null };
+    let (pue, wue) = (facility.pue().unzip(), facility.wue().unzip());
+    json!({"region": region, "pue": pue.0, "pue_year": pue.1, "wue": wue.0, "wue_year": wue.1, "source": Halls::SOURCE})
+}
+
 fn what_if(what_if: &WhatIf) -> Value {
     json!({
         "of": what_if.of.name(),
@@ -250,7 +261,7 @@ fn start(start: Start, facility_kwh: Option<f64>) -> Value {
 
 /// What the user gave rates for; the rest is null.
 fn extras(report: &Report) -> Value {
-    let (rates, used, whole) = (&report.setting.rates, report.used(), report.forecast_use());
+    let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
     let forecast = |of: &dyn Fn(Use) -> Option<f64>| whole.and_then(of);
     let water = rates.water(used);
     json!({

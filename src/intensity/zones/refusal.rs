@@ -20,6 +20,7 @@ pub fn refused(option: &str, asked: &str, unclear: &Unclear) -> Error {
         }
         Unclear::Without(why) => {
             let why = if why.is_empty() { "it lies on no grid of theirs" } else { why };
+            let figure = if option == "location" { "; or give intensity= in gCO2e/kWh and no location=" } else { "" };
             format!("{option}='{asked}': the tables have no figure of this place: {why}{figure}")
         }
     })

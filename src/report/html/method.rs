@@ -186,6 +186,10 @@ fn carbon(run: &View) -> Markup {
         p {
             @if run.has("/pue") {
                 "Facility energy is the devices' energy times a PUE of " (run.shown("/pue", digits))
+                @if run.has("/facility/pue") {
+                    ", which is that of " (run.words("/facility/region")) @if let Some(year) = run.number("/facility/pue_year") { " in " (year) }
+                    ", " (run.words("/facility/source"))
+                }
                 @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
                 ". "
             } @else {
