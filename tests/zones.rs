@@ -72,6 +72,6 @@ fn every_zone_of_the_data_at_hand_is_known_by_its_name() {
         let found = place("location", &row["zone"]).unwrap();
         let figure = found.by(Some("lifecycle"), Some(CONSUMPTION)).unwrap();
         assert_eq!((figure.g_per_kwh, figure.year), (row["g_per_kwh"].parse().unwrap(), Some(2025)), "{}", row["zone"]);
-        assert!(row["zone"].len() == 2 || found.yearly == *figure, "{}", row["zone"]);
+        assert!(row["zone"].len() == 2 || found.yearly == figure, "{}", row["zone"]);
     }
 }

@@ -7,6 +7,7 @@
 use super::Intensity;
 use crate::clean;
 use crate::error::Result;
+use std::iter;
 
 pub mod names;
 mod refusal;
@@ -37,8 +38,7 @@ pub struct Place {
     pub grid: Option<&'static str>,
     /// Its yearly average.
     pub yearly: Intensity,
-    /// Yearly averages of other kinds.
-    pub others: Vec<Intensity>,
+    spot: Spot,
 }
 
 /// What a cloud provider publishes of the halls of a region.
@@ -72,54 +72,55 @@ pub fn yearly(asked: &str) -> Result<Intensity> {
 /// The place that an option asks for by zone or cloud region, in any case; an unknown one is refused with near ones.
 pub fn place(option: &str, asked: &str) -> Result<Place> {
     let found = find(asked).map_err(|unclear| refusal::refused(option, asked, &unclear))?;
-    let mut figures = figures(found.spot).into_iter();
-    let first = figures.next().ok_or_else(|| refusal::refused(option, asked, &names::Unclear::Without("")))?;
+    let first = figures(found.spot).next();
+    let first = first.ok_or_else(|| refusal::refused(option, asked, &names::Unclear::Without("")))?;
     let caveat = caveat(asked, &found, &first);
     Ok(Place {
         name: found.spot.name(),
         grid: found.spot.grid().map(|grid| grid.cell(0)),
         yearly: Intensity { caveat, ..first },
-        others: figures.collect(),
+        spot: found.spot,
     })
 }
 
 impl Place {
     /// Its yearly average on this basis and of this use.
-    pub fn by(&self, basis: Option<&str>, scope: Option<&str>) -> Option<&Intensity> {
-        let is_asked = |one: &&Intensity| one.basis == basis && (scope.is_none() || one.scope == scope);
-        std::iter::once(&self.yearly).chain(&self.others).find(is_asked)
+    pub fn by(&self, basis: Option<&str>, scope: Option<&str>) -> Option<Intensity> {
+        let is_asked = |one: &Intensity| one.basis == basis && one.scope == scope;
+        Some(&self.yearly).filter(|yearly| is_asked(yearly)).cloned().or_else(|| figures(self.spot).find(is_asked))
     }
 }
 
-/// All that the tables say of a row, what prices it first.
-fn figures(spot: Spot) -> Vec<Intensity> {
-    let mut all = Vec::new();
-    match spot {
-        Spot::Zone(row) => all.extend(of_zone(row)),
-        Spot::Region(row) => all.extend(own(row)),
-        Spot::Grid(_) | Spot::State(_) => (),
+/// All that the tables say of a row, what prices it first. What nobody looks at is not looked up.
+fn figures(spot: Spot) -> impl Iterator<Item = Intensity> {
+    let region = if let Spot::Region(row) = spot { Some(row) } else { None };
+    let placed = move || match spot {
+        Spot::Zone(row) => of_zone(row),
+        Spot::Region(row) => own(row),
+        Spot::Grid(_) | Spot::State(_) => None,
+    };
+    // The world has nobody to trade with.
+    let consumed =
+        move || placed().filter(|_| spot.code() == "WORLD").map(|of| Intensity { scope: Some(CONSUMPTION), ..of });
+    let by_cloud = move || region.and(spot.grid()).and_then(|grid| of_cloud_grid(row(CLOUD_GRIDS, grid.cell(0))?));
+    let by_grid = move || spot.grid().and_then(of_grid);
+    let by_zone = move || row(ZONES, region?.cell(2)).filter(|_| spot.grid().is_none()).and_then(of_zone);
+    let by_google = move || {
+        let grid = spot.grid()?;
+        rows(REGIONS).find(|row| row.cell(2) == grid.cell(0) && !row.cell(3).is_empty()).and_then(own)
+    };
+    let first = iter::once_with(placed).chain(iter::once_with(consumed)).chain(iter::once_with(by_cloud));
+    let rest = iter::once_with(by_grid).chain(iter::once_with(by_zone)).chain(iter::once_with(by_google));
+    first.chain(rest).flatten().map(move |figure| named(figure, spot))
+}
+
+/// A figure under the code of the row that it is for.
+fn named(mut figure: Intensity, spot: Spot) -> Intensity {
+    if let Some(of) = figure.zone.replace(spot.code().to_owned()).filter(|of| of != spot.code()) {
+        let place = if matches!(spot, Spot::Region(_)) { format!(", for {}", spot.name()) } else { String::new() };
+        figure.source = format!("{} ({of}{place})", figure.source);
     }
-    if spot.code() == "WORLD" {
-        // It has nobody to trade with.
-        all.extend(all.first().cloned().map(|world| Intensity { scope: Some(CONSUMPTION), ..world }));
-    }
-    match spot.grid() {
-        Some(grid) => {
-            let is_region = matches!(spot, Spot::Region(_));
-            all.extend(row(CLOUD_GRIDS, grid.cell(0)).filter(|_| is_region).and_then(of_cloud_grid));
-            all.extend(of_grid(grid));
-            all.extend(rows(REGIONS).find(|row| row.cell(2) == grid.cell(0) && !row.cell(3).is_empty()).and_then(own));
-        }
-        None if spot.zone() != spot.code() => all.extend(row(ZONES, spot.zone()).and_then(of_zone)),
-        None => (),
-    }
-    for figure in &mut all {
-        if let Some(of) = figure.zone.replace(spot.code().to_owned()).filter(|of| of != spot.code()) {
-            let place = if matches!(spot, Spot::Region(_)) { format!(", for {}", spot.name()) } else { String::new() };
-            figure.source = format!("{} ({of}{place})", figure.source);
-        }
-    }
-    all
+    figure
 }
 
 fn figure(zone: &str, g_per_kwh: f64, year: Option<u32>, basis: &'static str, source: &str) -> Intensity {
@@ -164,8 +165,7 @@ fn caveat(asked: &str, found: &Found, priced: &Intensity) -> Option<String> {
         Spot::State(row) => several(row),
         Spot::Region(row) if !row.cell(9).is_empty() => Some(format!("location={}: {}", row.cell(0), row.cell(9))),
         Spot::Region(_) if priced.basis == Some(DIRECT) => {
-            let all = figures(spot);
-            let like = all.iter().find(|figure| figure.basis == Some(LIFECYCLE))?;
+            let like = figures(spot).find(|figure| figure.basis == Some(LIFECYCLE))?;
             Some(format!(
                 "location={} is priced by {OWN_SOURCE}, of direct emissions ({} g/kWh); over the life cycle its grid, {}, has {}",
                 spot.code(),

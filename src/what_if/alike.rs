@@ -32,13 +32,13 @@ pub fn make(places: &mut [Place], priced: &Intensity, own: Option<&Place>) -> Op
     let common = kinds.iter().find(|kind| places.iter().all(|place| place.by(kind.0, kind.1).is_some()));
     let wanted = common.map_or(kinds.as_slice(), std::slice::from_ref);
     for place in places.iter_mut() {
-        let figure = wanted.iter().find_map(|kind| place.by(kind.0, kind.1)).cloned();
+        let figure = wanted.iter().find_map(|kind| place.by(kind.0, kind.1));
         place.yearly = figure.unwrap_or_else(|| place.yearly.clone());
     }
     let is_static = priced.kind == "static";
     let own_figure = own.and_then(|own| match common {
         Some(common) if is_static && *common == kind(priced) => Some(priced.clone()),
-        Some(common) => own.by(common.0, common.1).cloned(),
+        Some(common) => own.by(common.0, common.1),
         None => None,
     });
     let mut known: Vec<(&str, Intensity)> = own.and_then(|own| own.grid).zip(own_figure.clone()).into_iter().collect();

@@ -162,7 +162,7 @@ fn by_region(asked: &str) -> Result<Spot, Unclear> {
     let within = |(name, any_number): (&str, bool)| Some(region(name, any_number)).filter(|found| !found.is_empty());
     let names = std::iter::once((name, false)).chain(around(name).map(|name| (name, false))).chain([(name, true)]);
     let found = names.into_iter().find_map(within).unwrap_or_default();
-    let price = |spot: &Spot| super::figures(*spot).first().map(|figure| figure.g_per_kwh);
+    let price = |spot: &Spot| super::figures(*spot).next().map(|figure| figure.g_per_kwh);
     match found[..] {
         [] => Err(Unclear::Unknown),
         [first, ..] if found.iter().all(|other| price(other) == price(&first)) => Ok(first),
