@@ -11,6 +11,7 @@ use crate::calendar::Calendar;
 use crate::channel::Channel;
 use crate::claim::{OnNode, Standing};
 use crate::counter::{Credit, Meter};
+use crate::facility::Facility;
 use crate::forecast::Forecast;
 use crate::intensity::{Grid, Hourly};
 use crate::ledger::{Energies, Ledger, Mark};
@@ -34,6 +35,8 @@ pub struct Books {
     pub marginal: Option<Hourly>,
     /// Facility energy over IT energy.
     pub pue: f64,
+    /// The rates of the halls that it runs in, where those of a cloud region are asked for.
+    pub facility: Facility,
     /// Which hour an instant was.
     pub calendar: Calendar,
     /// What is measured; a channel's place is its number.
@@ -89,6 +92,7 @@ impl Books {
             grid,
             marginal: None,
             pue,
+            facility: Facility::default(),
             calendar: Calendar::default(),
             metered: Vec::new(),
             ledger: Ledger::default(),
@@ -105,6 +109,18 @@ impl Books {
             failed: false,
             faults: Vec::new(),
         }
+    }
+
+    /// Of a run in these halls.
+    pub fn within(self, facility: Facility) -> Books {
+        Books { pue: facility.pue().map_or(self.pue, |(pue, _)| pue), facility, ..self }
+    }
+
+    /// Enters the cloud region once it is found out. What is not known of its halls, in words.
+    pub fn found_in(&mut self, region: &str) -> Vec<String> {
+        self.facility = self.facility.found(region);
+        self.pue = self.facility.pue().map_or(self.pue, |(pue, _)| pue);
+        self.facility.lacks().to_vec()
     }
 
     /// What turns this run's energy into emissions.

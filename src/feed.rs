@@ -255,6 +255,10 @@ mod live {
         let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
         shared.say(format!("location={how} this machine is in {zone}; location={zone} says so without asking"));
         shared.books().grid.flat = table;
+        if let Seek::Cloud(_) = seek {
+            let lacks = shared.books().found_in(told);
+            lacks.into_iter().for_each(|words| shared.say(words));
+        }
         let Some(target) = target.transpose()? else { return Ok(None) };
         let missing = target.service.missing();
         missing.into_iter().for_each(|missing| shared.say(missing.into()));

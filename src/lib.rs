@@ -21,6 +21,7 @@ pub mod counter;
 pub mod environment;
 pub mod error;
 pub mod extras;
+pub mod facility;
 pub mod feed;
 pub mod forecast;
 pub mod history;

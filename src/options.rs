@@ -5,6 +5,7 @@ use crate::clean;
 use crate::environment;
 use crate::error::{Error, Result, Status};
 use crate::extras::{Price, Rates};
+use crate::facility::ByRegion;
 use crate::intensity::service::Secret;
 use crate::intensity::services;
 use crate::intensity::slot::DIRTIEST;
@@ -39,8 +40,10 @@ pub struct Options {
     pub marginal: Option<(String, String)>,
     /// Account for it.
     pub marginal_key: Option<Secret>,
-    /// Facility energy over IT energy.
+    /// Facility energy over IT energy; until the region's is known where that is asked for.
     pub pue: f64,
+    /// Which rates are those of the cloud region.
+    pub by_region: ByRegion,
     /// The run's label.
     pub name: Option<String>,
     /// Folder for the run's files.
@@ -166,6 +169,7 @@ impl Default for Options {
             marginal: None,
             marginal_key: None,
             pue: 1.0,
+            by_region: ByRegion::default(),
             name: None,
             log_dir: None,
             log_prefix: None,
@@ -203,7 +207,7 @@ const KEYS: &[Key] = &[
     Key { name: "components", allowed: "all, or some of cpu, gpu, dram, node with commas between", set: |o, v| put(&mut o.components, kinds(v)) },
     Key { name: "interval", allowed: "seconds from 0.001 to 3600", set: |o, v| put(&mut o.interval, number(v, 0.001, 3600.0).map(Duration::from_secs_f64)) },
     Key { name: "devices", allowed: "visible, all, process, or a list of GPUs", set: |o, v| put(&mut o.devices, some_text(v)) },
-    Key { name: "location", allowed: "a zone such as DK, DNK, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip, or cloud, to find it out", set: |o, v| put_some(&mut o.location, some_text(v)) },
+    Key { name: "location", allowed: "a zone such as DK, Denmark, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip, or cloud, to find it out", set: |o, v| put_some(&mut o.location, some_text(v)) },
     Key {
         name: "intensity",
         allowed: "gCO2e/kWh from 0 to 10000, a CSV file (its name ends in .csv or holds a /), or electricitymaps, carbonintensity_gb, energidataservice, energycharts",
@@ -213,7 +217,7 @@ const KEYS: &[Key] = &[
     Key { name: "intensity_url", allowed: "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine; no name or password in it", set: |o, v| put_some(&mut o.intensity_url, url(v)) },
     Key { name: "marginal", allowed: "watttime:REGION, such as watttime:CAISO_NORTH", set: |o, v| put_some(&mut o.marginal, marginal(v)) },
     Key { name: "marginal_key", allowed: "USER:PASSWORD of that service", set: |o, v| put_some(&mut o.marginal_key, secret(v)) },
-    Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10", set: |o, v| put(&mut o.pue, number(v, 1.0, 10.0)) },
+    Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10, or region for what the cloud region's provider publishes", set: |o, v| put(&mut o.pue, by_region(v, &mut o.by_region.pue, |v| number(v, 1.0, 10.0)).map(|pue| pue.unwrap_or(1.0))) },
     Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v).map(clean::text)) },
     Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, o.folder.path(v)) },
     Key { name: "log_prefix", allowed: "how file names begin", set: |o, v| put_some(&mut o.log_prefix, some_text(v)) },
@@ -231,7 +235,7 @@ const KEYS: &[Key] = &[
     Key { name: "budget_h", allowed: "hours above 0", set: |o, v| put_some(&mut o.budget_h, number(v, f64::MIN_POSITIVE, f64::MAX)) },
     Key { name: "what_if", allowed: "off, or zones as location takes them, with commas between", set: |o, v| put(&mut o.what_if, what_if(v)) },
     Key { name: "price", allowed: "the price of a kWh from 0 to 1000000, such as 0.32EUR", set: |o, v| put_some(&mut o.rates.price, Price::parse(v)) },
-    Key { name: "wue", allowed: "litres per kWh on site, from 0 to 1000", set: |o, v| put_some(&mut o.rates.wue, number(v, 0.0, 1000.0)) },
+    Key { name: "wue", allowed: "litres per kWh on site, from 0 to 1000, or region for what the cloud region's provider publishes", set: |o, v| put(&mut o.rates.wue, by_region(v, &mut o.by_region.wue, |v| number(v, 0.0, 1000.0))) },
     Key { name: "wue_grid", allowed: "litres per kWh at the power plants, from 0 to 1000", set: |o, v| put_some(&mut o.rates.wue_grid, number(v, 0.0, 1000.0)) },
     Key { name: "embodied_kg", allowed: "kg of CO2e from 0 to 1000000000", set: |o, v| put_some(&mut o.rates.embodied_kg, number(v, 0.0, 1e9)) },
     Key { name: "life_years", allowed: "years from 0.1 to 50", set: |o, v| put(&mut o.rates.life_years, number(v, 0.1, 50.0)) },
@@ -423,6 +427,12 @@ fn positive(value: &str) -> Option<u64> {
 
 fn number(value: &str, low: f64, high: f64) -> Option<f64> {
     value.parse().ok().filter(|x| (low..=high).contains(x))
+}
+
+/// A number, or none where it is to be the region's, which is noted.
+fn by_region(value: &str, is_asked: &mut bool, number: impl Fn(&str) -> Option<f64>) -> Option<Option<f64>> {
+    *is_asked = value == "region";
+    if *is_asked { Some(None) } else { number(value).map(Some) }
 }
 
 fn kinds(value: &str) -> Option<Vec<Kind>> {

@@ -7,6 +7,8 @@ use crate::intensity::curve::{Curve, Origin};
 use crate::intensity::zones::{self, Place};
 use crate::options::WhatIfOption;
 
+mod alike;
+
 /// What a reader is shown unless it asks for others: the world, and large grids with many data centres from the cleanest
 /// (hydro, nuclear) to the dirtiest (coal).
 const USUAL: [&str; 10] = ["WORLD", "NO", "SE", "FR", "GB", "DE", "US", "CN", "PL", "IN"];
@@ -60,10 +62,20 @@ pub struct WhatIf {
     pub duration_s: Option<f64>,
     /// In other places, the cleanest first.
     pub zones: Vec<There>,
+    /// What it would emit where it is by figures of their kind, which savings are against; None: it is priced by that kind.
+    pub own: Option<Own>,
     /// At the best time; None where too little is known of the hours to come.
     pub start: Option<Start>,
     /// What to mind where their figures are not of one kind.
     pub note: Option<String>,
+}
+
+/// The run where it is, by figures of another kind than it is priced by.
+pub struct Own {
+    /// The yearly average.
+    pub yearly: Intensity,
+    /// What the run emits by it, g CO2e.
+    pub co2eq_g: Option<f64>,
 }
 
 /// The run in another place.
@@ -125,14 +137,17 @@ impl Elsewhere {
         self.places.len()
     }
 
-    /// The run in these places. Unless they were chosen, the yearly average of its own zone is among them: on the same
-    /// basis as theirs, when the run itself is priced by the hour.
-    pub fn zones(&self, run: &Run, own: Option<&str>) -> Vec<There> {
+    /// The run in these places, by figures of one kind where there are such. Unless the places were chosen, the yearly average
+    /// of its own zone is among them: on the same basis as theirs, when the run itself is priced by the hour.
+    pub fn zones(&self, run: &Run, own: Option<&str>) -> (Vec<There>, Option<Own>) {
         let mut places = self.places.clone();
-        let own = own.filter(|_| self.with_own).and_then(|zone| zones::place("location", zone).ok());
-        own.into_iter().for_each(|own| add(&mut places, own));
+        let own = own.and_then(|zone| zones::place("location", zone).ok());
+        own.iter().filter(|_| self.with_own).for_each(|own| add(&mut places, own.clone()));
+        let like = alike::make(&mut places, run.priced, own.as_ref());
+        let own = like.map(|yearly| Own { co2eq_g: run.facility_kwh.map(|kwh| kwh * yearly.g_per_kwh), yearly });
+        let here = own.as_ref().map_or(run.co2eq_g, |own| own.co2eq_g);
         places.sort_by(|a, b| a.yearly.g_per_kwh.total_cmp(&b.yearly.g_per_kwh));
-        places.into_iter().map(|place| There::of(place, run)).collect()
+        (places.into_iter().map(|place| There::of(place, run.facility_kwh, here)).collect(), own)
     }
 }
 
@@ -144,10 +159,11 @@ fn add(places: &mut Vec<Place>, place: Place) {
 }
 
 impl There {
-    fn of(place: Place, run: &Run) -> There {
-        let co2eq_g = run.facility_kwh.map(|kwh| kwh * place.yearly.g_per_kwh);
-        let saves_g = run.co2eq_g.zip(co2eq_g).map(|(here, there)| here - there);
-        There { place, co2eq_g, saves_g, saves_share: share(saves_g, run.co2eq_g) }
+    /// `here` is what the run emits where it is, g CO2e.
+    fn of(place: Place, facility_kwh: Option<f64>, here: Option<f64>) -> There {
+        let co2eq_g = facility_kwh.map(|kwh| kwh * place.yearly.g_per_kwh);
+        let saves_g = here.zip(co2eq_g).map(|(here, there)| here - there);
+        There { place, co2eq_g, saves_g, saves_share: share(saves_g, here) }
     }
 }
 
@@ -158,49 +174,61 @@ fn share(saves: Option<f64>, of: Option<f64>) -> Option<f64> {
 impl WhatIf {
     /// The run in other places and, by this curve, at other times than `now`, s since 1970.
     pub fn new(elsewhere: &Elsewhere, run: Run, own: Option<&str>, curve: Option<&Curve>, now: f64) -> WhatIf {
-        let zones = elsewhere.zones(&run, own);
+        let (zones, own) = elsewhere.zones(&run, own);
         WhatIf {
             of: run.of,
             facility_kwh: run.facility_kwh,
             co2eq_g: run.co2eq_g,
             duration_s: run.duration_s,
-            note: bases(&run, &zones),
+            note: bases(run.priced, own.as_ref(), &zones),
             start: curve.zip(run.duration_s).and_then(|(curve, duration_s)| best_start(curve, now, duration_s)),
             zones,
+            own,
         }
+    }
+
+    /// Whether the figures compared are of several kinds.
+    pub fn is_rough(&self) -> bool {
+        self.note.is_some() && self.own.is_none()
     }
 }
 
-/// What to mind where a run and its likes elsewhere are not on one basis, or nobody knows.
-fn bases(run: &Run, zones: &[There]) -> Option<String> {
+/// What to mind where a run and its likes elsewhere are not priced by figures of one kind, or nobody knows.
+fn bases(priced: &Intensity, own: Option<&Own>, zones: &[There]) -> Option<String> {
     const SHOWN: usize = 4;
-    let named = |basis: Option<&'static str>| basis.unwrap_or("of no stated basis");
-    let mut groups: Vec<(Option<&str>, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<(_, Vec<&str>)> = Vec::new();
     for there in zones {
-        let Intensity { basis, zone, .. } = &there.place.yearly;
-        let zone = zone.as_deref().unwrap_or_default();
-        match groups.iter_mut().find(|(known, _)| known == basis) {
+        let kind = alike::kind(&there.place.yearly);
+        let zone = there.place.yearly.zone.as_deref().unwrap_or_default();
+        match groups.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, zones)) => zones.push(zone),
-            None => groups.push((*basis, vec![zone])),
+            None => groups.push((kind, vec![zone])),
         }
     }
-    let own = run.priced.basis;
-    if own.is_some() && groups.iter().all(|(basis, _)| *basis == own) {
+    let run = alike::kind(priced);
+    if let (Some(own), [(kind, _)]) = (own, &groups[..]) {
+        return Some(format!(
+            "what if: places are compared by {} figures; by these the run's own place has {} g/kWh, while the run is priced at {} \
+             g/kWh ({})",
+            alike::named(*kind),
+            own.yearly.g_per_kwh,
+            priced.g_per_kwh,
+            alike::named(run)
+        ));
+    }
+    if groups.is_empty() || groups.iter().all(|(kind, _)| alike::is_like(run, *kind)) {
         return None;
     }
-    let theirs = groups.iter().map(|(basis, zones)| {
+    let theirs = groups.iter().map(|(kind, zones)| {
         let more = if zones.len() > SHOWN { ", …" } else { "" };
         let zones: Vec<&str> = zones.iter().take(SHOWN).copied().collect();
-        format!("{} of {}{more}", named(*basis), zones.join(", "))
+        format!("{} of {}{more}", alike::named(*kind), zones.join(", "))
     });
-    let theirs: Vec<String> = theirs.collect();
-    (!theirs.is_empty()).then(|| {
-        format!(
-            "what if: the run's own figure is {}, the others are {}: across bases savings are rough",
-            named(own),
-            theirs.join(", ")
-        )
-    })
+    Some(format!(
+        "what if: the run's own figure is {}, the others are {}: across these savings are rough",
+        alike::named(run),
+        theirs.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// A sum over some time.

@@ -51,6 +51,8 @@ fn all_that_users_of_each_language_need_is_laid() {
         "lib/pkgconfig/carbontracker.pc",
         "lib/cmake/CarbonTracker/CarbonTrackerConfig.cmake",
         "share/doc/carbontracker/README.md",
+        "share/doc/carbontracker/LICENSE",
+        "share/doc/carbontracker/NOTICE",
         "share/doc/carbontracker/examples/digits.csv",
     ] {
         assert!(laid.contains(Path::new(path)), "{path} is missing");

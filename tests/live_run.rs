@@ -72,7 +72,7 @@ fn on_a_bad_day_the_energy_is_counted_and_the_yearly_average_counts() {
         let report = until(&tracker, |report| report["notes"].to_string().contains("electricitymaps: "));
         check_energy(&report);
         assert_eq!(report["intensity"]["kind"], "static", "{name}: {report}");
-        assert!((number(&report, "/intensity/g_per_kwh") - 114.41).abs() < 1e-9, "{name}: {}", report["intensity"]);
+        assert!((number(&report, "/intensity/g_per_kwh") - 112.0).abs() < 1e-9, "{name}: {}", report["intensity"]);
         assert_eq!(number(&report, "/intensity/coverage"), 0.0, "{name}");
         let (notes, said) = (report["notes"].to_string(), messages(&tracker));
         assert!(notes.contains(why) && notes.contains("yearly average of DK"), "{name}: {notes}");

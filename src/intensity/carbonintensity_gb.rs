@@ -4,6 +4,7 @@ use super::service::{
     Place, Request, Service, encoded, field, figure, in_order, json, list, minute, refused_by_others, slot, time,
 };
 use super::slot::{Slot, Standing};
+use super::zones;
 use crate::error::Error;
 use serde_json::Value;
 
@@ -109,6 +110,10 @@ impl Service for CarbonIntensityGb {
 
     fn basis(&self) -> &'static str {
         "direct"
+    }
+
+    fn scope(&self) -> Option<&'static str> {
+        Some(zones::CONSUMPTION)
     }
 
     fn source(&self) -> &'static str {

@@ -3,6 +3,7 @@
 use super::service::{Place, Secret, Service};
 use super::{Grid, Hourly, Intensity, cloud, file, services, zones};
 use crate::error::Result;
+use crate::facility::{At, Facility};
 use crate::host;
 use crate::options::{IntensityOption, Options};
 use std::borrow::Cow;
@@ -16,6 +17,8 @@ pub struct Choice {
     pub marginal: Option<Hourly>,
     /// What tells more while the run lasts.
     pub feeds: Vec<Feed>,
+    /// The rates of the halls it runs in, where they are those of a cloud region.
+    pub facility: Facility,
 }
 
 /// What tells more of the grid while a run lasts.
@@ -119,6 +122,7 @@ fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -
     };
     choice.add_marginal(options)?;
     choice.without_network();
+    choice.facility = Facility::new(options.by_region, choice.at(&location));
     Ok(choice)
 }
 
@@ -126,7 +130,8 @@ fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -
 fn constant(g_per_kwh: f64, location: &Location) -> Result<Choice> {
     let zone = location.zone().map(zones::yearly).transpose()?.and_then(|table| table.zone);
     let source = "given by the user".into();
-    let flat = Intensity { g_per_kwh, kind: "constant", zone, year: None, basis: None, source, caveat: None };
+    let flat =
+        Intensity { g_per_kwh, kind: "constant", zone, year: None, basis: None, scope: None, source, caveat: None };
     Ok(Choice::of(flat, None, None))
 }
 
@@ -178,7 +183,24 @@ fn from_service(name: &str, location: &Location, account: Account) -> Result<Cho
 
 impl Choice {
     fn of(flat: Intensity, hourly: Option<Hourly>, feed: Option<Feed>) -> Choice {
-        Choice { grid: Grid { flat, hourly }, marginal: None, feeds: feed.into_iter().collect() }
+        Choice {
+            grid: Grid { flat, hourly },
+            marginal: None,
+            feeds: feed.into_iter().collect(),
+            facility: Facility::default(),
+        }
+    }
+
+    /// Where that is. Only a cloud's metadata finds a region out, and only where it is asked.
+    fn at<'a>(&self, location: &'a Location<'_>) -> At<'a> {
+        let is_asked = self.feeds.iter().any(|feed| matches!(feed, Feed::Place(Seek::Cloud(_), ..)));
+        match location {
+            Location::Zone(zone) => At::Named(zone),
+            Location::Sought(Seek::Cloud(_)) if is_asked => At::Sought,
+            Location::Sought(Seek::Cloud(_)) | Location::NoCloud => At::Named("cloud"),
+            Location::Sought(Seek::Address) => At::Named("ip"),
+            Location::Unsaid => At::Unsaid,
+        }
     }
 
     /// `marginal=watttime:REGION`.
@@ -195,7 +217,7 @@ impl Choice {
     /// What the user should know at once.
     pub fn caveats(&self) -> impl Iterator<Item = String> {
         let failures = self.grid.hourly.iter().chain(&self.marginal).filter_map(|hourly| hourly.failure.clone());
-        self.grid.caveats().chain(failures)
+        self.grid.caveats().chain(failures).chain(self.facility.lacks().iter().cloned())
     }
 
     /// Where the library was built without the network, nothing live is fed, and that is said.
@@ -219,7 +241,7 @@ fn yearly(location: &Location) -> Result<Intensity> {
     let mut table = zones::yearly(location.zone().unwrap_or("WORLD"))?;
     table.caveat = match location {
         Location::Unsaid => Some(NOWHERE.into()),
-        Location::Zone(_) => None,
+        Location::Zone(_) => table.caveat,
         Location::Sought(_) => Some(SOUGHT.into()),
         Location::NoCloud => Some(NO_CLOUD.into()),
     };
@@ -262,6 +284,11 @@ mod tests {
         let region = |name: &str| (name == "AWS_REGION").then(|| "eu-north-1".to_owned());
         let known = choose(&options(""), region).unwrap().grid.flat;
         assert_eq!((known.zone.as_deref(), known.caveat), (Some("aws:eu-north-1"), None));
+        let halls = choose(&options("pue=region"), region).unwrap();
+        assert_eq!((halls.facility.pue(), halls.caveats().count()), (Some((1.1, 2024)), 0));
+        let sought = choose(&options("pue=region"), |_| None).unwrap();
+        let why = if cfg!(feature = "live") { "has yet to be found out" } else { "location=cloud is no cloud region" };
+        assert!(sought.caveats().any(|text| text.contains(why)));
         let asked = choose(&options(""), |_| None).unwrap();
         let is_asked = matches!(asked.feeds[..], [Feed::Place(Seek::Cloud(cloud::Provider::Aws), None, _)]);
         assert_eq!(is_asked, cfg!(feature = "live"));
@@ -279,7 +306,7 @@ mod tests {
         assert_eq!(feeds(&chosen("intensity=electricitymaps location=DK-DK1 api_key=k")), all);
         assert_eq!(feeds(&chosen("intensity=energycharts location=ip")), all);
         let keyless = chosen("intensity=electricitymaps location=DK-DK1");
-        assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK")));
+        assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK-DK1")));
         assert!(keyless.caveats().any(|text| text.contains("CARBONTRACKER_API_KEY")) || all == 0);
         let marginal = chosen("intensity=100 marginal=watttime:caiso_north marginal_key=me:word");
         let said = marginal.caveats().filter(|text| text.contains("without live services")).count();

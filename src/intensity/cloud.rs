@@ -1,8 +1,8 @@
 //! Which cloud region this machine is in, for `location=cloud`: by the firmware's texts, the environment and the
 //! provider's own metadata, which is asked only there and never leaves the host.
 
-use super::service::{Method, Request, Secret, cloud_region};
-use super::zones::column;
+use super::service::{Method, Request, Secret};
+use super::zones::{self, Found, Spot};
 
 /// The link-local address that all three answer at.
 const METADATA: &str = "http://169.254.169.254";
@@ -58,13 +58,10 @@ impl Provider {
     /// Our table's region of this name; a zone of it (europe-west4-a) and a display name (West Europe) are taken too.
     fn region(self, name: &str) -> Option<String> {
         let name = name.trim().rsplit('/').next().unwrap_or_default(); // projects/1/zones/europe-west4-a
-        let name = name.replace(' ', "").to_ascii_lowercase();
-        let known =
-            |name: &str| cloud_region(&format!("{}:{name}", self.prefix())).map(|row| column(&row, 0).to_owned());
-        known(&name).or_else(|| match name.rsplit_once('-') {
-            Some((region, zone)) if zone.len() == 1 => known(region),
+        match zones::find(&format!("{}:{name}", self.prefix())) {
+            Ok(Found { spot: region @ Spot::Region(_), .. }) => Some(region.code().to_owned()),
             _ => None,
-        })
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Electricity Maps, v3: the world, by the hour, for a key. The free plan holds one zone and no forecast.
 
 use super::service::{
-    Place, Request, Secret, Service, cloud_region, country, encoded, field, figure, in_order, json, list, slot,
-    spacing, time,
+    Place, Request, Secret, Service, country, encoded, field, figure, in_order, json, list, slot, spacing, time,
 };
 use super::slot::{Slot, Standing};
-use super::zones::zone_row;
+use super::zones::{self, Found, Spot};
 use crate::error::Error;
 use serde_json::Value;
 
@@ -42,10 +41,7 @@ impl ElectricityMaps {
     pub fn new(place: Place<'_>, key: Option<Secret>) -> Result<Self, Error> {
         let zone = match place {
             Place::Unsaid => None,
-            Place::Zone(asked) => match cloud_region(asked).and_then(|region| region.first().copied()) {
-                Some(region) => Some(Zone::Cloud(region)),
-                None => own_zone(asked).map(Zone::Named),
-            },
+            Place::Zone(asked) => own_zone(asked),
             Place::Found(found) => Some(match (found.latitude, found.longitude) {
                 (Some(latitude), Some(longitude)) => {
                     Zone::At(latitude, longitude, found.zone().unwrap_or_else(|| found.country.clone()))
@@ -131,6 +127,10 @@ impl Service for ElectricityMaps {
         "lifecycle"
     }
 
+    fn scope(&self) -> Option<&'static str> {
+        Some(zones::CONSUMPTION)
+    }
+
     fn source(&self) -> &'static str {
         "Electricity Maps"
     }
@@ -184,19 +184,24 @@ impl Service for ElectricityMaps {
     }
 }
 
-/// A zone in the service's form: the country's alpha-2 code, then its part; an alpha-3 code becomes alpha-2.
-fn own_zone(asked: &str) -> Option<String> {
-    let row = zone_row(asked);
-    if let Some(alpha2) = row.as_ref().and_then(|row| row.get(1)).filter(|alpha2| !alpha2.is_empty()) {
-        return Some((*alpha2).to_owned());
+/// A zone in the service's form: the country's alpha-2 code, then its part; a name becomes its code. What our tables lack it
+/// may have.
+fn own_zone(asked: &str) -> Option<Zone> {
+    match zones::find(asked) {
+        Ok(Found { spot: region @ Spot::Region(_), .. }) => Some(Zone::Cloud(region.code())),
+        Ok(Found { spot: Spot::State(_), .. }) => None, // US-CA: the service knows operators, not states
+        Ok(Found { spot, why: "" }) if spot.code() != "WORLD" => Some(Zone::Named(spot.code().to_owned())),
+        _ => formed(asked).map(Zone::Named),
     }
+}
+
+fn formed(asked: &str) -> Option<String> {
     let zone = asked.to_ascii_uppercase();
-    let is_state = row.is_some() && country(&zone) == "US"; // US-CA: the service knows operators, not states
     let is_formed = zone.len() <= 24
         && country(&zone).len() == 2
         && country(&zone).bytes().all(|byte| byte.is_ascii_uppercase())
         && zone.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    (is_formed && !is_state).then_some(zone)
+    is_formed.then_some(zone)
 }
 
 fn static_zone(zone: &Zone) -> String {
@@ -204,8 +209,8 @@ fn static_zone(zone: &Zone) -> String {
         Zone::Cloud(region) => return (*region).to_owned(),
         Zone::Named(zone) | Zone::At(_, _, zone) => zone,
     };
-    let row = zone_row(named).or_else(|| zone_row(country(named)));
-    row.and_then(|row| row.first().copied()).unwrap_or("WORLD").to_owned()
+    let found = zones::find(named).or_else(|_| zones::find(country(named)));
+    found.map_or("WORLD", |found| found.spot.code()).to_owned()
 }
 
 /// How long a figure holds, s: as the answer says, else by the distance between figures, an hour at most.

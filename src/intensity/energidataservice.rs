@@ -5,6 +5,7 @@ use super::service::{
 };
 use super::slot::{Slot, Standing};
 use super::whereabouts::Whereabouts;
+use super::zones;
 use crate::error::Error;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -39,7 +40,11 @@ impl EnergiDataService {
             Place::Zone(asked) => match asked.to_ascii_uppercase().as_str() {
                 "DK1" | "DK-DK1" => Some(WEST),
                 "DK2" | "DK-DK2" => Some(EAST),
-                _ => place.table_zone().filter(|zone| country(zone) == "DK").map(|_| BOTH),
+                _ => place.table_zone().filter(|zone| country(zone) == "DK").map(|zone| match zone.as_str() {
+                    "DK-DK1" => WEST,
+                    "DK-DK2" => EAST,
+                    _ => BOTH,
+                }),
             },
             Place::Found(found) => (found.country == "DK").then(|| half(found)),
         };
@@ -90,11 +95,15 @@ impl Service for EnergiDataService {
     }
 
     fn static_zone(&self) -> String {
-        "DK".into()
+        self.zone()
     }
 
     fn basis(&self) -> &'static str {
         "direct"
+    }
+
+    fn scope(&self) -> Option<&'static str> {
+        Some(zones::CONSUMPTION)
     }
 
     fn source(&self) -> &'static str {

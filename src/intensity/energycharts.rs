@@ -4,7 +4,7 @@ use super::service::{
     Place, Request, Service, country, field, figure, in_order, json, list, minute, refused_by_others, slot, spacing,
 };
 use super::slot::{Slot, Standing};
-use super::zones::zone_row;
+use super::zones::{self, Spot};
 use crate::error::Error;
 use serde_json::Value;
 
@@ -39,13 +39,10 @@ impl EnergyCharts {
         let asked = match place {
             Place::Unsaid => None,
             // A part of a country is not what the service has: the user is to say that the whole will do.
-            Place::Zone(zone)
-                if zone_row(zone).is_some_and(|row| row.get(1).is_none_or(|alpha2| alpha2.is_empty())) =>
-            {
-                None
-            }
-            Place::Zone(zone) if zone.eq_ignore_ascii_case("XK") => Some("XK".to_owned()), // not in our table
-            Place::Zone(_) => place.table_zone().map(|zone| country(&zone).to_owned()),
+            Place::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
+                region @ Spot::Region(_) => Some(country(region.zone()).to_owned()),
+                spot => spot.country().filter(|_| found.why.is_empty()).map(str::to_owned),
+            }),
             Place::Found(found) => Some(found.country.clone()),
         };
         let known = asked.and_then(|asked| COUNTRIES.into_iter().find(|country| *country == asked));
@@ -72,7 +69,7 @@ impl Service for EnergyCharts {
     }
 
     fn static_zone(&self) -> String {
-        zone_row(self.country).map_or("WORLD", |_| self.country).into()
+        self.country.into()
     }
 
     fn basis(&self) -> &'static str {

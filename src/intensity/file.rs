@@ -44,7 +44,7 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
             )
         });
     let zone = said.or(zone.map(str::to_owned));
-    let about = Intensity { g_per_kwh: f64::NAN, kind: "file", zone, year: None, basis, source, caveat };
+    let about = Intensity { g_per_kwh: f64::NAN, kind: "file", zone, year: None, basis, scope: None, source, caveat };
     let failure = curve.known_to().and_then(|to| stale(path, to, unix_s()));
     Ok(Hourly { about, curve, failure })
 }

@@ -44,6 +44,9 @@ pub struct Intensity {
     pub year: Option<u32>,
     /// "lifecycle" (with building the plants and their fuel) or "direct" (what leaves the stack).
     pub basis: Option<&'static str>,
+    /// "production" (what the zone's plants emit) or "consumption" (what its users draw, after trade with neighbours); None: not
+    /// stated. The report calls it `use`.
+    pub scope: Option<&'static str>,
     /// Who says so.
     pub source: String,
     /// What the user should know about the choice.
@@ -94,8 +97,8 @@ impl Grid {
 impl Hourly {
     /// Of a service, with no figures as yet.
     pub fn of(service: &dyn Service) -> Hourly {
-        let about =
-            Intensity { zone: Some(service.zone()), basis: Some(service.basis()), ..live_one(service.source()) };
+        let (basis, scope) = (Some(service.basis()), service.scope());
+        let about = Intensity { zone: Some(service.zone()), basis, scope, ..live_one(service.source()) };
         Hourly { about, curve: Curve::default(), failure: service.missing().map(str::to_owned) }
     }
 
@@ -107,5 +110,6 @@ impl Hourly {
 
 fn live_one(source: &str) -> Intensity {
     let source = source.to_owned();
-    Intensity { g_per_kwh: f64::NAN, kind: "live", zone: None, year: None, basis: None, source, caveat: None }
+    let (kind, g_per_kwh) = ("live", f64::NAN);
+    Intensity { g_per_kwh, kind, zone: None, year: None, basis: None, scope: None, source, caveat: None }
 }

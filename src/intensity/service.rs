@@ -2,7 +2,7 @@
 
 use super::slot::{DIRTIEST, Slot, Standing};
 use super::whereabouts::Whereabouts;
-use super::zones::{CLOUD, column, rows, zone_row};
+use super::zones;
 use crate::error::Error;
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
@@ -75,6 +75,10 @@ pub trait Service: Send {
     fn static_zone(&self) -> String;
     /// "lifecycle" or "direct", or "marginal": what one kWh more would emit, never to be mixed with the others.
     fn basis(&self) -> &'static str;
+    /// "consumption" where its figures follow the power that is traded, "production" where not; None: it does not say.
+    fn scope(&self) -> Option<&'static str> {
+        None
+    }
     /// Whom to name as the source, and under which licence.
     fn source(&self) -> &'static str;
     /// Time between two rounds, s.
@@ -117,18 +121,10 @@ impl Place<'_> {
     pub(super) fn table_zone(&self) -> Option<String> {
         match self {
             Place::Unsaid => None,
-            Place::Zone(zone) => match cloud_region(zone) {
-                Some(region) => Some(column(&region, 2).to_owned()),
-                None => zone_row(zone).map(|row| column(&row, 0).to_owned()),
-            },
+            Place::Zone(zone) => zones::find(zone).ok().map(|found| found.spot.zone().to_owned()),
             Place::Found(found) => found.zone(),
         }
     }
-}
-
-/// The row of a cloud region, in any case.
-pub(super) fn cloud_region(asked: &str) -> Option<Vec<&'static str>> {
-    rows(CLOUD).find(|row| column(row, 0).eq_ignore_ascii_case(asked))
 }
 
 /// What a refusal by a service that asks no key of anybody means.

@@ -3,7 +3,7 @@
 
 use super::service::{Place, Request, Secret, Service, encoded, field, figure, in_order, json, list, slot, time};
 use super::slot::{Slot, Standing};
-use super::zones::zone_row;
+use super::zones;
 use crate::error::Error;
 use serde_json::Value;
 
@@ -98,7 +98,7 @@ impl Service for WattTime {
             "IESO" => "CA-ON",
             "NEM" => "AU",
             "UK" => "GB",
-            country if country.len() == 2 && zone_row(country).is_some() => country,
+            country if country.len() == 2 && zones::find(country).is_ok() => country,
             _ => "US", // its other regions are operators there
         };
         zone.into()

@@ -1,7 +1,7 @@
 //! Where this machine is by its public address, for `location=ip`: one look-up, only where the user asks for it.
 
 use super::service::{Request, field, json};
-use super::zones::{ZONES, column, rows, zone_row};
+use super::zones;
 use serde_json::Value;
 
 /// Who is asked: over HTTPS, and without a key.
@@ -70,16 +70,11 @@ impl Whereabouts {
         told.to_string()
     }
 
-    /// Its zone in the yearly table: the state or province where there is a row for it, else the country.
+    /// Its zone in the yearly table: the part of the country where there is a row for it, else the country.
     pub fn zone(&self) -> Option<String> {
-        let plain = |name: &str| name.replace('é', "e").to_lowercase(); // Québec
-        let part = self.region.as_deref().and_then(|region| {
-            rows(ZONES).find(|row| {
-                let code = column(row, 0).strip_prefix(self.country.as_str());
-                code.is_some_and(|code| code.starts_with('-')) && plain(column(row, 3)) == plain(region)
-            })
-        });
-        part.or_else(|| zone_row(&self.country)).map(|row| column(&row, 0).to_owned())
+        let part = self.region.as_deref().and_then(|region| zones::part(&self.country, region));
+        let country = || zones::find(&self.country).ok().map(|_| self.country.clone());
+        part.map(str::to_owned).or_else(country)
     }
 }
 

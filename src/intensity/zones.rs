@@ -1,18 +1,67 @@
-//! A year's average by zone: the tables built in, and which row a zone means.
+//! A year's average by zone: which zone a text means, and what the tables built in say of it.
+//!
+//! A zone within a country, a state of the USA and a cloud region are priced by what their grid delivers, over the life
+//! cycle; a country by what it produces. One grid has one figure of a kind, whoever's region it feeds. Google's own figures
+//! are of another kind (direct emissions): they price its regions, and stand for direct emissions on the grids these are on.
 
 use super::Intensity;
-use crate::error::{Error, Result};
+use crate::clean;
+use crate::error::Result;
+use std::iter;
 
-pub(super) const ZONES: &str = include_str!("zones.csv");
-pub(super) const CLOUD: &str = include_str!("cloud.csv");
+pub mod names;
+mod refusal;
+mod tables;
+
+pub use names::{Found, Spot, find, part};
+use tables::{CLOUD_GRIDS, REGIONS, Row, STATES, ZONES, row, rows};
+
+/// What is produced in a zone, as against what is used there after trade with its neighbours.
+pub const PRODUCTION: &str = "production";
+/// What is used in a zone.
+pub const CONSUMPTION: &str = "consumption";
+
+/// With building the plants and their fuel.
+pub const LIFECYCLE: &str = "lifecycle";
+const DIRECT: &str = "direct";
+const GRID_SOURCE: &str = "Electricity Maps by way of CO2.js (ODbL 1.0)";
+const GRID_YEAR: u32 = 2025;
+const CLOUD_SOURCE: &str = "Electricity Maps by way of the Green Software Foundation's real-time-cloud";
+const OWN_SOURCE: &str = "Google's own figure, region-carbon-info";
 
 /// A place of the tables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     /// What people call it.
     pub name: &'static str,
+    /// The grid that feeds it, as Electricity Maps names it.
+    pub grid: Option<&'static str>,
     /// Its yearly average.
     pub yearly: Intensity,
+    spot: Spot,
+}
+
+/// What a cloud provider publishes of the halls of a region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Halls {
+    /// The region.
+    pub region: &'static str,
+    /// Facility energy over IT energy, and its year.
+    pub pue: Option<(f64, u32)>,
+    /// Litres of water a kWh of IT energy, and its year.
+    pub wue: Option<(f64, u32)>,
+}
+
+impl Halls {
+    /// Who says so.
+    pub const SOURCE: &str = "published by the provider, collected by the Green Software Foundation's real-time-cloud";
+
+    /// Of a cloud region; None: the text means none.
+    pub fn of(asked: &str) -> Option<Halls> {
+        let Found { spot: Spot::Region(row), .. } = find(asked).ok()? else { return None };
+        let figure = |column: usize| row.number(column).zip(row.year(column + 1));
+        Some(Halls { region: row.cell(0), pue: figure(5), wue: figure(7) })
+    }
 }
 
 /// The table's figure for a zone or cloud region, in any case.
@@ -22,132 +71,130 @@ pub fn yearly(asked: &str) -> Result<Intensity> {
 
 /// The place that an option asks for by zone or cloud region, in any case; an unknown one is refused with near ones.
 pub fn place(option: &str, asked: &str) -> Result<Place> {
-    find(asked).ok_or_else(|| unknown(option, asked))
-}
-
-fn find(asked: &str) -> Option<Place> {
-    let Some(region) = rows(CLOUD).find(|region| column(region, 0).eq_ignore_ascii_case(asked)) else {
-        let row = zone_row(asked)?;
-        return Some(Place { name: column(&row, 3), yearly: from_row(&row)? });
-    };
-    let (code, city, zone) = (column(&region, 0), column(&region, 1), column(&region, 2));
-    let table = from_row(&zone_row(zone)?)?;
-    let yearly = match column(&region, 3).parse() {
-        Ok(g_per_kwh) => Intensity {
-            g_per_kwh,
-            year: column(&region, 4).parse().ok(),
-            basis: None,
-            zone: Some(code.to_owned()),
-            source: format!("the provider's own figure for {city}"),
-            ..table
-        },
-        Err(_) => {
-            Intensity { zone: Some(code.to_owned()), source: format!("{} ({zone}, for {city})", table.source), ..table }
-        }
-    };
-    Some(Place { name: city, yearly })
-}
-
-/// The row whose zone, alpha-2 or alpha-3 code this is.
-pub(super) fn zone_row(asked: &str) -> Option<Vec<&'static str>> {
-    let asked = if asked.eq_ignore_ascii_case("UK") { "GB" } else { asked }; // what its people call it
-    rows(ZONES)
-        .find(|row| (0..3).any(|code| !column(row, code).is_empty() && column(row, code).eq_ignore_ascii_case(asked)))
-}
-
-fn from_row(row: &[&'static str]) -> Option<Intensity> {
-    Some(Intensity {
-        g_per_kwh: column(row, 5).parse().ok()?,
-        kind: "static",
-        zone: Some(column(row, 0).to_owned()),
-        year: column(row, 4).parse().ok(),
-        basis: Some(column(row, 6)),
-        source: source(column(row, 7))?.to_owned(),
-        caveat: None,
+    let found = find(asked).map_err(|unclear| refusal::refused(option, asked, &unclear))?;
+    let first = figures(found.spot).next();
+    let first = first.ok_or_else(|| refusal::refused(option, asked, &names::Unclear::Without("")))?;
+    let caveat = caveat(asked, &found, &first);
+    Ok(Place {
+        name: found.spot.name(),
+        grid: found.spot.grid().map(|grid| grid.cell(0)),
+        yearly: Intensity { caveat, ..first },
+        spot: found.spot,
     })
 }
 
-/// The source behind a letter: the table's own head says it.
-fn source(letter: &str) -> Option<&'static str> {
-    ZONES.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(letter)?.strip_prefix("  "))
+impl Place {
+    /// Its yearly average on this basis and of this use.
+    pub fn by(&self, basis: Option<&str>, scope: Option<&str>) -> Option<Intensity> {
+        let is_asked = |one: &Intensity| one.basis == basis && one.scope == scope;
+        Some(&self.yearly).filter(|yearly| is_asked(yearly)).cloned().or_else(|| figures(self.spot).find(is_asked))
+    }
 }
 
-/// An unknown zone, with the nearest there are: by code, by name, or within a country.
-fn unknown(option: &str, asked: &str) -> Error {
-    let wanted = asked.to_lowercase();
-    let zones = rows(ZONES).map(|row| (column(&row, 0), column(&row, 3).to_lowercase(), column(&row, 3)));
-    let regions = rows(CLOUD).map(|row| (column(&row, 0), column(&row, 0).to_lowercase(), column(&row, 1)));
-    let mut near: Vec<(f64, String)> = zones
-        .chain(regions)
-        .map(|(code, name, shown)| {
-            let by_code = strsim::jaro_winkler(&wanted, &code.to_lowercase());
-            let by_name = strsim::jaro_winkler(&wanted, &name);
-            (by_code.max(by_name), format!("{code} ({shown})"))
-        })
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let near: Vec<String> = near.into_iter().take(3).map(|(_, name)| name).collect();
-    Error::invalid(format!(
-        "{option}='{asked}': no such zone; near it are {}. Allowed are ISO country codes (DK, DNK), states and provinces (US-CA), \
-         bidding zones (NO-NO1), cloud regions (aws:eu-north-1) and WORLD{}",
-        near.join(", "),
-        if option == "location" { "; or give intensity= in gCO2e/kWh" } else { "" }
+/// All that the tables say of a row, what prices it first. What nobody looks at is not looked up.
+fn figures(spot: Spot) -> impl Iterator<Item = Intensity> {
+    let region = if let Spot::Region(row) = spot { Some(row) } else { None };
+    let placed = move || match spot {
+        Spot::Zone(row) => of_zone(row),
+        Spot::Region(row) => own(row),
+        Spot::Grid(_) | Spot::State(_) => None,
+    };
+    // The world has nobody to trade with.
+    let consumed =
+        move || placed().filter(|_| spot.code() == "WORLD").map(|of| Intensity { scope: Some(CONSUMPTION), ..of });
+    let by_cloud = move || region.and(spot.grid()).and_then(|grid| of_cloud_grid(row(CLOUD_GRIDS, grid.cell(0))?));
+    let by_grid = move || spot.grid().and_then(of_grid);
+    let by_zone = move || row(ZONES, region?.cell(2)).filter(|_| spot.grid().is_none()).and_then(of_zone);
+    let by_google = move || {
+        let grid = spot.grid()?;
+        rows(REGIONS).find(|row| row.cell(2) == grid.cell(0) && !row.cell(3).is_empty()).and_then(own)
+    };
+    let first = iter::once_with(placed).chain(iter::once_with(consumed)).chain(iter::once_with(by_cloud));
+    let rest = iter::once_with(by_grid).chain(iter::once_with(by_zone)).chain(iter::once_with(by_google));
+    first.chain(rest).flatten().map(move |figure| named(figure, spot))
+}
+
+/// A figure under the code of the row that it is for.
+fn named(mut figure: Intensity, spot: Spot) -> Intensity {
+    if let Some(of) = figure.zone.replace(spot.code().to_owned()).filter(|of| of != spot.code()) {
+        let place = if matches!(spot, Spot::Region(_)) { format!(", for {}", spot.name()) } else { String::new() };
+        figure.source = format!("{} ({of}{place})", figure.source);
+    }
+    figure
+}
+
+fn figure(zone: &str, g_per_kwh: f64, year: Option<u32>, basis: &'static str, source: &str) -> Intensity {
+    Intensity {
+        g_per_kwh,
+        kind: "static",
+        zone: Some(zone.to_owned()),
+        year,
+        basis: Some(basis),
+        scope: Some(CONSUMPTION),
+        source: source.to_owned(),
+        caveat: None,
+    }
+}
+
+fn of_zone(row: Row) -> Option<Intensity> {
+    let source = tables::source(row.cell(7))?;
+    let of_table = figure(row.cell(0), row.number(4)?, row.year(3), row.cell(5), source);
+    Some(Intensity { scope: Some(row.cell(6)), ..of_table })
+}
+
+fn of_grid(row: Row) -> Option<Intensity> {
+    Some(figure(row.cell(0), row.number(2)?, Some(GRID_YEAR), LIFECYCLE, GRID_SOURCE))
+}
+
+fn of_cloud_grid(row: Row) -> Option<Intensity> {
+    Some(figure(row.cell(0), row.number(1)?, row.year(2), LIFECYCLE, CLOUD_SOURCE))
+}
+
+/// The provider's own figure of a region, which is of the grid there.
+fn own(region: Row) -> Option<Intensity> {
+    Some(figure(region.cell(2), region.number(3)?, region.year(4), DIRECT, OWN_SOURCE))
+}
+
+/// What the user should know of the choice.
+fn caveat(asked: &str, found: &Found, priced: &Intensity) -> Option<String> {
+    let Found { spot, why } = *found;
+    if !why.is_empty() {
+        return Some(format!("location={} is priced as {} ({}): {why}", clean::text(asked), spot.code(), spot.name()));
+    }
+    match spot {
+        Spot::State(row) => several(row),
+        Spot::Region(row) if !row.cell(9).is_empty() => Some(format!("location={}: {}", row.cell(0), row.cell(9))),
+        Spot::Region(_) if priced.basis == Some(DIRECT) => {
+            let like = figures(spot).find(|figure| figure.basis == Some(LIFECYCLE))?;
+            Some(format!(
+                "location={} is priced by {OWN_SOURCE}, of direct emissions ({} g/kWh); over the life cycle its grid, {}, has {}",
+                spot.code(),
+                priced.g_per_kwh,
+                spot.zone(),
+                like.g_per_kwh
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// A state that lies on several grids.
+fn several(state: Row) -> Option<String> {
+    let (first, more) = state.cell(2).split_once(' ')?;
+    let shown = |zone: &str| Some(format!("{zone} ({} g/kWh)", row(tables::GRIDS, zone)?.cell(2)));
+    let more: Vec<String> = more.split(' ').filter_map(shown).collect();
+    let code = state.cell(0);
+    Some(format!(
+        "{code} lies on several grids and is priced as the largest, {}; others are {}: set location= to the one that feeds you",
+        shown(first)?,
+        more.join(", ")
     ))
 }
 
-pub(super) fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
-    table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(',').collect())
-}
-
-pub(super) fn column(row: &[&'static str], index: usize) -> &'static str {
-    row.get(index).copied().unwrap_or_default()
+/// Whether a code is that of a state of the USA.
+pub fn is_state(code: &str) -> bool {
+    row(STATES, code).is_some()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zones_by_every_code_in_any_case() {
-        for (zone, g_per_kwh) in
-            [("DK", 114.41), ("dnk", 114.41), ("us-ca", 179.06), ("NO-NO1", 26.0), ("world", 458.29), ("WORLD", 458.29)]
-        {
-            let found = yearly(zone).unwrap();
-            assert!((found.g_per_kwh - g_per_kwh).abs() < 0.5, "{found:?}");
-            assert!(found.year.is_some() && found.basis.is_some() && found.source.len() > 10 && found.caveat.is_none());
-        }
-    }
-
-    #[test]
-    fn cloud_regions_prefer_the_providers_own_figure() {
-        let google = yearly("GCP:asia-east1").unwrap();
-        assert_eq!((google.g_per_kwh, google.year), (451.0, Some(2023)));
-        let stockholm = yearly("aws:eu-north-1").unwrap();
-        assert_eq!(stockholm.zone.as_deref(), Some("aws:eu-north-1"));
-        assert!(stockholm.g_per_kwh < 60.0 && stockholm.source.contains("SE"), "{stockholm:?}");
-    }
-
-    #[test]
-    fn unknown_zones_are_refused_with_near_ones() {
-        let refused = |zone: &str| yearly(zone).unwrap_err().message;
-        assert!(refused("Denmark").contains("DK (Denmark)"));
-        assert!(refused("US-CAL").contains("US-CA (California)"));
-        assert!(refused("aws:eu-nort-1").contains("aws:eu-north-1"));
-    }
-
-    #[test]
-    fn a_place_has_a_name_and_is_refused_by_its_own_option() {
-        assert_eq!(place("what_if", "se").unwrap().name, "Sweden");
-        assert_eq!(place("what_if", "aws:eu-north-1").unwrap().name, "Stockholm");
-        let refused = place("what_if", "Denmark").unwrap_err().message;
-        assert!(refused.starts_with("what_if='Denmark'") && refused.contains("DK (Denmark)"), "{refused}");
-        assert!(!refused.contains("intensity="), "{refused}");
-    }
-
-    #[test]
-    fn every_row_of_the_tables_is_whole() {
-        assert!(rows(ZONES).all(|row| row.len() == 8 && from_row(&row).is_some_and(|zone| zone.g_per_kwh > 0.0)));
-        assert!(rows(CLOUD).all(|row| row.len() == 5 && yearly(column(&row, 0)).is_ok()));
-        assert!(rows(ZONES).count() > 300 && rows(CLOUD).count() > 140);
-    }
-}
+mod tests;

@@ -51,7 +51,9 @@ pub fn components(report: &Report) -> Value {
     json!({
         "components": report.measured().map(named).collect::<Value>(),
         "unavailable": report.section("unavailable"),
-        "intensity": some_of(report, "intensity", &["kind", "zone", "year", "basis", "source"]),
+        "intensity": some_of(report, "intensity", &["kind", "zone", "year", "basis", "use", "source"]),
+        "pue": report.section("pue"),
+        "facility": report.section("facility"),
         "job": shares(report),
     })
 }
@@ -140,6 +142,10 @@ pub struct Journal {
     pub job: Value,
     /// What its energy was priced by, as far as it was known last.
     pub intensity: Value,
+    /// Its PUE, as far as it was known last.
+    pub pue: Value,
+    /// The cloud region's halls.
+    pub facility: Value,
     /// Energy by time.
     pub power: Vec<Stretch>,
     /// Epochs, and the time before each, ns; where lines are missing they have no time and no energy.
@@ -192,6 +198,8 @@ impl Journal {
         }
         if let Some(list) = line.get("components").and_then(Value::as_array) {
             self.intensity = line.get("intensity").cloned().unwrap_or_default();
+            self.pue = line.get("pue").cloned().unwrap_or_default();
+            self.facility = line.get("facility").cloned().unwrap_or_default();
             let channels = list.iter().map(|named| Some((channel(named)?, status(named)))).collect::<Option<Vec<_>>>();
             self.unavailable = line.get("unavailable").cloned().unwrap_or_default();
             self.job = line.get("job").cloned().unwrap_or_default();

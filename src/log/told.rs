@@ -33,7 +33,7 @@ fn report_of(journal: &Journal) -> Value {
     if !journal.is_ended {
         run = merged(run, json!({"state": "unfinished", "open": so_far("open")}));
     }
-    let pue = opening("pue");
+    let pue = if journal.pue.is_null() { opening("pue") } else { journal.pue.clone() };
     let usage = so_far("usage");
     let joules = usage.get("energy_j").and_then(Value::as_f64);
     let grams = usage.get("co2eq_g").and_then(Value::as_f64);
@@ -58,6 +58,7 @@ fn report_of(journal: &Journal) -> Value {
         "forecasts": thin::ever_wider(&journal.forecasts, course::MOST_FORECASTS).collect::<Vec<_>>(),
         "intensity": intensity,
         "pue": pue,
+        "facility": journal.facility,
         "components": components(journal),
         "unavailable": journal.unavailable,
         "job": journal.job,

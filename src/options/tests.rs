@@ -90,6 +90,8 @@ fn each_key_refuses_nonsense_by_name_value_and_range() {
         "api_key=''",
         "pue=0.5",
         "pue=inf",
+        "pue=Region",
+        "wue=regions",
         "name=''",
         "log_dir=''",
         "log_prefix=''",
@@ -201,4 +203,15 @@ proptest! {
         let options = parse(&format!("name='{quoted}' job='{quoted}'")).unwrap();
         prop_assert_eq!((options.name, options.job), (Some(clean::text(value.as_str())), Some(value)));
     }
+}
+
+#[test]
+fn rates_may_be_the_regions() {
+    let of = |text: &str| {
+        let options = parse(text).unwrap();
+        (options.pue, options.by_region.pue, options.rates.wue, options.by_region.wue)
+    };
+    assert_eq!(of("pue=region wue=region"), (1.0, true, None, true));
+    assert_eq!(of("pue=region pue=1.2 wue=region wue=0.3"), (1.2, false, Some(0.3), false), "the last counts");
+    assert_eq!(of("pue=1.2 pue=region"), (1.0, true, None, false));
 }

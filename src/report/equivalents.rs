@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// (of what, g CO2e of one, who says so)
 const EVERYDAY: [(&str, f64, &str); 4] = [
     ("km in a new EU car", 106.8, "EEA, new passenger cars of 2024, provisional"),
-    ("km by rail", 41.0, "UK GHG conversion factors 2020, national rail, per passenger"),
+    ("km by rail", 41.0, "Green Algorithms: UK GHG conversion factors, national rail, per passenger"),
     ("hours of video streaming", 36.0, "IEA by way of Carbon Brief, 2020"),
     ("months of a tree's growth", 917.0, "Green Algorithms: 11 kg CO2 a tree and year"),
 ];

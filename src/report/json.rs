@@ -6,20 +6,22 @@ use crate::channel::Kind;
 use crate::extras::Use;
 use crate::forecast::{Estimate, Forecast};
 use crate::intensity::curve::Piece;
+use crate::intensity::zones::Halls;
 use crate::units::{J_PER_KWH, instant};
-use crate::what_if::{Start, There, WhatIf};
+use crate::what_if::{Own, Start, There, WhatIf};
 use serde_json::{Map, Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
 pub const SCHEMA: u64 = 1;
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "schema",
     "run",
     "usage",
     "forecast",
     "intensity",
     "pue",
+    "facility",
     "components",
     "unavailable",
     "job",
@@ -68,6 +70,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "forecast" => forecast(report),
         "intensity" => intensity(report),
         "pue" => json!(report.bill.pue),
+        "facility" => facility(report),
         "components" => report.components.iter().map(Component::json).collect(),
         "unavailable" => {
             report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
@@ -187,12 +190,21 @@ fn intensity(report: &Report) -> Value {
         "zone": i.zone,
         "year": i.year,
         "basis": i.basis,
+        "use": i.scope,
         "source": i.source,
         "slots_used": sources.map(|sources| sources.slots),
         "coverage": sources.and_then(|sources| sources.told),
         "metered_share": sources.and_then(|sources| sources.metered),
         "hours": report.course.hours.as_deref().filter(|_| i.is_by_hour()).map(hours),
     })
+}
+
+/// Where its rates are those of a cloud region.
+fn facility(report: &Report) -> Value {
+    let facility = &report.facility;
+    let Some(region) = facility.region() else { return Value::Null };
+    let (pue, wue) = (facility.pue().unzip(), facility.wue().unzip());
+    json!({"region": region, "pue": pue.0, "pue_year": pue.1, "wue": wue.0, "wue_year": wue.1, "source": Halls::SOURCE})
 }
 
 fn what_if(what_if: &WhatIf) -> Value {
@@ -202,9 +214,17 @@ fn what_if(what_if: &WhatIf) -> Value {
         "facility_energy_kwh": what_if.facility_kwh,
         "co2eq_g": what_if.co2eq_g,
         "zones": what_if.zones.iter().map(there).collect::<Value>(),
+        "own": what_if.own.as_ref().map(own),
         "start": what_if.start.map(|best| start(best, what_if.facility_kwh)),
         "note": what_if.note,
     })
+}
+
+/// The run where it is, by figures of the others' kind.
+fn own(own: &Own) -> Value {
+    let Own { yearly, co2eq_g } = own;
+    json!({"g_per_kwh": yearly.g_per_kwh, "co2eq_g": co2eq_g, "year": yearly.year, "basis": yearly.basis, "use": yearly.scope,
+        "source": yearly.source})
 }
 
 fn there(there: &There) -> Value {
@@ -218,6 +238,7 @@ fn there(there: &There) -> Value {
         "saves_share": there.saves_share,
         "year": yearly.year,
         "basis": yearly.basis,
+        "use": yearly.scope,
         "source": yearly.source,
     })
 }
@@ -240,7 +261,7 @@ fn start(start: Start, facility_kwh: Option<f64>) -> Value {
 
 /// What the user gave rates for; the rest is null.
 fn extras(report: &Report) -> Value {
-    let (rates, used, whole) = (&report.setting.rates, report.used(), report.forecast_use());
+    let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
     let forecast = |of: &dyn Fn(Use) -> Option<f64>| whole.and_then(of);
     let water = rates.water(used);
     json!({

@@ -26,6 +26,7 @@ use crate::books::{Books, FAULT};
 use crate::channel::Channel;
 use crate::error::{Error, Result, Status};
 use crate::extras::{Rates, Use};
+use crate::facility::Facility;
 use crate::forecast::{Estimate, Forecast};
 use crate::history::Epoch;
 use crate::intensity::{Grid, Intensity};
@@ -119,6 +120,9 @@ pub struct Report {
     intensity: Intensity,
     marginal: Option<Marginal>,
     bill: Bill,
+    facility: Facility,
+    /// What it costs beside its emissions, the region's rates among it.
+    rates: Rates,
     forecast: Option<Forecast>,
     forecast_g: Option<Estimate>,
     components: Vec<Component>,
@@ -175,6 +179,11 @@ impl Report {
             job: job::Job::new(books),
             notes: notes(setting, books, whole, &bill),
             bill,
+            rates: Rates {
+                wue: setting.rates.wue.or(books.facility.wue().map(|(wue, _)| wue)),
+                ..setting.rates.clone()
+            },
+            facility: books.facility.clone(),
             what_if: None,
             course: Course::default(),
         };
@@ -288,7 +297,7 @@ impl Report {
     /// Why nothing is at a JSON Pointer.
     fn why_not(&self, pointer: &str) -> &'static str {
         let is_under = |section: &str| pointer.strip_prefix(section).is_some_and(|rest| rest.starts_with('/'));
-        let rates = &self.setting.rates;
+        let rates = &self.rates;
         let lacks_start = || self.what_if.as_ref().is_some_and(|what_if| what_if.start.is_none());
         if is_under("/forecast") && self.forecast.is_none() {
             return match self.setting.planned {
@@ -389,6 +398,7 @@ fn chosen_epochs(books: &Books, detail: Detail) -> Vec<(u64, Epoch)> {
 
 fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Bill) -> Vec<String> {
     let mut notes = price::notes(books, bill);
+    notes.extend(books.facility.lacks().iter().cloned());
     if books.metered.is_empty() && books.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
     }

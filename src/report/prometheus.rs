@@ -91,7 +91,7 @@ fn forecast(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples))
 
 /// What the user gave rates for.
 fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
-    let (rates, used) = (&report.setting.rates, report.used());
+    let (rates, used) = (&report.rates, report.used());
     let currency = rates.price.as_ref().and_then(|price| price.currency.as_deref());
     let currency: Vec<(&str, &str)> = currency.map(|currency| ("currency", currency)).into_iter().collect();
     let cost = rates.cost(used).map(|amount| (currency, amount));

@@ -43,7 +43,8 @@ fn usage(report: &Report) -> Vec<String> {
     if let Some(joules) = report.energy_j() {
         let coverage = report.coverage.unwrap_or(0.0) * 100.0;
         let pue = report.bill.pue;
-        let facility = format!(", {} kWh with PUE {pue}", digits(report.bill.facility_kwh(joules)));
+        let of = of_region(report, report.facility.pue());
+        let facility = format!(", {} kWh with PUE {pue}{of}", digits(report.bill.facility_kwh(joules)));
         let facility = if pue == 1.0 { "" } else { &facility };
         lines.push(format!(
             "          {} kWh{facility}; {coverage:.1} % of the time measured",
@@ -61,10 +62,23 @@ fn grid(report: &Report) -> String {
     let told = report.bill.sources.and_then(|sources| sources.told).filter(|_| i.is_by_hour());
     let by_hour = told.map(|told| format!("{:.0} % of the energy at its own hour's figure", told * 100.0));
     let year = i.year.map(|year| year.to_string());
-    let basis = i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain([i.source.as_str()]);
+    let basis =
+        i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain(i.scope).chain([i.source.as_str()]);
     let words: Vec<&str> = basis.chain(by_hour.as_deref()).collect();
-    let figure = if i.is_by_hour() { digits(i.g_per_kwh) } else { i.g_per_kwh.to_string() };
+    let figure = if i.is_by_hour() { digits(i.g_per_kwh) } else { plain(i.g_per_kwh) };
     format!("{figure} g/kWh ({})", words.join(", "))
+}
+
+/// Whose rate it is, where it is that of a cloud region.
+fn of_region(report: &Report, rate: Option<(f64, u32)>) -> String {
+    let of = report.facility.region().zip(rate);
+    of.map(|(region, (_, year))| format!(" ({region}, {year})")).unwrap_or_default()
+}
+
+/// A figure as its table has it, without what a mean over many epochs leaves behind the comma.
+pub fn plain(g_per_kwh: f64) -> String {
+    const PARTS: f64 = 1e6;
+    ((g_per_kwh * PARTS).round() / PARTS).to_string()
 }
 
 fn forecast(report: &Report) -> Vec<String> {
@@ -98,7 +112,7 @@ fn forecast(report: &Report) -> Vec<String> {
 
 /// What the user gave rates for.
 fn extras(report: &Report) -> Vec<String> {
-    let (rates, used, whole) = (&report.setting.rates, report.used(), report.forecast_use());
+    let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
     let line = |name: &str, of: &dyn Fn(Use) -> Option<String>| {
         let used = of(used).unwrap_or("unknown".into());
         let whole = whole.and_then(of).map(|whole| format!(", by forecast {whole}")).unwrap_or_default();
@@ -111,7 +125,10 @@ fn extras(report: &Report) -> Vec<String> {
         lines.push(format!("{cost}, at {}/kWh", money(price.per_kwh).trim_end()));
     }
     if rates.has_water() {
-        lines.push(line("water", &|of| rates.water(of).litres().map(|litres| format!("{} L", digits(litres)))));
+        let water = line("water", &|of| rates.water(of).litres().map(|litres| format!("{} L", digits(litres))));
+        let on_site =
+            report.facility.wue().map(|wue| format!(", on site {} L/kWh{}", wue.0, of_region(report, Some(wue))));
+        lines.push(water + &on_site.unwrap_or_default());
     }
     if let Some(kg) = rates.embodied_kg {
         let making = line("making", &|of| rates.embodied_g(of).map(|g| format!("{} CO2e", grams(g))));
@@ -142,7 +159,7 @@ fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
     let places: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
     let mut lines = Vec::new();
     if !places.is_empty() {
-        let mind = if what_if.note.is_some() { "; not on one basis: rough" } else { "" };
+        let mind = if what_if.is_rough() { "; not on one basis: rough" } else { "" };
         lines.push(format!("  place   {}, by the yearly average{mind}", places.join(", ")));
     }
     let start = what_if.start.and_then(start);

@@ -39,10 +39,10 @@ pub fn assemble(
     let variable = |name: &str| host::variable(name)?.into_string().ok();
     let choice = choice::choose(&options, variable)?;
     let caveats: Vec<String> = choice.caveats().collect();
-    let Choice { grid, marginal, feeds } = choice;
+    let Choice { grid, marginal, feeds, facility } = choice;
     let elsewhere = Elsewhere::find(&options.what_if)?;
     let (producer, consumer) = RingBuffer::new(RING);
-    let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue) }));
+    let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue).within(facility) }));
     environment::unknown().into_iter().for_each(|message| shared.remark(message));
     caveats.into_iter().for_each(|caveat| shared.say(caveat));
     let host = host::hostname();

@@ -20,7 +20,16 @@ fn curve(slots: impl IntoIterator<Item = (f64, f64, f64)>) -> Curve {
 
 fn priced(g_per_kwh: f64, basis: Option<&'static str>) -> Intensity {
     let source = "test".into();
-    Intensity { g_per_kwh, kind: "live", zone: Some("GB-13".into()), year: None, basis, source, caveat: None }
+    Intensity {
+        g_per_kwh,
+        kind: "live",
+        zone: Some("GB-13".into()),
+        year: None,
+        basis,
+        scope: None,
+        source,
+        caveat: None,
+    }
 }
 
 fn run(priced: &Intensity, kwh: Option<f64>) -> Run<'_> {
@@ -57,9 +66,9 @@ fn the_usual_places_hold_the_runs_own_once_and_its_like_on_each_side() {
     let usual = Elsewhere::find(&WhatIfOption::Usual).unwrap().unwrap();
     let here = priced(300.0, Some("lifecycle"));
     for (own, more) in [(Some("DK"), 1), (Some("DE"), 0), (Some("deu"), 0), (Some("aws:eu-north-1"), 1), (None, 0)] {
-        assert_eq!(usual.zones(&run(&here, None), own).len(), USUAL.len() + more, "{own:?}");
+        assert_eq!(usual.zones(&run(&here, None), own).0.len(), USUAL.len() + more, "{own:?}");
     }
-    let there = usual.zones(&run(&here, Some(1.0)), None);
+    let (there, _) = usual.zones(&run(&here, Some(1.0)), None);
     assert!(there.windows(2).all(|pair| pair[0].place.yearly.g_per_kwh <= pair[1].place.yearly.g_per_kwh));
     assert!(there[0].place.yearly.g_per_kwh < 50.0 && there.last().unwrap().place.yearly.g_per_kwh > 600.0);
     assert!(there.iter().all(|there| there.place.yearly.basis == Some("lifecycle")));
@@ -82,17 +91,69 @@ fn what_is_unknown_stays_so() {
 }
 
 #[test]
-fn bases_are_never_mixed_in_silence() {
+fn bases_and_uses_are_never_mixed_in_silence() {
     let note = |basis, text: &str| what_if(&zones(text), run(&priced(200.0, basis), Some(1.0)), None).note;
     assert_eq!(note(Some("lifecycle"), "SE,FR"), None);
-    assert_eq!(note(Some("direct"), "US-CA,US-TX"), None);
-    let direct = note(Some("direct"), "SE,FR").unwrap();
-    assert!(direct.contains("figure is direct") && direct.contains("lifecycle of SE, FR:"), "{direct}");
-    let both = note(Some("lifecycle"), "SE,US-CA").unwrap();
-    assert!(both.contains("lifecycle of SE") && both.contains("direct of US-CA"), "{both}");
+    assert_eq!(note(Some("direct"), "CN-GD,CN-BJ"), None);
+    let direct = note(Some("direct"), "NO,FI").unwrap();
+    assert!(direct.contains("figure is direct") && direct.contains("lifecycle production of NO, FI:"), "{direct}");
+    let both = note(Some("lifecycle"), "SE,CN-GD").unwrap();
+    assert!(both.contains("lifecycle production of SE") && both.contains("direct consumption of CN-GD"), "{both}");
     assert!(note(None, "SE").unwrap().contains("of no stated basis"));
     assert!(note(None, "gcp:asia-east1").is_some(), "two that nobody knows are not alike");
-    assert!(note(Some("direct"), "SE,FR,NO,DK,DE").unwrap().contains(", …"));
+    assert!(note(Some("direct"), "SE,FR,NO,DK,FI").unwrap().contains(", …"));
+}
+
+/// A run that a yearly average prices.
+fn at_home(location: &str, option: &str) -> (Intensity, WhatIf) {
+    let yearly = zones::yearly(location).unwrap();
+    let found = what_if(&zones(option), run(&yearly, Some(1.0)), Some(location));
+    (yearly, found)
+}
+
+/// The figures of all places compared.
+fn figures(of: &WhatIf) -> Vec<(String, f64)> {
+    let figure = |there: &There| (there.place.yearly.zone.clone().unwrap(), there.place.yearly.g_per_kwh);
+    of.zones.iter().map(figure).collect()
+}
+
+#[test]
+fn one_street_has_one_figure_whoever_is_priced_there() {
+    let street = "aws:us-east-1,gcp:us-east4,azure:eastus,US-MIDA-PJM,US-VA";
+    for home in ["aws:us-east-1", "azure:eastus2", "US-MIDA-PJM", "US-VA", "gcp:us-east4"] {
+        let (yearly, found) = at_home(home, street);
+        let first = found.zones[0].place.yearly.g_per_kwh;
+        assert!(figures(&found).iter().all(|(_, figure)| *figure == first), "{home}: {:?}", figures(&found));
+        assert!(found.zones.iter().all(|there| there.saves_g == Some(0.0)), "{home}: {:?}", figures(&found));
+        assert_eq!((first, found.note), (yearly.g_per_kwh, None), "{home}");
+    }
+}
+
+#[test]
+fn a_run_priced_by_another_kind_is_compared_by_the_kind_of_the_others() {
+    // Google's own figures are of direct emissions; Norway and the world have none such.
+    let (yearly, found) = at_home("gcp:us-east4", "WORLD,NO,aws:us-east-1,gcp:us-east4");
+    let own = found.own.as_ref().unwrap();
+    assert_eq!(
+        (yearly.basis, own.yearly.basis, own.yearly.scope),
+        (Some("direct"), Some("lifecycle"), Some("consumption"))
+    );
+    assert!((own.yearly.g_per_kwh - 396.25).abs() < 1.0 && (own.co2eq_g.unwrap() - 396.25).abs() < 1.0);
+    let all: Vec<String> = figures(&found).into_iter().map(|(zone, _)| zone).collect();
+    assert_eq!(all, ["NO", "aws:us-east-1", "gcp:us-east4", "WORLD"]);
+    assert_eq!((found.zones[1].saves_g, found.zones[2].saves_g, found.is_rough()), (Some(0.0), Some(0.0), false));
+    let note = found.note.unwrap();
+    assert!(note.contains("lifecycle consumption figures") && note.contains("priced at 323.05"), "{note}");
+    // What a country produces against what a region consumes.
+    let (_, found) = at_home("SK", "aws:us-east-1,SK,DE");
+    let own = found.own.as_ref().unwrap();
+    assert_eq!((own.yearly.scope, own.yearly.g_per_kwh), (Some("consumption"), 232.0));
+    assert!(found.note.as_ref().unwrap().contains("(lifecycle production)"), "{:?}", found.note);
+    assert!(found.zones.iter().all(|there| there.place.yearly.scope == Some("consumption")));
+    // Two of Google's are compared as Google has them.
+    let (_, found) = at_home("gcp:us-east4", "gcp:europe-west9,aws:eu-west-3");
+    assert!(found.own.is_none() && found.note.is_none());
+    assert_eq!(figures(&found).iter().map(|(_, figure)| *figure).collect::<Vec<_>>(), [16.3, 16.3]);
 }
 
 #[test]

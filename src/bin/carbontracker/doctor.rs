@@ -171,7 +171,8 @@ fn intensity(found: &Value) -> Vec<String> {
     let of = found.get("intensity").cloned().unwrap_or_default();
     let figure = of.get("g_per_kwh").and_then(Value::as_f64).map_or("unknown".into(), digits);
     let year = of.get("year").and_then(Value::as_u64).map(|year| year.to_string()).unwrap_or_default();
-    let words = [text(&of, "zone"), &year, text(&of, "kind"), text(&of, "basis"), text(&of, "source")];
+    let words =
+        [text(&of, "zone"), &year, text(&of, "kind"), text(&of, "basis"), text(&of, "use"), text(&of, "source")];
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     let mut lines = vec![format!("{figure} g/kWh ({})", words.join(", "))];
     lines.extend(list(found, "notes").filter_map(Value::as_str).map(|note| format!("note: {note}")));

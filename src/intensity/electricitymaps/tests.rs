@@ -41,11 +41,15 @@ fn places_by_zone_code_cloud_region_and_degrees() {
         ("DE", "DE", "DE"),
         ("dnk", "DK", "DK"),
         ("UK", "GB", "GB"),
-        ("us-cal-ciso", "US-CAL-CISO", "US"),
-        ("DK-DK1", "DK-DK1", "DK"),
+        ("us-cal-ciso", "US-CAL-CISO", "US-CAL-CISO"),
+        ("DK-DK1", "DK-DK1", "DK-DK1"),
+        ("no1", "NO-NO1", "NO-NO1"),
+        ("Denmark", "DK", "DK"),
+        ("XX-NEW", "XX-NEW", "WORLD"),
+        ("DK-NEW", "DK-NEW", "DK"),
         ("NO-NO1", "NO-NO1", "NO-NO1"),
         ("CA-ON", "CA-ON", "CA-ON"),
-        ("XK", "XK", "WORLD"),
+        ("XK", "XK", "XK"),
     ] {
         assert_eq!(at(asked), (named(zone), zone.to_owned(), table.to_owned()));
     }
@@ -61,7 +65,7 @@ fn places_by_zone_code_cloud_region_and_degrees() {
     assert_eq!(paths(&mut *service)[0], "/v3/carbon-intensity/latest?lat=37.77&lon=-122.43&disableCallerLookup=true");
     assert_eq!((service.zone(), service.static_zone()), ("US-CA".into(), "US-CA".into()));
 
-    for bad in ["WORLD", "US-CA", "Denmark", "D", "DK-", "-DK", "DK-DK1&zone=FR", "DK/../x", "aws:nowhere", "ÆØ", ""]
+    for bad in ["WORLD", "US-CA", "Atlantis", "D", "DK-", "-DK", "DK-DK1&zone=FR", "DK/../x", "aws:nowhere", "ÆØ", ""]
     {
         let words = refused(NAME, bad);
         assert!(words.starts_with(&format!("location='{bad}': electricitymaps takes")), "{words}");

@@ -186,6 +186,10 @@ fn carbon(run: &View) -> Markup {
         p {
             @if run.has("/pue") {
                 "Facility energy is the devices' energy times a PUE of " (run.shown("/pue", digits))
+                @if run.has("/facility/pue") {
+                    ", which is that of " (run.words("/facility/region")) @if let Some(year) = run.number("/facility/pue_year") { " in " (year) }
+                    ", " (run.words("/facility/source"))
+                }
                 @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
                 ". "
             } @else {
@@ -204,7 +208,12 @@ fn intensity(intensity: &View, is_resumed: bool) -> Markup {
         Some("direct") => ", direct emissions of the power plants only",
         _ => "",
     };
-    let source = html! { (basis) ", from " (intensity.text("/source").unwrap_or("an unknown source")) };
+    let scope = match intensity.text("/use") {
+        Some("production") => ", of what is produced there",
+        Some("consumption") => ", of what is consumed there",
+        _ => "",
+    };
+    let source = html! { (basis) (scope) ", from " (intensity.text("/source").unwrap_or("an unknown source")) };
     match intensity.text("/kind") {
         Some("constant") => html! { (figure) ", as given by the user" },
         Some("file" | "live") => html! {

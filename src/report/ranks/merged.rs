@@ -96,6 +96,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "forecast": forecast(&ranks),
         "intensity": intensity,
         "pue": mean(counting, "/pue", facility, kwh),
+        "facility": section("facility", counting),
         "components": components,
         "unavailable": unavailable(counting),
         "epochs": series::epochs(counting),
