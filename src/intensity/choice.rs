@@ -20,8 +20,8 @@ pub struct Choice {
 
 /// What tells more of the grid while a run lasts.
 pub enum Feed {
-    /// A file, read again when it is another than this.
-    File(PathBuf, Option<file::Stamp>),
+    /// A file, read again for this zone when it is another than this.
+    File(PathBuf, Option<file::Stamp>, Option<String>),
     /// A live service.
     Service(Box<dyn Service>, Account),
     /// Where this machine is, and then the live service of this name, if one was asked for.
@@ -146,7 +146,8 @@ fn from_file(path: &Path, location: &Location) -> Result<Choice> {
     if matches!(location, Location::Unsaid) {
         flat.caveat = None; // the file is of some place
     }
-    Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen))))
+    let zone = location.zone().map(str::to_owned);
+    Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen, zone))))
 }
 
 /// A live service. Where the user does not say where, and it needs to know, the run is measured all the same.
