@@ -195,7 +195,12 @@ impl Choice {
 
     /// What the user should know at once.
     pub fn caveats(&self) -> impl Iterator<Item = String> {
-        let failures = self.grid.hourly.iter().chain(&self.marginal).filter_map(|hourly| hourly.failure.clone());
+        let failures = self.grid.hourly.iter().chain(&self.marginal).filter_map(|hourly| {
+            let failure = hourly.failure.as_ref()?;
+            let is_broken = hourly.about.kind == "file" && hourly.curve.is_empty();
+            let meanwhile = if is_broken { ". Meanwhile CO2 is priced by the yearly average" } else { "" };
+            Some(format!("{failure}{meanwhile}"))
+        });
         self.grid.caveats().chain(failures)
     }
 

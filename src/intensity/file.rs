@@ -1,5 +1,6 @@
 //! Figures by the hour from a CSV file: one's own (`time,g_per_kwh`), or a service's export, known by its headings.
 
+mod dates;
 mod encoding;
 mod exports;
 mod headings;
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, unix_s};
 use crate::memory;
 use crate::units::instant;
-use headings::{Columns, Wanted};
+use headings::Wanted;
 use layout::Layout;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -67,13 +68,9 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
     let (about, failure) = match contents(path, &bytes, zone) {
         Ok(news) => {
             curve.take(news.slots);
-            // The curve may have merged older figures, which changes nothing about its end.
             (news.about, news.stale)
         }
-        Err(why) => {
-            let failure = format!("{}. Meanwhile CO2 is priced by the yearly average", told(path, &why));
-            (about(path, zone, Remarks::default()), Some(failure))
-        }
+        Err(why) => (about(path, zone, Remarks::default()), Some(told(path, &why))),
     };
     Ok(Hourly { about, curve, failure })
 }
@@ -142,7 +139,7 @@ pub fn parse(bytes: &[u8], zone: Option<&str>, now: f64) -> std::result::Result<
     let mut remarks = Remarks::of(&text)?;
     let layout = Layout::of(&text, Wanted { zone, basis: remarks.basis })?;
     let rows = rows::read(&layout, now)?;
-    remarks.complete(&layout.columns, layout.zone.as_deref());
+    remarks.complete(&layout);
     Ok(Contents { slots: rows::slots(rows), remarks })
 }
 
@@ -172,10 +169,11 @@ impl Remarks {
     }
 
     /// What the headings show, where no remark states it.
-    fn complete(&mut self, columns: &Columns, zone: Option<&str>) {
+    fn complete(&mut self, layout: &Layout) {
+        let (columns, zone) = (&layout.columns, layout.zone.as_deref());
         let export = columns.export;
         let basis = columns.figures.first().and_then(|figure| figure.basis);
-        self.basis = self.basis.or(basis);
+        self.basis = self.basis.or(basis).or(layout.basis);
         let source = || export.map(|export| export.source.to_owned()).filter(|source| !source.is_empty());
         self.source = self.source.take().or_else(source);
         let of_rows =

@@ -66,9 +66,17 @@ const PLAIN: Export = Export {
     regions: None,
 };
 
-const EXPORTS: [Export; 9] = [
+const EXPORTS: [Export; 11] = [
     // Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),… (Life cycle),…; before 2025: Zone Id, (LCA).
     Export { source: "Electricity Maps", all: &["zoneid"], some: &["dataestimated", "datasource", "country"], ..PLAIN },
+    // zone,carbonIntensity,datetime,updatedAt,emissionFactorType,isEstimated,estimationMethod: its API's fields, as CSV.
+    Export {
+        source: "Electricity Maps",
+        all: &["zone", "carbonintensity"],
+        some: &["isestimated", "estimationmethod", "emissionfactortype"],
+        figures: &["carbonintensity"],
+        ..PLAIN
+    },
     // datetime,timestamp,zone_name,carbon_intensity_avg,carbon_intensity_production_avg,…: its files up to 2021.
     Export {
         source: "Electricity Maps",
@@ -112,7 +120,7 @@ const EXPORTS: [Export; 9] = [
         regions: Some(REGIONS),
         ..PLAIN
     },
-    // from,to,forecast,actual,index and datetime,actual,forecast: the API's fields, as CSV.
+    // from,to,forecast,actual,index and datetime,actual,forecast: its API's fields, as CSV.
     Export {
         source: NESO,
         zone: Some("GB"),
@@ -120,6 +128,14 @@ const EXPORTS: [Export; 9] = [
         all: &["forecast"],
         some: &["actual", "index"],
         figures: &["forecast", "actual"],
+        ..PLAIN
+    },
+    Export {
+        source: NESO,
+        zone: Some("GB"),
+        basis: Some("direct"),
+        all: &["intensityforecast", "intensityindex"],
+        figures: &["intensityforecast", "intensityactual"],
         ..PLAIN
     },
     // Minutes5UTC;Minutes5DK;PriceArea;CO2Emission: Energi Data Service's CO2Emis and CO2EmisProg.

@@ -13,6 +13,8 @@ pub const EXAMPLE: &str = "expected headings such as time,g_per_kwh above rows s
 /// Which column is which.
 #[derive(Clone, Debug)]
 pub struct Columns {
+    /// The line of the headings; 0: there are none.
+    pub line: u64,
     /// The number of columns.
     pub count: usize,
     /// The time at which a row begins to hold.
@@ -27,6 +29,10 @@ pub struct Columns {
     pub estimated: Option<usize>,
     /// The row's zone.
     pub zone: Option<usize>,
+    /// `lifecycle` or `direct`, row by row.
+    pub basis: Option<usize>,
+    /// The headings. Where files are put together they stand between rows, too.
+    pub headings: Vec<String>,
     /// Whose export it is, where the headings show it.
     pub export: Option<&'static Export>,
 }
@@ -90,7 +96,20 @@ impl Columns {
     pub fn without_headings() -> Columns {
         let time = Time { place: 0, hours: None, zone: TimeZone::Unsaid, name: String::new() };
         let figures = vec![Figure::plain(1, "")];
-        Columns { count: 3, time, end: None, figures, kind: Some(2), estimated: None, zone: None, export: None }
+        let headings = Vec::new();
+        Columns {
+            line: 0,
+            count: 3,
+            time,
+            end: None,
+            figures,
+            kind: Some(2),
+            estimated: None,
+            zone: None,
+            basis: None,
+            headings,
+            export: None,
+        }
     }
 
     /// The columns that a row of headings names, given the first row below it. None: these are no headings of such a
@@ -111,12 +130,15 @@ impl Columns {
         }
         let place = |is: fn(&Name) -> bool| names.iter().position(is);
         Ok(Some(Columns {
+            line: 0,
             count: headings.len(),
             end: place(Name::is_end).filter(|_| time.hours.is_none()),
             time,
             figures,
             kind: place(|name| name.plain == "kind"),
             estimated: place(Name::is_estimated_flag),
+            basis: place(|name| ["emissionfactortype", "basis"].contains(&name.plain.as_str())),
+            headings: headings.to_vec(),
             zone: exports::zone_column(&names).filter(|_| export.is_none_or(|export| export.regions.is_none())),
             export,
         }))
@@ -130,10 +152,16 @@ fn time(names: &[Name], below: &[String]) -> Option<Time> {
     let candidates = names.iter().enumerate().filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
     let mut times: Vec<Time> = candidates.map(|(place, name, zone)| of(place, name, zone)).collect();
     times.sort_by_key(|time| match time.zone {
-        TimeZone::Utc => 0,
-        TimeZone::Offset(_) | TimeZone::Unsaid => 1,
-        TimeZone::Local => 2,
+        _ if times::has_offset(cell(time.place)) => 0,
+        TimeZone::Utc => 1,
+        TimeZone::Offset(_) | TimeZone::Unsaid => 2,
+        TimeZone::Local => 3,
     });
+    if times.is_empty() {
+        // pandas leaves the heading of an index empty.
+        let index = names.first().filter(|name| name.plain.is_empty() && times::is_time(cell(0)))?;
+        times.push(of(0, index, TimeZone::Unsaid));
+    }
     // A time whose cells are times goes before one whose cells are not, such as an hour beside a date.
     let best = times.iter().position(|time| times::is_time(cell(time.place)) && !times::is_date(cell(time.place)));
     let best = best.or_else(|| times.iter().position(|time| times::is_time(cell(time.place)))).unwrap_or(0);
@@ -191,9 +219,10 @@ fn unusable(names: &[Name]) -> Option<String> {
     if names.iter().any(Name::is_marginal) || (has("pointtime") && has("value")) {
         return Some(MARGINAL.into());
     }
-    let odd = names.iter().find(|name| name.unit == Unit::Unknown && !name.is_other())?;
+    let has_aoer = names.iter().find(|name| name.plain.contains("aoer"));
+    let odd = has_aoer.or_else(|| names.iter().find(|name| name.unit == Unit::Unknown && !name.is_other()))?;
     Some(format!(
-        "column '{}' has a unit that is not known; expected g/kWh, kg/MWh, t/MWh or lb/MWh, such as g_per_kwh",
+        "column '{}' has a unit that is not known, or none; expected g/kWh, kg/MWh, t/MWh or lb/MWh, such as g_per_kwh",
         shown(&odd.heading)
     ))
 }

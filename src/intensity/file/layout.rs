@@ -27,6 +27,8 @@ pub struct Layout<'a> {
     pub decimal: Decimal,
     /// How times are written.
     pub manner: times::Manner,
+    /// "lifecycle" or "direct", where the first row states it.
+    pub basis: Option<&'static str>,
     /// The zone whose rows count, where the file has a column of zones.
     pub zone: Option<String>,
 }
@@ -36,8 +38,13 @@ impl<'a> Layout<'a> {
     pub fn of(text: &'a str, wanted: Wanted) -> Result<Layout<'a>, String> {
         let (table, skipped, columns) = headings(text, wanted)?;
         let seen = Seen::of(table, skipped, &columns)?;
+        let first = table.records().nth(skipped);
+        let basis = columns.basis.and_then(|place| first.as_ref()?.cell(place));
         Ok(Layout {
-            zone: seen.zone(wanted)?,
+            basis: ["lifecycle", "direct"]
+                .into_iter()
+                .find(|known| basis.is_some_and(|basis| basis.eq_ignore_ascii_case(known))),
+            zone: seen.zone(wanted).map_err(|why| format!("line {}: {why}", columns.line))?,
             decimal: seen.numbers.decimal(table.delimiter)?,
             manner: seen.times.manner()?,
             table,
@@ -47,9 +54,14 @@ impl<'a> Layout<'a> {
     }
 
     /// The records that are rows.
-    pub fn rows(&self) -> impl Iterator<Item = Record> + use<'a> {
-        self.table.records().skip(self.skipped)
+    pub fn rows(&self) -> impl Iterator<Item = Record> {
+        rows(self.table, self.skipped, &self.columns)
     }
+}
+
+fn rows(table: Table, skipped: usize, columns: &Columns) -> impl Iterator<Item = Record> {
+    let is_heading = |record: &Record| record.cells().eq(columns.headings.iter().map(String::as_str));
+    table.records().skip(skipped).filter(move |record| !is_heading(record))
 }
 
 /// The headings, for each mark that may stand between cells: the first that makes sense.
@@ -101,12 +113,12 @@ fn headings_of(table: Table, wanted: Wanted) -> Result<Option<(usize, Columns)>,
         let rows = place + 1 + usize::from(is_second);
         let blamed = |why: String| if why.starts_with("line ") { why } else { format!("line {}: {why}", record.line) };
         match Columns::of(&headings, &cells(records.get(rows)), wanted).map_err(blamed)? {
-            Some(columns) => return Ok(Some((rows, columns))),
+            Some(columns) => return Ok(Some((rows, Columns { line: record.line, ..columns }))),
             None if is_second => (),
             None => continue,
         }
         if let Some(columns) = Columns::of(&cells(Some(record)), &cells(below), wanted).map_err(blamed)? {
-            return Ok(Some((place + 1, columns)));
+            return Ok(Some((place + 1, Columns { line: record.line, ..columns })));
         }
     }
     Ok(None)
@@ -147,7 +159,7 @@ impl Seen {
     fn of(table: Table, skipped: usize, columns: &Columns) -> Result<Seen, String> {
         let mut seen = Seen { has_prefix: columns.export.map_or("", |export| export.zone_prefix), ..Seen::default() };
         let time = &columns.time;
-        for record in table.records().skip(skipped) {
+        for record in rows(table, skipped, columns) {
             let places = [Some(time.place), columns.end];
             let cells = places.into_iter().flatten().filter_map(|place| record.cell(place));
             cells.for_each(|cell| seen.times.see(record.line, cell));
@@ -187,7 +199,7 @@ impl Seen {
         let more = if self.zones.len() > MOST { ", …" } else { "" };
         let (all, run) = (list.join(", "), wanted.zone.map(|run| format!(", and none is location={run}")));
         Err(format!(
-            "holds figures of {} zones ({all}{more}){}; set location= to one of them, such as location={}",
+            "the file holds figures of {} zones ({all}{more}){}; set location= to one of them, such as location={}",
             self.zones.len(),
             run.unwrap_or_default(),
             list.first().map_or("", String::as_str)

@@ -1,9 +1,10 @@
 //! Signs that times without an offset are local ones, by what a change of the clocks makes of them. Pure.
 
+use super::dates::month_and_day;
 use super::headings::Time;
 use super::rows::Row;
 use super::table::shown;
-use super::times::{HOUR_S, days_from_civil};
+use super::times::HOUR_S;
 use crate::units;
 
 const DAY_S: f64 = 24.0 * HOUR_S;
@@ -87,25 +88,10 @@ fn is_change(civil_s: f64, is_forward: bool) -> bool {
     }
 }
 
-/// The month, the day and the month's length of a day since 1970.
-fn month_and_day(days: f64) -> Option<(u32, u32, u32)> {
-    let year = 1970 + (days / 365.2425).floor() as u32;
-    let starts = |year: u32| (1..=12).filter_map(move |month| Some((month, days_from_civil(year, month, 1)?)));
-    // The quotient may be off by a day at a year's ends.
-    let (month, start) =
-        (year.saturating_sub(1)..=year + 1).flat_map(starts).filter(|(_, start)| *start <= days).last()?;
-    let day = (days - start) as u32 + 1;
-    let length = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 => 28,
-        _ => 31,
-    };
-    Some((month, day, length))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intensity::file::dates::days_from_civil;
 
     #[test]
     fn the_nights_of_change_are_known() {
@@ -124,9 +110,6 @@ mod tests {
             assert!(!is_change(at(year, month, day, hour), !is_forward), "{year}-{month}-{day}");
             assert!(!is_change(at(year, month, day, 12.0), is_forward), "{year}-{month}-{day}");
             assert!(!is_change(at(year, month, day - 1, hour), is_forward), "{year}-{month}-{day}");
-        }
-        for (days, expected) in [(0.0, (1, 1, 31)), (20_513.0, (3, 1, 31)), (20_818.0, (12, 31, 31))] {
-            assert_eq!(month_and_day(days), Some(expected));
         }
     }
 }

@@ -31,156 +31,50 @@ pub enum TimeZone {
     Local,
 }
 
-const TIMES: [&str; 50] = [
-    "time",
-    "timestamp",
-    "datetime",
-    "date",
-    "datum",
-    "dato",
-    "tid",
-    "tidspunkt",
-    "zeit",
-    "zeitpunkt",
-    "zeitstempel",
-    "pointtime",
-    "periodstart",
-    "from",
-    "start",
-    "starttime",
-    "startdatetime",
-    "startdate",
-    "datefrom",
-    "datumvon",
-    "timefrom",
-    "validfrom",
+#[rustfmt::skip]
+const TIMES: &[&str] = &[
+    "time", "timestamp", "datetime", "date", "datum", "dato", "tid", "tidspunkt", "zeit", "zeitpunkt", "zeitstempel", "pointtime",
+    "periodstart", "from", "start", "starttime", "startdatetime", "startdate", "datefrom", "datumvon", "timefrom", "validfrom",
+    "von", "fra", "begin", "hour", "minutes5", "minutes15", "dateheure", "datetimestart", "datumuhrzeit", "datumzeit",
+    "horodatage", "fecha", "fechahora", "dataora", "mtu", "unix", "unixtime", "unixseconds", "unixtimestamp", "epoch", "ts", "dt",
+    "timestampms", "settlementdatetime", "intervalstart", "periodbegin", "zeitvon",
+];
+#[rustfmt::skip]
+const ENDS: &[&str] = &[
+    "to", "end", "endtime", "enddatetime", "enddate", "dateto", "datumbis", "timeto", "validto", "bis", "til", "until", "periodend",
+    "datetimeend", "zeitbis", "intervalend",
+];
+#[rustfmt::skip]
+const HOURS: &[&str] = &[
+    "time", "hour", "hours", "uhrzeit", "tid", "zeit", "heure", "heures", "hora", "ora", "starttime", "interval", "from", "start",
     "von",
-    "begin",
-    "hour",
-    "minutes5",
-    "minutes15",
-    "dateheure",
-    "datetimestart",
-    "datumuhrzeit",
-    "datumzeit",
-    "horodatage",
-    "fecha",
-    "fechahora",
-    "fra",
-    "dataora",
-    "mtu",
-    "unix",
-    "unixtime",
-    "unixseconds",
-    "unixtimestamp",
-    "epoch",
-    "ts",
-    "dt",
-    "timestampms",
-    "settlementdatetime",
-    "intervalstart",
-    "periodbegin",
-    "observationtime",
-    "zeitvon",
 ];
-const ENDS: [&str; 16] = [
-    "to",
-    "end",
-    "endtime",
-    "enddatetime",
-    "enddate",
-    "dateto",
-    "datumbis",
-    "timeto",
-    "validto",
-    "bis",
-    "until",
-    "periodend",
-    "datetimeend",
-    "zeitbis",
-    "intervalend",
-    "til",
-];
-const HOURS: [&str; 12] =
-    ["time", "hour", "hours", "uhrzeit", "tid", "zeit", "heure", "heures", "hora", "ora", "starttime", "interval"];
-const INTENSITIES: [&str; 20] = [
-    "carbonintensity",
-    "co2intensity",
-    "co2intensit",
-    "intensitécarbone",
-    "emissionfactor",
-    "emissionsfactor",
-    "emissionsfaktor",
-    "emissionfaktor",
-    "emissionsintensity",
-    "emissionintensity",
-    "emissionrate",
-    "co2emission",
-    "co2emis",
-    "tauxdeco2",
-    "tauxco2",
-    "gridintensity",
-    "ghgintensity",
-    "aoer",
-    "co2eqintensity",
+#[rustfmt::skip]
+const INTENSITIES: &[&str] = &[
+    "carbonintensity", "co2intensity", "co2intensit", "intensitécarbone", "emissionfactor", "emissionsfactor", "emissionsfaktor",
+    "emissionfaktor", "emissionsintensity", "emissionintensity", "emissionrate", "co2emission", "co2emis", "tauxdeco2", "tauxco2",
     "carbonfactor",
 ];
 /// Words of columns that are of something else.
-const OTHERS: [&str; 29] = [
-    "percent",
-    "percentage",
-    "perc",
-    "pct",
-    "share",
-    "index",
-    "price",
-    "preis",
-    "pris",
-    "cost",
-    "eur",
-    "dkk",
-    "usd",
-    "gbp",
-    "renewable",
-    "source",
-    "method",
-    "version",
-    "rank",
-    "error",
-    "allowances",
-    "certificates",
-    "saved",
-    "savings",
-    "nox",
-    "so2",
-    "sox",
-    "ch4",
-    "n2o",
+#[rustfmt::skip]
+const OTHERS: &[&str] = &[
+    "percent", "percentage", "perc", "pct", "share", "index", "price", "preis", "pris", "cost", "eur", "dkk", "usd", "gbp",
+    "renewable", "source", "method", "version", "rank", "error", "allowances", "certificates", "saved", "savings", "nox", "so2",
+    "sox", "ch4", "n2o", "type", "unit", "units",
 ];
-/// Words of columns that are of a part, or of a range.
-const SECONDS: [&str; 13] = [
-    "production",
-    "import",
-    "imports",
-    "export",
-    "exports",
-    "min",
-    "max",
-    "minimum",
-    "maximum",
-    "low",
-    "high",
-    "std",
-    "median",
+/// Words of columns that are of a part of the grid, or of a range.
+#[rustfmt::skip]
+const SECONDS: &[&str] = &[
+    "production", "import", "imports", "export", "exports", "min", "max", "minimum", "maximum", "low", "high", "std", "median",
 ];
 
 impl Name {
     /// The heading's words.
     pub fn of(heading: &str) -> Name {
-        let (outer, inner) = match heading.split_once(['(', '[']) {
-            Some((outer, inner)) => (outer, inner.trim_end().trim_end_matches([')', ']'])),
-            None => (heading, ""),
-        };
+        let heading = heading.trim();
+        let inner =
+            heading.split_once(['(', '[']).and_then(|(outer, rest)| Some((outer, rest.strip_suffix([')', ']'])?)));
+        let (outer, inner) = inner.unwrap_or((heading, ""));
         let whole = squashed(heading);
         let (named, timed) = match clock(inner) {
             Some(zone) => (Some(zone), squashed(outer)),
@@ -191,7 +85,7 @@ impl Name {
         let words = heading.to_lowercase().replace('₂', "2");
         let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned);
         let zone = named.unwrap_or(TimeZone::Unsaid);
-        Name { heading: heading.trim().to_owned(), plain, words: words.collect(), unit: unit(heading), zone }
+        Name { heading: heading.to_owned(), plain, words: words.collect(), unit: unit(heading), zone }
     }
 
     fn has(&self, words: &[&str]) -> bool {
@@ -210,19 +104,24 @@ impl Name {
 
     /// Whether it may be a time of day beside a date.
     pub fn is_hours(&self) -> bool {
-        HOURS.contains(&self.plain.as_str()) || ["from", "start", "von"].contains(&self.plain.as_str())
+        HOURS.contains(&self.plain.as_str())
     }
 
     /// Whether it is of something that is no intensity.
     pub fn is_other(&self) -> bool {
-        self.has(&OTHERS) || self.plain.contains("carbonfree") || self.plain.starts_with("dataestimat")
+        self.has(OTHERS)
+            || self.plain.contains("carbonfree")
+            || self.plain.starts_with("dataestimat")
+            || self.plain.ends_with("type")
     }
 
     /// Whether it is an intensity, by its words.
     pub fn is_intensity(&self) -> bool {
-        let is_word =
-            || ["co2", "co2e", "co2eq", "intensity", "gco2", "gco2eq", "gco2e", "ci"].contains(&self.plain.as_str());
-        !self.is_other() && (is_word() || INTENSITIES.iter().any(|words| self.plain.contains(words)))
+        let gas =
+            ["forecast", "actual", "prognosis"].iter().fold(self.plain.clone(), |gas, kind| gas.replace(kind, ""));
+        let is_gas = ["co2", "co2e", "co2eq", "gco2", "gco2eq", "gco2e", "ci"].contains(&gas.as_str());
+        let is_worded = || INTENSITIES.iter().any(|words| self.plain.contains(words)) || self.has(&["intensity"]);
+        !self.is_other() && (is_gas || is_worded())
     }
 
     /// Whether it is of one kWh more, and not of all.
@@ -233,7 +132,7 @@ impl Name {
 
     /// Whether it is of a part of the grid, or the edge of a range.
     pub fn is_second(&self) -> bool {
-        self.has(&SECONDS)
+        self.has(SECONDS)
     }
 
     /// Whether it marks what the service has estimated.
@@ -341,12 +240,24 @@ mod tests {
         assert_eq!(Name::of("carbon_intensity_avg_direct").basis(), Some("direct"));
         assert_eq!(Name::of("Forecast Carbon Intensity (gCO2/kWh)").standing(), Some(Standing::Forecast));
         assert_eq!(Name::of("Actual Carbon Intensity (gCO2/kWh)").standing(), Some(Standing::Actual));
-        for heading in
-            ["Carbon-free energy percentage (CFE%)", "Data estimated", "CO2 price (EUR/tCO2)", "intensity index"]
-        {
+        for heading in [
+            "Carbon-free energy percentage (CFE%)",
+            "Data estimated",
+            "CO2 price (EUR/tCO2)",
+            "intensity.index",
+            "emissionFactorType",
+        ] {
             assert!(!Name::of(heading).is_intensity(), "{heading}");
         }
-        for heading in ["CO2-Emissionsfaktor", "Taux de CO2", "co2", "CO2Emission", "CARBON_INTENSITY", "co2_aoer"] {
+        for heading in [
+            "CO2-Emissionsfaktor",
+            "Taux de CO2",
+            "co2",
+            "CO2Emission",
+            "CARBON_INTENSITY",
+            "intensity.forecast",
+            "co2eq_forecast",
+        ] {
             assert!(Name::of(heading).is_intensity(), "{heading}");
         }
         for (heading, is_marginal) in

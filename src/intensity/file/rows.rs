@@ -6,6 +6,7 @@ use super::local;
 use super::names::TimeZone;
 use super::numbers;
 use super::table::{Record, shown};
+use super::times;
 use crate::intensity::slot::{DIRTIEST, Slot, Standing};
 
 /// How long the last figure holds where there is no step to see, s.
@@ -54,6 +55,9 @@ impl Layout<'_> {
                 columns.count
             ));
         }
+        if record.cells().any(|cell| self.holds_row(cell)) {
+            return Err("a quote opens in this row and closes rows later; expected two quotes around a cell".into());
+        }
         let zone = columns.zone.and_then(|place| record.cell(place));
         if zone.zip(self.zone.as_deref()).is_some_and(|(row, counts)| row != counts) {
             return Ok(());
@@ -68,9 +72,22 @@ impl Layout<'_> {
         Ok(())
     }
 
+    /// Whether a cell has swallowed a row, as one does whose quote is not closed.
+    fn holds_row(&self, cell: &str) -> bool {
+        let mark = char::from(self.table.delimiter);
+        let first_cell =
+            |line: &str| line.split(mark).next().is_some_and(|cell| times::is_time(cell.trim_matches('"')));
+        cell.contains(['\n', '\r']) && cell.lines().skip(1).any(|line| line.contains(mark) && first_cell(line))
+    }
+
     fn needed<'a>(&self, record: &'a Record, place: usize, name: &str) -> Result<&'a str, String> {
         record.cell(place).ok_or_else(|| {
-            format!("{} cells, and none for '{}'; expected {} cells", record.len(), shown(name), self.columns.count)
+            format!(
+                "has {} of {} cells, and none for '{}'; expected a cell for each heading",
+                record.len(),
+                self.columns.count,
+                shown(name)
+            )
         })
     }
 
@@ -148,7 +165,8 @@ fn check_unit(columns: &Columns, rows: &[Row]) -> Result<(), String> {
     let most = rows.iter().filter_map(|row| row.g_per_kwh).fold(0.0, f64::max);
     if most > 0.0 && most < SMALL {
         return Err(format!(
-            "column '{}' names no unit, and figures up to {most} may be g/kWh or kg/kWh; name it g_per_kwh or kg_per_kwh",
+            "line {}: column '{}' names no unit, and figures up to {most} may be g/kWh or kg/kWh; name it g_per_kwh or kg_per_kwh",
+            columns.line,
             shown(&unnamed.name)
         ));
     }

@@ -1,6 +1,7 @@
 //! Times as people's programs write them: ISO 8601 and others, with an offset, a zone's name or neither, as seconds or
 //! milliseconds since 1970. Pure.
 
+use super::dates::days_from_civil;
 use super::table::shown;
 use super::zone_names;
 use std::collections::BTreeSet;
@@ -186,10 +187,19 @@ pub fn is_hours(cell: &str) -> bool {
     clock(cell).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(['-', '–']))
 }
 
+/// Whether a cell is a time with its offset, or in seconds since 1970.
+pub fn has_offset(cell: &str) -> bool {
+    either_way(cell).is_some_and(|stamp| stamp.offset_s.is_some())
+}
+
 /// Whether a cell looks like a time, whichever way its date is read.
 pub fn is_time(cell: &str) -> bool {
+    either_way(cell).is_some()
+}
+
+fn either_way(cell: &str) -> Option<Stamp> {
     let either = [Order::DayFirst, Order::MonthFirst];
-    either.into_iter().any(|order| Manner { order: Some(order), is_interval: false }.stamp(cell).is_some())
+    either.into_iter().find_map(|order| Manner { order: Some(order), is_interval: false }.stamp(cell))
 }
 
 /// Seconds or milliseconds since 1970.
@@ -198,7 +208,19 @@ fn since_1970(cell: &str) -> Option<f64> {
         return None;
     }
     let number: f64 = cell.parse().ok()?;
-    [number, number / 1000.0].into_iter().find(|seconds| (EARLIEST_S..LATEST_S).contains(seconds))
+    // 2026112917 and 202611291700 are more likely a date without marks.
+    let is_compact = cell.len() < 13 && cell.len() > 8 && cell.starts_with("20") && is_compact(cell);
+    let milliseconds = Some(number / 1000.0).filter(|_| cell.len() >= 13);
+    let mut seconds = [Some(number), milliseconds].into_iter().flatten();
+    seconds.find(|seconds| !is_compact && (EARLIEST_S..LATEST_S).contains(seconds))
+}
+
+/// Whether digits begin as a year, month, day and hour do.
+fn is_compact(digits: &str) -> bool {
+    let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<u32>().ok();
+    let date = number(0..4).zip(number(4..6)).zip(number(6..8));
+    let is_date = date.is_some_and(|((year, month), day)| days_from_civil(year, month, day).is_some());
+    is_date && number(8..10).is_some_and(|hour| hour < 24)
 }
 
 /// A cell's date, and what follows it.
@@ -250,25 +272,6 @@ fn clock(text: &str) -> Option<(f64, &str)> {
     let clock_s = f64::from(hours * 3600 + minutes * 60) + seconds;
     let is_sound = parts.next().is_none() && minutes < 60 && seconds < 61.0 && clock_s <= DAY_S;
     is_sound.then_some((clock_s, rest))
-}
-
-/// Days since 1970 of a date in the Gregorian calendar.
-pub fn days_from_civil(year: u32, month: u32, day: u32) -> Option<f64> {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let length = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(is_leap),
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1970..=2200).contains(&year) || !(1..=length).contains(&day) {
-        return None;
-    }
-    // A year that begins in March has its leap day at its end.
-    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
-    Some(f64::from(days) - 719_468.0)
 }
 
 #[cfg(test)]
@@ -347,6 +350,9 @@ mod tests {
             "inf",
             "-1795971600",
             "1.2.3.4",
+            "2026112917",
+            "202611291700",
+            "20261129170000",
             "13:00 PM",
             "é",
             "2026-11-29é",

@@ -17,7 +17,7 @@ const MASSES: [(&[&str], f64); 6] = [
     (&["mg"], 1e-3),
     (&["g", "gr", "gram", "grams", "gramm", "grammes"], 1.0),
     (&["kg", "kgs", "kilogram", "kilograms"], 1e3),
-    (&["t", "tonne", "tonnes", "mt", "ton", "tons"], 1e6),
+    (&["t", "tonne", "tonnes"], 1e6),
     (&["kt"], 1e9),
     (&["lb", "lbs", "pound", "pounds"], 453.592_37),
 ];
@@ -97,7 +97,7 @@ mod tests {
             ("CO2 emission factor (g CO2eq/kWh)", 1.0),
             ("CO2 [kg/MWh]", 1.0),
             ("CO2 (t/MWh)", 1000.0),
-            ("carbon_intensity_tons_per_mwh", 1000.0),
+            ("carbon_intensity_tonnes_per_mwh", 1000.0),
             ("MOER (lbs CO2/MWh)", 0.453_592_37),
             ("aoer lb/MWh", 0.453_592_37),
             ("grams per kWh", 1.0),
@@ -113,6 +113,9 @@ mod tests {
         for heading in ["CO2 emissions (kt)", "co2_kg", "CO2 (t)", "consumption (kWh)", "Price (EUR/MWh)", "load_mwh"] {
             assert_eq!(unit(heading), Unit::Other, "{heading}");
         }
-        assert_eq!(unit("CO2 (oz/kWh)"), Unit::Unknown);
+        // Some tons are short ones.
+        for heading in ["CO2 (oz/kWh)", "carbon_intensity_tons_per_mwh"] {
+            assert_eq!(unit(heading), Unit::Unknown, "{heading}");
+        }
     }
 }

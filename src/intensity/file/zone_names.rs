@@ -43,12 +43,12 @@ pub fn offset(text: &str) -> Option<f64> {
 
 /// Whether a text names local time whose offset changes within the year.
 pub fn is_local(text: &str) -> bool {
-    const NAMES: [&str; 8] = ["local", "local time", "lokal", "cet/cest", "mez/mesz", "cet/mez", "gmt/bst", "dk"];
+    const NAMES: [&str; 5] = ["lokal", "cet/cest", "mez/mesz", "gmt/bst", "dk"];
     let text = text.trim().to_lowercase();
     let is_place = text.split_once('/').is_some_and(|(region, _)| {
         ["europe", "america", "asia", "australia", "africa", "pacific", "atlantic"].contains(&region)
     });
-    NAMES.contains(&text.as_str()) || is_place
+    NAMES.contains(&text.as_str()) || text.contains("local") || is_place
 }
 
 #[cfg(test)]

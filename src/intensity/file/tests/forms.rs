@@ -41,6 +41,19 @@ fn one_table_in_many_forms() {
         "time,co2\n1795968000000,123.4\n1795971600000,130.1\n",
         "kind,time,co2\nactual,2026-11-29T16:00Z,123.4\nactual,2026-11-29T17:00Z,130.1\n",
         "HourUTC;HourDK;CO2\n2026-11-29 16:00;2026-11-29 17:00;123,400000\n2026-11-29 17:00;2026-11-29 18:00;130,100000\n",
+        ",carbon_intensity\n2026-11-29 16:00:00,123.4\n2026-11-29 17:00:00,130.1\n",
+        ",time,co2\n0,2026-11-29 16:00:00,123.4\n1,2026-11-29 17:00:00,130.1\n",
+        "sep=;\ntime;co2\n2026-11-29 16:00;123,4\n2026-11-29 17:00;130,1\n",
+        "time,co2\n2026-11-29 16:00Z,123.4\ntime,co2\n2026-11-29 17:00Z,130.1\n",
+        "unix_seconds,co2eq,co2eq_forecast\n1795968000,123.4,1\n1795971600,130.1,2\n",
+        "from,to,intensity.forecast,intensity.actual,intensity.index\n2026-11-29T16:00Z,2026-11-29T16:30Z,1,123.4,low\n\
+            2026-11-29T17:30Z,2026-11-29T18:00Z,2,130.1,low\n",
+        "zone,carbonIntensity,datetime,emissionFactorType,isEstimated\nDE,123.4,2026-11-29T16:00:00.000Z,lifecycle,false\n\
+            DE,130.1,2026-11-29T17:00:00.000Z,lifecycle,true\n",
+        "datetime,timestamp,zone_name,carbon_intensity_avg,carbon_intensity_import_avg\n2026-11-29 17:00:00,1795968000,DE,123.4,9\n\
+            2026-11-29 18:00:00,1795971600,DE,130.1,9\n",
+        "nature;date;heure;date_heure;taux_co2\nx;2026-11-29;17:00;2026-11-29T17:00:00+01:00;123,4\n\
+            x;2026-11-29;18:00;2026-11-29T18:00:00+01:00;130,1\n",
         "timestamp,price (EUR/MWh),carbon_intensity,carbon_intensity_forecast\n2026-11-29T16:00Z,9,123.4,1\n2026-11-29T17:00Z,9,130.1,2\n",
     ];
     for text in forms {
@@ -87,8 +100,8 @@ fn what_can_be_read_in_two_ways_is_refused_by_line() {
         ("2026-03-02T12:00Z,1,actual,5\n", "line 1: 4 cells, but 3 columns", "quotes"),
         (
             "time,g_per_kwh\n2026-03-02T12:00Z,5\n2026-03-02T13:00Z\n",
-            "line 3: 1 cells, and none for 'g_per_kwh'",
-            "2 cells",
+            "line 3: has 1 of 2 cells, and none for 'g_per_kwh'",
+            "for each heading",
         ),
         ("time,g_per_kwh\n2026-03-02T12:00Z,\"1,234\"\n", "line 2: '1,234' can be read as 1234 and as 1.234", "1.2340"),
         ("time;g_per_kwh\n2026-03-02T12:00Z;1.234\n", "line 2: '1.234' can be read as 1.234 and as 1234", "1.2340"),
@@ -107,7 +120,11 @@ fn what_can_be_read_in_two_ways_is_refused_by_line() {
             "line 1: both columns 'co2' and 'carbon_intensity'",
             "g_per_kwh",
         ),
-        ("time,carbon_intensity\n2026-03-02T12:00Z,0.85\n", "column 'carbon_intensity' names no unit", "kg_per_kwh"),
+        (
+            "time,carbon_intensity\n2026-03-02T12:00Z,0.85\n",
+            "line 1: column 'carbon_intensity' names no unit",
+            "kg_per_kwh",
+        ),
         (
             "time,co2 (oz/kWh)\n2026-03-02T12:00Z,5\n",
             "line 1: column 'co2 (oz/kWh)' has a unit that is not known",
@@ -119,11 +136,19 @@ fn what_can_be_read_in_two_ways_is_refused_by_line() {
             "start first",
         ),
         ("HourDK,co2\n2026-03-02 12:00,5\n", "line 2: '2026-03-02 12:00' in column 'HourDK' is local time", "+02:00"),
+        ("time,co2\n2026-03-02T12:00Z,\"5\n2026-03-02T13:00Z,6\n", "line 2: a quote opens in this row", "two quotes"),
         (
-            "time,co2\n2026-03-02T12:00Z,\"5\n2026-03-02T13:00Z,6\n",
-            "line 2: '5 2026-03-02T13:00Z,6' is no intensity",
-            "0 to",
+            "time,co2,x\n2026-03-02T12:00Z,5,\"y\n2026-03-02T13:00Z,6,z\n",
+            "line 2: a quote opens in this row",
+            "two quotes",
         ),
+        ("time,co2\n2026-03-02T12:00Z,\"5\n6\"\n", "line 2: '5 6' is no intensity", "0 to 10000"),
+        (
+            "time,co2_aoer\n2026-03-02T12:00Z,800\n",
+            "line 1: column 'co2_aoer' has a unit that is not known, or none",
+            "lb/MWh",
+        ),
+        ("time,co2\n2026112917,5\n", "line 2: '2026112917' is no time", "2026-03-02T13:00Z"),
         (
             "time,co2,Data estimated\n2026-03-02T12:00Z,5,maybe\n",
             "line 2: 'maybe' in the column of estimates",
@@ -131,7 +156,7 @@ fn what_can_be_read_in_two_ways_is_refused_by_line() {
         ),
         (
             "time,zone,co2\n2026-03-02T12:00Z,DK1,5\n2026-03-02T12:00Z,DK2,5\n",
-            "holds figures of 2 zones (DK1, DK2)",
+            "line 1: the file holds figures of 2 zones (DK1, DK2)",
             "location=DK1",
         ),
         ("{\"zone\":\"DE\"}", "is JSON", "intensity=electricitymaps"),
