@@ -135,3 +135,88 @@ proptest! {
         }
     }
 }
+
+/// One way to write a table.
+#[derive(Clone, Debug)]
+struct Style {
+    mark: char,
+    is_quoted: bool,
+    decimal: char,
+    group: Option<char>,
+    decimals: usize,
+    date: usize,
+    zone: usize,
+}
+
+fn style() -> impl Strategy<Value = Style> {
+    let mark = prop::sample::select(vec![',', ';', '\t', '|']);
+    let number = (prop::sample::select(vec!['.', ',']), prop::sample::select(vec![' ', '\u{a0}', '\'']));
+    (mark, any::<bool>(), number, prop::option::of(any::<bool>()), 0usize..5, 0usize..6, 0usize..6).prop_map(
+        |(mark, is_quoted, (decimal, gap), group, decimals, date, zone)| {
+            let other = if decimal == '.' { ',' } else { '.' };
+            let group = group.map(|is_gap| if is_gap { gap } else { other });
+            Style { mark, is_quoted, decimal, group, decimals, date, zone }
+        },
+    )
+}
+
+impl Style {
+    fn number(&self, number: f64) -> String {
+        let text = format!("{number:.*}", self.decimals);
+        let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+        let mut grouped = String::new();
+        for (n, digit) in whole.chars().enumerate() {
+            let is_group = n > 0 && (whole.len() - n).is_multiple_of(3);
+            grouped.extend(self.group.filter(|_| is_group));
+            grouped.push(digit);
+        }
+        if decimals.is_empty() { grouped } else { format!("{grouped}{}{decimals}", self.decimal) }
+    }
+
+    /// A time by its day in November 2026 and its hour in UTC.
+    fn time(&self, day: u32, hour: u32) -> String {
+        let (shift, zone) = [(0, ""), (0, "Z"), (0, " UTC"), (1, "+01:00"), (1, " CET"), (2, " +0200")][self.zone];
+        let (day, hour) = if hour + shift > 23 { (day + 1, hour + shift - 24) } else { (day, hour + shift) };
+        let text = match self.date {
+            0 => format!("2026-11-{day:02}T{hour:02}:00"),
+            1 => format!("2026-11-{day:02} {hour:02}:00:00"),
+            2 => format!("2026/11/{day:02} {hour:02}:00"),
+            3 => format!("{day:02}.11.2026 {hour:02}:00"),
+            4 => format!("{day:02}/11/2026 {hour:02}:00"),
+            _ => format!("11/{day:02}/2026 {}:00 {}", (hour + 11) % 12 + 1, if hour < 12 { "AM" } else { "PM" }),
+        };
+        text + zone
+    }
+
+    fn cell(&self, text: &str) -> String {
+        if self.is_quoted || text.contains(self.mark) { format!("\"{text}\"") } else { text.to_owned() }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// Whatever the way to write it: each figure comes back at its time, or the file is refused.
+    #[test]
+    fn a_table_is_read_right_or_refused(
+        style in style(), figures in prop::collection::vec(0f64..3000.0, 1..8), day in 1u32..29,
+    ) {
+        // Between commas "1.234" is no thousand.
+        prop_assume!(style.mark != ',' || style.decimals > 0 || style.group != Some('.'));
+        let mut text = format!("time{}g_per_kwh\n", style.mark);
+        let shown: Vec<f64> = figures.iter().map(|figure| format!("{figure:.*}", style.decimals).parse().unwrap()).collect();
+        for (hour, figure) in (20..).zip(&shown) {
+            let (day, hour) = if hour > 23 { (day + 1, hour - 24) } else { (day, hour) };
+            let (time, number) = (style.cell(&style.time(day, hour)), style.cell(&style.number(*figure)));
+            text.push_str(&format!("{time}{}{number}\n", style.mark));
+        }
+        match parse(text.as_bytes(), None, NOON) {
+            Ok(contents) => {
+                let start = dates::days_from_civil(2026, 11, day).unwrap() * 24.0 * HOUR + 20.0 * HOUR;
+                let is: Vec<_> = contents.slots.iter().map(|slot| ((slot.from - start) / HOUR, slot.g_per_kwh)).collect();
+                let expected: Vec<_> = (0..).map(f64::from).zip(shown).collect();
+                prop_assert_eq!(is, expected, "{}", text);
+            }
+            Err(why) => prop_assert!(why.contains("can be read"), "{}{}", text, why),
+        }
+    }
+}
