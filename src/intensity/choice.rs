@@ -2,7 +2,7 @@
 
 use super::service::{Place, Secret, Service};
 use super::{Grid, Hourly, Intensity, cloud, file, services, zones};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host;
 use crate::options::{IntensityOption, Options};
 use std::borrow::Cow;
@@ -105,7 +105,11 @@ impl Location<'_> {
 /// The grid the options ask for, and what tells more of it. An unknown zone is refused, with those it may have meant.
 /// `variable` looks one of the environment's up.
 pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
-    choose_by_key(options, variable).map_err(|error| options.blame(error))
+    let mut choice = choose_by_key(options, variable).map_err(|error| options.blame(error))?;
+    if let Some(failure) = choice.grid.hourly.as_mut().and_then(|hourly| hourly.failure.as_mut()) {
+        *failure = options.blame(Error::invalid(std::mem::take(failure))).message;
+    }
+    Ok(choice)
 }
 
 fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {

@@ -29,8 +29,9 @@ use std::path::Path;
 use std::time::SystemTime;
 use table::Table;
 
-/// A file larger than this, bytes, is none of intensities: five minutes for ten years take 40 MB.
-const MOST_BYTES: u64 = 64 << 20;
+/// A file larger than this, bytes, is none of intensities: five minutes for ten years take 40 MB, and NESO's half-hours
+/// since 2009 with all kinds of plants 60 MB.
+const MOST_BYTES: u64 = 128 << 20;
 /// A file that ended so long ago, s, is old: figures of an hour come late by one or two.
 const STALE_S: f64 = 3.0 * 3600.0;
 
@@ -124,11 +125,16 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
 
 fn bytes(path: &Path) -> std::result::Result<Vec<u8>, String> {
     let told = |error: std::io::Error| format!("{error}; expected a CSV file of time,g_per_kwh");
-    // A line of some 30 bytes becomes a row, a slot and a piece of the curve.
-    const TIMES: u64 = 8;
+    // UTF-16 and Latin-1 become UTF-8 beside it.
+    const TIMES: u64 = 3;
     let length = std::fs::metadata(path).map_err(told)?.len().min(MOST_BYTES);
     memory::check((length * TIMES) as usize, "its contents").map_err(|error| error.message)?;
-    host::text::bytes(path, MOST_BYTES).map_err(told)
+    let bytes = host::text::bytes(path, MOST_BYTES).map_err(told)?;
+    // A line becomes two rows at most, and each a slot and a piece of the curve.
+    const OF_A_LINE: usize = 512;
+    let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+    memory::check(lines * OF_A_LINE, "its rows").map_err(|error| error.message)?;
+    Ok(bytes)
 }
 
 /// The figures in a file's bytes. Each holds until the next time there is, the last for as long as the one before. An

@@ -19,8 +19,7 @@ pub fn month_and_day(days: f64) -> Option<(u32, u32, u32)> {
     let year = 1970 + (days / 365.2425).floor() as u32;
     let starts = |year: u32| (1..=12).filter_map(move |month| Some((month, days_from_civil(year, month, 1)?)));
     // The quotient may be off by a day at a year's ends.
-    let (month, start) =
-        (year.saturating_sub(1)..=year + 1).flat_map(starts).filter(|(_, start)| *start <= days).last()?;
+    let (month, start) = (year.saturating_sub(1)..=year + 1).flat_map(starts).rfind(|(_, start)| *start <= days)?;
     let day = (days - start) as u32 + 1;
     Some((month, day, length(month)?))
 }

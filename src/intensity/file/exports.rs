@@ -231,7 +231,10 @@ pub fn region(names: &[Name], regions: &[&str], zone: Option<&str>) -> Result<Fi
     let (place, name, _) = found.ok_or_else(|| {
         let list: Vec<String> =
             there.map(|(_, name, number)| format!("GB-{number} ({})", shown(&name.heading))).collect();
-        format!("has a column for each region, and none for {wanted}; set location= to one of {}", list.join(", "))
+        format!(
+            "the file has a column for each region, and none for {wanted}; set location= to one of {}",
+            list.join(", ")
+        )
     })?;
     Ok(Figure::of_region(place, &name.heading))
 }

@@ -227,7 +227,7 @@ fn unusable(names: &[Name]) -> Option<String> {
     ))
 }
 
-const MARGINAL: &str = "holds marginal figures (MOER: what one kWh more would emit), which are no price of all that is used; \
+const MARGINAL: &str = "the file holds marginal figures (MOER: what one kWh more would emit), which are no price of all that is used; \
     expected average figures, such as a column g_per_kwh. Marginal figures stand beside the price with \
     marginal=watttime:REGION, such as marginal=watttime:CAISO_NORTH";
 

@@ -68,7 +68,12 @@ pub struct Evidence {
     two_ways: Option<Sight>,
     /// The same of other columns' cells, in which anything may be.
     beside: (bool, bool),
+    /// The number of those.
+    looked_at: usize,
 }
+
+/// More cells of other columns than this are not looked at.
+const MOST_BESIDE: usize = 10_000;
 
 /// A cell, and its line.
 #[derive(Clone, Debug)]
@@ -92,9 +97,10 @@ impl Evidence {
 
     /// Takes note of a cell of another column.
     pub fn see_beside(&mut self, cell: &str) {
-        if !cell.contains(['.', ',']) {
+        if self.looked_at >= MOST_BESIDE || !cell.contains(['.', ',']) {
             return;
         }
+        self.looked_at += 1;
         let (point, comma) = (number(cell, Decimal::Point), number(cell, Decimal::Comma));
         self.beside.0 |= point.is_some() && comma.is_none();
         self.beside.1 |= comma.is_some() && point.is_none();

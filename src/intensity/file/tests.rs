@@ -220,3 +220,24 @@ proptest! {
         }
     }
 }
+
+/// NESO's generation mix since 2009 has as many rows.
+#[test]
+fn a_wide_file_of_many_rows_is_read() {
+    let head = include_str!("../../../tests/data/intensity/neso_generation_mix_spring.csv").lines().next().unwrap();
+    let rest = ",1.5".repeat(head.split(',').count() - 14);
+    let row = |n: u32| {
+        let (day, half) = (n / 48, n % 48);
+        format!(
+            "2026-{:02}-{:02}T{:02}:{:02}:00,1,1,1,1,1,1,1,1,1,1,1,1,{}{rest}\n",
+            day / 28 + 1,
+            day % 28 + 1,
+            half / 2,
+            half % 2 * 30,
+            n % 500
+        )
+    };
+    let text: String = [format!("{head}\n")].into_iter().chain((0..10_000).map(row)).collect();
+    let slots = parsed(&text);
+    assert_eq!((slots.len(), slots[501].g_per_kwh), (10_000, 1.0));
+}
