@@ -4,7 +4,7 @@
 use crate::books::Books;
 use crate::intensity::choice::Feed;
 use crate::intensity::slot::Slot;
-use crate::intensity::{Hourly, file};
+use crate::intensity::{Hourly, Intensity, file};
 use crate::shared::Shared;
 use crate::worker::{AtExit, Stop, Worker};
 use std::path::PathBuf;
@@ -45,6 +45,13 @@ impl Whose {
         curve.take(slots);
         if let Some(hourly) = self.figures(&mut shared.books()) {
             hourly.curve = curve;
+        }
+    }
+
+    /// Notes whose the figures are, where none have come so far.
+    fn name(self, shared: &Shared, about: Intensity) {
+        if let Some(hourly) = self.figures(&mut shared.books()).filter(|hourly| hourly.curve.is_empty()) {
+            hourly.about = about;
         }
     }
 
@@ -91,7 +98,7 @@ impl Feeds {
 
     fn add(&mut self, feed: Feed, shared: &Arc<Shared>) -> std::io::Result<()> {
         match feed {
-            Feed::File(path, seen) => self.0.push(follow(path, seen, Arc::clone(shared))?),
+            Feed::File(path, seen, zone) => self.0.push(follow(path, seen, zone, Arc::clone(shared))?),
             #[cfg(feature = "live")]
             other => self.0.push(live::start(other, shared)?),
             #[cfg(not(feature = "live"))]
@@ -117,7 +124,12 @@ impl Feeds {
 }
 
 /// Reads a file of figures again whenever it has changed since it was `seen`.
-fn follow(path: PathBuf, mut seen: Option<file::Stamp>, shared: Arc<Shared>) -> std::io::Result<Worker> {
+fn follow(
+    path: PathBuf,
+    mut seen: Option<file::Stamp>,
+    zone: Option<String>,
+    shared: Arc<Shared>,
+) -> std::io::Result<Worker> {
     let told = Arc::clone(&shared);
     let failed = move || Whose::Average.fail(&told, Some(FAULT.into()));
     let follow = move |stop: Stop| {
@@ -131,12 +143,13 @@ fn follow(path: PathBuf, mut seen: Option<file::Stamp>, shared: Arc<Shared>) -> 
             if std::mem::replace(&mut seen, stamp) == stamp {
                 continue;
             }
-            let failure = match file::reread(&path) {
-                Ok((slots, stale)) => {
-                    Whose::Average.take(&shared, slots);
-                    stale
+            let failure = match file::reread(&path, zone.as_deref()) {
+                Ok(news) => {
+                    Whose::Average.name(&shared, news.about);
+                    Whose::Average.take(&shared, news.slots);
+                    news.stale
                 }
-                Err(why) => Some(format!("intensity='{}': {why}", path.display())),
+                Err(why) => Some(why),
             };
             if failure.is_some() || has_failed {
                 has_failed = failure.is_some();

@@ -449,9 +449,15 @@ fn intensity(value: &str, folder: &mut Folder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, DIRTIEST).map(IntensityOption::Constant),
         Err(_) if services::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
-        Err(_) if value.contains('/') || value.ends_with(".csv") => folder.path(value).map(IntensityOption::File),
+        Err(_) if value.contains('/') || is_table(value) => folder.path(value).map(IntensityOption::File),
         Err(_) => None,
     }
+}
+
+/// Whether a name is one of a table's file.
+fn is_table(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| ["csv", "tsv", "txt", "json"].contains(&ending.as_str()))
 }
 
 fn secret(value: &str) -> Option<Secret> {

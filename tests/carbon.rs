@@ -150,14 +150,51 @@ fn an_old_file_is_said_to_be_old_and_the_yearly_average_counts() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// It may be in the middle of being written, and its figures are no reason to measure nothing.
 #[test]
-fn a_bad_file_is_refused_with_its_line() {
-    let refused = |path: &str| Tracker::create(&format!("intensity='{path}'")).err().unwrap().message;
-    let path = file("bad", "time,g_per_kwh\n2026-03-02T12:00Z,green\n");
-    let message = refused(&path.display().to_string());
-    assert!(message.contains("line 2: 'green' is no intensity"), "{message}");
-    assert!(refused("/nowhere/grid.csv").contains("No such file"));
+fn a_bad_file_leaves_the_yearly_average_until_it_is_mended() {
+    let path = file("bad", "time,g_per_kwh\n2026-03-02T12:00Z,123,4\n");
+    let tracker = tracker(&format!("sim_cpu=x:3600 location=DK intensity='{}'", path.display()));
+    tracker.begin().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    tracker.end().unwrap();
+    let report = json(&tracker);
+    assert_eq!((&report["intensity"]["kind"], &report["intensity"]["zone"]), (&"static".into(), &"DK".into()));
+    assert!(report["usage"]["co2eq_g"].as_f64().is_some_and(|grams| grams > 0.0), "{}", report["usage"]);
+    let mut said = String::new();
+    while tracker
+        .take_message(|text| {
+            said.push_str(text);
+            Ok(Status::CT_OK)
+        })
+        .is_ok()
+    {}
+    for words in [".csv': line 2: 3 cells, but 2 columns", "such as \"1,234.5\"", "CO2 is priced by the yearly average"]
+    {
+        assert!(said.contains(words), "{said}");
+    }
+    let notes = report["notes"].to_string();
+    assert!(
+        notes.contains("CO2 is priced at the yearly average of DK: intensity='") && notes.contains("line 2: 3 cells")
+    );
+    let now = unix_s();
+    let mended = format!("# source: me\ntime,g_per_kwh\n{},\"123,4\"\n{},\"123,4\"\n", now - 60.0, now + 3600.0);
+    std::fs::rename(file("mended", &mended), &path).unwrap();
+    let deadline = SystemTime::now() + Duration::from_secs(60);
+    while json(&tracker)["intensity"]["source"] != "me" && SystemTime::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let report = json(&tracker);
+    assert_eq!((&report["intensity"]["source"], &report["intensity"]["kind"]), (&"me".into(), &"file".into()));
+    assert!((report["intensity"]["g_per_kwh"].as_f64().unwrap() - 123.4).abs() < 1e-9, "{}", report["intensity"]);
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused() {
+    let refused = |path: &str| Tracker::create(&format!("intensity='{path}'")).err().unwrap().message;
+    assert!(refused("/nowhere/grid.csv").contains("No such file"));
+    assert!(refused("/dev/null").contains("not a regular file"));
 }
 
 /// Named from where the host started; it goes elsewhere, as daemons and schedulers' jobs do.

@@ -2,7 +2,7 @@
 
 use super::service::{Place, Secret, Service};
 use super::{Grid, Hourly, Intensity, cloud, file, services, zones};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facility::{At, Facility};
 use crate::host;
 use crate::options::{IntensityOption, Options};
@@ -23,8 +23,8 @@ pub struct Choice {
 
 /// What tells more of the grid while a run lasts.
 pub enum Feed {
-    /// A file, read again when it is another than this.
-    File(PathBuf, Option<file::Stamp>),
+    /// A file, read again for this zone when it is another than this.
+    File(PathBuf, Option<file::Stamp>, Option<String>),
     /// A live service.
     Service(Box<dyn Service>, Account),
     /// Where this machine is, and then the live service of this name, if one was asked for.
@@ -108,7 +108,11 @@ impl Location<'_> {
 /// The grid the options ask for, and what tells more of it. An unknown zone is refused, with those it may have meant.
 /// `variable` looks one of the environment's up.
 pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
-    choose_by_key(options, variable).map_err(|error| options.blame(error))
+    let mut choice = choose_by_key(options, variable).map_err(|error| options.blame(error))?;
+    if let Some(failure) = choice.grid.hourly.as_mut().and_then(|hourly| hourly.failure.as_mut()) {
+        *failure = options.blame(Error::invalid(std::mem::take(failure))).message;
+    }
+    Ok(choice)
 }
 
 fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
@@ -151,7 +155,8 @@ fn from_file(path: &Path, location: &Location) -> Result<Choice> {
     if matches!(location, Location::Unsaid) {
         flat.caveat = None; // the file is of some place
     }
-    Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen))))
+    let zone = location.zone().map(str::to_owned);
+    Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen, zone))))
 }
 
 /// A live service. Where the user does not say where, and it needs to know, the run is measured all the same.
@@ -216,7 +221,12 @@ impl Choice {
 
     /// What the user should know at once.
     pub fn caveats(&self) -> impl Iterator<Item = String> {
-        let failures = self.grid.hourly.iter().chain(&self.marginal).filter_map(|hourly| hourly.failure.clone());
+        let failures = self.grid.hourly.iter().chain(&self.marginal).filter_map(|hourly| {
+            let failure = hourly.failure.as_ref()?;
+            let is_broken = hourly.about.kind == "file" && hourly.curve.is_empty();
+            let meanwhile = if is_broken { ". Meanwhile CO2 is priced by the yearly average" } else { "" };
+            Some(format!("{failure}{meanwhile}"))
+        });
         self.grid.caveats().chain(failures).chain(self.facility.lacks().iter().cloned())
     }
 

@@ -1,0 +1,395 @@
+//! Times as people's programs write them: ISO 8601 and others, with an offset, a zone's name or neither, as seconds or
+//! milliseconds since 1970. Pure.
+
+use super::dates::days_from_civil;
+use super::table::shown;
+use super::zone_names;
+use std::collections::BTreeSet;
+
+/// Seconds in an hour.
+pub const HOUR_S: f64 = 3600.0;
+const DAY_S: f64 = 24.0 * HOUR_S;
+/// 1973 and 2201: smaller and greater numbers are no times.
+const EARLIEST_S: f64 = 1e8;
+const LATEST_S: f64 = 7.3e9;
+
+/// A time as a cell states it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stamp {
+    /// Seconds since 1970 on the clock that the cell reads.
+    pub civil_s: f64,
+    /// How far that clock is ahead of UTC, s; None where the cell does not state it.
+    pub offset_s: Option<f64>,
+    /// Where the cell is an interval: its end on the same clock.
+    pub end_s: Option<f64>,
+}
+
+/// Which number of 03/04/2026 is the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    DayFirst,
+    MonthFirst,
+}
+
+/// What the times of a file show of how it writes them.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    day_first: Option<u64>,
+    month_first: Option<u64>,
+    two_ways: Option<(u64, String)>,
+    /// The ends of cells such as "01:00-02:00": an interval, or a time with an offset.
+    ends: BTreeSet<String>,
+}
+
+/// How a file writes its times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    order: Option<Order>,
+    /// "01:00-02:00" is an interval and no offset.
+    is_interval: bool,
+}
+
+impl Evidence {
+    /// Takes note of a cell.
+    pub fn see(&mut self, line: u64, cell: &str) {
+        let (date, rest) = date_and_rest(cell);
+        if let Some((start, end)) = rest.rsplit_once('-')
+            && is_clock_of_minutes(start)
+            && is_clock_of_minutes(end)
+            && self.ends.len() <= MOST_OFFSETS
+        {
+            self.ends.insert(end.to_owned());
+        }
+        let Some(([first, second, _], false)) = fields(date) else { return };
+        match (first > 12, second > 12) {
+            (true, false) => _ = self.day_first.get_or_insert(line),
+            (false, true) => _ = self.month_first.get_or_insert(line),
+            _ if first != second => _ = self.two_ways.get_or_insert_with(|| (line, cell.to_owned())),
+            _ => (),
+        }
+    }
+
+    /// How the file writes its times; Err: it cannot be known.
+    pub fn manner(&self) -> Result<Manner, String> {
+        let order = match (self.day_first, self.month_first, &self.two_ways) {
+            (Some(day), Some(month), _) => {
+                return Err(format!(
+                    "line {month}: the month comes first, but in line {day} the day; expected one order in all of the file, \
+                     such as 2026-11-29"
+                ));
+            }
+            (Some(_), None, _) => Some(Order::DayFirst),
+            (None, Some(_), _) => Some(Order::MonthFirst),
+            (None, None, Some((line, cell))) => {
+                return Err(format!(
+                    "line {line}: '{}' can be read with the day or the month first, and nothing in the file decides; expected \
+                     the year first, such as 2026-11-29 17:00Z",
+                    shown(cell)
+                ));
+            }
+            (None, None, None) => None,
+        };
+        Ok(Manner { order, is_interval: self.ends.len() > MOST_OFFSETS })
+    }
+}
+
+/// A file of one place has two offsets at most.
+const MOST_OFFSETS: usize = 2;
+
+/// "17:00", and nothing else.
+fn is_clock_of_minutes(text: &str) -> bool {
+    text.trim().len() <= 5 && clock(text.trim()).is_some_and(|(_, rest)| rest.is_empty()) && text.contains(':')
+}
+
+impl Manner {
+    /// The time in a cell; None where it is none.
+    pub fn stamp(self, cell: &str) -> Option<Stamp> {
+        let cell = cell.trim();
+        if let Some(since_1970_s) = since_1970(cell) {
+            return Some(Stamp { civil_s: since_1970_s, offset_s: Some(0.0), end_s: None });
+        }
+        if let Some((from, to)) = [" - ", " – ", " to "].iter().find_map(|gap| cell.split_once(gap)) {
+            let from = self.one(from.trim())?;
+            let to = self.one(to.trim()).or_else(|| self.on_date(cell, to.trim()))?;
+            return Some(Stamp {
+                end_s: Some(to.civil_s).filter(|end| *end > from.civil_s),
+                offset_s: from.offset_s.or(to.offset_s),
+                ..from
+            });
+        }
+        let (_, rest) = date_and_rest(cell);
+        if let Some((start, end)) = rest.rsplit_once('-').filter(|_| self.is_interval)
+            && is_clock_of_minutes(start)
+        {
+            let from = self.on_date(cell, start.trim())?;
+            let end_s = self.on_date(cell, end.trim())?.civil_s;
+            let end_s = if end_s > from.civil_s { end_s } else { end_s + DAY_S };
+            return Some(Stamp { end_s: Some(end_s), ..from });
+        }
+        self.one(cell)
+    }
+
+    /// The time that a cell of dates and a cell of hours make up: "2026-11-29" and "17:00", or "17:00-18:00".
+    pub fn stamp_of(self, date: &str, hours: &str) -> Option<Stamp> {
+        let interval = hours.split_once(['-', '–']).filter(|(from, to)| {
+            is_clock_of_minutes(from) && clock(to.trim()).is_some_and(|(_, rest)| rest.is_empty())
+        });
+        let Some((from, to)) = interval else { return self.one(&format!("{date} {hours}")) };
+        self.stamp(&format!("{date} {} - {}", from.trim(), to.trim())).map(|stamp| Stamp {
+            end_s: stamp.end_s.or_else(|| {
+                let midnight = self.one(&format!("{date} {}", to.trim()))?;
+                Some(midnight.civil_s + DAY_S)
+            }),
+            ..stamp
+        })
+    }
+
+    /// A time of day on the date of another cell.
+    fn on_date(self, dated: &str, clock: &str) -> Option<Stamp> {
+        let (date, _) = date_and_rest(dated);
+        self.one(&format!("{date} {clock}"))
+    }
+
+    /// A single time.
+    fn one(self, cell: &str) -> Option<Stamp> {
+        let (date, rest) = date_and_rest(cell);
+        let days = self.days(date)?;
+        let (clock_s, zone) = if rest.is_empty() { (0.0, "") } else { clock(rest)? };
+        let zone = zone.split('[').next().unwrap_or_default().trim();
+        let offset_s = if zone.is_empty() { None } else { Some(zone_names::offset(zone)?) };
+        let civil_s = days * DAY_S + clock_s;
+        (EARLIEST_S..LATEST_S).contains(&civil_s).then_some(Stamp { civil_s, offset_s, end_s: None })
+    }
+
+    /// Days since 1970 of a date.
+    fn days(self, date: &str) -> Option<f64> {
+        let ([a, b, c], is_year_first) = fields(date)?;
+        let (year, month, day) = match self.order {
+            _ if is_year_first => (a, b, c),
+            _ if date.contains('.') => (c, b, a),
+            Some(Order::DayFirst) => (c, b, a),
+            Some(Order::MonthFirst) => (c, a, b),
+            None if a == b => (c, b, a),
+            None => return None,
+        };
+        days_from_civil(if year < 100 { 2000 + year } else { year }, month, day)
+    }
+}
+
+/// Whether a cell is a date without a time of day.
+pub fn is_date(cell: &str) -> bool {
+    let (date, rest) = date_and_rest(cell.trim());
+    rest.is_empty() && fields(date).is_some()
+}
+
+/// Whether a cell is a time of day, or an interval of two.
+pub fn is_hours(cell: &str) -> bool {
+    clock(cell).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(['-', '–']))
+}
+
+/// Whether a cell is a time with its offset, or in seconds since 1970.
+pub fn has_offset(cell: &str) -> bool {
+    either_way(cell).is_some_and(|stamp| stamp.offset_s.is_some())
+}
+
+/// Whether a cell looks like a time, whichever way its date is read.
+pub fn is_time(cell: &str) -> bool {
+    either_way(cell).is_some()
+}
+
+fn either_way(cell: &str) -> Option<Stamp> {
+    let either = [Order::DayFirst, Order::MonthFirst];
+    either.into_iter().find_map(|order| Manner { order: Some(order), is_interval: false }.stamp(cell))
+}
+
+/// Seconds or milliseconds since 1970.
+fn since_1970(cell: &str) -> Option<f64> {
+    if !cell.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
+    let number: f64 = cell.parse().ok()?;
+    // 2026112917 and 202611291700 are more likely a date without marks.
+    let is_compact = cell.len() < 13 && cell.len() > 8 && cell.starts_with("20") && is_compact(cell);
+    let milliseconds = Some(number / 1000.0).filter(|_| cell.len() >= 13);
+    let mut seconds = [Some(number), milliseconds].into_iter().flatten();
+    seconds.find(|seconds| !is_compact && (EARLIEST_S..LATEST_S).contains(seconds))
+}
+
+/// Whether digits begin as a year, month, day and hour do.
+fn is_compact(digits: &str) -> bool {
+    let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<u32>().ok();
+    let date = number(0..4).zip(number(4..6)).zip(number(6..8));
+    let is_date = date.is_some_and(|((year, month), day)| days_from_civil(year, month, day).is_some());
+    is_date && number(8..10).is_some_and(|hour| hour < 24)
+}
+
+/// A cell's date, and what follows it.
+fn date_and_rest(cell: &str) -> (&str, &str) {
+    let end = cell.find(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '/' | '.'))).unwrap_or(cell.len());
+    let (date, rest) = cell.split_at_checked(end).unwrap_or((cell, ""));
+    let rest = rest.strip_prefix(['T', 't', ',']).unwrap_or(rest);
+    (date, rest.trim())
+}
+
+/// The three numbers of a date, and whether the year comes first.
+fn fields(date: &str) -> Option<([u32; 3], bool)> {
+    let mark = ['-', '/', '.'].into_iter().find(|mark| date.contains(*mark))?;
+    let parts: Vec<&str> = date.split(mark).collect();
+    let &[a, b, c] = parts.as_slice() else { return None };
+    let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let fits = match (a.len(), b.len(), c.len()) {
+        (4, 1..=2, 1..=2) | (1..=2, 1..=2, 4) => true,
+        // Two digits are a year only where the dots show that the day comes first.
+        (1..=2, 1..=2, 2) => mark == '.',
+        _ => false,
+    };
+    fits.then_some(([number(a)?, number(b)?, number(c)?], a.len() == 4))
+}
+
+/// Seconds since midnight of "17:00", "5:00:30.250 pm" or "24:00", and what follows.
+fn clock(text: &str) -> Option<(f64, &str)> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.'))).unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end)?;
+    // ISO 8601 allows a comma before the decimals of a second.
+    let comma = rest.strip_prefix(',').map(|rest| rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()));
+    let (decimals, rest) = comma.filter(|(decimals, _)| !decimals.is_empty()).unwrap_or(("0", rest));
+    let mut parts = digits.split(':');
+    let whole = |part: Option<&str>| part.filter(|text| (1..=2).contains(&text.len()))?.parse::<u32>().ok();
+    let (hours, minutes) = (whole(parts.next())?, whole(parts.next())?);
+    let seconds: f64 = match parts.next() {
+        Some(seconds) if seconds.starts_with(|c: char| c.is_ascii_digit()) => seconds.parse().ok()?,
+        Some(_) => return None,
+        None => 0.0,
+    };
+    let seconds = seconds + format!("0.{decimals}").parse::<f64>().ok()?;
+    let rest = rest.trim();
+    let half = rest.get(..2).unwrap_or_default();
+    let (hours, rest) = match (half.eq_ignore_ascii_case("am"), half.eq_ignore_ascii_case("pm")) {
+        (false, false) => (hours, rest),
+        _ if !(1..=12).contains(&hours) => return None,
+        (is_am, _) => (hours % 12 + if is_am { 0 } else { 12 }, rest.get(2..).unwrap_or_default().trim()),
+    };
+    let clock_s = f64::from(hours * 3600 + minutes * 60) + seconds;
+    let is_sound = parts.next().is_none() && minutes < 60 && seconds < 61.0 && clock_s <= DAY_S;
+    is_sound.then_some((clock_s, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIVE_PM: f64 = 1_795_971_600.0; // 2026-11-29T17:00Z
+
+    fn read(cell: &str) -> Option<f64> {
+        let mut evidence = Evidence::default();
+        evidence.see(2, cell);
+        let stamp = evidence.manner().ok()?.stamp(cell)?;
+        Some(stamp.civil_s - stamp.offset_s.unwrap_or(0.0))
+    }
+
+    #[test]
+    fn times_as_people_write_them() {
+        for cell in [
+            "2026-11-29T17:00Z",
+            "2026-11-29T17:00:00Z",
+            "2026-11-29T17:00:00.000Z",
+            "2026-11-29T17:00:00,000Z",
+            "2026-11-29t17:00z",
+            "2026-11-29 17:00",
+            "2026-11-29 17:00:00",
+            "2026-11-29 17:00:00.000000",
+            "2026-11-29T18:00+01:00",
+            "2026-11-29 18:00:00+0100",
+            "2026-11-29 18:00:00 +01:00",
+            "2026-11-29T12:00:00-05",
+            "2026-11-29T12:00:00−05:00",
+            "2026-11-29T18:00:00+01:00[Europe/Paris]",
+            "2026-11-29 17:00:00 UTC",
+            "2026-11-29 17:00 GMT",
+            "2026-11-29 18:00 CET",
+            "2026-11-29 19:00 CEST",
+            "2026-11-29 18:00 MEZ",
+            "2026-11-29 18:00 UTC+1",
+            "2026-11-29 12:00 EST",
+            "2026/11/29 17:00",
+            "2026/11/29 17:00:00",
+            "29/11/2026 17:00",
+            "29/11/2026, 17:00:00",
+            "11/29/2026 17:00",
+            "11/29/2026 5:00 PM",
+            "29-11-2026 17:00",
+            "29.11.2026 17:00",
+            "29.11.26 17:00",
+            "2026-11-29 17:00 - 2026-11-29 18:00",
+            "29.11.2026 17:00 - 29.11.2026 18:00",
+            "2026-11-29 17:00 - 18:00",
+            "1795971600",
+            "1795971600.0",
+            "1795971600000",
+        ] {
+            assert_eq!(read(cell), Some(FIVE_PM), "{cell}");
+        }
+        assert_eq!(read("2026-11-29"), Some(FIVE_PM - 17.0 * HOUR_S));
+        assert_eq!(read("2026-11-28 24:00"), Some(FIVE_PM - 17.0 * HOUR_S));
+        assert_eq!(read("2024-02-29T00:00Z"), Some(1_709_164_800.0));
+        for cell in [
+            "",
+            "noon",
+            "12",
+            "2026-13-02T12:00Z",
+            "2026-02-29",
+            "2026-11-29T17",
+            "2026-11-29T25:00",
+            "2026-11-29T17:61",
+            "2026-11-29T17:00+1:000",
+            "2026-11-29 17:00 Atlantis",
+            "2026-11-29 17:00 CST",
+            "03/04/2026 12:00",
+            "1/2/26",
+            "nan",
+            "inf",
+            "-1795971600",
+            "1.2.3.4",
+            "2026112917",
+            "202611291700",
+            "20261129170000",
+            "13:00 PM",
+            "é",
+            "2026-11-29é",
+        ] {
+            assert_eq!(read(cell), None, "{cell}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_file_decides_which_number_is_the_day() {
+        let manner = |cells: &[&str]| {
+            let mut evidence = Evidence::default();
+            cells.iter().zip(2..).for_each(|(cell, line)| evidence.see(line, cell));
+            evidence.manner()
+        };
+        let order = |cells: &[&str]| manner(cells).unwrap().order;
+        assert_eq!(order(&["12/11/2026 23:00", "13/11/2026 00:00"]), Some(Order::DayFirst));
+        assert_eq!(order(&["11/12/2026 23:00", "11/13/2026 00:00"]), Some(Order::MonthFirst));
+        assert_eq!(order(&["2026/11/12"]), None);
+        assert!(manner(&["03/04/2026 00:00"]).unwrap_err().starts_with("line 2: '03/04/2026 00:00' can be read"));
+        assert!(manner(&["13/11/2026", "11/13/2026"]).unwrap_err().starts_with("line 3: the month comes first"));
+    }
+
+    #[test]
+    fn intervals_are_told_from_offsets() {
+        let cells = ["2026-11-29 17:00-18:00", "2026-11-29 18:00-19:00", "2026-11-29 23:00-00:00"];
+        let mut evidence = Evidence::default();
+        cells.iter().for_each(|cell| evidence.see(2, cell));
+        let manner = evidence.manner().unwrap();
+        let expected = Stamp { civil_s: FIVE_PM, offset_s: None, end_s: Some(FIVE_PM + HOUR_S) };
+        assert_eq!(manner.stamp(cells[0]), Some(expected));
+        assert_eq!(manner.stamp(cells[2]).unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
+        assert_eq!(read("2026-11-29 12:00-05:00"), Some(FIVE_PM), "alone it is an offset");
+        let manner = Manner::default();
+        assert_eq!(manner.stamp_of("2026-11-29", "17:00-18:00"), Some(expected));
+        assert_eq!(manner.stamp_of("2026-11-29", "23:00-00:00").unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
+        assert_eq!(manner.stamp_of("2026-11-29", "17:00").unwrap().civil_s, FIVE_PM);
+        assert!(is_date("29.11.2026") && !is_date("29.11.2026 17:00") && is_hours("17:00") && is_hours("17:00-18:00"));
+    }
+}
