@@ -2,7 +2,9 @@
 
 use super::background::{Opened, Waker};
 use super::{Source, Unavailable};
-use super::{amdgpu, battery, cpu_model, hwmon, intel_gpu, nvml, perf_rapl, pm_counters, rapl, simulated};
+use super::{
+    amdgpu, battery, cpu_model, hwmon, intel_gpu, memory_model, nvml, perf_rapl, pm_counters, rapl, simulated,
+};
 use crate::channel::Kind;
 use crate::host::{self, Promise};
 use crate::options::Options;
@@ -25,6 +27,7 @@ const PM_COUNTERS: Opener = Opener { name: "pm_counters", open: pm_counters::ope
 const AMDGPU: Opener = Opener { name: "amdgpu", open: |options, _| amdgpu::open(options) };
 const INTEL_GPU: Opener = Opener { name: "intel_gpu", open: |options, _| intel_gpu::open(options) };
 const BATTERY: Opener = Opener { name: "battery", open: |options, _| battery::open(options) };
+const MEMORY_MODEL: Opener = Opener { name: memory_model::NAME, open: |options, _| memory_model::open(options) };
 const CPU_MODEL: Opener = Opener { name: "cpu_model", open: |options, _| cpu_model::open(options) };
 
 /// What takes part in a run, and what does not.
@@ -104,7 +107,7 @@ impl Sources {
     ///    `hwmon`, else `pm_counters`.
     /// 3. The whole node counts where no part is metered, or where `components=node` asks for it alone: by
     ///    `pm_counters`, else psys by `rapl`, else `hwmon`, else `battery`.
-    /// 4. The processor is estimated where neither it nor the node is metered.
+    /// 4. The processor is estimated where neither it nor the node is metered, and memory beside it.
     ///
     /// NVML is opened by [`super::start_nvml`], whose driver needs the application's own descriptors.
     pub fn discover(options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
@@ -128,6 +131,9 @@ impl Sources {
         }
         if wanted.contains(&Kind::Cpu) && !found.measures(Kind::Cpu) && !found.measures(Kind::Node) {
             found.add(&CPU_MODEL, &[Kind::Cpu]);
+        }
+        if wanted.contains(&Kind::Dram) && !found.measures(Kind::Dram) {
+            found.add_memory();
         }
         found.found
     }
@@ -211,6 +217,19 @@ impl Finder<'_> {
                 None if has_parts => (),
                 source => self.take((source, unavailable)),
             }
+        }
+    }
+
+    /// Memory that nothing meters: estimated beside an estimated processor only.
+    fn add_memory(&mut self) {
+        let of_cpu = self.found.sources.iter().flat_map(|source| source.channels());
+        let mut names = of_cpu.filter(|channel| channel.kind == Kind::Cpu).map(|channel| channel.source);
+        match names.next() {
+            Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[Kind::Dram]),
+            Some(name) if name == RAPL.name || name == PERF_RAPL.name => {
+                self.found.unavailable.push(memory_model::beside_a_meter());
+            }
+            _ => (), // the processor's meter contains its memory, or the node's does
         }
     }
 
