@@ -226,6 +226,7 @@ impl Finder<'_> {
         let mut names = of_cpu.filter(|channel| channel.kind == Kind::Cpu).map(|channel| channel.source);
         match names.next() {
             Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[Kind::Dram]),
+            None if !self.measures(Kind::Node) => self.add(&MEMORY_MODEL, &[Kind::Dram]), // asked for alone
             Some(name) if name == RAPL.name || name == PERF_RAPL.name => {
                 self.found.unavailable.push(memory_model::beside_a_meter());
             }
@@ -302,6 +303,20 @@ mod tests {
         assert_eq!(channels, ["node rapl"], "and no estimate beside it");
         let (channels, reasons) = found(&with_zones("missed", &ZONES[2..]), "components=cpu");
         assert!(channels.len() <= 1 && reasons.contains("no package zone"), "{channels:?} {reasons}");
+    }
+
+    #[test]
+    fn memory_is_estimated_beside_an_estimate_only() {
+        let tree = Tree::new("memory-model");
+        tree.write("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\n");
+        tree.write("proc/meminfo", "MemTotal: 16000000 kB\n");
+        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu cpu_model", "dram memory_model"]);
+        assert_eq!(found(&tree, "components=cpu").0, ["cpu cpu_model"]);
+        assert_eq!(found(&tree, "components=dram").0, ["dram memory_model"]);
+        assert_eq!(found(&tree, "components=cpu,dram sim_cpu=x:10").0, ["cpu simulated"]);
+        let (channels, reasons) = found(&with_zones("memory-metered", &ZONES[..1]), "components=cpu,dram");
+        assert_eq!(channels, ["cpu rapl"]);
+        assert!(reasons.contains("no meter here covers memory"), "{reasons}");
     }
 
     #[test]

@@ -30,10 +30,9 @@ struct MemoryModel {
 pub fn open(options: &Options) -> Opened {
     let lacks = |reason: String| (None, vec![Unavailable { source: NAME, reason, cure: None }]);
     let busy = Utilisation::open(&options.sysroot);
-    if let Some(figure) = busy.as_ref().ok().map(|busy| processor::identify(&options.sysroot, busy)) {
-        if figure.has_memory {
-            return lacks(format!("the processor's estimate contains the memory of a {}", figure.device));
-        }
+    let figure = busy.as_ref().ok().map(|busy| processor::identify(&options.sysroot, busy));
+    if let Some(figure) = figure.filter(|figure| figure.has_memory) {
+        return lacks(format!("the processor's estimate contains the memory of a {}", figure.device));
     }
     let meminfo = host::text::read(&options.sysroot.join("proc/meminfo"), host::text::MEDIUM).unwrap_or_default();
     let Some(installed) = total_gb(&meminfo) else {

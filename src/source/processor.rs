@@ -58,7 +58,7 @@ struct Shown {
 pub fn identify(sysroot: &Path, busy: &Utilisation) -> Figure {
     let text = |file: &str| number_file::text(&sysroot.join(file)).ok();
     let tree = ["proc/device-tree/model", "sys/firmware/devicetree/base/model"];
-    let firmware = ["sys_vendor", "product_name", "board_vendor"].map(|file| format!("sys/class/dmi/id/{file}"));
+    let firmware = ["sys_vendor", "product_name"].map(|file| format!("sys/class/dmi/id/{file}"));
     let shown = Shown {
         cpuinfo: host::text::read(&sysroot.join("proc/cpuinfo"), host::text::LARGE).unwrap_or_default(),
         board: tree.into_iter().find_map(text).map(|model| model.trim_end_matches(['\0', ' ']).to_owned()),
@@ -91,7 +91,7 @@ impl Shown {
         let is_part = self.is_virtual() || model.cores.is_some_and(|cores| of_package < f64::from(cores));
         let threads = if is_part { model.most_threads().map(f64::from) } else { Some(of_package) };
         let device = self.first("model name").unwrap_or(name).to_owned();
-        let draw = Draw::of_package(tdp_w);
+        let draw = if is_unlocked(model) { Draw::UNLOCKED } else { Draw::of_package(tdp_w) };
         let has_memory = false;
         let Some(threads) = threads else {
             let watts = (W_PER_THREAD * shown).min(tdp_w * packages);
@@ -131,10 +131,9 @@ impl Shown {
         let draw = if main.is_small { Draw::BOARD } else { Draw::of_package(watts.max(SERVER_W)) };
         let band = if main.is_small { OF_PART } else { OF_ARM };
         let basis = format!("{} W a core assumed for {} cores of {}", rounded(each), self.processors, main.name);
-        let device = self.board.as_ref().filter(|_| main.is_small).map_or_else(
-            || format!("{}, {} cores", main.name, self.processors),
-            |board| format!("{board} ({})", main.name),
-        );
+        let place = self.board.as_deref().unwrap_or(&self.machine);
+        let cores = format!("{}, {} cores", main.name, self.processors);
+        let device = if place.is_empty() { cores } else { format!("{cores} ({place})") };
         Some(Figure { device, watts, draw, band, basis, has_memory: main.has_memory })
     }
 
@@ -200,6 +199,14 @@ impl Shown {
             (name.trim() == key).then(|| value.trim())
         })
     }
+}
+
+/// Intel's desktop models of 2021 and later (12th generation, Core Ultra 200) with K in their number.
+fn is_unlocked(model: Model) -> bool {
+    let number = model.name.rsplit([' ', '-']).next().unwrap_or_default();
+    let suffix = number.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_new = ["intel core i5-1", "intel core i7-1", "intel core i9-1", "intel core ultra"];
+    matches!(suffix, "k" | "kf" | "ks") && model.tdp_w >= 125.0 && is_new.iter().any(|new| model.name.starts_with(new))
 }
 
 fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> usize {

@@ -40,8 +40,8 @@ pub fn find(model: &str) -> Option<Model> {
 /// A vendor's whole line ("amd epyc") is no model: two words at least, one of them with a digit.
 fn longest(table: &[&'static str], words: &[String]) -> Option<Model> {
     (2..=words.len()).rev().map(|length| words.get(..length).unwrap_or_default().join(" ")).find_map(|name| {
-        let key = |line: &&'static str| line.split(',').next().unwrap_or_default().cmp(&name);
-        let line = table.get(table.binary_search_by(|line| key(&line)).ok()?)?;
+        let key = |line: &&'static str| line.split(',').next().unwrap_or_default();
+        let line = table.get(table.binary_search_by(|line| key(line).cmp(&name)).ok()?)?;
         name.contains(|c: char| c.is_ascii_digit()).then(|| Model::of_line(line))?
     })
 }

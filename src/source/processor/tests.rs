@@ -34,6 +34,15 @@ fn a_whole_machine_has_its_packages() {
 }
 
 #[test]
+fn unlocked_desktops_draw_turbo_power() {
+    let draw = |name: &str| figure(&format!("model name : {name}\n"), 32).draw;
+    assert_eq!(draw("13th Gen Intel(R) Core(TM) i9-13900K"), Draw::UNLOCKED);
+    assert_eq!(draw("Intel(R) Core(TM) Ultra 7 265K"), Draw::UNLOCKED);
+    assert_eq!(draw("Intel(R) Core(TM) i7-8700K CPU @ 3.70GHz"), Draw::of_package(95.0));
+    assert_eq!(draw("13th Gen Intel(R) Core(TM) i7-1355U"), Draw::of_package(15.0));
+}
+
+#[test]
 fn an_unnamed_model_is_known_by_its_family() {
     let milan = "vendor_id : AuthenticAMD\ncpu family : 25\nmodel : 1\nmodel name : AMD EPYC\nstepping : 1\nflags : hypervisor\n";
     let found = figure(milan, 4);
@@ -47,8 +56,11 @@ fn an_unnamed_model_is_known_by_its_family() {
 #[test]
 fn arm_and_power_have_names_and_figures() {
     let arm = "CPU implementer : 0x41\nCPU part : 0xd0c\n";
-    let graviton = of_machine(&arm.repeat(64), 64, 64, "Amazon EC2 c6g.metal Amazon EC2");
-    assert!((graviton.watts - 150.0).abs() < 1.0 && graviton.device == "AWS Graviton2, 64 cores", "{graviton:?}");
+    let graviton = of_machine(&arm.repeat(64), 64, 64, "Amazon EC2 c6g.metal");
+    assert!(
+        (graviton.watts - 150.0).abs() < 1.0 && graviton.device == "AWS Graviton2, 64 cores (Amazon EC2 c6g.metal)",
+        "{graviton:?}"
+    );
     let altra = of_machine(&arm.repeat(128), 128, 128, "GIGABYTE");
     assert!((240.0..260.0).contains(&altra.watts), "{altra:?}");
     let power = "cpu : POWER9, altivec supported\nmachine : PowerNV 8335-GTW\n";
