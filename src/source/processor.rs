@@ -94,10 +94,9 @@ impl Shown {
         let draw = if is_unlocked(model) { Draw::UNLOCKED } else { Draw::of_package(tdp_w) };
         let has_memory = false;
         let Some(threads) = threads else {
-            let watts = (W_PER_THREAD * shown).min(tdp_w * packages);
-            let basis =
-                format!("{watts} W for {shown} processors of {name} ({tdp_w} W TDP, number of threads unknown)");
-            return Figure { device, watts, draw, band: OF_FAMILY, basis, has_memory };
+            // A part of a package of which nobody knows how many threads share it: no more than the package.
+            let found = self.of_family().unwrap_or_else(|| self.of_unknown());
+            return Figure { watts: found.watts.min(tdp_w * packages), draw, ..found };
         };
         let watts = tdp_w * shown / threads;
         let whole = (shown / threads).fract() == 0.0 && !is_part;
@@ -105,7 +104,11 @@ impl Shown {
             let basis = format!("{} × {tdp_w} W TDP of {name}", shown / threads);
             return Figure { device, watts, draw, band: OF_KNOWN, basis, has_memory };
         }
-        let basis = format!("{shown} of the {threads} threads that share the {tdp_w} W TDP of {name}");
+        let basis = if shown > threads {
+            format!("{shown} threads of packages of {threads} threads and {tdp_w} W TDP ({name})")
+        } else {
+            format!("{shown} of the {threads} threads that share the {tdp_w} W TDP of {name}")
+        };
         Figure { device, watts, draw, band: OF_PART, basis, has_memory }
     }
 

@@ -19,6 +19,9 @@ fn a_virtual_machine_has_its_share_of_a_known_package() {
     // As large as the machine.
     let metal = "model name : Intel(R) Xeon(R) Platinum 8275CL CPU @ 3.00GHz\nflags : hypervisor\n";
     assert_eq!(figure(metal, 96).watts, 480.0);
+    // A model whose threads no table has: by its family, and no more than its package.
+    let old = "vendor_id : GenuineIntel\ncpu family : 6\nmodel : 44\nmodel name : Intel(R) Xeon(R) CPU E5520 @ 2.27GHz\nflags : hypervisor\n";
+    assert_eq!([figure(old, 2).watts, figure(old, 64).watts], [16.0, 80.0]);
 }
 
 #[test]

@@ -30,6 +30,25 @@ fn cores_count_where_siblings_idle() {
     assert_eq!(found.busy(&before, &now), 0.875);
 }
 
+/// Of a core that two jobs share, each has the part that its threads worked.
+#[test]
+fn a_shared_core_is_divided() {
+    let tree = Tree::new("utilisation-shared");
+    for cpu in 0..4 {
+        let list = if cpu % 2 == 0 { "0,2\n" } else { "1,3\n" };
+        tree.write(&format!("sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"), list);
+    }
+    write_stat(&tree, &[(100, 100); 4]);
+    let mut found = opened(&tree);
+    let Some(ours) = CpuSet::of_this_process().filter(|set| set.cpus().eq(0..2)) else { return };
+    found.scope = Scope::Affinity(ours);
+    assert_eq!(found.processors_in_words().as_deref(), Some("0-1"));
+    let before = found.snapshot(0).unwrap();
+    write_stat(&tree, &[(200, 100), (200, 100), (200, 100), (100, 200)]);
+    let now = found.snapshot(1_000_000_000).unwrap();
+    assert_eq!(found.busy(&before, &now), (0.5 + 0.875) / 2.0, "half of one core, the other alone");
+}
+
 /// taskset in a container of lxcfs: /proc/stat has the container's numbers, the affinity the machine's.
 #[test]
 fn other_numbers_are_matched_by_count() {
