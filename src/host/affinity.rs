@@ -45,9 +45,10 @@ impl CpuSet {
         Some(union)
     }
 
-    fn contains(&self, cpu: usize) -> bool {
-        // SAFETY: the numbers asked for stay below the set's size.
-        unsafe { libc::CPU_ISSET(cpu, &self.0) }
+    /// Whether this processor is in it.
+    pub fn contains(&self, cpu: usize) -> bool {
+        // SAFETY: the number asked for is below the set's size.
+        cpu < libc::CPU_SETSIZE as usize && unsafe { libc::CPU_ISSET(cpu, &self.0) }
     }
 
     /// The processors in it, by number.

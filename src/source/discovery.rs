@@ -2,7 +2,10 @@
 
 use super::background::{Opened, Waker};
 use super::{Source, Unavailable};
-use super::{amdgpu, battery, cpu_model, hwmon, intel_gpu, nvml, perf_rapl, pm_counters, rapl, simulated, superchip};
+use super::{
+    amdgpu, battery, cpu_model, hwmon, intel_gpu, memory_model, nvml, perf_rapl, pm_counters, rapl, simulated,
+    superchip,
+};
 use crate::channel::Kind;
 use crate::host::{self, Promise};
 use crate::options::Options;
@@ -25,6 +28,7 @@ const PM_COUNTERS: Opener = Opener { name: "pm_counters", open: pm_counters::ope
 const AMDGPU: Opener = Opener { name: "amdgpu", open: |options, _| amdgpu::open(options) };
 const INTEL_GPU: Opener = Opener { name: "intel_gpu", open: |options, _| intel_gpu::open(options) };
 const BATTERY: Opener = Opener { name: "battery", open: |options, _| battery::open(options) };
+const MEMORY_MODEL: Opener = Opener { name: memory_model::NAME, open: |options, _| memory_model::open(options) };
 const CPU_MODEL: Opener = Opener { name: "cpu_model", open: |options, _| cpu_model::open(options) };
 
 /// What takes part in a run, and what does not.
@@ -119,7 +123,7 @@ impl Sources {
     ///    `hwmon`, else `pm_counters`.
     /// 3. The whole node counts where no part is metered, or where `components=node` asks for it alone: by
     ///    `pm_counters`, else psys by `rapl`, else `hwmon`, else `battery`.
-    /// 4. The processor is estimated where neither it nor the node is metered.
+    /// 4. The processor is estimated where neither it nor the node is metered, and memory beside it.
     ///
     /// NVML is opened by [`super::start_nvml`], whose driver needs the application's own descriptors.
     pub fn discover(options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
@@ -143,6 +147,9 @@ impl Sources {
         }
         if wanted.contains(&Kind::Cpu) && !found.measures(Kind::Cpu) && !found.measures(Kind::Node) {
             found.add(&CPU_MODEL, &[Kind::Cpu]);
+        }
+        if wanted.contains(&Kind::Dram) && !found.measures(Kind::Dram) {
+            found.add_memory();
         }
         found.found.is_superchip = may_have_gpu && superchip::has_processor(&options.sysroot);
         found.found
@@ -258,6 +265,20 @@ impl Finder<'_> {
         }
     }
 
+    /// Memory that nothing meters: estimated beside an estimated processor only.
+    fn add_memory(&mut self) {
+        let of_cpu = self.found.sources.iter().flat_map(|source| source.channels());
+        let mut names = of_cpu.filter(|channel| channel.kind == Kind::Cpu).map(|channel| channel.source);
+        match names.next() {
+            Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[Kind::Dram]),
+            None if !self.measures(Kind::Node) => self.add(&MEMORY_MODEL, &[Kind::Dram]), // asked for alone
+            Some(name) if name == RAPL.name || name == PERF_RAPL.name => {
+                self.found.unavailable.push(memory_model::beside_a_meter());
+            }
+            _ => (), // the processor's meter contains its memory, or the node's does
+        }
+    }
+
     /// Whether a channel of this kind takes part.
     fn measures(&self, kind: Kind) -> bool {
         self.found.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.kind == kind)
@@ -327,6 +348,20 @@ mod tests {
         assert_eq!(channels, ["node rapl"], "and no estimate beside it");
         let (channels, reasons) = found(&with_zones("missed", &ZONES[2..]), "components=cpu");
         assert!(channels.len() <= 1 && reasons.contains("no package zone"), "{channels:?} {reasons}");
+    }
+
+    #[test]
+    fn memory_is_estimated_beside_an_estimate_only() {
+        let tree = Tree::new("memory-model");
+        tree.write("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\n");
+        tree.write("proc/meminfo", "MemTotal: 16000000 kB\n");
+        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu cpu_model", "dram memory_model"]);
+        assert_eq!(found(&tree, "components=cpu").0, ["cpu cpu_model"]);
+        assert_eq!(found(&tree, "components=dram").0, ["dram memory_model"]);
+        assert_eq!(found(&tree, "components=cpu,dram sim_cpu=x:10").0, ["cpu simulated"]);
+        let (channels, reasons) = found(&with_zones("memory-metered", &ZONES[..1]), "components=cpu,dram");
+        assert_eq!(channels, ["cpu rapl"]);
+        assert!(reasons.contains("no meter here covers memory"), "{reasons}");
     }
 
     #[test]

@@ -4,25 +4,34 @@ mod amdgpu;
 mod background;
 mod battery;
 mod card;
+mod cgroup;
 mod cpu_model;
 mod discovery;
 mod hwmon;
 mod intake;
 mod intel_gpu;
 mod kfd;
+mod load;
+mod memory_model;
 mod number_file;
 mod nvml;
 mod nvml_error;
 mod nvml_gpu;
 mod nvml_open;
 mod nvml_search;
+mod parts;
 mod perf_rapl;
 mod pm_counters;
+mod processor;
 mod rapl;
+#[cfg(test)]
+mod recorded;
 mod sensor;
 mod simulated;
+mod stat;
 mod superchip;
 mod tdp;
+mod topology;
 #[cfg(test)]
 mod tree;
 mod utilisation;
@@ -40,8 +49,19 @@ use crate::reading::{Reading, Value};
 pub const MIN_GAP_NS: u64 = 10_000_000;
 
 /// The sources by name.
-pub const NAMES: [&str; 10] =
-    ["rapl", "perf_rapl", "nvml", "amdgpu", "intel_gpu", "hwmon", "pm_counters", "battery", "cpu_model", "simulated"];
+pub const NAMES: [&str; 11] = [
+    "rapl",
+    "perf_rapl",
+    "nvml",
+    "amdgpu",
+    "intel_gpu",
+    "hwmon",
+    "pm_counters",
+    "battery",
+    "cpu_model",
+    "memory_model",
+    "simulated",
+];
 
 /// Something that can be read. Reading happens on one thread at a time, under no lock.
 pub trait Source: Send {

@@ -1,25 +1,54 @@
-//! Processors' thermal design power, W, by the name the kernel gives them.
+//! Processors' thermal design power, cores and threads, by the name the kernel gives them.
 
 const TABLE: &str = include_str!("cpu_tdp.csv");
 
-/// The table's longest name that begins the model's, word by word, and its TDP.
-pub fn find(model: &str) -> Option<(&'static str, f64)> {
-    let table: Vec<(&str, f64)> = TABLE
-        .lines()
-        .filter_map(|line| line.split_once(','))
-        .filter_map(|(name, watts)| Some((name, watts.parse().ok()?)))
-        .collect();
+/// A processor model: one package.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Model {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Thermal design power (base power, not turbo power), W.
+    pub tdp_w: f64,
+    /// Cores, where known.
+    pub cores: Option<u32>,
+    /// Hardware threads, where known.
+    pub threads: Option<u32>,
+}
+
+impl Model {
+    fn of_line(line: &'static str) -> Option<Model> {
+        let mut cells = line.split(',');
+        let (name, tdp_w) = (cells.next()?, cells.next()?.parse().ok()?);
+        let mut count = || cells.next()?.parse().ok();
+        Some(Model { name, tdp_w, cores: count(), threads: count() })
+    }
+
+    /// How many hardware threads share its power. Where only its cores are known, they have two each.
+    pub fn most_threads(self) -> Option<u32> {
+        self.threads.or(self.cores.map(|cores| 2 * cores))
+    }
+}
+
+/// The table's longest name that begins the model's, word by word. AMD's "PRO" models are those without that word.
+pub fn find(model: &str) -> Option<Model> {
+    let table: Vec<&'static str> = TABLE.lines().filter(|line| !line.starts_with('#')).collect();
     let words = normalised(model);
-    // A vendor's whole line ("amd epyc") is no model: two words at least, one of them with a digit.
+    let without_pro: Vec<String> = words.iter().filter(|word| *word != "pro").cloned().collect();
+    [words, without_pro].iter().find_map(|words| longest(&table, words))
+}
+
+/// A vendor's whole line ("amd epyc") is no model: two words at least, one of them with a digit.
+fn longest(table: &[&'static str], words: &[String]) -> Option<Model> {
     (2..=words.len()).rev().map(|length| words.get(..length).unwrap_or_default().join(" ")).find_map(|name| {
-        let at = table.binary_search_by(|(entry, _)| (*entry).cmp(&name)).ok()?;
-        table.get(at).copied().filter(|(entry, _)| entry.contains(|c: char| c.is_ascii_digit()))
+        let key = |line: &&'static str| line.split(',').next().unwrap_or_default();
+        let line = table.get(table.binary_search_by(|line| key(line).cmp(&name)).ok()?)?;
+        name.contains(|c: char| c.is_ascii_digit()).then(|| Model::of_line(line))?
     })
 }
 
 /// "Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz" as ["intel", "xeon", "e3-1240", "v2"].
 fn normalised(model: &str) -> Vec<String> {
-    let model = model.to_ascii_lowercase().replace("(r)", " ").replace("(tm)", " ");
+    let model = model.to_ascii_lowercase().replace("(r)", " ").replace("(tm)-", "-").replace("(tm)", " ");
     let model = model.split('@').next().unwrap_or_default();
     let mut words: Vec<String> = model
         .split_whitespace()
@@ -28,6 +57,32 @@ fn normalised(model: &str) -> Vec<String> {
         .collect();
     if let Some(vendor) = words.iter().position(|word| word == "intel" || word == "amd") {
         words.drain(..vendor); // "13th gen intel core i7-13700k"
+    }
+    first_core_i(words)
+}
+
+/// The first Core i's have a blank before their number: "i7 920", "i7 m 620" as "i7-920", "i7-620m".
+fn first_core_i(mut words: Vec<String>) -> Vec<String> {
+    let Some(at) = words.iter().position(|word| matches!(word.as_str(), "i3" | "i5" | "i7" | "i9")) else {
+        return words;
+    };
+    let is_number = |word: Option<&String>| word.is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let suffix = match words.get(at + 1).map(String::as_str) {
+        Some("m") => "m",
+        Some("q") => "qm",
+        Some("l") => "lm",
+        Some("u") => "um",
+        Some("x") => "xm",
+        _ => "",
+    };
+    if !suffix.is_empty() && is_number(words.get(at + 2)) {
+        words.remove(at + 1);
+    }
+    if is_number(words.get(at + 1)) {
+        let number = words.remove(at + 1);
+        if let Some(word) = words.get_mut(at) {
+            *word = format!("{word}-{number}{suffix}");
+        }
     }
     words
 }
@@ -38,21 +93,51 @@ mod tests {
 
     #[test]
     fn knows_processors_by_the_names_the_kernel_gives() {
-        for (model, watts) in [
-            ("Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz", 69.0),
-            ("AMD EPYC 8024P 8-Core Processor", 90.0),
-            ("AMD Ryzen Threadripper 1950X 16-Core Processor", 180.0),
-            ("Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz", 205.0),
-            ("AMD Ryzen 7 5800X 8-Core Processor", 105.0),
+        for (model, watts, threads) in [
+            ("Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz", 69.0, Some(8)),
+            ("AMD EPYC 8024P 8-Core Processor", 90.0, Some(16)),
+            ("AMD Ryzen Threadripper 1950X 16-Core Processor", 180.0, Some(32)),
+            ("Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz", 205.0, Some(48)),
+            ("13th Gen Intel(R) Core(TM) i5-1335U", 15.0, Some(12)),
+            ("Intel(R) Core(TM) i7 CPU       M 620  @ 2.67GHz", 35.0, None),
+            ("AMD FX(tm)-8350 Eight-Core Processor", 125.0, Some(8)),
+            ("AMD Ryzen 7 PRO 7840U w/ Radeon 780M Graphics", 28.0, Some(16)),
         ] {
-            assert_eq!(find(model).map(|found| found.1), Some(watts), "{model}");
+            let found = find(model).map(|found| (found.tdp_w, found.most_threads()));
+            assert_eq!(found, Some((watts, threads)), "{model}");
         }
-        for model in ["AMD EPYC", "Intel Xeon Processor (Skylake, IBRS)", "", "unknown processor"] {
+        for model in ["AMD EPYC", "Intel Xeon Processor (Skylake, IBRS)", "", "unknown processor", "intel core i7 m"] {
             assert_eq!(find(model), None, "{model}");
         }
-        assert!(
-            TABLE.lines().skip(2).is_sorted_by_key(|line| line.split_once(',').unwrap().0),
-            "binary search needs order"
-        );
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_whole() {
+        let lines: Vec<&str> = TABLE.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(lines.is_sorted_by_key(|line| line.split(',').next().unwrap()), "binary search needs order");
+        for line in lines {
+            let model = Model::of_line(line).unwrap();
+            assert!(model.tdp_w > 0.0 && model.tdp_w <= 700.0 && line.split(',').count() == 4, "{line}");
+            let (cores, threads) = (model.cores.unwrap_or(1), model.threads.unwrap_or(u32::MAX));
+            assert!((1..=threads).contains(&cores), "{line}");
+        }
+    }
+
+    /// 178 names of real /proc/cpuinfo, each with the TDP it shall find; "anonymous" where no model is in the name.
+    #[test]
+    fn real_names_are_known_or_rightly_anonymous() {
+        let (mut known, mut anonymous) = (0, 0);
+        for line in include_str!("tdp/names.csv").lines().filter(|line| !line.starts_with('#')) {
+            let (name, expected) = line.rsplit_once(';').unwrap();
+            let found = find(name);
+            match expected {
+                "anonymous" => anonymous += u32::from(found.is_none()),
+                _ => known += u32::from(found.is_some_and(|found| found.tdp_w == expected.parse::<f64>().unwrap())),
+            }
+            let words = found.map_or("anonymous".into(), |found| found.tdp_w.to_string());
+            assert_eq!(words, expected, "{name}: {found:?}");
+        }
+        println!("{known} names known, {anonymous} rightly anonymous");
+        assert!(known + anonymous >= 178);
     }
 }

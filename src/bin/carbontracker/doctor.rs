@@ -17,8 +17,19 @@ use std::time::Duration;
 const READING: Duration = Duration::from_millis(1500);
 
 /// All there are, in the order in which the README has them.
-const SOURCES: [&str; 10] =
-    ["rapl", "perf_rapl", "nvml", "amdgpu", "intel_gpu", "hwmon", "pm_counters", "battery", "cpu_model", "simulated"];
+const SOURCES: [&str; 11] = [
+    "rapl",
+    "perf_rapl",
+    "nvml",
+    "amdgpu",
+    "intel_gpu",
+    "hwmon",
+    "pm_counters",
+    "battery",
+    "cpu_model",
+    "memory_model",
+    "simulated",
+];
 
 const HELP: &str = "\
 It makes a tracker as a program would, by the same options and environment, and measures for one and a half seconds. Then it lists what is

@@ -4,9 +4,8 @@ use super::view::{View, percent, whole, whole_percent};
 use crate::units::{digits, duration};
 use maud::{Markup, html};
 
-const ESTIMATE: &str = "an estimate and no measurement, from the processor's utilisation, a load curve and the thermal \
-    design power of its model: of a known model it is good to 30 %, at worst to 50 %; of an unknown one the figure may be \
-    half or twice as much";
+const ESTIMATE: &str = "an estimate and no measurement: a processor by its busy cores and the thermal design power of its \
+    model, memory by its size; the interval given with it holds the truth in nine cases of ten";
 
 /// A source of energy in words, and which kind of reading it is where it has two.
 fn source(name: &str, method: &str) -> String {
@@ -29,7 +28,7 @@ fn source(name: &str, method: &str) -> String {
         "hwmon" => "the power sensors of the board (hwmon), 10 times a second, integrated over time".into(),
         "pm_counters" => "HPE Cray's energy counters of the node (pm_counters)".into(),
         "battery" => "the gauge of the discharging battery".into(),
-        "cpu_model" => ESTIMATE.into(),
+        "cpu_model" | "memory_model" => ESTIMATE.into(),
         "simulated" => "a simulated device: these figures are by definition and not measured".into(),
         other => format!("the source {other}"),
     }

@@ -1,0 +1,91 @@
+//! The processors' lines of /proc/stat.
+
+use crate::host;
+use crate::reading::Fault;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Time spent working and time there was, in any one unit.
+#[derive(Clone, Copy, Default)]
+pub struct Times {
+    /// Time spent working.
+    pub busy: f64,
+    /// All time.
+    pub total: f64,
+}
+
+impl Times {
+    /// From the figures of one line: user nice system idle iowait irq softirq steal … Guest time is within
+    /// user; stolen time was another machine's.
+    fn of(line: &str) -> Option<Times> {
+        let mut times = Times::default();
+        let mut count = 0;
+        for (column, ticks) in line.split_ascii_whitespace().take(7).enumerate() {
+            let ticks = ticks.parse::<u64>().ok()? as f64;
+            times.total += ticks;
+            times.busy += if matches!(column, 3 | 4) { 0.0 } else { ticks };
+            count += 1;
+        }
+        (count >= 4).then_some(times)
+    }
+
+    /// The share of the time since spent working, 0 to 1.
+    pub fn busy_since(self, before: Times) -> f64 {
+        let total = self.total - before.total;
+        if total > 0.0 { ((self.busy - before.busy) / total).clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
+/// What /proc/stat shows.
+pub struct Stat {
+    /// All processors together.
+    pub machine: Times,
+    /// The processors' numbers.
+    pub numbers: Vec<usize>,
+    /// The times of each.
+    pub processors: Vec<Times>,
+}
+
+impl Stat {
+    /// Reads the file; `buffer` is kept for the next time.
+    pub fn read(stat: &File, buffer: &mut Vec<u8>) -> Result<Stat, Fault> {
+        let mut found = Stat { machine: Times::default(), numbers: Vec::new(), processors: Vec::new() };
+        for line in text(stat, buffer)?.lines() {
+            let Some((number, times)) = line.strip_prefix("cpu").and_then(|line| line.split_once(' ')) else {
+                continue;
+            };
+            let times = Times::of(times).ok_or(Fault::Garbage);
+            if number.is_empty() {
+                found.machine = times?;
+            } else if let Ok(number) = number.parse() {
+                found.numbers.push(number);
+                found.processors.push(times?);
+            }
+        }
+        if found.numbers.is_empty() { Err(Fault::Garbage) } else { Ok(found) }
+    }
+
+    /// How busy each processor was since, 0 to 1. Where only the line of all of them moves, each as all.
+    pub fn busy_since(&self, before: &Stat) -> Vec<f64> {
+        let pairs = || self.processors.iter().zip(&before.processors);
+        if pairs().all(|(now, before)| now.total <= before.total) {
+            return vec![self.machine.busy_since(before.machine); self.processors.len()];
+        }
+        pairs().map(|(now, before)| now.busy_since(*before)).collect()
+    }
+}
+
+/// /proc/stat as far as the processors' lines go, which come first.
+fn text<'a>(stat: &File, buffer: &'a mut Vec<u8>) -> Result<&'a str, Fault> {
+    const SMALLEST: usize = 2048;
+    buffer.resize(buffer.len().max(SMALLEST), 0);
+    let mut length = stat.read_at(buffer, 0)?;
+    while length == buffer.len() && !buffer.windows(5).any(|text| text == b"\nintr") {
+        if length as u64 >= host::text::LARGE {
+            return Err(Fault::TooLarge);
+        }
+        buffer.resize(2 * length, 0);
+        length = stat.read_at(buffer, 0)?;
+    }
+    std::str::from_utf8(buffer.get(..length).unwrap_or_default()).map_err(|_| Fault::Garbage)
+}
