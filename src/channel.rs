@@ -120,6 +120,8 @@ pub struct Channel {
     pub simulated: bool,
     /// The device may use nothing for seconds. Where false, a reading that stays 0 or stands still is a fault.
     pub may_rest: bool,
+    /// Its energy contains the memory's.
+    pub has_memory: bool,
     /// How far off it may be; None: a measurement.
     pub error: Option<Band>,
     /// What a reader of the report should know.
@@ -137,7 +139,8 @@ impl Channel {
     ) -> Channel {
         let (device, id) = (clean::text(device), clean::text(id));
         let may_rest = method == Method::Estimate;
-        Channel { kind, device, id, source, method, quantity, simulated: false, may_rest, error: None, note: None }
+        let (simulated, has_memory) = (false, false);
+        Channel { kind, device, id, source, method, quantity, simulated, may_rest, has_memory, error: None, note: None }
     }
 }
 

@@ -177,6 +177,18 @@ fn memory_that_does_not_count_is_unknown_beside_a_package_that_does() {
 }
 
 #[test]
+fn memory_is_estimated_beside_an_estimated_processor() {
+    let dram = "sys/class/powercap/intel-rapl:0:0";
+    let machine = Machine::new("both", &PACKAGE);
+    machine.write(&format!("{dram}/name"), "dram\n");
+    machine.write(&format!("{dram}/energy_uj"), "77\n");
+    machine.write("proc/meminfo", "MemTotal:       100000000 kB\n");
+    let run = machine.run(4, "components=cpu,dram");
+    assert_eq!(run.components(), ["cpu cpu_model estimate ok", "dram memory_model estimate ok"], "{:#}", run.report);
+    assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.5, "{:#}", run.report);
+}
+
+#[test]
 fn a_platform_that_does_not_count_leaves_the_estimate() {
     let zone = "sys/class/powercap/intel-rapl:1";
     let machine = Machine::new("psys", &[]);

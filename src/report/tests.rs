@@ -48,6 +48,7 @@ fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
                 quantity: Quantity::Power { max_watts: 1e5 },
                 simulated: false,
                 may_rest: false,
+                has_memory: false,
                 error: None,
                 note: None,
             },

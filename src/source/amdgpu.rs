@@ -190,7 +190,8 @@ impl Gpu {
             notes.push("its power includes the processor on the same socket".into());
         }
         let device = self.card.text("product_name").unwrap_or_else(|| format!("AMD GPU {name}"));
-        sensors.add(Device { kind: Kind::Gpu, device, id: self.card.id().to_owned(), notes }, sensor);
+        sensors
+            .add(Device { kind: Kind::Gpu, device, has_memory: false, id: self.card.id().to_owned(), notes }, sensor);
     }
 }
 

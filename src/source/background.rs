@@ -329,6 +329,7 @@ mod tests {
             quantity: Quantity::Power { max_watts: 1e5 },
             simulated: false,
             may_rest: false,
+            has_memory: false,
             error: None,
             note: None,
         };

@@ -41,6 +41,7 @@ pub fn open(options: &Options) -> Opened {
     let basis = format!("estimate from busy cores and {}", figure.basis);
     channel.note = Some(format!("{basis}; {}; {}", band_in_words(band), busy.scope_in_words()));
     channel.error = Some(band);
+    channel.has_memory = figure.has_memory;
     (Some(Box::new(CpuModel { channel: [channel], busy, figure, last: None, watts: 0.0, energy_uj: 0.0 })), Vec::new())
 }
 

@@ -60,7 +60,12 @@ impl Discovery {
     }
 
     /// Starts to look for the next source of a kind: those that are `dead` show no sign of life.
-    pub fn of_next(options: &Options, waker: Waker, kind: Kind, dead: Vec<&'static str>) -> std::io::Result<Discovery> {
+    pub fn of_next(
+        options: &Options,
+        waker: Waker,
+        kind: Kind,
+        dead: Vec<(Kind, &'static str)>,
+    ) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, move |options, opens| Sources::next(options, opens, kind, &dead))
     }
 
@@ -158,11 +163,16 @@ impl Sources {
 
 impl Sources {
     /// The next source of a kind, in the order of [`Sources::discover`]: those that are `dead` show no sign of life.
-    /// Where nothing meters the node, the processor is estimated.
-    fn next(options: &Options, opens: &dyn Fn(&'static str), kind: Kind, dead: &[&'static str]) -> Sources {
+    /// Where nothing meters the node, the processor is estimated; memory is beside an estimated processor.
+    fn next(options: &Options, opens: &dyn Fn(&'static str), kind: Kind, dead: &[(Kind, &'static str)]) -> Sources {
         let counts_cpu = options.components.contains(&Kind::Cpu);
+        let estimates_cpu = counts_cpu && dead.iter().any(|(kind, _)| *kind == Kind::Cpu);
+        let is_dead = |opener: &Opener| dead.contains(&(kind, opener.name));
         let order: &[(&Opener, Kind)] = match kind {
             Kind::Cpu => &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind), (&CPU_MODEL, kind)],
+            Kind::Dram if estimates_cpu => {
+                &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind), (&MEMORY_MODEL, kind)]
+            }
             Kind::Dram => &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind)],
             Kind::Gpu => &[(&PM_COUNTERS, kind), (&HWMON, kind)],
             Kind::Node if counts_cpu => {
@@ -170,7 +180,7 @@ impl Sources {
             }
             Kind::Node => &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind)],
         };
-        let after = order.iter().rposition(|(opener, _)| dead.contains(&opener.name)).map_or(0, |place| place + 1);
+        let after = order.iter().rposition(|(opener, _)| is_dead(opener)).map_or(0, |place| place + 1);
         let mut unavailable = Vec::new();
         for (opener, kind) in order.iter().skip(after) {
             opens(opener.name);
@@ -223,7 +233,7 @@ impl Finder<'_> {
         }
         self.add_missing(&HWMON, wanted);
         // A Grace socket's power contains its memory's.
-        if !self.found.sources.iter().flat_map(|source| source.channels()).any(hwmon::has_memory) {
+        if !self.found.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.has_memory) {
             self.add_missing(&PM_COUNTERS, wanted);
         }
     }

@@ -12,7 +12,7 @@ mod tests;
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::sensor::{Device, MAX_GPU_W, MAX_MODULE_W, Sensor, Sensors, Silent};
 use super::{Opened, Unavailable, number_file};
-use crate::channel::{Channel, Kind};
+use crate::channel::Kind;
 use crate::options::Options;
 use monitor::{Found, MICROWATT, Monitor, Reads};
 use std::path::{Path, PathBuf};
@@ -48,11 +48,6 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
         }
     }
     if is_metered { sensors.finish(false) } else { (None, vec![nothing_of(kinds, &chips, &monitors)]) }
-}
-
-/// Whether this channel's power contains the memory's.
-pub fn has_memory(channel: &Channel) -> bool {
-    channel.source == NAME && channel.note.as_deref().is_some_and(|note| note.starts_with(table::WITH_MEMORY))
 }
 
 /// The meters of a kind of the first chip that answers; where none answers, of the first that has any.
@@ -126,7 +121,13 @@ fn meter(chip: &Chip, row: &Row, found: Found) -> Meter {
     let note = Some(row.note.to_owned()).filter(|note| !note.is_empty());
     let device = format!("{} {}", chip.maker, found.label).trim().to_owned();
     let label = if matches!(row.label, Label::Any) { device.clone() } else { found.label };
-    let device = Device { kind: row.kind, device, id: found.id, notes: note.into_iter().chain(mean).collect() };
+    let device = Device {
+        kind: row.kind,
+        device,
+        id: found.id,
+        has_memory: row.has_memory,
+        notes: note.into_iter().chain(mean).collect(),
+    };
     Meter { label, device, sensors: found.reads.into_iter().map(sensor).collect() }
 }
 

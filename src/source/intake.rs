@@ -93,8 +93,7 @@ impl Intake {
             return;
         }
         self.dead.push((kind, source));
-        let dead = self.dead.iter().filter(|one| one.0 == kind).map(|one| one.1).collect();
-        if let Ok(discovery) = Discovery::of_next(&self.options, self.waker.clone(), kind, dead) {
+        if let Ok(discovery) = Discovery::of_next(&self.options, self.waker.clone(), kind, self.dead.clone()) {
             self.sought.push((discovery, stalled));
         }
     }

@@ -116,7 +116,8 @@ impl Gpu {
             notes.push("its package alone is counted, without the card's memory and board".into());
         }
         let device = format!("Intel GPU {name}");
-        sensors.add(Device { kind: Kind::Gpu, device, id: self.card.id().to_owned(), notes }, sensor);
+        sensors
+            .add(Device { kind: Kind::Gpu, device, has_memory: false, id: self.card.id().to_owned(), notes }, sensor);
     }
 }
 

@@ -195,6 +195,8 @@ pub struct Device {
     pub device: String,
     /// As the system knows it.
     pub id: String,
+    /// Its energy contains the memory's.
+    pub has_memory: bool,
     /// What a reader of the report should know.
     pub notes: Vec<String>,
 }
@@ -243,10 +245,10 @@ impl Sensors {
 
     fn channel(&self, device: Device, sensor: &Sensor) -> Channel {
         let method = if sensor.is_power() { Method::Power } else { Method::Counter };
-        let Device { kind, device, id, notes } = device;
+        let Device { kind, device, id, has_memory, notes } = device;
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         let channel = Channel::new((kind, self.name), device, id, method, sensor.quantity);
-        Channel { note, may_rest: sensor.may_rest, ..channel }
+        Channel { note, has_memory, may_rest: sensor.may_rest, ..channel }
     }
 
     /// The source, if anything takes part. Those that wait take part too where `waits`, or where others answer:

@@ -158,6 +158,7 @@ fn channel(kind: Kind, device: &str, number: usize) -> Channel {
         quantity: Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 },
         simulated: false,
         may_rest: false,
+        has_memory: false,
         error: None,
         note: None,
     }

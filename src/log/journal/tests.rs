@@ -44,6 +44,7 @@ fn one(kind: Kind, id: &str) -> Channel {
         quantity: Quantity::Power { max_watts: 1e5 },
         simulated: false,
         may_rest: false,
+        has_memory: false,
         error: None,
         note: None,
     }

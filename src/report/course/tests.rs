@@ -30,6 +30,7 @@ fn empty() -> Books {
             quantity,
             simulated: false,
             may_rest: false,
+            has_memory: false,
             error: None,
             note: None,
         };

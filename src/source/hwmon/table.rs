@@ -50,6 +50,8 @@ pub struct Row {
     pub part_of: Option<&'static str>,
     /// Whether it may use nothing for seconds.
     pub may_rest: bool,
+    /// Whether its energy contains the memory's.
+    pub has_memory: bool,
 }
 
 /// A set of labels, in small letters.
@@ -84,13 +86,12 @@ fn number(pattern: &str, label: &str) -> Option<String> {
 }
 
 /// The note of a socket's power that contains its memory's.
-pub const WITH_MEMORY: &str = "the whole socket: cores, system I/O and memory";
 
 const PACKAGE: &str = "the whole package";
 const MACHINE: &str = "the whole machine";
 
 const fn row(label: Label, kind: Kind, note: &'static str) -> Row {
-    Row { label, kind, note, part_of: None, may_rest: false }
+    Row { label, kind, note, part_of: None, may_rest: false, has_memory: false }
 }
 
 /// A part of a board, which may be switched off.
@@ -128,7 +129,10 @@ pub const CHIPS: [Chip; 12] = [
         maker: "NVIDIA",
         files: Files::Single(&["power1_average"], "power1_oem_info"),
         rows: &[
-            row(Label::Is(&["grace power socket #"]), Kind::Cpu, WITH_MEMORY),
+            Row {
+                has_memory: true,
+                ..row(Label::Is(&["grace power socket #"]), Kind::Cpu, "the whole socket: cores, system I/O and memory")
+            },
             Row {
                 part_of: Some("grace power socket #"),
                 ..row(
