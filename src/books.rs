@@ -5,7 +5,7 @@ use crate::account::Energy;
 use crate::advisor::Run;
 use crate::bill::{Before, Pricing};
 use crate::calendar::Calendar;
-use crate::channel::{Channel, Quantity};
+use crate::channel::{Band, Channel, Quantity};
 use crate::claim::{OnNode, Standing};
 use crate::counter::{Credit, Event, Meter};
 use crate::forecast::Forecast;
@@ -16,6 +16,7 @@ use crate::progress::{Point, Progress};
 use crate::reading::Reading;
 use crate::source::Unavailable;
 use crate::trust::Trust;
+use crate::uncertainty::Uncertainty;
 use std::ops::Range;
 
 /// What to say where the sampler panicked.
@@ -71,6 +72,8 @@ pub struct Metered {
     pub claim: Option<usize>,
     /// What earlier processes of the run measured on it.
     pub before: Energies,
+    /// How far off that may be; None: it was measured.
+    pub error_before: Option<Band>,
 }
 
 impl Books {
@@ -126,7 +129,8 @@ impl Books {
     /// The run at `now`, ns, for who is to judge it.
     pub fn run(&self, now: u64) -> Run<'_> {
         let Books { ledger, progress, settled, .. } = self;
-        Run { ledger, settled: *settled, progress, pricing: self.pricing(), now }
+        let uncertainty = Uncertainty::of(self);
+        Run { ledger, settled: *settled, progress, pricing: self.pricing(), uncertainty, now }
     }
 
     /// Takes up a claim, if it is new.
@@ -146,16 +150,15 @@ impl Books {
             (there.kind, &there.id, &there.device, there.source)
                 == (channel.kind, &channel.id, &channel.device, channel.source)
         };
-        let before = match self.past.components.iter().position(is_same) {
-            Some(place) => self.ledger.take_up(number, place),
-            None => Energies::default(),
-        };
+        let place = self.past.components.iter().position(is_same);
+        let before = place.map_or(Energies::default(), |place| self.ledger.take_up(number, place));
+        let error_before = place.and_then(|place| self.past.components.get(place)?.channel.error);
         self.trusts.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
         if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {
             trust.claim(number);
         }
         let meter = late_since.map_or(Meter::new(channel.quantity), |since| Meter::late(channel.quantity, since));
-        self.metered.push(Metered { channel: channel.clone(), meter, claim, before });
+        self.metered.push(Metered { channel: channel.clone(), meter, claim, before, error_before });
     }
 
     /// Whether a channel counts here, or nobody counts it yet; or it did, and that is to be read.

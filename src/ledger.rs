@@ -368,6 +368,11 @@ impl Ledger {
         self.accounts.iter().filter_map(|account| account.recent_j(to)).reduce(|a, b| a + b)
     }
 
+    /// What a channel used since the last mark, J; None: nothing was credited.
+    pub fn recent_j(&self, channel: usize) -> Option<f64> {
+        self.accounts.get(channel)?.recent_j(u64::MAX)
+    }
+
     /// When the run began, or this process took it up.
     pub fn first_begin(&self) -> Option<u64> {
         self.first_begin
