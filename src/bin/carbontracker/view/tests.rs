@@ -44,8 +44,8 @@ fn all_is_there_and_fits() {
         narrow.get(6..9).unwrap().join("\n"),
         "\
 forecast  3.33 kWh
-      (3.06 kWh to 3.61 kWh),
-      380 g CO2e (350 g to 420 g),"
+          (3.06 kWh to 3.61 kWh),
+          380 g CO2e (350 g to 420 g),"
     );
     assert!(!narrow.iter().any(|line| line.contains('…')), "{narrow:#?}");
 }
@@ -73,7 +73,7 @@ fn of_an_estimate_all_has_its_interval() {
     report["run"]["open"] = json!({"duration_s": 300.0, "energy_j": 3.6e5});
     report["components"].as_array_mut().unwrap().iter_mut().for_each(|one| one["energy_j"] = Value::Null);
     let shown = view(&report, 10.0).lines(120, false);
-    assert!(shown.iter().any(|line| line.contains("used      about 0.10 kWh (0.050 to 0.20 kWh)")), "{shown:#?}");
+    assert!(shown.iter().any(|line| line.contains("used      about 0.10 kWh (180 kJ to 0.20 kWh)")), "{shown:#?}");
 }
 
 /// As a journal tells of it: no total has the open epoch yet.
