@@ -52,14 +52,14 @@ impl Amount<'_> {
         self.written(amount, digits)
     }
 
-    /// An estimated one: "12 kJ".
-    pub fn rough(self, amount: f64) -> String {
-        self.written(amount, two_digits)
+    /// An estimated one, as fine as its band warrants: "12 kJ".
+    pub fn rough(self, amount: f64, band: Band) -> String {
+        self.end(amount, band.low, band.high)
     }
 
     /// "12.3 kJ", or of an estimate "about 12 kJ".
     pub fn alone(self, amount: f64, band: Option<Band>) -> String {
-        band.map_or_else(|| self.exact(amount), |_| format!("about {}", self.rough(amount)))
+        band.map_or_else(|| self.exact(amount), |band| format!("about {}", self.rough(amount, band)))
     }
 
     /// "12.3 kJ", or of an estimate "about 12 kJ (7.0 to 24 kJ)".
@@ -79,10 +79,14 @@ impl Amount<'_> {
         self.between(amount * band.low, amount * band.high)
     }
 
-    /// The same of ends that are worked out.
+    /// An amount of the interval from `low` to `high`: as fine as that warrants.
+    pub fn end(self, amount: f64, low: f64, high: f64) -> String {
+        self.written(amount, digits_within(low, high))
+    }
+
+    /// The interval between two ends; one unit need not be there twice.
     pub fn between(self, low: f64, high: f64) -> String {
-        let [low, high] = [low, high].map(|end| self.rough(end));
-        // One unit need not be there twice.
+        let [low, high] = [low, high].map(|end| self.end(end, low, high));
         let [(number, unit), (_, other)] = [&low, &high].map(|end| end.split_once(' ').unwrap_or((end, "")));
         format!("{} to {high}", if unit == other { number } else { &low })
     }
@@ -91,7 +95,7 @@ impl Amount<'_> {
     pub fn forecast(self, of: Estimate, is_estimated: bool) -> String {
         let Estimate { value, low, high, .. } = of;
         if is_estimated {
-            return format!("about {} ({})", self.rough(value), self.between(low, high));
+            return format!("about {} ({})", self.end(value, low, high), self.between(low, high));
         }
         let [value, low, high] = [value, low, high].map(|amount| self.exact(amount));
         format!("{value} ({low} to {high})")
@@ -171,16 +175,20 @@ pub fn times(factor: f64) -> String {
     format!("{factor:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// How an amount is written whose truth lies between these: an interval of a tenth needs three digits to be one.
+fn digits_within(low: f64, high: f64) -> fn(f64) -> String {
+    const NARROW: f64 = 1.1;
+    if high < NARROW * low { digits } else { two_digits }
+}
+
 /// Two significant digits, as an estimate warrants.
 pub fn two_digits(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x:.0}");
     }
-    let magnitude = x.abs().log10().floor() as i32;
-    let decimals = (1 - magnitude).clamp(0, 12) as usize;
-    // From 100 on the digits after the first two are none that are known.
-    let unit = 10f64.powi(magnitude - 1);
-    let x = if magnitude > 1 { (x / unit).round() * unit } else { x };
+    // Rounding may carry it to the next power of ten.
+    let x: f64 = format!("{x:.1e}").parse().unwrap_or(x);
+    let decimals = (1 - x.abs().log10().floor() as i32).clamp(0, 12) as usize;
     format!("{x:.decimals$}")
 }
 
@@ -214,10 +222,12 @@ mod tests {
 
     #[test]
     fn an_estimate_has_two_digits_and_an_interval() {
-        let shown = [0.0, 0.00346, 0.75, 7.04, 12.3, 123.0, 1250.0, 99_900.0, f64::NAN].map(two_digits);
-        assert_eq!(shown, ["0", "0.0035", "0.75", "7.0", "12", "120", "1300", "100000", "NaN"]);
+        let shown = [0.0, 0.00346, 0.75, 7.04, 9.97, 12.3, 123.0, 1260.0, 99_900.0, f64::NAN].map(two_digits);
+        assert_eq!(shown, ["0", "0.0035", "0.75", "7.0", "10", "12", "120", "1300", "100000", "NaN"]);
         let band = Some(Band { low: 0.5, high: 2.0 });
         assert_eq!(Amount::Energy.with(12_345.0, band), "about 12 kJ (6200 J to 25 kJ)");
+        let narrow = Some(Band { low: 0.99, high: 1.02 });
+        assert_eq!(Amount::Energy.with(462.0, narrow), "about 462 J (457 to 471 J)");
         assert_eq!(Amount::Energy.with(12_345.0, None), "12.3 kJ");
         assert_eq!(Amount::Grams.with(0.3, band), "about 0.30 g (0.15 to 0.60 g)");
         assert_eq!(

@@ -51,10 +51,11 @@ fn used(totals: &Totals) -> Option<String> {
     };
     let hours = digits(totals.duration_s / 3600.0);
     let carbon = totals.co2eq_g.value().map_or("unknown amount of CO2eq".into(), |grams| {
-        let (kg, error) = (Amount::Of("kg"), totals.co2eq_g.error());
-        let interval = error.map(|band| format!(" ({})", kg.interval(grams / 1e3, band)));
-        let written = if error.is_some() { kg.rough(grams / 1e3) } else { kg.exact(grams / 1e3) };
-        format!("{written} of CO2eq{}", interval.unwrap_or_default())
+        let (kg, error, mass) = (Amount::Of("kg"), totals.co2eq_g.error(), grams / 1e3);
+        match error {
+            Some(band) => format!("{} of CO2eq ({})", kg.rough(mass, band), kg.interval(mass, band)),
+            None => format!("{} of CO2eq", kg.exact(mass)),
+        }
     });
     let stated = error.map_or("", |_| " The intervals hold the truth in nine cases of ten.");
     let machine = if totals.has_jobs() { "node" } else { "machine" };

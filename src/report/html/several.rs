@@ -69,10 +69,9 @@ fn totals(runs: &[View]) -> Markup {
     };
     let amounts = |pointer: &str, amount: Amount| {
         let total: f64 = runs.iter().filter_map(|run| run.number(pointer)).sum();
-        let interval = error(pointer).map(|band| amount.interval(total, band));
-        match interval {
+        match error(pointer) {
             None => sum(pointer, &|x| amount.exact(x), None),
-            interval => sum(pointer, &|x| amount.rough(x), interval),
+            Some(band) => sum(pointer, &|x| amount.rough(x, band), Some(amount.interval(total, band))),
         }
     };
     html! {

@@ -89,9 +89,8 @@ impl<'a> View<'a> {
 
     /// An amount as a reader sees it, of an estimate with as many digits as that warrants.
     pub fn amount(&self, pointer: &str, amount: Amount, error: Option<Band>) -> Markup {
-        let is_estimated = error.is_some();
-        let show = |x: f64| if is_estimated { amount.rough(x) } else { amount.exact(x) };
-        html! { @if is_estimated && self.has(pointer) { "about " } (self.shown(pointer, show)) }
+        let show = |x: f64| error.map_or_else(|| amount.exact(x), |band| amount.rough(x, band));
+        html! { @if error.is_some() && self.has(pointer) { "about " } (self.shown(pointer, show)) }
     }
 
     /// The same, of an estimate with its interval, whose ends stand in these fields.
@@ -104,7 +103,8 @@ impl<'a> View<'a> {
 
     /// "7.0 J to 24 J", of ends that stand in these fields.
     pub fn interval(&self, [low, high]: [&str; 2], amount: Amount) -> Markup {
-        let show = |x: f64| amount.rough(x);
+        let [from, to] = [low, high].map(|end| self.number(end).unwrap_or(f64::NAN));
+        let show = |x: f64| amount.end(x, from, to);
         html! { (self.shown(low, show)) " to " (self.shown(high, show)) }
     }
 
