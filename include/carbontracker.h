@@ -160,6 +160,10 @@ ct_status ct_progress(ct_tracker *tracker,
  * counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.3 s for the first
  * forecast that its progress gives, if "/forecast" is asked for.
  *
+ * Where some of the energy is estimated, "/usage/error/low" and "/usage/error/high" are the multiples of it between
+ * which the truth lies in nine cases of ten; "/usage/energy_low_j" and "/usage/energy_high_j" are these ends, and so on
+ * for kWh and CO2e. They are null where all of it is measured.
+ *
  * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched. CT_EIO: too little memory is
  * left, by malloc's account.
  */

@@ -75,6 +75,8 @@ pub struct Account {
     pub between: Energy,
     /// After the last end and outside the open epoch: part of the run once another epoch ends.
     pub after: Energy,
+    /// Another channel stands in for it: of the two one has an epoch's energy.
+    pub is_replaced: bool,
     /// The newest credits, after the last mark: a mark may yet come that divides them.
     recent: VecDeque<Credit>,
 }
@@ -90,6 +92,7 @@ impl Account {
             epochs: nothing,
             between: nothing,
             after: nothing,
+            is_replaced: false,
             recent: VecDeque::new(),
         }
     }

@@ -5,7 +5,8 @@ use crate::forecast::{self, Estimate, Forecast, Metric};
 use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::progress::Progress;
-use crate::units::{self, J_PER_KWH};
+use crate::uncertainty::Uncertainty;
+use crate::units::{self, Amount, J_PER_KWH};
 
 /// What the options say about forecast and budgets.
 pub struct Advisor {
@@ -32,6 +33,8 @@ pub struct Run<'a> {
     pub progress: &'a Progress,
     /// What its energy costs.
     pub pricing: Pricing<'a>,
+    /// How far off its energy may be.
+    pub uncertainty: Uncertainty,
     /// The moment, ns on the monotonic clock.
     pub now: u64,
 }
@@ -75,15 +78,14 @@ impl Advisor {
     fn passed(&self, forecast: Option<&Forecast>, run: &Run) -> Vec<(&'static str, String)> {
         let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
         let total = |estimate: Option<Estimate>, used: Option<f64>| match estimate {
-            Some(estimate) => Some(("the forecast", estimate.value)),
-            None => Some(("what is used", used?)),
+            Some(estimate) => Some(("the forecast", estimate)),
+            None => Some(("what is used", Estimate::exactly(used?))),
         };
         let of = |metric: Metric| forecast.and_then(|forecast| metric.forecast(forecast));
         let used_j = run.ledger.energy_j();
-        let facility_kwh = |joules: f64| joules / J_PER_KWH * run.pricing.pue;
-        let kwh = || total(of(Metric::Energy), used_j).map(|(whose, joules)| (whose, facility_kwh(joules)));
-        let hours =
-            || total(of(Metric::Duration), Some(run.ledger.run_ns() as f64 * 1e-9)).map(|(w, s)| (w, s / 3600.0));
+        let scaled = |by: f64| move |(whose, total): (&'static str, Estimate)| (whose, total.scaled(by));
+        let kwh = || total(of(Metric::Energy), used_j).map(scaled(run.pricing.pue / J_PER_KWH));
+        let hours = || total(of(Metric::Duration), Some(run.ledger.run_ns() as f64 * 1e-9)).map(scaled(1.0 / 3600.0));
         let grams = || {
             let bill = run.pricing.bill(run.ledger, run.now);
             total(
@@ -91,29 +93,37 @@ impl Advisor {
                 used_j.map(|joules| bill.grams(joules)),
             )
         };
-        type Total<'a> = &'a dyn Fn() -> Option<(&'static str, f64)>;
-        let checks: [(_, _, Total, _); 3] = [
-            ("budget_kwh", self.budgets.kwh, &kwh, "kWh"),
-            ("budget_g", self.budgets.g, &grams, "g CO2e"),
-            ("budget_h", self.budgets.h, &hours, "h"),
+        type Total<'a> = &'a dyn Fn() -> Option<(&'static str, Estimate)>;
+        let checks: [(_, _, Total, _, _); 3] = [
+            ("budget_kwh", self.budgets.kwh, &kwh, "kWh", run.uncertainty),
+            ("budget_g", self.budgets.g, &grams, "g CO2e", run.uncertainty),
+            ("budget_h", self.budgets.h, &hours, "h", Uncertainty::default()),
         ];
-        let passed = checks.into_iter().filter_map(|(name, limit, total, unit)| {
+        // The expected total decides, however far off it may be: the message has its interval.
+        let passed = checks.into_iter().filter_map(|(name, limit, total, unit, uncertainty)| {
             let (limit, (whose, total)) = (limit?, limit.and_then(|_| total())?);
-            let message = || format!("{name}={limit} is passed: {whose} is {} {unit}", units::digits(total));
-            (total > limit).then(|| (name, message()))
+            let amount = || match uncertainty.is_any() {
+                true => Amount::Of(unit).forecast(uncertainty.of_total(total), true),
+                false => Amount::Of(unit).exact(total.value),
+            };
+            (total.value > limit).then(|| (name, format!("{name}={limit} is passed: {whose} is {}", amount())))
         });
         passed.collect()
     }
 
     fn forecast_message(&self, forecast: &Forecast, run: &Run) -> String {
         let grams = run.pricing.forecast(&run.pricing.bill(run.ledger, run.now), forecast);
+        let is_estimated = run.uncertainty.is_any();
+        let shown = |of: Estimate, amount: Amount| amount.forecast(run.uncertainty.of_total(of), is_estimated);
         let parts = [
             forecast.duration_s.map(|time| format!("time {}", time.shown(units::duration))),
-            forecast.energy_j.map(|energy| format!("energy {}", energy.shown(units::energy))),
-            grams.map(|grams| format!("CO2e {}", grams.shown(units::grams))),
+            forecast.energy_j.map(|energy| format!("energy {}", shown(energy, Amount::Energy))),
+            grams.map(|grams| format!("CO2e {}", shown(grams, Amount::Grams))),
         ];
+        let estimated =
+            if is_estimated { "; those of energy and CO2e include the error of what is estimated" } else { "" };
         format!(
-            "forecast after {} of {} epochs, {:.0} % intervals: {}",
+            "forecast after {} of {} epochs, {:.0} % intervals: {}{estimated}",
             forecast.after_epochs,
             self.planned,
             forecast.level * 100.0,
@@ -149,7 +159,7 @@ impl Advisor {
 mod tests {
     use super::*;
     use crate::calendar::Calendar;
-    use crate::channel::Kind;
+    use crate::channel::{Band, Kind};
     use crate::counter::Credit;
     use crate::ledger::Mark;
 
@@ -166,10 +176,20 @@ mod tests {
     }
 
     fn reviewed(advisor: &mut Advisor, options: &Options, ledger: &Ledger, settled: u64) -> Review {
+        reviewed_with(advisor, options, ledger, settled, Uncertainty::default())
+    }
+
+    fn reviewed_with(
+        advisor: &mut Advisor,
+        options: &Options,
+        ledger: &Ledger,
+        settled: u64,
+        uncertainty: Uncertainty,
+    ) -> Review {
         let grid = crate::intensity::choice::choose(options, |_| None).unwrap().grid;
         let calendar = Calendar::default();
         let pricing = grid.pricing(&calendar, options.pue);
-        advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, now: u64::MAX })
+        advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, uncertainty, now: u64::MAX })
     }
 
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
@@ -206,6 +226,31 @@ mod tests {
         let (_, said) = review("epochs=100 budget_kwh=0.0027 budget_g=1.2 budget_h=1", 2);
         assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 2, "{said:?}");
         assert!(review("budget_kwh=0.00005", 2).0 && !review("budget_kwh=0.00006", 2).0);
+    }
+
+    #[test]
+    fn of_an_estimate_the_messages_have_its_interval() {
+        let options = Options::parse("epochs=100 budget_kwh=0.0027 budget_g=1.3 budget_h=0.027", |_| None).unwrap();
+        let band = Some(Band { low: 0.5, high: 2.0 });
+        let uncertainty = Uncertainty { used: band, to_come: band };
+        let mut advisor = Advisor::new(&options);
+        let said = reviewed_with(&mut advisor, &options, &ledger(2), 2, uncertainty).messages;
+        assert!(said[0].contains("energy about 10 kJ (4700 J to "), "{said:?}");
+        assert!(
+            said[0].contains("CO2e about 1.3 g (0.") && said[0].ends_with("the error of what is estimated"),
+            "{said:?}"
+        );
+        assert!(
+            said[1].starts_with("budget_kwh=0.0027 is passed: the forecast is about 0.0028 kWh (0.0013 to "),
+            "{said:?}"
+        );
+        assert_eq!((said.len(), &*said[2]), (3, "budget_h=0.027 is passed: the forecast is 0.0278 h"));
+        let options = Options::parse("budget_kwh=0.00005", |_| None).unwrap();
+        let said = reviewed_with(&mut Advisor::new(&options), &options, &ledger(2), 2, uncertainty).messages;
+        assert_eq!(
+            said,
+            ["budget_kwh=0.00005 is passed: what is used is about 0.000056 kWh (0.000028 to 0.00011 kWh)"]
+        );
     }
 
     /// A device lost in the first epoch leaves no epoch whole.

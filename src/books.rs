@@ -8,7 +8,7 @@ use crate::account::Energy;
 use crate::advisor::Run;
 use crate::bill::{Before, Pricing};
 use crate::calendar::Calendar;
-use crate::channel::Channel;
+use crate::channel::{Band, Channel};
 use crate::claim::{OnNode, Standing};
 use crate::counter::{Credit, Meter};
 use crate::facility::Facility;
@@ -20,6 +20,7 @@ use crate::progress::{Point, Progress};
 use crate::reading::Reading;
 use crate::source::Unavailable;
 use crate::trust::Trust;
+use crate::uncertainty::Uncertainty;
 use std::ops::Range;
 
 pub use events::disagreement;
@@ -83,6 +84,8 @@ pub struct Metered {
     pub replaced_by: Option<&'static str>,
     /// The channels that it stands in for, by their numbers.
     pub stands_in_for: Vec<usize>,
+    /// How far off that may be; None: it was measured.
+    pub error_before: Option<Band>,
 }
 
 impl Books {
@@ -151,7 +154,8 @@ impl Books {
     /// The run at `now`, ns, for who is to judge it.
     pub fn run(&self, now: u64) -> Run<'_> {
         let Books { ledger, progress, settled, .. } = self;
-        Run { ledger, settled: *settled, progress, pricing: self.pricing(), now }
+        let uncertainty = Uncertainty::of(self);
+        Run { ledger, settled: *settled, progress, pricing: self.pricing(), uncertainty, now }
     }
 
     /// Takes up a claim, if it is new.
@@ -171,17 +175,16 @@ impl Books {
             (there.kind, &there.id, &there.device, there.source)
                 == (channel.kind, &channel.id, &channel.device, channel.source)
         };
-        let before = match self.past.components.iter().position(is_same) {
-            Some(place) => self.ledger.take_up(number, place),
-            None => Energies::default(),
-        };
+        let place = self.past.components.iter().position(is_same);
+        let before = place.map_or(Energies::default(), |place| self.ledger.take_up(number, place));
+        let error_before = place.and_then(|place| self.past.components.get(place)?.channel.error);
         self.trusts.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
         if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {
             trust.claim(number);
         }
         let meter = Meter::of(channel, late_since);
         let (channel, stands_in_for) = (channel.clone(), Vec::new());
-        self.metered.push(Metered { channel, meter, claim, before, replaced_by: None, stands_in_for });
+        self.metered.push(Metered { channel, meter, claim, before, error_before, replaced_by: None, stands_in_for });
     }
 
     /// No reading follows: what counters that only paused used meanwhile is entered.

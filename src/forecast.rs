@@ -74,7 +74,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    fn exactly(used: f64) -> Estimate {
+    /// What is known: no interval.
+    pub fn exactly(used: f64) -> Estimate {
         Estimate { used, value: used, low: used, high: used }
     }
 

@@ -88,6 +88,11 @@ impl Ledger {
         self.accounts.push(Account::new(kind));
     }
 
+    /// Another channel stands in for this one.
+    pub fn replace(&mut self, channel: usize) {
+        self.accounts.get_mut(channel).into_iter().for_each(|account| account.is_replaced = true);
+    }
+
     /// The same run with nothing in it: as divided, and no energy.
     pub fn emptied(&self) -> Ledger {
         let accounts = self.accounts.iter().map(|account| Account::new(account.kind)).collect();
@@ -366,6 +371,11 @@ impl Ledger {
     pub fn open_j(&self, to: u64) -> Option<f64> {
         self.open.filter(|&begin| begin >= self.others_to)?;
         self.accounts.iter().filter_map(|account| account.recent_j(to)).reduce(|a, b| a + b)
+    }
+
+    /// What a channel used since the last mark, J; None: nothing was credited.
+    pub fn recent_j(&self, channel: usize) -> Option<f64> {
+        self.accounts.get(channel)?.recent_j(u64::MAX)
     }
 
     /// When the run began, or this process took it up.

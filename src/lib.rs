@@ -47,6 +47,7 @@ pub mod tally;
 pub mod timeline;
 pub mod tracker;
 pub mod trust;
+pub mod uncertainty;
 pub mod units;
 pub mod visible;
 pub mod what_if;

@@ -1,7 +1,7 @@
 //! What earlier processes of a run have left, as its journal says: for the process that takes the run up. Pure.
 
 use crate::account::Energy;
-use crate::channel::{Channel, Kind};
+use crate::channel::{Band, Channel, Kind};
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
 use crate::units;
@@ -73,6 +73,12 @@ impl Past {
     /// Epochs ended.
     pub fn epochs_done(&self) -> u64 {
         self.epochs.iter().map(|epoch| epoch.count).sum()
+    }
+
+    /// How far off its energy may be; None: it is measured.
+    pub fn error(&self) -> Option<Band> {
+        let part = |component: &Component| Some((component.used.sum().joules?, component.channel.error));
+        Band::of_sum(self.components.iter().filter_map(part))
     }
 
     /// Adds an epoch to the sums, and so much time before it, ns.

@@ -1,5 +1,8 @@
 //! Quantities as a person reads them.
 
+use crate::channel::Band;
+use crate::forecast::Estimate;
+
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;
 
@@ -10,20 +13,92 @@ pub fn sum(parts: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
 
 /// Energy: kWh from 0.1 kWh, kJ from 10 kJ, else J.
 pub fn energy(joules: f64) -> String {
-    match joules {
-        j if j >= 0.1 * J_PER_KWH => format!("{} kWh", digits(j / J_PER_KWH)),
-        j if j >= 1e4 => format!("{} kJ", digits(j / 1e3)),
-        j => format!("{} J", digits(j)),
-    }
+    Amount::Energy.exact(joules)
 }
 
 /// Mass of CO2e.
 pub fn grams(grams: f64) -> String {
-    match grams {
-        g if g >= 1e6 => format!("{} t", digits(g / 1e6)),
-        g if g >= 1e3 => format!("{} kg", digits(g / 1e3)),
-        g if g >= 0.1 || g == 0.0 => format!("{} g", digits(g)),
-        g => format!("{} mg", digits(g * 1e3)),
+    Amount::Grams.exact(grams)
+}
+
+/// An amount that may be an estimate, as a person reads it: of an estimate as many digits as it warrants.
+#[derive(Clone, Copy)]
+pub enum Amount<'a> {
+    /// Energy, J.
+    Energy,
+    /// Mass of CO2e, g.
+    Grams,
+    /// What has one unit, whatever its size; the unit may be empty.
+    Of(&'a str),
+}
+
+impl Amount<'_> {
+    fn written(self, amount: f64, digits: fn(f64) -> String) -> String {
+        let (size, unit) = match self {
+            Amount::Energy if amount >= 0.1 * J_PER_KWH => (J_PER_KWH, "kWh"),
+            Amount::Energy if amount >= 1e4 => (1e3, "kJ"),
+            Amount::Energy => (1.0, "J"),
+            Amount::Grams if amount >= 1e6 => (1e6, "t"),
+            Amount::Grams if amount >= 1e3 => (1e3, "kg"),
+            Amount::Grams if amount >= 0.1 || amount == 0.0 => (1.0, "g"),
+            Amount::Grams => (1e-3, "mg"),
+            Amount::Of(unit) => (1.0, unit),
+        };
+        format!("{} {unit}", digits(amount / size)).trim_end().to_owned()
+    }
+
+    /// A measured one: "12.3 kJ".
+    pub fn exact(self, amount: f64) -> String {
+        self.written(amount, digits)
+    }
+
+    /// An estimated one, as fine as its band warrants: "12 kJ".
+    pub fn rough(self, amount: f64, band: Band) -> String {
+        self.end(amount, band.low, band.high)
+    }
+
+    /// "12.3 kJ", or of an estimate "about 12 kJ".
+    pub fn alone(self, amount: f64, band: Option<Band>) -> String {
+        band.map_or_else(|| self.exact(amount), |band| format!("about {}", self.rough(amount, band)))
+    }
+
+    /// "12.3 kJ", or of an estimate "about 12 kJ (7.0 to 24 kJ)".
+    pub fn with(self, amount: f64, band: Option<Band>) -> String {
+        self.of("", amount, band)
+    }
+
+    /// The same of something: "12.3 g CO2e", or of an estimate "about 12 g CO2e (7.0 to 24 g)".
+    pub fn of(self, what: &str, amount: f64, band: Option<Band>) -> String {
+        let what = if what.is_empty() { String::new() } else { format!(" {what}") };
+        let interval = band.map(|band| format!(" ({})", self.interval(amount, band)));
+        self.alone(amount, band) + &what + &interval.unwrap_or_default()
+    }
+
+    /// The interval of an estimate: "7.0 to 24 kJ".
+    pub fn interval(self, amount: f64, band: Band) -> String {
+        self.between(amount * band.low, amount * band.high)
+    }
+
+    /// An amount of the interval from `low` to `high`: as fine as that warrants.
+    pub fn end(self, amount: f64, low: f64, high: f64) -> String {
+        self.written(amount, digits_within(low, high))
+    }
+
+    /// The interval between two ends; one unit need not be there twice.
+    pub fn between(self, low: f64, high: f64) -> String {
+        let [low, high] = [low, high].map(|end| self.end(end, low, high));
+        let [(number, unit), (_, other)] = [&low, &high].map(|end| end.split_once(' ').unwrap_or((end, "")));
+        format!("{} to {high}", if unit == other { number } else { &low })
+    }
+
+    /// A forecast with its interval, which may be that of estimates.
+    pub fn forecast(self, of: Estimate, is_estimated: bool) -> String {
+        let Estimate { value, low, high, .. } = of;
+        if is_estimated {
+            return format!("about {} ({})", self.end(value, low, high), self.between(low, high));
+        }
+        let [value, low, high] = [value, low, high].map(|amount| self.exact(amount));
+        format!("{value} ({low} to {high})")
     }
 }
 
@@ -95,6 +170,28 @@ pub fn digits(x: f64) -> String {
     format!("{x:.*}", decimals as usize)
 }
 
+/// A multiplier as a person reads it: "0.5", "1.25".
+pub fn times(factor: f64) -> String {
+    format!("{factor:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// How an amount is written whose truth lies between these: an interval of a tenth needs three digits to be one.
+fn digits_within(low: f64, high: f64) -> fn(f64) -> String {
+    const NARROW: f64 = 1.1;
+    if high < NARROW * low { digits } else { two_digits }
+}
+
+/// Two significant digits, as an estimate warrants.
+pub fn two_digits(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x:.0}");
+    }
+    // Rounding may carry it to the next power of ten.
+    let x: f64 = format!("{x:.1e}").parse().unwrap_or(x);
+    let decimals = (1 - x.abs().log10().floor() as i32).clamp(0, 12) as usize;
+    format!("{x:.decimals$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +218,26 @@ mod tests {
             ["0.500 s", "59.0 s", "1h 2m 3s", "unknown"]
         );
         assert_eq!([digits(1234.0), digits(-0.5), digits(f64::NAN)], ["1234", "-0.500", "NaN"]);
+    }
+
+    #[test]
+    fn an_estimate_has_two_digits_and_an_interval() {
+        let shown = [0.0, 0.00346, 0.75, 7.04, 9.97, 12.3, 123.0, 1260.0, 99_900.0, f64::NAN].map(two_digits);
+        assert_eq!(shown, ["0", "0.0035", "0.75", "7.0", "10", "12", "120", "1300", "100000", "NaN"]);
+        let band = Some(Band { low: 0.5, high: 2.0 });
+        assert_eq!(Amount::Energy.with(12_345.0, band), "about 12 kJ (6200 J to 25 kJ)");
+        let narrow = Some(Band { low: 0.99, high: 1.02 });
+        assert_eq!(Amount::Energy.with(462.0, narrow), "about 462 J (457 to 471 J)");
+        assert_eq!(Amount::Energy.with(12_345.0, None), "12.3 kJ");
+        assert_eq!(Amount::Grams.with(0.3, band), "about 0.30 g (0.15 to 0.60 g)");
+        assert_eq!(
+            (Amount::Of("W").with(35.0, band), Amount::Of("").exact(2.0)),
+            ("about 35 W (18 to 70 W)".into(), "2.00".into())
+        );
+        assert_eq!([0.5, 1.25, 2.0, 10.0, 0.875].map(times), ["0.5", "1.25", "2", "10", "0.88"]);
+        let forecast = Estimate { used: 0.0, value: 1e3, low: 9e2, high: 2e3 };
+        assert_eq!(Amount::Grams.forecast(forecast, false), forecast.shown(grams));
+        assert_eq!(Amount::Grams.forecast(forecast, true), "about 1.0 kg (900 g to 2.0 kg)");
     }
 
     #[test]

@@ -224,6 +224,22 @@ static inline double ct_mpi_least(ct_tracker *tracker, const char *pointer)
     return ct_value(tracker, used, &value) == CT_OK ? value : 0;
 }
 
+/* What an end of an interval is where all of this rank's energy is measured and has none: "/usage/energy_low_j" is
+ * "/usage/energy_j" then. */
+static inline ct_status ct_mpi_end(ct_tracker *tracker, const char *pointer, double *value)
+{
+    char measured[64];
+    const char *end = strstr(pointer, "_low_");
+    const size_t length = end != NULL ? 4 : 5;
+    const ct_status status = ct_value(tracker, pointer, value);
+    if (end == NULL)
+        end = strstr(pointer, "_high_");
+    if (status != CT_ENOENT || end == NULL || strncmp(pointer, "/usage/", 7) != 0 || strlen(pointer) >= sizeof measured)
+        return status;
+    snprintf(measured, sizeof measured, "%.*s%s", (int)(end - pointer), pointer, end + length);
+    return ct_value(tracker, measured, value);
+}
+
 /* ct_mpi_value, given the ranks of this node. All ranks of `comm` are here: while one has not come, its epoch may be open,
  * and a rank that has come may still be given what that one counts. So nothing is asked before, and each rank is asked. */
 static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm node, const char *pointer, double *out,
@@ -234,7 +250,7 @@ static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm
     double value = 0, share = 1, sum[2], sums[2], top[2], tops[2];
     char kind[8] = "";
     int me, known, node_knows;
-    const ct_status status = rule == CT_MPI_NONE || out == NULL ? CT_EINVAL : ct_value(tracker, pointer, &value);
+    const ct_status status = rule == CT_MPI_NONE || out == NULL ? CT_EINVAL : ct_mpi_end(tracker, pointer, &value);
     if (rule == CT_MPI_SUM) { /* "cpu_j" is of the processors alone, "energy_j" of everything */
         size_t length;
         const char *name = ct_mpi_name(pointer, &length);
@@ -322,15 +338,24 @@ static inline int ct_mpi_lines(char *buf, size_t cap, size_t *length, const stru
     return failed;
 }
 
+/* The interval of an estimate, from ends[0] to ends[1]. */
+static inline void ct_mpi_interval(char *buf, size_t cap, size_t *length, const double *ends, double size, const char *units)
+{
+    ct_mpi_quantity(buf, cap, length, " (", 1, size * ends[0], units);
+    ct_mpi_quantity(buf, cap, length, " to ", 1, size * ends[1], units);
+    ct_mpi_append(buf, cap, length, ")");
+}
+
 /* ct_mpi_report, given the ranks of this node and, on the first of them, those of the nodes. */
 static inline ct_status ct_mpi_write(ct_tracker *tracker, MPI_Comm comm, MPI_Comm node, MPI_Comm firsts, char *buf, size_t cap,
                                      size_t *needed)
 {
-    enum { TIME, ENERGY, FACILITY, CO2, NUMBERS };
+    enum { TIME, ENERGY, FACILITY, CO2, ENERGY_LOW, ENERGY_HIGH, CO2_LOW, CO2_HIGH, NUMBERS };
     static const char *const pointers[] = {"/usage/duration_s", "/usage/energy_j", "/usage/facility_energy_kwh",
-                                           "/usage/co2eq_g"};
-    double x[NUMBERS] = {0, 0, 0, 0};
-    int known[NUMBERS], n, me, length_of_host, ranks, missing = 0, count[2], counts[2];
+                                           "/usage/co2eq_g", "/usage/energy_low_j", "/usage/energy_high_j",
+                                           "/usage/co2eq_low_g", "/usage/co2eq_high_g"};
+    double x[NUMBERS] = {0};
+    int known[NUMBERS], n, me, length_of_host, ranks, missing = 0, is_estimated, count[2], counts[2];
     size_t length = 0;
     unsigned long long told[2]; /* the bytes it takes, and whether they were there */
     char host[MPI_MAX_PROCESSOR_NAME] = "";
@@ -365,12 +390,19 @@ static inline ct_status ct_mpi_write(ct_tracker *tracker, MPI_Comm comm, MPI_Com
     if (counts[1] < ranks)
         ct_mpi_append(buf, cap, &length, ", %d of them tracked", counts[1]);
     ct_mpi_duration(buf, cap, &length, known[TIME], x[TIME]);
-    ct_mpi_quantity(buf, cap, &length, "\n  energy  ", known[ENERGY], x[ENERGY], "J kJ MJ GJ");
+    is_estimated = known[ENERGY] && known[ENERGY_LOW] && known[ENERGY_HIGH] && x[ENERGY_LOW] < x[ENERGY_HIGH];
+    ct_mpi_quantity(buf, cap, &length, is_estimated ? "\n  energy  about " : "\n  energy  ", known[ENERGY], x[ENERGY],
+                    "J kJ MJ GJ");
+    if (is_estimated)
+        ct_mpi_interval(buf, cap, &length, &x[ENERGY_LOW], 1, "J kJ MJ GJ");
     if (known[FACILITY])
-        ct_mpi_quantity(buf, cap, &length, ", at the facility ", 1, 1e6 * x[FACILITY], "mWh Wh kWh MWh");
+        ct_mpi_quantity(buf, cap, &length, is_estimated ? ", at the facility about " : ", at the facility ", 1, 1e6 * x[FACILITY], "mWh Wh kWh MWh");
     if (known[ENERGY] && missing > 0)
         ct_mpi_append(buf, cap, &length, "; without %d of the nodes, where it is unknown", missing);
-    ct_mpi_quantity(buf, cap, &length, "\n  CO2e    ", known[CO2], 1e3 * x[CO2], "mg g kg t");
+    ct_mpi_quantity(buf, cap, &length, is_estimated ? "\n  CO2e    about " : "\n  CO2e    ", known[CO2], 1e3 * x[CO2],
+                    "mg g kg t");
+    if (is_estimated && known[CO2_LOW] && known[CO2_HIGH])
+        ct_mpi_interval(buf, cap, &length, &x[CO2_LOW], 1e3, "mg g kg t");
     ct_mpi_append(buf, cap, &length, "\nnodes:\n");
     if (firsts != MPI_COMM_NULL && ct_mpi_lines(buf, cap, &length, &own, firsts))
         return CT_EIO;

@@ -12,6 +12,7 @@ impl Books {
             let has_counted = self.ledger.channel(number).joules.is_some();
             let Some(metered) = self.metered.get_mut(number) else { continue };
             metered.replaced_by = Some(source);
+            self.ledger.replace(number);
             if !has_counted {
                 self.unavailable.push(events::replaced(&metered.channel, &metered.meter, source));
             }

@@ -50,9 +50,10 @@ impl Ledger {
         })
     }
 
-    /// How many channels have an epoch's energy: a device that never answered is none whose energy is waited for.
+    /// How many channels have an epoch's energy: a device that never answered is none whose energy is waited for, and one
+    /// that another stands in for is none beside that.
     pub fn answering(&self) -> usize {
-        self.accounts.iter().filter(|account| account.credited_to > 0).count()
+        self.accounts.iter().filter(|account| account.credited_to > 0 && !account.is_replaced).count()
     }
 
     /// What lies between the first `epochs` epochs, and, if any were cancelled, before them.

@@ -6,7 +6,7 @@
 //! the next process goes on. A last line, `"end"`, says that the process ended in order.
 
 use crate::account::Energy;
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::channel::{Band, Channel, Kind, Method, Quantity};
 use crate::clean;
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
@@ -46,7 +46,8 @@ pub fn opening(report: &Report, life: u64, before: u64, process: &Process) -> Va
 pub fn components(report: &Report) -> Value {
     let named = |(channel, _, status): (&Channel, Energies, &str)| {
         let more = [("simulated", json!(channel.simulated)), ("status", json!(status))];
-        Value::Object(named(channel, more))
+        let error = channel.error.map(|band| ("error", band.json()));
+        Value::Object(named(channel, more.into_iter().chain(error)))
     };
     json!({
         "components": report.measured().map(named).collect::<Value>(),
@@ -391,7 +392,8 @@ fn channel(named: &Value) -> Option<Channel> {
     let (device, id) = (text("device")?, text("id")?);
     let simulated = named.get("simulated").and_then(Value::as_bool).unwrap_or(false);
     let quantity = Quantity::Power { max_watts: 0.0 }; // nothing is read of it any more
-    Some(Channel { simulated, ..Channel::new((kind, source), device, id, method, quantity) })
+    let error = Band::read(named.get("error"));
+    Some(Channel { simulated, error, ..Channel::new((kind, source), device, id, method, quantity) })
 }
 
 fn status(named: &Value) -> &'static str {

@@ -11,7 +11,8 @@
 //!   there alone one stands in the output log.
 //! - Its numbers know no exponent, its device names neither `.` nor `,`.
 
-use crate::units::{J_PER_KWH, instant};
+use crate::channel::Band;
+use crate::units::{J_PER_KWH, instant, times};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -65,8 +66,9 @@ impl Standard {
                  Powers are the sum over a component's devices; times are UTC."
             ),
             found(report),
-            "Monitoring thread started.".into(),
         ];
+        lines.extend(estimated(report));
+        lines.push("Monitoring thread started.".into());
         lines.extend(intensity(report, false));
         stamped(at, &lines)
     }
@@ -160,6 +162,7 @@ pub fn forecast(report: &Value, at: f64) -> String {
 /// consumption in it, which its parser passes over.
 pub fn output(report: &Value, at: f64, is_over: bool) -> String {
     let mut parts = vec![found(report)];
+    parts.extend(estimated(report));
     if let Some(used) = Consumed::used(report) {
         if let Some(forecast) = Consumed::forecast(report).filter(|_| is_over && is_interrupted(report)) {
             parts.push(
@@ -246,6 +249,17 @@ fn found(report: &Value) -> String {
         }
     }
     text
+}
+
+/// Which components are estimated, and how far off they may be: their powers and consumptions have no place for it.
+fn estimated(report: &Value) -> Option<String> {
+    let all = report.get("components").and_then(Value::as_array).into_iter().flatten();
+    let part = |one: &Value| {
+        let (band, kind) = (Band::read(one.get("error"))?, one.get("kind")?.as_str()?);
+        Some(format!("{kind} (the truth is {} to {} times as much)", times(band.low), times(band.high)))
+    };
+    let parts: Vec<String> = all.filter_map(part).collect();
+    (!parts.is_empty()).then(|| format!("Estimated, with an error stated for nine cases of ten: {}.", parts.join(", ")))
 }
 
 /// The names of the devices of these kinds.

@@ -14,7 +14,7 @@ use super::life::Process;
 use super::place::{JOURNAL, Place};
 use crate::past::Past;
 use crate::tally::Tally;
-use crate::units;
+use crate::units::Amount;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -142,7 +142,8 @@ fn went_on((resumed, flaws): (Resumed, Vec<String>), say: &mut dyn FnMut(String)
     flaws.iter().for_each(|flaw| say(format!("{}: {flaw}", journal.display())));
     let done = resumed.past.epochs_done();
     let planned = if resumed.planned > 0 { format!(" of {}", resumed.planned) } else { String::new() };
-    let used = resumed.past.energy_j.map_or("energy unknown".into(), units::energy);
+    let error = resumed.past.error();
+    let used = resumed.past.energy_j.map_or("energy unknown".into(), |joules| Amount::Energy.with(joules, error));
     say(format!("resumed run {}: {done}{planned} epochs are done, {used} used so far", resumed.id));
     if resumed.journal.is_none() {
         say(format!(

@@ -1,6 +1,7 @@
 //! What a journal tells of a run: its report, of one that has left no final one too.
 
 use super::journal::Journal;
+use crate::channel::Band;
 use crate::history::History;
 use crate::past;
 use crate::report::{self, Component, Row, course, thin};
@@ -26,7 +27,7 @@ pub fn read(path: &Path) -> Result<Told, String> {
     Ok(Told { report: report_of(&journal), notes: journal.flaws })
 }
 
-fn report_of(journal: &Journal) -> Value {
+pub(super) fn report_of(journal: &Journal) -> Value {
     let so_far = |name: &str| journal.so_far.get(name).cloned().unwrap_or_default();
     let opening = |name: &str| journal.opening.get(name).cloned().unwrap_or_default();
     let mut run = merged(opening("run"), so_far("run"));
@@ -38,7 +39,11 @@ fn report_of(journal: &Journal) -> Value {
     let joules = usage.get("energy_j").and_then(Value::as_f64);
     let grams = usage.get("co2eq_g").and_then(Value::as_f64);
     let facility = joules.zip(pue.as_f64()).map(|(joules, pue)| joules / J_PER_KWH * pue);
-    let kwh = json!({"energy_kwh": joules.map(|joules| joules / J_PER_KWH), "facility_energy_kwh": facility});
+    let error =
+        Band::of_sum(journal.measured().filter_map(|(one, _)| Some((one.used.sum().joules?, one.channel.error))));
+    let error = error.filter(|_| joules.is_some());
+    let kwh = joules.map(|joules| joules / J_PER_KWH);
+    let more = report::figures([joules, kwh, facility, grams].map(|amount| (amount, error)));
     let told = so_far("g_per_kwh");
     let price = if told.is_null() { Value::Null } else { json!({"g_per_kwh": told}) };
     // How it went by the hour no line tells.
@@ -53,7 +58,7 @@ fn report_of(journal: &Journal) -> Value {
     json!({
         "schema": report::SCHEMA,
         "run": run,
-        "usage": merged(usage, kwh),
+        "usage": merged(usage, Value::Object(more)),
         "forecast": so_far("forecast"),
         "forecasts": thin::ever_wider(&journal.forecasts, course::MOST_FORECASTS).collect::<Vec<_>>(),
         "intensity": intensity,
@@ -63,7 +68,7 @@ fn report_of(journal: &Journal) -> Value {
         "unavailable": journal.unavailable,
         "job": journal.job,
         "epochs": epochs(journal),
-        "equivalents": report::equivalents(grams),
+        "equivalents": report::equivalents(grams, error),
         "power": report::power(&journal.power),
         "what_if": null,
         "extras": {"cost": null, "water": null, "embodied": null, "marginal": null},

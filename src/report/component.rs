@@ -2,10 +2,11 @@
 
 use crate::account::Energy;
 use crate::books::{Books, Metered, disagreement};
-use crate::channel::Channel;
+use crate::channel::{Band, Channel};
 use crate::counter::Health;
 use crate::ledger::Energies;
 use crate::past;
+use crate::uncertainty::ends;
 use serde_json::{Map, Value, json};
 
 /// How a component may stand.
@@ -38,10 +39,10 @@ impl Component {
             Health::Lost => "lost",
             Health::Stalled => "stalled",
         };
-        let method = meter.method(channel.method);
+        let (method, used) = (meter.method(channel.method), ledger.energies(number));
         Component {
-            channel: Channel { method, ..channel.clone() },
-            used: ledger.energies(number),
+            channel: Channel { method, error: metered.error(used.sum().joules), ..channel.clone() },
+            used,
             run_ns: ledger.run_ns() as f64,
             status,
             note: note(metered, others_to, ledger.first_begin()),
@@ -72,10 +73,19 @@ impl Component {
         (self.run_ns > 0.0).then(|| (self.used.sum().measured_ns / self.run_ns).min(1.0))
     }
 
+    /// How far off its figures may be; None: they are measured.
+    pub fn error(&self) -> Option<Band> {
+        self.channel.error
+    }
+
     /// As the JSON report has it.
     pub fn json(&self) -> Value {
+        let [low_j, high_j] = ends(self.energy_j(), self.error());
         let figures = [
             ("energy_j", json!(self.energy_j())),
+            ("error", json!(self.error().map(Band::json))),
+            ("energy_low_j", json!(low_j)),
+            ("energy_high_j", json!(high_j)),
             ("mean_power_w", json!(self.mean_power_w())),
             ("coverage", json!(self.coverage())),
             ("status", json!(self.status)),

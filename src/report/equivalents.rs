@@ -1,5 +1,7 @@
 //! Everyday equals of emissions.
 
+use crate::channel::Band;
+use crate::uncertainty::ends;
 use serde_json::{Value, json};
 
 /// (of what, g CO2e of one, who says so)
@@ -17,8 +19,12 @@ pub fn first(grams: f64) -> (f64, &'static str) {
 }
 
 /// How many of each emit as much; none where the emissions, g CO2e, are not known.
-pub fn equivalents(co2eq_g: Option<f64>) -> Value {
+pub fn equivalents(co2eq_g: Option<f64>, error: Option<Band>) -> Value {
     let Some(grams) = co2eq_g else { return json!([]) };
-    let equal = |(unit, each, source): (&str, f64, &str)| json!({"value": grams / each, "unit": unit, "g_per_unit": each, "source": source});
+    let equal = |(unit, each, source): (&str, f64, &str)| {
+        let value = grams / each;
+        let [low, high] = ends(Some(value), error);
+        json!({"value": value, "low": low, "high": high, "unit": unit, "g_per_unit": each, "source": source})
+    };
     EVERYDAY.into_iter().map(equal).collect()
 }

@@ -1,6 +1,7 @@
 //! What a report says of the job that its process is a rank of, on this node.
 
 use crate::books::Books;
+use crate::channel::Band;
 use crate::trust::Trust;
 use serde_json::{Value, json};
 
@@ -13,6 +14,8 @@ pub struct Job {
     /// What they and those that ended have used, J.
     pub energy_j: Option<f64>,
     devices: Vec<Device>,
+    /// The least sure of the node's devices that are estimated; None: none is.
+    widest: Option<Band>,
 }
 
 /// A device that one process of the job counts.
@@ -30,12 +33,19 @@ impl Job {
     pub fn new(books: &Books) -> Option<Job> {
         let on_node = books.on_node?;
         let devices = books.trusts.iter().map(|trust| Device::new(trust, books)).collect();
-        Some(Job { record: on_node.record, processes: on_node.processes, energy_j: on_node.energy_j, devices })
+        let errors = books.metered.iter().filter_map(|metered| metered.channel.error);
+        let widest = errors.reduce(Band::with);
+        let (record, processes, energy_j) = (on_node.record, on_node.processes, on_node.energy_j);
+        Some(Job { record, processes, energy_j, devices, widest })
     }
 
-    /// As the report has it; with the CO2e, g, of the energy.
-    pub fn json(&self, co2eq_g: Option<f64>) -> Value {
+    /// As the report has it; with the CO2e, g, of the energy, and how far off this process's part of it may be. Of what
+    /// others count no share is known: all of it may be estimated.
+    pub fn json(&self, co2eq_g: Option<f64>, error: Option<Band>) -> Value {
+        let counts_all = self.devices.iter().all(|device| device.is_counted_here);
+        let error = if counts_all { error } else { self.widest };
         json!({
+            "error": error.filter(|_| self.energy_j.is_some()).map(Band::json),
             "agreed": self.record.is_some(),
             "record": self.record,
             "processes": self.processes,

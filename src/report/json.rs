@@ -2,13 +2,14 @@
 
 use super::course::Power;
 use super::{Component, Report, Row, equivalents};
-use crate::channel::Kind;
+use crate::channel::{Band, Kind};
 use crate::extras::Use;
 use crate::forecast::{Estimate, Forecast};
 use crate::intensity::curve::Piece;
 use crate::intensity::zones::Halls;
+use crate::uncertainty::{Uncertainty, ends};
 use crate::units::{J_PER_KWH, instant};
-use crate::what_if::{Own, Start, There, WhatIf};
+use crate::what_if::{Of, Own, Start, There, WhatIf};
 use serde_json::{Map, Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.
@@ -75,12 +76,12 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "unavailable" => {
             report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
         }
-        "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g())),
+        "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
         "epochs" => report.epochs.iter().map(Row::json).collect(),
         "power" => power(&report.course.power),
-        "forecasts" => report.course.forecasts.iter().map(then).collect(),
-        "equivalents" => equivalents(report.co2eq_g()),
-        "what_if" => report.what_if.as_ref().map_or(Value::Null, what_if),
+        "forecasts" => report.course.forecasts.iter().map(|forecast| then(forecast, report.uncertainty)).collect(),
+        "equivalents" => equivalents(report.co2eq_g(), report.error()),
+        "what_if" => report.what_if.as_ref().map_or(Value::Null, |of| what_if(of, report)),
         "extras" => extras(report),
         "notes" => json!(report.notes),
         _ => return None,
@@ -115,16 +116,38 @@ fn run(report: &Report) -> Value {
 
 fn usage(report: &Report) -> Value {
     let energy_j = report.energy_j();
-    json!({
-        "duration_s": report.duration_s,
-        "energy_j": energy_j,
-        "energy_kwh": energy_j.map(|joules| joules / J_PER_KWH),
-        "facility_energy_kwh": energy_j.map(|joules| report.bill.facility_kwh(joules)),
-        "co2eq_g": report.co2eq_g(),
-        "coverage": report.coverage,
-        "epochs": {"duration_s": report.epochs_s, "energy_j": report.epochs_j},
-        "between": {"duration_s": report.between_s, "energy_j": report.between_j},
-    })
+    let error = report.error().filter(|_| energy_j.is_some());
+    let kwh = energy_j.map(|joules| joules / J_PER_KWH);
+    let facility_kwh = energy_j.map(|joules| report.bill.facility_kwh(joules));
+    let mut usage = Map::from_iter([("duration_s".to_owned(), json!(report.duration_s))]);
+    usage.append(&mut figures([energy_j, kwh, facility_kwh, report.co2eq_g()].map(|amount| (amount, error))));
+    let more = [
+        ("coverage", json!(report.coverage)),
+        ("epochs", json!({"duration_s": report.epochs_s, "energy_j": report.epochs_j})),
+        ("between", json!({"duration_s": report.between_s, "energy_j": report.between_j})),
+    ];
+    usage.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(usage)
+}
+
+/// What rests on energy, each amount with the ends of its interval; these are null where all of it is measured.
+const FIGURES: [[&str; 3]; 4] = [
+    ["energy_j", "energy_low_j", "energy_high_j"],
+    ["energy_kwh", "energy_low_kwh", "energy_high_kwh"],
+    ["facility_energy_kwh", "facility_energy_low_kwh", "facility_energy_high_kwh"],
+    ["co2eq_g", "co2eq_low_g", "co2eq_high_g"],
+];
+
+/// The fields of `usage` that rest on energy: that in J and in kWh, that of the facility, and emissions, g CO2e; each with
+/// how far off it may be, which the energy has as `error`.
+pub fn figures(amounts: [(Option<f64>, Option<Band>); FIGURES.len()]) -> Map<String, Value> {
+    let [(_, error), ..] = amounts;
+    let fields = FIGURES.into_iter().zip(amounts).flat_map(|([name, low, high], (amount, error))| {
+        let [at_least, at_most] = ends(amount, error);
+        [(name, json!(amount)), (low, json!(at_least)), (high, json!(at_most))]
+    });
+    let fields = fields.chain([("error", json!(error.map(Band::json)))]);
+    fields.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn forecast(report: &Report) -> Value {
@@ -133,8 +156,8 @@ fn forecast(report: &Report) -> Value {
         "after_epochs": forecast.after_epochs,
         "level": forecast.level,
         "duration_s": forecast.duration_s.map(estimate),
-        "energy_j": forecast.energy_j.map(estimate),
-        "co2eq_g": report.forecast_g.map(estimate),
+        "energy_j": report.forecast_j().map(estimate),
+        "co2eq_g": report.forecast_co2eq_g().map(estimate),
         "remaining": {
             "duration_s": report.remaining_s().map(estimate),
             "energy_j": report.remaining_j().map(estimate),
@@ -148,11 +171,11 @@ fn estimate(e: Estimate) -> Value {
 }
 
 /// The forecast as it was.
-fn then(forecast: &Forecast) -> Value {
+fn then(forecast: &Forecast, uncertainty: Uncertainty) -> Value {
     json!({
         "after_epochs": forecast.after_epochs,
         "duration_s": forecast.duration_s.map(estimate),
-        "energy_j": forecast.energy_j.map(estimate),
+        "energy_j": forecast.energy_j.map(|energy| estimate(uncertainty.of_total(energy))),
     })
 }
 
@@ -207,9 +230,11 @@ fn facility(report: &Report) -> Value {
     json!({"region": region, "pue": pue.0, "pue_year": pue.1, "wue": wue.0, "wue_year": wue.1, "source": Halls::SOURCE})
 }
 
-fn what_if(what_if: &WhatIf) -> Value {
+fn what_if(what_if: &WhatIf, report: &Report) -> Value {
+    let error = if what_if.of == Of::Forecast { report.forecast_error() } else { report.error() };
     json!({
         "of": what_if.of.name(),
+        "error": error.map(Band::json),
         "duration_s": what_if.duration_s,
         "facility_energy_kwh": what_if.facility_kwh,
         "co2eq_g": what_if.co2eq_g,
@@ -264,14 +289,20 @@ fn extras(report: &Report) -> Value {
     let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
     let forecast = |of: &dyn Fn(Use) -> Option<f64>| whole.and_then(of);
     let water = rates.water(used);
+    let [error, forecast_error] =
+        [report.error(), whole.and_then(|_| report.forecast_error())].map(|band| band.map(Band::json));
     json!({
         "cost": rates.price.as_ref().map(|price| json!({
+            "error": error,
+            "forecast_error": forecast_error,
             "amount": rates.cost(used),
             "forecast": forecast(&|whole| rates.cost(whole)),
             "currency": price.currency,
             "per_kwh": price.per_kwh,
         })),
         "water": rates.has_water().then(|| json!({
+            "error": error,
+            "forecast_error": forecast_error,
             "litres": water.litres(),
             "forecast_litres": forecast(&|whole| rates.water(whole).litres()),
             "on_site_l": water.on_site_l,
@@ -284,6 +315,8 @@ fn extras(report: &Report) -> Value {
             "life_years": rates.life_years,
         })),
         "marginal": report.marginal.as_ref().map(|marginal| json!({
+            "error": error,
+            "forecast_error": forecast_error,
             "co2eq_g": marginal.co2eq_g,
             "forecast_co2eq_g": marginal.forecast_g.map(|grams| grams.value),
             "g_per_kwh": marginal.intensity.g_per_kwh,

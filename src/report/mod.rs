@@ -5,6 +5,7 @@ pub mod course;
 mod csv;
 mod detail;
 mod equivalents;
+mod expected;
 pub mod html;
 mod job;
 mod json;
@@ -18,7 +19,7 @@ pub mod thin;
 pub use component::{Component, STATUSES, named};
 pub use detail::Detail;
 pub use equivalents::equivalents;
-pub use json::SCHEMA;
+pub use json::{SCHEMA, figures};
 pub use row::Row;
 
 use crate::bill::{Bill, Pricing};
@@ -34,6 +35,7 @@ use crate::job::Rank;
 use crate::ledger::Energies;
 use crate::past::{Lost, Stretch};
 use crate::source::Unavailable;
+use crate::uncertainty::Uncertainty;
 use crate::units::J_PER_KWH;
 use crate::what_if::{Elsewhere, Of, Run, WhatIf};
 use course::Course;
@@ -123,6 +125,7 @@ pub struct Report {
     facility: Facility,
     /// What it costs beside its emissions, the region's rates among it.
     rates: Rates,
+    uncertainty: Uncertainty,
     forecast: Option<Forecast>,
     forecast_g: Option<Estimate>,
     components: Vec<Component>,
@@ -167,6 +170,7 @@ impl Report {
                 .as_ref()
                 .filter(|_| is_priced)
                 .map(|hourly| Marginal::new(hourly, books, forecast, at)),
+            uncertainty: Uncertainty::of(books),
             forecast,
             forecast_g: forecast.and_then(|forecast| pricing.forecast(&bill, &forecast)),
             components: components.chain(before).collect(),
@@ -337,28 +341,6 @@ impl Report {
     fn job_g(&self) -> Option<f64> {
         let joules = self.job.as_ref()?.energy_j?;
         Some(self.bill.facility_kwh(joules) * self.intensity.g_per_kwh)
-    }
-
-    /// What is still to come, which is what stopping now saves; None where measuring stops before the run does.
-    fn remaining_s(&self) -> Option<Estimate> {
-        Some(self.measured_to_its_end()?.duration_s?.rest())
-    }
-
-    fn remaining_j(&self) -> Option<Estimate> {
-        Some(self.measured_to_its_end()?.energy_j?.rest())
-    }
-
-    fn measured_to_its_end(&self) -> Option<Forecast> {
-        let forecast = self.forecast.filter(|_| self.setting.monitored.is_none())?;
-        Some(forecast.after_use(self.duration_s, self.energy_j()))
-    }
-
-    fn remaining_g(&self) -> Option<Estimate> {
-        let joules = self.remaining_j()?;
-        match self.bill.sources {
-            Some(_) => Some(self.forecast_g?.after_use(self.co2eq_g().unwrap_or(0.0)).rest()),
-            None => Some(joules.scaled(self.bill.own_grams(1.0))),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The report in Prometheus' text exposition format, for node_exporter's textfile collector or a scrape.
 
-use super::Report;
+use super::{Component, Report};
+use crate::channel::Band;
 use crate::forecast::Estimate;
 use std::fmt::Write;
 
@@ -24,17 +25,8 @@ pub fn render(report: &Report) -> String {
         }
     };
     let one = |value: Option<f64>| value.map(|value| (Vec::new(), value)).into_iter().collect::<Vec<_>>();
-    let by_component = report.components.iter().filter_map(|component| {
-        let channel = &component.channel;
-        let labels = vec![
-            ("component", channel.kind.name()),
-            ("device", channel.device.as_str()),
-            ("id", channel.id.as_str()),
-            ("source", channel.source),
-            ("method", channel.method.name()),
-        ];
-        Some((labels, component.energy_j()?))
-    });
+    let by_component =
+        report.components.iter().filter_map(|component| Some((labels(component).to_vec(), component.energy_j()?)));
     metric("carbontracker_energy_joules_total", "counter", "Energy of the run by component.", by_component.collect());
     metric(
         "carbontracker_co2eq_grams_total",
@@ -58,7 +50,44 @@ pub fn render(report: &Report) -> String {
     );
     forecast(report, &mut metric);
     extras(report, &mut metric);
+    errors(report, &mut metric);
     text
+}
+
+/// How far off estimates may be; nothing where all is measured.
+fn errors(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
+    let of_component = report.components.iter().flat_map(|component| {
+        bounds(component.error()).map(|(bound, factor)| ([labels(component).to_vec(), bound].concat(), factor))
+    });
+    metric(
+        "carbontracker_component_error_ratio",
+        "gauge",
+        "An estimated component: in nine cases of ten its true energy lies between these multiples of it.",
+        of_component.collect(),
+    );
+    metric(
+        "carbontracker_error_ratio",
+        "gauge",
+        "The run's energy, and so its emissions, cost and water, partly estimated: the same of these figures.",
+        bounds(report.error()).collect(),
+    );
+}
+
+fn bounds(error: Option<Band>) -> impl Iterator<Item = (Vec<(&'static str, &'static str)>, f64)> {
+    let ends = error.into_iter().flat_map(|band| [("low", band.low), ("high", band.high)]);
+    ends.map(|(bound, factor)| (vec![("bound", bound)], factor))
+}
+
+/// What tells a component apart.
+fn labels(component: &Component) -> [(&str, &str); 5] {
+    let channel = &component.channel;
+    [
+        ("component", channel.kind.name()),
+        ("device", channel.device.as_str()),
+        ("id", channel.id.as_str()),
+        ("source", channel.source),
+        ("method", channel.method.name()),
+    ]
 }
 
 /// What the whole run will take.
@@ -73,13 +102,13 @@ fn forecast(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples))
         "carbontracker_forecast_energy_joules",
         "gauge",
         "Energy forecast for the whole run.",
-        bounds(report.forecast.and_then(|f| f.energy_j)),
+        bounds(report.forecast_j()),
     );
     metric(
         "carbontracker_forecast_co2eq_grams",
         "gauge",
         "Emissions forecast for the whole run.",
-        bounds(report.forecast_g),
+        bounds(report.forecast_co2eq_g()),
     );
     metric(
         "carbontracker_forecast_duration_seconds",

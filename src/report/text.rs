@@ -2,9 +2,9 @@
 
 use super::Report;
 use super::equivalents;
+use crate::channel::Band;
 use crate::extras::Use;
-use crate::forecast::Estimate;
-use crate::units::{J_PER_KWH, digits, duration, energy, grams, instant};
+use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 use crate::what_if::{Of, Start, There, WhatIf};
 
 pub fn render(report: &Report) -> String {
@@ -28,7 +28,8 @@ fn head(report: &Report) -> String {
 }
 
 fn usage(report: &Report) -> Vec<String> {
-    let known = |value: Option<f64>, show: fn(f64) -> String| value.map_or("unknown".into(), show);
+    let error = report.error();
+    let known = |value: Option<f64>, amount: Amount| value.map_or("unknown".into(), |value| amount.with(value, error));
     let mut lines = vec![format!(
         "  time    {}, of which {} between epochs",
         duration(report.duration_s),
@@ -37,24 +38,34 @@ fn usage(report: &Report) -> Vec<String> {
     lines.extend(report.open_epoch.map(|(seconds, _)| format!("          1 epoch open for {}", duration(seconds))));
     lines.push(format!(
         "  energy  {}, of which {} between epochs",
-        known(report.energy_j(), energy),
-        known(report.between_j, energy)
+        known(report.energy_j(), Amount::Energy),
+        report.between_j.map_or("unknown".into(), |joules| Amount::Energy.alone(joules, error))
     ));
     if let Some(joules) = report.energy_j() {
         let coverage = report.coverage.unwrap_or(0.0) * 100.0;
         let pue = report.bill.pue;
+        let kwh = |kwh: f64| Amount::Of("kWh").alone(kwh, error);
         let of = of_region(report, report.facility.pue());
-        let facility = format!(", {} kWh with PUE {pue}{of}", digits(report.bill.facility_kwh(joules)));
+        let facility = format!(", {} with PUE {pue}{of}", kwh(report.bill.facility_kwh(joules)));
         let facility = if pue == 1.0 { "" } else { &facility };
-        lines.push(format!(
-            "          {} kWh{facility}; {coverage:.1} % of the time measured",
-            digits(joules / J_PER_KWH)
-        ));
+        let covered = match error {
+            None => format!("{coverage:.1} % of the time measured"),
+            Some(_) => format!("readings cover {coverage:.1} % of the time"),
+        };
+        lines.push(format!("          {}{facility}; {covered}", kwh(joules / J_PER_KWH)));
+        lines.extend(report.estimated_share().map(estimated));
     }
-    lines.push(format!("  CO2e    {} at {}", known(report.co2eq_g(), grams), grid(report)));
+    lines.push(format!("  CO2e    {} at {}", known(report.co2eq_g(), Amount::Grams), grid(report)));
     let first = report.co2eq_g().map(equivalents::first).filter(|(value, _)| *value >= 0.001);
-    lines.extend(first.map(|(value, unit)| format!("          as much as {} {unit}", digits(value))));
+    lines.extend(first.map(|(value, unit)| format!("          as much as {}", Amount::Of("").of(unit, value, error))));
     lines
+}
+
+/// How much of the energy nobody has measured.
+fn estimated(share: f64) -> String {
+    const ALL: f64 = 0.9995;
+    let how_much = if share < ALL { format!("{:.1} % of it", share * 100.0) } else { "all of it".into() };
+    format!("          {how_much} is estimated: in nine cases of ten the truth lies in the interval")
 }
 
 fn grid(report: &Report) -> String {
@@ -93,13 +104,13 @@ fn forecast(report: &Report) -> Vec<String> {
     let mut lines =
         vec![format!("forecast of all {} epochs {after}, {percent:.0} % intervals:", report.setting.planned)];
     lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
-    lines.extend(forecast.energy_j.map(|e| format!("  energy  {}", e.shown(energy))));
-    lines.extend(report.forecast_g.map(|e| format!("  CO2e    {}", e.shown(grams))));
-    let shown = |estimate: Option<Estimate>, show: fn(f64) -> String| estimate.map(|e| show(e.value));
+    let is_estimated = report.uncertainty.is_any();
+    lines.extend(report.forecast_j().map(|e| format!("  energy  {}", Amount::Energy.forecast(e, is_estimated))));
+    lines.extend(report.forecast_co2eq_g().map(|e| format!("  CO2e    {}", Amount::Grams.forecast(e, is_estimated))));
     let to_come: Vec<String> = [
-        shown(report.remaining_s(), duration),
-        shown(report.remaining_j(), energy),
-        shown(report.remaining_g(), |g| format!("{} CO2e", grams(g))),
+        report.remaining_s().map(|e| duration(e.value)),
+        report.remaining_j().map(|e| Amount::Energy.alone(e.value, report.uncertainty.to_come)),
+        report.remaining_g().map(|e| Amount::Grams.alone(e.value, report.uncertainty.to_come) + " CO2e"),
     ]
     .into_iter()
     .flatten()
@@ -113,31 +124,34 @@ fn forecast(report: &Report) -> Vec<String> {
 /// What the user gave rates for.
 fn extras(report: &Report) -> Vec<String> {
     let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
-    let line = |name: &str, of: &dyn Fn(Use) -> Option<String>| {
-        let used = of(used).unwrap_or("unknown".into());
-        let whole = whole.and_then(of).map(|whole| format!(", by forecast {whole}")).unwrap_or_default();
+    let (error, error_of_whole) = (report.error(), report.forecast_error());
+    let line = |name: &str, of: &dyn Fn(Use, Option<Band>) -> Option<String>| {
+        let used = of(used, error).unwrap_or("unknown".into());
+        let whole = whole.and_then(|whole| of(whole, error_of_whole));
+        let whole = whole.map(|whole| format!(", by forecast {whole}")).unwrap_or_default();
         format!("  {name:<7} {used}{whole}")
     };
     let mut lines = Vec::new();
     if let Some(price) = &rates.price {
-        let money = |amount: f64| format!("{} {}", digits(amount), price.currency.as_deref().unwrap_or_default());
-        let cost = line("cost", &|of| rates.cost(of).map(|amount| money(amount).trim_end().to_owned()));
-        lines.push(format!("{cost}, at {}/kWh", money(price.per_kwh).trim_end()));
+        let money = Amount::Of(price.currency.as_deref().unwrap_or_default());
+        let cost = line("cost", &|of, error| rates.cost(of).map(|amount| money.with(amount, error)));
+        lines.push(format!("{cost}, at {}/kWh", money.exact(price.per_kwh)));
     }
     if rates.has_water() {
-        let water = line("water", &|of| rates.water(of).litres().map(|litres| format!("{} L", digits(litres))));
+        let water =
+            line("water", &|of, error| rates.water(of).litres().map(|litres| Amount::Of("L").with(litres, error)));
         let on_site =
             report.facility.wue().map(|wue| format!(", on site {} L/kWh{}", wue.0, of_region(report, Some(wue))));
         lines.push(water + &on_site.unwrap_or_default());
     }
     if let Some(kg) = rates.embodied_kg {
-        let making = line("making", &|of| rates.embodied_g(of).map(|g| format!("{} CO2e", grams(g))));
+        let making = line("making", &|of, _| rates.embodied_g(of).map(|g| format!("{} CO2e", grams(g))));
         lines.push(format!("{making}, of {} that the devices took, over {} years", grams(kg * 1e3), rates.life_years));
     }
     if let Some(marginal) = &report.marginal {
-        let used = marginal.co2eq_g.map_or("unknown".into(), |used| format!("{} CO2e", grams(used)));
-        let whole =
-            marginal.forecast_g.map(|whole| format!(", by forecast {}", grams(whole.value))).unwrap_or_default();
+        let used = marginal.co2eq_g.map(|used| Amount::Grams.of("CO2e", used, error)).unwrap_or("unknown".into());
+        let whole = marginal.forecast_g.map(|whole| Amount::Grams.with(whole.value, error_of_whole));
+        let whole = whole.map(|whole| format!(", by forecast {whole}")).unwrap_or_default();
         let about = &marginal.intensity;
         let figure = if about.g_per_kwh.is_finite() { digits(about.g_per_kwh) } else { "unknown".into() };
         let region = about.zone.as_deref().unwrap_or_default();
@@ -229,8 +243,10 @@ fn components(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for component in &report.components {
         let channel = &component.channel;
-        let used = component.energy_j().map_or("unknown".into(), energy);
-        let power = component.mean_power_w().map_or(String::new(), |watts| format!(", {} W", digits(watts)));
+        let error = component.error();
+        let used = component.energy_j().map_or("unknown".into(), |joules| Amount::Energy.with(joules, error));
+        let power = component.mean_power_w().map(|watts| Amount::Of("W").alone(watts, error));
+        let power = power.map_or(String::new(), |power| format!(", {power}"));
         lines.push(format!(
             "  {:<5} {used}{power}: {} ({}, {} by {}), {}",
             channel.kind.name(),

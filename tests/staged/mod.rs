@@ -3,7 +3,7 @@
 
 use carbontracker::books::Books;
 use carbontracker::calendar::Moment;
-use carbontracker::channel::{Channel, Kind, Method, Quantity};
+use carbontracker::channel::{Band, Channel, Kind, Method, Quantity};
 use carbontracker::counter::Credit;
 use carbontracker::forecast::forecast;
 use carbontracker::intensity::curve::Curve;
@@ -34,6 +34,8 @@ pub struct Staged {
     /// Between two, s.
     pub gap_s: f64,
     pub devices: Vec<(Kind, &'static str, Watts)>,
+    /// How far off the figures of a kind may be; None: they are measured.
+    pub error: fn(Kind) -> Option<Band>,
     /// gCO2e/kWh by the hour from noon; None: the yearly average.
     pub hourly: Option<fn(i32) -> f64>,
     /// An epoch is open, so many s.
@@ -55,6 +57,7 @@ impl Default for Staged {
                 }),
                 (Kind::Dram, "package-0 dram", |_| 11.0),
             ],
+            error: |_| None,
             hourly: None,
             open_s: 0.0,
         }
@@ -80,7 +83,7 @@ impl Staged {
         }
         books.unavailable = unavailable();
         for (number, (kind, device, _)) in self.devices.iter().enumerate() {
-            books.add(&channel(*kind, device, number), None, None);
+            books.add(&estimated(channel(*kind, device, number), (self.error)(*kind)), None, None);
         }
         let at = self.play(&mut books);
         let settled = books.ledger.epochs();
@@ -161,6 +164,14 @@ fn channel(kind: Kind, device: &str, number: usize) -> Channel {
         has_memory: false,
         error: None,
         note: None,
+    }
+}
+
+/// A channel as an estimate, if it is one.
+fn estimated(channel: Channel, error: Option<Band>) -> Channel {
+    match error {
+        Some(_) => Channel { source: "cpu_model", method: Method::Estimate, may_rest: true, error, ..channel },
+        None => channel,
     }
 }
 

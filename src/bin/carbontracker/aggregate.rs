@@ -6,7 +6,8 @@ use crate::runs::{self, Unread};
 use crate::totals::{By, Run, Sum, Totals, groups};
 use carbontracker::clean;
 use carbontracker::log::Told;
-use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant};
+use carbontracker::uncertainty::ends;
+use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -158,8 +159,20 @@ const COLUMNS: [&str; 15] = [
     "ranks",
 ];
 
+/// More of them, where some of the energy is estimated.
+const INTERVALS: [&str; 6] = [
+    "energy_low_j",
+    "energy_high_j",
+    "facility_energy_low_kwh",
+    "facility_energy_high_kwh",
+    "co2eq_low_g",
+    "co2eq_high_g",
+];
+
 fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Row]) -> csv::Result<()> {
-    rows.write_record(COLUMNS)?;
+    let is_estimated = runs.iter().any(|row| row.run.error.is_some());
+    let more = if is_estimated { &INTERVALS[..] } else { &[] };
+    rows.write_record(COLUMNS.iter().chain(more))?;
     let shown = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     for Row { run, .. } in runs {
         let started = run.from.and_then(instant).unwrap_or_default();
@@ -172,7 +185,12 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Row]) -> csv::Result<()> {
         let row = [
             id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file, job, ranks,
         ];
-        rows.write_record(row.map(|cell| clean::cell(&cell)))?;
+        let intervals = [run.energy_j, run.facility_kwh, run.co2eq_g].into_iter().flat_map(|amount| match run.error {
+            Some(_) => ends(amount, run.error),
+            None => [amount, amount], // a measurement's ends are one
+        });
+        let intervals = intervals.map(shown).filter(|_| is_estimated);
+        rows.write_record(row.into_iter().chain(intervals).map(|cell| clean::cell(&cell)))?;
     }
     Ok(())
 }
@@ -202,15 +220,17 @@ fn as_text(found: &Found, by: By) -> String {
 
 fn row(name: String, totals: &Totals) -> [String; 7] {
     let absent = if totals.counted_elsewhere == totals.runs { "elsewhere" } else { "unknown" };
-    let shown = |sum: Sum, show: &dyn Fn(f64) -> String| sum.value().map_or(absent.into(), show);
+    let shown = |sum: Sum, size: f64, amount: Amount| {
+        sum.value().map_or(absent.into(), |value| amount.with(value * size, sum.error()))
+    };
     [
         name,
         runs(totals),
         totals.epochs.to_string(),
         duration(totals.duration_s),
-        shown(totals.energy_j, &energy),
-        shown(totals.facility_kwh, &|kwh| energy(kwh * J_PER_KWH)),
-        shown(totals.co2eq_g, &grams),
+        shown(totals.energy_j, 1.0, Amount::Energy),
+        shown(totals.facility_kwh, J_PER_KWH, Amount::Energy),
+        shown(totals.co2eq_g, 1.0, Amount::Grams),
     ]
 }
 
@@ -251,16 +271,19 @@ fn summary(totals: &Totals) -> Vec<String> {
     ];
     if let Some(joules) = totals.energy_j.value() {
         let pue = paper::pue(totals);
-        let facility = totals.facility_kwh.value().map(|kwh| format!(", {} kWh at PUE {pue}", digits(kwh)));
+        let kwh = Amount::Of("kWh");
+        let facility = totals.facility_kwh.value();
+        let facility = facility.map(|of| format!(", {} at PUE {pue}", kwh.with(of, totals.facility_kwh.error())));
         lines.push(format!(
-            "  energy  {} kWh of the devices{}",
-            digits(joules / J_PER_KWH),
+            "  energy  {}{}",
+            kwh.of("of the devices", joules / J_PER_KWH, totals.energy_j.error()),
             facility.unwrap_or_default()
         ));
         lines.push(format!("          {}", paper::shares(totals)));
     }
     if let Some((co2eq_g, range)) = totals.co2eq_g.value().zip(totals.g_per_kwh.known()) {
-        lines.push(format!("  CO2e    {} at {} g/kWh:", grams(co2eq_g), paper::shown(range, digits)));
+        let grams = Amount::Grams.with(co2eq_g, totals.co2eq_g.error());
+        lines.push(format!("  CO2e    {grams} at {} g/kWh:", paper::shown(range, digits)));
         lines.extend(totals.intensities.iter().map(|grid| format!("          {}", paper::grid(grid))));
     }
     lines

@@ -1,7 +1,8 @@
 //! A run in a few lines, out of the report's JSON.
 
 use crate::runs::number;
-use carbontracker::units::{digits, duration, energy, grams};
+use carbontracker::channel::Band;
+use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;
 
 /// What it took, what that emits, and how it was measured.
@@ -19,6 +20,15 @@ fn shown(value: Option<f64>, show: fn(f64) -> String) -> String {
     value.map_or("unknown".into(), show)
 }
 
+/// The same of an amount, of an estimate with its interval.
+fn amount(value: Option<f64>, amount: Amount, error: Option<Band>) -> String {
+    value.map_or("unknown".into(), |value| amount.with(value, error))
+}
+
+fn error(of: &Value, pointer: &str) -> Option<Band> {
+    Band::read(of.pointer(pointer))
+}
+
 fn strings(of: Option<&Value>) -> impl Iterator<Item = &str> {
     of.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
@@ -27,8 +37,10 @@ fn head(report: &Value) -> String {
     let name = report.pointer("/run/name").and_then(Value::as_str).unwrap_or("run");
     let (seconds, joules) = (number(report, "/usage/duration_s"), number(report, "/usage/energy_j"));
     let watts = joules.zip(seconds).filter(|(_, seconds)| *seconds > 0.0).map(|(joules, seconds)| joules / seconds);
-    let mean = watts.map_or(String::new(), |watts| format!(", {} W in the mean", digits(watts)));
-    format!("{name}: {}, energy {}{mean}", shown(seconds, duration), shown(joules, energy))
+    let error = error(report, "/usage/error");
+    let mean = watts.map(|watts| Amount::Of("W").alone(watts, error));
+    let mean = mean.map_or(String::new(), |mean| format!(", {mean} in the mean"));
+    format!("{name}: {}, energy {}{mean}", shown(seconds, duration), amount(joules, Amount::Energy, error))
 }
 
 fn emissions(report: &Value) -> String {
@@ -37,14 +49,18 @@ fn emissions(report: &Value) -> String {
     let of: Vec<String> = [text("/intensity/zone"), year, text("/intensity/kind")].into_iter().flatten().collect();
     let pue = number(report, "/pue").filter(|pue| *pue != 1.0).map_or(String::new(), |pue| format!(", PUE {pue}"));
     let intensity = shown(number(report, "/intensity/g_per_kwh"), digits);
-    format!("  CO2e  {} at {intensity} g/kWh ({}){pue}", shown(number(report, "/usage/co2eq_g"), grams), of.join(", "))
+    let grams = amount(number(report, "/usage/co2eq_g"), Amount::Grams, error(report, "/usage/error"));
+    format!("  CO2e  {grams} at {intensity} g/kWh ({}){pue}", of.join(", "))
 }
 
 /// Where there are several.
 fn epochs(report: &Value) -> Option<String> {
     let done = number(report, "/run/epochs_done").filter(|done| *done > 1.0)?;
-    let each = |pointer: &str, show: fn(f64) -> String| shown(number(report, pointer).map(|all| all / done), show);
-    let (seconds, joules) = (each("/usage/epochs/duration_s", duration), each("/usage/epochs/energy_j", energy));
+    let each = |pointer: &str| number(report, pointer).map(|all| all / done);
+    let error = error(report, "/usage/error");
+    let joules = each("/usage/epochs/energy_j");
+    let joules = joules.map_or("unknown".into(), |joules| Amount::Energy.alone(joules, error));
+    let seconds = shown(each("/usage/epochs/duration_s"), duration);
     Some(format!("  epochs {done}, in the mean {seconds} and {joules}"))
 }
 
@@ -53,8 +69,10 @@ fn devices(report: &Value) -> Vec<String> {
     let list = |name: &str| report.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let line = |one: &Value| {
-        let watts = number(one, "/mean_power_w").map_or(String::new(), |watts| format!(", {} W", digits(watts)));
-        let used = shown(number(one, "/energy_j"), energy);
+        let error = error(one, "/error");
+        let watts = number(one, "/mean_power_w").map(|watts| Amount::Of("W").alone(watts, error));
+        let watts = watts.map_or(String::new(), |watts| format!(", {watts}"));
+        let used = amount(number(one, "/energy_j"), Amount::Energy, error);
         let [kind, device, method, source] = ["kind", "device", "method", "source"].map(|key| text(one, key));
         format!("  {kind:<5} {used}{watts}: {device}, {method} by {source}")
     };
@@ -93,6 +111,15 @@ mod tests {
   note: mind
 ";
         assert_eq!(brief(&report), text);
+        let mut estimated = report.clone();
+        let half_or_twice = json!({"low": 0.5, "high": 2.0});
+        estimated["usage"]["error"] = half_or_twice.clone();
+        estimated["components"][0]["error"] = half_or_twice;
+        let first = "make: 4.00 s, energy about 200 J (100 to 400 J), about 50 W in the mean
+  CO2e  about 20 mg (10 to 40 mg) at 360 g/kWh (DK, 2025, static), PUE 1.5
+  epochs 2, in the mean 2.00 s and about 100 J
+  cpu   about 200 J (100 to 400 J), about 50 W: package-0";
+        assert!(brief(&estimated).starts_with(first), "{}", brief(&estimated));
         assert_eq!(brief(&json!({})), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh ()\n");
     }
 }

@@ -3,11 +3,12 @@
 use crate::Done;
 use crate::checks::{self, Check};
 use crate::given::Given;
+use carbontracker::channel::Band;
 use carbontracker::environment;
 use carbontracker::host;
 use carbontracker::options::Options;
 use carbontracker::tracker::Tracker;
-use carbontracker::units::digits;
+use carbontracker::units::{Amount, digits};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -144,7 +145,8 @@ fn in_words(found: &Value) -> String {
 
 fn component(one: &Value) -> Vec<String> {
     let watts = one.get("mean_power_w").and_then(Value::as_f64);
-    let watts = watts.map_or("unknown".into(), |watts| format!("{} W", digits(watts)));
+    let error = Band::read(one.get("error"));
+    let watts = watts.map_or("unknown".into(), |watts| Amount::Of("W").with(watts, error));
     let [kind, device, id, method, source] = ["kind", "device", "id", "method", "source"].map(|key| text(one, key));
     let mut lines = vec![format!("{kind:<5} {watts:>8}  {device} ({id}), {method} by {source}")];
     lines.extend(one.get("note").and_then(Value::as_str).map(|note| format!("                {note}")));

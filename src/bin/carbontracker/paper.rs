@@ -1,7 +1,7 @@
 //! What a paper says of its runs: a sentence of what they used, one of how it was measured, and whom to cite.
 
 use crate::totals::{Intensity, Range, Totals};
-use carbontracker::units::{J_PER_KWH, digits};
+use carbontracker::units::{Amount, J_PER_KWH, digits, times};
 use std::collections::BTreeSet;
 
 /// The method's paper, for BibTeX.
@@ -37,18 +37,27 @@ fn runs(totals: &Totals) -> String {
 fn used(totals: &Totals) -> Option<String> {
     let device_kwh = totals.energy_j.value().map(|joules| joules / J_PER_KWH);
     let kwh = totals.facility_kwh.value().or(device_kwh)?;
+    let error = totals.facility_kwh.error().or(totals.energy_j.error());
+    let devices = if error.is_some() { "devices" } else { "measured devices" };
+    let amount = Amount::Of("kWh");
     let of = match (totals.pue.known(), device_kwh) {
         (Some(Range { most: 1.0, .. }), _) => {
-            "of the measured devices, without the data centre's overhead (PUE 1)".to_owned()
+            format!("of the {devices}, without the data centre's overhead (PUE 1)")
         }
-        (_, Some(device_kwh)) => format!("({} kWh of the devices; PUE {})", digits(device_kwh), pue(totals)),
+        (_, Some(device_kwh)) => {
+            format!("({} of the devices; PUE {})", amount.alone(device_kwh, totals.energy_j.error()), pue(totals))
+        }
         (_, None) => format!("(PUE {})", pue(totals)),
     };
     let hours = digits(totals.duration_s / 3600.0);
-    let carbon = totals
-        .co2eq_g
-        .value()
-        .map_or("unknown amount of CO2eq".into(), |grams| format!("{} kg of CO2eq", digits(grams / 1e3)));
+    let carbon = totals.co2eq_g.value().map_or("unknown amount of CO2eq".into(), |grams| {
+        let (kg, error, mass) = (Amount::Of("kg"), totals.co2eq_g.error(), grams / 1e3);
+        match error {
+            Some(band) => format!("{} of CO2eq ({})", kg.rough(mass, band), kg.interval(mass, band)),
+            None => format!("{} of CO2eq", kg.exact(mass)),
+        }
+    });
+    let stated = error.map_or("", |_| " The intervals hold the truth in nine cases of ten.");
     let machine = if totals.has_jobs() { "node" } else { "machine" };
     let on = match (totals.hostless, totals.hosts.len()) {
         (0, 1) => format!(" on one {machine}"),
@@ -56,9 +65,9 @@ fn used(totals: &Totals) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "For this work, {}{on}, {hours} hours in all, used {} kWh of electricity {of}, contributing an estimated {carbon}.",
+        "For this work, {}{on}, {hours} hours in all, used {} of electricity {of}, contributing an estimated {carbon}.{stated}",
         runs(totals),
-        digits(kwh)
+        amount.with(kwh, error)
     ))
 }
 
@@ -75,18 +84,23 @@ pub fn shown(range: Range, show: impl Fn(f64) -> String) -> String {
 
 /// How the energy came about, by share.
 pub fn shares(totals: &Totals) -> String {
+    let error = totals
+        .estimated
+        .error()
+        .map(|band| format!(": between {} and {} times that in nine cases of ten", times(band.low), times(band.high)));
     let words = |name: &str| match name {
-        "counter" => "measured by the hardware's energy counters",
-        "power" => "measured as power over time",
+        "counter" => "measured by the hardware's energy counters".to_owned(),
+        "power" => "measured as power over time".to_owned(),
         "estimate" => {
-            "estimated from the processor's load, by its model's design power or a guess at it, and possibly half or twice that"
+            let error = error.as_deref().unwrap_or(", with no error stated");
+            format!("estimated from the device's load and design power, not measured{error}")
         }
-        "simulated" => "simulated, and so not measured",
-        _ => "of unknown origin",
+        "simulated" => "simulated, and so not measured".to_owned(),
+        _ => "of unknown origin".to_owned(),
     };
     let shares: Vec<(&str, f64)> = totals.shares().collect();
     let all: Vec<String> = match shares.as_slice() {
-        [(name, _)] => vec![words(name).into()],
+        [(name, _)] => vec![words(name)],
         shares => shares.iter().map(|(name, share)| format!("{} {}", percent(*share), words(name))).collect(),
     };
     all.join(", ")

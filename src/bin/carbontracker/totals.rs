@@ -1,11 +1,17 @@
 //! What many runs come to.
 
+mod sum;
+
+pub use sum::Sum;
+
 use crate::jobs::{self, Row};
 use crate::runs;
-use carbontracker::report::ranks;
+use carbontracker::channel::Band;
+use carbontracker::report::{figures, ranks};
 use carbontracker::units::J_PER_KWH;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use sum::Estimated;
 
 /// How energies come about, as a paper tells them apart. What no log or report tells is the last.
 pub const METHODS: [&str; 5] = ["counter", "power", "estimate", "simulated", "unknown"];
@@ -32,6 +38,8 @@ pub struct Run {
     pub to: Option<f64>,
     pub epochs: u64,
     pub duration_s: f64,
+    /// How far off its energy may be; None: it is measured.
+    pub error: Option<Band>,
     /// Of the devices.
     pub energy_j: Option<f64>,
     pub facility_kwh: Option<f64>,
@@ -44,6 +52,8 @@ pub struct Run {
     agreed: Option<bool>,
     /// By the methods, J.
     by_method: [f64; METHODS.len()],
+    /// The energy of the devices whose error is stated, and that error.
+    estimated: Estimated,
     intensity: Intensity,
     /// What of its report joins it with other ranks of its job.
     pub slim: Option<Value>,
@@ -87,6 +97,7 @@ impl Run {
                 .and_then(Value::as_u64)
                 .ok_or("/run/epochs_done is no number")?,
             duration_s,
+            error: Band::read(report.pointer("/usage/error")),
             energy_j,
             facility_kwh: amount("/usage/facility_energy_kwh")?,
             co2eq_g: amount("/usage/co2eq_g")?,
@@ -95,6 +106,7 @@ impl Run {
             counted_elsewhere: ranks::is_counted_elsewhere(report),
             agreed: report.pointer("/job/agreed").and_then(Value::as_bool),
             by_method: by_method(report, energy_j),
+            estimated: Estimated::of(report),
             intensity: Intensity {
                 kind: word("/intensity/kind"),
                 zone: word("/intensity/zone"),
@@ -123,6 +135,13 @@ impl Run {
     }
 
     pub fn json(&self) -> Value {
+        let kwh = self.energy_j.map(|joules| joules / J_PER_KWH);
+        let amounts = [self.energy_j, kwh, self.facility_kwh, self.co2eq_g];
+        with(figures(amounts.map(|amount| (amount, self.error))), self.plain_json())
+    }
+
+    /// The same without intervals.
+    fn plain_json(&self) -> Value {
         json!({
             "file": self.file,
             "id": self.id,
@@ -157,6 +176,12 @@ impl Intensity {
     }
 }
 
+/// An object with more fields.
+fn with(more: Map<String, Value>, mut object: Value) -> Value {
+    object.as_object_mut().into_iter().for_each(|object| object.extend(more.clone()));
+    object
+}
+
 /// A quantity: null or absent is unknown.
 fn amount(value: Option<&Value>) -> Result<Option<f64>, String> {
     match value {
@@ -183,25 +208,6 @@ fn by_method(report: &Value, energy_j: Option<f64>) -> [f64; METHODS.len()] {
         *unknown = energy_j;
     }
     joules
-}
-
-/// The sum of what is known, and of how many.
-#[derive(Clone, Copy, Default)]
-pub struct Sum {
-    sum: f64,
-    pub known: usize,
-}
-
-impl Sum {
-    fn add(&mut self, value: Option<f64>) {
-        self.sum += value.unwrap_or(0.0);
-        self.known += usize::from(value.is_some());
-    }
-
-    /// None where nothing is known.
-    pub fn value(self) -> Option<f64> {
-        (self.known > 0).then_some(self.sum)
-    }
 }
 
 /// From the least to the most that was met.
@@ -262,6 +268,8 @@ pub struct Totals {
     pub facility_kwh: Sum,
     pub co2eq_g: Sum,
     pub by_method: [f64; METHODS.len()],
+    /// What of it is estimated with an error stated.
+    pub estimated: Estimated,
     /// Of those whose energy is known.
     pub pue: Range,
     /// g/kWh, likewise.
@@ -297,9 +305,10 @@ impl Totals {
         self.epochs += run.epochs;
         self.duration_s += run.duration_s;
         [run.from, run.to].into_iter().for_each(|at| self.when.add(at));
-        self.energy_j.add(run.energy_j);
-        self.facility_kwh.add(run.facility_kwh);
-        self.co2eq_g.add(run.co2eq_g);
+        self.energy_j.add(run.energy_j, run.error);
+        self.facility_kwh.add(run.facility_kwh, run.error);
+        self.co2eq_g.add(run.co2eq_g, run.error);
+        self.estimated.add(run.estimated);
         self.by_method.iter_mut().zip(run.by_method).for_each(|(sum, joules)| *sum += joules);
         if run.energy_j.is_some() {
             self.pue.add(run.pue);
@@ -337,6 +346,14 @@ impl Totals {
     }
 
     pub fn json(&self) -> Value {
+        let known = |sum: Sum| (sum.value(), sum.error());
+        let joules = known(self.energy_j);
+        let kwh = (joules.0.map(|joules| joules / J_PER_KWH), joules.1);
+        with(figures([joules, kwh, known(self.facility_kwh), known(self.co2eq_g)]), self.plain_json())
+    }
+
+    /// The same without intervals.
+    fn plain_json(&self) -> Value {
         let energy_j = self.energy_j.value();
         json!({
             "runs": self.runs,

@@ -2,8 +2,9 @@
 
 use crate::power;
 use crate::runs::{number, word};
+use carbontracker::channel::Band;
 use carbontracker::report::ranks;
-use carbontracker::units::{J_PER_KWH, digits, duration, energy, grams, instant, sum};
+use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};
 
@@ -76,6 +77,7 @@ impl View<'_> {
             "share": self.share(),
             "power_w": power,
             "duration_s": of("/usage/duration_s"),
+            "error": of("/usage/error"),
             "energy_j": of("/usage/energy_j"),
             "co2eq_g": of("/usage/co2eq_g"),
             "open": of("/run/open"),
@@ -168,14 +170,17 @@ impl View<'_> {
     fn rows(&self) -> Vec<(&'static str, Vec<String>)> {
         let number = |pointer: &str| number(self.report, pointer);
         let power = self.power();
+        let of_kinds = power.iter().map(|(kind, watts)| (*watts, self.error_of(kind)));
         let all = power.iter().map(|(_, watts)| watts).sum();
-        let mut watts = vec![format!("{} W", digits(all))];
-        watts.extend(
-            power.iter().map(|(kind, watts)| format!("{kind} {} W", digits(*watts))).filter(|_| power.len() > 1),
-        );
+        let mut watts = vec![Amount::Of("W").with(all, Band::of_sum(of_kinds))];
+        let by_kind =
+            power.iter().map(|(kind, watts)| format!("{kind} {}", Amount::Of("W").alone(*watts, self.error_of(kind))));
+        watts.extend(by_kind.filter(|_| power.len() > 1));
+        let error = self.error();
+        let joules = self.used("/usage/energy_j", "/run/open/energy_j");
         let used = [
-            Some(self.used("/usage/energy_j", "/run/open/energy_j").map_or(self.unknown().into(), energy)),
-            sum([number("/usage/co2eq_g"), self.open_g()]).map(|g| format!("{} CO2e", grams(g))),
+            Some(joules.map_or(self.unknown().into(), |joules| Amount::Energy.with(joules, error))),
+            sum([number("/usage/co2eq_g"), self.open_g()]).map(|g| Amount::Grams.of("CO2e", g, error)),
             self.used("/usage/duration_s", "/run/open/duration_s").map(|s| format!("in {}", duration(s))),
         ];
         let mut rows = Vec::new();
@@ -195,12 +200,23 @@ impl View<'_> {
 
     /// Of the whole run: values, each with its interval after it.
     fn forecast(&self) -> Option<Vec<String>> {
-        let estimate = |name: &str, show: &dyn Fn(f64) -> String| {
-            let end = |end: &str| number(self.report, &format!("/forecast/{name}/{end}")).map(show);
-            Some([end("value")?, format!("({} to {})", end("low")?, end("high")?)])
+        let ends = |name: &str| {
+            let end = |end: &str| number(self.report, &format!("/forecast/{name}/{end}"));
+            Some([end("value")?, end("low")?, end("high")?])
         };
-        let co2eq = estimate("co2eq_g", &grams).map(|[value, interval]| [format!("{value} CO2e"), interval]);
-        let parts = [estimate("energy_j", &energy), co2eq, estimate("duration_s", &duration)];
+        let error = self.error();
+        let estimate = |name: &str, amount: Amount| {
+            let [value, low, high] = ends(name)?;
+            let interval = match error {
+                Some(_) => amount.between(low, high),
+                None => format!("{} to {}", amount.exact(low), amount.exact(high)),
+            };
+            Some([amount.alone(value, error), format!("({interval})")])
+        };
+        let time = ends("duration_s").map(|ends| ends.map(duration));
+        let time = time.map(|[value, low, high]| [value, format!("({low} to {high})")]);
+        let co2eq = estimate("co2eq_g", Amount::Grams).map(|[value, interval]| [format!("{value} CO2e"), interval]);
+        let parts = [estimate("energy_j", Amount::Energy), co2eq, time];
         let parts: Vec<String> = parts.into_iter().flatten().flatten().collect();
         let level = number(self.report, "/forecast/level").map(|level| format!("{} intervals", percent(level)));
         (!parts.is_empty()).then(|| parts.into_iter().chain(level).collect())
@@ -213,6 +229,27 @@ impl View<'_> {
         let whole = || Some(number("/forecast/duration_s/value")? - number("/usage/duration_s")? - open_s);
         let left_s = number("/forecast/remaining/duration_s/value").or_else(whole)?;
         Some((left_s - (self.now - self.told).max(0.0)).max(0.0))
+    }
+
+    /// How far off its energy may be; None: it is measured.
+    fn error(&self) -> Option<Band> {
+        let of_ended = || Band::read(self.report.pointer("/usage/error"));
+        // As long as no epoch has ended, any of the estimates may be all of it.
+        let widest = || self.devices().filter_map(|one| Band::read(one.get("error"))).reduce(Band::with);
+        if number(self.report, "/usage/energy_j").is_some_and(|joules| joules > 0.0) { of_ended() } else { widest() }
+    }
+
+    /// The same of one kind of device.
+    fn error_of(&self, kind: &str) -> Option<Band> {
+        let of_kind = self.devices().filter(|one| word(one, "/kind") == Some(kind));
+        let parts = of_kind.map(|one| (number(one, "/energy_j").unwrap_or(0.0), Band::read(one.get("error"))));
+        let parts: Vec<_> = parts.collect();
+        let widest = || parts.iter().filter_map(|(_, error)| *error).reduce(Band::with);
+        if parts.iter().any(|(joules, _)| *joules > 0.0) { Band::of_sum(parts) } else { widest() }
+    }
+
+    fn devices(&self) -> impl Iterator<Item = &Value> {
+        self.report.get("components").and_then(Value::as_array).into_iter().flatten()
     }
 
     /// The latest mean power, W, by kind.
@@ -257,121 +294,4 @@ fn filled(label: &str, parts: &[String], width: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TOLD: f64 = 1_772_456_400.0; // 2026-03-02T13:00:00Z
-
-    fn report() -> Value {
-        json!({
-            "run": {"id": "ab", "name": "digits", "host": "node1", "state": "in_epoch", "epochs_planned": 20, "epochs_done": 6, "progress": 0.5},
-            "usage": {"duration_s": 3600.0, "energy_j": 3.6e6, "co2eq_g": 114.0, "epochs": {"duration_s": 3600.0}},
-            "forecast": {"level": 0.9, "duration_s": {"value": 12000.0, "low": 11000.0, "high": 13000.0},
-                "energy_j": {"value": 1.2e7, "low": 1.1e7, "high": 1.3e7}, "co2eq_g": {"value": 380.0, "low": 350.0, "high": 420.0},
-                "remaining": {"duration_s": {"value": 8400.0, "low": 7400.0, "high": 9400.0}}},
-            "power": {"from": [0.0, 1.0], "to": [1.0, 2.0], "cpu_w": [1.0, 52.0], "gpu_w": [2.0, 200.0], "dram_w": null, "node_w": null},
-            "epochs": [{"duration_s": 600.0, "cpu_j": 6000.0, "gpu_j": null}],
-        })
-    }
-
-    fn view(report: &Value, after: f64) -> View<'_> {
-        View { report, told: TOLD, now: TOLD + after, is_over: false, is_from_journal: false }
-    }
-
-    #[test]
-    fn all_is_there_and_fits() {
-        let report = report();
-        let wide = view(&report, 10.0).lines(110, false);
-        assert_eq!(wide, [
-            "digits on node1: in epoch 7 of 20".to_owned(),
-            format!("{}{}  32 %", "█".repeat(26), "░".repeat(54)),
-            "left      2h 19m 50s, ends 2026-03-02T15:20:00Z".into(),
-            "power     252 W, cpu 52.0 W, gpu 200 W".into(),
-            "used      1.00 kWh, 114 g CO2e, in 1h".into(),
-            "forecast  3.33 kWh (3.06 kWh to 3.61 kWh), 380 g CO2e (350 g to 420 g), 3h 20m (3h 3m 20s to 3h 36m 40s),".into(),
-            "          90 % intervals".into(),
-        ]);
-        for width in [1, 10, 20, 40, 41, 79, 200] {
-            let lines = view(&report, 10.0).lines(width, true);
-            assert!(lines.iter().all(|line| measure_text_width(line) <= width), "{width}: {lines:#?}");
-        }
-        let narrow = view(&report, 10.0).lines(39, false);
-        assert_eq!(
-            narrow.get(6..9).unwrap().join("\n"),
-            "\
-forecast  3.33 kWh
-          (3.06 kWh to 3.61 kWh),
-          380 g CO2e (350 g to 420 g),"
-        );
-        assert!(!narrow.iter().any(|line| line.contains('…')), "{narrow:#?}");
-    }
-
-    /// As a journal tells of it: no total has the open epoch yet.
-    #[test]
-    fn the_open_epoch_is_used_and_gone() {
-        let mut report = report();
-        report["run"]["open"] = json!({"duration_s": 300.0, "energy_j": 3.6e5});
-        report["run"]["progress"] = Value::Null;
-        report["forecast"]["remaining"] = Value::Null;
-        report["pue"] = json!(1.0);
-        report["intensity"] = json!({"g_per_kwh": 114.0});
-        let shown = view(&report, 0.0).lines(110, false);
-        let has = |text: &str| shown.iter().any(|line| line.contains(text));
-        assert!(has("left      2h 15m, ends") && has("used      1.10 kWh, 125 g CO2e, in 1h 5m"), "{shown:#?}");
-        assert_eq!(view(&report, 0.0).json("a")["share"], 6.5 / 20.0);
-        report["run"]["epochs_done"] = json!(0);
-        report["usage"] = json!({"energy_j": null, "duration_s": 0.0, "epochs": {"duration_s": 0.0}});
-        let first = view(&report, 0.0).lines(110, false);
-        assert!(first.iter().any(|line| line.contains("used      0.100 kWh, 11.4 g CO2e, in 5m")), "{first:#?}");
-    }
-
-    #[test]
-    fn unknown_is_said_or_left_out() {
-        let report = json!({"run": {"id": "ab", "state": "waiting", "epochs_planned": 0, "epochs_done": 0}, "usage": {"energy_j": null}});
-        assert_eq!(
-            view(&report, 0.0).lines(80, false),
-            ["ab: waiting for its first epoch", "used      energy unknown"]
-        );
-        assert_eq!(view(&json!({}), 0.0).lines(80, false).len(), 2);
-        let rude = json!({"run": {"name": "a", "epochs_planned": 1e300, "epochs_done": -1}});
-        assert!(view(&rude, 0.0).lines(80, false).iter().all(|line| !line.contains(char::is_control)));
-    }
-
-    #[test]
-    fn the_last_epochs_power_stands_in() {
-        let mut report = report();
-        report["power"] = Value::Null;
-        assert_eq!(view(&report, 0.0).power(), [("cpu", 10.0)]);
-    }
-
-    #[test]
-    fn the_forecast_of_a_short_run_is_not_rounded_to_seconds() {
-        let mut report = report();
-        report["forecast"]["duration_s"] = json!({"value": 1.82, "low": 1.09, "high": 2.22});
-        let lines = view(&report, 0.0).lines(200, false).join("\n");
-        assert!(lines.contains("1.82 s (1.09 s to 2.22 s)"), "{lines}");
-    }
-
-    #[test]
-    fn silence_is_told_after_three_epochs() {
-        let mut report = report();
-        report["run"]["state"] = json!("unfinished");
-        assert!(view(&report, 1799.0).head().ends_with("running, 6 of 20 epochs done"));
-        let silent = view(&report, 1801.0).lines(120, false).join("\n");
-        assert!(
-            silent.contains("no sign of life since 2026-03-02T13:00:00Z, 6 of 20") && !silent.contains("ends"),
-            "{silent}"
-        );
-        let journal = View { is_from_journal: true, ..view(&report, 151.0) };
-        assert!(journal.is_silent() && !view(&report, 151.0).is_silent());
-        let over = View { is_over: true, ..view(&report, 1801.0) };
-        assert_eq!(over.line(), "digits on node1: done, 6 of 20 epochs (30 %); used 1.00 kWh, 114 g CO2e, in 1h");
-    }
-
-    #[test]
-    fn a_line_does_not_change_with_the_clock() {
-        let report = report();
-        assert_eq!(view(&report, 0.0).line(), view(&report, 30.0).line());
-        assert_eq!(view(&report, 30.0).json("a")["left_s"], 8400.0);
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::books::Books;
+use crate::channel::Band;
 use crate::counter::Credit;
 use crate::history::History;
 use crate::intensity::{Intensity, choice};
@@ -148,6 +149,80 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let mut third = new_books();
     third.resume(again.into_past(None), start);
     assert!(near(&whole, &usage(&third, start)), "{whole} {}", usage(&third, start));
+}
+
+/// A processor of which a model is all there is.
+fn guessed(id: &str) -> Channel {
+    Channel {
+        source: "cpu_model",
+        method: Method::Estimate,
+        error: Some(Band { low: 0.5, high: 2.0 }),
+        ..one(Kind::Cpu, id)
+    }
+}
+
+/// The first process estimates 30 J, the second measures 10 J.
+#[test]
+fn what_was_estimated_stays_so_where_the_next_process_measures() {
+    let mut books = new_books();
+    books.add(&guessed("a"), None, None);
+    let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
+    let text = lines(&books, at, 1, 0);
+    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
+    assert_eq!(past.error(), Some(Band { low: 0.5, high: 2.0 }));
+    let mut next = new_books();
+    next.resume(past, 1 << 60);
+    next.add(&one(Kind::Cpu, "c"), None, None);
+    let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
+    let near = |of: &Value, name: &str, expected: f64| {
+        let value = of[name].as_f64().unwrap();
+        assert!((value / expected - 1.0).abs() < 1e-9, "{name}: {value} is not {expected}");
+    };
+    let whole = usage(&next, end);
+    near(&whole, "energy_j", 40.0);
+    near(&whole, "energy_low_j", 25.0);
+    near(&whole, "energy_high_j", 70.0);
+    near(&whole["error"], "high", 1.75);
+    // What it has left tells the same.
+    let told = crate::log::told::report_of(&Journal::parse((text + &lines(&next, end, 2, 1)).as_bytes()).unwrap());
+    assert_eq!(told["usage"]["error"], whole["error"]);
+    near(&told["usage"], "co2eq_high_g", whole["co2eq_high_g"].as_f64().unwrap());
+    near(&told["equivalents"][0], "high", told["equivalents"][0]["value"].as_f64().unwrap() * 1.75);
+    let errors: Vec<bool> = told["components"].as_array().unwrap().iter().map(|one| one["error"].is_object()).collect();
+    assert_eq!(errors, [false, true], "{}", told["components"]);
+}
+
+/// The same the other way round, on one device that goes on being estimated.
+#[test]
+fn an_estimate_that_goes_on_is_one() {
+    let mut books = new_books();
+    books.add(&guessed("a"), None, None);
+    let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
+    let mut next = new_books();
+    next.resume(Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None), 1 << 60);
+    next.add(&guessed("a"), None, None);
+    let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
+    let components = report(&next, end, Detail::Totals(None)).section("components");
+    assert_eq!(components.as_array().unwrap().len(), 1);
+    assert_eq!(components[0]["error"], json!({"low": 0.5, "high": 2.0}));
+}
+
+#[test]
+fn an_error_in_a_journal_is_checked() {
+    let mut books = new_books();
+    books.add(&guessed("a"), None, None);
+    let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
+    let text = lines(&books, at, 1, 0);
+    let error = |text: &str| Journal::parse(text.as_bytes()).unwrap().into_past(None).components[0].channel.error;
+    assert!(text.contains("\"low\":0.5") && error(&text).is_some(), "{text}");
+    for odd in ["\"low\":-0.5", "\"low\":0", "\"low\":7", "\"low\":null", "\"lower\":0.5"] {
+        assert_eq!(error(&text.replace("\"low\":0.5", odd)), None, "{odd}");
+    }
+    // A journal of measurements has no word of it.
+    let mut books = new_books();
+    books.add(&one(Kind::Cpu, "a"), None, None);
+    let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
+    assert!(!lines(&books, at, 1, 0).contains("error") && !lines(&books, at, 1, 0).contains("low_j"));
 }
 
 #[test]

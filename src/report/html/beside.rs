@@ -2,7 +2,7 @@
 
 use super::tables::{Head, table};
 use super::view::View;
-use crate::units::{digits, grams};
+use crate::units::{Amount, digits, grams};
 use maud::{Markup, html};
 
 /// The section; nothing where no rates were given.
@@ -25,33 +25,42 @@ pub fn section(run: &View) -> Markup {
 }
 
 /// A row; nothing where no rate was given.
-fn row(of: &View, title: &str, [used, whole]: [&str; 2], show: impl Fn(f64) -> String, rate: Markup) -> Markup {
+fn row(of: &View, title: &str, [used, whole]: [&str; 2], amount: Amount, rate: Markup) -> Markup {
     html! {
         @if of.has("") {
             tr {
                 th scope="row" { (title) }
-                td.n { (of.shown(used, &show)) }
-                td.n { @if of.has(whole) { (of.shown(whole, &show)) } }
+                td.n { (with_interval(of, used, amount, "/error")) }
+                td.n { @if of.has(whole) { (with_interval(of, whole, amount, "/forecast_error")) } }
                 td { (rate) }
             }
         }
     }
 }
 
+/// An amount, of an estimate with its interval: the report has multipliers.
+fn with_interval(of: &View, pointer: &str, amount: Amount, error: &str) -> Markup {
+    let error = of.error(error);
+    let interval = of.number(pointer).zip(error).map(|(number, band)| amount.interval(number, band));
+    html! {
+        (of.amount(pointer, amount, error))
+        @if let Some(interval) = interval { " (" (interval) ")" }
+    }
+}
+
 fn cost(cost: &View) -> Markup {
-    let money = |amount: f64| format!("{} {}", digits(amount), cost.words("/currency")).trim_end().to_owned();
-    let rate = html! { (cost.shown("/per_kwh", money)) " per kWh" };
+    let money = Amount::Of(cost.words("/currency"));
+    let rate = html! { (cost.shown("/per_kwh", |price| money.exact(price))) " per kWh" };
     row(cost, "cost", ["/amount", "/forecast"], money, rate)
 }
 
 fn water(water: &View) -> Markup {
-    let litres = |amount: f64| format!("{} L", digits(amount));
     let places = [("/on_site_l", "on site"), ("/off_site_l", "at the power plants")];
     let given = places.into_iter().filter(|(field, _)| water.has(field));
     let rate = html! {
-        @for (n, (field, place)) in given.enumerate() { @if n > 0 { ", " } (water.shown(field, litres)) " " (place) }
+        @for (n, (field, place)) in given.enumerate() { @if n > 0 { ", " } (water.amount(field, Amount::Of("L"), water.error("/error"))) " " (place) }
     };
-    row(water, "water", ["/litres", "/forecast_litres"], litres, rate)
+    row(water, "water", ["/litres", "/forecast_litres"], Amount::Of("L"), rate)
 }
 
 fn making(embodied: &View) -> Markup {
@@ -59,7 +68,7 @@ fn making(embodied: &View) -> Markup {
         "a share of " (embodied.shown("/kg", |kg| grams(kg * 1e3))) " CO2e over "
         (embodied.shown("/life_years", digits)) " years"
     };
-    row(embodied, "making of the devices", ["/co2eq_g", "/forecast_co2eq_g"], grams, rate)
+    row(embodied, "making of the devices", ["/co2eq_g", "/forecast_co2eq_g"], Amount::Grams, rate)
 }
 
 fn margin(marginal: &View) -> Markup {
@@ -67,5 +76,5 @@ fn margin(marginal: &View) -> Markup {
         "what one kWh more emits: " (marginal.shown("/g_per_kwh", digits)) " g (" (marginal.words("/source")) ", "
         (marginal.words("/zone")) ")"
     };
-    row(marginal, "marginal emissions", ["/co2eq_g", "/forecast_co2eq_g"], grams, rate)
+    row(marginal, "marginal emissions", ["/co2eq_g", "/forecast_co2eq_g"], Amount::Grams, rate)
 }

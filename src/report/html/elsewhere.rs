@@ -2,7 +2,8 @@
 
 use super::tables::{Head, table};
 use super::view::{View, whole_percent};
-use crate::units::{digits, duration, grams};
+use crate::channel::Band;
+use crate::units::{Amount, digits, duration, times};
 use maud::{Markup, html};
 
 /// The section; nothing where it was not asked for.
@@ -21,16 +22,22 @@ pub fn section(run: &View) -> Markup {
     html! {
         h2 { "Elsewhere and at another time" }
         p.soft { (explained) }
+        @if let Some(band) = what_if.error("/error") {
+            p.soft {
+                "They rest on an energy that is partly estimated: in nine cases of ten the truth lies between "
+                (times(band.low)) " and " (times(band.high)) " times these masses. The changes do not depend on it."
+            }
+        }
         @if let Some(note) = what_if.text("/note") { p.soft { (note) } }
         (places(run, &what_if))
-        (start(&what_if.part("/start")))
+        (start(&what_if.part("/start"), what_if.error("/error")))
     }
 }
 
 /// What it would emit in each place; where its energy is not known, what a kWh emits there.
 fn places(run: &View, what_if: &View) -> Markup {
     let zones = what_if.list("/zones");
-    let own = what_if.number("/co2eq_g");
+    let (own, error) = (what_if.number("/co2eq_g"), what_if.error("/error"));
     let measure = if own.is_some() { "/co2eq_g" } else { "/g_per_kwh" };
     let most = zones.iter().filter_map(|zone| zone.number(measure)).fold(own.unwrap_or(0.0), f64::max);
     let bar = |amount: Option<f64>| {
@@ -44,7 +51,7 @@ fn places(run: &View, what_if: &View) -> Markup {
             tr.own {
                 th scope="row" { "the run as it is" }
                 td.n { (run.shown("/intensity/g_per_kwh", digits)) }
-                td.n { (what_if.shown("/co2eq_g", grams)) }
+                td.n { (what_if.amount("/co2eq_g", Amount::Grams, error)) }
                 td.n {}
                 (bar(own))
             }
@@ -57,7 +64,7 @@ fn places(run: &View, what_if: &View) -> Markup {
                 }
                 td.n { (zone.shown("/g_per_kwh", digits)) }
                 @if own.is_some() {
-                    td.n { (zone.shown("/co2eq_g", grams)) }
+                    td.n { (zone.amount("/co2eq_g", Amount::Grams, error)) }
                     td.n { (zone.shown("/saves_share", change)) }
                 }
                 (bar(zone.number(measure)))
@@ -74,7 +81,7 @@ fn change(saves: f64) -> String {
 }
 
 /// When to begin.
-fn start(start: &View) -> Markup {
+fn start(start: &View, error: Option<Band>) -> Markup {
     const WORTH_IT: f64 = 0.01;
     let minute = |at: &str| start.words(at).get(..16).unwrap_or_default().replace('T', " ") + " UTC";
     let whole_minutes = |seconds: f64| duration((seconds / 60.0).round() * 60.0);
@@ -84,7 +91,7 @@ fn start(start: &View) -> Markup {
                 "The best start known, for a run as long as this one: " (minute("/at")) ", in "
                 (start.shown("/delay_s", whole_minutes)) ". At " (start.shown("/g_per_kwh", digits)) " instead of "
                 (start.shown("/now_g_per_kwh", digits)) " g/kWh it saves " (start.shown("/saves_share", whole_percent))
-                @if start.has("/saves_g") { " (" (start.shown("/saves_g", grams)) ")" }
+                @if start.has("/saves_g") { " (" (start.amount("/saves_g", Amount::Grams, error)) ")" }
                 ". Forecasts of intensity may be some 20 % off."
             }
         } @else if start.has("/until") {

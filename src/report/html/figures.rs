@@ -3,14 +3,14 @@
 use super::axis::Scale;
 use super::charts::{self, Drawn, KINDS};
 use super::view::{View, whole_percent};
-use crate::units::{digits, instant};
+use crate::units::{digits, instant, times};
 use maud::{Markup, html};
 
 /// How its power, energy and forecast went.
 pub fn over_time(run: &View) -> Markup {
     html! {
         @if let Some(drawn) = charts::power(run) {
-            (figure("Power", &drawn, kinds(&drawn), html! { "Mean power " (when(&drawn)) (unended(run)) }))
+            (figure("Power", &drawn, kinds(&drawn), html! { "Mean power " (when(&drawn)) (unended(run)) (estimated(run)) }))
         }
         (epochs(run))
         (forecasts(run))
@@ -25,7 +25,7 @@ pub fn carbon(run: &View) -> Markup {
     html! {
         @if let Some(drawn) = charts::emitted(run) {
             (figure("CO2e since the run began", &drawn, html! {}, html! {
-                "The sum " (when(&drawn)) (unended(run))
+                "The sum " (when(&drawn)) (unended(run)) (estimated(run))
                 @match (&intensity, is_by_hour) {
                     (Some(_), _) => {}
                     (None, true) => { " It is drawn at the mean of its hours' intensities: " (figure_used()) "." }
@@ -63,6 +63,16 @@ fn unended(run: &View) -> &'static str {
     }
 }
 
+/// What is drawn and nobody has measured.
+fn estimated(run: &View) -> String {
+    run.error("/usage/error").map_or(String::new(), |band| {
+        let [low, high] = [band.low, band.high].map(times);
+        format!(
+            " It is partly estimated: in nine cases of ten the truth lies between {low} and {high} times the whole."
+        )
+    })
+}
+
 fn epochs(run: &View) -> Markup {
     let Some((is_energy, drawn)) = charts::epochs(run) else { return html! {} };
     let title = if is_energy { "Energy of each epoch" } else { "Time of each epoch" };
@@ -76,6 +86,7 @@ fn epochs(run: &View) -> Markup {
         html! {
             "By the epoch's number, from 0."
             @if is_thinned { " Neighbours are drawn as one column, the mean of them." }
+            @if is_energy { (estimated(run)) }
         },
     )
 }
@@ -90,7 +101,15 @@ fn forecasts(run: &View) -> Markup {
             @if charts::has_outcome(run) { li.outcome.line { "outcome" } }
         }
     };
-    figure("Forecast as it narrowed", &drawn, legend, html! { "By the number of epochs seen." })
+    figure(
+        "Forecast as it narrowed",
+        &drawn,
+        legend,
+        html! {
+            "By the number of epochs seen."
+            @if run.has("/usage/error") { " The interval includes the error of what is estimated, as the outcome has it, too." }
+        },
+    )
 }
 
 fn figure(title: &str, drawn: &Drawn, legend: Markup, remark: Markup) -> Markup {

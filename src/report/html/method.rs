@@ -1,11 +1,12 @@
 //! How a run was measured, in words that can go into a paper's appendix.
 
 use super::view::{View, percent, whole, whole_percent};
-use crate::units::{digits, duration};
+use crate::channel::Band;
+use crate::units::{digits, duration, times};
 use maud::{Markup, html};
 
 const ESTIMATE: &str = "an estimate and no measurement: a processor by its busy cores and the thermal design power of its \
-    model, memory by its size; the interval given with it holds the truth in nine cases of ten";
+    model, memory by its size";
 
 /// A source of energy in words, and which kind of reading it is where it has two.
 fn source(name: &str, method: &str) -> String {
@@ -111,9 +112,11 @@ fn readings(run: &View) -> Markup {
 
 /// Which devices, by which source.
 fn sources(run: &View) -> Markup {
-    let mut by_source: Vec<((&str, &str), Vec<&str>)> = Vec::new();
+    type By<'a> = (&'a str, &'a str, Option<Band>);
+    let mut by_source: Vec<(By, Vec<&str>)> = Vec::new();
     for device in run.list("/components") {
-        let (by, name) = ((device.words("/source"), device.words("/method")), device.words("/device"));
+        let by = (device.words("/source"), device.words("/method"), device.error("/error"));
+        let name = device.words("/device");
         match by_source.iter_mut().find(|(known, _)| *known == by) {
             Some((_, names)) => names.push(name),
             None => by_source.push((by, vec![name])),
@@ -121,8 +124,8 @@ fn sources(run: &View) -> Markup {
     }
     html! {
         ul {
-            @for ((name, method), devices) in by_source {
-                li { (listed(devices.into_iter())) ": by " (source(name, method)) "." }
+            @for ((name, method, error), devices) in by_source {
+                li { (listed(devices.into_iter())) ": by " (source(name, method)) (off(error)) "." }
             }
         }
         @if run.has("/usage/coverage") && is_measured(run) {
@@ -133,6 +136,14 @@ fn sources(run: &View) -> Markup {
             }
         }
     }
+}
+
+/// How far off an estimate may be, in words.
+fn off(error: Option<Band>) -> String {
+    error.map_or(String::new(), |band| {
+        let [low, high] = [band.low, band.high].map(times);
+        format!("; in nine cases of ten the truth lies between {low} and {high} times its figure")
+    })
 }
 
 /// "A, B and 8 × C".

@@ -1,8 +1,9 @@
 //! One run on the page, section by section.
 
-use super::view::{View, kwh, percent, whole, whole_percent};
+use super::view::{View, percent, whole, whole_percent};
 use super::{beside, charts, elsewhere, figures, method, tables};
-use crate::units::{Unit, digits, duration, energy, grams};
+use crate::channel::Band;
+use crate::units::{Amount, Unit, digits, duration};
 use maud::{Markup, html};
 
 /// All of a run below its heading.
@@ -51,15 +52,21 @@ pub fn whence(run: &View) -> String {
 fn headline(run: &View) -> Markup {
     let is_planned = run.number("/run/epochs_planned").is_some_and(|planned| planned > 0.0);
     let is_in_kwh = run.number("/usage/energy_j").is_some_and(|joules| Unit::energy(joules).name == "kWh");
+    let error = run.error("/usage/error");
+    let kwh = |pointer: &str| run.amount(pointer, Amount::Of("kWh"), error);
+    let interval = |low: &str, high: &str, amount: Amount| {
+        html! { @if error.is_some() && run.has(low) { dd { (run.interval([low, high], amount)) ", in nine cases of ten" } } }
+    };
     html! {
         dl.cards {
             div {
                 dt { "Energy" }
-                dd.main { (run.used("/usage/energy_j", energy)) }
+                dd.main { (run.used("/usage/energy_j", Amount::Energy)) }
+                (interval("/usage/energy_low_j", "/usage/energy_high_j", Amount::Energy))
                 @for share in unmeasured(run) { dd { (share) } }
-                @if run.has("/usage/energy_j") && !is_in_kwh { dd { (run.shown("/usage/energy_kwh", kwh)) } }
+                @if run.has("/usage/energy_j") && !is_in_kwh { dd { (kwh("/usage/energy_kwh")) } }
                 @if run.has("/usage/facility_energy_kwh") && run.number("/pue") != Some(1.0) {
-                    dd { (run.shown("/usage/facility_energy_kwh", kwh)) " with PUE " (run.shown("/pue", digits)) }
+                    dd { (kwh("/usage/facility_energy_kwh")) " with PUE " (run.shown("/pue", digits)) }
                 }
                 @if run.has("/usage/coverage") {
                     dd { "readings cover " (run.shown("/usage/coverage", percent)) " of the time" }
@@ -67,7 +74,8 @@ fn headline(run: &View) -> Markup {
             }
             div {
                 dt { "CO2e" }
-                dd.main { (run.used("/usage/co2eq_g", grams)) }
+                dd.main { (run.used("/usage/co2eq_g", Amount::Grams)) }
+                (interval("/usage/co2eq_low_g", "/usage/co2eq_high_g", Amount::Grams))
                 dd {
                     "at " (run.shown("/intensity/g_per_kwh", digits)) " g/kWh"
                     @if let Some(zone) = run.text("/intensity/zone") { " (" (zone) ")" }
@@ -110,10 +118,22 @@ fn unmeasured(run: &View) -> Vec<String> {
     parts.into_iter().flatten().collect()
 }
 
-/// What is forecast: field, name, as a reader sees it.
-type Forecast = (&'static str, &'static str, fn(f64) -> String);
-const FORECASTS: [Forecast; 3] =
-    [("energy_j", "energy", energy), ("co2eq_g", "CO2e", grams), ("duration_s", "time", duration)];
+/// What is forecast: field, name, and the amount if it rests on energy; a time does not.
+type Forecast = (&'static str, &'static str, Option<Amount<'static>>);
+const FORECASTS: [Forecast; 3] = [
+    ("energy_j", "energy", Some(Amount::Energy)),
+    ("co2eq_g", "CO2e", Some(Amount::Grams)),
+    ("duration_s", "time", None),
+];
+
+/// "value (low to high)", as far as it is known.
+fn foretold(part: &View, field: &str, amount: Option<Amount>, error: Option<Band>) -> Markup {
+    match amount {
+        Some(amount) if error.is_some() => part.part(field).figure("/value", ["/low", "/high"], amount, error),
+        Some(amount) => part.estimate(field, |x| amount.exact(x)),
+        None => part.estimate(field, duration),
+    }
+}
 
 fn forecast(run: &View) -> Markup {
     if !run.has("/forecast") || charts::is_whole(run) {
@@ -122,22 +142,28 @@ fn forecast(run: &View) -> Markup {
     let known =
         |part: &View| FORECASTS.into_iter().filter(|(field, ..)| part.has(&format!("/{field}"))).collect::<Vec<_>>();
     let (total, rest) = (run.part("/forecast"), run.part("/forecast/remaining"));
+    let error = run.error("/usage/error");
+    let value = |field: &str, amount: Option<Amount>| match amount {
+        Some(amount) => rest.amount(field, amount, error),
+        None => rest.shown(field, duration),
+    };
     html! {
         p {
             "Forecast of all " (run.shown("/run/epochs_planned", whole)) " epochs"
             @if total.has("/after_epochs") { " after " (total.shown("/after_epochs", whole)) }
             @if total.has("/level") { ", with " (total.shown("/level", whole_percent)) " intervals" }
             ": "
-            @for (n, (field, words, show)) in known(&total).into_iter().enumerate() {
-                @if n > 0 { ", " } (words) " " (total.estimate(&format!("/{field}"), show))
+            @for (n, (field, words, amount)) in known(&total).into_iter().enumerate() {
+                @if n > 0 { ", " } (words) " " (foretold(&total, &format!("/{field}"), amount, error))
             }
             "."
+            @if error.is_some() { " The intervals of energy and CO2e include the error of what is estimated." }
         }
         @if !known(&rest).is_empty() {
             p {
                 "Still to come, and what stopping here saves: "
-                @for (n, (field, words, show)) in known(&rest).into_iter().enumerate() {
-                    @if n > 0 { ", " } (words) " " (rest.shown(&format!("/{field}/value"), show))
+                @for (n, (field, words, amount)) in known(&rest).into_iter().enumerate() {
+                    @if n > 0 { ", " } (words) " " (value(&format!("/{field}/value"), amount))
                 }
                 "."
             }
@@ -151,13 +177,14 @@ fn equivalents(run: &View) -> Markup {
     let mut equals = run.list("/equivalents");
     equals.retain(|equal| equal.number("/value").is_some_and(|value| value >= LEAST));
     let last = equals.len().saturating_sub(1);
+    let error = run.error("/usage/error");
     html! {
         @if !equals.is_empty() {
             p {
                 "Its CO2e is that of "
                 @for (n, equal) in equals.iter().enumerate() {
                     @if n > 0 { @if n == last { ", or of " } @else { ", of " } }
-                    (equal.shown("/value", digits)) " " span title=[equal.text("/source")] { (equal.words("/unit")) }
+                    (equal.figure("/value", ["/low", "/high"], Amount::Of(""), error)) " " span title=[equal.text("/source")] { (equal.words("/unit")) }
                 }
                 "."
             }
@@ -175,7 +202,7 @@ fn resumed(run: &View) -> Markup {
                     "No epoch is known to have been cut off."
                 } @else {
                     "Epochs that were cut off: " (resumed.shown("/lost_epochs", whole)) ". What they used is not in the "
-                    "figures above; the journal knows of " (resumed.shown("/lost_s", duration)) ", " (resumed.shown("/lost_j", energy)) "."
+                    "figures above; the journal knows of " (resumed.shown("/lost_s", duration)) ", " (resumed.amount("/lost_j", Amount::Energy, run.error("/usage/error"))) "."
                 }
             }
         }

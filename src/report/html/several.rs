@@ -3,7 +3,8 @@
 use super::run;
 use super::tables::{Head, blocks};
 use super::view::{View, percent, whole};
-use crate::units::{duration, energy, grams};
+use crate::channel::Band;
+use crate::units::{Amount, duration};
 use maud::{Markup, html};
 
 /// So many runs are told in full.
@@ -43,13 +44,21 @@ fn totals(runs: &[View]) -> Markup {
         let lacking = runs.iter().filter(|run| !run.has(pointer) && run.is_counted_elsewhere() == is_elsewhere);
         lacking.count()
     };
-    let sum = |pointer: &str, show: fn(f64) -> String| {
+    // Of what is measured, and of times and epochs, a sum is as exact as its parts.
+    let error = |pointer: &str| {
+        Band::of_sum(runs.iter().filter_map(|run| Some((run.number(pointer)?, run.error("/usage/error")))))
+    };
+    let sum = |pointer: &str, show: &dyn Fn(f64) -> String, interval: Option<String>| {
         let known: Vec<f64> = runs.iter().filter_map(|run| run.number(pointer)).collect();
         html! {
             dd.main {
                 @if known.is_empty() { span.unknown { "unknown" } }
-                @else { data value=(known.iter().sum::<f64>()) data-sum=(pointer) { (show(known.iter().sum())) } }
+                @else {
+                    @if interval.is_some() { "about " }
+                    data value=(known.iter().sum::<f64>()) data-sum=(pointer) { (show(known.iter().sum())) }
+                }
             }
+            @if let Some(interval) = interval { dd { (interval) ", in nine cases of ten" } }
             @if lacking(pointer, false) > 0 {
                 dd { "of " (known.len()) " runs; of " (lacking(pointer, false)) " it is unknown" }
             }
@@ -58,12 +67,19 @@ fn totals(runs: &[View]) -> Markup {
             }
         }
     };
+    let amounts = |pointer: &str, amount: Amount| {
+        let total: f64 = runs.iter().filter_map(|run| run.number(pointer)).sum();
+        match error(pointer) {
+            None => sum(pointer, &|x| amount.exact(x), None),
+            Some(band) => sum(pointer, &|x| amount.rough(x, band), Some(amount.interval(total, band))),
+        }
+    };
     html! {
         dl.cards {
-            div { dt { "Energy" } (sum("/usage/energy_j", energy)) }
-            div { dt { "CO2e" } (sum("/usage/co2eq_g", grams)) }
-            div { dt { "Time, one run after another" } (sum("/usage/duration_s", duration)) }
-            div { dt { "Epochs" } (sum("/run/epochs_done", whole)) }
+            div { dt { "Energy" } (amounts("/usage/energy_j", Amount::Energy)) }
+            div { dt { "CO2e" } (amounts("/usage/co2eq_g", Amount::Grams)) }
+            div { dt { "Time, one run after another" } (sum("/usage/duration_s", &duration, None)) }
+            div { dt { "Epochs" } (sum("/run/epochs_done", &whole, None)) }
         }
     }
 }
@@ -87,8 +103,8 @@ fn overview(runs: &[View]) -> Markup {
                 }
                 td.n data-label="epochs" { (run.shown("/run/epochs_done", whole)) }
                 td.n data-label="time" { (run.shown("/usage/duration_s", duration)) }
-                td.n data-label="energy" { (run.used("/usage/energy_j", energy)) }
-                td.n data-label="CO2e" { (run.used("/usage/co2eq_g", grams)) }
+                td.n data-label="energy" { (run.used("/usage/energy_j", Amount::Energy)) }
+                td.n data-label="CO2e" { (run.used("/usage/co2eq_g", Amount::Grams)) }
                 td.n data-label="coverage" { (run.shown("/usage/coverage", percent)) }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::charts::KINDS;
 use super::view::{View, percent, whole};
-use crate::units::{Unit, digits, energy};
+use crate::units::{Amount, Unit, digits, two_digits};
 use maud::{Markup, html};
 
 /// A column's head.
@@ -55,7 +55,7 @@ pub fn nodes(run: &View) -> Markup {
                     }
                 }
                 td.n data-label="ranks" { (node.shown("/ranks", whole)) }
-                td.n data-label="energy" { (node.shown("/energy_j", energy)) }
+                td.n data-label="energy" { (node.amount("/energy_j", Amount::Energy, node.error("/error"))) }
             }
         }
     };
@@ -79,9 +79,9 @@ pub fn devices(run: &View) -> Markup {
         Head::Number("coverage"),
         Head::Text("state"),
     ];
-    let watts = |power: f64| format!("{} W", digits(power));
     let rows = html! {
         @for device in &devices {
+            @let error = device.error("/error");
             tr {
                 th.long scope="row" {
                     (device.words("/device")) br;
@@ -89,8 +89,8 @@ pub fn devices(run: &View) -> Markup {
                 }
                 td data-label="kind" { (device.words("/kind")) }
                 td data-label="by" { (device.words("/source")) ", " (device.words("/method")) }
-                td.n data-label="energy" { (device.shown("/energy_j", energy)) }
-                td.n data-label="mean power" { (device.shown("/mean_power_w", watts)) }
+                td.n data-label="energy" { (device.figure("/energy_j", ["/energy_low_j", "/energy_high_j"], Amount::Energy, error)) }
+                td.n data-label="mean power" { (device.amount("/mean_power_w", Amount::Of("W"), error)) }
                 td.n data-label="coverage" { (device.shown("/coverage", percent)) }
                 td data-label="state" {
                     (device.words("/status"))
@@ -159,7 +159,10 @@ pub fn epochs(run: &View) -> Markup {
             @if are_merged {
                 p.soft { "Older epochs of a long run are kept in groups: a row is the sum of as many as it says." }
             }
-            (epochs_table(&epochs, &rows, are_merged))
+            @if run.has("/usage/error") {
+                p.soft { "Energy and CO2e rest on estimates, as far off as those of the devices above: two digits are shown." }
+            }
+            (epochs_table(run, &epochs, &rows, are_merged))
         }
     }
 }
@@ -171,7 +174,7 @@ fn evenly<'a>(all: &'a [View<'a>]) -> Vec<&'a View<'a>> {
     (0..shown).filter_map(|n| all.get(n * (all.len() - 1) / (shown - 1).max(1))).collect()
 }
 
-fn epochs_table(all: &[View], rows: &[&View], are_merged: bool) -> Markup {
+fn epochs_table(run: &View, all: &[View], rows: &[&View], are_merged: bool) -> Markup {
     let most = |field: &str| all.iter().filter_map(|epoch| epoch.number(field)).fold(0.0, f64::max);
     let joules = Unit::energy(most("/energy_j"));
     let mut columns = vec![
@@ -182,6 +185,7 @@ fn epochs_table(all: &[View], rows: &[&View], are_merged: bool) -> Markup {
     let kinds = KINDS.iter().map(|(kind, ..)| (format!("/{kind}_j"), *kind, joules));
     let known: Vec<_> = kinds.filter(|(field, ..)| all.iter().any(|epoch| epoch.has(field))).collect();
     columns.extend(known);
+    let estimated = estimated_columns(run);
     let titles: Vec<String> = columns.iter().map(|(_, title, unit)| format!("{title}, {}", unit.name)).collect();
     let first = [Head::Number("epoch")].into_iter().chain(are_merged.then_some(Head::Number("how many")));
     let heads: Vec<Head> = first.chain(titles.iter().map(|title| Head::Number(title))).collect();
@@ -191,10 +195,20 @@ fn epochs_table(all: &[View], rows: &[&View], are_merged: bool) -> Markup {
                 th.n scope="row" { (epoch.shown("/index", whole)) }
                 @if are_merged { td.n { (epoch.shown("/count", whole)) } }
                 @for (field, _, unit) in &columns {
-                    td.n { (epoch.shown(field, |amount| digits(unit.amount(amount)))) }
+                    @let written = if estimated.contains(field) { two_digits } else { digits };
+                    td.n { (epoch.shown(field, |amount| written(unit.amount(amount)))) }
                 }
             }
         }
     };
     table(&heads, rows)
+}
+
+/// The fields of an epoch that rest on estimates.
+fn estimated_columns(run: &View) -> Vec<String> {
+    let devices = run.list("/components");
+    let kinds =
+        devices.iter().filter(|device| device.has("/error")).map(|device| format!("/{}_j", device.words("/kind")));
+    let all = ["/energy_j", "/co2eq_g"].map(str::to_owned).into_iter().filter(|_| run.has("/usage/error"));
+    all.chain(kinds).collect()
 }

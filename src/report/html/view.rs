@@ -1,7 +1,8 @@
 //! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
 
+use crate::channel::Band;
 use crate::report::ranks;
-use crate::units::digits;
+use crate::units::Amount;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -81,16 +82,42 @@ impl<'a> View<'a> {
         }
     }
 
+    /// How far off figures may be, by the field that says so; None: they are measured.
+    pub fn error(&self, pointer: &str) -> Option<Band> {
+        Band::read(self.value.pointer(pointer))
+    }
+
+    /// An amount as a reader sees it, of an estimate with as many digits as that warrants.
+    pub fn amount(&self, pointer: &str, amount: Amount, error: Option<Band>) -> Markup {
+        let show = |x: f64| error.map_or_else(|| amount.exact(x), |band| amount.rough(x, band));
+        html! { @if error.is_some() && self.has(pointer) { "about " } (self.shown(pointer, show)) }
+    }
+
+    /// The same, of an estimate with its interval, whose ends stand in these fields.
+    pub fn figure(&self, pointer: &str, [low, high]: [&str; 2], amount: Amount, error: Option<Band>) -> Markup {
+        html! {
+            (self.amount(pointer, amount, error))
+            @if error.is_some() && self.has(low) { " (" (self.interval([low, high], amount)) ")" }
+        }
+    }
+
+    /// "7.0 J to 24 J", of ends that stand in these fields.
+    pub fn interval(&self, [low, high]: [&str; 2], amount: Amount) -> Markup {
+        let [from, to] = [low, high].map(|end| self.number(end).unwrap_or(f64::NAN));
+        let show = |x: f64| amount.end(x, from, to);
+        html! { (self.shown(low, show)) " to " (self.shown(high, show)) }
+    }
+
     /// What a run used: of a rank that counts nothing it is in what another of its job counts.
-    pub fn used(&self, pointer: &str, show: impl Fn(f64) -> String) -> Markup {
+    pub fn used(&self, pointer: &str, amount: Amount) -> Markup {
         match !self.has(pointer) && self.is_counted_elsewhere() {
             true => html! { span.unknown { "in another rank's" } },
-            false => self.shown(pointer, show),
+            false => self.amount(pointer, amount, self.error("/usage/error")),
         }
     }
 
     /// "value (low to high)", or where no interval is known the value.
-    pub fn estimate(&self, pointer: &str, show: fn(f64) -> String) -> Markup {
+    pub fn estimate(&self, pointer: &str, show: impl Fn(f64) -> String + Copy) -> Markup {
         let part = self.part(pointer);
         html! {
             (part.shown("/value", show))
@@ -112,9 +139,4 @@ pub fn whole_percent(share: f64) -> String {
 /// A whole number.
 pub fn whole(count: f64) -> String {
     format!("{count:.0}")
-}
-
-/// Electrical energy that is in kWh already.
-pub fn kwh(amount: f64) -> String {
-    format!("{} kWh", digits(amount))
 }

@@ -2,6 +2,8 @@
 
 use super::merged::{fold_all, list};
 use super::{last_end, number, word};
+use crate::channel::Band;
+use crate::uncertainty::ends;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -42,9 +44,11 @@ fn counted(rank: &Value) -> impl Iterator<Item = String> {
 
 /// What a rank used, as a forecast.
 fn used(rank: &Value) -> Value {
+    let error = Band::read(rank.pointer("/usage/error"));
     let estimate = |name: &str| {
-        let used = number(rank, &format!("/usage/{name}"));
-        used.map(|used| json!({"value": used, "low": used, "high": used}))
+        let used = number(rank, &format!("/usage/{name}"))?;
+        let [low, high] = ends(Some(used), error);
+        Some(json!({"value": used, "low": low.unwrap_or(used), "high": high.unwrap_or(used)}))
     };
     json!({"energy_j": estimate("energy_j"), "co2eq_g": estimate("co2eq_g")})
 }

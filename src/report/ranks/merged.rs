@@ -1,7 +1,9 @@
 //! Merges the reports of a job's ranks into one report of the same schema: energies are added, times are joined.
 
 use super::{forecast::forecast, last_end, number, series, started, word};
-use crate::report::equivalents;
+use crate::channel::Band;
+use crate::report::{equivalents, figures};
+use crate::uncertainty::ends;
 use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -82,6 +84,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
     let usage = usage(counting, &components, duration_s);
     let [facility, joules, co2eq_g] =
         ["facility_energy_kwh", "energy_j", "co2eq_g"].map(|field| usage.get(field).and_then(Value::as_f64));
+    let error = Band::read(usage.get("error"));
     let mut intensity = section("intensity", counting);
     let kwh = joules.map(|joules| joules / J_PER_KWH);
     if let (Some(mean), Value::Object(fields)) =
@@ -102,9 +105,9 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "epochs": series::epochs(counting),
         "power": series::power(counting),
         "forecasts": series::forecasts(counting),
-        "equivalents": equivalents(co2eq_g),
-        "what_if": section("what_if", counting),
-        "extras": section("extras", counting),
+        "equivalents": equivalents(co2eq_g, error),
+        "what_if": with_error(section("what_if", counting), error),
+        "extras": extras(counting, error),
         "job": {"agreed": agreed(&ranks)},
         "nodes": nodes(&ranks),
         "notes": distinct(counting.iter().flat_map(|rank| list(rank, "notes"))),
@@ -219,7 +222,35 @@ fn usage(counting: &[&Value], components: &[Value], duration_s: Option<f64>) -> 
     let reported = counting.iter().filter_map(|rank| number(rank, "/usage/coverage")).reduce(f64::max);
     usage.insert("duration_s".into(), json!(duration_s));
     usage.insert("coverage".into(), json!(least.or(reported)));
+    let error = error(counting);
+    let amount = |name: &str| (usage.get(name).and_then(Value::as_f64), error);
+    let amounts = ["energy_j", "energy_kwh", "facility_energy_kwh", "co2eq_g"].map(amount);
+    if counting.iter().any(|rank| rank.pointer("/usage/error").is_some()) {
+        usage.append(&mut figures(amounts));
+    }
     Value::Object(usage)
+}
+
+/// How far off the energy of these ranks may be; None: it is measured.
+fn error(ranks: &[&Value]) -> Option<Band> {
+    let part = |rank: &&Value| Some((number(rank, "/usage/energy_j")?, Band::read(rank.pointer("/usage/error"))));
+    Band::of_sum(ranks.iter().filter_map(part))
+}
+
+/// A section's multipliers are no sum of those of the ranks: its figures are as far off as the energy of all.
+fn with_error(mut section: Value, error: Option<Band>) -> Value {
+    for name in ["error", "forecast_error"] {
+        let field = section.get_mut(name).filter(|_| error.is_some());
+        field.into_iter().for_each(|field| *field = json!(error.map(Band::json)));
+    }
+    section
+}
+
+fn extras(counting: &[&Value], error: Option<Band>) -> Value {
+    match section("extras", counting) {
+        Value::Object(extras) => extras.into_iter().map(|(name, of)| (name, with_error(of, error))).collect(),
+        none => none,
+    }
 }
 
 /// A factor that all ranks share, or else its mean: output divided by input.
@@ -265,6 +296,14 @@ fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     device.insert("coverage".into(), json!(measured_s.filter(|_| duration_s > 0.0).map(|s| (s / duration_s).min(1.0))));
     fault.into_iter().for_each(|fault| drop(device.insert("status".into(), json!(fault))));
     device.insert("note".into(), json!(note));
+    if ones.iter().any(|one| one.get("error").is_some()) {
+        let part = |one: &&Value| Some((number(one, "/energy_j")?, Band::read(one.get("error"))));
+        let error = Band::of_sum(ones.iter().filter_map(part)).or_else(|| Band::read(device.get("error")));
+        let [low_j, high_j] = ends(energy_j, error);
+        let fields =
+            [("error", json!(error.map(Band::json))), ("energy_low_j", json!(low_j)), ("energy_high_j", json!(high_j))];
+        device.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    }
     device.insert("host".into(), json!(host));
     Value::Object(device)
 }
@@ -296,7 +335,10 @@ fn nodes(ranks: &[&Value]) -> Value {
         let counting: Vec<u64> =
             ranks.iter().filter(|rank| is_counting(rank)).filter_map(|rank| count(rank, "/run/rank")).collect();
         let energy_j = sum(ranks.iter().map(|rank| number(rank, "/usage/energy_j")));
-        json!({"host": host, "ranks": ranks.len(), "counting": counting, "energy_j": energy_j})
+        let mut node = json!({"host": host, "ranks": ranks.len(), "counting": counting, "energy_j": energy_j});
+        let error = error(&ranks).map(|band| ("error".to_owned(), band.json()));
+        node.as_object_mut().into_iter().for_each(|node| node.extend(error.clone()));
+        node
     };
     nodes.into_iter().map(node).collect()
 }

@@ -1,0 +1,143 @@
+use super::*;
+
+const TOLD: f64 = 1_772_456_400.0; // 2026-03-02T13:00:00Z
+
+fn report() -> Value {
+    json!({
+        "run": {"id": "ab", "name": "digits", "host": "node1", "state": "in_epoch", "epochs_planned": 20, "epochs_done": 6, "progress": 0.5},
+        "usage": {"duration_s": 3600.0, "energy_j": 3.6e6, "co2eq_g": 114.0, "epochs": {"duration_s": 3600.0}},
+        "forecast": {"level": 0.9, "duration_s": {"value": 12000.0, "low": 11000.0, "high": 13000.0},
+            "energy_j": {"value": 1.2e7, "low": 1.1e7, "high": 1.3e7}, "co2eq_g": {"value": 380.0, "low": 350.0, "high": 420.0},
+            "remaining": {"duration_s": {"value": 8400.0, "low": 7400.0, "high": 9400.0}}},
+        "power": {"from": [0.0, 1.0], "to": [1.0, 2.0], "cpu_w": [1.0, 52.0], "gpu_w": [2.0, 200.0], "dram_w": null, "node_w": null},
+        "epochs": [{"duration_s": 600.0, "cpu_j": 6000.0, "gpu_j": null}],
+    })
+}
+
+fn view(report: &Value, after: f64) -> View<'_> {
+    View { report, told: TOLD, now: TOLD + after, is_over: false, is_from_journal: false }
+}
+
+#[test]
+fn all_is_there_and_fits() {
+    let report = report();
+    let wide = view(&report, 10.0).lines(110, false);
+    assert_eq!(
+        wide,
+        [
+            "digits on node1: in epoch 7 of 20".to_owned(),
+            format!("{}{}  32 %", "█".repeat(26), "░".repeat(54)),
+            "left      2h 19m 50s, ends 2026-03-02T15:20:00Z".into(),
+            "power     252 W, cpu 52.0 W, gpu 200 W".into(),
+            "used      1.00 kWh, 114 g CO2e, in 1h".into(),
+            "forecast  3.33 kWh (3.06 kWh to 3.61 kWh), 380 g CO2e (350 g to 420 g), 3h 20m (3h 3m 20s to 3h 36m 40s),"
+                .into(),
+            "          90 % intervals".into(),
+        ]
+    );
+    for width in [1, 10, 20, 40, 41, 79, 200] {
+        let lines = view(&report, 10.0).lines(width, true);
+        assert!(lines.iter().all(|line| measure_text_width(line) <= width), "{width}: {lines:#?}");
+    }
+    let narrow = view(&report, 10.0).lines(39, false);
+    assert_eq!(
+        narrow.get(6..9).unwrap().join("\n"),
+        "\
+forecast  3.33 kWh
+          (3.06 kWh to 3.61 kWh),
+          380 g CO2e (350 g to 420 g),"
+    );
+    assert!(!narrow.iter().any(|line| line.contains('…')), "{narrow:#?}");
+}
+
+#[test]
+fn of_an_estimate_all_has_its_interval() {
+    let mut report = report();
+    report["usage"]["error"] = json!({"low": 0.9, "high": 1.2});
+    report["components"] = json!([
+        {"kind": "cpu", "energy_j": 7.2e5, "error": {"low": 0.5, "high": 2.0}},
+        {"kind": "gpu", "energy_j": 2.88e6, "error": null},
+    ]);
+    let shown = view(&report, 10.0).lines(120, false);
+    assert_eq!(
+        shown.get(3..6).unwrap(),
+        [
+            "power     about 250 W (230 to 300 W), cpu about 52 W, gpu 200 W",
+            "used      about 1.0 kWh (0.90 to 1.2 kWh), about 110 g CO2e (100 to 140 g), in 1h",
+            "forecast  about 3.3 kWh (3.1 to 3.6 kWh), about 380 g CO2e (350 to 420 g), 3h 20m (3h 3m 20s to 3h 36m 40s),",
+        ]
+    );
+    assert_eq!(view(&report, 10.0).json("a")["error"]["high"], 1.2);
+    // Nothing has ended yet.
+    report["usage"] = json!({"energy_j": null, "duration_s": 0.0, "error": null});
+    report["run"]["open"] = json!({"duration_s": 300.0, "energy_j": 3.6e5});
+    report["components"].as_array_mut().unwrap().iter_mut().for_each(|one| one["energy_j"] = Value::Null);
+    let shown = view(&report, 10.0).lines(120, false);
+    assert!(shown.iter().any(|line| line.contains("used      about 0.10 kWh (180 kJ to 0.20 kWh)")), "{shown:#?}");
+}
+
+/// As a journal tells of it: no total has the open epoch yet.
+#[test]
+fn the_open_epoch_is_used_and_gone() {
+    let mut report = report();
+    report["run"]["open"] = json!({"duration_s": 300.0, "energy_j": 3.6e5});
+    report["run"]["progress"] = Value::Null;
+    report["forecast"]["remaining"] = Value::Null;
+    report["pue"] = json!(1.0);
+    report["intensity"] = json!({"g_per_kwh": 114.0});
+    let shown = view(&report, 0.0).lines(110, false);
+    let has = |text: &str| shown.iter().any(|line| line.contains(text));
+    assert!(has("left      2h 15m, ends") && has("used      1.10 kWh, 125 g CO2e, in 1h 5m"), "{shown:#?}");
+    assert_eq!(view(&report, 0.0).json("a")["share"], 6.5 / 20.0);
+    report["run"]["epochs_done"] = json!(0);
+    report["usage"] = json!({"energy_j": null, "duration_s": 0.0, "epochs": {"duration_s": 0.0}});
+    let first = view(&report, 0.0).lines(110, false);
+    assert!(first.iter().any(|line| line.contains("used      0.100 kWh, 11.4 g CO2e, in 5m")), "{first:#?}");
+}
+
+#[test]
+fn unknown_is_said_or_left_out() {
+    let report = json!({"run": {"id": "ab", "state": "waiting", "epochs_planned": 0, "epochs_done": 0}, "usage": {"energy_j": null}});
+    assert_eq!(view(&report, 0.0).lines(80, false), ["ab: waiting for its first epoch", "used      energy unknown"]);
+    assert_eq!(view(&json!({}), 0.0).lines(80, false).len(), 2);
+    let rude = json!({"run": {"name": "a", "epochs_planned": 1e300, "epochs_done": -1}});
+    assert!(view(&rude, 0.0).lines(80, false).iter().all(|line| !line.contains(char::is_control)));
+}
+
+#[test]
+fn the_last_epochs_power_stands_in() {
+    let mut report = report();
+    report["power"] = Value::Null;
+    assert_eq!(view(&report, 0.0).power(), [("cpu", 10.0)]);
+}
+
+#[test]
+fn the_forecast_of_a_short_run_is_not_rounded_to_seconds() {
+    let mut report = report();
+    report["forecast"]["duration_s"] = json!({"value": 1.82, "low": 1.09, "high": 2.22});
+    let lines = view(&report, 0.0).lines(200, false).join("\n");
+    assert!(lines.contains("1.82 s (1.09 s to 2.22 s)"), "{lines}");
+}
+
+#[test]
+fn silence_is_told_after_three_epochs() {
+    let mut report = report();
+    report["run"]["state"] = json!("unfinished");
+    assert!(view(&report, 1799.0).head().ends_with("running, 6 of 20 epochs done"));
+    let silent = view(&report, 1801.0).lines(120, false).join("\n");
+    assert!(
+        silent.contains("no sign of life since 2026-03-02T13:00:00Z, 6 of 20") && !silent.contains("ends"),
+        "{silent}"
+    );
+    let journal = View { is_from_journal: true, ..view(&report, 151.0) };
+    assert!(journal.is_silent() && !view(&report, 151.0).is_silent());
+    let over = View { is_over: true, ..view(&report, 1801.0) };
+    assert_eq!(over.line(), "digits on node1: done, 6 of 20 epochs (30 %); used 1.00 kWh, 114 g CO2e, in 1h");
+}
+
+#[test]
+fn a_line_does_not_change_with_the_clock() {
+    let report = report();
+    assert_eq!(view(&report, 0.0).line(), view(&report, 30.0).line());
+    assert_eq!(view(&report, 30.0).json("a")["left_s"], 8400.0);
+}

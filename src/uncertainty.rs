@@ -1,0 +1,145 @@
+//! How far off figures may be that rest on estimates: the bands of sums, of a run so far and of its forecast. Pure.
+//!
+//! Errors of estimates may all go the same way: a model that is too low for one processor is too low for its neighbour.
+//! So they are not taken to cancel: the ends of a sum's interval are the sums of its parts' ends. That is never too narrow.
+//! A measurement counts as exact. PUE, price and intensity are factors: they leave the multipliers as they are.
+
+use crate::books::{Books, Metered};
+use crate::channel::{Band, Method};
+use crate::forecast::Estimate;
+use serde_json::{Value, json};
+
+/// The band of a measurement.
+const EXACT: Band = Band { low: 1.0, high: 1.0 };
+
+impl Band {
+    /// A band that text from outside names; None: these numbers are none.
+    pub fn checked(low: f64, high: f64) -> Option<Band> {
+        (low > 0.0 && low <= 1.0 && high >= 1.0 && high.is_finite()).then_some(Band { low, high })
+    }
+
+    /// The band in a report's or a journal's JSON.
+    pub fn read(json: Option<&Value>) -> Option<Band> {
+        let number = |name: &str| json?.get(name)?.as_f64();
+        Band::checked(number("low")?, number("high")?)
+    }
+
+    /// As the JSON report has it.
+    pub fn json(self) -> Value {
+        json!({"low": self.low, "high": self.high})
+    }
+
+    /// The band of a sum of amounts; None: nothing of it is estimated, or all of it is 0.
+    pub fn of_sum(parts: impl IntoIterator<Item = (f64, Option<Band>)>) -> Option<Band> {
+        let parts: Vec<(f64, Option<Band>)> = parts.into_iter().collect();
+        let parts = || parts.iter().filter(|(amount, _)| *amount > 0.0);
+        let sum: f64 = parts().map(|(amount, _)| amount).sum();
+        let end = |of: End| {
+            let ends: f64 = parts().map(|(amount, band)| amount * of(*band)).sum();
+            // Rounding may carry the quotient past all that it is made of.
+            let least = parts().map(|(_, band)| of(*band)).fold(f64::INFINITY, f64::min);
+            let most = parts().map(|(_, band)| of(*band)).fold(0.0, f64::max);
+            (ends / sum).max(least).min(most)
+        };
+        let is_estimated = sum.is_finite() && parts().any(|(_, band)| band.is_some());
+        is_estimated.then(|| Band { low: end(end_low), high: end(end_high) })
+    }
+
+    /// The narrowest band that holds both.
+    pub fn with(self, other: Band) -> Band {
+        Band { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+}
+
+/// A band's ends about an amount; None where it is measured or unknown.
+pub fn ends(amount: Option<f64>, band: Option<Band>) -> [Option<f64>; 2] {
+    let end = |of: fn(Band) -> f64| Some(amount? * of(band?));
+    [end(|band| band.low), end(|band| band.high)]
+}
+
+/// How far off a run's energy may be, and so all that is worked out from it. None: it is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Uncertainty {
+    /// What was used, by all processes of the run.
+    pub used: Option<Band>,
+    /// What is still to come: as what this process measures and estimates.
+    pub to_come: Option<Band>,
+}
+
+impl Uncertainty {
+    /// Of the run in these books.
+    pub fn of(books: &Books) -> Uncertainty {
+        let ended = |n: usize| books.ledger.channel(n).joules;
+        let own_part = |(n, metered): (usize, &Metered)| {
+            let before = metered.before.sum().joules.unwrap_or(0.0);
+            Some((ended(n)? - before, metered.channel.error))
+        };
+        let open_part = |(n, metered): (usize, &Metered)| Some((books.ledger.recent_j(n)?, metered.channel.error));
+        let is_used = |parts: &Vec<(f64, Option<Band>)>| parts.iter().any(|(joules, _)| *joules > 0.0);
+        let own: Vec<_> = books.ours().filter_map(own_part).collect();
+        let open: Vec<_> = books.ours().filter_map(open_part).collect();
+        let now = [own, open].into_iter().find(is_used).map(Band::of_sum);
+        let all = books.ours().filter_map(|(n, metered)| Some((ended(n)?, metered.error(ended(n)))));
+        let before = books.before().filter_map(|left| Some((left.used.sum().joules?, left.channel.error)));
+        let all: Vec<_> = all.chain(before).collect();
+        let used = is_used(&all).then(|| Band::of_sum(all));
+        // As long as nothing is used, any of the estimates may be all of it.
+        let widest = || books.ours().filter_map(|(_, metered)| metered.channel.error).reduce(Band::with);
+        let now = now.or(used).unwrap_or_else(widest);
+        Uncertainty { used: used.unwrap_or(now), to_come: now }
+    }
+
+    /// Whether any of it is estimated.
+    pub fn is_any(self) -> bool {
+        self.used.or(self.to_come).is_some()
+    }
+
+    /// A forecast of the whole run with an interval for both: how far the run may go another way, and how far its figures
+    /// may be off. Both may go the same way, so each end is at the end of both.
+    pub fn of_total(self, total: Estimate) -> Estimate {
+        let Estimate { used, value, low, high } = total;
+        let [low, high] = [(low, end_low as End), (high, end_high)].map(|(end, of)| self.scaled(used, end, of));
+        Estimate { used, value, low, high }
+    }
+
+    /// The same of what is still to come.
+    pub fn of_rest(self, rest: Estimate) -> Estimate {
+        let band = self.to_come.unwrap_or(EXACT);
+        Estimate { low: rest.low * band.low, high: rest.high * band.high, ..rest }
+    }
+
+    /// The band of a total as it is expected, without what the forecast's interval adds.
+    pub fn at(self, total: Estimate) -> Option<Band> {
+        let end = |of: End| self.scaled(total.used, total.value, of) / total.value;
+        (self.is_any() && total.value > 0.0).then(|| Band { low: end(end_low), high: end(end_high) })
+    }
+
+    fn scaled(self, used: f64, total: f64, of: End) -> f64 {
+        used * of(self.used) + (total - used) * of(self.to_come)
+    }
+}
+
+type End = fn(Option<Band>) -> f64;
+
+fn end_low(band: Option<Band>) -> f64 {
+    band.map_or(1.0, |band| band.low)
+}
+
+fn end_high(band: Option<Band>) -> f64 {
+    band.map_or(1.0, |band| band.high)
+}
+
+impl Metered {
+    /// How far off its energy may be, of which earlier processes measured or estimated some.
+    pub fn error(&self, joules: Option<f64>) -> Option<Band> {
+        let error = self.channel.error;
+        let is_estimate = self.channel.method == Method::Estimate;
+        let before = self.before.sum().joules.unwrap_or(0.0);
+        let error_before = self.error_before.or(error.filter(|_| is_estimate));
+        let rest = joules.map_or(0.0, |all| all - before);
+        if before > 0.0 { Band::of_sum([(before, error_before), (rest, error)]) } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests;
