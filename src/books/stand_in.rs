@@ -1,6 +1,6 @@
 //! Meters that show no sign of life, and the channels that stand in for them.
 
-use super::{Books, events};
+use super::{Books, Metered, events};
 use crate::channel::Kind;
 use std::ops::Range;
 
@@ -36,8 +36,22 @@ impl Books {
         Kind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
     }
 
-    /// The last sign of life of channels, ns.
+    /// The last sign of life of channels, ns: of one that stands in for others and has counted nothing, theirs.
     pub fn alive_at(&self, channels: &[usize]) -> Option<u64> {
-        channels.iter().filter_map(|&number| self.metered.get(number)?.meter.alive_at()).min()
+        let of = |number: usize| {
+            let metered = self.metered.get(number)?;
+            let has_counted = self.ledger.channel(number).joules.is_some();
+            let before = if has_counted { None } else { self.alive_at(&metered.stands_in_for) };
+            before.or(metered.meter.alive_at())
+        };
+        channels.iter().filter_map(|&number| of(number)).min()
+    }
+
+    /// The time of this process that readings of a channel confirm, ns, or of those that it stands in for.
+    pub fn confirmed_ns(&self, number: usize, metered: &Metered) -> f64 {
+        let own = self.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
+        let replaced =
+            metered.stands_in_for.iter().filter_map(|&one| Some(self.confirmed_ns(one, self.metered.get(one)?)));
+        own + replaced.reduce(f64::min).unwrap_or(0.0)
     }
 }
