@@ -104,7 +104,9 @@ impl Outcome {
             let word = |key: &str| one[key].as_str().unwrap().to_owned();
             [word("kind"), word("source"), word("method"), word("status")].join(" ")
         };
-        self.report["components"].as_array().unwrap().iter().map(of).collect()
+        let mut all: Vec<String> = self.report["components"].as_array().unwrap().iter().map(of).collect();
+        all.sort_by_key(|one| one.starts_with("dram"));
+        all
     }
 
     fn energy_j(&self, component: usize) -> Option<f64> {

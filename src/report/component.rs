@@ -110,15 +110,8 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
 /// Share of the run's time that readings confirm: of this process's part by the component that has the least.
 pub fn coverage(books: &Books) -> Option<f64> {
     let (run_ns, before_ns) = (books.ledger.run_ns() as f64, books.past.duration_ns as f64);
-    let of =
-        |number: usize, metered: &Metered| books.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
-    let stood_in_for = |metered: &Metered| {
-        let all = metered.stands_in_for.iter().filter_map(|&number| Some(of(number, books.metered.get(number)?)));
-        all.reduce(f64::min).unwrap_or(0.0)
-    };
     let counts = books.ours().filter(|(_, metered)| metered.replaced_by.is_none());
-    let measured =
-        counts.map(|(number, metered)| (of(number, metered) + stood_in_for(metered)).min(run_ns - before_ns));
+    let measured = counts.map(|(number, metered)| books.confirmed_ns(number, metered).min(run_ns - before_ns));
     let before = books.past.coverage.map(|coverage| coverage * before_ns);
     let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))

@@ -85,8 +85,6 @@ fn number(pattern: &str, label: &str) -> Option<String> {
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.to_owned())
 }
 
-/// The note of a socket's power that contains its memory's.
-
 const PACKAGE: &str = "the whole package";
 const MACHINE: &str = "the whole machine";
 
