@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 const XEON: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz\nphysical id\t: 0\nsiblings\t: 2\ncpu cores\t: 2\nflags\t\t: fpu\n\n";
 
+/// A file whose number follows the seconds since the start.
+type Moving = (&'static str, fn(f64) -> u64);
+
 /// A machine's files, some of which move.
 struct Machine {
     root: PathBuf,
@@ -37,7 +40,7 @@ impl Machine {
     }
 
     /// Has files hold what these functions of the seconds since now say.
-    fn moving(mut self, files: Vec<(&'static str, fn(f64) -> u64)>) -> Machine {
+    fn moving(mut self, files: Vec<Moving>) -> Machine {
         let (root, stop, start) = (self.root.clone(), Arc::clone(&self.stop), Instant::now());
         let set = move || {
             let at = start.elapsed().as_secs_f64();
