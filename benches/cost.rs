@@ -133,7 +133,7 @@ fn sample() {
     let shared = Shared::new(Books::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(
-        Intake::new(Discovery::start(&options, Waker::default()), None),
+        Intake::new(Discovery::start(&options, Waker::default()), None, options.clone(), Waker::default()),
         Waker::default(),
         marks,
         advisor,
