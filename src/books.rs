@@ -23,7 +23,7 @@ use crate::trust::Trust;
 use crate::uncertainty::Uncertainty;
 use std::ops::Range;
 
-pub use events::disagreement;
+pub use events::{cure, disagreement};
 
 /// What to say where the sampler panicked.
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";

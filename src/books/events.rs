@@ -59,7 +59,8 @@ pub fn replaced(channel: &Channel, meter: &Meter, by: &str) -> Unavailable {
     }
 }
 
-fn cure(channel: &Channel) -> &'static str {
+/// What helps where a channel shows no sign of life.
+pub fn cure(channel: &Channel) -> &'static str {
     match channel.source {
         "rapl" | "perf_rapl" => {
             "a virtual machine may show counters that its host does not move: measure on the host, or load the newest kernel and firmware"

@@ -1,7 +1,7 @@
 //! One thing measured, in the report.
 
 use crate::account::Energy;
-use crate::books::{Books, Metered, disagreement};
+use crate::books::{Books, Metered, cure, disagreement};
 use crate::channel::{Band, Channel};
 use crate::counter::Health;
 use crate::ledger::Energies;
@@ -123,7 +123,8 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
     let tally = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
     if let Some(fault) = tally.fault.filter(|_| meter.is_stalled()) {
-        parts.push(format!("no sign of life: {fault}; its energy since the last one is unknown"));
+        let cure = if replaced_by.is_none() { format!(". Cure: {}", cure(channel)) } else { String::new() };
+        parts.push(format!("no sign of life: {fault}; its energy since the last one is unknown{cure}"));
     } else if let Some(fault) = tally.fault {
         parts.push(format!("{} readings failed, the last because {fault}", tally.failed));
     }

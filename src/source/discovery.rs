@@ -213,7 +213,9 @@ impl Finder<'_> {
         let request = nvml::Request::new(self.options);
         let (mut machines, mut lacks) = (None, Vec::new());
         for opener in [PM_COUNTERS, HWMON] {
-            if machines.is_none() && !has_other && request.selects_some() {
+            // Cray's counters pick by each maker's own variables; on a board the GPU is NVIDIA's.
+            let may_be_ours = opener.name == PM_COUNTERS.name || request.selects_some();
+            if machines.is_none() && !has_other && may_be_ours {
                 let (source, unavailable) = self.open(&opener, &[Kind::Gpu]);
                 machines = source;
                 lacks.extend(unavailable);

@@ -26,6 +26,7 @@ fn source(name: &str, method: &str) -> String {
             "Intel's GPU driver, from the card's energy counter",
             "Intel's GPU driver, from the card's power sensor, integrated over time",
         ),
+        "hwmon" if method == "counter" => "the energy counters of the board (hwmon)".into(),
         "hwmon" => "the power sensors of the board (hwmon), 10 times a second, integrated over time".into(),
         "pm_counters" => "HPE Cray's energy counters of the node (pm_counters)".into(),
         "battery" => "the gauge of the discharging battery".into(),
