@@ -1,129 +1,10 @@
 //! Meters that are dead, absurd or at odds with themselves, on whole runs: nothing is 0 because it is unknown, the next
 //! source stands in where there is one, and the report has the reason.
 
-use carbontracker::error::Status;
-use carbontracker::tracker::Tracker;
-use serde_json::Value;
+mod machine;
+
+use machine::{Machine, number};
 use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-const XEON: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz\nphysical id\t: 0\nsiblings\t: 2\ncpu cores\t: 2\nflags\t\t: fpu\n\n";
-
-/// A file whose number follows the seconds since the start.
-type Moving = (&'static str, fn(f64) -> u64);
-
-/// A machine's files, some of which move.
-struct Machine {
-    root: PathBuf,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Machine {
-    /// One whose processor is known, half of whose time is spent working.
-    fn new(name: &str, files: &[(&str, &str)]) -> Machine {
-        let root = std::env::temp_dir().join(format!("ct-meters-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        let machine = Machine { root, stop: Arc::default(), thread: None };
-        machine.write("proc/cpuinfo", &(XEON.to_owned() + &XEON.replace("\t: 0\nvendor", "\t: 1\nvendor")));
-        machine.write("proc/stat", &fs::read_to_string("/proc/stat").unwrap());
-        files.iter().for_each(|(path, text)| machine.write(path, text));
-        machine
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        write(&self.root.join(path), text);
-    }
-
-    /// Has files hold what these functions of the seconds since now say.
-    fn moving(mut self, files: Vec<Moving>) -> Machine {
-        let (root, stop, start) = (self.root.clone(), Arc::clone(&self.stop), Instant::now());
-        let set = move || {
-            let at = start.elapsed().as_secs_f64();
-            files.iter().for_each(|(path, number)| write(&root.join(path), &format!("{}\n", number(at))));
-        };
-        set();
-        self.thread = Some(std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                set();
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }));
-        self
-    }
-
-    /// Runs epochs of 0.5 s, with further options.
-    fn run(&self, epochs: u32, options: &str) -> Outcome {
-        let options = format!("sysroot={} nvml=/none interval=0.1 {options}", self.root.display());
-        let tracker = Tracker::create(&options).unwrap().unwrap();
-        for _ in 0..epochs {
-            tracker.begin().unwrap();
-            std::thread::sleep(Duration::from_millis(500));
-            tracker.end().unwrap();
-        }
-        let report = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
-        let mut messages = Vec::new();
-        while tracker
-            .take_message(|text| {
-                messages.push(text.to_owned());
-                Ok(Status::CT_OK)
-            })
-            .is_ok()
-        {}
-        tracker.destroy();
-        Outcome { report, messages: messages.join("\n") }
-    }
-}
-
-/// A file as the kernel's are: never half written.
-fn write(path: &PathBuf, text: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let new = path.with_extension("new");
-    fs::write(&new, text).unwrap();
-    fs::rename(new, path).unwrap();
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().into_iter().for_each(|thread| thread.join().unwrap());
-        let _ = fs::remove_dir_all(&self.root);
-    }
-}
-
-struct Outcome {
-    report: Value,
-    messages: String,
-}
-
-impl Outcome {
-    /// "kind source method status" of each component.
-    fn components(&self) -> Vec<String> {
-        let of = |one: &Value| {
-            let word = |key: &str| one[key].as_str().unwrap().to_owned();
-            [word("kind"), word("source"), word("method"), word("status")].join(" ")
-        };
-        let mut all: Vec<String> = self.report["components"].as_array().unwrap().iter().map(of).collect();
-        all.sort_by_key(|one| one.starts_with("dram"));
-        all
-    }
-
-    fn energy_j(&self, component: usize) -> Option<f64> {
-        self.report["components"][component]["energy_j"].as_f64()
-    }
-
-    fn note(&self, component: usize) -> &str {
-        self.report["components"][component]["note"].as_str().unwrap_or_default()
-    }
-
-    fn reasons(&self) -> String {
-        self.report["unavailable"].to_string()
-    }
-}
 
 const PACKAGE: [(&str, &str); 3] = [
     ("sys/class/powercap/intel-rapl:0/name", "package-0\n"),
@@ -156,8 +37,8 @@ fn the_estimate_stands_in_for_a_package_that_never_counts() {
 
 #[test]
 fn a_package_that_stops_counting_keeps_what_it_counted() {
-    let machine =
-        Machine::new("midway", &PACKAGE).moving(vec![(ENERGY, |at| 5_000_000_000 + (100e6 * at.min(1.2)) as u64)]);
+    let machine = Machine::new("midway", &PACKAGE)
+        .moving(vec![number(ENERGY, |at| 5_000_000_000 + (100e6 * at.min(1.2)) as u64)]);
     let run = machine.run(6, "components=cpu");
     assert_eq!(run.components(), ["cpu rapl counter stalled", "cpu cpu_model estimate ok"]);
     let counted = run.energy_j(0).unwrap();
@@ -172,7 +53,7 @@ fn a_package_that_stops_counting_keeps_what_it_counted() {
 #[test]
 fn memory_that_does_not_count_is_unknown_beside_a_package_that_does() {
     let dram = "sys/class/powercap/intel-rapl:0:0";
-    let machine = Machine::new("dram", &PACKAGE).moving(vec![(ENERGY, |at| (50e6 * at) as u64)]);
+    let machine = Machine::new("dram", &PACKAGE).moving(vec![number(ENERGY, |at| (50e6 * at) as u64)]);
     machine.write(&format!("{dram}/name"), "dram\n");
     machine.write(&format!("{dram}/energy_uj"), "77\n");
     let run = machine.run(3, "components=cpu,dram");
@@ -226,8 +107,8 @@ fn the_power_of_a_card_stands_in_for_its_counter() {
     assert!((run.energy_j(0).unwrap() / used - 1.0).abs() < 0.05, "{:#}", run.report);
     assert!(run.note(0).contains("its counter stood still"), "{}", run.note(0));
     assert!(run.messages.contains("That power is integrated instead"), "{}", run.messages);
-    let machine =
-        card("card-midway", "300000000\n").moving(vec![(CARD_ENERGY, |at| 5_000_000 + (300e6 * at.min(1.0)) as u64)]);
+    let machine = card("card-midway", "300000000\n")
+        .moving(vec![number(CARD_ENERGY, |at| 5_000_000 + (300e6 * at.min(1.0)) as u64)]);
     let run = machine.run(4, "components=gpu");
     let used = 300.0 * run.report["usage"]["duration_s"].as_f64().unwrap();
     assert!((run.energy_j(0).unwrap() / used - 1.0).abs() < 0.05, "{:#}", run.report);
@@ -235,7 +116,7 @@ fn the_power_of_a_card_stands_in_for_its_counter() {
 
 #[test]
 fn a_counter_at_odds_with_its_own_power_is_reported() {
-    let machine = card("odds", "300000000\n").moving(vec![(CARD_ENERGY, |at| 5_000_000 + (171e6 * at) as u64)]);
+    let machine = card("odds", "300000000\n").moving(vec![number(CARD_ENERGY, |at| 5_000_000 + (171e6 * at) as u64)]);
     let run = machine.run(13, "components=gpu");
     assert!(run.note(0).contains("its counter counts 57 % of the power"), "{}", run.note(0));
     assert!(run.messages.contains("disagrees with itself"), "{}", run.messages);
@@ -243,7 +124,7 @@ fn a_counter_at_odds_with_its_own_power_is_reported() {
 
 #[test]
 fn an_absurd_power_or_one_of_0_brings_no_energy() {
-    let machine = card("absurd", "300000000\n").moving(vec![(CARD_POWER, |at| match at {
+    let machine = card("absurd", "300000000\n").moving(vec![number(CARD_POWER, |at| match at {
         at if at < 0.9 => 300_000_000,
         at if at < 1.6 => 4_294_967_295_000,
         at if at < 2.3 => 0,
