@@ -24,6 +24,8 @@ const MOST_SOCKETS: f64 = 4.0;
 const REFRESH_NS: u64 = 100_000_000;
 /// A stamp that has not changed for this long: the controller has stopped.
 const STALE_NS: u64 = 1_000_000_000;
+/// A stamp that has stood so long, ns, is of a controller that has stopped: another source stands in.
+const STOPPED_NS: u64 = 5_000_000_000;
 /// A refresh may come between two files of one reading, so often at the most.
 const TRIES: u32 = 3;
 const CURE: &str = "the counters are readable to all where the node's controller answers: tell the site's operators";
@@ -199,7 +201,10 @@ impl Counter {
         };
         let Some(stamp) = stamp else { return Some((now, Ok(Value::Count(joules)))) };
         match self.last {
-            Some((last, since)) if last == stamp => (now >= since + STALE_NS).then_some((now, Err(Fault::Silent))),
+            Some((last, since)) if last == stamp => {
+                let fault = if now >= since + STOPPED_NS { Fault::Stalled } else { Fault::Silent };
+                (now >= since + STALE_NS).then_some((now, Err(fault)))
+            }
             _ => {
                 self.last = Some((stamp, now));
                 Some((instant(stamp, now, wall), Ok(Value::Count(joules))))
@@ -321,6 +326,10 @@ mod tests {
         assert_eq!(counter.reading(line(5, wall), now, wall), count(now, 5));
         assert_eq!(counter.reading(line(5, wall), now + second / 2, wall + 500_000), None);
         assert_eq!(counter.reading(line(5, wall), now + second, wall), Some((now + second, Err(Fault::Silent))));
+        assert_eq!(
+            counter.reading(line(5, wall), now + 5 * second, wall),
+            Some((now + 5 * second, Err(Fault::Stalled)))
+        );
         assert_eq!(counter.reading(line(9, wall + 1), now + 2 * second, wall + 2_000_000), count(now + 2 * second, 9));
         assert_eq!(counter.reading(Err(Fault::Gone), now, wall), Some((now, Err(Fault::Gone))));
         assert_eq!(parse("12 J"), Ok((12, None)));
