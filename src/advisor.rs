@@ -103,7 +103,7 @@ impl Advisor {
         let passed = checks.into_iter().filter_map(|(name, limit, total, unit, uncertainty)| {
             let (limit, (whose, total)) = (limit?, limit.and_then(|_| total())?);
             let amount = || match uncertainty.is_any() {
-                true => Amount::Of(unit).forecast(uncertainty.of_total(total), true),
+                true => uncertainty.of_total(total).amount(Amount::Of(unit), true),
                 false => Amount::Of(unit).exact(total.value),
             };
             (total.value > limit).then(|| (name, format!("{name}={limit} is passed: {whose} is {}", amount())))
@@ -114,7 +114,7 @@ impl Advisor {
     fn forecast_message(&self, forecast: &Forecast, run: &Run) -> String {
         let grams = run.pricing.forecast(&run.pricing.bill(run.ledger, run.now), forecast);
         let is_estimated = run.uncertainty.is_any();
-        let shown = |of: Estimate, amount: Amount| amount.forecast(run.uncertainty.of_total(of), is_estimated);
+        let shown = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
         let parts = [
             forecast.duration_s.map(|time| format!("time {}", time.shown(units::duration))),
             forecast.energy_j.map(|energy| format!("energy {}", shown(energy, Amount::Energy))),

@@ -3,6 +3,7 @@
 
 mod events;
 mod stand_in;
+mod uncertainty;
 
 use crate::account::Energy;
 use crate::advisor::Run;
@@ -20,7 +21,6 @@ use crate::progress::{Point, Progress};
 use crate::reading::Reading;
 use crate::source::Unavailable;
 use crate::trust::Trust;
-use crate::uncertainty::Uncertainty;
 use std::ops::Range;
 
 pub use events::{cure, disagreement};
@@ -154,7 +154,7 @@ impl Books {
     /// The run at `now`, ns, for who is to judge it.
     pub fn run(&self, now: u64) -> Run<'_> {
         let Books { ledger, progress, settled, .. } = self;
-        let uncertainty = Uncertainty::of(self);
+        let uncertainty = self.uncertainty();
         Run { ledger, settled: *settled, progress, pricing: self.pricing(), uncertainty, now }
     }
 

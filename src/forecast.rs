@@ -15,6 +15,7 @@
 use crate::ledger::{Between, Observed};
 use crate::pace::{self, Pace, Taken};
 use crate::progress::{Beginning, Done, Progress};
+use crate::units::Amount;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// What is forecast.
@@ -82,6 +83,16 @@ impl Estimate {
     /// "value (low to high)", each as `show` writes it.
     pub fn shown(self, show: fn(f64) -> String) -> String {
         format!("{} ({} to {})", show(self.value), show(self.low), show(self.high))
+    }
+
+    /// The same of an amount that may be estimated.
+    pub fn amount(self, amount: Amount, is_estimated: bool) -> String {
+        let Estimate { value, low, high, .. } = self;
+        if is_estimated {
+            return format!("about {} ({})", amount.end(value, low, high), amount.between(low, high));
+        }
+        let [value, low, high] = [value, low, high].map(|one| amount.exact(one));
+        format!("{value} ({low} to {high})")
     }
 
     /// The same in another unit.

@@ -4,8 +4,7 @@
 //! So they are not taken to cancel: the ends of a sum's interval are the sums of its parts' ends. That is never too narrow.
 //! A measurement counts as exact. PUE, price and intensity are factors: they leave the multipliers as they are.
 
-use crate::books::{Books, Metered};
-use crate::channel::{Band, Method};
+use crate::channel::Band;
 use crate::forecast::Estimate;
 use serde_json::{Value, json};
 
@@ -67,28 +66,6 @@ pub struct Uncertainty {
 }
 
 impl Uncertainty {
-    /// Of the run in these books.
-    pub fn of(books: &Books) -> Uncertainty {
-        let ended = |n: usize| books.ledger.channel(n).joules;
-        let own_part = |(n, metered): (usize, &Metered)| {
-            let before = metered.before.sum().joules.unwrap_or(0.0);
-            Some((ended(n)? - before, metered.channel.error))
-        };
-        let open_part = |(n, metered): (usize, &Metered)| Some((books.ledger.recent_j(n)?, metered.channel.error));
-        let is_used = |parts: &Vec<(f64, Option<Band>)>| parts.iter().any(|(joules, _)| *joules > 0.0);
-        let own: Vec<_> = books.ours().filter_map(own_part).collect();
-        let open: Vec<_> = books.ours().filter_map(open_part).collect();
-        let now = [own, open].into_iter().find(is_used).map(Band::of_sum);
-        let all = books.ours().filter_map(|(n, metered)| Some((ended(n)?, metered.error(ended(n)))));
-        let before = books.before().filter_map(|left| Some((left.used.sum().joules?, left.channel.error)));
-        let all: Vec<_> = all.chain(before).collect();
-        let used = is_used(&all).then(|| Band::of_sum(all));
-        // As long as nothing is used, any of the estimates may be all of it.
-        let widest = || books.ours().filter_map(|(_, metered)| metered.channel.error).reduce(Band::with);
-        let now = now.or(used).unwrap_or_else(widest);
-        Uncertainty { used: used.unwrap_or(now), to_come: now }
-    }
-
     /// Whether any of it is estimated.
     pub fn is_any(self) -> bool {
         self.used.or(self.to_come).is_some()
@@ -127,18 +104,6 @@ fn end_low(band: Option<Band>) -> f64 {
 
 fn end_high(band: Option<Band>) -> f64 {
     band.map_or(1.0, |band| band.high)
-}
-
-impl Metered {
-    /// How far off its energy may be, of which earlier processes measured or estimated some.
-    pub fn error(&self, joules: Option<f64>) -> Option<Band> {
-        let error = self.channel.error;
-        let is_estimate = self.channel.method == Method::Estimate;
-        let before = self.before.sum().joules.unwrap_or(0.0);
-        let error_before = self.error_before.or(error.filter(|_| is_estimate));
-        let rest = joules.map_or(0.0, |all| all - before);
-        if before > 0.0 { Band::of_sum([(before, error_before), (rest, error)]) } else { error }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Quantities as a person reads them.
 
 use crate::channel::Band;
-use crate::forecast::Estimate;
 
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;
@@ -89,16 +88,6 @@ impl Amount<'_> {
         let [low, high] = [low, high].map(|end| self.end(end, low, high));
         let [(number, unit), (_, other)] = [&low, &high].map(|end| end.split_once(' ').unwrap_or((end, "")));
         format!("{} to {high}", if unit == other { number } else { &low })
-    }
-
-    /// A forecast with its interval, which may be that of estimates.
-    pub fn forecast(self, of: Estimate, is_estimated: bool) -> String {
-        let Estimate { value, low, high, .. } = of;
-        if is_estimated {
-            return format!("about {} ({})", self.end(value, low, high), self.between(low, high));
-        }
-        let [value, low, high] = [value, low, high].map(|amount| self.exact(amount));
-        format!("{value} ({low} to {high})")
     }
 }
 
@@ -235,9 +224,6 @@ mod tests {
             ("about 35 W (18 to 70 W)".into(), "2.00".into())
         );
         assert_eq!([0.5, 1.25, 2.0, 10.0, 0.875].map(times), ["0.5", "1.25", "2", "10", "0.88"]);
-        let forecast = Estimate { used: 0.0, value: 1e3, low: 9e2, high: 2e3 };
-        assert_eq!(Amount::Grams.forecast(forecast, false), forecast.shown(grams));
-        assert_eq!(Amount::Grams.forecast(forecast, true), "about 1.0 kg (900 g to 2.0 kg)");
     }
 
     #[test]

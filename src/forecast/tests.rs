@@ -230,3 +230,10 @@ proptest! {
         prop_assert!(total.value < total.used + left as f64 * joules[0]);
     }
 }
+
+#[test]
+fn a_forecast_of_what_is_estimated_is_no_finer_than_its_interval() {
+    let forecast = Estimate { used: 0.0, value: 1e3, low: 9e2, high: 2e3 };
+    assert_eq!(forecast.amount(crate::units::Amount::Grams, false), forecast.shown(crate::units::grams));
+    assert_eq!(forecast.amount(crate::units::Amount::Grams, true), "about 1.0 kg (900 g to 2.0 kg)");
+}

@@ -170,7 +170,7 @@ impl Report {
                 .as_ref()
                 .filter(|_| is_priced)
                 .map(|hourly| Marginal::new(hourly, books, forecast, at)),
-            uncertainty: Uncertainty::of(books),
+            uncertainty: books.uncertainty(),
             forecast,
             forecast_g: forecast.and_then(|forecast| pricing.forecast(&bill, &forecast)),
             components: components.chain(before).collect(),

@@ -105,8 +105,8 @@ fn forecast(report: &Report) -> Vec<String> {
         vec![format!("forecast of all {} epochs {after}, {percent:.0} % intervals:", report.setting.planned)];
     lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
     let is_estimated = report.uncertainty.is_any();
-    lines.extend(report.forecast_j().map(|e| format!("  energy  {}", Amount::Energy.forecast(e, is_estimated))));
-    lines.extend(report.forecast_co2eq_g().map(|e| format!("  CO2e    {}", Amount::Grams.forecast(e, is_estimated))));
+    lines.extend(report.forecast_j().map(|e| format!("  energy  {}", e.amount(Amount::Energy, is_estimated))));
+    lines.extend(report.forecast_co2eq_g().map(|e| format!("  CO2e    {}", e.amount(Amount::Grams, is_estimated))));
     let to_come: Vec<String> = [
         report.remaining_s().map(|e| duration(e.value)),
         report.remaining_j().map(|e| Amount::Energy.alone(e.value, report.uncertainty.to_come)),

@@ -1,4 +1,6 @@
 use super::*;
+use crate::books::Books;
+use crate::channel::Method;
 use crate::channel::{Channel, Kind, Quantity};
 use crate::counter::Credit;
 use crate::intensity::choice;
@@ -89,14 +91,14 @@ fn books(past: Past, devices: &[(Channel, f64)], is_ended: bool) -> Books {
 fn a_run_s_uncertainty_is_that_of_its_channels() {
     let devices = |cpu_w: f64, gpu_w: f64| [(channel("cpu", Some(WIDE)), cpu_w), (channel("gpu", None), gpu_w)];
     for is_ended in [true, false] {
-        let of = |cpu_w, gpu_w| Uncertainty::of(&books(Past::default(), &devices(cpu_w, gpu_w), is_ended));
+        let of = |cpu_w, gpu_w| books(Past::default(), &devices(cpu_w, gpu_w), is_ended).uncertainty();
         near(of(30.0, 70.0).used, 0.85, 1.3);
         assert_eq!(of(30.0, 70.0).to_come, of(30.0, 70.0).used);
         assert_eq!(of(0.0, 70.0), Uncertainty::default());
         assert_eq!(of(0.0, 0.0).to_come, Some(WIDE), "nothing is used, and any of it may be estimated");
     }
     let measured = books(Past::default(), &devices(30.0, 70.0)[1..], true);
-    assert_eq!(Uncertainty::of(&measured), Uncertainty::default());
+    assert_eq!(measured.uncertainty(), Uncertainty::default());
 }
 
 /// One process of a run: what it used, J.
@@ -121,17 +123,17 @@ fn past(channel: Channel, joules: f64) -> Past {
 fn what_earlier_processes_estimated_stays_estimated() {
     // Measured from now on: 60 J of 100 J are not.
     let mended = books(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("gpu", None), 20.0)], true);
-    let uncertainty = Uncertainty::of(&mended);
+    let uncertainty = mended.uncertainty();
     near(uncertainty.used, 0.7, 1.6);
     assert_eq!(uncertainty.to_come, None);
     // The same device by a model that has become better.
     let better = Some(Band { low: 0.8, high: 1.25 });
     let same = books(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("cpu", better), 20.0)], true);
-    near(Uncertainty::of(&same).used, 0.62, 1.7);
-    assert_eq!(Uncertainty::of(&same).to_come, better);
+    near(same.uncertainty().used, 0.62, 1.7);
+    assert_eq!(same.uncertainty().to_come, better);
     // A journal of a version that states no error is no better than the model of today.
     let untold = Channel { error: None, ..channel("cpu", Some(WIDE)) };
-    assert_eq!(Uncertainty::of(&books(past(untold, 60.0), &[(channel("cpu", better), 20.0)], true)).used, better);
+    assert_eq!(books(past(untold, 60.0), &[(channel("cpu", better), 20.0)], true).uncertainty().used, better);
 }
 
 prop_compose! {

@@ -1,6 +1,7 @@
 //! A log's bytes as lines: the text decoded, each line with its date. Pure; any bytes can be read.
 
 use carbontracker::clean;
+use std::time::UNIX_EPOCH;
 
 /// A line, or a part of one that begins with a date.
 #[derive(Debug, PartialEq)]
@@ -77,6 +78,12 @@ fn date_before(line: &str, end: usize) -> Option<usize> {
     let start = end.checked_sub(SHAPE.len())?;
     let fits = |(&byte, &shape): (&u8, &u8)| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
     line.as_bytes().get(start..end)?.iter().zip(SHAPE).all(fits).then_some(start)
+}
+
+/// A log's date in s, in no zone.
+pub fn seconds(at: &str) -> Option<f64> {
+    let at = humantime::parse_rfc3339_weak(at).ok()?;
+    Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use super::outputs::{Output, outputs};
 use super::runs::{Broken, Standard, standards};
 use carbontracker::units::{J_PER_KWH, sum};
 use std::collections::BTreeMap;
-use std::time::UNIX_EPOCH;
 
 /// A file that was read.
 pub struct Log {
@@ -240,10 +239,4 @@ impl Standard {
         let blocks = block.kwh.map_or(f64::INFINITY, |kwh| block.step_kwh / 2.0 / kwh);
         own < blocks && self.off(block) == Some(0.0)
     }
-}
-
-/// A log's date in s, in no zone.
-pub fn seconds(at: &str) -> Option<f64> {
-    let at = humantime::parse_rfc3339_weak(at).ok()?;
-    Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
 }

@@ -310,7 +310,7 @@ impl Building {
     /// Whether its last epoch was over when this one began, as far as seconds can show.
     fn may_go_on(&self, epoch: &Open) -> bool {
         const ROUNDED_S: f64 = 1.5;
-        let seconds = |open: &Open| super::pairs::seconds(open.entry.at.as_deref()?);
+        let seconds = |open: &Open| super::lines::seconds(open.entry.at.as_deref()?);
         let ended = self.epochs.last().and_then(seconds);
         let began = seconds(epoch).map(|at| at - epoch.entry.duration_s);
         ended.zip(began).is_none_or(|(ended, began)| ended <= began + ROUNDED_S)
