@@ -25,6 +25,9 @@ use std::ops::Range;
 
 pub use events::{cure, disagreement};
 
+/// So many events of a channel a person hears of.
+const MOST_EVENTS: u32 = 8;
+
 /// What to say where the sampler panicked.
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
 
@@ -80,10 +83,14 @@ pub struct Metered {
     pub claim: Option<usize>,
     /// What earlier processes of the run measured on it.
     pub before: Energies,
-    /// The source that stands in for it since it showed no sign of life any more: its own readings count no more.
+    /// The source that counts in its place: its own readings do not.
     pub replaced_by: Option<&'static str>,
-    /// The channels that it stands in for, by their numbers.
-    pub stands_in_for: Vec<usize>,
+    /// The channel that stands in for it, or did, by its number.
+    pub stand_in: Option<usize>,
+    /// Groups of channels that have counted in its place, or that it stands in for, by their numbers.
+    pub others: Vec<Vec<usize>>,
+    /// How many events of it a person has heard of.
+    pub events: u32,
     /// How far off that may be; None: it was measured.
     pub error_before: Option<Band>,
 }
@@ -183,8 +190,18 @@ impl Books {
             trust.claim(number);
         }
         let meter = Meter::of(channel, late_since);
-        let (channel, stands_in_for) = (channel.clone(), Vec::new());
-        self.metered.push(Metered { channel, meter, claim, before, error_before, replaced_by: None, stands_in_for });
+        let (channel, others) = (channel.clone(), Vec::new());
+        self.metered.push(Metered {
+            channel,
+            meter,
+            claim,
+            before,
+            error_before,
+            replaced_by: None,
+            stand_in: None,
+            others,
+            events: 0,
+        });
     }
 
     /// No reading follows: what counters that only paused used meanwhile is entered.
@@ -267,15 +284,22 @@ impl Books {
         }
         for reading in readings {
             let Some(metered) = metered.get_mut(reading.channel) else { continue };
-            let Metered { channel, meter, claim, replaced_by: None, .. } = metered else { continue };
+            let Metered { channel, meter, claim, replaced_by, events, .. } = metered;
+            if replaced_by.is_some() {
+                // Its readings are followed: it may show signs of life again.
+                meter.push(reading.at, reading.value, |_| ());
+                continue;
+            }
             let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
             let place = |credit: Credit| match &mut trust {
                 Some(trust) => trust.credit(reading.channel, credit, ledger),
                 None => ledger.credit(reading.channel, credit),
             };
             let event = meter.push(reading.at, reading.value, place);
-            if let Some(event) = event {
-                say(events::in_words(channel, event));
+            if let Some(event) = event.filter(|_| *events <= MOST_EVENTS) {
+                *events += 1;
+                let more = if *events > MOST_EVENTS { ". Further events of it are in the report only" } else { "" };
+                say(events::in_words(channel, event) + more);
             }
             if meter.is_missing() {
                 ledger.release(reading.channel);
@@ -326,7 +350,8 @@ impl Books {
     /// Finds out which epochs are settled by what was entered; `now`, ns, is later than all of it.
     pub fn settle(&mut self, now: u64) {
         let known_to = if self.waits_for_opening { 0 } else { self.all_known_to() };
-        self.settled = self.ledger.epochs_ended_by(known_to);
+        // What was settled stays so, though a stand-in may yet fill in a part of it.
+        self.settled = self.ledger.epochs_ended_by(known_to).max(self.settled);
         if self.ledger.is_in_first() {
             self.progress.settle(known_to, now, |at| self.ledger.open_j(at));
         }

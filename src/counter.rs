@@ -8,6 +8,7 @@ mod life;
 use crate::channel::{Channel, Method, Quantity};
 use crate::reading::{Fault, Value};
 use beside::Beside;
+use life::LONGEST_S;
 
 pub use credit::Credit;
 
@@ -56,8 +57,11 @@ pub struct Meter {
     last: Option<(u64, Value)>,
     /// When a count that had not moved since `last` was read last, ns.
     still_to: Option<u64>,
-    /// Its counter has moved since it was first read.
+    /// Its counter has moved since it was first read; the longest it stood still between, s.
     has_moved: bool,
+    longest_s: f64,
+    /// Since when its power has been 0, ns.
+    dark_since: Option<u64>,
     /// The power that the device reports beside its counter.
     beside: Beside,
     /// Up to when energy is credited, ns.
@@ -128,6 +132,8 @@ impl Meter {
             last: None,
             still_to: None,
             has_moved: false,
+            longest_s: 0.0,
+            dark_since: None,
             beside: Beside::default(),
             credited_to: 0,
             suspect: None,
@@ -151,6 +157,7 @@ impl Meter {
         let value = match reading.and_then(|value| self.believed(value)) {
             Ok(value) => value,
             Err(_) if matches!(reading, Ok(Value::Beside(_))) => return None,
+            Err(Fault::NoPower) => return self.no_power(at),
             Err(fault) => return self.fail(fault),
         };
         let (first_at, mut credited_to) = (self.first_at.unwrap_or(0), self.credited_to);
@@ -176,6 +183,7 @@ impl Meter {
             self.first_at = Some(at);
             self.owed = self.owed.filter(|owed| at > owed.since + IN_TIME_NS);
             self.last = Some((at, value));
+            self.dark_since = None;
             self.misses = 0;
             return None;
         };
@@ -262,8 +270,10 @@ impl Meter {
         if let Some(event) = self.wake((at, count), credit) {
             return Some(event);
         }
-        self.settle_pause(credit);
-        let since = self.last.map_or(since, |(since, _)| since);
+        // A counter that paused within its step: what it counted then was used all the while.
+        if let Some(still_to) = self.still_to.take() {
+            self.longest_s = self.longest_s.max((still_to - since) as f64 * NS).min(LONGEST_S);
+        }
         if let Some(step) = self.step((since, before), (at, count)) {
             let event = (self.misses >= LOST_AFTER).then(|| Event::Back((at - since) as f64 * NS));
             self.accept((since, at), (count, step), credit);
@@ -370,10 +380,12 @@ impl Meter {
             return None;
         };
         let seconds = (at - since) as f64 * NS;
+        let was_dark = std::mem::take(&mut self.dark_since).is_some();
         let joules = 0.5 * (before + watts) * seconds;
         let event = (self.misses >= LOST_AFTER).then_some(Event::Back(seconds));
-        // Across a long hole the powers at its ends say nothing: what was used there stays unknown.
-        if self.misses == 0 || seconds <= BRIDGE_S {
+        // Across a long hole the powers at its ends say nothing, nor do they of a time in which it reported none: what was used
+        // there stays unknown.
+        if self.misses == 0 || (seconds <= BRIDGE_S && !was_dark) {
             self.fill_in(at, joules, credit);
             credit(Credit { from: since, to: at, joules, measured: self.misses == 0 });
             self.note_power(joules, seconds);

@@ -88,9 +88,9 @@ impl Ledger {
         self.accounts.push(Account::new(kind));
     }
 
-    /// Another channel stands in for this one.
-    pub fn replace(&mut self, channel: usize) {
-        self.accounts.get_mut(channel).into_iter().for_each(|account| account.is_replaced = true);
+    /// Whether another channel counts in this one's place.
+    pub fn replace(&mut self, channel: usize, is_replaced: bool) {
+        self.accounts.get_mut(channel).into_iter().for_each(|account| account.is_replaced = is_replaced);
     }
 
     /// The same run with nothing in it: as divided, and no energy.

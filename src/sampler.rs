@@ -147,8 +147,8 @@ impl Sampler {
         for (source, fills_in) in sources {
             self.add(source, fills_in.then_some(self.started), shared);
         }
-        for (source, stalled) in stand_ins {
-            self.stand_in(source, &stalled, shared);
+        for (sources, stalled) in stand_ins {
+            self.stand_in(sources, &stalled, shared);
         }
         self.report_unavailable(unavailable, shared);
         let is_late = host::monotonic_ns() > self.started + PATIENCE_NS;
@@ -159,7 +159,7 @@ impl Sampler {
         }
         let mut books = shared.books();
         books.opening = awaited;
-        books.waits_for_opening = !is_late && self.intake.fills_in();
+        books.waits_for_opening = (!is_late && self.intake.fills_in()) || self.intake.is_seeking();
         if first && books.metered.is_empty() && books.opening.is_empty() {
             shared.say("no source of energy was found: times are measured, energies are unknown".into());
         }
@@ -286,6 +286,7 @@ impl Sampler {
         for (claim, standing) in standings.into_iter().enumerate() {
             books.stand(claim, standing, |message| shared.say(message));
         }
+        self.seek(&mut books, |message| shared.say(message));
         books.settle(host::monotonic_ns());
         self.last_end = books.ledger.last_end();
         self.read_since = books.read_since();
@@ -295,7 +296,6 @@ impl Sampler {
             slot.wanted = slot.is_ours && books.wants_reading(slot.channels());
             slot.is_by_power = books.is_by_power(slot.channels());
         }
-        self.seek(&books);
         if (books.settled, books.progress.share()) != known {
             let review = self.advisor.review(&books.run(start));
             review.messages.into_iter().for_each(|message| shared.say(message));
@@ -373,16 +373,27 @@ impl Slot {
         let gap_ns = match (is_marked && self.is_ours) || self.wanted {
             true => gap_ns,
             false if self.is_by_power => gap_ns.max(POWER_GAP_NS),
-            false => gap_ns.max(interval_ns),
+            false => self.varied(gap_ns.max(interval_ns)),
         };
         self.last_read.map_or(0, |last_read| last_read + gap_ns)
+    }
+
+    /// A gap as it is, or varied by up to 40 % where counters are checked by powers: these are not to keep step with the load.
+    fn varied(&self, gap_ns: u64) -> u64 {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        if !self.source.checks_counters() {
+            return gap_ns;
+        }
+        let random = self.last_read.unwrap_or(0).wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
+        let share = random as f64 / f64::from(u32::MAX);
+        (gap_ns as f64 * (0.6 + 0.4 * share)) as u64
     }
 
     /// Reads it if it is time, else takes what has come; `now` is when the pass began.
     fn read(&mut self, now: u64, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
         if now >= self.next_read(interval_ns, is_marked) {
-            if (is_marked && self.is_ours) || self.wanted {
+            if ((is_marked && self.is_ours) || self.wanted) && !self.is_by_power {
                 self.source.read_at_mark(&host::monotonic_ns, readings);
             } else {
                 self.source.read(&host::monotonic_ns, readings);

@@ -18,15 +18,15 @@ fn the_estimate_stands_in_for_a_package_that_never_counts() {
     for first in ["123456789\n", "0\n"] {
         let machine = Machine::new("frozen", &PACKAGE);
         machine.write(ENERGY, first);
-        let run = machine.run(4, "components=cpu");
+        let run = machine.run(8, "components=cpu");
         assert_eq!(run.components(), ["cpu cpu_model estimate ok"], "{:#}", run.report);
         assert!(run.energy_j(0).unwrap() > 0.1, "{:#}", run.report);
-        assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.5, "{:#}", run.report);
+        assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.3, "{:#}", run.report);
         assert!(run.reasons().contains("its counter stands still; cpu_model stands in"), "{}", run.reasons());
         assert!(
             run.messages.contains("shows no sign of life") && run.messages.contains("stands in for rapl package-0")
         );
-        let total: f64 = (0..4).map(|n| run.report["epochs"][n]["energy_j"].as_f64().unwrap()).sum();
+        let total: f64 = (0..8).map(|n| run.report["epochs"][n]["energy_j"].as_f64().unwrap()).sum();
         assert!(
             (total - run.energy_j(0).unwrap()).abs() < 0.1 * total,
             "the first epochs are filled in: {:#}",
@@ -39,15 +39,31 @@ fn the_estimate_stands_in_for_a_package_that_never_counts() {
 fn a_package_that_stops_counting_keeps_what_it_counted() {
     let machine = Machine::new("midway", &PACKAGE)
         .moving(vec![number(ENERGY, |at| 5_000_000_000 + (100e6 * at.min(1.2)) as u64)]);
-    let run = machine.run(6, "components=cpu");
+    let run = machine.run(12, "components=cpu");
     assert_eq!(run.components(), ["cpu rapl counter stalled", "cpu cpu_model estimate ok"]);
     let counted = run.energy_j(0).unwrap();
     assert!((60.0..130.0).contains(&counted), "{counted}");
     assert!(run.note(0).contains("cpu_model stands in for it"), "{}", run.note(0));
     assert!(run.energy_j(1).unwrap() > 0.1);
-    assert!((0..6).all(|n| run.report["epochs"][n]["coverage"].as_f64().unwrap() > 0.9), "{:#}", run.report);
-    assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.5, "{:#}", run.report);
-    assert!((0..6).all(|n| run.report["epochs"][n]["energy_j"].as_f64().unwrap() > 0.1), "{:#}", run.report);
+    assert!((0..12).all(|n| run.report["epochs"][n]["coverage"].as_f64().unwrap() > 0.9), "{:#}", run.report);
+    assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.3, "{:#}", run.report);
+    assert!((0..12).all(|n| run.report["epochs"][n]["energy_j"].as_f64().unwrap() > 0.1), "{:#}", run.report);
+}
+
+/// Memory is estimated beside it where nothing meters memory.
+#[test]
+fn a_package_that_counts_again_takes_its_place_back() {
+    let at = |at: f64| 5_000_000_000 + (100e6 * if at < 5.0 { at.min(1.0) } else { at - 4.0 }) as u64;
+    let machine = Machine::new("back", &PACKAGE).moving(vec![number(ENERGY, at)]);
+    machine.write("proc/meminfo", "MemTotal:       100000000 kB\n");
+    let run = machine.run(16, "components=cpu,dram");
+    let components = run.components();
+    assert_eq!(components[..2], ["cpu rapl counter gap", "cpu cpu_model estimate ok"], "{:#}", run.report);
+    assert!(components.contains(&"dram memory_model estimate ok".to_owned()), "{components:?}");
+    let counted = run.energy_j(0).unwrap();
+    assert!((340.0..420.0).contains(&counted), "1 s and 3 s at 100 W: {counted}");
+    assert!(run.messages.contains("shows signs of life again and counts from now on"), "{}", run.messages);
+    assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.3, "{:#}", run.report);
 }
 
 #[test]
@@ -56,7 +72,7 @@ fn memory_that_does_not_count_is_unknown_beside_a_package_that_does() {
     let machine = Machine::new("dram", &PACKAGE).moving(vec![number(ENERGY, |at| (50e6 * at) as u64)]);
     machine.write(&format!("{dram}/name"), "dram\n");
     machine.write(&format!("{dram}/energy_uj"), "77\n");
-    let run = machine.run(3, "components=cpu,dram");
+    let run = machine.run(8, "components=cpu,dram");
     let components = run.components();
     assert_eq!(components[0], "cpu rapl counter ok");
     assert!(!components.contains(&"dram rapl counter ok".to_owned()), "{components:?}");
@@ -70,9 +86,9 @@ fn memory_is_estimated_beside_an_estimated_processor() {
     machine.write(&format!("{dram}/name"), "dram\n");
     machine.write(&format!("{dram}/energy_uj"), "77\n");
     machine.write("proc/meminfo", "MemTotal:       100000000 kB\n");
-    let run = machine.run(4, "components=cpu,dram");
+    let run = machine.run(8, "components=cpu,dram");
     assert_eq!(run.components(), ["cpu cpu_model estimate ok", "dram memory_model estimate ok"], "{:#}", run.report);
-    assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.5, "{:#}", run.report);
+    assert!(run.report["usage"]["coverage"].as_f64().unwrap() > 0.3, "{:#}", run.report);
 }
 
 #[test]
@@ -81,7 +97,7 @@ fn a_platform_that_does_not_count_leaves_the_estimate() {
     let machine = Machine::new("psys", &[]);
     machine.write(&format!("{zone}/name"), "psys\n");
     machine.write(&format!("{zone}/energy_uj"), "77\n");
-    let run = machine.run(4, "components=cpu,dram,node");
+    let run = machine.run(8, "components=cpu,dram,node");
     assert!(run.components().contains(&"cpu cpu_model estimate ok".to_owned()), "{:#}", run.report);
     assert!(run.reasons().contains("its counter stands still; cpu_model stands in"), "{}", run.reasons());
 }
@@ -117,7 +133,7 @@ fn the_power_of_a_card_stands_in_for_its_counter() {
 #[test]
 fn a_counter_at_odds_with_its_own_power_is_reported() {
     let machine = card("odds", "300000000\n").moving(vec![number(CARD_ENERGY, |at| 5_000_000 + (171e6 * at) as u64)]);
-    let run = machine.run(13, "components=gpu");
+    let run = machine.run(28, "components=gpu");
     assert!(run.note(0).contains("its counter counts 57 % of the power"), "{}", run.note(0));
     assert!(run.messages.contains("disagrees with itself"), "{}", run.messages);
 }

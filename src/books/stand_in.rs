@@ -5,21 +5,76 @@ use crate::channel::Kind;
 use std::ops::Range;
 
 impl Books {
-    /// Has a source's channels, the newest, stand in for channels that show no sign of life.
-    pub fn replace(&mut self, by: Range<usize>, stalled: &[usize]) {
-        let Some(source) = self.metered.get(by.start).map(|metered| metered.channel.source) else { return };
+    /// Has a channel, by its number, stand in for channels that show no sign of life.
+    pub fn replace(&mut self, by: usize, stalled: &[usize]) {
+        let Some(source) = self.metered.get(by).map(|metered| metered.channel.source) else { return };
         for &number in stalled {
             let has_counted = self.ledger.channel(number).joules.is_some();
             let Some(metered) = self.metered.get_mut(number) else { continue };
-            metered.replaced_by = Some(source);
-            self.ledger.replace(number);
+            (metered.replaced_by, metered.stand_in) = (Some(source), Some(by));
             if !has_counted {
                 self.unavailable.push(events::replaced(&metered.channel, &metered.meter, source));
             }
+            self.ledger.replace(number, true);
         }
-        if let Some(first) = self.metered.get_mut(by.start) {
-            first.stands_in_for = stalled.to_vec();
+        self.counts_again(by);
+        self.add_group(by, stalled);
+    }
+
+    /// Channels that another one stands in for and that all show signs of life again count from now on; and the other no more.
+    /// Returns what a person should know.
+    pub fn restore(&mut self) -> Option<String> {
+        let is_back = |by: usize| {
+            let mut of =
+                self.metered.iter().filter(|one| one.replaced_by.is_some() && one.stand_in == Some(by)).peekable();
+            of.peek().is_some() && of.all(|one| !one.meter.is_missing())
+        };
+        let by = (0..self.metered.len()).find(|&by| is_back(by))?;
+        let back = |one: &Metered| one.replaced_by.is_some() && one.stand_in == Some(by);
+        let numbers: Vec<usize> = (0..self.metered.len()).filter(|&n| self.metered.get(n).is_some_and(back)).collect();
+        let first = self.metered.get(*numbers.first()?)?.channel.clone();
+        for &number in &numbers {
+            if let Some(one) = self.metered.get(number)
+                && let Some(source) = one.replaced_by
+            {
+                let reported = events::replaced(&one.channel, &one.meter, source);
+                self.unavailable.retain(|other| *other != reported);
+            }
+            self.counts_again(number);
+            self.add_group(number, &[by]);
         }
+        let stand_in = self.metered.get_mut(by)?;
+        stand_in.replaced_by = Some(first.source);
+        stand_in.others.retain(|group| *group != numbers);
+        self.ledger.replace(by, true);
+        let (source, device) = (first.source, first.device);
+        Some(format!(
+            "{source} {device} shows signs of life again and counts from now on; what stood in for it does not"
+        ))
+    }
+
+    fn counts_again(&mut self, number: usize) {
+        self.metered.get_mut(number).into_iter().for_each(|one| one.replaced_by = None);
+        self.ledger.replace(number, false);
+    }
+
+    fn add_group(&mut self, number: usize, group: &[usize]) {
+        if let Some(one) = self.metered.get_mut(number).filter(|one| !one.others.iter().any(|other| other == group)) {
+            one.others.push(group.to_vec());
+        }
+    }
+
+    /// Whether all of these still show no sign of life, and nothing stands in for them.
+    pub fn are_stalled(&self, channels: &[usize]) -> bool {
+        let is_dead = |one: &Metered| one.meter.is_stalled() && one.replaced_by.is_none();
+        channels.iter().all(|&number| self.metered.get(number).is_some_and(is_dead))
+    }
+
+    /// The channel that stood in for all of these before, and has stepped aside.
+    pub fn stood_in(&self, stalled: &[usize]) -> Option<usize> {
+        let of = |number: &usize| self.metered.get(*number).and_then(|one| one.stand_in);
+        let by = of(stalled.first()?)?;
+        stalled.iter().all(|number| of(number) == Some(by)).then_some(by)
     }
 
     /// The channels of a source that show no sign of life and that nothing stands in for, where those are all it has of
@@ -41,17 +96,26 @@ impl Books {
         let of = |number: usize| {
             let metered = self.metered.get(number)?;
             let has_counted = self.ledger.channel(number).joules.is_some();
-            let before = if has_counted { None } else { self.alive_at(&metered.stands_in_for) };
-            before.or(metered.meter.alive_at())
+            let stalled = metered.others.first().filter(|_| !has_counted);
+            stalled.and_then(|stalled| self.alive_at(stalled)).or(metered.meter.alive_at())
         };
         channels.iter().filter_map(|&number| of(number)).min()
     }
 
-    /// The time of this process that readings of a channel confirm, ns, or of those that it stands in for.
-    pub fn confirmed_ns(&self, number: usize, metered: &Metered) -> f64 {
+    /// The time of this process that readings of a channel confirm, ns, or of those that counted in its place.
+    pub fn confirmed_ns(&self, number: usize) -> f64 {
+        self.confirmed_without(number, &mut vec![number])
+    }
+
+    fn confirmed_without(&self, number: usize, seen: &mut Vec<usize>) -> f64 {
+        let Some(metered) = self.metered.get(number) else { return 0.0 };
         let own = self.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
-        let replaced =
-            metered.stands_in_for.iter().filter_map(|&one| Some(self.confirmed_ns(one, self.metered.get(one)?)));
-        own + replaced.reduce(f64::min).unwrap_or(0.0)
+        let mut others = 0.0;
+        for group in &metered.others {
+            let new: Vec<usize> = group.iter().copied().filter(|one| !seen.contains(one)).collect();
+            seen.extend(&new);
+            others += new.iter().map(|&one| self.confirmed_without(one, seen)).reduce(f64::min).unwrap_or(0.0);
+        }
+        own + others
     }
 }

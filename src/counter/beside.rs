@@ -5,14 +5,24 @@ use super::{BRIDGE_S, Credit, Event, LOST_AFTER, Meter, NS};
 
 /// A counter that has not moved for so long, s, at more power than this, W, stands still.
 const QUIET_S: f64 = 0.2;
+/// One that was seen to stand still for longer is granted twice as long.
+const STEPS: f64 = 2.0;
 const ALIVE_W: f64 = 1.0;
 /// Powers further apart than this, s, tell no energy.
 const SPARSE_S: f64 = 2.5;
-/// So many of them are needed before the counter is judged.
+/// The counter is judged by windows of at least so many powers and so many seconds: two short ones at first, then long ones.
 const FEWEST: u32 = 20;
-/// After so many seconds counter and power may differ by so much. The two look at different moments: over a short time they
-/// may differ by more. After the last, the comparison begins anew.
-const ALLOWED: [(f64, f64); 3] = [(5.0, 0.35), (20.0, 0.20), (60.0, 0.15)];
+const SHORT: Window = Window { seconds: 5.0, allowed: 0.25 };
+const LONG: Window = Window { seconds: 60.0, allowed: 0.15 };
+/// Two windows in a row have to disagree, by so much more than is allowed as the powers' own spread explains: so many times the
+/// standard error of their mean.
+const SPREADS: f64 = 4.0;
+
+/// For how long counter and power are compared, and by how much they may differ.
+struct Window {
+    seconds: f64,
+    allowed: f64,
+}
 
 /// The power beside a counter, and both energies of late.
 #[derive(Clone, Debug, Default)]
@@ -20,9 +30,13 @@ pub(super) struct Beside {
     last: Option<(u64, f64)>,
     /// It is integrated in the counter's place.
     pub stands_in: bool,
-    /// Energy and time by the power, J and s, and how many powers that is.
+    /// Energy and time by the power, J and s; how many powers that is, their sum and that of their squares.
     power: (f64, f64),
     samples: u32,
+    sums: (f64, f64),
+    /// Windows that are over, and the ratio of the last one if that disagreed.
+    windows: u32,
+    suspect: Option<f64>,
     /// Energy and time by the counter, J and s.
     counted: (f64, f64),
 }
@@ -45,18 +59,23 @@ impl Beside {
         self.last.map_or(0, |(at, _)| at)
     }
 
-    /// The counter's mean power over this one's, where they differ by more than is allowed by now.
-    fn disagreement(&mut self) -> Option<f64> {
+    /// The verdict where a window is over: the counter's mean power over this one's where two windows in a row disagree.
+    fn verdict(&mut self) -> Option<Option<f64>> {
         let (power, counted) = (self.power, self.counted);
-        if self.samples < FEWEST || power.0 <= 0.0 || counted.1 <= 0.0 {
+        let window = if self.windows < 2 { SHORT } else { LONG };
+        if self.samples < FEWEST || power.1 < window.seconds || power.0 <= 0.0 || counted.1 <= 0.0 {
             return None;
         }
         let ratio = counted.0 / counted.1 / (power.0 / power.1);
-        let allowed = ALLOWED.iter().rev().find(|(after, _)| power.1 >= *after)?.1;
-        if ALLOWED.last().is_some_and(|(last, _)| power.1 >= *last) {
-            (self.power, self.counted, self.samples) = Default::default();
-        }
-        ((ratio - 1.0).abs() > allowed).then_some(ratio)
+        let samples = f64::from(self.samples);
+        let (mean, squares) = (self.sums.0 / samples, self.sums.1 / samples);
+        let spread = (squares - mean * mean).max(0.0).sqrt() / mean / samples.sqrt();
+        let is_off = (ratio - 1.0).abs() > window.allowed + SPREADS * spread;
+        let before = std::mem::replace(&mut self.suspect, is_off.then_some(ratio));
+        (self.power, self.counted, self.samples, self.sums) = Default::default();
+        self.windows = self.windows.saturating_add(1);
+        // One window that disagrees says nothing yet.
+        if is_off && before.is_none() { None } else { Some(is_off.then_some(ratio)) }
     }
 }
 
@@ -68,7 +87,8 @@ impl Meter {
             return None;
         }
         let before = self.beside.last.replace((at, watts));
-        let is_still = self.still_to.is_some() && at.saturating_sub(moved_at) as f64 * NS > QUIET_S;
+        let is_still =
+            self.still_to.is_some() && at.saturating_sub(moved_at) as f64 * NS > QUIET_S.max(STEPS * self.longest_s);
         if !self.beside.stands_in && is_still && watts > ALIVE_W {
             return self.stand_in(moved_at, at, watts, credit);
         }
@@ -80,10 +100,11 @@ impl Meter {
         } else if seconds <= SPARSE_S {
             self.beside.power = (self.beside.power.0 + joules, self.beside.power.1 + seconds);
             self.beside.samples += 1;
+            self.beside.sums = (self.beside.sums.0 + watts, self.beside.sums.1 + watts * watts);
         }
-        let ratio = self.beside.disagreement()?;
-        let is_news = self.tally.disagreement.replace(ratio).is_none();
-        is_news.then_some(Event::Disagrees(ratio))
+        let verdict = self.beside.verdict()?;
+        let before = std::mem::replace(&mut self.tally.disagreement, verdict);
+        verdict.filter(|_| before.is_none()).map(Event::Disagrees)
     }
 
     /// From here on the power is integrated, and back to the counter's last sign of life it is taken to have been the same.

@@ -5,8 +5,14 @@ use super::{Credit, Event, FAR_ABOVE, LOST_AFTER, Meter, NS, STEP_S, Step};
 use crate::channel::Quantity;
 use crate::reading::{Fault, Value};
 
-/// A counter that lives moves within this time, s: the slowest, of NVIDIA's GPUs and of Cray, move ten times a second.
-const STILL_S: f64 = 0.5;
+/// A counter that lives moves within this time, s: the slowest that are known, of emulated RAPL, move once a second. One that
+/// was seen to take longer is granted three times as long.
+const STILL_S: f64 = 2.5;
+const PATIENCE: f64 = 3.0;
+/// A counter that takes longer than this, s, for a step is no use.
+pub(super) const LONGEST_S: f64 = 20.0;
+/// A power may be 0 for so long, s: then it shows no sign of life.
+const DARK_S: f64 = 2.5;
 /// No package, memory or GPU draws less for that long, W: a counter that counts less shows no sign of life. It is
 /// granted two of its units.
 const LEAST_W: f64 = 0.01;
@@ -18,7 +24,7 @@ impl Meter {
         let Some((since, still_to)) = self.last.map(|(since, _)| since).zip(self.still_to) else { return };
         if self.has_moved {
             self.settle_pause(&mut credit);
-        } else if !self.is_stalled() && (still_to - since) as f64 * NS >= STILL_S / 2.0 {
+        } else if !self.is_stalled() && (still_to - since) as f64 * NS >= STILL_S / 5.0 {
             self.stall();
         }
     }
@@ -26,7 +32,8 @@ impl Meter {
     /// Whether its counter has yet to show a sign of life.
     pub(super) fn is_doubted(&self) -> bool {
         let is_counter = matches!(self.last, Some((_, Value::Count(_))));
-        is_counter && !self.may_rest && self.misses == 0 && (!self.has_moved || self.still_to.is_some())
+        let is_quiet = !self.has_moved || self.still_to.is_some();
+        is_counter && !self.may_rest && self.misses == 0 && !self.beside.stands_in && is_quiet
     }
 
     /// Whether it answers and shows no sign of life.
@@ -53,20 +60,37 @@ impl Meter {
         let (since, _) = self.last?;
         let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return None };
         self.still_to = Some(at);
-        if self.beside.answers(at) || (at - since) as f64 * NS < STILL_S.max(UNITS_S * joules_per_unit) {
+        let patience_s = STILL_S.max(UNITS_S * joules_per_unit).max(PATIENCE * self.longest_s);
+        if self.beside.answers(at) || (at - since) as f64 * NS < patience_s {
             return None;
         }
         self.beside.stands_in = false;
         self.stall()
     }
 
+    /// Takes a power of 0. A flicker is a hole; beyond, it is stalled.
+    pub(super) fn no_power(&mut self, at: u64) -> Option<Event> {
+        let since = *self.dark_since.get_or_insert(at);
+        if at.saturating_sub(since) as f64 * NS >= DARK_S {
+            return self.stalled(Fault::NoPower);
+        }
+        self.tally.failed += 1;
+        self.tally.fault = Some(Fault::NoPower);
+        self.misses = (self.misses + 1).min(LOST_AFTER - 1);
+        None
+    }
+
     /// It shows no sign of life; what it used since its last one is unknown.
     fn stall(&mut self) -> Option<Event> {
+        self.stalled(Fault::Stalled)
+    }
+
+    fn stalled(&mut self, fault: Fault) -> Option<Event> {
         let is_news = !self.is_stalled();
         self.tally.failed += 1;
-        self.tally.fault = Some(Fault::Stalled);
+        self.tally.fault = Some(fault);
         self.misses = self.misses.max(LOST_AFTER + 1); // no second look would help
-        is_news.then_some(Event::Lost(Fault::Stalled))
+        is_news.then_some(Event::Lost(fault))
     }
 
     /// A counter that stood still moves again. What it counts now was used since it was last seen to stand still, unless
@@ -77,9 +101,12 @@ impl Meter {
         let is_by_power = std::mem::take(&mut self.beside.stands_in);
         let from = if is_by_power { self.beside.credited_to().max(still_to) } else { still_to };
         let seconds = (at.saturating_sub(from)) as f64 * NS;
-        let is_likely = |step: &Step| {
-            is_by_power || self.watts <= 0.0 || step.joules <= FAR_ABOVE * self.watts * (seconds + STEP_S)
+        // The power beside it is that of now: what it counts is of the last moment, or of all the time since it moved last.
+        let most_s = match is_by_power {
+            true => (seconds + at.saturating_sub(since) as f64 * NS) / 2.0,
+            false => FAR_ABOVE * (seconds + STEP_S),
         };
+        let is_likely = |step: &Step| self.watts <= 0.0 || step.joules <= most_s * self.watts;
         let step = self.step((from.min(at - 1), before), (at, count)).filter(is_likely)?;
         self.accept((from.min(at - 1), at), (count, step), credit);
         Some(Event::Moves((still_to - since) as f64 * NS))

@@ -111,7 +111,7 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
 pub fn coverage(books: &Books) -> Option<f64> {
     let (run_ns, before_ns) = (books.ledger.run_ns() as f64, books.past.duration_ns as f64);
     let counts = books.ours().filter(|(_, metered)| metered.replaced_by.is_none());
-    let measured = counts.map(|(number, metered)| books.confirmed_ns(number, metered).min(run_ns - before_ns));
+    let measured = counts.map(|(number, _)| books.confirmed_ns(number).min(run_ns - before_ns));
     let before = books.past.coverage.map(|coverage| coverage * before_ns);
     let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
@@ -135,7 +135,10 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
             tally.bridged_j
         ));
     }
-    if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
+    let stands_in = !metered.others.is_empty() && metered.stand_in.is_none();
+    if stands_in {
+        parts.push("stands in for a meter that showed no sign of life, from its last one on".into());
+    } else if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
         let late_s = (first_at - begin) as f64 * 1e-9;
         let filled_in = if tally.late_s > 0.0 { "; filled in at the power after" } else { "" };
         parts.push(format!("could not be read in the run's first {late_s:.3} s{filled_in}"));

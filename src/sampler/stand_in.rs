@@ -2,35 +2,60 @@
 
 use super::Sampler;
 use crate::books::Books;
+use crate::channel::Kind;
 use crate::shared::Shared;
 use crate::source::Source;
 
+/// What is reported of memory that is not estimated beside a meter does not hold beside an estimate.
+const MEMORY: &str = "memory_model";
+
 impl Sampler {
-    /// Takes in a source for channels that show no sign of life, from their last one on.
-    pub(super) fn stand_in(&mut self, source: Box<dyn Source>, stalled: &[usize], shared: &Shared) {
-        let since = shared.books().alive_at(stalled);
-        let (first, count) = (shared.books().metered.len(), source.channels().len());
-        self.add(source, since, shared);
-        shared.books().replace(first..first + count, stalled);
-        let words = |books: &Books| {
-            let names = |numbers: &mut dyn Iterator<Item = usize>| {
-                let channels = numbers.filter_map(|number| Some(&books.metered.get(number)?.channel));
-                channels.map(|channel| format!("{} {}", channel.source, channel.device)).collect::<Vec<_>>().join(", ")
-            };
-            let (new, old) = (names(&mut (first..first + count)), names(&mut stalled.iter().copied()));
-            format!("{new} stands in for {old} from its last sign of life on")
+    /// Takes in what stands in for channels that show no sign of life, from their last one on: the first source does, the
+    /// others go with it. Channels that meanwhile show one need nobody.
+    pub(super) fn stand_in(&mut self, sources: Vec<Box<dyn Source>>, stalled: &[usize], shared: &Shared) {
+        let (first, since) = {
+            let books = shared.books();
+            if !books.are_stalled(stalled) {
+                return;
+            }
+            (books.metered.len(), books.alive_at(stalled))
         };
-        let words = words(&shared.books());
-        shared.say(words);
+        let has_memory = sources.len() > 1;
+        for source in sources {
+            self.add(source, since, shared);
+        }
+        let mut books = shared.books();
+        if has_memory {
+            books.unavailable.retain(|one| one.source != MEMORY);
+        }
+        books.replace(first, stalled);
+        let names = |numbers: &mut dyn Iterator<Item = usize>| {
+            let channels = numbers.filter_map(|number| Some(&books.metered.get(number)?.channel));
+            channels.map(|channel| format!("{} {}", channel.source, channel.device)).collect::<Vec<_>>().join(", ")
+        };
+        let (new, old) = (names(&mut std::iter::once(first)), names(&mut stalled.iter().copied()));
+        drop(books);
+        shared.say(format!("{new} stands in for {old} from its last sign of life on"));
     }
 
-    /// Looks for what can stand in for channels that show no sign of life: once for each.
-    pub(super) fn seek(&mut self, books: &Books) {
+    /// Has what stands in step aside for channels that show signs of life again. Looks for what can stand in for those that
+    /// show none any more: what stood in for them before, else the next source, once.
+    pub(super) fn seek(&mut self, books: &mut Books, mut say: impl FnMut(String)) {
+        while let Some(message) = books.restore() {
+            say(message);
+        }
         for slot in &self.slots {
             for (kind, stalled) in books.stalled(slot.channels()) {
+                if let Some(by) = books.stood_in(&stalled) {
+                    books.replace(by, &stalled);
+                    continue;
+                }
                 let source = slot.source.channels().first().map_or("", |channel| channel.source);
-                self.intake.seek(kind, source, stalled);
+                let lacks_memory =
+                    books.metered.iter().all(|one| one.channel.kind != Kind::Dram && !one.channel.has_memory);
+                self.intake.seek(kind, source, stalled, lacks_memory);
             }
         }
+        books.waits_for_opening |= self.intake.is_seeking();
     }
 }

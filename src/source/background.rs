@@ -195,6 +195,7 @@ impl Reader {
             channels: self.source.channels().to_vec(),
             min_gap_ns: self.source.min_gap_ns(),
             has_module: self.source.has_module(),
+            checks_counters: self.source.checks_counters(),
             exchange: Arc::clone(&self.exchange),
             reader: std::thread::current(),
             hangs: false,
@@ -227,6 +228,7 @@ struct Background {
     channels: Vec<Channel>,
     min_gap_ns: u64,
     has_module: bool,
+    checks_counters: bool,
     exchange: Arc<Exchange>,
     reader: Thread,
     hangs: bool,
@@ -251,6 +253,10 @@ impl Source for Background {
 
     fn has_module(&self) -> bool {
         self.has_module
+    }
+
+    fn checks_counters(&self) -> bool {
+        self.checks_counters
     }
 
     fn has_news(&self) -> bool {

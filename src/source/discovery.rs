@@ -65,8 +65,12 @@ impl Discovery {
         waker: Waker,
         kind: Kind,
         dead: Vec<(Kind, &'static str)>,
+        lacks_memory: bool,
     ) -> std::io::Result<Discovery> {
-        Discovery::by(options, waker, move |options, opens| Sources::next(options, opens, kind, &dead))
+        Discovery::by(options, waker, move |options, opens| {
+            let next = Sources::next(options, opens, kind, &dead);
+            if lacks_memory { next.with_memory(options, opens) } else { next }
+        })
     }
 
     fn by(
@@ -191,6 +195,18 @@ impl Sources {
             unavailable.extend(why);
         }
         Sources { unavailable, ..Sources::default() }
+    }
+
+    /// The same with memory estimated beside an estimated processor.
+    fn with_memory(mut self, options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
+        let channels = self.sources.iter().flat_map(|source| source.channels());
+        let mut processors = channels.filter(|channel| channel.source == CPU_MODEL.name);
+        let is_estimated = processors.next().is_some_and(|channel| !channel.has_memory);
+        if is_estimated && options.components.contains(&Kind::Dram) {
+            opens(MEMORY_MODEL.name);
+            self.sources.extend((MEMORY_MODEL.open)(options, &[Kind::Dram]).0);
+        }
+        self
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long the making of a tracker waits for discovery. A file that answers later does not hold up the application.
 pub const DISCOVERY: Duration = Duration::from_millis(250);
+/// So long an epoch is not settled as what stands in for a meter is looked for.
+const SEEKING: Duration = Duration::from_secs(5);
 /// How long an ending sampler waits for the threads of sources.
 const THREADS_END: Duration = Duration::from_millis(100);
 
@@ -34,8 +36,8 @@ pub struct Intake {
     waker: Waker,
     /// Sources that show no sign of life, by the kind of what they measure.
     dead: Vec<(Kind, &'static str)>,
-    /// What is looked for to stand in for them, and the numbers of their channels.
-    sought: Vec<(Discovery, Vec<usize>)>,
+    /// What is looked for to stand in for them, the numbers of their channels, and since when.
+    sought: Vec<(Discovery, Vec<usize>, Instant)>,
     /// Threads that have done their work, and end.
     threads: Vec<JoinHandle<()>>,
 }
@@ -45,8 +47,8 @@ pub struct Intake {
 pub struct Arrived {
     /// Sources, and whether what they used before is filled in by their first readings.
     pub sources: Vec<(Box<dyn Source>, bool)>,
-    /// Sources that stand in for channels of these numbers.
-    pub stand_ins: Vec<(Box<dyn Source>, Vec<usize>)>,
+    /// Sources that stand in for channels of these numbers, and what goes with them.
+    pub stand_ins: Vec<(Vec<Box<dyn Source>>, Vec<usize>)>,
     /// What does not take part.
     pub unavailable: Vec<Unavailable>,
     /// What a person should know of what is on its way.
@@ -87,26 +89,41 @@ impl Intake {
         }
     }
 
-    /// Looks for the next source of a kind, to stand in for channels of one that shows no sign of life.
-    pub fn seek(&mut self, kind: Kind, source: &'static str, stalled: Vec<usize>) {
+    /// Looks for the next source of a kind, to stand in for channels of one that shows no sign of life; where the run
+    /// `lacks_memory`, that goes with an estimated processor.
+    pub fn seek(&mut self, kind: Kind, source: &'static str, stalled: Vec<usize>, lacks_memory: bool) {
         if self.dead.contains(&(kind, source)) {
             return;
         }
-        self.dead.push((kind, source));
-        if let Ok(discovery) = Discovery::of_next(&self.options, self.waker.clone(), kind, self.dead.clone()) {
-            self.sought.push((discovery, stalled));
+        if kind == Kind::Cpu {
+            // Memory that nothing stood in for may be estimated beside the processor.
+            self.dead.retain(|(dead, _)| *dead != Kind::Dram);
         }
+        self.dead.push((kind, source));
+        if let Ok(discovery) =
+            Discovery::of_next(&self.options, self.waker.clone(), kind, self.dead.clone(), lacks_memory)
+        {
+            self.sought.push((discovery, stalled, Instant::now()));
+        }
+    }
+
+    /// Whether one is being looked for, as long as that may take.
+    pub fn is_seeking(&self) -> bool {
+        self.sought.iter().any(|(_, _, since)| since.elapsed() < SEEKING)
     }
 
     /// The stand-ins that have been found.
     fn take_sought(&mut self, arrived: &mut Arrived) {
-        for (discovery, stalled) in std::mem::take(&mut self.sought) {
+        for (discovery, stalled, since) in std::mem::take(&mut self.sought) {
             match discovery.wait(Duration::ZERO) {
-                Some(found) => {
-                    arrived.stand_ins.extend(found.sources.into_iter().map(|source| (source, stalled.clone())));
+                Some(Sources { sources, unavailable, .. }) => {
+                    if !sources.is_empty() {
+                        arrived.stand_ins.push((sources, stalled));
+                    }
+                    arrived.unavailable.extend(unavailable);
                     self.threads.push(discovery.thread);
                 }
-                None => self.sought.push((discovery, stalled)),
+                None => self.sought.push((discovery, stalled, since)),
             }
         }
     }
@@ -178,7 +195,7 @@ impl Intake {
 
     /// Whether there is something to take.
     pub fn has_news(&self) -> bool {
-        let is_found = self.sought.iter().any(|(discovery, _)| discovery.is_over());
+        let is_found = self.sought.iter().any(|(discovery, ..)| discovery.is_over());
         is_found
             || self.discovery.as_ref().is_some_and(Discovery::is_over)
             || self.nvml.as_ref().is_some_and(Opening::is_open)
@@ -199,16 +216,13 @@ impl Intake {
 
     /// Whether what comes will fill in what was used until then: no epoch is settled before.
     pub fn fills_in(&self) -> bool {
-        self.discovery.is_some()
-            || !self.sought.is_empty()
-            || self.processor.waits()
-            || self.nvml.as_ref().is_some_and(|opening| opening.fills_in)
+        self.discovery.is_some() || self.processor.waits() || self.nvml.as_ref().is_some_and(|opening| opening.fills_in)
     }
 
     /// Waits for its threads, a moment: a program that exits now is not to find them at work.
     pub fn end(self) {
         let openings = self.nvml.map(Opening::close).into_iter();
-        let discoveries = self.discovery.into_iter().chain(self.sought.into_iter().map(|(discovery, _)| discovery));
+        let discoveries = self.discovery.into_iter().chain(self.sought.into_iter().map(|(discovery, ..)| discovery));
         let threads = self.threads.into_iter().chain(openings).chain(discoveries.map(|discovery| discovery.thread));
         let deadline = Instant::now() + THREADS_END;
         for thread in threads {

@@ -94,6 +94,11 @@ pub trait Source: Send {
         false
     }
 
+    /// Whether it passes on powers by which counters are checked: its readings are not to keep step with the load.
+    fn checks_counters(&self) -> bool {
+        false
+    }
+
     /// Readings further apart than this, ns, miss something: what has only a power is read ten times a second.
     fn max_gap_ns(&self) -> u64 {
         u64::MAX

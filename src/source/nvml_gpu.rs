@@ -93,6 +93,10 @@ impl Source for NvmlGpus {
         self.gpus.iter().any(|gpu| gpu.meters.has_module)
     }
 
+    fn checks_counters(&self) -> bool {
+        self.gpus.iter().any(|gpu| gpu.meters.has_counter)
+    }
+
     fn read(&mut self, _clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
         let results = self.side_by_side(|gpus| gpus.iter_mut().map(Gpu::read_aged).collect());
         collect(results, readings);
@@ -308,6 +312,8 @@ impl<'a> Watch<'a> {
         let still = is_still.then_some((self.unchanged_at, first));
         let steps = self.steps.into_iter().map(|(at, count)| (at, Ok(Value::Count(count))));
         let counts = std::iter::once((before, first)).chain(still).chain(steps).chain(self.failed);
-        counts.chain(self.gpu.read_beside()).collect()
+        // Epochs may keep step with the load: a power read at their marks checks no counter.
+        let beside = if self.gpu.stands_still() { self.gpu.read_beside() } else { None };
+        counts.chain(beside).collect()
     }
 }

@@ -19,6 +19,8 @@ const POWER_GAPS_NS: (u64, u64) = (50_000_000, 100_000_000);
 /// Counters of 32 bits below, which the kernel follows as long as it is asked: one wraps in 4 minutes at 1 kW
 /// (linux/drivers/gpu/drm/xe/xe_hwmon.c).
 const ENERGY_GAPS_NS: (u64, u64) = (MIN_GAP_NS, 60_000_000_000);
+/// A counter that has not moved for so long, ns, may stand still: the power beside it is wanted.
+const STILL_NS: u64 = 150_000_000;
 /// A power that only checks a counter is read five times a second.
 const CHECKED_GAPS_NS: (u64, u64) = (MIN_GAP_NS, 200_000_000);
 
@@ -44,6 +46,8 @@ pub struct Sensor {
     quantity: Quantity,
     /// The power that the same device reports beside its counter, µW.
     beside: Option<NumberFile>,
+    /// The last count, and when it was first read, ns.
+    counted: Option<(Value, u64)>,
     /// See [`Channel::may_rest`].
     may_rest: bool,
     /// What it said on opening, until it is asked for.
@@ -63,19 +67,35 @@ impl Sensor {
     pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
         let unit = Unit::MicroJoules(NumberFile::unopened(path.clone()));
         let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts };
-        Sensor { path, unit, quantity, may_rest: false, beside: None, first: None }
+        Sensor { path, unit, quantity, may_rest: false, beside: None, counted: None, first: None }
     }
 
     /// A power, in units of so many W.
     pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
         let unit = Unit::Watts(NumberFile::unopened(path.clone()), watts);
-        Sensor { path, unit, quantity: Quantity::Power { max_watts }, may_rest: false, beside: None, first: None }
+        Sensor {
+            path,
+            unit,
+            quantity: Quantity::Power { max_watts },
+            may_rest: false,
+            beside: None,
+            counted: None,
+            first: None,
+        }
     }
 
     /// A voltage, mV, times a current, mA.
     pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
         let (path, unit) = (amps.clone(), Unit::Product(volts, amps));
-        Sensor { path, unit, quantity: Quantity::Power { max_watts }, may_rest: false, beside: None, first: None }
+        Sensor {
+            path,
+            unit,
+            quantity: Quantity::Power { max_watts },
+            may_rest: false,
+            beside: None,
+            counted: None,
+            first: None,
+        }
     }
 
     /// Has a counter checked by the first of these powers, in µW, that is there.
@@ -160,6 +180,22 @@ impl Sensor {
             }
         };
         (at, watts.map(Value::Watts))
+    }
+
+    /// Takes note of when its count moved.
+    fn note(&mut self, at: u64, value: Result<Value, Fault>) {
+        if let Some(value) = value.ok().filter(|value| self.counted.is_none_or(|(last, _)| last != *value)) {
+            self.counted = Some((value, at));
+        }
+    }
+
+    fn stands_still(&self, at: u64) -> bool {
+        self.counted.is_some_and(|(_, moved_at)| at > moved_at + STILL_NS)
+    }
+
+    fn read_beside(&mut self, channel: usize, clock: &dyn Fn() -> u64) -> Option<Reading> {
+        let (at, microwatts) = self.beside.as_mut()?.stamped(clock);
+        Some(Reading { channel, at, value: Ok(Value::Beside(microwatts.ok()? as f64 * 1e-6)) })
     }
 
     fn is_power(&self) -> bool {
@@ -285,10 +321,25 @@ impl Source for Sensors {
         for (channel, sensor) in self.sensors.iter_mut().enumerate() {
             let (at, value) = sensor.reading(clock);
             readings.push(Reading { channel, at, value });
-            if let Some((at, Ok(microwatts))) = sensor.beside.as_mut().map(|power| power.stamped(clock)) {
-                readings.push(Reading { channel, at, value: Ok(Value::Beside(microwatts as f64 * 1e-6)) });
+            sensor.note(at, value);
+            readings.extend(sensor.read_beside(channel, clock));
+        }
+    }
+
+    /// Epochs may keep step with the load: a power read at their marks checks no counter.
+    fn read_at_mark(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        for (channel, sensor) in self.sensors.iter_mut().enumerate() {
+            let (at, value) = sensor.reading(clock);
+            readings.push(Reading { channel, at, value });
+            sensor.note(at, value);
+            if sensor.stands_still(at) {
+                readings.extend(sensor.read_beside(channel, clock));
             }
         }
+    }
+
+    fn checks_counters(&self) -> bool {
+        self.sensors.iter().any(|sensor| sensor.beside.is_some())
     }
 
     fn min_gap_ns(&self) -> u64 {
