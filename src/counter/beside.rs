@@ -11,7 +11,7 @@ const ALIVE_W: f64 = 1.0;
 /// Powers further apart than this, s, tell no energy.
 const SPARSE_S: f64 = 2.5;
 /// The counter is judged by windows of at least so many powers and so many seconds: two short ones at first, then long ones.
-const FEWEST: u32 = 20;
+const FEWEST: u32 = 10;
 const SHORT: Window = Window { seconds: 5.0, allowed: 0.25 };
 const LONG: Window = Window { seconds: 60.0, allowed: 0.15 };
 /// Two windows in a row have to disagree, by so much more than is allowed as the powers' own spread explains: so many times the
