@@ -100,3 +100,18 @@ fn other_mistakes_stay_clap_s_to_explain() {
     assert!(run.status.success(), "{}", text(&run.stderr));
     fs::remove_dir_all(dir).expect("removed");
 }
+
+#[test]
+fn a_line_without_its_subcommand_gets_it() {
+    let dir = folder("no-run");
+    for (line, hint) in [
+        ("-o location=DK -- sh train.sh 'a b'", "carbontracker run -o location=DK -- sh train.sh 'a b'\n"),
+        ("--epochs 3 -- sh train.sh", "carbontracker run --epochs 3 -- sh train.sh\n"),
+        ("./train", "carbontracker run -- ./train\n"),
+    ] {
+        let output = shell(&dir, &format!("carbontracker {line}"));
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{line}");
+        assert!(text(&output.stderr).contains(hint), "{}", text(&output.stderr));
+    }
+    fs::remove_dir_all(dir).expect("removed");
+}

@@ -116,10 +116,25 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     let is_slip = error.get(ContextKind::SuggestedSubcommand).is_some() || words.len() == 1;
     let first = words.first().copied().unwrap_or_default();
     let is_theirs = is_unknown && !is_own(first) && (!is_slip || is_program(first));
-    let Some(line) = python::line(&words, Path::exists).filter(|_| is_theirs) else { error.exit() };
-    complain("these are arguments of Python's Carbontracker, whose command has the same name. Here, use:");
+    let theirs = python::line(&words, Path::exists).filter(|_| is_theirs);
+    let (why, line) = match (theirs, without_run(&words).filter(|_| is_unknown)) {
+        (Some(line), _) => {
+            ("these are arguments of Python's Carbontracker, whose command has the same name. Here, use:", line)
+        }
+        (None, Some(line)) => ("the subcommand is missing. To measure a program, use:", line),
+        (None, None) => error.exit(),
+    };
+    complain(why);
     let _ = writeln!(io::stderr(), "  {}", clean::text(line));
     ExitCode::from(WRONG_ARGUMENTS)
+}
+
+/// Options and a program behind "--", as `run` takes them.
+fn without_run(words: &[&str]) -> Option<String> {
+    let program = words.iter().position(|word| *word == "--")?;
+    let is_given = words.first()?.starts_with('-') && program > 0 && words.len() > program + 1;
+    let line: Vec<String> = words.iter().map(|word| python::quoted(word)).collect();
+    is_given.then(|| format!("carbontracker run {}", line.join(" ")))
 }
 
 /// Whether a word names a subcommand.
@@ -130,11 +145,7 @@ fn is_own(word: &str) -> bool {
 fn is_program(word: &str) -> bool {
     let path = carbontracker::host::variable("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&path);
-    if word.contains('/') {
-        Path::new(word).is_file()
-    } else {
-        folders.any(|folder: PathBuf| folder.join(word).is_file())
-    }
+    word.contains('/') || folders.any(|folder: PathBuf| folder.join(word).is_file())
 }
 
 /// The command as its users see it.

@@ -38,8 +38,7 @@ fn source(name: &str, method: &str) -> String {
 
 /// The section.
 pub fn section(run: &View) -> Markup {
-    // What was read from other programs' logs has no version of ours.
-    let is_ours = run.has("/run/version");
+    let is_ours = run.has("/run/version") && !run.has("/run/imported");
     html! {
         h2 { "How it was measured" }
         @if is_ours { (time_and_energy(run)) } @else { (read_from_logs(run)) }
