@@ -7,6 +7,7 @@ use carbontracker::channel::Band;
 use carbontracker::environment;
 use carbontracker::host;
 use carbontracker::options::Options;
+use carbontracker::source;
 use carbontracker::tracker::Tracker;
 use carbontracker::units::{Amount, digits};
 use serde_json::{Value, json};
@@ -17,21 +18,6 @@ use std::time::Duration;
 const READING: Duration = Duration::from_secs(1);
 /// How much longer where a counter has yet to move: one without a sign of life is known by then, and what stands in for it.
 const MORE: Duration = Duration::from_secs(3);
-
-/// All there are, in the order in which the README has them.
-const SOURCES: [&str; 11] = [
-    "rapl",
-    "perf_rapl",
-    "nvml",
-    "amdgpu",
-    "intel_gpu",
-    "hwmon",
-    "pm_counters",
-    "battery",
-    "cpu_model",
-    "memory_model",
-    "simulated",
-];
 
 const HELP: &str = "\
 It makes a tracker as a program would, by the same options and environment, and measures one second, or four where a counter does not move. Then it lists what is
@@ -100,7 +86,7 @@ fn found(report: &Value, checks: &[Check]) -> Value {
     let names =
         |section: &str| -> Vec<String> { list(report, section).map(|one| text(one, "source").into()).collect() };
     let known = [names("components"), names("unavailable")].concat();
-    let aside: Vec<&str> = SOURCES.into_iter().filter(|source| !known.iter().any(|one| one == source)).collect();
+    let aside: Vec<&str> = source::NAMES.into_iter().filter(|source| !known.iter().any(|one| one == source)).collect();
     let checks: Value = checks.iter().map(Check::json).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
