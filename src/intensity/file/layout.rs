@@ -190,8 +190,9 @@ impl Seen {
             return Ok(self.zones.first().cloned());
         }
         let named = |zone: &str| format!("{}{zone}", self.has_prefix);
-        let is_wanted = |zone: &&String| wanted.zone.is_some_and(|run| exports::is_zone(&named(zone), run));
-        if let Some(zone) = self.zones.iter().find(is_wanted) {
+        let meanings = wanted.zone.map(exports::meanings).unwrap_or_default();
+        let of = |run: &String| self.zones.iter().find(|zone| exports::is_same(&named(zone), run));
+        if let Some(zone) = meanings.iter().find_map(of) {
             return Ok(Some(zone.clone()));
         }
         const MOST: usize = 8;
