@@ -4,6 +4,7 @@ mod dates;
 mod encoding;
 mod exports;
 mod headings;
+mod hours;
 mod layout;
 mod local;
 mod names;
@@ -186,8 +187,7 @@ impl Remarks {
         self.basis = self.basis.or(basis).or(layout.basis);
         let source = || export.map(|export| export.source.to_owned()).filter(|source| !source.is_empty());
         self.source = self.source.take().or_else(source);
-        let of_rows =
-            || zone.map(|zone| clean::text(format!("{}{zone}", export.map_or("", |export| export.zone_prefix))));
+        let of_rows = || zone.map(|zone| clean::text(columns.zone_name(zone)));
         let of_export = || export.and_then(|export| export.zone_of(columns.figures.first()?));
         self.zone = self.zone.take().or_else(of_rows).or_else(of_export);
     }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 mod exports;
 mod forms;
 mod places;
+mod words;
 
 const NOON: f64 = 1_772_452_800.0; // 2026-03-02T12:00Z
 const HOUR: f64 = 3600.0;

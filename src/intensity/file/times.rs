@@ -2,6 +2,7 @@
 //! milliseconds since 1970. Pure.
 
 use super::dates::days_from_civil;
+use super::hours;
 use super::table::shown;
 use super::zone_names;
 use std::collections::BTreeSet;
@@ -52,6 +53,9 @@ pub struct Manner {
 impl Evidence {
     /// Takes note of a cell.
     pub fn see(&mut self, line: u64, cell: &str) {
+        if let Some((from, to)) = halves(cell) {
+            return self.see_halves(line, from, to);
+        }
         let (date, rest) = date_and_rest(cell);
         if let Some((start, end)) = rest.rsplit_once('-')
             && is_clock_of_minutes(start)
@@ -60,12 +64,27 @@ impl Evidence {
         {
             self.ends.insert(end.to_owned());
         }
-        let Some(([first, second, _], false)) = fields(date) else { return };
+        // Between dots the day comes first.
+        let Some(([first, second, _], false)) = fields(date).filter(|_| !date.contains('.')) else { return };
         match (first > 12, second > 12) {
             (true, false) => _ = self.day_first.get_or_insert(line),
             (false, true) => _ = self.month_first.get_or_insert(line),
             _ if first != second => _ = self.two_ways.get_or_insert_with(|| (line, cell.to_owned())),
             _ => (),
+        }
+    }
+
+    /// Takes note of both ends of an interval: what makes it longer than a day is the wrong way to read it.
+    fn see_halves(&mut self, line: u64, from: &str, to: &str) {
+        let is_short = |order| {
+            let manner = Manner { order: Some(order), is_interval: false };
+            let length = manner.one(to).zip(manner.one(from)).map(|(to, from)| to.civil_s - from.civil_s);
+            length.is_some_and(|length| length > 0.0 && length <= DAY_S)
+        };
+        match (is_short(Order::DayFirst), is_short(Order::MonthFirst)) {
+            (true, false) => _ = self.day_first.get_or_insert(line),
+            (false, true) => _ = self.month_first.get_or_insert(line),
+            _ => [from, to].into_iter().for_each(|half| self.see(line, half)),
         }
     }
 
@@ -108,9 +127,9 @@ impl Manner {
         if let Some(since_1970_s) = since_1970(cell) {
             return Some(Stamp { civil_s: since_1970_s, offset_s: Some(0.0), end_s: None });
         }
-        if let Some((from, to)) = [" - ", " – ", " to "].iter().find_map(|gap| cell.split_once(gap)) {
-            let from = self.one(from.trim())?;
-            let to = self.one(to.trim()).or_else(|| self.on_date(cell, to.trim()))?;
+        if let Some((from, to)) = halves(cell) {
+            let from = self.one(from)?;
+            let to = self.one(to).or_else(|| self.on_date(cell, to))?;
             return Some(Stamp {
                 end_s: Some(to.civil_s).filter(|end| *end > from.civil_s),
                 offset_s: from.offset_s.or(to.offset_s),
@@ -129,8 +148,11 @@ impl Manner {
         self.one(cell)
     }
 
-    /// The time that a cell of dates and a cell of hours make up: "2026-11-29" and "17:00", or "17:00-18:00".
+    /// The time that a cell of dates and a cell of hours make up: "2026-11-29" and "17:00", "17:00-18:00" or "17".
     pub fn stamp_of(self, date: &str, hours: &str) -> Option<Stamp> {
+        if let Some(hour) = hours::whole(hours) {
+            return self.one(date).map(|day| Stamp { civil_s: day.civil_s + f64::from(hour) * HOUR_S, ..day });
+        }
         let interval = hours.split_once(['-', '–']).filter(|(from, to)| {
             is_clock_of_minutes(from) && clock(to.trim()).is_some_and(|(_, rest)| rest.is_empty())
         });
@@ -221,6 +243,12 @@ fn is_compact(digits: &str) -> bool {
     let date = number(0..4).zip(number(4..6)).zip(number(6..8));
     let is_date = date.is_some_and(|((year, month), day)| days_from_civil(year, month, day).is_some());
     is_date && number(8..10).is_some_and(|hour| hour < 24)
+}
+
+/// The ends of "01/01/2026 23:00 - 02/01/2026 00:00".
+fn halves(cell: &str) -> Option<(&str, &str)> {
+    let (from, to) = [" - ", " – ", " to "].iter().find_map(|gap| cell.split_once(gap))?;
+    Some((from.trim(), to.trim()))
 }
 
 /// A cell's date, and what follows it.
