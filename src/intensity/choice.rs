@@ -163,10 +163,12 @@ fn from_file(path: &Path, location: &Location) -> Result<Choice> {
     Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen, zone))))
 }
 
-/// The yearly average around a zone that the file knows and the tables do not: its country's, else the world's.
+/// The yearly average around a zone that the file knows and the tables do not, at least by this name: what the file calls
+/// it, else its country's, else the world's.
 fn around(asked: &str, of_file: &mut Intensity) -> Result<Intensity> {
-    let country = |zone: &str| zones::yearly(zone.split_once('-')?.0).ok();
-    let flat = of_file.zone.as_deref().and_then(country).or_else(|| country(asked));
+    let country = |zone: &str| zones::yearly(zone.split_once(['-', '_'])?.0).ok();
+    let known = |zone: &str| zones::yearly(zone).ok().or_else(|| country(zone));
+    let flat = of_file.zone.as_deref().and_then(known).or_else(|| country(asked));
     let flat = flat.map_or_else(|| zones::yearly("WORLD"), Ok)?;
     let place = flat.zone.as_deref().unwrap_or("WORLD");
     of_file.caveat = Some(clean::text(format!(
@@ -363,6 +365,7 @@ mod tests {
             (regions, "gb-13", "GB"),
             (zones, "NSW1", "WORLD"),
             (one, "NSW1", "WORLD"),
+            (&one.replace("NSW1", "IT_Z9"), "IT_Z9", "IT"),
             ("# zone: DK-7\ntime,g_per_kwh\n2026-03-02T12:00Z,500\n", "DK-7", "DK"),
         ] {
             let choice = try_it(text, zone).unwrap_or_else(|error| panic!("{zone}: {error:?}"));

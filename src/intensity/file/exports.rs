@@ -221,8 +221,10 @@ pub fn is_same(of_file: &str, of_run: &str) -> bool {
     let (file, run) = (plain(of_file), plain(of_run));
     // Two letters are a country: CA is Canada, and no part of US-CA.
     let is_country = |zone: &str| zone.len() == 2 && zone.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let is_part =
-        |whole: &str, part: &str| !is_country(part) && whole.split_once('-').is_some_and(|(_, rest)| rest == part);
+    let is_part = |whole: &str, part: &str| {
+        let mut ends = whole.match_indices('-').filter_map(|(dash, _)| whole.get(dash + 1..));
+        !is_country(part) && ends.any(|end| end == part)
+    };
     file == run || is_part(&file, &run) || is_part(&run, &file) || code(of_file).is_some_and(|code| code == run)
 }
 

@@ -11,7 +11,7 @@ fn of(text: &str, zone: Option<&str>) -> std::result::Result<(f64, String), Stri
 #[test]
 fn the_run_s_place_is_looked_up_before_it_is_compared() {
     let grids = "time (UTC),zone,co2 (g/kWh)\n2026-03-02 12:00,US-MIDA-PJM,410\n2026-03-02 12:00,US-MIDW-MISO,510\n";
-    for zone in ["US-MIDA-PJM", "aws:us-east-1", "us-east-1", "US-VA", "MIDA-PJM", "Virginia"] {
+    for zone in ["US-MIDA-PJM", "aws:us-east-1", "us-east-1", "US-VA", "MIDA-PJM", "PJM", "Virginia"] {
         assert_eq!(of(grids, Some(zone)), Ok((410.0, "US-MIDA-PJM".into())), "{zone}");
     }
     let countries = "time (UTC),zone,co2 (g/kWh)\n2026-03-02 12:00,DE,300\n2026-03-02 12:00,DK,100\n";
@@ -44,9 +44,7 @@ fn columns_of_places_are_known() {
             });
             let text = format!("Datetime,{heading},Carbon intensity (g/kWh)\n{}", rows.concat());
             let is_known = of(&text, Some(zone)).map(|(g_per_kwh, _)| g_per_kwh);
-            if zone != "US-MIDA-PJM" && !zone.starts_with("aws") {
-                assert_eq!(is_known, Ok(100.0), "{heading} {zone}");
-            }
+            assert_eq!(is_known, Ok(100.0), "{heading} {zone}");
             let why = of(&text, None).unwrap_err();
             assert!(why.starts_with("line 1: the file holds figures of 2 zones"), "{why}");
         }
