@@ -32,7 +32,7 @@ pub fn check(rows: &[Row], time: &Time) -> Result<(), String> {
     let pairs = || bare.windows(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
     let twice = pairs().find(|(a, b)| is_twice(a, b, offset_s));
     if !twice.is_some_and(|(a, _)| is_change(a.at + offset_s, false)) {
-        check_several(rows, &civil)?;
+        check_several(rows, civil)?;
     }
     if let Some((a, b)) = twice {
         return Err(format!(
