@@ -2,6 +2,7 @@
 
 use super::service::{Place, Secret, Service};
 use super::{Grid, Hourly, Intensity, cloud, file, services, zones};
+use crate::clean;
 use crate::error::{Error, Result};
 use crate::facility::{At, Facility};
 use crate::host;
@@ -148,15 +149,32 @@ fn average(location: &Location, account: Account) -> Result<Choice> {
 fn from_file(path: &Path, location: &Location) -> Result<Choice> {
     // What is written from here on is news.
     let seen = file::stamp(path);
-    let hourly = file::open(path, location.zone())?;
+    let (mut hourly, is_known) = file::open(path, location.zone())?;
     // The host may change its folder while the run lasts.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut flat = yearly(location)?;
+    let mut flat = match (yearly(location), location.zone()) {
+        (Err(_), Some(asked)) if is_known => around(asked, &mut hourly.about)?,
+        (flat, _) => flat?,
+    };
     if matches!(location, Location::Unsaid) {
         flat.caveat = None; // the file is of some place
     }
     let zone = location.zone().map(str::to_owned);
     Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen, zone))))
+}
+
+/// The yearly average around a zone that the file knows and the tables do not, at least by this name: what the file calls
+/// it, else its country's, else the world's.
+fn around(asked: &str, of_file: &mut Intensity) -> Result<Intensity> {
+    let country = |zone: &str| zones::yearly(zone.split_once(['-', '_'])?.0).ok();
+    let known = |zone: &str| zones::yearly(zone).ok().or_else(|| country(zone));
+    let flat = of_file.zone.as_deref().and_then(known).or_else(|| country(asked));
+    let flat = flat.map_or_else(|| zones::yearly("WORLD"), Ok)?;
+    let place = flat.zone.as_deref().unwrap_or("WORLD");
+    of_file.caveat = Some(clean::text(format!(
+        "location={asked} is a zone of the file alone: hours without a figure there are priced by the yearly average of {place}"
+    )));
+    Ok(flat)
 }
 
 /// A live service. Where the user does not say where, and it needs to know, the run is measured all the same.
@@ -328,6 +346,39 @@ mod tests {
         let refused = |text: &str| choose(&Options::parse(text, |_| None).unwrap(), |_| None).err().unwrap().message;
         assert!(refused("marginal=watttime:x").starts_with("marginal='watttime:x': "));
         assert!(refused("marginal=watttime:CAISO_NORTH marginal_key='a\nb'").starts_with("marginal_key='…': "));
+    }
+
+    #[test]
+    fn a_zone_that_only_the_file_knows_is_taken() {
+        let path = std::env::temp_dir().join(format!("ct-zones-{}.csv", std::process::id()));
+        let regions = "datetime,North Scotland,South Scotland,London,GB\n2026-03-02T12:00Z,10,20,130,150\n";
+        let zones = "time (UTC),region,g_per_kwh\n2026-03-02 12:00,NSW1,500\n2026-03-02 12:00,QLD1,700\n";
+        let one = "time (UTC),region,g_per_kwh\n2026-03-02 12:00,NSW1,500\n";
+        let try_it = |text: &str, zone: &str| {
+            std::fs::write(&path, text).unwrap();
+            let options = format!("intensity='{}' location='{zone}'", path.display());
+            choose(&Options::parse(&options, |_| None).unwrap(), |_| None)
+        };
+        for (text, zone, flat) in [
+            (regions, "GB-13", "GB"),
+            (regions, "London", "GB"),
+            (regions, "gb-13", "GB"),
+            (zones, "NSW1", "WORLD"),
+            (one, "NSW1", "WORLD"),
+            (&one.replace("NSW1", "IT_Z9"), "IT_Z9", "IT"),
+            ("# zone: DK-7\ntime,g_per_kwh\n2026-03-02T12:00Z,500\n", "DK-7", "DK"),
+        ] {
+            let choice = try_it(text, zone).unwrap_or_else(|error| panic!("{zone}: {error:?}"));
+            assert_eq!(choice.grid.flat.zone.as_deref(), Some(flat), "{zone}");
+            assert!(!choice.grid.hourly.as_ref().unwrap().curve.is_empty(), "{zone}");
+            let expected = format!("location={zone} is a zone of the file alone");
+            assert!(choice.caveats().any(|text| text.starts_with(&expected)), "{zone}");
+        }
+        for (text, zone) in [(one, "QLD1"), (zones, "XYZ1"), ("time,g_per_kwh\n2026-03-02T12:00Z,5\n", "NSW1")] {
+            let error = try_it(text, zone).err().unwrap_or_else(|| panic!("{zone}"));
+            assert!(error.message.contains(&format!("location='{zone}'")), "{error:?}");
+        }
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod dates;
 mod encoding;
 mod exports;
 mod headings;
+mod hours;
 mod layout;
 mod local;
 mod names;
@@ -59,21 +60,24 @@ pub struct News {
     pub about: Intensity,
     /// What to report about old ones.
     pub stale: Option<String>,
+    /// Whether the file itself names the run's zone.
+    is_known: bool,
 }
 
-/// Reads a file of figures for a zone. Err: there is no file to read. A file whose contents are wrong has no figures as
-/// yet: it may be in the middle of being written, and it is read again once it has changed.
-pub fn open(path: &Path, zone: Option<&str>) -> Result<Hourly> {
+/// Reads a file of figures for a zone; with it, whether the file itself names that zone. Err: there is no file to read. A
+/// file whose contents are wrong has no figures as yet: it may be in the middle of being written, and it is read again once
+/// it has changed.
+pub fn open(path: &Path, zone: Option<&str>) -> Result<(Hourly, bool)> {
     let bytes = bytes(path).map_err(|why| Error::invalid(told(path, &why)))?;
     let mut curve = Curve::default();
-    let (about, failure) = match contents(path, &bytes, zone) {
+    let (about, failure, is_known) = match contents(path, &bytes, zone) {
         Ok(news) => {
             curve.take(news.slots);
-            (news.about, news.stale)
+            (news.about, news.stale, news.is_known)
         }
-        Err(why) => (about(path, zone, Remarks::default()), Some(told(path, &why))),
+        Err(why) => (about(path, zone, Remarks::default()), Some(told(path, &why)), false),
     };
-    Ok(Hourly { about, curve, failure })
+    Ok((Hourly { about, curve, failure }, is_known))
 }
 
 /// A file read again.
@@ -89,7 +93,8 @@ fn contents(path: &Path, bytes: &[u8], zone: Option<&str>) -> std::result::Resul
     let now = unix_s();
     let Contents { slots, remarks } = parse(bytes, zone, now)?;
     let to = slots.iter().map(|slot| slot.to).fold(f64::NEG_INFINITY, f64::max);
-    Ok(News { slots, about: about(path, zone, remarks), stale: stale(path, to, now) })
+    let is_known = remarks.zone.as_deref().zip(zone).is_some_and(|(said, asked)| exports::is_zone(said, asked));
+    Ok(News { slots, about: about(path, zone, remarks), stale: stale(path, to, now), is_known })
 }
 
 /// Whose the figures are: as the file states it, else the run's zone and the file's name.
@@ -182,8 +187,7 @@ impl Remarks {
         self.basis = self.basis.or(basis).or(layout.basis);
         let source = || export.map(|export| export.source.to_owned()).filter(|source| !source.is_empty());
         self.source = self.source.take().or_else(source);
-        let of_rows =
-            || zone.map(|zone| clean::text(format!("{}{zone}", export.map_or("", |export| export.zone_prefix))));
+        let of_rows = || zone.map(|zone| clean::text(columns.zone_name(zone)));
         let of_export = || export.and_then(|export| export.zone_of(columns.figures.first()?));
         self.zone = self.zone.take().or_else(of_rows).or_else(of_export);
     }

@@ -3,6 +3,7 @@
 use super::headings::Figure;
 use super::names::{Name, squashed};
 use super::table::shown;
+use crate::intensity::zones::{self, Spot};
 
 /// A service's download.
 #[derive(Debug)]
@@ -187,35 +188,61 @@ impl Export {
 
 /// The column of zones: the one with the shortest codes, as far as headings show it.
 pub fn zone_column(names: &[Name]) -> Option<usize> {
-    const ZONES: [&str; 12] = [
-        "zoneid",
-        "zone",
-        "pricearea",
-        "biddingzone",
-        "regioncode",
-        "regionid",
-        "region",
-        "area",
-        "ba",
-        "zonename",
-        "shortname",
-        "countrycode",
+    #[rustfmt::skip]
+    const ZONES: [&str; 21] = [
+        "zoneid", "zone", "pricearea", "biddingzone", "mapcode", "areacode", "regioncode", "regionid", "region", "area", "ba",
+        "balancingauthority", "respondent", "zonename", "biddingzonename", "areaname", "shortname", "state", "countrycode",
+        "country", "countryname",
     ];
     ZONES.iter().find_map(|zone| names.iter().position(|name| name.plain == *zone))
 }
 
-/// Whether a zone of a file is the one that the run is in: "DK1" is DK-DK1, "13" is GB-13, UK is GB.
+/// Whether a zone of a file is the one that the run is in: "DK1" is DK-DK1, "13" and London are GB-13, UK is GB; a cloud
+/// region is the grid that feeds it.
 pub fn is_zone(of_file: &str, of_run: &str) -> bool {
-    let plain = |zone: &str| {
-        let zone = zone.trim().to_uppercase().replace('_', "-");
-        if zone == "UK" { "GB".to_owned() } else { zone }
-    };
+    meanings(of_run).iter().any(|run| is_same(of_file, run))
+}
+
+/// What a run's zone may be in a file, the surest first: as it is given, its code, its zone, its grid.
+pub fn meanings(of_run: &str) -> Vec<String> {
+    let found = zones::find(of_run).ok().filter(|found| found.why.is_empty()).map(|found| found.spot);
+    let codes = found.map(|spot| [Some(spot.code()), Some(spot.zone()), spot.grid().map(|grid| grid.cell(0))]);
+    let mut meanings = vec![of_run.to_owned()];
+    for code in codes.into_iter().flatten().flatten() {
+        if meanings.iter().all(|known| known != code) {
+            meanings.push(code.to_owned());
+        }
+    }
+    meanings
+}
+
+/// Whether two names are of one zone.
+pub fn is_same(of_file: &str, of_run: &str) -> bool {
     let (file, run) = (plain(of_file), plain(of_run));
     // Two letters are a country: CA is Canada, and no part of US-CA.
     let is_country = |zone: &str| zone.len() == 2 && zone.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let is_part =
-        |whole: &str, part: &str| !is_country(part) && whole.split_once('-').is_some_and(|(_, rest)| rest == part);
-    file == run || is_part(&file, &run) || is_part(&run, &file)
+    let is_part = |whole: &str, part: &str| {
+        let mut ends = whole.match_indices('-').filter_map(|(dash, _)| whole.get(dash + 1..));
+        !is_country(part) && ends.any(|end| end == part)
+    };
+    file == run || is_part(&file, &run) || is_part(&run, &file) || code(of_file).is_some_and(|code| code == run)
+}
+
+/// A zone's code in capitals.
+fn plain(zone: &str) -> String {
+    let zone = zone.trim();
+    match REGIONS.iter().position(|region| squashed(region) == squashed(zone)) {
+        Some(number) if number + 1 < REGIONS.len() => return format!("GB-{}", number + 1),
+        _ => (),
+    }
+    let zone = zone.to_uppercase().replace('_', "-");
+    if zone == "UK" { "GB".to_owned() } else { zone }
+}
+
+/// The code of a zone that a file spells out, such as Denmark.
+fn code(of_file: &str) -> Option<&'static str> {
+    let found = zones::find(of_file).ok().filter(|found| found.why.is_empty())?;
+    (!matches!(found.spot, Spot::Region(_))).then(|| found.spot.code())
 }
 
 /// The column of the run's region, where each region has one.

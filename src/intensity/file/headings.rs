@@ -1,6 +1,7 @@
 //! Which column of a file is which, by its headings. Pure.
 
 use super::exports::{self, Export};
+use super::hours;
 use super::names::{Name, TimeZone};
 use super::table::shown;
 use super::times;
@@ -48,6 +49,8 @@ pub struct Time {
     pub zone: TimeZone,
     /// Its heading.
     pub name: String,
+    /// Whether it is the end of the hour that a row holds for.
+    pub is_hour_end: bool,
 }
 
 /// A column of figures.
@@ -94,8 +97,8 @@ pub struct Wanted<'a> {
 impl Columns {
     /// The columns of a file without headings: time, g/kWh, and perhaps the kind.
     pub fn without_headings() -> Columns {
-        let time = Time { place: 0, hours: None, zone: TimeZone::Unsaid, name: String::new() };
-        let figures = vec![Figure::plain(1, "")];
+        let time = Time { place: 0, hours: None, zone: TimeZone::Unsaid, name: String::new(), is_hour_end: false };
+        let figures = vec![Figure { has_unit: false, ..Figure::plain(1, "") }];
         let headings = Vec::new();
         Columns {
             line: 0,
@@ -132,7 +135,7 @@ impl Columns {
         Ok(Some(Columns {
             line: 0,
             count: headings.len(),
-            end: place(Name::is_end).filter(|_| time.hours.is_none()),
+            end: end(&names, &time),
             time,
             figures,
             kind: place(|name| name.plain == "kind"),
@@ -145,11 +148,27 @@ impl Columns {
     }
 }
 
+impl Columns {
+    /// The whole name of a row's zone: DK-DK1 where an export has DK1, US-CA in a column of states.
+    pub fn zone_name(&self, zone: &str) -> String {
+        let heading = self.zone.and_then(|place| self.headings.get(place));
+        let is_state = zone.len() == 2 && heading.is_some_and(|heading| Name::of(heading).plain == "state");
+        let prefix = if is_state { "US-" } else { self.export.map_or("", |export| export.zone_prefix) };
+        format!("{prefix}{zone}")
+    }
+}
+
 /// The time's column: one in UTC before others, one in local time last.
 fn time(names: &[Name], below: &[String]) -> Option<Time> {
-    let of = |place: usize, name: &Name, zone| Time { place, hours: None, zone, name: name.heading.clone() };
+    let of = |place: usize, name: &Name, zone| {
+        let (name, is_hour_end) = (name.heading.clone(), name.is_hour_end());
+        Time { place, hours: None, zone, name, is_hour_end }
+    };
     let cell = |place: usize| below.get(place).map_or("", |cell| cell.trim());
-    let candidates = names.iter().enumerate().filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
+    // A column of figures is none of times, however its heading begins.
+    let may_be = |name: &Name| !matches!(name.unit, Unit::PerEnergy(_) | Unit::Unknown);
+    let candidates = names.iter().enumerate().filter(|(_, name)| may_be(name));
+    let candidates = candidates.filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
     let mut times: Vec<Time> = candidates.map(|(place, name, zone)| of(place, name, zone)).collect();
     times.sort_by_key(|time| match time.zone {
         _ if times::has_offset(cell(time.place)) => 0,
@@ -170,9 +189,10 @@ fn time(names: &[Name], below: &[String]) -> Option<Time> {
         let hours = names
             .iter()
             .enumerate()
-            .find(|(place, name)| *place != time.place && name.is_hours() && times::is_hours(cell(*place)));
+            .find(|(place, name)| *place != time.place && name.is_hours() && is_hours(cell(*place)));
         if let Some((place, name)) = hours {
             time.hours = Some(place);
+            time.is_hour_end |= name.is_hour_end();
             time.zone = match name.time_zone() {
                 Some(zone) if time.zone == TimeZone::Unsaid => zone,
                 _ => time.zone,
@@ -180,6 +200,17 @@ fn time(names: &[Name], below: &[String]) -> Option<Time> {
         }
     }
     Some(time)
+}
+
+/// The column of the ends: one on the clock of the starts, else one whose clock is not named.
+fn end(names: &[Name], time: &Time) -> Option<usize> {
+    let start = names.get(time.place).map(|name| name.zone);
+    let of = |zone| names.iter().position(|name| name.is_end() && Some(name.zone) == zone);
+    of(start).or_else(|| of(Some(TimeZone::Unsaid))).filter(|_| time.hours.is_none() && !time.is_hour_end)
+}
+
+fn is_hours(cell: &str) -> bool {
+    times::is_hours(cell) || hours::whole(cell).is_some()
 }
 
 /// The columns of figures: of one basis, and at most one of a kind.

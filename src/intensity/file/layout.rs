@@ -3,6 +3,7 @@
 
 use super::exports;
 use super::headings::{Columns, EXAMPLE, Wanted};
+use super::hours::{self, Hours};
 use super::numbers::{self, Decimal};
 use super::table::{DELIMITERS, Record, Table, shown};
 use super::times;
@@ -13,6 +14,15 @@ use crate::intensity::slot::DIRTIEST;
 const MOST_BEFORE: usize = 50;
 /// More zones than this in one file are not listed.
 const MOST_ZONES: usize = 1000;
+
+/// What a figure may count, the better one first.
+const BASES: [&str; 2] = ["lifecycle", "direct"];
+
+/// The basis that a cell names.
+pub fn basis(cell: &str) -> Option<&'static str> {
+    let words = cell.replace([' ', '-', '_'], "");
+    BASES.into_iter().find(|basis| basis.eq_ignore_ascii_case(&words))
+}
 
 /// A file's layout.
 #[derive(Clone, Debug)]
@@ -27,10 +37,14 @@ pub struct Layout<'a> {
     pub decimal: Decimal,
     /// How times are written.
     pub manner: times::Manner,
-    /// "lifecycle" or "direct", where the first row states it.
+    /// How the hours of a column of their own are counted.
+    pub hours: Hours,
+    /// "lifecycle" or "direct": the basis whose rows count, where the file has a column of bases.
     pub basis: Option<&'static str>,
     /// The zone whose rows count, where the file has a column of zones.
     pub zone: Option<String>,
+    /// Whether the rows name one zone at most.
+    pub has_one_zone: bool,
 }
 
 impl<'a> Layout<'a> {
@@ -38,13 +52,11 @@ impl<'a> Layout<'a> {
     pub fn of(text: &'a str, wanted: Wanted) -> Result<Layout<'a>, String> {
         let (table, skipped, columns) = headings(text, wanted)?;
         let seen = Seen::of(table, skipped, &columns)?;
-        let first = table.records().nth(skipped);
-        let basis = columns.basis.and_then(|place| first.as_ref()?.cell(place));
         Ok(Layout {
-            basis: ["lifecycle", "direct"]
-                .into_iter()
-                .find(|known| basis.is_some_and(|basis| basis.eq_ignore_ascii_case(known))),
-            zone: seen.zone(wanted).map_err(|why| format!("line {}: {why}", columns.line))?,
+            basis: seen.basis(wanted),
+            hours: seen.hours.manner(&columns)?,
+            has_one_zone: seen.zones.len() < 2,
+            zone: seen.zone(&columns, wanted).map_err(|why| format!("line {}: {why}", columns.line))?,
             decimal: seen.numbers.decimal(table.delimiter)?,
             manner: seen.times.manner()?,
             table,
@@ -78,6 +90,9 @@ fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(Table<'a>, usize, Colu
     if let Some(why) = refused {
         return Err(why);
     }
+    if let Some(found) = tables.into_iter().find_map(|table| in_remark(text, table, wanted).transpose()) {
+        return found;
+    }
     if let Some(table) = tables.into_iter().find(|table| table.records().next().is_some_and(|first| is_row(&first))) {
         return Ok((table, 0, Columns::without_headings()));
     }
@@ -88,6 +103,21 @@ fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(Table<'a>, usize, Colu
         }
         None => format!("has no figures; {EXAMPLE}"),
     })
+}
+
+/// The columns where the headings are the last remark above the first row, as in "# time,kg/kWh".
+fn in_remark<'a>(text: &str, table: Table<'a>, wanted: Wanted) -> Result<Option<(Table<'a>, usize, Columns)>, String> {
+    let Some(first) = table.records().next() else { return Ok(None) };
+    let above = Table::remarks(text).take_while(|(line, _)| *line < first.line).last();
+    let Some((line, remark)) = above else { return Ok(None) };
+    let headings = Table::new(remark.trim_start_matches('#').trim(), table.delimiter).records().next();
+    let Some(headings) = headings.filter(|headings| headings.len() > 1 && headings.len() == first.len()) else {
+        return Ok(None);
+    };
+    let cells = |record: &Record| record.cells().map(str::to_owned).collect::<Vec<_>>();
+    let columns =
+        Columns::of(&cells(&headings), &cells(&first), wanted).map_err(|why| format!("line {line}: {why}"))?;
+    Ok(columns.map(|columns| (table, 0, Columns { line, ..columns })))
 }
 
 /// The number of records up to the first row, and the columns.
@@ -108,10 +138,10 @@ fn headings_of(table: Table, wanted: Wanted) -> Result<Option<(usize, Columns)>,
         let mut headings = cells(Some(record));
         if is_second {
             // A second line of headings gives the units.
-            headings.iter_mut().zip(cells(below)).for_each(|(heading, more)| *heading = format!("{heading} {more}"));
+            headings.iter_mut().zip(cells(below)).for_each(|(heading, more)| *heading = with_unit(heading, &more));
         }
         let rows = place + 1 + usize::from(is_second);
-        let blamed = |why: String| if why.starts_with("line ") { why } else { format!("line {}: {why}", record.line) };
+        let blamed = |why: String| format!("line {}: {why}", record.line);
         match Columns::of(&headings, &cells(records.get(rows)), wanted).map_err(blamed)? {
             Some(columns) => return Ok(Some((rows, Columns { line: record.line, ..columns }))),
             None if is_second => (),
@@ -124,6 +154,15 @@ fn headings_of(table: Table, wanted: Wanted) -> Result<Option<(usize, Columns)>,
     Ok(None)
 }
 
+/// A heading and what the line below adds to it, in brackets.
+fn with_unit(heading: &str, more: &str) -> String {
+    match more {
+        hole if numbers::is_hole(hole) => heading.to_owned(),
+        more if more.starts_with(['(', '[']) => format!("{heading} {more}"),
+        more => format!("{heading} ({more})"),
+    }
+}
+
 /// Whether a record is a row of a file without headings.
 fn is_row(record: &Record) -> bool {
     let is_figure = |cell: &str| {
@@ -133,10 +172,10 @@ fn is_row(record: &Record) -> bool {
     record.cell(0).is_some_and(times::is_time) && record.cell(1).is_some_and(is_figure)
 }
 
-/// Whether a cell may be of a second line of headings: it is empty, or neither a time nor a number.
+/// Whether a cell may be of a second line of headings: it is empty or a dash, or neither a time nor a number.
 fn is_words(cell: &str) -> bool {
     let is_number = || [Decimal::Point, Decimal::Comma].into_iter().any(|way| numbers::number(cell, way).is_some());
-    cell.is_empty() || (cell.chars().any(char::is_alphabetic) && !times::is_time(cell) && !is_number())
+    numbers::is_hole(cell) || (cell.chars().any(char::is_alphabetic) && !times::is_time(cell) && !is_number())
 }
 
 fn list(record: &Record) -> String {
@@ -151,13 +190,14 @@ fn list(record: &Record) -> String {
 struct Seen {
     numbers: numbers::Evidence,
     times: times::Evidence,
+    hours: hours::Evidence,
+    bases: [bool; BASES.len()],
     zones: Vec<String>,
-    has_prefix: &'static str,
 }
 
 impl Seen {
     fn of(table: Table, skipped: usize, columns: &Columns) -> Result<Seen, String> {
-        let mut seen = Seen { has_prefix: columns.export.map_or("", |export| export.zone_prefix), ..Seen::default() };
+        let mut seen = Seen::default();
         let time = &columns.time;
         for record in rows(table, skipped, columns) {
             let places = [Some(time.place), columns.end];
@@ -170,6 +210,11 @@ impl Seen {
                     None => (),
                 }
             }
+            if let Some(cell) = time.hours.and_then(|place| record.cell(place)) {
+                seen.hours.see(record.line, cell);
+            }
+            let basis = columns.basis.and_then(|place| basis(record.cell(place)?));
+            BASES.iter().zip(&mut seen.bases).for_each(|(known, is_there)| *is_there |= basis == Some(known));
             if let Some(zone) = columns.zone.and_then(|place| record.cell(place)) {
                 seen.see_zone(zone);
             }
@@ -184,14 +229,21 @@ impl Seen {
         }
     }
 
+    /// The basis whose rows count: the one that is wanted, else the first that is there.
+    fn basis(&self, wanted: Wanted) -> Option<&'static str> {
+        let there = || BASES.into_iter().zip(self.bases).filter_map(|(basis, is_there)| is_there.then_some(basis));
+        there().find(|basis| wanted.basis == Some(basis)).or_else(|| there().next())
+    }
+
     /// The zone whose rows count.
-    fn zone(&self, wanted: Wanted) -> Result<Option<String>, String> {
+    fn zone(&self, columns: &Columns, wanted: Wanted) -> Result<Option<String>, String> {
         if let [] | [_] = self.zones.as_slice() {
             return Ok(self.zones.first().cloned());
         }
-        let named = |zone: &str| format!("{}{zone}", self.has_prefix);
-        let is_wanted = |zone: &&String| wanted.zone.is_some_and(|run| exports::is_zone(&named(zone), run));
-        if let Some(zone) = self.zones.iter().find(is_wanted) {
+        let named = |zone: &str| columns.zone_name(zone);
+        let meanings = wanted.zone.map(exports::meanings).unwrap_or_default();
+        let of = |run: &String| self.zones.iter().find(|zone| exports::is_same(&named(zone), run));
+        if let Some(zone) = meanings.iter().find_map(of) {
             return Ok(Some(zone.clone()));
         }
         const MOST: usize = 8;

@@ -31,6 +31,9 @@ pub fn check(rows: &[Row], time: &Time) -> Result<(), String> {
     let civil = |at: f64| units::instant(at + offset_s).unwrap_or_default().replace('T', " ").replace(":00Z", "");
     let pairs = || bare.windows(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
     let twice = pairs().find(|(a, b)| is_twice(a, b, offset_s));
+    if !twice.is_some_and(|(a, _)| is_change(a.at + offset_s, false)) {
+        check_several(rows, civil)?;
+    }
     if let Some((a, b)) = twice {
         return Err(format!(
             "line {}: {} is there twice, in line {} too, as in local time when the clocks go back; expected times in UTC or \
@@ -51,6 +54,32 @@ pub fn check(rows: &[Row], time: &Time) -> Result<(), String> {
         b.line,
         civil(a.at),
         civil(b.at)
+    ))
+}
+
+/// Refuses a file in which more than a few times have two figures of one kind: it is of several places, or its hours are
+/// not where the times are. A row that corrects another is no such sign.
+fn check_several(rows: &[Row], civil: impl Fn(f64) -> String) -> Result<(), String> {
+    const FEW: usize = 2;
+    const SHARE: f64 = 0.05;
+    let mut rows: Vec<&Row> = rows.iter().filter(|row| row.g_per_kwh.is_some()).collect();
+    rows.sort_by(|a, b| a.standing.cmp(&b.standing).then(a.at.total_cmp(&b.at)));
+    let pairs = || rows.windows(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
+    let is_again = |a: &Row, b: &Row| a.at == b.at && a.standing == b.standing;
+    let twice = || pairs().filter(|(a, b)| is_again(a, b) && a.g_per_kwh != b.g_per_kwh);
+    let times = rows.len() - pairs().filter(|(a, b)| is_again(a, b)).count();
+    let count = twice().count();
+    let is_most = count == FEW && count >= times;
+    let Some((a, b)) = twice().next().filter(|_| is_most || (count > FEW && count as f64 > SHARE * times as f64))
+    else {
+        return Ok(());
+    };
+    Err(format!(
+        "line {}: {} is there twice with two figures, in line {} too; has the file several places, or hours in a column of \
+         their own? Expected one figure of a kind for each time, or a column zone, such as time,zone,g_per_kwh",
+        a.line.max(b.line),
+        civil(a.at),
+        a.line.min(b.line)
     ))
 }
 

@@ -15,7 +15,8 @@ pub struct Name {
     words: Vec<String>,
     /// The unit that it names.
     pub unit: Unit,
-    zone: TimeZone,
+    /// The clock that it names.
+    pub zone: TimeZone,
 }
 
 /// The clock that a column of times reads.
@@ -37,7 +38,7 @@ const TIMES: &[&str] = &[
     "periodstart", "from", "start", "starttime", "startdatetime", "startdate", "datefrom", "datumvon", "timefrom", "validfrom",
     "von", "fra", "begin", "hour", "minutes5", "minutes15", "dateheure", "datetimestart", "datumuhrzeit", "datumzeit",
     "horodatage", "fecha", "fechahora", "dataora", "mtu", "unix", "unixtime", "unixseconds", "unixtimestamp", "epoch", "ts", "dt",
-    "timestampms", "settlementdatetime", "intervalstart", "periodbegin", "zeitvon",
+    "timestampms", "settlementdatetime", "hourending", "hourend", "intervalstart", "periodbegin", "zeitvon",
 ];
 #[rustfmt::skip]
 const ENDS: &[&str] = &[
@@ -47,7 +48,7 @@ const ENDS: &[&str] = &[
 #[rustfmt::skip]
 const HOURS: &[&str] = &[
     "time", "hour", "hours", "uhrzeit", "tid", "zeit", "heure", "heures", "hora", "ora", "starttime", "interval", "from", "start",
-    "von",
+    "von", "hourending", "hourend", "he", "hourofday", "stunde",
 ];
 #[rustfmt::skip]
 const INTENSITIES: &[&str] = &[
@@ -55,37 +56,37 @@ const INTENSITIES: &[&str] = &[
     "emissionfaktor", "emissionsintensity", "emissionintensity", "emissionrate", "co2emission", "co2emis", "tauxdeco2", "tauxco2",
     "carbonfactor",
 ];
+/// Parts of headings of what one kWh more would emit.
+const MARGINALS: [&str; 4] = ["marginal", "moer", "lrmer", "srmer"];
 /// Words of columns that are of something else.
 #[rustfmt::skip]
 const OTHERS: &[&str] = &[
     "percent", "percentage", "perc", "pct", "share", "index", "price", "preis", "pris", "cost", "eur", "dkk", "usd", "gbp",
     "renewable", "source", "method", "version", "rank", "error", "allowances", "certificates", "saved", "savings", "nox", "so2",
-    "sox", "ch4", "n2o", "type", "unit", "units",
+    "sox", "ch4", "n2o", "type", "unit", "units", "avoided", "avoidance", "reduced", "reduction", "offset", "coal", "oil", "lignite",
+    "biomass", "nuclear", "solar", "wind", "hydro", "geothermal", "peat", "kohle", "braunkohle", "steinkohle", "erdgas",
 ];
 /// Words of columns that are of a part of the grid, or of a range.
 #[rustfmt::skip]
 const SECONDS: &[&str] = &[
-    "production", "import", "imports", "export", "exports", "min", "max", "minimum", "maximum", "low", "high", "std", "median",
+    "production", "import", "imports", "export", "exports", "min", "max", "minimum", "maximum", "low", "high", "std", "median", "residual", "change",
+    "delta",
 ];
 
 impl Name {
     /// The heading's words.
     pub fn of(heading: &str) -> Name {
         let heading = heading.trim();
-        let inner =
-            heading.split_once(['(', '[']).and_then(|(outer, rest)| Some((outer, rest.strip_suffix([')', ']'])?)));
-        let (outer, inner) = inner.unwrap_or((heading, ""));
+        let (outer, inners) = brackets(heading);
         let whole = squashed(heading);
-        let (named, timed) = match clock(inner) {
+        let (named, timed) = match inners.iter().find_map(|inner| clock(inner)) {
             Some(zone) => (Some(zone), squashed(outer)),
             None if is_of_time(&whole) || !is_of_time(&squashed(outer)) => clock_at_end(&whole),
             None => (None, squashed(outer)),
         };
         let plain = if is_of_time(&timed) { timed } else { whole };
-        let words = heading.to_lowercase().replace('₂', "2");
-        let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned);
         let zone = named.unwrap_or(TimeZone::Unsaid);
-        Name { heading: heading.to_owned(), plain, words: words.collect(), unit: unit(heading), zone }
+        Name { heading: heading.to_owned(), plain, words: words(heading), unit: unit(heading), zone }
     }
 
     fn has(&self, words: &[&str]) -> bool {
@@ -110,6 +111,7 @@ impl Name {
     /// Whether it is of something that is no intensity.
     pub fn is_other(&self) -> bool {
         self.has(OTHERS)
+            || (self.has(&["gas"]) && !self.has(&["greenhouse"]))
             || self.plain.contains("carbonfree")
             || self.plain.starts_with("dataestimat")
             || self.plain.ends_with("type")
@@ -126,8 +128,16 @@ impl Name {
 
     /// Whether it is of one kWh more, and not of all.
     pub fn is_marginal(&self) -> bool {
-        !self.has(&["version"]) && (self.plain.starts_with("moer") || self.has(&["marginal", "moer"]))
-            || self.plain.starts_with("moerversion") && self.plain != "moerversion"
+        let is_named = MARGINALS.iter().any(|word| self.plain.contains(word));
+        // "MOER version 2.0" heads figures, "MOER version" their method.
+        let is_version = self.has(&["version"]) && !self.plain.contains("moerversion");
+        is_named && !is_version && !self.plain.ends_with("version")
+    }
+
+    /// Whether it is the end of the hour that a row holds for.
+    pub fn is_hour_end(&self) -> bool {
+        let plain = squashed(&self.heading);
+        plain == "he" || ["hourend", "hoursend"].iter().any(|words| plain.contains(words))
     }
 
     /// Whether it is of a part of the grid, or the edge of a range.
@@ -158,8 +168,46 @@ impl Name {
     }
 }
 
-/// The clock that a text in brackets names.
+/// A heading without the brackets that it ends with, and what those hold, the last first.
+fn brackets(heading: &str) -> (&str, Vec<&str>) {
+    let (mut outer, mut inners) = (heading, Vec::new());
+    while let Some((before, inner)) = outer.strip_suffix([')', ']']).and_then(|text| text.rsplit_once(['(', '['])) {
+        // Brackets within brackets, and cells of a table read by a wrong mark, are none of these.
+        if inner.contains([')', ']', ';', '\t', '|']) {
+            break;
+        }
+        inners.push(inner);
+        outer = before.trim_end();
+    }
+    (outer, inners)
+}
+
+/// The words of a heading, in lower case; those of carbonIntensityForecast both as one and apart.
+fn words(heading: &str) -> Vec<String> {
+    let heading = heading.replace('₂', "2");
+    let mut words = Vec::new();
+    for word in heading.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        words.push(word.to_lowercase());
+        let mut part = String::new();
+        let mut was_small = false;
+        for letter in word.chars() {
+            if was_small && letter.is_uppercase() {
+                words.push(std::mem::take(&mut part));
+            }
+            part.extend(letter.to_lowercase());
+            was_small = !letter.is_uppercase();
+        }
+        words.push(part);
+    }
+    words
+}
+
+/// The clock that a text in brackets names: "UTC", and "hour ending, UTC".
 fn clock(inner: &str) -> Option<TimeZone> {
+    inner.split([',', ';']).find_map(|part| clock_of(part.trim()))
+}
+
+fn clock_of(inner: &str) -> Option<TimeZone> {
     if zone_names::is_local(inner) {
         return Some(TimeZone::Local);
     }

@@ -1,7 +1,8 @@
 //! The rows of a file, and what they make of the grid over time. Pure.
 
 use super::headings::{Columns, EXAMPLE, Figure};
-use super::layout::Layout;
+use super::hours::Hours;
+use super::layout::{self, Layout};
 use super::local;
 use super::names::TimeZone;
 use super::numbers;
@@ -47,7 +48,7 @@ pub fn read(layout: &Layout, now: f64) -> Result<Vec<Row>, String> {
 impl Layout<'_> {
     fn read(&self, record: &Record, now: f64, rows: &mut Vec<Row>) -> Result<(), String> {
         let columns = &self.columns;
-        if record.len() > columns.count {
+        if record.cells().skip(columns.count).any(|cell| !cell.is_empty()) {
             return Err(format!(
                 "{} cells, but {} columns; expected a cell for each heading, with quotes around one that holds the mark \
                  between cells, such as \"1,234.5\"",
@@ -59,7 +60,11 @@ impl Layout<'_> {
             return Err("a quote opens in this row and closes rows later; expected two quotes around a cell".into());
         }
         let zone = columns.zone.and_then(|place| record.cell(place));
-        if zone.zip(self.zone.as_deref()).is_some_and(|(row, counts)| row != counts) {
+        let is_of_all = |zone: &str| zone.is_empty() && self.has_one_zone;
+        let basis = columns.basis.and_then(|place| layout::basis(record.cell(place)?));
+        if zone.zip(self.zone.as_deref()).is_some_and(|(row, counts)| row != counts && !is_of_all(row))
+            || basis.is_some_and(|basis| self.basis != Some(basis))
+        {
             return Ok(());
         }
         let (at, end, is_bare) = self.time(record)?;
@@ -122,6 +127,9 @@ impl Layout<'_> {
             _ => stamp.end_s.map(|end_s| end_s - offset_s),
         };
         let at = stamp.civil_s - offset_s;
+        if end.is_none() && (time.is_hour_end || self.hours == Hours::Ends) {
+            return Ok((at - times::HOUR_S, Some(at), is_bare));
+        }
         match end.filter(|end| *end <= at) {
             Some(_) => Err("the end is not after the start; expected the start first".into()),
             None => Ok((at, end, is_bare)),
@@ -140,8 +148,9 @@ impl Layout<'_> {
             other => return Err(format!("kind '{}': expected actual, estimated or forecast", shown(other))),
         }
         match cell(columns.estimated).as_str() {
-            "true" | "yes" | "1" | "t" | "y" => Ok(by_time.min(Standing::Estimated)),
-            "false" | "no" | "0" | "f" | "n" | "" => Ok(by_time),
+            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(Standing::Estimated)),
+            "false" | "no" | "0" | "0.0" | "f" | "n" => Ok(by_time),
+            hole if numbers::is_hole(hole) => Ok(by_time),
             other => Err(format!("'{}' in the column of estimates: expected true or false", shown(other))),
         }
     }
@@ -164,6 +173,12 @@ fn check_unit(columns: &Columns, rows: &[Row]) -> Result<(), String> {
     let Some(unnamed) = columns.figures.iter().find(|figure| !figure.has_unit) else { return Ok(()) };
     let most = rows.iter().filter_map(|row| row.g_per_kwh).fold(0.0, f64::max);
     if most > 0.0 && most < SMALL {
+        if columns.headings.is_empty() {
+            return Err(format!(
+                "line 1: no headings name a unit, and figures up to {most} may be g/kWh or kg/kWh; expected a first line such as \
+                 time,g_per_kwh or time,kg_per_kwh"
+            ));
+        }
         return Err(format!(
             "line {}: column '{}' names no unit, and figures up to {most} may be g/kWh or kg/kWh; name it g_per_kwh or kg_per_kwh",
             columns.line,

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 mod exports;
 mod forms;
+mod places;
+mod words;
 
 const NOON: f64 = 1_772_452_800.0; // 2026-03-02T12:00Z
 const HOUR: f64 = 3600.0;
@@ -92,7 +94,7 @@ fn faults_are_named_with_their_line_what_was_expected_and_an_example() {
 fn a_broken_file_is_a_grid_without_figures_yet() {
     let path = std::env::temp_dir().join(format!("ct-broken-{}.csv", std::process::id()));
     std::fs::write(&path, "time,g_per_kwh\n2026-03-02T12:00Z,1,234.5\n").unwrap();
-    let hourly = open(&path, Some("DK")).unwrap();
+    let (hourly, _) = open(&path, Some("DK")).unwrap();
     let failure = hourly.failure.unwrap();
     assert!(hourly.curve.is_empty() && failure.contains("line 2: 3 cells, but 2 columns"), "{failure}");
     std::fs::write(&path, "# source: me\ntime,g_per_kwh\n2026-03-02T12:00Z,\"1,234.5\"\n").unwrap();

@@ -2,6 +2,7 @@
 //! milliseconds since 1970. Pure.
 
 use super::dates::days_from_civil;
+use super::hours;
 use super::table::shown;
 use super::zone_names;
 use std::collections::BTreeSet;
@@ -52,6 +53,9 @@ pub struct Manner {
 impl Evidence {
     /// Takes note of a cell.
     pub fn see(&mut self, line: u64, cell: &str) {
+        if let Some((from, to)) = halves(cell) {
+            return self.see_halves(line, from, to);
+        }
         let (date, rest) = date_and_rest(cell);
         if let Some((start, end)) = rest.rsplit_once('-')
             && is_clock_of_minutes(start)
@@ -60,12 +64,27 @@ impl Evidence {
         {
             self.ends.insert(end.to_owned());
         }
-        let Some(([first, second, _], false)) = fields(date) else { return };
+        // Between dots the day comes first.
+        let Some(([first, second, _], false)) = fields(date).filter(|_| !date.contains('.')) else { return };
         match (first > 12, second > 12) {
             (true, false) => _ = self.day_first.get_or_insert(line),
             (false, true) => _ = self.month_first.get_or_insert(line),
             _ if first != second => _ = self.two_ways.get_or_insert_with(|| (line, cell.to_owned())),
             _ => (),
+        }
+    }
+
+    /// Takes note of both ends of an interval: what makes it longer than a day is the wrong way to read it.
+    fn see_halves(&mut self, line: u64, from: &str, to: &str) {
+        let is_short = |order| {
+            let manner = Manner { order: Some(order), is_interval: false };
+            let length = manner.one(to).zip(manner.one(from)).map(|(to, from)| to.civil_s - from.civil_s);
+            length.is_some_and(|length| length > 0.0 && length <= DAY_S)
+        };
+        match (is_short(Order::DayFirst), is_short(Order::MonthFirst)) {
+            (true, false) => _ = self.day_first.get_or_insert(line),
+            (false, true) => _ = self.month_first.get_or_insert(line),
+            _ => [from, to].into_iter().for_each(|half| self.see(line, half)),
         }
     }
 
@@ -108,9 +127,9 @@ impl Manner {
         if let Some(since_1970_s) = since_1970(cell) {
             return Some(Stamp { civil_s: since_1970_s, offset_s: Some(0.0), end_s: None });
         }
-        if let Some((from, to)) = [" - ", " – ", " to "].iter().find_map(|gap| cell.split_once(gap)) {
-            let from = self.one(from.trim())?;
-            let to = self.one(to.trim()).or_else(|| self.on_date(cell, to.trim()))?;
+        if let Some((from, to)) = halves(cell) {
+            let from = self.one(from)?;
+            let to = self.one(to).or_else(|| self.on_date(cell, to))?;
             return Some(Stamp {
                 end_s: Some(to.civil_s).filter(|end| *end > from.civil_s),
                 offset_s: from.offset_s.or(to.offset_s),
@@ -129,8 +148,11 @@ impl Manner {
         self.one(cell)
     }
 
-    /// The time that a cell of dates and a cell of hours make up: "2026-11-29" and "17:00", or "17:00-18:00".
+    /// The time that a cell of dates and a cell of hours make up: "2026-11-29" and "17:00", "17:00-18:00" or "17".
     pub fn stamp_of(self, date: &str, hours: &str) -> Option<Stamp> {
+        if let Some(hour) = hours::whole(hours) {
+            return self.one(date).map(|day| Stamp { civil_s: day.civil_s + f64::from(hour) * HOUR_S, ..day });
+        }
         let interval = hours.split_once(['-', '–']).filter(|(from, to)| {
             is_clock_of_minutes(from) && clock(to.trim()).is_some_and(|(_, rest)| rest.is_empty())
         });
@@ -223,6 +245,12 @@ fn is_compact(digits: &str) -> bool {
     is_date && number(8..10).is_some_and(|hour| hour < 24)
 }
 
+/// The ends of "01/01/2026 23:00 - 02/01/2026 00:00".
+fn halves(cell: &str) -> Option<(&str, &str)> {
+    let (from, to) = [" - ", " – ", " to "].iter().find_map(|gap| cell.split_once(gap))?;
+    Some((from.trim(), to.trim()))
+}
+
 /// A cell's date, and what follows it.
 fn date_and_rest(cell: &str) -> (&str, &str) {
     let end = cell.find(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '/' | '.'))).unwrap_or(cell.len());
@@ -275,121 +303,4 @@ fn clock(text: &str) -> Option<(f64, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FIVE_PM: f64 = 1_795_971_600.0; // 2026-11-29T17:00Z
-
-    fn read(cell: &str) -> Option<f64> {
-        let mut evidence = Evidence::default();
-        evidence.see(2, cell);
-        let stamp = evidence.manner().ok()?.stamp(cell)?;
-        Some(stamp.civil_s - stamp.offset_s.unwrap_or(0.0))
-    }
-
-    #[test]
-    fn times_as_people_write_them() {
-        for cell in [
-            "2026-11-29T17:00Z",
-            "2026-11-29T17:00:00Z",
-            "2026-11-29T17:00:00.000Z",
-            "2026-11-29T17:00:00,000Z",
-            "2026-11-29t17:00z",
-            "2026-11-29 17:00",
-            "2026-11-29 17:00:00",
-            "2026-11-29 17:00:00.000000",
-            "2026-11-29T18:00+01:00",
-            "2026-11-29 18:00:00+0100",
-            "2026-11-29 18:00:00 +01:00",
-            "2026-11-29T12:00:00-05",
-            "2026-11-29T12:00:00−05:00",
-            "2026-11-29T18:00:00+01:00[Europe/Paris]",
-            "2026-11-29 17:00:00 UTC",
-            "2026-11-29 17:00 GMT",
-            "2026-11-29 18:00 CET",
-            "2026-11-29 19:00 CEST",
-            "2026-11-29 18:00 MEZ",
-            "2026-11-29 18:00 UTC+1",
-            "2026-11-29 12:00 EST",
-            "2026/11/29 17:00",
-            "2026/11/29 17:00:00",
-            "29/11/2026 17:00",
-            "29/11/2026, 17:00:00",
-            "11/29/2026 17:00",
-            "11/29/2026 5:00 PM",
-            "29-11-2026 17:00",
-            "29.11.2026 17:00",
-            "29.11.26 17:00",
-            "2026-11-29 17:00 - 2026-11-29 18:00",
-            "29.11.2026 17:00 - 29.11.2026 18:00",
-            "2026-11-29 17:00 - 18:00",
-            "1795971600",
-            "1795971600.0",
-            "1795971600000",
-        ] {
-            assert_eq!(read(cell), Some(FIVE_PM), "{cell}");
-        }
-        assert_eq!(read("2026-11-29"), Some(FIVE_PM - 17.0 * HOUR_S));
-        assert_eq!(read("2026-11-28 24:00"), Some(FIVE_PM - 17.0 * HOUR_S));
-        assert_eq!(read("2024-02-29T00:00Z"), Some(1_709_164_800.0));
-        for cell in [
-            "",
-            "noon",
-            "12",
-            "2026-13-02T12:00Z",
-            "2026-02-29",
-            "2026-11-29T17",
-            "2026-11-29T25:00",
-            "2026-11-29T17:61",
-            "2026-11-29T17:00+1:000",
-            "2026-11-29 17:00 Atlantis",
-            "2026-11-29 17:00 CST",
-            "03/04/2026 12:00",
-            "1/2/26",
-            "nan",
-            "inf",
-            "-1795971600",
-            "1.2.3.4",
-            "2026112917",
-            "202611291700",
-            "20261129170000",
-            "13:00 PM",
-            "é",
-            "2026-11-29é",
-        ] {
-            assert_eq!(read(cell), None, "{cell}");
-        }
-    }
-
-    #[test]
-    fn the_rest_of_a_file_decides_which_number_is_the_day() {
-        let manner = |cells: &[&str]| {
-            let mut evidence = Evidence::default();
-            cells.iter().zip(2..).for_each(|(cell, line)| evidence.see(line, cell));
-            evidence.manner()
-        };
-        let order = |cells: &[&str]| manner(cells).unwrap().order;
-        assert_eq!(order(&["12/11/2026 23:00", "13/11/2026 00:00"]), Some(Order::DayFirst));
-        assert_eq!(order(&["11/12/2026 23:00", "11/13/2026 00:00"]), Some(Order::MonthFirst));
-        assert_eq!(order(&["2026/11/12"]), None);
-        assert!(manner(&["03/04/2026 00:00"]).unwrap_err().starts_with("line 2: '03/04/2026 00:00' can be read"));
-        assert!(manner(&["13/11/2026", "11/13/2026"]).unwrap_err().starts_with("line 3: the month comes first"));
-    }
-
-    #[test]
-    fn intervals_are_told_from_offsets() {
-        let cells = ["2026-11-29 17:00-18:00", "2026-11-29 18:00-19:00", "2026-11-29 23:00-00:00"];
-        let mut evidence = Evidence::default();
-        cells.iter().for_each(|cell| evidence.see(2, cell));
-        let manner = evidence.manner().unwrap();
-        let expected = Stamp { civil_s: FIVE_PM, offset_s: None, end_s: Some(FIVE_PM + HOUR_S) };
-        assert_eq!(manner.stamp(cells[0]), Some(expected));
-        assert_eq!(manner.stamp(cells[2]).unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
-        assert_eq!(read("2026-11-29 12:00-05:00"), Some(FIVE_PM), "alone it is an offset");
-        let manner = Manner::default();
-        assert_eq!(manner.stamp_of("2026-11-29", "17:00-18:00"), Some(expected));
-        assert_eq!(manner.stamp_of("2026-11-29", "23:00-00:00").unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
-        assert_eq!(manner.stamp_of("2026-11-29", "17:00").unwrap().civil_s, FIVE_PM);
-        assert!(is_date("29.11.2026") && !is_date("29.11.2026 17:00") && is_hours("17:00") && is_hours("17:00-18:00"));
-    }
-}
+mod tests;

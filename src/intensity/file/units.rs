@@ -23,7 +23,11 @@ const MASSES: [(&[&str], f64); 6] = [
 ];
 
 /// In kWh.
-const ENERGIES: [(&str, f64); 5] = [("kwh", 1.0), ("mwh", 1e3), ("gwh", 1e6), ("mj", 1.0 / 3.6), ("gj", 1e3 / 3.6)];
+const ENERGIES: [(&str, f64); 6] =
+    [("kwh", 1.0), ("mwh", 1e3), ("gwh", 1e6), ("twh", 1e9), ("mj", 1.0 / 3.6), ("gj", 1e3 / 3.6)];
+
+/// Energies that no service counts in: a heading with one is more likely wrong, or of a fuel.
+const ODD_ENERGIES: [&str; 9] = ["wh", "j", "kj", "tj", "btu", "mmbtu", "kcal", "therm", "toe"];
 
 /// The unit in a heading: "gCO₂eq/kWh", "g_per_kwh", "kg/MWh", "(lbs CO2 per MWh)".
 pub fn unit(heading: &str) -> Unit {
@@ -32,6 +36,13 @@ pub fn unit(heading: &str) -> Unit {
         // A letter alone may be anything.
         let is_mass = tokens.iter().any(|token| token.len() > 1 && mass(token).is_some());
         let ends_so = tokens.last().is_some_and(|last| mass(last).is_some());
+        let is_odd = tokens
+            .iter()
+            .zip(tokens.iter().skip(1))
+            .any(|(before, odd)| mass(before).is_some() && ODD_ENERGIES.contains(&odd.as_str()));
+        if is_odd && is_of_carbon(heading) {
+            return Unit::Unknown;
+        }
         return if is_mass || ends_so { Unit::Other } else { Unit::Unnamed };
     };
     let before = place.checked_sub(1).and_then(|place| tokens.get(place));

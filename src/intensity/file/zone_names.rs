@@ -41,14 +41,39 @@ pub fn offset(text: &str) -> Option<f64> {
     is_sound.then_some(if signed.starts_with('+') { seconds } else { -seconds })
 }
 
-/// Whether a text names local time whose offset changes within the year.
+/// Whether a text names local time whose offset changes within the year: "Europe/Paris", "heure de Paris", "Eastern",
+/// "PT", "CET/CEST".
 pub fn is_local(text: &str) -> bool {
-    const NAMES: [&str; 5] = ["lokal", "cet/cest", "mez/mesz", "gmt/bst", "dk"];
+    const REGIONS: [&str; 13] = [
+        "europe",
+        "america",
+        "asia",
+        "australia",
+        "africa",
+        "pacific",
+        "atlantic",
+        "indian",
+        "us",
+        "canada",
+        "mexico",
+        "brazil",
+        "chile",
+    ];
+    const SHORT: [&str; 10] = ["dk", "et", "ct", "mt", "pt", "ept", "cpt", "mpt", "ppt", "aet"];
+    #[rustfmt::skip]
+    const WORDS: [&str; 36] = [
+        "lokal", "lokale", "lokaltid", "ortszeit", "peninsular", "eastern", "central", "mountain", "pacific", "atlantic", "prevailing",
+        "daylight", "summer", "paris", "berlin", "madrid", "rome", "roma", "london", "lisbon", "amsterdam", "brussels", "copenhagen",
+        "stockholm", "oslo", "helsinki", "warsaw", "vienna", "wien", "zurich", "dublin", "athens", "sydney", "melbourne", "york",
+        "toronto",
+    ];
     let text = text.trim().to_lowercase();
-    let is_place = text.split_once('/').is_some_and(|(region, _)| {
-        ["europe", "america", "asia", "australia", "africa", "pacific", "atlantic"].contains(&region)
-    });
-    NAMES.contains(&text.as_str()) || text.contains("local") || is_place
+    let is_place = || text.split_once('/').is_some_and(|(region, _)| REGIONS.contains(&region));
+    // Standard and summer time together, such as EST/EDT.
+    let is_pair = || text.split_once('/').is_some_and(|(a, b)| offset(a).zip(offset(b)).is_some_and(|(a, b)| a != b));
+    let is_word = |word: &str| WORDS.contains(&word);
+    let is_worded = || text.split(|c: char| !c.is_alphanumeric()).any(is_word);
+    text.contains("local") || SHORT.contains(&text.as_str()) || is_place() || is_pair() || is_worded()
 }
 
 #[cfg(test)]
