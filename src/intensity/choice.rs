@@ -157,7 +157,9 @@ fn from_file(path: &Path, location: &Location) -> Result<Choice> {
         (flat, _) => flat?,
     };
     if matches!(location, Location::Unsaid) {
-        flat.caveat = None; // the file is of some place
+        // The file is of some place, and may name it.
+        let its_own = hourly.about.zone.as_deref().and_then(|zone| zones::yearly(zone).ok());
+        flat = its_own.unwrap_or(Intensity { caveat: None, ..flat });
     }
     let zone = location.zone().map(str::to_owned);
     Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen, zone))))
@@ -377,6 +379,18 @@ mod tests {
         for (text, zone) in [(one, "QLD1"), (zones, "XYZ1"), ("time,g_per_kwh\n2026-03-02T12:00Z,5\n", "NSW1")] {
             let error = try_it(text, zone).err().unwrap_or_else(|| panic!("{zone}"));
             assert!(error.message.contains(&format!("location='{zone}'")), "{error:?}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_s_own_zone_counts_where_no_location_is_given() {
+        let path = std::env::temp_dir().join(format!("ct-own-zone-{}.csv", std::process::id()));
+        for (zone, flat) in [("DK-DK1", "DK-DK1"), ("Atlantis", "WORLD")] {
+            std::fs::write(&path, format!("# zone: {zone}\ntime,g_per_kwh\n2026-03-02T12:00Z,500\n")).unwrap();
+            let options = Options::parse(&format!("intensity='{}'", path.display()), |_| None).unwrap();
+            let choice = choose(&options, |_| None).unwrap();
+            assert_eq!(choice.grid.flat.zone.as_deref(), Some(flat));
         }
         std::fs::remove_file(path).unwrap();
     }

@@ -115,8 +115,10 @@ fn about(path: &Path, zone: Option<&str>, remarks: Remarks) -> Intensity {
 /// What to report about a file whose last figure holds no longer than `to`, s since 1970: its writer may have stopped.
 fn stale(path: &Path, to: f64, now: f64) -> Option<String> {
     let end = instant(to).unwrap_or_default();
+    let meanwhile = "later hours are priced by its typical day, and from four weeks on by the yearly average";
+    let cure = "Cure: a file that goes on, or see whether it is still written";
     (to + STALE_S < now)
-        .then(|| clean::text(format!("intensity='{}' ends at {end}, before now: is it still written?", path.display())))
+        .then(|| clean::text(format!("intensity='{}' ends at {end}, before now: {meanwhile}. {cure}", path.display())))
 }
 
 /// What tells whether a file has changed: its number, when it was written, its length.
