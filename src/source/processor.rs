@@ -33,7 +33,7 @@ pub const OF_KNOWN: Band = Band { low: 0.4, high: 1.8 };
 pub const OF_PART: Band = Band { low: 0.4, high: 2.0 };
 /// Of an unnamed model of a known family.
 pub const OF_FAMILY: Band = Band { low: 0.35, high: 2.5 };
-const OF_UNKNOWN: Band = Band { low: 0.2, high: 3.0 };
+const OF_UNKNOWN: Band = Band::UNSTATED;
 const OF_ARM: Band = Band { low: 0.4, high: 2.2 };
 const OF_BOARD: Band = Band { low: 0.5, high: 1.8 };
 /// W of a hardware thread of a processor that no table knows: between a laptop's and a server's.
