@@ -4,7 +4,7 @@
 //! So they are not taken to cancel: the ends of a sum's interval are the sums of its parts' ends. That is never too narrow.
 //! A measurement counts as exact. PUE, price and intensity are factors: they leave the multipliers as they are.
 
-use crate::channel::Band;
+use crate::channel::{Band, Method};
 use crate::forecast::Estimate;
 use serde_json::{Value, json};
 
@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 const EXACT: Band = Band { low: 1.0, high: 1.0 };
 
 impl Band {
+    /// Of an estimate that states no error, as those of version 0.1.0 and of Carbontracker: what a processor has that no
+    /// table knows.
+    pub const UNSTATED: Band = Band { low: 0.2, high: 3.0 };
+
     /// A band that text from outside names; None: these numbers are none.
     pub fn checked(low: f64, high: f64) -> Option<Band> {
         (low > 0.0 && low <= 1.0 && high >= 1.0 && high.is_finite()).then_some(Band { low, high })
@@ -21,6 +25,14 @@ impl Band {
     pub fn read(json: Option<&Value>) -> Option<Band> {
         let number = |name: &str| json?.get(name)?.as_f64();
         Band::checked(number("low")?, number("high")?)
+    }
+
+    /// The band of a component in a report's or a journal's JSON; None: it is measured, or simulated.
+    pub fn of_component(json: &Value) -> Option<Band> {
+        let word = |name: &str| json.get(name).and_then(Value::as_str);
+        let is_simulated = word("status") == Some("simulated") || json.get("simulated") == Some(&Value::Bool(true));
+        let is_estimate = word("method") == Some(Method::Estimate.name()) && !is_simulated;
+        Band::read(json.get("error")).or(is_estimate.then_some(Band::UNSTATED))
     }
 
     /// As the JSON report has it.

@@ -214,6 +214,43 @@ fn energy_with_an_unknown_overhead_counts() {
     assert_eq!(told["totals"]["energy_share"], json!({"counter": 0.5, "unknown": 0.5}));
 }
 
+/// Reports of 0.1.0 state no error of what they estimate, which is no measurement.
+#[test]
+fn old_estimates_are_not_exact() {
+    let estimated = |id: &str| with(report(id, 1, Some(100.0)), "/components/0/method", json!("estimate"));
+    let stated = |id: &str| {
+        let error = json!({"low": 0.5, "high": 2.0});
+        let mut report = estimated(id);
+        report["usage"]["error"] = error.clone();
+        report["components"][0]["error"] = error;
+        report
+    };
+    let folder = Folder::of("old-estimates", &[("a.json", estimated("a")), ("b.json", stated("b"))]);
+    let all = totals(&folder, &[]);
+    let (low, high) = (number(&all, "/totals/energy_low_j"), number(&all, "/totals/energy_high_j"));
+    assert!((low - 70.0).abs() < 1e-9 && (high - 500.0).abs() < 1e-9, "{all}");
+    let paper = all["sentence"].to_string();
+    assert!(paper.contains("Estimates that state no error are taken to be off by 0.2 to 3 times."), "{paper}");
+    let one = |name: &str, method: &str| {
+        let report = with(report("a", 1, Some(100.0)), "/components/0/method", json!(method));
+        let folder = Folder::of(name, &[("a.json", with(report, "/pue", json!(1.0)))]);
+        totals(&folder, &[])["sentence"].to_string()
+    };
+    assert!(one("old-counter", "counter").contains("of the measured devices"));
+    assert!(!one("old-estimate", "estimate").contains("measured devices"));
+    // The ranks of a job.
+    let rank = |rank: u64| {
+        let mut report = with(estimated(&format!("r{rank}")), "/run/host", json!("node1"));
+        for (name, value) in [("job", json!("slurm:1")), ("rank", json!(rank)), ("ranks", json!(2))] {
+            report["run"][name] = value;
+        }
+        report["components"][0]["id"] = json!(rank.to_string());
+        report
+    };
+    let job = totals(&Folder::of("old-ranks", &[("a.json", rank(0)), ("b.json", rank(1))]), &[]);
+    assert_eq!((number(&job, "/totals/energy_low_j"), number(&job, "/totals/energy_high_j")), (40.0, 600.0), "{job}");
+}
+
 #[test]
 fn unknown_energy_is_not_nothing() {
     let folder = Folder::of("null", &[("a.json", report("a", 4, None)), ("b.json", report("b", 4, None))]);
@@ -286,8 +323,8 @@ fn mixed_places_are_said() {
         "100 to 300 g/kWh",
         "different bases (direct, lifecycle)",
         "50.0 % estimated from",
-        "0.600 kg of CO2eq",
-        "3.00 kWh",
+        "about 3.0 kWh (1.8 to 6.0 kWh)",
+        "0.60 kg of CO2eq (0.24 to 1.5 kg)",
     ] {
         assert!(sentence.contains(words), "{words}: {sentence}");
     }

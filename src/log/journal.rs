@@ -392,7 +392,7 @@ fn channel(named: &Value) -> Option<Channel> {
     let (device, id) = (text("device")?, text("id")?);
     let simulated = named.get("simulated").and_then(Value::as_bool).unwrap_or(false);
     let quantity = Quantity::Power { max_watts: 0.0 }; // nothing is read of it any more
-    let error = Band::read(named.get("error"));
+    let error = Band::of_component(named);
     Some(Channel { simulated, error, ..Channel::new((kind, source), device, id, method, quantity) })
 }
 

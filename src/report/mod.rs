@@ -15,6 +15,7 @@ pub mod ranks;
 mod row;
 mod text;
 pub mod thin;
+pub mod unstated;
 
 pub use component::{Component, STATUSES, named};
 pub use detail::Detail;

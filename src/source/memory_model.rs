@@ -14,6 +14,7 @@ use crate::reading::{Reading, Value};
 
 /// The source's name.
 pub const NAME: &str = "memory_model";
+const ID: &str = "memory-model";
 /// W per GB, whatever its use.
 pub const W_PER_GB: f64 = 0.38;
 /// What the servers with a memory meter show, and more at the low end: a laptop's memory draws less.
@@ -40,17 +41,37 @@ pub fn open(options: &Options) -> Opened {
         return lacks(format!("{} does not give MemTotal: memory is not estimated", file.display()));
     };
     let limit = cgroup::memory_limit(&options.sysroot).map(|bytes| bytes as f64 / 1e9);
-    let share = busy.map_or(1.0, |busy| busy.share());
-    let (gb, of_what) = match limit.filter(|limit| *limit < installed) {
-        Some(limit) => (limit, "that its control group allows"),
-        None if share < 1.0 => (installed * share, "that go with its share of the processors"),
-        None => (installed, "of the machine"),
-    };
-    let mut channel = channel((Kind::Dram, NAME), "memory", "memory-model");
+    let processors = busy.map_or((1.0, None), |busy| (busy.share(), busy.processors_in_words()));
+    let Part { gb, of_what, id } = Part::of(installed, limit, processors);
+    let mut channel = channel((Kind::Dram, NAME), "memory", &id);
     let basis = format!("estimate from {W_PER_GB} W for each of {gb:.1} GB {of_what}, whatever their use");
     channel.note = Some(format!("{basis}; {}", band_in_words(BAND)));
     channel.error = Some(BAND);
     (Some(Box::new(MemoryModel { channel: [channel], watts: W_PER_GB * gb, since: None })), Vec::new())
+}
+
+/// What of the memory is ours.
+#[derive(Debug, PartialEq)]
+struct Part {
+    gb: f64,
+    of_what: &'static str,
+    /// The same for all processes that estimate the same part: one of them counts it.
+    id: String,
+}
+
+impl Part {
+    /// A control group's limit, or else the part that goes with our share of the processors, and with their numbers.
+    fn of(installed: f64, limit: Option<f64>, (share, processors): (f64, Option<String>)) -> Part {
+        let (gb, of_what) = match limit.filter(|limit| *limit < installed) {
+            Some(limit) => (limit, "that its control group allows"),
+            None if share < 1.0 => {
+                let id = processors.map_or(ID.into(), |processors| format!("{ID}:{processors}"));
+                return Part { gb: installed * share, of_what: "that go with its share of the processors", id };
+            }
+            None => (installed, "of the machine"),
+        };
+        Part { gb, of_what, id: ID.into() }
+    }
 }
 
 /// Why memory is not estimated beside a processor that is metered.
@@ -82,6 +103,19 @@ fn total_gb(meminfo: &str) -> Option<f64> {
 mod tests {
     use super::super::tree::Tree;
     use super::*;
+
+    /// Ranks with processors of their own each count their part of the memory.
+    #[test]
+    fn parts_have_names_of_their_own() {
+        let ids = |limit: Option<f64>, share: f64| {
+            ["0", "1"].map(|cpus| Part::of(100.0, limit, (share, Some(cpus.to_owned()))).id)
+        };
+        assert_eq!(ids(None, 0.5), ["memory-model:0", "memory-model:1"]);
+        assert_eq!(ids(Some(200.0), 0.5), ["memory-model:0", "memory-model:1"], "a limit that limits nothing");
+        let whole = ["memory-model", "memory-model"];
+        assert_eq!((ids(Some(50.0), 0.5), ids(None, 1.0)), (whole.map(str::to_owned), whole.map(str::to_owned)));
+        assert_eq!(Part::of(100.0, None, (0.5, None)).id, "memory-model", "processors of unknown numbers");
+    }
 
     #[test]
     fn memory_is_estimated_by_its_size() {

@@ -33,7 +33,7 @@ pub const OF_KNOWN: Band = Band { low: 0.4, high: 1.8 };
 pub const OF_PART: Band = Band { low: 0.4, high: 2.0 };
 /// Of an unnamed model of a known family.
 pub const OF_FAMILY: Band = Band { low: 0.35, high: 2.5 };
-const OF_UNKNOWN: Band = Band { low: 0.2, high: 3.0 };
+const OF_UNKNOWN: Band = Band::UNSTATED;
 const OF_ARM: Band = Band { low: 0.4, high: 2.2 };
 const OF_BOARD: Band = Band { low: 0.5, high: 1.8 };
 /// W of a hardware thread of a processor that no table knows: between a laptop's and a server's.
@@ -52,6 +52,8 @@ struct Shown {
     machine: String,
     processors: usize,
     cores: usize,
+    /// Some of its own processors are switched off.
+    has_offline: bool,
 }
 
 /// Finds out what the processor is, and its figure.
@@ -65,6 +67,7 @@ pub fn identify(sysroot: &Path, busy: &Utilisation) -> Figure {
         machine: firmware.iter().filter_map(|file| text(file)).collect::<Vec<_>>().join(" "),
         processors: busy.processors(),
         cores: busy.cores(),
+        has_offline: !busy.is_lxcfs() && present(sysroot).is_some_and(|present| present > busy.processors()),
     };
     shown.figure()
 }
@@ -86,9 +89,12 @@ impl Shown {
         let packages = distinct(self.all("physical id")).max(1) as f64;
         let shown = self.processors as f64;
         let siblings = self.all("siblings").filter_map(|count| count.parse::<f64>().ok()).fold(0.0, f64::max);
+        // A package draws its power for those that are on, however many are off: of several packages, more in one.
+        let is_whole = self.has_offline && !self.is_virtual();
+        let of_package = if siblings > 0.0 && !is_whole { siblings } else { shown / packages };
         // The kernel of a whole machine shows no fewer processors of a package than the model has cores.
-        let of_package = if siblings > 0.0 { siblings } else { shown / packages };
-        let is_part = self.is_virtual() || model.cores.is_some_and(|cores| of_package < f64::from(cores));
+        let is_small = model.cores.is_some_and(|cores| of_package < f64::from(cores));
+        let is_part = self.is_virtual() || (is_small && !is_whole);
         let threads = if is_part { model.most_threads().map(f64::from) } else { Some(of_package) };
         let device = self.first("model name").unwrap_or(name).to_owned();
         let draw = if is_unlocked(model) { Draw::UNLOCKED } else { Draw::of_package(tdp_w) };
@@ -202,6 +208,16 @@ impl Shown {
             (name.trim() == key).then(|| value.trim())
         })
     }
+}
+
+/// How many processors the kernel could have, with those that are switched off.
+fn present(sysroot: &Path) -> Option<usize> {
+    let list = number_file::text(&sysroot.join("sys/devices/system/cpu/present")).ok()?;
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)?.checked_add(1)
+    };
+    list.trim().split(',').try_fold(0usize, |sum, range| sum.checked_add(count(range)?))
 }
 
 /// Intel's desktop models of 2021 and later (12th generation, Core Ultra 200) with K in their number.

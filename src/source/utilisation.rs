@@ -75,6 +75,11 @@ impl Utilisation {
         self.cores.iter().max().map_or(0, |last| last + 1)
     }
 
+    /// Whether lxcfs shows this container processors of its own numbering.
+    pub fn is_lxcfs(&self) -> bool {
+        self.is_lxcfs
+    }
+
     /// Our share of the processors, 0 to 1.
     pub fn share(&self) -> f64 {
         (self.allowed(&self.scope) / self.numbers.len().max(1) as f64).min(1.0)

@@ -46,7 +46,9 @@ fn one(ranks: &[&Run]) -> Option<Run> {
     let reports: Option<Vec<&Value>> = ranks.iter().map(|rank| rank.slim.as_ref()).collect();
     let job = merged(&reports?);
     let file = ranks.iter().find(|rank| job.pointer("/run/id").is_some_and(|id| *id == rank.id)).or(ranks.first())?;
-    Run::of(file.file.clone(), &job).ok()
+    let mut run = Run::of(file.file.clone(), &job).ok()?;
+    run.is_error_assumed = ranks.iter().any(|rank| rank.is_error_assumed);
+    Some(run)
 }
 
 /// Groups the runs into rows.

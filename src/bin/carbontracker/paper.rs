@@ -1,6 +1,7 @@
 //! What a paper says of its runs: a sentence of what they used, one of how it was measured, and whom to cite.
 
 use crate::totals::{Intensity, Range, Totals};
+use carbontracker::channel::Band;
 use carbontracker::units::{Amount, J_PER_KWH, digits, times};
 use std::collections::BTreeSet;
 
@@ -38,7 +39,7 @@ fn used(totals: &Totals) -> Option<String> {
     let device_kwh = totals.energy_j.value().map(|joules| joules / J_PER_KWH);
     let kwh = totals.facility_kwh.value().or(device_kwh)?;
     let error = totals.facility_kwh.error().or(totals.energy_j.error());
-    let devices = if error.is_some() { "devices" } else { "measured devices" };
+    let devices = if totals.is_measured() { "measured devices" } else { "devices" };
     let amount = Amount::Of("kWh");
     let of = match (totals.pue.known(), device_kwh) {
         (Some(Range { most: 1.0, .. }), _) => {
@@ -57,7 +58,14 @@ fn used(totals: &Totals) -> Option<String> {
             None => format!("{} of CO2eq", kg.exact(mass)),
         }
     });
-    let stated = error.map_or("", |_| " The intervals hold the truth in nine cases of ten.");
+    let stated = error.map_or(String::new(), |_| {
+        let (low, high) = (times(Band::UNSTATED.low), times(Band::UNSTATED.high));
+        let assumed = match totals.assumed {
+            0 => String::new(),
+            _ => format!(" Estimates that state no error are taken to be off by {low} to {high} times."),
+        };
+        format!(" The intervals hold the truth in nine cases of ten.{assumed}")
+    });
     let machine = if totals.has_jobs() { "node" } else { "machine" };
     let on = match (totals.hostless, totals.hosts.len()) {
         (0, 1) => format!(" on one {machine}"),

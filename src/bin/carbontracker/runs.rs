@@ -5,6 +5,7 @@ use carbontracker::log::journal::OPENING;
 use carbontracker::log::{self, Told};
 use carbontracker::report::SCHEMA;
 pub use carbontracker::report::ranks::{number, word};
+use carbontracker::report::unstated;
 use serde_json::Value;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -39,6 +40,7 @@ pub fn read(file: &Path) -> Result<Told, Unread> {
     let text = fs::read(file).map_err(|error| broken(error.to_string()))?;
     let mut report: Value = serde_json::from_slice(&text).map_err(|error| broken(in_words(&error, text.len())))?;
     clean::json(&mut report);
+    unstated::complete(&mut report);
     let is_ours = report.pointer("/run/id").is_some() && report.get("usage").is_some();
     match report.get("schema").and_then(Value::as_u64).filter(|_| is_ours) {
         Some(SCHEMA) => Ok(Told { report, notes: Vec::new() }),

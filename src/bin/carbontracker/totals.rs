@@ -7,7 +7,7 @@ pub use sum::Sum;
 use crate::jobs::{self, Row};
 use crate::runs;
 use carbontracker::channel::Band;
-use carbontracker::report::{figures, ranks};
+use carbontracker::report::{figures, ranks, unstated};
 use carbontracker::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,8 @@ pub struct Run {
     pub duration_s: f64,
     /// How far off its energy may be; None: it is measured.
     pub error: Option<Band>,
+    /// Its report does not state that: it is assumed.
+    pub is_error_assumed: bool,
     /// Of the devices.
     pub energy_j: Option<f64>,
     pub facility_kwh: Option<f64>,
@@ -98,6 +100,7 @@ impl Run {
                 .ok_or("/run/epochs_done is no number")?,
             duration_s,
             error: Band::read(report.pointer("/usage/error")),
+            is_error_assumed: unstated::is_assumed(report),
             energy_j,
             facility_kwh: amount("/usage/facility_energy_kwh")?,
             co2eq_g: amount("/usage/co2eq_g")?,
@@ -250,6 +253,8 @@ pub struct Totals {
     pub counted_elsewhere: usize,
     /// Those whose ranks have not found each other.
     pub disagreed: usize,
+    /// Those whose reports do not state how far off their estimates may be.
+    pub assumed: usize,
     /// Of carbontracker, as far as they are known.
     pub versions: BTreeSet<String>,
     pub hosts: BTreeSet<String>,
@@ -296,6 +301,7 @@ impl Totals {
         self.unfinished += usize::from(run.is_unfinished());
         self.counted_elsewhere += usize::from(run.counted_elsewhere);
         self.disagreed += usize::from(run.agreed == Some(false));
+        self.assumed += usize::from(run.is_error_assumed);
         self.versions.extend(run.version.clone());
         let new = run.hosts.iter().filter(|host| !self.hosts.contains(*host)).cloned().collect::<Vec<_>>();
         self.hosts.extend(new);
@@ -321,6 +327,11 @@ impl Totals {
         if !self.intensities.contains(&run.intensity) {
             self.intensities.insert(run.intensity.clone());
         }
+    }
+
+    /// Whether all of the energy is measured.
+    pub fn is_measured(&self) -> bool {
+        self.shares().all(|(method, _)| ["counter", "power"].contains(&method))
     }
 
     /// Whether a run is made of several ranks.

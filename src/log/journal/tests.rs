@@ -192,6 +192,25 @@ fn what_was_estimated_stays_so_where_the_next_process_measures() {
     assert_eq!(errors, [false, true], "{}", told["components"]);
 }
 
+/// A journal of 0.1.0 states no error of what it estimates.
+#[test]
+fn an_estimate_without_an_error_is_not_exact() {
+    let mut books = new_books();
+    books.add(&Channel { error: None, ..guessed("a") }, None, None);
+    let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
+    let text = lines(&books, at, 1, 0);
+    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
+    assert_eq!(past.error(), Some(Band::UNSTATED));
+    let simulated = text.replace("\"simulated\":false", "\"simulated\":true");
+    assert_eq!(Journal::parse(simulated.as_bytes()).unwrap().into_past(None).error(), None);
+    let mut next = new_books();
+    next.resume(past, 1 << 60);
+    next.add(&one(Kind::Cpu, "c"), None, None);
+    let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
+    let high_j = usage(&next, end)["energy_high_j"].as_f64().unwrap();
+    assert!((high_j - 100.0).abs() < 1e-6, "30 J of an estimate and 10 J measured: {high_j}");
+}
+
 /// The same the other way round, on one device that goes on being estimated.
 #[test]
 fn an_estimate_that_goes_on_is_one() {
@@ -216,7 +235,7 @@ fn an_error_in_a_journal_is_checked() {
     let error = |text: &str| Journal::parse(text.as_bytes()).unwrap().into_past(None).components[0].channel.error;
     assert!(text.contains("\"low\":0.5") && error(&text).is_some(), "{text}");
     for odd in ["\"low\":-0.5", "\"low\":0", "\"low\":7", "\"low\":null", "\"lower\":0.5"] {
-        assert_eq!(error(&text.replace("\"low\":0.5", odd)), None, "{odd}");
+        assert_eq!(error(&text.replace("\"low\":0.5", odd)), Some(Band::UNSTATED), "{odd}");
     }
     // A journal of measurements has no word of it.
     let mut books = new_books();

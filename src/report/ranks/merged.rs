@@ -297,7 +297,7 @@ fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     fault.into_iter().for_each(|fault| drop(device.insert("status".into(), json!(fault))));
     device.insert("note".into(), json!(note));
     if ones.iter().any(|one| one.get("error").is_some()) {
-        let part = |one: &&Value| Some((number(one, "/energy_j")?, Band::read(one.get("error"))));
+        let part = |one: &&Value| Some((number(one, "/energy_j")?, Band::of_component(one)));
         let error = Band::of_sum(ones.iter().filter_map(part)).or_else(|| Band::read(device.get("error")));
         let [low_j, high_j] = ends(energy_j, error);
         let fields =

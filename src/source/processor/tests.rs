@@ -6,7 +6,7 @@ fn figure(cpuinfo: &str, processors: usize) -> Figure {
 
 fn of_machine(cpuinfo: &str, processors: usize, cores: usize, machine: &str) -> Figure {
     let (cpuinfo, machine) = (cpuinfo.to_owned(), machine.to_owned());
-    Shown { cpuinfo, board: None, machine, processors, cores }.figure()
+    Shown { cpuinfo, board: None, machine, processors, cores, has_offline: false }.figure()
 }
 
 #[test]
@@ -34,6 +34,29 @@ fn a_whole_machine_has_its_packages() {
     // Hardware threads switched off.
     let off = figure(&with(0).replace("128", "64"), 64);
     assert_eq!((off.watts, off.band), (280.0, OF_KNOWN));
+}
+
+/// A package that stands alone draws its power for the few threads that are on.
+#[test]
+fn threads_that_are_off_leave_the_package_whole() {
+    let tree = super::super::tree::Tree::new("processor-offline");
+    let name = "model name : AMD EPYC 7763 64-Core Processor\nphysical id : 0\nsiblings : 32\n";
+    let stat: String = (0..32).map(|cpu| format!("cpu{cpu} 1 0 0 1 0 0 0\n")).collect();
+    tree.write("proc/stat", &format!("cpu  9 0 0 9 0 0 0\n{stat}intr 5\n"));
+    let found = |present: &str, more: &str, mounts: &str| {
+        tree.write("proc/cpuinfo", &format!("{name}{more}"));
+        tree.write("proc/self/mounts", mounts);
+        tree.write("sys/devices/system/cpu/present", present);
+        let sysroot = tree.options("", &[]).sysroot;
+        identify(&sysroot, &Utilisation::open(&sysroot).unwrap())
+    };
+    let whole = found("0-127\n", "", "");
+    assert_eq!((whole.watts, whole.band, whole.basis.as_str()), (280.0, OF_KNOWN, "1 × 280 W TDP of amd epyc 7763"));
+    assert_eq!(found("0-15,64-127\n", "", "").watts, 280.0);
+    // A virtual machine, a container of lxcfs, and one whose kernel has no more.
+    assert_eq!(found("0-127\n", "flags : hypervisor\n", "").watts, 70.0);
+    assert_eq!(found("0-127\n", "", "lxcfs /proc/stat fuse.lxcfs rw 0 0\n").watts, 70.0);
+    assert_eq!([found("0-31\n", "", "").watts, found("strange\n", "", "").watts], [70.0, 70.0]);
 }
 
 #[test]

@@ -84,11 +84,13 @@ fn is_same(best: &Run, run: &Run, logs: &[Log]) -> bool {
             }
             (None, None, Some(best_output), Some(output)) => {
                 let is_copied_whole = || {
-                    let of = |run: &Run| logs.get(run.file).map(|log| &log.outputs);
-                    best.file != run.file && best.place == run.place && of(best) == of(run)
+                    let of = |run: &Run| logs.get(run.file).map(|log| log.outputs.as_slice()).unwrap_or_default();
+                    let are_same = of(best).iter().zip(of(run)).all(|(a, b)| a.is_same(b));
+                    let (own, others) = (of(best).len(), of(run).len());
+                    best.file != run.file && best.place == run.place && own == others && are_same
                 };
                 let is_then = output.actual_at.is_some() && best_output.actual_at == output.actual_at;
-                best_output.actual == output.actual && (is_then || best_output == output && is_copied_whole())
+                best_output.actual == output.actual && (is_then || best_output.is_same(output) && is_copied_whole())
             }
             _ => false,
         }

@@ -11,6 +11,15 @@ pub struct Output {
     pub predicted: Option<Consumption>,
     pub predicted_at: Option<String>,
     pub is_ended: bool,
+    /// How often its total is there, one directly after the other.
+    pub times: usize,
+}
+
+impl Output {
+    /// Whether another reports the same, however often.
+    pub fn is_same(&self, other: &Output) -> bool {
+        *self == Output { times: self.times, ..other.clone() }
+    }
 }
 
 /// The runs of an output log. One without a total or a prediction is left out, unless it is alone.
@@ -35,7 +44,9 @@ pub fn outputs(events: &[Event]) -> Vec<Output> {
         current = place;
         let Some(run) = runs.get_mut(current) else { continue };
         match &event.what {
-            What::Actual(actual) => (run.actual, run.actual_at) = (Some(actual.clone()), event.at.clone()),
+            What::Actual(actual) => {
+                (run.actual, run.actual_at, run.times) = (Some(actual.clone()), event.at.clone(), event.times);
+            }
             What::Predicted(block) => (run.predicted, run.predicted_at) = (Some(block.clone()), event.at.clone()),
             What::Finished => run.is_ended = true,
             _ => (),

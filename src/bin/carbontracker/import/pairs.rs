@@ -42,7 +42,7 @@ impl Log {
     pub fn read(path: String, stem: String, is_output: bool, bytes: &[u8]) -> Log {
         let events = events(&lines(bytes));
         let broken = |event: &super::events::Event| match &event.what {
-            What::BrokenBlock(what) => Some(Broken { line: event.line, what: what.clone() }),
+            What::BrokenBlock(what) => Some(Broken::new(event.line, what.clone())),
             _ => None,
         };
         Log {
@@ -204,6 +204,7 @@ fn output_of<'a>(standard: &Standard, all: impl Iterator<Item = &'a Output> + Cl
         predicted: foretold.and_then(|one| one.predicted.clone()),
         predicted_at: foretold.and_then(|one| one.predicted_at.clone()),
         is_ended: own.is_some_and(|own| own.is_ended),
+        times: own.map_or(0, |own| own.times),
     })
 }
 

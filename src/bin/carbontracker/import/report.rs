@@ -5,6 +5,7 @@ use super::outputs::Output;
 use super::pairs;
 use super::runs::{Entry, Standard};
 use carbontracker::channel::Kind;
+use carbontracker::report::unstated;
 use carbontracker::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
 
@@ -17,7 +18,7 @@ pub fn report(of: &pairs::Run) -> Value {
     // A log that lacks its head has no PUE.
     let joules = run.device_j(used.kwh).or_else(|| run.epochs_j().filter(|_| used.kwh.is_none()));
     let is_read = standard.is_some();
-    json!({
+    let mut report = json!({
         "schema": 1,
         "run": {
             "id": of.stem,
@@ -82,7 +83,9 @@ pub fn report(of: &pairs::Run) -> Value {
         "what_if": null,
         "extras": {"cost": null, "water": null, "embodied": null, "marginal": null},
         "notes": run.notes(),
-    })
+    });
+    unstated::complete(&mut report);
+    report
 }
 
 struct Run<'a> {
@@ -280,6 +283,12 @@ impl Run<'_> {
             notes.push(format!(
                 "each of its lines is there {} times, as where trackers of one second share a file: it counts once",
                 self.standard.times
+            ));
+        } else if self.output.times > 1 {
+            notes.push(format!(
+                "its total is there {} times, one directly after the other: it counts once. If these were runs of the \
+                 same energy and time, they are missing",
+                self.output.times
             ));
         }
         notes

@@ -51,29 +51,27 @@ pub struct Entry {
 pub struct Broken {
     pub line: usize,
     pub what: String,
+    /// Lines of several runs are mixed.
+    pub is_mixed: bool,
+}
+
+impl Broken {
+    /// A line that cannot be read.
+    pub fn new(line: usize, what: String) -> Broken {
+        Broken { line, what, is_mixed: false }
+    }
+
+    /// Lines that may be of several runs.
+    fn mixed(line: usize, what: &str) -> Broken {
+        const ADVICE: &str = "several runs wrote into this file at once and cannot be told apart. If their output logs \
+            have lines 'Actual consumption', import these alone";
+        Broken { line, what: format!("{what}: {ADVICE}"), is_mixed: true }
+    }
 }
 
 /// The runs of a standard log, each read or refused.
 pub fn standards(events: &[Event]) -> Vec<Result<Standard, Broken>> {
-    let mut reader = Reader::default();
-    let mut rest = events.iter().peekable();
-    while let Some(event) = rest.next() {
-        if let What::Epoch(number) = event.what {
-            let mut epoch = Open::new(event, number, reader.first.take());
-            let mut between = Vec::new();
-            while let Some(next) = rest.next_if(|next| Open::is_part(next)) {
-                match next.what {
-                    What::Grid(_) => between.push(next),
-                    _ => epoch.take(next),
-                }
-            }
-            reader.epoch(epoch);
-            between.into_iter().for_each(|event| reader.take(event));
-        } else {
-            reader.take(event);
-        }
-    }
-    reader.runs.into_iter().map(Building::read).collect()
+    Reader::read(events).runs.into_iter().map(Building::read).collect()
 }
 
 impl Entry {
@@ -123,15 +121,14 @@ impl Open {
                 }
             },
             What::Broken(what) => {
-                self.broken.get_or_insert(Broken { line: event.line, what: what.clone() });
+                self.broken.get_or_insert(Broken::new(event.line, what.clone()));
                 None
             }
             _ => None,
         };
         if let Some(what) = mixed {
             self.is_mixed = true;
-            self.broken
-                .get_or_insert(Broken { line: event.line, what: format!("epoch {number} has two {what}: {MIXED}") });
+            self.broken.get_or_insert(Broken::mixed(event.line, &format!("epoch {number} has two {what}")));
         }
     }
 
@@ -145,8 +142,8 @@ impl Open {
     }
 }
 
-const MIXED: &str = "several runs wrote into this file at once and cannot be told apart. If their output logs have lines \
-'Actual consumption', import these alone";
+/// Of so many runs that began last, one may go on that others began after.
+const MOST_BEHIND: usize = 256;
 
 #[derive(Default)]
 struct Reader {
@@ -160,6 +157,28 @@ struct Reader {
 }
 
 impl Reader {
+    fn read(events: &[Event]) -> Reader {
+        let mut reader = Reader::default();
+        let mut rest = events.iter().peekable();
+        while let Some(event) = rest.next() {
+            if let What::Epoch(number) = event.what {
+                let mut epoch = Open::new(event, number, reader.first.take());
+                let mut between = Vec::new();
+                while let Some(next) = rest.next_if(|next| Open::is_part(next)) {
+                    match next.what {
+                        What::Grid(_) => between.push(next),
+                        _ => epoch.take(next),
+                    }
+                }
+                reader.epoch(epoch);
+                between.into_iter().for_each(|event| reader.take(event));
+            } else {
+                reader.take(event);
+            }
+        }
+        reader
+    }
+
     fn take(&mut self, event: &Event) {
         match &event.what {
             What::Version { version, is_ours } => {
@@ -180,7 +199,7 @@ impl Reader {
                 self.alive.retain(|place| *place != self.current);
             }
             What::Broken(what) => {
-                let broken = Broken { line: event.line, what: what.clone() };
+                let broken = Broken::new(event.line, what.clone());
                 self.change(self.current, event, |run| run.refuse(broken));
             }
             _ => (),
@@ -189,16 +208,26 @@ impl Reader {
 
     /// A run begins.
     fn begin(&mut self, event: &Event) {
-        for place in &self.alive {
-            self.runs.get_mut(*place).into_iter().for_each(|run| run.is_behind = true);
-        }
+        self.leave_behind(|_| true);
         let lines = (event.line, event.line);
         let log = Standard { started: event.at.clone(), times: event.times, lines, ..Standard::default() };
         self.current = self.add(Building { log, ..Building::default() });
     }
 
+    /// Another run begins, after those that are over by then. One that many began after does not go on.
+    fn leave_behind(&mut self, is_over: impl Fn(&Building) -> bool) {
+        let begun = self.runs.len();
+        let runs = &mut self.runs;
+        self.alive.retain(|place| {
+            let Some(run) = runs.get_mut(*place) else { return false };
+            run.is_behind |= is_over(run);
+            !run.is_behind || begun - run.begun < MOST_BEHIND
+        });
+    }
+
     /// Its place.
-    fn add(&mut self, run: Building) -> usize {
+    fn add(&mut self, mut run: Building) -> usize {
+        run.begun = self.runs.len();
         self.runs.push(run);
         let place = self.runs.len() - 1;
         self.alive.push(place);
@@ -214,8 +243,9 @@ impl Reader {
     }
 
     fn change(&mut self, place: usize, event: &Event, change: impl FnOnce(&mut Building)) {
+        let begun = self.runs.len();
         if let Some(run) = self.runs.get_mut(place) {
-            (run.log.last_at, run.log.lines.1) = (event.at.clone(), event.line);
+            (run.log.last_at, run.log.lines.1, run.begun) = (event.at.clone(), event.line, begun);
             change(run);
         }
     }
@@ -226,8 +256,8 @@ impl Reader {
             Ok(Some(place)) => place,
             Ok(None) => return,
             Err(places) => {
-                let what = format!("epoch {} may be of either of two runs: {MIXED}", epoch.entry.last);
-                epoch.broken.get_or_insert(Broken { line: epoch.line, what });
+                let what = format!("epoch {} may be of either of two runs", epoch.entry.last);
+                epoch.broken.get_or_insert(Broken::mixed(epoch.line, &what));
                 epoch.is_mixed = true;
                 places.first().copied().unwrap_or(self.current)
             }
@@ -238,8 +268,9 @@ impl Reader {
                 self.runs.get_mut(*place).into_iter().for_each(|run| run.refuse(broken.clone()));
             }
         }
+        let begun = self.runs.len();
         if let Some(run) = self.runs.get_mut(place) {
-            (run.log.last_at, run.log.lines.1) = (epoch.entry.at.clone(), epoch.line);
+            (run.log.last_at, run.log.lines.1, run.begun) = (epoch.entry.at.clone(), epoch.line, begun);
             run.broken = run.broken.take().or(epoch.broken.take());
             run.is_behind = false;
             run.epochs.push(epoch);
@@ -279,7 +310,8 @@ impl Reader {
                 let (started, times, lines) = (epoch.entry.at.clone(), epoch.times, (epoch.line, epoch.line));
                 let log = Standard { version, is_ours, pue, components, started, times, lines, ..Standard::default() };
                 // Where a head is missing because lines were mixed, epochs may be too.
-                let broken = broken.filter(|broken| broken.what.ends_with(MIXED));
+                let broken = broken.filter(|broken| broken.is_mixed);
+                self.leave_behind(|run| run.may_go_on(epoch));
                 Some(self.add(Building { log, broken, ..Building::default() }))
             }
         }
@@ -295,6 +327,8 @@ struct Building {
     broken: Option<Broken>,
     /// Another run began since its last line.
     is_behind: bool,
+    /// How many runs had begun by its last line.
+    begun: usize,
 }
 
 impl Building {
@@ -323,10 +357,8 @@ impl Building {
         if log.is_torn {
             epochs.pop();
         }
-        let of = |open: &Open| Broken {
-            line: open.line,
-            what: format!("epoch {} has no line with its duration", open.entry.last),
-        };
+        let of =
+            |open: &Open| Broken::new(open.line, format!("epoch {} has no line with its duration", open.entry.last));
         let cut = epochs.iter().find(|epoch| !epoch.has_duration).map(of);
         if let Some(broken) = broken.or(cut) {
             return Err(broken);
@@ -364,5 +396,22 @@ impl Intensities {
         let listed = self.list.as_ref().and_then(|(_, place)| place.clone());
         let (mean, place) = self.average.or(self.list).or(fetched).unzip();
         (mean, place.flatten().or(listed).or(self.place).filter(|place| !place.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line is compared with few runs, however many broke off before.
+    #[test]
+    fn runs_that_many_began_after_are_left() {
+        let event = |line: usize, what: What| Event { line, at: None, what, times: 1 };
+        let head = || What::Version { version: None, is_ours: false };
+        let of_run = |n: usize| [event(2 * n, head()), event(2 * n + 1, What::Epoch(1))];
+        let events: Vec<Event> = (0..2000).flat_map(of_run).collect();
+        let reader = Reader::read(&events);
+        assert_eq!(reader.runs.len(), 2000);
+        assert!(reader.alive.len() <= MOST_BEHIND + 1, "{}", reader.alive.len());
     }
 }

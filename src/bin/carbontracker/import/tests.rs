@@ -183,6 +183,85 @@ fn of_a_killed_run_the_epochs_count_that_came_after_its_output_log() {
     }
 }
 
+/// Runs of a log as lines of (second, epoch), each of a second; the first has a head.
+fn of_epochs(epochs: &[(u32, u64)]) -> Vec<Result<Vec<u64>, runs::Broken>> {
+    let line = |second: u32, message: &str| format!("2026-01-02 03:04:{second:02} - {message}\n");
+    let head = "The following components were found: CPU with device(s) cpu:0.";
+    let epoch = |(second, number): &(u32, u64)| {
+        line(*second, &format!("Epoch {number}:"))
+            + &line(*second, "Duration: 0:00:01.00")
+            + &line(*second, "Average power usage (W) for cpu: 50.0")
+    };
+    let text = line(0, "carbontracker version 1.1.6") + &line(0, head) + &epochs.iter().map(epoch).collect::<String>();
+    let text = text + &line(59, "Monitoring thread ended.");
+    let runs = runs::standards(&events(&lines(text.as_bytes())));
+    runs.into_iter().map(|run| run.map(|run| run.epochs.iter().map(|epoch| epoch.last).collect())).collect()
+}
+
+#[test]
+fn a_run_without_a_head_goes_further_than_the_one_before_it() {
+    assert_eq!(of_epochs(&[(1, 1), (2, 2), (11, 1), (12, 2), (13, 3)]), [Ok(vec![1, 2]), Ok(vec![1, 2, 3])]);
+    assert_eq!(of_epochs(&[(1, 1), (11, 1), (12, 2)]), [Ok(vec![1]), Ok(vec![1, 2])], "a crash after one epoch");
+    let three = of_epochs(&[(1, 1), (11, 1), (12, 2), (21, 1), (22, 2), (23, 3)]);
+    assert_eq!(three, [Ok(vec![1]), Ok(vec![1, 2]), Ok(vec![1, 2, 3])]);
+}
+
+/// Epochs that were at the same time are of trackers that are alive together.
+#[test]
+fn runs_without_a_head_at_the_same_time_are_refused() {
+    let together = of_epochs(&[(5, 1), (5, 1), (6, 2), (6, 2)]);
+    assert!(
+        together.iter().all(|run| run.as_ref().is_ok_and(|epochs| epochs == &[1, 2])),
+        "the same lines: {together:?}"
+    );
+    let log = |second: u32, epoch: u64, watts: u32| {
+        format!(
+            "2026-01-02 03:04:{second:02} - Epoch {epoch}:\n2026-01-02 03:04:{second:02} - Duration: 0:00:03.00\n\
+            2026-01-02 03:04:{second:02} - Average power usage (W) for cpu: {watts}\n"
+        )
+    };
+    let text = "2026-01-02 03:04:00 - carbontracker version 1.1.6\n".to_owned()
+        + &log(4, 1, 50)
+        + &log(5, 1, 70)
+        + &log(7, 2, 51)
+        + &log(8, 2, 71);
+    let runs = runs::standards(&events(&lines(text.as_bytes())));
+    assert!(runs.iter().all(|run| run.as_ref().is_err_and(|broken| broken.is_mixed)), "{runs:?}");
+}
+
+#[test]
+fn a_total_that_is_there_twice_counts_once_and_is_noted() {
+    let block =
+        "CarbonTracker: \nActual consumption for 2 epoch(s):\n\tTime:\t0:00:01\n\tEnergy:\t1 kWh\n\tCO2eq:\t1 g\n";
+    let notes = |text: &str| report(&[text])["notes"].to_string();
+    assert!(!notes(block).contains("times"), "{}", notes(block));
+    assert!(notes(&block.repeat(2)).contains("its total is there 2 times"), "{}", notes(&block.repeat(2)));
+}
+
+/// A processor that is named by its model was estimated, and a GPU measured.
+#[test]
+fn what_carbontracker_estimated_is_not_exact() {
+    let epoch = [
+        "Epoch 1:",
+        "Duration: 0:00:01.00",
+        "Average power usage (W) for gpu: 300",
+        "Average power usage (W) for cpu: 100",
+    ];
+    let of = |cpu: &str| report(&[&text(&epoch).replace("Xeon @ 2.50GHz v4., cpu:1.", cpu)]);
+    let estimated = of("Intel Xeon.");
+    assert!(
+        close(number(&estimated, "/usage/error/low"), 0.8) && close(number(&estimated, "/usage/error/high"), 1.5),
+        "{estimated}"
+    );
+    assert_eq!(
+        (number(&estimated, "/components/1/energy_low_j"), number(&estimated, "/components/1/energy_high_j")),
+        (20.0, 300.0)
+    );
+    assert!(estimated["notes"].to_string().contains("state no error"), "{estimated}");
+    let measured = of("cpu:0.");
+    assert!(measured["usage"].get("error").is_none() && measured["components"][1].get("error").is_none(), "{measured}");
+}
+
 #[test]
 fn a_run_that_was_taken_up_and_came_to_its_end_is_done() {
     let epoch = ["Duration: 0:00:01.00", "Average power usage (W) for gpu: 4", "Average power usage (W) for cpu: 2"];

@@ -4,7 +4,7 @@ use crate::runs;
 use carbontracker::channel::Band;
 use serde_json::Value;
 
-/// What is estimated with an error stated: its energy, J, and the ends of its interval.
+/// What is estimated: its energy, J, and the ends of its interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Estimated {
     joules: f64,
@@ -16,7 +16,7 @@ impl Estimated {
     pub fn of(report: &Value) -> Estimated {
         let mut all = Estimated::default();
         for component in report.get("components").and_then(Value::as_array).into_iter().flatten() {
-            if let Some((joules, band)) = runs::number(component, "/energy_j").zip(Band::read(component.get("error"))) {
+            if let Some((joules, band)) = runs::number(component, "/energy_j").zip(Band::of_component(component)) {
                 all.add(Estimated { joules, low_j: joules * band.low, high_j: joules * band.high });
             }
         }
