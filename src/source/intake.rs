@@ -42,13 +42,16 @@ pub struct Intake {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Sources that stand in, and the numbers of the channels that they do it for.
+pub type StandIn = (Vec<Box<dyn Source>>, Vec<usize>);
+
 /// What has come.
 #[derive(Default)]
 pub struct Arrived {
     /// Sources, and whether what they used before is filled in by their first readings.
     pub sources: Vec<(Box<dyn Source>, bool)>,
     /// Sources that stand in for channels of these numbers, and what goes with them.
-    pub stand_ins: Vec<(Vec<Box<dyn Source>>, Vec<usize>)>,
+    pub stand_ins: Vec<StandIn>,
     /// What does not take part.
     pub unavailable: Vec<Unavailable>,
     /// What a person should know of what is on its way.
