@@ -260,6 +260,7 @@ fn without_figures(printed: &str) -> String {
         if line.starts_with("epoch ") {
             lines.push_str(line);
         } else {
+            let line = &without_intervals(line);
             let is_figure = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
             let words = line.split(' ').map(|word| match word.trim_end_matches([',', ':']) {
                 unit @ ("mg" | "g" | "mJ" | "J" | "kJ" | "mW" | "W" | "kW") => word.replace(unit, "unit"),
@@ -271,6 +272,22 @@ fn without_figures(printed: &str) -> String {
         lines.push('\n');
     }
     lines
+}
+
+/// An estimate's interval, "(0.33 to 1.5 J)", has one unit or two.
+fn without_intervals(line: &str) -> String {
+    let mut parts = line.split('(');
+    let mut rest = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let interval = part
+            .split_once(')')
+            .filter(|(inside, _)| inside.starts_with(|c: char| c.is_ascii_digit()) && inside.contains(" to "));
+        match interval {
+            Some((_, after)) => rest.push_str(&format!("(interval){after}")),
+            None => rest.push_str(&format!("({part}")),
+        }
+    }
+    rest
 }
 
 #[test]

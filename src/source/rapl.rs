@@ -8,7 +8,7 @@ use crate::host;
 use crate::options::Options;
 use crate::reading::{Fault, Reading};
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "rapl";
@@ -169,8 +169,10 @@ fn hidden(sysroot: &Path) -> Option<PathBuf> {
 
 /// Whether a file is another one than the kernel's, /dev/null by a mask, or is closed though its mode lets all read it.
 fn is_masked(path: &Path, fault: Fault) -> bool {
-    let is_closed = || std::fs::metadata(path).map_or(true, |file| file.permissions().mode() & 0o004 != 0);
-    fault == Fault::NoFile || (fault == Fault::Denied && is_closed())
+    let file = std::fs::metadata(path);
+    let is_device = file.as_ref().is_ok_and(|file| file.file_type().is_char_device());
+    let is_open_to_all = file.map_or(true, |file| file.permissions().mode() & 0o004 != 0);
+    (fault == Fault::NoFile && is_device) || (fault == Fault::Denied && is_open_to_all)
 }
 
 impl Zone {

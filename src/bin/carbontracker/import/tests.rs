@@ -259,7 +259,7 @@ fn what_carbontracker_estimated_is_not_exact() {
     );
     assert!(estimated["notes"].to_string().contains("state no error"), "{estimated}");
     let measured = of("cpu:0.");
-    assert!(measured["usage"].get("error").is_none() && measured["components"][1].get("error").is_none(), "{measured}");
+    assert!(measured["usage"]["error"].is_null() && measured["components"][1]["error"].is_null(), "{measured}");
 }
 
 #[test]
