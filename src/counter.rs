@@ -241,6 +241,7 @@ impl Meter {
         match self.misses {
             _ if self.is_stalled() => Health::Stalled,
             n if n >= LOST_AFTER => Health::Lost,
+            _ if self.has_yet_to_move() => Health::Stalled,
             _ if self.tally.resets > 0 => Health::Reset,
             0 if self.tally.failed == 0 => Health::Ok,
             _ => Health::Gap,

@@ -35,6 +35,15 @@ fn the_estimate_stands_in_for_a_package_that_never_counts() {
     }
 }
 
+/// The run is over before the counter is taken for dead.
+#[test]
+fn a_short_run_of_a_counter_that_never_moves_is_unknown() {
+    let run = Machine::new("short", &PACKAGE).run(2, "components=cpu");
+    assert_eq!((run.components(), run.energy_j(0)), (vec!["cpu rapl counter stalled".to_owned()], None));
+    assert!(run.note(0).contains("its counter has not moved yet") && run.note(0).contains("Cure"), "{}", run.note(0));
+    assert_eq!(run.report["usage"]["coverage"].as_f64(), Some(0.0));
+}
+
 #[test]
 fn a_package_that_stops_counting_keeps_what_it_counted() {
     let machine = Machine::new("midway", &PACKAGE)

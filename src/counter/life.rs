@@ -21,10 +21,9 @@ const UNITS_S: f64 = 2.0;
 impl Meter {
     /// No reading follows: a counter that only paused used nothing since; of one that never moved nothing is known.
     pub fn finish(&mut self, mut credit: impl FnMut(Credit)) {
-        let Some((since, still_to)) = self.last.map(|(since, _)| since).zip(self.still_to) else { return };
         if self.has_moved {
             self.settle_pause(&mut credit);
-        } else if !self.is_stalled() && (still_to - since) as f64 * NS >= STILL_S / 5.0 {
+        } else if self.has_yet_to_move() && !self.is_stalled() {
             self.stall();
         }
     }
@@ -34,6 +33,12 @@ impl Meter {
         let is_counter = matches!(self.last, Some((_, Value::Count(_))));
         let is_quiet = !self.has_moved || self.still_to.is_some();
         is_counter && !self.may_rest && self.misses == 0 && !self.beside.stands_in && is_quiet
+    }
+
+    /// Whether its counter has not moved since it was first read, though it was read for longer than most need for a step.
+    pub fn has_yet_to_move(&self) -> bool {
+        let still = self.last.zip(self.still_to).map(|((since, _), to)| to.saturating_sub(since) as f64 * NS);
+        !self.has_moved && !self.beside.stands_in && still.is_some_and(|seconds| seconds >= STILL_S / 5.0)
     }
 
     /// Whether it answers and shows no sign of life.

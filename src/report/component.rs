@@ -122,7 +122,9 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
     let Metered { channel, meter, replaced_by, .. } = metered;
     let tally = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
-    if let Some(fault) = tally.fault.filter(|_| meter.is_stalled()) {
+    if meter.has_yet_to_move() && !meter.is_stalled() {
+        parts.push(format!("its counter has not moved yet, so its energy is unknown. Cure: {}", cure(channel)));
+    } else if let Some(fault) = tally.fault.filter(|_| meter.is_stalled()) {
         let cure = if replaced_by.is_none() { format!(". Cure: {}", cure(channel)) } else { String::new() };
         parts.push(format!("no sign of life: {fault}; its energy since the last one is unknown{cure}"));
     } else if let Some(fault) = tally.fault {

@@ -105,7 +105,8 @@ fn found(report: &Value, checks: &[Check]) -> Value {
 /// Whether a device answers and has no energy yet.
 fn is_doubted(report: &str) -> bool {
     let report: Value = serde_json::from_str(report).unwrap_or_default();
-    list(&report, "components").any(|one| text(one, "status") == "ok" && one.get("energy_j").is_none_or(Value::is_null))
+    let is_quiet = |one: &Value| matches!(text(one, "status"), "ok" | "stalled");
+    list(&report, "components").any(|one| is_quiet(one) && one.get("energy_j").is_none_or(Value::is_null))
 }
 
 /// Whether a real device's own figures are there.
