@@ -8,7 +8,6 @@ mod life;
 use crate::channel::{Channel, Method, Quantity};
 use crate::reading::{Fault, Value};
 use beside::Beside;
-use life::LONGEST_S;
 
 pub use credit::Credit;
 
@@ -271,10 +270,7 @@ impl Meter {
         if let Some(event) = self.wake((at, count), credit) {
             return Some(event);
         }
-        // A counter that paused within its step: what it counted then was used all the while.
-        if let Some(still_to) = self.still_to.take() {
-            self.longest_s = self.longest_s.max((still_to - since) as f64 * NS).min(LONGEST_S);
-        }
+        let since = self.resume_at((since, before), (at, count), credit);
         if let Some(step) = self.step((since, before), (at, count)) {
             let event = (self.misses >= LOST_AFTER).then(|| Event::Back((at - since) as f64 * NS));
             self.accept((since, at), (count, step), credit);

@@ -10,7 +10,7 @@ use crate::reading::{Fault, Value};
 const STILL_S: f64 = 2.5;
 const PATIENCE: f64 = 3.0;
 /// A counter that takes longer than this, s, for a step is no use.
-pub(super) const LONGEST_S: f64 = 20.0;
+const LONGEST_S: f64 = 20.0;
 /// A power may be 0 for so long, s: then it shows no sign of life.
 const DARK_S: f64 = 2.5;
 /// No package, memory or GPU draws less for that long, W: a counter that counts less shows no sign of life. It is
@@ -115,6 +115,24 @@ impl Meter {
         let step = self.step((from.min(at - 1), before), (at, count)).filter(is_likely)?;
         self.accept((from.min(at - 1), at), (count, step), credit);
         Some(Event::Moves((still_to - since) as f64 * NS))
+    }
+
+    /// From when on a counter that paused used what it counts now: from its last reading, where a device could use that much
+    /// since, else from its last move. A counter of long steps counts what was used all the while.
+    pub(super) fn resume_at(
+        &mut self,
+        (since, before): (u64, u64),
+        now: (u64, u64),
+        credit: &mut impl FnMut(Credit),
+    ) -> u64 {
+        let Some(still_to) = self.still_to else { return since };
+        self.longest_s = self.longest_s.max((still_to - since) as f64 * NS).min(LONGEST_S);
+        // Where the power beside it was credited meanwhile, it has caught up.
+        if self.credited_to <= since && self.step((still_to, before), now).is_some() {
+            self.settle_pause(credit);
+        }
+        self.still_to = None;
+        self.last.map_or(since, |(since, _)| since)
     }
 
     /// What a counter that paused within its own step used meanwhile: nothing.
