@@ -56,8 +56,9 @@ pub struct Meter {
     last: Option<(u64, Value)>,
     /// When a count that had not moved since `last` was read last, ns.
     still_to: Option<u64>,
-    /// Its counter has moved since it was first read; the longest it stood still between, s.
+    /// Its counter has moved since it was first read; when it was last seen to, ns; the longest it stood still between, s.
     has_moved: bool,
+    moved_at: u64,
     longest_s: f64,
     /// Since when its power has been 0, ns.
     dark_since: Option<u64>,
@@ -131,6 +132,7 @@ impl Meter {
             last: None,
             still_to: None,
             has_moved: false,
+            moved_at: 0,
             longest_s: 0.0,
             dark_since: None,
             beside: Beside::default(),
@@ -179,7 +181,7 @@ impl Meter {
             return self.power_beside(at, watts, credit);
         }
         let Some((since, _)) = self.last else {
-            self.first_at = Some(at);
+            (self.first_at, self.moved_at) = (Some(at), at);
             self.owed = self.owed.filter(|owed| at > owed.since + IN_TIME_NS);
             self.last = Some((at, value));
             self.dark_since = None;
@@ -265,13 +267,14 @@ impl Meter {
             return None;
         };
         if self.stands_still((since, before), (at, count)) {
-            return self.pause(at);
+            return self.pause(at, credit);
         }
         if let Some(event) = self.wake((at, count), credit) {
             return Some(event);
         }
         let since = self.resume_at((since, before), (at, count), credit);
-        if let Some(step) = self.step((since, before), (at, count)) {
+        let step = self.step((since, before), (at, count)).or_else(|| self.step((self.moved_at, before), (at, count)));
+        if let Some(step) = step {
             let event = (self.misses >= LOST_AFTER).then(|| Event::Back((at - since) as f64 * NS));
             self.accept((since, at), (count, step), credit);
             return event;
@@ -321,6 +324,7 @@ impl Meter {
         self.tally.wraps += step.wraps;
         self.last = Some((to, Value::Count(count)));
         self.has_moved = true;
+        self.moved_at = to;
         self.still_to = None;
         self.suspect = None;
         self.misses = 0;

@@ -9,6 +9,8 @@ use crate::reading::{Fault, Value};
 /// was seen to take longer is granted three times as long.
 const STILL_S: f64 = 2.5;
 const PATIENCE: f64 = 3.0;
+/// A pause of no more than this, s, is none of a stall: nothing was used then, as far as anybody knows.
+const USUAL_S: f64 = 0.1;
 /// A counter that takes longer than this, s, for a step is no use.
 const LONGEST_S: f64 = 20.0;
 /// A power may be 0 for so long, s: then it shows no sign of life.
@@ -61,10 +63,14 @@ impl Meter {
     }
 
     /// Takes a count that has not moved: within a step of the counter that is so. Beyond, it is stalled.
-    pub(super) fn pause(&mut self, at: u64) -> Option<Event> {
-        let (since, _) = self.last?;
+    pub(super) fn pause(&mut self, at: u64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+        let since = self.moved_at;
         let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return None };
         self.still_to = Some(at);
+        if self.has_moved && (at - since) as f64 * NS <= USUAL_S {
+            self.settle_pause(credit);
+            return None;
+        }
         let patience_s = STILL_S.max(UNITS_S * joules_per_unit).max(PATIENCE * self.longest_s);
         if self.beside.answers(at) || (at - since) as f64 * NS < patience_s {
             return None;
@@ -140,9 +146,9 @@ impl Meter {
         let Some(to) = self.still_to.take().filter(|_| self.misses == 0 && !self.beside.stands_in) else { return };
         if let Some((since, Value::Count(count))) = self.last.filter(|(since, _)| to > *since) {
             let none = Step { joules: 0.0, wraps: 0, ambiguous: false };
-            let has_moved = self.has_moved;
+            let (has_moved, moved_at) = (self.has_moved, self.moved_at);
             self.accept((since, to), (count, none), credit);
-            self.has_moved = has_moved;
+            (self.has_moved, self.moved_at) = (has_moved, moved_at);
         }
     }
 }
