@@ -49,6 +49,11 @@ impl Beside {
         }
     }
 
+    /// Whether the device reports one.
+    pub fn is_there(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Whether it stands in for the counter, and has answered of late.
     pub fn answers(&self, at: u64) -> bool {
         self.stands_in && self.last.is_some_and(|(last, _)| at.saturating_sub(last) as f64 * NS < SPARSE_S)

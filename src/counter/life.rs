@@ -9,8 +9,9 @@ use crate::reading::{Fault, Value};
 /// was seen to take longer is granted three times as long.
 const STILL_S: f64 = 2.5;
 const PATIENCE: f64 = 3.0;
-/// A pause of no more than this, s, is none of a stall: nothing was used then, as far as anybody knows.
-const USUAL_S: f64 = 0.1;
+/// A pause of no more than this, s, is none of a stall: nothing was used then, as far as anybody knows. Where the power beside
+/// the counter may stand in, a fifth of it.
+const USUAL_S: f64 = 0.5;
 /// A counter that takes longer than this, s, for a step is no use.
 const LONGEST_S: f64 = 20.0;
 /// A power may be 0 for so long, s: then it shows no sign of life.
@@ -67,7 +68,8 @@ impl Meter {
         let since = self.moved_at;
         let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return None };
         self.still_to = Some(at);
-        if self.has_moved && (at - since) as f64 * NS <= USUAL_S {
+        let usual_s = if self.beside.is_there() { USUAL_S / 5.0 } else { USUAL_S };
+        if self.has_moved && (at - since) as f64 * NS <= usual_s {
             self.settle_pause(credit);
             return None;
         }
