@@ -350,8 +350,10 @@ impl Books {
     /// Finds out which epochs are settled by what was entered; `now`, ns, is later than all of it.
     pub fn settle(&mut self, now: u64) {
         let known_to = if self.waits_for_opening { 0 } else { self.all_known_to() };
-        // What was settled stays so, though a stand-in may yet fill in a part of it.
-        self.settled = self.ledger.epochs_ended_by(known_to).max(self.settled);
+        // What was settled stays so while something is waited for that fills in a part of it.
+        if !self.waits_for_opening {
+            self.settled = self.ledger.epochs_ended_by(known_to);
+        }
         if self.ledger.is_in_first() {
             self.progress.settle(known_to, now, |at| self.ledger.open_j(at));
         }
