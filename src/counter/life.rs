@@ -27,7 +27,7 @@ impl Meter {
         if self.has_moved {
             self.settle_pause(&mut credit);
         } else if self.has_yet_to_move() && !self.is_stalled() {
-            self.stall();
+            self.stalled(Fault::Stalled);
         }
     }
 
@@ -78,7 +78,7 @@ impl Meter {
             return None;
         }
         self.beside.stands_in = false;
-        self.stall()
+        self.stalled(Fault::Stalled)
     }
 
     /// Takes a power of 0. A flicker is a hole; beyond, it is stalled.
@@ -94,10 +94,6 @@ impl Meter {
     }
 
     /// It shows no sign of life; what it used since its last one is unknown.
-    fn stall(&mut self) -> Option<Event> {
-        self.stalled(Fault::Stalled)
-    }
-
     fn stalled(&mut self, fault: Fault) -> Option<Event> {
         let is_news = !self.is_stalled();
         self.tally.failed += 1;

@@ -67,35 +67,23 @@ impl Sensor {
     pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
         let unit = Unit::MicroJoules(NumberFile::unopened(path.clone()));
         let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts };
-        Sensor { path, unit, quantity, may_rest: false, beside: None, counted: None, first: None }
+        Sensor::new(path, unit, quantity)
     }
 
     /// A power, in units of so many W.
     pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
         let unit = Unit::Watts(NumberFile::unopened(path.clone()), watts);
-        Sensor {
-            path,
-            unit,
-            quantity: Quantity::Power { max_watts },
-            may_rest: false,
-            beside: None,
-            counted: None,
-            first: None,
-        }
+        Sensor::new(path, unit, Quantity::Power { max_watts })
     }
 
     /// A voltage, mV, times a current, mA.
     pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
         let (path, unit) = (amps.clone(), Unit::Product(volts, amps));
-        Sensor {
-            path,
-            unit,
-            quantity: Quantity::Power { max_watts },
-            may_rest: false,
-            beside: None,
-            counted: None,
-            first: None,
-        }
+        Sensor::new(path, unit, Quantity::Power { max_watts })
+    }
+
+    fn new(path: PathBuf, unit: Unit, quantity: Quantity) -> Sensor {
+        Sensor { path, unit, quantity, may_rest: false, beside: None, counted: None, first: None }
     }
 
     /// Has a counter checked by the first of these powers, in µW, that is there.
