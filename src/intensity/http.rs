@@ -293,8 +293,8 @@ fn failure(error: ureq::Error, by: Option<Named>) -> Failure {
 }
 
 /// What the service behind a proxy may have to do with.
-pub(super) const LATE: &str = "gives no whole answer of the service in time";
-pub(super) const CUT_OFF: &str = "ends the connection before the service's answer does";
+pub(crate) const LATE: &str = "gives no whole answer of the service in time";
+pub(crate) const CUT_OFF: &str = "ends the connection before the service's answer does";
 
 fn direct_failure(error: ureq::Error) -> Failure {
     match error {

@@ -103,7 +103,7 @@ impl Hourly {
     }
 
     /// Of a service that is chosen once the place is known.
-    fn of_unknown(name: &str) -> Hourly {
+    pub(crate) fn of_unknown(name: &str) -> Hourly {
         Hourly { about: live_one(name), curve: Curve::default(), failure: None }
     }
 }
