@@ -8,10 +8,10 @@ mod steady;
 use carbontracker::advisor::Advisor;
 use carbontracker::books::Books;
 use carbontracker::claim::Claimant;
-use carbontracker::host::{self, HeldFile};
 use carbontracker::intensity::choice;
 use carbontracker::job::Rank;
 use carbontracker::options::Options;
+use carbontracker::os::{self, HeldFile};
 use carbontracker::sampler::Sampler;
 use carbontracker::shared::Shared;
 use carbontracker::source::{Discovery, Intake, Waker};
@@ -217,7 +217,7 @@ fn memory() {
     let tree = package();
     let t = tracker(&tree, "");
     let before = own_bytes();
-    let start = host::monotonic_ns();
+    let start = os::monotonic_ns();
     for (upto, from) in [(2_000_000u64, 0u64), (10_000_000, 2_000_000)] {
         for _ in from..upto {
             t.begin().unwrap();
@@ -228,7 +228,7 @@ fn memory() {
             "{:<58}{:>9.2} MB more, {counted} counted, {:.1} s",
             format!("{upto} epochs"),
             own_bytes().saturating_sub(before) as f64 / 1e6,
-            (host::monotonic_ns() - start) as f64 * 1e-9
+            (os::monotonic_ns() - start) as f64 * 1e-9
         );
     }
     t.destroy();

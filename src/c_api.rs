@@ -11,8 +11,8 @@
 mod fortran;
 
 use crate::error::{Error, Result, Status};
-use crate::host::Undisturbed;
-use crate::memory;
+use crate::os::Undisturbed;
+use crate::os::memory;
 use crate::tracker::Tracker;
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};

@@ -1,7 +1,7 @@
 //! The library's environment variables: which ones exist, and which one a misspelt name may mean.
 
-use crate::host;
 use crate::options;
+use crate::os;
 use std::ffi::OsString;
 
 const PREFIX: &str = "CARBONTRACKER_";
@@ -45,7 +45,7 @@ pub fn is_disabled(variable: impl Fn(&str) -> Option<OsString>) -> bool {
 pub fn unknown() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     // A program with more rights than its user ignores all of them.
-    unknown_of(names.filter(|name| name.starts_with(PREFIX) && host::variable(name).is_some()))
+    unknown_of(names.filter(|name| name.starts_with(PREFIX) && os::variable(name).is_some()))
 }
 
 fn unknown_of(names: impl Iterator<Item = String>) -> Vec<String> {

@@ -5,8 +5,8 @@ use crate::books::Books;
 use crate::intensity::choice::Feed;
 use crate::intensity::slot::Slot;
 use crate::intensity::{Hourly, Intensity, file};
+use crate::os::worker::{AtExit, Stop, Worker};
 use crate::shared::Shared;
-use crate::worker::{AtExit, Stop, Worker};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,14 +163,14 @@ fn follow(
 #[cfg(feature = "live")]
 mod live {
     use super::Whose;
-    use crate::host;
     use crate::intensity::choice::{Account, Feed, Seek};
     use crate::intensity::fetcher::{self, Aim, Ask, Lookup, Manner, News, Target};
     use crate::intensity::proxy::Proxies;
     use crate::intensity::service::{Place, Service};
     use crate::intensity::{Hourly, cloud, services, whereabouts, zones};
+    use crate::os;
+    use crate::os::worker::Worker;
     use crate::shared::Shared;
-    use crate::worker::Worker;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -191,7 +191,7 @@ mod live {
         };
         let shared = Arc::clone(shared);
         // Here, on the host's thread, and not when a request is made: the host may change its environment.
-        let proxies = Proxies::of(|name| host::variable(name)?.into_string().ok());
+        let proxies = Proxies::of(|name| os::variable(name)?.into_string().ok());
         fetcher::start(aim, Manner { proxies, ..Manner::default() }, move |news| match news {
             News::Place(_) => (), // what it brings is in the books by then
             News::Slots(slots) => whose.take(&shared, slots),

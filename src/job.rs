@@ -4,7 +4,7 @@ mod launcher;
 
 pub use launcher::{Rank, rank};
 
-use crate::host;
+use crate::os;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -97,7 +97,7 @@ impl Job {
     /// A number of this user's job on the node seen through this sysroot, alike in every process of it.
     pub fn hash(&self, user: u32, sysroot: &Path) -> u64 {
         let whole = format!("carbontracker {user}\n{}\n{}", self.key, sysroot.display());
-        host::stable_hash(whole.bytes()).max(1)
+        os::stable_hash(whole.bytes()).max(1)
     }
 }
 

@@ -25,15 +25,13 @@ pub mod facility;
 pub mod feed;
 pub mod forecast;
 pub mod history;
-#[allow(unsafe_code)]
-pub mod host;
 pub mod intensity;
 pub mod job;
 pub mod ledger;
 pub mod log;
-#[allow(unsafe_code)]
-pub mod memory;
 pub mod options;
+#[allow(unsafe_code)]
+pub mod os;
 pub mod pace;
 pub mod past;
 pub mod progress;
@@ -51,4 +49,3 @@ pub mod uncertainty;
 pub mod units;
 pub mod visible;
 pub mod what_if;
-pub mod worker;

@@ -1,6 +1,6 @@
 //! A reading: what a source hands over, the number or why there is none.
 
-use crate::host::text::{NO_FILE, TOO_LARGE};
+use crate::os::text::{NO_FILE, TOO_LARGE};
 use std::fmt;
 
 /// A reading of one channel: when, and what was read or why not.

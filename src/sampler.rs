@@ -7,9 +7,9 @@ use crate::advisor::Advisor;
 use crate::books::{Books, FAULT};
 use crate::channel::{Channel, Quantity};
 use crate::claim::{Claimant, EpochState, Look, Teller};
-use crate::host::{self, exit};
 use crate::ledger::Mark;
 use crate::options::Options;
+use crate::os::{self, exit};
 use crate::progress::{Packed, Point};
 use crate::reading::Reading;
 use crate::shared::Shared;
@@ -97,10 +97,10 @@ impl Sampler {
             advisor,
             intake,
             waker,
-            lost_descriptors: host::lost_descriptors(),
+            lost_descriptors: os::lost_descriptors(),
             has_lost_descriptors: false,
-            looked_for_application: host::monotonic_ns(),
-            started: host::monotonic_ns(),
+            looked_for_application: os::monotonic_ns(),
+            started: os::monotonic_ns(),
             interval_ns: options.interval.as_nanos() as u64,
             monitor_epochs: options.monitor_epochs,
             last_pass: 0,
@@ -151,7 +151,7 @@ impl Sampler {
             self.stand_in(sources, &stalled, shared);
         }
         self.report_unavailable(unavailable, shared);
-        let is_late = host::monotonic_ns() > self.started + PATIENCE_NS;
+        let is_late = os::monotonic_ns() > self.started + PATIENCE_NS;
         let awaited = self.intake.awaited();
         if first {
             let hangs = awaited.iter().filter(|one| one.source != "nvml");
@@ -181,10 +181,10 @@ impl Sampler {
     pub fn run(mut self, shared: &Shared, queues: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
-            host::widen_affinity();
+            os::widen_affinity();
             while !shared.is_stopping() && !self.has_seen_enough(shared) {
                 self.look_for_application();
-                if host::monotonic_ns() >= self.due(shared) {
+                if os::monotonic_ns() >= self.due(shared) {
                     self.pass(shared);
                     self.follow_affinity();
                 } else {
@@ -235,19 +235,19 @@ impl Sampler {
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
     /// both is soon, and the host need not wake anybody.
     fn sleep(&self, shared: &Shared) {
-        let left = self.due(shared).saturating_sub(host::monotonic_ns());
+        let left = self.due(shared).saturating_sub(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_NS));
         if self.marks.is_empty() {
             std::thread::park_timeout(left);
         } else {
-            host::pause(left);
+            os::pause(left);
         }
     }
 
     /// A thread pinned to one processor looks again for room as the host's threads come: ever less often.
     fn follow_affinity(&self) {
         if self.passes.is_power_of_two() {
-            host::widen_affinity();
+            os::widen_affinity();
         }
     }
 
@@ -263,7 +263,7 @@ impl Sampler {
             self.admit(false, shared);
         }
         let is_requested = shared.is_requested();
-        let start = host::monotonic_ns();
+        let start = os::monotonic_ns();
         let looks = start >= self.next_look || is_requested;
         let progress = if looks { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
@@ -277,17 +277,17 @@ impl Sampler {
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
         let is_asked = asked > shared.answered() || shared.is_stopping();
-        let look = Look { now: host::monotonic_ns(), ended, is_asked, read_since: None };
+        let look = Look { now: os::monotonic_ns(), ended, is_asked, read_since: None };
         let standings = self.claimant.look(look, &self.read_since);
         let mut books = shared.books();
-        books.calendar.note(host::moment());
+        books.calendar.note(os::moment());
         let known = (books.settled, books.progress.share());
         books.enter(marks.into_iter().flatten(), progress, &self.readings, &standings, |message| shared.say(message));
         for (claim, standing) in standings.into_iter().enumerate() {
             books.stand(claim, standing, |message| shared.say(message));
         }
         self.seek(&mut books, |message| shared.say(message));
-        books.settle(host::monotonic_ns());
+        books.settle(os::monotonic_ns());
         self.last_end = books.ledger.last_end();
         self.read_since = books.read_since();
         books.on_node = self.claimant.on_node(books.ledger.energy_j(), start);
@@ -319,7 +319,7 @@ impl Sampler {
 
     /// Ends with an application whose threads have all ended, though the process has not.
     fn look_for_application(&mut self) {
-        let now = host::monotonic_ns();
+        let now = os::monotonic_ns();
         if now >= self.looked_for_application + APPLICATION_NS {
             self.looked_for_application = now;
             if exit::is_abandoned() {
@@ -330,7 +330,7 @@ impl Sampler {
 
     /// Reports that the application closed descriptors of ours, once.
     fn look_at_descriptors(&mut self, shared: &Shared) {
-        let lost = host::lost_descriptors();
+        let lost = os::lost_descriptors();
         if std::mem::replace(&mut self.lost_descriptors, lost) != lost && !self.has_lost_descriptors {
             self.has_lost_descriptors = true;
             shared.say(CLOSED.into());
@@ -346,7 +346,7 @@ impl Sampler {
         let progress = shared.progress();
         let is_news = progress != self.progress && progress != Packed::NONE;
         self.progress = progress;
-        is_news.then(|| Point { at: progress.at(host::monotonic_ns()), share: progress.share() })
+        is_news.then(|| Point { at: progress.at(os::monotonic_ns()), share: progress.share() })
     }
 
     /// When to look at the first epoch's progress again: ever less often as its time goes on, and where none was marked
@@ -394,9 +394,9 @@ impl Slot {
         let first = readings.len();
         if now >= self.next_read(interval_ns, is_marked) {
             if ((is_marked && self.is_ours) || self.wanted) && !self.is_by_power {
-                self.source.read_at_mark(&host::monotonic_ns, readings);
+                self.source.read_at_mark(&os::monotonic_ns, readings);
             } else {
-                self.source.read(&host::monotonic_ns, readings);
+                self.source.read(&os::monotonic_ns, readings);
             }
             self.last_read = Some(now);
         } else if self.source.has_news() {

@@ -4,8 +4,8 @@
 use crate::books::Books;
 use crate::clean;
 use crate::error::Result;
-use crate::host::{self, BRIEF, lock_within};
-use crate::memory;
+use crate::os::memory;
+use crate::os::{self, BRIEF, lock_within};
 use crate::progress::{self, Packed};
 use crate::slip::{Slip, Slips};
 use crate::units;
@@ -96,7 +96,7 @@ impl Shared {
             books.is_some_and(|books| books.finished || books.settled >= epochs)
         };
         while !is_settled() && Instant::now() < deadline {
-            host::pause(LOOK);
+            os::pause(LOOK);
         }
     }
 
@@ -222,7 +222,7 @@ impl Shared {
         let books = self.books();
         let is_elsewhere = books.trusts.iter().any(|trust| !trust.standing.is_ours && !trust.standing.is_apart);
         let is_known = books.ledger.epochs() >= ended
-            && host::monotonic_ns() < self.answered_at.load(Ordering::Relaxed).saturating_add(AGAIN_NS);
+            && os::monotonic_ns() < self.answered_at.load(Ordering::Relaxed).saturating_add(AGAIN_NS);
         if books.finished || !is_elsewhere || is_known {
             return;
         }

@@ -1,8 +1,8 @@
 //! How many epochs the application has ended, in memory that outlives the process: a kill in the moment before the journal
 //! has an epoch's line loses its energy, and not that it was. The same page says which process works on the run.
 
-use crate::host::{self, Segment};
 use crate::log::life::Page;
+use crate::os::{self, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::Once;
 
@@ -66,8 +66,8 @@ impl Tally {
         segment.store(RUN, number(id));
         segment.store(LIFE, life);
         segment.store(PROCESS, u64::from(std::process::id()));
-        segment.store(STARTED, host::process_start(std::process::id()).unwrap_or(0));
-        segment.store(NAMESPACE, host::pid_namespace());
+        segment.store(STARTED, os::process_start(std::process::id()).unwrap_or(0));
+        segment.store(NAMESPACE, os::pid_namespace());
         segment.store(IS, MAGIC);
         Ok(Tally(segment))
     }
@@ -109,11 +109,11 @@ pub fn page(id: &str, life: u64) -> Page {
         return Page::Dead; // also after an exec, which keeps number and start
     }
     // A process of another container cannot be looked up by its number.
-    if page.load(NAMESPACE) != host::pid_namespace() {
+    if page.load(NAMESPACE) != os::pid_namespace() {
         return Page::Living(0);
     }
     let (process, started) = (u32::try_from(page.load(PROCESS)).unwrap_or(0), page.load(STARTED));
-    if host::is_alive(process, started) { Page::Living(process) } else { Page::Dead }
+    if os::is_alive(process, started) { Page::Living(process) } else { Page::Dead }
 }
 
 /// Removes what that process has left; an error where nothing is.
@@ -123,7 +123,7 @@ pub fn forget(id: &str, life: u64) -> io::Result<()> {
 
 /// Removes the pages of runs that were killed long ago.
 fn sweep() {
-    let pages = host::abandoned(NUMBERS, LEFT_OVER_S).into_iter().filter(|page| page.load(IS) == MAGIC);
+    let pages = os::abandoned(NUMBERS, LEFT_OVER_S).into_iter().filter(|page| page.load(IS) == MAGIC);
     pages.filter(|page| page.attached() == 1).for_each(|page| page.remove()); // nobody but us looks at it
 }
 
@@ -144,13 +144,13 @@ fn find(id: &str, life: u64) -> io::Result<Option<Segment>> {
 
 /// The keys a page may have; 0 would be a private one.
 fn keys(id: &str, life: u64) -> impl Iterator<Item = i32> {
-    let first = host::stable_hash(format!("carbontracker {} {id} {life}", host::user()).bytes());
+    let first = os::stable_hash(format!("carbontracker {} {id} {life}", os::user()).bytes());
     (0..KEYS).map(move |n| (first.wrapping_add(n) as u32 | 1 << 30) as i32)
 }
 
 /// A run's identifier as a number.
 fn number(id: &str) -> u64 {
-    u64::from_str_radix(id, 16).unwrap_or_else(|_| host::stable_hash(id.bytes()))
+    u64::from_str_radix(id, 16).unwrap_or_else(|_| os::stable_hash(id.bytes()))
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_was_noted_last_is_left_until_it_is_removed() {
-        let id = format!("{:016x}", host::random_u64());
+        let id = format!("{:016x}", os::random_u64());
         assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (None, Page::Missing));
         let tally = Tally::open(&id, 1).unwrap();
         assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (Some(Count::default()), Page::Living(std::process::id())));
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_page_without_its_process_is_no_sign_of_life() {
-        let id = format!("{:016x}", host::random_u64());
+        let id = format!("{:016x}", os::random_u64());
         drop(Tally::open(&id, 4).unwrap());
         assert_eq!((left(&id, 4).unwrap(), page(&id, 4)), (Some(Count::default()), Page::Dead));
         assert!(forget(&id, 4).is_ok() && forget(&id, 4).is_err());

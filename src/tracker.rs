@@ -6,11 +6,11 @@ mod threads;
 
 use crate::environment;
 use crate::error::{Error, Result, Status};
-use crate::host::exit::AtExit;
-use crate::host::{self, ForkMark, OwnTable};
 use crate::ledger::Mark;
-use crate::memory;
 use crate::options::Options;
+use crate::os::exit::AtExit;
+use crate::os::memory;
+use crate::os::{self, ForkMark, OwnTable};
 use crate::progress::Packed;
 use crate::report::{self, Detail, Now, Open, Report, Setting};
 use crate::shared::Shared;
@@ -50,10 +50,10 @@ pub struct Tracker {
 impl Tracker {
     /// Makes a tracker from options and environment and starts its sampler; None if disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
-        if environment::is_disabled(host::variable) {
+        if environment::is_disabled(os::variable) {
             return Ok(None);
         }
-        Tracker::start(Options::parse(options, host::variable)?).map(Some)
+        Tracker::start(Options::parse(options, os::variable)?).map(Some)
     }
 
     /// The same from options that are checked already.
@@ -81,14 +81,14 @@ impl Tracker {
     pub fn begin(&self) -> Result<Status> {
         let mut marker = self.marker();
         if let Some(open) = marker.open {
-            let open_ns = host::monotonic_ns().saturating_sub(open.begin);
+            let open_ns = os::monotonic_ns().saturating_sub(open.begin);
             self.shared.slip(Slip::Begin, Some(open_ns as f64 * 1e-9));
             return Err(Error::new(
                 Status::CT_ESTATE,
                 "ct_epoch_begin: an epoch is open already; end or cancel it first",
             ));
         }
-        let begin = host::monotonic_ns();
+        let begin = os::monotonic_ns();
         marker.state.iter().for_each(|state| state.begin(begin));
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Begun { begin, queued });
@@ -103,7 +103,7 @@ impl Tracker {
     pub fn end(&self) -> Result<Status> {
         let mut marker = self.marker();
         let open = marker.take_open("ct_epoch_end").inspect_err(|_| self.shared.slip(Slip::End, None))?;
-        marker.end(open, host::monotonic_ns());
+        marker.end(open, os::monotonic_ns());
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
@@ -116,7 +116,7 @@ impl Tracker {
         let open = marker.take_open("ct_epoch_cancel").inspect_err(|_| self.shared.slip(Slip::Cancel, None))?;
         marker.state.iter().for_each(|state| state.end(marker.last_end));
         if open.queued {
-            marker.push(Mark::Cancel(host::monotonic_ns()));
+            marker.push(Mark::Cancel(os::monotonic_ns()));
         }
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
@@ -136,7 +136,7 @@ impl Tracker {
             self.shared.slip(Slip::Progress, None);
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
-        self.shared.set_progress(Packed::new(done, total, host::monotonic_ns()));
+        self.shared.set_progress(Packed::new(done, total, os::monotonic_ns()));
         Ok(Status::CT_OK)
     }
 
@@ -187,7 +187,7 @@ impl Tracker {
         }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
         let open = is_open.then(|| Open { share: self.shared.marked_share() });
-        Report::new(&self.setting, &books, Now { at: host::monotonic_ns(), whole, open }, detail)
+        Report::new(&self.setting, &books, Now { at: os::monotonic_ns(), whole, open }, detail)
             .noting(|open_s| self.shared.notes(open_s))
     }
 
@@ -203,7 +203,7 @@ impl Tracker {
             if left == 0 || Instant::now() >= deadline {
                 return queued;
             }
-            host::pause(Duration::from_millis(1));
+            os::pause(Duration::from_millis(1));
         }
     }
 

@@ -2,8 +2,8 @@
 mod nvml;
 mod steady;
 
-use carbontracker::host::OwnTable;
 use carbontracker::options::Options;
+use carbontracker::os::OwnTable;
 use carbontracker::reading::{Reading, Value};
 use carbontracker::source::{Source, Waker, start_nvml};
 use carbontracker::tracker::Tracker;

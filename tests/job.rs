@@ -257,7 +257,7 @@ fn nothing_is_left_in_shared_memory() {
     assert_eq!(told.len(), 3);
     let job = carbontracker::job::Job::find(Some("tidy"), &|_| None, None).unwrap();
     let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
-    let key = job.hash(carbontracker::host::user(), &root) as u32 | 1 << 30;
+    let key = job.hash(carbontracker::os::user(), &root) as u32 | 1 << 30;
     let listed = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
     let keys = listed.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse::<i64>().ok());
     assert!(keys.into_iter().all(|there| there != i64::from(key as i32)), "{listed}");

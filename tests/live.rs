@@ -8,7 +8,7 @@ use carbontracker::intensity::http::{self, Failure, Limits};
 use carbontracker::intensity::proxy::Proxies;
 use carbontracker::intensity::service::{Method, Request, Secret, Service};
 use carbontracker::intensity::slot::{Slot, Standing};
-use carbontracker::worker::Worker;
+use carbontracker::os::worker::Worker;
 use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use std::path::PathBuf;
 use std::process::Command;

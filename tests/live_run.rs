@@ -118,7 +118,7 @@ fn a_run_on_a_node_behind_a_proxy_is_priced() {
     let file = std::env::temp_dir().join(format!("ct-authority-{}.pem", std::process::id()));
     write_authority(&file);
     let said = |port: u16, address: &str| {
-        let key = carbontracker::host::random_u64();
+        let key = carbontracker::os::random_u64();
         let options = format!("intensity=electricitymaps location=DE api_key={KEY} intensity_url={address}/{key}");
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "a_run_on_a_node_behind_a_proxy_is_priced", "--nocapture"]);

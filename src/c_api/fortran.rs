@@ -24,8 +24,8 @@ use super::{
     set_last_error, with_tracker,
 };
 use crate::error::{Error, Status};
-use crate::host::Undisturbed;
 use crate::log::replace;
+use crate::os::Undisturbed;
 use crate::tracker::Tracker;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;

@@ -15,8 +15,8 @@ mod seat;
 mod word;
 
 use crate::channel::{Channel, Kind, Method};
-use crate::host;
 use crate::job::{Job, Rank};
+use crate::os;
 use party::Turn;
 use record::State;
 use seat::Seat;
@@ -69,7 +69,7 @@ enum Common {
 
 impl Common {
     fn of(job: Job, rank: Rank, sysroot: &Path) -> Common {
-        match Seat::take(job.hash(host::user(), sysroot), rank) {
+        match Seat::take(job.hash(os::user(), sysroot), rank) {
             Ok(seat) => Common::Joined(job, seat),
             Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
             Err(error) => {
@@ -137,7 +137,7 @@ impl Claimant {
         if let Common::Apart(_, _, why) = &mut self.common {
             why.take().into_iter().for_each(say);
         }
-        let hash = host::stable_hash(device.bytes()).max(1);
+        let hash = os::stable_hash(device.bytes()).max(1);
         let turn = match &self.common {
             Common::Joined(_, seat) => seat.device(hash).map(Turn::new),
             _ => None,

@@ -4,8 +4,8 @@
 use super::party::{Party, Turn};
 use super::record::{Member, NUMBERS, Record, State};
 use super::{Look, OnNode, Standing};
-use crate::host::{self, Segment, lock_within};
 use crate::job::Rank;
+use crate::os::{self, Segment, lock_within};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
@@ -44,7 +44,7 @@ impl Seat {
     pub fn take(job: u64, rank: Rank) -> io::Result<Arc<Seat>> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        let mut seats = lock_within(&SEATS, host::BRIEF).ok_or(io::ErrorKind::WouldBlock)?;
+        let mut seats = lock_within(&SEATS, os::BRIEF).ok_or(io::ErrorKind::WouldBlock)?;
         seats.retain(|seat| seat.strong_count() > 0);
         let process = std::process::id();
         let is_this = |seat: &Arc<Seat>| seat.job == job && seat.process == process && seat.is_joined_again();
@@ -58,8 +58,8 @@ impl Seat {
 
     fn join(job: u64, rank: Rank) -> io::Result<Seat> {
         const TRIES: usize = 50;
-        let (process, namespace, now) = (std::process::id(), host::pid_namespace(), host::monotonic_ns());
-        let started = host::process_start(process).unwrap_or(0);
+        let (process, namespace, now) = (std::process::id(), os::pid_namespace(), os::monotonic_ns());
+        let started = os::process_start(process).unwrap_or(0);
         let member =
             Member { process, started, namespace, rank: rank.number, since: now, beat: now, ..Member::default() };
         let is_alive = |other: &Member| is_alive(other, namespace, now);
@@ -76,7 +76,7 @@ impl Seat {
                     return Ok(Seat { memory, place, process, namespace, job, ended, has_begun, trackers });
                 }
             }
-            host::pause(Duration::from_millis(2)); // it is being removed
+            os::pause(Duration::from_millis(2)); // it is being removed
         }
         Err(io::Error::other("the job's record has no room"))
     }
@@ -93,7 +93,7 @@ impl Seat {
         if !is_last || self.process != std::process::id() {
             return;
         }
-        let (record, now) = (self.record(), host::monotonic_ns());
+        let (record, now) = (self.record(), os::monotonic_ns());
         let is_alive = |member: &Member| is_alive(member, self.namespace, now);
         let party = self.party(&is_alive);
         party.give_up();
@@ -168,7 +168,7 @@ impl Seat {
 /// Whether a process still lives, as far as it can be known in this namespace of process numbers.
 fn is_alive(member: &Member, namespace: u64, now: u64) -> bool {
     if member.namespace == namespace {
-        host::is_alive(member.process, member.started)
+        os::is_alive(member.process, member.started)
     } else {
         now < member.beat.saturating_add(SILENT_NS)
     }
@@ -205,8 +205,8 @@ fn find(job: u64, now: u64) -> io::Result<Found> {
 
 /// Removes the records of jobs whose last process was killed long ago.
 fn sweep() {
-    let (namespace, now) = (host::pid_namespace(), host::monotonic_ns());
-    for memory in host::abandoned(NUMBERS, LEFT_OVER_S) {
+    let (namespace, now) = (os::pid_namespace(), os::monotonic_ns());
+    for memory in os::abandoned(NUMBERS, LEFT_OVER_S) {
         if Record(memory.numbers()).close(&|member| is_alive(member, namespace, now)) {
             memory.remove();
         }

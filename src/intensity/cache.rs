@@ -4,7 +4,7 @@
 
 use super::slot::{Slot, Standing};
 use crate::clean;
-use crate::host;
+use crate::os;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -61,16 +61,16 @@ impl Cache {
     /// there, as this one may be answered where that was not; of it the file, for this user's eyes, has a number of 64 bits.
     pub fn new(folder: &Path, question: &[&str], key: &str) -> Cache {
         let question = number(&(env!("CARGO_PKG_VERSION"), question));
-        let name = format!("carbontracker-{}-grid-{question:016x}.json", host::user());
+        let name = format!("carbontracker-{}-grid-{question:016x}.json", os::user());
         Cache { path: folder.join(name), key: number(&key) }
     }
 
     /// What is there, if it can be right at `now`, seconds since 1970 UTC.
     pub fn read(&self, now: f64) -> Option<Entry> {
-        let flags = host::NO_FOLLOW | host::NO_WAIT;
+        let flags = os::NO_FOLLOW | os::NO_WAIT;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).ok()?;
         let metadata = file.metadata().ok()?;
-        if metadata.uid() != host::user() || metadata.len() > LARGEST {
+        if metadata.uid() != os::user() || metadata.len() > LARGEST {
             return None;
         }
         let mut text = Vec::new();
@@ -90,10 +90,10 @@ impl Cache {
 
     fn try_write(&self, entry: &Entry) -> io::Result<()> {
         let text = print(self.key, entry).to_string();
-        if text.len() as u64 > LARGEST.min(host::file_size_limit()) {
+        if text.len() as u64 > LARGEST.min(os::file_size_limit()) {
             return Err(ErrorKind::FileTooLarge.into());
         }
-        let new = self.beside(&format!("{}-{:x}", std::process::id(), host::random_u64()));
+        let new = self.beside(&format!("{}-{:x}", std::process::id(), os::random_u64()));
         let written = create(&new).and_then(|mut file| file.write_all(text.as_bytes()));
         written.and_then(|()| std::fs::rename(&new, &self.path)).inspect_err(|_| {
             let _ = std::fs::remove_file(&new);
@@ -107,7 +107,7 @@ impl Cache {
             match create(&marker) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     let found = std::fs::symlink_metadata(&marker);
-                    if found.as_ref().is_ok_and(|found| found.uid() != host::user()) {
+                    if found.as_ref().is_ok_and(|found| found.uid() != os::user()) {
                         break; // another user's, who has no say in it
                     }
                     // Made in the future, it is from before the clock was set back.
@@ -141,7 +141,7 @@ impl Drop for Turn {
 
 /// A new file of this user's own; where there is one already, of whatever kind, it fails.
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(host::NO_FOLLOW).open(path)
+    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(os::NO_FOLLOW).open(path)
 }
 
 fn number(words: &impl Hash) -> u64 {

@@ -5,8 +5,8 @@ use super::{Grid, Hourly, Intensity, cloud, file, services, zones};
 use crate::clean;
 use crate::error::{Error, Result};
 use crate::facility::{At, Facility};
-use crate::host;
 use crate::options::{IntensityOption, Options};
+use crate::os;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ impl Location<'_> {
         }
         let firmware = |name: &str| {
             let path = options.sysroot.join("sys/class/dmi/id").join(name);
-            host::text::read(&path, host::text::SMALL).unwrap_or_default()
+            os::text::read(&path, os::text::SMALL).unwrap_or_default()
         };
         let provider = cloud::Provider::by_firmware(
             &firmware("sys_vendor"),

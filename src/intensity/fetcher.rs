@@ -7,8 +7,8 @@ use super::proxy::Proxies;
 use super::service::{Request, Secret, Service};
 use super::slot::Slot;
 use super::trouble::{LONGEST_REST_S, LONGEST_RETRY_AFTER_S, Trouble};
-use crate::host::{self, unix_s};
-use crate::worker::{AtExit, Stop, Worker};
+use crate::os::worker::{AtExit, Stop, Worker};
+use crate::os::{self, unix_s};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -135,7 +135,7 @@ struct Line {
 
 impl Line {
     fn run(&mut self, aim: Aim) {
-        host::widen_affinity();
+        os::widen_affinity();
         let target = match aim {
             Aim::Grid(target) => Some(target),
             Aim::Place(lookup) => self.look_up(lookup),
@@ -367,7 +367,7 @@ fn scaled(seconds: f64, scale: f64) -> Duration {
 
 /// From 0 to 1.
 fn random() -> f64 {
-    host::random_u64() as f64 / u64::MAX as f64
+    os::random_u64() as f64 / u64::MAX as f64
 }
 
 fn spread() -> f64 {

@@ -20,8 +20,8 @@ use super::slot::Slot;
 use super::{Hourly, Intensity};
 use crate::clean;
 use crate::error::{Error, Result};
-use crate::host::{self, unix_s};
-use crate::memory;
+use crate::os::memory;
+use crate::os::{self, unix_s};
 use crate::units::instant;
 use headings::Wanted;
 use layout::Layout;
@@ -136,7 +136,7 @@ fn bytes(path: &Path) -> std::result::Result<Vec<u8>, String> {
     const TIMES: u64 = 3;
     let length = std::fs::metadata(path).map_err(told)?.len().min(MOST_BYTES);
     memory::check((length * TIMES) as usize, "its contents").map_err(|error| error.message)?;
-    let bytes = host::text::bytes(path, MOST_BYTES).map_err(told)?;
+    let bytes = os::text::bytes(path, MOST_BYTES).map_err(told)?;
     // A line becomes two rows at most, and each a slot and a piece of the curve.
     const OF_A_LINE: usize = 512;
     let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();

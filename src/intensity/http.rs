@@ -3,7 +3,7 @@
 
 use super::proxy::Proxies;
 use super::service::{Method, Request, Secret};
-use crate::memory;
+use crate::os::memory;
 use rustls::CertificateError;
 use rustls::crypto::ring;
 use std::fmt;

@@ -2,7 +2,7 @@
 //! still ours, as long as we left it, and where it was?
 
 use super::replace::{self, is_regular};
-use crate::host::{self, HeldFile};
+use crate::os::{self, HeldFile};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -42,19 +42,19 @@ impl Growing {
     /// A new one; not where there is one already, or a link.
     pub fn create(path: &Path) -> io::Result<Growing> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(path)?;
+        let file = options.read(true).write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(path)?;
         Growing::hold(file, path, Held::take(&std::fs::symlink_metadata(path)?)?)
     }
 
     /// One that is there, a regular file that grows nowhere else in this process.
     pub fn open(path: &Path) -> io::Result<Growing> {
-        Growing::open_with(path, host::NO_WAIT)
+        Growing::open_with(path, os::NO_WAIT)
     }
 
     /// As `open`, for a name of the library's own making: through no link, and of this user.
     pub fn open_own(path: &Path) -> io::Result<Growing> {
         replace::is_own(path)?;
-        let growing = Growing::open_with(path, host::NO_WAIT | host::NO_FOLLOW)?;
+        let growing = Growing::open_with(path, os::NO_WAIT | os::NO_FOLLOW)?;
         let metadata = growing.file.metadata()?;
         // A second name may be another user's way to have us write into a file of ours.
         let folder = path.parent().unwrap_or(Path::new("/"));
@@ -74,7 +74,7 @@ impl Growing {
         let whole = metadata.len();
         let mut last = [b'\n'];
         if whole > 0 {
-            file.file().ok_or_else(host::lost)?.read_exact_at(&mut last, whole - 1)?;
+            file.file().ok_or_else(os::lost)?.read_exact_at(&mut last, whole - 1)?;
         }
         let is_torn = last != [b'\n'];
         Ok(Growing { file, path: path.to_owned(), whole, is_torn, has_rest: false, _held: held })
@@ -131,7 +131,7 @@ impl Growing {
 
     /// Opens it again by its path, after the application closed its descriptor.
     pub fn reopen(&mut self) -> io::Result<()> {
-        let file = OpenOptions::new().read(true).write(true).custom_flags(host::NO_WAIT).open(&self.path)?;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(os::NO_WAIT).open(&self.path)?;
         let file = HeldFile::hold(file)?;
         if identity(&file.metadata()?) != self._held.0 {
             return Err(ErrorKind::NotFound.into());
@@ -169,11 +169,11 @@ impl Growing {
 
     /// The process that has it locked, where that is not this one.
     pub fn lock(&self) -> io::Result<Option<u32>> {
-        host::lock(self.file()?)
+        os::lock(self.file()?)
     }
 
     fn file(&self) -> io::Result<&File> {
-        self.file.file().ok_or_else(host::lost)
+        self.file.file().ok_or_else(os::lost)
     }
 
     /// Its name.
@@ -191,7 +191,7 @@ static HELD: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
 
 /// None in a child that was forked while another thread had the lock.
 fn held() -> Option<MutexGuard<'static, Vec<Identity>>> {
-    host::lock_within(&HELD, host::BRIEF)
+    os::lock_within(&HELD, os::BRIEF)
 }
 
 fn identity(metadata: &Metadata) -> Identity {
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(growing.state(true), State::Truncated);
         growing.restart().unwrap();
         growing.append("two\n").unwrap();
-        let number = host::replace_number(&growing.file, File::create(folder.join("theirs")).unwrap());
+        let number = os::replace_number(&growing.file, File::create(folder.join("theirs")).unwrap());
         assert_eq!(growing.state(true), State::Closed);
         assert!(growing.append("three\n").is_err());
         growing.reopen().unwrap();

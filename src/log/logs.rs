@@ -4,7 +4,7 @@ use super::file::{Growing, State};
 use super::original::{self, Standard};
 use super::place::{OUTPUT, Place, STANDARD};
 use super::replace::{Sync, in_words, replace_own};
-use crate::host;
+use crate::os;
 use crate::report::Report;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ impl Logs {
 
     /// Takes epochs in, as the report of this moment has them.
     pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written {
-        let at = host::unix_s();
+        let at = os::unix_s();
         let standard = match &mut self.standard {
             Some(standard) => standard,
             none => {
@@ -88,7 +88,7 @@ impl Logs {
     /// Ends the standard log.
     pub fn end(&mut self, report: &Report) -> Written {
         if let Some(standard) = &mut self.standard {
-            self.pending += &standard.tail(&report.json(), host::unix_s());
+            self.pending += &standard.tail(&report.json(), os::unix_s());
         }
         let written = self.write();
         self.file.iter().for_each(|file| drop(file.sync()));
@@ -97,7 +97,7 @@ impl Logs {
 
     /// Writes the output log anew.
     pub fn renew(&self, report: &Report, is_over: bool, sync: Sync) -> Written {
-        let text = original::output(&report.json(), host::unix_s(), is_over);
+        let text = original::output(&report.json(), os::unix_s(), is_over);
         let written = replace_own(&self.output, text, sync).map_err(|error| in_words(&self.output, &error));
         (self.output.clone(), written)
     }

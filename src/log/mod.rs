@@ -20,10 +20,10 @@ pub mod writer;
 pub use told::{Told, read};
 
 use crate::claim::Teller;
-use crate::host::OwnTable;
+use crate::os::OwnTable;
+use crate::os::worker::{AtExit, Stop, Worker};
 use crate::report::Setting;
 use crate::shared::Shared;
-use crate::worker::{AtExit, Stop, Worker};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;

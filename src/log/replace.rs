@@ -1,7 +1,7 @@
 //! A file replaced at once: who reads it sees the old one or the new one, also after a power cut. Links are not followed to
 //! where another user wants us to write.
 
-use crate::host::{self, text};
+use crate::os::{self, text};
 use std::cell::OnceCell;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -51,7 +51,7 @@ pub fn replace_named(path: &Path, content: impl AsRef<[u8]>, new: NewFile, sync:
             return if new == NewFile::Readable { readable() } else { Ok(()) };
         };
         let is_same = file.metadata().is_ok_and(|new| (new.uid(), new.gid()) == (there.uid(), there.gid()));
-        if !is_same && fchown(file, Some(there.uid()), Some(there.gid())).is_err() && there.uid() != host::user() {
+        if !is_same && fchown(file, Some(there.uid()), Some(there.gid())).is_err() && there.uid() != os::user() {
             return Err(foreign(there));
         }
         file.set_permissions(Permissions::from_mode(there.mode() & 0o7777))
@@ -95,13 +95,13 @@ impl Owner<'_> {
 
     /// Whether a file of this owner there is this user's.
     pub fn is(&self, owner: u32) -> bool {
-        owner == host::user() || *self.made.get_or_init(|| made_in(self.folder).ok()) == Some(owner)
+        owner == os::user() || *self.made.get_or_init(|| made_in(self.folder).ok()) == Some(owner)
     }
 }
 
 fn made_in(folder: &Path) -> io::Result<u32> {
-    let probe = folder.join(format!(".carbontracker.{:016x}.new", host::random_u64()));
-    let file = OpenOptions::new().write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(&probe)?;
+    let probe = folder.join(format!(".carbontracker.{:016x}.new", os::random_u64()));
+    let file = OpenOptions::new().write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&probe)?;
     let owner = file.metadata().map(|made| made.uid());
     std::fs::remove_file(&probe)?;
     owner
@@ -114,7 +114,7 @@ pub fn is_regular(metadata: &Metadata) -> io::Result<()> {
 
 fn foreign(metadata: &Metadata) -> io::Error {
     let what = if metadata.is_symlink() { "a link" } else { "a file" };
-    let owner = host::user_name(metadata.uid());
+    let owner = os::user_name(metadata.uid());
     io::Error::new(ErrorKind::AlreadyExists, format!("{what} of {owner} is in its place"))
 }
 
@@ -126,7 +126,7 @@ pub fn followed(path: &Path) -> io::Result<PathBuf> {
         if !link.is_symlink() {
             return Ok(path);
         }
-        if ![host::user(), ROOT].contains(&link.uid()) {
+        if ![os::user(), ROOT].contains(&link.uid()) {
             return Err(foreign(&link));
         }
         let target = std::fs::read_link(&path)?;
@@ -144,8 +144,8 @@ fn put_in_place(
 ) -> io::Result<()> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?.to_string_lossy().into_owned();
     // node_exporter reads *.prom, and aggregate *.json: this ends otherwise. Others may replace the same file.
-    let new = path.with_file_name(format!(".{name}.{:016x}.new", host::random_u64()));
-    let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(&new)?;
+    let new = path.with_file_name(format!(".{name}.{:016x}.new", os::random_u64()));
+    let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&new)?;
     let written = file
         .write_all(content)
         .and_then(|()| dress(&file))
@@ -171,7 +171,7 @@ pub fn other_root(path: &Path) -> String {
 
 /// Why a file was not written, and what helps.
 pub fn in_words(path: &Path, error: &io::Error) -> String {
-    let is_out_of_descriptors = error.raw_os_error().is_some_and(host::is_out_of_descriptors);
+    let is_out_of_descriptors = error.raw_os_error().is_some_and(os::is_out_of_descriptors);
     let cure = match error.kind() {
         _ if is_out_of_descriptors => "Raise the limit on open files (ulimit -n)",
         ErrorKind::StorageFull => "Make room on that disk",
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_file_or_link_of_another_user_stays() {
-        if host::user() != ROOT {
+        if os::user() != ROOT {
             return println!("skipped: only root can make another user's file");
         }
         let scratch = Scratch::new("foreign");

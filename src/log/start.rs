@@ -6,8 +6,8 @@ use super::place::{self, Place};
 use super::resume::{self, Asker, Outcome, Turn};
 use super::writer::Plan;
 use crate::history::Epoch;
-use crate::host;
 use crate::options::Options;
+use crate::os;
 use crate::past::Past;
 use crate::tally::Tally;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Start {
         let asker = Asker { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
         let outcome = options.resume.as_deref().map(|from| resume::resume(from, &asker, say));
         let mut start = Start {
-            id: format!("{:016x}", host::random_u64()),
+            id: format!("{:016x}", os::random_u64()),
             name: options.name.clone(),
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             planned: options.epochs,

@@ -10,13 +10,13 @@ use super::replace::{in_words, sync_folder};
 use super::resume::Turn;
 use crate::claim::Teller;
 use crate::history::{Epoch, PerKind};
-use crate::host;
-use crate::memory;
+use crate::os;
+use crate::os::memory;
+use crate::os::worker::Stop;
 use crate::past::Stretch;
 use crate::report::{self, Detail, Now, Open, Report, Setting};
 use crate::shared::Shared;
 use crate::tally::{self, Tally};
-use crate::worker::Stop;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -131,7 +131,7 @@ impl Writer {
             started: Instant::now(),
             last_end: None,
             told: Used::default(),
-            told_at: host::monotonic_ns(),
+            told_at: os::monotonic_ns(),
             tried: None,
             synced: Instant::now(),
             is_short: false,
@@ -178,7 +178,7 @@ impl Writer {
     /// In how much time numbers are due without an epoch.
     fn next_beat(&self) -> Duration {
         let gap = (self.started.elapsed() / BEATS).clamp(BEAT.0, BEAT.1);
-        gap.saturating_sub(Duration::from_nanos(host::monotonic_ns().saturating_sub(self.told_at)))
+        gap.saturating_sub(Duration::from_nanos(os::monotonic_ns().saturating_sub(self.told_at)))
     }
 
     /// Whether there is memory for a report. A short one may take half of what is left of the library's reserve.
@@ -262,7 +262,7 @@ impl Writer {
     /// The run now, and what it used by time since that was written last.
     fn report(&self, detail: Detail) -> (Report, Option<(Stretch, Used)>) {
         let books = self.shared.books();
-        let at = host::monotonic_ns();
+        let at = os::monotonic_ns();
         let open = books.ledger.is_open().then(|| Open { share: self.shared.marked_share() });
         let whole = books.settled >= books.ledger.epochs() && !books.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
@@ -288,7 +288,7 @@ impl Writer {
         // What is used after the run's last end is none of it, unless another epoch follows.
         let power = power.filter(|_| tells && (is_new || report.open_epoch().is_some()));
         let stretch = power.map(|(stretch, _)| stretch);
-        let so_far = tells.then(|| journal::so_far(report, host::unix_s(), stretch));
+        let so_far = tells.then(|| journal::so_far(report, os::unix_s(), stretch));
         let components = journal::components(report);
         let lines = self.new_lines(report, &components, &epochs, so_far, is_end);
         let Some(journal) = self.plan.journal.as_mut().filter(|_| !lines.is_empty()) else { return false };
@@ -358,7 +358,7 @@ impl Writer {
         self.is_opened = true;
         self.is_thinned |= shares_lines(epochs);
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
-        self.told_at = if tells { host::monotonic_ns() } else { self.told_at };
+        self.told_at = if tells { os::monotonic_ns() } else { self.told_at };
         self.told = used.unwrap_or(self.told);
         self.teller.tell(self.told.counted_to);
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC) {

@@ -3,7 +3,7 @@
 
 use super::{MIN_GAP_NS, Source, Unavailable};
 use crate::channel::Channel;
-use crate::host::{self, Promise};
+use crate::os::{self, Promise};
 use crate::reading::{Fault, Reading};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -92,7 +92,7 @@ impl Opening {
             Arc::new(Link { result: Promise::default(), until_then: Mutex::new(until_then), next: Mutex::default() });
         let attempt = Attempt(Arc::clone(&link));
         let began = Instant::now();
-        let thread = host::spawn_quiet(thread, move || {
+        let thread = os::spawn_quiet(thread, move || {
             let promise = &attempt.0.result;
             let opening = AssertUnwindSafe(|| {
                 let (source, unavailable) = open(&attempt);
@@ -182,9 +182,9 @@ impl Reader {
     fn new(mut source: Box<dyn Source>, is_late: bool) -> Reader {
         let exchange = Arc::<Exchange>::default();
         if is_late {
-            source.read_at_mark(&host::monotonic_ns, &mut exchange.readings());
+            source.read_at_mark(&os::monotonic_ns, &mut exchange.readings());
         } else {
-            source.read(&host::monotonic_ns, &mut exchange.readings());
+            source.read(&os::monotonic_ns, &mut exchange.readings());
         }
         exchange.note(&*source);
         Reader { source, exchange }
@@ -211,9 +211,9 @@ impl Reader {
                 continue;
             }
             if self.exchange.at_mark.load(Ordering::Relaxed) {
-                self.source.read_at_mark(&host::monotonic_ns, &mut readings);
+                self.source.read_at_mark(&os::monotonic_ns, &mut readings);
             } else {
-                self.source.read(&host::monotonic_ns, &mut readings);
+                self.source.read(&os::monotonic_ns, &mut readings);
             }
             self.exchange.readings().append(&mut readings);
             self.exchange.note(&*self.source);
@@ -347,15 +347,15 @@ mod tests {
         let mut source = source.unwrap();
         let mut readings = Vec::new();
         assert!(source.has_news());
-        source.read(&host::monotonic_ns, &mut readings);
+        source.read(&os::monotonic_ns, &mut readings);
         assert_eq!(readings.len(), 1, "the first");
         while !source.has_news() {
             std::thread::park_timeout(Duration::from_secs(5));
         }
         delay.store(200, Ordering::Relaxed);
-        source.read(&host::monotonic_ns, &mut readings);
+        source.read(&os::monotonic_ns, &mut readings);
         assert_eq!((readings.len(), source.has_news()), (2, false));
-        let later = host::monotonic_ns() + 2 * HANG_NS;
+        let later = os::monotonic_ns() + 2 * HANG_NS;
         source.read(&|| later, &mut readings);
         assert_eq!((readings[2].value, source.min_gap_ns()), (Err(Fault::Silent), MIN_GAP_NS));
         while !source.has_news() {

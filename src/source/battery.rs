@@ -4,8 +4,8 @@
 use super::sensor::{absent, signed};
 use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::host;
 use crate::options::Options;
+use crate::os;
 use crate::reading::{Fault, Reading, Value};
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ struct Batteries {
 /// Finds the machine's batteries; only while they discharge do they say what it takes.
 pub fn open(options: &Options) -> Opened {
     let folder = options.sysroot.join("sys/class/power_supply");
-    let mut folders: Vec<PathBuf> = host::text::entries(&folder).filter(|path| is_battery(path)).collect();
+    let mut folders: Vec<PathBuf> = os::text::entries(&folder).filter(|path| is_battery(path)).collect();
     folders.sort();
     if folders.is_empty() {
         return absent(NAME, "no battery here");

@@ -2,7 +2,7 @@
 
 use super::number_file;
 use crate::clean;
-use crate::host;
+use crate::os;
 use crate::visible::Vendor;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub fn numbered(folder: &Path, beginning: &str) -> Vec<(u32, PathBuf)> {
     let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix(beginning)?.parse().ok();
     let mut found: Vec<(u32, PathBuf)> =
-        host::text::entries(folder).filter_map(|path| Some((number(&path)?, path))).collect();
+        os::text::entries(folder).filter_map(|path| Some((number(&path)?, path))).collect();
     found.sort();
     found
 }

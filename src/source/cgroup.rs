@@ -1,7 +1,7 @@
 //! The cap that control groups of version 1 or 2 set on this process's processor time and memory.
 
 use super::number_file;
-use crate::host;
+use crate::os;
 use std::path::{Path, PathBuf};
 
 /// A cap on processor time.
@@ -15,7 +15,7 @@ pub struct Quota {
 impl Quota {
     /// The time used so far, µs.
     pub fn used_us(&self) -> std::io::Result<Option<f64>> {
-        host::text::read(&self.usage, host::text::SMALL).map(|text| used_us(&text))
+        os::text::read(&self.usage, os::text::SMALL).map(|text| used_us(&text))
     }
 }
 
@@ -28,7 +28,7 @@ pub fn quota(sysroot: &Path) -> Option<Quota> {
         let others = usage.iter().filter_map(|folders| folders.get(depth).map(PathBuf::as_path));
         let candidates = std::iter::once(folder).chain(others);
         candidates.flat_map(|folder| ["cpuacct.usage", "cpu.stat"].map(|file| folder.join(file))).find(|file| {
-            let text = host::text::read(file, host::text::SMALL);
+            let text = os::text::read(file, os::text::SMALL);
             text.is_ok_and(|text| used_us(&text).is_some())
         })
     };
@@ -94,14 +94,14 @@ struct Mount {
 
 impl Groups {
     fn read(sysroot: &Path) -> Option<Groups> {
-        let text = |file: &str, most| host::text::read(&sysroot.join(file), most);
+        let text = |file: &str, most| os::text::read(&sysroot.join(file), most);
         let membership = |line: &str| {
             let mut parts = line.splitn(3, ':').skip(1);
             let (controllers, path) = (parts.next()?, parts.next()?);
             Some((words(controllers), path.to_owned()))
         };
-        let memberships = text("proc/self/cgroup", host::text::MEDIUM).ok()?.lines().filter_map(membership).collect();
-        let mountinfo = text("proc/self/mountinfo", host::text::LARGE).unwrap_or_default();
+        let memberships = text("proc/self/cgroup", os::text::MEDIUM).ok()?.lines().filter_map(membership).collect();
+        let mountinfo = text("proc/self/mountinfo", os::text::LARGE).unwrap_or_default();
         let mounts = mountinfo.lines().filter_map(Mount::of_line).collect();
         Some(Groups { sysroot: sysroot.to_owned(), memberships, mounts })
     }

@@ -7,8 +7,8 @@ use super::{
     superchip,
 };
 use crate::channel::Kind;
-use crate::host::{self, Promise};
 use crate::options::Options;
+use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +80,7 @@ impl Discovery {
     ) -> std::io::Result<Discovery> {
         let (result, at) = (Arc::<Promise<Sources>>::default(), Arc::<AtomicUsize>::default());
         let (promise, place, options) = (Arc::clone(&result), Arc::clone(&at), options.clone());
-        let thread = host::spawn_quiet("ct-sources", move || {
+        let thread = os::spawn_quiet("ct-sources", move || {
             let opens = |name: &'static str| {
                 let number = super::NAMES.iter().position(|one| *one == name);
                 place.store(number.unwrap_or_default(), Ordering::Relaxed);

@@ -3,8 +3,8 @@
 use super::superchip::Processor;
 use super::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
 use crate::channel::Kind;
-use crate::host;
 use crate::options::Options;
+use crate::os;
 use std::io;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -229,7 +229,7 @@ impl Intake {
         let threads = self.threads.into_iter().chain(openings).chain(discoveries.map(|discovery| discovery.thread));
         let deadline = Instant::now() + THREADS_END;
         for thread in threads {
-            let _ = host::join_within(thread, deadline.saturating_duration_since(Instant::now()));
+            let _ = os::join_within(thread, deadline.saturating_duration_since(Instant::now()));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! a container, hides it here and leaves it in the rest of /sys; the numbers then count what is shown.
 
 use super::card::numbered;
-use crate::host;
+use crate::os;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub struct Node {
 pub fn gpus(sysroot: &Path) -> Option<Vec<Node>> {
     let (mut nodes, mut hides_some) = (Vec::<Node>::new(), false);
     for (_, folder) in numbered(&sysroot.join("sys/class/kfd/kfd/topology/nodes"), "") {
-        let Ok(text) = host::text::read(&folder.join("properties"), host::text::SMALL) else {
+        let Ok(text) = os::text::read(&folder.join("properties"), os::text::SMALL) else {
             hides_some = true;
             continue;
         };

@@ -8,8 +8,8 @@ use super::cpu_model::{band_in_words, channel};
 use super::utilisation::Utilisation;
 use super::{Opened, Source, Unavailable, cgroup, processor};
 use crate::channel::{Band, Channel, Kind};
-use crate::host;
 use crate::options::Options;
+use crate::os;
 use crate::reading::{Reading, Value};
 
 /// The source's name.
@@ -35,7 +35,7 @@ pub fn open(options: &Options) -> Opened {
     if let Some(figure) = figure.filter(|figure| figure.has_memory) {
         return lacks(format!("the processor's estimate contains the memory of a {}", figure.device));
     }
-    let meminfo = host::text::read(&options.sysroot.join("proc/meminfo"), host::text::MEDIUM).unwrap_or_default();
+    let meminfo = os::text::read(&options.sysroot.join("proc/meminfo"), os::text::MEDIUM).unwrap_or_default();
     let Some(installed) = total_gb(&meminfo) else {
         let file = options.sysroot.join("proc/meminfo");
         return lacks(format!("{} does not give MemTotal: memory is not estimated", file.display()));

@@ -1,7 +1,7 @@
 //! A file of the kernel's that holds one number, kept open and read afresh each time.
 
 use crate::clean;
-use crate::host::{self, HeldFile};
+use crate::os::{self, HeldFile};
 use crate::reading::Fault;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -44,9 +44,9 @@ impl NumberFile {
     /// Opens the file and reads it once.
     pub fn open(path: PathBuf) -> Result<Self, Fault> {
         let mut file = NumberFile::unopened(path);
-        let before = host::monotonic_ns();
+        let before = os::monotonic_ns();
         let number = file.reopen()?;
-        file.first = Some((middle(before, host::monotonic_ns()), number));
+        file.first = Some((middle(before, os::monotonic_ns()), number));
         file.last = Some(number);
         Ok(file)
     }
@@ -68,7 +68,7 @@ impl NumberFile {
             match best.number {
                 Ok(_) if best.took <= self.quickest.map_or(u64::MAX, |quickest| 4 * quickest + SLOW_NS) => break,
                 Ok(_) => (),
-                Err(Fault::Empty) => host::pause(REWRITE),
+                Err(Fault::Empty) => os::pause(REWRITE),
                 Err(_) => break,
             }
             let again = self.timed(clock);
@@ -143,7 +143,7 @@ fn parse(text: &[u8]) -> Result<u64, Fault> {
 
 /// A small text file in one line, without the white space around it.
 pub fn text(path: &Path) -> std::io::Result<String> {
-    Ok(clean::text(host::text::read(path, host::text::SMALL)?.trim()))
+    Ok(clean::text(os::text::read(path, os::text::SMALL)?.trim()))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use super::nvml_search::Search;
 use super::{Opening, Unavailable, Waker, number_file};
 use crate::channel::Kind;
 use crate::clean;
-use crate::host::{self, OwnTable, exit};
 use crate::options::Options;
+use crate::os::{self, OwnTable, exit};
 use crate::visible::Selection;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
@@ -59,10 +59,10 @@ impl Found {
     fn look(request: &Request, table: &OwnTable) -> Found {
         let (names, sysroot) = (names(request.library.as_deref()), request.sysroot.clone());
         let look = move || {
-            let failures: Vec<String> = names.iter().map_while(|name| host::load_library(name).err()).collect();
+            let failures: Vec<String> = names.iter().map_while(|name| os::load_library(name).err()).collect();
             let absence = failures.first().filter(|_| failures.len() == names.len()).cloned();
             let has_hardware = absence.is_some() && has_hardware(&sysroot);
-            (Found { absence, has_hardware }, host::room_for_this_thread())
+            (Found { absence, has_hardware }, os::room_for_this_thread())
         };
         let Ok(Some((found, room))) = table.run("ct-preload", look) else {
             return Found { absence: None, has_hardware: false };
@@ -139,7 +139,7 @@ impl Request {
 fn has_hardware(sysroot: &Path) -> bool {
     let holds = |path: PathBuf, start: &str| number_file::text(&path).is_ok_and(|text| text.starts_with(start));
     let is_theirs = |device: PathBuf| holds(device.join("vendor"), "0x10de") && holds(device.join("class"), "0x03");
-    has_driver(sysroot) || host::text::entries(&sysroot.join("sys/bus/pci/devices")).any(is_theirs)
+    has_driver(sysroot) || os::text::entries(&sysroot.join("sys/bus/pci/devices")).any(is_theirs)
 }
 
 fn has_driver(sysroot: &Path) -> bool {

@@ -6,7 +6,7 @@ use super::Source;
 use super::number_file::middle;
 use super::nvml_error::fault;
 use crate::channel::Channel;
-use crate::host::{self, exit};
+use crate::os::{self, exit};
 use crate::reading::{Fault, Reading, Value};
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
@@ -151,11 +151,11 @@ impl NvmlGpus {
 
 /// Looks at these GPUs' counters until each has moved, or cannot be expected to.
 fn watch(gpus: &mut [Gpu]) -> Vec<Results> {
-    let start = host::monotonic_ns();
+    let start = os::monotonic_ns();
     let mut watches: Vec<Watch> = gpus.iter_mut().map(Watch::start).collect();
-    while watches.iter().any(|watch| watch.is_on) && host::monotonic_ns() < start + LONGEST_WATCH_NS {
+    while watches.iter().any(|watch| watch.is_on) && os::monotonic_ns() < start + LONGEST_WATCH_NS {
         let pause = watches.iter().filter(|watch| watch.is_on).map(Watch::pause_ns).min();
-        host::pause(Duration::from_nanos(pause.unwrap_or_default()));
+        os::pause(Duration::from_nanos(pause.unwrap_or_default()));
         watches.iter_mut().filter(|watch| watch.is_on).for_each(Watch::look);
     }
     watches.into_iter().map(Watch::finish).collect()
@@ -207,7 +207,7 @@ impl Gpu {
         let (at, watts) = self.ask(|device| match power {
             Power::Usage => device.power_usage().map(|milliwatts| f64::from(milliwatts) * 1e-3),
             Power::Field(field, scope) => {
-                host::nvml_watts(device, &[(field, scope)])?.pop().unwrap_or(Err(NvmlError::NoData))
+                os::nvml_watts(device, &[(field, scope)])?.pop().unwrap_or(Err(NvmlError::NoData))
             }
         });
         // A counter's own bound allows for its steps, a power's does not.
@@ -219,9 +219,9 @@ impl Gpu {
 
     /// Makes a call of the driver; when that was, and what it answered.
     fn ask<T>(&mut self, call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>) -> (u64, Result<T, NvmlError>) {
-        let before = host::monotonic_ns();
+        let before = os::monotonic_ns();
         let answer = exit::driver_call(|| call(&self.device)).unwrap_or(Err(NvmlError::Uninitialized));
-        self.call_ns = host::monotonic_ns() - before;
+        self.call_ns = os::monotonic_ns() - before;
         (before + self.call_ns / 2, answer)
     }
 

@@ -5,7 +5,7 @@ use super::nvml_gpu::{Gpu, Meters, Power};
 use super::superchip;
 use crate::channel::{Channel, Kind, Method, Quantity};
 use crate::clean;
-use crate::host::{self, exit};
+use crate::os::{self, exit};
 use crate::visible::Picked;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT};
@@ -241,7 +241,7 @@ impl Scopes {
     fn of(device: &Device) -> Scopes {
         const FIELDS: [u32; 2] = [NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE];
         let of = |field: u32| [NVML_POWER_SCOPE_GPU, NVML_POWER_SCOPE_MODULE].map(|scope| (field, scope));
-        let watts = host::nvml_watts(device, FIELDS.map(of).as_flattened()).unwrap_or_default();
+        let watts = os::nvml_watts(device, FIELDS.map(of).as_flattened()).unwrap_or_default();
         // A driver that does not know a field may answer 0.
         let known = |place: usize| watts.get(place).and_then(|one| one.as_ref().ok().copied()).filter(|one| *one > 0.0);
         let [instant, average] = FIELDS;

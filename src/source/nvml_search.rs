@@ -6,7 +6,7 @@ use super::nvml::{self, Failure, NAME, Request};
 use super::nvml_gpu::NvmlGpus;
 use super::nvml_open::{Offered, instances, possible};
 use super::{Opened, Opening, Source, Unavailable, Waker};
-use crate::host::{self, OwnTable, exit};
+use crate::os::{self, OwnTable, exit};
 use crate::visible::Picked;
 use nvml_wrapper::Device;
 use std::collections::HashSet;
@@ -233,7 +233,7 @@ impl Family {
         let unknown: Vec<u32> = found.into_iter().filter(|one| !self.strangers.contains(one)).collect();
         let Some(table) = self.table.upgrade().filter(|_| !unknown.is_empty()) else { return Ok(false) };
         let asked = unknown.clone();
-        let look = move || asked.into_iter().any(|one| host::ancestors(one).any(|ancestor| ancestor == us));
+        let look = move || asked.into_iter().any(|one| os::ancestors(one).any(|ancestor| ancestor == us));
         let is_ours = matches!(table.run("ct-processes", look), Ok(Some(true)));
         if !is_ours {
             self.strangers.extend(unknown);

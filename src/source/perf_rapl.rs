@@ -5,8 +5,8 @@
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::{Opened, Source, Unavailable, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::host::{self, HeldFile};
 use crate::options::Options;
+use crate::os::{self, HeldFile};
 use crate::reading::{Fault, Reading, Value};
 use std::io::Read;
 use std::path::Path;
@@ -36,7 +36,7 @@ struct Counter {
 
 impl Counter {
     fn open(pmu_type: u32, config: u64, cpu: i32) -> std::io::Result<Counter> {
-        let held = HeldFile::hold_event(host::perf_event(pmu_type, config, cpu)?)?;
+        let held = HeldFile::hold_event(os::perf_event(pmu_type, config, cpu)?)?;
         Ok(Counter { pmu_type, config, cpu, held })
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let mut meter = crate::counter::Meter::new(source.channels()[0].quantity);
         let mut readings = Vec::new();
         for _ in 0..2 {
-            source.read(&host::monotonic_ns, &mut readings);
+            source.read(&os::monotonic_ns, &mut readings);
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
         for reading in &readings {

@@ -10,8 +10,8 @@ use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
 use super::{Opened, Source, Unavailable, kfd, number_file};
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::host;
 use crate::options::Options;
+use crate::os;
 use crate::reading::{Fault, Reading, Value};
 use crate::visible::{Selection, Vendor};
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ fn files(folder: &Path, kind: Kind) -> Vec<PathBuf> {
         Kind::Gpu => ("accel_energy", "accel"),
     };
     let sum = folder.join(sum);
-    let mut parts: Vec<(u32, PathBuf)> = host::text::entries(folder)
+    let mut parts: Vec<(u32, PathBuf)> = os::text::entries(folder)
         .filter_map(|path| {
             let number = path.file_name()?.to_str()?.strip_prefix(part)?.strip_suffix("_energy")?.parse().ok()?;
             Some((number, path))

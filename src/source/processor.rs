@@ -5,7 +5,7 @@ use super::parts::{self, CpuId};
 use super::tdp::{self, Model};
 use super::{number_file, utilisation::Utilisation};
 use crate::channel::Band;
-use crate::host;
+use crate::os;
 use std::path::Path;
 
 /// The figure of all processors that are shown.
@@ -62,7 +62,7 @@ pub fn identify(sysroot: &Path, busy: &Utilisation) -> Figure {
     let tree = ["proc/device-tree/model", "sys/firmware/devicetree/base/model"];
     let firmware = ["sys_vendor", "product_name"].map(|file| format!("sys/class/dmi/id/{file}"));
     let shown = Shown {
-        cpuinfo: host::text::read(&sysroot.join("proc/cpuinfo"), host::text::LARGE).unwrap_or_default(),
+        cpuinfo: os::text::read(&sysroot.join("proc/cpuinfo"), os::text::LARGE).unwrap_or_default(),
         board: tree.into_iter().find_map(text).map(|model| model.trim_end_matches(['\0', ' ']).to_owned()),
         machine: firmware.iter().filter_map(|file| text(file)).collect::<Vec<_>>().join(" "),
         processors: busy.processors(),

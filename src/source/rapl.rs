@@ -4,8 +4,8 @@
 use super::number_file::{self, NumberFile};
 use super::{Opened, Source, Unavailable};
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::host;
 use crate::options::Options;
+use crate::os;
 use crate::reading::{Fault, Reading};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -159,10 +159,10 @@ fn unreadable(unread: Vec<(PathBuf, Fault)>) -> Vec<Unavailable> {
 /// What is left of zones that a container hides: an entry that leads nowhere, or to a folder that is empty or closed. The
 /// folder of all zones is made with the first of them.
 fn hidden(sysroot: &Path) -> Option<PathBuf> {
-    let is_nothing = |path: &PathBuf| host::text::entries(path).next().is_none();
+    let is_nothing = |path: &PathBuf| os::text::entries(path).next().is_none();
     let is_rapl = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().contains("rapl"));
     let folders = ["sys/class/powercap", "sys/devices/virtual/powercap"].map(|folder| sysroot.join(folder));
-    let entry = folders.iter().flat_map(|folder| host::text::entries(folder)).filter(is_rapl).find(is_nothing);
+    let entry = folders.iter().flat_map(|folder| os::text::entries(folder)).filter(is_rapl).find(is_nothing);
     let [_, all] = folders;
     entry.or_else(|| Some(all).filter(|all| all.is_dir() && is_nothing(all)))
 }
@@ -235,7 +235,7 @@ fn zones(sysroot: &Path) -> (Vec<Zone>, Vec<(PathBuf, Fault)>) {
 /// a copied tree may only nest them.
 fn collect(folder: &Path, depth: u32, looks: &mut u32, zones: &mut BTreeMap<String, PathBuf>) {
     const DEEPEST: u32 = 4;
-    for path in host::text::entries(folder) {
+    for path in os::text::entries(folder) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !name.contains("rapl") || depth > DEEPEST || *looks == 0 || !path.is_dir() {
             continue;

@@ -5,7 +5,7 @@
 use super::number_file::{self, NumberFile};
 use super::{MIN_GAP_NS, Opened, Source, Unavailable};
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::host;
+use crate::os;
 use crate::reading::{Fault, Reading, Value};
 use crate::visible::Absence;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ impl Sensor {
 
     /// Reads it once.
     pub fn open(mut self) -> Result<Sensor, Silent> {
-        let (at, value) = self.measure(&host::monotonic_ns);
+        let (at, value) = self.measure(&os::monotonic_ns);
         match value {
             // Some versions of amdgpu print an error number as an unsigned power of 4.29 kW: others may answer better.
             Ok(Value::Watts(watts)) if !self.quantity.allows(watts) => {

@@ -1,6 +1,6 @@
 //! The processors' lines of /proc/stat.
 
-use crate::host;
+use crate::os;
 use crate::reading::Fault;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -81,7 +81,7 @@ fn text<'a>(stat: &File, buffer: &'a mut Vec<u8>) -> Result<&'a str, Fault> {
     buffer.resize(buffer.len().max(SMALLEST), 0);
     let mut length = stat.read_at(buffer, 0)?;
     while length == buffer.len() && !buffer.windows(5).any(|text| text == b"\nintr") {
-        if length as u64 >= host::text::LARGE {
+        if length as u64 >= os::text::LARGE {
             return Err(Fault::TooLarge);
         }
         buffer.resize(2 * length, 0);

@@ -6,7 +6,7 @@ use super::card::numbered;
 use super::number_file::text;
 use super::{Source, Unavailable};
 use crate::channel::{Channel, Kind};
-use crate::host;
+use crate::os;
 use crate::reading::{Fault, Reading};
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub fn has_processor(sysroot: &Path) -> bool {
     if meters.any(|(_, dir)| is_grace(&dir) || is_grace(&dir.join("device"))) {
         return true;
     }
-    let cpuinfo = host::text::read(&sysroot.join("proc/cpuinfo"), host::text::LARGE).unwrap_or_default();
+    let cpuinfo = os::text::read(&sysroot.join("proc/cpuinfo"), os::text::LARGE).unwrap_or_default();
     cpuinfo.lines().any(|line| line.starts_with("CPU part") && line.trim_end().ends_with(NEOVERSE_V2))
 }
 

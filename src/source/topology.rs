@@ -1,7 +1,7 @@
 //! Which processors are hardware threads of one core.
 
 use super::number_file;
-use crate::host;
+use crate::os;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub fn cores(sysroot: &Path, processors: &[usize], is_lxcfs: bool) -> Vec<usize>
     let mut keys: Vec<Option<String>> =
         processors.iter().map(|cpu| if is_lxcfs { None } else { listed(cpu) }).collect();
     if keys.iter().all(Option::is_none) {
-        let cpuinfo = host::text::read(&sysroot.join("proc/cpuinfo"), host::text::LARGE).unwrap_or_default();
+        let cpuinfo = os::text::read(&sysroot.join("proc/cpuinfo"), os::text::LARGE).unwrap_or_default();
         let by_number = of_cpuinfo(&cpuinfo);
         keys = processors.iter().map(|cpu| by_number.get(cpu).cloned()).collect();
     }

@@ -2,8 +2,8 @@
 
 use super::Source;
 use crate::channel::Channel;
-use crate::host;
 use crate::options::Options;
+use crate::os;
 use crate::reading::{Fault, Value};
 use std::fs;
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ impl Tree {
     /// What it reads now, without the powers that only check a counter.
     pub fn values(source: &mut dyn Source) -> Vec<Result<Value, Fault>> {
         let mut readings = Vec::new();
-        source.read(&host::monotonic_ns, &mut readings);
+        source.read(&os::monotonic_ns, &mut readings);
         let is_own = |value: &Result<Value, Fault>| !matches!(value, Ok(Value::Beside(_)));
         readings.into_iter().map(|reading| reading.value).filter(is_own).collect()
     }

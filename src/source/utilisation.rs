@@ -2,7 +2,7 @@
 
 use super::stat::{Stat, Times};
 use super::{cgroup, load, topology};
-use crate::host::{self, CpuSet, HeldFile};
+use crate::os::{self, CpuSet, HeldFile};
 use crate::reading::Fault;
 use std::path::{Path, PathBuf};
 
@@ -227,12 +227,12 @@ impl Utilisation {
 
 /// Where this process may run, if that is less than the machine.
 fn own_processors() -> Option<CpuSet> {
-    CpuSet::of_this_process().filter(|set| set.cpus().count() < host::processors_online())
+    CpuSet::of_this_process().filter(|set| set.cpus().count() < os::processors_online())
 }
 
 /// Whether lxcfs (LXC, Incus, Proxmox) has put files of its own in the place of the kernel's.
 fn is_lxcfs(sysroot: &Path) -> bool {
-    let mounts = host::text::read(&sysroot.join("proc/self/mounts"), host::text::LARGE).unwrap_or_default();
+    let mounts = os::text::read(&sysroot.join("proc/self/mounts"), os::text::LARGE).unwrap_or_default();
     mounts.lines().any(|line| line.split(' ').nth(1) == Some("/proc/stat"))
 }
 

@@ -8,12 +8,12 @@ use crate::books::Books;
 use crate::claim::Claimant;
 use crate::environment;
 use crate::error::Result;
-use crate::host::{self, ForkMark, OwnTable, exit};
 use crate::intensity::choice::{self, Choice};
 use crate::job::{self, Job};
 use crate::log::life::Process;
 use crate::log::start::Start;
 use crate::options::Options;
+use crate::os::{self, ForkMark, OwnTable, exit};
 use crate::past::Past;
 use crate::report::Setting;
 use crate::sampler::Sampler;
@@ -36,7 +36,7 @@ pub fn assemble(
     table: Arc<OwnTable>,
 ) -> Result<Tracker> {
     let discovery = Discovery::start(&options, waker.clone());
-    let variable = |name: &str| host::variable(name)?.into_string().ok();
+    let variable = |name: &str| os::variable(name)?.into_string().ok();
     let choice = choice::choose(&options, variable)?;
     let caveats: Vec<String> = choice.caveats().collect();
     let Choice { grid, marginal, feeds, facility } = choice;
@@ -45,12 +45,12 @@ pub fn assemble(
     let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue).within(facility) }));
     environment::unknown().into_iter().for_each(|message| shared.remark(message));
     caveats.into_iter().for_each(|caveat| shared.say(caveat));
-    let host = host::hostname();
+    let host = os::hostname();
     let say = &mut |message| shared.say(options.as_called(message));
-    let rank = job::rank(&host::variable);
-    let job = Job::find(options.job.as_deref(), &host::variable, host::kin());
+    let rank = job::rank(&os::variable);
+    let job = Job::find(options.job.as_deref(), &os::variable, os::kin());
     let named = job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone());
-    let process = Process::new(host.clone(), named.clone(), rank, &host::variable);
+    let process = Process::new(host.clone(), named.clone(), rank, &os::variable);
     let start = Start::find(&options, process, say);
     options.epochs = start.planned;
     let before = start.past.epochs_done();
@@ -103,7 +103,7 @@ pub fn assemble(
 fn advisor(options: &Options, past: Past, shared: &Shared) -> Advisor {
     let mut advisor = Advisor::new(options);
     if !past.is_empty() {
-        let (mut books, now) = (shared.books(), host::monotonic_ns());
+        let (mut books, now) = (shared.books(), os::monotonic_ns());
         books.resume(past, now);
         let review = advisor.review(&books.run(now));
         review.messages.into_iter().for_each(|message| shared.say(message));

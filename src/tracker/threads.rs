@@ -5,15 +5,15 @@ use super::no_thread;
 use crate::claim::Teller;
 use crate::error::Result;
 use crate::feed::Feeds;
-use crate::host::exit::AtExit;
-use crate::host::{BRIEF, OwnTable, lock_within};
 use crate::intensity::choice::Feed;
 use crate::log::Log;
 use crate::log::writer::Plan;
+use crate::os::exit::AtExit;
+use crate::os::worker::{self, Worker};
+use crate::os::{BRIEF, OwnTable, lock_within};
 use crate::report::Setting;
 use crate::sampler::Sampler;
 use crate::shared::Shared;
-use crate::worker::{self, Worker};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ pub fn electricity_maps(zone: &str, figure: fn(i32) -> f64) -> Behaviour {
 
 /// The server's address, and a path that no test before has had: what is cached is told apart by it.
 pub fn url(server: &Server) -> String {
-    format!("{}/{}", server.url(), carbontracker::host::random_u64())
+    format!("{}/{}", server.url(), carbontracker::os::random_u64())
 }
 
 /// 3.6 kW, so that energy and time tell one another.

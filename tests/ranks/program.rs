@@ -31,7 +31,7 @@ pub fn play() {
         let watts = served["watts"].as_array().unwrap().iter().map(|watts| watts.as_f64().unwrap());
         served::serve_too(born, &watts.map(Counter::constant).collect::<Vec<Counter>>());
     }
-    let name = format!("{:x}.{}.record", carbontracker::host::random_u64(), std::process::id());
+    let name = format!("{:x}.{}.record", carbontracker::os::random_u64(), std::process::id());
     let pen = Pen(Arc::new(Mutex::new(File::create(path.with_file_name(name)).unwrap())));
     let of_launcher = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let rank = of_launcher("OMPI_COMM_WORLD_RANK").or(of_launcher("SLURM_PROCID")).unwrap_or(0);

@@ -29,7 +29,7 @@ pub fn say(text: &str) {
 }
 
 pub fn now() -> u64 {
-    carbontracker::host::monotonic_ns()
+    carbontracker::os::monotonic_ns()
 }
 
 /// Waits until 25 ms after an edge of a square wave whose halves last so long: short epochs that begin then have no

@@ -1,6 +1,6 @@
 //! Which processes stem from which, as /proc tells.
 
-use carbontracker::host::ancestors;
+use carbontracker::os::ancestors;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 

@@ -1,7 +1,7 @@
 //! Prints a page as PDF, by a browser that is on this machine.
 
-use carbontracker::host;
 use carbontracker::log::replace::in_words;
+use carbontracker::os;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
@@ -44,10 +44,10 @@ pub fn print(page: &str) -> Result<Vec<u8>, String> {
 
 /// The browser that CHROME names, else the first on PATH.
 fn find() -> Result<PathBuf, String> {
-    if let Some(named) = host::variable("CHROME").filter(|named| !named.is_empty()) {
+    if let Some(named) = os::variable("CHROME").filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
-    let path = host::variable("PATH").unwrap_or_default();
+    let path = os::variable("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let all = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     all.into_iter().find(|file| file.is_file()).ok_or_else(|| {
@@ -76,7 +76,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> std::io::Result<Folder> {
-        let dir = std::env::temp_dir().join(format!("carbontracker-{:016x}", host::random_u64()));
+        let dir = std::env::temp_dir().join(format!("carbontracker-{:016x}", os::random_u64()));
         DirBuilder::new().mode(0o700).create(&dir)?;
         Ok(Folder(dir))
     }

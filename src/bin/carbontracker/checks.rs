@@ -1,9 +1,9 @@
 //! What of a machine matters for measuring on it, each looked at by itself.
 
 use carbontracker::clean;
-use carbontracker::host::{self, text};
 use carbontracker::job::Job;
 use carbontracker::options::Options;
+use carbontracker::os::{self, text};
 use carbontracker::visible;
 use nvml_wrapper::Nvml;
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ fn nvml(library: Option<&str>) -> Check {
         let _ = sender.send(asked.map_err(|error| error.to_string()));
     };
     let check = |is_ok, finding: String| Check::new("NVML", is_ok, finding);
-    if let Err(error) = host::spawn_quiet("ct-nvml-version", ask) {
+    if let Err(error) = os::spawn_quiet("ct-nvml-version", ask) {
         return check(Some(false), format!("no thread to ask it: {error}"));
     }
     match answer.recv_timeout(DRIVER) {
@@ -143,8 +143,8 @@ fn container(root: &Path) -> Check {
 
 /// Where the ranks of a job agree who counts what.
 fn shared_memory() -> Check {
-    let key = (host::random_u64() as u32 | 1 << 30) as i32;
-    match host::Segment::create(key, 1).map(|segment| segment.remove()) {
+    let key = (os::random_u64() as u32 | 1 << 30) as i32;
+    match os::Segment::create(key, 1).map(|segment| segment.remove()) {
         Ok(()) => {
             Check::new("shared memory", Some(true), "System V's is usable: the ranks of a job count each device once")
         }
@@ -157,7 +157,7 @@ fn shared_memory() -> Check {
 }
 
 fn job(option: Option<&str>) -> Check {
-    let finding = match Job::find(option, &host::variable, host::kin()) {
+    let finding = match Job::find(option, &os::variable, os::kin()) {
         Some(job) if job.is_named => format!("{}: of its ranks on this node one counts each device", job.words),
         Some(_) => {
             "none by a launcher's variables; processes of one program that are started together count as one".into()

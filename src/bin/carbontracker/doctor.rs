@@ -5,8 +5,8 @@ use crate::checks::{self, Check};
 use crate::given::Given;
 use carbontracker::channel::Band;
 use carbontracker::environment;
-use carbontracker::host;
 use carbontracker::options::Options;
+use carbontracker::os;
 use carbontracker::source;
 use carbontracker::tracker::Tracker;
 use carbontracker::units::{Amount, digits};
@@ -47,11 +47,11 @@ impl Doctor {
     /// Looks, and prints what it found.
     pub fn call(self) -> Done {
         let text = self.given.with(&[]);
-        let options = match Options::parse(&text, host::variable) {
+        let options = match Options::parse(&text, os::variable) {
             Ok(options) => options,
             Err(error) => return crate::refuse(&error.message),
         };
-        if environment::is_disabled(host::variable) {
+        if environment::is_disabled(os::variable) {
             return Err("CARBONTRACKER_DISABLE is set: nothing is measured. Cure: unset CARBONTRACKER_DISABLE".into());
         }
         let checks = checks::all(&options);

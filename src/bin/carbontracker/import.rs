@@ -14,7 +14,7 @@ mod tests;
 
 use crate::Done;
 use carbontracker::clean;
-use carbontracker::host::text;
+use carbontracker::os::text;
 use pairs::Log;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -143,7 +143,7 @@ fn is_own(word: &str) -> bool {
 }
 
 fn is_program(word: &str) -> bool {
-    let path = carbontracker::host::variable("PATH").unwrap_or_default();
+    let path = carbontracker::os::variable("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&path);
     word.contains('/') || folders.any(|folder: PathBuf| folder.join(word).is_file())
 }

@@ -5,10 +5,10 @@ use crate::given::Given;
 use crate::marks::{self, Marks};
 use crate::{Done, ancestry};
 use carbontracker::error::Status;
-use carbontracker::host;
-use carbontracker::host::child::{self, Held};
 use carbontracker::job::Job;
 use carbontracker::options::Options;
+use carbontracker::os;
+use carbontracker::os::child::{self, Held};
 use carbontracker::tracker::Tracker;
 use carbontracker::units::duration;
 use serde_json::Value;
@@ -134,7 +134,7 @@ impl Run {
 
     /// The library's options, as far as this command has a say in them.
     fn options(&self) -> Result<String, String> {
-        let parsed = Options::parse(&self.given.with(&[]), host::variable).map_err(|error| error.message)?;
+        let parsed = Options::parse(&self.given.with(&[]), os::variable).map_err(|error| error.message)?;
         if parsed.devices == "process" {
             return Err(
                 "devices=process: the GPUs of the program's processes are not this command's; give a list, or \
@@ -325,7 +325,7 @@ impl Epochs {
 /// The job whose runs on one node count each device once, where it has a name. Apart from that of the programs they run,
 /// and from runs within runs: those count by themselves.
 fn job(option: Option<&str>) -> Option<String> {
-    let job = Job::find(option, &host::variable, host::kin()).filter(|job| job.is_named)?;
+    let job = Job::find(option, &os::variable, os::kin()).filter(|job| job.is_named)?;
     Some(format!("{}, run {} deep", job.words, ancestry::depth()))
 }
 

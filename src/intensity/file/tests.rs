@@ -226,7 +226,11 @@ proptest! {
 /// NESO's generation mix since 2009 has as many rows.
 #[test]
 fn a_wide_file_of_many_rows_is_read() {
-    let head = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/intensity/neso_generation_mix_spring.csv")).lines().next().unwrap();
+    let head =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/intensity/neso_generation_mix_spring.csv"))
+            .lines()
+            .next()
+            .unwrap();
     let rest = ",1.5".repeat(head.split(',').count() - 14);
     let row = |n: u32| {
         let (day, half) = (n / 48, n % 48);

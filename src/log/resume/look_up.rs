@@ -3,12 +3,12 @@
 //! Others may write into the folder: neither their files nor links count.
 
 use super::{Asker, Found, HEAD, Refusal, open};
-use crate::host::text;
 use crate::log::file::Growing;
 use crate::log::journal::{Journal, OPENING};
 use crate::log::life::Process;
 use crate::log::place::{self, Age, JOURNAL, Place};
 use crate::log::replace::Owner;
+use crate::os::text;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{DirEntry, File};

@@ -2,12 +2,12 @@
 
 use super::turn::{self, Missed, Turn};
 use super::{Asker, Found, HEAD, Refusal, Resumed};
-use crate::host::{self, text};
 use crate::log::file::Growing;
 use crate::log::journal::{Journal, OPENING};
 use crate::log::life::{self, Lock, Page, Signs, Verdict};
 use crate::log::place::Place;
 use crate::log::replace;
+use crate::os::{self, text};
 use crate::tally::{self, Count, Tally};
 use std::fs::Metadata;
 use std::io::{self, ErrorKind, Read};
@@ -71,8 +71,8 @@ fn read(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Resul
     let (id, written) = (read.id.clone(), read.epochs_done);
     let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
     let (is_ended, mut flaws) = (read.is_ended, read.flaws.clone());
-    if metadata.uid() != host::user() {
-        flaws.push(format!("it belongs to {}", host::user_name(metadata.uid())));
+    if metadata.uid() != os::user() {
+        flaws.push(format!("it belongs to {}", os::user_name(metadata.uid())));
     }
     flaws.extend(unread.map(|error| {
         format!("the count of ended epochs cannot be read ({error}): some that ended just before a kill may be missing")
@@ -133,7 +133,7 @@ fn unwritten(journal: Option<Growing>, lock: Lock, metadata: &Metadata, asker: &
 fn silence_s(metadata: &Metadata, last_unix_s: Option<f64>) -> f64 {
     let changed = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let changed = changed.map_or(0.0, |at| at.as_secs_f64());
-    host::unix_s() - last_unix_s.unwrap_or(0.0).max(changed)
+    os::unix_s() - last_unix_s.unwrap_or(0.0).max(changed)
 }
 
 fn is_free(read: &Journal, left: &Left, lock: Lock, metadata: &Metadata, asker: &Asker) -> Result<(), Refusal> {

@@ -1,8 +1,8 @@
 //! Whose turn it is to take a run up, where locks do not show it: of processes on several machines that find a silent journal
 //! at the same moment, the one that makes a file beside it. It removes the file once its first line is on the disk.
 
-use crate::host;
 use crate::log::life;
+use crate::os;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,7 +31,7 @@ impl Turn {
         let mut files = Vec::new();
         for file in files_of(journal) {
             let mut options = OpenOptions::new();
-            let made = options.write(true).create_new(true).custom_flags(host::NO_FOLLOW).open(&file);
+            let made = options.write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&file);
             files.push(file);
             match made {
                 Ok(_) => return Ok(Turn { files }),

@@ -2,12 +2,12 @@
 
 use super::{RETRY, Writer};
 use crate::history::Epoch;
-use crate::host;
 use crate::log::file::{Growing, State};
 use crate::log::journal::Journal;
 use crate::log::logs::Logs;
 use crate::log::place::{JOURNAL, Place};
 use crate::log::replace::{self, in_words};
+use crate::os;
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -45,7 +45,7 @@ pub struct Standing {
 impl Standing {
     /// As it is now.
     pub fn now() -> Standing {
-        let (root, user) = (root(), host::user());
+        let (root, user) = (root(), os::user());
         Standing { root, user, seen: (root, user) }
     }
 
@@ -56,7 +56,7 @@ impl Standing {
 
     /// Whether root or rights are others since this was asked last.
     fn has_changed(&mut self) -> bool {
-        let now = (root(), host::user());
+        let now = (root(), os::user());
         std::mem::replace(&mut self.seen, now) != now && now != (self.root, self.user)
     }
 }

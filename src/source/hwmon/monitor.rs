@@ -2,7 +2,7 @@
 
 use super::super::card::numbered;
 use super::super::number_file;
-use crate::host;
+use crate::os;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +67,7 @@ impl Monitor {
             monitor.name = monitor.text("name")?;
             Some(monitor)
         });
-        let mut chips: Vec<PathBuf> = host::text::entries(&sysroot.join("sys/bus/i2c/drivers/ina3221x")).collect();
+        let mut chips: Vec<PathBuf> = os::text::entries(&sysroot.join("sys/bus/i2c/drivers/ina3221x")).collect();
         chips.sort();
         let iio = chips.iter().flat_map(|chip| numbered(chip, "iio:device")).map(|(number, dir)| Monitor {
             name: "ina3221x".into(),
@@ -85,7 +85,7 @@ impl Monitor {
 
     /// The names in one of its folders.
     pub fn entries(&self, folder: &str) -> Vec<String> {
-        self.dirs.iter().flat_map(|dir| host::text::entries(&dir.join(folder))).filter_map(name_of).collect()
+        self.dirs.iter().flat_map(|dir| os::text::entries(&dir.join(folder))).filter_map(name_of).collect()
     }
 
     /// A file that exists.

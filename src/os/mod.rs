@@ -8,12 +8,15 @@ pub mod child;
 pub mod exit;
 mod held;
 mod lock;
+#[allow(unsafe_code)]
+pub mod memory;
 mod nvml_field;
-mod page;
 mod promise;
 mod segment;
+mod shared_page;
 mod table;
 pub mod text;
+pub mod worker;
 
 pub use affinity::{CpuSet, processors_online, room_for_this_thread, widen_affinity};
 pub use ancestry::ancestors;
@@ -22,9 +25,9 @@ pub use held::{HeldFile, lost, lost_descriptors};
 pub use held::{close_number, replace_number};
 pub use lock::{BRIEF, lock, lock_within};
 pub use nvml_field::nvml_watts;
-pub use page::ForkMark;
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
+pub use shared_page::ForkMark;
 pub use table::OwnTable;
 
 use crate::calendar::Moment;

@@ -1,7 +1,7 @@
 //! A background thread that nobody has to wait for: it owns all that it uses, and ends when it is told to, or is left to itself.
 
-use crate::host;
-use crate::host::exit::Counted;
+use super::exit::Counted;
+use crate::os;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +62,7 @@ impl Worker {
         let stop = Stop::default();
         let told = stop.clone();
         let counted = (at_exit == AtExit::Awaited).then(Counted::start);
-        let running = host::spawn_quiet(name, move || {
+        let running = os::spawn_quiet(name, move || {
             let _counted = counted;
             if catch_unwind(AssertUnwindSafe(|| body(told))).is_err() {
                 let _ = catch_unwind(AssertUnwindSafe(failed));
@@ -90,7 +90,7 @@ impl Worker {
         self.stop();
         let running = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         match running {
-            Some(running) if self.process == std::process::id() => host::join_within(running, patience),
+            Some(running) if self.process == std::process::id() => os::join_within(running, patience),
             running => {
                 std::mem::forget(running);
                 true

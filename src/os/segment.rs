@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_segment_is_there_until_it_is_removed() {
         const COUNT: usize = 32;
-        let key = (super::super::random_u64() as i32) | 1;
+        let key = (crate::os::random_u64() as i32) | 1;
         assert!(Segment::open(key, COUNT).is_err());
         let segment = Segment::create(key, COUNT).unwrap();
         segment.store(COUNT - 1, 7);
