@@ -158,8 +158,8 @@ impl Advisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calendar::Calendar;
     use crate::channel::{Band, Kind};
+    use crate::clock::Calendar;
     use crate::counter::Credit;
     use crate::ledger::Mark;
 

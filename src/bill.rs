@@ -1,6 +1,6 @@
 //! What a run's energy costs the climate: each joule at the intensity of its hour, past and to come. Pure.
 
-use crate::calendar::Calendar;
+use crate::clock::Calendar;
 use crate::forecast::{self, Estimate, Forecast};
 use crate::intensity::curve::{Curve, Origin, Piece};
 use crate::intensity::slot::Standing;

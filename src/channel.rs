@@ -1,6 +1,6 @@
 //! What is measured: the kinds of component, and one device's line in the books.
 
-use crate::clean;
+use crate::sanitize;
 
 /// What a channel measures. A node contains its parts; the parts do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Channel {
         method: Method,
         quantity: Quantity,
     ) -> Channel {
-        let (device, id) = (clean::text(device), clean::text(id));
+        let (device, id) = (sanitize::text(device), sanitize::text(id));
         let may_rest = method == Method::Estimate;
         let (simulated, has_memory) = (false, false);
         Channel { kind, device, id, source, method, quantity, simulated, may_rest, has_memory, error: None, note: None }

@@ -1,6 +1,6 @@
 //! What can go wrong, as values: a status for the program, words for the person.
 
-use crate::clean;
+use crate::sanitize;
 use std::fmt;
 
 /// The outcome of a call across the C boundary. Numbers are the contract: append only.
@@ -64,7 +64,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A failure with this status and these words, which may quote what was read.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Error { status, message: clean::text(message) }
+        Error { status, message: sanitize::text(message) }
     }
 
     /// A bad argument or option.

@@ -1,7 +1,7 @@
 //! What the halls of a cloud region take beside the computers in them, for `pue=region` and `wue=region`. Pure.
 
-use crate::clean;
 use crate::intensity::zones::Halls;
+use crate::sanitize;
 
 /// Which rates are to be those of the region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ fn lack(
     let why = match (at, halls) {
         (_, Some(halls)) => format!("no figure is published for {}", halls.region),
         (At::Unsaid, None) => "the location is not known".into(),
-        (At::Named(place), None) => format!("location={} is no cloud region", clean::text(place)),
+        (At::Named(place), None) => format!("location={} is no cloud region", sanitize::text(place)),
         (At::Sought, None) => "the region has yet to be found out".into(),
     };
     Some(match key {

@@ -1,7 +1,6 @@
 //! The options by name: one table says each key's name, what it may be and where it goes.
 
 use crate::channel::Kind;
-use crate::clean;
 use crate::environment;
 use crate::error::{Error, Result, Status};
 use crate::extras::{Price, Rates};
@@ -10,6 +9,7 @@ use crate::intensity::service::Secret;
 use crate::intensity::services;
 use crate::intensity::slot::DIRTIEST;
 use crate::intensity::zones;
+use crate::sanitize;
 use crate::visible::Gpus;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -218,7 +218,7 @@ const KEYS: &[Key] = &[
     Key { name: "marginal", allowed: "watttime:REGION, such as watttime:CAISO_NORTH", set: |o, v| put_some(&mut o.marginal, marginal(v)) },
     Key { name: "marginal_key", allowed: "USER:PASSWORD of that service", set: |o, v| put_some(&mut o.marginal_key, secret(v)) },
     Key { name: "pue", allowed: "facility energy over IT energy, from 1 to 10, or region for what the cloud region's provider publishes", set: |o, v| put(&mut o.pue, by_region(v, &mut o.by_region.pue, |v| number(v, 1.0, 10.0)).map(|pue| pue.unwrap_or(1.0))) },
-    Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v).map(clean::text)) },
+    Key { name: "name", allowed: "a label", set: |o, v| put_some(&mut o.name, some_text(v).map(sanitize::text)) },
     Key { name: "log_dir", allowed: "a folder", set: |o, v| put_some(&mut o.log_dir, o.folder.path(v)) },
     Key { name: "log_prefix", allowed: "how file names begin", set: |o, v| put_some(&mut o.log_prefix, some_text(v)) },
     Key { name: "resume", allowed: "a journal (NAME.jsonl), or a folder of them", set: |o, v| put_some(&mut o.resume, o.folder.path(v)) },

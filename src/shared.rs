@@ -2,11 +2,11 @@
 //! a few words that are stored and read at once.
 
 use crate::books::Books;
-use crate::clean;
 use crate::error::Result;
 use crate::os::memory;
 use crate::os::{self, BRIEF, lock_within};
 use crate::progress::{self, Packed};
+use crate::sanitize;
 use crate::slip::{Slip, Slips};
 use crate::units;
 use std::collections::VecDeque;
@@ -150,7 +150,7 @@ impl Shared {
         if messages.len() >= MOST {
             messages.pop_front();
         }
-        messages.push_back(clean::text(message));
+        messages.push_back(sanitize::text(message));
     }
 
     /// Queues a message that is also a note of every report.

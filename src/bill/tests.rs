@@ -1,6 +1,6 @@
 use super::*;
-use crate::calendar::Moment;
 use crate::channel::Kind;
+use crate::clock::Moment;
 use crate::counter::Credit;
 use crate::intensity::slot::Slot;
 use crate::ledger::Mark;

@@ -3,8 +3,8 @@
 //! as if not there.
 
 use super::slot::{Slot, Standing};
-use crate::clean;
 use crate::os;
+use crate::sanitize;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -167,7 +167,7 @@ fn parse(value: &Value) -> Option<Entry> {
     let words = |name: &str| -> Option<Option<String>> {
         match value.get(name)? {
             Value::Null => Some(None),
-            text => Some(Some(clean::text(text.as_str()?).chars().take(WORDS).collect())),
+            text => Some(Some(sanitize::text(text.as_str()?).chars().take(WORDS).collect())),
         }
     };
     let fetched = match value.get("fetched")? {

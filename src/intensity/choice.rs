@@ -2,11 +2,11 @@
 
 use super::service::{Place, Secret, Service};
 use super::{Grid, Hourly, Intensity, cloud, file, services, zones};
-use crate::clean;
 use crate::error::{Error, Result};
 use crate::facility::{At, Facility};
 use crate::options::{IntensityOption, Options};
 use crate::os;
+use crate::sanitize;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -173,7 +173,7 @@ fn around(asked: &str, of_file: &mut Intensity) -> Result<Intensity> {
     let flat = of_file.zone.as_deref().and_then(known).or_else(|| country(asked));
     let flat = flat.map_or_else(|| zones::yearly("WORLD"), Ok)?;
     let place = flat.zone.as_deref().unwrap_or("WORLD");
-    of_file.caveat = Some(clean::text(format!(
+    of_file.caveat = Some(sanitize::text(format!(
         "location={asked} is a zone of the file alone: hours without a figure there are priced by the yearly average of {place}"
     )));
     Ok(flat)

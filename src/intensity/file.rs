@@ -18,10 +18,10 @@ mod zone_names;
 use super::curve::Curve;
 use super::slot::Slot;
 use super::{Hourly, Intensity};
-use crate::clean;
 use crate::error::{Error, Result};
 use crate::os::memory;
 use crate::os::{self, unix_s};
+use crate::sanitize;
 use crate::units::instant;
 use headings::Wanted;
 use layout::Layout;
@@ -86,7 +86,7 @@ pub fn reread(path: &Path, zone: Option<&str>) -> std::result::Result<News, Stri
 }
 
 fn told(path: &Path, why: &str) -> String {
-    clean::text(format!("intensity='{}': {why}", path.display()))
+    sanitize::text(format!("intensity='{}': {why}", path.display()))
 }
 
 fn contents(path: &Path, bytes: &[u8], zone: Option<&str>) -> std::result::Result<News, String> {
@@ -100,10 +100,10 @@ fn contents(path: &Path, bytes: &[u8], zone: Option<&str>) -> std::result::Resul
 /// Whose the figures are: as the file states it, else the run's zone and the file's name.
 fn about(path: &Path, zone: Option<&str>, remarks: Remarks) -> Intensity {
     let Remarks { basis, source, zone: said } = remarks;
-    let source = source.unwrap_or_else(|| clean::text(path.file_name().unwrap_or_default().to_string_lossy()));
+    let source = source.unwrap_or_else(|| sanitize::text(path.file_name().unwrap_or_default().to_string_lossy()));
     let other = said.as_deref().zip(zone).filter(|(said, asked)| !exports::is_zone(said, asked));
     let caveat = other.map(|(said, asked)| {
-        clean::text(format!(
+        sanitize::text(format!(
             "intensity='{}' says that it is of {said}, not of location={asked}: it counts all the same",
             path.display()
         ))
@@ -117,8 +117,9 @@ fn stale(path: &Path, to: f64, now: f64) -> Option<String> {
     let end = instant(to).unwrap_or_default();
     let meanwhile = "later hours are priced by its typical day, and from four weeks on by the yearly average";
     let cure = "Cure: a file that goes on, or see whether it is still written";
-    (to + STALE_S < now)
-        .then(|| clean::text(format!("intensity='{}' ends at {end}, before now: {meanwhile}. {cure}", path.display())))
+    (to + STALE_S < now).then(|| {
+        sanitize::text(format!("intensity='{}' ends at {end}, before now: {meanwhile}. {cure}", path.display()))
+    })
 }
 
 /// What tells whether a file has changed: its number, when it was written, its length.
@@ -164,7 +165,7 @@ impl Remarks {
             let Some((name, value)) = remark.split_once(':').map(|(name, value)| (name.trim(), value.trim())) else {
                 continue;
             };
-            let text = Some(clean::text(value)).filter(|value| !value.is_empty());
+            let text = Some(sanitize::text(value)).filter(|value| !value.is_empty());
             match name.to_ascii_lowercase().as_str() {
                 "source" => remarks.source = text,
                 "zone" => remarks.zone = text,
@@ -189,7 +190,7 @@ impl Remarks {
         self.basis = self.basis.or(basis).or(layout.basis);
         let source = || export.map(|export| export.source.to_owned()).filter(|source| !source.is_empty());
         self.source = self.source.take().or_else(source);
-        let of_rows = || zone.map(|zone| clean::text(columns.zone_name(zone)));
+        let of_rows = || zone.map(|zone| sanitize::text(columns.zone_name(zone)));
         let of_export = || export.and_then(|export| export.zone_of(columns.figures.first()?));
         self.zone = self.zone.take().or_else(of_rows).or_else(of_export);
     }

@@ -27,7 +27,7 @@ pub mod whereabouts;
 pub mod zones;
 
 use crate::bill::{Before, Pricing};
-use crate::calendar::Calendar;
+use crate::clock::Calendar;
 use curve::Curve;
 use service::Service;
 

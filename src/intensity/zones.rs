@@ -5,8 +5,8 @@
 //! are of another kind (direct emissions): they price its regions, and stand for direct emissions on the grids these are on.
 
 use super::Intensity;
-use crate::clean;
 use crate::error::Result;
+use crate::sanitize;
 use std::iter;
 
 pub mod names;
@@ -159,7 +159,12 @@ fn own(region: Row) -> Option<Intensity> {
 fn caveat(asked: &str, found: &Found, priced: &Intensity) -> Option<String> {
     let Found { spot, why } = *found;
     if !why.is_empty() {
-        return Some(format!("location={} is priced as {} ({}): {why}", clean::text(asked), spot.code(), spot.name()));
+        return Some(format!(
+            "location={} is priced as {} ({}): {why}",
+            sanitize::text(asked),
+            spot.code(),
+            spot.name()
+        ));
     }
     match spot {
         Spot::State(row) => several(row),

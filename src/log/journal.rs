@@ -7,12 +7,12 @@
 
 use crate::account::Energy;
 use crate::channel::{Band, Channel, Kind, Method, Quantity};
-use crate::clean;
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
 use crate::log::life::Process;
 use crate::past::{Component, Lost, Past, Stretch};
 use crate::report::{Report, STATUSES, named};
+use crate::sanitize;
 use crate::source;
 use crate::tally::Count;
 use crate::units;
@@ -166,7 +166,7 @@ impl Journal {
         let lines = text.split_inclusive(|&byte| byte == b'\n').enumerate();
         for (number, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
             let mut value = serde_json::from_slice::<Value>(line).unwrap_or_default();
-            clean::json(&mut value);
+            sanitize::json(&mut value);
             if journal.take(&value) {
                 continue;
             }

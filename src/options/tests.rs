@@ -201,7 +201,7 @@ proptest! {
         let _ = parse(&text);
         let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
         let options = parse(&format!("name='{quoted}' job='{quoted}'")).unwrap();
-        prop_assert_eq!((options.name, options.job), (Some(clean::text(value.as_str())), Some(value)));
+        prop_assert_eq!((options.name, options.job), (Some(sanitize::text(value.as_str())), Some(value)));
     }
 }
 

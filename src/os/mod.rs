@@ -30,9 +30,9 @@ pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;
 pub use table::OwnTable;
 
-use crate::calendar::Moment;
-use crate::clean;
+use crate::clock::Moment;
 use crate::job::{self, Kin};
+use crate::sanitize;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -75,7 +75,7 @@ pub fn hostname() -> String {
     // SAFETY: the buffer holds the length given; the last byte stays 0.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
     match CStr::from_bytes_until_nul(&name) {
-        Ok(name) if !failed && !name.is_empty() => clean::text(name.to_string_lossy()),
+        Ok(name) if !failed && !name.is_empty() => sanitize::text(name.to_string_lossy()),
         _ => "unknown".into(),
     }
 }
@@ -124,7 +124,7 @@ pub fn load_library(name: &OsStr) -> Result<(), String> {
         }
         let error = libc::dlerror();
         let words = if error.is_null() { c"it cannot be loaded" } else { CStr::from_ptr(error) };
-        Err(clean::text(words.to_string_lossy()))
+        Err(sanitize::text(words.to_string_lossy()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files of /sys and /proc, read with bounds: a pipe, a device or a file without end may be in the place of any.
 
 use super::NO_WAIT;
-use crate::clean;
+use crate::sanitize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -48,7 +48,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<String> {
 /// What a folder of the kernel's holds; nothing where it cannot be read. A name that would need cleaning is no driver's and is left out.
 pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten();
-    entries.filter(|entry| clean::is_clean(&entry.file_name().to_string_lossy())).map(|entry| entry.path())
+    entries.filter(|entry| sanitize::is_clean(&entry.file_name().to_string_lossy())).map(|entry| entry.path())
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use super::thin::{ever_wider, groups};
 use crate::bill::Pricing;
 use crate::books::Books;
-use crate::calendar::Calendar;
 use crate::channel::Kind;
+use crate::clock::Calendar;
 use crate::forecast::{self, Forecast};
 use crate::history::PerKind;
 use crate::intensity::curve::{Origin, Piece};

@@ -1,6 +1,6 @@
 use super::*;
-use crate::calendar::Moment;
 use crate::channel::{Kind, Method, Quantity};
+use crate::clock::Moment;
 use crate::counter::Credit;
 use crate::facility::{At, ByRegion};
 use crate::forecast;

@@ -1,8 +1,8 @@
 //! Graphics cards as the kernel lists them under /sys/class/drm, each with its hardware monitors.
 
 use super::number_file;
-use crate::clean;
 use crate::os;
+use crate::sanitize;
 use crate::visible::Vendor;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ impl Card {
             .map(|(number, dir)| {
                 let device = dir.join("device");
                 let target = std::fs::read_link(&device).ok();
-                let address = target.and_then(|target| Some(clean::text(target.file_name()?.to_string_lossy())));
+                let address = target.and_then(|target| Some(sanitize::text(target.file_name()?.to_string_lossy())));
                 Card { name: format!("card{number}"), device, address }
             })
             .collect();

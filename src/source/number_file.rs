@@ -1,8 +1,8 @@
 //! A file of the kernel's that holds one number, kept open and read afresh each time.
 
-use crate::clean;
 use crate::os::{self, HeldFile};
 use crate::reading::Fault;
+use crate::sanitize;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -143,7 +143,7 @@ fn parse(text: &[u8]) -> Result<u64, Fault> {
 
 /// A small text file in one line, without the white space around it.
 pub fn text(path: &Path) -> std::io::Result<String> {
-    Ok(clean::text(os::text::read(path, os::text::SMALL)?.trim()))
+    Ok(sanitize::text(os::text::read(path, os::text::SMALL)?.trim()))
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use super::nvml_error::{in_words, may_pass};
 use super::nvml_search::Search;
 use super::{Opening, Unavailable, Waker, number_file};
 use crate::channel::Kind;
-use crate::clean;
 use crate::options::Options;
 use crate::os::{self, OwnTable, exit};
+use crate::sanitize;
 use crate::visible::Selection;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
@@ -192,7 +192,7 @@ pub fn load(library: Option<&OsStr>) -> Result<&'static Nvml, Failure> {
                 return Ok(nvml);
             }
             Some(Err(NvmlError::LibloadingError(error))) => {
-                failure.get_or_insert_with(|| Failure::for_good(clean::text(error.to_string())));
+                failure.get_or_insert_with(|| Failure::for_good(sanitize::text(error.to_string())));
             }
             Some(Err(error)) => failure = Some(Failure::new(&name.to_string_lossy(), &error)),
             None => failure = Some(Failure::for_good("the process is about to exit".into())),

@@ -1,8 +1,8 @@
 //! NVML's errors: which may pass, and what they mean in words. `nvml-wrapper` knows those of NVML 11; it hands over the
 //! numbers of later ones.
 
-use crate::clean;
 use crate::reading::Fault;
+use crate::sanitize;
 use nvml_wrapper::error::NvmlError;
 
 const NOT_READY: u32 = 27;
@@ -37,7 +37,7 @@ pub fn in_words(error: &NvmlError) -> String {
         NvmlError::UnexpectedVariant(INVALID_STATE) => "in a state in which it cannot be read".into(),
         NvmlError::UnexpectedVariant(code) => format!("the driver answers with error {code}"),
         NvmlError::Unknown => "the driver answers with an unknown error".into(),
-        error => clean::text(error.to_string()),
+        error => sanitize::text(error.to_string()),
     }
 }
 

@@ -4,8 +4,8 @@ use super::nvml::{Failure, NAME};
 use super::nvml_gpu::{Gpu, Meters, Power};
 use super::superchip;
 use crate::channel::{Channel, Kind, Method, Quantity};
-use crate::clean;
 use crate::os::{self, exit};
+use crate::sanitize;
 use crate::visible::Picked;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT};
@@ -90,12 +90,12 @@ impl Offered {
         };
         match ask() {
             Ok((device, uuid)) => {
-                self.ids = uuid.into_iter().map(clean::text).collect();
+                self.ids = uuid.into_iter().map(sanitize::text).collect();
                 if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
                     let found = instances(&device).map_err(Failure::for_good)?;
-                    self.ids.extend(found.filter_map(|instance| instance.uuid().ok()).map(clean::text));
+                    self.ids.extend(found.filter_map(|instance| instance.uuid().ok()).map(sanitize::text));
                 }
-                self.name = device.name().map_or_else(|_| "NVIDIA GPU".into(), clean::text);
+                self.name = device.name().map_or_else(|_| "NVIDIA GPU".into(), sanitize::text);
                 self.answer = Answer::Device(device);
             }
             Err(error) => self.fail(&error),

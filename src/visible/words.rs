@@ -1,7 +1,7 @@
 //! What the lists of all runtimes are made of: words between commas, and numbers as C reads them.
 
 use super::Absence;
-use crate::clean;
+use crate::sanitize;
 
 /// No node has as many GPUs, or parts of GPUs.
 pub const MOST: usize = 1024;
@@ -12,8 +12,8 @@ pub const MOST_WORDS: usize = 1024;
 pub fn shown(value: &str) -> String {
     const LONGEST: usize = 80;
     match value.char_indices().nth(LONGEST) {
-        Some((end, _)) => clean::text(value.get(..end).unwrap_or_default()) + "…",
-        None => clean::text(value),
+        Some((end, _)) => sanitize::text(value.get(..end).unwrap_or_default()) + "…",
+        None => sanitize::text(value),
     }
 }
 

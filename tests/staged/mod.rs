@@ -2,8 +2,8 @@
 #![allow(dead_code)]
 
 use carbontracker::books::Books;
-use carbontracker::calendar::Moment;
 use carbontracker::channel::{Band, Channel, Kind, Method, Quantity};
+use carbontracker::clock::Moment;
 use carbontracker::counter::Credit;
 use carbontracker::forecast::forecast;
 use carbontracker::intensity::curve::Curve;

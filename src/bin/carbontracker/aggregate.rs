@@ -4,8 +4,8 @@ use crate::jobs::{self, Row};
 use crate::paper;
 use crate::runs::{self, Unread};
 use crate::totals::{By, Run, Sum, Totals, groups};
-use carbontracker::clean;
 use carbontracker::log::Told;
+use carbontracker::sanitize;
 use carbontracker::uncertainty::ends;
 use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
 use serde_json::{Value, json};
@@ -190,7 +190,7 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Row]) -> csv::Result<()> {
             None => [amount, amount], // a measurement's ends are one
         });
         let intervals = intervals.map(shown).filter(|_| is_estimated);
-        rows.write_record(row.into_iter().chain(intervals).map(|cell| clean::cell(&cell)))?;
+        rows.write_record(row.into_iter().chain(intervals).map(|cell| sanitize::cell(&cell)))?;
     }
     Ok(())
 }

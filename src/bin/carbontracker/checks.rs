@@ -1,9 +1,9 @@
 //! What of a machine matters for measuring on it, each looked at by itself.
 
-use carbontracker::clean;
 use carbontracker::job::Job;
 use carbontracker::options::Options;
 use carbontracker::os::{self, text};
+use carbontracker::sanitize;
 use carbontracker::visible;
 use nvml_wrapper::Nvml;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub struct Check {
 
 impl Check {
     fn new(name: &'static str, is_ok: Option<bool>, finding: impl Into<String>) -> Check {
-        Check { name, is_ok, finding: clean::text(finding), cure: None }
+        Check { name, is_ok, finding: sanitize::text(finding), cure: None }
     }
 
     fn cured_by(self, cure: impl Into<String>) -> Check {

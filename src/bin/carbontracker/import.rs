@@ -13,8 +13,8 @@ mod show;
 mod tests;
 
 use crate::Done;
-use carbontracker::clean;
 use carbontracker::os::text;
+use carbontracker::sanitize;
 use pairs::Log;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +122,7 @@ const MARK: &str = "_carbontracker";
 
 fn log(path: &Path) -> std::io::Result<Log> {
     let bytes = text::bytes(path, LONGEST_LOG)?;
-    let name = clean::text(path.file_name().unwrap_or_default().to_string_lossy());
+    let name = sanitize::text(path.file_name().unwrap_or_default().to_string_lossy());
     let (stem, is_output) = match name.split_once(MARK) {
         Some((stem, rest)) => (stem, rest.starts_with("_output")),
         None => (name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem), false),

@@ -31,7 +31,7 @@ mod totals;
 mod view;
 mod watch;
 
-use carbontracker::clean;
+use carbontracker::sanitize;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
@@ -125,7 +125,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
         (None, None) => error.exit(),
     };
     complain(why);
-    let _ = writeln!(io::stderr(), "  {}", clean::text(line));
+    let _ = writeln!(io::stderr(), "  {}", sanitize::text(line));
     ExitCode::from(WRONG_ARGUMENTS)
 }
 
@@ -172,7 +172,7 @@ fn list(command: &clap::Command) -> String {
 /// Says what is wrong on standard error, whose reader may be gone: eprintln! would then panic. It may name files and quote
 /// them.
 fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "carbontracker: {}", clean::text(message));
+    let _ = writeln!(io::stderr(), "carbontracker: {}", sanitize::text(message));
 }
 
 /// Says what is wrong with the arguments.

@@ -1,7 +1,7 @@
 //! Recorded runs, epoch by epoch, read from CSV.
 
-use carbontracker::clean;
 use carbontracker::ledger::Observed;
+use carbontracker::sanitize;
 use csv::{Reader, ReaderBuilder, StringRecord};
 use std::collections::HashMap;
 use std::path::Path;
@@ -85,7 +85,7 @@ pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
 }
 
 fn stem(file: &Path) -> String {
-    clean::text(file.file_stem().unwrap_or_default().to_string_lossy())
+    sanitize::text(file.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 /// Where the columns stand, and how the first epoch is numbered.
@@ -134,7 +134,7 @@ impl Row {
         let epoch = number.parse().map_err(|_| format!("epoch '{number}': expected a whole number"))?;
         let (duration_s, energy_j) = (amount("duration_s", duration)?, amount("energy_j", energy)?);
         let observed = Observed { count: 1, duration_s, energy_j, is_whole: energy_j.is_some(), gaps_s: 0.0 };
-        Ok(Row { run: clean::text(run), epoch, observed })
+        Ok(Row { run: sanitize::text(run), epoch, observed })
     }
 }
 

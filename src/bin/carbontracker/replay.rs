@@ -3,10 +3,10 @@
 use crate::Done;
 use crate::points::{Points, RECORDING};
 use crate::recording::{self, Run};
-use carbontracker::clean;
 use carbontracker::forecast::{Forecast, Metric, forecast};
 use carbontracker::ledger::Between;
 use carbontracker::progress::Progress;
+use carbontracker::sanitize;
 use std::path::PathBuf;
 
 const PRINTED: &str = "\
@@ -61,7 +61,7 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run], points: &Points) -> csv:
             let forecast = after(run, seen, points.level);
             for metric in Metric::ALL {
                 if let Some(e) = forecast.as_ref().and_then(|forecast| metric.forecast(forecast)) {
-                    let (run, seen, metric) = (clean::cell(&run.name), seen.to_string(), name(metric));
+                    let (run, seen, metric) = (sanitize::cell(&run.name), seen.to_string(), name(metric));
                     let [value, low, high] = [e.value, e.low, e.high].map(|number| number.to_string());
                     rows.write_record([&run, &seen, metric, &value, &low, &high])?;
                 }

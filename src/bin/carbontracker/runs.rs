@@ -1,11 +1,11 @@
 //! Runs as files hold them: a final report, `<stem>.json`, or a journal, `<stem>.jsonl`.
 
-use carbontracker::clean;
 use carbontracker::log::journal::OPENING;
 use carbontracker::log::{self, Told};
 use carbontracker::report::SCHEMA;
 pub use carbontracker::report::ranks::{number, word};
 use carbontracker::report::unstated;
+use carbontracker::sanitize;
 use serde_json::Value;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -39,7 +39,7 @@ pub fn read(file: &Path) -> Result<Told, Unread> {
     }
     let text = fs::read(file).map_err(|error| broken(error.to_string()))?;
     let mut report: Value = serde_json::from_slice(&text).map_err(|error| broken(in_words(&error, text.len())))?;
-    clean::json(&mut report);
+    sanitize::json(&mut report);
     unstated::complete(&mut report);
     let is_ours = report.pointer("/run/id").is_some() && report.get("usage").is_some();
     match report.get("schema").and_then(Value::as_u64).filter(|_| is_ours) {

@@ -4,8 +4,8 @@ use crate::followed::{self, Files, Found, Stamp, newest_first, of_one};
 use crate::power;
 use crate::runs::{self, Unread};
 use crate::view::{SILENCE_S, View};
-use carbontracker::clean;
 use carbontracker::report::ranks;
+use carbontracker::sanitize;
 use console::Term;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -262,7 +262,7 @@ impl Display {
     }
 
     fn wait(&mut self, path: &Path, reason: &str) -> io::Result<()> {
-        let text = clean::text(format!("waiting for {}: {reason}", path.display()));
+        let text = sanitize::text(format!("waiting for {}: {reason}", path.display()));
         match self {
             _ if reason.is_empty() => Ok(()),
             Display::Screen { term, drawn } => {

@@ -1,6 +1,6 @@
 //! A CSV text as records, each with the line that it begins on. Pure.
 
-use crate::clean;
+use crate::sanitize;
 use csv::{ReaderBuilder, StringRecord, StringRecordsIntoIter};
 
 /// What may stand between two cells.
@@ -48,7 +48,7 @@ fn bare(cell: &str) -> &str {
 /// A cell as a message shows it: in one line, and not all of a long one.
 pub fn shown(cell: &str) -> String {
     const MOST: usize = 60;
-    let mut shown: String = clean::text(cell).chars().take(MOST).collect();
+    let mut shown: String = sanitize::text(cell).chars().take(MOST).collect();
     if cell.chars().nth(MOST).is_some() {
         shown.push('…');
     }

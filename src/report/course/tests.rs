@@ -1,6 +1,6 @@
 use super::*;
-use crate::calendar::Moment;
 use crate::channel::{Channel, Method, Quantity};
+use crate::clock::Moment;
 use crate::counter::Credit;
 use crate::forecast::forecast;
 use crate::intensity::curve::{Curve, Origin};

@@ -1,6 +1,6 @@
 //! A log's bytes as lines: the text decoded, each line with its date. Pure; any bytes can be read.
 
-use carbontracker::clean;
+use carbontracker::sanitize;
 use std::time::UNIX_EPOCH;
 
 /// A line, or a part of one that begins with a date.
@@ -27,7 +27,7 @@ pub fn lines(bytes: &[u8]) -> Vec<Line> {
         let mut parts = raw.trim_end().split('\r').peekable();
         while let Some(part) = parts.next() {
             let is_whole = is_whole || parts.peek().is_some();
-            lines.extend(dated(&clean::text(part), place + 1, is_whole));
+            lines.extend(dated(&sanitize::text(part), place + 1, is_whole));
         }
     }
     lines

@@ -1,7 +1,7 @@
 //! Imported runs, shown as a table or as a recording.
 
 use super::Imported;
-use carbontracker::clean;
+use carbontracker::sanitize;
 use carbontracker::units::{J_PER_KWH, duration, energy, grams};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub fn recording(runs: &[Imported], troubles: &mut Vec<String>) -> String {
             let known = |key: &str| epoch.get(key).filter(|value| !value.is_null()).map(Value::to_string);
             let [duration_s, energy_j] = ["duration_s", "energy_j"].map(|key| known(key).unwrap_or_default());
             written =
-                written.and_then(|()| write([&clean::cell(name), &(place + 1).to_string(), &duration_s, &energy_j]));
+                written.and_then(|()| write([&sanitize::cell(name), &(place + 1).to_string(), &duration_s, &energy_j]));
         }
     }
     troubles.extend(written.err());

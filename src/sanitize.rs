@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(text("a\u{1b}[2J\u{9b}b\u{7f}\u{0}\u{202a}\u{202e}\u{2066}\u{2069}\r\n\tc"), "a [2J b         c");
         assert_eq!(lines("a\r\n\tb\u{1b}"), "a \n b ");
         let mut value = json!({"a\u{1b}": ["b\u{7}", {"c": "d\u{85}"}], "n": 1.5, "x": null});
-        super::json(&mut value);
+        crate::sanitize::json(&mut value);
         assert_eq!(value, json!({"a ": ["b ", {"c": "d "}], "n": 1.5, "x": null}));
     }
 
