@@ -1,8 +1,8 @@
 //! One channel's energy by where in the run it was used.
 
-use crate::channel::Kind;
-use crate::counter::Credit;
 use crate::history::Epoch;
+use crate::measurement::channel::Kind;
+use crate::measurement::meter::Credit;
 use std::collections::VecDeque;
 
 /// What one channel used in some part of the run.

@@ -158,10 +158,10 @@ impl Advisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Band, Kind};
     use crate::clock::Calendar;
-    use crate::counter::Credit;
     use crate::ledger::Mark;
+    use crate::measurement::channel::{Band, Kind};
+    use crate::measurement::meter::Credit;
 
     /// A ledger of `epochs` epochs of 1 s at 100 W.
     fn ledger(epochs: u64) -> Ledger {

@@ -1,7 +1,7 @@
 //! The epochs kept: exactly up to a few thousand, then thinned by merging neighbours. Memory is bounded
 //! however many epochs a run has; counts, durations and energies of what is merged are summed.
 
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use crate::units;
 use std::collections::VecDeque;
 

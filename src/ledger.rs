@@ -12,9 +12,9 @@ pub use crate::account::Energies;
 pub use observed::{Between, Observed};
 
 use crate::account::{Account, Energy};
-use crate::channel::Kind;
-use crate::counter::Credit;
 use crate::history::{Epoch, History};
+use crate::measurement::channel::Kind;
+use crate::measurement::meter::Credit;
 use crate::timeline::Timeline;
 
 /// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as

@@ -1,6 +1,5 @@
 //! The options by name: one table says each key's name, what it may be and where it goes.
 
-use crate::channel::Kind;
 use crate::environment;
 use crate::error::{Error, Result, Status};
 use crate::extras::{Price, Rates};
@@ -9,8 +8,9 @@ use crate::intensity::service::Secret;
 use crate::intensity::services;
 use crate::intensity::slot::DIRTIEST;
 use crate::intensity::zones;
+use crate::measurement::channel::Kind;
+use crate::measurement::gpu_selection::Gpus;
 use crate::sanitize;
-use crate::visible::Gpus;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;

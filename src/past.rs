@@ -1,9 +1,9 @@
 //! What earlier processes of a run have left, as its journal says: for the process that takes the run up. Pure.
 
 use crate::account::Energy;
-use crate::channel::{Band, Channel, Kind};
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
+use crate::measurement::channel::{Band, Channel, Kind};
 use crate::units;
 
 /// A run as far as it came.

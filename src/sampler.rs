@@ -5,13 +5,13 @@ mod stand_in;
 
 use crate::advisor::Advisor;
 use crate::books::{Books, FAULT};
-use crate::channel::{Channel, Quantity};
 use crate::claim::{Claimant, EpochState, Look, Teller};
 use crate::ledger::Mark;
+use crate::measurement::channel::{Channel, Quantity};
+use crate::measurement::reading::Reading;
 use crate::options::Options;
 use crate::os::{self, exit};
 use crate::progress::{Packed, Point};
-use crate::reading::Reading;
 use crate::shared::Shared;
 use crate::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
 use rtrb::Consumer;

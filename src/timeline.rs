@@ -1,9 +1,9 @@
 //! A run's energy by time, in even steps that widen as the run goes on: what each hour's intensity applies to, and what a
 //! line of power is drawn from. Pure; memory is bounded however long the run.
 
-use crate::channel::Kind;
-use crate::counter::Credit;
 use crate::history::PerKind;
+use crate::measurement::channel::Kind;
+use crate::measurement::meter::Credit;
 
 /// So many steps are kept: with them a week is told in steps of less than four minutes.
 const MOST: u64 = 4096;

@@ -1,10 +1,10 @@
 //! What another process of the job counts, read here too and held in trust: should that process be killed, nobody has
 //! its report, and the energy is taken over whole. What its reports cover is let go. Pure.
 
-use crate::channel::Kind;
 use crate::claim::Standing;
-use crate::counter::Credit;
 use crate::ledger::{Ledger, Mark};
+use crate::measurement::channel::Kind;
+use crate::measurement::meter::Credit;
 use std::collections::VecDeque;
 
 /// So many credits of a channel are kept: half a minute at ten readings a second.

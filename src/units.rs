@@ -1,6 +1,6 @@
 //! Quantities as a person reads them.
 
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;

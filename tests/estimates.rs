@@ -5,8 +5,8 @@
 
 mod staged;
 
-use carbontracker::channel::{Band, Kind};
 use carbontracker::log::original;
+use carbontracker::measurement::channel::{Band, Kind};
 use carbontracker::report::{html, ranks};
 use serde_json::{Value, json};
 use staged::{Staged, sunny};

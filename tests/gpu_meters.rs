@@ -2,9 +2,9 @@
 mod nvml;
 mod steady;
 
+use carbontracker::measurement::reading::{Reading, Value};
 use carbontracker::options::Options;
 use carbontracker::os::OwnTable;
-use carbontracker::reading::{Reading, Value};
 use carbontracker::source::{Source, Waker, start_nvml};
 use carbontracker::tracker::Tracker;
 use nvml::{Found, Gpu, NOT_READY, Standin, tracker};

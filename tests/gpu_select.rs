@@ -2,8 +2,8 @@
 mod nvml;
 mod steady;
 
+use carbontracker::measurement::gpu_selection::VARIABLES;
 use carbontracker::tracker::Tracker;
-use carbontracker::visible::VARIABLES;
 use nvml::{Found, Gpu, Standin, mig_uuid, tracker, uuid};
 use serde_json::{Value, json};
 use std::path::Path;

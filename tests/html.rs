@@ -6,7 +6,7 @@ mod staged;
 mod steady;
 
 use browser::{Seen, Sight};
-use carbontracker::channel::Kind;
+use carbontracker::measurement::channel::Kind;
 use carbontracker::report::html;
 use carbontracker::tracker::Tracker;
 use proptest::prelude::*;

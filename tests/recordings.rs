@@ -3,9 +3,9 @@
 //!
 //! CT_DATA says where the recordings are ($CT_DATA/power/*.csv); without it there is nothing to test.
 
-use carbontracker::channel::Quantity;
-use carbontracker::counter::{Credit, Meter};
-use carbontracker::reading::Value;
+use carbontracker::measurement::channel::Quantity;
+use carbontracker::measurement::meter::{Credit, Meter};
+use carbontracker::measurement::reading::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! processors from being measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use carbontracker::visible::VARIABLES;
+use carbontracker::measurement::gpu_selection::VARIABLES;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

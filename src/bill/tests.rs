@@ -1,9 +1,9 @@
 use super::*;
-use crate::channel::Kind;
 use crate::clock::Moment;
-use crate::counter::Credit;
 use crate::intensity::slot::Slot;
 use crate::ledger::Mark;
+use crate::measurement::channel::Kind;
+use crate::measurement::meter::Credit;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;

@@ -1,8 +1,8 @@
 //! What readings bring to light, in words for a person.
 
-use crate::channel::{Channel, Quantity};
-use crate::counter::{Event, Meter};
-use crate::reading::Fault;
+use crate::measurement::channel::{Channel, Quantity};
+use crate::measurement::meter::{Event, Meter};
+use crate::measurement::reading::Fault;
 use crate::source::Unavailable;
 
 /// An event of a channel.

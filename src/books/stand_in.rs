@@ -1,7 +1,7 @@
 //! Meters that show no sign of life, and the channels that stand in for them.
 
 use super::{Books, Metered, events};
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use std::ops::Range;
 
 impl Books {

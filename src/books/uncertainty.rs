@@ -1,7 +1,7 @@
 //! How far off the run's energy may be, by what is measured and what is estimated.
 
 use super::{Books, Metered};
-use crate::channel::{Band, Method};
+use crate::measurement::channel::{Band, Method};
 use crate::uncertainty::Uncertainty;
 
 impl Books {

@@ -14,8 +14,8 @@ mod record;
 mod seat;
 mod word;
 
-use crate::channel::{Channel, Kind, Method};
 use crate::job::{Job, Rank};
+use crate::measurement::channel::{Channel, Kind, Method};
 use crate::os;
 use party::Turn;
 use record::State;

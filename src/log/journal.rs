@@ -6,10 +6,10 @@
 //! the next process goes on. A last line, `"end"`, says that the process ended in order.
 
 use crate::account::Energy;
-use crate::channel::{Band, Channel, Kind, Method, Quantity};
 use crate::history::{Epoch, Filed, PerKind};
 use crate::ledger::Energies;
 use crate::log::life::Process;
+use crate::measurement::channel::{Band, Channel, Kind, Method, Quantity};
 use crate::past::{Component, Lost, Past, Stretch};
 use crate::report::{Report, STATUSES, named};
 use crate::sanitize;

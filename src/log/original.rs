@@ -11,7 +11,7 @@
 //!   there alone one stands in the output log.
 //! - Its numbers know no exponent, its device names neither `.` nor `,`.
 
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::units::{J_PER_KWH, instant, times};
 use serde_json::Value;
 use std::fmt::Write;

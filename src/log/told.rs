@@ -1,8 +1,8 @@
 //! What a journal tells of a run: its report, of one that has left no final one too.
 
 use super::journal::Journal;
-use crate::channel::Band;
 use crate::history::History;
+use crate::measurement::channel::Band;
 use crate::past;
 use crate::report::{self, Component, Row, course, thin};
 use crate::units::J_PER_KWH;

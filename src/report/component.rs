@@ -2,9 +2,9 @@
 
 use crate::account::Energy;
 use crate::books::{Books, Metered, cure, disagreement};
-use crate::channel::{Band, Channel};
-use crate::counter::Health;
 use crate::ledger::Energies;
+use crate::measurement::channel::{Band, Channel};
+use crate::measurement::meter::Health;
 use crate::past;
 use crate::uncertainty::ends;
 use serde_json::{Map, Value, json};

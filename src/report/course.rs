@@ -4,12 +4,12 @@
 use super::thin::{ever_wider, groups};
 use crate::bill::Pricing;
 use crate::books::Books;
-use crate::channel::Kind;
 use crate::clock::Calendar;
 use crate::forecast::{self, Forecast};
 use crate::history::PerKind;
 use crate::intensity::curve::{Origin, Piece};
 use crate::ledger::{Between, Ledger};
+use crate::measurement::channel::Kind;
 use crate::past::Stretch;
 
 /// So many points of power and of intensity are told.

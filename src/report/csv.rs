@@ -2,8 +2,8 @@
 //! is estimated, the ends of its interval follow in columns of their own.
 
 use super::{Report, Row};
-use crate::channel::{Band, Kind};
 use crate::history::PerKind;
+use crate::measurement::channel::{Band, Kind};
 use crate::uncertainty::ends;
 
 pub fn render(report: &Report) -> String {

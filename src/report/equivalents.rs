@@ -1,6 +1,6 @@
 //! Everyday equals of emissions.
 
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::uncertainty::ends;
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! How far off a report's figures may be that rest on estimates, and what the run is expected to use.
 
 use super::{Component, Report};
-use crate::channel::{Band, Kind};
 use crate::forecast::{Estimate, Forecast};
+use crate::measurement::channel::{Band, Kind};
 
 impl Report {
     /// How far off what was used may be; None: it is measured.

@@ -1,7 +1,7 @@
 //! What a report says of the job that its process is a rank of, on this node.
 
 use crate::books::Books;
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::trust::Trust;
 use serde_json::{Value, json};
 

@@ -25,7 +25,6 @@ pub use row::Row;
 
 use crate::bill::{Bill, Pricing};
 use crate::books::{Books, FAULT};
-use crate::channel::Channel;
 use crate::error::{Error, Result, Status};
 use crate::extras::{Rates, Use};
 use crate::facility::Facility;
@@ -34,6 +33,7 @@ use crate::history::Epoch;
 use crate::intensity::{Grid, Intensity};
 use crate::job::Rank;
 use crate::ledger::Energies;
+use crate::measurement::channel::Channel;
 use crate::past::{Lost, Stretch};
 use crate::source::Unavailable;
 use crate::uncertainty::Uncertainty;

@@ -1,8 +1,8 @@
 //! The report in Prometheus' text exposition format, for node_exporter's textfile collector or a scrape.
 
 use super::{Component, Report};
-use crate::channel::Band;
 use crate::forecast::Estimate;
+use crate::measurement::channel::Band;
 use std::fmt::Write;
 
 /// Values of a metric, each with labels of its own.

@@ -1,9 +1,9 @@
 //! An epoch in the report, or several.
 
 use crate::bill::Bill;
-use crate::channel::Kind;
 use crate::history::Epoch;
 use crate::ledger::Ledger;
+use crate::measurement::channel::Kind;
 use crate::units;
 use serde_json::{Map, Value, json};
 

@@ -1,13 +1,13 @@
 use super::*;
-use crate::channel::{Kind, Method, Quantity};
 use crate::clock::Moment;
-use crate::counter::Credit;
 use crate::facility::{At, ByRegion};
 use crate::forecast;
 use crate::intensity::Hourly;
 use crate::intensity::curve::Curve;
 use crate::intensity::slot::{Slot, Standing};
 use crate::ledger::Mark;
+use crate::measurement::channel::{Kind, Method, Quantity};
+use crate::measurement::meter::Credit;
 use crate::options::{Options, WhatIfOption};
 use proptest::prelude::*;
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use super::Report;
 use super::equivalents;
-use crate::channel::Band;
 use crate::extras::Use;
+use crate::measurement::channel::Band;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 use crate::what_if::{Of, Start, There, WhatIf};
 

@@ -2,7 +2,7 @@
 
 use super::Sampler;
 use crate::books::Books;
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use crate::shared::Shared;
 use crate::source::Source;
 

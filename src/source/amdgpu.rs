@@ -8,7 +8,7 @@
 use super::card::Card;
 use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process, none};
 use super::{Opened, kfd, number_file};
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
@@ -199,7 +199,7 @@ impl Gpu {
 mod tests {
     use super::super::tree::Tree;
     use super::*;
-    use crate::reading::{Fault, Value};
+    use crate::measurement::reading::{Fault, Value};
 
     /// A card at an address, with these files in its monitor and its device's folder.
     fn card(tree: &Tree, number: u32, address: &str, files: &[(&str, &str)]) {

@@ -2,9 +2,9 @@
 //! one hangs. The sampler asks, goes on, and collects the readings when they are there.
 
 use super::{MIN_GAP_NS, Source, Unavailable};
-use crate::channel::Channel;
+use crate::measurement::channel::Channel;
+use crate::measurement::reading::{Fault, Reading};
 use crate::os::{self, Promise};
-use crate::reading::{Fault, Reading};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -305,8 +305,8 @@ impl Drop for Background {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Kind, Method, Quantity};
-    use crate::reading::Value;
+    use crate::measurement::channel::{Kind, Method, Quantity};
+    use crate::measurement::reading::Value;
 
     /// Answers 5, after as long as it is told.
     struct Slow([Channel; 1], Arc<AtomicU64>);

@@ -3,10 +3,10 @@
 
 use super::sensor::{absent, signed};
 use super::{Opened, Source, Unavailable, number_file};
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Fault, Reading, Value};
 use crate::options::Options;
 use crate::os;
-use crate::reading::{Fault, Reading, Value};
 use std::path::PathBuf;
 
 const NAME: &str = "battery";

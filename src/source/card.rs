@@ -1,9 +1,9 @@
 //! Graphics cards as the kernel lists them under /sys/class/drm, each with its hardware monitors.
 
 use super::number_file;
+use crate::measurement::gpu_selection::Vendor;
 use crate::os;
 use crate::sanitize;
-use crate::visible::Vendor;
 use std::path::{Path, PathBuf};
 
 /// What a folder holds whose names begin so, numbers in their order.

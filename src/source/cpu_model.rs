@@ -3,9 +3,9 @@
 use super::processor::{self, Figure};
 use super::utilisation::Utilisation;
 use super::{Opened, Source, Unavailable};
-use crate::channel::{Band, Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Band, Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Reading, Value};
 use crate::options::Options;
-use crate::reading::{Reading, Value};
 
 const NAME: &str = "cpu_model";
 

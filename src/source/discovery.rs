@@ -6,7 +6,7 @@ use super::{
     amdgpu, battery, cpu_model, hwmon, intel_gpu, memory_model, nvml, perf_rapl, pm_counters, rapl, simulated,
     superchip,
 };
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use crate::options::Options;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -332,7 +332,7 @@ impl Finder<'_> {
 mod tests {
     use super::super::tree::Tree;
     use super::*;
-    use crate::channel::Channel;
+    use crate::measurement::channel::Channel;
 
     const ZONES: [(&str, &str); 3] =
         [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram"), ("intel-rapl:1", "psys")];

@@ -12,7 +12,7 @@ mod tests;
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::sensor::{Device, MAX_GPU_W, MAX_MODULE_W, Sensor, Sensors, Silent};
 use super::{Opened, Unavailable, number_file};
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use crate::options::Options;
 use monitor::{Found, MICROWATT, Monitor, Reads};
 use std::path::{Path, PathBuf};

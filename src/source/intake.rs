@@ -2,7 +2,7 @@
 
 use super::superchip::Processor;
 use super::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use crate::options::Options;
 use crate::os;
 use std::io;

@@ -8,7 +8,7 @@ use super::Opened;
 use super::card::{Card, numbered};
 use super::number_file;
 use super::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process, none};
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
@@ -143,7 +143,7 @@ fn sensor(monitor: &Path) -> Option<(Result<Sensor, Silent>, bool)> {
 mod tests {
     use super::super::tree::Tree;
     use super::*;
-    use crate::reading::{Fault, Value};
+    use crate::measurement::reading::{Fault, Value};
 
     /// A discrete card with a monitor of this name and files.
     fn card(tree: &Tree, number: u32, address: &str, driver: &str, files: &[(&str, &str)]) {

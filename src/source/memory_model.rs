@@ -7,10 +7,10 @@
 use super::cpu_model::{band_in_words, channel};
 use super::utilisation::Utilisation;
 use super::{Opened, Source, Unavailable, cgroup, processor};
-use crate::channel::{Band, Channel, Kind};
+use crate::measurement::channel::{Band, Channel, Kind};
+use crate::measurement::reading::{Reading, Value};
 use crate::options::Options;
 use crate::os;
-use crate::reading::{Reading, Value};
 
 /// The source's name.
 pub const NAME: &str = "memory_model";

@@ -41,8 +41,8 @@ pub use discovery::{Discovery, Sources};
 pub use intake::{Arrived, Intake};
 pub use nvml::start as start_nvml;
 
-use crate::channel::Channel;
-use crate::reading::{Reading, Value};
+use crate::measurement::channel::Channel;
+use crate::measurement::reading::{Reading, Value};
 
 /// Readings closer together than this, ns, are one: a counter moves in steps of a millisecond or more,
 /// and a host may mark millions of epochs a second.

@@ -1,7 +1,7 @@
 //! A file of the kernel's that holds one number, kept open and read afresh each time.
 
+use crate::measurement::reading::Fault;
 use crate::os::{self, HeldFile};
-use crate::reading::Fault;
 use crate::sanitize;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,7 +1,7 @@
 //! NVML's errors: which may pass, and what they mean in words. `nvml-wrapper` knows those of NVML 11; it hands over the
 //! numbers of later ones.
 
-use crate::reading::Fault;
+use crate::measurement::reading::Fault;
 use crate::sanitize;
 use nvml_wrapper::error::NvmlError;
 

@@ -5,9 +5,9 @@
 use super::Source;
 use super::number_file::middle;
 use super::nvml_error::fault;
-use crate::channel::Channel;
+use crate::measurement::channel::Channel;
+use crate::measurement::reading::{Fault, Reading, Value};
 use crate::os::{self, exit};
-use crate::reading::{Fault, Reading, Value};
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
 use std::time::Duration;

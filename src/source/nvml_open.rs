@@ -3,10 +3,10 @@
 use super::nvml::{Failure, NAME};
 use super::nvml_gpu::{Gpu, Meters, Power};
 use super::superchip;
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::gpu_selection::Picked;
 use crate::os::{self, exit};
 use crate::sanitize;
-use crate::visible::Picked;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT};
 use nvml_wrapper::{Device, Nvml};

@@ -4,10 +4,10 @@
 
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::{Opened, Source, Unavailable, number_file};
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Fault, Reading, Value};
 use crate::options::Options;
 use crate::os::{self, HeldFile};
-use crate::reading::{Fault, Reading, Value};
 use std::io::Read;
 use std::path::Path;
 
@@ -218,7 +218,7 @@ mod tests {
             return;
         };
         let mut joules = 0.0;
-        let mut meter = crate::counter::Meter::new(source.channels()[0].quantity);
+        let mut meter = crate::measurement::meter::Meter::new(source.channels()[0].quantity);
         let mut readings = Vec::new();
         for _ in 0..2 {
             source.read(&os::monotonic_ns, &mut readings);

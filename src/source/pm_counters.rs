@@ -9,11 +9,11 @@ use super::intel_gpu::tiles;
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use super::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
 use super::{Opened, Source, Unavailable, kfd, number_file};
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::gpu_selection::{Selection, Vendor};
+use crate::measurement::reading::{Fault, Reading, Value};
 use crate::options::Options;
 use crate::os;
-use crate::reading::{Fault, Reading, Value};
-use crate::visible::{Selection, Vendor};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -4,7 +4,7 @@ use super::load::Draw;
 use super::parts::{self, CpuId};
 use super::tdp::{self, Model};
 use super::{number_file, utilisation::Utilisation};
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::os;
 use std::path::Path;
 

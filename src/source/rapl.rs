@@ -3,10 +3,10 @@
 
 use super::number_file::{self, NumberFile};
 use super::{Opened, Source, Unavailable};
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Fault, Reading};
 use crate::options::Options;
 use crate::os;
-use crate::reading::{Fault, Reading};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 
 use super::load::{Draw, core_load};
 use super::{processor, tdp};
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use std::collections::HashMap;
 
 /// A recorded power, W, of a processor at a load, 0 to 1.

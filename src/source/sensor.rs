@@ -4,10 +4,10 @@
 
 use super::number_file::{self, NumberFile};
 use super::{MIN_GAP_NS, Opened, Source, Unavailable};
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::gpu_selection::Absence;
+use crate::measurement::reading::{Fault, Reading, Value};
 use crate::os;
-use crate::reading::{Fault, Reading, Value};
-use crate::visible::Absence;
 use std::path::{Path, PathBuf};
 
 /// No card draws more than this, W: the largest are sold at 1,400 W, with peaks of twice that.

@@ -1,9 +1,9 @@
 //! `sim_cpu`, `sim_gpu`: a device of constant power, for trying things out without hardware.
 
 use super::Source;
-use crate::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Reading, Value};
 use crate::options::SimulatedDevice;
-use crate::reading::{Reading, Value};
 
 /// A device that draws watts × utilisation, always.
 pub struct Simulated {

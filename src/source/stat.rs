@@ -1,7 +1,7 @@
 //! The processors' lines of /proc/stat.
 
+use crate::measurement::reading::Fault;
 use crate::os;
-use crate::reading::Fault;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

@@ -5,9 +5,9 @@
 use super::card::numbered;
 use super::number_file::text;
 use super::{Source, Unavailable};
-use crate::channel::{Channel, Kind};
+use crate::measurement::channel::{Channel, Kind};
+use crate::measurement::reading::{Fault, Reading};
 use crate::os;
-use crate::reading::{Fault, Reading};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,11 +182,15 @@ mod tests {
                 &self.0
             }
             fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
-                readings.push(Reading { channel: 0, at: clock(), value: Ok(crate::reading::Value::Watts(5.0)) });
+                readings.push(Reading {
+                    channel: 0,
+                    at: clock(),
+                    value: Ok(crate::measurement::reading::Value::Watts(5.0)),
+                });
             }
         }
-        let quantity = crate::channel::Quantity::Power { max_watts: 1e3 };
-        Box::new(Real([Channel::new((kind, "test"), "x", "x", crate::channel::Method::Power, quantity)]))
+        let quantity = crate::measurement::channel::Quantity::Power { max_watts: 1e3 };
+        Box::new(Real([Channel::new((kind, "test"), "x", "x", crate::measurement::channel::Method::Power, quantity)]))
     }
 
     fn sources(tree: &Tree) -> Vec<Box<dyn Source>> {

@@ -1,10 +1,10 @@
 //! Trees of files like /sys for the tests of the sources.
 
 use super::Source;
-use crate::channel::Channel;
+use crate::measurement::channel::Channel;
+use crate::measurement::reading::{Fault, Value};
 use crate::options::Options;
 use crate::os;
-use crate::reading::{Fault, Value};
 use std::fs;
 use std::path::PathBuf;
 

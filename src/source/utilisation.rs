@@ -2,8 +2,8 @@
 
 use super::stat::{Stat, Times};
 use super::{cgroup, load, topology};
+use crate::measurement::reading::Fault;
 use crate::os::{self, CpuSet, HeldFile};
-use crate::reading::Fault;
 use std::path::{Path, PathBuf};
 
 /// What of the machine is ours, and how busy that is.

@@ -1,10 +1,10 @@
 use super::*;
 use crate::books::Books;
-use crate::channel::Method;
-use crate::channel::{Channel, Kind, Quantity};
-use crate::counter::Credit;
 use crate::intensity::choice;
 use crate::ledger::{Energies, Mark};
+use crate::measurement::channel::Method;
+use crate::measurement::channel::{Channel, Kind, Quantity};
+use crate::measurement::meter::Credit;
 use crate::options::Options;
 use crate::past::{Component, Past};
 use proptest::prelude::*;

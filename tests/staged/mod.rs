@@ -2,14 +2,14 @@
 #![allow(dead_code)]
 
 use carbontracker::books::Books;
-use carbontracker::channel::{Band, Channel, Kind, Method, Quantity};
 use carbontracker::clock::Moment;
-use carbontracker::counter::Credit;
 use carbontracker::forecast::forecast;
 use carbontracker::intensity::curve::Curve;
 use carbontracker::intensity::slot::{Slot, Standing};
 use carbontracker::intensity::{Grid, Hourly, Intensity, choice};
 use carbontracker::ledger::Mark;
+use carbontracker::measurement::channel::{Band, Channel, Kind, Method, Quantity};
+use carbontracker::measurement::meter::Credit;
 use carbontracker::options::Options;
 use carbontracker::report::{Detail, Now, Open, Report, Setting};
 use carbontracker::source::Unavailable;

@@ -1,7 +1,7 @@
 //! A run in a few lines, out of the report's JSON.
 
 use crate::runs::number;
-use carbontracker::channel::Band;
+use carbontracker::measurement::channel::Band;
 use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;
 

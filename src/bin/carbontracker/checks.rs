@@ -1,10 +1,10 @@
 //! What of a machine matters for measuring on it, each looked at by itself.
 
 use carbontracker::job::Job;
+use carbontracker::measurement::gpu_selection;
 use carbontracker::options::Options;
 use carbontracker::os::{self, text};
 use carbontracker::sanitize;
-use carbontracker::visible;
 use nvml_wrapper::Nvml;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -117,8 +117,8 @@ fn nvml(library: Option<&str>) -> Check {
 
 /// Who says which GPUs are this job's.
 fn gpus() -> Check {
-    let said = |name: &&str| Some(visible::in_words(name, &std::env::var_os(name)?.to_string_lossy()));
-    let said: Vec<String> = visible::VARIABLES.iter().filter_map(said).collect();
+    let said = |name: &&str| Some(gpu_selection::in_words(name, &std::env::var_os(name)?.to_string_lossy()));
+    let said: Vec<String> = gpu_selection::VARIABLES.iter().filter_map(said).collect();
     let finding = if said.is_empty() { "no variable chooses among them: all count".into() } else { said.join(", ") };
     Check::new("GPUs", None, finding)
 }

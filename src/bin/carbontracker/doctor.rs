@@ -3,8 +3,8 @@
 use crate::Done;
 use crate::checks::{self, Check};
 use crate::given::Given;
-use carbontracker::channel::Band;
 use carbontracker::environment;
+use carbontracker::measurement::channel::Band;
 use carbontracker::options::Options;
 use carbontracker::os;
 use carbontracker::source;

@@ -1,7 +1,7 @@
 //! The power that a run draws now.
 
 use crate::runs::number;
-use carbontracker::channel::Kind;
+use carbontracker::measurement::channel::Kind;
 use serde_json::{Map, Value, json};
 
 /// The field for the power that a job's ranks draw now: the ends of their power lines differ by up to a minute.

@@ -6,7 +6,7 @@ pub use sum::Sum;
 
 use crate::jobs::{self, Row};
 use crate::runs;
-use carbontracker::channel::Band;
+use carbontracker::measurement::channel::Band;
 use carbontracker::report::{figures, ranks, unstated};
 use carbontracker::units::J_PER_KWH;
 use serde_json::{Map, Value, json};

@@ -2,7 +2,7 @@
 
 use crate::power;
 use crate::runs::{number, word};
-use carbontracker::channel::Band;
+use carbontracker::measurement::channel::Band;
 use carbontracker::report::ranks;
 use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};
 use console::{Style, measure_text_width, truncate_str};

@@ -1,11 +1,11 @@
 use super::*;
 use crate::books::Books;
-use crate::channel::Band;
-use crate::counter::Credit;
 use crate::history::History;
 use crate::intensity::{Intensity, choice};
 use crate::job::Rank;
 use crate::ledger::Mark;
+use crate::measurement::channel::Band;
+use crate::measurement::meter::Credit;
 use crate::options::Options;
 use crate::report::{Detail, Now, Setting};
 use proptest::prelude::*;

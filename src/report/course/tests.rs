@@ -1,11 +1,11 @@
 use super::*;
-use crate::channel::{Channel, Method, Quantity};
 use crate::clock::Moment;
-use crate::counter::Credit;
 use crate::forecast::forecast;
 use crate::intensity::curve::{Curve, Origin};
 use crate::intensity::slot::{Slot, Standing};
 use crate::ledger::Mark;
+use crate::measurement::channel::{Channel, Method, Quantity};
+use crate::measurement::meter::Credit;
 use crate::options::Options;
 use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use super::tables::{Head, table};
 use super::view::{View, whole_percent};
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::units::{Amount, digits, duration, times};
 use maud::{Markup, html};
 

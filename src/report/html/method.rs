@@ -1,7 +1,7 @@
 //! How a run was measured, in words that can go into a paper's appendix.
 
 use super::view::{View, percent, whole, whole_percent};
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};
 

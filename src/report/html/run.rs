@@ -2,7 +2,7 @@
 
 use super::view::{View, percent, whole, whole_percent};
 use super::{beside, charts, elsewhere, figures, method, tables};
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::units::{Amount, Unit, digits, duration};
 use maud::{Markup, html};
 

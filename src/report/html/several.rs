@@ -3,7 +3,7 @@
 use super::run;
 use super::tables::{Head, blocks};
 use super::view::{View, percent, whole};
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
 

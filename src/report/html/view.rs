@@ -1,6 +1,6 @@
 //! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
 
-use crate::channel::Band;
+use crate::measurement::channel::Band;
 use crate::report::ranks;
 use crate::units::Amount;
 use maud::{Markup, html};

@@ -1,8 +1,8 @@
 //! Adds up what the ranks of a job used in each epoch and over time.
 
 use super::merged::list;
-use crate::channel::Kind;
 use crate::history::PerKind;
+use crate::measurement::channel::Kind;
 use crate::past::Stretch;
 use crate::report;
 use serde_json::{Map, Value, json};

@@ -7,7 +7,7 @@
 //! uncertain), `occ` and PMBus power supplies (`pin`: they run on a service processor, or feed several machines).
 
 use super::monitor::{Files, Monitor};
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 
 /// A driver's meters.
 pub struct Chip {

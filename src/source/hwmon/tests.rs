@@ -1,6 +1,6 @@
 use super::super::tree::Tree;
 use super::*;
-use crate::reading::{Fault, Value};
+use crate::measurement::reading::{Fault, Value};
 
 fn grace(tree: &Tree, labels: &[&str]) {
     for (number, label) in labels.iter().enumerate() {

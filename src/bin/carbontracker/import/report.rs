@@ -4,7 +4,7 @@ use super::events::{Consumption, Found, Power};
 use super::outputs::Output;
 use super::pairs;
 use super::runs::{Entry, Standard};
-use carbontracker::channel::Kind;
+use carbontracker::measurement::channel::Kind;
 use carbontracker::report::unstated;
 use carbontracker::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! Sums over runs, and how far off they may be.
 
 use crate::runs;
-use carbontracker::channel::Band;
+use carbontracker::measurement::channel::Band;
 use serde_json::Value;
 
 /// What is estimated: its energy, J, and the ends of its interval.

@@ -2,8 +2,8 @@
 //! counter's device uses is unknown, and not 0.
 
 use super::{Credit, Event, FAR_ABOVE, LOST_AFTER, Meter, NS, STEP_S, Step};
-use crate::channel::Quantity;
-use crate::reading::{Fault, Value};
+use crate::measurement::channel::Quantity;
+use crate::measurement::reading::{Fault, Value};
 
 /// A counter that lives moves within this time, s: the slowest that are known, of emulated RAPL, move once a second. One that
 /// was seen to take longer is granted three times as long.

@@ -1,15 +1,15 @@
 //! From raw readings to joules: the arithmetic that tells a wrap, a reset, a failed reading and a lost
 //! device apart. Pure: times come in, energy goes out.
 
-mod beside;
-mod credit;
-mod life;
+mod energy_interval;
+mod power_check;
+mod signs_of_life;
 
-use crate::channel::{Channel, Method, Quantity};
-use crate::reading::{Fault, Value};
-use beside::Beside;
+use super::channel::{Channel, Method, Quantity};
+use super::reading::{Fault, Value};
+use power_check::Beside;
 
-pub use credit::Credit;
+pub use energy_interval::Credit;
 
 /// How a channel fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::channel::Kind;
+use crate::measurement::channel::Kind;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;

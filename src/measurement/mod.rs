@@ -1,0 +1,9 @@
+//! Devices become joules.
+//!
+//! In: device files, driver calls and the job's GPU selection. Out: channels and their readings, and the energy of
+//! each interval between two readings ([`meter`]). Never: it knows no epoch, no run and no carbon.
+
+pub mod channel;
+pub mod gpu_selection;
+pub mod meter;
+pub mod reading;
