@@ -17,9 +17,9 @@ use crate::ledger::{Energies, Ledger, Mark};
 use crate::measurement::channel::{Band, Channel};
 use crate::measurement::meter::{Credit, Meter};
 use crate::measurement::reading::Reading;
+use crate::measurement::source::Unavailable;
 use crate::past::{Component, Past};
 use crate::progress::{Point, Progress};
-use crate::source::Unavailable;
 use crate::trust::Trust;
 use std::ops::Range;
 

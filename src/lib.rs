@@ -38,7 +38,6 @@ pub mod sampler;
 pub mod sanitize;
 pub mod shared;
 pub mod slip;
-pub mod source;
 pub mod tally;
 pub mod timeline;
 pub mod tracker;

@@ -3,9 +3,9 @@ mod nvml;
 mod steady;
 
 use carbontracker::measurement::reading::{Reading, Value};
+use carbontracker::measurement::source::{Source, Waker, start_nvml};
 use carbontracker::options::Options;
 use carbontracker::os::OwnTable;
-use carbontracker::source::{Source, Waker, start_nvml};
 use carbontracker::tracker::Tracker;
 use nvml::{Found, Gpu, NOT_READY, Standin, tracker};
 use std::path::Path;

@@ -3,7 +3,7 @@
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::meter::{Event, Meter};
 use crate::measurement::reading::Fault;
-use crate::source::Unavailable;
+use crate::measurement::source::Unavailable;
 
 /// An event of a channel.
 pub fn in_words(channel: &Channel, event: Event) -> String {

@@ -3,8 +3,8 @@
 use super::Sampler;
 use crate::books::Books;
 use crate::measurement::channel::Kind;
+use crate::measurement::source::Source;
 use crate::shared::Shared;
-use crate::source::Source;
 
 /// What is reported of memory that is not estimated beside a meter does not hold beside an estimate.
 const MEMORY: &str = "memory_model";

@@ -1,0 +1,80 @@
+//! An estimate for processors whose energy cannot be read: how busy their cores are, by their model's power.
+
+use super::processor::{self, Figure};
+use super::utilisation::Utilisation;
+use crate::measurement::channel::{Band, Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Reading, Value};
+use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::options::Options;
+
+const NAME: &str = "cpu_model";
+
+struct CpuModel {
+    channel: [Channel; 1],
+    busy: Utilisation,
+    figure: Figure,
+    /// When it was read last, ns.
+    last: Option<u64>,
+    /// Power then, W.
+    watts: f64,
+    /// Energy so far, µJ.
+    energy_uj: f64,
+}
+
+/// Finds out what the processor is and what of it is ours.
+pub fn open(options: &Options) -> Opened {
+    let busy = match Utilisation::open(&options.sysroot) {
+        Ok(busy) => busy,
+        Err(fault) => {
+            let reason = format!("{}: {fault}", options.sysroot.join("proc/stat").display());
+            let cure = "mount /proc, or say sysroot=".to_owned();
+            return (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }]);
+        }
+    };
+    let figure = processor::identify(&options.sysroot, &busy);
+    let id = busy.processors_in_words().map_or("cpu-model".into(), |cpus| format!("cpu-model:{cpus}"));
+    let mut channel = channel((Kind::Cpu, NAME), &figure.device, &id);
+    // A share of a machine is less certain than the whole: the work of others is in the same package.
+    let (whole, part) = (figure.band, processor::OF_PART);
+    let shared = Band { low: whole.low.min(part.low), high: whole.high.max(part.high) };
+    let band = if busy.share() < 1.0 { shared } else { whole };
+    let basis = format!("estimate from busy cores and {}", figure.basis);
+    channel.note = Some(format!("{basis}; {}; {}", band_in_words(band), busy.scope_in_words()));
+    channel.error = Some(band);
+    channel.has_memory = figure.has_memory;
+    (Some(Box::new(CpuModel { channel: [channel], busy, figure, last: None, watts: 0.0, energy_uj: 0.0 })), Vec::new())
+}
+
+/// An estimate's channel, which counts in µJ.
+pub fn channel(kind: (Kind, &'static str), device: &str, id: &str) -> Channel {
+    let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 100_000.0 };
+    Channel::new(kind, device, id, Method::Estimate, quantity)
+}
+
+/// How far off an estimate may be.
+pub fn band_in_words(band: Band) -> String {
+    format!("the truth is between {} and {} times this in nine cases of ten", band.low, band.high)
+}
+
+impl Source for CpuModel {
+    fn channels(&self) -> &[Channel] {
+        &self.channel
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let at = clock();
+        let value = self.busy.of_late(at).map(|busy| {
+            if let Some(busy) = busy {
+                self.watts = self.figure.watts * self.figure.draw.of(self.busy.share(), busy);
+            }
+            let last = self.last.replace(at).unwrap_or(at);
+            self.energy_uj += self.watts * at.saturating_sub(last) as f64 * 1e-3;
+            Value::Count(self.energy_uj as u64)
+        });
+        readings.push(Reading { channel: 0, at, value });
+    }
+}
+
+#[cfg(test)]
+#[path = "cpu_model/tests.rs"]
+mod tests;

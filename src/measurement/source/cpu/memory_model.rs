@@ -1,0 +1,145 @@
+//! An estimate for memory that nothing meters: its size by a power per GB.
+//!
+//! Memory draws power while it only keeps its contents, and about four times that when it is used to the full. How
+//! much it is used is not known: so the power is constant, and its band wide. 0.38 W/GB is between Cloud Carbon
+//! Footprint's 0.392 and Green Algorithms' 0.3725. Servers with a memory meter drew 0.15 to 1.1 W/GB.
+
+use super::cpu_model::{band_in_words, channel};
+use super::utilisation::Utilisation;
+use super::{cgroup, processor};
+use crate::measurement::channel::{Band, Channel, Kind};
+use crate::measurement::reading::{Reading, Value};
+use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::options::Options;
+use crate::os;
+
+/// The source's name.
+pub const NAME: &str = "memory_model";
+const ID: &str = "memory-model";
+/// W per GB, whatever its use.
+pub const W_PER_GB: f64 = 0.38;
+/// What the servers with a memory meter show, and more at the low end: a laptop's memory draws less.
+pub const BAND: Band = Band { low: 0.3, high: 2.7 };
+
+struct MemoryModel {
+    channel: [Channel; 1],
+    watts: f64,
+    /// The first reading, ns.
+    since: Option<u64>,
+}
+
+/// Estimates memory beside an estimated processor.
+pub fn open(options: &Options) -> Opened {
+    let lacks = |reason: String| (None, vec![Unavailable { source: NAME, reason, cure: None }]);
+    let busy = Utilisation::open(&options.sysroot);
+    let figure = busy.as_ref().ok().map(|busy| processor::identify(&options.sysroot, busy));
+    if let Some(figure) = figure.filter(|figure| figure.has_memory) {
+        return lacks(format!("the processor's estimate contains the memory of a {}", figure.device));
+    }
+    let meminfo = os::text::read(&options.sysroot.join("proc/meminfo"), os::text::MEDIUM).unwrap_or_default();
+    let Some(installed) = total_gb(&meminfo) else {
+        let file = options.sysroot.join("proc/meminfo");
+        return lacks(format!("{} does not give MemTotal: memory is not estimated", file.display()));
+    };
+    let limit = cgroup::memory_limit(&options.sysroot).map(|bytes| bytes as f64 / 1e9);
+    let processors = busy.map_or((1.0, None), |busy| (busy.share(), busy.processors_in_words()));
+    let Part { gb, of_what, id } = Part::of(installed, limit, processors);
+    let mut channel = channel((Kind::Dram, NAME), "memory", &id);
+    let basis = format!("estimate from {W_PER_GB} W for each of {gb:.1} GB {of_what}, whatever their use");
+    channel.note = Some(format!("{basis}; {}", band_in_words(BAND)));
+    channel.error = Some(BAND);
+    (Some(Box::new(MemoryModel { channel: [channel], watts: W_PER_GB * gb, since: None })), Vec::new())
+}
+
+/// What of the memory is ours.
+#[derive(Debug, PartialEq)]
+struct Part {
+    gb: f64,
+    of_what: &'static str,
+    /// The same for all processes that estimate the same part: one of them counts it.
+    id: String,
+}
+
+impl Part {
+    /// A control group's limit, or else the part that goes with our share of the processors, and with their numbers.
+    fn of(installed: f64, limit: Option<f64>, (share, processors): (f64, Option<String>)) -> Part {
+        let (gb, of_what) = match limit.filter(|limit| *limit < installed) {
+            Some(limit) => (limit, "that its control group allows"),
+            None if share < 1.0 => {
+                let id = processors.map_or(ID.into(), |processors| format!("{ID}:{processors}"));
+                return Part { gb: installed * share, of_what: "that go with its share of the processors", id };
+            }
+            None => (installed, "of the machine"),
+        };
+        Part { gb, of_what, id: ID.into() }
+    }
+}
+
+/// Why memory is not estimated beside a processor that is metered.
+pub fn beside_a_meter() -> Unavailable {
+    let reason = "no meter here covers memory, and an estimate is not added to what is measured";
+    Unavailable { source: NAME, reason: reason.into(), cure: None }
+}
+
+impl Source for MemoryModel {
+    fn channels(&self) -> &[Channel] {
+        &self.channel
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let at = clock();
+        let energy_uj = self.watts * at.saturating_sub(*self.since.get_or_insert(at)) as f64 * 1e-3;
+        readings.push(Reading { channel: 0, at, value: Ok(Value::Count(energy_uj as u64)) });
+    }
+}
+
+/// "MemTotal:  16384256 kB", in GB.
+fn total_gb(meminfo: &str) -> Option<f64> {
+    let value = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: f64 = value.split_whitespace().next()?.parse().ok()?;
+    (kib > 0.0).then_some(kib * 1024.0 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::source::sysfs::test_tree::Tree;
+
+    /// Ranks with processors of their own each count their part of the memory.
+    #[test]
+    fn parts_have_names_of_their_own() {
+        let ids = |limit: Option<f64>, share: f64| {
+            ["0", "1"].map(|cpus| Part::of(100.0, limit, (share, Some(cpus.to_owned()))).id)
+        };
+        assert_eq!(ids(None, 0.5), ["memory-model:0", "memory-model:1"]);
+        assert_eq!(ids(Some(200.0), 0.5), ["memory-model:0", "memory-model:1"], "a limit that limits nothing");
+        let whole = ["memory-model", "memory-model"];
+        assert_eq!((ids(Some(50.0), 0.5), ids(None, 1.0)), (whole.map(str::to_owned), whole.map(str::to_owned)));
+        assert_eq!(Part::of(100.0, None, (0.5, None)).id, "memory-model", "processors of unknown numbers");
+    }
+
+    #[test]
+    fn memory_is_estimated_by_its_size() {
+        let tree = Tree::new("memory");
+        let opened = |tree: &Tree| {
+            let (source, lacks) = open(&tree.options("", &[]));
+            let note = source.as_ref().map(|source| source.channels()[0].note.clone().unwrap());
+            (source, note.or_else(|| lacks.first().map(|lack| lack.reason.clone())).unwrap())
+        };
+        assert!(opened(&tree).1.contains("MemTotal"));
+        tree.write("proc/meminfo", "MemTotal:       100000000 kB\nMemFree: 5 kB\n");
+        let (source, note) = opened(&tree);
+        assert!(note.contains("102.4 GB of the machine") && note.contains("between 0.3 and 2.7 times"), "{note}");
+        let (mut source, mut readings) = (source.unwrap(), Vec::new());
+        source.read(&|| 1_000_000_000, &mut readings);
+        source.read(&|| 3_000_000_000, &mut readings);
+        let Ok(Value::Count(energy_uj)) = readings[1].value else { panic!() };
+        assert!((energy_uj as f64 * 1e-6 - 2.0 * 102.4 * W_PER_GB).abs() < 1e-3, "{energy_uj}");
+        tree.write("proc/self/cgroup", "0::/job\n");
+        tree.write("sys/fs/cgroup/job/memory.max", "16000000000\n");
+        assert!(opened(&tree).1.contains("16.0 GB that its control group allows"));
+        tree.write("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\n");
+        tree.write("proc/cpuinfo", "processor : 0\nModel : Raspberry Pi 4 Model B Rev 1.4\n");
+        assert!(opened(&tree).1.contains("contains the memory of a Raspberry Pi 4 Model B"));
+    }
+}

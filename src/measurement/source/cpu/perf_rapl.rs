@@ -1,0 +1,234 @@
+//! The same RAPL counters through the kernel's `power` performance monitoring unit: the way in where
+//! powercap is closed to us (linux/arch/x86/events/rapl.c). One event per package, on the processor
+//! that the unit's `cpumask` names for it.
+
+use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Fault, Reading, Value};
+use crate::measurement::source::sysfs::number_file;
+use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::options::Options;
+use crate::os::{self, HeldFile};
+use std::io::Read;
+use std::path::Path;
+
+const NAME: &str = "perf_rapl";
+const CURE: &str = "allow system-wide counting: sudo sysctl kernel.perf_event_paranoid=0 (to keep it: a line in \
+/etc/sysctl.d/), or give the program the right: sudo setcap cap_perfmon+ep PROGRAM";
+
+/// Docker's, containerd's and podman's seccomp profiles answer so, unless the container has this capability.
+const FORBIDDEN: [i32; 2] = [libc::EPERM, libc::ENOSYS];
+const FORBIDDEN_CURE: &str = "where this is a container, its seccomp profile forbids the call: start it with --cap-add PERFMON (Kubernetes: \
+securityContext.capabilities.add: [PERFMON]), with an older podman --cap-add SYS_ADMIN too; or set kernel.perf_event_paranoid=0 on the \
+host and start it with --security-opt seccomp=unconfined";
+
+struct PerfRapl {
+    channels: Vec<Channel>,
+    counters: Vec<Counter>,
+}
+
+/// An event that counts, and how to open it again.
+struct Counter {
+    pmu_type: u32,
+    config: u64,
+    cpu: i32,
+    held: HeldFile,
+}
+
+impl Counter {
+    fn open(pmu_type: u32, config: u64, cpu: i32) -> std::io::Result<Counter> {
+        let held = HeldFile::hold_event(os::perf_event(pmu_type, config, cpu)?)?;
+        Ok(Counter { pmu_type, config, cpu, held })
+    }
+
+    /// Its count. One that the application closed is opened again: it counts from 0 then, as after a reset.
+    fn read(&mut self) -> Result<u64, Fault> {
+        if self.held.file().is_none() {
+            *self = Counter::open(self.pmu_type, self.config, self.cpu)?;
+        }
+        let mut count = [0u8; 8];
+        self.held.file().ok_or(Fault::Gone)?.read_exact(&mut count)?;
+        Ok(u64::from_ne_bytes(count))
+    }
+}
+
+/// An event as the unit's `events/` folder describes it.
+struct Event {
+    config: u64,
+    joules_per_unit: f64,
+}
+
+/// Opens the energy events of these kinds, for every package.
+pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
+    let unit = options.sysroot.join("sys/bus/event_source/devices/power");
+    match Unit::find(&unit) {
+        Err(reason) => {
+            let cure = "sudo modprobe rapl; a virtual machine has none, measure on the host".to_owned();
+            (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }])
+        }
+        Ok(unit) => unit.open(kinds),
+    }
+}
+
+/// The performance monitoring unit.
+struct Unit {
+    pmu_type: u32,
+    /// One processor of each package.
+    cpus: Vec<i32>,
+    events: Vec<(Kind, &'static str, Event)>,
+}
+
+impl Unit {
+    fn find(folder: &Path) -> Result<Unit, String> {
+        let read = |file: &str| {
+            number_file::text(&folder.join(file))
+                .map_err(|error| format!("{}: {}", folder.join(file).display(), Fault::from(error)))
+        };
+        let not_understood =
+            |file: &str, text: &str| format!("{}: '{text}' is not understood", folder.join(file).display());
+        let pmu_type = read("type")?;
+        let cpumask = read("cpumask")?;
+        let mut unit = Unit {
+            pmu_type: pmu_type.parse().map_err(|_| not_understood("type", &pmu_type))?,
+            cpus: cpu_list(&cpumask).ok_or_else(|| not_understood("cpumask", &cpumask))?,
+            events: Vec::new(),
+        };
+        for (kind, device, name) in [(Kind::Cpu, "package", "energy-pkg"), (Kind::Dram, "memory", "energy-ram")] {
+            let Ok(text) = read(&format!("events/{name}")) else { continue };
+            let config = event_config(&text).ok_or_else(|| not_understood(name, &text))?;
+            let scale = read(&format!("events/{name}.scale"))?;
+            let joules_per_unit = scale
+                .parse()
+                .ok()
+                .filter(|&scale: &f64| scale > 0.0 && scale < 1.0)
+                .ok_or_else(|| not_understood("scale", &scale))?;
+            unit.events.push((kind, device, Event { config, joules_per_unit }));
+        }
+        if unit.events.is_empty() {
+            return Err(format!("{}: no energy-pkg event", folder.display()));
+        }
+        Ok(unit)
+    }
+
+    fn open(self, kinds: &[Kind]) -> Opened {
+        let mut source = PerfRapl { channels: Vec::new(), counters: Vec::new() };
+        for (kind, device, event) in self.events.iter().filter(|(kind, ..)| kinds.contains(kind)) {
+            let max_watts = if *kind == Kind::Dram { MAX_DRAM_W } else { MAX_PACKAGE_W };
+            for (package, &cpu) in self.cpus.iter().enumerate() {
+                match Counter::open(self.pmu_type, event.config, cpu) {
+                    Ok(counter) => source.counters.push(counter),
+                    Err(error) => {
+                        let reason = format!("perf_event_open of the power unit on processor {cpu}: {error}");
+                        let is_forbidden = error.raw_os_error().is_some_and(|code| FORBIDDEN.contains(&code));
+                        let cure = if is_forbidden { FORBIDDEN_CURE } else { CURE };
+                        return (None, vec![Unavailable { source: NAME, reason, cure: Some(cure.into()) }]);
+                    }
+                }
+                let (name, id) = (format!("{device}-{package}"), format!("power/cpu{cpu}/{device}"));
+                let joules_per_unit = event.joules_per_unit;
+                let quantity = Quantity::Counter { joules_per_unit, range: None, max_watts };
+                source.channels.push(Channel::new((*kind, NAME), name, id, Method::Counter, quantity));
+            }
+        }
+        let source = (!source.counters.is_empty()).then(|| Box::new(source) as Box<dyn Source>);
+        (source, Vec::new())
+    }
+}
+
+impl Source for PerfRapl {
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let mut before = clock();
+        for (channel, counter) in self.counters.iter_mut().enumerate() {
+            let value = counter.read().map(Value::Count);
+            let after = clock();
+            readings.push(Reading { channel, at: number_file::middle(before, after), value });
+            before = after;
+        }
+    }
+}
+
+/// "event=0x02" or "event=0x02,umask=0x01" as the perf_event_attr config: event in bits 0-7, umask in 8-15.
+fn event_config(text: &str) -> Option<u64> {
+    let mut config = 0;
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=')?;
+        let value =
+            u64::from_str_radix(value.trim().trim_start_matches("0x"), 16).ok().filter(|&value| value <= 0xff)?;
+        config |= match name.trim() {
+            "event" => value,
+            "umask" => value << 8,
+            _ => return None,
+        };
+    }
+    Some(config)
+}
+
+/// "0,28-29" as [0, 28, 29]; None where these are more processors than a machine has packages.
+fn cpu_list(text: &str) -> Option<Vec<i32>> {
+    const MOST_PACKAGES: usize = 256;
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (i32, i32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        cpus.extend((first..=last).take(MOST_PACKAGES + 1));
+        if cpus.len() > MOST_PACKAGES {
+            return None;
+        }
+    }
+    Some(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_kernels_notations() {
+        assert_eq!(event_config("event=0x02"), Some(2));
+        assert_eq!(event_config("event=0x02,umask=0x01"), Some(0x102));
+        assert_eq!(event_config("frequency=1"), None);
+        assert_eq!(cpu_list("0,28-29"), Some(vec![0, 28, 29]));
+        for strange in ["", "0-2147483647", &"1,".repeat(2000)] {
+            assert_eq!(cpu_list(strange), None);
+        }
+    }
+
+    /// The software unit's cpu-clock counts a nanosecond a nanosecond on any machine: named as the power
+    /// unit in a tree of ours, with 1e-7 J a count, it is a package that draws 100 W.
+    #[test]
+    fn counts_a_real_perf_event() {
+        let root = std::env::temp_dir().join(format!("ct-perf-{}", std::process::id()));
+        let unit = root.join("sys/bus/event_source/devices/power");
+        std::fs::create_dir_all(unit.join("events")).unwrap();
+        for (file, text) in
+            [("type", "1"), ("cpumask", "0"), ("events/energy-pkg", "event=0x00"), ("events/energy-pkg.scale", "1e-7")]
+        {
+            std::fs::write(unit.join(file), text).unwrap();
+        }
+        let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
+        let (source, unavailable) = open(&options, &[Kind::Cpu]);
+        std::fs::remove_dir_all(&root).unwrap();
+        let Some(mut source) = source else {
+            // Without the right to count system-wide this is what a user gets to read.
+            assert!(unavailable[0].cure.as_ref().unwrap().contains("perf_event_paranoid"));
+            println!("skipped: {}", unavailable[0].reason);
+            return;
+        };
+        let mut joules = 0.0;
+        let mut meter = crate::measurement::meter::Meter::new(source.channels()[0].quantity);
+        let mut readings = Vec::new();
+        for _ in 0..2 {
+            source.read(&os::monotonic_ns, &mut readings);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        for reading in &readings {
+            meter.push(reading.at, reading.value, |credit| joules += credit.joules);
+        }
+        let seconds = (readings[1].at - readings[0].at) as f64 * 1e-9;
+        assert!((joules / seconds - 100.0).abs() < 5.0, "{joules} J in {seconds} s");
+    }
+}

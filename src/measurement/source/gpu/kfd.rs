@@ -1,0 +1,66 @@
+//! The GPUs that the kernel's compute driver for AMD shows this process, in the order in which ROCm numbers them
+//! (linux/drivers/gpu/drm/amd/amdkfd/kfd_topology.c). A cgroup that keeps a GPU from a job, as SLURM makes it or
+//! a container, hides it here and leaves it in the rest of /sys; the numbers then count what is shown.
+
+use super::drm_card::numbered;
+use crate::os;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// A GPU, or one part of a divided one.
+pub struct Node {
+    /// Its card's address on the PCI bus.
+    pub address: String,
+    /// As the runtime writes it.
+    pub uuid: Option<String>,
+}
+
+/// Those that this process may use; None where the driver knows of none at all.
+pub fn gpus(sysroot: &Path) -> Option<Vec<Node>> {
+    let (mut nodes, mut hides_some) = (Vec::<Node>::new(), false);
+    for (_, folder) in numbered(&sysroot.join("sys/class/kfd/kfd/topology/nodes"), "") {
+        let Ok(text) = os::text::read(&folder.join("properties"), os::text::SMALL) else {
+            hides_some = true;
+            continue;
+        };
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        let properties: HashMap<&str, u64> =
+            pairs.filter_map(|(name, value)| Some((name, value.trim().parse().ok()?))).collect();
+        let of = |name: &str| properties.get(name).copied().unwrap_or(0);
+        if of("simd_count") == 0 {
+            continue; // a processor
+        }
+        // The function is 0 for every GPU; in divided ones its bits and those above 16 tell the parts apart.
+        let (domain, place) = (of("domain"), of("location_id"));
+        let address = format!("{domain:04x}:{:02x}:{:02x}.0", (place >> 8) & 0xff, (place >> 3) & 0x1f);
+        let uuid = Some(of("unique_id")).filter(|&id| id > 0).map(|id| format!("GPU-{id:016x}"));
+        let is_new = |uuid: &String| nodes.iter().all(|node| node.uuid.as_ref() != Some(uuid));
+        let uuid = uuid.filter(is_new);
+        nodes.push(Node { address, uuid });
+    }
+    (hides_some || !nodes.is_empty()).then_some(nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::source::sysfs::test_tree::Tree;
+
+    #[test]
+    fn gpus_in_the_driver_s_order_without_processors_and_what_is_hidden() {
+        let tree = Tree::new("kfd");
+        let root = tree.options("", &[]).sysroot;
+        assert!(gpus(&root).is_none());
+        let node = |number: u32, file: &str, text: &str| {
+            tree.write(&format!("sys/class/kfd/kfd/topology/nodes/{number}/{file}"), text);
+        };
+        node(0, "properties", "cpu_cores_count 64\nsimd_count 0\nlocation_id 0\n");
+        assert!(gpus(&root).is_none(), "a processor alone says nothing of GPUs");
+        node(10, "properties", "simd_count 416\nlocation_id 49408\ndomain 0\nunique_id 12648430\n");
+        node(4, "properties", "simd_count 416\nlocation_id 268436224\ndomain 1\nunique_id 12648430\n");
+        node(5, "gpu_id", "7\n");
+        let seen = gpus(&root).unwrap();
+        let seen: Vec<(&str, Option<&str>)> = seen.iter().map(|n| (n.address.as_str(), n.uuid.as_deref())).collect();
+        assert_eq!(seen, [("0001:03:00.0", Some("GPU-0000000000c0ffee")), ("0000:c1:00.0", None)]);
+    }
+}

@@ -1,0 +1,306 @@
+//! One NVIDIA GPU being opened: its names, its meters, and what these cover.
+
+use super::nvml::{Failure, NAME};
+use super::nvml_device::{Gpu, Meters, Power};
+use super::superchip;
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::gpu_selection::Picked;
+use crate::os::{self, exit};
+use crate::sanitize;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT};
+use nvml_wrapper::{Device, Nvml};
+use nvml_wrapper_sys::bindings::{NVML_POWER_SCOPE_GPU, NVML_POWER_SCOPE_MODULE};
+use std::ops::RangeInclusive;
+
+/// A limit outside these, W, is taken as unknown: no GPU with a meter runs on so little, no module is allowed so much.
+const LIMITS_W: RangeInclusive<f64> = 8.0..=6_000.0;
+/// Above any GPU that is sold, W: for one whose limit is not known.
+const USUAL_LIMIT_W: f64 = 1_000.0;
+/// A GPU's power is a mean of 25 ms or more. It exceeds the limit in force by less than this factor,
+const MAX_LIMITS: f64 = 3.0;
+/// and the most that the limit may be set to while the run is on by less than this.
+const MAX_MOST: f64 = 2.0;
+/// A counter moves every 100 ms at the most, and two readings are 10 ms apart at least, to which the arithmetic adds 5 ms: a
+/// mean of 1.5 limits over a whole step looks like ten limits then.
+const MAX_COUNTER_LIMITS: f64 = 10.0;
+/// The most MIG instances of a GPU that a driver can report.
+const MOST_INSTANCES: u32 = 16;
+const MIG_ENABLED: u32 = 1;
+/// A Grace and its memory draw more than this when idle, W.
+const LEAST_PROCESSOR_W: f64 = 10.0;
+/// Their sensor looks 25 ms of every 100 ms (arXiv 2312.02741). How far off a window of an A100's recording is, against an
+/// external meter, where the load switches every 52 ms:
+const PART_TIME: [&str; 9] = ["A100", "A100X", "A800", "H100", "H100X", "H800", "H200", "H20", "GH200"];
+const PART_TIME_NOTE: &str = "its sensor measures a quarter of the time: energies of epochs under 5 s are uncertain \
+(0.5 s: -51 to +41 %, 1 s: -48 to +38 %, 2 s: -31 to +21 %, 4 s: -13 to +2 %; arXiv 2312.02741)";
+
+/// A GPU that the driver shows.
+pub struct Offered {
+    place: u32,
+    answer: Answer,
+    /// Its name.
+    pub name: String,
+    /// Its UUID, then those of its MIG instances.
+    pub ids: Vec<String>,
+    /// Why it did not answer before, in words.
+    failed: Option<String>,
+}
+
+enum Answer {
+    Device(Device<'static>),
+    Failed(Failure),
+    /// It is open, or its failure has been reported.
+    Done,
+}
+
+impl Offered {
+    /// One that has not been asked yet.
+    pub fn new(place: u32) -> Offered {
+        let answer = Answer::Failed(Failure { reason: String::new(), may_pass: true });
+        Offered { place, answer, name: "NVIDIA GPU".into(), ids: Vec::new(), failed: None }
+    }
+
+    /// Whether it has yet to answer.
+    pub fn may_answer(&self) -> bool {
+        matches!(&self.answer, Answer::Failed(failure) if failure.may_pass)
+    }
+
+    /// Its handle, until it is open.
+    pub fn device(&self) -> Option<&Device<'static>> {
+        if let Answer::Device(device) = &self.answer { Some(device) } else { None }
+    }
+
+    /// Why it has yet to answer.
+    pub fn failure(&self) -> Option<String> {
+        match &self.answer {
+            Answer::Failed(failure) if failure.may_pass => Some(failure.reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Asks for its names. Fails where the driver's numbers cannot be trusted.
+    pub fn look(&mut self, nvml: &'static Nvml) -> Result<(), Failure> {
+        let ask = || -> Result<(Device<'static>, Option<String>), NvmlError> {
+            let device = nvml.device_by_index(self.place)?;
+            match device.uuid() {
+                Err(error) if super::nvml_error::may_pass(&error) => Err(error),
+                uuid => Ok((device, uuid.ok())),
+            }
+        };
+        match ask() {
+            Ok((device, uuid)) => {
+                self.ids = uuid.into_iter().map(sanitize::text).collect();
+                if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
+                    let found = instances(&device).map_err(Failure::for_good)?;
+                    self.ids.extend(found.filter_map(|instance| instance.uuid().ok()).map(sanitize::text));
+                }
+                self.name = device.name().map_or_else(|_| "NVIDIA GPU".into(), sanitize::text);
+                self.answer = Answer::Device(device);
+            }
+            Err(error) => self.fail(&error),
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &NvmlError) {
+        let failure = Failure::new(&self.who(), error);
+        if failure.may_pass {
+            self.failed = Some(super::nvml_error::in_words(error));
+        }
+        self.answer = Answer::Failed(failure);
+    }
+
+    fn who(&self) -> String {
+        format!("GPU {} ({})", self.place, self.name)
+    }
+
+    /// Opens it: by its counter if it has one, else by its power. None: that is done. `failed` is why the driver did not answer
+    /// before.
+    pub fn open(
+        &mut self,
+        picked: &Picked,
+        is_ambiguous: bool,
+        failed: Option<&str>,
+    ) -> Result<Option<(Channel, Gpu)>, Failure> {
+        let found = match &self.answer {
+            Answer::Done => return Ok(None),
+            Answer::Failed(failure) => Err(failure.clone()),
+            Answer::Device(device) => exit::driver_call(|| Findings::of(device, &self.name))
+                .unwrap_or(Err(NvmlError::Uninitialized))
+                .map_err(|error| Failure::new(&self.who(), &error)),
+        };
+        let findings = match found {
+            Ok(findings) => findings,
+            Err(failure) => {
+                // One that does not answer yet is asked for its names again, since it may come back as another.
+                if !failure.may_pass {
+                    self.answer = Answer::Done;
+                }
+                return Err(failure);
+            }
+        };
+        let mut notes: Vec<String> = self.share(picked).into_iter().collect();
+        notes.extend(findings.notes);
+        if is_ambiguous {
+            notes.push(
+                "chosen by number, and the GPUs differ: CUDA may number them otherwise; set CUDA_DEVICE_ORDER=PCI_BUS_ID or give UUIDs"
+                    .into(),
+            );
+        }
+        if let Some(why) = self.failed.as_deref().or(failed) {
+            notes.push(format!("counted from its first answer; before ({why}) its energy is unknown"));
+        }
+        let Answer::Device(device) = std::mem::replace(&mut self.answer, Answer::Done) else { return Ok(None) };
+        let id = self.ids.first().cloned().unwrap_or_else(|| format!("nvml-{}", self.place));
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        let (method, quantity) = findings.quantity;
+        let channel = Channel { note, ..Channel::new((Kind::Gpu, NAME), self.name.as_str(), id, method, quantity) };
+        Ok(Some((channel, Gpu::new(device, findings.meters))))
+    }
+
+    /// Where parts of it are this job's: which, and how large they are.
+    fn share(&self, picked: &Picked) -> Option<String> {
+        const SLICES: u32 = 7;
+        let device = self.device()?;
+        let is_part = |id: &&String| id.starts_with("MIG-");
+        let parts: Vec<&String> = picked.ids.iter().filter(is_part).collect();
+        if parts.is_empty() {
+            return None;
+        }
+        let slices = |part: &&&String| {
+            let is_it = |mig: &Device| mig.uuid().is_ok_and(|uuid| uuid.starts_with(part.as_str()));
+            let instance = instances(device).ok()?.find(is_it)?;
+            Some(instance.attributes().ok()?.gpu_instance_slice_count).filter(|&slices| slices <= SLICES)
+        };
+        let known: Option<u32> = exit::driver_call(|| parts.iter().map(|part| slices(&part)).sum())?;
+        let names: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();
+        let share = known.map_or(String::new(), |slices| format!(", {slices} of {SLICES} slices"));
+        Some(format!("the whole GPU is counted, of which this job has {}{share}", names.join(", ")))
+    }
+}
+
+/// What a GPU has to be read by.
+struct Findings {
+    meters: Meters,
+    quantity: (Method, Quantity),
+    notes: Vec<String>,
+}
+
+impl Findings {
+    /// Asks a GPU of this name.
+    fn of(device: &Device, name: &str) -> Result<Findings, NvmlError> {
+        let has_counter = device.total_energy_consumption().is_ok();
+        let mut meters = Meters { has_counter, power: Power::Usage, max_watts: 0.0, has_module: false };
+        let mut notes = Vec::new();
+        if superchip::has_gpu(name) {
+            notes.push(meters.choose_scope(Scopes::of(device)).to_owned());
+        } else if !has_counter {
+            meters.power = Scopes::of(device).instant().unwrap_or(Power::Usage);
+        }
+        if !has_counter {
+            if meters.power == Power::Usage {
+                device.power_usage()?;
+            }
+            notes.push("no energy counter: its power is integrated".into());
+        }
+        let is_of_two = meters.has_module && superchip::has_two(name);
+        if is_of_two {
+            notes.push("each of a module's two GPUs may show all of it: compare one GPU with both".into());
+        }
+        if superchip::has_word(name, &PART_TIME) {
+            notes.push(PART_TIME_NOTE.into());
+        }
+        let (power_w, counter_w) = bounds(device, if is_of_two { 2.0 } else { 1.0 });
+        meters.max_watts = power_w;
+        let quantity = match meters.has_counter {
+            true => (Method::Counter, Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: counter_w }),
+            false => (Method::Power, Quantity::Power { max_watts: power_w }),
+        };
+        Ok(Findings { meters, quantity, notes })
+    }
+}
+
+/// The most that so many GPUs can draw, W: as a power, and as the difference of two counts.
+fn bounds(device: &Device, gpus: f64) -> (f64, f64) {
+    let watts = |milliwatts: u32| {
+        Some(f64::from(milliwatts) * 1e-3).filter(|limit_w| LIMITS_W.contains(limit_w)).map(|w| w * gpus)
+    };
+    let most_w = device.power_management_limit_constraints().ok().and_then(|limits| watts(limits.max_limit));
+    let limits = [Device::enforced_power_limit, Device::power_management_limit, Device::power_management_limit_default];
+    let limit_w =
+        limits.iter().find_map(|limit| limit(device).ok().and_then(watts)).or(most_w).unwrap_or(USUAL_LIMIT_W);
+    let most_w = most_w.unwrap_or(limit_w);
+    ((MAX_LIMITS * limit_w).max(MAX_MOST * most_w), MAX_COUNTER_LIMITS * limit_w.max(most_w))
+}
+
+/// A field of power, and what it shows of the GPU alone and of the module, W.
+struct Scopes([(u32, Option<f64>, Option<f64>); 2]);
+
+impl Scopes {
+    fn of(device: &Device) -> Scopes {
+        const FIELDS: [u32; 2] = [NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE];
+        let of = |field: u32| [NVML_POWER_SCOPE_GPU, NVML_POWER_SCOPE_MODULE].map(|scope| (field, scope));
+        let watts = os::nvml_watts(device, FIELDS.map(of).as_flattened()).unwrap_or_default();
+        // A driver that does not know a field may answer 0.
+        let known = |place: usize| watts.get(place).and_then(|one| one.as_ref().ok().copied()).filter(|one| *one > 0.0);
+        let [instant, average] = FIELDS;
+        Scopes([(instant, known(0), known(1)), (average, known(2), known(3))])
+    }
+
+    /// The GPU's power now. From Ampere on (but for the A100), nvmlDeviceGetPowerUsage is the mean of the last second.
+    fn instant(&self) -> Option<Power> {
+        let Scopes([(field, gpu, _), _]) = *self;
+        gpu.map(|_| Power::Field(field, NVML_POWER_SCOPE_GPU))
+    }
+
+    /// The GPU's power without its module's. A driver that shows as much for both does not know of scopes.
+    fn gpu(&self) -> Option<Power> {
+        let is_apart = |(_, gpu, module): &&(u32, Option<f64>, Option<f64>)| {
+            gpu.is_some_and(|gpu| module.is_none_or(|module| gpu + LEAST_PROCESSOR_W < module))
+        };
+        self.0.iter().find(is_apart).map(|(field, _, _)| Power::Field(*field, NVML_POWER_SCOPE_GPU))
+    }
+
+    fn module(&self) -> Option<Power> {
+        let has_it = |(_, _, module): &&(u32, Option<f64>, Option<f64>)| module.is_some();
+        self.0.iter().find(has_it).map(|(field, _, _)| Power::Field(*field, NVML_POWER_SCOPE_MODULE))
+    }
+}
+
+impl Meters {
+    /// Chooses what counts a superchip's GPU once; returns what it covers.
+    fn choose_scope(&mut self, scopes: Scopes) -> &'static str {
+        if let Some(power) = scopes.gpu() {
+            (self.power, self.has_counter) = (power, false);
+            return "the GPU alone: its power is integrated, since a superchip's energy counter covers the whole module";
+        }
+        self.has_module = true;
+        match scopes.module() {
+            Some(power) => {
+                self.power = power;
+                "the whole module: processor, GPU and memory. The processor is not counted again"
+            }
+            None => {
+                "taken as the whole module, processor and memory included, so the processor is not counted again. The driver does \
+not say whether it is the GPU alone: compare with components=cpu"
+            }
+        }
+    }
+}
+
+/// A count that a driver reports, unless it is more than there can be. Nothing is allocated for one that is.
+pub fn possible(count: u32, most: u32, what: &str) -> Result<u32, String> {
+    if count <= most {
+        return Ok(count);
+    }
+    Err(format!(
+        "the driver reports {count} {what}, but at most {most} are possible: none of its numbers can be trusted"
+    ))
+}
+
+/// The MIG instances of a GPU that can be opened.
+pub fn instances<'a>(gpu: &'a Device<'static>) -> Result<impl Iterator<Item = Device<'static>> + use<'a>, String> {
+    let count = possible(gpu.mig_device_count().unwrap_or(0), MOST_INSTANCES, "MIG instances of a GPU")?;
+    Ok((0..count).filter_map(|index| gpu.mig_device_by_index(index).ok()))
+}

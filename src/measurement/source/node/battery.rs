@@ -1,0 +1,157 @@
+//! A laptop's batteries while they discharge: what they give is what the whole machine takes
+//! (Documentation/ABI/testing/sysfs-class-power: µW, or µA and µV, negative in some drivers).
+
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::reading::{Fault, Reading, Value};
+use crate::measurement::source::sysfs::number_file;
+use crate::measurement::source::sysfs::sensor::{absent, signed};
+use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::options::Options;
+use crate::os;
+use std::path::PathBuf;
+
+const NAME: &str = "battery";
+/// Its power is read ten times a second; its gauge is no faster.
+const MIN_GAP_NS: u64 = 50_000_000;
+const MAX_GAP_NS: u64 = 100_000_000;
+/// No machine's own batteries give more, W: the largest laptops take a quarter of it.
+const MAX_BATTERY_W: f64 = 1000.0;
+const ON_MAINS: Fault = Fault::Driver("the machine is on mains power, which its battery does not measure");
+const SAYS_ZERO: Fault = Fault::Driver("the battery discharges at 0 W, as its gauge says");
+const CURE: &str = "see what its files hold, then create the tracker again";
+
+/// The batteries that feed the machine, together.
+struct Batteries {
+    channel: [Channel; 1],
+    folders: Vec<PathBuf>,
+}
+
+/// Finds the machine's batteries; only while they discharge do they say what it takes.
+pub fn open(options: &Options) -> Opened {
+    let folder = options.sysroot.join("sys/class/power_supply");
+    let mut folders: Vec<PathBuf> = os::text::entries(&folder).filter(|path| is_battery(path)).collect();
+    folders.sort();
+    if folders.is_empty() {
+        return absent(NAME, "no battery here");
+    }
+    let names: Vec<_> = folders.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy())).collect();
+    let id = names.join("+");
+    match power(&folders) {
+        Err(ON_MAINS) => return absent(NAME, format!("{id}: {ON_MAINS}")),
+        Err(fault) => {
+            let reason = format!("{} of {id}: {fault}", folder.display());
+            return (None, vec![Unavailable { source: NAME, reason, cure: Some(CURE.into()) }]);
+        }
+        Ok(_) => (),
+    }
+    let quantity = Quantity::Power { max_watts: MAX_BATTERY_W };
+    let channel = Channel {
+        note: Some("what the battery gives: the whole machine, its screen included".into()),
+        ..Channel::new((Kind::Node, NAME), "battery", id, Method::Power, quantity)
+    };
+    (Some(Box::new(Batteries { channel: [channel], folders })), Vec::new())
+}
+
+/// A battery of the machine's own; a mouse's says that its scope is a device.
+fn is_battery(folder: &std::path::Path) -> bool {
+    let says = |file: &str, word: &str| number_file::text(&folder.join(file)).is_ok_and(|text| text == word);
+    says("type", "Battery") && !says("scope", "Device")
+}
+
+/// What those that discharge give, W. Where one charges, or none discharges, the machine is on mains power.
+fn power(folders: &[PathBuf]) -> Result<f64, Fault> {
+    let mut total = None;
+    for folder in folders {
+        match number_file::text(&folder.join("status"))?.as_str() {
+            "Discharging" => {
+                let microwatts = match signed(&folder.join("power_now")) {
+                    Err(Fault::Gone) => {
+                        let microamperes = signed(&folder.join("current_now"))?;
+                        microamperes as f64 * signed(&folder.join("voltage_now"))? as f64 * 1e-6
+                    }
+                    number => number? as f64,
+                };
+                total = Some(total.unwrap_or(0.0) + microwatts.abs() * 1e-6);
+            }
+            "Charging" => return Err(ON_MAINS),
+            _ => (), // full, or not in use while another one discharges
+        }
+    }
+    match total {
+        Some(0.0) => Err(SAYS_ZERO),
+        total => total.ok_or(ON_MAINS),
+    }
+}
+
+impl Source for Batteries {
+    fn channels(&self) -> &[Channel] {
+        &self.channel
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let before = clock();
+        let value = power(&self.folders).map(Value::Watts);
+        readings.push(Reading { channel: 0, at: number_file::middle(before, clock()), value });
+    }
+
+    fn min_gap_ns(&self) -> u64 {
+        MIN_GAP_NS
+    }
+
+    fn max_gap_ns(&self) -> u64 {
+        MAX_GAP_NS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::source::sysfs::test_tree::Tree;
+
+    fn supply(tree: &Tree, name: &str, files: &[(&str, &str)]) {
+        for (file, text) in files {
+            tree.write(&format!("sys/class/power_supply/{name}/{file}"), &format!("{text}\n"));
+        }
+    }
+
+    #[test]
+    fn what_discharges_counts_together_and_mains_power_is_a_fault() {
+        let tree = Tree::new("battery");
+        supply(&tree, "AC", &[("type", "Mains"), ("online", "0")]);
+        supply(&tree, "hidpp_battery_0", &[("type", "Battery"), ("scope", "Device"), ("status", "Discharging")]);
+        supply(&tree, "BAT0", &[("type", "Battery"), ("status", "Discharging"), ("power_now", "-12500000")]);
+        let amperes = [("current_now", "-1000000"), ("voltage_now", "7500000")];
+        supply(&tree, "BAT1", &[[("type", "Battery"), ("status", "Discharging")], amperes].concat());
+        let (source, unavailable) = open(&tree.options("", &[]));
+        let mut source = source.unwrap();
+        assert_eq!((Tree::channels(&*source), unavailable), (vec!["node battery BAT0+BAT1".into()], Vec::new()));
+        assert_eq!(Tree::values(&mut *source), [Ok(Value::Watts(20.0))]);
+        supply(&tree, "BAT1", &[("status", "Not charging")]);
+        assert_eq!(Tree::values(&mut *source), [Ok(Value::Watts(12.5))]);
+        for (status, power, fault) in [
+            ("Charging", "12500000", ON_MAINS),
+            ("Full", "0", ON_MAINS),
+            ("Discharging", "0", SAYS_ZERO),
+            ("Discharging", "", Fault::Empty),
+            ("Discharging", "much", Fault::Garbage),
+        ] {
+            supply(&tree, "BAT0", &[("status", status), ("power_now", power)]);
+            assert_eq!(Tree::values(&mut *source), [Err(fault)], "{status} {power}");
+        }
+        tree.remove("sys/class/power_supply/BAT0/status");
+        assert_eq!(Tree::values(&mut *source), [Err(Fault::Gone)]);
+        assert_eq!((source.min_gap_ns(), source.max_gap_ns()), (50_000_000, 100_000_000));
+    }
+
+    #[test]
+    fn a_battery_that_cannot_say_is_left_out_with_its_reason() {
+        let tree = Tree::new("battery-none");
+        assert_eq!(open(&tree.options("", &[])).1[0].reason, "no battery here");
+        supply(&tree, "BAT0", &[("type", "Battery"), ("status", "Charging"), ("power_now", "9")]);
+        let (source, why) = open(&tree.options("", &[]));
+        assert!(source.is_none() && why[0].reason.contains("on mains power") && why[0].cure.is_none());
+        supply(&tree, "BAT0", &[("status", "Discharging"), ("power_now", "x")]);
+        let (source, why) = open(&tree.options("", &[]));
+        assert!(source.is_none() && why[0].reason.contains("BAT0: it is not a number") && why[0].cure.is_some());
+    }
+}

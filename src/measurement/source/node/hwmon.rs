@@ -1,0 +1,164 @@
+//! Power and energy meters on the board, by the kernel's hardware monitors: which chip and label measures what stands
+//! in [`table`].
+//!
+//! Each joule is counted once: a meter that is part of another one is left out, and of one kind of component the first
+//! driver counts that answers.
+
+mod monitor;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use crate::measurement::channel::Kind;
+use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
+use crate::measurement::source::sysfs::number_file;
+use crate::measurement::source::sysfs::sensor::{Device, MAX_GPU_W, MAX_MODULE_W, Sensor, Sensors, Silent};
+use crate::measurement::source::{Opened, Unavailable};
+use crate::options::Options;
+use monitor::{Found, MICROWATT, Monitor, Reads};
+use std::path::{Path, PathBuf};
+use table::{CHIPS, Chip, Label, Repeats, Row};
+
+const NAME: &str = "hwmon";
+/// A mean over longer than this, ms, blurs where an epoch ends.
+const LONG_MEAN_MS: u64 = 100;
+
+/// A meter that exists.
+struct Meter {
+    /// Its label where that says what it is, else its name.
+    label: String,
+    device: Device,
+    /// The ways to read it, the best first.
+    sensors: Vec<Sensor>,
+}
+
+/// A meter that was opened.
+type Tried = (Device, Result<Sensor, Silent>);
+
+/// Opens the meters of these kinds.
+pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
+    let monitors = Monitor::all(&options.sysroot);
+    let mut chips: Vec<(&Chip, Vec<Meter>)> =
+        CHIPS.iter().map(|chip| (chip, meters(chip, &options.sysroot, &monitors))).collect();
+    let mut sensors = Sensors::new(NAME);
+    let mut is_metered = false;
+    for &kind in kinds {
+        for (device, sensor) in best(&mut chips, kind) {
+            is_metered = true;
+            sensors.add(device, sensor);
+        }
+    }
+    if is_metered { sensors.finish(false) } else { (None, vec![nothing_of(kinds, &chips, &monitors)]) }
+}
+
+/// The meters of a kind of the first chip that answers; where none answers, of the first that has any.
+fn best(chips: &mut [(&Chip, Vec<Meter>)], kind: Kind) -> Vec<Tried> {
+    let mut silent = Vec::new();
+    for (chip, meters) in chips {
+        let of_kind = meters.extract_if(.., |meter| meter.device.kind == kind);
+        let mut tried: Vec<Tried> = Vec::new();
+        for meter in of_kind {
+            let Some(sensor) = Sensor::first_of(meter.sensors) else { continue };
+            if chip.repeats == Repeats::Whole && sensor.is_ok() {
+                return vec![(meter.device, sensor)];
+            }
+            tried.push((meter.device, sensor));
+        }
+        if tried.iter().any(|(_, sensor)| sensor.is_ok()) {
+            return tried;
+        }
+        if silent.is_empty() {
+            silent = tried;
+        }
+    }
+    silent
+}
+
+/// A chip's meters, those that are part of another one left out.
+fn meters(chip: &Chip, sysroot: &Path, monitors: &[Monitor]) -> Vec<Meter> {
+    let of_chip = |monitor: &&Monitor| chip.names.contains(&monitor.name.as_str()) && (chip.applies)(monitor);
+    let found: Vec<Found> = monitors.iter().filter(of_chip).flat_map(|monitor| monitor.found(chip.files)).collect();
+    let labels: Vec<String> = found.iter().map(|found| found.label.to_ascii_lowercase()).collect();
+    let mut packages = Vec::new();
+    let mut meters = Vec::new();
+    for (found, label) in found.into_iter().zip(&labels) {
+        let Some((row, number)) = chip.rows.iter().find_map(|row| Some((row, row.label.fit(label)?))) else { continue };
+        let whole = row.part_of.map(|pattern| pattern.replace('#', &number));
+        if whole.is_some_and(|whole| labels.contains(&whole)) {
+            continue;
+        }
+        if let Some(package) = (chip.repeats == Repeats::Package).then(|| package(sysroot, &number)).flatten() {
+            if packages.contains(&package) {
+                continue;
+            }
+            packages.push(package);
+        }
+        meters.push(meter(chip, row, found));
+    }
+    meters
+}
+
+fn meter(chip: &Chip, row: &Row, found: Found) -> Meter {
+    let max_watts = chip.max_watts.unwrap_or(match row.kind {
+        Kind::Cpu => MAX_PACKAGE_W,
+        Kind::Dram => MAX_DRAM_W,
+        Kind::Gpu => MAX_GPU_W,
+        Kind::Node => MAX_MODULE_W,
+    });
+    let powers = found.reads.iter().filter_map(|reads| match reads {
+        Reads::Power(path, unit) if *unit == MICROWATT => Some(path.clone()),
+        _ => None,
+    });
+    let powers: Vec<PathBuf> = powers.collect();
+    let sensor = |reads| {
+        let sensor = match reads {
+            Reads::Energy(path) => Sensor::energy(path, max_watts).beside(powers.clone()),
+            Reads::Power(path, unit) => Sensor::power(path, unit, max_watts),
+            Reads::Product(volts, amps) => Sensor::product(volts, amps, max_watts),
+        };
+        if row.may_rest { sensor.resting() } else { sensor }
+    };
+    let mean = found.mean_ms.filter(|&ms| ms > LONG_MEAN_MS).map(|ms| format!("a mean over {ms} ms"));
+    let note = Some(row.note.to_owned()).filter(|note| !note.is_empty());
+    let device = format!("{} {}", chip.maker, found.label).trim().to_owned();
+    let label = if matches!(row.label, Label::Any) { device.clone() } else { found.label };
+    let device = Device {
+        kind: row.kind,
+        device,
+        id: found.id,
+        has_memory: row.has_memory,
+        notes: note.into_iter().chain(mean).collect(),
+    };
+    Meter { label, device, sensors: found.reads.into_iter().map(sensor).collect() }
+}
+
+/// The package that a NUMA node's first processor is in.
+fn package(sysroot: &Path, node: &str) -> Option<String> {
+    let system = sysroot.join("sys/devices/system");
+    let cpus = number_file::text(&system.join(format!("node/node{node}/cpulist"))).ok()?;
+    let first: u32 = cpus.split([',', '-']).next()?.trim().parse().ok()?;
+    number_file::text(&system.join(format!("cpu/cpu{first}/topology/physical_package_id"))).ok()
+}
+
+/// The reason where nothing asked for is metered: the meters and monitors that exist.
+fn nothing_of(kinds: &[Kind], chips: &[(&Chip, Vec<Meter>)], monitors: &[Monitor]) -> Unavailable {
+    let names = |kinds: &mut dyn Iterator<Item = Kind>| kinds.map(Kind::name).collect::<Vec<_>>().join(", ");
+    let asked = names(&mut kinds.iter().copied());
+    let others: Vec<&Meter> = chips.iter().flat_map(|(_, meters)| meters).collect();
+    let mut found: Vec<String> = Vec::new();
+    for name in monitors.iter().map(Monitor::in_words) {
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    let reason = if !others.is_empty() {
+        let labels: Vec<&str> = others.iter().map(|meter| meter.label.as_str()).collect();
+        let metered = Kind::ALL.into_iter().filter(|&kind| others.iter().any(|meter| meter.device.kind == kind));
+        format!("nothing here meters {asked}: there is {} ({})", labels.join(", "), names(&mut metered.into_iter()))
+    } else if found.is_empty() {
+        "no hardware monitor under /sys/class/hwmon".to_owned()
+    } else {
+        format!("monitors found: {}; none is known to meter {asked}", found.join(", "))
+    };
+    Unavailable { source: NAME, reason, cure: None }
+}

@@ -1,0 +1,355 @@
+//! The energy counters of HPE Cray EX and XC nodes in /sys/cray/pm_counters (HPE Cray System Management, "User
+//! Access to Compute Node Power Data"): J, refreshed ten times a second by the node's controller, each with the
+//! time of its own measurement: "212233445 J 1655219349093098 us".
+//!
+//! The node contains processors, memory and accelerators. `freshness` counts the refreshes.
+
+use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::gpu_selection::{Selection, Vendor};
+use crate::measurement::reading::{Fault, Reading, Value};
+use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
+use crate::measurement::source::gpu::drm_card::Card;
+use crate::measurement::source::gpu::intel_gpu::tiles;
+use crate::measurement::source::gpu::kfd;
+use crate::measurement::source::sysfs::number_file;
+use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
+use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::options::Options;
+use crate::os;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const NAME: &str = "pm_counters";
+/// A node has up to this many sockets, counted together.
+const MOST_SOCKETS: f64 = 4.0;
+/// The counters are refreshed this often.
+const REFRESH_NS: u64 = 100_000_000;
+/// A stamp that has not changed for this long: the controller has stopped.
+const STALE_NS: u64 = 1_000_000_000;
+/// A stamp that has stood so long, ns, is of a controller that has stopped: another source stands in.
+const STOPPED_NS: u64 = 5_000_000_000;
+/// A refresh may come between two files of one reading, so often at the most.
+const TRIES: u32 = 3;
+const CURE: &str = "the counters are readable to all where the node's controller answers: tell the site's operators";
+
+struct Counter {
+    path: PathBuf,
+    /// The stamp last seen, µs, and when it was new, ns.
+    last: Option<(u64, u64)>,
+}
+
+struct PmCounters {
+    freshness: PathBuf,
+    channels: Vec<Channel>,
+    counters: Vec<Counter>,
+}
+
+/// A counter's file as read: J, and its stamp, µs since 1970.
+type Line = (u64, Option<u64>);
+
+/// Opens the counters of these kinds.
+pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
+    let folder = options.sysroot.join("sys/cray/pm_counters");
+    if !folder.is_dir() {
+        return absent(NAME, "not a Cray: no /sys/cray/pm_counters");
+    }
+    let mut source = PmCounters { freshness: folder.join("freshness"), channels: Vec::new(), counters: Vec::new() };
+    let mut unavailable = Vec::new();
+    let mut leave_out = |reason: String, cure: Option<&str>| {
+        unavailable.push(Unavailable { source: NAME, reason, cure: cure.map(str::to_owned) });
+    };
+    let gpus = selections(options);
+    let mut has_answer = false;
+    for &kind in kinds {
+        if let Some(why) = gpus.iter().find_map(|selection| selection.none()).filter(|_| kind == Kind::Gpu) {
+            leave_out(why.reason.clone(), why.cure.as_deref());
+            continue;
+        }
+        let mut paths = files(&folder, kind);
+        let narrowed = gpus.iter().find(|selection| kind == Kind::Gpu && selection.is_narrowed());
+        if let Some(selection) = narrowed.filter(|_| !paths.is_empty()) {
+            let (picked, missing) = pick(selection, paths.len(), &options.sysroot);
+            missing.into_iter().for_each(|what| leave_out(what, None));
+            let is_picked = |place: usize| !selection.process && picked.contains(&place);
+            paths =
+                paths.into_iter().enumerate().filter(|(place, _)| is_picked(*place)).map(|(_, path)| path).collect();
+        }
+        for path in paths {
+            match read(&path) {
+                // What a node lacks may have a file all the same: it stays 0.
+                Ok((0, _)) => leave_out(format!("{} says 0: nothing behind it", path.display()), None),
+                line => {
+                    has_answer |= line.is_ok();
+                    if let Err(fault) = line {
+                        leave_out(format!("{}: {fault}", path.display()), Some(CURE));
+                    }
+                    source.channels.push(channel(&path, kind));
+                    source.counters.push(Counter { path, last: None });
+                }
+            }
+        }
+    }
+    if !has_answer && unavailable.is_empty() {
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        unavailable.push(Unavailable {
+            source: NAME,
+            reason: format!("no counter of {}", names.join(", ")),
+            cure: None,
+        });
+    }
+    (has_answer.then(|| Box::new(source) as Box<dyn Source>), unavailable)
+}
+
+/// The choices that concern the GPUs that there are; all of them where it is not known whose they are.
+fn selections(options: &Options) -> Vec<&Selection> {
+    let vendors = Card::vendors(&options.sysroot);
+    let all = [
+        (Vendor::Nvidia, &options.gpus.nvidia),
+        (Vendor::Amd, &options.gpus.amd),
+        (Vendor::Intel, &options.gpus.intel),
+    ];
+    let concerns = |vendor: &Vendor| vendors.is_empty() || vendors.contains(vendor);
+    all.into_iter().filter(|(vendor, _)| concerns(vendor)).map(|(_, selection)| selection).collect()
+}
+
+/// The places picked of this many accelerators, and what is not there. The runtime may count their parts: two dies of an
+/// MI250X, two tiles of a GPU Max. Where the kernel does not say how many there are, the first number that fits counts.
+fn pick(selection: &Selection, count: usize, sysroot: &Path) -> (Vec<usize>, Vec<String>) {
+    let parts = if selection.has_masks() { tiles(sysroot) } else { kfd::gpus(sysroot).map_or(0, |nodes| nodes.len()) };
+    let known = Some(parts / count).filter(|parts_each| parts_each * count == parts && parts > 0);
+    let by = |each: usize| -> (Vec<usize>, Vec<String>) {
+        if selection.has_masks() {
+            let (picked, missing) = selection.pick_tiles(&vec![(Vec::new(), each); count]);
+            return (picked.iter().map(|card| card.place).collect(), missing);
+        }
+        let (picked, missing) = selection.pick(&vec![Vec::new(); each * count]);
+        (picked.iter().map(|one| one.place / each).collect(), missing)
+    };
+    match known {
+        Some(each) => by(each),
+        None => [1, 2].map(by).into_iter().find(|(_, missing)| missing.is_empty()).unwrap_or_else(|| by(1)),
+    }
+}
+
+/// The files of a kind: the sum where there is one that counts, else its parts.
+fn files(folder: &Path, kind: Kind) -> Vec<PathBuf> {
+    let (sum, part) = match kind {
+        Kind::Node => return vec![folder.join("energy")],
+        Kind::Cpu => ("cpu_energy", "cpu"),
+        Kind::Dram => ("memory_energy", "memory"),
+        Kind::Gpu => ("accel_energy", "accel"),
+    };
+    let sum = folder.join(sum);
+    let mut parts: Vec<(u32, PathBuf)> = os::text::entries(folder)
+        .filter_map(|path| {
+            let number = path.file_name()?.to_str()?.strip_prefix(part)?.strip_suffix("_energy")?.parse().ok()?;
+            Some((number, path))
+        })
+        .collect();
+    parts.sort();
+    // Accelerators each have their own; processors are told apart on few nodes only.
+    let prefers_parts = kind == Kind::Gpu || !read(&sum).is_ok_and(|(joules, _)| joules > 0);
+    if prefers_parts && !parts.is_empty() {
+        return parts.into_iter().map(|(_, path)| path).collect();
+    }
+    if sum.exists() { vec![sum] } else { Vec::new() }
+}
+
+fn channel(path: &Path, kind: Kind) -> Channel {
+    let (name, max_watts) = match kind {
+        Kind::Node => ("Cray node", MAX_MODULE_W),
+        Kind::Cpu => ("Cray processors", MOST_SOCKETS * MAX_PACKAGE_W),
+        Kind::Dram => ("Cray memory", MOST_SOCKETS * MAX_DRAM_W),
+        Kind::Gpu => ("Cray accelerator", MAX_GPU_W),
+    };
+    let id = format!("pm_counters/{}", path.file_name().unwrap_or_default().display());
+    let quantity = Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts };
+    Channel::new((kind, NAME), name, id, Method::Counter, quantity)
+}
+
+impl Source for PmCounters {
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        let mut lines: Vec<Result<Line, Fault>> = Vec::new();
+        for _ in 0..TRIES {
+            let before = number_file::text(&self.freshness).ok();
+            lines = self.counters.iter().map(|counter| read(&counter.path)).collect();
+            if number_file::text(&self.freshness).ok() == before {
+                break;
+            }
+        }
+        let (now, since_1970) = (clock(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let wall = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
+        for ((channel, counter), line) in self.counters.iter_mut().enumerate().zip(lines) {
+            readings.extend(counter.reading(line, now, wall).map(|(at, value)| Reading { channel, at, value }));
+        }
+    }
+
+    fn min_gap_ns(&self) -> u64 {
+        REFRESH_NS
+    }
+}
+
+impl Counter {
+    /// What a line tells, read at `now`, ns, when the date was `wall`, µs since 1970: nothing where it is the
+    /// one before.
+    fn reading(&mut self, line: Result<Line, Fault>, now: u64, wall: u64) -> Option<(u64, Result<Value, Fault>)> {
+        let (joules, stamp) = match line {
+            Ok(line) => line,
+            Err(fault) => return Some((now, Err(fault))),
+        };
+        let Some(stamp) = stamp else { return Some((now, Ok(Value::Count(joules)))) };
+        match self.last {
+            Some((last, since)) if last == stamp => {
+                let fault = if now >= since + STOPPED_NS { Fault::Stalled } else { Fault::Silent };
+                (now >= since + STALE_NS).then_some((now, Err(fault)))
+            }
+            _ => {
+                self.last = Some((stamp, now));
+                Some((instant(stamp, now, wall), Ok(Value::Count(joules))))
+            }
+        }
+    }
+}
+
+/// A stamp on the clock of `now`; now, where the controller's date is not the node's.
+fn instant(stamp: u64, now: u64, wall: u64) -> u64 {
+    let age_ns = wall.checked_sub(stamp).map(|age| age.saturating_mul(1000)).filter(|&age| age <= 2 * REFRESH_NS);
+    now.saturating_sub(age_ns.unwrap_or(0))
+}
+
+fn read(path: &Path) -> Result<Line, Fault> {
+    parse(&number_file::text(path)?)
+}
+
+/// "212233445 J 1655219349093098 us"; older ones come without the time.
+fn parse(text: &str) -> Result<Line, Fault> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = |text: &str| text.parse().map_err(|_| Fault::Garbage);
+    match words.as_slice() {
+        [] => Err(Fault::Empty),
+        [joules, "J"] => Ok((number(joules)?, None)),
+        [joules, "J", stamp, "us"] => Ok((number(joules)?, Some(number(stamp)?))),
+        _ => Err(Fault::Garbage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::source::sysfs::test_tree::Tree;
+
+    const FOLDER: &str = "sys/cray/pm_counters";
+
+    fn node(label: &str, counters: &[(&str, u64)]) -> Tree {
+        let tree = Tree::new(label);
+        for (name, joules) in counters {
+            tree.write(&format!("{FOLDER}/{name}_energy"), &format!("{joules} J 1655219349093098 us\n"));
+        }
+        tree.write(&format!("{FOLDER}/energy"), "212233445 J 1655219349093098 us\n");
+        tree.write(&format!("{FOLDER}/power"), "451 W 1655219349093098 us\n");
+        tree.write(&format!("{FOLDER}/freshness"), "77\n");
+        tree
+    }
+
+    fn ids(tree: &Tree, kinds: &[Kind]) -> Vec<String> {
+        let source = open(&tree.options("", &[]), kinds).0;
+        source.iter().flat_map(|s| s.channels()).map(|c| c.id.replace("pm_counters/", "")).collect()
+    }
+
+    #[test]
+    fn the_parts_of_a_node_and_the_node_itself() {
+        let accelerators: Vec<String> = (0..12).map(|number| format!("accel{number}")).collect();
+        let parts = [("cpu", 5), ("cpu0", 2), ("memory", 7)];
+        let all = accelerators.iter().map(|name| (name.as_str(), 9)).chain(parts);
+        let tree = node("cray", &all.collect::<Vec<_>>());
+        assert_eq!(ids(&tree, &[Kind::Node]), ["energy"]);
+        assert_eq!(ids(&tree, &[Kind::Cpu, Kind::Dram]), ["cpu_energy", "memory_energy"]);
+        let gpus = ids(&tree, &[Kind::Gpu]);
+        assert!(gpus.len() == 12 && gpus[2] == "accel2_energy" && gpus[11] == "accel11_energy", "{gpus:?}");
+        for (list, ids) in [("0,3", vec!["accel0", "accel3"]), ("22,23", vec!["accel11"]), ("24", vec![])] {
+            let (source, _) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", list)]), &[Kind::Gpu]);
+            let channels = source.iter().flat_map(|source| source.channels());
+            let found: Vec<_> = channels.map(|c| c.id.replace("pm_counters/", "").replace("_energy", "")).collect();
+            assert_eq!(found, ids, "{list}");
+        }
+        let (source, why) = open(&tree.options("", &[("CUDA_VISIBLE_DEVICES", "-1")]), &[Kind::Gpu]);
+        assert!(source.is_none() && why[0].reason.contains("no GPU"));
+    }
+
+    #[test]
+    fn accelerators_are_picked_by_the_variables_of_their_vendor() {
+        let found = |tree: &Tree, environment: &[(&str, &str)]| -> Vec<String> {
+            let (source, _) = open(&tree.options("", environment), &[Kind::Gpu]);
+            let channels = source.iter().flat_map(|source| source.channels());
+            channels.map(|c| c.id.replace("pm_counters/", "").replace("_energy", "")).collect()
+        };
+        let tree = node("cray-dies", &[("accel0", 9), ("accel1", 9)]);
+        tree.write("sys/class/drm/card0/device/vendor", "0x1002\n");
+        for number in 1..5 {
+            let path = format!("sys/class/kfd/kfd/topology/nodes/{number}/properties");
+            tree.write(&path, &format!("simd_count 440\nlocation_id {}\n", number << 8));
+        }
+        assert_eq!(found(&tree, &[("ROCR_VISIBLE_DEVICES", "1")]), ["accel0"], "its second die");
+        assert_eq!(found(&tree, &[("ROCR_VISIBLE_DEVICES", "3"), ("CUDA_VISIBLE_DEVICES", "0")]), ["accel1"]);
+        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "none of mine"), ("HIP_VISIBLE_DEVICES", "2")]), ["accel1"]);
+        let tree = node("cray-tiles", &[("accel0", 9), ("accel1", 9)]);
+        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "3")]), ["accel1"], "there are as many tiles at least");
+        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "0.1"), ("ZE_FLAT_DEVICE_HIERARCHY", "COMPOSITE")]), ["accel0"]);
+    }
+
+    #[test]
+    fn counters_without_hardware_and_nodes_without_counters() {
+        let tree = node("cray-gh", &[("cpu", 0), ("cpu0", 4), ("cpu1", 5), ("accel0", 0)]);
+        assert_eq!(ids(&tree, &[Kind::Cpu, Kind::Gpu]), ["cpu0_energy", "cpu1_energy"]);
+        let (source, why) = open(&tree.options("", &[]), &[Kind::Gpu]);
+        assert!(source.is_none() && why[0].reason.ends_with("accel0_energy says 0: nothing behind it"), "{why:?}");
+        let (source, why) = open(&tree.options("", &[]), &[Kind::Dram]);
+        assert!(source.is_none() && why[0].reason == "no counter of dram", "{why:?}");
+        let (source, why) = open(&Tree::new("no-cray").options("", &[]), &Kind::ALL);
+        assert!(source.is_none() && why[0].reason.contains("not a Cray") && why[0].cure.is_none());
+        tree.write(&format!("{FOLDER}/cpu1_energy"), "-3 J\n");
+        let (source, why) = open(&tree.options("", &[]), &[Kind::Cpu]);
+        assert!(source.unwrap().channels().len() == 2 && why[0].reason.contains("cpu1_energy: it is not a number"));
+    }
+
+    #[test]
+    fn readings_bear_their_own_time_and_come_once() {
+        let second = 1_000_000_000;
+        let (now, wall) = (100 * second, 1_655_219_349_000_000);
+        assert_eq!(instant(wall - 60_000, now, wall), now - 60_000_000);
+        assert_eq!([instant(wall + 1, now, wall), instant(wall - 1_000_001, now, wall)], [now; 2], "another date");
+        let mut counter = Counter { path: PathBuf::new(), last: None };
+        let line = |joules, stamp| Ok((joules, Some(stamp)));
+        let count = |at, joules| Some((at, Ok(Value::Count(joules))));
+        assert_eq!(counter.reading(line(5, wall), now, wall), count(now, 5));
+        assert_eq!(counter.reading(line(5, wall), now + second / 2, wall + 500_000), None);
+        assert_eq!(counter.reading(line(5, wall), now + second, wall), Some((now + second, Err(Fault::Silent))));
+        assert_eq!(
+            counter.reading(line(5, wall), now + 5 * second, wall),
+            Some((now + 5 * second, Err(Fault::Stalled)))
+        );
+        assert_eq!(counter.reading(line(9, wall + 1), now + 2 * second, wall + 2_000_000), count(now + 2 * second, 9));
+        assert_eq!(counter.reading(Err(Fault::Gone), now, wall), Some((now, Err(Fault::Gone))));
+        assert_eq!(parse("12 J"), Ok((12, None)));
+        assert_eq!(parse(""), Err(Fault::Empty));
+        for garbage in ["12", "12 W 5 us", "x J 5 us", "12 J 5", "12 J -5 us", "1 2 3 4 5"] {
+            assert_eq!(parse(garbage), Err(Fault::Garbage), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_vanishes_is_a_fault_of_its_channel_alone() {
+        let tree = node("cray-fault", &[("cpu", 5), ("memory", 7)]);
+        let mut source = open(&tree.options("", &[]), &[Kind::Cpu, Kind::Dram]).0.unwrap();
+        assert_eq!(Tree::values(&mut *source), [Ok(Value::Count(5)), Ok(Value::Count(7))]);
+        assert_eq!(Tree::values(&mut *source), [], "the stamps are the same");
+        tree.remove(&format!("{FOLDER}/cpu_energy"));
+        tree.write(&format!("{FOLDER}/memory_energy"), "8 J 1655219349193098 us\n");
+        assert_eq!(Tree::values(&mut *source), [Err(Fault::Gone), Ok(Value::Count(8))]);
+        assert_eq!((source.min_gap_ns(), source.max_gap_ns()), (100_000_000, u64::MAX));
+    }
+}
