@@ -1,8 +1,8 @@
 //! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
 
+use crate::attribution::ledger::Ledger;
 use crate::bill::Pricing;
 use crate::forecast::{self, Estimate, Forecast, Metric};
-use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::progress::Progress;
 use crate::uncertainty::Uncertainty;
@@ -158,8 +158,8 @@ impl Advisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribution::ledger::Mark;
     use crate::clock::Calendar;
-    use crate::ledger::Mark;
     use crate::measurement::channel::{Band, Kind};
     use crate::measurement::meter::Credit;
 

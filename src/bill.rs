@@ -1,10 +1,10 @@
 //! What a run's energy costs the climate: each joule at the intensity of its hour, past and to come. Pure.
 
+use crate::attribution::ledger::Ledger;
 use crate::clock::Calendar;
 use crate::forecast::{self, Estimate, Forecast};
 use crate::intensity::curve::{Curve, Origin, Piece};
 use crate::intensity::slot::Standing;
-use crate::ledger::Ledger;
 use crate::units::J_PER_KWH;
 
 /// How far the mean of a service's forecast is off, as a share, at level 0.9: British half-hours were 18 % off in the mean

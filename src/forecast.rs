@@ -12,7 +12,7 @@
 //! remains. q is the quantile of Student's t of 3 degrees of freedom: a tail chosen, with the sizes of the surprises,
 //! to hold 90 % of recorded runs (README.md says what it does hold); at level 0.5 it holds 58 to 70 %, at 0.99 97 to 99 %.
 
-use crate::ledger::{Between, Observed};
+use crate::attribution::ledger::{Between, Observed};
 use crate::pace::{self, Pace, Taken};
 use crate::progress::{Beginning, Done, Progress};
 use crate::units::Amount;

@@ -7,8 +7,8 @@
 // Input must not reach a panic; a test may.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
-pub mod account;
 pub mod advisor;
+pub mod attribution;
 pub mod bill;
 pub mod books;
 #[allow(unsafe_code)]
@@ -21,17 +21,14 @@ pub mod extras;
 pub mod facility;
 pub mod feed;
 pub mod forecast;
-pub mod history;
 pub mod intensity;
 pub mod job;
-pub mod ledger;
 pub mod log;
 pub mod measurement;
 pub mod options;
 #[allow(unsafe_code)]
 pub mod os;
 pub mod pace;
-pub mod past;
 pub mod progress;
 pub mod report;
 pub mod sampler;
@@ -39,7 +36,6 @@ pub mod sanitize;
 pub mod shared;
 pub mod slip;
 pub mod tally;
-pub mod timeline;
 pub mod tracker;
 pub mod trust;
 pub mod uncertainty;

@@ -4,9 +4,9 @@
 mod stand_in;
 
 use crate::advisor::Advisor;
+use crate::attribution::ledger::Mark;
 use crate::books::{Books, FAULT};
 use crate::claim::{Claimant, EpochState, Look, Teller};
-use crate::ledger::Mark;
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};

@@ -4,9 +4,9 @@ mod assembly;
 mod marker;
 mod threads;
 
+use crate::attribution::ledger::Mark;
 use crate::environment;
 use crate::error::{Error, Result, Status};
-use crate::ledger::Mark;
 use crate::measurement::source::{self, Waker};
 use crate::options::Options;
 use crate::os::exit::AtExit;

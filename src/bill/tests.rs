@@ -1,7 +1,7 @@
 use super::*;
+use crate::attribution::ledger::Mark;
 use crate::clock::Moment;
 use crate::intensity::slot::Slot;
-use crate::ledger::Mark;
 use crate::measurement::channel::Kind;
 use crate::measurement::meter::Credit;
 use proptest::prelude::*;

@@ -12,7 +12,7 @@ use super::file::Growing;
 use super::journal::Journal;
 use super::life::Process;
 use super::place::{JOURNAL, Place};
-use crate::past::Past;
+use crate::attribution::carried_over::Past;
 use crate::tally::Tally;
 use crate::units::Amount;
 use std::io::{self, ErrorKind};

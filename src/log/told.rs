@@ -1,9 +1,9 @@
 //! What a journal tells of a run: its report, of one that has left no final one too.
 
 use super::journal::Journal;
-use crate::history::History;
+use crate::attribution::carried_over;
+use crate::attribution::epochs::History;
 use crate::measurement::channel::Band;
-use crate::past;
 use crate::report::{self, Component, Row, course, thin};
 use crate::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
@@ -91,7 +91,7 @@ fn merged(one: Value, over: Value) -> Value {
 fn components(journal: &Journal) -> Value {
     let run_ns = journal.so_far.pointer("/usage/duration_s").and_then(Value::as_f64).unwrap_or(0.0) * 1e9;
     let told = journal.measured().map(|(component, status)| {
-        let past::Component { channel, used } = component;
+        let carried_over::Component { channel, used } = component;
         Component { channel, used, run_ns, status, note: None }.json()
     });
     told.collect()

@@ -1,11 +1,11 @@
 //! One thing measured, in the report.
 
-use crate::account::Energy;
+use crate::attribution::account::Energy;
+use crate::attribution::carried_over;
+use crate::attribution::ledger::Energies;
 use crate::books::{Books, Metered, cure, disagreement};
-use crate::ledger::Energies;
 use crate::measurement::channel::{Band, Channel};
 use crate::measurement::meter::Health;
-use crate::past;
 use crate::uncertainty::ends;
 use serde_json::{Map, Value, json};
 
@@ -50,8 +50,8 @@ impl Component {
     }
 
     /// Of what earlier processes of the run measured, and this one does not.
-    pub fn left(component: past::Component, run_ns: f64) -> Component {
-        let past::Component { channel, used } = component;
+    pub fn left(component: carried_over::Component, run_ns: f64) -> Component {
+        let carried_over::Component { channel, used } = component;
         let status = if channel.simulated { "simulated" } else { "ok" };
         let note = Some("measured before this process took the run up".into());
         Component { channel, used, run_ns, status, note }

@@ -2,15 +2,15 @@
 //! Pure.
 
 use super::thin::{ever_wider, groups};
+use crate::attribution::carried_over::Stretch;
+use crate::attribution::epochs::PerKind;
+use crate::attribution::ledger::{Between, Ledger};
 use crate::bill::Pricing;
 use crate::books::Books;
 use crate::clock::Calendar;
 use crate::forecast::{self, Forecast};
-use crate::history::PerKind;
 use crate::intensity::curve::{Origin, Piece};
-use crate::ledger::{Between, Ledger};
 use crate::measurement::channel::Kind;
-use crate::past::Stretch;
 
 /// So many points of power and of intensity are told.
 const MOST_POWER: usize = 512;

@@ -2,7 +2,7 @@
 //! is estimated, the ends of its interval follow in columns of their own.
 
 use super::{Report, Row};
-use crate::history::PerKind;
+use crate::attribution::epochs::PerKind;
 use crate::measurement::channel::{Band, Kind};
 use crate::uncertainty::ends;
 

@@ -1,6 +1,6 @@
 //! How much of a report is asked for.
 
-use crate::history::Epoch;
+use crate::attribution::epochs::Epoch;
 
 /// How much a report is to carry: all epochs are many, a price by the hour takes some working out, and the best time to
 /// start some looking for.

@@ -1,8 +1,8 @@
 //! An epoch in the report, or several.
 
+use crate::attribution::epochs::Epoch;
+use crate::attribution::ledger::Ledger;
 use crate::bill::Bill;
-use crate::history::Epoch;
-use crate::ledger::Ledger;
 use crate::measurement::channel::Kind;
 use crate::units;
 use serde_json::{Map, Value, json};

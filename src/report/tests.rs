@@ -1,11 +1,11 @@
 use super::*;
+use crate::attribution::ledger::Mark;
 use crate::clock::Moment;
 use crate::facility::{At, ByRegion};
 use crate::forecast;
 use crate::intensity::Hourly;
 use crate::intensity::curve::Curve;
 use crate::intensity::slot::{Slot, Standing};
-use crate::ledger::Mark;
 use crate::measurement::channel::{Kind, Method, Quantity};
 use crate::measurement::meter::Credit;
 use crate::options::{Options, WhatIfOption};

@@ -1,8 +1,8 @@
 //! The application's side of the marks: what is open, what has ended, and what waits for room in the ring.
 
+use crate::attribution::ledger::Mark;
 use crate::claim::EpochState;
 use crate::error::{Error, Result, Status};
-use crate::ledger::Mark;
 use crate::tally::{Count, Tally};
 use rtrb::Producer;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 use super::*;
+use crate::attribution::carried_over::{Component, Past};
+use crate::attribution::ledger::{Energies, Mark};
 use crate::books::Books;
 use crate::intensity::choice;
-use crate::ledger::{Energies, Mark};
 use crate::measurement::channel::Method;
 use crate::measurement::channel::{Channel, Kind, Quantity};
 use crate::measurement::meter::Credit;
 use crate::options::Options;
-use crate::past::{Component, Past};
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -103,11 +103,11 @@ fn a_run_s_uncertainty_is_that_of_its_channels() {
 
 /// One process of a run: what it used, J.
 fn past(channel: Channel, joules: f64) -> Past {
-    let epochs = crate::account::Energy { joules: Some(joules), credited_ns: 2e9, measured_ns: 2e9 };
+    let epochs = crate::attribution::account::Energy { joules: Some(joules), credited_ns: 2e9, measured_ns: 2e9 };
     let used = Energies { epochs, ..Energies::default() };
     let component = Component { channel, used };
-    let epoch = crate::history::Epoch::empty(0, 2 * S, 2 * S, 1);
-    let epochs = vec![crate::history::Epoch { filed: Some(Default::default()), ..epoch }];
+    let epoch = crate::attribution::epochs::Epoch::empty(0, 2 * S, 2 * S, 1);
+    let epochs = vec![crate::attribution::epochs::Epoch { filed: Some(Default::default()), ..epoch }];
     Past {
         lives: 1,
         epochs,

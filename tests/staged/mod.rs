@@ -1,13 +1,13 @@
 //! Runs of hours and days, entered into the books without waiting for them, and their reports.
 #![allow(dead_code)]
 
+use carbontracker::attribution::ledger::Mark;
 use carbontracker::books::Books;
 use carbontracker::clock::Moment;
 use carbontracker::forecast::forecast;
 use carbontracker::intensity::curve::Curve;
 use carbontracker::intensity::slot::{Slot, Standing};
 use carbontracker::intensity::{Grid, Hourly, Intensity, choice};
-use carbontracker::ledger::Mark;
 use carbontracker::measurement::channel::{Band, Channel, Kind, Method, Quantity};
 use carbontracker::measurement::meter::Credit;
 use carbontracker::measurement::source::Unavailable;

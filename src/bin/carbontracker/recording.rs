@@ -1,6 +1,6 @@
 //! Recorded runs, epoch by epoch, read from CSV.
 
-use carbontracker::ledger::Observed;
+use carbontracker::attribution::ledger::Observed;
 use carbontracker::sanitize;
 use csv::{Reader, ReaderBuilder, StringRecord};
 use std::collections::HashMap;

@@ -1,9 +1,9 @@
 use super::*;
+use crate::attribution::epochs::History;
+use crate::attribution::ledger::Mark;
 use crate::books::Books;
-use crate::history::History;
 use crate::intensity::{Intensity, choice};
 use crate::job::Rank;
-use crate::ledger::Mark;
 use crate::measurement::channel::Band;
 use crate::measurement::meter::Credit;
 use crate::options::Options;

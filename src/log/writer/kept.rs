@@ -4,7 +4,7 @@
 //! rank that has counted no energy keeps its journal only, and the others renew their files seldom.
 
 use super::{NO_MEMORY, Writer};
-use crate::history::Epoch;
+use crate::attribution::epochs::Epoch;
 use crate::log::place::{PROMETHEUS, REPORT};
 use crate::log::replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own};
 use crate::report::{Detail, Report, Setting};

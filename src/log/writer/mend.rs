@@ -1,7 +1,7 @@
 //! What another program did to a run's files is noticed before they are written, and mended.
 
 use super::{RETRY, Writer};
-use crate::history::Epoch;
+use crate::attribution::epochs::Epoch;
 use crate::log::file::{Growing, State};
 use crate::log::journal::Journal;
 use crate::log::logs::Logs;

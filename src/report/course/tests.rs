@@ -1,9 +1,9 @@
 use super::*;
+use crate::attribution::ledger::Mark;
 use crate::clock::Moment;
 use crate::forecast::forecast;
 use crate::intensity::curve::{Curve, Origin};
 use crate::intensity::slot::{Slot, Standing};
-use crate::ledger::Mark;
 use crate::measurement::channel::{Channel, Method, Quantity};
 use crate::measurement::meter::Credit;
 use crate::options::Options;

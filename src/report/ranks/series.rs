@@ -1,9 +1,9 @@
 //! Adds up what the ranks of a job used in each epoch and over time.
 
 use super::merged::list;
-use crate::history::PerKind;
+use crate::attribution::carried_over::Stretch;
+use crate::attribution::epochs::PerKind;
 use crate::measurement::channel::Kind;
-use crate::past::Stretch;
 use crate::report;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,17 +5,17 @@
 //! meters and are spread over the divisions they overlap, evenly in time; so each joule lands once,
 //! whichever of the two comes first, and the sums agree whatever the division.
 
-mod observed;
-mod resumed;
+mod epoch_view;
+mod resume;
 
-pub use crate::account::Energies;
-pub use observed::{Between, Observed};
+pub use super::account::Energies;
+pub use epoch_view::{Between, Observed};
 
-use crate::account::{Account, Energy};
-use crate::history::{Epoch, History};
+use super::account::{Account, Energy};
+use super::epochs::{Epoch, History};
+use super::timeline::Timeline;
 use crate::measurement::channel::Kind;
 use crate::measurement::meter::Credit;
-use crate::timeline::Timeline;
 
 /// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as
 /// good as its own steps, later the power before and after the mark must be told apart.

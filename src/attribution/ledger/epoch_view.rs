@@ -1,7 +1,7 @@
 //! What the forecast and the journal see of a run: its epochs, and what lies between them.
 
 use super::Ledger;
-use crate::history::Epoch;
+use crate::attribution::epochs::Epoch;
 
 /// What lies between the first epochs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

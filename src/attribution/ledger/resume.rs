@@ -1,7 +1,7 @@
 //! A run that earlier processes began: what they left has a place before this one's time.
 
 use super::{Energies, Ledger};
-use crate::past::Past;
+use crate::attribution::carried_over::Past;
 
 impl Ledger {
     /// Takes a run up where its journal ends. Its time so far is placed before `now`, ns, and again before this process's

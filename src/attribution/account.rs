@@ -1,6 +1,6 @@
 //! One channel's energy by where in the run it was used.
 
-use crate::history::Epoch;
+use super::epochs::Epoch;
 use crate::measurement::channel::Kind;
 use crate::measurement::meter::Credit;
 use std::collections::VecDeque;

@@ -1,8 +1,8 @@
 //! What earlier processes of a run have left, as its journal says: for the process that takes the run up. Pure.
 
-use crate::account::Energy;
-use crate::history::{Epoch, Filed, PerKind};
-use crate::ledger::Energies;
+use super::account::Energy;
+use super::epochs::{Epoch, Filed, PerKind};
+use super::ledger::Energies;
 use crate::measurement::channel::{Band, Channel, Kind};
 use crate::units;
 

@@ -1,7 +1,7 @@
 //! A run's energy by time, in even steps that widen as the run goes on: what each hour's intensity applies to, and what a
 //! line of power is drawn from. Pure; memory is bounded however long the run.
 
-use crate::history::PerKind;
+use super::epochs::PerKind;
 use crate::measurement::channel::Kind;
 use crate::measurement::meter::Credit;
 
