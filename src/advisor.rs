@@ -2,10 +2,10 @@
 
 use crate::attribution::ledger::Ledger;
 use crate::bill::Pricing;
+use crate::forecast::first_epoch::Progress;
+use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
 use crate::options::Options;
-use crate::progress::Progress;
-use crate::uncertainty::Uncertainty;
 use crate::units::{self, Amount, J_PER_KWH};
 
 /// What the options say about forecast and budgets.

@@ -14,12 +14,12 @@ use crate::claim::{OnNode, Standing};
 use crate::clock::Calendar;
 use crate::facility::Facility;
 use crate::forecast::Forecast;
+use crate::forecast::first_epoch::{Point, Progress};
 use crate::intensity::{Grid, Hourly};
 use crate::measurement::channel::{Band, Channel};
 use crate::measurement::meter::{Credit, Meter};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Unavailable;
-use crate::progress::{Point, Progress};
 use crate::trust::Trust;
 use std::ops::Range;
 

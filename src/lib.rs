@@ -28,8 +28,6 @@ pub mod measurement;
 pub mod options;
 #[allow(unsafe_code)]
 pub mod os;
-pub mod pace;
-pub mod progress;
 pub mod report;
 pub mod sampler;
 pub mod sanitize;
@@ -38,6 +36,5 @@ pub mod slip;
 pub mod tally;
 pub mod tracker;
 pub mod trust;
-pub mod uncertainty;
 pub mod units;
 pub mod what_if;

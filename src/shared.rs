@@ -3,9 +3,9 @@
 
 use crate::books::Books;
 use crate::error::Result;
+use crate::forecast::first_epoch::{self, Packed};
 use crate::os::memory;
 use crate::os::{self, BRIEF, lock_within};
-use crate::progress::{self, Packed};
 use crate::sanitize;
 use crate::slip::{Slip, Slips};
 use crate::units;
@@ -129,7 +129,7 @@ impl Shared {
     /// Where enough of the first epoch is done for a forecast and there is none yet, has the sampler make it, and waits
     /// for it, a moment.
     pub fn await_first_forecast(&self, sampler: &Thread, timeout: Duration) {
-        if self.progress().share() < progress::ENOUGH {
+        if self.progress().share() < first_epoch::ENOUGH {
             return;
         }
         let is_missing =

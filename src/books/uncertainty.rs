@@ -1,8 +1,8 @@
 //! How far off the run's energy may be, by what is measured and what is estimated.
 
 use super::{Books, Metered};
+use crate::forecast::uncertainty::Uncertainty;
 use crate::measurement::channel::{Band, Method};
-use crate::uncertainty::Uncertainty;
 
 impl Books {
     /// How far off the run's energy may be.

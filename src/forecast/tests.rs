@@ -1,5 +1,5 @@
+use super::first_epoch::Point;
 use super::*;
-use crate::progress::Point;
 use proptest::prelude::*;
 
 fn epochs(seconds_and_joules: &[(f64, f64)]) -> Vec<Observed> {

@@ -3,8 +3,8 @@
 
 use super::{Report, Row};
 use crate::attribution::epochs::PerKind;
+use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::{Band, Kind};
-use crate::uncertainty::ends;
 
 pub fn render(report: &Report) -> String {
     let is_estimated = report.uncertainty.is_any();

@@ -1,7 +1,7 @@
 //! Everyday equals of emissions.
 
+use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::Band;
-use crate::uncertainty::ends;
 use serde_json::{Value, json};
 
 /// (of what, g CO2e of one, who says so)

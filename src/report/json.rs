@@ -3,11 +3,11 @@
 use super::course::Power;
 use super::{Component, Report, Row, equivalents};
 use crate::extras::Use;
+use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::intensity::curve::Piece;
 use crate::intensity::zones::Halls;
 use crate::measurement::channel::{Band, Kind};
-use crate::uncertainty::{Uncertainty, ends};
 use crate::units::{J_PER_KWH, instant};
 use crate::what_if::{Of, Own, Start, There, WhatIf};
 use serde_json::{Map, Value, json};

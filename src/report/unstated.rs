@@ -1,8 +1,8 @@
 //! Reports whose estimates state no error: those of version 0.1.0, and Carbontracker's. Such an estimate is not exact. Pure.
 
 use super::{equivalents, figures};
+use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::Band;
-use crate::uncertainty::ends;
 use crate::units::times;
 use serde_json::{Map, Value, json};
 

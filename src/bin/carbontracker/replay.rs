@@ -4,8 +4,8 @@ use crate::Done;
 use crate::points::{Points, RECORDING};
 use crate::recording::{self, Run};
 use carbontracker::attribution::ledger::Between;
+use carbontracker::forecast::first_epoch::Progress;
 use carbontracker::forecast::{Forecast, Metric, forecast};
-use carbontracker::progress::Progress;
 use carbontracker::sanitize;
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@ use crate::points::{Points, RECORDING};
 use crate::recording::{self, Run, Set};
 use crate::replay;
 use carbontracker::forecast::Metric;
-use carbontracker::pace::{self, Taken};
+use carbontracker::forecast::trend::{self, Taken};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -94,7 +94,7 @@ fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
             .collect::<Vec<_>>()
     };
     let errors: Vec<Taken> = sets.iter().flat_map(weigh).collect();
-    pace::quantile(&errors, covered).map_or(String::new(), |error| format!("{:.1}", 2.0 * error * 100.0))
+    trend::quantile(&errors, covered).map_or(String::new(), |error| format!("{:.1}", 2.0 * error * 100.0))
 }
 
 /// The scores as a table; numbers in per cent.

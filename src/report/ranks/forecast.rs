@@ -2,8 +2,8 @@
 
 use super::merged::{fold_all, list};
 use super::{last_end, number, word};
+use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::Band;
-use crate::uncertainty::ends;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! Merges the reports of a job's ranks into one report of the same schema: energies are added, times are joined.
 
 use super::{forecast::forecast, last_end, number, series, started, word};
+use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::Band;
 use crate::report::{equivalents, figures};
-use crate::uncertainty::ends;
 use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@
 //! Once the epoch has ended, that is a warm-up only if the quarter before went at the same pace already. Stalls count in
 //! what was used, and are not carried on.
 
-use crate::pace::{self, Taken};
+use super::trend::{self, Taken};
 
 /// The latest part of the work done, whose pace is taken for steady.
 const LATEST: f64 = 0.25;
@@ -142,7 +142,7 @@ impl Beginning {
         let all = marks.last().copied().filter(|all| all.share >= ENOUGH)?;
         let turn = (1.0 - LATEST) * all.share;
         let (early, latest) = (usual(marks, 0.0, turn), usual(marks, turn, 1.0));
-        let agreement = if early.share > 0.0 { pace::agreement(early.pace(), latest.pace()) } else { 1.0 };
+        let agreement = if early.share > 0.0 { trend::agreement(early.pace(), latest.pace()) } else { 1.0 };
         let steady = (agreement * early.amount + latest.amount) / (agreement * early.share + latest.share);
         Some(Beginning { share: all.share, used: all.amount, steady, agreement })
     }
@@ -187,7 +187,7 @@ fn usual(marks: &[Part], from: f64, to: f64) -> Part {
     let most = |each: fn(&Part) -> f64| {
         let taken: Vec<Taken> =
             slices.iter().map(|slice| Taken { count: slice.share, each: each(slice) / slice.share }).collect();
-        pace::quantile(&taken, 0.5).map_or(f64::INFINITY, |median| STALL * median)
+        trend::quantile(&taken, 0.5).map_or(f64::INFINITY, |median| STALL * median)
     };
     let (most_seconds, most_amount) = (most(|slice| slice.seconds), most(|slice| slice.amount));
     slices.iter().fold(Part::default(), |sum, slice| Part {

@@ -12,11 +12,15 @@
 //! remains. q is the quantile of Student's t of 3 degrees of freedom: a tail chosen, with the sizes of the surprises,
 //! to hold 90 % of recorded runs (README.md says what it does hold); at level 0.5 it holds 58 to 70 %, at 0.99 97 to 99 %.
 
+pub mod first_epoch;
+pub mod trend;
+pub mod uncertainty;
+
 use crate::attribution::ledger::{Between, Observed};
-use crate::pace::{self, Pace, Taken};
-use crate::progress::{Beginning, Done, Progress};
 use crate::units::Amount;
+use first_epoch::{Beginning, Done, Progress};
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use trend::{Pace, Taken};
 
 /// What is forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +234,7 @@ impl Run<'_> {
     /// The same while the first epoch is open.
     fn total_inside_first(&self, metric: Metric) -> Option<Estimate> {
         let Beginning { share, used, steady, agreement } = self.progress.beginning(|done| metric.of_part(done))?;
-        let pace = Pace { level: steady, drift: 0.0, spread: pace::SPREAD, epochs: share };
+        let pace = Pace { level: steady, drift: 0.0, spread: trend::SPREAD, epochs: share };
         // As long as all went at one pace, that may be the warm-up's.
         let start = AT_START * (1.0 - share) * (agreement + (1.0 - agreement) * (1.0 - share));
         let blend = |after_one: f64, steady: f64| start * after_one + share * steady;
@@ -243,7 +247,7 @@ impl Run<'_> {
     /// What an epoch takes at present, and how sure that is of the rest.
     fn pace(&self, metric: Metric) -> Option<(Pace, Surprise)> {
         let (first, later) = self.taken(metric)?;
-        let Some((start, typical)) = pace::present(&later) else {
+        let Some((start, typical)) = trend::present(&later) else {
             // What follows the last mark, an evaluation or something done once, leaves that open.
             let is_steady =
                 |first: Taken| self.steady(metric).is_some_and(|b| first.each <= (1.0 + UNMARKED) * b.steady);
@@ -288,13 +292,13 @@ impl Run<'_> {
     /// How much the first epoch tells of the others. Where it took as long as they did it was no warm-up, even if its
     /// energy differs from that of the only other one: either may be the odd one then.
     fn agreement(&self, metric: Metric, first: Taken, later: &[Taken], typical: f64) -> f64 {
-        let agreement = pace::agreement(first.each, typical);
-        if metric == Metric::Duration || pace::is_odd(first, later) {
+        let agreement = trend::agreement(first.each, typical);
+        if metric == Metric::Duration || trend::is_odd(first, later) {
             return agreement;
         }
         let in_time = || {
             let (first, later) = self.taken(Metric::Duration)?;
-            Some(pace::agreement(first?.each, pace::present(&later)?.1))
+            Some(trend::agreement(first?.each, trend::present(&later)?.1))
         };
         agreement.max(in_time().unwrap_or(0.0))
     }

@@ -4,7 +4,7 @@
 //! So they are not taken to cancel: the ends of a sum's interval are the sums of its parts' ends. That is never too narrow.
 //! A measurement counts as exact. PUE, price and intensity are factors: they leave the multipliers as they are.
 
-use crate::forecast::Estimate;
+use super::Estimate;
 use crate::measurement::channel::{Band, Method};
 use serde_json::{Value, json};
 
