@@ -7,9 +7,9 @@ mod steady;
 
 use carbontracker::advisor::Advisor;
 use carbontracker::books::Books;
-use carbontracker::claim::Claimant;
+use carbontracker::coordination::device_lease::Claimant;
+use carbontracker::coordination::job::Rank;
 use carbontracker::intensity::choice;
-use carbontracker::job::Rank;
 use carbontracker::measurement::source::{Discovery, Intake, Waker};
 use carbontracker::options::Options;
 use carbontracker::os::{self, HeldFile};

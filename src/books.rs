@@ -10,8 +10,9 @@ use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{Component, Past};
 use crate::attribution::ledger::{Energies, Ledger, Mark};
 use crate::bill::{Before, Pricing};
-use crate::claim::{OnNode, Standing};
 use crate::clock::Calendar;
+use crate::coordination::device_lease::{OnNode, Standing};
+use crate::coordination::standby_ledger::Trust;
 use crate::facility::Facility;
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::{Point, Progress};
@@ -20,7 +21,6 @@ use crate::measurement::channel::{Band, Channel};
 use crate::measurement::meter::{Credit, Meter};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Unavailable;
-use crate::trust::Trust;
 use std::ops::Range;
 
 pub use events::{cure, disagreement};

@@ -6,7 +6,7 @@ mod stand_in;
 use crate::advisor::Advisor;
 use crate::attribution::ledger::Mark;
 use crate::books::{Books, FAULT};
-use crate::claim::{Claimant, EpochState, Look, Teller};
+use crate::coordination::device_lease::{Claimant, EpochState, Look, Teller};
 use crate::forecast::first_epoch::{Packed, Point};
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;

@@ -3,7 +3,7 @@
 //! A lock that can be taken proves that the process has ended only where all clients of a file system share their locks.
 //! Elsewhere the journal itself must show it: by its host, its job and the time of its last line.
 
-use crate::job::Rank;
+use crate::coordination::job::Rank;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,7 @@ pub mod writer;
 
 pub use told::{Told, read};
 
-use crate::claim::Teller;
+use crate::coordination::device_lease::Teller;
 use crate::os::OwnTable;
 use crate::os::worker::{AtExit, Stop, Worker};
 use crate::report::Setting;

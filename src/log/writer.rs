@@ -10,7 +10,7 @@ use super::replace::{in_words, sync_folder};
 use super::resume::Turn;
 use crate::attribution::carried_over::Stretch;
 use crate::attribution::epochs::{Epoch, PerKind};
-use crate::claim::Teller;
+use crate::coordination::device_lease::Teller;
 use crate::os;
 use crate::os::memory;
 use crate::os::worker::Stop;

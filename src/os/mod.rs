@@ -31,7 +31,7 @@ pub use shared_page::ForkMark;
 pub use table::OwnTable;
 
 use crate::clock::Moment;
-use crate::job::{self, Kin};
+use crate::coordination::job::{self, Kin};
 use crate::sanitize;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;

@@ -1,7 +1,7 @@
 //! The application's side of the marks: what is open, what has ended, and what waits for room in the ring.
 
 use crate::attribution::ledger::Mark;
-use crate::claim::EpochState;
+use crate::coordination::device_lease::EpochState;
 use crate::error::{Error, Result, Status};
 use crate::tally::{Count, Tally};
 use rtrb::Producer;

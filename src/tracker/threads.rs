@@ -2,7 +2,7 @@
 
 use super::marker::Marker;
 use super::no_thread;
-use crate::claim::Teller;
+use crate::coordination::device_lease::Teller;
 use crate::error::Result;
 use crate::feed::Feeds;
 use crate::intensity::choice::Feed;

@@ -14,7 +14,7 @@ mod record;
 mod seat;
 mod word;
 
-use crate::job::{Job, Rank};
+use super::job::{Job, Rank};
 use crate::measurement::channel::{Channel, Kind, Method};
 use crate::os;
 use party::Turn;

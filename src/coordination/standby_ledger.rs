@@ -1,8 +1,8 @@
 //! What another process of the job counts, read here too and held in trust: should that process be killed, nobody has
 //! its report, and the energy is taken over whole. What its reports cover is let go. Pure.
 
+use super::device_lease::Standing;
 use crate::attribution::ledger::{Ledger, Mark};
-use crate::claim::Standing;
 use crate::measurement::channel::Kind;
 use crate::measurement::meter::Credit;
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@
 use super::party::{Party, Turn};
 use super::record::{Member, NUMBERS, Record, State};
 use super::{Look, OnNode, Standing};
-use crate::job::Rank;
+use crate::coordination::job::Rank;
 use crate::os::{self, Segment, lock_within};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
