@@ -7,9 +7,9 @@ mod steady;
 
 use carbontracker::advisor::Advisor;
 use carbontracker::books::Books;
+use carbontracker::carbon::select;
 use carbontracker::coordination::device_lease::Claimant;
 use carbontracker::coordination::job::Rank;
-use carbontracker::intensity::choice;
 use carbontracker::measurement::source::{Discovery, Intake, Waker};
 use carbontracker::options::Options;
 use carbontracker::os::{self, HeldFile};
@@ -129,7 +129,7 @@ fn sample() {
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
     let advisor = Advisor::new(&options);
-    let grid = choice::choose(&options, |_| None).unwrap().grid;
+    let grid = select::choose(&options, |_| None).unwrap().grid;
     let shared = Shared::new(Books::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(

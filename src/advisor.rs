@@ -1,7 +1,7 @@
 //! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
 
 use crate::attribution::ledger::Ledger;
-use crate::bill::Pricing;
+use crate::carbon::emissions::Pricing;
 use crate::forecast::first_epoch::Progress;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
@@ -186,7 +186,7 @@ mod tests {
         settled: u64,
         uncertainty: Uncertainty,
     ) -> Review {
-        let grid = crate::intensity::choice::choose(options, |_| None).unwrap().grid;
+        let grid = crate::carbon::select::choose(options, |_| None).unwrap().grid;
         let calendar = Calendar::default();
         let pricing = grid.pricing(&calendar, options.pue);
         advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, uncertainty, now: u64::MAX })

@@ -2,9 +2,9 @@
 //! of its own that nobody waits for; what it learns goes into the books, and what a person should know to the messages.
 
 use crate::books::Books;
-use crate::intensity::choice::Feed;
-use crate::intensity::slot::Slot;
-use crate::intensity::{Hourly, Intensity, file};
+use crate::carbon::intensity::slot::Slot;
+use crate::carbon::intensity::{Hourly, Intensity, csv_file};
+use crate::carbon::select::Feed;
 use crate::os::worker::{AtExit, Stop, Worker};
 use crate::shared::Shared;
 use std::path::PathBuf;
@@ -126,7 +126,7 @@ impl Feeds {
 /// Reads a file of figures again whenever it has changed since it was `seen`.
 fn follow(
     path: PathBuf,
-    mut seen: Option<file::Stamp>,
+    mut seen: Option<csv_file::Stamp>,
     zone: Option<String>,
     shared: Arc<Shared>,
 ) -> std::io::Result<Worker> {
@@ -139,11 +139,11 @@ fn follow(
             if stop.is_set() {
                 return;
             }
-            let stamp = file::stamp(&path);
+            let stamp = csv_file::stamp(&path);
             if std::mem::replace(&mut seen, stamp) == stamp {
                 continue;
             }
-            let failure = match file::reread(&path, zone.as_deref()) {
+            let failure = match csv_file::reread(&path, zone.as_deref()) {
                 Ok(news) => {
                     Whose::Average.name(&shared, news.about);
                     Whose::Average.take(&shared, news.slots);
@@ -163,11 +163,13 @@ fn follow(
 #[cfg(feature = "live")]
 mod live {
     use super::Whose;
-    use crate::intensity::choice::{Account, Feed, Seek};
-    use crate::intensity::fetcher::{self, Aim, Ask, Lookup, Manner, News, Target};
-    use crate::intensity::proxy::Proxies;
-    use crate::intensity::service::{Place, Service};
-    use crate::intensity::{Hourly, cloud, services, whereabouts, zones};
+    use crate::carbon::http::proxy::Proxies;
+    use crate::carbon::intensity::{Hourly, zones};
+    use crate::carbon::live::poller::{self, Aim, Ask, Lookup, Manner, News, Target};
+    use crate::carbon::location::{cloud, ip};
+    use crate::carbon::provider::registry;
+    use crate::carbon::provider::{Place, Service};
+    use crate::carbon::select::{Account, Feed, Seek};
     use crate::os;
     use crate::os::worker::Worker;
     use crate::shared::Shared;
@@ -192,7 +194,7 @@ mod live {
         let shared = Arc::clone(shared);
         // Here, on the host's thread, and not when a request is made: the host may change its environment.
         let proxies = Proxies::of(|name| os::variable(name)?.into_string().ok());
-        fetcher::start(aim, Manner { proxies, ..Manner::default() }, move |news| match news {
+        poller::start(aim, Manner { proxies, ..Manner::default() }, move |news| match news {
             News::Place(_) => (), // what it brings is in the books by then
             News::Slots(slots) => whose.take(&shared, slots),
             News::Failed(words) => whose.fail(&shared, Some(words)),
@@ -213,7 +215,7 @@ mod live {
         };
         Lookup {
             name,
-            base: account.url.clone().unwrap_or_else(|| whereabouts::HOST.into()),
+            base: account.url.clone().unwrap_or_else(|| ip::HOST.into()),
             find: match seek {
                 Seek::Address => Box::new(by_address),
                 Seek::Cloud(provider) => Box::new(move |ask| by_metadata(provider, ask)),
@@ -223,9 +225,9 @@ mod live {
     }
 
     fn by_address(ask: &mut Ask<'_>) -> Result<String, String> {
-        let body = ask(&whereabouts::request(), LOOK_UP)
+        let body = ask(&ip::request(), LOOK_UP)
             .map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
-        let found = whereabouts::take(&body).map_err(|why| format!("location=ip: {why}; set location= to the zone"))?;
+        let found = ip::take(&body).map_err(|why| format!("location=ip: {why}; set location= to the zone"))?;
         Ok(found.told())
     }
 
@@ -251,11 +253,11 @@ mod live {
         service: Option<(String, Account)>,
         shared: &Shared,
     ) -> Result<Option<Target>, String> {
-        let found = (seek == Seek::Address).then(|| whereabouts::take(told.as_bytes())).transpose()?;
+        let found = (seek == Seek::Address).then(|| ip::take(told.as_bytes())).transpose()?;
         let place = found.as_ref().map_or(Place::Zone(told), Place::Found);
         let zone = found.as_ref().map_or(Some(told.to_owned()), |found| found.zone());
         let target = service.map(|(name, account)| {
-            services::choose(&name, place, account.key())
+            registry::choose(&name, place, account.key())
                 .map(|service| target(service, account))
                 .map_err(|error| error.message)
         });

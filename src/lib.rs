@@ -9,19 +9,16 @@
 
 pub mod advisor;
 pub mod attribution;
-pub mod bill;
 pub mod books;
 #[allow(unsafe_code)]
 pub mod c_api;
+pub mod carbon;
 pub mod clock;
 pub mod coordination;
 pub mod environment;
 pub mod error;
-pub mod extras;
-pub mod facility;
 pub mod feed;
 pub mod forecast;
-pub mod intensity;
 pub mod log;
 pub mod measurement;
 pub mod options;
@@ -35,4 +32,3 @@ pub mod slip;
 pub mod tally;
 pub mod tracker;
 pub mod units;
-pub mod what_if;

@@ -1,13 +1,13 @@
 //! The options by name: one table says each key's name, what it may be and where it goes.
 
+use crate::carbon::facility::ByRegion;
+use crate::carbon::impacts::{Price, Rates};
+use crate::carbon::intensity::slot::DIRTIEST;
+use crate::carbon::intensity::zones;
+use crate::carbon::provider::Secret;
+use crate::carbon::provider::registry;
 use crate::environment;
 use crate::error::{Error, Result, Status};
-use crate::extras::{Price, Rates};
-use crate::facility::ByRegion;
-use crate::intensity::service::Secret;
-use crate::intensity::services;
-use crate::intensity::slot::DIRTIEST;
-use crate::intensity::zones;
 use crate::measurement::channel::Kind;
 use crate::measurement::gpu_selection::Gpus;
 use crate::sanitize;
@@ -448,7 +448,7 @@ fn kinds(value: &str) -> Option<Vec<Kind>> {
 fn intensity(value: &str, folder: &mut Folder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, DIRTIEST).map(IntensityOption::Constant),
-        Err(_) if services::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
+        Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
         Err(_) if value.contains('/') || is_table(value) => folder.path(value).map(IntensityOption::File),
         Err(_) => None,
     }
@@ -472,7 +472,7 @@ fn url(value: &str) -> Option<String> {
 
 fn marginal(value: &str) -> Option<(String, String)> {
     let (name, region) = value.split_once(':')?;
-    (name == services::MARGINAL && !region.is_empty()).then(|| (name.to_owned(), region.to_owned()))
+    (name == registry::MARGINAL && !region.is_empty()).then(|| (name.to_owned(), region.to_owned()))
 }
 
 fn what_if(value: &str) -> Option<WhatIfOption> {

@@ -3,11 +3,11 @@
 
 mod grid_server;
 
-use carbontracker::intensity::fetcher::{self, Aim, Lookup, Manner, News, Target};
-use carbontracker::intensity::http::{self, Failure, Limits};
-use carbontracker::intensity::proxy::Proxies;
-use carbontracker::intensity::service::{Method, Request, Secret, Service};
-use carbontracker::intensity::slot::{Slot, Standing};
+use carbontracker::carbon::http::client::{self, Failure, Limits};
+use carbontracker::carbon::http::proxy::Proxies;
+use carbontracker::carbon::intensity::slot::{Slot, Standing};
+use carbontracker::carbon::live::poller::{self, Aim, Lookup, Manner, News, Target};
+use carbontracker::carbon::provider::{Method, Request, Secret, Service};
 use carbontracker::os::worker::Worker;
 use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ fn limits(whole: Duration) -> Limits {
 }
 
 fn ask(base: &str, request: &Request, limits: &Limits) -> Result<Vec<u8>, Failure> {
-    http::ask(base, request, limits, &Proxies::default())
+    client::ask(base, request, limits, &Proxies::default())
 }
 
 fn get(base: &str) -> Result<Vec<u8>, Failure> {
@@ -229,11 +229,12 @@ fn by_a_proxy_of_the_environment() {
     };
     let far = format!("https://{FAR}");
     let brief = limits(Duration::from_millis(700));
-    let by = |address: String| http::ask(&far, &request("/"), &brief, &proxies(&[("https_proxy", address)]));
+    let by = |address: String| client::ask(&far, &request("/"), &brief, &proxies(&[("https_proxy", address)]));
 
     let service = Server::start_tls(Behaviour::text("{}"), Shown::Good);
     let proxy = Proxy::to(&service);
-    let patient = |set: &[(&str, String)], base: &str| http::ask(base, &request("/"), &limits(PATIENCE), &proxies(set));
+    let patient =
+        |set: &[(&str, String)], base: &str| client::ask(base, &request("/"), &limits(PATIENCE), &proxies(set));
     let address = format!("http://me:pass%20word@127.0.0.1:{}", proxy.port());
     assert_eq!(patient(&[("HTTPS_PROXY", address.clone())], &far).unwrap(), b"{}");
     assert_eq!(patient(&[("ALL_PROXY", format!("127.0.0.1:{}", proxy.port()))], &far).unwrap(), b"{}");
@@ -365,7 +366,7 @@ fn start(aim: Aim, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiv
         scale: QUICK,
         ..Manner::default()
     };
-    let fetcher = fetcher::start(aim, manner, move |news| {
+    let fetcher = poller::start(aim, manner, move |news| {
         let _ = sender.send(news);
     });
     (fetcher.unwrap(), news)

@@ -1,7 +1,7 @@
 //! What cloud regions are priced by, against the rows they were taken from.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use carbontracker::intensity::zones::{CONSUMPTION, Halls, place};
+use carbontracker::carbon::intensity::zones::{CONSUMPTION, Halls, place};
 use std::collections::HashMap;
 use std::path::Path;
 

@@ -47,7 +47,7 @@ fn a_wrong_value_is_named_by_the_variable_it_came_from() {
     let refused = |text: &str, variable: &str, value: &str| {
         let environment = |name: &str| (name == variable).then(|| value.into());
         let options = Options::parse(text, environment);
-        let choice = options.and_then(|options| crate::intensity::choice::choose(&options, |_| None));
+        let choice = options.and_then(|options| crate::carbon::select::choose(&options, |_| None));
         choice.err().expect(variable).message
     };
     for (key, value) in [

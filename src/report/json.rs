@@ -2,14 +2,14 @@
 
 use super::course::Power;
 use super::{Component, Report, Row, equivalents};
-use crate::extras::Use;
+use crate::carbon::impacts::Use;
+use crate::carbon::intensity::curve::Piece;
+use crate::carbon::intensity::zones::Halls;
+use crate::carbon::what_if::{Of, Own, Start, There, WhatIf};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
-use crate::intensity::curve::Piece;
-use crate::intensity::zones::Halls;
 use crate::measurement::channel::{Band, Kind};
 use crate::units::{J_PER_KWH, instant};
-use crate::what_if::{Of, Own, Start, There, WhatIf};
 use serde_json::{Map, Value, json};
 
 /// Version of the layout: grows when a name or meaning changes, not when something is added.

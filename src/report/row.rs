@@ -2,7 +2,7 @@
 
 use crate::attribution::epochs::Epoch;
 use crate::attribution::ledger::Ledger;
-use crate::bill::Bill;
+use crate::carbon::emissions::Bill;
 use crate::measurement::channel::Kind;
 use crate::units;
 use serde_json::{Map, Value, json};

@@ -1,11 +1,11 @@
 use super::*;
 use crate::attribution::ledger::Mark;
+use crate::carbon::facility::{At, ByRegion};
+use crate::carbon::intensity::Hourly;
+use crate::carbon::intensity::curve::Curve;
+use crate::carbon::intensity::slot::{Slot, Standing};
 use crate::clock::Moment;
-use crate::facility::{At, ByRegion};
 use crate::forecast;
-use crate::intensity::Hourly;
-use crate::intensity::curve::Curve;
-use crate::intensity::slot::{Slot, Standing};
 use crate::measurement::channel::{Kind, Method, Quantity};
 use crate::measurement::meter::Credit;
 use crate::options::{Options, WhatIfOption};
@@ -35,7 +35,7 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
 fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let grid = crate::intensity::choice::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut books = Books { unavailable, ..Books::new(grid, 1.5) };
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(
@@ -162,7 +162,7 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
     let elsewhere = Elsewhere::find(&options.what_if).unwrap();
     let setting = Arc::new(Setting { elsewhere, rates: options.rates.clone(), ..setting });
     let mut books = books(&[Kind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
-    let grid = crate::intensity::choice::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut curve = Curve::default();
     curve.take((-4..50).map(|hour| Slot {
         from: NOON + f64::from(hour) * 3600.0,
@@ -420,7 +420,7 @@ proptest! {
 /// What prices a run at this place, as text and JSON.
 fn located(text: &str) -> (String, Value) {
     let options = Options::parse(text, |_| None).unwrap();
-    let choice = crate::intensity::choice::choose(&options, |_| None).unwrap();
+    let choice = crate::carbon::select::choose(&options, |_| None).unwrap();
     let (setting, books, now) = by_the_hour(0, text);
     let books = Books { grid: choice.grid, pue: options.pue, ..books }.within(choice.facility);
     let report = Report::new(&setting, &books, now, Detail::Epochs);

@@ -2,10 +2,10 @@
 
 use super::Report;
 use super::equivalents;
-use crate::extras::Use;
+use crate::carbon::impacts::Use;
+use crate::carbon::what_if::{Of, Start, There, WhatIf};
 use crate::measurement::channel::Band;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
-use crate::what_if::{Of, Start, There, WhatIf};
 
 pub fn render(report: &Report) -> String {
     let mut lines = vec![head(report)];

@@ -2,10 +2,10 @@
 
 use super::marker::Marker;
 use super::no_thread;
+use crate::carbon::select::Feed;
 use crate::coordination::device_lease::Teller;
 use crate::error::Result;
 use crate::feed::Feeds;
-use crate::intensity::choice::Feed;
 use crate::log::Log;
 use crate::log::writer::Plan;
 use crate::os::exit::AtExit;

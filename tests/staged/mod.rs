@@ -3,17 +3,18 @@
 
 use carbontracker::attribution::ledger::Mark;
 use carbontracker::books::Books;
+use carbontracker::carbon::intensity::curve::Curve;
+use carbontracker::carbon::intensity::slot::{Slot, Standing};
+use carbontracker::carbon::intensity::{Grid, Hourly, Intensity};
+use carbontracker::carbon::select;
+use carbontracker::carbon::what_if::Elsewhere;
 use carbontracker::clock::Moment;
 use carbontracker::forecast::forecast;
-use carbontracker::intensity::curve::Curve;
-use carbontracker::intensity::slot::{Slot, Standing};
-use carbontracker::intensity::{Grid, Hourly, Intensity, choice};
 use carbontracker::measurement::channel::{Band, Channel, Kind, Method, Quantity};
 use carbontracker::measurement::meter::Credit;
 use carbontracker::measurement::source::Unavailable;
 use carbontracker::options::Options;
 use carbontracker::report::{Detail, Now, Open, Report, Setting};
-use carbontracker::what_if::Elsewhere;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ impl Staged {
     pub fn report(&self) -> Report {
         let options = Options::parse(&format!("name='{}' {}", self.name.replace('\'', "\\'"), self.options), |_| None)
             .expect("options");
-        let grid = choice::choose(&options, |_| None).expect("a grid").grid;
+        let grid = select::choose(&options, |_| None).expect("a grid").grid;
         let mut books = Books::new(grid, options.pue);
         books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
         if let Some(figure) = self.hourly {

@@ -2,7 +2,7 @@ use super::*;
 use crate::attribution::carried_over::{Component, Past};
 use crate::attribution::ledger::{Energies, Mark};
 use crate::books::Books;
-use crate::intensity::choice;
+use crate::carbon::select;
 use crate::measurement::channel::Method;
 use crate::measurement::channel::{Channel, Kind, Quantity};
 use crate::measurement::meter::Credit;
@@ -71,7 +71,7 @@ fn channel(id: &str, error: Option<Band>) -> Channel {
 /// Two seconds of an epoch at these powers, W; the epoch may go on.
 fn books(past: Past, devices: &[(Channel, f64)], is_ended: bool) -> Books {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let mut books = Books::new(choice::choose(&options, |_| None).unwrap().grid, 1.0);
+    let mut books = Books::new(select::choose(&options, |_| None).unwrap().grid, 1.0);
     if !past.is_empty() {
         books.resume(past, S);
     }

@@ -2,8 +2,9 @@ use super::*;
 use crate::attribution::epochs::History;
 use crate::attribution::ledger::Mark;
 use crate::books::Books;
+use crate::carbon::intensity::Intensity;
+use crate::carbon::select;
 use crate::coordination::job::Rank;
-use crate::intensity::{Intensity, choice};
 use crate::measurement::channel::Band;
 use crate::measurement::meter::Credit;
 use crate::options::Options;
@@ -32,7 +33,7 @@ fn setting() -> Arc<Setting> {
 
 fn new_books() -> Books {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    Books::new(choice::choose(&options, |_| None).unwrap().grid, 1.2)
+    Books::new(select::choose(&options, |_| None).unwrap().grid, 1.2)
 }
 
 fn one(kind: Kind, id: &str) -> Channel {

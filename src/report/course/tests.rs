@@ -1,9 +1,9 @@
 use super::*;
 use crate::attribution::ledger::Mark;
+use crate::carbon::intensity::curve::{Curve, Origin};
+use crate::carbon::intensity::slot::{Slot, Standing};
 use crate::clock::Moment;
 use crate::forecast::forecast;
-use crate::intensity::curve::{Curve, Origin};
-use crate::intensity::slot::{Slot, Standing};
 use crate::measurement::channel::{Channel, Method, Quantity};
 use crate::measurement::meter::Credit;
 use crate::options::Options;
@@ -15,7 +15,7 @@ const NOON: f64 = 1_772_452_800.0;
 /// Nothing as yet, of a processor and a GPU.
 fn empty() -> Books {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let grid = crate::intensity::choice::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut books = Books::new(grid, 1.0);
     books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     for kind in [Kind::Cpu, Kind::Gpu] {

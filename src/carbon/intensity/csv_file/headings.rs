@@ -1,0 +1,283 @@
+//! Which column of a file is which, by its headings. Pure.
+
+use super::exports::{self, Export};
+use super::hours;
+use super::names::{Name, TimeZone};
+use super::table::shown;
+use super::times;
+use super::units::Unit;
+use crate::carbon::intensity::slot::Standing;
+
+/// What a message gives as an example.
+pub const EXAMPLE: &str = "expected headings such as time,g_per_kwh above rows such as 2026-03-02T13:00Z,123.4";
+
+/// Which column is which.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    /// The line of the headings; 0: there are none.
+    pub line: u64,
+    /// The number of columns.
+    pub count: usize,
+    /// The time at which a row begins to hold.
+    pub time: Time,
+    /// Until when a row holds.
+    pub end: Option<usize>,
+    /// The figures; two where actual ones and a forecast stand side by side.
+    pub figures: Vec<Figure>,
+    /// `actual`, `estimated` or `forecast`, row by row.
+    pub kind: Option<usize>,
+    /// Whether the service has estimated the row's figure.
+    pub estimated: Option<usize>,
+    /// The row's zone.
+    pub zone: Option<usize>,
+    /// `lifecycle` or `direct`, row by row.
+    pub basis: Option<usize>,
+    /// The headings. Where files are put together they stand between rows, too.
+    pub headings: Vec<String>,
+    /// Whose export it is, where the headings show it.
+    pub export: Option<&'static Export>,
+}
+
+/// Where a row's time is.
+#[derive(Clone, Debug)]
+pub struct Time {
+    /// The column of the time or date.
+    pub place: usize,
+    /// The column of the time of day, where it has one of its own.
+    pub hours: Option<usize>,
+    /// The clock that the heading names.
+    pub zone: TimeZone,
+    /// Its heading.
+    pub name: String,
+    /// Whether it is the end of the hour that a row holds for.
+    pub is_hour_end: bool,
+}
+
+/// A column of figures.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// The column.
+    pub place: usize,
+    /// Its heading.
+    pub name: String,
+    /// Times this it is g/kWh.
+    pub factor: f64,
+    /// Whether the heading, or the export's format, defines the unit.
+    pub has_unit: bool,
+    /// Whether its figures are actual or a forecast, where the heading shows it.
+    pub standing: Option<Standing>,
+    /// "lifecycle" or "direct", where the heading shows it.
+    pub basis: Option<&'static str>,
+    /// Whether a column with plainer words is the better one.
+    is_second: bool,
+}
+
+impl Figure {
+    /// A column of g/kWh, of which nothing else is known.
+    fn plain(place: usize, name: &str) -> Figure {
+        let name = name.to_owned();
+        Figure { place, name, factor: 1.0, has_unit: true, standing: None, basis: None, is_second: false }
+    }
+
+    /// A region's column, in NESO's regional files.
+    pub fn of_region(place: usize, name: &str) -> Figure {
+        Figure { basis: Some("direct"), ..Figure::plain(place, name) }
+    }
+}
+
+/// What the caller wants of a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The zone of the run.
+    pub zone: Option<&'a str>,
+    /// "lifecycle" or "direct"; None: the former where there are both.
+    pub basis: Option<&'static str>,
+}
+
+impl Columns {
+    /// The columns of a file without headings: time, g/kWh, and perhaps the kind.
+    pub fn without_headings() -> Columns {
+        let time = Time { place: 0, hours: None, zone: TimeZone::Unsaid, name: String::new(), is_hour_end: false };
+        let figures = vec![Figure { has_unit: false, ..Figure::plain(1, "") }];
+        let headings = Vec::new();
+        Columns {
+            line: 0,
+            count: 3,
+            time,
+            end: None,
+            figures,
+            kind: Some(2),
+            estimated: None,
+            zone: None,
+            basis: None,
+            headings,
+            export: None,
+        }
+    }
+
+    /// The columns that a row of headings names, given the first row below it. None: these are no headings of such a
+    /// file; Err: they are, but the file cannot be used.
+    pub fn of(headings: &[String], below: &[String], wanted: Wanted) -> Result<Option<Columns>, String> {
+        let names: Vec<Name> = headings.iter().map(|heading| Name::of(heading)).collect();
+        let Some(mut time) = time(&names, below) else { return Ok(None) };
+        let export = exports::of(&names);
+        if time.zone == TimeZone::Unsaid && export.is_some_and(|export| export.is_utc) {
+            time.zone = TimeZone::Utc;
+        }
+        let figures = match export.and_then(|export| export.regions) {
+            Some(regions) => vec![exports::region(&names, regions, wanted.zone)?],
+            None => figures(&names, export, wanted)?,
+        };
+        if figures.is_empty() {
+            return Ok(None);
+        }
+        let place = |is: fn(&Name) -> bool| names.iter().position(is);
+        Ok(Some(Columns {
+            line: 0,
+            count: headings.len(),
+            end: end(&names, &time),
+            time,
+            figures,
+            kind: place(|name| name.plain == "kind"),
+            estimated: place(Name::is_estimated_flag),
+            basis: place(|name| ["emissionfactortype", "basis"].contains(&name.plain.as_str())),
+            headings: headings.to_vec(),
+            zone: exports::zone_column(&names).filter(|_| export.is_none_or(|export| export.regions.is_none())),
+            export,
+        }))
+    }
+}
+
+impl Columns {
+    /// The whole name of a row's zone: DK-DK1 where an export has DK1, US-CA in a column of states.
+    pub fn zone_name(&self, zone: &str) -> String {
+        let heading = self.zone.and_then(|place| self.headings.get(place));
+        let is_state = zone.len() == 2 && heading.is_some_and(|heading| Name::of(heading).plain == "state");
+        let prefix = if is_state { "US-" } else { self.export.map_or("", |export| export.zone_prefix) };
+        format!("{prefix}{zone}")
+    }
+}
+
+/// The time's column: one in UTC before others, one in local time last.
+fn time(names: &[Name], below: &[String]) -> Option<Time> {
+    let of = |place: usize, name: &Name, zone| {
+        let (name, is_hour_end) = (name.heading.clone(), name.is_hour_end());
+        Time { place, hours: None, zone, name, is_hour_end }
+    };
+    let cell = |place: usize| below.get(place).map_or("", |cell| cell.trim());
+    // A column of figures is none of times, however its heading begins.
+    let may_be = |name: &Name| !matches!(name.unit, Unit::PerEnergy(_) | Unit::Unknown);
+    let candidates = names.iter().enumerate().filter(|(_, name)| may_be(name));
+    let candidates = candidates.filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
+    let mut times: Vec<Time> = candidates.map(|(place, name, zone)| of(place, name, zone)).collect();
+    times.sort_by_key(|time| match time.zone {
+        _ if times::has_offset(cell(time.place)) => 0,
+        TimeZone::Utc => 1,
+        TimeZone::Offset(_) | TimeZone::Unsaid => 2,
+        TimeZone::Local => 3,
+    });
+    if times.is_empty() {
+        // pandas leaves the heading of an index empty.
+        let index = names.first().filter(|name| name.plain.is_empty() && times::is_time(cell(0)))?;
+        times.push(of(0, index, TimeZone::Unsaid));
+    }
+    // A time whose cells are times goes before one whose cells are not, such as an hour beside a date.
+    let best = times.iter().position(|time| times::is_time(cell(time.place)) && !times::is_date(cell(time.place)));
+    let best = best.or_else(|| times.iter().position(|time| times::is_time(cell(time.place)))).unwrap_or(0);
+    let mut time = times.get(best)?.clone();
+    if times::is_date(cell(time.place)) {
+        let hours = names
+            .iter()
+            .enumerate()
+            .find(|(place, name)| *place != time.place && name.is_hours() && is_hours(cell(*place)));
+        if let Some((place, name)) = hours {
+            time.hours = Some(place);
+            time.is_hour_end |= name.is_hour_end();
+            time.zone = match name.time_zone() {
+                Some(zone) if time.zone == TimeZone::Unsaid => zone,
+                _ => time.zone,
+            };
+        }
+    }
+    Some(time)
+}
+
+/// The column of the ends: one on the clock of the starts, else one whose clock is not named.
+fn end(names: &[Name], time: &Time) -> Option<usize> {
+    let start = names.get(time.place).map(|name| name.zone);
+    let of = |zone| names.iter().position(|name| name.is_end() && Some(name.zone) == zone);
+    of(start).or_else(|| of(Some(TimeZone::Unsaid))).filter(|_| time.hours.is_none() && !time.is_hour_end)
+}
+
+fn is_hours(cell: &str) -> bool {
+    times::is_hours(cell) || hours::whole(cell).is_some()
+}
+
+/// The columns of figures: of one basis, and at most one of a kind.
+fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> Result<Vec<Figure>, String> {
+    if let Some(ours) = names.iter().position(|name| name.plain == "gperkwh") {
+        let figure = names.get(ours).and_then(|name| figure(ours, name, export));
+        return Ok(figure.into_iter().collect());
+    }
+    let candidates = names.iter().enumerate().filter(|(_, name)| !name.is_marginal());
+    let mut figures: Vec<Figure> = candidates.filter_map(|(place, name)| figure(place, name, export)).collect();
+    if figures.is_empty() {
+        return unusable(names).map_or(Ok(figures), Err);
+    }
+    let is_wanted = |figure: &Figure| figure.basis == Some(wanted.basis.unwrap_or("lifecycle"));
+    keep_if_any(&mut figures, is_wanted);
+    keep_if_any(&mut figures, |figure| !figure.is_second);
+    if figures.iter().all(|figure| figure.standing.is_none()) {
+        keep_if_any(&mut figures, |figure| figure.has_unit);
+    }
+    for standing in [None, Some(Standing::Forecast), Some(Standing::Actual)] {
+        let mut same = figures.iter().filter(|figure| figure.standing == standing);
+        if let (Some(one), Some(other)) = (same.next(), same.next()) {
+            return Err(format!(
+                "both columns '{}' and '{}' may hold the intensity; keep one of them, or rename it to g_per_kwh",
+                shown(&one.name),
+                shown(&other.name)
+            ));
+        }
+    }
+    Ok(figures)
+}
+
+/// Why there is no column of figures, where a heading shows it.
+fn unusable(names: &[Name]) -> Option<String> {
+    // WattTime's API names its figures "value".
+    let has = |plain: &str| names.iter().any(|name| name.plain == plain);
+    if names.iter().any(Name::is_marginal) || (has("pointtime") && has("value")) {
+        return Some(MARGINAL.into());
+    }
+    let has_aoer = names.iter().find(|name| name.plain.contains("aoer"));
+    let odd = has_aoer.or_else(|| names.iter().find(|name| name.unit == Unit::Unknown && !name.is_other()))?;
+    Some(format!(
+        "column '{}' has a unit that is not known, or none; expected g/kWh, kg/MWh, t/MWh or lb/MWh, such as g_per_kwh",
+        shown(&odd.heading)
+    ))
+}
+
+const MARGINAL: &str = "the file holds marginal figures (MOER: what one kWh more would emit), which are no price of all that is used; \
+    expected average figures, such as a column g_per_kwh. Marginal figures stand beside the price with \
+    marginal=watttime:REGION, such as marginal=watttime:CAISO_NORTH";
+
+fn keep_if_any(figures: &mut Vec<Figure>, is_kept: impl Fn(&Figure) -> bool) {
+    if figures.iter().any(&is_kept) {
+        figures.retain(is_kept);
+    }
+}
+
+/// The figures of a column; None: it holds none.
+fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<Figure> {
+    let is_exports = export.is_some_and(|export| export.is_figure(name));
+    let (factor, has_unit) = match name.unit {
+        Unit::PerEnergy(factor) if !name.is_other() => (factor, true),
+        _ if is_exports => (1.0, true),
+        Unit::Unnamed if name.is_intensity() => (1.0, false),
+        _ => return None,
+    };
+    let basis = name.basis().or_else(|| export?.basis);
+    let (standing, is_second) = (name.standing(), name.is_second());
+    Some(Figure { factor, has_unit, standing, basis, is_second, ..Figure::plain(place, &name.heading) })
+}

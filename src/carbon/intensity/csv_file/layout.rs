@@ -1,0 +1,260 @@
+//! How a file is laid out: what stands between its cells, where its headings are, which column is which, and how it
+//! writes numbers and times. Pure.
+
+use super::exports;
+use super::headings::{Columns, EXAMPLE, Wanted};
+use super::hours::{self, Hours};
+use super::numbers::{self, Decimal};
+use super::table::{DELIMITERS, Record, Table, shown};
+use super::times;
+use super::units::{self, Unit};
+use crate::carbon::intensity::slot::DIRTIEST;
+
+/// Headings are looked for in so many records: exports begin with a title and a few remarks at most.
+const MOST_BEFORE: usize = 50;
+/// More zones than this in one file are not listed.
+const MOST_ZONES: usize = 1000;
+
+/// What a figure may count, the better one first.
+const BASES: [&str; 2] = ["lifecycle", "direct"];
+
+/// The basis that a cell names.
+pub fn basis(cell: &str) -> Option<&'static str> {
+    let words = cell.replace([' ', '-', '_'], "");
+    BASES.into_iter().find(|basis| basis.eq_ignore_ascii_case(&words))
+}
+
+/// A file's layout.
+#[derive(Clone, Debug)]
+pub struct Layout<'a> {
+    /// The text, and what stands between its cells.
+    pub table: Table<'a>,
+    /// The number of records before the first row.
+    pub skipped: usize,
+    /// Which column is which.
+    pub columns: Columns,
+    /// How numbers are written.
+    pub decimal: Decimal,
+    /// How times are written.
+    pub manner: times::Manner,
+    /// How the hours of a column of their own are counted.
+    pub hours: Hours,
+    /// "lifecycle" or "direct": the basis whose rows count, where the file has a column of bases.
+    pub basis: Option<&'static str>,
+    /// The zone whose rows count, where the file has a column of zones.
+    pub zone: Option<String>,
+    /// Whether the rows name one zone at most.
+    pub has_one_zone: bool,
+}
+
+impl<'a> Layout<'a> {
+    /// The layout of a text.
+    pub fn of(text: &'a str, wanted: Wanted) -> Result<Layout<'a>, String> {
+        let (table, skipped, columns) = headings(text, wanted)?;
+        let seen = Seen::of(table, skipped, &columns)?;
+        Ok(Layout {
+            basis: seen.basis(wanted),
+            hours: seen.hours.manner(&columns)?,
+            has_one_zone: seen.zones.len() < 2,
+            zone: seen.zone(&columns, wanted).map_err(|why| format!("line {}: {why}", columns.line))?,
+            decimal: seen.numbers.decimal(table.delimiter)?,
+            manner: seen.times.manner()?,
+            table,
+            skipped,
+            columns,
+        })
+    }
+
+    /// The records that are rows.
+    pub fn rows(&self) -> impl Iterator<Item = Record> {
+        rows(self.table, self.skipped, &self.columns)
+    }
+}
+
+fn rows(table: Table, skipped: usize, columns: &Columns) -> impl Iterator<Item = Record> {
+    let is_heading = |record: &Record| record.cells().eq(columns.headings.iter().map(String::as_str));
+    table.records().skip(skipped).filter(move |record| !is_heading(record))
+}
+
+/// The headings, for each mark that may stand between cells: the first that makes sense.
+fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(Table<'a>, usize, Columns), String> {
+    let tables = DELIMITERS.map(|delimiter| Table::new(text, delimiter));
+    let mut refused = None;
+    for table in tables {
+        match headings_of(table, wanted) {
+            Ok(Some((skipped, columns))) => return Ok((table, skipped, columns)),
+            Ok(None) => (),
+            Err(why) => refused = refused.or(Some(why)),
+        }
+    }
+    if let Some(why) = refused {
+        return Err(why);
+    }
+    if let Some(found) = tables.into_iter().find_map(|table| in_remark(text, table, wanted).transpose()) {
+        return found;
+    }
+    if let Some(table) = tables.into_iter().find(|table| table.records().next().is_some_and(|first| is_row(&first))) {
+        return Ok((table, 0, Columns::without_headings()));
+    }
+    let [table, ..] = tables;
+    Err(match table.records().next() {
+        Some(first) => {
+            format!("line {}: no headings name a time and an intensity: {}; {EXAMPLE}", first.line, list(&first))
+        }
+        None => format!("has no figures; {EXAMPLE}"),
+    })
+}
+
+/// The columns where the headings are the last remark above the first row, as in "# time,kg/kWh".
+fn in_remark<'a>(text: &str, table: Table<'a>, wanted: Wanted) -> Result<Option<(Table<'a>, usize, Columns)>, String> {
+    let Some(first) = table.records().next() else { return Ok(None) };
+    let above = Table::remarks(text).take_while(|(line, _)| *line < first.line).last();
+    let Some((line, remark)) = above else { return Ok(None) };
+    let headings = Table::new(remark.trim_start_matches('#').trim(), table.delimiter).records().next();
+    let Some(headings) = headings.filter(|headings| headings.len() > 1 && headings.len() == first.len()) else {
+        return Ok(None);
+    };
+    let cells = |record: &Record| record.cells().map(str::to_owned).collect::<Vec<_>>();
+    let columns =
+        Columns::of(&cells(&headings), &cells(&first), wanted).map_err(|why| format!("line {line}: {why}"))?;
+    Ok(columns.map(|columns| (table, 0, Columns { line, ..columns })))
+}
+
+/// The number of records up to the first row, and the columns.
+fn headings_of(table: Table, wanted: Wanted) -> Result<Option<(usize, Columns)>, String> {
+    let records: Vec<Record> = table.records().take(MOST_BEFORE + 2).collect();
+    let cells = |record: Option<&Record>| -> Vec<String> {
+        record.map(|record| record.cells().map(str::to_owned).collect()).unwrap_or_default()
+    };
+    for (place, record) in records.iter().enumerate().take(MOST_BEFORE) {
+        if is_row(record) {
+            return Ok(None);
+        }
+        let below = records.get(place + 1);
+        let is_second = below.is_some_and(|below| {
+            let has_unit = || below.cells().any(|cell| matches!(units::unit(cell), Unit::PerEnergy(_)));
+            below.len() == record.len() && below.cells().all(is_words) && has_unit()
+        });
+        let mut headings = cells(Some(record));
+        if is_second {
+            // A second line of headings gives the units.
+            headings.iter_mut().zip(cells(below)).for_each(|(heading, more)| *heading = with_unit(heading, &more));
+        }
+        let rows = place + 1 + usize::from(is_second);
+        let blamed = |why: String| format!("line {}: {why}", record.line);
+        match Columns::of(&headings, &cells(records.get(rows)), wanted).map_err(blamed)? {
+            Some(columns) => return Ok(Some((rows, Columns { line: record.line, ..columns }))),
+            None if is_second => (),
+            None => continue,
+        }
+        if let Some(columns) = Columns::of(&cells(Some(record)), &cells(below), wanted).map_err(blamed)? {
+            return Ok(Some((place + 1, Columns { line: record.line, ..columns })));
+        }
+    }
+    Ok(None)
+}
+
+/// A heading and what the line below adds to it, in brackets.
+fn with_unit(heading: &str, more: &str) -> String {
+    match more {
+        hole if numbers::is_hole(hole) => heading.to_owned(),
+        more if more.starts_with(['(', '[']) => format!("{heading} {more}"),
+        more => format!("{heading} ({more})"),
+    }
+}
+
+/// Whether a record is a row of a file without headings.
+fn is_row(record: &Record) -> bool {
+    let is_figure = |cell: &str| {
+        [Decimal::Point, Decimal::Comma].into_iter().any(|decimal| numbers::number(cell, decimal).is_some())
+            || numbers::is_hole(cell)
+    };
+    record.cell(0).is_some_and(times::is_time) && record.cell(1).is_some_and(is_figure)
+}
+
+/// Whether a cell may be of a second line of headings: it is empty or a dash, or neither a time nor a number.
+fn is_words(cell: &str) -> bool {
+    let is_number = || [Decimal::Point, Decimal::Comma].into_iter().any(|way| numbers::number(cell, way).is_some());
+    numbers::is_hole(cell) || (cell.chars().any(char::is_alphabetic) && !times::is_time(cell) && !is_number())
+}
+
+fn list(record: &Record) -> String {
+    const MOST: usize = 8;
+    let shown: Vec<String> = record.cells().take(MOST).map(|cell| format!("'{}'", shown(cell))).collect();
+    let more = if record.len() > MOST { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// What all rows show together.
+#[derive(Debug, Default)]
+struct Seen {
+    numbers: numbers::Evidence,
+    times: times::Evidence,
+    hours: hours::Evidence,
+    bases: [bool; BASES.len()],
+    zones: Vec<String>,
+}
+
+impl Seen {
+    fn of(table: Table, skipped: usize, columns: &Columns) -> Result<Seen, String> {
+        let mut seen = Seen::default();
+        let time = &columns.time;
+        for record in rows(table, skipped, columns) {
+            let places = [Some(time.place), columns.end];
+            let cells = places.into_iter().flatten().filter_map(|place| record.cell(place));
+            cells.for_each(|cell| seen.times.see(record.line, cell));
+            for (place, cell) in record.cells().enumerate() {
+                match columns.figures.iter().find(|figure| figure.place == place) {
+                    Some(figure) => seen.numbers.see(record.line, cell, DIRTIEST / figure.factor),
+                    None if place != time.place && Some(place) != time.hours => seen.numbers.see_beside(cell),
+                    None => (),
+                }
+            }
+            if let Some(cell) = time.hours.and_then(|place| record.cell(place)) {
+                seen.hours.see(record.line, cell);
+            }
+            let basis = columns.basis.and_then(|place| basis(record.cell(place)?));
+            BASES.iter().zip(&mut seen.bases).for_each(|(known, is_there)| *is_there |= basis == Some(known));
+            if let Some(zone) = columns.zone.and_then(|place| record.cell(place)) {
+                seen.see_zone(zone);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn see_zone(&mut self, zone: &str) {
+        let is_new = !zone.is_empty() && !self.zones.iter().any(|known| known == zone);
+        if is_new && self.zones.len() < MOST_ZONES {
+            self.zones.push(zone.to_owned());
+        }
+    }
+
+    /// The basis whose rows count: the one that is wanted, else the first that is there.
+    fn basis(&self, wanted: Wanted) -> Option<&'static str> {
+        let there = || BASES.into_iter().zip(self.bases).filter_map(|(basis, is_there)| is_there.then_some(basis));
+        there().find(|basis| wanted.basis == Some(basis)).or_else(|| there().next())
+    }
+
+    /// The zone whose rows count.
+    fn zone(&self, columns: &Columns, wanted: Wanted) -> Result<Option<String>, String> {
+        if let [] | [_] = self.zones.as_slice() {
+            return Ok(self.zones.first().cloned());
+        }
+        let named = |zone: &str| columns.zone_name(zone);
+        let meanings = wanted.zone.map(exports::meanings).unwrap_or_default();
+        let of = |run: &String| self.zones.iter().find(|zone| exports::is_same(&named(zone), run));
+        if let Some(zone) = meanings.iter().find_map(of) {
+            return Ok(Some(zone.clone()));
+        }
+        const MOST: usize = 8;
+        let list: Vec<String> = self.zones.iter().take(MOST).map(|zone| shown(&named(zone))).collect();
+        let more = if self.zones.len() > MOST { ", …" } else { "" };
+        let (all, run) = (list.join(", "), wanted.zone.map(|run| format!(", and none is location={run}")));
+        Err(format!(
+            "the file holds figures of {} zones ({all}{more}){}; set location= to one of them, such as location={}",
+            self.zones.len(),
+            run.unwrap_or_default(),
+            list.first().map_or("", String::as_str)
+        ))
+    }
+}

@@ -1,0 +1,213 @@
+//! The rows of a file, and what they make of the grid over time. Pure.
+
+use super::headings::{Columns, EXAMPLE, Figure};
+use super::hours::Hours;
+use super::layout::{self, Layout};
+use super::local;
+use super::names::TimeZone;
+use super::numbers;
+use super::table::{Record, shown};
+use super::times;
+use crate::carbon::intensity::slot::{DIRTIEST, Slot, Standing};
+
+/// How long the last figure holds where there is no step to see, s.
+const STEP_S: f64 = 3600.0;
+
+/// A figure of the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Since when it holds, s since 1970 UTC.
+    pub at: f64,
+    /// Until when, where the file states it.
+    pub end: Option<f64>,
+    /// None: a hole.
+    pub g_per_kwh: Option<f64>,
+    /// How sure it is.
+    pub standing: Standing,
+    /// Its line.
+    pub line: u64,
+    /// Whether its time lacks an offset, and no heading states that it is UTC.
+    pub is_bare: bool,
+}
+
+/// All rows of a file. A row that does not state its kind is a forecast if its time is after `now`, s since 1970.
+pub fn read(layout: &Layout, now: f64) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    for record in layout.rows() {
+        let line = record.line;
+        layout.read(&record, now, &mut rows).map_err(|why| format!("line {line}: {why}"))?;
+    }
+    if !rows.iter().any(|row| row.g_per_kwh.is_some()) {
+        return Err(format!("has no figures; {EXAMPLE}"));
+    }
+    check_unit(&layout.columns, &rows)?;
+    local::check(&rows, &layout.columns.time)?;
+    Ok(rows)
+}
+
+impl Layout<'_> {
+    fn read(&self, record: &Record, now: f64, rows: &mut Vec<Row>) -> Result<(), String> {
+        let columns = &self.columns;
+        if record.cells().skip(columns.count).any(|cell| !cell.is_empty()) {
+            return Err(format!(
+                "{} cells, but {} columns; expected a cell for each heading, with quotes around one that holds the mark \
+                 between cells, such as \"1,234.5\"",
+                record.len(),
+                columns.count
+            ));
+        }
+        if record.cells().any(|cell| self.holds_row(cell)) {
+            return Err("a quote opens in this row and closes rows later; expected two quotes around a cell".into());
+        }
+        let zone = columns.zone.and_then(|place| record.cell(place));
+        let is_of_all = |zone: &str| zone.is_empty() && self.has_one_zone;
+        let basis = columns.basis.and_then(|place| layout::basis(record.cell(place)?));
+        if zone.zip(self.zone.as_deref()).is_some_and(|(row, counts)| row != counts && !is_of_all(row))
+            || basis.is_some_and(|basis| self.basis != Some(basis))
+        {
+            return Ok(());
+        }
+        let (at, end, is_bare) = self.time(record)?;
+        let standing = self.standing(record, at, now)?;
+        for figure in &columns.figures {
+            let g_per_kwh = self.figure(record, figure)?;
+            let standing = figure.standing.filter(|_| columns.kind.is_none()).unwrap_or(standing);
+            rows.push(Row { at, end, g_per_kwh, standing, line: record.line, is_bare });
+        }
+        Ok(())
+    }
+
+    /// Whether a cell has swallowed a row, as one does whose quote is not closed.
+    fn holds_row(&self, cell: &str) -> bool {
+        let mark = char::from(self.table.delimiter);
+        let first_cell =
+            |line: &str| line.split(mark).next().is_some_and(|cell| times::is_time(cell.trim_matches('"')));
+        cell.contains(['\n', '\r']) && cell.lines().skip(1).any(|line| line.contains(mark) && first_cell(line))
+    }
+
+    fn needed<'a>(&self, record: &'a Record, place: usize, name: &str) -> Result<&'a str, String> {
+        record.cell(place).ok_or_else(|| {
+            format!(
+                "has {} of {} cells, and none for '{}'; expected a cell for each heading",
+                record.len(),
+                self.columns.count,
+                shown(name)
+            )
+        })
+    }
+
+    /// When a row begins and ends to hold, s since 1970, and whether that may be local time.
+    fn time(&self, record: &Record) -> Result<(f64, Option<f64>, bool), String> {
+        let time = &self.columns.time;
+        let cell = self.needed(record, time.place, &time.name)?;
+        let hours = time.hours.map(|place| self.needed(record, place, "time of day")).transpose()?;
+        let stamp = match hours {
+            Some(hours) => self.manner.stamp_of(cell, hours),
+            None => self.manner.stamp(cell),
+        };
+        let wrong = |cell: &str| {
+            format!(
+                "'{}' is no time; expected 2026-03-02T13:00Z, with an offset or in UTC, or seconds since 1970",
+                shown(cell)
+            )
+        };
+        let stamp = stamp.ok_or_else(|| wrong(&hours.map_or(cell.to_owned(), |hours| format!("{cell} {hours}"))))?;
+        let offset_s = match (stamp.offset_s, time.zone) {
+            (Some(offset_s), _) => offset_s,
+            (None, TimeZone::Utc | TimeZone::Unsaid) => 0.0,
+            (None, TimeZone::Offset(offset_s)) => offset_s,
+            (None, TimeZone::Local) => return Err(local::without_offset(cell, &time.name)),
+        };
+        let is_bare = stamp.offset_s.is_none() && time.zone != TimeZone::Utc;
+        let end = match self.columns.end.map(|place| self.needed(record, place, "the end")).transpose()? {
+            Some(cell) if !numbers::is_hole(cell) => {
+                let end = self.manner.stamp(cell).ok_or_else(|| wrong(cell))?;
+                Some(end.civil_s - end.offset_s.unwrap_or(offset_s))
+            }
+            _ => stamp.end_s.map(|end_s| end_s - offset_s),
+        };
+        let at = stamp.civil_s - offset_s;
+        if end.is_none() && (time.is_hour_end || self.hours == Hours::Ends) {
+            return Ok((at - times::HOUR_S, Some(at), is_bare));
+        }
+        match end.filter(|end| *end <= at) {
+            Some(_) => Err("the end is not after the start; expected the start first".into()),
+            None => Ok((at, end, is_bare)),
+        }
+    }
+
+    fn standing(&self, record: &Record, at: f64, now: f64) -> Result<Standing, String> {
+        let by_time = if at <= now { Standing::Actual } else { Standing::Forecast };
+        let columns = &self.columns;
+        let cell = |place: Option<usize>| place.and_then(|place| record.cell(place)).unwrap_or_default().to_lowercase();
+        match cell(columns.kind).as_str() {
+            "actual" => return Ok(Standing::Actual),
+            "estimated" => return Ok(Standing::Estimated),
+            "forecast" => return Ok(Standing::Forecast),
+            "" => (),
+            other => return Err(format!("kind '{}': expected actual, estimated or forecast", shown(other))),
+        }
+        match cell(columns.estimated).as_str() {
+            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(Standing::Estimated)),
+            "false" | "no" | "0" | "0.0" | "f" | "n" => Ok(by_time),
+            hole if numbers::is_hole(hole) => Ok(by_time),
+            other => Err(format!("'{}' in the column of estimates: expected true or false", shown(other))),
+        }
+    }
+
+    fn figure(&self, record: &Record, figure: &Figure) -> Result<Option<f64>, String> {
+        let cell = self.needed(record, figure.place, &figure.name)?;
+        if numbers::is_hole(cell) {
+            return Ok(None);
+        }
+        let g_per_kwh = numbers::number(cell, self.decimal).map(|number| number * figure.factor);
+        g_per_kwh.filter(|g_per_kwh| (0.0..=DIRTIEST).contains(g_per_kwh)).map(Some).ok_or_else(|| {
+            format!("'{}' is no intensity; expected 0 to 10000 g/kWh, such as 123.4, or nothing", shown(cell))
+        })
+    }
+}
+
+/// Figures below 2 of a column without a unit may be kg/kWh as well as g/kWh.
+fn check_unit(columns: &Columns, rows: &[Row]) -> Result<(), String> {
+    const SMALL: f64 = 2.0;
+    let Some(unnamed) = columns.figures.iter().find(|figure| !figure.has_unit) else { return Ok(()) };
+    let most = rows.iter().filter_map(|row| row.g_per_kwh).fold(0.0, f64::max);
+    if most > 0.0 && most < SMALL {
+        if columns.headings.is_empty() {
+            return Err(format!(
+                "line 1: no headings name a unit, and figures up to {most} may be g/kWh or kg/kWh; expected a first line such as \
+                 time,g_per_kwh or time,kg_per_kwh"
+            ));
+        }
+        return Err(format!(
+            "line {}: column '{}' names no unit, and figures up to {most} may be g/kWh or kg/kWh; name it g_per_kwh or kg_per_kwh",
+            columns.line,
+            shown(&unnamed.name)
+        ));
+    }
+    Ok(())
+}
+
+/// Rows of each kind, in time's order, as slots.
+pub fn slots(mut rows: Vec<Row>) -> Vec<Slot> {
+    rows.sort_by(|a, b| a.at.total_cmp(&b.at));
+    // Beside actual figures a forecast's are told apart, as both may stand for one time.
+    let mut slots = Vec::new();
+    for standing in Standing::ALL {
+        let of_kind: Vec<&Row> = rows.iter().filter(|row| row.standing == standing).collect();
+        let mut step = STEP_S;
+        for row in &of_kind {
+            let next = of_kind.get(of_kind.partition_point(|next| next.at <= row.at));
+            // A figure holds no longer than until there is something else, of whatever kind.
+            let other = || rows.get(rows.partition_point(|other| other.at <= row.at)..)?.first();
+            let end = row.end.or_else(|| next.map(|next| next.at)).or_else(|| other().map(|other| other.at));
+            step = end.map_or(step, |end| end - row.at);
+            if let Some(g_per_kwh) = row.g_per_kwh {
+                slots.push(Slot { from: row.at, to: row.at + step, g_per_kwh, standing });
+            }
+        }
+    }
+    // In time's order, for the curve grows at its end.
+    slots.sort_by(|a, b| a.from.total_cmp(&b.from));
+    slots
+}

@@ -1,0 +1,58 @@
+use super::*;
+use crate::carbon::provider::registry::tests::sample;
+
+#[test]
+fn the_question_is_one_over_https() {
+    let request = request();
+    assert_eq!((request.base, request.path.as_str(), HOST), (None, "/v1/ip/geo.json", "https://get.geojs.io"));
+    assert!(request.headers.is_empty());
+}
+
+#[test]
+fn three_services_say_the_same() {
+    for name in ["geojs_geo_200.json", "ipapi_com_200.json", "ipinfo_200.json"] {
+        let place = take(&sample(name)).unwrap();
+        assert_eq!((place.country.as_str(), place.region.as_deref()), ("DK", Some("Capital Region")), "{name}");
+        assert_eq!((place.latitude, place.longitude), (Some(55.6759), Some(12.5655)), "{name}");
+        assert_eq!(place.zone().as_deref(), Some("DK"));
+    }
+}
+
+#[test]
+fn no_place_is_an_error() {
+    for name in ["ipinfo_bogon_200.json", "ipapi_com_fail_200.json", "ipinfo_429.json", "html_502_not_json.html"] {
+        assert!(take(&sample(name)).is_err(), "{name}");
+    }
+    let private = "the answer says that this address is not public, or that it is not known";
+    assert_eq!(take(br#"{"bogon": true, "country": "DK"}"#).unwrap_err(), private);
+    assert_eq!(take(br#"{"status": "fail", "countryCode": "DK"}"#).unwrap_err(), private);
+    assert_eq!(take(br#"{"country": "Denmark"}"#).unwrap_err(), "the answer names no country");
+    assert_eq!(take(br#"{"ip": "203.0.113.7"}"#).unwrap_err(), "the answer lacks 'country'");
+    for degrees in
+        [r#""nil","longitude":"nil""#, r#"0,"longitude":0"#, r#"91,"longitude":0"#, r#""NaN","longitude":1"#, "1"]
+    {
+        let place = take(format!(r#"{{"country_code":"dk","latitude":{degrees}}}"#).as_bytes()).unwrap();
+        assert_eq!((place.country.as_str(), place.latitude, place.longitude), ("DK", None, None), "{degrees}");
+    }
+}
+
+#[test]
+fn states_and_provinces_have_zones_of_their_own() {
+    let zone = |country: &str, region: &str| {
+        Whereabouts { country: country.into(), region: Some(region.into()), latitude: None, longitude: None }.zone()
+    };
+    for (country, region, expected) in [
+        ("US", "California", "US-CA"),
+        ("US", "District of Columbia", "US-DC"),
+        ("US", "Atlantis", "US"),
+        ("CA", "Québec", "CA-QC"),
+        ("CA", "Newfoundland and Labrador", "CA-NL"),
+        ("CN", "Guangdong", "CN-GD"),
+        ("DK", "California", "DK"),
+        ("GE", "Georgia", "GE"),
+        ("US", "", "US"),
+    ] {
+        assert_eq!(zone(country, region).as_deref(), Some(expected), "{country} {region}");
+    }
+    assert_eq!(zone("ZZ", "California"), None);
+}

@@ -1,0 +1,117 @@
+use super::*;
+use crate::carbon::provider::Place;
+use crate::carbon::provider::registry::choose;
+use crate::carbon::provider::registry::tests::{NOW, chosen, found, refused, round, sample};
+
+/// 2026-03-02T13:00Z.
+const ONE: f64 = 1_772_456_400.0;
+
+fn paths(location: &str) -> Vec<String> {
+    round(&mut *chosen(NAME, location)).into_iter().map(|request| request.path).collect()
+}
+
+fn taken(location: &str, now: f64, name: &str) -> Result<Vec<Slot>, String> {
+    let mut service = chosen(NAME, location);
+    let request = service.next(now).unwrap();
+    service.take(&request, &sample(name))
+}
+
+#[test]
+fn a_round_asks_for_a_day_back_and_two_ahead() {
+    assert_eq!(paths("GB"), ["/intensity/2026-03-02T13:01Z/pt24h", "/intensity/2026-03-02T13:01Z/fw48h"]);
+    let by_postcode = |outward: &str| {
+        ["pt24h", "fw48h"].map(|span| format!("/regional/intensity/2026-03-02T13:01Z/{span}/postcode/{outward}"))
+    };
+    for place in ["GB-EC1A", "gb-ec1a 1bb", "UK-EC1A1BB"] {
+        assert_eq!(paths(place), by_postcode("EC1A"), "{place}");
+    }
+    for (place, outward) in
+        [("GB-M1", "M1"), ("GB-M1 1AE", "M1"), ("GB-B338TH", "B33"), ("GB-CR26XH", "CR2"), ("GB-W1A0AX", "W1A")]
+    {
+        assert_eq!(paths(place), by_postcode(outward), "{place}");
+    }
+    assert_eq!(paths("GB-13")[1], "/regional/intensity/2026-03-02T13:01Z/fw48h/regionid/13");
+    let mut service = chosen(NAME, "GB");
+    assert_eq!((round(&mut *service).len(), round(&mut *service).len()), (2, 2));
+}
+
+#[test]
+fn places_are_the_country_its_parts_and_clouds_in_it() {
+    for place in ["GB", "uk", "GBR", "aws:eu-west-2", "azure:ukwest"] {
+        let service = chosen(NAME, place);
+        assert_eq!((service.zone(), service.static_zone()), ("GB".into(), "GB".into()), "{place}");
+    }
+    assert_eq!((chosen(NAME, "gb-ec1a 1bb").zone(), chosen(NAME, "uk-18").zone()), ("GB-EC1A".into(), "GB-18".into()));
+    for bad in [
+        "FR",
+        "GB-0",
+        "GB-19",
+        "GB-999",
+        "GB-",
+        "GB-LONDON",
+        "GB-EC1A/..",
+        "GB-EC1A 1BBB",
+        "GB-é1",
+        "GB-1AA",
+        "aws:eu-west-3",
+    ] {
+        assert!(refused(NAME, bad).starts_with(&format!("location='{bad}': carbonintensity_gb takes GB")), "{bad}");
+    }
+    let leeds = found("GB", "England", 53.8, -1.55);
+    assert_eq!(choose(NAME, Place::Found(&leeds), None).unwrap().zone(), "GB");
+}
+
+#[test]
+fn the_recorded_day_ends_with_a_half_hour_not_metered_yet() {
+    let slots = taken("GB", NOW, "carbonintensitygb_pt24h_recorded_200.json").unwrap();
+    let noon = 1_679_054_400.0; // 2023-03-17T12:00Z
+    let half_hour = |index: f64, g_per_kwh, standing| Slot {
+        from: noon + index * 1800.0,
+        to: noon + (index + 1.0) * 1800.0,
+        g_per_kwh,
+        standing,
+    };
+    assert_eq!(slots.len(), 48);
+    assert_eq!(slots[0], half_hour(0.0, 183.0, Standing::Actual));
+    assert_eq!(slots[46], half_hour(46.0, 162.0, Standing::Actual));
+    assert_eq!(slots[47], half_hour(47.0, 168.0, Standing::Forecast));
+}
+
+#[test]
+fn two_days_ahead_are_forecast() {
+    let slots = taken("GB", NOW, "carbonintensitygb_fw48h_200.json").unwrap();
+    assert_eq!((slots.len(), slots[0].from, slots[0].g_per_kwh), (96, ONE, 120.0));
+    assert_eq!((slots[95].from, slots[95].to, slots[95].g_per_kwh), (ONE + 95.0 * 1800.0, ONE + 172_800.0, 155.0));
+    assert!(slots.iter().all(|slot| slot.standing == Standing::Forecast));
+    let slots = taken("GB", NOW, "carbonintensitygb_range_200.json").unwrap();
+    let told: Vec<_> = slots.iter().map(|slot| (slot.g_per_kwh, slot.standing)).collect();
+    assert_eq!(told, [(149.0, Standing::Actual), (158.0, Standing::Forecast), (171.0, Standing::Forecast)]);
+    let slots = taken("GB", NOW, "carbonintensitygb_intensity_200.json").unwrap();
+    assert_eq!(slots, [Slot { from: ONE, to: ONE + 1800.0, g_per_kwh: 149.0, standing: Standing::Actual }]);
+    assert_eq!(taken("GB", NOW, "carbonintensitygb_empty_200.json").unwrap(), []);
+}
+
+#[test]
+fn a_regions_past_is_worked_out() {
+    for place in ["GB-EC1A", "GB-13"] {
+        let slots = taken(place, ONE + 3600.0, "carbonintensitygb_regional_fw48h_200.json").unwrap();
+        assert_eq!(
+            (slots.len(), slots[0].g_per_kwh, slots[95].g_per_kwh, slots[95].to),
+            (96, 100.0, 105.0, ONE + 172_800.0)
+        );
+        assert_eq!((slots[1].standing, slots[2].standing), (Standing::Estimated, Standing::Forecast));
+        let slots = taken(place, NOW, "carbonintensitygb_regional_postcode_200.json").unwrap();
+        assert_eq!(slots, [Slot { from: ONE, to: ONE + 1800.0, g_per_kwh: 141.0, standing: Standing::Forecast }]);
+    }
+    for place in ["GB-M1", "GB-12"] {
+        let words = taken(place, NOW, "carbonintensitygb_regional_fw48h_200.json").unwrap_err();
+        assert_eq!(words, "the answer is for another region than asked");
+    }
+}
+
+#[test]
+fn a_postcode_that_is_none_has_a_cure() {
+    assert!(taken("GB-EC1A", NOW, "carbonintensitygb_400.json").is_err());
+    assert!(chosen(NAME, "GB-ZZ9").cure(400).unwrap().contains("GB-1 to GB-18"));
+    assert_eq!(chosen(NAME, "GB").cure(400), None);
+}

@@ -1,0 +1,228 @@
+//! Electricity Maps, v3: the world, by the hour, for a key. The free plan holds one zone and no forecast.
+
+use super::{
+    Place, Request, Secret, Service, country, encoded, field, figure, in_order, json, list, slot, spacing, time,
+};
+use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::zones::{self, Found, Spot};
+use crate::error::Error;
+use serde_json::Value;
+
+/// As the option names it.
+pub const NAME: &str = "electricitymaps";
+
+const LATEST: u8 = 0;
+const HISTORY: u8 = 1;
+const FORECAST: u8 = 2;
+
+const TAKES: &str = "electricitymaps takes its own zones (DK-DK1, DE, US-CAL-CISO, see app.electricitymaps.com), cloud regions \
+    (aws:eu-north-1) and location=ip";
+
+/// One zone of Electricity Maps.
+pub struct ElectricityMaps {
+    zone: Zone,
+    static_zone: String,
+    key: Option<Secret>,
+    step: u8,
+}
+
+/// How the service is told where.
+enum Zone {
+    /// By its own name for the zone.
+    Named(String),
+    /// By provider and region.
+    Cloud(&'static str),
+    /// By latitude and longitude, found near this zone of ours.
+    At(f64, f64, String),
+}
+
+impl ElectricityMaps {
+    /// The service for a zone of its own, a cloud region or a place found.
+    pub fn new(place: Place<'_>, key: Option<Secret>) -> Result<Self, Error> {
+        let zone = match place {
+            Place::Unsaid => None,
+            Place::Zone(asked) => own_zone(asked),
+            Place::Found(found) => Some(match (found.latitude, found.longitude) {
+                (Some(latitude), Some(longitude)) => {
+                    Zone::At(latitude, longitude, found.zone().unwrap_or_else(|| found.country.clone()))
+                }
+                _ => Zone::Named(found.country.clone()),
+            }),
+        };
+        let zone = zone.ok_or_else(|| place.refused(TAKES))?;
+        Ok(ElectricityMaps { static_zone: static_zone(&zone), zone, key, step: LATEST })
+    }
+
+    fn path(&self, what: &str) -> String {
+        let place = match &self.zone {
+            Zone::Named(zone) => format!("zone={}", encoded(zone)),
+            Zone::Cloud(name) => {
+                let (provider, region) = name.split_once(':').unwrap_or_default();
+                format!("dataCenterProvider={}&dataCenterRegion={}", encoded(provider), encoded(region))
+            }
+            // To a kilometre: an address tells no more, and nobody needs more.
+            Zone::At(latitude, longitude, _) => format!("lat={latitude:.2}&lon={longitude:.2}"),
+        };
+        // Without the last word an unknown place is answered, with 200, for the caller's own address.
+        format!("/v3/carbon-intensity/{what}?{place}&disableCallerLookup=true")
+    }
+
+    fn check(&self, answer: &Value) -> Result<(), String> {
+        let zone = field(answer, "zone")?.as_str();
+        let is_ours = match &self.zone {
+            Zone::Named(ours) => zone.is_some_and(|zone| zone.eq_ignore_ascii_case(ours)),
+            Zone::Cloud(_) | Zone::At(..) => zone.is_some(), // the service's to say
+        };
+        if !is_ours {
+            return Err("the answer is for another zone than asked".into());
+        }
+        match answer.get("emissionFactorType").and_then(Value::as_str) {
+            None | Some("lifecycle") => Ok(()),
+            Some(_) => Err("the answer is not of lifecycle emissions".into()),
+        }
+    }
+
+    fn slots(&self, answer: &Value, records: &[Value], is_forecast: bool) -> Result<Vec<Slot>, String> {
+        let starts = records.iter().map(|record| time(record, "datetime")).collect::<Result<Vec<_>, _>>()?;
+        let length = length(answer, &starts)?;
+        let mut slots = Vec::new();
+        for (record, from) in records.iter().zip(starts) {
+            if record.get("zone").is_some() {
+                self.check(record)?;
+            }
+            let standing = match record.get("isEstimated").and_then(Value::as_bool) {
+                _ if is_forecast => Standing::Forecast,
+                Some(false) => Standing::Actual,
+                Some(true) | None => Standing::Estimated,
+            };
+            if let Some(g_per_kwh) = figure(field(record, "carbonIntensity")?)? {
+                slots.push(slot(from, from + length, g_per_kwh, standing)?);
+            }
+        }
+        Ok(in_order(slots))
+    }
+}
+
+impl Service for ElectricityMaps {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn host(&self) -> &'static str {
+        "https://api.electricitymaps.com"
+    }
+
+    fn zone(&self) -> String {
+        match &self.zone {
+            Zone::Named(zone) | Zone::At(_, _, zone) => zone.clone(),
+            Zone::Cloud(region) => (*region).to_owned(),
+        }
+    }
+
+    fn static_zone(&self) -> String {
+        self.static_zone.clone()
+    }
+
+    fn basis(&self) -> &'static str {
+        "lifecycle"
+    }
+
+    fn scope(&self) -> Option<&'static str> {
+        Some(zones::CONSUMPTION)
+    }
+
+    fn source(&self) -> &'static str {
+        "Electricity Maps"
+    }
+
+    fn refresh_s(&self) -> f64 {
+        900.0
+    }
+
+    fn missing(&self) -> Option<&'static str> {
+        self.key.is_none().then_some(
+            "electricitymaps needs a key: get one at portal.electricitymaps.com and set api_key= or CARBONTRACKER_API_KEY",
+        )
+    }
+
+    fn next(&mut self, _: f64) -> Option<Request> {
+        let key = self.key.as_ref()?.0.clone();
+        let (answer, what) = match self.step {
+            LATEST => (LATEST, "latest"),
+            HISTORY => (HISTORY, "history"),
+            FORECAST => (FORECAST, "forecast"),
+            _ => {
+                self.step = LATEST;
+                return None;
+            }
+        };
+        self.step += 1;
+        let request = Request::get(answer, self.path(what)).header("auth-token", key);
+        Some(if answer == FORECAST { request.optional() } else { request })
+    }
+
+    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+        let answer = json(body)?;
+        self.check(&answer)?;
+        match request.answer {
+            LATEST => self.slots(&answer, std::slice::from_ref(&answer), false),
+            HISTORY => self.slots(&answer, list(&answer, "history")?, false),
+            _ => self.slots(&answer, list(&answer, "forecast")?, true),
+        }
+    }
+
+    fn cure(&self, status: u16) -> Option<String> {
+        let zone = self.zone();
+        match status {
+            401 => Some(format!("check api_key: it is not a key of electricitymaps, or its plan does not hold {zone}")),
+            403 => Some(format!("the key's plan does not hold {zone}: set location= to the zone chosen with the key")),
+            404 => Some(format!(
+                "electricitymaps has nothing for {zone}: look for its zone in app.electricitymaps.com, or set another intensity="
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// A zone in the service's form: the country's alpha-2 code, then its part; a name becomes its code. What our tables lack it
+/// may have.
+fn own_zone(asked: &str) -> Option<Zone> {
+    match zones::find(asked) {
+        Ok(Found { spot: region @ Spot::Region(_), .. }) => Some(Zone::Cloud(region.code())),
+        Ok(Found { spot: Spot::State(_), .. }) => None, // US-CA: the service knows operators, not states
+        Ok(Found { spot, why: "" }) if spot.code() != "WORLD" => Some(Zone::Named(spot.code().to_owned())),
+        _ => formed(asked).map(Zone::Named),
+    }
+}
+
+fn formed(asked: &str) -> Option<String> {
+    let zone = asked.to_ascii_uppercase();
+    let is_formed = zone.len() <= 24
+        && country(&zone).len() == 2
+        && country(&zone).bytes().all(|byte| byte.is_ascii_uppercase())
+        && zone.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    is_formed.then_some(zone)
+}
+
+fn static_zone(zone: &Zone) -> String {
+    let named = match zone {
+        Zone::Cloud(region) => return (*region).to_owned(),
+        Zone::Named(zone) | Zone::At(_, _, zone) => zone,
+    };
+    let found = zones::find(named).or_else(|_| zones::find(country(named)));
+    found.map_or("WORLD", |found| found.spot.code()).to_owned()
+}
+
+/// How long a figure holds, s: as the answer says, else by the distance between figures, an hour at most.
+fn length(answer: &Value, starts: &[f64]) -> Result<f64, String> {
+    match answer.get("temporalGranularity").and_then(Value::as_str) {
+        Some("hourly") => Ok(3600.0),
+        Some("15_minutes") => Ok(900.0),
+        Some("5_minutes") => Ok(300.0),
+        Some(_) => Err("the answer's figures are not by the hour".into()),
+        None => Ok(spacing(starts).unwrap_or(3600.0).min(3600.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Energi Data Service of the Danish system operator: both halves of Denmark, every five minutes, without a key.
+
+use super::{
+    Place, Request, Service, country, encoded, field, figure, json, list, minute, refused_by_others, slot, time,
+};
+use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::zones;
+use crate::carbon::location::ip::Whereabouts;
+use crate::error::Error;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// As the option names it.
+pub const NAME: &str = "energidataservice";
+
+const REALISED: u8 = 0;
+const PROGNOSIS: u8 = 1;
+
+/// Each figure holds so long, s.
+const STEP: f64 = 300.0;
+
+const TAKES: &str =
+    "energidataservice knows Denmark only: DK1 (west of the Great Belt), DK2 (east of it), or DK for their mean";
+
+/// Denmark, or a half of it.
+pub struct EnergiDataService {
+    areas: &'static [&'static str],
+    step: u8,
+}
+
+const WEST: &[&str] = &["DK1"];
+const EAST: &[&str] = &["DK2"];
+const BOTH: &[&str] = &["DK1", "DK2"];
+
+impl EnergiDataService {
+    /// The service for a half of Denmark, or for the mean of both.
+    pub fn new(place: Place<'_>) -> Result<Self, Error> {
+        let areas = match place {
+            Place::Unsaid => Some(BOTH),
+            Place::Zone(asked) => match asked.to_ascii_uppercase().as_str() {
+                "DK1" | "DK-DK1" => Some(WEST),
+                "DK2" | "DK-DK2" => Some(EAST),
+                _ => place.table_zone().filter(|zone| country(zone) == "DK").map(|zone| match zone.as_str() {
+                    "DK-DK1" => WEST,
+                    "DK-DK2" => EAST,
+                    _ => BOTH,
+                }),
+            },
+            Place::Found(found) => (found.country == "DK").then(|| half(found)),
+        };
+        Ok(EnergiDataService { areas: areas.ok_or_else(|| place.refused(TAKES))?, step: REALISED })
+    }
+
+    fn path(&self, dataset: &str, start: f64) -> String {
+        let filter = format!("{{\"PriceArea\":[\"{}\"]}}", self.areas.join("\",\""));
+        // Without timezone=UTC the service takes and gives Danish time, and without limit=0 the newest hundred.
+        format!(
+            "/dataset/{dataset}?start={}&filter={}&sort=Minutes5UTC&limit=0&timezone=UTC",
+            minute(start),
+            encoded(&filter)
+        )
+    }
+
+    /// The figures of each instant (in whole seconds, to be comparable), one per area.
+    fn by_instant(&self, answer: &Value) -> Result<BTreeMap<u64, BTreeMap<&'static str, f64>>, String> {
+        let mut found: BTreeMap<u64, BTreeMap<&'static str, f64>> = BTreeMap::new();
+        for record in list(answer, "records")? {
+            let area = field(record, "PriceArea")?.as_str();
+            let area = self.areas.iter().find(|ours| area == Some(ours));
+            let area = area.ok_or("the answer is for another price area than asked")?;
+            let from = time(record, "Minutes5UTC")?;
+            if let Some(g_per_kwh) = figure(field(record, "CO2Emission")?)? {
+                slot(from, from + STEP, g_per_kwh, Standing::Actual)?; // each by itself makes sense, not only the mean
+                found.entry(from as u64).or_default().insert(area, g_per_kwh);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Service for EnergiDataService {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn host(&self) -> &'static str {
+        "https://api.energidataservice.dk"
+    }
+
+    fn zone(&self) -> String {
+        match self.areas {
+            [area] => format!("DK-{area}"),
+            _ => "DK".into(),
+        }
+    }
+
+    fn static_zone(&self) -> String {
+        self.zone()
+    }
+
+    fn basis(&self) -> &'static str {
+        "direct"
+    }
+
+    fn scope(&self) -> Option<&'static str> {
+        Some(zones::CONSUMPTION)
+    }
+
+    fn source(&self) -> &'static str {
+        match self.areas {
+            [_] => "Energinet, Energi Data Service",
+            _ => "Energinet, Energi Data Service (mean of DK1 and DK2)",
+        }
+    }
+
+    fn refresh_s(&self) -> f64 {
+        600.0
+    }
+
+    fn next(&mut self, now: f64) -> Option<Request> {
+        let request = match self.step {
+            REALISED => Request::get(REALISED, self.path("CO2Emis", now - 86_400.0)),
+            PROGNOSIS => Request::get(PROGNOSIS, self.path("CO2EmisProg", now - STEP)), // with the step under way
+            _ => {
+                self.step = REALISED;
+                return None;
+            }
+        };
+        self.step += 1;
+        Some(request)
+    }
+
+    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+        let (dataset, standing) = match request.answer {
+            REALISED => ("CO2Emis", Standing::Actual),
+            _ => ("CO2EmisProg", Standing::Forecast),
+        };
+        let answer = json(body)?;
+        if answer.get("dataset").is_some_and(|name| name != dataset) {
+            return Err("the answer is another data set than asked".into());
+        }
+        let whole = |figures: &&BTreeMap<_, f64>| figures.len() == self.areas.len();
+        let mean = |figures: &BTreeMap<_, f64>| figures.values().sum::<f64>() / figures.len() as f64;
+        let found = self.by_instant(&answer)?;
+        let whole = found.iter().filter(|(_, figures)| whole(figures));
+        whole.map(|(from, figures)| slot(*from as f64, *from as f64 + STEP, mean(figures), standing)).collect()
+    }
+
+    fn cure(&self, status: u16) -> Option<String> {
+        if matches!(status, 401 | 403) { refused_by_others(NAME) } else { None }
+    }
+}
+
+/// The half of Denmark. The Great Belt lies at 10.9° E; north of 56.2° all is west of it, also Djursland, Anholt and Læsø.
+fn half(found: &Whereabouts) -> &'static [&'static str] {
+    match (found.latitude, found.longitude) {
+        (_, None) => BOTH,
+        (Some(latitude), Some(_)) if latitude > 56.2 => WEST,
+        (_, Some(longitude)) if longitude < 10.9 => WEST,
+        _ => EAST,
+    }
+}
+
+#[cfg(test)]
+mod tests;

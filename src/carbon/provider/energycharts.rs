@@ -1,0 +1,145 @@
+//! Energy-Charts of Fraunhofer ISE: Germany and most of Europe, every quarter of an hour, without a key.
+
+use super::{
+    Place, Request, Service, country, field, figure, in_order, json, list, minute, refused_by_others, slot, spacing,
+};
+use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::zones::{self, Spot};
+use crate::error::Error;
+use serde_json::Value;
+
+/// As the option names it.
+pub const NAME: &str = "energycharts";
+
+const BOTH: u8 = 0;
+const FORECAST: u8 = 1;
+
+/// Where a single figure does not tell its step, s.
+const STEP: f64 = 900.0;
+
+const TAKES: &str = "energycharts takes a country of Europe (DE, FRA, GB, …)";
+
+/// The countries of Europe. The service has figures for most of them.
+#[rustfmt::skip]
+const COUNTRIES: [&str; 45] = [
+    "AL", "AM", "AT", "AZ", "BA", "BE", "BG", "BY", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GE", "GR", "HR", "HU",
+    "IE", "IS", "IT", "LT", "LU", "LV", "MD", "ME", "MK", "MT", "NL", "NO", "PL", "PT", "RO", "RS", "RU", "SE", "SI", "SK", "TR",
+    "UA", "XK",
+];
+
+/// A country of Energy-Charts.
+pub struct EnergyCharts {
+    country: &'static str,
+    step: u8,
+}
+
+impl EnergyCharts {
+    /// The service for a country, or for the one a cloud region or an address lies in.
+    pub fn new(place: Place<'_>) -> Result<Self, Error> {
+        let asked = match place {
+            Place::Unsaid => None,
+            // A part of a country is not what the service has: the user is to say that the whole will do.
+            Place::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
+                region @ Spot::Region(_) => Some(country(region.zone()).to_owned()),
+                spot => spot.country().filter(|_| found.why.is_empty()).map(str::to_owned),
+            }),
+            Place::Found(found) => Some(found.country.clone()),
+        };
+        let known = asked.and_then(|asked| COUNTRIES.into_iter().find(|country| *country == asked));
+        Ok(EnergyCharts { country: known.ok_or_else(|| place.refused(TAKES))?, step: BOTH })
+    }
+
+    /// As the service writes it.
+    fn code(&self) -> String {
+        if self.country == "GB" { "uk".into() } else { self.country.to_ascii_lowercase() }
+    }
+}
+
+impl Service for EnergyCharts {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn host(&self) -> &'static str {
+        "https://api.energy-charts.info"
+    }
+
+    fn zone(&self) -> String {
+        self.country.into()
+    }
+
+    fn static_zone(&self) -> String {
+        self.country.into()
+    }
+
+    fn basis(&self) -> &'static str {
+        "lifecycle"
+    }
+
+    fn source(&self) -> &'static str {
+        "Fraunhofer ISE, Energy-Charts (CC BY 4.0)"
+    }
+
+    fn refresh_s(&self) -> f64 {
+        900.0
+    }
+
+    fn next(&mut self, now: f64) -> Option<Request> {
+        let country = self.code();
+        let (start, end) = (minute(now - 86_400.0), minute(now + 2.0 * 86_400.0));
+        let request = match self.step {
+            BOTH => Request::get(BOTH, format!("/co2eq?country={country}&start={start}Z&end={end}Z")),
+            FORECAST => Request::get(FORECAST, format!("/co2eq_forecast?country={country}")).optional(),
+            _ => {
+                self.step = BOTH;
+                return None;
+            }
+        };
+        self.step += 1;
+        Some(request)
+    }
+
+    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+        let answer = json(body)?;
+        let starts: Option<Vec<f64>> = list(&answer, "unix_seconds")?.iter().map(Value::as_f64).collect();
+        let starts = starts.ok_or("'unix_seconds' is no list of times in the answer")?;
+        let length = spacing(&starts).unwrap_or(STEP);
+        let lists: &[(&str, Standing)] = match request.answer {
+            BOTH => &[("co2eq", Standing::Actual), ("co2eq_forecast", Standing::Forecast)],
+            _ => &[("co2eq_forecast", Standing::Forecast), ("co2eq", Standing::Forecast)],
+        };
+        let mut slots: Vec<Option<Slot>> = vec![None; starts.len()];
+        let mut is_any = false;
+        for (name, standing) in lists {
+            let Some(figures) = answer.get(name).filter(|figures| !figures.is_null()) else { continue };
+            let figures = figures.as_array().ok_or_else(|| format!("'{name}' is no list in the answer"))?;
+            if figures.len() != starts.len() {
+                return Err(format!("'{name}' is not as long as the list of times in the answer"));
+            }
+            is_any = true;
+            for ((place, from), g_per_kwh) in slots.iter_mut().zip(&starts).zip(figures) {
+                if let Some(g_per_kwh) = figure(g_per_kwh)? {
+                    let slot = slot(*from, from + length, g_per_kwh, *standing)?;
+                    place.get_or_insert(slot);
+                }
+            }
+        }
+        if !is_any {
+            field(&answer, "co2eq")?;
+        }
+        Ok(in_order(slots.into_iter().flatten().collect()))
+    }
+
+    fn cure(&self, status: u16) -> Option<String> {
+        let country = self.country;
+        match status {
+            404 => Some(format!("energycharts has no figures for {country} at present: set another intensity=")),
+            401 | 403 => refused_by_others(NAME),
+            422 => Some(format!("energycharts does not know {country}: set another intensity=")),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

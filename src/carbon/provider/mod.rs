@@ -1,0 +1,250 @@
+//! Live services of carbon intensity: what to ask them, and what their answers say. No I/O: `fetcher.rs` asks.
+
+pub mod carbonintensity_gb;
+pub mod electricitymaps;
+pub mod energidataservice;
+pub mod energycharts;
+pub mod registry;
+pub mod watttime;
+
+use super::intensity::slot::{DIRTIEST, Slot, Standing};
+use super::intensity::zones;
+use super::location::ip::Whereabouts;
+use crate::error::Error;
+use serde_json::Value;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A text that is never shown: a key, or a header that holds one.
+#[derive(Clone, Default)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// How a request is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Reads something.
+    #[default]
+    Get,
+    /// Asks Amazon's metadata for a token, with an empty body.
+    Put,
+}
+
+/// What to ask a service, over HTTP and without a body.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// GET, nearly always.
+    pub method: Method,
+    /// Scheme and host where they are not the service's own.
+    pub base: Option<&'static str>,
+    /// Path and query, beginning with a slash.
+    pub path: String,
+    /// Headers, which may hold a key.
+    pub headers: Vec<(&'static str, Secret)>,
+    /// The user's plan may lack it, as a forecast: its refusal is no failure of the round.
+    pub is_optional: bool,
+    /// Which answer this is, for the service itself.
+    pub answer: u8,
+}
+
+impl Request {
+    /// A GET of this path.
+    pub fn get(answer: u8, path: impl Into<String>) -> Self {
+        Request { path: path.into(), answer, ..Request::default() }
+    }
+
+    /// With this header too.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, Secret(value.into())));
+        self
+    }
+
+    /// Its refusal is no failure.
+    pub fn optional(mut self) -> Self {
+        self.is_optional = true;
+        self
+    }
+}
+
+/// A live service for one zone.
+pub trait Service: Send {
+    /// As the option names it.
+    fn name(&self) -> &'static str;
+    /// Scheme and host, "https://…".
+    fn host(&self) -> &'static str;
+    /// The zone asked about, as the report names it.
+    fn zone(&self) -> String;
+    /// The zone or cloud region of the yearly table that holds until live figures come.
+    fn static_zone(&self) -> String;
+    /// "lifecycle" or "direct", or "marginal": what one kWh more would emit, never to be mixed with the others.
+    fn basis(&self) -> &'static str;
+    /// "consumption" where its figures follow the power that is traded, "production" where not; None: it does not say.
+    fn scope(&self) -> Option<&'static str> {
+        None
+    }
+    /// Whom to name as the source, and under which licence.
+    fn source(&self) -> &'static str;
+    /// Time between two rounds, s.
+    fn refresh_s(&self) -> f64;
+    /// What the user has not given and it cannot do without, and how to give it. Its rounds are then empty.
+    fn missing(&self) -> Option<&'static str> {
+        None
+    }
+    /// The next request of this round, given what was answered so far in it; None: the round is over. The first call
+    /// after None begins a new round. `now` is in seconds since 1970 UTC.
+    fn next(&mut self, now: f64) -> Option<Request>;
+    /// What the answer of status 200 to a request says; Err: what is wrong with it, in words, without its text.
+    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String>;
+    /// What a person can do where the answer was this status; None: nothing special.
+    fn cure(&self, status: u16) -> Option<String>;
+}
+
+/// Where the run is, as far as the options and a look-up tell.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// The user does not say.
+    Unsaid,
+    /// The user's `location`, or a cloud region found.
+    Zone(&'a str),
+    /// What `location=ip` found.
+    Found(&'a Whereabouts),
+}
+
+impl Place<'_> {
+    /// The service does not know it: `takes` says what it knows.
+    pub(super) fn refused(&self, takes: &str) -> Error {
+        Error::invalid(match self {
+            Place::Unsaid => format!("no location given: {takes}"),
+            Place::Zone(zone) => format!("location='{zone}': {takes}"),
+            Place::Found(found) => format!("location=ip finds this machine in {}: {takes}", found.country),
+        })
+    }
+
+    /// Its zone in the yearly table: the zone itself, the one a cloud region lies in, or the one found.
+    pub(super) fn table_zone(&self) -> Option<String> {
+        match self {
+            Place::Unsaid => None,
+            Place::Zone(zone) => zones::find(zone).ok().map(|found| found.spot.zone().to_owned()),
+            Place::Found(found) => found.zone(),
+        }
+    }
+}
+
+/// What a refusal by a service that asks no key of anybody means.
+pub(super) fn refused_by_others(name: &str) -> Option<String> {
+    Some(format!(
+        "{name} needs no key, so something in between refuses, a proxy or a filter of this site; see intensity_url="
+    ))
+}
+
+/// The country of a zone: DK of DK-DK1.
+pub(super) fn country(zone: &str) -> &str {
+    zone.split('-').next().unwrap_or_default()
+}
+
+/// Later than any instant a service can mean: 2200, s since 1970.
+const LATEST: f64 = 7_258_118_400.0;
+/// No service's step is longer, s.
+const LONGEST: f64 = 86_400.0;
+
+/// The answer as JSON that is no error. Its depth is bounded by serde_json (128).
+pub(super) fn json(body: &[u8]) -> Result<Value, String> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|fault| match body.iter().find(|b| !b.is_ascii_whitespace()) {
+            None => "the answer is empty",
+            Some(b'{' | b'[') if fault.is_eof() => "the answer is cut off",
+            Some(b'{' | b'[') => "the answer is damaged: it is no whole JSON",
+            Some(_) => "the answer is not JSON: is a proxy in between?",
+        })?;
+    match value.get("error") {
+        Some(_) => Err("the service answers with an error, though it says that all is well".into()),
+        None => Ok(value),
+    }
+}
+
+/// A field that each answer has.
+pub(super) fn field<'a>(value: &'a Value, name: &str) -> Result<&'a Value, String> {
+    value.get(name).ok_or_else(|| format!("the answer lacks '{name}'"))
+}
+
+/// A field that is a list.
+pub(super) fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], String> {
+    Ok(field(value, name)?.as_array().ok_or_else(|| format!("'{name}' is no list in the answer"))?)
+}
+
+/// A field that is an RFC 3339 stamp in UTC.
+pub(super) fn time(value: &Value, name: &str) -> Result<f64, String> {
+    let text = field(value, name)?.as_str();
+    text.and_then(instant).ok_or_else(|| format!("'{name}' is no time in UTC in the answer"))
+}
+
+/// An intensity, in the service's own unit; null is unknown.
+pub(super) fn figure(value: &Value) -> Result<Option<f64>, String> {
+    match value {
+        Value::Null => Ok(None),
+        _ => Ok(Some(value.as_f64().ok_or("an intensity in the answer is no number")?)),
+    }
+}
+
+/// A slot, if it makes sense.
+pub(super) fn slot(from: f64, to: f64, g_per_kwh: f64, standing: Standing) -> Result<Slot, String> {
+    if !(0.0..=LATEST).contains(&from) || !(0.0..=LATEST).contains(&to) {
+        return Err("a time in the answer is not between 1970 and 2200".into());
+    }
+    if to <= from || to - from > LONGEST {
+        return Err("a figure in the answer holds for no time, or for more than a day".into());
+    }
+    if !(0.0..=DIRTIEST).contains(&g_per_kwh) {
+        return Err("an intensity in the answer is not between 0 and 10000 g/kWh".into());
+    }
+    Ok(Slot { from, to, g_per_kwh, standing })
+}
+
+/// The slots, earliest first.
+pub(super) fn in_order(mut slots: Vec<Slot>) -> Vec<Slot> {
+    slots.sort_by(|a, b| a.from.total_cmp(&b.from));
+    slots
+}
+
+/// The shortest time between two neighbours, s.
+pub(super) fn spacing(instants: &[f64]) -> Option<f64> {
+    let mut sorted = instants.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+        .windows(2)
+        .filter_map(|pair| Some(pair.last()? - pair.first()?))
+        .filter(|step| *step > 0.0)
+        .min_by(f64::total_cmp)
+}
+
+/// Seconds since 1970 of an RFC 3339 stamp in UTC; seconds and zone may be left out.
+pub(super) fn instant(text: &str) -> Option<f64> {
+    let whole = match (text.len(), text.strip_suffix('Z')) {
+        (17, Some(minutes)) => format!("{minutes}:00Z"), // 2026-03-02T13:00Z
+        _ => text.to_owned(),
+    };
+    let since = humantime::parse_rfc3339_weak(&whole).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_secs_f64())
+}
+
+/// An instant to the minute, in UTC: 2026-03-02T13:00.
+pub(super) fn minute(now: f64) -> String {
+    let now = UNIX_EPOCH + Duration::from_secs(now.clamp(0.0, LATEST) as u64);
+    humantime::format_rfc3339_seconds(now).to_string().chars().take(16).collect()
+}
+
+/// A text as part of a query or a path: whatever is not plain is percent-encoded (RFC 3986, 2.1).
+pub(super) fn encoded(text: &str) -> String {
+    let mut coded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => coded.push(char::from(byte)),
+            _ => coded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    coded
+}

@@ -1,0 +1,108 @@
+use super::*;
+use crate::carbon::provider::Place;
+use crate::carbon::provider::registry::choose;
+use crate::carbon::provider::registry::tests::{NOW, chosen, refused, round, sample};
+
+#[test]
+fn a_round_logs_in_and_then_asks() {
+    let mut service = chosen(NAME, "caiso_north");
+    let login = service.next(NOW).unwrap();
+    assert_eq!((login.path.as_str(), login.answer), ("/login", LOGIN));
+    assert_eq!((login.headers[0].0, login.headers[0].1.0.as_str()), ("Authorization", "Basic dXNlcjprZXktMTIz"));
+    assert_eq!(service.take(&login, &sample("watttime_login_200.json")), Ok(vec![]));
+    let forecast = service.next(NOW).unwrap();
+    assert_eq!(forecast.path, "/v3/forecast?region=CAISO_NORTH&signal_type=co2_moer&horizon_hours=24");
+    assert_eq!(forecast.headers[0].1.0, "Bearer eyJhbGciOi.FAKE.TOKEN");
+    let slots = service.take(&forecast, &sample("watttime_forecast_200.json")).unwrap();
+    assert_eq!(slots.len(), 24);
+    assert_eq!((slots[0].from, slots[0].to), (1_772_456_400.0, 1_772_456_700.0));
+    assert!(
+        (slots[0].g_per_kwh - 394.625_36).abs() < 1e-4 && (slots[23].g_per_kwh - 436.355_86).abs() < 1e-4,
+        "{slots:?}"
+    );
+    assert!(slots.iter().all(|slot| slot.standing == Standing::Forecast));
+    assert!(service.next(NOW).is_none());
+    // Within 25 minutes the token holds, then it is renewed.
+    assert_eq!(service.next(NOW + 900.0).unwrap().answer, FORECAST);
+    service.take(&forecast, &sample("watttime_forecast_200.json")).unwrap();
+    assert!(service.next(NOW + 901.0).is_none());
+    assert_eq!(service.next(NOW + 1800.0).unwrap().answer, LOGIN);
+}
+
+#[test]
+fn without_a_token_the_round_is_over_and_a_refused_one_is_given_up() {
+    let mut service = chosen(NAME, "CAISO_NORTH");
+    assert_eq!(service.next(NOW).unwrap().answer, LOGIN);
+    assert!(service.next(NOW).is_none());
+    let login = service.next(NOW).unwrap();
+    assert!(service.take(&login, br#"{"token": "two\r\nlines"}"#).is_err() && service.next(NOW).is_none());
+    let login = service.next(NOW).unwrap();
+    service.take(&login, &sample("watttime_login_200.json")).unwrap();
+    assert_eq!(service.next(NOW).unwrap().answer, FORECAST);
+    assert!(service.next(NOW).is_none(), "answered 401");
+    assert_eq!(service.next(NOW + 60.0).unwrap().answer, LOGIN);
+}
+
+#[test]
+fn a_percentile_is_no_intensity() {
+    let mut service = chosen(NAME, "CAISO_NORTH");
+    let said = service.take(&Request::get(FORECAST, ""), &sample("watttime_signal_index_200.json")).unwrap_err();
+    assert_eq!(said, "'units' in the answer is not what was asked for");
+    let said =
+        chosen(NAME, "PJM_DC").take(&Request::get(FORECAST, ""), &sample("watttime_forecast_200.json")).unwrap_err();
+    assert_eq!(said, "'region' in the answer is not what was asked for");
+    for name in ["watttime_401.json", "watttime_403.json", "watttime_429.json", "watttime_region_from_loc_200.json"] {
+        assert!(service.take(&Request::get(FORECAST, ""), &sample(name)).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn regions_lie_in_our_zones_and_are_marginal() {
+    for (region, zone) in [
+        ("CAISO_NORTH", "US-CA"),
+        ("ERCOT_AUSTIN", "US-TX"),
+        ("PJM_DC", "US"),
+        ("FR", "FR"),
+        ("UK", "GB"),
+        ("IESO_NORTH", "CA-ON"),
+    ] {
+        assert_eq!((chosen(NAME, region).static_zone(), chosen(NAME, region).basis()), (zone.into(), "marginal"));
+    }
+    for bad in ["", "A", "CAISO NORTH", "CAISO&x", "aws:us-east-1"] {
+        assert!(refused(NAME, bad).contains("CAISO_NORTH"), "{bad}");
+    }
+    let keyless = choose(NAME, Place::Zone("CAISO_NORTH"), Some("nocolon")).unwrap();
+    assert!(keyless.missing().unwrap().contains("CARBONTRACKER_MARGINAL_KEY"));
+    // It is not the options of the run's own price that are to be looked at.
+    let service = chosen(NAME, "CAISO_NORTH");
+    let cures = [400, 401, 403, 404, 422].map(|status| service.cure(status).unwrap());
+    let words = cures.concat() + keyless.missing().unwrap() + &refused(NAME, "CAISO NORTH");
+    assert!(!words.contains("api_key") && !words.contains("location") && words.contains("marginal="), "{words}");
+}
+
+#[test]
+fn a_password_may_hold_any_letter() {
+    let place = || Place::Zone("CAISO_NORTH");
+    let mut service = choose(NAME, place(), Some("me:pass wörd")).unwrap();
+    let Secret(header) = &round(service.as_mut())[0].headers[0].1;
+    assert_eq!(header, "Basic bWU6cGFzcyB3w7ZyZA==");
+    let words = choose(NAME, place(), Some("me:two\nlines")).err().unwrap().message;
+    assert!(words.starts_with("marginal_key='…'") && !words.contains("lines"), "{words}");
+}
+
+#[test]
+fn base64_as_in_rfc_4648() {
+    for (plain, coded) in [
+        ("", ""),
+        ("f", "Zg=="),
+        ("fo", "Zm8="),
+        ("foo", "Zm9v"),
+        ("foob", "Zm9vYg=="),
+        ("fooba", "Zm9vYmE="),
+        ("foobar", "Zm9vYmFy"),
+        ("a?>~", "YT8+fg=="),
+    ] {
+        assert_eq!(base64(plain.as_bytes()), coded);
+    }
+    assert_eq!(base64(&[0xff, 0xef, 0xbe]), "/+++");
+}
