@@ -5,8 +5,6 @@ mod served;
 #[path = "../tests/steady/mod.rs"]
 mod steady;
 
-use carbontracker::advisor::Advisor;
-use carbontracker::books::Books;
 use carbontracker::carbon::select;
 use carbontracker::coordination::device_lease::Claimant;
 use carbontracker::coordination::job::Rank;
@@ -14,7 +12,9 @@ use carbontracker::measurement::source::{Discovery, Intake, Waker};
 use carbontracker::options::Options;
 use carbontracker::os::{self, HeldFile};
 use carbontracker::sampler::Sampler;
-use carbontracker::shared::Shared;
+use carbontracker::state::Books;
+use carbontracker::state::alerts::Advisor;
+use carbontracker::state::shared::Shared;
 use carbontracker::tracker::Tracker;
 use served::{Counter, DELAY_US, Tree};
 use std::fs::{self, File};

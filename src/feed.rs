@@ -1,12 +1,12 @@
 //! What keeps the grid in the books up to date while a run lasts: a file read again, a live service asked. Each is a thread
 //! of its own that nobody waits for; what it learns goes into the books, and what a person should know to the messages.
 
-use crate::books::Books;
 use crate::carbon::intensity::slot::Slot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
 use crate::carbon::select::Feed;
 use crate::os::worker::{AtExit, Stop, Worker};
-use crate::shared::Shared;
+use crate::state::Books;
+use crate::state::shared::Shared;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -172,7 +172,7 @@ mod live {
     use crate::carbon::select::{Account, Feed, Seek};
     use crate::os;
     use crate::os::worker::Worker;
-    use crate::shared::Shared;
+    use crate::state::shared::Shared;
     use std::sync::Arc;
     use std::time::Duration;
 

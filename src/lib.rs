@@ -7,9 +7,7 @@
 // Input must not reach a panic; a test may.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
-pub mod advisor;
 pub mod attribution;
-pub mod books;
 #[allow(unsafe_code)]
 pub mod c_api;
 pub mod carbon;
@@ -27,8 +25,7 @@ pub mod os;
 pub mod report;
 pub mod sampler;
 pub mod sanitize;
-pub mod shared;
-pub mod slip;
+pub mod state;
 pub mod tally;
 pub mod tracker;
 pub mod units;

@@ -3,9 +3,7 @@
 
 mod stand_in;
 
-use crate::advisor::Advisor;
 use crate::attribution::ledger::Mark;
-use crate::books::{Books, FAULT};
 use crate::coordination::device_lease::{Claimant, EpochState, Look, Teller};
 use crate::forecast::first_epoch::{Packed, Point};
 use crate::measurement::channel::{Channel, Quantity};
@@ -13,7 +11,9 @@ use crate::measurement::reading::Reading;
 use crate::measurement::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
 use crate::options::Options;
 use crate::os::{self, exit};
-use crate::shared::Shared;
+use crate::state::alerts::Advisor;
+use crate::state::shared::Shared;
+use crate::state::{Books, FAULT};
 use rtrb::Consumer;
 use rtrb::chunks::ReadChunk;
 use std::ops::Range;

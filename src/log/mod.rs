@@ -23,7 +23,7 @@ use crate::coordination::device_lease::Teller;
 use crate::os::OwnTable;
 use crate::os::worker::{AtExit, Stop, Worker};
 use crate::report::Setting;
-use crate::shared::Shared;
+use crate::state::shared::Shared;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;

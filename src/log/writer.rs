@@ -15,7 +15,7 @@ use crate::os;
 use crate::os::memory;
 use crate::os::worker::Stop;
 use crate::report::{self, Detail, Now, Open, Report, Setting};
-use crate::shared::Shared;
+use crate::state::shared::Shared;
 use crate::tally::{self, Tally};
 use serde_json::{Value, json};
 use std::path::PathBuf;

@@ -3,10 +3,10 @@
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over;
 use crate::attribution::ledger::Energies;
-use crate::books::{Books, Metered, cure, disagreement};
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::{Band, Channel};
 use crate::measurement::meter::Health;
+use crate::state::{Books, Metered, cure, disagreement};
 use serde_json::{Map, Value, json};
 
 /// How a component may stand.

@@ -5,12 +5,12 @@ use super::thin::{ever_wider, groups};
 use crate::attribution::carried_over::Stretch;
 use crate::attribution::epochs::PerKind;
 use crate::attribution::ledger::{Between, Ledger};
-use crate::books::Books;
 use crate::carbon::emissions::Pricing;
 use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::Calendar;
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::Kind;
+use crate::state::Books;
 
 /// So many points of power and of intensity are told.
 const MOST_POWER: usize = 512;

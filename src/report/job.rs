@@ -1,8 +1,8 @@
 //! What a report says of the job that its process is a rank of, on this node.
 
-use crate::books::Books;
 use crate::coordination::standby_ledger::Trust;
 use crate::measurement::channel::Band;
+use crate::state::Books;
 use serde_json::{Value, json};
 
 /// The job on this node.

@@ -1,9 +1,9 @@
 //! What a run was priced by, and what a reader should know of that.
 
-use crate::books::Books;
 use crate::carbon::emissions::{Before, Bill, Pricing};
 use crate::carbon::intensity::{Grid, Hourly, Intensity};
 use crate::forecast::{Estimate, Forecast};
+use crate::state::Books;
 
 /// What the run was priced by.
 pub fn intensity(grid: &Grid, bill: &Bill) -> Intensity {

@@ -1,10 +1,10 @@
 //! What stands in for meters that show no sign of life: the next source of their kind, at last the estimate.
 
 use super::Sampler;
-use crate::books::Books;
 use crate::measurement::channel::Kind;
 use crate::measurement::source::Source;
-use crate::shared::Shared;
+use crate::state::Books;
+use crate::state::shared::Shared;
 
 /// What is reported of memory that is not estimated beside a meter does not hold beside an estimate.
 const MEMORY: &str = "memory_model";

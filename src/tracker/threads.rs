@@ -13,7 +13,7 @@ use crate::os::worker::{self, Worker};
 use crate::os::{BRIEF, OwnTable, lock_within};
 use crate::report::Setting;
 use crate::sampler::Sampler;
-use crate::shared::Shared;
+use crate::state::shared::Shared;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -2,7 +2,6 @@
 #![allow(dead_code)]
 
 use carbontracker::attribution::ledger::Mark;
-use carbontracker::books::Books;
 use carbontracker::carbon::intensity::curve::Curve;
 use carbontracker::carbon::intensity::slot::{Slot, Standing};
 use carbontracker::carbon::intensity::{Grid, Hourly, Intensity};
@@ -15,6 +14,7 @@ use carbontracker::measurement::meter::Credit;
 use carbontracker::measurement::source::Unavailable;
 use carbontracker::options::Options;
 use carbontracker::report::{Detail, Now, Open, Report, Setting};
+use carbontracker::state::Books;
 use serde_json::Value;
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 use super::*;
 use crate::attribution::carried_over::{Component, Past};
 use crate::attribution::ledger::{Energies, Mark};
-use crate::books::Books;
 use crate::carbon::select;
 use crate::measurement::channel::Method;
 use crate::measurement::channel::{Channel, Kind, Quantity};
 use crate::measurement::meter::Credit;
 use crate::options::Options;
+use crate::state::Books;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;

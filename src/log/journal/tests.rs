@@ -1,7 +1,6 @@
 use super::*;
 use crate::attribution::epochs::History;
 use crate::attribution::ledger::Mark;
-use crate::books::Books;
 use crate::carbon::intensity::Intensity;
 use crate::carbon::select;
 use crate::coordination::job::Rank;
@@ -9,6 +8,7 @@ use crate::measurement::channel::Band;
 use crate::measurement::meter::Credit;
 use crate::options::Options;
 use crate::report::{Detail, Now, Setting};
+use crate::state::Books;
 use proptest::prelude::*;
 use std::sync::Arc;
 

@@ -1,11 +1,13 @@
 //! A run's books: what is measured, how its readings fare, and where its energy went. Pure: the sampler
 //! brings marks and readings, reports read.
 
+pub mod alerts;
 mod events;
+pub mod misuse;
+pub mod shared;
 mod stand_in;
 mod uncertainty;
 
-use crate::advisor::Run;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{Component, Past};
 use crate::attribution::ledger::{Energies, Ledger, Mark};
@@ -21,6 +23,7 @@ use crate::measurement::channel::{Band, Channel};
 use crate::measurement::meter::{Credit, Meter};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Unavailable;
+use alerts::Run;
 use std::ops::Range;
 
 pub use events::{cure, disagreement};

@@ -1,13 +1,13 @@
 //! What the host's threads and the sampler share: the books under a lock held for as short as can be, messages, and
 //! a few words that are stored and read at once.
 
-use crate::books::Books;
+use super::Books;
+use super::misuse::{Slip, Slips};
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, Packed};
 use crate::os::memory;
 use crate::os::{self, BRIEF, lock_within};
 use crate::sanitize;
-use crate::slip::{Slip, Slips};
 use crate::units;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
