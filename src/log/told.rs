@@ -4,7 +4,7 @@ use super::journal::Journal;
 use crate::attribution::carried_over;
 use crate::attribution::epochs::History;
 use crate::measurement::channel::Band;
-use crate::report::{self, Component, Row, course, thin};
+use crate::report::{self, Component, Row, decimate, time_series};
 use crate::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
@@ -60,7 +60,7 @@ pub(super) fn report_of(journal: &Journal) -> Value {
         "run": run,
         "usage": merged(usage, Value::Object(more)),
         "forecast": so_far("forecast"),
-        "forecasts": thin::ever_wider(&journal.forecasts, course::MOST_FORECASTS).collect::<Vec<_>>(),
+        "forecasts": decimate::ever_wider(&journal.forecasts, time_series::MOST_FORECASTS).collect::<Vec<_>>(),
         "intensity": intensity,
         "pue": pue,
         "facility": journal.facility,

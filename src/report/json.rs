@@ -1,6 +1,6 @@
 //! The report as JSON, section by section: a single number need not build the whole.
 
-use super::course::Power;
+use super::time_series::Power;
 use super::{Component, Report, Row, equivalents};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;

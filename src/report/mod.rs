@@ -1,27 +1,27 @@
 //! The report: everything known of a run at one moment, as plain values. Pure; the formats render it.
 
+mod carbon_section;
 mod component;
-pub mod course;
 mod csv;
+pub mod decimate;
 mod detail;
+mod epoch_row;
 mod equivalents;
 mod expected;
 pub mod html;
 mod job;
 mod json;
-mod price;
 mod prometheus;
 pub mod ranks;
-mod row;
 mod text;
-pub mod thin;
+pub mod time_series;
 pub mod unstated;
 
 pub use component::{Component, STATUSES, named};
 pub use detail::Detail;
+pub use epoch_row::Row;
 pub use equivalents::equivalents;
 pub use json::{SCHEMA, figures};
-pub use row::Row;
 
 use crate::attribution::carried_over::{Lost, Stretch};
 use crate::attribution::epochs::Epoch;
@@ -39,14 +39,14 @@ use crate::measurement::channel::Channel;
 use crate::measurement::source::Unavailable;
 use crate::state::{Books, FAULT};
 use crate::units::J_PER_KWH;
-use course::Course;
-use price::Marginal;
+use carbon_section::Marginal;
 use serde_json::Value;
 use std::sync::Arc;
+use time_series::Course;
 
 /// Power by time as the JSON report has it, of what was used in these stretches.
 pub fn power(stretches: &[Stretch]) -> Value {
-    json::power(&course::thinned_power(stretches))
+    json::power(&time_series::thinned_power(stretches))
 }
 
 /// How much memory a report takes, bytes: much more if it becomes JSON or a page.
@@ -165,7 +165,7 @@ impl Report {
             epochs_j: ledger.epochs_j(),
             between_j: ledger.between_j(),
             coverage: component::coverage(books),
-            intensity: price::intensity(&books.grid, &bill),
+            intensity: carbon_section::intensity(&books.grid, &bill),
             marginal: books
                 .marginal
                 .as_ref()
@@ -380,7 +380,7 @@ fn chosen_epochs(books: &Books, detail: Detail) -> Vec<(u64, Epoch)> {
 }
 
 fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Bill) -> Vec<String> {
-    let mut notes = price::notes(books, bill);
+    let mut notes = carbon_section::notes(books, bill);
     notes.extend(books.facility.lacks().iter().cloned());
     if books.metered.is_empty() && books.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());

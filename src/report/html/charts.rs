@@ -2,8 +2,8 @@
 
 use super::axis::Scale;
 use super::chart::{Chart, Colour, Shape};
-use super::view::View;
-use crate::report::thin::groups;
+use super::json_view::View;
+use crate::report::decimate::groups;
 use crate::units::{J_PER_KWH, Unit};
 use plotters::style::RGBColor;
 

@@ -2,21 +2,21 @@
 //! that is still in memory and one that was left in a file look the same.
 
 mod axis;
-mod beside;
 mod chart;
 mod charts;
-mod elsewhere;
-mod figures;
-mod method;
-mod run;
-mod several;
+mod comparison;
+mod impacts;
+mod json_view;
+mod methodology;
+mod run_page;
+mod summary;
 mod tables;
-mod view;
+mod what_if;
 
 use super::ranks;
+use json_view::View;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
-use view::View;
 
 /// The page of one report or of several, as `ct_report(t, "json", …)` gives them. The ranks of a job are one run.
 pub fn page(reports: &[Value]) -> String {
@@ -24,11 +24,13 @@ pub fn page(reports: &[Value]) -> String {
     let runs: Vec<View> = reports.iter().map(|report| View::new(report)).collect();
     let (title, content) = match runs.as_slice() {
         [run] => {
-            let name = run.ranks().map_or(run::name(run), |ranks| format!("{}: 1 run, {ranks} ranks", run::name(run)));
-            let content = html! { article data-report="0" { h1 { (name) } (run::sections(run)) } };
+            let name = run
+                .ranks()
+                .map_or(run_page::name(run), |ranks| format!("{}: 1 run, {ranks} ranks", run_page::name(run)));
+            let content = html! { article data-report="0" { h1 { (name) } (run_page::sections(run)) } };
             (name, content)
         }
-        runs => (several::title(runs), several::sections(runs)),
+        runs => (comparison::title(runs), comparison::sections(runs)),
     };
     framed(&title, content).into_string()
 }

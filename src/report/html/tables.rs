@@ -1,7 +1,7 @@
 //! A run's tables: its devices, what was not measured, notes, and its epochs.
 
 use super::charts::KINDS;
-use super::view::{View, percent, whole};
+use super::json_view::{View, percent, whole};
 use crate::units::{Amount, Unit, digits, two_digits};
 use maud::{Markup, html};
 

@@ -1,6 +1,6 @@
 //! How a run was measured, in words that can go into a paper's appendix.
 
-use super::view::{View, percent, whole, whole_percent};
+use super::json_view::{View, percent, whole, whole_percent};
 use crate::measurement::channel::Band;
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};

@@ -1,8 +1,8 @@
 //! Several runs on one page: their sum, a table of them, and each.
 
-use super::run;
+use super::json_view::{View, percent, whole};
+use super::run_page;
 use super::tables::{Head, blocks};
-use super::view::{View, percent, whole};
 use crate::measurement::channel::Band;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
@@ -31,9 +31,9 @@ pub fn sections(runs: &[View]) -> Markup {
         }
         @for (n, run) in runs.iter().take(MOST_IN_FULL).enumerate() {
             details data-report=(n) {
-                summary { (run::name(run)) }
+                summary { (run_page::name(run)) }
                 // Within, or a link would not open it.
-                div id={ "run-" (n) } { (run::sections(run)) }
+                div id={ "run-" (n) } { (run_page::sections(run)) }
             }
         }
     }
@@ -97,9 +97,9 @@ fn overview(runs: &[View]) -> Markup {
         @for (n, run) in runs.iter().enumerate() {
             tr data-report=(n) {
                 th.long scope="row" {
-                    @if n < MOST_IN_FULL { a href={ "#run-" (n) } { (run::name(run)) } } @else { (run::name(run)) }
+                    @if n < MOST_IN_FULL { a href={ "#run-" (n) } { (run_page::name(run)) } } @else { (run_page::name(run)) }
                     br;
-                    span.soft { (run::whence(run)) }
+                    span.soft { (run_page::whence(run)) }
                 }
                 td.n data-label="epochs" { (run.shown("/run/epochs_done", whole)) }
                 td.n data-label="time" { (run.shown("/usage/duration_s", duration)) }

@@ -2,7 +2,7 @@
 
 use super::axis::Scale;
 use super::charts::{self, Drawn, KINDS};
-use super::view::{View, whole_percent};
+use super::json_view::{View, whole_percent};
 use crate::units::{digits, instant, times};
 use maud::{Markup, html};
 

@@ -1,7 +1,7 @@
 //! How a run went: its power, the grid's intensity and the forecast over its time, thinned to what a picture can show.
 //! Pure.
 
-use super::thin::{ever_wider, groups};
+use super::decimate::{ever_wider, groups};
 use crate::attribution::carried_over::Stretch;
 use crate::attribution::epochs::PerKind;
 use crate::attribution::ledger::{Between, Ledger};

@@ -1,7 +1,7 @@
 //! What stands beside the emissions and is no part of them: money, water, the devices' making, marginal emissions.
 
+use super::json_view::View;
 use super::tables::{Head, table};
-use super::view::View;
 use crate::units::{Amount, digits, grams};
 use maud::{Markup, html};
 

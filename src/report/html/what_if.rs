@@ -1,7 +1,7 @@
 //! The same run in other places and at other times.
 
+use super::json_view::{View, whole_percent};
 use super::tables::{Head, table};
-use super::view::{View, whole_percent};
 use crate::measurement::channel::Band;
 use crate::units::{Amount, digits, duration, times};
 use maud::{Markup, html};

@@ -1,7 +1,7 @@
 //! One run on the page, section by section.
 
-use super::view::{View, percent, whole, whole_percent};
-use super::{beside, charts, elsewhere, figures, method, tables};
+use super::json_view::{View, percent, whole, whole_percent};
+use super::{charts, impacts, methodology, summary, tables, what_if};
 use crate::measurement::channel::Band;
 use crate::units::{Amount, Unit, digits, duration};
 use maud::{Markup, html};
@@ -14,15 +14,15 @@ pub fn sections(run: &View) -> Markup {
         (forecast(run))
         (equivalents(run))
         (resumed(run))
-        (figures::over_time(run))
-        (figures::carbon(run))
-        (elsewhere::section(run))
-        (beside::section(run))
+        (summary::over_time(run))
+        (summary::carbon(run))
+        (what_if::section(run))
+        (impacts::section(run))
         (tables::nodes(run))
         (tables::devices(run))
         (tables::unavailable(run))
         (tables::notes(run))
-        (method::section(run))
+        (methodology::section(run))
         (tables::epochs(run))
     }
 }
