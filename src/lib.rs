@@ -17,15 +17,14 @@ pub mod environment;
 pub mod error;
 pub mod feed;
 pub mod forecast;
-pub mod log;
 pub mod measurement;
 pub mod options;
 #[allow(unsafe_code)]
 pub mod os;
 pub mod report;
+pub mod run_files;
 pub mod sampler;
 pub mod sanitize;
 pub mod state;
-pub mod tally;
 pub mod tracker;
 pub mod units;

@@ -5,9 +5,9 @@
 
 mod staged;
 
-use carbontracker::log::original;
 use carbontracker::measurement::channel::{Band, Kind};
 use carbontracker::report::{html, ranks};
+use carbontracker::run_files::carbontracker_log::format;
 use serde_json::{Value, json};
 use staged::{Staged, sunny};
 use std::fs;
@@ -184,7 +184,7 @@ fn what_is_measured_is_shown_as_ever() {
         assert!(report["usage"][low].is_null() && report["usage"][high].is_null(), "{}", report["usage"]);
     }
     assert!(report["usage"]["error"].is_null() && report["components"][0]["error"].is_null());
-    assert!(original::output(&report, 0.0, true).lines().all(|line| !line.contains("Estimated")));
+    assert!(format::output(&report, 0.0, true).lines().all(|line| !line.contains("Estimated")));
 }
 
 /// The page speaks of intensity's own estimates.
@@ -196,8 +196,8 @@ fn is_own_word(format: &str, word: &str) -> bool {
 fn carbontrackers_logs_name_what_is_estimated() {
     let said = "Estimated, with an error stated for nine cases of ten: cpu (the truth is 0.5 to 2 times as much).";
     let report = estimated().json();
-    assert!(original::Standard::new(&report).head(&report, 0.0).contains(said));
-    let output = original::output(&report, 0.0, true);
+    assert!(format::Standard::new(&report).head(&report, 0.0).contains(said));
+    let output = format::output(&report, 0.0, true);
     assert!(output.contains(&format!("CarbonTracker: {said}")), "{output}");
 }
 

@@ -4,7 +4,7 @@
 mod hosted;
 mod installed;
 
-use carbontracker::tally::left;
+use carbontracker::run_files::crash_counter::left;
 use hosted::{EITHER_WAY, Lab, Logs, REFUSE, SIM, each, json, left_in_memory, processes};
 use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 mod logged;
 mod steady;
 
-use carbontracker::log;
+use carbontracker::run_files;
 use logged::{Folder, check_sums, epoch_lines, epochs, json, lines, make, number};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -41,7 +41,7 @@ fn a_run_leaves_its_journal_its_report_and_its_metrics() {
     assert!(metrics.contains("carbontracker_energy_joules_total{") && metrics.ends_with('\n'));
     assert!(metrics.lines().any(|line| line.starts_with("carbontracker_epochs_total{") && line.ends_with("} 5")));
     // The journal alone tells the same.
-    let told = log::read(&journal).unwrap();
+    let told = run_files::read(&journal).unwrap();
     assert!(told.notes.is_empty(), "{:?}", told.notes);
     for pointer in [
         "/usage/energy_j",
@@ -194,7 +194,7 @@ fn what_a_journal_tells_is_taken_over_by_nobody() {
     let used = second.value("/usage/energy_j").unwrap();
     let most = WATTS * begun.elapsed().as_secs_f64();
     second.destroy();
-    let told = number(&log::read(&journal("first")).unwrap().report, "/usage/energy_j");
+    let told = number(&run_files::read(&journal("first")).unwrap().report, "/usage/energy_j");
     assert!(used > WATTS && told > 3.0 * WATTS, "{used} {told}");
     assert!(used + told < most + 1.3 * WATTS, "{used} and {told} of {most} J");
     assert!(used + told > most - 2.0 * WATTS, "{used} and {told} of {most} J");
@@ -216,7 +216,7 @@ fn two_hundred_kills_lose_no_epoch() {
         let done = number(&report, "/run/epochs_done") as u64;
         assert!((ended + 2..=ended + 3).contains(&done), "{done} of {ended}");
         check_sums(&report);
-        check_sums(&log::read(&journal).unwrap().report);
+        check_sums(&run_files::read(&journal).unwrap().report);
         let known = number(&report, "/usage/epochs/energy_j") / number(&report, "/usage/epochs/duration_s") / 250.0;
         steady::say(&format!(
             "{KILLS} kills: {done} epochs, {unsaid} ended unsaid; energy known of {:.2} % of their time; {}",

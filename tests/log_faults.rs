@@ -3,7 +3,7 @@
 mod logged;
 mod steady;
 
-use carbontracker::log;
+use carbontracker::run_files;
 use carbontracker::tracker::Tracker;
 use logged::{Folder, check_sums, epoch_lines, epochs, json, lines, make, messages, number};
 use serde_json::Value;
@@ -104,7 +104,7 @@ fn a_torn_line_is_left_out_and_the_next_stands_by_itself() {
     tracker.destroy();
     assert_eq!(number(&said, "/run/epochs_done"), 4.0);
     check_sums(&said);
-    let told = log::read(&journal).unwrap();
+    let told = run_files::read(&journal).unwrap();
     assert!(told.notes.len() == 1 && told.notes[0].contains("none of a journal's"), "{:?}", told.notes);
     assert_eq!(number(&told.report, "/usage/energy_j"), number(&said, "/usage/energy_j"));
 }
@@ -243,7 +243,7 @@ fn a_full_disk_loses_nothing_once_it_has_room_again() {
     let journal = journal(".jsonl").unwrap();
     let written: u64 = epoch_lines(&journal).iter().map(|line| line["count"].as_u64().unwrap()).sum();
     assert_eq!(written, count + 22);
-    let told = log::read(&journal).unwrap().report;
+    let told = run_files::read(&journal).unwrap().report;
     assert!((number(&told, "/usage/energy_j") / number(&whole, "/usage/energy_j") - 1.0).abs() < 1e-9);
     check_sums(&told);
 }

@@ -4,7 +4,7 @@
 
 mod logged;
 
-use carbontracker::tally::{Count, Tally, left};
+use carbontracker::run_files::crash_counter::{Count, Tally, left};
 use logged::{Folder, epoch_lines, epochs, lines, make, messages};
 use std::fs;
 use std::path::Path;
@@ -228,7 +228,7 @@ fn a_journal_that_is_removed_is_written_anew() {
     assert!(said.iter().any(|message| message.contains("was removed")), "{said:?}");
     tracker.destroy();
     assert_eq!(epoch_lines(&logs.journal()).len(), 5);
-    let told = carbontracker::log::read(&logs.journal()).unwrap().report;
+    let told = carbontracker::run_files::read(&logs.journal()).unwrap().report;
     logged::check_sums(&told);
     assert_eq!(logs.files(".json").len(), 1);
 }

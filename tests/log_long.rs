@@ -3,7 +3,7 @@
 mod logged;
 mod steady;
 
-use carbontracker::log;
+use carbontracker::run_files;
 use logged::{Folder, check_sums, epoch_lines, lines, make, messages, number};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ fn a_million_epochs_stay_usable() {
     let journal = folder.journal();
     let bytes = std::fs::metadata(&journal).unwrap().len();
     let opened = Instant::now();
-    let told = log::read(&journal).unwrap().report;
+    let told = run_files::read(&journal).unwrap().report;
     let read = opened.elapsed();
     for report in [&report, &told] {
         assert_eq!(number(report, "/run/epochs_done") as u64, EPOCHS);

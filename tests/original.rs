@@ -4,7 +4,7 @@
 mod installed;
 mod steady;
 
-use carbontracker::log::original::{Standard, forecast, output};
+use carbontracker::run_files::carbontracker_log::format::{Standard, forecast, output};
 use carbontracker::tracker::Tracker;
 use installed::{checkout, outcome, scratch};
 use serde_json::{Value, json};
@@ -264,7 +264,7 @@ fn left(folder: &Path) -> Value {
     let with = |ending: &str| files().find(|path| path.extension().is_some_and(|has| has == ending));
     match with("json") {
         Some(report) => serde_json::from_slice(&std::fs::read(report).expect("a report")).expect("JSON"),
-        None => carbontracker::log::read(&with("jsonl").expect("a run's files")).expect("a journal").report,
+        None => carbontracker::run_files::read(&with("jsonl").expect("a run's files")).expect("a journal").report,
     }
 }
 

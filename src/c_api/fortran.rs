@@ -24,8 +24,8 @@ use super::{
     set_last_error, with_tracker,
 };
 use crate::error::{Error, Status};
-use crate::log::replace;
 use crate::os::Undisturbed;
+use crate::run_files::atomic_replace;
 use crate::tracker::Tracker;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
@@ -108,7 +108,7 @@ unsafe fn write_report(format: *const u8, file: *const u8, format_length: usize,
             return Err(Error::invalid("CTREP: FILE is blank; pass the name of the file that the report is to be in"));
         }
         let text = tracker.report(&String::from_utf8_lossy(format).to_ascii_lowercase())?;
-        replace::put(Path::new(OsStr::from_bytes(file)), text)
+        atomic_replace::put(Path::new(OsStr::from_bytes(file)), text)
             .map(|()| Status::CT_OK)
             .map_err(|why| Error::new(Status::CT_EIO, format!("CTREP: {why}")))
     };

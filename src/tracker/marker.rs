@@ -3,7 +3,7 @@
 use crate::attribution::ledger::Mark;
 use crate::coordination::device_lease::EpochState;
 use crate::error::{Error, Result, Status};
-use crate::tally::{Count, Tally};
+use crate::run_files::crash_counter::{Count, Tally};
 use rtrb::Producer;
 use std::sync::Arc;
 

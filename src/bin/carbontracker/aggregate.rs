@@ -5,7 +5,7 @@ use crate::paper;
 use crate::runs::{self, Unread};
 use crate::totals::{By, Run, Sum, Totals, groups};
 use carbontracker::forecast::uncertainty::ends;
-use carbontracker::log::Told;
+use carbontracker::run_files::Told;
 use carbontracker::sanitize;
 use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
 use serde_json::{Value, json};

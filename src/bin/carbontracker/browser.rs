@@ -1,7 +1,7 @@
 //! Prints a page as PDF, by a browser that is on this machine.
 
-use carbontracker::log::replace::in_words;
 use carbontracker::os;
+use carbontracker::run_files::atomic_replace::in_words;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;

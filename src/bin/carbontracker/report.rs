@@ -3,8 +3,8 @@
 use crate::browser;
 use crate::complain;
 use crate::runs::{self, Unread};
-use carbontracker::log::replace::put;
 use carbontracker::report::html;
+use carbontracker::run_files::atomic_replace::put;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,10 @@
 //! Runs as files hold them: a final report, `<stem>.json`, or a journal, `<stem>.jsonl`.
 
-use carbontracker::log::journal::OPENING;
-use carbontracker::log::{self, Told};
 use carbontracker::report::SCHEMA;
 pub use carbontracker::report::ranks::{number, word};
 use carbontracker::report::unstated;
+use carbontracker::run_files::journal::OPENING;
+use carbontracker::run_files::{self, Told};
 use carbontracker::sanitize;
 use serde_json::Value;
 use std::fs::{self, Metadata};
@@ -32,7 +32,7 @@ pub fn read(file: &Path) -> Result<Told, Unread> {
     }
     if has_ending(file, "jsonl") {
         let is_ours = opens_as_journal(file).map_err(|error| broken(error.to_string()))?;
-        return if is_ours { log::read(file).map_err(Unread::Broken) } else { Err(Unread::Foreign) };
+        return if is_ours { run_files::read(file).map_err(Unread::Broken) } else { Err(Unread::Foreign) };
     }
     if metadata.len() > LONGEST_REPORT || !has_ending(file, "json") {
         return Err(Unread::Foreign);

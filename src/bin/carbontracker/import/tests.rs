@@ -2,7 +2,7 @@ use super::events::{Found, Power, events};
 use super::lines::lines;
 use super::pairs::Log;
 use super::{copies, pairs, runs};
-use carbontracker::log::original::{Standard, output};
+use carbontracker::run_files::carbontracker_log::format::{Standard, output};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -8,12 +8,12 @@ mod turn;
 
 pub use turn::Turn;
 
-use super::file::Growing;
+use super::attempt::Process;
+use super::crash_counter::Tally;
+use super::file_io::Growing;
 use super::journal::Journal;
-use super::life::Process;
-use super::place::{JOURNAL, Place};
+use super::paths::{JOURNAL, Place};
 use crate::attribution::carried_over::Past;
-use crate::tally::Tally;
 use crate::units::Amount;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -2,12 +2,12 @@
 
 use super::{RETRY, Writer};
 use crate::attribution::epochs::Epoch;
-use crate::log::file::{Growing, State};
-use crate::log::journal::Journal;
-use crate::log::logs::Logs;
-use crate::log::place::{JOURNAL, Place};
-use crate::log::replace::{self, in_words};
 use crate::os;
+use crate::run_files::atomic_replace::{self, in_words};
+use crate::run_files::carbontracker_log::writer::Logs;
+use crate::run_files::file_io::{Growing, State};
+use crate::run_files::journal::Journal;
+use crate::run_files::paths::{JOURNAL, Place};
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -124,7 +124,7 @@ impl Writer {
     /// What a named file would meet, before anything is written into it.
     pub(super) fn check_prometheus(&mut self) {
         let Some(path) = self.plan.prometheus.clone() else { return };
-        if let Err(error) = replace::followed(&path) {
+        if let Err(error) = atomic_replace::followed(&path) {
             self.note(&path, Err(in_words(&path, &error)));
         }
     }
@@ -150,7 +150,7 @@ impl Writer {
         let Some(place) = &self.plan.place else { return };
         if self.standing.has_other_root() {
             let path = place.file(JOURNAL);
-            return self.note(&path, Err(replace::other_root(&path)));
+            return self.note(&path, Err(atomic_replace::other_root(&path)));
         }
         if let Err(error) = std::fs::create_dir_all(place.folder()) {
             let path = place.file(JOURNAL);

@@ -1,7 +1,7 @@
 //! How many epochs the application has ended, in memory that outlives the process: a kill in the moment before the journal
 //! has an epoch's line loses its energy, and not that it was. The same page says which process works on the run.
 
-use crate::log::life::Page;
+use super::attempt::Page;
 use crate::os::{self, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::Once;

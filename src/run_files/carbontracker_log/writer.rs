@@ -1,11 +1,11 @@
 //! Carbontracker's two logs of a run, as files.
 
-use super::file::{Growing, State};
-use super::original::{self, Standard};
-use super::place::{OUTPUT, Place, STANDARD};
-use super::replace::{Sync, in_words, replace_own};
+use super::format::{self, Standard};
 use crate::os;
 use crate::report::Report;
+use crate::run_files::atomic_replace::{Sync, in_words, replace_own};
+use crate::run_files::file_io::{Growing, State};
+use crate::run_files::paths::{OUTPUT, Place, STANDARD};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -79,7 +79,7 @@ impl Logs {
         };
         epochs.for_each(|epoch| self.pending += &standard.epoch(epoch, at));
         if !self.is_forecast && !report.section("forecast").is_null() {
-            self.pending += &original::forecast(&report.json(), at);
+            self.pending += &format::forecast(&report.json(), at);
             self.is_forecast = true;
         }
         self.write()
@@ -97,7 +97,7 @@ impl Logs {
 
     /// Writes the output log anew.
     pub fn renew(&self, report: &Report, is_over: bool, sync: Sync) -> Written {
-        let text = original::output(&report.json(), os::unix_s(), is_over);
+        let text = format::output(&report.json(), os::unix_s(), is_over);
         let written = replace_own(&self.output, text, sync).map_err(|error| in_words(&self.output, &error));
         (self.output.clone(), written)
     }

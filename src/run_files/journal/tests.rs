@@ -185,7 +185,9 @@ fn what_was_estimated_stays_so_where_the_next_process_measures() {
     near(&whole, "energy_high_j", 70.0);
     near(&whole["error"], "high", 1.75);
     // What it has left tells the same.
-    let told = crate::log::told::report_of(&Journal::parse((text + &lines(&next, end, 2, 1)).as_bytes()).unwrap());
+    let told = crate::run_files::journal_report::report_of(
+        &Journal::parse((text + &lines(&next, end, 2, 1)).as_bytes()).unwrap(),
+    );
     assert_eq!(told["usage"]["error"], whole["error"]);
     near(&told["usage"], "co2eq_high_g", whole["co2eq_high_g"].as_f64().unwrap());
     near(&told["equivalents"][0], "high", told["equivalents"][0]["value"].as_f64().unwrap() * 1.75);

@@ -3,12 +3,12 @@
 //! Others may write into the folder: neither their files nor links count.
 
 use super::{Asker, Found, HEAD, Refusal, open};
-use crate::log::file::Growing;
-use crate::log::journal::{Journal, OPENING};
-use crate::log::life::Process;
-use crate::log::place::{self, Age, JOURNAL, Place};
-use crate::log::replace::Owner;
 use crate::os::text;
+use crate::run_files::atomic_replace::Owner;
+use crate::run_files::attempt::Process;
+use crate::run_files::file_io::Growing;
+use crate::run_files::journal::{Journal, OPENING};
+use crate::run_files::paths::{self, Age, JOURNAL, Place};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{DirEntry, File};
@@ -171,7 +171,7 @@ impl<'a> Search<'a> {
     fn age_of(&self, first: &Place, entry: &DirEntry) -> Option<Age> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_of_rank = || place::rank_in(&name).is_none_or(|rank| self.asker.process.rank.number == Some(rank));
+        let is_of_rank = || paths::rank_in(&name).is_none_or(|rank| self.asker.process.rank.number == Some(rank));
         first.age_of(self.asker.prefix, &name).or_else(|| {
             let may_be = self.asker.name.is_some() && name.ends_with(JOURNAL) && is_of_rank();
             may_be.then(|| entry.metadata().and_then(|there| there.modified()).ok().map(Age::Written))?

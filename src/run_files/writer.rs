@@ -1,12 +1,13 @@
 //! The thread that writes a run's files: whatever a disk does, it is this thread that waits for it. It takes what is new
 //! from the books, which keep what was not written yet.
 
-use super::file::Growing;
+use super::atomic_replace::{in_words, sync_folder};
+use super::attempt::{BEAT, BEATS, Process};
+use super::carbontracker_log::writer::Logs;
+use super::crash_counter::{self, Tally};
+use super::file_io::Growing;
 use super::journal;
-use super::life::{BEAT, BEATS, Process};
-use super::logs::Logs;
-use super::place::Place;
-use super::replace::{in_words, sync_folder};
+use super::paths::Place;
 use super::resume::Turn;
 use crate::attribution::carried_over::Stretch;
 use crate::attribution::epochs::{Epoch, PerKind};
@@ -16,7 +17,6 @@ use crate::os::memory;
 use crate::os::worker::Stop;
 use crate::report::{self, Detail, Now, Open, Report, Setting};
 use crate::state::shared::Shared;
-use crate::tally::{self, Tally};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -351,7 +351,10 @@ impl Writer {
     fn take_note(&mut self, epochs: &[(Value, Epoch)], tells: bool, used: Option<Used>) {
         if !self.is_opened {
             self.end_turn();
-            (1..self.plan.life).rev().map_while(|life| tally::forget(&self.setting.id, life).ok()).for_each(drop);
+            (1..self.plan.life)
+                .rev()
+                .map_while(|life| crash_counter::forget(&self.setting.id, life).ok())
+                .for_each(drop);
         }
         self.plan.written = epochs.iter().fold(self.plan.written, |all, (_, epoch)| all.joined(epoch));
         self.lines += epochs.len() as u64;

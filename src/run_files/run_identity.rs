@@ -1,15 +1,15 @@
 //! Who a run is and where its files go: a new one, or one that is taken up.
 
-use super::file::Growing;
-use super::life::Process;
-use super::place::{self, Place};
+use super::attempt::Process;
+use super::crash_counter::Tally;
+use super::file_io::Growing;
+use super::paths::{self, Place};
 use super::resume::{self, Asker, Outcome, Turn};
 use super::writer::Plan;
 use crate::attribution::carried_over::Past;
 use crate::attribution::epochs::Epoch;
 use crate::options::Options;
 use crate::os;
-use crate::tally::Tally;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -118,7 +118,7 @@ fn prefix<'a>(options: &'a Options, name: &'a Option<String>) -> &'a str {
 
 /// Reports where the files' names differ from what the user chose.
 fn warn_of_prefix(prefix: &str, options: &Options, say: &mut dyn FnMut(String)) {
-    let plain = place::in_a_name(prefix);
+    let plain = paths::in_a_name(prefix);
     if plain != prefix {
         let key = if options.log_prefix.is_some() { "log_prefix" } else { "name" };
         say(format!("{key}='{prefix}' cannot stand in a file's name: the run's files begin with {plain}"));
@@ -142,5 +142,5 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// A file, or where a folder is named one in it, which no other run has.
 fn in_folder(path: &Path, id: &str) -> PathBuf {
     let is_folder = path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/');
-    if is_folder { path.join(format!("carbontracker_{id}{}", place::PROMETHEUS)) } else { path.to_owned() }
+    if is_folder { path.join(format!("carbontracker_{id}{}", paths::PROMETHEUS)) } else { path.to_owned() }
 }

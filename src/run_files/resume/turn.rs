@@ -1,8 +1,8 @@
 //! Whose turn it is to take a run up, where locks do not show it: of processes on several machines that find a silent journal
 //! at the same moment, the one that makes a file beside it. It removes the file once its first line is on the disk.
 
-use crate::log::life;
 use crate::os;
+use crate::run_files::attempt;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -67,7 +67,7 @@ impl Drop for Turn {
 fn is_left_over(file: &Path) -> bool {
     let made = std::fs::symlink_metadata(file).and_then(|there| there.modified());
     let made = made.ok().and_then(|made| made.elapsed().ok());
-    made.is_some_and(|age| age.as_secs_f64() > life::patience_s(0.0))
+    made.is_some_and(|age| age.as_secs_f64() > attempt::patience_s(0.0))
 }
 
 #[cfg(test)]

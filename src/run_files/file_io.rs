@@ -1,7 +1,7 @@
 //! A file that grows by whole lines: a line is appended whole or taken back. Before each write the file is checked: is it
 //! still ours, as long as we left it, and where it was?
 
-use super::replace::{self, is_regular};
+use super::atomic_replace::{self, is_regular};
 use crate::os::{self, HeldFile};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -53,12 +53,12 @@ impl Growing {
 
     /// As `open`, for a name of the library's own making: through no link, and of this user.
     pub fn open_own(path: &Path) -> io::Result<Growing> {
-        replace::is_own(path)?;
+        atomic_replace::is_own(path)?;
         let growing = Growing::open_with(path, os::NO_WAIT | os::NO_FOLLOW)?;
         let metadata = growing.file.metadata()?;
         // A second name may be another user's way to have us write into a file of ours.
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let is_own = replace::Owner::of(folder).is(metadata.uid()) && metadata.nlink() == 1;
+        let is_own = atomic_replace::Owner::of(folder).is(metadata.uid()) && metadata.nlink() == 1;
         if is_own { Ok(growing) } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 
@@ -286,6 +286,6 @@ mod tests {
         let mut growing = Growing { file, path: "/dev/full".into(), whole: 0, is_torn: false, has_rest: false, _held };
         let error = growing.append("x").unwrap_err();
         assert_eq!((error.kind(), growing.whole), (ErrorKind::StorageFull, 0));
-        assert!(replace::in_words(growing.path(), &error).contains("Make room"));
+        assert!(atomic_replace::in_words(growing.path(), &error).contains("Make room"));
     }
 }

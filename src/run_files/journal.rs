@@ -5,16 +5,16 @@
 //! at once, and a line now and then while an epoch lasts, carries `so_far`: the report's numbers at that moment, from which
 //! the next process goes on. A last line, `"end"`, says that the process ended in order.
 
+use super::attempt::Process;
+use super::crash_counter::Count;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{Component, Lost, Past, Stretch};
 use crate::attribution::epochs::{Epoch, Filed, PerKind};
 use crate::attribution::ledger::Energies;
-use crate::log::life::Process;
 use crate::measurement::channel::{Band, Channel, Kind, Method, Quantity};
 use crate::measurement::source;
 use crate::report::{Report, STATUSES, named};
 use crate::sanitize;
-use crate::tally::Count;
 use crate::units;
 use serde_json::{Map, Value, json};
 

@@ -5,19 +5,19 @@
 //! `place.rs` has the names, `file.rs` the two ways to write. `original.rs` says what stands in Carbontracker's two logs, and `logs.rs`
 //! keeps them.
 
-pub mod file;
+pub mod atomic_replace;
+pub mod attempt;
+pub mod carbontracker_log;
+pub mod crash_counter;
+pub mod file_io;
 pub mod journal;
-pub mod life;
-pub mod logs;
-pub mod original;
-pub mod place;
-pub mod replace;
+mod journal_report;
+pub mod paths;
 pub mod resume;
-pub mod start;
-mod told;
+pub mod run_identity;
 pub mod writer;
 
-pub use told::{Told, read};
+pub use journal_report::{Told, read};
 
 use crate::coordination::device_lease::Teller;
 use crate::os::OwnTable;

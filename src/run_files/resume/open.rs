@@ -2,13 +2,13 @@
 
 use super::turn::{self, Missed, Turn};
 use super::{Asker, Found, HEAD, Refusal, Resumed};
-use crate::log::file::Growing;
-use crate::log::journal::{Journal, OPENING};
-use crate::log::life::{self, Lock, Page, Signs, Verdict};
-use crate::log::place::Place;
-use crate::log::replace;
 use crate::os::{self, text};
-use crate::tally::{self, Count, Tally};
+use crate::run_files::atomic_replace;
+use crate::run_files::attempt::{self, Lock, Page, Signs, Verdict};
+use crate::run_files::crash_counter::{self, Count, Tally};
+use crate::run_files::file_io::Growing;
+use crate::run_files::journal::{Journal, OPENING};
+use crate::run_files::paths::Place;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ use std::time::UNIX_EPOCH;
 
 /// The run of a journal that the user named.
 pub fn named(path: &Path, asker: &Asker) -> Result<Found, Refusal> {
-    let path = replace::followed(path)?;
+    let path = atomic_replace::followed(path)?;
     open(Place::of_journal(&path), &path, asker, false)
 }
 
@@ -114,7 +114,7 @@ fn lock_of(journal: &Growing, path: &Path) -> Lock {
 fn are_locks_shared(path: &Path) -> bool {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let mounts = text::read(Path::new("/proc/self/mountinfo"), text::LARGE);
-    folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| life::locks_are_shared(&mounts, &folder))
+    folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| attempt::locks_are_shared(&mounts, &folder))
 }
 
 /// An empty journal: a process was killed before it wrote a line, or has just made it.
@@ -139,7 +139,7 @@ fn silence_s(metadata: &Metadata, last_unix_s: Option<f64>) -> f64 {
 fn is_free(read: &Journal, left: &Left, lock: Lock, metadata: &Metadata, asker: &Asker) -> Result<(), Refusal> {
     // Later processes may not have a line yet. One that ended in order is no living one, though its page may be there.
     let lives = (read.lives..=left.last).filter(|life| *life > read.lives || !read.is_ended);
-    let pages: Vec<Page> = lives.map(|life| tally::page(&read.id, life)).collect();
+    let pages: Vec<Page> = lives.map(|life| crash_counter::page(&read.id, life)).collect();
     let living = pages.iter().find(|page| matches!(page, Page::Living(_)));
     let signs = Signs {
         lock,
@@ -173,7 +173,7 @@ fn in_use(holder: u32) -> Refusal {
 }
 
 fn being_taken() -> Refusal {
-    let wait_s = life::patience_s(0.0).ceil();
+    let wait_s = attempt::patience_s(0.0).ceil();
     Refusal::Unsure(format!(
         "another process has just taken it up, or was killed as it did. If that run does not go on, start again after {wait_s:.0} s"
     ))
@@ -211,7 +211,7 @@ impl Left {
     fn of(id: &str, lives: u64) -> (Left, Option<io::Error>) {
         let mut left = Left { counts: Vec::new(), last: lives };
         for life in lives.. {
-            match tally::left(id, life) {
+            match crash_counter::left(id, life) {
                 Ok(Some(count)) => left.counts.push(count),
                 Ok(None) if life == lives => left.counts.push(Count::default()),
                 Ok(None) => break,

@@ -5,9 +5,9 @@
 
 use super::{NO_MEMORY, Writer};
 use crate::attribution::epochs::Epoch;
-use crate::log::place::{PROMETHEUS, REPORT};
-use crate::log::replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own};
 use crate::report::{Detail, Report, Setting};
+use crate::run_files::atomic_replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own};
+use crate::run_files::paths::{PROMETHEUS, REPORT};
 use serde_json::Value;
 use std::io;
 use std::path::Path;
