@@ -13,7 +13,6 @@ pub mod c_api;
 pub mod carbon;
 pub mod clock;
 pub mod coordination;
-pub mod environment;
 pub mod error;
 pub mod feed;
 pub mod forecast;

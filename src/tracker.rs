@@ -5,11 +5,11 @@ mod marker;
 mod threads;
 
 use crate::attribution::ledger::Mark;
-use crate::environment;
 use crate::error::{Error, Result, Status};
 use crate::forecast::first_epoch::Packed;
 use crate::measurement::source::{self, Waker};
 use crate::options::Options;
+use crate::options::environment;
 use crate::os::exit::AtExit;
 use crate::os::memory;
 use crate::os::{self, ForkMark, OwnTable};

@@ -3,10 +3,10 @@
 use crate::Done;
 use crate::checks::{self, Check};
 use crate::given::Given;
-use carbontracker::environment;
 use carbontracker::measurement::channel::Band;
 use carbontracker::measurement::source;
 use carbontracker::options::Options;
+use carbontracker::options::environment;
 use carbontracker::os;
 use carbontracker::tracker::Tracker;
 use carbontracker::units::{Amount, digits};

@@ -1,12 +1,14 @@
 //! The options by name: one table says each key's name, what it may be and where it goes.
 
+pub mod environment;
+
 use crate::carbon::facility::ByRegion;
 use crate::carbon::impacts::{Price, Rates};
 use crate::carbon::intensity::slot::DIRTIEST;
 use crate::carbon::intensity::zones;
 use crate::carbon::provider::Secret;
 use crate::carbon::provider::registry;
-use crate::environment;
+
 use crate::error::{Error, Result, Status};
 use crate::measurement::channel::Kind;
 use crate::measurement::gpu_selection::Gpus;

@@ -143,6 +143,6 @@ mod tests {
         for yes in ["1", "yes", "true", "on", "2", "00", "disable", "nope"] {
             assert!(is_disabled(yes), "{yes:?}");
         }
-        assert!(!super::is_disabled(|_| None));
+        assert!(!crate::options::environment::is_disabled(|_| None));
     }
 }
