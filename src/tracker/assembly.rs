@@ -2,6 +2,7 @@
 
 use super::Tracker;
 use super::marker::{Marker, Record};
+use super::sampler::Sampler;
 use super::threads::Threads;
 use crate::attribution::carried_over::Past;
 use crate::carbon::select::{self, Choice};
@@ -16,7 +17,6 @@ use crate::os::{self, ForkMark, OwnTable, exit};
 use crate::report::Setting;
 use crate::run_files::attempt::Process;
 use crate::run_files::run_identity::Start;
-use crate::sampler::Sampler;
 use crate::state::Books;
 use crate::state::alerts::Advisor;
 use crate::state::shared::Shared;

@@ -1,18 +1,18 @@
 //! The threads of a run, and how they end.
 
+use super::intensity_feed::Feeds;
 use super::marker::Marker;
 use super::no_thread;
+use super::sampler::Sampler;
 use crate::carbon::select::Feed;
 use crate::coordination::device_lease::Teller;
 use crate::error::Result;
-use crate::feed::Feeds;
 use crate::os::exit::AtExit;
 use crate::os::worker::{self, Worker};
 use crate::os::{BRIEF, OwnTable, lock_within};
 use crate::report::Setting;
 use crate::run_files::Log;
 use crate::run_files::writer::Plan;
-use crate::sampler::Sampler;
 use crate::state::shared::Shared;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,7 +1,9 @@
 //! A tracker: what the host holds. Its calls stamp the clock and check their order; the sampler does the rest.
 
 mod assembly;
+pub mod intensity_feed;
 mod marker;
+pub mod sampler;
 mod threads;
 
 use crate::attribution::ledger::Mark;

@@ -162,7 +162,6 @@ fn follow(
 
 #[cfg(feature = "live")]
 mod live {
-    use super::Whose;
     use crate::carbon::http::proxy::Proxies;
     use crate::carbon::intensity::{Hourly, zones};
     use crate::carbon::live::poller::{self, Aim, Ask, Lookup, Manner, News, Target};
@@ -173,6 +172,7 @@ mod live {
     use crate::os;
     use crate::os::worker::Worker;
     use crate::state::shared::Shared;
+    use crate::tracker::intensity_feed::Whose;
     use std::sync::Arc;
     use std::time::Duration;
 
