@@ -39,16 +39,16 @@ impl Signal {
 }
 
 /// This thread's signals, held back until they are heard. Threads that are made meanwhile hold them back too.
-pub struct Held {
+pub struct HeldSignals {
     signals: libc::sigset_t,
     before: libc::sigset_t,
     /// Children were not to be waited for, as some parents leave it.
     ignored_children: bool,
 }
 
-impl Held {
+impl HeldSignals {
     /// From here on.
-    pub fn new() -> Held {
+    pub fn new() -> HeldSignals {
         let mut signals = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
         // SAFETY: sigemptyset initialises `signals`, pthread_sigmask writes `before`; the rest is numbers.
@@ -59,13 +59,13 @@ impl Held {
             }
             libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), before.as_mut_ptr());
             let ignored_children = libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN;
-            Held { signals: signals.assume_init(), before: before.assume_init(), ignored_children }
+            HeldSignals { signals: signals.assume_init(), before: before.assume_init(), ignored_children }
         }
     }
 
     /// Starts a program with the signals that this process was given.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        let Held { before, ignored_children, .. } = *self;
+        let HeldSignals { before, ignored_children, .. } = *self;
         let as_found = move || {
             // SAFETY: `before` was filled by the kernel; both calls are async-signal-safe.
             unsafe {
@@ -104,9 +104,9 @@ impl Held {
     }
 }
 
-impl Default for Held {
-    fn default() -> Held {
-        Held::new()
+impl Default for HeldSignals {
+    fn default() -> HeldSignals {
+        HeldSignals::new()
     }
 }
 

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DRIVERS: Duration = Duration::from_millis(300);
 
 /// What a live tracker does at exit.
-pub trait AtExit: Send + Sync {
+pub trait ExitHook: Send + Sync {
     /// Starts to end, and waits for nothing.
     fn stop(&self);
     /// Waits until the readings are in that close ended epochs, at most this long.
@@ -21,7 +21,7 @@ pub trait AtExit: Send + Sync {
 }
 
 /// The live trackers, and the process they are of.
-static LIVE: Mutex<Vec<(u32, Weak<dyn AtExit>)>> = Mutex::new(Vec::new());
+static LIVE: Mutex<Vec<(u32, Weak<dyn ExitHook>)>> = Mutex::new(Vec::new());
 /// The process's number, and how many of its threads have yet to end in order: a forked child inherits the count, not the
 /// threads.
 static THREADS: AtomicU64 = AtomicU64::new(0);
@@ -40,10 +40,10 @@ fn threads_in(now: u64) -> u64 {
 }
 
 /// Has a tracker ended at exit, if it is still there.
-pub fn register(tracker: &Arc<impl AtExit + 'static>) {
+pub fn register(tracker: &Arc<impl ExitHook + 'static>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| at_end(end_all));
-    let tracker: Weak<dyn AtExit> = Arc::downgrade(tracker) as Weak<dyn AtExit>;
+    let tracker: Weak<dyn ExitHook> = Arc::downgrade(tracker) as Weak<dyn ExitHook>;
     // Without the lock, in a child that was forked while it was held, exit ends nothing.
     if let Some(mut live) = lock_within(&LIVE, BRIEF) {
         live.retain(|(_, one)| one.strong_count() > 0);
@@ -109,7 +109,7 @@ extern "C" fn end_all() {
 
 /// Allocates and frees nothing, and waits for no lock for long: a signal handler may exit in the middle of malloc, or of a
 /// call of this library.
-fn for_each_live(act: impl Fn(&dyn AtExit)) {
+fn for_each_live(act: impl Fn(&dyn ExitHook)) {
     let process = std::process::id();
     let Some(live) = lock_within(&LIVE, BRIEF) else { return };
     for tracker in live.iter().filter(|(of, _)| *of == process).filter_map(|(_, tracker)| tracker.upgrade()) {

@@ -15,12 +15,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A job for the thread that owns the table.
-type Job = Box<dyn FnOnce() + Send>;
+type TableJob = Box<dyn FnOnce() + Send>;
 
 /// The table. It lives as long as a value of this type, or a thread that uses it.
 pub struct OwnTable {
     /// None once it ends.
-    jobs: Mutex<Option<Sender<Job>>>,
+    jobs: Mutex<Option<Sender<TableJob>>>,
     root: Option<JoinHandle<()>>,
     /// A forked child inherits this value, but not the thread.
     process: u32,
@@ -43,7 +43,7 @@ impl OwnTable {
         if let Some(table) = there {
             return Ok(table);
         }
-        let (jobs, received) = mpsc::channel::<Job>();
+        let (jobs, received) = mpsc::channel::<TableJob>();
         let root = spawn_quiet("ct-root", move || {
             let _ = leave_shared_table();
             received.into_iter().for_each(|job| job());
@@ -68,7 +68,7 @@ impl OwnTable {
             caller.into_iter().for_each(|set| set.apply_to_this_thread());
             does.run();
         };
-        let job: Job = Box::new(move || match spawn_quiet(name, thread) {
+        let job: TableJob = Box::new(move || match spawn_quiet(name, thread) {
             Ok(thread) => starts.thread.keep(thread),
             Err(error) => starts.begun.keep(Err(error)),
         });
@@ -123,7 +123,7 @@ impl OwnTable {
         shared.and_then(|shared| shared.upgrade()).into_iter().for_each(|table| *table.jobs() = None);
     }
 
-    fn jobs(&self) -> MutexGuard<'_, Option<Sender<Job>>> {
+    fn jobs(&self) -> MutexGuard<'_, Option<Sender<TableJob>>> {
         self.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -44,7 +44,7 @@ impl Stop {
 
 /// Whether an exit waits for a thread.
 #[derive(Clone, Copy, PartialEq)]
-pub enum AtExit {
+pub enum WorkerExit {
     /// It has something to finish.
     Awaited,
     /// It can be left where it is.
@@ -55,13 +55,13 @@ impl Worker {
     /// Starts a thread of this name. If `body` panics, `failed` is called on that thread: nothing ends in silence.
     pub fn start(
         name: &str,
-        at_exit: AtExit,
+        at_exit: WorkerExit,
         body: impl FnOnce(Stop) + Send + 'static,
         failed: impl FnOnce() + Send + 'static,
     ) -> io::Result<Worker> {
         let stop = Stop::default();
         let told = stop.clone();
-        let counted = (at_exit == AtExit::Awaited).then(Counted::start);
+        let counted = (at_exit == WorkerExit::Awaited).then(Counted::start);
         let running = os::spawn_quiet(name, move || {
             let _counted = counted;
             if catch_unwind(AssertUnwindSafe(|| body(told))).is_err() {
@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn a_panic_is_reported() {
         let (failed, is_failed) = mpsc::channel();
-        let worker = Worker::start("ct-test", AtExit::Left, |_| panic!("as planned"), move || failed.send(()).unwrap());
+        let worker =
+            Worker::start("ct-test", WorkerExit::Left, |_| panic!("as planned"), move || failed.send(()).unwrap());
         assert!(is_failed.recv_timeout(Duration::from_secs(10)).is_ok());
         worker.expect("a thread").end_within(Duration::from_secs(10));
     }

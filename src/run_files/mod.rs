@@ -21,7 +21,7 @@ pub use journal_report::{Told, read};
 
 use crate::coordination::device_lease::Teller;
 use crate::os::OwnTable;
-use crate::os::worker::{AtExit, Stop, Worker};
+use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::report::Setting;
 use crate::state::shared::Shared;
 use std::io;
@@ -66,7 +66,7 @@ impl Log {
             writer.run(&stop, &opened);
             drop(table);
         };
-        let worker = Worker::start("ct-log", AtExit::Awaited, write, failed)?;
+        let worker = Worker::start("ct-log", WorkerExit::Awaited, write, failed)?;
         let _ = is_open.recv_timeout(OPENING); // a folder that takes longer is waited for by that thread alone
         Ok(Log { worker, shared: Arc::clone(shared), unwritten })
     }

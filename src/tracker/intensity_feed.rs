@@ -4,7 +4,7 @@
 use crate::carbon::intensity::slot::Slot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
 use crate::carbon::select::Feed;
-use crate::os::worker::{AtExit, Stop, Worker};
+use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::state::Books;
 use crate::state::shared::Shared;
 use std::path::PathBuf;
@@ -157,7 +157,7 @@ fn follow(
             }
         }
     };
-    Worker::start("ct-intensity", AtExit::Left, follow, failed)
+    Worker::start("ct-intensity", WorkerExit::Left, follow, failed)
 }
 
 #[cfg(feature = "live")]

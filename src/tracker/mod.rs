@@ -12,7 +12,7 @@ use crate::forecast::first_epoch::Packed;
 use crate::measurement::source::{self, Waker};
 use crate::options::Options;
 use crate::options::environment;
-use crate::os::exit::AtExit;
+use crate::os::exit::ExitHook;
 use crate::os::memory;
 use crate::os::{self, ForkMark, OwnTable};
 use crate::report::{self, Detail, Now, Open, Report, Setting};

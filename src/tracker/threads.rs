@@ -7,7 +7,7 @@ use super::sampler::Sampler;
 use crate::carbon::select::Feed;
 use crate::coordination::device_lease::Teller;
 use crate::error::Result;
-use crate::os::exit::AtExit;
+use crate::os::exit::ExitHook;
 use crate::os::worker::{self, Worker};
 use crate::os::{BRIEF, OwnTable, lock_within};
 use crate::report::Setting;
@@ -33,7 +33,7 @@ pub struct Threads {
     pub log: Option<Log>,
 }
 
-impl AtExit for Threads {
+impl ExitHook for Threads {
     fn stop(&self) {
         self.shared.stop(self.sampler.thread());
         self.feeds.stop();
@@ -74,7 +74,7 @@ impl Threads {
             drop(held);
         };
         // It reports a fault of its own.
-        let sampler = Worker::start("ct-sampler", worker::AtExit::Awaited, sample, || ());
+        let sampler = Worker::start("ct-sampler", worker::WorkerExit::Awaited, sample, || ());
         let sampler = sampler.map_err(|error| no_thread(&error))?;
         let log = plan.and_then(|plan| log(plan, setting, shared, teller, table));
         let feeds = Feeds::start(feeds, shared);

@@ -8,7 +8,7 @@ use carbontracker::coordination::job::Job;
 use carbontracker::error::Status;
 use carbontracker::options::Options;
 use carbontracker::os;
-use carbontracker::os::child::{self, Held};
+use carbontracker::os::child::{self, HeldSignals};
 use carbontracker::tracker::Tracker;
 use carbontracker::units::duration;
 use serde_json::Value;
@@ -106,7 +106,7 @@ impl Run {
         };
         let epochs = Epochs { tracker, marks: Mutex::default(), surplus: AtomicU64::new(0) };
         self.say(&epochs, &in_report(&epochs));
-        let held = Held::new();
+        let held = HeldSignals::new();
         epochs.begin();
         let mut child = match held.spawn(&mut self.command()) {
             Ok(child) => child,
@@ -197,7 +197,7 @@ impl Run {
     }
 
     /// Until the program ends, passes on what is sent to it by way of us, and tells what the library says.
-    fn wait(&self, held: &Held, child: &mut Child, epochs: &Epochs) -> io::Result<ExitStatus> {
+    fn wait(&self, held: &HeldSignals, child: &mut Child, epochs: &Epochs) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);

@@ -7,7 +7,7 @@ use crate::carbon::http::client::{self, Failure, Limits};
 use crate::carbon::http::proxy::Proxies;
 use crate::carbon::intensity::slot::Slot;
 use crate::carbon::provider::{Request, Secret, Service};
-use crate::os::worker::{AtExit, Stop, Worker};
+use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::os::{self, unix_s};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -116,7 +116,7 @@ pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'stati
         }
     };
     // Its own last words need what it has.
-    Worker::start("ct-intensity", AtExit::Left, ask, || ())
+    Worker::start("ct-intensity", WorkerExit::Left, ask, || ())
 }
 
 /// What the thread has: the line to whoever listens, and how asking goes.
