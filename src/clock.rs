@@ -5,7 +5,7 @@
 
 /// From the monotonic clock to the date.
 #[derive(Clone, Debug, Default)]
-pub struct Calendar {
+pub struct WallClock {
     /// Since these instants, ns on the monotonic clock, the machine has slept so many seconds since its start.
     sleeps: Vec<(u64, f64)>,
     /// Seconds from the machine's start, sleep included, to the date's 1970.
@@ -14,7 +14,7 @@ pub struct Calendar {
 
 /// What three clocks say at one moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct ClockSample {
     /// CLOCK_MONOTONIC, ns.
     pub monotonic_ns: u64,
     /// CLOCK_BOOTTIME, which goes on in sleep, ns.
@@ -30,9 +30,9 @@ const SET_S: f64 = 0.1;
 /// So many sleeps are told apart.
 const MOST: usize = 256;
 
-impl Calendar {
+impl WallClock {
     /// Takes note of the date.
-    pub fn note(&mut self, moment: Moment) {
+    pub fn note(&mut self, moment: ClockSample) {
         let slept_s = (moment.boot_ns as f64 - moment.monotonic_ns as f64) * 1e-9;
         let since_1970_s = moment.unix_s - moment.boot_ns as f64 * 1e-9;
         // A report asked for twice says the same, though the two clocks are never read at one instant.
@@ -61,13 +61,13 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn at(monotonic_s: u64, boot_s: u64, unix_s: f64) -> Moment {
-        Moment { monotonic_ns: monotonic_s * S, boot_ns: boot_s * S, unix_s }
+    fn at(monotonic_s: u64, boot_s: u64, unix_s: f64) -> ClockSample {
+        ClockSample { monotonic_ns: monotonic_s * S, boot_ns: boot_s * S, unix_s }
     }
 
     #[test]
     fn a_sleep_shifts_what_comes_after_it_and_a_date_set_holds_for_all() {
-        let mut calendar = Calendar::default();
+        let mut calendar = WallClock::default();
         calendar.note(at(100, 100, 1_000_100.0));
         calendar.note(at(200, 200, 1_000_200.0));
         calendar.note(at(210, 3810, 1_003_810.0));

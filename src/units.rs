@@ -112,36 +112,36 @@ pub fn instant(unix_s: f64) -> Option<String> {
 
 /// A unit that a column of amounts is shown in.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Unit {
+pub struct DisplayUnit {
     /// As it is written.
     pub name: &'static str,
     size: f64,
 }
 
-impl Unit {
+impl DisplayUnit {
     /// The largest of these, in ascending order, that the most of the amounts fills.
-    pub fn of(most: f64, units: &[(&'static str, f64)]) -> Unit {
+    pub fn of(most: f64, units: &[(&'static str, f64)]) -> DisplayUnit {
         let fits = units.iter().rev().find(|(_, size)| most >= *size).or(units.first());
-        fits.map_or(Unit { name: "", size: 1.0 }, |&(name, size)| Unit { name, size })
+        fits.map_or(DisplayUnit { name: "", size: 1.0 }, |&(name, size)| DisplayUnit { name, size })
     }
 
     /// For energies up to so many joules.
-    pub fn energy(joules: f64) -> Unit {
+    pub fn energy(joules: f64) -> DisplayUnit {
         match joules {
-            j if j >= 0.1 * J_PER_KWH => Unit { name: "kWh", size: J_PER_KWH },
-            j if j >= 1e4 => Unit { name: "kJ", size: 1e3 },
-            _ => Unit { name: "J", size: 1.0 },
+            j if j >= 0.1 * J_PER_KWH => DisplayUnit { name: "kWh", size: J_PER_KWH },
+            j if j >= 1e4 => DisplayUnit { name: "kJ", size: 1e3 },
+            _ => DisplayUnit { name: "J", size: 1.0 },
         }
     }
 
     /// For times up to so many seconds.
-    pub fn duration(seconds: f64) -> Unit {
-        Unit::of(seconds / 2.0, &[("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0)])
+    pub fn duration(seconds: f64) -> DisplayUnit {
+        DisplayUnit::of(seconds / 2.0, &[("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0)])
     }
 
     /// For masses of CO2e up to so many grams.
-    pub fn grams(grams: f64) -> Unit {
-        Unit::of(grams, &[("mg", 1e-3), ("g", 1.0), ("kg", 1e3), ("t", 1e6)])
+    pub fn grams(grams: f64) -> DisplayUnit {
+        DisplayUnit::of(grams, &[("mg", 1e-3), ("g", 1.0), ("kg", 1e3), ("t", 1e6)])
     }
 
     /// So much of the base unit in this one.
@@ -228,11 +228,17 @@ mod tests {
 
     #[test]
     fn a_column_has_one_unit() {
-        let names = [Unit::energy(9e3), Unit::energy(5e4), Unit::energy(1e6), Unit::grams(0.5), Unit::grams(2e3)];
+        let names = [
+            DisplayUnit::energy(9e3),
+            DisplayUnit::energy(5e4),
+            DisplayUnit::energy(1e6),
+            DisplayUnit::grams(0.5),
+            DisplayUnit::grams(2e3),
+        ];
         assert_eq!(names.map(|unit| unit.name), ["J", "kJ", "kWh", "mg", "kg"]);
-        let times = [0.05, 30.0, 300.0, 9e3, 1e6].map(|seconds| Unit::duration(seconds).name);
+        let times = [0.05, 30.0, 300.0, 9e3, 1e6].map(|seconds| DisplayUnit::duration(seconds).name);
         assert_eq!(times, ["ms", "s", "min", "h", "days"]);
-        assert_eq!(Unit::energy(7.2e6).amount(7.2e6), 2.0);
-        assert_eq!(Unit::of(0.0, &[("W", 1.0), ("kW", 1e3)]).name, "W");
+        assert_eq!(DisplayUnit::energy(7.2e6).amount(7.2e6), 2.0);
+        assert_eq!(DisplayUnit::of(0.0, &[("W", 1.0), ("kW", 1e3)]).name, "W");
     }
 }

@@ -3,7 +3,7 @@
 use super::intensity::curve::{Curve, Origin, Piece};
 use super::intensity::slot::Standing;
 use crate::attribution::ledger::Ledger;
-use crate::clock::Calendar;
+use crate::clock::WallClock;
 use crate::forecast::{self, Estimate, Forecast};
 use crate::units::J_PER_KWH;
 
@@ -29,7 +29,7 @@ pub struct Pricing<'a> {
     /// Figures by the hour.
     pub curve: Option<&'a Curve>,
     /// Which hour it was.
-    pub calendar: &'a Calendar,
+    pub calendar: &'a WallClock,
     /// Facility energy over IT energy.
     pub pue: f64,
     /// What earlier processes of the run were billed.

@@ -30,7 +30,7 @@ pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;
 pub use table::OwnTable;
 
-use crate::clock::Moment;
+use crate::clock::ClockSample;
 use crate::coordination::job::{self, Kin};
 use crate::sanitize;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -60,8 +60,8 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
 }
 
 /// What the clocks say now.
-pub fn moment() -> Moment {
-    Moment { boot_ns: clock_ns(libc::CLOCK_BOOTTIME), monotonic_ns: monotonic_ns(), unix_s: unix_s() }
+pub fn moment() -> ClockSample {
+    ClockSample { boot_ns: clock_ns(libc::CLOCK_BOOTTIME), monotonic_ns: monotonic_ns(), unix_s: unix_s() }
 }
 
 /// The date, s since 1970 UTC.

@@ -4,7 +4,7 @@ use crate::carbon::facility::{At, ByRegion};
 use crate::carbon::intensity::Hourly;
 use crate::carbon::intensity::curve::Curve;
 use crate::carbon::intensity::slot::{Slot, Standing};
-use crate::clock::Moment;
+use crate::clock::ClockSample;
 use crate::forecast;
 use crate::measurement::channel::{Kind, Method, Quantity};
 use crate::measurement::meter::Credit;
@@ -172,7 +172,7 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
     }));
     let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
     books.grid = Grid { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
-    books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
     books.forecast = forecast::forecast(planned, 0.9, epochs, between, &books.progress);
     (setting, books, Now { at: 2 * HOUR_NS + 600_000_000_000, whole: true, open: None })

@@ -7,7 +7,7 @@ use crate::attribution::epochs::PerKind;
 use crate::attribution::ledger::{Between, Ledger};
 use crate::carbon::emissions::Pricing;
 use crate::carbon::intensity::curve::{Origin, Piece};
-use crate::clock::Calendar;
+use crate::clock::WallClock;
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::Kind;
 use crate::state::Books;
@@ -68,7 +68,7 @@ impl Course {
 /// What was used by time, from `begin` to `end`, ns. Energy is known up to `known_to`, ns: the last step is no longer.
 fn stretches(
     ledger: &Ledger,
-    calendar: &Calendar,
+    calendar: &WallClock,
     begin: u64,
     end: u64,
     known_to: u64,

@@ -159,7 +159,7 @@ impl Advisor {
 mod tests {
     use super::*;
     use crate::attribution::ledger::Mark;
-    use crate::clock::Calendar;
+    use crate::clock::WallClock;
     use crate::measurement::channel::{Band, Kind};
     use crate::measurement::meter::Credit;
 
@@ -187,7 +187,7 @@ mod tests {
         uncertainty: Uncertainty,
     ) -> Review {
         let grid = crate::carbon::select::choose(options, |_| None).unwrap().grid;
-        let calendar = Calendar::default();
+        let calendar = WallClock::default();
         let pricing = grid.pricing(&calendar, options.pue);
         advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, uncertainty, now: u64::MAX })
     }

@@ -14,7 +14,7 @@ use crate::attribution::ledger::{Energies, Ledger, Mark};
 use crate::carbon::emissions::{Before, Pricing};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{Grid, Hourly};
-use crate::clock::Calendar;
+use crate::clock::WallClock;
 use crate::coordination::device_lease::{OnNode, Standing};
 use crate::coordination::standby_ledger::Trust;
 use crate::forecast::Forecast;
@@ -45,7 +45,7 @@ pub struct Books {
     /// The rates of the halls that it runs in, where those of a cloud region are asked for.
     pub facility: Facility,
     /// Which hour an instant was.
-    pub calendar: Calendar,
+    pub calendar: WallClock,
     /// What is measured; a channel's place is its number.
     pub metered: Vec<Metered>,
     /// The run's time and energy.
@@ -106,7 +106,7 @@ impl Books {
             marginal: None,
             pue,
             facility: Facility::default(),
-            calendar: Calendar::default(),
+            calendar: WallClock::default(),
             metered: Vec::new(),
             ledger: Ledger::default(),
             past: Past::default(),

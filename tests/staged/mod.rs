@@ -7,7 +7,7 @@ use carbontracker::carbon::intensity::slot::{Slot, Standing};
 use carbontracker::carbon::intensity::{Grid, Hourly, Intensity};
 use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
-use carbontracker::clock::Moment;
+use carbontracker::clock::ClockSample;
 use carbontracker::forecast::forecast;
 use carbontracker::measurement::channel::{Band, Channel, Kind, Method, Quantity};
 use carbontracker::measurement::meter::Credit;
@@ -78,7 +78,7 @@ impl Staged {
             .expect("options");
         let grid = select::choose(&options, |_| None).expect("a grid").grid;
         let mut books = Books::new(grid, options.pue);
-        books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+        books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
         if let Some(figure) = self.hourly {
             self.price(&mut books, figure);
         }

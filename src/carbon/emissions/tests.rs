@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::slot::Slot;
-use crate::clock::Moment;
+use crate::clock::ClockSample;
 use crate::measurement::channel::Kind;
 use crate::measurement::meter::Credit;
 use proptest::prelude::*;
@@ -11,9 +11,9 @@ const HOUR: u64 = 3600;
 /// 2020-06-15T00:00Z, which the machine of these tests came up ten seconds before.
 const MIDNIGHT: f64 = 1_592_179_200.0;
 
-fn calendar() -> Calendar {
-    let mut calendar = Calendar::default();
-    calendar.note(Moment { monotonic_ns: 10 * S, boot_ns: 10 * S, unix_s: MIDNIGHT });
+fn calendar() -> WallClock {
+    let mut calendar = WallClock::default();
+    calendar.note(ClockSample { monotonic_ns: 10 * S, boot_ns: 10 * S, unix_s: MIDNIGHT });
     calendar
 }
 

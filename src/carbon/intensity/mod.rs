@@ -8,7 +8,7 @@ pub mod zones;
 
 use super::emissions::{Before, Pricing};
 use super::provider::Service;
-use crate::clock::Calendar;
+use crate::clock::WallClock;
 use curve::Curve;
 
 /// A carbon intensity and its provenance.
@@ -62,7 +62,7 @@ pub struct Hourly {
 
 impl Grid {
     /// What turns energy into emissions, given the hours and the PUE.
-    pub fn pricing<'a>(&'a self, calendar: &'a Calendar, pue: f64) -> Pricing<'a> {
+    pub fn pricing<'a>(&'a self, calendar: &'a WallClock, pue: f64) -> Pricing<'a> {
         let curve = self.hourly.as_ref().map(|hourly| &hourly.curve);
         Pricing { flat: self.flat.g_per_kwh, curve, calendar, pue, before: Before::default() }
     }

@@ -4,7 +4,7 @@ use super::axis::Scale;
 use super::chart::{Chart, Colour, Shape};
 use super::json_view::View;
 use crate::report::decimate::groups;
-use crate::units::{J_PER_KWH, Unit};
+use crate::units::{DisplayUnit, J_PER_KWH};
 use plotters::style::RGBColor;
 
 /// Kinds of component from the bottom of a stack up: name in the report, in words, colour.
@@ -44,7 +44,7 @@ pub struct Drawn {
 /// Power over time.
 pub fn power(run: &View) -> Option<Drawn> {
     let columns = power_columns(run)?;
-    let unit = Unit::of(top(&columns), &[("W", 1.0), ("kW", 1e3)]);
+    let unit = DisplayUnit::of(top(&columns), &[("W", 1.0), ("kW", 1e3)]);
     stacked("Power over time by kind of component", Scale::Clock, columns, unit)
 }
 
@@ -54,11 +54,11 @@ pub fn epochs(run: &View) -> Option<(bool, Drawn)> {
     let of = |field: &str| epochs.iter().any(|epoch| epoch.has(field));
     if of("/energy_j") {
         let columns = epoch_columns(&epochs, |epoch| KINDS.map(|(kind, ..)| epoch.number(&format!("/{kind}_j"))));
-        let unit = Unit::energy(top(&columns));
+        let unit = DisplayUnit::energy(top(&columns));
         return Some((true, stacked("Energy of each epoch by kind of component", Scale::Count, columns, unit)?));
     }
     let columns = epoch_columns(&epochs, |epoch| [epoch.number("/duration_s"), None, None, None]);
-    let unit = Unit::duration(top(&columns));
+    let unit = DisplayUnit::duration(top(&columns));
     let mut drawn = stacked("Time of each epoch", Scale::Count, columns, unit)?;
     drawn.kinds.clear();
     drawn.chart.shapes.iter_mut().for_each(|shape| shape.paint(PLAIN));
@@ -83,7 +83,7 @@ pub fn forecasts(run: &View) -> Option<Drawn> {
     let outcome = run.number(&format!("/usage/{of}")).filter(|_| has_outcome(run));
     let most = points.iter().map(|[.., high]| *high).fold(outcome.unwrap_or(0.0), f64::max);
     let least = points.iter().map(|[_, _, low, _]| *low).fold(most, f64::min);
-    let unit = if of == "energy_j" { Unit::energy(most) } else { Unit::duration(most) };
+    let unit = if of == "energy_j" { DisplayUnit::energy(most) } else { DisplayUnit::duration(most) };
     let scale = if last > 50.0 * first { Scale::Magnitude } else { Scale::Count };
     let line = |of: fn(&[f64; 4]) -> f64| points.iter().map(move |point| (point[0], unit.amount(of(point))));
     let upper = line(|[.., high]| *high);
@@ -136,7 +136,7 @@ pub fn emitted(run: &View) -> Option<Drawn> {
         sum += kwh * mean(&hours, column.from, column.to).unwrap_or(flat);
         line.push((column.to, sum));
     }
-    let unit = Unit::grams(sum);
+    let unit = DisplayUnit::grams(sum);
     let x = (Scale::Clock, columns.first()?.from, columns.last()?.to);
     let line: Vec<(f64, f64)> = line.into_iter().map(|(at, grams)| (at, unit.amount(grams))).collect();
     let floor = [(x.2, 0.0), (x.1, 0.0)];
@@ -203,7 +203,7 @@ fn top(columns: &[Column]) -> f64 {
 }
 
 /// Columns on one another: each kind an area, broken where it is not known or time is missing.
-fn stacked(label: &str, scale: Scale, columns: Vec<Column>, unit: Unit) -> Option<Drawn> {
+fn stacked(label: &str, scale: Scale, columns: Vec<Column>, unit: DisplayUnit) -> Option<Drawn> {
     let mut shapes = Vec::new();
     let mut kinds = Vec::new();
     for (kind, (.., colour)) in KINDS.into_iter().enumerate() {

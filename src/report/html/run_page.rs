@@ -3,7 +3,7 @@
 use super::json_view::{View, percent, whole, whole_percent};
 use super::{charts, impacts, methodology, summary, tables, what_if};
 use crate::measurement::channel::Band;
-use crate::units::{Amount, Unit, digits, duration};
+use crate::units::{Amount, DisplayUnit, digits, duration};
 use maud::{Markup, html};
 
 /// All of a run below its heading.
@@ -51,7 +51,7 @@ pub fn whence(run: &View) -> String {
 
 fn headline(run: &View) -> Markup {
     let is_planned = run.number("/run/epochs_planned").is_some_and(|planned| planned > 0.0);
-    let is_in_kwh = run.number("/usage/energy_j").is_some_and(|joules| Unit::energy(joules).name == "kWh");
+    let is_in_kwh = run.number("/usage/energy_j").is_some_and(|joules| DisplayUnit::energy(joules).name == "kWh");
     let error = run.error("/usage/error");
     let kwh = |pointer: &str| run.amount(pointer, Amount::Of("kWh"), error);
     let interval = |low: &str, high: &str, amount: Amount| {

@@ -2,7 +2,7 @@
 
 use super::charts::KINDS;
 use super::json_view::{View, percent, whole};
-use crate::units::{Amount, Unit, digits, two_digits};
+use crate::units::{Amount, DisplayUnit, digits, two_digits};
 use maud::{Markup, html};
 
 /// A column's head.
@@ -176,11 +176,11 @@ fn evenly<'a>(all: &'a [View<'a>]) -> Vec<&'a View<'a>> {
 
 fn epochs_table(run: &View, all: &[View], rows: &[&View], are_merged: bool) -> Markup {
     let most = |field: &str| all.iter().filter_map(|epoch| epoch.number(field)).fold(0.0, f64::max);
-    let joules = Unit::energy(most("/energy_j"));
+    let joules = DisplayUnit::energy(most("/energy_j"));
     let mut columns = vec![
-        ("/duration_s".to_owned(), "time", Unit::duration(most("/duration_s"))),
+        ("/duration_s".to_owned(), "time", DisplayUnit::duration(most("/duration_s"))),
         ("/energy_j".to_owned(), "energy", joules),
-        ("/co2eq_g".to_owned(), "CO2e", Unit::grams(most("/co2eq_g"))),
+        ("/co2eq_g".to_owned(), "CO2e", DisplayUnit::grams(most("/co2eq_g"))),
     ];
     let kinds = KINDS.iter().map(|(kind, ..)| (format!("/{kind}_j"), *kind, joules));
     let known: Vec<_> = kinds.filter(|(field, ..)| all.iter().any(|epoch| epoch.has(field))).collect();

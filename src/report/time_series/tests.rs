@@ -2,7 +2,7 @@ use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::curve::{Curve, Origin};
 use crate::carbon::intensity::slot::{Slot, Standing};
-use crate::clock::Moment;
+use crate::clock::ClockSample;
 use crate::forecast::forecast;
 use crate::measurement::channel::{Channel, Method, Quantity};
 use crate::measurement::meter::Credit;
@@ -17,7 +17,7 @@ fn empty() -> Books {
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut books = Books::new(grid, 1.0);
-    books.calendar.note(Moment { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     for kind in [Kind::Cpu, Kind::Gpu] {
         let (device, id) = (String::new(), String::new());
         let (method, quantity) = (Method::Power, Quantity::Power { max_watts: 1e5 });

@@ -5,7 +5,7 @@ use super::hours;
 use super::names::{Name, TimeZone};
 use super::table::shown;
 use super::times;
-use super::units::Unit;
+use super::units::DisplayUnit;
 use crate::carbon::intensity::slot::Standing;
 
 /// What a message gives as an example.
