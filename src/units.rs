@@ -1,6 +1,6 @@
 //! Quantities as a person reads them.
 
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;
@@ -52,29 +52,29 @@ impl Amount<'_> {
     }
 
     /// An estimated one, as fine as its band warrants: "12 kJ".
-    pub fn rough(self, amount: f64, band: Band) -> String {
+    pub fn rough(self, amount: f64, band: ErrorBand) -> String {
         self.end(amount, band.low, band.high)
     }
 
     /// "12.3 kJ", or of an estimate "about 12 kJ".
-    pub fn alone(self, amount: f64, band: Option<Band>) -> String {
+    pub fn alone(self, amount: f64, band: Option<ErrorBand>) -> String {
         band.map_or_else(|| self.exact(amount), |band| format!("about {}", self.rough(amount, band)))
     }
 
     /// "12.3 kJ", or of an estimate "about 12 kJ (7.0 to 24 kJ)".
-    pub fn with(self, amount: f64, band: Option<Band>) -> String {
+    pub fn with(self, amount: f64, band: Option<ErrorBand>) -> String {
         self.of("", amount, band)
     }
 
     /// The same of something: "12.3 g CO2e", or of an estimate "about 12 g CO2e (7.0 to 24 g)".
-    pub fn of(self, what: &str, amount: f64, band: Option<Band>) -> String {
+    pub fn of(self, what: &str, amount: f64, band: Option<ErrorBand>) -> String {
         let what = if what.is_empty() { String::new() } else { format!(" {what}") };
         let interval = band.map(|band| format!(" ({})", self.interval(amount, band)));
         self.alone(amount, band) + &what + &interval.unwrap_or_default()
     }
 
     /// The interval of an estimate: "7.0 to 24 kJ".
-    pub fn interval(self, amount: f64, band: Band) -> String {
+    pub fn interval(self, amount: f64, band: ErrorBand) -> String {
         self.between(amount * band.low, amount * band.high)
     }
 
@@ -213,9 +213,9 @@ mod tests {
     fn an_estimate_has_two_digits_and_an_interval() {
         let shown = [0.0, 0.00346, 0.75, 7.04, 9.97, 12.3, 123.0, 1260.0, 99_900.0, f64::NAN].map(two_digits);
         assert_eq!(shown, ["0", "0.0035", "0.75", "7.0", "10", "12", "120", "1300", "100000", "NaN"]);
-        let band = Some(Band { low: 0.5, high: 2.0 });
+        let band = Some(ErrorBand { low: 0.5, high: 2.0 });
         assert_eq!(Amount::Energy.with(12_345.0, band), "about 12 kJ (6200 J to 25 kJ)");
-        let narrow = Some(Band { low: 0.99, high: 1.02 });
+        let narrow = Some(ErrorBand { low: 0.99, high: 1.02 });
         assert_eq!(Amount::Energy.with(462.0, narrow), "about 462 J (457 to 471 J)");
         assert_eq!(Amount::Energy.with(12_345.0, None), "12.3 kJ");
         assert_eq!(Amount::Grams.with(0.3, band), "about 0.30 g (0.15 to 0.60 g)");

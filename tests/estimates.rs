@@ -5,7 +5,7 @@
 
 mod staged;
 
-use carbontracker::measurement::channel::{Band, Kind};
+use carbontracker::measurement::channel::{DeviceKind, ErrorBand};
 use carbontracker::report::{html, ranks};
 use carbontracker::run_files::carbontracker_log::format;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const HALF_OR_TWICE: Band = Band { low: 0.5, high: 2.0 };
+const HALF_OR_TWICE: ErrorBand = ErrorBand { low: 0.5, high: 2.0 };
 const OPTIONS: &str = "epochs=12 intensity=200 pue=1.5 price=0.3EUR wue=2 wue_grid=4 embodied_kg=100";
 const FIGURES: [[&str; 3]; 4] = [
     ["energy_j", "energy_low_j", "energy_high_j"],
@@ -24,18 +24,18 @@ const FIGURES: [[&str; 3]; 4] = [
 ];
 
 /// A run of 10 of 12 epochs: a processor at 100 W and a GPU at 300 W, and 4 s between epochs.
-fn staged(error: fn(Kind) -> Option<Band>) -> Staged {
+fn staged(error: fn(DeviceKind) -> Option<ErrorBand>) -> Staged {
     Staged {
         options: OPTIONS,
         epoch_s: |_| 100.0,
-        devices: vec![(Kind::Cpu, "Xeon", |_| 100.0), (Kind::Gpu, "NVIDIA A100-SXM4-80GB", |_| 300.0)],
+        devices: vec![(DeviceKind::Cpu, "Xeon", |_| 100.0), (DeviceKind::Gpu, "NVIDIA A100-SXM4-80GB", |_| 300.0)],
         error,
         ..Staged::default()
     }
 }
 
 fn estimated() -> Staged {
-    staged(|kind| (kind == Kind::Cpu).then_some(HALF_OR_TWICE))
+    staged(|kind| (kind == DeviceKind::Cpu).then_some(HALF_OR_TWICE))
 }
 
 fn number(of: &Value, pointer: &str) -> f64 {

@@ -6,7 +6,7 @@ mod staged;
 mod steady;
 
 use browser::{Seen, Sight};
-use carbontracker::measurement::channel::Kind;
+use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::report::html;
 use carbontracker::tracker::Tracker;
 use proptest::prelude::*;
@@ -23,8 +23,8 @@ const HOSTILE: &str = "<script>alert('x')</script> \"&amp;\" </style><img src=x 
 /// Runs of every sort.
 fn runs() -> Vec<(&'static str, Value)> {
     let gpu: Watts = |at| 600.0 + 60.0 * (at / 700.0).sin();
-    let sixteen = std::iter::once((Kind::Cpu, "package-0", (|_| 180.0) as Watts));
-    let sixteen = sixteen.chain((0..16).map(|_| (Kind::Gpu, "NVIDIA H100 80GB HBM3", gpu))).collect();
+    let sixteen = std::iter::once((DeviceKind::Cpu, "package-0", (|_| 180.0) as Watts));
+    let sixteen = sixteen.chain((0..16).map(|_| (DeviceKind::Gpu, "NVIDIA H100 80GB HBM3", gpu))).collect();
     let staged = [
         ("ten", Staged::default()),
         ("one", Staged { options: "epochs=1", epochs: 1, ..Staged::default() }),

@@ -4,7 +4,7 @@
 //! CT_DATA says where the recordings are ($CT_DATA/power/*.csv); without it there is nothing to test.
 
 use carbontracker::measurement::channel::Quantity;
-use carbontracker::measurement::meter::{Credit, Meter};
+use carbontracker::measurement::meter::{EnergyInterval, Meter};
 use carbontracker::measurement::reading::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -121,7 +121,7 @@ struct Run {
     /// Which samples it saw.
     picks: Vec<usize>,
     /// What the library makes of them, device by device.
-    credits: Vec<Vec<Credit>>,
+    credits: Vec<Vec<EnergyInterval>>,
 }
 
 impl Run {
@@ -156,7 +156,7 @@ fn windows(trace: &[Sample], length: u64) -> Vec<(usize, usize)> {
 }
 
 /// What the library makes of these readings.
-fn credits(trace: &[Sample]) -> Vec<Credit> {
+fn credits(trace: &[Sample]) -> Vec<EnergyInterval> {
     let (mut meter, mut credits) = (Meter::new(Quantity::Power { max_watts: 1e5 }), Vec::new());
     for &(at, watts) in trace {
         assert_eq!(meter.push(at, Ok(Value::Watts(watts)), |credit| credits.push(credit)), None);
@@ -165,7 +165,7 @@ fn credits(trace: &[Sample]) -> Vec<Credit> {
 }
 
 /// As the ledger divides them.
-fn clipped(credits: &[Credit], from: u64, to: u64) -> Vec<Credit> {
+fn clipped(credits: &[EnergyInterval], from: u64, to: u64) -> Vec<EnergyInterval> {
     let index = |at: u64| credits.partition_point(|credit| credit.from < at);
     let credits = &credits[index(from).saturating_sub(1)..index(to)];
     credits.iter().filter_map(|credit| credit.split(from).1?.split(to).0).collect()
@@ -175,7 +175,7 @@ fn sum<T>(devices: &[T], energy: impl Fn(&T) -> f64) -> f64 {
     devices.iter().map(energy).sum()
 }
 
-fn joules(credits: &[Credit]) -> f64 {
+fn joules(credits: &[EnergyInterval]) -> f64 {
     credits.iter().map(|credit| credit.joules).sum()
 }
 

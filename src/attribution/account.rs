@@ -1,8 +1,8 @@
 //! One channel's energy by where in the run it was used.
 
 use super::epochs::Epoch;
-use crate::measurement::channel::Kind;
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::DeviceKind;
+use crate::measurement::meter::EnergyInterval;
 use std::collections::VecDeque;
 
 /// What one channel used in some part of the run.
@@ -16,8 +16,8 @@ pub struct Energy {
     pub measured_ns: f64,
 }
 
-impl From<Credit> for Energy {
-    fn from(credit: Credit) -> Energy {
+impl From<EnergyInterval> for Energy {
+    fn from(credit: EnergyInterval) -> Energy {
         let ns = (credit.to - credit.from) as f64;
         Energy { joules: Some(credit.joules), credited_ns: ns, measured_ns: if credit.measured { ns } else { 0.0 } }
     }
@@ -64,11 +64,11 @@ impl Energies {
 #[derive(Clone, Debug)]
 pub struct Account {
     /// What kind of component uses it.
-    pub kind: Kind,
+    pub kind: DeviceKind,
     /// Up to here its energy is known, ns.
     pub credited_to: u64,
     /// A credit whose place in time the next reading will tell.
-    pub held: Option<Credit>,
+    pub held: Option<EnergyInterval>,
     /// In ended epochs.
     pub epochs: Energy,
     /// Between them.
@@ -78,12 +78,12 @@ pub struct Account {
     /// Another channel stands in for it: of the two one has an epoch's energy.
     pub is_replaced: bool,
     /// The newest credits, after the last mark: a mark may yet come that divides them.
-    recent: VecDeque<Credit>,
+    recent: VecDeque<EnergyInterval>,
 }
 
 impl Account {
     /// An account with nothing in it.
-    pub fn new(kind: Kind) -> Account {
+    pub fn new(kind: DeviceKind) -> Account {
         let nothing = Energy::default();
         Account {
             kind,
@@ -99,7 +99,7 @@ impl Account {
 
     /// Keeps a credit that a mark may yet divide. Of many the oldest become one: a mark so late divides it
     /// evenly in time.
-    pub fn remember(&mut self, credit: Credit) {
+    pub fn remember(&mut self, credit: EnergyInterval) {
         const MOST: usize = 16;
         // What is filled in later stands before what was read since.
         let place = self.recent.partition_point(|recent| recent.from <= credit.from);
@@ -137,19 +137,19 @@ impl Account {
     }
 
     /// Takes what was used after the last epoch and before what is recent, as one credit of that time, ns.
-    pub fn take_after(&mut self, from: u64, to: u64) -> Option<Credit> {
+    pub fn take_after(&mut self, from: u64, to: u64) -> Option<EnergyInterval> {
         let after = std::mem::take(&mut self.after);
         let joules = after.joules.filter(|_| to > from)?;
-        Some(Credit { from, to, joules, measured: after.measured_ns >= after.credited_ns })
+        Some(EnergyInterval { from, to, joules, measured: after.measured_ns >= after.credited_ns })
     }
 
     /// What lies after the last mark, and is placed.
-    pub fn recent(&self) -> impl Iterator<Item = Credit> {
+    pub fn recent(&self) -> impl Iterator<Item = EnergyInterval> {
         self.recent.iter().copied()
     }
 
     /// Takes out what lies after the last mark.
-    pub fn take_recent(&mut self) -> impl Iterator<Item = Credit> {
+    pub fn take_recent(&mut self) -> impl Iterator<Item = EnergyInterval> {
         let held = self.held.take();
         std::mem::take(&mut self.recent).into_iter().chain(held)
     }

@@ -3,7 +3,7 @@
 use super::account::Energy;
 use super::epochs::{Epoch, Filed, PerKind};
 use super::ledger::Energies;
-use crate::measurement::channel::{Band, Channel, Kind};
+use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::units;
 
 /// A run as far as it came.
@@ -76,9 +76,9 @@ impl Past {
     }
 
     /// How far off its energy may be; None: it is measured.
-    pub fn error(&self) -> Option<Band> {
+    pub fn error(&self) -> Option<ErrorBand> {
         let part = |component: &Component| Some((component.used.sum().joules?, component.channel.error));
-        Band::of_sum(self.components.iter().filter_map(part))
+        ErrorBand::of_sum(self.components.iter().filter_map(part))
     }
 
     /// Adds an epoch to the sums, and so much time before it, ns.
@@ -92,7 +92,7 @@ impl Past {
         self.coverage = has_coverage.then(|| confirmed / self.duration_ns as f64);
         self.energy_j = units::sum([self.energy_j, epoch.energy.total()]);
         self.co2eq_g = units::sum([self.co2eq_g, co2eq_g]);
-        for kind in Kind::ALL {
+        for kind in DeviceKind::ALL {
             // Which of several it was is not told.
             let first = self.components.iter_mut().find(|component| component.channel.kind == kind);
             if let Some((component, joules)) = first.zip(epoch.energy.get(kind)) {

@@ -1,7 +1,7 @@
 //! The epochs kept: exactly up to a few thousand, then thinned by merging neighbours. Memory is bounded
 //! however many epochs a run has; counts, durations and energies of what is merged are summed.
 
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::units;
 use std::collections::VecDeque;
 
@@ -40,18 +40,18 @@ pub struct Filed {
 
 /// Energy by kind of component, J; None where none of that kind was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PerKind([Option<f64>; Kind::ALL.len()]);
+pub struct PerKind([Option<f64>; DeviceKind::ALL.len()]);
 
 impl PerKind {
     /// Adds energy of one kind.
-    pub fn add(&mut self, kind: Kind, joules: f64) {
+    pub fn add(&mut self, kind: DeviceKind, joules: f64) {
         if let Some(slot) = self.0.get_mut(kind as usize) {
             *slot = Some(slot.unwrap_or(0.0) + joules);
         }
     }
 
     /// The energy of one kind.
-    pub fn get(&self, kind: Kind) -> Option<f64> {
+    pub fn get(&self, kind: DeviceKind) -> Option<f64> {
         self.0.get(kind as usize).copied().flatten()
     }
 
@@ -71,7 +71,7 @@ impl PerKind {
 
     /// Adds another's.
     pub fn merge(&mut self, other: &PerKind) {
-        for kind in Kind::ALL {
+        for kind in DeviceKind::ALL {
             if let Some(joules) = other.get(kind) {
                 self.add(kind, joules);
             }
@@ -244,7 +244,7 @@ mod tests {
         let mut history = History::default();
         let epoch = |n: u64| {
             let mut energy = PerKind::default();
-            energy.add(Kind::Cpu, 2.0);
+            energy.add(DeviceKind::Cpu, 2.0);
             Epoch { begin: n * 10, end: n * 10 + 8, inside: 8, count: 1, energy, known_ns: 8.0, filed: None }
         };
         for n in 0..4096 {
@@ -267,7 +267,10 @@ mod tests {
     fn unknown_stays_unknown() {
         let mut energy = PerKind::default();
         assert_eq!(energy.total(), None);
-        energy.add(Kind::Gpu, 0.0);
-        assert_eq!((energy.total(), energy.get(Kind::Cpu), energy.get(Kind::Gpu)), (Some(0.0), None, Some(0.0)));
+        energy.add(DeviceKind::Gpu, 0.0);
+        assert_eq!(
+            (energy.total(), energy.get(DeviceKind::Cpu), energy.get(DeviceKind::Gpu)),
+            (Some(0.0), None, Some(0.0))
+        );
     }
 }

@@ -14,8 +14,8 @@ pub use epoch_view::{Between, Observed};
 use super::account::{Account, Energy};
 use super::epochs::{Epoch, History};
 use super::timeline::Timeline;
-use crate::measurement::channel::Kind;
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::DeviceKind;
+use crate::measurement::meter::EnergyInterval;
 
 /// A reading that comes this long after a mark, ns, is late: a counter read within a millisecond is as
 /// good as its own steps, later the power before and after the mark must be told apart.
@@ -23,7 +23,7 @@ const LATE_NS: u64 = 500_000;
 
 /// Whether a credit's reading came late after this mark. Only where the time after the mark is less than a
 /// quarter of that before it: otherwise the next power says too little about it.
-fn is_late(mark: u64, credit: Credit) -> bool {
+fn is_late(mark: u64, credit: EnergyInterval) -> bool {
     let after = credit.to.saturating_sub(mark);
     mark > credit.from && after > LATE_NS && after < (mark - credit.from) / 4
 }
@@ -84,7 +84,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens an account for a channel of this kind; its number is the count of those before it.
-    pub fn add_channel(&mut self, kind: Kind) {
+    pub fn add_channel(&mut self, kind: DeviceKind) {
         self.accounts.push(Account::new(kind));
     }
 
@@ -117,14 +117,14 @@ impl Ledger {
 
     /// Takes out of a channel's account what was used since the last end of an epoch: no epoch has it, and it is no
     /// part of the time between epochs yet. Before a credit whose time is not kept any more, there may be a gap.
-    pub fn take_unsettled(&mut self, channel: usize) -> Vec<Credit> {
+    pub fn take_unsettled(&mut self, channel: usize) -> Vec<EnergyInterval> {
         let since = self.last_end.or(self.first_begin);
         let Some(account) = self.accounts.get_mut(channel) else { return Vec::new() };
         let to = account.recent().next().map(|credit| credit.from).or(self.open).unwrap_or(account.credited_to);
         let after = since.and_then(|since| account.take_after(since, to));
         if self.first_begin.is_some() {
             for credit in after.into_iter().chain(account.recent()) {
-                self.timeline.add(account.kind, Credit { joules: -credit.joules, ..credit });
+                self.timeline.add(account.kind, EnergyInterval { joules: -credit.joules, ..credit });
             }
         }
         after.into_iter().chain(account.take_recent()).collect()
@@ -198,7 +198,7 @@ impl Ledger {
     ///
     /// Where the reading came late after a mark, the time from the mark to the reading belongs to what
     /// came after, whose power the next reading tells: until then the credit is held.
-    pub fn credit(&mut self, channel: usize, credit: Credit) {
+    pub fn credit(&mut self, channel: usize, credit: EnergyInterval) {
         let mark = self.last_mark_before(credit.to);
         let Some(account) = self.accounts.get_mut(channel).filter(|_| credit.to > credit.from) else { return };
         let held = account.held.take();
@@ -228,13 +228,13 @@ impl Ledger {
     }
 
     /// Spreads energy on both sides of the last mark within it, given the power (J/ns) that followed.
-    fn spread_around_mark(&mut self, channel: usize, credit: Credit, joules_per_ns: f64) {
+    fn spread_around_mark(&mut self, channel: usize, credit: EnergyInterval, joules_per_ns: f64) {
         let Some(mark) = self.last_mark_before(credit.to).filter(|&mark| is_late(mark, credit)) else {
             return self.spread(channel, credit);
         };
         let after = (joules_per_ns * (credit.to - mark) as f64).min(credit.joules);
-        self.spread(channel, Credit { to: mark, joules: credit.joules - after, ..credit });
-        self.spread(channel, Credit { from: mark, joules: after, ..credit });
+        self.spread(channel, EnergyInterval { to: mark, joules: credit.joules - after, ..credit });
+        self.spread(channel, EnergyInterval { from: mark, joules: after, ..credit });
     }
 
     /// The newest begin or end before this instant, among the newest few.
@@ -244,7 +244,7 @@ impl Ledger {
     }
 
     /// Spreads a channel's energy evenly over the parts of the run it overlaps, from the newest back.
-    fn spread(&mut self, channel: usize, credit: Credit) {
+    fn spread(&mut self, channel: usize, credit: EnergyInterval) {
         let last_mark = self.last_mark();
         let Ledger { accounts, history, timeline, first_begin, open, .. } = self;
         let (Some(account), true) = (accounts.get_mut(channel), credit.to > credit.from) else { return };

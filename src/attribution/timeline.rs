@@ -2,8 +2,8 @@
 //! line of power is drawn from. Pure; memory is bounded however long the run.
 
 use super::epochs::PerKind;
-use crate::measurement::channel::Kind;
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::DeviceKind;
+use crate::measurement::meter::EnergyInterval;
 
 /// So many steps are kept: with them a week is told in steps of less than four minutes.
 const MOST: u64 = 4096;
@@ -39,7 +39,7 @@ impl Default for Timeline {
 
 impl Timeline {
     /// Adds what a component of this kind used, evenly in time.
-    pub fn add(&mut self, kind: Kind, credit: Credit) {
+    pub fn add(&mut self, kind: DeviceKind, credit: EnergyInterval) {
         if credit.to <= credit.from {
             return;
         }
@@ -59,9 +59,9 @@ impl Timeline {
     /// Adds another run's, or part of this one's that was kept apart.
     pub fn merge(&mut self, other: &Timeline) {
         for Step { from, to, energy } in other.steps() {
-            for kind in Kind::ALL {
+            for kind in DeviceKind::ALL {
                 if let Some(joules) = energy.get(kind) {
-                    self.add(kind, Credit { from, to, joules, measured: true });
+                    self.add(kind, EnergyInterval { from, to, joules, measured: true });
                 }
             }
         }
@@ -123,8 +123,8 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn credit(from: u64, to: u64, joules: f64) -> Credit {
-        Credit { from, to, joules, measured: true }
+    fn credit(from: u64, to: u64, joules: f64) -> EnergyInterval {
+        EnergyInterval { from, to, joules, measured: true }
     }
 
     fn total(timeline: &Timeline) -> f64 {
@@ -134,15 +134,15 @@ mod tests {
     #[test]
     fn energy_lies_where_it_was_used() {
         let mut timeline = Timeline::default();
-        timeline.add(Kind::Cpu, credit(10 * S, 11 * S, 10.0));
-        timeline.add(Kind::Gpu, credit(10 * S + S / 2, 12 * S, 30.0));
-        let in_second = |from: u64, kind: Kind| -> f64 {
+        timeline.add(DeviceKind::Cpu, credit(10 * S, 11 * S, 10.0));
+        timeline.add(DeviceKind::Gpu, credit(10 * S + S / 2, 12 * S, 30.0));
+        let in_second = |from: u64, kind: DeviceKind| -> f64 {
             let steps = timeline.steps().filter(|step| step.from >= from && step.to <= from + S);
             steps.filter_map(|step| step.energy.get(kind)).sum()
         };
-        assert!((in_second(10 * S, Kind::Cpu) - 10.0).abs() < 1e-9);
-        assert!((in_second(10 * S, Kind::Gpu) - 10.0).abs() < 1e-9);
-        assert!((in_second(11 * S, Kind::Gpu) - 20.0).abs() < 1e-9);
+        assert!((in_second(10 * S, DeviceKind::Cpu) - 10.0).abs() < 1e-9);
+        assert!((in_second(10 * S, DeviceKind::Gpu) - 10.0).abs() < 1e-9);
+        assert!((in_second(11 * S, DeviceKind::Gpu) - 20.0).abs() < 1e-9);
         assert!((total(&timeline) - 40.0).abs() < 1e-9);
     }
 
@@ -151,7 +151,7 @@ mod tests {
         let mut timeline = Timeline::default();
         let year = 365 * 24 * 3600;
         for minute in 0..year / 60 {
-            timeline.add(Kind::Cpu, credit(minute * 60 * S, (minute + 1) * 60 * S, 60.0));
+            timeline.add(DeviceKind::Cpu, credit(minute * 60 * S, (minute + 1) * 60 * S, 60.0));
         }
         assert!(timeline.steps.len() <= MOST as usize && timeline.steps.len() > MOST as usize / 2 - 2);
         assert!((total(&timeline) - year as f64).abs() < 1e-3);
@@ -168,7 +168,7 @@ mod tests {
             let mut sum = 0.0;
             for (n, (from, length, joules)) in credits.into_iter().enumerate() {
                 let place = if n < apart { &mut one } else { &mut other };
-                place.add(Kind::Dram, credit(from, from + length, joules));
+                place.add(DeviceKind::Dram, credit(from, from + length, joules));
                 sum += if length > 0 { joules } else { 0.0 };
             }
             one.merge(&other);

@@ -3,8 +3,8 @@
 
 use super::device_lease::Standing;
 use crate::attribution::ledger::{Ledger, Mark};
-use crate::measurement::channel::Kind;
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::DeviceKind;
+use crate::measurement::meter::EnergyInterval;
 use std::collections::VecDeque;
 
 /// So many credits of a channel are kept: half a minute at ten readings a second.
@@ -36,7 +36,7 @@ pub struct Trust {
     /// The run's time with their energy in it; empty while they are ours.
     ledger: Ledger,
     /// The newest credits of each, whatever marks divide them; of more the oldest are one.
-    trails: Vec<VecDeque<Credit>>,
+    trails: Vec<VecDeque<EnergyInterval>>,
 }
 
 impl Trust {
@@ -58,7 +58,7 @@ impl Trust {
     }
 
     /// Another channel is in the books.
-    pub fn add_channel(&mut self, kind: Kind) {
+    pub fn add_channel(&mut self, kind: DeviceKind) {
         if !self.standing.is_ours {
             self.ledger.add_channel(kind);
         }
@@ -78,7 +78,7 @@ impl Trust {
     }
 
     /// Takes a channel's energy: what was used in our turns goes to the run's ledger, and what no report covers is held.
-    pub fn credit(&mut self, channel: usize, credit: Credit, run: &mut Ledger) {
+    pub fn credit(&mut self, channel: usize, credit: EnergyInterval, run: &mut Ledger) {
         let mut rest = Some(credit);
         for place in (0..self.turns.len()).rev() {
             let Some((&(from, to), credit)) = self.turns.get(place).zip(rest) else { break };
@@ -92,7 +92,7 @@ impl Trust {
     }
 
     /// Keeps what no report covers yet.
-    fn hold(&mut self, channel: usize, credit: Credit) {
+    fn hold(&mut self, channel: usize, credit: EnergyInterval) {
         let Some(uncovered) = credit.split(self.standing.covered_to).1.filter(|_| !self.standing.is_ours) else {
             return;
         };
@@ -212,8 +212,8 @@ mod tests {
     fn run_of(epochs: u64) -> (Ledger, Trust) {
         let mut run = Ledger::default();
         let mut trust = Trust::new("it".into(), "it".into(), &run);
-        run.add_channel(Kind::Cpu);
-        trust.add_channel(Kind::Cpu);
+        run.add_channel(DeviceKind::Cpu);
+        trust.add_channel(DeviceKind::Cpu);
         trust.claim(0);
         trust.settle(OTHERS, &mut run);
         for quarter in 0..4 * epochs {
@@ -225,7 +225,7 @@ mod tests {
                     trust.mark(mark);
                 });
             }
-            trust.credit(0, Credit { from: at, to: at + S / 4, joules: 2.5, measured: true }, &mut run);
+            trust.credit(0, EnergyInterval { from: at, to: at + S / 4, joules: 2.5, measured: true }, &mut run);
         }
         let last = Mark::End(S + epochs * S);
         run.mark(last);
@@ -281,7 +281,7 @@ mod tests {
             run.mark(mark);
             trust.mark(mark);
         }
-        trust.credit(0, Credit { from: 3 * S, to: 4 * S, joules: 10.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 3 * S, to: 4 * S, joules: 10.0, measured: true }, &mut run);
         assert!((run.energy_j().unwrap() - 2.5).abs() < 1e-9, "{:?}", run.energy_j());
     }
 
@@ -289,21 +289,21 @@ mod tests {
     fn what_is_lent_and_comes_back_unused_is_not_lost() {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
-        trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
         let lent = Standing { holder: None, covered_to: 3 * S, ..OTHERS };
         assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
         trust.lose(3 * S, &mut run);
         trust.settle(lent, &mut run);
         assert_eq!(run.energy_j(), Some(20.0), "what it has counted stays");
         assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
-        trust.credit(0, Credit { from: 5 * S, to: 6 * S, joules: 10.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 5 * S, to: 6 * S, joules: 10.0, measured: true }, &mut run);
         let both = |run: &mut Ledger, trust: &mut Trust, mark| {
             run.mark(mark);
             trust.mark(mark);
         };
         both(&mut run, &mut trust, Mark::Begin(6 * S));
         trust.settle(Standing { covered_to: 3 * S, ..OURS }, &mut run);
-        trust.credit(0, Credit { from: 6 * S, to: 7 * S, joules: 10.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 6 * S, to: 7 * S, joules: 10.0, measured: true }, &mut run);
         both(&mut run, &mut trust, Mark::End(7 * S));
         assert_eq!((run.epochs_j(), run.between_j()), (Some(30.0), Some(30.0)));
         assert!((by_time(&run) - 60.0).abs() < 1e-9, "{}", by_time(&run));
@@ -316,7 +316,7 @@ mod tests {
         trust.settle(OURS, &mut run);
         trust.lose(3 * S, &mut run);
         trust.settle(Standing { covered_to: 3 * S, ..OTHERS }, &mut run);
-        trust.credit(0, Credit { from: 3 * S, to: 6 * S, joules: 30.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 3 * S, to: 6 * S, joules: 30.0, measured: true }, &mut run);
         trust.settle(Standing { covered_to: 5 * S, ..OTHERS }, &mut run);
         for mark in [Mark::Begin(5 * S), Mark::End(6 * S)] {
             run.mark(mark);
@@ -333,19 +333,19 @@ mod tests {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
         run.mark(Mark::Begin(4 * S));
-        trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
         trust.lose(4 * S + S / 2, &mut run);
         trust.settle(Standing { covered_to: 4 * S + S / 2, ..OTHERS }, &mut run);
         for mark in [Mark::End(6 * S), Mark::Begin(6 * S), Mark::End(7 * S)] {
             run.mark(mark);
             trust.mark(mark);
         }
-        trust.credit(0, Credit { from: 5 * S, to: 7 * S, joules: 20.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 5 * S, to: 7 * S, joules: 20.0, measured: true }, &mut run);
         assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(10.0)));
         assert!((by_time(&run) - 35.0).abs() < 1e-9, "{}", by_time(&run));
         // It comes back, and what is read now is of both turns.
         trust.settle(Standing { covered_to: 8 * S, ..OURS }, &mut run);
-        trust.credit(0, Credit { from: 7 * S, to: 9 * S, joules: 20.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 7 * S, to: 9 * S, joules: 20.0, measured: true }, &mut run);
         run.mark(Mark::Begin(9 * S));
         run.mark(Mark::End(9 * S));
         assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(20.0)));
@@ -367,7 +367,7 @@ mod tests {
     fn a_gap_before_an_open_epoch_goes_with_it() {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
-        trust.credit(0, Credit { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
+        trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
         run.mark(Mark::Begin(5 * S));
         trust.lose(4 * S, &mut run);
         trust.settle(Standing { covered_to: 4 * S, ..OTHERS }, &mut run);

@@ -5,34 +5,34 @@
 //! A measurement counts as exact. PUE, price and intensity are factors: they leave the multipliers as they are.
 
 use super::Estimate;
-use crate::measurement::channel::{Band, Method};
+use crate::measurement::channel::{ErrorBand, MeasuringMethod};
 use serde_json::{Value, json};
 
 /// The band of a measurement.
-const EXACT: Band = Band { low: 1.0, high: 1.0 };
+const EXACT: ErrorBand = ErrorBand { low: 1.0, high: 1.0 };
 
-impl Band {
+impl ErrorBand {
     /// Of an estimate that states no error, as those of version 0.1.0 and of Carbontracker: what a processor has that no
     /// table knows.
-    pub const UNSTATED: Band = Band { low: 0.2, high: 3.0 };
+    pub const UNSTATED: ErrorBand = ErrorBand { low: 0.2, high: 3.0 };
 
     /// A band that text from outside names; None: these numbers are none.
-    pub fn checked(low: f64, high: f64) -> Option<Band> {
-        (low > 0.0 && low <= 1.0 && high >= 1.0 && high.is_finite()).then_some(Band { low, high })
+    pub fn checked(low: f64, high: f64) -> Option<ErrorBand> {
+        (low > 0.0 && low <= 1.0 && high >= 1.0 && high.is_finite()).then_some(ErrorBand { low, high })
     }
 
     /// The band in a report's or a journal's JSON.
-    pub fn read(json: Option<&Value>) -> Option<Band> {
+    pub fn read(json: Option<&Value>) -> Option<ErrorBand> {
         let number = |name: &str| json?.get(name)?.as_f64();
-        Band::checked(number("low")?, number("high")?)
+        ErrorBand::checked(number("low")?, number("high")?)
     }
 
     /// The band of a component in a report's or a journal's JSON; None: it is measured, or simulated.
-    pub fn of_component(json: &Value) -> Option<Band> {
+    pub fn of_component(json: &Value) -> Option<ErrorBand> {
         let word = |name: &str| json.get(name).and_then(Value::as_str);
         let is_simulated = word("status") == Some("simulated") || json.get("simulated") == Some(&Value::Bool(true));
-        let is_estimate = word("method") == Some(Method::Estimate.name()) && !is_simulated;
-        Band::read(json.get("error")).or(is_estimate.then_some(Band::UNSTATED))
+        let is_estimate = word("method") == Some(MeasuringMethod::Estimate.name()) && !is_simulated;
+        ErrorBand::read(json.get("error")).or(is_estimate.then_some(ErrorBand::UNSTATED))
     }
 
     /// As the JSON report has it.
@@ -41,8 +41,8 @@ impl Band {
     }
 
     /// The band of a sum of amounts; None: nothing of it is estimated, or all of it is 0.
-    pub fn of_sum(parts: impl IntoIterator<Item = (f64, Option<Band>)>) -> Option<Band> {
-        let parts: Vec<(f64, Option<Band>)> = parts.into_iter().collect();
+    pub fn of_sum(parts: impl IntoIterator<Item = (f64, Option<ErrorBand>)>) -> Option<ErrorBand> {
+        let parts: Vec<(f64, Option<ErrorBand>)> = parts.into_iter().collect();
         let parts = || parts.iter().filter(|(amount, _)| *amount > 0.0);
         let sum: f64 = parts().map(|(amount, _)| amount).sum();
         let end = |of: End| {
@@ -53,18 +53,18 @@ impl Band {
             (ends / sum).max(least).min(most)
         };
         let is_estimated = sum.is_finite() && parts().any(|(_, band)| band.is_some());
-        is_estimated.then(|| Band { low: end(end_low), high: end(end_high) })
+        is_estimated.then(|| ErrorBand { low: end(end_low), high: end(end_high) })
     }
 
     /// The narrowest band that holds both.
-    pub fn with(self, other: Band) -> Band {
-        Band { low: self.low.min(other.low), high: self.high.max(other.high) }
+    pub fn with(self, other: ErrorBand) -> ErrorBand {
+        ErrorBand { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 }
 
 /// A band's ends about an amount; None where it is measured or unknown.
-pub fn ends(amount: Option<f64>, band: Option<Band>) -> [Option<f64>; 2] {
-    let end = |of: fn(Band) -> f64| Some(amount? * of(band?));
+pub fn ends(amount: Option<f64>, band: Option<ErrorBand>) -> [Option<f64>; 2] {
+    let end = |of: fn(ErrorBand) -> f64| Some(amount? * of(band?));
     [end(|band| band.low), end(|band| band.high)]
 }
 
@@ -72,9 +72,9 @@ pub fn ends(amount: Option<f64>, band: Option<Band>) -> [Option<f64>; 2] {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Uncertainty {
     /// What was used, by all processes of the run.
-    pub used: Option<Band>,
+    pub used: Option<ErrorBand>,
     /// What is still to come: as what this process measures and estimates.
-    pub to_come: Option<Band>,
+    pub to_come: Option<ErrorBand>,
 }
 
 impl Uncertainty {
@@ -98,9 +98,9 @@ impl Uncertainty {
     }
 
     /// The band of a total as it is expected, without what the forecast's interval adds.
-    pub fn at(self, total: Estimate) -> Option<Band> {
+    pub fn at(self, total: Estimate) -> Option<ErrorBand> {
         let end = |of: End| self.scaled(total.used, total.value, of) / total.value;
-        (self.is_any() && total.value > 0.0).then(|| Band { low: end(end_low), high: end(end_high) })
+        (self.is_any() && total.value > 0.0).then(|| ErrorBand { low: end(end_low), high: end(end_high) })
     }
 
     fn scaled(self, used: f64, total: f64, of: End) -> f64 {
@@ -108,13 +108,13 @@ impl Uncertainty {
     }
 }
 
-type End = fn(Option<Band>) -> f64;
+type End = fn(Option<ErrorBand>) -> f64;
 
-fn end_low(band: Option<Band>) -> f64 {
+fn end_low(band: Option<ErrorBand>) -> f64 {
     band.map_or(1.0, |band| band.low)
 }
 
-fn end_high(band: Option<Band>) -> f64 {
+fn end_high(band: Option<ErrorBand>) -> f64 {
     band.map_or(1.0, |band| band.high)
 }
 

@@ -4,7 +4,7 @@ use crate::sanitize;
 
 /// What a channel measures. A node contains its parts; the parts do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DeviceKind {
     /// Processor packages.
     Cpu,
     /// Graphics and other accelerators.
@@ -15,34 +15,34 @@ pub enum Kind {
     Node,
 }
 
-impl Kind {
+impl DeviceKind {
     /// All kinds, in the report's order.
-    pub const ALL: [Kind; 4] = [Kind::Cpu, Kind::Gpu, Kind::Dram, Kind::Node];
+    pub const ALL: [DeviceKind; 4] = [DeviceKind::Cpu, DeviceKind::Gpu, DeviceKind::Dram, DeviceKind::Node];
 
     /// What its energy is called.
     pub fn joules(self) -> &'static str {
         match self {
-            Kind::Cpu => "cpu_j",
-            Kind::Gpu => "gpu_j",
-            Kind::Dram => "dram_j",
-            Kind::Node => "node_j",
+            DeviceKind::Cpu => "cpu_j",
+            DeviceKind::Gpu => "gpu_j",
+            DeviceKind::Dram => "dram_j",
+            DeviceKind::Node => "node_j",
         }
     }
 
     /// Its name in options and reports.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Cpu => "cpu",
-            Kind::Gpu => "gpu",
-            Kind::Dram => "dram",
-            Kind::Node => "node",
+            DeviceKind::Cpu => "cpu",
+            DeviceKind::Gpu => "gpu",
+            DeviceKind::Dram => "dram",
+            DeviceKind::Node => "node",
         }
     }
 }
 
 /// How a channel's energy is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum MeasuringMethod {
     /// The difference of an energy counter.
     Counter,
     /// Power, integrated over time.
@@ -51,16 +51,16 @@ pub enum Method {
     Estimate,
 }
 
-impl Method {
+impl MeasuringMethod {
     /// All of them.
-    pub const ALL: [Method; 3] = [Method::Counter, Method::Power, Method::Estimate];
+    pub const ALL: [MeasuringMethod; 3] = [MeasuringMethod::Counter, MeasuringMethod::Power, MeasuringMethod::Estimate];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Method::Counter => "counter",
-            Method::Power => "power",
-            Method::Estimate => "estimate",
+            MeasuringMethod::Counter => "counter",
+            MeasuringMethod::Power => "power",
+            MeasuringMethod::Estimate => "estimate",
         }
     }
 }
@@ -94,7 +94,7 @@ impl Quantity {
 
 /// How far off an estimate may be: in nine cases of ten the truth lies between these multiples of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Band {
+pub struct ErrorBand {
     /// The truth is at least so many times the estimate.
     pub low: f64,
     /// It is at most so many times the estimate.
@@ -105,7 +105,7 @@ pub struct Band {
 #[derive(Clone, Debug)]
 pub struct Channel {
     /// What kind of component it is.
-    pub kind: Kind,
+    pub kind: DeviceKind,
     /// The device, as a person knows it.
     pub device: String,
     /// The device, as the system knows it; tells two alike apart.
@@ -113,7 +113,7 @@ pub struct Channel {
     /// The source's name.
     pub source: &'static str,
     /// How its energy is obtained.
-    pub method: Method,
+    pub method: MeasuringMethod,
     /// What its readings mean.
     pub quantity: Quantity,
     /// Not a real device.
@@ -123,7 +123,7 @@ pub struct Channel {
     /// Its energy contains the memory's.
     pub has_memory: bool,
     /// How far off it may be; None: a measurement.
-    pub error: Option<Band>,
+    pub error: Option<ErrorBand>,
     /// What a reader of the report should know.
     pub note: Option<String>,
 }
@@ -131,14 +131,14 @@ pub struct Channel {
 impl Channel {
     /// A real device's, without a note. Its names come from drivers and files: they are cleaned here.
     pub fn new(
-        (kind, source): (Kind, &'static str),
+        (kind, source): (DeviceKind, &'static str),
         device: impl Into<String>,
         id: impl Into<String>,
-        method: Method,
+        method: MeasuringMethod,
         quantity: Quantity,
     ) -> Channel {
         let (device, id) = (sanitize::text(device), sanitize::text(id));
-        let may_rest = method == Method::Estimate;
+        let may_rest = method == MeasuringMethod::Estimate;
         let (simulated, has_memory) = (false, false);
         Channel { kind, device, id, source, method, quantity, simulated, may_rest, has_memory, error: None, note: None }
     }
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn a_driver_s_names_are_cleaned() {
         let quantity = Quantity::Power { max_watts: 1.0 };
-        let channel = Channel::new((Kind::Gpu, "nvml"), "\u{1b}[31mX\n", "GPU-\u{9b}", Method::Power, quantity);
+        let channel =
+            Channel::new((DeviceKind::Gpu, "nvml"), "\u{1b}[31mX\n", "GPU-\u{9b}", MeasuringMethod::Power, quantity);
         assert_eq!((channel.device.as_str(), channel.id.as_str()), (" [31mX ", "GPU- "));
     }
 

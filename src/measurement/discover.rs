@@ -1,6 +1,6 @@
 //! Which sources take part in a run. It is found out on a thread of its own: a file of /sys or /proc may hang.
 
-use super::channel::Kind;
+use super::channel::DeviceKind;
 use super::source::background::{Opened, Waker};
 use super::source::cpu::{cpu_model, memory_model, perf_rapl, rapl};
 use super::source::gpu::{amdgpu, intel_gpu, nvml, superchip};
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// A way to open a source's channels of some kinds.
 struct Opener {
     name: &'static str,
-    open: fn(&Options, &[Kind]) -> Opened,
+    open: fn(&Options, &[DeviceKind]) -> Opened,
 }
 
 const RAPL: Opener = Opener { name: "rapl", open: rapl::open };
@@ -63,8 +63,8 @@ impl Discovery {
     pub fn of_next(
         options: &Options,
         waker: Waker,
-        kind: Kind,
-        dead: Vec<(Kind, &'static str)>,
+        kind: DeviceKind,
+        dead: Vec<(DeviceKind, &'static str)>,
         lacks_memory: bool,
     ) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, move |options, opens| {
@@ -137,27 +137,27 @@ impl Sources {
     /// NVML is opened by [`crate::measurement::source::start_nvml`], whose driver needs the application's own descriptors.
     pub fn discover(options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
         let mut found = Finder { options, opens, found: Sources::default() };
-        for (kind, device) in [(Kind::Cpu, &options.sim_cpu), (Kind::Gpu, &options.sim_gpu)] {
+        for (kind, device) in [(DeviceKind::Cpu, &options.sim_cpu), (DeviceKind::Gpu, &options.sim_gpu)] {
             if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
                 found.found.sources.push(Box::new(simulated::Simulated::new(kind, device)));
             }
         }
-        let simulates_cpu = found.measures(Kind::Cpu);
-        let is_real = |kind: &Kind| !simulates_cpu || *kind == Kind::Gpu;
-        let wanted: Vec<Kind> = options.components.iter().copied().filter(is_real).collect();
-        if simulates_cpu && options.components.iter().any(|kind| matches!(kind, Kind::Dram | Kind::Node)) {
+        let simulates_cpu = found.measures(DeviceKind::Cpu);
+        let is_real = |kind: &DeviceKind| !simulates_cpu || *kind == DeviceKind::Gpu;
+        let wanted: Vec<DeviceKind> = options.components.iter().copied().filter(is_real).collect();
+        if simulates_cpu && options.components.iter().any(|kind| matches!(kind, DeviceKind::Dram | DeviceKind::Node)) {
             let reason = "sim_cpu stands in for the processor: real memory and node counters would not go with it";
             found.found.unavailable.push(Unavailable { source: "rapl", reason: reason.into(), cure: None });
         }
         found.add_parts(&wanted); // first, and so read first: their counters are quick
         let may_have_gpu = found.add_gpus(&wanted);
-        if wanted.contains(&Kind::Node) {
+        if wanted.contains(&DeviceKind::Node) {
             found.add_node(may_have_gpu);
         }
-        if wanted.contains(&Kind::Cpu) && !found.measures(Kind::Cpu) && !found.measures(Kind::Node) {
-            found.add(&CPU_MODEL, &[Kind::Cpu]);
+        if wanted.contains(&DeviceKind::Cpu) && !found.measures(DeviceKind::Cpu) && !found.measures(DeviceKind::Node) {
+            found.add(&CPU_MODEL, &[DeviceKind::Cpu]);
         }
-        if wanted.contains(&Kind::Dram) && !found.measures(Kind::Dram) {
+        if wanted.contains(&DeviceKind::Dram) && !found.measures(DeviceKind::Dram) {
             found.add_memory();
         }
         found.found.is_superchip = may_have_gpu && superchip::has_processor(&options.sysroot);
@@ -168,21 +168,28 @@ impl Sources {
 impl Sources {
     /// The next source of a kind, in the order of [`Sources::discover`]: those that are `dead` show no sign of life.
     /// Where nothing meters the node, the processor is estimated; memory is beside an estimated processor.
-    fn next(options: &Options, opens: &dyn Fn(&'static str), kind: Kind, dead: &[(Kind, &'static str)]) -> Sources {
-        let counts_cpu = options.components.contains(&Kind::Cpu);
-        let estimates_cpu = counts_cpu && dead.iter().any(|(kind, _)| *kind == Kind::Cpu);
+    fn next(
+        options: &Options,
+        opens: &dyn Fn(&'static str),
+        kind: DeviceKind,
+        dead: &[(DeviceKind, &'static str)],
+    ) -> Sources {
+        let counts_cpu = options.components.contains(&DeviceKind::Cpu);
+        let estimates_cpu = counts_cpu && dead.iter().any(|(kind, _)| *kind == DeviceKind::Cpu);
         let is_dead = |opener: &Opener| dead.contains(&(kind, opener.name));
-        let order: &[(&Opener, Kind)] = match kind {
-            Kind::Cpu => &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind), (&CPU_MODEL, kind)],
-            Kind::Dram if estimates_cpu => {
+        let order: &[(&Opener, DeviceKind)] = match kind {
+            DeviceKind::Cpu => {
+                &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind), (&CPU_MODEL, kind)]
+            }
+            DeviceKind::Dram if estimates_cpu => {
                 &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind), (&MEMORY_MODEL, kind)]
             }
-            Kind::Dram => &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind)],
-            Kind::Gpu => &[(&PM_COUNTERS, kind), (&HWMON, kind)],
-            Kind::Node if counts_cpu => {
-                &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind), (&CPU_MODEL, Kind::Cpu)]
+            DeviceKind::Dram => &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind)],
+            DeviceKind::Gpu => &[(&PM_COUNTERS, kind), (&HWMON, kind)],
+            DeviceKind::Node if counts_cpu => {
+                &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind), (&CPU_MODEL, DeviceKind::Cpu)]
             }
-            Kind::Node => &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind)],
+            DeviceKind::Node => &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind)],
         };
         let after = order.iter().rposition(|(opener, _)| is_dead(opener)).map_or(0, |place| place + 1);
         let mut unavailable = Vec::new();
@@ -202,9 +209,9 @@ impl Sources {
         let channels = self.sources.iter().flat_map(|source| source.channels());
         let mut processors = channels.filter(|channel| channel.source == CPU_MODEL.name);
         let is_estimated = processors.next().is_some_and(|channel| !channel.has_memory);
-        if is_estimated && options.components.contains(&Kind::Dram) {
+        if is_estimated && options.components.contains(&DeviceKind::Dram) {
             opens(MEMORY_MODEL.name);
-            self.sources.extend((MEMORY_MODEL.open)(options, &[Kind::Dram]).0);
+            self.sources.extend((MEMORY_MODEL.open)(options, &[DeviceKind::Dram]).0);
         }
         self
     }
@@ -219,20 +226,20 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     /// Returns whether there is a GPU, or may be once the driver has answered.
-    fn add_gpus(&mut self, wanted: &[Kind]) -> bool {
-        if !wanted.contains(&Kind::Gpu) || self.measures(Kind::Gpu) {
-            return self.measures(Kind::Gpu);
+    fn add_gpus(&mut self, wanted: &[DeviceKind]) -> bool {
+        if !wanted.contains(&DeviceKind::Gpu) || self.measures(DeviceKind::Gpu) {
+            return self.measures(DeviceKind::Gpu);
         }
-        self.add(&AMDGPU, &[Kind::Gpu]);
-        self.add(&INTEL_GPU, &[Kind::Gpu]);
-        let has_other = self.measures(Kind::Gpu);
-        let request = nvml::Request::new(self.options);
+        self.add(&AMDGPU, &[DeviceKind::Gpu]);
+        self.add(&INTEL_GPU, &[DeviceKind::Gpu]);
+        let has_other = self.measures(DeviceKind::Gpu);
+        let request = nvml::NvmlRequest::new(self.options);
         let (mut machines, mut lacks) = (None, Vec::new());
         for opener in [PM_COUNTERS, HWMON] {
             // Cray's counters pick by each maker's own variables; on a board the GPU is NVIDIA's.
             let may_be_ours = opener.name == PM_COUNTERS.name || request.selects_some();
             if machines.is_none() && !has_other && may_be_ours {
-                let (source, unavailable) = self.open(&opener, &[Kind::Gpu]);
+                let (source, unavailable) = self.open(&opener, &[DeviceKind::Gpu]);
                 machines = source;
                 lacks.extend(unavailable);
             }
@@ -243,10 +250,10 @@ impl Finder<'_> {
     }
 
     /// Processors and memory.
-    fn add_parts(&mut self, wanted: &[Kind]) {
+    fn add_parts(&mut self, wanted: &[DeviceKind]) {
         self.add_missing(&RAPL, wanted);
         // Where powercap shows packages, what it lacks is not there: perf reads the same counters.
-        if !self.measures(Kind::Cpu) {
+        if !self.measures(DeviceKind::Cpu) {
             self.add_missing(&PERF_RAPL, wanted);
         }
         self.add_missing(&HWMON, wanted);
@@ -257,9 +264,10 @@ impl Finder<'_> {
     }
 
     /// Opens what is wanted of processors and memory and nothing measures yet.
-    fn add_missing(&mut self, opener: &Opener, wanted: &[Kind]) {
-        let is_missing = |kind: &Kind| matches!(kind, Kind::Cpu | Kind::Dram) && !self.measures(*kind);
-        let missing: Vec<Kind> = wanted.iter().copied().filter(is_missing).collect();
+    fn add_missing(&mut self, opener: &Opener, wanted: &[DeviceKind]) {
+        let is_missing =
+            |kind: &DeviceKind| matches!(kind, DeviceKind::Cpu | DeviceKind::Dram) && !self.measures(*kind);
+        let missing: Vec<DeviceKind> = wanted.iter().copied().filter(is_missing).collect();
         if !missing.is_empty() {
             self.add(opener, &missing);
         }
@@ -269,10 +277,10 @@ impl Finder<'_> {
     fn add_node(&mut self, may_have_gpu: bool) {
         let has_parts = may_have_gpu || !self.found.sources.is_empty();
         for opener in [PM_COUNTERS, RAPL, HWMON, BATTERY] {
-            if self.measures(Kind::Node) {
+            if self.measures(DeviceKind::Node) {
                 return;
             }
-            let (source, unavailable) = self.open(&opener, &[Kind::Node]);
+            let (source, unavailable) = self.open(&opener, &[DeviceKind::Node]);
             match source {
                 Some(source) if has_parts => {
                     let names: Vec<&str> = source.channels().iter().map(|channel| channel.id.as_str()).collect();
@@ -296,10 +304,10 @@ impl Finder<'_> {
     /// Memory that nothing meters: estimated beside an estimated processor only.
     fn add_memory(&mut self) {
         let of_cpu = self.found.sources.iter().flat_map(|source| source.channels());
-        let mut names = of_cpu.filter(|channel| channel.kind == Kind::Cpu).map(|channel| channel.source);
+        let mut names = of_cpu.filter(|channel| channel.kind == DeviceKind::Cpu).map(|channel| channel.source);
         match names.next() {
-            Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[Kind::Dram]),
-            None if !self.measures(Kind::Node) => self.add(&MEMORY_MODEL, &[Kind::Dram]), // asked for alone
+            Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]),
+            None if !self.measures(DeviceKind::Node) => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]), // asked for alone
             Some(name) if name == RAPL.name || name == PERF_RAPL.name => {
                 self.found.unavailable.push(memory_model::beside_a_meter());
             }
@@ -308,16 +316,16 @@ impl Finder<'_> {
     }
 
     /// Whether a channel of this kind takes part.
-    fn measures(&self, kind: Kind) -> bool {
+    fn measures(&self, kind: DeviceKind) -> bool {
         self.found.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.kind == kind)
     }
 
-    fn open(&self, opener: &Opener, kinds: &[Kind]) -> Opened {
+    fn open(&self, opener: &Opener, kinds: &[DeviceKind]) -> Opened {
         (self.opens)(opener.name);
         (opener.open)(self.options, kinds)
     }
 
-    fn add(&mut self, opener: &Opener, kinds: &[Kind]) {
+    fn add(&mut self, opener: &Opener, kinds: &[DeviceKind]) {
         let opened = self.open(opener, kinds);
         self.take(opened);
     }
@@ -332,13 +340,13 @@ impl Finder<'_> {
 mod tests {
     use super::*;
     use crate::measurement::channel::Channel;
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     const ZONES: [(&str, &str); 3] =
         [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram"), ("intel-rapl:1", "psys")];
 
-    fn with_zones(label: &str, zones: &[(&str, &str)]) -> Tree {
-        let tree = Tree::new(label);
+    fn with_zones(label: &str, zones: &[(&str, &str)]) -> TestTree {
+        let tree = TestTree::new(label);
         for (zone, name) in zones {
             tree.write(&format!("sys/class/powercap/{zone}/name"), name);
             tree.write(&format!("sys/class/powercap/{zone}/energy_uj"), "5\n");
@@ -346,7 +354,7 @@ mod tests {
         tree
     }
 
-    fn with_cray(tree: &Tree) {
+    fn with_cray(tree: &TestTree) {
         for file in ["energy", "cpu_energy", "memory_energy", "accel0_energy", "accel1_energy"] {
             tree.write(&format!("sys/cray/pm_counters/{file}"), "100 J 1655219349093098 us\n");
         }
@@ -354,7 +362,7 @@ mod tests {
     }
 
     /// "kind source" of each channel, and the reasons of what does not take part. There is no NVML here.
-    fn found(tree: &Tree, text: &str) -> (Vec<String>, String) {
+    fn found(tree: &TestTree, text: &str) -> (Vec<String>, String) {
         let found = Sources::discover(&tree.options(&format!("{text} nvml=/nowhere/nvml.so"), &[]), &|_| ());
         let (mut sources, mut unavailable) = (found.sources, found.unavailable);
         let (gpus, more) = found.without_nvml;
@@ -380,7 +388,7 @@ mod tests {
 
     #[test]
     fn memory_is_estimated_beside_an_estimate_only() {
-        let tree = Tree::new("memory-model");
+        let tree = TestTree::new("memory-model");
         tree.write("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\n");
         tree.write("proc/meminfo", "MemTotal: 16000000 kB\n");
         assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu cpu_model", "dram memory_model"]);
@@ -394,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_cray_node_is_not_added_to_its_parts() {
-        let tree = Tree::new("cray");
+        let tree = TestTree::new("cray");
         with_cray(&tree);
         let (channels, reasons) = found(&tree, "components=all");
         assert_eq!(channels, ["cpu pm_counters", "dram pm_counters", "gpu pm_counters", "gpu pm_counters"]);
@@ -405,13 +413,13 @@ mod tests {
         assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu rapl", "dram pm_counters"]);
     }
 
-    fn with_monitor(tree: &Tree, number: u32, files: &[(&str, &str)]) {
+    fn with_monitor(tree: &TestTree, number: u32, files: &[(&str, &str)]) {
         files.iter().for_each(|(file, text)| tree.write(&format!("sys/class/hwmon/hwmon{number}/{file}"), text));
     }
 
     #[test]
     fn a_server_s_own_meter_counts_where_no_part_is_metered() {
-        let tree = Tree::new("server-meter");
+        let tree = TestTree::new("server-meter");
         with_monitor(&tree, 0, &[("name", "power_meter"), ("power1_average", "262000000\n")]);
         let (channels, reasons) = found(&tree, "components=all");
         assert_eq!(channels, ["node hwmon"], "{reasons}");
@@ -425,7 +433,7 @@ mod tests {
 
     #[test]
     fn a_socket_without_its_memory_leaves_that_to_the_cray_s_counters() {
-        let tree = Tree::new("cray-hwmon");
+        let tree = TestTree::new("cray-hwmon");
         with_cray(&tree);
         with_monitor(&tree, 0, &[("name", "zenergy"), ("energy9_label", "Esocket0"), ("energy9_input", "5\n")]);
         assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu hwmon", "dram pm_counters"]);

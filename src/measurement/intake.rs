@@ -1,6 +1,6 @@
 //! Sources on their way into a run: those that discovery finds, and the GPUs that NVML opens in its own time.
 
-use super::channel::Kind;
+use super::channel::DeviceKind;
 use super::source::gpu::superchip::Processor;
 use super::source::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
 use crate::options::Options;
@@ -35,7 +35,7 @@ pub struct Intake {
     options: Options,
     waker: Waker,
     /// Sources that show no sign of life, by the kind of what they measure.
-    dead: Vec<(Kind, &'static str)>,
+    dead: Vec<(DeviceKind, &'static str)>,
     /// What is looked for to stand in for them, the numbers of their channels, and since when.
     sought: Vec<(Discovery, Vec<usize>, Instant)>,
     /// Threads that have done their work, and end.
@@ -94,13 +94,13 @@ impl Intake {
 
     /// Looks for the next source of a kind, to stand in for channels of one that shows no sign of life; where the run
     /// `lacks_memory`, that goes with an estimated processor.
-    pub fn seek(&mut self, kind: Kind, source: &'static str, stalled: Vec<usize>, lacks_memory: bool) {
+    pub fn seek(&mut self, kind: DeviceKind, source: &'static str, stalled: Vec<usize>, lacks_memory: bool) {
         if self.dead.contains(&(kind, source)) {
             return;
         }
-        if kind == Kind::Cpu {
+        if kind == DeviceKind::Cpu {
             // Memory that nothing stood in for may be estimated beside the processor.
-            self.dead.retain(|(dead, _)| *dead != Kind::Dram);
+            self.dead.retain(|(dead, _)| *dead != DeviceKind::Dram);
         }
         self.dead.push((kind, source));
         if let Ok(discovery) =

@@ -5,11 +5,11 @@ mod energy_interval;
 mod power_check;
 mod signs_of_life;
 
-use super::channel::{Channel, Method, Quantity};
+use super::channel::{Channel, MeasuringMethod, Quantity};
 use super::reading::{Fault, Value};
-use power_check::Beside;
+use power_check::PowerCheck;
 
-pub use energy_interval::Credit;
+pub use energy_interval::EnergyInterval;
 
 /// How a channel fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Health {
 
 /// What a reading brought to light, worth telling a person.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Event {
+pub enum MeterEvent {
     /// Readings keep failing.
     Lost(Fault),
     /// Readings are good again after this many seconds.
@@ -63,7 +63,7 @@ pub struct Meter {
     /// Since when its power has been 0, ns.
     dark_since: Option<u64>,
     /// The power that the device reports beside its counter.
-    beside: Beside,
+    beside: PowerCheck,
     /// Up to when energy is credited, ns.
     credited_to: u64,
     /// A count that does not fit the last one: a glitch if the next fits the last, a reset if it fits this.
@@ -75,12 +75,12 @@ pub struct Meter {
     /// Readings in a row without a usable value.
     misses: u32,
     /// What went wrong, counted.
-    pub tally: Tally,
+    pub tally: FaultCounts,
 }
 
 /// What went wrong so far on a channel.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tally {
+pub struct FaultCounts {
     /// Readings that failed.
     pub failed: u64,
     /// The last failure.
@@ -135,13 +135,13 @@ impl Meter {
             moved_at: 0,
             longest_s: 0.0,
             dark_since: None,
-            beside: Beside::default(),
+            beside: PowerCheck::default(),
             credited_to: 0,
             suspect: None,
             watts: 0.0,
             watched_s: 0.0,
             misses: 0,
-            tally: Tally::default(),
+            tally: FaultCounts::default(),
         }
     }
 
@@ -154,7 +154,12 @@ impl Meter {
 
     /// Takes a reading made at `at`; the energy it brings goes to `credit`. What cannot be is a fault here and not in
     /// the sources, so that none can forget it.
-    pub fn push(&mut self, at: u64, reading: Result<Value, Fault>, mut credit: impl FnMut(Credit)) -> Option<Event> {
+    pub fn push(
+        &mut self,
+        at: u64,
+        reading: Result<Value, Fault>,
+        mut credit: impl FnMut(EnergyInterval),
+    ) -> Option<MeterEvent> {
         let value = match reading.and_then(|value| self.believed(value)) {
             Ok(value) => value,
             Err(_) if matches!(reading, Ok(Value::Beside(_))) => return None,
@@ -163,7 +168,7 @@ impl Meter {
         };
         let (first_at, mut credited_to) = (self.first_at.unwrap_or(0), self.credited_to);
         // Counter and power may each know of the same time: what is credited first stands.
-        let mut credit = |one: Credit| match one.split(credited_to) {
+        let mut credit = |one: EnergyInterval| match one.split(credited_to) {
             _ if one.to <= first_at => credit(one),
             (_, Some(news)) => {
                 credited_to = news.to;
@@ -176,7 +181,7 @@ impl Meter {
         event
     }
 
-    fn take(&mut self, at: u64, value: Value, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+    fn take(&mut self, at: u64, value: Value, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         if let Value::Beside(watts) = value {
             return self.power_beside(at, watts, credit);
         }
@@ -227,9 +232,9 @@ impl Meter {
     }
 
     /// How its energy is obtained, where that is not as its channel was opened.
-    pub fn method(&self, opened: Method) -> Method {
+    pub fn method(&self, opened: MeasuringMethod) -> MeasuringMethod {
         let is_power = self.tally.by_power_s > 0.0 || matches!(self.last, Some((_, Value::Watts(_))));
-        if opened == Method::Counter && is_power { Method::Power } else { opened }
+        if opened == MeasuringMethod::Counter && is_power { MeasuringMethod::Power } else { opened }
     }
 
     /// Whether waiting for it is waiting for nothing: it is lost, or has yet to answer.
@@ -249,10 +254,10 @@ impl Meter {
         }
     }
 
-    fn fail(&mut self, fault: Fault) -> Option<Event> {
+    fn fail(&mut self, fault: Fault) -> Option<MeterEvent> {
         self.tally.failed += 1;
         self.tally.fault = Some(fault);
-        self.miss().then_some(Event::Lost(fault))
+        self.miss().then_some(MeterEvent::Lost(fault))
     }
 
     /// Counts a miss; true at the one that makes the device lost.
@@ -261,7 +266,7 @@ impl Meter {
         self.misses == LOST_AFTER
     }
 
-    fn count(&mut self, at: u64, count: u64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+    fn count(&mut self, at: u64, count: u64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let (since, Value::Count(before)) = self.last? else {
             self.last = Some((at, Value::Count(count)));
             return None;
@@ -275,7 +280,7 @@ impl Meter {
         let since = self.resume_at((since, before), (at, count), credit);
         let step = self.step((since, before), (at, count)).or_else(|| self.step((self.moved_at, before), (at, count)));
         if let Some(step) = step {
-            let event = (self.misses >= LOST_AFTER).then(|| Event::Back((at - since) as f64 * NS));
+            let event = (self.misses >= LOST_AFTER).then(|| MeterEvent::Back((at - since) as f64 * NS));
             self.accept((since, at), (count, step), credit);
             return event;
         }
@@ -286,15 +291,15 @@ impl Meter {
         };
         let hole = (reset_at - since) as f64 * NS;
         let joules = if hole <= BRIDGE_S { self.watts * hole } else { 0.0 };
-        credit(Credit { from: since, to: reset_at, joules, measured: false });
+        credit(EnergyInterval { from: since, to: reset_at, joules, measured: false });
         self.tally.resets += 1;
         self.tally.bridged_j += joules;
         self.accept((reset_at, at), (count, step), credit);
-        Some(Event::Reset)
+        Some(MeterEvent::Reset)
     }
 
     /// Fills in what was used before the first reading, once the power after it is known.
-    fn fill_in(&mut self, to: u64, joules: f64, credit: &mut impl FnMut(Credit)) {
+    fn fill_in(&mut self, to: u64, joules: f64, credit: &mut impl FnMut(EnergyInterval)) {
         let Some((owed, first_at)) = self.owed.as_mut().zip(self.first_at) else { return };
         // The first reading may be a whole step old; power is known from the second on.
         let Some((from, sum)) = &mut owed.used else {
@@ -311,14 +316,19 @@ impl Meter {
         let seconds = first_at.saturating_sub(since) as f64 * NS;
         if seconds > 0.0 && seconds <= BRIDGE_S {
             self.tally.late_s = seconds;
-            credit(Credit { from: since, to: first_at, joules: watts * seconds, measured: false });
+            credit(EnergyInterval { from: since, to: first_at, joules: watts * seconds, measured: false });
         }
     }
 
     /// Takes a count that fits: its energy, and the counter's state from here on.
-    fn accept(&mut self, (from, to): (u64, u64), (count, step): (u64, Step), credit: &mut impl FnMut(Credit)) {
+    fn accept(
+        &mut self,
+        (from, to): (u64, u64),
+        (count, step): (u64, CounterStep),
+        credit: &mut impl FnMut(EnergyInterval),
+    ) {
         self.fill_in(to, step.joules, credit);
-        credit(Credit { from, to, joules: step.joules, measured: !step.ambiguous });
+        credit(EnergyInterval { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, (to - from) as f64 * NS);
         self.beside.count(step.joules, to - from);
         self.tally.wraps += step.wraps;
@@ -331,7 +341,7 @@ impl Meter {
     }
 
     /// The energy between two counts, if a device could have used it in that time.
-    fn step(&self, (since, before): (u64, u64), (at, count): (u64, u64)) -> Option<Step> {
+    fn step(&self, (since, before): (u64, u64), (at, count): (u64, u64)) -> Option<CounterStep> {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return None };
         let seconds = (at - since) as f64 * NS;
         let limit = max_watts * (seconds + STEP_S);
@@ -351,7 +361,7 @@ impl Meter {
         }
         let whole = range.map_or(f64::INFINITY, |range| range as f64 * joules_per_unit);
         if limit < whole || whole <= 0.0 {
-            return Some(Step { joules, wraps, ambiguous: false });
+            return Some(CounterStep { joules, wraps, ambiguous: false });
         }
         // So long unread that it may have gone round more than once: as often as fits the power before. Where
         // even one round is more than fits, it was set back instead.
@@ -360,7 +370,7 @@ impl Meter {
             return None;
         }
         let unseen = unseen.max(0.0);
-        Some(Step { joules: joules + unseen * whole, wraps: wraps + unseen as u64, ambiguous: true })
+        Some(CounterStep { joules: joules + unseen * whole, wraps: wraps + unseen as u64, ambiguous: true })
     }
 
     /// Follows the power of the last few seconds; of fewer, all of them count alike.
@@ -372,7 +382,7 @@ impl Meter {
     }
 
     /// The trapezoid between two powers.
-    fn power(&mut self, at: u64, watts: f64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+    fn power(&mut self, at: u64, watts: f64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let (since, Value::Watts(before)) = self.last? else {
             // Its counter turned out not to exist: its power is integrated from here on.
             self.last = Some((at, Value::Watts(watts)));
@@ -383,12 +393,12 @@ impl Meter {
         let seconds = (at - since) as f64 * NS;
         let was_dark = std::mem::take(&mut self.dark_since).is_some();
         let joules = 0.5 * (before + watts) * seconds;
-        let event = (self.misses >= LOST_AFTER).then_some(Event::Back(seconds));
+        let event = (self.misses >= LOST_AFTER).then_some(MeterEvent::Back(seconds));
         // Across a long hole the powers at its ends say nothing, nor do they of a time in which it reported none: what was used
         // there stays unknown.
         if self.misses == 0 || (seconds <= BRIDGE_S && !was_dark) {
             self.fill_in(at, joules, credit);
-            credit(Credit { from: since, to: at, joules, measured: self.misses == 0 });
+            credit(EnergyInterval { from: since, to: at, joules, measured: self.misses == 0 });
             self.note_power(joules, seconds);
         }
         self.last = Some((at, Value::Watts(watts)));
@@ -399,7 +409,7 @@ impl Meter {
 
 /// The way from one count to the next.
 #[derive(Clone, Copy)]
-struct Step {
+struct CounterStep {
     joules: f64,
     wraps: u64,
     /// More than one way fits.

@@ -10,7 +10,7 @@ use crate::carbon::provider::Secret;
 use crate::carbon::provider::registry;
 
 use crate::error::{Error, Result, Status};
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::measurement::gpu_selection::Gpus;
 use crate::sanitize;
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ pub struct Options {
     /// Epochs planned; 0 = unknown, so no forecast.
     pub epochs: u64,
     /// Which kinds of component to measure.
-    pub components: Vec<Kind>,
+    pub components: Vec<DeviceKind>,
     /// Time between background samples.
     pub interval: Duration,
     /// Which GPUs, as written.
@@ -160,7 +160,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             epochs: 0,
-            components: Kind::ALL.to_vec(),
+            components: DeviceKind::ALL.to_vec(),
             interval: Duration::from_secs(1),
             devices: "visible".into(),
             gpus: Gpus::default(),
@@ -281,7 +281,7 @@ impl Options {
             before = key.name;
         }
         options.folder.check()?;
-        if options.components.contains(&Kind::Gpu) && options.sim_gpu.is_none() {
+        if options.components.contains(&DeviceKind::Gpu) && options.sim_gpu.is_none() {
             let text = |name: &str| environment(name).map(|value| value.to_string_lossy().into_owned());
             options.gpus = Gpus::new(&options.called("devices"), &options.devices, &text)?;
         }
@@ -437,13 +437,13 @@ fn by_region(value: &str, is_asked: &mut bool, number: impl Fn(&str) -> Option<f
     if *is_asked { Some(None) } else { number(value).map(Some) }
 }
 
-fn kinds(value: &str) -> Option<Vec<Kind>> {
+fn kinds(value: &str) -> Option<Vec<DeviceKind>> {
     if value == "all" {
-        return Some(Kind::ALL.to_vec());
+        return Some(DeviceKind::ALL.to_vec());
     }
     value
         .split(',')
-        .map(|name| Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name.trim())))
+        .map(|name| DeviceKind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name.trim())))
         .collect()
 }
 

@@ -13,7 +13,7 @@ fn refusal(text: &str) -> String {
 fn defaults_are_the_documented_ones() {
     let o = parse("").unwrap();
     assert_eq!((o.epochs, o.interval, o.pue, o.level, o.forecast_after), (0, Duration::from_secs(1), 1.0, 0.9, 1));
-    assert_eq!(o.components, Kind::ALL);
+    assert_eq!(o.components, DeviceKind::ALL);
     assert_eq!(o.sysroot, PathBuf::from("/"));
 }
 

@@ -4,7 +4,7 @@ use crate::attribution::account::Energy;
 use crate::attribution::carried_over;
 use crate::attribution::ledger::Energies;
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::{Band, Channel};
+use crate::measurement::channel::{Channel, ErrorBand};
 use crate::measurement::meter::Health;
 use crate::state::{Books, Metered, cure, disagreement};
 use serde_json::{Map, Value, json};
@@ -74,7 +74,7 @@ impl Component {
     }
 
     /// How far off its figures may be; None: they are measured.
-    pub fn error(&self) -> Option<Band> {
+    pub fn error(&self) -> Option<ErrorBand> {
         self.channel.error
     }
 
@@ -83,7 +83,7 @@ impl Component {
         let [low_j, high_j] = ends(self.energy_j(), self.error());
         let figures = [
             ("energy_j", json!(self.energy_j())),
-            ("error", json!(self.error().map(Band::json))),
+            ("error", json!(self.error().map(ErrorBand::json))),
             ("energy_low_j", json!(low_j)),
             ("energy_high_j", json!(high_j)),
             ("mean_power_w", json!(self.mean_power_w())),

@@ -3,7 +3,7 @@
 use crate::attribution::epochs::Epoch;
 use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::Bill;
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::units;
 use serde_json::{Map, Value, json};
 
@@ -51,7 +51,7 @@ impl Row {
         set("duration_s", json!(epoch.inside as f64 * 1e-9));
         set("energy_j", json!(epoch.energy.total()));
         set("co2eq_g", json!(self.co2eq_g));
-        for kind in Kind::ALL {
+        for kind in DeviceKind::ALL {
             set(kind.joules(), json!(epoch.energy.get(kind)));
         }
         set("coverage", json!(self.coverage));

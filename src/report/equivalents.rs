@@ -1,7 +1,7 @@
 //! Everyday equals of emissions.
 
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use serde_json::{Value, json};
 
 /// (of what, g CO2e of one, who says so)
@@ -19,7 +19,7 @@ pub fn first(grams: f64) -> (f64, &'static str) {
 }
 
 /// How many of each emit as much; none where the emissions, g CO2e, are not known.
-pub fn equivalents(co2eq_g: Option<f64>, error: Option<Band>) -> Value {
+pub fn equivalents(co2eq_g: Option<f64>, error: Option<ErrorBand>) -> Value {
     let Some(grams) = co2eq_g else { return json!([]) };
     let equal = |(unit, each, source): (&str, f64, &str)| {
         let value = grams / each;

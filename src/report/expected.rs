@@ -2,16 +2,16 @@
 
 use super::{Component, Report};
 use crate::forecast::{Estimate, Forecast};
-use crate::measurement::channel::{Band, Kind};
+use crate::measurement::channel::{DeviceKind, ErrorBand};
 
 impl Report {
     /// How far off what was used may be; None: it is measured.
-    pub(super) fn error(&self) -> Option<Band> {
+    pub(super) fn error(&self) -> Option<ErrorBand> {
         self.uncertainty.used
     }
 
     /// The same of what the whole run is expected to use, without what its forecast's interval adds.
-    pub(super) fn forecast_error(&self) -> Option<Band> {
+    pub(super) fn forecast_error(&self) -> Option<ErrorBand> {
         self.uncertainty.at(self.forecast?.energy_j?)
     }
 
@@ -26,9 +26,9 @@ impl Report {
     }
 
     /// How far off the energy of one kind of device may be; None: it is measured.
-    pub(super) fn error_of(&self, kind: Kind) -> Option<Band> {
+    pub(super) fn error_of(&self, kind: DeviceKind) -> Option<ErrorBand> {
         let of_kind = self.components.iter().filter(|component| component.channel.kind == kind);
-        Band::of_sum(of_kind.filter_map(|component| Some((component.energy_j()?, component.error()))))
+        ErrorBand::of_sum(of_kind.filter_map(|component| Some((component.energy_j()?, component.error()))))
     }
 
     /// The share of the energy that is estimated.

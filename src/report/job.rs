@@ -1,7 +1,7 @@
 //! What a report says of the job that its process is a rank of, on this node.
 
 use crate::coordination::standby_ledger::Trust;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::state::Books;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub struct Job {
     pub energy_j: Option<f64>,
     devices: Vec<Device>,
     /// The least sure of the node's devices that are estimated; None: none is.
-    widest: Option<Band>,
+    widest: Option<ErrorBand>,
 }
 
 /// A device that one process of the job counts.
@@ -34,18 +34,18 @@ impl Job {
         let on_node = books.on_node?;
         let devices = books.trusts.iter().map(|trust| Device::new(trust, books)).collect();
         let errors = books.metered.iter().filter_map(|metered| metered.channel.error);
-        let widest = errors.reduce(Band::with);
+        let widest = errors.reduce(ErrorBand::with);
         let (record, processes, energy_j) = (on_node.record, on_node.processes, on_node.energy_j);
         Some(Job { record, processes, energy_j, devices, widest })
     }
 
     /// As the report has it; with the CO2e, g, of the energy, and how far off this process's part of it may be. Of what
     /// others count no share is known: all of it may be estimated.
-    pub fn json(&self, co2eq_g: Option<f64>, error: Option<Band>) -> Value {
+    pub fn json(&self, co2eq_g: Option<f64>, error: Option<ErrorBand>) -> Value {
         let counts_all = self.devices.iter().all(|device| device.is_counted_here);
         let error = if counts_all { error } else { self.widest };
         json!({
-            "error": error.filter(|_| self.energy_j.is_some()).map(Band::json),
+            "error": error.filter(|_| self.energy_j.is_some()).map(ErrorBand::json),
             "agreed": self.record.is_some(),
             "record": self.record,
             "processes": self.processes,

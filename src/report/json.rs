@@ -8,7 +8,7 @@ use crate::carbon::intensity::zones::Halls;
 use crate::carbon::what_if::{Of, Own, Start, There, WhatIf};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
-use crate::measurement::channel::{Band, Kind};
+use crate::measurement::channel::{DeviceKind, ErrorBand};
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
 
@@ -140,13 +140,13 @@ const FIGURES: [[&str; 3]; 4] = [
 
 /// The fields of `usage` that rest on energy: that in J and in kWh, that of the facility, and emissions, g CO2e; each with
 /// how far off it may be, which the energy has as `error`.
-pub fn figures(amounts: [(Option<f64>, Option<Band>); FIGURES.len()]) -> Map<String, Value> {
+pub fn figures(amounts: [(Option<f64>, Option<ErrorBand>); FIGURES.len()]) -> Map<String, Value> {
     let [(_, error), ..] = amounts;
     let fields = FIGURES.into_iter().zip(amounts).flat_map(|([name, low, high], (amount, error))| {
         let [at_least, at_most] = ends(amount, error);
         [(name, json!(amount)), (low, json!(at_least)), (high, json!(at_most))]
     });
-    let fields = fields.chain([("error", json!(error.map(Band::json)))]);
+    let fields = fields.chain([("error", json!(error.map(ErrorBand::json)))]);
     fields.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -181,11 +181,11 @@ fn then(forecast: &Forecast, uncertainty: Uncertainty) -> Value {
 
 /// Power by time: a column a kind that is measured.
 pub fn power(points: &[Power]) -> Value {
-    let column = |kind: Kind| {
+    let column = |kind: DeviceKind| {
         let watts = || points.iter().map(|power| power.watts.get(kind as usize).copied().flatten());
         watts().any(|watts| watts.is_some()).then(|| watts().collect::<Vec<_>>())
     };
-    let [cpu_w, gpu_w, dram_w, node_w] = Kind::ALL.map(column);
+    let [cpu_w, gpu_w, dram_w, node_w] = DeviceKind::ALL.map(column);
     if [&cpu_w, &gpu_w, &dram_w, &node_w].iter().all(|column| column.is_none()) {
         return Value::Null;
     }
@@ -234,7 +234,7 @@ fn what_if(what_if: &WhatIf, report: &Report) -> Value {
     let error = if what_if.of == Of::Forecast { report.forecast_error() } else { report.error() };
     json!({
         "of": what_if.of.name(),
-        "error": error.map(Band::json),
+        "error": error.map(ErrorBand::json),
         "duration_s": what_if.duration_s,
         "facility_energy_kwh": what_if.facility_kwh,
         "co2eq_g": what_if.co2eq_g,
@@ -290,7 +290,7 @@ fn extras(report: &Report) -> Value {
     let forecast = |of: &dyn Fn(Use) -> Option<f64>| whole.and_then(of);
     let water = rates.water(used);
     let [error, forecast_error] =
-        [report.error(), whole.and_then(|_| report.forecast_error())].map(|band| band.map(Band::json));
+        [report.error(), whole.and_then(|_| report.forecast_error())].map(|band| band.map(ErrorBand::json));
     json!({
         "cost": rates.price.as_ref().map(|price| json!({
             "error": error,

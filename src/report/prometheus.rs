@@ -2,7 +2,7 @@
 
 use super::{Component, Report};
 use crate::forecast::Estimate;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use std::fmt::Write;
 
 /// Values of a metric, each with labels of its own.
@@ -73,7 +73,7 @@ fn errors(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
     );
 }
 
-fn bounds(error: Option<Band>) -> impl Iterator<Item = (Vec<(&'static str, &'static str)>, f64)> {
+fn bounds(error: Option<ErrorBand>) -> impl Iterator<Item = (Vec<(&'static str, &'static str)>, f64)> {
     let ends = error.into_iter().flat_map(|band| [("low", band.low), ("high", band.high)]);
     ends.map(|(bound, factor)| (vec![("bound", bound)], factor))
 }

@@ -6,8 +6,8 @@ use crate::carbon::intensity::curve::Curve;
 use crate::carbon::intensity::slot::{Slot, Standing};
 use crate::clock::ClockSample;
 use crate::forecast;
-use crate::measurement::channel::{Kind, Method, Quantity};
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::meter::EnergyInterval;
 use crate::options::{Options, WhatIfOption};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -32,7 +32,7 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
     })
 }
 
-fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
+fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
@@ -44,7 +44,7 @@ fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
                 device: "device, \"quoted\"".into(),
                 id: format!("id{number}"),
                 source: "test",
-                method: Method::Power,
+                method: MeasuringMethod::Power,
                 quantity: Quantity::Power { max_watts: 1e5 },
                 simulated: false,
                 may_rest: false,
@@ -64,7 +64,9 @@ fn books(kinds: &[Kind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
         at += gap;
     }
     for (number, watts) in watts.iter().enumerate().take(kinds.len()) {
-        books.ledger.credit(number, Credit { from: 0, to: at, joules: watts * at as f64 * 1e-9, measured: true });
+        books
+            .ledger
+            .credit(number, EnergyInterval { from: 0, to: at, joules: watts * at as f64 * 1e-9, measured: true });
     }
     books.ledger.release_all();
     books
@@ -93,15 +95,17 @@ fn unknown_is_null_and_never_zero() {
         assert_eq!(report.pointer(pointer), Some(&Value::Null), "{pointer}");
     }
     assert!(report["notes"].to_string().contains("no source of energy was found"));
-    let cpu_only = json_of(&setting(None, 0), &books(&[Kind::Cpu], &[(5, 0)], &[1.0]));
+    let cpu_only = json_of(&setting(None, 0), &books(&[DeviceKind::Cpu], &[(5, 0)], &[1.0]));
     assert!(cpu_only["epochs"][0]["cpu_j"].is_f64() && cpu_only["epochs"][0]["gpu_j"].is_null());
     assert!(cpu_only["forecast"].is_null());
 }
 
 #[test]
 fn a_number_by_pointer_is_the_number_in_the_whole() {
-    let (setting, mut books) =
-        (setting(None, 10), books(&[Kind::Cpu, Kind::Dram], &[(5_000, 100), (6_000, 50), (7_000, 0)], &[100.0, 10.0]));
+    let (setting, mut books) = (
+        setting(None, 10),
+        books(&[DeviceKind::Cpu, DeviceKind::Dram], &[(5_000, 100), (6_000, 50), (7_000, 0)], &[100.0, 10.0]),
+    );
     books.settled = 3;
     let whole = json_of(&setting, &books);
     for pointer in [
@@ -144,7 +148,7 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
 #[test]
 fn formats_are_named_and_others_refused() {
     let report =
-        Report::new(&setting(Some("x".into()), 3), &books(&[Kind::Cpu], &[(5, 5)], &[1.0]), NOW, Detail::Epochs);
+        Report::new(&setting(Some("x".into()), 3), &books(&[DeviceKind::Cpu], &[(5, 5)], &[1.0]), NOW, Detail::Epochs);
     assert!(report.render("text").unwrap().starts_with("x: 1 of 3 epochs on node"));
     assert_eq!(report.render("csv").unwrap().lines().count(), 2);
     assert!(report.render("html").unwrap().starts_with("<!DOCTYPE html>"));
@@ -161,7 +165,7 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
     let setting = Arc::into_inner(setting(None, planned)).unwrap();
     let elsewhere = Elsewhere::find(&options.what_if).unwrap();
     let setting = Arc::new(Setting { elsewhere, rates: options.rates.clone(), ..setting });
-    let mut books = books(&[Kind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
+    let mut books = books(&[DeviceKind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut curve = Curve::default();
     curve.take((-4..50).map(|hour| Slot {
@@ -371,7 +375,7 @@ fn only_what_is_emitted_is_priced() {
 fn what_is_still_to_come_is_priced_as_energy_where_the_price_is_one() {
     for n in 1..50 {
         let (setting, mut books) =
-            (setting(None, 9), books(&[Kind::Cpu], &[(n, 7 * n), (3 * n, 0)], &[n as f64 / 7.0]));
+            (setting(None, 9), books(&[DeviceKind::Cpu], &[(n, 7 * n), (3 * n, 0)], &[n as f64 / 7.0]));
         let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
         books.forecast = forecast::forecast(9, 0.9, epochs, between, &books.progress);
         let report = Report::new(&setting, &books, NOW, Detail::Totals(None));
@@ -387,7 +391,7 @@ proptest! {
     #[test]
     fn sums_agree_in_every_format(
         name in prop::option::of(".*"),
-        kinds in prop::collection::vec(prop::sample::select(Kind::ALL.to_vec()), 0..6),
+        kinds in prop::collection::vec(prop::sample::select(DeviceKind::ALL.to_vec()), 0..6),
         epochs in prop::collection::vec((1u64..1_000_000_000, 0u64..1_000_000_000), 0..30),
         watts in prop::collection::vec(0.0..1000.0f64, 6),
         planned in 0u64..50,

@@ -4,7 +4,7 @@ use super::Report;
 use super::equivalents;
 use crate::carbon::impacts::Use;
 use crate::carbon::what_if::{Of, Start, There, WhatIf};
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 
 pub fn render(report: &Report) -> String {
@@ -125,7 +125,7 @@ fn forecast(report: &Report) -> Vec<String> {
 fn extras(report: &Report) -> Vec<String> {
     let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
     let (error, error_of_whole) = (report.error(), report.forecast_error());
-    let line = |name: &str, of: &dyn Fn(Use, Option<Band>) -> Option<String>| {
+    let line = |name: &str, of: &dyn Fn(Use, Option<ErrorBand>) -> Option<String>| {
         let used = of(used, error).unwrap_or("unknown".into());
         let whole = whole.and_then(|whole| of(whole, error_of_whole));
         let whole = whole.map(|whole| format!(", by forecast {whole}")).unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::carbon::emissions::Pricing;
 use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::WallClock;
 use crate::forecast::{self, Forecast};
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::state::Books;
 
 /// So many points of power and of intensity are told.
@@ -36,8 +36,8 @@ pub struct Power {
     pub from: f64,
     /// to.
     pub to: f64,
-    /// By kind, in the order of `Kind::ALL`, W; None: not known.
-    pub watts: [Option<f64>; Kind::ALL.len()],
+    /// By kind, in the order of `DeviceKind::ALL`, W; None: not known.
+    pub watts: [Option<f64>; DeviceKind::ALL.len()],
 }
 
 impl Course {
@@ -81,7 +81,7 @@ fn stretches(
         }
         let share = (last - from) as f64 / (to - from) as f64;
         let mut energy = PerKind::default();
-        for kind in Kind::ALL {
+        for kind in DeviceKind::ALL {
             step.energy.get(kind).into_iter().for_each(|joules| energy.add(kind, joules * share));
         }
         Some(Stretch { from: calendar.unix_s(from), to: calendar.unix_s(last), energy })
@@ -102,7 +102,7 @@ fn used(books: &Books) -> PerKind {
 fn end_with(stretches: &mut [Stretch], whole: PerKind) {
     let Some((last, others)) = stretches.split_last_mut() else { return };
     let mut rest = PerKind::default();
-    for kind in Kind::ALL {
+    for kind in DeviceKind::ALL {
         let before: f64 = others.iter().filter_map(|stretch| stretch.energy.get(kind)).sum();
         whole.get(kind).into_iter().for_each(|joules| rest.add(kind, (joules - before).max(0.0)));
     }
@@ -111,7 +111,7 @@ fn end_with(stretches: &mut [Stretch], whole: PerKind) {
 
 /// Mean power, neighbours together until few enough are left. Their energy stays: a gap too short to be one lowers the mean.
 pub fn thinned_power(stretches: &[Stretch]) -> Vec<Power> {
-    let mean = |of: &[Stretch], kind: Kind| {
+    let mean = |of: &[Stretch], kind: DeviceKind| {
         let joules = of.iter().filter_map(|stretch| stretch.energy.get(kind)).reduce(|a, b| a + b)?;
         let unknown = of.iter().filter(|stretch| stretch.energy.get(kind).is_none());
         let unknown_s: f64 = unknown.map(|stretch| stretch.to - stretch.from).sum();
@@ -120,7 +120,7 @@ pub fn thinned_power(stretches: &[Stretch]) -> Vec<Power> {
     };
     let groups = groups(stretches, |stretch| (stretch.from, stretch.to), MOST_POWER);
     let power = groups.into_iter().filter_map(|group| {
-        let watts = Kind::ALL.map(|kind| mean(group, kind));
+        let watts = DeviceKind::ALL.map(|kind| mean(group, kind));
         Some(Power { from: group.first()?.from, to: group.last()?.to, watts })
     });
     power.collect()

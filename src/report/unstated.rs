@@ -2,7 +2,7 @@
 
 use super::{equivalents, figures};
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::units::times;
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub fn complete(report: &mut Value) {
     let mut is_assumed = false;
     for component in report.get_mut("components").and_then(Value::as_array_mut).into_iter().flatten() {
-        let assumed = Band::of_component(component).filter(|_| Band::read(component.get("error")).is_none());
+        let assumed = ErrorBand::of_component(component).filter(|_| ErrorBand::read(component.get("error")).is_none());
         let Some((band, component)) = assumed.zip(component.as_object_mut()) else { continue };
         let [low_j, high_j] = ends(component.get("energy_j").and_then(Value::as_f64), Some(band));
         component.insert("error".into(), unstated(band));
@@ -18,14 +18,14 @@ pub fn complete(report: &mut Value) {
         component.insert("energy_high_j".into(), json!(high_j));
         is_assumed = true;
     }
-    if !is_assumed || Band::read(report.pointer("/usage/error")).is_some() {
+    if !is_assumed || ErrorBand::read(report.pointer("/usage/error")).is_some() {
         return;
     }
     if let Some(band) = of_components(report) {
         complete_usage(report, band);
         complete_rest(report, band);
         complete_forecasts(report, band);
-        let (low, high) = (times(Band::UNSTATED.low), times(Band::UNSTATED.high));
+        let (low, high) = (times(ErrorBand::UNSTATED.low), times(ErrorBand::UNSTATED.high));
         let note =
             format!("its estimates state no error: the truth is taken to lie between {low} and {high} times each");
         let notes = report.get_mut("notes").and_then(Value::as_array_mut);
@@ -38,21 +38,21 @@ pub fn is_assumed(report: &Value) -> bool {
     report.pointer("/usage/error/stated") == Some(&Value::Bool(false))
 }
 
-fn unstated(band: Band) -> Value {
+fn unstated(band: ErrorBand) -> Value {
     json!({"low": band.low, "high": band.high, "stated": false})
 }
 
 /// How far off their sum may be. As long as none has used anything, any of the estimates may be all of it.
-fn of_components(report: &Value) -> Option<Band> {
+fn of_components(report: &Value) -> Option<ErrorBand> {
     let components = report.get("components").and_then(Value::as_array)?;
-    let part = |one: &Value| (one.get("energy_j").and_then(Value::as_f64).unwrap_or(0.0), Band::of_component(one));
-    let parts: Vec<(f64, Option<Band>)> = components.iter().map(part).collect();
+    let part = |one: &Value| (one.get("energy_j").and_then(Value::as_f64).unwrap_or(0.0), ErrorBand::of_component(one));
+    let parts: Vec<(f64, Option<ErrorBand>)> = components.iter().map(part).collect();
     let is_used = parts.iter().any(|(joules, _)| *joules > 0.0);
-    let widest = || parts.iter().filter_map(|(_, band)| *band).reduce(Band::with);
-    if is_used { Band::of_sum(parts.iter().copied()) } else { widest() }
+    let widest = || parts.iter().filter_map(|(_, band)| *band).reduce(ErrorBand::with);
+    if is_used { ErrorBand::of_sum(parts.iter().copied()) } else { widest() }
 }
 
-fn complete_usage(report: &mut Value, band: Band) {
+fn complete_usage(report: &mut Value, band: ErrorBand) {
     let Some(usage) = report.get_mut("usage").and_then(Value::as_object_mut) else { return };
     let amount = |name: &str| (usage.get(name).and_then(Value::as_f64), Some(band));
     let mut figures = figures(["energy_j", "energy_kwh", "facility_energy_kwh", "co2eq_g"].map(amount));
@@ -61,7 +61,7 @@ fn complete_usage(report: &mut Value, band: Band) {
 }
 
 /// What else follows from the energy.
-fn complete_rest(report: &mut Value, band: Band) {
+fn complete_rest(report: &mut Value, band: ErrorBand) {
     let co2eq_g = report.pointer("/usage/co2eq_g").and_then(Value::as_f64);
     let is_any = |list: &&mut Value| list.as_array().is_some_and(|list| !list.is_empty());
     let list = report.get_mut("equivalents").filter(is_any);
@@ -73,7 +73,7 @@ fn complete_rest(report: &mut Value, band: Band) {
 }
 
 /// A forecast's interval includes the error of what is estimated.
-fn complete_forecasts(report: &mut Value, band: Band) {
+fn complete_forecasts(report: &mut Value, band: ErrorBand) {
     let widen = |forecast: &mut Value| {
         for figure in ["energy_j", "co2eq_g"] {
             for (end, times) in [("low", band.low), ("high", band.high)] {
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(report["components"][0]["error"], json!({"low": 0.2, "high": 3.0, "stated": false}));
         assert_eq!(report["components"][0]["energy_high_j"], 300.0);
         assert!(report["components"][1].get("error").is_none(), "measured");
-        assert_eq!(Band::read(report.pointer("/usage/error")), Some(Band { low: 0.6, high: 2.0 }));
+        assert_eq!(ErrorBand::read(report.pointer("/usage/error")), Some(ErrorBand { low: 0.6, high: 2.0 }));
         assert_eq!(
             (report["usage"]["energy_low_j"].as_f64(), report["usage"]["co2eq_high_g"].as_f64()),
             (Some(120.0), Some(8.0))
@@ -148,6 +148,6 @@ mod tests {
             report["components"][place]["energy_j"] = Value::Null;
         }
         complete(&mut report);
-        assert_eq!(Band::read(report.pointer("/usage/error")), Some(Band::UNSTATED));
+        assert_eq!(ErrorBand::read(report.pointer("/usage/error")), Some(ErrorBand::UNSTATED));
     }
 }

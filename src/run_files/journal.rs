@@ -11,7 +11,7 @@ use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{Component, Lost, Past, Stretch};
 use crate::attribution::epochs::{Epoch, Filed, PerKind};
 use crate::attribution::ledger::Energies;
-use crate::measurement::channel::{Band, Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use crate::measurement::source;
 use crate::report::{Report, STATUSES, named};
 use crate::sanitize;
@@ -78,7 +78,7 @@ pub fn so_far(report: &Report, unix_s: f64, power: Option<Stretch>) -> Value {
     let energy = |energy: Energy| json!([energy.joules, energy.credited_ns * 1e-9, energy.measured_ns * 1e-9]);
     let used = |(_, used, _): (&Channel, Energies, &str)| json!([energy(used.epochs), energy(used.between)]);
     let power = power.map(|power| {
-        let joules = Kind::ALL.map(|kind| (kind.joules(), json!(power.energy.get(kind))));
+        let joules = DeviceKind::ALL.map(|kind| (kind.joules(), json!(power.energy.get(kind))));
         let ends = [("from", json!(power.from)), ("to", json!(power.to))];
         ends.into_iter().chain(joules).map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>()
     });
@@ -386,13 +386,13 @@ fn unmeasured(count: u64, inside: u64) -> Epoch {
 /// What is measured, as a line names it.
 fn channel(named: &Value) -> Option<Channel> {
     let text = |name: &str| named.get(name).and_then(Value::as_str);
-    let kind = Kind::ALL.into_iter().find(|kind| text("kind") == Some(kind.name()))?;
+    let kind = DeviceKind::ALL.into_iter().find(|kind| text("kind") == Some(kind.name()))?;
     let source = source::NAMES.into_iter().find(|name| text("source") == Some(name))?;
-    let method = Method::ALL.into_iter().find(|method| text("method") == Some(method.name()))?;
+    let method = MeasuringMethod::ALL.into_iter().find(|method| text("method") == Some(method.name()))?;
     let (device, id) = (text("device")?, text("id")?);
     let simulated = named.get("simulated").and_then(Value::as_bool).unwrap_or(false);
     let quantity = Quantity::Power { max_watts: 0.0 }; // nothing is read of it any more
-    let error = Band::of_component(named);
+    let error = ErrorBand::of_component(named);
     Some(Channel { simulated, error, ..Channel::new((kind, source), device, id, method, quantity) })
 }
 
@@ -412,7 +412,7 @@ fn energies(used: &Value) -> Energies {
 
 fn per_kind(of: &Value) -> PerKind {
     let mut energy = PerKind::default();
-    for kind in Kind::ALL {
+    for kind in DeviceKind::ALL {
         of.get(kind.joules()).and_then(amount).into_iter().for_each(|joules| energy.add(kind, joules));
     }
     energy

@@ -3,7 +3,7 @@
 use super::journal::Journal;
 use crate::attribution::carried_over;
 use crate::attribution::epochs::History;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::report::{self, Component, Row, decimate, time_series};
 use crate::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ pub(super) fn report_of(journal: &Journal) -> Value {
     let grams = usage.get("co2eq_g").and_then(Value::as_f64);
     let facility = joules.zip(pue.as_f64()).map(|(joules, pue)| joules / J_PER_KWH * pue);
     let error =
-        Band::of_sum(journal.measured().filter_map(|(one, _)| Some((one.used.sum().joules?, one.channel.error))));
+        ErrorBand::of_sum(journal.measured().filter_map(|(one, _)| Some((one.used.sum().joules?, one.channel.error))));
     let error = error.filter(|_| joules.is_some());
     let kwh = joules.map(|joules| joules / J_PER_KWH);
     let more = report::figures([joules, kwh, facility, grams].map(|amount| (amount, error)));

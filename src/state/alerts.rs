@@ -160,18 +160,21 @@ mod tests {
     use super::*;
     use crate::attribution::ledger::Mark;
     use crate::clock::WallClock;
-    use crate::measurement::channel::{Band, Kind};
-    use crate::measurement::meter::Credit;
+    use crate::measurement::channel::{DeviceKind, ErrorBand};
+    use crate::measurement::meter::EnergyInterval;
 
     /// A ledger of `epochs` epochs of 1 s at 100 W.
     fn ledger(epochs: u64) -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.add_channel(Kind::Cpu);
+        ledger.add_channel(DeviceKind::Cpu);
         for n in 0..epochs {
             ledger.mark(Mark::Begin(n * 1_000_000_000));
             ledger.mark(Mark::End((n + 1) * 1_000_000_000));
         }
-        ledger.credit(0, Credit { from: 0, to: epochs * 1_000_000_000, joules: 100.0 * epochs as f64, measured: true });
+        ledger.credit(
+            0,
+            EnergyInterval { from: 0, to: epochs * 1_000_000_000, joules: 100.0 * epochs as f64, measured: true },
+        );
         ledger
     }
 
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn of_an_estimate_the_messages_have_its_interval() {
         let options = Options::parse("epochs=100 budget_kwh=0.0027 budget_g=1.3 budget_h=0.027", |_| None).unwrap();
-        let band = Some(Band { low: 0.5, high: 2.0 });
+        let band = Some(ErrorBand { low: 0.5, high: 2.0 });
         let uncertainty = Uncertainty { used: band, to_come: band };
         let mut advisor = Advisor::new(&options);
         let said = reviewed_with(&mut advisor, &options, &ledger(2), 2, uncertainty).messages;
@@ -258,8 +261,8 @@ mod tests {
     fn where_energy_cannot_be_forecast_its_use_is_judged() {
         let options = Options::parse("epochs=10 budget_kwh=0.00006", |_| None).unwrap();
         let mut ledger = ledger(3);
-        ledger.add_channel(Kind::Gpu);
-        ledger.credit(1, Credit { from: 0, to: 1_000, joules: 1.0, measured: true });
+        ledger.add_channel(DeviceKind::Gpu);
+        ledger.credit(1, EnergyInterval { from: 0, to: 1_000, joules: 1.0, measured: true });
         let review = reviewed(&mut Advisor::new(&options), &options, &ledger, 3);
         assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
         assert!(review.messages.iter().any(|text| text.contains("what is used is")), "{:?}", review.messages);

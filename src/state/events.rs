@@ -1,22 +1,22 @@
 //! What readings bring to light, in words for a person.
 
 use crate::measurement::channel::{Channel, Quantity};
-use crate::measurement::meter::{Event, Meter};
+use crate::measurement::meter::{Meter, MeterEvent};
 use crate::measurement::reading::Fault;
 use crate::measurement::source::Unavailable;
 
 /// An event of a channel.
-pub fn in_words(channel: &Channel, event: Event) -> String {
+pub fn in_words(channel: &Channel, event: MeterEvent) -> String {
     let who = format!("{} {} ({})", channel.source, channel.device, channel.id);
     match event {
-        Event::Lost(fault @ (Fault::Stalled | Fault::NoPower)) => format!(
+        MeterEvent::Lost(fault @ (Fault::Stalled | Fault::NoPower)) => format!(
             "{who} shows no sign of life: {fault}. Its energy since its last one is unknown, and not 0. Cure: {}",
             cure(channel)
         ),
-        Event::Lost(fault) => format!(
+        MeterEvent::Lost(fault) => format!(
             "{who} cannot be read any more: {fault}. Its energy is unknown from here on; the rest goes on, and it is tried again at every reading"
         ),
-        Event::Back(seconds) => {
+        MeterEvent::Back(seconds) => {
             let meanwhile = match channel.quantity {
                 Quantity::Counter { .. } => "the energy it counted meanwhile is in",
                 Quantity::Power { .. } => {
@@ -25,16 +25,16 @@ pub fn in_words(channel: &Channel, event: Event) -> String {
             };
             format!("{who} can be read again after {seconds:.1} s; {meanwhile}")
         }
-        Event::Reset => format!(
+        MeterEvent::Reset => format!(
             "{who} was set back or jumped: the time around it is filled with the power before, and marked as not measured"
         ),
-        Event::Moves(seconds) => {
+        MeterEvent::Moves(seconds) => {
             format!("{who} moves again after {seconds:.1} s; it has not counted what was used meanwhile")
         }
-        Event::ByPower => format!(
+        MeterEvent::ByPower => format!(
             "{who} has a counter that stands still while the device reports power. That power is integrated instead"
         ),
-        Event::Disagrees(ratio) => format!(
+        MeterEvent::Disagrees(ratio) => format!(
             "{who} {}. Compare it with another meter, and see whether the driver has a newer version",
             disagreement(ratio)
         ),

@@ -19,8 +19,8 @@ use crate::coordination::device_lease::{OnNode, Standing};
 use crate::coordination::standby_ledger::Trust;
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::{Point, Progress};
-use crate::measurement::channel::{Band, Channel};
-use crate::measurement::meter::{Credit, Meter};
+use crate::measurement::channel::{Channel, ErrorBand};
+use crate::measurement::meter::{EnergyInterval, Meter};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Unavailable;
 use alerts::Run;
@@ -95,7 +95,7 @@ pub struct Metered {
     /// How many events of it a person has heard of.
     pub events: u32,
     /// How far off that may be; None: it was measured.
-    pub error_before: Option<Band>,
+    pub error_before: Option<ErrorBand>,
 }
 
 impl Books {
@@ -294,7 +294,7 @@ impl Books {
                 continue;
             }
             let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
-            let place = |credit: Credit| match &mut trust {
+            let place = |credit: EnergyInterval| match &mut trust {
                 Some(trust) => trust.credit(reading.channel, credit, ledger),
                 None => ledger.credit(reading.channel, credit),
             };

@@ -1,7 +1,7 @@
 //! Meters that show no sign of life, and the channels that stand in for them.
 
 use super::{Books, Metered, events};
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use std::ops::Range;
 
 impl Books {
@@ -79,16 +79,16 @@ impl Books {
 
     /// The channels of a source that show no sign of life and that nothing stands in for, where those are all it has of
     /// their kind.
-    pub fn stalled(&self, channels: Range<usize>) -> Vec<(Kind, Vec<usize>)> {
-        let of_kind = |kind: Kind| {
+    pub fn stalled(&self, channels: Range<usize>) -> Vec<(DeviceKind, Vec<usize>)> {
+        let of_kind = |kind: DeviceKind| {
             let is_it = |&number: &usize| self.metered.get(number).is_some_and(|one| one.channel.kind == kind);
             (kind, channels.clone().filter(is_it).collect::<Vec<usize>>())
         };
         let is_dead = |number: &usize| {
             self.metered.get(*number).is_some_and(|one| one.meter.is_stalled() && one.replaced_by.is_none())
         };
-        let all_dead = |(_, numbers): &(Kind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_dead);
-        Kind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
+        let all_dead = |(_, numbers): &(DeviceKind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_dead);
+        DeviceKind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
     }
 
     /// The last sign of life of channels, ns: of one that stands in for others and has counted nothing, theirs.

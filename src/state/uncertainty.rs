@@ -2,7 +2,7 @@
 
 use super::{Books, Metered};
 use crate::forecast::uncertainty::Uncertainty;
-use crate::measurement::channel::{Band, Method};
+use crate::measurement::channel::{ErrorBand, MeasuringMethod};
 
 impl Books {
     /// How far off the run's energy may be.
@@ -14,16 +14,16 @@ impl Books {
             Some((ended(n)? - before, metered.channel.error))
         };
         let open_part = |(n, metered): (usize, &Metered)| Some((books.ledger.recent_j(n)?, metered.channel.error));
-        let is_used = |parts: &Vec<(f64, Option<Band>)>| parts.iter().any(|(joules, _)| *joules > 0.0);
+        let is_used = |parts: &Vec<(f64, Option<ErrorBand>)>| parts.iter().any(|(joules, _)| *joules > 0.0);
         let own: Vec<_> = books.ours().filter_map(own_part).collect();
         let open: Vec<_> = books.ours().filter_map(open_part).collect();
-        let now = [own, open].into_iter().find(is_used).map(Band::of_sum);
+        let now = [own, open].into_iter().find(is_used).map(ErrorBand::of_sum);
         let all = books.ours().filter_map(|(n, metered)| Some((ended(n)?, metered.error(ended(n)))));
         let before = books.before().filter_map(|left| Some((left.used.sum().joules?, left.channel.error)));
         let all: Vec<_> = all.chain(before).collect();
-        let used = is_used(&all).then(|| Band::of_sum(all));
+        let used = is_used(&all).then(|| ErrorBand::of_sum(all));
         // As long as nothing is used, any of the estimates may be all of it.
-        let widest = || books.ours().filter_map(|(_, metered)| metered.channel.error).reduce(Band::with);
+        let widest = || books.ours().filter_map(|(_, metered)| metered.channel.error).reduce(ErrorBand::with);
         let now = now.or(used).unwrap_or_else(widest);
         Uncertainty { used: used.unwrap_or(now), to_come: now }
     }
@@ -31,12 +31,12 @@ impl Books {
 
 impl Metered {
     /// How far off its energy may be, of which earlier processes measured or estimated some.
-    pub fn error(&self, joules: Option<f64>) -> Option<Band> {
+    pub fn error(&self, joules: Option<f64>) -> Option<ErrorBand> {
         let error = self.channel.error;
-        let is_estimate = self.channel.method == Method::Estimate;
+        let is_estimate = self.channel.method == MeasuringMethod::Estimate;
         let before = self.before.sum().joules.unwrap_or(0.0);
         let error_before = self.error_before.or(error.filter(|_| is_estimate));
         let rest = joules.map_or(0.0, |all| all - before);
-        if before > 0.0 { Band::of_sum([(before, error_before), (rest, error)]) } else { error }
+        if before > 0.0 { ErrorBand::of_sum([(before, error_before), (rest, error)]) } else { error }
     }
 }

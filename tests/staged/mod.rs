@@ -9,8 +9,8 @@ use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
 use carbontracker::clock::ClockSample;
 use carbontracker::forecast::forecast;
-use carbontracker::measurement::channel::{Band, Channel, Kind, Method, Quantity};
-use carbontracker::measurement::meter::Credit;
+use carbontracker::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
+use carbontracker::measurement::meter::EnergyInterval;
 use carbontracker::measurement::source::Unavailable;
 use carbontracker::options::Options;
 use carbontracker::report::{Detail, Now, Open, Report, Setting};
@@ -34,9 +34,9 @@ pub struct Staged {
     pub epoch_s: fn(usize) -> f64,
     /// Between two, s.
     pub gap_s: f64,
-    pub devices: Vec<(Kind, &'static str, Watts)>,
+    pub devices: Vec<(DeviceKind, &'static str, Watts)>,
     /// How far off the figures of a kind may be; None: they are measured.
-    pub error: fn(Kind) -> Option<Band>,
+    pub error: fn(DeviceKind) -> Option<ErrorBand>,
     /// gCO2e/kWh by the hour from noon; None: the yearly average.
     pub hourly: Option<fn(i32) -> f64>,
     /// An epoch is open, so many s.
@@ -52,11 +52,11 @@ impl Default for Staged {
             epoch_s: |n| if n == 0 { 150.0 } else { 100.0 + (n * 7 % 5) as f64 },
             gap_s: 4.0,
             devices: vec![
-                (Kind::Cpu, "package-0", |at| 60.0 + 15.0 * (at / 40.0).sin()),
-                (Kind::Gpu, "NVIDIA A100-SXM4-80GB", |at| {
+                (DeviceKind::Cpu, "package-0", |at| 60.0 + 15.0 * (at / 40.0).sin()),
+                (DeviceKind::Gpu, "NVIDIA A100-SXM4-80GB", |at| {
                     if at % 104.0 < 90.0 { 310.0 + 20.0 * (at / 9.0).sin() } else { 95.0 }
                 }),
-                (Kind::Dram, "package-0 dram", |_| 11.0),
+                (DeviceKind::Dram, "package-0 dram", |_| 11.0),
             ],
             error: |_| None,
             hourly: None,
@@ -142,15 +142,17 @@ impl Staged {
             for n in 0..parts {
                 let (from, to) = (from + n as f64 * step, from + (n + 1) as f64 * step);
                 let joules = watts((from + to) / 2.0 / S) * (to - from) / S;
-                books.ledger.credit(number, Credit { from: from as u64, to: to as u64, joules, measured: true });
+                books
+                    .ledger
+                    .credit(number, EnergyInterval { from: from as u64, to: to as u64, joules, measured: true });
             }
         }
     }
 }
 
-fn channel(kind: Kind, device: &str, number: usize) -> Channel {
+fn channel(kind: DeviceKind, device: &str, number: usize) -> Channel {
     let (source, id) = match kind {
-        Kind::Gpu => ("nvml", format!("GPU-{number:08x}-5b1c-4f6e-9d7a-0242ac120002")),
+        DeviceKind::Gpu => ("nvml", format!("GPU-{number:08x}-5b1c-4f6e-9d7a-0242ac120002")),
         _ => ("rapl", format!("intel-rapl:{number}")),
     };
     Channel {
@@ -158,7 +160,7 @@ fn channel(kind: Kind, device: &str, number: usize) -> Channel {
         device: device.into(),
         id,
         source,
-        method: Method::Counter,
+        method: MeasuringMethod::Counter,
         quantity: Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 },
         simulated: false,
         may_rest: false,
@@ -169,9 +171,9 @@ fn channel(kind: Kind, device: &str, number: usize) -> Channel {
 }
 
 /// A channel as an estimate, if it is one.
-fn estimated(channel: Channel, error: Option<Band>) -> Channel {
+fn estimated(channel: Channel, error: Option<ErrorBand>) -> Channel {
     match error {
-        Some(_) => Channel { source: "cpu_model", method: Method::Estimate, may_rest: true, error, ..channel },
+        Some(_) => Channel { source: "cpu_model", method: MeasuringMethod::Estimate, may_rest: true, error, ..channel },
         None => channel,
     }
 }

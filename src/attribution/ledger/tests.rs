@@ -5,12 +5,12 @@ const S: u64 = 1_000_000_000;
 
 fn ledger() -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.add_channel(Kind::Cpu);
+    ledger.add_channel(DeviceKind::Cpu);
     ledger
 }
 
 fn watts(ledger: &mut Ledger, from: u64, to: u64, watts: f64) {
-    ledger.credit(0, Credit { from, to, joules: watts * (to - from) as f64 * 1e-9, measured: true });
+    ledger.credit(0, EnergyInterval { from, to, joules: watts * (to - from) as f64 * 1e-9, measured: true });
     ledger.release(0);
 }
 
@@ -90,12 +90,12 @@ fn a_late_reading_is_divided_by_the_power_that_follows() {
     l.mark(Mark::Begin(0));
     l.mark(Mark::End(S));
     // 100 W up to the end at 1 s, 10 W after it; the reading comes 0.2 s late.
-    l.credit(0, Credit { from: 0, to: S + S / 5, joules: 102.0, measured: true });
+    l.credit(0, EnergyInterval { from: 0, to: S + S / 5, joules: 102.0, measured: true });
     assert_eq!((energies(&l).len(), l.epochs_j(), l.credited_to(0)), (1, None, 0), "held until the next");
     watts(&mut l, S + S / 5, 2 * S, 10.0);
     assert!((l.epochs_j().unwrap() - 100.0).abs() < 1e-9 && l.credited_to(0) == 2 * S);
     l.mark(Mark::Begin(3 * S));
-    l.credit(0, Credit { from: 2 * S, to: 4 * S, joules: 20.0, measured: true });
+    l.credit(0, EnergyInterval { from: 2 * S, to: 4 * S, joules: 20.0, measured: true });
     l.mark(Mark::End(4 * S));
     l.release(0);
     assert!((l.epochs_j().unwrap() - 110.0).abs() < 1e-9, "no further reading: evenly");
@@ -132,7 +132,7 @@ proptest! {
         }
         let (mut from, mut parts) = (0, Vec::new());
         for &(ns, joules) in &credits {
-            parts.push(Credit { from, to: from + ns, joules, measured: true });
+            parts.push(EnergyInterval { from, to: from + ns, joules, measured: true });
             from += ns;
         }
         // A mark may be told before its time is credited (at 12: all are), or as many as `lag` readings after.

@@ -1,7 +1,7 @@
 //! A run in a few lines, out of the report's JSON.
 
 use crate::runs::number;
-use carbontracker::measurement::channel::Band;
+use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;
 
@@ -21,12 +21,12 @@ fn shown(value: Option<f64>, show: fn(f64) -> String) -> String {
 }
 
 /// The same of an amount, of an estimate with its interval.
-fn amount(value: Option<f64>, amount: Amount, error: Option<Band>) -> String {
+fn amount(value: Option<f64>, amount: Amount, error: Option<ErrorBand>) -> String {
     value.map_or("unknown".into(), |value| amount.with(value, error))
 }
 
-fn error(of: &Value, pointer: &str) -> Option<Band> {
-    Band::read(of.pointer(pointer))
+fn error(of: &Value, pointer: &str) -> Option<ErrorBand> {
+    ErrorBand::read(of.pointer(pointer))
 }
 
 fn strings(of: Option<&Value>) -> impl Iterator<Item = &str> {

@@ -3,7 +3,7 @@
 use crate::Done;
 use crate::checks::{self, Check};
 use crate::given::Given;
-use carbontracker::measurement::channel::Band;
+use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::measurement::source;
 use carbontracker::options::Options;
 use carbontracker::options::environment;
@@ -142,7 +142,7 @@ fn in_words(found: &Value) -> String {
 
 fn component(one: &Value) -> Vec<String> {
     let watts = one.get("mean_power_w").and_then(Value::as_f64);
-    let error = Band::read(one.get("error"));
+    let error = ErrorBand::read(one.get("error"));
     let watts = watts.map_or("unknown".into(), |watts| Amount::Of("W").with(watts, error));
     let [kind, device, id, method, source] = ["kind", "device", "id", "method", "source"].map(|key| text(one, key));
     let mut lines = vec![format!("{kind:<5} {watts:>8}  {device} ({id}), {method} by {source}")];

@@ -1,7 +1,7 @@
 //! What a paper says of its runs: a sentence of what they used, one of how it was measured, and whom to cite.
 
 use crate::totals::{Intensity, Range, Totals};
-use carbontracker::measurement::channel::Band;
+use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::units::{Amount, J_PER_KWH, digits, times};
 use std::collections::BTreeSet;
 
@@ -59,7 +59,7 @@ fn used(totals: &Totals) -> Option<String> {
         }
     });
     let stated = error.map_or(String::new(), |_| {
-        let (low, high) = (times(Band::UNSTATED.low), times(Band::UNSTATED.high));
+        let (low, high) = (times(ErrorBand::UNSTATED.low), times(ErrorBand::UNSTATED.high));
         let assumed = match totals.assumed {
             0 => String::new(),
             _ => format!(" Estimates that state no error are taken to be off by {low} to {high} times."),

@@ -1,7 +1,7 @@
 //! The power that a run draws now.
 
 use crate::runs::number;
-use carbontracker::measurement::channel::Kind;
+use carbontracker::measurement::channel::DeviceKind;
 use serde_json::{Map, Value, json};
 
 /// The field for the power that a job's ranks draw now: the ends of their power lines differ by up to a minute.
@@ -20,7 +20,7 @@ pub fn set(job: &mut Value, of_ranks: impl Iterator<Item = (&'static str, f64)>)
 /// The latest known mean power of a run, W, by kind: from its power line, or else from its last epoch.
 pub fn latest(report: &Value) -> Vec<(&'static str, f64)> {
     let by = |of: &dyn Fn(&str) -> Option<f64>| -> Vec<(&'static str, f64)> {
-        Kind::ALL.map(Kind::name).into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
+        DeviceKind::ALL.map(DeviceKind::name).into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
     };
     if let Some(now) = report.get(NOW) {
         return by(&|kind| now.get(kind)?.as_f64());

@@ -6,7 +6,7 @@ pub use sum::Sum;
 
 use crate::jobs::{self, Row};
 use crate::runs;
-use carbontracker::measurement::channel::Band;
+use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::report::{figures, ranks, unstated};
 use carbontracker::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
@@ -39,7 +39,7 @@ pub struct Run {
     pub epochs: u64,
     pub duration_s: f64,
     /// How far off its energy may be; None: it is measured.
-    pub error: Option<Band>,
+    pub error: Option<ErrorBand>,
     /// Its report does not state that: it is assumed.
     pub is_error_assumed: bool,
     /// Of the devices.
@@ -99,7 +99,7 @@ impl Run {
                 .and_then(Value::as_u64)
                 .ok_or("/run/epochs_done is no number")?,
             duration_s,
-            error: Band::read(report.pointer("/usage/error")),
+            error: ErrorBand::read(report.pointer("/usage/error")),
             is_error_assumed: unstated::is_assumed(report),
             energy_j,
             facility_kwh: amount("/usage/facility_energy_kwh")?,

@@ -2,7 +2,7 @@
 
 use crate::power;
 use crate::runs::{number, word};
-use carbontracker::measurement::channel::Band;
+use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::report::ranks;
 use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};
 use console::{Style, measure_text_width, truncate_str};
@@ -172,7 +172,7 @@ impl View<'_> {
         let power = self.power();
         let of_kinds = power.iter().map(|(kind, watts)| (*watts, self.error_of(kind)));
         let all = power.iter().map(|(_, watts)| watts).sum();
-        let mut watts = vec![Amount::Of("W").with(all, Band::of_sum(of_kinds))];
+        let mut watts = vec![Amount::Of("W").with(all, ErrorBand::of_sum(of_kinds))];
         let by_kind =
             power.iter().map(|(kind, watts)| format!("{kind} {}", Amount::Of("W").alone(*watts, self.error_of(kind))));
         watts.extend(by_kind.filter(|_| power.len() > 1));
@@ -232,20 +232,20 @@ impl View<'_> {
     }
 
     /// How far off its energy may be; None: it is measured.
-    fn error(&self) -> Option<Band> {
-        let of_ended = || Band::read(self.report.pointer("/usage/error"));
+    fn error(&self) -> Option<ErrorBand> {
+        let of_ended = || ErrorBand::read(self.report.pointer("/usage/error"));
         // As long as no epoch has ended, any of the estimates may be all of it.
-        let widest = || self.devices().filter_map(|one| Band::read(one.get("error"))).reduce(Band::with);
+        let widest = || self.devices().filter_map(|one| ErrorBand::read(one.get("error"))).reduce(ErrorBand::with);
         if number(self.report, "/usage/energy_j").is_some_and(|joules| joules > 0.0) { of_ended() } else { widest() }
     }
 
     /// The same of one kind of device.
-    fn error_of(&self, kind: &str) -> Option<Band> {
+    fn error_of(&self, kind: &str) -> Option<ErrorBand> {
         let of_kind = self.devices().filter(|one| word(one, "/kind") == Some(kind));
-        let parts = of_kind.map(|one| (number(one, "/energy_j").unwrap_or(0.0), Band::read(one.get("error"))));
+        let parts = of_kind.map(|one| (number(one, "/energy_j").unwrap_or(0.0), ErrorBand::read(one.get("error"))));
         let parts: Vec<_> = parts.collect();
-        let widest = || parts.iter().filter_map(|(_, error)| *error).reduce(Band::with);
-        if parts.iter().any(|(joules, _)| *joules > 0.0) { Band::of_sum(parts) } else { widest() }
+        let widest = || parts.iter().filter_map(|(_, error)| *error).reduce(ErrorBand::with);
+        if parts.iter().any(|(joules, _)| *joules > 0.0) { ErrorBand::of_sum(parts) } else { widest() }
     }
 
     fn devices(&self) -> impl Iterator<Item = &Value> {

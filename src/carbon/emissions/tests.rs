@@ -2,8 +2,8 @@ use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::slot::Slot;
 use crate::clock::ClockSample;
-use crate::measurement::channel::Kind;
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::DeviceKind;
+use crate::measurement::meter::EnergyInterval;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -43,7 +43,7 @@ struct Job {
 impl Job {
     fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.add_channel(Kind::Gpu);
+        ledger.add_channel(DeviceKind::Gpu);
         let end = self.end();
         let mut marks = (0..self.epochs).flat_map(|epoch| {
             let begin = self.from + epoch * (self.epoch_s + self.gap_s);
@@ -58,7 +58,7 @@ impl Job {
                 mark = marks.next();
             }
             let (from, to) = ((10 + minute * 60) * S, (10 + minute * 60 + 60) * S);
-            ledger.credit(0, Credit { from, to, joules: (self.watts)(minute * 60) * 60.0, measured: true });
+            ledger.credit(0, EnergyInterval { from, to, joules: (self.watts)(minute * 60) * 60.0, measured: true });
         }
         ledger.release_all();
         ledger
@@ -270,7 +270,7 @@ proptest! {
         let mut ledger = job.ledger();
         if done == 0 {
             ledger = Ledger::default();
-            ledger.add_channel(Kind::Gpu);
+            ledger.add_channel(DeviceKind::Gpu);
             ledger.mark(Mark::Begin((10 + job.from) * S));
         }
         let bill = pricing.bill(&ledger, (10 + job.end()) * S);
@@ -299,10 +299,10 @@ proptest! {
 fn a_run_of_no_time_to_speak_of_is_priced_at_its_moment() {
     let hourly = curve(vec![slot(0, 400.0)]);
     let mut ledger = Ledger::default();
-    ledger.add_channel(Kind::Cpu);
+    ledger.add_channel(DeviceKind::Cpu);
     let begin = 700 * S;
     ledger.mark(Mark::Begin(begin));
-    ledger.credit(0, Credit { from: begin, to: begin + 50, joules: 1e-6, measured: true });
+    ledger.credit(0, EnergyInterval { from: begin, to: begin + 50, joules: 1e-6, measured: true });
     ledger.mark(Mark::End(begin + 50));
     let bill = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar(), pue: 1.0, before: Before::default() }
         .bill(&ledger, begin + S);

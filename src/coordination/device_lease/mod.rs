@@ -15,7 +15,7 @@ mod seat;
 mod word;
 
 use super::job::{Job, Rank};
-use crate::measurement::channel::{Channel, Kind, Method};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod};
 use crate::os;
 use party::Turn;
 use record::State;
@@ -271,12 +271,12 @@ fn cannot_agree(job: &Job, error: &io::Error, local: Option<u64>) -> String {
 /// node's where the job is certain.
 fn device(channel: &Channel, job: &Job) -> Option<String> {
     match (channel.kind, channel.method) {
-        (Kind::Gpu, _) => (!channel.simulated).then(|| format!("GPU {}", channel.id)),
+        (DeviceKind::Gpu, _) => (!channel.simulated).then(|| format!("GPU {}", channel.id)),
         _ if channel.simulated && !job.is_named => None,
-        (_, Method::Estimate) => Some(channel.id.clone()),
-        (Kind::Cpu, _) => Some("the processors".into()),
-        (Kind::Dram, _) => Some("the memory".into()),
-        (Kind::Node, _) => Some("the node".into()),
+        (_, MeasuringMethod::Estimate) => Some(channel.id.clone()),
+        (DeviceKind::Cpu, _) => Some("the processors".into()),
+        (DeviceKind::Dram, _) => Some("the memory".into()),
+        (DeviceKind::Node, _) => Some("the node".into()),
     }
 }
 

@@ -2,35 +2,35 @@ use super::*;
 use crate::attribution::carried_over::{Component, Past};
 use crate::attribution::ledger::{Energies, Mark};
 use crate::carbon::select;
-use crate::measurement::channel::Method;
-use crate::measurement::channel::{Channel, Kind, Quantity};
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::MeasuringMethod;
+use crate::measurement::channel::{Channel, DeviceKind, Quantity};
+use crate::measurement::meter::EnergyInterval;
 use crate::options::Options;
 use crate::state::Books;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
-const WIDE: Band = Band { low: 0.5, high: 2.0 };
+const WIDE: ErrorBand = ErrorBand { low: 0.5, high: 2.0 };
 
-fn near(band: Option<Band>, low: f64, high: f64) {
+fn near(band: Option<ErrorBand>, low: f64, high: f64) {
     let band = band.expect("a band");
     assert!((band.low - low).abs() < 1e-9 && (band.high - high).abs() < 1e-9, "{band:?} is not {low} to {high}");
 }
 
 #[test]
 fn a_sum_s_band_is_what_its_parts_make_of_it() {
-    near(Band::of_sum([(30.0, Some(WIDE)), (70.0, None)]), 0.85, 1.3);
-    near(Band::of_sum([(10.0, Some(WIDE)), (30.0, Some(Band { low: 0.9, high: 1.2 }))]), 0.8, 1.4);
-    assert_eq!(Band::of_sum([(30.0, Some(WIDE))]), Some(WIDE));
-    assert_eq!(Band::of_sum([(0.0, Some(WIDE)), (70.0, None)]), None, "nothing of it is estimated");
-    assert_eq!((Band::of_sum([(5.0, None)]), Band::of_sum([])), (None, None));
+    near(ErrorBand::of_sum([(30.0, Some(WIDE)), (70.0, None)]), 0.85, 1.3);
+    near(ErrorBand::of_sum([(10.0, Some(WIDE)), (30.0, Some(ErrorBand { low: 0.9, high: 1.2 }))]), 0.8, 1.4);
+    assert_eq!(ErrorBand::of_sum([(30.0, Some(WIDE))]), Some(WIDE));
+    assert_eq!(ErrorBand::of_sum([(0.0, Some(WIDE)), (70.0, None)]), None, "nothing of it is estimated");
+    assert_eq!((ErrorBand::of_sum([(5.0, None)]), ErrorBand::of_sum([])), (None, None));
     assert_eq!(ends(Some(10.0), Some(WIDE)), [Some(5.0), Some(20.0)]);
     assert_eq!((ends(None, Some(WIDE)), ends(Some(10.0), None)), ([None; 2], [None; 2]));
 }
 
 #[test]
 fn a_band_from_outside_is_checked() {
-    assert_eq!(Band::read(Some(&WIDE.json())), Some(WIDE));
+    assert_eq!(ErrorBand::read(Some(&WIDE.json())), Some(WIDE));
     for odd in [
         json!({"low": 0.0, "high": 2.0}),
         json!({"low": -1.0, "high": 2.0}),
@@ -41,9 +41,12 @@ fn a_band_from_outside_is_checked() {
         json!([0.5, 2.0]),
         Value::Null,
     ] {
-        assert_eq!(Band::read(Some(&odd)), None, "{odd}");
+        assert_eq!(ErrorBand::read(Some(&odd)), None, "{odd}");
     }
-    assert_eq!((Band::checked(0.5, f64::INFINITY), Band::checked(f64::NAN, 2.0), Band::read(None)), (None, None, None));
+    assert_eq!(
+        (ErrorBand::checked(0.5, f64::INFINITY), ErrorBand::checked(f64::NAN, 2.0), ErrorBand::read(None)),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -62,10 +65,11 @@ fn a_forecast_is_widened_by_what_was_used_and_by_what_is_to_come() {
     assert_eq!(Uncertainty::default().at(total), None);
 }
 
-fn channel(id: &str, error: Option<Band>) -> Channel {
-    let (source, method) = if error.is_some() { ("cpu_model", Method::Estimate) } else { ("nvml", Method::Counter) };
+fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
+    let (source, method) =
+        if error.is_some() { ("cpu_model", MeasuringMethod::Estimate) } else { ("nvml", MeasuringMethod::Counter) };
     let quantity = Quantity::Power { max_watts: 1e5 };
-    Channel { error, ..Channel::new((Kind::Cpu, source), "a device", id, method, quantity) }
+    Channel { error, ..Channel::new((DeviceKind::Cpu, source), "a device", id, method, quantity) }
 }
 
 /// Two seconds of an epoch at these powers, W; the epoch may go on.
@@ -78,7 +82,7 @@ fn books(past: Past, devices: &[(Channel, f64)], is_ended: bool) -> Books {
     devices.iter().for_each(|(channel, _)| books.add(channel, None, None));
     books.ledger.mark(Mark::Begin(S));
     for (number, (_, watts)) in devices.iter().enumerate().filter(|(_, (_, watts))| *watts > 0.0) {
-        books.ledger.credit(number, Credit { from: S, to: 3 * S, joules: watts * 2.0, measured: true });
+        books.ledger.credit(number, EnergyInterval { from: S, to: 3 * S, joules: watts * 2.0, measured: true });
     }
     if is_ended {
         books.ledger.mark(Mark::End(3 * S));
@@ -127,7 +131,7 @@ fn what_earlier_processes_estimated_stays_estimated() {
     near(uncertainty.used, 0.7, 1.6);
     assert_eq!(uncertainty.to_come, None);
     // The same device by a model that has become better.
-    let better = Some(Band { low: 0.8, high: 1.25 });
+    let better = Some(ErrorBand { low: 0.8, high: 1.25 });
     let same = books(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("cpu", better), 20.0)], true);
     near(same.uncertainty().used, 0.62, 1.7);
     assert_eq!(same.uncertainty().to_come, better);
@@ -137,8 +141,8 @@ fn what_earlier_processes_estimated_stays_estimated() {
 }
 
 prop_compose! {
-    fn any_part()(amount in 0.0..1e9f64, band in prop::option::of((0.01..1.0f64, 1.0..10.0f64))) -> (f64, Option<Band>) {
-        (amount, band.map(|(low, high)| Band { low, high }))
+    fn any_part()(amount in 0.0..1e9f64, band in prop::option::of((0.01..1.0f64, 1.0..10.0f64))) -> (f64, Option<ErrorBand>) {
+        (amount, band.map(|(low, high)| ErrorBand { low, high }))
     }
 }
 
@@ -147,24 +151,24 @@ proptest! {
     fn a_sum_lies_within_the_bands_of_its_parts(parts in prop::collection::vec(any_part(), 0..12), factor in 0.1..1e3f64) {
         let sum: f64 = parts.iter().map(|(amount, _)| amount).sum();
         let used = || parts.iter().filter(|(amount, _)| *amount > 0.0);
-        let Some(band) = Band::of_sum(parts.clone()) else {
+        let Some(band) = ErrorBand::of_sum(parts.clone()) else {
             prop_assert!(used().all(|(_, band)| band.is_none()));
             return Ok(());
         };
         let bands = || used().map(|(_, band)| band.unwrap_or(EXACT));
         prop_assert!(bands().any(|one| one.low <= band.low) && bands().any(|one| one.high >= band.high));
         prop_assert!(bands().any(|one| one.low >= band.low) && bands().any(|one| one.high <= band.high));
-        prop_assert!(band.low <= 1.0 && band.high >= 1.0 && Band::checked(band.low, band.high).is_some());
+        prop_assert!(band.low <= 1.0 && band.high >= 1.0 && ErrorBand::checked(band.low, band.high).is_some());
         let ends: f64 = parts.iter().map(|(amount, band)| amount * band.map_or(1.0, |band| band.low)).sum();
         prop_assert!((sum * band.low - ends).abs() <= 1e-9 * sum);
         // In another unit the multipliers stay.
-        let scaled = Band::of_sum(parts.iter().map(|(amount, band)| (amount * factor, *band))).unwrap();
+        let scaled = ErrorBand::of_sum(parts.iter().map(|(amount, band)| (amount * factor, *band))).unwrap();
         prop_assert!((scaled.low - band.low).abs() < 1e-9 && (scaled.high / band.high - 1.0).abs() < 1e-9);
         // A wider part makes no sum narrower, and one more that is measured none wider.
-        let wider = parts.iter().map(|(amount, band)| (*amount, band.map(|b| Band { low: b.low / 2.0, high: b.high * 2.0 })));
-        let wider = Band::of_sum(wider).unwrap();
+        let wider = parts.iter().map(|(amount, band)| (*amount, band.map(|b| ErrorBand { low: b.low / 2.0, high: b.high * 2.0 })));
+        let wider = ErrorBand::of_sum(wider).unwrap();
         prop_assert!(wider.low <= band.low && wider.high >= band.high);
-        let more = Band::of_sum(parts.iter().copied().chain([(sum, None)])).unwrap();
+        let more = ErrorBand::of_sum(parts.iter().copied().chain([(sum, None)])).unwrap();
         prop_assert!(more.low >= band.low - 1e-12 && more.high <= band.high + 1e-9);
     }
 

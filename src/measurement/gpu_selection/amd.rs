@@ -10,29 +10,29 @@
 //! both are empty, all GPUs are shown (ROCm/hip issue 3001). So the UUID of a GPU of NVIDIA's hides every AMD GPU from
 //! HIP. GPU_DEVICE_ORDINAL is read alike, by OpenCL; schedulers set it beside the others, so it counts where they are unset.
 
-use super::list::{Entry, List, Rule};
+use super::list::{List, SelectionEntry, SelectionRule};
 use super::words::{decimal, leading_number};
 
 /// The GPUs that ROCr shows.
 pub fn rocr(name: &str, value: &str) -> List {
     const LENGTHS: std::ops::RangeInclusive<usize> = 5..=20;
-    List::read((name, value), Rule::Rocr, |word| {
+    List::read((name, value), SelectionRule::Rocr, |word| {
         let word = word.trim();
         if word.starts_with(['G', 'g']) {
-            return LENGTHS.contains(&word.len()).then(|| Entry::id_of(word, word));
+            return LENGTHS.contains(&word.len()).then(|| SelectionEntry::id_of(word, word));
         }
         let (number, rest) = leading_number(word, 0)?;
-        usize::try_from(number).ok().filter(|_| rest.is_empty()).map(Entry::index)
+        usize::try_from(number).ok().filter(|_| rest.is_empty()).map(SelectionEntry::index)
     })
 }
 
 /// The GPUs that HIP and OpenCL show.
 pub fn hip(name: &str, value: &str) -> List {
-    List::read((name, value), Rule::Hip, |word| {
+    List::read((name, value), SelectionRule::Hip, |word| {
         if word.contains("GPU-") {
-            return Some(Entry::id_of(word, word));
+            return Some(SelectionEntry::id_of(word, word));
         }
         let index = decimal(word).filter(|index| index.to_string() == word);
-        index.map(Entry::index)
+        index.map(SelectionEntry::index)
     })
 }

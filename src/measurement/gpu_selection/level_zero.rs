@@ -36,25 +36,25 @@ pub struct Mask {
     /// The variable and its value.
     pub said_by: String,
     /// What it shows.
-    pub shows: Vec<Part>,
+    pub shows: Vec<CardPart>,
     /// What it takes away again.
-    pub hides: Vec<Part>,
+    pub hides: Vec<CardPart>,
     /// Whether a tile may be divided further, by a dot after its number.
     pub divides_tiles: bool,
 }
 
 /// A device, or a tile of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct CardPart {
     /// Which device.
-    pub device: Which,
+    pub device: DeviceNaming,
     /// Which tile of it; None: all of it.
-    pub tile: Option<Which>,
+    pub tile: Option<DeviceNaming>,
 }
 
 /// One by its number, or every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum DeviceNaming {
     /// Every one.
     Every,
     /// The one with this number.
@@ -96,7 +96,7 @@ fn devices(cards: &[PickedCard], flat: bool) -> Vec<(usize, Vec<usize>)> {
 
 impl Mask {
     fn new(name: &str, value: &str) -> Result<Mask, Absence> {
-        let parts: Option<Vec<Part>> = words(value).map(Part::parse).collect();
+        let parts: Option<Vec<CardPart>> = words(value).map(CardPart::parse).collect();
         let is_long = value.split(',').nth(MOST_WORDS).is_some();
         match parts.filter(|_| !is_long) {
             Some(shows) => Ok(Mask { said_by: said(name, value), shows, hides: Vec::new(), divides_tiles: false }),
@@ -148,14 +148,14 @@ impl Mask {
     }
 }
 
-impl Part {
+impl CardPart {
     /// "2" or "2.1", as the driver reads it.
-    fn parse(word: &str) -> Option<Part> {
+    fn parse(word: &str) -> Option<CardPart> {
         let which = |word: &str| match word.trim() {
-            "*" => Some(Which::Every),
+            "*" => Some(DeviceNaming::Every),
             word => {
                 let number = leading_number(word, 0)?.0;
-                Some(Which::Number(usize::try_from(number).unwrap_or(usize::MAX)))
+                Some(DeviceNaming::Number(usize::try_from(number).unwrap_or(usize::MAX)))
             }
         };
         let (device, tile) = word.split_once('.').map_or((word, None), |(device, tile)| (device, Some(tile)));
@@ -163,7 +163,7 @@ impl Part {
             Some(word) => Some(which(word)?),
             None => None,
         };
-        Some(Part { device: which(device)?, tile })
+        Some(CardPart { device: which(device)?, tile })
     }
 
     /// Pairs of a card's place and a tile.
@@ -186,7 +186,7 @@ impl Part {
 
     /// Whether the driver passes over a word with a dot, where every device is a tile.
     fn is_passed_over(&self, has_tiles: bool) -> bool {
-        has_tiles && self.tile.is_some() && self.device != Which::Every
+        has_tiles && self.tile.is_some() && self.device != DeviceNaming::Every
     }
 
     /// How a mask writes it.
@@ -201,15 +201,15 @@ impl Part {
     }
 }
 
-impl Which {
+impl DeviceNaming {
     fn is(self, number: usize) -> bool {
-        self == Which::Every || self == Which::Number(number)
+        self == DeviceNaming::Every || self == DeviceNaming::Number(number)
     }
 
     fn shown(self) -> String {
         match self {
-            Which::Every => "*".into(),
-            Which::Number(number) => number.to_string(),
+            DeviceNaming::Every => "*".into(),
+            DeviceNaming::Number(number) => number.to_string(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// What a list's own program does with an entry that is not there, and with one that is named twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum SelectionRule {
     /// The first that is not there ends the list; one named twice makes it empty.
     Cuda,
     /// Either ends the list.
@@ -19,30 +19,30 @@ pub enum Rule {
     Option,
 }
 
-impl Rule {
+impl SelectionRule {
     /// The program that reads the list.
     fn reader(self) -> &'static str {
         match self {
-            Rule::Cuda => "CUDA",
-            Rule::Rocr => "ROCm",
-            Rule::Hip => "HIP",
-            Rule::Node | Rule::Option => "carbontracker",
+            SelectionRule::Cuda => "CUDA",
+            SelectionRule::Rocr => "ROCm",
+            SelectionRule::Hip => "HIP",
+            SelectionRule::Node | SelectionRule::Option => "carbontracker",
         }
     }
 
     /// Whose GPUs it lists: CUDA's variable concerns two vendors, who read it differently.
     fn whose(self) -> &'static str {
         match self {
-            Rule::Cuda => " of NVIDIA's",
-            Rule::Rocr | Rule::Hip => " of AMD's",
-            Rule::Node | Rule::Option => "",
+            SelectionRule::Cuda => " of NVIDIA's",
+            SelectionRule::Rocr | SelectionRule::Hip => " of AMD's",
+            SelectionRule::Node | SelectionRule::Option => "",
         }
     }
 
     /// What helps where it stops at the first word.
     fn cure(self) -> &'static str {
         match self {
-            Rule::Hip => {
+            SelectionRule::Hip => {
                 "write numbers or UUIDs of AMD's GPUs with commas between, in HIP_VISIBLE_DEVICES where \
                 CUDA_VISIBLE_DEVICES is meant for NVIDIA's"
             }
@@ -55,15 +55,15 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List {
     said_by: String,
-    entries: Vec<Entry>,
-    rule: Rule,
+    entries: Vec<SelectionEntry>,
+    rule: SelectionRule,
     /// The word at which the runtime stops, where it cannot read that.
     cut: Option<String>,
 }
 
 /// One word of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum SelectionEntry {
     /// From the first number to the last.
     Indices(usize, usize),
     /// The beginning of an identifier, and how it was written.
@@ -92,19 +92,20 @@ pub fn of_option(name: &str, value: &str) -> Result<List> {
         let allowed = "expected indices, UUIDs (GPU-…) or MIG ids (MIG-…) with commas between";
         Error::invalid(format!("{name}='{value}': {allowed}"))
     };
-    let entries: Option<Vec<Entry>> = value.split(',').map(|word| Entry::of_node(word.trim())).collect();
-    let entries = entries.filter(|all| all.iter().all(Entry::is_possible)).ok_or_else(refuse)?;
-    Ok(List::new((name, value), entries, Rule::Option))
+    let entries: Option<Vec<SelectionEntry>> =
+        value.split(',').map(|word| SelectionEntry::of_node(word.trim())).collect();
+    let entries = entries.filter(|all| all.iter().all(SelectionEntry::is_possible)).ok_or_else(refuse)?;
+    Ok(List::new((name, value), entries, SelectionRule::Option))
 }
 
 impl List {
     /// A list that its program reads to the end.
-    pub fn new((name, value): (&str, &str), entries: Vec<Entry>, rule: Rule) -> List {
+    pub fn new((name, value): (&str, &str), entries: Vec<SelectionEntry>, rule: SelectionRule) -> List {
         List { said_by: said(name, value), entries, rule, cut: None }
     }
 
     /// A list whose words are read one by one up to the first that gives None.
-    pub fn read(from: (&str, &str), rule: Rule, entry: impl Fn(&str) -> Option<Entry>) -> List {
+    pub fn read(from: (&str, &str), rule: SelectionRule, entry: impl Fn(&str) -> Option<SelectionEntry>) -> List {
         let mut list = List::new(from, Vec::new(), rule);
         for word in words(from.1) {
             match entry(word) {
@@ -144,7 +145,7 @@ impl List {
 
     /// Whether it has numbers.
     pub fn has_indices(&self) -> bool {
-        self.entries.iter().any(|entry| matches!(entry, Entry::Indices(..)))
+        self.entries.iter().any(|entry| matches!(entry, SelectionEntry::Indices(..)))
     }
 
     /// Picks from those that the lists before it left; `before` is the last of these lists.
@@ -159,7 +160,7 @@ impl List {
             return from;
         }
         let (mut picked, mut lost) = (Vec::<Picked>::new(), Vec::new());
-        let is_strict = !matches!(self.rule, Rule::Node | Rule::Option);
+        let is_strict = !matches!(self.rule, SelectionRule::Node | SelectionRule::Option);
         let mut is_ended = false;
         for entry in &self.entries {
             let (found, not_there) = entry.find(&from, offered, self.rule);
@@ -171,7 +172,7 @@ impl List {
                 };
                 let is_another_part = id.as_ref().is_some_and(|id| id.starts_with("MIG-") && !known.ids.contains(id));
                 match self.rule {
-                    Rule::Cuda if !is_another_part => {
+                    SelectionRule::Cuda if !is_another_part => {
                         missing.push(format!(
                             "{}: CUDA shows no GPU where one is named twice ({})",
                             entry.shown(),
@@ -179,7 +180,7 @@ impl List {
                         ));
                         return Vec::new();
                     }
-                    Rule::Rocr => is_ended = true,
+                    SelectionRule::Rocr => is_ended = true,
                     _ => known.ids.extend(id.clone()),
                 }
             }
@@ -199,10 +200,10 @@ impl List {
     /// Whether the numbers are those of a node of which this container shows fewer GPUs: just the ones meant.
     fn numbers_more_than(&self, shown: usize) -> bool {
         let count = self.entries.iter().fold(0_usize, |sum, entry| sum.saturating_add(entry.count()));
-        let is_beyond = |entry: &Entry| matches!(entry, Entry::Indices(_, last) if *last >= shown);
-        self.rule == Rule::Node
+        let is_beyond = |entry: &SelectionEntry| matches!(entry, SelectionEntry::Indices(_, last) if *last >= shown);
+        self.rule == SelectionRule::Node
             && count == shown
-            && self.entries.iter().all(Entry::is_possible)
+            && self.entries.iter().all(SelectionEntry::is_possible)
             && self.entries.iter().any(is_beyond)
     }
 
@@ -229,88 +230,94 @@ fn is_an_end(word: &str) -> bool {
     word.is_empty() || word.starts_with('-') || ["none", "NoDevFiles"].iter().any(|end| end.eq_ignore_ascii_case(word))
 }
 
-impl Entry {
+impl SelectionEntry {
     /// A single number.
-    pub fn index(index: usize) -> Entry {
-        Entry::Indices(index, index)
+    pub fn index(index: usize) -> SelectionEntry {
+        SelectionEntry::Indices(index, index)
     }
 
     /// An identifier.
-    pub fn id_of(begins: &str, written: &str) -> Entry {
-        Entry::Id { begins: begins.to_owned(), written: shown(written) }
+    pub fn id_of(begins: &str, written: &str) -> SelectionEntry {
+        SelectionEntry::Id { begins: begins.to_owned(), written: shown(written) }
     }
 
     /// A word of those who number the GPUs of a node: an index, "0-3", "0.1" or "0:1" (a part: its GPU), or an
     /// identifier.
-    pub fn of_node(word: &str) -> Option<Entry> {
+    pub fn of_node(word: &str) -> Option<SelectionEntry> {
         if word.starts_with("GPU-") || word.starts_with("MIG-") {
-            return Entry::of_nvidia(word);
+            return SelectionEntry::of_nvidia(word);
         }
         if let Some((first, last)) = word.split_once('-') {
             let (first, last) = (decimal(first)?, decimal(last)?);
-            return (first <= last).then_some(Entry::Indices(first, last));
+            return (first <= last).then_some(SelectionEntry::Indices(first, last));
         }
         let (gpu, part) = word.split_once([':', '.']).unwrap_or((word, "0"));
-        decimal(part).and(decimal(gpu)).map(Entry::index)
+        decimal(part).and(decimal(gpu)).map(SelectionEntry::index)
     }
 
     /// "GPU-…" or "MIG-…", or the older form of the latter: MIG-GPU-UUID/GPU instance/compute instance.
-    pub fn of_nvidia(word: &str) -> Option<Entry> {
+    pub fn of_nvidia(word: &str) -> Option<SelectionEntry> {
         if let Some(old) = word.strip_prefix("MIG-GPU-") {
             let (uuid, instances) = old.split_once('/')?;
-            return (!uuid.is_empty() && !instances.is_empty()).then(|| Entry::id_of(&format!("GPU-{uuid}"), word));
+            return (!uuid.is_empty() && !instances.is_empty())
+                .then(|| SelectionEntry::id_of(&format!("GPU-{uuid}"), word));
         }
         let rest = word.strip_prefix("GPU-").or_else(|| word.strip_prefix("MIG-"))?;
         let is_hexadecimal = |c: char| c.is_ascii_hexdigit() || c == '-';
-        (!rest.is_empty() && rest.chars().all(is_hexadecimal)).then(|| Entry::id_of(word, word))
+        (!rest.is_empty() && rest.chars().all(is_hexadecimal)).then(|| SelectionEntry::id_of(word, word))
     }
 
     /// Whether a node may have it.
     fn is_possible(&self) -> bool {
-        !matches!(self, Entry::Indices(_, last) if *last >= MOST)
+        !matches!(self, SelectionEntry::Indices(_, last) if *last >= MOST)
     }
 
     /// The number of GPUs it names.
     fn count(&self) -> usize {
         match self {
-            Entry::Indices(first, last) => (last - first).saturating_add(1),
-            Entry::Id { .. } => 1,
+            SelectionEntry::Indices(first, last) => (last - first).saturating_add(1),
+            SelectionEntry::Id { .. } => 1,
         }
     }
 
     fn id(&self) -> Option<String> {
         match self {
-            Entry::Indices(..) => None,
-            Entry::Id { written, .. } => Some(written.clone()),
+            SelectionEntry::Indices(..) => None,
+            SelectionEntry::Id { written, .. } => Some(written.clone()),
         }
     }
 
     fn shown(&self) -> String {
         match self {
-            Entry::Indices(first, last) if first == last => format!("GPU {first}"),
-            Entry::Indices(first, last) => format!("GPU {first} to {last}"),
-            Entry::Id { written, .. } => written.clone(),
+            SelectionEntry::Indices(first, last) if first == last => format!("GPU {first}"),
+            SelectionEntry::Indices(first, last) => format!("GPU {first} to {last}"),
+            SelectionEntry::Id { written, .. } => written.clone(),
         }
     }
 
     /// Those of `from` that it names, and what of it is not there.
-    fn find<'a>(&self, from: &'a [Picked], offered: &[Vec<String>], rule: Rule) -> (&'a [Picked], Option<String>) {
+    fn find<'a>(
+        &self,
+        from: &'a [Picked],
+        offered: &[Vec<String>],
+        rule: SelectionRule,
+    ) -> (&'a [Picked], Option<String>) {
         match self {
-            Entry::Indices(first, last) => {
+            SelectionEntry::Indices(first, last) => {
                 let end = last.saturating_add(1).min(from.len());
                 let found = from.get(*first..end).unwrap_or_default();
-                let rest = Entry::Indices((*first).max(from.len()), *last);
+                let rest = SelectionEntry::Indices((*first).max(from.len()), *last);
                 (found, (*last >= from.len()).then(|| rest.shown()))
             }
-            Entry::Id { begins, .. } => {
+            SelectionEntry::Id { begins, .. } => {
                 let has_it = |ids: &Vec<String>| match rule {
-                    Rule::Hip => ids.iter().any(|id| id.contains(begins.as_str())),
+                    SelectionRule::Hip => ids.iter().any(|id| id.contains(begins.as_str())),
                     _ => begins_any(ids, begins),
                 };
                 let is_it = |one: &Picked| offered.get(one.place).is_some_and(has_it);
                 let first = from.iter().position(is_it);
                 // Two that begin alike: it is unknown which is meant.
-                let is_alone = |&at: &usize| rule == Rule::Hip || !from.iter().skip(at + 1).any(is_it);
+                let is_alone = |&at: &usize| rule == SelectionRule::Hip || !from.iter().skip(at + 1).any(is_it);
                 let found = first.filter(is_alone).and_then(|at| from.get(at..=at)).unwrap_or_default();
                 (found, found.is_empty().then(|| self.shown()))
             }

@@ -5,7 +5,7 @@
 //! (nvidia.com/gpu=0) do not name GPUs: the driver shows what was handed in. SLURM_STEP_GPUS, SLURM_JOB_GPUS: sbatch(1).
 
 use super::Absence;
-use super::list::{Entry, List, Rule};
+use super::list::{List, SelectionEntry, SelectionRule};
 use super::words::{MOST_WORDS, is_given, unreadable, words};
 
 /// Whether a value chooses among the GPUs.
@@ -19,16 +19,16 @@ pub fn chooses(value: &str) -> bool {
 pub fn list(name: &str, value: &str) -> Result<Option<List>, Absence> {
     match value.trim().to_ascii_lowercase().as_str() {
         "all" => return Ok(None),
-        "none" | "nodevfiles" => return Ok(Some(List::new((name, value), Vec::new(), Rule::Node))),
+        "none" | "nodevfiles" => return Ok(Some(List::new((name, value), Vec::new(), SelectionRule::Node))),
         _ => (),
     }
     // A number below 0 is no GPU, as for CUDA.
     let written: Vec<&str> =
         words(value.trim().trim_end_matches(',')).map(str::trim).take_while(|word| !word.starts_with('-')).collect();
-    let entries: Option<Vec<Entry>> = written.iter().map(|word| Entry::of_node(word)).collect();
+    let entries: Option<Vec<SelectionEntry>> = written.iter().map(|word| SelectionEntry::of_node(word)).collect();
     let is_long = value.split(',').nth(MOST_WORDS).is_some();
     match entries.filter(|_| !is_long) {
-        Some(entries) => Ok(Some(List::new((name, value), entries, Rule::Node))),
+        Some(entries) => Ok(Some(List::new((name, value), entries, SelectionRule::Node))),
         None => {
             let cure = "write indices, ranges such as 0-3, or UUIDs with commas between, or unset the variable";
             Err(unreadable(name, value, "neither indices nor UUIDs", cure))

@@ -8,21 +8,21 @@
 //! identifiers, by its first word, and ends where the kind changes. So `all` is no GPU, and neither is 10000, by which
 //! HTCondor keeps GPUs from a slot (HTCondor manual, ENVIRONMENT_VALUE_FOR_UnAssigned<name>).
 
-use super::list::{Entry, List, Rule};
+use super::list::{List, SelectionEntry, SelectionRule};
 use super::words::leading_number;
 
 /// The GPUs that CUDA shows.
 pub fn cuda(name: &str, value: &str) -> List {
     let kind = |word: &str| ["GPU-", "MIG-"].into_iter().find(|kind| word.starts_with(kind));
     let first = kind(value.trim_start());
-    List::read((name, value), Rule::Cuda, |word| {
+    List::read((name, value), SelectionRule::Cuda, |word| {
         let word = word.trim();
         if kind(word) != first {
             return None;
         }
         match first {
-            Some(_) => Entry::of_nvidia(word),
-            None => usize::try_from(leading_number(word, 10)?.0).ok().map(Entry::index),
+            Some(_) => SelectionEntry::of_nvidia(word),
+            None => usize::try_from(leading_number(word, 10)?.0).ok().map(SelectionEntry::index),
         }
     })
 }

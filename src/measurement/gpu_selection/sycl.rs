@@ -5,7 +5,7 @@
 //! An Intel GPU is seen by Level Zero and by OpenCL. OpenCL numbers processors beside GPUs, so what its numbers mean is
 //! unknown. Numbers of Level Zero's count the devices that ZE_AFFINITY_MASK leaves.
 
-use super::level_zero::{Mask, Part, Which};
+use super::level_zero::{CardPart, DeviceNaming, Mask};
 use super::words::{MOST_WORDS, decimal, is_given, said, unreadable};
 use super::{Absence, Environment};
 
@@ -14,13 +14,13 @@ const FILTER: &str = "SYCL_DEVICE_FILTER";
 /// They show no GPU of Intel's.
 const OTHER_BACKENDS: [&str; 6] = ["cuda", "hip", "native_cpu", "esimd_emulator", "host", "offload"];
 const OTHER_TYPES: [&str; 5] = ["cpu", "fpga", "acc", "accelerator", "host"];
-const EVERY: Part = Part { device: Which::Every, tile: None };
+const EVERY: CardPart = CardPart { device: DeviceNaming::Every, tile: None };
 
 /// What of Intel's GPUs a value shows or hides.
 #[derive(Default)]
 struct Terms {
     /// By Level Zero.
-    parts: Vec<Part>,
+    parts: Vec<CardPart>,
     /// By OpenCL: all of them.
     by_opencl: bool,
     /// Devices of OpenCL's by number.
@@ -101,9 +101,9 @@ enum Kind {
     /// Processors and the like.
     Others,
     /// GPUs, whatever their number.
-    Gpus(Part),
+    Gpus(CardPart),
     /// By number.
-    Numbered(Part),
+    Numbered(CardPart),
 }
 
 fn kind(word: &str) -> Option<Kind> {
@@ -112,7 +112,8 @@ fn kind(word: &str) -> Option<Kind> {
         other if OTHER_TYPES.contains(&other) => return Some(Kind::Others),
         _ => (),
     }
-    let which = |word: &str| if word == "*" { Some(Which::Every) } else { decimal(word).map(Which::Number) };
+    let which =
+        |word: &str| if word == "*" { Some(DeviceNaming::Every) } else { decimal(word).map(DeviceNaming::Number) };
     let mut parts = word.splitn(3, '.');
     let device = which(parts.next()?)?;
     let tile = match parts.next() {
@@ -122,9 +123,9 @@ fn kind(word: &str) -> Option<Kind> {
     if let Some(slice) = parts.next() {
         which(slice)?;
     }
-    let tile = tile.filter(|tile| *tile != Which::Every);
-    let part = Part { device, tile };
-    Some(if device == Which::Every { Kind::Gpus(part) } else { Kind::Numbered(part) })
+    let tile = tile.filter(|tile| *tile != DeviceNaming::Every);
+    let part = CardPart { device, tile };
+    Some(if device == DeviceNaming::Every { Kind::Gpus(part) } else { Kind::Numbered(part) })
 }
 
 fn is_backend(word: &str) -> bool {

@@ -2,7 +2,7 @@
 
 /// Energy used between two instants (ns on the monotonic clock).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Credit {
+pub struct EnergyInterval {
     /// From this instant
     pub from: u64,
     /// to this one
@@ -13,15 +13,15 @@ pub struct Credit {
     pub measured: bool,
 }
 
-impl Credit {
+impl EnergyInterval {
     /// This and the one that follows it, as one.
-    pub fn joined(self, next: Credit) -> Credit {
+    pub fn joined(self, next: EnergyInterval) -> EnergyInterval {
         let (joules, measured) = (self.joules + next.joules, self.measured && next.measured);
-        Credit { from: self.from, to: next.to, joules, measured }
+        EnergyInterval { from: self.from, to: next.to, joules, measured }
     }
 
     /// The parts before and after an instant, evenly in time; None where there is no such part.
-    pub fn split(self, at: u64) -> (Option<Credit>, Option<Credit>) {
+    pub fn split(self, at: u64) -> (Option<EnergyInterval>, Option<EnergyInterval>) {
         if at <= self.from {
             return (None, Some(self));
         }
@@ -29,8 +29,8 @@ impl Credit {
             return (Some(self), None);
         }
         let before = self.joules * ((at - self.from) as f64 / (self.to - self.from) as f64);
-        let first = Credit { to: at, joules: before, ..self };
-        let second = Credit { from: at, joules: self.joules - before, ..self };
+        let first = EnergyInterval { to: at, joules: before, ..self };
+        let second = EnergyInterval { from: at, joules: self.joules - before, ..self };
         (Some(first), Some(second))
     }
 }

@@ -1,7 +1,7 @@
 //! The power that a device reports beside its counter: the counter is checked by it, and where it stands still this power
 //! is integrated in its place.
 
-use super::{BRIDGE_S, Credit, Event, LOST_AFTER, Meter, NS};
+use super::{BRIDGE_S, EnergyInterval, LOST_AFTER, Meter, MeterEvent, NS};
 
 /// A counter that has not moved for so long, s, at more power than this, W, stands still.
 const QUIET_S: f64 = 0.2;
@@ -26,7 +26,7 @@ struct Window {
 
 /// The power beside a counter, and both energies of late.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Beside {
+pub(super) struct PowerCheck {
     last: Option<(u64, f64)>,
     /// It is integrated in the counter's place.
     pub stands_in: bool,
@@ -41,7 +41,7 @@ pub(super) struct Beside {
     counted: (f64, f64),
 }
 
-impl Beside {
+impl PowerCheck {
     /// Takes note of what the counter counted in so many ns.
     pub fn count(&mut self, joules: f64, ns: u64) {
         if self.last.is_some() && !self.stands_in {
@@ -86,7 +86,12 @@ impl Beside {
 
 impl Meter {
     /// Takes the power that the device reports beside its counter.
-    pub(super) fn power_beside(&mut self, at: u64, watts: f64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+    pub(super) fn power_beside(
+        &mut self,
+        at: u64,
+        watts: f64,
+        credit: &mut impl FnMut(EnergyInterval),
+    ) -> Option<MeterEvent> {
         let (moved_at, _) = self.last?;
         if self.beside.last.is_some_and(|(last, _)| at <= last) {
             return None;
@@ -109,11 +114,17 @@ impl Meter {
         }
         let verdict = self.beside.verdict()?;
         let before = std::mem::replace(&mut self.tally.disagreement, verdict);
-        verdict.filter(|_| before.is_none()).map(Event::Disagrees)
+        verdict.filter(|_| before.is_none()).map(MeterEvent::Disagrees)
     }
 
     /// From here on the power is integrated, and back to the counter's last sign of life it is taken to have been the same.
-    fn stand_in(&mut self, from: u64, at: u64, watts: f64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+    fn stand_in(
+        &mut self,
+        from: u64,
+        at: u64,
+        watts: f64,
+        credit: &mut impl FnMut(EnergyInterval),
+    ) -> Option<MeterEvent> {
         let is_news = self.tally.by_power_s == 0.0;
         self.beside.stands_in = true;
         self.misses = 0;
@@ -121,15 +132,15 @@ impl Meter {
         if seconds <= BRIDGE_S {
             self.credit_power(from, at, watts * seconds, credit);
         }
-        is_news.then_some(Event::ByPower)
+        is_news.then_some(MeterEvent::ByPower)
     }
 
-    fn credit_power(&mut self, from: u64, to: u64, joules: f64, credit: &mut impl FnMut(Credit)) {
+    fn credit_power(&mut self, from: u64, to: u64, joules: f64, credit: &mut impl FnMut(EnergyInterval)) {
         let seconds = (to - from) as f64 * NS;
         self.fill_in(to, joules, credit);
         self.tally.by_power_s += seconds;
         if seconds <= BRIDGE_S {
-            credit(Credit { from, to, joules, measured: self.misses < LOST_AFTER });
+            credit(EnergyInterval { from, to, joules, measured: self.misses < LOST_AFTER });
             self.note_power(joules, seconds);
         }
     }

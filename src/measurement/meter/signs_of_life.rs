@@ -1,7 +1,7 @@
 //! Signs of life: a counter that stands still is paused within its step at first, and stalled beyond that. What a stalled
 //! counter's device uses is unknown, and not 0.
 
-use super::{Credit, Event, FAR_ABOVE, LOST_AFTER, Meter, NS, STEP_S, Step};
+use super::{CounterStep, EnergyInterval, FAR_ABOVE, LOST_AFTER, Meter, MeterEvent, NS, STEP_S};
 use crate::measurement::channel::Quantity;
 use crate::measurement::reading::{Fault, Value};
 
@@ -23,7 +23,7 @@ const UNITS_S: f64 = 2.0;
 
 impl Meter {
     /// No reading follows: a counter that only paused used nothing since; of one that never moved nothing is known.
-    pub fn finish(&mut self, mut credit: impl FnMut(Credit)) {
+    pub fn finish(&mut self, mut credit: impl FnMut(EnergyInterval)) {
         if self.has_moved {
             self.settle_pause(&mut credit);
         } else if self.has_yet_to_move() && !self.is_stalled() {
@@ -64,7 +64,7 @@ impl Meter {
     }
 
     /// Takes a count that has not moved: within a step of the counter that is so. Beyond, it is stalled.
-    pub(super) fn pause(&mut self, at: u64, credit: &mut impl FnMut(Credit)) -> Option<Event> {
+    pub(super) fn pause(&mut self, at: u64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let since = self.moved_at;
         let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return None };
         self.still_to = Some(at);
@@ -82,7 +82,7 @@ impl Meter {
     }
 
     /// Takes a power of 0. A flicker is a hole; beyond, it is stalled.
-    pub(super) fn no_power(&mut self, at: u64) -> Option<Event> {
+    pub(super) fn no_power(&mut self, at: u64) -> Option<MeterEvent> {
         let since = *self.dark_since.get_or_insert(at);
         if at.saturating_sub(since) as f64 * NS >= DARK_S {
             return self.stalled(Fault::NoPower);
@@ -94,17 +94,21 @@ impl Meter {
     }
 
     /// It shows no sign of life; what it used since its last one is unknown.
-    fn stalled(&mut self, fault: Fault) -> Option<Event> {
+    fn stalled(&mut self, fault: Fault) -> Option<MeterEvent> {
         let is_news = !self.is_stalled();
         self.tally.failed += 1;
         self.tally.fault = Some(fault);
         self.misses = self.misses.max(LOST_AFTER + 1); // no second look would help
-        is_news.then_some(Event::Lost(fault))
+        is_news.then_some(MeterEvent::Lost(fault))
     }
 
     /// A counter that stood still moves again. What it counts now was used since it was last seen to stand still, unless
     /// that is too much for so short a time: then it has caught up.
-    pub(super) fn wake(&mut self, (at, count): (u64, u64), credit: &mut impl FnMut(Credit)) -> Option<Event> {
+    pub(super) fn wake(
+        &mut self,
+        (at, count): (u64, u64),
+        credit: &mut impl FnMut(EnergyInterval),
+    ) -> Option<MeterEvent> {
         let (since, Value::Count(before)) = self.last? else { return None };
         let still_to = self.still_to.filter(|_| self.is_stalled() || self.beside.stands_in)?;
         let is_by_power = std::mem::take(&mut self.beside.stands_in);
@@ -115,10 +119,10 @@ impl Meter {
             true => (seconds + at.saturating_sub(since) as f64 * NS) / 2.0,
             false => FAR_ABOVE * (seconds + STEP_S),
         };
-        let is_likely = |step: &Step| self.watts <= 0.0 || step.joules <= most_s * self.watts;
+        let is_likely = |step: &CounterStep| self.watts <= 0.0 || step.joules <= most_s * self.watts;
         let step = self.step((from.min(at - 1), before), (at, count)).filter(is_likely)?;
         self.accept((from.min(at - 1), at), (count, step), credit);
-        Some(Event::Moves((still_to - since) as f64 * NS))
+        Some(MeterEvent::Moves((still_to - since) as f64 * NS))
     }
 
     /// From when on a counter that paused used what it counts now: from its last reading, where a device could use that much
@@ -127,7 +131,7 @@ impl Meter {
         &mut self,
         (since, before): (u64, u64),
         now: (u64, u64),
-        credit: &mut impl FnMut(Credit),
+        credit: &mut impl FnMut(EnergyInterval),
     ) -> u64 {
         let Some(still_to) = self.still_to else { return since };
         self.longest_s = self.longest_s.max((still_to - since) as f64 * NS).min(LONGEST_S);
@@ -140,10 +144,10 @@ impl Meter {
     }
 
     /// What a counter that paused within its own step used meanwhile: nothing.
-    pub(super) fn settle_pause(&mut self, credit: &mut impl FnMut(Credit)) {
+    pub(super) fn settle_pause(&mut self, credit: &mut impl FnMut(EnergyInterval)) {
         let Some(to) = self.still_to.take().filter(|_| self.misses == 0 && !self.beside.stands_in) else { return };
         if let Some((since, Value::Count(count))) = self.last.filter(|(since, _)| to > *since) {
-            let none = Step { joules: 0.0, wraps: 0, ambiguous: false };
+            let none = CounterStep { joules: 0.0, wraps: 0, ambiguous: false };
             let (has_moved, moved_at) = (self.has_moved, self.moved_at);
             self.accept((since, to), (count, none), credit);
             (self.has_moved, self.moved_at) = (has_moved, moved_at);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -11,11 +11,11 @@ fn package() -> Meter {
 
 /// A meter of what should have been read from 0 on.
 fn late(quantity: Quantity) -> Meter {
-    Meter::of(&Channel::new((Kind::Gpu, "test"), "x", "x", Method::Counter, quantity), Some(0))
+    Meter::of(&Channel::new((DeviceKind::Gpu, "test"), "x", "x", MeasuringMethod::Counter, quantity), Some(0))
 }
 
 /// Feeds (seconds, microjoules or fault) and sums what comes out.
-fn feed(meter: &mut Meter, readings: &[(f64, Result<u64, Fault>)]) -> (f64, f64, Vec<Event>) {
+fn feed(meter: &mut Meter, readings: &[(f64, Result<u64, Fault>)]) -> (f64, f64, Vec<MeterEvent>) {
     let (mut joules, mut measured, mut events) = (0.0, 0.0, vec![]);
     for &(at, reading) in readings {
         let event = meter.push((at * 1e9) as u64, reading.map(Value::Count), |c| {
@@ -51,7 +51,7 @@ fn a_step_back_is_a_reset_not_a_wrap() {
     );
     assert!((joules - 301.0).abs() < 0.01, "bridged at the 100 W before: {joules}");
     assert!((measured - 2.01).abs() < 1e-9);
-    assert_eq!((events, m.health(), m.tally.wraps), (vec![Event::Reset], Health::Reset, 0));
+    assert_eq!((events, m.health(), m.tally.wraps), (vec![MeterEvent::Reset], Health::Reset, 0));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn an_hours_jump_is_no_energy() {
         ],
     );
     assert!((joules - 300.0).abs() < 0.01, "{joules}");
-    assert_eq!(events, [Event::Reset]);
+    assert_eq!(events, [MeterEvent::Reset]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn failed_readings_lose_nothing_when_the_counter_comes_back() {
     let (joules, measured, events) =
         feed(&mut m, &[(0.0, Ok(0)), (1.0, bad), (2.0, bad), (3.0, bad), (4.0, bad), (5.0, Ok(500_000_000))]);
     assert!((joules - 500.0).abs() < 1e-6);
-    assert_eq!((measured, events), (5.0, vec![Event::Lost(Fault::Denied), Event::Back(5.0)]));
+    assert_eq!((measured, events), (5.0, vec![MeterEvent::Lost(Fault::Denied), MeterEvent::Back(5.0)]));
     assert_eq!((m.health(), m.tally.failed), (Health::Gap, 4));
 }
 
@@ -160,7 +160,7 @@ fn a_count_that_never_makes_sense_is_a_device_lost_and_said() {
     let mut m = package();
     let readings: Vec<_> = (0..8).map(|n| (f64::from(n), Ok(900_000_000_000 - 50_000_000 * n as u64))).collect();
     let (joules, _, events) = feed(&mut m, &readings);
-    assert_eq!((joules, events, m.health()), (0.0, vec![Event::Lost(Fault::Implausible)], Health::Lost));
+    assert_eq!((joules, events, m.health()), (0.0, vec![MeterEvent::Lost(Fault::Implausible)], Health::Lost));
 }
 
 #[test]
@@ -202,7 +202,11 @@ fn a_power_that_cannot_be_is_a_fault_and_brings_no_energy() {
             for at in 5..9 {
                 events.extend(m.push(at * S, Ok(Value::Watts(impossible)), |c| panic!("{c:?}")));
             }
-            assert_eq!((events, m.health()), (vec![Event::Lost(Fault::Implausible)], Health::Lost), "{impossible}");
+            assert_eq!(
+                (events, m.health()),
+                (vec![MeterEvent::Lost(Fault::Implausible)], Health::Lost),
+                "{impossible}"
+            );
         }
     }
 }

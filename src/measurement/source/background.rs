@@ -56,9 +56,9 @@ struct Link {
 }
 
 /// The opening thread's end.
-pub struct Attempt(Arc<Link>);
+pub struct OpenAttempt(Arc<Link>);
 
-impl Attempt {
+impl OpenAttempt {
     /// Whether nobody waits any more.
     pub fn is_closed(&self) -> bool {
         Arc::strong_count(&self.0) == 1
@@ -86,11 +86,11 @@ impl Opening {
         fills_in: bool,
         thread: &str,
         waker: Waker,
-        open: impl FnOnce(&Attempt) -> Opened + Send + 'static,
+        open: impl FnOnce(&OpenAttempt) -> Opened + Send + 'static,
     ) -> std::io::Result<Opening> {
         let link =
             Arc::new(Link { result: Promise::default(), until_then: Mutex::new(until_then), next: Mutex::default() });
-        let attempt = Attempt(Arc::clone(&link));
+        let attempt = OpenAttempt(Arc::clone(&link));
         let began = Instant::now();
         let thread = os::spawn_quiet(thread, move || {
             let promise = &attempt.0.result;
@@ -305,7 +305,7 @@ impl Drop for Background {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurement::channel::{Kind, Method, Quantity};
+    use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
     use crate::measurement::reading::Value;
 
     /// Answers 5, after as long as it is told.
@@ -327,11 +327,11 @@ mod tests {
         let (waker, delay) = (Waker::default(), Arc::new(AtomicU64::new(0)));
         waker.wakes_this_thread();
         let channel = Channel {
-            kind: Kind::Gpu,
+            kind: DeviceKind::Gpu,
             device: "x".into(),
             id: "x".into(),
             source: "test",
-            method: Method::Power,
+            method: MeasuringMethod::Power,
             quantity: Quantity::Power { max_watts: 1e5 },
             simulated: false,
             may_rest: false,

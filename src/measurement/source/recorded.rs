@@ -3,7 +3,7 @@
 
 use super::cpu::load::{Draw, core_load};
 use super::cpu::{processor, tdp};
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use std::collections::HashMap;
 
 /// A recorded power, W, of a processor at a load, 0 to 1.
@@ -118,7 +118,7 @@ fn error(points: &[&Point], estimate: fn(&Point) -> f64) -> f64 {
     median(points.iter().map(|point| (estimate(point) / point.measured - 1.0).abs()).collect())
 }
 
-fn held(points: &[&Point], band: Band) -> f64 {
+fn held(points: &[&Point], band: ErrorBand) -> f64 {
     let is_in = |point: &&&Point| (band.low..=band.high).contains(&(point.measured / point.ours()));
     points.iter().filter(is_in).count() as f64 / points.len() as f64
 }
@@ -135,14 +135,14 @@ fn cpus(points: &[&Point]) -> Vec<String> {
 
 /// What these CPUs alone would state: from the least to the most that truth / estimate is within nine in ten points
 /// of any of them. A CPU that nobody has recorded may be as far off as any of them.
-fn stated_by(points: &[&Point]) -> Band {
-    let mut band = Band { low: f64::INFINITY, high: 0.0 };
+fn stated_by(points: &[&Point]) -> ErrorBand {
+    let mut band = ErrorBand { low: f64::INFINITY, high: 0.0 };
     for cpu in cpus(points) {
         let own = of_cpu(points, |name| name == cpu);
         let mut ratios: Vec<f64> = own.iter().map(|point| point.measured / point.ours()).collect();
         ratios.sort_by(f64::total_cmp);
         let at = |share: f64| ratios[(share * (ratios.len() - 1) as f64).round() as usize];
-        band = Band { low: band.low.min(at(0.05)), high: band.high.max(at(0.95)) };
+        band = ErrorBand { low: band.low.min(at(0.05)), high: band.high.max(at(0.95)) };
     }
     band
 }
@@ -218,7 +218,7 @@ fn a_share_of_a_server_is_within_a_factor_of_two() {
         _ => None,
     };
     let points: Vec<&Point> = metal.iter().collect();
-    let twice = Band { low: 0.5, high: 2.0 };
+    let twice = ErrorBand { low: 0.5, high: 2.0 };
     let (by_share, interval) = (held(&points, twice), held(&points, processor::OF_PART));
     println!(
         "{} points as virtual machines, known model: within a factor of two {:.0} %, in the interval {:.0} %",
@@ -238,7 +238,7 @@ fn a_share_of_a_server_is_within_a_factor_of_two() {
         Some(point.measured / (family(&point.cpu)? * vcpus * Draw::of_package(200.0).of(1.0, point.busy())))
     });
     let ratios: Vec<f64> = ratios.collect();
-    let within = |band: Band| {
+    let within = |band: ErrorBand| {
         ratios.iter().filter(|ratio| (band.low..=band.high).contains(ratio)).count() as f64 / ratios.len() as f64
     };
     println!(

@@ -1,7 +1,7 @@
 //! `sim_cpu`, `sim_gpu`: a device of constant power, for trying things out without hardware.
 
 use super::Source;
-use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Reading, Value};
 use crate::options::SimulatedDevice;
 
@@ -13,7 +13,7 @@ pub struct Simulated {
 
 impl Simulated {
     /// The device as the option describes it.
-    pub fn new(kind: Kind, device: &SimulatedDevice) -> Self {
+    pub fn new(kind: DeviceKind, device: &SimulatedDevice) -> Self {
         let watts = device.watts * device.utilisation;
         let (name, id) = (device.name.as_str(), format!("simulated-{}", kind.name()));
         let quantity = Quantity::Power { max_watts: watts };
@@ -21,7 +21,7 @@ impl Simulated {
             simulated: true,
             may_rest: true,
             note: Some(format!("simulated: {} W at utilisation {}", device.watts, device.utilisation)),
-            ..Channel::new((kind, "simulated"), name, id, Method::Power, quantity)
+            ..Channel::new((kind, "simulated"), name, id, MeasuringMethod::Power, quantity)
         };
         Simulated { channel: [channel], watts }
     }

@@ -3,7 +3,7 @@
 use super::json_view::{View, percent, whole};
 use super::run_page;
 use super::tables::{Head, blocks};
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
 
@@ -46,7 +46,7 @@ fn totals(runs: &[View]) -> Markup {
     };
     // Of what is measured, and of times and epochs, a sum is as exact as its parts.
     let error = |pointer: &str| {
-        Band::of_sum(runs.iter().filter_map(|run| Some((run.number(pointer)?, run.error("/usage/error")))))
+        ErrorBand::of_sum(runs.iter().filter_map(|run| Some((run.number(pointer)?, run.error("/usage/error")))))
     };
     let sum = |pointer: &str, show: &dyn Fn(f64) -> String, interval: Option<String>| {
         let known: Vec<f64> = runs.iter().filter_map(|run| run.number(pointer)).collect();

@@ -1,6 +1,6 @@
 //! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
 
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::report::ranks;
 use crate::units::Amount;
 use maud::{Markup, html};
@@ -83,18 +83,18 @@ impl<'a> View<'a> {
     }
 
     /// How far off figures may be, by the field that says so; None: they are measured.
-    pub fn error(&self, pointer: &str) -> Option<Band> {
-        Band::read(self.value.pointer(pointer))
+    pub fn error(&self, pointer: &str) -> Option<ErrorBand> {
+        ErrorBand::read(self.value.pointer(pointer))
     }
 
     /// An amount as a reader sees it, of an estimate with as many digits as that warrants.
-    pub fn amount(&self, pointer: &str, amount: Amount, error: Option<Band>) -> Markup {
+    pub fn amount(&self, pointer: &str, amount: Amount, error: Option<ErrorBand>) -> Markup {
         let show = |x: f64| error.map_or_else(|| amount.exact(x), |band| amount.rough(x, band));
         html! { @if error.is_some() && self.has(pointer) { "about " } (self.shown(pointer, show)) }
     }
 
     /// The same, of an estimate with its interval, whose ends stand in these fields.
-    pub fn figure(&self, pointer: &str, [low, high]: [&str; 2], amount: Amount, error: Option<Band>) -> Markup {
+    pub fn figure(&self, pointer: &str, [low, high]: [&str; 2], amount: Amount, error: Option<ErrorBand>) -> Markup {
         html! {
             (self.amount(pointer, amount, error))
             @if error.is_some() && self.has(low) { " (" (self.interval([low, high], amount)) ")" }

@@ -1,7 +1,7 @@
 //! How a run was measured, in words that can go into a paper's appendix.
 
 use super::json_view::{View, percent, whole, whole_percent};
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};
 
@@ -112,7 +112,7 @@ fn readings(run: &View) -> Markup {
 
 /// Which devices, by which source.
 fn sources(run: &View) -> Markup {
-    type By<'a> = (&'a str, &'a str, Option<Band>);
+    type By<'a> = (&'a str, &'a str, Option<ErrorBand>);
     let mut by_source: Vec<(By, Vec<&str>)> = Vec::new();
     for device in run.list("/components") {
         let by = (device.words("/source"), device.words("/method"), device.error("/error"));
@@ -139,7 +139,7 @@ fn sources(run: &View) -> Markup {
 }
 
 /// How far off an estimate may be, in words.
-fn off(error: Option<Band>) -> String {
+fn off(error: Option<ErrorBand>) -> String {
     error.map_or(String::new(), |band| {
         let [low, high] = [band.low, band.high].map(times);
         format!("; in nine cases of ten the truth lies between {low} and {high} times its figure")

@@ -2,7 +2,7 @@
 
 use super::json_view::{View, percent, whole, whole_percent};
 use super::{charts, impacts, methodology, summary, tables, what_if};
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, DisplayUnit, digits, duration};
 use maud::{Markup, html};
 
@@ -127,7 +127,7 @@ const FORECASTS: [Forecast; 3] = [
 ];
 
 /// "value (low to high)", as far as it is known.
-fn foretold(part: &View, field: &str, amount: Option<Amount>, error: Option<Band>) -> Markup {
+fn foretold(part: &View, field: &str, amount: Option<Amount>, error: Option<ErrorBand>) -> Markup {
     match amount {
         Some(amount) if error.is_some() => part.part(field).figure("/value", ["/low", "/high"], amount, error),
         Some(amount) => part.estimate(field, |x| amount.exact(x)),

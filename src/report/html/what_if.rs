@@ -2,7 +2,7 @@
 
 use super::json_view::{View, whole_percent};
 use super::tables::{Head, table};
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, digits, duration, times};
 use maud::{Markup, html};
 
@@ -81,7 +81,7 @@ fn change(saves: f64) -> String {
 }
 
 /// When to begin.
-fn start(start: &View, error: Option<Band>) -> Markup {
+fn start(start: &View, error: Option<ErrorBand>) -> Markup {
     const WORTH_IT: f64 = 0.01;
     let minute = |at: &str| start.words(at).get(..16).unwrap_or_default().replace('T', " ") + " UTC";
     let whole_minutes = |seconds: f64| duration((seconds / 60.0).round() * 60.0);

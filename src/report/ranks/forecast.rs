@@ -3,7 +3,7 @@
 use super::merged::{fold_all, list};
 use super::{last_end, number, word};
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -44,7 +44,7 @@ fn counted(rank: &Value) -> impl Iterator<Item = String> {
 
 /// What a rank used, as a forecast.
 fn used(rank: &Value) -> Value {
-    let error = Band::read(rank.pointer("/usage/error"));
+    let error = ErrorBand::read(rank.pointer("/usage/error"));
     let estimate = |name: &str| {
         let used = number(rank, &format!("/usage/{name}"))?;
         let [low, high] = ends(Some(used), error);

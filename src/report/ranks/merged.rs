@@ -2,7 +2,7 @@
 
 use super::{forecast::forecast, last_end, number, series, started, word};
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::report::{equivalents, figures};
 use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
@@ -84,7 +84,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
     let usage = usage(counting, &components, duration_s);
     let [facility, joules, co2eq_g] =
         ["facility_energy_kwh", "energy_j", "co2eq_g"].map(|field| usage.get(field).and_then(Value::as_f64));
-    let error = Band::read(usage.get("error"));
+    let error = ErrorBand::read(usage.get("error"));
     let mut intensity = section("intensity", counting);
     let kwh = joules.map(|joules| joules / J_PER_KWH);
     if let (Some(mean), Value::Object(fields)) =
@@ -232,21 +232,21 @@ fn usage(counting: &[&Value], components: &[Value], duration_s: Option<f64>) -> 
 }
 
 /// How far off the energy of these ranks may be; None: it is measured.
-fn error(ranks: &[&Value]) -> Option<Band> {
-    let part = |rank: &&Value| Some((number(rank, "/usage/energy_j")?, Band::read(rank.pointer("/usage/error"))));
-    Band::of_sum(ranks.iter().filter_map(part))
+fn error(ranks: &[&Value]) -> Option<ErrorBand> {
+    let part = |rank: &&Value| Some((number(rank, "/usage/energy_j")?, ErrorBand::read(rank.pointer("/usage/error"))));
+    ErrorBand::of_sum(ranks.iter().filter_map(part))
 }
 
 /// A section's multipliers are no sum of those of the ranks: its figures are as far off as the energy of all.
-fn with_error(mut section: Value, error: Option<Band>) -> Value {
+fn with_error(mut section: Value, error: Option<ErrorBand>) -> Value {
     for name in ["error", "forecast_error"] {
         let field = section.get_mut(name).filter(|_| error.is_some());
-        field.into_iter().for_each(|field| *field = json!(error.map(Band::json)));
+        field.into_iter().for_each(|field| *field = json!(error.map(ErrorBand::json)));
     }
     section
 }
 
-fn extras(counting: &[&Value], error: Option<Band>) -> Value {
+fn extras(counting: &[&Value], error: Option<ErrorBand>) -> Value {
     match section("extras", counting) {
         Value::Object(extras) => extras.into_iter().map(|(name, of)| (name, with_error(of, error))).collect(),
         none => none,
@@ -297,11 +297,14 @@ fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     fault.into_iter().for_each(|fault| drop(device.insert("status".into(), json!(fault))));
     device.insert("note".into(), json!(note));
     if ones.iter().any(|one| one.get("error").is_some()) {
-        let part = |one: &&Value| Some((number(one, "/energy_j")?, Band::of_component(one)));
-        let error = Band::of_sum(ones.iter().filter_map(part)).or_else(|| Band::read(device.get("error")));
+        let part = |one: &&Value| Some((number(one, "/energy_j")?, ErrorBand::of_component(one)));
+        let error = ErrorBand::of_sum(ones.iter().filter_map(part)).or_else(|| ErrorBand::read(device.get("error")));
         let [low_j, high_j] = ends(energy_j, error);
-        let fields =
-            [("error", json!(error.map(Band::json))), ("energy_low_j", json!(low_j)), ("energy_high_j", json!(high_j))];
+        let fields = [
+            ("error", json!(error.map(ErrorBand::json))),
+            ("energy_low_j", json!(low_j)),
+            ("energy_high_j", json!(high_j)),
+        ];
         device.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     }
     device.insert("host".into(), json!(host));

@@ -3,7 +3,7 @@
 use super::merged::list;
 use crate::attribution::carried_over::Stretch;
 use crate::attribution::epochs::PerKind;
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::report;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ fn together(begin: u64, rows: &[&Value], at_once: bool) -> Value {
     set("index", json!(begin));
     set("count", json!(if at_once { counts.max().unwrap_or(1) } else { counts.fold(0u64, u64::saturating_add) }));
     set("duration_s", json!(if at_once { most("duration_s") } else { total("duration_s") }));
-    for name in ["energy_j", "co2eq_g"].into_iter().chain(Kind::ALL.map(Kind::joules)) {
+    for name in ["energy_j", "co2eq_g"].into_iter().chain(DeviceKind::ALL.map(DeviceKind::joules)) {
         set(name, json!(total(name)));
     }
     let counted = rows.iter().filter(|row| row.get("energy_j").is_some_and(Value::is_number));
@@ -87,12 +87,12 @@ pub fn power(ranks: &[&Value]) -> Value {
     for power in ranks.iter().filter_map(|rank| rank.get("power")) {
         let column = |name: &str| list(power, name).map(Value::as_f64).collect::<Vec<_>>();
         let spans: Vec<(Option<f64>, Option<f64>)> = column("from").into_iter().zip(column("to")).collect();
-        for kind in Kind::ALL {
+        for kind in DeviceKind::ALL {
             for ((from, to), watts) in spans.iter().zip(column(&format!("{}_w", kind.name()))) {
                 if let (Some(from), Some(to), Some(watts)) = (from, to, watts)
                     && from < to
                 {
-                    steps.extend([(*from, kind as usize, watts), (*to, kind as usize + Kind::ALL.len(), watts)]);
+                    steps.extend([(*from, kind as usize, watts), (*to, kind as usize + DeviceKind::ALL.len(), watts)]);
                 }
             }
         }
@@ -103,20 +103,20 @@ pub fn power(ranks: &[&Value]) -> Value {
 
 /// The stretches of constant power between the steps.
 fn stretches(steps: &[(f64, usize, f64)]) -> Vec<Stretch> {
-    let mut now = [(0usize, 0.0f64); Kind::ALL.len()];
+    let mut now = [(0usize, 0.0f64); DeviceKind::ALL.len()];
     let mut stretches = Vec::new();
     let mut at = f64::NAN;
     for &(next, what, watts) in steps {
         if next > at && now.iter().any(|(count, _)| *count > 0) {
             let mut energy = PerKind::default();
-            for (kind, (count, watts)) in Kind::ALL.into_iter().zip(now) {
+            for (kind, (count, watts)) in DeviceKind::ALL.into_iter().zip(now) {
                 (count > 0).then(|| energy.add(kind, watts * (next - at)));
             }
             stretches.push(Stretch { from: at, to: next, energy });
         }
         at = next;
-        let is_begin = what < Kind::ALL.len();
-        if let Some((count, sum)) = now.get_mut(what % Kind::ALL.len()) {
+        let is_begin = what < DeviceKind::ALL.len();
+        if let Some((count, sum)) = now.get_mut(what % DeviceKind::ALL.len()) {
             *count = if is_begin { *count + 1 } else { count.saturating_sub(1) };
             *sum = if *count == 0 {
                 0.0

@@ -4,8 +4,8 @@ use crate::carbon::intensity::curve::{Curve, Origin};
 use crate::carbon::intensity::slot::{Slot, Standing};
 use crate::clock::ClockSample;
 use crate::forecast::forecast;
-use crate::measurement::channel::{Channel, Method, Quantity};
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
+use crate::measurement::meter::EnergyInterval;
 use crate::options::Options;
 use proptest::prelude::*;
 
@@ -18,9 +18,9 @@ fn empty() -> Books {
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut books = Books::new(grid, 1.0);
     books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
-    for kind in [Kind::Cpu, Kind::Gpu] {
+    for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
         let (device, id) = (String::new(), String::new());
-        let (method, quantity) = (Method::Power, Quantity::Power { max_watts: 1e5 });
+        let (method, quantity) = (MeasuringMethod::Power, Quantity::Power { max_watts: 1e5 });
         let channel = Channel {
             kind,
             device,
@@ -41,7 +41,7 @@ fn empty() -> Books {
 
 fn credit(books: &mut Books, channel: usize, from: u64, to: u64, watts: f64) {
     let joules = watts * (to - from) as f64 * 1e-9;
-    books.ledger.credit(channel, Credit { from, to, joules, measured: true });
+    books.ledger.credit(channel, EnergyInterval { from, to, joules, measured: true });
 }
 
 /// Epochs of so many s, a second between two: 50 W of processor, and 300 W of GPU in epochs.
@@ -65,7 +65,7 @@ fn course(books: &Books, planned: u64, now: u64) -> Course {
     Course::new(books, &books.pricing(), planned, 0.9, now)
 }
 
-fn joules(power: &[Power], kind: Kind) -> f64 {
+fn joules(power: &[Power], kind: DeviceKind) -> f64 {
     power.iter().filter_map(|p| Some(p.watts[kind as usize]? * (p.to - p.from))).sum()
 }
 
@@ -77,10 +77,10 @@ fn power_is_told_by_the_date_and_ends_with_the_run() {
     let course = course(&books, 0, 30 * S);
     let (first, last) = (course.power.first().unwrap(), course.power.last().unwrap());
     assert_eq!((first.from, last.to), (NOON + 10.0, NOON + 16.0));
-    assert!((joules(&course.power, Kind::Cpu) - 300.0).abs() < 1e-6, "{:?}", course.power);
-    assert!((joules(&course.power, Kind::Gpu) - 1500.0).abs() < 1e-6);
+    assert!((joules(&course.power, DeviceKind::Cpu) - 300.0).abs() < 1e-6, "{:?}", course.power);
+    assert!((joules(&course.power, DeviceKind::Gpu) - 1500.0).abs() < 1e-6);
     let between = course.power.iter().find(|p| p.from > NOON + 12.05).unwrap();
-    assert_eq!((between.watts[Kind::Gpu as usize], between.watts[Kind::Dram as usize]), (None, None));
+    assert_eq!((between.watts[DeviceKind::Gpu as usize], between.watts[DeviceKind::Dram as usize]), (None, None));
     assert!(course.hours.is_none() && course.forecasts.is_empty());
 }
 
@@ -94,7 +94,7 @@ fn what_is_read_after_the_run_changes_nothing_of_it() {
     let before = course(&books, 0, 13 * S).power;
     credit(&mut books, 0, end + 100_000, 20 * S, 333.0);
     assert_eq!(course(&books, 0, 30 * S).power, before);
-    assert!((joules(&before, Kind::Cpu) - 50.0 * (2.0 + 1.0 / 30.0)).abs() < 1e-6, "{before:?}");
+    assert!((joules(&before, DeviceKind::Cpu) - 50.0 * (2.0 + 1.0 / 30.0)).abs() < 1e-6, "{before:?}");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_time_between_two_lives_stays_empty() {
     let life = |from: f64, n: usize| {
         (0..n).map(move |k| {
             let mut energy = PerKind::default();
-            energy.add(Kind::Cpu, 5.0);
+            energy.add(DeviceKind::Cpu, 5.0);
             Stretch { from: from + k as f64, to: from + k as f64 + 1.0, energy }
         })
     };
@@ -133,16 +133,16 @@ fn the_time_between_two_lives_stays_empty() {
         power.windows(2).map(|two| (two[0].to, two[1].from)).filter(|(to, from)| to < from).collect();
     assert_eq!(gaps, [(NOON + 2000.0, NOON + 9000.0)]);
     assert!(power.iter().all(|power| power.watts[0] == Some(5.0)));
-    assert!((joules(&power, Kind::Cpu) - 13_500.0).abs() < 1e-6);
+    assert!((joules(&power, DeviceKind::Cpu) - 13_500.0).abs() < 1e-6);
 }
 
 #[test]
 fn many_short_lives_have_the_energy_they_used() {
     let mut energy = PerKind::default();
-    energy.add(Kind::Cpu, 50.0);
+    energy.add(DeviceKind::Cpu, 50.0);
     let life = |n: u32| Stretch { from: NOON + f64::from(n) * 15.0, to: NOON + f64::from(n) * 15.0 + 10.0, energy };
     let power = thinned_power(&(0..5000).map(life).collect::<Vec<_>>());
-    assert!(power.len() <= MOST_POWER && (joules(&power, Kind::Cpu) - 250_000.0).abs() < 1e-3, "{power:?}");
+    assert!(power.len() <= MOST_POWER && (joules(&power, DeviceKind::Cpu) - 250_000.0).abs() < 1e-3, "{power:?}");
 }
 
 #[test]
@@ -219,6 +219,6 @@ proptest! {
         prop_assert!(power.iter().all(|p| p.from < p.to) && power.windows(2).all(|two| two[0].to <= two[1].from));
         let seconds: u64 = seconds.iter().sum::<u64>() + seconds.len() as u64 - 1;
         let cpu_j = 50.0 * seconds as f64;
-        prop_assert!((joules(&power, Kind::Cpu) - cpu_j).abs() < 1e-6 * cpu_j);
+        prop_assert!((joules(&power, DeviceKind::Cpu) - cpu_j).abs() < 1e-6 * cpu_j);
     }
 }

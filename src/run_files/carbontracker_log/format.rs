@@ -11,7 +11,7 @@
 //!   there alone one stands in the output log.
 //! - Its numbers know no exponent, its device names neither `.` nor `,`.
 
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::units::{J_PER_KWH, instant, times};
 use serde_json::Value;
 use std::fmt::Write;
@@ -255,7 +255,7 @@ fn found(report: &Value) -> String {
 fn estimated(report: &Value) -> Option<String> {
     let all = report.get("components").and_then(Value::as_array).into_iter().flatten();
     let part = |one: &Value| {
-        let (band, kind) = (Band::read(one.get("error"))?, one.get("kind")?.as_str()?);
+        let (band, kind) = (ErrorBand::read(one.get("error"))?, one.get("kind")?.as_str()?);
         Some(format!("{kind} (the truth is {} to {} times as much)", times(band.low), times(band.high)))
     };
     let parts: Vec<String> = all.filter_map(part).collect();

@@ -4,8 +4,8 @@ use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::Intensity;
 use crate::carbon::select;
 use crate::coordination::job::Rank;
-use crate::measurement::channel::Band;
-use crate::measurement::meter::Credit;
+use crate::measurement::channel::ErrorBand;
+use crate::measurement::meter::EnergyInterval;
 use crate::options::Options;
 use crate::report::{Detail, Now, Setting};
 use crate::state::Books;
@@ -36,13 +36,13 @@ fn new_books() -> Books {
     Books::new(select::choose(&options, |_| None).unwrap().grid, 1.2)
 }
 
-fn one(kind: Kind, id: &str) -> Channel {
+fn one(kind: DeviceKind, id: &str) -> Channel {
     Channel {
         kind,
         device: format!("device {id}"),
         id: id.into(),
         source: "rapl",
-        method: Method::Counter,
+        method: MeasuringMethod::Counter,
         quantity: Quantity::Power { max_watts: 1e5 },
         simulated: false,
         may_rest: false,
@@ -64,7 +64,7 @@ fn live(books: &mut Books, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> 
     }
     for (number, watts) in watts.iter().enumerate() {
         let joules = watts * (at - start) as f64 * 1e-9;
-        books.ledger.credit(from + number, Credit { from: start, to: at, joules, measured: true });
+        books.ledger.credit(from + number, EnergyInterval { from: start, to: at, joules, measured: true });
     }
     books.ledger.release_all();
     books.settle(at);
@@ -109,8 +109,8 @@ fn near(a: &Value, b: &Value) -> bool {
 fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let (first, second) = ([(40, 3), (50, 2), (60, 0)], [(45, 1), (55, 0)]);
     let mut books = new_books();
-    books.add(&one(Kind::Cpu, "a"), None, None);
-    books.add(&one(Kind::Dram, "b"), None, None);
+    books.add(&one(DeviceKind::Cpu, "a"), None, None);
+    books.add(&one(DeviceKind::Dram, "b"), None, None);
     let at = live(&mut books, 1 << 40, &first, &[100.0, 10.0]);
     let text = lines(&books, at, 1, 0);
     let before = usage(&books, at);
@@ -121,8 +121,8 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let mut next = new_books();
     next.resume(past, start);
     assert!(near(&before, &usage(&next, start)), "{before} {}", usage(&next, start));
-    next.add(&one(Kind::Cpu, "a"), None, None);
-    next.add(&one(Kind::Dram, "b"), None, None);
+    next.add(&one(DeviceKind::Cpu, "a"), None, None);
+    next.add(&one(DeviceKind::Dram, "b"), None, None);
     assert!(near(&before, &usage(&next, start)), "with the components");
     let end = live(&mut next, start + 1000 * MS, &second, &[100.0, 10.0]);
     let whole = usage(&next, end);
@@ -156,9 +156,9 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
 fn guessed(id: &str) -> Channel {
     Channel {
         source: "cpu_model",
-        method: Method::Estimate,
-        error: Some(Band { low: 0.5, high: 2.0 }),
-        ..one(Kind::Cpu, id)
+        method: MeasuringMethod::Estimate,
+        error: Some(ErrorBand { low: 0.5, high: 2.0 }),
+        ..one(DeviceKind::Cpu, id)
     }
 }
 
@@ -170,10 +170,10 @@ fn what_was_estimated_stays_so_where_the_next_process_measures() {
     let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
     let text = lines(&books, at, 1, 0);
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    assert_eq!(past.error(), Some(Band { low: 0.5, high: 2.0 }));
+    assert_eq!(past.error(), Some(ErrorBand { low: 0.5, high: 2.0 }));
     let mut next = new_books();
     next.resume(past, 1 << 60);
-    next.add(&one(Kind::Cpu, "c"), None, None);
+    next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let near = |of: &Value, name: &str, expected: f64| {
         let value = of[name].as_f64().unwrap();
@@ -203,12 +203,12 @@ fn an_estimate_without_an_error_is_not_exact() {
     let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
     let text = lines(&books, at, 1, 0);
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    assert_eq!(past.error(), Some(Band::UNSTATED));
+    assert_eq!(past.error(), Some(ErrorBand::UNSTATED));
     let simulated = text.replace("\"simulated\":false", "\"simulated\":true");
     assert_eq!(Journal::parse(simulated.as_bytes()).unwrap().into_past(None).error(), None);
     let mut next = new_books();
     next.resume(past, 1 << 60);
-    next.add(&one(Kind::Cpu, "c"), None, None);
+    next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let high_j = usage(&next, end)["energy_high_j"].as_f64().unwrap();
     assert!((high_j - 100.0).abs() < 1e-6, "30 J of an estimate and 10 J measured: {high_j}");
@@ -238,11 +238,11 @@ fn an_error_in_a_journal_is_checked() {
     let error = |text: &str| Journal::parse(text.as_bytes()).unwrap().into_past(None).components[0].channel.error;
     assert!(text.contains("\"low\":0.5") && error(&text).is_some(), "{text}");
     for odd in ["\"low\":-0.5", "\"low\":0", "\"low\":7", "\"low\":null", "\"lower\":0.5"] {
-        assert_eq!(error(&text.replace("\"low\":0.5", odd)), Some(Band::UNSTATED), "{odd}");
+        assert_eq!(error(&text.replace("\"low\":0.5", odd)), Some(ErrorBand::UNSTATED), "{odd}");
     }
     // A journal of measurements has no word of it.
     let mut books = new_books();
-    books.add(&one(Kind::Cpu, "a"), None, None);
+    books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
     assert!(!lines(&books, at, 1, 0).contains("error") && !lines(&books, at, 1, 0).contains("low_j"));
 }
@@ -250,12 +250,12 @@ fn an_error_in_a_journal_is_checked() {
 #[test]
 fn another_machine_adds_components_of_its_own() {
     let mut books = new_books();
-    books.add(&one(Kind::Cpu, "a"), None, None);
+    books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
     let past = Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None);
     let mut next = new_books();
     next.resume(past, 1 << 60);
-    next.add(&one(Kind::Cpu, "c"), None, None);
+    next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[300.0]);
     let whole = usage(&next, end);
     assert!((whole["energy_j"].as_f64().unwrap() - 40.0).abs() < 1e-6, "{whole}");
@@ -272,7 +272,7 @@ fn another_machine_adds_components_of_its_own() {
 #[test]
 fn what_a_run_is_priced_by_is_told_as_it_was_known_last() {
     let mut books = new_books();
-    books.add(&one(Kind::Cpu, "a"), None, None);
+    books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
     let text = lines(&books, at, 1, 0);
     books.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.grid.flat };
@@ -288,7 +288,7 @@ fn what_a_run_is_priced_by_is_told_as_it_was_known_last() {
 /// A run of four epochs, its lines each by itself.
 fn four() -> Vec<String> {
     let mut books = new_books();
-    books.add(&one(Kind::Cpu, "a"), None, None);
+    books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let mut text = String::new();
     let mut at = 1 << 40;
     for written in 0..4 {
@@ -394,7 +394,7 @@ proptest! {
             let past = journal.into_past(counted);
             let mut books = new_books();
             books.resume(past, 1 << 60);
-            books.add(&one(Kind::Cpu, "a"), None, None);
+            books.add(&one(DeviceKind::Cpu, "a"), None, None);
             let text = report(&books, 1 << 60, Detail::Epochs).render("json").unwrap();
             prop_assert!(!text.contains("NaN") && serde_json::from_str::<Value>(&text).is_ok());
         }
@@ -418,14 +418,14 @@ fn a_long_runs_past_is_thinned_and_its_sums_stay() {
 #[test]
 fn a_kill_before_the_first_numbers_leaves_each_component_its_own() {
     let mut books = new_books();
-    books.add(&one(Kind::Cpu, "a"), None, None);
-    books.add(&one(Kind::Gpu, "b"), None, None);
+    books.add(&one(DeviceKind::Cpu, "a"), None, None);
+    books.add(&one(DeviceKind::Gpu, "b"), None, None);
     let at = live(&mut books, 1 << 40, &[(40, 3), (50, 0)], &[100.0, 200.0]);
     let mut text = lines(&books, at, 1, 0);
     let first = Journal::parse(text.as_bytes()).unwrap().into_past(None);
     let mut next = new_books();
     next.resume(first.clone(), 1 << 60);
-    next.add(&one(Kind::Cpu, "c"), None, None);
+    next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let report = report(&next, 1 << 60, Detail::Totals(None));
     for line in [opening(&report, 2, 2, &Process::default()), components(&report)] {
         text += &format!("{line}\n");

@@ -1,7 +1,7 @@
 //! What stands in for meters that show no sign of life: the next source of their kind, at last the estimate.
 
 use super::Sampler;
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::measurement::source::Source;
 use crate::state::Books;
 use crate::state::shared::Shared;
@@ -52,7 +52,7 @@ impl Sampler {
                 }
                 let source = slot.source.channels().first().map_or("", |channel| channel.source);
                 let lacks_memory =
-                    books.metered.iter().all(|one| one.channel.kind != Kind::Dram && !one.channel.has_memory);
+                    books.metered.iter().all(|one| one.channel.kind != DeviceKind::Dram && !one.channel.has_memory);
                 self.intake.seek(kind, source, stalled, lacks_memory);
             }
         }

@@ -4,7 +4,7 @@ use super::events::{Consumption, Found, Power};
 use super::outputs::Output;
 use super::pairs;
 use super::runs::{Entry, Standard};
-use carbontracker::measurement::channel::Kind;
+use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::report::unstated;
 use carbontracker::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
@@ -181,7 +181,7 @@ impl Run<'_> {
         epoch.insert("duration_s".into(), json!(entry.duration_s));
         epoch.insert("energy_j".into(), json!(joules));
         epoch.insert("co2eq_g".into(), json!(grams()));
-        epoch.extend(Kind::ALL.map(|kind| (kind.joules().to_owned(), json!(entry.joules_of(kind.name())))));
+        epoch.extend(DeviceKind::ALL.map(|kind| (kind.joules().to_owned(), json!(entry.joules_of(kind.name())))));
         Value::Object(epoch)
     }
 

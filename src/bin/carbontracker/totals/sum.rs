@@ -1,7 +1,7 @@
 //! Sums over runs, and how far off they may be.
 
 use crate::runs;
-use carbontracker::measurement::channel::Band;
+use carbontracker::measurement::channel::ErrorBand;
 use serde_json::Value;
 
 /// What is estimated: its energy, J, and the ends of its interval.
@@ -16,7 +16,7 @@ impl Estimated {
     pub fn of(report: &Value) -> Estimated {
         let mut all = Estimated::default();
         for component in report.get("components").and_then(Value::as_array).into_iter().flatten() {
-            if let Some((joules, band)) = runs::number(component, "/energy_j").zip(Band::of_component(component)) {
+            if let Some((joules, band)) = runs::number(component, "/energy_j").zip(ErrorBand::of_component(component)) {
                 all.add(Estimated { joules, low_j: joules * band.low, high_j: joules * band.high });
             }
         }
@@ -30,8 +30,8 @@ impl Estimated {
     }
 
     /// How far off it may be; None: nothing is estimated.
-    pub fn error(self) -> Option<Band> {
-        (self.joules > 0.0).then(|| Band { low: self.low_j / self.joules, high: self.high_j / self.joules })
+    pub fn error(self) -> Option<ErrorBand> {
+        (self.joules > 0.0).then(|| ErrorBand { low: self.low_j / self.joules, high: self.high_j / self.joules })
     }
 }
 
@@ -46,7 +46,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    pub fn add(&mut self, value: Option<f64>, error: Option<Band>) {
+    pub fn add(&mut self, value: Option<f64>, error: Option<ErrorBand>) {
         let amount = value.unwrap_or(0.0);
         self.sum += amount;
         self.low += amount * error.map_or(1.0, |band| band.low);
@@ -56,8 +56,8 @@ impl Sum {
     }
 
     /// How far off it may be; None: it is measured.
-    pub fn error(self) -> Option<Band> {
-        self.is_estimated.then(|| Band { low: self.low / self.sum, high: self.high / self.sum })
+    pub fn error(self) -> Option<ErrorBand> {
+        self.is_estimated.then(|| ErrorBand { low: self.low / self.sum, high: self.high / self.sum })
     }
 
     /// None where nothing is known.

@@ -1,5 +1,5 @@
 use super::super::*;
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -12,11 +12,11 @@ struct Run {
     joules: f64,
     measured_s: f64,
     credits: usize,
-    events: Vec<Event>,
+    events: Vec<MeterEvent>,
 }
 
 impl Run {
-    fn take(&mut self, credit: Credit) {
+    fn take(&mut self, credit: EnergyInterval) {
         assert!(credit.to > credit.from, "{credit:?}");
         self.joules += credit.joules;
         self.credits += 1;
@@ -47,7 +47,7 @@ fn a_counter_that_never_moves_is_unknown_and_not_0() {
         let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
         run.count(&mut meter, (0.0, 3.0), |_| first);
         run.finish(&mut meter);
-        assert_eq!((run.credits, run.events), (0, vec![Event::Lost(Fault::Stalled)]));
+        assert_eq!((run.credits, run.events), (0, vec![MeterEvent::Lost(Fault::Stalled)]));
         assert_eq!((meter.health(), meter.alive_at()), (Health::Stalled, Some(0)));
         assert!(meter.is_missing() && !meter.wants_second_look());
     }
@@ -83,7 +83,7 @@ fn from_its_last_move_on_a_stuck_counter_is_unknown() {
     run.finish(&mut meter);
     // A pause as short as a counter's step is none of a stall yet.
     assert!((run.joules - 100.0).abs() < 1e-6 && (run.measured_s - 2.5).abs() < 1e-6, "{}", run.measured_s);
-    assert_eq!((run.events, meter.alive_at()), (vec![Event::Lost(Fault::Stalled)], Some(5 * S / 2)));
+    assert_eq!((run.events, meter.alive_at()), (vec![MeterEvent::Lost(Fault::Stalled)], Some(5 * S / 2)));
 }
 
 #[test]
@@ -96,8 +96,12 @@ fn what_a_stuck_counter_did_not_count_stays_unknown_when_it_moves_again() {
         run.joules,
         run.measured_s
     );
-    assert_eq!(run.events[0], Event::Lost(Fault::Stalled));
-    assert!(matches!(run.events[1..], [Event::Moves(seconds)] if (seconds - 2.5).abs() < 0.11), "{:?}", run.events);
+    assert_eq!(run.events[0], MeterEvent::Lost(Fault::Stalled));
+    assert!(
+        matches!(run.events[1..], [MeterEvent::Moves(seconds)] if (seconds - 2.5).abs() < 0.11),
+        "{:?}",
+        run.events
+    );
 }
 
 #[test]
@@ -117,7 +121,7 @@ fn two_readings_far_apart_are_enough() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     run.push(&mut meter, 0.0, Value::Count(5));
     run.push(&mut meter, 30.0, Value::Count(5));
-    assert_eq!(run.events, [Event::Lost(Fault::Stalled)]);
+    assert_eq!(run.events, [MeterEvent::Lost(Fault::Stalled)]);
 }
 
 #[test]
@@ -133,7 +137,8 @@ fn a_coarse_counter_is_granted_its_unit() {
 
 #[test]
 fn what_may_rest_is_believed() {
-    let channel = Channel { may_rest: true, ..Channel::new((Kind::Gpu, "t"), "x", "x", Method::Counter, COUNTER) };
+    let channel =
+        Channel { may_rest: true, ..Channel::new((DeviceKind::Gpu, "t"), "x", "x", MeasuringMethod::Counter, COUNTER) };
     let (mut meter, mut run) = (Meter::of(&channel, None), Run::default());
     run.count(&mut meter, (0.0, 3.0), |_| 7.0);
     assert_eq!((run.joules, meter.health()), (0.0, Health::Ok));
@@ -148,7 +153,7 @@ fn a_power_of_0_is_no_power() {
         run.push(&mut meter, f64::from(tenth) / 10.0, Value::Watts(watts));
         assert_eq!(meter.health() == Health::Stalled, (35..40).contains(&tenth), "{tenth}");
     }
-    assert_eq!(run.events[0], Event::Lost(Fault::NoPower));
+    assert_eq!(run.events[0], MeterEvent::Lost(Fault::NoPower));
     assert!(
         (run.measured_s - 1.8).abs() < 1e-6 && (run.joules - 72.0).abs() < 1e-6,
         "nothing is invented: {}",
@@ -166,7 +171,10 @@ fn the_power_beside_a_counter_that_stands_still_is_integrated() {
             run.push(&mut meter, at, Value::Beside(300.0));
         }
         assert!((run.joules - 3000.0).abs() < 31.0, "{}", run.joules);
-        assert_eq!((run.events, meter.method(Method::Counter)), (vec![Event::ByPower], Method::Power));
+        assert_eq!(
+            (run.events, meter.method(MeasuringMethod::Counter)),
+            (vec![MeterEvent::ByPower], MeasuringMethod::Power)
+        );
         assert_eq!((meter.health(), meter.is_by_power()), (Health::Ok, true));
     }
 }
@@ -181,7 +189,11 @@ fn a_counter_that_moves_again_takes_over_from_the_power() {
         run.push(&mut meter, at, Value::Beside(300.0));
     }
     assert!((run.joules - 3000.0).abs() < 31.0, "{}", run.joules);
-    assert!(!meter.is_by_power() && matches!(run.events[..], [Event::ByPower, Event::Moves(_)]), "{:?}", run.events);
+    assert!(
+        !meter.is_by_power() && matches!(run.events[..], [MeterEvent::ByPower, MeterEvent::Moves(_)]),
+        "{:?}",
+        run.events
+    );
 }
 
 #[test]
@@ -194,7 +206,10 @@ fn a_power_beside_that_falls_silent_leaves_nothing_known() {
             run.push(&mut meter, at, Value::Beside(300.0));
         }
     }
-    assert_eq!((run.events, meter.health()), (vec![Event::ByPower, Event::Lost(Fault::Stalled)], Health::Stalled));
+    assert_eq!(
+        (run.events, meter.health()),
+        (vec![MeterEvent::ByPower, MeterEvent::Lost(Fault::Stalled)], Health::Stalled)
+    );
     assert!((run.joules - 0.1 * 49.0 * 300.0).abs() < 1.0, "{}", run.joules);
 }
 
@@ -243,7 +258,11 @@ fn a_disagreement_that_ends_is_taken_back() {
         run.push(&mut meter, at, Value::Count((1e6 * counted) as u64));
         run.push(&mut meter, at, Value::Beside(300.0));
     }
-    assert!(matches!(run.events[..], [Event::Disagrees(_)]) && meter.tally.disagreement.is_none(), "{:?}", run.events);
+    assert!(
+        matches!(run.events[..], [MeterEvent::Disagrees(_)]) && meter.tally.disagreement.is_none(),
+        "{:?}",
+        run.events
+    );
 }
 
 #[test]
@@ -300,7 +319,7 @@ fn a_counter_that_turns_out_not_to_exist_is_followed_by_power() {
     for tenth in 0..=20 {
         run.push(&mut meter, f64::from(tenth) / 10.0, Value::Watts(50.0));
     }
-    assert!((run.joules - 100.0).abs() < 1e-6 && meter.method(Method::Counter) == Method::Power);
+    assert!((run.joules - 100.0).abs() < 1e-6 && meter.method(MeasuringMethod::Counter) == MeasuringMethod::Power);
 }
 
 proptest! {

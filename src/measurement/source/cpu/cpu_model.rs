@@ -1,8 +1,8 @@
 //! An estimate for processors whose energy cannot be read: how busy their cores are, by their model's power.
 
-use super::processor::{self, Figure};
+use super::processor::{self, PowerFigure};
 use super::utilisation::Utilisation;
-use crate::measurement::channel::{Band, Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::options::Options;
@@ -12,7 +12,7 @@ const NAME: &str = "cpu_model";
 struct CpuModel {
     channel: [Channel; 1],
     busy: Utilisation,
-    figure: Figure,
+    figure: PowerFigure,
     /// When it was read last, ns.
     last: Option<u64>,
     /// Power then, W.
@@ -33,10 +33,10 @@ pub fn open(options: &Options) -> Opened {
     };
     let figure = processor::identify(&options.sysroot, &busy);
     let id = busy.processors_in_words().map_or("cpu-model".into(), |cpus| format!("cpu-model:{cpus}"));
-    let mut channel = channel((Kind::Cpu, NAME), &figure.device, &id);
+    let mut channel = channel((DeviceKind::Cpu, NAME), &figure.device, &id);
     // A share of a machine is less certain than the whole: the work of others is in the same package.
     let (whole, part) = (figure.band, processor::OF_PART);
-    let shared = Band { low: whole.low.min(part.low), high: whole.high.max(part.high) };
+    let shared = ErrorBand { low: whole.low.min(part.low), high: whole.high.max(part.high) };
     let band = if busy.share() < 1.0 { shared } else { whole };
     let basis = format!("estimate from busy cores and {}", figure.basis);
     channel.note = Some(format!("{basis}; {}; {}", band_in_words(band), busy.scope_in_words()));
@@ -46,13 +46,13 @@ pub fn open(options: &Options) -> Opened {
 }
 
 /// An estimate's channel, which counts in µJ.
-pub fn channel(kind: (Kind, &'static str), device: &str, id: &str) -> Channel {
+pub fn channel(kind: (DeviceKind, &'static str), device: &str, id: &str) -> Channel {
     let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 100_000.0 };
-    Channel::new(kind, device, id, Method::Estimate, quantity)
+    Channel::new(kind, device, id, MeasuringMethod::Estimate, quantity)
 }
 
 /// How far off an estimate may be.
-pub fn band_in_words(band: Band) -> String {
+pub fn band_in_words(band: ErrorBand) -> String {
     format!("the truth is between {} and {} times this in nine cases of ten", band.low, band.high)
 }
 

@@ -7,7 +7,7 @@
 use super::cpu_model::{band_in_words, channel};
 use super::utilisation::Utilisation;
 use super::{cgroup, processor};
-use crate::measurement::channel::{Band, Channel, Kind};
+use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::options::Options;
@@ -19,7 +19,7 @@ const ID: &str = "memory-model";
 /// W per GB, whatever its use.
 pub const W_PER_GB: f64 = 0.38;
 /// What the servers with a memory meter show, and more at the low end: a laptop's memory draws less.
-pub const BAND: Band = Band { low: 0.3, high: 2.7 };
+pub const BAND: ErrorBand = ErrorBand { low: 0.3, high: 2.7 };
 
 struct MemoryModel {
     channel: [Channel; 1],
@@ -43,8 +43,8 @@ pub fn open(options: &Options) -> Opened {
     };
     let limit = cgroup::memory_limit(&options.sysroot).map(|bytes| bytes as f64 / 1e9);
     let processors = busy.map_or((1.0, None), |busy| (busy.share(), busy.processors_in_words()));
-    let Part { gb, of_what, id } = Part::of(installed, limit, processors);
-    let mut channel = channel((Kind::Dram, NAME), "memory", &id);
+    let MemoryPart { gb, of_what, id } = MemoryPart::of(installed, limit, processors);
+    let mut channel = channel((DeviceKind::Dram, NAME), "memory", &id);
     let basis = format!("estimate from {W_PER_GB} W for each of {gb:.1} GB {of_what}, whatever their use");
     channel.note = Some(format!("{basis}; {}", band_in_words(BAND)));
     channel.error = Some(BAND);
@@ -53,25 +53,25 @@ pub fn open(options: &Options) -> Opened {
 
 /// What of the memory is ours.
 #[derive(Debug, PartialEq)]
-struct Part {
+struct MemoryPart {
     gb: f64,
     of_what: &'static str,
     /// The same for all processes that estimate the same part: one of them counts it.
     id: String,
 }
 
-impl Part {
+impl MemoryPart {
     /// A control group's limit, or else the part that goes with our share of the processors, and with their numbers.
-    fn of(installed: f64, limit: Option<f64>, (share, processors): (f64, Option<String>)) -> Part {
+    fn of(installed: f64, limit: Option<f64>, (share, processors): (f64, Option<String>)) -> MemoryPart {
         let (gb, of_what) = match limit.filter(|limit| *limit < installed) {
             Some(limit) => (limit, "that its control group allows"),
             None if share < 1.0 => {
                 let id = processors.map_or(ID.into(), |processors| format!("{ID}:{processors}"));
-                return Part { gb: installed * share, of_what: "that go with its share of the processors", id };
+                return MemoryPart { gb: installed * share, of_what: "that go with its share of the processors", id };
             }
             None => (installed, "of the machine"),
         };
-        Part { gb, of_what, id: ID.into() }
+        MemoryPart { gb, of_what, id: ID.into() }
     }
 }
 
@@ -103,25 +103,25 @@ fn total_gb(meminfo: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     /// Ranks with processors of their own each count their part of the memory.
     #[test]
     fn parts_have_names_of_their_own() {
         let ids = |limit: Option<f64>, share: f64| {
-            ["0", "1"].map(|cpus| Part::of(100.0, limit, (share, Some(cpus.to_owned()))).id)
+            ["0", "1"].map(|cpus| MemoryPart::of(100.0, limit, (share, Some(cpus.to_owned()))).id)
         };
         assert_eq!(ids(None, 0.5), ["memory-model:0", "memory-model:1"]);
         assert_eq!(ids(Some(200.0), 0.5), ["memory-model:0", "memory-model:1"], "a limit that limits nothing");
         let whole = ["memory-model", "memory-model"];
         assert_eq!((ids(Some(50.0), 0.5), ids(None, 1.0)), (whole.map(str::to_owned), whole.map(str::to_owned)));
-        assert_eq!(Part::of(100.0, None, (0.5, None)).id, "memory-model", "processors of unknown numbers");
+        assert_eq!(MemoryPart::of(100.0, None, (0.5, None)).id, "memory-model", "processors of unknown numbers");
     }
 
     #[test]
     fn memory_is_estimated_by_its_size() {
-        let tree = Tree::new("memory");
-        let opened = |tree: &Tree| {
+        let tree = TestTree::new("memory");
+        let opened = |tree: &TestTree| {
             let (source, lacks) = open(&tree.options("", &[]));
             let note = source.as_ref().map(|source| source.channels()[0].note.clone().unwrap());
             (source, note.or_else(|| lacks.first().map(|lack| lack.reason.clone())).unwrap())

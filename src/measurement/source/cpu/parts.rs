@@ -6,7 +6,7 @@ const FAMILIES: &str = include_str!("cpu_families.csv");
 
 /// A kind of Arm core.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Part {
+pub struct CpuPart {
     /// What it is.
     pub name: &'static str,
     /// W of a core and its part of the package.
@@ -18,7 +18,7 @@ pub struct Part {
 }
 
 /// Arm's `CPU implementer` and `CPU part`, on a machine of this maker and product with so many cores.
-pub fn part(implementer: &str, part: &str, machine: &str, cores: usize) -> Option<Part> {
+pub fn part(implementer: &str, part: &str, machine: &str, cores: usize) -> Option<CpuPart> {
     let machine = machine.to_ascii_lowercase();
     rows(PARTS).find_map(|cells| {
         let [of, number, maker, more_than, name, watts, class, memory] = cells[..] else { return None };
@@ -27,7 +27,7 @@ pub fn part(implementer: &str, part: &str, machine: &str, cores: usize) -> Optio
             && machine.contains(maker)
             && cores > more_than.parse().ok()?;
         let watts = watts.parse().ok()?;
-        fits.then_some(Part { name, watts, is_small: class == "small", has_memory: memory == "yes" })
+        fits.then_some(CpuPart { name, watts, is_small: class == "small", has_memory: memory == "yes" })
     })
 }
 

@@ -3,7 +3,7 @@
 //! that the unit's `cpumask` names for it.
 
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
-use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::{Opened, Source, Unavailable};
@@ -24,27 +24,27 @@ host and start it with --security-opt seccomp=unconfined";
 
 struct PerfRapl {
     channels: Vec<Channel>,
-    counters: Vec<Counter>,
+    counters: Vec<PerfCounter>,
 }
 
 /// An event that counts, and how to open it again.
-struct Counter {
+struct PerfCounter {
     pmu_type: u32,
     config: u64,
     cpu: i32,
     held: HeldFile,
 }
 
-impl Counter {
-    fn open(pmu_type: u32, config: u64, cpu: i32) -> std::io::Result<Counter> {
+impl PerfCounter {
+    fn open(pmu_type: u32, config: u64, cpu: i32) -> std::io::Result<PerfCounter> {
         let held = HeldFile::hold_event(os::perf_event(pmu_type, config, cpu)?)?;
-        Ok(Counter { pmu_type, config, cpu, held })
+        Ok(PerfCounter { pmu_type, config, cpu, held })
     }
 
     /// Its count. One that the application closed is opened again: it counts from 0 then, as after a reset.
     fn read(&mut self) -> Result<u64, Fault> {
         if self.held.file().is_none() {
-            *self = Counter::open(self.pmu_type, self.config, self.cpu)?;
+            *self = PerfCounter::open(self.pmu_type, self.config, self.cpu)?;
         }
         let mut count = [0u8; 8];
         self.held.file().ok_or(Fault::Gone)?.read_exact(&mut count)?;
@@ -53,15 +53,15 @@ impl Counter {
 }
 
 /// An event as the unit's `events/` folder describes it.
-struct Event {
+struct PerfEvent {
     config: u64,
     joules_per_unit: f64,
 }
 
 /// Opens the energy events of these kinds, for every package.
-pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
+pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     let unit = options.sysroot.join("sys/bus/event_source/devices/power");
-    match Unit::find(&unit) {
+    match PerfUnit::find(&unit) {
         Err(reason) => {
             let cure = "sudo modprobe rapl; a virtual machine has none, measure on the host".to_owned();
             (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }])
@@ -71,15 +71,15 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
 }
 
 /// The performance monitoring unit.
-struct Unit {
+struct PerfUnit {
     pmu_type: u32,
     /// One processor of each package.
     cpus: Vec<i32>,
-    events: Vec<(Kind, &'static str, Event)>,
+    events: Vec<(DeviceKind, &'static str, PerfEvent)>,
 }
 
-impl Unit {
-    fn find(folder: &Path) -> Result<Unit, String> {
+impl PerfUnit {
+    fn find(folder: &Path) -> Result<PerfUnit, String> {
         let read = |file: &str| {
             number_file::text(&folder.join(file))
                 .map_err(|error| format!("{}: {}", folder.join(file).display(), Fault::from(error)))
@@ -88,12 +88,14 @@ impl Unit {
             |file: &str, text: &str| format!("{}: '{text}' is not understood", folder.join(file).display());
         let pmu_type = read("type")?;
         let cpumask = read("cpumask")?;
-        let mut unit = Unit {
+        let mut unit = PerfUnit {
             pmu_type: pmu_type.parse().map_err(|_| not_understood("type", &pmu_type))?,
             cpus: cpu_list(&cpumask).ok_or_else(|| not_understood("cpumask", &cpumask))?,
             events: Vec::new(),
         };
-        for (kind, device, name) in [(Kind::Cpu, "package", "energy-pkg"), (Kind::Dram, "memory", "energy-ram")] {
+        for (kind, device, name) in
+            [(DeviceKind::Cpu, "package", "energy-pkg"), (DeviceKind::Dram, "memory", "energy-ram")]
+        {
             let Ok(text) = read(&format!("events/{name}")) else { continue };
             let config = event_config(&text).ok_or_else(|| not_understood(name, &text))?;
             let scale = read(&format!("events/{name}.scale"))?;
@@ -102,7 +104,7 @@ impl Unit {
                 .ok()
                 .filter(|&scale: &f64| scale > 0.0 && scale < 1.0)
                 .ok_or_else(|| not_understood("scale", &scale))?;
-            unit.events.push((kind, device, Event { config, joules_per_unit }));
+            unit.events.push((kind, device, PerfEvent { config, joules_per_unit }));
         }
         if unit.events.is_empty() {
             return Err(format!("{}: no energy-pkg event", folder.display()));
@@ -110,12 +112,12 @@ impl Unit {
         Ok(unit)
     }
 
-    fn open(self, kinds: &[Kind]) -> Opened {
+    fn open(self, kinds: &[DeviceKind]) -> Opened {
         let mut source = PerfRapl { channels: Vec::new(), counters: Vec::new() };
         for (kind, device, event) in self.events.iter().filter(|(kind, ..)| kinds.contains(kind)) {
-            let max_watts = if *kind == Kind::Dram { MAX_DRAM_W } else { MAX_PACKAGE_W };
+            let max_watts = if *kind == DeviceKind::Dram { MAX_DRAM_W } else { MAX_PACKAGE_W };
             for (package, &cpu) in self.cpus.iter().enumerate() {
-                match Counter::open(self.pmu_type, event.config, cpu) {
+                match PerfCounter::open(self.pmu_type, event.config, cpu) {
                     Ok(counter) => source.counters.push(counter),
                     Err(error) => {
                         let reason = format!("perf_event_open of the power unit on processor {cpu}: {error}");
@@ -127,7 +129,7 @@ impl Unit {
                 let (name, id) = (format!("{device}-{package}"), format!("power/cpu{cpu}/{device}"));
                 let joules_per_unit = event.joules_per_unit;
                 let quantity = Quantity::Counter { joules_per_unit, range: None, max_watts };
-                source.channels.push(Channel::new((*kind, NAME), name, id, Method::Counter, quantity));
+                source.channels.push(Channel::new((*kind, NAME), name, id, MeasuringMethod::Counter, quantity));
             }
         }
         let source = (!source.counters.is_empty()).then(|| Box::new(source) as Box<dyn Source>);
@@ -210,7 +212,7 @@ mod tests {
             std::fs::write(unit.join(file), text).unwrap();
         }
         let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
-        let (source, unavailable) = open(&options, &[Kind::Cpu]);
+        let (source, unavailable) = open(&options, &[DeviceKind::Cpu]);
         std::fs::remove_dir_all(&root).unwrap();
         let Some(mut source) = source else {
             // Without the right to count system-wide this is what a user gets to read.

@@ -4,14 +4,14 @@ use super::load::Draw;
 use super::parts::{self, CpuId};
 use super::tdp::{self, Model};
 use super::utilisation::Utilisation;
-use crate::measurement::channel::Band;
+use crate::measurement::channel::ErrorBand;
 use crate::measurement::source::sysfs::number_file;
 use crate::os;
 use std::path::Path;
 
 /// The figure of all processors that are shown.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Figure {
+pub struct PowerFigure {
     /// What it is, for people.
     pub device: String,
     /// Its power, W: TDP, or what stands in for that.
@@ -19,7 +19,7 @@ pub struct Figure {
     /// What it draws of that, idle and busy.
     pub draw: Draw,
     /// How far off an estimate from it may be.
-    pub band: Band,
+    pub band: ErrorBand,
     /// What the figure rests on, in words.
     pub basis: String,
     /// The figure contains memory.
@@ -29,14 +29,14 @@ pub struct Figure {
 // What recordings show: RAPL on 4 machines, turbostat on 6 bare-metal servers of AWS. The others are wider by what
 // is unknown besides: the neighbours' load, the model, the whole kind.
 /// Of a whole machine of a known model.
-pub const OF_KNOWN: Band = Band { low: 0.4, high: 1.8 };
+pub const OF_KNOWN: ErrorBand = ErrorBand { low: 0.4, high: 1.8 };
 /// Of a part of such a machine.
-pub const OF_PART: Band = Band { low: 0.4, high: 2.0 };
+pub const OF_PART: ErrorBand = ErrorBand { low: 0.4, high: 2.0 };
 /// Of an unnamed model of a known family.
-pub const OF_FAMILY: Band = Band { low: 0.35, high: 2.5 };
-const OF_UNKNOWN: Band = Band::UNSTATED;
-const OF_ARM: Band = Band { low: 0.4, high: 2.2 };
-const OF_BOARD: Band = Band { low: 0.5, high: 1.8 };
+pub const OF_FAMILY: ErrorBand = ErrorBand { low: 0.35, high: 2.5 };
+const OF_UNKNOWN: ErrorBand = ErrorBand::UNSTATED;
+const OF_ARM: ErrorBand = ErrorBand { low: 0.4, high: 2.2 };
+const OF_BOARD: ErrorBand = ErrorBand { low: 0.5, high: 1.8 };
 /// W of a hardware thread of a processor that no table knows: between a laptop's and a server's.
 const W_PER_THREAD: f64 = 3.0;
 /// The TDP, W, that stands for a server's package where the model is unknown.
@@ -58,7 +58,7 @@ struct Shown {
 }
 
 /// Finds out what the processor is, and its figure.
-pub fn identify(sysroot: &Path, busy: &Utilisation) -> Figure {
+pub fn identify(sysroot: &Path, busy: &Utilisation) -> PowerFigure {
     let text = |file: &str| number_file::text(&sysroot.join(file)).ok();
     let tree = ["proc/device-tree/model", "sys/firmware/devicetree/base/model"];
     let firmware = ["sys_vendor", "product_name"].map(|file| format!("sys/class/dmi/id/{file}"));
@@ -74,7 +74,7 @@ pub fn identify(sysroot: &Path, busy: &Utilisation) -> Figure {
 }
 
 impl Shown {
-    fn figure(&self) -> Figure {
+    fn figure(&self) -> PowerFigure {
         let named = self.first("model name").and_then(tdp::find).map(|model| self.of_model(model));
         named
             .or_else(|| self.of_board())
@@ -85,7 +85,7 @@ impl Shown {
     }
 
     /// A model of the table: its TDP by the share of its threads that are shown.
-    fn of_model(&self, model: Model) -> Figure {
+    fn of_model(&self, model: Model) -> PowerFigure {
         let Model { name, tdp_w, .. } = model;
         let packages = distinct(self.all("physical id")).max(1) as f64;
         let shown = self.processors as f64;
@@ -103,37 +103,37 @@ impl Shown {
         let Some(threads) = threads else {
             // A part of a package of which nobody knows how many threads share it: no more than the package.
             let found = self.of_family().unwrap_or_else(|| self.of_unknown());
-            return Figure { watts: found.watts.min(tdp_w * packages), draw, ..found };
+            return PowerFigure { watts: found.watts.min(tdp_w * packages), draw, ..found };
         };
         let watts = tdp_w * shown / threads;
         let whole = (shown / threads).fract() == 0.0 && !is_part;
         if whole {
             let basis = format!("{} × {tdp_w} W TDP of {name}", shown / threads);
-            return Figure { device, watts, draw, band: OF_KNOWN, basis, has_memory };
+            return PowerFigure { device, watts, draw, band: OF_KNOWN, basis, has_memory };
         }
         let basis = if shown > threads {
             format!("{shown} threads of packages of {threads} threads and {tdp_w} W TDP ({name})")
         } else {
             format!("{shown} of the {threads} threads that share the {tdp_w} W TDP of {name}")
         };
-        Figure { device, watts, draw, band: OF_PART, basis, has_memory }
+        PowerFigure { device, watts, draw, band: OF_PART, basis, has_memory }
     }
 
     /// A small board of the table.
-    fn of_board(&self) -> Option<Figure> {
+    fn of_board(&self) -> Option<PowerFigure> {
         let model = self.board.as_deref().or_else(|| self.first("Model"))?;
         let watts = parts::board(model)?;
         let device = model.split(" Rev ").next().unwrap_or(model).to_owned();
         let basis = format!("{watts} W of the chip and its memory with all cores busy on a {device}");
-        Some(Figure { device, watts, draw: Draw::BOARD, band: OF_BOARD, basis, has_memory: true })
+        Some(PowerFigure { device, watts, draw: Draw::BOARD, band: OF_BOARD, basis, has_memory: true })
     }
 
     /// An Arm processor, which may have cores of several kinds.
-    fn of_arm(&self) -> Option<Figure> {
+    fn of_arm(&self) -> Option<PowerFigure> {
         let implementers: Vec<&str> = self.all("CPU implementer").collect();
         let numbers: Vec<&str> = self.all("CPU part").collect();
         let kinds = implementers.iter().zip(&numbers);
-        let parts: Vec<parts::Part> =
+        let parts: Vec<parts::CpuPart> =
             kinds.filter_map(|(of, number)| parts::part(of, number, &self.machine, self.processors)).collect();
         let main = *parts.iter().max_by(|a, b| a.watts.total_cmp(&b.watts))?;
         let each = parts.iter().map(|part| part.watts).sum::<f64>() / parts.len() as f64;
@@ -144,11 +144,11 @@ impl Shown {
         let place = self.board.as_deref().unwrap_or(&self.machine);
         let cores = format!("{}, {} cores", main.name, self.processors);
         let device = if place.is_empty() { cores } else { format!("{cores} ({place})") };
-        Some(Figure { device, watts, draw, band, basis, has_memory: main.has_memory })
+        Some(PowerFigure { device, watts, draw, band, basis, has_memory: main.has_memory })
     }
 
     /// IBM's POWER: "cpu : POWER9, altivec supported".
-    fn of_power(&self) -> Option<Figure> {
+    fn of_power(&self) -> Option<PowerFigure> {
         let name = self.first("cpu")?.split([',', ' ']).next()?;
         let (_, each, threads) = POWER.into_iter().find(|(begin, ..)| name.starts_with(begin))?;
         let are_cores_known = self.cores < self.processors;
@@ -156,11 +156,11 @@ impl Shown {
         let basis = format!("{each} W a core assumed for {} cores of {name}", rounded(cores));
         let device = self.first("machine").map_or(name.to_owned(), |machine| format!("{name} ({machine})"));
         let draw = Draw::of_package(SERVER_W);
-        Some(Figure { device, watts: each * cores, draw, band: OF_ARM, basis, has_memory: false })
+        Some(PowerFigure { device, watts: each * cores, draw, band: OF_ARM, basis, has_memory: false })
     }
 
     /// A model that its name does not give, as virtual machines' often do not.
-    fn of_family(&self) -> Option<Figure> {
+    fn of_family(&self) -> Option<PowerFigure> {
         let name = self.first("model name").unwrap_or_default();
         let number = |key: &'static str| self.first(key)?.parse().ok();
         let id = || {
@@ -170,7 +170,7 @@ impl Shown {
         let (family, each) = parts::family(id(), name)?;
         let device = if name.is_empty() { family.to_owned() } else { name.to_owned() };
         let basis = format!("{each} W assumed for each of {} processors of {family}", self.processors);
-        Some(Figure {
+        Some(PowerFigure {
             device,
             watts: each * self.processors as f64,
             draw: Draw::of_package(SERVER_W),
@@ -180,11 +180,11 @@ impl Shown {
         })
     }
 
-    fn of_unknown(&self) -> Figure {
+    fn of_unknown(&self) -> PowerFigure {
         let names = ["model name", "Model Name", "cpu", "uarch", "Hardware", "cpu model"];
         let name = names.into_iter().find_map(|key| self.first(key)).or(self.board.as_deref());
         let each = format!("{W_PER_THREAD} W assumed for each of {} processors", self.processors);
-        Figure {
+        PowerFigure {
             device: name.filter(|name| !name.is_empty()).unwrap_or("unknown processor").to_owned(),
             watts: W_PER_THREAD * self.processors as f64,
             draw: Draw::of_package(SERVER_W),

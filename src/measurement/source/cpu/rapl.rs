@@ -1,7 +1,7 @@
 //! RAPL energy counters of Intel and AMD processors through the kernel's powercap files
 //! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory.
 
-use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::{self, NumberFile};
 use crate::measurement::source::{Opened, Source, Unavailable};
@@ -44,7 +44,7 @@ enum Domain {
 
 /// A powercap zone worth measuring.
 #[derive(Debug)]
-struct Zone {
+struct RaplZone {
     dir: PathBuf,
     /// The directory's name: "intel-rapl:0:2".
     id: String,
@@ -59,7 +59,7 @@ struct Rapl {
 }
 
 /// Finds the counters of these kinds and opens them: packages, their memory, or psys as the node.
-pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
+pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     let (zones, mut unread) = zones(&options.sysroot);
     let missing =
         |reason: &str, cure: &str| Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) };
@@ -79,7 +79,9 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
     }
     let mut rapl = Rapl { channels: Vec::new(), files: Vec::new() };
     let mut unavailable = Vec::new();
-    for (domain, kind) in [(Domain::Package, Kind::Cpu), (Domain::Dram, Kind::Dram), (Domain::Psys, Kind::Node)] {
+    for (domain, kind) in
+        [(Domain::Package, DeviceKind::Cpu), (Domain::Dram, DeviceKind::Dram), (Domain::Psys, DeviceKind::Node)]
+    {
         let mut of_domain = zones.iter().filter(|zone| zone.domain == domain).peekable();
         match (domain, kinds.contains(&kind), of_domain.peek()) {
             (_, false, _) | (Domain::Dram, true, None) => (),
@@ -104,7 +106,7 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
 impl Rapl {
     /// Opens zones of one kind, each once: an MMIO twin, which comes later, is passed over. Where some can be
     /// read, those that cannot take part all the same, so that the report shows what it lacks.
-    fn add<'a>(&mut self, zones: impl Iterator<Item = &'a Zone>, unread: &mut Vec<(PathBuf, Fault)>) {
+    fn add<'a>(&mut self, zones: impl Iterator<Item = &'a RaplZone>, unread: &mut Vec<(PathBuf, Fault)>) {
         let control = |id: &str| id.split(':').next().map(str::to_owned);
         let (before, mut waiting) = (self.files.len(), Vec::new());
         for zone in zones {
@@ -175,17 +177,17 @@ fn is_masked(path: &Path, fault: Fault) -> bool {
     (fault == Fault::NoFile && is_device) || (fault == Fault::Denied && is_open_to_all)
 }
 
-impl Zone {
+impl RaplZone {
     fn channel(&self) -> Channel {
         let (kind, max_watts) = match self.domain {
-            Domain::Package => (Kind::Cpu, MAX_PACKAGE_W),
-            Domain::Dram => (Kind::Dram, MAX_DRAM_W),
-            Domain::Psys => (Kind::Node, MAX_PSYS_W),
+            Domain::Package => (DeviceKind::Cpu, MAX_PACKAGE_W),
+            Domain::Dram => (DeviceKind::Dram, MAX_DRAM_W),
+            Domain::Psys => (DeviceKind::Node, MAX_PSYS_W),
         };
         let range = number_file::text(&self.dir.join("max_energy_range_uj")).ok().and_then(|range| range.parse().ok());
         let range = range.filter(|&range| range > 0);
         let quantity = Quantity::Counter { joules_per_unit: 1e-6, range, max_watts };
-        Channel::new((kind, NAME), self.label.as_str(), self.id.as_str(), Method::Counter, quantity)
+        Channel::new((kind, NAME), self.label.as_str(), self.id.as_str(), MeasuringMethod::Counter, quantity)
     }
 }
 
@@ -201,7 +203,7 @@ impl Source for Rapl {
 
 /// The zones that are no part of another one here, in order, MMIO twins behind what they repeat; and names of zones that
 /// cannot be read, with the reason.
-fn zones(sysroot: &Path) -> (Vec<Zone>, Vec<(PathBuf, Fault)>) {
+fn zones(sysroot: &Path) -> (Vec<RaplZone>, Vec<(PathBuf, Fault)>) {
     let (mut dirs, mut looks) = (BTreeMap::new(), MOST_LOOKS);
     for folder in ["sys/class/powercap", "sys/devices/virtual/powercap"] {
         collect(&sysroot.join(folder), 0, &mut looks, &mut dirs);
@@ -212,7 +214,7 @@ fn zones(sysroot: &Path) -> (Vec<Zone>, Vec<(PathBuf, Fault)>) {
         (fault != Fault::Gone).then_some((name, fault))
     });
     let unread = unread.collect();
-    let mut zones: Vec<Zone> = dirs
+    let mut zones: Vec<RaplZone> = dirs
         .iter()
         .filter_map(|(id, dir)| {
             let name = name_of(id)?;
@@ -224,7 +226,7 @@ fn zones(sysroot: &Path) -> (Vec<Zone>, Vec<(PathBuf, Fault)>) {
             };
             let parent = id.rsplit_once(':').and_then(|(parent, _)| name_of(parent));
             let label = parent.map_or(name.clone(), |parent| format!("{parent} {name}"));
-            Some(Zone { dir: dir.clone(), id: id.clone(), label, domain })
+            Some(RaplZone { dir: dir.clone(), id: id.clone(), label, domain })
         })
         .collect();
     zones.sort_by_key(|zone| (zone.id.contains("mmio"), numbers(&zone.id)));
@@ -259,10 +261,10 @@ mod tests {
     use std::fs;
 
     /// A tree of (zone folder, name) whose counters start at 1,000,000.
-    struct Tree(PathBuf);
+    struct RaplTree(PathBuf);
 
-    impl Tree {
-        fn new(label: &str, zones: &[(&str, &str)]) -> Tree {
+    impl RaplTree {
+        fn new(label: &str, zones: &[(&str, &str)]) -> RaplTree {
             let root = std::env::temp_dir().join(format!("ct-rapl-{label}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&root);
             for (zone, name) in zones {
@@ -272,7 +274,7 @@ mod tests {
                 fs::write(dir.join("energy_uj"), "1000000\n").unwrap();
                 fs::write(dir.join("max_energy_range_uj"), "262143328850\n").unwrap();
             }
-            Tree(root)
+            RaplTree(root)
         }
 
         /// "kind id" of each channel, and the reasons of what is left out.
@@ -288,7 +290,7 @@ mod tests {
         }
     }
 
-    impl Drop for Tree {
+    impl Drop for RaplTree {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -296,7 +298,7 @@ mod tests {
 
     #[test]
     fn packages_and_memory_once_and_no_part_twice() {
-        let tree = Tree::new(
+        let tree = RaplTree::new(
             "server",
             &[
                 ("intel-rapl:0", "package-0"),
@@ -323,10 +325,10 @@ mod tests {
             .map(|n| (format!("intel-rapl:{n}"), if n == 1 { "psys".into() } else { format!("package-{n}") }))
             .collect();
         let zones: Vec<(&str, &str)> = names.iter().map(|(z, n)| (z.as_str(), n.as_str())).collect();
-        let (channels, _) = Tree::new("many", &zones).open("cpu,dram");
+        let (channels, _) = RaplTree::new("many", &zones).open("cpu,dram");
         assert_eq!(channels.len(), 11);
         assert_eq!(channels.last().unwrap(), "cpu intel-rapl:11");
-        let nested = Tree::new(
+        let nested = RaplTree::new(
             "nested",
             &[("intel-rapl/intel-rapl:0", "package-0"), ("intel-rapl/intel-rapl:0/intel-rapl:0:0", "dram")],
         );
@@ -335,13 +337,13 @@ mod tests {
 
     #[test]
     fn an_mmio_zone_counts_where_it_has_no_twin() {
-        let tree = Tree::new("mmio", &[("intel-rapl-mmio:0", "package-0"), ("intel-rapl:0", "psys")]);
+        let tree = RaplTree::new("mmio", &[("intel-rapl-mmio:0", "package-0"), ("intel-rapl:0", "psys")]);
         assert_eq!(tree.open("cpu,dram").0, ["cpu intel-rapl-mmio:0"]);
     }
 
     #[test]
     fn the_whole_is_missed_by_name_and_parts_are_said_to_win() {
-        let tree = Tree::new("whole", &[("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")]);
+        let tree = RaplTree::new("whole", &[("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")]);
         let (channels, reasons) = tree.open("node");
         assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("no psys zone")), "{reasons:?}");
         assert_eq!(tree.open("node,dram").0, ["dram intel-rapl:0:0"]);
@@ -358,7 +360,7 @@ mod tests {
             &["sys/devices/virtual/powercap/intel-rapl/"],
             &["sys/class/powercap/intel-rapl:0/name", "sys/class/powercap/intel-rapl:0/energy_uj -> /dev/null"],
         ] {
-            let tree = Tree::new("hidden", &[]);
+            let tree = RaplTree::new("hidden", &[]);
             for entry in entries {
                 let (path, target) = entry.split_once(" -> ").unwrap_or((entry, ""));
                 let path = tree.0.join(path);
@@ -370,7 +372,7 @@ mod tests {
                 }
             }
             let options = Options::parse(&format!("sysroot={}", tree.0.display()), |_| None).unwrap();
-            let (source, why) = open(&options, &[Kind::Cpu]);
+            let (source, why) = open(&options, &[DeviceKind::Cpu]);
             assert!(source.is_none() && why.len() == 1 && why[0].reason.contains(HIDDEN), "{entries:?}: {why:?}");
             assert_eq!(why[0].cure.as_deref(), Some(HIDDEN_CURE));
         }
@@ -378,12 +380,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        let tree = Tree::new("broken", &[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
+        let tree = RaplTree::new("broken", &[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
         fs::write(tree.0.join("sys/class/powercap/intel-rapl:1/energy_uj"), "").unwrap();
         let (channels, reasons) = tree.open("cpu,dram");
         assert_eq!(channels, ["cpu intel-rapl:0", "cpu intel-rapl:1"], "the one that cannot be read is waited for");
         assert!(reasons.iter().any(|r| r.contains("intel-rapl:1/energy_uj") && r.contains("empty")), "{reasons:?}");
-        let (channels, reasons) = Tree::new("none", &[]).open("cpu,dram");
+        let (channels, reasons) = RaplTree::new("none", &[]).open("cpu,dram");
         assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("/sys/class/powercap")));
     }
 }

@@ -51,11 +51,11 @@ fn of_cpuinfo(cpuinfo: &str) -> HashMap<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     #[test]
     fn siblings_share_a_core() {
-        let tree = Tree::new("topology");
+        let tree = TestTree::new("topology");
         let root = tree.options("", &[]).sysroot;
         assert_eq!(cores(&root, &[0, 1, 2], false), [0, 1, 2], "nothing known");
         let block = |cpu: usize, core: usize| format!("processor: {cpu}\nphysical id: 0\ncore id: {core}\n\n");

@@ -7,10 +7,12 @@
 
 use super::drm_card::Card;
 use super::kfd;
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::measurement::source::Opened;
 use crate::measurement::source::sysfs::number_file;
-use crate::measurement::source::sysfs::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process, none};
+use crate::measurement::source::sysfs::sensor::{
+    MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
+};
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +28,7 @@ const UNKNOWN_CURE: &str = "rocminfo lists the GPUs that there are, and their UU
 too where HIP_VISIBLE_DEVICES is unset";
 
 /// A card of this driver's.
-struct Gpu {
+struct AmdGpu {
     card: Card,
     monitor: Option<PathBuf>,
     sensor: Option<Result<Sensor, Silent>>,
@@ -38,15 +40,15 @@ struct Gpu {
 pub fn open(options: &Options) -> Opened {
     let selection = &options.gpus.amd;
     let cards = Card::all(&options.sysroot).into_iter().filter(|card| !card.id().starts_with(PARTITION));
-    let mut gpus: Vec<Gpu> = cards.filter_map(Gpu::look).collect();
+    let mut gpus: Vec<AmdGpu> = cards.filter_map(AmdGpu::look).collect();
     if gpus.is_empty() {
         return absent(NAME, "no AMD GPU here");
     }
     if let Some(why) = selection.none() {
         return none(NAME, why);
     }
-    let counts_cpu = options.components.contains(&Kind::Cpu);
-    if counts_cpu && gpus.iter().all(Gpu::is_apu) {
+    let counts_cpu = options.components.contains(&DeviceKind::Cpu);
+    if counts_cpu && gpus.iter().all(AmdGpu::is_apu) {
         return absent(NAME, "no AMD GPU here but in the processor, which is counted with it");
     }
     let offered = offer(options, &gpus);
@@ -83,32 +85,32 @@ pub fn open(options: &Options) -> Opened {
 }
 
 /// What the job may choose from: a card, or a part of one.
-struct Offered {
+struct AmdOffer {
     gpu: usize,
     ids: Vec<String>,
 }
 
 /// What the runtime shows this process, in its order; all cards where it has nothing to say, or all are asked for.
-fn offer(options: &Options, gpus: &[Gpu]) -> Vec<Offered> {
+fn offer(options: &Options, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
     let nodes = Some(&options.sysroot).filter(|_| options.devices != "all").and_then(|sysroot| kfd::gpus(sysroot));
     let Some(nodes) = nodes else {
-        return gpus.iter().enumerate().map(|(gpu, one)| Offered { gpu, ids: one.ids() }).collect();
+        return gpus.iter().enumerate().map(|(gpu, one)| AmdOffer { gpu, ids: one.ids() }).collect();
     };
     let of_node = |node: kfd::Node| {
         let gpu = gpus.iter().position(|gpu| gpu.card.address.as_ref() == Some(&node.address))?;
-        Some(Offered { gpu, ids: node.uuid.into_iter().chain([node.address]).collect() })
+        Some(AmdOffer { gpu, ids: node.uuid.into_iter().chain([node.address]).collect() })
     };
     nodes.into_iter().filter_map(of_node).collect()
 }
 
 /// Finds the dies without a sensor behind one of the same model that has one.
-fn join_dies(gpus: &mut [Gpu]) {
+fn join_dies(gpus: &mut [AmdGpu]) {
     for place in 1..gpus.len() {
         let (before, after) = gpus.split_at_mut(place);
         let (Some(first), Some(second)) = (before.last(), after.first_mut()) else { continue };
         let is_first = first.measured_by.is_none() && first.sensor.as_ref().is_some_and(|sensor| !is_absent(sensor));
         let is_second = second.sensor.as_ref().is_none_or(is_absent);
-        let model = |gpu: &Gpu| gpu.card.text("device");
+        let model = |gpu: &AmdGpu| gpu.card.text("device");
         if is_first && is_second && !second.is_apu() && model(first) == model(second) {
             second.measured_by = Some(place - 1);
         }
@@ -120,7 +122,7 @@ fn is_absent(sensor: &Result<Sensor, Silent>) -> bool {
 }
 
 /// What the sensor of several dies counts, and which of them are this job's.
-fn dies_note(gpus: &[Gpu], dies: &[usize], picked: &[usize]) -> Vec<String> {
+fn dies_note(gpus: &[AmdGpu], dies: &[usize], picked: &[usize]) -> Vec<String> {
     if dies.len() < 2 {
         return Vec::new();
     }
@@ -143,9 +145,9 @@ fn most_watts(monitor: &Path) -> f64 {
     limit_w.map_or(MAX_GPU_W, |watts| (3.0 * watts).min(MAX_GPU_W))
 }
 
-impl Gpu {
+impl AmdGpu {
     /// The card, if it is AMD's.
-    fn look(card: Card) -> Option<Gpu> {
+    fn look(card: Card) -> Option<AmdGpu> {
         let monitor = card.monitor(&[NAME]);
         if monitor.is_none() && card.text("vendor").as_deref() != Some(VENDOR) {
             return None;
@@ -158,7 +160,7 @@ impl Gpu {
             Sensor::first_of([energy, power("power1_average"), power("power1_input")])
         };
         let sensor = monitor.as_deref().and_then(candidates);
-        Some(Gpu { card, monitor, sensor, measured_by: None })
+        Some(AmdGpu { card, monitor, sensor, measured_by: None })
     }
 
     /// Its UUID as the runtime writes it, and its address.
@@ -192,8 +194,10 @@ impl Gpu {
             notes.push("its power includes the processor on the same socket".into());
         }
         let device = self.card.text("product_name").unwrap_or_else(|| format!("AMD GPU {name}"));
-        sensors
-            .add(Device { kind: Kind::Gpu, device, has_memory: false, id: self.card.id().to_owned(), notes }, sensor);
+        sensors.add(
+            SensorDevice { kind: DeviceKind::Gpu, device, has_memory: false, id: self.card.id().to_owned(), notes },
+            sensor,
+        );
     }
 }
 
@@ -201,10 +205,10 @@ impl Gpu {
 mod tests {
     use super::*;
     use crate::measurement::reading::{Fault, Value};
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     /// A card at an address, with these files in its monitor and its device's folder.
-    fn card(tree: &Tree, number: u32, address: &str, files: &[(&str, &str)]) {
+    fn card(tree: &TestTree, number: u32, address: &str, files: &[(&str, &str)]) {
         let device = format!("sys/devices/pci0000:00/{address}");
         tree.write(&format!("{device}/vendor"), "0x1002\n");
         tree.write(&format!("{device}/hwmon/hwmon{number}/name"), "amdgpu\n");
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn counters_before_averages_before_inputs_and_cards_in_the_order_of_the_bus() {
-        let tree = Tree::new("amd");
+        let tree = TestTree::new("amd");
         card(&tree, 0, "0000:c1:00.0", &[POWER, ("hwmon/power1_input", "9000000\n"), ("device", "0x7550\n")]);
         card(&tree, 1, "0000:03:00.0", &[("hwmon/energy1_input", "5000000\n"), POWER, ("product_name", "MI210\n")]);
         card(&tree, 2, "0000:41:00.0", &[("hwmon/power1_input", "25000000\n"), ("device", "0x744c\n")]);
@@ -227,30 +231,30 @@ mod tests {
         let (source, unavailable) = open(&tree.options("", &[]));
         let mut source = source.unwrap();
         assert_eq!(
-            Tree::channels(&*source),
+            TestTree::channels(&*source),
             ["gpu MI210 0000:03:00.0", "gpu AMD GPU card2 0000:41:00.0", "gpu AMD GPU card0 0000:c1:00.0"]
         );
         assert_eq!(
-            Tree::values(&mut *source),
+            TestTree::values(&mut *source),
             [Ok(Value::Count(5_000_000)), Ok(Value::Watts(25.0)), Ok(Value::Watts(300.0))]
         );
         assert_eq!((source.min_gap_ns(), source.max_gap_ns(), unavailable), (50_000_000, 100_000_000, Vec::new()));
         tree.write("sys/devices/pci0000:00/0000:03:00.0/hwmon/hwmon1/energy1_input", "\n");
         tree.remove("sys/devices/pci0000:00/0000:41:00.0/hwmon/hwmon2/power1_input");
         tree.write("sys/devices/pci0000:00/0000:c1:00.0/hwmon/hwmon0/power1_average", "4295000000\n");
-        assert_eq!(Tree::values(&mut *source), [Err(Fault::Empty), Err(Fault::Gone), Ok(Value::Watts(4295.0))]);
+        assert_eq!(TestTree::values(&mut *source), [Err(Fault::Empty), Err(Fault::Gone), Ok(Value::Watts(4295.0))]);
         assert!(!source.channels()[2].quantity.allows(4295.0), "what its meter makes of it is a fault");
     }
 
     #[test]
     fn the_job_s_cards_alone_by_number_or_uuid() {
-        let tree = Tree::new("amd-picked");
+        let tree = TestTree::new("amd-picked");
         for (number, address, id) in [(0, "0000:c1:00.0", "c0ffee"), (1, "0000:03:00.0", "beef")] {
             card(&tree, number, address, &[POWER, ("unique_id", id)]);
         }
         let ids = |variable: &str| {
             let (source, unavailable) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", variable)]));
-            (source.map_or(Vec::new(), |s| Tree::channels(&*s)), unavailable)
+            (source.map_or(Vec::new(), |s| TestTree::channels(&*s)), unavailable)
         };
         assert_eq!(ids("0").0, ["gpu AMD GPU card1 0000:03:00.0"]);
         assert_eq!(ids("GPU-c0ffee").0, ["gpu AMD GPU card0 0000:c1:00.0"]);
@@ -276,7 +280,7 @@ mod tests {
     /// As a report from the field has it: four cards, and a program that sets only CUDA's variable.
     #[test]
     fn cards_by_the_variables_of_hip_and_cuda() {
-        let tree = Tree::new("amd-cuda");
+        let tree = TestTree::new("amd-cuda");
         for number in 1..5 {
             let id = format!("{number:016x}");
             card(&tree, number, &format!("0000:{number}1:00.0"), &[POWER, ("unique_id", &id)]);
@@ -310,13 +314,13 @@ mod tests {
             assert_eq!(ids, cards, "{variables:?}: {reported}");
             assert!(reported.contains(words) && (reported.is_empty() == words.is_empty()), "{variables:?}: {reported}");
         }
-        let (_, why) = open(&Tree::new("amd-not-here").options("", &[("CUDA_VISIBLE_DEVICES", "MIG-1")]));
+        let (_, why) = open(&TestTree::new("amd-not-here").options("", &[("CUDA_VISIBLE_DEVICES", "MIG-1")]));
         assert_eq!(why[0].reason, "no AMD GPU here");
     }
 
     #[test]
     fn a_card_of_two_dies_is_counted_once_whichever_is_picked() {
-        let tree = Tree::new("amd-dies");
+        let tree = TestTree::new("amd-dies");
         let model = ("device", "0x7408\n");
         card(&tree, 0, "0000:c1:00.0", &[POWER, model]);
         card(&tree, 1, "0000:c6:00.0", &[model]);
@@ -339,15 +343,15 @@ mod tests {
 
     #[test]
     fn what_has_no_sensor_or_belongs_to_the_processor_is_said() {
-        let (source, why) = open(&Tree::new("amd-none").options("", &[]));
+        let (source, why) = open(&TestTree::new("amd-none").options("", &[]));
         assert!(source.is_none() && why[0].reason == "no AMD GPU here" && why[0].cure.is_none());
-        let tree = Tree::new("amd-apu");
+        let tree = TestTree::new("amd-apu");
         card(&tree, 0, "0000:07:00.0", &[POWER, ("hwmon/in1_label", "vddnb\n")]);
         assert!(open(&tree.options("", &[])).1[0].reason.contains("in the processor"));
         card(&tree, 1, "0000:03:00.0", &[("device", "0x67df\n")]);
         card(&tree, 2, "0000:08:00.0", &[("hwmon/power1_average", "N/A\n"), ("device", "0x7550\n")]);
         let (source, why) = open(&tree.options("", &[]));
-        assert_eq!(Tree::channels(&*source.unwrap()), ["gpu AMD GPU card2 0000:08:00.0"], "it may yet answer");
+        assert_eq!(TestTree::channels(&*source.unwrap()), ["gpu AMD GPU card2 0000:08:00.0"], "it may yet answer");
         let reasons: Vec<&str> = why.iter().map(|u| u.reason.as_str()).collect();
         assert!(reasons[0].contains("card1/device/hwmon/hwmon1/power1_input: not found"), "{reasons:?}");
         assert!(reasons[1].contains("card0 is part of the processor"), "{reasons:?}");

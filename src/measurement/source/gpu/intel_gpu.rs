@@ -5,10 +5,12 @@
 //! part of a processor have no monitor: their energy is in the processor's.
 
 use super::drm_card::{Card, numbered};
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::measurement::source::Opened;
 use crate::measurement::source::sysfs::number_file;
-use crate::measurement::source::sysfs::sensor::{Device, MAX_GPU_W, Sensor, Sensors, Silent, absent, by_process, none};
+use crate::measurement::source::sysfs::sensor::{
+    MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
+};
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
@@ -26,14 +28,14 @@ const NO_SENSOR_CURE: &str = "load a driver that counts its energy: i915 since L
 pub fn tiles(sysroot: &Path) -> usize {
     Card::all(sysroot)
         .into_iter()
-        .filter_map(Gpu::look)
+        .filter_map(IntelGpu::look)
         .filter(|gpu| gpu.monitor.is_some())
         .map(|gpu| gpu.tiles())
         .sum()
 }
 
 /// A card, and its monitor where it has one.
-struct Gpu {
+struct IntelGpu {
     card: Card,
     monitor: Option<PathBuf>,
 }
@@ -41,7 +43,7 @@ struct Gpu {
 /// Finds the cards that are this job's and opens their sensors.
 pub fn open(options: &Options) -> Opened {
     let selection = &options.gpus.intel;
-    let mut gpus: Vec<Gpu> = Card::all(&options.sysroot).into_iter().filter_map(Gpu::look).collect();
+    let mut gpus: Vec<IntelGpu> = Card::all(&options.sysroot).into_iter().filter_map(IntelGpu::look).collect();
     if gpus.is_empty() {
         return absent(NAME, "no Intel GPU here");
     }
@@ -68,11 +70,11 @@ pub fn open(options: &Options) -> Opened {
     sensors.finish(true)
 }
 
-impl Gpu {
+impl IntelGpu {
     /// The card, if it is Intel's.
-    fn look(card: Card) -> Option<Gpu> {
+    fn look(card: Card) -> Option<IntelGpu> {
         let monitor = card.monitor(&DRIVERS);
-        (monitor.is_some() || card.text("vendor").as_deref() == Some(VENDOR)).then_some(Gpu { card, monitor })
+        (monitor.is_some() || card.text("vendor").as_deref() == Some(VENDOR)).then_some(IntelGpu { card, monitor })
     }
 
     /// How many tiles it has. i915 gives each a monitor of its own (i915_gt0, …), or at least a folder of the card's
@@ -116,8 +118,10 @@ impl Gpu {
             notes.push("its package alone is counted, without the card's memory and board".into());
         }
         let device = format!("Intel GPU {name}");
-        sensors
-            .add(Device { kind: Kind::Gpu, device, has_memory: false, id: self.card.id().to_owned(), notes }, sensor);
+        sensors.add(
+            SensorDevice { kind: DeviceKind::Gpu, device, has_memory: false, id: self.card.id().to_owned(), notes },
+            sensor,
+        );
     }
 }
 
@@ -143,10 +147,10 @@ fn sensor(monitor: &Path) -> Option<(Result<Sensor, Silent>, bool)> {
 mod tests {
     use super::*;
     use crate::measurement::reading::{Fault, Value};
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     /// A discrete card with a monitor of this name and files.
-    fn card(tree: &Tree, number: u32, address: &str, driver: &str, files: &[(&str, &str)]) {
+    fn card(tree: &TestTree, number: u32, address: &str, driver: &str, files: &[(&str, &str)]) {
         let device = format!("sys/devices/pci0000:00/{address}");
         tree.write(&format!("{device}/vendor"), "0x8086\n");
         tree.write(&format!("{device}/hwmon/hwmon{number}/name"), driver);
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_card_is_counted_and_its_parts_are_not_added() {
-        let tree = Tree::new("intel");
+        let tree = TestTree::new("intel");
         card(&tree, 2, "0000:4d:00.0", "i915\n", &[("energy1_input", "7000000\n")]);
         let tile = "sys/devices/pci0000:00/0000:4d:00.0/hwmon/hwmon1";
         tree.write(&format!("{tile}/name"), "i915_gt0\n");
@@ -171,7 +175,7 @@ mod tests {
         let (source, unavailable) = open(&tree.options("", &[("ZE_AFFINITY_MASK", "0,1.0,2")]));
         let mut source = source.unwrap();
         assert_eq!(
-            Tree::channels(&*source),
+            TestTree::channels(&*source),
             [
                 "gpu Intel GPU card3 0000:03:00.0",
                 "gpu Intel GPU card4 0000:0a:00.0",
@@ -179,21 +183,21 @@ mod tests {
             ]
         );
         let counts = [3_000_000, 2_000_000, 7_000_000].map(|count| Ok(Value::Count(count)));
-        assert_eq!((Tree::values(&mut *source), unavailable), (counts.to_vec(), Vec::new()));
+        assert_eq!((TestTree::values(&mut *source), unavailable), (counts.to_vec(), Vec::new()));
         let notes: Vec<bool> = source.channels().iter().map(|channel| channel.note.is_some()).collect();
         assert_eq!(notes, [false, true, false], "the package is said to be one");
         assert_eq!(source.max_gap_ns(), 60_000_000_000, "the kernel's counter is kept from wrapping");
         tree.remove("sys/devices/pci0000:00/0000:03:00.0/hwmon/hwmon3/energy1_input");
         tree.write("sys/devices/pci0000:00/0000:4d:00.0/hwmon/hwmon2/energy1_input", "-1\n");
-        assert_eq!(Tree::values(&mut *source)[0], Err(Fault::Gone));
-        assert_eq!(Tree::values(&mut *source)[2], Err(Fault::Garbage));
+        assert_eq!(TestTree::values(&mut *source)[0], Err(Fault::Gone));
+        assert_eq!(TestTree::values(&mut *source)[2], Err(Fault::Garbage));
     }
 
     /// Two cards of two tiles: i915 has a monitor for each tile, xe a folder.
     #[test]
     fn a_mask_numbers_tiles_and_the_whole_card_counts() {
         for driver in ["i915", "xe"] {
-            let tree = Tree::new(&format!("intel-tiles-{driver}"));
+            let tree = TestTree::new(&format!("intel-tiles-{driver}"));
             for (number, address) in [(0, "0000:18:00.0"), (1, "0000:28:00.0")] {
                 card(&tree, number, address, &format!("{driver}\n"), &[("energy1_input", "7000000\n")]);
                 let device = format!("sys/devices/pci0000:00/{address}");
@@ -245,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_said() {
-        let tree = Tree::new("intel-none");
+        let tree = TestTree::new("intel-none");
         assert_eq!(open(&tree.options("", &[])).1[0].reason, "no Intel GPU here");
         tree.write("sys/class/drm/card0/device/vendor", "0x8086\n");
         let (source, why) = open(&tree.options("", &[]));
@@ -253,7 +257,7 @@ mod tests {
         card(&tree, 1, "0000:03:00.0", "xe\n", &[("in1_input", "800\n")]);
         card(&tree, 2, "0000:04:00.0", "xe\n", &[("energy1_input", "\n")]);
         let (source, why) = open(&tree.options("", &[]));
-        assert_eq!(Tree::channels(&*source.unwrap()), ["gpu Intel GPU card2 0000:04:00.0"], "it may yet answer");
+        assert_eq!(TestTree::channels(&*source.unwrap()), ["gpu Intel GPU card2 0000:04:00.0"], "it may yet answer");
         let reasons: Vec<&str> = why.iter().map(|u| u.reason.as_str()).collect();
         assert!(reasons[0].ends_with("power1_input: not found"), "{reasons:?}");
         assert!(reasons[1].ends_with("energy1_input: it is empty"), "{reasons:?}");

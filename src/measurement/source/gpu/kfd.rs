@@ -44,11 +44,11 @@ pub fn gpus(sysroot: &Path) -> Option<Vec<Node>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     #[test]
     fn gpus_in_the_driver_s_order_without_processors_and_what_is_hidden() {
-        let tree = Tree::new("kfd");
+        let tree = TestTree::new("kfd");
         let root = tree.options("", &[]).sysroot;
         assert!(gpus(&root).is_none());
         let node = |number: u32, file: &str, text: &str| {

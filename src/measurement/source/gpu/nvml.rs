@@ -1,10 +1,10 @@
 //! NVIDIA GPUs through the driver's management library, NVML: the library, what of it is asked for, and the thread that asks.
 
 use super::nvml_error::{in_words, may_pass};
-use super::nvml_search::Search;
-use crate::measurement::channel::Kind;
+use super::nvml_search::NvmlSearch;
+use crate::measurement::channel::DeviceKind;
 use crate::measurement::gpu_selection::Selection;
-use crate::measurement::source::background::Attempt;
+use crate::measurement::source::background::OpenAttempt;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::{Opening, Unavailable, Waker};
 use crate::options::Options;
@@ -26,18 +26,18 @@ or name the library by nvml=";
 /// Starts to open the GPUs on a thread of their own. Call it on the application's thread: the driver's library keeps
 /// descriptors that the application may share with it. None: no real GPU is asked for.
 pub fn start(options: &Options, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
-    if options.sim_gpu.is_some() || !options.components.contains(&Kind::Gpu) {
+    if options.sim_gpu.is_some() || !options.components.contains(&DeviceKind::Gpu) {
         return None;
     }
-    let request = Request::new(options);
+    let request = NvmlRequest::new(options);
     let (until_then, fills_in) = (request.until_then(), !request.waits_for_process());
     let opens_later = waker.clone();
-    let open = move |attempt: &Attempt| {
-        let found = Found::look(&request, &table);
+    let open = move |attempt: &OpenAttempt| {
+        let found = FoundLibrary::look(&request, &table);
         if let Some(why) = found.reason(&request) {
             return (None, vec![why]);
         }
-        let mut search = Search::new(request, Arc::downgrade(&table));
+        let mut search = NvmlSearch::new(request, Arc::downgrade(&table));
         drop(table);
         let opened = search.look();
         search.go_on_behind(attempt, opens_later);
@@ -47,33 +47,33 @@ pub fn start(options: &Options, waker: Waker, table: Arc<OwnTable>) -> Option<st
 }
 
 /// What is found out in our own table of descriptors, before the driver is called in the application's.
-struct Found {
+struct FoundLibrary {
     /// Why the library cannot be loaded.
     absence: Option<String>,
     /// Whether there is hardware that would need it.
     has_hardware: bool,
 }
 
-impl Found {
+impl FoundLibrary {
     /// Looks for the library, whose file is opened for that, and for hardware. It also gives this thread the room that its
     /// process has, which is found out by reading files.
-    fn look(request: &Request, table: &OwnTable) -> Found {
+    fn look(request: &NvmlRequest, table: &OwnTable) -> FoundLibrary {
         let (names, sysroot) = (names(request.library.as_deref()), request.sysroot.clone());
         let look = move || {
             let failures: Vec<String> = names.iter().map_while(|name| os::load_library(name).err()).collect();
             let absence = failures.first().filter(|_| failures.len() == names.len()).cloned();
             let has_hardware = absence.is_some() && has_hardware(&sysroot);
-            (Found { absence, has_hardware }, os::room_for_this_thread())
+            (FoundLibrary { absence, has_hardware }, os::room_for_this_thread())
         };
         let Ok(Some((found, room))) = table.run("ct-preload", look) else {
-            return Found { absence: None, has_hardware: false };
+            return FoundLibrary { absence: None, has_hardware: false };
         };
         room.into_iter().for_each(|set| set.apply_to_this_thread());
         found
     }
 
     /// Why the driver is not asked at all.
-    fn reason(&self, request: &Request) -> Option<Unavailable> {
+    fn reason(&self, request: &NvmlRequest) -> Option<Unavailable> {
         let (reason, cure) = match (request.selection.none(), &self.absence) {
             (Some(none), _) => (none.reason.clone(), none.cure.clone()),
             (None, Some(why)) => {
@@ -87,7 +87,7 @@ impl Found {
 }
 
 /// What opening needs of the options, to go along to another thread.
-pub struct Request {
+pub struct NvmlRequest {
     /// The library, where one is named.
     pub library: Option<OsString>,
     /// Which GPUs count.
@@ -95,10 +95,10 @@ pub struct Request {
     sysroot: PathBuf,
 }
 
-impl Request {
+impl NvmlRequest {
     /// From the options.
-    pub fn new(options: &Options) -> Request {
-        Request {
+    pub fn new(options: &Options) -> NvmlRequest {
+        NvmlRequest {
             library: options.nvml.as_ref().map(OsString::from),
             selection: options.gpus.nvidia.clone(),
             sysroot: options.sysroot.clone(),
@@ -154,32 +154,32 @@ fn names(library: Option<&OsStr>) -> Vec<OsString> {
 
 /// Why the driver gives no answer.
 #[derive(Clone)]
-pub struct Failure {
+pub struct NvmlFailure {
     /// In words.
     pub reason: String,
     /// Whether it may answer later.
     pub may_pass: bool,
 }
 
-impl Failure {
+impl NvmlFailure {
     /// The driver's own error, where it was asked for something.
-    pub fn new(asked: &str, error: &NvmlError) -> Failure {
-        Failure { reason: format!("{asked}: {}", in_words(error)), may_pass: may_pass(error) }
+    pub fn new(asked: &str, error: &NvmlError) -> NvmlFailure {
+        NvmlFailure { reason: format!("{asked}: {}", in_words(error)), may_pass: may_pass(error) }
     }
 
     /// One that stays.
-    pub fn for_good(reason: String) -> Failure {
-        Failure { reason, may_pass: false }
+    pub fn for_good(reason: String) -> NvmlFailure {
+        NvmlFailure { reason, may_pass: false }
     }
 }
 
 /// The library, initialised once a process: a forked child has its own. It is never shut down, since another
 /// thread or tracker may be inside.
-pub fn load(library: Option<&OsStr>) -> Result<&'static Nvml, Failure> {
+pub fn load(library: Option<&OsStr>) -> Result<&'static Nvml, NvmlFailure> {
     type Loaded = (u32, OsString, &'static Nvml);
     static LOADED: Mutex<Vec<Loaded>> = Mutex::new(Vec::new());
     let mut loaded = LOADED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let mut failure: Option<Failure> = None;
+    let mut failure: Option<NvmlFailure> = None;
     for name in names(library) {
         let process = std::process::id();
         if let Some((_, _, nvml)) = loaded.iter().find(|(pid, path, _)| *pid == process && *path == name) {
@@ -193,11 +193,11 @@ pub fn load(library: Option<&OsStr>) -> Result<&'static Nvml, Failure> {
                 return Ok(nvml);
             }
             Some(Err(NvmlError::LibloadingError(error))) => {
-                failure.get_or_insert_with(|| Failure::for_good(sanitize::text(error.to_string())));
+                failure.get_or_insert_with(|| NvmlFailure::for_good(sanitize::text(error.to_string())));
             }
-            Some(Err(error)) => failure = Some(Failure::new(&name.to_string_lossy(), &error)),
-            None => failure = Some(Failure::for_good("the process is about to exit".into())),
+            Some(Err(error)) => failure = Some(NvmlFailure::new(&name.to_string_lossy(), &error)),
+            None => failure = Some(NvmlFailure::for_good("the process is about to exit".into())),
         }
     }
-    Err(failure.unwrap_or_else(|| Failure::for_good("no library is named".into())))
+    Err(failure.unwrap_or_else(|| NvmlFailure::for_good("no library is named".into())))
 }

@@ -34,7 +34,7 @@ const LONGEST_BESIDE_NS: u64 = 2_000_000_000;
 
 /// What a GPU's power is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Power {
+pub enum NvmlPower {
     /// nvmlDeviceGetPowerUsage.
     Usage,
     /// A field value, and its scope.
@@ -43,11 +43,11 @@ pub enum Power {
 
 /// What a GPU is read by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Meters {
+pub struct NvmlMeters {
     /// Its energy counter counts.
     pub has_counter: bool,
     /// Its power: beside the counter, or instead.
-    pub power: Power,
+    pub power: NvmlPower,
     /// It cannot draw more than this, W.
     pub max_watts: f64,
     /// They cover the whole module: processor, GPU and memory.
@@ -55,9 +55,9 @@ pub struct Meters {
 }
 
 /// A GPU being read.
-pub struct Gpu {
+pub struct NvmlGpu {
     device: Device<'static>,
-    meters: Meters,
+    meters: NvmlMeters,
     /// What its counter showed last, mJ.
     last: Option<u64>,
     /// When it was last seen to move, and when it was last read, ns.
@@ -77,7 +77,7 @@ pub struct Gpu {
 #[derive(Default)]
 pub struct NvmlGpus {
     channels: Vec<Channel>,
-    gpus: Vec<Gpu>,
+    gpus: Vec<NvmlGpu>,
 }
 
 impl Source for NvmlGpus {
@@ -98,7 +98,7 @@ impl Source for NvmlGpus {
     }
 
     fn read(&mut self, _clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
-        let results = self.side_by_side(|gpus| gpus.iter_mut().map(Gpu::read_aged).collect());
+        let results = self.side_by_side(|gpus| gpus.iter_mut().map(NvmlGpu::read_aged).collect());
         collect(results, readings);
     }
 
@@ -124,14 +124,14 @@ impl NvmlGpus {
     }
 
     /// Adds a GPU.
-    pub fn add(&mut self, channel: Channel, gpu: Gpu) {
+    pub fn add(&mut self, channel: Channel, gpu: NvmlGpu) {
         self.channels.push(channel);
         self.gpus.push(gpu);
     }
 
     /// Does the work for all GPUs together; where the driver takes so long that by the last one the counter of
     /// the first has moved on, for each on a thread of its own.
-    fn side_by_side(&mut self, work: impl Fn(&mut [Gpu]) -> Vec<Results> + Sync) -> Vec<Results> {
+    fn side_by_side(&mut self, work: impl Fn(&mut [NvmlGpu]) -> Vec<Results> + Sync) -> Vec<Results> {
         let in_turn: u64 = self.gpus.iter().map(|gpu| gpu.call_ns).sum();
         if self.gpus.len() == 1 || in_turn < SLOW_NS {
             return work(&mut self.gpus);
@@ -150,7 +150,7 @@ impl NvmlGpus {
 }
 
 /// Looks at these GPUs' counters until each has moved, or cannot be expected to.
-fn watch(gpus: &mut [Gpu]) -> Vec<Results> {
+fn watch(gpus: &mut [NvmlGpu]) -> Vec<Results> {
     let start = os::monotonic_ns();
     let mut watches: Vec<Watch> = gpus.iter_mut().map(Watch::start).collect();
     while watches.iter().any(|watch| watch.is_on) && os::monotonic_ns() < start + LONGEST_WATCH_NS {
@@ -161,10 +161,10 @@ fn watch(gpus: &mut [Gpu]) -> Vec<Results> {
     watches.into_iter().map(Watch::finish).collect()
 }
 
-impl Gpu {
+impl NvmlGpu {
     /// A GPU to be read by these meters.
-    pub fn new(device: Device<'static>, meters: Meters) -> Gpu {
-        Gpu {
+    pub fn new(device: Device<'static>, meters: NvmlMeters) -> NvmlGpu {
+        NvmlGpu {
             device,
             meters,
             last: None,
@@ -205,8 +205,8 @@ impl Gpu {
     fn read_power(&mut self, value: impl Fn(f64) -> Value) -> (u64, Result<Value, Fault>) {
         let power = self.meters.power;
         let (at, watts) = self.ask(|device| match power {
-            Power::Usage => device.power_usage().map(|milliwatts| f64::from(milliwatts) * 1e-3),
-            Power::Field(field, scope) => {
+            NvmlPower::Usage => device.power_usage().map(|milliwatts| f64::from(milliwatts) * 1e-3),
+            NvmlPower::Field(field, scope) => {
                 os::nvml_watts(device, &[(field, scope)])?.pop().unwrap_or(Err(NvmlError::NoData))
             }
         });
@@ -252,7 +252,7 @@ impl Gpu {
 
 /// Watching one GPU's counter for its next step.
 struct Watch<'a> {
-    gpu: &'a mut Gpu,
+    gpu: &'a mut NvmlGpu,
     /// The count before the step, as first seen.
     before: (u64, Result<Value, Fault>),
     /// When it was last seen unchanged.
@@ -265,7 +265,7 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn start(gpu: &'a mut Gpu) -> Watch<'a> {
+    fn start(gpu: &'a mut NvmlGpu) -> Watch<'a> {
         let before = gpu.read();
         let is_on = matches!(before.1, Ok(Value::Count(_))) && !gpu.stands_still();
         Watch { gpu, before, unchanged_at: before.0, steps: Vec::new(), failed: None, is_on }

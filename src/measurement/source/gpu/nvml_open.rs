@@ -1,9 +1,9 @@
 //! One NVIDIA GPU being opened: its names, its meters, and what these cover.
 
-use super::nvml::{Failure, NAME};
-use super::nvml_device::{Gpu, Meters, Power};
+use super::nvml::{NAME, NvmlFailure};
+use super::nvml_device::{NvmlGpu, NvmlMeters, NvmlPower};
 use super::superchip;
-use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::gpu_selection::Picked;
 use crate::os::{self, exit};
 use crate::sanitize;
@@ -36,7 +36,7 @@ const PART_TIME_NOTE: &str = "its sensor measures a quarter of the time: energie
 (0.5 s: -51 to +41 %, 1 s: -48 to +38 %, 2 s: -31 to +21 %, 4 s: -13 to +2 %; arXiv 2312.02741)";
 
 /// A GPU that the driver shows.
-pub struct Offered {
+pub struct NvmlOffer {
     place: u32,
     answer: Answer,
     /// Its name.
@@ -49,16 +49,16 @@ pub struct Offered {
 
 enum Answer {
     Device(Device<'static>),
-    Failed(Failure),
+    Failed(NvmlFailure),
     /// It is open, or its failure has been reported.
     Done,
 }
 
-impl Offered {
+impl NvmlOffer {
     /// One that has not been asked yet.
-    pub fn new(place: u32) -> Offered {
-        let answer = Answer::Failed(Failure { reason: String::new(), may_pass: true });
-        Offered { place, answer, name: "NVIDIA GPU".into(), ids: Vec::new(), failed: None }
+    pub fn new(place: u32) -> NvmlOffer {
+        let answer = Answer::Failed(NvmlFailure { reason: String::new(), may_pass: true });
+        NvmlOffer { place, answer, name: "NVIDIA GPU".into(), ids: Vec::new(), failed: None }
     }
 
     /// Whether it has yet to answer.
@@ -80,7 +80,7 @@ impl Offered {
     }
 
     /// Asks for its names. Fails where the driver's numbers cannot be trusted.
-    pub fn look(&mut self, nvml: &'static Nvml) -> Result<(), Failure> {
+    pub fn look(&mut self, nvml: &'static Nvml) -> Result<(), NvmlFailure> {
         let ask = || -> Result<(Device<'static>, Option<String>), NvmlError> {
             let device = nvml.device_by_index(self.place)?;
             match device.uuid() {
@@ -92,7 +92,7 @@ impl Offered {
             Ok((device, uuid)) => {
                 self.ids = uuid.into_iter().map(sanitize::text).collect();
                 if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
-                    let found = instances(&device).map_err(Failure::for_good)?;
+                    let found = instances(&device).map_err(NvmlFailure::for_good)?;
                     self.ids.extend(found.filter_map(|instance| instance.uuid().ok()).map(sanitize::text));
                 }
                 self.name = device.name().map_or_else(|_| "NVIDIA GPU".into(), sanitize::text);
@@ -104,7 +104,7 @@ impl Offered {
     }
 
     fn fail(&mut self, error: &NvmlError) {
-        let failure = Failure::new(&self.who(), error);
+        let failure = NvmlFailure::new(&self.who(), error);
         if failure.may_pass {
             self.failed = Some(super::nvml_error::in_words(error));
         }
@@ -122,13 +122,13 @@ impl Offered {
         picked: &Picked,
         is_ambiguous: bool,
         failed: Option<&str>,
-    ) -> Result<Option<(Channel, Gpu)>, Failure> {
+    ) -> Result<Option<(Channel, NvmlGpu)>, NvmlFailure> {
         let found = match &self.answer {
             Answer::Done => return Ok(None),
             Answer::Failed(failure) => Err(failure.clone()),
             Answer::Device(device) => exit::driver_call(|| Findings::of(device, &self.name))
                 .unwrap_or(Err(NvmlError::Uninitialized))
-                .map_err(|error| Failure::new(&self.who(), &error)),
+                .map_err(|error| NvmlFailure::new(&self.who(), &error)),
         };
         let findings = match found {
             Ok(findings) => findings,
@@ -155,8 +155,9 @@ impl Offered {
         let id = self.ids.first().cloned().unwrap_or_else(|| format!("nvml-{}", self.place));
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         let (method, quantity) = findings.quantity;
-        let channel = Channel { note, ..Channel::new((Kind::Gpu, NAME), self.name.as_str(), id, method, quantity) };
-        Ok(Some((channel, Gpu::new(device, findings.meters))))
+        let channel =
+            Channel { note, ..Channel::new((DeviceKind::Gpu, NAME), self.name.as_str(), id, method, quantity) };
+        Ok(Some((channel, NvmlGpu::new(device, findings.meters))))
     }
 
     /// Where parts of it are this job's: which, and how large they are.
@@ -182,8 +183,8 @@ impl Offered {
 
 /// What a GPU has to be read by.
 struct Findings {
-    meters: Meters,
-    quantity: (Method, Quantity),
+    meters: NvmlMeters,
+    quantity: (MeasuringMethod, Quantity),
     notes: Vec<String>,
 }
 
@@ -191,15 +192,15 @@ impl Findings {
     /// Asks a GPU of this name.
     fn of(device: &Device, name: &str) -> Result<Findings, NvmlError> {
         let has_counter = device.total_energy_consumption().is_ok();
-        let mut meters = Meters { has_counter, power: Power::Usage, max_watts: 0.0, has_module: false };
+        let mut meters = NvmlMeters { has_counter, power: NvmlPower::Usage, max_watts: 0.0, has_module: false };
         let mut notes = Vec::new();
         if superchip::has_gpu(name) {
             notes.push(meters.choose_scope(Scopes::of(device)).to_owned());
         } else if !has_counter {
-            meters.power = Scopes::of(device).instant().unwrap_or(Power::Usage);
+            meters.power = Scopes::of(device).instant().unwrap_or(NvmlPower::Usage);
         }
         if !has_counter {
-            if meters.power == Power::Usage {
+            if meters.power == NvmlPower::Usage {
                 device.power_usage()?;
             }
             notes.push("no energy counter: its power is integrated".into());
@@ -214,8 +215,11 @@ impl Findings {
         let (power_w, counter_w) = bounds(device, if is_of_two { 2.0 } else { 1.0 });
         meters.max_watts = power_w;
         let quantity = match meters.has_counter {
-            true => (Method::Counter, Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: counter_w }),
-            false => (Method::Power, Quantity::Power { max_watts: power_w }),
+            true => (
+                MeasuringMethod::Counter,
+                Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: counter_w },
+            ),
+            false => (MeasuringMethod::Power, Quantity::Power { max_watts: power_w }),
         };
         Ok(Findings { meters, quantity, notes })
     }
@@ -249,26 +253,26 @@ impl Scopes {
     }
 
     /// The GPU's power now. From Ampere on (but for the A100), nvmlDeviceGetPowerUsage is the mean of the last second.
-    fn instant(&self) -> Option<Power> {
+    fn instant(&self) -> Option<NvmlPower> {
         let Scopes([(field, gpu, _), _]) = *self;
-        gpu.map(|_| Power::Field(field, NVML_POWER_SCOPE_GPU))
+        gpu.map(|_| NvmlPower::Field(field, NVML_POWER_SCOPE_GPU))
     }
 
     /// The GPU's power without its module's. A driver that shows as much for both does not know of scopes.
-    fn gpu(&self) -> Option<Power> {
+    fn gpu(&self) -> Option<NvmlPower> {
         let is_apart = |(_, gpu, module): &&(u32, Option<f64>, Option<f64>)| {
             gpu.is_some_and(|gpu| module.is_none_or(|module| gpu + LEAST_PROCESSOR_W < module))
         };
-        self.0.iter().find(is_apart).map(|(field, _, _)| Power::Field(*field, NVML_POWER_SCOPE_GPU))
+        self.0.iter().find(is_apart).map(|(field, _, _)| NvmlPower::Field(*field, NVML_POWER_SCOPE_GPU))
     }
 
-    fn module(&self) -> Option<Power> {
+    fn module(&self) -> Option<NvmlPower> {
         let has_it = |(_, _, module): &&(u32, Option<f64>, Option<f64>)| module.is_some();
-        self.0.iter().find(has_it).map(|(field, _, _)| Power::Field(*field, NVML_POWER_SCOPE_MODULE))
+        self.0.iter().find(has_it).map(|(field, _, _)| NvmlPower::Field(*field, NVML_POWER_SCOPE_MODULE))
     }
 }
 
-impl Meters {
+impl NvmlMeters {
     /// Chooses what counts a superchip's GPU once; returns what it covers.
     fn choose_scope(&mut self, scopes: Scopes) -> &'static str {
         if let Some(power) = scopes.gpu() {

@@ -1,11 +1,11 @@
 //! The search for this job's NVIDIA GPUs. What answers is opened at once. A driver or GPU that fails with an error that may pass
 //! is asked again, ever less often, and so are GPUs on which no process of this program runs yet.
 
-use super::nvml::{self, Failure, NAME, Request};
+use super::nvml::{self, NAME, NvmlFailure, NvmlRequest};
 use super::nvml_device::NvmlGpus;
-use super::nvml_open::{Offered, instances, possible};
+use super::nvml_open::{NvmlOffer, instances, possible};
 use crate::measurement::gpu_selection::Picked;
-use crate::measurement::source::background::Attempt;
+use crate::measurement::source::background::OpenAttempt;
 use crate::measurement::source::{Opened, Opening, Source, Unavailable, Waker};
 use crate::os::{self, OwnTable, exit};
 use nvml_wrapper::Device;
@@ -29,10 +29,10 @@ const SELDOM: Duration = Duration::from_secs(10);
 const PROCESS_LOOK: Duration = Duration::from_millis(250);
 
 /// The search so far.
-pub struct Search {
-    request: Request,
+pub struct NvmlSearch {
+    request: NvmlRequest,
     /// The driver's GPUs by their places; empty until it has counted them.
-    offered: Vec<Offered>,
+    offered: Vec<NvmlOffer>,
     /// What the selection names and is not there has been reported.
     has_named: bool,
     has_opened: bool,
@@ -46,10 +46,10 @@ pub struct Search {
     family: Family,
 }
 
-impl Search {
+impl NvmlSearch {
     /// Of what is asked for; `table` is where files are opened.
-    pub fn new(request: Request, table: Weak<OwnTable>) -> Search {
-        Search {
+    pub fn new(request: NvmlRequest, table: Weak<OwnTable>) -> NvmlSearch {
+        NvmlSearch {
             request,
             offered: Vec::new(),
             has_named: false,
@@ -80,14 +80,14 @@ impl Search {
     }
 
     /// Leaves the rest of the search, if there is one, to a thread of its own.
-    pub fn go_on_behind(mut self, attempt: &Attempt, waker: Waker) {
+    pub fn go_on_behind(mut self, attempt: &OpenAttempt, waker: Waker) {
         if !self.goes_on {
             return;
         }
         let shown = (NAME, self.until_then.clone());
         let then = waker.clone();
         // What answers late is counted from then on. Nobody knows what it used while it could not be asked.
-        let next = Opening::start(shown, false, "ct-nvml", waker, move |attempt: &Attempt| {
+        let next = Opening::start(shown, false, "ct-nvml", waker, move |attempt: &OpenAttempt| {
             let opened = self.look_on(attempt);
             self.go_on_behind(attempt, then);
             opened
@@ -96,7 +96,7 @@ impl Search {
     }
 
     /// Looks again until something answers or the search is over.
-    fn look_on(&mut self, attempt: &Attempt) -> Opened {
+    fn look_on(&mut self, attempt: &OpenAttempt) -> Opened {
         loop {
             std::thread::park_timeout(self.pause);
             self.pause = self.next_pause();
@@ -122,14 +122,14 @@ impl Search {
     }
 
     /// Asks for all GPUs in the driver's order, which is the PCI bus's. One that does not answer keeps its number.
-    fn offer(&mut self) -> Result<(), Failure> {
+    fn offer(&mut self) -> Result<(), NvmlFailure> {
         let nvml = nvml::load(self.request.library.as_deref())?;
         let offered = &mut self.offered;
         let call = || {
             if offered.is_empty() {
-                let count = nvml.device_count().map_err(|error| Failure::new("counting the GPUs", &error))?;
-                let count = possible(count, MOST_GPUS, "GPUs").map_err(Failure::for_good)?;
-                offered.extend((0..count).map(Offered::new));
+                let count = nvml.device_count().map_err(|error| NvmlFailure::new("counting the GPUs", &error))?;
+                let count = possible(count, MOST_GPUS, "GPUs").map_err(NvmlFailure::for_good)?;
+                offered.extend((0..count).map(NvmlOffer::new));
             }
             offered.iter_mut().filter(|gpu| gpu.may_answer()).try_for_each(|gpu| gpu.look(nvml))
         };
@@ -145,7 +145,7 @@ impl Search {
             round.unavailable.push(Unavailable { source: NAME, reason: "the driver shows no GPU".into(), cure: None });
         }
         // One that does not answer yet may be the one that is named.
-        let may_be_named = !unknown.is_empty() && self.offered.iter().any(Offered::may_answer);
+        let may_be_named = !unknown.is_empty() && self.offered.iter().any(NvmlOffer::may_answer);
         if !may_be_named && !std::mem::replace(&mut self.has_named, true) {
             round.unavailable.extend(unknown.into_iter().map(|what| missing(what, UNKNOWN_CURE)));
         }
@@ -155,7 +155,7 @@ impl Search {
                     Ok(()) => (),
                     Err(why) => return (None, vec![missing(why, NO_DRIVER_CURE)]),
                 },
-                None if may_be_named => round.waits.extend(self.offered.get(place).and_then(Offered::failure)),
+                None if may_be_named => round.waits.extend(self.offered.get(place).and_then(NvmlOffer::failure)),
                 None => (),
             }
         }

@@ -3,7 +3,7 @@
 //! aside.
 
 use super::drm_card::numbered;
-use crate::measurement::channel::{Channel, Kind};
+use crate::measurement::channel::{Channel, DeviceKind};
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::text;
 use crate::measurement::source::{Source, Unavailable};
@@ -66,7 +66,8 @@ pub struct Processor {
 impl Processor {
     /// Holds back those of these sources that measure processor or memory, and returns the others.
     pub fn hold(&mut self, sources: Vec<Box<dyn Source>>) -> Vec<Box<dyn Source>> {
-        let is_part = |channel: &Channel| matches!(channel.kind, Kind::Cpu | Kind::Dram) && !channel.simulated;
+        let is_part =
+            |channel: &Channel| matches!(channel.kind, DeviceKind::Cpu | DeviceKind::Dram) && !channel.simulated;
         let (held, others) = sources.into_iter().partition(|source| source.channels().iter().any(is_part));
         (self.held, self.since) = (held, Some(Instant::now()));
         others
@@ -147,7 +148,7 @@ impl Source for Apart {
 mod tests {
     use super::*;
     use crate::measurement::source::simulated::Simulated;
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     #[test]
     fn a_superchip_by_its_gpu_s_name() {
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_superchip_by_its_meters_or_its_cores() {
-        let tree = Tree::new("superchip");
+        let tree = TestTree::new("superchip");
         let has = || has_processor(&tree.options("", &[]).sysroot);
         assert!(!has());
         tree.write("proc/cpuinfo", "CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n");
@@ -175,7 +176,7 @@ mod tests {
     }
 
     /// A simulated processor is none of the module's; a GPU stands for a real source.
-    fn real(kind: Kind) -> Box<dyn Source> {
+    fn real(kind: DeviceKind) -> Box<dyn Source> {
         struct Real([Channel; 1]);
         impl Source for Real {
             fn channels(&self) -> &[Channel] {
@@ -190,17 +191,23 @@ mod tests {
             }
         }
         let quantity = crate::measurement::channel::Quantity::Power { max_watts: 1e3 };
-        Box::new(Real([Channel::new((kind, "test"), "x", "x", crate::measurement::channel::Method::Power, quantity)]))
+        Box::new(Real([Channel::new(
+            (kind, "test"),
+            "x",
+            "x",
+            crate::measurement::channel::MeasuringMethod::Power,
+            quantity,
+        )]))
     }
 
-    fn sources(tree: &Tree) -> Vec<Box<dyn Source>> {
+    fn sources(tree: &TestTree) -> Vec<Box<dyn Source>> {
         let device = tree.options("sim_cpu=x:10", &[]).sim_cpu.unwrap();
-        vec![Box::new(Simulated::new(Kind::Cpu, &device)), real(Kind::Cpu), real(Kind::Gpu)]
+        vec![Box::new(Simulated::new(DeviceKind::Cpu, &device)), real(DeviceKind::Cpu), real(DeviceKind::Gpu)]
     }
 
     #[test]
     fn a_processor_is_counted_once_whenever_nvml_answers() {
-        let tree = Tree::new("superchip-once");
+        let tree = TestTree::new("superchip-once");
         let mut processor = Processor::default();
         assert_eq!(processor.hold(sources(&tree)).len(), 2, "simulated and GPU");
         assert!(processor.waits() && !processor.is_overdue() && processor.until_then().is_some());
@@ -211,7 +218,7 @@ mod tests {
         let mut processor = Processor::default();
         processor.hold(sources(&tree));
         let mut counts = processor.release().ok().unwrap();
-        let mut value = || Tree::values(&mut *counts[0])[0];
+        let mut value = || TestTree::values(&mut *counts[0])[0];
         assert!(value().is_ok());
         assert!(processor.is_covered(), "some have counted");
         assert_eq!(value(), Err(WITHIN));

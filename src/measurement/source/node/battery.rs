@@ -1,7 +1,7 @@
 //! A laptop's batteries while they discharge: what they give is what the whole machine takes
 //! (Documentation/ABI/testing/sysfs-class-power: µW, or µA and µV, negative in some drivers).
 
-use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{absent, signed};
@@ -47,7 +47,7 @@ pub fn open(options: &Options) -> Opened {
     let quantity = Quantity::Power { max_watts: MAX_BATTERY_W };
     let channel = Channel {
         note: Some("what the battery gives: the whole machine, its screen included".into()),
-        ..Channel::new((Kind::Node, NAME), "battery", id, Method::Power, quantity)
+        ..Channel::new((DeviceKind::Node, NAME), "battery", id, MeasuringMethod::Power, quantity)
     };
     (Some(Box::new(Batteries { channel: [channel], folders })), Vec::new())
 }
@@ -106,9 +106,9 @@ impl Source for Batteries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
-    fn supply(tree: &Tree, name: &str, files: &[(&str, &str)]) {
+    fn supply(tree: &TestTree, name: &str, files: &[(&str, &str)]) {
         for (file, text) in files {
             tree.write(&format!("sys/class/power_supply/{name}/{file}"), &format!("{text}\n"));
         }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_discharges_counts_together_and_mains_power_is_a_fault() {
-        let tree = Tree::new("battery");
+        let tree = TestTree::new("battery");
         supply(&tree, "AC", &[("type", "Mains"), ("online", "0")]);
         supply(&tree, "hidpp_battery_0", &[("type", "Battery"), ("scope", "Device"), ("status", "Discharging")]);
         supply(&tree, "BAT0", &[("type", "Battery"), ("status", "Discharging"), ("power_now", "-12500000")]);
@@ -124,10 +124,10 @@ mod tests {
         supply(&tree, "BAT1", &[[("type", "Battery"), ("status", "Discharging")], amperes].concat());
         let (source, unavailable) = open(&tree.options("", &[]));
         let mut source = source.unwrap();
-        assert_eq!((Tree::channels(&*source), unavailable), (vec!["node battery BAT0+BAT1".into()], Vec::new()));
-        assert_eq!(Tree::values(&mut *source), [Ok(Value::Watts(20.0))]);
+        assert_eq!((TestTree::channels(&*source), unavailable), (vec!["node battery BAT0+BAT1".into()], Vec::new()));
+        assert_eq!(TestTree::values(&mut *source), [Ok(Value::Watts(20.0))]);
         supply(&tree, "BAT1", &[("status", "Not charging")]);
-        assert_eq!(Tree::values(&mut *source), [Ok(Value::Watts(12.5))]);
+        assert_eq!(TestTree::values(&mut *source), [Ok(Value::Watts(12.5))]);
         for (status, power, fault) in [
             ("Charging", "12500000", ON_MAINS),
             ("Full", "0", ON_MAINS),
@@ -136,16 +136,16 @@ mod tests {
             ("Discharging", "much", Fault::Garbage),
         ] {
             supply(&tree, "BAT0", &[("status", status), ("power_now", power)]);
-            assert_eq!(Tree::values(&mut *source), [Err(fault)], "{status} {power}");
+            assert_eq!(TestTree::values(&mut *source), [Err(fault)], "{status} {power}");
         }
         tree.remove("sys/class/power_supply/BAT0/status");
-        assert_eq!(Tree::values(&mut *source), [Err(Fault::Gone)]);
+        assert_eq!(TestTree::values(&mut *source), [Err(Fault::Gone)]);
         assert_eq!((source.min_gap_ns(), source.max_gap_ns()), (50_000_000, 100_000_000));
     }
 
     #[test]
     fn a_battery_that_cannot_say_is_left_out_with_its_reason() {
-        let tree = Tree::new("battery-none");
+        let tree = TestTree::new("battery-none");
         assert_eq!(open(&tree.options("", &[])).1[0].reason, "no battery here");
         supply(&tree, "BAT0", &[("type", "Battery"), ("status", "Charging"), ("power_now", "9")]);
         let (source, why) = open(&tree.options("", &[]));

@@ -9,36 +9,36 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::measurement::channel::Kind;
+use crate::measurement::channel::DeviceKind;
 use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use crate::measurement::source::sysfs::number_file;
-use crate::measurement::source::sysfs::sensor::{Device, MAX_GPU_W, MAX_MODULE_W, Sensor, Sensors, Silent};
+use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, Sensor, SensorDevice, Sensors, Silent};
 use crate::measurement::source::{Opened, Unavailable};
 use crate::options::Options;
-use monitor::{Found, MICROWATT, Monitor, Reads};
+use monitor::{FoundMonitor, MICROWATT, Monitor, Reads};
 use std::path::{Path, PathBuf};
-use table::{CHIPS, Chip, Label, Repeats, Row};
+use table::{CHIPS, Chip, ChipRow, Label, Repeats};
 
 const NAME: &str = "hwmon";
 /// A mean over longer than this, ms, blurs where an epoch ends.
 const LONG_MEAN_MS: u64 = 100;
 
 /// A meter that exists.
-struct Meter {
+struct HwmonMeter {
     /// Its label where that says what it is, else its name.
     label: String,
-    device: Device,
+    device: SensorDevice,
     /// The ways to read it, the best first.
     sensors: Vec<Sensor>,
 }
 
 /// A meter that was opened.
-type Tried = (Device, Result<Sensor, Silent>);
+type Tried = (SensorDevice, Result<Sensor, Silent>);
 
 /// Opens the meters of these kinds.
-pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
+pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     let monitors = Monitor::all(&options.sysroot);
-    let mut chips: Vec<(&Chip, Vec<Meter>)> =
+    let mut chips: Vec<(&Chip, Vec<HwmonMeter>)> =
         CHIPS.iter().map(|chip| (chip, meters(chip, &options.sysroot, &monitors))).collect();
     let mut sensors = Sensors::new(NAME);
     let mut is_metered = false;
@@ -52,7 +52,7 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
 }
 
 /// The meters of a kind of the first chip that answers; where none answers, of the first that has any.
-fn best(chips: &mut [(&Chip, Vec<Meter>)], kind: Kind) -> Vec<Tried> {
+fn best(chips: &mut [(&Chip, Vec<HwmonMeter>)], kind: DeviceKind) -> Vec<Tried> {
     let mut silent = Vec::new();
     for (chip, meters) in chips {
         let of_kind = meters.extract_if(.., |meter| meter.device.kind == kind);
@@ -75,9 +75,10 @@ fn best(chips: &mut [(&Chip, Vec<Meter>)], kind: Kind) -> Vec<Tried> {
 }
 
 /// A chip's meters, those that are part of another one left out.
-fn meters(chip: &Chip, sysroot: &Path, monitors: &[Monitor]) -> Vec<Meter> {
+fn meters(chip: &Chip, sysroot: &Path, monitors: &[Monitor]) -> Vec<HwmonMeter> {
     let of_chip = |monitor: &&Monitor| chip.names.contains(&monitor.name.as_str()) && (chip.applies)(monitor);
-    let found: Vec<Found> = monitors.iter().filter(of_chip).flat_map(|monitor| monitor.found(chip.files)).collect();
+    let found: Vec<FoundMonitor> =
+        monitors.iter().filter(of_chip).flat_map(|monitor| monitor.found(chip.files)).collect();
     let labels: Vec<String> = found.iter().map(|found| found.label.to_ascii_lowercase()).collect();
     let mut packages = Vec::new();
     let mut meters = Vec::new();
@@ -98,12 +99,12 @@ fn meters(chip: &Chip, sysroot: &Path, monitors: &[Monitor]) -> Vec<Meter> {
     meters
 }
 
-fn meter(chip: &Chip, row: &Row, found: Found) -> Meter {
+fn meter(chip: &Chip, row: &ChipRow, found: FoundMonitor) -> HwmonMeter {
     let max_watts = chip.max_watts.unwrap_or(match row.kind {
-        Kind::Cpu => MAX_PACKAGE_W,
-        Kind::Dram => MAX_DRAM_W,
-        Kind::Gpu => MAX_GPU_W,
-        Kind::Node => MAX_MODULE_W,
+        DeviceKind::Cpu => MAX_PACKAGE_W,
+        DeviceKind::Dram => MAX_DRAM_W,
+        DeviceKind::Gpu => MAX_GPU_W,
+        DeviceKind::Node => MAX_MODULE_W,
     });
     let powers = found.reads.iter().filter_map(|reads| match reads {
         Reads::Power(path, unit) if *unit == MICROWATT => Some(path.clone()),
@@ -122,14 +123,14 @@ fn meter(chip: &Chip, row: &Row, found: Found) -> Meter {
     let note = Some(row.note.to_owned()).filter(|note| !note.is_empty());
     let device = format!("{} {}", chip.maker, found.label).trim().to_owned();
     let label = if matches!(row.label, Label::Any) { device.clone() } else { found.label };
-    let device = Device {
+    let device = SensorDevice {
         kind: row.kind,
         device,
         id: found.id,
         has_memory: row.has_memory,
         notes: note.into_iter().chain(mean).collect(),
     };
-    Meter { label, device, sensors: found.reads.into_iter().map(sensor).collect() }
+    HwmonMeter { label, device, sensors: found.reads.into_iter().map(sensor).collect() }
 }
 
 /// The package that a NUMA node's first processor is in.
@@ -141,10 +142,11 @@ fn package(sysroot: &Path, node: &str) -> Option<String> {
 }
 
 /// The reason where nothing asked for is metered: the meters and monitors that exist.
-fn nothing_of(kinds: &[Kind], chips: &[(&Chip, Vec<Meter>)], monitors: &[Monitor]) -> Unavailable {
-    let names = |kinds: &mut dyn Iterator<Item = Kind>| kinds.map(Kind::name).collect::<Vec<_>>().join(", ");
+fn nothing_of(kinds: &[DeviceKind], chips: &[(&Chip, Vec<HwmonMeter>)], monitors: &[Monitor]) -> Unavailable {
+    let names =
+        |kinds: &mut dyn Iterator<Item = DeviceKind>| kinds.map(DeviceKind::name).collect::<Vec<_>>().join(", ");
     let asked = names(&mut kinds.iter().copied());
-    let others: Vec<&Meter> = chips.iter().flat_map(|(_, meters)| meters).collect();
+    let others: Vec<&HwmonMeter> = chips.iter().flat_map(|(_, meters)| meters).collect();
     let mut found: Vec<String> = Vec::new();
     for name in monitors.iter().map(Monitor::in_words) {
         if !found.contains(&name) {
@@ -153,7 +155,7 @@ fn nothing_of(kinds: &[Kind], chips: &[(&Chip, Vec<Meter>)], monitors: &[Monitor
     }
     let reason = if !others.is_empty() {
         let labels: Vec<&str> = others.iter().map(|meter| meter.label.as_str()).collect();
-        let metered = Kind::ALL.into_iter().filter(|&kind| others.iter().any(|meter| meter.device.kind == kind));
+        let metered = DeviceKind::ALL.into_iter().filter(|&kind| others.iter().any(|meter| meter.device.kind == kind));
         format!("nothing here meters {asked}: there is {} ({})", labels.join(", "), names(&mut metered.into_iter()))
     } else if found.is_empty() {
         "no hardware monitor under /sys/class/hwmon".to_owned()

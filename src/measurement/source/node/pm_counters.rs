@@ -4,7 +4,7 @@
 //!
 //! The node contains processors, memory and accelerators. `freshness` counts the refreshes.
 
-use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::gpu_selection::{Selection, Vendor};
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
@@ -32,7 +32,7 @@ const STOPPED_NS: u64 = 5_000_000_000;
 const TRIES: u32 = 3;
 const CURE: &str = "the counters are readable to all where the node's controller answers: tell the site's operators";
 
-struct Counter {
+struct PmCounter {
     path: PathBuf,
     /// The stamp last seen, µs, and when it was new, ns.
     last: Option<(u64, u64)>,
@@ -41,14 +41,14 @@ struct Counter {
 struct PmCounters {
     freshness: PathBuf,
     channels: Vec<Channel>,
-    counters: Vec<Counter>,
+    counters: Vec<PmCounter>,
 }
 
 /// A counter's file as read: J, and its stamp, µs since 1970.
-type Line = (u64, Option<u64>);
+type PmLine = (u64, Option<u64>);
 
 /// Opens the counters of these kinds.
-pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
+pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     let folder = options.sysroot.join("sys/cray/pm_counters");
     if !folder.is_dir() {
         return absent(NAME, "not a Cray: no /sys/cray/pm_counters");
@@ -61,12 +61,12 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
     let gpus = selections(options);
     let mut has_answer = false;
     for &kind in kinds {
-        if let Some(why) = gpus.iter().find_map(|selection| selection.none()).filter(|_| kind == Kind::Gpu) {
+        if let Some(why) = gpus.iter().find_map(|selection| selection.none()).filter(|_| kind == DeviceKind::Gpu) {
             leave_out(why.reason.clone(), why.cure.as_deref());
             continue;
         }
         let mut paths = files(&folder, kind);
-        let narrowed = gpus.iter().find(|selection| kind == Kind::Gpu && selection.is_narrowed());
+        let narrowed = gpus.iter().find(|selection| kind == DeviceKind::Gpu && selection.is_narrowed());
         if let Some(selection) = narrowed.filter(|_| !paths.is_empty()) {
             let (picked, missing) = pick(selection, paths.len(), &options.sysroot);
             missing.into_iter().for_each(|what| leave_out(what, None));
@@ -84,7 +84,7 @@ pub fn open(options: &Options, kinds: &[Kind]) -> Opened {
                         leave_out(format!("{}: {fault}", path.display()), Some(CURE));
                     }
                     source.channels.push(channel(&path, kind));
-                    source.counters.push(Counter { path, last: None });
+                    source.counters.push(PmCounter { path, last: None });
                 }
             }
         }
@@ -132,12 +132,12 @@ fn pick(selection: &Selection, count: usize, sysroot: &Path) -> (Vec<usize>, Vec
 }
 
 /// The files of a kind: the sum where there is one that counts, else its parts.
-fn files(folder: &Path, kind: Kind) -> Vec<PathBuf> {
+fn files(folder: &Path, kind: DeviceKind) -> Vec<PathBuf> {
     let (sum, part) = match kind {
-        Kind::Node => return vec![folder.join("energy")],
-        Kind::Cpu => ("cpu_energy", "cpu"),
-        Kind::Dram => ("memory_energy", "memory"),
-        Kind::Gpu => ("accel_energy", "accel"),
+        DeviceKind::Node => return vec![folder.join("energy")],
+        DeviceKind::Cpu => ("cpu_energy", "cpu"),
+        DeviceKind::Dram => ("memory_energy", "memory"),
+        DeviceKind::Gpu => ("accel_energy", "accel"),
     };
     let sum = folder.join(sum);
     let mut parts: Vec<(u32, PathBuf)> = os::text::entries(folder)
@@ -148,23 +148,23 @@ fn files(folder: &Path, kind: Kind) -> Vec<PathBuf> {
         .collect();
     parts.sort();
     // Accelerators each have their own; processors are told apart on few nodes only.
-    let prefers_parts = kind == Kind::Gpu || !read(&sum).is_ok_and(|(joules, _)| joules > 0);
+    let prefers_parts = kind == DeviceKind::Gpu || !read(&sum).is_ok_and(|(joules, _)| joules > 0);
     if prefers_parts && !parts.is_empty() {
         return parts.into_iter().map(|(_, path)| path).collect();
     }
     if sum.exists() { vec![sum] } else { Vec::new() }
 }
 
-fn channel(path: &Path, kind: Kind) -> Channel {
+fn channel(path: &Path, kind: DeviceKind) -> Channel {
     let (name, max_watts) = match kind {
-        Kind::Node => ("Cray node", MAX_MODULE_W),
-        Kind::Cpu => ("Cray processors", MOST_SOCKETS * MAX_PACKAGE_W),
-        Kind::Dram => ("Cray memory", MOST_SOCKETS * MAX_DRAM_W),
-        Kind::Gpu => ("Cray accelerator", MAX_GPU_W),
+        DeviceKind::Node => ("Cray node", MAX_MODULE_W),
+        DeviceKind::Cpu => ("Cray processors", MOST_SOCKETS * MAX_PACKAGE_W),
+        DeviceKind::Dram => ("Cray memory", MOST_SOCKETS * MAX_DRAM_W),
+        DeviceKind::Gpu => ("Cray accelerator", MAX_GPU_W),
     };
     let id = format!("pm_counters/{}", path.file_name().unwrap_or_default().display());
     let quantity = Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts };
-    Channel::new((kind, NAME), name, id, Method::Counter, quantity)
+    Channel::new((kind, NAME), name, id, MeasuringMethod::Counter, quantity)
 }
 
 impl Source for PmCounters {
@@ -173,7 +173,7 @@ impl Source for PmCounters {
     }
 
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
-        let mut lines: Vec<Result<Line, Fault>> = Vec::new();
+        let mut lines: Vec<Result<PmLine, Fault>> = Vec::new();
         for _ in 0..TRIES {
             let before = number_file::text(&self.freshness).ok();
             lines = self.counters.iter().map(|counter| read(&counter.path)).collect();
@@ -193,10 +193,10 @@ impl Source for PmCounters {
     }
 }
 
-impl Counter {
+impl PmCounter {
     /// What a line tells, read at `now`, ns, when the date was `wall`, µs since 1970: nothing where it is the
     /// one before.
-    fn reading(&mut self, line: Result<Line, Fault>, now: u64, wall: u64) -> Option<(u64, Result<Value, Fault>)> {
+    fn reading(&mut self, line: Result<PmLine, Fault>, now: u64, wall: u64) -> Option<(u64, Result<Value, Fault>)> {
         let (joules, stamp) = match line {
             Ok(line) => line,
             Err(fault) => return Some((now, Err(fault))),
@@ -221,12 +221,12 @@ fn instant(stamp: u64, now: u64, wall: u64) -> u64 {
     now.saturating_sub(age_ns.unwrap_or(0))
 }
 
-fn read(path: &Path) -> Result<Line, Fault> {
+fn read(path: &Path) -> Result<PmLine, Fault> {
     parse(&number_file::text(path)?)
 }
 
 /// "212233445 J 1655219349093098 us"; older ones come without the time.
-fn parse(text: &str) -> Result<Line, Fault> {
+fn parse(text: &str) -> Result<PmLine, Fault> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let number = |text: &str| text.parse().map_err(|_| Fault::Garbage);
     match words.as_slice() {
@@ -240,12 +240,12 @@ fn parse(text: &str) -> Result<Line, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurement::source::sysfs::test_tree::Tree;
+    use crate::measurement::source::sysfs::test_tree::TestTree;
 
     const FOLDER: &str = "sys/cray/pm_counters";
 
-    fn node(label: &str, counters: &[(&str, u64)]) -> Tree {
-        let tree = Tree::new(label);
+    fn node(label: &str, counters: &[(&str, u64)]) -> TestTree {
+        let tree = TestTree::new(label);
         for (name, joules) in counters {
             tree.write(&format!("{FOLDER}/{name}_energy"), &format!("{joules} J 1655219349093098 us\n"));
         }
@@ -255,7 +255,7 @@ mod tests {
         tree
     }
 
-    fn ids(tree: &Tree, kinds: &[Kind]) -> Vec<String> {
+    fn ids(tree: &TestTree, kinds: &[DeviceKind]) -> Vec<String> {
         let source = open(&tree.options("", &[]), kinds).0;
         source.iter().flat_map(|s| s.channels()).map(|c| c.id.replace("pm_counters/", "")).collect()
     }
@@ -266,24 +266,24 @@ mod tests {
         let parts = [("cpu", 5), ("cpu0", 2), ("memory", 7)];
         let all = accelerators.iter().map(|name| (name.as_str(), 9)).chain(parts);
         let tree = node("cray", &all.collect::<Vec<_>>());
-        assert_eq!(ids(&tree, &[Kind::Node]), ["energy"]);
-        assert_eq!(ids(&tree, &[Kind::Cpu, Kind::Dram]), ["cpu_energy", "memory_energy"]);
-        let gpus = ids(&tree, &[Kind::Gpu]);
+        assert_eq!(ids(&tree, &[DeviceKind::Node]), ["energy"]);
+        assert_eq!(ids(&tree, &[DeviceKind::Cpu, DeviceKind::Dram]), ["cpu_energy", "memory_energy"]);
+        let gpus = ids(&tree, &[DeviceKind::Gpu]);
         assert!(gpus.len() == 12 && gpus[2] == "accel2_energy" && gpus[11] == "accel11_energy", "{gpus:?}");
         for (list, ids) in [("0,3", vec!["accel0", "accel3"]), ("22,23", vec!["accel11"]), ("24", vec![])] {
-            let (source, _) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", list)]), &[Kind::Gpu]);
+            let (source, _) = open(&tree.options("", &[("ROCR_VISIBLE_DEVICES", list)]), &[DeviceKind::Gpu]);
             let channels = source.iter().flat_map(|source| source.channels());
             let found: Vec<_> = channels.map(|c| c.id.replace("pm_counters/", "").replace("_energy", "")).collect();
             assert_eq!(found, ids, "{list}");
         }
-        let (source, why) = open(&tree.options("", &[("CUDA_VISIBLE_DEVICES", "-1")]), &[Kind::Gpu]);
+        let (source, why) = open(&tree.options("", &[("CUDA_VISIBLE_DEVICES", "-1")]), &[DeviceKind::Gpu]);
         assert!(source.is_none() && why[0].reason.contains("no GPU"));
     }
 
     #[test]
     fn accelerators_are_picked_by_the_variables_of_their_vendor() {
-        let found = |tree: &Tree, environment: &[(&str, &str)]| -> Vec<String> {
-            let (source, _) = open(&tree.options("", environment), &[Kind::Gpu]);
+        let found = |tree: &TestTree, environment: &[(&str, &str)]| -> Vec<String> {
+            let (source, _) = open(&tree.options("", environment), &[DeviceKind::Gpu]);
             let channels = source.iter().flat_map(|source| source.channels());
             channels.map(|c| c.id.replace("pm_counters/", "").replace("_energy", "")).collect()
         };
@@ -304,15 +304,15 @@ mod tests {
     #[test]
     fn counters_without_hardware_and_nodes_without_counters() {
         let tree = node("cray-gh", &[("cpu", 0), ("cpu0", 4), ("cpu1", 5), ("accel0", 0)]);
-        assert_eq!(ids(&tree, &[Kind::Cpu, Kind::Gpu]), ["cpu0_energy", "cpu1_energy"]);
-        let (source, why) = open(&tree.options("", &[]), &[Kind::Gpu]);
+        assert_eq!(ids(&tree, &[DeviceKind::Cpu, DeviceKind::Gpu]), ["cpu0_energy", "cpu1_energy"]);
+        let (source, why) = open(&tree.options("", &[]), &[DeviceKind::Gpu]);
         assert!(source.is_none() && why[0].reason.ends_with("accel0_energy says 0: nothing behind it"), "{why:?}");
-        let (source, why) = open(&tree.options("", &[]), &[Kind::Dram]);
+        let (source, why) = open(&tree.options("", &[]), &[DeviceKind::Dram]);
         assert!(source.is_none() && why[0].reason == "no counter of dram", "{why:?}");
-        let (source, why) = open(&Tree::new("no-cray").options("", &[]), &Kind::ALL);
+        let (source, why) = open(&TestTree::new("no-cray").options("", &[]), &DeviceKind::ALL);
         assert!(source.is_none() && why[0].reason.contains("not a Cray") && why[0].cure.is_none());
         tree.write(&format!("{FOLDER}/cpu1_energy"), "-3 J\n");
-        let (source, why) = open(&tree.options("", &[]), &[Kind::Cpu]);
+        let (source, why) = open(&tree.options("", &[]), &[DeviceKind::Cpu]);
         assert!(source.unwrap().channels().len() == 2 && why[0].reason.contains("cpu1_energy: it is not a number"));
     }
 
@@ -322,7 +322,7 @@ mod tests {
         let (now, wall) = (100 * second, 1_655_219_349_000_000);
         assert_eq!(instant(wall - 60_000, now, wall), now - 60_000_000);
         assert_eq!([instant(wall + 1, now, wall), instant(wall - 1_000_001, now, wall)], [now; 2], "another date");
-        let mut counter = Counter { path: PathBuf::new(), last: None };
+        let mut counter = PmCounter { path: PathBuf::new(), last: None };
         let line = |joules, stamp| Ok((joules, Some(stamp)));
         let count = |at, joules| Some((at, Ok(Value::Count(joules))));
         assert_eq!(counter.reading(line(5, wall), now, wall), count(now, 5));
@@ -344,12 +344,12 @@ mod tests {
     #[test]
     fn a_file_that_vanishes_is_a_fault_of_its_channel_alone() {
         let tree = node("cray-fault", &[("cpu", 5), ("memory", 7)]);
-        let mut source = open(&tree.options("", &[]), &[Kind::Cpu, Kind::Dram]).0.unwrap();
-        assert_eq!(Tree::values(&mut *source), [Ok(Value::Count(5)), Ok(Value::Count(7))]);
-        assert_eq!(Tree::values(&mut *source), [], "the stamps are the same");
+        let mut source = open(&tree.options("", &[]), &[DeviceKind::Cpu, DeviceKind::Dram]).0.unwrap();
+        assert_eq!(TestTree::values(&mut *source), [Ok(Value::Count(5)), Ok(Value::Count(7))]);
+        assert_eq!(TestTree::values(&mut *source), [], "the stamps are the same");
         tree.remove(&format!("{FOLDER}/cpu_energy"));
         tree.write(&format!("{FOLDER}/memory_energy"), "8 J 1655219349193098 us\n");
-        assert_eq!(Tree::values(&mut *source), [Err(Fault::Gone), Ok(Value::Count(8))]);
+        assert_eq!(TestTree::values(&mut *source), [Err(Fault::Gone), Ok(Value::Count(8))]);
         assert_eq!((source.min_gap_ns(), source.max_gap_ns()), (100_000_000, u64::MAX));
     }
 }

@@ -3,7 +3,7 @@
 //! in mA).
 
 use super::number_file::{self, NumberFile};
-use crate::measurement::channel::{Channel, Kind, Method, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::gpu_selection::Absence;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::{MIN_GAP_NS, Opened, Source, Unavailable};
@@ -30,7 +30,7 @@ const ASLEEP_CURE: &str = "the card sleeps and is counted from when it wakes; to
 echo on | sudo tee /sys/class/drm/card*/device/power/control";
 
 /// What is read, and in which unit.
-enum Unit {
+enum SensorUnit {
     /// µJ since some moment.
     MicroJoules(NumberFile),
     /// A power; the second is one of its units, W.
@@ -42,7 +42,7 @@ enum Unit {
 /// A sensor, and what its numbers mean.
 pub struct Sensor {
     path: PathBuf,
-    unit: Unit,
+    unit: SensorUnit,
     quantity: Quantity,
     /// The power that the same device reports beside its counter, µW.
     beside: Option<NumberFile>,
@@ -65,24 +65,24 @@ pub struct Silent {
 impl Sensor {
     /// A counter in µJ.
     pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
-        let unit = Unit::MicroJoules(NumberFile::unopened(path.clone()));
+        let unit = SensorUnit::MicroJoules(NumberFile::unopened(path.clone()));
         let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts };
         Sensor::new(path, unit, quantity)
     }
 
     /// A power, in units of so many W.
     pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
-        let unit = Unit::Watts(NumberFile::unopened(path.clone()), watts);
+        let unit = SensorUnit::Watts(NumberFile::unopened(path.clone()), watts);
         Sensor::new(path, unit, Quantity::Power { max_watts })
     }
 
     /// A voltage, mV, times a current, mA.
     pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
-        let (path, unit) = (amps.clone(), Unit::Product(volts, amps));
+        let (path, unit) = (amps.clone(), SensorUnit::Product(volts, amps));
         Sensor::new(path, unit, Quantity::Power { max_watts })
     }
 
-    fn new(path: PathBuf, unit: Unit, quantity: Quantity) -> Sensor {
+    fn new(path: PathBuf, unit: SensorUnit, quantity: Quantity) -> Sensor {
         Sensor { path, unit, quantity, may_rest: false, beside: None, counted: None, first: None }
     }
 
@@ -151,15 +151,15 @@ impl Sensor {
 
     fn measure(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<Value, Fault>) {
         let (at, watts) = match &mut self.unit {
-            Unit::MicroJoules(file) => {
+            SensorUnit::MicroJoules(file) => {
                 let (at, count) = file.stamped(clock);
                 return (at, count.map(Value::Count));
             }
-            Unit::Watts(file, unit) => {
+            SensorUnit::Watts(file, unit) => {
                 let (at, number) = file.stamped(clock);
                 (at, number.map(|number| number as f64 * *unit))
             }
-            Unit::Product(volts, amps) => {
+            SensorUnit::Product(volts, amps) => {
                 let before = clock();
                 let (volts, amps) = (signed(volts), signed(amps));
                 let at = number_file::middle(before, clock());
@@ -212,9 +212,9 @@ pub fn signed(path: &Path) -> Result<i64, Fault> {
 }
 
 /// What a sensor measures, in the words of a channel.
-pub struct Device {
+pub struct SensorDevice {
     /// What kind of component it is.
-    pub kind: Kind,
+    pub kind: DeviceKind,
     /// As a person knows it.
     pub device: String,
     /// As the system knows it.
@@ -246,7 +246,7 @@ impl Sensors {
     }
 
     /// Takes a sensor in; one that does not answer waits.
-    pub fn add(&mut self, device: Device, sensor: Result<Sensor, Silent>) {
+    pub fn add(&mut self, device: SensorDevice, sensor: Result<Sensor, Silent>) {
         match sensor {
             Ok(sensor) => {
                 self.channels.push(self.channel(device, &sensor));
@@ -255,7 +255,7 @@ impl Sensors {
             Err(silent) => {
                 let cure = match (device.kind, silent.fault) {
                     // A card's files are readable to all: a refusal is its answer while it sleeps (amdgpu since Linux 6.15).
-                    (Kind::Gpu, Fault::Denied) => ASLEEP_CURE.to_owned(),
+                    (DeviceKind::Gpu, Fault::Denied) => ASLEEP_CURE.to_owned(),
                     (_, Fault::Denied) => {
                         format!("let this user read it: sudo chmod a+r {}", silent.sensor.path.display())
                     }
@@ -267,9 +267,9 @@ impl Sensors {
         }
     }
 
-    fn channel(&self, device: Device, sensor: &Sensor) -> Channel {
-        let method = if sensor.is_power() { Method::Power } else { Method::Counter };
-        let Device { kind, device, id, has_memory, notes } = device;
+    fn channel(&self, device: SensorDevice, sensor: &Sensor) -> Channel {
+        let method = if sensor.is_power() { MeasuringMethod::Power } else { MeasuringMethod::Counter };
+        let SensorDevice { kind, device, id, has_memory, notes } = device;
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         let channel = Channel::new((kind, self.name), device, id, method, sensor.quantity);
         Channel { note, has_memory, may_rest: sensor.may_rest, ..channel }

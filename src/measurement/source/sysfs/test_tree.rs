@@ -9,15 +9,15 @@ use std::fs;
 use std::path::PathBuf;
 
 /// A folder that holds sys, removed in the end.
-pub struct Tree(PathBuf);
+pub struct TestTree(PathBuf);
 
-impl Tree {
+impl TestTree {
     /// An empty one of this label.
-    pub fn new(label: &str) -> Tree {
+    pub fn new(label: &str) -> TestTree {
         let root = std::env::temp_dir().join(format!("ct-tree-{label}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).unwrap();
-        Tree(root)
+        TestTree(root)
     }
 
     /// Writes a file, and the folders it is in.
@@ -61,7 +61,7 @@ impl Tree {
     }
 }
 
-impl Drop for Tree {
+impl Drop for TestTree {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -1,19 +1,19 @@
 use super::*;
-use crate::measurement::source::sysfs::test_tree::Tree;
+use crate::measurement::source::sysfs::test_tree::TestTree;
 
 /// Processors allowed and the time used, µs.
-fn found(tree: &Tree) -> Option<(f64, Option<f64>)> {
+fn found(tree: &TestTree) -> Option<(f64, Option<f64>)> {
     quota(&tree.options("", &[]).sysroot).map(|quota| (quota.processors, quota.used_us().unwrap()))
 }
 
-fn with_first(tree: &Tree, folder: &str, processors: u32) {
+fn with_first(tree: &TestTree, folder: &str, processors: u32) {
     tree.write(&format!("{folder}/cpu.cfs_quota_us"), &format!("{}\n", i64::from(processors) * 100_000));
     tree.write(&format!("{folder}/cpu.cfs_period_us"), "100000\n");
 }
 
 #[test]
 fn the_tightest_cap_of_either_version_counts() {
-    let tree = Tree::new("cgroup-tightest");
+    let tree = TestTree::new("cgroup-tightest");
     tree.write("proc/self/cgroup", "1:name=systemd:/\n0::/job/step\n");
     assert_eq!(found(&tree), None);
     tree.write("sys/fs/cgroup/job/step/cpu.max", "max 100000\n");
@@ -35,7 +35,7 @@ fn the_tightest_cap_of_either_version_counts() {
 #[test]
 fn controllers_stand_in_any_order() {
     for folder in ["cpu,cpuacct", "cpuacct,cpu", "cpu"] {
-        let tree = Tree::new(&format!("cgroup-order-{folder}"));
+        let tree = TestTree::new(&format!("cgroup-order-{folder}"));
         tree.write("proc/self/cgroup", "4:cpuacct,cpu:/slurm/job_7\n2:cpuset:/\n1:name=systemd:/\n");
         with_first(&tree, &format!("sys/fs/cgroup/{folder}/slurm/job_7"), 2);
         tree.write(&format!("sys/fs/cgroup/{folder}/slurm/job_7/cpuacct.usage"), "5000000\n");
@@ -45,7 +45,7 @@ fn controllers_stand_in_any_order() {
 
 #[test]
 fn time_used_may_be_counted_in_another_hierarchy() {
-    let tree = Tree::new("cgroup-apart");
+    let tree = TestTree::new("cgroup-apart");
     tree.write("proc/self/cgroup", "5:cpuacct:/x/job\n4:cpu:/job\n0::/z/job\n");
     with_first(&tree, "sys/fs/cgroup/cpu/job", 3);
     assert_eq!(found(&tree), None, "a cap that nobody can follow");
@@ -67,7 +67,7 @@ fn mounts_say_where_a_container_s_group_is() {
         ("a name that only begins alike", "4:cpu,cpuacct:/docker/abcd\n", "/docker/abc", "/cg/cpu", ""),
     ];
     for (number, (case, membership, root, point, group)) in cases.into_iter().enumerate() {
-        let tree = Tree::new(&format!("cgroup-mounts-{number}"));
+        let tree = TestTree::new(&format!("cgroup-mounts-{number}"));
         tree.write("proc/self/cgroup", membership);
         let mount = format!("33 31 0:30 {root} {point} rw,relatime shared:9 - cgroup cgroup rw,cpuacct,cpu\n");
         tree.write("proc/self/mountinfo", &format!("22 1 0:1 / / rw - ext4 /dev/sda rw\n{mount}"));
@@ -76,7 +76,7 @@ fn mounts_say_where_a_container_s_group_is() {
         tree.write(&format!("{folder}/cpuacct.usage"), "1000\n");
         assert_eq!(found(&tree), Some((2.0, Some(1.0))), "{case}");
     }
-    let tree = Tree::new("cgroup-mounts-second");
+    let tree = TestTree::new("cgroup-mounts-second");
     tree.write("proc/self/cgroup", "0::/\n");
     tree.write("proc/self/mountinfo", "9 1 0:1 /../../pod /sys/fs/cgroup ro - cgroup2 cgroup rw,nsdelegate\n");
     tree.write("sys/fs/cgroup/cpu.max", "400000 100000\n");

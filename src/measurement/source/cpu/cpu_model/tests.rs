@@ -1,8 +1,8 @@
 use super::*;
-use crate::measurement::source::sysfs::test_tree::Tree;
+use crate::measurement::source::sysfs::test_tree::TestTree;
 
 /// Plays busy and idle times of `processors` and returns the power of a second, W, with the note.
-fn played(tree: &Tree, processors: usize, busy_share: f64) -> (f64, String) {
+fn played(tree: &TestTree, processors: usize, busy_share: f64) -> (f64, String) {
     let stat = |seconds: u64| {
         let line = |count: u64| {
             let all = 100 * seconds * count;
@@ -31,7 +31,7 @@ fn blocks(count: usize, of_each: impl Fn(usize) -> String) -> String {
 /// 2 × E5-2620 v3 (170 W in all), all cores of which are busy half of the time.
 #[test]
 fn energy_follows_busy_cores() {
-    let tree = Tree::new("estimate-whole");
+    let tree = TestTree::new("estimate-whole");
     let name = "model name\t: Intel(R) Xeon(R) CPU E5-2620 v3 @ 2.40GHz";
     let of_each = |cpu: usize| {
         let (package, core) = (cpu / 12, cpu % 6);
@@ -46,7 +46,7 @@ fn energy_follows_busy_cores() {
 /// lxc/lxcfs#628: 4 of 128 threads of a package of 280 W, all of them busy.
 #[test]
 fn a_container_of_lxcfs_has_its_share() {
-    let tree = Tree::new("estimate-lxcfs");
+    let tree = TestTree::new("estimate-lxcfs");
     let name = "model name\t: AMD EPYC 7763 64-Core Processor\nphysical id\t: 0\nsiblings\t: 128";
     tree.write("proc/cpuinfo", &blocks(4, |cpu| format!("{name}\ncore id\t: {cpu}\ncpu cores\t: 64\n")));
     tree.write("proc/self/mounts", "lxcfs /proc/stat fuse.lxcfs rw,nosuid 0 0\n");
@@ -65,7 +65,7 @@ fn a_container_of_lxcfs_has_its_share() {
 /// moby#9365: 2 of 64 processors by a quota whose controllers are named in another order.
 #[test]
 fn a_quota_of_centos_7_is_found() {
-    let tree = Tree::new("estimate-centos");
+    let tree = TestTree::new("estimate-centos");
     tree.write("proc/cpuinfo", "processor: 0\nmodel name: Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz\nphysical id: 0\n");
     tree.write("proc/self/cgroup", "4:cpuacct,cpu:/slurm/uid_1000/job_7\n2:cpuset:/\n");
     let folder = "sys/fs/cgroup/cpu,cpuacct/slurm/uid_1000/job_7";
@@ -78,7 +78,7 @@ fn a_quota_of_centos_7_is_found() {
 
 #[test]
 fn a_small_board_draws_as_small_boards_do() {
-    let tree = Tree::new("estimate-board");
+    let tree = TestTree::new("estimate-board");
     let part = "BogoMIPS\t: 108.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n";
     let model = "Revision\t: c03114\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n";
     tree.write("proc/cpuinfo", &(blocks(4, |_| part.into()) + model));
@@ -93,7 +93,7 @@ fn a_small_board_draws_as_small_boards_do() {
 /// Where only the line of all processors moves, each works as all do.
 #[test]
 fn one_line_of_stat_is_enough() {
-    let tree = Tree::new("estimate-line");
+    let tree = TestTree::new("estimate-line");
     tree.write("proc/cpuinfo", "model name\t: Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz\n");
     let stat = |busy: u64| tree.write("proc/stat", &format!("cpu  {busy} 0 0 1000 0 0 0 0\ncpu0 1 1 1 1\n"));
     stat(1000);

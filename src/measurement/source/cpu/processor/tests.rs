@@ -1,10 +1,10 @@
 use super::*;
 
-fn figure(cpuinfo: &str, processors: usize) -> Figure {
+fn figure(cpuinfo: &str, processors: usize) -> PowerFigure {
     of_machine(cpuinfo, processors, processors, "")
 }
 
-fn of_machine(cpuinfo: &str, processors: usize, cores: usize, machine: &str) -> Figure {
+fn of_machine(cpuinfo: &str, processors: usize, cores: usize, machine: &str) -> PowerFigure {
     let (cpuinfo, machine) = (cpuinfo.to_owned(), machine.to_owned());
     Shown { cpuinfo, board: None, machine, processors, cores, has_offline: false }.figure()
 }
@@ -39,7 +39,7 @@ fn a_whole_machine_has_its_packages() {
 /// A package that stands alone draws its power for the few threads that are on.
 #[test]
 fn threads_that_are_off_leave_the_package_whole() {
-    let tree = crate::measurement::source::sysfs::test_tree::Tree::new("processor-offline");
+    let tree = crate::measurement::source::sysfs::test_tree::TestTree::new("processor-offline");
     let name = "model name : AMD EPYC 7763 64-Core Processor\nphysical id : 0\nsiblings : 32\n";
     let stat: String = (0..32).map(|cpu| format!("cpu{cpu} 1 0 0 1 0 0 0\n")).collect();
     tree.write("proc/stat", &format!("cpu  9 0 0 9 0 0 0\n{stat}intr 5\n"));

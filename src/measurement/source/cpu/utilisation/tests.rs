@@ -1,21 +1,21 @@
 use super::*;
-use crate::measurement::source::sysfs::test_tree::Tree;
+use crate::measurement::source::sysfs::test_tree::TestTree;
 
 /// A tree of so many processors, each with this much of its time busy; (busy, idle) ticks.
-fn write_stat(tree: &Tree, ticks: &[(u64, u64)]) {
+fn write_stat(tree: &TestTree, ticks: &[(u64, u64)]) {
     let line = |(cpu, (busy, idle)): (usize, &(u64, u64))| format!("cpu{cpu} {busy} 0 0 {idle} 0 0 0 0 0 0\n");
     let each: String = ticks.iter().enumerate().map(line).collect();
     tree.write("proc/stat", &format!("cpu  9 0 0 9 0 0 0\n{each}intr 5\n"));
 }
 
-fn opened(tree: &Tree) -> Utilisation {
+fn opened(tree: &TestTree) -> Utilisation {
     Utilisation::open(&tree.options("", &[]).sysroot).unwrap()
 }
 
 /// Four processors, two cores: one thread of each core works. The package is nearly full.
 #[test]
 fn cores_count_where_siblings_idle() {
-    let tree = Tree::new("utilisation-smt");
+    let tree = TestTree::new("utilisation-smt");
     for cpu in 0..4 {
         let list = if cpu % 2 == 0 { "0,2\n" } else { "1,3\n" };
         tree.write(&format!("sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"), list);
@@ -33,7 +33,7 @@ fn cores_count_where_siblings_idle() {
 /// Of a core that two jobs share, each has the part that its threads worked.
 #[test]
 fn a_shared_core_is_divided() {
-    let tree = Tree::new("utilisation-shared");
+    let tree = TestTree::new("utilisation-shared");
     for cpu in 0..4 {
         let list = if cpu % 2 == 0 { "0,2\n" } else { "1,3\n" };
         tree.write(&format!("sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"), list);
@@ -52,7 +52,7 @@ fn a_shared_core_is_divided() {
 /// taskset in a container of lxcfs: /proc/stat has the container's numbers, the affinity the machine's.
 #[test]
 fn other_numbers_are_matched_by_count() {
-    let tree = Tree::new("utilisation-count");
+    let tree = TestTree::new("utilisation-count");
     write_stat(&tree, &[(100, 100), (100, 100), (100, 100), (100, 100)]);
     let mut found = opened(&tree);
     found.scope = Scope::Count(1);
@@ -69,7 +69,7 @@ fn other_numbers_are_matched_by_count() {
 /// The group worked for one of the two seconds that four processors worked; the machine's cores were half busy.
 #[test]
 fn a_group_has_its_part_of_the_work() {
-    let tree = Tree::new("utilisation-quota");
+    let tree = TestTree::new("utilisation-quota");
     tree.write("proc/self/cgroup", "0::/job\n");
     tree.write("sys/fs/cgroup/job/cpu.max", "100000 100000\n");
     tree.write("sys/fs/cgroup/job/cpu.stat", "usage_usec 0\n");
@@ -103,7 +103,7 @@ fn a_group_has_its_part_of_the_work() {
 
 #[test]
 fn zeros_are_unknown() {
-    let tree = Tree::new("utilisation-zeros");
+    let tree = TestTree::new("utilisation-zeros");
     tree.write("proc/stat", "cpu  0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0\nintr 0\n");
     assert_eq!(opened(&tree).of_late(0), Err(Fault::Garbage), "gVisor");
     assert!(Utilisation::open(&tree.options("", &[]).sysroot.join("none")).is_err());

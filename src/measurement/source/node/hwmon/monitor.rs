@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Where a chip's numbers and labels are.
 #[derive(Clone, Copy)]
-pub enum Files {
+pub enum MonitorFiles {
     /// Energies (µJ) and powers (µW) in any number, each labelled: `energy4_label`, `power2_label`.
     Labelled,
     /// One power, µW, in the first of these files that exists, and the file of its label.
@@ -31,7 +31,7 @@ pub enum Reads {
 }
 
 /// A number of a monitor that has a meaning.
-pub struct Found {
+pub struct FoundMonitor {
     /// Its label; empty where it has none.
     pub label: String,
     /// "hwmon3/power1".
@@ -100,18 +100,18 @@ impl Monitor {
     }
 
     /// What is found in these files.
-    pub fn found(&self, files: Files) -> Vec<Found> {
+    pub fn found(&self, files: MonitorFiles) -> Vec<FoundMonitor> {
         match files {
-            Files::Labelled => self.labelled(),
-            Files::Single(names, label) => vec![self.single(names, label)],
-            Files::Rails(most) => (1..=most).filter_map(|number| self.rail(number, most)).collect(),
-            Files::Iio => (0..3).filter_map(|number| self.iio(number)).collect(),
+            MonitorFiles::Labelled => self.labelled(),
+            MonitorFiles::Single(names, label) => vec![self.single(names, label)],
+            MonitorFiles::Rails(most) => (1..=most).filter_map(|number| self.rail(number, most)).collect(),
+            MonitorFiles::Iio => (0..3).filter_map(|number| self.iio(number)).collect(),
         }
     }
 
     /// An energy and a power of one label are one meter.
-    fn labelled(&self) -> Vec<Found> {
-        let mut found: Vec<Found> = Vec::new();
+    fn labelled(&self) -> Vec<FoundMonitor> {
+        let mut found: Vec<FoundMonitor> = Vec::new();
         for number in self.numbers("energy", "_input") {
             let reads = self.file(&format!("energy{number}_input")).map(Reads::Energy);
             found.extend(self.meter(format!("energy{number}"), "", reads));
@@ -134,14 +134,14 @@ impl Monitor {
     }
 
     /// A meter of this name, labelled by its own file or by `label`; None where it has no label or cannot be read.
-    fn meter(&self, name: String, label: &str, reads: impl IntoIterator<Item = Reads>) -> Option<Found> {
+    fn meter(&self, name: String, label: &str, reads: impl IntoIterator<Item = Reads>) -> Option<FoundMonitor> {
         let reads: Vec<Reads> = reads.into_iter().collect();
         let label = if label.is_empty() { self.text(&format!("{name}_label"))? } else { label.to_owned() };
-        (!reads.is_empty()).then(|| Found { label, id: format!("{}/{name}", self.id), reads, mean_ms: None })
+        (!reads.is_empty()).then(|| FoundMonitor { label, id: format!("{}/{name}", self.id), reads, mean_ms: None })
     }
 
     /// It counts as found where its file is missing: the reason names that file.
-    fn single(&self, names: &[&str], label: &str) -> Found {
+    fn single(&self, names: &[&str], label: &str) -> FoundMonitor {
         let missing = || {
             let has_name = |dir: &&PathBuf| dir.join("name").exists();
             let dir = self.dirs.iter().rev().find(has_name).unwrap_or(&self.dirs[0]);
@@ -150,7 +150,7 @@ impl Monitor {
         let path = names.iter().find_map(|name| self.file(name)).unwrap_or_else(missing);
         let interval = || self.text("power1_average_interval")?.parse().ok();
         let is_mean = path.to_string_lossy().ends_with("_average");
-        Found {
+        FoundMonitor {
             label: self.text(label).unwrap_or_default(),
             id: format!("{}/power1", self.id),
             reads: vec![Reads::Power(path, MICROWATT)],
@@ -158,7 +158,7 @@ impl Monitor {
         }
     }
 
-    fn rail(&self, number: u32, most: u32) -> Option<Found> {
+    fn rail(&self, number: u32, most: u32) -> Option<FoundMonitor> {
         let of_rail = ["in", "curr", "power"].map(|what| format!("{what}{number}_label"));
         let of_device = (most == 1).then(|| "label".to_owned());
         let label = of_rail.into_iter().chain(of_device).find_map(|file| self.text(&file))?;
@@ -170,7 +170,7 @@ impl Monitor {
         self.meter(format!("in{number}"), &label, energy.into_iter().chain(self.power(number)).chain(product()))
     }
 
-    fn iio(&self, number: u32) -> Option<Found> {
+    fn iio(&self, number: u32) -> Option<FoundMonitor> {
         let label = self.text(&format!("rail_name_{number}"))?;
         let name = format!("in_power{number}");
         let reads = self.file(&format!("{name}_input")).map(|path| Reads::Power(path, MILLIWATT));

@@ -6,8 +6,8 @@
 //! Left out on purpose: `scmi_sensors` (the firmware chooses the labels), `zenpower` (its README calls its formula
 //! uncertain), `occ` and PMBus power supplies (`pin`: they run on a service processor, or feed several machines).
 
-use super::monitor::{Files, Monitor};
-use crate::measurement::channel::Kind;
+use super::monitor::{Monitor, MonitorFiles};
+use crate::measurement::channel::DeviceKind;
 
 /// A driver's meters.
 pub struct Chip {
@@ -16,7 +16,7 @@ pub struct Chip {
     /// The first part of a meter's name; the label follows.
     pub maker: &'static str,
     /// Where its numbers and labels are.
-    pub files: Files,
+    pub files: MonitorFiles,
     /// A power above this, W, is no true one; None: the bound of the kind.
     pub max_watts: Option<f64>,
     /// Whether the entry is about this monitor.
@@ -24,7 +24,7 @@ pub struct Chip {
     /// Whether several of its meters show the same energy.
     pub repeats: Repeats,
     /// Its labels; the first that fits counts.
-    pub rows: &'static [Row],
+    pub rows: &'static [ChipRow],
 }
 
 /// Whether several meters of a chip show the same energy.
@@ -39,11 +39,11 @@ pub enum Repeats {
 }
 
 /// What a label means.
-pub struct Row {
+pub struct ChipRow {
     /// Which labels.
     pub label: Label,
     /// What the meter measures.
-    pub kind: Kind,
+    pub kind: DeviceKind,
     /// A note for the reader of the report; may be empty.
     pub note: &'static str,
     /// The meter that contains this one: where it exists, this one is not counted. `#` is the number of the label.
@@ -88,19 +88,19 @@ fn number(pattern: &str, label: &str) -> Option<String> {
 const PACKAGE: &str = "the whole package";
 const MACHINE: &str = "the whole machine";
 
-const fn row(label: Label, kind: Kind, note: &'static str) -> Row {
-    Row { label, kind, note, part_of: None, may_rest: false, has_memory: false }
+const fn row(label: Label, kind: DeviceKind, note: &'static str) -> ChipRow {
+    ChipRow { label, kind, note, part_of: None, may_rest: false, has_memory: false }
 }
 
 /// A part of a board, which may be switched off.
-const fn rail(words: &'static [&'static str], kind: Kind, note: &'static str) -> Row {
-    Row { may_rest: true, ..row(Label::Words(words), kind, note) }
+const fn rail(words: &'static [&'static str], kind: DeviceKind, note: &'static str) -> ChipRow {
+    ChipRow { may_rest: true, ..row(Label::Words(words), kind, note) }
 }
 
 const CHIP: Chip = Chip {
     names: &[],
     maker: "",
-    files: Files::Labelled,
+    files: MonitorFiles::Labelled,
     max_watts: None,
     applies: |_| true,
     repeats: Repeats::No,
@@ -114,10 +114,10 @@ pub const CHIPS: [Chip; 12] = [
     Chip {
         names: &["power_meter"],
         maker: "ACPI power meter",
-        files: Files::Single(&["power1_average", "power1_input"], "power1_oem_info"),
+        files: MonitorFiles::Single(&["power1_average", "power1_input"], "power1_oem_info"),
         applies: is_of_the_machine,
         repeats: Repeats::Whole,
-        rows: &[row(Label::Any, Kind::Node, MACHINE)],
+        rows: &[row(Label::Any, DeviceKind::Node, MACHINE)],
         ..CHIP
     },
     // The same driver on NVIDIA's Grace, named in `power1_oem_info`: NVIDIA Grace Performance Tuning Guide, "Power
@@ -125,21 +125,29 @@ pub const CHIPS: [Chip; 12] = [
     Chip {
         names: &["power_meter"],
         maker: "NVIDIA",
-        files: Files::Single(&["power1_average"], "power1_oem_info"),
+        files: MonitorFiles::Single(&["power1_average"], "power1_oem_info"),
         rows: &[
-            Row {
+            ChipRow {
                 has_memory: true,
-                ..row(Label::Is(&["grace power socket #"]), Kind::Cpu, "the whole socket: cores, system I/O and memory")
+                ..row(
+                    Label::Is(&["grace power socket #"]),
+                    DeviceKind::Cpu,
+                    "the whole socket: cores, system I/O and memory",
+                )
             },
-            Row {
+            ChipRow {
                 part_of: Some("grace power socket #"),
                 ..row(
                     Label::Is(&["cpu power socket #"]),
-                    Kind::Cpu,
+                    DeviceKind::Cpu,
                     "the cores' rail alone: this machine does not meter the socket",
                 )
             },
-            row(Label::Is(&["module power socket #"]), Kind::Node, "the whole module: processor, GPU and their memory"),
+            row(
+                Label::Is(&["module power socket #"]),
+                DeviceKind::Node,
+                "the whole module: processor, GPU and their memory",
+            ),
         ],
         ..CHIP
     },
@@ -147,7 +155,7 @@ pub const CHIPS: [Chip; 12] = [
     Chip {
         names: &["corsairpsu"],
         maker: "Corsair power supply",
-        rows: &[row(Label::Is(&["power total"]), Kind::Node, "the power supply's total: the whole machine")],
+        rows: &[row(Label::Is(&["power total"]), DeviceKind::Node, "the power supply's total: the whole machine")],
         ..CHIP
     },
     // Documentation/hwmon/macsmc-hwmon.rst and hwmon-common.dtsi: PSTR contains the 3.8 V rail; the AC input, PDTR,
@@ -156,7 +164,7 @@ pub const CHIPS: [Chip; 12] = [
         names: &["macsmc_hwmon"],
         maker: "Apple",
         max_watts: Some(2000.0),
-        rows: &[row(Label::Is(&["total system power"]), Kind::Node, MACHINE)],
+        rows: &[row(Label::Is(&["total system power"]), DeviceKind::Node, MACHINE)],
         ..CHIP
     },
     // Documentation/hwmon/ibmpowernv.rst; the labels are skiboot's, hw/occ-sensor.c: System ⊃ Chip # ⊃ its Vdd (cores)
@@ -165,17 +173,25 @@ pub const CHIPS: [Chip; 12] = [
         names: &["ibmpowernv"],
         maker: "POWER",
         rows: &[
-            row(Label::Is(&["chip #"]), Kind::Cpu, PACKAGE),
-            Row {
+            row(Label::Is(&["chip #"]), DeviceKind::Cpu, PACKAGE),
+            ChipRow {
                 part_of: Some("chip #"),
-                ..row(Label::Is(&["chip # vdd"]), Kind::Cpu, "the cores' rail: this machine does not meter the chip")
+                ..row(
+                    Label::Is(&["chip # vdd"]),
+                    DeviceKind::Cpu,
+                    "the cores' rail: this machine does not meter the chip",
+                )
             },
-            Row {
+            ChipRow {
                 part_of: Some("chip #"),
-                ..row(Label::Is(&["chip # vdn"]), Kind::Cpu, "the nest's rail: this machine does not meter the chip")
+                ..row(
+                    Label::Is(&["chip # vdn"]),
+                    DeviceKind::Cpu,
+                    "the nest's rail: this machine does not meter the chip",
+                )
             },
-            row(Label::Is(&["chip # memory"]), Kind::Dram, ""),
-            row(Label::Is(&["system"]), Kind::Node, MACHINE),
+            row(Label::Is(&["chip # memory"]), DeviceKind::Dram, ""),
+            row(Label::Is(&["system"]), DeviceKind::Node, MACHINE),
         ],
         ..CHIP
     },
@@ -184,8 +200,12 @@ pub const CHIPS: [Chip; 12] = [
         names: &["apm_xgene"],
         maker: "Ampere",
         rows: &[
-            row(Label::Is(&["cpu power"]), Kind::Cpu, "the cores; the rest of the socket is the I/O power"),
-            row(Label::Is(&["io power"]), Kind::Cpu, "the socket without its cores: mesh, memory controllers, I/O"),
+            row(Label::Is(&["cpu power"]), DeviceKind::Cpu, "the cores; the rest of the socket is the I/O power"),
+            row(
+                Label::Is(&["io power"]),
+                DeviceKind::Cpu,
+                "the socket without its cores: mesh, memory controllers, I/O",
+            ),
         ],
         ..CHIP
     },
@@ -195,23 +215,23 @@ pub const CHIPS: [Chip; 12] = [
         names: &["amd_energy", "zenergy"],
         maker: "AMD",
         repeats: Repeats::Package,
-        rows: &[row(Label::Is(&["esocket#"]), Kind::Cpu, PACKAGE)],
+        rows: &[row(Label::Is(&["esocket#"]), DeviceKind::Cpu, PACKAGE)],
         ..CHIP
     },
     // Documentation/arch/x86/amd_hsmp.rst: the socket's power, one monitor for each socket.
     Chip {
         names: &["amd_hsmp_hwmon"],
         maker: "AMD socket",
-        files: Files::Single(&["power1_input"], "power1_label"),
-        rows: &[row(Label::Any, Kind::Cpu, PACKAGE)],
+        files: MonitorFiles::Single(&["power1_input"], "power1_label"),
+        rows: &[row(Label::Any, DeviceKind::Cpu, PACKAGE)],
         ..CHIP
     },
     // Documentation/hwmon/fam15h_power.rst: CurrPwrWatts, of the entire package. power1_average is the cores' alone.
     Chip {
         names: &["fam15h_power"],
         maker: "AMD package",
-        files: Files::Single(&["power1_input"], "power1_label"),
-        rows: &[row(Label::Any, Kind::Cpu, PACKAGE)],
+        files: MonitorFiles::Single(&["power1_input"], "power1_label"),
+        rows: &[row(Label::Any, DeviceKind::Cpu, PACKAGE)],
         ..CHIP
     },
     // Documentation/hwmon/ina238.rst and ina2xx.rst: one rail each. Jetson Thor's carrier board has one at its input.
@@ -221,17 +241,17 @@ pub const CHIPS: [Chip; 12] = [
             "ina260",
         ],
         maker: "board",
-        files: Files::Rails(1),
+        files: MonitorFiles::Rails(1),
         max_watts: Some(MAX_BOARD_W),
-        rows: &[row(INPUT, Kind::Node, "the whole board, at its input")],
+        rows: &[row(INPUT, DeviceKind::Node, "the whole board, at its input")],
         ..CHIP
     },
     // Documentation/hwmon/ina3221.rst and NVIDIA Jetson Linux Developer Guide, "Power Monitors": three rails each.
     // VDD_IN (POM_5V_IN on the Nano) is the module, VDD_MUX on the TX the board beside it. AGX Xavier, AGX Orin and
     // Thor meter parts only: VIN_SYS_5V0 is one of those, its 5 V peripherals.
-    Chip { files: Files::Rails(3), names: &["ina3221"], ..JETSON },
+    Chip { files: MonitorFiles::Rails(3), names: &["ina3221"], ..JETSON },
     // The same rails up to JetPack 4, in mW.
-    Chip { files: Files::Iio, names: &["ina3221x"], ..JETSON },
+    Chip { files: MonitorFiles::Iio, names: &["ina3221x"], ..JETSON },
 ];
 
 /// Boards of one module draw no more, W.
@@ -245,15 +265,15 @@ const JETSON: Chip = Chip {
     maker: "Jetson",
     max_watts: Some(MAX_BOARD_W),
     rows: &[
-        row(INPUT, Kind::Node, "the whole module"),
-        rail(&["cpu", "gpu"], Kind::Cpu, "one rail feeds processor and GPU: both are counted here"),
-        rail(&["cpu", "soc"], Kind::Cpu, "the rail also feeds the rest of the chip"),
-        rail(&["cpu", "cv"], Kind::Cpu, "the rail also feeds the vision accelerators"),
-        rail(&["cpu"], Kind::Cpu, ""),
-        rail(&["gpu", "soc"], Kind::Gpu, "the rail also feeds the rest of the chip"),
-        rail(&["gpu"], Kind::Gpu, ""),
-        rail(&["ddr"], Kind::Dram, ""),
-        Row { may_rest: true, ..row(Label::Is(&["vdd_mux"]), Kind::Node, "the board beside the module") },
+        row(INPUT, DeviceKind::Node, "the whole module"),
+        rail(&["cpu", "gpu"], DeviceKind::Cpu, "one rail feeds processor and GPU: both are counted here"),
+        rail(&["cpu", "soc"], DeviceKind::Cpu, "the rail also feeds the rest of the chip"),
+        rail(&["cpu", "cv"], DeviceKind::Cpu, "the rail also feeds the vision accelerators"),
+        rail(&["cpu"], DeviceKind::Cpu, ""),
+        rail(&["gpu", "soc"], DeviceKind::Gpu, "the rail also feeds the rest of the chip"),
+        rail(&["gpu"], DeviceKind::Gpu, ""),
+        rail(&["ddr"], DeviceKind::Dram, ""),
+        ChipRow { may_rest: true, ..row(Label::Is(&["vdd_mux"]), DeviceKind::Node, "the board beside the module") },
     ],
     ..CHIP
 };
