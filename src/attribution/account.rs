@@ -62,7 +62,7 @@ impl Energies {
 
 /// One channel's energy by where in the run it was used.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct ChannelAccount {
     /// What kind of component uses it.
     pub kind: DeviceKind,
     /// Up to here its energy is known, ns.
@@ -81,11 +81,11 @@ pub struct Account {
     recent: VecDeque<EnergyInterval>,
 }
 
-impl Account {
+impl ChannelAccount {
     /// An account with nothing in it.
-    pub fn new(kind: DeviceKind) -> Account {
+    pub fn new(kind: DeviceKind) -> ChannelAccount {
         let nothing = Energy::default();
-        Account {
+        ChannelAccount {
             kind,
             credited_to: 0,
             held: None,
@@ -127,7 +127,7 @@ impl Account {
     }
 
     /// Adds another account of the same channel, whose time is later.
-    pub fn take_over(&mut self, later: &Account) {
+    pub fn take_over(&mut self, later: &ChannelAccount) {
         self.credited_to = self.credited_to.max(later.credited_to);
         self.held = later.held;
         self.epochs.add(later.epochs);

@@ -8,7 +8,7 @@ use crate::units;
 
 /// A run as far as it came.
 #[derive(Clone, Debug, Default)]
-pub struct Past {
+pub struct CarriedOver {
     /// How many processes have worked on it.
     pub lives: u64,
     /// Its epochs, oldest first; instants in ns from the run's begin.
@@ -18,7 +18,7 @@ pub struct Past {
     /// From its first begin to its last end, as long as any process was at it, ns.
     pub duration_ns: u64,
     /// What was measured, and how much it used.
-    pub components: Vec<Component>,
+    pub components: Vec<CarriedComponent>,
     /// Energy of them all, J; None: not measured.
     pub energy_j: Option<f64>,
     /// Its emissions as they were priced, g CO2e; None: not known.
@@ -28,14 +28,14 @@ pub struct Past {
     /// Share of its time that readings confirm.
     pub coverage: Option<f64>,
     /// What was begun and has to be done again.
-    pub lost: Lost,
+    pub lost: LostEnergy,
     /// Energy by time.
-    pub power: Vec<Stretch>,
+    pub power: Vec<CarriedInterval>,
 }
 
 /// One thing that was measured.
 #[derive(Clone, Debug)]
-pub struct Component {
+pub struct CarriedComponent {
     /// What it was.
     pub channel: Channel,
     /// What it used.
@@ -44,7 +44,7 @@ pub struct Component {
 
 /// Epochs that a process began and did not live to end. They are no part of the run: it does them again.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Lost {
+pub struct LostEnergy {
     /// How many times that happened.
     pub times: u64,
     /// For how long they had gone on, s, by the journal.
@@ -55,7 +55,7 @@ pub struct Lost {
 
 /// What was used in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stretch {
+pub struct CarriedInterval {
     /// From, s since 1970,
     pub from: f64,
     /// to.
@@ -64,7 +64,7 @@ pub struct Stretch {
     pub energy: PerKind,
 }
 
-impl Past {
+impl CarriedOver {
     /// Whether nobody was at it before.
     pub fn is_empty(&self) -> bool {
         self.lives == 0
@@ -77,7 +77,7 @@ impl Past {
 
     /// How far off its energy may be; None: it is measured.
     pub fn error(&self) -> Option<ErrorBand> {
-        let part = |component: &Component| Some((component.used.sum().joules?, component.channel.error));
+        let part = |component: &CarriedComponent| Some((component.used.sum().joules?, component.channel.error));
         ErrorBand::of_sum(self.components.iter().filter_map(part))
     }
 

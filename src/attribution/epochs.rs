@@ -151,19 +151,19 @@ impl Epoch {
 
 /// A run's epochs, oldest first.
 #[derive(Clone, Debug)]
-pub struct History {
+pub struct EpochStore {
     older: Vec<Epoch>,
     recent: VecDeque<Epoch>,
     stride: u64,
 }
 
-impl Default for History {
+impl Default for EpochStore {
     fn default() -> Self {
-        History { older: Vec::new(), recent: VecDeque::new(), stride: 1 }
+        EpochStore { older: Vec::new(), recent: VecDeque::new(), stride: 1 }
     }
 }
 
-impl History {
+impl EpochStore {
     /// Appends an epoch.
     pub fn push(&mut self, epoch: Epoch) {
         self.recent.push_back(epoch);
@@ -181,7 +181,7 @@ impl History {
     }
 
     /// The same epochs without any energy.
-    pub fn emptied(&self) -> History {
+    pub fn emptied(&self) -> EpochStore {
         let mut empty = self.clone();
         for epoch in empty.newest_first_mut() {
             (epoch.energy, epoch.known_ns) = (PerKind::default(), 0.0);
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn four_thousand_are_exact_and_ten_million_fit() {
-        let mut history = History::default();
+        let mut history = EpochStore::default();
         let epoch = |n: u64| {
             let mut energy = PerKind::default();
             energy.add(DeviceKind::Cpu, 2.0);

@@ -9,10 +9,10 @@ mod epoch_view;
 mod resume;
 
 pub use super::account::Energies;
-pub use epoch_view::{Between, Observed};
+pub use epoch_view::{EpochSummary, InterEpoch};
 
-use super::account::{Account, Energy};
-use super::epochs::{Epoch, History};
+use super::account::{ChannelAccount, Energy};
+use super::epochs::{Epoch, EpochStore};
 use super::timeline::Timeline;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
@@ -62,8 +62,8 @@ impl Mark {
 /// The run so far.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    accounts: Vec<Account>,
-    history: History,
+    accounts: Vec<ChannelAccount>,
+    history: EpochStore,
     /// All energy from the first begin on, by time: no mark is waited for, as an epoch may last for days.
     timeline: Timeline,
     /// When this process began.
@@ -85,7 +85,7 @@ pub struct Ledger {
 impl Ledger {
     /// Opens an account for a channel of this kind; its number is the count of those before it.
     pub fn add_channel(&mut self, kind: DeviceKind) {
-        self.accounts.push(Account::new(kind));
+        self.accounts.push(ChannelAccount::new(kind));
     }
 
     /// Whether another channel counts in this one's place.
@@ -95,7 +95,7 @@ impl Ledger {
 
     /// The same run with nothing in it: as divided, and no energy.
     pub fn emptied(&self) -> Ledger {
-        let accounts = self.accounts.iter().map(|account| Account::new(account.kind)).collect();
+        let accounts = self.accounts.iter().map(|account| ChannelAccount::new(account.kind)).collect();
         let (history, timeline) = (self.history.emptied(), Timeline::default());
         Ledger { accounts, history, timeline, before: Vec::new(), ..self.clone() }
     }
@@ -293,7 +293,7 @@ impl Ledger {
 
     /// The same, each by itself.
     pub fn energies(&self, channel: usize) -> Energies {
-        let energies = |account: &Account| Energies { epochs: account.epochs, between: account.between };
+        let energies = |account: &ChannelAccount| Energies { epochs: account.epochs, between: account.between };
         self.accounts.get(channel).map(energies).unwrap_or_default()
     }
 
@@ -323,7 +323,7 @@ impl Ledger {
     }
 
     /// The epochs kept.
-    pub fn history(&self) -> &History {
+    pub fn history(&self) -> &EpochStore {
         &self.history
     }
 

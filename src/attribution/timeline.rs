@@ -22,7 +22,7 @@ pub struct Timeline {
 
 /// What was used from then to then.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
+pub struct TimelineStep {
     /// From, ns on the monotonic clock,
     pub from: u64,
     /// to.
@@ -58,7 +58,7 @@ impl Timeline {
 
     /// Adds another run's, or part of this one's that was kept apart.
     pub fn merge(&mut self, other: &Timeline) {
-        for Step { from, to, energy } in other.steps() {
+        for TimelineStep { from, to, energy } in other.steps() {
             for kind in DeviceKind::ALL {
                 if let Some(joules) = energy.get(kind) {
                     self.add(kind, EnergyInterval { from, to, joules, measured: true });
@@ -68,8 +68,8 @@ impl Timeline {
     }
 
     /// The steps, oldest first.
-    pub fn steps(&self) -> impl Iterator<Item = Step> {
-        self.steps.iter().zip(self.first..).map(|(&energy, place)| Step {
+    pub fn steps(&self) -> impl Iterator<Item = TimelineStep> {
+        self.steps.iter().zip(self.first..).map(|(&energy, place)| TimelineStep {
             from: place * self.width,
             to: (place + 1) * self.width,
             energy,

@@ -16,7 +16,7 @@ pub mod first_epoch;
 pub mod trend;
 pub mod uncertainty;
 
-use crate::attribution::ledger::{Between, Observed};
+use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use crate::units::Amount;
 use first_epoch::{Beginning, Done, Progress};
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -36,7 +36,7 @@ impl Metric {
     pub const ALL: [Metric; 2] = [Metric::Energy, Metric::Duration];
 
     /// What an epoch took, as far as it is known.
-    pub fn of(self, epoch: &Observed) -> Option<f64> {
+    pub fn of(self, epoch: &EpochSummary) -> Option<f64> {
         match self {
             Metric::Energy => epoch.energy_j,
             Metric::Duration => epoch.duration_s,
@@ -44,7 +44,7 @@ impl Metric {
     }
 
     /// The same where all of it is known.
-    fn of_whole(self, epoch: &Observed) -> Option<f64> {
+    fn of_whole(self, epoch: &EpochSummary) -> Option<f64> {
         self.of(epoch).filter(|_| epoch.is_whole || self == Metric::Duration)
     }
 
@@ -176,11 +176,11 @@ const NEWEST: usize = 128;
 pub fn forecast(
     planned: u64,
     level: f64,
-    epochs: impl Iterator<Item = Observed>,
-    between: Between,
+    epochs: impl Iterator<Item = EpochSummary>,
+    between: InterEpoch,
     progress: &Progress,
 ) -> Option<Forecast> {
-    let epochs: Vec<Observed> = epochs.collect();
+    let epochs: Vec<EpochSummary> = epochs.collect();
     let done: u64 = epochs.iter().map(|epoch| epoch.count).sum();
     if planned == 0 {
         return None;
@@ -195,8 +195,8 @@ struct Run<'a> {
     done: u64,
     planned: u64,
     quantile: f64,
-    epochs: &'a [Observed],
-    between: Between,
+    epochs: &'a [EpochSummary],
+    between: InterEpoch,
     progress: &'a Progress,
 }
 
@@ -274,7 +274,7 @@ impl Run<'_> {
 
     /// What epochs took whose amount is wholly known: the first, less its known warm-up, and the newest of the later.
     fn taken(&self, metric: Metric) -> Option<(Option<Taken>, Vec<Taken>)> {
-        let taken = |epoch: &Observed| {
+        let taken = |epoch: &EpochSummary| {
             let count = epoch.count as f64;
             Some(Taken { count, each: metric.of_whole(epoch)? / count })
         };
@@ -306,7 +306,7 @@ impl Run<'_> {
     /// Time between two epochs, s: the mean, but a longest one without its like is no rule and counts as the second
     /// longest, an only one as an epoch at most.
     fn usual_gap_s(&self) -> f64 {
-        let gap = |(n, epoch): (usize, &Observed)| {
+        let gap = |(n, epoch): (usize, &EpochSummary)| {
             let count = if n == 0 { epoch.count - 1 } else { epoch.count } as f64;
             (count > 0.0).then(|| Taken { count, each: epoch.gaps_s / count })
         };

@@ -2,8 +2,8 @@ use super::first_epoch::Point;
 use super::*;
 use proptest::prelude::*;
 
-fn epochs(seconds_and_joules: &[(f64, f64)]) -> Vec<Observed> {
-    let epoch = |&(duration_s, joules): &(f64, f64)| Observed {
+fn epochs(seconds_and_joules: &[(f64, f64)]) -> Vec<EpochSummary> {
+    let epoch = |&(duration_s, joules): &(f64, f64)| EpochSummary {
         count: 1,
         duration_s: Some(duration_s),
         energy_j: Some(joules),
@@ -14,11 +14,13 @@ fn epochs(seconds_and_joules: &[(f64, f64)]) -> Vec<Observed> {
 }
 
 /// A run of these epochs, with time and energy between them, shared out evenly.
-fn whole(planned: u64, seen: &[Observed], between: (f64, f64)) -> Option<Forecast> {
+fn whole(planned: u64, seen: &[EpochSummary], between: (f64, f64)) -> Option<Forecast> {
     let gaps = seen.len().saturating_sub(1).max(1) as f64;
-    let with_gap =
-        |(n, epoch): (usize, &Observed)| Observed { gaps_s: if n == 0 { 0.0 } else { between.0 / gaps }, ..*epoch };
-    let between = Between { duration_s: between.0, energy_j: Some(between.1) };
+    let with_gap = |(n, epoch): (usize, &EpochSummary)| EpochSummary {
+        gaps_s: if n == 0 { 0.0 } else { between.0 / gaps },
+        ..*epoch
+    };
+    let between = InterEpoch { duration_s: between.0, energy_j: Some(between.1) };
     forecast(planned, 0.9, seen.iter().enumerate().map(with_gap), between, &Progress::default())
 }
 
@@ -65,7 +67,7 @@ fn warming_up(until: f64) -> Progress {
 }
 
 fn with_progress(seen: &[(f64, f64)], until: f64) -> Option<Forecast> {
-    forecast(10, 0.9, epochs(seen).into_iter(), Between::default(), &warming_up(until))
+    forecast(10, 0.9, epochs(seen).into_iter(), InterEpoch::default(), &warming_up(until))
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn an_epoch_whose_energy_is_not_whole_does_not_steer_it() {
 #[test]
 fn progress_to_the_end_closes_the_interval() {
     let total = |until: f64| {
-        forecast(1, 0.9, std::iter::empty(), Between::default(), &warming_up(until)).unwrap().duration_s.unwrap()
+        forecast(1, 0.9, std::iter::empty(), InterEpoch::default(), &warming_up(until)).unwrap().duration_s.unwrap()
     };
     assert!(total(0.99).high < 185.0, "{:?}", total(0.99));
     assert_eq!((total(1.0).low, total(1.0).value, total(1.0).high), (180.0, 180.0, 180.0));
@@ -171,9 +173,9 @@ fn an_epoch_that_is_not_known_counts_like_those_to_come() {
 fn a_stall_between_epochs_is_no_rule_and_a_validation_is() {
     let with_gaps = |gaps: &[f64]| {
         let seen = epochs(&vec![(100.0, 1000.0); gaps.len() + 1]);
-        let seen = seen.iter().zip([0.0].iter().chain(gaps)).map(|(epoch, &gaps_s)| Observed { gaps_s, ..*epoch });
+        let seen = seen.iter().zip([0.0].iter().chain(gaps)).map(|(epoch, &gaps_s)| EpochSummary { gaps_s, ..*epoch });
         let sum: f64 = gaps.iter().sum();
-        let between = Between { duration_s: sum, energy_j: Some(sum * 5.0) };
+        let between = InterEpoch { duration_s: sum, energy_j: Some(sum * 5.0) };
         let total = forecast(100, 0.9, seen, between, &Progress::default()).unwrap();
         (total.duration_s.unwrap().value - 10_000.0, total.energy_j.unwrap().value - 100_000.0)
     };

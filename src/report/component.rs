@@ -50,8 +50,8 @@ impl Component {
     }
 
     /// Of what earlier processes of the run measured, and this one does not.
-    pub fn left(component: carried_over::Component, run_ns: f64) -> Component {
-        let carried_over::Component { channel, used } = component;
+    pub fn left(component: carried_over::CarriedComponent, run_ns: f64) -> Component {
+        let carried_over::CarriedComponent { channel, used } = component;
         let status = if channel.simulated { "simulated" } else { "ok" };
         let note = Some("measured before this process took the run up".into());
         Component { channel, used, run_ns, status, note }

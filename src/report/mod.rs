@@ -23,7 +23,7 @@ pub use epoch_row::Row;
 pub use equivalents::equivalents;
 pub use json::{SCHEMA, figures};
 
-use crate::attribution::carried_over::{Lost, Stretch};
+use crate::attribution::carried_over::{CarriedInterval, LostEnergy};
 use crate::attribution::epochs::Epoch;
 use crate::attribution::ledger::Energies;
 use crate::carbon::emissions::{Bill, Pricing};
@@ -45,7 +45,7 @@ use std::sync::Arc;
 use time_series::Course;
 
 /// Power by time as the JSON report has it, of what was used in these stretches.
-pub fn power(stretches: &[Stretch]) -> Value {
+pub fn power(stretches: &[CarriedInterval]) -> Value {
     json::power(&time_series::thinned_power(stretches))
 }
 
@@ -111,7 +111,7 @@ pub struct Report {
     progress: Option<f64>,
     epochs_done: u64,
     /// How many processes have worked on it before, and what they did not end.
-    resumed: Option<(u64, Lost)>,
+    resumed: Option<(u64, LostEnergy)>,
     duration_s: f64,
     /// When the last epoch ended, s since 1970.
     last_end_unix_s: Option<f64>,

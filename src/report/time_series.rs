@@ -2,9 +2,9 @@
 //! Pure.
 
 use super::decimate::{ever_wider, groups};
-use crate::attribution::carried_over::Stretch;
+use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::PerKind;
-use crate::attribution::ledger::{Between, Ledger};
+use crate::attribution::ledger::{InterEpoch, Ledger};
 use crate::carbon::emissions::Pricing;
 use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::WallClock;
@@ -47,11 +47,11 @@ impl Course {
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
         let known_to = (0..books.metered.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
-        let mut since: Vec<Stretch> = stretches(ledger, calendar, begin, end, known_to).collect();
+        let mut since: Vec<CarriedInterval> = stretches(ledger, calendar, begin, end, known_to).collect();
         if !ledger.is_open() {
             end_with(&mut since, used(books));
         }
-        let stretches: Vec<Stretch> = books.past.power.iter().copied().chain(since).collect();
+        let stretches: Vec<CarriedInterval> = books.past.power.iter().copied().chain(since).collect();
         let from = calendar.unix_s(begin);
         let from = stretches.first().map_or(from, |first| first.from.min(from));
         // What an earlier process made up where nothing was said is not known.
@@ -72,7 +72,7 @@ fn stretches(
     begin: u64,
     end: u64,
     known_to: u64,
-) -> impl Iterator<Item = Stretch> {
+) -> impl Iterator<Item = CarriedInterval> {
     ledger.timeline().steps().filter_map(move |step| {
         let (from, to) = (step.from.max(begin), step.to.min(known_to));
         let last = to.min(end);
@@ -84,7 +84,7 @@ fn stretches(
         for kind in DeviceKind::ALL {
             step.energy.get(kind).into_iter().for_each(|joules| energy.add(kind, joules * share));
         }
-        Some(Stretch { from: calendar.unix_s(from), to: calendar.unix_s(last), energy })
+        Some(CarriedInterval { from: calendar.unix_s(from), to: calendar.unix_s(last), energy })
     })
 }
 
@@ -99,7 +99,7 @@ fn used(books: &Books) -> PerKind {
 }
 
 /// The last step goes on after the run: its share of the run is what the others leave of the whole, whenever that is asked.
-fn end_with(stretches: &mut [Stretch], whole: PerKind) {
+fn end_with(stretches: &mut [CarriedInterval], whole: PerKind) {
     let Some((last, others)) = stretches.split_last_mut() else { return };
     let mut rest = PerKind::default();
     for kind in DeviceKind::ALL {
@@ -110,8 +110,8 @@ fn end_with(stretches: &mut [Stretch], whole: PerKind) {
 }
 
 /// Mean power, neighbours together until few enough are left. Their energy stays: a gap too short to be one lowers the mean.
-pub fn thinned_power(stretches: &[Stretch]) -> Vec<Power> {
-    let mean = |of: &[Stretch], kind: DeviceKind| {
+pub fn thinned_power(stretches: &[CarriedInterval]) -> Vec<Power> {
+    let mean = |of: &[CarriedInterval], kind: DeviceKind| {
         let joules = of.iter().filter_map(|stretch| stretch.energy.get(kind)).reduce(|a, b| a + b)?;
         let unknown = of.iter().filter(|stretch| stretch.energy.get(kind).is_none());
         let unknown_s: f64 = unknown.map(|stretch| stretch.to - stretch.from).sum();
@@ -154,11 +154,11 @@ fn forecasts(books: &Books, planned: u64, level: f64) -> Vec<Forecast> {
 }
 
 /// What lay between the first epochs. Of its energy only all is known: it is divided as the time is.
-fn between_first(ledger: &Ledger, epochs: u64) -> Between {
+fn between_first(ledger: &Ledger, epochs: u64) -> InterEpoch {
     let between = ledger.between_first(epochs);
     let all_s = ledger.between_ns() as f64 * 1e-9;
     let share = if all_s > 0.0 { between.duration_s / all_s } else { 0.0 };
-    Between { energy_j: between.energy_j.map(|joules| joules * share), ..between }
+    InterEpoch { energy_j: between.energy_j.map(|joules| joules * share), ..between }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use super::attempt::Process;
 use super::crash_counter::Count;
 use crate::attribution::account::Energy;
-use crate::attribution::carried_over::{Component, Lost, Past, Stretch};
+use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, CarriedOver, LostEnergy};
 use crate::attribution::epochs::{Epoch, Filed, PerKind};
 use crate::attribution::ledger::Energies;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
@@ -74,7 +74,7 @@ fn shares(report: &Report) -> Value {
 }
 
 /// The report's numbers at this moment, and what was used since this was said last.
-pub fn so_far(report: &Report, unix_s: f64, power: Option<Stretch>) -> Value {
+pub fn so_far(report: &Report, unix_s: f64, power: Option<CarriedInterval>) -> Value {
     let energy = |energy: Energy| json!([energy.joules, energy.credited_ns * 1e-9, energy.measured_ns * 1e-9]);
     let used = |(_, used, _): (&Channel, Energies, &str)| json!([energy(used.epochs), energy(used.between)]);
     let power = power.map(|power| {
@@ -148,12 +148,12 @@ pub struct Journal {
     /// The cloud region's halls.
     pub facility: Value,
     /// Energy by time.
-    pub power: Vec<Stretch>,
+    pub power: Vec<CarriedInterval>,
     /// Epochs, and the time before each, ns; where lines are missing they have no time and no energy.
     epochs: Vec<(u64, Epoch)>,
     /// How many they are.
     pub epochs_done: u64,
-    lost: Lost,
+    lost: LostEnergy,
     /// An epoch that was open at the last numbers: how long, s, and its energy, J.
     open: Option<(f64, Option<f64>)>,
     strange: usize,
@@ -286,7 +286,7 @@ impl Journal {
         if let Some(power) = so_far.get("power").filter(|power| power.is_object()) {
             let [from, to] = ["from", "to"].map(|name| power.get(name).and_then(Value::as_f64));
             let ends = from.zip(to).filter(|(from, to)| from < to);
-            self.power.extend(ends.map(|(from, to)| Stretch { from, to, energy: per_kind(power) }));
+            self.power.extend(ends.map(|(from, to)| CarriedInterval { from, to, energy: per_kind(power) }));
         }
         self.named.take().into_iter().for_each(|named| self.channels = named);
         let forecast = so_far.get("forecast").filter(|forecast| is_epoch && forecast.is_object());
@@ -309,7 +309,7 @@ impl Journal {
 impl Journal {
     /// What the next process has to know. `counted` is what the last one has ended, if it left a tally, and those after it
     /// that were killed before their first line: the newest epochs may have no line.
-    pub fn into_past(mut self, counted: impl IntoIterator<Item = Count>) -> Past {
+    pub fn into_past(mut self, counted: impl IntoIterator<Item = Count>) -> CarriedOver {
         let mut past = self.told();
         let (told, by_lines) = (self.epochs_told(), self.epochs_done);
         if told > by_lines {
@@ -332,13 +332,13 @@ impl Journal {
             }
         }
         self.lose_open();
-        Past { epochs: self.placed(past.duration_ns), lost: self.lost, power: self.power, ..past }
+        CarriedOver { epochs: self.placed(past.duration_ns), lost: self.lost, power: self.power, ..past }
     }
 
     /// The last numbers.
-    fn told(&self) -> Past {
+    fn told(&self) -> CarriedOver {
         let usage = |pointer: &str| self.so_far.pointer(&format!("/usage/{pointer}"));
-        Past {
+        CarriedOver {
             lives: self.lives,
             inside_ns: ns(usage("epochs/duration_s")).unwrap_or(0),
             duration_ns: ns(usage("duration_s")).unwrap_or(0),
@@ -347,15 +347,15 @@ impl Journal {
             co2eq_g: usage("co2eq_g").and_then(amount),
             marginal_g: self.so_far.get("marginal_g").and_then(amount),
             coverage: usage("coverage").and_then(amount),
-            ..Past::default()
+            ..CarriedOver::default()
         }
     }
 
     /// What was measured, and how it stood.
-    pub fn measured(&self) -> impl Iterator<Item = (Component, &'static str)> {
+    pub fn measured(&self) -> impl Iterator<Item = (CarriedComponent, &'static str)> {
         self.channels.iter().enumerate().map(|(place, (channel, status))| {
             let used = self.so_far.pointer(&format!("/components/{place}")).map(energies);
-            (Component { channel: channel.clone(), used: used.unwrap_or_default() }, *status)
+            (CarriedComponent { channel: channel.clone(), used: used.unwrap_or_default() }, *status)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::journal::Journal;
 use crate::attribution::carried_over;
-use crate::attribution::epochs::History;
+use crate::attribution::epochs::EpochStore;
 use crate::measurement::channel::ErrorBand;
 use crate::report::{self, Component, Row, decimate, time_series};
 use crate::units::J_PER_KWH;
@@ -91,7 +91,7 @@ fn merged(one: Value, over: Value) -> Value {
 fn components(journal: &Journal) -> Value {
     let run_ns = journal.so_far.pointer("/usage/duration_s").and_then(Value::as_f64).unwrap_or(0.0) * 1e9;
     let told = journal.measured().map(|(component, status)| {
-        let carried_over::Component { channel, used } = component;
+        let carried_over::CarriedComponent { channel, used } = component;
         Component { channel, used, run_ns, status, note: None }.json()
     });
     told.collect()
@@ -99,7 +99,7 @@ fn components(journal: &Journal) -> Value {
 
 /// The epochs, thinned as the report of a living run is.
 fn epochs(journal: &Journal) -> Value {
-    let mut history = History::default();
+    let mut history = EpochStore::default();
     journal.placed(0).into_iter().for_each(|epoch| history.push(epoch));
     let numbered = history.iter().scan(0, |index, epoch| {
         let first = *index;

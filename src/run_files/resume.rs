@@ -13,7 +13,7 @@ use super::crash_counter::Tally;
 use super::file_io::Growing;
 use super::journal::Journal;
 use super::paths::{JOURNAL, Place};
-use crate::attribution::carried_over::Past;
+use crate::attribution::carried_over::CarriedOver;
 use crate::units::Amount;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct Resumed {
     /// Epochs planned; 0: unknown.
     pub planned: u64,
     /// What came before.
-    pub past: Past,
+    pub past: CarriedOver,
     /// Its files.
     pub place: Place,
     /// Its journal, to be gone on with; None where this user may only read it.

@@ -6,7 +6,7 @@ use super::file_io::Growing;
 use super::paths::{self, Place};
 use super::resume::{self, Asker, Outcome, Turn};
 use super::writer::Plan;
-use crate::attribution::carried_over::Past;
+use crate::attribution::carried_over::CarriedOver;
 use crate::attribution::epochs::Epoch;
 use crate::options::Options;
 use crate::os;
@@ -25,7 +25,7 @@ pub struct Start {
     /// Epochs planned; 0: unknown.
     pub planned: u64,
     /// What came before.
-    pub past: Past,
+    pub past: CarriedOver,
     /// What is to be written; None: nothing.
     pub plan: Option<Plan>,
 }
@@ -40,7 +40,7 @@ impl Start {
             name: options.name.clone(),
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             planned: options.epochs,
-            past: Past::default(),
+            past: CarriedOver::default(),
             plan: None,
         };
         let mut files = Files { folder: options.log_dir.clone(), ..Files::default() };
@@ -126,7 +126,7 @@ fn warn_of_prefix(prefix: &str, options: &Options, say: &mut dyn FnMut(String)) 
 }
 
 /// The first so many epochs as one.
-fn first(past: &Past, epochs: u64) -> Epoch {
+fn first(past: &CarriedOver, epochs: u64) -> Epoch {
     let none = Epoch::empty(0, 0, 0, 0);
     let all = past.epochs.iter().scan(0, |count, epoch| {
         *count += epoch.count;

@@ -9,7 +9,7 @@ use super::file_io::Growing;
 use super::journal;
 use super::paths::Place;
 use super::resume::Turn;
-use crate::attribution::carried_over::Stretch;
+use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::{Epoch, PerKind};
 use crate::coordination::device_lease::Teller;
 use crate::os;
@@ -260,7 +260,7 @@ impl Writer {
     }
 
     /// The run now, and what it used by time since that was written last.
-    fn report(&self, detail: Detail) -> (Report, Option<(Stretch, Used)>) {
+    fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, Used)>) {
         let books = self.shared.books();
         let at = os::monotonic_ns();
         let open = books.ledger.is_open().then(|| Open { share: self.shared.marked_share() });
@@ -271,7 +271,7 @@ impl Writer {
         let (to, energy) = (books.all_known_to().min(at), books.ledger.timeline().total());
         let used = Used { to, energy, counted_to: books.ledger.last_end().unwrap_or(0).min(to) };
         let since = books.ledger.first_begin().map(|begin| begin.max(self.told.to)).filter(|since| *since < used.to);
-        let power = since.map(|since| Stretch {
+        let power = since.map(|since| CarriedInterval {
             from: books.calendar.unix_s(since),
             to: books.calendar.unix_s(used.to),
             energy: used.energy.beyond(&self.told.energy),
@@ -280,7 +280,7 @@ impl Writer {
     }
 
     /// Appends to the journal; whether there were epochs. What could not be written stays to be written.
-    fn write_journal(&mut self, report: &mut Report, power: Option<(Stretch, Used)>, is_end: bool) -> bool {
+    fn write_journal(&mut self, report: &mut Report, power: Option<(CarriedInterval, Used)>, is_end: bool) -> bool {
         let most = EACH.saturating_sub(self.lines).max(1) as usize;
         let epochs = report.epoch_lines(most);
         let is_new = !epochs.is_empty();

@@ -9,7 +9,7 @@ mod stand_in;
 mod uncertainty;
 
 use crate::attribution::account::Energy;
-use crate::attribution::carried_over::{Component, Past};
+use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
 use crate::attribution::ledger::{Energies, Ledger, Mark};
 use crate::carbon::emissions::{Before, Pricing};
 use crate::carbon::facility::Facility;
@@ -51,7 +51,7 @@ pub struct Books {
     /// The run's time and energy.
     pub ledger: Ledger,
     /// What earlier processes of the run have left.
-    pub past: Past,
+    pub past: CarriedOver,
     /// The claims on devices that one process of the job counts; a claim's place is its number.
     pub trusts: Vec<Trust>,
     /// What is known of the job on this node; None: this process shares no device.
@@ -109,7 +109,7 @@ impl Books {
             calendar: WallClock::default(),
             metered: Vec::new(),
             ledger: Ledger::default(),
-            past: Past::default(),
+            past: CarriedOver::default(),
             trusts: Vec::new(),
             on_node: None,
             settled: 0,
@@ -138,27 +138,27 @@ impl Books {
 
     /// What turns this run's energy into emissions.
     pub fn pricing(&self) -> Pricing<'_> {
-        let Past { energy_j, co2eq_g, .. } = self.past;
+        let CarriedOver { energy_j, co2eq_g, .. } = self.past;
         let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
         Pricing { before, ..self.grid.pricing(&self.calendar, self.pue) }
     }
 
     /// Takes a run up at `now`, ns.
-    pub fn resume(&mut self, past: Past, now: u64) {
+    pub fn resume(&mut self, past: CarriedOver, now: u64) {
         self.ledger.resume(&past, now);
         self.settled = self.ledger.epochs();
         self.past = past;
     }
 
     /// What earlier processes measured that this one does not.
-    pub fn before(&self) -> impl Iterator<Item = Component> {
+    pub fn before(&self) -> impl Iterator<Item = CarriedComponent> {
         let used = self.ledger.before();
         self.past
             .components
             .iter()
             .zip(used)
             .filter(|(_, used)| used.sum() != Energy::default())
-            .map(|(one, &used)| Component { used, ..one.clone() })
+            .map(|(one, &used)| CarriedComponent { used, ..one.clone() })
     }
 
     /// The run at `now`, ns, for who is to judge it.
@@ -180,7 +180,7 @@ impl Books {
     pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<u64>) {
         let number = self.metered.len();
         self.ledger.add_channel(channel.kind);
-        let is_same = |one: &Component| {
+        let is_same = |one: &CarriedComponent| {
             let there = &one.channel;
             (there.kind, &there.id, &there.device, there.source)
                 == (channel.kind, &channel.id, &channel.device, channel.source)

@@ -4,7 +4,7 @@ use super::Tracker;
 use super::marker::{Marker, Record};
 use super::sampler::Sampler;
 use super::threads::Threads;
-use crate::attribution::carried_over::Past;
+use crate::attribution::carried_over::CarriedOver;
 use crate::carbon::select::{self, Choice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::Claimant;
@@ -100,7 +100,7 @@ pub fn assemble(
 }
 
 /// The advisor, which has reviewed what earlier processes of the run have left.
-fn advisor(options: &Options, past: Past, shared: &Shared) -> Advisor {
+fn advisor(options: &Options, past: CarriedOver, shared: &Shared) -> Advisor {
     let mut advisor = Advisor::new(options);
     if !past.is_empty() {
         let (mut books, now) = (shared.books(), os::monotonic_ns());

@@ -5,7 +5,7 @@ use crate::attribution::epochs::Epoch;
 
 /// What lies between the first epochs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Between {
+pub struct InterEpoch {
     /// Time between the epochs, s.
     pub duration_s: f64,
     /// Energy used in it as far as it is known, J; None where nothing was measured.
@@ -14,7 +14,7 @@ pub struct Between {
 
 /// An epoch that ended, or several as one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Observed {
+pub struct EpochSummary {
     /// How many.
     pub count: u64,
     /// Their time, s; None where it was not recorded.
@@ -29,7 +29,7 @@ pub struct Observed {
 
 impl Ledger {
     /// The first `epochs` epochs, as a forecast takes them.
-    pub fn observed(&self, epochs: u64) -> impl Iterator<Item = Observed> + Clone {
+    pub fn observed(&self, epochs: u64) -> impl Iterator<Item = EpochSummary> + Clone {
         const WHOLE: f64 = 0.99;
         let channels = self.answering();
         let with_last_end = self.history.first(epochs).scan(None, |last_end, epoch| {
@@ -40,7 +40,7 @@ impl Ledger {
             let is_whole = epoch.coverage(channels).is_some_and(|share| share >= WHOLE);
             // A part that others have counted tells nothing of the rest.
             let is_divided = !is_whole && epoch.begin < self.others_to && epoch.filed.is_none();
-            Observed {
+            EpochSummary {
                 count: epoch.count,
                 duration_s: (epoch.inside > 0 || epoch.filed.is_none()).then_some(epoch.inside as f64 * 1e-9),
                 energy_j: epoch.energy.total().filter(|_| !is_divided),
@@ -57,14 +57,14 @@ impl Ledger {
     }
 
     /// What lies between the first `epochs` epochs, and, if any were cancelled, before them.
-    pub fn between_first(&self, epochs: u64) -> Between {
+    pub fn between_first(&self, epochs: u64) -> InterEpoch {
         let begin = self.origin.unwrap_or(0);
         let before = (0, self.first_epoch().unwrap_or(begin));
         let (inside, end) = self.history.first(epochs).fold(before, |(inside, _), e| (inside + e.inside, e.end));
         let between = end.saturating_sub(begin).saturating_sub(inside);
         let cancelled_j = || self.accounts.iter().filter_map(|account| account.after.joules).reduce(|a, b| a + b);
         let energy_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
-        Between { duration_s: between as f64 * 1e-9, energy_j }
+        InterEpoch { duration_s: between as f64 * 1e-9, energy_j }
     }
 
     /// How many epochs ended by this instant.

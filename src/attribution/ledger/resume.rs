@@ -1,12 +1,12 @@
 //! A run that earlier processes began: what they left has a place before this one's time.
 
 use super::{Energies, Ledger};
-use crate::attribution::carried_over::Past;
+use crate::attribution::carried_over::CarriedOver;
 
 impl Ledger {
     /// Takes a run up where its journal ends. Its time so far is placed before `now`, ns, and again before this process's
     /// first begin: what lies between is not the run's.
-    pub fn resume(&mut self, past: &Past, now: u64) {
+    pub fn resume(&mut self, past: &CarriedOver, now: u64) {
         past.epochs.iter().for_each(|epoch| self.history.push(*epoch));
         self.epochs_before = past.epochs.iter().map(|epoch| epoch.count).sum();
         self.epochs = self.epochs_before;

@@ -56,11 +56,11 @@ fn what_was_cancelled_before_the_first_epoch_is_known_while_that_is_open() {
     l.mark(Mark::Begin(2 * S));
     watts(&mut l, 2 * S, 3 * S, 50.0);
     assert!(l.is_in_first() && l.first_epoch() == Some(2 * S));
-    assert_eq!(l.between_first(0), Between { duration_s: 2.0, energy_j: Some(20.0) });
+    assert_eq!(l.between_first(0), InterEpoch { duration_s: 2.0, energy_j: Some(20.0) });
     assert_eq!((l.open_j(5 * S / 2), l.open_j(3 * S)), (Some(25.0), Some(50.0)));
     l.mark(Mark::End(3 * S));
     assert!(!l.is_in_first() && l.first_epoch() == Some(2 * S));
-    assert_eq!(l.between_first(1), Between { duration_s: 2.0, energy_j: Some(20.0) });
+    assert_eq!(l.between_first(1), InterEpoch { duration_s: 2.0, energy_j: Some(20.0) });
 }
 
 #[test]

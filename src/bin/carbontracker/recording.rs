@@ -1,6 +1,6 @@
 //! Recorded runs, epoch by epoch, read from CSV.
 
-use carbontracker::attribution::ledger::Observed;
+use carbontracker::attribution::ledger::EpochSummary;
 use carbontracker::sanitize;
 use csv::{Reader, ReaderBuilder, StringRecord};
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ pub struct Run {
     /// Its name.
     pub name: String,
     /// Its epochs, in order.
-    pub epochs: Vec<Observed>,
+    pub epochs: Vec<EpochSummary>,
 }
 
 /// The runs of one file.
@@ -117,7 +117,7 @@ impl Columns {
 struct Row {
     run: String,
     epoch: u64,
-    observed: Observed,
+    observed: EpochSummary,
 }
 
 impl Row {
@@ -133,7 +133,7 @@ impl Row {
         }
         let epoch = number.parse().map_err(|_| format!("epoch '{number}': expected a whole number"))?;
         let (duration_s, energy_j) = (amount("duration_s", duration)?, amount("energy_j", energy)?);
-        let observed = Observed { count: 1, duration_s, energy_j, is_whole: energy_j.is_some(), gaps_s: 0.0 };
+        let observed = EpochSummary { count: 1, duration_s, energy_j, is_whole: energy_j.is_some(), gaps_s: 0.0 };
         Ok(Row { run: sanitize::text(run), epoch, observed })
     }
 }

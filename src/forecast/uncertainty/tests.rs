@@ -1,5 +1,5 @@
 use super::*;
-use crate::attribution::carried_over::{Component, Past};
+use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
 use crate::attribution::ledger::{Energies, Mark};
 use crate::carbon::select;
 use crate::measurement::channel::MeasuringMethod;
@@ -73,7 +73,7 @@ fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
 }
 
 /// Two seconds of an epoch at these powers, W; the epoch may go on.
-fn books(past: Past, devices: &[(Channel, f64)], is_ended: bool) -> Books {
+fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> Books {
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let mut books = Books::new(select::choose(&options, |_| None).unwrap().grid, 1.0);
     if !past.is_empty() {
@@ -95,31 +95,31 @@ fn books(past: Past, devices: &[(Channel, f64)], is_ended: bool) -> Books {
 fn a_run_s_uncertainty_is_that_of_its_channels() {
     let devices = |cpu_w: f64, gpu_w: f64| [(channel("cpu", Some(WIDE)), cpu_w), (channel("gpu", None), gpu_w)];
     for is_ended in [true, false] {
-        let of = |cpu_w, gpu_w| books(Past::default(), &devices(cpu_w, gpu_w), is_ended).uncertainty();
+        let of = |cpu_w, gpu_w| books(CarriedOver::default(), &devices(cpu_w, gpu_w), is_ended).uncertainty();
         near(of(30.0, 70.0).used, 0.85, 1.3);
         assert_eq!(of(30.0, 70.0).to_come, of(30.0, 70.0).used);
         assert_eq!(of(0.0, 70.0), Uncertainty::default());
         assert_eq!(of(0.0, 0.0).to_come, Some(WIDE), "nothing is used, and any of it may be estimated");
     }
-    let measured = books(Past::default(), &devices(30.0, 70.0)[1..], true);
+    let measured = books(CarriedOver::default(), &devices(30.0, 70.0)[1..], true);
     assert_eq!(measured.uncertainty(), Uncertainty::default());
 }
 
 /// One process of a run: what it used, J.
-fn past(channel: Channel, joules: f64) -> Past {
+fn past(channel: Channel, joules: f64) -> CarriedOver {
     let epochs = crate::attribution::account::Energy { joules: Some(joules), credited_ns: 2e9, measured_ns: 2e9 };
     let used = Energies { epochs, ..Energies::default() };
-    let component = Component { channel, used };
+    let component = CarriedComponent { channel, used };
     let epoch = crate::attribution::epochs::Epoch::empty(0, 2 * S, 2 * S, 1);
     let epochs = vec![crate::attribution::epochs::Epoch { filed: Some(Default::default()), ..epoch }];
-    Past {
+    CarriedOver {
         lives: 1,
         epochs,
         inside_ns: 2 * S,
         duration_ns: 2 * S,
         components: vec![component],
         energy_j: Some(joules),
-        ..Past::default()
+        ..CarriedOver::default()
     }
 }
 

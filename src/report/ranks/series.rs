@@ -1,7 +1,7 @@
 //! Adds up what the ranks of a job used in each epoch and over time.
 
 use super::merged::list;
-use crate::attribution::carried_over::Stretch;
+use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::PerKind;
 use crate::measurement::channel::DeviceKind;
 use crate::report;
@@ -102,7 +102,7 @@ pub fn power(ranks: &[&Value]) -> Value {
 }
 
 /// The stretches of constant power between the steps.
-fn stretches(steps: &[(f64, usize, f64)]) -> Vec<Stretch> {
+fn stretches(steps: &[(f64, usize, f64)]) -> Vec<CarriedInterval> {
     let mut now = [(0usize, 0.0f64); DeviceKind::ALL.len()];
     let mut stretches = Vec::new();
     let mut at = f64::NAN;
@@ -112,7 +112,7 @@ fn stretches(steps: &[(f64, usize, f64)]) -> Vec<Stretch> {
             for (kind, (count, watts)) in DeviceKind::ALL.into_iter().zip(now) {
                 (count > 0).then(|| energy.add(kind, watts * (next - at)));
             }
-            stretches.push(Stretch { from: at, to: next, energy });
+            stretches.push(CarriedInterval { from: at, to: next, energy });
         }
         at = next;
         let is_begin = what < DeviceKind::ALL.len();

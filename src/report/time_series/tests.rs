@@ -124,7 +124,7 @@ fn the_time_between_two_lives_stays_empty() {
         (0..n).map(move |k| {
             let mut energy = PerKind::default();
             energy.add(DeviceKind::Cpu, 5.0);
-            Stretch { from: from + k as f64, to: from + k as f64 + 1.0, energy }
+            CarriedInterval { from: from + k as f64, to: from + k as f64 + 1.0, energy }
         })
     };
     let power = thinned_power(&life(NOON, 2000).chain(life(NOON + 9000.0, 700)).collect::<Vec<_>>());
@@ -140,7 +140,8 @@ fn the_time_between_two_lives_stays_empty() {
 fn many_short_lives_have_the_energy_they_used() {
     let mut energy = PerKind::default();
     energy.add(DeviceKind::Cpu, 50.0);
-    let life = |n: u32| Stretch { from: NOON + f64::from(n) * 15.0, to: NOON + f64::from(n) * 15.0 + 10.0, energy };
+    let life =
+        |n: u32| CarriedInterval { from: NOON + f64::from(n) * 15.0, to: NOON + f64::from(n) * 15.0 + 10.0, energy };
     let power = thinned_power(&(0..5000).map(life).collect::<Vec<_>>());
     assert!(power.len() <= MOST_POWER && (joules(&power, DeviceKind::Cpu) - 250_000.0).abs() < 1e-3, "{power:?}");
 }
@@ -182,7 +183,7 @@ fn hours_before_the_run_was_taken_up_are_told_where_they_are_known() {
     curve.take([-10, -9, 0, 1].map(slot));
     let mut books = run(&[60]);
     let energy = PerKind::default();
-    books.past.power = vec![Stretch { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
+    books.past.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
     let pricing = Pricing { curve: Some(&curve), ..books.pricing() };
     let hours = Course::new(&books, &pricing, 0, 0.9, 1 << 60).hours.unwrap();
     let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::attribution::epochs::History;
+use crate::attribution::epochs::EpochStore;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::Intensity;
 use crate::carbon::select;
@@ -365,10 +365,10 @@ fn what_was_open_at_a_kill_is_lost_and_said() {
     so_far["open"] = json!({"duration_s": 1.5, "energy_j": 75.0});
     lines.push(json!({"so_far": so_far}).to_string());
     let lost = Journal::parse(&joined(&lines)).unwrap().into_past(None).lost;
-    assert_eq!(lost, Lost { times: 1, seconds: 1.5, joules: Some(75.0) });
+    assert_eq!(lost, LostEnergy { times: 1, seconds: 1.5, joules: Some(75.0) });
     // It ended after that, by the tally.
     let counted = Some(Count { epochs: 5, inside: 2000 * MS, span: 2000 * MS });
-    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(counted).lost, Lost::default());
+    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(counted).lost, LostEnergy::default());
     // And the next process had one of its own.
     lines.extend([lines[0].clone(), lines[6].clone()]);
     assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(None).lost.times, 2);
@@ -403,7 +403,7 @@ proptest! {
 
 #[test]
 fn a_long_runs_past_is_thinned_and_its_sums_stay() {
-    let mut history = History::default();
+    let mut history = EpochStore::default();
     let filed = Some(Filed { co2eq_g: Some(1.0), coverage: Some(1.0) });
     for n in 0..100_000u64 {
         history.push(Epoch { filed, ..Epoch::empty(n * MS, (n + 1) * MS, MS, 1) });
@@ -431,7 +431,7 @@ fn a_kill_before_the_first_numbers_leaves_each_component_its_own() {
         text += &format!("{line}\n");
     }
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    let used = |past: &Past| -> Vec<_> {
+    let used = |past: &CarriedOver| -> Vec<_> {
         past.components.iter().map(|one| (one.channel.id.clone(), one.used.sum().joules)).collect()
     };
     assert_eq!(used(&past), used(&first));
