@@ -6,7 +6,7 @@
 //! Once the epoch has ended, that is a warm-up only if the quarter before went at the same pace already. Stalls count in
 //! what was used, and are not carried on.
 
-use super::trend::{self, Taken};
+use super::trend::{self, EpochCost};
 
 /// The latest part of the work done, whose pace is taken for steady.
 const LATEST: f64 = 0.25;
@@ -25,7 +25,7 @@ const PATIENCE_NS: u64 = 250_000_000;
 
 /// How much of an epoch is done, and what it took.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Done {
+pub struct ProgressMark {
     /// Share of the epoch's work.
     pub share: f64,
     /// Time, s.
@@ -36,19 +36,19 @@ pub struct Done {
 
 /// Marks of progress in the first epoch.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct FirstEpoch {
     /// When the epoch began, ns.
     begin: Option<u64>,
-    marks: Vec<Done>,
+    marks: Vec<ProgressMark>,
     /// A mark whose energy is not known yet.
-    pending: Option<Point>,
+    pending: Option<ProgressPoint>,
     /// The newest mark after that.
-    next: Option<Point>,
+    next: Option<ProgressPoint>,
 }
 
 /// A mark of progress: so much was done at this instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub struct ProgressPoint {
     /// ns on the monotonic clock.
     pub at: u64,
     /// Share of the epoch's work.
@@ -57,7 +57,7 @@ pub struct Point {
 
 /// What the epoch came to so far, and what a whole one takes at a steady pace.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Beginning {
+pub struct WarmUpEstimate {
     /// The share of its work done.
     pub share: f64,
     /// What that took.
@@ -68,18 +68,18 @@ pub struct Beginning {
     pub agreement: f64,
 }
 
-impl Progress {
+impl FirstEpoch {
     /// Which epoch it is about, by when it began: of another it starts anew.
     pub fn follow(&mut self, begin: Option<u64>) {
         if self.begin != begin {
-            *self = Progress { begin, ..Progress::default() };
+            *self = FirstEpoch { begin, ..FirstEpoch::default() };
         }
     }
 
     /// Takes a mark. Of marks that come faster than their energies the newest is kept.
-    pub fn note(&mut self, point: Point) {
+    pub fn note(&mut self, point: ProgressPoint) {
         let before = self.pending.map_or(self.share(), |pending| pending.share);
-        let is_of_it = self.begin.is_some_and(|begin| point.at + Packed::STEP_NS > begin);
+        let is_of_it = self.begin.is_some_and(|begin| point.at + PackedMark::STEP_NS > begin);
         if is_of_it && point.share > before {
             let place = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
             *place = Some(point);
@@ -89,7 +89,7 @@ impl Progress {
     /// Files the mark once energies are known up to it, or have been waited for too long by `now`; `energy` tells
     /// what was used from the begin to there.
     pub fn settle(&mut self, known_to: u64, now: u64, energy: impl Fn(u64) -> Option<f64>) {
-        while let (Some(Point { at, share }), Some(begin)) = (self.pending, self.begin) {
+        while let (Some(ProgressPoint { at, share }), Some(begin)) = (self.pending, self.begin) {
             let is_known = at <= known_to;
             if !is_known && now.saturating_sub(at) < PATIENCE_NS {
                 return;
@@ -101,7 +101,7 @@ impl Progress {
             {
                 self.marks.pop();
             }
-            self.marks.push(Done { share, duration_s, energy_j: energy(at).filter(|_| is_known) });
+            self.marks.push(ProgressMark { share, duration_s, energy_j: energy(at).filter(|_| is_known) });
         }
     }
 
@@ -116,14 +116,14 @@ impl Progress {
     }
 
     /// How the epoch gets on by this quantity, once enough is done to tell.
-    pub fn beginning(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<Beginning> {
-        Beginning::of(&self.known(of))
+    pub fn beginning(&self, of: impl Fn(&ProgressMark) -> Option<f64>) -> Option<WarmUpEstimate> {
+        WarmUpEstimate::of(&self.known(of))
     }
 
     /// The same where enough is done to tell a warm-up from steady work, and it came to that.
-    pub fn steady(&self, of: impl Fn(&Done) -> Option<f64>) -> Option<Beginning> {
+    pub fn steady(&self, of: impl Fn(&ProgressMark) -> Option<f64>) -> Option<WarmUpEstimate> {
         let marks = self.known(of);
-        let beginning = Beginning::of(&marks).filter(|beginning| beginning.share >= MARKED)?;
+        let beginning = WarmUpEstimate::of(&marks).filter(|beginning| beginning.share >= MARKED)?;
         let at = |share: f64| share * beginning.share;
         let middle = usual(&marks, at(1.0 - 2.0 * LATEST), at(1.0 - LATEST));
         let change = middle.pace() / usual(&marks, at(1.0 - LATEST), 1.0).pace();
@@ -131,20 +131,21 @@ impl Progress {
     }
 
     /// The marks at which this quantity is known: what was done and taken up to each.
-    fn known(&self, of: impl Fn(&Done) -> Option<f64>) -> Vec<Part> {
-        let part = |mark: &Done| Some(Part { share: mark.share, seconds: mark.duration_s, amount: of(mark)? });
+    fn known(&self, of: impl Fn(&ProgressMark) -> Option<f64>) -> Vec<EpochPart> {
+        let part =
+            |mark: &ProgressMark| Some(EpochPart { share: mark.share, seconds: mark.duration_s, amount: of(mark)? });
         self.marks.iter().filter_map(part).collect()
     }
 }
 
-impl Beginning {
-    fn of(marks: &[Part]) -> Option<Beginning> {
+impl WarmUpEstimate {
+    fn of(marks: &[EpochPart]) -> Option<WarmUpEstimate> {
         let all = marks.last().copied().filter(|all| all.share >= ENOUGH)?;
         let turn = (1.0 - LATEST) * all.share;
         let (early, latest) = (usual(marks, 0.0, turn), usual(marks, turn, 1.0));
         let agreement = if early.share > 0.0 { trend::agreement(early.pace(), latest.pace()) } else { 1.0 };
         let steady = (agreement * early.amount + latest.amount) / (agreement * early.share + latest.share);
-        Some(Beginning { share: all.share, used: all.amount, steady, agreement })
+        Some(WarmUpEstimate { share: all.share, used: all.amount, steady, agreement })
     }
 
     /// What the work done took more than it would have at the steady pace.
@@ -155,20 +156,20 @@ impl Beginning {
 
 /// A part of the work, and what it took.
 #[derive(Clone, Copy, Default)]
-struct Part {
+struct EpochPart {
     share: f64,
     seconds: f64,
     amount: f64,
 }
 
-impl Part {
+impl EpochPart {
     /// Seconds that a whole epoch takes like this.
     fn pace(self) -> f64 {
         self.seconds / self.share
     }
 
-    fn since(self, earlier: Part) -> Part {
-        Part {
+    fn since(self, earlier: EpochPart) -> EpochPart {
+        EpochPart {
             share: self.share - earlier.share,
             seconds: self.seconds - earlier.seconds,
             amount: self.amount - earlier.amount,
@@ -177,20 +178,20 @@ impl Part {
 }
 
 /// What the work between two shares took, from mark to mark, without stalls.
-fn usual(marks: &[Part], from: f64, to: f64) -> Part {
-    let slices = marks.iter().scan(Part::default(), |before, mark| {
+fn usual(marks: &[EpochPart], from: f64, to: f64) -> EpochPart {
+    let slices = marks.iter().scan(EpochPart::default(), |before, mark| {
         let slice = mark.since(std::mem::replace(before, *mark));
         Some((*mark, slice))
     });
-    let slices: Vec<Part> =
+    let slices: Vec<EpochPart> =
         slices.filter(|(mark, _)| from < mark.share && mark.share <= to).map(|(_, slice)| slice).collect();
-    let most = |each: fn(&Part) -> f64| {
-        let taken: Vec<Taken> =
-            slices.iter().map(|slice| Taken { count: slice.share, each: each(slice) / slice.share }).collect();
+    let most = |each: fn(&EpochPart) -> f64| {
+        let taken: Vec<EpochCost> =
+            slices.iter().map(|slice| EpochCost { count: slice.share, each: each(slice) / slice.share }).collect();
         trend::quantile(&taken, 0.5).map_or(f64::INFINITY, |median| STALL * median)
     };
     let (most_seconds, most_amount) = (most(|slice| slice.seconds), most(|slice| slice.amount));
-    slices.iter().fold(Part::default(), |sum, slice| Part {
+    slices.iter().fold(EpochPart::default(), |sum, slice| EpochPart {
         share: sum.share + slice.share,
         seconds: sum.seconds + slice.seconds.min(most_seconds * slice.share),
         amount: sum.amount + slice.amount.min(most_amount * slice.share),
@@ -200,37 +201,37 @@ fn usual(marks: &[Part], from: f64, to: f64) -> Part {
 /// A mark of progress in 64 bits, so that the host stores it at once and nobody reads half of it: the share in
 /// 2^-20, and the microsecond on the monotonic clock, which goes round every 101 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packed(pub u64);
+pub struct PackedMark(pub u64);
 
-impl Packed {
+impl PackedMark {
     const SHARE_BITS: u32 = 20;
-    const TIME_BITS: u32 = 64 - 1 - Packed::SHARE_BITS;
+    const TIME_BITS: u32 = 64 - 1 - PackedMark::SHARE_BITS;
 
     /// Instants are told so exactly, ns.
     const STEP_NS: u64 = 1000;
 
     /// Nothing was marked.
-    pub const NONE: Packed = Packed(0);
+    pub const NONE: PackedMark = PackedMark(0);
 
     /// `done` of `total` (greater than 0) at `now`, ns. Whole numbers only: the host's floating-point environment
     /// is not ours.
-    pub fn new(done: u64, total: u64, now: u64) -> Packed {
+    pub fn new(done: u64, total: u64, now: u64) -> PackedMark {
         let (done, total) = (u128::from(done.min(total)), u128::from(total));
-        let share = ((done << Packed::SHARE_BITS) + total / 2) / total;
-        Packed((now / Packed::STEP_NS) << (Packed::SHARE_BITS + 1) | share as u64)
+        let share = ((done << PackedMark::SHARE_BITS) + total / 2) / total;
+        PackedMark((now / PackedMark::STEP_NS) << (PackedMark::SHARE_BITS + 1) | share as u64)
     }
 
     /// The share, rounded to what it tells: 6 digits.
     pub fn share(self) -> f64 {
-        let bits = self.0 & ((2 << Packed::SHARE_BITS) - 1);
-        (bits as f64 / f64::from(1 << Packed::SHARE_BITS) * 1e6).round() / 1e6
+        let bits = self.0 & ((2 << PackedMark::SHARE_BITS) - 1);
+        (bits as f64 / f64::from(1 << PackedMark::SHARE_BITS) * 1e6).round() / 1e6
     }
 
     /// When it was marked, ns, asked at `now`, ns.
     pub fn at(self, now: u64) -> u64 {
-        let micros = now / Packed::STEP_NS;
-        let ago = micros.wrapping_sub(self.0 >> (Packed::SHARE_BITS + 1)) & ((1 << Packed::TIME_BITS) - 1);
-        micros.saturating_sub(ago) * Packed::STEP_NS
+        let micros = now / PackedMark::STEP_NS;
+        let ago = micros.wrapping_sub(self.0 >> (PackedMark::SHARE_BITS + 1)) & ((1 << PackedMark::TIME_BITS) - 1);
+        micros.saturating_sub(ago) * PackedMark::STEP_NS
     }
 }
 
@@ -240,20 +241,20 @@ mod tests {
     use proptest::prelude::*;
 
     /// An epoch of 10 s at 100 W once warm, its first `cold` of the work `slower` times slower, marked 200 times.
-    fn marked(cold: f64, slower: f64, until: f64) -> Progress {
-        let mut progress = Progress::default();
+    fn marked(cold: f64, slower: f64, until: f64) -> FirstEpoch {
+        let mut progress = FirstEpoch::default();
         progress.follow(Some(1_000));
         for n in 1..=(until * 200.0) as u64 {
             let share = n as f64 / 200.0;
             let seconds = 10.0 * (share.min(cold) * slower + (share - cold).max(0.0));
             let at = 1_000 + (seconds * 1e9) as u64;
-            progress.note(Point { at, share });
+            progress.note(ProgressPoint { at, share });
             progress.settle(at, at, |_| Some(100.0 * seconds));
         }
         progress
     }
 
-    fn duration(done: &Done) -> Option<f64> {
+    fn duration(done: &ProgressMark) -> Option<f64> {
         Some(done.duration_s)
     }
 
@@ -281,11 +282,11 @@ mod tests {
     #[test]
     fn a_stall_is_not_carried_on() {
         for until in [0.76, 0.9, 1.0] {
-            let mut progress = Progress::default();
+            let mut progress = FirstEpoch::default();
             progress.follow(Some(0));
             for n in 1..=(until * 200.0) as u64 {
                 let seconds = n as f64 * 0.05 + if n > 150 { 2.0 } else { 0.0 };
-                progress.note(Point { at: (seconds * 1e9) as u64, share: n as f64 / 200.0 });
+                progress.note(ProgressPoint { at: (seconds * 1e9) as u64, share: n as f64 / 200.0 });
                 progress.settle(u64::MAX, 0, |_| None);
             }
             let beginning = progress.beginning(duration).unwrap();
@@ -310,27 +311,27 @@ mod tests {
     fn another_epoch_starts_anew_and_marks_only_go_on() {
         let mut progress = marked(0.0, 1.0, 0.5);
         let before = progress.beginning(duration);
-        progress.note(Point { at: 9_000_000_000, share: 0.4 });
+        progress.note(ProgressPoint { at: 9_000_000_000, share: 0.4 });
         progress.settle(u64::MAX, 0, |_| None);
         assert_eq!(progress.beginning(duration), before);
         progress.follow(Some(20_000_000_000));
-        progress.note(Point { at: 20_500_000_000, share: 0.1 });
+        progress.note(ProgressPoint { at: 20_500_000_000, share: 0.1 });
         progress.settle(u64::MAX, 0, |_| None);
         assert_eq!(
             progress.beginning(duration),
-            Some(Beginning { share: 0.1, used: 0.5, steady: 5.0, agreement: 1.0 })
+            Some(WarmUpEstimate { share: 0.1, used: 0.5, steady: 5.0, agreement: 1.0 })
         );
         assert_eq!(progress.beginning(|done| done.energy_j), None);
     }
 
     #[test]
     fn a_mark_waits_for_its_energy_and_the_newest_for_it() {
-        let mut progress = Progress::default();
+        let mut progress = FirstEpoch::default();
         progress.follow(Some(0));
         for (at, share) in [(5_000, 0.1), (6_000, 0.2), (7_000, 0.3)] {
-            progress.note(Point { at, share });
+            progress.note(ProgressPoint { at, share });
         }
-        let settle = |progress: &mut Progress, known_to| progress.settle(known_to, 0, |at| Some(at as f64));
+        let settle = |progress: &mut FirstEpoch, known_to| progress.settle(known_to, 0, |at| Some(at as f64));
         settle(&mut progress, 4_999);
         assert!(progress.marks.is_empty() && progress.awaits() == Some(5_000));
         settle(&mut progress, 5_000);
@@ -341,19 +342,19 @@ mod tests {
 
     #[test]
     fn energy_that_does_not_come_is_not_waited_for_for_ever() {
-        let mut progress = Progress::default();
+        let mut progress = FirstEpoch::default();
         progress.follow(Some(0));
-        progress.note(Point { at: 1_000, share: 0.1 });
+        progress.note(ProgressPoint { at: 1_000, share: 0.1 });
         progress.settle(0, 1_000 + PATIENCE_NS, |_| Some(1.0));
         assert!(progress.share() == 0.1 && progress.beginning(|done| done.energy_j).is_none());
     }
 
     #[test]
     fn marks_are_thinned() {
-        let mut progress = Progress::default();
+        let mut progress = FirstEpoch::default();
         progress.follow(Some(0));
         for n in 1..1_000_000 {
-            progress.note(Point { at: n * 1_000_000, share: n as f64 / 1e6 });
+            progress.note(ProgressPoint { at: n * 1_000_000, share: n as f64 / 1e6 });
             progress.settle(u64::MAX, 0, |_| Some(n as f64));
         }
         assert!(progress.marks.len() < 1500, "{}", progress.marks.len());
@@ -363,7 +364,7 @@ mod tests {
     proptest! {
         #[test]
         fn packing_keeps_share_and_instant(done in 0u64.., total in 1u64.., now in 1_000_000u64..1 << 62, later in 0u64..1 << 52) {
-            let packed = Packed::new(done, total, now);
+            let packed = PackedMark::new(done, total, now);
             let share = done.min(total) as f64 / total as f64;
             prop_assert!((packed.share() - share).abs() < 1e-6);
             prop_assert_eq!(packed.at(now + later), now / 1000 * 1000);

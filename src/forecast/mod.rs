@@ -18,9 +18,9 @@ pub mod uncertainty;
 
 use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use crate::units::Amount;
-use first_epoch::{Beginning, Done, Progress};
+use first_epoch::{FirstEpoch, ProgressMark, WarmUpEstimate};
 use statrs::distribution::{ContinuousCDF, StudentsT};
-use trend::{Pace, Taken};
+use trend::{EpochCost, Trend};
 
 /// What is forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Metric {
     }
 
     /// What a part of the first epoch took.
-    fn of_part(self, done: &Done) -> Option<f64> {
+    fn of_part(self, done: &ProgressMark) -> Option<f64> {
         match self {
             Metric::Energy => done.energy_j,
             Metric::Duration => Some(done.duration_s),
@@ -151,15 +151,15 @@ impl Forecast {
 
 /// How far the mean of what remains may be off for reasons that the epochs seen do not tell, as shares of it.
 #[derive(Clone, Copy)]
-struct Surprise {
+struct ModelUncertainty {
     down: f64,
     up: f64,
 }
 
 /// After two epochs, or one whose warm-up is known.
-const STEADY: Surprise = Surprise { down: 0.02, up: 0.08 };
+const STEADY: ModelUncertainty = ModelUncertainty { down: 0.02, up: 0.08 };
 /// After one, which may be mostly warm-up.
-const AFTER_ONE: Surprise = Surprise { down: 0.35, up: 0.12 };
+const AFTER_ONE: ModelUncertainty = ModelUncertainty { down: 0.35, up: 0.12 };
 /// Where the first has just begun, so many times that: down to a tenth at level 0.9, as warm-ups go.
 const AT_START: f64 = 3.0;
 /// What a first epoch may take more than its marks tell, as a share, for its warm-up to be known.
@@ -178,29 +178,29 @@ pub fn forecast(
     level: f64,
     epochs: impl Iterator<Item = EpochSummary>,
     between: InterEpoch,
-    progress: &Progress,
+    progress: &FirstEpoch,
 ) -> Option<Forecast> {
     let epochs: Vec<EpochSummary> = epochs.collect();
     let done: u64 = epochs.iter().map(|epoch| epoch.count).sum();
     if planned == 0 {
         return None;
     }
-    let run = Run { done, planned, quantile: quantile(level), epochs: &epochs, between, progress };
+    let run = RunSoFar { done, planned, quantile: quantile(level), epochs: &epochs, between, progress };
     let (duration_s, energy_j) = (run.total(Metric::Duration), run.total(Metric::Energy));
     (duration_s.is_some() || energy_j.is_some()).then_some(Forecast { after_epochs: done, level, duration_s, energy_j })
 }
 
 /// What was seen of a run.
-struct Run<'a> {
+struct RunSoFar<'a> {
     done: u64,
     planned: u64,
     quantile: f64,
     epochs: &'a [EpochSummary],
     between: InterEpoch,
-    progress: &'a Progress,
+    progress: &'a FirstEpoch,
 }
 
-impl Run<'_> {
+impl RunSoFar<'_> {
     /// The run's total; None where nothing tells what an epoch takes.
     fn total(&self, metric: Metric) -> Option<Estimate> {
         if self.done == 0 {
@@ -233,57 +233,58 @@ impl Run<'_> {
 
     /// The same while the first epoch is open.
     fn total_inside_first(&self, metric: Metric) -> Option<Estimate> {
-        let Beginning { share, used, steady, agreement } = self.progress.beginning(|done| metric.of_part(done))?;
-        let pace = Pace { level: steady, drift: 0.0, spread: trend::SPREAD, epochs: share };
+        let WarmUpEstimate { share, used, steady, agreement } = self.progress.beginning(|done| metric.of_part(done))?;
+        let pace = Trend { level: steady, drift: 0.0, spread: trend::SPREAD, epochs: share };
         // As long as all went at one pace, that may be the warm-up's.
         let start = AT_START * (1.0 - share) * (agreement + (1.0 - agreement) * (1.0 - share));
         let blend = |after_one: f64, steady: f64| start * after_one + share * steady;
-        let surprise = Surprise { down: blend(AFTER_ONE.down, STEADY.down), up: blend(AFTER_ONE.up, STEADY.up) };
+        let surprise =
+            ModelUncertainty { down: blend(AFTER_ONE.down, STEADY.down), up: blend(AFTER_ONE.up, STEADY.up) };
         let left = self.planned as f64 - share;
         let used = used + self.between(metric).unwrap_or(0.0); // epochs that were cancelled
         Some(self.interval(used, pace.of_next(left), left, pace, surprise))
     }
 
     /// What an epoch takes at present, and how sure that is of the rest.
-    fn pace(&self, metric: Metric) -> Option<(Pace, Surprise)> {
+    fn pace(&self, metric: Metric) -> Option<(Trend, ModelUncertainty)> {
         let (first, later) = self.taken(metric)?;
         let Some((start, typical)) = trend::present(&later) else {
             // What follows the last mark, an evaluation or something done once, leaves that open.
             let is_steady =
-                |first: Taken| self.steady(metric).is_some_and(|b| first.each <= (1.0 + UNMARKED) * b.steady);
+                |first: EpochCost| self.steady(metric).is_some_and(|b| first.each <= (1.0 + UNMARKED) * b.steady);
             let first = first?;
-            return Some((Pace::of(&[first])?, if is_steady(first) { STEADY } else { AFTER_ONE }));
+            return Some((Trend::of(&[first])?, if is_steady(first) { STEADY } else { AFTER_ONE }));
         };
-        let mut present: Vec<Taken> = later.iter().skip(start).copied().collect();
+        let mut present: Vec<EpochCost> = later.iter().skip(start).copied().collect();
         let mut surprise = STEADY;
         if let Some(first) = first.filter(|_| start == 0) {
             let agreement = self.agreement(metric, first, &later, typical);
-            present.insert(0, Taken { count: first.count * agreement, ..first });
+            present.insert(0, EpochCost { count: first.count * agreement, ..first });
             if later.len() == 1 && first.each < typical {
                 // No warm-up: the second may have been a stall, and what is to come be like the first.
                 surprise.down = surprise.down.max((typical / first.each).ln() / 2.0);
             }
         }
-        Some((Pace::of(&present)?, surprise))
+        Some((Trend::of(&present)?, surprise))
     }
 
     /// How the first epoch got on, if its marks tell.
-    fn steady(&self, metric: Metric) -> Option<Beginning> {
+    fn steady(&self, metric: Metric) -> Option<WarmUpEstimate> {
         self.progress.steady(|done| metric.of_part(done))
     }
 
     /// What epochs took whose amount is wholly known: the first, less its known warm-up, and the newest of the later.
-    fn taken(&self, metric: Metric) -> Option<(Option<Taken>, Vec<Taken>)> {
+    fn taken(&self, metric: Metric) -> Option<(Option<EpochCost>, Vec<EpochCost>)> {
         let taken = |epoch: &EpochSummary| {
             let count = epoch.count as f64;
-            Some(Taken { count, each: metric.of_whole(epoch)? / count })
+            Some(EpochCost { count, each: metric.of_whole(epoch)? / count })
         };
         let (first, later) = self.epochs.split_first()?;
-        let without_warm_up = |first: Taken| {
+        let without_warm_up = |first: EpochCost| {
             let warm_up = self.steady(metric).map_or(0.0, |beginning| beginning.excess());
-            Taken { each: (first.each - warm_up / first.count).max(0.0), ..first }
+            EpochCost { each: (first.each - warm_up / first.count).max(0.0), ..first }
         };
-        let mut newest: Vec<Taken> = later.iter().rev().filter_map(taken).take(NEWEST).collect();
+        let mut newest: Vec<EpochCost> = later.iter().rev().filter_map(taken).take(NEWEST).collect();
         newest.reverse();
         let first = taken(first).filter(|_| newest.len() < NEWEST).map(without_warm_up);
         Some((first, newest))
@@ -291,7 +292,7 @@ impl Run<'_> {
 
     /// How much the first epoch tells of the others. Where it took as long as they did it was no warm-up, even if its
     /// energy differs from that of the only other one: either may be the odd one then.
-    fn agreement(&self, metric: Metric, first: Taken, later: &[Taken], typical: f64) -> f64 {
+    fn agreement(&self, metric: Metric, first: EpochCost, later: &[EpochCost], typical: f64) -> f64 {
         let agreement = trend::agreement(first.each, typical);
         if metric == Metric::Duration || trend::is_odd(first, later) {
             return agreement;
@@ -308,7 +309,7 @@ impl Run<'_> {
     fn usual_gap_s(&self) -> f64 {
         let gap = |(n, epoch): (usize, &EpochSummary)| {
             let count = if n == 0 { epoch.count - 1 } else { epoch.count } as f64;
-            (count > 0.0).then(|| Taken { count, each: epoch.gaps_s / count })
+            (count > 0.0).then(|| EpochCost { count, each: epoch.gaps_s / count })
         };
         let gaps = || self.epochs.iter().enumerate().filter_map(gap);
         let epoch_s = self.epochs.first().and_then(|epoch| epoch.duration_s).unwrap_or(0.0);
@@ -322,7 +323,7 @@ impl Run<'_> {
         if count > 0.0 { sum / count } else { 0.0 }
     }
 
-    fn interval(&self, used: f64, rest: f64, left: f64, pace: Pace, surprise: Surprise) -> Estimate {
+    fn interval(&self, used: f64, rest: f64, left: f64, pace: Trend, surprise: ModelUncertainty) -> Estimate {
         if left <= 0.0 {
             return Estimate::exactly(used);
         }

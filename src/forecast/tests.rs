@@ -1,4 +1,4 @@
-use super::first_epoch::Point;
+use super::first_epoch::ProgressPoint;
 use super::*;
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ fn whole(planned: u64, seen: &[EpochSummary], between: (f64, f64)) -> Option<For
         ..*epoch
     };
     let between = InterEpoch { duration_s: between.0, energy_j: Some(between.1) };
-    forecast(planned, 0.9, seen.iter().enumerate().map(with_gap), between, &Progress::default())
+    forecast(planned, 0.9, seen.iter().enumerate().map(with_gap), between, &FirstEpoch::default())
 }
 
 fn energy(planned: u64, joules: &[f64]) -> Estimate {
@@ -54,13 +54,13 @@ fn a_first_epoch_that_took_as_long_is_no_warm_up() {
 }
 
 /// The first epoch of 100 s at 1 kW, its first tenth nine times slower, marked each 100th.
-fn warming_up(until: f64) -> Progress {
-    let mut progress = Progress::default();
+fn warming_up(until: f64) -> FirstEpoch {
+    let mut progress = FirstEpoch::default();
     progress.follow(Some(0));
     for n in 1..=(until * 100.0) as u64 {
         let share = n as f64 / 100.0;
         let seconds = 100.0 * (share + 8.0 * share.min(0.1));
-        progress.note(Point { at: (seconds * 1e9) as u64, share });
+        progress.note(ProgressPoint { at: (seconds * 1e9) as u64, share });
         progress.settle(u64::MAX, 0, |_| Some(1000.0 * seconds));
     }
     progress
@@ -176,7 +176,7 @@ fn a_stall_between_epochs_is_no_rule_and_a_validation_is() {
         let seen = seen.iter().zip([0.0].iter().chain(gaps)).map(|(epoch, &gaps_s)| EpochSummary { gaps_s, ..*epoch });
         let sum: f64 = gaps.iter().sum();
         let between = InterEpoch { duration_s: sum, energy_j: Some(sum * 5.0) };
-        let total = forecast(100, 0.9, seen, between, &Progress::default()).unwrap();
+        let total = forecast(100, 0.9, seen, between, &FirstEpoch::default()).unwrap();
         (total.duration_s.unwrap().value - 10_000.0, total.energy_j.unwrap().value - 100_000.0)
     };
     let near = |(seconds, joules): (f64, f64), gaps_s: f64| {

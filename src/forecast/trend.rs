@@ -5,7 +5,7 @@
 //!
 //! 1. [`present`] walks through them with a short memory and finds where the present level began: epochs far off
 //!    are odd, but several on end that agree with each other are a new level.
-//! 2. [`Pace::of`] fits a line to the epochs from there on: Huber's M-estimator with his Proposal 2 for the scale
+//! 2. [`Trend::of`] fits a line to the epochs from there on: Huber's M-estimator with his Proposal 2 for the scale
 //!    (Robust Statistics, 1981, ch. 6 and 7), by modified residuals: what lies beyond 1.5 spreads counts as 1.5. The
 //!    slope is shrunk by Breiman's non-negative garrote (Technometrics 37, 1995), 1 - (4/t)² where t is its ratio to
 //!    its standard error: below four standard errors there is no drift.
@@ -40,7 +40,7 @@ const ROUNDS: usize = 8;
 
 /// Epochs and what each of them took, J or s.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Taken {
+pub struct EpochCost {
     /// How many epochs, or how much they weigh.
     pub count: f64,
     /// What each took.
@@ -49,7 +49,7 @@ pub struct Taken {
 
 /// What an epoch takes at present.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
+pub struct Trend {
     /// What the last epoch would have taken were it typical, J or s.
     pub level: f64,
     /// What each further epoch takes more than the one before, J or s.
@@ -68,7 +68,7 @@ pub fn agreement(first: f64, rest: f64) -> f64 {
 }
 
 /// Whether an epoch is odd beside several others that agree with each other.
-pub fn is_odd(one: Taken, others: &[Taken]) -> bool {
+pub fn is_odd(one: EpochCost, others: &[EpochCost]) -> bool {
     others.len() > 1 && Level::of(others).is_some_and(|level| level.is_odd(one))
 }
 
@@ -81,7 +81,7 @@ struct Level {
 }
 
 impl Level {
-    fn from(taken: Taken) -> Level {
+    fn from(taken: EpochCost) -> Level {
         Level { entries: 1, count: taken.count, mean: taken.each, squares: 0.0 }
     }
 
@@ -90,11 +90,11 @@ impl Level {
         ((PRIOR_EPOCHS * prior * prior + self.squares) / (PRIOR_EPOCHS + self.count)).sqrt()
     }
 
-    fn is_odd(&self, taken: Taken) -> bool {
+    fn is_odd(&self, taken: EpochCost) -> bool {
         (taken.each - self.mean).abs() > ODD * self.spread()
     }
 
-    fn add(&mut self, taken: Taken) {
+    fn add(&mut self, taken: EpochCost) {
         let off = clipped(taken.each - self.mean, CLIP * self.spread());
         self.squares += taken.count * off * off;
         self.count += taken.count;
@@ -103,7 +103,7 @@ impl Level {
     }
 
     /// The level that these make, if they agree.
-    fn of(taken: &[Taken]) -> Option<Level> {
+    fn of(taken: &[EpochCost]) -> Option<Level> {
         let (first, rest) = taken.split_first()?;
         let mut level = Level::from(*first);
         for &one in rest {
@@ -117,7 +117,7 @@ impl Level {
 }
 
 /// Where the present level began, and about what it is; None of nothing.
-pub fn present(taken: &[Taken]) -> Option<(usize, f64)> {
+pub fn present(taken: &[EpochCost]) -> Option<(usize, f64)> {
     let mut level = Level::from(*taken.first()?);
     let (mut start, mut odd) = (0, 0);
     let mut are_above = false;
@@ -143,10 +143,10 @@ pub fn present(taken: &[Taken]) -> Option<(usize, f64)> {
     Some((start, level.mean))
 }
 
-impl Pace {
+impl Trend {
     /// The pace of these epochs, oldest first, of one level; None of nothing.
-    pub fn of(taken: &[Taken]) -> Option<Pace> {
-        let line = Line::through(taken)?;
+    pub fn of(taken: &[EpochCost]) -> Option<Trend> {
+        let line = TrendLine::through(taken)?;
         let t = line.slope.abs() / line.slope_error;
         let drift = if t > DRIFT { line.slope * (1.0 - (DRIFT / t).powi(2)) } else { 0.0 };
         // A line through epochs that fall ever less may end below all of them.
@@ -154,7 +154,7 @@ impl Pace {
             taken.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), one| (least.min(one.each), most.max(one.each)));
         let level = (line.mean + drift * (line.last - line.middle)).max(least).min(most);
         let spread = if line.mean > 0.0 { line.spread / line.mean } else { 0.0 };
-        Some(Pace { level, drift, spread, epochs: line.count })
+        Some(Trend { level, drift, spread, epochs: line.count })
     }
 
     /// What so many epochs more will take: drift goes on for as long as it has been seen, then stays.
@@ -167,7 +167,7 @@ impl Pace {
 }
 
 /// A line through epochs, fitted robustly. Times are in epochs.
-struct Line {
+struct TrendLine {
     count: f64,
     middle: f64,
     last: f64,
@@ -177,8 +177,8 @@ struct Line {
     spread: f64,
 }
 
-impl Line {
-    fn through(taken: &[Taken]) -> Option<Line> {
+impl TrendLine {
+    fn through(taken: &[EpochCost]) -> Option<TrendLine> {
         let count: f64 = taken.iter().map(|one| one.count).sum();
         let centre = quantile(taken, 0.5)?;
         let times = times(taken);
@@ -208,7 +208,7 @@ impl Line {
         // Its error by all residuals as they are: among odd epochs a slope proves little.
         let whole = with_prior(mean_of(&|t, each| (each - (mean + slope * t)).powi(2)), EVEN);
         let slope_error = whole / (count * times_square).sqrt();
-        Some(Line { count, middle, last: *times.last()?, mean, slope, slope_error, spread })
+        Some(TrendLine { count, middle, last: *times.last()?, mean, slope, slope_error, spread })
     }
 }
 
@@ -217,9 +217,9 @@ fn clipped(off: f64, most: f64) -> f64 {
 }
 
 /// The middle of each entry, in epochs from the start.
-fn times(taken: &[Taken]) -> Vec<f64> {
+fn times(taken: &[EpochCost]) -> Vec<f64> {
     let mut end = 0.0;
-    let middle = |one: &Taken| {
+    let middle = |one: &EpochCost| {
         let begin = end;
         end += one.count.max(1.0); // a weight below 1 is still an epoch
         (begin + end) / 2.0
@@ -229,12 +229,12 @@ fn times(taken: &[Taken]) -> Vec<f64> {
 
 /// The least that this share of epochs, by weight, did not exceed: their median at 0.5, and of two the lower, since
 /// disturbances make epochs longer, not shorter.
-pub fn quantile(taken: &[Taken], share: f64) -> Option<f64> {
+pub fn quantile(taken: &[EpochCost], share: f64) -> Option<f64> {
     let count: f64 = taken.iter().map(|one| one.count).sum();
     let mut sorted = taken.to_vec();
     sorted.sort_by(|a, b| a.each.total_cmp(&b.each));
     let mut below = 0.0;
-    let reaches = |one: &&Taken| {
+    let reaches = |one: &&EpochCost| {
         below += one.count;
         below >= share * count * (1.0 - 1e-9) // sums of weights are inexact
     };

@@ -2,7 +2,7 @@
 
 use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::Pricing;
-use crate::forecast::first_epoch::Progress;
+use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
 use crate::options::Options;
@@ -30,7 +30,7 @@ pub struct Run<'a> {
     /// How many of its epochs are settled.
     pub settled: u64,
     /// How its first epoch got on.
-    pub progress: &'a Progress,
+    pub progress: &'a FirstEpoch,
     /// What its energy costs.
     pub pricing: Pricing<'a>,
     /// How far off its energy may be.
@@ -192,7 +192,7 @@ mod tests {
         let grid = crate::carbon::select::choose(options, |_| None).unwrap().grid;
         let calendar = WallClock::default();
         let pricing = grid.pricing(&calendar, options.pue);
-        advisor.review(&Run { ledger, settled, progress: &Progress::default(), pricing, uncertainty, now: u64::MAX })
+        advisor.review(&Run { ledger, settled, progress: &FirstEpoch::default(), pricing, uncertainty, now: u64::MAX })
     }
 
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {

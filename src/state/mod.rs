@@ -18,7 +18,7 @@ use crate::clock::WallClock;
 use crate::coordination::device_lease::{OnNode, Standing};
 use crate::coordination::standby_ledger::Trust;
 use crate::forecast::Forecast;
-use crate::forecast::first_epoch::{Point, Progress};
+use crate::forecast::first_epoch::{FirstEpoch, ProgressPoint};
 use crate::measurement::channel::{Channel, ErrorBand};
 use crate::measurement::meter::{EnergyInterval, Meter};
 use crate::measurement::reading::Reading;
@@ -65,7 +65,7 @@ pub struct Books {
     /// One of those is soon to tell what it used so far: no epoch is settled before.
     pub waits_for_opening: bool,
     /// How the first epoch gets on.
-    pub progress: Progress,
+    pub progress: FirstEpoch,
     /// The forecast from the settled epochs, or inside the first from its progress.
     pub forecast: Option<Forecast>,
     /// The sampler has ended; nothing will change any more.
@@ -116,7 +116,7 @@ impl Books {
             unavailable: Vec::new(),
             opening: Vec::new(),
             waits_for_opening: false,
-            progress: Progress::default(),
+            progress: FirstEpoch::default(),
             forecast: None,
             finished: false,
             failed: false,
@@ -274,7 +274,7 @@ impl Books {
     pub fn enter(
         &mut self,
         marks: impl Iterator<Item = Mark>,
-        progress: Option<Point>,
+        progress: Option<ProgressPoint>,
         readings: &[Reading],
         standings: &[Standing],
         mut say: impl FnMut(String),

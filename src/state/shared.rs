@@ -4,7 +4,7 @@
 use super::Books;
 use super::misuse::{Slip, Slips};
 use crate::error::Result;
-use crate::forecast::first_epoch::{self, Packed};
+use crate::forecast::first_epoch::{self, PackedMark};
 use crate::os::memory;
 use crate::os::{self, BRIEF, lock_within};
 use crate::sanitize;
@@ -27,7 +27,7 @@ pub struct Shared {
     short_of: AtomicUsize,
     stop: AtomicBool,
     over_budget: AtomicBool,
-    /// How far the open epoch is, [`Packed`].
+    /// How far the open epoch is, [`PackedMark`].
     progress: AtomicU64,
     /// Somebody waits for the first epoch's progress to be looked at.
     look: AtomicBool,
@@ -101,17 +101,17 @@ impl Shared {
     }
 
     /// How far the open epoch is.
-    pub fn progress(&self) -> Packed {
-        Packed(self.progress.load(Ordering::Acquire))
+    pub fn progress(&self) -> PackedMark {
+        PackedMark(self.progress.load(Ordering::Acquire))
     }
 
     /// How much of the open epoch is done; None before its first mark.
     pub fn marked_share(&self) -> Option<f64> {
-        Some(self.progress()).filter(|&progress| progress != Packed::NONE).map(Packed::share)
+        Some(self.progress()).filter(|&progress| progress != PackedMark::NONE).map(PackedMark::share)
     }
 
     /// Notes how far the open epoch is.
-    pub fn set_progress(&self, progress: Packed) {
+    pub fn set_progress(&self, progress: PackedMark) {
         self.progress.store(progress.0, Ordering::Release);
     }
 

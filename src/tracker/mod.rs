@@ -8,7 +8,7 @@ mod threads;
 
 use crate::attribution::ledger::Mark;
 use crate::error::{Error, Result, Status};
-use crate::forecast::first_epoch::Packed;
+use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::source::{self, Waker};
 use crate::options::Options;
 use crate::options::environment;
@@ -94,7 +94,7 @@ impl Tracker {
         marker.state.iter().for_each(|state| state.begin(begin));
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Begun { begin, queued });
-        self.shared.set_progress(Packed::NONE);
+        self.shared.set_progress(PackedMark::NONE);
         self.is_open.store(true, Ordering::Relaxed);
         drop(marker);
         self.wake();
@@ -138,7 +138,7 @@ impl Tracker {
             self.shared.slip(Slip::Progress, None);
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
-        self.shared.set_progress(Packed::new(done, total, os::monotonic_ns()));
+        self.shared.set_progress(PackedMark::new(done, total, os::monotonic_ns()));
         Ok(Status::CT_OK)
     }
 

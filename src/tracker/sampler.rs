@@ -5,7 +5,7 @@ mod stand_in;
 
 use crate::attribution::ledger::Mark;
 use crate::coordination::device_lease::{Claimant, EpochState, Look, Teller};
-use crate::forecast::first_epoch::{Packed, Point};
+use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
@@ -72,7 +72,7 @@ pub struct Sampler {
     passes: u64,
     readings: Vec<Reading>,
     /// The progress entered last.
-    progress: Packed,
+    progress: PackedMark,
     /// When the first epoch's progress is to be looked at again, ns; past all time outside of it.
     next_look: u64,
 }
@@ -106,7 +106,7 @@ impl Sampler {
             last_pass: 0,
             passes: 0,
             readings: Vec::new(),
-            progress: Packed::NONE,
+            progress: PackedMark::NONE,
             next_look: u64::MAX,
         };
         sampler.admit(true, shared);
@@ -338,15 +338,15 @@ impl Sampler {
     }
 
     /// How far the open epoch is, where that is news and somebody is to be told: a forecast inside the first.
-    fn new_progress(&mut self, shared: &Shared) -> Option<Point> {
+    fn new_progress(&mut self, shared: &Shared) -> Option<ProgressPoint> {
         let may_be_first = self.next_look != u64::MAX || !self.marks.is_empty();
         if self.advisor.planned == 0 || !may_be_first {
             return None;
         }
         let progress = shared.progress();
-        let is_news = progress != self.progress && progress != Packed::NONE;
+        let is_news = progress != self.progress && progress != PackedMark::NONE;
         self.progress = progress;
-        is_news.then(|| Point { at: progress.at(os::monotonic_ns()), share: progress.share() })
+        is_news.then(|| ProgressPoint { at: progress.at(os::monotonic_ns()), share: progress.share() })
     }
 
     /// When to look at the first epoch's progress again: ever less often as its time goes on, and where none was marked
@@ -355,7 +355,7 @@ impl Sampler {
         let begin = books.ledger.first_epoch().filter(|_| books.ledger.is_in_first() && self.advisor.planned > 0);
         begin.map_or(u64::MAX, |begin| {
             let gone = now.saturating_sub(begin);
-            let gap = if self.progress == Packed::NONE { gone } else { gone / LOOK_AFTER };
+            let gap = if self.progress == PackedMark::NONE { gone } else { gone / LOOK_AFTER };
             now + gap.max(MIN_GAP_NS)
         })
     }

@@ -4,7 +4,7 @@ use crate::Done;
 use crate::points::{Points, RECORDING};
 use crate::recording::{self, Run};
 use carbontracker::attribution::ledger::InterEpoch;
-use carbontracker::forecast::first_epoch::Progress;
+use carbontracker::forecast::first_epoch::FirstEpoch;
 use carbontracker::forecast::{Forecast, Metric, forecast};
 use carbontracker::sanitize;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub fn name(metric: Metric) -> &'static str {
 /// What the library forecasts of a run after `seen` of its epochs, planned as long as it is.
 pub fn after(run: &Run, seen: u64, level: f64) -> Option<Forecast> {
     let epochs = run.epochs.iter().take(seen as usize).copied();
-    forecast(run.epochs.len() as u64, level, epochs, InterEpoch::default(), &Progress::default())
+    forecast(run.epochs.len() as u64, level, epochs, InterEpoch::default(), &FirstEpoch::default())
 }
 
 /// The forecasts as CSV, a row each.

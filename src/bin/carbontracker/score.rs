@@ -6,7 +6,7 @@ use crate::points::{Points, RECORDING};
 use crate::recording::{self, Run, Set};
 use crate::replay;
 use carbontracker::forecast::Metric;
-use carbontracker::forecast::trend::{self, Taken};
+use carbontracker::forecast::trend::{self, EpochCost};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -90,10 +90,10 @@ fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
     let weigh = |set: &Vec<Outcome>| {
         let count = 1.0 / set.len() as f64;
         set.iter()
-            .map(move |one| Taken { count, each: one.off.first().map_or(0.0, |off| off.abs()) })
+            .map(move |one| EpochCost { count, each: one.off.first().map_or(0.0, |off| off.abs()) })
             .collect::<Vec<_>>()
     };
-    let errors: Vec<Taken> = sets.iter().flat_map(weigh).collect();
+    let errors: Vec<EpochCost> = sets.iter().flat_map(weigh).collect();
     trend::quantile(&errors, covered).map_or(String::new(), |error| format!("{:.1}", 2.0 * error * 100.0))
 }
 

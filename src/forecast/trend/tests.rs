@@ -1,15 +1,15 @@
 use super::*;
 use proptest::prelude::*;
 
-fn epochs(each: &[f64]) -> Vec<Taken> {
-    each.iter().map(|&each| Taken { count: 1.0, each }).collect()
+fn epochs(each: &[f64]) -> Vec<EpochCost> {
+    each.iter().map(|&each| EpochCost { count: 1.0, each }).collect()
 }
 
 /// The pace of the present level.
-fn pace(each: &[f64]) -> Pace {
+fn pace(each: &[f64]) -> Trend {
     let taken = epochs(each);
     let (start, _) = present(&taken).unwrap();
-    Pace::of(&taken[start..]).unwrap()
+    Trend::of(&taken[start..]).unwrap()
 }
 
 fn repeated(parts: &[(usize, f64)]) -> Vec<f64> {
@@ -18,7 +18,7 @@ fn repeated(parts: &[(usize, f64)]) -> Vec<f64> {
 
 #[test]
 fn nothing_has_no_pace() {
-    assert!(present(&[]).is_none() && Pace::of(&[]).is_none());
+    assert!(present(&[]).is_none() && Trend::of(&[]).is_none());
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn drift_over_a_long_run_is_not_taken_for_steps() {
 
 #[test]
 fn drift_downwards_ends_before_nothing_is_left() {
-    let pace = Pace { level: 10.0, drift: -1.0, spread: 0.0, epochs: 50.0 };
+    let pace = Trend { level: 10.0, drift: -1.0, spread: 0.0, epochs: 50.0 };
     assert!(
         (pace.of_next(100.0) - (9 + 8 + 7 + 6 + 5 + 4 + 93 * 3 + 3) as f64).abs() < 1e-9,
         "{}",
