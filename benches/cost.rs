@@ -6,7 +6,7 @@ mod served;
 mod steady;
 
 use carbontracker::carbon::select;
-use carbontracker::coordination::device_lease::Claimant;
+use carbontracker::coordination::device_lease::LeaseManager;
 use carbontracker::coordination::job::Rank;
 use carbontracker::measurement::source::{Discovery, Intake, Waker};
 use carbontracker::options::Options;
@@ -137,7 +137,7 @@ fn sample() {
         Waker::default(),
         marks,
         advisor,
-        Claimant::new(None, Rank::default(), &options.sysroot),
+        LeaseManager::new(None, Rank::default(), &options.sysroot),
         &options,
         &shared,
     );

@@ -1,7 +1,7 @@
 //! What another process of the job counts, read here too and held in trust: should that process be killed, nobody has
 //! its report, and the energy is taken over whole. What its reports cover is let go. Pure.
 
-use super::device_lease::Standing;
+use super::device_lease::LeaseState;
 use crate::attribution::ledger::{Ledger, Mark};
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
@@ -14,7 +14,7 @@ const TURNS: usize = 16;
 
 /// The devices of one claim, and what they used that nobody's report covers yet.
 #[derive(Clone, Debug)]
-pub struct Trust {
+pub struct StandbyLedger {
     /// What is claimed.
     pub device: String,
     /// The same, in words, with the job.
@@ -22,7 +22,7 @@ pub struct Trust {
     /// The channels, by their numbers in the books.
     pub channels: Vec<usize>,
     /// Who counts them.
-    pub standing: Standing,
+    pub standing: LeaseState,
     /// Since when, ns; None: nobody did yet.
     pub since: Option<u64>,
     /// What this process took over from others that ended or were killed, J.
@@ -39,14 +39,14 @@ pub struct Trust {
     trails: Vec<VecDeque<EnergyInterval>>,
 }
 
-impl Trust {
+impl StandbyLedger {
     /// A claim on no channel as yet, that nobody has taken.
-    pub fn new(device: String, what: String, run: &Ledger) -> Trust {
-        Trust {
+    pub fn new(device: String, what: String, run: &Ledger) -> StandbyLedger {
+        StandbyLedger {
             device,
             what,
             channels: Vec::new(),
-            standing: Standing::default(),
+            standing: LeaseState::default(),
             since: None,
             handed_over_j: None,
             others_to: 0,
@@ -115,7 +115,7 @@ impl Trust {
     }
 
     /// When, ns, another took the devices over, if the standing that comes says so: what was used later is not ours.
-    pub fn lost_at(&self, standing: &Standing) -> Option<u64> {
+    pub fn lost_at(&self, standing: &LeaseState) -> Option<u64> {
         standing.lost_at.filter(|_| self.standing.is_ours)
     }
 
@@ -124,7 +124,7 @@ impl Trust {
         if let Some(last) = self.turns.front_mut() {
             last.1 = at;
         }
-        self.standing = Standing { is_ours: false, holder: None, covered_to: at, ..Standing::default() };
+        self.standing = LeaseState { is_ours: false, holder: None, covered_to: at, ..LeaseState::default() };
         self.ledger = run.emptied();
         let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_unsettled(channel))).collect();
         self.trails.iter_mut().for_each(VecDeque::clear);
@@ -135,7 +135,7 @@ impl Trust {
 
     /// Takes note of how the claim stands now: what others' reports cover is let go, and once the claim is ours the rest
     /// goes to the run's own ledger.
-    pub fn settle(&mut self, standing: Standing, run: &mut Ledger) {
+    pub fn settle(&mut self, standing: LeaseState, run: &mut Ledger) {
         if let Some((from, to)) = standing.passed {
             self.pass(from, to, run);
         }
@@ -204,14 +204,14 @@ mod tests {
     use super::*;
 
     const S: u64 = 1_000_000_000;
-    const OTHERS: Standing =
-        Standing { is_ours: false, is_apart: false, holder: Some(1), covered_to: 0, lost_at: None, passed: None };
-    const OURS: Standing = Standing { is_ours: true, holder: None, ..OTHERS };
+    const OTHERS: LeaseState =
+        LeaseState { is_ours: false, is_apart: false, holder: Some(1), covered_to: 0, lost_at: None, passed: None };
+    const OURS: LeaseState = LeaseState { is_ours: true, holder: None, ..OTHERS };
 
     /// Epochs of a second, back to back, at 10 W, read four times each; the books as another process counts.
-    fn run_of(epochs: u64) -> (Ledger, Trust) {
+    fn run_of(epochs: u64) -> (Ledger, StandbyLedger) {
         let mut run = Ledger::default();
-        let mut trust = Trust::new("it".into(), "it".into(), &run);
+        let mut trust = StandbyLedger::new("it".into(), "it".into(), &run);
         run.add_channel(DeviceKind::Cpu);
         trust.add_channel(DeviceKind::Cpu);
         trust.claim(0);
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_a_report_covers_is_not_counted_again() {
         let (mut run, mut trust) = run_of(3);
-        let ended_in_order = Standing { covered_to: S + 2 * S + S / 8, ..OURS };
+        let ended_in_order = LeaseState { covered_to: S + 2 * S + S / 8, ..OURS };
         trust.settle(ended_in_order, &mut run);
         assert!((run.energy_j().unwrap() - 8.75).abs() < 1e-9, "{:?}", run.energy_j());
         assert_eq!(energies(&run)[..2], [None, None]);
@@ -267,8 +267,8 @@ mod tests {
     #[test]
     fn covered_first_and_dead_later() {
         let (mut run, mut trust) = run_of(3);
-        trust.settle(Standing { covered_to: 2 * S, ..OTHERS }, &mut run);
-        trust.settle(Standing { covered_to: 2 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to: 2 * S, ..OTHERS }, &mut run);
+        trust.settle(LeaseState { covered_to: 2 * S, ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 20.0).abs() < 1e-9, "{:?}", run.energy_j());
     }
 
@@ -276,7 +276,7 @@ mod tests {
     fn a_credit_that_comes_after_the_handover_is_divided() {
         let (mut run, mut trust) = run_of(2);
         let covered_to = 4 * S - S / 4;
-        trust.settle(Standing { covered_to, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to, ..OURS }, &mut run);
         for mark in [Mark::Begin(3 * S), Mark::End(4 * S)] {
             run.mark(mark);
             trust.mark(mark);
@@ -290,19 +290,19 @@ mod tests {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
         trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
-        let lent = Standing { holder: None, covered_to: 3 * S, ..OTHERS };
+        let lent = LeaseState { holder: None, covered_to: 3 * S, ..OTHERS };
         assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
         trust.lose(3 * S, &mut run);
         trust.settle(lent, &mut run);
         assert_eq!(run.energy_j(), Some(20.0), "what it has counted stays");
         assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
         trust.credit(0, EnergyInterval { from: 5 * S, to: 6 * S, joules: 10.0, measured: true }, &mut run);
-        let both = |run: &mut Ledger, trust: &mut Trust, mark| {
+        let both = |run: &mut Ledger, trust: &mut StandbyLedger, mark| {
             run.mark(mark);
             trust.mark(mark);
         };
         both(&mut run, &mut trust, Mark::Begin(6 * S));
-        trust.settle(Standing { covered_to: 3 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to: 3 * S, ..OURS }, &mut run);
         trust.credit(0, EnergyInterval { from: 6 * S, to: 7 * S, joules: 10.0, measured: true }, &mut run);
         both(&mut run, &mut trust, Mark::End(7 * S));
         assert_eq!((run.epochs_j(), run.between_j()), (Some(30.0), Some(30.0)));
@@ -315,14 +315,14 @@ mod tests {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
         trust.lose(3 * S, &mut run);
-        trust.settle(Standing { covered_to: 3 * S, ..OTHERS }, &mut run);
+        trust.settle(LeaseState { covered_to: 3 * S, ..OTHERS }, &mut run);
         trust.credit(0, EnergyInterval { from: 3 * S, to: 6 * S, joules: 30.0, measured: true }, &mut run);
-        trust.settle(Standing { covered_to: 5 * S, ..OTHERS }, &mut run);
+        trust.settle(LeaseState { covered_to: 5 * S, ..OTHERS }, &mut run);
         for mark in [Mark::Begin(5 * S), Mark::End(6 * S)] {
             run.mark(mark);
             trust.mark(mark);
         }
-        trust.settle(Standing { covered_to: 5 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to: 5 * S, ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
         assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
     }
@@ -335,7 +335,7 @@ mod tests {
         run.mark(Mark::Begin(4 * S));
         trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
         trust.lose(4 * S + S / 2, &mut run);
-        trust.settle(Standing { covered_to: 4 * S + S / 2, ..OTHERS }, &mut run);
+        trust.settle(LeaseState { covered_to: 4 * S + S / 2, ..OTHERS }, &mut run);
         for mark in [Mark::End(6 * S), Mark::Begin(6 * S), Mark::End(7 * S)] {
             run.mark(mark);
             trust.mark(mark);
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(10.0)));
         assert!((by_time(&run) - 35.0).abs() < 1e-9, "{}", by_time(&run));
         // It comes back, and what is read now is of both turns.
-        trust.settle(Standing { covered_to: 8 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to: 8 * S, ..OURS }, &mut run);
         trust.credit(0, EnergyInterval { from: 7 * S, to: 9 * S, joules: 20.0, measured: true }, &mut run);
         run.mark(Mark::Begin(9 * S));
         run.mark(Mark::End(9 * S));
@@ -356,9 +356,9 @@ mod tests {
     fn a_turn_that_is_over_at_once_counts() {
         let (mut run, mut trust) = run_of(3);
         let passed = Some((2 * S, 3 * S + S / 2));
-        trust.settle(Standing { covered_to: 3 * S + S / 2, passed, ..OTHERS }, &mut run);
+        trust.settle(LeaseState { covered_to: 3 * S + S / 2, passed, ..OTHERS }, &mut run);
         assert_eq!((run.energy_j(), energies(&run)), (Some(15.0), vec![None, Some(10.0), Some(5.0)]));
-        trust.settle(Standing { covered_to: 3 * S + S / 2, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to: 3 * S + S / 2, ..OURS }, &mut run);
         assert_eq!(run.energy_j(), Some(20.0));
         assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
     }
@@ -370,11 +370,11 @@ mod tests {
         trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
         run.mark(Mark::Begin(5 * S));
         trust.lose(4 * S, &mut run);
-        trust.settle(Standing { covered_to: 4 * S, ..OTHERS }, &mut run);
+        trust.settle(LeaseState { covered_to: 4 * S, ..OTHERS }, &mut run);
         run.mark(Mark::End(6 * S));
         trust.mark(Mark::End(6 * S));
         assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
-        trust.settle(Standing { covered_to: 4 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to: 4 * S, ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 40.0).abs() < 1e-9, "{:?}", run.energy_j());
         assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
     }
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn an_epoch_that_another_counted_in_part_tells_no_forecast() {
         let (mut run, mut trust) = run_of(3);
-        trust.settle(Standing { covered_to: 2 * S + S / 2, ..OURS }, &mut run);
+        trust.settle(LeaseState { covered_to: 2 * S + S / 2, ..OURS }, &mut run);
         let known: Vec<Option<f64>> = run.observed(3).map(|epoch| epoch.energy_j).collect();
         assert_eq!(known, [None, None, Some(10.0)]);
     }

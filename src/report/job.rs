@@ -1,6 +1,6 @@
 //! What a report says of the job that its process is a rank of, on this node.
 
-use crate::coordination::standby_ledger::Trust;
+use crate::coordination::standby_ledger::StandbyLedger;
 use crate::measurement::channel::ErrorBand;
 use crate::state::Books;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Job {
 }
 
 impl Device {
-    fn new(trust: &Trust, books: &Books) -> Device {
+    fn new(trust: &StandbyLedger, books: &Books) -> Device {
         let standing = trust.standing;
         let id = |&channel: &usize| Some(books.metered.get(channel)?.channel.id.clone());
         Device {

@@ -15,8 +15,8 @@ use crate::carbon::emissions::{Before, Pricing};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{Grid, Hourly};
 use crate::clock::WallClock;
-use crate::coordination::device_lease::{OnNode, Standing};
-use crate::coordination::standby_ledger::Trust;
+use crate::coordination::device_lease::{LeaseState, OnNode};
+use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::{FirstEpoch, ProgressPoint};
 use crate::measurement::channel::{Channel, ErrorBand};
@@ -53,7 +53,7 @@ pub struct Books {
     /// What earlier processes of the run have left.
     pub past: CarriedOver,
     /// The claims on devices that one process of the job counts; a claim's place is its number.
-    pub trusts: Vec<Trust>,
+    pub trusts: Vec<StandbyLedger>,
     /// What is known of the job on this node; None: this process shares no device.
     pub on_node: Option<OnNode>,
     /// How many of the ended epochs have all their energy, as far as the devices answer.
@@ -171,7 +171,7 @@ impl Books {
     /// Takes up a claim, if it is new.
     pub fn claim(&mut self, claim: Option<usize>, device: String, what: String) {
         if claim == Some(self.trusts.len()) {
-            self.trusts.push(Trust::new(device, what, &self.ledger));
+            self.trusts.push(StandbyLedger::new(device, what, &self.ledger));
         }
     }
 
@@ -238,8 +238,8 @@ impl Books {
         self.metered.iter().enumerate().filter(move |(channel, metered)| takes_part(metered) || has_counted(*channel))
     }
 
-    fn standing(&self, metered: &Metered) -> Standing {
-        let ours = Standing { is_ours: true, ..Standing::default() };
+    fn standing(&self, metered: &Metered) -> LeaseState {
+        let ours = LeaseState { is_ours: true, ..LeaseState::default() };
         metered.claim.and_then(|claim| self.trusts.get(claim)).map_or(ours, |trust| trust.standing)
     }
 
@@ -265,7 +265,7 @@ impl Books {
     /// Since when, ns, all devices of each claim have been read; None: they have not been yet.
     pub fn read_since(&self) -> Vec<Option<u64>> {
         let first_at = |&channel: &usize| self.metered.get(channel).and_then(|metered| metered.meter.first_at());
-        let all = |trust: &Trust| trust.channels.iter().map(first_at).collect::<Option<Vec<u64>>>();
+        let all = |trust: &StandbyLedger| trust.channels.iter().map(first_at).collect::<Option<Vec<u64>>>();
         self.trusts.iter().map(|trust| all(trust)?.into_iter().max()).collect()
     }
 
@@ -276,7 +276,7 @@ impl Books {
         marks: impl Iterator<Item = Mark>,
         progress: Option<ProgressPoint>,
         readings: &[Reading],
-        standings: &[Standing],
+        standings: &[LeaseState],
         mut say: impl FnMut(String),
     ) {
         self.mark(marks, standings);
@@ -312,9 +312,9 @@ impl Books {
     }
 
     /// Divides time by marks, and where devices were lost takes them out between the marks before and after.
-    fn mark(&mut self, marks: impl Iterator<Item = Mark>, standings: &[Standing]) {
+    fn mark(&mut self, marks: impl Iterator<Item = Mark>, standings: &[LeaseState]) {
         let Books { ledger, trusts, .. } = self;
-        let lose = |trusts: &mut [Trust], ledger: &mut Ledger, before: u64| {
+        let lose = |trusts: &mut [StandbyLedger], ledger: &mut Ledger, before: u64| {
             for (trust, standing) in trusts.iter_mut().zip(standings) {
                 if let Some(at) = trust.lost_at(standing).filter(|at| *at < before) {
                     trust.lose(at, ledger);
@@ -331,7 +331,7 @@ impl Books {
 
     /// Takes note of who counts the devices of a claim now; says the first time that this is another process, and that it
     /// was until now.
-    pub fn stand(&mut self, claim: usize, standing: Standing, say: impl FnOnce(String)) {
+    pub fn stand(&mut self, claim: usize, standing: LeaseState, say: impl FnOnce(String)) {
         let Books { ledger, trusts, .. } = self;
         let Some(trust) = trusts.get_mut(claim) else { return };
         let before = trust.standing;

@@ -7,7 +7,7 @@ use super::threads::Threads;
 use crate::attribution::carried_over::CarriedOver;
 use crate::carbon::select::{self, Choice};
 use crate::carbon::what_if::Elsewhere;
-use crate::coordination::device_lease::Claimant;
+use crate::coordination::device_lease::LeaseManager;
 use crate::coordination::job::{self, Job};
 use crate::error::Result;
 use crate::measurement::source::{Discovery, Intake, Opening, Waker};
@@ -56,7 +56,7 @@ pub fn assemble(
     let before = start.past.epochs_done();
     let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
     let advisor = advisor(&options, start.past, &shared);
-    let claimant = Claimant::new(job, rank, &options.sysroot);
+    let claimant = LeaseManager::new(job, rank, &options.sysroot);
     let intake = Intake::new(discovery, nvml, options.clone(), waker.clone());
     let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
     let setting = Arc::new(Setting {

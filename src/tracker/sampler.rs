@@ -4,7 +4,7 @@
 mod stand_in;
 
 use crate::attribution::ledger::Mark;
-use crate::coordination::device_lease::{Claimant, EpochState, Look, Teller};
+use crate::coordination::device_lease::{EpochState, LeaseManager, LeasePoll, Teller};
 use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;
@@ -52,7 +52,7 @@ struct Slot {
 /// The sampler's own state; only its thread touches it once it runs.
 pub struct Sampler {
     slots: Vec<Slot>,
-    claimant: Claimant,
+    claimant: LeaseManager,
     /// The last end of an epoch in the books, ns.
     last_end: Option<u64>,
     /// Since when, ns, each claim's devices have been read.
@@ -84,7 +84,7 @@ impl Sampler {
         waker: Waker,
         marks: Consumer<Mark>,
         advisor: Advisor,
-        claimant: Claimant,
+        claimant: LeaseManager,
         options: &Options,
         shared: &Shared,
     ) -> Sampler {
@@ -277,7 +277,7 @@ impl Sampler {
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
         let is_asked = asked > shared.answered() || shared.is_stopping();
-        let look = Look { now: os::monotonic_ns(), ended, is_asked, read_since: None };
+        let look = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
         let standings = self.claimant.look(look, &self.read_since);
         let mut books = shared.books();
         books.calendar.note(os::moment());

@@ -17,8 +17,8 @@ mod word;
 use super::job::{Job, Rank};
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod};
 use crate::os;
-use party::Turn;
-use record::State;
+use party::PartyTurn;
+use record::MemberState;
 use seat::Seat;
 use std::io;
 use std::path::Path;
@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How a claim stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct LeaseState {
     /// This process counts the device.
     pub is_ours: bool,
     /// Nobody counts it here: the processes of the job have no record in common.
@@ -41,7 +41,7 @@ pub struct Standing {
     pub passed: Option<(u64, u64)>,
 }
 
-impl Standing {
+impl LeaseState {
     /// Another process counts the device, or none.
     pub fn is_elsewhere(&self) -> bool {
         !self.is_ours && (self.holder.is_some() || self.is_apart)
@@ -49,10 +49,10 @@ impl Standing {
 }
 
 /// What this tracker claims to count.
-pub struct Claimant {
+pub struct LeaseManager {
     common: Common,
     /// By device; a claim's place is its number in the books.
-    claims: Vec<Claim>,
+    claims: Vec<DeviceLease>,
     teller: Teller,
 }
 
@@ -81,10 +81,10 @@ impl Common {
 }
 
 /// A device that one process of the job counts.
-struct Claim {
+struct DeviceLease {
     device: String,
     /// Our part in it; None: the record has no room for it.
-    turn: Option<Turn>,
+    turn: Option<PartyTurn>,
 }
 
 /// Notes up to when, ns, a tracker's journal holds what it counts: at once, for a kill may come at any time.
@@ -106,7 +106,7 @@ impl Teller {
 
 /// The run, as a look needs it.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct LeasePoll {
     /// Now, ns.
     pub now: u64,
     /// The newest end of an epoch that is about to be entered into the books, or was; ns.
@@ -117,13 +117,13 @@ pub struct Look {
     pub read_since: Option<u64>,
 }
 
-impl Claimant {
+impl LeaseManager {
     /// For the process of this rank, which takes a seat in the job's record. Without a job nothing is claimed: this process
     /// counts all by itself.
-    pub fn new(job: Option<Job>, rank: Rank, sysroot: &Path) -> Claimant {
+    pub fn new(job: Option<Job>, rank: Rank, sysroot: &Path) -> LeaseManager {
         let common = job.map_or(Common::Alone, |job| Common::of(job, rank, sysroot));
         let seat = if let Common::Joined(_, seat) = &common { Some(Arc::clone(seat)) } else { None };
-        Claimant { common, claims: Vec::new(), teller: Teller(Arc::new(Mutex::new(seat))) }
+        LeaseManager { common, claims: Vec::new(), teller: Teller(Arc::new(Mutex::new(seat))) }
     }
 
     /// The number of the claim on a channel's device; None where only this process counts it. Where the processes of the job
@@ -139,10 +139,10 @@ impl Claimant {
         }
         let hash = os::stable_hash(device.bytes()).max(1);
         let turn = match &self.common {
-            Common::Joined(_, seat) => seat.device(hash).map(Turn::new),
+            Common::Joined(_, seat) => seat.device(hash).map(PartyTurn::new),
             _ => None,
         };
-        self.claims.push(Claim { device, turn });
+        self.claims.push(DeviceLease { device, turn });
         Some(self.claims.len() - 1)
     }
 
@@ -161,20 +161,20 @@ impl Claimant {
 
     /// How every claim stands now; since when each has been read, ns. A device that nobody counts is taken where this process
     /// is in an epoch, or has an end that no report covers.
-    pub fn look(&mut self, look: Look, read_since: &[Option<u64>]) -> Vec<Standing> {
+    pub fn look(&mut self, look: LeasePoll, read_since: &[Option<u64>]) -> Vec<LeaseState> {
         match &self.common {
             Common::Joined(_, seat) => {
                 seat.beat(look.now, read_since.iter().flatten().max().copied());
-                let apart = Standing { is_apart: true, ..Standing::default() };
+                let apart = LeaseState { is_apart: true, ..LeaseState::default() };
                 let read_since = read_since.iter().copied().chain(std::iter::repeat(None));
                 let claims = self.claims.iter_mut().zip(read_since);
-                let stand = |(claim, read_since): (&mut Claim, Option<u64>)| {
-                    claim.turn.as_mut().map_or(apart, |turn| seat.look(turn, Look { read_since, ..look }))
+                let stand = |(claim, read_since): (&mut DeviceLease, Option<u64>)| {
+                    claim.turn.as_mut().map_or(apart, |turn| seat.look(turn, LeasePoll { read_since, ..look }))
                 };
                 claims.map(stand).collect()
             }
             Common::Apart(_, counts, _) => {
-                let standing = Standing { is_ours: *counts, is_apart: !counts, ..Standing::default() };
+                let standing = LeaseState { is_ours: *counts, is_apart: !counts, ..LeaseState::default() };
                 self.claims.iter().map(|_| standing).collect()
             }
             _ => Vec::new(),
@@ -219,7 +219,7 @@ impl Claimant {
     }
 }
 
-impl Drop for Claimant {
+impl Drop for LeaseManager {
     fn drop(&mut self) {
         self.give_up();
     }
@@ -242,12 +242,12 @@ pub struct EpochState(Arc<Seat>);
 impl EpochState {
     /// An epoch began at this time, ns.
     pub fn begin(&self, at: u64) {
-        self.0.note(State::Open(at));
+        self.0.note(MemberState::Open(at));
     }
 
     /// The open one ended then, or was dropped.
     pub fn end(&self, at: u64) {
-        self.0.note(State::Ended(at));
+        self.0.note(MemberState::Ended(at));
     }
 }
 

@@ -1,13 +1,13 @@
 //! A process at the record of its job: looks how a device stands, settles what it counts, and takes what it is to count.
 
-use super::policy::{self, Asker, Holder};
-use super::record::{DEVICES, Member, Record};
-use super::word::Owner;
-use super::{Look, Standing};
+use super::policy::{self, LeaseHolder, LeaseRequester};
+use super::record::{DEVICES, LeaseRecord, Member};
+use super::word::LeaseOwner;
+use super::{LeasePoll, LeaseState};
 
 /// A process, and the record that it shares.
 pub struct Party<'a> {
-    pub record: Record<'a>,
+    pub record: LeaseRecord<'a>,
     /// Its seat.
     pub place: usize,
     /// Its number, and the namespace of that.
@@ -18,30 +18,30 @@ pub struct Party<'a> {
 }
 
 /// What a tracker knows of a device from its last look.
-pub struct Turn {
+pub struct PartyTurn {
     /// Its number in the record.
     device: usize,
     /// Its own turn, if it had it then.
-    mine: Option<Owner>,
+    mine: Option<LeaseOwner>,
 }
 
-impl Turn {
+impl PartyTurn {
     /// With nothing known yet.
-    pub fn new(device: usize) -> Turn {
-        Turn { device, mine: None }
+    pub fn new(device: usize) -> PartyTurn {
+        PartyTurn { device, mine: None }
     }
 }
 
 impl Party<'_> {
     /// How a device stands. It is settled up to the newest end of an epoch of this tracker if this process owns it; else it is
     /// taken, where that is to be. `newest` is the newest end, ns, of all trackers of this process.
-    pub fn look(&self, turn: &mut Turn, newest: u64, look: Look) -> Standing {
+    pub fn look(&self, turn: &mut PartyTurn, newest: u64, look: LeasePoll) -> LeaseState {
         const TRIES: usize = 64;
-        let Turn { device, mine } = turn;
-        let mut standing = Standing::default();
+        let PartyTurn { device, mine } = turn;
+        let mut standing = LeaseState::default();
         let mut has_bid = false;
         if self.record.member(self.place).is_none_or(|member| member.process != self.process) {
-            return Standing { is_apart: true, ..standing }; // somebody has written into the record
+            return LeaseState { is_apart: true, ..standing }; // somebody has written into the record
         }
         if look.read_since.is_some() {
             self.record.claim(self.place, *device);
@@ -65,7 +65,7 @@ impl Party<'_> {
             let Some(next) = next else {
                 *mine = is_ours.then_some(owner);
                 let holder = if is_ours { None } else { self.holder(owner) };
-                return Standing { is_ours, holder, covered_to: self.covered_to(*device, owner), ..standing };
+                return LeaseState { is_ours, holder, covered_to: self.covered_to(*device, owner), ..standing };
             };
             // What is taken is settled at once, as far as our epochs have ended.
             if self.record.replace(*device, owner, next) {
@@ -91,24 +91,24 @@ impl Party<'_> {
     }
 
     /// Our turn with more settled; None: there is no more.
-    fn settle(&self, owner: Owner, look: Look) -> Option<Owner> {
+    fn settle(&self, owner: LeaseOwner, look: LeasePoll) -> Option<LeaseOwner> {
         let ended = self.record.since_made(look.ended.unwrap_or(0));
-        let settled = Owner { settled: ended, ..owner }.rounded();
+        let settled = LeaseOwner { settled: ended, ..owner }.rounded();
         (settled.settled > owner.settled).then_some(settled)
     }
 
     /// A turn of ours after another's; None: the device is not to be taken.
-    fn bid(&self, device: usize, owner: Owner, newest: u64, look: Look) -> Option<Owner> {
+    fn bid(&self, device: usize, owner: LeaseOwner, newest: u64, look: LeasePoll) -> Option<LeaseOwner> {
         let record = &self.record;
         let member = record.member(self.place).filter(|_| look.read_since.is_some())?;
-        let asker = Asker { member, ended: newest, is_asked: look.is_asked };
+        let asker = LeaseRequester { member, ended: newest, is_asked: look.is_asked };
         let settled = record.settled(owner);
         let holder = match owner.seat.map(|seat| record.member(seat)) {
-            None => Holder::Nobody(settled),
+            None => LeaseHolder::Nobody(settled),
             Some(Some(member)) if (self.is_alive)(&member) => {
-                Holder::Living(member, record.begun(device, owner), settled)
+                LeaseHolder::Living(member, record.begun(device, owner), settled)
             }
-            Some(_) => Holder::Dead(self.covered_to(device, owner)),
+            Some(_) => LeaseHolder::Dead(self.covered_to(device, owner)),
         };
         let bids = |place: &usize| *place != self.place && record.claims(*place, device);
         let others = record.members().filter(|(place, _)| bids(place)).map(|(_, member)| member.as_of(look.now));
@@ -118,7 +118,7 @@ impl Party<'_> {
 
     /// Up to when, ns, what is read of a device is in the account of others, whatever happens to them: they have ended, or
     /// their journals hold it. Of our own turn: where it began.
-    fn covered_to(&self, device: usize, owner: Owner) -> u64 {
+    fn covered_to(&self, device: usize, owner: LeaseOwner) -> u64 {
         let begun = self.record.begun(device, owner);
         let other = owner.seat.filter(|seat| *seat != self.place);
         let journaled = other.and_then(|seat| self.record.member(seat)).map_or(0, |member| member.journaled);
@@ -127,14 +127,14 @@ impl Party<'_> {
 
     /// The process that owns a device, or owned it last; 0: its number is of another namespace, or it is gone. None: nobody
     /// ever did.
-    fn holder(&self, owner: Owner) -> Option<u32> {
+    fn holder(&self, owner: LeaseOwner) -> Option<u32> {
         let member = owner.seat.and_then(|seat| self.record.member(seat));
         let process = member.filter(|member| member.namespace == self.namespace).map_or(0, |member| member.process);
-        (owner != Owner::default()).then_some(process)
+        (owner != LeaseOwner::default()).then_some(process)
     }
 
     /// Clears the seat of an owner that was killed: what it used is ours now.
-    fn bury(&self, owner: Owner) {
+    fn bury(&self, owner: LeaseOwner) {
         let Some((seat, member)) = owner.seat.and_then(|seat| Some((seat, self.record.member(seat)?))) else { return };
         let owns_more = || (0..DEVICES).any(|device| self.record.owner(device).seat == Some(seat));
         if !(self.is_alive)(&member) && !owns_more() {

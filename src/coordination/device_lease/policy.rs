@@ -1,6 +1,6 @@
 //! Who of a job's processes is to count a device. Pure.
 
-use super::record::{Member, State};
+use super::record::{Member, MemberState};
 
 /// A process without an open epoch lends what another in one wants after so long, ns.
 const IDLE_NS: u64 = 1_000_000_000;
@@ -13,7 +13,7 @@ const TOGETHER_NS: u64 = 20_000_000;
 
 /// Who owns a device now.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Holder {
+pub enum LeaseHolder {
     /// Nobody; up to here, ns, all is settled.
     Nobody(u64),
     /// A process that was killed; up to here, ns, reports and its journal hold what was used.
@@ -24,7 +24,7 @@ pub enum Holder {
 
 /// The process that asks.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker {
+pub struct LeaseRequester {
     /// Its seat.
     pub member: Member,
     /// Its newest end of an epoch, ns; 0: none.
@@ -36,38 +36,38 @@ pub struct Asker {
 /// From when on, ns, the process that asks counts the device; None: it does not. `others` are the other processes that
 /// count it if they can, of which some may not live; they are looked at only where there is no owner.
 pub fn take(
-    asker: &Asker,
-    holder: Holder,
+    asker: &LeaseRequester,
+    holder: LeaseHolder,
     others: impl Iterator<Item = Member>,
     is_alive: &dyn Fn(&Member) -> bool,
     now: u64,
 ) -> Option<u64> {
-    let is_open = matches!(asker.member.state, State::Open(_));
+    let is_open = matches!(asker.member.state, MemberState::Open(_));
     let needs = |settled: u64| is_open || asker.ended > settled.saturating_add(LITTLE_NS);
     match holder {
-        Holder::Nobody(settled) | Holder::Dead(settled) => {
+        LeaseHolder::Nobody(settled) | LeaseHolder::Dead(settled) => {
             // Who has read the devices since then loses nothing. Of those the lowest rank takes them, so that none has to
             // take them from another later.
             let loss = |member: &Member| member.since.saturating_sub(settled) / TOGETHER_NS;
             let rank = |member: &Member| member.rank.unwrap_or(u64::MAX);
             let ours = (loss(&asker.member), rank(&asker.member));
-            let is_open = |other: &Member| matches!(other.state, State::Open(_));
+            let is_open = |other: &Member| matches!(other.state, MemberState::Open(_));
             let mut better =
                 others.filter(|other| is_open(other) && (loss(other), rank(other)) < ours && is_alive(other));
             (needs(settled) && better.next().is_none()).then_some(settled)
         }
-        Holder::Living(holder, begun, settled) => {
+        LeaseHolder::Living(holder, begun, settled) => {
             // The lowest rank prints: it is to know. What the other keeps is lost if that is killed, so it is to be little.
             let is_lower = asker.member.rank.zip(holder.rank).is_some_and(|(ours, theirs)| ours < theirs);
             let is_before = is_lower && settled <= begun.max(asker.member.since).saturating_add(FIRST_CALL_NS);
             match holder.state {
-                State::Ended(ended) => {
+                MemberState::Ended(ended) => {
                     let settled = settled.max(ended).max(asker.member.since);
                     let is_due = asker.is_asked && needs(settled);
                     (is_due || is_open && (is_before || now > settled.saturating_add(IDLE_NS))).then_some(settled)
                 }
                 // What it used since its last end is in none of its epochs yet.
-                State::Open(_) => (is_open && is_before).then_some(settled.max(asker.member.since)),
+                MemberState::Open(_) => (is_open && is_before).then_some(settled.max(asker.member.since)),
             }
         }
     }
@@ -79,19 +79,19 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn asker(state: State, ended: u64, is_asked: bool) -> Asker {
-        Asker { member: Member { rank: Some(1), since: S, state, ..Member::default() }, ended, is_asked }
+    fn asker(state: MemberState, ended: u64, is_asked: bool) -> LeaseRequester {
+        LeaseRequester { member: Member { rank: Some(1), since: S, state, ..Member::default() }, ended, is_asked }
     }
 
-    fn holder(rank: u64, state: State) -> Holder {
-        Holder::Living(Member { rank: Some(rank), state, ..Member::default() }, S, 2 * S)
+    fn holder(rank: u64, state: MemberState) -> LeaseHolder {
+        LeaseHolder::Living(Member { rank: Some(rank), state, ..Member::default() }, S, 2 * S)
     }
 
     #[test]
     fn what_nobody_counts_is_taken_by_who_is_in_an_epoch_or_has_more() {
-        let take = |asker: Asker, holder| take(&asker, holder, std::iter::empty(), &|_| true, 9 * S);
-        let (open, ended) = (State::Open(3 * S), State::Ended(4 * S));
-        for holder in [Holder::Nobody(2 * S), Holder::Dead(2 * S)] {
+        let take = |asker: LeaseRequester, holder| take(&asker, holder, std::iter::empty(), &|_| true, 9 * S);
+        let (open, ended) = (MemberState::Open(3 * S), MemberState::Ended(4 * S));
+        for holder in [LeaseHolder::Nobody(2 * S), LeaseHolder::Dead(2 * S)] {
             assert_eq!(take(asker(open, 0, false), holder), Some(2 * S));
             assert_eq!(take(asker(ended, 4 * S, false), holder), Some(2 * S));
             assert_eq!(take(asker(ended, 2 * S, true), holder), None, "all of its epochs are settled");
@@ -101,46 +101,47 @@ mod tests {
     #[test]
     fn after_a_kill_who_loses_least_comes_first_and_then_the_lowest_rank() {
         let other = |rank, since, state| Member { rank: Some(rank), since, state, ..Member::default() };
-        let asker = asker(State::Open(3 * S), 0, true);
-        let take_beside = |other, lives, from| take(&asker, Holder::Dead(from), [other].into_iter(), &|_| lives, 9 * S);
+        let asker = asker(MemberState::Open(3 * S), 0, true);
+        let take_beside =
+            |other, lives, from| take(&asker, LeaseHolder::Dead(from), [other].into_iter(), &|_| lives, 9 * S);
         let take = |other| take_beside(other, true, S / 4);
-        assert_eq!(take(other(2, S / 2, State::Open(S))), None, "it has read for longer");
-        assert_eq!(take(other(2, S / 2, State::Ended(S))), Some(S / 4), "it may look no more");
-        assert_eq!(take_beside(other(2, S / 2, State::Open(S)), false, S / 4), Some(S / 4), "it is dead too");
-        assert_eq!(take_beside(other(2, S / 2, State::Open(S)), true, 2 * S), Some(2 * S), "both lose nothing");
-        assert_eq!(take_beside(other(0, S + 5, State::Open(S)), true, 2 * S), None, "it is the lower rank");
-        assert_eq!(take(other(0, 2 * S, State::Open(S))), Some(S / 4), "but would lose a second");
+        assert_eq!(take(other(2, S / 2, MemberState::Open(S))), None, "it has read for longer");
+        assert_eq!(take(other(2, S / 2, MemberState::Ended(S))), Some(S / 4), "it may look no more");
+        assert_eq!(take_beside(other(2, S / 2, MemberState::Open(S)), false, S / 4), Some(S / 4), "it is dead too");
+        assert_eq!(take_beside(other(2, S / 2, MemberState::Open(S)), true, 2 * S), Some(2 * S), "both lose nothing");
+        assert_eq!(take_beside(other(0, S + 5, MemberState::Open(S)), true, 2 * S), None, "it is the lower rank");
+        assert_eq!(take(other(0, 2 * S, MemberState::Open(S))), Some(S / 4), "but would lose a second");
     }
 
     #[test]
     fn an_owner_without_an_epoch_lends_at_once_what_is_asked_for() {
-        let take = |asker: Asker, state| take(&asker, holder(0, state), std::iter::empty(), &|_| true, 3 * S);
-        let ended = asker(State::Ended(4 * S), 4 * S, true);
-        assert_eq!(take(ended, State::Ended(3 * S)), Some(3 * S));
-        assert_eq!(take(ended, State::Ended(S)), Some(2 * S), "as far as its reports go");
-        assert_eq!(take(ended, State::Open(3 * S)), None, "it counts that too");
-        assert_eq!(take(Asker { is_asked: false, ..ended }, State::Ended(3 * S)), None);
+        let take = |asker: LeaseRequester, state| take(&asker, holder(0, state), std::iter::empty(), &|_| true, 3 * S);
+        let ended = asker(MemberState::Ended(4 * S), 4 * S, true);
+        assert_eq!(take(ended, MemberState::Ended(3 * S)), Some(3 * S));
+        assert_eq!(take(ended, MemberState::Ended(S)), Some(2 * S), "as far as its reports go");
+        assert_eq!(take(ended, MemberState::Open(3 * S)), None, "it counts that too");
+        assert_eq!(take(LeaseRequester { is_asked: false, ..ended }, MemberState::Ended(3 * S)), None);
     }
 
     #[test]
     fn an_owner_that_stands_idle_lends() {
-        let open = asker(State::Open(3 * S), 0, false);
-        let take = |now| take(&open, holder(0, State::Ended(2 * S)), std::iter::empty(), &|_| true, now);
+        let open = asker(MemberState::Open(3 * S), 0, false);
+        let take = |now| take(&open, holder(0, MemberState::Ended(2 * S)), std::iter::empty(), &|_| true, now);
         assert_eq!((take(3 * S), take(3 * S + 1)), (None, Some(2 * S)));
     }
 
     #[test]
     fn the_lowest_rank_in_an_epoch_has_first_call() {
-        let open = asker(State::Open(3 * S), 0, false);
+        let open = asker(MemberState::Open(3 * S), 0, false);
         let take_at = |rank, state, settled| {
-            let holder = Holder::Living(Member { rank: Some(rank), state, ..Member::default() }, S / 2, settled);
+            let holder = LeaseHolder::Living(Member { rank: Some(rank), state, ..Member::default() }, S / 2, settled);
             take(&open, holder, std::iter::empty(), &|_| true, 3 * S)
         };
         let take = |rank, state| take_at(rank, state, S + 7);
-        assert_eq!(take(2, State::Open(3 * S)), Some(S + 7), "from its last end on");
-        assert_eq!(take_at(2, State::Open(3 * S), S / 2), Some(S), "its own first begin is later");
-        assert_eq!(take(2, State::Ended(S + 9)), Some(S + 9));
-        assert_eq!((take(0, State::Open(3 * S)), take(0, State::Ended(3 * S))), (None, None));
-        assert_eq!(take_at(2, State::Open(3 * S), 2 * S), None, "too much would be lost with it");
+        assert_eq!(take(2, MemberState::Open(3 * S)), Some(S + 7), "from its last end on");
+        assert_eq!(take_at(2, MemberState::Open(3 * S), S / 2), Some(S), "its own first begin is later");
+        assert_eq!(take(2, MemberState::Ended(S + 9)), Some(S + 9));
+        assert_eq!((take(0, MemberState::Open(3 * S)), take(0, MemberState::Ended(3 * S))), (None, None));
+        assert_eq!(take_at(2, MemberState::Open(3 * S), 2 * S), None, "too much would be lost with it");
     }
 }

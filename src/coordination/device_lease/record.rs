@@ -2,7 +2,7 @@
 //! memory that outlives them. All of it is numbers that change one at a time, so a process that is killed at any point
 //! leaves the record whole. Other programs of the user can write it: no number in it is trusted.
 
-use super::word::{Owner, SEATS};
+use super::word::{LeaseOwner, SEATS};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -55,7 +55,7 @@ mod seat {
 }
 
 /// A record in memory that others share.
-pub struct Record<'a>(pub &'a [AtomicU64]);
+pub struct LeaseRecord<'a>(pub &'a [AtomicU64]);
 
 /// Who sits on a seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -69,7 +69,7 @@ pub struct Member {
     /// From here on, ns, it counts: its first epoch began, and it has read the devices.
     pub since: u64,
     /// Its last begin or end of an epoch.
-    pub state: State,
+    pub state: MemberState,
     /// Up to here, ns, its journal holds what it used: it counts even if the process is killed.
     pub journaled: u64,
     /// When it last looked, ns.
@@ -81,7 +81,9 @@ impl Member {
     /// replaced its program. What it settled stays its own.
     pub fn as_of(self, now: u64) -> Member {
         match self.state {
-            State::Open(_) if now > self.beat.saturating_add(SILENT_NS) => Member { state: State::Ended(0), ..self },
+            MemberState::Open(_) if now > self.beat.saturating_add(SILENT_NS) => {
+                Member { state: MemberState::Ended(0), ..self }
+            }
             _ => self,
         }
     }
@@ -89,34 +91,34 @@ impl Member {
 
 /// Whether a process is in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum State {
+pub enum MemberState {
     /// Since this time, ns.
     Open(u64),
     /// Its last ended then, ns; 0: it had none.
     Ended(u64),
 }
 
-impl Default for State {
-    fn default() -> State {
-        State::Ended(0)
+impl Default for MemberState {
+    fn default() -> MemberState {
+        MemberState::Ended(0)
     }
 }
 
-impl State {
+impl MemberState {
     /// The lowest bit of the time says whether an epoch is open.
     pub fn pack(self) -> u64 {
         match self {
-            State::Open(at) => at | 1,
-            State::Ended(at) => at & !1,
+            MemberState::Open(at) => at | 1,
+            MemberState::Ended(at) => at & !1,
         }
     }
 
-    fn unpack(number: u64) -> State {
-        if number & 1 == 1 { State::Open(number) } else { State::Ended(number) }
+    fn unpack(number: u64) -> MemberState {
+        if number & 1 == 1 { MemberState::Open(number) } else { MemberState::Ended(number) }
     }
 }
 
-impl Record<'_> {
+impl LeaseRecord<'_> {
     fn load(&self, place: usize) -> u64 {
         self.0.get(place).map_or(0, |number| number.load(SeqCst))
     }
@@ -224,7 +226,7 @@ impl Record<'_> {
             namespace: number(seat::NAMESPACE),
             rank: number(seat::RANK).checked_sub(1),
             since: number(seat::SINCE),
-            state: State::unpack(number(seat::STATE)),
+            state: MemberState::unpack(number(seat::STATE)),
             journaled: number(seat::JOURNALED),
             beat: number(seat::BEAT),
         })
@@ -315,12 +317,12 @@ impl Record<'_> {
     }
 
     /// Who owns a device.
-    pub fn owner(&self, device: usize) -> Owner {
-        Owner::unpack(self.load(OWNERS + device.min(DEVICES - 1)))
+    pub fn owner(&self, device: usize) -> LeaseOwner {
+        LeaseOwner::unpack(self.load(OWNERS + device.min(DEVICES - 1)))
     }
 
     /// Makes `new` the owner of a device, if `old` is still. Who owned it is remembered first.
-    pub fn replace(&self, device: usize, old: Owner, new: Owner) -> bool {
+    pub fn replace(&self, device: usize, old: LeaseOwner, new: LeaseOwner) -> bool {
         if old.turn != new.turn && self.remembered(device, old).is_none() {
             self.remember(device, old);
         }
@@ -331,17 +333,17 @@ impl Record<'_> {
         is_done
     }
 
-    fn remember(&self, device: usize, owner: Owner) {
+    fn remember(&self, device: usize, owner: LeaseOwner) {
         self.store(BEGINS + device.min(DEVICES - 1) * TURNS + usize::from(owner.turn), owner.pack());
     }
 
-    fn entry(&self, device: usize, turn: u8) -> Owner {
-        Owner::unpack(self.load(BEGINS + device.min(DEVICES - 1) * TURNS + usize::from(turn)))
+    fn entry(&self, device: usize, turn: u8) -> LeaseOwner {
+        LeaseOwner::unpack(self.load(BEGINS + device.min(DEVICES - 1) * TURNS + usize::from(turn)))
     }
 
     /// How an owner's turn began, if that is remembered. An entry of 256 turns ago is not taken for it: it is older than
     /// that of the turn before.
-    fn remembered(&self, device: usize, owner: Owner) -> Option<Owner> {
+    fn remembered(&self, device: usize, owner: LeaseOwner) -> Option<LeaseOwner> {
         let entry = |turn: u8| self.entry(device, turn);
         let (begun, before) = (entry(owner.turn), entry(owner.turn.wrapping_sub(1)));
         let is_it = (begun.seat, begun.turn) == (owner.seat, owner.turn);
@@ -350,17 +352,17 @@ impl Record<'_> {
     }
 
     /// From when on, ns on the monotonic clock, an owner's turn began to count.
-    pub fn begun(&self, device: usize, owner: Owner) -> u64 {
+    pub fn begun(&self, device: usize, owner: LeaseOwner) -> u64 {
         self.on_the_clock(self.remembered(device, owner).unwrap_or(owner).settled)
     }
 
     /// Up to when, ns on the monotonic clock, all is settled.
-    pub fn settled(&self, owner: Owner) -> u64 {
+    pub fn settled(&self, owner: LeaseOwner) -> u64 {
         self.on_the_clock(owner.settled)
     }
 
     /// When, ns on the monotonic clock, the turn ended that began as `mine`, at `now` the owner is another.
-    pub fn lost_at(&self, device: usize, mine: Owner, now: Owner) -> u64 {
+    pub fn lost_at(&self, device: usize, mine: LeaseOwner, now: LeaseOwner) -> u64 {
         let next = mine.turn.wrapping_add(1);
         let entry = self.entry(device, next);
         let after = if now.turn == next {

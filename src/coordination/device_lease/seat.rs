@@ -1,9 +1,9 @@
 //! This process in the record of a job: where the record lies in shared memory, and the one seat that all trackers of this
 //! process have in common.
 
-use super::party::{Party, Turn};
-use super::record::{Member, NUMBERS, Record, State};
-use super::{Look, OnNode, Standing};
+use super::party::{Party, PartyTurn};
+use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
+use super::{LeasePoll, LeaseState, OnNode};
 use crate::coordination::job::Rank;
 use crate::os::{self, Segment, lock_within};
 use std::io;
@@ -64,8 +64,8 @@ impl Seat {
             Member { process, started, namespace, rank: rank.number, since: now, beat: now, ..Member::default() };
         let is_alive = |other: &Member| is_alive(other, namespace, now);
         for _ in 0..TRIES {
-            if let Found::Record(memory, key) = find(job, now)? {
-                let record = Record(memory.numbers());
+            if let FoundSeat::Record(memory, key) = find(job, now)? {
+                let record = LeaseRecord(memory.numbers());
                 // What those have left who are dead goes: it is of an earlier run by the same name.
                 if record.close(&is_alive) {
                     memory.remove();
@@ -119,12 +119,12 @@ impl Seat {
     }
 
     /// Notes that an epoch began or ended.
-    pub fn note(&self, state: State) {
+    pub fn note(&self, state: MemberState) {
         let (record, is_left) = (self.record(), self.trackers.load(Ordering::Relaxed) == 0);
         if is_left {
             return;
         }
-        if let State::Open(at) = state
+        if let MemberState::Open(at) = state
             && !self.has_begun.load(Ordering::Relaxed)
         {
             self.has_begun.store(true, Ordering::Relaxed);
@@ -140,12 +140,12 @@ impl Seat {
         Party { record: self.record(), place, process, namespace, is_alive }
     }
 
-    fn record(&self) -> Record<'_> {
-        Record(self.memory.numbers())
+    fn record(&self) -> LeaseRecord<'_> {
+        LeaseRecord(self.memory.numbers())
     }
 
     /// How a claim stands, and takes it where that is to be.
-    pub fn look(&self, turn: &mut Turn, look: Look) -> Standing {
+    pub fn look(&self, turn: &mut PartyTurn, look: LeasePoll) -> LeaseState {
         let ended = look.ended.unwrap_or(0);
         let newest = self.ended.fetch_max(ended, Ordering::Relaxed).max(ended);
         let is_alive = |member: &Member| is_alive(member, self.namespace, look.now);
@@ -175,7 +175,7 @@ fn is_alive(member: &Member, namespace: u64, now: u64) -> bool {
 }
 
 /// Where a job's record may be.
-enum Found {
+enum FoundSeat {
     /// There, under this key.
     Record(Segment, i32),
     /// It was just removed: try again.
@@ -183,7 +183,7 @@ enum Found {
 }
 
 /// The memory of a job's record, made if it is not there.
-fn find(job: u64, now: u64) -> io::Result<Found> {
+fn find(job: u64, now: u64) -> io::Result<FoundSeat> {
     let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
     for n in 0..KEYS {
         let key = (job.wrapping_add(n) as u32 | 1 << 30) as i32; // 0 would be a private one
@@ -192,10 +192,10 @@ fn find(job: u64, now: u64) -> io::Result<Found> {
             _ => Err(error),
         });
         match memory {
-            Ok(memory) if Record(memory.numbers()).is_of(job, now) => return Ok(Found::Record(memory, key)),
+            Ok(memory) if LeaseRecord(memory.numbers()).is_of(job, now) => return Ok(FoundSeat::Record(memory, key)),
             Ok(_) => (),
             Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists].contains(&error.kind()) => {
-                return Ok(Found::Removed);
+                return Ok(FoundSeat::Removed);
             }
             Err(error) => failure = error,
         }
@@ -207,7 +207,7 @@ fn find(job: u64, now: u64) -> io::Result<Found> {
 fn sweep() {
     let (namespace, now) = (os::pid_namespace(), os::monotonic_ns());
     for memory in os::abandoned(NUMBERS, LEFT_OVER_S) {
-        if Record(memory.numbers()).close(&|member| is_alive(member, namespace, now)) {
+        if LeaseRecord(memory.numbers()).close(&|member| is_alive(member, namespace, now)) {
             memory.remove();
         }
     }

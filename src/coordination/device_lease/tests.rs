@@ -1,6 +1,6 @@
-use super::party::{Party, Turn};
-use super::record::{Member, NUMBERS, Record, State};
-use super::{Look, Standing};
+use super::party::{Party, PartyTurn};
+use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
+use super::{LeasePoll, LeaseState};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -32,8 +32,8 @@ struct Process {
 struct Running {
     process: Process,
     place: usize,
-    turn: Turn,
-    state: State,
+    turn: PartyTurn,
+    state: MemberState,
     ended: u64,
     next_look: u64,
     /// From when to when it counted.
@@ -52,8 +52,8 @@ struct World {
 }
 
 impl World {
-    fn record(&self) -> Record<'_> {
-        Record(&self.memory)
+    fn record(&self) -> LeaseRecord<'_> {
+        LeaseRecord(&self.memory)
     }
 
     fn start(&mut self, process: &Process, now: u64) {
@@ -62,8 +62,8 @@ impl World {
         let record = self.record();
         assert!(record.is_of(7, now));
         let (place, device) = (record.join(&member, &|_| true).expect("room"), record.device(9).expect("room"));
-        let (process, turn) = (process.clone(), Turn::new(device));
-        let (state, turns) = (State::Ended(0), Vec::new());
+        let (process, turn) = (process.clone(), PartyTurn::new(device));
+        let (state, turns) = (MemberState::Ended(0), Vec::new());
         self.running.push(Running {
             process,
             place,
@@ -78,13 +78,13 @@ impl World {
         });
     }
 
-    fn look(&mut self, number: usize, now: u64, is_asked: bool) -> Standing {
+    fn look(&mut self, number: usize, now: u64, is_asked: bool) -> LeaseState {
         let World { memory, running, dead } = self;
         let one = &mut running[number];
         let is_alive = |member: &Member| !dead.contains(&member.process);
         let process = number as u32 + 1;
-        let party = Party { record: Record(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
-        let look = Look { now, ended: Some(one.ended).filter(|at| *at > 0), is_asked, read_since: Some(START) };
+        let party = Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
+        let look = LeasePoll { now, ended: Some(one.ended).filter(|at| *at > 0), is_asked, read_since: Some(START) };
         let standing = party.look(&mut one.turn, one.ended, look);
         if let Some(at) = standing.lost_at {
             one.turns.last_mut().expect("it had a turn").1 = at;
@@ -97,15 +97,15 @@ impl World {
         standing
     }
 
-    fn mark(&mut self, number: usize, state: State) {
+    fn mark(&mut self, number: usize, state: MemberState) {
         let one = &mut self.running[number];
         one.state = state;
         let place = one.place;
         let is_first = !std::mem::replace(&mut one.has_begun, true);
         match state {
-            State::Ended(at) => one.ended = at,
-            State::Open(at) if is_first => self.record().begin(place, at),
-            State::Open(_) => (),
+            MemberState::Ended(at) => one.ended = at,
+            MemberState::Open(at) if is_first => self.record().begin(place, at),
+            MemberState::Open(_) => (),
         }
         if let Some(there) = self.record().state(place) {
             there.store(state.pack(), std::sync::atomic::Ordering::SeqCst);
@@ -124,14 +124,14 @@ impl World {
         let round = process.epoch + process.pause;
         let is_in = ms >= process.from && ms < process.to && (ms - process.from) % round < process.epoch;
         let is_marked = match state {
-            State::Ended(_) if is_in => {
-                self.mark(number, State::Open(now));
+            MemberState::Ended(_) if is_in => {
+                self.mark(number, MemberState::Open(now));
                 true
             }
-            State::Open(_) if !is_in || (ms - process.from).is_multiple_of(round) => {
-                self.mark(number, State::Ended(now));
+            MemberState::Open(_) if !is_in || (ms - process.from).is_multiple_of(round) => {
+                self.mark(number, MemberState::Ended(now));
                 if is_in {
-                    self.mark(number, State::Open(now));
+                    self.mark(number, MemberState::Open(now));
                 }
                 true
             }
@@ -157,10 +157,11 @@ impl World {
             let one = &mut running[number];
             let is_alive = |member: &Member| !dead.contains(&member.process);
             let process = number as u32 + 1;
-            let party = Party { record: Record(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
+            let party =
+                Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
             party.give_up();
             one.lives = false;
-            Record(memory).leave(one.place, &is_alive);
+            LeaseRecord(memory).leave(one.place, &is_alive);
         }
     }
 }
@@ -279,24 +280,24 @@ proptest! {
 #[test]
 fn a_device_of_one_process_alone_is_counted_by_it() {
     let memory = memory();
-    let record = Record(&memory);
+    let record = LeaseRecord(&memory);
     assert!(record.is_of(7, START));
     let member =
-        |process, rank| Member { process, rank: Some(rank), state: State::Open(START + 1), ..Member::default() };
+        |process, rank| Member { process, rank: Some(rank), state: MemberState::Open(START + 1), ..Member::default() };
     let places = [member(1, 0), member(2, 1)].map(|member| record.join(&member, &|_| true).expect("room"));
     for (number, place) in places.into_iter().enumerate() {
         let device = record.device(20 + number as u64).expect("room");
-        let (process, record) = (number as u32 + 1, Record(&memory));
+        let (process, record) = (number as u32 + 1, LeaseRecord(&memory));
         let party = Party { record, place, process, namespace: 0, is_alive: &|_| true };
-        let look = Look { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
-        assert!(party.look(&mut Turn::new(device), 0, look).is_ours, "{number}");
+        let look = LeasePoll { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
+        assert!(party.look(&mut PartyTurn::new(device), 0, look).is_ours, "{number}");
     }
 }
 
 #[test]
 fn the_last_closes_the_record_and_one_who_joins_sees_it() {
     let memory = memory();
-    let record = Record(&memory);
+    let record = LeaseRecord(&memory);
     assert!(record.is_of(7, START) && !record.close(&|_| true), "nobody was here yet");
     let member = |process| Member { process, ..Member::default() };
     let first = record.join(&member(1), &|_| true).expect("room");
@@ -310,13 +311,13 @@ fn the_last_closes_the_record_and_one_who_joins_sees_it() {
 fn a_record_of_nonsense_does_no_harm() {
     proptest!(|(numbers in proptest::collection::vec(any::<u64>(), 64), now: u64)| {
         let memory: Vec<AtomicU64> = (0..NUMBERS).map(|n| AtomicU64::new(numbers[n % numbers.len()])).collect();
-        let record = Record(&memory);
+        let record = LeaseRecord(&memory);
         let _ = record.is_of(1, now);
         let place = record.join(&Member::default(), &|_| false).unwrap_or(0);
         let party = Party { record, place, process: 0, namespace: 0, is_alive: &|_| false };
-        let mut turn = Turn::new(party.record.device(3).unwrap_or(0));
+        let mut turn = PartyTurn::new(party.record.device(3).unwrap_or(0));
         for is_asked in [false, true] {
-            party.look(&mut turn, now, Look { now, ended: Some(now), is_asked, read_since: Some(0) });
+            party.look(&mut turn, now, LeasePoll { now, ended: Some(now), is_asked, read_since: Some(0) });
         }
         party.give_up();
         party.record.leave(place, &|_| false);

@@ -2,7 +2,7 @@
 
 /// An owner of a device. Times are ns after the record was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Owner {
+pub struct LeaseOwner {
     /// Its seat; None: nobody owns the device.
     pub seat: Option<usize>,
     /// Grows by one with each change of owner, and begins again after 255.
@@ -20,15 +20,15 @@ const TURN: u32 = 8;
 pub const TICK_NS: u64 = 4_000;
 const MOST_TICKS: u64 = u64::MAX >> (SEAT + TURN);
 
-impl Owner {
+impl LeaseOwner {
     /// The owner after this one.
-    pub fn next(self, seat: Option<usize>, settled: u64) -> Owner {
-        Owner { seat, turn: self.turn.wrapping_add(1), settled }
+    pub fn next(self, seat: Option<usize>, settled: u64) -> LeaseOwner {
+        LeaseOwner { seat, turn: self.turn.wrapping_add(1), settled }
     }
 
     /// As it comes out of a number again: its time is a whole tick.
-    pub fn rounded(self) -> Owner {
-        Owner::unpack(self.pack())
+    pub fn rounded(self) -> LeaseOwner {
+        LeaseOwner::unpack(self.pack())
     }
 
     /// As a number; 0 is nobody since the record was made.
@@ -39,9 +39,9 @@ impl Owner {
     }
 
     /// Of a number.
-    pub fn unpack(number: u64) -> Owner {
+    pub fn unpack(number: u64) -> LeaseOwner {
         let seat = (number & SEATS as u64).checked_sub(1).map(|seat| seat as usize);
-        Owner { seat, turn: (number >> SEAT) as u8, settled: (number >> (SEAT + TURN)) * TICK_NS }
+        LeaseOwner { seat, turn: (number >> SEAT) as u8, settled: (number >> (SEAT + TURN)) * TICK_NS }
     }
 }
 
@@ -53,21 +53,21 @@ mod tests {
     proptest! {
         #[test]
         fn a_number_holds_all_of_it(seat in proptest::option::of(0..SEATS - 1), turn: u8, ticks in 0..MOST_TICKS) {
-            let owner = Owner { seat, turn, settled: ticks * TICK_NS };
-            prop_assert_eq!(Owner::unpack(owner.pack()), owner);
+            let owner = LeaseOwner { seat, turn, settled: ticks * TICK_NS };
+            prop_assert_eq!(LeaseOwner::unpack(owner.pack()), owner);
         }
 
         #[test]
         fn any_number_is_an_owner(number: u64) {
-            prop_assert_eq!(Owner::unpack(number).pack(), number);
+            prop_assert_eq!(LeaseOwner::unpack(number).pack(), number);
         }
     }
 
     #[test]
     fn times_are_rounded_up_and_none_overflows() {
-        let at = |settled| Owner::unpack(Owner { settled, ..Owner::default() }.pack()).settled;
+        let at = |settled| LeaseOwner::unpack(LeaseOwner { settled, ..LeaseOwner::default() }.pack()).settled;
         assert_eq!((at(0), at(1), at(TICK_NS), at(TICK_NS + 1)), (0, TICK_NS, TICK_NS, 2 * TICK_NS));
         assert_eq!(at(u64::MAX), MOST_TICKS * TICK_NS);
-        assert_eq!(Owner::default().pack(), 0);
+        assert_eq!(LeaseOwner::default().pack(), 0);
     }
 }
