@@ -3,11 +3,11 @@
 
 mod grid_server;
 
-use carbontracker::carbon::http::client::{self, Failure, Limits};
+use carbontracker::carbon::http::client::{self, HttpFailure, HttpLimits};
 use carbontracker::carbon::http::proxy::Proxies;
-use carbontracker::carbon::intensity::slot::{Slot, Standing};
-use carbontracker::carbon::live::poller::{self, Aim, Lookup, Manner, News, Target};
-use carbontracker::carbon::provider::{Method, Request, Secret, Service};
+use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use carbontracker::carbon::live::poller::{self, Lookup, PollConfig, PollTask, PollUpdate, Target};
+use carbontracker::carbon::provider::{HttpMethod, HttpRequest, Provider, Secret};
 use carbontracker::os::worker::Worker;
 use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use std::path::PathBuf;
@@ -20,27 +20,27 @@ const KEY: &str = "a-very-secret-key";
 const QUICK: f64 = 0.001;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn request(path: &str) -> Request {
-    Request { path: path.into(), headers: vec![("auth-token", Secret(KEY.into()))], ..Request::default() }
+fn request(path: &str) -> HttpRequest {
+    HttpRequest { path: path.into(), headers: vec![("auth-token", Secret(KEY.into()))], ..HttpRequest::default() }
 }
 
-fn limits(whole: Duration) -> Limits {
-    Limits { whole, body: 100_000, ..Limits::default() }
+fn limits(whole: Duration) -> HttpLimits {
+    HttpLimits { whole, body: 100_000, ..HttpLimits::default() }
 }
 
-fn ask(base: &str, request: &Request, limits: &Limits) -> Result<Vec<u8>, Failure> {
+fn ask(base: &str, request: &HttpRequest, limits: &HttpLimits) -> Result<Vec<u8>, HttpFailure> {
     client::ask(base, request, limits, &Proxies::default())
 }
 
-fn get(base: &str) -> Result<Vec<u8>, Failure> {
+fn get(base: &str) -> Result<Vec<u8>, HttpFailure> {
     ask(base, &request("/latest?zone=DK"), &limits(Duration::from_secs(10)))
 }
 
-fn answered(behaviour: Behaviour) -> Result<Vec<u8>, Failure> {
+fn answered(behaviour: Behaviour) -> Result<Vec<u8>, HttpFailure> {
     get(&Server::start(behaviour).url())
 }
 
-fn failed(behaviour: Behaviour) -> Failure {
+fn failed(behaviour: Behaviour) -> HttpFailure {
     answered(behaviour).expect_err("a failure")
 }
 
@@ -56,7 +56,8 @@ fn an_answer_is_had_and_asked_for_politely() {
     assert_eq!(asked.header("auth-token"), Some(KEY));
     assert_eq!(asked.header("host"), Some(format!("127.0.0.1:{}", server.port()).as_str()));
 
-    let put = ask(&server.url(), &Request { method: Method::Put, ..request("/token") }, &limits(PATIENCE)).unwrap();
+    let put =
+        ask(&server.url(), &HttpRequest { method: HttpMethod::Put, ..request("/token") }, &limits(PATIENCE)).unwrap();
     let asked = &server.requests()[1];
     assert_eq!(
         (put.as_slice(), asked.method.as_str(), asked.header("content-length")),
@@ -77,12 +78,12 @@ fn an_answer_in_chunks_or_to_the_end_of_the_connection_is_whole() {
 #[test]
 fn a_status_says_how_long_to_leave_it_alone() {
     for code in [201, 204, 301, 304, 307, 400, 401, 403, 404, 422, 429, 500, 503, 599] {
-        assert_eq!(failed(Behaviour::status(code)), Failure::Status { code, retry_after_s: None }, "{code}");
+        assert_eq!(failed(Behaviour::status(code)), HttpFailure::Status { code, retry_after_s: None }, "{code}");
     }
     let retry = |value: &str| failed(Behaviour::with_header(429, &format!("Retry-After: {value}")));
-    assert_eq!(retry("120"), Failure::Status { code: 429, retry_after_s: Some(120.0) });
-    assert_eq!(retry("Sun, 06 Nov 1994 08:49:37 GMT"), Failure::Status { code: 429, retry_after_s: Some(0.0) });
-    assert_eq!(retry("tomorrow"), Failure::Status { code: 429, retry_after_s: None });
+    assert_eq!(retry("120"), HttpFailure::Status { code: 429, retry_after_s: Some(120.0) });
+    assert_eq!(retry("Sun, 06 Nov 1994 08:49:37 GMT"), HttpFailure::Status { code: 429, retry_after_s: Some(0.0) });
+    assert_eq!(retry("tomorrow"), HttpFailure::Status { code: 429, retry_after_s: None });
 }
 
 #[test]
@@ -94,11 +95,12 @@ fn a_slow_or_silent_server_is_left_in_time() {
             let base = server.url().replace("localhost", "127.0.0.1");
             let failure = ask(&base, &request("/"), &limits(Duration::from_millis(500))).unwrap_err();
             // Where the server does shake hands, its certificate is not trusted here.
-            let is_right = matches!(failure, Failure::TimedOut | Failure::Certificate(_) | Failure::NoCertificates);
+            let is_right =
+                matches!(failure, HttpFailure::TimedOut | HttpFailure::Certificate(_) | HttpFailure::NoCertificates);
             assert!(is_right, "{behaviour:?}: {failure:?}");
             assert!(start.elapsed() < Duration::from_secs(10), "{behaviour:?}: {:?}", start.elapsed());
             if base.starts_with("http:") {
-                assert_eq!(failure, Failure::TimedOut);
+                assert_eq!(failure, HttpFailure::TimedOut);
             }
         }
     }
@@ -106,34 +108,34 @@ fn a_slow_or_silent_server_is_left_in_time() {
 
 #[test]
 fn half_an_answer_is_none() {
-    assert_eq!(failed(Behaviour::CutOff(b"{\"figure\": 1".to_vec())), Failure::CutOff);
-    assert_eq!(failed(Behaviour::Raw(Vec::new())), Failure::CutOff);
-    assert_eq!(failed(Behaviour::Raw(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec())), Failure::CutOff);
+    assert_eq!(failed(Behaviour::CutOff(b"{\"figure\": 1".to_vec())), HttpFailure::CutOff);
+    assert_eq!(failed(Behaviour::Raw(Vec::new())), HttpFailure::CutOff);
+    assert_eq!(failed(Behaviour::Raw(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec())), HttpFailure::CutOff);
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf".to_vec();
-    assert_eq!(failed(Behaviour::Raw(chunked)), Failure::CutOff);
+    assert_eq!(failed(Behaviour::Raw(chunked)), HttpFailure::CutOff);
     for length in ["-1", "12x", "1, 2", "99999999999999999999999999"] {
         let raw = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{{}}");
-        assert_eq!(failed(Behaviour::Raw(raw.into_bytes())), Failure::WrongLength, "{length}");
+        assert_eq!(failed(Behaviour::Raw(raw.into_bytes())), HttpFailure::WrongLength, "{length}");
     }
 }
 
 #[test]
 fn an_answer_without_an_end_is_not_waited_for() {
-    assert_eq!(failed(Behaviour::Endless), Failure::TooLong);
-    assert_eq!(failed(Behaviour::EndlessHeaders), Failure::TooLong);
-    assert_eq!(failed(Behaviour::EndlessLine), Failure::TooLong);
-    assert_eq!(failed(Behaviour::Answer(vec![b' '; 100_001])), Failure::TooLong);
+    assert_eq!(failed(Behaviour::Endless), HttpFailure::TooLong);
+    assert_eq!(failed(Behaviour::EndlessHeaders), HttpFailure::TooLong);
+    assert_eq!(failed(Behaviour::EndlessLine), HttpFailure::TooLong);
+    assert_eq!(failed(Behaviour::Answer(vec![b' '; 100_001])), HttpFailure::TooLong);
     assert_eq!(answered(Behaviour::Answer(vec![b' '; 100_000])).unwrap().len(), 100_000);
 }
 
 #[test]
 fn what_was_not_asked_for_is_not_taken() {
     let gzip = b"\x1f\x8b\x08\x00".to_vec();
-    assert_eq!(failed(Behaviour::Status(200, "Content-Encoding: gzip\r\n".into(), gzip.clone())), Failure::Encoded);
-    assert_eq!(failed(Behaviour::Answer(gzip)), Failure::Encoded);
-    assert_eq!(failed(Behaviour::with_header(200, "Content-Encoding: br")), Failure::Encoded);
+    assert_eq!(failed(Behaviour::Status(200, "Content-Encoding: gzip\r\n".into(), gzip.clone())), HttpFailure::Encoded);
+    assert_eq!(failed(Behaviour::Answer(gzip)), HttpFailure::Encoded);
+    assert_eq!(failed(Behaviour::with_header(200, "Content-Encoding: br")), HttpFailure::Encoded);
     assert!(answered(Behaviour::Status(200, "Content-Encoding: identity\r\n".into(), b"{}".to_vec())).is_ok());
-    assert_eq!(failed(Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n".to_vec())), Failure::NotHttp);
+    assert_eq!(failed(Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n".to_vec())), HttpFailure::NotHttp);
 }
 
 #[test]
@@ -141,21 +143,21 @@ fn a_redirect_is_not_followed_and_the_key_stays() {
     let elsewhere = Server::start(Behaviour::text("{}"));
     for code in [301, 302, 303, 307, 308] {
         let behaviour = Behaviour::with_header(code, &format!("Location: {}/latest", elsewhere.url()));
-        assert_eq!(failed(behaviour), Failure::Status { code, retry_after_s: None });
+        assert_eq!(failed(behaviour), HttpFailure::Status { code, retry_after_s: None });
     }
     assert!(elsewhere.requests().is_empty());
 }
 
 #[test]
 fn what_cannot_be_reached_is_told_apart() {
-    assert_eq!(get(&refused_url()), Err(Failure::Unreachable("refused")));
+    assert_eq!(get(&refused_url()), Err(HttpFailure::Unreachable("refused")));
     let unknown = get("https://grid.invalid").unwrap_err();
     // Without certificates nothing is asked; a name server may also not answer at all.
-    assert!(matches!(unknown, Failure::Dns | Failure::TimedOut | Failure::NoCertificates), "{unknown:?}");
+    assert!(matches!(unknown, HttpFailure::Dns | HttpFailure::TimedOut | HttpFailure::NoCertificates), "{unknown:?}");
     let mut newline = request("/");
     newline.headers = vec![("auth-token", Secret("two\nlines".into()))];
-    assert_eq!(ask(&refused_url(), &newline, &Limits::default()), Err(Failure::Key));
-    assert_eq!(get("http://grid.invalid"), Err(Failure::Plain));
+    assert_eq!(ask(&refused_url(), &newline, &HttpLimits::default()), Err(HttpFailure::Key));
+    assert_eq!(get("http://grid.invalid"), Err(HttpFailure::Plain));
 }
 
 /// In a process of its own, whose environment says whom to trust.
@@ -177,7 +179,7 @@ fn certificates_are_those_of_the_machine() {
     }
     let good = Server::start_tls(Behaviour::text("{}"), Shown::Good);
     if std::env::var_os("CT_LIVE_TLS").is_some_and(|mode| mode == "none") {
-        assert_eq!(get(&good.url()), Err(Failure::NoCertificates));
+        assert_eq!(get(&good.url()), Err(HttpFailure::NoCertificates));
         return;
     }
     // The authority is made anew in each process, where the variable points to.
@@ -185,9 +187,9 @@ fn certificates_are_those_of_the_machine() {
     assert_eq!(get(&good.url()).unwrap(), b"{}");
     assert_eq!(good.requests()[0].header("auth-token"), Some(KEY));
     let (_fetcher, news) = follow(&good); // on a thread with a stack as small as ours is
-    assert!(matches!(next(&news), News::Failed(words) if words == "testgrid: an answer without a figure"));
+    assert!(matches!(next(&news), PollUpdate::Failed(words) if words == "testgrid: an answer without a figure"));
     let by_number = good.url().replace("localhost", "127.0.0.1");
-    assert_eq!(get(&by_number), Err(Failure::Certificate("is another host's")));
+    assert_eq!(get(&by_number), Err(HttpFailure::Certificate("is another host's")));
     for (shown, why) in [
         (Shown::SelfSigned, "nobody this machine trusts"),
         (Shown::OtherName, "another host's"),
@@ -196,19 +198,19 @@ fn certificates_are_those_of_the_machine() {
     ] {
         let bad = Server::start_tls(Behaviour::text("{}"), shown);
         let failure = get(&bad.url()).unwrap_err();
-        assert!(matches!(failure, Failure::Certificate(said) if said.contains(why)), "{shown:?}: {failure:?}");
+        assert!(matches!(failure, HttpFailure::Certificate(said) if said.contains(why)), "{shown:?}: {failure:?}");
         assert!(bad.requests().is_empty(), "{shown:?}: the key was sent");
     }
     let silent = Server::start_tls(Behaviour::Silent, Shown::Good);
     let deaf = Server::start_tls(Behaviour::Deaf, Shown::Good);
     for server in [silent, deaf] {
         let failure = ask(&server.url(), &request("/"), &limits(Duration::from_millis(500)));
-        assert_eq!(failure, Err(Failure::TimedOut));
+        assert_eq!(failure, Err(HttpFailure::TimedOut));
     }
     let cut = Server::start_tls(Behaviour::CutOff(b"{".to_vec()), Shown::Good);
-    assert_eq!(get(&cut.url()), Err(Failure::CutOff));
+    assert_eq!(get(&cut.url()), Err(HttpFailure::CutOff));
     let plain = Server::start(Behaviour::text("{}"));
-    assert_eq!(get(&plain.url().replace("http:", "https:")), Err(Failure::Tls));
+    assert_eq!(get(&plain.url().replace("http:", "https:")), Err(HttpFailure::Tls));
 }
 
 /// In a process of its own, which knows the authority.
@@ -253,12 +255,12 @@ fn by_a_proxy_of_the_environment() {
     let plain = Server::start(Behaviour::text("{}"));
     assert!(patient(&[("https_proxy", address.clone())], &plain.url()).is_ok());
     let exempt = patient(&[("https_proxy", address), ("no_proxy", "localhost, .invalid".into())], &far);
-    assert!(matches!(exempt, Err(Failure::Dns | Failure::TimedOut)), "{exempt:?}");
+    assert!(matches!(exempt, Err(HttpFailure::Dns | HttpFailure::TimedOut)), "{exempt:?}");
     assert_eq!(proxy.requests().len(), 2);
 
     let unlike = Server::start_tls(Behaviour::text("{}"), Shown::OtherName);
     let led = by(format!("127.0.0.1:{}", Proxy::to(&unlike).port()));
-    assert_eq!(led, Err(Failure::Certificate("is another host's")), "a proxy is not trusted");
+    assert_eq!(led, Err(HttpFailure::Certificate("is another host's")), "a proxy is not trusted");
 
     let says = |behaviour: Behaviour| by(Server::start(behaviour).url().replace("//", "//me:pass-word@"));
     let unready = [
@@ -276,7 +278,7 @@ fn by_a_proxy_of_the_environment() {
         (by("socks5://127.0.0.1:1".into()), "of a kind"),
     ];
     for (failure, why) in unready {
-        let Err(failure @ Failure::Proxy { variable: "https_proxy", .. }) = failure else {
+        let Err(failure @ HttpFailure::Proxy { variable: "https_proxy", .. }) = failure else {
             panic!("{why}: {failure:?}")
         };
         let words = failure.to_string();
@@ -286,7 +288,7 @@ fn by_a_proxy_of_the_environment() {
     let deaf = Server::start_tls(Behaviour::Deaf, Shown::Good);
     let begin = Instant::now();
     let late = by(format!("127.0.0.1:{}", Proxy::to(&deaf).port()));
-    assert!(matches!(late, Err(Failure::Proxy { .. })) && begin.elapsed() < Duration::from_secs(10), "{late:?}");
+    assert!(matches!(late, Err(HttpFailure::Proxy { .. })) && begin.elapsed() < Duration::from_secs(10), "{late:?}");
 }
 
 /// A folder of one test's own.
@@ -313,7 +315,7 @@ struct Grid {
     refresh_s: f64,
 }
 
-impl Service for Grid {
+impl Provider for Grid {
     fn name(&self) -> &'static str {
         "testgrid"
     }
@@ -335,19 +337,19 @@ impl Service for Grid {
     fn refresh_s(&self) -> f64 {
         self.refresh_s
     }
-    fn next(&mut self, _: f64) -> Option<Request> {
+    fn next(&mut self, _: f64) -> Option<HttpRequest> {
         let answer = self.next;
         self.next = (answer + 1) % 3;
         let path = ["/latest", "/forecast"].get(usize::from(answer))?;
-        Some(Request { is_optional: answer == 1, answer, ..request(path) })
+        Some(HttpRequest { is_optional: answer == 1, answer, ..request(path) })
     }
-    fn take(&mut self, _: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+    fn take(&mut self, _: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| "an answer that is no JSON")?;
         if value.is_null() {
             return Ok(Vec::new());
         }
         let g_per_kwh = value.as_f64().ok_or("an answer without a figure")?;
-        Ok(vec![Slot { from: 0.0, to: 300.0, g_per_kwh, standing: Standing::Actual }])
+        Ok(vec![IntensitySlot { from: 0.0, to: 300.0, g_per_kwh, standing: FigureQuality::Actual }])
     }
     fn cure(&self, status: u16) -> Option<String> {
         (status == 401).then(|| "the key is wrong: see testgrid's pages".into())
@@ -358,13 +360,13 @@ fn target(base: &str) -> Target {
     Target { service: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
 }
 
-fn start(aim: Aim, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiver<News>) {
+fn start(aim: PollTask, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiver<PollUpdate>) {
     let (sender, news) = channel();
-    let manner = Manner {
+    let manner = PollConfig {
         folder: folder.map(|folder| folder.0.clone()),
         limits: limits(whole),
         scale: QUICK,
-        ..Manner::default()
+        ..PollConfig::default()
     };
     let fetcher = poller::start(aim, manner, move |news| {
         let _ = sender.send(news);
@@ -372,17 +374,17 @@ fn start(aim: Aim, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiv
     (fetcher.unwrap(), news)
 }
 
-fn follow(server: &Server) -> (Worker, Receiver<News>) {
-    start(Aim::Grid(target(&server.url())), None, PATIENCE)
+fn follow(server: &Server) -> (Worker, Receiver<PollUpdate>) {
+    start(PollTask::Grid(target(&server.url())), None, PATIENCE)
 }
 
-fn next(news: &Receiver<News>) -> News {
+fn next(news: &Receiver<PollUpdate>) -> PollUpdate {
     news.recv_timeout(PATIENCE).expect("news")
 }
 
-fn figures(news: News) -> Vec<f64> {
+fn figures(news: PollUpdate) -> Vec<f64> {
     match news {
-        News::Slots(slots) => slots.iter().map(|slot| slot.g_per_kwh).collect(),
+        PollUpdate::Slots(slots) => slots.iter().map(|slot| slot.g_per_kwh).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -411,7 +413,7 @@ fn what_the_plan_lacks_is_no_failure_and_not_asked_for_again() {
     for code in [401, 403, 404] {
         let server = Server::start(paths(Behaviour::status(code)));
         let (_fetcher, news) = follow(&server);
-        assert!(matches!(next(&news), News::Lacks(words) if words.starts_with("testgrid refuses its forecast")));
+        assert!(matches!(next(&news), PollUpdate::Lacks(words) if words.starts_with("testgrid refuses its forecast")));
         for _ in 0..3 {
             assert_eq!(figures(next(&news)), [114.5]);
         }
@@ -425,7 +427,7 @@ fn a_failure_is_said_once_asked_again_ever_later_and_its_end_is_said() {
     let server = Server::start(Behaviour::status(500));
     let (_fetcher, news) = follow(&server);
     let asked = server.await_requests(4);
-    let News::Failed(words) = next(&news) else { panic!("not a failure") };
+    let PollUpdate::Failed(words) = next(&news) else { panic!("not a failure") };
     assert!(words.starts_with("testgrid: status 500") && !words.contains("body-of"), "{words}");
     for (n, pair) in asked.windows(2).take(3).enumerate() {
         let least = Duration::from_millis(30 << n);
@@ -434,12 +436,12 @@ fn a_failure_is_said_once_asked_again_ever_later_and_its_end_is_said() {
     assert!(news.try_recv().is_err(), "said twice");
     server.turns(Behaviour::text("7"));
     assert_eq!(figures(next(&news)), [7.0, 7.0]);
-    assert_eq!(next(&news), News::Back);
+    assert_eq!(next(&news), PollUpdate::Back);
     server.turns(Behaviour::text("<html>"));
     loop {
         match next(&news) {
-            News::Slots(_) => (),
-            other => break assert_eq!(other, News::Failed("testgrid: an answer that is no JSON".into())),
+            PollUpdate::Slots(_) => (),
+            other => break assert_eq!(other, PollUpdate::Failed("testgrid: an answer that is no JSON".into())),
         }
     }
 }
@@ -450,11 +452,11 @@ fn an_answer_without_any_figure_is_said() {
     let server = Server::start(Behaviour::text("null"));
     let (_fetcher, news) = follow(&server);
     assert!(
-        matches!(next(&news), News::Failed(words) if words == "testgrid: it answers, but has no figures for DK at present")
+        matches!(next(&news), PollUpdate::Failed(words) if words == "testgrid: it answers, but has no figures for DK at present")
     );
     server.turns(Behaviour::text("7"));
     assert_eq!(figures(next(&news)), [7.0, 7.0]);
-    assert_eq!(next(&news), News::Back);
+    assert_eq!(next(&news), PollUpdate::Back);
 }
 
 /// They come before the failure: its message names what prices the run meanwhile.
@@ -464,7 +466,7 @@ fn figures_that_came_before_a_failure_in_a_round_count() {
     let (_fetcher, news) = follow(&server);
     assert_eq!(figures(next(&news)), [114.5]);
     let failed = next(&news);
-    assert!(matches!(failed, News::Failed(_)), "{failed:?}");
+    assert!(matches!(failed, PollUpdate::Failed(_)), "{failed:?}");
 }
 
 #[test]
@@ -472,8 +474,11 @@ fn a_refusal_is_left_alone_for_an_hour_and_retry_after_is_kept_to() {
     let refuses = Server::start(Behaviour::status(401));
     let limits = Server::start(Behaviour::with_header(429, "Retry-After: 1500"));
     let ((_a, refused), (_b, limited)) = (follow(&refuses), follow(&limits));
-    assert_eq!(next(&refused), News::Failed("testgrid: status 401: the key is wrong: see testgrid's pages".into()));
-    assert!(matches!(next(&limited), News::Failed(words) if words.contains("429")));
+    assert_eq!(
+        next(&refused),
+        PollUpdate::Failed("testgrid: status 401: the key is wrong: see testgrid's pages".into())
+    );
+    assert!(matches!(next(&limited), PollUpdate::Failed(words) if words.contains("429")));
     let gap = |server: &Server| {
         let asked = server.await_requests(2);
         asked[1].at - asked[0].at
@@ -489,7 +494,7 @@ fn the_ranks_of_a_node_and_the_next_job_share_answers() {
     let slow = || {
         let mut target = target(&server.url());
         target.service = Box::new(Grid { next: 0, refresh_s: 60_000.0 });
-        start(Aim::Grid(target), Some(&folder), PATIENCE)
+        start(PollTask::Grid(target), Some(&folder), PATIENCE)
     };
     let ranks: Vec<_> = (0..8).map(|_| slow()).collect();
     for (_, news) in &ranks {
@@ -499,7 +504,7 @@ fn the_ranks_of_a_node_and_the_next_job_share_answers() {
     assert_eq!(figures(next(&slow().1)), [114.5, 99.0]);
     assert_eq!(server.requests().len(), 2, "{:?}", server.requests());
     let other = Target { key: Secret("another".into()), ..target(&server.url()) };
-    assert_eq!(figures(next(&start(Aim::Grid(other), Some(&folder), PATIENCE).1)), [114.5, 99.0]);
+    assert_eq!(figures(next(&start(PollTask::Grid(other), Some(&folder), PATIENCE).1)), [114.5, 99.0]);
     assert_eq!(server.requests().len(), 4, "another key is asked for by itself");
 }
 
@@ -508,11 +513,11 @@ fn a_round_that_was_broken_off_is_not_shared() {
     let folder = Scratch::new("broken off");
     let slow = Behaviour::Slow(b"114.5".to_vec(), Duration::from_millis(200));
     let server = Server::start(Behaviour::Paths(vec![("/latest", slow), ("/", Behaviour::text("99"))]));
-    let (fetcher, _news) = start(Aim::Grid(target(&server.url())), Some(&folder), PATIENCE);
+    let (fetcher, _news) = start(PollTask::Grid(target(&server.url())), Some(&folder), PATIENCE);
     server.await_requests(1);
     fetcher.end_within(PATIENCE);
     assert_eq!(server.requests().len(), 1, "nothing more is asked");
-    let (_fetcher, news) = start(Aim::Grid(target(&server.url())), Some(&folder), PATIENCE);
+    let (_fetcher, news) = start(PollTask::Grid(target(&server.url())), Some(&folder), PATIENCE);
     assert_eq!(figures(next(&news)), [114.5, 99.0]);
 }
 
@@ -520,9 +525,9 @@ fn a_round_that_was_broken_off_is_not_shared() {
 fn a_service_that_fails_is_left_alone_by_all_ranks_and_all_say_why() {
     let folder = Scratch::new("failing");
     let server = Server::start(Behaviour::with_header(503, "Retry-After: 20000"));
-    let ranks: Vec<_> = (0..4).map(|_| start(Aim::Grid(target(&server.url())), Some(&folder), PATIENCE)).collect();
+    let ranks: Vec<_> = (0..4).map(|_| start(PollTask::Grid(target(&server.url())), Some(&folder), PATIENCE)).collect();
     for (_, news) in &ranks {
-        assert!(matches!(next(news), News::Failed(words) if words.contains("503")));
+        assert!(matches!(next(news), PollUpdate::Failed(words) if words.contains("503")));
     }
     assert_eq!(server.requests().len(), 1);
 }
@@ -532,14 +537,14 @@ fn the_next_job_does_not_begin_anew_with_a_service_that_fails() {
     for pause in [20, 300] {
         let folder = Scratch::new("again");
         let server = Server::start(Behaviour::status(500));
-        let job = || start(Aim::Grid(target(&server.url())), Some(&folder), PATIENCE);
+        let job = || start(PollTask::Grid(target(&server.url())), Some(&folder), PATIENCE);
         let (first, _news) = job();
         server.await_requests(3);
         std::thread::sleep(Duration::from_millis(pause)); // it rests for 120
         first.end_within(PATIENCE);
         let asked_first = server.requests().len();
         let (_next, news) = job();
-        assert!(matches!(next(&news), News::Failed(words) if words.contains("500")));
+        assert!(matches!(next(&news), PollUpdate::Failed(words) if words.contains("500")));
         let asked = server.await_requests(asked_first + 2);
         let gaps: Vec<Duration> = asked.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
         let least = Duration::from_millis(30 << asked_first);
@@ -608,11 +613,11 @@ fn where_this_machine_is_says_what_to_ask() {
     let grid = Server::start(paths(Behaviour::text("99")));
     let lookup = |answers: &'static str| {
         let (atlas, grid) = (atlas.url(), grid.url());
-        Aim::Place(Lookup {
+        PollTask::Place(Lookup {
             name: "test",
             base: atlas,
             find: Box::new(move |ask| {
-                let question = Request { method: Method::Put, ..request("/where") };
+                let question = HttpRequest { method: HttpMethod::Put, ..request("/where") };
                 let body = ask(&question, PATIENCE).map_err(|failure| format!("atlas: {failure}"))?;
                 String::from_utf8(body).map_err(|_| "atlas: no text".into())
             }),
@@ -623,15 +628,15 @@ fn where_this_machine_is_says_what_to_ask() {
         })
     };
     let (_a, news) = start(lookup("service"), Some(&folder), PATIENCE);
-    assert!(matches!(next(&news), News::Failed(words) if words.starts_with("atlas: status 500")));
+    assert!(matches!(next(&news), PollUpdate::Failed(words) if words.starts_with("atlas: status 500")));
     atlas.turns(Behaviour::text("DK"));
-    assert_eq!(next(&news), News::Back);
-    assert_eq!(next(&news), News::Place("DK".into()));
+    assert_eq!(next(&news), PollUpdate::Back);
+    assert_eq!(next(&news), PollUpdate::Place("DK".into()));
     assert_eq!(figures(next(&news)), [114.5, 99.0]);
     let times = atlas.requests().len();
     let (_b, news) = start(lookup("nothing"), Some(&folder), PATIENCE);
-    assert_eq!(next(&news), News::Place("DK".into()));
-    assert_eq!(next(&news), News::Failed("testgrid does not know DK".into()));
+    assert_eq!(next(&news), PollUpdate::Place("DK".into()));
+    assert_eq!(next(&news), PollUpdate::Failed("testgrid does not know DK".into()));
     assert!(news.recv_timeout(PATIENCE).is_err(), "it has ended");
     assert_eq!(atlas.requests().len(), times, "the place was known");
 }
@@ -652,11 +657,11 @@ fn a_key_is_in_no_words() {
     for behaviour in behaviours {
         let server = Server::start(behaviour);
         let said = next(&follow(&server).1);
-        assert!(matches!(&said, News::Failed(words) if !words.contains(KEY) && words.len() > 20), "{said:?}");
+        assert!(matches!(&said, PollUpdate::Failed(words) if !words.contains(KEY) && words.len() > 20), "{said:?}");
     }
     for base in [format!("http://{KEY}.invalid"), format!("https://{KEY}@x.invalid"), format!("{KEY}://x")] {
-        let said = next(&start(Aim::Grid(target(&base)), None, PATIENCE).1);
-        assert!(matches!(&said, News::Failed(words) if !words.contains(KEY)), "{said:?}");
+        let said = next(&start(PollTask::Grid(target(&base)), None, PATIENCE).1);
+        assert!(matches!(&said, PollUpdate::Failed(words) if !words.contains(KEY)), "{said:?}");
     }
     assert!(!format!("{:?}", request("/")).contains(KEY));
 }

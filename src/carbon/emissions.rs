@@ -1,7 +1,7 @@
 //! What a run's energy costs the climate: each joule at the intensity of its hour, past and to come. Pure.
 
 use super::intensity::curve::{Curve, Origin, Piece};
-use super::intensity::slot::Standing;
+use super::intensity::slot::FigureQuality;
 use crate::attribution::ledger::Ledger;
 use crate::clock::WallClock;
 use crate::forecast::{self, Estimate, Forecast};
@@ -23,7 +23,7 @@ const MOMENT_S: f64 = 1e-6;
 
 /// What turns energy into emissions.
 #[derive(Clone, Copy)]
-pub struct Pricing<'a> {
+pub struct EmissionFactors<'a> {
     /// The figure that counts where there is no other, gCO2e/kWh.
     pub flat: f64,
     /// Figures by the hour.
@@ -47,7 +47,7 @@ pub struct Before {
 
 /// The run so far.
 #[derive(Clone, Debug)]
-pub struct Bill {
+pub struct Emissions {
     /// Facility energy over IT energy.
     pub pue: f64,
     /// Of what was used, by when it was; before anything was, of now; gCO2e/kWh.
@@ -55,18 +55,18 @@ pub struct Bill {
     /// The same of this process's part of the run.
     own_g_per_kwh: f64,
     /// What it was priced by; None where one figure holds for all time.
-    pub sources: Option<Sources>,
+    pub sources: Option<IntensitySources>,
     joules: Option<f64>,
     duration_s: f64,
     /// When the run began and when its last epoch ended (none has: when it began), s since 1970.
     began: f64,
     ended: f64,
-    lines: Vec<Line>,
+    lines: Vec<EmissionLine>,
 }
 
 /// What a bill by the hour rests on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sources {
+pub struct IntensitySources {
     /// Figures that count in it.
     pub slots: usize,
     /// Share of the energy whose hour was told; the rest was filled in. None: no energy as yet.
@@ -79,7 +79,7 @@ pub struct Sources {
 
 /// Sums up to an instant.
 #[derive(Clone, Copy, Debug, Default)]
-struct Line {
+struct EmissionLine {
     /// ns on the monotonic clock.
     to: u64,
     joules: f64,
@@ -87,12 +87,12 @@ struct Line {
     weighted: f64,
 }
 
-impl Pricing<'_> {
+impl EmissionFactors<'_> {
     /// The bill of a run; `now`, ns, is later than all of it.
-    pub fn bill(&self, ledger: &Ledger, now: u64) -> Bill {
+    pub fn bill(&self, ledger: &Ledger, now: u64) -> Emissions {
         let began = ledger.first_begin().unwrap_or(now);
         let ended = ledger.last_end().unwrap_or(began);
-        let mut bill = Bill {
+        let mut bill = Emissions {
             pue: self.pue,
             g_per_kwh: self.flat,
             own_g_per_kwh: self.flat,
@@ -118,20 +118,20 @@ impl Pricing<'_> {
         bill
     }
 
-    fn price_by_hour(&self, bill: &mut Bill, curve: &Curve, ledger: &Ledger, now: u64) {
+    fn price_by_hour(&self, bill: &mut Emissions, curve: &Curve, ledger: &Ledger, now: u64) {
         let Some((began, ended)) = ledger.first_begin().zip(ledger.last_end()) else {
             let now = self.calendar.unix_s(now);
             bill.g_per_kwh = self.mean(curve, now, now + 1.0);
-            bill.sources = Some(Sources::default());
+            bill.sources = Some(IntensitySources::default());
             return;
         };
         let total = bill.joules.unwrap_or(0.0) - self.before.joules;
         if curve.is_empty() {
             let none = (total > 0.0).then_some(0.0);
-            bill.sources = Some(Sources { slots: 0, told: none, metered: none, flat: none.map(|_| 1.0) });
+            bill.sources = Some(IntensitySources { slots: 0, told: none, metered: none, flat: none.map(|_| 1.0) });
             return;
         }
-        let mut sum = Line { to: began, ..Line::default() };
+        let mut sum = EmissionLine { to: began, ..EmissionLine::default() };
         let (mut metered_j, mut told_j, mut filled_j, mut flat_j) = (0.0, 0.0, 0.0, 0.0);
         bill.lines.push(sum);
         for step in ledger.timeline().steps().take_while(|step| step.from < ended) {
@@ -145,17 +145,17 @@ impl Pricing<'_> {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
                 match origin {
-                    Origin::Said(Standing::Actual) => metered_j += part,
+                    Origin::Said(FigureQuality::Actual) => metered_j += part,
                     Origin::Said(_) => told_j += part,
                     Origin::Filled | Origin::Typical => filled_j += part,
                     Origin::Flat => flat_j += part,
                 }
             }
-            sum = Line { to, joules: sum.joules + joules, ..sum };
+            sum = EmissionLine { to, joules: sum.joules + joules, ..sum };
             bill.lines.push(sum);
         }
         let share = |part: f64, rest: f64| (part + rest > 0.0).then(|| part / (part + rest));
-        bill.sources = Some(Sources {
+        bill.sources = Some(IntensitySources {
             slots: curve.slots_within(bill.began, bill.ended).len(),
             told: share(metered_j + told_j, filled_j + flat_j),
             metered: share(metered_j, told_j + filled_j + flat_j),
@@ -185,7 +185,7 @@ impl Pricing<'_> {
 
     /// Emissions of the whole run, g CO2e: those so far, and what is still to come at the intensity of the hours it will
     /// take. How far that may be off adds to how far the energy may be.
-    pub fn forecast(&self, bill: &Bill, forecast: &Forecast) -> Option<Estimate> {
+    pub fn forecast(&self, bill: &Emissions, forecast: &Forecast) -> Option<Estimate> {
         let energy = forecast.energy_j?;
         let so_far = bill.joules.unwrap_or(0.0);
         let Some(curve) = self.curve else {
@@ -218,7 +218,7 @@ impl Pricing<'_> {
     fn off(&self, curve: &Curve, from: f64, to: f64) -> f64 {
         let parts = self.pieces(curve, from, to).map(|piece| {
             let off = match piece.origin {
-                Origin::Said(Standing::Forecast) => FORECAST_OFF,
+                Origin::Said(FigureQuality::Forecast) => FORECAST_OFF,
                 Origin::Said(_) => 0.0,
                 Origin::Filled | Origin::Typical | Origin::Flat => TYPICAL_OFF,
             };
@@ -228,7 +228,7 @@ impl Pricing<'_> {
     }
 }
 
-impl Bill {
+impl Emissions {
     /// Facility energy behind so many joules of the devices, kWh.
     pub fn facility_kwh(&self, joules: f64) -> f64 {
         joules / J_PER_KWH * self.pue
@@ -253,14 +253,14 @@ impl Bill {
     }
 
     /// The sums up to an instant, evenly in time between two lines.
-    fn up_to(&self, at: u64) -> Line {
+    fn up_to(&self, at: u64) -> EmissionLine {
         let next = self.lines.partition_point(|line| line.to < at);
         let after = self.lines.get(next).or(self.lines.last()).copied().unwrap_or_default();
         let before = next.checked_sub(1).and_then(|last| self.lines.get(last)).copied();
         let Some(before) = before.filter(|before| after.to > before.to) else { return after };
         let share = (at - before.to) as f64 / (after.to - before.to) as f64;
         let between = |before: f64, after: f64| before + share * (after - before);
-        Line {
+        EmissionLine {
             to: at,
             joules: between(before.joules, after.joules),
             weighted: between(before.weighted, after.weighted),

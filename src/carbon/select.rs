@@ -1,10 +1,10 @@
 //! What the options ask for: which grid, as far as it is known at once, and what tells more of it while the run lasts.
 
 use super::facility::{At, Facility};
-use super::intensity::{Grid, Hourly, Intensity, csv_file, zones};
+use super::intensity::{GridIntensity, Hourly, Intensity, csv_file, zones};
 use super::location::cloud;
 use super::provider::registry;
-use super::provider::{Place, Secret, Service};
+use super::provider::{Provider, ProviderLocation, Secret};
 use crate::error::{Error, Result};
 use crate::options::{IntensityOption, Options};
 use crate::os;
@@ -13,9 +13,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// What the options ask for.
-pub struct Choice {
+pub struct IntensityChoice {
     /// The grid as far as it is known now.
-    pub grid: Grid,
+    pub grid: GridIntensity,
     /// What one kWh more would emit, if that was asked for.
     pub marginal: Option<Hourly>,
     /// What tells more while the run lasts.
@@ -27,25 +27,25 @@ pub struct Choice {
 /// What tells more of the grid while a run lasts.
 pub enum Feed {
     /// A file, read again for this zone when it is another than this.
-    File(PathBuf, Option<csv_file::Stamp>, Option<String>),
+    File(PathBuf, Option<csv_file::FileStamp>, Option<String>),
     /// A live service.
-    Service(Box<dyn Service>, Account),
+    Service(Box<dyn Provider>, ApiCredentials),
     /// Where this machine is, and then the live service of this name, if one was asked for.
-    Place(Seek, Option<String>, Account),
+    Place(Seek, Option<String>, ApiCredentials),
     /// A service of marginal figures.
-    Marginal(Box<dyn Service>, Account),
+    Marginal(Box<dyn Provider>, ApiCredentials),
 }
 
 /// How a live service is reached.
 #[derive(Clone, Debug, Default)]
-pub struct Account {
+pub struct ApiCredentials {
     /// The user's key.
     pub key: Option<Secret>,
     /// What stands in for its scheme and host.
     pub url: Option<String>,
 }
 
-impl Account {
+impl ApiCredentials {
     /// The key, for whoever is to put it into a request.
     pub fn key(&self) -> Option<&str> {
         self.key.as_ref().map(|key| key.0.as_str())
@@ -58,7 +58,7 @@ pub enum Seek {
     /// By its public address.
     Address,
     /// By the cloud's own metadata.
-    Cloud(cloud::Provider),
+    Cloud(cloud::CloudProvider),
 }
 
 /// Where the run is, by the options.
@@ -87,7 +87,7 @@ impl Location<'_> {
             let path = options.sysroot.join("sys/class/dmi/id").join(name);
             os::text::read(&path, os::text::SMALL).unwrap_or_default()
         };
-        let provider = cloud::Provider::by_firmware(
+        let provider = cloud::CloudProvider::by_firmware(
             &firmware("sys_vendor"),
             &firmware("product_name"),
             &firmware("chassis_asset_tag"),
@@ -110,7 +110,7 @@ impl Location<'_> {
 
 /// The grid the options ask for, and what tells more of it. An unknown zone is refused, with those it may have meant.
 /// `variable` looks one of the environment's up.
-pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
+pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<IntensityChoice> {
     let mut choice = choose_by_key(options, variable).map_err(|error| options.blame(error))?;
     if let Some(failure) = choice.grid.hourly.as_mut().and_then(|hourly| hourly.failure.as_mut()) {
         *failure = options.blame(Error::invalid(std::mem::take(failure))).message;
@@ -118,9 +118,9 @@ pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> R
     Ok(choice)
 }
 
-fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<Choice> {
+fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<IntensityChoice> {
     let location = Location::of(options, variable);
-    let account = Account { key: options.api_key.clone(), url: options.intensity_url.clone() };
+    let account = ApiCredentials { key: options.api_key.clone(), url: options.intensity_url.clone() };
     let mut choice = match &options.intensity {
         Some(IntensityOption::Constant(g_per_kwh)) => constant(*g_per_kwh, &location)?,
         Some(IntensityOption::File(path)) => from_file(path, &location)?,
@@ -134,21 +134,21 @@ fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -
 }
 
 /// The user's figure.
-fn constant(g_per_kwh: f64, location: &Location) -> Result<Choice> {
+fn constant(g_per_kwh: f64, location: &Location) -> Result<IntensityChoice> {
     let zone = location.zone().map(zones::yearly).transpose()?.and_then(|table| table.zone);
     let source = "given by the user".into();
     let flat =
         Intensity { g_per_kwh, kind: "constant", zone, year: None, basis: None, scope: None, source, caveat: None };
-    Ok(Choice::of(flat, None, None))
+    Ok(IntensityChoice::of(flat, None, None))
 }
 
 /// The yearly average of a place, which may have to be found out.
-fn average(location: &Location, account: Account) -> Result<Choice> {
+fn average(location: &Location, account: ApiCredentials) -> Result<IntensityChoice> {
     let feed = location.sought().map(|seek| Feed::Place(seek, None, account));
-    Ok(Choice::of(yearly(location)?, None, feed))
+    Ok(IntensityChoice::of(yearly(location)?, None, feed))
 }
 
-fn from_file(path: &Path, location: &Location) -> Result<Choice> {
+fn from_file(path: &Path, location: &Location) -> Result<IntensityChoice> {
     // What is written from here on is news.
     let seen = csv_file::stamp(path);
     let (mut hourly, is_known) = csv_file::open(path, location.zone())?;
@@ -164,7 +164,7 @@ fn from_file(path: &Path, location: &Location) -> Result<Choice> {
         flat = its_own.unwrap_or(Intensity { caveat: None, ..flat });
     }
     let zone = location.zone().map(str::to_owned);
-    Ok(Choice::of(flat, Some(hourly), Some(Feed::File(path, seen, zone))))
+    Ok(IntensityChoice::of(flat, Some(hourly), Some(Feed::File(path, seen, zone))))
 }
 
 /// The yearly average around a zone that the file knows and the tables do not, at least by this name: what the file calls
@@ -182,36 +182,36 @@ fn around(asked: &str, of_file: &mut Intensity) -> Result<Intensity> {
 }
 
 /// A live service. Where the user does not say where, and it needs to know, the run is measured all the same.
-fn from_service(name: &str, location: &Location, account: Account) -> Result<Choice> {
+fn from_service(name: &str, location: &Location, account: ApiCredentials) -> Result<IntensityChoice> {
     registry::check_key(name, account.key())?;
     let place = match location {
-        Location::Zone(zone) => Place::Zone(zone),
-        Location::Unsaid => Place::Unsaid,
+        Location::Zone(zone) => ProviderLocation::Zone(zone),
+        Location::Unsaid => ProviderLocation::Unsaid,
         Location::NoCloud => return average(location, account),
         Location::Sought(seek) => {
             let feed = Feed::Place(*seek, Some(name.to_owned()), account);
-            return Ok(Choice::of(yearly(location)?, Some(Hourly::of_unknown(name)), Some(feed)));
+            return Ok(IntensityChoice::of(yearly(location)?, Some(Hourly::of_unknown(name)), Some(feed)));
         }
     };
     let service = match (registry::choose(name, place, account.key()), place) {
         (Ok(service), _) => service,
-        (Err(error), Place::Unsaid) => {
+        (Err(error), ProviderLocation::Unsaid) => {
             let flat = Intensity { caveat: None, ..yearly(location)? };
             let hourly = Hourly { failure: Some(error.message), ..Hourly::of_unknown(name) };
-            return Ok(Choice::of(flat, Some(hourly), None));
+            return Ok(IntensityChoice::of(flat, Some(hourly), None));
         }
         (Err(error), _) => return Err(error),
     };
     let hourly = Hourly::of(service.as_ref());
     let flat = zones::yearly(&service.static_zone())?;
     let feed = hourly.failure.is_none().then(|| Feed::Service(service, account));
-    Ok(Choice::of(flat, Some(hourly), feed))
+    Ok(IntensityChoice::of(flat, Some(hourly), feed))
 }
 
-impl Choice {
-    fn of(flat: Intensity, hourly: Option<Hourly>, feed: Option<Feed>) -> Choice {
-        Choice {
-            grid: Grid { flat, hourly },
+impl IntensityChoice {
+    fn of(flat: Intensity, hourly: Option<Hourly>, feed: Option<Feed>) -> IntensityChoice {
+        IntensityChoice {
+            grid: GridIntensity { flat, hourly },
             marginal: None,
             feeds: feed.into_iter().collect(),
             facility: Facility::default(),
@@ -233,8 +233,8 @@ impl Choice {
     /// `marginal=watttime:REGION`.
     fn add_marginal(&mut self, options: &Options) -> Result<()> {
         let Some((name, region)) = &options.marginal else { return Ok(()) };
-        let account = Account { key: options.marginal_key.clone(), url: options.intensity_url.clone() };
-        let service = registry::choose(name, Place::Zone(region), account.key())?;
+        let account = ApiCredentials { key: options.marginal_key.clone(), url: options.intensity_url.clone() };
+        let service = registry::choose(name, ProviderLocation::Zone(region), account.key())?;
         let hourly = Hourly::of(service.as_ref());
         self.feeds.extend(hourly.failure.is_none().then(|| Feed::Marginal(service, account)));
         self.marginal = Some(hourly);
@@ -322,7 +322,7 @@ mod tests {
         let why = if cfg!(feature = "live") { "has yet to be found out" } else { "location=cloud is no cloud region" };
         assert!(sought.caveats().any(|text| text.contains(why)));
         let asked = choose(&options(""), |_| None).unwrap();
-        let is_asked = matches!(asked.feeds[..], [Feed::Place(Seek::Cloud(cloud::Provider::Aws), None, _)]);
+        let is_asked = matches!(asked.feeds[..], [Feed::Place(Seek::Cloud(cloud::CloudProvider::Aws), None, _)]);
         assert_eq!(is_asked, cfg!(feature = "live"));
         assert!(choose(&options("intensity=50"), |_| None).unwrap().feeds.is_empty(), "nothing to ask for");
         std::fs::remove_dir_all(sysroot).unwrap();
@@ -333,7 +333,7 @@ mod tests {
         let chosen = |text: &str| choose(&Options::parse(text, |_| None).unwrap(), |_| None).unwrap();
         let gb = chosen("intensity=carbonintensity_gb");
         assert_eq!((gb.grid.flat.zone.as_deref(), gb.grid.flat.caveat), (Some("GB"), None));
-        let feeds = |choice: &Choice| choice.feeds.len();
+        let feeds = |choice: &IntensityChoice| choice.feeds.len();
         let all = usize::from(cfg!(feature = "live"));
         assert_eq!(feeds(&chosen("intensity=electricitymaps location=DK-DK1 api_key=k")), all);
         assert_eq!(feeds(&chosen("intensity=energycharts location=ip")), all);

@@ -3,7 +3,7 @@
 
 use super::intensity::Intensity;
 use super::intensity::curve::{Curve, Origin};
-use super::intensity::zones::{self, Place};
+use super::intensity::zones::{self, ZonePlace};
 use crate::error::Result;
 use crate::options::WhatIfOption;
 
@@ -22,13 +22,13 @@ const LONGEST_RUN_S: f64 = 366.0 * 24.0 * 3600.0;
 /// Where else a run is thought to be.
 #[derive(Clone, Debug)]
 pub struct Elsewhere {
-    places: Vec<Place>,
+    places: Vec<ZonePlace>,
     with_own: bool,
 }
 
 /// A run as it is, which others are measured against.
 #[derive(Clone, Copy)]
-pub struct Run<'a> {
+pub struct WhatIfRun<'a> {
     /// Which energy that is.
     pub of: Of,
     /// Energy of the facility, kWh.
@@ -65,7 +65,7 @@ pub struct WhatIf {
     /// What it would emit where it is by figures of their kind, which savings are against; None: it is priced by that kind.
     pub own: Option<Own>,
     /// At the best time; None where too little is known of the hours to come.
-    pub start: Option<Start>,
+    pub start: Option<WhatIfStart>,
     /// What to mind where their figures are not of one kind.
     pub note: Option<String>,
 }
@@ -81,7 +81,7 @@ pub struct Own {
 /// The run in another place.
 pub struct There {
     /// Where.
-    pub place: Place,
+    pub place: ZonePlace,
     /// What it would emit there, g CO2e.
     pub co2eq_g: Option<f64>,
     /// What that saves, g CO2e; below 0 it costs more.
@@ -92,7 +92,7 @@ pub struct There {
 
 /// When to begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Start {
+pub struct WhatIfStart {
     /// Then, s since 1970 UTC,
     pub at: f64,
     /// so many seconds from now.
@@ -125,7 +125,7 @@ impl Elsewhere {
             WhatIfOption::Usual => USUAL.to_vec(),
             WhatIfOption::Zones(asked) => asked.iter().map(String::as_str).collect(),
         };
-        let mut places: Vec<Place> = Vec::with_capacity(asked.len());
+        let mut places: Vec<ZonePlace> = Vec::with_capacity(asked.len());
         for zone in asked {
             add(&mut places, zones::place("what_if", zone)?);
         }
@@ -139,7 +139,7 @@ impl Elsewhere {
 
     /// The run in these places, by figures of one kind where there are such. Unless the places were chosen, the yearly average
     /// of its own zone is among them: on the same basis as theirs, when the run itself is priced by the hour.
-    pub fn zones(&self, run: &Run, own: Option<&str>) -> (Vec<There>, Option<Own>) {
+    pub fn zones(&self, run: &WhatIfRun, own: Option<&str>) -> (Vec<There>, Option<Own>) {
         let mut places = self.places.clone();
         let own = own.and_then(|zone| zones::place("location", zone).ok());
         own.iter().filter(|_| self.with_own).for_each(|own| add(&mut places, own.clone()));
@@ -152,7 +152,7 @@ impl Elsewhere {
 }
 
 /// Adds a place that is not there.
-fn add(places: &mut Vec<Place>, place: Place) {
+fn add(places: &mut Vec<ZonePlace>, place: ZonePlace) {
     if places.iter().all(|old| old.yearly.zone != place.yearly.zone) {
         places.push(place);
     }
@@ -160,7 +160,7 @@ fn add(places: &mut Vec<Place>, place: Place) {
 
 impl There {
     /// `here` is what the run emits where it is, g CO2e.
-    fn of(place: Place, facility_kwh: Option<f64>, here: Option<f64>) -> There {
+    fn of(place: ZonePlace, facility_kwh: Option<f64>, here: Option<f64>) -> There {
         let co2eq_g = facility_kwh.map(|kwh| kwh * place.yearly.g_per_kwh);
         let saves_g = here.zip(co2eq_g).map(|(here, there)| here - there);
         There { place, co2eq_g, saves_g, saves_share: share(saves_g, here) }
@@ -173,7 +173,7 @@ fn share(saves: Option<f64>, of: Option<f64>) -> Option<f64> {
 
 impl WhatIf {
     /// The run in other places and, by this curve, at other times than `now`, s since 1970.
-    pub fn new(elsewhere: &Elsewhere, run: Run, own: Option<&str>, curve: Option<&Curve>, now: f64) -> WhatIf {
+    pub fn new(elsewhere: &Elsewhere, run: WhatIfRun, own: Option<&str>, curve: Option<&Curve>, now: f64) -> WhatIf {
         let (zones, own) = elsewhere.zones(&run, own);
         WhatIf {
             of: run.of,
@@ -262,7 +262,7 @@ impl Span {
 ///
 /// A window over the run is moved from start to start: what it leaves is taken off, what it enters added, so that each
 /// costs two quarters of an hour and not the run's length.
-pub fn best_start(curve: &Curve, now: f64, duration_s: f64) -> Option<Start> {
+pub fn best_start(curve: &Curve, now: f64, duration_s: f64) -> Option<WhatIfStart> {
     /// Rounding may leave so many seconds.
     const NO_TIME_S: f64 = 1.0;
     /// Differences below this share are rounding.
@@ -289,10 +289,10 @@ pub fn best_start(curve: &Curve, now: f64, duration_s: f64) -> Option<Start> {
     }
     let (at, _) = best;
     let mean = |at: f64| curve.mean(at, at + duration_s);
-    Some(Start { at, delay_s: at - now, g_per_kwh: mean(at)?, now_g_per_kwh: mean(now)?, last, until })
+    Some(WhatIfStart { at, delay_s: at - now, g_per_kwh: mean(at)?, now_g_per_kwh: mean(now)?, last, until })
 }
 
-impl Start {
+impl WhatIfStart {
     /// What the run saves by it, as a share of what it would emit from now on.
     pub fn saves_share(&self) -> Option<f64> {
         share(Some(self.now_g_per_kwh - self.g_per_kwh), Some(self.now_g_per_kwh))

@@ -1,12 +1,12 @@
 //! What a run was priced by, and what a reader should know of that.
 
-use crate::carbon::emissions::{Before, Bill, Pricing};
-use crate::carbon::intensity::{Grid, Hourly, Intensity};
+use crate::carbon::emissions::{Before, EmissionFactors, Emissions};
+use crate::carbon::intensity::{GridIntensity, Hourly, Intensity};
 use crate::forecast::{Estimate, Forecast};
 use crate::state::Books;
 
 /// What the run was priced by.
-pub fn intensity(grid: &Grid, bill: &Bill) -> Intensity {
+pub fn intensity(grid: &GridIntensity, bill: &Emissions) -> Intensity {
     let is_flat = bill.sources.and_then(|sources| sources.flat) == Some(1.0);
     let hourly = grid.hourly.as_ref().filter(|hourly| !hourly.curve.is_empty() && !is_flat);
     let about = hourly.map(|hourly| &hourly.about);
@@ -14,14 +14,14 @@ pub fn intensity(grid: &Grid, bill: &Bill) -> Intensity {
 }
 
 /// What a reader should know of the price.
-pub fn notes(books: &Books, bill: &Bill) -> Vec<String> {
+pub fn notes(books: &Books, bill: &Emissions) -> Vec<String> {
     let marginal = books.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
     let marginal = marginal.map(|why| format!("no marginal figures come: {why}"));
     books.grid.caveats().chain(missing(&books.grid, bill)).chain(marginal).collect()
 }
 
 /// What figures by the hour lack.
-fn missing(grid: &Grid, bill: &Bill) -> Option<String> {
+fn missing(grid: &GridIntensity, bill: &Emissions) -> Option<String> {
     const ALL: f64 = 0.999;
     let hourly = grid.hourly.as_ref()?;
     let place = grid.flat.zone.as_deref().unwrap_or("the world");
@@ -64,8 +64,13 @@ impl Marginal {
     /// Of the run in these books. Where no figure has come there is nothing to fall back on: averages are of another kind.
     pub fn new(hourly: &Hourly, books: &Books, forecast: Option<Forecast>, at: u64) -> Marginal {
         let before = Before { co2eq_g: books.past.marginal_g.unwrap_or(f64::NAN), ..books.pricing().before };
-        let pricing =
-            Pricing { flat: f64::NAN, curve: Some(&hourly.curve), calendar: &books.calendar, pue: books.pue, before };
+        let pricing = EmissionFactors {
+            flat: f64::NAN,
+            curve: Some(&hourly.curve),
+            calendar: &books.calendar,
+            pue: books.pue,
+            before,
+        };
         let bill = pricing.bill(&books.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
         Marginal {

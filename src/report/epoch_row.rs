@@ -2,7 +2,7 @@
 
 use crate::attribution::epochs::Epoch;
 use crate::attribution::ledger::Ledger;
-use crate::carbon::emissions::Bill;
+use crate::carbon::emissions::Emissions;
 use crate::measurement::channel::DeviceKind;
 use crate::units;
 use serde_json::{Map, Value, json};
@@ -22,7 +22,7 @@ pub struct Row {
 
 impl Row {
     /// Of an epoch of this run.
-    pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, bill: &Bill) -> Row {
+    pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, bill: &Emissions) -> Row {
         let priced = || Some(bill.grams_between(epoch.begin, epoch.end, epoch.energy.total()?));
         let co2eq_g = epoch.filed.map_or_else(priced, |filed| filed.co2eq_g);
         Row { index, epoch, co2eq_g, coverage: epoch.coverage(ledger.answering()) }

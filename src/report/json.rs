@@ -5,7 +5,7 @@ use super::{Component, Report, Row, equivalents};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
 use crate::carbon::intensity::zones::Halls;
-use crate::carbon::what_if::{Of, Own, Start, There, WhatIf};
+use crate::carbon::what_if::{Of, Own, There, WhatIf, WhatIfStart};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
@@ -268,7 +268,7 @@ fn there(there: &There) -> Value {
     })
 }
 
-fn start(start: Start, facility_kwh: Option<f64>) -> Value {
+fn start(start: WhatIfStart, facility_kwh: Option<f64>) -> Value {
     let grams = |g_per_kwh: f64| facility_kwh.map(|kwh| kwh * g_per_kwh);
     json!({
         "at": instant(start.at),

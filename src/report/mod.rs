@@ -26,11 +26,11 @@ pub use json::{SCHEMA, figures};
 use crate::attribution::carried_over::{CarriedInterval, LostEnergy};
 use crate::attribution::epochs::Epoch;
 use crate::attribution::ledger::Energies;
-use crate::carbon::emissions::{Bill, Pricing};
+use crate::carbon::emissions::{EmissionFactors, Emissions};
 use crate::carbon::facility::Facility;
 use crate::carbon::impacts::{Rates, Use};
-use crate::carbon::intensity::{Grid, Intensity};
-use crate::carbon::what_if::{Elsewhere, Of, Run, WhatIf};
+use crate::carbon::intensity::{GridIntensity, Intensity};
+use crate::carbon::what_if::{Elsewhere, Of, WhatIf, WhatIfRun};
 use crate::coordination::job::Rank;
 use crate::error::{Error, Result, Status};
 use crate::forecast::uncertainty::Uncertainty;
@@ -122,7 +122,7 @@ pub struct Report {
     coverage: Option<f64>,
     intensity: Intensity,
     marginal: Option<Marginal>,
-    bill: Bill,
+    bill: Emissions,
     facility: Facility,
     /// What it costs beside its emissions, the region's rates among it.
     rates: Rates,
@@ -145,7 +145,7 @@ impl Report {
     pub fn new(setting: &Arc<Setting>, books: &Books, now: Now, detail: Detail) -> Report {
         let Now { at, whole, open } = now;
         let is_priced = !matches!(detail, Detail::Unpriced(_));
-        let pricing = Pricing { curve: books.pricing().curve.filter(|_| is_priced), ..books.pricing() };
+        let pricing = EmissionFactors { curve: books.pricing().curve.filter(|_| is_priced), ..books.pricing() };
         let ledger = &books.ledger;
         let run_ns = ledger.run_ns() as f64;
         let components = books.ours().map(|(number, metered)| Component::new(books, number, metered));
@@ -208,9 +208,9 @@ impl Report {
     }
 
     /// The run in other places and at other times than `now`, s since 1970.
-    fn otherwise(&self, grid: &Grid, now: f64) -> Option<WhatIf> {
+    fn otherwise(&self, grid: &GridIntensity, now: f64) -> Option<WhatIf> {
         let (of, whole) = self.forecast_use().map_or((Of::Used, self.used()), |whole| (Of::Forecast, whole));
-        let run = Run {
+        let run = WhatIfRun {
             of,
             facility_kwh: whole.facility_kwh,
             co2eq_g: if of == Of::Forecast { self.forecast_g.map(|grams| grams.value) } else { self.co2eq_g() },
@@ -379,7 +379,7 @@ fn chosen_epochs(books: &Books, detail: Detail) -> Vec<(u64, Epoch)> {
     }
 }
 
-fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Bill) -> Vec<String> {
+fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Emissions) -> Vec<String> {
     let mut notes = carbon_section::notes(books, bill);
     notes.extend(books.facility.lacks().iter().cloned());
     if books.metered.is_empty() && books.opening.is_empty() {

@@ -3,7 +3,7 @@ use crate::attribution::ledger::Mark;
 use crate::carbon::facility::{At, ByRegion};
 use crate::carbon::intensity::Hourly;
 use crate::carbon::intensity::curve::Curve;
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::clock::ClockSample;
 use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
@@ -168,14 +168,14 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
     let mut books = books(&[DeviceKind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut curve = Curve::default();
-    curve.take((-4..50).map(|hour| Slot {
+    curve.take((-4..50).map(|hour| IntensitySlot {
         from: NOON + f64::from(hour) * 3600.0,
         to: NOON + f64::from(hour + 1) * 3600.0,
         g_per_kwh: if (20..26).contains(&hour) { 100.0 } else { 400.0 },
-        standing: if hour < 2 { Standing::Actual } else { Standing::Forecast },
+        standing: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
     }));
     let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
-    books.grid = Grid { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
+    books.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
     books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
     books.forecast = forecast::forecast(planned, 0.9, epochs, between, &books.progress);
@@ -263,8 +263,8 @@ fn the_text_names_a_start_only_where_there_is_a_choice() {
         let (setting, mut books, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
         let from = books.calendar.unix_s(0);
-        let standing = Standing::Forecast;
-        curve.take([Slot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
+        let standing = FigureQuality::Forecast;
+        curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
         books.grid.hourly.as_mut().unwrap().curve = curve;
         let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
         text.lines().find(|line| line.starts_with("  start ")).map(str::to_owned)
@@ -489,7 +489,7 @@ fn a_yearly_average_is_shown_as_the_table_has_it() {
     let (setting, mut books, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
     let old = books.calendar.unix_s(0) - 90.0 * 86_400.0;
-    curve.take([Slot { from: old, to: old + 3600.0, g_per_kwh: 100.0, standing: Standing::Actual }]);
+    curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }]);
     books.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
     assert!(text.contains(" at 458.29 g/kWh (WORLD, "), "{text}");

@@ -3,7 +3,7 @@
 use super::Report;
 use super::equivalents;
 use crate::carbon::impacts::Use;
-use crate::carbon::what_if::{Of, Start, There, WhatIf};
+use crate::carbon::what_if::{Of, There, WhatIf, WhatIfStart};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 
@@ -199,7 +199,7 @@ fn place(there: &There, saves: f64) -> String {
 }
 
 /// When to begin; nothing where there is no choice to speak of.
-fn start(start: Start) -> Option<String> {
+fn start(start: WhatIfStart) -> Option<String> {
     const WORTH_IT: f64 = 0.01;
     const CHOICE_S: f64 = 3600.0;
     let minute = |at: f64| Some(format!("{} UTC", instant(at)?.get(..16)?.replace('T', " ")));

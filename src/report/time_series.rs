@@ -5,7 +5,7 @@ use super::decimate::{ever_wider, groups};
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::PerKind;
 use crate::attribution::ledger::{InterEpoch, Ledger};
-use crate::carbon::emissions::Pricing;
+use crate::carbon::emissions::EmissionFactors;
 use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::WallClock;
 use crate::forecast::{self, Forecast};
@@ -42,7 +42,7 @@ pub struct Power {
 
 impl Course {
     /// The course of a run up to `now`, ns; an epoch that is open is shown as far as it is.
-    pub fn new(books: &Books, pricing: &Pricing, planned: u64, level: f64, now: u64) -> Course {
+    pub fn new(books: &Books, pricing: &EmissionFactors, planned: u64, level: f64, now: u64) -> Course {
         let Books { ledger, calendar, .. } = books;
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };

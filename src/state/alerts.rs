@@ -1,7 +1,7 @@
 //! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
 
 use crate::attribution::ledger::Ledger;
-use crate::carbon::emissions::Pricing;
+use crate::carbon::emissions::EmissionFactors;
 use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
@@ -32,7 +32,7 @@ pub struct Run<'a> {
     /// How its first epoch got on.
     pub progress: &'a FirstEpoch,
     /// What its energy costs.
-    pub pricing: Pricing<'a>,
+    pub pricing: EmissionFactors<'a>,
     /// How far off its energy may be.
     pub uncertainty: Uncertainty,
     /// The moment, ns on the monotonic clock.

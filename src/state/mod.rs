@@ -11,9 +11,9 @@ mod uncertainty;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
 use crate::attribution::ledger::{Energies, Ledger, Mark};
-use crate::carbon::emissions::{Before, Pricing};
+use crate::carbon::emissions::{Before, EmissionFactors};
 use crate::carbon::facility::Facility;
-use crate::carbon::intensity::{Grid, Hourly};
+use crate::carbon::intensity::{GridIntensity, Hourly};
 use crate::clock::WallClock;
 use crate::coordination::device_lease::{LeaseState, OnNode};
 use crate::coordination::standby_ledger::StandbyLedger;
@@ -37,7 +37,7 @@ pub const FAULT: &str = "the sampler met an internal fault and ended: what was m
 /// What the sampler writes and reports read.
 pub struct Books {
     /// The grid that feeds the run, as far as it is known by now.
-    pub grid: Grid,
+    pub grid: GridIntensity,
     /// What one kWh more would emit, if that was asked for.
     pub marginal: Option<Hourly>,
     /// Facility energy over IT energy.
@@ -100,7 +100,7 @@ pub struct Metered {
 
 impl Books {
     /// Empty ones, of a run fed by this grid.
-    pub fn new(grid: Grid, pue: f64) -> Books {
+    pub fn new(grid: GridIntensity, pue: f64) -> Books {
         Books {
             grid,
             marginal: None,
@@ -137,10 +137,10 @@ impl Books {
     }
 
     /// What turns this run's energy into emissions.
-    pub fn pricing(&self) -> Pricing<'_> {
+    pub fn pricing(&self) -> EmissionFactors<'_> {
         let CarriedOver { energy_j, co2eq_g, .. } = self.past;
         let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
-        Pricing { before, ..self.grid.pricing(&self.calendar, self.pue) }
+        EmissionFactors { before, ..self.grid.pricing(&self.calendar, self.pue) }
     }
 
     /// Takes a run up at `now`, ns.

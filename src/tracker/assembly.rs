@@ -5,7 +5,7 @@ use super::marker::{Marker, Record};
 use super::sampler::Sampler;
 use super::threads::Threads;
 use crate::attribution::carried_over::CarriedOver;
-use crate::carbon::select::{self, Choice};
+use crate::carbon::select::{self, IntensityChoice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::LeaseManager;
 use crate::coordination::job::{self, Job};
@@ -39,7 +39,7 @@ pub fn assemble(
     let variable = |name: &str| os::variable(name)?.into_string().ok();
     let choice = select::choose(&options, variable)?;
     let caveats: Vec<String> = choice.caveats().collect();
-    let Choice { grid, marginal, feeds, facility } = choice;
+    let IntensityChoice { grid, marginal, feeds, facility } = choice;
     let elsewhere = Elsewhere::find(&options.what_if)?;
     let (producer, consumer) = RingBuffer::new(RING);
     let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue).within(facility) }));

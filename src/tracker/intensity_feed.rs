@@ -1,7 +1,7 @@
 //! What keeps the grid in the books up to date while a run lasts: a file read again, a live service asked. Each is a thread
 //! of its own that nobody waits for; what it learns goes into the books, and what a person should know to the messages.
 
-use crate::carbon::intensity::slot::Slot;
+use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
 use crate::carbon::select::Feed;
 use crate::os::worker::{Stop, Worker, WorkerExit};
@@ -40,7 +40,7 @@ impl Whose {
     }
 
     /// Takes slots in. The curve is worked out beside the books, which the sampler wants.
-    fn take(self, shared: &Shared, slots: Vec<Slot>) {
+    fn take(self, shared: &Shared, slots: Vec<IntensitySlot>) {
         let Some(mut curve) = self.figures(&mut shared.books()).map(|hourly| hourly.curve.clone()) else { return };
         curve.take(slots);
         if let Some(hourly) = self.figures(&mut shared.books()) {
@@ -126,7 +126,7 @@ impl Feeds {
 /// Reads a file of figures again whenever it has changed since it was `seen`.
 fn follow(
     path: PathBuf,
-    mut seen: Option<csv_file::Stamp>,
+    mut seen: Option<csv_file::FileStamp>,
     zone: Option<String>,
     shared: Arc<Shared>,
 ) -> std::io::Result<Worker> {
@@ -164,11 +164,11 @@ fn follow(
 mod live {
     use crate::carbon::http::proxy::Proxies;
     use crate::carbon::intensity::{Hourly, zones};
-    use crate::carbon::live::poller::{self, Aim, Ask, Lookup, Manner, News, Target};
+    use crate::carbon::live::poller::{self, Ask, Lookup, PollConfig, PollTask, PollUpdate, Target};
     use crate::carbon::location::{cloud, ip};
     use crate::carbon::provider::registry;
-    use crate::carbon::provider::{Place, Service};
-    use crate::carbon::select::{Account, Feed, Seek};
+    use crate::carbon::provider::{Provider, ProviderLocation};
+    use crate::carbon::select::{ApiCredentials, Feed, Seek};
     use crate::os;
     use crate::os::worker::Worker;
     use crate::state::shared::Shared;
@@ -184,31 +184,31 @@ mod live {
     /// Starts the thread that asks.
     pub fn start(feed: Feed, shared: &Arc<Shared>) -> std::io::Result<Worker> {
         let (whose, aim) = match feed {
-            Feed::Service(service, account) => (Whose::Average, Aim::Grid(target(service, account))),
-            Feed::Marginal(service, account) => (Whose::Marginal, Aim::Grid(target(service, account))),
+            Feed::Service(service, account) => (Whose::Average, PollTask::Grid(target(service, account))),
+            Feed::Marginal(service, account) => (Whose::Marginal, PollTask::Grid(target(service, account))),
             Feed::Place(seek, service, account) => {
-                (Whose::Average, Aim::Place(look_up(seek, service, account, Arc::clone(shared))))
+                (Whose::Average, PollTask::Place(look_up(seek, service, account, Arc::clone(shared))))
             }
             Feed::File(..) => return Err(std::io::ErrorKind::InvalidInput.into()),
         };
         let shared = Arc::clone(shared);
         // Here, on the host's thread, and not when a request is made: the host may change its environment.
         let proxies = Proxies::of(|name| os::variable(name)?.into_string().ok());
-        poller::start(aim, Manner { proxies, ..Manner::default() }, move |news| match news {
-            News::Place(_) => (), // what it brings is in the books by then
-            News::Slots(slots) => whose.take(&shared, slots),
-            News::Failed(words) => whose.fail(&shared, Some(words)),
-            News::Back => whose.fail(&shared, None),
-            News::Lacks(words) => shared.say(words),
+        poller::start(aim, PollConfig { proxies, ..PollConfig::default() }, move |news| match news {
+            PollUpdate::Place(_) => (), // what it brings is in the books by then
+            PollUpdate::Slots(slots) => whose.take(&shared, slots),
+            PollUpdate::Failed(words) => whose.fail(&shared, Some(words)),
+            PollUpdate::Back => whose.fail(&shared, None),
+            PollUpdate::Lacks(words) => shared.say(words),
         })
     }
 
-    fn target(service: Box<dyn Service>, Account { key, url }: Account) -> Target {
+    fn target(service: Box<dyn Provider>, ApiCredentials { key, url }: ApiCredentials) -> Target {
         let base = url.unwrap_or_else(|| service.host().to_owned());
         Target { service, base, key: key.unwrap_or_default() }
     }
 
-    fn look_up(seek: Seek, service: Option<String>, account: Account, shared: Arc<Shared>) -> Lookup {
+    fn look_up(seek: Seek, service: Option<String>, account: ApiCredentials, shared: Arc<Shared>) -> Lookup {
         let name = match seek {
             Seek::Address => "ip",
             Seek::Cloud(_) => "cloud",
@@ -231,7 +231,7 @@ mod live {
         Ok(found.told())
     }
 
-    fn by_metadata(provider: cloud::Provider, ask: &mut Ask<'_>) -> Result<String, String> {
+    fn by_metadata(provider: cloud::CloudProvider, ask: &mut Ask<'_>) -> Result<String, String> {
         let mut metadata = cloud::Metadata::new(provider);
         while let Some(request) = metadata.ask() {
             let body = ask(&request, METADATA).map_err(|failure| {
@@ -250,11 +250,11 @@ mod live {
     fn settle(
         seek: Seek,
         told: &str,
-        service: Option<(String, Account)>,
+        service: Option<(String, ApiCredentials)>,
         shared: &Shared,
     ) -> Result<Option<Target>, String> {
         let found = (seek == Seek::Address).then(|| ip::take(told.as_bytes())).transpose()?;
-        let place = found.as_ref().map_or(Place::Zone(told), Place::Found);
+        let place = found.as_ref().map_or(ProviderLocation::Zone(told), ProviderLocation::Found);
         let zone = found.as_ref().map_or(Some(told.to_owned()), |found| found.zone());
         let target = service.map(|(name, account)| {
             registry::choose(&name, place, account.key())

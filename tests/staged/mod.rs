@@ -3,8 +3,8 @@
 
 use carbontracker::attribution::ledger::Mark;
 use carbontracker::carbon::intensity::curve::Curve;
-use carbontracker::carbon::intensity::slot::{Slot, Standing};
-use carbontracker::carbon::intensity::{Grid, Hourly, Intensity};
+use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use carbontracker::carbon::intensity::{GridIntensity, Hourly, Intensity};
 use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
 use carbontracker::clock::ClockSample;
@@ -102,14 +102,14 @@ impl Staged {
 
     fn price(&self, books: &mut Books, figure: fn(i32) -> f64) {
         let mut curve = Curve::default();
-        curve.take((-6..240).map(|hour| Slot {
+        curve.take((-6..240).map(|hour| IntensitySlot {
             from: NOON + f64::from(hour) * 3600.0,
             to: NOON + f64::from(hour + 1) * 3600.0,
             g_per_kwh: figure(hour),
-            standing: Standing::Actual,
+            standing: FigureQuality::Actual,
         }));
         let about = Intensity { kind: "file", year: None, source: "grid.csv".into(), ..books.grid.flat.clone() };
-        books.grid = Grid { hourly: Some(Hourly { about, curve, failure: None }), ..books.grid.clone() };
+        books.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.grid.clone() };
     }
 
     /// Marks and readings; returns when it is now, ns.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::attribution::ledger::Mark;
-use crate::carbon::intensity::slot::Slot;
+use crate::carbon::intensity::slot::IntensitySlot;
 use crate::clock::ClockSample;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
@@ -17,7 +17,7 @@ fn calendar() -> WallClock {
     calendar
 }
 
-fn curve(slots: Vec<Slot>) -> Curve {
+fn curve(slots: Vec<IntensitySlot>) -> Curve {
     let mut curve = Curve::default();
     curve.take(slots);
     curve
@@ -26,9 +26,9 @@ fn curve(slots: Vec<Slot>) -> Curve {
 /// Without figures a kWh emits so much.
 const FLAT: f64 = 321.0;
 
-fn slot(from_h: u64, g_per_kwh: f64) -> Slot {
+fn slot(from_h: u64, g_per_kwh: f64) -> IntensitySlot {
     let from = MIDNIGHT + (from_h * HOUR) as f64;
-    Slot { from, to: from + HOUR as f64, g_per_kwh, standing: Standing::Actual }
+    IntensitySlot { from, to: from + HOUR as f64, g_per_kwh, standing: FigureQuality::Actual }
 }
 
 /// Epochs from a second of the day on, read every minute, at a power by the second of the day.
@@ -75,9 +75,9 @@ impl Job {
     }
 }
 
-fn bill(curve: &Curve, job: &Job) -> Bill {
+fn bill(curve: &Curve, job: &Job) -> Emissions {
     let ledger = job.ledger();
-    Pricing { flat: FLAT, curve: Some(curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
+    EmissionFactors { flat: FLAT, curve: Some(curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
         .bill(&ledger, ledger.last_end().unwrap() + 100 * S)
 }
 
@@ -159,9 +159,9 @@ fn a_bill_adds_up_over_its_epochs_and_what_lies_between() {
 #[test]
 fn what_was_not_told_is_filled_in_and_said() {
     let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 60, watts: |_| 1000.0 };
-    let mut slots: Vec<Slot> = (0..10).map(|hour| slot(hour, 100.0 + 20.0 * hour as f64)).collect();
+    let mut slots: Vec<IntensitySlot> = (0..10).map(|hour| slot(hour, 100.0 + 20.0 * hour as f64)).collect();
     slots.retain(|slot| ![3.0, 4.0].contains(&((slot.from - MIDNIGHT) / 3600.0)));
-    slots[6].standing = Standing::Forecast;
+    slots[6].standing = FigureQuality::Forecast;
     let bill = bill(&curve(slots), &job);
     let sources = bill.sources.unwrap();
     assert!((sources.told.unwrap() - 0.8).abs() < 1e-3 && (sources.metered.unwrap() - 0.7).abs() < 1e-3, "{sources:?}");
@@ -177,18 +177,20 @@ fn without_figures_the_yearly_average_counts_and_nothing_was_told() {
     unmeasured.mark(Mark::Begin(10 * S));
     unmeasured.mark(Mark::End(3610 * S));
     let curve = curve(vec![slot(0, 80.0)]);
-    let bill = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
-        .bill(&unmeasured, 3610 * S);
+    let bill =
+        EmissionFactors { flat: FLAT, curve: Some(&curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
+            .bill(&unmeasured, 3610 * S);
     assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (80.0, None));
 }
 
 #[test]
 fn a_forecast_is_priced_at_the_hours_to_come() {
     let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 6, watts: |_| 3600.0 };
-    let mut slots: Vec<Slot> = vec![slot(0, 100.0)];
-    slots.extend((1..4).map(|hour| Slot { standing: Standing::Forecast, ..slot(hour, 300.0) }));
+    let mut slots: Vec<IntensitySlot> = vec![slot(0, 100.0)];
+    slots.extend((1..4).map(|hour| IntensitySlot { standing: FigureQuality::Forecast, ..slot(hour, 300.0) }));
     let (curve, calendar) = (curve(slots), calendar());
-    let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 2.0, before: Before::default() };
+    let pricing =
+        EmissionFactors { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 2.0, before: Before::default() };
     let ledger = job.ledger();
     let bill = pricing.bill(&ledger, ledger.last_end().unwrap());
     // One of four hours is done, 3.6 kWh each.
@@ -220,7 +222,7 @@ proptest! {
         figures in prop::collection::vec(1.0f64..1000.0, 1..30),
         from in 0u64..40_000, epoch_s in 1u64..2000, gap_s in 0u64..500, epochs in 1u64..40,
     ) {
-        let slots: Vec<Slot> = figures.iter().enumerate().map(|(hour, &g)| slot(hour as u64, g)).collect();
+        let slots: Vec<IntensitySlot> = figures.iter().enumerate().map(|(hour, &g)| slot(hour as u64, g)).collect();
         let job = Job { from, epoch_s, gap_s, epochs, watts: uneven };
         let bill = bill(&curve(slots), &job);
         let (low, high) = (figures.iter().copied().fold(f64::MAX, f64::min), figures.iter().copied().fold(0.0, f64::max));
@@ -246,8 +248,14 @@ fn without_figures_the_yearly_average_is_what_it_was_to_the_last_bit() {
         let job = Job { from: 1234, epoch_s: 577, gap_s: 23, epochs, watts: uneven };
         let (ledger, none) = (job.ledger(), Curve::default());
         for flat in [458.29, 114.41] {
-            let bill = Pricing { flat, curve: Some(&none), calendar: &calendar(), pue: 1.0, before: Before::default() }
-                .bill(&ledger, u64::MAX);
+            let bill = EmissionFactors {
+                flat,
+                curve: Some(&none),
+                calendar: &calendar(),
+                pue: 1.0,
+                before: Before::default(),
+            }
+            .bill(&ledger, u64::MAX);
             assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (flat, Some(0.0)));
         }
     }
@@ -261,11 +269,11 @@ proptest! {
         done in 0u64..6, used in 0.0f64..1.0, used_s in 0.0f64..1.0, hours in 1u64..80, by in (0.0f64..3.0, 0.0f64..3.0),
         level in 0.5f64..0.999,
     ) {
-        let slots = figures.iter().enumerate().map(|(hour, &(g, known))| Slot {
-            standing: if known { Standing::Actual } else { Standing::Forecast }, ..slot(hour as u64, g)
+        let slots = figures.iter().enumerate().map(|(hour, &(g, known))| IntensitySlot {
+            standing: if known { FigureQuality::Actual } else { FigureQuality::Forecast }, ..slot(hour as u64, g)
         });
         let (curve, calendar) = (curve(slots.collect()), calendar());
-        let pricing = Pricing { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 1.3, before: Before::default() };
+        let pricing = EmissionFactors { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 1.3, before: Before::default() };
         let job = Job { from: 1234, epoch_s: 3000, gap_s: 23, epochs: done.max(1), watts: uneven };
         let mut ledger = job.ledger();
         if done == 0 {
@@ -304,8 +312,14 @@ fn a_run_of_no_time_to_speak_of_is_priced_at_its_moment() {
     ledger.mark(Mark::Begin(begin));
     ledger.credit(0, EnergyInterval { from: begin, to: begin + 50, joules: 1e-6, measured: true });
     ledger.mark(Mark::End(begin + 50));
-    let bill = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar(), pue: 1.0, before: Before::default() }
-        .bill(&ledger, begin + S);
+    let bill = EmissionFactors {
+        flat: FLAT,
+        curve: Some(&hourly),
+        calendar: &calendar(),
+        pue: 1.0,
+        before: Before::default(),
+    }
+    .bill(&ledger, begin + S);
     assert_eq!((bill.joules, bill.g_per_kwh), (Some(1e-6), 400.0));
     assert!((bill.grams_between(begin, begin + 50, 1e-6) / bill.grams(1e-6) - 1.0).abs() < 1e-9);
 }
@@ -317,11 +331,11 @@ proptest! {
         epochs in 0u64..4, used in 0.0f64..2.0, more in 0.0f64..9.0, below in 0.0f64..1.0, above in 1.0f64..3.0,
         time in 0.0f64..5.0, figures in prop::collection::vec(0.0f64..900.0, 0..30), level in 0.5f64..0.999,
     ) {
-        let hourly = curve((0..).zip(&figures).map(|(hour, g)| Slot { standing: Standing::Forecast, ..slot(hour, *g) }).collect());
+        let hourly = curve((0..).zip(&figures).map(|(hour, g)| IntensitySlot { standing: FigureQuality::Forecast, ..slot(hour, *g) }).collect());
         let job = Job { from: 1234, epoch_s: 1800, gap_s: 60, epochs: epochs.max(1), watts: uneven };
         let ledger = if epochs > 0 { job.ledger() } else { Ledger::default() };
         let calendar = calendar();
-        let pricing = Pricing { flat: FLAT, curve: Some(&hourly), calendar: &calendar, pue: 1.3, before: Before::default() };
+        let pricing = EmissionFactors { flat: FLAT, curve: Some(&hourly), calendar: &calendar, pue: 1.3, before: Before::default() };
         let bill = pricing.bill(&ledger, 1300 * S);
         let so_far = bill.joules.unwrap_or(0.0).max(1e6);
         let estimate = |scale: f64, used: f64, more: f64| Estimate {

@@ -2,7 +2,7 @@
 //! and shows nothing of a key, a header or an answer. A proxy only carries what is encrypted for the service.
 
 use super::proxy::Proxies;
-use crate::carbon::provider::{Method, Request, Secret};
+use crate::carbon::provider::{HttpMethod, HttpRequest, Secret};
 use crate::os::memory;
 use rustls::CertificateError;
 use rustls::crypto::ring;
@@ -23,7 +23,7 @@ const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
 /// What a request may take at most.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HttpLimits {
     /// From looking the name up to the last byte.
     pub whole: Duration,
     /// Bytes of the answer; the largest known, two days of five minutes, has a quarter of a million.
@@ -32,15 +32,15 @@ pub struct Limits {
     pub headers: usize,
 }
 
-impl Default for Limits {
+impl Default for HttpLimits {
     fn default() -> Self {
-        Limits { whole: Duration::from_secs(10), body: 4 << 20, headers: 8 << 10 }
+        HttpLimits { whole: Duration::from_secs(10), body: 4 << 20, headers: 8 << 10 }
     }
 }
 
 /// Why there is no answer. Its words say what to do, after the name of the service and a colon.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
+pub enum HttpFailure {
     /// It answered, but not with 200.
     Status {
         /// Which status.
@@ -89,33 +89,33 @@ pub enum Failure {
     Fault,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Failure::Status { code, .. } => return write!(f, "status {code}, {}", status_in_words(*code)),
-            Failure::TimedOut => {
+            HttpFailure::Status { code, .. } => return write!(f, "status {code}, {}", status_in_words(*code)),
+            HttpFailure::TimedOut => {
                 "no whole answer in time: it is slow, or this node has no way to it; see whether the node reaches the internet, perhaps by a proxy (https_proxy), or set intensity_url= to a mirror that it does reach"
             }
-            Failure::Unreachable(why) => return write!(f, "no connection ({why}): see whether this node reaches it, perhaps by a proxy (https_proxy), or set intensity_url= to a mirror that it does reach"),
-            Failure::Dns => {
+            HttpFailure::Unreachable(why) => return write!(f, "no connection ({why}): see whether this node reaches it, perhaps by a proxy (https_proxy), or set intensity_url= to a mirror that it does reach"),
+            HttpFailure::Dns => {
                 "its name is not found: this node may have no name server or no way to the internet; set https_proxy to a proxy, or intensity_url= to a mirror, that it reaches"
             }
-            Failure::Certificate(why) => return write!(f, "its certificate {why}, so nothing was asked"),
-            Failure::NoCertificates => {
+            HttpFailure::Certificate(why) => return write!(f, "its certificate {why}, so nothing was asked"),
+            HttpFailure::NoCertificates => {
                 "this machine has no certificates to know it by: install ca-certificates, or name a file of them in SSL_CERT_FILE"
             }
-            Failure::Tls => "no agreement on an encrypted connection: something in between may break into it, or it is no https server",
-            Failure::TooLong => "an answer far longer than any known: not read; see intensity_url=",
-            Failure::CutOff => "the connection ended before the answer did",
-            Failure::WrongLength => "an answer that misstates its own length",
-            Failure::Encoded => "a compressed answer, which was not asked for: a proxy in between may do that",
-            Failure::NotHttp => "the answer is no HTTP: see intensity_url=",
-            Failure::Proxy { variable, why } => return write!(f, "the proxy that {variable} names {why}"),
-            Failure::Plain => "a key is sent over https only, or to this machine itself: nothing was sent; give intensity_url= as https://…",
-            Failure::Address => "no such address: give intensity_url= as https://HOST[:PORT][/PATH], without a name or password in it",
-            Failure::Key => "the key holds characters that no key has, such as a newline: nothing was sent; see api_key=",
-            Failure::Memory => "this program's memory is used up, so nothing was asked: it is tried again later",
-            Failure::Fault => "a fault of ours in asking, contained",
+            HttpFailure::Tls => "no agreement on an encrypted connection: something in between may break into it, or it is no https server",
+            HttpFailure::TooLong => "an answer far longer than any known: not read; see intensity_url=",
+            HttpFailure::CutOff => "the connection ended before the answer did",
+            HttpFailure::WrongLength => "an answer that misstates its own length",
+            HttpFailure::Encoded => "a compressed answer, which was not asked for: a proxy in between may do that",
+            HttpFailure::NotHttp => "the answer is no HTTP: see intensity_url=",
+            HttpFailure::Proxy { variable, why } => return write!(f, "the proxy that {variable} names {why}"),
+            HttpFailure::Plain => "a key is sent over https only, or to this machine itself: nothing was sent; give intensity_url= as https://…",
+            HttpFailure::Address => "no such address: give intensity_url= as https://HOST[:PORT][/PATH], without a name or password in it",
+            HttpFailure::Key => "the key holds characters that no key has, such as a newline: nothing was sent; see api_key=",
+            HttpFailure::Memory => "this program's memory is used up, so nothing was asked: it is tried again later",
+            HttpFailure::Fault => "a fault of ours in asking, contained",
         })
     }
 }
@@ -141,18 +141,18 @@ fn status_in_words(code: u16) -> &'static str {
 
 /// What a service answers to a request with status 200. `base` is its scheme and host, perhaps with the beginning of a path,
 /// unless the request names its own. It returns, whatever happens, soon after the limit of time.
-pub fn ask(base: &str, request: &Request, limits: &Limits, proxies: &Proxies) -> Result<Vec<u8>, Failure> {
+pub fn ask(base: &str, request: &HttpRequest, limits: &HttpLimits, proxies: &Proxies) -> Result<Vec<u8>, HttpFailure> {
     /// Bytes that certificates, connection and answer take.
     const ENOUGH: usize = 8 << 20;
     let work = AssertUnwindSafe(|| {
-        memory::check(ENOUGH, "a request").map_err(|_| Failure::Memory)?;
+        memory::check(ENOUGH, "a request").map_err(|_| HttpFailure::Memory)?;
         let uri = address(request.base.unwrap_or(base), request)?;
         let by = proxy(&uri, proxies);
         let agent = agent(limits, uri.scheme_str() == Some("https"), by.map(dial).transpose()?)?;
         let answer = send(request.method, uri, &request.headers, agent)?;
         read(answer.map_err(|error| failure(error, by))?, limits).map_err(|error| failure(error, by))?
     });
-    catch_unwind(work).unwrap_or(Err(Failure::Fault))
+    catch_unwind(work).unwrap_or(Err(HttpFailure::Fault))
 }
 
 /// The proxy to an address: only what is encrypted goes by one, and nothing that stays on this machine.
@@ -164,8 +164,8 @@ fn proxy<'a>(uri: &Uri, proxies: &'a Proxies) -> Option<Named<'a>> {
 /// A proxy's variable and address.
 type Named<'a> = (&'static str, &'a Secret);
 
-fn dial((variable, Secret(address)): Named) -> Result<Proxy, Failure> {
-    let refused = |why| Failure::Proxy { variable, why };
+fn dial((variable, Secret(address)): Named) -> Result<Proxy, HttpFailure> {
+    let refused = |why| HttpFailure::Proxy { variable, why };
     let proxy = Proxy::new(address).map_err(|_| refused(NO_PROXY))?;
     match proxy.protocol() {
         ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
@@ -176,18 +176,19 @@ fn dial((variable, Secret(address)): Named) -> Result<Proxy, Failure> {
 const NO_PROXY: &str = "is no address: give it as http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT";
 
 /// The whole address, if it may be asked.
-fn address(base: &str, request: &Request) -> Result<Uri, Failure> {
-    let uri: Uri = format!("{}{}", base.trim_end_matches('/'), request.path).parse().map_err(|_| Failure::Address)?;
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or(Failure::Address)?;
+fn address(base: &str, request: &HttpRequest) -> Result<Uri, HttpFailure> {
+    let uri: Uri =
+        format!("{}{}", base.trim_end_matches('/'), request.path).parse().map_err(|_| HttpFailure::Address)?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or(HttpFailure::Address)?;
     // A name and password in it would be a key, sent by a header that nobody looks after.
     if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
-        return Err(Failure::Address);
+        return Err(HttpFailure::Address);
     }
     match uri.scheme_str() {
         Some("https") => Ok(uri),
         Some("http") if request.headers.is_empty() || is_near(host) => Ok(uri),
-        Some("http") => Err(Failure::Plain),
-        _ => Err(Failure::Address),
+        Some("http") => Err(HttpFailure::Plain),
+        _ => Err(HttpFailure::Address),
     }
 }
 
@@ -198,7 +199,7 @@ fn is_near(host: &str) -> bool {
 }
 
 /// What asks: new each time, so nothing is left open between two rounds, and nothing remembered that a fork could copy.
-fn agent(limits: &Limits, is_https: bool, proxy: Option<Proxy>) -> Result<Agent, Failure> {
+fn agent(limits: &HttpLimits, is_https: bool, proxy: Option<Proxy>) -> Result<Agent, HttpFailure> {
     let mut config = Agent::config_builder()
         .timeout_global(Some(limits.whole))
         .http_status_as_error(false)
@@ -219,50 +220,50 @@ fn agent(limits: &Limits, is_https: bool, proxy: Option<Proxy>) -> Result<Agent,
 }
 
 /// Those this machine trusts. Some that cannot be read are no reason to do without the others.
-fn certificates() -> Result<RootCerts, Failure> {
+fn certificates() -> Result<RootCerts, HttpFailure> {
     let found = rustls_native_certs::load_native_certs().certs;
     let certs: Vec<_> = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    if certs.is_empty() { Err(Failure::NoCertificates) } else { Ok(RootCerts::Specific(Arc::new(certs))) }
+    if certs.is_empty() { Err(HttpFailure::NoCertificates) } else { Ok(RootCerts::Specific(Arc::new(certs))) }
 }
 
 /// The answer, or why there is none; Err: nothing was sent.
 fn send(
-    method: Method,
+    method: HttpMethod,
     uri: Uri,
     headers: &[(&str, Secret)],
     agent: Agent,
-) -> Result<Result<http::Response<Body>, ureq::Error>, Failure> {
+) -> Result<Result<http::Response<Body>, ureq::Error>, HttpFailure> {
     let mut request = http::Request::builder().uri(uri);
     for (name, Secret(value)) in headers {
-        let mut value = HeaderValue::from_str(value).map_err(|_| Failure::Key)?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| HttpFailure::Key)?;
         value.set_sensitive(true);
         request = request.header(*name, value);
     }
-    let made = |_: http::Error| Failure::Key;
+    let made = |_: http::Error| HttpFailure::Key;
     Ok(match method {
-        Method::Get => agent.run(request.method("GET").body(()).map_err(made)?),
-        Method::Put => agent.run(request.method("PUT").body("").map_err(made)?),
+        HttpMethod::Get => agent.run(request.method("GET").body(()).map_err(made)?),
+        HttpMethod::Put => agent.run(request.method("PUT").body("").map_err(made)?),
     })
 }
 
 /// The body of an answer, if it is what was asked for; Err: it is not all there.
-fn read(mut answer: http::Response<Body>, limits: &Limits) -> Result<Result<Vec<u8>, Failure>, ureq::Error> {
+fn read(mut answer: http::Response<Body>, limits: &HttpLimits) -> Result<Result<Vec<u8>, HttpFailure>, ureq::Error> {
     let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let code = answer.status().as_u16();
     if code != 200 {
-        return Ok(Err(Failure::Status { code, retry_after_s: header("retry-after").and_then(retry_after_s) }));
+        return Ok(Err(HttpFailure::Status { code, retry_after_s: header("retry-after").and_then(retry_after_s) }));
     }
     if header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        return Ok(Err(Failure::Encoded));
+        return Ok(Err(HttpFailure::Encoded));
     }
     let mut body = Vec::new();
     let mut rest = answer.body_mut().as_reader().take(limits.body + 1);
     rest.read_to_end(&mut body)?;
     if body.len() as u64 > limits.body {
-        return Ok(Err(Failure::TooLong));
+        return Ok(Err(HttpFailure::TooLong));
     }
     const GZIP: &[u8] = &[0x1f, 0x8b]; // RFC 1952, 2.3.1
-    Ok(if body.starts_with(GZIP) { Err(Failure::Encoded) } else { Ok(body) })
+    Ok(if body.starts_with(GZIP) { Err(HttpFailure::Encoded) } else { Ok(body) })
 }
 
 /// For how long to leave it alone: a number of seconds, or a date.
@@ -275,41 +276,41 @@ fn retry_after_s(text: &str) -> Option<f64> {
 }
 
 /// What an error says, without its text, which may hold some of what was sent or received.
-fn failure(error: ureq::Error, by: Option<Named>) -> Failure {
+fn failure(error: ureq::Error, by: Option<Named>) -> HttpFailure {
     let failure = direct_failure(error);
     let Some((variable, _)) = by else { return failure };
     // Of the service itself only the proxy knows where it is, and whether it answers.
     let why = match failure {
-        Failure::Dns => "is not found: its name is unknown here",
-        Failure::Unreachable(_) => "cannot be reached",
-        Failure::TimedOut => LATE,
-        Failure::CutOff => CUT_OFF,
-        Failure::Tls => "breaks the encrypted connection, or is no proxy",
-        Failure::NotHttp => "does not answer as a proxy does",
-        Failure::Proxy { why, .. } => why,
+        HttpFailure::Dns => "is not found: its name is unknown here",
+        HttpFailure::Unreachable(_) => "cannot be reached",
+        HttpFailure::TimedOut => LATE,
+        HttpFailure::CutOff => CUT_OFF,
+        HttpFailure::Tls => "breaks the encrypted connection, or is no proxy",
+        HttpFailure::NotHttp => "does not answer as a proxy does",
+        HttpFailure::Proxy { why, .. } => why,
         failure => return failure,
     };
-    Failure::Proxy { variable, why }
+    HttpFailure::Proxy { variable, why }
 }
 
 /// What the service behind a proxy may have to do with.
 pub(crate) const LATE: &str = "gives no whole answer of the service in time";
 pub(crate) const CUT_OFF: &str = "ends the connection before the service's answer does";
 
-fn direct_failure(error: ureq::Error) -> Failure {
+fn direct_failure(error: ureq::Error) -> HttpFailure {
     match error {
-        ureq::Error::ConnectProxyFailed(text) => Failure::Proxy { variable: "", why: refusal_of_a_proxy(&text) },
-        ureq::Error::Timeout(_) => Failure::TimedOut,
-        ureq::Error::HostNotFound => Failure::Dns,
+        ureq::Error::ConnectProxyFailed(text) => HttpFailure::Proxy { variable: "", why: refusal_of_a_proxy(&text) },
+        ureq::Error::Timeout(_) => HttpFailure::TimedOut,
+        ureq::Error::HostNotFound => HttpFailure::Dns,
         ureq::Error::Io(error) => io_failure(&error),
         ureq::Error::Rustls(error) => tls_failure(&error),
-        ureq::Error::Tls(_) | ureq::Error::TlsRequired => Failure::Tls,
-        ureq::Error::LargeResponseHeader(..) | ureq::Error::BodyExceedsLimit(_) => Failure::TooLong,
-        ureq::Error::BadUri(_) => Failure::Address,
-        ureq::Error::BodyStalled => Failure::CutOff,
+        ureq::Error::Tls(_) | ureq::Error::TlsRequired => HttpFailure::Tls,
+        ureq::Error::LargeResponseHeader(..) | ureq::Error::BodyExceedsLimit(_) => HttpFailure::TooLong,
+        ureq::Error::BadUri(_) => HttpFailure::Address,
+        ureq::Error::BodyStalled => HttpFailure::CutOff,
         ureq::Error::Protocol(error) => protocol_failure(&error.to_string()),
-        ureq::Error::Http(_) => Failure::NotHttp,
-        _ => Failure::Fault,
+        ureq::Error::Http(_) => HttpFailure::NotHttp,
+        _ => HttpFailure::Fault,
     }
 }
 
@@ -323,37 +324,37 @@ fn refusal_of_a_proxy(text: &str) -> &'static str {
 }
 
 /// The kinds of that error have no names outside of ureq; tests hold these texts to what they are.
-fn protocol_failure(text: &str) -> Failure {
+fn protocol_failure(text: &str) -> HttpFailure {
     match text {
-        _ if text.contains("content-length") => Failure::WrongLength,
-        _ if text.contains("too many headers") => Failure::TooLong,
-        _ => Failure::NotHttp,
+        _ if text.contains("content-length") => HttpFailure::WrongLength,
+        _ if text.contains("too many headers") => HttpFailure::TooLong,
+        _ => HttpFailure::NotHttp,
     }
 }
 
-fn io_failure(error: &io::Error) -> Failure {
+fn io_failure(error: &io::Error) -> HttpFailure {
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return tls_failure(error);
     }
     match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => Failure::TimedOut,
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => HttpFailure::TimedOut,
         ErrorKind::UnexpectedEof
         | ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe => Failure::CutOff,
-        ErrorKind::ConnectionRefused => Failure::Unreachable("refused"),
+        | ErrorKind::BrokenPipe => HttpFailure::CutOff,
+        ErrorKind::ConnectionRefused => HttpFailure::Unreachable("refused"),
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown => {
-            Failure::Unreachable("no way there")
+            HttpFailure::Unreachable("no way there")
         }
         // std has no kind for it.
-        _ if error.to_string().starts_with("failed to lookup address") => Failure::Dns,
-        _ => Failure::Unreachable("refused by the operating system"),
+        _ if error.to_string().starts_with("failed to lookup address") => HttpFailure::Dns,
+        _ => HttpFailure::Unreachable("refused by the operating system"),
     }
 }
 
-fn tls_failure(error: &rustls::Error) -> Failure {
-    let rustls::Error::InvalidCertificate(certificate) = error else { return Failure::Tls };
-    Failure::Certificate(match certificate {
+fn tls_failure(error: &rustls::Error) -> HttpFailure {
+    let rustls::Error::InvalidCertificate(certificate) = error else { return HttpFailure::Tls };
+    HttpFailure::Certificate(match certificate {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "has expired, or this machine's clock is wrong"
         }
@@ -372,12 +373,12 @@ fn tls_failure(error: &rustls::Error) -> Failure {
 mod tests {
     use super::*;
 
-    fn request(path: &str, key: Option<&str>) -> Request {
+    fn request(path: &str, key: Option<&str>) -> HttpRequest {
         let headers = key.map(|key| ("auth-token", Secret(key.into()))).into_iter().collect();
-        Request { path: path.into(), headers, ..Request::default() }
+        HttpRequest { path: path.into(), headers, ..HttpRequest::default() }
     }
 
-    fn refused(base: &str, key: Option<&str>) -> Option<Failure> {
+    fn refused(base: &str, key: Option<&str>) -> Option<HttpFailure> {
         address(base, &request("/a?b=c", key)).err()
     }
 
@@ -400,7 +401,7 @@ mod tests {
             "http://[2001:db8::1]",
             "http://0x7f000001",
         ] {
-            assert_eq!(refused(far, Some("k")), Some(Failure::Plain), "{far}");
+            assert_eq!(refused(far, Some("k")), Some(HttpFailure::Plain), "{far}");
             assert_eq!(refused(far, None), None, "{far}");
         }
         assert_eq!(refused("https://example.org/mirror/", Some("k")), None);
@@ -417,7 +418,7 @@ mod tests {
             "https://me:word@example.org",
             "file:///etc",
         ] {
-            assert_eq!(refused(base, None), Some(Failure::Address), "{base}");
+            assert_eq!(refused(base, None), Some(HttpFailure::Address), "{base}");
         }
         let whole = address("https://example.org/mirror/", &request("/v3?x=1", None)).unwrap();
         assert_eq!(whole.to_string(), "https://example.org/mirror/v3?x=1");

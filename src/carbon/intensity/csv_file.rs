@@ -16,7 +16,7 @@ mod units;
 mod zone_names;
 
 use super::curve::Curve;
-use super::slot::Slot;
+use super::slot::IntensitySlot;
 use super::{Hourly, Intensity};
 use crate::error::{Error, Result};
 use crate::os::memory;
@@ -28,7 +28,7 @@ use layout::Layout;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
-use table::Table;
+use table::CsvTable;
 
 /// A file larger than this, bytes, is none of intensities: five minutes for ten years take 40 MB, and NESO's half-hours
 /// since 2009 with all kinds of plants 60 MB.
@@ -39,7 +39,7 @@ const STALE_S: f64 = 3.0 * 3600.0;
 /// What a file holds.
 #[derive(Debug, Default)]
 pub struct Contents {
-    slots: Vec<Slot>,
+    slots: Vec<IntensitySlot>,
     remarks: Remarks,
 }
 
@@ -53,9 +53,9 @@ struct Remarks {
 
 /// What a file that was read again holds.
 #[derive(Debug)]
-pub struct News {
+pub struct FileUpdate {
     /// The figures.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<IntensitySlot>,
     /// Whose they are.
     pub about: Intensity,
     /// What to report about old ones.
@@ -81,7 +81,7 @@ pub fn open(path: &Path, zone: Option<&str>) -> Result<(Hourly, bool)> {
 }
 
 /// A file read again.
-pub fn reread(path: &Path, zone: Option<&str>) -> std::result::Result<News, String> {
+pub fn reread(path: &Path, zone: Option<&str>) -> std::result::Result<FileUpdate, String> {
     bytes(path).and_then(|bytes| contents(path, &bytes, zone)).map_err(|why| told(path, &why))
 }
 
@@ -89,12 +89,12 @@ fn told(path: &Path, why: &str) -> String {
     sanitize::text(format!("intensity='{}': {why}", path.display()))
 }
 
-fn contents(path: &Path, bytes: &[u8], zone: Option<&str>) -> std::result::Result<News, String> {
+fn contents(path: &Path, bytes: &[u8], zone: Option<&str>) -> std::result::Result<FileUpdate, String> {
     let now = unix_s();
     let Contents { slots, remarks } = parse(bytes, zone, now)?;
     let to = slots.iter().map(|slot| slot.to).fold(f64::NEG_INFINITY, f64::max);
     let is_known = remarks.zone.as_deref().zip(zone).is_some_and(|(said, asked)| exports::is_zone(said, asked));
-    Ok(News { slots, about: about(path, zone, remarks), stale: stale(path, to, now), is_known })
+    Ok(FileUpdate { slots, about: about(path, zone, remarks), stale: stale(path, to, now), is_known })
 }
 
 /// Whose the figures are: as the file states it, else the run's zone and the file's name.
@@ -123,10 +123,10 @@ fn stale(path: &Path, to: f64, now: f64) -> Option<String> {
 }
 
 /// What tells whether a file has changed: its number, when it was written, its length.
-pub type Stamp = (u64, SystemTime, u64);
+pub type FileStamp = (u64, SystemTime, u64);
 
 /// The stamp a file has now.
-pub fn stamp(path: &Path) -> Option<Stamp> {
+pub fn stamp(path: &Path) -> Option<FileStamp> {
     let about = std::fs::metadata(path).ok()?;
     Some((about.ino(), about.modified().ok()?, about.len()))
 }
@@ -161,7 +161,7 @@ impl Remarks {
     /// "# basis: direct", "# source: …", "# zone: …"; other remarks mean nothing here.
     fn of(text: &str) -> std::result::Result<Remarks, String> {
         let mut remarks = Remarks::default();
-        for (line, remark) in Table::remarks(text) {
+        for (line, remark) in CsvTable::remarks(text) {
             let Some((name, value)) = remark.split_once(':').map(|(name, value)| (name.trim(), value.trim())) else {
                 continue;
             };

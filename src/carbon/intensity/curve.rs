@@ -1,7 +1,7 @@
 //! The grid's intensity over time, from slots: what was said counts, holes are filled from what lies around them, and
 //! beyond all that is known it is the typical day. Pure.
 
-use super::slot::{Slot, Standing};
+use super::slot::{FigureQuality, IntensitySlot};
 
 const HOUR_S: f64 = 3600.0;
 /// A hole up to this long, s, is bridged in a straight line: an intensity moves little within hours.
@@ -19,7 +19,7 @@ const MOST: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 pub struct Curve {
     /// In order, and none over another.
-    slots: Vec<Slot>,
+    slots: Vec<IntensitySlot>,
     typical: Option<Day>,
 }
 
@@ -34,7 +34,7 @@ struct Day {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// It was said of this time.
-    Said(Standing),
+    Said(FigureQuality),
     /// It was filled in from the figures around.
     Filled,
     /// No figure is near: it is the typical one of that time of day.
@@ -73,19 +73,19 @@ impl Curve {
     }
 
     /// The slots, in order.
-    pub fn slots(&self) -> &[Slot] {
+    pub fn slots(&self) -> &[IntensitySlot] {
         &self.slots
     }
 
     /// Those that say something of the time from one to another.
-    pub fn slots_within(&self, from: f64, to: f64) -> &[Slot] {
+    pub fn slots_within(&self, from: f64, to: f64) -> &[IntensitySlot] {
         let first = self.slots.partition_point(|slot| slot.to <= from);
         let end = self.slots.partition_point(|slot| slot.from < to);
         self.slots.get(first..end).unwrap_or_default()
     }
 
     /// Takes in what was said. Over the same time the surer figure counts, of two equally sure ones the newer.
-    pub fn take(&mut self, slots: impl IntoIterator<Item = Slot>) {
+    pub fn take(&mut self, slots: impl IntoIterator<Item = IntensitySlot>) {
         for slot in slots {
             let is_sound = slot.from.is_finite() && slot.to.is_finite() && slot.g_per_kwh.is_finite();
             if is_sound && slot.to > slot.from {
@@ -96,7 +96,7 @@ impl Curve {
         self.typical = Day::of(&self.slots);
     }
 
-    fn insert(&mut self, slot: Slot) {
+    fn insert(&mut self, slot: IntensitySlot) {
         let start = self.slots.partition_point(|old| old.to <= slot.from);
         let end = start + self.slots.iter().skip(start).take_while(|old| old.from < slot.to).count();
         let mut pieces = Vec::new();
@@ -104,19 +104,19 @@ impl Curve {
         for &old in self.slots.get(start..end).unwrap_or_default() {
             let is_surer = old.standing > slot.standing;
             if old.from < slot.from && !is_surer {
-                pieces.push(Slot { to: slot.from, ..old });
+                pieces.push(IntensitySlot { to: slot.from, ..old });
             }
             if is_surer {
-                pieces.push(Slot { from, to: old.from, ..slot });
+                pieces.push(IntensitySlot { from, to: old.from, ..slot });
                 pieces.push(old);
                 from = old.to;
             } else if old.to > slot.to {
-                pieces.push(Slot { from, ..slot });
-                pieces.push(Slot { from: slot.to, ..old });
+                pieces.push(IntensitySlot { from, ..slot });
+                pieces.push(IntensitySlot { from: slot.to, ..old });
                 from = slot.to;
             }
         }
-        pieces.push(Slot { from, ..slot });
+        pieces.push(IntensitySlot { from, ..slot });
         pieces.retain(|piece| piece.to > piece.from);
         self.slots.splice(start..end, pieces);
     }
@@ -129,11 +129,11 @@ impl Curve {
                 &[a, b] if a.to == b.from => {
                     let (a_s, b_s) = (a.to - a.from, b.to - b.from);
                     let g_per_kwh = (a.g_per_kwh * a_s + b.g_per_kwh * b_s) / (a_s + b_s);
-                    vec![Slot { from: a.from, to: b.to, g_per_kwh, standing: a.standing.min(b.standing) }]
+                    vec![IntensitySlot { from: a.from, to: b.to, g_per_kwh, standing: a.standing.min(b.standing) }]
                 }
                 apart => apart.to_vec(),
             });
-            let merged: Vec<Slot> = merged.collect();
+            let merged: Vec<IntensitySlot> = merged.collect();
             let is_less = merged.len() < self.slots.len();
             self.slots = merged;
             self.slots.extend(newer);
@@ -170,7 +170,7 @@ impl Curve {
     }
 
     /// What is taken for a time that nothing was said of.
-    fn filled(&self, at: f64, to: f64, before: Option<&Slot>, after: Option<&Slot>) -> Option<Piece> {
+    fn filled(&self, at: f64, to: f64, before: Option<&IntensitySlot>, after: Option<&IntensitySlot>) -> Option<Piece> {
         let filled = |to: f64, g_per_kwh: f64| Some(Piece { from: at, to, g_per_kwh, origin: Origin::Filled });
         let end = after.map_or(to, |after| after.from.min(to));
         if let Some((before, after)) = before.zip(after)
@@ -203,7 +203,7 @@ impl Curve {
 
 impl Day {
     /// The day that the newest of these make up, hour by hour.
-    fn of(slots: &[Slot]) -> Option<Day> {
+    fn of(slots: &[IntensitySlot]) -> Option<Day> {
         let since = slots.last()?.to - TYPICAL_OF_S;
         let (mut sums, mut total) = ([(0.0, 0.0); 24], (0.0, 0.0));
         for slot in slots.iter().rev().take_while(|slot| slot.to > since) {
@@ -238,11 +238,11 @@ mod tests {
 
     const DAY_S: f64 = 24.0 * HOUR_S;
 
-    fn slot(from_h: f64, to_h: f64, g_per_kwh: f64, standing: Standing) -> Slot {
-        Slot { from: from_h * HOUR_S, to: to_h * HOUR_S, g_per_kwh, standing }
+    fn slot(from_h: f64, to_h: f64, g_per_kwh: f64, standing: FigureQuality) -> IntensitySlot {
+        IntensitySlot { from: from_h * HOUR_S, to: to_h * HOUR_S, g_per_kwh, standing }
     }
 
-    fn curve(slots: &[Slot]) -> Curve {
+    fn curve(slots: &[IntensitySlot]) -> Curve {
         let mut curve = Curve::default();
         curve.take(slots.iter().copied());
         curve
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_was_said_counts_and_the_surer_of_two() {
-        use Standing::*;
+        use FigureQuality::*;
         let mut c = curve(&[slot(0.0, 4.0, 100.0, Forecast)]);
         c.take([slot(1.0, 2.0, 300.0, Actual)]);
         assert_eq!([mean(&c, 0.0, 1.0), mean(&c, 1.0, 2.0), mean(&c, 2.0, 4.0)], [100.0, 300.0, 100.0]);
@@ -267,14 +267,17 @@ mod tests {
 
     #[test]
     fn holes_are_bridged_edges_held_and_what_is_far_is_the_typical_day() {
-        let day: Vec<Slot> = (0..24)
+        let day: Vec<IntensitySlot> = (0..24)
             .filter(|hour| ![5, 6].contains(hour))
-            .map(|hour| slot(hour as f64, hour as f64 + 1.0, 100.0 + 10.0 * hour as f64, Standing::Actual))
+            .map(|hour| slot(hour as f64, hour as f64 + 1.0, 100.0 + 10.0 * hour as f64, FigureQuality::Actual))
             .collect();
         let c = curve(&day);
         assert_eq!(mean(&c, 5.0, 7.0), (140.0 + 170.0) / 2.0);
         let origins: Vec<Origin> = c.pieces(4.0 * HOUR_S, 26.0 * HOUR_S).map(|piece| piece.origin).collect();
-        assert_eq!(origins[..3], [Origin::Said(Standing::Actual), Origin::Filled, Origin::Said(Standing::Actual)]);
+        assert_eq!(
+            origins[..3],
+            [Origin::Said(FigureQuality::Actual), Origin::Filled, Origin::Said(FigureQuality::Actual)]
+        );
         assert_eq!(origins[origins.len() - 2..], [Origin::Filled, Origin::Typical]);
         assert_eq!([mean(&c, 24.0, 25.0), mean(&c, 25.0, 26.0)], [330.0, 110.0]);
         assert_eq!([mean(&c, 24.0 * 9.0 + 12.0, 24.0 * 9.0 + 13.0), mean(&c, -30.0, -29.0)], [220.0, 280.0]);
@@ -285,17 +288,22 @@ mod tests {
     fn nothing_known_is_nothing_and_one_figure_is_held() {
         let none = Curve::default();
         assert!(none.mean(0.0, 1.0).is_none() && none.pieces(0.0, 1e6).next().is_none());
-        let one = curve(&[slot(10.0, 11.0, 80.0, Standing::Actual)]);
+        let one = curve(&[slot(10.0, 11.0, 80.0, FigureQuality::Actual)]);
         assert_eq!([mean(&one, 0.0, 1.0), mean(&one, 50.0, 60.0)], [80.0, 80.0]);
-        let bad = Slot { g_per_kwh: f64::NAN, ..slot(0.0, 1.0, 0.0, Standing::Actual) };
-        assert!(curve(&[bad, slot(2.0, 2.0, 1.0, Standing::Actual)]).is_empty());
+        let bad = IntensitySlot { g_per_kwh: f64::NAN, ..slot(0.0, 1.0, 0.0, FigureQuality::Actual) };
+        assert!(curve(&[bad, slot(2.0, 2.0, 1.0, FigureQuality::Actual)]).is_empty());
     }
 
     #[test]
     fn a_year_of_five_minutes_is_thinned_and_its_mean_kept() {
         let slots = (0..365 * 288).map(|n| {
             let from = n as f64 * 300.0;
-            Slot { from, to: from + 300.0, g_per_kwh: 100.0 + (n % 288) as f64, standing: Standing::Actual }
+            IntensitySlot {
+                from,
+                to: from + 300.0,
+                g_per_kwh: 100.0 + (n % 288) as f64,
+                standing: FigureQuality::Actual,
+            }
         });
         let mut c = Curve::default();
         let mut slots = slots.peekable();
@@ -313,8 +321,8 @@ mod tests {
             slots in prop::collection::vec((0u32..400, 1u32..60, 0u32..1000, 0u8..3), 0..60),
             from in -500i32..900, length in 1i32..2000,
         ) {
-            let slots: Vec<Slot> = slots.into_iter().map(|(from, length, g, standing)| {
-                let standing = Standing::ALL[standing as usize];
+            let slots: Vec<IntensitySlot> = slots.into_iter().map(|(from, length, g, standing)| {
+                let standing = FigureQuality::ALL[standing as usize];
                 slot(from as f64 / 4.0, (from + length) as f64 / 4.0, g as f64, standing)
             }).collect();
             let c = curve(&slots);

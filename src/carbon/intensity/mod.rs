@@ -6,8 +6,8 @@ pub mod curve;
 pub mod slot;
 pub mod zones;
 
-use super::emissions::{Before, Pricing};
-use super::provider::Service;
+use super::emissions::{Before, EmissionFactors};
+use super::provider::Provider;
 use crate::clock::WallClock;
 use curve::Curve;
 
@@ -42,7 +42,7 @@ impl Intensity {
 
 /// The grid that feeds the run, as far as it is known.
 #[derive(Clone, Debug)]
-pub struct Grid {
+pub struct GridIntensity {
     /// One figure for all time: the user's, or the zone's yearly average, which counts until there are better ones.
     pub flat: Intensity,
     /// Figures by the hour, if they were asked for.
@@ -60,11 +60,11 @@ pub struct Hourly {
     pub failure: Option<String>,
 }
 
-impl Grid {
+impl GridIntensity {
     /// What turns energy into emissions, given the hours and the PUE.
-    pub fn pricing<'a>(&'a self, calendar: &'a WallClock, pue: f64) -> Pricing<'a> {
+    pub fn pricing<'a>(&'a self, calendar: &'a WallClock, pue: f64) -> EmissionFactors<'a> {
         let curve = self.hourly.as_ref().map(|hourly| &hourly.curve);
-        Pricing { flat: self.flat.g_per_kwh, curve, calendar, pue, before: Before::default() }
+        EmissionFactors { flat: self.flat.g_per_kwh, curve, calendar, pue, before: Before::default() }
     }
 
     /// What the user should know of the choice.
@@ -76,7 +76,7 @@ impl Grid {
 
 impl Hourly {
     /// Of a service, with no figures as yet.
-    pub fn of(service: &dyn Service) -> Hourly {
+    pub fn of(service: &dyn Provider) -> Hourly {
         let (basis, scope) = (Some(service.basis()), service.scope());
         let about = Intensity { zone: Some(service.zone()), basis, scope, ..live_one(service.source()) };
         Hourly { about, curve: Curve::default(), failure: service.missing().map(str::to_owned) }

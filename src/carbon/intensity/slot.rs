@@ -2,7 +2,7 @@
 
 /// Grid carbon intensity over some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Slot {
+pub struct IntensitySlot {
     /// From this instant, seconds since 1970 UTC,
     pub from: f64,
     /// to this one,
@@ -10,7 +10,7 @@ pub struct Slot {
     /// it is so many gCO2e/kWh.
     pub g_per_kwh: f64,
     /// How sure that is.
-    pub standing: Standing,
+    pub standing: FigureQuality,
 }
 
 /// More than any power station emits, gCO2e/kWh.
@@ -18,7 +18,7 @@ pub const DIRTIEST: f64 = 10_000.0;
 
 /// How sure a figure is; of two for the same time the greater counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum FigureQuality {
     /// Said beforehand.
     Forecast,
     /// Worked out by the service where meters are missing or late.
@@ -27,7 +27,7 @@ pub enum Standing {
     Actual,
 }
 
-impl Standing {
+impl FigureQuality {
     /// All, the least sure first.
-    pub const ALL: [Standing; 3] = [Standing::Forecast, Standing::Estimated, Standing::Actual];
+    pub const ALL: [FigureQuality; 3] = [FigureQuality::Forecast, FigureQuality::Estimated, FigureQuality::Actual];
 }

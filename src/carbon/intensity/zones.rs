@@ -13,8 +13,8 @@ pub mod names;
 mod refusal;
 mod tables;
 
-pub use names::{Found, Spot, find, part};
-use tables::{CLOUD_GRIDS, REGIONS, Row, STATES, ZONES, row, rows};
+pub use names::{FoundName, Spot, find, part};
+use tables::{CLOUD_GRIDS, REGIONS, STATES, TableRow, ZONES, row, rows};
 
 /// What is produced in a zone, as against what is used there after trade with its neighbours.
 pub const PRODUCTION: &str = "production";
@@ -31,7 +31,7 @@ const OWN_SOURCE: &str = "Google's own figure, region-carbon-info";
 
 /// A place of the tables.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Place {
+pub struct ZonePlace {
     /// What people call it.
     pub name: &'static str,
     /// The grid that feeds it, as Electricity Maps names it.
@@ -58,7 +58,7 @@ impl Halls {
 
     /// Of a cloud region; None: the text means none.
     pub fn of(asked: &str) -> Option<Halls> {
-        let Found { spot: Spot::Region(row), .. } = find(asked).ok()? else { return None };
+        let FoundName { spot: Spot::Region(row), .. } = find(asked).ok()? else { return None };
         let figure = |column: usize| row.number(column).zip(row.year(column + 1));
         Some(Halls { region: row.cell(0), pue: figure(5), wue: figure(7) })
     }
@@ -70,12 +70,12 @@ pub fn yearly(asked: &str) -> Result<Intensity> {
 }
 
 /// The place that an option asks for by zone or cloud region, in any case; an unknown one is refused with near ones.
-pub fn place(option: &str, asked: &str) -> Result<Place> {
+pub fn place(option: &str, asked: &str) -> Result<ZonePlace> {
     let found = find(asked).map_err(|unclear| refusal::refused(option, asked, &unclear))?;
     let first = figures(found.spot).next();
     let first = first.ok_or_else(|| refusal::refused(option, asked, &names::Unclear::Without("")))?;
     let caveat = caveat(asked, &found, &first);
-    Ok(Place {
+    Ok(ZonePlace {
         name: found.spot.name(),
         grid: found.spot.grid().map(|grid| grid.cell(0)),
         yearly: Intensity { caveat, ..first },
@@ -83,7 +83,7 @@ pub fn place(option: &str, asked: &str) -> Result<Place> {
     })
 }
 
-impl Place {
+impl ZonePlace {
     /// Its yearly average on this basis and of this use.
     pub fn by(&self, basis: Option<&str>, scope: Option<&str>) -> Option<Intensity> {
         let is_asked = |one: &Intensity| one.basis == basis && one.scope == scope;
@@ -136,28 +136,28 @@ fn figure(zone: &str, g_per_kwh: f64, year: Option<u32>, basis: &'static str, so
     }
 }
 
-fn of_zone(row: Row) -> Option<Intensity> {
+fn of_zone(row: TableRow) -> Option<Intensity> {
     let source = tables::source(row.cell(7))?;
     let of_table = figure(row.cell(0), row.number(4)?, row.year(3), row.cell(5), source);
     Some(Intensity { scope: Some(row.cell(6)), ..of_table })
 }
 
-fn of_grid(row: Row) -> Option<Intensity> {
+fn of_grid(row: TableRow) -> Option<Intensity> {
     Some(figure(row.cell(0), row.number(2)?, Some(GRID_YEAR), LIFECYCLE, GRID_SOURCE))
 }
 
-fn of_cloud_grid(row: Row) -> Option<Intensity> {
+fn of_cloud_grid(row: TableRow) -> Option<Intensity> {
     Some(figure(row.cell(0), row.number(1)?, row.year(2), LIFECYCLE, CLOUD_SOURCE))
 }
 
 /// The provider's own figure of a region, which is of the grid there.
-fn own(region: Row) -> Option<Intensity> {
+fn own(region: TableRow) -> Option<Intensity> {
     Some(figure(region.cell(2), region.number(3)?, region.year(4), DIRECT, OWN_SOURCE))
 }
 
 /// What the user should know of the choice.
-fn caveat(asked: &str, found: &Found, priced: &Intensity) -> Option<String> {
-    let Found { spot, why } = *found;
+fn caveat(asked: &str, found: &FoundName, priced: &Intensity) -> Option<String> {
+    let FoundName { spot, why } = *found;
     if !why.is_empty() {
         return Some(format!(
             "location={} is priced as {} ({}): {why}",
@@ -184,7 +184,7 @@ fn caveat(asked: &str, found: &Found, priced: &Intensity) -> Option<String> {
 }
 
 /// A state that lies on several grids.
-fn several(state: Row) -> Option<String> {
+fn several(state: TableRow) -> Option<String> {
     let (first, more) = state.cell(2).split_once(' ')?;
     let shown = |zone: &str| Some(format!("{zone} ({} g/kWh)", row(tables::GRIDS, zone)?.cell(2)));
     let more: Vec<String> = more.split(' ').filter_map(shown).collect();

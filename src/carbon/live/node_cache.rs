@@ -2,7 +2,7 @@
 //! node see, readable by this user alone. Of many that want it at once one asks. Whatever is wrong with the files, they are
 //! as if not there.
 
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::os;
 use crate::sanitize;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ const WORDS: usize = 500;
 
 /// What the last to ask got.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Entry {
+pub struct CacheEntry {
     /// When it was fetched, seconds since 1970 UTC; None: nothing has been yet.
     pub fetched: Option<f64>,
     /// Nobody is to ask before this instant: the service failed, or wants to be left alone.
@@ -36,14 +36,14 @@ pub struct Entry {
     /// How often in a row it failed: whoever asks next carries on from there.
     pub failures: u32,
     /// What it said.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<IntensitySlot>,
     /// Where this machine is, if that was the question.
     pub place: Option<String>,
 }
 
 /// The file of one question.
 #[derive(Clone, Debug)]
-pub struct Cache {
+pub struct NodeCache {
     path: PathBuf,
     /// What was told to this key is not for another; this number tells them apart.
     key: u64,
@@ -51,22 +51,22 @@ pub struct Cache {
 
 /// Held by the one that asks; let go when dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct FetchLock {
     marker: PathBuf,
 }
 
-impl Cache {
+impl NodeCache {
     /// For a question told by these words: the service, its address, the zone. The name is a number made of them, and holds
     /// nothing of the key: everybody sees it, and could try passwords on it. What was answered to another key is as if not
     /// there, as this one may be answered where that was not; of it the file, for this user's eyes, has a number of 64 bits.
-    pub fn new(folder: &Path, question: &[&str], key: &str) -> Cache {
+    pub fn new(folder: &Path, question: &[&str], key: &str) -> NodeCache {
         let question = number(&(env!("CARGO_PKG_VERSION"), question));
         let name = format!("carbontracker-{}-grid-{question:016x}.json", os::user());
-        Cache { path: folder.join(name), key: number(&key) }
+        NodeCache { path: folder.join(name), key: number(&key) }
     }
 
     /// What is there, if it can be right at `now`, seconds since 1970 UTC.
-    pub fn read(&self, now: f64) -> Option<Entry> {
+    pub fn read(&self, now: f64) -> Option<CacheEntry> {
         let flags = os::NO_FOLLOW | os::NO_WAIT;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).ok()?;
         let metadata = file.metadata().ok()?;
@@ -84,11 +84,11 @@ impl Cache {
     }
 
     /// Puts it there for others, whole or not at all. Where that cannot be done everybody asks for himself.
-    pub fn write(&self, entry: &Entry) {
+    pub fn write(&self, entry: &CacheEntry) {
         let _ = self.try_write(entry);
     }
 
-    fn try_write(&self, entry: &Entry) -> io::Result<()> {
+    fn try_write(&self, entry: &CacheEntry) -> io::Result<()> {
         let text = print(self.key, entry).to_string();
         if text.len() as u64 > LARGEST.min(os::file_size_limit()) {
             return Err(ErrorKind::FileTooLarge.into());
@@ -101,7 +101,7 @@ impl Cache {
     }
 
     /// The right to ask, if nobody has it. Where no files can be made everybody has it.
-    pub fn turn(&self) -> Option<Turn> {
+    pub fn turn(&self) -> Option<FetchLock> {
         let marker = self.beside("asked");
         for _ in 0..2 {
             match create(&marker) {
@@ -124,7 +124,7 @@ impl Cache {
                 _ => break,
             }
         }
-        Some(Turn { marker })
+        Some(FetchLock { marker })
     }
 
     /// A file beside it, which is swept up with it.
@@ -133,7 +133,7 @@ impl Cache {
     }
 }
 
-impl Drop for Turn {
+impl Drop for FetchLock {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.marker);
     }
@@ -150,8 +150,8 @@ fn number(words: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn print(key: u64, entry: &Entry) -> Value {
-    let slot = |slot: &Slot| json!([slot.from, slot.to, slot.g_per_kwh, letter(slot.standing)]);
+fn print(key: u64, entry: &CacheEntry) -> Value {
+    let slot = |slot: &IntensitySlot| json!([slot.from, slot.to, slot.g_per_kwh, letter(slot.standing)]);
     json!({
         "key": key,
         "fetched": entry.fetched,
@@ -163,7 +163,7 @@ fn print(key: u64, entry: &Entry) -> Value {
     })
 }
 
-fn parse(value: &Value) -> Option<Entry> {
+fn parse(value: &Value) -> Option<CacheEntry> {
     let words = |name: &str| -> Option<Option<String>> {
         match value.get(name)? {
             Value::Null => Some(None),
@@ -174,7 +174,7 @@ fn parse(value: &Value) -> Option<Entry> {
         Value::Null => None,
         at => Some(at.as_f64()?),
     };
-    Some(Entry {
+    Some(CacheEntry {
         fetched,
         not_before: value.get("not_before")?.as_f64()?,
         failed: words("failed")?,
@@ -185,18 +185,18 @@ fn parse(value: &Value) -> Option<Entry> {
 }
 
 /// One slot; what no service's answer could have given is refused here too.
-fn parse_slot(value: &Value) -> Option<Slot> {
+fn parse_slot(value: &Value) -> Option<IntensitySlot> {
     let [from, to, g_per_kwh, standing] = value.as_array()?.as_slice() else { return None };
     let (from, to, g_per_kwh) = (from.as_f64()?, to.as_f64()?, g_per_kwh.as_f64()?);
-    let standing = Standing::ALL.into_iter().find(|&known| standing.as_str() == Some(letter(known)))?;
-    (from < to && g_per_kwh >= 0.0).then_some(Slot { from, to, g_per_kwh, standing })
+    let standing = FigureQuality::ALL.into_iter().find(|&known| standing.as_str() == Some(letter(known)))?;
+    (from < to && g_per_kwh >= 0.0).then_some(IntensitySlot { from, to, g_per_kwh, standing })
 }
 
-fn letter(standing: Standing) -> &'static str {
+fn letter(standing: FigureQuality) -> &'static str {
     match standing {
-        Standing::Forecast => "F",
-        Standing::Estimated => "E",
-        Standing::Actual => "A",
+        FigureQuality::Forecast => "F",
+        FigureQuality::Estimated => "E",
+        FigureQuality::Actual => "A",
     }
 }
 
@@ -217,12 +217,12 @@ mod tests {
             Scratch(folder)
         }
 
-        fn cache(&self) -> Cache {
+        fn cache(&self) -> NodeCache {
             self.cache_of("a-key")
         }
 
-        fn cache_of(&self, key: &str) -> Cache {
-            Cache::new(&self.0, &["service", "https://example.org", "DK1"], key)
+        fn cache_of(&self, key: &str) -> NodeCache {
+            NodeCache::new(&self.0, &["service", "https://example.org", "DK1"], key)
         }
 
         fn names(&self) -> Vec<String> {
@@ -236,17 +236,17 @@ mod tests {
         }
     }
 
-    fn entry() -> Entry {
-        let slot = |from: f64, standing| Slot { from, to: from + 300.0, g_per_kwh: 113.25, standing };
-        Entry {
+    fn entry() -> CacheEntry {
+        let slot = |from: f64, standing| IntensitySlot { from, to: from + 300.0, g_per_kwh: 113.25, standing };
+        CacheEntry {
             fetched: Some(NOW - 7.5),
             not_before: NOW + 60.0,
             failed: Some("status 500".into()),
             failures: 3,
             slots: vec![
-                slot(NOW, Standing::Actual),
-                slot(NOW + 300.0, Standing::Estimated),
-                slot(NOW, Standing::Forecast),
+                slot(NOW, FigureQuality::Actual),
+                slot(NOW + 300.0, FigureQuality::Estimated),
+                slot(NOW, FigureQuality::Forecast),
             ],
             place: Some("DK-DK1".into()),
         }
@@ -268,7 +268,7 @@ mod tests {
         let other = scratch.cache_of("another");
         assert_eq!(other.read(NOW), None, "another key may be answered otherwise");
         assert_eq!(other.path, cache.path, "the name, which everybody sees, tells nothing of the key");
-        let glued = Cache::new(&scratch.0, &["service", "https://example.orgDK1", ""], "a-key");
+        let glued = NodeCache::new(&scratch.0, &["service", "https://example.orgDK1", ""], "a-key");
         assert_ne!(glued.path, cache.path);
     }
 
@@ -322,7 +322,7 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
         assert_eq!(cache.read(NOW), None);
 
-        let nowhere = Cache::new(Path::new("/nowhere"), &["x"], "");
+        let nowhere = NodeCache::new(Path::new("/nowhere"), &["x"], "");
         nowhere.write(&entry());
         assert_eq!(nowhere.read(NOW), None);
         assert!(nowhere.turn().is_some() && nowhere.turn().is_some(), "everybody asks");
@@ -336,7 +336,7 @@ mod tests {
         assert!(cache.turn().is_none() && scratch.cache().turn().is_none());
         drop(turn);
         let left = cache.turn().expect("let go");
-        let marker_of = |turn: &Turn| File::options().write(true).open(&turn.marker).unwrap();
+        let marker_of = |turn: &FetchLock| File::options().write(true).open(&turn.marker).unwrap();
         marker_of(&left).set_modified(SystemTime::now() - 2 * TURN).unwrap();
         let next = cache.turn().expect("taken over");
         marker_of(&next).set_modified(SystemTime::now() + 100 * TURN).unwrap();

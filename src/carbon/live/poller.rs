@@ -1,12 +1,12 @@
 //! The thread that asks a live service, round after round, politely: each failure is said once, asked again ever later, and
 //! shared with the other ranks of the node. It owns all that it uses, so that whoever started it need not wait for its end.
 
-use super::backoff::{LONGEST_REST_S, LONGEST_RETRY_AFTER_S, Trouble};
-use super::node_cache::{Cache, Entry};
-use crate::carbon::http::client::{self, Failure, Limits};
+use super::backoff::{LONGEST_REST_S, LONGEST_RETRY_AFTER_S, RetryPolicy};
+use super::node_cache::{CacheEntry, NodeCache};
+use crate::carbon::http::client::{self, HttpFailure, HttpLimits};
 use crate::carbon::http::proxy::Proxies;
-use crate::carbon::intensity::slot::Slot;
-use crate::carbon::provider::{Request, Secret, Service};
+use crate::carbon::intensity::slot::IntensitySlot;
+use crate::carbon::provider::{HttpRequest, Provider, Secret};
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::os::{self, unix_s};
 use std::io;
@@ -31,7 +31,7 @@ const FAULT: &str = "a fault of ours in asking the live service was contained: i
 /// A service to be asked.
 pub struct Target {
     /// What to ask, and what its answers say.
-    pub service: Box<dyn Service>,
+    pub service: Box<dyn Provider>,
     /// Scheme and host: the service's own, or what the user put in their place.
     pub base: String,
     /// The key in its requests; here to tell what was answered to others from what was answered to us.
@@ -39,7 +39,7 @@ pub struct Target {
 }
 
 /// Asks whoever knows where this machine is one thing, for so long at most: what is not there should not be waited for.
-pub type Ask<'a> = dyn FnMut(&Request, Duration) -> Result<Vec<u8>, Failure> + 'a;
+pub type Ask<'a> = dyn FnMut(&HttpRequest, Duration) -> Result<Vec<u8>, HttpFailure> + 'a;
 
 /// Asks until it knows a place; Err: why it does not, in words. Called again later if so.
 pub type Find = dyn FnMut(&mut Ask<'_>) -> Result<String, String> + Send;
@@ -60,7 +60,7 @@ pub struct Lookup {
 }
 
 /// What is to be found out.
-pub enum Aim {
+pub enum PollTask {
     /// The grid, of a known service.
     Grid(Target),
     /// First, where this machine is.
@@ -69,11 +69,11 @@ pub enum Aim {
 
 /// What there is to tell.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub enum PollUpdate {
     /// Where this machine is.
     Place(String),
     /// What a service says of the grid, in no order; some of it may have been said before.
-    Slots(Vec<Slot>),
+    Slots(Vec<IntensitySlot>),
     /// Why it says nothing, and what a person can do. Said once until it answers again.
     Failed(String),
     /// It answers again.
@@ -83,22 +83,22 @@ pub enum News {
 }
 
 /// How to go about it.
-pub struct Manner {
+pub struct PollConfig {
     /// Where answers are shared; None: nowhere.
     pub folder: Option<PathBuf>,
     /// Of each request to a service.
-    pub limits: Limits,
+    pub limits: HttpLimits,
     /// How this node reaches what is not near.
     pub proxies: Proxies,
     /// All waits are multiplied with it: 1, but for tests.
     pub scale: f64,
 }
 
-impl Default for Manner {
+impl Default for PollConfig {
     fn default() -> Self {
-        Manner {
+        PollConfig {
             folder: Some(crate::carbon::live::node_cache::FOLDER.into()),
-            limits: Limits::default(),
+            limits: HttpLimits::default(),
             proxies: Proxies::default(),
             scale: 1.0,
         }
@@ -107,10 +107,14 @@ impl Default for Manner {
 
 /// Starts the thread, and nothing else: the first request is its own. `deliver` is called on it; once it is told to end
 /// nothing is delivered any more, but for what is under way.
-pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'static) -> io::Result<Worker> {
+pub fn start(
+    aim: PollTask,
+    manner: PollConfig,
+    deliver: impl FnMut(PollUpdate) + Send + 'static,
+) -> io::Result<Worker> {
     let ask = move |stop| {
         let deliver = Box::new(deliver);
-        let mut line = Line { stop, deliver, manner, told: Vec::new(), failures: 0, has_asked: false, outcome: None };
+        let mut line = Poller { stop, deliver, manner, told: Vec::new(), failures: 0, has_asked: false, outcome: None };
         if catch_unwind(AssertUnwindSafe(|| line.run(aim))).is_err() {
             line.fail(FAULT.into());
         }
@@ -120,10 +124,10 @@ pub fn start(aim: Aim, manner: Manner, deliver: impl FnMut(News) + Send + 'stati
 }
 
 /// What the thread has: the line to whoever listens, and how asking goes.
-struct Line {
+struct Poller {
     stop: Stop,
-    deliver: Box<dyn FnMut(News) + Send>,
-    manner: Manner,
+    deliver: Box<dyn FnMut(PollUpdate) + Send>,
+    manner: PollConfig,
     /// Failures said since the last answer.
     told: Vec<String>,
     /// Failures in a row.
@@ -133,12 +137,12 @@ struct Line {
     outcome: Option<Option<String>>,
 }
 
-impl Line {
-    fn run(&mut self, aim: Aim) {
+impl Poller {
+    fn run(&mut self, aim: PollTask) {
         os::widen_affinity();
         let target = match aim {
-            Aim::Grid(target) => Some(target),
-            Aim::Place(lookup) => self.look_up(lookup),
+            PollTask::Grid(target) => Some(target),
+            PollTask::Place(lookup) => self.look_up(lookup),
         };
         if let Some(target) = target {
             self.follow(target);
@@ -152,19 +156,19 @@ impl Line {
         while !self.is_stopping() {
             let (entry, rest_s) = self.look(cache.as_ref(), PLACE_S, &mut |line| {
                 let mut failure = None;
-                let mut ask = |request: &Request, within: Duration| {
-                    let limits = Limits { whole: within, ..Limits::default() };
+                let mut ask = |request: &HttpRequest, within: Duration| {
+                    let limits = HttpLimits { whole: within, ..HttpLimits::default() };
                     let answer = client::ask(&base, request, &limits, &line.manner.proxies);
                     answer.inspect_err(|why| failure = Some(why.clone()))
                 };
                 match find(&mut ask) {
-                    Ok(place) => (Entry { place: Some(place), ..Entry::default() }, None),
-                    Err(words) => (Entry::default(), Some(Trouble { words, failure })),
+                    Ok(place) => (CacheEntry { place: Some(place), ..CacheEntry::default() }, None),
+                    Err(words) => (CacheEntry::default(), Some(RetryPolicy { words, failure })),
                 }
             });
             self.conclude();
             if let Some(place) = entry.and_then(|entry| entry.place) {
-                self.tell(News::Place(place.clone()));
+                self.tell(PollUpdate::Place(place.clone()));
                 return choose(&place).unwrap_or_else(|words| {
                     self.fail(words);
                     None
@@ -186,16 +190,16 @@ impl Line {
             let (entry, rest_s) =
                 self.look(cache.as_ref(), fresh_s, &mut |line| line.round(service.as_mut(), &base, &mut resting));
             if !resting.is_empty() && !std::mem::replace(&mut is_lacking_said, true) {
-                self.tell(News::Lacks(format!(
+                self.tell(PollUpdate::Lacks(format!(
                     "{} refuses its forecast, as it does where the key's plan holds none: what is still to come is priced by the typical day",
                     service.name()
                 )));
             }
             // Another stamp, be it an earlier one, where the clock was set back.
-            if let Some(Entry { fetched: Some(fetched), slots, .. }) = entry
+            if let Some(CacheEntry { fetched: Some(fetched), slots, .. }) = entry
                 && told.replace(fetched) != Some(fetched)
             {
-                self.tell(News::Slots(slots));
+                self.tell(PollUpdate::Slots(slots));
             }
             self.conclude();
             self.rest(rest_s);
@@ -206,10 +210,10 @@ impl Line {
     /// now, if it may be asked. And for how long to leave it, s.
     fn look(
         &mut self,
-        cache: Option<&Cache>,
+        cache: Option<&NodeCache>,
         fresh_s: f64,
-        ask: &mut dyn FnMut(&Line) -> (Entry, Option<Trouble>),
-    ) -> (Option<Entry>, f64) {
+        ask: &mut dyn FnMut(&Poller) -> (CacheEntry, Option<RetryPolicy>),
+    ) -> (Option<CacheEntry>, f64) {
         let Some(cache) = cache else { return self.ask(None, fresh_s, None, ask) };
         let known = cache.read(unix_s());
         if let Some(rest_s) = self.left_s(known.as_ref(), fresh_s) {
@@ -225,7 +229,7 @@ impl Line {
     }
 
     /// For how long what others got will do, s; None: it does not.
-    fn left_s(&self, known: Option<&Entry>, fresh_s: f64) -> Option<f64> {
+    fn left_s(&self, known: Option<&CacheEntry>, fresh_s: f64) -> Option<f64> {
         let scale = self.manner.scale;
         let stale = known?.fetched.map_or(0.0, |fetched| fetched + fresh_s * scale);
         let left_s = (stale.max(known?.not_before) - unix_s()) / scale;
@@ -234,7 +238,7 @@ impl Line {
     }
 
     /// Takes over what another rank got, or that it got nothing.
-    fn adopt(&mut self, known: Option<Entry>, rest_s: f64) -> (Option<Entry>, f64) {
+    fn adopt(&mut self, known: Option<CacheEntry>, rest_s: f64) -> (Option<CacheEntry>, f64) {
         self.outcome = Some(known.as_ref().and_then(|entry| entry.failed.clone()));
         (known, rest_s * spread())
     }
@@ -243,11 +247,11 @@ impl Line {
     /// has failed for us.
     fn ask(
         &mut self,
-        cache: Option<&Cache>,
+        cache: Option<&NodeCache>,
         fresh_s: f64,
-        known: Option<Entry>,
-        ask: &mut dyn FnMut(&Line) -> (Entry, Option<Trouble>),
-    ) -> (Option<Entry>, f64) {
+        known: Option<CacheEntry>,
+        ask: &mut dyn FnMut(&Poller) -> (CacheEntry, Option<RetryPolicy>),
+    ) -> (Option<CacheEntry>, f64) {
         if !std::mem::replace(&mut self.has_asked, true) {
             self.rest(START_SPREAD_S * random());
         }
@@ -262,7 +266,8 @@ impl Line {
         let failures =
             known.as_ref().filter(|known| known.not_before + wait_s > now_s).map_or(0, |known| known.failures);
         let has_some = answer.place.is_some() || !answer.slots.is_empty();
-        let mut entry = if has_some { Entry { fetched: Some(unix_s()), ..answer } } else { known.unwrap_or_default() };
+        let mut entry =
+            if has_some { CacheEntry { fetched: Some(unix_s()), ..answer } } else { known.unwrap_or_default() };
         let least_s = if has_some { fresh_s } else { 0.0 };
         let rest_s = trouble.as_ref().map_or(fresh_s, |trouble| {
             self.failures = self.failures.max(failures).saturating_add(1);
@@ -271,7 +276,7 @@ impl Line {
         entry.not_before = unix_s() + rest_s * self.manner.scale;
         entry.failed = trouble.as_ref().map(|trouble| trouble.words.clone());
         entry.failures = if trouble.is_some() { self.failures } else { 0 };
-        if let Some(cache) = cache.filter(|_| trouble.as_ref().is_none_or(Trouble::is_for_all)) {
+        if let Some(cache) = cache.filter(|_| trouble.as_ref().is_none_or(RetryPolicy::is_for_all)) {
             cache.write(&entry);
         }
         self.outcome = Some(trouble.map(|trouble| trouble.words));
@@ -281,10 +286,10 @@ impl Line {
     /// One round: all that the service is to be asked, up to the first that fails.
     fn round(
         &self,
-        service: &mut dyn Service,
+        service: &mut dyn Provider,
         base: &str,
         resting: &mut Vec<(u8, Instant)>,
-    ) -> (Entry, Option<Trouble>) {
+    ) -> (CacheEntry, Option<RetryPolicy>) {
         let mut slots = Vec::new();
         let mut trouble = None;
         resting.retain(|(_, until)| Instant::now() < *until);
@@ -298,35 +303,35 @@ impl Line {
                 Ok(body) => match service.take(&request, &body) {
                     Ok(more) => slots.extend(more),
                     Err(words) => {
-                        trouble = Some(Trouble { words: format!("{}: {words}", service.name()), failure: None })
+                        trouble = Some(RetryPolicy { words: format!("{}: {words}", service.name()), failure: None })
                     }
                 },
-                Err(Failure::Status { code: 401 | 403 | 404, .. }) if request.is_optional => {
+                Err(HttpFailure::Status { code: 401 | 403 | 404, .. }) if request.is_optional => {
                     resting.push((request.answer, Instant::now() + scaled(OPTIONAL_REST_S, self.manner.scale)));
                 }
-                Err(failure) => trouble = Some(Trouble::of(service, failure)),
+                Err(failure) => trouble = Some(RetryPolicy::of(service, failure)),
             }
         }
         // Else nobody would ever say why the yearly average counts.
         let nothing = || {
             let words = format!("{}: it answers, but has no figures for {} at present", service.name(), service.zone());
-            Trouble { words, failure: None }
+            RetryPolicy { words, failure: None }
         };
         let trouble = trouble.or_else(|| slots.is_empty().then(nothing));
-        (Entry { slots, ..Entry::default() }, trouble)
+        (CacheEntry { slots, ..CacheEntry::default() }, trouble)
     }
 
     /// What fails without a proxy may not by one, so that is another question.
-    fn cache(&self, question: &[&str], key: &str) -> Option<Cache> {
+    fn cache(&self, question: &[&str], key: &str) -> Option<NodeCache> {
         let proxy = self.manner.proxies.name();
-        self.manner.folder.as_ref().map(|folder| Cache::new(folder, &[question, &[proxy]].concat(), key))
+        self.manner.folder.as_ref().map(|folder| NodeCache::new(folder, &[question, &[proxy]].concat(), key))
     }
 
     fn is_stopping(&self) -> bool {
         self.stop.is_set()
     }
 
-    fn tell(&mut self, news: News) {
+    fn tell(&mut self, news: PollUpdate) {
         if !self.is_stopping() {
             (self.deliver)(news);
         }
@@ -344,14 +349,14 @@ impl Line {
     fn fail(&mut self, words: String) {
         if !self.told.contains(&words) {
             self.told.push(words.clone());
-            self.tell(News::Failed(words));
+            self.tell(PollUpdate::Failed(words));
         }
     }
 
     fn succeed(&mut self) {
         self.failures = 0;
         if !std::mem::take(&mut self.told).is_empty() {
-            self.tell(News::Back);
+            self.tell(PollUpdate::Back);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where this machine is by its public address, for `location=ip`: one look-up, only where the user asks for it.
 
 use crate::carbon::intensity::zones;
-use crate::carbon::provider::{Request, field, json};
+use crate::carbon::provider::{HttpRequest, field, json};
 use serde_json::Value;
 
 /// Who is asked: over HTTPS, and without a key.
@@ -9,7 +9,7 @@ pub const HOST: &str = "https://get.geojs.io";
 
 /// Where a public address is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Whereabouts {
+pub struct GeoLocation {
     /// ISO 3166 alpha-2.
     pub country: String,
     /// State, province or region, by its name.
@@ -21,12 +21,12 @@ pub struct Whereabouts {
 }
 
 /// The look-up of this machine's own address.
-pub fn request() -> Request {
-    Request::get(0, "/v1/ip/geo.json")
+pub fn request() -> HttpRequest {
+    HttpRequest::get(0, "/v1/ip/geo.json")
 }
 
 /// What get.geojs.io answers, and what ipinfo.io and ip-api.com do, which a mirror may serve in its place.
-pub fn take(body: &[u8]) -> Result<Whereabouts, String> {
+pub fn take(body: &[u8]) -> Result<GeoLocation, String> {
     let answer = json(body)?;
     let is_private = answer.get("bogon").is_some_and(|bogon| *bogon != false);
     if is_private || answer.get("status").is_some_and(|status| status != "success") {
@@ -42,7 +42,7 @@ pub fn take(body: &[u8]) -> Result<Whereabouts, String> {
     let country = country.ok_or("the answer names no country")?.to_ascii_uppercase();
     let (latitude, longitude) = degrees(&answer).unzip();
     let region = text("regionName").or(text("region")).filter(|name| !name.is_empty() && name.len() <= 80);
-    Ok(Whereabouts { country, region: region.map(str::to_owned), latitude, longitude })
+    Ok(GeoLocation { country, region: region.map(str::to_owned), latitude, longitude })
 }
 
 /// Latitude and longitude, as numbers, as texts, or as one text with a comma. 0, 0 is in the sea and means unknown.
@@ -60,10 +60,10 @@ fn degrees(answer: &Value) -> Option<(f64, f64)> {
     })
 }
 
-impl Whereabouts {
+impl GeoLocation {
     /// As text that `take` understands.
     pub fn told(&self) -> String {
-        let Whereabouts { country, region, latitude, longitude } = self;
+        let GeoLocation { country, region, latitude, longitude } = self;
         let told = serde_json::json!({
             "country_code": country, "region": region, "latitude": latitude, "longitude": longitude,
         });

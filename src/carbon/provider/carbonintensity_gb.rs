@@ -1,9 +1,10 @@
 //! Carbon Intensity of the British system operator: Great Britain and its regions, by the half hour, without a key.
 
 use super::{
-    Place, Request, Service, encoded, field, figure, in_order, json, list, minute, refused_by_others, slot, time,
+    HttpRequest, Provider, ProviderLocation, encoded, field, figure, in_order, json, list, minute, refused_by_others,
+    slot, time,
 };
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
 use crate::error::Error;
 use serde_json::Value;
@@ -33,12 +34,12 @@ enum Area {
 
 impl CarbonIntensityGb {
     /// The service for the country, or a part the user names.
-    pub fn new(place: Place<'_>) -> Result<Self, Error> {
+    pub fn new(place: ProviderLocation<'_>) -> Result<Self, Error> {
         let area = match place {
-            Place::Unsaid => Some(Area::National),
+            ProviderLocation::Unsaid => Some(Area::National),
             _ if place.table_zone().as_deref() == Some("GB") => Some(Area::National),
-            Place::Zone(asked) => part(asked),
-            Place::Found(_) => None,
+            ProviderLocation::Zone(asked) => part(asked),
+            ProviderLocation::Found(_) => None,
         };
         Ok(CarbonIntensityGb { area: area.ok_or_else(|| place.refused(TAKES))?, step: PAST, now: 0.0 })
     }
@@ -74,20 +75,20 @@ impl CarbonIntensityGb {
         list(region, "data")
     }
 
-    fn half_hour(&self, record: &Value) -> Result<Option<Slot>, String> {
+    fn half_hour(&self, record: &Value) -> Result<Option<IntensitySlot>, String> {
         let (from, to) = (time(record, "from")?, time(record, "to")?);
         let intensity = field(record, "intensity")?;
         let actual = figure(intensity.get("actual").unwrap_or(&Value::Null))?;
         let forecast = figure(field(intensity, "forecast")?)?;
         // A region has no meter: what the service says of its past is worked out.
         let is_worked_out = !matches!(self.area, Area::National) && to <= self.now;
-        let said = if is_worked_out { Standing::Estimated } else { Standing::Forecast };
-        let figure = actual.map(|g| (g, Standing::Actual)).or(forecast.map(|g| (g, said)));
+        let said = if is_worked_out { FigureQuality::Estimated } else { FigureQuality::Forecast };
+        let figure = actual.map(|g| (g, FigureQuality::Actual)).or(forecast.map(|g| (g, said)));
         figure.map(|(g_per_kwh, standing)| slot(from, to, g_per_kwh, standing)).transpose()
     }
 }
 
-impl Service for CarbonIntensityGb {
+impl Provider for CarbonIntensityGb {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -124,11 +125,11 @@ impl Service for CarbonIntensityGb {
         900.0
     }
 
-    fn next(&mut self, now: f64) -> Option<Request> {
+    fn next(&mut self, now: f64) -> Option<HttpRequest> {
         self.now = now;
         let request = match self.step {
-            PAST => Request::get(PAST, self.path("pt24h")),
-            AHEAD => Request::get(AHEAD, self.path("fw48h")),
+            PAST => HttpRequest::get(PAST, self.path("pt24h")),
+            AHEAD => HttpRequest::get(AHEAD, self.path("fw48h")),
             _ => {
                 self.step = PAST;
                 return None;
@@ -138,7 +139,7 @@ impl Service for CarbonIntensityGb {
         Some(request)
     }
 
-    fn take(&mut self, _: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+    fn take(&mut self, _: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let answer = json(body)?;
         let mut slots = Vec::new();
         for record in self.half_hours(&answer)? {

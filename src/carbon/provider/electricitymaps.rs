@@ -1,10 +1,11 @@
 //! Electricity Maps, v3: the world, by the hour, for a key. The free plan holds one zone and no forecast.
 
 use super::{
-    Place, Request, Secret, Service, country, encoded, field, figure, in_order, json, list, slot, spacing, time,
+    HttpRequest, Provider, ProviderLocation, Secret, country, encoded, field, figure, in_order, json, list, slot,
+    spacing, time,
 };
-use crate::carbon::intensity::slot::{Slot, Standing};
-use crate::carbon::intensity::zones::{self, Found, Spot};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::zones::{self, FoundName, Spot};
 use crate::error::Error;
 use serde_json::Value;
 
@@ -38,11 +39,11 @@ enum Zone {
 
 impl ElectricityMaps {
     /// The service for a zone of its own, a cloud region or a place found.
-    pub fn new(place: Place<'_>, key: Option<Secret>) -> Result<Self, Error> {
+    pub fn new(place: ProviderLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
         let zone = match place {
-            Place::Unsaid => None,
-            Place::Zone(asked) => own_zone(asked),
-            Place::Found(found) => Some(match (found.latitude, found.longitude) {
+            ProviderLocation::Unsaid => None,
+            ProviderLocation::Zone(asked) => own_zone(asked),
+            ProviderLocation::Found(found) => Some(match (found.latitude, found.longitude) {
                 (Some(latitude), Some(longitude)) => {
                     Zone::At(latitude, longitude, found.zone().unwrap_or_else(|| found.country.clone()))
                 }
@@ -82,7 +83,7 @@ impl ElectricityMaps {
         }
     }
 
-    fn slots(&self, answer: &Value, records: &[Value], is_forecast: bool) -> Result<Vec<Slot>, String> {
+    fn slots(&self, answer: &Value, records: &[Value], is_forecast: bool) -> Result<Vec<IntensitySlot>, String> {
         let starts = records.iter().map(|record| time(record, "datetime")).collect::<Result<Vec<_>, _>>()?;
         let length = length(answer, &starts)?;
         let mut slots = Vec::new();
@@ -91,9 +92,9 @@ impl ElectricityMaps {
                 self.check(record)?;
             }
             let standing = match record.get("isEstimated").and_then(Value::as_bool) {
-                _ if is_forecast => Standing::Forecast,
-                Some(false) => Standing::Actual,
-                Some(true) | None => Standing::Estimated,
+                _ if is_forecast => FigureQuality::Forecast,
+                Some(false) => FigureQuality::Actual,
+                Some(true) | None => FigureQuality::Estimated,
             };
             if let Some(g_per_kwh) = figure(field(record, "carbonIntensity")?)? {
                 slots.push(slot(from, from + length, g_per_kwh, standing)?);
@@ -103,7 +104,7 @@ impl ElectricityMaps {
     }
 }
 
-impl Service for ElectricityMaps {
+impl Provider for ElectricityMaps {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -145,7 +146,7 @@ impl Service for ElectricityMaps {
         )
     }
 
-    fn next(&mut self, _: f64) -> Option<Request> {
+    fn next(&mut self, _: f64) -> Option<HttpRequest> {
         let key = self.key.as_ref()?.0.clone();
         let (answer, what) = match self.step {
             LATEST => (LATEST, "latest"),
@@ -157,11 +158,11 @@ impl Service for ElectricityMaps {
             }
         };
         self.step += 1;
-        let request = Request::get(answer, self.path(what)).header("auth-token", key);
+        let request = HttpRequest::get(answer, self.path(what)).header("auth-token", key);
         Some(if answer == FORECAST { request.optional() } else { request })
     }
 
-    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+    fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let answer = json(body)?;
         self.check(&answer)?;
         match request.answer {
@@ -188,9 +189,9 @@ impl Service for ElectricityMaps {
 /// may have.
 fn own_zone(asked: &str) -> Option<Zone> {
     match zones::find(asked) {
-        Ok(Found { spot: region @ Spot::Region(_), .. }) => Some(Zone::Cloud(region.code())),
-        Ok(Found { spot: Spot::State(_), .. }) => None, // US-CA: the service knows operators, not states
-        Ok(Found { spot, why: "" }) if spot.code() != "WORLD" => Some(Zone::Named(spot.code().to_owned())),
+        Ok(FoundName { spot: region @ Spot::Region(_), .. }) => Some(Zone::Cloud(region.code())),
+        Ok(FoundName { spot: Spot::State(_), .. }) => None, // US-CA: the service knows operators, not states
+        Ok(FoundName { spot, why: "" }) if spot.code() != "WORLD" => Some(Zone::Named(spot.code().to_owned())),
         _ => formed(asked).map(Zone::Named),
     }
 }

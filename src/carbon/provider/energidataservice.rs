@@ -1,11 +1,12 @@
 //! Energi Data Service of the Danish system operator: both halves of Denmark, every five minutes, without a key.
 
 use super::{
-    Place, Request, Service, country, encoded, field, figure, json, list, minute, refused_by_others, slot, time,
+    HttpRequest, Provider, ProviderLocation, country, encoded, field, figure, json, list, minute, refused_by_others,
+    slot, time,
 };
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
-use crate::carbon::location::ip::Whereabouts;
+use crate::carbon::location::ip::GeoLocation;
 use crate::error::Error;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -34,10 +35,10 @@ const BOTH: &[&str] = &["DK1", "DK2"];
 
 impl EnergiDataService {
     /// The service for a half of Denmark, or for the mean of both.
-    pub fn new(place: Place<'_>) -> Result<Self, Error> {
+    pub fn new(place: ProviderLocation<'_>) -> Result<Self, Error> {
         let areas = match place {
-            Place::Unsaid => Some(BOTH),
-            Place::Zone(asked) => match asked.to_ascii_uppercase().as_str() {
+            ProviderLocation::Unsaid => Some(BOTH),
+            ProviderLocation::Zone(asked) => match asked.to_ascii_uppercase().as_str() {
                 "DK1" | "DK-DK1" => Some(WEST),
                 "DK2" | "DK-DK2" => Some(EAST),
                 _ => place.table_zone().filter(|zone| country(zone) == "DK").map(|zone| match zone.as_str() {
@@ -46,7 +47,7 @@ impl EnergiDataService {
                     _ => BOTH,
                 }),
             },
-            Place::Found(found) => (found.country == "DK").then(|| half(found)),
+            ProviderLocation::Found(found) => (found.country == "DK").then(|| half(found)),
         };
         Ok(EnergiDataService { areas: areas.ok_or_else(|| place.refused(TAKES))?, step: REALISED })
     }
@@ -70,7 +71,7 @@ impl EnergiDataService {
             let area = area.ok_or("the answer is for another price area than asked")?;
             let from = time(record, "Minutes5UTC")?;
             if let Some(g_per_kwh) = figure(field(record, "CO2Emission")?)? {
-                slot(from, from + STEP, g_per_kwh, Standing::Actual)?; // each by itself makes sense, not only the mean
+                slot(from, from + STEP, g_per_kwh, FigureQuality::Actual)?; // each by itself makes sense, not only the mean
                 found.entry(from as u64).or_default().insert(area, g_per_kwh);
             }
         }
@@ -78,7 +79,7 @@ impl EnergiDataService {
     }
 }
 
-impl Service for EnergiDataService {
+impl Provider for EnergiDataService {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -117,10 +118,10 @@ impl Service for EnergiDataService {
         600.0
     }
 
-    fn next(&mut self, now: f64) -> Option<Request> {
+    fn next(&mut self, now: f64) -> Option<HttpRequest> {
         let request = match self.step {
-            REALISED => Request::get(REALISED, self.path("CO2Emis", now - 86_400.0)),
-            PROGNOSIS => Request::get(PROGNOSIS, self.path("CO2EmisProg", now - STEP)), // with the step under way
+            REALISED => HttpRequest::get(REALISED, self.path("CO2Emis", now - 86_400.0)),
+            PROGNOSIS => HttpRequest::get(PROGNOSIS, self.path("CO2EmisProg", now - STEP)), // with the step under way
             _ => {
                 self.step = REALISED;
                 return None;
@@ -130,10 +131,10 @@ impl Service for EnergiDataService {
         Some(request)
     }
 
-    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+    fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let (dataset, standing) = match request.answer {
-            REALISED => ("CO2Emis", Standing::Actual),
-            _ => ("CO2EmisProg", Standing::Forecast),
+            REALISED => ("CO2Emis", FigureQuality::Actual),
+            _ => ("CO2EmisProg", FigureQuality::Forecast),
         };
         let answer = json(body)?;
         if answer.get("dataset").is_some_and(|name| name != dataset) {
@@ -152,7 +153,7 @@ impl Service for EnergiDataService {
 }
 
 /// The half of Denmark. The Great Belt lies at 10.9° E; north of 56.2° all is west of it, also Djursland, Anholt and Læsø.
-fn half(found: &Whereabouts) -> &'static [&'static str] {
+fn half(found: &GeoLocation) -> &'static [&'static str] {
     match (found.latitude, found.longitude) {
         (_, None) => BOTH,
         (Some(latitude), Some(_)) if latitude > 56.2 => WEST,

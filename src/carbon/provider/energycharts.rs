@@ -1,9 +1,10 @@
 //! Energy-Charts of Fraunhofer ISE: Germany and most of Europe, every quarter of an hour, without a key.
 
 use super::{
-    Place, Request, Service, country, field, figure, in_order, json, list, minute, refused_by_others, slot, spacing,
+    HttpRequest, Provider, ProviderLocation, country, field, figure, in_order, json, list, minute, refused_by_others,
+    slot, spacing,
 };
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, Spot};
 use crate::error::Error;
 use serde_json::Value;
@@ -35,15 +36,15 @@ pub struct EnergyCharts {
 
 impl EnergyCharts {
     /// The service for a country, or for the one a cloud region or an address lies in.
-    pub fn new(place: Place<'_>) -> Result<Self, Error> {
+    pub fn new(place: ProviderLocation<'_>) -> Result<Self, Error> {
         let asked = match place {
-            Place::Unsaid => None,
+            ProviderLocation::Unsaid => None,
             // A part of a country is not what the service has: the user is to say that the whole will do.
-            Place::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
+            ProviderLocation::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
                 region @ Spot::Region(_) => Some(country(region.zone()).to_owned()),
                 spot => spot.country().filter(|_| found.why.is_empty()).map(str::to_owned),
             }),
-            Place::Found(found) => Some(found.country.clone()),
+            ProviderLocation::Found(found) => Some(found.country.clone()),
         };
         let known = asked.and_then(|asked| COUNTRIES.into_iter().find(|country| *country == asked));
         Ok(EnergyCharts { country: known.ok_or_else(|| place.refused(TAKES))?, step: BOTH })
@@ -55,7 +56,7 @@ impl EnergyCharts {
     }
 }
 
-impl Service for EnergyCharts {
+impl Provider for EnergyCharts {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -84,12 +85,12 @@ impl Service for EnergyCharts {
         900.0
     }
 
-    fn next(&mut self, now: f64) -> Option<Request> {
+    fn next(&mut self, now: f64) -> Option<HttpRequest> {
         let country = self.code();
         let (start, end) = (minute(now - 86_400.0), minute(now + 2.0 * 86_400.0));
         let request = match self.step {
-            BOTH => Request::get(BOTH, format!("/co2eq?country={country}&start={start}Z&end={end}Z")),
-            FORECAST => Request::get(FORECAST, format!("/co2eq_forecast?country={country}")).optional(),
+            BOTH => HttpRequest::get(BOTH, format!("/co2eq?country={country}&start={start}Z&end={end}Z")),
+            FORECAST => HttpRequest::get(FORECAST, format!("/co2eq_forecast?country={country}")).optional(),
             _ => {
                 self.step = BOTH;
                 return None;
@@ -99,16 +100,16 @@ impl Service for EnergyCharts {
         Some(request)
     }
 
-    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+    fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let answer = json(body)?;
         let starts: Option<Vec<f64>> = list(&answer, "unix_seconds")?.iter().map(Value::as_f64).collect();
         let starts = starts.ok_or("'unix_seconds' is no list of times in the answer")?;
         let length = spacing(&starts).unwrap_or(STEP);
-        let lists: &[(&str, Standing)] = match request.answer {
-            BOTH => &[("co2eq", Standing::Actual), ("co2eq_forecast", Standing::Forecast)],
-            _ => &[("co2eq_forecast", Standing::Forecast), ("co2eq", Standing::Forecast)],
+        let lists: &[(&str, FigureQuality)] = match request.answer {
+            BOTH => &[("co2eq", FigureQuality::Actual), ("co2eq_forecast", FigureQuality::Forecast)],
+            _ => &[("co2eq_forecast", FigureQuality::Forecast), ("co2eq", FigureQuality::Forecast)],
         };
-        let mut slots: Vec<Option<Slot>> = vec![None; starts.len()];
+        let mut slots: Vec<Option<IntensitySlot>> = vec![None; starts.len()];
         let mut is_any = false;
         for (name, standing) in lists {
             let Some(figures) = answer.get(name).filter(|figures| !figures.is_null()) else { continue };

@@ -7,9 +7,9 @@ pub mod energycharts;
 pub mod registry;
 pub mod watttime;
 
-use super::intensity::slot::{DIRTIEST, Slot, Standing};
+use super::intensity::slot::{DIRTIEST, FigureQuality, IntensitySlot};
 use super::intensity::zones;
-use super::location::ip::Whereabouts;
+use super::location::ip::GeoLocation;
 use crate::error::Error;
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Secret {
 
 /// How a request is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
+pub enum HttpMethod {
     /// Reads something.
     #[default]
     Get,
@@ -36,9 +36,9 @@ pub enum Method {
 
 /// What to ask a service, over HTTP and without a body.
 #[derive(Clone, Debug, Default)]
-pub struct Request {
+pub struct HttpRequest {
     /// GET, nearly always.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Scheme and host where they are not the service's own.
     pub base: Option<&'static str>,
     /// Path and query, beginning with a slash.
@@ -51,10 +51,10 @@ pub struct Request {
     pub answer: u8,
 }
 
-impl Request {
+impl HttpRequest {
     /// A GET of this path.
     pub fn get(answer: u8, path: impl Into<String>) -> Self {
-        Request { path: path.into(), answer, ..Request::default() }
+        HttpRequest { path: path.into(), answer, ..HttpRequest::default() }
     }
 
     /// With this header too.
@@ -71,7 +71,7 @@ impl Request {
 }
 
 /// A live service for one zone.
-pub trait Service: Send {
+pub trait Provider: Send {
     /// As the option names it.
     fn name(&self) -> &'static str;
     /// Scheme and host, "https://…".
@@ -96,40 +96,40 @@ pub trait Service: Send {
     }
     /// The next request of this round, given what was answered so far in it; None: the round is over. The first call
     /// after None begins a new round. `now` is in seconds since 1970 UTC.
-    fn next(&mut self, now: f64) -> Option<Request>;
+    fn next(&mut self, now: f64) -> Option<HttpRequest>;
     /// What the answer of status 200 to a request says; Err: what is wrong with it, in words, without its text.
-    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String>;
+    fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String>;
     /// What a person can do where the answer was this status; None: nothing special.
     fn cure(&self, status: u16) -> Option<String>;
 }
 
 /// Where the run is, as far as the options and a look-up tell.
 #[derive(Clone, Copy, Debug)]
-pub enum Place<'a> {
+pub enum ProviderLocation<'a> {
     /// The user does not say.
     Unsaid,
     /// The user's `location`, or a cloud region found.
     Zone(&'a str),
     /// What `location=ip` found.
-    Found(&'a Whereabouts),
+    Found(&'a GeoLocation),
 }
 
-impl Place<'_> {
+impl ProviderLocation<'_> {
     /// The service does not know it: `takes` says what it knows.
     pub(super) fn refused(&self, takes: &str) -> Error {
         Error::invalid(match self {
-            Place::Unsaid => format!("no location given: {takes}"),
-            Place::Zone(zone) => format!("location='{zone}': {takes}"),
-            Place::Found(found) => format!("location=ip finds this machine in {}: {takes}", found.country),
+            ProviderLocation::Unsaid => format!("no location given: {takes}"),
+            ProviderLocation::Zone(zone) => format!("location='{zone}': {takes}"),
+            ProviderLocation::Found(found) => format!("location=ip finds this machine in {}: {takes}", found.country),
         })
     }
 
     /// Its zone in the yearly table: the zone itself, the one a cloud region lies in, or the one found.
     pub(super) fn table_zone(&self) -> Option<String> {
         match self {
-            Place::Unsaid => None,
-            Place::Zone(zone) => zones::find(zone).ok().map(|found| found.spot.zone().to_owned()),
-            Place::Found(found) => found.zone(),
+            ProviderLocation::Unsaid => None,
+            ProviderLocation::Zone(zone) => zones::find(zone).ok().map(|found| found.spot.zone().to_owned()),
+            ProviderLocation::Found(found) => found.zone(),
         }
     }
 }
@@ -191,7 +191,7 @@ pub(super) fn figure(value: &Value) -> Result<Option<f64>, String> {
 }
 
 /// A slot, if it makes sense.
-pub(super) fn slot(from: f64, to: f64, g_per_kwh: f64, standing: Standing) -> Result<Slot, String> {
+pub(super) fn slot(from: f64, to: f64, g_per_kwh: f64, standing: FigureQuality) -> Result<IntensitySlot, String> {
     if !(0.0..=LATEST).contains(&from) || !(0.0..=LATEST).contains(&to) {
         return Err("a time in the answer is not between 1970 and 2200".into());
     }
@@ -201,11 +201,11 @@ pub(super) fn slot(from: f64, to: f64, g_per_kwh: f64, standing: Standing) -> Re
     if !(0.0..=DIRTIEST).contains(&g_per_kwh) {
         return Err("an intensity in the answer is not between 0 and 10000 g/kWh".into());
     }
-    Ok(Slot { from, to, g_per_kwh, standing })
+    Ok(IntensitySlot { from, to, g_per_kwh, standing })
 }
 
 /// The slots, earliest first.
-pub(super) fn in_order(mut slots: Vec<Slot>) -> Vec<Slot> {
+pub(super) fn in_order(mut slots: Vec<IntensitySlot>) -> Vec<IntensitySlot> {
     slots.sort_by(|a, b| a.from.total_cmp(&b.from));
     slots
 }

@@ -1,11 +1,11 @@
 //! The live services there are, by name.
 
-use super::{Place, Secret, Service};
+use super::{Provider, ProviderLocation, Secret};
 use super::{carbonintensity_gb, electricitymaps, energidataservice, energycharts, watttime};
 use crate::error::Error;
 
 /// The service of this name for this place. With `location=ip` it is chosen when the look-up has answered.
-pub fn choose(name: &str, place: Place<'_>, api_key: Option<&str>) -> Result<Box<dyn Service>, Error> {
+pub fn choose(name: &str, place: ProviderLocation<'_>, api_key: Option<&str>) -> Result<Box<dyn Provider>, Error> {
     check_key(name, api_key)?;
     let key = api_key.map(|key| Secret(key.to_owned()));
     Ok(match name {

@@ -1,8 +1,10 @@
 //! WattTime, v3: what one kWh more would emit in a region of the US and elsewhere, for an account. Marginal figures say
 //! which hour to choose; they are no share of what the grid emits, and are never mixed with the others.
 
-use super::{Place, Request, Secret, Service, encoded, field, figure, in_order, json, list, slot, time};
-use crate::carbon::intensity::slot::{Slot, Standing};
+use super::{
+    HttpRequest, Provider, ProviderLocation, Secret, encoded, field, figure, in_order, json, list, slot, time,
+};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
 use crate::error::Error;
 use serde_json::Value;
@@ -35,8 +37,8 @@ pub struct WattTime {
 
 impl WattTime {
     /// The service for a region of its own. The key is user:password.
-    pub fn new(place: Place<'_>, key: Option<Secret>) -> Result<Self, Error> {
-        let Place::Zone(asked) = place else { return Err(place.refused(TAKES)) };
+    pub fn new(place: ProviderLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
+        let ProviderLocation::Zone(asked) = place else { return Err(place.refused(TAKES)) };
         let region = asked.to_ascii_uppercase();
         let is_formed = (2..=40).contains(&region.len())
             && region.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
@@ -55,7 +57,7 @@ impl WattTime {
         Ok(())
     }
 
-    fn slots(&self, answer: &Value) -> Result<Vec<Slot>, String> {
+    fn slots(&self, answer: &Value) -> Result<Vec<IntensitySlot>, String> {
         let meta = field(answer, "meta")?;
         for (name, ours) in
             [("region", self.region.as_str()), ("signal_type", "co2_moer"), ("units", "lbs_co2_per_mwh")]
@@ -69,14 +71,14 @@ impl WattTime {
         for point in list(answer, "data")? {
             let from = time(point, "point_time")?;
             if let Some(pounds) = figure(field(point, "value")?)? {
-                slots.push(slot(from, from + length, pounds * G_PER_KWH, Standing::Forecast)?);
+                slots.push(slot(from, from + length, pounds * G_PER_KWH, FigureQuality::Forecast)?);
             }
         }
         Ok(in_order(slots))
     }
 }
 
-impl Service for WattTime {
+impl Provider for WattTime {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -122,7 +124,7 @@ impl Service for WattTime {
             .then_some("watttime needs an account: set marginal_key=USER:PASSWORD or CARBONTRACKER_MARGINAL_KEY")
     }
 
-    fn next(&mut self, now: f64) -> Option<Request> {
+    fn next(&mut self, now: f64) -> Option<HttpRequest> {
         let key = self.key.as_ref()?;
         self.now = now;
         let is_fresh = self.token.as_ref().is_some_and(|(_, since)| (0.0..TOKEN_S).contains(&(now - since)));
@@ -130,7 +132,7 @@ impl Service for WattTime {
             (None | Some(LOGIN), Some((token, _))) if is_fresh => {
                 let path =
                     format!("/v3/forecast?region={}&signal_type=co2_moer&horizon_hours=24", encoded(&self.region));
-                let request = Request::get(FORECAST, path).header("Authorization", format!("Bearer {}", token.0));
+                let request = HttpRequest::get(FORECAST, path).header("Authorization", format!("Bearer {}", token.0));
                 self.asked = Some(FORECAST);
                 self.is_answered = false;
                 Some(request)
@@ -139,7 +141,7 @@ impl Service for WattTime {
                 self.asked = Some(LOGIN);
                 self.token = None;
                 let basic = format!("Basic {}", base64(key.0.as_bytes()));
-                Some(Request::get(LOGIN, "/login").header("Authorization", basic))
+                Some(HttpRequest::get(LOGIN, "/login").header("Authorization", basic))
             }
             (Some(asked), _) => {
                 if asked == FORECAST && !self.is_answered {
@@ -151,7 +153,7 @@ impl Service for WattTime {
         }
     }
 
-    fn take(&mut self, request: &Request, body: &[u8]) -> Result<Vec<Slot>, String> {
+    fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let answer = json(body)?;
         if request.answer == LOGIN {
             return self.take_token(&answer).map(|()| Vec::new());

@@ -1,18 +1,18 @@
 //! Figures of one kind for places that are to be compared, and one figure for each grid. Pure.
 
 use crate::carbon::intensity::Intensity;
-use crate::carbon::intensity::zones::{CONSUMPTION, LIFECYCLE, PRODUCTION, Place};
+use crate::carbon::intensity::zones::{CONSUMPTION, LIFECYCLE, PRODUCTION, ZonePlace};
 
 /// On which basis, and of what is produced or consumed.
-type Kind = (Option<&'static str>, Option<&'static str>);
+type IntensityKind = (Option<&'static str>, Option<&'static str>);
 
 /// The kind of a figure.
-pub fn kind(of: &Intensity) -> Kind {
+pub fn kind(of: &Intensity) -> IntensityKind {
     (of.basis, of.scope)
 }
 
 /// A kind in words.
-pub fn named((basis, scope): Kind) -> String {
+pub fn named((basis, scope): IntensityKind) -> String {
     match (basis, scope) {
         (None, _) => "of no stated basis".into(),
         (Some(basis), None) => basis.into(),
@@ -21,13 +21,13 @@ pub fn named((basis, scope): Kind) -> String {
 }
 
 /// Whether figures of two kinds can be compared. Where one does not state its use, the basis decides.
-pub fn is_like(one: Kind, other: Kind) -> bool {
+pub fn is_like(one: IntensityKind, other: IntensityKind) -> bool {
     one.0.is_some() && one.0 == other.0 && (one.1 == other.1 || one.1.is_none() || other.1.is_none())
 }
 
 /// Prices all places by figures of the run's kind, or of another that all of them have, and each grid by one figure. What the
 /// run's own place has of that kind where the run itself is priced by another.
-pub fn make(places: &mut [Place], priced: &Intensity, own: Option<&Place>) -> Option<Intensity> {
+pub fn make(places: &mut [ZonePlace], priced: &Intensity, own: Option<&ZonePlace>) -> Option<Intensity> {
     let kinds = kinds(priced);
     let common = kinds.iter().find(|kind| places.iter().all(|place| place.by(kind.0, kind.1).is_some()));
     let wanted = common.map_or(kinds.as_slice(), std::slice::from_ref);
@@ -54,7 +54,7 @@ pub fn make(places: &mut [Place], priced: &Intensity, own: Option<&Place>) -> Op
 }
 
 /// Kinds of figures for a run priced like this, the best first.
-fn kinds(priced: &Intensity) -> Vec<Kind> {
+fn kinds(priced: &Intensity) -> Vec<IntensityKind> {
     let scopes = if priced.scope == Some(CONSUMPTION) { [CONSUMPTION, PRODUCTION] } else { [PRODUCTION, CONSUMPTION] };
     let bases = priced.basis.filter(|basis| *basis != LIFECYCLE).into_iter().chain([LIFECYCLE]);
     bases.flat_map(|basis| scopes.map(|scope| (Some(basis), Some(scope)))).collect()

@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use proptest::prelude::*;
 
 const HOUR_S: f64 = 3600.0;
@@ -7,11 +7,11 @@ const HOUR_S: f64 = 3600.0;
 const NOON: f64 = 1_772_452_800.0;
 
 fn curve(slots: impl IntoIterator<Item = (f64, f64, f64)>) -> Curve {
-    let slots = slots.into_iter().map(|(from_h, to_h, g_per_kwh)| Slot {
+    let slots = slots.into_iter().map(|(from_h, to_h, g_per_kwh)| IntensitySlot {
         from: NOON + from_h * HOUR_S,
         to: NOON + to_h * HOUR_S,
         g_per_kwh,
-        standing: Standing::Forecast,
+        standing: FigureQuality::Forecast,
     });
     let mut curve = Curve::default();
     curve.take(slots);
@@ -32,9 +32,9 @@ fn priced(g_per_kwh: f64, basis: Option<&'static str>) -> Intensity {
     }
 }
 
-fn run(priced: &Intensity, kwh: Option<f64>) -> Run<'_> {
+fn run(priced: &Intensity, kwh: Option<f64>) -> WhatIfRun<'_> {
     let co2eq_g = kwh.map(|kwh| kwh * priced.g_per_kwh);
-    Run { of: Of::Used, facility_kwh: kwh, co2eq_g, duration_s: Some(HOUR_S), priced }
+    WhatIfRun { of: Of::Used, facility_kwh: kwh, co2eq_g, duration_s: Some(HOUR_S), priced }
 }
 
 fn zones(text: &str) -> Elsewhere {
@@ -42,7 +42,7 @@ fn zones(text: &str) -> Elsewhere {
     Elsewhere::find(&WhatIfOption::Zones(zones)).unwrap().unwrap()
 }
 
-fn what_if(elsewhere: &Elsewhere, run: Run, own: Option<&str>) -> WhatIf {
+fn what_if(elsewhere: &Elsewhere, run: WhatIfRun, own: Option<&str>) -> WhatIf {
     WhatIf::new(elsewhere, run, own, None, NOON)
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::curve::{Curve, Origin};
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::clock::ClockSample;
 use crate::forecast::forecast;
 use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
@@ -149,20 +149,20 @@ fn many_short_lives_have_the_energy_they_used() {
 #[test]
 fn hours_are_those_of_the_run_and_few() {
     let mut curve = Curve::default();
-    curve.take((0..1000).map(|n| Slot {
+    curve.take((0..1000).map(|n| IntensitySlot {
         from: NOON + f64::from(n) * 300.0,
         to: NOON + f64::from(n + 1) * 300.0,
         g_per_kwh: f64::from(n % 100),
-        standing: Standing::Actual,
+        standing: FigureQuality::Actual,
     }));
     let books = run(&[1800, 1800]);
     let with_curve = |books: &Books| {
-        let pricing = Pricing { curve: Some(&curve), ..books.pricing() };
+        let pricing = EmissionFactors { curve: Some(&curve), ..books.pricing() };
         Course::new(books, &pricing, 0, 0.9, 1 << 60).hours.unwrap()
     };
     let hours = with_curve(&books);
     assert_eq!((hours[0].from, hours.last().unwrap().to), (NOON + 10.0, NOON + 3611.0));
-    assert_eq!((hours.len(), hours[3].g_per_kwh, hours[3].origin), (13, 3.0, Origin::Said(Standing::Actual)));
+    assert_eq!((hours.len(), hours[3].g_per_kwh, hours[3].origin), (13, 3.0, Origin::Said(FigureQuality::Actual)));
     let mean = |hours: &[Piece]| hours.iter().map(|h| h.g_per_kwh * (h.to - h.from)).sum::<f64>();
     let books = run(&[299_000]);
     let hours = with_curve(&books);
@@ -178,13 +178,13 @@ fn hours_before_the_run_was_taken_up_are_told_where_they_are_known() {
     let mut curve = Curve::default();
     let slot = |hour: i32| {
         let from = NOON + f64::from(hour) * 3600.0;
-        Slot { from, to: from + 3600.0, g_per_kwh: 100.0, standing: Standing::Actual }
+        IntensitySlot { from, to: from + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }
     };
     curve.take([-10, -9, 0, 1].map(slot));
     let mut books = run(&[60]);
     let energy = PerKind::default();
     books.past.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
-    let pricing = Pricing { curve: Some(&curve), ..books.pricing() };
+    let pricing = EmissionFactors { curve: Some(&curve), ..books.pricing() };
     let hours = Course::new(&books, &pricing, 0, 0.9, 1 << 60).hours.unwrap();
     let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();
     assert_eq!(spans, [(-36_000.0, -32_400.0), (-32_400.0, -28_800.0), (0.0, 70.0)]);

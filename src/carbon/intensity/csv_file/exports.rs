@@ -1,6 +1,6 @@
 //! Whose export a file is, by its headings, and what that service's format defines. Pure.
 
-use super::headings::Figure;
+use super::headings::FigureColumn;
 use super::names::{Name, squashed};
 use super::table::shown;
 use crate::carbon::intensity::zones::{self, Spot};
@@ -176,7 +176,7 @@ impl Export {
     }
 
     /// The zone of a column of figures, where it is not the rows that name it.
-    pub fn zone_of(&self, figure: &Figure) -> Option<String> {
+    pub fn zone_of(&self, figure: &FigureColumn) -> Option<String> {
         let regions = self.regions.unwrap_or_default();
         match regions.iter().position(|region| squashed(region) == squashed(&figure.name)) {
             Some(number) if number + 1 < regions.len() => Some(format!("GB-{}", number + 1)),
@@ -246,7 +246,7 @@ fn code(of_file: &str) -> Option<&'static str> {
 }
 
 /// The column of the run's region, where each region has one.
-pub fn region(names: &[Name], regions: &[&str], zone: Option<&str>) -> Result<Figure, String> {
+pub fn region(names: &[Name], regions: &[&str], zone: Option<&str>) -> Result<FigureColumn, String> {
     let known = |name: &Name| regions.iter().position(|region| squashed(region) == name.plain);
     let there = names.iter().enumerate().filter_map(|(place, name)| Some((place, name, known(name)? + 1)));
     let wanted = zone.unwrap_or("GB");
@@ -263,5 +263,5 @@ pub fn region(names: &[Name], regions: &[&str], zone: Option<&str>) -> Result<Fi
             list.join(", ")
         )
     })?;
-    Ok(Figure::of_region(place, &name.heading))
+    Ok(FigureColumn::of_region(place, &name.heading))
 }

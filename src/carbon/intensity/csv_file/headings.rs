@@ -6,24 +6,24 @@ use super::names::{Name, TimeZone};
 use super::table::shown;
 use super::times;
 use super::units::DisplayUnit;
-use crate::carbon::intensity::slot::Standing;
+use crate::carbon::intensity::slot::FigureQuality;
 
 /// What a message gives as an example.
 pub const EXAMPLE: &str = "expected headings such as time,g_per_kwh above rows such as 2026-03-02T13:00Z,123.4";
 
 /// Which column is which.
 #[derive(Clone, Debug)]
-pub struct Columns {
+pub struct CsvColumns {
     /// The line of the headings; 0: there are none.
     pub line: u64,
     /// The number of columns.
     pub count: usize,
     /// The time at which a row begins to hold.
-    pub time: Time,
+    pub time: TimeColumn,
     /// Until when a row holds.
     pub end: Option<usize>,
     /// The figures; two where actual ones and a forecast stand side by side.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<FigureColumn>,
     /// `actual`, `estimated` or `forecast`, row by row.
     pub kind: Option<usize>,
     /// Whether the service has estimated the row's figure.
@@ -40,7 +40,7 @@ pub struct Columns {
 
 /// Where a row's time is.
 #[derive(Clone, Debug)]
-pub struct Time {
+pub struct TimeColumn {
     /// The column of the time or date.
     pub place: usize,
     /// The column of the time of day, where it has one of its own.
@@ -55,7 +55,7 @@ pub struct Time {
 
 /// A column of figures.
 #[derive(Clone, Debug)]
-pub struct Figure {
+pub struct FigureColumn {
     /// The column.
     pub place: usize,
     /// Its heading.
@@ -65,23 +65,23 @@ pub struct Figure {
     /// Whether the heading, or the export's format, defines the unit.
     pub has_unit: bool,
     /// Whether its figures are actual or a forecast, where the heading shows it.
-    pub standing: Option<Standing>,
+    pub standing: Option<FigureQuality>,
     /// "lifecycle" or "direct", where the heading shows it.
     pub basis: Option<&'static str>,
     /// Whether a column with plainer words is the better one.
     is_second: bool,
 }
 
-impl Figure {
+impl FigureColumn {
     /// A column of g/kWh, of which nothing else is known.
-    fn plain(place: usize, name: &str) -> Figure {
+    fn plain(place: usize, name: &str) -> FigureColumn {
         let name = name.to_owned();
-        Figure { place, name, factor: 1.0, has_unit: true, standing: None, basis: None, is_second: false }
+        FigureColumn { place, name, factor: 1.0, has_unit: true, standing: None, basis: None, is_second: false }
     }
 
     /// A region's column, in NESO's regional files.
-    pub fn of_region(place: usize, name: &str) -> Figure {
-        Figure { basis: Some("direct"), ..Figure::plain(place, name) }
+    pub fn of_region(place: usize, name: &str) -> FigureColumn {
+        FigureColumn { basis: Some("direct"), ..FigureColumn::plain(place, name) }
     }
 }
 
@@ -94,13 +94,14 @@ pub struct Wanted<'a> {
     pub basis: Option<&'static str>,
 }
 
-impl Columns {
+impl CsvColumns {
     /// The columns of a file without headings: time, g/kWh, and perhaps the kind.
-    pub fn without_headings() -> Columns {
-        let time = Time { place: 0, hours: None, zone: TimeZone::Unsaid, name: String::new(), is_hour_end: false };
-        let figures = vec![Figure { has_unit: false, ..Figure::plain(1, "") }];
+    pub fn without_headings() -> CsvColumns {
+        let time =
+            TimeColumn { place: 0, hours: None, zone: TimeZone::Unsaid, name: String::new(), is_hour_end: false };
+        let figures = vec![FigureColumn { has_unit: false, ..FigureColumn::plain(1, "") }];
         let headings = Vec::new();
-        Columns {
+        CsvColumns {
             line: 0,
             count: 3,
             time,
@@ -117,7 +118,7 @@ impl Columns {
 
     /// The columns that a row of headings names, given the first row below it. None: these are no headings of such a
     /// file; Err: they are, but the file cannot be used.
-    pub fn of(headings: &[String], below: &[String], wanted: Wanted) -> Result<Option<Columns>, String> {
+    pub fn of(headings: &[String], below: &[String], wanted: Wanted) -> Result<Option<CsvColumns>, String> {
         let names: Vec<Name> = headings.iter().map(|heading| Name::of(heading)).collect();
         let Some(mut time) = time(&names, below) else { return Ok(None) };
         let export = exports::of(&names);
@@ -132,7 +133,7 @@ impl Columns {
             return Ok(None);
         }
         let place = |is: fn(&Name) -> bool| names.iter().position(is);
-        Ok(Some(Columns {
+        Ok(Some(CsvColumns {
             line: 0,
             count: headings.len(),
             end: end(&names, &time),
@@ -148,7 +149,7 @@ impl Columns {
     }
 }
 
-impl Columns {
+impl CsvColumns {
     /// The whole name of a row's zone: DK-DK1 where an export has DK1, US-CA in a column of states.
     pub fn zone_name(&self, zone: &str) -> String {
         let heading = self.zone.and_then(|place| self.headings.get(place));
@@ -159,17 +160,17 @@ impl Columns {
 }
 
 /// The time's column: one in UTC before others, one in local time last.
-fn time(names: &[Name], below: &[String]) -> Option<Time> {
+fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
     let of = |place: usize, name: &Name, zone| {
         let (name, is_hour_end) = (name.heading.clone(), name.is_hour_end());
-        Time { place, hours: None, zone, name, is_hour_end }
+        TimeColumn { place, hours: None, zone, name, is_hour_end }
     };
     let cell = |place: usize| below.get(place).map_or("", |cell| cell.trim());
     // A column of figures is none of times, however its heading begins.
     let may_be = |name: &Name| !matches!(name.unit, Unit::PerEnergy(_) | Unit::Unknown);
     let candidates = names.iter().enumerate().filter(|(_, name)| may_be(name));
     let candidates = candidates.filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
-    let mut times: Vec<Time> = candidates.map(|(place, name, zone)| of(place, name, zone)).collect();
+    let mut times: Vec<TimeColumn> = candidates.map(|(place, name, zone)| of(place, name, zone)).collect();
     times.sort_by_key(|time| match time.zone {
         _ if times::has_offset(cell(time.place)) => 0,
         TimeZone::Utc => 1,
@@ -203,7 +204,7 @@ fn time(names: &[Name], below: &[String]) -> Option<Time> {
 }
 
 /// The column of the ends: one on the clock of the starts, else one whose clock is not named.
-fn end(names: &[Name], time: &Time) -> Option<usize> {
+fn end(names: &[Name], time: &TimeColumn) -> Option<usize> {
     let start = names.get(time.place).map(|name| name.zone);
     let of = |zone| names.iter().position(|name| name.is_end() && Some(name.zone) == zone);
     of(start).or_else(|| of(Some(TimeZone::Unsaid))).filter(|_| time.hours.is_none() && !time.is_hour_end)
@@ -214,23 +215,23 @@ fn is_hours(cell: &str) -> bool {
 }
 
 /// The columns of figures: of one basis, and at most one of a kind.
-fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> Result<Vec<Figure>, String> {
+fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> Result<Vec<FigureColumn>, String> {
     if let Some(ours) = names.iter().position(|name| name.plain == "gperkwh") {
         let figure = names.get(ours).and_then(|name| figure(ours, name, export));
         return Ok(figure.into_iter().collect());
     }
     let candidates = names.iter().enumerate().filter(|(_, name)| !name.is_marginal());
-    let mut figures: Vec<Figure> = candidates.filter_map(|(place, name)| figure(place, name, export)).collect();
+    let mut figures: Vec<FigureColumn> = candidates.filter_map(|(place, name)| figure(place, name, export)).collect();
     if figures.is_empty() {
         return unusable(names).map_or(Ok(figures), Err);
     }
-    let is_wanted = |figure: &Figure| figure.basis == Some(wanted.basis.unwrap_or("lifecycle"));
+    let is_wanted = |figure: &FigureColumn| figure.basis == Some(wanted.basis.unwrap_or("lifecycle"));
     keep_if_any(&mut figures, is_wanted);
     keep_if_any(&mut figures, |figure| !figure.is_second);
     if figures.iter().all(|figure| figure.standing.is_none()) {
         keep_if_any(&mut figures, |figure| figure.has_unit);
     }
-    for standing in [None, Some(Standing::Forecast), Some(Standing::Actual)] {
+    for standing in [None, Some(FigureQuality::Forecast), Some(FigureQuality::Actual)] {
         let mut same = figures.iter().filter(|figure| figure.standing == standing);
         if let (Some(one), Some(other)) = (same.next(), same.next()) {
             return Err(format!(
@@ -262,14 +263,14 @@ const MARGINAL: &str = "the file holds marginal figures (MOER: what one kWh more
     expected average figures, such as a column g_per_kwh. Marginal figures stand beside the price with \
     marginal=watttime:REGION, such as marginal=watttime:CAISO_NORTH";
 
-fn keep_if_any(figures: &mut Vec<Figure>, is_kept: impl Fn(&Figure) -> bool) {
+fn keep_if_any(figures: &mut Vec<FigureColumn>, is_kept: impl Fn(&FigureColumn) -> bool) {
     if figures.iter().any(&is_kept) {
         figures.retain(is_kept);
     }
 }
 
 /// The figures of a column; None: it holds none.
-fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<Figure> {
+fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<FigureColumn> {
     let is_exports = export.is_some_and(|export| export.is_figure(name));
     let (factor, has_unit) = match name.unit {
         Unit::PerEnergy(factor) if !name.is_other() => (factor, true),
@@ -279,5 +280,5 @@ fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<
     };
     let basis = name.basis().or_else(|| export?.basis);
     let (standing, is_second) = (name.standing(), name.is_second());
-    Some(Figure { factor, has_unit, standing, basis, is_second, ..Figure::plain(place, &name.heading) })
+    Some(FigureColumn { factor, has_unit, standing, basis, is_second, ..FigureColumn::plain(place, &name.heading) })
 }

@@ -1,6 +1,6 @@
 //! Hours in a column of their own beside a date, as whole numbers: 0 to 23, or 1 to 24. Pure.
 
-use super::headings::Columns;
+use super::headings::CsvColumns;
 use super::table::shown;
 
 /// How the hours of a day are counted.
@@ -15,7 +15,7 @@ pub enum Hours {
 
 /// What the hours of a file show of how they are counted.
 #[derive(Debug, Default)]
-pub struct Evidence {
+pub struct HourEvidence {
     has_0: bool,
     has_24: bool,
     first: Option<(u64, String)>,
@@ -28,7 +28,7 @@ pub fn whole(cell: &str) -> Option<u32> {
     digits.parse().ok().filter(|hour| is_short && *hour <= 24)
 }
 
-impl Evidence {
+impl HourEvidence {
     /// Takes note of a cell.
     pub fn see(&mut self, line: u64, cell: &str) {
         let Some(hour) = whole(cell) else { return };
@@ -38,7 +38,7 @@ impl Evidence {
     }
 
     /// How the file counts its hours; Err: it cannot be known.
-    pub fn manner(&self, columns: &Columns) -> Result<Hours, String> {
+    pub fn manner(&self, columns: &CsvColumns) -> Result<Hours, String> {
         let Some((line, cell)) = &self.first else { return Ok(Hours::Starts) };
         match (self.has_0, self.has_24) {
             _ if columns.time.is_hour_end => Ok(Hours::Starts), // the heading decides

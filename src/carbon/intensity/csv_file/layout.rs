@@ -2,12 +2,12 @@
 //! writes numbers and times. Pure.
 
 use super::exports;
-use super::headings::{Columns, EXAMPLE, Wanted};
+use super::headings::{CsvColumns, EXAMPLE, Wanted};
 use super::hours::{self, Hours};
 use super::numbers::{self, Decimal};
-use super::table::{DELIMITERS, Record, Table, shown};
+use super::table::{CsvRecord, CsvTable, DELIMITERS, shown};
 use super::times;
-use super::units::{self, Unit};
+use super::units::{self, IntensityUnit};
 use crate::carbon::intensity::slot::DIRTIEST;
 
 /// Headings are looked for in so many records: exports begin with a title and a few remarks at most.
@@ -28,15 +28,15 @@ pub fn basis(cell: &str) -> Option<&'static str> {
 #[derive(Clone, Debug)]
 pub struct Layout<'a> {
     /// The text, and what stands between its cells.
-    pub table: Table<'a>,
+    pub table: CsvTable<'a>,
     /// The number of records before the first row.
     pub skipped: usize,
     /// Which column is which.
-    pub columns: Columns,
+    pub columns: CsvColumns,
     /// How numbers are written.
     pub decimal: Decimal,
     /// How times are written.
-    pub manner: times::Manner,
+    pub manner: times::TimeFormat,
     /// How the hours of a column of their own are counted.
     pub hours: Hours,
     /// "lifecycle" or "direct": the basis whose rows count, where the file has a column of bases.
@@ -66,19 +66,19 @@ impl<'a> Layout<'a> {
     }
 
     /// The records that are rows.
-    pub fn rows(&self) -> impl Iterator<Item = Record> {
+    pub fn rows(&self) -> impl Iterator<Item = CsvRecord> {
         rows(self.table, self.skipped, &self.columns)
     }
 }
 
-fn rows(table: Table, skipped: usize, columns: &Columns) -> impl Iterator<Item = Record> {
-    let is_heading = |record: &Record| record.cells().eq(columns.headings.iter().map(String::as_str));
+fn rows(table: CsvTable, skipped: usize, columns: &CsvColumns) -> impl Iterator<Item = CsvRecord> {
+    let is_heading = |record: &CsvRecord| record.cells().eq(columns.headings.iter().map(String::as_str));
     table.records().skip(skipped).filter(move |record| !is_heading(record))
 }
 
 /// The headings, for each mark that may stand between cells: the first that makes sense.
-fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(Table<'a>, usize, Columns), String> {
-    let tables = DELIMITERS.map(|delimiter| Table::new(text, delimiter));
+fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(CsvTable<'a>, usize, CsvColumns), String> {
+    let tables = DELIMITERS.map(|delimiter| CsvTable::new(text, delimiter));
     let mut refused = None;
     for table in tables {
         match headings_of(table, wanted) {
@@ -94,7 +94,7 @@ fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(Table<'a>, usize, Colu
         return found;
     }
     if let Some(table) = tables.into_iter().find(|table| table.records().next().is_some_and(|first| is_row(&first))) {
-        return Ok((table, 0, Columns::without_headings()));
+        return Ok((table, 0, CsvColumns::without_headings()));
     }
     let [table, ..] = tables;
     Err(match table.records().next() {
@@ -106,24 +106,28 @@ fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(Table<'a>, usize, Colu
 }
 
 /// The columns where the headings are the last remark above the first row, as in "# time,kg/kWh".
-fn in_remark<'a>(text: &str, table: Table<'a>, wanted: Wanted) -> Result<Option<(Table<'a>, usize, Columns)>, String> {
+fn in_remark<'a>(
+    text: &str,
+    table: CsvTable<'a>,
+    wanted: Wanted,
+) -> Result<Option<(CsvTable<'a>, usize, CsvColumns)>, String> {
     let Some(first) = table.records().next() else { return Ok(None) };
-    let above = Table::remarks(text).take_while(|(line, _)| *line < first.line).last();
+    let above = CsvTable::remarks(text).take_while(|(line, _)| *line < first.line).last();
     let Some((line, remark)) = above else { return Ok(None) };
-    let headings = Table::new(remark.trim_start_matches('#').trim(), table.delimiter).records().next();
+    let headings = CsvTable::new(remark.trim_start_matches('#').trim(), table.delimiter).records().next();
     let Some(headings) = headings.filter(|headings| headings.len() > 1 && headings.len() == first.len()) else {
         return Ok(None);
     };
-    let cells = |record: &Record| record.cells().map(str::to_owned).collect::<Vec<_>>();
+    let cells = |record: &CsvRecord| record.cells().map(str::to_owned).collect::<Vec<_>>();
     let columns =
-        Columns::of(&cells(&headings), &cells(&first), wanted).map_err(|why| format!("line {line}: {why}"))?;
-    Ok(columns.map(|columns| (table, 0, Columns { line, ..columns })))
+        CsvColumns::of(&cells(&headings), &cells(&first), wanted).map_err(|why| format!("line {line}: {why}"))?;
+    Ok(columns.map(|columns| (table, 0, CsvColumns { line, ..columns })))
 }
 
 /// The number of records up to the first row, and the columns.
-fn headings_of(table: Table, wanted: Wanted) -> Result<Option<(usize, Columns)>, String> {
-    let records: Vec<Record> = table.records().take(MOST_BEFORE + 2).collect();
-    let cells = |record: Option<&Record>| -> Vec<String> {
+fn headings_of(table: CsvTable, wanted: Wanted) -> Result<Option<(usize, CsvColumns)>, String> {
+    let records: Vec<CsvRecord> = table.records().take(MOST_BEFORE + 2).collect();
+    let cells = |record: Option<&CsvRecord>| -> Vec<String> {
         record.map(|record| record.cells().map(str::to_owned).collect()).unwrap_or_default()
     };
     for (place, record) in records.iter().enumerate().take(MOST_BEFORE) {
@@ -132,7 +136,7 @@ fn headings_of(table: Table, wanted: Wanted) -> Result<Option<(usize, Columns)>,
         }
         let below = records.get(place + 1);
         let is_second = below.is_some_and(|below| {
-            let has_unit = || below.cells().any(|cell| matches!(units::unit(cell), Unit::PerEnergy(_)));
+            let has_unit = || below.cells().any(|cell| matches!(units::unit(cell), IntensityUnit::PerEnergy(_)));
             below.len() == record.len() && below.cells().all(is_words) && has_unit()
         });
         let mut headings = cells(Some(record));
@@ -142,13 +146,13 @@ fn headings_of(table: Table, wanted: Wanted) -> Result<Option<(usize, Columns)>,
         }
         let rows = place + 1 + usize::from(is_second);
         let blamed = |why: String| format!("line {}: {why}", record.line);
-        match Columns::of(&headings, &cells(records.get(rows)), wanted).map_err(blamed)? {
-            Some(columns) => return Ok(Some((rows, Columns { line: record.line, ..columns }))),
+        match CsvColumns::of(&headings, &cells(records.get(rows)), wanted).map_err(blamed)? {
+            Some(columns) => return Ok(Some((rows, CsvColumns { line: record.line, ..columns }))),
             None if is_second => (),
             None => continue,
         }
-        if let Some(columns) = Columns::of(&cells(Some(record)), &cells(below), wanted).map_err(blamed)? {
-            return Ok(Some((place + 1, Columns { line: record.line, ..columns })));
+        if let Some(columns) = CsvColumns::of(&cells(Some(record)), &cells(below), wanted).map_err(blamed)? {
+            return Ok(Some((place + 1, CsvColumns { line: record.line, ..columns })));
         }
     }
     Ok(None)
@@ -164,7 +168,7 @@ fn with_unit(heading: &str, more: &str) -> String {
 }
 
 /// Whether a record is a row of a file without headings.
-fn is_row(record: &Record) -> bool {
+fn is_row(record: &CsvRecord) -> bool {
     let is_figure = |cell: &str| {
         [Decimal::Point, Decimal::Comma].into_iter().any(|decimal| numbers::number(cell, decimal).is_some())
             || numbers::is_hole(cell)
@@ -178,7 +182,7 @@ fn is_words(cell: &str) -> bool {
     numbers::is_hole(cell) || (cell.chars().any(char::is_alphabetic) && !times::is_time(cell) && !is_number())
 }
 
-fn list(record: &Record) -> String {
+fn list(record: &CsvRecord) -> String {
     const MOST: usize = 8;
     let shown: Vec<String> = record.cells().take(MOST).map(|cell| format!("'{}'", shown(cell))).collect();
     let more = if record.len() > MOST { ", …" } else { "" };
@@ -188,15 +192,15 @@ fn list(record: &Record) -> String {
 /// What all rows show together.
 #[derive(Debug, Default)]
 struct Seen {
-    numbers: numbers::Evidence,
-    times: times::Evidence,
-    hours: hours::Evidence,
+    numbers: numbers::NumberEvidence,
+    times: times::TimeEvidence,
+    hours: hours::HourEvidence,
     bases: [bool; BASES.len()],
     zones: Vec<String>,
 }
 
 impl Seen {
-    fn of(table: Table, skipped: usize, columns: &Columns) -> Result<Seen, String> {
+    fn of(table: CsvTable, skipped: usize, columns: &CsvColumns) -> Result<Seen, String> {
         let mut seen = Seen::default();
         let time = &columns.time;
         for record in rows(table, skipped, columns) {
@@ -236,7 +240,7 @@ impl Seen {
     }
 
     /// The zone whose rows count.
-    fn zone(&self, columns: &Columns, wanted: Wanted) -> Result<Option<String>, String> {
+    fn zone(&self, columns: &CsvColumns, wanted: Wanted) -> Result<Option<String>, String> {
         if let [] | [_] = self.zones.as_slice() {
             return Ok(self.zones.first().cloned());
         }

@@ -1,8 +1,8 @@
 //! Signs that times without an offset are local ones, by what a change of the clocks makes of them. Pure.
 
 use super::dates::month_and_day;
-use super::headings::Time;
-use super::rows::Row;
+use super::headings::TimeColumn;
+use super::rows::CsvRow;
 use super::table::shown;
 use super::times::HOUR_S;
 use crate::units;
@@ -21,8 +21,8 @@ pub fn without_offset(cell: &str, name: &str) -> String {
 
 /// Refuses times without an offset that a change of the clocks has left its marks in: an hour that is there twice with two
 /// figures in autumn, or is not there in spring.
-pub fn check(rows: &[Row], time: &Time) -> Result<(), String> {
-    let mut bare: Vec<&Row> = rows.iter().filter(|row| row.is_bare).collect();
+pub fn check(rows: &[CsvRow], time: &TimeColumn) -> Result<(), String> {
+    let mut bare: Vec<&CsvRow> = rows.iter().filter(|row| row.is_bare).collect();
     bare.sort_by(|a, b| a.standing.cmp(&b.standing).then(a.at.total_cmp(&b.at)));
     let offset_s = match time.zone {
         super::names::TimeZone::Offset(offset_s) => offset_s,
@@ -43,7 +43,7 @@ pub fn check(rows: &[Row], time: &Time) -> Result<(), String> {
             a.line.min(b.line)
         ));
     }
-    let threes = bare.windows(3).filter_map(|three| <[&Row; 3]>::try_from(three).ok());
+    let threes = bare.windows(3).filter_map(|three| <[&CsvRow; 3]>::try_from(three).ok());
     let hole = threes
         .map(|[before, a, b]| (a, b, a.at - before.at))
         .find(|(a, b, step)| is_spring_hole(a, b, *step, offset_s));
@@ -59,13 +59,13 @@ pub fn check(rows: &[Row], time: &Time) -> Result<(), String> {
 
 /// Refuses a file in which more than a few times have two figures of one kind: it is of several places, or its hours are
 /// not where the times are. A row that corrects another is no such sign.
-fn check_several(rows: &[Row], civil: impl Fn(f64) -> String) -> Result<(), String> {
+fn check_several(rows: &[CsvRow], civil: impl Fn(f64) -> String) -> Result<(), String> {
     const FEW: usize = 2;
     const SHARE: f64 = 0.05;
-    let mut rows: Vec<&Row> = rows.iter().filter(|row| row.g_per_kwh.is_some()).collect();
+    let mut rows: Vec<&CsvRow> = rows.iter().filter(|row| row.g_per_kwh.is_some()).collect();
     rows.sort_by(|a, b| a.standing.cmp(&b.standing).then(a.at.total_cmp(&b.at)));
     let pairs = || rows.windows(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
-    let is_again = |a: &Row, b: &Row| a.at == b.at && a.standing == b.standing;
+    let is_again = |a: &CsvRow, b: &CsvRow| a.at == b.at && a.standing == b.standing;
     let twice = || pairs().filter(|(a, b)| is_again(a, b) && a.g_per_kwh != b.g_per_kwh);
     let times = rows.len() - pairs().filter(|(a, b)| is_again(a, b)).count();
     let count = twice().count();
@@ -84,7 +84,7 @@ fn check_several(rows: &[Row], civil: impl Fn(f64) -> String) -> Result<(), Stri
 }
 
 /// One time with two figures of one kind; or with one figure, in the night in which the clocks go back.
-fn is_twice(a: &Row, b: &Row, offset_s: f64) -> bool {
+fn is_twice(a: &CsvRow, b: &CsvRow, offset_s: f64) -> bool {
     if a.at != b.at || a.standing != b.standing {
         return false;
     }
@@ -93,7 +93,7 @@ fn is_twice(a: &Row, b: &Row, offset_s: f64) -> bool {
 }
 
 /// An hour more than the step before, in the night in which the clocks go forward.
-fn is_spring_hole(a: &Row, b: &Row, step: f64, offset_s: f64) -> bool {
+fn is_spring_hole(a: &CsvRow, b: &CsvRow, step: f64, offset_s: f64) -> bool {
     let is_step = step > 0.0 && step <= HOUR_S && a.standing == b.standing;
     is_step && (b.at - a.at - step - HOUR_S).abs() < 1.0 && is_change(a.at + step + offset_s, true)
 }

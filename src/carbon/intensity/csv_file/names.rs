@@ -1,8 +1,8 @@
 //! The words of a heading, and what they mean. Pure.
 
-use super::units::{Unit, unit};
+use super::units::{IntensityUnit, unit};
 use super::zone_names;
-use crate::carbon::intensity::slot::Standing;
+use crate::carbon::intensity::slot::FigureQuality;
 
 /// A heading.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Name {
     /// Its words, in lower case.
     words: Vec<String>,
     /// The unit that it names.
-    pub unit: Unit,
+    pub unit: IntensityUnit,
     /// The clock that it names.
     pub zone: TimeZone,
 }
@@ -159,12 +159,12 @@ impl Name {
     }
 
     /// Whether its figures are actual or forecast, by its words.
-    pub fn standing(&self) -> Option<Standing> {
+    pub fn standing(&self) -> Option<FigureQuality> {
         let begins = |starts: &[&str]| self.words.iter().any(|word| starts.iter().any(|start| word.starts_with(start)));
         if begins(&["forecast", "prognos", "predict", "vorhersage"]) {
-            return Some(Standing::Forecast);
+            return Some(FigureQuality::Forecast);
         }
-        begins(&["actual", "measured", "observed"]).then_some(Standing::Actual)
+        begins(&["actual", "measured", "observed"]).then_some(FigureQuality::Actual)
     }
 }
 
@@ -286,8 +286,8 @@ mod tests {
         assert!(name.is_intensity() && name.basis() == Some("lifecycle"));
         assert_eq!(Name::of("Carbon Intensity gCO₂eq/kWh (LCA)").basis(), Some("lifecycle"));
         assert_eq!(Name::of("carbon_intensity_avg_direct").basis(), Some("direct"));
-        assert_eq!(Name::of("Forecast Carbon Intensity (gCO2/kWh)").standing(), Some(Standing::Forecast));
-        assert_eq!(Name::of("Actual Carbon Intensity (gCO2/kWh)").standing(), Some(Standing::Actual));
+        assert_eq!(Name::of("Forecast Carbon Intensity (gCO2/kWh)").standing(), Some(FigureQuality::Forecast));
+        assert_eq!(Name::of("Actual Carbon Intensity (gCO2/kWh)").standing(), Some(FigureQuality::Actual));
         for heading in [
             "Carbon-free energy percentage (CFE%)",
             "Data estimated",

@@ -62,7 +62,7 @@ pub fn is_hole(cell: &str) -> bool {
 
 /// What the cells of a file show of how it writes numbers.
 #[derive(Debug, Default)]
-pub struct Evidence {
+pub struct NumberEvidence {
     point: Option<Sight>,
     comma: Option<Sight>,
     two_ways: Option<Sight>,
@@ -82,7 +82,7 @@ struct Sight {
     cell: String,
 }
 
-impl Evidence {
+impl NumberEvidence {
     /// Takes note of a figure, which is at most this in its unit.
     pub fn see(&mut self, line: u64, cell: &str, most: f64) {
         let within = |decimal| number(cell, decimal).filter(|number| (0.0..=most).contains(number));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn decided(cells: &[&str], beside: &[&str], delimiter: u8) -> Result<Decimal, String> {
-        let mut evidence = Evidence::default();
+        let mut evidence = NumberEvidence::default();
         for (line, cell) in (2..).zip(cells) {
             evidence.see(line, cell, 10_000.0);
         }

@@ -1,21 +1,21 @@
 //! The rows of a file, and what they make of the grid over time. Pure.
 
-use super::headings::{Columns, EXAMPLE, Figure};
+use super::headings::{CsvColumns, EXAMPLE, FigureColumn};
 use super::hours::Hours;
 use super::layout::{self, Layout};
 use super::local;
 use super::names::TimeZone;
 use super::numbers;
-use super::table::{Record, shown};
+use super::table::{CsvRecord, shown};
 use super::times;
-use crate::carbon::intensity::slot::{DIRTIEST, Slot, Standing};
+use crate::carbon::intensity::slot::{DIRTIEST, FigureQuality, IntensitySlot};
 
 /// How long the last figure holds where there is no step to see, s.
 const STEP_S: f64 = 3600.0;
 
 /// A figure of the file.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub struct CsvRow {
     /// Since when it holds, s since 1970 UTC.
     pub at: f64,
     /// Until when, where the file states it.
@@ -23,7 +23,7 @@ pub struct Row {
     /// None: a hole.
     pub g_per_kwh: Option<f64>,
     /// How sure it is.
-    pub standing: Standing,
+    pub standing: FigureQuality,
     /// Its line.
     pub line: u64,
     /// Whether its time lacks an offset, and no heading states that it is UTC.
@@ -31,7 +31,7 @@ pub struct Row {
 }
 
 /// All rows of a file. A row that does not state its kind is a forecast if its time is after `now`, s since 1970.
-pub fn read(layout: &Layout, now: f64) -> Result<Vec<Row>, String> {
+pub fn read(layout: &Layout, now: f64) -> Result<Vec<CsvRow>, String> {
     let mut rows = Vec::new();
     for record in layout.rows() {
         let line = record.line;
@@ -46,7 +46,7 @@ pub fn read(layout: &Layout, now: f64) -> Result<Vec<Row>, String> {
 }
 
 impl Layout<'_> {
-    fn read(&self, record: &Record, now: f64, rows: &mut Vec<Row>) -> Result<(), String> {
+    fn read(&self, record: &CsvRecord, now: f64, rows: &mut Vec<CsvRow>) -> Result<(), String> {
         let columns = &self.columns;
         if record.cells().skip(columns.count).any(|cell| !cell.is_empty()) {
             return Err(format!(
@@ -72,7 +72,7 @@ impl Layout<'_> {
         for figure in &columns.figures {
             let g_per_kwh = self.figure(record, figure)?;
             let standing = figure.standing.filter(|_| columns.kind.is_none()).unwrap_or(standing);
-            rows.push(Row { at, end, g_per_kwh, standing, line: record.line, is_bare });
+            rows.push(CsvRow { at, end, g_per_kwh, standing, line: record.line, is_bare });
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Layout<'_> {
         cell.contains(['\n', '\r']) && cell.lines().skip(1).any(|line| line.contains(mark) && first_cell(line))
     }
 
-    fn needed<'a>(&self, record: &'a Record, place: usize, name: &str) -> Result<&'a str, String> {
+    fn needed<'a>(&self, record: &'a CsvRecord, place: usize, name: &str) -> Result<&'a str, String> {
         record.cell(place).ok_or_else(|| {
             format!(
                 "has {} of {} cells, and none for '{}'; expected a cell for each heading",
@@ -97,7 +97,7 @@ impl Layout<'_> {
     }
 
     /// When a row begins and ends to hold, s since 1970, and whether that may be local time.
-    fn time(&self, record: &Record) -> Result<(f64, Option<f64>, bool), String> {
+    fn time(&self, record: &CsvRecord) -> Result<(f64, Option<f64>, bool), String> {
         let time = &self.columns.time;
         let cell = self.needed(record, time.place, &time.name)?;
         let hours = time.hours.map(|place| self.needed(record, place, "time of day")).transpose()?;
@@ -136,26 +136,26 @@ impl Layout<'_> {
         }
     }
 
-    fn standing(&self, record: &Record, at: f64, now: f64) -> Result<Standing, String> {
-        let by_time = if at <= now { Standing::Actual } else { Standing::Forecast };
+    fn standing(&self, record: &CsvRecord, at: f64, now: f64) -> Result<FigureQuality, String> {
+        let by_time = if at <= now { FigureQuality::Actual } else { FigureQuality::Forecast };
         let columns = &self.columns;
         let cell = |place: Option<usize>| place.and_then(|place| record.cell(place)).unwrap_or_default().to_lowercase();
         match cell(columns.kind).as_str() {
-            "actual" => return Ok(Standing::Actual),
-            "estimated" => return Ok(Standing::Estimated),
-            "forecast" => return Ok(Standing::Forecast),
+            "actual" => return Ok(FigureQuality::Actual),
+            "estimated" => return Ok(FigureQuality::Estimated),
+            "forecast" => return Ok(FigureQuality::Forecast),
             "" => (),
             other => return Err(format!("kind '{}': expected actual, estimated or forecast", shown(other))),
         }
         match cell(columns.estimated).as_str() {
-            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(Standing::Estimated)),
+            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(FigureQuality::Estimated)),
             "false" | "no" | "0" | "0.0" | "f" | "n" => Ok(by_time),
             hole if numbers::is_hole(hole) => Ok(by_time),
             other => Err(format!("'{}' in the column of estimates: expected true or false", shown(other))),
         }
     }
 
-    fn figure(&self, record: &Record, figure: &Figure) -> Result<Option<f64>, String> {
+    fn figure(&self, record: &CsvRecord, figure: &FigureColumn) -> Result<Option<f64>, String> {
         let cell = self.needed(record, figure.place, &figure.name)?;
         if numbers::is_hole(cell) {
             return Ok(None);
@@ -168,7 +168,7 @@ impl Layout<'_> {
 }
 
 /// Figures below 2 of a column without a unit may be kg/kWh as well as g/kWh.
-fn check_unit(columns: &Columns, rows: &[Row]) -> Result<(), String> {
+fn check_unit(columns: &CsvColumns, rows: &[CsvRow]) -> Result<(), String> {
     const SMALL: f64 = 2.0;
     let Some(unnamed) = columns.figures.iter().find(|figure| !figure.has_unit) else { return Ok(()) };
     let most = rows.iter().filter_map(|row| row.g_per_kwh).fold(0.0, f64::max);
@@ -189,12 +189,12 @@ fn check_unit(columns: &Columns, rows: &[Row]) -> Result<(), String> {
 }
 
 /// Rows of each kind, in time's order, as slots.
-pub fn slots(mut rows: Vec<Row>) -> Vec<Slot> {
+pub fn slots(mut rows: Vec<CsvRow>) -> Vec<IntensitySlot> {
     rows.sort_by(|a, b| a.at.total_cmp(&b.at));
     // Beside actual figures a forecast's are told apart, as both may stand for one time.
     let mut slots = Vec::new();
-    for standing in Standing::ALL {
-        let of_kind: Vec<&Row> = rows.iter().filter(|row| row.standing == standing).collect();
+    for standing in FigureQuality::ALL {
+        let of_kind: Vec<&CsvRow> = rows.iter().filter(|row| row.standing == standing).collect();
         let mut step = STEP_S;
         for row in &of_kind {
             let next = of_kind.get(of_kind.partition_point(|next| next.at <= row.at));
@@ -203,7 +203,7 @@ pub fn slots(mut rows: Vec<Row>) -> Vec<Slot> {
             let end = row.end.or_else(|| next.map(|next| next.at)).or_else(|| other().map(|other| other.at));
             step = end.map_or(step, |end| end - row.at);
             if let Some(g_per_kwh) = row.g_per_kwh {
-                slots.push(Slot { from: row.at, to: row.at + step, g_per_kwh, standing });
+                slots.push(IntensitySlot { from: row.at, to: row.at + step, g_per_kwh, standing });
             }
         }
     }

@@ -8,7 +8,7 @@ pub const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// A text, and what stands between its cells.
 #[derive(Clone, Copy, Debug)]
-pub struct Table<'a> {
+pub struct CsvTable<'a> {
     text: &'a str,
     /// Between two cells.
     pub delimiter: u8,
@@ -16,13 +16,13 @@ pub struct Table<'a> {
 
 /// One record.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct CsvRecord {
     /// The line that it begins on; the first is 1.
     pub line: u64,
     cells: StringRecord,
 }
 
-impl Record {
+impl CsvRecord {
     /// The cell without the spaces around it; None where the record is shorter.
     pub fn cell(&self, place: usize) -> Option<&str> {
         self.cells.get(place).map(bare)
@@ -55,14 +55,14 @@ pub fn shown(cell: &str) -> String {
     shown
 }
 
-impl<'a> Table<'a> {
+impl<'a> CsvTable<'a> {
     /// The table in a text.
     pub fn new(text: &'a str, delimiter: u8) -> Self {
-        Table { text, delimiter }
+        CsvTable { text, delimiter }
     }
 
     /// All records that are neither blank nor remarks.
-    pub fn records(&self) -> impl Iterator<Item = Record> + use<'a> {
+    pub fn records(&self) -> impl Iterator<Item = CsvRecord> + use<'a> {
         let reader = ReaderBuilder::new()
             .delimiter(self.delimiter)
             .has_headers(false)
@@ -88,13 +88,13 @@ struct Records<'a> {
 }
 
 impl Iterator for Records<'_> {
-    type Item = Record;
+    type Item = CsvRecord;
 
-    fn next(&mut self) -> Option<Record> {
+    fn next(&mut self) -> Option<CsvRecord> {
         // The text is UTF-8 and its records may have any length, so the reader has nothing to refuse.
         let cells = self.records.by_ref().find_map(Result::ok)?;
         let from = cells.position().map_or(0, csv::Position::byte);
-        Some(Record { line: self.lines.at(usize::try_from(from).unwrap_or(usize::MAX)), cells })
+        Some(CsvRecord { line: self.lines.at(usize::try_from(from).unwrap_or(usize::MAX)), cells })
     }
 }
 
@@ -132,8 +132,8 @@ mod tests {
     use super::*;
 
     fn records(text: &str, delimiter: u8) -> Vec<(u64, Vec<String>)> {
-        let record = |record: Record| (record.line, record.cells().map(str::to_owned).collect());
-        Table::new(text, delimiter).records().map(record).collect()
+        let record = |record: CsvRecord| (record.line, record.cells().map(str::to_owned).collect());
+        CsvTable::new(text, delimiter).records().map(record).collect()
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn remarks_are_found_everywhere() {
-        let remarks: Vec<_> = Table::remarks("# a: b\nx,y\n  # c\n").collect();
+        let remarks: Vec<_> = CsvTable::remarks("# a: b\nx,y\n  # c\n").collect();
         assert_eq!(remarks, [(1, " a: b"), (3, " c")]);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::intensity::slot::Standing;
+use crate::carbon::intensity::slot::FigureQuality;
 use proptest::prelude::*;
 
 mod exports;
@@ -10,7 +10,7 @@ mod words;
 const NOON: f64 = 1_772_452_800.0; // 2026-03-02T12:00Z
 const HOUR: f64 = 3600.0;
 
-fn parsed(text: &str) -> Vec<Slot> {
+fn parsed(text: &str) -> Vec<IntensitySlot> {
     parse(text.as_bytes(), None, NOON + 1.5 * HOUR).unwrap_or_else(|why| panic!("{text}: {why}")).slots
 }
 
@@ -19,10 +19,10 @@ fn refused(text: &str) -> String {
 }
 
 /// The figure that holds at a time.
-fn at(slots: &[Slot], time: &str) -> Option<f64> {
+fn at(slots: &[IntensitySlot], time: &str) -> Option<f64> {
     let mut curve = Curve::default();
     curve.take(slots.iter().copied());
-    let stamp = times::Manner::default().stamp(time).unwrap();
+    let stamp = times::TimeFormat::default().stamp(time).unwrap();
     let from = stamp.civil_s - stamp.offset_s.unwrap();
     curve.slots_within(from, from + 1.0).first().map(|slot| slot.g_per_kwh)
 }
@@ -31,9 +31,9 @@ fn at(slots: &[Slot], time: &str) -> Option<f64> {
 fn a_figure_holds_until_the_next_and_after_now_it_is_a_forecast() {
     let slots = parsed("time,g_per_kwh\n2026-03-02T12:00Z,100\n2026-03-02T13:00Z,200\n2026-03-02T14:00Z,300\n");
     let told: Vec<_> = slots.iter().map(|s| (s.from - NOON, s.to - NOON, s.g_per_kwh, s.standing)).collect();
-    assert!(told.contains(&(0.0, 3600.0, 100.0, Standing::Actual)), "{told:?}");
-    assert!(told.contains(&(3600.0, 7200.0, 200.0, Standing::Actual)));
-    assert!(told.contains(&(7200.0, 10800.0, 300.0, Standing::Forecast)));
+    assert!(told.contains(&(0.0, 3600.0, 100.0, FigureQuality::Actual)), "{told:?}");
+    assert!(told.contains(&(3600.0, 7200.0, 200.0, FigureQuality::Actual)));
+    assert!(told.contains(&(7200.0, 10800.0, 300.0, FigureQuality::Forecast)));
 }
 
 #[test]

@@ -16,7 +16,7 @@ const LATEST_S: f64 = 7.3e9;
 
 /// A time as a cell states it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stamp {
+pub struct TimeStamp {
     /// Seconds since 1970 on the clock that the cell reads.
     pub civil_s: f64,
     /// How far that clock is ahead of UTC, s; None where the cell does not state it.
@@ -34,7 +34,7 @@ enum Order {
 
 /// What the times of a file show of how it writes them.
 #[derive(Debug, Default)]
-pub struct Evidence {
+pub struct TimeEvidence {
     day_first: Option<u64>,
     month_first: Option<u64>,
     two_ways: Option<(u64, String)>,
@@ -44,13 +44,13 @@ pub struct Evidence {
 
 /// How a file writes its times.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
+pub struct TimeFormat {
     order: Option<Order>,
     /// "01:00-02:00" is an interval and no offset.
     is_interval: bool,
 }
 
-impl Evidence {
+impl TimeEvidence {
     /// Takes note of a cell.
     pub fn see(&mut self, line: u64, cell: &str) {
         if let Some((from, to)) = halves(cell) {
@@ -77,7 +77,7 @@ impl Evidence {
     /// Takes note of both ends of an interval: what makes it longer than a day is the wrong way to read it.
     fn see_halves(&mut self, line: u64, from: &str, to: &str) {
         let is_short = |order| {
-            let manner = Manner { order: Some(order), is_interval: false };
+            let manner = TimeFormat { order: Some(order), is_interval: false };
             let length = manner.one(to).zip(manner.one(from)).map(|(to, from)| to.civil_s - from.civil_s);
             length.is_some_and(|length| length > 0.0 && length <= DAY_S)
         };
@@ -89,7 +89,7 @@ impl Evidence {
     }
 
     /// How the file writes its times; Err: it cannot be known.
-    pub fn manner(&self) -> Result<Manner, String> {
+    pub fn manner(&self) -> Result<TimeFormat, String> {
         let order = match (self.day_first, self.month_first, &self.two_ways) {
             (Some(day), Some(month), _) => {
                 return Err(format!(
@@ -108,7 +108,7 @@ impl Evidence {
             }
             (None, None, None) => None,
         };
-        Ok(Manner { order, is_interval: self.ends.len() > MOST_OFFSETS })
+        Ok(TimeFormat { order, is_interval: self.ends.len() > MOST_OFFSETS })
     }
 }
 
@@ -120,17 +120,17 @@ fn is_clock_of_minutes(text: &str) -> bool {
     text.trim().len() <= 5 && clock(text.trim()).is_some_and(|(_, rest)| rest.is_empty()) && text.contains(':')
 }
 
-impl Manner {
+impl TimeFormat {
     /// The time in a cell; None where it is none.
-    pub fn stamp(self, cell: &str) -> Option<Stamp> {
+    pub fn stamp(self, cell: &str) -> Option<TimeStamp> {
         let cell = cell.trim();
         if let Some(since_1970_s) = since_1970(cell) {
-            return Some(Stamp { civil_s: since_1970_s, offset_s: Some(0.0), end_s: None });
+            return Some(TimeStamp { civil_s: since_1970_s, offset_s: Some(0.0), end_s: None });
         }
         if let Some((from, to)) = halves(cell) {
             let from = self.one(from)?;
             let to = self.one(to).or_else(|| self.on_date(cell, to))?;
-            return Some(Stamp {
+            return Some(TimeStamp {
                 end_s: Some(to.civil_s).filter(|end| *end > from.civil_s),
                 offset_s: from.offset_s.or(to.offset_s),
                 ..from
@@ -143,21 +143,21 @@ impl Manner {
             let from = self.on_date(cell, start.trim())?;
             let end_s = self.on_date(cell, end.trim())?.civil_s;
             let end_s = if end_s > from.civil_s { end_s } else { end_s + DAY_S };
-            return Some(Stamp { end_s: Some(end_s), ..from });
+            return Some(TimeStamp { end_s: Some(end_s), ..from });
         }
         self.one(cell)
     }
 
     /// The time that a cell of dates and a cell of hours make up: "2026-11-29" and "17:00", "17:00-18:00" or "17".
-    pub fn stamp_of(self, date: &str, hours: &str) -> Option<Stamp> {
+    pub fn stamp_of(self, date: &str, hours: &str) -> Option<TimeStamp> {
         if let Some(hour) = hours::whole(hours) {
-            return self.one(date).map(|day| Stamp { civil_s: day.civil_s + f64::from(hour) * HOUR_S, ..day });
+            return self.one(date).map(|day| TimeStamp { civil_s: day.civil_s + f64::from(hour) * HOUR_S, ..day });
         }
         let interval = hours.split_once(['-', '–']).filter(|(from, to)| {
             is_clock_of_minutes(from) && clock(to.trim()).is_some_and(|(_, rest)| rest.is_empty())
         });
         let Some((from, to)) = interval else { return self.one(&format!("{date} {hours}")) };
-        self.stamp(&format!("{date} {} - {}", from.trim(), to.trim())).map(|stamp| Stamp {
+        self.stamp(&format!("{date} {} - {}", from.trim(), to.trim())).map(|stamp| TimeStamp {
             end_s: stamp.end_s.or_else(|| {
                 let midnight = self.one(&format!("{date} {}", to.trim()))?;
                 Some(midnight.civil_s + DAY_S)
@@ -167,20 +167,20 @@ impl Manner {
     }
 
     /// A time of day on the date of another cell.
-    fn on_date(self, dated: &str, clock: &str) -> Option<Stamp> {
+    fn on_date(self, dated: &str, clock: &str) -> Option<TimeStamp> {
         let (date, _) = date_and_rest(dated);
         self.one(&format!("{date} {clock}"))
     }
 
     /// A single time.
-    fn one(self, cell: &str) -> Option<Stamp> {
+    fn one(self, cell: &str) -> Option<TimeStamp> {
         let (date, rest) = date_and_rest(cell);
         let days = self.days(date)?;
         let (clock_s, zone) = if rest.is_empty() { (0.0, "") } else { clock(rest)? };
         let zone = zone.split('[').next().unwrap_or_default().trim();
         let offset_s = if zone.is_empty() { None } else { Some(zone_names::offset(zone)?) };
         let civil_s = days * DAY_S + clock_s;
-        (EARLIEST_S..LATEST_S).contains(&civil_s).then_some(Stamp { civil_s, offset_s, end_s: None })
+        (EARLIEST_S..LATEST_S).contains(&civil_s).then_some(TimeStamp { civil_s, offset_s, end_s: None })
     }
 
     /// Days since 1970 of a date.
@@ -219,9 +219,9 @@ pub fn is_time(cell: &str) -> bool {
     either_way(cell).is_some()
 }
 
-fn either_way(cell: &str) -> Option<Stamp> {
+fn either_way(cell: &str) -> Option<TimeStamp> {
     let either = [Order::DayFirst, Order::MonthFirst];
-    either.into_iter().find_map(|order| Manner { order: Some(order), is_interval: false }.stamp(cell))
+    either.into_iter().find_map(|order| TimeFormat { order: Some(order), is_interval: false }.stamp(cell))
 }
 
 /// Seconds or milliseconds since 1970.

@@ -2,7 +2,7 @@
 
 /// What a heading states about the unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Unit {
+pub enum IntensityUnit {
     /// No unit.
     Unnamed,
     /// Times this it is g/kWh.
@@ -30,7 +30,7 @@ const ENERGIES: [(&str, f64); 6] =
 const ODD_ENERGIES: [&str; 9] = ["wh", "j", "kj", "tj", "btu", "mmbtu", "kcal", "therm", "toe"];
 
 /// The unit in a heading: "gCO₂eq/kWh", "g_per_kwh", "kg/MWh", "(lbs CO2 per MWh)".
-pub fn unit(heading: &str) -> Unit {
+pub fn unit(heading: &str) -> IntensityUnit {
     let tokens = tokens(heading);
     let Some(place) = tokens.iter().position(|token| energy(token).is_some()) else {
         // A letter alone may be anything.
@@ -41,15 +41,15 @@ pub fn unit(heading: &str) -> Unit {
             .zip(tokens.iter().skip(1))
             .any(|(before, odd)| mass(before).is_some() && ODD_ENERGIES.contains(&odd.as_str()));
         if is_odd && is_of_carbon(heading) {
-            return Unit::Unknown;
+            return IntensityUnit::Unknown;
         }
-        return if is_mass || ends_so { Unit::Other } else { Unit::Unnamed };
+        return if is_mass || ends_so { IntensityUnit::Other } else { IntensityUnit::Unnamed };
     };
     let before = place.checked_sub(1).and_then(|place| tokens.get(place));
     match (before.and_then(|token| mass(token)), tokens.get(place).and_then(|token| energy(token))) {
-        (Some(grams), Some(kwh)) => Unit::PerEnergy(grams / kwh),
-        _ if is_of_carbon(heading) => Unit::Unknown,
-        _ => Unit::Other,
+        (Some(grams), Some(kwh)) => IntensityUnit::PerEnergy(grams / kwh),
+        _ if is_of_carbon(heading) => IntensityUnit::Unknown,
+        _ => IntensityUnit::Other,
     }
 }
 
@@ -115,18 +115,18 @@ mod tests {
             ("g CO2 / MJ", 3.6),
             ("kg CO2 equivalent per GWh", 1e-3),
         ] {
-            let Unit::PerEnergy(factor) = unit(heading) else { panic!("{heading}: {:?}", unit(heading)) };
+            let IntensityUnit::PerEnergy(factor) = unit(heading) else { panic!("{heading}: {:?}", unit(heading)) };
             assert!((factor / g_per_kwh - 1.0).abs() < 1e-12, "{heading}: {factor}");
         }
         for heading in ["carbon_intensity", "co2", "CO2Emission", "CARBON_INTENSITY", "actual", "Day-ahead"] {
-            assert_eq!(unit(heading), Unit::Unnamed, "{heading}");
+            assert_eq!(unit(heading), IntensityUnit::Unnamed, "{heading}");
         }
         for heading in ["CO2 emissions (kt)", "co2_kg", "CO2 (t)", "consumption (kWh)", "Price (EUR/MWh)", "load_mwh"] {
-            assert_eq!(unit(heading), Unit::Other, "{heading}");
+            assert_eq!(unit(heading), IntensityUnit::Other, "{heading}");
         }
         // Some tons are short ones.
         for heading in ["CO2 (oz/kWh)", "carbon_intensity_tons_per_mwh"] {
-            assert_eq!(unit(heading), Unit::Unknown, "{heading}");
+            assert_eq!(unit(heading), IntensityUnit::Unknown, "{heading}");
         }
     }
 }

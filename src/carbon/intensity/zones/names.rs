@@ -1,23 +1,23 @@
 //! Which row of the tables a text means: by code, cloud region or name, in any case.
 
-use super::tables::{GRIDS, NAMES, REGIONS, Row, STATES, ZONES, row, rows};
+use super::tables::{GRIDS, NAMES, REGIONS, STATES, TableRow, ZONES, row, rows};
 
 /// A row of one of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spot {
     /// A country, a Chinese province or the world.
-    Zone(Row),
+    Zone(TableRow),
     /// A zone of Electricity Maps, which may be a country that the first table lacks.
-    Grid(Row),
+    Grid(TableRow),
     /// A state of the USA.
-    State(Row),
+    State(TableRow),
     /// A cloud region.
-    Region(Row),
+    Region(TableRow),
 }
 
 /// What a text means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundName {
     /// The row.
     pub spot: Spot,
     /// Why this row stands in for another place; empty where it is the place itself.
@@ -56,7 +56,7 @@ impl Spot {
     }
 
     /// The grid that feeds it, or most of it.
-    pub fn grid(self) -> Option<Row> {
+    pub fn grid(self) -> Option<TableRow> {
         let zone = if let Spot::State(row) = self { row.cell(2).split(' ').next()? } else { self.zone() };
         row(GRIDS, zone)
     }
@@ -68,9 +68,9 @@ impl Spot {
 }
 
 /// What a text means.
-pub fn find(asked: &str) -> Result<Found, Unclear> {
+pub fn find(asked: &str) -> Result<FoundName, Unclear> {
     let asked = asked.trim();
-    let is_itself = |spot| Found { spot, why: "" };
+    let is_itself = |spot| FoundName { spot, why: "" };
     if let Some(spot) = by_code(&asked.replace('_', "-")) {
         return Ok(is_itself(spot));
     }
@@ -92,10 +92,10 @@ fn by_code(code: &str) -> Option<Spot> {
     zone.or_else(|| row(GRIDS, code).map(Spot::Grid)).or_else(|| row(STATES, code).map(Spot::State))
 }
 
-fn by_name(asked: &str) -> Result<Found, Unclear> {
+fn by_name(asked: &str) -> Result<FoundName, Unclear> {
     let named = named(asked);
-    let found = named.iter().filter_map(|(code, why)| Some(Found { spot: by_code(code)?, why }));
-    let found: Vec<Found> = found.collect();
+    let found = named.iter().filter_map(|(code, why)| Some(FoundName { spot: by_code(code)?, why }));
+    let found: Vec<FoundName> = found.collect();
     match found[..] {
         [one] => Ok(one),
         [] => Err(named.first().map_or(Unclear::Unknown, |(_, why)| Unclear::Without(why))),
@@ -150,7 +150,7 @@ fn by_region(asked: &str) -> Result<Spot, Unclear> {
     let asked: String = asked.chars().filter(|c| *c != ' ').map(|c| if c == '_' { '-' } else { c }).collect();
     let (provider, name) = asked.split_once(':').map_or((None, asked.as_str()), |(one, name)| (Some(one), name));
     let region = |name: &str, any_number: bool| -> Vec<Spot> {
-        let is_asked = |row: &Row| {
+        let is_asked = |row: &TableRow| {
             let (one, region) = row.cell(0).split_once(':').unwrap_or_default();
             // OVH numbers its sites: GRA11 is Gravelines.
             let name =

@@ -15,9 +15,9 @@ pub const NAMES: &str = include_str!("../tables/names.csv");
 
 /// A row of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row(&'static str);
+pub struct TableRow(&'static str);
 
-impl Row {
+impl TableRow {
     /// The cell in this column; empty where there is none.
     pub fn cell(self, column: usize) -> &'static str {
         self.0.split(',').nth(column).unwrap_or_default()
@@ -41,12 +41,12 @@ impl Row {
 }
 
 /// The rows of a table, in its order.
-pub fn rows(table: &'static str) -> impl Iterator<Item = Row> {
-    table.lines().filter(|line| !line.starts_with('#')).map(Row)
+pub fn rows(table: &'static str) -> impl Iterator<Item = TableRow> {
+    table.lines().filter(|line| !line.starts_with('#')).map(TableRow)
 }
 
 /// The row whose first cell is this, in any case.
-pub fn row(table: &'static str, key: &str) -> Option<Row> {
+pub fn row(table: &'static str, key: &str) -> Option<TableRow> {
     rows(table).find(|row| !key.is_empty() && row.cell(0).eq_ignore_ascii_case(key))
 }
 

@@ -232,7 +232,7 @@ fn every_table_is_whole() {
     for (table, cells, least) in
         [(ZONES, 8, 240), (GRIDS, 3, 350), (STATES, 3, 48), (REGIONS, 10, 180), (CLOUD_GRIDS, 3, 30), (NAMES, 3, 120)]
     {
-        let all: Vec<Row> = rows(table).collect();
+        let all: Vec<TableRow> = rows(table).collect();
         assert!(all.len() >= least, "{} rows", all.len());
         for row in &all {
             assert_eq!((0..cells).map(|n| row.cell(n)).collect::<Vec<_>>().join(","), row.cell_all(), "{row:?}");

@@ -3,16 +3,19 @@ use super::*;
 #[test]
 fn the_firmware_names_the_provider() {
     let azure_tag = "7783-7084-3265-9085-8269-3286-77\n";
-    assert_eq!(Provider::by_firmware("Amazon EC2\n", "m5.large\n", "Amazon EC2\n"), Some(Provider::Aws));
-    assert_eq!(Provider::by_firmware("Google\n", "Google Compute Engine\n", "\n"), Some(Provider::Google));
-    assert_eq!(Provider::by_firmware("Microsoft Corporation\n", "Virtual Machine\n", azure_tag), Some(Provider::Azure));
+    assert_eq!(CloudProvider::by_firmware("Amazon EC2\n", "m5.large\n", "Amazon EC2\n"), Some(CloudProvider::Aws));
+    assert_eq!(CloudProvider::by_firmware("Google\n", "Google Compute Engine\n", "\n"), Some(CloudProvider::Google));
     assert_eq!(
-        Provider::by_firmware("Microsoft Corporation\n", "Virtual Machine\n", "1234"),
+        CloudProvider::by_firmware("Microsoft Corporation\n", "Virtual Machine\n", azure_tag),
+        Some(CloudProvider::Azure)
+    );
+    assert_eq!(
+        CloudProvider::by_firmware("Microsoft Corporation\n", "Virtual Machine\n", "1234"),
         None,
         "a Hyper-V at home"
     );
-    assert_eq!(Provider::by_firmware("Google", "Eve", ""), None, "a Chromebook");
-    assert_eq!(Provider::by_firmware("", "", ""), None);
+    assert_eq!(CloudProvider::by_firmware("Google", "Eve", ""), None, "a Chromebook");
+    assert_eq!(CloudProvider::by_firmware("", "", ""), None);
 }
 
 #[test]
@@ -26,11 +29,11 @@ fn the_environment_names_the_region_of_the_right_provider() {
     for value in ["", "mars-north-1", "eu-north-1&x", "é"] {
         assert_eq!(any("AWS_REGION", value), None, "{value}");
     }
-    assert_eq!(by_environment(Some(Provider::Google), set("AWS_REGION", "eu-north-1")), None);
+    assert_eq!(by_environment(Some(CloudProvider::Google), set("AWS_REGION", "eu-north-1")), None);
 }
 
 /// Asks as far as it goes; each answer is the next of these.
-fn asked(provider: Provider, answers: &[&str]) -> (Vec<Request>, Option<Result<Option<String>, String>>) {
+fn asked(provider: CloudProvider, answers: &[&str]) -> (Vec<HttpRequest>, Option<Result<Option<String>, String>>) {
     let mut metadata = Metadata::new(provider);
     let (mut requests, mut last) = (Vec::new(), None);
     for answer in answers {
@@ -44,21 +47,21 @@ fn asked(provider: Provider, answers: &[&str]) -> (Vec<Request>, Option<Result<O
 
 #[test]
 fn each_metadata_is_asked_in_its_way() {
-    let told = |request: &Request| {
+    let told = |request: &HttpRequest| {
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| format!("{name}: {}", value.0)).collect();
         assert_eq!(request.base, Some("http://169.254.169.254"));
         format!("{:?} {} {}", request.method, request.path, headers.join(","))
     };
-    let (requests, region) = asked(Provider::Aws, &["TOKEN==", "eu-north-1\n"]);
+    let (requests, region) = asked(CloudProvider::Aws, &["TOKEN==", "eu-north-1\n"]);
     assert_eq!(told(&requests[0]), "Put /latest/api/token X-aws-ec2-metadata-token-ttl-seconds: 60");
     assert_eq!(told(&requests[1]), "Get /latest/meta-data/placement/region X-aws-ec2-metadata-token: TOKEN==");
     assert_eq!(region, Some(Ok(Some("aws:eu-north-1".into()))));
 
-    let (requests, region) = asked(Provider::Google, &["projects/1/zones/europe-west4-a"]);
+    let (requests, region) = asked(CloudProvider::Google, &["projects/1/zones/europe-west4-a"]);
     assert_eq!(told(&requests[0]), "Get /computeMetadata/v1/instance/zone Metadata-Flavor: Google");
     assert_eq!(region, Some(Ok(Some("gcp:europe-west4".into()))));
 
-    let (requests, region) = asked(Provider::Azure, &["westeurope"]);
+    let (requests, region) = asked(CloudProvider::Azure, &["westeurope"]);
     assert_eq!(
         told(&requests[0]),
         "Get /metadata/instance/compute/location?api-version=2021-02-01&format=text Metadata: true"
@@ -69,9 +72,9 @@ fn each_metadata_is_asked_in_its_way() {
 #[test]
 fn an_odd_answer_is_an_error() {
     for answer in ["", "two words", "<html>", "line\r\nline", "é", "mars-north-1"] {
-        assert!(asked(Provider::Azure, &[answer]).1.unwrap().is_err(), "{answer}");
+        assert!(asked(CloudProvider::Azure, &[answer]).1.unwrap().is_err(), "{answer}");
     }
-    let (requests, token) = asked(Provider::Aws, &["a\r\nb"]);
+    let (requests, token) = asked(CloudProvider::Aws, &["a\r\nb"]);
     assert!(requests.len() == 1 && token.unwrap().is_err());
-    assert_eq!(Metadata::new(Provider::Aws).take(&Request::get(TOKEN, ""), b"T"), Ok(None));
+    assert_eq!(Metadata::new(CloudProvider::Aws).take(&HttpRequest::get(TOKEN, ""), b"T"), Ok(None));
 }

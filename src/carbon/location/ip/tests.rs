@@ -39,7 +39,7 @@ fn no_place_is_an_error() {
 #[test]
 fn states_and_provinces_have_zones_of_their_own() {
     let zone = |country: &str, region: &str| {
-        Whereabouts { country: country.into(), region: Some(region.into()), latitude: None, longitude: None }.zone()
+        GeoLocation { country: country.into(), region: Some(region.into()), latitude: None, longitude: None }.zone()
     };
     for (country, region, expected) in [
         ("US", "California", "US-CA"),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::provider::Place;
+use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{NOW, chosen, found, refused, round, sample};
 
@@ -10,7 +10,7 @@ fn paths(location: &str) -> Vec<String> {
     round(&mut *chosen(NAME, location)).into_iter().map(|request| request.path).collect()
 }
 
-fn taken(location: &str, now: f64, name: &str) -> Result<Vec<Slot>, String> {
+fn taken(location: &str, now: f64, name: &str) -> Result<Vec<IntensitySlot>, String> {
     let mut service = chosen(NAME, location);
     let request = service.next(now).unwrap();
     service.take(&request, &sample(name))
@@ -58,23 +58,23 @@ fn places_are_the_country_its_parts_and_clouds_in_it() {
         assert!(refused(NAME, bad).starts_with(&format!("location='{bad}': carbonintensity_gb takes GB")), "{bad}");
     }
     let leeds = found("GB", "England", 53.8, -1.55);
-    assert_eq!(choose(NAME, Place::Found(&leeds), None).unwrap().zone(), "GB");
+    assert_eq!(choose(NAME, ProviderLocation::Found(&leeds), None).unwrap().zone(), "GB");
 }
 
 #[test]
 fn the_recorded_day_ends_with_a_half_hour_not_metered_yet() {
     let slots = taken("GB", NOW, "carbonintensitygb_pt24h_recorded_200.json").unwrap();
     let noon = 1_679_054_400.0; // 2023-03-17T12:00Z
-    let half_hour = |index: f64, g_per_kwh, standing| Slot {
+    let half_hour = |index: f64, g_per_kwh, standing| IntensitySlot {
         from: noon + index * 1800.0,
         to: noon + (index + 1.0) * 1800.0,
         g_per_kwh,
         standing,
     };
     assert_eq!(slots.len(), 48);
-    assert_eq!(slots[0], half_hour(0.0, 183.0, Standing::Actual));
-    assert_eq!(slots[46], half_hour(46.0, 162.0, Standing::Actual));
-    assert_eq!(slots[47], half_hour(47.0, 168.0, Standing::Forecast));
+    assert_eq!(slots[0], half_hour(0.0, 183.0, FigureQuality::Actual));
+    assert_eq!(slots[46], half_hour(46.0, 162.0, FigureQuality::Actual));
+    assert_eq!(slots[47], half_hour(47.0, 168.0, FigureQuality::Forecast));
 }
 
 #[test]
@@ -82,12 +82,18 @@ fn two_days_ahead_are_forecast() {
     let slots = taken("GB", NOW, "carbonintensitygb_fw48h_200.json").unwrap();
     assert_eq!((slots.len(), slots[0].from, slots[0].g_per_kwh), (96, ONE, 120.0));
     assert_eq!((slots[95].from, slots[95].to, slots[95].g_per_kwh), (ONE + 95.0 * 1800.0, ONE + 172_800.0, 155.0));
-    assert!(slots.iter().all(|slot| slot.standing == Standing::Forecast));
+    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast));
     let slots = taken("GB", NOW, "carbonintensitygb_range_200.json").unwrap();
     let told: Vec<_> = slots.iter().map(|slot| (slot.g_per_kwh, slot.standing)).collect();
-    assert_eq!(told, [(149.0, Standing::Actual), (158.0, Standing::Forecast), (171.0, Standing::Forecast)]);
+    assert_eq!(
+        told,
+        [(149.0, FigureQuality::Actual), (158.0, FigureQuality::Forecast), (171.0, FigureQuality::Forecast)]
+    );
     let slots = taken("GB", NOW, "carbonintensitygb_intensity_200.json").unwrap();
-    assert_eq!(slots, [Slot { from: ONE, to: ONE + 1800.0, g_per_kwh: 149.0, standing: Standing::Actual }]);
+    assert_eq!(
+        slots,
+        [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 149.0, standing: FigureQuality::Actual }]
+    );
     assert_eq!(taken("GB", NOW, "carbonintensitygb_empty_200.json").unwrap(), []);
 }
 
@@ -99,9 +105,12 @@ fn a_regions_past_is_worked_out() {
             (slots.len(), slots[0].g_per_kwh, slots[95].g_per_kwh, slots[95].to),
             (96, 100.0, 105.0, ONE + 172_800.0)
         );
-        assert_eq!((slots[1].standing, slots[2].standing), (Standing::Estimated, Standing::Forecast));
+        assert_eq!((slots[1].standing, slots[2].standing), (FigureQuality::Estimated, FigureQuality::Forecast));
         let slots = taken(place, NOW, "carbonintensitygb_regional_postcode_200.json").unwrap();
-        assert_eq!(slots, [Slot { from: ONE, to: ONE + 1800.0, g_per_kwh: 141.0, standing: Standing::Forecast }]);
+        assert_eq!(
+            slots,
+            [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 141.0, standing: FigureQuality::Forecast }]
+        );
     }
     for place in ["GB-M1", "GB-12"] {
         let words = taken(place, NOW, "carbonintensitygb_regional_fw48h_200.json").unwrap_err();

@@ -1,12 +1,12 @@
 use super::*;
-use crate::carbon::provider::Place;
+use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{chosen, found, refused, round, sample};
 
 /// 2026-03-02T13:00Z.
 const ONE: f64 = 1_772_456_400.0;
 
-fn paths(service: &mut dyn Service) -> Vec<String> {
+fn paths(service: &mut dyn Provider) -> Vec<String> {
     round(service).into_iter().map(|request| request.path).collect()
 }
 
@@ -61,7 +61,7 @@ fn places_by_zone_code_cloud_region_and_degrees() {
     assert_eq!((zone.as_str(), table.as_str()), ("aws:eu-north-1", "aws:eu-north-1"));
 
     let home = found("US", "California", 37.773_972, -122.431_297);
-    let mut service = choose(NAME, Place::Found(&home), Some("key")).unwrap();
+    let mut service = choose(NAME, ProviderLocation::Found(&home), Some("key")).unwrap();
     assert_eq!(paths(&mut *service)[0], "/v3/carbon-intensity/latest?lat=37.77&lon=-122.43&disableCallerLookup=true");
     assert_eq!((service.zone(), service.static_zone()), ("US-CA".into(), "US-CA".into()));
 
@@ -75,45 +75,48 @@ fn places_by_zone_code_cloud_region_and_degrees() {
 #[test]
 fn the_latest_hour_is_estimated() {
     let mut service = chosen(NAME, "DK-DK1");
-    let slots = service.take(&Request::get(LATEST, ""), &sample("electricitymaps_latest_200.json")).unwrap();
-    assert_eq!(slots, [Slot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, standing: Standing::Estimated }]);
+    let slots = service.take(&HttpRequest::get(LATEST, ""), &sample("electricitymaps_latest_200.json")).unwrap();
+    assert_eq!(
+        slots,
+        [IntensitySlot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, standing: FigureQuality::Estimated }]
+    );
 }
 
 #[test]
 fn the_past_has_a_hole_where_the_figure_is_null() {
     let mut service = chosen(NAME, "DK-DK1");
-    let slots = service.take(&Request::get(HISTORY, ""), &sample("electricitymaps_history_200.json")).unwrap();
-    let hour = |back: f64, g_per_kwh, standing| Slot {
+    let slots = service.take(&HttpRequest::get(HISTORY, ""), &sample("electricitymaps_history_200.json")).unwrap();
+    let hour = |back: f64, g_per_kwh, standing| IntensitySlot {
         from: ONE - back * 3600.0,
         to: ONE - (back - 1.0) * 3600.0,
         g_per_kwh,
         standing,
     };
-    let (actual, estimated) = (Standing::Actual, Standing::Estimated);
+    let (actual, estimated) = (FigureQuality::Actual, FigureQuality::Estimated);
     assert_eq!(slots, [hour(4.0, 122.0, actual), hour(3.0, 131.0, actual), hour(1.0, 140.0, estimated)]);
 }
 
 #[test]
 fn the_forecast_is_twelve_hours() {
     let mut service = chosen(NAME, "DK-DK1");
-    let slots = service.take(&Request::get(FORECAST, ""), &sample("electricitymaps_forecast_200.json")).unwrap();
+    let slots = service.take(&HttpRequest::get(FORECAST, ""), &sample("electricitymaps_forecast_200.json")).unwrap();
     assert_eq!(slots.len(), 12);
     assert_eq!((slots[0].from, slots[0].g_per_kwh), (ONE, 143.0));
     assert_eq!(
         (slots[5].g_per_kwh, slots[11].from, slots[11].to, slots[11].g_per_kwh),
         (204.0, ONE + 39_600.0, ONE + 43_200.0, 120.0)
     );
-    assert!(slots.iter().all(|slot| slot.standing == Standing::Forecast && slot.to - slot.from == 3600.0));
+    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast && slot.to - slot.from == 3600.0));
 }
 
 #[test]
 fn an_unknown_figure_is_a_hole_and_another_zone_an_error() {
     let null = sample("electricitymaps_200_null.json");
-    let words = chosen(NAME, "DK-DK1").take(&Request::get(LATEST, ""), &null).unwrap_err();
+    let words = chosen(NAME, "DK-DK1").take(&HttpRequest::get(LATEST, ""), &null).unwrap_err();
     assert_eq!(words, "the answer is for another zone than asked");
-    assert_eq!(chosen(NAME, "XX").take(&Request::get(LATEST, ""), &null).unwrap(), []);
+    assert_eq!(chosen(NAME, "XX").take(&HttpRequest::get(LATEST, ""), &null).unwrap(), []);
     let direct = String::from_utf8(sample("electricitymaps_latest_200.json")).unwrap().replace("lifecycle", "direct");
-    let words = chosen(NAME, "DK-DK1").take(&Request::get(LATEST, ""), direct.as_bytes()).unwrap_err();
+    let words = chosen(NAME, "DK-DK1").take(&HttpRequest::get(LATEST, ""), direct.as_bytes()).unwrap_err();
     assert!(words.contains("lifecycle"), "{words}");
 }
 
@@ -122,7 +125,7 @@ fn steps_are_as_the_answer_says() {
     let forecast = String::from_utf8(sample("electricitymaps_forecast_200.json")).unwrap();
     let length = |word: &str| {
         let body = forecast.replace("\"hourly\"", word);
-        let slots = chosen(NAME, "DK-DK1").take(&Request::get(FORECAST, ""), body.as_bytes())?;
+        let slots = chosen(NAME, "DK-DK1").take(&HttpRequest::get(FORECAST, ""), body.as_bytes())?;
         Ok::<f64, String>(slots[0].to - slots[0].from)
     };
     assert_eq!(length("\"5_minutes\""), Ok(300.0));

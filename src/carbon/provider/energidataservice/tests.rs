@@ -1,13 +1,13 @@
 use super::*;
-use crate::carbon::provider::Place;
+use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{chosen, found, refused, round, sample};
 
 /// 2026-03-02T13:00Z.
 const ONE: f64 = 1_772_456_400.0;
 
-fn taken(location: &str, answer: u8, body: &[u8]) -> Result<Vec<Slot>, String> {
-    chosen(NAME, location).take(&Request::get(answer, ""), body)
+fn taken(location: &str, answer: u8, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
+    chosen(NAME, location).take(&HttpRequest::get(answer, ""), body)
 }
 
 #[test]
@@ -56,16 +56,17 @@ fn places_are_denmark_and_its_halves() {
         ("Gilleleje", 56.12, 12.31, "DK-DK2"),
     ] {
         let place = found("DK", "", north, east);
-        assert_eq!(choose(NAME, Place::Found(&place), None).unwrap().zone(), zone, "{town}");
+        assert_eq!(choose(NAME, ProviderLocation::Found(&place), None).unwrap().zone(), zone, "{town}");
     }
-    let nowhere = Whereabouts { country: "DK".into(), region: None, latitude: None, longitude: None };
-    assert_eq!(choose(NAME, Place::Found(&nowhere), None).unwrap().zone(), "DK");
+    let nowhere = GeoLocation { country: "DK".into(), region: None, latitude: None, longitude: None };
+    assert_eq!(choose(NAME, ProviderLocation::Found(&nowhere), None).unwrap().zone(), "DK");
 }
 
 #[test]
 fn what_comes_newest_first_is_put_in_order() {
     let slots = taken("DK1", REALISED, &sample("energidataservice_CO2Emis_200.json")).unwrap();
-    let step = |from: f64, g_per_kwh| Slot { from, to: from + 300.0, g_per_kwh, standing: Standing::Actual };
+    let step =
+        |from: f64, g_per_kwh| IntensitySlot { from, to: from + 300.0, g_per_kwh, standing: FigureQuality::Actual };
     assert_eq!(slots, [step(ONE - 300.0, 119.0), step(ONE, 118.0)]);
 }
 
@@ -75,7 +76,7 @@ fn the_mean_is_of_instants_that_both_have() {
     let slots = taken("DK", PROGNOSIS, &prognosis).unwrap();
     assert_eq!((slots.len(), slots[0].from, slots[0].g_per_kwh), (12, ONE, 102.0));
     assert_eq!((slots[11].from, slots[11].to, slots[11].g_per_kwh), (ONE + 3300.0, ONE + 3600.0, 135.0));
-    assert!(slots.iter().all(|slot| slot.standing == Standing::Forecast));
+    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast));
     let holed = String::from_utf8(prognosis).unwrap().replace("107.0", "null");
     let slots = taken("DK", PROGNOSIS, holed.as_bytes()).unwrap();
     assert_eq!((slots.len(), slots[1].from), (11, ONE + 600.0), "13:05 has DK1 alone");

@@ -1,13 +1,13 @@
 use super::*;
-use crate::carbon::provider::Place;
+use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{chosen, found, refused, round, sample};
 
 /// 2026-03-02T12:00Z.
 const NOON: f64 = 1_772_452_800.0;
 
-fn taken(answer: u8, body: &[u8]) -> Result<Vec<Slot>, String> {
-    chosen(NAME, "DE").take(&Request::get(answer, ""), body)
+fn taken(answer: u8, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
+    chosen(NAME, "DE").take(&HttpRequest::get(answer, ""), body)
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn places_are_countries_of_europe() {
             "{bad}"
         );
     }
-    assert_eq!(choose(NAME, Place::Found(&found("GB", "England", 51.5, 0.0)), None).unwrap().zone(), "GB");
+    assert_eq!(choose(NAME, ProviderLocation::Found(&found("GB", "England", 51.5, 0.0)), None).unwrap().zone(), "GB");
     let mut known = COUNTRIES.to_vec();
     known.sort_unstable();
     known.dedup();
@@ -59,17 +59,17 @@ fn places_are_countries_of_europe() {
 #[test]
 fn each_quarter_is_metered_or_else_forecast() {
     let slots = taken(BOTH, &sample("energycharts_co2eq_200.json")).unwrap();
-    let quarter = |index: f64, g_per_kwh, standing| Slot {
+    let quarter = |index: f64, g_per_kwh, standing| IntensitySlot {
         from: NOON + index * 900.0,
         to: NOON + (index + 1.0) * 900.0,
         g_per_kwh,
         standing,
     };
     assert_eq!(slots.len(), 12);
-    assert_eq!(slots[0], quarter(0.0, 291.5, Standing::Actual));
-    assert_eq!(slots[3], quarter(3.0, 305.1, Standing::Actual));
-    assert_eq!(slots[4], quarter(4.0, 308.0, Standing::Forecast));
-    assert_eq!(slots[11], quarter(11.0, 270.0, Standing::Forecast));
+    assert_eq!(slots[0], quarter(0.0, 291.5, FigureQuality::Actual));
+    assert_eq!(slots[3], quarter(3.0, 305.1, FigureQuality::Actual));
+    assert_eq!(slots[4], quarter(4.0, 308.0, FigureQuality::Forecast));
+    assert_eq!(slots[11], quarter(11.0, 270.0, FigureQuality::Forecast));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn what_is_metered_counts_before_what_was_forecast_and_times_are_put_in_order() 
     let body = br#"{"unix_seconds": [1772453700, 1772452800], "co2eq": [310, null], "co2eq_forecast": [200, 290.5]}"#;
     let told: Vec<_> =
         taken(BOTH, body).unwrap().iter().map(|slot| (slot.from, slot.g_per_kwh, slot.standing)).collect();
-    assert_eq!(told, [(NOON, 290.5, Standing::Forecast), (NOON + 900.0, 310.0, Standing::Actual)]);
+    assert_eq!(told, [(NOON, 290.5, FigureQuality::Forecast), (NOON + 900.0, 310.0, FigureQuality::Actual)]);
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn a_forecast_alone_is_a_forecast_whatever_its_list_is_called() {
         let slots = taken(FORECAST, body.as_bytes()).unwrap();
         let told: Vec<_> = slots.iter().map(|slot| (slot.from, slot.to, slot.g_per_kwh, slot.standing)).collect();
         let (first, last) = (
-            (NOON, NOON + 900.0, 300.0, Standing::Forecast),
-            (NOON + 3600.0, NOON + 4500.0, 302.5, Standing::Forecast),
+            (NOON, NOON + 900.0, 300.0, FigureQuality::Forecast),
+            (NOON + 3600.0, NOON + 4500.0, 302.5, FigureQuality::Forecast),
         );
         assert_eq!(told, [first, last]);
     }

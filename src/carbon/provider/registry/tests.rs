@@ -1,9 +1,9 @@
 //! What holds for every service: all the samples of `tests/data/api`, and what becomes of them when they are damaged.
 
 use super::*;
-use crate::carbon::intensity::slot::{Slot, Standing};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::location::cloud;
-use crate::carbon::location::ip::{self, Whereabouts};
+use crate::carbon::location::ip::{self, GeoLocation};
 use crate::carbon::provider::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -16,21 +16,21 @@ pub fn sample(name: &str) -> Vec<u8> {
 }
 
 /// All requests of one round, none of them answered.
-pub fn round(service: &mut dyn Service) -> Vec<Request> {
+pub fn round(service: &mut dyn Provider) -> Vec<HttpRequest> {
     std::iter::from_fn(|| service.next(NOW)).take(9).collect()
 }
 
-pub fn chosen(name: &str, location: &str) -> Box<dyn Service> {
-    choose(name, Place::Zone(location), Some("user:key-123")).unwrap()
+pub fn chosen(name: &str, location: &str) -> Box<dyn Provider> {
+    choose(name, ProviderLocation::Zone(location), Some("user:key-123")).unwrap()
 }
 
 pub fn refused(name: &str, location: &str) -> String {
-    choose(name, Place::Zone(location), Some("user:key-123")).err().unwrap().message
+    choose(name, ProviderLocation::Zone(location), Some("user:key-123")).err().unwrap().message
 }
 
-pub fn found(country: &str, region: &str, latitude: f64, longitude: f64) -> Whereabouts {
+pub fn found(country: &str, region: &str, latitude: f64, longitude: f64) -> GeoLocation {
     let region = Some(region.to_owned());
-    Whereabouts { country: country.into(), region, latitude: Some(latitude), longitude: Some(longitude) }
+    GeoLocation { country: country.into(), region, latitude: Some(latitude), longitude: Some(longitude) }
 }
 
 fn samples() -> Vec<(String, Vec<u8>)> {
@@ -42,7 +42,7 @@ fn samples() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Every service there is, at every kind of place, with each request it makes.
-fn parsers() -> Vec<(Box<dyn Service>, u8)> {
+fn parsers() -> Vec<(Box<dyn Provider>, u8)> {
     let places = [
         ("electricitymaps", "DK-DK1"),
         ("electricitymaps", "aws:eu-north-1"),
@@ -61,7 +61,7 @@ fn parsers() -> Vec<(Box<dyn Service>, u8)> {
     parsers
 }
 
-fn is_sound(slot: &Slot) -> bool {
+fn is_sound(slot: &IntensitySlot) -> bool {
     let is_time = |instant: f64| (0.0..=7_258_118_400.0).contains(&instant);
     is_time(slot.from) && is_time(slot.to) && slot.to > slot.from && (0.0..=10_000.0).contains(&slot.g_per_kwh)
 }
@@ -70,7 +70,7 @@ fn is_sound(slot: &Slot) -> bool {
 fn try_all(body: &[u8]) -> Vec<(&'static str, usize)> {
     let mut taken = Vec::new();
     for (mut service, answer) in parsers() {
-        match service.take(&Request::get(answer, "/"), body) {
+        match service.take(&HttpRequest::get(answer, "/"), body) {
             Ok(slots) => {
                 assert!(slots.iter().all(is_sound), "{}: {slots:?}", service.name());
                 assert!(slots.windows(2).all(|pair| pair[0].from <= pair[1].from), "{}", service.name());
@@ -81,10 +81,10 @@ fn try_all(body: &[u8]) -> Vec<(&'static str, usize)> {
     }
     if let Ok(place) = ip::take(body) {
         assert!(place.country.len() == 2 && place.country.is_ascii());
-        let _ = (place.zone(), choose("energidataservice", Place::Found(&place), None));
+        let _ = (place.zone(), choose("energidataservice", ProviderLocation::Found(&place), None));
     }
-    for provider in [cloud::Provider::Aws, cloud::Provider::Google, cloud::Provider::Azure] {
-        let _ = cloud::Metadata::new(provider).take(&Request::get(1, "/"), body);
+    for provider in [cloud::CloudProvider::Aws, cloud::CloudProvider::Google, cloud::CloudProvider::Azure] {
+        let _ = cloud::Metadata::new(provider).take(&HttpRequest::get(1, "/"), body);
     }
     taken
 }
@@ -131,7 +131,7 @@ fn what_is_wrong_is_said_in_words_and_never_quoted() {
     assert_eq!(said(b"\xff\xfe"), "the answer is not JSON: is a proxy in between?");
     assert!(said(&sample("electricitymaps_401.json")).contains("answers with an error"));
     let mut service = chosen("energycharts", "DE");
-    let words = service.take(&Request::get(0, "/"), br#"{"unix_seconds": [0, 900], "co2eq": [1]}"#).unwrap_err();
+    let words = service.take(&HttpRequest::get(0, "/"), br#"{"unix_seconds": [0, 900], "co2eq": [1]}"#).unwrap_err();
     assert_eq!(words, "'co2eq' is not as long as the list of times in the answer");
 }
 
@@ -146,7 +146,7 @@ fn depth_and_length_do_no_harm() {
         (0..200_000).map(|i| (i * 900).to_string()).collect::<Vec<_>>().join(","),
         vec!["1"; 200_000].join(",")
     );
-    let slots = chosen("energycharts", "DE").take(&Request::get(0, "/"), many.as_bytes()).unwrap();
+    let slots = chosen("energycharts", "DE").take(&HttpRequest::get(0, "/"), many.as_bytes()).unwrap();
     assert_eq!(slots.len(), 200_000);
 }
 
@@ -181,7 +181,7 @@ fn times_are_utc_with_or_without_seconds_and_zone() {
 
 #[test]
 fn a_slot_that_makes_no_sense_is_none() {
-    let tried = |from, to, g| slot(from, to, g, Standing::Actual).is_ok();
+    let tried = |from, to, g| slot(from, to, g, FigureQuality::Actual).is_ok();
     assert!(tried(0.0, 300.0, 0.0) && tried(NOW, NOW + 3600.0, 10_000.0));
     for (from, to, g) in [
         (-1.0, 1.0, 5.0),
@@ -202,13 +202,13 @@ fn a_slot_that_makes_no_sense_is_none() {
 #[test]
 fn names_and_keys_are_checked() {
     assert_eq!(encoded("{\"A\":[é]} b&c=d/e?f#g%+"), "%7B%22A%22%3A%5B%C3%A9%5D%7D%20b%26c%3Dd%2Fe%3Ff%23g%25%2B");
-    let unknown = choose("electricitymap", Place::Unsaid, None).err().unwrap().message;
+    let unknown = choose("electricitymap", ProviderLocation::Unsaid, None).err().unwrap().message;
     assert!(
         unknown.contains("'electricitymap'") && unknown.contains("electricitymaps, carbonintensity_gb"),
         "{unknown}"
     );
     for key in ["", "two words", "line\r\nInjected: yes", "clé"] {
-        let words = choose("electricitymaps", Place::Zone("DE"), Some(key)).err().unwrap().message;
+        let words = choose("electricitymaps", ProviderLocation::Zone("DE"), Some(key)).err().unwrap().message;
         assert!(words.starts_with("api_key='…'") && (key.is_empty() || !words.contains(key)), "{words}");
     }
 }
@@ -221,7 +221,7 @@ fn a_key_is_shown_nowhere() {
         assert!(!requests.is_empty() && requests.iter().all(|request| !request.headers.is_empty()));
         let shown = format!("{requests:?} {} {:?}", service.zone(), service.cure(401));
         assert!(!shown.contains("key-123") && !shown.contains("dXNlcjpr") && shown.contains("…"), "{shown}");
-        let mut keyless = choose(name, Place::Zone(place), None).unwrap();
+        let mut keyless = choose(name, ProviderLocation::Zone(place), None).unwrap();
         assert!(keyless.missing().unwrap().contains("_key=") && service.missing().is_none());
         assert!(round(&mut *keyless).is_empty() && round(&mut *keyless).is_empty());
     }
@@ -229,8 +229,9 @@ fn a_key_is_shown_nowhere() {
 
 #[test]
 fn a_place_is_unsaid_named_or_found() {
-    let unsaid =
-        |name: &str| choose(name, Place::Unsaid, None).map(|service| service.zone()).map_err(|error| error.message);
+    let unsaid = |name: &str| {
+        choose(name, ProviderLocation::Unsaid, None).map(|service| service.zone()).map_err(|error| error.message)
+    };
     assert_eq!(unsaid("carbonintensity_gb").unwrap(), "GB");
     assert_eq!(unsaid("energidataservice").unwrap(), "DK");
     for name in ["electricitymaps", "energycharts", "watttime"] {
@@ -238,7 +239,7 @@ fn a_place_is_unsaid_named_or_found() {
     }
     let paris = found("FR", "Ile-de-France", 48.85, 2.35);
     let at_paris = |name: &str| {
-        choose(name, Place::Found(&paris), None).map(|service| service.zone()).map_err(|error| error.message)
+        choose(name, ProviderLocation::Found(&paris), None).map(|service| service.zone()).map_err(|error| error.message)
     };
     assert_eq!(at_paris("energycharts").unwrap(), "FR");
     assert_eq!(at_paris("electricitymaps").unwrap(), "FR");
@@ -303,7 +304,7 @@ proptest! {
     #[test]
     fn any_place_gives_a_request_that_is_one_line_of_plain_text(place in "\\PC{0,30}", name in prop::sample::select(&NAMES[..])) {
         for place in [place.clone(), format!("GB-{place}"), format!("DE-{place}")] {
-            let Ok(mut service) = choose(name, Place::Zone(&place), Some("user:key")) else { continue };
+            let Ok(mut service) = choose(name, ProviderLocation::Zone(&place), Some("user:key")) else { continue };
             for request in round(&mut *service) {
                 let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~?&=%:".contains(&byte);
                 prop_assert!(request.path.starts_with('/') && request.path.bytes().all(is_plain), "{}", request.path);
@@ -316,7 +317,7 @@ proptest! {
     fn any_place_found_is_a_service_or_words(country in "[A-Z]{2}", north in -90.0..90.0f64, east in -180.0..180.0f64) {
         let place = found(&country, "", north, east);
         for name in NAMES {
-            match choose(name, Place::Found(&place), Some("user:key")) {
+            match choose(name, ProviderLocation::Found(&place), Some("user:key")) {
                 Ok(mut service) => prop_assert!(!round(&mut *service).is_empty() && !service.static_zone().is_empty()),
                 Err(error) => prop_assert!(error.message.contains(&country)),
             }

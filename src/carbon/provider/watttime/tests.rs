@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::provider::Place;
+use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{NOW, chosen, refused, round, sample};
 
@@ -20,7 +20,7 @@ fn a_round_logs_in_and_then_asks() {
         (slots[0].g_per_kwh - 394.625_36).abs() < 1e-4 && (slots[23].g_per_kwh - 436.355_86).abs() < 1e-4,
         "{slots:?}"
     );
-    assert!(slots.iter().all(|slot| slot.standing == Standing::Forecast));
+    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast));
     assert!(service.next(NOW).is_none());
     // Within 25 minutes the token holds, then it is renewed.
     assert_eq!(service.next(NOW + 900.0).unwrap().answer, FORECAST);
@@ -46,13 +46,14 @@ fn without_a_token_the_round_is_over_and_a_refused_one_is_given_up() {
 #[test]
 fn a_percentile_is_no_intensity() {
     let mut service = chosen(NAME, "CAISO_NORTH");
-    let said = service.take(&Request::get(FORECAST, ""), &sample("watttime_signal_index_200.json")).unwrap_err();
+    let said = service.take(&HttpRequest::get(FORECAST, ""), &sample("watttime_signal_index_200.json")).unwrap_err();
     assert_eq!(said, "'units' in the answer is not what was asked for");
-    let said =
-        chosen(NAME, "PJM_DC").take(&Request::get(FORECAST, ""), &sample("watttime_forecast_200.json")).unwrap_err();
+    let said = chosen(NAME, "PJM_DC")
+        .take(&HttpRequest::get(FORECAST, ""), &sample("watttime_forecast_200.json"))
+        .unwrap_err();
     assert_eq!(said, "'region' in the answer is not what was asked for");
     for name in ["watttime_401.json", "watttime_403.json", "watttime_429.json", "watttime_region_from_loc_200.json"] {
-        assert!(service.take(&Request::get(FORECAST, ""), &sample(name)).is_err(), "{name}");
+        assert!(service.take(&HttpRequest::get(FORECAST, ""), &sample(name)).is_err(), "{name}");
     }
 }
 
@@ -71,7 +72,7 @@ fn regions_lie_in_our_zones_and_are_marginal() {
     for bad in ["", "A", "CAISO NORTH", "CAISO&x", "aws:us-east-1"] {
         assert!(refused(NAME, bad).contains("CAISO_NORTH"), "{bad}");
     }
-    let keyless = choose(NAME, Place::Zone("CAISO_NORTH"), Some("nocolon")).unwrap();
+    let keyless = choose(NAME, ProviderLocation::Zone("CAISO_NORTH"), Some("nocolon")).unwrap();
     assert!(keyless.missing().unwrap().contains("CARBONTRACKER_MARGINAL_KEY"));
     // It is not the options of the run's own price that are to be looked at.
     let service = chosen(NAME, "CAISO_NORTH");
@@ -82,7 +83,7 @@ fn regions_lie_in_our_zones_and_are_marginal() {
 
 #[test]
 fn a_password_may_hold_any_letter() {
-    let place = || Place::Zone("CAISO_NORTH");
+    let place = || ProviderLocation::Zone("CAISO_NORTH");
     let mut service = choose(NAME, place(), Some("me:pass wörd")).unwrap();
     let Secret(header) = &round(service.as_mut())[0].headers[0].1;
     assert_eq!(header, "Basic bWU6cGFzcyB3w7ZyZA==");

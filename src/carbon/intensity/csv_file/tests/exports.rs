@@ -15,7 +15,7 @@ struct Case {
     remarks: (&'static str, &'static str, Option<&'static str>),
 }
 
-fn check(case: Case, now: f64) -> Vec<Slot> {
+fn check(case: Case, now: f64) -> Vec<IntensitySlot> {
     let Contents { slots, remarks } = parse(case.bytes, case.zone, now).unwrap();
     for (time, g_per_kwh) in case.figures {
         assert_eq!(at(&slots, time), Some(g_per_kwh), "{} {time}", case.remarks.0);
@@ -42,7 +42,7 @@ fn electricity_maps_by_its_headings_of_both_years() {
     ];
     let slots =
         check(Case { bytes: export!("electricitymaps_spring.csv"), zone: Some("DK-DK1"), figures, remarks }, LATER);
-    let estimated = slots.iter().filter(|slot| slot.standing == Standing::Estimated);
+    let estimated = slots.iter().filter(|slot| slot.standing == FigureQuality::Estimated);
     assert_eq!(estimated.map(|slot| slot.g_per_kwh).collect::<Vec<_>>(), [186.25]);
     let figures = [
         ("2026-10-25T00:00+02:00", 150.0),
@@ -69,8 +69,8 @@ fn carbonintensity_gb_actual_before_forecast() {
     ];
     let bytes = export!("carbonintensity_gb_spring.csv");
     let slots = check(Case { bytes, zone: Some("UK"), figures, remarks }, LATER);
-    assert!(slots.iter().any(|slot| slot.standing == Standing::Actual && slot.g_per_kwh == 229.0));
-    assert!(slots.iter().any(|slot| slot.standing == Standing::Forecast && slot.g_per_kwh == 242.0));
+    assert!(slots.iter().any(|slot| slot.standing == FigureQuality::Actual && slot.g_per_kwh == 229.0));
+    assert!(slots.iter().any(|slot| slot.standing == FigureQuality::Forecast && slot.g_per_kwh == 242.0));
     let figures = [
         ("2026-10-24T23:00+01:00", 150.0),
         ("2026-10-25T01:30+01:00", 186.0),

@@ -95,11 +95,11 @@ fn dots_mean_that_the_day_comes_first() {
 #[test]
 fn flags_of_pandas_and_empty_cells_at_the_end_are_taken() {
     for (flag, standing) in [
-        ("NaN", Standing::Actual),
-        ("0.0", Standing::Actual),
-        ("1.0", Standing::Estimated),
-        ("True", Standing::Estimated),
-        ("-", Standing::Actual),
+        ("NaN", FigureQuality::Actual),
+        ("0.0", FigureQuality::Actual),
+        ("1.0", FigureQuality::Estimated),
+        ("True", FigureQuality::Estimated),
+        ("-", FigureQuality::Actual),
     ] {
         let slots = parsed(&format!("time,co2,Data estimated\n2026-03-02T12:00Z,50,{flag}\n"));
         assert_eq!(slots[0].standing, standing, "{flag}");

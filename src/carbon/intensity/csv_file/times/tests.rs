@@ -3,7 +3,7 @@ use super::*;
 const FIVE_PM: f64 = 1_795_971_600.0; // 2026-11-29T17:00Z
 
 fn read(cell: &str) -> Option<f64> {
-    let mut evidence = Evidence::default();
+    let mut evidence = TimeEvidence::default();
     evidence.see(2, cell);
     let stamp = evidence.manner().ok()?.stamp(cell)?;
     Some(stamp.civil_s - stamp.offset_s.unwrap_or(0.0))
@@ -86,7 +86,7 @@ fn times_as_people_write_them() {
 #[test]
 fn the_rest_of_a_file_decides_which_number_is_the_day() {
     let manner = |cells: &[&str]| {
-        let mut evidence = Evidence::default();
+        let mut evidence = TimeEvidence::default();
         cells.iter().zip(2..).for_each(|(cell, line)| evidence.see(line, cell));
         evidence.manner()
     };
@@ -101,14 +101,14 @@ fn the_rest_of_a_file_decides_which_number_is_the_day() {
 #[test]
 fn intervals_are_told_from_offsets() {
     let cells = ["2026-11-29 17:00-18:00", "2026-11-29 18:00-19:00", "2026-11-29 23:00-00:00"];
-    let mut evidence = Evidence::default();
+    let mut evidence = TimeEvidence::default();
     cells.iter().for_each(|cell| evidence.see(2, cell));
     let manner = evidence.manner().unwrap();
-    let expected = Stamp { civil_s: FIVE_PM, offset_s: None, end_s: Some(FIVE_PM + HOUR_S) };
+    let expected = TimeStamp { civil_s: FIVE_PM, offset_s: None, end_s: Some(FIVE_PM + HOUR_S) };
     assert_eq!(manner.stamp(cells[0]), Some(expected));
     assert_eq!(manner.stamp(cells[2]).unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
     assert_eq!(read("2026-11-29 12:00-05:00"), Some(FIVE_PM), "alone it is an offset");
-    let manner = Manner::default();
+    let manner = TimeFormat::default();
     assert_eq!(manner.stamp_of("2026-11-29", "17:00-18:00"), Some(expected));
     assert_eq!(manner.stamp_of("2026-11-29", "23:00-00:00").unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
     assert_eq!(manner.stamp_of("2026-11-29", "17:00").unwrap().civil_s, FIVE_PM);
