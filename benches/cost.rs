@@ -11,9 +11,9 @@ use carbontracker::coordination::job::Rank;
 use carbontracker::measurement::source::{Discovery, Intake, Waker};
 use carbontracker::options::Options;
 use carbontracker::os::{self, HeldFile};
-use carbontracker::state::Books;
-use carbontracker::state::alerts::Advisor;
-use carbontracker::state::shared::Shared;
+use carbontracker::state::RunState;
+use carbontracker::state::alerts::Alerts;
+use carbontracker::state::shared::SharedState;
 use carbontracker::tracker::Tracker;
 use carbontracker::tracker::sampler::Sampler;
 use served::{Counter, DELAY_US, Tree};
@@ -128,9 +128,9 @@ fn sample() {
         paths.push(dir.join("energy_uj"));
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
-    let advisor = Advisor::new(&options);
+    let advisor = Alerts::new(&options);
     let grid = select::choose(&options, |_| None).unwrap().grid;
-    let shared = Shared::new(Books::new(grid, 1.0));
+    let shared = SharedState::new(RunState::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(
         Intake::new(Discovery::start(&options, Waker::default()), None, options.clone(), Waker::default()),

@@ -3,7 +3,7 @@
 use crate::carbon::emissions::{Before, EmissionFactors, Emissions};
 use crate::carbon::intensity::{GridIntensity, Hourly, Intensity};
 use crate::forecast::{Estimate, Forecast};
-use crate::state::Books;
+use crate::state::RunState;
 
 /// What the run was priced by.
 pub fn intensity(grid: &GridIntensity, bill: &Emissions) -> Intensity {
@@ -14,7 +14,7 @@ pub fn intensity(grid: &GridIntensity, bill: &Emissions) -> Intensity {
 }
 
 /// What a reader should know of the price.
-pub fn notes(books: &Books, bill: &Emissions) -> Vec<String> {
+pub fn notes(books: &RunState, bill: &Emissions) -> Vec<String> {
     let marginal = books.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
     let marginal = marginal.map(|why| format!("no marginal figures come: {why}"));
     books.grid.caveats().chain(missing(&books.grid, bill)).chain(marginal).collect()
@@ -62,7 +62,7 @@ pub struct Marginal {
 
 impl Marginal {
     /// Of the run in these books. Where no figure has come there is nothing to fall back on: averages are of another kind.
-    pub fn new(hourly: &Hourly, books: &Books, forecast: Option<Forecast>, at: u64) -> Marginal {
+    pub fn new(hourly: &Hourly, books: &RunState, forecast: Option<Forecast>, at: u64) -> Marginal {
         let before = Before { co2eq_g: books.past.marginal_g.unwrap_or(f64::NAN), ..books.pricing().before };
         let pricing = EmissionFactors {
             flat: f64::NAN,

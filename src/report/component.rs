@@ -6,7 +6,7 @@ use crate::attribution::ledger::Energies;
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::{Channel, ErrorBand};
 use crate::measurement::meter::Health;
-use crate::state::{Books, Metered, cure, disagreement};
+use crate::state::{Metered, RunState, cure, disagreement};
 use serde_json::{Map, Value, json};
 
 /// How a component may stand.
@@ -28,7 +28,7 @@ pub struct Component {
 
 impl Component {
     /// Of a channel by its number.
-    pub fn new(books: &Books, number: usize, metered: &Metered) -> Component {
+    pub fn new(books: &RunState, number: usize, metered: &Metered) -> Component {
         let (ledger, Metered { channel, meter, claim, .. }) = (&books.ledger, metered);
         let others_to = claim.and_then(|claim| books.trusts.get(claim)).map_or(0, |trust| trust.others_to);
         let status = match meter.health() {
@@ -108,7 +108,7 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
 }
 
 /// Share of the run's time that readings confirm: of this process's part by the component that has the least.
-pub fn coverage(books: &Books) -> Option<f64> {
+pub fn coverage(books: &RunState) -> Option<f64> {
     let (run_ns, before_ns) = (books.ledger.run_ns() as f64, books.past.duration_ns as f64);
     let counts = books.ours().filter(|(_, metered)| metered.replaced_by.is_none());
     let measured = counts.map(|(number, _)| books.confirmed_ns(number).min(run_ns - before_ns));

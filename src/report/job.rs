@@ -2,7 +2,7 @@
 
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::measurement::channel::ErrorBand;
-use crate::state::Books;
+use crate::state::RunState;
 use serde_json::{Value, json};
 
 /// The job on this node.
@@ -30,7 +30,7 @@ struct Device {
 
 impl Job {
     /// By the books; None: this process shares no device.
-    pub fn new(books: &Books) -> Option<Job> {
+    pub fn new(books: &RunState) -> Option<Job> {
         let on_node = books.on_node?;
         let devices = books.trusts.iter().map(|trust| Device::new(trust, books)).collect();
         let errors = books.metered.iter().filter_map(|metered| metered.channel.error);
@@ -57,7 +57,7 @@ impl Job {
 }
 
 impl Device {
-    fn new(trust: &StandbyLedger, books: &Books) -> Device {
+    fn new(trust: &StandbyLedger, books: &RunState) -> Device {
         let standing = trust.standing;
         let id = |&channel: &usize| Some(books.metered.get(channel)?.channel.id.clone());
         Device {

@@ -37,7 +37,7 @@ use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
 use crate::measurement::source::Unavailable;
-use crate::state::{Books, FAULT};
+use crate::state::{FAULT, RunState};
 use crate::units::J_PER_KWH;
 use carbon_section::Marginal;
 use serde_json::Value;
@@ -50,7 +50,7 @@ pub fn power(stretches: &[CarriedInterval]) -> Value {
 }
 
 /// How much memory a report takes, bytes: much more if it becomes JSON or a page.
-pub fn bytes(setting: &Setting, books: &Books, detail: Detail, is_json: bool) -> usize {
+pub fn bytes(setting: &Setting, books: &RunState, detail: Detail, is_json: bool) -> usize {
     let components = books.metered.len() + books.past.components.len();
     let places = setting.elsewhere.as_ref().map_or(0, Elsewhere::count);
     let before = if let Detail::Since(before) = detail { before.count } else { 0 };
@@ -142,7 +142,7 @@ pub struct Report {
 
 impl Report {
     /// Takes what is known from the books.
-    pub fn new(setting: &Arc<Setting>, books: &Books, now: Now, detail: Detail) -> Report {
+    pub fn new(setting: &Arc<Setting>, books: &RunState, now: Now, detail: Detail) -> Report {
         let Now { at, whole, open } = now;
         let is_priced = !matches!(detail, Detail::Unpriced(_));
         let pricing = EmissionFactors { curve: books.pricing().curve.filter(|_| is_priced), ..books.pricing() };
@@ -346,12 +346,12 @@ impl Report {
 }
 
 /// When the last epoch ended, s since 1970; of a run that was taken up, once an epoch has ended since.
-fn last_end(books: &Books) -> Option<f64> {
+fn last_end(books: &RunState) -> Option<f64> {
     let has_ended = books.ledger.epochs() > books.past.epochs_done();
     books.ledger.last_end().filter(|_| has_ended).map(|end| books.calendar.unix_s(end))
 }
 
-fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {
+fn state(planned: u64, books: &RunState, is_open: bool) -> &'static str {
     let ledger = &books.ledger;
     if is_open {
         "in_epoch"
@@ -364,7 +364,7 @@ fn state(planned: u64, books: &Books, is_open: bool) -> &'static str {
     }
 }
 
-fn chosen_epochs(books: &Books, detail: Detail) -> Vec<(u64, Epoch)> {
+fn chosen_epochs(books: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
     let ledger = &books.ledger;
     let numbered = ledger.history().iter().scan(0, |index, epoch| {
         let first = *index;
@@ -379,7 +379,7 @@ fn chosen_epochs(books: &Books, detail: Detail) -> Vec<(u64, Epoch)> {
     }
 }
 
-fn notes(setting: &Setting, books: &Books, whole: bool, bill: &Emissions) -> Vec<String> {
+fn notes(setting: &Setting, books: &RunState, whole: bool, bill: &Emissions) -> Vec<String> {
     let mut notes = carbon_section::notes(books, bill);
     notes.extend(books.facility.lacks().iter().cloned());
     if books.metered.is_empty() && books.opening.is_empty() {

@@ -32,11 +32,11 @@ fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
     })
 }
 
-fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
+fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
-    let mut books = Books { unavailable, ..Books::new(grid, 1.5) };
+    let mut books = RunState { unavailable, ..RunState::new(grid, 1.5) };
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(
             &Channel {
@@ -72,7 +72,7 @@ fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> Books {
     books
 }
 
-fn json_of(setting: &Arc<Setting>, books: &Books) -> Value {
+fn json_of(setting: &Arc<Setting>, books: &RunState) -> Value {
     serde_json::from_str(&Report::new(setting, books, NOW, Detail::Epochs).render("json").unwrap()).unwrap()
 }
 
@@ -158,7 +158,7 @@ fn formats_are_named_and_others_refused() {
 }
 
 /// A run of two of ten epochs at 100 W, an hour each, with 48 hours known ahead: clean from the 20th on for six.
-fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, Books, Now) {
+fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, RunState, Now) {
     const HOUR_NS: u64 = 3600 * 1_000_000_000;
     const NOON: f64 = 1_772_452_800.0;
     let options = Options::parse(options, |_| None).unwrap();
@@ -299,7 +299,7 @@ fn what_if_by_pointer_and_why_there_is_none() {
     let mut flat = by_the_hour(0, "location=GB").1;
     flat.grid.hourly = None;
     assert!(why(&setting, &flat, "/what_if/start/saves_share").contains("hours to come"));
-    let waiting = Books { calendar: books.calendar.clone(), ..Books::new(books.grid.clone(), 1.0) };
+    let waiting = RunState { calendar: books.calendar.clone(), ..RunState::new(books.grid.clone(), 1.0) };
     assert!(why(&setting, &waiting, "/what_if/start/saves_share").contains("how long"));
     let (off, books, _) = by_the_hour(0, "location=GB what_if=off");
     assert!(why(&off, &books, "/what_if/start/saves_share").contains("what_if=off"));
@@ -426,7 +426,7 @@ fn located(text: &str) -> (String, Value) {
     let options = Options::parse(text, |_| None).unwrap();
     let choice = crate::carbon::select::choose(&options, |_| None).unwrap();
     let (setting, books, now) = by_the_hour(0, text);
-    let books = Books { grid: choice.grid, pue: options.pue, ..books }.within(choice.facility);
+    let books = RunState { grid: choice.grid, pue: options.pue, ..books }.within(choice.facility);
     let report = Report::new(&setting, &books, now, Detail::Epochs);
     (report.render("text").unwrap(), serde_json::from_str(&report.render("json").unwrap()).unwrap())
 }

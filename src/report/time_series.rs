@@ -10,7 +10,7 @@ use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::WallClock;
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
-use crate::state::Books;
+use crate::state::RunState;
 
 /// So many points of power and of intensity are told.
 const MOST_POWER: usize = 512;
@@ -42,8 +42,8 @@ pub struct Power {
 
 impl Course {
     /// The course of a run up to `now`, ns; an epoch that is open is shown as far as it is.
-    pub fn new(books: &Books, pricing: &EmissionFactors, planned: u64, level: f64, now: u64) -> Course {
-        let Books { ledger, calendar, .. } = books;
+    pub fn new(books: &RunState, pricing: &EmissionFactors, planned: u64, level: f64, now: u64) -> Course {
+        let RunState { ledger, calendar, .. } = books;
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
         let known_to = (0..books.metered.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
@@ -89,7 +89,7 @@ fn stretches(
 }
 
 /// What this process measured of the run, by kind.
-fn used(books: &Books) -> PerKind {
+fn used(books: &RunState) -> PerKind {
     let mut used = PerKind::default();
     for (number, metered) in books.ours() {
         let joules = books.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
@@ -139,7 +139,7 @@ fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
 }
 
 /// The forecasts as they were, made anew from the epochs that had ended by then.
-fn forecasts(books: &Books, planned: u64, level: f64) -> Vec<Forecast> {
+fn forecasts(books: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
     let ledger = &books.ledger;
     let counts = ledger.history().iter().scan(0, |count, epoch| {
         *count += epoch.count;

@@ -23,7 +23,7 @@ use crate::coordination::device_lease::Teller;
 use crate::os::OwnTable;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::report::Setting;
-use crate::state::shared::Shared;
+use crate::state::shared::SharedState;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -40,7 +40,7 @@ const FAULT: &str = "internal error: the thread that writes the run's files ende
 /// The thread that writes.
 pub struct Log {
     worker: Worker,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     unwritten: Unwritten,
 }
 
@@ -49,7 +49,7 @@ impl Log {
     pub fn start(
         plan: Plan,
         setting: &Arc<Setting>,
-        shared: &Arc<Shared>,
+        shared: &Arc<SharedState>,
         teller: Teller,
         table: Arc<OwnTable>,
     ) -> io::Result<Log> {

@@ -16,7 +16,7 @@ use crate::os;
 use crate::os::memory;
 use crate::os::worker::Stop;
 use crate::report::{self, Detail, Now, Open, Report, Setting};
-use crate::state::shared::Shared;
+use crate::state::shared::SharedState;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -64,7 +64,7 @@ pub struct Plan {
 
 /// The thread's own state.
 pub struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     setting: Arc<Setting>,
     plan: Plan,
     logs: Option<Logs>,
@@ -117,7 +117,13 @@ struct Used {
 
 impl Writer {
     /// For a run.
-    pub fn new(shared: Arc<Shared>, setting: Arc<Setting>, plan: Plan, teller: Teller, unwritten: Unwritten) -> Writer {
+    pub fn new(
+        shared: Arc<SharedState>,
+        setting: Arc<Setting>,
+        plan: Plan,
+        teller: Teller,
+        unwritten: Unwritten,
+    ) -> Writer {
         Writer {
             kept: kept::Kept::new(&setting),
             shared,

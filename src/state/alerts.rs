@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::units::{self, Amount, J_PER_KWH};
 
 /// What the options say about forecast and budgets.
-pub struct Advisor {
+pub struct Alerts {
     /// Epochs planned.
     pub planned: u64,
     /// Coverage of the interval.
@@ -24,7 +24,7 @@ pub struct Advisor {
 
 /// A run at one moment.
 #[derive(Clone, Copy)]
-pub struct Run<'a> {
+pub struct AlertInput<'a> {
     /// Its time and energy.
     pub ledger: &'a Ledger,
     /// How many of its epochs are settled.
@@ -60,10 +60,10 @@ pub struct Budgets {
     pub h: Option<f64>,
 }
 
-impl Advisor {
+impl Alerts {
     /// An advisor who has said nothing yet.
-    pub fn new(options: &Options) -> Advisor {
-        Advisor {
+    pub fn new(options: &Options) -> Alerts {
+        Alerts {
             planned: options.epochs,
             level: options.level,
             forecast_after: options.forecast_after,
@@ -75,7 +75,7 @@ impl Advisor {
 
     /// The budgets that the run will pass, by name and in words: by the forecast, or where there is none by what is
     /// used. A first epoch's beginning is too little to forecast by.
-    fn passed(&self, forecast: Option<&Forecast>, run: &Run) -> Vec<(&'static str, String)> {
+    fn passed(&self, forecast: Option<&Forecast>, run: &AlertInput) -> Vec<(&'static str, String)> {
         let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
         let total = |estimate: Option<Estimate>, used: Option<f64>| match estimate {
             Some(estimate) => Some(("the forecast", estimate)),
@@ -111,7 +111,7 @@ impl Advisor {
         passed.collect()
     }
 
-    fn forecast_message(&self, forecast: &Forecast, run: &Run) -> String {
+    fn forecast_message(&self, forecast: &Forecast, run: &AlertInput) -> String {
         let grams = run.pricing.forecast(&run.pricing.bill(run.ledger, run.now), forecast);
         let is_estimated = run.uncertainty.is_any();
         let shown = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
@@ -132,8 +132,8 @@ impl Advisor {
     }
 
     /// Looks at the run once more is known of it: an epoch is settled, or the first got on.
-    pub fn review(&mut self, run: &Run) -> Review {
-        let Run { ledger, settled, progress, .. } = *run;
+    pub fn review(&mut self, run: &AlertInput) -> Review {
+        let AlertInput { ledger, settled, progress, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
         let forecast = forecast::forecast(self.planned, self.level, epochs, between, progress);
         let mut messages = Vec::new();
@@ -178,12 +178,12 @@ mod tests {
         ledger
     }
 
-    fn reviewed(advisor: &mut Advisor, options: &Options, ledger: &Ledger, settled: u64) -> Review {
+    fn reviewed(advisor: &mut Alerts, options: &Options, ledger: &Ledger, settled: u64) -> Review {
         reviewed_with(advisor, options, ledger, settled, Uncertainty::default())
     }
 
     fn reviewed_with(
-        advisor: &mut Advisor,
+        advisor: &mut Alerts,
         options: &Options,
         ledger: &Ledger,
         settled: u64,
@@ -192,12 +192,19 @@ mod tests {
         let grid = crate::carbon::select::choose(options, |_| None).unwrap().grid;
         let calendar = WallClock::default();
         let pricing = grid.pricing(&calendar, options.pue);
-        advisor.review(&Run { ledger, settled, progress: &FirstEpoch::default(), pricing, uncertainty, now: u64::MAX })
+        advisor.review(&AlertInput {
+            ledger,
+            settled,
+            progress: &FirstEpoch::default(),
+            pricing,
+            uncertainty,
+            now: u64::MAX,
+        })
     }
 
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
         let options = Options::parse(options, |_| None).unwrap();
-        let mut advisor = Advisor::new(&options);
+        let mut advisor = Alerts::new(&options);
         let mut of = |epochs: u64| reviewed(&mut advisor, &options, &ledger(epochs), epochs);
         let (first, second) = (of(epochs), of(epochs + 1));
         (first.over_budget, [first.messages, second.messages].concat())
@@ -236,7 +243,7 @@ mod tests {
         let options = Options::parse("epochs=100 budget_kwh=0.0027 budget_g=1.3 budget_h=0.027", |_| None).unwrap();
         let band = Some(ErrorBand { low: 0.5, high: 2.0 });
         let uncertainty = Uncertainty { used: band, to_come: band };
-        let mut advisor = Advisor::new(&options);
+        let mut advisor = Alerts::new(&options);
         let said = reviewed_with(&mut advisor, &options, &ledger(2), 2, uncertainty).messages;
         assert!(said[0].contains("energy about 10 kJ (4700 J to "), "{said:?}");
         assert!(
@@ -249,7 +256,7 @@ mod tests {
         );
         assert_eq!((said.len(), &*said[2]), (3, "budget_h=0.027 is passed: the forecast is 0.0278 h"));
         let options = Options::parse("budget_kwh=0.00005", |_| None).unwrap();
-        let said = reviewed_with(&mut Advisor::new(&options), &options, &ledger(2), 2, uncertainty).messages;
+        let said = reviewed_with(&mut Alerts::new(&options), &options, &ledger(2), 2, uncertainty).messages;
         assert_eq!(
             said,
             ["budget_kwh=0.00005 is passed: what is used is about 0.000056 kWh (0.000028 to 0.00011 kWh)"]
@@ -263,7 +270,7 @@ mod tests {
         let mut ledger = ledger(3);
         ledger.add_channel(DeviceKind::Gpu);
         ledger.credit(1, EnergyInterval { from: 0, to: 1_000, joules: 1.0, measured: true });
-        let review = reviewed(&mut Advisor::new(&options), &options, &ledger, 3);
+        let review = reviewed(&mut Alerts::new(&options), &options, &ledger, 3);
         assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
         assert!(review.messages.iter().any(|text| text.contains("what is used is")), "{:?}", review.messages);
     }
@@ -276,7 +283,7 @@ mod tests {
             ledger.mark(Mark::Begin(n * 1_000_000_000));
             ledger.mark(Mark::End((n + 1) * 1_000_000_000));
         }
-        let forecast = reviewed(&mut Advisor::new(&options), &options, &ledger, 2).forecast.unwrap();
+        let forecast = reviewed(&mut Alerts::new(&options), &options, &ledger, 2).forecast.unwrap();
         let (seconds, joules) = (forecast.duration_s.unwrap().value, forecast.energy_j.unwrap().value);
         assert!((seconds - 10.0).abs() < 1e-9 && (joules - 1000.0).abs() < 1e-9, "{forecast:?}");
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A kind of call that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slip {
+pub enum Misuse {
     /// ct_epoch_begin while an epoch is open.
     Begin,
     /// ct_epoch_end while none is.
@@ -19,13 +19,13 @@ pub enum Slip {
     Share,
 }
 
-impl Slip {
-    const ALL: [Slip; 5] = [Slip::Begin, Slip::End, Slip::Cancel, Slip::Progress, Slip::Share];
+impl Misuse {
+    const ALL: [Misuse; 5] = [Misuse::Begin, Misuse::End, Misuse::Cancel, Misuse::Progress, Misuse::Share];
 
     /// What happened so often, and what to do. An epoch has been open for `open_s` seconds, if one is.
     pub fn in_words(self, times: u64, open_s: Option<f64>) -> String {
         let (call, why, advice) = match self {
-            Slip::Begin => (
+            Misuse::Begin => (
                 "ct_epoch_begin",
                 match open_s {
                     Some(seconds) => format!("an epoch has been open for {}", duration(seconds)),
@@ -33,18 +33,18 @@ impl Slip {
                 },
                 "Call ct_epoch_end after each ct_epoch_begin, and begin no epoch inside another",
             ),
-            Slip::End => (
+            Misuse::End => (
                 "ct_epoch_end",
                 "no epoch was open".into(),
                 "Call ct_epoch_begin before each ct_epoch_end, and begin no epoch inside another",
             ),
-            Slip::Cancel => {
+            Misuse::Cancel => {
                 ("ct_epoch_cancel", "no epoch was open".into(), "Call it between ct_epoch_begin and ct_epoch_end")
             }
-            Slip::Progress => {
+            Misuse::Progress => {
                 ("ct_progress", "no epoch was open".into(), "Call it between ct_epoch_begin and ct_epoch_end")
             }
-            Slip::Share => {
+            Misuse::Share => {
                 ("ct_progress", "done was above total, or total was 0".into(), "Pass done of total, both from 0 up")
             }
         };
@@ -55,17 +55,17 @@ impl Slip {
 
 /// How often each kind of call was refused.
 #[derive(Default)]
-pub struct Slips([AtomicU64; Slip::ALL.len()]);
+pub struct MisuseCounts([AtomicU64; Misuse::ALL.len()]);
 
-impl Slips {
+impl MisuseCounts {
     /// Counts one; whether it is the first of its kind.
-    pub fn count(&self, slip: Slip) -> bool {
+    pub fn count(&self, slip: Misuse) -> bool {
         self.0.get(slip as usize).is_some_and(|count| count.fetch_add(1, Ordering::Relaxed) == 0)
     }
 
     /// A note for each kind there was.
     pub fn notes(&self, open_s: Option<f64>) -> impl Iterator<Item = String> {
-        let counts = Slip::ALL.into_iter().zip(&self.0).map(|(slip, count)| (slip, count.load(Ordering::Relaxed)));
+        let counts = Misuse::ALL.into_iter().zip(&self.0).map(|(slip, count)| (slip, count.load(Ordering::Relaxed)));
         counts.filter(|(_, times)| *times > 0).map(move |(slip, times)| slip.in_words(times, open_s))
     }
 }
@@ -76,14 +76,14 @@ mod tests {
 
     #[test]
     fn the_first_of_each_kind_is_told_from_the_others() {
-        let slips = Slips::default();
+        let slips = MisuseCounts::default();
         assert_eq!(slips.notes(None).count(), 0);
-        for slip in Slip::ALL {
+        for slip in Misuse::ALL {
             assert!(slips.count(slip) && !slips.count(slip));
         }
-        assert!(!slips.count(Slip::Begin));
+        assert!(!slips.count(Misuse::Begin));
         let notes: Vec<String> = slips.notes(Some(5.1)).collect();
-        assert_eq!(notes.len(), Slip::ALL.len());
+        assert_eq!(notes.len(), Misuse::ALL.len());
         assert!(
             notes[0].starts_with("ct_epoch_begin was refused 3 times: an epoch has been open for 5.1"),
             "{notes:?}"

@@ -23,7 +23,7 @@ use crate::measurement::channel::{Channel, ErrorBand};
 use crate::measurement::meter::{EnergyInterval, Meter};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Unavailable;
-use alerts::Run;
+use alerts::AlertInput;
 use std::ops::Range;
 
 pub use events::{cure, disagreement};
@@ -35,7 +35,7 @@ const MOST_EVENTS: u32 = 8;
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
 
 /// What the sampler writes and reports read.
-pub struct Books {
+pub struct RunState {
     /// The grid that feeds the run, as far as it is known by now.
     pub grid: GridIntensity,
     /// What one kWh more would emit, if that was asked for.
@@ -98,10 +98,10 @@ pub struct Metered {
     pub error_before: Option<ErrorBand>,
 }
 
-impl Books {
+impl RunState {
     /// Empty ones, of a run fed by this grid.
-    pub fn new(grid: GridIntensity, pue: f64) -> Books {
-        Books {
+    pub fn new(grid: GridIntensity, pue: f64) -> RunState {
+        RunState {
             grid,
             marginal: None,
             pue,
@@ -125,8 +125,8 @@ impl Books {
     }
 
     /// Of a run in these halls.
-    pub fn within(self, facility: Facility) -> Books {
-        Books { pue: facility.pue().map_or(self.pue, |(pue, _)| pue), facility, ..self }
+    pub fn within(self, facility: Facility) -> RunState {
+        RunState { pue: facility.pue().map_or(self.pue, |(pue, _)| pue), facility, ..self }
     }
 
     /// Enters the cloud region once it is found out. What is not known of its halls, in words.
@@ -162,10 +162,10 @@ impl Books {
     }
 
     /// The run at `now`, ns, for who is to judge it.
-    pub fn run(&self, now: u64) -> Run<'_> {
-        let Books { ledger, progress, settled, .. } = self;
+    pub fn run(&self, now: u64) -> AlertInput<'_> {
+        let RunState { ledger, progress, settled, .. } = self;
         let uncertainty = self.uncertainty();
-        Run { ledger, settled: *settled, progress, pricing: self.pricing(), uncertainty, now }
+        AlertInput { ledger, settled: *settled, progress, pricing: self.pricing(), uncertainty, now }
     }
 
     /// Takes up a claim, if it is new.
@@ -209,7 +209,7 @@ impl Books {
 
     /// No reading follows: what counters that only paused used meanwhile is entered.
     pub fn finish(&mut self) {
-        let Books { metered, ledger, trusts, .. } = self;
+        let RunState { metered, ledger, trusts, .. } = self;
         for (number, Metered { meter, claim, .. }) in metered.iter_mut().enumerate() {
             let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
             meter.finish(|credit| match &mut trust {
@@ -280,7 +280,7 @@ impl Books {
         mut say: impl FnMut(String),
     ) {
         self.mark(marks, standings);
-        let Books { metered, ledger, trusts, .. } = self;
+        let RunState { metered, ledger, trusts, .. } = self;
         self.progress.follow(ledger.first_epoch());
         if let Some(point) = progress.filter(|_| ledger.is_in_first()) {
             self.progress.note(point);
@@ -313,7 +313,7 @@ impl Books {
 
     /// Divides time by marks, and where devices were lost takes them out between the marks before and after.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, standings: &[LeaseState]) {
-        let Books { ledger, trusts, .. } = self;
+        let RunState { ledger, trusts, .. } = self;
         let lose = |trusts: &mut [StandbyLedger], ledger: &mut Ledger, before: u64| {
             for (trust, standing) in trusts.iter_mut().zip(standings) {
                 if let Some(at) = trust.lost_at(standing).filter(|at| *at < before) {
@@ -332,7 +332,7 @@ impl Books {
     /// Takes note of who counts the devices of a claim now; says the first time that this is another process, and that it
     /// was until now.
     pub fn stand(&mut self, claim: usize, standing: LeaseState, say: impl FnOnce(String)) {
-        let Books { ledger, trusts, .. } = self;
+        let RunState { ledger, trusts, .. } = self;
         let Some(trust) = trusts.get_mut(claim) else { return };
         let before = trust.standing;
         trust.settle(standing, ledger);

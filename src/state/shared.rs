@@ -1,8 +1,8 @@
 //! What the host's threads and the sampler share: the books under a lock held for as short as can be, messages, and
 //! a few words that are stored and read at once.
 
-use super::Books;
-use super::misuse::{Slip, Slips};
+use super::RunState;
+use super::misuse::{Misuse, MisuseCounts};
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
 use crate::os::memory;
@@ -16,13 +16,13 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// What the host's threads and the sampler share.
-pub struct Shared {
-    books: Mutex<Books>,
+pub struct SharedState {
+    books: Mutex<RunState>,
     changed: Condvar,
     messages: Mutex<VecDeque<String>>,
     /// What a person should know of the whole run beside what is in the books.
     notes: Mutex<Vec<String>>,
-    slips: Slips,
+    slips: MisuseCounts,
     /// The largest request that found no memory, bytes; 0: there is enough.
     short_of: AtomicUsize,
     stop: AtomicBool,
@@ -38,15 +38,15 @@ pub struct Shared {
     answered_at: AtomicU64,
 }
 
-impl Shared {
+impl SharedState {
     /// Of a run that has yet to begin.
-    pub fn new(books: Books) -> Shared {
-        Shared {
+    pub fn new(books: RunState) -> SharedState {
+        SharedState {
             books: Mutex::new(books),
             changed: Condvar::new(),
             messages: Mutex::default(),
             notes: Mutex::default(),
-            slips: Slips::default(),
+            slips: MisuseCounts::default(),
             short_of: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
@@ -59,13 +59,13 @@ impl Shared {
     }
 
     /// The books, for as short as can be.
-    pub fn books(&self) -> MutexGuard<'_, Books> {
+    pub fn books(&self) -> MutexGuard<'_, RunState> {
         self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Waits until `epochs` epochs are settled or the time is up; returns the books, and whether they are.
-    pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, Books>, bool) {
-        let is_over = |books: &Books| books.finished || books.settled >= epochs;
+    pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
+        let is_over = |books: &RunState| books.finished || books.settled >= epochs;
         let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_over(books)) {
             Ok((books, _)) => books,
             Err(poisoned) => poisoned.into_inner().0,
@@ -76,7 +76,7 @@ impl Shared {
 
     /// Waits until more epochs than so many are settled, the sampler has ended, `is_over` says so, or the time is up.
     pub fn await_epochs(&self, epochs: u64, timeout: Duration, is_over: impl Fn() -> bool) {
-        let waits = |books: &mut Books| !is_over() && !books.finished && books.settled <= epochs;
+        let waits = |books: &mut RunState| !is_over() && !books.finished && books.settled <= epochs;
         drop(self.changed.wait_timeout_while(self.books(), timeout, waits));
     }
 
@@ -133,12 +133,12 @@ impl Shared {
             return;
         }
         let is_missing =
-            |books: &mut Books| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
+            |books: &mut RunState| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
         let mut books = self.books();
         // A request that still stands has been waited for by somebody.
         if is_missing(&mut books) && !self.look.swap(true, Ordering::SeqCst) {
             sampler.unpark();
-            let is_coming = |books: &mut Books| self.is_requested() || books.progress.awaits().is_some();
+            let is_coming = |books: &mut RunState| self.is_requested() || books.progress.awaits().is_some();
             drop(self.changed.wait_timeout_while(books, timeout, |books| is_missing(books) && is_coming(books)));
         }
     }
@@ -161,7 +161,7 @@ impl Shared {
 
     /// Counts a refused call; the first of its kind makes a message. An epoch has been open for `open_s` seconds, if one
     /// is.
-    pub fn slip(&self, slip: Slip, open_s: Option<f64>) {
+    pub fn slip(&self, slip: Misuse, open_s: Option<f64>) {
         if self.slips.count(slip) {
             self.say(slip.in_words(1, open_s));
         }

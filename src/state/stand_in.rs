@@ -1,10 +1,10 @@
 //! Meters that show no sign of life, and the channels that stand in for them.
 
-use super::{Books, Metered, events};
+use super::{Metered, RunState, events};
 use crate::measurement::channel::DeviceKind;
 use std::ops::Range;
 
-impl Books {
+impl RunState {
     /// Has a channel, by its number, stand in for channels that show no sign of life.
     pub fn replace(&mut self, by: usize, stalled: &[usize]) {
         let Some(source) = self.metered.get(by).map(|metered| metered.channel.source) else { return };

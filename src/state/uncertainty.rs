@@ -1,10 +1,10 @@
 //! How far off the run's energy may be, by what is measured and what is estimated.
 
-use super::{Books, Metered};
+use super::{Metered, RunState};
 use crate::forecast::uncertainty::Uncertainty;
 use crate::measurement::channel::{ErrorBand, MeasuringMethod};
 
-impl Books {
+impl RunState {
     /// How far off the run's energy may be.
     pub fn uncertainty(&self) -> Uncertainty {
         let books = self;

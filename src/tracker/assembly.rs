@@ -17,9 +17,9 @@ use crate::os::{self, ForkMark, OwnTable, exit};
 use crate::report::Setting;
 use crate::run_files::attempt::Process;
 use crate::run_files::run_identity::Start;
-use crate::state::Books;
-use crate::state::alerts::Advisor;
-use crate::state::shared::Shared;
+use crate::state::RunState;
+use crate::state::alerts::Alerts;
+use crate::state::shared::SharedState;
 use rtrb::RingBuffer;
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -42,7 +42,7 @@ pub fn assemble(
     let IntensityChoice { grid, marginal, feeds, facility } = choice;
     let elsewhere = Elsewhere::find(&options.what_if)?;
     let (producer, consumer) = RingBuffer::new(RING);
-    let shared = Arc::new(Shared::new(Books { marginal, ..Books::new(grid, options.pue).within(facility) }));
+    let shared = Arc::new(SharedState::new(RunState { marginal, ..RunState::new(grid, options.pue).within(facility) }));
     environment::unknown().into_iter().for_each(|message| shared.remark(message));
     caveats.into_iter().for_each(|caveat| shared.say(caveat));
     let host = os::hostname();
@@ -100,8 +100,8 @@ pub fn assemble(
 }
 
 /// The advisor, which has reviewed what earlier processes of the run have left.
-fn advisor(options: &Options, past: CarriedOver, shared: &Shared) -> Advisor {
-    let mut advisor = Advisor::new(options);
+fn advisor(options: &Options, past: CarriedOver, shared: &SharedState) -> Alerts {
+    let mut advisor = Alerts::new(options);
     if !past.is_empty() {
         let (mut books, now) = (shared.books(), os::monotonic_ns());
         books.resume(past, now);

@@ -5,8 +5,8 @@ use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
 use crate::carbon::select::Feed;
 use crate::os::worker::{Stop, Worker, WorkerExit};
-use crate::state::Books;
-use crate::state::shared::Shared;
+use crate::state::RunState;
+use crate::state::shared::SharedState;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ enum Whose {
 }
 
 impl Whose {
-    fn figures(self, books: &mut Books) -> Option<&mut Hourly> {
+    fn figures(self, books: &mut RunState) -> Option<&mut Hourly> {
         match self {
             Whose::Average => books.grid.hourly.as_mut(),
             Whose::Marginal => books.marginal.as_mut(),
@@ -40,7 +40,7 @@ impl Whose {
     }
 
     /// Takes slots in. The curve is worked out beside the books, which the sampler wants.
-    fn take(self, shared: &Shared, slots: Vec<IntensitySlot>) {
+    fn take(self, shared: &SharedState, slots: Vec<IntensitySlot>) {
         let Some(mut curve) = self.figures(&mut shared.books()).map(|hourly| hourly.curve.clone()) else { return };
         curve.take(slots);
         if let Some(hourly) = self.figures(&mut shared.books()) {
@@ -49,18 +49,18 @@ impl Whose {
     }
 
     /// Notes whose the figures are, where none have come so far.
-    fn name(self, shared: &Shared, about: Intensity) {
+    fn name(self, shared: &SharedState, about: Intensity) {
         if let Some(hourly) = self.figures(&mut shared.books()).filter(|hourly| hourly.curve.is_empty()) {
             hourly.about = about;
         }
     }
 
-    fn has_failed(self, shared: &Shared) -> bool {
+    fn has_failed(self, shared: &SharedState) -> bool {
         self.figures(&mut shared.books()).is_some_and(|hourly| hourly.failure.is_some())
     }
 
     /// Notes why there are no newer figures, and says it; None: they come again.
-    fn fail(self, shared: &Shared, failure: Option<String>) {
+    fn fail(self, shared: &SharedState, failure: Option<String>) {
         let mut books = shared.books();
         let mut by_what = "by the yearly average";
         match self.figures(&mut books) {
@@ -86,7 +86,7 @@ impl Whose {
 
 impl Feeds {
     /// Starts what is to be fed. Where a thread cannot be started, that is said and the run goes on.
-    pub fn start(feeds: Vec<Feed>, shared: &Arc<Shared>) -> Feeds {
+    pub fn start(feeds: Vec<Feed>, shared: &Arc<SharedState>) -> Feeds {
         let mut started = Feeds::default();
         for feed in feeds {
             if let Err(error) = started.add(feed, shared) {
@@ -96,7 +96,7 @@ impl Feeds {
         started
     }
 
-    fn add(&mut self, feed: Feed, shared: &Arc<Shared>) -> std::io::Result<()> {
+    fn add(&mut self, feed: Feed, shared: &Arc<SharedState>) -> std::io::Result<()> {
         match feed {
             Feed::File(path, seen, zone) => self.0.push(follow(path, seen, zone, Arc::clone(shared))?),
             #[cfg(feature = "live")]
@@ -128,7 +128,7 @@ fn follow(
     path: PathBuf,
     mut seen: Option<csv_file::FileStamp>,
     zone: Option<String>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 ) -> std::io::Result<Worker> {
     let told = Arc::clone(&shared);
     let failed = move || Whose::Average.fail(&told, Some(FAULT.into()));
@@ -171,7 +171,7 @@ mod live {
     use crate::carbon::select::{ApiCredentials, Feed, Seek};
     use crate::os;
     use crate::os::worker::Worker;
-    use crate::state::shared::Shared;
+    use crate::state::shared::SharedState;
     use crate::tracker::intensity_feed::Whose;
     use std::sync::Arc;
     use std::time::Duration;
@@ -182,7 +182,7 @@ mod live {
     const METADATA: Duration = Duration::from_secs(2);
 
     /// Starts the thread that asks.
-    pub fn start(feed: Feed, shared: &Arc<Shared>) -> std::io::Result<Worker> {
+    pub fn start(feed: Feed, shared: &Arc<SharedState>) -> std::io::Result<Worker> {
         let (whose, aim) = match feed {
             Feed::Service(service, account) => (Whose::Average, PollTask::Grid(target(service, account))),
             Feed::Marginal(service, account) => (Whose::Marginal, PollTask::Grid(target(service, account))),
@@ -208,7 +208,7 @@ mod live {
         Target { service, base, key: key.unwrap_or_default() }
     }
 
-    fn look_up(seek: Seek, service: Option<String>, account: ApiCredentials, shared: Arc<Shared>) -> Lookup {
+    fn look_up(seek: Seek, service: Option<String>, account: ApiCredentials, shared: Arc<SharedState>) -> Lookup {
         let name = match seek {
             Seek::Address => "ip",
             Seek::Cloud(_) => "cloud",
@@ -251,7 +251,7 @@ mod live {
         seek: Seek,
         told: &str,
         service: Option<(String, ApiCredentials)>,
-        shared: &Shared,
+        shared: &SharedState,
     ) -> Result<Option<Target>, String> {
         let found = (seek == Seek::Address).then(|| ip::take(told.as_bytes())).transpose()?;
         let place = found.as_ref().map_or(ProviderLocation::Zone(told), ProviderLocation::Found);

@@ -16,8 +16,8 @@ use crate::os::exit::ExitHook;
 use crate::os::memory;
 use crate::os::{self, ForkMark, OwnTable};
 use crate::report::{self, Detail, Now, Open, Report, Setting};
-use crate::state::misuse::Slip;
-use crate::state::shared::Shared;
+use crate::state::misuse::Misuse;
+use crate::state::shared::SharedState;
 use marker::{Begun, Marker};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ const ENOUGH: usize = 7 << 20;
 /// A run being tracked.
 pub struct Tracker {
     marker: Arc<Mutex<Marker>>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     /// The sampler's thread, to be woken.
     sampler: Thread,
     threads: Arc<Threads>,
@@ -84,7 +84,7 @@ impl Tracker {
         let mut marker = self.marker();
         if let Some(open) = marker.open {
             let open_ns = os::monotonic_ns().saturating_sub(open.begin);
-            self.shared.slip(Slip::Begin, Some(open_ns as f64 * 1e-9));
+            self.shared.slip(Misuse::Begin, Some(open_ns as f64 * 1e-9));
             return Err(Error::new(
                 Status::CT_ESTATE,
                 "ct_epoch_begin: an epoch is open already; end or cancel it first",
@@ -104,7 +104,7 @@ impl Tracker {
     /// Ends the open epoch.
     pub fn end(&self) -> Result<Status> {
         let mut marker = self.marker();
-        let open = marker.take_open("ct_epoch_end").inspect_err(|_| self.shared.slip(Slip::End, None))?;
+        let open = marker.take_open("ct_epoch_end").inspect_err(|_| self.shared.slip(Misuse::End, None))?;
         marker.end(open, os::monotonic_ns());
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
@@ -115,7 +115,7 @@ impl Tracker {
     /// Drops the open epoch.
     pub fn cancel(&self) -> Result<Status> {
         let mut marker = self.marker();
-        let open = marker.take_open("ct_epoch_cancel").inspect_err(|_| self.shared.slip(Slip::Cancel, None))?;
+        let open = marker.take_open("ct_epoch_cancel").inspect_err(|_| self.shared.slip(Misuse::Cancel, None))?;
         marker.state.iter().for_each(|state| state.end(marker.last_end));
         if open.queued {
             marker.push(Mark::Cancel(os::monotonic_ns()));
@@ -129,13 +129,13 @@ impl Tracker {
     /// Notes how far the open epoch is.
     pub fn progress(&self, done: u64, total: u64) -> Result<Status> {
         if total == 0 || done > total {
-            self.shared.slip(Slip::Share, None);
+            self.shared.slip(Misuse::Share, None);
             return Err(Error::invalid(format!(
                 "ct_progress: {done} of {total}: expected done <= total and total > 0"
             )));
         }
         if !self.is_open.load(Ordering::Relaxed) {
-            self.shared.slip(Slip::Progress, None);
+            self.shared.slip(Misuse::Progress, None);
             return Err(Error::new(Status::CT_ESTATE, "ct_progress: no epoch is open; call ct_epoch_begin first"));
         }
         self.shared.set_progress(PackedMark::new(done, total, os::monotonic_ns()));

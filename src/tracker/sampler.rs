@@ -11,9 +11,9 @@ use crate::measurement::reading::Reading;
 use crate::measurement::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
 use crate::options::Options;
 use crate::os::{self, exit};
-use crate::state::alerts::Advisor;
-use crate::state::shared::Shared;
-use crate::state::{Books, FAULT};
+use crate::state::alerts::Alerts;
+use crate::state::shared::SharedState;
+use crate::state::{FAULT, RunState};
 use rtrb::Consumer;
 use rtrb::chunks::ReadChunk;
 use std::ops::Range;
@@ -58,7 +58,7 @@ pub struct Sampler {
     /// Since when, ns, each claim's devices have been read.
     read_since: Vec<Option<u64>>,
     marks: Consumer<Mark>,
-    advisor: Advisor,
+    advisor: Alerts,
     intake: Intake,
     waker: Waker,
     /// Descriptors that the application had closed by the time this was last looked at.
@@ -83,10 +83,10 @@ impl Sampler {
         intake: Intake,
         waker: Waker,
         marks: Consumer<Mark>,
-        advisor: Advisor,
+        advisor: Alerts,
         claimant: LeaseManager,
         options: &Options,
-        shared: &Shared,
+        shared: &SharedState,
     ) -> Sampler {
         let mut sampler = Sampler {
             slots: Vec::new(),
@@ -115,7 +115,7 @@ impl Sampler {
     }
 
     /// Takes a source in; `late_since`, ns, if it should have been read from then on.
-    fn add(&mut self, source: Box<dyn Source>, late_since: Option<u64>, shared: &Shared) {
+    fn add(&mut self, source: Box<dyn Source>, late_since: Option<u64>, shared: &SharedState) {
         let mut books = shared.books();
         let first_channel = books.metered.len();
         for channel in source.channels() {
@@ -141,7 +141,7 @@ impl Sampler {
     }
 
     /// Takes in the sources that are there by now; the `first` time it waits for them.
-    fn admit(&mut self, first: bool, shared: &Shared) {
+    fn admit(&mut self, first: bool, shared: &SharedState) {
         let Arrived { sources, stand_ins, unavailable, messages } = self.intake.take(first);
         messages.into_iter().for_each(|message| shared.say(message));
         for (source, fills_in) in sources {
@@ -165,7 +165,7 @@ impl Sampler {
         }
     }
 
-    fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &Shared) {
+    fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &SharedState) {
         for one in unavailable {
             // A source may be tried for several kinds of component, and lack them all for one reason.
             if shared.books().unavailable.contains(&one) {
@@ -178,7 +178,7 @@ impl Sampler {
 
     /// Samples until told to stop; `queues` has the application's side queue the epochs that found no room. Whatever happens,
     /// nobody is left waiting for it.
-    pub fn run(mut self, shared: &Shared, queues: impl Fn() -> bool) {
+    pub fn run(mut self, shared: &SharedState, queues: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
             os::widen_affinity();
@@ -212,12 +212,12 @@ impl Sampler {
         self.slots.iter().map(|slot| slot.source.max_gap_ns()).fold(self.interval_ns, u64::min)
     }
 
-    fn has_seen_enough(&self, shared: &Shared) -> bool {
+    fn has_seen_enough(&self, shared: &SharedState) -> bool {
         self.monitor_epochs.is_some_and(|most| shared.books().settled >= most)
     }
 
     /// When the next pass is due.
-    fn due(&self, shared: &Shared) -> u64 {
+    fn due(&self, shared: &SharedState) -> u64 {
         let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
         let mut due = self.next_look.min(self.last_pass + interval_ns);
         if self.claimant.is_shared() {
@@ -234,7 +234,7 @@ impl Sampler {
 
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
     /// both is soon, and the host need not wake anybody.
-    fn sleep(&self, shared: &Shared) {
+    fn sleep(&self, shared: &SharedState) {
         let left = self.due(shared).saturating_sub(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_NS));
         if self.marks.is_empty() {
@@ -252,13 +252,13 @@ impl Sampler {
     }
 
     /// A pass that reads every source, however recently it was read.
-    pub fn read_again(&mut self, shared: &Shared) {
+    pub fn read_again(&mut self, shared: &SharedState) {
         self.slots.iter_mut().for_each(|slot| slot.last_read = None);
         self.pass(shared);
     }
 
     /// Reads what is to be read, then enters marks and energy into the books.
-    fn pass(&mut self, shared: &Shared) {
+    fn pass(&mut self, shared: &SharedState) {
         if !self.intake.is_over() {
             self.admit(false, shared);
         }
@@ -329,7 +329,7 @@ impl Sampler {
     }
 
     /// Reports that the application closed descriptors of ours, once.
-    fn look_at_descriptors(&mut self, shared: &Shared) {
+    fn look_at_descriptors(&mut self, shared: &SharedState) {
         let lost = os::lost_descriptors();
         if std::mem::replace(&mut self.lost_descriptors, lost) != lost && !self.has_lost_descriptors {
             self.has_lost_descriptors = true;
@@ -338,7 +338,7 @@ impl Sampler {
     }
 
     /// How far the open epoch is, where that is news and somebody is to be told: a forecast inside the first.
-    fn new_progress(&mut self, shared: &Shared) -> Option<ProgressPoint> {
+    fn new_progress(&mut self, shared: &SharedState) -> Option<ProgressPoint> {
         let may_be_first = self.next_look != u64::MAX || !self.marks.is_empty();
         if self.advisor.planned == 0 || !may_be_first {
             return None;
@@ -351,7 +351,7 @@ impl Sampler {
 
     /// When to look at the first epoch's progress again: ever less often as its time goes on, and where none was marked
     /// only each time that has doubled.
-    fn look_after(&self, books: &Books, now: u64) -> u64 {
+    fn look_after(&self, books: &RunState, now: u64) -> u64 {
         let begin = books.ledger.first_epoch().filter(|_| books.ledger.is_in_first() && self.advisor.planned > 0);
         begin.map_or(u64::MAX, |begin| {
             let gone = now.saturating_sub(begin);

@@ -13,7 +13,7 @@ use crate::os::{BRIEF, OwnTable, lock_within};
 use crate::report::Setting;
 use crate::run_files::Log;
 use crate::run_files::writer::Plan;
-use crate::state::shared::Shared;
+use crate::state::shared::SharedState;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
 /// The threads of a run, and what they share with the application's.
 pub struct Threads {
     pub marker: Arc<Mutex<Marker>>,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<SharedState>,
     pub sampler: Worker,
     pub feeds: Feeds,
     pub log: Option<Log>,
@@ -63,7 +63,7 @@ impl Threads {
         plan: Option<Plan>,
         marker: Arc<Mutex<Marker>>,
         setting: &Arc<Setting>,
-        shared: &Arc<Shared>,
+        shared: &Arc<SharedState>,
         table: &Arc<OwnTable>,
     ) -> Result<Threads> {
         let teller = sampler.teller();
@@ -83,7 +83,13 @@ impl Threads {
 }
 
 /// Starts the thread that writes the run's files. If it cannot start, a message reports that and the run goes on.
-fn log(plan: Plan, setting: &Arc<Setting>, shared: &Arc<Shared>, teller: Teller, table: &Arc<OwnTable>) -> Option<Log> {
+fn log(
+    plan: Plan,
+    setting: &Arc<Setting>,
+    shared: &Arc<SharedState>,
+    teller: Teller,
+    table: &Arc<OwnTable>,
+) -> Option<Log> {
     let tally = plan.tally.clone();
     let log = Log::start(plan, setting, shared, teller, Arc::clone(table));
     let log = log.inspect_err(|error| {

@@ -14,7 +14,7 @@ use carbontracker::measurement::meter::EnergyInterval;
 use carbontracker::measurement::source::Unavailable;
 use carbontracker::options::Options;
 use carbontracker::report::{Detail, Now, Open, Report, Setting};
-use carbontracker::state::Books;
+use carbontracker::state::RunState;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl Staged {
         let options = Options::parse(&format!("name='{}' {}", self.name.replace('\'', "\\'"), self.options), |_| None)
             .expect("options");
         let grid = select::choose(&options, |_| None).expect("a grid").grid;
-        let mut books = Books::new(grid, options.pue);
+        let mut books = RunState::new(grid, options.pue);
         books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
         if let Some(figure) = self.hourly {
             self.price(&mut books, figure);
@@ -100,7 +100,7 @@ impl Staged {
         serde_json::from_str(&self.report().render("json").expect("JSON")).expect("JSON")
     }
 
-    fn price(&self, books: &mut Books, figure: fn(i32) -> f64) {
+    fn price(&self, books: &mut RunState, figure: fn(i32) -> f64) {
         let mut curve = Curve::default();
         curve.take((-6..240).map(|hour| IntensitySlot {
             from: NOON + f64::from(hour) * 3600.0,
@@ -113,7 +113,7 @@ impl Staged {
     }
 
     /// Marks and readings; returns when it is now, ns.
-    fn play(&self, books: &mut Books) -> u64 {
+    fn play(&self, books: &mut RunState) -> u64 {
         let mut at = S;
         for n in 0..self.epochs {
             let end = at + (self.epoch_s)(n) * S;
@@ -135,7 +135,7 @@ impl Staged {
     }
 
     /// Readings every so often.
-    fn draw(&self, books: &mut Books, from: f64, to: f64) {
+    fn draw(&self, books: &mut RunState, from: f64, to: f64) {
         let parts = (((to - from) / S).ceil() as usize).clamp(1, 40);
         let step = (to - from) / parts as f64;
         for (number, (_, _, watts)) in self.devices.iter().enumerate() {

@@ -6,7 +6,7 @@ use crate::measurement::channel::MeasuringMethod;
 use crate::measurement::channel::{Channel, DeviceKind, Quantity};
 use crate::measurement::meter::EnergyInterval;
 use crate::options::Options;
-use crate::state::Books;
+use crate::state::RunState;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -73,9 +73,9 @@ fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
 }
 
 /// Two seconds of an epoch at these powers, W; the epoch may go on.
-fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> Books {
+fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let mut books = Books::new(select::choose(&options, |_| None).unwrap().grid, 1.0);
+    let mut books = RunState::new(select::choose(&options, |_| None).unwrap().grid, 1.0);
     if !past.is_empty() {
         books.resume(past, S);
     }

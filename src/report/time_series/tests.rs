@@ -13,10 +13,10 @@ const S: u64 = 1_000_000_000;
 const NOON: f64 = 1_772_452_800.0;
 
 /// Nothing as yet, of a processor and a GPU.
-fn empty() -> Books {
+fn empty() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
-    let mut books = Books::new(grid, 1.0);
+    let mut books = RunState::new(grid, 1.0);
     books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
         let (device, id) = (String::new(), String::new());
@@ -39,13 +39,13 @@ fn empty() -> Books {
     books
 }
 
-fn credit(books: &mut Books, channel: usize, from: u64, to: u64, watts: f64) {
+fn credit(books: &mut RunState, channel: usize, from: u64, to: u64, watts: f64) {
     let joules = watts * (to - from) as f64 * 1e-9;
     books.ledger.credit(channel, EnergyInterval { from, to, joules, measured: true });
 }
 
 /// Epochs of so many s, a second between two: 50 W of processor, and 300 W of GPU in epochs.
-fn run(seconds: &[u64]) -> Books {
+fn run(seconds: &[u64]) -> RunState {
     let mut books = empty();
     let mut at = 10 * S;
     for (n, seconds) in seconds.iter().enumerate() {
@@ -61,7 +61,7 @@ fn run(seconds: &[u64]) -> Books {
     books
 }
 
-fn course(books: &Books, planned: u64, now: u64) -> Course {
+fn course(books: &RunState, planned: u64, now: u64) -> Course {
     Course::new(books, &books.pricing(), planned, 0.9, now)
 }
 
@@ -156,7 +156,7 @@ fn hours_are_those_of_the_run_and_few() {
         standing: FigureQuality::Actual,
     }));
     let books = run(&[1800, 1800]);
-    let with_curve = |books: &Books| {
+    let with_curve = |books: &RunState| {
         let pricing = EmissionFactors { curve: Some(&curve), ..books.pricing() };
         Course::new(books, &pricing, 0, 0.9, 1 << 60).hours.unwrap()
     };

@@ -8,7 +8,7 @@ use crate::measurement::channel::ErrorBand;
 use crate::measurement::meter::EnergyInterval;
 use crate::options::Options;
 use crate::report::{Detail, Now, Setting};
-use crate::state::Books;
+use crate::state::RunState;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -31,9 +31,9 @@ fn setting() -> Arc<Setting> {
     })
 }
 
-fn new_books() -> Books {
+fn new_books() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    Books::new(select::choose(&options, |_| None).unwrap().grid, 1.2)
+    RunState::new(select::choose(&options, |_| None).unwrap().grid, 1.2)
 }
 
 fn one(kind: DeviceKind, id: &str) -> Channel {
@@ -53,7 +53,7 @@ fn one(kind: DeviceKind, id: &str) -> Channel {
 }
 
 /// A process's part of a run: epochs of (length, time after it), ms, at these powers, W, on channels that are there.
-fn live(books: &mut Books, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
+fn live(books: &mut RunState, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
     let mut at = start;
     let from = books.metered.len() - watts.len();
     for &(inside, gap) in epochs {
@@ -71,12 +71,12 @@ fn live(books: &mut Books, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> 
     at
 }
 
-fn report(books: &Books, at: u64, detail: Detail) -> Report {
+fn report(books: &RunState, at: u64, detail: Detail) -> Report {
     Report::new(&setting(), books, Now { at, whole: true, open: None }, detail)
 }
 
 /// What a process writes of its part.
-fn lines(books: &Books, at: u64, life: u64, written: u64) -> String {
+fn lines(books: &RunState, at: u64, life: u64, written: u64) -> String {
     let before = books.ledger.history().first(written).fold(Epoch::empty(0, 0, 0, 0), |all, one| all.joined(one));
     let mut report = report(books, at, Detail::Since(before));
     let mut lines = vec![opening(&report, life, written, &Process::default()), components(&report)];
@@ -91,7 +91,7 @@ fn lines(books: &Books, at: u64, life: u64, written: u64) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn usage(books: &Books, at: u64) -> Value {
+fn usage(books: &RunState, at: u64) -> Value {
     report(books, at, Detail::Totals(None)).section("usage")
 }
 

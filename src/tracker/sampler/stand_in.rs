@@ -3,8 +3,8 @@
 use super::Sampler;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::source::Source;
-use crate::state::Books;
-use crate::state::shared::Shared;
+use crate::state::RunState;
+use crate::state::shared::SharedState;
 
 /// What is reported of memory that is not estimated beside a meter does not hold beside an estimate.
 const MEMORY: &str = "memory_model";
@@ -12,7 +12,7 @@ const MEMORY: &str = "memory_model";
 impl Sampler {
     /// Takes in what stands in for channels that show no sign of life, from their last one on: the first source does, the
     /// others go with it. Channels that meanwhile show one need nobody.
-    pub(super) fn stand_in(&mut self, sources: Vec<Box<dyn Source>>, stalled: &[usize], shared: &Shared) {
+    pub(super) fn stand_in(&mut self, sources: Vec<Box<dyn Source>>, stalled: &[usize], shared: &SharedState) {
         let (first, since) = {
             let books = shared.books();
             if !books.are_stalled(stalled) {
@@ -40,7 +40,7 @@ impl Sampler {
 
     /// Has what stands in step aside for channels that show signs of life again. Looks for what can stand in for those that
     /// show none any more: what stood in for them before, else the next source, once.
-    pub(super) fn seek(&mut self, books: &mut Books, mut say: impl FnMut(String)) {
+    pub(super) fn seek(&mut self, books: &mut RunState, mut say: impl FnMut(String)) {
         while let Some(message) = books.restore() {
             say(message);
         }
