@@ -255,7 +255,7 @@ fn nothing_is_left_in_shared_memory() {
         &[("CARBONTRACKER_JOB", "tidy")],
     );
     assert_eq!(told.len(), 3);
-    let job = carbontracker::coordination::job::Job::find(Some("tidy"), &|_| None, None).unwrap();
+    let job = carbontracker::coordination::job::JobReport::find(Some("tidy"), &|_| None, None).unwrap();
     let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
     let key = job.hash(carbontracker::os::user(), &root) as u32 | 1 << 30;
     let listed = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();

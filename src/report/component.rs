@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 pub const STATUSES: [&str; 6] = ["ok", "gap", "reset", "lost", "stalled", "simulated"];
 
 /// A channel's line.
-pub struct Component {
+pub struct ComponentReport {
     /// What is measured.
     pub channel: Channel,
     /// What it used.
@@ -26,9 +26,9 @@ pub struct Component {
     pub note: Option<String>,
 }
 
-impl Component {
+impl ComponentReport {
     /// Of a channel by its number.
-    pub fn new(books: &RunState, number: usize, metered: &Metered) -> Component {
+    pub fn new(books: &RunState, number: usize, metered: &Metered) -> ComponentReport {
         let (ledger, Metered { channel, meter, claim, .. }) = (&books.ledger, metered);
         let others_to = claim.and_then(|claim| books.trusts.get(claim)).map_or(0, |trust| trust.others_to);
         let status = match meter.health() {
@@ -40,7 +40,7 @@ impl Component {
             Health::Stalled => "stalled",
         };
         let (method, used) = (meter.method(channel.method), ledger.energies(number));
-        Component {
+        ComponentReport {
             channel: Channel { method, error: metered.error(used.sum().joules), ..channel.clone() },
             used,
             run_ns: ledger.run_ns() as f64,
@@ -50,11 +50,11 @@ impl Component {
     }
 
     /// Of what earlier processes of the run measured, and this one does not.
-    pub fn left(component: carried_over::CarriedComponent, run_ns: f64) -> Component {
+    pub fn left(component: carried_over::CarriedComponent, run_ns: f64) -> ComponentReport {
         let carried_over::CarriedComponent { channel, used } = component;
         let status = if channel.simulated { "simulated" } else { "ok" };
         let note = Some("measured before this process took the run up".into());
-        Component { channel, used, run_ns, status, note }
+        ComponentReport { channel, used, run_ns, status, note }
     }
 
     /// Energy, J; None: not known.

@@ -1,7 +1,7 @@
 //! The epochs as CSV: a row an epoch, or a row for several where they were merged; blank = unknown. Where some of the energy
 //! is estimated, the ends of its interval follow in columns of their own.
 
-use super::{Report, Row};
+use super::{EpochRow, Report};
 use crate::attribution::epochs::PerKind;
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::{DeviceKind, ErrorBand};
@@ -11,7 +11,7 @@ pub fn render(report: &Report) -> String {
     let more = if is_estimated { ",energy_low_j,energy_high_j,co2eq_low_g,co2eq_high_g" } else { "" };
     let mut text = format!("index,count,duration_s,energy_j,co2eq_g,cpu_j,gpu_j,dram_j,node_j{more}\n");
     let bands = DeviceKind::ALL.map(|kind| report.error_of(kind));
-    for Row { index, epoch, co2eq_g, .. } in &report.epochs {
+    for EpochRow { index, epoch, co2eq_g, .. } in &report.epochs {
         let mut row = vec![index.to_string(), epoch.count.to_string(), (epoch.inside as f64 * 1e-9).to_string()];
         row.extend([epoch.energy.total(), *co2eq_g].map(cell));
         row.extend(DeviceKind::ALL.map(|kind| cell(epoch.energy.get(kind))));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 /// An epoch's line.
 #[derive(Clone, Copy)]
-pub struct Row {
+pub struct EpochRow {
     /// The number of its first epoch.
     pub index: u64,
     /// What it took.
@@ -20,25 +20,25 @@ pub struct Row {
     pub coverage: Option<f64>,
 }
 
-impl Row {
+impl EpochRow {
     /// Of an epoch of this run.
-    pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, bill: &Emissions) -> Row {
+    pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, bill: &Emissions) -> EpochRow {
         let priced = || Some(bill.grams_between(epoch.begin, epoch.end, epoch.energy.total()?));
         let co2eq_g = epoch.filed.map_or_else(priced, |filed| filed.co2eq_g);
-        Row { index, epoch, co2eq_g, coverage: epoch.coverage(ledger.answering()) }
+        EpochRow { index, epoch, co2eq_g, coverage: epoch.coverage(ledger.answering()) }
     }
 
     /// Of one that a journal tells of.
-    pub fn filed(index: u64, epoch: Epoch) -> Row {
+    pub fn filed(index: u64, epoch: Epoch) -> EpochRow {
         let filed = epoch.filed.unwrap_or_default();
-        Row { index, epoch, co2eq_g: filed.co2eq_g, coverage: filed.coverage }
+        EpochRow { index, epoch, co2eq_g: filed.co2eq_g, coverage: filed.coverage }
     }
 
     /// It and the next as one.
-    pub fn joined(self, next: Row) -> Row {
+    pub fn joined(self, next: EpochRow) -> EpochRow {
         let coverage = self.epoch.coverage_with(self.coverage, &next.epoch, next.coverage);
         let co2eq_g = units::sum([self.co2eq_g, next.co2eq_g]);
-        Row { index: self.index, epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage }
+        EpochRow { index: self.index, epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage }
     }
 
     /// As the JSON report has it.

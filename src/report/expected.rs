@@ -1,6 +1,6 @@
 //! How far off a report's figures may be that rest on estimates, and what the run is expected to use.
 
-use super::{Component, Report};
+use super::{ComponentReport, Report};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
 
@@ -34,8 +34,8 @@ impl Report {
     /// The share of the energy that is estimated.
     pub(super) fn estimated_share(&self) -> Option<f64> {
         let estimated = self.components.iter().filter(|component| component.error().is_some());
-        let joules: f64 = estimated.filter_map(Component::energy_j).sum();
-        let all: f64 = self.components.iter().filter_map(Component::energy_j).sum();
+        let joules: f64 = estimated.filter_map(ComponentReport::energy_j).sum();
+        let all: f64 = self.components.iter().filter_map(ComponentReport::energy_j).sum();
         (joules > 0.0).then(|| joules / all)
     }
 

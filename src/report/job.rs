@@ -6,20 +6,20 @@ use crate::state::RunState;
 use serde_json::{Value, json};
 
 /// The job on this node.
-pub struct Job {
+pub struct JobReport {
     /// The record in which its processes agree, if they have one.
     record: Option<u32>,
     /// How many live.
     processes: u64,
     /// What they and those that ended have used, J.
     pub energy_j: Option<f64>,
-    devices: Vec<Device>,
+    devices: Vec<JobDevice>,
     /// The least sure of the node's devices that are estimated; None: none is.
     widest: Option<ErrorBand>,
 }
 
 /// A device that one process of the job counts.
-struct Device {
+struct JobDevice {
     name: String,
     ids: Vec<String>,
     is_counted_here: bool,
@@ -28,15 +28,15 @@ struct Device {
     handed_over_j: Option<f64>,
 }
 
-impl Job {
+impl JobReport {
     /// By the books; None: this process shares no device.
-    pub fn new(books: &RunState) -> Option<Job> {
+    pub fn new(books: &RunState) -> Option<JobReport> {
         let on_node = books.on_node?;
-        let devices = books.trusts.iter().map(|trust| Device::new(trust, books)).collect();
+        let devices = books.trusts.iter().map(|trust| JobDevice::new(trust, books)).collect();
         let errors = books.metered.iter().filter_map(|metered| metered.channel.error);
         let widest = errors.reduce(ErrorBand::with);
         let (record, processes, energy_j) = (on_node.record, on_node.processes, on_node.energy_j);
-        Some(Job { record, processes, energy_j, devices, widest })
+        Some(JobReport { record, processes, energy_j, devices, widest })
     }
 
     /// As the report has it; with the CO2e, g, of the energy, and how far off this process's part of it may be. Of what
@@ -51,16 +51,16 @@ impl Job {
             "processes": self.processes,
             "energy_j": self.energy_j,
             "co2eq_g": co2eq_g,
-            "devices": self.devices.iter().map(Device::json).collect::<Value>(),
+            "devices": self.devices.iter().map(JobDevice::json).collect::<Value>(),
         })
     }
 }
 
-impl Device {
-    fn new(trust: &StandbyLedger, books: &RunState) -> Device {
+impl JobDevice {
+    fn new(trust: &StandbyLedger, books: &RunState) -> JobDevice {
         let standing = trust.standing;
         let id = |&channel: &usize| Some(books.metered.get(channel)?.channel.id.clone());
-        Device {
+        JobDevice {
             name: trust.device.clone(),
             ids: trust.channels.iter().filter_map(id).collect(),
             is_counted_here: standing.is_ours,

@@ -1,7 +1,7 @@
 //! The report as JSON, section by section: a single number need not build the whole.
 
-use super::time_series::Power;
-use super::{Component, Report, Row, equivalents};
+use super::time_series::PowerPoint;
+use super::{ComponentReport, EpochRow, Report, equivalents};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
 use crate::carbon::intensity::zones::Halls;
@@ -72,12 +72,12 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "intensity" => intensity(report),
         "pue" => json!(report.bill.pue),
         "facility" => facility(report),
-        "components" => report.components.iter().map(Component::json).collect(),
+        "components" => report.components.iter().map(ComponentReport::json).collect(),
         "unavailable" => {
             report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
         }
         "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
-        "epochs" => report.epochs.iter().map(Row::json).collect(),
+        "epochs" => report.epochs.iter().map(EpochRow::json).collect(),
         "power" => power(&report.course.power),
         "forecasts" => report.course.forecasts.iter().map(|forecast| then(forecast, report.uncertainty)).collect(),
         "equivalents" => equivalents(report.co2eq_g(), report.error()),
@@ -180,7 +180,7 @@ fn then(forecast: &Forecast, uncertainty: Uncertainty) -> Value {
 }
 
 /// Power by time: a column a kind that is measured.
-pub fn power(points: &[Power]) -> Value {
+pub fn power(points: &[PowerPoint]) -> Value {
     let column = |kind: DeviceKind| {
         let watts = || points.iter().map(|power| power.watts.get(kind as usize).copied().flatten());
         watts().any(|watts| watts.is_some()).then(|| watts().collect::<Vec<_>>())
@@ -189,7 +189,7 @@ pub fn power(points: &[Power]) -> Value {
     if [&cpu_w, &gpu_w, &dram_w, &node_w].iter().all(|column| column.is_none()) {
         return Value::Null;
     }
-    let times = |of: fn(&Power) -> f64| points.iter().map(of).collect::<Vec<_>>();
+    let times = |of: fn(&PowerPoint) -> f64| points.iter().map(of).collect::<Vec<_>>();
     json!({
         "from": times(|power| power.from),
         "to": times(|power| power.to),

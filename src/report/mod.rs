@@ -17,9 +17,9 @@ mod text;
 pub mod time_series;
 pub mod unstated;
 
-pub use component::{Component, STATUSES, named};
+pub use component::{ComponentReport, STATUSES, named};
 pub use detail::Detail;
-pub use epoch_row::Row;
+pub use epoch_row::EpochRow;
 pub use equivalents::equivalents;
 pub use json::{SCHEMA, figures};
 
@@ -42,7 +42,7 @@ use crate::units::J_PER_KWH;
 use carbon_section::Marginal;
 use serde_json::Value;
 use std::sync::Arc;
-use time_series::Course;
+use time_series::TimeSeries;
 
 /// Power by time as the JSON report has it, of what was used in these stretches.
 pub fn power(stretches: &[CarriedInterval]) -> Value {
@@ -50,7 +50,7 @@ pub fn power(stretches: &[CarriedInterval]) -> Value {
 }
 
 /// How much memory a report takes, bytes: much more if it becomes JSON or a page.
-pub fn bytes(setting: &Setting, books: &RunState, detail: Detail, is_json: bool) -> usize {
+pub fn bytes(setting: &ReportSettings, books: &RunState, detail: Detail, is_json: bool) -> usize {
     let components = books.metered.len() + books.past.components.len();
     let places = setting.elsewhere.as_ref().map_or(0, Elsewhere::count);
     let before = if let Detail::Since(before) = detail { before.count } else { 0 };
@@ -59,7 +59,7 @@ pub fn bytes(setting: &Setting, books: &RunState, detail: Detail, is_json: bool)
 }
 
 /// What does not change while a run lasts.
-pub struct Setting {
+pub struct ReportSettings {
     /// The run's identifier, random.
     pub id: String,
     /// The user's label.
@@ -94,19 +94,19 @@ pub struct Now {
     /// What is known of the epochs ended is all there will be.
     pub whole: bool,
     /// The open epoch.
-    pub open: Option<Open>,
+    pub open: Option<OpenEpoch>,
 }
 
 /// The open epoch at one moment.
 #[derive(Clone, Copy)]
-pub struct Open {
+pub struct OpenEpoch {
     /// How far it is, by its marks; None where there are none.
     pub share: Option<f64>,
 }
 
 /// A run at one moment.
 pub struct Report {
-    setting: Arc<Setting>,
+    setting: Arc<ReportSettings>,
     state: &'static str,
     progress: Option<f64>,
     epochs_done: u64,
@@ -129,27 +129,27 @@ pub struct Report {
     uncertainty: Uncertainty,
     forecast: Option<Forecast>,
     forecast_g: Option<Estimate>,
-    components: Vec<Component>,
-    epochs: Vec<Row>,
+    components: Vec<ComponentReport>,
+    epochs: Vec<EpochRow>,
     /// The open one: for how long, s, and its energy, J.
     open_epoch: Option<(f64, Option<f64>)>,
     unavailable: Vec<Unavailable>,
-    job: Option<job::Job>,
+    job: Option<job::JobReport>,
     notes: Vec<String>,
     what_if: Option<WhatIf>,
-    course: Course,
+    course: TimeSeries,
 }
 
 impl Report {
     /// Takes what is known from the books.
-    pub fn new(setting: &Arc<Setting>, books: &RunState, now: Now, detail: Detail) -> Report {
+    pub fn new(setting: &Arc<ReportSettings>, books: &RunState, now: Now, detail: Detail) -> Report {
         let Now { at, whole, open } = now;
         let is_priced = !matches!(detail, Detail::Unpriced(_));
         let pricing = EmissionFactors { curve: books.pricing().curve.filter(|_| is_priced), ..books.pricing() };
         let ledger = &books.ledger;
         let run_ns = ledger.run_ns() as f64;
-        let components = books.ours().map(|(number, metered)| Component::new(books, number, metered));
-        let before = books.before().map(|component| Component::left(component, run_ns));
+        let components = books.ours().map(|(number, metered)| ComponentReport::new(books, number, metered));
+        let before = books.before().map(|component| ComponentReport::left(component, run_ns));
         let forecast = if open.is_some() { books.forecast_at(at) } else { books.forecast };
         let bill = pricing.bill(ledger, at);
         let mut report = Report {
@@ -177,11 +177,11 @@ impl Report {
             components: components.chain(before).collect(),
             epochs: chosen_epochs(books, detail)
                 .into_iter()
-                .map(|(index, epoch)| Row::new(index, epoch, ledger, &bill))
+                .map(|(index, epoch)| EpochRow::new(index, epoch, ledger, &bill))
                 .collect(),
             open_epoch: ledger.open().map(|begin| (at.saturating_sub(begin) as f64 * 1e-9, ledger.open_j(at))),
             unavailable: books.unavailable.iter().chain(&books.opening).cloned().chain(books.elsewhere()).collect(),
-            job: job::Job::new(books),
+            job: job::JobReport::new(books),
             notes: notes(setting, books, whole, &bill),
             bill,
             rates: Rates {
@@ -190,13 +190,13 @@ impl Report {
             },
             facility: books.facility.clone(),
             what_if: None,
-            course: Course::default(),
+            course: TimeSeries::default(),
         };
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
             report.what_if = report.otherwise(&books.grid, books.calendar.unix_s(at));
         }
         if detail == Detail::Epochs {
-            report.course = Course::new(books, &pricing, setting.planned, setting.level, at);
+            report.course = TimeSeries::new(books, &pricing, setting.planned, setting.level, at);
         }
         report
     }
@@ -265,7 +265,7 @@ impl Report {
     /// Its epochs as the journal has them: each as in the JSON report, and as it is. At most so many: more become one.
     pub fn epoch_lines(&mut self, most: usize) -> Vec<(Value, Epoch)> {
         if self.epochs.len() > most {
-            let all = std::mem::take(&mut self.epochs).into_iter().reduce(Row::joined);
+            let all = std::mem::take(&mut self.epochs).into_iter().reduce(EpochRow::joined);
             self.epochs.extend(all);
         }
         self.epochs.iter().map(|row| (row.json(), row.epoch)).collect()
@@ -379,7 +379,7 @@ fn chosen_epochs(books: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
     }
 }
 
-fn notes(setting: &Setting, books: &RunState, whole: bool, bill: &Emissions) -> Vec<String> {
+fn notes(setting: &ReportSettings, books: &RunState, whole: bool, bill: &Emissions) -> Vec<String> {
     let mut notes = carbon_section::notes(books, bill);
     notes.extend(books.facility.lacks().iter().cloned());
     if books.metered.is_empty() && books.opening.is_empty() {

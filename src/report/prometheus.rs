@@ -1,6 +1,6 @@
 //! The report in Prometheus' text exposition format, for node_exporter's textfile collector or a scrape.
 
-use super::{Component, Report};
+use super::{ComponentReport, Report};
 use crate::forecast::Estimate;
 use crate::measurement::channel::ErrorBand;
 use std::fmt::Write;
@@ -79,7 +79,7 @@ fn bounds(error: Option<ErrorBand>) -> impl Iterator<Item = (Vec<(&'static str, 
 }
 
 /// What tells a component apart.
-fn labels(component: &Component) -> [(&str, &str); 5] {
+fn labels(component: &ComponentReport) -> [(&str, &str); 5] {
     let channel = &component.channel;
     [
         ("component", channel.kind.name()),

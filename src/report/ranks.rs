@@ -77,7 +77,7 @@ pub fn place(report: &Value) -> Option<String> {
 
 /// What decides whether a run is a rank of the same job as another.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Part<'a> {
+pub struct RankReport<'a> {
     /// The job, in words.
     pub job: Option<&'a str>,
     /// The run's label.
@@ -92,14 +92,14 @@ pub struct Part<'a> {
     pub to: Option<f64>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> RankReport<'a> {
     /// Reads it from a run's report.
-    pub fn of(report: &'a Value) -> Part<'a> {
+    pub fn of(report: &'a Value) -> RankReport<'a> {
         let count = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64);
         let is_known = word(report, "/run/state") == Some("done");
         // Otherwise the gap before a resumed part is unknown.
         let is_whole = report.pointer("/run/resumed").is_none_or(Value::is_null) || last_end(report).is_some();
-        Part {
+        RankReport {
             job: word(report, "/run/job"),
             name: word(report, "/run/name"),
             rank: count("/run/rank"),
@@ -123,8 +123,8 @@ struct Group {
 
 /// Groups the places of runs: the ranks of one run are together, in the order of their starts. A job that starts a rank
 /// for a second time has started another run.
-pub fn joined(parts: &[Part]) -> Vec<Vec<usize>> {
-    let mut order: Vec<(usize, &Part)> = parts.iter().enumerate().collect();
+pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
+    let mut order: Vec<(usize, &RankReport)> = parts.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.from.unwrap_or(0.0).total_cmp(&b.from.unwrap_or(0.0)));
     let mut open: HashMap<_, Vec<Group>> = HashMap::new();
     let mut rows: Vec<Vec<usize>> = Vec::new();
@@ -153,7 +153,7 @@ pub fn joined(parts: &[Part]) -> Vec<Vec<usize>> {
 
 /// The reports, with one merged report for the ranks of each job.
 pub fn rows(reports: &[Value]) -> Vec<Cow<'_, Value>> {
-    let parts: Vec<Part> = reports.iter().map(Part::of).collect();
+    let parts: Vec<RankReport> = reports.iter().map(RankReport::of).collect();
     let row = |places: Vec<usize>| {
         let members: Vec<&Value> = places.iter().filter_map(|&place| reports.get(place)).collect();
         match members.as_slice() {

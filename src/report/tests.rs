@@ -15,8 +15,8 @@ use serde_json::Value;
 /// Later than all of the run, with all of it known and no epoch open.
 const NOW: Now = Now { at: 1 << 40, whole: true, open: None };
 
-fn setting(name: Option<String>, planned: u64) -> Arc<Setting> {
-    Arc::new(Setting {
+fn setting(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
+    Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
         name,
         host: "node \"1\"".into(),
@@ -72,7 +72,7 @@ fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState
     books
 }
 
-fn json_of(setting: &Arc<Setting>, books: &RunState) -> Value {
+fn json_of(setting: &Arc<ReportSettings>, books: &RunState) -> Value {
     serde_json::from_str(&Report::new(setting, books, NOW, Detail::Epochs).render("json").unwrap()).unwrap()
 }
 
@@ -158,13 +158,13 @@ fn formats_are_named_and_others_refused() {
 }
 
 /// A run of two of ten epochs at 100 W, an hour each, with 48 hours known ahead: clean from the 20th on for six.
-fn by_the_hour(planned: u64, options: &str) -> (Arc<Setting>, RunState, Now) {
+fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, Now) {
     const HOUR_NS: u64 = 3600 * 1_000_000_000;
     const NOON: f64 = 1_772_452_800.0;
     let options = Options::parse(options, |_| None).unwrap();
     let setting = Arc::into_inner(setting(None, planned)).unwrap();
     let elsewhere = Elsewhere::find(&options.what_if).unwrap();
-    let setting = Arc::new(Setting { elsewhere, rates: options.rates.clone(), ..setting });
+    let setting = Arc::new(ReportSettings { elsewhere, rates: options.rates.clone(), ..setting });
     let mut books = books(&[DeviceKind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut curve = Curve::default();

@@ -20,9 +20,9 @@ pub const MOST_FORECASTS: usize = 64;
 
 /// How a run went.
 #[derive(Default)]
-pub struct Course {
+pub struct TimeSeries {
     /// Mean power, oldest first.
-    pub power: Vec<Power>,
+    pub power: Vec<PowerPoint>,
     /// The grid's intensity, oldest first; None where one figure holds for all of the run.
     pub hours: Option<Vec<Piece>>,
     /// What was forecast after so many epochs, fewest first.
@@ -31,7 +31,7 @@ pub struct Course {
 
 /// Mean power over some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Power {
+pub struct PowerPoint {
     /// From, s since 1970 UTC,
     pub from: f64,
     /// to.
@@ -40,9 +40,9 @@ pub struct Power {
     pub watts: [Option<f64>; DeviceKind::ALL.len()],
 }
 
-impl Course {
+impl TimeSeries {
     /// The course of a run up to `now`, ns; an epoch that is open is shown as far as it is.
-    pub fn new(books: &RunState, pricing: &EmissionFactors, planned: u64, level: f64, now: u64) -> Course {
+    pub fn new(books: &RunState, pricing: &EmissionFactors, planned: u64, level: f64, now: u64) -> TimeSeries {
         let RunState { ledger, calendar, .. } = books;
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
@@ -57,7 +57,7 @@ impl Course {
         // What an earlier process made up where nothing was said is not known.
         let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin) || matches!(piece.origin, Origin::Said(_));
         let pieces = |curve| pricing.pieces(curve, from, calendar.unix_s(end)).filter(is_known).collect::<Vec<Piece>>();
-        Course {
+        TimeSeries {
             power: thinned_power(&stretches),
             hours: pricing.curve.map(|curve| thinned_hours(&pieces(curve))),
             forecasts: forecasts(books, planned, level),
@@ -110,7 +110,7 @@ fn end_with(stretches: &mut [CarriedInterval], whole: PerKind) {
 }
 
 /// Mean power, neighbours together until few enough are left. Their energy stays: a gap too short to be one lowers the mean.
-pub fn thinned_power(stretches: &[CarriedInterval]) -> Vec<Power> {
+pub fn thinned_power(stretches: &[CarriedInterval]) -> Vec<PowerPoint> {
     let mean = |of: &[CarriedInterval], kind: DeviceKind| {
         let joules = of.iter().filter_map(|stretch| stretch.energy.get(kind)).reduce(|a, b| a + b)?;
         let unknown = of.iter().filter(|stretch| stretch.energy.get(kind).is_none());
@@ -121,7 +121,7 @@ pub fn thinned_power(stretches: &[CarriedInterval]) -> Vec<Power> {
     let groups = groups(stretches, |stretch| (stretch.from, stretch.to), MOST_POWER);
     let power = groups.into_iter().filter_map(|group| {
         let watts = DeviceKind::ALL.map(|kind| mean(group, kind));
-        Some(Power { from: group.first()?.from, to: group.last()?.to, watts })
+        Some(PowerPoint { from: group.first()?.from, to: group.last()?.to, watts })
     });
     power.collect()
 }

@@ -4,7 +4,7 @@ use super::journal::Journal;
 use crate::attribution::carried_over;
 use crate::attribution::epochs::EpochStore;
 use crate::measurement::channel::ErrorBand;
-use crate::report::{self, Component, Row, decimate, time_series};
+use crate::report::{self, ComponentReport, EpochRow, decimate, time_series};
 use crate::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
@@ -92,7 +92,7 @@ fn components(journal: &Journal) -> Value {
     let run_ns = journal.so_far.pointer("/usage/duration_s").and_then(Value::as_f64).unwrap_or(0.0) * 1e9;
     let told = journal.measured().map(|(component, status)| {
         let carried_over::CarriedComponent { channel, used } = component;
-        Component { channel, used, run_ns, status, note: None }.json()
+        ComponentReport { channel, used, run_ns, status, note: None }.json()
     });
     told.collect()
 }
@@ -104,7 +104,7 @@ fn epochs(journal: &Journal) -> Value {
     let numbered = history.iter().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;
-        Some(Row::filed(first, *epoch).json())
+        Some(EpochRow::filed(first, *epoch).json())
     });
     numbered.collect()
 }

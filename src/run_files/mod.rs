@@ -22,7 +22,7 @@ pub use journal_report::{Told, read};
 use crate::coordination::device_lease::Teller;
 use crate::os::OwnTable;
 use crate::os::worker::{Stop, Worker, WorkerExit};
-use crate::report::Setting;
+use crate::report::ReportSettings;
 use crate::state::shared::SharedState;
 use std::io;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Log {
     /// Starts it. `teller` hears what the journal covers.
     pub fn start(
         plan: Plan,
-        setting: &Arc<Setting>,
+        setting: &Arc<ReportSettings>,
         shared: &Arc<SharedState>,
         teller: Teller,
         table: Arc<OwnTable>,

@@ -15,7 +15,7 @@ use crate::coordination::device_lease::Teller;
 use crate::os;
 use crate::os::memory;
 use crate::os::worker::Stop;
-use crate::report::{self, Detail, Now, Open, Report, Setting};
+use crate::report::{self, Detail, Now, OpenEpoch, Report, ReportSettings};
 use crate::state::shared::SharedState;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ pub struct Plan {
 /// The thread's own state.
 pub struct Writer {
     shared: Arc<SharedState>,
-    setting: Arc<Setting>,
+    setting: Arc<ReportSettings>,
     plan: Plan,
     logs: Option<Logs>,
     /// The journal holds what this process wrote first.
@@ -119,7 +119,7 @@ impl Writer {
     /// For a run.
     pub fn new(
         shared: Arc<SharedState>,
-        setting: Arc<Setting>,
+        setting: Arc<ReportSettings>,
         plan: Plan,
         teller: Teller,
         unwritten: Unwritten,
@@ -269,7 +269,7 @@ impl Writer {
     fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, Used)>) {
         let books = self.shared.books();
         let at = os::monotonic_ns();
-        let open = books.ledger.is_open().then(|| Open { share: self.shared.marked_share() });
+        let open = books.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
         let whole = books.settled >= books.ledger.epochs() && !books.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
         let report = report.noting(|open_s| self.shared.notes(open_s));

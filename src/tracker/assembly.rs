@@ -14,7 +14,7 @@ use crate::measurement::source::{Discovery, Intake, Opening, Waker};
 use crate::options::Options;
 use crate::options::environment;
 use crate::os::{self, ForkMark, OwnTable, exit};
-use crate::report::Setting;
+use crate::report::ReportSettings;
 use crate::run_files::attempt::Process;
 use crate::run_files::run_identity::Start;
 use crate::state::RunState;
@@ -59,7 +59,7 @@ pub fn assemble(
     let claimant = LeaseManager::new(job, rank, &options.sysroot);
     let intake = Intake::new(discovery, nvml, options.clone(), waker.clone());
     let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
-    let setting = Arc::new(Setting {
+    let setting = Arc::new(ReportSettings {
         id: start.id,
         name: start.name,
         host,

@@ -15,7 +15,7 @@ use crate::options::environment;
 use crate::os::exit::ExitHook;
 use crate::os::memory;
 use crate::os::{self, ForkMark, OwnTable};
-use crate::report::{self, Detail, Now, Open, Report, Setting};
+use crate::report::{self, Detail, Now, OpenEpoch, Report, ReportSettings};
 use crate::state::misuse::Misuse;
 use crate::state::shared::SharedState;
 use marker::{Begun, Marker};
@@ -42,7 +42,7 @@ pub struct Tracker {
     /// The sampler's thread, to be woken.
     sampler: Thread,
     threads: Arc<Threads>,
-    setting: Arc<Setting>,
+    setting: Arc<ReportSettings>,
     is_open: AtomicBool,
     fork_mark: ForkMark,
     /// The table of descriptors that the threads use.
@@ -188,7 +188,7 @@ impl Tracker {
             self.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
         }
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
-        let open = is_open.then(|| Open { share: self.shared.marked_share() });
+        let open = is_open.then(|| OpenEpoch { share: self.shared.marked_share() });
         Report::new(&self.setting, &books, Now { at: os::monotonic_ns(), whole, open }, detail)
             .noting(|open_s| self.shared.notes(open_s))
     }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::os::exit::ExitHook;
 use crate::os::worker::{self, Worker};
 use crate::os::{BRIEF, OwnTable, lock_within};
-use crate::report::Setting;
+use crate::report::ReportSettings;
 use crate::run_files::Log;
 use crate::run_files::writer::Plan;
 use crate::state::shared::SharedState;
@@ -62,7 +62,7 @@ impl Threads {
         feeds: Vec<Feed>,
         plan: Option<Plan>,
         marker: Arc<Mutex<Marker>>,
-        setting: &Arc<Setting>,
+        setting: &Arc<ReportSettings>,
         shared: &Arc<SharedState>,
         table: &Arc<OwnTable>,
     ) -> Result<Threads> {
@@ -85,7 +85,7 @@ impl Threads {
 /// Starts the thread that writes the run's files. If it cannot start, a message reports that and the run goes on.
 fn log(
     plan: Plan,
-    setting: &Arc<Setting>,
+    setting: &Arc<ReportSettings>,
     shared: &Arc<SharedState>,
     teller: Teller,
     table: &Arc<OwnTable>,

@@ -13,7 +13,7 @@ use carbontracker::measurement::channel::{Channel, DeviceKind, ErrorBand, Measur
 use carbontracker::measurement::meter::EnergyInterval;
 use carbontracker::measurement::source::Unavailable;
 use carbontracker::options::Options;
-use carbontracker::report::{Detail, Now, Open, Report, Setting};
+use carbontracker::report::{Detail, Now, OpenEpoch, Report, ReportSettings};
 use carbontracker::state::RunState;
 use serde_json::Value;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Staged {
         books.settled = settled;
         let (epochs, between) = (books.ledger.observed(settled), books.ledger.between_first(settled));
         books.forecast = forecast(options.epochs, options.level, epochs, between, &books.progress);
-        let open = (self.open_s > 0.0).then_some(Open { share: Some(0.4) });
+        let open = (self.open_s > 0.0).then_some(OpenEpoch { share: Some(0.4) });
         Report::new(&setting(options), &books, Now { at, whole: true, open }, Detail::Epochs)
     }
 
@@ -188,8 +188,8 @@ fn unavailable() -> Vec<Unavailable> {
     vec![closed, open]
 }
 
-fn setting(options: Options) -> Arc<Setting> {
-    Arc::new(Setting {
+fn setting(options: Options) -> Arc<ReportSettings> {
+    Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
         name: options.name,
         host: "node0117".into(),

@@ -2,7 +2,7 @@
 
 use crate::runs::{self, Unread};
 use crate::view::SILENCE_S;
-use carbontracker::report::ranks::{self, Part};
+use carbontracker::report::ranks::{self, RankReport};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -76,7 +76,7 @@ impl Files {
     /// The files of all ranks of a run's job; for a run without a job, its own file. `file` must have been loaded.
     pub fn job_of(&mut self, dir: &Path, file: &Path) -> Result<Vec<PathBuf>, String> {
         let mut row = vec![file.to_owned()];
-        let part = self.get(file).map(|found| Part::of(&found.report)).unwrap_or_default();
+        let part = self.get(file).map(|found| RankReport::of(&found.report)).unwrap_or_default();
         let mut since = part.from.filter(|_| part.job.is_some() && part.rank.is_some());
         while let Some(from) = since {
             let files = self.load_since(dir, from)?;
@@ -101,7 +101,7 @@ impl Files {
     /// Of these files, those that hold ranks of the same run as one of them.
     fn row_of(&self, file: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
         let found: Vec<&Found> = files.iter().filter_map(|file| self.get(file)).collect();
-        let rows = ranks::joined(&found.iter().map(|found| Part::of(&found.report)).collect::<Vec<_>>());
+        let rows = ranks::joined(&found.iter().map(|found| RankReport::of(&found.report)).collect::<Vec<_>>());
         let is_it = |place: &usize| found.get(*place).is_some_and(|found| found.file == file);
         let row = rows.into_iter().find(|row| row.iter().any(is_it));
         let mut row: Vec<PathBuf> = match row {

@@ -1,7 +1,7 @@
 //! The rows of a table of runs: the ranks of a job are one row.
 
 use crate::totals::Run;
-use carbontracker::report::ranks::{Part, joined, merged};
+use carbontracker::report::ranks::{RankReport, joined, merged};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ fn one(ranks: &[&Run]) -> Option<Run> {
 /// Groups the runs into rows.
 pub fn rows(runs: Vec<Run>) -> Vec<Row> {
     let places =
-        joined(&runs.iter().map(|run| run.slim.as_ref().map(Part::of).unwrap_or_default()).collect::<Vec<_>>());
+        joined(&runs.iter().map(|run| run.slim.as_ref().map(RankReport::of).unwrap_or_default()).collect::<Vec<_>>());
     let mut runs: Vec<Option<Run>> = runs.into_iter().map(Some).collect();
     let mut take = |place: usize| runs.get_mut(place).and_then(Option::take);
     places.iter().flat_map(|row| Row::of_job(row.iter().filter_map(|&place| take(place)).collect())).collect()
@@ -63,7 +63,7 @@ pub fn rows(runs: Vec<Run>) -> Vec<Row> {
 /// The parts of a rank's report that are needed to merge it; None if it is no rank of a job.
 pub fn slim(report: &Value) -> Option<Value> {
     const KEPT: [&str; 5] = ["run", "usage", "pue", "components", "job"];
-    let part = Part::of(report);
+    let part = RankReport::of(report);
     part.job.and(part.rank)?;
     let kept = KEPT.iter().filter_map(|name| Some(((*name).to_owned(), report.get(name)?.clone())));
     let mut slim: serde_json::Map<String, Value> = kept.collect();

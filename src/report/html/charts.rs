@@ -2,7 +2,7 @@
 
 use super::axis::Scale;
 use super::chart::{Chart, Colour, Shape};
-use super::json_view::View;
+use super::json_view::JsonView;
 use crate::report::decimate::groups;
 use crate::units::{DisplayUnit, J_PER_KWH};
 use plotters::style::RGBColor;
@@ -42,14 +42,14 @@ pub struct Drawn {
 }
 
 /// Power over time.
-pub fn power(run: &View) -> Option<Drawn> {
+pub fn power(run: &JsonView) -> Option<Drawn> {
     let columns = power_columns(run)?;
     let unit = DisplayUnit::of(top(&columns), &[("W", 1.0), ("kW", 1e3)]);
     stacked("Power over time by kind of component", Scale::Clock, columns, unit)
 }
 
 /// Energy of each epoch, or where none is known its time.
-pub fn epochs(run: &View) -> Option<(bool, Drawn)> {
+pub fn epochs(run: &JsonView) -> Option<(bool, Drawn)> {
     let epochs = run.list("/epochs");
     let of = |field: &str| epochs.iter().any(|epoch| epoch.has(field));
     if of("/energy_j") {
@@ -66,7 +66,7 @@ pub fn epochs(run: &View) -> Option<(bool, Drawn)> {
 }
 
 /// The forecast after ever more epochs, its interval, and what came true.
-pub fn forecasts(run: &View) -> Option<Drawn> {
+pub fn forecasts(run: &JsonView) -> Option<Drawn> {
     let list = run.list("/forecasts");
     let of = if list.iter().any(|then| then.has("/energy_j")) { "energy_j" } else { "duration_s" };
     let points: Vec<[f64; 4]> = list
@@ -101,18 +101,18 @@ pub fn forecasts(run: &View) -> Option<Drawn> {
 }
 
 /// Whether the run came to the end that was forecast.
-pub fn is_whole(run: &View) -> bool {
+pub fn is_whole(run: &JsonView) -> bool {
     let number = |pointer: &str| run.number(pointer).unwrap_or(0.0);
     number("/run/epochs_planned") > 0.0 && number("/run/epochs_done") >= number("/run/epochs_planned")
 }
 
 /// Whether there is an outcome to compare the forecast with: of more epochs than were planned there is none.
-pub fn has_outcome(run: &View) -> bool {
+pub fn has_outcome(run: &JsonView) -> bool {
     is_whole(run) && run.number("/run/epochs_done") == run.number("/run/epochs_planned")
 }
 
 /// The grid's intensity by the hour.
-pub fn intensity(run: &View) -> Option<Drawn> {
+pub fn intensity(run: &JsonView) -> Option<Drawn> {
     let pieces = hours(run)?;
     // Before a run was taken up, figures may be missing.
     let lines = pieces.chunk_by(|(_, to, _), (from, ..)| from == to);
@@ -124,7 +124,7 @@ pub fn intensity(run: &View) -> Option<Drawn> {
 }
 
 /// What was emitted up to each time.
-pub fn emitted(run: &View) -> Option<Drawn> {
+pub fn emitted(run: &JsonView) -> Option<Drawn> {
     let columns = power_columns(run)?;
     let (flat, pue) = (run.number("/intensity/g_per_kwh")?, run.number("/pue")?);
     let hours = hours(run).unwrap_or_default();
@@ -150,7 +150,7 @@ fn plain(label: &str, x: (Scale, f64, f64), y: (f64, f64), unit: &'static str, s
     Drawn { chart: Chart { label: label.into(), x, y, shapes }, unit, kinds: Vec::new() }
 }
 
-fn hours(run: &View) -> Option<Vec<(f64, f64, f64)>> {
+fn hours(run: &JsonView) -> Option<Vec<(f64, f64, f64)>> {
     let hours = run.part("/intensity/hours");
     let (from, to, g) = (hours.column("/from")?, hours.column("/to")?, hours.column("/g_per_kwh")?);
     let pieces = from.into_iter().zip(to).zip(g);
@@ -164,7 +164,7 @@ fn mean(pieces: &[(f64, f64, f64)], from: f64, to: f64) -> Option<f64> {
     (seconds > 0.0).then(|| weighted / seconds)
 }
 
-fn power_columns(run: &View) -> Option<Vec<Column>> {
+fn power_columns(run: &JsonView) -> Option<Vec<Column>> {
     let power = run.part("/power");
     let (from, to) = (power.column("/from")?, power.column("/to")?);
     let watts = KINDS.map(|(kind, ..)| power.column(&format!("/{kind}_w")));
@@ -176,7 +176,7 @@ fn power_columns(run: &View) -> Option<Vec<Column>> {
 }
 
 /// A column an epoch, or one for neighbours where they are many: what one of them took in the mean.
-fn epoch_columns(epochs: &[View], amounts: impl Fn(&View) -> Amounts) -> Vec<Column> {
+fn epoch_columns(epochs: &[JsonView], amounts: impl Fn(&JsonView) -> Amounts) -> Vec<Column> {
     let spans: Vec<(f64, f64, Amounts)> = epochs
         .iter()
         .filter_map(|epoch| {

@@ -1,8 +1,8 @@
 //! Several runs on one page: their sum, a table of them, and each.
 
-use super::json_view::{View, percent, whole};
+use super::json_view::{JsonView, percent, whole};
 use super::run_page;
-use super::tables::{Head, blocks};
+use super::tables::{TableHead, blocks};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
@@ -11,7 +11,7 @@ use maud::{Markup, html};
 const MOST_IN_FULL: usize = 12;
 
 /// "3 runs", and how many ranks those have that are jobs.
-pub fn title(runs: &[View]) -> String {
+pub fn title(runs: &[JsonView]) -> String {
     let ranks: u64 = runs.iter().map(|run| run.ranks().unwrap_or(1)).sum();
     let of_ranks =
         if runs.iter().any(|run| run.ranks().is_some()) { format!(", {ranks} ranks") } else { String::new() };
@@ -19,7 +19,7 @@ pub fn title(runs: &[View]) -> String {
 }
 
 /// The page's content.
-pub fn sections(runs: &[View]) -> Markup {
+pub fn sections(runs: &[JsonView]) -> Markup {
     html! {
         h1 { (title(runs)) }
         (totals(runs))
@@ -39,7 +39,7 @@ pub fn sections(runs: &[View]) -> Markup {
     }
 }
 
-fn totals(runs: &[View]) -> Markup {
+fn totals(runs: &[JsonView]) -> Markup {
     let lacking = |pointer: &str, is_elsewhere: bool| {
         let lacking = runs.iter().filter(|run| !run.has(pointer) && run.is_counted_elsewhere() == is_elsewhere);
         lacking.count()
@@ -84,14 +84,14 @@ fn totals(runs: &[View]) -> Markup {
     }
 }
 
-fn overview(runs: &[View]) -> Markup {
+fn overview(runs: &[JsonView]) -> Markup {
     let heads = [
-        Head::Text("run"),
-        Head::Number("epochs"),
-        Head::Number("time"),
-        Head::Number("energy"),
-        Head::Number("CO2e"),
-        Head::Number("coverage"),
+        TableHead::Text("run"),
+        TableHead::Number("epochs"),
+        TableHead::Number("time"),
+        TableHead::Number("energy"),
+        TableHead::Number("CO2e"),
+        TableHead::Number("coverage"),
     ];
     let rows = html! {
         @for (n, run) in runs.iter().enumerate() {

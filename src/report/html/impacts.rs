@@ -1,12 +1,12 @@
 //! What stands beside the emissions and is no part of them: money, water, the devices' making, marginal emissions.
 
-use super::json_view::View;
-use super::tables::{Head, table};
+use super::json_view::JsonView;
+use super::tables::{TableHead, table};
 use crate::units::{Amount, digits, grams};
 use maud::{Markup, html};
 
 /// The section; nothing where no rates were given.
-pub fn section(run: &View) -> Markup {
+pub fn section(run: &JsonView) -> Markup {
     let extras = run.part("/extras");
     let rows = [
         cost(&extras.part("/cost")),
@@ -14,7 +14,12 @@ pub fn section(run: &View) -> Markup {
         making(&extras.part("/embodied")),
         margin(&extras.part("/marginal")),
     ];
-    let heads = [Head::Text(""), Head::Number("used"), Head::Number("whole run, forecast"), Head::Text("by")];
+    let heads = [
+        TableHead::Text(""),
+        TableHead::Number("used"),
+        TableHead::Number("whole run, forecast"),
+        TableHead::Text("by"),
+    ];
     html! {
         @if rows.iter().any(|row| !row.0.is_empty()) {
             h2 { "Beside it" }
@@ -25,7 +30,7 @@ pub fn section(run: &View) -> Markup {
 }
 
 /// A row; nothing where no rate was given.
-fn row(of: &View, title: &str, [used, whole]: [&str; 2], amount: Amount, rate: Markup) -> Markup {
+fn row(of: &JsonView, title: &str, [used, whole]: [&str; 2], amount: Amount, rate: Markup) -> Markup {
     html! {
         @if of.has("") {
             tr {
@@ -39,7 +44,7 @@ fn row(of: &View, title: &str, [used, whole]: [&str; 2], amount: Amount, rate: M
 }
 
 /// An amount, of an estimate with its interval: the report has multipliers.
-fn with_interval(of: &View, pointer: &str, amount: Amount, error: &str) -> Markup {
+fn with_interval(of: &JsonView, pointer: &str, amount: Amount, error: &str) -> Markup {
     let error = of.error(error);
     let interval = of.number(pointer).zip(error).map(|(number, band)| amount.interval(number, band));
     html! {
@@ -48,13 +53,13 @@ fn with_interval(of: &View, pointer: &str, amount: Amount, error: &str) -> Marku
     }
 }
 
-fn cost(cost: &View) -> Markup {
+fn cost(cost: &JsonView) -> Markup {
     let money = Amount::Of(cost.words("/currency"));
     let rate = html! { (cost.shown("/per_kwh", |price| money.exact(price))) " per kWh" };
     row(cost, "cost", ["/amount", "/forecast"], money, rate)
 }
 
-fn water(water: &View) -> Markup {
+fn water(water: &JsonView) -> Markup {
     let places = [("/on_site_l", "on site"), ("/off_site_l", "at the power plants")];
     let given = places.into_iter().filter(|(field, _)| water.has(field));
     let rate = html! {
@@ -63,7 +68,7 @@ fn water(water: &View) -> Markup {
     row(water, "water", ["/litres", "/forecast_litres"], Amount::Of("L"), rate)
 }
 
-fn making(embodied: &View) -> Markup {
+fn making(embodied: &JsonView) -> Markup {
     let rate = html! {
         "a share of " (embodied.shown("/kg", |kg| grams(kg * 1e3))) " CO2e over "
         (embodied.shown("/life_years", digits)) " years"
@@ -71,7 +76,7 @@ fn making(embodied: &View) -> Markup {
     row(embodied, "making of the devices", ["/co2eq_g", "/forecast_co2eq_g"], Amount::Grams, rate)
 }
 
-fn margin(marginal: &View) -> Markup {
+fn margin(marginal: &JsonView) -> Markup {
     let rate = html! {
         "what one kWh more emits: " (marginal.shown("/g_per_kwh", digits)) " g (" (marginal.words("/source")) ", "
         (marginal.words("/zone")) ")"

@@ -8,29 +8,29 @@ use serde_json::Value;
 
 /// A report, or a part of it.
 #[derive(Clone)]
-pub struct View<'a> {
+pub struct JsonView<'a> {
     value: &'a Value,
     /// Where the part stands.
     at: String,
 }
 
-impl<'a> View<'a> {
+impl<'a> JsonView<'a> {
     /// The whole report.
-    pub fn new(report: &'a Value) -> View<'a> {
-        View { value: report, at: String::new() }
+    pub fn new(report: &'a Value) -> JsonView<'a> {
+        JsonView { value: report, at: String::new() }
     }
 
     /// The part at a pointer; of nothing it is null.
-    pub fn part(&self, pointer: &str) -> View<'a> {
+    pub fn part(&self, pointer: &str) -> JsonView<'a> {
         let value = self.value.pointer(pointer).unwrap_or(&Value::Null);
-        View { value, at: format!("{}{pointer}", self.at) }
+        JsonView { value, at: format!("{}{pointer}", self.at) }
     }
 
     /// The entries of a list.
-    pub fn list(&self, pointer: &str) -> Vec<View<'a>> {
+    pub fn list(&self, pointer: &str) -> Vec<JsonView<'a>> {
         let list = self.part(pointer);
         let entries = list.value.as_array().into_iter().flatten().enumerate();
-        entries.map(|(n, value)| View { value, at: format!("{}/{n}", list.at) }).collect()
+        entries.map(|(n, value)| JsonView { value, at: format!("{}/{n}", list.at) }).collect()
     }
 
     /// Whether something is there.

@@ -1,6 +1,6 @@
 //! How a run was measured, in words that can go into a paper's appendix.
 
-use super::json_view::{View, percent, whole, whole_percent};
+use super::json_view::{JsonView, percent, whole, whole_percent};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};
@@ -37,7 +37,7 @@ fn source(name: &str, method: &str) -> String {
 }
 
 /// The section.
-pub fn section(run: &View) -> Markup {
+pub fn section(run: &JsonView) -> Markup {
     let is_ours = run.has("/run/version") && !run.has("/run/imported");
     html! {
         h2 { "How it was measured" }
@@ -58,12 +58,12 @@ pub fn section(run: &View) -> Markup {
 }
 
 /// "3 epochs in 2.00 s".
-fn extent(run: &View) -> Markup {
+fn extent(run: &JsonView) -> Markup {
     let epochs = if run.number("/run/epochs_done") == Some(1.0) { "epoch" } else { "epochs" };
     html! { (run.shown("/run/epochs_done", whole)) " " (epochs) " in " (run.shown("/usage/duration_s", duration)) }
 }
 
-fn read_from_logs(run: &View) -> Markup {
+fn read_from_logs(run: &JsonView) -> Markup {
     html! {
         p {
             "These figures are read from logs in the format of Carbontracker (Anthony, Kanding and Selvan, 2020): "
@@ -72,7 +72,7 @@ fn read_from_logs(run: &View) -> Markup {
     }
 }
 
-fn time_and_energy(run: &View) -> Markup {
+fn time_and_energy(run: &JsonView) -> Markup {
     html! {
         p {
             "Time and energy were determined with the C library carbontracker " (run.words("/run/version"))
@@ -96,7 +96,7 @@ fn time_and_energy(run: &View) -> Markup {
 }
 
 /// When devices were read.
-fn readings(run: &View) -> Markup {
+fn readings(run: &JsonView) -> Markup {
     /// Marks closer than this share a reading, s.
     const APART_S: f64 = 0.01;
     let epoch_s = run.number("/usage/epochs/duration_s").zip(run.number("/run/epochs_done")).map(|(s, n)| s / n);
@@ -111,9 +111,9 @@ fn readings(run: &View) -> Markup {
 }
 
 /// Which devices, by which source.
-fn sources(run: &View) -> Markup {
-    type By<'a> = (&'a str, &'a str, Option<ErrorBand>);
-    let mut by_source: Vec<(By, Vec<&str>)> = Vec::new();
+fn sources(run: &JsonView) -> Markup {
+    type CountByMethod<'a> = (&'a str, &'a str, Option<ErrorBand>);
+    let mut by_source: Vec<(CountByMethod, Vec<&str>)> = Vec::new();
     for device in run.list("/components") {
         let by = (device.words("/source"), device.words("/method"), device.error("/error"));
         let name = device.words("/device");
@@ -164,14 +164,14 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Whether any device was, and not all estimated or simulated.
-fn is_measured(run: &View) -> bool {
+fn is_measured(run: &JsonView) -> bool {
     let devices = run.list("/components");
     devices
         .iter()
         .any(|device| device.text("/source") != Some("simulated") && device.text("/method") != Some("estimate"))
 }
 
-fn left_out(run: &View) -> Markup {
+fn left_out(run: &JsonView) -> Markup {
     let devices = run.list("/components");
     let has = |kind: &str| devices.iter().any(|device| device.text("/kind") == Some(kind));
     let parts = [("cpu", "processors"), ("gpu", "GPUs"), ("dram", "memory")];
@@ -191,7 +191,7 @@ fn left_out(run: &View) -> Markup {
     }
 }
 
-fn carbon(run: &View) -> Markup {
+fn carbon(run: &JsonView) -> Markup {
     html! {
         p {
             @if run.has("/pue") {
@@ -211,7 +211,7 @@ fn carbon(run: &View) -> Markup {
     }
 }
 
-fn intensity(intensity: &View, is_resumed: bool) -> Markup {
+fn intensity(intensity: &JsonView, is_resumed: bool) -> Markup {
     let figure = html! { (intensity.shown("/g_per_kwh", digits)) " gCO2e/kWh" };
     let basis = match intensity.text("/basis") {
         Some("lifecycle") => ", over the life cycle of the power plants and their fuel",
@@ -248,7 +248,7 @@ fn intensity(intensity: &View, is_resumed: bool) -> Markup {
     }
 }
 
-fn forecast(run: &View) -> Markup {
+fn forecast(run: &JsonView) -> Markup {
     html! {
         @if run.has("/forecast") {
             p {

@@ -14,14 +14,14 @@ mod tables;
 mod what_if;
 
 use super::ranks;
-use json_view::View;
+use json_view::JsonView;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 /// The page of one report or of several, as `ct_report(t, "json", …)` gives them. The ranks of a job are one run.
 pub fn page(reports: &[Value]) -> String {
     let reports = ranks::rows(reports);
-    let runs: Vec<View> = reports.iter().map(|report| View::new(report)).collect();
+    let runs: Vec<JsonView> = reports.iter().map(|report| JsonView::new(report)).collect();
     let (title, content) = match runs.as_slice() {
         [run] => {
             let name = run

@@ -1,13 +1,13 @@
 //! One run on the page, section by section.
 
-use super::json_view::{View, percent, whole, whole_percent};
+use super::json_view::{JsonView, percent, whole, whole_percent};
 use super::{charts, impacts, methodology, summary, tables, what_if};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, DisplayUnit, digits, duration};
 use maud::{Markup, html};
 
 /// All of a run below its heading.
-pub fn sections(run: &View) -> Markup {
+pub fn sections(run: &JsonView) -> Markup {
     html! {
         p.soft { (whence(run)) }
         (headline(run))
@@ -28,13 +28,13 @@ pub fn sections(run: &View) -> Markup {
 }
 
 /// What a run is called.
-pub fn name(run: &View) -> String {
+pub fn name(run: &JsonView) -> String {
     let named = run.text("/run/name").filter(|name| !name.trim().is_empty()).map(str::to_owned);
     named.unwrap_or_else(|| format!("Run {}", run.text("/run/id").unwrap_or("without a name")))
 }
 
 /// Where and when it ran, and how far it came.
-pub fn whence(run: &View) -> String {
+pub fn whence(run: &JsonView) -> String {
     let place = run.place().unwrap_or("unknown host".into());
     let job = run.text("/run/job").map(|job| format!(", {job}")).filter(|_| run.ranks().is_some()).unwrap_or_default();
     let started = run.text("/run/started").unwrap_or("unknown time").replace('T', " ").replace('Z', " UTC");
@@ -49,7 +49,7 @@ pub fn whence(run: &View) -> String {
     format!("{place}{job}, {started}, {state}")
 }
 
-fn headline(run: &View) -> Markup {
+fn headline(run: &JsonView) -> Markup {
     let is_planned = run.number("/run/epochs_planned").is_some_and(|planned| planned > 0.0);
     let is_in_kwh = run.number("/usage/energy_j").is_some_and(|joules| DisplayUnit::energy(joules).name == "kWh");
     let error = run.error("/usage/error");
@@ -99,15 +99,15 @@ fn headline(run: &View) -> Markup {
 }
 
 /// How much of the energy nobody has measured, in words.
-fn unmeasured(run: &View) -> Vec<String> {
+fn unmeasured(run: &JsonView) -> Vec<String> {
     const LEAST: f64 = 0.0005;
     let devices = run.list("/components");
-    let sum = |is_counted: &dyn Fn(&View) -> bool| -> f64 {
+    let sum = |is_counted: &dyn Fn(&JsonView) -> bool| -> f64 {
         let counted = devices.iter().filter(|device| is_counted(device));
         counted.filter_map(|device| device.number("/energy_j")).sum()
     };
-    let is_simulated = |device: &View| device.text("/source") == Some("simulated");
-    let is_estimate = |device: &View| device.text("/method") == Some("estimate");
+    let is_simulated = |device: &JsonView| device.text("/source") == Some("simulated");
+    let is_estimate = |device: &JsonView| device.text("/method") == Some("estimate");
     let all = sum(&|_| true);
     let said = |joules: f64, how: &str| match joules / all {
         share if share > 1.0 - LEAST => Some(format!("all of it {how}")),
@@ -119,15 +119,15 @@ fn unmeasured(run: &View) -> Vec<String> {
 }
 
 /// What is forecast: field, name, and the amount if it rests on energy; a time does not.
-type Forecast = (&'static str, &'static str, Option<Amount<'static>>);
-const FORECASTS: [Forecast; 3] = [
+type ForecastView = (&'static str, &'static str, Option<Amount<'static>>);
+const FORECASTS: [ForecastView; 3] = [
     ("energy_j", "energy", Some(Amount::Energy)),
     ("co2eq_g", "CO2e", Some(Amount::Grams)),
     ("duration_s", "time", None),
 ];
 
 /// "value (low to high)", as far as it is known.
-fn foretold(part: &View, field: &str, amount: Option<Amount>, error: Option<ErrorBand>) -> Markup {
+fn foretold(part: &JsonView, field: &str, amount: Option<Amount>, error: Option<ErrorBand>) -> Markup {
     match amount {
         Some(amount) if error.is_some() => part.part(field).figure("/value", ["/low", "/high"], amount, error),
         Some(amount) => part.estimate(field, |x| amount.exact(x)),
@@ -135,12 +135,13 @@ fn foretold(part: &View, field: &str, amount: Option<Amount>, error: Option<Erro
     }
 }
 
-fn forecast(run: &View) -> Markup {
+fn forecast(run: &JsonView) -> Markup {
     if !run.has("/forecast") || charts::is_whole(run) {
         return html! {};
     }
-    let known =
-        |part: &View| FORECASTS.into_iter().filter(|(field, ..)| part.has(&format!("/{field}"))).collect::<Vec<_>>();
+    let known = |part: &JsonView| {
+        FORECASTS.into_iter().filter(|(field, ..)| part.has(&format!("/{field}"))).collect::<Vec<_>>()
+    };
     let (total, rest) = (run.part("/forecast"), run.part("/forecast/remaining"));
     let error = run.error("/usage/error");
     let value = |field: &str, amount: Option<Amount>| match amount {
@@ -171,7 +172,7 @@ fn forecast(run: &View) -> Markup {
     }
 }
 
-fn equivalents(run: &View) -> Markup {
+fn equivalents(run: &JsonView) -> Markup {
     /// Less of a thing tells nobody anything.
     const LEAST: f64 = 0.001;
     let mut equals = run.list("/equivalents");
@@ -192,7 +193,7 @@ fn equivalents(run: &View) -> Markup {
     }
 }
 
-fn resumed(run: &View) -> Markup {
+fn resumed(run: &JsonView) -> Markup {
     let resumed = run.part("/run/resumed");
     html! {
         @if run.has("/run/resumed") {

@@ -2,12 +2,12 @@
 
 use super::axis::Scale;
 use super::charts::{self, Drawn, KINDS};
-use super::json_view::{View, whole_percent};
+use super::json_view::{JsonView, whole_percent};
 use crate::units::{digits, instant, times};
 use maud::{Markup, html};
 
 /// How its power, energy and forecast went.
-pub fn over_time(run: &View) -> Markup {
+pub fn over_time(run: &JsonView) -> Markup {
     html! {
         @if let Some(drawn) = charts::power(run) {
             (figure("Power", &drawn, kinds(&drawn), html! { "Mean power " (when(&drawn)) (unended(run)) (estimated(run)) }))
@@ -18,7 +18,7 @@ pub fn over_time(run: &View) -> Markup {
 }
 
 /// What it emitted, and what the grid did meanwhile.
-pub fn carbon(run: &View) -> Markup {
+pub fn carbon(run: &JsonView) -> Markup {
     let intensity = charts::intensity(run);
     let figure_used = || html! { (run.shown("/intensity/g_per_kwh", digits)) " g/kWh" };
     let is_by_hour = ["file", "live"].contains(&run.words("/intensity/kind"));
@@ -53,7 +53,7 @@ fn when(drawn: &Drawn) -> String {
 }
 
 /// What is drawn and no figure of the run has.
-fn unended(run: &View) -> &'static str {
+fn unended(run: &JsonView) -> &'static str {
     let is_open = ["in_epoch", "unfinished"].contains(&run.words("/run/state"));
     let has_lost = run.number("/run/resumed/lost_epochs").is_some_and(|lost| lost > 0.0);
     if is_open || has_lost {
@@ -64,7 +64,7 @@ fn unended(run: &View) -> &'static str {
 }
 
 /// What is drawn and nobody has measured.
-fn estimated(run: &View) -> String {
+fn estimated(run: &JsonView) -> String {
     run.error("/usage/error").map_or(String::new(), |band| {
         let [low, high] = [band.low, band.high].map(times);
         format!(
@@ -73,11 +73,11 @@ fn estimated(run: &View) -> String {
     })
 }
 
-fn epochs(run: &View) -> Markup {
+fn epochs(run: &JsonView) -> Markup {
     let Some((is_energy, drawn)) = charts::epochs(run) else { return html! {} };
     let title = if is_energy { "Energy of each epoch" } else { "Time of each epoch" };
     let epochs = run.list("/epochs");
-    let is_group = |epoch: &View| epoch.number("/count").is_some_and(|count| count > 1.0);
+    let is_group = |epoch: &JsonView| epoch.number("/count").is_some_and(|count| count > 1.0);
     let is_thinned = epochs.len() > charts::MOST_COLUMNS || epochs.iter().any(is_group);
     figure(
         title,
@@ -91,7 +91,7 @@ fn epochs(run: &View) -> Markup {
     )
 }
 
-fn forecasts(run: &View) -> Markup {
+fn forecasts(run: &JsonView) -> Markup {
     let Some(drawn) = charts::forecasts(run) else { return html! {} };
     let level = run.number("/forecast/level").map(whole_percent).unwrap_or_default();
     let legend = html! {

@@ -1,12 +1,12 @@
 //! A run's tables: its devices, what was not measured, notes, and its epochs.
 
 use super::charts::KINDS;
-use super::json_view::{View, percent, whole};
+use super::json_view::{JsonView, percent, whole};
 use crate::units::{Amount, DisplayUnit, digits, two_digits};
 use maud::{Markup, html};
 
 /// A column's head.
-pub enum Head<'a> {
+pub enum TableHead<'a> {
     /// Of words.
     Text(&'a str),
     /// Of numbers, which stand on the right.
@@ -16,24 +16,24 @@ pub enum Head<'a> {
 }
 
 /// A table of these rows. Where the screen is too narrow for it, it alone is scrolled.
-pub fn table(heads: &[Head], rows: Markup) -> Markup {
+pub fn table(heads: &[TableHead], rows: Markup) -> Markup {
     html! { div.scroll { table { (head(heads)) tbody { (rows) } } } }
 }
 
 /// The same where each row becomes a block of its own on a narrow screen: its cells name themselves by `data-label`.
-pub fn blocks(heads: &[Head], rows: Markup) -> Markup {
+pub fn blocks(heads: &[TableHead], rows: Markup) -> Markup {
     html! { div.scroll { table.blocks-if-narrow { (head(heads)) tbody { (rows) } } } }
 }
 
-fn head(heads: &[Head]) -> Markup {
+fn head(heads: &[TableHead]) -> Markup {
     html! {
         thead {
             tr {
                 @for head in heads {
                     @match head {
-                        Head::Text(words) => { th scope="col" { (words) } }
-                        Head::Number(words) => { th.n scope="col" { (words) } }
-                        Head::Bar => { th.bar aria-hidden="true" {} }
+                        TableHead::Text(words) => { th scope="col" { (words) } }
+                        TableHead::Number(words) => { th.n scope="col" { (words) } }
+                        TableHead::Bar => { th.bar aria-hidden="true" {} }
                     }
                 }
             }
@@ -42,9 +42,14 @@ fn head(heads: &[Head]) -> Markup {
 }
 
 /// The nodes of a job.
-pub fn nodes(run: &View) -> Markup {
+pub fn nodes(run: &JsonView) -> Markup {
     let nodes = run.list("/nodes");
-    let heads = [Head::Text("node"), Head::Text("counted by rank"), Head::Number("ranks"), Head::Number("energy")];
+    let heads = [
+        TableHead::Text("node"),
+        TableHead::Text("counted by rank"),
+        TableHead::Number("ranks"),
+        TableHead::Number("energy"),
+    ];
     let rows = html! {
         @for node in &nodes {
             tr {
@@ -68,16 +73,16 @@ pub fn nodes(run: &View) -> Markup {
 }
 
 /// What was measured.
-pub fn devices(run: &View) -> Markup {
+pub fn devices(run: &JsonView) -> Markup {
     let devices = run.list("/components");
     let heads = [
-        Head::Text("device"),
-        Head::Text("kind"),
-        Head::Text("by"),
-        Head::Number("energy"),
-        Head::Number("mean power"),
-        Head::Number("coverage"),
-        Head::Text("state"),
+        TableHead::Text("device"),
+        TableHead::Text("kind"),
+        TableHead::Text("by"),
+        TableHead::Number("energy"),
+        TableHead::Number("mean power"),
+        TableHead::Number("coverage"),
+        TableHead::Text("state"),
     ];
     let rows = html! {
         @for device in &devices {
@@ -112,7 +117,7 @@ pub fn devices(run: &View) -> Markup {
 }
 
 /// What was not, and what would help.
-pub fn unavailable(run: &View) -> Markup {
+pub fn unavailable(run: &JsonView) -> Markup {
     let sources = run.list("/unavailable");
     let rows = html! {
         @for source in &sources {
@@ -126,13 +131,13 @@ pub fn unavailable(run: &View) -> Markup {
     html! {
         @if !sources.is_empty() {
             h2 { "What was not measured" }
-            (blocks(&[Head::Text("source"), Head::Text("why"), Head::Text("what helps")], rows))
+            (blocks(&[TableHead::Text("source"), TableHead::Text("why"), TableHead::Text("what helps")], rows))
         }
     }
 }
 
 /// What a reader should know.
-pub fn notes(run: &View) -> Markup {
+pub fn notes(run: &JsonView) -> Markup {
     let notes = run.list("/notes");
     html! {
         @if !notes.is_empty() {
@@ -143,7 +148,7 @@ pub fn notes(run: &View) -> Markup {
 }
 
 /// Its epochs, or of many some.
-pub fn epochs(run: &View) -> Markup {
+pub fn epochs(run: &JsonView) -> Markup {
     let epochs = run.list("/epochs");
     let are_merged = epochs.iter().any(|epoch| epoch.number("/count").is_some_and(|count| count > 1.0));
     let rows = evenly(&epochs);
@@ -168,13 +173,13 @@ pub fn epochs(run: &View) -> Markup {
 }
 
 /// As many rows as can be read, the first and the last among them.
-fn evenly<'a>(all: &'a [View<'a>]) -> Vec<&'a View<'a>> {
+fn evenly<'a>(all: &'a [JsonView<'a>]) -> Vec<&'a JsonView<'a>> {
     const MOST: usize = 100;
     let shown = all.len().min(MOST);
     (0..shown).filter_map(|n| all.get(n * (all.len() - 1) / (shown - 1).max(1))).collect()
 }
 
-fn epochs_table(run: &View, all: &[View], rows: &[&View], are_merged: bool) -> Markup {
+fn epochs_table(run: &JsonView, all: &[JsonView], rows: &[&JsonView], are_merged: bool) -> Markup {
     let most = |field: &str| all.iter().filter_map(|epoch| epoch.number(field)).fold(0.0, f64::max);
     let joules = DisplayUnit::energy(most("/energy_j"));
     let mut columns = vec![
@@ -187,8 +192,8 @@ fn epochs_table(run: &View, all: &[View], rows: &[&View], are_merged: bool) -> M
     columns.extend(known);
     let estimated = estimated_columns(run);
     let titles: Vec<String> = columns.iter().map(|(_, title, unit)| format!("{title}, {}", unit.name)).collect();
-    let first = [Head::Number("epoch")].into_iter().chain(are_merged.then_some(Head::Number("how many")));
-    let heads: Vec<Head> = first.chain(titles.iter().map(|title| Head::Number(title))).collect();
+    let first = [TableHead::Number("epoch")].into_iter().chain(are_merged.then_some(TableHead::Number("how many")));
+    let heads: Vec<TableHead> = first.chain(titles.iter().map(|title| TableHead::Number(title))).collect();
     let rows = html! {
         @for epoch in rows {
             tr {
@@ -205,7 +210,7 @@ fn epochs_table(run: &View, all: &[View], rows: &[&View], are_merged: bool) -> M
 }
 
 /// The fields of an epoch that rest on estimates.
-fn estimated_columns(run: &View) -> Vec<String> {
+fn estimated_columns(run: &JsonView) -> Vec<String> {
     let devices = run.list("/components");
     let kinds =
         devices.iter().filter(|device| device.has("/error")).map(|device| format!("/{}_j", device.words("/kind")));

@@ -1,13 +1,13 @@
 //! The same run in other places and at other times.
 
-use super::json_view::{View, whole_percent};
-use super::tables::{Head, table};
+use super::json_view::{JsonView, whole_percent};
+use super::tables::{TableHead, table};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, digits, duration, times};
 use maud::{Markup, html};
 
 /// The section; nothing where it was not asked for.
-pub fn section(run: &View) -> Markup {
+pub fn section(run: &JsonView) -> Markup {
     let what_if = run.part("/what_if");
     if what_if.list("/zones").is_empty() {
         return html! {};
@@ -35,7 +35,7 @@ pub fn section(run: &View) -> Markup {
 }
 
 /// What it would emit in each place; where its energy is not known, what a kWh emits there.
-fn places(run: &View, what_if: &View) -> Markup {
+fn places(run: &JsonView, what_if: &JsonView) -> Markup {
     let zones = what_if.list("/zones");
     let (own, error) = (what_if.number("/co2eq_g"), what_if.error("/error"));
     let measure = if own.is_some() { "/co2eq_g" } else { "/g_per_kwh" };
@@ -44,8 +44,14 @@ fn places(run: &View, what_if: &View) -> Markup {
         let share = amount.filter(|_| most > 0.0).map(|amount| format!("width:{:.1}%", amount / most * 100.0));
         html! { td.bar { @if let Some(share) = share { span style=(share) {} } } }
     };
-    let known = [Head::Text("place"), Head::Number("g/kWh"), Head::Number("CO2e"), Head::Number("change"), Head::Bar];
-    let unknown = [Head::Text("place"), Head::Number("g/kWh"), Head::Bar];
+    let known = [
+        TableHead::Text("place"),
+        TableHead::Number("g/kWh"),
+        TableHead::Number("CO2e"),
+        TableHead::Number("change"),
+        TableHead::Bar,
+    ];
+    let unknown = [TableHead::Text("place"), TableHead::Number("g/kWh"), TableHead::Bar];
     let rows = html! {
         @if own.is_some() {
             tr.own {
@@ -81,7 +87,7 @@ fn change(saves: f64) -> String {
 }
 
 /// When to begin.
-fn start(start: &View, error: Option<ErrorBand>) -> Markup {
+fn start(start: &JsonView, error: Option<ErrorBand>) -> Markup {
     const WORTH_IT: f64 = 0.01;
     let minute = |at: &str| start.words(at).get(..16).unwrap_or_default().replace('T', " ") + " UTC";
     let whole_minutes = |seconds: f64| duration((seconds / 60.0).round() * 60.0);

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// Rank `rank` of 8, from one second to another.
-fn part(rank: u64, from: f64, to: f64) -> Part<'static> {
-    Part {
+fn part(rank: u64, from: f64, to: f64) -> RankReport<'static> {
+    RankReport {
         job: Some("SLURM job 7"),
         name: Some("lulesh"),
         rank: Some(rank),
@@ -15,7 +15,7 @@ fn part(rank: u64, from: f64, to: f64) -> Part<'static> {
 }
 
 /// What it is about, the runs, and their rows.
-type Case = (&'static str, Vec<Part<'static>>, &'static [&'static [usize]]);
+type Case = (&'static str, Vec<RankReport<'static>>, &'static [&'static [usize]]);
 
 #[test]
 fn ranks_of_one_job_that_run_at_once_are_one_run() {
@@ -24,17 +24,17 @@ fn ranks_of_one_job_that_run_at_once_are_one_run() {
         ("two ranks", vec![a, b], &[&[0, 1]]),
         ("in any order", vec![b, a], &[&[1, 0]]),
         ("a late one", vec![a, part(1, 99.0, 300.0), part(2, 290.0, 310.0)], &[&[0, 1, 2]]),
-        ("another job", vec![a, Part { job: Some("SLURM job 8"), ..b }], &[&[0], &[1]]),
-        ("no job", vec![Part { job: None, ..a }, Part { job: None, ..b }], &[&[0], &[1]]),
-        ("no rank", vec![a, Part { rank: None, ..b }], &[&[0], &[1]]),
-        ("another label", vec![a, Part { name: None, ..b }], &[&[0], &[1]]),
-        ("another size", vec![a, Part { ranks: Some(16), ..b }], &[&[0], &[1]]),
-        ("no size", vec![Part { ranks: None, ..a }, Part { ranks: None, ..b }], &[&[0, 1]]),
+        ("another job", vec![a, RankReport { job: Some("SLURM job 8"), ..b }], &[&[0], &[1]]),
+        ("no job", vec![RankReport { job: None, ..a }, RankReport { job: None, ..b }], &[&[0], &[1]]),
+        ("no rank", vec![a, RankReport { rank: None, ..b }], &[&[0], &[1]]),
+        ("another label", vec![a, RankReport { name: None, ..b }], &[&[0], &[1]]),
+        ("another size", vec![a, RankReport { ranks: Some(16), ..b }], &[&[0], &[1]]),
+        ("no size", vec![RankReport { ranks: None, ..a }, RankReport { ranks: None, ..b }], &[&[0, 1]]),
         ("one after another", vec![a, part(1, 200.0, 300.0)], &[&[0], &[1]]),
         ("the same rank twice", vec![a, part(0, 1.0, 50.0)], &[&[0], &[1]]),
         ("two steps at once", vec![a, part(0, 2.0, 50.0), b, part(1, 3.0, 50.0)], &[&[0, 2], &[1, 3]]),
         ("two steps in a row", vec![a, b, part(0, 102.0, 200.0), part(1, 102.0, 200.0)], &[&[0, 1], &[2, 3]]),
-        ("one that goes on", vec![Part { to: None, ..a }, part(1, 500.0, 600.0)], &[&[0, 1]]),
+        ("one that goes on", vec![RankReport { to: None, ..a }, part(1, 500.0, 600.0)], &[&[0, 1]]),
     ];
     for (about, parts, expected) in cases {
         assert_eq!(joined(&parts), expected, "{about}");
@@ -44,16 +44,16 @@ fn ranks_of_one_job_that_run_at_once_are_one_run() {
 /// Of one job by xargs: all are rank 0.
 #[test]
 fn many_short_runs_of_one_rank_stay_many() {
-    let parts: Vec<Part> = (0..10_000).map(|n| part(0, f64::from(n) * 0.1, f64::from(n) * 0.1 + 1.0)).collect();
+    let parts: Vec<RankReport> = (0..10_000).map(|n| part(0, f64::from(n) * 0.1, f64::from(n) * 0.1 + 1.0)).collect();
     assert_eq!(joined(&parts).len(), 10_000);
 }
 
 prop_compose! {
     fn any_part()(job in proptest::option::of(0..2usize), name in 0..2usize, rank in proptest::option::of(0..5u64),
-        from in proptest::option::of(0.0..100.0), took in proptest::option::of(0.0..50.0)) -> Part<'static> {
+        from in proptest::option::of(0.0..100.0), took in proptest::option::of(0.0..50.0)) -> RankReport<'static> {
         let words = ["a", "b"];
         let to = from.zip(took).map(|(from, took): (f64, f64)| from + took);
-        Part { job: job.map(|job| words[job]), name: Some(words[name]), rank, ranks: Some(5), from, to }
+        RankReport { job: job.map(|job| words[job]), name: Some(words[name]), rank, ranks: Some(5), from, to }
     }
 }
 
@@ -238,16 +238,16 @@ fn the_open_epoch_is_that_of_the_rank_that_counts() {
 #[test]
 fn an_end_that_is_not_known_is_open() {
     let mut report = rank(0, "node1", Some(2e4));
-    assert_eq!(Part::of(&report).to, Some(START + 230.0));
+    assert_eq!(RankReport::of(&report).to, Some(START + 230.0));
     report["run"]["last_end_unix_s"] = Value::Null;
-    assert_eq!(Part::of(&report).to, Some(START + 230.0));
+    assert_eq!(RankReport::of(&report).to, Some(START + 230.0));
     report["power"] = Value::Null;
-    assert_eq!(Part::of(&report).to, Some(START + 200.0));
+    assert_eq!(RankReport::of(&report).to, Some(START + 200.0));
     report["run"]["resumed"] = json!({"times": 1, "lost_s": 0.0});
-    assert_eq!((Part::of(&report).to, Part::of(&report).rank), (None, Some(0)));
+    assert_eq!((RankReport::of(&report).to, RankReport::of(&report).rank), (None, Some(0)));
     report["run"]["resumed"] = Value::Null;
     report["run"]["state"] = json!("unfinished");
-    assert_eq!(Part::of(&report).to, None);
+    assert_eq!(RankReport::of(&report).to, None);
 }
 
 #[test]

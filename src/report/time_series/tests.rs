@@ -61,11 +61,11 @@ fn run(seconds: &[u64]) -> RunState {
     books
 }
 
-fn course(books: &RunState, planned: u64, now: u64) -> Course {
-    Course::new(books, &books.pricing(), planned, 0.9, now)
+fn course(books: &RunState, planned: u64, now: u64) -> TimeSeries {
+    TimeSeries::new(books, &books.pricing(), planned, 0.9, now)
 }
 
-fn joules(power: &[Power], kind: DeviceKind) -> f64 {
+fn joules(power: &[PowerPoint], kind: DeviceKind) -> f64 {
     power.iter().filter_map(|p| Some(p.watts[kind as usize]? * (p.to - p.from))).sum()
 }
 
@@ -158,7 +158,7 @@ fn hours_are_those_of_the_run_and_few() {
     let books = run(&[1800, 1800]);
     let with_curve = |books: &RunState| {
         let pricing = EmissionFactors { curve: Some(&curve), ..books.pricing() };
-        Course::new(books, &pricing, 0, 0.9, 1 << 60).hours.unwrap()
+        TimeSeries::new(books, &pricing, 0, 0.9, 1 << 60).hours.unwrap()
     };
     let hours = with_curve(&books);
     assert_eq!((hours[0].from, hours.last().unwrap().to), (NOON + 10.0, NOON + 3611.0));
@@ -185,7 +185,7 @@ fn hours_before_the_run_was_taken_up_are_told_where_they_are_known() {
     let energy = PerKind::default();
     books.past.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
     let pricing = EmissionFactors { curve: Some(&curve), ..books.pricing() };
-    let hours = Course::new(&books, &pricing, 0, 0.9, 1 << 60).hours.unwrap();
+    let hours = TimeSeries::new(&books, &pricing, 0, 0.9, 1 << 60).hours.unwrap();
     let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();
     assert_eq!(spans, [(-36_000.0, -32_400.0), (-32_400.0, -28_800.0), (0.0, 70.0)]);
 }

@@ -7,15 +7,15 @@ use crate::coordination::job::Rank;
 use crate::measurement::channel::ErrorBand;
 use crate::measurement::meter::EnergyInterval;
 use crate::options::Options;
-use crate::report::{Detail, Now, Setting};
+use crate::report::{Detail, Now, ReportSettings};
 use crate::state::RunState;
 use proptest::prelude::*;
 use std::sync::Arc;
 
 const MS: u64 = 1_000_000;
 
-fn setting() -> Arc<Setting> {
-    Arc::new(Setting {
+fn setting() -> Arc<ReportSettings> {
+    Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
         name: Some("a \"name\"".into()),
         host: "node".into(),

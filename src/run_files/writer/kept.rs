@@ -5,7 +5,7 @@
 
 use super::{NO_MEMORY, Writer};
 use crate::attribution::epochs::Epoch;
-use crate::report::{Detail, Report, Setting};
+use crate::report::{Detail, Report, ReportSettings};
 use crate::run_files::atomic_replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own};
 use crate::run_files::paths::{PROMETHEUS, REPORT};
 use serde_json::Value;
@@ -37,7 +37,7 @@ pub struct Kept {
 
 impl Kept {
     /// Of a process of this setting.
-    pub fn new(setting: &Setting) -> Kept {
+    pub fn new(setting: &ReportSettings) -> Kept {
         let is_rank = setting.job.is_some() && setting.rank.number.is_some();
         Kept { is_rank, is_idle: is_rank, owes_epochs: false, in_folder: None, named: None }
     }

@@ -45,7 +45,7 @@ fn areas(drawn: &Drawn) -> Vec<&Vec<(f64, f64)>> {
 #[test]
 fn power_is_stacked_and_broken_where_it_is_not_known() {
     let report = report();
-    let drawn = power(&View::new(&report)).unwrap();
+    let drawn = power(&JsonView::new(&report)).unwrap();
     assert_eq!((drawn.unit, drawn.kinds.as_slice(), drawn.chart.y), ("W", &[1, 3][..], (0.0, 400.0)));
     let areas = areas(&drawn);
     assert_eq!(areas.len(), 3, "the processor's, and two of the GPU");
@@ -56,7 +56,7 @@ fn power_is_stacked_and_broken_where_it_is_not_known() {
 #[test]
 fn a_group_of_epochs_is_drawn_as_the_mean_of_them() {
     let report = report();
-    let (is_energy, drawn) = epochs(&View::new(&report)).unwrap();
+    let (is_energy, drawn) = epochs(&JsonView::new(&report)).unwrap();
     assert!(is_energy);
     assert_eq!((drawn.unit, drawn.chart.y), ("kJ", (0.0, 12.0)));
     let areas = areas(&drawn);
@@ -73,20 +73,20 @@ fn where_no_energy_is_known_epochs_have_their_time() {
             epoch[field] = Value::Null;
         }
     }
-    let (is_energy, drawn) = epochs(&View::new(&report)).unwrap();
+    let (is_energy, drawn) = epochs(&JsonView::new(&report)).unwrap();
     assert_eq!((is_energy, drawn.unit, drawn.chart.y, drawn.kinds.len()), (false, "s", (0.0, 40.0), 0));
 }
 
 #[test]
 fn what_was_emitted_is_priced_by_its_hour() {
     let report = report();
-    let drawn = emitted(&View::new(&report)).unwrap();
+    let drawn = emitted(&JsonView::new(&report)).unwrap();
     let Some(Shape::Line(_, line)) = drawn.chart.shapes.last() else { panic!("no line") };
     // 0.2 and 0.05 kWh in the first hour, 0.4 in the second.
     let expected = [0.0, 0.2 * 1.5 * 100.0, 0.25 * 1.5 * 100.0, 0.25 * 1.5 * 100.0 + 0.4 * 1.5 * 400.0];
     assert_eq!((drawn.unit, line.len()), ("g", 4));
     assert!(line.iter().zip(expected).all(|((_, g), expected)| (g - expected).abs() < 1e-9), "{line:?}");
-    let drawn = intensity(&View::new(&report)).unwrap();
+    let drawn = intensity(&JsonView::new(&report)).unwrap();
     assert_eq!((drawn.chart.y, drawn.chart.x), ((0.0, 400.0), (Scale::Clock, NOON, NOON + 7200.0)));
 }
 
@@ -94,14 +94,14 @@ fn what_was_emitted_is_priced_by_its_hour() {
 fn the_outcome_stands_beside_the_forecast_of_a_run_that_ended() {
     let mut report = report();
     let outcome = |report: &Value| {
-        let drawn = forecasts(&View::new(report)).unwrap();
+        let drawn = forecasts(&JsonView::new(report)).unwrap();
         drawn.chart.shapes.iter().find_map(|shape| match shape {
             Shape::Dashed(_, points) => Some(points.clone()),
             _ => None,
         })
     };
     assert_eq!(outcome(&report), Some(vec![(1.0, 0.65), (4.0, 0.65)]));
-    let drawn = forecasts(&View::new(&report)).unwrap();
+    let drawn = forecasts(&JsonView::new(&report)).unwrap();
     assert_eq!(drawn.unit, "kWh");
     let (low, high) = drawn.chart.y;
     assert!(low < 1e6 / 3.6e6 && high == 5e6 / 3.6e6);
