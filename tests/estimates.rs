@@ -196,7 +196,7 @@ fn is_own_word(format: &str, word: &str) -> bool {
 fn carbontrackers_logs_name_what_is_estimated() {
     let said = "Estimated, with an error stated for nine cases of ten: cpu (the truth is 0.5 to 2 times as much).";
     let report = estimated().json();
-    assert!(format::Standard::new(&report).head(&report, 0.0).contains(said));
+    assert!(format::StandardLog::new(&report).head(&report, 0.0).contains(said));
     let output = format::output(&report, 0.0, true);
     assert!(output.contains(&format!("CarbonTracker: {said}")), "{output}");
 }

@@ -4,7 +4,7 @@
 
 mod logged;
 
-use carbontracker::run_files::crash_counter::{Count, Tally, left};
+use carbontracker::run_files::crash_counter::{Count, CrashCounter, left};
 use logged::{Folder, epoch_lines, epochs, lines, make, messages};
 use std::fs;
 use std::path::Path;
@@ -161,7 +161,7 @@ fn what_a_full_disk_did_not_take_is_not_forgotten_at_the_end() {
     let id = lines(&journal)[0]["run"]["id"].as_str().unwrap().to_owned();
     tracker.destroy();
     // The second process has ended in order, and of the third nothing else is left.
-    let third = Tally::open(&id, 3).unwrap();
+    let third = CrashCounter::open(&id, 3).unwrap();
     third.note(Count { epochs: 5, inside: 50_000_000, span: 60_000_000 });
     drop(third);
     let tracker = make(&format!("{SIM} {options}"));

@@ -4,7 +4,7 @@
 mod installed;
 mod steady;
 
-use carbontracker::run_files::carbontracker_log::format::{Standard, forecast, output};
+use carbontracker::run_files::carbontracker_log::format::{StandardLog, forecast, output};
 use carbontracker::tracker::Tracker;
 use installed::{checkout, outcome, scratch};
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ impl Case {
 
 /// Writes a run's logs as the library does.
 fn write(folder: &Path, stem: &str, report: &Value, end: End) {
-    let mut log = Standard::new(report);
+    let mut log = StandardLog::new(report);
     let mut text = log.head(report, AT);
     let epochs = report["epochs"].as_array().expect("epochs");
     text.extend(epochs.iter().map(|epoch| log.epoch(epoch, AT)));
@@ -317,7 +317,7 @@ fn of_a_million_epochs_its_parser_reads_a_few_thousand() {
     let folder = scratch("million").join("unprinted");
     std::fs::create_dir(&folder).expect("a folder");
     let mut report = CASES[0].report();
-    let mut log = Standard::new(&report);
+    let mut log = StandardLog::new(&report);
     let mut text = log.head(&report, AT);
     let mut joules = 0.0;
     for index in 0..1_000_000 {

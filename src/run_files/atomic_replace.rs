@@ -74,7 +74,7 @@ pub fn is_own(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         there => there?,
     };
-    if !Owner::of(path.parent().unwrap_or(Path::new("/"))).is(there.uid()) {
+    if !FileOwner::of(path.parent().unwrap_or(Path::new("/"))).is(there.uid()) {
         return Err(foreign(&there));
     }
     if there.is_symlink() { Ok(()) } else { is_regular(&there) }
@@ -82,15 +82,15 @@ pub fn is_own(path: &Path) -> io::Result<()> {
 
 /// Who this user is in a folder. Some file systems show all files, or root's, as another user's: there a file that is made
 /// just now shows it, once.
-pub struct Owner<'a> {
+pub struct FileOwner<'a> {
     folder: &'a Path,
     made: OnceCell<Option<u32>>,
 }
 
-impl Owner<'_> {
+impl FileOwner<'_> {
     /// In this folder.
-    pub fn of(folder: &Path) -> Owner<'_> {
-        Owner { folder, made: OnceCell::new() }
+    pub fn of(folder: &Path) -> FileOwner<'_> {
+        FileOwner { folder, made: OnceCell::new() }
     }
 
     /// Whether a file of this owner there is this user's.

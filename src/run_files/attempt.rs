@@ -65,7 +65,7 @@ impl Process {
 
 /// What the journal's lock shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Lock {
+pub enum AttemptLock {
     /// This process has it, and each client of the file system would know if another had.
     Free,
     /// Another process has it.
@@ -76,7 +76,7 @@ pub enum Lock {
 
 /// What the page in memory shows that the process keeps on its machine (`tally.rs`).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Page {
+pub enum StatusPage {
     /// There is none on this machine.
     Missing,
     /// Its process has ended.
@@ -89,9 +89,9 @@ pub enum Page {
 #[derive(Clone, Debug)]
 pub struct Signs {
     /// The journal's lock.
-    pub lock: Lock,
+    pub lock: AttemptLock,
     /// The process's page.
-    pub page: Page,
+    pub page: StatusPage,
     /// The journal's last line reports the process's end.
     pub is_ended: bool,
     /// The process.
@@ -117,11 +117,11 @@ impl Signs {
     /// Whether `this` process may continue the journal.
     pub fn verdict(&self, this: &Process) -> Verdict {
         match (self.lock, self.page) {
-            (Lock::Held(holder), _) | (_, Page::Living(holder)) => return Verdict::Held(holder),
-            (Lock::Free, _) => return Verdict::Free,
-            (Lock::Unknown, _) => (),
+            (AttemptLock::Held(holder), _) | (_, StatusPage::Living(holder)) => return Verdict::Held(holder),
+            (AttemptLock::Free, _) => return Verdict::Free,
+            (AttemptLock::Unknown, _) => (),
         }
-        let has_ended_here = self.page == Page::Dead && self.last.host == this.host;
+        let has_ended_here = self.page == StatusPage::Dead && self.last.host == this.host;
         let wait_s = patience_s(self.worked_s) - self.silent_s;
         if self.is_ended || has_ended_here || this.is_restart_after(&self.last) || wait_s < 0.0 {
             Verdict::Free

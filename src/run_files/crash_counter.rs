@@ -1,7 +1,7 @@
 //! How many epochs the application has ended, in memory that outlives the process: a kill in the moment before the journal
 //! has an epoch's line loses its energy, and not that it was. The same page says which process works on the run.
 
-use super::attempt::Page;
+use super::attempt::StatusPage;
 use crate::os::{self, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::Once;
@@ -45,11 +45,11 @@ impl Count {
 }
 
 /// The page of this process.
-pub struct Tally(Segment);
+pub struct CrashCounter(Segment);
 
-impl Tally {
+impl CrashCounter {
     /// The page of the process that is number `life` to work on the run `id`.
-    pub fn open(id: &str, life: u64) -> io::Result<Tally> {
+    pub fn open(id: &str, life: u64) -> io::Result<CrashCounter> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
         if find(id, life).is_ok_and(|page| page.is_some()) {
@@ -69,7 +69,7 @@ impl Tally {
         segment.store(STARTED, os::process_start(std::process::id()).unwrap_or(0));
         segment.store(NAMESPACE, os::pid_namespace());
         segment.store(IS, MAGIC);
-        Ok(Tally(segment))
+        Ok(CrashCounter(segment))
     }
 
     /// Notes what has ended. A kill between two stores leaves what was noted before.
@@ -103,17 +103,17 @@ pub fn left(id: &str, life: u64) -> io::Result<Option<Count>> {
 }
 
 /// Whether the process that was number `life` to work on the run lives, as far as this machine's memory shows.
-pub fn page(id: &str, life: u64) -> Page {
-    let Ok(Some(page)) = find(id, life) else { return Page::Missing };
+pub fn page(id: &str, life: u64) -> StatusPage {
+    let Ok(Some(page)) = find(id, life) else { return StatusPage::Missing };
     if page.attached() <= 1 {
-        return Page::Dead; // also after an exec, which keeps number and start
+        return StatusPage::Dead; // also after an exec, which keeps number and start
     }
     // A process of another container cannot be looked up by its number.
     if page.load(NAMESPACE) != os::pid_namespace() {
-        return Page::Living(0);
+        return StatusPage::Living(0);
     }
     let (process, started) = (u32::try_from(page.load(PROCESS)).unwrap_or(0), page.load(STARTED));
-    if os::is_alive(process, started) { Page::Living(process) } else { Page::Dead }
+    if os::is_alive(process, started) { StatusPage::Living(process) } else { StatusPage::Dead }
 }
 
 /// Removes what that process has left; an error where nothing is.
@@ -160,15 +160,18 @@ mod tests {
     #[test]
     fn what_was_noted_last_is_left_until_it_is_removed() {
         let id = format!("{:016x}", os::random_u64());
-        assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (None, Page::Missing));
-        let tally = Tally::open(&id, 1).unwrap();
-        assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (Some(Count::default()), Page::Living(std::process::id())));
+        assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (None, StatusPage::Missing));
+        let tally = CrashCounter::open(&id, 1).unwrap();
+        assert_eq!(
+            (left(&id, 1).unwrap(), page(&id, 1)),
+            (Some(Count::default()), StatusPage::Living(std::process::id()))
+        );
         for epochs in 1..=3 {
             let count = Count { epochs, inside: epochs * 10, span: epochs * 11 };
             tally.note(count);
             assert_eq!(left(&id, 1).unwrap(), Some(count));
         }
-        assert!(Tally::open(&id, 1).is_err(), "it is another's");
+        assert!(CrashCounter::open(&id, 1).is_err(), "it is another's");
         assert_eq!(left(&id, 2).unwrap(), None);
         tally.remove();
         drop(tally);
@@ -178,8 +181,8 @@ mod tests {
     #[test]
     fn a_page_without_its_process_is_no_sign_of_life() {
         let id = format!("{:016x}", os::random_u64());
-        drop(Tally::open(&id, 4).unwrap());
-        assert_eq!((left(&id, 4).unwrap(), page(&id, 4)), (Some(Count::default()), Page::Dead));
+        drop(CrashCounter::open(&id, 4).unwrap());
+        assert_eq!((left(&id, 4).unwrap(), page(&id, 4)), (Some(Count::default()), StatusPage::Dead));
         assert!(forget(&id, 4).is_ok() && forget(&id, 4).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 /// A file that grows.
-pub struct Growing {
+pub struct AppendFile {
     file: HeldFile,
     path: PathBuf,
     /// Up to here it is whole.
@@ -20,12 +20,12 @@ pub struct Growing {
     /// A line that failed may still be there in part.
     has_rest: bool,
     /// Let go once the file is closed.
-    _held: Held,
+    _held: HeldLock,
 }
 
 /// What became of a file since it was written last.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum State {
+pub enum AppendState {
     /// It is as it was left.
     Whole,
     /// The application closed its descriptor.
@@ -38,36 +38,36 @@ pub enum State {
     Grown,
 }
 
-impl Growing {
+impl AppendFile {
     /// A new one; not where there is one already, or a link.
-    pub fn create(path: &Path) -> io::Result<Growing> {
+    pub fn create(path: &Path) -> io::Result<AppendFile> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(path)?;
-        Growing::hold(file, path, Held::take(&std::fs::symlink_metadata(path)?)?)
+        AppendFile::hold(file, path, HeldLock::take(&std::fs::symlink_metadata(path)?)?)
     }
 
     /// One that is there, a regular file that grows nowhere else in this process.
-    pub fn open(path: &Path) -> io::Result<Growing> {
-        Growing::open_with(path, os::NO_WAIT)
+    pub fn open(path: &Path) -> io::Result<AppendFile> {
+        AppendFile::open_with(path, os::NO_WAIT)
     }
 
     /// As `open`, for a name of the library's own making: through no link, and of this user.
-    pub fn open_own(path: &Path) -> io::Result<Growing> {
+    pub fn open_own(path: &Path) -> io::Result<AppendFile> {
         atomic_replace::is_own(path)?;
-        let growing = Growing::open_with(path, os::NO_WAIT | os::NO_FOLLOW)?;
+        let growing = AppendFile::open_with(path, os::NO_WAIT | os::NO_FOLLOW)?;
         let metadata = growing.file.metadata()?;
         // A second name may be another user's way to have us write into a file of ours.
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let is_own = atomic_replace::Owner::of(folder).is(metadata.uid()) && metadata.nlink() == 1;
+        let is_own = atomic_replace::FileOwner::of(folder).is(metadata.uid()) && metadata.nlink() == 1;
         if is_own { Ok(growing) } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 
-    fn open_with(path: &Path, flags: i32) -> io::Result<Growing> {
-        let held = Held::take(&std::fs::metadata(path)?)?;
-        Growing::hold(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?, path, held)
+    fn open_with(path: &Path, flags: i32) -> io::Result<AppendFile> {
+        let held = HeldLock::take(&std::fs::metadata(path)?)?;
+        AppendFile::hold(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?, path, held)
     }
 
-    fn hold(file: File, path: &Path, held: Held) -> io::Result<Growing> {
+    fn hold(file: File, path: &Path, held: HeldLock) -> io::Result<AppendFile> {
         let file = HeldFile::hold(file)?;
         let metadata = file.metadata()?;
         is_regular(&metadata)?;
@@ -77,7 +77,7 @@ impl Growing {
             file.file().ok_or_else(os::lost)?.read_exact_at(&mut last, whole - 1)?;
         }
         let is_torn = last != [b'\n'];
-        Ok(Growing { file, path: path.to_owned(), whole, is_torn, has_rest: false, _held: held })
+        Ok(AppendFile { file, path: path.to_owned(), whole, is_torn, has_rest: false, _held: held })
     }
 
     /// What is in it, up to this many bytes. Lines that are added come after what it holds by now.
@@ -146,16 +146,16 @@ impl Growing {
     }
 
     /// What became of it. `looks_at_path` also sees that it is still at its path, which costs one more call.
-    pub fn state(&self, looks_at_path: bool) -> State {
-        let Ok(metadata) = self.file.metadata() else { return State::Closed };
+    pub fn state(&self, looks_at_path: bool) -> AppendState {
+        let Ok(metadata) = self.file.metadata() else { return AppendState::Closed };
         if metadata.nlink() == 0 || (looks_at_path && !self.is_at_its_path()) {
-            State::Gone
+            AppendState::Gone
         } else if metadata.len() < self.whole {
-            State::Truncated
+            AppendState::Truncated
         } else if metadata.len() > self.whole && !self.has_rest {
-            State::Grown
+            AppendState::Grown
         } else {
-            State::Whole
+            AppendState::Whole
         }
     }
 
@@ -183,26 +183,26 @@ impl Growing {
 }
 
 /// Of what process, on what device, with what number.
-type Identity = (u32, u64, u64);
+type FileIdentity = (u32, u64, u64);
 
 /// The files that this process lets grow. A record lock keeps out other processes only, and a second descriptor of the
 /// file would end it by being closed.
-static HELD: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+static HELD: Mutex<Vec<FileIdentity>> = Mutex::new(Vec::new());
 
 /// None in a child that was forked while another thread had the lock.
-fn held() -> Option<MutexGuard<'static, Vec<Identity>>> {
+fn held() -> Option<MutexGuard<'static, Vec<FileIdentity>>> {
     os::lock_within(&HELD, os::BRIEF)
 }
 
-fn identity(metadata: &Metadata) -> Identity {
+fn identity(metadata: &Metadata) -> FileIdentity {
     (std::process::id(), metadata.dev(), metadata.ino())
 }
 
 /// A file that grows, and for one of this process's only.
-struct Held(Identity);
+struct HeldLock(FileIdentity);
 
-impl Held {
-    fn take(metadata: &Metadata) -> io::Result<Held> {
+impl HeldLock {
+    fn take(metadata: &Metadata) -> io::Result<HeldLock> {
         is_regular(metadata)?;
         let identity = identity(metadata);
         if let Some(mut held) = held() {
@@ -211,11 +211,11 @@ impl Held {
             }
             held.push(identity);
         }
-        Ok(Held(identity))
+        Ok(HeldLock(identity))
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLock {
     fn drop(&mut self) {
         held().into_iter().for_each(|mut held| held.retain(|identity| *identity != self.0));
     }
@@ -231,20 +231,20 @@ mod tests {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("a");
-        let mut growing = Growing::create(&path).unwrap();
+        let mut growing = AppendFile::create(&path).unwrap();
         growing.append("one\n").unwrap();
-        assert_eq!(Growing::create(&path).err().map(|error| error.kind()), Some(ErrorKind::AlreadyExists));
-        assert_eq!(Growing::open(&path).err().map(|error| error.kind()), Some(ErrorKind::ResourceBusy));
+        assert_eq!(AppendFile::create(&path).err().map(|error| error.kind()), Some(ErrorKind::AlreadyExists));
+        assert_eq!(AppendFile::open(&path).err().map(|error| error.kind()), Some(ErrorKind::ResourceBusy));
         let metadata = std::fs::metadata(&path).unwrap();
-        assert!(Growing::is_ours(&metadata));
+        assert!(AppendFile::is_ours(&metadata));
         drop(growing);
-        assert!(!Growing::is_ours(&metadata));
-        let mut again = Growing::open(&path).unwrap();
+        assert!(!AppendFile::is_ours(&metadata));
+        let mut again = AppendFile::open(&path).unwrap();
         again.append("two\n").unwrap();
         assert_eq!((again.read(3).unwrap(), again.read(99).unwrap()), (b"one".to_vec(), b"one\ntwo\n".to_vec()));
         // Another process may have added to it before it was locked.
         std::fs::write(&path, "one\ntwo\nthr").unwrap();
-        assert_eq!((again.state(false), again.read(99).unwrap().len()), (State::Grown, 11));
+        assert_eq!((again.state(false), again.read(99).unwrap().len()), (AppendState::Grown, 11));
         again.append("four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthr\nfour\n");
         std::fs::remove_dir_all(&folder).unwrap();
@@ -256,15 +256,15 @@ mod tests {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("a");
-        let mut growing = Growing::create(&path).unwrap();
+        let mut growing = AppendFile::create(&path).unwrap();
         growing.append("one\n").unwrap();
-        assert_eq!(growing.state(true), State::Whole);
+        assert_eq!(growing.state(true), AppendState::Whole);
         OpenOptions::new().write(true).open(&path).unwrap().set_len(2).unwrap();
-        assert_eq!(growing.state(true), State::Truncated);
+        assert_eq!(growing.state(true), AppendState::Truncated);
         growing.restart().unwrap();
         growing.append("two\n").unwrap();
         let number = os::replace_number(&growing.file, File::create(folder.join("theirs")).unwrap());
-        assert_eq!(growing.state(true), State::Closed);
+        assert_eq!(growing.state(true), AppendState::Closed);
         assert!(growing.append("three\n").is_err());
         growing.reopen().unwrap();
         growing.append("four\n").unwrap();
@@ -272,9 +272,9 @@ mod tests {
         assert_eq!(std::fs::read_to_string(folder.join("theirs")).unwrap(), "");
         assert!(std::path::Path::new(&format!("/proc/self/fd/{number}")).exists(), "the application's is open");
         std::fs::rename(&path, folder.join("b")).unwrap();
-        assert_eq!((growing.state(false), growing.state(true)), (State::Whole, State::Gone));
+        assert_eq!((growing.state(false), growing.state(true)), (AppendState::Whole, AppendState::Gone));
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(growing.state(false), State::Gone);
+        assert_eq!(growing.state(false), AppendState::Gone);
     }
 
     #[test]
@@ -282,8 +282,9 @@ mod tests {
         let Ok(mut file) = OpenOptions::new().write(true).open("/dev/full") else { return };
         assert!(file.write_all(b"x").is_err());
         let full = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
-        let (file, _held) = (HeldFile::hold(full).unwrap(), Held((0, 0, 0)));
-        let mut growing = Growing { file, path: "/dev/full".into(), whole: 0, is_torn: false, has_rest: false, _held };
+        let (file, _held) = (HeldFile::hold(full).unwrap(), HeldLock((0, 0, 0)));
+        let mut growing =
+            AppendFile { file, path: "/dev/full".into(), whole: 0, is_torn: false, has_rest: false, _held };
         let error = growing.append("x").unwrap_err();
         assert_eq!((error.kind(), growing.whole), (ErrorKind::StorageFull, 0));
         assert!(atomic_replace::in_words(growing.path(), &error).contains("Make room"));

@@ -11,7 +11,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 /// A run's report, and what is wrong with the file.
-pub struct Told {
+pub struct JournalReport {
     /// As JSON, in the words of the report's schema.
     pub report: Value,
     /// In words.
@@ -20,11 +20,11 @@ pub struct Told {
 
 /// Reads a journal (NAME.jsonl). That of a run whose last process has not ended, or was killed, tells as far as it goes:
 /// its state is "unfinished".
-pub fn read(path: &Path) -> Result<Told, String> {
+pub fn read(path: &Path) -> Result<JournalReport, String> {
     let of = |why: &dyn Display| format!("{}: {why}", path.display());
     let text = std::fs::read(path).map_err(|error| of(&error))?;
     let journal = Journal::parse(&text).map_err(|why| of(&why))?;
-    Ok(Told { report: report_of(&journal), notes: journal.flaws })
+    Ok(JournalReport { report: report_of(&journal), notes: journal.flaws })
 }
 
 pub(super) fn report_of(journal: &Journal) -> Value {

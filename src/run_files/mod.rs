@@ -17,7 +17,7 @@ pub mod resume;
 pub mod run_identity;
 pub mod writer;
 
-pub use journal_report::{Told, read};
+pub use journal_report::{JournalReport, read};
 
 use crate::coordination::device_lease::Teller;
 use crate::os::OwnTable;
@@ -38,13 +38,13 @@ const OPENING: Duration = Duration::from_millis(200);
 const FAULT: &str = "internal error: the thread that writes the run's files ended. They miss what came after. The report of ct_report is whole; please report this bug";
 
 /// The thread that writes.
-pub struct Log {
+pub struct RunFiles {
     worker: Worker,
     shared: Arc<SharedState>,
     unwritten: Unwritten,
 }
 
-impl Log {
+impl RunFiles {
     /// Starts it. `teller` hears what the journal covers.
     pub fn start(
         plan: Plan,
@@ -52,7 +52,7 @@ impl Log {
         shared: &Arc<SharedState>,
         teller: Teller,
         table: Arc<OwnTable>,
-    ) -> io::Result<Log> {
+    ) -> io::Result<RunFiles> {
         let unwritten = Unwritten::default();
         let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, teller, Arc::clone(&unwritten));
         let (opened, is_open) = mpsc::channel();
@@ -68,7 +68,7 @@ impl Log {
         };
         let worker = Worker::start("ct-log", WorkerExit::Awaited, write, failed)?;
         let _ = is_open.recv_timeout(OPENING); // a folder that takes longer is waited for by that thread alone
-        Ok(Log { worker, shared: Arc::clone(shared), unwritten })
+        Ok(RunFiles { worker, shared: Arc::clone(shared), unwritten })
     }
 
     /// Tells it to write the last and end, and waits for nobody.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 /// A folder, and how the names in it begin: STEM, of later runs of that stem STEM-2, STEM-3, …
 #[derive(Clone, Debug, PartialEq)]
-pub struct Place {
+pub struct RunPaths {
     folder: PathBuf,
     stem: String,
     number: u64,
@@ -16,36 +16,36 @@ pub struct Place {
 /// The run's name and the host's are cut to this many bytes: a file name holds 255.
 const LONGEST: usize = 80;
 
-impl Place {
+impl RunPaths {
     /// The place of a new run that is never looked for by name: PREFIX_HOST_PID_DATE_ID, unique. `started` is RFC 3339.
-    pub fn new(folder: &Path, prefix: &str, host: &str, started: &str, id: &str) -> Place {
+    pub fn new(folder: &Path, prefix: &str, host: &str, started: &str, id: &str) -> RunPaths {
         let [prefix, host, started] = [prefix, host, &started.replace(':', "")].map(in_a_name);
         let id = id.get(..8).unwrap_or(id);
         let stem = format!("{prefix}_{host}_{}_{started}_{id}", std::process::id());
-        Place { folder: folder.to_owned(), stem, number: 1 }
+        RunPaths { folder: folder.to_owned(), stem, number: 1 }
     }
 
     /// The first place of runs that each later process can compute: PREFIX, with a rank PREFIX_rRANK.
-    pub fn computed(folder: &Path, prefix: &str, rank: Option<u64>) -> Place {
+    pub fn computed(folder: &Path, prefix: &str, rank: Option<u64>) -> RunPaths {
         let rank = rank.map_or(String::new(), |rank| format!("_r{rank}"));
-        Place { folder: folder.to_owned(), stem: in_a_name(prefix) + &rank, number: 1 }
+        RunPaths { folder: folder.to_owned(), stem: in_a_name(prefix) + &rank, number: 1 }
     }
 
     /// The place of the run that has this journal.
-    pub fn of_journal(journal: &Path) -> Place {
+    pub fn of_journal(journal: &Path) -> RunPaths {
         let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = journal.file_name().unwrap_or_default().to_string_lossy();
         let stem = name.strip_suffix(JOURNAL).unwrap_or(&name).to_owned();
-        Place { folder: folder.to_owned(), stem, number: 1 }
+        RunPaths { folder: folder.to_owned(), stem, number: 1 }
     }
 
     /// The place of this number beside it.
-    pub fn numbered(&self, number: u64) -> Place {
-        Place { number, ..self.clone() }
+    pub fn numbered(&self, number: u64) -> RunPaths {
+        RunPaths { number, ..self.clone() }
     }
 
     /// The newest place of its stem that has a journal, with few looks at the folder; None: those looked at have none.
-    pub fn newest(&self) -> io::Result<Option<Place>> {
+    pub fn newest(&self) -> io::Result<Option<RunPaths>> {
         let mut unread = None;
         let newest = last_over_gaps(0, |number| match std::fs::symlink_metadata(self.numbered(number).file(JOURNAL)) {
             Ok(_) => true,
@@ -58,18 +58,18 @@ impl Place {
     }
 
     /// The first place for a new run of this stem.
-    pub fn free(&self) -> Place {
+    pub fn free(&self) -> RunPaths {
         self.free_after(0)
     }
 
     /// The next place beside it, for a run whose place is taken.
-    pub fn beside(&self) -> Place {
+    pub fn beside(&self) -> RunPaths {
         self.free_after(self.number)
     }
 
     /// The first place for a new run after this number and each newer run: no run has left a file there that would be added
     /// to or replaced.
-    fn free_after(&self, number: u64) -> Place {
+    fn free_after(&self, number: u64) -> RunPaths {
         let mut place = self.numbered(last_over_gaps(number, |number| self.numbered(number).is_there(JOURNAL)) + 1);
         while [JOURNAL, REPORT, STANDARD].iter().any(|ending| place.is_there(ending)) {
             place.number += 1;
@@ -78,7 +78,7 @@ impl Place {
     }
 
     /// The places before it, newest first.
-    pub fn earlier(&self) -> impl Iterator<Item = Place> {
+    pub fn earlier(&self) -> impl Iterator<Item = RunPaths> {
         (1..self.number).rev().map(|number| self.numbered(number))
     }
 
@@ -207,16 +207,16 @@ mod tests {
             assert_eq!(in_a_name(text), expected);
         }
         assert_eq!(in_a_name(&"x".repeat(500)).len(), LONGEST);
-        let place = Place::new(Path::new("logs"), "../x", "node/1", "2026-01-02T03:04:05Z", "0123456789abcdef");
+        let place = RunPaths::new(Path::new("logs"), "../x", "node/1", "2026-01-02T03:04:05Z", "0123456789abcdef");
         let journal = place.file(JOURNAL);
         assert_eq!(journal.parent(), Some(Path::new("logs")));
         let name = journal.file_name().unwrap().to_str().unwrap();
         assert!(name.starts_with("_._x_node_1_") && name.ends_with("_2026-01-02T030405Z_01234567.jsonl"), "{name}");
-        assert_eq!(Place::of_journal(&journal), place);
-        assert_eq!(Place::of_journal(Path::new("a.jsonl")).file(REPORT), Path::new("./a.json"));
-        let third = Place::of_journal(Path::new("/b/a-b.jsonl")).beside().beside();
+        assert_eq!(RunPaths::of_journal(&journal), place);
+        assert_eq!(RunPaths::of_journal(Path::new("a.jsonl")).file(REPORT), Path::new("./a.json"));
+        let third = RunPaths::of_journal(Path::new("/b/a-b.jsonl")).beside().beside();
         assert_eq!(third.file(JOURNAL), Path::new("/b/a-b-3.jsonl"));
-        assert_eq!(Place::computed(Path::new("/b"), "x y", Some(3)).file(JOURNAL), Path::new("/b/x_y_r3.jsonl"));
+        assert_eq!(RunPaths::computed(Path::new("/b"), "x y", Some(3)).file(JOURNAL), Path::new("/b/x_y_r3.jsonl"));
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("carbontracker-place-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let place = Place::computed(&folder, "x", None);
+        let place = RunPaths::computed(&folder, "x", None);
         let put = |name: &str| std::fs::write(folder.join(name), "").unwrap();
         assert_eq!((place.free(), place.newest().unwrap()), (place.clone(), None));
         put("x.json");
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn names_show_whose_they_may_be_and_how_old() {
-        let place = Place::computed(Path::new("/b"), "x", Some(3));
+        let place = RunPaths::computed(Path::new("/b"), "x", Some(3));
         let old = "x_node_1_77_2026-01-02T030405Z_01234567";
         for (name, expected) in [
             ("x_r3.jsonl", Some(Age::Computed(1))),

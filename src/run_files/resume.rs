@@ -6,13 +6,13 @@ mod look_up;
 mod open;
 mod turn;
 
-pub use turn::Turn;
+pub use turn::ResumeTurn;
 
 use super::attempt::Process;
-use super::crash_counter::Tally;
-use super::file_io::Growing;
+use super::crash_counter::CrashCounter;
+use super::file_io::AppendFile;
 use super::journal::Journal;
-use super::paths::{JOURNAL, Place};
+use super::paths::{JOURNAL, RunPaths};
 use crate::attribution::carried_over::CarriedOver;
 use crate::units::Amount;
 use std::io::{self, ErrorKind};
@@ -34,15 +34,15 @@ pub struct Resumed {
     /// What came before.
     pub past: CarriedOver,
     /// Its files.
-    pub place: Place,
+    pub place: RunPaths,
     /// Its journal, to be gone on with; None where this user may only read it.
-    pub journal: Option<Growing>,
+    pub journal: Option<AppendFile>,
     /// This many epochs have a line there.
     pub written: u64,
     /// This process's count of ended epochs; None where it cannot be kept, or nothing is written.
-    pub tally: Option<Tally>,
+    pub tally: Option<CrashCounter>,
     /// This process's turn to write its first line, where locks do not show who writes.
-    pub turn: Option<Turn>,
+    pub turn: Option<ResumeTurn>,
     /// It was looked for in a folder.
     pub is_from_folder: bool,
     /// Its last process ended in order.
@@ -50,7 +50,7 @@ pub struct Resumed {
 }
 
 /// Who asks.
-pub struct Asker<'a> {
+pub struct ResumeRequest<'a> {
     /// The run's label, if it has one.
     pub name: Option<&'a str>,
     /// How the names of the run's files begin.
@@ -59,34 +59,34 @@ pub struct Asker<'a> {
     pub process: &'a Process,
 }
 
-impl Asker<'_> {
+impl ResumeRequest<'_> {
     /// Whether a journal is of a run of this name and rank.
     fn is_of(&self, run: &Journal) -> bool {
         run.name.as_deref() == self.name && run.process.rank.number == self.process.rank.number
     }
 
     /// The first place of such runs in a folder.
-    pub fn place(&self, folder: &Path) -> Place {
-        Place::computed(folder, self.prefix, self.process.rank.number)
+    pub fn place(&self, folder: &Path) -> RunPaths {
+        RunPaths::computed(folder, self.prefix, self.process.rank.number)
     }
 }
 
 /// A run that was taken up, and what is wrong with its journal.
-type Found = (Resumed, Vec<String>);
+type FoundRun = (Resumed, Vec<String>);
 
 /// What became of it.
 pub enum Outcome {
     /// The run goes on.
     Resumed(Box<Resumed>),
     /// There is none yet: it begins, with its files here.
-    Begins(Place, Option<Growing>),
+    Begins(RunPaths, Option<AppendFile>),
     /// There is none that it could be: it begins, with its files in the folder of logs, or else in this one.
     BeginsIn(Option<PathBuf>),
 }
 
 /// Takes up the run of a journal, or the newest unfinished one of this name and rank in a folder. What a person should know
 /// goes to `say`; whatever is wrong, the run begins anew and nothing that is there is touched.
-pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcome {
+pub fn resume(from: &Path, asker: &ResumeRequest, say: &mut dyn FnMut(String)) -> Outcome {
     let shown = from.display();
     let is_folder = match std::fs::metadata(from) {
         Ok(there) => Ok(there.is_dir()),
@@ -120,9 +120,9 @@ pub fn resume(from: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Outcom
         }
         Err(Refusal::Missing) => {
             say(format!("resume={shown}: it is not there yet: a new run begins, and keeps its journal there"));
-            Outcome::Begins(Place::of_journal(from), None)
+            Outcome::Begins(RunPaths::of_journal(from), None)
         }
-        Err(Refusal::Unwritten(journal)) => Outcome::Begins(Place::of_journal(from), Some(journal)),
+        Err(Refusal::Unwritten(journal)) => Outcome::Begins(RunPaths::of_journal(from), Some(journal)),
         Err(Refusal::Failed(error)) => refuse(from, &error, say),
         Err(Refusal::Over) => refuse(from, &"its run is over", say),
         Err(Refusal::Unsure(why) | Refusal::Other(why)) => refuse(from, &why, say),
@@ -162,7 +162,7 @@ enum Refusal {
     /// Something in the folder could not be read.
     Unread(String),
     /// Its first process was killed before it wrote a line.
-    Unwritten(Growing),
+    Unwritten(AppendFile),
     /// The only one in the folder may be in use.
     Doubtful(String),
     /// It was planned to have no more epochs.

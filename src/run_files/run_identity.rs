@@ -1,10 +1,10 @@
 //! Who a run is and where its files go: a new one, or one that is taken up.
 
 use super::attempt::Process;
-use super::crash_counter::Tally;
-use super::file_io::Growing;
-use super::paths::{self, Place};
-use super::resume::{self, Asker, Outcome, Turn};
+use super::crash_counter::CrashCounter;
+use super::file_io::AppendFile;
+use super::paths::{self, RunPaths};
+use super::resume::{self, Outcome, ResumeRequest, ResumeTurn};
 use super::writer::Plan;
 use crate::attribution::carried_over::CarriedOver;
 use crate::attribution::epochs::Epoch;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// A run at the start of a process.
-pub struct Start {
+pub struct RunIdentity {
     /// Its identifier.
     pub id: String,
     /// The user's label.
@@ -30,12 +30,13 @@ pub struct Start {
     pub plan: Option<Plan>,
 }
 
-impl Start {
+impl RunIdentity {
     /// By the options, for this process. What a person should know goes to `say`.
-    pub fn find(options: &Options, process: Process, say: &mut dyn FnMut(String)) -> Start {
-        let asker = Asker { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
+    pub fn find(options: &Options, process: Process, say: &mut dyn FnMut(String)) -> RunIdentity {
+        let asker =
+            ResumeRequest { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
         let outcome = options.resume.as_deref().map(|from| resume::resume(from, &asker, say));
-        let mut start = Start {
+        let mut start = RunIdentity {
             id: format!("{:016x}", os::random_u64()),
             name: options.name.clone(),
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -43,13 +44,13 @@ impl Start {
             past: CarriedOver::default(),
             plan: None,
         };
-        let mut files = Files { folder: options.log_dir.clone(), ..Files::default() };
+        let mut files = IdentityFiles { folder: options.log_dir.clone(), ..IdentityFiles::default() };
         match outcome {
             Some(Outcome::Resumed(resumed)) => {
                 let goes_on_there = files.folder.as_ref().is_none_or(|folder| is_same(folder, resumed.place.folder()));
                 files.are_looked_for = resumed.is_from_folder;
                 files.tally = resumed.tally;
-                start = Start {
+                start = RunIdentity {
                     id: resumed.id,
                     name: start.name.or(resumed.name),
                     started: resumed.started,
@@ -74,7 +75,7 @@ impl Start {
             warn_of_prefix(prefix, options, say);
             files.place = Some(match files.are_looked_for {
                 true => asker.place(folder).free(),
-                false => Place::new(folder, prefix, &process.host, &start.started, &start.id),
+                false => RunPaths::new(folder, prefix, &process.host, &start.started, &start.id),
             });
         }
         let prometheus = options.prometheus.as_deref().map(|path| in_folder(path, &start.id));
@@ -85,28 +86,29 @@ impl Start {
 
 /// The files of a run, as far as they are known.
 #[derive(Default)]
-struct Files {
+struct IdentityFiles {
     /// Where new ones go; None: nowhere.
     folder: Option<PathBuf>,
     /// Later processes look for them there, so their names can be computed.
     are_looked_for: bool,
-    place: Option<Place>,
-    journal: Option<Growing>,
+    place: Option<RunPaths>,
+    journal: Option<AppendFile>,
     /// The epochs that have a line in the journal.
     written: Option<Epoch>,
-    tally: Option<Tally>,
-    turn: Option<Turn>,
+    tally: Option<CrashCounter>,
+    turn: Option<ResumeTurn>,
 }
 
-impl Files {
-    fn plan(self, start: &Start, prometheus: Option<PathBuf>, process: Process) -> Option<Plan> {
-        let Files { place, journal, written, tally, turn, .. } = self;
+impl IdentityFiles {
+    fn plan(self, start: &RunIdentity, prometheus: Option<PathBuf>, process: Process) -> Option<Plan> {
+        let IdentityFiles { place, journal, written, tally, turn, .. } = self;
         if place.is_none() {
-            tally.iter().for_each(Tally::remove);
+            tally.iter().for_each(CrashCounter::remove);
             prometheus.as_ref()?;
         }
         let (life, written) = (start.past.lives + 1, written.unwrap_or(Epoch::empty(0, 0, 0, 0)));
-        let tally = place.as_ref().and_then(|_| tally.or_else(|| Tally::open(&start.id, life).ok())).map(Arc::new);
+        let tally =
+            place.as_ref().and_then(|_| tally.or_else(|| CrashCounter::open(&start.id, life).ok())).map(Arc::new);
         Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally, turn })
     }
 }

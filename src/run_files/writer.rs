@@ -4,11 +4,11 @@
 use super::atomic_replace::{in_words, sync_folder};
 use super::attempt::{BEAT, BEATS, Process};
 use super::carbontracker_log::writer::Logs;
-use super::crash_counter::{self, Tally};
-use super::file_io::Growing;
+use super::crash_counter::{self, CrashCounter};
+use super::file_io::AppendFile;
 use super::journal;
-use super::paths::Place;
-use super::resume::Turn;
+use super::paths::RunPaths;
+use super::resume::ResumeTurn;
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::{Epoch, PerKind};
 use crate::coordination::device_lease::Teller;
@@ -42,9 +42,9 @@ const LAST_READING: Duration = Duration::from_millis(300);
 /// What is to be written, and where.
 pub struct Plan {
     /// The run's files; None: no more than Prometheus' is asked for.
-    pub place: Option<Place>,
+    pub place: Option<RunPaths>,
     /// Its journal, where the run was taken up.
-    pub journal: Option<Growing>,
+    pub journal: Option<AppendFile>,
     /// The epochs that have a line in it, as one.
     pub written: Epoch,
     /// How many processes have worked on the run, this one included: what the others have counted of it goes once it is
@@ -57,9 +57,9 @@ pub struct Plan {
     /// Prometheus' text file.
     pub prometheus: Option<PathBuf>,
     /// What the host has ended, until it is written.
-    pub tally: Option<Arc<Tally>>,
+    pub tally: Option<Arc<CrashCounter>>,
     /// This process's turn to write its first line into a journal that others may take up.
-    pub turn: Option<Turn>,
+    pub turn: Option<ResumeTurn>,
 }
 
 /// The thread's own state.
@@ -93,7 +93,7 @@ pub struct Writer {
     failing: Vec<PathBuf>,
     /// When the journal was last looked for at its path.
     looked: Instant,
-    standing: mend::Standing,
+    standing: mend::MendedState,
     /// Hears what the journal covers, for the other ranks of the job.
     teller: Teller,
     /// Up to here, ns, epochs were given to Carbontracker's logs.
@@ -143,7 +143,7 @@ impl Writer {
             is_short: false,
             failing: Vec::new(),
             looked: Instant::now(),
-            standing: mend::Standing::now(),
+            standing: mend::MendedState::now(),
             teller,
             logged_to: 0,
             unwritten,

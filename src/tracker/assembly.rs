@@ -16,7 +16,7 @@ use crate::options::environment;
 use crate::os::{self, ForkMark, OwnTable, exit};
 use crate::report::ReportSettings;
 use crate::run_files::attempt::Process;
-use crate::run_files::run_identity::Start;
+use crate::run_files::run_identity::RunIdentity;
 use crate::state::RunState;
 use crate::state::alerts::Alerts;
 use crate::state::shared::SharedState;
@@ -51,7 +51,7 @@ pub fn assemble(
     let job = Job::find(options.job.as_deref(), &os::variable, os::kin());
     let named = job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone());
     let process = Process::new(host.clone(), named.clone(), rank, &os::variable);
-    let start = Start::find(&options, process, say);
+    let start = RunIdentity::find(&options, process, say);
     options.epochs = start.planned;
     let before = start.past.epochs_done();
     let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());

@@ -3,7 +3,7 @@
 use crate::attribution::ledger::Mark;
 use crate::coordination::device_lease::EpochState;
 use crate::error::{Error, Result, Status};
-use crate::run_files::crash_counter::{Count, Tally};
+use crate::run_files::crash_counter::{Count, CrashCounter};
 use rtrb::Producer;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct Marker {
 
 /// What this process has ended of the run, kept where a kill leaves it.
 pub struct Record {
-    pub tally: Arc<Tally>,
+    pub tally: Arc<CrashCounter>,
     /// Epochs of earlier processes.
     pub before: u64,
     pub first_begin: Option<u64>,

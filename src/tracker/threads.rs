@@ -11,7 +11,7 @@ use crate::os::exit::ExitHook;
 use crate::os::worker::{self, Worker};
 use crate::os::{BRIEF, OwnTable, lock_within};
 use crate::report::ReportSettings;
-use crate::run_files::Log;
+use crate::run_files::RunFiles;
 use crate::run_files::writer::Plan;
 use crate::state::shared::SharedState;
 use std::sync::{Arc, Mutex};
@@ -30,14 +30,14 @@ pub struct Threads {
     pub shared: Arc<SharedState>,
     pub sampler: Worker,
     pub feeds: Feeds,
-    pub log: Option<Log>,
+    pub log: Option<RunFiles>,
 }
 
 impl ExitHook for Threads {
     fn stop(&self) {
         self.shared.stop(self.sampler.thread());
         self.feeds.stop();
-        self.log.iter().for_each(Log::stop);
+        self.log.iter().for_each(RunFiles::stop);
     }
 
     fn settle(&self, patience: Duration) {
@@ -89,9 +89,9 @@ fn log(
     shared: &Arc<SharedState>,
     teller: Teller,
     table: &Arc<OwnTable>,
-) -> Option<Log> {
+) -> Option<RunFiles> {
     let tally = plan.tally.clone();
-    let log = Log::start(plan, setting, shared, teller, Arc::clone(table));
+    let log = RunFiles::start(plan, setting, shared, teller, Arc::clone(table));
     let log = log.inspect_err(|error| {
         tally.into_iter().for_each(|tally| tally.remove());
         shared.say(format!("no thread for the run's files ({error}): none are written"));

@@ -5,7 +5,7 @@ use crate::paper;
 use crate::runs::{self, Unread};
 use crate::totals::{By, Run, Sum, Totals, groups};
 use carbontracker::forecast::uncertainty::ends;
-use carbontracker::run_files::Told;
+use carbontracker::run_files::JournalReport;
 use carbontracker::sanitize;
 use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn find(paths: &[PathBuf]) -> Found {
 impl Found {
     /// `places` are those of the runs by their id.
     fn add(&mut self, file: &Path, places: &mut HashMap<String, usize>) {
-        let read = runs::read(file).and_then(|Told { report, notes }| {
+        let read = runs::read(file).and_then(|JournalReport { report, notes }| {
             self.flaws.extend(notes.iter().map(|note| format!("{}: {note}", file.display())));
             let shown = file.display().to_string();
             Run::of(shown, &report).map_err(|reason| Unread::Broken(format!("{}: {reason}", file.display())))

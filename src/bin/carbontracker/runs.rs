@@ -4,7 +4,7 @@ use carbontracker::report::SCHEMA;
 pub use carbontracker::report::ranks::{number, word};
 use carbontracker::report::unstated;
 use carbontracker::run_files::journal::OPENING;
-use carbontracker::run_files::{self, Told};
+use carbontracker::run_files::{self, JournalReport};
 use carbontracker::sanitize;
 use serde_json::Value;
 use std::fs::{self, Metadata};
@@ -24,7 +24,7 @@ pub enum Unread {
 }
 
 /// The report of a run, from either file, and what is wrong with that.
-pub fn read(file: &Path) -> Result<Told, Unread> {
+pub fn read(file: &Path) -> Result<JournalReport, Unread> {
     let broken = |reason: String| Unread::Broken(format!("{}: {reason}", file.display()));
     let metadata = fs::metadata(file).map_err(|error| broken(error.to_string()))?;
     if !metadata.is_file() {
@@ -43,7 +43,7 @@ pub fn read(file: &Path) -> Result<Told, Unread> {
     unstated::complete(&mut report);
     let is_ours = report.pointer("/run/id").is_some() && report.get("usage").is_some();
     match report.get("schema").and_then(Value::as_u64).filter(|_| is_ours) {
-        Some(SCHEMA) => Ok(Told { report, notes: Vec::new() }),
+        Some(SCHEMA) => Ok(JournalReport { report, notes: Vec::new() }),
         Some(newer) => {
             Err(broken(format!("schema {newer}; this version reads {SCHEMA}: a newer carbontracker wrote it")))
         }

@@ -10,8 +10,8 @@ fn a_journal_is_free_only_where_its_process_cannot_live() {
     let slurm = Some("SLURM job 7");
     let here = process("a", slurm, Some(1));
     let silent = |silent_s: f64| Signs {
-        lock: Lock::Unknown,
-        page: Page::Missing,
+        lock: AttemptLock::Unknown,
+        page: StatusPage::Missing,
         is_ended: false,
         last: process("b", slurm, Some(1)),
         silent_s,
@@ -19,9 +19,9 @@ fn a_journal_is_free_only_where_its_process_cannot_live() {
     };
     let of = |last: Process| Signs { last, ..silent(1.0) };
     let cases = [
-        (Signs { lock: Lock::Held(9), ..silent(1e6) }, Verdict::Held(9)),
-        (Signs { page: Page::Living(8), lock: Lock::Free, ..silent(1e6) }, Verdict::Held(8)),
-        (Signs { lock: Lock::Free, ..silent(0.0) }, Verdict::Free),
+        (Signs { lock: AttemptLock::Held(9), ..silent(1e6) }, Verdict::Held(9)),
+        (Signs { page: StatusPage::Living(8), lock: AttemptLock::Free, ..silent(1e6) }, Verdict::Held(8)),
+        (Signs { lock: AttemptLock::Free, ..silent(0.0) }, Verdict::Free),
         (silent(1.0), Verdict::Unsure(9.0)),
         (silent(10.1), Verdict::Free),
         (silent(f64::NAN), Verdict::Unsure(f64::NAN)),
@@ -30,8 +30,8 @@ fn a_journal_is_free_only_where_its_process_cannot_live() {
         (Signs { worked_s: f64::NAN, ..silent(150.0) }, Verdict::Unsure(5.0)),
         (Signs { is_ended: true, ..silent(0.0) }, Verdict::Free),
         // A page without its process shows its end, on its own machine.
-        (Signs { page: Page::Dead, ..of(process("a", None, None)) }, Verdict::Free),
-        (Signs { page: Page::Dead, ..of(process("b", None, None)) }, Verdict::Unsure(9.0)),
+        (Signs { page: StatusPage::Dead, ..of(process("a", None, None)) }, Verdict::Free),
+        (Signs { page: StatusPage::Dead, ..of(process("b", None, None)) }, Verdict::Unsure(9.0)),
         // A requeue: the batch system has ended what ran before.
         (of(process("b", slurm, Some(0))), Verdict::Free),
         (of(process("b", slurm, None)), Verdict::Free),

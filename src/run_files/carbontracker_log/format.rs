@@ -26,7 +26,7 @@ const G_PER_KM: f64 = 106.8;
 const COMPONENTS: [(&str, &[&str]); 2] = [("gpu", &["gpu"]), ("cpu", &["cpu", "dram", "node"])];
 
 /// The standard log, `*_carbontracker.log`, written as the run goes on. What its methods return is to be appended.
-pub struct Standard {
+pub struct StandardLog {
     is_listed: [bool; COMPONENTS.len()],
     /// Used energy, but came too late for the head.
     is_missed: [bool; COMPONENTS.len()],
@@ -48,12 +48,12 @@ struct Gathered {
     energy_j: [Option<f64>; COMPONENTS.len()],
 }
 
-impl Standard {
+impl StandardLog {
     /// For a run whose devices are found: best when its first epoch is settled.
-    pub fn new(report: &Value) -> Standard {
+    pub fn new(report: &Value) -> StandardLog {
         let is_listed = COMPONENTS.map(|(_, kinds)| !devices(report, kinds).is_empty());
         let is_missed = [false; COMPONENTS.len()];
-        Standard { is_listed, is_missed, gathered: Gathered::default(), elapsed_s: 0.0, owed_s: 0.0 }
+        StandardLog { is_listed, is_missed, gathered: Gathered::default(), elapsed_s: 0.0, owed_s: 0.0 }
     }
 
     /// What comes first; `at` here and below in s since 1970.

@@ -1,11 +1,11 @@
 //! Carbontracker's two logs of a run, as files.
 
-use super::format::{self, Standard};
+use super::format::{self, StandardLog};
 use crate::os;
 use crate::report::Report;
 use crate::run_files::atomic_replace::{Sync, in_words, replace_own};
-use crate::run_files::file_io::{Growing, State};
-use crate::run_files::paths::{OUTPUT, Place, STANDARD};
+use crate::run_files::file_io::{AppendFile, AppendState};
+use crate::run_files::paths::{OUTPUT, RunPaths, STANDARD};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ pub struct Logs {
     output: PathBuf,
     path: PathBuf,
     /// What the standard log is to say; None before the first epoch, when it is not known what is measured.
-    standard: Option<Standard>,
-    file: Option<Growing>,
+    standard: Option<StandardLog>,
+    file: Option<AppendFile>,
     /// What has yet to be written.
     pending: String,
     is_forecast: bool,
@@ -26,7 +26,7 @@ pub type Written = (PathBuf, Result<(), String>);
 
 impl Logs {
     /// With nothing in them as yet.
-    pub fn new(place: &Place) -> Logs {
+    pub fn new(place: &RunPaths) -> Logs {
         Logs {
             output: place.file(OUTPUT),
             path: place.file(STANDARD),
@@ -46,11 +46,11 @@ impl Logs {
     pub fn have_to_begin_anew(&mut self, looks_at_path: bool) -> bool {
         let Some(file) = &mut self.file else { return false };
         let is_lost = match file.state(looks_at_path) {
-            State::Whole => false,
-            State::Closed => file.reopen().is_err(),
-            State::Grown => file.go_to_end().is_err(),
-            State::Gone => true,
-            State::Truncated => {
+            AppendState::Whole => false,
+            AppendState::Closed => file.reopen().is_err(),
+            AppendState::Grown => file.go_to_end().is_err(),
+            AppendState::Gone => true,
+            AppendState::Truncated => {
                 let _ = std::fs::remove_file(&self.path);
                 true
             }
@@ -69,7 +69,7 @@ impl Logs {
             Some(standard) => standard,
             none => {
                 let report = report.json();
-                let standard = Standard::new(&report);
+                let standard = StandardLog::new(&report);
                 // A run that was taken up has a head already.
                 if !self.path.exists() {
                     self.pending += &standard.head(&report, at);
@@ -116,8 +116,8 @@ impl Logs {
         }
         let file = match self.file.take() {
             Some(file) => file,
-            None if self.path.exists() => Growing::open_own(&self.path)?,
-            None => Growing::create(&self.path)?,
+            None if self.path.exists() => AppendFile::open_own(&self.path)?,
+            None => AppendFile::create(&self.path)?,
         };
         self.file.insert(file).append(&self.pending)
     }

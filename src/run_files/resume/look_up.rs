@@ -2,13 +2,13 @@
 //!
 //! Others may write into the folder: neither their files nor links count.
 
-use super::{Asker, Found, HEAD, Refusal, open};
+use super::{FoundRun, HEAD, Refusal, ResumeRequest, open};
 use crate::os::text;
-use crate::run_files::atomic_replace::Owner;
+use crate::run_files::atomic_replace::FileOwner;
 use crate::run_files::attempt::Process;
-use crate::run_files::file_io::Growing;
+use crate::run_files::file_io::AppendFile;
 use crate::run_files::journal::{Journal, OPENING};
-use crate::run_files::paths::{self, Age, JOURNAL, Place};
+use crate::run_files::paths::{self, Age, JOURNAL, RunPaths};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{DirEntry, File};
@@ -30,8 +30,8 @@ const TAIL: u64 = 1 << 16;
 
 /// The newest run of a folder that this one can be: this user's, of its name and rank, not ended, and of no living process. One of
 /// the same job comes first. What a person should know goes to `say`.
-pub fn newest(folder: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Result<Found, Refusal> {
-    let mut search = Search::new(folder, asker);
+pub fn newest(folder: &Path, asker: &ResumeRequest, say: &mut dyn FnMut(String)) -> Result<FoundRun, Refusal> {
+    let mut search = RunSearch::new(folder, asker);
     let newest = asker.place(folder).newest().map_err(|error| Refusal::Unread(error.to_string()))?;
     let mut found = newest.and_then(|newest| {
         let is_restart = asker.process.restarts.is_some_and(|restarts| restarts > 0);
@@ -54,10 +54,10 @@ pub fn newest(folder: &Path, asker: &Asker, say: &mut dyn FnMut(String)) -> Resu
     }
 }
 
-struct Search<'a> {
+struct RunSearch<'a> {
     folder: &'a Path,
-    asker: &'a Asker<'a>,
-    owner: Owner<'a>,
+    asker: &'a ResumeRequest<'a>,
+    owner: FileOwner<'a>,
     /// What could not be read first, and why.
     unread: Option<String>,
     /// Which journal may be in use, and why.
@@ -79,15 +79,15 @@ enum Sight {
     Unfinished { is_of_job: bool },
 }
 
-impl<'a> Search<'a> {
-    fn new(folder: &'a Path, asker: &'a Asker<'a>) -> Search<'a> {
-        let (owner, seen, runs) = (Owner::of(folder), HashSet::new(), HashSet::new());
-        Search { folder, asker, owner, unread: None, doubt: None, seen, runs, deadline: Instant::now() + LONGEST }
+impl<'a> RunSearch<'a> {
+    fn new(folder: &'a Path, asker: &'a ResumeRequest<'a>) -> RunSearch<'a> {
+        let (owner, seen, runs) = (FileOwner::of(folder), HashSet::new(), HashSet::new());
+        RunSearch { folder, asker, owner, unread: None, doubt: None, seen, runs, deadline: Instant::now() + LONGEST }
     }
 
     /// The first of these, newest first, that can be taken up, those of this job before others. `most_over` in a row that are
     /// over end the search.
-    fn among(&mut self, places: impl Iterator<Item = Place>, most_over: usize) -> Option<Found> {
+    fn among(&mut self, places: impl Iterator<Item = RunPaths>, most_over: usize) -> Option<FoundRun> {
         let (mut others, mut over) = (Vec::new(), 0);
         for place in places {
             if over >= most_over {
@@ -130,7 +130,7 @@ impl<'a> Search<'a> {
         others.into_iter().find_map(|place| self.open(place))
     }
 
-    fn open(&mut self, place: Place) -> Option<Found> {
+    fn open(&mut self, place: RunPaths) -> Option<FoundRun> {
         let path = place.file(JOURNAL);
         match open::unfinished(place, &path, self.asker) {
             Ok(found) => return Some(found),
@@ -149,7 +149,7 @@ impl<'a> Search<'a> {
 
     /// Looks among all names in the folder, but for those that were looked at: for older runs, for names that `log_dir=` alone, an
     /// earlier version or another prefix made, and for journals that were renamed.
-    fn by_names(&mut self) -> Result<Option<Found>, Refusal> {
+    fn by_names(&mut self) -> Result<Option<FoundRun>, Refusal> {
         let entries = std::fs::read_dir(self.folder).map_err(|error| Refusal::Unread(error.to_string()))?;
         let first = self.asker.place(self.folder);
         let mut journals: Vec<(Age, PathBuf)> = Vec::new();
@@ -162,13 +162,13 @@ impl<'a> Search<'a> {
         journals.sort_by(|a, b| b.cmp(a));
         let places = journals.into_iter().map(|(age, path)| match age {
             Age::Computed(number) => first.numbered(number),
-            Age::Started(..) | Age::Written(_) => Place::of_journal(&path),
+            Age::Started(..) | Age::Written(_) => RunPaths::of_journal(&path),
         });
         Ok(self.among(places, usize::MAX))
     }
 
     /// The age of a file that may be this run's journal. Runs without a name have only their files' names to differ by.
-    fn age_of(&self, first: &Place, entry: &DirEntry) -> Option<Age> {
+    fn age_of(&self, first: &RunPaths, entry: &DirEntry) -> Option<Age> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let is_of_rank = || paths::rank_in(&name).is_none_or(|rank| self.asker.process.rank.number == Some(rank));
@@ -185,7 +185,7 @@ impl<'a> Search<'a> {
             return Ok(Sight::Other);
         }
         // To close a second descriptor would end this process's lock.
-        if Growing::is_ours(&there) {
+        if AppendFile::is_ours(&there) {
             return Ok(Sight::Over);
         }
         let (file, length) = (text::open_ordinary(path)?, there.len());
@@ -243,8 +243,8 @@ mod tests {
     #[test]
     fn a_search_that_takes_too_long_ends_and_is_reported() {
         let (folder, process) = (std::env::temp_dir(), Process::default());
-        let asker = Asker { name: None, prefix: "x", process: &process };
-        let mut search = Search::new(&folder, &asker);
+        let asker = ResumeRequest { name: None, prefix: "x", process: &process };
+        let mut search = RunSearch::new(&folder, &asker);
         search.deadline = Instant::now();
         assert!(search.among(std::iter::once(asker.place(&folder)), usize::MAX).is_none());
         assert!(search.unread.is_some_and(|why| why.contains("after 10 s, and 0 journals were looked at")));

@@ -1,14 +1,14 @@
 //! Takes one journal up, unless the process that wrote it last may live.
 
-use super::turn::{self, Missed, Turn};
-use super::{Asker, Found, HEAD, Refusal, Resumed};
+use super::turn::{self, Missed, ResumeTurn};
+use super::{FoundRun, HEAD, Refusal, ResumeRequest, Resumed};
 use crate::os::{self, text};
 use crate::run_files::atomic_replace;
-use crate::run_files::attempt::{self, Lock, Page, Signs, Verdict};
-use crate::run_files::crash_counter::{self, Count, Tally};
-use crate::run_files::file_io::Growing;
+use crate::run_files::attempt::{self, AttemptLock, Signs, StatusPage, Verdict};
+use crate::run_files::crash_counter::{self, Count, CrashCounter};
+use crate::run_files::file_io::AppendFile;
 use crate::run_files::journal::{Journal, OPENING};
-use crate::run_files::paths::Place;
+use crate::run_files::paths::RunPaths;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -16,22 +16,22 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 /// The run of a journal that the user named.
-pub fn named(path: &Path, asker: &Asker) -> Result<Found, Refusal> {
+pub fn named(path: &Path, asker: &ResumeRequest) -> Result<FoundRun, Refusal> {
     let path = atomic_replace::followed(path)?;
-    open(Place::of_journal(&path), &path, asker, false)
+    open(RunPaths::of_journal(&path), &path, asker, false)
 }
 
 /// The run whose journal is here, unless it is over.
-pub fn unfinished(place: Place, path: &Path, asker: &Asker) -> Result<Found, Refusal> {
+pub fn unfinished(place: RunPaths, path: &Path, asker: &ResumeRequest) -> Result<FoundRun, Refusal> {
     open(place, path, asker, true)
 }
 
-fn open(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Result<Found, Refusal> {
+fn open(place: RunPaths, path: &Path, asker: &ResumeRequest, is_from_folder: bool) -> Result<FoundRun, Refusal> {
     let (mut found, lock) = read(place.clone(), path, asker, is_from_folder)?;
-    if lock == Lock::Free {
+    if lock == AttemptLock::Free {
         turn::clear(path);
     } else if found.0.journal.is_some() {
-        match Turn::take(path) {
+        match ResumeTurn::take(path) {
             Err(Missed::Taken) => return Err(being_taken()),
             Err(Missed::Unknown) => (), // such a folder is not written by others either
             Ok(turn) => {
@@ -46,14 +46,19 @@ fn open(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Resul
     Ok(found)
 }
 
-fn read(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Result<(Found, Lock), Refusal> {
-    let mut journal = match Growing::open(path) {
+fn read(
+    place: RunPaths,
+    path: &Path,
+    asker: &ResumeRequest,
+    is_from_folder: bool,
+) -> Result<(FoundRun, AttemptLock), Refusal> {
+    let mut journal = match AppendFile::open(path) {
         Ok(journal) => Some(journal),
         Err(error) if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) => None,
         Err(error) => return Err(error.into()),
     };
-    let lock = journal.as_ref().map_or(Lock::Unknown, |journal| lock_of(journal, path));
-    if let Lock::Held(holder) = lock {
+    let lock = journal.as_ref().map_or(AttemptLock::Unknown, |journal| lock_of(journal, path));
+    if let AttemptLock::Held(holder) = lock {
         return Err(in_use(holder));
     }
     // Read only now: until it let go that process may have added to it.
@@ -89,7 +94,7 @@ fn read(place: Place, path: &Path, asker: &Asker, is_from_folder: bool) -> Resul
 }
 
 /// What is in it, as far as it may be a journal.
-fn whole(journal: &mut Option<Growing>, path: &Path) -> io::Result<Vec<u8>> {
+fn whole(journal: &mut Option<AppendFile>, path: &Path) -> io::Result<Vec<u8>> {
     let mut read = |most: u64| match journal {
         Some(journal) => journal.read(most),
         None => {
@@ -103,11 +108,11 @@ fn whole(journal: &mut Option<Growing>, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Locks the journal for this process. A lock is evidence only where all clients of the file system share it.
-fn lock_of(journal: &Growing, path: &Path) -> Lock {
+fn lock_of(journal: &AppendFile, path: &Path) -> AttemptLock {
     match journal.lock() {
-        Ok(Some(holder)) => Lock::Held(holder),
-        Ok(None) if are_locks_shared(path) => Lock::Free,
-        Ok(None) | Err(_) => Lock::Unknown,
+        Ok(Some(holder)) => AttemptLock::Held(holder),
+        Ok(None) if are_locks_shared(path) => AttemptLock::Free,
+        Ok(None) | Err(_) => AttemptLock::Unknown,
     }
 }
 
@@ -118,9 +123,10 @@ fn are_locks_shared(path: &Path) -> bool {
 }
 
 /// An empty journal: a process was killed before it wrote a line, or has just made it.
-fn unwritten(journal: Option<Growing>, lock: Lock, metadata: &Metadata, asker: &Asker) -> Refusal {
+fn unwritten(journal: Option<AppendFile>, lock: AttemptLock, metadata: &Metadata, asker: &ResumeRequest) -> Refusal {
     let silent_s = silence_s(metadata, None);
-    let signs = Signs { lock, page: Page::Missing, is_ended: false, last: Default::default(), silent_s, worked_s: 0.0 };
+    let signs =
+        Signs { lock, page: StatusPage::Missing, is_ended: false, last: Default::default(), silent_s, worked_s: 0.0 };
     match (signs.verdict(asker.process), journal) {
         (Verdict::Free, Some(journal)) => Refusal::Unwritten(journal),
         (Verdict::Unsure(wait_s), _) => unsure("", silent_s, wait_s),
@@ -136,14 +142,20 @@ fn silence_s(metadata: &Metadata, last_unix_s: Option<f64>) -> f64 {
     os::unix_s() - last_unix_s.unwrap_or(0.0).max(changed)
 }
 
-fn is_free(read: &Journal, left: &Left, lock: Lock, metadata: &Metadata, asker: &Asker) -> Result<(), Refusal> {
+fn is_free(
+    read: &Journal,
+    left: &Left,
+    lock: AttemptLock,
+    metadata: &Metadata,
+    asker: &ResumeRequest,
+) -> Result<(), Refusal> {
     // Later processes may not have a line yet. One that ended in order is no living one, though its page may be there.
     let lives = (read.lives..=left.last).filter(|life| *life > read.lives || !read.is_ended);
-    let pages: Vec<Page> = lives.map(|life| crash_counter::page(&read.id, life)).collect();
-    let living = pages.iter().find(|page| matches!(page, Page::Living(_)));
+    let pages: Vec<StatusPage> = lives.map(|life| crash_counter::page(&read.id, life)).collect();
+    let living = pages.iter().find(|page| matches!(page, StatusPage::Living(_)));
     let signs = Signs {
         lock,
-        page: *living.or(pages.first()).unwrap_or(&Page::Missing),
+        page: *living.or(pages.first()).unwrap_or(&StatusPage::Missing),
         is_ended: read.is_ended,
         last: read.process.clone(),
         silent_s: silence_s(metadata, read.last_unix_s()),
@@ -189,7 +201,7 @@ impl Resumed {
         if self.journal.is_none() {
             return Ok(());
         }
-        match Tally::open(&self.id, self.past.lives + 1) {
+        match CrashCounter::open(&self.id, self.past.lives + 1) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(just_taken()),
             tally => {
                 self.tally = tally.ok();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MOST: usize = 16;
 
 /// A turn, until it is dropped.
-pub struct Turn {
+pub struct ResumeTurn {
     /// Its own file, and before it those of processes that were killed in their turn.
     files: Vec<PathBuf>,
 }
@@ -25,16 +25,16 @@ pub enum Missed {
     Unknown,
 }
 
-impl Turn {
+impl ResumeTurn {
     /// Takes the turn of a journal. What was read of the journal before may be old by then.
-    pub fn take(journal: &Path) -> Result<Turn, Missed> {
+    pub fn take(journal: &Path) -> Result<ResumeTurn, Missed> {
         let mut files = Vec::new();
         for file in files_of(journal) {
             let mut options = OpenOptions::new();
             let made = options.write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&file);
             files.push(file);
             match made {
-                Ok(_) => return Ok(Turn { files }),
+                Ok(_) => return Ok(ResumeTurn { files }),
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(Missed::Unknown),
                 Err(_) if files.last().is_some_and(|file| is_left_over(file)) => (),
                 Err(_) => return Err(Missed::Taken),
@@ -57,7 +57,7 @@ fn files_of(journal: &Path) -> impl Iterator<Item = PathBuf> {
     (1..=MOST).map(move |number| journal.with_file_name(format!(".{name}.{number}.taken")))
 }
 
-impl Drop for Turn {
+impl Drop for ResumeTurn {
     fn drop(&mut self) {
         self.files.iter().for_each(|file| drop(std::fs::remove_file(file)));
     }
@@ -81,24 +81,24 @@ mod tests {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let journal = folder.join("x.jsonl");
-        let turn = Turn::take(&journal).ok().unwrap();
-        assert!(matches!(Turn::take(&journal), Err(Missed::Taken)));
+        let turn = ResumeTurn::take(&journal).ok().unwrap();
+        assert!(matches!(ResumeTurn::take(&journal), Err(Missed::Taken)));
         drop(turn);
-        let killed = Turn::take(&journal).ok().unwrap();
+        let killed = ResumeTurn::take(&journal).ok().unwrap();
         let old = SystemTime::now() - Duration::from_secs(60);
         std::fs::File::open(&killed.files[0]).unwrap().set_modified(old).unwrap();
         std::mem::forget(killed);
-        let next = Turn::take(&journal).ok().unwrap();
-        assert!(matches!(Turn::take(&journal), Err(Missed::Taken)));
+        let next = ResumeTurn::take(&journal).ok().unwrap();
+        assert!(matches!(ResumeTurn::take(&journal), Err(Missed::Taken)));
         clear(&journal);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "its process may live");
         drop(next);
-        let killed = Turn::take(&journal).ok().unwrap();
+        let killed = ResumeTurn::take(&journal).ok().unwrap();
         std::fs::File::open(&killed.files[0]).unwrap().set_modified(old).unwrap();
         std::mem::forget(killed);
         clear(&journal);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-        assert!(matches!(Turn::take(Path::new("/proc/x.jsonl")), Err(Missed::Unknown)));
+        assert!(matches!(ResumeTurn::take(Path::new("/proc/x.jsonl")), Err(Missed::Unknown)));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -5,9 +5,9 @@ use crate::attribution::epochs::Epoch;
 use crate::os;
 use crate::run_files::atomic_replace::{self, in_words};
 use crate::run_files::carbontracker_log::writer::Logs;
-use crate::run_files::file_io::{Growing, State};
+use crate::run_files::file_io::{AppendFile, AppendState};
 use crate::run_files::journal::Journal;
-use crate::run_files::paths::{JOURNAL, Place};
+use crate::run_files::paths::{JOURNAL, RunPaths};
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -24,9 +24,9 @@ const LOOKS_OF_RANK: u32 = 4;
 const LOOK_OF_RANK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 
 /// A copy of this run's journal that was put in its place, emptied; None where there is none, or another process has it.
-fn take_over(path: &Path, id: &str) -> Option<Growing> {
+fn take_over(path: &Path, id: &str) -> Option<AppendFile> {
     const HEAD: u64 = 1 << 20;
-    let mut journal = Growing::open_own(path).ok()?;
+    let mut journal = AppendFile::open_own(path).ok()?;
     let is_free = !path.is_symlink() && journal.lock().is_ok_and(|holder| holder.is_none());
     let head = journal.read(HEAD).ok()?;
     let opening = head.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -35,18 +35,18 @@ fn take_over(path: &Path, id: &str) -> Option<Growing> {
 }
 
 /// The root folder and the rights that paths were given for.
-pub struct Standing {
+pub struct MendedState {
     root: Option<(u64, u64)>,
     user: u32,
     /// What of it was seen last.
     seen: (Option<(u64, u64)>, u32),
 }
 
-impl Standing {
+impl MendedState {
     /// As it is now.
-    pub fn now() -> Standing {
+    pub fn now() -> MendedState {
         let (root, user) = (root(), os::user());
-        Standing { root, user, seen: (root, user) }
+        MendedState { root, user, seen: (root, user) }
     }
 
     /// Whether a path would lead into another root (chroot).
@@ -72,26 +72,28 @@ impl Writer {
         self.looked = if looks_at_path { Instant::now() } else { self.looked };
         let Some(journal) = self.plan.journal.as_mut() else { return };
         let mut state = journal.state(looks_at_path);
-        if state == State::Closed && journal.reopen().is_ok() {
+        if state == AppendState::Closed && journal.reopen().is_ok() {
             let is_locked_elsewhere = journal.lock().is_ok_and(|holder| holder.is_some());
-            state = if is_locked_elsewhere { State::Grown } else { journal.state(looks_at_path) };
+            state = if is_locked_elsewhere { AppendState::Grown } else { journal.state(looks_at_path) };
         }
         let path = journal.path().to_owned();
         match state {
-            State::Whole => return,
-            State::Truncated if journal.restart().is_ok() => (),
-            State::Grown => {
+            AppendState::Whole => return,
+            AppendState::Truncated if journal.restart().is_ok() => (),
+            AppendState::Grown => {
                 self.plan.journal = None;
                 self.move_beside();
             }
-            State::Truncated | State::Closed | State::Gone => {
+            AppendState::Truncated | AppendState::Closed | AppendState::Gone => {
                 self.plan.journal = take_over(&path, &self.setting.id);
             }
         }
         let what = match state {
-            State::Grown => "was written by another process, and is left to it",
-            State::Truncated => "was cut short by another program",
-            State::Whole | State::Closed | State::Gone => "was removed or replaced by another program",
+            AppendState::Grown => "was written by another process, and is left to it",
+            AppendState::Truncated => "was cut short by another program",
+            AppendState::Whole | AppendState::Closed | AppendState::Gone => {
+                "was removed or replaced by another program"
+            }
         };
         self.plan.written = Epoch::empty(0, 0, 0, 0);
         (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
@@ -131,7 +133,7 @@ impl Writer {
 
     /// Takes the next names for the run's files.
     fn move_beside(&mut self) {
-        self.plan.place = self.plan.place.as_ref().map(Place::beside);
+        self.plan.place = self.plan.place.as_ref().map(RunPaths::beside);
         self.logs = self.plan.place.as_ref().map(Logs::new);
         self.logged_to = 0;
     }
@@ -158,7 +160,7 @@ impl Writer {
         }
         for _ in 0..MOST_NAMES {
             let Some(path) = self.plan.place.as_ref().map(|place| place.file(JOURNAL)) else { return };
-            match Growing::create(&path) {
+            match AppendFile::create(&path) {
                 Ok(journal) => {
                     let _ = journal.lock();
                     self.plan.journal = Some(journal);

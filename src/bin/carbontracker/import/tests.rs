@@ -2,7 +2,7 @@ use super::events::{Found, Power, events};
 use super::lines::lines;
 use super::pairs::Log;
 use super::{copies, pairs, runs};
-use carbontracker::run_files::carbontracker_log::format::{Standard, output};
+use carbontracker::run_files::carbontracker_log::format::{StandardLog, output};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -172,7 +172,7 @@ fn of_a_killed_run_the_epochs_count_that_came_after_its_output_log() {
             "usage": {"duration_s": done, "facility_energy_kwh": done as f64 * 100.0 / 3.6e6, "co2eq_g": done as f64 * 1e4 / 3.6e6},
             "components": [{"kind": "cpu", "device": "A", "energy_j": 1}]})
     };
-    let mut log = Standard::new(&so_far(1));
+    let mut log = StandardLog::new(&so_far(1));
     let text = log.head(&so_far(1), AT) + &(0..4).map(|index| log.epoch(&epoch(index), AT)).collect::<String>();
     for told_of in [1, 4] {
         let told = report(&[&text, &output(&so_far(told_of), AT, false)]);
@@ -281,7 +281,7 @@ fn close(a: f64, b: f64) -> bool {
 proptest! {
     #[test]
     fn what_the_library_writes_is_read_back(run in run(), is_over: bool) {
-        let mut log = Standard::new(&run);
+        let mut log = StandardLog::new(&run);
         let mut text = log.head(&run, AT);
         run["epochs"].as_array().unwrap().iter().for_each(|epoch| text += &log.epoch(epoch, AT));
         text += &log.tail(&run, AT); // so that no epoch waits for more

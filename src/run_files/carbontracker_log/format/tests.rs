@@ -32,7 +32,7 @@ fn messages(text: &str) -> Vec<&str> {
 #[test]
 fn an_epoch_has_a_line_for_each_component_and_memory_counts_as_cpu() {
     let report = run("between", 2, Some(2.0));
-    let mut log = Standard::new(&report);
+    let mut log = StandardLog::new(&report);
     let head = log.head(&report, AT);
     assert_eq!(
         messages(&head)[2],
@@ -95,7 +95,7 @@ fn a_prediction_stands_beside_what_was_used_only_where_the_run_ended_early() {
 fn a_component_that_comes_late_is_told_of() {
     let mut report = run("done", 4, Some(2.0));
     report["components"].as_array_mut().unwrap().remove(1);
-    let mut log = Standard::new(&report);
+    let mut log = StandardLog::new(&report);
     assert!(
         !log.epoch(&epoch(0, 1, 2.0, None), AT).contains("gpu")
             && !log.epoch(&epoch(1, 1, 2.0, Some(8.0)), AT).contains("gpu")
@@ -123,7 +123,7 @@ proptest! {
     #[test]
     fn powers_times_durations_are_the_energies(epochs in prop::collection::vec((1e-4..30.0f64, 0.0..1e4f64, 1..5u64), 1..200)) {
         let report = run("between", 2, Some(1.0));
-        let mut log = Standard::new(&report);
+        let mut log = StandardLog::new(&report);
         let (mut text, mut index, mut seconds, mut joules) = (String::new(), 0, 0.0, 0.0);
         for (duration_s, watts, count) in epochs {
             text += &log.epoch(&epoch(index, count, duration_s, Some(watts * duration_s)), AT);
