@@ -1,7 +1,7 @@
 //! Puts a tracker together, on a thread that has a table of descriptors of its own.
 
 use super::Tracker;
-use super::marker::{Marker, Record};
+use super::marker::{MarkRecord, Marker};
 use super::sampler::Sampler;
 use super::threads::Threads;
 use crate::attribution::carried_over::CarriedOver;
@@ -81,7 +81,7 @@ pub fn assemble(
         monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
         state: sampler.state(),
         last_end: 0,
-        record: tally.map(|tally| Record { tally, before, first_begin: None, inside: 0 }),
+        record: tally.map(|tally| MarkRecord { tally, before, first_begin: None, inside: 0 }),
     }));
     let noted = start.plan.as_ref().and_then(|plan| plan.tally.clone());
     let threads = Threads::start(sampler, feeds, start.plan, Arc::clone(&marker), &setting, &shared, &table);

@@ -19,23 +19,23 @@ const FAULT: &str = "internal error: the intensity file is not followed any more
 
 /// The threads of one run.
 #[derive(Default)]
-pub struct Feeds(Vec<Worker>);
+pub struct IntensityFeeds(Vec<Worker>);
 
 /// Whose figures they are.
 #[derive(Clone, Copy, PartialEq)]
 #[cfg_attr(not(feature = "live"), allow(dead_code))]
-enum Whose {
+enum Series {
     /// The run's price.
     Average,
     /// Beside it.
     Marginal,
 }
 
-impl Whose {
+impl Series {
     fn figures(self, books: &mut RunState) -> Option<&mut Hourly> {
         match self {
-            Whose::Average => books.grid.hourly.as_mut(),
-            Whose::Marginal => books.marginal.as_mut(),
+            Series::Average => books.grid.hourly.as_mut(),
+            Series::Marginal => books.marginal.as_mut(),
         }
     }
 
@@ -73,21 +73,21 @@ impl Whose {
         }
         drop(books);
         shared.say(match (failure, self) {
-            (Some(words), Whose::Average) => {
+            (Some(words), Series::Average) => {
                 let stop = if words.ends_with('?') { "" } else { "." };
                 format!("{words}{stop} Meanwhile CO2 is priced {by_what}")
             }
-            (Some(words), Whose::Marginal) => words,
-            (None, Whose::Average) => "figures of the grid come again".into(),
-            (None, Whose::Marginal) => "marginal figures come again".into(),
+            (Some(words), Series::Marginal) => words,
+            (None, Series::Average) => "figures of the grid come again".into(),
+            (None, Series::Marginal) => "marginal figures come again".into(),
         });
     }
 }
 
-impl Feeds {
+impl IntensityFeeds {
     /// Starts what is to be fed. Where a thread cannot be started, that is said and the run goes on.
-    pub fn start(feeds: Vec<Feed>, shared: &Arc<SharedState>) -> Feeds {
-        let mut started = Feeds::default();
+    pub fn start(feeds: Vec<Feed>, shared: &Arc<SharedState>) -> IntensityFeeds {
+        let mut started = IntensityFeeds::default();
         for feed in feeds {
             if let Err(error) = started.add(feed, shared) {
                 shared.say(format!("no thread for the grid's figures ({error}): CO2 is priced by what is known now"));
@@ -131,9 +131,9 @@ fn follow(
     shared: Arc<SharedState>,
 ) -> std::io::Result<Worker> {
     let told = Arc::clone(&shared);
-    let failed = move || Whose::Average.fail(&told, Some(FAULT.into()));
+    let failed = move || Series::Average.fail(&told, Some(FAULT.into()));
     let follow = move |stop: Stop| {
-        let mut has_failed = Whose::Average.has_failed(&shared);
+        let mut has_failed = Series::Average.has_failed(&shared);
         loop {
             stop.rest(LOOK);
             if stop.is_set() {
@@ -145,15 +145,15 @@ fn follow(
             }
             let failure = match csv_file::reread(&path, zone.as_deref()) {
                 Ok(news) => {
-                    Whose::Average.name(&shared, news.about);
-                    Whose::Average.take(&shared, news.slots);
+                    Series::Average.name(&shared, news.about);
+                    Series::Average.take(&shared, news.slots);
                     news.stale
                 }
                 Err(why) => Some(why),
             };
             if failure.is_some() || has_failed {
                 has_failed = failure.is_some();
-                Whose::Average.fail(&shared, failure);
+                Series::Average.fail(&shared, failure);
             }
         }
     };
@@ -172,7 +172,7 @@ mod live {
     use crate::os;
     use crate::os::worker::Worker;
     use crate::state::shared::SharedState;
-    use crate::tracker::intensity_feed::Whose;
+    use crate::tracker::intensity_feed::Series;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -184,10 +184,10 @@ mod live {
     /// Starts the thread that asks.
     pub fn start(feed: Feed, shared: &Arc<SharedState>) -> std::io::Result<Worker> {
         let (whose, aim) = match feed {
-            Feed::Service(service, account) => (Whose::Average, PollTask::Grid(target(service, account))),
-            Feed::Marginal(service, account) => (Whose::Marginal, PollTask::Grid(target(service, account))),
+            Feed::Service(service, account) => (Series::Average, PollTask::Grid(target(service, account))),
+            Feed::Marginal(service, account) => (Series::Marginal, PollTask::Grid(target(service, account))),
             Feed::Place(seek, service, account) => {
-                (Whose::Average, PollTask::Place(look_up(seek, service, account, Arc::clone(shared))))
+                (Series::Average, PollTask::Place(look_up(seek, service, account, Arc::clone(shared))))
             }
             Feed::File(..) => return Err(std::io::ErrorKind::InvalidInput.into()),
         };

@@ -16,7 +16,7 @@ pub struct Marker {
     pub ended: u64,
     pub monitor_epochs: u64,
     /// What has ended, for whoever takes the run up after a kill.
-    pub record: Option<Record>,
+    pub record: Option<MarkRecord>,
     /// Where other processes of the job see whether an epoch is open.
     pub state: Option<EpochState>,
     /// The last end of an epoch, ns; 0: none ended.
@@ -24,7 +24,7 @@ pub struct Marker {
 }
 
 /// What this process has ended of the run, kept where a kill leaves it.
-pub struct Record {
+pub struct MarkRecord {
     pub tally: Arc<CrashCounter>,
     /// Epochs of earlier processes.
     pub before: u64,
@@ -32,7 +32,7 @@ pub struct Record {
     pub inside: u64,
 }
 
-impl Record {
+impl MarkRecord {
     pub fn end(&mut self, begin: u64, end: u64, ended: u64) {
         let first_begin = *self.first_begin.get_or_insert(begin);
         self.inside += end.saturating_sub(begin);

@@ -36,7 +36,7 @@ const APPLICATION_NS: u64 = 1_000_000_000;
 const CLOSED: &str = "the application closed file descriptors of this library. Their files were opened again by path, and nothing of the application's was touched. Close only descriptors that the application opened";
 
 /// A source, where its channels stand in the books, and when it was read.
-struct Slot {
+struct SourceSlot {
     source: Box<dyn Source>,
     first_channel: usize,
     /// When it was read last; None: it is to be read now.
@@ -51,7 +51,7 @@ struct Slot {
 
 /// The sampler's own state; only its thread touches it once it runs.
 pub struct Sampler {
-    slots: Vec<Slot>,
+    slots: Vec<SourceSlot>,
     claimant: LeaseManager,
     /// The last end of an epoch in the books, ns.
     last_end: Option<u64>,
@@ -126,7 +126,8 @@ impl Sampler {
             books.add(channel, claim, late_since);
             self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
         }
-        let slot = Slot { source, first_channel, last_read: None, wanted: false, is_by_power: false, is_ours: true };
+        let slot =
+            SourceSlot { source, first_channel, last_read: None, wanted: false, is_by_power: false, is_ours: true };
         self.slots.push(slot);
     }
 
@@ -361,7 +362,7 @@ impl Sampler {
     }
 }
 
-impl Slot {
+impl SourceSlot {
     /// The source's channels by their numbers in the books.
     fn channels(&self) -> Range<usize> {
         self.first_channel..self.first_channel + self.source.channels().len()

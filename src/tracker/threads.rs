@@ -1,6 +1,6 @@
 //! The threads of a run, and how they end.
 
-use super::intensity_feed::Feeds;
+use super::intensity_feed::IntensityFeeds;
 use super::marker::Marker;
 use super::no_thread;
 use super::sampler::Sampler;
@@ -29,7 +29,7 @@ pub struct Threads {
     pub marker: Arc<Mutex<Marker>>,
     pub shared: Arc<SharedState>,
     pub sampler: Worker,
-    pub feeds: Feeds,
+    pub feeds: IntensityFeeds,
     pub log: Option<RunFiles>,
 }
 
@@ -77,7 +77,7 @@ impl Threads {
         let sampler = Worker::start("ct-sampler", worker::WorkerExit::Awaited, sample, || ());
         let sampler = sampler.map_err(|error| no_thread(&error))?;
         let log = plan.and_then(|plan| log(plan, setting, shared, teller, table));
-        let feeds = Feeds::start(feeds, shared);
+        let feeds = IntensityFeeds::start(feeds, shared);
         Ok(Threads { marker, shared: Arc::clone(shared), sampler, feeds, log })
     }
 }
