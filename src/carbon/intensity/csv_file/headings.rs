@@ -5,7 +5,7 @@ use super::hours;
 use super::names::{Name, TimeZone};
 use super::table::shown;
 use super::times;
-use super::units::DisplayUnit;
+use super::units::IntensityUnit;
 use crate::carbon::intensity::slot::FigureQuality;
 
 /// What a message gives as an example.
@@ -167,7 +167,7 @@ fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
     };
     let cell = |place: usize| below.get(place).map_or("", |cell| cell.trim());
     // A column of figures is none of times, however its heading begins.
-    let may_be = |name: &Name| !matches!(name.unit, Unit::PerEnergy(_) | Unit::Unknown);
+    let may_be = |name: &Name| !matches!(name.unit, IntensityUnit::PerEnergy(_) | IntensityUnit::Unknown);
     let candidates = names.iter().enumerate().filter(|(_, name)| may_be(name));
     let candidates = candidates.filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
     let mut times: Vec<TimeColumn> = candidates.map(|(place, name, zone)| of(place, name, zone)).collect();
@@ -252,7 +252,7 @@ fn unusable(names: &[Name]) -> Option<String> {
         return Some(MARGINAL.into());
     }
     let has_aoer = names.iter().find(|name| name.plain.contains("aoer"));
-    let odd = has_aoer.or_else(|| names.iter().find(|name| name.unit == Unit::Unknown && !name.is_other()))?;
+    let odd = has_aoer.or_else(|| names.iter().find(|name| name.unit == IntensityUnit::Unknown && !name.is_other()))?;
     Some(format!(
         "column '{}' has a unit that is not known, or none; expected g/kWh, kg/MWh, t/MWh or lb/MWh, such as g_per_kwh",
         shown(&odd.heading)
@@ -273,9 +273,9 @@ fn keep_if_any(figures: &mut Vec<FigureColumn>, is_kept: impl Fn(&FigureColumn) 
 fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<FigureColumn> {
     let is_exports = export.is_some_and(|export| export.is_figure(name));
     let (factor, has_unit) = match name.unit {
-        Unit::PerEnergy(factor) if !name.is_other() => (factor, true),
+        IntensityUnit::PerEnergy(factor) if !name.is_other() => (factor, true),
         _ if is_exports => (1.0, true),
-        Unit::Unnamed if name.is_intensity() => (1.0, false),
+        IntensityUnit::Unnamed if name.is_intensity() => (1.0, false),
         _ => return None,
     };
     let basis = name.basis().or_else(|| export?.basis);
