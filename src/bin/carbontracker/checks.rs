@@ -1,6 +1,6 @@
 //! What of a machine matters for measuring on it, each looked at by itself.
 
-use carbontracker::coordination::job::JobReport;
+use carbontracker::coordination::job::Job;
 use carbontracker::measurement::gpu_selection;
 use carbontracker::options::Options;
 use carbontracker::os::{self, text};

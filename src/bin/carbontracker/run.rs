@@ -4,7 +4,7 @@ use crate::brief::brief;
 use crate::given::Given;
 use crate::marks::{self, Marks};
 use crate::{Done, ancestry};
-use carbontracker::coordination::job::JobReport;
+use carbontracker::coordination::job::Job;
 use carbontracker::error::Status;
 use carbontracker::options::Options;
 use carbontracker::os;
