@@ -3,6 +3,9 @@
 #[path = "../tests/installed/mod.rs"]
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, in_every_language, outcome, scratch};
 
 /// Of so many runs the best: machines do other things too.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Lays what users build against, or takes it away again: `make install`, `make uninstall` and CMake's install call it.
 #
-#   packaging/lay install|uninstall [PART...]      prints each file's place
+#   packaging/install.sh install|uninstall [PART...]      prints each file's place
 #
 # From the environment: PREFIX; LIBDIR, absolute or below PREFIX; DESTDIR, put before both; OUT, where cargo's part was
 # built, and BUILD, where the compiler's. The parts below are the whole list of what goes where: `lib` stands for LIBDIR,

@@ -1,12 +1,18 @@
 //! The library as C and C++ programs meet it: tests/c/*.c in every standard of both languages, run against
 //! the shared and the static library, natively and under valgrind.
 //!
-//! CT_LIBDIR says where the libraries are; without it, those that cargo built beside this test are taken.
+//! CT_LIBDIR says where the libraries are; without it, cargo builds them.
 //! CC and CXX say which compilers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod steady;
+
+#[path = "common/c_library.rs"]
+mod c_library;
+
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
@@ -259,8 +265,7 @@ fn programs() -> Vec<PathBuf> {
 }
 
 fn library(file: &str) -> PathBuf {
-    let beside = || env::current_exe().unwrap().parent().unwrap().to_owned();
-    let dir = env::var_os("CT_LIBDIR").map_or_else(beside, PathBuf::from);
+    let dir = c_library::folder();
     let path = fs::canonicalize(dir.join(file));
     path.unwrap_or_else(|error| {
         panic!("{}: {error}; run `make lib` and set CT_LIBDIR=target/release", dir.join(file).display())

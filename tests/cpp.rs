@@ -3,6 +3,9 @@
 
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
 use std::path::{Path, PathBuf};
 use std::process::Command;

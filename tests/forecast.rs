@@ -3,6 +3,9 @@ mod nvml;
 mod served;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::tracker::Tracker;
 use nvml::{Gpu, Standin};
 use served::{Counter, READS, Tree};

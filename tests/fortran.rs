@@ -6,6 +6,9 @@
 
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Output;

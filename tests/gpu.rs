@@ -3,6 +3,9 @@
 mod nvml;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::tracker::Tracker;
 use nvml::{Found, Gpu, MOST_GPUS, Standin, cost, settle, tracker};
 use std::time::{Duration, Instant};

@@ -3,6 +3,9 @@
 mod nvml;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::tracker::Tracker;
 use nvml::{DRIVER_NOT_LOADED, Found, GPU_IS_LOST, Gpu, Standin, tracker, uuid};
 use std::time::{Duration, Instant};

@@ -2,6 +2,9 @@
 mod nvml;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::host::OwnTable;
 use carbontracker::options::Options;
 use carbontracker::reading::{Reading, Value};

@@ -2,6 +2,9 @@
 mod nvml;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::tracker::Tracker;
 use carbontracker::visible::VARIABLES;
 use nvml::{Found, Gpu, Standin, mig_uuid, tracker, uuid};

@@ -2,6 +2,9 @@
 mod nvml;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::tracker::Tracker;
 use nvml::{Found, Gpu, NOT_READY, Standin, UNKNOWN, uuid};
 use std::process::{Child, Command, Stdio};

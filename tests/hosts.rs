@@ -5,6 +5,9 @@
 mod hosted;
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use hosted::{EITHER_WAY, Lab, REFUSE, SIM, by, each, is_root_here, powercap};
 use installed::{command, have, outcome};
 use std::process::Command;

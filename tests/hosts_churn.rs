@@ -5,6 +5,9 @@
 mod hosted;
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use hosted::{Lab, Printed, REFUSE, built, powercap};
 use installed::{command, have, outcome};
 

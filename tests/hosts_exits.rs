@@ -4,6 +4,9 @@
 mod hosted;
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::tally::left;
 use hosted::{EITHER_WAY, Lab, Logs, REFUSE, SIM, each, json, left_in_memory, processes};
 use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};

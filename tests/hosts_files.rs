@@ -4,6 +4,9 @@
 mod hosted;
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use hosted::{EITHER_WAY, Journal, Lab, Logs, Printed, REFUSE, SIM, by, each, is_root, is_root_here, json};
 use installed::have;
 use std::fs;

@@ -5,6 +5,9 @@
 mod hosted;
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use hosted::{Lab, built, powercap, succeeds};
 use installed::{checkout, command, have, outcome, run};
 use std::path::PathBuf;

@@ -5,6 +5,9 @@
 mod hosted;
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use hosted::{Lab, Printed, SIM, by, each, is_root, is_root_here, open_to};
 use installed::have;
 use std::fs;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/carbontracker");
+const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/carbontracker");
 
 fn carbontracker(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_carbontracker")).args(arguments).output().expect("it starts")

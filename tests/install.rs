@@ -3,6 +3,9 @@
 
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, command, have, pkg_config, prefix, run, scratch};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -121,7 +124,8 @@ fn nothing_remembers_where_it_was_installed() {
 
 #[test]
 fn a_relative_prefix_is_refused() {
-    let output = Command::new(checkout("packaging/lay")).arg("install").env("PREFIX", "usr").output().expect("it runs");
+    let output =
+        Command::new(checkout("packaging/install.sh")).arg("install").env("PREFIX", "usr").output().expect("it runs");
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("absolute"), "{output:?}");
 }
 

@@ -4,6 +4,9 @@
 
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, command, julia, outcome, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;

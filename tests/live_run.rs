@@ -5,6 +5,9 @@
 mod grid_server;
 mod priced;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use carbontracker::tracker::Tracker;
 use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use priced::*;

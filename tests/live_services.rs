@@ -4,6 +4,9 @@
 mod grid_server;
 mod priced;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use grid_server::{Behaviour, Server};
 use priced::*;
 use serde_json::{Value, json};

@@ -4,6 +4,9 @@ mod logged;
 mod steady;
 mod tasks;
 
+/// The checkout.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 use logged::Folder;
 use std::fs;
 use std::path::{Path, PathBuf};

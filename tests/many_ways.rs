@@ -8,6 +8,9 @@ mod ranks;
 mod served;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 use hosted::is_root;
 use installed::{checkout, command, have, pkg_config, prefix, run, scratch};
 use ranks::launch::{SIMULATED, check, in_shell, job, job_name, together};

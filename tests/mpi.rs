@@ -6,6 +6,9 @@ mod installed;
 #[path = "mpi/launch.rs"]
 mod launch;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, command, have, pkg_config, run, scratch};
 use launch::{MPICH, Mpi, OPEN_MPI, Told, WARNINGS, machine, near, options, tried};
 use std::path::Path;

@@ -5,6 +5,9 @@ mod installed;
 #[path = "mpi/launch.rs"]
 mod launch;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, have, outcome, prefix, run, scratch, skipped};
 use launch::{MPICH, Mpi, OPEN_MPI, TRIES, WARNINGS, machine, near, options, tried};
 use std::collections::{BTreeSet, HashMap};

@@ -4,6 +4,9 @@
 mod installed;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 use carbontracker::log::original::{Standard, forecast, output};
 use carbontracker::tracker::Tracker;
 use installed::{checkout, outcome, scratch};

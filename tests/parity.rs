@@ -8,6 +8,9 @@
 mod installed;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, in_every_language, scratch};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};

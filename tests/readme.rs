@@ -1,5 +1,11 @@
 //! The README says what is: its options are the options, its statuses the statuses, its program runs.
 
+#[path = "common/c_library.rs"]
+mod c_library;
+
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use std::path::Path;
 use std::process::Command;
 
@@ -36,10 +42,7 @@ fn the_functions_and_statuses_are_the_headers() {
 #[test]
 fn the_quick_start_compiles_and_runs() {
     let program = README.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a C program");
-    let libdir = match std::env::var_os("CT_LIBDIR") {
-        Some(dir) => dir.into(),
-        None => std::env::current_exe().expect("a test has a path").parent().expect("in a folder").to_owned(),
-    };
+    let libdir = c_library::folder();
     let dir = std::env::temp_dir().join(format!("ct-readme-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder to build in");
     std::fs::write(dir.join("quick.c"), program).expect("written");

@@ -8,6 +8,9 @@ mod ranks;
 mod served;
 mod steady;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use hosted::is_root;
 use installed::{checkout, have};
 use ranks::launch::in_shell;

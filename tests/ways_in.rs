@@ -4,6 +4,9 @@
 
 mod installed;
 
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
 use serde_json::Value;
 use std::path::{Path, PathBuf};

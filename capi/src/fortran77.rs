@@ -23,10 +23,10 @@ use super::{
     ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_value, guard,
     set_last_error, with_tracker,
 };
-use crate::error::{Error, Status};
-use crate::host::Undisturbed;
-use crate::log::replace;
-use crate::tracker::Tracker;
+use carbontracker::error::{Error, Status};
+use carbontracker::host::Undisturbed;
+use carbontracker::log::replace;
+use carbontracker::tracker::Tracker;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -6,18 +6,24 @@
 //! # Safety
 //! For every function here: a tracker is NULL or from [`ct_create`] and not yet given up; a string is
 //! NULL or NUL-terminated; a buffer is NULL or holds the bytes stated; an out-pointer is NULL or valid.
-#![allow(clippy::missing_safety_doc)] // said once, above; the functions' own comments become the C header
+#![allow(clippy::missing_safety_doc)] // stated once, above; the functions' own comments become the C header
+// Input must not reach a panic.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod fortran;
+mod fortran77;
 
-use crate::error::{Error, Result, Status};
-use crate::host::Undisturbed;
-use crate::memory;
-use crate::tracker::Tracker;
+use carbontracker::error::{Error, Result, Status};
+use carbontracker::host::Undisturbed;
+use carbontracker::memory::{self, Allocator};
+use carbontracker::tracker::Tracker;
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+
+/// Keeps a reserve for the moments when the system has no memory left.
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// Makes a tracker and starts its sampler. Takes well under 5 ms, and with `resume` what reading the journal takes; reads
 /// the devices once. A file of /sys or /proc that does not answer is waited for 250 ms. Relative paths in the options

@@ -1,6 +1,6 @@
 //! Completion scripts for the shells.
 
-use crate::Done;
+use crate::console::{Done, print};
 use clap_complete::{Shell, generate};
 
 const WHERE: &str = "\
@@ -26,6 +26,6 @@ impl Completion {
     pub fn call(self) -> Done {
         let mut script = Vec::new();
         generate(self.shell, &mut crate::command(), env!("CARGO_PKG_NAME"), &mut script);
-        crate::print(&String::from_utf8_lossy(&script))
+        print(&String::from_utf8_lossy(&script))
     }
 }

@@ -4,39 +4,31 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod aggregate;
-mod ancestry;
-mod baselines;
-mod brief;
-mod browser;
-mod checks;
 mod completion;
+mod console;
 mod doctor;
-mod followed;
-mod given;
+mod forecast;
 mod import;
-mod jobs;
 mod man;
-mod marks;
-mod paper;
-mod points;
-mod power;
+mod option_args;
 mod python;
-mod recording;
-mod replay;
 mod report;
+mod report_files;
 mod run;
-mod runs;
-mod score;
-mod totals;
-mod view;
 mod watch;
 
+use crate::console::{WRONG_ARGUMENTS, complain, print};
 use carbontracker::clean;
+use carbontracker::memory::Allocator;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Keeps a reserve for the moments when the system has no memory left, as the library does.
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// Measures, forecasts and prices the energy of programs: training loops, time loops, builds
 #[derive(Parser)]
@@ -50,8 +42,8 @@ struct Command {
 enum Task {
     Run(run::Run),
     Doctor(doctor::Doctor),
-    Replay(replay::Replay),
-    Score(score::Score),
+    Replay(forecast::replay::Replay),
+    Score(forecast::score::Score),
     Watch(watch::Watch),
     Aggregate(aggregate::Aggregate),
     Report(report::Report),
@@ -76,12 +68,6 @@ Examples:
 
 Exit status: 0 done; 1 could not, and the message says why; 2 wrong arguments. 'carbontracker help SUBCOMMAND' says
 more, and where that has others. The page of the library is README.md, laid in share/doc/carbontracker.";
-
-/// The exit status for these.
-const WRONG_ARGUMENTS: u8 = 2;
-
-/// What a subcommand comes to: its exit status, or why it could not.
-type Done = Result<ExitCode, String>;
 
 fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
@@ -167,26 +153,6 @@ fn list(command: &clap::Command) -> String {
         format!("{heading}:\n{lines}\n")
     };
     GROUPS.into_iter().map(group).collect()
-}
-
-/// Says what is wrong on standard error, whose reader may be gone: eprintln! would then panic. It may name files and quote
-/// them.
-fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "carbontracker: {}", clean::text(message));
-}
-
-/// Says what is wrong with the arguments.
-fn refuse(message: &str) -> Done {
-    complain(message);
-    Ok(ExitCode::from(WRONG_ARGUMENTS))
-}
-
-/// Prints to standard output, whose reader may stop reading.
-fn print(text: &str) -> Done {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),
-        _ => Ok(ExitCode::SUCCESS),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The man page.
 
-use crate::Done;
+use crate::console::{Done, print};
 use clap::Command;
 use clap_mangen::Man as Page;
 use roff::{Roff, roman};
@@ -32,7 +32,7 @@ impl Man {
             None => {
                 let mut page = Vec::new();
                 whole(&command, &mut page).map_err(|error| error.to_string())?;
-                crate::print(&String::from_utf8_lossy(&page))
+                print(&String::from_utf8_lossy(&page))
             }
         }
     }

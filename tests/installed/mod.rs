@@ -16,7 +16,7 @@ pub fn prefix() -> &'static Path {
         }
         let stage = scratch("installed");
         let mut make = Command::new("make");
-        make.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr", "LIBDIR=lib"]);
+        make.arg("-C").arg(crate::ROOT).args(["-s", "install", "PREFIX=/usr", "LIBDIR=lib"]);
         make.arg(format!("DESTDIR={}", stage.display()));
         run(by_hand(&mut make));
         let moved = stage.join("moved");
@@ -52,7 +52,7 @@ pub fn scratch(name: &str) -> PathBuf {
 
 /// A file of the checkout that a test plays through the installed tree, such as a program of its own.
 pub fn checkout(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    Path::new(crate::ROOT).join(path)
 }
 
 /// Whether all these commands are here. If not it says so and the test is to end; an error with CI=true.

@@ -302,7 +302,7 @@ fn built(flags: &[&str]) -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let fresh = temporary().join(format!("standin-{}-{number}.so", std::process::id()));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nvml/standin.c");
+    let source = Path::new(crate::ROOT).join("tests/nvml/standin.c");
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
     let mut words = compiler.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or("cc"));

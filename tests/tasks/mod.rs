@@ -119,7 +119,7 @@ pub fn shimmed(name: &str, shim: &str) -> Option<(Folder, Folder, String)> {
     let folder = Folder::new(name);
     let library = folder.0.join(format!("{shim}.so"));
     let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(format!("tests/logged/{shim}.c"));
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(format!("{}/tests/logged/{shim}.c", crate::ROOT));
     if !compiler.status().is_ok_and(|status| status.success()) {
         steady::say("skipped: no C compiler here");
         return None;

@@ -1,6 +1,6 @@
 //! What a paper says of its runs: a sentence of what they used, one of how it was measured, and whom to cite.
 
-use crate::totals::{Intensity, Range, Totals};
+use super::totals::{Intensity, Range, Totals};
 use carbontracker::channel::Band;
 use carbontracker::units::{Amount, J_PER_KWH, digits, times};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! The rows of a table of runs: the ranks of a job are one row.
 
-use crate::totals::Run;
+use super::totals::Run;
 use carbontracker::report::ranks::{Part, joined, merged};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -1,16 +1,19 @@
 //! Totals over the runs that files hold.
 
-use crate::jobs::{self, Row};
-use crate::paper;
-use crate::runs::{self, Unread};
-use crate::totals::{By, Run, Sum, Totals, groups};
+mod citation;
+mod job_rows;
+mod totals;
+
+use crate::report_files::{self, Unread};
 use carbontracker::clean;
 use carbontracker::log::Told;
 use carbontracker::uncertainty::ends;
 use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
+use job_rows::Row;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use totals::{By, Run, Sum, Totals, groups};
 
 /// Add up energy, CO2e and time over many runs and ranks, with a sentence for the paper
 #[derive(clap::Args)]
@@ -58,8 +61,8 @@ struct Found {
 /// The totals in the form asked for; what could not be read is told on stderr.
 pub fn text(asked: &Aggregate) -> Result<String, String> {
     let mut found = find(&asked.paths);
-    found.flaws.iter().chain(&found.broken).for_each(|reason| crate::complain(reason));
-    found.rows = jobs::rows(std::mem::take(&mut found.runs));
+    found.flaws.iter().chain(&found.broken).for_each(|reason| crate::console::complain(reason));
+    found.rows = job_rows::rows(std::mem::take(&mut found.runs));
     if found.rows.is_empty() {
         let named: Vec<String> = asked.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(format!(
@@ -84,7 +87,7 @@ fn find(paths: &[PathBuf]) -> Found {
     let mut found = Found::default();
     let mut places = HashMap::new();
     for path in paths {
-        let files = if path.is_dir() { runs::of_folder(path) } else { Ok(vec![path.clone()]) };
+        let files = if path.is_dir() { report_files::of_folder(path) } else { Ok(vec![path.clone()]) };
         match files {
             Ok(files) => files.iter().for_each(|file| found.add(file, &mut places)),
             Err(reason) => found.broken.push(reason),
@@ -96,7 +99,7 @@ fn find(paths: &[PathBuf]) -> Found {
 impl Found {
     /// `places` are those of the runs by their id.
     fn add(&mut self, file: &Path, places: &mut HashMap<String, usize>) {
-        let read = runs::read(file).and_then(|Told { report, notes }| {
+        let read = report_files::read(file).and_then(|Told { report, notes }| {
             self.flaws.extend(notes.iter().map(|note| format!("{}: {note}", file.display())));
             let shown = file.display().to_string();
             Run::of(shown, &report).map_err(|reason| Unread::Broken(format!("{}: {reason}", file.display())))
@@ -128,8 +131,8 @@ fn as_json(found: &Found, by: By) -> String {
         "runs": found.rows.iter().map(Row::json).collect::<Value>(),
         "copies": found.copies,
         "unread": found.broken,
-        "sentence": paper::sentences(&totals),
-        "citation": paper::CITATION,
+        "sentence": citation::sentences(&totals),
+        "citation": citation::CITATION,
     });
     format!("{whole:#}\n")
 }
@@ -214,7 +217,7 @@ fn as_text(found: &Found, by: By) -> String {
         *corner = by.name().into();
     }
     let said = [summary(&totals), beside(found, &totals)].concat();
-    let paper = format!("for a paper:\n{}\n\n{}", wrapped(&paper::sentences(&totals), 100), paper::CITATION);
+    let paper = format!("for a paper:\n{}\n\n{}", wrapped(&citation::sentences(&totals), 100), citation::CITATION);
     format!("{}\n{}\n\n{paper}", table(&rows), said.join("\n"))
 }
 
@@ -270,7 +273,7 @@ fn summary(totals: &Totals) -> Vec<String> {
         format!("  time    {} of the runs together{wall}", duration(totals.duration_s)),
     ];
     if let Some(joules) = totals.energy_j.value() {
-        let pue = paper::pue(totals);
+        let pue = citation::pue(totals);
         let kwh = Amount::Of("kWh");
         let facility = totals.facility_kwh.value();
         let facility = facility.map(|of| format!(", {} at PUE {pue}", kwh.with(of, totals.facility_kwh.error())));
@@ -279,12 +282,12 @@ fn summary(totals: &Totals) -> Vec<String> {
             kwh.of("of the devices", joules / J_PER_KWH, totals.energy_j.error()),
             facility.unwrap_or_default()
         ));
-        lines.push(format!("          {}", paper::shares(totals)));
+        lines.push(format!("          {}", citation::shares(totals)));
     }
     if let Some((co2eq_g, range)) = totals.co2eq_g.value().zip(totals.g_per_kwh.known()) {
         let grams = Amount::Grams.with(co2eq_g, totals.co2eq_g.error());
-        lines.push(format!("  CO2e    {grams} at {} g/kWh:", paper::shown(range, digits)));
-        lines.extend(totals.intensities.iter().map(|grid| format!("          {}", paper::grid(grid))));
+        lines.push(format!("  CO2e    {grams} at {} g/kWh:", citation::shown(range, digits)));
+        lines.extend(totals.intensities.iter().map(|grid| format!("          {}", citation::grid(grid))));
     }
     lines
 }

@@ -4,8 +4,8 @@ mod sum;
 
 pub use sum::Sum;
 
-use crate::jobs::{self, Row};
-use crate::runs;
+use super::job_rows::{self, Row};
+use crate::report_files;
 use carbontracker::channel::Band;
 use carbontracker::report::{figures, ranks, unstated};
 use carbontracker::units::J_PER_KWH;
@@ -74,7 +74,7 @@ pub struct Intensity {
 impl Run {
     /// An error says what its report lacks.
     pub fn of(file: String, report: &Value) -> Result<Run, String> {
-        let word = |pointer: &str| runs::word(report, pointer).map(str::to_owned);
+        let word = |pointer: &str| report_files::word(report, pointer).map(str::to_owned);
         let amount = |pointer: &str| amount(report.pointer(pointer)).map_err(|reason| format!("{pointer} {reason}"));
         let duration_s = amount("/usage/duration_s")?.unwrap_or(0.0); // a journal of a run that has yet to begin
         let energy_j = amount("/usage/energy_j")?;
@@ -117,7 +117,7 @@ impl Run {
                 basis: word("/intensity/basis"),
                 source: word("/intensity/source"),
             },
-            slim: jobs::slim(report),
+            slim: job_rows::slim(report),
         })
     }
 
@@ -200,10 +200,10 @@ fn amount(value: Option<&Value>) -> Result<Option<f64>, String> {
 fn by_method(report: &Value, energy_j: Option<f64>) -> [f64; METHODS.len()] {
     let mut joules = [0.0; METHODS.len()];
     for component in report.get("components").and_then(Value::as_array).into_iter().flatten() {
-        let is_simulated = runs::word(component, "/status") == Some("simulated");
-        let method = if is_simulated { Some("simulated") } else { runs::word(component, "/method") };
+        let is_simulated = report_files::word(component, "/status") == Some("simulated");
+        let method = if is_simulated { Some("simulated") } else { report_files::word(component, "/method") };
         let known = METHODS.iter().position(|name| method == Some(name)).unwrap_or(METHODS.len() - 1);
-        if let (Some(sum), Some(energy_j)) = (joules.get_mut(known), runs::number(component, "/energy_j")) {
+        if let (Some(sum), Some(energy_j)) = (joules.get_mut(known), report_files::number(component, "/energy_j")) {
             *sum += energy_j;
         }
     }

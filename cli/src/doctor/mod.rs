@@ -1,8 +1,9 @@
 //! What can be measured here, and what would help.
 
-use crate::Done;
-use crate::checks::{self, Check};
-use crate::given::Given;
+mod checks;
+
+use crate::console::{Done, print, refuse};
+use crate::option_args::Given;
 use carbontracker::channel::Band;
 use carbontracker::environment;
 use carbontracker::host;
@@ -10,6 +11,7 @@ use carbontracker::options::Options;
 use carbontracker::source;
 use carbontracker::tracker::Tracker;
 use carbontracker::units::{Amount, digits};
+use checks::Check;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,7 +51,7 @@ impl Doctor {
         let text = self.given.with(&[]);
         let options = match Options::parse(&text, host::variable) {
             Ok(options) => options,
-            Err(error) => return crate::refuse(&error.message),
+            Err(error) => return refuse(&error.message),
         };
         if environment::is_disabled(host::variable) {
             return Err("CARBONTRACKER_DISABLE is set: nothing is measured. Cure: unset CARBONTRACKER_DISABLE".into());
@@ -59,7 +61,7 @@ impl Doctor {
         let options = Options { log_dir: None, resume: None, prometheus: None, job: Some("off".into()), ..options };
         let tracker = match Tracker::start(options) {
             Ok(tracker) => tracker,
-            Err(error) => return crate::refuse(&error.message),
+            Err(error) => return refuse(&error.message),
         };
         let reading = tracker.begin().and_then(|_| {
             std::thread::sleep(READING);
@@ -74,7 +76,7 @@ impl Doctor {
             .map_err(|error| error.message)
             .and_then(|report| serde_json::from_str(&report).map_err(|error| error.to_string()))?;
         let found = found(&report, &checks);
-        crate::print(&if self.json { format!("{found:#}\n") } else { in_words(&found) })?;
+        print(&if self.json { format!("{found:#}\n") } else { in_words(&found) })?;
         const NOTHING_MEASURED: u8 = 3;
         Ok(if is_measured(&found) { ExitCode::SUCCESS } else { ExitCode::from(NOTHING_MEASURED) })
     }

@@ -1,4 +1,9 @@
-//! Where recorded runs are forecast from: what `replay` and `score` are told alike.
+//! Forecasts of recorded runs, and the arguments that `replay` and `score` share.
+
+mod baselines;
+mod recording;
+pub mod replay;
+pub mod score;
 
 /// What a recording is, for the help.
 pub const RECORDING: &str = "\

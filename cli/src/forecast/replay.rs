@@ -1,8 +1,8 @@
 //! What would have been forecast of recorded runs.
 
-use crate::Done;
-use crate::points::{Points, RECORDING};
-use crate::recording::{self, Run};
+use super::recording::{self, Run};
+use super::{Points, RECORDING};
+use crate::console::{Done, print};
 use carbontracker::clean;
 use carbontracker::forecast::{Forecast, Metric, forecast};
 use carbontracker::ledger::Between;
@@ -28,7 +28,7 @@ pub struct Replay {
 impl Replay {
     /// Prints the table.
     pub fn call(self) -> Done {
-        crate::print(&table(&recording::read(&self.file)?, &self.points)?)
+        print(&table(&recording::read(&self.file)?, &self.points)?)
     }
 }
 

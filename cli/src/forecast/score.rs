@@ -1,10 +1,10 @@
 //! How well recorded runs are forecast, by us and by other formulas.
 
-use crate::Done;
-use crate::baselines::BASELINES;
-use crate::points::{Points, RECORDING};
-use crate::recording::{self, Run, Set};
-use crate::replay;
+use super::baselines::BASELINES;
+use super::recording::{self, Run, Set};
+use super::replay;
+use super::{Points, RECORDING};
+use crate::console::{Done, print};
 use carbontracker::forecast::Metric;
 use carbontracker::pace::{self, Taken};
 use std::fmt::Write;
@@ -23,7 +23,7 @@ pub struct Score {
 impl Score {
     /// Prints the table.
     pub fn call(self) -> Done {
-        crate::print(&table(&recording::read_all(&self.dir)?, &self.points))
+        print(&table(&recording::read_all(&self.dir)?, &self.points))
     }
 }
 

@@ -12,7 +12,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use crate::Done;
+use crate::console::{Done, complain, print};
 use carbontracker::clean;
 use carbontracker::host::text;
 use pairs::Log;
@@ -74,8 +74,8 @@ pub fn run(import: &Import) -> Done {
         _ if runs.is_empty() => String::new(),
         _ => show::table(&runs),
     };
-    message.iter().chain(&troubles).for_each(|message| crate::complain(message));
-    let printed = crate::print(&text);
+    message.iter().chain(&troubles).for_each(|message| complain(message));
+    let printed = print(&text);
     if troubles.is_empty() { printed } else { Ok(ExitCode::FAILURE) }
 }
 

@@ -1,8 +1,9 @@
 //! Reports that runs left in files, as a page to read or to print.
 
-use crate::browser;
-use crate::complain;
-use crate::runs::{self, Unread};
+mod pdf;
+
+use crate::console::complain;
+use crate::report_files::{self, Unread};
 use carbontracker::log::replace::put;
 use carbontracker::report::html;
 use serde_json::Value;
@@ -46,19 +47,19 @@ pub fn run(asked: &Report) -> Result<String, String> {
             false => take(&mut reports, read(path)?),
         }
     }
-    reports.sort_by_key(|report| runs::word(report, "/run/started").map(str::to_owned));
+    reports.sort_by_key(|report| report_files::word(report, "/run/started").map(str::to_owned));
     let page = html::page(&reports);
     let Some(output) = &asked.output else { return Ok(page) };
     let is_pdf = output.extension().is_some_and(|end| end.eq_ignore_ascii_case("pdf"));
-    let bytes = if is_pdf { browser::print(&page)? } else { page.into_bytes() };
+    let bytes = if is_pdf { pdf::print(&page)? } else { page.into_bytes() };
     put(output, bytes).map(|()| String::new())
 }
 
 /// Adds a run; of two files of one run the one that goes further, and of two that go as far the final report.
 fn take(reports: &mut Vec<Value>, report: Value) {
-    let id = |report: &Value| runs::word(report, "/run/id").map(str::to_owned);
-    let is_final = |report: &Value| runs::word(report, "/run/state") != Some("unfinished");
-    let reach = |report: &Value| (runs::number(report, "/run/epochs_done"), is_final(report));
+    let id = |report: &Value| report_files::word(report, "/run/id").map(str::to_owned);
+    let is_final = |report: &Value| report_files::word(report, "/run/state") != Some("unfinished");
+    let reach = |report: &Value| (report_files::number(report, "/run/epochs_done"), is_final(report));
     match reports.iter_mut().find(|other| id(other).is_some() && id(other) == id(&report)) {
         Some(other) if reach(other) >= reach(&report) => (),
         Some(other) => *other = report,
@@ -69,7 +70,7 @@ fn take(reports: &mut Vec<Value>, report: Value) {
 /// Reads what a run left.
 fn read(path: &Path) -> Result<Value, String> {
     let expected = "no report: expected NAME.json, NAME.jsonl or what ct_report(t, \"json\", …) writes";
-    let told = runs::read(path).map_err(|unread| match unread {
+    let told = report_files::read(path).map_err(|unread| match unread {
         Unread::Foreign => format!("{}: {expected}", path.display()),
         Unread::Broken(message) => message,
     })?;
@@ -80,8 +81,8 @@ fn read(path: &Path) -> Result<Value, String> {
 /// All runs in a folder; a file that should hold one and cannot be read is named.
 fn read_all(dir: &Path) -> Result<Vec<Value>, String> {
     let mut reports = Vec::new();
-    for file in runs::of_folder(dir)? {
-        match runs::read(&file) {
+    for file in report_files::of_folder(dir)? {
+        match report_files::read(&file) {
             Ok(told) => reports.push(told.report),
             Err(Unread::Foreign) => (),
             Err(Unread::Broken(message)) => complain(&format!("{message}; it is left out")),

@@ -1,9 +1,11 @@
 //! Measures any program: starts it, stays out of its way, and ends as it does.
 
-use crate::brief::brief;
-use crate::given::Given;
-use crate::marks::{self, Marks};
-use crate::{Done, ancestry};
+mod output_marks;
+mod process_tree;
+mod summary;
+
+use crate::console::{Done, complain, refuse};
+use crate::option_args::Given;
 use carbontracker::error::Status;
 use carbontracker::host;
 use carbontracker::host::child::{self, Held};
@@ -11,6 +13,7 @@ use carbontracker::job::Job;
 use carbontracker::options::Options;
 use carbontracker::tracker::Tracker;
 use carbontracker::units::duration;
+use output_marks::Marks;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
+use summary::brief;
 
 /// How often to look for messages, and for the program.
 const TICK: Duration = Duration::from_millis(500);
@@ -96,13 +100,13 @@ impl Run {
         // A tracker, which may leave files, comes last.
         let prepared = self.options().and_then(|options| Ok((self.open()?, Tracker::create(&options))));
         let (tracker, to) = match prepared {
-            Ok((_, Err(error))) if error.status == Status::CT_EINVAL => return crate::refuse(&error.message),
+            Ok((_, Err(error))) if error.status == Status::CT_EINVAL => return refuse(&error.message),
             Ok((to, Ok(tracker))) => (tracker, to),
             Ok((to, Err(error))) => {
-                crate::complain(&format!("not measured: {error}"));
+                complain(&format!("not measured: {error}"));
                 (None, to)
             }
-            Err(message) => return crate::refuse(&message),
+            Err(message) => return refuse(&message),
         };
         let epochs = Epochs { tracker, marks: Mutex::default(), surplus: AtomicU64::new(0) };
         self.say(&epochs, &in_report(&epochs));
@@ -124,7 +128,7 @@ impl Run {
             held.release(); // those who stay behind may hold the outputs for ever
             status
         });
-        epochs.tracker.and_then(Tracker::destroy).into_iter().for_each(|what| crate::complain(&what));
+        epochs.tracker.and_then(Tracker::destroy).into_iter().for_each(|what| complain(&what));
         status.map(end_as).map_err(|error| format!("waiting for the program: {error}"))
     }
 
@@ -171,7 +175,7 @@ impl Run {
 
     /// Why it was not run, in the status that shells and env(1) give that.
     fn not_run(&self, error: &io::Error) -> ExitCode {
-        crate::complain(&format!("{}: {error}", self.program().display()));
+        complain(&format!("{}: {error}", self.program().display()));
         ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 })
     }
 
@@ -188,10 +192,14 @@ impl Run {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         // An output that nobody takes any more is the program's to see: its next write fails.
         let output = output.map(|from| {
-            scope.spawn(move || drop(marks::hand_on(from, &io::stdout().as_fd(), |piece| pass(&mut of_output, piece))))
+            scope.spawn(move || {
+                drop(output_marks::hand_on(from, &io::stdout().as_fd(), |piece| pass(&mut of_output, piece)))
+            })
         });
         let errors = errors.map(|from| {
-            scope.spawn(move || drop(marks::hand_on(from, &io::stderr().as_fd(), |piece| pass(&mut of_errors, piece))))
+            scope.spawn(move || {
+                drop(output_marks::hand_on(from, &io::stderr().as_fd(), |piece| pass(&mut of_errors, piece)))
+            })
         });
         output.into_iter().chain(errors).collect()
     }
@@ -203,7 +211,7 @@ impl Run {
                 return Ok(status);
             }
             if let Some(signal) = held.next(TICK).filter(|signal| !signal.is_of_child()) {
-                let has_it = signal.sender.map_or(signal.is_interrupt(), ancestry::is_ours);
+                let has_it = signal.sender.map_or(signal.is_interrupt(), process_tree::is_ours);
                 if !has_it {
                     signal.pass_to(child);
                 }
@@ -216,7 +224,7 @@ impl Run {
     fn say(&self, epochs: &Epochs, in_report: &[String]) {
         let print = |message: &str| {
             if !self.quiet && !in_report.iter().any(|one| message.contains(one)) {
-                crate::complain(message);
+                complain(message);
             }
             Ok(Status::CT_OK)
         };
@@ -234,7 +242,7 @@ impl Run {
         };
         self.say(epochs, &[]);
         if self.mark.is_some() && !self.quiet {
-            epochs.doubts().iter().for_each(|doubt| crate::complain(doubt));
+            epochs.doubts().iter().for_each(|doubt| complain(doubt));
         }
         let written = match (to, &self.to) {
             (Some(mut file), _) => empty(&file).and_then(|()| file.write_all(report.as_bytes())),
@@ -243,7 +251,7 @@ impl Run {
             (None, None) => io::stderr().write_all(report.as_bytes()),
         };
         if let Err(error) = written {
-            crate::complain(&format!("the report could not be written: {error}"));
+            complain(&format!("the report could not be written: {error}"));
         }
     }
 }
@@ -326,7 +334,7 @@ impl Epochs {
 /// and from runs within runs: those count by themselves.
 fn job(option: Option<&str>) -> Option<String> {
     let job = Job::find(option, &host::variable, host::kin()).filter(|job| job.is_named)?;
-    Some(format!("{}, run {} deep", job.words, ancestry::depth()))
+    Some(format!("{}, run {} deep", job.words, process_tree::depth()))
 }
 
 /// Ends as the program did.

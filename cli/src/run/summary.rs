@@ -1,6 +1,6 @@
 //! A run in a few lines, out of the report's JSON.
 
-use crate::runs::number;
+use crate::report_files::number;
 use carbontracker::channel::Band;
 use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;

@@ -1,16 +1,19 @@
 //! A live view of a run, from the file that it writes.
 
-use crate::followed::{self, Files, Found, Stamp, newest_first, of_one};
-use crate::power;
-use crate::runs::{self, Unread};
-use crate::view::{SILENCE_S, View};
+mod power;
+mod run_files;
+mod view;
+
+use crate::report_files::{self, Unread};
 use carbontracker::clean;
 use carbontracker::report::ranks;
 use console::Term;
+use run_files::{Files, Found, Stamp, newest_first, of_one};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
+use view::{SILENCE_S, View};
 
 /// Watch a run: progress, power, energy, CO2e, forecast, time left
 #[derive(clap::Args)]
@@ -103,7 +106,7 @@ impl Seen {
     fn view(&self) -> View<'_> {
         let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let (told, now) = (seconds(self.told), seconds(SystemTime::now()));
-        let is_from_journal = self.files.iter().any(|(file, _)| runs::has_ending(file, "jsonl"));
+        let is_from_journal = self.files.iter().any(|(file, _)| report_files::has_ending(file, "jsonl"));
         View { report: &self.report, told, now, is_over: self.is_over, is_from_journal }
     }
 
@@ -179,7 +182,7 @@ impl Follower {
             match self.files.load(&file) {
                 Ok(found) => {
                     let (is_over, key) = (found.is_over(), (found.stamp.changed, file.clone()));
-                    if followed::may_go_on(&file) {
+                    if run_files::may_go_on(&file) {
                         if !is_over {
                             return Ok(Ok(file));
                         }

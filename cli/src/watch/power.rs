@@ -1,6 +1,6 @@
 //! The power that a run draws now.
 
-use crate::runs::number;
+use crate::report_files::number;
 use carbontracker::channel::Kind;
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! Reads the files of the run that is watched, each again when it has changed.
 
-use crate::runs::{self, Unread};
-use crate::view::SILENCE_S;
+use super::view::SILENCE_S;
+use crate::report_files::{self, Unread};
 use carbontracker::report::ranks::{self, Part};
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -25,7 +25,7 @@ pub struct Stamp {
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Stamp {
-        Stamp { changed: runs::changed(metadata), length: metadata.len(), inode: metadata.ino() }
+        Stamp { changed: report_files::changed(metadata), length: metadata.len(), inode: metadata.ino() }
     }
 }
 
@@ -39,8 +39,8 @@ pub struct Found {
 impl Found {
     /// Whether the run is over. A rank that counts nothing leaves no report, only its ended journal.
     pub fn is_over(&self) -> bool {
-        let state = runs::word(&self.report, "/run/state");
-        let is_ended = runs::has_ending(&self.file, "jsonl") && state != Some("unfinished");
+        let state = report_files::word(&self.report, "/run/state");
+        let is_ended = report_files::has_ending(&self.file, "jsonl") && state != Some("unfinished");
         state == Some("done") || is_ended || is_last(&self.file)
     }
 }
@@ -58,7 +58,7 @@ impl Files {
         let stamp = Stamp::of(&file.metadata().map_err(broken)?);
         if self.known.get(file).is_none_or(|(known, _)| *known != stamp) {
             self.known.remove(file);
-            let found = match runs::read(file) {
+            let found = match report_files::read(file) {
                 Ok(told) => Some(Found { file: file.to_owned(), stamp, report: told.report }),
                 Err(Unread::Foreign) => None,
                 Err(broken) => return Err(broken),
@@ -91,8 +91,8 @@ impl Files {
     fn load_since(&mut self, dir: &Path, from: f64) -> Result<Vec<PathBuf>, String> {
         let since = Duration::try_from_secs_f64(from - SKEW_S).unwrap_or_default();
         let since = SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH);
-        let mut files = runs::of_folder(dir)?;
-        files.retain(|file| file.metadata().is_ok_and(|metadata| runs::changed(&metadata) >= since));
+        let mut files = report_files::of_folder(dir)?;
+        files.retain(|file| file.metadata().is_ok_and(|metadata| report_files::changed(&metadata) >= since));
         self.known.retain(|known, _| files.binary_search(known).is_ok());
         files.retain(|file| self.load(file).is_ok());
         Ok(files)
@@ -115,22 +115,22 @@ impl Files {
 
 /// Whether a file is the report that closes a journal.
 fn is_last(file: &Path) -> bool {
-    runs::has_ending(file, "json") && file.with_extension("jsonl").exists() && runs::is_final(file)
+    report_files::has_ending(file, "json") && file.with_extension("jsonl").exists() && report_files::is_final(file)
 }
 
 /// Of a run's two files, the one that holds more.
 pub fn of_one(file: &Path) -> Option<PathBuf> {
-    let is_ours = runs::has_ending(file, "json") || runs::has_ending(file, "jsonl");
+    let is_ours = report_files::has_ending(file, "json") || report_files::has_ending(file, "jsonl");
     let [report, journal] = ["json", "jsonl"].map(|ending| file.with_extension(ending));
-    let files = if runs::is_final(&report) { [report, journal] } else { [journal, report] };
+    let files = if report_files::is_final(&report) { [report, journal] } else { [journal, report] };
     let files = if is_ours { files.to_vec() } else { vec![file.to_owned()] };
     files.into_iter().find(|file| file.exists())
 }
 
 /// The files of a folder, the newest first; journals of runs that may still go on come before all others.
 pub fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
-    let at = |file: &PathBuf| file.metadata().as_ref().map(runs::changed).ok();
-    let mut files = runs::of_folder(dir)?;
+    let at = |file: &PathBuf| file.metadata().as_ref().map(report_files::changed).ok();
+    let mut files = report_files::of_folder(dir)?;
     files.sort_by_cached_key(|file| Reverse((may_go_on(file), at(file))));
     Ok(files)
 }
@@ -138,5 +138,6 @@ pub fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
 /// Whether a file is a journal with a recent line.
 pub fn may_go_on(file: &Path) -> bool {
     let is_recent = |at: SystemTime| at.elapsed().is_ok_and(|elapsed| elapsed.as_secs_f64() <= SILENCE_S);
-    runs::has_ending(file, "jsonl") && file.metadata().is_ok_and(|metadata| is_recent(runs::changed(&metadata)))
+    report_files::has_ending(file, "jsonl")
+        && file.metadata().is_ok_and(|metadata| is_recent(report_files::changed(&metadata)))
 }

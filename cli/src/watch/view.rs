@@ -1,7 +1,7 @@
 //! A run at a moment, for who watches it: as lines for a terminal of some width, as one line, as JSON.
 
-use crate::power;
-use crate::runs::{number, word};
+use super::power;
+use crate::report_files::{number, word};
 use carbontracker::channel::Band;
 use carbontracker::report::ranks;
 use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};

@@ -1,6 +1,6 @@
 //! Sums over runs, and how far off they may be.
 
-use crate::runs;
+use crate::report_files;
 use carbontracker::channel::Band;
 use serde_json::Value;
 
@@ -16,7 +16,9 @@ impl Estimated {
     pub fn of(report: &Value) -> Estimated {
         let mut all = Estimated::default();
         for component in report.get("components").and_then(Value::as_array).into_iter().flatten() {
-            if let Some((joules, band)) = runs::number(component, "/energy_j").zip(Band::of_component(component)) {
+            if let Some((joules, band)) =
+                report_files::number(component, "/energy_j").zip(Band::of_component(component))
+            {
                 all.add(Estimated { joules, low_j: joules * band.low, high_j: joules * band.high });
             }
         }
