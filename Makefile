@@ -24,7 +24,8 @@ all: lib cli lua connectors
 .PHONY: all lib cli lua connectors demo check tools header bench figure install uninstall clean
 
 # Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then just copies.
-BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --target-dir $(TARGET) --no-default-features
+# With --workspace, crates have the same features in either part, so that both use one build of the core.
+BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --target-dir $(TARGET) --workspace --no-default-features
 # As set last, so that `make LIVE=0 && sudo make install` installs what it built.
 LIVE        ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
 BUILD_CARGO += $(if $(filter-out 0,$(LIVE)),--features live)
@@ -32,16 +33,16 @@ CORE        := Cargo.toml Cargo.lock capi/Cargo.toml cli/Cargo.toml $(shell find
 
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
 $(OUT)/libcarbontracker.so: $(CORE) capi/build.rs $(wildcard capi/src/*) $(OUT)/live
-	$(BUILD_CARGO) -p carbontracker-capi
+	$(BUILD_CARGO) --lib
 	test -s $@ && touch $@
 	ln -sf libcarbontracker.so $(OUT)/libcarbontracker.so.0
 $(OUT)/libcarbontracker.a: $(OUT)/libcarbontracker.so
-	test -s $@ || $(BUILD_CARGO) -p carbontracker-capi
+	test -s $@ || $(BUILD_CARGO) --lib
 	touch $@
 
 cli: $(OUT)/carbontracker
 $(OUT)/carbontracker: $(CORE) $(shell find cli/src -type f) $(OUT)/live
-	$(BUILD_CARGO) -p carbontracker-cli
+	$(BUILD_CARGO) --bin carbontracker
 	test -s $@ && touch $@
 
 $(OUT)/live: as-set
