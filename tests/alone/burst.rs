@@ -1,12 +1,12 @@
 //! Epochs faster than anything can be read: all counted, at once, in little memory.
-mod steady;
 
+use crate::retry::{own_bytes, steadily};
 use carbontracker::tracker::Tracker;
 use std::time::{Duration, Instant};
-use steady::{own_bytes, steadily};
 
 #[test]
 fn two_million_epochs_are_counted_at_once_and_fit_in_8_mb() {
+    let _turn = crate::turn();
     steadily(|| {
         for run in 0..5 {
             let tracker = Tracker::create("sim_cpu=x:100").expect("created").expect("enabled");
@@ -33,6 +33,7 @@ fn two_million_epochs_are_counted_at_once_and_fit_in_8_mb() {
 /// meanwhile is none of theirs.
 #[test]
 fn a_burst_told_late_brings_no_energy_of_the_time_after() {
+    let _turn = crate::turn();
     steadily(|| {
         let tracker = Tracker::create("sim_cpu=x:100 interval=0.01").expect("created").expect("enabled");
         for _ in 0..20_000 {
@@ -51,6 +52,7 @@ fn a_burst_told_late_brings_no_energy_of_the_time_after() {
 /// An epoch begun while the ring was full is an epoch of its own.
 #[test]
 fn the_epoch_after_a_burst_keeps_its_energy() {
+    let _turn = crate::turn();
     steadily(|| {
         let tracker = Tracker::create("sim_cpu=x:100 interval=0.01").expect("created").expect("enabled");
         for _ in 0..20_000 {

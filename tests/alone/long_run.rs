@@ -1,10 +1,7 @@
 //! A run of a million epochs: its files stay small and are read at once, and its sums are exact.
 
-mod logged;
-mod steady;
-
+use crate::run_files::{Folder, check_sums, epoch_lines, lines, make, messages, number};
 use carbontracker::log;
-use logged::{Folder, check_sums, epoch_lines, lines, make, messages, number};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -12,6 +9,7 @@ use std::time::{Duration, Instant};
 /// is said once all the same.
 #[test]
 fn a_long_epoch_is_told_of_while_it_lasts() {
+    let _turn = crate::turn();
     let (folder, broken) = (Folder::new("one-epoch"), Folder::new("no-folder"));
     let file = broken.0.join("a-file");
     std::fs::write(&file, "mine").unwrap();
@@ -33,6 +31,7 @@ fn a_long_epoch_is_told_of_while_it_lasts() {
 
 #[test]
 fn a_million_epochs_stay_usable() {
+    let _turn = crate::turn();
     const EPOCHS: u64 = 1_000_000;
     let folder = Folder::new("million");
     let tracker = make(&format!("sim_cpu=A:50 sim_gpu=B:200 job=off epochs={EPOCHS} log_dir={}", folder.shown()));
@@ -63,7 +62,7 @@ fn a_million_epochs_stay_usable() {
     assert_eq!(count, EPOCHS);
     assert!(lines(&journal).iter().any(|line| line["note"].as_str().is_some_and(|note| note.contains("share lines"))));
     let logs: u64 = folder.files(".log").iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
-    steady::say(&format!(
+    crate::retry::say(&format!(
         "{EPOCHS} epochs in {ran:.1?}: journal {:.1} MB, {} lines, read in {read:.2?}; report in {reported:.2?}; logs {:.1} MB",
         bytes as f64 / 1e6,
         lines(&journal).len(),

@@ -2,14 +2,8 @@
 //! perf events and simulated devices, and write journals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use hosted::{Lab, Printed, REFUSE, built, powercap};
-use installed::{command, have, outcome};
+use crate::application::{Lab, Printed, REFUSE, built, powercap};
+use crate::install_tree::{command, have, outcome};
 
 /// A tree whose power unit is the kernel's cpu-clock, which counts nanoseconds on any machine. At 1e-7 J a count it draws 100 W.
 fn perf_tree(lab: &Lab) {
@@ -72,7 +66,7 @@ fn check_kept(lab: &Lab, printed: &Printed, is_exact: bool) -> Result<(), String
         };
         let logs = lab.logs(name);
         let written = logs.journals().iter().map(|journal| journal.epochs()).max();
-        let reported = hosted::json(&logs.file(".json"))["run"]["epochs_done"].as_u64();
+        let reported = crate::application::json(&logs.file(".json"))["run"]["epochs_done"].as_u64();
         let ended = printed.ended();
         if (epochs as u64, written, reported) != (ended, Some(ended), Some(ended)) {
             return Err(format!("{name}: {written:?} written, {reported:?} reported\n{}", printed.0));

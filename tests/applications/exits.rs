@@ -1,15 +1,9 @@
 //! Programs that end with a live tracker: each run ends as by ct_release. Programs that are killed lose no ended epoch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::application::{EITHER_WAY, Lab, Logs, REFUSE, SIM, each, json, left_in_memory, processes};
+use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
 use carbontracker::tally::left;
-use hosted::{EITHER_WAY, Lab, Logs, REFUSE, SIM, each, json, left_in_memory, processes};
-use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -181,7 +175,7 @@ fn a_kill_loses_no_epoch_that_had_ended() {
             outcome(&mut host);
             let printed = std::fs::read_to_string(lab.dir.join("printed")).unwrap();
             std::fs::remove_file(lab.dir.join("printed")).unwrap();
-            let printed = hosted::Printed(printed);
+            let printed = crate::application::Printed(printed);
             assert_eq!(
                 (printed.value("/run/epochs_done"), printed.ended()),
                 (2.0 * f64::from(start), 2),
@@ -227,7 +221,7 @@ fn a_static_of_cxx_ends_its_run() {
     }
     let program = build(
         "c++",
-        &[checkout("tests/hosts/statics.cpp")],
+        &[checkout("tests/applications/programs/statics.cpp")],
         &["-std=c++11", "-Wall", "-Wextra", "-Werror", "-pthread"],
     );
     each(["destroyed", "leaked"], |way| {
@@ -250,7 +244,7 @@ fn a_fortran_program_that_does_not_stop_its_run_ends_it() {
     if !have(&["gfortran", "pkg-config"]) {
         return;
     }
-    let sources = [prefix().join("include/carbontracker.f90"), checkout("tests/hosts/ends.f90")];
+    let sources = [prefix().join("include/carbontracker.f90"), checkout("tests/applications/programs/ends.f90")];
     let program = build("gfortran", &sources, &["-std=f2008", "-Wall", "-Wno-unused-dummy-argument"]);
     each([("end", 0), ("stop", 0), ("stop-3", 3), ("error-stop", 4), ("entries", 0)], |(way, status)| {
         ends_well_in(&format!("fortran-{way}"), status, &|| {
@@ -273,13 +267,13 @@ fn lua_programs_that_call_os_exit_end_their_runs() {
             return;
         }
         if backend == "c" && !prefix().join(format!("lib/lua/{version}/carbontracker/core.so")).exists() {
-            installed::skipped(&format!("no headers of Lua {version}: its C module is not built"));
+            crate::install_tree::skipped(&format!("no headers of Lua {version}: its C module is not built"));
             return;
         }
         for status in [0, 7] {
             ends_well_in(&format!("{interpreter}-{status}"), status, &|| {
                 let mut lua = command(interpreter);
-                lua.arg(checkout("tests/hosts/exit.lua"))
+                lua.arg(checkout("tests/applications/programs/exit.lua"))
                     .arg(status.to_string())
                     .env("CARBONTRACKER_LUA_BACKEND", backend);
                 lua.env("LUA_PATH", format!("{}/share/lua/{version}/?.lua", prefix().display()));

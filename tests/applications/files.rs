@@ -1,14 +1,8 @@
 //! A run's files when another program changes them, and when the host changes its folder, root, user or umask.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use hosted::{EITHER_WAY, Journal, Lab, Logs, Printed, REFUSE, SIM, by, each, is_root, is_root_here, json};
-use installed::have;
+use crate::application::{EITHER_WAY, Journal, Lab, Logs, Printed, REFUSE, SIM, by, each, is_root, is_root_here, json};
+use crate::install_tree::have;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -158,7 +152,7 @@ fn a_processor_is_counted_once_though_a_rank_closes_files() {
         return;
     }
     let lab = Lab::new("claimed");
-    hosted::powercap(&lab, "tree");
+    crate::application::powercap(&lab, "tree");
     let create = format!("create sim_cpu=A:100 job=claimed-{} log_dir=l", std::process::id());
     let peek = "sh cat /dev/shm/carbontracker-* > seen 2>&1 || true";
     let beside = format!("sh \"$HOST\" '{create}' 'epochs 20 10' 'report json' destroy > beside");

@@ -2,14 +2,8 @@
 //! epoch is kept or its loss is reported.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use hosted::{Lab, built, powercap, succeeds};
-use installed::{checkout, command, have, outcome, run};
+use crate::application::{Lab, built, powercap, succeeds};
+use crate::install_tree::{checkout, command, have, outcome, run};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -21,7 +15,7 @@ fn shim(lab: &Lab) -> PathBuf {
     let shim = lab.dir.join("inject.so");
     let mut cc = command("cc");
     cc.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"])
-        .arg(checkout("tests/hosts/inject.c"));
+        .arg(checkout("tests/applications/programs/inject.c"));
     run(cc.args(["-ldl", "-pthread", "-o"]).arg(&shim));
     shim
 }

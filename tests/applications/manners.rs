@@ -2,14 +2,8 @@
 //! that never answer. The host is not harmed, and every epoch is kept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use hosted::{EITHER_WAY, Lab, REFUSE, SIM, by, each, is_root_here, powercap};
-use installed::{command, have, outcome};
+use crate::application::{EITHER_WAY, Lab, REFUSE, SIM, by, each, is_root_here, powercap};
+use crate::install_tree::{command, have, outcome};
 use std::process::Command;
 
 /// How daemons and sandboxes get rid of descriptors. The last two put a file of the host in the place of each descriptor.
@@ -53,7 +47,7 @@ fn a_host_that_drops_every_descriptor_keeps_its_files_and_the_journal_its_epochs
         let logs = lab.logs("l");
         let journal = logs.journal();
         assert_eq!((journal.epochs(), journal.ends()), (6, 1), "{}", journal.shown());
-        assert_eq!(hosted::json(&logs.file(".json"))["run"]["epochs_done"], 6);
+        assert_eq!(crate::application::json(&logs.file(".json"))["run"]["epochs_done"], 6);
         assert!(std::fs::read_to_string(lab.dir.join("m.prom")).unwrap().contains("} 6\n"));
     });
 }
@@ -205,7 +199,7 @@ fn a_pipe_in_the_place_of_a_systems_file_is_refused() {
         tree_for(&lab, place);
         let pipe = lab.file(&format!("tree/{place}"), "", 0o644);
         std::fs::remove_file(&pipe).unwrap();
-        assert!(hosted::succeeds(command("mkfifo").arg(&pipe)));
+        assert!(crate::application::succeeds(command("mkfifo").arg(&pipe)));
         let (printed, _) = begins(&lab, place);
         if place.contains("powercap") {
             assert!(printed.contains("not a regular file"), "{place}: {printed}");
@@ -219,8 +213,8 @@ fn a_file_system_that_never_answers_does_not_block_the_host() {
     if !have(&["cc", "pkg-config", "unshare"]) {
         return;
     }
-    let mut dead = Command::new(hosted::built("dead_fuse"));
-    if !is_root_here() || !hosted::succeeds(dead.args(["/tmp", "true"])) {
+    let mut dead = Command::new(crate::application::built("dead_fuse"));
+    if !is_root_here() || !crate::application::succeeds(dead.args(["/tmp", "true"])) {
         return eprintln!("skipped: no file system in user space can be mounted here");
     }
     each(["sys/class/powercap", "sys/class/hwmon", "proc"], |place| {
@@ -228,7 +222,7 @@ fn a_file_system_that_never_answers_does_not_block_the_host() {
         tree_for(&lab, place);
         let there = lab.folder(&format!("tree/{place}"), 0o755);
         let create = "create sysroot=tree nvml=/none job=off log_dir=l";
-        let starter = [hosted::built("dead_fuse"), there.clone()].map(|path| path.display().to_string());
+        let starter = [crate::application::built("dead_fuse"), there.clone()].map(|path| path.display().to_string());
         let ordered = [create, "epochs 2 5", "report json", "messages", "destroy", "exit 0"];
         let mut host = lab.host_under(&[&starter[0], &starter[1]], &ordered);
         lab.printed(&mut host);
@@ -260,7 +254,7 @@ fn a_plugin_that_measures_while_it_is_loaded_does_not_block_its_host() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
-    let load = format!("load {}", hosted::built_plugin("plugin").display());
+    let load = format!("load {}", crate::application::built_plugin("plugin").display());
     each(by(&["constructor", "destructor", "exit"], &EITHER_WAY), |(ends, is_refused)| {
         let lab = Lab::new(&format!("plugin-{ends}-{is_refused}"));
         let bounded = ["timeout", "--kill-after=5", "30"];

@@ -2,14 +2,8 @@
 //! Tests with several users need root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use hosted::{Lab, Printed, SIM, by, each, is_root, is_root_here, open_to};
-use installed::have;
+use crate::application::{Lab, Printed, SIM, by, each, is_root, is_root_here, open_to};
+use crate::install_tree::have;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -62,7 +56,7 @@ fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printe
             }
             let script =
                 format!("J=$(ls {}/*.jsonl); S=${{J%.jsonl}}; V={}; {planting}", folder.display(), treasure.display());
-            let output = installed::outcome(installed::command("sh").args(["-e", "-c", &script]));
+            let output = crate::install_tree::outcome(crate::install_tree::command("sh").args(["-e", "-c", &script]));
             fs::write(&planted, "").unwrap();
             assert!(output.status.success(), "{output:?}");
         });
@@ -193,7 +187,7 @@ fn what_is_put_in_the_place_of_a_journal_is_not_written_into() {
             .files(".jsonl")
             .iter()
             .filter(|path| ours(path))
-            .any(|path| hosted::Journal::read(path).epochs() == 10);
+            .any(|path| crate::application::Journal::read(path).epochs() == 10);
         assert!(whole || printed.0.contains("not written"), "{}", printed.0);
         if n == 3 {
             let theirs: Vec<PathBuf> = lab.logs("l").files(".jsonl").into_iter().filter(|path| !ours(path)).collect();
@@ -273,11 +267,11 @@ fn metrics_do_not_go_through_a_chain_that_another_user_has_a_part_in() {
 }
 
 /// Kills a run of another user after 8 of 10 epochs.
-fn killed_run(lab: &Lab) -> hosted::Journal {
+fn killed_run(lab: &Lab) -> crate::application::Journal {
     let shared = lab.folder("shared", 0o1777);
     let create = format!("create {SIM} epochs=10 name=baseline log_dir={0} resume={0}", shared.display());
     let mut killed = lab.host_of(OTHER, &[&create, "epochs 8 10", "sleep 100", "kill"]);
-    let output = installed::outcome(&mut killed);
+    let output = crate::install_tree::outcome(&mut killed);
     assert!(!output.status.success(), "{output:?}");
     let journal = lab.logs("shared").journal();
     assert_eq!((journal.epochs(), journal.ends()), (8, 0));

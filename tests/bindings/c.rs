@@ -1,4 +1,4 @@
-//! The library as C and C++ programs meet it: tests/c/*.c in every standard of both languages, run against
+//! The library as C and C++ programs meet it: tests/bindings/c/*.c in every standard of both languages, run against
 //! the shared and the static library, natively and under valgrind.
 //!
 //! CT_LIBDIR says where the libraries are; without it, cargo builds them.
@@ -6,23 +6,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod steady;
-
-#[path = "common/c_library.rs"]
-mod c_library;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::retry::say;
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
-use steady::say;
 
 const SONAME: &str = "libcarbontracker.so.0";
-/// How a program ends whose figures depend on time and are off: see tests/c/check.h.
+/// How a program ends whose figures depend on time and are off: see tests/bindings/c/check.h.
 const DISTURBED: Option<i32> = Some(75);
 const TRIES: usize = 3;
 
@@ -205,7 +197,7 @@ impl Lab {
         compile.args(["-x", "none"]);
         match library {
             Library::Shared => compile.arg("-L").arg(&self.dir).arg("-lcarbontracker"),
-            Library::Static => compile.arg(crate::library("libcarbontracker.a")).args(private_libraries()),
+            Library::Static => compile.arg(self::library("libcarbontracker.a")).args(private_libraries()),
         }
     }
 
@@ -252,11 +244,11 @@ fn leak_check(program: &Path) -> &'static [&'static str] {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(crate::ROOT)
 }
 
 fn programs() -> Vec<PathBuf> {
-    let files = fs::read_dir(root().join("tests/c")).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(root().join("tests/bindings/c")).unwrap().map(|entry| entry.unwrap().path());
     let mut programs: Vec<PathBuf> =
         files.filter(|path| path.extension().is_some_and(|extension| extension == "c")).collect();
     programs.sort();
@@ -265,7 +257,7 @@ fn programs() -> Vec<PathBuf> {
 }
 
 fn library(file: &str) -> PathBuf {
-    let dir = c_library::folder();
+    let dir = crate::c_library::folder();
     let path = fs::canonicalize(dir.join(file));
     path.unwrap_or_else(|error| {
         panic!("{}: {error}; run `make lib` and set CT_LIBDIR=target/release", dir.join(file).display())

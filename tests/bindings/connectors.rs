@@ -2,12 +2,7 @@
 //! they did, and one report says what they used.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
+use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -103,11 +98,11 @@ fn a_program_is_measured_however_it_ends_in_order() {
     if !have(&["cc"]) {
         return;
     }
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     for how in ["return", "exit", "thread", "last-thread", "fork", "moved", "closed", "all-closed"] {
         is_measured(&program, &[how], 7, "worked\n");
     }
-    is_measured(&relinked_statically(&C, "tests/ways_in/whole.c"), &["thread"], 7, "worked\n");
+    is_measured(&relinked_statically(&C, "tests/bindings/connectors/whole.c"), &["thread"], 7, "worked\n");
 }
 
 #[test]
@@ -116,7 +111,7 @@ fn a_program_that_does_not_end_in_order_ends_as_it_did() {
     if !have(&["cc"]) {
         return;
     }
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     for (how, code, signal) in [("_exit", Some(7), None), ("abort", None, Some(libc::SIGABRT))] {
         let output = outcome(&mut directly(&program, how));
         assert_eq!((output.status.code(), output.status.signal()), (code, signal), "{output:?}");
@@ -130,11 +125,11 @@ fn cxx_and_fortran_programs_are_measured_too() {
         return;
     }
     let cxx = ["c++", "-x", "c++", "-std=c++11", "-D_GNU_SOURCE", "-pthread"];
-    is_measured(&relinked(&cxx, "tests/ways_in/whole.c"), &["return"], 7, "worked\n");
-    is_measured(&relinked_statically(&cxx, "tests/ways_in/whole.c"), &["exit"], 7, "worked\n");
+    is_measured(&relinked(&cxx, "tests/bindings/connectors/whole.c"), &["return"], 7, "worked\n");
+    is_measured(&relinked_statically(&cxx, "tests/bindings/connectors/whole.c"), &["exit"], 7, "worked\n");
     let fortran = ["gfortran", "-x", "f95", "-ffpe-trap=invalid,zero,overflow"];
-    is_measured(&relinked(&fortran, "tests/ways_in/whole.f90"), &[], 7, "worked 18.48");
-    is_measured(&relinked_statically(&fortran, "tests/ways_in/whole.f90"), &[], 7, "worked 18.48");
+    is_measured(&relinked(&fortran, "tests/bindings/connectors/whole.f90"), &[], 7, "worked 18.48");
+    is_measured(&relinked_statically(&fortran, "tests/bindings/connectors/whole.f90"), &[], 7, "worked 18.48");
 }
 
 #[test]
@@ -142,7 +137,7 @@ fn a_child_that_runs_a_measured_program_is_counted_for_itself() {
     if !have(&["cc"]) {
         return;
     }
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     let folder = scratch("parent-and-child");
     let output = outcome(launch(&program, &["exec"]).env("CARBONTRACKER_REPORT", folder.join("{pid}.json")));
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(7), "worked\nworked\n"));
@@ -156,7 +151,7 @@ fn nothing_is_written_where_it_does_not_belong() {
     if !have(&["cc"]) {
         return;
     }
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     let file = scratch("reused").join("own");
     let output = outcome(&mut launch(&program, &["reused", "10", file.to_str().unwrap()]));
     assert_eq!(output.status.code(), Some(7), "{output:?}");
@@ -191,7 +186,7 @@ fn what_is_wrong_is_said_and_harms_nothing() {
     if !have(&["cc"]) {
         return;
     }
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     let output = outcome(launch(&program, &["return"]).env("CARBONTRACKER_PUE", "0"));
     let said = "carbontracker: nothing is measured: CARBONTRACKER_PUE='0'";
     assert!(output.status.code() == Some(7) && stderr(&output).contains(said), "{output:?}");
@@ -204,7 +199,7 @@ fn reports_go_where_and_as_they_are_asked_for() {
     if !have(&["cc"]) {
         return;
     }
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     let folder = scratch("places");
     let report = |path: &str, rank: &str| {
         let mut launch = launch(&program, &["moved"]);
@@ -242,7 +237,7 @@ fn ranks_count_each_device_once_and_only_who_counts_reports() {
     if !have(&["cc", "mpirun.openmpi"]) {
         return;
     }
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     let mut factors = Vec::new();
     for _ in 0..3 {
         let folder = scratch("ranks");
@@ -276,9 +271,9 @@ fn a_driver_that_loads_slowly_is_still_there_at_the_end() {
     }
     let root = scratch("slow");
     let driver = root.join("libnvidia-ml.so.1");
-    let gpus = checkout("tests/mpi/gpus.c");
+    let gpus = checkout("tests/bindings/mpi/gpus.c");
     run(Command::new("cc").args(["-shared", "-fPIC", "-pthread"]).arg(gpus).arg("-o").arg(&driver));
-    let program = relinked(&C, "tests/ways_in/whole.c");
+    let program = relinked(&C, "tests/bindings/connectors/whole.c");
     let mut powers = Vec::new();
     for _ in 0..3 {
         let mut launch = command(&program);
@@ -297,7 +292,11 @@ fn an_epoch_is_a_region_of_kokkos() {
     if !have(&["cc"]) {
         return;
     }
-    let host = build(&["cc", "-x", "c", "-std=c99", "-D_GNU_SOURCE", "-pthread"], "tests/ways_in/host.c", &["-ldl"]);
+    let host = build(
+        &["cc", "-x", "c", "-std=c99", "-D_GNU_SOURCE", "-pthread"],
+        "tests/bindings/connectors/host.c",
+        &["-ldl"],
+    );
     let folder = scratch("regions");
     let play = |region: &str, what: &str| {
         let mut launch = launch(&host, &[&lib("libkp_carbontracker.so")]);
@@ -347,7 +346,7 @@ fn a_real_kokkos_program_is_measured() {
         return skipped("no Kokkos here; tests/tools.sh installs it");
     }
     let compiler = ["c++", "-x", "c++", "-std=c++14", "-O2", "-isystem", "/usr/include/trilinos"];
-    let program = build(&compiler, "tests/ways_in/kokkos.cpp", &["-ltrilinos_kokkoscore", "-ldl"]);
+    let program = build(&compiler, "tests/bindings/connectors/kokkos.cpp", &["-ltrilinos_kokkoscore", "-ldl"]);
     let plain = outcome(&mut launch(&program, &[]));
     let mut measured = launch(&program, &[]);
     // The older of its two names is what this Kokkos looks for.

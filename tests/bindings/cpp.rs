@@ -1,23 +1,18 @@
 //! The C++ header as its users meet it: installed, in every standard, with and without exceptions, in real trainers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
+use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const STANDARDS: [&str; 5] = ["c++11", "c++14", "c++17", "c++20", "c++23"];
 const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"];
 const NO_EXCEPTIONS: [&str; 2] = ["-fno-exceptions", "-fno-rtti"];
-/// How a program ends whose figures depend on time and are off: see tests/c/check.h.
+/// How a program ends whose figures depend on time and are off: see tests/bindings/c/check.h.
 const DISTURBED: Option<i32> = Some(75);
 
 fn program(name: &str) -> PathBuf {
-    checkout(&format!("tests/cpp/{name}.cpp"))
+    checkout(&format!("tests/bindings/cpp/{name}.cpp"))
 }
 
 fn compiler() -> String {

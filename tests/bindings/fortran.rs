@@ -1,15 +1,10 @@
 //! The Fortran module and the FORTRAN 77 entries, as gfortran and fpm build them from the installed tree.
 //!
-//! tests/fortran/*.f90 are programs that check themselves; each is built in several dialects, once with every warning an
+//! tests/bindings/fortran/*.f90 are programs that check themselves; each is built in several dialects, once with every warning an
 //! error.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
+use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -48,7 +43,7 @@ impl Lab {
 
 /// A program of tests/fortran.
 fn own(name: &str) -> PathBuf {
-    checkout(&format!("tests/fortran/{name}.f90"))
+    checkout(&format!("tests/bindings/fortran/{name}.f90"))
 }
 
 /// Runs a program that checks itself, on a simulated processor; again where it fails, for some of what it checks is a
@@ -187,8 +182,8 @@ fn fortran_77_calls_the_entries() {
         &["-std=f95", "-ffpe-trap=invalid,zero,overflow", "-fcheck=all"],
     ];
     for (n, dialect) in dialects.into_iter().enumerate() {
-        let program =
-            Lab::new(&format!("entries-{n}"), &[dialect]).build("entries", &[checkout("tests/fortran/entries.f")]);
+        let program = Lab::new(&format!("entries-{n}"), &[dialect])
+            .build("entries", &[checkout("tests/bindings/fortran/entries.f")]);
         assert_passes(&program);
     }
 }
@@ -199,7 +194,7 @@ fn fortran_77_gets_the_words_of_a_failed_start() {
         return;
     }
     let lab = Lab::new("why", &[&["-std=legacy", "-Wall", "-Wextra", "-Werror"]]);
-    let program = lab.build("why", &[checkout("tests/fortran/why.f")]);
+    let program = lab.build("why", &[checkout("tests/bindings/fortran/why.f")]);
     let output = outcome(command(&program).env("CARBONTRACKER_PUE", "abc"));
     let printed = text(&output.stdout);
     let begins = printed.starts_with("-1 CARBONTRACKER_PUE='abc'");
@@ -216,7 +211,7 @@ fn a_program_linked_with_static_runs_and_ends_well() {
     let programs = [
         lab.module_program("lifecycle"),
         lab.module_program("threads"),
-        lab.build("entries", &[checkout("tests/fortran/entries.f")]),
+        lab.build("entries", &[checkout("tests/bindings/fortran/entries.f")]),
     ];
     for program in programs {
         assert_passes(&program);

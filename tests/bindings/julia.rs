@@ -2,12 +2,7 @@
 //! the library that see what it would not tell.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, command, julia, outcome, prefix, run, scratch};
+use crate::install_tree::{checkout, command, julia, outcome, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -54,7 +49,7 @@ fn scratch_of_user() -> PathBuf {
 fn standin(name: &str, defines: &[&str]) -> PathBuf {
     let library = scratch(name).join("libcarbontracker.so.0");
     let warnings = ["-O2", "-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"];
-    let source = checkout("tests/julia/standin.c");
+    let source = checkout("tests/bindings/julia/standin.c");
     run(command("cc").args(warnings).args(defines).arg(source).arg("-o").arg(&library));
     library
 }
@@ -85,7 +80,7 @@ fn the_example_prints_what_the_c_example_prints() {
     let csv = examples.join("digits.csv");
     let options = "epochs=10 name=digits sim_cpu=x:100";
     let program = scratch("c").join("digits");
-    let flags = installed::pkg_config(&["--cflags", "--libs"]);
+    let flags = crate::install_tree::pkg_config(&["--cflags", "--libs"]);
     run(command("cc").arg("-O2").arg(examples.join("digits.c")).args(flags).arg("-lm").arg("-o").arg(&program));
     let training = |text: &str| -> Vec<String> {
         text.lines().filter(|line| line.starts_with("epoch ")).map(str::to_owned).collect()
@@ -196,7 +191,8 @@ fn the_package_knows_the_headers_numbers() {
 fn no_call_runs_beside_or_after_a_trackers_end() {
     let Some(julia) = julia() else { return };
     let library = standin("strict", &[]);
-    let text = run(with_package(&julia).arg(checkout("tests/julia/gate.jl")).env("CARBONTRACKER_LIB", library));
+    let text =
+        run(with_package(&julia).arg(checkout("tests/bindings/julia/gate.jl")).env("CARBONTRACKER_LIB", library));
     assert_eq!(text, "1000 races\n");
 }
 
@@ -204,6 +200,7 @@ fn no_call_runs_beside_or_after_a_trackers_end() {
 fn a_call_that_waits_holds_up_no_garbage_collection() {
     let Some(julia) = julia() else { return };
     let library = standin("waiting", &[]);
-    let text = run(with_package(&julia).arg(checkout("tests/julia/waits.jl")).env("CARBONTRACKER_LIB", library));
+    let text =
+        run(with_package(&julia).arg(checkout("tests/bindings/julia/waits.jl")).env("CARBONTRACKER_LIB", library));
     assert_eq!(text, "create true\nvalue true\nreport true\nclose true\n");
 }

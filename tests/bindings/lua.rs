@@ -2,12 +2,7 @@
 //! tests/lua.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{by_hand, checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
+use crate::install_tree::{by_hand, checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
 use std::path::Path;
 use std::process::Command;
 
@@ -41,7 +36,7 @@ impl Lua {
         let mut command = command(words[0]);
         command.args(&words[1..]);
         let (prefix, version) = (prefix.display(), self.version);
-        let programs = checkout("tests/lua");
+        let programs = checkout("tests/bindings/lua");
         for suffix in ["", "_5_2", "_5_3", "_5_4"] {
             for name in ["LUA_INIT", "LUA_PATH", "LUA_CPATH"] {
                 command.env_remove(format!("{name}{suffix}"));

@@ -1,16 +1,9 @@
 //! MPI runs against the installed tree, with Open MPI and MPICH: whatever the ranks do, the run's number is what its
-//! devices used, and all ranks are told the same. The counters' energy is known at every instant (tests/mpi/served.h).
+//! devices used, and all ranks are told the same. The counters' energy is known at every instant (tests/bindings/mpi/served.h).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-#[path = "mpi/launch.rs"]
-mod launch;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, command, have, pkg_config, run, scratch};
-use launch::{MPICH, Mpi, OPEN_MPI, Told, WARNINGS, machine, near, options, tried};
+use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
+use crate::mpi_launch::{MPICH, Mpi, OPEN_MPI, Told, WARNINGS, machine, near, options, tried};
 use std::path::Path;
 use std::process::Command;
 
@@ -140,7 +133,7 @@ fn counts_each_gpu_once(mpi: &Mpi) {
     let driver = root.join("libnvidia-ml.so.1");
     run(Command::new("cc")
         .args(["-shared", "-fPIC", "-pthread"])
-        .arg(checkout("tests/mpi/gpus.c"))
+        .arg(checkout("tests/bindings/mpi/gpus.c"))
         .arg("-o")
         .arg(&driver));
     let options = format!("{} nvml='{}'", options(&root), driver.display());

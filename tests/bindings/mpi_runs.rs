@@ -1,22 +1,15 @@
 //! Runs over MPI that are killed, restarted or spawned, and those of Fortran programs, with Open MPI and MPICH.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-#[path = "mpi/launch.rs"]
-mod launch;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, have, outcome, prefix, run, scratch, skipped};
-use launch::{MPICH, Mpi, OPEN_MPI, TRIES, WARNINGS, machine, near, options, tried};
+use crate::install_tree::{checkout, have, outcome, prefix, run, scratch, skipped};
+use crate::mpi_launch::{MPICH, Mpi, OPEN_MPI, TRIES, WARNINGS, machine, near, options, tried};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 #[test]
 fn what_a_killed_rank_counted_is_in_the_reports_of_those_that_live() {
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
-        let program = mpi.build("mpicc", &["-std=c99"], &[checkout("tests/mpi/killed.c")]);
+        let program = mpi.build("mpicc", &["-std=c99"], &[checkout("tests/bindings/mpi/killed.c")]);
         let root = machine(&format!("{}-killed", mpi.name), &[100]);
         let mut sums = Vec::new();
         for _ in 0..TRIES {
@@ -78,7 +71,7 @@ fn modules(mpi: &Mpi) -> Option<PathBuf> {
     compilers.map(|entry| entry.path().join(mpi.name)).find(|path| path.join("mpi_f08.mod").is_file())
 }
 
-/// The README's loop, in C or Fortran, into a file that a program of tests/mpi includes.
+/// The README's loop, in C or Fortran, into a file that a program of tests/bindings/mpi includes.
 fn readmes_loop(language: &str) -> PathBuf {
     let readme = std::fs::read_to_string(checkout("bindings/mpi/README.md")).unwrap();
     let restarts = readme.split("## Restarts").nth(1).expect("a section of its own");
@@ -125,7 +118,10 @@ fn a_killed_run_begins_again_with_one_epoch_on_all_ranks() {
     let include = format!("-I{}", readmes_loop("c").display());
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let flags = [&WARNINGS[..], &["-std=c99", "-Wpedantic", &include]].concat();
-        restarts_with_one_epoch_on_all_ranks(mpi, &mpi.build("mpicc", &flags, &[checkout("tests/mpi/restart.c")]));
+        restarts_with_one_epoch_on_all_ranks(
+            mpi,
+            &mpi.build("mpicc", &flags, &[checkout("tests/bindings/mpi/restart.c")]),
+        );
     }
 }
 
@@ -135,7 +131,7 @@ fn a_killed_fortran_run_begins_again_with_one_epoch_on_all_ranks() {
     for mpi in [&OPEN_MPI, &MPICH] {
         let Some(Fortran { modules, glue }) = Fortran::of(mpi) else { continue };
         let mut sources = MODULES.map(|file| prefix().join("include").join(file)).to_vec();
-        sources.extend([glue, checkout("tests/mpi/restart_f08.f90")]);
+        sources.extend([glue, checkout("tests/bindings/mpi/restart_f08.f90")]);
         let program = mpi.build("mpifort", &["-std=f2018", "-Wall", &include, &modules], &sources);
         restarts_with_one_epoch_on_all_ranks(mpi, &program);
     }
@@ -148,7 +144,7 @@ fn spawned_processes_count_with_those_that_spawned_them() {
     if !OPEN_MPI.is_here() {
         return;
     }
-    let program = OPEN_MPI.build("mpicc", &["-std=c99"], &[checkout("tests/mpi/spawn.c")]);
+    let program = OPEN_MPI.build("mpicc", &["-std=c99"], &[checkout("tests/bindings/mpi/spawn.c")]);
     let options = options(&machine("spawn", &[100]));
     tried(
         || {
@@ -169,7 +165,7 @@ fn fortran_77_ranks_get_the_sum_over_all() {
     for mpi in [&OPEN_MPI, &MPICH] {
         let Some(glue) = glue(mpi, "mpif77") else { continue };
         for spelling in ["-funderscoring", "-fno-underscoring"] {
-            let sources = [glue.clone(), checkout("tests/mpi/ranks_f77.f")];
+            let sources = [glue.clone(), checkout("tests/bindings/mpi/ranks_f77.f")];
             let program = mpi.build("mpif77", &["-std=legacy", "-O2", spelling], &sources);
             tried(
                 || {
@@ -193,7 +189,7 @@ fn fortran_ranks_are_told_the_same() {
         let flags = ["-std=f2018", "-Wall", "-Wextra", "-Werror", "-fcheck=all", &modules];
         for (program, own) in [("ranks_mpi", &MODULES[..2]), ("ranks_f08", &MODULES[..])] {
             let mut sources: Vec<PathBuf> = own.iter().map(|file| prefix().join("include").join(file)).collect();
-            sources.extend([glue.clone(), checkout(&format!("tests/mpi/{program}.f90"))]);
+            sources.extend([glue.clone(), checkout(&format!("tests/bindings/mpi/{program}.f90"))]);
             let program = mpi.build("mpifort", &flags, &sources);
             tried(
                 || {

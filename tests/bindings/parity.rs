@@ -5,13 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-mod steady;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, in_every_language, scratch};
+use crate::install_tree::{checkout, in_every_language, scratch};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -116,10 +110,10 @@ fn timeless(value: &Value) -> Value {
 
 #[test]
 fn every_language_gives_the_same_report_of_the_same_run() {
-    steady::steadily(|| {
+    crate::retry::steadily(|| {
         let dir = scratch("players");
         let mut reports = Vec::new();
-        for (language, mut player) in in_every_language(&checkout("tests/parity/player"), &dir) {
+        for (language, mut player) in in_every_language(&checkout("tests/bindings/parity/player"), &dir) {
             let (report, energy_j) = play(player.arg(OPTIONS), &dir.join("root"));
             assert_eq!(report["usage"]["energy_j"].as_f64(), Some(energy_j), "{language}: by pointer as in the report");
             let timeless = timeless(&report);

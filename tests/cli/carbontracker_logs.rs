@@ -1,15 +1,9 @@
 //! Python's Carbontracker 2.4.7 on the logs that this library writes in its format: it parses them, adds them up and
 //! makes its PDF report of them, and comes to our totals.
 
-mod installed;
-mod steady;
-
-/// The checkout.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
+use crate::install_tree::{checkout, outcome, scratch};
 use carbontracker::log::original::{Standard, forecast, output};
 use carbontracker::tracker::Tracker;
-use installed::{checkout, outcome, scratch};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -136,7 +130,7 @@ fn told_by_carbontracker(folders: &[PathBuf]) -> Option<Vec<Value>> {
         let python = Some(build.join("carbontracker/bin/python")).filter(|python| python.exists());
         if python.is_none() {
             // By pip, which may be without a network; nothing of the system has it.
-            steady::say("skipped: Python's Carbontracker is not here; tests/carbontracker.sh installs it");
+            crate::retry::say("skipped: Python's Carbontracker is not here; tests/carbontracker.sh installs it");
         }
         python
     });

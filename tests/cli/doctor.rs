@@ -1,16 +1,10 @@
 //! `carbontracker doctor` on trees of /sys and /proc: what it finds works, what it finds lacking it has a cure for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod nvml;
-mod steady;
-
-/// The checkout.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
+use crate::retry::steadily;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use steady::steadily;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 
@@ -117,7 +111,7 @@ fn what_may_not_be_read_comes_with_the_command_that_helps() {
     let output = command.args(["doctor", "-o", &tree.options()]).output().expect("setpriv, of util-linux");
     let (said, why) = (text(&output.stdout), text(&output.stderr));
     if is_root && said.is_empty() {
-        steady::say(&format!("skipped: another user may not run {PROGRAM}: {why}"));
+        crate::retry::say(&format!("skipped: another user may not run {PROGRAM}: {why}"));
         return;
     }
     assert_eq!(output.status.code(), Some(3), "{said}{why}");
@@ -127,7 +121,7 @@ fn what_may_not_be_read_comes_with_the_command_that_helps() {
 
 #[test]
 fn a_gpus_driver_is_asked_for_its_version() {
-    let standin = nvml::Standin::new(&[nvml::Gpu::constant(200.0)]);
+    let standin = crate::fake_nvml::Standin::new(&[crate::fake_nvml::Gpu::constant(200.0)]);
     let (found, status) = json(&["-o", &standin.options()]);
     let nvml = check(&found, "NVML");
     // In another process the stand-in is as it starts: without GPUs.

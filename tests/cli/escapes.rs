@@ -1,9 +1,7 @@
 //! Text from outside that would steer a terminal, turn a line of text round or run in a spreadsheet: none is passed on.
 
-mod logged;
-
+use crate::run_files::messages;
 use carbontracker::tracker::Tracker;
-use logged::messages;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,13 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod staged;
-
+use crate::staging::{Staged, sunny};
 use carbontracker::channel::{Band, Kind};
 use carbontracker::log::original;
 use carbontracker::report::{html, ranks};
 use serde_json::{Value, json};
-use staged::{Staged, sunny};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 
 fn carbontracker(arguments: &[&str]) -> String {
     let output = Command::new(PROGRAM).args(arguments).output().expect("it starts");

@@ -1,17 +1,14 @@
 //! The HTML report as a browser shows it: what is on the page, how it is laid out, and as PDF.
 //!
 //! CT_PAGES says where to leave the pages, with their JSON, for a person to look at.
-mod browser;
-mod staged;
-mod steady;
 
-use browser::{Seen, Sight};
+use crate::browser::{Seen, Sight};
+use crate::staging::{Staged, Watts, sunny};
 use carbontracker::channel::Kind;
 use carbontracker::report::html;
 use carbontracker::tracker::Tracker;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use staged::{Staged, Watts, sunny};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -88,7 +85,7 @@ fn job() -> Value {
 
 /// Pages as a browser shows them; none of them asks for anything.
 fn see(pages: &[String], sight: Sight) -> Option<Vec<Value>> {
-    let Seen { told: seen, complaints } = browser::see(pages, sight)?;
+    let Seen { told: seen, complaints } = crate::browser::see(pages, sight)?;
     assert!(complaints.is_empty(), "{complaints:#?}");
     assert!(seen.iter().all(|told| told["requests"] == 0 && told["scripts"] == 0), "{seen:#?}");
     Some(seen)
@@ -200,7 +197,7 @@ fn a_bad_page_is_seen_to_be_bad() {
     let chart = "<svg class=wide viewBox='0 0 100 100' width=100><text x=90 y=50 font-size=8>clipped</text></svg>";
     let bad = "<h1 style='color:#999'>x</h1><div style='width:500px'>wide</div><img src='http://127.0.0.1:9/x.png'>";
     let page = format!("<!DOCTYPE html>{bad}{chart}<script>nothing.there()</script>");
-    let Some(Seen { told, complaints }) = browser::see(&[page], Sight::NARROW) else { return };
+    let Some(Seen { told, complaints }) = crate::browser::see(&[page], Sight::NARROW) else { return };
     assert!(complaints.iter().any(|line| line.contains("nothing is not defined")), "{complaints:?}");
     let told = &told[0];
     assert!(told["requests"] == 1 && told["scripts"] == 2 && told["charts"][0]["clipped"] == 1, "{told}");
@@ -271,7 +268,7 @@ fn a_million_epochs_stay_a_page() {
     let begin = Instant::now();
     let page = html::page(std::slice::from_ref(&report));
     let took = begin.elapsed();
-    steady::say(&format!("a million epochs: {} bytes in {took:?}", page.len()));
+    crate::retry::say(&format!("a million epochs: {} bytes in {took:?}", page.len()));
     assert!(page.len() < 1_500_000 && took < Duration::from_secs(2), "{} bytes in {took:?}", page.len());
     assert!(page.contains("kept in groups") && page.contains("evenly from first to last"));
     let Some(seen) = see(&[page], Sight::NARROW) else { return };
@@ -378,7 +375,7 @@ fn what_cannot_be_done_is_said_and_what_was_there_stays() {
 
 #[test]
 fn the_pdf_is_the_page() {
-    if browser::find().is_none() {
+    if crate::browser::find().is_none() {
         return;
     }
     let dir = folder("pdf");
@@ -387,7 +384,7 @@ fn the_pdf_is_the_page() {
     let printed = report(&dir, &["run.json", "-o", "run.pdf"]);
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     assert!(fs::read(dir.join("run.pdf")).unwrap().starts_with(b"%PDF"));
-    if let Some(text) = browser::text_of_pdf(&dir.join("run.pdf")) {
+    if let Some(text) = crate::browser::text_of_pdf(&dir.join("run.pdf")) {
         let energy = carbontracker::units::energy(staged.json()["usage"]["energy_j"].as_f64().unwrap());
         for words in ["a run to print", &energy, "How it was measured", "NVIDIA A100-SXM4-80GB", "arXiv:2007.03051"] {
             assert!(text.contains(words), "{words} is not in {text}");

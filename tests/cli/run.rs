@@ -2,8 +2,7 @@
 //! library is this very one, started again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod steady;
-
+use crate::retry::steadily;
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::io::Write;
@@ -11,7 +10,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use steady::steadily;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 /// Every run counts all by itself, 50 W, whatever other tests do.
@@ -255,7 +253,7 @@ fn a_disabled_library_just_runs_it() {
 fn a_program_may_measure_itself_within() {
     let job = format!("test-{}", std::process::id());
     let this = std::env::current_exe().unwrap();
-    let inner = [this.to_str().unwrap(), "--exact", "a_program", "--nocapture", "--include-ignored"];
+    let inner = [this.to_str().unwrap(), "--exact", "run::a_program", "--nocapture", "--include-ignored"];
     let spawn = |name: &str| {
         let mut command = Command::new(PROGRAM);
         command.args(["run", "--report", "json", "--to", path(name).to_str().unwrap(), "--"]).args(inner);

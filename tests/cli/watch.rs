@@ -1,8 +1,6 @@
 //! The live view, by the command: through a pipe, in a terminal of 40 and of 120 columns, and on a file that is still to
 //! come, grows, is replaced.
 
-mod steady;
-
 use carbontracker::tracker::Tracker;
 use serde_json::{Value, json};
 use std::fs;
@@ -226,7 +224,7 @@ fn lacks_terminal() -> bool {
     let is_there = Command::new("script").arg("--version").stdout(Stdio::null()).status().is_ok();
     assert!(is_there || std::env::var("CI").as_deref() != Ok("true"), "script is not installed: run tests/tools.sh");
     if !is_there {
-        steady::say("skipped: script is not installed");
+        crate::retry::say("skipped: script is not installed");
     }
     !is_there
 }

@@ -1,7 +1,7 @@
-//! For tests with hosts that misbehave: the host that follows orders (tests/hosts/host.c), and the files of its runs.
+//! For tests with hosts that misbehave: the host that follows orders (tests/applications/programs/host.c), and the files of its runs.
 #![allow(dead_code)] // each test program uses a part
 
-use crate::installed::{checkout, command, outcome, pkg_config, prefix, run, scratch};
+use crate::install_tree::{checkout, command, outcome, pkg_config, prefix, run, scratch};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,7 +15,7 @@ use std::{env, fs};
 pub const SIM: &str = "sim_cpu=A:100 job=off";
 /// Whether the kernel refuses a thread a descriptor table of its own.
 pub const EITHER_WAY: [bool; 2] = [false, true];
-/// This variable makes it refuse: see tests/hosts/refuse.h.
+/// This variable makes it refuse: see tests/applications/programs/refuse.h.
 pub const REFUSE: &str = "CT_REFUSE";
 
 /// Runs a test with every case, and reports all cases that failed.
@@ -33,12 +33,12 @@ pub fn by<A: Copy, B: Copy>(these: &[A], those: &[B]) -> Vec<(A, B)> {
     these.iter().flat_map(|&one| those.iter().map(move |&other| (one, other))).collect()
 }
 
-/// Builds a program of tests/hosts, once in a test program.
+/// Builds a program of tests/applications/programs, once in a test program.
 pub fn built(name: &str) -> PathBuf {
     built_as(name, &[])
 }
 
-/// Builds a shared library of tests/hosts, once in a test program.
+/// Builds a shared library of tests/applications/programs, once in a test program.
 pub fn built_plugin(name: &str) -> PathBuf {
     built_as(name, &["-shared", "-fPIC"])
 }
@@ -52,8 +52,8 @@ fn built_as(name: &str, flags: &[&str]) -> PathBuf {
         cc.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"])
             .args(flags)
             .arg("-I")
-            .arg(checkout("tests/c"));
-        cc.arg(checkout(&format!("tests/hosts/{name}.c"))).args(pkg_config(&["--cflags", "--libs"]));
+            .arg(checkout("tests/bindings/c"));
+        cc.arg(checkout(&format!("tests/applications/programs/{name}.c"))).args(pkg_config(&["--cflags", "--libs"]));
         run(cc.args(["-ldl", "-o"]).arg(&program));
         program
     };
@@ -70,14 +70,17 @@ pub struct Lab {
 }
 
 impl Lab {
+    #[track_caller]
     pub fn new(name: &str) -> Lab {
         born();
         Lab { dir: scratch(name), lib: prefix().join("lib"), program: built("host"), is_temporary: false }
     }
 
     /// A folder that every user may read and write, with the host and the library in it.
+    #[track_caller]
     pub fn for_all_users(name: &str) -> Lab {
-        let dir = env::temp_dir().join(format!("ct-{name}-{}", std::process::id()));
+        let caller = Path::new(std::panic::Location::caller().file()).file_stem().expect("a name").display();
+        let dir = env::temp_dir().join(format!("ct-{caller}-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         let lab = Lab { lib: dir.join("lib"), program: dir.join("lib/host"), dir, is_temporary: true };
         lab.folder("lib", 0o755);

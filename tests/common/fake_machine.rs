@@ -30,8 +30,10 @@ pub struct Machine {
 
 impl Machine {
     /// One whose processor is known, half of whose time is spent working.
+    #[track_caller]
     pub fn new(name: &str, files: &[(&str, &str)]) -> Machine {
-        let root = std::env::temp_dir().join(format!("ct-meters-{name}-{}", std::process::id()));
+        let caller = std::path::Path::new(std::panic::Location::caller().file()).file_stem().unwrap().display();
+        let root = std::env::temp_dir().join(format!("ct-{caller}-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         let machine = Machine { root, stop: Arc::default(), thread: None };
         machine.write("proc/cpuinfo", &(XEON.to_owned() + &XEON.replace("\t: 0\nvendor", "\t: 1\nvendor")));

@@ -5,7 +5,7 @@
 //! library reads as it reads the kernel's files.
 #![allow(dead_code)]
 
-use crate::steady::now;
+use crate::retry::now;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};

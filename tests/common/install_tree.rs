@@ -40,14 +40,22 @@ pub fn by_hand(build: &mut Command) -> &mut Command {
     build
 }
 
-/// An empty folder of this test program's own, below the build folder.
+/// An empty folder of the calling test file's own, below the build folder.
+#[track_caller]
 pub fn scratch(name: &str) -> PathBuf {
     let program = std::env::current_exe().expect("this program's path");
     let program = program.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program).join(name);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program).join(caller()).join(name);
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("a folder to work in");
     dir
+}
+
+/// The name of the test file that calls, for folders: test files of one program may choose the same names.
+#[track_caller]
+fn caller() -> &'static str {
+    let file = Path::new(std::panic::Location::caller().file());
+    file.file_stem().and_then(|stem| stem.to_str()).expect("a name")
 }
 
 /// A file of the checkout that a test plays through the installed tree, such as a program of its own.

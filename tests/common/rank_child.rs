@@ -1,8 +1,7 @@
 //! Ranks that run: each is the test program again, and a variable has its options.
 #![allow(dead_code)]
 
-use crate::logged::{self, Folder};
-use crate::steady;
+use crate::run_files::Folder;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -28,10 +27,10 @@ pub fn json(text: &str) -> Value {
 #[test]
 fn rank() {
     let Ok(options) = std::env::var(OPTIONS) else { return };
-    let tracker = logged::make(&options);
+    let tracker = crate::run_files::make(&options);
     let mut out = std::io::stdout();
     let id = json(&tracker.report("json").unwrap())["run"]["id"].take();
-    let state = serde_json::json!({"done": tracker.value("/run/epochs_done").unwrap(), "id": id, "said": logged::messages(&tracker)});
+    let state = serde_json::json!({"done": tracker.value("/run/epochs_done").unwrap(), "id": id, "said": crate::run_files::messages(&tracker)});
     writeln!(out, "\nstate {state}").unwrap();
     let (end, is_ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -69,7 +68,7 @@ impl Rank {
 
     pub fn of(mut command: Command, options: &str, variables: &[(&str, &str)]) -> Rank {
         LAUNCHERS.iter().for_each(|name| _ = command.env_remove(name));
-        command.args(["--exact", "tasks::rank", "--nocapture", "--test-threads=1"]);
+        command.args(["--exact", "rank_child::rank", "--nocapture", "--test-threads=1"]);
         command.env(OPTIONS, options).envs(variables.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -110,18 +109,23 @@ impl Rank {
 }
 
 /// A folder whose file system has no locks, as far as programs with this library preloaded can see.
+#[track_caller]
 pub fn without_locks(name: &str) -> Option<(Folder, Folder, String)> {
     shimmed(name, "nolock")
 }
 
 /// A folder of this name, for programs that preload a library of that name: it has them see another file system.
+#[track_caller]
 pub fn shimmed(name: &str, shim: &str) -> Option<(Folder, Folder, String)> {
     let folder = Folder::new(name);
     let library = folder.0.join(format!("{shim}.so"));
     let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(format!("{}/tests/logged/{shim}.c", crate::ROOT));
+    compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(format!("{}/tests/common/run_files/{shim}.c", crate::ROOT));
     if !compiler.status().is_ok_and(|status| status.success()) {
-        steady::say("skipped: no C compiler here");
+        crate::retry::say("skipped: no C compiler here");
         return None;
     }
     let journals = Folder(folder.0.join(shim));

@@ -4,23 +4,13 @@
 //! CT_WIDE=1 runs every combination; CT_SHOW=1 prints each figure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod ranks;
-mod served;
-mod steady;
-
-use ranks::launch::{job, serves, together, tree};
-use ranks::{Folder, Part, Start, Wrong, counted_once, part};
-use served::Tree;
+use crate::fake_rapl::Tree;
+use crate::job_processes::launch::{job, serves, together, tree};
+use crate::job_processes::{Folder, Part, Start, Wrong, counted_once, part};
 
 const INTERVALS: [&str; 3] = ["0.1", "1", "30"];
 /// The first that ends does not end before this, ms.
 const LONG: u64 = 1000;
-
-/// Not a test but the program of a job's process, when it is one.
-#[test]
-fn a_process() {
-    ranks::play();
-}
 
 /// Numbers that look random, the same every time.
 struct Dice(u64);
@@ -126,7 +116,7 @@ fn cases(processes: &[usize], kills: impl Fn(usize) -> Vec<usize>) -> Vec<Case> 
 
 fn check(cases: &[Case]) {
     let tree = tree();
-    ranks::launch::check(cases, |case| case.processes, |case| case.run(&tree));
+    crate::job_processes::launch::check(cases, |case| case.processes, |case| case.run(&tree));
 }
 
 #[test]

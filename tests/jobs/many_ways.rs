@@ -2,32 +2,17 @@
 //! meet in: each joule is counted once. CT_SHOW=1 prints each figure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-mod ranks;
-mod served;
-mod steady;
-
-/// The checkout.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-use hosted::is_root;
-use installed::{checkout, command, have, pkg_config, prefix, run, scratch};
-use ranks::launch::{SIMULATED, check, in_shell, job, job_name, together};
-use ranks::{Folder, Part, Record, Span, Start, WATTS, Wrong, counted_once, part, union};
+use crate::application::is_root;
+use crate::install_tree::{checkout, command, have, pkg_config, prefix, run, scratch};
+use crate::job_processes::launch::{SIMULATED, check, in_shell, job, job_name, together};
+use crate::job_processes::{Folder, Part, Record, Span, Start, WATTS, Wrong, counted_once, part, union};
+use crate::retry::now;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use steady::now;
 
 /// The library's clock is so much ahead of the system's, ns.
 const AHEAD: u64 = 1 << 60;
-
-/// Not a test but the program of a job's process, when it is one.
-#[test]
-fn a_process() {
-    ranks::play();
-}
 
 /// Processes of one job, and what they are called.
 #[derive(Debug)]
@@ -99,7 +84,7 @@ fn short_runs_by_xargs_in_one_job() {
         let parts: Vec<Part> = (0..count as u64).map(|n| part(0, 500 + n * 37 % 41 * 15)).collect();
         folder.give(&parts, Start::Own, &Value::Null);
         let script = format!("seq 0 {} | xargs -P8 -I% sh -c \"CT_PART=$F/part-% {}\"", count - 1, in_shell());
-        let mut shell = ranks::launch::process(Path::new(""));
+        let mut shell = crate::job_processes::launch::process(Path::new(""));
         let mut shell = in_environment_of(&mut shell, "sh");
         shell.args(["-c", &script]).env("F", folder.path()).env("CARBONTRACKER_SIM_CPU", SIMULATED);
         shell.env("SLURM_JOB_ID", job_name()).env("SLURM_PROCID", "0").env("CARBONTRACKER_LOG_DIR", &logs);
@@ -156,14 +141,14 @@ const PLACES: [(&str, &str, &str); 6] = [
 ];
 
 /// Four processes of a job in a namespace of their own, after a command; before each process another.
-fn four_in(namespace: &str, place: &str, before: &str) -> Vec<ranks::Record> {
+fn four_in(namespace: &str, place: &str, before: &str) -> Vec<crate::job_processes::Record> {
     let folder = Folder::new("shm");
     let parts: Vec<Part> = (0..4).map(|n| part(0, 1500 + 60 * n)).collect();
     folder.give(&parts, Start::At(now() + 1_500_000_000), &Value::Null);
     let program = in_shell();
     let program = program.trim_start_matches("exec ");
     let each = format!("CT_PART=$F/part-$k SLURM_PROCID=$k {before}{program} & done; wait");
-    let mut process = ranks::launch::process(Path::new(""));
+    let mut process = crate::job_processes::launch::process(Path::new(""));
     let mut shell = in_environment_of(&mut process, "unshare");
     shell.args([namespace, "sh", "-c", &format!("{place} for k in 0 1 2 3; do {each}")]).env("F", folder.path());
     shell.env("CARBONTRACKER_SIM_CPU", SIMULATED).env("SLURM_JOB_ID", job_name());
@@ -176,7 +161,7 @@ fn four_in(namespace: &str, place: &str, before: &str) -> Vec<ranks::Record> {
 /// Without System V shared memory the first of a node counts, if its launcher says which that is; every report says so.
 #[test]
 fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
-    if !have(&["unshare"]) || !ranks::can(is_root(), "only root limits shared memory") {
+    if !have(&["unshare"]) || !crate::job_processes::can(is_root(), "only root limits shared memory") {
         return;
     }
     for (first, before) in [(Some(0), "SLURM_LOCALID=$k "), (None, "")] {
@@ -193,7 +178,7 @@ fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
 
 #[test]
 fn they_meet_whatever_dev_shm_is() {
-    if !have(&["unshare"]) || !ranks::can(is_root(), "only root mounts a /dev/shm") {
+    if !have(&["unshare"]) || !crate::job_processes::can(is_root(), "only root mounts a /dev/shm") {
         return;
     }
     let run = |&(name, place, before): &(&str, &str, &str)| -> Result<(), Wrong> {
@@ -210,7 +195,7 @@ fn relinked_programs_count_once() {
     }
     let program = scratch("relinked").join("nap");
     let mut compile = command("cc");
-    compile.args(["-O2", "-Wall", "-Wextra", "-Werror", "-std=c99"]).arg(checkout("tests/ranks/nap.c"));
+    compile.args(["-O2", "-Wall", "-Wextra", "-Werror", "-std=c99"]).arg(checkout("tests/common/job_processes/nap.c"));
     compile.arg(prefix().join("lib/carbontracker_auto.o")).args(pkg_config(&["--libs"])).arg("-o").arg(&program);
     run(&mut compile);
     let run = |&count: &usize| -> Result<(), Wrong> {

@@ -225,7 +225,7 @@ const WATTS: f64 = 100.0;
 /// Starts a rank of eight with these variables.
 fn start(dir: &str, variables: &[(&str, String)]) -> Child {
     let mut rank = Command::new(std::env::current_exe().expect("this program"));
-    rank.args(["--exact", "a_rank"]).env("CT_RANK_DIR", dir).stdout(Stdio::null());
+    rank.args(["--exact", "one_run::a_rank"]).env("CT_RANK_DIR", dir).stdout(Stdio::null());
     rank.env("CARBONTRACKER_SIM_CPU", format!("X:{WATTS}:1")).env("SLURM_STEP_NUM_TASKS", "8");
     rank.envs(variables.iter().map(|(name, value)| (*name, value))).spawn().expect("it starts")
 }

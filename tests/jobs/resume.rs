@@ -1,19 +1,12 @@
 //! Which journal `resume=FOLDER` takes: never a living run's, and its own at once, however many are there.
 
-mod logged;
-mod steady;
-mod tasks;
-
-/// The checkout.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-use logged::Folder;
+use crate::rank_child::{Rank, json, runs, without_locks};
+use crate::run_files::Folder;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tasks::{Rank, json, runs, without_locks};
 
 #[test]
 fn a_living_run_is_left_alone_where_locks_fail() {
@@ -145,7 +138,7 @@ fn each_rank_of_mpirun_in_a_batch_script_takes_its_own_journal_again() {
     let names: Vec<PathBuf> = folder.files(".jsonl");
     let expected: Vec<PathBuf> = (0..RANKS).map(|rank| folder.0.join(format!("x_r{rank}.jsonl"))).collect();
     assert_eq!(names, expected);
-    let opening = &logged::lines(&names[2])[0];
+    let opening = &crate::run_files::lines(&names[2])[0];
     assert_eq!(opening["rank"], 2);
     assert_eq!((&opening["job"], &opening["ranks"]), (&serde_json::json!("SLURM job 4711"), &Value::Null));
 }
@@ -199,7 +192,7 @@ fn calls_on(folder: &Path, trace: &Path) -> Vec<String> {
 fn a_rank_finds_its_journal_among_ten_thousand_by_few_calls() {
     const MOST: usize = 50;
     if !Command::new("strace").args(["-f", "true"]).output().is_ok_and(|output| output.status.success()) {
-        return steady::say("skipped: strace cannot run here");
+        return crate::retry::say("skipped: strace cannot run here");
     }
     let (folder, trace) = (Folder::new("many"), Folder::new("trace"));
     let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
@@ -221,7 +214,7 @@ fn a_rank_finds_its_journal_among_ten_thousand_by_few_calls() {
     let took = begun.elapsed();
     let calls = calls_on(&folder.0, &trace.0.join("t"));
     second.end();
-    steady::say(&format!("10,000 journals: {} calls, {took:?}", calls.len()));
+    crate::retry::say(&format!("10,000 journals: {} calls, {took:?}", calls.len()));
     assert!(calls.len() < MOST, "{}", calls.join("\n"));
 }
 

@@ -1,17 +1,10 @@
 //! Which of several runs in a folder `resume=FOLDER` takes, and which name a new one gets.
 
-mod logged;
-mod steady;
-mod tasks;
-
-/// The checkout.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-use logged::Folder;
+use crate::rank_child::{Rank, shimmed, without_locks};
+use crate::run_files::Folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tasks::{Rank, shimmed, without_locks};
 
 fn options(folder: &Folder, more: &str) -> String {
     format!("sim_cpu=A:50 job=off log_dir={} {more}", folder.shown())
@@ -124,9 +117,9 @@ fn a_run_that_loses_many_names_has_its_own_journal_and_report() {
     rank.work(2);
     let id = rank.id.clone();
     rank.end();
-    let report = logged::json(&folder.0.join("x-21.json"));
+    let report = crate::run_files::json(&folder.0.join("x-21.json"));
     assert_eq!(report["run"]["id"], *id);
-    assert!(!logged::epoch_lines(&folder.0.join("x-21.jsonl")).is_empty());
+    assert!(!crate::run_files::epoch_lines(&folder.0.join("x-21.jsonl")).is_empty());
     assert_eq!(folder.files(".json"), [folder.0.join("x-21.json")]);
 }
 

@@ -3,14 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod served;
-mod steady;
-
+use crate::fake_rapl::{Counter, Tree};
+use crate::retry::{now, steadily};
 use carbontracker::tracker::Tracker;
-use served::{Counter, Tree};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use steady::{now, steadily};
 
 const WATTS: f64 = 100.0;
 const EPOCH: Duration = Duration::from_millis(100);
@@ -71,7 +68,7 @@ fn run(ranks: &[Rank], variables: &[(&str, &str)]) -> (Vec<Told>, impl Fn(u64, u
             let role = format!("{} {times} {end:?}", tree.born());
             let mut command = Command::new(std::env::current_exe().unwrap());
             command
-                .args(["--exact", "a_rank", "--nocapture"])
+                .args(["--exact", "shared_devices::a_rank", "--nocapture"])
                 .env(ROLE, role)
                 .env("CARBONTRACKER_SYSROOT", tree.root());
             command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -117,7 +114,7 @@ fn a_rank() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let words: Vec<&str> = role.split(' ').collect();
     let number = |place: usize| words[place].parse::<u64>().unwrap();
-    served::serve_too(number(0), &[Counter::constant(WATTS)]);
+    crate::fake_rapl::serve_too(number(0), &[Counter::constant(WATTS)]);
     let sleep_until = |at: u64| std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
     sleep_until(number(1));
     let tracker = Tracker::create("components=cpu,dram").unwrap().unwrap();

@@ -2,19 +2,11 @@
 //! and a job that is queued again goes on. Each node has counters of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod hosted;
-mod installed;
-mod ranks;
-mod served;
-mod steady;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use hosted::is_root;
-use installed::{checkout, have};
-use ranks::launch::in_shell;
-use ranks::{Folder, Part, Record, Start, Truth, part, union};
+use crate::application::is_root;
+use crate::install_tree::{checkout, have};
+use crate::job_processes::launch::in_shell;
+use crate::job_processes::{Folder, Part, Record, Start, Truth, part, union};
+use crate::retry::now;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -23,18 +15,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use steady::now;
 
 /// What each node's processors draw, W.
 const WATTS: [f64; 2] = [100.0, 300.0];
 const PATIENCE: Duration = Duration::from_secs(60);
 const MPIRUN: &str = "mpirun.openmpi --allow-run-as-root --oversubscribe --bind-to none -q";
-
-/// Not a test but the program of a job's process, when it is one.
-#[test]
-fn a_process() {
-    ranks::play();
-}
 
 /// A running Slurm; stopped at the end, also where the test fails.
 struct Cluster {
@@ -47,12 +32,12 @@ impl Cluster {
     /// None where it cannot run here; that is said.
     fn start() -> Option<Cluster> {
         if !have(&["slurmctld", "slurmd", "srun", "munged"])
-            || !ranks::can(is_root(), "only root starts the daemons of Slurm")
+            || !crate::job_processes::can(is_root(), "only root starts the daemons of Slurm")
         {
             return None;
         }
         let folder = Folder::new("slurm");
-        let mut command = Command::new(checkout("tests/slurm/two-nodes.sh"));
+        let mut command = Command::new(checkout("tests/jobs/slurm/two-nodes.sh"));
         command.arg(folder.path().join("slurm")).args(free_ports().map(|port| port.to_string()));
         let mut helper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

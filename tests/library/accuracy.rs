@@ -1,14 +1,12 @@
 //! What is measured against what was used, on counters whose energy is known at every instant.
-mod served;
-mod steady;
 
+use crate::fake_rapl::{Counter, Tree};
+use crate::retry::{Energies, Stamp, Used, run, steadily, wait_past_edge};
 use carbontracker::tracker::Tracker;
-use served::{Counter, Tree};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use steady::{Energies, Stamp, Used, run, steadily, wait_past_edge};
 
 /// Tracks `epochs` epochs of `length`, back to back. `counted` are the counters that should count.
 fn measure(tree: &Tree, counted: &[Counter], epochs: usize, length: Duration, options: &str) -> Energies {
@@ -117,9 +115,9 @@ fn the_interval_is_honoured() {
     steadily(|| {
         let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
         let reads = |interval: &str| {
-            let before = served::READS.load(Ordering::Relaxed);
+            let before = crate::fake_rapl::READS.load(Ordering::Relaxed);
             measure(&tree, &[Counter::constant(100.0)], 1, SECOND, interval);
-            served::READS.load(Ordering::Relaxed) - before
+            crate::fake_rapl::READS.load(Ordering::Relaxed) - before
         };
         let (default, hundredth, thousandth) = (reads(""), reads("interval=0.01"), reads("interval=0.001"));
         println!("readings in a second: {default}, {hundredth} at 0.01, {thousandth} at 0.001");

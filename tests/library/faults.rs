@@ -1,15 +1,13 @@
 //! Faults on the counters while a run is on: no phantom energy, the report says what happened, and the
 //! host never notices.
-mod served;
-mod steady;
 
+use crate::fake_rapl::{Answer, Counter, DELAY_US, Tree};
+use crate::retry::{Stamp, Used, call, now, run, steadily};
 use carbontracker::error::Status;
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
-use served::{Answer, Counter, DELAY_US, Tree};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use steady::{Stamp, Used, call, now, run, steadily};
 
 const WATTS: f64 = 100.0;
 

@@ -1,17 +1,11 @@
 //! The forecast of a live run, its first epoch warming up and marking its progress.
-mod nvml;
-mod served;
-mod steady;
 
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::fake_nvml::{Gpu, Standin};
+use crate::fake_rapl::{Counter, READS, Tree};
+use crate::retry::{now, steadily};
 use carbontracker::tracker::Tracker;
-use nvml::{Gpu, Standin};
-use served::{Counter, READS, Tree};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use steady::{now, steadily};
 
 const BATCHES: u64 = 60;
 const BATCH: Duration = Duration::from_millis(10);
@@ -173,7 +167,7 @@ fn marks_do_not_keep_a_driver_busy() {
     steadily(|| {
         for (epochs, most) in [("", 60), ("epochs=9", 60)] {
             let standin = Standin::new(&[Gpu::constant(250.0)]);
-            let tracker = nvml::tracker(&format!("{} {epochs}", standin.options()));
+            let tracker = crate::fake_nvml::tracker(&format!("{} {epochs}", standin.options()));
             if !epochs.is_empty() {
                 marked_epoch(&tracker, Duration::from_millis(300), |_| ());
             }

@@ -1,15 +1,10 @@
 //! NVIDIA GPUs measured through a stand-in NVML whose energy is known at every instant: how exact, and at what
 //! cost to the host.
-mod nvml;
-mod steady;
 
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::fake_nvml::{Found, Gpu, MOST_GPUS, Standin, cost, settle, tracker};
+use crate::retry::{Energies, Stamp, call, run, steadily, wait_past_edge};
 use carbontracker::tracker::Tracker;
-use nvml::{Found, Gpu, MOST_GPUS, Standin, cost, settle, tracker};
 use std::time::{Duration, Instant};
-use steady::{Energies, Stamp, call, run, steadily, wait_past_edge};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SLOW_S: f64 = 0.005;

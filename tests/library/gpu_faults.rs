@@ -1,15 +1,10 @@
 //! GPUs and drivers that fail while a run is on: no phantom energy, the others go on, the report says what
 //! happened, and the host never notices.
-mod nvml;
-mod steady;
 
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::fake_nvml::{DRIVER_NOT_LOADED, Found, GPU_IS_LOST, Gpu, Standin, tracker, uuid};
+use crate::retry::{Stamp, Used, call, now, run, stamp, steadily};
 use carbontracker::tracker::Tracker;
-use nvml::{DRIVER_NOT_LOADED, Found, GPU_IS_LOST, Gpu, Standin, tracker, uuid};
 use std::time::{Duration, Instant};
-use steady::{Stamp, Used, call, now, run, stamp, steadily};
 
 const EPOCH: Duration = Duration::from_millis(300);
 const WATTS: [f64; 2] = [200.0, 300.0];
@@ -101,7 +96,7 @@ fn a_gpu_that_comes_back_lost_nothing() {
         let tracker = tracker(&standin.options());
         let stamps = run(&tracker, 10, EPOCH, |n| match n {
             3 => standin.change(0, |gpu| gpu.answer = GPU_IS_LOST),
-            6 => standin.change(0, |gpu| gpu.answer = nvml::FINE),
+            6 => standin.change(0, |gpu| gpu.answer = crate::fake_nvml::FINE),
             _ => (),
         });
         let found = Found::all(&tracker);
@@ -168,7 +163,7 @@ fn a_call_that_hangs_holds_up_neither_the_host_nor_the_other_source() {
         let hung_at = Instant::now();
         standin.change(0, |gpu| gpu.hangs_until = now() + 3_000_000_000);
         run(&tracker, 3, EPOCH, |_| ());
-        let (median, most) = nvml::cost(&tracker);
+        let (median, most) = crate::fake_nvml::cost(&tracker);
         let asked = Instant::now();
         let found = Found::report(&tracker);
         let reported = asked.elapsed();
@@ -357,39 +352,4 @@ fn a_driver_that_counts_what_cannot_be_is_unavailable_with_one_reason() {
         assert!(reason.contains(&format!("{number} {what}")) && unavailable[0]["cure"].is_string(), "{unavailable:?}");
         assert!(found.messages.iter().any(|text| text.contains(reason)), "{:?}", found.messages);
     }
-}
-
-fn entries(folder: &str) -> usize {
-    std::fs::read_dir(folder).unwrap().count()
-}
-
-/// A thousand runs leave no thread, no descriptor and no more than one NVML behind.
-#[test]
-fn a_thousand_trackers_leave_nothing_behind() {
-    steadily(|| {
-        let standin = Standin::new(&[Gpu::constant(100.0); 4]);
-        let options = standin.options();
-        tracker(&options).destroy();
-        let before = (entries("/proc/self/task"), entries("/proc/self/fd"));
-        let start = Instant::now();
-        for n in 0..1000 {
-            let one = Tracker::create(&options).unwrap().unwrap();
-            one.begin().unwrap();
-            one.end().unwrap();
-            if n % 100 == 0 {
-                nvml::settle(&one);
-                assert_eq!(Found::report(&one).gpus().len(), 4, "run {n}");
-            }
-            one.destroy();
-        }
-        let taken = start.elapsed();
-        std::thread::sleep(Duration::from_millis(300));
-        let after = (entries("/proc/self/task"), entries("/proc/self/fd"));
-        let [calls, initialised, open] = standin.tally();
-        println!(
-            "a thousand: {taken:?}, threads and descriptors {before:?} then {after:?}, {initialised} initialisations, {calls} calls"
-        );
-        assert!(after.0 < before.0 + 20 && after.1 < before.1 + 20, "{before:?} {after:?}");
-        assert!(open <= 1 && initialised <= 1001, "{open} NVML left of {initialised}");
-    });
 }

@@ -1,19 +1,14 @@
 //! What a GPU's meters show, and what of it is believed: limits, powers, a counter beside its power, a module's meter.
-mod nvml;
-mod steady;
 
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::fake_nvml::{Found, Gpu, NOT_READY, Standin, tracker};
+use crate::retry::{Used, call, now, run, steadily};
 use carbontracker::host::OwnTable;
 use carbontracker::options::Options;
 use carbontracker::reading::{Reading, Value};
 use carbontracker::source::{Source, Waker, start_nvml};
 use carbontracker::tracker::Tracker;
-use nvml::{Found, Gpu, NOT_READY, Standin, tracker};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use steady::{Used, call, now, run, steadily};
 
 const EPOCH: Duration = Duration::from_millis(300);
 
@@ -157,7 +152,7 @@ fn the_power_now_is_read_where_it_is_offered() {
         let gpu = Gpu { power_window: 1_000_000_000, ..Gpu::wave(400.0, 80.0, 3.0).without_counter() };
         let standin = Standin::new(&[Gpu { scopes: [1.0, 0.0, 0.0], ..gpu }]);
         let tracker = tracker(&standin.options());
-        steady::wait_past_edge(1_500_000_000);
+        crate::retry::wait_past_edge(1_500_000_000);
         let stamps = run(&tracker, 2, Duration::from_millis(1400), |_| ());
         let found = Found::all(&tracker);
         tracker.destroy();
@@ -259,7 +254,7 @@ fn a_superchip_whose_gpu_wakes_later_is_counted_once() {
     });
 }
 
-fn run_for(tracker: &Tracker, time: Duration) -> (steady::Stamp, steady::Stamp) {
+fn run_for(tracker: &Tracker, time: Duration) -> (crate::retry::Stamp, crate::retry::Stamp) {
     let begin = call(|| tracker.begin());
     std::thread::sleep(time);
     (begin, call(|| tracker.end()))

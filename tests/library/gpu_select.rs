@@ -1,18 +1,13 @@
 //! Which GPUs are measured: by the option `devices`, and in a program of its own by the environment.
-mod nvml;
-mod steady;
 
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::fake_nvml::{Found, Gpu, Standin, mig_uuid, tracker, uuid};
+use crate::retry::{call, now, run, steadily};
 use carbontracker::tracker::Tracker;
 use carbontracker::visible::VARIABLES;
-use nvml::{Found, Gpu, Standin, mig_uuid, tracker, uuid};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use steady::{call, now, run, steadily};
 
 const EPOCH: Duration = Duration::from_millis(200);
 /// Each set of GPUs has a power of its own.
@@ -183,7 +178,7 @@ impl Child {
 /// Runs `child` with these variables.
 fn under(variables: &[(&str, &str)]) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "child", "--nocapture", "--test-threads=1"]);
+    command.args(["--ignored", "--exact", "gpu_select::child", "--nocapture", "--test-threads=1"]);
     for name in VARIABLES {
         command.env_remove(name);
     }
@@ -220,7 +215,7 @@ fn child() {
         Err(error) => json!({"refusal": format!("{:?}: {}", error.status, error.message)}),
         Ok(tracker) => {
             let tracker = tracker.unwrap();
-            nvml::settle(&tracker);
+            crate::fake_nvml::settle(&tracker);
             run(&tracker, 1, EPOCH, |_| ());
             let found = Found::all(&tracker);
             tracker.destroy();

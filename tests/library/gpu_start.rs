@@ -1,15 +1,10 @@
 //! GPUs and drivers that do not answer at the start: they are asked again, and counted from their first answer.
-mod nvml;
-mod steady;
 
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::fake_nvml::{Found, Gpu, NOT_READY, Standin, UNKNOWN, uuid};
+use crate::retry::{Stamp, call, now, run, steadily};
 use carbontracker::tracker::Tracker;
-use nvml::{Found, Gpu, NOT_READY, Standin, UNKNOWN, uuid};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use steady::{Stamp, call, now, run, steadily};
 
 const WATTS: [f64; 2] = [200.0, 300.0];
 const SICK: Duration = Duration::from_millis(1200);

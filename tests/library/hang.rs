@@ -1,9 +1,7 @@
 //! A file system under /sys or /proc that does not answer must not hold up the application.
 
-mod logged;
-
+use crate::run_files::{Folder, epochs, make, messages};
 use carbontracker::tracker::Tracker;
-use logged::{Folder, epochs, make, messages};
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;

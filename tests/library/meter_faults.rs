@@ -1,8 +1,6 @@
 //! Each source that reads files, by each fault that a meter may have: what is reported. `--nocapture` prints the table.
 
-mod machine;
-
-use machine::{Machine, Moving, Outcome};
+use crate::fake_machine::{Machine, Moving, Outcome};
 use std::fmt::Write as _;
 
 const WATTS: f64 = 100.0;

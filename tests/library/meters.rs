@@ -1,9 +1,7 @@
 //! Meters that are dead, absurd or at odds with themselves, on whole runs: nothing is 0 because it is unknown, the next
 //! source stands in where there is one, and the report has the reason.
 
-mod machine;
-
-use machine::{Machine, number};
+use crate::fake_machine::{Machine, number};
 use std::fs;
 
 const PACKAGE: [(&str, &str); 3] = [

@@ -1,16 +1,10 @@
 //! The README says what is: its options are the options, its statuses the statuses, its program runs.
 
-#[path = "common/c_library.rs"]
-mod c_library;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
 use std::path::Path;
 use std::process::Command;
 
-const README: &str = include_str!("../README.md");
-const HEADER: &str = include_str!("../include/carbontracker.h");
+const README: &str = include_str!("../../README.md");
+const HEADER: &str = include_str!("../../include/carbontracker.h");
 
 fn table_keys(heading: &str) -> Vec<String> {
     let section = README.split(heading).nth(1).expect(heading).split("\n## ").next().expect(heading);
@@ -42,11 +36,11 @@ fn the_functions_and_statuses_are_the_headers() {
 #[test]
 fn the_quick_start_compiles_and_runs() {
     let program = README.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a C program");
-    let libdir = c_library::folder();
+    let libdir = crate::c_library::folder();
     let dir = std::env::temp_dir().join(format!("ct-readme-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder to build in");
     std::fs::write(dir.join("quick.c"), program).expect("written");
-    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let include = Path::new(crate::ROOT).join("include");
     let built = Command::new(std::env::var("CC").unwrap_or("cc".into()))
         .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-I"])
         .arg(include)

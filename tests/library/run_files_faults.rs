@@ -1,11 +1,8 @@
 //! Files of runs where something is wrong: nothing kept is damaged, the run goes on, and a message says what helps.
 
-mod logged;
-mod steady;
-
+use crate::run_files::{Folder, check_sums, epoch_lines, epochs, json, lines, make, messages, number};
 use carbontracker::log;
 use carbontracker::tracker::Tracker;
-use logged::{Folder, check_sums, epoch_lines, epochs, json, lines, make, messages, number};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +56,7 @@ fn what_is_no_journal_of_this_run_is_left_alone() {
     let living = make(&format!("{SIM} name=c resume={}", folder.0.join("c.jsonl").display()));
     epochs(&living, 1, SHORT);
     let other = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "another_process_takes_it_up", "--nocapture"])
+        .args(["--exact", "run_files_faults::another_process_takes_it_up", "--nocapture"])
         .env("CT_TEST_JOURNAL", folder.0.join("c.jsonl"))
         .output()
         .unwrap();
@@ -219,7 +216,9 @@ impl Drop for Disk {
 #[test]
 fn a_full_disk_loses_nothing_once_it_has_room_again() {
     let folder = Folder::new("full");
-    let Some(disk) = Disk::new(&folder) else { return steady::say("skipped: no file system can be mounted here") };
+    let Some(disk) = Disk::new(&folder) else {
+        return crate::retry::say("skipped: no file system can be mounted here");
+    };
     let tracker = make(&format!("{SIM} epochs=1000 log_dir={}", disk.0.display()));
     let mut said = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -251,7 +250,9 @@ fn a_full_disk_loses_nothing_once_it_has_room_again() {
 #[test]
 fn a_journal_on_a_disk_that_became_read_only_is_taken_up_all_the_same() {
     let folder = Folder::new("read-only");
-    let Some(disk) = Disk::new(&folder) else { return steady::say("skipped: no file system can be mounted here") };
+    let Some(disk) = Disk::new(&folder) else {
+        return crate::retry::say("skipped: no file system can be mounted here");
+    };
     let journal = disk.0.join("a.jsonl");
     run(&format!("resume={}", journal.display()));
     disk.remount("ro");

@@ -2,10 +2,8 @@
 //!
 //! What needs a process of its own is this test program again, told by a variable what to do.
 
-mod logged;
-
+use crate::run_files::{Folder, epoch_lines, epochs, lines, make, messages};
 use carbontracker::tally::{Count, Tally, left};
-use logged::{Folder, epoch_lines, epochs, lines, make, messages};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -39,7 +37,7 @@ fn processor_s() -> f64 {
 /// The child, started by a shell that does something before.
 fn child_after(shell: &str, options: &str) -> (Output, String) {
     let output = Command::new("sh")
-        .args(["-c", &format!("{shell} exec \"$0\" --exact child --nocapture --test-threads=1")])
+        .args(["-c", &format!("{shell} exec \"$0\" --exact run_files_manners::child --nocapture --test-threads=1")])
         .arg(std::env::current_exe().unwrap())
         .env(OPTIONS, options)
         .output()
@@ -229,7 +227,7 @@ fn a_journal_that_is_removed_is_written_anew() {
     tracker.destroy();
     assert_eq!(epoch_lines(&logs.journal()).len(), 5);
     let told = carbontracker::log::read(&logs.journal()).unwrap().report;
-    logged::check_sums(&told);
+    crate::run_files::check_sums(&told);
     assert_eq!(logs.files(".json").len(), 1);
 }
 

@@ -2,11 +2,8 @@
 //!
 //! A process that is to be killed is this test program again, told by a variable what to do.
 
-mod logged;
-mod steady;
-
+use crate::run_files::{Folder, check_sums, epoch_lines, epochs, json, lines, make, number};
 use carbontracker::log;
-use logged::{Folder, check_sums, epoch_lines, epochs, json, lines, make, number};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -125,7 +122,7 @@ fn child() {
 
 fn start(options: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CHILD, options);
+    command.args(["--exact", "run_files_written::child", "--nocapture", "--test-threads=1"]).env(CHILD, options);
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -218,7 +215,7 @@ fn two_hundred_kills_lose_no_epoch() {
         check_sums(&report);
         check_sums(&log::read(&journal).unwrap().report);
         let known = number(&report, "/usage/epochs/energy_j") / number(&report, "/usage/epochs/duration_s") / 250.0;
-        steady::say(&format!(
+        crate::retry::say(&format!(
             "{KILLS} kills: {done} epochs, {unsaid} ended unsaid; energy known of {:.2} % of their time; {}",
             known * 100.0,
             report["run"]["resumed"]

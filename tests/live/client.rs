@@ -1,15 +1,13 @@
 //! Live services of carbon intensity, played on this machine: what is asked, how politely, and what is made of bad answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod grid_server;
-
+use crate::grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use carbontracker::intensity::fetcher::{self, Aim, Lookup, Manner, News, Target};
 use carbontracker::intensity::http::{self, Failure, Limits};
 use carbontracker::intensity::proxy::Proxies;
 use carbontracker::intensity::service::{Method, Request, Secret, Service};
 use carbontracker::intensity::slot::{Slot, Standing};
 use carbontracker::worker::Worker;
-use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
@@ -166,7 +164,7 @@ fn certificates_are_those_of_the_machine() {
     if std::env::var_os("CT_LIVE_TLS").is_none() {
         for (mode, trusted) in [("known", &file), ("none", &folder.0.join("missing.pem"))] {
             let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["--exact", "certificates_are_those_of_the_machine", "--nocapture"]);
+            command.args(["--exact", "client::certificates_are_those_of_the_machine", "--nocapture"]);
             command.env("CT_LIVE_TLS", mode).env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR");
             // What stays on this machine goes by no proxy.
             command.env("ALL_PROXY", refused_url()).env("HTTPS_PROXY", refused_url());
@@ -218,7 +216,7 @@ fn by_a_proxy_of_the_environment() {
         let folder = Scratch::new("proxy");
         let file = folder.0.join("authority.pem");
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "by_a_proxy_of_the_environment", "--nocapture"]);
+        command.args(["--exact", "client::by_a_proxy_of_the_environment", "--nocapture"]);
         let output = command.env("CT_LIVE_PROXY", &file).env("SSL_CERT_FILE", &file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;

@@ -1,14 +1,8 @@
 //! Runs priced by each live service as it should answer, by figures of now and by its samples.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod grid_server;
-mod priced;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use grid_server::{Behaviour, Server};
-use priced::*;
+use crate::carbon::*;
+use crate::grid_server::{Behaviour, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

@@ -2,15 +2,9 @@
 //! what the price rests on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod grid_server;
-mod priced;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+use crate::carbon::*;
+use crate::grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use carbontracker::tracker::Tracker;
-use grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
-use priced::*;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -124,7 +118,7 @@ fn a_run_on_a_node_behind_a_proxy_is_priced() {
         let key = carbontracker::host::random_u64();
         let options = format!("intensity=electricitymaps location=DE api_key={KEY} intensity_url={address}/{key}");
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "a_run_on_a_node_behind_a_proxy_is_priced", "--nocapture"]);
+        command.args(["--exact", "run::a_run_on_a_node_behind_a_proxy_is_priced", "--nocapture"]);
         command.env("CT_LIVE_PROXIED", options).env("SSL_CERT_FILE", &file);
         command.env("https_proxy", format!("http://me:pass-word@127.0.0.1:{port}")).env_remove("no_proxy");
         let output = command.env_remove("NO_PROXY").output().unwrap();

@@ -2,12 +2,7 @@
 //! cargo-c and Spack read. The user's project is tests/packaging.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{by_hand, checkout, command, have, outcome, prefix, run, scratch};
+use crate::install_tree::{by_hand, checkout, command, have, outcome, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -1,12 +1,7 @@
 //! What `make install` lays down is what a user needs, wherever it is moved to, and `make uninstall` takes it away.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod installed;
-
-/// The checkout.
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-use installed::{checkout, command, have, pkg_config, prefix, run, scratch};
+use crate::install_tree::{checkout, command, have, pkg_config, prefix, run, scratch};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
 /* The stand-in for NVML with two GPUs of 300 W, in every process that loads it; to load takes GPUS_DELAY seconds. */
-#include "../nvml/standin.c"
+#include "../../common/fake_nvml/standin.c"
 
 #include <stdlib.h>
 

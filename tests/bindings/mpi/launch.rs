@@ -2,7 +2,7 @@
 //! the programs print.
 #![allow(dead_code)] // each test program uses a part
 
-use crate::installed::{checkout, command, have, pkg_config, run, scratch};
+use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -43,7 +43,7 @@ impl Mpi {
 
     pub fn ranks(&self) -> PathBuf {
         let flags = [&WARNINGS[..], &["-std=c99", "-Wpedantic"]].concat();
-        self.build("mpicc", &flags, &[checkout("tests/mpi/ranks.c")])
+        self.build("mpicc", &flags, &[checkout("tests/bindings/mpi/ranks.c")])
     }
 
     /// So many ranks of a program.
@@ -71,7 +71,7 @@ pub fn options(root: &Path) -> String {
     format!("epochs=4 pue=2 intensity=360 sysroot='{}'", root.display())
 }
 
-/// What tests/mpi/ranks.c says of its runs.
+/// What tests/bindings/mpi/ranks.c says of its runs.
 pub struct Told(pub String);
 
 impl Told {

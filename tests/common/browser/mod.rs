@@ -1,6 +1,6 @@
 //! Pages in headless Chromium: what is on them and where.
 
-use crate::steady::say;
+use crate::retry::say;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

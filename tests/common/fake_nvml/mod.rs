@@ -1,10 +1,10 @@
 //! A stand-in NVML whose GPUs' power is known at every instant, and which can be slow, hang, lose a GPU.
 //!
-//! tests/nvml/standin.c is built once. Each test gets a copy of its own, hands the library its path, loads
+//! tests/common/fake_nvml/standin.c is built once. Each test gets a copy of its own, hands the library its path, loads
 //! it a second time (the same mapping) and sets it while the library reads it.
 #![allow(dead_code)]
 
-use crate::steady::{Stamp, Used, now};
+use crate::retry::{Stamp, Used, now};
 use carbontracker::error::Status;
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
@@ -263,7 +263,7 @@ impl Standin {
     fn put(&self, (driver, gpus): &(Driver, [Gpu; MOST_GPUS])) {
         // SAFETY: both are as C has them, and C copies them.
         let fits = unsafe { (self.set)(driver, gpus, size_of_val(gpus)) };
-        assert_eq!(fits, 1, "tests/nvml/standin.c and mod.rs disagree on a GPU's layout");
+        assert_eq!(fits, 1, "tests/common/fake_nvml/standin.c and mod.rs disagree on a GPU's layout");
     }
 }
 
@@ -302,7 +302,7 @@ fn built(flags: &[&str]) -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let fresh = temporary().join(format!("standin-{}-{number}.so", std::process::id()));
-    let source = Path::new(crate::ROOT).join("tests/nvml/standin.c");
+    let source = Path::new(crate::ROOT).join("tests/common/fake_nvml/standin.c");
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
     let mut words = compiler.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or("cc"));

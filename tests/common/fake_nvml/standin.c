@@ -1,6 +1,6 @@
 /*
  * A stand-in for libnvidia-ml: answers as the driver does, for GPUs whose power is known at every instant.
- * tests/nvml/mod.rs builds it and sets it through the standin_ functions; every copy of the file that a
+ * tests/common/fake_nvml/mod.rs builds it and sets it through the standin_ functions; every copy of the file that a
  * process loads is a driver of its own.
  *
  * As with real GPUs the energy counter moves every 20 ms; power moves about every 100 ms and is then the
@@ -45,7 +45,7 @@ typedef struct {
     unsigned long long memorySizeMB;
 } nvmlDeviceAttributes_t;
 
-/* One GPU; the same as Gpu in tests/nvml/mod.rs. */
+/* One GPU; the same as Gpu in tests/common/fake_nvml/mod.rs. */
 struct gpu {
     double high_w, low_w, period_s, phase_s;
     double limit_w;         /* enforced; below 0: not supported */
@@ -66,7 +66,7 @@ struct gpu {
     char name[TEXT], uuid[TEXT];
 };
 
-/* The driver; the same as Driver in tests/nvml/mod.rs. */
+/* The driver; the same as Driver in tests/common/fake_nvml/mod.rs. */
 struct driver {
     double delay_s, init_delay_s;
     uint32_t counts[3]; /* GPUs, MIG instances and processes as a sick driver counts them; 0: as they are */
@@ -201,7 +201,7 @@ static nvmlReturn_t give_text(const char *text, char *out, unsigned length) {
     return SUCCESS;
 }
 
-/* Instances have UUIDs of their own: mig_uuid in tests/nvml/mod.rs. */
+/* Instances have UUIDs of their own: mig_uuid in tests/common/fake_nvml/mod.rs. */
 static void write_uuid(const struct gpu *gpu, uint32_t index, uint32_t instance, char *out) {
     snprintf(out, TEXT, "%s", gpu->uuid);
     if (instance > 0) snprintf(out, TEXT, "MIG-%08x-0000-5000-8000-%012x", (unsigned)index, (unsigned)(instance - 1));

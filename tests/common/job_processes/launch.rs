@@ -1,8 +1,8 @@
 //! How the processes of a job are started, and several jobs at once.
 
 use super::{Folder, MS, PART, PROGRAM, WATTS, Wrong};
-use crate::served::{Counter, Tree};
-use crate::steady::{now, say};
+use crate::fake_rapl::{Counter, Tree};
+use crate::retry::{now, say};
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Write};

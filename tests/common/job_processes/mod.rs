@@ -7,8 +7,6 @@
 pub mod launch;
 mod program;
 
-pub use program::play;
-
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -23,7 +21,13 @@ const MS: u64 = 1_000_000;
 /// Names the file that holds a process's part; the folder of that file takes its record.
 const PART: &str = "CT_PART";
 /// The test that is a process's program.
-const PROGRAM: &str = "a_process";
+const PROGRAM: &str = "job_processes::a_process";
+
+/// Not a test but the program of a job's process, when it is one.
+#[test]
+fn a_process() {
+    program::play();
+}
 
 /// What one process does, in ms after the start.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +218,7 @@ impl Truth {
         let off = 100.0 * (sum / sum.clamp(least.min(most), most) - 1.0);
         let text = format!("{what}: {sum:.1} J of {least:.1} to {most:.1} J, {off:+.1} %");
         if std::env::var_os("CT_SHOW").is_some() {
-            crate::steady::say(&text);
+            crate::retry::say(&text);
         }
         let lost = kills as f64 * LOST_A_KILL;
         let is_above = sum > most * (1.0 + WITHIN);
@@ -246,7 +250,7 @@ pub fn counted_once(records: &[Record], what: &str) -> Result<(), Wrong> {
 /// Whether a test can be run here; else it says why the test is left out.
 pub fn can(holds: bool, why: &str) -> bool {
     if !holds {
-        crate::steady::say(&format!("skipped: {why}"));
+        crate::retry::say(&format!("skipped: {why}"));
     }
     holds
 }

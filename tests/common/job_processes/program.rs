@@ -1,8 +1,8 @@
 //! What a process of a job does: its part, and its record.
 
 use super::{MS, PART};
-use crate::served::{self, Counter};
-use crate::steady::now;
+use crate::fake_rapl::Counter;
+use crate::retry::now;
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::fs::File;
@@ -29,7 +29,7 @@ pub fn play() {
     let served = &part["served"];
     if let Some(born) = served["born"].as_u64() {
         let watts = served["watts"].as_array().unwrap().iter().map(|watts| watts.as_f64().unwrap());
-        served::serve_too(born, &watts.map(Counter::constant).collect::<Vec<Counter>>());
+        crate::fake_rapl::serve_too(born, &watts.map(Counter::constant).collect::<Vec<Counter>>());
     }
     let name = format!("{:x}.{}.record", carbontracker::host::random_u64(), std::process::id());
     let pen = Pen(Arc::new(Mutex::new(File::create(path.with_file_name(name)).unwrap())));

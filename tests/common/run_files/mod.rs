@@ -33,8 +33,10 @@ pub fn messages(tracker: &Tracker) -> Vec<String> {
 pub struct Folder(pub PathBuf);
 
 impl Folder {
+    #[track_caller]
     pub fn new(name: &str) -> Folder {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("log-{name}-{}", std::process::id()));
+        let caller = Path::new(std::panic::Location::caller().file()).file_stem().unwrap().display();
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("log-{caller}-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
