@@ -1,9 +1,9 @@
 # make demo      builds the library and measures a small training, live
 # make check     all tests; as root on Debian it first installs the tools they call
-# make           builds the shared and the static library (make lib), the command (make cli), modules and ways in
+# make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
 # make LIVE=0    leaves live services of carbon intensity out: no code that opens a connection, 1.8 MB less
 # make install   copies them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
-# make header    rewrites include/carbontracker.h from src/c_api.rs
+# make header    rewrites include/carbontracker.h from capi/src/lib.rs
 # make bench     what a call, a sample and ten million epochs cost
 # make figure    scores the forecast on the recordings in CT_DATA and draws docs/forecast.svg
 
@@ -18,38 +18,37 @@ CXXFLAGS ?= -O2
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 OUT     := $(TARGET)/release
 BUILD   := build
-LAY     := PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT)' BUILD='$(BUILD)' packaging/lay
+INSTALL := PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT)' BUILD='$(BUILD)' packaging/install.sh
 
-all: lib cli lua ways-in
-.PHONY: all lib cli lua ways-in demo check tools header bench figure install uninstall clean
+all: lib cli lua connectors
+.PHONY: all lib cli lua connectors demo check tools header bench figure install uninstall clean
 
-# Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then
-# just copies. One crate type a time: beside another, cargo leaves link-time optimisation out.
-RUSTC   := env -u CARGO_BUILD_TARGET $(CARGO) rustc --locked --lib --release --target-dir $(TARGET) --no-default-features
-# As said last, so that `make LIVE=0 && sudo make install` installs what it built.
-LIVE    ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
-WITH    := $(if $(filter-out 0,$(LIVE)),live)
-RUSTC   += --features '$(WITH)' --crate-type
-SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -type f)
+# Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then just copies.
+# With --workspace, crates have the same features in either part, so that both use one build of the core.
+BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --target-dir $(TARGET) --workspace --no-default-features
+# As set last, so that `make LIVE=0 && sudo make install` installs what it built.
+LIVE        ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
+BUILD_CARGO += $(if $(filter-out 0,$(LIVE)),--features live)
+CORE        := Cargo.toml Cargo.lock capi/Cargo.toml cli/Cargo.toml $(shell find src -type f)
+
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
-$(OUT)/libcarbontracker.so: $(SOURCES) $(OUT)/live
-	$(RUSTC) cdylib
+$(OUT)/libcarbontracker.so: $(CORE) capi/build.rs $(wildcard capi/src/*) $(OUT)/live
+	$(BUILD_CARGO) --lib
 	test -s $@ && touch $@
 	ln -sf libcarbontracker.so $(OUT)/libcarbontracker.so.0
-$(OUT)/libcarbontracker.a: $(SOURCES) $(OUT)/live
-	$(RUSTC) staticlib
+$(OUT)/libcarbontracker.a: $(OUT)/libcarbontracker.so
+	test -s $@ || $(BUILD_CARGO) --lib
+	touch $@
+
+cli: $(OUT)/carbontracker
+$(OUT)/carbontracker: $(CORE) $(shell find cli/src -type f) $(OUT)/live
+	$(BUILD_CARGO) --bin carbontracker
 	test -s $@ && touch $@
-$(OUT)/live: as-said
+
+$(OUT)/live: as-set
 	@mkdir -p $(@D)
 	@echo $(LIVE) | cmp -s - $@ || echo $(LIVE) > $@
-.PHONY: as-said
-
-# Built in a folder of its own: cargo builds the library for it again, all crate types at once.
-cli: $(OUT)/carbontracker
-$(OUT)/carbontracker: $(SOURCES) $(OUT)/live
-	env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --bin carbontracker --no-default-features --features 'cli $(WITH)' --target-dir $(TARGET)/cli
-	mkdir -p $(OUT)
-	cp $(TARGET)/cli/release/carbontracker $@
+.PHONY: as-set
 
 # The C module for each Lua whose headers are here; none is needed. It finds the library by its own place,
 # LIBDIR/lua/5.X/carbontracker.
@@ -63,16 +62,16 @@ $(LUA_CORES): $(BUILD)/lua/%/core.so: bindings/lua/carbontracker/core.c include/
 	    -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN/../../..'
 
 # For programs that stay as they are: a Kokkos Tools connector, and an object to link to them.
-WAYS_IN := $(BUILD)/libkp_carbontracker.so $(BUILD)/carbontracker_auto.o
-ways-in: $(WAYS_IN)
-$(WAYS_IN): WAY = $(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC -o $@ $<
-$(WAYS_IN): bindings/relink/at_end.h include/carbontracker.h | $(OUT)/libcarbontracker.so
+CONNECTORS := $(BUILD)/libkp_carbontracker.so $(BUILD)/carbontracker_auto.o
+connectors: $(CONNECTORS)
+$(CONNECTORS): CONNECT = $(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC -o $@ $<
+$(CONNECTORS): bindings/relink/exit_report.h include/carbontracker.h | $(OUT)/libcarbontracker.so
 $(BUILD)/libkp_carbontracker.so: bindings/kokkos/kp_carbontracker.c
 	mkdir -p $(BUILD)
-	$(WAY) -shared -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN'
+	$(CONNECT) -shared -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN'
 $(BUILD)/carbontracker_auto.o: bindings/relink/carbontracker_auto.c
 	mkdir -p $(BUILD)
-	$(WAY) -c
+	$(CONNECT) -c
 
 $(BUILD)/train: examples/train.cpp include/carbontracker.h bindings/cpp/carbontracker.hpp lib
 	mkdir -p $(BUILD)
@@ -86,38 +85,38 @@ tools:
 	tests/tools.sh
 
 check: tools all
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked --lib --no-default-features
+	$(CARGO) test --locked -p carbontracker --lib --no-default-features
 	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked
 
 header:
-	CT_UPDATE=1 $(CARGO) test --locked --test header the_committed_header
+	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test header the_committed_header
 
-# In a folder of its own: cargo puts a library and a command that it builds for benches where ours are.
+# In a folder of its own: the command that cargo builds for a bench has all features, whatever LIVE is.
 BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench
 
 bench: lib cli
-	$(BENCH) --bench cost --bench bindings
+	$(BENCH) -p carbontracker --bench cost --bench bindings
 
 figure:
-	$(BENCH) --bench forecast
+	$(BENCH) -p carbontracker-cli --bench forecast
 
-# packaging/lay lists what goes where; install-cpp, uninstall-julia and so on do one part of it.
-install: lib cli lua ways-in
-	$(LAY) install
+# packaging/install.sh lists what goes where; install-cpp, uninstall-julia and so on do one part of it.
+install: lib cli lua connectors
+	$(INSTALL) install
 
 uninstall:
-	$(LAY) uninstall
+	$(INSTALL) uninstall
 
 install-core: lib cli
 install-lua: lua
-install-kokkos install-relink: ways-in
+install-kokkos install-relink: connectors
 install-%:
-	$(LAY) install $*
+	$(INSTALL) install $*
 
 uninstall-%:
-	$(LAY) uninstall $*
+	$(INSTALL) uninstall $*
 
 clean:
 	$(CARGO) clean

@@ -1,9 +1,12 @@
 //! What a begin or an end costs through each language's binding, back to back, beside the same in C: `make bench`.
 
-#[path = "../tests/installed/mod.rs"]
-mod installed;
+#[path = "../tests/common/install_tree.rs"]
+mod install_tree;
 
-use installed::{checkout, in_every_language, outcome, scratch};
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+use install_tree::{checkout, in_every_language, outcome, scratch};
 
 /// Of so many runs the best: machines do other things too.
 const RUNS: usize = 5;

@@ -1,9 +1,9 @@
 //! What the library costs its host: `make bench`. Figures, not tests: machines are noisy, so quote
 //! medians, and ratios against what runs beside them.
-#[path = "../tests/served/mod.rs"]
-mod served;
-#[path = "../tests/steady/mod.rs"]
-mod steady;
+#[path = "../tests/common/fake_rapl.rs"]
+mod fake_rapl;
+#[path = "../tests/common/retry.rs"]
+mod retry;
 
 use carbontracker::carbon::select;
 use carbontracker::coordination::device_lease::LeaseManager;
@@ -16,14 +16,14 @@ use carbontracker::state::alerts::Alerts;
 use carbontracker::state::shared::SharedState;
 use carbontracker::tracker::Tracker;
 use carbontracker::tracker::sampler::Sampler;
-use served::{Counter, DELAY_US, Tree};
+use fake_rapl::{Counter, DELAY_US, Tree};
+use retry::{now, own_bytes};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use steady::{now, own_bytes};
 
 fn main() {
     println!("{:<58}{:>10}{:>10}{:>10}", "", "median", "99 %", "most");

@@ -11,7 +11,7 @@ use std::process::Command;
 const LAST: u32 = 10;
 const OURS: RGBColor = RGBColor(0, 114, 178);
 const THEIRS: RGBColor = RGBColor(213, 94, 0);
-const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/forecast.svg");
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/forecast.svg");
 
 /// (epochs seen, mean |error| in per cent)
 type Curve = Vec<(u32, f64)>;

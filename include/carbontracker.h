@@ -1,6 +1,6 @@
 /*
  * carbontracker: measures, forecasts and prices the energy of a training or time loop.
- * Generated from src/c_api.rs by `make header`; edit there.
+ * Generated from capi/src/lib.rs by `make header`; edit there.
  *
  * Threads   Any thread may call; calls on one tracker are serialised, different trackers are independent.
  *           ct_destroy and ct_release come last: no other call on that tracker may run beside or after them.

@@ -3,7 +3,7 @@
  * profiling region: those called CARBONTRACKER_KOKKOS_REGION, else the outermost ones. Without any the whole run is one
  * epoch. README.md in ../relink says more.
  */
-#include "../relink/at_end.h"
+#include "../relink/exit_report.h"
 
 #include <stdbool.h>
 
@@ -32,17 +32,17 @@ static void take_messages(bool says)
 {
     char message[2048];
     while (ct_message(tracker, message, sizeof message, NULL) == CT_OK)
-        if (says && at_end.rank <= 0)
-            at_end_line(message, "");
+        if (says && exit_report.rank <= 0)
+            exit_report_line(message, "");
 }
 
 void kokkosp_init_library(int sequence, uint64_t interface, uint32_t devices, void *device)
 {
     const char *name;
     (void)sequence, (void)interface, (void)devices, (void)device;
-    tracker = at_end_create("");
+    tracker = exit_report_create("");
     take_messages(false); /* the report has them, too */
-    name = at_end_variable("CARBONTRACKER_KOKKOS_REGION");
+    name = exit_report_variable("CARBONTRACKER_KOKKOS_REGION");
     snprintf(region, sizeof region, "%s", name == NULL ? "" : name);
     is_open = ct_epoch_begin(tracker) == CT_OK;
 }
@@ -85,14 +85,14 @@ void kokkosp_pop_profile_region(void)
 
 void kokkosp_finalize_library(void)
 {
-    if (tracker == NULL || getpid() != at_end.process)
+    if (tracker == NULL || getpid() != exit_report.process)
         return;
     if (is_open)
         ct_epoch_end(tracker); /* the whole run, or a region left open */
     take_messages(true);
     if (is_whole && region[0] != '\0')
-        at_end_line("no region has this name, so the whole run is one epoch", region);
-    at_end_report(tracker);
+        exit_report_line("no region has this name, so the whole run is one epoch", region);
+    exit_report_send(tracker);
     ct_destroy(tracker);
     tracker = NULL;
 }

@@ -5,18 +5,18 @@
  * Reports once, where the process that started ends by exit() or by returning from main: a forked child is silent, and so
  * is whatever ends by _exit, abort or a signal.
  */
-#include "at_end.h"
+#include "exit_report.h"
 
 static ct_tracker *tracker;
 
 static void end(void)
 {
     ct_tracker *ended = tracker;
-    if (ended == NULL || getpid() != at_end.process)
+    if (ended == NULL || getpid() != exit_report.process)
         return;
     tracker = NULL;
     ct_epoch_end(ended);
-    at_end_report(ended);
+    exit_report_send(ended);
     ct_destroy(ended);
 }
 
@@ -37,7 +37,7 @@ static void leave(void *unused)
 /* Before C++ constructors of ordinary priority. */
 __attribute__((constructor(101))) static void begin(void)
 {
-    tracker = at_end_create("epochs=1");
+    tracker = exit_report_create("epochs=1");
     if (tracker == NULL)
         return;
     atexit(end); /* where another thread than this calls exit() */

@@ -2,8 +2,9 @@
 //! allocation would end the host, so a call asks first whether there is enough for it ([`check`]), and what it needs
 //! all the same comes out of the reserve.
 
-#[cfg(not(feature = "host_allocator"))]
 mod reserve;
+
+pub use reserve::Allocator;
 
 use crate::error::{Error, Result, Status};
 use crate::units::digits;
@@ -68,11 +69,7 @@ unsafe extern "C" fn note_thread_locals(object: *mut libc::dl_phdr_info, _: usiz
 
 /// Whether the reserve has `bytes` free.
 pub fn has_reserve(bytes: usize) -> bool {
-    #[cfg(not(feature = "host_allocator"))]
-    let free = reserve::free();
-    #[cfg(feature = "host_allocator")]
-    let free = 0;
-    bytes <= free
+    bytes <= reserve::free()
 }
 
 fn none_left(bytes: usize, what: &str) -> Error {

@@ -3,7 +3,6 @@
 
 mod affinity;
 mod ancestry;
-#[cfg(feature = "cli")]
 pub mod child;
 pub mod exit;
 mod held;

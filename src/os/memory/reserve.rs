@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-#[global_allocator]
-static ALLOCATOR: Allocator = Allocator { reserve: Reserve::new() };
+static RESERVE: Reserve = Reserve::new();
+/// Whether [`Allocator`] serves this program: without it the reserve is never used.
+static IS_IN_USE: AtomicBool = AtomicBool::new(false);
 
 /// Bytes in the reserve. They take no memory until they are used.
 const SIZE: usize = 4 << 20;
@@ -19,23 +20,25 @@ const UNITS: usize = SIZE / UNIT;
 const BITS: usize = u64::BITS as usize;
 const WORDS: usize = UNITS / BITS;
 
-/// How many bytes of the reserve are free.
+/// How many bytes of the reserve are free; 0 in a program with another allocator.
 pub fn free() -> usize {
-    ALLOCATOR.reserve.free()
+    if IS_IN_USE.load(Ordering::Relaxed) { RESERVE.free() } else { 0 }
 }
 
-/// The system's allocator, and the reserve where that has nothing left.
-struct Allocator {
-    reserve: Reserve,
-}
+/// The system's allocator, and the reserve where the system has no memory left. The C library and the command make it
+/// their `#[global_allocator]`.
+pub struct Allocator;
 
 // SAFETY: each block comes from the system or from the reserve, and its address shows which of them takes it back; both
 // keep the contract of `GlobalAlloc`.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !IS_IN_USE.load(Ordering::Relaxed) {
+            IS_IN_USE.store(true, Ordering::Relaxed);
+        }
         // SAFETY: the caller's layout.
         let block = unsafe { System.alloc(layout) };
-        if block.is_null() { self.reserve.take(layout) } else { block }
+        if block.is_null() { RESERVE.take(layout) } else { block }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -44,7 +47,7 @@ unsafe impl GlobalAlloc for Allocator {
         if !block.is_null() {
             return block;
         }
-        let block = self.reserve.take(layout);
+        let block = RESERVE.take(layout);
         if !block.is_null() {
             // SAFETY: the block holds `size` bytes.
             unsafe { block.write_bytes(0, layout.size()) };
@@ -53,8 +56,8 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if self.reserve.holds(block) {
-            self.reserve.give_back(block, layout.size());
+        if RESERVE.holds(block) {
+            RESERVE.give_back(block, layout.size());
         } else {
             // SAFETY: not the reserve's, so the system's.
             unsafe { System.dealloc(block, layout) }
@@ -64,9 +67,9 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller sees to it that the size fits the alignment.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        let is_reserved = self.reserve.holds(block);
+        let is_reserved = RESERVE.holds(block);
         if is_reserved && size <= layout.size() {
-            self.reserve.resize(block, layout.size(), size);
+            RESERVE.resize(block, layout.size(), size);
             return block;
         }
         // SAFETY: the caller's sizes. A block that is not the reserve's is the system's, and stays where this fails.
@@ -74,10 +77,10 @@ unsafe impl GlobalAlloc for Allocator {
         if !is_reserved && !moved.is_null() {
             return moved;
         }
-        if moved.is_null() && is_reserved && self.reserve.resize(block, layout.size(), size) {
+        if moved.is_null() && is_reserved && RESERVE.resize(block, layout.size(), size) {
             return block;
         }
-        let moved = if moved.is_null() { self.reserve.take(wanted) } else { moved };
+        let moved = if moved.is_null() { RESERVE.take(wanted) } else { moved };
         if !moved.is_null() {
             // SAFETY: both blocks hold that many bytes and do not overlap; the old one is freed once.
             unsafe {

@@ -1,0 +1,237 @@
+//! What Fortran needs beyond the C functions: FORTRAN 77's entries, which a fixed-form program calls without any
+//! interface, and the threads that libgfortran looks for.
+//!
+//! A name has at most six letters and no underscore, and is exported as compilers spell it: `ctinit_` (gfortran, ifort,
+//! flang), `ctinit` (-fno-underscoring, IBM, NAG), `CTINIT` (Cray). Arguments are addresses of variables. The length of a
+//! CHARACTER variable comes by value after all addresses, as these compilers pass it. INTEGER and DOUBLE PRECISION are of
+//! default kind. The process has one such tracker; its options are environment variables.
+//!
+//! | call | meaning |
+//! | --- | --- |
+//! | `CTINIT(EPOCHS, IERR)` | makes it; EPOCHS planned, 0 = unknown, or CARBONTRACKER_EPOCHS. CT_ESTATE: there is one already |
+//! | `CTEBEG(IERR)`, `CTEEND(IERR)`, `CTCANC(IERR)` | begin, end and cancel an epoch |
+//! | `CTPROG(DONE, TOTAL, IERR)` | steps done of those in the open epoch |
+//! | `CTGET(EJ, CO2, PEJ, IERR)` | energy so far (J), its CO2e (g), the whole run's forecast (J); each -1 where unknown; IERR that of EJ |
+//! | `CTREP(FORMAT, FILE, IERR)` | writes the report to a file; the format's letters may be of either case |
+//! | `CTERR(TEXT)` | the words of this thread's last failure, padded with blanks; blank if there was none |
+//! | `CTEND(IERR)` | ends it |
+//!
+//! IERR is the `ct_status` of the C function; the entries are the C functions by other names. `CTMGET`, which sums over MPI's
+//! ranks, is in bindings/mpi; it asks `ct_fortran_tracker` for the tracker.
+
+use super::{
+    ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_value, guard,
+    set_last_error, with_tracker,
+};
+use carbontracker::error::{Error, Status};
+use carbontracker::os::Undisturbed;
+use carbontracker::run_files::atomic_replace;
+use carbontracker::tracker::Tracker;
+use std::ffi::{CStr, OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+static TRACKER: AtomicPtr<Tracker> = AtomicPtr::new(std::ptr::null_mut());
+/// What a number is that nobody knows.
+const UNKNOWN: f64 = -1.0;
+
+/// # Safety
+/// `epochs` points to an INTEGER.
+unsafe fn init(epochs: *const i32) -> Status {
+    let before = TRACKER.load(Ordering::SeqCst);
+    let is_live = |tracker| {
+        // SAFETY: NULL, or from ct_create and not yet given up by `end`.
+        unsafe { with_tracker(tracker, |_| Ok(Status::CT_OK)) == Status::CT_OK }
+    };
+    let there_is_one = || {
+        set_last_error("CTINIT: there is a tracker already; call CTEND first");
+        Status::CT_ESTATE
+    };
+    if is_live(before) {
+        return there_is_one();
+    }
+    // SAFETY: the caller passes an INTEGER.
+    let options = match unsafe { epochs.read() } {
+        0 => "\0".to_owned(),
+        epochs => format!("epochs={epochs}\0"),
+    };
+    let mut tracker = std::ptr::null_mut();
+    // SAFETY: ended by NUL, as it is written above, and the pointer is our own.
+    let status = unsafe { ct_create(options.as_ptr() as *const c_char, &mut tracker) };
+    // A forked child's first is its parent's, and is left.
+    if TRACKER.compare_exchange(before, tracker, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        // SAFETY: from ct_create just now; another thread was quicker.
+        unsafe { ct_destroy(tracker) };
+        return there_is_one();
+    }
+    status
+}
+
+/// # Safety
+/// All three point to DOUBLE PRECISION variables.
+unsafe fn get(energy: *mut f64, co2: *mut f64, forecast: *mut f64) -> Status {
+    let tracker = TRACKER.load(Ordering::SeqCst);
+    let value = |pointer: &CStr, out: *mut f64| {
+        // SAFETY: the caller passes DOUBLE PRECISION variables; the tracker is NULL or live.
+        unsafe {
+            out.write(UNKNOWN);
+            ct_value(tracker, pointer.as_ptr(), out)
+        }
+    };
+    let status = value(c"/usage/energy_j", energy);
+    value(c"/usage/co2eq_g", co2);
+    value(c"/forecast/energy_j/value", forecast);
+    status
+}
+
+/// # Safety
+/// Both point to an INTEGER.
+unsafe fn progress(done: *const i32, total: *const i32) -> Status {
+    // SAFETY: the caller passes INTEGERs.
+    let (done, total) = unsafe { (done.read(), total.read()) };
+    let count = |number: i32| {
+        u64::try_from(number).map_err(|_| Error::invalid("CTPROG: DONE and TOTAL count steps; neither is below 0"))
+    };
+    // SAFETY: NULL or live.
+    unsafe { with_tracker(TRACKER.load(Ordering::SeqCst), |tracker| tracker.progress(count(done)?, count(total)?)) }
+}
+
+/// # Safety
+/// Both are CHARACTER variables of these lengths.
+unsafe fn write_report(format: *const u8, file: *const u8, format_length: usize, file_length: usize) -> Status {
+    // SAFETY: the caller passes CHARACTER variables of these lengths.
+    let (format, file) = unsafe { (characters(format, format_length), characters(file, file_length)) };
+    let write = |tracker: &Tracker| {
+        let _undisturbed = Undisturbed::enter();
+        if file.is_empty() {
+            return Err(Error::invalid("CTREP: FILE is blank; pass the name of the file that the report is to be in"));
+        }
+        let text = tracker.report(&String::from_utf8_lossy(format).to_ascii_lowercase())?;
+        atomic_replace::put(Path::new(OsStr::from_bytes(file)), text)
+            .map(|()| Status::CT_OK)
+            .map_err(|why| Error::new(Status::CT_EIO, format!("CTREP: {why}")))
+    };
+    // SAFETY: NULL or live.
+    unsafe { with_tracker(TRACKER.load(Ordering::SeqCst), write) }
+}
+
+/// Writes the words of this thread's last failure, as far as they fit, and blanks after them.
+///
+/// # Safety
+/// `text` is a CHARACTER variable of this length.
+unsafe fn write_last_error(text: *mut u8, length: usize) {
+    let length = hidden(length);
+    // SAFETY: ct_last_error answers a text ended by NUL, which stays until this thread's next failure.
+    let words = unsafe { CStr::from_ptr(ct_last_error()) }.to_string_lossy();
+    let mut fits = words.len().min(length);
+    while !words.is_char_boundary(fits) {
+        fits -= 1;
+    }
+    // SAFETY: fits <= length bytes of the caller's variable, and `words` holds `fits`.
+    unsafe {
+        text.copy_from_nonoverlapping(words.as_ptr(), fits);
+        text.add(fits).write_bytes(b' ', length - fits);
+    }
+}
+
+/// A CHARACTER variable without the blanks around it.
+///
+/// # Safety
+/// `text` holds as many bytes as its length says, and outlives the result.
+unsafe fn characters<'a>(text: *const u8, length: usize) -> &'a [u8] {
+    // SAFETY: as this function's.
+    unsafe { std::slice::from_raw_parts(text, hidden(length)) }.trim_ascii()
+}
+
+/// The length of a CHARACTER variable. Older compilers pass 32 bits, and what is above them is not theirs.
+fn hidden(length: usize) -> usize {
+    length as u32 as usize
+}
+
+/// # Safety
+/// No other entry runs beside it.
+unsafe fn end() -> Status {
+    let tracker = TRACKER.swap(std::ptr::null_mut(), Ordering::SeqCst);
+    // SAFETY: NULL or from ct_create; nobody else has it any more.
+    unsafe {
+        let status = with_tracker(tracker, |_| Ok(Status::CT_OK));
+        ct_destroy(tracker);
+        status
+    }
+}
+
+/// Exports a function under the three names of an entry.
+macro_rules! export {
+    ([$($name:ident)*] $arguments:tt $body:block) => { $(export!(@one $name $arguments $body);)* };
+    (@one $name:ident ($($argument:ident: $type:ty),*) $body:block) => {
+        #[unsafe(no_mangle)]
+        #[allow(non_snake_case, missing_docs)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) $body
+    };
+}
+
+/// Exports an entry. Its status goes to its last argument, after which the lengths of CHARACTER variables come.
+macro_rules! entry {
+    ($names:tt ($($argument:ident: $type:ty),*) $(lengths ($($length:ident),*))? => $call:expr) => {
+        export!($names ($($argument: $type,)* ierr: *mut i32 $(, $($length: usize),*)?) {
+            // SAFETY: Fortran passes the addresses of its variables, and the tracker is NULL or live.
+            let status = guard(|| Ok(unsafe { $call }));
+            // SAFETY: as above.
+            unsafe { ierr.write(status as i32) };
+        });
+    };
+}
+
+entry!([ctinit ctinit_ CTINIT] (epochs: *const i32) => init(epochs));
+entry!([ctebeg ctebeg_ CTEBEG] () => ct_epoch_begin(TRACKER.load(Ordering::SeqCst)));
+entry!([cteend cteend_ CTEEND] () => ct_epoch_end(TRACKER.load(Ordering::SeqCst)));
+entry!([ctcanc ctcanc_ CTCANC] () => ct_epoch_cancel(TRACKER.load(Ordering::SeqCst)));
+entry!([ctprog ctprog_ CTPROG] (done: *const i32, total: *const i32) => progress(done, total));
+entry!([ctget ctget_ CTGET] (energy: *mut f64, co2: *mut f64, forecast: *mut f64) => get(energy, co2, forecast));
+entry!([ctrep ctrep_ CTREP] (format: *const u8, file: *const u8) lengths (of_format, of_file)
+    => write_report(format, file, of_format, of_file));
+entry!([ctend ctend_ CTEND] () => end());
+export!([cterr cterr_ CTERR] (text: *mut u8, length: usize) {
+    // SAFETY: Fortran passes a CHARACTER variable and its length.
+    guard(|| { unsafe { write_last_error(text, length) }; Ok(Status::CT_OK) });
+});
+
+/// FORTRAN 77's tracker, for entries that are compiled with a program, as CTMGET is. NULL: there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn ct_fortran_tracker() -> *mut Tracker {
+    TRACKER.load(Ordering::SeqCst)
+}
+
+unsafe extern "C" {
+    fn pthread_mutex_lock();
+    fn pthread_mutex_trylock();
+    fn pthread_mutex_unlock();
+    fn pthread_mutex_destroy();
+    fn pthread_key_create();
+    fn pthread_once();
+    fn pthread_getspecific();
+    fn pthread_setspecific();
+    fn pthread_cond_wait();
+    fn pthread_rwlock_rdlock();
+    fn pthread_rwlock_wrlock();
+    fn pthread_rwlock_unlock();
+}
+
+/// libgfortran refers to these weakly. In a program linked with -static they would be missing, while it takes the
+/// presence of others, which we bring, for theirs: it would call address 0 as the program ends.
+#[used]
+static THREADS: [unsafe extern "C" fn(); 12] = [
+    pthread_mutex_lock,
+    pthread_mutex_trylock,
+    pthread_mutex_unlock,
+    pthread_mutex_destroy,
+    pthread_key_create,
+    pthread_once,
+    pthread_getspecific,
+    pthread_setspecific,
+    pthread_cond_wait,
+    pthread_rwlock_rdlock,
+    pthread_rwlock_wrlock,
+    pthread_rwlock_unlock,
+];

@@ -1,0 +1,173 @@
+//! What a paper says of its runs: a sentence of what they used, one of how it was measured, and whom to cite.
+
+use super::totals::{Intensity, Range, Totals};
+use carbontracker::measurement::channel::ErrorBand;
+use carbontracker::units::{Amount, J_PER_KWH, digits, times};
+use std::collections::BTreeSet;
+
+/// The method's paper, for BibTeX.
+pub const CITATION: &str = "\
+@misc{anthony2020carbontracker,
+  title  = {Carbontracker: Tracking and Predicting the Carbon Footprint of Training Deep Learning Models},
+  author = {Lasse F. Wolff Anthony and Benjamin Kanding and Raghavendra Selvan},
+  note   = {ICML Workshop on Challenges in Deploying and Monitoring Machine Learning Systems, arXiv:2007.03051},
+  month  = {July},
+  year   = {2020}
+}
+";
+
+/// What the runs used, how that is known, and what is not.
+pub fn sentences(totals: &Totals) -> String {
+    let Some(used) = used(totals) else {
+        return format!("The energy of {} is not known.", runs(totals));
+    };
+    let said = [Some(used), how(totals), priced(totals), lacking(totals)];
+    said.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// What they are: "one run of 8 ranks". Ranks that nothing joins are processes, each with a report of its own.
+fn runs(totals: &Totals) -> String {
+    let of_ranks = if totals.has_jobs() { format!(" of {} ranks", totals.ranks) } else { String::new() };
+    match (totals.runs, totals.counted_elsewhere) {
+        (1, _) => format!("one run{of_ranks}"),
+        (count, 0) => format!("the {count} runs{of_ranks}"),
+        (count, _) => format!("the {count} processes"),
+    }
+}
+
+fn used(totals: &Totals) -> Option<String> {
+    let device_kwh = totals.energy_j.value().map(|joules| joules / J_PER_KWH);
+    let kwh = totals.facility_kwh.value().or(device_kwh)?;
+    let error = totals.facility_kwh.error().or(totals.energy_j.error());
+    let devices = if totals.is_measured() { "measured devices" } else { "devices" };
+    let amount = Amount::Of("kWh");
+    let of = match (totals.pue.known(), device_kwh) {
+        (Some(Range { most: 1.0, .. }), _) => {
+            format!("of the {devices}, without the data centre's overhead (PUE 1)")
+        }
+        (_, Some(device_kwh)) => {
+            format!("({} of the devices; PUE {})", amount.alone(device_kwh, totals.energy_j.error()), pue(totals))
+        }
+        (_, None) => format!("(PUE {})", pue(totals)),
+    };
+    let hours = digits(totals.duration_s / 3600.0);
+    let carbon = totals.co2eq_g.value().map_or("unknown amount of CO2eq".into(), |grams| {
+        let (kg, error, mass) = (Amount::Of("kg"), totals.co2eq_g.error(), grams / 1e3);
+        match error {
+            Some(band) => format!("{} of CO2eq ({})", kg.rough(mass, band), kg.interval(mass, band)),
+            None => format!("{} of CO2eq", kg.exact(mass)),
+        }
+    });
+    let stated = error.map_or(String::new(), |_| {
+        let (low, high) = (times(ErrorBand::UNSTATED.low), times(ErrorBand::UNSTATED.high));
+        let assumed = match totals.assumed {
+            0 => String::new(),
+            _ => format!(" Estimates that state no error are taken to be off by {low} to {high} times."),
+        };
+        format!(" The intervals hold the truth in nine cases of ten.{assumed}")
+    });
+    let machine = if totals.has_jobs() { "node" } else { "machine" };
+    let on = match (totals.hostless, totals.hosts.len()) {
+        (0, 1) => format!(" on one {machine}"),
+        (0, hosts) => format!(" on {hosts} {machine}s"),
+        _ => String::new(),
+    };
+    Some(format!(
+        "For this work, {}{on}, {hours} hours in all, used {} of electricity {of}, contributing an estimated {carbon}.{stated}",
+        runs(totals),
+        amount.with(kwh, error)
+    ))
+}
+
+/// That of the runs.
+pub fn pue(totals: &Totals) -> String {
+    totals.pue.known().map_or("unknown".into(), |pue| shown(pue, |pue| pue.to_string()))
+}
+
+/// "a" or "a to b".
+pub fn shown(range: Range, show: impl Fn(f64) -> String) -> String {
+    let [least, most] = [range.least, range.most].map(show);
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
+/// How the energy came about, by share.
+pub fn shares(totals: &Totals) -> String {
+    let error = totals
+        .estimated
+        .error()
+        .map(|band| format!(": between {} and {} times that in nine cases of ten", times(band.low), times(band.high)));
+    let words = |name: &str| match name {
+        "counter" => "measured by the hardware's energy counters".to_owned(),
+        "power" => "measured as power over time".to_owned(),
+        "estimate" => {
+            let error = error.as_deref().unwrap_or(", with no error stated");
+            format!("estimated from the device's load and design power, not measured{error}")
+        }
+        "simulated" => "simulated, and so not measured".to_owned(),
+        _ => "of unknown origin".to_owned(),
+    };
+    let shares: Vec<(&str, f64)> = totals.shares().collect();
+    let all: Vec<String> = match shares.as_slice() {
+        [(name, _)] => vec![words(name)],
+        shares => shares.iter().map(|(name, share)| format!("{} {}", percent(*share), words(name))).collect(),
+    };
+    all.join(", ")
+}
+
+fn percent(share: f64) -> String {
+    if share < 0.001 { "under 0.1 %".into() } else { format!("{:.1} %", share * 100.0) }
+}
+
+fn how(totals: &Totals) -> Option<String> {
+    let versions: Vec<&str> = totals.versions.iter().map(String::as_str).collect();
+    let versions = if versions.is_empty() { String::new() } else { format!(" {}", versions.join(" and ")) };
+    let shares = Some(shares(totals)).filter(|shares| !shares.is_empty());
+    let coverage = totals.coverage().map(|share| format!("readings cover {:.1} % of the time", share * 100.0));
+    let all: Vec<String> = shares.into_iter().chain(coverage).collect();
+    let all = if all.is_empty() { String::new() } else { format!(": {}", all.join("; ")) };
+    // Imported runs are those of Python's.
+    let is_ours = totals.versions.iter().all(|version| version == env!("CARGO_PKG_VERSION"));
+    let which = if is_ours { ", the C library that follows Python's Carbontracker" } else { "" };
+    Some(format!(
+        "The energy was determined with carbontracker{versions}{which} (Anthony, Kanding and Selvan 2020){all}."
+    ))
+}
+
+fn priced(totals: &Totals) -> Option<String> {
+    let range = totals.g_per_kwh.known()?;
+    let figures = shown(range, digits);
+    let grids: Vec<String> = totals.intensities.iter().map(grid).collect();
+    let bases: BTreeSet<&str> =
+        totals.intensities.iter().map(|one| one.basis.as_deref().unwrap_or("unknown")).collect();
+    let mixed = if bases.len() > 1 {
+        let bases: Vec<&str> = bases.into_iter().collect();
+        format!(" These stand on different bases ({}), which the sum mixes.", bases.join(", "))
+    } else {
+        String::new()
+    };
+    Some(format!("CO2eq is priced at {figures} g/kWh ({}).{mixed}", grids.join("; ")))
+}
+
+/// "DK, 2025, lifecycle, yearly average".
+pub fn grid(intensity: &Intensity) -> String {
+    let kind = intensity.kind.as_deref().map(|kind| match kind {
+        "static" => "yearly average",
+        "constant" => "a figure given by the authors",
+        "live" => "by the hour, from a live service",
+        "file" => "by the hour, from a file",
+        other => other,
+    });
+    let year = intensity.year.map(|year| year.to_string());
+    let parts = [intensity.zone.as_deref(), year.as_deref(), intensity.basis.as_deref(), kind];
+    let source = intensity.source.as_deref().filter(|_| intensity.kind.as_deref() != Some("constant"));
+    let known: Vec<&str> = parts.into_iter().chain([source]).flatten().collect();
+    if known.is_empty() { "of unknown origin".into() } else { known.join(", ") }
+}
+
+fn lacking(totals: &Totals) -> Option<String> {
+    let lacks = [("energy", totals.without_energy), ("CO2eq", totals.without_co2eq)];
+    let said = lacks.into_iter().filter(|(_, unknown)| *unknown > 0).map(|(what, unknown)| {
+        format!("Not in it is the {what} of {unknown} of the {} runs, which is not known.", totals.runs)
+    });
+    Some(said.collect::<Vec<_>>().join(" ")).filter(|said| !said.is_empty())
+}

@@ -1,0 +1,165 @@
+//! The logs of Python's Carbontracker as reports, recordings or a table: bytes to lines, lines to events, events to the runs
+//! of a file, these to the runs of all files, each once, and those to reports.
+
+mod copies;
+mod events;
+mod lines;
+mod outputs;
+mod pairs;
+mod report;
+mod runs;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use crate::console::{Done, complain, print};
+use carbontracker::os::text;
+use carbontracker::sanitize;
+use pairs::Log;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Read the logs that Python's Carbontracker wrote: every *_carbontracker.log and *_carbontracker_output.log of a folder
+///
+/// By default a table: when each run began, its epochs, time, energy with PUE, and CO2e; below it what Carbontracker's
+/// figures are known to lack. What the logs do not report stays unknown, and nothing is corrected. Each run counts once,
+/// whatever files hold it: logs of 1.x also hold all later runs of their process, and files may be copies.
+#[derive(clap::Args)]
+#[command(after_help = AFTER)]
+pub struct Import {
+    /// Folders of logs, of Carbontracker 1.x or 2.x, or files: logs, or text copied from a console
+    #[arg(required = true, value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+    /// Print the runs as an array of reports, as ct_report's JSON
+    #[arg(long, conflicts_with_all = ["csv", "out"])]
+    json: bool,
+    /// Print their epochs as a recording that `replay` and `score` read: run,epoch,duration_s,energy_j
+    #[arg(long, conflicts_with = "out")]
+    csv: bool,
+    /// Write a report a run into this folder, NAME.json, which `report` and `aggregate` read
+    #[arg(short, long = "out", value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+const AFTER: &str = "\
+Exit status: 0 done, 1 a log cannot be read (the message names file and line, the other runs are read), 2 wrong arguments.";
+
+/// No log is longer, bytes: an epoch takes some hundred of them.
+const LONGEST_LOG: u64 = 256 << 20;
+
+/// A run that was read.
+struct Imported {
+    name: String,
+    report: Value,
+}
+
+/// Does it, with every run that can be read; complaints about the others go to stderr.
+pub fn run(import: &Import) -> Done {
+    let mut troubles = Vec::new();
+    let logs = read(&import.paths, &mut troubles);
+    let (runs, message) = copies::once(pairs::runs(&logs), &logs);
+    let imported = |run: pairs::Run| Imported { report: report::report(&run), name: run.stem };
+    let runs: Vec<Imported> = runs.into_iter().map(imported).collect();
+    let text = match import {
+        Import { out: Some(out), .. } => {
+            troubles.extend(write(out, &runs));
+            String::new()
+        }
+        Import { json: true, .. } => Value::from_iter(runs.into_iter().map(|run| run.report)).to_string() + "\n",
+        Import { csv: true, .. } => show::recording(&runs, &mut troubles),
+        _ if runs.is_empty() => String::new(),
+        _ => show::table(&runs),
+    };
+    message.iter().chain(&troubles).for_each(|message| complain(message));
+    let printed = print(&text);
+    if troubles.is_empty() { printed } else { Ok(ExitCode::FAILURE) }
+}
+
+/// The logs that these paths name; the troubles name file and line.
+fn read(paths: &[PathBuf], troubles: &mut Vec<String>) -> Vec<Log> {
+    let mut files = Vec::new();
+    for path in paths {
+        match if path.is_dir() { of_folder(path) } else { Ok(vec![path.clone()]) } {
+            Ok(found) => files.extend(found),
+            Err(message) => troubles.push(message),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    files.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    let mut logs = Vec::new();
+    for path in files {
+        match log(&path) {
+            Ok(log) => logs.push(log),
+            Err(error) => troubles.push(format!("{}: {error}", path.display())),
+        }
+    }
+    troubles.extend(faults(&logs));
+    logs
+}
+
+/// The logs of a folder, in the order of their names. Copies of files may have something after `.log`, or before.
+fn of_folder(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let refused = |error: std::io::Error| format!("{}: {error}", dir.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(refused)? {
+        let path = entry.map_err(refused)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let rest = name.split_once(MARK).map(|(_, rest)| rest);
+        if rest.is_some_and(|rest| rest.contains(".log") && !rest.starts_with("_err")) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() { Err(format!("{}: no *_carbontracker.log there", dir.display())) } else { Ok(paths) }
+}
+
+/// What the names of logs have after the part that a run's two share.
+const MARK: &str = "_carbontracker";
+
+fn log(path: &Path) -> std::io::Result<Log> {
+    let bytes = text::bytes(path, LONGEST_LOG)?;
+    let name = sanitize::text(path.file_name().unwrap_or_default().to_string_lossy());
+    let (stem, is_output) = match name.split_once(MARK) {
+        Some((stem, rest)) => (stem, rest.starts_with("_output")),
+        None => (name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem), false),
+    };
+    Ok(Log::read(path.display().to_string(), stem.to_owned(), is_output, &bytes))
+}
+
+/// What cannot be read in them. None of a file that is empty, which Carbontracker leaves where verbose is 0, beside a log
+/// that is not.
+fn faults(logs: &[Log]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut empty: BTreeMap<&str, bool> = BTreeMap::new();
+    for log in logs {
+        let is_empty = empty.entry(&log.stem).or_insert(true);
+        *is_empty &= log.is_empty;
+        if !log.is_empty && log.is_foreign() {
+            faults.push(format!("{}:1: no line begins with date and time as in Carbontracker's logs, nor is one a console's 'Actual consumption for 1 epoch(s):'", log.path));
+        }
+        let refused = log.standards.iter().filter_map(|standard| standard.as_ref().err());
+        let lines: BTreeSet<(usize, &str)> =
+            refused.chain(&log.broken).map(|broken| (broken.line, broken.what.as_str())).collect();
+        faults.extend(lines.into_iter().map(|(line, what)| format!("{}:{line}: {what}", log.path)));
+    }
+    let empty = empty.into_iter().filter(|(_, is_empty)| *is_empty);
+    faults.extend(empty.map(|(stem, _)| format!("{stem}: its logs are empty")));
+    faults
+}
+
+/// Writes a report a run; a file that is there already may be the run's own report, and stays. Gives what failed.
+fn write(out: &Path, runs: &[Imported]) -> Vec<String> {
+    if let Err(error) = fs::create_dir_all(out) {
+        return vec![format!("{}: {error}", out.display())];
+    }
+    let write = |Imported { name, report }: &Imported| {
+        let path = out.join(format!("{name}.json"));
+        let written = File::create_new(&path).and_then(|mut file| writeln!(file, "{report}"));
+        written.err().map(|error| format!("{}: {error}", path.display()))
+    };
+    runs.iter().filter_map(write).collect()
+}

@@ -1,0 +1,125 @@
+//! A run in a few lines, out of the report's JSON.
+
+use crate::report_files::number;
+use carbontracker::measurement::channel::ErrorBand;
+use carbontracker::units::{Amount, digits, duration};
+use serde_json::Value;
+
+/// What it took, what that emits, and how it was measured.
+pub fn brief(report: &Value) -> String {
+    let mut lines = vec![head(report), emissions(report)];
+    lines.extend(epochs(report));
+    lines.extend(devices(report));
+    lines.extend(strings(report.get("notes")).map(|note| format!("  note: {note}")));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// None of a quantity is "unknown".
+fn shown(value: Option<f64>, show: fn(f64) -> String) -> String {
+    value.map_or("unknown".into(), show)
+}
+
+/// The same of an amount, of an estimate with its interval.
+fn amount(value: Option<f64>, amount: Amount, error: Option<ErrorBand>) -> String {
+    value.map_or("unknown".into(), |value| amount.with(value, error))
+}
+
+fn error(of: &Value, pointer: &str) -> Option<ErrorBand> {
+    ErrorBand::read(of.pointer(pointer))
+}
+
+fn strings(of: Option<&Value>) -> impl Iterator<Item = &str> {
+    of.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn head(report: &Value) -> String {
+    let name = report.pointer("/run/name").and_then(Value::as_str).unwrap_or("run");
+    let (seconds, joules) = (number(report, "/usage/duration_s"), number(report, "/usage/energy_j"));
+    let watts = joules.zip(seconds).filter(|(_, seconds)| *seconds > 0.0).map(|(joules, seconds)| joules / seconds);
+    let error = error(report, "/usage/error");
+    let mean = watts.map(|watts| Amount::Of("W").alone(watts, error));
+    let mean = mean.map_or(String::new(), |mean| format!(", {mean} in the mean"));
+    format!("{name}: {}, energy {}{mean}", shown(seconds, duration), amount(joules, Amount::Energy, error))
+}
+
+fn emissions(report: &Value) -> String {
+    let text = |pointer: &str| Some(report.pointer(pointer)?.as_str()?.to_owned());
+    let year = number(report, "/intensity/year").map(|year| year.to_string());
+    let of: Vec<String> = [text("/intensity/zone"), year, text("/intensity/kind")].into_iter().flatten().collect();
+    let pue = number(report, "/pue").filter(|pue| *pue != 1.0).map_or(String::new(), |pue| format!(", PUE {pue}"));
+    let intensity = shown(number(report, "/intensity/g_per_kwh"), digits);
+    let grams = amount(number(report, "/usage/co2eq_g"), Amount::Grams, error(report, "/usage/error"));
+    format!("  CO2e  {grams} at {intensity} g/kWh ({}){pue}", of.join(", "))
+}
+
+/// Where there are several.
+fn epochs(report: &Value) -> Option<String> {
+    let done = number(report, "/run/epochs_done").filter(|done| *done > 1.0)?;
+    let each = |pointer: &str| number(report, pointer).map(|all| all / done);
+    let error = error(report, "/usage/error");
+    let joules = each("/usage/epochs/energy_j");
+    let joules = joules.map_or("unknown".into(), |joules| Amount::Energy.alone(joules, error));
+    let seconds = shown(each("/usage/epochs/duration_s"), duration);
+    Some(format!("  epochs {done}, in the mean {seconds} and {joules}"))
+}
+
+/// A line each, and what there might be more.
+fn devices(report: &Value) -> Vec<String> {
+    let list = |name: &str| report.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let line = |one: &Value| {
+        let error = error(one, "/error");
+        let watts = number(one, "/mean_power_w").map(|watts| Amount::Of("W").alone(watts, error));
+        let watts = watts.map_or(String::new(), |watts| format!(", {watts}"));
+        let used = amount(number(one, "/energy_j"), Amount::Energy, error);
+        let [kind, device, method, source] = ["kind", "device", "method", "source"].map(|key| text(one, key));
+        format!("  {kind:<5} {used}{watts}: {device}, {method} by {source}")
+    };
+    let mut lines: Vec<String> = list("components").iter().map(line).collect();
+    let curable = list("unavailable").iter().filter(|one| one.get("cure").is_some_and(Value::is_string));
+    let mut sources: Vec<String> = curable.map(|one| text(one, "source")).collect();
+    sources.dedup();
+    if !sources.is_empty() {
+        lines
+            .push(format!("  not measured by {}: 'carbontracker doctor' says why, and what helps", sources.join(", ")));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_known_is_told_and_what_is_not_is_unknown() {
+        let report = json!({
+            "run": {"name": "make", "epochs_done": 2},
+            "usage": {"duration_s": 4.0, "energy_j": 200.0, "co2eq_g": 0.02, "epochs": {"duration_s": 4.0, "energy_j": 200.0}},
+            "intensity": {"g_per_kwh": 360.0, "kind": "static", "zone": "DK", "year": 2025},
+            "pue": 1.5,
+            "components": [{"kind": "cpu", "device": "package-0", "method": "counter", "source": "rapl", "energy_j": 200.0, "mean_power_w": 50.0}],
+            "unavailable": [{"source": "nvml", "reason": "?", "cure": "!"}, {"source": "amdgpu", "reason": "?", "cure": null}],
+            "notes": ["mind"],
+        });
+        let text = "make: 4.00 s, energy 200 J, 50.0 W in the mean
+  CO2e  20.0 mg at 360 g/kWh (DK, 2025, static), PUE 1.5
+  epochs 2, in the mean 2.00 s and 100 J
+  cpu   200 J, 50.0 W: package-0, counter by rapl
+  not measured by nvml: 'carbontracker doctor' says why, and what helps
+  note: mind
+";
+        assert_eq!(brief(&report), text);
+        let mut estimated = report.clone();
+        let half_or_twice = json!({"low": 0.5, "high": 2.0});
+        estimated["usage"]["error"] = half_or_twice.clone();
+        estimated["components"][0]["error"] = half_or_twice;
+        let first = "make: 4.00 s, energy about 200 J (100 to 400 J), about 50 W in the mean
+  CO2e  about 20 mg (10 to 40 mg) at 360 g/kWh (DK, 2025, static), PUE 1.5
+  epochs 2, in the mean 2.00 s and about 100 J
+  cpu   about 200 J (100 to 400 J), about 50 W: package-0";
+        assert!(brief(&estimated).starts_with(first), "{}", brief(&estimated));
+        assert_eq!(brief(&json!({})), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh ()\n");
+    }
+}

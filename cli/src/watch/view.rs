@@ -1,0 +1,297 @@
+//! A run at a moment, for who watches it: as lines for a terminal of some width, as one line, as JSON.
+
+use super::power;
+use crate::report_files::{number, word};
+use carbontracker::measurement::channel::ErrorBand;
+use carbontracker::report::ranks;
+use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};
+use console::{Style, measure_text_width, truncate_str};
+use serde_json::{Map, Value, json};
+
+/// Where what a line says begins.
+const LABEL: usize = 10;
+/// A run is silent after so many seconds without a word in its journal, which has one a minute;
+pub const SILENCE_S: f64 = 150.0;
+/// where a report is all there is, after so many of its epochs' mean length, too.
+const EPOCHS_OF_SILENCE: f64 = 3.0;
+
+/// What is known of a run, and when.
+pub struct View<'a> {
+    /// Its report.
+    pub report: &'a Value,
+    /// When that was told, s since 1970.
+    pub told: f64,
+    /// The present, likewise.
+    pub now: f64,
+    /// Nothing more is to come.
+    pub is_over: bool,
+    /// It is from a journal.
+    pub is_from_journal: bool,
+}
+
+impl View<'_> {
+    /// For a terminal so many columns wide; nothing is wider.
+    pub fn lines(&self, width: usize, colours: bool) -> Vec<String> {
+        let (bold, green) = (Style::new().bold().force_styling(colours), Style::new().green().force_styling(colours));
+        let mut lines = vec![bold.apply_to(truncate_str(&self.head(), width, "…")).to_string()];
+        lines.extend(self.share().map(|share| bar(share, width, &green)));
+        for (label, parts) in self.rows() {
+            lines.extend(filled(label, &parts, width));
+        }
+        lines
+    }
+
+    /// All in one line, as it was when it was told.
+    pub fn line(&self) -> String {
+        let told = View { now: self.told, ..*self };
+        let share = self.share().map(|share| format!(" ({})", percent(share))).unwrap_or_default();
+        let rows = told.rows().into_iter().filter(|(label, _)| *label != "left" || !self.is_silent());
+        let rows: String = rows.map(|(label, parts)| format!("; {label} {}", joined(&parts))).collect();
+        format!("{}{share}{rows}", self.head())
+    }
+
+    /// The same, for programs.
+    pub fn json(&self, file: &str) -> Value {
+        let told = View { now: self.told, ..*self };
+        let left_s = told.left_s();
+        let of = |pointer: &str| self.report.pointer(pointer).cloned().unwrap_or_default();
+        let power: Map<String, Value> =
+            self.power().into_iter().map(|(kind, watts)| (kind.into(), json!(watts))).collect();
+        let forecast = |name: &str| of(&format!("/forecast/{name}"));
+        json!({
+            "file": file,
+            "id": of("/run/id"),
+            "name": of("/run/name"),
+            "host": of("/run/host"),
+            "hosts": of("/run/hosts"),
+            "job": of("/run/job"),
+            "rank": of("/run/rank"),
+            "ranks": of("/run/ranks"),
+            "ranks_found": of("/run/ranks_found"),
+            "state": if self.is_over { json!("done") } else { of("/run/state") },
+            "silent": self.is_silent(),
+            "told_unix_s": self.told,
+            "epochs_done": of("/run/epochs_done"),
+            "epochs_planned": of("/run/epochs_planned"),
+            "progress": of("/run/progress"),
+            "share": self.share(),
+            "power_w": power,
+            "duration_s": of("/usage/duration_s"),
+            "error": of("/usage/error"),
+            "energy_j": of("/usage/energy_j"),
+            "co2eq_g": of("/usage/co2eq_g"),
+            "open": of("/run/open"),
+            "forecast": of("/forecast").is_object().then(|| json!({
+                "level": forecast("level"),
+                "duration_s": forecast("duration_s"),
+                "energy_j": forecast("energy_j"),
+                "co2eq_g": forecast("co2eq_g"),
+            })),
+            "left_s": left_s,
+            "ends_unix_s": left_s.map(|left_s| self.told + left_s),
+        })
+    }
+
+    /// Whether a run that goes on should have been heard of by now.
+    pub fn is_silent(&self) -> bool {
+        let epochs_s = number(self.report, "/usage/epochs/duration_s").filter(|_| !self.is_from_journal);
+        let patience = EPOCHS_OF_SILENCE * epochs_s.unwrap_or(0.0) / self.epochs_done().max(1.0);
+        !self.is_over && self.now - self.told > patience.max(SILENCE_S)
+    }
+
+    fn epochs_done(&self) -> f64 {
+        number(self.report, "/run/epochs_done").unwrap_or(0.0)
+    }
+
+    fn planned(&self) -> Option<f64> {
+        number(self.report, "/run/epochs_planned").filter(|planned| *planned > 0.0)
+    }
+
+    /// The share of the planned epochs that is done, with what is done of the open one.
+    fn share(&self) -> Option<f64> {
+        let open = number(self.report, "/run/progress").or_else(|| self.open_share()).filter(|_| !self.is_over);
+        let open = open.unwrap_or(0.0);
+        Some(((self.epochs_done() + open) / self.planned()?).clamp(0.0, 1.0))
+    }
+
+    /// How far the open epoch is, by how long those before it took.
+    fn open_share(&self) -> Option<f64> {
+        const NEARLY: f64 = 0.99;
+        let each_s = number(self.report, "/usage/epochs/duration_s")? / self.epochs_done();
+        let share = number(self.report, "/run/open/duration_s")? / each_s;
+        Some(share.min(NEARLY)).filter(|share| share.is_finite())
+    }
+
+    /// Used so far, with what the open epoch has used, which no total has yet.
+    fn used(&self, ended: &str, open: &str) -> Option<f64> {
+        sum([ended, open].map(|pointer| number(self.report, pointer)))
+    }
+
+    fn unknown(&self) -> &'static str {
+        match ranks::is_counted_elsewhere(self.report) {
+            true => "energy counted by another rank of the job",
+            false => "energy unknown",
+        }
+    }
+
+    /// Emissions of the open epoch, at the run's mean intensity, g CO2e.
+    fn open_g(&self) -> Option<f64> {
+        let number = |pointer| number(self.report, pointer);
+        Some(number("/run/open/energy_j")? / J_PER_KWH * number("/pue")? * number("/intensity/g_per_kwh")?)
+    }
+
+    fn head(&self) -> String {
+        let name = word(self.report, "/run/name").or_else(|| word(self.report, "/run/id")).unwrap_or("run");
+        let is_job = number(self.report, "/run/ranks_found").is_some();
+        let rank = number(self.report, "/run/rank").zip(number(self.report, "/run/ranks").filter(|all| *all > 1.0));
+        let rank = rank.map(|(rank, all)| format!(", rank {rank} of {all},")).unwrap_or_default();
+        let place = ranks::place(self.report).map(|place| format!("{}{place}", if is_job { ", " } else { " on " }));
+        format!("{name}{rank}{}: {}", place.unwrap_or_default(), self.state())
+    }
+
+    fn state(&self) -> String {
+        let done = self.epochs_done();
+        let of = self.planned().map(|planned| format!(" of {planned}")).unwrap_or_default();
+        let epochs = if done == 1.0 && of.is_empty() { "epoch" } else { "epochs" };
+        if self.is_silent() {
+            let since = instant(self.told).unwrap_or("long ago".into());
+            return format!("no sign of life since {since}, {done}{of} {epochs} done");
+        }
+        match word(self.report, "/run/state") {
+            _ if self.is_over => format!("done, {done}{of} {epochs}"),
+            Some("in_epoch") => format!("in epoch {}{of}", done + 1.0),
+            Some("waiting") => "waiting for its first epoch".into(),
+            Some("between") => format!("between epochs, {done}{of} done"),
+            _ => format!("running, {done}{of} {epochs} done"),
+        }
+    }
+
+    /// What is known, by what it is of.
+    fn rows(&self) -> Vec<(&'static str, Vec<String>)> {
+        let number = |pointer: &str| number(self.report, pointer);
+        let power = self.power();
+        let of_kinds = power.iter().map(|(kind, watts)| (*watts, self.error_of(kind)));
+        let all = power.iter().map(|(_, watts)| watts).sum();
+        let mut watts = vec![Amount::Of("W").with(all, ErrorBand::of_sum(of_kinds))];
+        let by_kind =
+            power.iter().map(|(kind, watts)| format!("{kind} {}", Amount::Of("W").alone(*watts, self.error_of(kind))));
+        watts.extend(by_kind.filter(|_| power.len() > 1));
+        let error = self.error();
+        let joules = self.used("/usage/energy_j", "/run/open/energy_j");
+        let used = [
+            Some(joules.map_or(self.unknown().into(), |joules| Amount::Energy.with(joules, error))),
+            sum([number("/usage/co2eq_g"), self.open_g()]).map(|g| Amount::Grams.of("CO2e", g, error)),
+            self.used("/usage/duration_s", "/run/open/duration_s").map(|s| format!("in {}", duration(s))),
+        ];
+        let mut rows = Vec::new();
+        if !self.is_over {
+            rows.extend(self.left_s().filter(|_| !self.is_silent()).map(|left_s| ("left", self.end(left_s))));
+            rows.extend((!power.is_empty()).then_some(("power", watts)));
+        }
+        rows.push(("used", used.into_iter().flatten().collect()));
+        rows.extend(self.forecast().filter(|_| !self.is_over).map(|parts| ("forecast", parts)));
+        rows
+    }
+
+    fn end(&self, left_s: f64) -> Vec<String> {
+        let ends = instant(self.now + left_s).filter(|_| left_s > 0.0);
+        std::iter::once(duration(left_s)).chain(ends.map(|at| format!("ends {at}"))).collect()
+    }
+
+    /// Of the whole run: values, each with its interval after it.
+    fn forecast(&self) -> Option<Vec<String>> {
+        let ends = |name: &str| {
+            let end = |end: &str| number(self.report, &format!("/forecast/{name}/{end}"));
+            Some([end("value")?, end("low")?, end("high")?])
+        };
+        let error = self.error();
+        let estimate = |name: &str, amount: Amount| {
+            let [value, low, high] = ends(name)?;
+            let interval = match error {
+                Some(_) => amount.between(low, high),
+                None => format!("{} to {}", amount.exact(low), amount.exact(high)),
+            };
+            Some([amount.alone(value, error), format!("({interval})")])
+        };
+        let time = ends("duration_s").map(|ends| ends.map(duration));
+        let time = time.map(|[value, low, high]| [value, format!("({low} to {high})")]);
+        let co2eq = estimate("co2eq_g", Amount::Grams).map(|[value, interval]| [format!("{value} CO2e"), interval]);
+        let parts = [estimate("energy_j", Amount::Energy), co2eq, time];
+        let parts: Vec<String> = parts.into_iter().flatten().flatten().collect();
+        let level = number(self.report, "/forecast/level").map(|level| format!("{} intervals", percent(level)));
+        (!parts.is_empty()).then(|| parts.into_iter().chain(level).collect())
+    }
+
+    /// Until the forecast end, s.
+    fn left_s(&self) -> Option<f64> {
+        let number = |pointer| number(self.report, pointer);
+        let open_s = number("/run/open/duration_s").unwrap_or(0.0);
+        let whole = || Some(number("/forecast/duration_s/value")? - number("/usage/duration_s")? - open_s);
+        let left_s = number("/forecast/remaining/duration_s/value").or_else(whole)?;
+        Some((left_s - (self.now - self.told).max(0.0)).max(0.0))
+    }
+
+    /// How far off its energy may be; None: it is measured.
+    fn error(&self) -> Option<ErrorBand> {
+        let of_ended = || ErrorBand::read(self.report.pointer("/usage/error"));
+        // As long as no epoch has ended, any of the estimates may be all of it.
+        let widest = || self.devices().filter_map(|one| ErrorBand::read(one.get("error"))).reduce(ErrorBand::with);
+        if number(self.report, "/usage/energy_j").is_some_and(|joules| joules > 0.0) { of_ended() } else { widest() }
+    }
+
+    /// The same of one kind of device.
+    fn error_of(&self, kind: &str) -> Option<ErrorBand> {
+        let of_kind = self.devices().filter(|one| word(one, "/kind") == Some(kind));
+        let parts = of_kind.map(|one| (number(one, "/energy_j").unwrap_or(0.0), ErrorBand::read(one.get("error"))));
+        let parts: Vec<_> = parts.collect();
+        let widest = || parts.iter().filter_map(|(_, error)| *error).reduce(ErrorBand::with);
+        if parts.iter().any(|(joules, _)| *joules > 0.0) { ErrorBand::of_sum(parts) } else { widest() }
+    }
+
+    fn devices(&self) -> impl Iterator<Item = &Value> {
+        self.report.get("components").and_then(Value::as_array).into_iter().flatten()
+    }
+
+    /// The latest mean power, W, by kind.
+    fn power(&self) -> Vec<(&'static str, f64)> {
+        power::latest(self.report)
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", (share * 100.0).floor())
+}
+
+fn bar(share: f64, width: usize, style: &Style) -> String {
+    let said = format!(" {:>5}", percent(share));
+    let room = width.saturating_sub(said.len()).min(80);
+    let full = (share * room as f64) as usize;
+    let bar = style.apply_to("█".repeat(full)).to_string() + &"░".repeat(room - full);
+    truncate_str(&(bar + &said), width, "").into_owned()
+}
+
+/// Commas between, but before a bracket.
+fn joined(parts: &[String]) -> String {
+    parts.join(", ").replace(", (", " (")
+}
+
+/// As many parts a line as fit, below one another.
+fn filled(label: &str, parts: &[String], width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = format!("{label:LABEL$}");
+    for (n, part) in parts.iter().enumerate() {
+        let comma = if parts.get(n + 1).is_none_or(|next| next.starts_with('(')) { "" } else { "," };
+        let is_first = line.len() == LABEL;
+        if !is_first && measure_text_width(&line) + 1 + measure_text_width(part) + comma.len() > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(LABEL)));
+        } else if !is_first {
+            line.push(' ');
+        }
+        line += &format!("{part}{comma}");
+    }
+    lines.push(line);
+    lines.iter().map(|line| truncate_str(line, width, "…").into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests;

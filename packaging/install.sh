@@ -1,0 +1,164 @@
+#!/bin/sh
+# Lays what users build against, or takes it away again: `make install`, `make uninstall` and CMake's install call it.
+#
+#   packaging/install.sh install|uninstall [PART...]      prints each file's place
+#
+# From the environment: PREFIX; LIBDIR, absolute or below PREFIX; DESTDIR, put before both; OUT, where cargo's part was
+# built, and BUILD, where the compiler's. The parts below are the whole list of what goes where: `lib` stands for LIBDIR,
+# the rest is below PREFIX. Nothing that is laid remembers where it is.
+set -eu
+verb=$1
+shift
+: "${DESTDIR:=}" "${LIBDIR:=lib}"
+case $PREFIX in /*) ;; *) echo "PREFIX is an absolute path; DESTDIR= goes before it" >&2 && exit 2 ;; esac
+case $LIBDIR in /*) ;; *) LIBDIR=$PREFIX/$LIBDIR ;; esac
+case $DESTDIR in '' | /*) ;; *) DESTDIR=$PWD/$DESTDIR ;; esac
+cd "$(dirname "$0")/.."
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+doc=share/doc/carbontracker
+parts="core $([ ! -d bindings ] || ls bindings)"
+
+core() {
+    put bin "$OUT/carbontracker"
+    show share/man/man1 carbontracker.1 man
+    show share/bash-completion/completions carbontracker completion bash
+    show share/zsh/site-functions _carbontracker completion zsh
+    show share/fish/vendor_completions.d carbontracker.fish completion fish
+    put include include/carbontracker.h
+    put lib "$OUT/libcarbontracker.a"
+    put lib "$OUT/libcarbontracker.so" "libcarbontracker.so.$version"
+    link lib libcarbontracker.so.0 "libcarbontracker.so.$version"
+    link lib libcarbontracker.so libcarbontracker.so.0
+    fill lib/pkgconfig packaging/carbontracker.pc.in
+    put lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerTargets.cmake
+    fill lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerConfig.cmake.in
+    fill lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerConfigVersion.cmake.in
+    each "$doc" README.md CHANGELOG.md LICENSE NOTICE
+    each "$doc/docs" docs/*
+    each "$doc/packaging" packaging/README.md
+    each "$doc/examples" examples/*
+}
+
+cpp() {
+    each include bindings/cpp/*.hpp
+    page cpp
+}
+
+fortran() {
+    each include bindings/fortran/src/*.f90
+    each share/fpm/carbontracker bindings/fortran/fpm.toml bindings/fortran/README.md LICENSE
+    each share/fpm/carbontracker/src bindings/fortran/src/*.f90
+    page fortran
+}
+
+mpi() {
+    each include bindings/mpi/*.h bindings/mpi/*.c bindings/mpi/*.f90
+    page mpi
+}
+
+julia() {
+    tree share/julia/dev/CarbonTracker bindings/julia
+    page julia
+}
+
+lua() {
+    for lua in 5.1 5.2 5.3 5.4; do
+        put share/lua/$lua bindings/lua/carbontracker.lua
+        each share/lua/$lua/carbontracker bindings/lua/carbontracker/*.lua
+        each lib/lua/$lua/carbontracker "$BUILD/lua/$lua/core.so" # built where that Lua's headers are
+    done
+    page lua
+}
+
+kokkos() {
+    each lib "$BUILD/libkp_carbontracker.so"
+    page kokkos
+}
+
+relink() {
+    each lib "$BUILD/carbontracker_auto.o"
+    page relink
+}
+
+# How parts are laid and taken away.
+
+put() { # FOLDER FILE [NAME]
+    if laying "$1" "${3:-${2##*/}}"; then
+        mode=644
+        [ ! -x "$2" ] || mode=755
+        install -D -m $mode "$2" "$at"
+    fi
+}
+
+each() { # FOLDER FILE...; what is not there is passed over
+    folder=$1
+    shift
+    for file; do
+        absent "$file" || put "$folder" "$file"
+    done
+}
+
+page() { # LANGUAGE; placed so that links from page to page hold
+    each "$doc/bindings/$1" "bindings/$1/README.md"
+}
+
+absent() { # FILE, which an earlier install may have laid all the same
+    [ "$verb" = install ] && [ ! -f "$1" ]
+}
+
+tree() { # FOLDER SOURCE
+    find "$2" -type f ! -name 'Manifest*.toml' | sort | while read -r file; do
+        within=${file#"$2"}
+        put "$1${within%/*}" "$file"
+    done
+}
+
+show() { # FOLDER NAME ARGUMENT...: what the command prints
+    folder=$1
+    name=$2
+    shift 2
+    if laying "$folder" "$name"; then
+        text=$("$OUT/carbontracker" "$@")
+        printf '%s\n' "$text" | install -D -m 644 /dev/stdin "$at"
+    fi
+}
+
+link() { # FOLDER NAME TARGET
+    if laying "$1" "$2"; then
+        ln -sf "$3" "$at"
+    fi
+}
+
+fill() { # FOLDER TEMPLATE: with the version, the way up from FOLDER to PREFIX, and that from there to LIBDIR
+    template=${2##*/}
+    if laying "$1" "${template%.in}"; then
+        up=$(realpath -m --relative-to="$(place "$1")" "$PREFIX")
+        lib=$(realpath -m --relative-to="$PREFIX" "$LIBDIR")
+        sed -e "s|@VERSION@|$version|" -e "s|@UP@|$up|" -e "s|@LIB@|$lib|" "$2" | install -D -m 644 /dev/stdin "$at"
+    fi
+}
+
+laying() { # FOLDER NAME: whether it is to be laid, at $at; else takes it away, and folders that this leaves empty
+    at=$DESTDIR$(place "$1")/$2
+    echo "${at#"$DESTDIR"}"
+    [ "$verb" != install ] || return 0
+    rm -f "$at"
+    below=$1
+    while [ "$below" != "${below%/*}" ]; do # bin, include, lib and share themselves stay
+        rmdir "$DESTDIR$(place "$below")" 2>/dev/null || break
+        below=${below%/*}
+    done
+    return 1
+}
+
+place() { # FOLDER
+    case $1 in
+        lib | lib/*) echo "$LIBDIR${1#lib}" ;;
+        *) echo "$PREFIX/$1" ;;
+    esac
+}
+
+[ $# -gt 0 ] || set -- $parts
+for part; do
+    "$part"
+done

@@ -1,0 +1,313 @@
+//! The library as C and C++ programs meet it: tests/bindings/c/*.c in every standard of both languages, run against
+//! the shared and the static library, natively and under valgrind.
+//!
+//! CT_LIBDIR says where the libraries are; without it, cargo builds them.
+//! CC and CXX say which compilers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crate::retry::say;
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const SONAME: &str = "libcarbontracker.so.0";
+/// How a program ends whose figures depend on time and are off: see tests/bindings/c/check.h.
+const DISTURBED: Option<i32> = Some(75);
+const TRIES: usize = 3;
+
+/// A language in one of its standards, and how its compiler is called.
+struct Language {
+    name: &'static str,
+    standard: &'static str,
+    variable: &'static str,
+    compiler: &'static str,
+    warnings: &'static [&'static str],
+}
+
+const fn c(standard: &'static str) -> Language {
+    Language { name: "c", standard, variable: "CC", compiler: "cc", warnings: &["-Wstrict-prototypes"] }
+}
+
+const fn cxx(standard: &'static str) -> Language {
+    Language { name: "c++", standard, variable: "CXX", compiler: "c++", warnings: &[] }
+}
+
+const MATRIX: [Language; 7] = [c("c99"), c("c11"), c("c17"), cxx("c++11"), cxx("c++14"), cxx("c++17"), cxx("c++20")];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Library {
+    Shared,
+    Static,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Natively,
+    UnderValgrind,
+}
+
+#[test]
+fn every_program_compiles_without_a_warning_in_every_standard() {
+    let lab = Lab::new("matrix");
+    let mut failures = Vec::new();
+    for language in &MATRIX {
+        for program in programs() {
+            failures
+                .extend(run(language.command().arg("-c").arg("-o").arg(lab.dir.join("unused.o")).arg(program)).err());
+        }
+    }
+    report(failures);
+}
+
+#[test]
+fn every_c_program_runs_with_the_shared_library() {
+    build_and_run("c-shared", &c("c99"), Library::Shared, How::Natively);
+}
+
+#[test]
+fn every_c_program_runs_with_the_static_library() {
+    build_and_run("c-static", &c("c99"), Library::Static, How::Natively);
+}
+
+#[test]
+fn every_program_runs_as_cxx() {
+    build_and_run("cxx-shared", &cxx("c++11"), Library::Shared, How::Natively);
+}
+
+#[test]
+fn valgrind_finds_nothing_with_the_shared_library() {
+    build_and_run("valgrind-shared", &c("c99"), Library::Shared, How::UnderValgrind);
+}
+
+#[test]
+fn valgrind_finds_nothing_with_the_static_library() {
+    build_and_run("valgrind-static", &c("c99"), Library::Static, How::UnderValgrind);
+}
+
+#[test]
+fn the_exported_symbols_are_the_headers_functions() {
+    let listed = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library("libcarbontracker.so"))).unwrap();
+    let exported: BTreeSet<String> =
+        listed.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect();
+    let declared = declared_functions();
+    assert_eq!(declared.len(), 14, "{declared:?}");
+    let fortran = ["ctinit", "ctebeg", "cteend", "ctcanc", "ctprog", "ctget", "ctrep", "cterr", "ctend"];
+    let spelled = fortran.into_iter().flat_map(|name| [name.to_owned(), format!("{name}_"), name.to_uppercase()]);
+    let for_mpi = ["ct_fortran_tracker".to_owned()];
+    assert_eq!(exported, declared.into_iter().chain(spelled).chain(for_mpi).collect());
+}
+
+#[test]
+fn the_shared_library_has_its_soname_and_stays_mapped() {
+    let dynamic =
+        run(Command::new("readelf").args(["--dynamic", "--wide"]).arg(library("libcarbontracker.so"))).unwrap();
+    let line = |tag: &str| dynamic.lines().find(|line| line.contains(tag)).unwrap_or_default();
+    assert!(line("(SONAME)").contains(&format!("[{SONAME}]")), "{dynamic}");
+    assert!(line("(FLAGS_1)").contains("NODELETE"), "{dynamic}");
+}
+
+#[test]
+fn two_cxx_units_that_include_the_header_link_together() {
+    let lab = Lab::new("units");
+    let units = [
+        (
+            "main.cpp",
+            "#include <carbontracker.h>\nint other();\nint main() { return ct_abi_version() == CT_ABI_VERSION ? other() : 1; }\n",
+        ),
+        (
+            "other.cpp",
+            "#include <carbontracker.h>\n#include <carbontracker.h>\nint other() { return ct_epoch_begin(nullptr) == CT_DISABLED ? 0 : 2; }\n",
+        ),
+    ];
+    let mut compile = cxx("c++11").command();
+    for (name, text) in units {
+        fs::write(lab.dir.join(name), text).unwrap();
+        compile.arg(lab.dir.join(name));
+    }
+    let program = lab.dir.join("units");
+    run(lab.link(&mut compile, Library::Shared).arg("-o").arg(&program)).unwrap();
+    run(&mut lab.command(&program, How::Natively)).unwrap();
+}
+
+/// Builds and runs every program; tells of all that fail.
+fn build_and_run(name: &str, language: &Language, library: Library, how: How) {
+    if how == How::UnderValgrind && run(Command::new("valgrind").arg("--version")).is_err() {
+        assert!(env::var("CI").as_deref() != Ok("true"), "valgrind is not installed: run tests/tools.sh");
+        return say("skipped: valgrind is not installed");
+    }
+    let lab = Lab::new(name);
+    let mut failures = Vec::new();
+    for source in programs() {
+        let name = source.file_stem().unwrap().to_str().unwrap();
+        let loads_by_itself = ["dlclose", "late_thread"].contains(&name);
+        if loads_by_itself && library == Library::Static {
+            continue; // there is nothing to load
+        }
+        let program = lab.dir.join(name);
+        let mut compile = language.command();
+        compile.arg("-g").arg("-o").arg(&program).arg(&source);
+        if !loads_by_itself {
+            lab.link(&mut compile, library);
+        }
+        let built = run(compile.args(["-lpthread", "-lm", "-ldl"]));
+        match built.and_then(|_| run_steadily(&mut lab.command(&program, how))) {
+            Ok(output) => output
+                .lines()
+                .filter(|line| line.starts_with("skipped:"))
+                .for_each(|line| say(&format!("{name}: {line}"))),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    report(failures);
+}
+
+impl Language {
+    fn command(&self) -> Command {
+        let called = env::var(self.variable).unwrap_or_else(|_| self.compiler.into());
+        let mut words = called.split_whitespace();
+        let mut command = Command::new(words.next().unwrap_or(self.compiler));
+        command.args(words).args(["-x", self.name]).arg(format!("-std={}", self.standard));
+        command.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]).args(self.warnings);
+        command.arg("-I").arg(root().join("include"));
+        command
+    }
+}
+
+/// A test's own folder: its programs, their temporary files, and the shared library under the names
+/// it is linked and loaded by.
+struct Lab {
+    dir: PathBuf,
+}
+
+impl Lab {
+    fn new(name: &str) -> Lab {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c_api-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("tmp")).unwrap();
+        for name in ["libcarbontracker.so", SONAME] {
+            symlink(library("libcarbontracker.so"), dir.join(name)).unwrap();
+        }
+        Lab { dir }
+    }
+
+    fn link<'a>(&self, compile: &'a mut Command, library: Library) -> &'a mut Command {
+        compile.args(["-x", "none"]);
+        match library {
+            Library::Shared => compile.arg("-L").arg(&self.dir).arg("-lcarbontracker"),
+            Library::Static => compile.arg(self::library("libcarbontracker.a")).args(private_libraries()),
+        }
+    }
+
+    /// The program as it is to be run; `timeout` ends one that hangs.
+    fn command(&self, program: &Path, how: How) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "120"]);
+        if how == How::UnderValgrind {
+            command
+                .args(["valgrind", "-q", "--fair-sched=yes", "--error-exitcode=99"])
+                .args(leak_check(program))
+                .env("CT_VALGRIND", "1");
+        }
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARBONTRACKER_")) {
+            command.env_remove(name);
+        }
+        command
+            .arg(program)
+            .env("LD_LIBRARY_PATH", &self.dir)
+            .env("CT_SO", self.dir.join(SONAME))
+            .env("TMPDIR", self.dir.join("tmp"));
+        command
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Which leaks are errors.
+fn leak_check(program: &Path) -> &'static [&'static str] {
+    match program.file_name().and_then(|name| name.to_str()) {
+        // A forked child has the memory of the parent's sampler but not its thread: it leaks on purpose.
+        Some("fork") => &["--leak-check=no"],
+        // A thread alive at exit has its thread-locals pointed at in the middle only: "possibly lost".
+        // So has the main thread that has made a tracker with files.
+        Some("pthread_exit" | "exit" | "exit_in_handler" | "backlog" | "dropped") => {
+            &["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
+        }
+        _ => &["--leak-check=full", "--show-leak-kinds=definite,possible", "--errors-for-leak-kinds=definite,possible"],
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(crate::ROOT)
+}
+
+fn programs() -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("tests/bindings/c")).unwrap().map(|entry| entry.unwrap().path());
+    let mut programs: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "c")).collect();
+    programs.sort();
+    assert!(!programs.is_empty());
+    programs
+}
+
+fn library(file: &str) -> PathBuf {
+    let dir = crate::c_library::folder();
+    let path = fs::canonicalize(dir.join(file));
+    path.unwrap_or_else(|error| {
+        panic!("{}: {error}; run `make lib` and set CT_LIBDIR=target/release", dir.join(file).display())
+    })
+}
+
+/// What the static library needs besides itself: pkg-config's file tells users the same.
+fn private_libraries() -> Vec<String> {
+    let pc = fs::read_to_string(root().join("packaging/carbontracker.pc.in")).unwrap();
+    let line =
+        pc.lines().find_map(|line| line.strip_prefix("Libs.private:")).expect("carbontracker.pc.in names Libs.private");
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The names before a parenthesis in the header, comments left out.
+fn declared_functions() -> BTreeSet<String> {
+    let header = fs::read_to_string(root().join("include/carbontracker.h")).unwrap();
+    let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect();
+    let before_parentheses =
+        code.split('(').filter_map(|part| part.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next());
+    before_parentheses.filter(|name| name.starts_with("ct_")).map(str::to_owned).collect()
+}
+
+/// Runs a program, and again where it says that it was disturbed.
+fn run_steadily(program: &mut Command) -> Result<String, String> {
+    for _ in 1..TRIES {
+        match attempt(program) {
+            Err((DISTURBED, failure)) => say(&format!("disturbed, tried again: {failure}")),
+            outcome => return outcome.map_err(|(_, failure)| failure),
+        }
+    }
+    run(program)
+}
+
+/// Runs a command; what it printed, or everything about its failure.
+fn run(command: &mut Command) -> Result<String, String> {
+    attempt(command).map_err(|(_, failure)| failure)
+}
+
+/// As `run`, with the status that it ended with where it failed.
+fn attempt(command: &mut Command) -> Result<String, (Option<i32>, String)> {
+    let output = command.output().map_err(|error| (None, format!("{command:?}: {error}; run tests/tools.sh")))?;
+    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    if output.status.success() {
+        Ok(printed)
+    } else {
+        Err((output.status.code(), format!("{command:?}\n{}\n{printed}", output.status)))
+    }
+}
+
+fn report(failures: Vec<String>) {
+    assert!(failures.is_empty(), "{} failed\n\n{}", failures.len(), failures.join("\n"));
+}

@@ -1,0 +1,25 @@
+//! The languages: programs that are built against the C library and run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../common/c_library.rs"]
+mod c_library;
+#[path = "../common/install_tree.rs"]
+mod install_tree;
+#[path = "mpi/launch.rs"]
+mod mpi_launch;
+#[path = "../common/retry.rs"]
+mod retry;
+
+mod c;
+mod connectors;
+mod cpp;
+mod fortran;
+mod header;
+mod julia;
+mod lua;
+mod mpi;
+mod mpi_runs;
+mod parity;
+
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -1,0 +1,266 @@
+//! MPI runs against the installed tree, with Open MPI and MPICH: whatever the ranks do, the run's number is what its
+//! devices used, and all ranks are told the same. The counters' energy is known at every instant (tests/bindings/mpi/served.h).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
+use crate::mpi_launch::{MPICH, Mpi, OPEN_MPI, Told, WARNINGS, machine, near, options, tried};
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn open_mpi_sums_what_was_used() {
+    sums_what_was_used(&OPEN_MPI);
+}
+
+#[test]
+fn mpich_sums_what_was_used() {
+    sums_what_was_used(&MPICH);
+}
+
+fn sums_what_was_used(mpi: &Mpi) {
+    if !mpi.is_here() {
+        return;
+    }
+    let (ranks, root) = (mpi.ranks(), machine(&format!("{}-sums", mpi.name), &[60, 40]));
+    let options = options(&root);
+    let launch = |n: usize, how: &[&str]| {
+        let mut launch = mpi.launch(n, &ranks);
+        launch.arg(&options).args(how);
+        launch
+    };
+    let plain: &[(usize, &[&str])] = match mpi.name {
+        "openmpi" => &[(1, &["checks"]), (2, &["checks"]), (4, &[])],
+        _ => &[(1, &["checks"]), (2, &[])], // its ranks spin while they wait: more of them than processors are slow
+    };
+    let odd: &[(usize, &[&str])] = &[
+        (4, &["late=1", "never=2", "disabled=3", "whole"]),
+        // The safety net alone: ranks that do not know of each other.
+        (2, &["checks", "whole"]),
+    ];
+    for &(n, how) in plain.iter().chain(odd) {
+        let is_net = n == 2 && how.len() == 2;
+        let alone = if is_net { "off" } else { "" };
+        let told = tried(
+            || {
+                let mut launch = launch(n, how);
+                launch.env("CARBONTRACKER_JOB", alone);
+                launch
+            },
+            |told| told.drew(0, 100.0),
+        );
+        let (energy, duration) = (told.number(0, "/usage/energy_j").1, told.number(0, "/usage/duration_s").1);
+        assert!(near(duration, told.seconds(0)), "{}", told.0);
+        assert!(near(told.number(0, "/usage/facility_energy_kwh").1, 2.0 * energy / 3.6e6), "{}", told.0);
+        assert!(near(told.number(0, "/usage/co2eq_g").1, 360.0 * 2.0 * energy / 3.6e6), "{}", told.0);
+        assert!(near(told.number(0, "/forecast/energy_j/high").1, energy), "{}", told.0);
+        let (status, epoch, _) = told.number(0, "/epochs/1/cpu_j");
+        assert!(status == 0 && epoch > 10.0 && epoch < 0.5 * energy, "an epoch of four: {}", told.0);
+        assert_eq!(told.number(0, "/epochs/1/gpu_j").0, -4, "no GPU: {}", told.0);
+        let least = if how.contains(&"late=1") { 3.0 } else { 4.0 };
+        assert_eq!(told.number(0, "/run/epochs_done"), (0, least, 0), "the least of those with a tracker: {}", told.0);
+        if how.contains(&"whole") {
+            let head =
+                if is_net { "run of 2 ranks on 1 node\n" } else { "run of 4 ranks on 1 node, 2 of them tracked\n" };
+            let joules = format!("\n  energy  {energy:.1} J, at the facility ");
+            assert!(told.0.contains(head) && told.0.contains(&joules), "{}", told.0);
+            assert!(told.0.contains(&format!("nodes:\n  {energy:.1} J: ")), "{}", told.0);
+        }
+    }
+}
+
+/// The first rank leaves its loop early and waits, while another goes on, or begins only then. The total has what the other
+/// used to its end, however long the tail is and however seldom devices are read.
+#[test]
+fn ranks_that_wait_lend_what_they_counted() {
+    if !OPEN_MPI.is_here() {
+        return;
+    }
+    let ranks = OPEN_MPI.ranks();
+    let options = options(&machine("lent", &[100]));
+    for (interval, how) in [
+        ("1", &["early=0", "nap", "700"][..]),
+        ("1", &["early=0", "late=1", "nap", "700"]),
+        ("1", &["early=0", "nap", "100"]),
+        ("30", &["early=0", "nap", "700"]),
+        ("30", &["early=0", "nap", "100"]),
+        ("30", &["tail=1"]),
+    ] {
+        let launch = || {
+            let mut launch = OPEN_MPI.launch(2, &ranks);
+            launch.arg(format!("{options} interval={interval}")).args(how);
+            launch
+        };
+        let told = tried(launch, |told| told.drew(0, 100.0));
+        let (forecast, energy) = (told.number(0, "/forecast/energy_j/high").1, told.number(0, "/usage/energy_j").1);
+        assert!(forecast > 0.99 * energy, "no forecast is below what was used: {}", told.0);
+        let remaining = told.number(0, "/forecast/remaining/energy_j/high").1;
+        assert!(near(forecast, energy + remaining), "what was used does not remain: {}", told.0);
+    }
+}
+
+/// Each rank stops after two epochs and counts for a time of its own; the one that comes late counts an epoch alone.
+#[test]
+fn ranks_that_have_stopped_are_added() {
+    if !OPEN_MPI.is_here() {
+        return;
+    }
+    let ranks = OPEN_MPI.ranks();
+    let options = format!("{} monitor_epochs=2", options(&machine("stopped", &[100])));
+    for _ in 0..2 {
+        // they stop in any order
+        let told = Told(run(OPEN_MPI.launch(5, &ranks).arg(&options).arg("late=1")));
+        let (whole, parts) = (told.number(0, "/usage/energy_j").1, told.number(0, "counted").1);
+        assert!(near(whole, parts), "{}", told.0);
+    }
+}
+
+#[test]
+fn open_mpi_counts_each_gpu_once() {
+    counts_each_gpu_once(&OPEN_MPI);
+}
+
+#[test]
+fn mpich_counts_each_gpu_once() {
+    counts_each_gpu_once(&MPICH);
+}
+
+fn counts_each_gpu_once(mpi: &Mpi) {
+    if !mpi.is_here() || !have(&["cc"]) {
+        return;
+    }
+    let ranks = mpi.ranks();
+    let root = machine(&format!("{}-gpus", mpi.name), &[100]);
+    let driver = root.join("libnvidia-ml.so.1");
+    run(Command::new("cc")
+        .args(["-shared", "-fPIC", "-pthread"])
+        .arg(checkout("tests/bindings/mpi/gpus.c"))
+        .arg("-o")
+        .arg(&driver));
+    let options = format!("{} nvml='{}'", options(&root), driver.display());
+    let simulated = "epochs=4 sim_cpu=x:100 sim_gpu=g:300";
+    // Every rank sees both GPUs of 300 W, or one each, or has one that is simulated; ranks know of each other, or not.
+    let both = r#"exec "$0" "$@""#;
+    let each_its_own = r#"CUDA_VISIBLE_DEVICES=${PMI_RANK:-$OMPI_COMM_WORLD_RANK} exec "$0" "$@""#;
+    for job in ["", "off"] {
+        for (script, options) in [(both, options.as_str()), (each_its_own, &options), (both, simulated)] {
+            tried(
+                || {
+                    let mut launch = mpi.launch(2, Path::new("sh"));
+                    launch.arg("-c").arg(script).arg(&ranks).arg(options).env("CARBONTRACKER_JOB", job);
+                    launch
+                },
+                |told| {
+                    told.drew(0, 700.0)?;
+                    let epoch = |kind: &str| told.number(0, &format!("/epochs/1/{kind}_j")).1;
+                    let ratio = epoch("gpu") / epoch("cpu");
+                    if (ratio / 6.0 - 1.0).abs() < 0.2 { Ok(()) } else { Err(format!("{ratio} times:\n{}", told.0)) }
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn two_runs_side_by_side_are_two() {
+    for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
+        let ranks = mpi.ranks();
+        let roots = ["a", "b"]
+            .map(|name| machine(&format!("{}-side-{name}", mpi.name), if name == "a" { &[100] } else { &[300] }));
+        let [a, b] = roots.each_ref().map(|root| options(root));
+        tried(
+            || {
+                let mut launch = mpi.launch(4, &ranks);
+                launch.arg(format!("{a} job=a")).args(["split", &format!("{b} job=b")]);
+                launch
+            },
+            |told| told.drew(0, 100.0).and_then(|()| told.drew(1, 300.0)),
+        );
+    }
+}
+
+/// Ranks of two jobs, or one without a job, have no record in common: both count the device.
+#[test]
+fn a_device_counts_once_where_ranks_have_no_record_in_common() {
+    if !OPEN_MPI.is_here() {
+        return;
+    }
+    let ranks = OPEN_MPI.ranks();
+    let options = options(&machine("apart", &[100]));
+    let two_jobs = || {
+        let mut launch = OPEN_MPI.launch(4, &ranks);
+        launch.arg(format!("{options} job=a")).args(["split", &format!("{options} job=b"), "whole"]);
+        launch
+    };
+    let told = tried(two_jobs, |told| told.drew(0, 100.0).and_then(|()| told.drew(1, 100.0)));
+    let (whole, one) = (told.number(2, "/usage/energy_j").1, told.number(0, "/usage/energy_j").1);
+    assert!((whole / one - 1.0).abs() < 0.2, "{}", told.0);
+
+    let script = r#"test "$OMPI_COMM_WORLD_RANK" != 1 || export CARBONTRACKER_JOB=off; exec "$0" "$@""#;
+    let one_without = || {
+        let mut launch = OPEN_MPI.launch(3, Path::new("sh"));
+        launch.args(["-c", script]).arg(&ranks).arg(&options);
+        launch
+    };
+    tried(one_without, |told| told.drew(0, 100.0));
+}
+
+/// MPICH can be told to take its ranks for those of several nodes.
+#[test]
+fn nodes_are_added_and_those_that_know_nothing_are_told() {
+    if !MPICH.is_here() {
+        return;
+    }
+    let ranks = MPICH.ranks();
+    let [a, b, nothing] = [("nodes-a", &[100][..]), ("nodes-b", &[300]), ("nodes-none", &[])]
+        .map(|(name, watts)| options(&machine(name, watts)));
+    let launch = |second: &str| {
+        let mut launch = MPICH.launch(4, &ranks);
+        launch.arg(format!("{a} job=a")).args(["split", &format!("{second} job=b"), "whole"]);
+        launch.env("MPIR_CVAR_NUM_CLIQUES", "2");
+        launch
+    };
+    let told = tried(|| launch(&b), |told| told.drew(0, 100.0).and_then(|()| told.drew(1, 300.0)));
+    let (status, joules, missing) = told.number(2, "/usage/energy_j");
+    let sum = told.number(0, "/usage/energy_j").1 + told.number(1, "/usage/energy_j").1;
+    assert!(
+        (status, missing) == (0, 0) && (joules - sum).abs() < 1e-6,
+        "the same counter's name on two nodes: {}",
+        told.0
+    );
+    assert!(told.0.contains("run of 4 ranks on 2 nodes\n") && told.0.matches(", 2 ranks\n").count() == 2, "{}", told.0);
+
+    let told = tried(|| launch(&nothing), |told| told.drew(0, 100.0));
+    assert_eq!(told.number(1, "/usage/energy_j").0, -4, "{}", told.0);
+    let (status, joules, missing) = told.number(2, "/usage/energy_j");
+    assert_eq!((status, joules, missing), (0, told.number(0, "/usage/energy_j").1, 1), "{}", told.0);
+    assert!(
+        told.0.contains("; without 1 of the nodes, where it is unknown\n") && told.0.contains("\n  unknown: "),
+        "{}",
+        told.0
+    );
+}
+
+#[test]
+fn the_header_compiles_in_every_standard_of_both_languages() {
+    let dir = scratch("standards");
+    let source = "#include <carbontracker_mpi.h>\nint other(void);\nint other(void) { return 0; }\n";
+    for (file, compiler, standards) in
+        [("a.c", "mpicc", ["c99", "c11", "c17"]), ("a.cpp", "mpicxx", ["c++11", "c++17", "c++20"])]
+    {
+        std::fs::write(dir.join(file), source).unwrap();
+        for mpi in [&OPEN_MPI, &MPICH] {
+            if !have(&[&mpi.tool(compiler)]) {
+                continue;
+            }
+            for standard in standards {
+                let mut compile = command(mpi.tool(compiler));
+                // Open MPI's own C++ interface, long withdrawn, does not compile without a warning.
+                compile
+                    .args(WARNINGS)
+                    .args(["-Wpedantic", "-DOMPI_SKIP_MPICXX", "-c", "-o", "a.o", file])
+                    .current_dir(&dir);
+                run(compile.arg(format!("-std={standard}")).args(pkg_config(&["--cflags"])));
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `carbontracker doctor` on trees of /sys and /proc: what it finds works, what it finds lacking it has a cure for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::retry::steadily;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
+
+fn doctor(arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.arg("doctor").args(arguments).env_remove("CUDA_VISIBLE_DEVICES").output().expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json(arguments: &[&str]) -> (Value, Option<i32>) {
+    let output = doctor(&[arguments, &["--json"]].concat());
+    let found = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (found, output.status.code())
+}
+
+fn check<'a>(found: &'a Value, name: &str) -> &'a Value {
+    let is_it = |check: &&Value| check["name"] == name;
+    found["checks"].as_array().unwrap().iter().find(is_it).unwrap_or_else(|| panic!("{name} in {found:#}"))
+}
+
+/// A machine with one package of RAPL; removed in the end.
+struct Tree(PathBuf);
+
+impl Tree {
+    fn new(name: &str, energy_uj: &str) -> Tree {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("doctor-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        let tree = Tree(root);
+        let zone = "sys/class/powercap/intel-rapl:0";
+        for (file, text) in [("name", "package-0"), ("energy_uj", energy_uj), ("max_energy_range_uj", "262143328850")] {
+            tree.write(&format!("{zone}/{file}"), text);
+        }
+        tree.write("proc/sys/kernel/perf_event_paranoid", "4");
+        tree.write("proc/sys/kernel/osrelease", "6.1.0-test");
+        tree
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn options(&self) -> String {
+        format!("sysroot='{}' nvml=/no/nvml.so location=DK", self.0.display())
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A counter that somebody moves: 100 W, as near as a sleeping thread keeps it.
+#[test]
+fn what_works_is_read_live() {
+    steadily(|| {
+        let tree = Tree::new("live", "1000000");
+        let counter = tree.0.join("sys/class/powercap/intel-rapl:0/energy_uj");
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let (found, status) = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let start = std::time::Instant::now();
+                let next = counter.with_extension("next");
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let used = 1_000_000 + start.elapsed().as_micros() as u64 * 100;
+                    std::fs::write(&next, used.to_string()).unwrap();
+                    std::fs::rename(&next, &counter).unwrap();
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+            });
+            let found = json(&["-o", &tree.options()]);
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            found
+        });
+        assert_eq!(status, Some(0), "{found:#}");
+        let package = &found["components"][0];
+        assert_eq!([&package["source"], &package["device"]], ["rapl", "package-0"]);
+        let watts = package["mean_power_w"].as_f64().unwrap();
+        assert!((watts - 100.0).abs() < 5.0, "{watts} W");
+        assert!(found["duration_s"].as_f64().unwrap() >= 1.0);
+        assert_eq!(check(&found, "powercap")["ok"], true);
+        assert_eq!(found["intensity"]["zone"], "DK");
+        assert!(found["not_needed"].as_array().unwrap().iter().any(|source| source == "cpu_model"), "{found:#}");
+    });
+}
+
+/// Root may read all, so the counter is one that nobody can: a link to itself.
+#[test]
+fn what_may_not_be_read_comes_with_the_command_that_helps() {
+    let tree = Tree::new("closed", "");
+    let counter = tree.0.join("sys/class/powercap/intel-rapl:0/energy_uj");
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    let mut command = Command::new(PROGRAM);
+    std::fs::set_permissions(&counter, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    if is_root {
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--clear-groups", PROGRAM]);
+    }
+    let output = command.args(["doctor", "-o", &tree.options()]).output().expect("setpriv, of util-linux");
+    let (said, why) = (text(&output.stdout), text(&output.stderr));
+    if is_root && said.is_empty() {
+        crate::retry::say(&format!("skipped: another user may not run {PROGRAM}: {why}"));
+        return;
+    }
+    assert_eq!(output.status.code(), Some(3), "{said}{why}");
+    assert!(said.contains("sudo chmod a+r /sys/class/powercap/*/energy_uj"), "{said}");
+    assert!(said.contains("no  powercap") && said.contains("may not read 1"), "{said}");
+}
+
+#[test]
+fn a_gpus_driver_is_asked_for_its_version() {
+    let standin = crate::fake_nvml::Standin::new(&[crate::fake_nvml::Gpu::constant(200.0)]);
+    let (found, status) = json(&["-o", &standin.options()]);
+    let nvml = check(&found, "NVML");
+    // In another process the stand-in is as it starts: without GPUs.
+    assert_eq!(
+        (&nvml["ok"], &nvml["finding"]),
+        (&true.into(), &"version 12.550.54.15, driver 550.54.15, GPUs: 0".into())
+    );
+    assert_eq!(status, Some(3), "{found:#}");
+    let output =
+        Command::new(PROGRAM).args(["doctor", "-o", &standin.options()]).env("CUDA_VISIBLE_DEVICES", "0").output();
+    assert!(text(&output.unwrap().stdout).contains("CUDA_VISIBLE_DEVICES=0"));
+}
+
+#[test]
+fn a_folder_for_files_is_tried_and_left_empty() {
+    let tree = Tree::new("folder", "5");
+    let logs = tree.0.join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let (found, _) = json(&["-o", &tree.options(), "--log-dir", logs.to_str().unwrap()]);
+    assert_eq!(check(&found, "log_dir")["ok"], true);
+    assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 0, "it leaves nothing");
+    let (found, _) = json(&["-o", &tree.options(), "--log-dir", "/dev/null/logs"]);
+    let log_dir = check(&found, "log_dir");
+    assert!(log_dir["ok"] == false && log_dir["cure"].as_str().unwrap().contains("mkdir -p '/dev/null/logs'"));
+}
+
+/// The library makes the folder, and the folders above it.
+#[test]
+fn a_folder_for_files_need_not_be_there() {
+    let tree = Tree::new("no-folder", "5");
+    let logs = tree.0.join("not/there");
+    let (found, _) = json(&["-o", &tree.options(), "--log-dir", logs.to_str().unwrap()]);
+    let log_dir = check(&found, "log_dir");
+    assert!(log_dir["ok"] == true && log_dir["finding"].as_str().unwrap().ends_with("can be made"), "{log_dir}");
+    assert!(!tree.0.join("not").exists(), "nothing is changed");
+}
+
+#[test]
+fn metrics_of_another_run_stay() {
+    let tree = Tree::new("metrics", "5");
+    let metrics = tree.0.join("node.prom");
+    std::fs::write(&metrics, "of another run").unwrap();
+    json(&["-o", &format!("{} prometheus='{}'", tree.options(), metrics.display())]);
+    assert_eq!(std::fs::read_to_string(metrics).unwrap(), "of another run");
+}
+
+#[test]
+fn an_estimate_is_none_and_wrong_options_are_refused() {
+    let (found, status) = json(&["-o", "sim_cpu=X:50 sim_gpu=G:200"]);
+    assert_eq!(status, Some(3));
+    let watts: Vec<f64> = (0..2).filter_map(|n| found["components"][n]["mean_power_w"].as_f64()).collect();
+    assert!((watts[0] - 50.0).abs() < 0.1 && (watts[1] - 200.0).abs() < 0.1, "{watts:?}");
+    let words = text(&doctor(&["-o", "sim_cpu=X:50"]).stdout);
+    assert!(words.contains("50.0 W") && words.contains("no location given") && words.contains("Linux"), "{words}");
+    assert_eq!(doctor(&["-o", "no_such=1"]).status.code(), Some(2));
+    let disabled = Command::new(PROGRAM).arg("doctor").env("CARBONTRACKER_DISABLE", "1").output().unwrap();
+    assert!(disabled.status.code() == Some(1) && text(&disabled.stderr).contains("unset CARBONTRACKER_DISABLE"));
+}

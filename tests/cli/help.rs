@@ -1,0 +1,129 @@
+//! What the command says of itself: help, completions, man page, and the README's lines, which work as they stand.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
+const README: &str = include_str!("../../README.md");
+
+fn carbontracker(arguments: &[&str]) -> String {
+    let output = Command::new(PROGRAM).args(arguments).output().expect("it starts");
+    assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The subcommands as the shells are told them.
+fn subcommands() -> Vec<String> {
+    let script = carbontracker(&["completion", "bash"]); // its first list is empty, the next the command's
+    let words = script.split("opts=\"").nth(2).and_then(|rest| rest.split('"').next()).expect("a list of words");
+    words
+        .split(' ')
+        .filter(|word| !word.starts_with('-') && !word.is_empty() && *word != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_subcommand_is_explained() {
+    let (help, all) = (carbontracker(&["help"]), subcommands());
+    assert!(
+        ["run", "doctor", "replay", "score", "completion", "man"].iter().all(|one| all.iter().any(|name| name == one))
+    );
+    for name in &all {
+        assert!(help.lines().any(|line| line.starts_with(&format!("  {name} "))), "{name} is not in\n{help}");
+        let explained = carbontracker(&["help", name]);
+        assert!(explained.contains(&format!("Usage: carbontracker {name}")), "{name}");
+        assert!(explained.contains("Exit status: "), "{name}");
+        assert!(README.contains(&format!("| `{name}")), "the README's table lacks {name}");
+    }
+}
+
+/// Hands a shell a script to check or run; None: that shell is not here.
+fn shell(program: &str, arguments: &[&str], script: &str) -> Option<String> {
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{program} is missing: tests/tools.sh");
+        let _ = writeln!(std::io::stderr(), "skipped: {program} is not here");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{program}: {output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_shells_take_their_completions() {
+    let bash = carbontracker(&["completion", "bash"]);
+    shell("bash", &["-n"], &bash);
+    let ask = "\ncomplete -p carbontracker\nCOMP_WORDS=(carbontracker run --ma) COMP_CWORD=2; _carbontracker carbontracker --ma run; echo \"${COMPREPLY[@]}\"\n";
+    let told = shell("bash", &["--norc"], &(bash + ask)).expect("bash");
+    assert!(told.contains("-F _carbontracker") && told.lines().any(|line| line == "--mark"), "{told}");
+    shell("zsh", &["-n"], &carbontracker(&["completion", "zsh"]));
+    let fish = carbontracker(&["completion", "fish"]) + "\ncomplete -C 'carbontracker doc'\n";
+    assert!(shell("fish", &["--no-config"], &fish).is_none_or(|told| told.contains("doctor")));
+    let refused = Command::new(PROGRAM).args(["completion", "csh"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn the_man_page_is_whole_and_formats_without_a_warning() {
+    let page = carbontracker(&["man"]);
+    let formatted = shell("groff", &["-man", "-ww", "-z", "-Kutf8", "-Tutf8"], &page);
+    assert!(formatted.is_none_or(|nothing| nothing.is_empty()));
+    for name in subcommands() {
+        assert!(page.contains(&format!(".SH \"CARBONTRACKER {}\"", name.to_uppercase())), "{name} is missing");
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("man-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    carbontracker(&["man", "--dir", dir.to_str().unwrap()]);
+    let mut pages: Vec<PathBuf> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.sort();
+    assert_eq!(pages.len(), 1 + subcommands().len(), "{pages:?}");
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        shell("groff", &["-man", "-ww", "-z", "-Kutf8", "-Tutf8"], &text);
+        assert!(text.contains(".SH SYNOPSIS"), "{}", page.display());
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+    let nowhere = Command::new(PROGRAM).args(["man", "--dir", "/no/such/folder"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(1));
+}
+
+/// The lines of the section on `run` and `doctor`, in a folder with a Makefile and a program as they name.
+#[test]
+fn the_readmes_lines_work() {
+    use std::os::unix::fs::PermissionsExt;
+    let section = README.split("\n## The command").nth(1).expect("a section").split("\n## ").next().unwrap();
+    let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("lines to type");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("readme-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("Makefile"), "all:\n\t@sleep 0.2\n").unwrap();
+    std::fs::write(dir.join("train"), "#!/bin/sh\nfor i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; echo epoch $i; done\n")
+        .unwrap();
+    std::fs::set_permissions(dir.join("train"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let lines: Vec<&str> = block.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    assert!(lines.len() >= 4, "{block}");
+    for line in lines.into_iter().filter(|line| {
+        ["run", "doctor", "completion", "man"].iter().any(|name| line.contains(&format!("carbontracker {name}")))
+    }) {
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(&dir)
+            .env("PATH", &path)
+            .env_remove("MAKEFLAGS")
+            .output()
+            .unwrap();
+        let is_doctor = line.contains("doctor") && output.status.code() == Some(3);
+        assert!(output.status.success() || is_doctor, "{line}: {output:?}");
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}

@@ -1,0 +1,34 @@
+//! The command, started as a user starts it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../common/browser/mod.rs"]
+mod browser;
+#[path = "../common/fake_nvml/mod.rs"]
+mod fake_nvml;
+#[path = "../common/install_tree.rs"]
+mod install_tree;
+#[path = "../common/retry.rs"]
+mod retry;
+#[path = "../common/run_files/mod.rs"]
+mod run_files;
+#[path = "../common/staging.rs"]
+mod staging;
+
+mod aggregate;
+mod carbontracker_logs;
+mod doctor;
+mod escapes;
+mod estimates;
+mod forecast;
+mod help;
+mod html;
+mod import;
+mod import_runs;
+mod python;
+mod run;
+mod signals;
+mod visible;
+mod watch;
+
+/// The checkout.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

@@ -1,0 +1,320 @@
+//! `carbontracker run`: the program it measures does not notice, and what is reported of it is so. A program that uses the
+//! library is this very one, started again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::retry::steadily;
+use carbontracker::tracker::Tracker;
+use serde_json::Value;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
+/// Every run counts all by itself, 50 W, whatever other tests do.
+const PLAIN: [&str; 3] = ["run", "-o", "sim_cpu=X:50 components=cpu job=off location=DK"];
+
+fn run(options: &[&str], program: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(PLAIN).args(options).arg("--").args(program).stdin(Stdio::null());
+    command
+}
+
+fn output(options: &[&str], program: &[&str]) -> Output {
+    run(options, program).output().expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a test's own file is called.
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("run-{name}-{}", std::process::id()))
+}
+
+/// The report on a shell script, and its output.
+fn reported(name: &str, options: &[&str], script: &str) -> (Value, Output) {
+    let file = path(name);
+    let options = [options, &["--report", "json", "--to", file.to_str().unwrap()]].concat();
+    let output = output(&options, &["sh", "-c", script]);
+    let report = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    std::fs::remove_file(&file).unwrap();
+    (serde_json::from_str(&report).unwrap(), output)
+}
+
+#[test]
+fn it_ends_as_the_program_does() {
+    for code in [0, 1, 7, 255] {
+        assert_eq!(output(&[], &["sh", "-c", &format!("exit {code}")]).status.code(), Some(code));
+    }
+    for signal in [libc::SIGTERM, libc::SIGKILL, libc::SIGSEGV, libc::SIGPIPE, libc::SIGINT] {
+        let ended = output(&["-q"], &["sh", "-c", &format!("kill -{signal} $$")]);
+        assert_eq!((ended.status.signal(), ended.status.core_dumped()), (Some(signal), false));
+    }
+    let unknown = output(&[], &["./no-such-program"]);
+    assert_eq!(unknown.status.code(), Some(127));
+    assert!(text(&unknown.stderr).contains("carbontracker: ./no-such-program: No such file"), "{unknown:?}");
+    assert_eq!(output(&[], &["/"]).status.code(), Some(126));
+    let file = path("not-executable");
+    std::fs::write(&file, "#!/bin/sh\n").unwrap();
+    assert_eq!(output(&[], &[file.to_str().unwrap()]).status.code(), Some(126));
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_runs() {
+    let file = path("never");
+    let touch = ["touch", file.to_str().unwrap()];
+    for (options, word) in [
+        (["-o", "no_such=1"], "unknown option"),
+        (["-o", "devices=process"], "devices=process"),
+        (["-o", "pue=0"], "pue"),
+        (["--to", "/no/such/folder/file"], "/no/such/folder/file"),
+        (["--epochs", "3"], "--mark"),
+        (["--mark", ""], "one line"),
+        (["--report", "pdf"], "brief"),
+    ] {
+        let refused = output(&options, &touch);
+        assert_eq!(refused.status.code(), Some(2), "{options:?}");
+        assert!(text(&refused.stderr).contains(word) && !file.exists(), "{options:?}: {}", text(&refused.stderr));
+    }
+    assert_eq!(Command::new(PROGRAM).arg("run").output().unwrap().status.code(), Some(2), "no program");
+    let logs = path("refused");
+    let refused = output(&["--log-dir", logs.to_str().unwrap(), "--to", "/no/such/folder/file"], &touch);
+    assert!(refused.status.code() == Some(2) && !logs.exists(), "no run, and no files of one");
+}
+
+#[test]
+fn input_and_output_are_the_programs() {
+    let noise: Vec<u8> = (0..10_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for options in [&[][..], &["--mark", "epoch"]] {
+        let mut command = run(&[options, &["-q"]].concat(), &["sh", "-c", "tee /dev/stderr"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let writer = std::thread::spawn({
+            let noise = noise.clone();
+            move || stdin.write_all(&noise)
+        });
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        assert!(output.status.success() && output.stdout == noise && output.stderr == noise, "{options:?}");
+    }
+    assert!(output(&["-q"], &["true"]).stderr.is_empty());
+}
+
+/// Environment, descriptors, and what signals do (those up to 28; the last two are the C library's own): as without us.
+#[test]
+fn the_program_finds_what_it_would_without_us() {
+    let look = "env | grep -v ^_= | sort; grep '^Sig[BIC]' /proc/self/status | sed 's/:.*\\(.......\\)$/ \\1/'; ls -l /proc/self/fd | sed 's/.* [0-9] -> //' | grep -v /proc/; pwd; ulimit -a";
+    for prepare in ["", "trap '' HUP QUIT CHLD USR1;"] {
+        let line = |with: &str| {
+            let output = Command::new("sh").args(["-c", &format!("{prepare} exec {with} sh -c \"$0\""), look]).output();
+            text(&output.unwrap().stdout)
+        };
+        let directly = line("");
+        assert!(directly.contains("SigIgn") && directly.contains("PATH="), "{directly}");
+        let through = line(&format!("'{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off' --"));
+        let without_pipes =
+            |text: &str| text.lines().filter(|line| !line.contains("pipe:")).collect::<Vec<_>>().join("\n");
+        assert_eq!(without_pipes(&directly), without_pipes(&through), "{prepare}");
+    }
+}
+
+#[test]
+fn energy_is_power_times_time() {
+    let (report, output) = reported("energy", &["--name", "a nap"], "sleep 1");
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}"));
+    let seconds = number("/usage/duration_s");
+    assert!((1.0..6.0).contains(&seconds), "{seconds}");
+    assert!((number("/usage/energy_j") / (50.0 * seconds) - 1.0).abs() < 1e-3, "{report}");
+    assert_eq!((number("/run/epochs_done"), report["run"]["name"].as_str()), (1.0, Some("a nap")));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_report_is_brief_and_on_standard_error() {
+    let told = output(&[], &["sh", "-c", "echo out; echo err >&2"]);
+    assert_eq!(text(&told.stdout), "out\n");
+    let lines = text(&told.stderr);
+    assert!(lines.starts_with("err\nsh: ") && lines.contains("50.0 W") && lines.contains("(DK,"), "{lines}");
+    assert!(lines.lines().count() <= 5, "{lines}");
+    let on_output = output(&["--report", "csv", "--to", "-", "-q"], &["true"]);
+    assert!(text(&on_output.stdout).starts_with("index,count,duration_s") && on_output.stderr.is_empty());
+}
+
+/// A device, a pipe, and a file that held more before.
+#[test]
+fn the_report_goes_where_it_is_to_go() {
+    assert!(output(&["--to", "/dev/null"], &["true"]).stderr.is_empty());
+    let piped = output(&["--to", "/dev/stdout"], &["true"]);
+    assert!(text(&piped.stdout).starts_with("true: ") && piped.stderr.is_empty(), "{piped:?}");
+    let file = path("to");
+    std::fs::write(&file, "x".repeat(10_000)).unwrap();
+    output(&["--to", file.to_str().unwrap()], &["true"]);
+    assert!(std::fs::read_to_string(&file).unwrap().len() < 1000);
+    std::fs::remove_file(file).unwrap();
+}
+
+fn epochs(name: &str, options: &[&str], script: &str) -> u64 {
+    reported(name, &[&["--mark", "epoch"], options].concat(), script).0["run"]["epochs_done"].as_u64().unwrap()
+}
+
+#[test]
+fn marks_divide_the_run_and_lose_nothing() {
+    let parts = "for i in 1 2 3; do sleep 0.2; echo epoch $i; done; sleep 0.2";
+    let (report, output) = reported("parts", &["--mark", "epoch"], parts);
+    assert_eq!((report["run"]["epochs_done"].as_u64(), text(&output.stdout).lines().count()), (Some(4), 3));
+    let each = report["epochs"].as_array().unwrap().iter().map(|epoch| epoch["duration_s"].as_f64().unwrap());
+    assert!(each.clone().all(|seconds| seconds >= 0.19) && each.sum::<f64>() >= 0.8, "{report}");
+    assert!(report["usage"]["between"]["duration_s"].as_f64().unwrap() < 0.01, "{report}");
+    let (planned, output) = reported("planned", &["--mark", "epoch", "--epochs", "3"], parts);
+    assert_eq!(planned["run"]["epochs_done"], 3, "the third goes on to the end");
+    assert!(text(&output.stderr).contains("forecast after 1 of 3 epochs"), "{}", text(&output.stderr));
+    assert_eq!(epochs("as-an-option", &["-o", "epochs=2"], parts), 2);
+    assert!(!text(&output.stderr).contains("is the mark printed"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn marks_that_stand_elsewhere_are_doubted() {
+    let at_begin = "for i in 1 2 3 4; do echo epoch $i; sleep 0.3; done";
+    let (_, output) = reported("at-begin", &["--mark", "epoch", "--epochs", "2"], at_begin);
+    let said = text(&output.stderr);
+    assert!(said.contains("is the mark printed when an epoch begins?"), "{said}");
+    assert!(said.contains("2 more marks than epochs were planned"), "{said}");
+}
+
+/// A run that is taken up has as many epochs as are planned, with those that are done.
+#[test]
+fn marks_go_on_from_those_of_a_run_that_was_killed() {
+    let logs = path("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let options = format!("resume='{}'", logs.display());
+    let options = ["-o", &options, "--log-dir", logs.to_str().unwrap(), "--mark", "epoch", "--epochs", "5"];
+    let script =
+        |from: u32, to: u32, end: &str| format!("for i in $(seq {from} {to}); do sleep 0.2; echo epoch; done; {end}");
+    let killed = output(&options, &["sh", "-c", &script(1, 2, "sleep 0.2; kill -9 $PPID")]);
+    assert!(killed.status.code().is_none(), "{killed:?}");
+    let (report, _) = reported("taken-up", &options, &script(3, 5, "sleep 0.2"));
+    std::fs::remove_dir_all(logs).unwrap();
+    assert_eq!(
+        (report["run"]["resumed"]["times"].as_u64(), report["run"]["epochs_done"].as_u64()),
+        (Some(1), Some(5)),
+        "{report}"
+    );
+}
+
+#[test]
+fn lines_are_found_however_they_come() {
+    assert_eq!(epochs("none", &[], "echo no mark"), 1);
+    assert_eq!(epochs("split", &[], "printf 'ep'; sleep 0.1; printf 'och 1\\nepo'; sleep 0.1; printf 'ch 2'"), 3);
+    assert_eq!(epochs("errors", &[], "echo epoch; echo epoch >&2"), 3);
+    assert_eq!(epochs("once", &[], "echo epoch epoch epoch"), 2);
+    assert_eq!(epochs("many", &[], "yes epoch | head -n 100000"), 100_001);
+    assert_eq!(epochs("huge", &[], "head -c 20000000 /dev/zero; echo epoch; head -c 20000000 /dev/zero"), 2);
+}
+
+/// Whoever reads stops, or the program closes its outputs: it goes as without us.
+#[test]
+fn closed_outputs_do_no_harm() {
+    for options in ["-q", "-q --mark epoch"] {
+        let line = format!("{{ '{PROGRAM}' run -o sim_cpu=X:1 {options} -- yes; echo $? >&2; }} | head -n 1");
+        let piped = Command::new("sh").args(["-c", &line]).output().unwrap();
+        let ended = text(&piped.stderr);
+        assert!(ended.trim().ends_with("141"), "SIGPIPE ends it: {ended}");
+        let closed = output(&options.split(' ').collect::<Vec<_>>(), &["sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 9"]);
+        assert_eq!(closed.status.code(), Some(9), "{options}");
+    }
+}
+
+/// A program that leaves others behind is over when it ends; with --mark what those still write comes through.
+#[test]
+fn who_stays_behind_is_not_waited_for() {
+    steadily(|| {
+        let start = Instant::now();
+        let mut command = run(&["-q"], &["sh", "-c", "sleep 3 & exit 3"]);
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(status.code() == Some(3) && start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    });
+    let (report, output) = reported("behind", &["--mark", "epoch"], "{ sleep 1; echo epoch late; } & echo now");
+    assert_eq!(text(&output.stdout), "now\nepoch late\n");
+    assert!(report["usage"]["duration_s"].as_f64().unwrap() < 1.0 && report["run"]["epochs_done"] == 1, "{report}");
+}
+
+#[test]
+fn a_disabled_library_just_runs_it() {
+    let disabled = run(&[], &["sh", "-c", "exit 4"]).env("CARBONTRACKER_DISABLE", "1").output().unwrap();
+    assert!(disabled.status.code() == Some(4) && disabled.stderr.is_empty());
+}
+
+/// Of a job with a name one process counts each device: of the runs one, and of the programs within them one.
+#[test]
+fn a_program_may_measure_itself_within() {
+    let job = format!("test-{}", std::process::id());
+    let this = std::env::current_exe().unwrap();
+    let inner = [this.to_str().unwrap(), "--exact", "run::a_program", "--nocapture", "--include-ignored"];
+    let spawn = |name: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["run", "--report", "json", "--to", path(name).to_str().unwrap(), "--"]).args(inner);
+        command.envs([("SLURM_JOB_ID", job.as_str()), ("CARBONTRACKER_SIM_CPU", "X:50"), ("CT_ROLE", "program")]);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let children = ["within-a", "within-b"].map(|name| (name, spawn(name)));
+    let told = children.map(|(name, child)| {
+        let output = child.wait_with_output().unwrap();
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap();
+        std::fs::remove_file(path(name)).unwrap();
+        (report["usage"]["energy_j"].as_f64(), text(&output.stdout).contains("it counts"))
+    });
+    let outer = told.iter().filter(|(energy, _)| energy.is_some_and(|joules| joules > 10.0)).count();
+    let within = told.iter().filter(|(_, counts)| *counts).count();
+    assert_eq!((outer, within), (1, 1), "{told:?}");
+}
+
+/// node_exporter is another user, and many clusters have this umask.
+#[test]
+fn metrics_can_be_read_by_all_under_any_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = path("metrics-umask").with_extension("prom");
+    let _ = std::fs::remove_file(&file);
+    let line =
+        format!("umask 077; exec \"$0\" run -q -o 'sim_cpu=A:1 nvml=/none prometheus={}' -- true", file.display());
+    let status = Command::new("sh").args(["-c", &line, PROGRAM]).status().expect("it starts");
+    let mode = std::fs::metadata(&file).expect("metrics").permissions().mode() & 0o777;
+    assert!(status.success() && mode == 0o644, "{mode:o}");
+    std::fs::remove_file(file).expect("removed");
+}
+
+/// Else aggregate would add up a run and the run within it, and resume take one for the other.
+#[test]
+fn the_runs_files_are_those_of_the_outer_run() {
+    let logs = path("files");
+    let nested = ["run", "-o", "sim_cpu=X:50 job=off", "-q", "--", "true"];
+    let mut command = run(&["-q"], &[&[PROGRAM], &nested[..]].concat());
+    for key in ["LOG_DIR", "RESUME", "PROMETHEUS"] {
+        command.env(format!("CARBONTRACKER_{key}"), &logs);
+    }
+    std::fs::create_dir(&logs).unwrap();
+    assert!(command.status().unwrap().success());
+    let names = std::fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let (journals, metrics): (Vec<String>, Vec<String>) = names
+        .filter(|name| name.ends_with(".jsonl") || name.ends_with(".prom"))
+        .partition(|name| name.ends_with(".jsonl"));
+    std::fs::remove_dir_all(logs).unwrap();
+    assert!(journals.len() == 1 && metrics.len() == 1, "{journals:?} {metrics:?}");
+}
+
+#[test]
+#[ignore = "the program within"]
+fn a_program() {
+    if std::env::var_os("CT_ROLE").is_none() {
+        return;
+    }
+    let tracker = Tracker::create("").unwrap().unwrap();
+    tracker.begin().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    tracker.end().unwrap();
+    println!("{}", if tracker.value("/usage/energy_j").is_ok_and(|joules| joules > 10.0) { "it counts" } else { "" });
+    tracker.destroy();
+}

@@ -1,0 +1,138 @@
+//! A machine played by files, some of which move, and runs on it.
+#![allow(dead_code)]
+
+use carbontracker::error::Status;
+use carbontracker::tracker::Tracker;
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const XEON: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz\nphysical id\t: 0\nsiblings\t: 2\ncpu cores\t: 2\nflags\t\t: fpu\n\n";
+
+/// A file, and what it holds some seconds after the start; None: it is not there.
+pub type Moving = (String, Box<dyn Fn(f64) -> Option<String> + Send>);
+
+/// A file whose number follows the seconds since the start.
+pub fn number(path: &str, number: fn(f64) -> u64) -> Moving {
+    (path.to_owned(), Box::new(move |at| Some(format!("{}\n", number(at)))))
+}
+
+/// A machine's files, some of which move.
+pub struct Machine {
+    pub root: PathBuf,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Machine {
+    /// One whose processor is known, half of whose time is spent working.
+    #[track_caller]
+    pub fn new(name: &str, files: &[(&str, &str)]) -> Machine {
+        let caller = std::path::Path::new(std::panic::Location::caller().file()).file_stem().unwrap().display();
+        let root = std::env::temp_dir().join(format!("ct-{caller}-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let machine = Machine { root, stop: Arc::default(), thread: None };
+        machine.write("proc/cpuinfo", &(XEON.to_owned() + &XEON.replace("\t: 0\nvendor", "\t: 1\nvendor")));
+        machine.write("proc/stat", &fs::read_to_string("/proc/stat").unwrap());
+        files.iter().for_each(|(path, text)| machine.write(path, text));
+        machine
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        write(&self.root.join(path), text);
+    }
+
+    /// Has files hold what these functions of the seconds since now say.
+    pub fn moving(mut self, files: Vec<Moving>) -> Machine {
+        let (root, stop, start) = (self.root.clone(), Arc::clone(&self.stop), Instant::now());
+        let set = move || {
+            let at = start.elapsed().as_secs_f64();
+            for (path, text) in &files {
+                match text(at) {
+                    Some(text) => write(&root.join(path), &text),
+                    None => drop(fs::remove_file(root.join(path))),
+                }
+            }
+        };
+        set();
+        self.thread = Some(std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                set();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }));
+        self
+    }
+
+    /// Runs epochs of 0.5 s, with further options.
+    pub fn run(&self, epochs: u32, options: &str) -> Outcome {
+        let options = format!("sysroot={} nvml=/none interval=0.1 {options}", self.root.display());
+        let tracker = Tracker::create(&options).unwrap().unwrap();
+        for _ in 0..epochs {
+            tracker.begin().unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+            tracker.end().unwrap();
+        }
+        let report = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+        let mut messages = Vec::new();
+        while tracker
+            .take_message(|text| {
+                messages.push(text.to_owned());
+                Ok(Status::CT_OK)
+            })
+            .is_ok()
+        {}
+        tracker.destroy();
+        Outcome { report, messages: messages.join("\n") }
+    }
+}
+
+/// A file as the kernel's are: never half written.
+fn write(path: &PathBuf, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().into_iter().for_each(|thread| thread.join().unwrap());
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+pub struct Outcome {
+    pub report: Value,
+    pub messages: String,
+}
+
+impl Outcome {
+    /// "kind source method status" of each component.
+    pub fn components(&self) -> Vec<String> {
+        let of = |one: &Value| {
+            let word = |key: &str| one[key].as_str().unwrap().to_owned();
+            [word("kind"), word("source"), word("method"), word("status")].join(" ")
+        };
+        let mut all: Vec<String> = self.report["components"].as_array().unwrap().iter().map(of).collect();
+        all.sort_by_key(|one| one.starts_with("dram"));
+        all
+    }
+
+    pub fn energy_j(&self, component: usize) -> Option<f64> {
+        self.report["components"][component]["energy_j"].as_f64()
+    }
+
+    pub fn note(&self, component: usize) -> &str {
+        self.report["components"][component]["note"].as_str().unwrap_or_default()
+    }
+
+    pub fn reasons(&self) -> String {
+        self.report["unavailable"].to_string()
+    }
+}

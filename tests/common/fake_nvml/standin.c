@@ -1,0 +1,483 @@
+/*
+ * A stand-in for libnvidia-ml: answers as the driver does, for GPUs whose power is known at every instant.
+ * tests/common/fake_nvml/mod.rs builds it and sets it through the standin_ functions; every copy of the file that a
+ * process loads is a driver of its own.
+ *
+ * As with real GPUs the energy counter moves every 20 ms; power moves about every 100 ms and is then the
+ * mean of the last 25 ms (or 1 s); each GPU in its own rhythm. After a fork NVML is as good as never initialised.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GPUS 16
+#define SLICES 7
+#define PIDS 8
+#define TEXT 96
+#define ENERGY_STEP_NS 20000000u
+#define POWER_WINDOW_NS 25000000u
+
+enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
+
+typedef int nvmlReturn_t;
+typedef struct nvmlDevice_st *nvmlDevice_t;
+
+typedef struct {
+    char busIdLegacy[16];
+    unsigned domain, bus, device, pciDeviceId, pciSubSystemId;
+    char busId[32];
+} nvmlPciInfo_t;
+
+typedef struct {
+    unsigned pid;
+    unsigned long long usedGpuMemory;
+    unsigned gpuInstanceId, computeInstanceId;
+} nvmlProcessInfo_t;
+
+typedef struct {
+    unsigned multiprocessorCount, sharedCopyEngineCount, sharedDecoderCount, sharedEncoderCount;
+    unsigned sharedJpegCount, sharedOfaCount, gpuInstanceSliceCount, computeInstanceSliceCount;
+    unsigned long long memorySizeMB;
+} nvmlDeviceAttributes_t;
+
+/* One GPU; the same as Gpu in tests/common/fake_nvml/mod.rs. */
+struct gpu {
+    double high_w, low_w, period_s, phase_s;
+    double limit_w;         /* enforced; below 0: not supported */
+    double limits_w[3];     /* as managed, by default, and the most that may be set; 0: not supported */
+    double scopes[3];       /* what field values show of its power by scope: GPU, module, memory; 0: not supported */
+    double power_share;     /* what nvmlDeviceGetPowerUsage shows of its power */
+    uint64_t power_step_ns; /* power is brought up to date this often */
+    uint64_t power_window_ns; /* and is the mean of so long */
+    uint64_t since_ns;      /* the counter was 0 then */
+    uint64_t stalled_ns;    /* the counter stands still since; 0: it moves */
+    uint64_t hang_until_ns; /* calls that name this GPU take until then */
+    uint64_t answer_until_ns; /* every such call returns `answer` until then; 0: for good */
+    uint64_t glitch_ns[2];  /* from then until then its power is shown as 0xffffffff mW */
+    int32_t answer;         /* what every such call returns */
+    int32_t has_counter;
+    int32_t slices[SLICES]; /* of each MIG instance; all 0: MIG is off */
+    uint32_t pids[PIDS];    /* what runs on it; with MIG on the n-th runs on the n-th instance */
+    char name[TEXT], uuid[TEXT];
+};
+
+/* The driver; the same as Driver in tests/common/fake_nvml/mod.rs. */
+struct driver {
+    double delay_s, init_delay_s;
+    uint32_t counts[3]; /* GPUs, MIG instances and processes as a sick driver counts them; 0: as they are */
+    uint32_t count;
+    int32_t init_answer, count_answer; /* what nvmlInit and nvmlDeviceGetCount return */
+    uint64_t answers_until_ns;         /* until then; 0: for good */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gpu gpus[GPUS];
+static struct driver driver;
+static pid_t owner;
+uint64_t standin_tally[3]; /* calls so far, initialisations so far, and those not shut down */
+
+/* A handle is an address here: a GPU's, then its MIG instances'. */
+static char handles[GPUS][1 + SLICES];
+
+/* On the clock of the library, which counts from long before the machine's start. */
+static uint64_t now_ns(void) {
+    static const uint64_t start = 1ull << 60;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return start + (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Whether an answer that lasts until then is still given. */
+static int lasts(uint64_t until_ns) {
+    return until_ns == 0 || now_ns() < until_ns;
+}
+
+static void sleep_s(double seconds) {
+    struct timespec left;
+    left.tv_sec = (time_t)seconds;
+    left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
+    if (seconds > 0) nanosleep(&left, NULL);
+}
+
+/* Energy used up to then, J: a square wave's, in closed form. */
+static double joules(const struct gpu *gpu, uint64_t ns) {
+    double t = (double)ns * 1e-9 + gpu->phase_s, half = gpu->period_s / 2;
+    double rounds = (double)(uint64_t)(t / gpu->period_s), into = t - rounds * gpu->period_s;
+    return rounds * (gpu->high_w + gpu->low_w) * half + gpu->high_w * (into < half ? into : half) +
+           gpu->low_w * (into > half ? into - half : 0);
+}
+
+/* The last instant at which a number was brought up to date. */
+static uint64_t refreshed(uint64_t ns, uint64_t step_ns, uint64_t phase_ns) {
+    phase_ns %= step_ns;
+    return (ns - phase_ns) / step_ns * step_ns + phase_ns;
+}
+
+/* 0 if the two languages do not agree on what a GPU is. */
+int standin_set(const struct driver *wanted, const struct gpu all[GPUS], size_t size) {
+    if (size != sizeof gpus) return 0;
+    pthread_mutex_lock(&lock);
+    driver = *wanted;
+    memcpy(gpus, all, sizeof gpus);
+    pthread_mutex_unlock(&lock);
+    return 1;
+}
+
+/* Begins a call: whether NVML may be asked, and how the driver is. */
+static nvmlReturn_t ask(struct driver *copy) {
+    int is_ready;
+    pthread_mutex_lock(&lock);
+    standin_tally[0]++;
+    *copy = driver;
+    is_ready = standin_tally[2] > 0 && owner == getpid();
+    pthread_mutex_unlock(&lock);
+    return is_ready ? SUCCESS : UNINITIALIZED;
+}
+
+/* As `ask`, of what names no GPU. */
+static nvmlReturn_t ask_driver(struct driver *copy) {
+    nvmlReturn_t result = ask(copy);
+    sleep_s(copy->delay_s);
+    return result;
+}
+
+/* A call on a handle: the GPU as it is halfway through the call, and which of its instances (0: itself). */
+struct call {
+    struct gpu gpu;
+    struct driver driver;
+    uint32_t index, instance;
+    int is_mig;
+    uint64_t at;
+};
+
+static struct gpu gpu_now(uint32_t index) {
+    struct gpu copy;
+    pthread_mutex_lock(&lock);
+    copy = gpus[index];
+    pthread_mutex_unlock(&lock);
+    return copy;
+}
+
+static nvmlReturn_t ask_index(uint32_t index, uint32_t instance, struct call *call) {
+    int n;
+    memset(call, 0, sizeof *call);
+    if (ask(&call->driver) != SUCCESS) return UNINITIALIZED;
+    sleep_s(call->driver.delay_s / 2);
+    if (index >= call->driver.count) return INVALID_ARGUMENT;
+    call->index = index;
+    call->instance = instance;
+    for (call->gpu = gpu_now(index); now_ns() < call->gpu.hang_until_ns; call->gpu = gpu_now(index)) sleep_s(0.002);
+    call->at = now_ns();
+    for (n = 0; n < SLICES; n++) call->is_mig |= call->gpu.slices[n] > 0;
+    sleep_s(call->driver.delay_s / 2);
+    if (call->gpu.answer != SUCCESS && lasts(call->gpu.answer_until_ns)) return call->gpu.answer;
+    return instance > 0 && call->gpu.slices[instance - 1] == 0 ? NOT_FOUND : SUCCESS;
+}
+
+static nvmlReturn_t ask_device(nvmlDevice_t device, struct call *call) {
+    uintptr_t place = (uintptr_t)device - (uintptr_t)handles;
+    if (device == NULL || place >= sizeof handles) return INVALID_ARGUMENT;
+    return ask_index((uint32_t)(place / (1 + SLICES)), (uint32_t)(place % (1 + SLICES)), call);
+}
+
+/* What is asked of a whole GPU only. */
+static nvmlReturn_t ask_gpu(nvmlDevice_t device, struct call *call) {
+    nvmlReturn_t result = ask_device(device, call);
+    return result == SUCCESS && call->instance > 0 ? NOT_SUPPORTED : result;
+}
+
+static nvmlDevice_t handle(uint32_t index, uint32_t instance) {
+    return (nvmlDevice_t)(void *)&handles[index][instance];
+}
+
+static nvmlReturn_t give_text(const char *text, char *out, unsigned length) {
+    if (strlen(text) >= length) return INSUFFICIENT_SIZE;
+    strcpy(out, text);
+    return SUCCESS;
+}
+
+/* Instances have UUIDs of their own: mig_uuid in tests/common/fake_nvml/mod.rs. */
+static void write_uuid(const struct gpu *gpu, uint32_t index, uint32_t instance, char *out) {
+    snprintf(out, TEXT, "%s", gpu->uuid);
+    if (instance > 0) snprintf(out, TEXT, "MIG-%08x-0000-5000-8000-%012x", (unsigned)index, (unsigned)(instance - 1));
+}
+
+const char *nvmlErrorString(nvmlReturn_t result) {
+    static const char *const words[] = {"The operation was successful", "Uninitialized", "Invalid Argument", "Not Supported"};
+    return result >= SUCCESS && result <= NOT_SUPPORTED ? words[result] : "Unknown Error";
+}
+
+nvmlReturn_t nvmlInit_v2(void) {
+    struct driver copy;
+    (void)ask(&copy);
+    sleep_s(copy.init_delay_s);
+    if (copy.init_answer != SUCCESS && lasts(copy.answers_until_ns)) return copy.init_answer;
+    pthread_mutex_lock(&lock);
+    standin_tally[2] = owner == getpid() ? standin_tally[2] + 1 : 1;
+    owner = getpid();
+    standin_tally[1]++;
+    pthread_mutex_unlock(&lock);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlShutdown(void) {
+    struct driver copy;
+    nvmlReturn_t result = ask(&copy);
+    pthread_mutex_lock(&lock);
+    if (result == SUCCESS) standin_tally[2]--;
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+nvmlReturn_t nvmlSystemGetNVMLVersion(char *version, unsigned length) {
+    struct driver copy;
+    nvmlReturn_t result = ask_driver(&copy);
+    return result != SUCCESS ? result : give_text("12.550.54.15", version, length);
+}
+
+nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned length) {
+    struct driver copy;
+    nvmlReturn_t result = ask_driver(&copy);
+    return result != SUCCESS ? result : give_text("550.54.15", version, length);
+}
+
+nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) {
+    struct driver copy;
+    nvmlReturn_t result = ask_driver(&copy);
+    if (result == SUCCESS && copy.count_answer != SUCCESS && lasts(copy.answers_until_ns)) return copy.count_answer;
+    if (result == SUCCESS) *count = copy.counts[0] > 0 ? copy.counts[0] : copy.count;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *device) {
+    struct call call;
+    nvmlReturn_t result = ask_index(index, 0, &call);
+    if (result == SUCCESS) *device = handle(index, 0);
+    return result;
+}
+
+/* Whole UUIDs only, of GPUs and of MIG instances. */
+nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
+    struct driver copy;
+    uint32_t index, instance;
+    char known[TEXT];
+    nvmlReturn_t result = ask_driver(&copy);
+    if (result != SUCCESS) return result;
+    for (index = 0; index < copy.count; index++) {
+        struct gpu gpu = gpu_now(index);
+        for (instance = 0; instance <= SLICES; instance++) {
+            write_uuid(&gpu, index, instance, known);
+            if (strcmp(known, uuid) != 0 || (instance > 0 && gpu.slices[instance - 1] == 0)) continue;
+            *device = handle(index, instance);
+            return gpu.answer;
+        }
+    }
+    return NOT_FOUND;
+}
+
+nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned length) {
+    struct call call;
+    char text[TEXT];
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    write_uuid(&call.gpu, call.index, call.instance, text);
+    return give_text(text, uuid, length);
+}
+
+nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned length) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    return result != SUCCESS ? result : give_text(call.gpu.name, name, length);
+}
+
+nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result == SUCCESS) *index = call.instance > 0 ? call.instance - 1 : call.index;
+    return result;
+}
+
+/* The power that a GPU shows, mW, as the mean of the time before it was brought up to date. */
+static unsigned milliwatts(const struct call *call, double share, uint64_t window_ns) {
+    uint64_t at = refreshed(call->at, call->gpu.power_step_ns, 37000000u + 13000000u * call->index);
+    double mean = (joules(&call->gpu, at) - joules(&call->gpu, at - window_ns)) / ((double)window_ns * 1e-9) * 1e3;
+    if (call->at >= call->gpu.glitch_ns[0] && call->at < call->gpu.glitch_ns[1]) return UINT32_MAX;
+    return mean * share < UINT32_MAX ? (unsigned)(mean * share) : UINT32_MAX;
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *power) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS) *power = milliwatts(&call, call.gpu.power_share, call.gpu.power_window_ns);
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *limit) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS && call.gpu.limit_w < 0) return NOT_SUPPORTED;
+    if (result == SUCCESS) *limit = (unsigned)(call.gpu.limit_w * 1e3);
+    return result;
+}
+
+static nvmlReturn_t give_limit(nvmlDevice_t device, int which, unsigned *limit) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS && call.gpu.limits_w[which] <= 0) return NOT_SUPPORTED;
+    if (result == SUCCESS) *limit = (unsigned)(call.gpu.limits_w[which] * 1e3);
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned *limit) {
+    return give_limit(device, 0, limit);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t device, unsigned *limit) {
+    return give_limit(device, 1, limit);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, unsigned *least, unsigned *most) {
+    *least = 0;
+    return give_limit(device, 2, most);
+}
+
+/* What drivers of 2017 do not have. */
+#ifndef STANDIN_OLD
+
+nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *energy) {
+    struct call call;
+    uint64_t at;
+    double used;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    if (!call.gpu.has_counter) return NOT_SUPPORTED;
+    at = call.gpu.stalled_ns > 0 && call.gpu.stalled_ns < call.at ? call.gpu.stalled_ns : call.at;
+    at = refreshed(at, ENERGY_STEP_NS, 3000000u + 7000000u * call.index);
+    used = joules(&call.gpu, at) - joules(&call.gpu, call.gpu.since_ns);
+    *energy = used > 0 ? (unsigned long long)(used * 1e3) : 0;
+    return SUCCESS;
+}
+
+/* nvmlFieldValue_t: its value is a union of eight bytes. */
+typedef struct {
+    unsigned fieldId, scopeId;
+    long long timestamp, latencyUsec;
+    int valueType;
+    nvmlReturn_t nvmlReturn;
+    union {
+        unsigned ui;
+        unsigned long long ull;
+    } value;
+} nvmlFieldValue_t;
+
+nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values) {
+    enum { POWER_AVERAGE = 185, POWER_INSTANT = 186, UNSIGNED_INT = 1 };
+    struct call call;
+    int n;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    for (n = 0; n < count; n++) {
+        nvmlFieldValue_t *value = &values[n];
+        double share = value->scopeId < 3 ? call.gpu.scopes[value->scopeId] : 0;
+        int is_power = value->fieldId == POWER_AVERAGE || value->fieldId == POWER_INSTANT;
+        value->nvmlReturn = is_power && share > 0 ? SUCCESS : NOT_SUPPORTED;
+        if (value->nvmlReturn != SUCCESS) continue;
+        value->valueType = UNSIGNED_INT;
+        value->value.ui = milliwatts(&call, share, value->fieldId == POWER_INSTANT ? POWER_WINDOW_NS : 1000000000u);
+    }
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    memset(pci, 0, sizeof *pci);
+    pci->bus = 0x10 + call.index;
+    snprintf(pci->busIdLegacy, sizeof pci->busIdLegacy, "0000:%02X:00.0", pci->bus & 0xff);
+    snprintf(pci->busId, sizeof pci->busId, "00000000:%02X:00.0", pci->bus & 0xff);
+    return SUCCESS;
+}
+
+/* Of a GPU cut by MIG only a privileged caller sees all processes; each instance tells its own. */
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t *infos) {
+    struct call call;
+    unsigned n, found = 0, room = *count;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    if (call.instance == 0 && call.is_mig) return NO_PERMISSION;
+    if (call.driver.counts[2] > 0) {
+        *count = call.driver.counts[2];
+        return INSUFFICIENT_SIZE;
+    }
+    for (n = 0; n < PIDS; n++) {
+        if (call.gpu.pids[n] == 0 || (call.instance > 0 && n != call.instance - 1)) continue;
+        if (infos != NULL && found < room) {
+            memset(&infos[found], 0, sizeof *infos);
+            infos[found].pid = call.gpu.pids[n];
+            infos[found].gpuInstanceId = infos[found].computeInstanceId = 0xffffffffu;
+        }
+        found++;
+    }
+    *count = found;
+    return found > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS) *current = *pending = (unsigned)(call.is_mig || call.driver.counts[1] > 0);
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *count) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result == SUCCESS) *count = call.is_mig ? SLICES : 0;
+    if (result == SUCCESS && call.driver.counts[1] > 0) *count = call.driver.counts[1];
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned index, nvmlDevice_t *instance) {
+    struct call call;
+    nvmlReturn_t result = ask_gpu(device, &call);
+    if (result != SUCCESS) return result;
+    if (index >= SLICES) return INVALID_ARGUMENT;
+    if (call.gpu.slices[index] == 0) return NOT_FOUND;
+    *instance = handle(call.index, 1 + index);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t instance, nvmlDevice_t *device) {
+    struct call call;
+    nvmlReturn_t result = ask_device(instance, &call);
+    if (result != SUCCESS) return result;
+    if (call.instance == 0) return INVALID_ARGUMENT;
+    *device = handle(call.index, 0);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *is_instance) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result == SUCCESS) *is_instance = call.instance > 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes) {
+    struct call call;
+    nvmlReturn_t result = ask_device(device, &call);
+    if (result != SUCCESS) return result;
+    if (call.instance == 0) return NOT_SUPPORTED;
+    memset(attributes, 0, sizeof *attributes);
+    attributes->gpuInstanceSliceCount = (unsigned)call.gpu.slices[call.instance - 1];
+    attributes->computeInstanceSliceCount = attributes->gpuInstanceSliceCount;
+    return SUCCESS;
+}
+
+#endif

@@ -1,0 +1,123 @@
+//! How the processes of a job are started, and several jobs at once.
+
+use super::{Folder, MS, PART, PROGRAM, WATTS, Wrong};
+use crate::fake_rapl::{Counter, Tree};
+use crate::retry::{now, say};
+use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex};
+
+/// So many processes at once, over all cases.
+const AT_ONCE: usize = 96;
+/// A machine that runs other things too may hold up the thread that counts at will.
+const TRIES: usize = 2;
+/// A processor of WATTS.
+pub const SIMULATED: &str = "X:100:1";
+
+/// This test program as a process of a job: its environment is what `command` gets. It goes by the part in a file.
+pub fn process(part: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", PROGRAM, "--nocapture", "--test-threads=1", "--quiet"]);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env(PART, part);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// The same for a shell: what `sh -c` runs by `exec` once CT_PART is set.
+pub fn in_shell() -> String {
+    format!(
+        "exec '{}' --exact {PROGRAM} --nocapture --test-threads=1 --quiet",
+        std::env::current_exe().unwrap().display()
+    )
+}
+
+/// Starts processes that wait until all are ready, and waits until all have ended; whether each ended as it should.
+pub fn together(commands: Vec<Command>, killed: &[bool]) {
+    let start = |mut command: Command| command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut children: Vec<Child> = commands.into_iter().map(start).collect();
+    for child in &mut children {
+        // Both ends stay open: a process may still write to one.
+        let output = BufReader::new(child.stdout.as_mut().unwrap());
+        assert!(output.lines().map_while(Result::ok).any(|line| line.ends_with("ready")), "a process ended early");
+    }
+    let at = now() + 20 * MS + children.len() as u64 * MS;
+    for child in &mut children {
+        writeln!(child.stdin.as_mut().unwrap(), "{at}").unwrap();
+    }
+    for (mut child, killed) in children.into_iter().zip(killed) {
+        assert_eq!(child.wait().unwrap().success(), !killed);
+    }
+}
+
+/// What the processes serve, for their parts.
+pub fn serves(tree: Option<&Tree>) -> Value {
+    tree.map_or(Value::Null, |tree| json!({"born": tree.born(), "watts": [WATTS]}))
+}
+
+/// The processes of one job, each with a number, on a simulated processor or a served tree.
+pub fn job(folder: &Folder, processes: usize, tree: Option<&Tree>, more: &[(&str, &str)]) -> Vec<Command> {
+    let job = job_name();
+    let command = |number: usize| {
+        let mut command = process(&folder.part(number));
+        command.env("SLURM_JOB_ID", &job).env("SLURM_PROCID", number.to_string());
+        match tree {
+            Some(tree) => command.env("CARBONTRACKER_SYSROOT", tree.root()),
+            None => command.env("CARBONTRACKER_SIM_CPU", SIMULATED),
+        };
+        command.envs(more.iter().copied());
+        command
+    };
+    (0..processes).map(command).collect()
+}
+
+pub fn job_name() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("{}{:03}", std::process::id(), NUMBER.fetch_add(1, Relaxed))
+}
+
+pub fn tree() -> Tree {
+    Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(WATTS))])
+}
+
+/// Leaves room for so many processes at a time.
+struct Room(Mutex<usize>, Condvar);
+
+static ROOM: Room = Room(Mutex::new(AT_ONCE), Condvar::new());
+
+impl Room {
+    fn with<T>(&self, processes: usize, run: impl FnOnce() -> T) -> T {
+        let processes = processes.min(AT_ONCE);
+        let left = self.0.lock().unwrap();
+        *self.1.wait_while(left, |left| *left < processes).unwrap() -= processes;
+        let result = run();
+        *self.0.lock().unwrap() += processes;
+        self.1.notify_all();
+        result
+    }
+}
+
+/// Runs a case; again where it found too little, which a machine that runs other things too may do. Too much it never is.
+fn tried<T: Debug>(case: &T, size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(), Wrong>) -> Option<String> {
+    for left in (0..TRIES).rev() {
+        match ROOM.with(size(case), || run(case)) {
+            Ok(()) => return None,
+            Err(Wrong { is_above, text }) if is_above || left == 0 => return Some(text),
+            Err(Wrong { text, .. }) => say(&format!("disturbed, tried again: {text}")),
+        }
+    }
+    None
+}
+
+/// Runs the cases side by side, each with a number of processes.
+pub fn check<T: Debug + Sync>(cases: &[T], size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(), Wrong> + Sync) {
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let run = &run;
+        let threads: Vec<_> = cases.iter().map(|case| scope.spawn(move || tried(case, size, run))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}

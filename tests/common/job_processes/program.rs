@@ -1,0 +1,98 @@
+//! What a process of a job does: its part, and its record.
+
+use super::{MS, PART};
+use crate::fake_rapl::Counter;
+use crate::retry::now;
+use carbontracker::tracker::Tracker;
+use serde_json::Value;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The record as it is written: each line at once.
+#[derive(Clone)]
+struct Pen(Arc<Mutex<File>>);
+
+impl Pen {
+    fn write(&self, line: &str) {
+        self.0.lock().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+}
+
+/// A process's program, where this is one: what the test PROGRAM of each test program calls.
+pub fn play() {
+    let Some(path) = std::env::var_os(PART).map(PathBuf::from) else { return };
+    let part: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let number = |name: &str| part[name].as_u64().unwrap_or(0);
+    let served = &part["served"];
+    if let Some(born) = served["born"].as_u64() {
+        let watts = served["watts"].as_array().unwrap().iter().map(|watts| watts.as_f64().unwrap());
+        crate::fake_rapl::serve_too(born, &watts.map(Counter::constant).collect::<Vec<Counter>>());
+    }
+    let name = format!("{:x}.{}.record", carbontracker::os::random_u64(), std::process::id());
+    let pen = Pen(Arc::new(Mutex::new(File::create(path.with_file_name(name)).unwrap())));
+    let of_launcher = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let rank = of_launcher("OMPI_COMM_WORLD_RANK").or(of_launcher("SLURM_PROCID")).unwrap_or(0);
+    pen.write(&format!("place {rank} {}", of_launcher("SLURM_NODEID").unwrap_or(0)));
+    let is_late = part["made_late"] == true;
+    let early = (!is_late).then(|| make(&pen));
+    let start = match part["start"].as_u64() {
+        Some(at) => at,
+        None if part["start"] == "own" => now(),
+        None => {
+            println!("\nready");
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).unwrap();
+            line.trim().parse().unwrap()
+        }
+    };
+    let at = move |ms: u64| start + ms * MS;
+    if let Some(killed) = part["killed"].as_u64() {
+        let pen = pen.clone();
+        std::thread::Builder::new().stack_size(256 * 1024).spawn(move || die(&pen, at(killed))).unwrap();
+    }
+    sleep_until(at(number("from")));
+    let tracker = early.unwrap_or_else(|| make(&pen));
+    work(&tracker, &pen, at(number("to")), number("epoch") * MS);
+    sleep_until(at(number("asks")));
+    let joules = tracker.value("/usage/energy_j").map_or("unknown".into(), |joules| joules.to_string());
+    pen.write(&format!("report {}", tracker.report("json").unwrap().trim()));
+    pen.write(&format!("energy {joules}"));
+    tracker.destroy();
+    std::process::exit(0);
+}
+
+fn make(pen: &Pen) -> Tracker {
+    let tracker = Tracker::create("components=cpu").unwrap().unwrap();
+    pen.write(&format!("resumed {}", tracker.value("/run/epochs_done").unwrap_or(0.0)));
+    tracker
+}
+
+fn work(tracker: &Tracker, pen: &Pen, to: u64, epoch: u64) {
+    let mut end = now();
+    while end < to {
+        let before = now();
+        tracker.begin().unwrap();
+        pen.write(&format!("begun {before} {}", now()));
+        sleep_until((end + epoch).min(to));
+        let before = now();
+        tracker.end().unwrap();
+        end = now();
+        pen.write(&format!("ended {before} {end}"));
+    }
+}
+
+fn sleep_until(at: u64) {
+    std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
+}
+
+/// Ends this process as a kill from outside does, at a known time.
+fn die(pen: &Pen, at: u64) {
+    sleep_until(at);
+    let file = pen.0.lock().unwrap();
+    (&*file).write_all(format!("killed {}\n", now()).as_bytes()).unwrap();
+    // SAFETY: a signal to this process.
+    unsafe { libc::raise(libc::SIGKILL) };
+}

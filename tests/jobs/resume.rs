@@ -1,0 +1,274 @@
+//! Which journal `resume=FOLDER` takes: never a living run's, and its own at once, however many are there.
+
+use crate::rank_child::{Rank, json, runs, without_locks};
+use crate::run_files::Folder;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_living_run_is_left_alone_where_locks_fail() {
+    let Some((_all, journals, shim)) = without_locks("living") else { return };
+    let options = format!("sim_cpu=A:50 job=off name=x log_dir={0} resume={0}", journals.shown());
+    let here = [("LD_PRELOAD", shim.as_str())];
+    let elsewhere = [("LD_PRELOAD", shim.as_str()), ("OTHER_NODE", "node2")];
+    let mut first = Rank::start(&options, &here);
+    first.work(5);
+    for variables in [&here[..], &elsewhere[..]] {
+        let mut second = Rank::start(&options, variables);
+        assert!(second.done == 0.0 && second.id != first.id, "{}", second.said);
+        let is_unsure = second.said.contains("a process on node1 wrote it");
+        assert_eq!(is_unsure && second.said.contains("start again after"), variables.len() > 1, "{}", second.said);
+        second.work(3);
+        // A named journal is no other.
+        let named =
+            options.replace(&format!("resume={}", journals.shown()), &format!("resume={}/x.jsonl", journals.shown()));
+        let third = Rank::start(&named, variables);
+        assert!(third.done == 0.0 && third.id != first.id, "{}", third.said);
+        assert!(third.said.contains("It is left as it is"), "{}", third.said);
+        third.end();
+        second.end();
+    }
+    first.work(10);
+    first.end();
+    assert_eq!(runs(&journals), (5, 0.0));
+}
+
+#[test]
+fn a_killed_run_is_taken_at_once_where_its_end_is_certain() {
+    let Some((_all, journals, shim)) = without_locks("killed") else { return };
+    let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", journals.shown());
+    let job = |restarts: &'static str| {
+        [("LD_PRELOAD", shim.as_str()), ("SLURM_JOB_ID", "7"), ("SLURM_RESTART_COUNT", restarts)]
+    };
+    let elsewhere = ("OTHER_NODE", "node2");
+    let mut first = Rank::start(&options, &job("0"));
+    first.work(5);
+    let id = first.id.clone();
+    first.kill();
+    // On another node nothing shows its end.
+    let other = Rank::start(&options, &[&job("0")[..], &[elsewhere]].concat());
+    assert!(other.id != id && other.said.contains("may still run"), "{}", other.said);
+    other.end();
+    // Its own node has its page. This one is killed in turn.
+    let mut second = Rank::start(&options, &job("0"));
+    assert!(second.id == id && second.done >= 5.0, "{}", second.said);
+    let done = second.done;
+    second.work(2);
+    second.kill();
+    // The batch system started the job again: what ran before has ended.
+    let third = Rank::start(&options, &[&job("1")[..], &[elsewhere]].concat());
+    assert!(third.id == id && third.done >= done, "{}", third.said);
+    third.end();
+}
+
+#[test]
+fn a_silent_run_is_taken_after_its_longest_beat() {
+    let Some((_all, journals, shim)) = without_locks("silent") else { return };
+    let options = format!("sim_cpu=A:50 job=off name=x log_dir={0} resume={0}", journals.shown());
+    let elsewhere = [("LD_PRELOAD", shim.as_str()), ("OTHER_NODE", "node2")];
+    let mut first = Rank::start(&options, &elsewhere[..1]);
+    first.work(5);
+    let id = first.id.clone();
+    first.kill();
+    std::thread::sleep(Duration::from_secs(11));
+    let second = Rank::start(&options, &elsewhere);
+    assert!(second.id == id && second.done >= 1.0, "{}", second.said);
+    second.end();
+}
+
+/// Tasks of an array that is submitted again, on many nodes: each finds the silent runs of the first time.
+#[test]
+fn of_many_nodes_that_find_a_silent_run_one_takes_it_where_locks_fail() {
+    const TASKS: usize = 12;
+    let Some((_all, journals, shim)) = without_locks("race") else { return };
+    let options = format!("sim_cpu=A:50 job=off name=x log_dir={0} resume={0}", journals.shown());
+    let nodes: Vec<String> = (0..TASKS).map(|node| format!("node{node}")).collect();
+    let start = |node: &String| Rank::start(&options, &[("LD_PRELOAD", &shim), ("OTHER_NODE", node)]);
+    let all = || -> Vec<Rank> {
+        std::thread::scope(|scope| {
+            let started: Vec<_> = nodes.iter().map(|node| scope.spawn(|| start(node))).collect();
+            started.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    };
+    let mut first = all();
+    first.iter_mut().for_each(|rank| rank.work(3));
+    let ids =
+        |ranks: &[Rank]| -> std::collections::BTreeSet<String> { ranks.iter().map(|rank| rank.id.clone()).collect() };
+    let before = ids(&first);
+    assert_eq!(before.len(), TASKS);
+    first.into_iter().for_each(Rank::kill);
+    std::thread::sleep(Duration::from_secs(11));
+    let mut second = all();
+    let said: Vec<&String> = second.iter().map(|rank| &rank.said).collect();
+    assert_eq!(ids(&second), before, "{said:?}");
+    second.iter_mut().for_each(|rank| rank.work(3));
+    second.into_iter().for_each(Rank::end);
+    assert_eq!(runs(&journals), (TASKS as u64, 0.0));
+    assert_eq!(journals.files(".taken").len(), 0);
+}
+
+/// mpirun inside a batch script: SLURM's number is the script's, and MPI's is the rank's.
+#[test]
+fn each_rank_of_mpirun_in_a_batch_script_takes_its_own_journal_again() {
+    const RANKS: usize = 4;
+    let folder = Folder::new("mpirun");
+    let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
+    let numbers: Vec<String> = (0..RANKS).map(|rank| rank.to_string()).collect();
+    let mut ids: Vec<String> = Vec::new();
+    for start in 0..3 {
+        let ranks = numbers.iter().map(|number| {
+            let variables =
+                [("SLURM_JOB_ID", "4711"), ("SLURM_PROCID", "0"), ("OMPI_COMM_WORLD_RANK", number.as_str())];
+            Rank::start(&options, &variables)
+        });
+        // Each takes up the run at another moment than the last time.
+        let mut ranks: Vec<Rank> = ranks.collect();
+        let found: Vec<String> = ranks.iter().map(|rank| rank.id.clone()).collect();
+        if start > 0 {
+            assert_eq!(found, ids);
+            assert!(ranks.iter().all(|rank| rank.done >= 3.0 * f64::from(start)), "known as soon as it is created");
+        }
+        ids = found;
+        ranks.iter_mut().for_each(|rank| rank.work(3));
+        ranks.into_iter().for_each(if start < 2 { Rank::kill } else { Rank::end });
+    }
+    let names: Vec<PathBuf> = folder.files(".jsonl");
+    let expected: Vec<PathBuf> = (0..RANKS).map(|rank| folder.0.join(format!("x_r{rank}.jsonl"))).collect();
+    assert_eq!(names, expected);
+    let opening = &crate::run_files::lines(&names[2])[0];
+    assert_eq!(opening["rank"], 2);
+    assert_eq!((&opening["job"], &opening["ranks"]), (&serde_json::json!("SLURM job 4711"), &Value::Null));
+}
+
+/// Names as a folder has them where another version or `log_dir=` alone made them.
+#[test]
+fn a_journal_of_an_older_name_is_found_by_its_name_and_rank() {
+    let folder = Folder::new("older");
+    let options = |resume: &str| format!("sim_cpu=A:50 job=off name=x log_dir={} {resume}", folder.shown());
+    let mut first = Rank::start(&options(""), &[("PMI_RANK", "3")]);
+    first.work(2);
+    let id = first.id.clone();
+    first.kill();
+    let resume = format!("resume={}", folder.shown());
+    let other = Rank::start(&options(&resume), &[("PMI_RANK", "4")]);
+    assert!(other.done == 0.0 && other.id != id);
+    other.end();
+    let same = Rank::start(&options(&resume), &[("PMI_RANK", "3")]);
+    assert_eq!(same.id, id, "{}", same.said);
+    same.end();
+    assert_eq!(folder.files(".jsonl").len(), 2);
+}
+
+/// A requeued task of an array has the name of the others, and its own job.
+#[test]
+fn a_job_takes_its_own_run_before_those_of_others() {
+    let folder = Folder::new("array");
+    let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
+    let jobs: Vec<String> = (100..112).map(|job| job.to_string()).collect();
+    let start = |restarts: &'static str| -> Vec<Rank> {
+        let start = |job: &String| Rank::start(&options, &[("SLURM_JOB_ID", job), ("SLURM_RESTART_COUNT", restarts)]);
+        jobs.iter().map(start).collect()
+    };
+    let mut first = start("0");
+    first.iter_mut().for_each(|rank| rank.work(1));
+    let ids: Vec<String> = first.iter().map(|rank| rank.id.clone()).collect();
+    first.into_iter().for_each(Rank::kill);
+    let second = start("1");
+    assert_eq!(second.iter().map(|rank| rank.id.clone()).collect::<Vec<_>>(), ids);
+    second.into_iter().for_each(Rank::end);
+}
+
+/// Calls until its run was taken up that concern a folder or a file in it.
+fn calls_on(folder: &Path, trace: &Path) -> Vec<String> {
+    let text = fs::read_to_string(trace).unwrap();
+    let (calls, _) = text.split_once("\\nstate ").unwrap_or((&text, ""));
+    calls.lines().filter(|line| line.contains(folder.to_str().unwrap())).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_rank_finds_its_journal_among_ten_thousand_by_few_calls() {
+    const MOST: usize = 50;
+    if !Command::new("strace").args(["-f", "true"]).output().is_ok_and(|output| output.status.success()) {
+        return crate::retry::say("skipped: strace cannot run here");
+    }
+    let (folder, trace) = (Folder::new("many"), Folder::new("trace"));
+    let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
+    let job = [("SLURM_JOB_ID", "7"), ("SLURM_PROCID", "4321")];
+    let mut first = Rank::start(&options, &job);
+    first.work(3);
+    let id = first.id.clone();
+    first.kill();
+    let text = fs::read_to_string(folder.0.join("x_r4321.jsonl")).unwrap();
+    for rank in (0..10_000).filter(|rank| *rank != 4321) {
+        let text = text.replacen("\"rank\":4321", &format!("\"rank\":{rank}"), 1);
+        fs::write(folder.0.join(format!("x_r{rank}.jsonl")), text).unwrap();
+    }
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-o"]).arg(trace.0.join("t")).arg(std::env::current_exe().unwrap());
+    let begun = Instant::now();
+    let second = Rank::of(strace, &options, &job);
+    assert_eq!(second.id, id);
+    let took = begun.elapsed();
+    let calls = calls_on(&folder.0, &trace.0.join("t"));
+    second.end();
+    crate::retry::say(&format!("10,000 journals: {} calls, {took:?}", calls.len()));
+    assert!(calls.len() < MOST, "{}", calls.join("\n"));
+}
+
+/// A rank that counts nothing keeps its journal only, which counts as a run; once it counts it keeps the others.
+#[test]
+fn a_rank_keeps_few_files_until_it_counts() {
+    let folder = Folder::new("few");
+    let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
+    let start = |rank: &str| {
+        Rank::start(&options, &[("SLURM_JOB_ID", "815"), ("SLURM_PROCID", rank), ("SLURM_STEP_NUM_TASKS", "2")])
+    };
+    let mut first = start("0");
+    first.work(20);
+    let (mut second, mut third) = (start("1"), start("2"));
+    third.work(20);
+    second.work(20);
+    let files_of = |rank: &str| folder.files("").iter().filter(|path| path.to_string_lossy().contains(rank)).count();
+    third.end();
+    assert_eq!((files_of("_r1"), files_of("_r2")), (1, 1), "{:?}", folder.files(""));
+    // It has what the first counted.
+    first.end();
+    let mut epochs = 20;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while files_of("_r1") < 4 && Instant::now() < deadline {
+        epochs += 1;
+        second.work(epochs);
+    }
+    second.end();
+    let expected = ["x_r1.json", "x_r1.jsonl", "x_r1.prom", "x_r1_carbontracker.log", "x_r1_carbontracker_output.log"];
+    expected.iter().for_each(|name| assert!(folder.0.join(name).exists(), "{name}: {:?}", folder.files("")));
+    let log = fs::read_to_string(folder.0.join(expected[3])).unwrap();
+    let report = json(&fs::read_to_string(folder.0.join(expected[0])).unwrap());
+    let done = report["run"]["epochs_done"].as_u64().unwrap();
+    let has_first = log.contains("Epochs 1 to ") || log.contains("Epoch 1:");
+    assert!(has_first && log.contains(&format!("Epoch {done}:")), "those before it counted, too: {log}");
+    assert_eq!(runs(&folder), (1, 0.0));
+    assert_eq!(files_of("_r0"), 5);
+}
+
+/// Each name made or replaced in a folder changes the time of its last change.
+#[test]
+fn a_steady_rank_that_counts_nothing_makes_and_renames_no_file() {
+    let (folder, other) = (Folder::new("steady"), Folder::new("counting"));
+    let options = |folder: &Folder| format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
+    let start =
+        |folder: &Folder, rank: &str| Rank::start(&options(folder), &[("SLURM_JOB_ID", "816"), ("SLURM_PROCID", rank)]);
+    let counting = start(&other, "0");
+    let mut idle = start(&folder, "1");
+    idle.work(20);
+    let changed = || fs::metadata(&folder.0).unwrap().modified().unwrap();
+    let before = changed();
+    std::thread::sleep(Duration::from_secs(61));
+    assert_eq!(changed(), before);
+    idle.work(100);
+    idle.end();
+    counting.end();
+}

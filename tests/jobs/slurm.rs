@@ -1,0 +1,272 @@
+//! Jobs of a real Slurm of two nodes on this machine: each node's energy is counted once, whatever starts its processes,
+//! and a job that is queued again goes on. Each node has counters of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::application::is_root;
+use crate::install_tree::{checkout, have};
+use crate::job_processes::launch::in_shell;
+use crate::job_processes::{Folder, Part, Record, Start, Truth, part, union};
+use crate::retry::now;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What each node's processors draw, W.
+const WATTS: [f64; 2] = [100.0, 300.0];
+const PATIENCE: Duration = Duration::from_secs(60);
+const MPIRUN: &str = "mpirun.openmpi --allow-run-as-root --oversubscribe --bind-to none -q";
+
+/// A running Slurm; stopped at the end, also where the test fails.
+struct Cluster {
+    folder: Folder,
+    helper: Child,
+    born: u64,
+}
+
+impl Cluster {
+    /// None where it cannot run here; that is said.
+    fn start() -> Option<Cluster> {
+        if !have(&["slurmctld", "slurmd", "srun", "munged"])
+            || !crate::job_processes::can(is_root(), "only root starts the daemons of Slurm")
+        {
+            return None;
+        }
+        let folder = Folder::new("slurm");
+        let mut command = Command::new(checkout("tests/jobs/slurm/two-nodes.sh"));
+        command.arg(folder.path().join("slurm")).args(free_ports().map(|port| port.to_string()));
+        let mut helper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(helper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let cluster = Cluster { folder, helper, born: now() };
+        assert_eq!(line, "ready\n", "no Slurm: see the logs in {}", cluster.folder.path().display());
+        cluster.lay_nodes();
+        Some(cluster)
+    }
+
+    /// Each node's /sys, and what a process goes through to find its node's and its part.
+    fn lay_nodes(&self) {
+        for node in 0..WATTS.len() {
+            let zone = self.path(&format!("node-{node}/sys/class/powercap/intel-rapl:0"));
+            std::fs::create_dir_all(&zone).unwrap();
+            for (file, text) in [("name", "package-0"), ("max_energy_range_uj", "262143328850")] {
+                std::fs::write(zone.join(file), text).unwrap();
+            }
+            std::fs::write(zone.join("energy_uj"), format!("served {node}\n")).unwrap();
+        }
+        let script = format!(
+            "#!/bin/sh\n\
+             export CARBONTRACKER_SYSROOT={folder}/node-${{NODE:-$SLURM_NODEID}}\n\
+             export CT_PART={folder}/part-$((${{FIRST:-0}} + ${{OMPI_COMM_WORLD_RANK:-$SLURM_PROCID}}))\n\
+             {}\n",
+            in_shell(),
+            folder = self.folder.path().display()
+        );
+        std::fs::write(self.path("process"), script).unwrap();
+        std::fs::set_permissions(self.path("process"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn give(&self, parts: &[Part]) {
+        self.folder.give(parts, Start::Own, &json!({"born": self.born, "watts": WATTS}));
+    }
+
+    /// A command of Slurm's, as a user has it who is in no job.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", &PATIENCE.as_secs().to_string(), program]).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("SLURM_CONF", self.path("slurm/slurm.conf")).current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs a batch script to its end, as `sbatch` with these arguments does; `$P` is a process's program.
+    fn batch(&self, arguments: &[&str], script: &str) -> Vec<Record> {
+        let mut command = self.command("sbatch");
+        command.arg("--wait").args(arguments).arg(self.script(script));
+        self.ran(command);
+        self.folder.records()
+    }
+
+    fn script(&self, script: &str) -> PathBuf {
+        let path = self.path("script");
+        let head =
+            format!("#!/bin/sh\n#SBATCH --output={}\n#SBATCH --open-mode=append\n", self.path("output").display());
+        std::fs::write(&path, format!("{head}P={}\n{script}\n", self.path("process").display())).unwrap();
+        path
+    }
+
+    fn ran(&self, mut command: Command) -> String {
+        let output = command.output().unwrap();
+        let said = std::fs::read_to_string(self.path("output")).unwrap_or_default();
+        assert!(output.status.success(), "{command:?}: {output:?}\n{said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Waits until it is so.
+    fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !is_so() {
+            let said = || std::fs::read_to_string(self.path("output")).unwrap_or_default();
+            assert!(begin.elapsed() < PATIENCE, "{what}: {}", said());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.helper.stdin.take()); // which ends it
+        let _ = self.helper.wait();
+    }
+}
+
+/// Three that nobody listens at.
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Four processes that end one after another.
+fn four() -> Vec<Part> {
+    (0..4).map(|rank| part(0, 1500 + 150 * rank)).collect()
+}
+
+/// What the nodes used in the union of their processes' epochs.
+fn used(records: &[Record]) -> Truth {
+    let of_node = |(node, watts)| union(records.iter().filter(|record: &&Record| record.node == node as u64), watts);
+    WATTS.into_iter().enumerate().map(of_node).reduce(Truth::plus).unwrap()
+}
+
+fn assert_once(records: &[Record], truth: Truth, what: &str) {
+    let sum = records.iter().map(Record::joules).sum();
+    let each: Vec<_> = records.iter().map(|record| (record.rank, record.node, record.energy_j)).collect();
+    truth.check(sum, 0, &format!("{what}: {each:?}")).unwrap_or_else(|wrong| panic!("{}", wrong.text));
+}
+
+/// All are of one job, and so many ranks that number themselves from 0.
+fn assert_ranks(records: &[Record], ranks: u64, what: &str) {
+    let values =
+        |name: &str| -> Vec<&serde_json::Value> { records.iter().map(|record| &record.report["run"][name]).collect() };
+    let numbers: BTreeSet<u64> = values("rank").iter().map(|rank| rank.as_u64().expect("a rank")).collect();
+    assert_eq!(numbers, (0..ranks).collect(), "{what}");
+    assert!(values("ranks").iter().all(|&of| *of == ranks), "{what}: {:?}", values("ranks"));
+    let jobs = values("job");
+    assert!(jobs.iter().all(|job| job.as_str().is_some_and(|job| job.starts_with("SLURM job "))), "{what}: {jobs:?}");
+    assert!(jobs.iter().all(|job| *job == jobs[0]), "{what}: {jobs:?}");
+}
+
+#[test]
+fn srun_counts_each_node_once() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.give(&four());
+    let mut srun = cluster.command("srun");
+    srun.args(["-N2", "-n4"]).arg(cluster.path("process"));
+    cluster.ran(srun);
+    let records = cluster.folder.records();
+    assert_eq!(records.iter().map(|record| record.node).collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
+    assert_ranks(&records, 4, "srun");
+    assert_once(&records, used(&records), "srun");
+}
+
+/// mpirun hands the script's own variables on, by which all ranks were the first.
+#[test]
+fn mpirun_in_a_batch_script_counts_each_node_once() {
+    if !have(&["mpirun.openmpi"]) {
+        return;
+    }
+    for nodes in ["-N1", "-N2"] {
+        let Some(cluster) = Cluster::start() else { return };
+        cluster.give(&four());
+        let records = cluster.batch(&[nodes, "-n4"], &format!("{MPIRUN} -n 4 $P"));
+        let what = format!("mpirun, {nodes}");
+        assert_ranks(&records, 4, &what);
+        assert_once(&records, used(&records), &what);
+    }
+}
+
+#[test]
+fn steps_of_one_job_count_once() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.give(&four());
+    let steps = "FIRST=0 srun --exact -n2 $P & FIRST=2 srun --exact -n2 $P & wait";
+    let records = cluster.batch(&["-N1", "-n4"], steps);
+    assert_eq!(records.len(), 4);
+    assert_ranks(&records, 2, "two steps of two");
+    assert_once(&records, used(&records), "two steps of two");
+}
+
+/// Its components have job numbers of their own; here they share a machine.
+#[test]
+fn the_components_of_a_heterogeneous_job_count_once() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.give(&four());
+    let arguments = ["-n2", ":", "-n2"];
+    let records = cluster.batch(&arguments, "NODE=0 srun --het-group=0,1 $P");
+    assert_eq!(records.len(), 4);
+    let jobs: BTreeSet<&str> = records.iter().map(|record| record.report["run"]["job"].as_str().unwrap()).collect();
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    assert_once(&records, union(&records, WATTS[0]), "a heterogeneous job");
+}
+
+#[test]
+fn a_job_that_is_queued_again_goes_on_with_each_ranks_own_journal() {
+    let Some(cluster) = Cluster::start() else { return };
+    // Each rank has an own length of its epochs, by which its journal is known.
+    let parts = |to: u64| -> Vec<Part> { (0..4).map(|rank| Part { epoch: 100 + 70 * rank, ..part(0, to) }).collect() };
+    cluster.give(&parts(60_000));
+    let mut command = cluster.command("sbatch");
+    for name in ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME"] {
+        command.env(name, cluster.path("logs"));
+    }
+    command.args(["--parsable", "--requeue", "-N2", "-n4"]).arg(cluster.script("srun $P"));
+    let job = cluster.ran(command);
+    cluster.until("the first start", || {
+        let records = cluster.folder.records();
+        records.len() == 4 && records.iter().all(|record| record.ended >= 5)
+    });
+    let control = |arguments: &[&str]| {
+        let mut command = cluster.command("scontrol");
+        command.args(arguments);
+        cluster.ran(command);
+    };
+    control(&["requeue", &job]);
+    let state = || {
+        let mut command = cluster.command("squeue");
+        command.args(["--noheader", "--format=%T", "--jobs", &job]);
+        cluster.ran(command)
+    };
+    cluster.until("killed", || state() == "PENDING");
+    let first = cluster.folder.records();
+    cluster.give(&parts(1000));
+    cluster.until("the second start", || {
+        // Slurm lets a job wait that was queued again, and says from when on once its first start is cleaned up.
+        if state() == "PENDING" {
+            let mut at_once = cluster.command("scontrol");
+            let _ = at_once.args(["update", &format!("job={job}"), "starttime=now"]).output();
+        }
+        cluster.folder.records().iter().filter(|record| record.energy_j.is_some()).count() == 4
+    });
+
+    let records = cluster.folder.records();
+    for before in &first {
+        let is_its = |record: &&Record| record.rank == before.rank && record.energy_j.is_some();
+        let after = records.iter().find(is_its).expect("the rank again");
+        let (ended, resumed) = (before.ended as f64, after.resumed.unwrap());
+        assert!((ended - resumed).abs() <= 1.0, "rank {}: {ended} epochs ended, {resumed} resumed", before.rank);
+        assert_eq!(after.report["run"]["rank"], before.rank);
+    }
+    let finished: Vec<Record> = records.into_iter().filter(|record| record.energy_j.is_some()).collect();
+    assert_ranks(&finished, 4, "queued again");
+    let sum: f64 = finished.iter().map(Record::joules).sum();
+    let truth = [&first[..], &finished[..]].map(used).into_iter().reduce(Truth::plus).unwrap();
+    // What was used after a journal's last line is lost with the process: a second of each node at most.
+    assert!(sum < truth.most * 1.01 && sum > truth.least - WATTS.iter().sum::<f64>() * 1.1, "{sum} J of {truth:?}");
+}

@@ -1,0 +1,214 @@
+//! The forecast of a live run, its first epoch warming up and marking its progress.
+
+use crate::fake_nvml::{Gpu, Standin};
+use crate::fake_rapl::{Counter, READS, Tree};
+use crate::retry::{now, steadily};
+use carbontracker::tracker::Tracker;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const BATCHES: u64 = 60;
+const BATCH: Duration = Duration::from_millis(10);
+const EPOCHS: u64 = 6;
+
+/// A run whose first batches are so much slower.
+struct Load {
+    cold: u64,
+    slower: u32,
+}
+
+/// What the forecast said, against the run's total in the end.
+struct Told {
+    at_a_twentieth: f64,
+    at_half: (f64, f64),
+    after_one: (f64, f64),
+    after_two: (f64, f64),
+}
+
+impl Load {
+    fn run(&self, options: &str) -> Told {
+        let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
+        let options = format!("sysroot={} components=cpu epochs={EPOCHS} {options}", tree.root().display());
+        let tracker = Tracker::create(&options).unwrap().unwrap();
+        let value = |pointer: &str| tracker.value(pointer);
+        let both = || (value("/forecast/duration_s/value").unwrap(), value("/forecast/energy_j/value").unwrap());
+        let mut told = Vec::new();
+        for epoch in 0..EPOCHS {
+            tracker.begin().unwrap();
+            let mut until = now();
+            for batch in 0..BATCHES {
+                let is_cold = epoch == 0 && batch < self.cold;
+                until += (BATCH * if is_cold { self.slower } else { 1 }).as_nanos() as u64;
+                std::thread::sleep(Duration::from_nanos(until.saturating_sub(now())));
+                tracker.progress(batch + 1, BATCHES).unwrap();
+                match (epoch, batch + 1) {
+                    (0, 2) => assert!(value("/forecast/energy_j/value").is_err(), "a thirtieth is too little"),
+                    (0, 3) | (0, 30) => told.push(both()),
+                    _ => (),
+                }
+            }
+            tracker.end().unwrap();
+            if epoch < 2 {
+                told.push(both());
+            }
+        }
+        let total = (value("/usage/duration_s").unwrap(), value("/usage/energy_j").unwrap());
+        assert!((value("/forecast/energy_j/value").unwrap() / total.1 - 1.0).abs() < 1e-6);
+        tracker.destroy();
+        let off = |n: usize| (told[n].0 / total.0 - 1.0, told[n].1 / total.1 - 1.0);
+        Told { at_a_twentieth: off(0).0, at_half: off(1), after_one: off(2), after_two: off(3) }
+    }
+
+    fn check(&self, options: &str) {
+        let Told { at_a_twentieth, at_half, after_one, after_two } = self.run(options);
+        let shown = |(time, energy): (f64, f64)| format!("{:+.1} / {:+.1} %", time * 100.0, energy * 100.0);
+        println!(
+            "{} of {BATCHES} batches {} times slower, time / energy off: at a twentieth {:+.0} %, at half {}, after one {}, after two {}",
+            self.cold,
+            self.slower,
+            at_a_twentieth * 100.0,
+            shown(at_half),
+            shown(after_one),
+            shown(after_two)
+        );
+        let within = |(time, energy): (f64, f64), most: f64| time.abs() < most && energy.abs() < most;
+        assert!(within(at_half, 0.1) && within(after_one, 0.05) && within(after_two, 0.05));
+    }
+}
+
+#[test]
+fn a_first_epoch_that_starts_slowly() {
+    steadily(|| {
+        Load { cold: 6, slower: 10 }.check("");
+        Load { cold: 12, slower: 5 }.check("");
+        Load { cold: 15, slower: 3 }.check("interval=10");
+    });
+}
+
+#[test]
+fn a_first_epoch_like_the_others() {
+    steadily(|| Load { cold: 0, slower: 1 }.check("interval=0.1"));
+}
+
+/// Runs an epoch of this length, marking its progress each 5 ms; `at` is told the time gone, s.
+fn marked_epoch(tracker: &Tracker, length: Duration, mut at: impl FnMut(f64)) {
+    let marks = length.as_millis() as u64 / 5;
+    tracker.begin().unwrap();
+    for mark in 1..=marks {
+        std::thread::sleep(Duration::from_millis(5));
+        tracker.progress(mark, marks).unwrap();
+        at(mark as f64 * 0.005);
+    }
+    tracker.end().unwrap();
+}
+
+/// Marks wake nobody; the sampler looks at them ever less often, and where there is no forecast to make not at all.
+#[test]
+fn marks_cost_ever_fewer_readings() {
+    steadily(|| {
+        for (epochs, most_late, most_after) in [("epochs=9", 0.7, 20), ("", 1.0, 20)] {
+            let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
+            let tracker =
+                Tracker::create(&format!("sysroot={} components=cpu interval=10 {epochs}", tree.root().display()))
+                    .unwrap()
+                    .unwrap();
+            let reads = || READS.load(Ordering::Relaxed);
+            let (start, mut early, mut late) = (reads(), 0, 0);
+            marked_epoch(&tracker, Duration::from_secs(3), |gone| {
+                early = if gone <= 1.0 { reads() - start } else { early };
+                late = if gone > 2.0 { reads() - start - early } else { 0 };
+            });
+            let before = reads();
+            marked_epoch(&tracker, Duration::from_secs(1), |_| ());
+            tracker.destroy();
+            let after = reads() - before;
+            println!("'{epochs}': {early} readings in the first second, {late} after, {after} in the second epoch");
+            assert!(late as f64 <= most_late * early as f64 + 3.0 && early < 300 && after < most_after);
+            assert!(!epochs.is_empty() || early < 20);
+        }
+    });
+}
+
+/// However often the sampler reads for other reasons, the open first epoch is followed to its end.
+#[test]
+fn a_long_first_epoch_is_followed_to_its_end() {
+    steadily(|| {
+        let tracker = Tracker::create("sim_cpu=x:100 components=cpu interval=0.05 epochs=2").unwrap().unwrap();
+        let mut left = Vec::new();
+        marked_epoch(&tracker, Duration::from_secs(4), |gone| {
+            if ((gone * 200.0).round() as u64).is_multiple_of(100) {
+                left.push(tracker.value("/forecast/remaining/duration_s/value").unwrap());
+            }
+        });
+        tracker.destroy();
+        println!("still to come each half second: {left:.2?}");
+        assert!(left.windows(2).all(|pair| pair[1] < pair[0] - 0.3), "{left:?}");
+    });
+}
+
+/// A mark made as soon as the epoch begins, and none after: as one that resumes makes.
+#[test]
+fn the_only_mark_is_heard() {
+    steadily(|| {
+        let tracker = Tracker::create("sim_cpu=x:100 components=cpu epochs=3").unwrap().unwrap();
+        let start = now();
+        tracker.begin().unwrap();
+        tracker.progress(10, 100).unwrap();
+        (0..8).for_each(|_| assert!(tracker.value("/forecast/duration_s/value").is_ok()));
+        let taken = now() - start;
+        tracker.destroy();
+        assert!(taken < 150_000_000, "{taken} ns");
+    });
+}
+
+/// Nor is a GPU's driver asked more often for them, once the first epoch is over or where nothing is planned.
+#[test]
+fn marks_do_not_keep_a_driver_busy() {
+    steadily(|| {
+        for (epochs, most) in [("", 60), ("epochs=9", 60)] {
+            let standin = Standin::new(&[Gpu::constant(250.0)]);
+            let tracker = crate::fake_nvml::tracker(&format!("{} {epochs}", standin.options()));
+            if !epochs.is_empty() {
+                marked_epoch(&tracker, Duration::from_millis(300), |_| ());
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            let before = standin.tally()[0];
+            let mut calls = 0;
+            marked_epoch(&tracker, Duration::from_secs(3), |gone| {
+                calls = if gone < 0.5 { 0 } else { standin.tally()[0] - before };
+            });
+            tracker.destroy();
+            println!("'{epochs}': {calls} calls in an epoch with marks");
+            assert!(calls < most);
+        }
+    });
+}
+
+/// Where energy is slow to come the forecast comes all the same, without it; the host waits but once.
+#[test]
+fn a_driver_that_is_slow_to_start_holds_up_a_moment_only() {
+    steadily(|| {
+        let standin = Standin::new(&[Gpu::constant(250.0)]);
+        standin.driver(|driver| driver.init_delay_s = 1.5);
+        let tracker = Tracker::create(&format!("{} epochs=3", standin.options())).unwrap().unwrap();
+        tracker.begin().unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        tracker.progress(3, 100).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        tracker.progress(10, 100).unwrap();
+        let mut waited = Duration::ZERO;
+        for mark in 11..=60 {
+            std::thread::sleep(Duration::from_millis(10));
+            tracker.progress(mark, 100).unwrap();
+            let asked = std::time::Instant::now();
+            let _ = tracker.value("/forecast/duration_s/value");
+            waited += asked.elapsed();
+        }
+        assert!(
+            tracker.value("/forecast/duration_s/value").is_ok() && tracker.value("/forecast/energy_j/value").is_err()
+        );
+        tracker.destroy();
+        println!("waited {waited:?} in fifty calls");
+        assert!(waited < Duration::from_millis(450));
+    });
+}

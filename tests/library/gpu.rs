@@ -1,0 +1,238 @@
+//! NVIDIA GPUs measured through a stand-in NVML whose energy is known at every instant: how exact, and at what
+//! cost to the host.
+
+use crate::fake_nvml::{Found, Gpu, MOST_GPUS, Standin, cost, settle, tracker};
+use crate::retry::{Energies, Stamp, call, run, steadily, wait_past_edge};
+use carbontracker::tracker::Tracker;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+const SLOW_S: f64 = 0.005;
+
+struct Measured {
+    energies: Energies,
+    /// The first begin and the last end.
+    span: (Stamp, Stamp),
+    found: Found,
+}
+
+/// Measures the stand-in's first GPUs over epochs of `length`.
+fn measure(standin: &Standin, gpus: usize, epochs: usize, length: Duration) -> Measured {
+    let gpus: Vec<usize> = (0..gpus).collect();
+    let tracker = tracker(&standin.options());
+    wait_past_edge((standin.gpu(0).wave[2] / 2.0 * 1e9) as u64);
+    let stamps = run(&tracker, epochs, length, |_| ());
+    let found = Found::all(&tracker);
+    tracker.destroy();
+    assert_eq!(found.gpus(), gpus);
+    assert!(found.number("/usage/coverage") > 0.999, "{:#}", found.report);
+    let span = (stamps[0].0, stamps[stamps.len() - 1].1);
+    let epoch = |(n, &(begin, end)): (usize, &(Stamp, Stamp))| {
+        (found.number(&format!("/epochs/{n}/gpu_j")), standin.used(&gpus, begin, end))
+    };
+    let energies = Energies {
+        total: (found.number("/usage/energy_j"), standin.used(&gpus, span.0, span.1)),
+        epochs: stamps.iter().enumerate().map(epoch).collect(),
+    };
+    Measured { energies, span, found }
+}
+
+impl Measured {
+    fn check(&self, what: &str, total_within: f64, epoch_within: f64) {
+        self.energies.check(what, total_within, epoch_within);
+    }
+
+    fn assert_method(&self, n: usize, method: &str) {
+        let gpu = self.found.gpu(n);
+        assert_eq!(gpu["method"], method, "{gpu:#}");
+        assert_eq!((&gpu["source"], &gpu["status"]), (&"nvml".into(), &"ok".into()), "{gpu:#}");
+    }
+}
+
+fn four() -> Standin {
+    Standin::new(&[100.0, 200.0, 300.0, 400.0].map(Gpu::constant))
+}
+
+fn wave() -> Standin {
+    Standin::new(&[Gpu::wave(400.0, 80.0, 0.9)])
+}
+
+fn power_only() -> Standin {
+    Standin::new(&[Gpu::wave(400.0, 80.0, 1.3).without_counter()])
+}
+
+#[test]
+fn one_gpu_at_constant_power() {
+    steadily(|| {
+        let measured = measure(&Standin::new(&[Gpu::constant(250.0)]), 1, 3, SECOND);
+        measured.assert_method(0, "counter");
+        measured.check("one GPU", 0.005, 0.005);
+    });
+}
+
+#[test]
+fn four_gpus_at_constant_power() {
+    steadily(|| {
+        let measured = measure(&four(), 4, 3, SECOND);
+        measured.check("four GPUs", 0.005, 0.005);
+        let device = &measured.found.gpu(3)["device"];
+        assert_eq!(device, "NVIDIA Stand-In 500W");
+    });
+}
+
+#[test]
+fn a_square_wave() {
+    steadily(|| {
+        measure(&wave(), 1, 4, SECOND).check("the wave, 1 s epochs", 0.025, 0.025);
+    });
+}
+
+#[test]
+fn a_square_wave_without_a_counter() {
+    steadily(|| {
+        let measured = measure(&power_only(), 1, 5, 2 * SECOND);
+        measured.assert_method(0, "power");
+        measured.check("the wave by power, 2 s epochs", 0.04, 0.2);
+    });
+}
+
+/// A wave that keeps step with a sensor refreshed every 100 ms exactly: its halves of 650 ms are seen as 600 or
+/// as 700, as the one falls on the other, and nobody can tell. Real sensors drift (101 ms above), several GPUs do
+/// not fall alike, so that their sum is good.
+#[test]
+fn a_square_wave_in_step_with_the_sensor() {
+    steadily(|| {
+        let standin = Standin::new(&std::array::from_fn::<_, 8, _>(|n| {
+            let wave = [400.0, 80.0, 1.3, 0.025 * n as f64];
+            Gpu { wave, power_step: 100_000_000, ..Gpu::constant(0.0).without_counter() }
+        }));
+        let measured = measure(&standin, 8, 5, 2 * SECOND);
+        let off = |n: usize| {
+            let used = standin.used(&[n], measured.span.0, measured.span.1);
+            used.off(measured.found.gpu(n)["energy_j"].as_f64().unwrap()) * 100.0
+        };
+        let each: Vec<f64> = (0..8).map(off).collect();
+        println!("in step with the sensor, each GPU, %: {each:.1?}");
+        assert!(each.iter().all(|off| off.abs() < 10.0), "{each:?}");
+        measured.check("eight GPUs in step with the sensor", 0.04, 0.2);
+    });
+}
+
+/// What a slow driver answers is as good, and the host does not wait for it.
+#[test]
+fn a_driver_that_takes_5_ms_a_call() {
+    steadily(|| {
+        let slow = |standin: Standin| {
+            standin.driver(|driver| driver.delay_s = SLOW_S);
+            standin
+        };
+        measure(&slow(Standin::new(&[Gpu::constant(250.0)])), 1, 3, SECOND).check("one GPU, 5 ms a call", 0.005, 0.005);
+        // A look at all four takes as long as a step of their counters.
+        measure(&slow(four()), 4, 3, SECOND).check("four GPUs, 5 ms a call", 0.005, 0.02);
+        measure(&slow(wave()), 1, 4, SECOND).check("the wave, 5 ms a call", 0.025, 0.025);
+        measure(&slow(power_only()), 1, 5, 2 * SECOND).check("the wave by power, 5 ms a call", 0.04, 0.2);
+    });
+}
+
+#[test]
+fn begin_and_end_do_not_wait_for_the_driver() {
+    steadily(|| {
+        let quick = Standin::new(&[Gpu::constant(100.0)]);
+        let slow = Standin::new(&[Gpu::constant(100.0)]);
+        slow.driver(|driver| driver.delay_s = SLOW_S);
+        let sixteen = Standin::new(&[Gpu::constant(100.0); MOST_GPUS]);
+        for (what, standin) in [("one GPU", quick), ("one GPU, 5 ms a call", slow), ("sixteen GPUs", sixteen)] {
+            let tracker = tracker(&standin.options());
+            let (median, most) = cost(&tracker);
+            let calls = standin.tally()[0];
+            tracker.destroy();
+            println!("begin or end, {what}: median {median:.1} us, most {most:.1} us, {calls} calls of the driver");
+            assert!(median < 50.0, "{what}: {median} us");
+        }
+    });
+}
+
+/// However slow the driver, between marks it is asked once an interval and no more.
+#[test]
+fn a_slow_driver_is_not_asked_without_pause() {
+    steadily(|| {
+        let standin = Standin::new(&[Gpu::constant(100.0); 2]);
+        standin.driver(|driver| driver.delay_s = 0.02);
+        let tracker = tracker(&standin.options());
+        tracker.begin().unwrap();
+        std::thread::sleep(SECOND);
+        let before = standin.tally()[0];
+        std::thread::sleep(3 * SECOND);
+        let calls = standin.tally()[0] - before;
+        tracker.destroy();
+        println!("20 ms a call: {calls} calls in 3 s");
+        assert!((4..=12).contains(&calls), "{calls} calls");
+    });
+}
+
+#[test]
+fn sixteen_gpus_are_all_counted() {
+    steadily(|| {
+        let standin = Standin::new(&std::array::from_fn::<_, MOST_GPUS, _>(|n| Gpu::constant(50.0 + 10.0 * n as f64)));
+        measure(&standin, MOST_GPUS, 3, SECOND).check("sixteen GPUs", 0.005, 0.005);
+    });
+}
+
+/// Each GPU by the best it has.
+#[test]
+fn a_gpu_without_a_counter_beside_one_with() {
+    steadily(|| {
+        let standin = Standin::new(&[Gpu::constant(150.0), Gpu::constant(300.0).without_counter()]);
+        let measured = measure(&standin, 2, 3, SECOND);
+        measured.assert_method(0, "counter");
+        measured.assert_method(1, "power");
+        measured.check("one with a counter, one without", 0.005, 0.005);
+    });
+}
+
+#[test]
+fn a_driver_of_2017_has_power_only() {
+    steadily(|| {
+        let measured = measure(&Standin::old(&[Gpu::constant(250.0); 2]), 2, 2, SECOND);
+        measured.assert_method(0, "power");
+        measured.check("an old driver", 0.005, 0.01);
+    });
+}
+
+/// Epochs of 100 ms are five steps of the counter: what lies between two of its steps is shared out evenly.
+#[test]
+fn short_epochs() {
+    steadily(|| {
+        let standin = Standin::new(&[Gpu::constant(250.0)]);
+        measure(&standin, 1, 20, SECOND / 10).check("20 epochs of 100 ms", 0.01, 0.06);
+    });
+}
+
+/// Initialising takes real drivers up to a second: nobody waits for it, and what was used meanwhile is filled
+/// in but not said to be measured.
+#[test]
+fn a_driver_that_takes_a_second_to_start() {
+    steadily(|| {
+        let standin = Standin::new(&[Gpu::constant(200.0)]);
+        standin.driver(|driver| driver.init_delay_s = 1.0);
+        let start = Instant::now();
+        let tracker = Tracker::create(&standin.options()).unwrap().unwrap();
+        let created = start.elapsed();
+        let begin = call(|| tracker.begin());
+        let begun = start.elapsed();
+        std::thread::sleep(2 * SECOND);
+        let end = call(|| tracker.end());
+        settle(&tracker);
+        let found = Found::all(&tracker);
+        tracker.destroy();
+        let (measured, used) = (found.number("/usage/energy_j"), standin.used(&[0], begin, end));
+        let coverage = found.number("/usage/coverage");
+        println!(
+            "a second to start: created in {created:?}, {:+.3} %, coverage {coverage:.3}",
+            used.off(measured) * 100.0
+        );
+        assert!(begun < Duration::from_millis(100), "{begun:?}");
+        used.assert_near(measured, 0.02, "a second to start");
+        assert!((0.3..0.7).contains(&coverage), "{coverage}");
+    });
+}

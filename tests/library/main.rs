@@ -1,0 +1,37 @@
+//! The library as a Rust program uses it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../common/c_library.rs"]
+mod c_library;
+#[path = "../common/fake_machine.rs"]
+mod fake_machine;
+#[path = "../common/fake_nvml/mod.rs"]
+mod fake_nvml;
+#[path = "../common/fake_rapl.rs"]
+mod fake_rapl;
+#[path = "../common/retry.rs"]
+mod retry;
+#[path = "../common/run_files/mod.rs"]
+mod run_files;
+
+mod accuracy;
+mod carbon;
+mod faults;
+mod forecast;
+mod gpu;
+mod gpu_faults;
+mod gpu_meters;
+mod gpu_select;
+mod gpu_start;
+mod hang;
+mod meter_faults;
+mod meters;
+mod readme;
+mod recordings;
+mod run_files_faults;
+mod run_files_manners;
+mod run_files_written;
+mod zones;
+
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -1,0 +1,215 @@
+//! Each source that reads files, by each fault that a meter may have: what is reported. `--nocapture` prints the table.
+
+use crate::fake_machine::{Machine, Moving, Outcome};
+use std::fmt::Write as _;
+
+const WATTS: f64 = 100.0;
+const EPOCHS: u32 = 12;
+/// When a fault begins and ends, s.
+const FROM: f64 = 1.0;
+const TO: f64 = 1.5;
+
+/// What ails a meter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Healthy,
+    StuckAtStart,
+    StuckMidway,
+    Absurd,
+    NotReady,
+    GoneAndBack,
+}
+
+const FAULTS: [Fault; 6] =
+    [Fault::Healthy, Fault::StuckAtStart, Fault::StuckMidway, Fault::Absurd, Fault::NotReady, Fault::GoneAndBack];
+
+/// How a source's file shows energy or power.
+#[derive(Clone, Copy, PartialEq)]
+enum Shows {
+    MicroJoules,
+    MicroWatts,
+    /// "100 J 1655219349093098 us", 10 times a second.
+    Cray,
+}
+
+/// A source: its name, the kind it measures, its files, the one that moves and what that shows.
+struct Meter {
+    name: &'static str,
+    kind: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    path: &'static str,
+    shows: Shows,
+}
+
+const METERS: [Meter; 8] = [
+    Meter {
+        name: "rapl",
+        kind: "cpu",
+        files: &[
+            ("sys/class/powercap/intel-rapl:0/name", "package-0\n"),
+            ("sys/class/powercap/intel-rapl:0/max_energy_range_uj", "262143328850\n"),
+        ],
+        path: "sys/class/powercap/intel-rapl:0/energy_uj",
+        shows: Shows::MicroJoules,
+    },
+    Meter {
+        name: "amdgpu counter",
+        kind: "gpu",
+        files: &[
+            ("sys/class/drm/card0/device/vendor", "0x1002\n"),
+            ("sys/class/drm/card0/device/hwmon/hwmon1/name", "amdgpu\n"),
+        ],
+        path: "sys/class/drm/card0/device/hwmon/hwmon1/energy1_input",
+        shows: Shows::MicroJoules,
+    },
+    Meter {
+        name: "amdgpu power, limit 0",
+        kind: "gpu",
+        files: &[
+            ("sys/class/drm/card0/device/vendor", "0x1002\n"),
+            ("sys/class/drm/card0/device/hwmon/hwmon1/name", "amdgpu\n"),
+            ("sys/class/drm/card0/device/hwmon/hwmon1/power1_cap_max", "0\n"),
+        ],
+        path: "sys/class/drm/card0/device/hwmon/hwmon1/power1_average",
+        shows: Shows::MicroWatts,
+    },
+    Meter {
+        name: "intel_gpu",
+        kind: "gpu",
+        files: &[
+            ("sys/class/drm/card0/device/vendor", "0x8086\n"),
+            ("sys/class/drm/card0/device/hwmon/hwmon1/name", "i915\n"),
+        ],
+        path: "sys/class/drm/card0/device/hwmon/hwmon1/energy1_input",
+        shows: Shows::MicroJoules,
+    },
+    Meter {
+        name: "hwmon power",
+        kind: "node",
+        files: &[("sys/class/hwmon/hwmon0/name", "power_meter\n")],
+        path: "sys/class/hwmon/hwmon0/power1_average",
+        shows: Shows::MicroWatts,
+    },
+    Meter {
+        name: "hwmon counter",
+        kind: "cpu",
+        files: &[
+            ("sys/class/hwmon/hwmon0/name", "amd_energy\n"),
+            ("sys/class/hwmon/hwmon0/energy1_label", "Esocket0\n"),
+        ],
+        path: "sys/class/hwmon/hwmon0/energy1_input",
+        shows: Shows::MicroJoules,
+    },
+    Meter {
+        name: "pm_counters",
+        kind: "cpu",
+        files: &[
+            ("sys/cray/pm_counters/freshness", "1\n"),
+            ("sys/cray/pm_counters/energy", "5 J 1655219349000000 us\n"),
+        ],
+        path: "sys/cray/pm_counters/cpu_energy",
+        shows: Shows::Cray,
+    },
+    Meter {
+        name: "battery",
+        kind: "node",
+        files: &[
+            ("sys/class/power_supply/BAT0/type", "Battery\n"),
+            ("sys/class/power_supply/BAT0/status", "Discharging\n"),
+        ],
+        path: "sys/class/power_supply/BAT0/power_now",
+        shows: Shows::MicroWatts,
+    },
+];
+
+impl Shows {
+    /// The file's text `at` some time.
+    fn text(self, fault: Fault, at: f64) -> Option<String> {
+        let is_on = (FROM..TO).contains(&at);
+        let shown_at = match fault {
+            Fault::StuckAtStart => 0.0,
+            Fault::StuckMidway => at.min(FROM),
+            _ => at,
+        };
+        match (fault, self) {
+            (Fault::NotReady, _) if at < FROM => return Some("\n".into()),
+            (Fault::GoneAndBack, _) if is_on => return None,
+            (Fault::StuckAtStart, Shows::MicroWatts) => return Some("0\n".into()),
+            (Fault::StuckMidway, Shows::MicroWatts) if at > FROM => return Some("0\n".into()),
+            (Fault::Absurd, Shows::MicroWatts) if is_on => return Some("4294967295000\n".into()),
+            _ => (),
+        }
+        let jump = if fault == Fault::Absurd && is_on { 1e9 } else { 0.0 };
+        let joules = 5000.0 + WATTS * shown_at + jump;
+        Some(match self {
+            Shows::MicroJoules => format!("{}\n", (joules * 1e6) as u64),
+            Shows::MicroWatts => format!("{}\n", (WATTS * 1e6) as u64),
+            Shows::Cray => {
+                let tenth = (shown_at * 10.0).floor() / 10.0;
+                let joules = 5000.0 + WATTS * tenth + jump;
+                format!("{} J {} us\n", joules as u64, 1_655_219_349_000_000 + (tenth * 1e6) as u64)
+            }
+        })
+    }
+}
+
+impl Meter {
+    fn run(&self, fault: Fault) -> Outcome {
+        let name = format!("{}-{fault:?}", self.name.replace([' ', ','], "-"));
+        let shows = self.shows;
+        let moving: Moving = (self.path.to_owned(), Box::new(move |at| shows.text(fault, at)));
+        let machine = Machine::new(&name, self.files).moving(vec![moving]);
+        machine.run(EPOCHS, &format!("components={}", self.kind))
+    }
+}
+
+/// What a cell of the table holds, and whether it can be believed.
+fn judge(meter: &Meter, fault: Fault, run: &Outcome) -> String {
+    let truth = WATTS * run.report["usage"]["duration_s"].as_f64().unwrap();
+    let coverage = run.report["usage"]["coverage"].as_f64().unwrap_or(0.0);
+    let cell = format!("{} / {fault:?}: {:#}", meter.name, run.report);
+    let mut words = Vec::new();
+    for one in run.report["components"].as_array().unwrap() {
+        let (energy, status) = (one["energy_j"].as_f64(), one["status"].as_str().unwrap());
+        let shown = energy.map_or("unknown".into(), |energy| format!("{energy:.0} J"));
+        words.push(format!("{} {shown} {status}", one["source"].as_str().unwrap()));
+        assert!(energy != Some(0.0), "0 because it is unknown: {cell}");
+        if one["method"] != "estimate" {
+            assert!(energy.is_none_or(|energy| energy < 1.1 * truth), "more than was used: {cell}");
+        }
+        if status == "ok" && one["method"] != "estimate" {
+            assert!(fault != Fault::StuckAtStart && fault != Fault::StuckMidway, "{cell}");
+        }
+    }
+    let measured = run.energy_j(0).filter(|_| run.report["components"][0]["method"] != "estimate");
+    match fault {
+        Fault::Healthy => assert!(measured.is_some_and(|energy| energy > 0.9 * truth) && coverage > 0.9, "{cell}"),
+        Fault::StuckAtStart => assert!(measured.is_none(), "{cell}"),
+        Fault::StuckMidway => assert!(measured.is_some_and(|energy| energy < 1.7 * WATTS), "{cell}"),
+        Fault::Absurd | Fault::GoneAndBack => assert!(measured.is_some_and(|energy| energy > 0.5 * truth), "{cell}"),
+        Fault::NotReady => assert!(measured.is_none_or(|energy| energy < 1.1 * truth), "{cell}"),
+    }
+    if words.is_empty() {
+        words.push("unknown, with the reason".into());
+        assert!(run.report["unavailable"].as_array().is_some_and(|all| !all.is_empty()), "{cell}");
+    }
+    format!("{}, {:.0} % covered", words.join(" + "), 100.0 * coverage)
+}
+
+#[test]
+fn no_fault_of_a_meter_is_a_silent_number() {
+    let cells: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let rows: Vec<Vec<_>> = METERS
+            .iter()
+            .map(|meter| FAULTS.map(|fault| scope.spawn(move || judge(meter, fault, &meter.run(fault)))).into())
+            .collect();
+        rows.into_iter().map(|row| row.into_iter().map(|cell| cell.join().unwrap()).collect()).collect()
+    });
+    let mut table = String::new();
+    for (meter, row) in METERS.iter().zip(&cells) {
+        for (fault, cell) in FAULTS.iter().zip(row) {
+            writeln!(table, "| {} | {fault:?} | {cell} |", meter.name).unwrap();
+        }
+    }
+    println!("{table}");
+}

@@ -1,0 +1,11 @@
+//! What `make install` lays, and the ways to build against it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../common/install_tree.rs"]
+mod install_tree;
+
+mod build_systems;
+mod install;
+
+/// The checkout.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
