@@ -3,7 +3,7 @@
 
 use crate::application::{EITHER_WAY, Lab, Logs, REFUSE, SIM, each, json, left_in_memory, processes};
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
-use carbontracker::tally::left;
+use carbontracker::run_files::crash_counter::left;
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -167,7 +167,7 @@ fn a_journal_and_its_report_are_one_run() {
 #[test]
 fn imported_runs_count() {
     let folder = Folder::new("imported");
-    let logs = Path::new(crate::ROOT).join("tests/data/carbontracker");
+    let logs = Path::new(crate::ROOT).join("tests/fixtures/carbontracker");
     let import = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
         let output = command.arg("import").arg(&logs).args(more).output().expect("it starts");

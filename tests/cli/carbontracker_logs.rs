@@ -342,7 +342,7 @@ fn of_a_million_epochs_its_parser_reads_a_few_thousand() {
 fn its_aggregate_and_our_import_agree_on_its_own_logs() {
     let folder = scratch("its-own").join("unprinted");
     std::fs::create_dir(&folder).expect("a folder");
-    for entry in std::fs::read_dir(checkout("tests/data/carbontracker")).expect("logs") {
+    for entry in std::fs::read_dir(checkout("tests/fixtures/carbontracker")).expect("logs") {
         let path = entry.expect("a file").path();
         if path.extension().is_some_and(|ending| ending == "log") {
             std::fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("copied");

@@ -1,11 +1,11 @@
-//! `carbontracker import` on logs that Python's Carbontracker wrote (tests/data/carbontracker).
+//! `carbontracker import` on logs that Python's Carbontracker wrote (tests/fixtures/carbontracker).
 
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/carbontracker");
+const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/carbontracker");
 
 fn carbontracker(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_carbontracker")).args(arguments).output().expect("it starts")

@@ -3,6 +3,8 @@
 
 #[path = "../common/browser/mod.rs"]
 mod browser;
+#[path = "../common/fake_machine.rs"]
+mod fake_machine;
 #[path = "../common/fake_nvml/mod.rs"]
 mod fake_nvml;
 #[path = "../common/install_tree.rs"]
@@ -16,6 +18,7 @@ mod staging;
 
 mod aggregate;
 mod carbontracker_logs;
+mod compat;
 mod doctor;
 mod escapes;
 mod estimates;
@@ -26,6 +29,7 @@ mod import;
 mod import_runs;
 mod python;
 mod run;
+mod schema;
 mod signals;
 mod visible;
 mod watch;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
-const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/carbontracker");
+const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/carbontracker");
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -114,7 +114,7 @@ pub fn check_energy(report: &Value) {
 }
 
 pub fn sample(name: &str) -> Behaviour {
-    let path = std::path::Path::new(crate::ROOT).join("tests/data/api").join(name);
+    let path = std::path::Path::new(crate::ROOT).join("tests/fixtures/api").join(name);
     Behaviour::text(&of_days_ago(&std::fs::read_to_string(path).unwrap()))
 }
 

@@ -44,7 +44,7 @@ fn compare(rows: &Path, grids: Option<&Path>) -> (f64, usize) {
 
 #[test]
 fn no_region_is_a_tenth_off_its_row() {
-    let ours = Path::new(crate::ROOT).join("tests/data/cloud_regions_2024.csv");
+    let ours = Path::new(crate::ROOT).join("tests/fixtures/cloud_regions_2024.csv");
     let (worst, compared) = compare(&ours, None);
     println!("{compared} regions, at worst {:.1} % off", worst * 100.0);
     assert!(compared > 95);

@@ -123,7 +123,7 @@ fn stretches(steps: &[(f64, usize, f64)]) -> Vec<CarriedInterval> {
             } else if is_begin {
                 *sum + watts
             } else {
-                *sum - watts
+                (*sum - watts).max(0.0) // rounding may leave less than nothing
             };
         }
     }

@@ -153,6 +153,19 @@ fn a_job_is_the_sum_of_its_ranks_at_once() {
     assert_eq!((&job["what_if"]["zones"][0]["g_per_kwh"], &job["notes"]), (&json!(40.0), &json!(["mind"])));
 }
 
+/// 0.1 + 0.7 - 0.7 - 0.1 is less than 0.
+#[test]
+fn power_is_never_negative() {
+    let part = |number: u64, from: f64, to: f64, watts: f64| {
+        let mut rank = rank(number, "node1", Some(1e4));
+        rank["power"] = json!({"from": [START + from], "to": [START + to], "cpu_w": [watts]});
+        rank
+    };
+    let job = merged(&[&part(0, 0.0, 9.0, 0.0), &part(1, 0.0, 5.0, 0.1), &part(2, 1.0, 4.0, 0.7)]);
+    let watts = job["power"]["cpu_w"].as_array().unwrap();
+    assert!(watts.iter().all(|watts| watts.as_f64() >= Some(0.0)), "{watts:?}");
+}
+
 /// A rank ends, another takes over: one device, all of the time.
 #[test]
 fn a_device_that_is_handed_over_is_one() {

@@ -227,7 +227,7 @@ proptest! {
 #[test]
 fn a_wide_file_of_many_rows_is_read() {
     let head =
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/intensity/neso_generation_mix_spring.csv"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/intensity/neso_generation_mix_spring.csv"))
             .lines()
             .next()
             .unwrap();

@@ -1,4 +1,4 @@
-//! What holds for every service: all the samples of `tests/data/api`, and what becomes of them when they are damaged.
+//! What holds for every service: all the samples of `tests/fixtures/api`, and what becomes of them when they are damaged.
 
 use super::*;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub const NOW: f64 = 1_772_456_490.0;
 
 pub fn sample(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/tests/data/api/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read(format!("{}/tests/fixtures/api/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 /// All requests of one round, none of them answered.
@@ -34,7 +34,7 @@ pub fn found(country: &str, region: &str, latitude: f64, longitude: f64) -> GeoL
 }
 
 fn samples() -> Vec<(String, Vec<u8>)> {
-    let folder = format!("{}/tests/data/api", env!("CARGO_MANIFEST_DIR"));
+    let folder = format!("{}/tests/fixtures/api", env!("CARGO_MANIFEST_DIR"));
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name != "README.md").collect();
     names.sort();

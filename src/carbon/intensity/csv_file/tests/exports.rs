@@ -4,7 +4,7 @@ use super::*;
 
 macro_rules! export {
     ($name:literal) => {
-        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/intensity/", $name)).as_slice()
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/intensity/", $name)).as_slice()
     };
 }
 
