@@ -5,7 +5,7 @@
 # make install   copies them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from capi/src/lib.rs
 # make bench     what a call, a sample and ten million epochs cost
-# make figure    scores the forecast on the recordings in CT_DATA and draws docs/forecast.svg
+# make figure    scores the forecast on the recordings in CT_DATA and draws docs/src/explanation/forecast.svg
 
 PREFIX   ?= /usr/local
 LIBDIR   ?= lib

@@ -1,5 +1,5 @@
 //! How far off forecasts are, ours and Carbontracker's, after each of the first epochs of recorded runs: prints the
-//! scores and draws docs/forecast.svg: `make figure`.
+//! scores and draws docs/src/explanation/forecast.svg: `make figure`.
 //!
 //! CT_DATA says where the recordings are ($CT_DATA/epochs/*.csv); without it there is nothing to score.
 
@@ -11,7 +11,7 @@ use std::process::Command;
 const LAST: u32 = 10;
 const OURS: RGBColor = RGBColor(0, 114, 178);
 const THEIRS: RGBColor = RGBColor(213, 94, 0);
-const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/forecast.svg");
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/explanation/forecast.svg");
 
 /// (epochs seen, mean |error| in per cent)
 type Curve = Vec<(u32, f64)>;

@@ -33,8 +33,8 @@ core() {
     put lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerTargets.cmake
     fill lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerConfig.cmake.in
     fill lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerConfigVersion.cmake.in
-    each "$doc" README.md CHANGELOG.md LICENSE NOTICE
-    each "$doc/docs" docs/*
+    each "$doc" README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE NOTICE
+    tree "$doc/docs" docs
     each "$doc/packaging" packaging/README.md
     each "$doc/examples" examples/*
 }

@@ -1,4 +1,4 @@
-//! What the command says of itself: help, completions, man page, and the README's lines, which work as they stand.
+//! The command's own documents: help, completions, man page, and the lines of the reference, which work as they are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
-const README: &str = include_str!("../../README.md");
+const CLI: &str = include_str!("../../docs/src/reference/cli.md");
 
 fn carbontracker(arguments: &[&str]) -> String {
     let output = Command::new(PROGRAM).args(arguments).output().expect("it starts");
@@ -36,7 +36,7 @@ fn every_subcommand_is_explained() {
         let explained = carbontracker(&["help", name]);
         assert!(explained.contains(&format!("Usage: carbontracker {name}")), "{name}");
         assert!(explained.contains("Exit status: "), "{name}");
-        assert!(README.contains(&format!("| `{name}")), "the README's table lacks {name}");
+        assert!(CLI.contains(&format!("| `{name}")), "cli.md lacks {name}");
     }
 }
 
@@ -99,9 +99,9 @@ fn the_man_page_is_whole_and_formats_without_a_warning() {
 
 /// The lines of the section on `run` and `doctor`, in a folder with a Makefile and a program as they name.
 #[test]
-fn the_readmes_lines_work() {
+fn the_references_lines_work() {
     use std::os::unix::fs::PermissionsExt;
-    let section = README.split("\n## The command").nth(1).expect("a section").split("\n## ").next().unwrap();
+    let section = CLI.split("\n## The command").nth(1).expect("a section").split("\n## ").next().unwrap();
     let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("lines to type");
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("readme-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();

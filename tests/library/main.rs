@@ -16,6 +16,7 @@ mod run_files;
 
 mod accuracy;
 mod carbon;
+mod docs;
 mod faults;
 mod forecast;
 mod gpu;

@@ -1,14 +1,19 @@
-//! The README says what is: its options are the options, its statuses the statuses, its program runs.
+//! The documents agree with the library: the options, functions and statuses of the reference, and the programs of README and
+//! tutorial, which compile and run.
 
 use std::path::Path;
 use std::process::Command;
 
 const README: &str = include_str!("../../README.md");
+const TUTORIAL: &str = include_str!("../../docs/src/tutorial.md");
+const OPTIONS: &str = include_str!("../../docs/src/reference/options.md");
+const C_API: &str = include_str!("../../docs/src/reference/c-api.md");
 const HEADER: &str = include_str!("../../include/carbontracker.h");
 
-fn table_keys(heading: &str) -> Vec<String> {
-    let section = README.split(heading).nth(1).expect(heading).split("\n## ").next().expect(heading);
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+/// The first column of the tables that are headed `| key |`.
+fn table_keys(page: &str) -> Vec<String> {
+    let tables = page.split("\n\n").filter(|table| table.starts_with("| key |"));
+    let rows = tables.flat_map(str::lines).filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
     let mut keys: Vec<String> =
         rows.flat_map(|cell| cell.split(", ")).map(|key| key.trim_matches(['`', ' ', '|']).into()).collect();
     keys.sort();
@@ -16,28 +21,39 @@ fn table_keys(heading: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_options_table_is_the_options() {
+fn the_options_tables_list_the_options() {
     let refusal = carbontracker::options::Options::parse("no_such_key=1", |_| None).err().expect("refused").message;
     let mut keys: Vec<String> =
         refusal.split("Options are ").nth(1).expect("listed").split(", ").map(str::to_owned).collect();
     keys.sort();
-    assert_eq!(table_keys("\n## Options"), keys);
+    assert_eq!(table_keys(OPTIONS), keys);
 }
 
 #[test]
-fn the_functions_and_statuses_are_the_headers() {
+fn the_reference_lists_the_headers_functions_and_statuses() {
     for word in HEADER.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
         let is_function = word.starts_with("ct_") && !matches!(word, "ct_tracker" | "ct_status");
         let is_status = word.starts_with("CT_") && HEADER.contains(&format!("  {word} = "));
-        assert!(!(is_function || is_status) || README.contains(&format!("`{word}")), "README does not mention {word}");
+        assert!(!(is_function || is_status) || C_API.contains(&format!("`{word}")), "c-api.md does not mention {word}");
     }
 }
 
 #[test]
 fn the_quick_start_compiles_and_runs() {
-    let program = README.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a C program");
+    compile_and_run("readme", README);
+}
+
+#[test]
+fn the_tutorial_compiles_and_runs() {
+    compile_and_run("tutorial", TUTORIAL);
+}
+
+/// The first C program of a page.
+fn compile_and_run(name: &str, page: &str) {
+    let program = page.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a C program");
+    let program = program.replace("300000000", "50000000"); // the tutorial's epochs last long enough to be killed
     let libdir = crate::c_library::folder();
-    let dir = std::env::temp_dir().join(format!("ct-readme-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("ct-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder to build in");
     std::fs::write(dir.join("quick.c"), program).expect("written");
     let include = Path::new(crate::ROOT).join("include");
