@@ -12,6 +12,24 @@ fn memory() -> Vec<AtomicU64> {
     (0..NUMBERS).map(|_| AtomicU64::new(0)).collect()
 }
 
+/// Processes with different versions of the library meet by the hashes of these names.
+#[test]
+fn the_names_of_devices_stay() {
+    use crate::channel::{Channel, Kind, Method, Quantity};
+    let job = crate::job::Job { key: "a".into(), words: String::new(), is_named: true };
+    let names = [
+        (Kind::Cpu, Method::Power, "the processors"),
+        (Kind::Dram, Method::Power, "the memory"),
+        (Kind::Node, Method::Power, "the node"),
+        (Kind::Gpu, Method::Power, "GPU id"),
+        (Kind::Cpu, Method::Estimate, "id"),
+    ];
+    for (kind, method, name) in names {
+        let channel = Channel::new((kind, "test"), "device", "id", method, Quantity::Power { max_watts: 1.0 });
+        assert_eq!(super::device(&channel, &job).as_deref(), Some(name));
+    }
+}
+
 /// A process as the simulation has it.
 #[derive(Clone, Debug)]
 struct Process {
