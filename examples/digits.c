@@ -1,4 +1,4 @@
-/* Trains a softmax regression to read handwritten digits and tracks it; the same in every language beside this file.
+/* Trains a softmax regression on handwritten digits and tracks it. This folder has the same program in every language.
  *   cc -O2 digits.c $(pkg-config --cflags --libs carbontracker) -lm -o digits && ./digits digits.csv */
 
 #include <carbontracker.h>
@@ -9,11 +9,11 @@
 enum { EPOCHS = 10, BATCH = 32, PIXELS = 64, CLASSES = 10, MOST = 2000 };
 static const double RATE = 0.5;
 
-static double images[MOST][PIXELS + 1]; /* the last is 1, for the bias */
+static double images[MOST][PIXELS + 1]; /* the last value is 1, for the bias */
 static int digits[MOST];
 static double weights[CLASSES][PIXELS + 1], gradient[CLASSES][PIXELS + 1];
 
-/* A line is 64 pixels, a character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment. */
+/* A line has 64 pixels of one character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment. */
 static int read_images(const char *path)
 {
     char line[256];
@@ -33,7 +33,7 @@ static int read_images(const char *path)
     return count;
 }
 
-/* Each class's probability; returns the most probable class. */
+/* Computes the probability of each class; returns the most probable class. */
 static int predict(const double *image, double *probability)
 {
     double sum = 0;
@@ -52,7 +52,7 @@ static int predict(const double *image, double *probability)
     return best;
 }
 
-/* One step of gradient descent on images first to last - 1; returns their summed loss. */
+/* Makes one step of gradient descent on the images first to last - 1; returns the sum of their losses. */
 static double step(int first, int last)
 {
     double loss = 0, probability[CLASSES];
@@ -90,8 +90,8 @@ static void print_value(ct_tracker *tracker, const char *label, const char *poin
 
 int main(int argc, char **argv)
 {
-    const int count = argc > 1 ? read_images(argv[1]) : 0, tests = count / 5; /* the first fifth is for testing */
-    ct_tracker *tracker = NULL; /* stays NULL, a disabled tracker, if ct_create fails */
+    const int count = argc > 1 ? read_images(argv[1]) : 0, tests = count / 5; /* the first fifth is the test set */
+    ct_tracker *tracker = NULL; /* it stays NULL, a disabled tracker, if ct_create fails */
     char text[8192];
     if (count == 0) {
         fprintf(stderr, "usage: %s digits.csv [OPTIONS]\n", argv[0]);

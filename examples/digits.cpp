@@ -1,4 +1,4 @@
-// Trains a softmax regression to read handwritten digits and tracks it; the same in every language beside this file.
+// Trains a softmax regression on handwritten digits and tracks it. This folder has the same program in every language.
 //   c++ -std=c++11 -O2 digits.cpp $(pkg-config --cflags --libs carbontracker) -o digits && ./digits digits.csv
 
 #include <carbontracker.hpp>
@@ -15,14 +15,14 @@ const int EPOCHS = 10, BATCH = 32, PIXELS = 64, CLASSES = 10;
 const double RATE = 0.5;
 
 struct Image {
-    std::array<double, PIXELS + 1> pixels;  // the last is 1, for the bias
+    std::array<double, PIXELS + 1> pixels;  // the last value is 1, for the bias
     int digit;
 };
 
 using Probabilities = std::array<double, CLASSES>;
 using Weights = std::array<std::array<double, PIXELS + 1>, CLASSES>;
 
-// A line is 64 pixels, a character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
+// A line has 64 pixels of one character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
 static std::vector<Image> read_images(const char *path) {
     std::vector<Image> images;
     std::ifstream file(path);
@@ -40,7 +40,7 @@ static std::vector<Image> read_images(const char *path) {
 struct Model {
     Weights weights{}, gradient{};
 
-    // Each class's probability; returns the most probable class.
+    // Computes the probability of each class; returns the most probable class.
     int predict(const Image &image, Probabilities &probability) const {
         double sum = 0;
         int best = 0;
@@ -55,7 +55,7 @@ struct Model {
         return best;
     }
 
-    // One step of gradient descent on images first to last - 1; returns their summed loss.
+    // Makes one step of gradient descent on the images first to last - 1; returns the sum of their losses.
     double step(const Image *first, const Image *last) {
         double loss = 0;
         Probabilities probability;
@@ -88,7 +88,7 @@ static void print_value(const carbontracker::tracker &tracker, const char *label
     else std::printf("%s unknown", label);
 }
 
-// Tracking never stops the training: say what went wrong and go on with a disabled tracker.
+// Tracking never stops the training: this prints the reason and returns a disabled tracker.
 static carbontracker::tracker make_tracker(const char *options) {
     ct_status status;
     auto tracker = carbontracker::tracker::create(options, status);
@@ -102,7 +102,7 @@ int main(int argc, char **argv) {
         std::fprintf(stderr, "usage: %s digits.csv [OPTIONS]\n", argv[0]);
         return 1;
     }
-    // The first fifth is for testing.
+    // The first fifth is the test set.
     const Image *tests = images.data(), *training = tests + images.size() / 5, *end = tests + images.size();
     const auto total = end - training;
     Model model;
@@ -115,7 +115,7 @@ int main(int argc, char **argv) {
             loss += model.step(first, last);
             epoch.progress(last - training, total);
         }
-        epoch.end();  // what follows, the test, falls between epochs
+        epoch.end();  // so the test below counts as between epochs
         std::printf("epoch %2d  loss %.4f  accuracy %.1f %%\n", epoch.index() + 1, loss / double(total),
                     model.accuracy(tests, training));
         if (epoch.index() + 1 == 3) {

@@ -1,4 +1,4 @@
-! Trains a softmax regression to read handwritten digits and tracks it; the same in every language beside this file.
+! Trains a softmax regression on handwritten digits and tracks it. This folder has the same program in every language.
 !   gfortran -O2 $(pkg-config --variable=includedir carbontracker)/carbontracker.f90 digits.f90 \
 !       $(pkg-config --libs carbontracker) -o digits && ./digits digits.csv
 
@@ -69,7 +69,7 @@ contains
       call get_command_argument(number, text)
    end function argument
 
-   ! A line is 64 pixels, a character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
+   ! A line has 64 pixels of one character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
    integer function read_images(path) result(count)
       character(*), intent(in) :: path
       character(256) :: line
@@ -89,7 +89,7 @@ contains
       close (file)
    end function read_images
 
-   ! Each class's probability; `best` is the most probable class.
+   ! Computes the probability of each class; `best` is the most probable class.
    subroutine predict(image, probability, best)
       real(real64), intent(in) :: image(0:)
       real(real64), intent(out) :: probability(0:)
@@ -110,7 +110,7 @@ contains
       probability = probability/sum
    end subroutine predict
 
-   ! One step of gradient descent on images `first` to `last`; returns their summed loss.
+   ! Makes one step of gradient descent on the images `first` to `last`; returns the sum of their losses.
    real(real64) function step(first, last) result(loss)
       integer, intent(in) :: first, last
       real(real64) :: probability(0:classes - 1)
@@ -152,7 +152,7 @@ contains
       end if
    end subroutine print_value
 
-   ! As C's "%.*f": F0.d leaves out the 0 before the point.
+   ! Like "%.*f" in C: the format F0.d omits the 0 before the point.
    function fixed(value, places) result(text)
       real(real64), intent(in) :: value
       integer, intent(in) :: places

@@ -1,4 +1,4 @@
-# Trains a softmax regression to read handwritten digits and tracks it; the same in every language beside this file.
+# Trains a softmax regression on handwritten digits and tracks it. This folder has the same program in every language.
 #   JULIA_LOAD_PATH=PREFIX/share/julia/dev: julia digits.jl digits.csv
 
 using CarbonTracker
@@ -7,11 +7,11 @@ using Printf
 const EPOCHS, BATCH, PIXELS, CLASSES, MOST = 10, 32, 64, 10, 2000
 const RATE = 0.5
 
-const images = zeros(PIXELS + 1, MOST) # a column each; its last is 1, for the bias
+const images = zeros(PIXELS + 1, MOST) # one column per image; its last value is 1, for the bias
 const digits = zeros(Int, MOST)
 const weights, gradient = zeros(PIXELS + 1, CLASSES), zeros(PIXELS + 1, CLASSES)
 
-# A line is 64 pixels, a character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
+# A line has 64 pixels of one character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
 function read_images(path)
     count = 0
     isfile(path) || return count
@@ -28,7 +28,7 @@ function read_images(path)
     return count
 end
 
-# Sets each class's probability for image n; returns the most probable class.
+# Computes the probability of each class for image n; returns the most probable class.
 function predict!(probability, n)
     sum, best = 0.0, 1
     for c in 1:CLASSES
@@ -46,7 +46,7 @@ function predict!(probability, n)
     return best
 end
 
-# One step of gradient descent on some images; returns their summed loss.
+# Makes one step of gradient descent on some images; returns the sum of their losses.
 function step!(batch)
     loss, probability = 0.0, zeros(CLASSES)
     fill!(gradient, 0)
@@ -93,7 +93,7 @@ end
 
 function main(arguments)
     count = isempty(arguments) ? 0 : read_images(arguments[1])
-    tests = count ÷ 5 # the first fifth is for testing
+    tests = count ÷ 5 # the first fifth is the test set
     if count == 0
         println(stderr, "usage: julia digits.jl digits.csv [OPTIONS]")
         return 1

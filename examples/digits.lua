@@ -1,4 +1,4 @@
--- Trains a softmax regression to read handwritten digits and tracks it; the same in every language beside this file.
+-- Trains a softmax regression on handwritten digits and tracks it. This folder has the same program in every language.
 -- After `make install PREFIX=/usr/local` and ldconfig, with any of lua5.1, lua5.2, lua5.3, lua5.4 and luajit:
 --   lua5.4 digits.lua digits.csv
 -- From another PREFIX, for Lua 5.4 (LuaJIT takes the paths of 5.1):
@@ -9,14 +9,14 @@ local carbontracker = require "carbontracker"
 local EPOCHS, BATCH, PIXELS, CLASSES, MOST = 10, 32, 64, 10, 2000
 local RATE = 0.5
 
-local images, digits = {}, {} -- an image's last value is 1, for the bias
+local images, digits = {}, {} -- the last value of an image is 1, for the bias
 local weights, gradient = {}, {}
 for c = 1, CLASSES do
   weights[c], gradient[c] = {}, {}
   for i = 1, PIXELS + 1 do weights[c][i] = 0 end
 end
 
--- A line is 64 pixels, a character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
+-- A line has 64 pixels of one character each (0-9, a-g for 0 to 16), a comma and the digit; # begins a comment.
 local function read_images(path)
   local file = path and io.open(path)
   if not file then return 0 end
@@ -34,7 +34,7 @@ local function read_images(path)
   return #images
 end
 
--- Puts each class's probability in a table; returns the most probable class.
+-- Puts the probability of each class in a table; returns the most probable class.
 local function predict(image, probability)
   local sum, best = 0, 1
   for c = 1, CLASSES do
@@ -48,7 +48,7 @@ local function predict(image, probability)
   return best
 end
 
--- One step of gradient descent on images first to last; returns their summed loss.
+-- Makes one step of gradient descent on the images first to last; returns the sum of their losses.
 local function step(first, last)
   local loss, probability = 0, {}
   for c = 1, CLASSES do
@@ -84,7 +84,7 @@ local function print_value(tracker, label, pointer, unit)
 end
 
 local count = read_images(arg[1])
-local tests = math.floor(count / 5) -- the first fifth is for testing
+local tests = math.floor(count / 5) -- the first fifth is the test set
 if count == 0 then
   io.stderr:write("usage: ", arg[0], " digits.csv [OPTIONS]\n")
   os.exit(1)

@@ -1,5 +1,5 @@
-C     TRACKS A TIME LOOP IN FORTRAN 77: HEAT SPREADING OVER A PLATE,
-C     EACH EPOCH 500 SWEEPS. OPTIONS ARE ENVIRONMENT VARIABLES.
+C     TRACKS A TIME LOOP IN FORTRAN 77: HEAT SPREADS OVER A PLATE.
+C     AN EPOCH IS 500 SWEEPS. OPTIONS ARE ENVIRONMENT VARIABLES.
 C       gfortran -O2 heat.f $(pkg-config --libs carbontracker) -o heat
 C       CARBONTRACKER_LOCATION=DK ./heat
 
@@ -41,7 +41,7 @@ C        ONE HOT EDGE
       WRITE (*, 50) 'NEAR THE HOT EDGE, C:   ',
      &              PLATE(N/16 + 1, N/2 + 1)
 
-C     -1 IS UNKNOWN
+C     -1 MEANS UNKNOWN
       CALL CTGET(EJ, CO2, PEJ, IERR)
       WRITE (*, 50) 'ENERGY, J:              ', EJ
       WRITE (*, 50) 'CO2E, G:                ', CO2

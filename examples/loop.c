@@ -1,4 +1,4 @@
-/* Tracks a time loop: heat spreading over a plate, each epoch 500 Jacobi sweeps.
+/* Tracks a time loop: heat spreads over a plate. An epoch is 500 Jacobi sweeps.
  *   cc -std=c99 -O2 loop.c $(pkg-config --cflags --libs carbontracker) -o loop */
 
 #include <carbontracker.h>
@@ -21,7 +21,7 @@ int main(void)
     for (int j = 0; j < N; j++)
         plate[0][0][j] = plate[1][0][j] = 100; /* one hot edge */
 
-    ct_tracker *t = NULL; /* a NULL tracker is a disabled one: everything below still works */
+    ct_tracker *t = NULL; /* a NULL tracker is disabled: all calls below still work */
     char text[8192];
     if (ct_create("epochs=20 name=heat location=DK", &t) < 0)
         fprintf(stderr, "not tracked: %s\n", ct_last_error());

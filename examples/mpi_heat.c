@@ -1,16 +1,16 @@
-/* Heat spreading over a plate that MPI ranks share by rows and blocks; each epoch is 200 Jacobi sweeps.
+/* Heat spreads over a plate, which the MPI ranks share in blocks. An epoch is 200 Jacobi sweeps.
  *   mpicc -std=c99 -O2 mpi_heat.c $(pkg-config --cflags --libs carbontracker) -o mpi_heat && mpirun -n 4 ./mpi_heat */
 
 #include <carbontracker_mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EPOCHS = 10, SWEEPS = 200, N = 480 }; /* N x N points inside the plate's edge */
+enum { EPOCHS = 10, SWEEPS = 200, N = 480 }; /* N x N points inside the edge of the plate */
 
-/* This rank's block, with a frame of its neighbours' points or the plate's edge around it. */
+/* The block of this rank, with a frame around it: points of the neighbours, or the edge of the plate. */
 struct block {
     int rows, columns, first_row, first_column;
-    int up, down, left, right; /* the neighbours' ranks, MPI_PROC_NULL at the edge */
+    int up, down, left, right; /* the ranks of the neighbours; MPI_PROC_NULL at the edge */
     double *now, *next;
 };
 
@@ -19,7 +19,7 @@ static double *at(const struct block *b, double *points, int row, int column)
     return points + (size_t)row * (size_t)(b->columns + 2) + column;
 }
 
-/* Where the n-th of `parts` equal parts of N points begins. */
+/* The first point of part n, if N points are divided into `parts` equal parts. */
 static int part(int n, int parts)
 {
     return (int)((long)N * n / parts);
@@ -45,7 +45,7 @@ static int make(struct block *b, MPI_Comm plate)
     return 1;
 }
 
-/* Each neighbour's nearest row or column into our frame, ours into its. */
+/* Exchanges the outer rows and columns with the neighbours. */
 static void exchange(struct block *b, MPI_Comm plate, MPI_Datatype column)
 {
     double *p = b->now;
@@ -69,7 +69,7 @@ static void sweep(struct block *b)
     b->next = swap;
 }
 
-/* The temperature at a point of the plate, wherever it lies. */
+/* The temperature at a point of the plate, on any rank. */
 static double temperature(struct block *b, MPI_Comm plate, int row, int column)
 {
     const int r = row - b->first_row, c = column - b->first_column;
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
     int me, ranks, missing, sides[2] = {0, 0}, periodic[2] = {0, 0};
     double joules, warmth;
     char text[8192];
-    ct_tracker *t = NULL; /* a NULL tracker is a disabled one, and takes part in what all ranks do */
+    ct_tracker *t = NULL; /* a NULL tracker is disabled, and takes part in collective calls */
     struct block block;
     MPI_Comm plate;
     MPI_Datatype column;
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     if (me == 0)
         printf("Temperature near the hot edge: %.6f\n\n", warmth);
 
-    if (ct_mpi_report(t, plate, text, sizeof text, NULL) == CT_OK && me == 0) /* called by all, printed by one */
+    if (ct_mpi_report(t, plate, text, sizeof text, NULL) == CT_OK && me == 0) /* all ranks call, one prints */
         printf("%s", text);
     ct_destroy(t);
     free(block.now);

@@ -1,7 +1,7 @@
-// Trains a small neural network to read handwritten digits, and tracks what that takes:
+// Trains a small neural network on handwritten digits, and tracks its time and energy:
 //   train examples/digits.csv ["epochs=20 name=digits location=DK"]
 // Plain C++11 on one core: a 64-576-576-10 perceptron, ReLU, softmax cross-entropy, SGD with momentum.
-// The tracking is what has a tracker or an epoch in it; the rest is any training.
+// The lines with a tracker or an epoch do the tracking; the others are an ordinary training.
 
 #include <carbontracker.hpp>
 
@@ -17,7 +17,7 @@ const int EPOCHS = 20, BATCH = 32, PIXELS = 64, HIDDEN = 576, CLASSES = 10;
 const float RATE = 0.05f, MOMENTUM = 0.9f;
 struct Image { float pixels[PIXELS]; int digit; };
 
-// A line is 64 pixels, a character each (0-9, a-g for 0 to 16), a comma and the digit.
+// A line has 64 pixels of one character each (0-9, a-g for 0 to 16), a comma and the digit.
 static bool read_images(const char *path, std::vector<Image> &images) {
     std::ifstream file(path);
     for (std::string line; std::getline(file, line);) {
@@ -31,7 +31,7 @@ static bool read_images(const char *path, std::vector<Image> &images) {
     return !images.empty();
 }
 
-// Alike with every compiler, unlike std::shuffle.
+// Gives the same order with every compiler, unlike std::shuffle.
 static void shuffle(std::vector<Image> &images, std::mt19937 &random) {
     for (size_t i = images.size() - 1; i > 0; i--) std::swap(images[i], images[random() % (i + 1)]);
 }
@@ -58,7 +58,7 @@ struct Layer {
         }
     }
 
-    // Sets the gradient from delta, and dx, unless null, to the delta of the ReLU layer whose output x is.
+    // Computes the gradient from delta. If dx is not null, it becomes the delta of the ReLU layer with the output x.
     void backward(const float *x, float *dx, int count) {
         std::fill(gradient.begin(), gradient.end(), 0.0f);
         for (int n = 0; n < count; n++, x += in) {
@@ -95,7 +95,7 @@ struct Network {
         return last.output.data();
     }
 
-    // One step on a batch; gives its summed loss.
+    // Makes one step on a batch; returns the sum of its losses.
     double train(const Image *images, int count) {
         const float *y = forward(images, count);
         float *delta = last.delta.data();
@@ -126,7 +126,7 @@ struct Network {
     }
 };
 
-// Tracking never stops the training: say what went wrong and go on with a disabled tracker.
+// Tracking never stops the training: this prints the reason and returns a disabled tracker.
 static carbontracker::tracker make_tracker(const char *options) {
     ct_status status;
     auto tracker = carbontracker::tracker::create(options, status);
@@ -138,7 +138,7 @@ static void print_messages(carbontracker::tracker &tracker) {
     for (const std::string &message : tracker.messages()) std::printf("carbontracker: %s\n", message.c_str());
 }
 
-// "12.3 s (11.8 to 12.9)"; "unknown", as energy is where nothing measures it.
+// "12.3 s (11.8 to 12.9)", or "unknown": energy is unknown if no device is measured.
 static std::string estimate(const carbontracker::tracker &tracker, const std::string &pointer, double scale,
                             const char *unit) {
     double value, low, high;
@@ -183,7 +183,7 @@ int main(int argc, char **argv) {
             const bool is_halfway = 2 * at < total && 2 * (at + count) >= total;
             if (number == 1 && is_halfway) print_forecast(tracker);  // before any epoch has ended
         }
-        epoch.end();  // so that the validation falls between epochs, and is counted there
+        epoch.end();  // so the validation counts as between epochs
         std::printf("epoch %2d  loss %.4f  test accuracy %.1f %%\n", number, loss / total, 100 * network.accuracy(test));
         print_messages(tracker);
         if (number <= 3 || number == 5 || number == 10) print_forecast(tracker);

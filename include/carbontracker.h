@@ -4,19 +4,19 @@
  *
  * Threads   Any thread may call; calls on one tracker are serialised, different trackers are independent.
  *           ct_destroy and ct_release come last: no other call on that tracker may run beside or after them.
- *           Not for signal handlers. One background thread per tracker, "ct-sampler", and "ct-nvml" where that
- *           driver is used, "ct-intensity" where a file or live service tells the grid's hours: all signals
- *           blocked, never call back.
- * NULL      A NULL tracker is a disabled one: every function takes it and answers CT_DISABLED;
- *           ct_report and ct_message then give an empty text, for which `needed` is 1.
- * Errors    A ct_status is 0: done; > 0: fine but worth knowing; < 0: failed, and nothing changed.
- *           ct_last_error() says why, in words, on the thread that called. Out-parameters are written on
- *           CT_OK only: test for it before you use one (CT_DISABLED is positive and writes none); `needed`
- *           is written on CT_ERANGE too. Any call may answer CT_EINVAL for a NULL or non-UTF-8 argument,
- *           CT_EFORK or CT_EPANIC. The library never prints, exits, aborts or raises a signal.
- * Text      UTF-8, ended by NUL, in the caller's buffer: nothing is ever allocated for the caller to free.
+ *           Do not call from signal handlers. A tracker has one background thread, "ct-sampler". It has "ct-nvml"
+ *           too if it uses that driver, and "ct-intensity" if a file or a live service provides carbon intensity
+ *           by the hour. These threads block all signals and never call the application.
+ * NULL      A NULL tracker is a disabled tracker: every function accepts it and returns CT_DISABLED.
+ *           ct_report and ct_message then write an empty text, and `needed` is 1.
+ * Errors    A ct_status is 0: done; > 0: done, with a remark; < 0: failed, and nothing changed. ct_last_error()
+ *           returns the reason, on the thread of the call. Out-parameters are written on CT_OK only: test for
+ *           it before you use one (CT_DISABLED is positive and writes none); `needed` is also written on
+ *           CT_ERANGE. Any call may return CT_EINVAL for a NULL or non-UTF-8 argument, CT_EFORK or CT_EPANIC.
+ *           The library never prints, exits, aborts or raises a signal.
+ * Text      UTF-8, terminated by NUL, in the caller's buffer. The caller never has to free memory.
  * Units     In every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
- * Fork      In a forked child a parent's tracker answers CT_EFORK; create a new one there.
+ * Fork      In a forked child a tracker of the parent returns CT_EFORK; create a new one there.
  */
 
 #ifndef CARBONTRACKER_H
@@ -24,14 +24,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
-/* The library's version at compile time; ct_version() gives that of the library loaded. */
+/* The version of this header; ct_version() returns the version of the loaded library. */
 #define CT_VERSION_MAJOR 0
 #define CT_VERSION_MINOR 1
 #define CT_VERSION_PATCH 0
-/* ABI version and SONAME number: changes when programs must be rebuilt. */
+/* The ABI version, which is also the number in the SONAME. It changes when programs must be rebuilt. */
 #define CT_ABI_VERSION 0
 
-/** A run being tracked; NULL is a disabled one. */
+/** A tracked run; NULL is a disabled tracker. */
 typedef struct ct_tracker ct_tracker;
 
 

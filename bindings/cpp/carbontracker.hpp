@@ -1,6 +1,6 @@
 /**
  * @file carbontracker.hpp
- * carbontracker for C++11 and later: this header over the C library, nothing to compile, `-lcarbontracker` to link.
+ * carbontracker for C++11 and later: a header over the C library. There is nothing to compile; link `-lcarbontracker`.
  *
  * @code
  * carbontracker::tracker tracker(carbontracker::options().set("epochs", 100).set("location", "DK"));
@@ -11,13 +11,13 @@
  * std::cout << tracker.report();
  * @endcode
  *
- * Errors     Only making a tracker, value() and report() throw carbontracker::error; what returns text may throw
- *            std::bad_alloc. All else is noexcept and answers as in C: a ct_status, 0 done, > 0 fine, < 0 failed.
- *            ct_last_error() then says why. With -fno-exceptions, which is one choice for a whole program, those
- *            that would throw leave a disabled tracker, a NaN or an empty text.
- * Disabled   A tracker that is disabled, moved from or closed takes every call and does nothing.
- * Threads    As in C: any thread may call. What C++ adds follows the standard library's rule: a tracker or epoch that
- *            one thread assigns, moves, closes or ends is not for another at the same time.
+ * Errors     The constructor of tracker, value() and report() throw carbontracker::error. Functions that return text may
+ *            throw std::bad_alloc. All others are noexcept and return a ct_status as in C: 0 done, > 0 done with a remark,
+ *            < 0 failed; ct_last_error() then returns the reason. With -fno-exceptions (one setting for a whole program)
+ *            the throwing functions return a disabled tracker, a NaN or an empty text instead.
+ * Disabled   A tracker that is disabled, moved from or closed accepts every call and does nothing.
+ * Threads    Any thread may call, as in C. The objects of C++ follow the rule of the standard library: while one thread
+ *            assigns, moves, closes or ends a tracker or epoch, no other thread may use that object.
  * Units      In every name, as in C: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
  */
 #ifndef CARBONTRACKER_HPP
@@ -64,12 +64,12 @@
 namespace carbontracker {
 inline namespace v0 {
 
-/** A call that failed: what() says why and what to do, status() is the number C gave. */
+/** A failed call: what() has the reason and the fix, status() the status of C. */
 class error : public std::runtime_error {
     ct_status status_;
 
 public:
-    /** Of the failure just now, on this thread. */
+    /** The last failure on this thread. */
     explicit error(ct_status status)
         : std::runtime_error(status < 0 ? ct_last_error() : ct_status_string(status)), status_(status) {}
     ct_status status() const noexcept { return status_; }
@@ -77,7 +77,7 @@ public:
 
 namespace detail {
 
-/** Text on its way to C: a literal or a std::string, not copied. */
+/** A text argument for C: a literal or a std::string. It is not copied. */
 class c_string {
     const char *text_;
 
@@ -87,20 +87,20 @@ public:
     operator const char *() const noexcept { return text_; }
 };
 
-/** How many exceptions fly on this thread; one more than before means a scope is left by one of them. */
+/** The number of uncaught exceptions on this thread. If it is larger than before, an exception is leaving the scope. */
 inline int uncaught_exceptions() noexcept {
 #if defined(__cpp_lib_uncaught_exceptions) || defined(_LIBCPP_VERSION)
     return std::uncaught_exceptions();
 #else
-    // Strict C++11 and 14 tell only whether any does, which is not enough in a destructor that one of them runs. The
-    // Itanium C++ ABI, which all compilers for Linux follow, keeps the count behind a pointer (section 2.2.2).
+    // Strict C++11 and 14 report only whether there is one. A destructor that an exception runs needs the number. The
+    // Itanium C++ ABI, which all compilers for Linux follow, stores it behind a pointer (section 2.2.2).
     unsigned int count;
     std::memcpy(&count, reinterpret_cast<const char *>(abi::__cxa_get_globals()) + sizeof(void *), sizeof count);
     return static_cast<int>(count);
 #endif
 }
 
-/** The fewest digits that read back as the same number, with a point in every locale. */
+/** The fewest digits that read back as the same number. The decimal point is "." in every locale. */
 inline std::string digits(double number) {
     char text[40];
     for (int count = std::numeric_limits<double>::digits10; count <= std::numeric_limits<double>::max_digits10; count++) {
@@ -110,12 +110,12 @@ inline std::string digits(double number) {
     std::string plain;
     for (const char *c = text; *c != '\0'; c++) {
         if (std::strchr("0123456789+-einfa", *c) != nullptr) plain += *c;
-        else if (plain.back() != '.') plain += '.';  // the locale's, of one byte or more
+        else if (plain.back() != '.') plain += '.';  // the locale's point, one byte or more
     }
     return plain;
 }
 
-/** Has a call of snprintf's manner write into `text`, whatever room that takes; empty if it fails. */
+/** Calls a function that writes text as snprintf does, and enlarges `text` until it fits. `text` is empty on failure. */
 template <class Call> ct_status fill(std::string &text, Call call) {
     std::size_t needed = 4096;
     ct_status status;
@@ -130,12 +130,12 @@ template <class Call> ct_status fill(std::string &text, Call call) {
 }  // namespace detail
 
 /**
- * Options by name. The library knows which there are and what they may be; README.md lists them.
+ * Options by name. The library checks names and values; its documentation lists them.
  *
  *     options().set("epochs", 100).set("name", "my run").set("pue", 1.2)
  *
- * A number keeps all its digits in any locale. A null pointer and an empty std::optional leave their option out, so
- * `set("location", std::getenv("ZONE"))` is fine.
+ * A number keeps all its digits in any locale. A null pointer or an empty std::optional sets nothing, so
+ * `set("location", std::getenv("ZONE"))` is valid.
  */
 class options {
     std::string text_;
@@ -168,31 +168,31 @@ class options {
 #endif
 
 public:
-    /** None: the environment and the defaults hold. */
+    /** No options: the environment and the defaults apply. */
     options() = default;
-    /** As C has them, `key=value` pairs; null is none. */
+    /** `key=value` pairs as in C; null means no options. */
     options(const char *text) : text_(text == nullptr ? "" : text) {}
     options(std::string text) : text_(std::move(text)) {}
 
-    /** Adds an option; of one set twice the last counts. */
+    /** Adds an option. If a key is set twice, the last value wins. */
     template <class T> options &set(const std::string &key, const T &value) & {
         add(key, value);
         return *this;
     }
     template <class T> options set(const std::string &key, const T &value) && { return std::move(set(key, value)); }
-    /** As C takes them. */
+    /** The text for C. */
     const std::string &str() const noexcept { return text_; }
 };
 
 /**
- * An open epoch. It ends where its scope does, and is cancelled if an exception leaves the scope.
+ * An open epoch. It ends at the end of its scope. If an exception leaves the scope, it is cancelled.
  *
- * It keeps its run alive, so it may outlive the tracker it came from. One that was moved from, has ended, or could not
- * begin is not open: it does nothing and answers CT_DISABLED.
+ * It keeps its run alive, so it may outlive its tracker. An epoch that was moved from, has ended or could not begin is not
+ * open: it does nothing and returns CT_DISABLED.
  */
 class epoch {
     std::shared_ptr<ct_tracker> run_;  // null: not open
-    int exceptions_ = 0;               // that flew when it began
+    int exceptions_ = 0;               // uncaught exceptions when it began
 
     void leave() noexcept {
         if (run_ == nullptr) return;
@@ -207,10 +207,10 @@ protected:
     }
 
 public:
-    /** Not open. */
+    /** An epoch that is not open. */
     epoch() = default;
     epoch(epoch &&) noexcept = default;
-    /** Ends the one it was. (In `e = tracker.epoch()` that is too late for the new one: say `e.end()` before.) */
+    /** Ends the epoch that this object held. In `e = tracker.epoch()` that is too late: call `e.end()` before. */
     epoch &operator=(epoch &&other) noexcept {
         if (this == &other) return *this;
         leave();
@@ -220,23 +220,23 @@ public:
     }
     ~epoch() { leave(); }
 
-    /** Ends it now. CT_OVER_BUDGET: ended, and the run's forecast passes a budget. */
+    /** Ends the epoch now. CT_OVER_BUDGET: it ended, and the run's forecast exceeds a budget. */
     ct_status end() noexcept {
         const std::shared_ptr<ct_tracker> run = std::move(run_);
         return ct_epoch_end(run.get());
     }
-    /** Drops it: it does not count as an epoch and does not colour the forecast. */
+    /** Cancels the epoch: it does not count as an epoch, and the forecast ignores it. */
     ct_status cancel() noexcept {
         const std::shared_ptr<ct_tracker> run = std::move(run_);
         return ct_epoch_cancel(run.get());
     }
-    /** `done` of `total` batches or time steps are through; as often as you like. */
+    /** Sets the progress: `done` of `total` batches or time steps. Call it as often as you like. */
     ct_status progress(std::uint64_t done, std::uint64_t total) noexcept { return ct_progress(run_.get(), done, total); }
-    /** Whether it is open. */
+    /** Whether the epoch is open. */
     explicit operator bool() const noexcept { return run_ != nullptr; }
 };
 
-/** The epochs of a loop, from tracker::epochs: each begins as its turn comes and lives as long as its iteration. */
+/** The epochs of a loop, from tracker::epochs. Each epoch begins and ends with its iteration. */
 template <class Count> class epoch_range {
     std::shared_ptr<ct_tracker> run_;
     Count count_;
@@ -246,16 +246,16 @@ template <class Count> class epoch_range {
         : run_(std::move(run)), count_(Count() < count ? count : Count()) {}
 
 public:
-    /** An epoch that knows its place in the loop. */
+    /** An epoch with its number in the loop. */
     class value_type : public epoch {
         Count index_;
 
     public:
         value_type(const epoch_range &range, Count index) noexcept : epoch(range.run_), index_(index) {}
-        /** From 0. */
+        /** The number of the epoch, from 0. */
         Count index() const noexcept { return index_; }
     };
-    /** Of a single pass: looking at it begins the epoch. */
+    /** An input iterator for one pass: to dereference it begins the epoch. */
     class iterator {
         const epoch_range *range_;
         Count index_;
@@ -274,7 +274,7 @@ public:
     iterator end() const noexcept { return iterator(*this, count_); }
 };
 
-/** A run being tracked. It can be moved, not copied. Its end takes a last reading, within 250 ms. */
+/** A tracked run. It can be moved, not copied. Its destructor takes a last reading and returns within 250 ms. */
 class tracker {
     std::shared_ptr<ct_tracker> run_;  // null: disabled
 
@@ -283,7 +283,7 @@ class tracker {
 
 public:
     /**
-     * Makes a tracker and starts measuring. CARBONTRACKER_DISABLE=1 and finding no device are no failures.
+     * Makes a tracker and starts measuring. CARBONTRACKER_DISABLE=1 is no failure, nor is a machine without meters.
      * @throws error for an unknown option or a bad value, or if no thread can be started
      */
     explicit tracker(const options &chosen = options()) {
@@ -294,7 +294,7 @@ public:
     tracker(tracker &&) noexcept = default;
     tracker &operator=(tracker &&) noexcept = default;
 
-    /** The same without throwing: where `status` is not CT_OK the tracker is disabled, and the program can go on. */
+    /** Makes a tracker without throwing. If `status` is not CT_OK, the tracker is disabled and the program can continue. */
     CARBONTRACKER_NODISCARD static tracker create(const options &chosen, ct_status &status) noexcept {
         ct_tracker *run = nullptr;
         status = ct_create(chosen.str().c_str(), &run);
@@ -302,7 +302,7 @@ public:
         if (run != nullptr && !made) status = CT_EIO;
         return made;
     }
-    /** Takes over a tracker that C made; disabled if it is null, or no memory is left. */
+    /** Takes ownership of a tracker made in C. The result is disabled if `run` is null or no memory is left. */
     CARBONTRACKER_NODISCARD static tracker adopt(ct_tracker *run) noexcept {
         tracker made = disabled();
         CARBONTRACKER_TRY {
@@ -311,28 +311,28 @@ public:
         CARBONTRACKER_CATCH_ALL {}
         return made;
     }
-    /** One that tracks nothing: for ranks and runs that are not to be. */
+    /** A tracker that tracks nothing, for ranks and runs that are not measured. */
     CARBONTRACKER_NODISCARD static tracker disabled() noexcept { return tracker(none()); }
 
-    /** Whether it tracks. */
+    /** Whether the tracker is enabled. */
     explicit operator bool() const noexcept { return run_ != nullptr; }
-    /** For C; null if disabled. It stays this tracker's. */
+    /** The pointer for C; null if disabled. The tracker keeps ownership. */
     ct_tracker *native() const noexcept { return run_.get(); }
-    /** Ends the run now; if an epoch is open, when that ends. Then the tracker is disabled. */
+    /** Ends the run now, or when an open epoch ends. The tracker is disabled from now on. */
     void close() noexcept { run_.reset(); }
 
-    /** Begins an epoch that ends with its scope. If one is open already, what you get is not open, and a message reports it. */
+    /** Begins an epoch that ends with its scope. If an epoch is already open, the new one is not open, and a message reports it. */
     CARBONTRACKER_NODISCARD carbontracker::epoch epoch() noexcept { return carbontracker::epoch(run_); }
     /**
-     * `for (auto&& e : tracker.epochs(n))`: n epochs, one an iteration, with `e.index()` from 0. Each ends with its
-     * iteration, also by continue, break or return, and is cancelled by an exception that leaves the loop's body.
+     * `for (auto&& e : tracker.epochs(n))`: n epochs, one per iteration, with `e.index()` from 0. Each ends with its
+     * iteration, also after continue, break or return. An exception that leaves the loop body cancels it.
      */
     template <class Count> CARBONTRACKER_NODISCARD epoch_range<Count> epochs(Count count) noexcept {
         static_assert(std::is_integral<Count>::value, "a number of epochs is an integer");
         return epoch_range<Count>(run_, count);
     }
 
-    /** @name As in C, for loops that have no scope of an epoch */
+    /** @name The calls of C, for loops in which an epoch has no scope */
     /**@{*/
     ct_status epoch_begin() noexcept { return ct_epoch_begin(native()); }
     ct_status epoch_end() noexcept { return ct_epoch_end(native()); }
@@ -341,9 +341,9 @@ public:
     /**@}*/
 
     /**
-     * One number of the JSON report, by its JSON Pointer: `value("/usage/energy_j")`. Waits up to 1 s for readings.
-     * NaN of a disabled tracker.
-     * @throws error if there is none, or it is not known
+     * One number of the JSON report, by its JSON Pointer: `value("/usage/energy_j")`. It waits up to 1 s for readings.
+     * A disabled tracker returns NaN.
+     * @throws error if the number does not exist or is unknown
      */
     double value(detail::c_string pointer) const {
         double number = std::numeric_limits<double>::quiet_NaN();
@@ -351,19 +351,19 @@ public:
         if (status < 0) CARBONTRACKER_THROW(error(status));
         return number;
     }
-    /** Whether it is known; if not, `number` stays as it is. */
+    /** Gets a number into `number`. Returns false, and leaves `number` unchanged, if it is unknown. */
     bool value(detail::c_string pointer, double &number) const noexcept {
         return ct_value(native(), pointer, &number) == CT_OK;
     }
-    /** The number, or `other` if it is not known. */
+    /** The number, or `other` if it is unknown. */
     double value_or(detail::c_string pointer, double other) const noexcept {
         value(pointer, other);
         return other;
     }
 
     /**
-     * The report as `format`: "text", "json", "csv" (a row an epoch), "prometheus" or "html". Empty if disabled.
-     * @throws error if there is no such format
+     * The report as `format`: "text", "json", "csv" (a row per epoch), "prometheus" or "html". Empty if disabled.
+     * @throws error if the format is unknown
      */
     std::string report(detail::c_string format = "text") const {
         std::string text;
@@ -374,13 +374,13 @@ public:
         return text;
     }
 
-    /** Takes the oldest message (a warning, the forecast, a budget passed) into `text`; false if there is none. */
+    /** Takes the oldest message (a warning, the forecast, an exceeded budget) into `text`. Returns false if there is none. */
     bool message(std::string &text) {
         return CT_OK == detail::fill(text, [&](char *buffer, std::size_t size, std::size_t *needed) {
             return ct_message(native(), buffer, size, needed);
         });
     }
-    /** Takes all messages, the oldest first. */
+    /** Takes all messages, oldest first. */
     std::vector<std::string> messages() {
         std::vector<std::string> all;
         for (std::string text; message(text);) all.push_back(text);
@@ -388,7 +388,7 @@ public:
     }
 };
 
-/** The loaded library's version, as "0.1.0". */
+/** The version of the loaded library, such as "0.1.0". */
 inline const char *version() noexcept { return ct_version(); }
 
 }  // namespace v0

@@ -1,7 +1,7 @@
 /*
- * libkp_carbontracker.so: a Kokkos Tools connector, loaded by Kokkos where KOKKOS_TOOLS_LIBS names it. An epoch is a
- * profiling region: those called CARBONTRACKER_KOKKOS_REGION, else the outermost ones. Without any the whole run is one
- * epoch. README.md in ../relink says more.
+ * libkp_carbontracker.so: a Kokkos Tools connector. Kokkos loads it if KOKKOS_TOOLS_LIBS names it. An epoch is a profiling
+ * region: each region named by CARBONTRACKER_KOKKOS_REGION, or each outermost one if that is not set. Without regions the
+ * whole run is one epoch. See ../relink/README.md.
  */
 #include "../relink/exit_report.h"
 
@@ -20,19 +20,19 @@ void kokkosp_pop_profile_region(void);
 void kokkosp_finalize_library(void);
 
 static ct_tracker *tracker;
-static char region[256];      /* "": the outermost */
-static bool is_whole = true; /* no region has come yet: the open epoch is that of the whole run */
+static char region[256];     /* "": the outermost regions */
+static bool is_whole = true; /* no region has begun yet: the open epoch covers the whole run */
 static bool is_open;
 
-/* Regions nest by thread. There is one epoch at a time, and the thread and region that began it end it. */
+/* Regions nest on each thread. One epoch is open at a time; the thread and region that began it end it. */
 static __thread unsigned depth, depth_of_epoch;
 
-/* Takes the messages there are; says those of a run that has begun, once a job. */
-static void take_messages(bool says)
+/* Takes all queued messages. If `prints`, rank 0 prints them. */
+static void take_messages(bool prints)
 {
     char message[2048];
     while (ct_message(tracker, message, sizeof message, NULL) == CT_OK)
-        if (says && exit_report.rank <= 0)
+        if (prints && exit_report.rank <= 0)
             exit_report_line(message, "");
 }
 
@@ -41,13 +41,13 @@ void kokkosp_init_library(int sequence, uint64_t interface, uint32_t devices, vo
     const char *name;
     (void)sequence, (void)interface, (void)devices, (void)device;
     tracker = exit_report_create("");
-    take_messages(false); /* the report has them, too */
+    take_messages(false); /* the report contains them, too */
     name = exit_report_variable("CARBONTRACKER_KOKKOS_REGION");
     snprintf(region, sizeof region, "%s", name == NULL ? "" : name);
     is_open = ct_epoch_begin(tracker) == CT_OK;
 }
 
-/* Kernels may run on between regions; a fence at each would change what is measured. */
+/* Requests no fences. Kernels may run across the ends of regions, and a fence there would change the measured program. */
 void kokkosp_request_tool_settings(uint32_t count, struct Kokkos_Tools_ToolSettings *settings)
 {
     if (count > 0)
@@ -60,7 +60,7 @@ void kokkosp_push_profile_region(const char *name)
     if (region[0] == '\0' ? depth > 1 : strcmp(name, region) != 0)
         return;
     if (__atomic_exchange_n(&is_whole, false, __ATOMIC_SEQ_CST)) {
-        ct_epoch_cancel(tracker); /* what came before the first region counts as between epochs */
+        ct_epoch_cancel(tracker); /* time before the first region counts as between epochs */
         __atomic_store_n(&is_open, false, __ATOMIC_SEQ_CST);
     }
     if (!__atomic_exchange_n(&is_open, true, __ATOMIC_SEQ_CST)) {
@@ -69,7 +69,7 @@ void kokkosp_push_profile_region(const char *name)
     }
 }
 
-/* A pop without a push is passed over. */
+/* Ignores a pop without a push. */
 void kokkosp_pop_profile_region(void)
 {
     if (depth == 0)

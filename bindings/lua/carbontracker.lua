@@ -9,29 +9,29 @@
 --    print(t:report())
 --    t:close()
 --
--- *Errors.* Every function raises, at the line that called it, what the library refuses: an unknown option, a second
--- begin, a closed tracker. `try_new` returns nil and the reason instead. An error inside an epoch cancels the epoch and
--- goes on to the caller as it is. Calls that succeed return a status: "ok"; "disabled", by CARBONTRACKER_DISABLE=1 or
+-- *Errors.* If the library refuses a call (an unknown option, a second begin, a closed tracker), the function raises an
+-- error at the line of the call. `try_new` returns nil and the reason instead. An error inside an epoch cancels the epoch
+-- and propagates unchanged. Calls that succeed return a status: "ok"; "disabled", by CARBONTRACKER_DISABLE=1 or
 -- `disabled`; or "over_budget", from the end of an epoch.
 --
 -- *Units* are in the names of the report's numbers: _s seconds, _j joules, _kwh, _w watts, _g grams of CO2e.
 --
--- *Threads.* Nothing is shared between Lua states and the library calls nothing back. Coroutines may share a tracker.
--- In a forked child a parent's tracker raises an error; create one there.
+-- *Threads.* Lua states share nothing, and the library calls no Lua function. Coroutines may share a tracker. In a forked
+-- child a tracker of the parent raises an error; create a new one there.
 --
 -- Works on LuaJIT (through its FFI) and on Lua 5.1 to 5.4 (through the C module carbontracker.core).
--- CARBONTRACKER_LUA_BACKEND, `ffi` or `c`, forces the one or the other.
+-- CARBONTRACKER_LUA_BACKEND, `ffi` or `c`, selects one of the two.
 -- @module carbontracker
 
 local MODULES = { ffi = "carbontracker.ffi", c = "carbontracker.core" }
 
 local CURE = [[
 
-It needs libcarbontracker.so.0 where the loader looks: run ldconfig after an installation, or set LD_LIBRARY_PATH to its
-folder (for LuaJIT also CARBONTRACKER_LIB to the file). Lua 5.1 to 5.4 need the C module too, carbontracker/core.so on
-LUA_CPATH: `make install` builds it for each Lua whose headers are there, luarocks for the one it serves.]]
+The loader must find libcarbontracker.so.0: run ldconfig after an installation, or set LD_LIBRARY_PATH to its directory
+(for LuaJIT, CARBONTRACKER_LIB to the file also works). Lua 5.1 to 5.4 also need the C module carbontracker/core.so on
+LUA_CPATH: `make install` builds it for each Lua whose headers are installed; luarocks builds it for its own Lua.]]
 
--- The backend that loads, and its name.
+-- Returns the first backend that loads, and its name.
 local function load_backend()
   local forced = os.getenv "CARBONTRACKER_LUA_BACKEND" or ""
   if forced ~= "" and not MODULES[forced] then
@@ -56,12 +56,12 @@ local STATUS = {
   [-4] = "enoent", [-5] = "eio", [-6] = "efork", [-7] = "epanic",
 }
 
--- Whether `for` closes its fourth value, as Lua 5.4 does; else a loop that is left early says nothing.
+-- Whether `for` closes its fourth value, as in Lua 5.4. In other versions a loop that is left early is not noticed.
 local loops_close = false
 local probe = setmetatable({}, { __close = function() loops_close = true end })
 for _ in function() end, nil, nil, probe do end
 
---- A tracked run. Close it when it is done, or declare it `<close>` (Lua 5.4); the collector releases a forgotten one.
+--- A tracked run. Close it at the end, or declare it `<close>` (Lua 5.4). The collector releases a forgotten tracker.
 -- @type Tracker
 local Tracker = {}
 Tracker.__index = Tracker
@@ -71,7 +71,7 @@ Tracker.__index = Tracker
 local Epoch = {}
 Epoch.__index = Epoch
 
--- A `level` is error()'s, as seen from the function that passes it on: 2 is the caller of that.
+-- `level` is the argument of error(), relative to the function that passes it on: 2 is the caller of that function.
 local function fail(level)
   error("carbontracker: " .. backend.last_error(), level + 1)
 end
@@ -85,13 +85,13 @@ local function cancel(tracker)
   return backend.epoch_cancel(tracker.handle)
 end
 
--- `current` is whose epoch is open: an Epoch, or nil for one begun by hand.
+-- `current` is the Epoch that is open; nil if epoch_begin() began it.
 local function begin(tracker, epoch, level)
   local handle = live(tracker, level + 1)
   local status = backend.epoch_begin(handle)
   local left = tracker.current
   if status == ESTATE and left and left.loose then
-    -- That epoch was left open, or this one begins inside it: the library has counted the call, and a message reports it.
+    -- A loop left its epoch open, or this epoch begins inside it. The library has counted the call, and a message reports it.
     cancel(tracker)
     status = backend.epoch_begin(handle)
   end
@@ -108,7 +108,7 @@ local function finish(tracker, level)
   return STATUS[status]
 end
 
---- Begins an epoch: stamps the clock and returns.
+--- Begins an epoch: reads the clock and returns.
 -- @treturn string "ok" or "disabled"
 -- @raise an epoch is open already
 function Tracker:epoch_begin()
@@ -116,16 +116,16 @@ function Tracker:epoch_begin()
   return status
 end
 
---- Ends the epoch begun last: stamps the clock and returns.
--- @treturn string "ok", "disabled", or "over_budget": the run's forecast passes `budget_kwh`, `budget_g` or `budget_h`.
--- It is judged on epochs whose readings are in, so it may come one epoch late.
+--- Ends the open epoch: reads the clock and returns.
+-- @treturn string "ok", "disabled", or "over_budget": the run's forecast exceeds `budget_kwh`, `budget_g` or `budget_h`.
+-- It may come one epoch late, because the forecast uses only epochs whose readings are complete.
 -- @raise no epoch is open
 function Tracker:epoch_end()
   local status = finish(self, 2)
   return status
 end
 
---- Drops the open epoch, as after an error: it is not counted and does not colour the forecast.
+--- Cancels the open epoch, for example after an error. It is not counted, and the forecast ignores it.
 -- @treturn string "ok" or "disabled"
 -- @raise no epoch is open
 function Tracker:epoch_cancel()
@@ -135,7 +135,7 @@ function Tracker:epoch_cancel()
   return STATUS[status]
 end
 
---- Whether the epoch that ended last said "over_budget"; for loops by `epochs` and hooks.
+--- Whether the last ended epoch returned "over_budget"; for loops by `epochs` and hooks.
 -- @treturn boolean
 function Tracker:over_budget()
   return self.over
@@ -150,7 +150,7 @@ function Epoch:close()
   if self.tracker.current == self then finish(self.tracker, 2) end
 end
 
---- Drops the epoch, if it is still open. Never raises: it may be called while an error is under way.
+--- Cancels the epoch, if it is still open. It never raises an error, so error handlers may call it.
 function Epoch:cancel()
   if self.tracker.current == self then cancel(self.tracker) end
 end
@@ -159,11 +159,11 @@ function Epoch:__close(problem)
   if problem ~= nil or self.is_whole == false then self:cancel() else self:close() end
 end
 
---- Begins an epoch that ends where a variable does, and is cancelled if an error ends it (Lua 5.4):
+--- Begins an epoch that ends with the scope of a variable. An error in the scope cancels it (Lua 5.4):
 --
 --    local epoch <close> = t:scope()
 --
--- Elsewhere call its `close` or `cancel`.
+-- In other versions call its `close` or `cancel`.
 -- @treturn Epoch
 -- @raise an epoch is open already
 function Tracker:scope()
@@ -188,8 +188,8 @@ local function whole(epoch, ...)
   return ...
 end
 
---- Calls `f(...)` as one epoch. If it raises, the epoch is cancelled and the same error goes on: under Lua 5.4 with its
--- whole traceback, elsewhere the traceback ends here. Under Lua 5.1, though not LuaJIT, `f` cannot yield.
+--- Calls `f(...)` as one epoch. If it raises an error, the epoch is cancelled and the error propagates: in Lua 5.4 with its
+-- whole traceback; in other versions the traceback ends here. In Lua 5.1, but not LuaJIT, `f` cannot yield.
 -- @tparam function f
 -- @param ... its arguments
 -- @return what f returns
@@ -199,21 +199,21 @@ function Tracker:epoch(f, ...)
   local epoch = new_epoch(self, false)
   begin(self, epoch, 2)
   if loops_close then
-    epoch.is_whole = false -- until f has returned: it may raise nil, or be a coroutine that is closed
+    epoch.is_whole = false -- until f returns: it may raise nil, or its coroutine may be closed
     for _ in once, nil, nil, epoch do return whole(epoch, f(...)) end
   end
   return returned(epoch, pcall(f, ...))
 end
 
---- Iterates over n epochs, each of which ends where the next begins:
+--- Iterates over n epochs. Each ends where the next begins:
 --
 --    for epoch in t:epochs(10) do train(epoch) end
 --
--- An error in the loop's body cancels its epoch (but one that is nil, which 5.4 cannot tell from none). `break` ends it: at once under Lua 5.4. Elsewhere a loop cannot know
--- that it is left; there call `t:epoch_end()` before `break`, which does no harm under 5.4. An epoch left open all the
--- same, by `break` or an error, is cancelled by the next begin, and a message reports it. So is one in which another
--- begins; 5.4 raises an error there.
--- @tparam number n how many
+-- In Lua 5.4 an error in the loop body cancels its epoch (except the error nil, which looks like none), and `break` ends it.
+-- Other versions do not notice that a loop is left: call `t:epoch_end()` before `break` there, which is harmless in 5.4.
+-- If `break` or an error leaves an epoch open, the next begin cancels it, and a message reports it. The same happens if an
+-- epoch begins inside another; Lua 5.4 raises an error then.
+-- @tparam number n the number of epochs
 -- @return an iterator over 1 to n
 -- @raise an epoch is open already
 function Tracker:epochs(n)
@@ -230,14 +230,14 @@ function Tracker:epochs(n)
   return step, nil, nil, epoch
 end
 
--- Up to 2^53 a Lua number is a whole count.
+-- A Lua number holds integers up to 2^53 exactly.
 local function is_count(number)
   return number and number >= 0 and number <= 9007199254740992
 end
 
---- Says how far the open epoch is; as often as you like. In the first epoch it lets the forecast start.
--- @tparam number done batches or time steps since its begin
--- @tparam number total of so many
+--- Sets the progress of the open epoch; call it as often as you like. In the first epoch it allows an early forecast.
+-- @tparam number done batches or time steps done in this epoch
+-- @tparam number total batches or time steps of this epoch
 -- @treturn string "ok" or "disabled"
 -- @raise total is 0 or less than done; no epoch is open
 function Tracker:progress(done, total)
@@ -250,9 +250,9 @@ function Tracker:progress(done, total)
 end
 
 --- One number of the JSON report, by its JSON Pointer: "/usage/energy_j", "/forecast/energy_j/high",
--- "/epochs/3/duration_s" (counted from 0). May wait up to 1 s for the reading that closes the last epoch.
+-- "/epochs/3/duration_s" (counted from 0). It may wait up to 1 s for the last epoch's reading.
 -- @tparam string pointer
--- @treturn ?number nil if there is none or it is unknown
+-- @treturn ?number nil if the number does not exist or is unknown
 function Tracker:value(pointer)
   local handle = live(self, 2)
   if type(pointer) ~= "string" or pointer:find("%z") then error('carbontracker: value() takes a pointer such as "/usage/energy_j"', 2) end
@@ -261,10 +261,10 @@ function Tracker:value(pointer)
   return value
 end
 
---- The report. May wait up to 1 s for the reading that closes the last epoch.
--- @tparam[opt="text"] string format "text", "json", "csv" (a row an epoch), "prometheus" or "html"
+--- The report. It may wait up to 1 s for the last epoch's reading.
+-- @tparam[opt="text"] string format "text", "json", "csv" (a row per epoch), "prometheus" or "html"
 -- @treturn string empty if the tracker is disabled
--- @raise no such format
+-- @raise the format is unknown
 function Tracker:report(format)
   local handle = live(self, 2)
   if format == nil then format = "text" end
@@ -274,7 +274,7 @@ function Tracker:report(format)
   return text or ""
 end
 
---- Takes the oldest message: a warning, the forecast after an epoch, a budget passed.
+--- Takes the oldest message: a warning, the forecast after an epoch, an exceeded budget.
 -- @treturn ?string nil if there is none
 function Tracker:message()
   local text, status = backend.message(live(self, 2))
@@ -282,12 +282,13 @@ function Tracker:message()
   return text
 end
 
---- Iterates over the messages there are, taking each: `for message in t:messages() do print(message) end`.
+--- Takes all queued messages, one per iteration: `for message in t:messages() do print(message) end`.
 function Tracker:messages()
   return Tracker.message, self
 end
 
---- Ends the tracker: a last reading, the sampler stopped, within 250 ms. Again, it does nothing; any other call raises.
+--- Ends the tracker: takes a last reading and stops the sampler, within 250 ms. A second `close` does nothing; any other
+-- call raises an error.
 function Tracker:close()
   local handle = self.handle
   if handle then
@@ -298,7 +299,7 @@ end
 
 Tracker.__close = Tracker.close
 
---- The report's first line, which says how far the run is.
+--- The first line of the report, which shows the progress of the run.
 function Tracker:__tostring()
   if not self.handle then return "carbontracker: closed" end
   local text, status = backend.report(self.handle, "text")
@@ -310,11 +311,11 @@ end
 
 local ct = { backend = backend_name }
 
---- Makes a tracker, or says why it cannot.
--- @param[opt] options as `new` takes them
--- @treturn ?Tracker
--- @treturn ?string if nil, the reason
--- @treturn ?string and the status: "einval" for options, "eio" where no thread could be started
+--- Makes a tracker, or returns the reason why it cannot.
+-- @param[opt] options as for `new`
+-- @treturn ?Tracker nil on failure
+-- @treturn ?string the reason, on failure
+-- @treturn ?string the status, on failure: "einval" for options, "eio" if no thread could be started
 -- @usage
 -- local t, why = ct.try_new { epochs = 10 }
 -- if not t then
@@ -329,41 +330,41 @@ function ct.try_new(options)
   return setmetatable({ handle = handle, over = false }, Tracker)
 end
 
---- Makes a tracker and starts its sampler. Finding no device to measure is no failure: energies are nil then, and a
--- message says what would help.
+--- Makes a tracker and starts its sampler. If no device can be measured, the call still succeeds: energies are nil, and a
+-- message explains how to enable measurement.
 -- @param[opt] options a table by name, `{ epochs = 10, location = "DK", components = { "cpu", "gpu" } }`, or a string
--- "epochs=10 location=DK". The library's README lists them; each is also an environment variable, CARBONTRACKER_EPOCHS
--- and so on, over which these win
--- @treturn Tracker a disabled one under CARBONTRACKER_DISABLE=1
+-- "epochs=10 location=DK". The library's documentation lists the options. Each is also an environment variable, such as
+-- CARBONTRACKER_EPOCHS; an option given here overrides it
+-- @treturn Tracker a disabled one if CARBONTRACKER_DISABLE=1
 -- @raise an option is unknown or its value is bad; no thread could be started
 function ct.new(options)
   local tracker, problem = ct.try_new(options)
   return tracker or error("carbontracker: " .. problem, 2)
 end
 
---- A tracker that does nothing, to go on without one.
+--- A tracker that does nothing, to continue untracked.
 -- @treturn Tracker
 function ct.disabled()
   return setmetatable({ handle = backend.disabled(), over = false }, Tracker)
 end
 
---- The library's version, as "0.1.0".
+--- The version of the library, such as "0.1.0".
 -- @treturn string
 function ct.version()
   return backend.version()
 end
 
--- How many batches an epoch of torchnet has, where its iterator tells; a parallel one tells for each thread.
+-- The number of batches of a torchnet epoch, if its iterator has it. A parallel iterator returns one number per thread.
 local function batches(state)
   local ok, size = pcall(function() return state.iterator:exec "size" end)
   if ok and type(size) == "table" then size = size[1] end
   return ok and tonumber(size) or nil
 end
 
---- Tracks the epochs of a torchnet engine: from after its onStartEpoch to before its onEndEpoch, so that what that does
--- (a test, a checkpoint) counts as between epochs; onUpdate tells the progress. Hooks that are there stay and are
--- called as before; set your own before this. An epoch that an error left open is cancelled by the next begin.
--- @param engine a tnt.SGDEngine, tnt.OptimEngine or alike
+--- Tracks the epochs of a torchnet engine: from the end of its onStartEpoch to the start of its onEndEpoch. Work in
+-- onEndEpoch (a test, a checkpoint) counts as between epochs; onUpdate sets the progress. Existing hooks are still called;
+-- set your own hooks before this call. If an error leaves an epoch open, the next begin cancels it.
+-- @param engine a tnt.SGDEngine, tnt.OptimEngine or similar
 -- @tparam Tracker tracker
 function ct.attach_torchnet(engine, tracker)
   local hooks = engine.hooks
@@ -382,7 +383,7 @@ function ct.attach_torchnet(engine, tracker)
   end
   function hooks.onEndEpoch(state)
     epoch:close()
-    total = done -- what the iterator told may be before it filters
+    total = done -- the iterator may have counted batches that it filters out
     return on_end(state)
   end
 end

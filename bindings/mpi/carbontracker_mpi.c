@@ -1,6 +1,6 @@
 /*
- * carbontracker over MPI for Fortran: the two functions of carbontracker_mpi.h with Fortran's handle of a communicator,
- * as a number wide enough for any INTEGER, and the sums of a FORTRAN 77 program:
+ * carbontracker over MPI for Fortran: the two functions of carbontracker_mpi.h, with a communicator as Fortran passes it.
+ * The handle is an int64_t, which holds any INTEGER. For FORTRAN 77 there is a subroutine with the sums of a run:
  *     CALL CTMGET(COMM, EJ, CO2, PEJ, MISS, IERR)
  * Compile it with your MPI's C compiler:  mpicc -c carbontracker_mpi.c
  */
@@ -8,7 +8,7 @@
 
 int32_t ct_mpi_value_f(ct_tracker *tracker, int64_t comm, const char *pointer, double *out, int *missing);
 int32_t ct_mpi_report_f(ct_tracker *tracker, int64_t comm, char *buf, size_t cap, size_t *needed);
-/* The library's: the tracker that CTINIT made; NULL without one. */
+/* A function of the library: the tracker that CTINIT made; NULL if there is none. */
 ct_tracker *ct_fortran_tracker(void);
 
 int32_t ct_mpi_value_f(ct_tracker *tracker, int64_t comm, const char *pointer, double *out, int *missing)
@@ -21,8 +21,8 @@ int32_t ct_mpi_report_f(ct_tracker *tracker, int64_t comm, char *buf, size_t cap
     return ct_mpi_report(tracker, MPI_Comm_f2c((MPI_Fint)comm), buf, cap, needed);
 }
 
-/* Energy so far (J), its CO2e (g) and the forecast of the whole run (J), of all ranks; each -1 where no rank knows it.
- * `missing`: the nodes whose energy no rank knows, -1 where no node's is known. `status` is that of the energy. */
+/* Energy so far (J), its CO2e (g) and the forecast of the whole run (J), over all ranks; -1 if no rank knows the number.
+ * `missing`: the number of nodes whose energy is unknown; -1 if no node's energy is known. `status`: of the energy. */
 static void ct_mpi_get(MPI_Fint comm, double *joules, double *grams, double *forecast, int32_t *missing, int32_t *status)
 {
     const MPI_Comm ranks = MPI_Comm_f2c(comm);
@@ -35,7 +35,7 @@ static void ct_mpi_get(MPI_Fint comm, double *joules, double *grams, double *for
     (void)ct_mpi_value(tracker, ranks, "/forecast/energy_j/value", forecast, NULL);
 }
 
-/* As compilers spell it: gfortran, ifort and flang; without underscores; Cray. */
+/* The names that Fortran compilers use: gfortran, ifort and flang; compilers without underscores; Cray. */
 #define CT_MPI_GET(name)                                                                                                        \
     void name(const MPI_Fint *comm, double *joules, double *grams, double *forecast, int32_t *missing, int32_t *status);        \
     void name(const MPI_Fint *comm, double *joules, double *grams, double *forecast, int32_t *missing, int32_t *status)         \

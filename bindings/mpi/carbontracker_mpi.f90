@@ -1,11 +1,11 @@
 !> carbontracker over MPI for programs that `use mpi` or include mpif.h: the numbers of a whole run on every rank.
-!> With `use mpi_f08`, use carbontracker_mpi_f08, which takes its communicators.
+!> A program that uses `mpi_f08` takes the module carbontracker_mpi_f08 instead.
 !>
-!> `type(tracker) :: run` of module carbontracker passes run%handle(); a disabled one takes part, too.
+!> Pass run%handle() of `type(tracker) :: run` (module carbontracker). A disabled tracker takes part, too.
 !>
-!> Compile it with your compiler, and carbontracker_mpi.c with your MPI's C compiler. carbontracker_mpi.h says what is
-!> summed and what the statuses mean. Both procedures are collective: every rank of `comm` calls them with the same
-!> pointer; a null tracker takes part, and all ranks get the same.
+!> Compile it with your compiler, and carbontracker_mpi.c with your MPI's C compiler. carbontracker_mpi.h describes the
+!> sums and the statuses. Both procedures are collective: every rank of `comm` calls them with the same pointer. A null
+!> tracker takes part, and all ranks get the same numbers.
 module carbontracker_mpi
    use, intrinsic :: iso_c_binding, only: c_char, c_double, c_int, c_int32_t, c_int64_t, c_null_char, c_ptr, c_size_t
    implicit none
@@ -36,18 +36,18 @@ module carbontracker_mpi
 
 contains
 
-   !> One number of the whole run, such as '/usage/energy_j': J, kWh and g of CO2e are summed over the ranks, of durations
-   !> the longest counts; '/run/epochs_done' is the least, with which a restarted run begins. Where `stat` is not 0
-   !> (CT_OK), `value` and `missing` are untouched.
+   !> One number of the whole run, such as '/usage/energy_j'. J, kWh and g of CO2e are summed over the ranks; a duration is
+   !> the maximum; '/run/epochs_done' is the minimum, with which a restarted run begins. If `stat` is not 0 (CT_OK), `value`
+   !> and `missing` are unchanged.
    subroutine ct_mpi_value(tracker, comm, pointer, value, stat, missing)
       !> The tracker's C pointer, run%handle().
       type(c_ptr), intent(in) :: tracker
       integer, intent(in) :: comm
       character(*), intent(in) :: pointer
       real(c_double), intent(inout) :: value
-      !> 0: done. -4 (CT_ENOENT): no rank knows it. 1 (CT_DISABLED): no rank has a tracker.
+      !> 0: done. -4 (CT_ENOENT): no rank knows the number. 1 (CT_DISABLED): no rank has a tracker.
       integer, intent(out) :: stat
-      !> Of how many nodes no rank knows the number.
+      !> The number of nodes on which no rank knows the number.
       integer, intent(inout), optional :: missing
       integer(c_int) :: nodes
       nodes = 0
@@ -55,8 +55,8 @@ contains
       if (stat == 0 .and. present(missing)) missing = nodes
    end subroutine ct_mpi_value
 
-   !> A few lines about the whole run: ranks, nodes, time, energy, CO2e and a line a node. Rank 0 of `comm` gets the text,
-   !> lines ended by new_line; on the others it is empty.
+   !> A few lines about the whole run: ranks, nodes, time, energy, CO2e and a line per node. Rank 0 of `comm` gets the text;
+   !> it is empty on the others. Lines end with new_line.
    subroutine ct_mpi_report(tracker, comm, text, stat)
       type(c_ptr), intent(in) :: tracker
       integer, intent(in) :: comm
@@ -70,7 +70,7 @@ contains
          allocate (character(needed) :: text)
          text(1:1) = c_null_char
          stat = ct_mpi_report_f(tracker, int(comm, c_int64_t), text, len(text, c_size_t), needed)
-         if (stat /= CT_ERANGE) exit ! of all ranks alike, and so is `needed`
+         if (stat /= CT_ERANGE) exit ! all ranks have the same `stat` and `needed`
       end do
       text = text(:index(text, c_null_char) - 1)
    end subroutine ct_mpi_report

@@ -1,5 +1,5 @@
-!> carbontracker over MPI for programs that `use mpi_f08`: the procedures of carbontracker_mpi, which says more of them,
-!> with a communicator of type(MPI_Comm).
+!> carbontracker over MPI for programs that `use mpi_f08`: the procedures of the module carbontracker_mpi with a
+!> communicator of type(MPI_Comm). That module documents them.
 module carbontracker_mpi_f08
    use, intrinsic :: iso_c_binding, only: c_double, c_ptr
    use mpi_f08, only: MPI_Comm

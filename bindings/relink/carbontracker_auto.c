@@ -1,9 +1,9 @@
 /*
- * Measures a whole program as one epoch and reports at its end, without a change to its source: link carbontracker_auto.o
- * and the library to it. README.md beside this file says more.
+ * Measures a whole program as one epoch and reports at its end. The source does not change: link carbontracker_auto.o and
+ * the library to the program. See README.md in this folder.
  *
- * Reports once, where the process that started ends by exit() or by returning from main: a forked child is silent, and so
- * is whatever ends by _exit, abort or a signal.
+ * It reports once, when the first process ends by exit() or returns from main. A forked child does not report. A process
+ * that ends by _exit, abort or a signal does not report either.
  */
 #include "exit_report.h"
 
@@ -21,9 +21,9 @@ static void end(void)
 }
 
 #ifdef __GLIBC__
-/* exit() first ends its thread's thread-locals, then calls what was registered, the newest first. The GPU driver, which
- * may take a second to load, registers later than `begin` and would be taken down before a last reading: so `end` is
- * registered once more, when the program is about to leave. */
+/* exit() first destroys the thread-local objects of its thread, then calls the registered handlers, newest first. The GPU
+ * driver may take a second to load. It registers its handler after `begin`, so it would shut down before the last reading.
+ * So `leave`, a thread-local destructor, registers `end` once more when the program starts to exit. */
 extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *library);
 extern void *__dso_handle;
 
@@ -34,13 +34,13 @@ static void leave(void *unused)
 }
 #endif
 
-/* Before C++ constructors of ordinary priority. */
+/* Runs before C++ constructors of ordinary priority. */
 __attribute__((constructor(101))) static void begin(void)
 {
     tracker = exit_report_create("epochs=1");
     if (tracker == NULL)
         return;
-    atexit(end); /* where another thread than this calls exit() */
+    atexit(end); /* for a call of exit() on another thread */
 #ifdef __GLIBC__
     __cxa_thread_atexit_impl(leave, NULL, &__dso_handle);
 #endif

@@ -1,6 +1,6 @@
 /*
- * What the ways in share that leave the program as it is: a tracker made from the environment, and its report at the end,
- * on standard error or in the file that CARBONTRACKER_REPORT names. Include it first, in one source of a program.
+ * Shared by the two connectors that need no change of the program. It makes a tracker from the environment, and writes its
+ * report at the end: to standard error, or to the file that CARBONTRACKER_REPORT names. Include it first, in one source file.
  */
 #ifndef EXIT_REPORT_H
 #define EXIT_REPORT_H
@@ -24,35 +24,35 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Taken down at the start: the program may change its environment, its folder and its files. */
+/* Recorded at the start, because the program may change its environment, its working directory and its files. */
 static struct {
     pid_t process;
     int rank; /* -1: not a rank of a parallel job, or of an unknown kind */
     char path[PATH_MAX];
     int file; /* standard error, or -1 */
-    struct stat as; /* what that is */
+    struct stat as; /* the identity of standard error */
 } exit_report = {0, -1, "", -1, {0}};
 
-/* Set, not empty, and not to be trusted where the program has its owner's rights. */
+/* The value of a variable; NULL if it is unset or empty, or if the program runs setuid or setgid. */
 static const char *exit_report_variable(const char *name)
 {
     const char *value = secure_getenv(name);
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-/* The rank by the launcher that started the process; -1 where the library knows of none. */
+/* The rank that the launcher gave to this process; -1 if the library knows none. */
 static int exit_report_rank(ct_tracker *tracker)
 {
     double rank;
     return ct_value(tracker, "/run/rank", &rank) == CT_OK && rank <= INT_MAX ? (int)rank : -1;
 }
 
-/* The path with {pid} and {rank} filled in, and from the root on; "" if it is too long. */
+/* Makes the path absolute and fills in {pid} and {rank}; "" if it is too long. */
 static void exit_report_find_path(const char *template)
 {
     const size_t cap = sizeof exit_report.path;
     size_t length = 0;
-    int is_told_apart = 0;
+    int is_unique = 0;
     if (template[0] != '/' && getcwd(exit_report.path, cap - 1) != NULL) {
         strcat(exit_report.path, "/");
         length = strlen(exit_report.path);
@@ -63,17 +63,17 @@ static void exit_report_find_path(const char *template)
             const int number = is_rank && exit_report.rank >= 0 ? exit_report.rank : (int)exit_report.process;
             length += (size_t)snprintf(exit_report.path + length, cap - length, "%d", number);
             template += is_rank ? 6 : 5;
-            is_told_apart = 1;
+            is_unique = 1;
         } else {
             exit_report.path[length++] = *template++;
         }
     }
-    if (!is_told_apart && exit_report.rank > 0 && length < cap) /* else ranks would write over one another */
+    if (!is_unique && exit_report.rank > 0 && length < cap) /* otherwise ranks overwrite each other's file */
         length += (size_t)snprintf(exit_report.path + length, cap - length, ".%d", exit_report.rank);
     exit_report.path[length < cap ? length : 0] = '\0';
 }
 
-/* Whether a file is still what standard error was at the start. */
+/* Whether a descriptor still refers to the standard error of the start. */
 static int exit_report_is_same(int file)
 {
     struct stat now;
@@ -81,7 +81,7 @@ static int exit_report_is_same(int file)
            now.st_ino == exit_report.as.st_ino && now.st_rdev == exit_report.as.st_rdev;
 }
 
-/* Writes all of it, without the SIGPIPE that would end the program where nobody reads any more; 0 if it cannot. */
+/* Writes the whole text; returns 0 on failure. It blocks SIGPIPE, which would end the program if the reader is gone. */
 static int exit_report_write(int file, const char *text)
 {
     size_t left = strlen(text);
@@ -111,23 +111,23 @@ static int exit_report_write(int file, const char *text)
     return left == 0;
 }
 
-/* To standard error as it was at the start: by now the program may have closed it, and given its number to another file. */
-static void exit_report_say(const char *text)
+/* Writes to the standard error of the start. The program may have closed it since, and reused its number for another file. */
+static void exit_report_write_error(const char *text)
 {
     const int file = exit_report_is_same(exit_report.file) ? exit_report.file : exit_report_is_same(2) ? 2 : -1;
     if (file >= 0)
         (void)exit_report_write(file, text);
 }
 
-/* A line that says whose it is. */
+/* Writes a line with the name of this tool. */
 static void exit_report_line(const char *what, const char *why)
 {
     char line[PATH_MAX + 1024];
     snprintf(line, sizeof line, "carbontracker: %s%s%s\n", what, why[0] == '\0' ? "" : ": ", why);
-    exit_report_say(line);
+    exit_report_write_error(line);
 }
 
-/* A child that goes on as a daemon is not to hold its caller's standard error. */
+/* Closes the copy of standard error in a child: a child that becomes a daemon must not keep its caller's file open. */
 static void exit_report_forked(void)
 {
     if (exit_report_is_same(exit_report.file))
@@ -135,7 +135,7 @@ static void exit_report_forked(void)
     exit_report.file = -1;
 }
 
-/* A tracker by these options and the environment, called by the program's name if nothing names it. NULL: untracked. */
+/* Makes a tracker from these options and the environment. If no name is set, it uses the program's. NULL: nothing is tracked. */
 static ct_tracker *exit_report_create(const char *options)
 {
     char all[1024];
@@ -144,7 +144,7 @@ static ct_tracker *exit_report_create(const char *options)
     ct_tracker *tracker = NULL;
     exit_report.process = getpid();
     if (fstat(2, &exit_report.as) == 0)
-        exit_report.file = fcntl(2, F_DUPFD_CLOEXEC, 100); /* out of the way of the program's own */
+        exit_report.file = fcntl(2, F_DUPFD_CLOEXEC, 100); /* above the program's own numbers */
     pthread_atfork(NULL, NULL, exit_report_forked);
     length = (size_t)snprintf(all, sizeof all, "%s", options);
     if (exit_report_variable("CARBONTRACKER_NAME") == NULL && *name != '\0') {
@@ -157,7 +157,7 @@ static ct_tracker *exit_report_create(const char *options)
         all[length++] = '\'';
         all[length] = '\0';
     }
-    /* A name of our own making is not to be in the way. */
+    /* Tries without the name, too: a bad name must not prevent measuring. */
     if (ct_create(all, &tracker) < 0 && ct_create(options, &tracker) < 0)
         exit_report_line("nothing is measured", ct_last_error());
     exit_report.rank = exit_report_rank(tracker);
@@ -166,7 +166,7 @@ static ct_tracker *exit_report_create(const char *options)
     return tracker;
 }
 
-/* What the report's file is to hold, by its name. */
+/* The format of the report, by the ending of its file name. */
 static const char *exit_report_format(void)
 {
     const char *end = strrchr(exit_report.path, '.');
@@ -179,7 +179,7 @@ static const char *exit_report_format(void)
     return end != NULL && strcmp(end, ".prom") == 0 ? "prometheus" : "text";
 }
 
-/* Writes the report. On standard error a rank other than the first is silent where it counted nothing: another has. */
+/* Writes the report. On standard error, a rank above 0 writes nothing if another rank counted its devices. */
 static void exit_report_send(ct_tracker *tracker)
 {
     double joules;
@@ -201,7 +201,7 @@ static void exit_report_send(ct_tracker *tracker)
             close(file);
     }
     if (text != NULL && !is_written)
-        exit_report_say(text);
+        exit_report_write_error(text);
     free(text);
 }
 

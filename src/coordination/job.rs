@@ -218,4 +218,15 @@ mod tests {
         }
         assert_eq!(hashes[0], hash("a", 1, "/"));
     }
+
+    /// Processes with different versions of the library meet by this number, which is made of these texts.
+    #[test]
+    fn the_texts_that_identify_a_job_stay() {
+        let job = Job { key: "a".into(), words: String::new(), is_named: true };
+        assert_eq!(job.hash(1, Path::new("/")), 0x2c74_def1_f33c_e071);
+        let kin =
+            Kin { parent: 7, group: 8, program: (1, 2), namespace: 3, script: Some("a.py".into()), ..Kin::default() };
+        let inferred = find(None, &[], kin).map(|job| job.key);
+        assert_eq!(inferred.as_deref(), Some("started by 3 7 in 8: 1 2 Some(\"a.py\")"));
+    }
 }

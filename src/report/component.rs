@@ -4,8 +4,9 @@ use crate::attribution::account::Energy;
 use crate::attribution::carried_over;
 use crate::attribution::ledger::Energies;
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::{Channel, ErrorBand};
+use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::measurement::meter::Health;
+use crate::os;
 use crate::state::{Metered, RunState, cure, disagreement};
 use serde_json::{Map, Value, json};
 
@@ -90,9 +91,20 @@ impl ComponentReport {
             ("coverage", json!(self.coverage())),
             ("status", json!(self.status)),
             ("note", json!(self.note)),
+            ("identity", identity(&self.channel)),
         ];
         Value::Object(named(&self.channel, figures))
     }
+}
+
+/// A channel in numbers, for callers of `ct_value`: `kind` is its place in [`Kind::ALL`]. `hash` is the same in every process
+/// of the node that measures the device; it is null for a simulated GPU, which each process has for itself.
+fn identity(channel: &Channel) -> Value {
+    let is_private = channel.simulated && channel.kind == DeviceKind::Gpu;
+    let names = [channel.kind.name(), &channel.device, &channel.id, channel.source].join("\0");
+    // A double holds integers of 53 bits.
+    let hash = (!is_private).then(|| os::stable_hash(names.bytes()) >> 11);
+    json!({"hash": hash, "kind": channel.kind as usize})
 }
 
 /// What is measured, by its names, and more of it.
@@ -154,6 +166,7 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
     parts.extend(tally.disagreement.map(disagreement));
     parts.extend(replaced_by.map(|source| format!("{source} stands in for it")));
     if begin.is_some_and(|begin| others_to > begin) {
+        // The MPI header of version 0.1.0 searches the text report for "another process of this job;".
         parts.push("taken over from another process of this job; what that one reported is not in it".into());
     }
     (!parts.is_empty()).then(|| parts.join("; "))

@@ -64,11 +64,7 @@ impl JobDevice {
             name: trust.device.clone(),
             ids: trust.channels.iter().filter_map(id).collect(),
             is_counted_here: standing.is_ours,
-            process: if standing.is_ours {
-                Some(std::process::id())
-            } else {
-                standing.holder.filter(|&holder| holder > 0)
-            },
+            process: if standing.is_ours { Some(std::process::id()) } else { standing.process() },
             since: trust.since.filter(|&since| since > 0).map(|since| books.calendar.unix_s(since)),
             handed_over_j: trust.handed_over_j,
         }

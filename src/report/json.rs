@@ -9,6 +9,7 @@ use crate::carbon::what_if::{Of, Own, There, WhatIf, WhatIfStart};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
+use crate::measurement::source::Unavailable;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
 
@@ -74,7 +75,8 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "facility" => facility(report),
         "components" => report.components.iter().map(ComponentReport::json).collect(),
         "unavailable" => {
-            report.unavailable.iter().map(|u| json!({"source": u.source, "reason": u.reason, "cure": u.cure})).collect()
+            let here = report.unavailable.iter().map(|one| unavailable(one, None));
+            here.chain(report.elsewhere.iter().map(|one| unavailable(&one.unavailable, Some(one.process)))).collect()
         }
         "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
         "epochs" => report.epochs.iter().map(EpochRow::json).collect(),
@@ -85,6 +87,17 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "extras" => extras(report),
         "notes" => json!(report.notes),
         _ => return None,
+    })
+}
+
+/// One source that is not measured; with the process that counts its device, if another process does.
+fn unavailable(one: &Unavailable, counted_by: Option<Option<u32>>) -> Value {
+    json!({
+        "source": one.source,
+        "reason": one.reason,
+        "cure": one.cure,
+        "counted_elsewhere": counted_by.is_some(),
+        "counted_by_pid": counted_by.flatten(),
     })
 }
 

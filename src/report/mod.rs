@@ -37,7 +37,7 @@ use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
 use crate::measurement::source::Unavailable;
-use crate::state::{FAULT, RunState};
+use crate::state::{CountedElsewhere, FAULT, RunState};
 use crate::units::J_PER_KWH;
 use carbon_section::Marginal;
 use serde_json::Value;
@@ -134,6 +134,7 @@ pub struct Report {
     /// The open one: for how long, s, and its energy, J.
     open_epoch: Option<(f64, Option<f64>)>,
     unavailable: Vec<Unavailable>,
+    elsewhere: Vec<CountedElsewhere>,
     job: Option<job::JobReport>,
     notes: Vec<String>,
     what_if: Option<WhatIf>,
@@ -180,7 +181,8 @@ impl Report {
                 .map(|(index, epoch)| EpochRow::new(index, epoch, ledger, &bill))
                 .collect(),
             open_epoch: ledger.open().map(|begin| (at.saturating_sub(begin) as f64 * 1e-9, ledger.open_j(at))),
-            unavailable: books.unavailable.iter().chain(&books.opening).cloned().chain(books.elsewhere()).collect(),
+            unavailable: books.unavailable.iter().chain(&books.opening).cloned().collect(),
+            elsewhere: books.elsewhere().collect(),
             job: job::JobReport::new(books),
             notes: notes(setting, books, whole, &bill),
             bill,
@@ -254,6 +256,11 @@ impl Report {
     /// What is measured, what each has used, and how it stands.
     pub fn measured(&self) -> impl Iterator<Item = (&Channel, Energies, &'static str)> {
         self.components.iter().map(|component| (&component.channel, component.used, component.status))
+    }
+
+    /// Everything that is not measured here, with the reason.
+    fn not_measured(&self) -> impl Iterator<Item = &Unavailable> {
+        self.unavailable.iter().chain(self.elsewhere.iter().map(|one| &one.unavailable))
     }
 
     /// Whether any energy was counted, by this process or one before it.

@@ -45,7 +45,7 @@ pub fn ended(report: &Value) -> Option<f64> {
 }
 
 /// Whether a run has no energy because another process of its job counts its devices. If the section `job` is missing,
-/// every rank without energy and devices is taken for one. Version 0.1.0 wrote it only as a reason.
+/// every rank without energy and devices is taken for one. Files without `job` and `run.job` have it only as a reason.
 pub fn is_counted_elsewhere(report: &Value) -> bool {
     let is_elsewhere = |device: &Value| {
         device.get("process").is_some_and(Value::is_number) && device.get("counted_here") == Some(&Value::Bool(false))

@@ -483,6 +483,69 @@ fn the_halls_of_a_region_have_its_rates() {
     assert_eq!((&json["pue"], &json["facility"]), (&1.3.into(), &Value::Null));
 }
 
+/// Two processes of a job on a node: this one counts `id1` after another one, and another one counts `id0`.
+fn in_turns() -> RunState {
+    use crate::coordination::device_lease::LeaseState as Turn;
+    let mut books = books(&[], &[(5_000, 100)], &[]);
+    for (number, turn) in
+        [Turn { holder: Some(41), ..Turn::default() }, Turn { is_ours: true, covered_to: 1_500, ..Turn::default() }]
+            .into_iter()
+            .enumerate()
+    {
+        let id = format!("id{number}");
+        let channel = Channel::new(
+            (DeviceKind::Cpu, "test"),
+            "device",
+            id.clone(),
+            MeasuringMethod::Power,
+            Quantity::Power { max_watts: 1e5 },
+        );
+        books.claim(Some(number), id.clone(), id);
+        books.add(&channel, Some(number), None);
+        books.stand(number, turn, |_| ());
+    }
+    books
+}
+
+#[test]
+fn shared_devices_are_marked_by_fields() {
+    let (setting, books) = (setting(None, 0), in_turns());
+    let report = json_of(&setting, &books);
+    let marks = |n: usize| {
+        let entry = &report["unavailable"][n];
+        (entry["counted_elsewhere"].as_bool(), entry["counted_by_pid"].as_u64())
+    };
+    assert_eq!([marks(0), marks(1)], [(Some(false), None), (Some(true), Some(41))], "{}", report["unavailable"]);
+    assert!(report["components"][0]["identity"]["hash"].is_u64());
+}
+
+/// Programs that were compiled with version 0.1.0 search the text for these words, and its command those of the reason.
+#[test]
+fn words_that_version_0_1_0_searches_for_stay() {
+    let (setting, books) = (setting(None, 0), in_turns());
+    let text = Report::new(&setting, &books, NOW, Detail::Epochs).render("text").unwrap();
+    assert!(text.contains("id0: counted by process 41 of this job, and not here"), "{text}");
+    assert!(text.contains("another process of this job;"), "{text}");
+}
+
+/// The hash is part of the JSON: it does not change, and a number that holds 53 bits has it exactly.
+#[test]
+fn a_component_has_a_number_that_other_processes_compute_alike() {
+    let with = |kind: DeviceKind, id: &str, simulated: bool| {
+        let mut books = books(&[], &[(5_000, 0)], &[]);
+        let quantity = Quantity::Power { max_watts: 1e5 };
+        let channel = Channel::new((kind, "test"), "device", id, MeasuringMethod::Power, quantity);
+        books.add(&Channel { simulated, ..channel }, None, None);
+        json_of(&setting(None, 0), &books)["components"][0]["identity"].clone()
+    };
+    let [cpu, gpu] = [with(DeviceKind::Cpu, "a", false), with(DeviceKind::Gpu, "a", false)];
+    assert_eq!((&cpu["hash"], &cpu["kind"]), (&serde_json::json!(761_290_538_093_982_u64), &0.into()));
+    assert_eq!((cpu.clone(), &gpu["kind"]), (with(DeviceKind::Cpu, "a", true), &1.into()));
+    assert!(cpu["hash"] != gpu["hash"] && cpu["hash"] != with(DeviceKind::Cpu, "b", false)["hash"]);
+    assert!(cpu["hash"].as_u64().is_some_and(|hash| hash < 1 << 53));
+    assert!(with(DeviceKind::Gpu, "a", true)["hash"].is_null(), "a simulated GPU is each process's own");
+}
+
 /// A mean over epochs leaves its rounding behind the comma.
 #[test]
 fn a_yearly_average_is_shown_as_the_table_has_it() {

@@ -222,13 +222,13 @@ fn start(start: WhatIfStart) -> Option<String> {
 /// What could be measured with some help, and the rest in one line.
 fn unavailable(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    for u in &report.unavailable {
+    for u in report.not_measured() {
         if let Some(cure) = &u.cure {
             lines.push(format!("  {}: {}", u.source, u.reason));
             lines.push(format!("    cure: {cure}"));
         }
     }
-    let rest = report.unavailable.iter().filter(|u| u.cure.is_none());
+    let rest = report.not_measured().filter(|u| u.cure.is_none());
     let rest: Vec<String> = rest.map(|u| format!("{} ({})", u.source, u.reason)).collect();
     if !rest.is_empty() {
         lines.push(format!("  {}", rest.join(", ")));

@@ -98,6 +98,14 @@ pub struct Metered {
     pub error_before: Option<ErrorBand>,
 }
 
+/// A device that this process does not count, because another process of its job does.
+pub struct CountedElsewhere {
+    /// The entry in the report's list of what is not measured.
+    pub unavailable: Unavailable,
+    /// The process that counts the device; None: its number is unknown here.
+    pub process: Option<u32>,
+}
+
 impl RunState {
     /// Empty ones, of a run fed by this grid.
     pub fn new(grid: GridIntensity, pue: f64) -> RunState {
@@ -243,8 +251,10 @@ impl RunState {
         metered.claim.and_then(|claim| self.trusts.get(claim)).map_or(ours, |trust| trust.standing)
     }
 
-    /// What other processes of the job count, and so this one does not.
-    pub fn elsewhere(&self) -> impl Iterator<Item = Unavailable> {
+    /// The devices that other processes of the job count. The MPI header of version 0.1.0 is compiled into programs and
+    /// searches the text report for "of this job, and not here"; the command of that version searches the reason for
+    /// ": counted by ". These words stay as they are while such programs run.
+    pub fn elsewhere(&self) -> impl Iterator<Item = CountedElsewhere> {
         self.trusts.iter().filter(|trust| trust.standing.is_elsewhere()).filter_map(|trust| {
             let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
@@ -258,7 +268,8 @@ impl RunState {
                 false => "none is needed; job=off counts it here too",
             };
             let cure = Some(cure.into());
-            Some(Unavailable { source: channels().next()?.source, reason, cure })
+            let unavailable = Unavailable { source: channels().next()?.source, reason, cure };
+            Some(CountedElsewhere { unavailable, process: trust.standing.process() })
         })
     }
 

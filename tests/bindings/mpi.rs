@@ -204,6 +204,37 @@ fn a_device_counts_once_where_ranks_have_no_record_in_common() {
     tried(one_without, |told| told.drew(0, 100.0));
 }
 
+/// Ranks that share a record, and ranks without one, have the right sum if no text of the library can be understood. With an
+/// older library, the energy of ranks that have not found each other is unknown, and never counted twice.
+#[test]
+fn sums_depend_on_no_words() {
+    if !OPEN_MPI.is_here() || !have(&["cc"]) {
+        return;
+    }
+    let ranks = OPEN_MPI.ranks();
+    let library = scratch("preloaded").join("preloaded.so");
+    let source = checkout("tests/mpi/preloaded.c");
+    run(command("cc")
+        .args(["-shared", "-fPIC"])
+        .args(pkg_config(&["--cflags"]))
+        .arg(source)
+        .arg("-o")
+        .arg(&library)
+        .arg("-ldl"));
+    let options = options(&machine("words", &[60, 40]));
+    let launch = |job: &str| {
+        let mut launch = OPEN_MPI.launch(2, &ranks);
+        launch.arg(&options).env("CARBONTRACKER_JOB", job).env("LD_PRELOAD", &library);
+        launch
+    };
+    for job in ["", "off"] {
+        tried(|| launch(job), |told| told.drew(0, 100.0));
+    }
+    let told = Told(run(launch("off").env("OLDER", "1")));
+    assert_eq!(told.number(0, "/usage/energy_j").0, -4, "{}", told.0);
+    assert!(told.number(0, "/usage/duration_s").0 == 0, "{}", told.0);
+}
+
 /// MPICH can be told to take its ranks for those of several nodes.
 #[test]
 fn nodes_are_added_and_those_that_know_nothing_are_told() {

@@ -11,18 +11,18 @@
 !>     print '(a)', run%report()
 !>     call run%stop()
 !>
-!> **Errors.** Every procedure takes `stat` and `errmsg` as ALLOCATE does: `stat` is 0 (`ct_ok`), greater where all is
-!> well but something is worth knowing (`ct_disabled`, `ct_over_budget`), less where the call failed and changed nothing;
-!> `errmsg` then says why. Without `stat` a failure is one line on standard error, and the program goes on.
+!> **Errors.** Every procedure takes `stat` and `errmsg` as ALLOCATE does. `stat` is 0 (`ct_ok`) on success. It is positive
+!> if the call succeeded with a remark (`ct_disabled`, `ct_over_budget`). It is negative if the call failed and changed
+!> nothing; `errmsg` then holds the reason. Without `stat`, a failure prints one line on standard error and the program
+!> continues.
 !>
-!> **Disabled.** A tracker that was not started, was stopped or could not start is a disabled one: every call on it does
-!> nothing.
+!> **Disabled.** A tracker is disabled if it was not started, was stopped or could not start. Every call on it does nothing.
 !>
-!> **Scope.** A tracker ends its run when it goes out of scope, as at END BLOCK; variables of a main program or with SAVE
-!> never do. `a = b` makes two names of one run, which then ends only with `stop`, on either.
+!> **Scope.** A tracker ends its run when it goes out of scope, as at END BLOCK. Variables of a main program or with SAVE
+!> never go out of scope. After `a = b` both name one run, which then ends only with `stop` on either of them.
 !>
-!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop it on
-!> one thread; call `report` on one at a time.
+!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop a tracker on one thread. Call
+!> `report` on one thread at a time.
 !>
 !> **Units** are in every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
 module carbontracker
@@ -37,20 +37,20 @@ module carbontracker
 
    integer, parameter :: ct_ok = 0           !! Done.
    integer, parameter :: ct_disabled = 1     !! Nothing to do: the tracker is disabled, or CARBONTRACKER_DISABLE=1.
-   integer, parameter :: ct_over_budget = 2  !! The epoch ended; the run's forecast, or its use, passes a budget.
+   integer, parameter :: ct_over_budget = 2  !! The epoch ended; the run's forecast, or its energy so far, exceeds a budget.
    integer, parameter :: ct_einval = -1      !! An argument or option is invalid.
-   integer, parameter :: ct_estate = -2      !! Not now: a second begin, or an end without a begin.
-   integer, parameter :: ct_erange = -3      !! A text did not fit; does not reach users of this module.
-   integer, parameter :: ct_enoent = -4      !! There is no such number, or it is unknown.
+   integer, parameter :: ct_estate = -2      !! Invalid call order: an epoch is already open, or none is.
+   integer, parameter :: ct_erange = -3      !! A text did not fit; this module handles it.
+   integer, parameter :: ct_enoent = -4      !! The number does not exist, or it is unknown.
    integer, parameter :: ct_eio = -5         !! The operating system refused a thread or memory.
-   integer, parameter :: ct_efork = -6       !! The tracker belongs to the process this one was forked from.
+   integer, parameter :: ct_efork = -6       !! The tracker belongs to the parent process.
    integer, parameter :: ct_epanic = -7      !! An internal error was caught; the tracker stays usable.
 
-   ! What the copies of a tracker share. It is kept after the run's end: a copy that the compiler made bit by bit may
-   ! still look here, and then finds a disabled tracker.
+   ! The state that all copies of a tracker share. It stays allocated after the end of the run: a bitwise copy that the
+   ! compiler made may still point to it, and then finds a disabled tracker.
    type :: shared_run
       type(c_ptr) :: handle = c_null_ptr
-      type(c_ptr) :: owner = c_null_ptr  ! the tracker with which it ends, by address; none once it was copied
+      type(c_ptr) :: owner = c_null_ptr  ! address of the tracker that ends the run; null after a copy
       type(shared_run), pointer :: before => null()
    end type shared_run
 
@@ -74,11 +74,11 @@ module carbontracker
       procedure :: handle => handle_of
       generic :: assignment(=) => share
       procedure, private :: progress_int32, progress_int64, share
-      final :: let_go
+      final :: release
    end type tracker
 
-   !> One option for `start`, with a blank before it: `'epochs=10'//option('location', zone)//option('pue', 1.2)`.
-   !> Text is quoted and its trailing blanks are dropped; a blank text leaves the option out. Numbers keep all digits.
+   !> One option for `start`, with a leading blank: `'epochs=10'//option('location', zone)//option('pue', 1.2)`.
+   !> A text is quoted and loses its trailing blanks; a blank text gives no option. Numbers keep all digits.
    interface option
       module procedure option_text, option_int32, option_int64, option_real32, option_real64
    end interface option
@@ -168,12 +168,12 @@ module carbontracker
 
 contains
 
-   !> Starts a run; one that this tracker holds is let go first. Takes well under 5 ms.
+   !> Starts a run. It first releases a run that this tracker holds. Takes well under 5 ms.
    !>
-   !> `options` are `key=value` with blanks between; `option` makes one of a variable. The library's README lists the
-   !> keys. Each is also an environment variable, CARBONTRACKER_<KEY>; `options` win.
-   !> `ct_einval`: an unknown key or a bad value, which `errmsg` names. `ct_disabled`: CARBONTRACKER_DISABLE=1.
-   !> Finding nothing to measure is no failure: a message says what would help.
+   !> `options` are `key=value` pairs separated by blanks; `option` makes a pair from a variable. The library's documentation
+   !> lists the keys. Each key is also an environment variable, CARBONTRACKER_<KEY>; `options` override it.
+   !> `ct_einval`: an unknown key or a bad value; `errmsg` names it. `ct_disabled`: CARBONTRACKER_DISABLE=1.
+   !> If no device can be measured, the call still succeeds, and a message explains how to enable measurement.
    subroutine start(self, options, stat, errmsg)
       class(tracker), intent(inout) :: self
       character(*), intent(in), optional :: options
@@ -181,7 +181,7 @@ contains
       character(*), intent(inout), optional :: errmsg
       type(c_ptr) :: handle
       integer(c_int32_t) :: status
-      call let_go(self)
+      call release(self)
       handle = c_null_ptr
       if (present(options)) then
          status = ct_create(trim(options)//c_null_char, handle)
@@ -189,36 +189,36 @@ contains
          status = ct_create(c_null_char, handle)
       end if
       if (status == ct_ok) call own(self, handle)
-      call tell(status, stat, errmsg)
+      call pass_status(status, stat, errmsg)
    end subroutine start
 
-   !> Begins an epoch: stamps the clock and returns. `ct_estate`: one is open already; nothing changed.
+   !> Begins an epoch: reads the clock and returns. `ct_estate`: an epoch is already open; nothing changed.
    subroutine epoch_begin(self, stat, errmsg)
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
-      call tell(ct_epoch_begin(handle_of(self)), stat, errmsg)
+      call pass_status(ct_epoch_begin(handle_of(self)), stat, errmsg)
    end subroutine epoch_begin
 
-   !> Ends the epoch begun last. `ct_over_budget`: it ended, and the run's forecast passes budget_kwh, budget_g or
-   !> budget_h; that may be told one epoch late. `ct_estate`: no epoch is open.
+   !> Ends the open epoch. `ct_over_budget`: it ended, and the run's forecast exceeds budget_kwh, budget_g or budget_h; this
+   !> status may come one epoch late. `ct_estate`: no epoch is open.
    subroutine epoch_end(self, stat, errmsg)
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
-      call tell(ct_epoch_end(handle_of(self)), stat, errmsg)
+      call pass_status(ct_epoch_end(handle_of(self)), stat, errmsg)
    end subroutine epoch_end
 
-   !> Drops the open epoch, as after an error in it: it does not colour the forecast. `ct_estate`: no epoch is open.
+   !> Cancels the open epoch, for example after an error in it. The forecast ignores it. `ct_estate`: no epoch is open.
    subroutine epoch_cancel(self, stat, errmsg)
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
-      call tell(ct_epoch_cancel(handle_of(self)), stat, errmsg)
+      call pass_status(ct_epoch_cancel(handle_of(self)), stat, errmsg)
    end subroutine epoch_cancel
 
-   !> A loop over `epochs` epochs that no CYCLE leaves open: ends the epoch `epoch` and begins the next; .false. after
-   !> the last. `epoch` is 0 at first. `stat` is that of the end, else that of the begin.
+   !> For a loop over `epochs` epochs in which CYCLE leaves no epoch open: ends the epoch `epoch` and begins the next one.
+   !> Returns .false. after the last. Set `epoch` to 0 first. `stat` is the status of the end, or of the begin if that is 0.
    !>
    !>     epoch = 0
    !>     do while (run%next_epoch(epoch, 10))
@@ -237,13 +237,13 @@ contains
       if (next_epoch) then
          epoch = epoch + 1
          begun = ct_epoch_begin(handle_of(self))
-         if (begun == ct_estate .and. epoch == 1) then  ! a loop before was left by EXIT
+         if (begun == ct_estate .and. epoch == 1) then  ! EXIT left an earlier loop
             begun = ct_epoch_cancel(handle_of(self))
             begun = ct_epoch_begin(handle_of(self))
          end if
          if (status == ct_ok) status = begun
       end if
-      call tell(status, stat, errmsg)
+      call pass_status(status, stat, errmsg)
    end function next_epoch
 
    subroutine progress_int32(self, done, total, stat, errmsg)
@@ -254,21 +254,21 @@ contains
       call self%progress(int(done, int64), int(total, int64), stat, errmsg)
    end subroutine progress_int32
 
-   !> Says how far the open epoch is: `done` of `total` batches or time steps. As cheap as a store: call it as often as
-   !> you like. With `epochs` planned there is a forecast from 5 % of the first epoch on.
+   !> Sets the progress of the open epoch: `done` of `total` batches or time steps. It costs as little as a store; call it as
+   !> often as you like. If `epochs` is set, a forecast is available from 5 % of the first epoch on.
    !> `ct_einval`: total is less than 1 or less than done. `ct_estate`: no epoch is open.
    subroutine progress_int64(self, done, total, stat, errmsg)
       class(tracker), intent(in) :: self
       integer(int64), intent(in) :: done, total
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
-      ! They are unsigned in C: a negative total would be a huge one there.
-      call tell(ct_progress(handle_of(self), done, max(total, 0_int64)), stat, errmsg)
+      ! Both are unsigned in C, where a negative total would be huge.
+      call pass_status(ct_progress(handle_of(self), done, max(total, 0_int64)), stat, errmsg)
    end subroutine progress_int64
 
    !> One number of the JSON report by its JSON Pointer: '/usage/energy_j', '/forecast/energy_j/high',
-   !> '/epochs/3/duration_s' (the fourth). What is unknown is `default`, else -1, which no known number is; `stat` is
-   !> then `ct_enoent`, or `ct_disabled` of a disabled tracker. Waits up to 1 s for the reading that closes the last epoch.
+   !> '/epochs/3/duration_s' (the fourth). For an unknown number it returns `default`, or -1, which no known number is;
+   !> `stat` is then `ct_enoent`, or `ct_disabled` for a disabled tracker. It waits up to 1 s for the last epoch's reading.
    real(c_double) function value_of(self, pointer, default, stat, errmsg)
       class(tracker), intent(in) :: self
       character(*), intent(in) :: pointer
@@ -279,16 +279,16 @@ contains
       value_of = -1
       if (present(default)) value_of = default
       status = ct_value(handle_of(self), trim(pointer)//c_null_char, value_of)
-      if (status == ct_enoent .and. .not. present(stat)) then  ! the value says so
-         if (present(errmsg)) errmsg = 'there is no such number, or it is not known'
+      if (status == ct_enoent .and. .not. present(stat)) then  ! the value shows it
+         if (present(errmsg)) errmsg = 'the report has no such number, or it is unknown'
          return
       end if
-      call tell(status, stat, errmsg)
+      call pass_status(status, stat, errmsg)
    end function value_of
 
-   !> The report as 'text', 'json', 'csv' (a row an epoch), 'prometheus' or 'html', without the last newline, which PRINT adds.
-   !> Empty for a disabled tracker. Waits up to 1 s for the reading that closes the last epoch. gfortran keeps the length of
-   !> what it returns in one place for all threads: call it on one at a time.
+   !> The report as 'text', 'json', 'csv' (a row per epoch), 'prometheus' or 'html'. It has no last newline: PRINT adds one.
+   !> It is empty for a disabled tracker. It waits up to 1 s for the last epoch's reading. Call it on one thread at a time:
+   !> gfortran keeps the length of the result in one place for all threads.
    function report(self, format, stat, errmsg) result(text)
       class(tracker), intent(in) :: self
       character(*), intent(in), optional :: format
@@ -304,10 +304,10 @@ contains
       if (len(text) > 0) then
          if (text(len(text):) == new_line(text)) text = text(:len(text) - 1)
       end if
-      call tell(status, stat, errmsg)
+      call pass_status(status, stat, errmsg)
    end function report
 
-   !> Takes the oldest queued message (a warning, the forecast, a budget passed); .false. if none is left.
+   !> Takes the oldest queued message (a warning, the forecast, an exceeded budget). Returns .false. if none is left.
    !>
    !>     do while (run%message(text))
    !>        print '(a)', text
@@ -321,11 +321,11 @@ contains
       call fetch(self, status, text)
       message = status == ct_ok
       if (status == ct_enoent) status = ct_ok  ! none is left
-      call tell(status, stat, errmsg)
+      call pass_status(status, stat, errmsg)
    end function message
 
-   !> Ends the run, for all copies of the tracker, which are disabled from then on. Back within 250 ms even where a
-   !> device hangs. Take report and messages before.
+   !> Ends the run. All copies of the tracker are disabled from then on. It returns within 250 ms, even if a device hangs.
+   !> Take the report and the messages before.
    subroutine stop_run(self)
       class(tracker), intent(in) :: self
       type(c_ptr) :: handle
@@ -334,36 +334,37 @@ contains
       call ct_destroy(handle)
    end subroutine stop_run
 
-   !> The `ct_tracker *` of C, for what takes one, such as carbontracker_mpi; null if disabled. It stays this tracker's.
+   !> The `ct_tracker *` of C, for procedures that take one, such as carbontracker_mpi; null if disabled. This tracker
+   !> keeps it.
    type(c_ptr) function handle_of(self)
       class(tracker), intent(in) :: self
       handle_of = c_null_ptr
       if (associated(self%run)) handle_of = self%run%handle
    end function handle_of
 
-   !> The version of the library loaded, as '0.1.0'.
+   !> The version of the loaded library, such as '0.1.0'.
    function ct_version() result(text)
       character(:), allocatable :: text
       call copy_text(c_version(), text)
    end function ct_version
 
-   ! Counting copies would not do: compilers copy bit by bit at places, and finalise copies of their own.
+   ! Makes a copy of a tracker. A count of copies would be wrong: compilers make bitwise copies, and finalise some of them.
    impure elemental subroutine share(self, other)
       class(tracker), intent(inout) :: self
       type(tracker), intent(in) :: other
       type(shared_run), pointer :: run
       run => other%run
       if (associated(run)) run%owner = c_null_ptr
-      call let_go(self)
+      call release(self)
       self%run => run
    end subroutine share
 
-   impure elemental subroutine let_go(self)
+   impure elemental subroutine release(self)
       type(tracker), target, intent(inout) :: self
       if (.not. associated(self%run)) return
       if (c_associated(self%run%owner, c_loc(self))) call self%stop()
       self%run => null()
-   end subroutine let_go
+   end subroutine release
 
    subroutine own(self, handle)
       type(tracker), target, intent(inout) :: self
@@ -375,7 +376,7 @@ contains
       latest => self%run
    end subroutine own
 
-   !> The report in that format, or the oldest message: whole, however long it is.
+   !> Gets the report in this format, or without a format the oldest message. The text may have any length.
    subroutine fetch(self, status, text, format)
       class(tracker), intent(in) :: self
       integer(c_int32_t), intent(out) :: status
@@ -384,7 +385,7 @@ contains
       integer(c_size_t) :: cap, needed
       needed = 4096
       do
-         cap = needed + 256  ! it may have grown meanwhile
+         cap = needed + 256  ! the text may grow between two calls
          if (allocated(text)) deallocate (text)
          allocate (character(cap) :: text)
          if (present(format)) then
@@ -398,8 +399,8 @@ contains
       text = text(:needed - 1)
    end subroutine fetch
 
-   !> Hands a status to the caller, who else reads of a failure on standard error.
-   subroutine tell(status, stat, errmsg)
+   !> Passes a status to the caller. If the caller takes no status, a failure is printed on standard error.
+   subroutine pass_status(status, stat, errmsg)
       integer(c_int32_t), intent(in) :: status
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
@@ -407,16 +408,16 @@ contains
       integer(c_size_t) :: written
       if (present(stat)) stat = status
       if (status == ct_ok) return
-      call get_words(status, words)
+      call get_reason(status, words)
       if (present(errmsg)) errmsg = words
       if (status < 0 .and. .not. present(stat)) then
          line = 'carbontracker: '//words//achar(10)
-         ! Not by WRITE: this may run inside the user's own WRITE to that unit, which Fortran forbids.
+         ! This does not use WRITE: it may run inside the user's own WRITE to that unit, and Fortran forbids that.
          written = c_write(2_c_int, line, len(line, c_size_t))
       end if
-   end subroutine tell
+   end subroutine pass_status
 
-   subroutine get_words(status, text)
+   subroutine get_reason(status, text)
       integer(c_int32_t), intent(in) :: status
       character(:), allocatable, intent(out) :: text
       if (status < 0) then
@@ -424,7 +425,7 @@ contains
       else
          call copy_text(ct_status_string(status), text)
       end if
-   end subroutine get_words
+   end subroutine get_reason
 
    subroutine copy_text(address, text)
       type(c_ptr), intent(in) :: address
@@ -438,8 +439,8 @@ contains
       end do
    end subroutine copy_text
 
-   ! The options' texts are of a length that is known before, with blanks to spare: of a result of deferred length gfortran
-   ! keeps the length in one place for all threads. PURE keeps -fno-automatic out, with which it loses that of `report`.
+   ! These results have a fixed length and spare blanks: gfortran keeps the length of a deferred-length result in one place
+   ! for all threads. PURE excludes -fno-automatic, with which gfortran loses the length of `report`.
 
    pure function option_text(key, value) result(text)
       character(*), intent(in) :: key, value
@@ -477,7 +478,7 @@ contains
       text = ' '//trim(key)//'='//digits
    end function option_int64
 
-   ! A number that was written with few digits (1.2) gets those; another all that it takes.
+   ! A number gets few digits if they read back as the same number (1.2), and all significant digits otherwise.
 
    pure function option_real32(key, value) result(text)
       character(*), intent(in) :: key

@@ -1,4 +1,4 @@
-# The callback for FluxTraining.jl; loaded where both packages are.
+# The callback for FluxTraining.jl. Julia loads it if both packages are loaded.
 module CarbonTrackerFluxTrainingExt
 
 using CarbonTracker
@@ -22,7 +22,7 @@ end
 function FluxTraining.on(::EpochBegin, phase::Phase, callback::EpochCallback, learner)
     phase isa callback.phases || return
     callback.done = 0
-    # FluxTraining does not report the end of an epoch that an exception ends, as one that skips it.
+    # FluxTraining does not report the end of an epoch if an exception ends it, such as a skipped epoch.
     CarbonTracker.begin_epoch(callback.tracker, CarbonTracker.BY_CALLBACK)
 end
 

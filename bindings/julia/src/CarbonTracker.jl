@@ -12,12 +12,12 @@ Measures, forecasts and prices the energy of a training or time loop.
         println(report(tracker))
     end
 
-Begin and end stamp the clock and return; a thread of the library's own reads the energy counters.
+Begin and end read the clock and return; a thread of the library reads the energy counters.
 Units are in the names: `_s` seconds, `_j` joules, `_kwh` kilowatt-hours, `_w` watts, `_g` grams of
-CO2e. What is unknown is `nothing`, never 0.
+CO2e. An unknown number is `nothing`, never 0.
 
-The C library is found when the package is loaded, see [`CarbonTracker.version`](@ref). Where it is
-missing, one warning says so, and every tracker is a disabled one: training goes on, untracked.
+The package loads the C library, see [`CarbonTracker.version`](@ref). If the library is missing, the
+package warns once, and every tracker is disabled: training continues, untracked.
 """
 module CarbonTracker
 

@@ -1,4 +1,4 @@
-# Reads the JSON that the library writes: objects become NamedTuples, arrays vectors, null nothing.
+# Reads the JSON of the library: objects become NamedTuples, arrays become vectors, null becomes nothing.
 
 json(text::AbstractString) = json_value(IOBuffer(text))
 
@@ -10,13 +10,13 @@ function json_value(io::IO)
     return json_word(io)
 end
 
-# The next character that is no white space; it stays there.
+# Returns the next character that is not white space, without reading it.
 function next_char(io::IO)
     skipchars(isspace, io)
     return peek(io, Char)
 end
 
-# Reads what is between brackets and separated by commas, until `read_item` says false.
+# Reads the items between brackets, separated by commas, until `read_item` returns false.
 function each_item(read_item, io::IO, closing::Char)
     read(io, Char)
     while next_char(io) != closing
@@ -45,7 +45,7 @@ function json_object(io::IO)
     return NamedTuple{Tuple(names)}(Tuple(values))
 end
 
-# One member of an object, or nothing; what comes after it is not read.
+# One member of an object, or nothing. It does not read the rest of the text.
 function json_member(text::AbstractString, sought::Symbol)
     io, found = IOBuffer(text), Ref{Any}(nothing)
     each_item(io, '}') do
@@ -63,12 +63,12 @@ function json_array(io::IO)
         push!(items, json_value(io))
         return true
     end
-    return map(identity, items) # of the items' own type
+    return map(identity, items) # gives the vector the type of its items
 end
 
 const ESCAPED = Dict('n' => '\n', 't' => '\t', 'r' => '\r', 'b' => '\b', 'f' => '\f')
 
-# The library escapes by \u only what is below the space: never half a character.
+# The library uses \u only for control characters below the space, never for half a character.
 function json_text(io::IO)
     text = IOBuffer()
     read(io, Char)

@@ -1,9 +1,9 @@
-# The C library: where it is, its functions and statuses.
+# The C library: its place, its functions and its statuses.
 
 "The library's name, as a JLL package would give it."
 const libcarbontracker = "libcarbontracker.so.0"
 
-# The header's CT_ABI_VERSION that this package is written for.
+# The CT_ABI_VERSION of the header for which this package is written.
 const ABI_VERSION = UInt32(0)
 
 const CT_OK = Int32(0)
@@ -17,7 +17,7 @@ const CT_EIO = Int32(-5)
 const CT_EFORK = Int32(-6)
 const CT_EPANIC = Int32(-7)
 
-# The library's functions by name; all NULL where it is missing.
+# The functions of the library by name; all NULL if the library is missing.
 mutable struct Library
     ct_create::Ptr{Cvoid}
     ct_epoch_begin::Ptr{Cvoid}
@@ -37,16 +37,16 @@ end
 const lib = Library(ntuple(_ -> C_NULL, fieldcount(Library))...)
 
 function __init__()
-    # Not for a package that only precompiles: nothing is tracked there, and nobody sees a warning.
+    # Precompilation needs no library: it tracks nothing, and its warnings are not shown.
     ccall(:jl_generating_output, Cint, ()) == 0 || return
     failure = load!()
     failure === nothing || @warn """
-        CarbonTracker: nothing is tracked, the library cannot be used: $failure
+        CarbonTracker: the library cannot be loaded, so nothing is tracked: $failure
         Install it, or set ENV["CARBONTRACKER_LIB"] to its path before `using CarbonTracker`."""
     return
 end
 
-# CARBONTRACKER_LIB, else the system's, else the one that was installed together with this file.
+# The paths to try: CARBONTRACKER_LIB alone if it is set; or the system's library, then the one installed with this file.
 function candidates()
     named = get(ENV, "CARBONTRACKER_LIB", "")
     isempty(named) || return [named]
@@ -54,12 +54,12 @@ function candidates()
     return [libcarbontracker, joinpath(prefix, "lib", libcarbontracker)]
 end
 
-# Finds the library and its functions; says what is wrong if that fails.
+# Loads the library and its functions. Returns nothing, or the reason for a failure.
 function load!()
     failures = String[]
     for path in candidates()
         try
-            # Not Julia's default flags: with RTLD_DEEPBIND the library would miss a preloaded allocator.
+            # Julia's default flags contain RTLD_DEEPBIND, with which the library would not use a preloaded allocator.
             handle = Libdl.dlopen(path, Libdl.RTLD_LAZY | Libdl.RTLD_LOCAL)
             abi = ccall(Libdl.dlsym(handle, :ct_abi_version), UInt32, ())
             abi == ABI_VERSION || return "$path has ABI version $abi, this package needs $ABI_VERSION"
@@ -75,7 +75,7 @@ end
 
 is_loaded() = lib.ct_create != C_NULL
 
-# A call that may wait: meanwhile other threads may collect garbage. Its arguments are ready and rooted.
+# For a call that may wait: other threads may collect garbage in the meantime. Its arguments must be converted and rooted.
 macro gc_safe(call)
     quote
         state = ccall(:jl_gc_safe_enter, Int8, ())
@@ -88,11 +88,11 @@ end
 """
     CarbonTracker.version() -> Union{VersionNumber, Nothing}
 
-The version of the C library, or `nothing` if there is none.
+The version of the C library, or `nothing` if it is not loaded.
 
-When the package is loaded, the library is looked for at `ENV["CARBONTRACKER_LIB"]` if that is set;
-else as `$libcarbontracker` where the system looks for libraries (`LD_LIBRARY_PATH`, `ldconfig`);
-else in `PREFIX/lib`, if this package lies in `PREFIX/share/julia/dev`.
+The package loads the library from `ENV["CARBONTRACKER_LIB"]` if that is set. If not, it loads
+`$libcarbontracker` from the system's library path (`LD_LIBRARY_PATH`, `ldconfig`), or else from
+`PREFIX/lib` if this package is in `PREFIX/share/julia/dev`.
 """
 function version()
     is_loaded() || return nothing
@@ -102,8 +102,8 @@ end
 """
     CarbonError
 
-The C library refused a call, and nothing changed. `message` says what to do; `status` is the
-library's `ct_status`, a negative number such as `CarbonTracker.CT_EINVAL`.
+The C library refused a call, and nothing changed. `message` has the reason and the fix; `status` is
+the library's `ct_status`, a negative number such as `CarbonTracker.CT_EINVAL`.
 """
 struct CarbonError <: Exception
     status::Int32
@@ -115,8 +115,8 @@ function Base.showerror(io::IO, error::CarbonError)
     print(io, "CarbonError: ", error.message, " (", words, ")")
 end
 
-# Throws what a call was refused for. It comes right after the call, with no task switch between: the words are those
-# of the thread's last failure.
+# Throws if a call was refused. It must follow the call without a task switch, because the message belongs to the last
+# failure on this thread.
 function check(status::Int32)
     status < 0 || return status
     throw(CarbonError(status, unsafe_string(ccall(lib.ct_last_error, Cstring, ()))))

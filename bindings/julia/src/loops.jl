@@ -1,19 +1,19 @@
-# Epochs and progress: by hand, as a block, as an iteration, as a callback.
+# Epochs and progress: with explicit calls, as a block, as an iteration, or as a callback.
 
-# One of the library's calls that take nothing but the tracker.
+# Calls a function of the library that takes only the tracker.
 mark(f::Ptr{Cvoid}, tracker::Tracker) = attempt(ptr -> ccall(f, Int32, (Ptr{Cvoid},), ptr), tracker)
 
 """
     epoch_begin!(tracker)
 
-Begins an epoch. Throws [`CarbonError`](@ref) (`CT_ESTATE`) if one is open already.
+Begins an epoch. Throws [`CarbonError`](@ref) (`CT_ESTATE`) if an epoch is already open.
 """
 epoch_begin!(tracker::Tracker) = begin_epoch(tracker, BY_HAND)
 
 """
     epoch_end!(tracker) -> Bool
 
-Ends the epoch; whether the run's forecast now passes a budget, as [`over_budget`](@ref) says.
+Ends the epoch. Returns whether the run's forecast now exceeds a budget, as [`over_budget`](@ref).
 Throws [`CarbonError`](@ref) (`CT_ESTATE`) if no epoch is open.
 """
 epoch_end!(tracker::Tracker) = end_epoch(tracker, false)
@@ -21,16 +21,16 @@ epoch_end!(tracker::Tracker) = end_epoch(tracker, false)
 """
     epoch_cancel!(tracker)
 
-Drops the open epoch: it does not count and does not colour the forecast; what it used counts as
-energy between epochs. Throws [`CarbonError`](@ref) (`CT_ESTATE`) if no epoch is open.
+Cancels the open epoch: it does not count, and the forecast ignores it. Its energy counts as energy
+between epochs. Throws [`CarbonError`](@ref) (`CT_ESTATE`) if no epoch is open.
 """
 function epoch_cancel!(tracker::Tracker)
     check(cancel_epoch(tracker))
     return
 end
 
-# A begin drops the open epoch of a callback or a loop. A callback's was only begun in advance. A loop's was left open,
-# or this one begins inside it: there the library refuses the first call and counts it, and a message reports it.
+# A begin cancels the open epoch of a callback or a loop. A callback begins an epoch in advance. A loop may leave its epoch
+# open, or this epoch begins inside it: then the library refuses and counts the first call, and a message reports it.
 function begin_epoch(tracker::Tracker, begun_by::Int)
     tracker.begun_by == BY_CALLBACK && cancel_epoch(tracker)
     status = mark(lib.ct_epoch_begin, tracker)
@@ -43,7 +43,7 @@ function begin_epoch(tracker::Tracker, begun_by::Int)
     return
 end
 
-# That it is not open any more is noted first: once it has ended, another thread may begin the next.
+# The state changes first: after the cancellation another thread may begin the next epoch.
 function cancel_epoch(tracker::Tracker)
     tracker.begun_by = BY_NOBODY
     return mark(lib.ct_epoch_cancel, tracker)
@@ -60,14 +60,14 @@ function end_epoch(tracker::Tracker, may_be_ended::Bool)
     return tracker.is_over_budget
 end
 
-# Ends an epoch that the loop's own body may have ended or cancelled.
+# Ends an epoch, unless the loop body has ended or cancelled it.
 end_if_open(tracker::Tracker) = end_epoch(tracker, true)
 
 """
     epoch!(f, tracker)
 
 Runs `f()` as an epoch and returns its value. If it throws, the epoch is cancelled and the exception
-goes on as it was.
+propagates unchanged.
 
     loss = epoch!(tracker) do
         train_one_epoch()
@@ -78,7 +78,7 @@ function epoch!(f, tracker::Tracker)
     value = try
         f()
     catch
-        tracker.begun_by == BY_NOBODY || cancel_epoch(tracker) # only the user's exception counts
+        tracker.begun_by == BY_NOBODY || cancel_epoch(tracker) # a failure to cancel must not hide the user's exception
         rethrow()
     end
     end_if_open(tracker)
@@ -88,17 +88,17 @@ end
 """
     over_budget(tracker) -> Bool
 
-Whether, after the epoch that ended last, the run's forecast passes `budget_kwh`, `budget_g` or
-`budget_h`. It is judged on epochs whose readings are in, so it may come one epoch late. The library
-only says so: the loop decides what to do.
+Whether, after the last ended epoch, the run's forecast exceeds `budget_kwh`, `budget_g` or
+`budget_h`. The result may come one epoch late, because the forecast uses only epochs whose readings
+are complete. The library only reports it: the loop decides what to do.
 """
 over_budget(tracker::Tracker) = tracker.is_over_budget
 
 """
     progress!(tracker, done, total)
 
-Says how far the open epoch is: `done` of `total` batches or time steps. It is cheap; in the first
-epoch it brings a forecast before the epoch ends. Throws [`CarbonError`](@ref) if no epoch is open
+Sets the progress of the open epoch: `done` of `total` batches or time steps. It is cheap. In the
+first epoch it allows a forecast before the epoch ends. Throws [`CarbonError`](@ref) if no epoch is open
 (`CT_ESTATE`), or if `total` is 0 or less than `done` (`CT_EINVAL`).
 """
 function progress!(tracker::Tracker, done::Integer, total::Integer)
@@ -107,19 +107,19 @@ function progress!(tracker::Tracker, done::Integer, total::Integer)
 end
 
 function mark_progress(tracker::Tracker, done::Integer, total::Integer)
-    # They are unsigned in C; what is below 0 is as wrong as more done than there is.
+    # Both are unsigned in C. A negative number becomes an invalid pair, with `done` above `total`.
     done, total = done < 0 ? (1, 0) : (done, max(total, 0))
     call(ptr) = ccall(lib.ct_progress, Int32, (Ptr{Cvoid}, UInt64, UInt64), ptr, done, total)
     return attempt(call, tracker)
 end
 
-# The same where the epoch may be ended already, or none was begun: then there is nothing to mark.
+# Marks the progress if an epoch is open, and does nothing otherwise.
 function mark_if_open(tracker::Tracker, done::Integer, total::Integer)
     tracker.begun_by == BY_NOBODY || mark_progress(tracker, done, total)
     return
 end
 
-# An iterator that is another one with marks between its items.
+# An iterator over the items of another one, with marks between the items.
 abstract type Marked end
 
 Base.IteratorSize(::Type{<:Marked}) = Base.SizeUnknown()
@@ -134,18 +134,17 @@ end
     epochs(tracker, n)
     epochs(tracker, items)
 
-Iterates `1:n`, or the items, with an epoch around each pass of the loop's body:
+Iterates over `1:n`, or over the items, with an epoch around each pass of the loop body:
 
     for epoch in epochs(tracker, 10)
         train_one_epoch()
     end
 
-The body may end its epoch earlier by [`epoch_end!`](@ref), so that what follows (validation) lies
-between epochs, or cancel it. A pass that is left by `break` or an exception leaves its epoch open, as
-Julia does not tell an iterator: the next epoch to begin, or `close`, drops it. To count that pass,
-call `epoch_end!` before `break`; to have it cancelled at once, use [`epoch!`](@ref). An epoch that
-begins inside another drops that one. Each time that an epoch is dropped so is counted in the report's
-notes, and the first makes a message.
+The body may end its epoch early by [`epoch_end!`](@ref), so that the rest (validation) is between
+epochs, or cancel it. `break` or an exception leaves the epoch open, because Julia does not notify an
+iterator: the next begin, or `close`, cancels it. To count that pass, call `epoch_end!` before
+`break`. To cancel it at once, use [`epoch!`](@ref). An epoch that begins inside another cancels that
+one. The notes of the report count these cancellations, and a message reports the first.
 """
 epochs(tracker::Tracker, n::Integer) = Epochs(tracker, Base.OneTo(n))
 epochs(tracker::Tracker, items) = Epochs(tracker, items)
@@ -170,9 +169,9 @@ end
 """
     batches(tracker, items)
 
-Iterates the items and marks the epoch's [progress](@ref progress!) after each: for the data of an
-epoch, as in `Flux.train!(loss, model, batches(tracker, loader), optimiser)`. Items without a length
-are iterated without marks.
+Iterates over the items and sets the [progress](@ref progress!) of the epoch after each. Use it for
+the data of an epoch: `Flux.train!(loss, model, batches(tracker, loader), optimiser)`. Items without
+a length give no progress.
 """
 batches(tracker::Tracker, items) = Batches(tracker, items, Int(count_of(items, Base.IteratorSize(items))))
 
@@ -191,14 +190,14 @@ with_count((item, state), done) = (item, (state, done + 1))
 """
     batch_callback(tracker, n)
 
-A function to be called after every batch, with any arguments, where an epoch has `n` batches: for
-loops of one's own, and for Flux's older `train!`, with implicit parameters:
+Returns a function to call after every batch, with any arguments, if an epoch has `n` batches. Use it
+in your own loops, and with Flux's older `train!`, which has implicit parameters:
 
     Flux.train!(loss, parameters, data, optimiser; cb = batch_callback(tracker, length(data)))
 
-It begins an epoch when it is made, marks its progress at each call, and at each `n`th call ends it
-and begins the next. That one is dropped if it never ends, or if another callback is made before it
-is used; so make one for each `train!` where something else happens in between.
+`batch_callback` begins an epoch. Each call sets its progress, and each `n`th call ends it and begins
+the next. An epoch that never ends is cancelled, as is one that a new callback replaces before its
+first batch. So make a callback for each `train!` if other work happens in between.
 """
 function batch_callback(tracker::Tracker, n::Integer)
     n > 0 || throw(ArgumentError("batch_callback: an epoch of $n batches"))
@@ -219,13 +218,13 @@ end
 """
     fluxtraining_callback(tracker; phases = FluxTraining.AbstractTrainingPhase, batches = nothing)
 
-A FluxTraining callback: each epoch of the given phases is an epoch of the tracker, training alone by
-default; `FluxTraining.Phases.Phase` takes validation too, as epochs of its own. Told how many
-`batches` an epoch has, it marks their progress.
+A FluxTraining callback: each epoch of the given phases is an epoch of the tracker. The default is
+training only; `FluxTraining.Phases.Phase` includes validation, as separate epochs. If `batches` is
+the number of batches of an epoch, the callback sets the progress.
 
     learner = Learner(model, lossfn; callbacks = [fluxtraining_callback(tracker)])
 
-An epoch that an exception left open, `CancelFittingException` among them, is dropped when the next
-begins or the tracker is closed. Needs `using FluxTraining`, and Julia 1.9 or newer.
+If an exception, such as `CancelFittingException`, leaves an epoch open, the next begin or `close`
+cancels it. Needs `using FluxTraining`, and Julia 1.9 or newer.
 """
 fluxtraining_callback(arguments...; keywords...) = error("fluxtraining_callback: load FluxTraining first")

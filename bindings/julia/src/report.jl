@@ -1,13 +1,13 @@
-# What the tracker has to say: numbers, reports, messages.
+# Numbers, reports and messages of a tracker.
 
 """
     tracker[pointer] -> Union{Float64, Nothing}
     get(tracker, pointer, default)
 
 One number of the report by its JSON Pointer: `tracker["/usage/energy_j"]`,
-`tracker["/forecast/energy_j/high"]`, `tracker["/epochs/0/duration_s"]` (JSON counts from 0). What is
-unknown or not there is `nothing`, or the default. It waits, up to 1 s, for the reading that closes
-the last epoch.
+`tracker["/forecast/energy_j/high"]`, `tracker["/epochs/0/duration_s"]` (JSON counts from 0). If the
+number is unknown or does not exist, the result is `nothing` or the default. It waits up to 1 s for
+the last epoch's reading.
 """
 Base.getindex(tracker::Tracker, pointer::AbstractString) = get(tracker, pointer, nothing)
 
@@ -29,13 +29,13 @@ end
     report(tracker, format = :text) -> String
     report(tracker, NamedTuple)
 
-The report as `:text`, `:json`, `:csv` (a row an epoch), `:prometheus` or `:html`; as a `NamedTuple` its
-sections and fields are those of the JSON report:
+The report as `:text`, `:json`, `:csv` (a row per epoch), `:prometheus` or `:html`. A `NamedTuple` has the
+sections and fields of the JSON report:
 
     report(tracker, NamedTuple).usage.energy_j
 
-`.epochs` is then a vector of `NamedTuple`s, which is a table to DataFrames.jl and others. A disabled
-tracker's report is empty, or `nothing`. Throws [`CarbonError`](@ref) for an unknown format.
+Its `.epochs` is a vector of `NamedTuple`s, which DataFrames.jl and others accept as a table. The report
+of a disabled tracker is empty, or `nothing`. Throws [`CarbonError`](@ref) for an unknown format.
 """
 function report(tracker::Tracker, format::Union{AbstractString,Symbol} = :text)
     name = String(format)
@@ -57,17 +57,17 @@ end
 """
     usage(tracker) -> Union{NamedTuple, Nothing}
 
-What the run has used so far: the report's section `usage`, with `duration_s`, `energy_j`, `co2eq_g`
-and more. A single number is had quicker by its pointer: `tracker["/usage/energy_j"]`.
+The usage of the run so far: the section `usage` of the report, with `duration_s`, `energy_j`,
+`co2eq_g` and more. A pointer is faster for a single number: `tracker["/usage/energy_j"]`.
 """
 usage(tracker::Tracker) = section(tracker, :usage)
 
 """
     forecast(tracker) -> Union{NamedTuple, Nothing}
 
-What the whole run will take: the report's section `forecast`, with `value`, `low` and `high` of
-`duration_s`, `energy_j` and `co2eq_g`, and the same of what `remaining`. `nothing` while there is no
-forecast; it takes the option `epochs`.
+The forecast of the whole run: the section `forecast` of the report, with `value`, `low` and `high` of
+`duration_s`, `energy_j` and `co2eq_g`. The part `remaining` has the same fields. The result is
+`nothing` as long as there is no forecast. A forecast needs the option `epochs`.
 """
 forecast(tracker::Tracker) = section(tracker, :forecast)
 
@@ -79,8 +79,8 @@ end
 """
     messages(tracker) -> Vector{String}
 
-Takes the messages since the last time: what is not measured and what would help, the forecast after
-the first epochs, a budget passed.
+Takes the messages since the last call: devices that are not measured and the fix, the forecast after
+the first epochs, an exceeded budget.
 """
 function messages(tracker::Tracker)
     taken = String[]
@@ -94,10 +94,10 @@ function messages(tracker::Tracker)
     end
 end
 
-# From the task that calls, so that its logger gets them.
+# Logs from the calling task, so that its logger receives the messages.
 log_messages(tracker::Tracker) = foreach(message -> @info("carbontracker: $message"), messages(tracker))
 
-# A text that a call writes into a buffer, as large as it takes; nothing if there is none.
+# Returns the text that a call writes into a buffer, or nothing if there is none. The buffer grows until the text fits.
 function take_text(f::F, tracker::Tracker) where {F}
     text, needed = Vector{UInt8}(undef, 4096), Ref{Csize_t}(0)
     while true

@@ -1,7 +1,7 @@
-# What the user holds, and the gate that keeps every call away from the tracker's end.
+# The tracker, and the gate that lets no call run beside or after the end of a tracker.
 
-# What has begun the open epoch. A loop may be left at any time, and a callback begins an epoch in advance: the next
-# begin drops such an epoch.
+# How the open epoch was begun. A loop may be left at any time, and a callback begins an epoch in advance. The next begin
+# cancels such an epoch.
 const BY_NOBODY = 0
 const BY_HAND = 1
 const BY_LOOP = 2
@@ -11,28 +11,29 @@ const BY_CALLBACK = 3
     Tracker(options = ""; log = false, keywords...)
     Tracker(f, options = ""; log = false, keywords...)
 
-A run being tracked. The options are the C library's, by keyword or as its `key=value` text or both
-(the keywords win), and in the environment as `CARBONTRACKER_<KEY>`:
+A tracked run. The options are those of the C library: keywords, or its `key=value` text, or both (the
+keywords win). Each is also an environment variable, `CARBONTRACKER_<KEY>`:
 
     Tracker(epochs = 100, location = "DK", components = ["cpu", "gpu"])
     Tracker("epochs=100 location=DK")
 
-With a function it is called with the tracker, which is closed at the end, however it ends; the
-function's value is returned. That is the form for a `do` block.
+With a function `f`, for a `do` block, it calls `f(tracker)`, closes the tracker at the end, even after
+an exception, and returns the value of `f`.
 
-With `log = true` the library's messages (what is not measured, forecasts, budgets) are logged by
-`@info` when the tracker is made, as epochs end, and when it is closed; else [`messages`](@ref) has them.
+With `log = true`, `@info` logs the messages of the library (devices that are not measured, forecasts,
+budgets) when the tracker is made, when an epoch ends, and when the tracker is closed. Otherwise
+[`messages`](@ref) returns them.
 
-An option that is `nothing` is left out. `Tracker(nothing)` is a disabled tracker: every call on it
-does nothing. So is any tracker where the library is missing, where `CARBONTRACKER_DISABLE=1` is set,
-and one that was closed. `isopen` tells.
+An option with the value `nothing` is ignored. `Tracker(nothing)` is a disabled tracker: every call on
+it does nothing. A tracker is also disabled if the library is missing, if `CARBONTRACKER_DISABLE=1` is
+set, or after `close`. `isopen` returns whether it is enabled.
 
-Throws [`CarbonError`](@ref) for an unknown option or a bad value, which the message names. To train
-on untracked: `tracker = try Tracker(options) catch; Tracker(nothing) end`.
+Throws [`CarbonError`](@ref) for an unknown option or a bad value; the message names it. To continue
+untracked: `tracker = try Tracker(options) catch; Tracker(nothing) end`.
 
-A tracker may be used from any task and thread. `close` it when done; the garbage collector closes
-those that were lost. `deepcopy` gives the same tracker. It belongs to the process that made it: in
-another, where serialization takes it, it is closed, and its calls throw [`CarbonError`](@ref) (`CT_EFORK`).
+Any task and thread may use a tracker. `close` it at the end; the garbage collector closes lost ones.
+`deepcopy` returns the same tracker. A tracker belongs to the process that made it. A copy that
+serialization makes in another process is closed, and its calls throw [`CarbonError`](@ref) (`CT_EFORK`).
 """
 mutable struct Tracker
     ptr::Ptr{Cvoid}
@@ -52,10 +53,10 @@ end
 
 address(tracker) = UInt(pointer_from_objref(tracker))
 
-# Whether it is a copy of a tracker's fields, as serialization makes it. Its pointer belongs to the tracker, or is NULL.
+# Whether this is a copy of a tracker's fields, made by serialization. Its pointer belongs to the tracker, or is NULL.
 is_copy(tracker::Tracker) = tracker.home != 0 && tracker.home != address(tracker)
 
-# Programs copy state that holds a tracker: both copies then share the tracker.
+# Programs copy state that contains a tracker. Both copies then share the tracker.
 Base.deepcopy_internal(tracker::Tracker, ::IdDict) = tracker
 
 function Tracker(options::Union{AbstractString,Nothing} = ""; log::Bool = false, keywords...)
@@ -63,7 +64,7 @@ function Tracker(options::Union{AbstractString,Nothing} = ""; log::Bool = false,
     text = join([options; option_texts(keywords)], " ")
     ptr = Ref{Ptr{Cvoid}}(C_NULL)
     status = create(text, ptr)
-    if status == CT_EIO # no thread or memory left: lost trackers may hold them
+    if status == CT_EIO # no thread or memory left: lost trackers may still hold them
         GC.gc()
         status = create(text, ptr)
     end
@@ -90,7 +91,7 @@ function create(text::String, ptr::Ref{Ptr{Cvoid}})
     end
 end
 
-# Keywords as the library writes options, each value in quotes.
+# The keywords as `key=value` texts of the library, each value in quotes.
 function option_texts(keywords)
     given = [key => value for (key, value) in keywords if value !== nothing]
     quoted(value) = "'" * replace(option_text(value), r"['\\]" => s"\\\0") * "'"
@@ -101,8 +102,8 @@ option_text(value) = string(value)
 option_text(value::Union{Rational,AbstractIrrational}) = string(float(value))
 option_text(values::Union{AbstractVector,Tuple,AbstractSet}) = join(map(option_text, collect(values)), ",")
 
-# The gate: calls that are in the library, CALL each, and whether the tracker is closed. Nobody gets in once it is
-# closed, and who finds or leaves it closed and empty ends the tracker: exactly one does.
+# The gate is one number: CALL for each call that is in the library, plus CLOSED if the tracker is closed. No call enters a
+# closed gate. The call that closes it while it is empty, or the last that leaves it, ends the tracker: exactly one does.
 const CLOSED = 1
 const CALL = 2
 
@@ -129,8 +130,8 @@ function destroy(tracker::Tracker)
     return
 end
 
-# The finalizer: inside the garbage collector there are no locks, no task switches, no printing, no waiting. At exit it
-# comes while other threads still run; then the last call to leave ends the tracker.
+# The finalizer. Inside the garbage collector it must not lock, switch tasks, print or wait. At exit it may run while other
+# threads still make calls; then the last call to leave ends the tracker.
 function release(tracker::Tracker)
     if Threads.atomic_or!(tracker.gate, CLOSED) == 0
         ccall(lib.ct_release, Cvoid, (Ptr{Cvoid},), tracker.ptr)
@@ -138,8 +139,8 @@ function release(tracker::Tracker)
     return
 end
 
-# Makes a call, if the tracker is open, and returns its status; `f` gets the library's pointer and neither throws nor
-# switches tasks.
+# Makes a call if the tracker is open, and returns its status. `f` gets the library's pointer; it must not throw or switch
+# tasks.
 function attempt(f::F, tracker::Tracker) where {F}
     is_copy(tracker) && refuse_copy()
     enter(tracker) || return CT_DISABLED
@@ -150,16 +151,16 @@ function attempt(f::F, tracker::Tracker) where {F}
     end
 end
 
-const COPIED = "this is a copy of a tracker, as serialization makes it, and the tracker itself is in the process that " *
-    "made it: use it there, or make one here by Tracker(options)"
+const COPIED = "this is a serialized copy of a tracker; the tracker works only in the process that made it: " *
+    "use it in the process that made it, or make a new one here by Tracker(options)"
 
 @noinline refuse_copy() = throw(CarbonError(CT_EFORK, COPIED))
 
 """
     close(tracker)
 
-Ends the tracker after a last reading; an epoch that is open is dropped. Ask for its report before.
-Calls that other threads have in the library end first; later ones do nothing. Closing it again is fine.
+Ends the tracker after a last reading; an open epoch is cancelled. Take the report before. Calls of
+other threads that are in progress end first; later calls do nothing. A second `close` does nothing.
 """
 function Base.close(tracker::Tracker)
     is_copy(tracker) && return
@@ -171,7 +172,7 @@ end
 """
     isopen(tracker) -> Bool
 
-Whether it tracks: not disabled, not closed, not the copy of another process's tracker.
+Whether the tracker is enabled: not disabled, not closed, and not a copy from another process.
 """
 Base.isopen(tracker::Tracker) = !is_copy(tracker) && tracker.ptr != C_NULL && tracker.gate[] & CLOSED == 0
 

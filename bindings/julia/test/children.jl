@@ -1,4 +1,4 @@
-# Programs in a process of their own.
+# Programs that run in a separate process.
 
 "Runs Julia code in a fresh process with this environment; returns whether it exited well, and what it printed."
 function child(code; environment...)

@@ -2,8 +2,8 @@
     @test_throws ErrorException("fluxtraining_callback: load FluxTraining first") fluxtraining_callback(Tracker(nothing))
 end
 
-# The real one cannot be had everywhere, Julia before 1.9 loads no extensions, and a mock is no weak dependency: so the
-# extension is read in beside the mock.
+# The real package cannot be installed everywhere, Julia before 1.9 loads no extensions, and a mock is no weak dependency.
+# So the test includes the extension beside the mock.
 include("mock/FluxTraining.jl")
 let extension = joinpath(@__DIR__, "..", "ext", "CarbonTrackerFluxTrainingExt.jl")
     source = read(extension, String)
@@ -18,14 +18,14 @@ fit!(step, callback, epochs) = FluxTraining.fit!(step, callback, epochs, 1:4)
         fit!(_ -> nothing, callback, 3)
         @test epochs_done(tracker) == 3
 
-        # An epoch that is skipped, and a fit that is given up: neither counts, both may be followed by another.
+        # A skipped epoch and a cancelled fit do not count; another epoch may follow both.
         fit!(batch -> batch == 2 && throw(FluxTraining.CancelEpochException()), callback, 2)
         @test epochs_done(tracker) == 3
         failure, = thrown(() -> fit!(_ -> throw(FluxTraining.CancelFittingException()), callback, 2))
         @test failure isa FluxTraining.CancelFittingException
         fit!(_ -> nothing, callback, 1)
         @test epochs_done(tracker) == 4
-        # What the step ended itself is no error.
+        # The step may end its epoch itself.
         fit!(batch -> batch == 4 && epoch_end!(tracker), callback, 1)
         @test epochs_done(tracker) == 5
     end

@@ -5,7 +5,7 @@ function memory_mb()
     return parse(Int, split(line)[2]) / 1024
 end
 
-# In a function of its own, so that no variable holds them.
+# In a separate function, so that no variable refers to them.
 @noinline function lose_trackers(n)
     for i in 1:n
         tracker = Tracker(SIMULATED)
@@ -24,7 +24,7 @@ end
         @test !isopen(tracker)
         close(tracker)
         finalize(tracker)
-        # From now on it is a disabled one.
+        # From now on the tracker is disabled.
         @test epoch!(() -> 42, tracker) == 42 && report(tracker) == ""
         epoch_begin!(tracker)
         @test tracker["/usage/energy_j"] === nothing
@@ -45,7 +45,7 @@ end
         close(copied.trackers[1])
         @test !isopen(tracker) && string(tracker) == "CarbonTracker.Tracker(closed or disabled)"
         close(tracker)
-        # The original is lost, and lives as long as the copy does.
+        # The original has no reference left, and lives as long as its copy.
         lost() = deepcopy(Ref(simulated()))
         kept = lost()
         GC.gc()
@@ -53,14 +53,14 @@ end
         close(kept[])
     end
 
-    @testset "what serialization leaves of a tracker" begin
+    @testset "a serialized copy of a tracker" begin
         tracker = simulated(epochs = 3)
         function sent(value)
             stream = IOBuffer()
             serialize(stream, value)
             return deserialize(seekstart(stream))
         end
-        # Field by field with the pointer, as packages that save data may do it.
+        # A copy of every field, with the pointer, as packages that save data may make it.
         bare(value) = invoke(Base.deepcopy_internal, Tuple{Any,IdDict}, value, IdDict())
         for copied in (sent(tracker), sent([tracker])[1], bare(tracker))
             @test !isopen(copied) && string(copied) == "CarbonTracker.Tracker(a copy, closed)"
@@ -84,7 +84,7 @@ end
     end
 
     @testset "10,000 lost trackers" begin
-        lose_trackers(250) # what a first batch leaves allocated
+        lose_trackers(250) # memory that a first batch leaves allocated
         GC.gc()
         threads, memory = threads_here(), memory_mb()
         for _ in 1:40
@@ -116,7 +116,7 @@ end
         simulated() do tracker
             Threads.@threads for _ in 1:20
                 tracker["/usage/energy_j"]
-                thrown(() -> epoch!(() -> nothing, tracker)) # another's may be open
+                thrown(() -> epoch!(() -> nothing, tracker)) # an epoch of another thread may be open
                 progress_error, = thrown(() -> progress!(tracker, 1, 0))
                 @test progress_error.message == "ct_progress: 1 of 0: expected done <= total and total > 0"
             end

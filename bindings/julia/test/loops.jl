@@ -1,6 +1,6 @@
 explode_in_epoch(x) = x[2]
 
-# Counts and times its epochs.
+# Counts the epochs of a tracker and sums their times.
 function tracked(f; keywords...)
     simulated(; keywords...) do tracker
         f(tracker)
@@ -43,14 +43,14 @@ end
             failure, trace = thrown(() -> epoch!(() -> explode_in_epoch([1]), tracker))
             @test failure isa BoundsError && failure.i == (2,)
             @test occursin("explode_in_epoch", as_text(trace))
-            # That one was cancelled, so the next may begin.
+            # The epoch was cancelled, so the next one may begin.
             @test epoch!(() -> 2, tracker) == 2
-            # The block may end its epoch itself, and cancel it.
+            # The block may end or cancel its epoch itself.
             @test epoch!(() -> (epoch_end!(tracker); 3), tracker) == 3
             @test epoch!(() -> (epoch_cancel!(tracker); 4), tracker) == 4
             failure, = thrown(() -> epoch!(() -> (epoch_cancel!(tracker); error("mine")), tracker))
             @test failure == ErrorException("mine")
-            # A tracker that is closed in the block is no reason to lose its value.
+            # The block keeps its value even if it closes the tracker.
             @test Tracker(other -> epoch!(() -> (close(other); 5), other), SIMULATED) == 5
         end
         @test done == 3
@@ -74,7 +74,7 @@ end
             @test [item for item in epochs(tracker, (:a, :b))] == [:a, :b]
         end
         @test done == 5
-        # Left by break or exception: the next epoch drops what was open.
+        # After break or an exception, the next epoch cancels the open one.
         done, = tracked() do tracker
             for epoch in epochs(tracker, 3)
                 epoch == 2 && break
@@ -84,7 +84,7 @@ end
             @test failure == ErrorException("mine")
             epoch!(() -> nothing, tracker)
             for epoch in epochs(tracker, 5)
-                epoch_end!(tracker) # ended by hand, so that validation lies between, and break counts it
+                epoch_end!(tracker) # an explicit end: validation is between epochs, and the pass counts
                 epoch == 2 && break
             end
             epoch_begin!(tracker)
@@ -107,7 +107,7 @@ end
             notes = report(tracker, NamedTuple).notes
             @test any(note -> startswith(note, "ct_epoch_begin was refused 2 times"), notes)
         end
-        # What is allowed leaves no note.
+        # Allowed calls leave no note.
         simulated() do tracker
             epoch!(() -> epoch_end!(tracker), tracker)
             thrown(() -> epoch!(() -> (epoch_end!(tracker); error("mine")), tracker))
@@ -135,7 +135,7 @@ end
                 @test failure.status == CarbonTracker.CT_EINVAL
             end
             seen = Float64[]
-            for item in batches(tracker, [:a, :b]) # without an epoch nothing is marked
+            for item in batches(tracker, [:a, :b]) # without an epoch there is no progress to set
                 push!(seen, something(tracker["/run/progress"], -1))
             end
             epoch!(tracker) do
@@ -156,7 +156,7 @@ end
                 @test after_batch() === nothing
                 batch == 10 && @test tracker["/run/progress"] == 0.5
             end
-            after_batch = batch_callback(tracker, 2) # what the other had open is dropped
+            after_batch = batch_callback(tracker, 2) # cancels the epoch of the other callback
             after_batch(:any, "argument")
             after_batch()
         end
@@ -167,7 +167,7 @@ end
     @testset "budgets" begin
         simulated(epochs = 1000, budget_h = 1e-6) do tracker
             @test !over_budget(tracker)
-            # It is judged on epochs whose readings are in.
+            # The forecast uses epochs whose readings are complete.
             for _ in 1:1000
                 epoch_begin!(tracker)
                 sleep(0.01)

@@ -3,7 +3,7 @@
         Tracker(epochs = 7, sim_cpu = "x:100", location = nothing) do tracker
             @test isopen(tracker)
             @test tracker["/run/epochs_planned"] == 7
-            @test tracker["/intensity/g_per_kwh"] > 0 # the world's
+            @test tracker["/intensity/g_per_kwh"] > 0 # the average of the world
         end
         Tracker("epochs=7 sim_cpu=x:100"; epochs = 8) do tracker
             @test tracker["/run/epochs_planned"] == 8
@@ -18,7 +18,7 @@
         names = ["two words", "it's", "back\\slash \\'", "tab\tand\nline", "æøå ∑", "a=b c=d", "=", "#"]
         for name in names
             Tracker(sim_cpu = "x:100", name = name) do tracker
-                # A report holds no control characters: a terminal might obey them.
+                # A report contains no control characters, because a terminal might interpret them.
                 @test report(tracker, NamedTuple).run.name == replace(name, r"[[:cntrl:]]" => " ")
             end
         end

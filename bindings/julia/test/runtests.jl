@@ -1,25 +1,25 @@
-# Run by `Pkg.test("CarbonTracker")`, or with the package on the load path. Best with JULIA_NUM_THREADS=2.
+# Runs by `Pkg.test("CarbonTracker")`, or with the package on the load path. JULIA_NUM_THREADS=2 covers the most.
 using CarbonTracker
 using Serialization
 using Test
 
 include("children.jl")
 
-# 100 W whatever happens: energy is 100 J for each second of the report's own.
+# A constant 100 W: the energy is 100 J for each second of the duration in the report.
 const SIMULATED = "sim_cpu=x:100 location=DK"
 
 simulated(; keywords...) = Tracker(SIMULATED; keywords...)
 simulated(f; keywords...) = Tracker(f, SIMULATED; keywords...)
 
-# Waits for what happens soon, in the library's thread; says whether it did. A busy machine takes its time.
+# Waits for an event on the library's thread; returns whether it happened. A busy machine may be slow.
 soon(condition) = timedwait(condition, 30.0, pollint = 0.02) === :ok
 
-# Waits until the readings are in, which numbers and reports wait for, but for 1 s only.
+# Waits until the readings are complete. Numbers and reports wait for them too, but for 1 s at most.
 settle(tracker) = @test soon(() -> tracker["/usage/coverage"] == 1)
 
 epochs_done(tracker) = Int(tracker["/run/epochs_done"])
 
-# What a call throws, with its backtrace.
+# The exception that a call throws, with its backtrace.
 function thrown(f)
     try
         f()
@@ -29,7 +29,7 @@ function thrown(f)
     return nothing, nothing
 end
 
-# A backtrace as text: for one thread at a time, as Julia 1.5 crashes when two look up their frames at once.
+# A backtrace as text, on one thread at a time: Julia 1.5 crashes if two threads look up frames at once.
 as_text(trace) = sprint(Base.show_backtrace, trace)
 
 @testset "CarbonTracker" begin

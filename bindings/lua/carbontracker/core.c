@@ -1,5 +1,5 @@
-/* The C module carbontracker.core: the library's functions for Lua 5.1 to 5.4 and LuaJIT, as carbontracker/ffi.lua has
- * them; carbontracker.lua makes the interface. Calls answer the status as a number, or nil and the status. */
+/* The C module carbontracker.core: the functions of the library for Lua 5.1 to 5.4 and LuaJIT. carbontracker/ffi.lua has
+ * the same functions, and carbontracker.lua is the interface. A call returns its status as a number, or nil and the status. */
 
 #include <carbontracker.h>
 #include <lua.h>
@@ -9,7 +9,7 @@
 
 int luaopen_carbontracker_core(lua_State *L);
 
-/* A tracker in the collector's care; NULL is a disabled one, or one that is gone. */
+/* A new handle that the garbage collector releases; it holds NULL for a disabled or ended tracker. */
 static ct_tracker **new_handle(lua_State *L)
 {
     ct_tracker **tracker = lua_newuserdata(L, sizeof *tracker);
@@ -66,7 +66,7 @@ static int release(lua_State *L)
 {
     ct_tracker **tracker = handle(L);
     ct_release(*tracker);
-    *tracker = NULL; /* another object's finalizer may still have it */
+    *tracker = NULL; /* the finalizer of another object may still use it */
     return 0;
 }
 
@@ -85,7 +85,7 @@ static int epoch_cancel(lua_State *L)
     return status(L, ct_epoch_cancel(*handle(L)));
 }
 
-/* carbontracker.lua has seen to it that both are counts below 2^53. */
+/* carbontracker.lua ensures that both are counts up to 2^53. */
 static int progress(lua_State *L)
 {
     return status(L, ct_progress(*handle(L), (uint64_t)luaL_checknumber(L, 2), (uint64_t)luaL_checknumber(L, 3)));
@@ -101,7 +101,7 @@ static int value(lua_State *L)
     return 1;
 }
 
-/* The report as `format`, or the oldest message if that is NULL. */
+/* Pushes the report in `format`, or the oldest message if `format` is NULL. */
 static int text(lua_State *L, const char *format)
 {
     ct_tracker *tracker = *handle(L);
@@ -115,7 +115,7 @@ static int text(lua_State *L, const char *format)
             break;
         lua_settop(L, 2);
         cap = needed;
-        buffer = lua_newuserdata(L, cap); /* the collector's: Lua may leave this function by longjmp */
+        buffer = lua_newuserdata(L, cap); /* collected memory, because Lua may leave this function by longjmp */
     }
     if (written != CT_OK)
         return none(L, written);

@@ -1,8 +1,8 @@
--- The library's functions through LuaJIT's FFI, as carbontracker/core.c has them; the interface is made in
--- carbontracker.lua.
+-- The functions of the library through LuaJIT's FFI. carbontracker/core.c has the same functions, and carbontracker.lua is
+-- the interface.
 local ffi = require "ffi"
 
--- As in carbontracker.h: a test compares them. To say them again, where this is loaded twice, does no harm.
+-- The declarations of carbontracker.h; a test compares them. It is harmless to declare them twice.
 ffi.cdef [[
 typedef struct ct_tracker ct_tracker;
 typedef int32_t ct_status;
@@ -35,18 +35,18 @@ local function load_library()
   error(table.concat(problems, "; "), 0)
 end
 
--- Every function below holds on to it; collected, it would be unloaded.
+-- Every function below keeps a reference to it. Without references it would be collected and unloaded.
 local C = load_library()
 if C.ct_abi_version() ~= CT_ABI_VERSION then
   error(("libcarbontracker has ABI %d, its Lua module %d: install the two together"):format(C.ct_abi_version(),
     CT_ABI_VERSION), 0)
 end
 
--- A tracker in the collector's care; NULL is a disabled one, or one that is gone.
+-- A handle that the garbage collector releases; it holds NULL for a disabled or ended tracker.
 local new_handle = ffi.typeof "ct_tracker *[1]"
 
--- A closure and not the C function itself: where a state closes, finalizers of others may still have the handle. It
--- must hold no handle, and takes the function from the library only once.
+-- A closure and not the C function itself: when a state closes, finalizers of other objects may still use the handle. The
+-- closure must not refer to a handle, and it reads the function from the library only once.
 local ct_release = C.ct_release
 local function release(handle)
   ct_release(handle[0])
@@ -58,7 +58,7 @@ local needed = ffi.new "size_t[1]"
 local room = 4096
 local buffer = ffi.new("char[?]", room)
 
--- What `write` writes into the buffer, which grows until it fits; or nil and the status.
+-- Returns the text that `write` writes into the buffer, or nil and the status. The buffer grows until the text fits.
 local function text_of(write, handle, format)
   local status = write(handle, format)
   while status == CT_ERANGE do

@@ -1,6 +1,6 @@
--- Options as Lua has them, into the `key=value` text that the library takes. Which there are it alone knows.
+-- Turns the options of Lua into the `key=value` text of the library. Only the library knows which options exist.
 
--- Shortest that reads back as the same number, whatever the locale's decimal point.
+-- The shortest text that reads back as the same number. It has a decimal point "." in every locale.
 local function number_text(number)
   if math.type and math.type(number) == "integer" then return ("%d"):format(number) end
   if number % 1 == 0 and math.abs(number) < 2 ^ 53 then return ("%.0f"):format(number) end
@@ -10,7 +10,7 @@ local function number_text(number)
   end
 end
 
--- Nil and the type for what is neither a string nor a number.
+-- Returns the text of a string or number; nil and the type for any other value.
 local function word(value)
   local kind = type(value)
   if kind == "number" then return number_text(value) end
@@ -28,7 +28,7 @@ local function value_text(value)
   return table.concat(items, ",")
 end
 
--- In order of names, so that errors are always the same.
+-- The options are sorted by name, so that the same table always gives the same error.
 local function table_text(options)
   local names, words = {}, {}
   for name in pairs(options) do
@@ -46,7 +46,7 @@ local function table_text(options)
   return table.concat(words, " ")
 end
 
--- Nil for no options; nil and what is wrong for bad ones.
+-- Returns the text; nil if there are no options; nil and the reason if they are invalid.
 return function(options)
   local kind = type(options)
   if kind == "nil" then return nil end

@@ -7,7 +7,6 @@ use crate::os;
 use crate::sanitize;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -60,9 +59,9 @@ impl NodeCache {
     /// nothing of the key: everybody sees it, and could try passwords on it. What was answered to another key is as if not
     /// there, as this one may be answered where that was not; of it the file, for this user's eyes, has a number of 64 bits.
     pub fn new(folder: &Path, question: &[&str], key: &str) -> NodeCache {
-        let question = number(&(env!("CARGO_PKG_VERSION"), question));
+        let question = number(&[&[env!("CARGO_PKG_VERSION")], question].concat());
         let name = format!("carbontracker-{}-grid-{question:016x}.json", os::user());
-        NodeCache { path: folder.join(name), key: number(&key) }
+        NodeCache { path: folder.join(name), key: number(&[key]) }
     }
 
     /// What is there, if it can be right at `now`, seconds since 1970 UTC.
@@ -144,10 +143,9 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(os::NO_FOLLOW).open(path)
 }
 
-fn number(words: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    words.hash(&mut hasher);
-    hasher.finish()
+/// A number made of words, the same in every build. No text contains the byte that ends a word.
+fn number(words: &[&str]) -> u64 {
+    os::stable_hash(words.iter().flat_map(|word| word.bytes().chain([0xff])))
 }
 
 fn print(key: u64, entry: &CacheEntry) -> Value {

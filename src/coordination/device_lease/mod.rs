@@ -46,6 +46,11 @@ impl LeaseState {
     pub fn is_elsewhere(&self) -> bool {
         !self.is_ours && (self.holder.is_some() || self.is_apart)
     }
+
+    /// The other process that counts the device; None: there is none, or its number is unknown here.
+    pub fn process(&self) -> Option<u32> {
+        self.holder.filter(|&holder| holder > 0)
+    }
 }
 
 /// What this tracker claims to count.

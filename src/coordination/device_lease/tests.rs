@@ -12,6 +12,24 @@ fn memory() -> Vec<AtomicU64> {
     (0..NUMBERS).map(|_| AtomicU64::new(0)).collect()
 }
 
+/// Processes with different versions of the library meet by the hashes of these names.
+#[test]
+fn the_names_of_devices_stay() {
+    use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+    let job = crate::coordination::job::Job { key: "a".into(), words: String::new(), is_named: true };
+    let names = [
+        (DeviceKind::Cpu, MeasuringMethod::Power, "the processors"),
+        (DeviceKind::Dram, MeasuringMethod::Power, "the memory"),
+        (DeviceKind::Node, MeasuringMethod::Power, "the node"),
+        (DeviceKind::Gpu, MeasuringMethod::Power, "GPU id"),
+        (DeviceKind::Cpu, MeasuringMethod::Estimate, "id"),
+    ];
+    for (kind, method, name) in names {
+        let channel = Channel::new((kind, "test"), "device", "id", method, Quantity::Power { max_watts: 1.0 });
+        assert_eq!(super::device(&channel, &job).as_deref(), Some(name));
+    }
+}
+
 /// A process as the simulation has it.
 #[derive(Clone, Debug)]
 struct Process {

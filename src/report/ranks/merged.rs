@@ -313,19 +313,23 @@ fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
 
 /// The sources that no rank measures, without those that another rank counts.
 fn unavailable(counting: &[&Value]) -> Value {
-    let mut all: Vec<&Value> = Vec::new();
-    for rank in counting {
-        let devices = rank.pointer("/job/devices").and_then(Value::as_array).into_iter().flatten();
-        let elsewhere = devices.filter(|device| device.get("counted_here") == Some(&Value::Bool(false)));
-        let ids: Vec<String> = elsewhere.map(ids).filter(|ids| !ids.is_empty()).collect();
-        let is_counted =
-            |one: &Value| ids.iter().any(|ids| word(one, "/reason").is_some_and(|why| why.starts_with(ids)));
-        all.extend(list(rank, "unavailable").filter(|one| !is_counted(one)));
-    }
-    distinct(all.into_iter())
+    let of = |&rank| list(rank, "unavailable").filter(move |one| !is_counted(rank, one));
+    distinct(counting.iter().flat_map(of))
 }
 
-/// A device's ids, with which the reason begins why a rank does not measure it.
+/// Whether another rank counts what this entry of a rank's `unavailable` names. Files written before the field
+/// `counted_elsewhere` have it in the reason only, which begins with the ids of the device.
+fn is_counted(rank: &Value, one: &Value) -> bool {
+    if let Some(counted) = one.get("counted_elsewhere").and_then(Value::as_bool) {
+        return counted;
+    }
+    let devices = rank.pointer("/job/devices").and_then(Value::as_array).into_iter().flatten();
+    let mut elsewhere = devices.filter(|device| device.get("counted_here") == Some(&Value::Bool(false)));
+    let begins = |ids: &str| !ids.is_empty() && word(one, "/reason").is_some_and(|reason| reason.starts_with(ids));
+    elsewhere.any(|device| begins(&ids(device)))
+}
+
+/// The ids of a device, as one text.
 fn ids(device: &Value) -> String {
     list(device, "ids").filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }

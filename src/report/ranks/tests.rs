@@ -319,6 +319,25 @@ fn who_counts_is_known_by_fields() {
     assert!(!is_counted_elsewhere(&rank(0, "node1", Some(1.0))) && !is_counted_elsewhere(&json!({"run": {"id": "a"}})));
 }
 
+/// Two ranks of a node took turns. Each lists the device, and the entry of the other's time is in words of any kind.
+#[test]
+fn devices_that_another_rank_counts_are_known_by_a_field() {
+    let with = |number: u64, entry: Value| {
+        let mut rank = rank(number, "node1", Some(2e4));
+        rank["job"] =
+            json!({"devices": [{"device": "the processors", "ids": ["a"], "counted_here": false, "process": 7}]});
+        rank["unavailable"] =
+            json!([entry, {"source": "nvml", "reason": "a: no driver", "cure": null, "counted_elsewhere": false}]);
+        rank
+    };
+    let reworded = json!({"source": "rapl", "reason": "rank 7 has it", "counted_elsewhere": true, "counted_by_pid": 7});
+    // As version 0.1.0 wrote it.
+    let old = json!({"source": "rapl", "reason": "a: counted by process 7 of this job, and not here"});
+    let job = merged(&[&with(0, reworded), &with(1, old)]);
+    assert_eq!(job["unavailable"].as_array().unwrap().len(), 1, "{}", job["unavailable"]);
+    assert_eq!((&job["unavailable"][0]["source"], job["usage"]["energy_j"].as_f64()), (&json!("nvml"), Some(4e4)));
+}
+
 /// Where every value of a report stands.
 fn pointers(at: &str, value: &Value, all: &mut Vec<String>) {
     all.push(at.to_owned());

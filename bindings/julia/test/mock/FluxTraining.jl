@@ -1,4 +1,4 @@
-# Stands in for FluxTraining.jl: its names, and its order of events, as far as the extension sees them.
+# A mock of FluxTraining.jl, with the names and the order of events that the extension uses.
 module FluxTraining
 
 module Phases
@@ -28,7 +28,7 @@ struct CancelFittingException <: Exception end
 
 on(::Events.Event, phase, ::Callback, learner) = nothing
 
-# An epoch: on an exception EpochEnd does not come; CancelEpochException alone goes no further.
+# An epoch. After an exception there is no EpochEnd. Only CancelEpochException does not propagate.
 function epoch!(step, callback, phase, batches)
     try
         on(EpochBegin(), phase, callback, nothing)
