@@ -1,5 +1,8 @@
 # make demo      builds the library and measures a small training, live
 # make check     all tests; as root on Debian it first installs the tools they call
+# make lint      checks format, lints and the house: layout, names, language, documents (tests/house)
+# make test      the tests; make test-NAME runs one program of them
+# make docs      builds the book in docs and the crate's documentation
 # make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
 # make LIVE=0    leaves live services of carbon intensity out: no code that opens a connection, 1.8 MB less
 # make install   copies them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
@@ -84,11 +87,30 @@ demo: $(BUILD)/train
 tools:
 	tests/tools.sh
 
-check: tools all
+.PHONY: fmt clippy lint test docs
+fmt:
 	$(CARGO) fmt --all --check
+
+clippy:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+lint: fmt clippy test-house
+
+test: all
 	$(CARGO) test --locked -p carbontracker --lib --no-default-features
 	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked
+
+test-house:
+	$(CARGO) test --locked -p carbontracker --test house
+
+test-%: all
+	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked --test $*
+
+docs:
+	mdbook build docs
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+check: tools fmt clippy test
 
 header:
 	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test header the_committed_header

@@ -1,10 +1,11 @@
 //! What the options ask for: which grid, as far as it is known at once, and what tells more of it while the run lasts.
 
 use super::facility::{At, Facility};
+use super::http::request::Secret;
 use super::intensity::{GridIntensity, Hourly, Intensity, csv_file, zones};
 use super::location::cloud;
 use super::provider::registry;
-use super::provider::{Provider, ProviderLocation, Secret};
+use super::provider::{Provider, ProviderLocation};
 use crate::error::{Error, Result};
 use crate::options::{IntensityOption, Options};
 use crate::os;

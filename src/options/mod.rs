@@ -3,10 +3,10 @@
 pub mod environment;
 
 use crate::carbon::facility::ByRegion;
+use crate::carbon::http::request::Secret;
 use crate::carbon::impacts::{Price, Rates};
 use crate::carbon::intensity::slot::DIRTIEST;
 use crate::carbon::intensity::zones;
-use crate::carbon::provider::Secret;
 use crate::carbon::provider::registry;
 
 use crate::error::{Error, Result, Status};

@@ -1,5 +1,6 @@
 //! Finds the runs that are ranks of one job, by their reports, and merges them into one run. Pure.
 
+mod fold;
 mod forecast;
 mod merged;
 mod series;
@@ -56,7 +57,7 @@ pub fn is_counted_elsewhere(report: &Value) -> bool {
         && match report.pointer("/job/devices").and_then(Value::as_array) {
             Some(devices) => devices.iter().any(is_elsewhere),
             None if has("/run/job") => has("/run/rank") && !has("/components/0"),
-            None => merged::list(report, "unavailable").any(is_old_reason),
+            None => fold::list(report, "unavailable").any(is_old_reason),
         }
 }
 

@@ -4,9 +4,10 @@
 use crate::grid_server::{Behaviour, FAR, Proxy, Server, Shown, refused_url, write_authority};
 use carbontracker::carbon::http::client::{self, HttpFailure, HttpLimits};
 use carbontracker::carbon::http::proxy::Proxies;
+use carbontracker::carbon::http::request::{HttpMethod, HttpRequest, Secret};
 use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use carbontracker::carbon::live::poller::{self, Lookup, PollConfig, PollTask, PollUpdate, Target};
-use carbontracker::carbon::provider::{HttpMethod, HttpRequest, Provider, Secret};
+use carbontracker::carbon::provider::Provider;
 use carbontracker::os::worker::Worker;
 use std::path::PathBuf;
 use std::process::Command;

@@ -2,7 +2,7 @@
 //! and shows nothing of a key, a header or an answer. A proxy only carries what is encrypted for the service.
 
 use super::proxy::Proxies;
-use crate::carbon::provider::{HttpMethod, HttpRequest, Secret};
+use crate::carbon::http::request::{HttpMethod, HttpRequest, Secret};
 use crate::os::memory;
 use rustls::CertificateError;
 use rustls::crypto::ring;

@@ -7,3 +7,4 @@
 pub mod client;
 #[cfg(feature = "live")]
 pub mod proxy;
+pub mod request;

@@ -1,7 +1,7 @@
 //! The proxy by which this node reaches the internet, as the environment tells it to all tools: many clusters' compute nodes
 //! have no other way out.
 
-use crate::carbon::provider::Secret;
+use crate::carbon::http::request::Secret;
 use std::net::IpAddr;
 
 /// Who names it, the first that is set.

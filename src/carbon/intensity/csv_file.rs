@@ -3,12 +3,14 @@
 mod dates;
 mod encoding;
 mod exports;
+mod figure;
 mod headings;
 mod hours;
 mod layout;
 mod local;
 mod names;
 mod numbers;
+mod row;
 mod rows;
 mod table;
 mod times;

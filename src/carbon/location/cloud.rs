@@ -1,8 +1,8 @@
 //! Which cloud region this machine is in, for `location=cloud`: by the firmware's texts, the environment and the
 //! provider's own metadata, which is asked only there and never leaves the host.
 
+use crate::carbon::http::request::{HttpMethod, HttpRequest, Secret};
 use crate::carbon::intensity::zones::{self, FoundName, Spot};
-use crate::carbon::provider::{HttpMethod, HttpRequest, Secret};
 
 /// The link-local address that all three answer at.
 const METADATA: &str = "http://169.254.169.254";

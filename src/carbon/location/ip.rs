@@ -1,7 +1,7 @@
 //! Where this machine is by its public address, for `location=ip`: one look-up, only where the user asks for it.
 
+use crate::carbon::http::request::{HttpRequest, field, json};
 use crate::carbon::intensity::zones;
-use crate::carbon::provider::{HttpRequest, field, json};
 use serde_json::Value;
 
 /// Who is asked: over HTTPS, and without a key.

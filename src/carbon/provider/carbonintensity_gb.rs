@@ -1,9 +1,7 @@
 //! Carbon Intensity of the British system operator: Great Britain and its regions, by the half hour, without a key.
 
-use super::{
-    HttpRequest, Provider, ProviderLocation, encoded, field, figure, in_order, json, list, minute, refused_by_others,
-    slot, time,
-};
+use super::{Provider, ProviderLocation, encoded, figure, in_order, minute, refused_by_others, slot, time};
+use crate::carbon::http::request::{HttpRequest, field, json, list};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
 use crate::error::Error;

@@ -1,9 +1,7 @@
 //! Electricity Maps, v3: the world, by the hour, for a key. The free plan holds one zone and no forecast.
 
-use super::{
-    HttpRequest, Provider, ProviderLocation, Secret, country, encoded, field, figure, in_order, json, list, slot,
-    spacing, time,
-};
+use super::{Provider, ProviderLocation, country, encoded, figure, in_order, slot, spacing, time};
+use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, FoundName, Spot};
 use crate::error::Error;

@@ -1,9 +1,7 @@
 //! Energi Data Service of the Danish system operator: both halves of Denmark, every five minutes, without a key.
 
-use super::{
-    HttpRequest, Provider, ProviderLocation, country, encoded, field, figure, json, list, minute, refused_by_others,
-    slot, time,
-};
+use super::{Provider, ProviderLocation, country, encoded, figure, minute, refused_by_others, slot, time};
+use crate::carbon::http::request::{HttpRequest, field, json, list};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
 use crate::carbon::location::ip::GeoLocation;

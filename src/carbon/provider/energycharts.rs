@@ -1,9 +1,7 @@
 //! Energy-Charts of Fraunhofer ISE: Germany and most of Europe, every quarter of an hour, without a key.
 
-use super::{
-    HttpRequest, Provider, ProviderLocation, country, field, figure, in_order, json, list, minute, refused_by_others,
-    slot, spacing,
-};
+use super::{Provider, ProviderLocation, country, figure, in_order, minute, refused_by_others, slot, spacing};
+use crate::carbon::http::request::{HttpRequest, field, json, list};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, Spot};
 use crate::error::Error;

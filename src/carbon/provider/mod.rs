@@ -7,68 +7,13 @@ pub mod energycharts;
 pub mod registry;
 pub mod watttime;
 
+use super::http::request::{HttpRequest, field};
 use super::intensity::slot::{DIRTIEST, FigureQuality, IntensitySlot};
 use super::intensity::zones;
 use super::location::ip::GeoLocation;
 use crate::error::Error;
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
-
-/// A text that is never shown: a key, or a header that holds one.
-#[derive(Clone, Default)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
-    }
-}
-
-/// How a request is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HttpMethod {
-    /// Reads something.
-    #[default]
-    Get,
-    /// Asks Amazon's metadata for a token, with an empty body.
-    Put,
-}
-
-/// What to ask a service, over HTTP and without a body.
-#[derive(Clone, Debug, Default)]
-pub struct HttpRequest {
-    /// GET, nearly always.
-    pub method: HttpMethod,
-    /// Scheme and host where they are not the service's own.
-    pub base: Option<&'static str>,
-    /// Path and query, beginning with a slash.
-    pub path: String,
-    /// Headers, which may hold a key.
-    pub headers: Vec<(&'static str, Secret)>,
-    /// The user's plan may lack it, as a forecast: its refusal is no failure of the round.
-    pub is_optional: bool,
-    /// Which answer this is, for the service itself.
-    pub answer: u8,
-}
-
-impl HttpRequest {
-    /// A GET of this path.
-    pub fn get(answer: u8, path: impl Into<String>) -> Self {
-        HttpRequest { path: path.into(), answer, ..HttpRequest::default() }
-    }
-
-    /// With this header too.
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, Secret(value.into())));
-        self
-    }
-
-    /// Its refusal is no failure.
-    pub fn optional(mut self) -> Self {
-        self.is_optional = true;
-        self
-    }
-}
 
 /// A live service for one zone.
 pub trait Provider: Send {
@@ -150,31 +95,6 @@ pub(super) fn country(zone: &str) -> &str {
 const LATEST: f64 = 7_258_118_400.0;
 /// No service's step is longer, s.
 const LONGEST: f64 = 86_400.0;
-
-/// The answer as JSON that is no error. Its depth is bounded by serde_json (128).
-pub(super) fn json(body: &[u8]) -> Result<Value, String> {
-    let value: Value =
-        serde_json::from_slice(body).map_err(|fault| match body.iter().find(|b| !b.is_ascii_whitespace()) {
-            None => "the answer is empty",
-            Some(b'{' | b'[') if fault.is_eof() => "the answer is cut off",
-            Some(b'{' | b'[') => "the answer is damaged: it is no whole JSON",
-            Some(_) => "the answer is not JSON: is a proxy in between?",
-        })?;
-    match value.get("error") {
-        Some(_) => Err("the service answers with an error, though it says that all is well".into()),
-        None => Ok(value),
-    }
-}
-
-/// A field that each answer has.
-pub(super) fn field<'a>(value: &'a Value, name: &str) -> Result<&'a Value, String> {
-    value.get(name).ok_or_else(|| format!("the answer lacks '{name}'"))
-}
-
-/// A field that is a list.
-pub(super) fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], String> {
-    Ok(field(value, name)?.as_array().ok_or_else(|| format!("'{name}' is no list in the answer"))?)
-}
 
 /// A field that is an RFC 3339 stamp in UTC.
 pub(super) fn time(value: &Value, name: &str) -> Result<f64, String> {

@@ -1,7 +1,8 @@
 //! The live services there are, by name.
 
-use super::{Provider, ProviderLocation, Secret};
+use super::{Provider, ProviderLocation};
 use super::{carbonintensity_gb, electricitymaps, energidataservice, energycharts, watttime};
+use crate::carbon::http::request::Secret;
 use crate::error::Error;
 
 /// The service of this name for this place. With `location=ip` it is chosen when the look-up has answered.

@@ -1,9 +1,8 @@
 //! WattTime, v3: what one kWh more would emit in a region of the US and elsewhere, for an account. Marginal figures say
 //! which hour to choose; they are no share of what the grid emits, and are never mixed with the others.
 
-use super::{
-    HttpRequest, Provider, ProviderLocation, Secret, encoded, field, figure, in_order, json, list, slot, time,
-};
+use super::{Provider, ProviderLocation, encoded, figure, in_order, slot, time};
+use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
 use crate::error::Error;

@@ -1,6 +1,6 @@
 //! The forecast of a job, from those of its ranks.
 
-use super::merged::{fold_all, list};
+use super::fold::{fold_all, list};
 use super::{last_end, number, word};
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::ErrorBand;

@@ -1,6 +1,6 @@
 //! Adds up what the ranks of a job used in each epoch and over time.
 
-use super::merged::list;
+use super::fold::{fold_all, list};
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::PerKind;
 use crate::measurement::channel::DeviceKind;
@@ -78,7 +78,7 @@ pub fn forecasts(ranks: &[&Value]) -> Value {
     let first = lists.first().map(|list| list.keys()).into_iter().flatten();
     let of_all =
         first.filter_map(|epochs| lists.iter().map(|list| list.get(epochs).copied()).collect::<Option<Vec<_>>>());
-    of_all.map(|ones| super::merged::fold_all(&ones)).collect()
+    of_all.map(|ones| fold_all(&ones)).collect()
 }
 
 /// Mean power over time, added over the ranks.

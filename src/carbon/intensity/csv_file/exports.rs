@@ -1,6 +1,6 @@
 //! Whose export a file is, by its headings, and what that service's format defines. Pure.
 
-use super::headings::FigureColumn;
+use super::figure::FigureColumn;
 use super::names::{Name, squashed};
 use super::table::shown;
 use crate::carbon::intensity::zones::{self, Spot};

@@ -1,6 +1,5 @@
 //! Hours in a column of their own beside a date, as whole numbers: 0 to 23, or 1 to 24. Pure.
 
-use super::headings::CsvColumns;
 use super::table::shown;
 
 /// How the hours of a day are counted.
@@ -37,11 +36,11 @@ impl HourEvidence {
         self.first.get_or_insert_with(|| (line, cell.to_owned()));
     }
 
-    /// How the file counts its hours; Err: it cannot be known.
-    pub fn manner(&self, columns: &CsvColumns) -> Result<Hours, String> {
+    /// How the file counts its hours; Err: it cannot be known. A heading that names the hour's end decides.
+    pub fn manner(&self, is_hour_end: bool) -> Result<Hours, String> {
         let Some((line, cell)) = &self.first else { return Ok(Hours::Starts) };
         match (self.has_0, self.has_24) {
-            _ if columns.time.is_hour_end => Ok(Hours::Starts), // the heading decides
+            _ if is_hour_end => Ok(Hours::Starts),
             (true, false) => Ok(Hours::Starts),
             (false, true) => Ok(Hours::Ends),
             (has_both, _) => Err(format!(

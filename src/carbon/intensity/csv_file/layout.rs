@@ -54,7 +54,7 @@ impl<'a> Layout<'a> {
         let seen = Seen::of(table, skipped, &columns)?;
         Ok(Layout {
             basis: seen.basis(wanted),
-            hours: seen.hours.manner(&columns)?,
+            hours: seen.hours.manner(columns.time.is_hour_end)?,
             has_one_zone: seen.zones.len() < 2,
             zone: seen.zone(&columns, wanted).map_err(|why| format!("line {}: {why}", columns.line))?,
             decimal: seen.numbers.decimal(table.delimiter)?,

@@ -2,7 +2,7 @@
 
 use super::dates::month_and_day;
 use super::headings::TimeColumn;
-use super::rows::CsvRow;
+use super::row::CsvRow;
 use super::table::shown;
 use super::times::HOUR_S;
 use crate::units;

@@ -1,34 +1,19 @@
 //! The rows of a file, and what they make of the grid over time. Pure.
 
-use super::headings::{CsvColumns, EXAMPLE, FigureColumn};
+use super::figure::FigureColumn;
+use super::headings::{CsvColumns, EXAMPLE};
 use super::hours::Hours;
 use super::layout::{self, Layout};
 use super::local;
 use super::names::TimeZone;
 use super::numbers;
+use super::row::CsvRow;
 use super::table::{CsvRecord, shown};
 use super::times;
 use crate::carbon::intensity::slot::{DIRTIEST, FigureQuality, IntensitySlot};
 
 /// How long the last figure holds where there is no step to see, s.
 const STEP_S: f64 = 3600.0;
-
-/// A figure of the file.
-#[derive(Clone, Copy, Debug)]
-pub struct CsvRow {
-    /// Since when it holds, s since 1970 UTC.
-    pub at: f64,
-    /// Until when, where the file states it.
-    pub end: Option<f64>,
-    /// None: a hole.
-    pub g_per_kwh: Option<f64>,
-    /// How sure it is.
-    pub standing: FigureQuality,
-    /// Its line.
-    pub line: u64,
-    /// Whether its time lacks an offset, and no heading states that it is UTC.
-    pub is_bare: bool,
-}
 
 /// All rows of a file. A row that does not state its kind is a forecast if its time is after `now`, s since 1970.
 pub fn read(layout: &Layout, now: f64) -> Result<Vec<CsvRow>, String> {

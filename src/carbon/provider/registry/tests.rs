@@ -1,6 +1,7 @@
 //! What holds for every service: all the samples of `tests/fixtures/api`, and what becomes of them when they are damaged.
 
 use super::*;
+use crate::carbon::http::request::*;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::location::cloud;
 use crate::carbon::location::ip::{self, GeoLocation};
