@@ -11,6 +11,7 @@
 // Input must not reach a panic.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+/// cbindgen:ignore
 mod fortran77;
 
 use carbontracker::error::{Error, Result, Status};
