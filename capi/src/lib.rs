@@ -359,7 +359,10 @@ unsafe fn write_text(text: &str, buf: *mut c_char, cap: usize, needed: *mut usiz
         }
     }
     if buf.is_null() || text.len() >= cap {
-        let message = format!("the text takes {} bytes, but the buffer holds {cap}; call again with a larger buffer", text.len() + 1);
+        let message = format!(
+            "the text takes {} bytes, but the buffer holds {cap}; call again with a larger buffer",
+            text.len() + 1
+        );
         return Err(Error::new(Status::CT_ERANGE, message));
     }
     Ok(())
