@@ -31,6 +31,7 @@ use crate::carbon::facility::Facility;
 use crate::carbon::impacts::{Rates, Use};
 use crate::carbon::intensity::{GridIntensity, Intensity};
 use crate::carbon::what_if::{Elsewhere, Of, WhatIf, WhatIfRun};
+use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
 use crate::error::{Error, Result, Status};
 use crate::forecast::uncertainty::Uncertainty;
@@ -89,8 +90,8 @@ pub struct ReportSettings {
 /// The moment that a report is about.
 #[derive(Clone, Copy)]
 pub struct Now {
-    /// On the monotonic clock, ns.
-    pub at: u64,
+    /// When it is.
+    pub at: MonoNs,
     /// What is known of the epochs ended is all there will be.
     pub whole: bool,
     /// The open epoch.
@@ -180,7 +181,7 @@ impl Report {
                 .into_iter()
                 .map(|(index, epoch)| EpochRow::new(index, epoch, ledger, &bill))
                 .collect(),
-            open_epoch: ledger.open().map(|begin| (at.saturating_sub(begin) as f64 * 1e-9, ledger.open_j(at))),
+            open_epoch: ledger.open().map(|begin| (at.s_since(begin), ledger.open_j(at))),
             unavailable: books.unavailable.iter().chain(&books.opening).cloned().collect(),
             elsewhere: books.elsewhere().collect(),
             job: job::JobReport::new(books),
@@ -195,7 +196,7 @@ impl Report {
             course: TimeSeries::default(),
         };
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
-            report.what_if = report.otherwise(&books.grid, books.calendar.unix_s(at));
+            report.what_if = report.otherwise(&books.grid, books.calendar.unix_s(at).0);
         }
         if detail == Detail::Epochs {
             report.course = TimeSeries::new(books, &pricing, setting.planned, setting.level, at);
@@ -355,7 +356,7 @@ impl Report {
 /// When the last epoch ended, s since 1970; of a run that was taken up, once an epoch has ended since.
 fn last_end(books: &RunState) -> Option<f64> {
     let has_ended = books.ledger.epochs() > books.past.epochs_done();
-    books.ledger.last_end().filter(|_| has_ended).map(|end| books.calendar.unix_s(end))
+    books.ledger.last_end().filter(|_| has_ended).map(|end| books.calendar.unix_s(end).0)
 }
 
 fn state(planned: u64, books: &RunState, is_open: bool) -> &'static str {
