@@ -1,10 +1,10 @@
-//! How this process came to be: parent, process group, program and script.
+//! The parent, process group, program and script of this process.
 
 use super::{hostname, pid_namespace, text};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What identifies processes that were started together.
+/// The values by which processes that were started together are recognised.
 #[derive(Clone, Debug, Default)]
 pub struct Kin {
     /// Number of the parent process.
@@ -23,15 +23,15 @@ pub struct Kin {
     pub launcher: Option<u32>,
 }
 
-/// Reads how this process came to be; None if /proc does not show it.
+/// Reads the values of this process; None if /proc cannot be read.
 pub fn kin() -> Option<Kin> {
     // SAFETY: these calls return numbers of this process and cannot fail.
     let (parent, group, session) = unsafe { (libc::getppid(), libc::getpgid(0), libc::getsid(0)) };
     let program = std::fs::metadata("/proc/self/exe").ok()?;
     let namespace = Some(pid_namespace()).filter(|namespace| *namespace > 0)?;
     let name = std::fs::read_link("/proc/self/exe").ok()?;
-    let arguments = text::beginning(Path::new("/proc/self/cmdline"), text::MEDIUM).ok()?;
-    let leader = text::read(Path::new(&format!("/proc/{session}/stat")), text::SMALL).ok();
+    let arguments = text::beginning(Path::new("/proc/self/cmdline"), text::MAX_PROC_BYTES).ok()?;
+    let leader = text::read(Path::new(&format!("/proc/{session}/stat")), text::MAX_SYS_BYTES).ok();
     // The fields after the name, which is in parentheses and may contain any character: state, parent, …
     let launcher = leader.and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
     Some(Kin {
