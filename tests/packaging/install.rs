@@ -90,7 +90,8 @@ fn installed_files_are_readable_by_all_users_and_removed_by_uninstall() {
         let libraries = stage.join("opt/ct").join(libdir.trim_start_matches("/opt/ct/"));
         assert!(libraries.join("libcarbontracker.so").exists(), "{new:?}");
         for path in &new {
-            let mode = stage.join(path).metadata().expect("the file or the target of the link exists").permissions().mode();
+            let mode =
+                stage.join(path).metadata().expect("the file or the target of the link exists").permissions().mode();
             let is_program = stage.join(path).is_dir() || path.starts_with("opt/ct/bin");
             assert_eq!(
                 mode & if is_program { 0o555 } else { 0o444 },
