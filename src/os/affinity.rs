@@ -71,7 +71,9 @@ pub fn is_own_thread(task: &Path) -> bool {
 /// If this thread is pinned to one processor, allows it all processors of its process. Otherwise a sampler would share
 /// its processor with a busy thread of the application and read late.
 pub fn widen_affinity() {
-    room_for_this_thread().into_iter().for_each(|set| set.apply_to_this_thread());
+    if let Some(set) = room_for_this_thread() {
+        set.apply_to_this_thread();
+    }
 }
 
 /// The processors of the process, if this thread is pinned to one and the process has more. None otherwise.

@@ -149,7 +149,9 @@ fn at_end(function: extern "C" fn()) {
 #[unsafe(link_section = ".fini_array")]
 static LAST: extern "C" fn() = {
     extern "C" fn last() {
-        AT_END.get().into_iter().for_each(|function| function());
+        if let Some(function) = AT_END.get() {
+            function();
+        }
     }
     last
 };

@@ -51,7 +51,9 @@ impl OwnTable {
             received.into_iter().for_each(|job| job());
         })?;
         let table = Arc::new(OwnTable { jobs: Mutex::new(Some(jobs)), root: Some(root), process });
-        shared.iter_mut().for_each(|shared| **shared = Arc::downgrade(&table));
+        if let Some(shared) = &mut shared {
+            **shared = Arc::downgrade(&table);
+        }
         Ok(table)
     }
 
@@ -64,10 +66,13 @@ impl OwnTable {
     ) -> io::Result<Option<T>> {
         let errand = Arc::new(Errand::new(body));
         let caller = CpuSet::of_this_thread();
-        let (starts, does) = (Arc::clone(&errand), Arc::clone(&errand));
+        let starts = Arc::clone(&errand);
+        let does = Arc::clone(&errand);
         let thread = move || {
             // A thread inherits its processors from the thread that starts it, which is not the caller.
-            caller.into_iter().for_each(|set| set.apply_to_this_thread());
+            if let Some(set) = caller {
+                set.apply_to_this_thread();
+            }
             does.run();
         };
         let job: TableJob = Box::new(move || match spawn_quiet(name, thread) {
@@ -123,7 +128,9 @@ impl OwnTable {
     /// Ends the thread that starts the others even if trackers exist. It is for an application without any thread left.
     pub fn close_shared() {
         let shared = super::lock_within(&SHARED, super::LOCK_WAIT);
-        shared.and_then(|shared| shared.upgrade()).into_iter().for_each(|table| *table.jobs() = None);
+        if let Some(table) = shared.and_then(|shared| shared.upgrade()) {
+            *table.jobs() = None;
+        }
     }
 
     fn jobs(&self) -> MutexGuard<'_, Option<Sender<TableJob>>> {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub struct Worker {
     stop: Stop,
     thread: Thread,
-    /// None once a caller waits for its end.
+    /// The thread; None once a caller waits for its end.
     running: Mutex<Option<JoinHandle<()>>>,
     /// The process of the thread. A forked child inherits this value but not the thread.
     process: u32,

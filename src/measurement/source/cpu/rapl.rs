@@ -1,6 +1,8 @@
 //! RAPL energy counters of Intel and AMD processors through the kernel's powercap files
 //! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory, or of the whole platform.
 
+mod zones;
+
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::{self, NumberFile};
@@ -10,6 +12,7 @@ use crate::os;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use zones::{RaplDomain, RaplZone, zones};
 
 const NAME: &str = "rapl";
 
@@ -20,9 +23,6 @@ pub const MAX_DRAM_W: f64 = 1000.0;
 /// The most power of a whole platform, W.
 const MAX_PSYS_W: f64 = 20_000.0;
 
-/// The most zone folders that are searched. A machine has far fewer, though each can be found on several paths.
-const MAX_FOLDERS: u32 = 4096;
-
 const CURE: &str = "allow this user to read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or permanently by a udev rule in \
 /etc/udev/rules.d/70-rapl.rules: SUBSYSTEM==\"powercap\", KERNEL==\"intel-rapl*:*\", ACTION==\"add\", RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"";
 
@@ -32,28 +32,6 @@ const HIDDEN: &str = "hidden by the container";
 const HIDDEN_CURE: &str = "start the container with --security-opt systempaths=unconfined --security-opt apparmor=unconfined (Docker) or \
 --security-opt unmask=/sys/devices/virtual/powercap (podman); or, also in Kubernetes, mount the host's /sys and /proc at another \
 place (docker run -v /sys:/host/sys:ro -v /proc:/host/proc:ro; a hostPath volume) and use sysroot=/host";
-
-/// The domain of a zone, from its `name`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Domain {
-    /// A package.
-    Package,
-    /// The memory of a package.
-    Dram,
-    /// The whole platform, which contains the packages.
-    Psys,
-}
-
-/// A powercap zone that can be measured.
-#[derive(Debug)]
-struct RaplZone {
-    dir: PathBuf,
-    /// The directory's name: "intel-rapl:0:2".
-    id: String,
-    /// The zone's name after its parent's: "package-0 dram".
-    label: String,
-    domain: Domain,
-}
 
 struct Rapl {
     channels: Vec<Channel>,
@@ -81,22 +59,24 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     }
     let mut rapl = Rapl { channels: Vec::new(), files: Vec::new() };
     let mut unavailable = Vec::new();
-    for (domain, kind) in
-        [(Domain::Package, DeviceKind::Cpu), (Domain::Dram, DeviceKind::Dram), (Domain::Psys, DeviceKind::Node)]
-    {
+    for (domain, kind) in [
+        (RaplDomain::Package, DeviceKind::Cpu),
+        (RaplDomain::Dram, DeviceKind::Dram),
+        (RaplDomain::Psys, DeviceKind::Node),
+    ] {
         let mut of_domain = zones.iter().filter(|zone| zone.domain == domain).peekable();
         match (domain, kinds.contains(&kind), of_domain.peek()) {
-            (_, false, _) | (Domain::Dram, true, None) => (),
-            (Domain::Package, true, None) => unavailable.push(missing(
+            (_, false, _) | (RaplDomain::Dram, true, None) => (),
+            (RaplDomain::Package, true, None) => unavailable.push(missing(
                 "no package zone: this machine meters the whole, not its packages",
                 "measure the whole by components=node",
             )),
-            (Domain::Psys, true, None) => unavailable.push(missing(
+            (RaplDomain::Psys, true, None) => unavailable.push(missing(
                 "no psys zone: this machine meters its packages, not the whole",
                 "measure the packages by components=cpu,dram",
             )),
             // Several psys zones may show the same whole, so only the first counts.
-            (Domain::Psys, true, Some(_)) => rapl.add(of_domain.take(1), &mut unread),
+            (RaplDomain::Psys, true, Some(_)) => rapl.add(of_domain.take(1), &mut unread),
             (_, true, Some(_)) => rapl.add(of_domain, &mut unread),
         }
     }
@@ -184,9 +164,9 @@ fn is_masked(path: &Path, fault: Fault) -> bool {
 impl RaplZone {
     fn channel(&self) -> Channel {
         let (kind, max_watts) = match self.domain {
-            Domain::Package => (DeviceKind::Cpu, MAX_PACKAGE_W),
-            Domain::Dram => (DeviceKind::Dram, MAX_DRAM_W),
-            Domain::Psys => (DeviceKind::Node, MAX_PSYS_W),
+            RaplDomain::Package => (DeviceKind::Cpu, MAX_PACKAGE_W),
+            RaplDomain::Dram => (DeviceKind::Dram, MAX_DRAM_W),
+            RaplDomain::Psys => (DeviceKind::Node, MAX_PSYS_W),
         };
         let range = number_file::text(&self.dir.join("max_energy_range_uj")).ok().and_then(|range| range.parse().ok());
         let range = range.filter(|&range| range > 0);
@@ -203,61 +183,6 @@ impl Source for Rapl {
     fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
         crate::measurement::source::read_counters(&mut self.files, clock, readings);
     }
-}
-
-/// The zones in order, MMIO zones last, without parts of a package other than its memory. Also the `name` files that
-/// cannot be read, with the reason.
-fn zones(sysroot: &Path) -> (Vec<RaplZone>, Vec<(PathBuf, Fault)>) {
-    let mut dirs = BTreeMap::new();
-    let mut folders_left = MAX_FOLDERS;
-    for folder in ["sys/class/powercap", "sys/devices/virtual/powercap"] {
-        collect(&sysroot.join(folder), 0, &mut folders_left, &mut dirs);
-    }
-    let name_of = |id: &str| dirs.get(id).and_then(|dir: &PathBuf| number_file::text(&dir.join("name")).ok());
-    let unread = dirs.values().map(|dir| dir.join("name")).filter_map(|name| {
-        let fault = Fault::from(number_file::text(&name).err()?);
-        (fault != Fault::Gone).then_some((name, fault))
-    });
-    let unread = unread.collect();
-    let mut zones: Vec<RaplZone> = dirs
-        .iter()
-        .filter_map(|(id, dir)| {
-            let name = name_of(id)?;
-            let domain = match name.as_str() {
-                "dram" => Domain::Dram,
-                "psys" => Domain::Psys,
-                name if name.starts_with("package") => Domain::Package,
-                _ => return None, // core, uncore: parts of their package
-            };
-            let parent = id.rsplit_once(':').and_then(|(parent, _)| name_of(parent));
-            let label = parent.map_or(name.clone(), |parent| format!("{parent} {name}"));
-            Some(RaplZone { dir: dir.clone(), id: id.clone(), label, domain })
-        })
-        .collect();
-    zones.sort_by_key(|zone| (zone.id.contains("mmio"), numbers(&zone.id)));
-    (zones, unread)
-}
-
-/// Collects zone folders, "control-type:0:1", at any depth. The class folder links all of them side by side; a copied
-/// tree may only nest them.
-fn collect(folder: &Path, depth: u32, folders_left: &mut u32, zones: &mut BTreeMap<String, PathBuf>) {
-    const MAX_DEPTH: u32 = 4;
-    for path in os::text::entries(folder) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.contains("rapl") || depth > MAX_DEPTH || *folders_left == 0 || !path.is_dir() {
-            continue;
-        }
-        *folders_left -= 1;
-        collect(&path, depth + 1, folders_left, zones);
-        if name.contains(':') {
-            zones.entry(name).or_insert(path);
-        }
-    }
-}
-
-/// The numbers in an id, [10, 2] for "intel-rapl:10:2", so that zones sort by number.
-fn numbers(id: &str) -> Vec<u32> {
-    id.split(':').skip(1).filter_map(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]
