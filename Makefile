@@ -4,10 +4,10 @@
 # make test      the tests; make test-NAME runs one program of them
 # make docs      builds the book in docs and the crate's documentation
 # make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
-# make LIVE=0    leaves live services of carbon intensity out: no code that opens a connection, 1.8 MB less
-# make install   copies them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
+# make LIVE=0    builds without live services of carbon intensity: no code that opens a connection, 1.8 MB less
+# make install   installs them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from capi/src/lib.rs
-# make bench     what a call, a sample and ten million epochs cost
+# make bench     measures the cost of a call, a sample and ten million epochs
 # make figure    scores the forecast on the recordings in CT_DATA and draws docs/src/explanation/forecast.svg
 
 PREFIX   ?= /usr/local
@@ -26,10 +26,10 @@ INSTALL := PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT
 all: lib cli lua connectors
 .PHONY: all lib cli lua connectors demo check tools header bench figure install uninstall clean
 
-# Built where missing or older than its sources: `make install` under sudo, whose PATH may lack cargo, then just copies.
-# With --workspace, crates have the same features in either part, so that both use one build of the core.
+# A file is built only if it is missing or older than its sources. So `make install` under sudo only copies: the PATH of sudo may
+# lack cargo. The option --workspace gives the crates the same features in both builds, so that they share one build of the core.
 BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --target-dir $(TARGET) --workspace --no-default-features
-# As set last, so that `make LIVE=0 && sudo make install` installs what it built.
+# Remembers LIVE from the last build, so that `make LIVE=0 && sudo make install` installs that build.
 LIVE        ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
 BUILD_CARGO += $(if $(filter-out 0,$(LIVE)),--features live)
 CORE        := Cargo.toml Cargo.lock capi/Cargo.toml cli/Cargo.toml $(shell find src -type f)
@@ -53,7 +53,7 @@ $(OUT)/live: as-set
 	@echo $(LIVE) | cmp -s - $@ || echo $(LIVE) > $@
 .PHONY: as-set
 
-# The C module for each Lua whose headers are here; none is needed. It finds the library by its own place,
+# The C module for each Lua with installed headers; it is optional. It finds the library relative to its own folder,
 # LIBDIR/lua/5.X/carbontracker.
 LUAS      := 5.1 5.2 5.3 5.4
 lua-flags  = $(or $(shell pkg-config --cflags lua$1 2>/dev/null),$(if $(wildcard /usr/include/lua$1/lua.h),-I/usr/include/lua$1))
@@ -64,7 +64,7 @@ $(LUA_CORES): $(BUILD)/lua/%/core.so: bindings/lua/carbontracker/core.c include/
 	$(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC $(call lua-flags,$*) -shared -o $@ $< \
 	    -L$(OUT) $(LDFLAGS) -lcarbontracker -Wl,-rpath,'$$ORIGIN/../../..'
 
-# For programs that stay as they are: a Kokkos Tools connector, and an object to link to them.
+# Connectors for programs without changes to their source: a Kokkos Tools connector, and an object to link.
 CONNECTORS := $(BUILD)/libkp_carbontracker.so $(BUILD)/carbontracker_auto.o
 connectors: $(CONNECTORS)
 $(CONNECTORS): CONNECT = $(CC) -std=c99 -O2 -Wall -Wextra -Iinclude $(CPPFLAGS) $(CFLAGS) -fPIC -o $@ $<
@@ -115,7 +115,7 @@ check: tools fmt clippy test
 header:
 	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test header the_committed_header
 
-# In a folder of its own: the command that cargo builds for a bench has all features, whatever LIVE is.
+# Benches have their own folder, because the command that cargo builds for them always has all features.
 BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench
 
 bench: lib cli
@@ -124,7 +124,7 @@ bench: lib cli
 figure:
 	$(BENCH) -p carbontracker-cli --bench forecast
 
-# packaging/install.sh lists what goes where; install-cpp, uninstall-julia and so on do one part of it.
+# packaging/install.sh lists the files and their places. install-cpp, uninstall-julia and so on handle one part.
 install: lib cli lua connectors
 	$(INSTALL) install
 

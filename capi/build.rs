@@ -1,5 +1,5 @@
-//! Gives the shared library its SONAME, and keeps it mapped after `dlclose`:
-//! its sampler thread may still be leaving, and thread-locals outlive the call.
+//! Sets the SONAME of the shared library and keeps it mapped after `dlclose`. Its sampler thread may still be ending
+//! then, and thread-local variables outlive that call.
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {

@@ -1,16 +1,17 @@
 #!/bin/sh
-# Lays what users build against, or takes it away again: `make install`, `make uninstall` and CMake's install call it.
+# Installs or removes the library, the command and all bindings. `make install`, `make uninstall` and CMake's install
+# call it.
 #
-#   packaging/install.sh install|uninstall [PART...]      prints each file's place
+#   packaging/install.sh install|uninstall [PART...]      prints the path of each file
 #
-# From the environment: PREFIX; LIBDIR, absolute or below PREFIX; DESTDIR, put before both; OUT, where cargo's part was
-# built, and BUILD, where the compiler's. The parts below are the whole list of what goes where: `lib` stands for LIBDIR,
-# the rest is below PREFIX. Nothing that is laid remembers where it is.
+# The environment sets PREFIX; LIBDIR, absolute or below PREFIX; DESTDIR, which is put before both; OUT, the folder of
+# cargo's files; and BUILD, the folder of the compiler's files. The functions below list all files by part. A folder
+# `lib` means LIBDIR, all others are below PREFIX. No installed file contains its own path.
 set -eu
 verb=$1
 shift
 : "${DESTDIR:=}" "${LIBDIR:=lib}"
-case $PREFIX in /*) ;; *) echo "PREFIX is an absolute path; DESTDIR= goes before it" >&2 && exit 2 ;; esac
+case $PREFIX in /*) ;; *) echo "PREFIX must be an absolute path; use DESTDIR= to stage the files" >&2 && exit 2 ;; esac
 case $LIBDIR in /*) ;; *) LIBDIR=$PREFIX/$LIBDIR ;; esac
 case $DESTDIR in '' | /*) ;; *) DESTDIR=$PWD/$DESTDIR ;; esac
 cd "$(dirname "$0")/.."
@@ -65,7 +66,7 @@ lua() {
     for lua in 5.1 5.2 5.3 5.4; do
         put share/lua/$lua bindings/lua/carbontracker.lua
         each share/lua/$lua/carbontracker bindings/lua/carbontracker/*.lua
-        each lib/lua/$lua/carbontracker "$BUILD/lua/$lua/core.so" # built where that Lua's headers are
+        each lib/lua/$lua/carbontracker "$BUILD/lua/$lua/core.so" # built if that Lua's headers are installed
     done
     page lua
 }
@@ -80,17 +81,17 @@ relink() {
     page relink
 }
 
-# How parts are laid and taken away.
+# The functions below install a file or remove it.
 
 put() { # FOLDER FILE [NAME]
-    if laying "$1" "${3:-${2##*/}}"; then
+    if installing "$1" "${3:-${2##*/}}"; then
         mode=644
         [ ! -x "$2" ] || mode=755
         install -D -m $mode "$2" "$at"
     fi
 }
 
-each() { # FOLDER FILE...; what is not there is passed over
+each() { # FOLDER FILE...; missing files are skipped
     folder=$1
     shift
     for file; do
@@ -98,11 +99,11 @@ each() { # FOLDER FILE...; what is not there is passed over
     done
 }
 
-page() { # LANGUAGE; placed so that links from page to page hold
+page() { # LANGUAGE; installed in the same relative place, so that links between pages stay valid
     each "$doc/bindings/$1" "bindings/$1/README.md"
 }
 
-absent() { # FILE, which an earlier install may have laid all the same
+absent() { # FILE; never true for uninstall, because an earlier install may have had the file
     [ "$verb" = install ] && [ ! -f "$1" ]
 }
 
@@ -113,38 +114,38 @@ tree() { # FOLDER SOURCE
     done
 }
 
-show() { # FOLDER NAME ARGUMENT...: what the command prints
+show() { # FOLDER NAME ARGUMENT...: the output of the command
     folder=$1
     name=$2
     shift 2
-    if laying "$folder" "$name"; then
+    if installing "$folder" "$name"; then
         text=$("$OUT/carbontracker" "$@")
         printf '%s\n' "$text" | install -D -m 644 /dev/stdin "$at"
     fi
 }
 
 link() { # FOLDER NAME TARGET
-    if laying "$1" "$2"; then
+    if installing "$1" "$2"; then
         ln -sf "$3" "$at"
     fi
 }
 
-fill() { # FOLDER TEMPLATE: with the version, the way up from FOLDER to PREFIX, and that from there to LIBDIR
+fill() { # FOLDER TEMPLATE: filled with the version, the path from FOLDER up to PREFIX, and from PREFIX to LIBDIR
     template=${2##*/}
-    if laying "$1" "${template%.in}"; then
+    if installing "$1" "${template%.in}"; then
         up=$(realpath -m --relative-to="$(place "$1")" "$PREFIX")
         lib=$(realpath -m --relative-to="$PREFIX" "$LIBDIR")
         sed -e "s|@VERSION@|$version|" -e "s|@UP@|$up|" -e "s|@LIB@|$lib|" "$2" | install -D -m 644 /dev/stdin "$at"
     fi
 }
 
-laying() { # FOLDER NAME: whether it is to be laid, at $at; else takes it away, and folders that this leaves empty
+installing() { # FOLDER NAME: true for install, with the path in $at; else removes the file and folders that become empty
     at=$DESTDIR$(place "$1")/$2
     echo "${at#"$DESTDIR"}"
     [ "$verb" != install ] || return 0
     rm -f "$at"
     below=$1
-    while [ "$below" != "${below%/*}" ]; do # bin, include, lib and share themselves stay
+    while [ "$below" != "${below%/*}" ]; do # bin, include, lib and share stay
         rmdir "$DESTDIR$(place "$below")" 2>/dev/null || break
         below=${below%/*}
     done

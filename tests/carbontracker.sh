@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Sees that Python's Carbontracker is at hand for the tests: a venv of its own, target/carbontracker, made by pip.
+# Ensures that the tests have Python's Carbontracker: pip installs it into a venv, target/carbontracker.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 version=2.4.7
 mkdir -p "$target"
-# At its place from the start: a venv knows its own path.
+# The venv is created at its final path, because its files contain that path.
 venv=$(realpath "$target")/carbontracker
 
 works() {
@@ -17,9 +17,9 @@ PYTHON
 }
 
 absent() {
-    rm -rf "$venv" # half of it would be taken for the whole
-    echo "tests: no Carbontracker $version here: $1"
-    exit 0 # no package of the system has it: what needs it is skipped, and says so
+    rm -rf "$venv" # an incomplete venv must not be used
+    echo "tests: no Carbontracker $version: $1"
+    exit 0 # the system has no package of it, so the tests that need it are skipped with a message
 }
 
 ! works "$venv" || exit 0

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sees that the tools the tests call are here: installs them (Debian, as root) or says what to run.
+# Ensures that the tools of the tests are installed: installs them (Debian, as root) or prints the command for that.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# A file or command that shows a package is here, and the package.
+# Each line has a file or command that shows that a package is installed, and the package.
 needed() {
     cat <<'LIST'
 cc gcc
@@ -65,17 +65,17 @@ absent() {
 
 mapfile -t packages < <(absent)
 if [[ ${#packages[@]} -gt 0 && $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
-    echo "tests: installing what is not here: ${packages[*]}"
+    echo "tests: installing missing packages: ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >&2 || true
-    # One by one where this release lacks some: apt installs all of a list or none.
+    # If this release lacks some, the packages are installed one by one, because apt installs all of a list or none.
     apt-get install -q -y --no-install-recommends "${packages[@]}" >&2 || for package in "${packages[@]}"; do
         apt-get install -q -y --no-install-recommends "$package" >&2 || true
     done
     mapfile -t packages < <(absent)
 fi
 if [[ ${#packages[@]} -gt 0 ]]; then
-    echo "tests: not here: ${packages[*]}"
+    echo "tests: missing packages: ${packages[*]}"
     echo "on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
     [[ ${CI:-} != true ]] || exit 1
 fi

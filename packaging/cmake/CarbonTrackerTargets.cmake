@@ -1,7 +1,7 @@
-# The targets, alike for the installed package and for a build from source. The caller sets
-#   _ct_include           the headers' folders
+# The targets, the same for the installed package and for a build from source. The caller sets
+#   _ct_include           the folders of the headers
 #   _ct_shared _ct_static the libraries
-#   _ct_fortran _ct_mpi   the folders of the Fortran module's source and of those for MPI
+#   _ct_fortran _ct_mpi   the folders of the sources of the Fortran module and of the MPI modules
 #   _ct_scope             GLOBAL, or nothing
 
 add_library(CarbonTracker::shared SHARED IMPORTED ${_ct_scope})
@@ -10,14 +10,14 @@ set_target_properties(CarbonTracker::shared PROPERTIES
   IMPORTED_SONAME libcarbontracker.so.0
   INTERFACE_INCLUDE_DIRECTORIES "${_ct_include}")
 
-# The threads library by its name: FindThreads wants C or C++, and a Fortran project may have neither.
+# The threads library is given by name: FindThreads needs C or C++, and a Fortran project may have neither.
 add_library(CarbonTracker::static STATIC IMPORTED ${_ct_scope})
 set_target_properties(CarbonTracker::static PROPERTIES
   IMPORTED_LOCATION "${_ct_static}"
   INTERFACE_INCLUDE_DIRECTORIES "${_ct_include}"
   INTERFACE_LINK_LIBRARIES "util;rt;pthread;m;dl")
 
-# The one that COMPONENTS names, else as BUILD_SHARED_LIBS says, else shared.
+# COMPONENTS chooses the library, otherwise BUILD_SHARED_LIBS; the default is shared.
 set(_ct_kind shared)
 if("static" IN_LIST CarbonTracker_FIND_COMPONENTS OR (DEFINED BUILD_SHARED_LIBS AND NOT BUILD_SHARED_LIBS))
   set(_ct_kind static)
@@ -28,13 +28,13 @@ endif()
 add_library(CarbonTracker::CarbonTracker INTERFACE IMPORTED ${_ct_scope})
 set_target_properties(CarbonTracker::CarbonTracker PROPERTIES INTERFACE_LINK_LIBRARIES CarbonTracker::${_ct_kind})
 
-# carbontracker.hpp is a header and no more; it wants C++11.
+# carbontracker.hpp is a header only and needs C++11.
 add_library(CarbonTracker::CXX INTERFACE IMPORTED ${_ct_scope})
 set_target_properties(CarbonTracker::CXX PROPERTIES
   INTERFACE_COMPILE_FEATURES cxx_std_11
   INTERFACE_LINK_LIBRARIES CarbonTracker::CarbonTracker)
 
-# Module files differ from compiler to compiler, so modules are built in the user's build, where something links them.
+# Module files differ between compilers, so a module is built in the user's build, if a target links it.
 function(_ct_add_module name target)
   set(modules "${CMAKE_CURRENT_BINARY_DIR}/${target}")
   add_library(${target} STATIC EXCLUDE_FROM_ALL ${ARGN})

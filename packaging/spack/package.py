@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Spack's recipe: the folder packages/carbontracker/ of a package repository of yours takes it. It builds a checkout:
+"""Spack's recipe. Copy it to packages/carbontracker/ of a package repository. It builds a checkout:
 
     spack develop --path=/path/to/checkout carbontracker@0.1.0
     spack install carbontracker
@@ -14,19 +14,19 @@ class Carbontracker(MakefilePackage):
     """Measures, forecasts and prices the energy of a training or time loop, from C, C++, Fortran, Julia, Lua and every
     language that calls C."""
 
-    # PLACE FOR homepage AND git: nothing is published yet, so the source comes by `spack develop`.
+    # Add homepage and git when the project is published. Until then the source comes from `spack develop`.
 
     license("MIT")
 
     version("0.1.0")
 
-    variant("live", default=True, description="Ask live services of carbon intensity")
+    variant("live", default=True, description="Support live services of carbon intensity")
 
     depends_on("c", type="build")
     depends_on("cxx", type="build")
     depends_on("rust@1.89:", type="build")
 
-    requires("platform=linux", msg="energy is read where Linux keeps it")
+    requires("platform=linux", msg="carbontracker reads the energy counters of Linux")
 
     @property
     def build_targets(self):
@@ -37,10 +37,10 @@ class Carbontracker(MakefilePackage):
         return ["install", f"PREFIX={self.prefix}", "LIBDIR=lib"]
 
     def setup_build_environment(self, env: EnvironmentModifications) -> None:
-        # Crates are kept with the build, not in the user's home.
+        # Crates are stored with the build, not in the user's home.
         env.set("CARGO_HOME", join_path(self.stage.path, "cargo"))
 
     def check(self) -> None:
-        """Trains a small network and measures it. (`make check` wants the tools of every language.)"""
+        """Trains a small network and measures it. (`make check` needs the tools of every language.)"""
         with working_dir(self.stage.source_path):
             make("demo")

@@ -86,7 +86,7 @@ impl Location<'_> {
         }
         let firmware = |name: &str| {
             let path = options.sysroot.join("sys/class/dmi/id").join(name);
-            os::text::read(&path, os::text::SMALL).unwrap_or_default()
+            os::text::read(&path, os::text::MAX_SYS_BYTES).unwrap_or_default()
         };
         let provider = cloud::CloudProvider::by_firmware(
             &firmware("sys_vendor"),

@@ -1,7 +1,8 @@
-//! A file that stays open for long: its number is 3 or above, and is checked before each use and before it is closed.
+//! A file that stays open for long. Its descriptor is 3 or above, and is checked before each use and before it is
+//! closed.
 //!
-//! An application may close any descriptor, and its next file then gets the number. Such a number is forgotten: it is never
-//! read, written or closed. Whoever held the file opens it again by its path.
+//! An application may close any descriptor, and its next file then gets the same number. Such a number is lost: it is
+//! never read, written or closed again. The holder opens the file again by its path.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -11,20 +12,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Descriptors of this library that the application has closed.
+/// The number of descriptors of this library that the application has closed.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// How many descriptors of this library the application has closed so far.
+/// The number of descriptors of this library that the application has closed so far.
 pub fn lost_descriptors() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Identifies the held file.
+/// The identity of a held file, which shows whether its descriptor still refers to it.
 #[derive(Clone, Copy, PartialEq)]
 enum Identity {
     /// Device and inode.
     File(u64, u64),
-    /// Counting events share one inode; the kernel numbers them.
+    /// The kernel's number of a counting event. All events share one inode.
     Event(u64),
 }
 
@@ -32,17 +33,17 @@ enum Identity {
 pub struct HeldFile {
     file: ManuallyDrop<File>,
     identity: Identity,
-    /// Its number was seen to be another file's, or nobody's: it is never used again, whatever it leads to later.
+    /// Whether the descriptor was once found closed or to be another file's. It is never used again then.
     is_lost: AtomicBool,
 }
 
 impl HeldFile {
-    /// Opens a regular file to be read. A pipe or a device is refused: it could block.
+    /// Opens a regular file for reading. A pipe or a device is refused because reading it could block.
     pub fn open(path: &Path) -> io::Result<HeldFile> {
         HeldFile::hold(super::text::open_ordinary(path)?)
     }
 
-    /// Holds an open file from now on.
+    /// Takes an open file. Fails if its metadata cannot be read.
     pub fn hold(file: File) -> io::Result<HeldFile> {
         let file = above_streams(file)?;
         let metadata = file.metadata()?;
@@ -50,14 +51,14 @@ impl HeldFile {
         Ok(HeldFile { file: ManuallyDrop::new(file), identity, is_lost: AtomicBool::new(false) })
     }
 
-    /// Holds a counting event from now on.
+    /// Takes a counting event. Fails if the kernel does not return its number.
     pub fn hold_event(event: OwnedFd) -> io::Result<HeldFile> {
         let file = above_streams(File::from(event))?;
         let identity = Identity::Event(event_number(&file)?);
         Ok(HeldFile { file: ManuallyDrop::new(file), identity, is_lost: AtomicBool::new(false) })
     }
 
-    /// The file; None where its number is another file's by now.
+    /// The file; None if its descriptor is lost.
     pub fn file(&self) -> Option<&File> {
         let is_same = match self.identity {
             Identity::File(..) => self.checked_metadata().is_some(),
@@ -66,12 +67,12 @@ impl HeldFile {
         is_same.then_some(&self.file)
     }
 
-    /// What the system knows of the file; an error where its number is another file's by now.
+    /// The file's metadata; an error if its descriptor is lost.
     pub fn metadata(&self) -> io::Result<Metadata> {
         self.checked_metadata().ok_or_else(lost)
     }
 
-    /// Whether a path leads to this file now.
+    /// Whether `path` is this file now.
     pub fn is_at(&self, path: &Path) -> bool {
         let there = std::fs::symlink_metadata(path).map(|there| Identity::File(there.dev(), there.ino()));
         there.is_ok_and(|there| there == self.identity)
@@ -83,7 +84,7 @@ impl HeldFile {
         if self.is_same(metadata.is_some()) { metadata } else { None }
     }
 
-    /// Takes note of a check; a loss is for good.
+    /// Records the result of a check. A lost descriptor stays lost.
     fn is_same(&self, is_same: bool) -> bool {
         if !is_same && !self.is_lost.swap(true, Ordering::Relaxed) {
             LOST.fetch_add(1, Ordering::Relaxed);
@@ -95,29 +96,30 @@ impl HeldFile {
 impl Drop for HeldFile {
     fn drop(&mut self) {
         if self.file().is_some() {
-            // SAFETY: dropped here only, and not used after that.
+            // SAFETY: the file is dropped here only, and not used after that.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }
     }
 }
 
-/// What an access through a number answers that is another file's by now.
+/// The error of an access through a lost descriptor.
 pub fn lost() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the application closed this file's descriptor")
 }
 
-/// The file under a number that is not a standard stream's: what the application prints must not end up in it.
+/// The file under a descriptor that is not a standard stream's. Otherwise output of the application could be written to
+/// it.
 fn above_streams(file: File) -> io::Result<File> {
     const FIRST: libc::c_int = 3;
     if file.as_raw_fd() >= FIRST {
         return Ok(file);
     }
-    // SAFETY: duplicates a descriptor that is open; the copy is ours alone.
+    // SAFETY: the call duplicates an open descriptor, and nothing else has the copy.
     let copy = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) };
     if copy < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    // SAFETY: the kernel returned this descriptor just now, and nothing else owns it.
     Ok(unsafe { File::from_raw_fd(copy) })
 }
 
@@ -129,24 +131,24 @@ fn event_number(file: &File) -> io::Result<u64> {
     #[cfg(any(target_arch = "powerpc64", target_arch = "mips64", target_arch = "sparc64"))]
     const ID: u64 = 0x4008_2407;
     let mut number = 0u64;
-    // SAFETY: the call writes a u64, or fails where the file is not an event.
+    // SAFETY: the call writes a u64, or fails if the file is not an event.
     let done = unsafe { libc::ioctl(file.as_raw_fd(), ID as _, &mut number) };
     if done == 0 { Ok(number) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A descriptor that is never closed, for tests that play an application.
+/// Closes the descriptor of a held file, as an application may.
 #[cfg(test)]
 pub fn close_number(held: &HeldFile) {
-    // SAFETY: plays an application that closes a number that is not its own.
+    // SAFETY: closing the descriptor is what the test is about; `HeldFile` checks it before each use.
     unsafe { libc::close(held.file.as_raw_fd()) };
 }
 
-/// Puts another file under a held file's number, as an application may.
+/// Puts another file under the descriptor of a held file, as an application may. Returns the descriptor.
 #[cfg(test)]
 pub fn replace_number(held: &HeldFile, other: File) -> i32 {
     let number = held.file.as_raw_fd();
     let other = std::os::fd::IntoRawFd::into_raw_fd(other);
-    // SAFETY: plays an application that reuses a number that is not its own.
+    // SAFETY: replacing the descriptor is what the test is about; `HeldFile` checks it before each use.
     unsafe {
         libc::dup2(other, number);
         libc::close(other);
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_another_files_is_neither_used_nor_closed() {
+    fn descriptor_of_another_file_is_neither_used_nor_closed() {
         let (ours, theirs) = (path("ours"), path("theirs"));
         std::fs::write(&ours, "1").unwrap();
         let held = HeldFile::open(&ours).unwrap();
@@ -171,16 +173,16 @@ mod tests {
         let number = replace_number(&held, File::create(&theirs).unwrap());
         assert!(held.file().is_none() && held.metadata().is_err());
         drop(held);
-        // SAFETY: the number is open, and this test's alone.
+        // SAFETY: the descriptor is open and belongs to this test alone.
         let other = unsafe { File::from_raw_fd(number) };
         let metadata = other.metadata().unwrap();
         assert_eq!(metadata.ino(), std::fs::metadata(&theirs).unwrap().ino(), "still the application's");
         let _ = (std::fs::remove_file(ours), std::fs::remove_file(theirs));
     }
 
-    /// The next file gets the lowest free number: it may be the same file under the same number.
+    /// A new file gets the lowest free descriptor, so the same file may get the same descriptor again.
     #[test]
-    fn a_file_that_is_opened_again_survives_its_predecessor() {
+    fn file_opened_again_survives_its_predecessor() {
         let path = path("again");
         std::fs::write(&path, "1").unwrap();
         let mut held = HeldFile::open(&path).unwrap();
@@ -192,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn what_could_block_is_refused() {
+    fn files_that_could_block_are_refused() {
         assert!(HeldFile::open(Path::new("/dev/null")).is_err());
         assert!(HeldFile::open(Path::new("/proc")).is_err());
     }
 
     #[test]
-    fn a_file_is_never_a_standard_stream() {
-        // SAFETY: duplicates a descriptor that is open; the copy is this test's alone.
+    fn held_file_is_never_a_standard_stream() {
+        // SAFETY: the call duplicates an open descriptor, and the copy belongs to this test alone.
         let low = unsafe { File::from_raw_fd(libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 0)) };
         assert!(above_streams(low).unwrap().as_raw_fd() >= 3);
     }

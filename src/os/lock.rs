@@ -1,4 +1,4 @@
-//! Locks: of files between processes, of memory within one.
+//! Locks of files, between processes, and of memory, within one process.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,8 @@ use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-/// Locks a file for this process, until it dies or closes it. Some: the process that has it locked already.
+/// Locks a file until this process ends or closes it. Returns the process that holds the lock already, or None on
+/// success.
 pub fn lock(file: &File) -> io::Result<Option<u32>> {
     const TRIES: usize = 8;
     for _ in 0..TRIES {
@@ -16,37 +17,37 @@ pub fn lock(file: &File) -> io::Result<Option<u32>> {
             Err(error) if [Some(libc::EAGAIN), Some(libc::EACCES)].contains(&error.raw_os_error()) => (),
             Err(error) => return Err(error),
         }
-        // It may have let go meanwhile.
+        // The holder may have released the lock meanwhile.
         if let Some(holder) = locked_by(file)? {
             return Ok(Some(holder));
         }
     }
-    // Refused, and held by nobody: there are no locks here.
+    // The lock is refused although no process holds it: this file system has no locks.
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// The other process that has a file locked. One of another pid namespace is number 0.
+/// The number of the other process that has a file locked; 0 if it is in another pid namespace.
 fn locked_by(file: &File) -> io::Result<Option<u32>> {
     let found = record_lock(file, libc::F_GETLK, libc::F_WRLCK)?;
     Ok((found.l_type != libc::F_UNLCK as libc::c_short).then_some(found.l_pid as u32))
 }
 
 fn record_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
-    // SAFETY: a flock of zeros is valid: the whole file, from its start.
+    // SAFETY: a flock of zeros is valid and means the whole file.
     let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
     lock.l_type = kind as libc::c_short;
-    // SAFETY: the descriptor is the file's, and `lock` is a flock to read and write.
+    // SAFETY: the descriptor is open, and `lock` is a flock to read and write.
     match unsafe { libc::fcntl(file.as_raw_fd(), command, &mut lock) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(lock),
     }
 }
 
-/// How long a lock is waited for that nobody holds for long.
-pub const BRIEF: Duration = Duration::from_millis(100);
+/// The longest wait for a lock that is never held for long.
+pub const LOCK_WAIT: Duration = Duration::from_millis(100);
 
-/// Locks a mutex that nobody holds for long; None where it stays locked all the same, as it does in a child that was forked
-/// while another thread had it.
+/// Locks a mutex that is never held for long. None if it is still locked after `patience`, as in a child that was
+/// forked while another thread held it.
 pub fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
     let start = Instant::now();
     loop {

@@ -1,6 +1,7 @@
-//! The library's allocator: the system's, with a reserve for the moments when the system has no memory left. A failed
-//! allocation would end the host, so a call asks first whether there is enough for it ([`check`]), and what it needs
-//! all the same comes out of the reserve.
+//! The library's allocator: the system's, with a reserve for when the system has no memory left.
+//!
+//! A failed allocation would end the application. So a call first checks that there is enough memory for it
+//! ([`check`]). If the system runs out after that, the reserve serves.
 
 mod reserve;
 
@@ -12,47 +13,48 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
-/// Fails with CT_EIO if the system has fewer than `bytes` left for `what`.
+/// Fails with CT_EIO if the system has less than `bytes` left. `what` names the purpose in the message.
 pub fn check(bytes: usize, what: &str) -> Result<()> {
     if has_system(bytes) { Ok(()) } else { Err(none_left(bytes, what)) }
 }
 
-/// Allocates `bytes` in pieces and frees them. One large block would change how glibc serves the host's later requests.
+/// Whether the system has `bytes` left: allocates them in pieces and frees them. One large block would change how glibc
+/// serves later requests of the application.
 fn has_system(bytes: usize) -> bool {
     const PIECES: usize = 16;
-    const LEAST: usize = 8 << 10;
-    let piece = bytes.div_ceil(PIECES).max(LEAST);
+    const MIN_PIECE_BYTES: usize = 8 << 10;
+    let piece = bytes.div_ceil(PIECES).max(MIN_PIECE_BYTES);
     let Ok(layout) = Layout::from_size_align(piece, 1) else { return false };
     let mut pieces = [null_mut(); PIECES];
     let wanted = bytes.div_ceil(piece);
     for block in pieces.iter_mut().take(wanted) {
-        // SAFETY: the size is not 0. The compiler is to believe that the block is used: else it leaves the call out.
+        // SAFETY: the size is not 0. `black_box` keeps the compiler from leaving the call out.
         *block = std::hint::black_box(unsafe { System.alloc(layout) });
     }
     let mut taken = 0;
     for block in pieces.into_iter().filter(|block| !block.is_null()) {
-        // SAFETY: each block goes back once, as it came.
+        // SAFETY: each block is freed once, with the layout of its allocation.
         unsafe { System.dealloc(block, layout) };
         taken += 1;
     }
     taken == wanted
 }
 
-/// Whether this thread can use the library's thread-local variables. Where a program has loaded the library by dlopen,
-/// glibc allocates them at a thread's first use, and ends the program where it cannot.
+/// Whether this thread can use the library's thread-local variables. In a program that loaded the library by dlopen,
+/// glibc allocates them at a thread's first use. If that fails, glibc ends the program.
 pub fn has_thread_locals() -> bool {
-    const ROOM: usize = 8 << 10;
-    has_system(ROOM) || {
+    const THREAD_LOCAL_BYTES: usize = 8 << 10;
+    has_system(THREAD_LOCAL_BYTES) || {
         let mut found = false;
-        // SAFETY: the callback is called before this returns, with the address of `found`.
+        // SAFETY: the callback is called with the address of `found`, and only before this call returns.
         unsafe { libc::dl_iterate_phdr(Some(note_thread_locals), (&raw mut found).cast()) };
         found
     }
 }
 
-/// Notes whether the object that holds this code has its variables of this thread already.
+/// Sets `found` if the shared object with this code already has the thread-local variables of this thread.
 unsafe extern "C" fn note_thread_locals(object: *mut libc::dl_phdr_info, _: usize, found: *mut c_void) -> c_int {
-    // SAFETY: the loader passes an object with its headers, and `found` is a bool of the caller's.
+    // SAFETY: the loader passes an object with its headers, and `found` points to a bool of the caller.
     unsafe {
         let object = &*object;
         let headers = std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into());
@@ -74,8 +76,8 @@ pub fn has_reserve(bytes: usize) -> bool {
 
 fn none_left(bytes: usize, what: &str) -> Error {
     let megabytes = digits(bytes as f64 / f64::from(1 << 20));
-    let cure = "free some, or raise the limit (ulimit -v)";
-    Error::new(Status::CT_EIO, format!("memory is used up: {what} takes {megabytes} MB; {cure}"))
+    let fix = "free some, or raise the limit (ulimit -v)";
+    Error::new(Status::CT_EIO, format!("memory is used up: {what} takes {megabytes} MB; {fix}"))
 }
 
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_than_there_is_is_refused_in_words() {
+    fn too_large_a_request_is_refused_with_a_message() {
         assert_eq!(check(1 << 20, "a test"), Ok(()));
         let refused = check(usize::MAX / 4, "a test").unwrap_err();
         assert_eq!(refused.status, Status::CT_EIO);

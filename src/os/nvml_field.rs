@@ -1,5 +1,7 @@
-//! Powers of an NVIDIA GPU by NVML's field values. `nvml-wrapper` asks for these without a scope; a superchip has the GPU's
-//! power under one scope and the module's under another.
+//! Powers of an NVIDIA GPU from NVML's field values.
+//!
+//! `nvml-wrapper` reads them without a scope. A superchip reports the GPU's power under one scope and the module's
+//! under another.
 
 use nvml_wrapper::Device;
 use nvml_wrapper::enums::device::SampleValue;
@@ -7,24 +9,24 @@ use nvml_wrapper::error::{NvmlError, nvml_try};
 use nvml_wrapper::struct_wrappers::device::FieldValueSample;
 use nvml_wrapper_sys::bindings::nvmlFieldValue_t;
 
-/// The powers, W, that these fields have under these scopes, by one call of the driver. The outer error is that of the call.
+/// The powers, W, of pairs of field and scope, from one call of the driver. The outer error is that of the call.
 pub fn nvml_watts(device: &Device, wanted: &[(u32, u32)]) -> Result<Vec<Result<f64, NvmlError>>, NvmlError> {
     let call = device.nvml().lib().nvmlDeviceGetFieldValues.as_ref();
     let call = call.map_err(|error| NvmlError::FailedToLoadSymbol(error.to_string()))?;
     let empty = |&(field, scope): &(u32, u32)| {
-        // SAFETY: a struct of numbers, and a union of numbers: all bits 0 are valid.
+        // SAFETY: the struct and its union contain numbers only, for which all bits 0 are valid.
         let mut value: nvmlFieldValue_t = unsafe { std::mem::zeroed() };
         (value.fieldId, value.scopeId) = (field, scope);
         value
     };
     let mut values: Vec<nvmlFieldValue_t> = wanted.iter().map(empty).collect();
-    // SAFETY: the handle is the driver's own, and the driver is never shut down; it writes to as many values as there are.
+    // SAFETY: the handle is the driver's own, and the driver is never shut down. It writes `values.len()` values.
     let code = unsafe { call(device.handle(), values.len() as i32, values.as_mut_ptr()) };
     nvml_try(code)?;
     Ok(values.into_iter().map(watts).collect())
 }
 
-/// Fields of power are in mW.
+/// A field of power, in mW, as W.
 fn watts(value: nvmlFieldValue_t) -> Result<f64, NvmlError> {
     Ok(1e-3
         * match FieldValueSample::try_from(value)?.value? {

@@ -1,9 +1,10 @@
-//! A result that another thread brings.
+//! A result that another thread provides.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// Empty until it is kept. (A channel's receiver would leave its mark on the application's thread.)
+/// A result that another thread provides; empty until then. (The receiver of a channel would leave thread-local data on
+/// the application's thread.)
 pub struct Promise<T> {
     result: Mutex<Option<T>>,
     is_kept: Condvar,
@@ -16,18 +17,18 @@ impl<T> Default for Promise<T> {
 }
 
 impl<T> Promise<T> {
-    /// Brings the result.
+    /// Provides the result and wakes all waiting threads.
     pub fn keep(&self, result: T) {
         *self.result() = Some(result);
         self.is_kept.notify_all();
     }
 
-    /// Whether the result is there.
+    /// Whether the result is there and not taken yet.
     pub fn is_kept(&self) -> bool {
         self.result().is_some()
     }
 
-    /// Takes the result, if it is there within this time.
+    /// Takes the result; None if it is not there within `timeout`.
     pub fn wait(&self, timeout: Duration) -> Option<T> {
         match self.is_kept.wait_timeout_while(self.result(), timeout, |result| result.is_none()) {
             Ok((mut result, _)) => result.take(),
@@ -35,7 +36,7 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Takes the result once it is there.
+    /// Waits for the result without limit and takes it.
     pub fn take(&self) -> T {
         loop {
             let result = self.is_kept.wait_while(self.result(), |result| result.is_none());

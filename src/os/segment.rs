@@ -1,12 +1,13 @@
-//! Memory that outlives its process and that others share: a System V shared memory segment. Unlike a mapped file it cannot
-//! be truncated, so a store into it cannot fault; and it takes no room in /dev/shm.
+//! Memory that outlives its process and that processes share: a System V shared memory segment.
+//!
+//! Unlike a mapped file it cannot be truncated, so a store into it cannot fault. It takes no space in /dev/shm.
 
 use super::text;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A segment of this user that is attached here: so many numbers.
+/// An attached segment of this user: `count` numbers of 64 bits.
 pub struct Segment {
     numbers: *const AtomicU64,
     count: usize,
@@ -16,21 +17,23 @@ pub struct Segment {
 
 // SAFETY: the segment is only ever read and written as atomics.
 unsafe impl Send for Segment {}
-// SAFETY: as above.
+// SAFETY: the segment is only ever read and written as atomics.
 unsafe impl Sync for Segment {}
 
 impl Segment {
-    /// A new segment of so many zeros under a key; an error where there is one of that key already.
+    /// Creates a segment of `count` zeros under a key. Fails if the key has a segment already.
     pub fn create(key: i32, count: usize) -> io::Result<Segment> {
         Segment::attach(get(key, count, libc::IPC_CREAT | libc::IPC_EXCL | 0o600)?, count, true)
     }
 
-    /// The segment of a key, to be read; an error where there is none, or it is not this user's or not so long.
+    /// Attaches the segment of a key for reading. Fails if the key has none, or if it has another user or another
+    /// length.
     pub fn open(key: i32, count: usize) -> io::Result<Segment> {
         Segment::find(key, count, false)
     }
 
-    /// The same, to be written too.
+    /// Attaches the segment of a key for reading and writing. Fails if the key has none, or if it has another user or
+    /// another length.
     pub fn share(key: i32, count: usize) -> io::Result<Segment> {
         Segment::find(key, count, true)
     }
@@ -40,7 +43,7 @@ impl Segment {
         Segment::of(id, count, is_writable)
     }
 
-    /// The segment of a number. It may be removed meanwhile.
+    /// Attaches the segment with the system's number `id`. NotFound if it was removed meanwhile.
     fn of(id: libc::c_int, count: usize, is_writable: bool) -> io::Result<Segment> {
         let gone = |error: io::Error| match error.raw_os_error() {
             Some(libc::EIDRM | libc::EINVAL) => io::ErrorKind::NotFound.into(),
@@ -56,7 +59,7 @@ impl Segment {
 
     fn attach(id: libc::c_int, count: usize, is_writable: bool) -> io::Result<Segment> {
         let flags = if is_writable { 0 } else { libc::SHM_RDONLY };
-        // SAFETY: the kernel chooses where to map the segment, which is as long as `get` asked for.
+        // SAFETY: the kernel chooses the address, and the segment has the length passed to `get`.
         let address = unsafe { libc::shmat(id, std::ptr::null(), flags) };
         if address as isize == -1 {
             return Err(io::Error::last_os_error());
@@ -64,15 +67,15 @@ impl Segment {
         Ok(Segment { numbers: address as *const AtomicU64, count, id, is_writable })
     }
 
-    /// The numbers; none where the segment is only to be read.
+    /// The numbers; none if the segment was opened for reading only.
     pub fn numbers(&self) -> &[AtomicU64] {
         let count = if self.is_writable { self.count } else { 0 };
-        // SAFETY: the segment is attached and so long while this value lives, and aligned as pages are.
+        // SAFETY: while this value lives, the segment is attached and has `count` numbers. It is aligned as pages are.
         unsafe { std::slice::from_raw_parts(self.numbers, count) }
     }
 
-    /// Stores a number; numbers stored later are seen later. A place past the end is ignored, and so is a store into a
-    /// segment that is only to be read.
+    /// Stores a number. Other processes see stores in their order. A store past the end, or into a segment opened for
+    /// reading only, is ignored.
     pub fn store(&self, place: usize, number: u64) {
         if let Some(there) = self.numbers().get(place) {
             there.store(number, Ordering::Release);
@@ -82,7 +85,7 @@ impl Segment {
     /// The number at a place; 0 past the end.
     pub fn load(&self, place: usize) -> u64 {
         if place < self.count {
-            // SAFETY: within the segment, which is attached while this value lives, and aligned as pages are.
+            // SAFETY: `place` is inside the segment, which is attached while this value lives and aligned as pages are.
             unsafe { (*self.numbers.add(place)).load(Ordering::Acquire) }
         } else {
             0
@@ -94,13 +97,13 @@ impl Segment {
         get(key, self.count, 0o400).is_ok_and(|id| id == self.id)
     }
 
-    /// Has the system remove it once no process has it attached.
+    /// Marks the segment for removal. The system removes it when no process has it attached.
     pub fn remove(&self) {
-        // SAFETY: takes numbers, and no buffer for this command.
+        // SAFETY: the call takes numbers, and this command uses no buffer.
         unsafe { libc::shmctl(self.id, libc::IPC_RMID, std::ptr::null_mut()) };
     }
 
-    /// How many times it is attached, here included.
+    /// The number of attachments in all processes, this one included.
     pub fn attached(&self) -> u64 {
         status(self.id).map_or(0, |status| status.shm_nattch)
     }
@@ -108,15 +111,15 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        // SAFETY: attached by `attach`, and nothing refers to it any more.
+        // SAFETY: `attach` attached the segment, and nothing refers to it any more.
         unsafe { libc::shmdt(self.numbers.cast()) };
     }
 }
 
-/// This user's segments of so many numbers that no process had attached, and that nobody had changed for `seconds`. A key
-/// may name another segment by now: they are found by their own numbers.
+/// This user's segments of `count` numbers that no process has attached or changed for `seconds`. They are found by the
+/// system's numbers, because a key may name another segment by now.
 pub fn abandoned(count: usize, seconds: u64) -> Vec<Segment> {
-    let Ok(list) = text::read(Path::new("/proc/sysvipc/shm"), text::LARGE) else { return Vec::new() };
+    let Ok(list) = text::read(Path::new("/proc/sysvipc/shm"), text::MAX_TABLE_BYTES) else { return Vec::new() };
     let now = super::unix_s().0 as u64;
     // key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime …
     let segment = |line: &str| {
@@ -138,14 +141,14 @@ fn bytes(count: usize) -> usize {
 }
 
 fn get(key: i32, count: usize, flags: libc::c_int) -> io::Result<libc::c_int> {
-    // SAFETY: takes numbers only.
+    // SAFETY: the call takes numbers only.
     let id = unsafe { libc::shmget(key, bytes(count), flags) };
     if id < 0 { Err(io::Error::last_os_error()) } else { Ok(id) }
 }
 
 fn status(id: libc::c_int) -> io::Result<libc::shmid_ds> {
     let mut status = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-    // SAFETY: the buffer is the struct that this command fills in; zeroed bits are valid in it.
+    // SAFETY: the buffer is the struct that this command fills in. All bits 0 are valid in it.
     let (done, status) = unsafe { (libc::shmctl(id, libc::IPC_STAT, status.as_mut_ptr()), status.assume_init()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(status) }
 }
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_is_there_until_it_is_removed() {
+    fn segment_exists_until_it_is_removed() {
         const COUNT: usize = 32;
         let key = (crate::os::random_u64() as i32) | 1;
         assert!(Segment::open(key, COUNT).is_err());
@@ -166,9 +169,9 @@ mod tests {
         let seen = Segment::open(key, COUNT).unwrap();
         seen.store(0, 9);
         assert_eq!((seen.load(0), seen.load(COUNT - 1), seen.load(COUNT), seen.attached()), (0, 7, 0, 2));
-        assert_eq!(seen.numbers().len(), 0, "it is only to be read");
+        assert_eq!(seen.numbers().len(), 0, "it was opened for reading");
         drop(segment);
-        assert_eq!((seen.load(COUNT - 1), seen.attached()), (7, 1), "it outlives its maker");
+        assert_eq!((seen.load(COUNT - 1), seen.attached()), (7, 1), "it outlives the value that created it");
         let shared = Segment::share(key, COUNT).unwrap();
         shared.store(0, 9);
         assert!(seen.load(0) == 9 && seen.is_at(key));

@@ -1,10 +1,12 @@
 //! A table of file descriptors for the library's threads alone.
 //!
-//! The threads of a process share one table, so an application that closes or reuses descriptors reaches ours too. A thread
-//! may leave that table (unshare(2), CLONE_FILES); the threads it starts share its new one. What the application closes,
-//! duplicates or inherits to a child is then never ours, and a record lock of ours does not end when it closes the same file.
+//! The threads of a process share one table, so an application that closes or reuses descriptors can hit the library's
+//! too. A thread may leave that table (unshare(2), CLONE_FILES), and the threads that it starts share its new one. The
+//! application then cannot close, duplicate or pass on a descriptor of the library. The library's record locks stay
+//! when it closes the same file.
 //!
-//! Where the kernel or a sandbox refuses this, our threads stay in the shared table, and [`super::HeldFile`] alone guards it.
+//! If the kernel or a sandbox refuses this, the library's threads stay in the shared table, guarded by
+//! [`super::HeldFile`] alone.
 
 use super::{CpuSet, Promise, join_within, spawn_quiet};
 use std::io;
@@ -17,28 +19,28 @@ use std::time::Duration;
 /// A job for the thread that owns the table.
 type TableJob = Box<dyn FnOnce() + Send>;
 
-/// The table. It lives as long as a value of this type, or a thread that uses it.
+/// A table of descriptors apart from the application's. It exists as long as this value or a thread that uses it.
 pub struct OwnTable {
-    /// None once it ends.
+    /// The channel to the thread that owns the table; None once that thread is to end.
     jobs: Mutex<Option<Sender<TableJob>>>,
     root: Option<JoinHandle<()>>,
-    /// A forked child inherits this value, but not the thread.
+    /// The process of the thread. A forked child inherits this value but not the thread.
     process: u32,
 }
 
-/// How long the caller waits for a thread to begin its work.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// How long a thread that has done its work is waited for: a fork right after is not to find it half gone.
-const LAST_STEPS: Duration = Duration::from_millis(100);
+/// The longest wait of a caller for a thread to begin its work.
+const BEGIN_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait for a thread that has done its work. A fork right after should not find it half ended.
+const END_WAIT: Duration = Duration::from_millis(100);
 
 static SHARED: Mutex<Weak<OwnTable>> = Mutex::new(Weak::new());
 
 impl OwnTable {
-    /// The table of this process; made if no tracker holds one.
+    /// The table of this process, which is created if no tracker holds one.
     pub fn shared() -> io::Result<Arc<OwnTable>> {
         let process = std::process::id();
-        // A lock that another thread held at a fork stays locked in the child: such a child has a table a tracker.
-        let mut shared = super::lock_within(&SHARED, super::BRIEF);
+        // A lock that another thread held at a fork stays locked in the child. Each tracker has its own table there.
+        let mut shared = super::lock_within(&SHARED, super::LOCK_WAIT);
         let there = shared.as_ref().and_then(|shared| shared.upgrade()).filter(|table| table.process == process);
         if let Some(table) = there {
             return Ok(table);
@@ -49,12 +51,14 @@ impl OwnTable {
             received.into_iter().for_each(|job| job());
         })?;
         let table = Arc::new(OwnTable { jobs: Mutex::new(Some(jobs)), root: Some(root), process });
-        shared.iter_mut().for_each(|shared| **shared = Arc::downgrade(&table));
+        if let Some(shared) = &mut shared {
+            **shared = Arc::downgrade(&table);
+        }
         Ok(table)
     }
 
-    /// Runs `body` on a new thread that uses this table, and waits for its result. The threads that `body` starts use the
-    /// table too. None: `body` panicked.
+    /// Runs `body` on a new thread that uses this table, and waits for its result; None if `body` panicked. Threads
+    /// that `body` starts use the table too. Fails if no thread can be started.
     pub fn run<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -62,10 +66,13 @@ impl OwnTable {
     ) -> io::Result<Option<T>> {
         let errand = Arc::new(Errand::new(body));
         let caller = CpuSet::of_this_thread();
-        let (starts, does) = (Arc::clone(&errand), Arc::clone(&errand));
+        let starts = Arc::clone(&errand);
+        let does = Arc::clone(&errand);
         let thread = move || {
-            // A thread inherits its processors from the one that starts it, which is not the caller.
-            caller.into_iter().for_each(|set| set.apply_to_this_thread());
+            // A thread inherits its processors from the thread that starts it, which is not the caller.
+            if let Some(set) = caller {
+                set.apply_to_this_thread();
+            }
             does.run();
         };
         let job: TableJob = Box::new(move || match spawn_quiet(name, thread) {
@@ -76,26 +83,27 @@ impl OwnTable {
         if !is_sent {
             return Err(io::Error::other("the thread that starts the others has ended"));
         }
-        // Threads do not come to life while the caller holds the loader's lock, as in a library's constructor, or while leaving
-        // the table waits for a file system of the application's. The work is done here then, in the application's table.
-        match errand.begun.wait(PATIENCE) {
+        // No thread can start while the caller has the loader's lock, as in the constructor of a library. Leaving the
+        // table may also wait for a file system of the application. The caller then does the work, in the application's
+        // table.
+        match errand.begun.wait(BEGIN_WAIT) {
             Some(begun) => begun?,
             None => errand.run(),
         }
         let result = errand.result.take();
-        if let Some(thread) = errand.thread.wait(LAST_STEPS) {
-            let _ = join_within(thread, LAST_STEPS);
+        if let Some(thread) = errand.thread.wait(END_WAIT) {
+            let _ = join_within(thread, END_WAIT);
         }
         Ok(result)
     }
 }
 
-/// Work for another thread, which its giver may take back.
+/// Work for another thread, which the caller may do itself instead.
 struct Errand<F, T> {
     work: Mutex<Option<F>>,
-    /// Kept once the work is taken, or cannot be.
+    /// Kept when a thread has begun the work, or with an error when none can.
     begun: Promise<io::Result<()>>,
-    /// None: the work panicked.
+    /// The result; None if the work panicked.
     result: Promise<Option<T>>,
     thread: Promise<JoinHandle<()>>,
 }
@@ -106,7 +114,7 @@ impl<F: FnOnce() -> T, T> Errand<F, T> {
         Errand { work, begun: Promise::default(), result: Promise::default(), thread: Promise::default() }
     }
 
-    /// Does the work, unless it is taken already.
+    /// Does the work, unless another thread has begun it.
     fn run(&self) {
         let work = self.work.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         if let Some(work) = work {
@@ -117,10 +125,12 @@ impl<F: FnOnce() -> T, T> Errand<F, T> {
 }
 
 impl OwnTable {
-    /// Ends the thread that starts others, though trackers are left: the application has no thread any more.
+    /// Ends the thread that starts the others even if trackers exist. It is for an application without any thread left.
     pub fn close_shared() {
-        let shared = super::lock_within(&SHARED, super::BRIEF);
-        shared.and_then(|shared| shared.upgrade()).into_iter().for_each(|table| *table.jobs() = None);
+        let shared = super::lock_within(&SHARED, super::LOCK_WAIT);
+        if let Some(table) = shared.and_then(|shared| shared.upgrade()) {
+            *table.jobs() = None;
+        }
     }
 
     fn jobs(&self) -> MutexGuard<'_, Option<Sender<TableJob>>> {
@@ -133,24 +143,24 @@ impl Drop for OwnTable {
         *self.jobs() = None;
         match self.root.take() {
             Some(root) if self.process == std::process::id() => {
-                let _ = join_within(root, LAST_STEPS);
+                let _ = join_within(root, END_WAIT);
             }
             root => std::mem::forget(root),
         }
     }
 }
 
-/// Gives the calling thread an empty table of descriptors. The application's descriptors are not even referred to by it: a
-/// pipe that the application closes is closed.
+/// Gives the calling thread an empty table of descriptors. It contains no copy of the application's, so that a pipe
+/// closes when the application closes it.
 fn leave_shared_table() -> io::Result<()> {
     const CLOSE_RANGE_UNSHARE: libc::c_uint = 2;
-    // SAFETY: takes numbers only. It closes what is in the new table of this thread, not what the application has.
+    // SAFETY: the call takes numbers only. It closes descriptors of the new table, not of the application's.
     let left =
         unsafe { libc::syscall(libc::SYS_close_range, 0 as libc::c_uint, libc::c_uint::MAX, CLOSE_RANGE_UNSHARE) };
     if left != 0 {
         leave_by_unshare()?;
     }
-    // Nothing of ours is ever a standard stream.
+    // The first three numbers stay in use, so that no file of the library is a standard stream.
     for _ in 0..3 {
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
         std::mem::forget(null);
@@ -158,11 +168,11 @@ fn leave_shared_table() -> io::Result<()> {
     Ok(())
 }
 
-/// As Linux before 5.9 allows it: the new table is a copy, whose descriptors are closed.
+/// Leaves the shared table on Linux before 5.9: the new table is a copy, and each of its descriptors is closed.
 fn leave_by_unshare() -> io::Result<()> {
-    /// Numbers tried where /proc does not list them.
+    /// The numbers that are closed if /proc does not list those in use.
     const UNLISTED: i32 = 1024;
-    // SAFETY: takes a number only, and changes nothing but this thread's table.
+    // SAFETY: the call takes a number only and changes nothing but this thread's table.
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -170,7 +180,7 @@ fn leave_by_unshare() -> io::Result<()> {
     let listed: Option<Vec<i32>> =
         std::fs::read_dir("/proc/thread-self/fd").ok().map(|entries| entries.flatten().filter_map(number).collect());
     for descriptor in listed.unwrap_or_else(|| (0..UNLISTED).collect()) {
-        // SAFETY: a copy in this thread's own table, which nothing uses.
+        // SAFETY: the descriptor is a copy in this thread's own table, and nothing uses it.
         unsafe { libc::close(descriptor) };
     }
     Ok(())
@@ -192,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_table_holds_nothing_of_the_applications() {
+    fn new_table_holds_no_file_of_the_application() {
         let file = File::open("/dev/null").expect("there");
         assert_eq!(in_table(leave_shared_table), 4, "three standard streams, and the listing");
         assert_eq!(in_table(leave_by_unshare), 1, "the listing");
@@ -200,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_of_one_process_share_the_table_and_the_application_does_not() {
+    fn table_is_shared_by_the_library_s_threads_and_not_by_the_application() {
         let table = OwnTable::shared().expect("a thread");
         let again = OwnTable::shared().expect("a thread");
         let (file, number) = table

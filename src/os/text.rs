@@ -1,4 +1,5 @@
-//! Files of /sys and /proc, read with bounds: a pipe, a device or a file without end may be in the place of any.
+//! Files of /sys and /proc, read with bounds. In a container or a test, any of them may be a pipe, a device or a file
+//! without end.
 
 use super::NO_WAIT;
 use crate::sanitize;
@@ -7,47 +8,48 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a text of /sys: the kernel prints each into one page.
-pub const SMALL: u64 = 4 << 10;
-/// The most bytes of a text of /proc that grows with the depth of control groups or with a command's arguments.
-pub const MEDIUM: u64 = 64 << 10;
-/// The most bytes of a text of /proc that grows with the number of processors: 1.5 KB each in /proc/cpuinfo.
-pub const LARGE: u64 = 16 << 20;
-/// The most entries of a folder that are looked at.
-const MOST_ENTRIES: usize = 4096;
+/// The most bytes of a file of /sys. The kernel prints each into one page.
+pub const MAX_SYS_BYTES: u64 = 4 << 10;
+/// The most bytes of a file of /proc that grows with the depth of control groups or with the arguments of a command.
+pub const MAX_PROC_BYTES: u64 = 64 << 10;
+/// The most bytes of a file of /proc that grows with the number of processors: 1.5 KB each in /proc/cpuinfo.
+pub const MAX_TABLE_BYTES: u64 = 16 << 20;
+/// The most entries of a folder that are returned.
+const MAX_ENTRIES: usize = 4096;
 
-/// What is wrong with a folder, a pipe or a device.
+/// The error of reading a folder, a pipe or a device.
 pub const NO_FILE: &str = "it is not a regular file";
-/// What is wrong with a file beyond its bound.
+/// The error of reading a file that is longer than its bound.
 pub const TOO_LARGE: &str = "it is larger than such a file can be";
 
-/// Opens an ordinary file for reading. Nothing else is opened for long: a pipe would wait for a writer.
+/// Opens a regular file for reading. Fails for any other kind of file, without waiting for the writer of a pipe.
 pub fn open_ordinary(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(NO_WAIT).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, NO_FILE)) }
 }
 
-/// An ordinary file's first bytes, at most this many.
+/// The first bytes of a regular file, at most `most`.
 pub fn beginning(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_ordinary(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// An ordinary file's bytes; an error where they are more than `most`.
+/// The bytes of a regular file. Fails if it has more than `most`.
 pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let bytes = beginning(path, most.saturating_add(1))?;
     if bytes.len() as u64 > most { Err(io::Error::new(ErrorKind::FileTooLarge, TOO_LARGE)) } else { Ok(bytes) }
 }
 
-/// An ordinary file's text; an error where it has more than `most` bytes.
+/// The text of a regular file. Fails if it has more than `most` bytes or is not UTF-8.
 pub fn read(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(bytes(path, most)?).map_err(|_| ErrorKind::InvalidData.into())
 }
 
-/// What a folder of the kernel's holds; nothing where it cannot be read. A name that would need cleaning is no driver's and is left out.
+/// The paths in a folder of the kernel; none if it cannot be read. Names with unprintable characters are left out: no
+/// driver makes them.
 pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES).flatten();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().take(MAX_ENTRIES).flatten();
     entries.filter(|entry| sanitize::is_clean(&entry.file_name().to_string_lossy())).map(|entry| entry.path())
 }
 
@@ -57,26 +59,26 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn only_an_ordinary_file_within_its_bound_is_read() {
+    fn files_are_read_if_they_are_regular_and_within_their_bound() {
         let folder = std::env::temp_dir().join(format!("ct-text-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("name");
         let kind = |most| read(&path, most).map_err(|error| error.kind());
-        assert_eq!(kind(SMALL), Err(ErrorKind::NotFound));
+        assert_eq!(kind(MAX_SYS_BYTES), Err(ErrorKind::NotFound));
         std::fs::write(&path, "12345").unwrap();
         assert_eq!((kind(5), kind(4)), (Ok("12345".into()), Err(ErrorKind::FileTooLarge)));
         assert_eq!(beginning(&path, 4).unwrap(), b"1234");
         std::fs::write(&path, b"\xff").unwrap();
-        assert_eq!(kind(SMALL), Err(ErrorKind::InvalidData));
+        assert_eq!(kind(MAX_SYS_BYTES), Err(ErrorKind::InvalidData));
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(kind(SMALL), Err(ErrorKind::FileTooLarge));
+        assert_eq!(kind(MAX_SYS_BYTES), Err(ErrorKind::FileTooLarge));
         std::fs::remove_file(&path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-        assert_eq!(kind(SMALL), Err(ErrorKind::InvalidInput));
+        assert_eq!(kind(MAX_SYS_BYTES), Err(ErrorKind::InvalidInput));
         for other in ["/dev/zero", "/proc/self", "/dev/full"] {
             std::fs::remove_file(&path).unwrap();
             symlink(other, &path).unwrap();
-            assert_eq!(kind(SMALL), Err(ErrorKind::InvalidInput), "{other}");
+            assert_eq!(kind(MAX_SYS_BYTES), Err(ErrorKind::InvalidInput), "{other}");
         }
         assert_eq!(entries(&folder).collect::<Vec<_>>(), [path]);
         assert_eq!(entries(&folder.join("none")).count(), 0);
@@ -84,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_the_kernel_s_own_is_read_whole() {
-        let stat = read(Path::new("/proc/self/stat"), SMALL).unwrap();
+    fn files_of_proc_are_read_whole() {
+        let stat = read(Path::new("/proc/self/stat"), MAX_SYS_BYTES).unwrap();
         assert!(stat.starts_with(&std::process::id().to_string()));
     }
 }

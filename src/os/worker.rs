@@ -1,4 +1,4 @@
-//! A background thread that nobody has to wait for: it owns all that it uses, and ends when it is told to, or is left to itself.
+//! A background thread that owns all it uses. It ends on request, and a caller does not have to wait for that.
 
 use super::exit::Counted;
 use crate::os;
@@ -9,27 +9,27 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-/// The running thread. Dropped, it is told to end.
+/// A running background thread. Dropping this value asks it to end.
 pub struct Worker {
     stop: Stop,
     thread: Thread,
-    /// None once it is being waited for.
+    /// The thread; None once a caller waits for its end.
     running: Mutex<Option<JoinHandle<()>>>,
-    /// A forked child inherits this value, but not the thread.
+    /// The process of the thread. A forked child inherits this value but not the thread.
     process: u32,
 }
 
-/// What tells it to end.
+/// A request to end, shared with the thread.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Whether it was told to.
+    /// Whether the thread is asked to end.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Sleeps, on the worker's thread, unless it is told to end.
+    /// Sleeps on the worker's thread for `time`, or until the thread is asked to end.
     pub fn rest(&self, time: Duration) {
         let until = Instant::now() + time;
         while !self.is_set() {
@@ -42,17 +42,17 @@ impl Stop {
     }
 }
 
-/// Whether an exit waits for a thread.
+/// Whether the process's exit waits for a thread.
 #[derive(Clone, Copy, PartialEq)]
 pub enum WorkerExit {
-    /// It has something to finish.
+    /// The exit waits, because the thread has work to finish.
     Awaited,
-    /// It can be left where it is.
+    /// The exit does not wait.
     Left,
 }
 
 impl Worker {
-    /// Starts a thread of this name. If `body` panics, `failed` is called on that thread: nothing ends in silence.
+    /// Starts a thread. If `body` panics, `failed` is called on that thread, so that the failure is reported.
     pub fn start(
         name: &str,
         at_exit: WorkerExit,
@@ -60,11 +60,11 @@ impl Worker {
         failed: impl FnOnce() + Send + 'static,
     ) -> io::Result<Worker> {
         let stop = Stop::default();
-        let told = stop.clone();
+        let request = stop.clone();
         let counted = (at_exit == WorkerExit::Awaited).then(Counted::start);
         let running = os::spawn_quiet(name, move || {
             let _counted = counted;
-            if catch_unwind(AssertUnwindSafe(|| body(told))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| body(request))).is_err() {
                 let _ = catch_unwind(AssertUnwindSafe(failed));
             }
         })?;
@@ -72,12 +72,12 @@ impl Worker {
         Ok(Worker { stop, thread, running: Mutex::new(Some(running)), process: std::process::id() })
     }
 
-    /// The thread, to be woken.
+    /// The thread's handle, by which it is woken.
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
 
-    /// Tells it to end, and waits for nobody.
+    /// Asks the thread to end and returns at once.
     pub fn stop(&self) {
         self.stop.0.store(true, Ordering::SeqCst);
         if self.process == std::process::id() {
@@ -85,7 +85,8 @@ impl Worker {
         }
     }
 
-    /// Tells it to end and waits for that, at most this long; what hangs is left to itself. Whether it has ended.
+    /// Asks the thread to end and waits for that at most `patience`. Returns whether it has ended; otherwise it is
+    /// detached.
     pub fn end_within(&self, patience: Duration) -> bool {
         self.stop();
         let running = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
@@ -115,7 +116,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn a_panic_is_reported() {
+    fn worker_reports_its_panic() {
         let (failed, is_failed) = mpsc::channel();
         let worker =
             Worker::start("ct-test", WorkerExit::Left, |_| panic!("as planned"), move || failed.send(()).unwrap());

@@ -191,7 +191,7 @@ static HELD: Mutex<Vec<FileIdentity>> = Mutex::new(Vec::new());
 
 /// None in a child that was forked while another thread had the lock.
 fn held() -> Option<MutexGuard<'static, Vec<FileIdentity>>> {
-    os::lock_within(&HELD, os::BRIEF)
+    os::lock_within(&HELD, os::LOCK_WAIT)
 }
 
 fn identity(metadata: &Metadata) -> FileIdentity {

@@ -7,7 +7,7 @@ use crate::clock::MonoNs;
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
 use crate::os::memory;
-use crate::os::{self, BRIEF, lock_within};
+use crate::os::{self, LOCK_WAIT, lock_within};
 use crate::sanitize;
 use crate::units;
 use std::collections::VecDeque;
@@ -84,7 +84,7 @@ impl SharedState {
     /// Has those look who wait for what may change without the books. It waits for no lock for long: it may be an exit out
     /// of a signal handler.
     pub fn rouse(&self) {
-        drop(lock_within(&self.books, BRIEF)); // one who has looked and does not sleep yet holds them
+        drop(lock_within(&self.books, LOCK_WAIT)); // one who has looked and does not sleep yet holds them
         self.tell();
     }
 

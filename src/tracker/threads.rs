@@ -9,7 +9,7 @@ use crate::coordination::device_lease::Teller;
 use crate::error::Result;
 use crate::os::exit::ExitHook;
 use crate::os::worker::{self, Worker};
-use crate::os::{BRIEF, OwnTable, lock_within};
+use crate::os::{LOCK_WAIT, OwnTable, lock_within};
 use crate::report::ReportSettings;
 use crate::run_files::RunFiles;
 use crate::run_files::writer::Plan;
@@ -70,7 +70,7 @@ impl Threads {
         // What the threads have open stands in the table, which so lives as long as they do.
         let (sampled, marks, held) = (Arc::clone(shared), Arc::clone(&marker), Arc::clone(table));
         let sample = move |_| {
-            sampler.run(&sampled, || lock_within(&marks, BRIEF).is_some_and(|mut marker| marker.flush()));
+            sampler.run(&sampled, || lock_within(&marks, LOCK_WAIT).is_some_and(|mut marker| marker.flush()));
             drop(held);
         };
         // It reports a fault of its own.

@@ -1,5 +1,5 @@
-//! What is estimated is never shown as exact as what is measured: a processor of which a model is all there is, beside a GPU
-//! that is measured, in every view.
+//! An estimated energy is never shown as exactly as a measured one, in any view. The runs have an estimated processor
+//! and a measured GPU.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -47,9 +47,9 @@ fn near(of: &Value, pointer: &str, expected: f64) {
 }
 
 #[test]
-fn the_json_has_an_interval_for_all_that_rests_on_an_estimate() {
+fn json_has_an_interval_for_each_value_from_an_estimate() {
     let report = estimated().json();
-    // A quarter of the energy is half or twice as much.
+    // A quarter of the energy may be half or twice as large.
     near(&report, "/usage/error/low", 0.875);
     near(&report, "/usage/error/high", 1.25);
     for [name, low, high] in FIGURES {
@@ -81,9 +81,9 @@ fn the_json_has_an_interval_for_all_that_rests_on_an_estimate() {
     assert!(report["extras"]["embodied"].get("error").is_none(), "it goes by time");
 }
 
-/// Intensities by the hour: the price of each hour changes no multiplier.
+/// Hourly intensities do not change the multiples of the error.
 #[test]
-fn a_price_by_the_hour_leaves_the_error_as_it_is() {
+fn hourly_intensity_does_not_change_the_error() {
     let report = Staged { hourly: Some(sunny), ..estimated() }.json();
     near(&report, "/usage/co2eq_high_g", number(&report, "/usage/co2eq_g") * 1.25);
     let plain = Staged { hourly: Some(sunny), ..staged(|_| None) }.json();
@@ -91,7 +91,7 @@ fn a_price_by_the_hour_leaves_the_error_as_it_is() {
 }
 
 #[test]
-fn the_text_shows_an_estimate_as_one() {
+fn text_marks_an_estimate() {
     let text = estimated().report().render("text").unwrap();
     for line in [
         "  energy  about 0.12 kWh (0.10 to 0.14 kWh), of which about 14 kJ between epochs",
@@ -111,7 +111,7 @@ fn the_text_shows_an_estimate_as_one() {
 }
 
 #[test]
-fn csv_and_prometheus_have_the_intervals_too() {
+fn csv_and_prometheus_have_the_intervals() {
     let report = estimated().report();
     let csv = report.render("csv").unwrap();
     let mut rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -137,11 +137,11 @@ fn csv_and_prometheus_have_the_intervals_too() {
 }
 
 #[test]
-fn the_page_shows_an_estimate_as_one() {
+fn page_marks_an_estimate() {
     let report = estimated().json();
     let page = html::page(std::slice::from_ref(&report));
     let words = without_tags(&page);
-    for said in [
+    for expected in [
         "about 0.12 kWh",
         "0.10 kWh to 0.14 kWh, in nine cases of ten",
         "25.0 % of it an estimate",
@@ -154,7 +154,7 @@ fn the_page_shows_an_estimate_as_one() {
         "two digits are shown",
         "It is partly estimated",
     ] {
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
     let two = html::page(&[report, staged(|_| None).json()]);
     let words = without_tags(&two);
@@ -166,9 +166,9 @@ fn without_tags(page: &str) -> String {
     body.split('<').filter_map(|part| Some(part.split_once('>')?.1)).collect()
 }
 
-/// What no estimate is part of says nothing of estimates, and has the digits of a measurement.
+/// A run without estimates has no word about estimates, and all digits of a measurement.
 #[test]
-fn what_is_measured_is_shown_as_ever() {
+fn measured_run_is_shown_without_words_of_estimates() {
     let measured = staged(|_| None);
     for format in ["text", "csv", "prometheus", "html"] {
         let text = measured.report().render(format).unwrap();
@@ -186,23 +186,23 @@ fn what_is_measured_is_shown_as_ever() {
     assert!(format::output(&report, UnixS::default(), true).lines().all(|line| !line.contains("Estimated")));
 }
 
-/// The page speaks of intensity's own estimates.
+/// Whether a word belongs to a format: the page mentions estimates of the intensity.
 fn is_own_word(format: &str, word: &str) -> bool {
     format == "html" && word == "estimate"
 }
 
 #[test]
-fn carbontrackers_logs_name_what_is_estimated() {
-    let said = "Estimated, with an error stated for nine cases of ten: cpu (the truth is 0.5 to 2 times as much).";
+fn logs_of_carbontracker_name_estimated_components() {
+    let line = "Estimated, with an error stated for nine cases of ten: cpu (the truth is 0.5 to 2 times as much).";
     let report = estimated().json();
-    assert!(format::StandardLog::new(&report).head(&report, UnixS::default()).contains(said));
+    assert!(format::StandardLog::new(&report).head(&report, UnixS::default()).contains(line));
     let output = format::output(&report, UnixS::default(), true);
-    assert!(output.contains(&format!("CarbonTracker: {said}")), "{output}");
+    assert!(output.contains(&format!("CarbonTracker: {line}")), "{output}");
 }
 
 /// One of two nodes has no meter for its processor.
 #[test]
-fn the_ranks_of_a_job_are_as_far_off_as_those_that_estimate() {
+fn error_of_a_job_is_that_of_its_estimating_ranks() {
     let rank = |number: u64, staged: Staged| {
         let mut report = staged.json();
         let of_job =
@@ -216,7 +216,7 @@ fn the_ranks_of_a_job_are_as_far_off_as_those_that_estimate() {
     let rows = ranks::rows(&both);
     assert_eq!(rows.len(), 1);
     let job = &*rows[0];
-    // An eighth of all is half or twice as much.
+    // An eighth of the energy may be half or twice as large.
     for [name, low, high] in FIGURES {
         let value = number(&job["usage"], &format!("/{name}"));
         near(&job["usage"], &format!("/{low}"), value * 0.9375);
@@ -235,12 +235,12 @@ fn the_ranks_of_a_job_are_as_far_off_as_those_that_estimate() {
     assert_eq!(devices.iter().filter(|device| device["error"].is_object()).count(), 1);
     let page = without_tags(&html::page(&both));
     assert!(page.contains("about 0.23 kWh"), "{page}");
-    // All measured: nothing of it.
+    // A job with measured ranks only has no error.
     let measured = [rank(0, staged(|_| None)), rank(1, staged(|_| None))];
     assert!(ranks::rows(&measured)[0]["usage"]["error"].is_null());
 }
 
-/// A folder of a test's own.
+/// A folder for one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -271,16 +271,16 @@ impl Drop for Folder {
 }
 
 #[test]
-fn many_runs_are_as_far_off_as_their_sum_and_the_paper_says_so() {
+fn error_of_many_runs_is_in_their_totals_and_their_sentence() {
     let folder = Folder::new("totals", &[("a.json", estimated().json()), ("b.json", staged(|_| None).json())]);
-    let told: Value = serde_json::from_str(&folder.command(&["aggregate", "--json"])).unwrap();
+    let aggregate: Value = serde_json::from_str(&folder.command(&["aggregate", "--json"])).unwrap();
     for [name, low, high] in FIGURES {
-        let value = number(&told["totals"], &format!("/{name}"));
-        near(&told["totals"], &format!("/{low}"), value * 0.9375);
-        near(&told["totals"], &format!("/{high}"), value * 1.125);
+        let value = number(&aggregate["totals"], &format!("/{name}"));
+        near(&aggregate["totals"], &format!("/{low}"), value * 0.9375);
+        near(&aggregate["totals"], &format!("/{high}"), value * 1.125);
     }
-    near(&told, "/runs/0/energy_high_j", number(&told, "/runs/0/energy_j") * 1.25);
-    let sentence = told["sentence"].as_str().unwrap();
+    near(&aggregate, "/runs/0/energy_high_j", number(&aggregate, "/runs/0/energy_j") * 1.25);
+    let sentence = aggregate["sentence"].as_str().unwrap();
     for words in [
         "used about 0.35 kWh (0.32 to 0.39 kWh) of electricity (about 0.23 kWh of the devices; PUE 1.5), contributing an estimated 0.069 kg of CO2eq (0.065 to 0.078 kg). The intervals hold the truth in nine cases of ten.",
         "87.5 % measured by the hardware's energy counters, 12.5 % estimated from the device's load and design power, not measured: between 0.5 and 2 times that in nine cases of ten",

@@ -1,8 +1,8 @@
-//! A powercap tree whose counters are computed at the instant they are read, so that their energy is
-//! known exactly at every instant, and whose reads can be made slow or made to fail.
+//! A powercap tree with counters that are computed at the instant of a read. Their energy is known exactly at every
+//! instant, and reads can be made slow or made to fail.
 //!
-//! The files hold "served N"; this program's own `pread64` turns that into counter N's number. The
-//! library reads as it reads the kernel's files.
+//! The files contain "served N". This program's own `pread64` replaces that by the number of counter N. The library
+//! reads them like files of the kernel.
 #![allow(dead_code)]
 
 use crate::retry::now;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-/// What a read of a served counter answers.
+/// The answer to a read of a counter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
-    /// The counter.
+    /// The count.
     Counts,
     /// An error number.
     Fails(i32),
@@ -23,15 +23,15 @@ pub enum Answer {
     Garbage,
 }
 
-/// One counter: its power over time, where it starts, where it wraps, and what ails it.
+/// A counter: its power over time, its first count, its range, and its fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
-    /// W while the wave is high, W while it is low, and its period, s.
+    /// The high power, W, the low power, W, and the period, s.
     pub wave: (f64, f64, f64),
     pub start_uj: u64,
     pub range_uj: u64,
     pub answer: Answer,
-    /// It answers so until this instant, and counts from then on, ns.
+    /// The instant, ns, until which `answer` applies. After it, the counter counts.
     pub until: u64,
     /// Added to the count: a step back or a jump.
     pub shift_uj: i64,
@@ -63,7 +63,7 @@ impl Counter {
         rounds * (high + low) * half + high * into.min(half) + low * (into - half).max(0.0)
     }
 
-    /// The count at `ns`, from the serving's start.
+    /// The count at `ns`, since the tree was created.
     fn count(&self, ns: u64) -> u64 {
         let since = BORN.load(Ordering::Relaxed);
         let ns = ns / UPDATE_NS * UPDATE_NS;
@@ -72,39 +72,39 @@ impl Counter {
     }
 }
 
-/// RAPL brings its counters up to date this often.
+/// The time between two updates of a counter, ns, as in RAPL.
 const UPDATE_NS: u64 = 1_000_000;
 
 static COUNTERS: Mutex<Vec<Counter>> = Mutex::new(Vec::new());
 static BORN: AtomicU64 = AtomicU64::new(0);
-/// Each read takes this long, µs.
+/// The duration of each read, µs.
 pub static DELAY_US: AtomicU64 = AtomicU64::new(0);
-/// Reads served.
+/// The number of reads.
 pub static READS: AtomicUsize = AtomicUsize::new(0);
 
 fn counters() -> MutexGuard<'static, Vec<Counter>> {
     lock(&COUNTERS)
 }
 
-/// Whoever panicked with it has left nothing half done.
+/// Locks a mutex. A panic of another thread does not matter, because it leaves no incomplete state.
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Serves another process's tree in this one.
+/// Answers reads of another process's tree in this process too.
 pub fn serve_too(born: u64, served: &[Counter]) {
     BORN.store(born, Ordering::Relaxed);
     *counters() = served.to_vec();
 }
 
-/// A served tree; one at a time lives in a process.
+/// A tree with computed counters. A process has one at a time.
 pub struct Tree {
     root: PathBuf,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Tree {
-    /// Serves (zone folder, name, counter).
+    /// A tree of zones, given as (folder, name, counter).
     pub fn new(zones: &[(&str, &str, Counter)]) -> Tree {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = lock(&ALONE);
@@ -123,7 +123,7 @@ impl Tree {
         Tree { root, _alone: alone }
     }
 
-    /// When its counters began, ns: with that another process serves the same.
+    /// The instant at which the counters began, ns. Another process needs it to compute the same counts.
     pub fn born(&self) -> u64 {
         BORN.load(Ordering::Relaxed)
     }
@@ -132,7 +132,7 @@ impl Tree {
         &self.root
     }
 
-    /// Changes a counter while it is served.
+    /// Changes a counter while it is in use.
     pub fn change(&self, number: usize, change: impl FnOnce(&mut Counter)) {
         change(&mut counters()[number]);
     }
@@ -144,18 +144,18 @@ impl Drop for Tree {
     }
 }
 
-/// Takes libc's place in this program: a served file answers its counter, all others themselves.
+/// Replaces libc's function in this program. A file of the tree returns its counter, all others their content.
 ///
 /// # Safety
-/// As pread(2).
+/// The conditions of pread(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: i64) -> isize {
-    // SAFETY: the caller's arguments, passed on as they came.
+    // SAFETY: the arguments are passed on unchanged.
     let got = unsafe { libc::syscall(libc::SYS_pread64, fd, buffer, size, offset) } as isize;
     if got <= 7 {
         return got;
     }
-    // SAFETY: pread wrote `got` bytes there.
+    // SAFETY: pread wrote `got` bytes to the buffer.
     let text = unsafe { std::slice::from_raw_parts(buffer, got as usize) };
     let Some(number) =
         std::str::from_utf8(text).ok().and_then(|text| text.strip_prefix("served ")?.trim().parse::<usize>().ok())
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: 
         Answer::Empty => String::new(),
         Answer::Garbage => "garbage\n".to_owned(),
         Answer::Fails(errno) => {
-            // SAFETY: errno is this thread's own.
+            // SAFETY: errno belongs to this thread.
             unsafe { *libc::__errno_location() = errno };
             return -1;
         }
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: 
     if delay > 0 {
         std::thread::sleep(std::time::Duration::from_micros(delay / 2));
     }
-    // SAFETY: the buffer holds `size` bytes.
+    // SAFETY: the buffer has `size` bytes.
     unsafe { std::ptr::copy_nonoverlapping(answer.as_ptr(), buffer, answer.len().min(size)) };
     answer.len().min(size) as isize
 }

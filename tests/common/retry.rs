@@ -1,5 +1,5 @@
-//! For tests whose figures depend on time, on machines that do other things too: what was used as far as the
-//! the clock resolves, and tries again if a thread was held up.
+//! For tests with results that depend on time, on busy machines: bounds of the used energy, and further tries if a
+//! thread was delayed.
 #![allow(dead_code)]
 
 use carbontracker::error::{Result, Status};
@@ -8,10 +8,11 @@ use std::io::Write;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
+/// The most runs of a test.
 const TRIES: usize = 4;
 
-/// Runs a test, and again where it fails: a machine that runs other things too may hold a thread up at will,
-/// which no tolerance allows for, while a real fault fails every time. A `fn`, so that each try builds all anew.
+/// Runs a test, and again if it fails. A busy machine may delay a thread beyond any tolerance, while a real fault fails
+/// every time. The test is a `fn`, so that each try builds everything anew.
 pub fn steadily(test: fn()) {
     for _ in 1..TRIES {
         let Err(panic) = catch_unwind(test) else { return };
@@ -23,7 +24,7 @@ pub fn steadily(test: fn()) {
     test();
 }
 
-/// To the terminal itself: what a passing test prints is not shown.
+/// Writes to the terminal itself, because the output of a passing test is not shown.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -33,40 +34,41 @@ pub fn now() -> u64 {
     carbontracker::os::monotonic_ns().0
 }
 
-/// Waits until 25 ms after an edge of a square wave whose halves last so long: short epochs that begin then have no
-/// edge close before a boundary, within the counter's own step, which is beyond anybody's resolution.
+/// Waits until 25 ms after an edge of a square wave with this half period, ns. Short epochs that begin then have no
+/// edge close before a boundary. An edge within the counter's own step could not be resolved.
 pub fn wait_past_edge(half_ns: u64) {
     let start = now().next_multiple_of(half_ns) + 25_000_000;
     std::thread::sleep(Duration::from_nanos(start.saturating_sub(now())));
 }
 
-/// Memory of this process's own, without the pages of program files, which the kernel maps as it likes.
+/// The memory of this process, bytes, without pages of program files.
 pub fn own_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("a proc file system");
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
     kilobytes.and_then(|number| number.parse::<u64>().ok()).expect("RssAnon in kB") * 1024
 }
 
-/// A bound on an instant, ns: the library takes its own stamp somewhere in a call.
+/// Bounds of an instant, ns. The library takes its own time stamp somewhere inside a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
     pub before: u64,
     pub after: u64,
 }
 
-/// Does what is to be dated.
+/// Runs `what` and returns the bounds of its instant.
 pub fn stamp(what: impl FnOnce()) -> Stamp {
     let before = now();
     what();
     Stamp { before, after: now() }
 }
 
-/// Makes a call that is to succeed.
+/// Makes a call that must succeed and returns the bounds of its instant.
 pub fn call(it: impl FnOnce() -> Result<Status>) -> Stamp {
     stamp(|| assert_eq!(it(), Ok(Status::CT_OK)))
 }
 
-/// Runs epochs of this length back to back, `before` each doing what it likes; when each began and ended.
+/// Runs epochs of this length without gaps, each after a call of `before`. Returns the instants of begin and end of
+/// each.
 pub fn run(tracker: &Tracker, epochs: usize, length: Duration, mut before: impl FnMut(usize)) -> Vec<(Stamp, Stamp)> {
     let start = now();
     let epoch = |n: usize| {
@@ -79,7 +81,7 @@ pub fn run(tracker: &Tracker, epochs: usize, length: Duration, mut before: impl 
     (0..epochs).map(epoch).collect()
 }
 
-/// What was used, J: something from the one to the other.
+/// Bounds of a used energy, J.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     pub least: f64,
@@ -87,7 +89,7 @@ pub struct Used {
 }
 
 impl Used {
-    /// Between two moments; `joules` is what was used up to an instant, which never falls.
+    /// The energy used between two instants. `joules` is the energy used up to an instant, ns.
     pub fn between(from: Stamp, to: Stamp, joules: impl Fn(u64) -> f64) -> Used {
         Used { least: joules(to.before) - joules(from.after), most: joules(to.after) - joules(from.before) }
     }
@@ -100,7 +102,7 @@ impl Used {
         Used { least: self.least * factor, most: self.most * factor }
     }
 
-    /// How far outside lies what was measured, as a share of the nearer bound.
+    /// The distance of a measured energy from the nearer bound, as a share of that bound; 0 inside the bounds.
     pub fn off(self, measured: f64) -> f64 {
         measured / measured.clamp(self.least, self.most) - 1.0
     }
@@ -110,7 +112,7 @@ impl Used {
     }
 }
 
-/// A run's energies as measured, beside what was used.
+/// The measured energies of a run, each with the bounds of the used energy.
 pub struct Energies {
     pub total: (f64, Used),
     pub epochs: Vec<(f64, Used)>,

@@ -1,4 +1,4 @@
-//! What is measured against what was used, on counters whose energy is known at every instant.
+//! Compares measured with used energy, on counters with an energy that is known at every instant.
 
 use crate::fake_rapl::{Counter, Tree};
 use crate::retry::{Energies, Stamp, Used, run, steadily, wait_past_edge};
@@ -27,7 +27,8 @@ fn measure(tree: &Tree, counted: &[Counter], epochs: usize, length: Duration, op
     energies
 }
 
-/// Half a period of [`wave`]: from 25 ms past its edge on they fall midway between boundaries of 50 ms epochs.
+/// Half a period of [`wave`], ns. If epochs of 50 ms begin 25 ms after an edge, each edge is midway between two
+/// boundaries.
 const HALF_WAVE_NS: u64 = 350_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,7 +36,7 @@ fn wave() -> Counter {
     Counter::wave(240.0, 40.0, 0.7)
 }
 
-/// Threads that keep every core busy until this is dropped.
+/// Threads that keep every core busy until this value is dropped.
 struct Busy {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -66,7 +67,7 @@ impl Drop for Busy {
 }
 
 #[test]
-fn one_package() {
+fn energy_of_one_package_is_exact() {
     steadily(|| {
         let counter = Counter::constant(100.0);
         let tree = Tree::new(&[("intel-rapl:0", "package-0", counter)]);
@@ -75,7 +76,7 @@ fn one_package() {
 }
 
 #[test]
-fn two_packages_with_memory_and_neither_parts_nor_whole() {
+fn two_packages_and_their_memory_are_counted_without_parts_and_whole() {
     steadily(|| {
         let (package, dram, part) = (Counter::constant(90.0), Counter::constant(12.0), Counter::constant(60.0));
         let tree = Tree::new(&[
@@ -93,7 +94,7 @@ fn two_packages_with_memory_and_neither_parts_nor_whole() {
 }
 
 #[test]
-fn a_wrap_in_the_middle() {
+fn counter_that_wraps_once_is_exact() {
     steadily(|| {
         let counter = Counter { start_uj: 262_143_328_850 - 150_000_000, ..Counter::constant(100.0) };
         let tree = Tree::new(&[("intel-rapl:0", "package-0", counter)]);
@@ -102,7 +103,7 @@ fn a_wrap_in_the_middle() {
 }
 
 #[test]
-fn a_counter_that_wraps_faster_than_the_interval() {
+fn counter_that_wraps_faster_than_the_interval_is_exact() {
     steadily(|| {
         let counter = Counter { range_uj: 5_000_000_000, ..Counter::constant(1900.0) };
         let tree = Tree::new(&[("intel-rapl:0", "package-0", counter)]);
@@ -111,7 +112,7 @@ fn a_counter_that_wraps_faster_than_the_interval() {
 }
 
 #[test]
-fn the_interval_is_honoured() {
+fn interval_between_readings_is_kept() {
     steadily(|| {
         let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
         let reads = |interval: &str| {
@@ -126,7 +127,7 @@ fn the_interval_is_honoured() {
 }
 
 #[test]
-fn a_square_wave() {
+fn energy_of_a_square_wave_is_exact() {
     steadily(|| {
         let tree = Tree::new(&[("intel-rapl:0", "package-0", wave())]);
         measure(&tree, &[wave()], 5, SECOND, "").check("the wave, 1 s epochs", 0.002, 0.01);
@@ -135,7 +136,7 @@ fn a_square_wave() {
 }
 
 #[test]
-fn a_square_wave_while_every_core_is_busy() {
+fn energy_of_a_square_wave_is_exact_while_every_core_is_busy() {
     steadily(|| {
         let tree = Tree::new(&[("intel-rapl:0", "package-0", wave())]);
         let busy = Busy::every_core();

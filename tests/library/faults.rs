@@ -1,5 +1,4 @@
-//! Faults of the counters during a run: no phantom energy, the report names what happened, and the
-//! host never notices.
+//! Faults of counters during a run: they add no energy, the report lists them, and the application is not disturbed.
 
 use crate::fake_rapl::{Answer, Counter, DELAY_US, Tree};
 use crate::retry::{Stamp, Used, call, now, run, steadily};
@@ -34,10 +33,10 @@ fn messages(tracker: &Tracker) -> Vec<String> {
     all
 }
 
-/// What a run of 100 ms epochs came to, the first package ailing from 0.3 s on.
+/// The result of a run with epochs of 100 ms, in which the first package has a fault from 0.3 s on.
 struct Outcome {
     report: Value,
-    /// What both packages used.
+    /// The energy that both packages used.
     used: Used,
     messages: Vec<String>,
 }
@@ -52,19 +51,19 @@ impl Outcome {
     }
 }
 
-/// What both packages used.
+/// The energy that both packages used between two instants.
 fn both(from: Stamp, to: Stamp) -> Used {
     Used::between(from, to, |ns| 2.0 * WATTS * ns as f64 * 1e-9)
 }
 
-/// Makes a counter answer in this way for some milliseconds.
+/// Sets the answer of a counter for `ms` milliseconds.
 fn fail(counter: &mut Counter, answer: Answer, ms: u64) {
     counter.answer = answer;
     counter.until = now() + ms * 1_000_000;
 }
 
-/// Sets the first package's counter off.
-fn ail(change: impl Fn(&mut Counter)) -> Outcome {
+/// Runs epochs and changes the first package's counter at 0.3 s.
+fn run_with_change(change: impl Fn(&mut Counter)) -> Outcome {
     let tree = tree();
     let tracker = tracker(&tree);
     let stamps = run(&tracker, 10, Duration::from_millis(100), |n| {
@@ -79,7 +78,7 @@ fn ail(change: impl Fn(&mut Counter)) -> Outcome {
 }
 
 #[test]
-fn readings_that_fail_and_come_back_lose_nothing() {
+fn readings_that_fail_for_a_while_lose_no_energy() {
     steadily(|| {
         for answer in [
             Answer::Fails(libc::EACCES),
@@ -88,7 +87,7 @@ fn readings_that_fail_and_come_back_lose_nothing() {
             Answer::Empty,
             Answer::Garbage,
         ] {
-            let run = ail(|counter| fail(counter, answer, 300));
+            let run = run_with_change(|counter| fail(counter, answer, 300));
             run.used.assert_near(run.number("/usage/energy_j"), 0.01, &format!("{answer:?}"));
             assert_eq!(run.text("/components/0/status"), "gap", "{answer:?}");
             assert!(run.text("/components/0/note").contains("readings failed"), "{answer:?}");
@@ -100,7 +99,7 @@ fn readings_that_fail_and_come_back_lose_nothing() {
             );
             assert!(run.messages.iter().any(|m| m.contains("can be read again")), "{answer:?}: {:?}", run.messages);
             for n in 0..10 {
-                // The gap's energy is spread over the epochs it spans.
+                // The energy of the gap is spread over its epochs.
                 let used = Used::exactly(2.0 * WATTS * run.number(&format!("/epochs/{n}/duration_s")));
                 used.assert_near(run.number(&format!("/epochs/{n}/energy_j")), 0.05, &format!("{answer:?}, epoch {n}"));
             }
@@ -109,9 +108,9 @@ fn readings_that_fail_and_come_back_lose_nothing() {
 }
 
 #[test]
-fn a_device_lost_for_good_keeps_what_it_had_and_the_others_go_on() {
+fn device_lost_for_good_keeps_its_energy_and_others_continue() {
     steadily(|| {
-        let run = ail(|counter| counter.answer = Answer::Fails(libc::ENODEV));
+        let run = run_with_change(|counter| counter.answer = Answer::Fails(libc::ENODEV));
         assert_eq!(run.text("/components/0/status"), "lost");
         run.used.times(0.5 * 0.3).assert_near(run.number("/components/0/energy_j"), 0.1, "the one lost");
         assert!((run.number("/components/0/coverage") - 0.3).abs() < 0.05);
@@ -121,11 +120,11 @@ fn a_device_lost_for_good_keeps_what_it_had_and_the_others_go_on() {
 }
 
 #[test]
-fn a_counter_set_back_or_jumping_brings_no_phantom_energy() {
+fn counter_that_is_set_back_or_jumps_adds_no_energy() {
     steadily(|| {
         let an_hour_at_240_w = 240_000_000 * 3600;
         for shift in [-500_000i64, -20_000_000, -900_000_000, 30_000_000_000, an_hour_at_240_w] {
-            let run = ail(|counter| counter.shift_uj = shift);
+            let run = run_with_change(|counter| counter.shift_uj = shift);
             run.used.assert_near(run.number("/usage/energy_j"), 0.01, &format!("{shift}"));
             assert!(run.number("/components/0/coverage") > 0.8);
             if shift.abs() > 1_000_000 {
@@ -141,14 +140,14 @@ fn a_counter_set_back_or_jumping_brings_no_phantom_energy() {
 }
 
 #[test]
-fn a_short_failure_at_the_closing_reading_is_retried() {
+fn short_fault_at_the_closing_reading_is_waited_for() {
     steadily(|| {
         for answer in [Answer::Garbage, Answer::Empty, Answer::Fails(libc::EIO)] {
             let tree = tree();
             let tracker = Tracker::create(&format!("sysroot={} epochs=10", tree.root().display())).unwrap().unwrap();
             let begin = call(|| tracker.begin());
             std::thread::sleep(Duration::from_millis(150));
-            // Shorter than three looks 10 ms apart, which make a loss.
+            // The fault is shorter than three readings 10 ms apart, after which the device would count as lost.
             tree.change(0, |counter| fail(counter, answer, 15));
             let used = both(begin, call(|| tracker.end()));
             used.assert_near(tracker.value("/usage/energy_j").unwrap(), 0.02, "the epoch");
@@ -159,7 +158,7 @@ fn a_short_failure_at_the_closing_reading_is_retried() {
 }
 
 #[test]
-fn a_hanging_device_delays_no_call_no_report_and_no_end() {
+fn device_that_hangs_delays_neither_calls_nor_the_report_nor_the_end() {
     steadily(|| {
         let tree = tree();
         let tracker = tracker(&tree);
@@ -179,6 +178,6 @@ fn a_hanging_device_delays_no_call_no_report_and_no_end() {
         tracker.destroy();
         assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
         DELAY_US.store(0, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_secs(6)); // the hung reading is this program's own: let it end
+        std::thread::sleep(Duration::from_secs(6)); // the reading that hangs is in this program, so the test waits for its end
     });
 }

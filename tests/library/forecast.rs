@@ -1,4 +1,4 @@
-//! The forecast of a live run, its first epoch warming up and marking its progress.
+//! The forecast of a live run with a slow first epoch and progress marks.
 
 use crate::fake_nvml::{Gpu, Standin};
 use crate::fake_rapl::{Counter, READS, Tree};
@@ -11,14 +11,16 @@ const BATCHES: u64 = 60;
 const BATCH: Duration = Duration::from_millis(10);
 const EPOCHS: u64 = 6;
 
-/// A run whose first batches are slower by a factor.
+/// A run with slow first batches.
 struct Load {
+    /// The number of slow batches.
     cold: u64,
+    /// How many times longer a slow batch takes.
     slower: u32,
 }
 
-/// The forecast, against the run's total at the end.
-struct Told {
+/// The errors of forecasts, relative to the final total. A pair is that of time and that of energy.
+struct ForecastErrors {
     at_a_twentieth: f64,
     at_half: (f64, f64),
     after_one: (f64, f64),
@@ -26,13 +28,13 @@ struct Told {
 }
 
 impl Load {
-    fn run(&self, options: &str) -> Told {
+    fn run(&self, options: &str) -> ForecastErrors {
         let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
         let options = format!("sysroot={} components=cpu epochs={EPOCHS} {options}", tree.root().display());
         let tracker = Tracker::create(&options).unwrap().unwrap();
         let value = |pointer: &str| tracker.value(pointer);
         let both = || (value("/forecast/duration_s/value").unwrap(), value("/forecast/energy_j/value").unwrap());
-        let mut told = Vec::new();
+        let mut forecasts = Vec::new();
         for epoch in 0..EPOCHS {
             tracker.begin().unwrap();
             let mut until = now();
@@ -43,24 +45,24 @@ impl Load {
                 tracker.progress(batch + 1, BATCHES).unwrap();
                 match (epoch, batch + 1) {
                     (0, 2) => assert!(value("/forecast/energy_j/value").is_err(), "a thirtieth is too little"),
-                    (0, 3) | (0, 30) => told.push(both()),
+                    (0, 3) | (0, 30) => forecasts.push(both()),
                     _ => (),
                 }
             }
             tracker.end().unwrap();
             if epoch < 2 {
-                told.push(both());
+                forecasts.push(both());
             }
         }
         let total = (value("/usage/duration_s").unwrap(), value("/usage/energy_j").unwrap());
         assert!((value("/forecast/energy_j/value").unwrap() / total.1 - 1.0).abs() < 1e-6);
         tracker.destroy();
-        let off = |n: usize| (told[n].0 / total.0 - 1.0, told[n].1 / total.1 - 1.0);
-        Told { at_a_twentieth: off(0).0, at_half: off(1), after_one: off(2), after_two: off(3) }
+        let off = |n: usize| (forecasts[n].0 / total.0 - 1.0, forecasts[n].1 / total.1 - 1.0);
+        ForecastErrors { at_a_twentieth: off(0).0, at_half: off(1), after_one: off(2), after_two: off(3) }
     }
 
     fn check(&self, options: &str) {
-        let Told { at_a_twentieth, at_half, after_one, after_two } = self.run(options);
+        let ForecastErrors { at_a_twentieth, at_half, after_one, after_two } = self.run(options);
         let shown = |(time, energy): (f64, f64)| format!("{:+.1} / {:+.1} %", time * 100.0, energy * 100.0);
         println!(
             "{} of {BATCHES} batches {} times slower, time / energy off: at a twentieth {:+.0} %, at half {}, after one {}, after two {}",
@@ -77,7 +79,7 @@ impl Load {
 }
 
 #[test]
-fn a_first_epoch_that_starts_slowly() {
+fn forecast_is_close_if_the_first_epoch_starts_slowly() {
     steadily(|| {
         Load { cold: 6, slower: 10 }.check("");
         Load { cold: 12, slower: 5 }.check("");
@@ -86,11 +88,11 @@ fn a_first_epoch_that_starts_slowly() {
 }
 
 #[test]
-fn a_first_epoch_like_the_others() {
+fn forecast_is_close_if_the_first_epoch_is_like_the_others() {
     steadily(|| Load { cold: 0, slower: 1 }.check("interval=0.1"));
 }
 
-/// Runs an epoch of this length and marks its progress every 5 ms; `at` gets the elapsed time, s.
+/// Runs an epoch of this length with a progress mark every 5 ms. `at` gets the time since its begin, s.
 fn marked_epoch(tracker: &Tracker, length: Duration, mut at: impl FnMut(f64)) {
     let marks = length.as_millis() as u64 / 5;
     tracker.begin().unwrap();
@@ -102,9 +104,9 @@ fn marked_epoch(tracker: &Tracker, length: Duration, mut at: impl FnMut(f64)) {
     tracker.end().unwrap();
 }
 
-/// Marks wake no thread. The sampler reads them ever more rarely, and never if no forecast is possible.
+/// A mark wakes no thread. The sampler reads marks less and less often, and not at all without a forecast.
 #[test]
-fn marks_cost_ever_fewer_readings() {
+fn marks_cause_fewer_and_fewer_readings() {
     steadily(|| {
         for (epochs, most_late, most_after) in [("epochs=9", 0.7, 20), ("", 1.0, 20)] {
             let tree = Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(100.0))]);
@@ -129,9 +131,9 @@ fn marks_cost_ever_fewer_readings() {
     });
 }
 
-/// However often the sampler reads for other reasons, the open first epoch is followed to its end.
+/// The open first epoch is followed to its end even if the sampler often reads for other reasons.
 #[test]
-fn a_long_first_epoch_is_followed_to_its_end() {
+fn long_first_epoch_is_followed_to_its_end() {
     steadily(|| {
         let tracker = Tracker::create("sim_cpu=x:100 components=cpu interval=0.05 epochs=2").unwrap().unwrap();
         let mut left = Vec::new();
@@ -146,9 +148,9 @@ fn a_long_first_epoch_is_followed_to_its_end() {
     });
 }
 
-/// A mark made as soon as the epoch begins, and none after: as one that resumes makes.
+/// A single mark right after the begin of the epoch, as an application makes after a resume.
 #[test]
-fn a_single_mark_is_enough_for_a_forecast() {
+fn single_mark_is_used() {
     steadily(|| {
         let tracker = Tracker::create("sim_cpu=x:100 components=cpu epochs=3").unwrap().unwrap();
         let start = now();
@@ -161,9 +163,9 @@ fn a_single_mark_is_enough_for_a_forecast() {
     });
 }
 
-/// Nor is a GPU's driver asked more often for them, once the first epoch is over or where nothing is planned.
+/// Marks cause no readings of a GPU's driver after the first epoch, or if the number of epochs is unknown.
 #[test]
-fn marks_do_not_keep_a_driver_busy() {
+fn marks_cause_no_calls_of_a_driver() {
     steadily(|| {
         for (epochs, most) in [("", 60), ("epochs=9", 60)] {
             let standin = Standin::new(&[Gpu::constant(250.0)]);
@@ -184,9 +186,9 @@ fn marks_do_not_keep_a_driver_busy() {
     });
 }
 
-/// Where energy is slow to come the forecast comes all the same, without it; the host waits but once.
+/// If the first energy comes late, the forecast comes in time without energy. The application waits only once.
 #[test]
-fn a_slow_driver_delays_the_start_for_a_moment_only() {
+fn driver_that_starts_slowly_delays_only_once() {
     steadily(|| {
         let standin = Standin::new(&[Gpu::constant(250.0)]);
         standin.driver(|driver| driver.init_delay_s = 1.5);

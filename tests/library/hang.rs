@@ -1,4 +1,4 @@
-//! A file system under /sys or /proc that does not answer must not hold up the application.
+//! A file system under /sys or /proc that does not answer must not delay the application.
 
 use crate::run_files::{Folder, epochs, make, messages};
 use carbontracker::tracker::Tracker;
@@ -9,26 +9,26 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A FUSE file system whose daemon reads no request: whoever looks into it waits until this value is dropped.
+/// A FUSE file system with a daemon that answers no request. Each access waits until this value is dropped.
 struct Silent {
     daemon: Option<File>,
     at: PathBuf,
 }
 
 impl Silent {
-    /// None where this user may not mount one.
+    /// Mounts it; None if this user may not mount.
     fn mount(at: &Path) -> Option<Silent> {
         fs::create_dir_all(at).unwrap();
         let daemon = OpenOptions::new().read(true).write(true).open("/dev/fuse").ok()?;
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", daemon.as_raw_fd());
         let [options, path] = [options.as_bytes(), at.as_os_str().as_bytes()].map(|text| CString::new(text).unwrap());
-        // SAFETY: all are texts ended by NUL, which the call only reads.
+        // SAFETY: all texts end with NUL, and the call only reads them.
         let done =
             unsafe { libc::mount(c"silent".as_ptr(), path.as_ptr(), c"fuse".as_ptr(), 0, options.as_ptr().cast()) };
         (done == 0).then(|| Silent { daemon: Some(daemon), at: at.to_owned() })
     }
 
-    /// The daemon dies: what waits gets an error.
+    /// Ends the daemon, so that each waiting access gets an error.
     fn answer(&mut self) {
         self.daemon = None;
     }
@@ -38,7 +38,7 @@ impl Drop for Silent {
     fn drop(&mut self) {
         self.answer();
         let path = CString::new(self.at.as_os_str().as_bytes()).unwrap();
-        // SAFETY: a text ended by NUL, which the call only reads.
+        // SAFETY: the text ends with NUL, and the call only reads it.
         unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
     }
 }
@@ -48,7 +48,7 @@ fn value(tracker: &Tracker, pointer: &str) -> Option<f64> {
 }
 
 #[test]
-fn a_hanging_source_is_listed_as_opening_and_the_application_goes_on() {
+fn source_that_hangs_is_reported_and_the_application_continues() {
     let folder = Folder::new("hang");
     let root = folder.0.join("root");
     fs::create_dir_all(root.join("proc")).unwrap();
@@ -60,10 +60,10 @@ fn a_hanging_source_is_listed_as_opening_and_the_application_goes_on() {
     let options = format!("sysroot={} components=cpu job=off log_dir={}", root.display(), folder.0.join("l").display());
     let begun = Instant::now();
     let tracker = make(&options);
-    // It would wait for ever. The promise is 250 ms; a busy machine may take longer.
+    // Without a limit it would wait for ever. The limit is 250 ms; a busy machine may take longer.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    let said = messages(&tracker).join("\n");
-    assert!(said.contains("rapl is not measured: a file of /sys or /proc does not answer"), "{said}");
+    let text = messages(&tracker).join("\n");
+    assert!(text.contains("rapl is not measured: a file of /sys or /proc does not answer"), "{text}");
     epochs(&tracker, 3, Duration::from_millis(10));
     assert_eq!(value(&tracker, "/run/epochs_done"), Some(3.0));
     assert_eq!(value(&tracker, "/usage/energy_j"), None, "unknown, not 0");
@@ -78,7 +78,7 @@ fn a_hanging_source_is_listed_as_opening_and_the_application_goes_on() {
 }
 
 #[test]
-fn a_counter_that_hangs_later_delays_no_call() {
+fn counter_that_hangs_later_delays_no_call() {
     let folder = Folder::new("hang-later");
     let zone = folder.0.join("root/sys/class/powercap/intel-rapl:0");
     fs::create_dir_all(&zone).unwrap();
@@ -89,7 +89,7 @@ fn a_counter_that_hangs_later_delays_no_call() {
     let options = format!("sysroot={} components=cpu job=off interval=0.01", folder.0.join("root").display());
     let tracker = make(&options);
     epochs(&tracker, 1, Duration::from_millis(20));
-    // A counter that does not move is read again by its path, which hangs now.
+    // A counter that does not change is read again by its path, and that access hangs now.
     let Some(_silent) = Silent::mount(&zone) else {
         println!("skipped: only root can mount a FUSE file system");
         return;
@@ -102,7 +102,7 @@ fn a_counter_that_hangs_later_delays_no_call() {
 }
 
 #[test]
-fn a_tracker_with_a_source_that_hangs_can_be_destroyed() {
+fn tracker_with_a_source_that_hangs_can_be_destroyed() {
     let folder = Folder::new("hang-destroy");
     let root = folder.0.join("root");
     let Some(_silent) = Silent::mount(&root.join("proc")) else {

@@ -1,15 +1,16 @@
-//! Each source that reads files, by each fault that a meter may have: what is reported. `--nocapture` prints the table.
+//! The report of each source that reads files, for each fault of a meter. `--nocapture` prints the table.
 
 use crate::fake_machine::{Machine, Moving, Outcome};
 use std::fmt::Write as _;
 
 const WATTS: f64 = 100.0;
 const EPOCHS: u32 = 12;
-/// When a fault begins and ends, s.
+/// The begin of a fault, s.
 const FROM: f64 = 1.0;
+/// The end of a fault, s.
 const TO: f64 = 1.5;
 
-/// What ails a meter.
+/// A fault of a meter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     Healthy,
@@ -23,7 +24,7 @@ enum Fault {
 const FAULTS: [Fault; 6] =
     [Fault::Healthy, Fault::StuckAtStart, Fault::StuckMidway, Fault::Absurd, Fault::NotReady, Fault::GoneAndBack];
 
-/// How a source's file shows energy or power.
+/// The form of energy or power in a source's file.
 #[derive(Clone, Copy, PartialEq)]
 enum Shows {
     MicroJoules,
@@ -32,7 +33,7 @@ enum Shows {
     Cray,
 }
 
-/// A source: its name, the kind it measures, its files, the one that moves and what that shows.
+/// A source: its name, the kind it measures, its constant files, and the file that changes with its form.
 struct Meter {
     name: &'static str,
     kind: &'static str,
@@ -123,7 +124,7 @@ const METERS: [Meter; 8] = [
 ];
 
 impl Shows {
-    /// The file's text `at` some time.
+    /// The text of the file `at` a time, s. None: the file does not exist then.
     fn text(self, fault: Fault, at: f64) -> Option<String> {
         let is_on = (FROM..TO).contains(&at);
         let shown_at = match fault {
@@ -163,7 +164,7 @@ impl Meter {
     }
 }
 
-/// What a cell of the table holds, and whether it can be believed.
+/// The text of a cell of the table. Panics if the report is wrong.
 fn judge(meter: &Meter, fault: Fault, run: &Outcome) -> String {
     let truth = WATTS * run.report["usage"]["duration_s"].as_f64().unwrap();
     let coverage = run.report["usage"]["coverage"].as_f64().unwrap_or(0.0);
@@ -197,7 +198,7 @@ fn judge(meter: &Meter, fault: Fault, run: &Outcome) -> String {
 }
 
 #[test]
-fn no_fault_of_a_meter_is_a_silent_number() {
+fn faults_of_a_meter_never_give_a_number_without_a_status() {
     let cells: Vec<Vec<String>> = std::thread::scope(|scope| {
         let rows: Vec<Vec<_>> = METERS
             .iter()

@@ -1,5 +1,5 @@
-//! Meters that are dead, absurd or at odds with themselves, on whole runs: nothing is 0 because it is unknown, the next
-//! source stands in where there is one, and the report has the reason.
+//! Whole runs with meters that stop, show absurd values or contradict themselves. An unknown energy is never 0, another
+//! source replaces the meter if there is one, and the report has the reason.
 
 use crate::fake_machine::{Machine, number};
 use std::fs;
@@ -12,7 +12,7 @@ const PACKAGE: [(&str, &str); 3] = [
 const ENERGY: &str = "sys/class/powercap/intel-rapl:0/energy_uj";
 
 #[test]
-fn the_estimate_stands_in_for_a_package_that_never_counts() {
+fn estimate_replaces_a_package_that_never_counts() {
     for first in ["123456789\n", "0\n"] {
         let machine = Machine::new("frozen", &PACKAGE);
         machine.write(ENERGY, first);
@@ -33,9 +33,9 @@ fn the_estimate_stands_in_for_a_package_that_never_counts() {
     }
 }
 
-/// The run is over before the counter is taken for dead.
+/// The run ends before the counter is taken to have stopped.
 #[test]
-fn a_short_run_of_a_counter_that_never_moves_is_unknown() {
+fn short_run_with_a_counter_that_never_moves_is_unknown() {
     let run = Machine::new("short", &PACKAGE).run(2, "components=cpu");
     assert_eq!((run.components(), run.energy_j(0)), (vec!["cpu rapl counter stalled".to_owned()], None));
     assert!(run.note(0).contains("its counter has not moved yet") && run.note(0).contains("Cure"), "{}", run.note(0));
@@ -43,7 +43,7 @@ fn a_short_run_of_a_counter_that_never_moves_is_unknown() {
 }
 
 #[test]
-fn a_package_that_stops_counting_keeps_what_it_counted() {
+fn package_that_stops_counting_keeps_its_energy() {
     let machine = Machine::new("midway", &PACKAGE)
         .moving(vec![number(ENERGY, |at| 5_000_000_000 + (100e6 * at.min(1.2)) as u64)]);
     let run = machine.run(12, "components=cpu");
@@ -57,9 +57,9 @@ fn a_package_that_stops_counting_keeps_what_it_counted() {
     assert!((0..12).all(|n| run.report["epochs"][n]["energy_j"].as_f64().unwrap() > 0.1), "{:#}", run.report);
 }
 
-/// Memory is estimated beside it where nothing meters memory.
+/// Memory is estimated too, because it has no meter.
 #[test]
-fn a_package_that_counts_again_takes_its_place_back() {
+fn package_that_counts_again_replaces_its_estimate() {
     let at = |at: f64| 5_000_000_000 + (100e6 * if at < 5.0 { at.min(1.0) } else { at - 4.0 }) as u64;
     let machine = Machine::new("back", &PACKAGE).moving(vec![number(ENERGY, at)]);
     machine.write("proc/meminfo", "MemTotal:       100000000 kB\n");
@@ -74,7 +74,7 @@ fn a_package_that_counts_again_takes_its_place_back() {
 }
 
 #[test]
-fn memory_that_does_not_count_is_unknown_beside_a_package_that_does() {
+fn memory_counter_that_stops_is_unknown_beside_a_package_that_counts() {
     let dram = "sys/class/powercap/intel-rapl:0:0";
     let machine = Machine::new("dram", &PACKAGE).moving(vec![number(ENERGY, |at| (50e6 * at) as u64)]);
     machine.write(&format!("{dram}/name"), "dram\n");
@@ -99,7 +99,7 @@ fn memory_is_estimated_beside_an_estimated_processor() {
 }
 
 #[test]
-fn a_platform_that_does_not_count_leaves_the_estimate() {
+fn estimate_remains_beside_a_platform_that_does_not_count() {
     let zone = "sys/class/powercap/intel-rapl:1";
     let machine = Machine::new("psys", &[]);
     machine.write(&format!("{zone}/name"), "psys\n");
@@ -123,7 +123,7 @@ const CARD_ENERGY: &str = "sys/class/drm/card0/device/hwmon/hwmon1/energy1_input
 const CARD_POWER: &str = "sys/class/drm/card0/device/hwmon/hwmon1/power1_average";
 
 #[test]
-fn the_power_of_a_card_stands_in_for_its_counter() {
+fn power_of_a_card_replaces_its_counter() {
     let run = card("card", "300000000\n").run(4, "components=gpu");
     assert_eq!(run.components(), ["gpu amdgpu power ok"], "{:#}", run.report);
     let used = 300.0 * run.report["usage"]["duration_s"].as_f64().unwrap();
@@ -138,7 +138,7 @@ fn the_power_of_a_card_stands_in_for_its_counter() {
 }
 
 #[test]
-fn a_counter_at_odds_with_its_own_power_is_reported() {
+fn counter_that_contradicts_its_power_is_reported() {
     let machine = card("odds", "300000000\n").moving(vec![number(CARD_ENERGY, |at| 5_000_000 + (171e6 * at) as u64)]);
     let run = machine.run(28, "components=gpu");
     assert!(run.note(0).contains("its counter counts 57 % of the power"), "{}", run.note(0));
@@ -146,7 +146,7 @@ fn a_counter_at_odds_with_its_own_power_is_reported() {
 }
 
 #[test]
-fn an_absurd_power_or_one_of_0_brings_no_energy() {
+fn power_that_is_absurd_or_0_adds_no_energy() {
     let machine = card("absurd", "300000000\n").moving(vec![number(CARD_POWER, |at| match at {
         at if at < 0.9 => 300_000_000,
         at if at < 1.6 => 4_294_967_295_000,

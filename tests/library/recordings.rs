@@ -1,7 +1,7 @@
-//! What is made of the powers that real sensors reported: by the library, the trapezoid; by Carbontracker
-//! 2.4.7, the mean of its samples times the duration. Beside them an external power meter, or every sample.
+//! Energies from recorded powers of real sensors: by the library (trapezoid) and by Carbontracker 2.4.7 (mean of the
+//! samples times the duration). They are compared with an external power meter or with the energy of all samples.
 //!
-//! CT_DATA names the folder of the recordings ($CT_DATA/power/*.csv); without it there is nothing to test.
+//! CT_DATA is the folder of the recordings ($CT_DATA/power/*.csv). Without it, nothing is tested.
 
 use carbontracker::clock::MonoNs;
 use carbontracker::measurement::channel::Quantity;
@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// A power as recorded: when, ns, and how much, W.
+/// A recorded power: the instant, ns, and the power, W.
 type Sample = (u64, f64);
 
 const SECOND: u64 = 1_000_000_000;
@@ -20,7 +20,7 @@ const EXPERIMENTS: [&str; 5] =
     ["5050_3090", "5050_A100", "transient_response_3090", "transient_response_A100", "transient_response_K40m"];
 
 #[test]
-fn a_sensor_beside_a_meter() {
+fn energy_of_a_sensor_is_compared_with_a_meter() {
     let Some(power) = recordings() else { return };
     let mut table = format!(
         "\nOff the meter, %: all samples, and one a second at every phase (least to most)\n\
@@ -41,7 +41,7 @@ fn a_sensor_beside_a_meter() {
     print!("{table}");
 }
 
-/// A line: what the sensor's powers come to beside the meter's energy, over all the time that both cover.
+/// Adds a line with the energy from the sensor's powers and the meter's energy, over the time that both cover.
 fn compare(table: &mut String, (name, column): (&str, &str), meter: &[Sample], sensor: &[Sample], load: &[Sample]) {
     let sensor = within(sensor, meter[0].0, meter[meter.len() - 1].0);
     let (from, to) = (sensor[0].0, sensor[sensor.len() - 1].0);
@@ -70,8 +70,8 @@ fn compare(table: &mut String, (name, column): (&str, &str), meter: &[Sample], s
 }
 
 #[test]
-fn eight_devices_read_once_a_second() {
-    /// The windows overlap, and the load repeats: their rms is no better known than this.
+fn energy_of_eight_devices_is_close_at_one_reading_a_second() {
+    /// The uncertainty of the rms. The windows overlap, and the load repeats.
     const NOISE: f64 = 0.05;
     let Some(power) = recordings() else { return };
     let file = power.join("h100x8_ckpt1.csv");
@@ -117,11 +117,11 @@ fn eight_devices_read_once_a_second() {
     print!("{table}");
 }
 
-/// One sampler's way through the whole recording.
+/// The readings of one sampler over the whole recording.
 struct Run {
-    /// Which samples it saw.
+    /// The positions of the samples that it read.
     picks: Vec<usize>,
-    /// What the library makes of them, device by device.
+    /// The library's energies from these readings, device by device.
     credits: Vec<Vec<EnergyInterval>>,
 }
 
@@ -132,8 +132,8 @@ impl Run {
         Run { picks, credits }
     }
 
-    /// What was used in a window from one sample to another: Carbontracker's way for the sum of the devices;
-    /// ours, from these readings alone and with readings at the window's ends; and Carbontracker's total.
+    /// Energies in a window from one sample to another, J: by Carbontracker's formula, summed over devices; by the
+    /// library from these readings alone; by the library with readings at the window's ends; and Carbontracker's total.
     fn energies(&self, gpus: &[Vec<Sample>], (first, last): (usize, usize)) -> [f64; 4] {
         let (from, to) = (gpus[0][first].0, gpus[0][last].0);
         let seconds = (to - from) as f64 * 1e-9;
@@ -148,7 +148,8 @@ impl Run {
     }
 }
 
-/// First and last sample of windows this long, ns, one every second; a sampler saw something before and after.
+/// The first and the last sample of windows of this length, ns, one every second. A sampler has readings before and
+/// after each.
 fn windows(trace: &[Sample], length: u64) -> Vec<(usize, usize)> {
     let index = |at: u64| trace.partition_point(|sample| sample.0 < at);
     let end = trace[trace.len() - 1].0 - 3 * SECOND;
@@ -156,7 +157,7 @@ fn windows(trace: &[Sample], length: u64) -> Vec<(usize, usize)> {
     starts.take_while(|start| start + length <= end).map(|start| (index(start), index(start + length))).collect()
 }
 
-/// What the library makes of these readings.
+/// The library's energies from these readings.
 fn credits(trace: &[Sample]) -> Vec<EnergyInterval> {
     let (mut meter, mut credits) = (Meter::new(Quantity::Power { max_watts: 1e5 }), Vec::new());
     for &(at, watts) in trace {
@@ -165,7 +166,7 @@ fn credits(trace: &[Sample]) -> Vec<EnergyInterval> {
     credits
 }
 
-/// As the ledger divides them.
+/// The parts of energies between two instants, divided as in the ledger.
 fn clipped(credits: &[EnergyInterval], from: u64, to: u64) -> Vec<EnergyInterval> {
     let index = |at: u64| credits.partition_point(|credit| credit.from.0 < at);
     let credits = &credits[index(from).saturating_sub(1)..index(to)];
@@ -180,7 +181,7 @@ fn joules(credits: &[EnergyInterval]) -> f64 {
     credits.iter().map(|credit| credit.joules).sum()
 }
 
-/// The same by another way: every sample holds half way to its neighbours.
+/// The trapezoid's energy, computed differently: each sample counts half way to its neighbours, J.
 fn trapezoid(trace: &[Sample]) -> f64 {
     let last = trace.len() - 1;
     let held = |n: usize| (trace[(n + 1).min(last)].0 - trace[n.saturating_sub(1)].0) as f64 * 0.5e-9;
@@ -204,7 +205,8 @@ fn span(errors: &[f64]) -> String {
     format!("{:+.2} to {:+.2}", least.unwrap(), most.unwrap())
 }
 
-/// What a sampler sees that looks once a second: the first sample at or after; not the last, where all is over.
+/// The samples of a sampler that reads once a second: the first sample at or after each instant. The last sample is
+/// left out.
 fn each_second(trace: &[Sample], phase: u64) -> Vec<usize> {
     let looks = (trace[0].0 + phase..trace[trace.len() - 1].0).step_by(SECOND as usize);
     let mut picks: Vec<_> = looks.map(|at| trace.partition_point(|sample| sample.0 < at)).collect();
@@ -227,7 +229,7 @@ fn within(trace: &[Sample], from: u64, to: u64) -> &[Sample] {
     &trace[trace.partition_point(|sample| sample.0 < from)..trace.partition_point(|sample| sample.0 <= to)]
 }
 
-/// Two columns of a table as power over time, with the given unit of time, s; blanks are left out.
+/// Two columns of a table as powers over time. The time is in units of `unit`, s. Empty cells are left out.
 fn trace(path: &Path, (time, unit): (&str, f64), watts: &str) -> Vec<Sample> {
     const BEFORE_ZERO_S: f64 = 100.0;
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -240,11 +242,11 @@ fn trace(path: &Path, (time, unit): (&str, f64), watts: &str) -> Vec<Sample> {
     rows.filter(|row| !row[watts].is_empty()).map(|row| (stamp(row[time]), number(row[watts]))).collect()
 }
 
-/// The folder, if there is one.
+/// The folder of the recordings, if there is one.
 fn recordings() -> Option<PathBuf> {
     let folder = env::var_os("CT_DATA").map(|data| Path::new(&data).join("power")).filter(|folder| folder.is_dir());
     if folder.is_none() {
-        let _ = writeln!(std::io::stderr(), "skipped: no recordings (CT_DATA)"); // even where it is captured
+        let _ = writeln!(std::io::stderr(), "skipped: no recordings (CT_DATA)"); // shown even if the test's output is captured
     }
     folder
 }

@@ -1,4 +1,4 @@
-//! The ways to build against the library besides pkg-config: CMake with the installed package and from source, and what
+//! Builds against the library without pkg-config: CMake with the installed package and from source, and the files that
 //! cargo-c and Spack read. The user's project is tests/packaging.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -22,7 +22,7 @@ impl Project {
         Self { build }
     }
 
-    /// CMake as a user has it: nothing but the project says where the library is, and the programs find it by themselves.
+    /// CMake as a user runs it: the place of the library is known from the project only.
     fn tool() -> Command {
         let mut cmake = command("cmake");
         by_hand(cmake.env_remove("LD_LIBRARY_PATH").env_remove("PKG_CONFIG_PATH"));
@@ -33,7 +33,7 @@ impl Project {
         run(Self::tool().arg("--build").arg(&self.build))
     }
 
-    /// The program runs where it was built and is linked to the shared library, or is not.
+    /// Checks that a program runs in its build folder, and whether it is linked to the shared library.
     fn check(&self, program: &str, is_shared: bool) {
         check(&self.build.join(program), is_shared);
     }
@@ -46,19 +46,19 @@ fn check(program: &Path, is_shared: bool) {
     assert_eq!(dynamic.contains(NEEDED), is_shared, "{}\n{dynamic}", program.display());
 }
 
-/// The installed tree once more, elsewhere and with another folder for the libraries.
+/// Another installed tree, moved after the installation, with this folder for the libraries.
 fn tree(name: &str, libdir: &str) -> PathBuf {
     let dir = scratch(name);
-    lay("install", &dir, libdir);
+    run_make("install", &dir, libdir);
     let moved = dir.with_extension("moved");
     let _ = std::fs::remove_dir_all(&moved);
     std::fs::rename(dir, &moved).expect("moved");
     moved
 }
 
-fn lay(verb: &str, dir: &Path, libdir: &str) {
+fn run_make(goal: &str, dir: &Path, libdir: &str) {
     let mut make = Command::new("make");
-    make.arg("-C").arg(checkout("")).args(["-s", verb]).arg(format!("PREFIX={}", dir.display()));
+    make.arg("-C").arg(checkout("")).args(["-s", goal]).arg(format!("PREFIX={}", dir.display()));
     run(by_hand(make.arg(format!("LIBDIR={libdir}"))));
 }
 
@@ -66,7 +66,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// Languages whose bindings are in this checkout.
+/// The languages with bindings in this checkout.
 fn languages() -> String {
     let has = |file: &str| checkout(file).is_file();
     let mut all = vec!["C"];
@@ -103,7 +103,7 @@ fn cmake_finds_the_package_for_every_language() {
 }
 
 #[test]
-fn cmake_links_the_static_library_where_that_is_asked_for() {
+fn cmake_links_the_static_library_on_request() {
     if !have(&["cmake", "ninja", "gfortran", "readelf"]) {
         return;
     }
@@ -116,22 +116,23 @@ fn cmake_links_the_static_library_where_that_is_asked_for() {
     check_all(&project, &languages, false);
     assert!(project.make().contains("no work to do"));
 
-    // A project in one language, and as BUILD_SHARED_LIBS says. Fortran alone has neither C's nor C++'s threads.
+    // A project in one language with BUILD_SHARED_LIBS. Fortran alone has no threads library of C or C++.
     let only = if languages.contains("Fortran") { ("Fortran", "use_fortran") } else { ("C", "use_c") };
-    let said = [common[0], ("LANGUAGES", only.0), common[2], ("BUILD_SHARED_LIBS", "OFF")];
-    let project = Project::new(scratch("by variable"), "Ninja", &said);
+    let by_variable = [common[0], ("LANGUAGES", only.0), common[2], ("BUILD_SHARED_LIBS", "OFF")];
+    let project = Project::new(scratch("by variable"), "Ninja", &by_variable);
     project.make();
     project.check(only.1, false);
 }
 
-/// Where /lib is a link to /usr/lib, CMake comes by /lib/cmake, from where /include is not the folder of the headers.
+/// If /lib is a link to /usr/lib, CMake finds the package in /lib/cmake. Seen from there, /include is not the folder of
+/// the headers.
 #[test]
-fn cmake_finds_the_package_by_a_link() {
+fn cmake_finds_the_package_through_a_link() {
     if !have(&["cmake", "readelf"]) {
         return;
     }
     let root = scratch("root");
-    lay("install", &root.join("usr"), "lib/x86_64-linux-gnu");
+    run_make("install", &root.join("usr"), "lib/x86_64-linux-gnu");
     std::os::unix::fs::symlink("usr/lib", root.join("lib")).expect("linked");
     let package = root.join("lib/x86_64-linux-gnu/cmake/CarbonTracker");
     let definitions = [("FROM", "package"), ("LANGUAGES", "C"), ("CarbonTracker_DIR", text(&package))];
@@ -162,9 +163,9 @@ fn cmake_takes_this_minor_version_only() {
         format!("{major}.0...<{VERSION}"),
     ];
     for (versions, found) in [(&good[..], "1"), (&bad[..], "0")] {
-        let said = ask(&versions.join(";"));
+        let output = ask(&versions.join(";"));
         for version in versions {
-            assert!(said.contains(&format!("-- {version}: {found}\n")), "{version} {found}\n{said}");
+            assert!(output.contains(&format!("-- {version}: {found}\n")), "{version} {found}\n{output}");
         }
     }
     let mut cmake = Project::tool();
@@ -175,7 +176,7 @@ fn cmake_takes_this_minor_version_only() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no CarbonTracker::COBOL"), "{refused:?}");
 }
 
-/// Where cargo builds for `make lib`, from where a build by CMake takes what it finds done.
+/// The folder in which cargo builds for `make lib`. A build by CMake reuses the files there.
 fn target() -> PathBuf {
     checkout("").join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()))
 }
@@ -185,7 +186,7 @@ fn fetch_content_builds_and_installs_the_same_tree() {
     if !have(&["cmake", "ninja", "gfortran", "readelf"]) {
         return;
     }
-    prefix(); // builds what is not built
+    prefix(); // builds the library if necessary
     let (languages, to, source) = (languages(), scratch("installed by cmake"), checkout(""));
     let cargo = target();
     let definitions = [
@@ -206,7 +207,8 @@ fn fetch_content_builds_and_installs_the_same_tree() {
     check(&to.join("bin/use_shared"), true);
     let compared = outcome(Command::new("diff").arg("-r").arg(prefix()).arg(&to));
     let differences = String::from_utf8_lossy(&compared.stdout).into_owned();
-    // Theirs are the programs; ours is what make compiles: Lua's modules and what is preloaded.
+    // Only CMake's tree has the programs. Only make's tree has the files that make compiles: Lua's modules and the
+    // connectors.
     let is_allowed = |line: &&str| {
         line.contains("bin: use_")
             || line.contains("/lib/lua")
@@ -219,7 +221,7 @@ fn fetch_content_builds_and_installs_the_same_tree() {
     assert!(listed.contains(text(&to.join("include/carbontracker.h"))), "{listed}");
 }
 
-/// As cargo, but quick: it notes how it is called, and copies what `make` has built to where it was to build.
+/// A quick substitute for cargo. It logs its arguments and copies the libraries of `make` to the target folder.
 const CARGO: &str = r#"#!/bin/sh
 echo "$* debug=${CARGO_PROFILE_RELEASE_DEBUG:-}" >> "$0.calls"
 while [ "$1" != --target-dir ]; do
@@ -231,7 +233,7 @@ mkdir -p "$2/$profile" && cp BUILT/libcarbontracker.* "$2/$profile/"
 "#;
 
 #[test]
-fn a_subdirectory_is_built_as_its_build_type_says_and_again_when_sources_change() {
+fn subdirectory_is_built_by_its_build_type_and_again_after_a_change() {
     use std::os::unix::fs::PermissionsExt;
     if !have(&["cmake", "readelf"]) {
         return;
@@ -264,7 +266,7 @@ fn a_subdirectory_is_built_as_its_build_type_says_and_again_when_sources_change(
         project.make();
         check_all(&project, "C", true);
         let called = calls();
-        assert_eq!(called.lines().count(), 1, "the libraries and no more:\n{called}");
+        assert_eq!(called.lines().count(), 1, "only the libraries:\n{called}");
         assert!(
             called.lines().all(|line| line.contains("--locked") && line.contains("--no-default-features")),
             "{called}"
@@ -285,7 +287,7 @@ fn a_subdirectory_is_built_as_its_build_type_says_and_again_when_sources_change(
 }
 
 #[test]
-fn what_cargo_c_is_told_is_so() {
+fn cargo_c_reads_correct_values() {
     let manifest = run(command("cargo")
         .args(["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1", "--manifest-path"])
         .arg(checkout("capi/Cargo.toml")));
@@ -301,34 +303,34 @@ fn what_cargo_c_is_told_is_so() {
         NEEDED
     );
     let pc = format!("lib/pkgconfig/{}.pc", capi["pkg_config"]["filename"].as_str().expect("a name"));
-    assert!(prefix().join(pc).is_file(), "the same name as ours");
-    // Together, all headers that make lays, and no other file.
+    assert!(prefix().join(pc).is_file(), "the same name as in make's tree");
+    // The assets are exactly the headers that make installs.
     let assets = capi["install"]["include"]["asset"].as_array().expect("assets");
-    let mut told: Vec<String> = Vec::new();
+    let mut declared: Vec<String> = Vec::new();
     for asset in assets {
         let files = format!("ls {} 2>/dev/null || true", asset["from"].as_str().expect("a pattern"));
         let files = run(Command::new("sh").args(["-c", &files]).current_dir(checkout("capi")));
-        told.extend(files.lines().map(|file| file.rsplit('/').next().unwrap_or(file).to_owned()));
+        declared.extend(files.lines().map(|file| file.rsplit('/').next().unwrap_or(file).to_owned()));
     }
-    let laid = std::fs::read_dir(prefix().join("include")).expect("headers");
-    let mut laid: Vec<String> =
-        laid.map(|entry| entry.expect("one").file_name().to_string_lossy().into_owned()).collect();
-    told.sort();
-    laid.sort();
-    assert_eq!(told, laid);
+    let headers = std::fs::read_dir(prefix().join("include")).expect("headers");
+    let mut installed: Vec<String> =
+        headers.map(|entry| entry.expect("one").file_name().to_string_lossy().into_owned()).collect();
+    declared.sort();
+    installed.sort();
+    assert_eq!(declared, installed);
 }
 
 #[test]
-fn spack_can_read_its_recipe() {
+fn spack_reads_its_recipe() {
     if !have(&["python3"]) {
         return;
     }
-    let said =
+    let output =
         run(command("python3").arg(checkout("tests/packaging/spack.py")).arg(checkout("packaging/spack/package.py")));
-    let said: Vec<&str> = said.lines().collect();
-    assert!(said.contains(&&*format!("version {VERSION}")), "{said:?}");
+    let lines: Vec<&str> = output.lines().collect();
+    assert!(lines.contains(&&*format!("version {VERSION}")), "{lines:?}");
     let rust = format!("depends_on rust@{}:", env!("CARGO_PKG_RUST_VERSION"));
-    assert!(said.contains(&&*rust), "{said:?}");
-    assert!(said.contains(&"variant live") && said.contains(&"build LIVE=1"), "{said:?}");
-    assert!(said.contains(&"install install PREFIX=/spack/prefix LIBDIR=lib"), "{said:?}");
+    assert!(lines.contains(&&*rust), "{lines:?}");
+    assert!(lines.contains(&"variant live") && lines.contains(&"build LIVE=1"), "{lines:?}");
+    assert!(lines.contains(&"install install PREFIX=/spack/prefix LIBDIR=lib"), "{lines:?}");
 }

@@ -1,4 +1,4 @@
-//! What `make install` lays down is what a user needs, wherever it is moved to, and `make uninstall` takes it away.
+//! `make install` installs all files that users need, in a tree that can be moved, and `make uninstall` removes them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, pkg_config, prefix, run, scratch};
@@ -24,7 +24,7 @@ fn below(folder: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// `make` with a goal and variables, of which the paths may have spaces; apart from the make that runs these tests.
+/// Runs `make` with a goal and variables, independently of the make that runs these tests. Paths may have spaces.
 fn make(umask: &str, goal: &str, variables: &[String]) {
     let mut make = Command::new("sh");
     make.args(["-c", "umask $1 && shift && exec make -s \"$@\"", "sh", umask, "-C"]).arg(checkout("")).arg(goal);
@@ -34,8 +34,8 @@ fn make(umask: &str, goal: &str, variables: &[String]) {
 }
 
 #[test]
-fn all_that_users_of_each_language_need_is_laid() {
-    let laid = below(prefix());
+fn files_for_users_of_each_language_are_installed() {
+    let installed = below(prefix());
     for path in [
         "bin/carbontracker",
         "share/man/man1/carbontracker.1",
@@ -53,10 +53,10 @@ fn all_that_users_of_each_language_need_is_laid() {
         "share/doc/carbontracker/NOTICE",
         "share/doc/carbontracker/examples/digits.csv",
     ] {
-        assert!(laid.contains(Path::new(path)), "{path} is missing");
+        assert!(installed.contains(Path::new(path)), "{path} is missing");
     }
-    // Everything below bindings/ but tests and what make compiles.
-    let names: BTreeSet<_> = laid.iter().filter_map(|path| path.file_name()).collect();
+    // All files below bindings/ except tests and sources that make compiles.
+    let names: BTreeSet<_> = installed.iter().filter_map(|path| path.file_name()).collect();
     let is_for_users = |path: &Path| {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let is_header = ["h", "hpp", "f90", "jl", "lua"].contains(&ending);
@@ -64,16 +64,16 @@ fn all_that_users_of_each_language_need_is_laid() {
             && !path.components().any(|part| matches!(part.as_os_str().to_str(), Some("test" | "tests" | "relink")))
     };
     for path in below(&checkout("bindings")).iter().filter(|path| is_for_users(path)) {
-        assert!(names.contains(path.file_name().expect("a name")), "bindings/{} is laid nowhere", path.display());
+        assert!(names.contains(path.file_name().expect("a name")), "bindings/{} is not installed", path.display());
     }
     for example in std::fs::read_dir(checkout("examples")).expect("examples") {
         let name = example.expect("an entry").file_name();
-        assert!(laid.contains(&Path::new("share/doc/carbontracker/examples").join(&name)), "{name:?} is missing");
+        assert!(installed.contains(&Path::new("share/doc/carbontracker/examples").join(&name)), "{name:?} is missing");
     }
 }
 
 #[test]
-fn what_is_installed_is_for_all_users_and_uninstalling_leaves_nothing() {
+fn installed_files_are_readable_by_all_users_and_removed_by_uninstall() {
     use std::os::unix::fs::PermissionsExt;
     let stage = scratch("with a space");
     let others = ["bin", "include/other", "lib64/pkgconfig", "lib", "share/doc/other"];
@@ -90,7 +90,8 @@ fn what_is_installed_is_for_all_users_and_uninstalling_leaves_nothing() {
         let libraries = stage.join("opt/ct").join(libdir.trim_start_matches("/opt/ct/"));
         assert!(libraries.join("libcarbontracker.so").exists(), "{new:?}");
         for path in &new {
-            let mode = stage.join(path).metadata().expect("it, or what it links to, is there").permissions().mode();
+            let mode =
+                stage.join(path).metadata().expect("the file or the target of the link exists").permissions().mode();
             let is_program = stage.join(path).is_dir() || path.starts_with("opt/ct/bin");
             assert_eq!(
                 mode & if is_program { 0o555 } else { 0o444 },
@@ -106,26 +107,26 @@ fn what_is_installed_is_for_all_users_and_uninstalling_leaves_nothing() {
 }
 
 #[test]
-fn nothing_remembers_where_it_was_installed() {
+fn installed_files_do_not_contain_their_path() {
     let stage = scratch("staged");
     make("022", "install", &[format!("DESTDIR={}", stage.display()), "PREFIX=/a-place-of-its-own".into()]);
     for path in below(&stage).iter().filter(|path| stage.join(path).is_file()) {
         let bytes = std::fs::read(stage.join(path)).expect("read");
-        let remembers = |place: &str| bytes.windows(place.len()).any(|window| window == place.as_bytes());
-        assert!(!remembers("a-place-of-its-own"), "{} names the prefix", path.display());
-        assert!(!remembers(stage.to_str().expect("UTF-8")), "{} names the stage", path.display());
+        let contains = |place: &str| bytes.windows(place.len()).any(|window| window == place.as_bytes());
+        assert!(!contains("a-place-of-its-own"), "{} names the prefix", path.display());
+        assert!(!contains(stage.to_str().expect("UTF-8")), "{} names the stage", path.display());
     }
 }
 
 #[test]
-fn a_relative_prefix_is_refused() {
+fn relative_prefix_is_refused() {
     let output =
         Command::new(checkout("packaging/install.sh")).arg("install").env("PREFIX", "usr").output().expect("it runs");
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("absolute"), "{output:?}");
 }
 
 #[test]
-fn the_library_is_found_by_its_links() {
+fn library_is_found_by_its_links() {
     let lib = prefix().join("lib");
     let links =
         ["libcarbontracker.so", "libcarbontracker.so.0"].map(|name| std::fs::read_link(lib.join(name)).expect(name));
@@ -136,9 +137,9 @@ fn the_library_is_found_by_its_links() {
     assert_eq!(program.trim(), format!("carbontracker {VERSION}"));
 }
 
-/// Compiles a C program as the shell line `cc … $(pkg-config …)` says, in a path with a space, and runs it.
+/// Compiles a C program by the shell line `cc … $(pkg-config …)`, in a path with a space, and runs it.
 #[test]
-fn pkg_config_says_how_to_link_either_library() {
+fn pkg_config_links_either_library() {
     if !have(&["pkg-config"]) {
         return;
     }
@@ -154,7 +155,7 @@ fn pkg_config_says_how_to_link_either_library() {
             assert_eq!(printed, format!("{VERSION} 100.0 W\n"), "{line}");
         };
         build("$(pkg-config --cflags --libs carbontracker)", "shared");
-        // With -static the linker takes the .a; where there is no .so it does, too.
+        // The linker takes the .a with -static, and also if there is no .so.
         build("-static $(pkg-config --static --cflags --libs carbontracker)", "static");
         for link in ["libcarbontracker.so", "libcarbontracker.so.0"] {
             std::fs::remove_file(dir.join(libdir).join(link)).expect("removed");
@@ -164,7 +165,7 @@ fn pkg_config_says_how_to_link_either_library() {
 }
 
 #[test]
-fn the_examples_build_and_run_against_the_installed_tree() {
+fn examples_build_and_run_with_the_installed_tree() {
     let dir = scratch("examples");
     let examples = prefix().join("share/doc/carbontracker/examples");
     let flags = pkg_config(&["--cflags", "--libs"]);

@@ -1,4 +1,4 @@
-//! What `make install` lays, and the ways to build against it.
+//! The tree of `make install`, and all ways to build against it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/install_tree.rs"]

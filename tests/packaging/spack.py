@@ -1,5 +1,5 @@
-"""Loads a Spack recipe where Spack is not: with stand-ins for the names that its package API has, and no others.
-Prints what the recipe declares."""
+"""Loads a Spack recipe without Spack: with stand-ins for names of its package API, and for no others. Prints the values that the
+recipe declares."""
 
 import runpy
 import sys
@@ -18,7 +18,7 @@ def directive(name, allowed):
 
 
 class MakefilePackage:
-    """As in spack_repo.builtin.build_systems.makefile: phases edit, build, install; check is for tests."""
+    """A stand-in for the class in spack_repo.builtin.build_systems.makefile: phases edit, build, install; check is for tests."""
 
     build_targets = []
     install_targets = ["install"]

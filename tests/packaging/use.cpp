@@ -1,4 +1,4 @@
-// As use.c, through carbontracker.hpp.
+// Does the same as use.c, through carbontracker.hpp.
 #include <carbontracker.hpp>
 #include <chrono>
 #include <cstdio>

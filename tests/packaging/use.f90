@@ -1,4 +1,4 @@
-! As use.c, through the module.
+! Does the same as use.c, through the module.
 program use_fortran
    use carbontracker, only: ct_version, tracker
    implicit none

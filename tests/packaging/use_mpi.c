@@ -1,4 +1,4 @@
-/* carbontracker_mpi.h wants the include folder and the user's own MPI, no more. */
+/* carbontracker_mpi.h needs only the include folder and the user's own MPI. */
 #include <carbontracker_mpi.h>
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-! As use_mpi.c, in Fortran.
+! Does the same as use_mpi.c, in Fortran.
 program use_mpi_fortran
    use, intrinsic :: iso_c_binding, only: c_double, c_null_ptr
    use mpi_f08

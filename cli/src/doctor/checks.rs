@@ -53,7 +53,7 @@ pub fn all(options: &Options) -> Vec<Check> {
 }
 
 fn read(path: &Path) -> Option<String> {
-    Some(text::read(path, text::SMALL).ok()?.trim().to_owned())
+    Some(text::read(path, text::MAX_SYS_BYTES).ok()?.trim().to_owned())
 }
 
 fn kernel(root: &Path) -> Check {

@@ -45,7 +45,7 @@ impl Seat {
     pub fn take(job: u64, rank: Rank) -> io::Result<Arc<Seat>> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        let mut seats = lock_within(&SEATS, os::BRIEF).ok_or(io::ErrorKind::WouldBlock)?;
+        let mut seats = lock_within(&SEATS, os::LOCK_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
         seats.retain(|seat| seat.strong_count() > 0);
         let process = std::process::id();
         let is_this = |seat: &Arc<Seat>| seat.job == job && seat.process == process && seat.is_joined_again();

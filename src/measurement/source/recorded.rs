@@ -1,25 +1,27 @@
-//! The estimate beside recordings: RAPL at each load, and bare-metal servers by turbostat, on the same points as
-//! CodeCarbon's and Carbontracker's formulae. CT_DATA gives the folder of the recordings.
+//! Compares the estimate with recordings and with the formulae of CodeCarbon and Carbontracker at the same points. The
+//! recordings are RAPL at each load, and bare-metal servers by turbostat. CT_DATA is their folder.
 
 use super::cpu::load::{Draw, core_load};
 use super::cpu::{processor, tdp};
 use crate::measurement::channel::ErrorBand;
 use std::collections::HashMap;
 
-/// A recorded power, W, of a processor at a load, 0 to 1.
+/// A recorded power, W, of a processor at a load of 0 to 1.
 struct Point {
     cpu: String,
-    /// "all": every thread works a part of the time. "some": that many threads work, the first of each core first.
+    /// "all": every thread is busy for the share `load` of the time. "some": the share `load` of the threads is busy
+    /// all the time, the first of each core first.
     kind: &'static str,
     load: f64,
     measured: f64,
-    /// TDP of a package, packages, threads of a core.
+    /// The TDP of a package, W.
     tdp_w: f64,
     packages: f64,
+    /// Hardware threads of a core.
     threads: usize,
 }
 
-/// The recorded set by this name: its rows as columns by heading.
+/// The rows of a recording, each as values by heading. None without recordings.
 fn rows(file: &str) -> Option<Vec<HashMap<String, String>>> {
     let Some(folder) = std::env::var_os("CT_DATA") else {
         println!("skipped: no recordings");
@@ -37,8 +39,8 @@ fn number(row: &HashMap<String, String>, column: &str) -> f64 {
     row[column].parse().unwrap()
 }
 
-/// Sweeps through all loads; left out are a CPU that stands there twice, loads below 5 % and powers below 1 W.
-fn beside_rapl() -> Option<Vec<Point>> {
+/// Recordings of RAPL at all loads, without a CPU that is listed twice, loads below 5 % and powers below 1 W.
+fn rapl_points() -> Option<Vec<Point>> {
     let point = |row: HashMap<String, String>| {
         let model = tdp::find(&row["cpu_name"]).unwrap();
         let packages = if row["machine"].starts_with("E5-2620") { 2.0 } else { 1.0 };
@@ -51,12 +53,12 @@ fn beside_rapl() -> Option<Vec<Point>> {
     Some(rows("cpu_load_vs_rapl.csv")?.into_iter().filter_map(point).collect())
 }
 
-/// AWS's servers, idle (0) to 100 % load.
-fn of_metal() -> Option<Vec<Point>> {
+/// Recordings of AWS's servers at 0 to 100 % load.
+fn metal_points() -> Option<Vec<Point>> {
     let points = |row: HashMap<String, String>| {
         let vcpus = number(&row, "vcpus");
         let model = tdp::find(&format!("Intel {}", row["cpu"]));
-        // Graviton2 is no name of the kernel's: 64 cores of 2.34 W, in cpu_parts.csv.
+        // The kernel has no name for Graviton2: cpu_parts.csv has 64 cores of 2.34 W.
         let (tdp_w, of_package, threads) =
             model.map_or((64.0 * 2.34, 64.0, 1), |m| (m.tdp_w, f64::from(m.threads.unwrap()), 2));
         let packages = vcpus / of_package;
@@ -74,7 +76,7 @@ impl Point {
         self.tdp_w * self.packages
     }
 
-    /// Busy cores, as a share of all.
+    /// The busy cores as a share of all.
     fn busy(&self) -> f64 {
         let share = self.load;
         match (self.kind, self.threads) {
@@ -88,7 +90,7 @@ impl Point {
         self.watts() * Draw::of_package(self.tdp_w).of(1.0, self.busy())
     }
 
-    /// The model of 0.1.0.
+    /// The power by the model of 0.1.0, W.
     fn before(&self) -> f64 {
         const SHAPE: [f64; 11] = [0.0, 0.173, 0.234, 0.298, 0.363, 0.426, 0.503, 0.599, 0.723, 0.863, 1.0];
         let tenths = self.load.clamp(0.0, 1.0) * 10.0;
@@ -97,12 +99,12 @@ impl Point {
         self.watts() * (0.05 + 0.80 * shape)
     }
 
-    /// CodeCarbon 3.3.2, `_get_power_from_cpu_load`.
+    /// The power by CodeCarbon 3.3.2, `_get_power_from_cpu_load`, W.
     fn codecarbon(&self) -> f64 {
         self.watts() * (0.1 + 0.9 * self.load.powi(3))
     }
 
-    /// Carbontracker 2.4.7: TDP × 0.5.
+    /// The power by Carbontracker 2.4.7, TDP × 0.5, W.
     fn carbontracker(&self) -> f64 {
         self.watts() * 0.5
     }
@@ -133,9 +135,9 @@ fn cpus(points: &[&Point]) -> Vec<String> {
     names
 }
 
-/// What these CPUs alone would state: from the least to the most that truth / estimate is within nine in ten points
-/// of any of them. A CPU that nobody has recorded may be as far off as any of them.
-fn stated_by(points: &[&Point]) -> ErrorBand {
+/// The error band from these CPUs alone. It reaches from the lowest 5 % quantile of truth / estimate of any of them to
+/// the highest 95 % quantile, because a CPU without recordings may be as far off as any of them.
+fn band_of(points: &[&Point]) -> ErrorBand {
     let mut band = ErrorBand { low: f64::INFINITY, high: 0.0 };
     for cpu in cpus(points) {
         let own = of_cpu(points, |name| name == cpu);
@@ -148,8 +150,8 @@ fn stated_by(points: &[&Point]) -> ErrorBand {
 }
 
 #[test]
-fn the_stated_interval_holds_what_was_recorded() {
-    let (Some(rapl), Some(metal)) = (beside_rapl(), of_metal()) else { return };
+fn stated_band_contains_the_recorded_powers() {
+    let (Some(rapl), Some(metal)) = (rapl_points(), metal_points()) else { return };
     let loaded: Vec<&Point> = metal.iter().filter(|point| point.load >= 0.05).collect();
     let sets = [("RAPL", rapl.iter().collect::<Vec<_>>()), ("metal", loaded)];
     let all: Vec<&Point> = sets.iter().flat_map(|(_, points)| points.iter().copied()).collect();
@@ -172,11 +174,11 @@ fn the_stated_interval_holds_what_was_recorded() {
         );
     }
     for (set, points) in &sets {
-        let band = processor::OF_KNOWN;
+        let band = processor::KNOWN_MODEL_BAND;
         let (mut out, mut of_others) = (0.0, 0.0);
         for cpu in cpus(points) {
             let own = of_cpu(points, |name| name == cpu);
-            let others = stated_by(&of_cpu(&all, |name| name != cpu));
+            let others = band_of(&of_cpu(&all, |name| name != cpu));
             println!(
                 "{set} {cpu}: median off {:.0} % (0.1.0 {:.0}, CodeCarbon {:.0}, Carbontracker {:.0}); stated interval holds {:.0} %; that of the other CPUs, {:.2} to {:.2}, {:.0} %",
                 100.0 * error(&own, Point::ours),
@@ -208,10 +210,11 @@ fn the_stated_interval_holds_what_was_recorded() {
     }
 }
 
-/// Each point of metal as a virtual machine of some of its threads: by share of the known model, and by its family.
+/// Takes each point of a bare-metal server as a virtual machine with some of its threads. It is estimated by the share
+/// of the known model, and by the family.
 #[test]
-fn a_share_of_a_server_is_within_a_factor_of_two() {
-    let Some(metal) = of_metal() else { return };
+fn share_of_a_server_is_within_a_factor_of_two() {
+    let Some(metal) = metal_points() else { return };
     let family = |cpu: &str| match cpu {
         "Xeon Platinum 8252C" | "Xeon Platinum 8275CL" => Some(4.4),
         "Xeon Platinum 8124M" | "Xeon Platinum 8175M" => Some(4.5),
@@ -219,7 +222,7 @@ fn a_share_of_a_server_is_within_a_factor_of_two() {
     };
     let points: Vec<&Point> = metal.iter().collect();
     let twice = ErrorBand { low: 0.5, high: 2.0 };
-    let (by_share, interval) = (held(&points, twice), held(&points, processor::OF_PART));
+    let (by_share, interval) = (held(&points, twice), held(&points, processor::PART_BAND));
     println!(
         "{} points as virtual machines, known model: within a factor of two {:.0} %, in the interval {:.0} %",
         points.len(),
@@ -244,13 +247,13 @@ fn a_share_of_a_server_is_within_a_factor_of_two() {
     println!(
         "by family alone: within a factor of two {:.0} %, in the interval {:.0} %: {ratios:.2?}",
         100.0 * within(twice),
-        100.0 * within(processor::OF_FAMILY)
+        100.0 * within(processor::FAMILY_BAND)
     );
 }
 
-/// Memory at every load, by its size: the instances have 32, 128, 192, 768, 192 and 192 GiB.
+/// Memory at every load, by its size. The instances have 32, 128, 192, 768, 192 and 192 GiB.
 #[test]
-fn the_memory_s_interval_holds_what_was_recorded() {
+fn band_of_memory_contains_the_recorded_powers() {
     let Some(rows) = rows("cpu_metal_turbostat.csv") else { return };
     let gib = HashMap::from([
         ("mac1.metal", 32.0),

@@ -1,4 +1,4 @@
-//! `sim_cpu`, `sim_gpu`: a device of constant power, for trying things out without hardware.
+//! A device of constant power for trials without hardware (options `sim_cpu` and `sim_gpu`).
 
 use super::Source;
 use crate::clock::MonoNs;
@@ -6,14 +6,14 @@ use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity
 use crate::measurement::reading::{Reading, Value};
 use crate::options::SimulatedDevice;
 
-/// A device that draws watts × utilisation, always.
+/// A device with the constant power watts × utilisation.
 pub struct Simulated {
     channel: [Channel; 1],
     watts: f64,
 }
 
 impl Simulated {
-    /// The device as the option describes it.
+    /// The device that the option describes.
     pub fn new(kind: DeviceKind, device: &SimulatedDevice) -> Self {
         let watts = device.watts * device.utilisation;
         let (name, id) = (device.name.as_str(), format!("simulated-{}", kind.name()));

@@ -1,4 +1,4 @@
-//! The system's allocator with a reserve, which a block comes from where the system has none.
+//! The system's allocator with a reserve, which serves if the system has no memory left.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -7,49 +7,49 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static RESERVE: Reserve = Reserve::new();
-/// Whether [`Allocator`] serves this program: without it the reserve is never used.
+/// Whether [`Allocator`] is the allocator of this program. Otherwise the reserve is never used.
 static IS_IN_USE: AtomicBool = AtomicBool::new(false);
 
-/// Bytes in the reserve. They take no memory until they are used.
+/// The reserve's size, bytes. It takes no memory until it is used.
 const SIZE: usize = 4 << 20;
-/// The largest alignment that the reserve gives.
+/// The largest alignment of a block of the reserve, bytes.
 const ALIGN: usize = 4096;
-/// The reserve is handed out in units of this size, bytes.
+/// The size of a unit, bytes. A block is a whole number of units.
 const UNIT: usize = 64;
 const UNITS: usize = SIZE / UNIT;
 const BITS: usize = u64::BITS as usize;
 const WORDS: usize = UNITS / BITS;
 
-/// How many bytes of the reserve are free; 0 in a program with another allocator.
+/// The free bytes of the reserve; 0 in a program with another allocator.
 pub fn free() -> usize {
     if IS_IN_USE.load(Ordering::Relaxed) { RESERVE.free() } else { 0 }
 }
 
-/// The system's allocator, and the reserve where the system has no memory left. The C library and the command make it
-/// their `#[global_allocator]`.
+/// The system's allocator, with the reserve for when the system has no memory left. It is the `#[global_allocator]` of
+/// the C library and of the command.
 pub struct Allocator;
 
-// SAFETY: each block comes from the system or from the reserve, and its address shows which of them takes it back; both
-// keep the contract of `GlobalAlloc`.
+// SAFETY: each block is from the system or from the reserve, and its address shows which of them frees it. Both keep
+// the contract of `GlobalAlloc`.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !IS_IN_USE.load(Ordering::Relaxed) {
             IS_IN_USE.store(true, Ordering::Relaxed);
         }
-        // SAFETY: the caller's layout.
+        // SAFETY: the layout is the caller's.
         let block = unsafe { System.alloc(layout) };
         if block.is_null() { RESERVE.take(layout) } else { block }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's layout.
+        // SAFETY: the layout is the caller's.
         let block = unsafe { System.alloc_zeroed(layout) };
         if !block.is_null() {
             return block;
         }
         let block = RESERVE.take(layout);
         if !block.is_null() {
-            // SAFETY: the block holds `size` bytes.
+            // SAFETY: the block has `size` bytes.
             unsafe { block.write_bytes(0, layout.size()) };
         }
         block
@@ -59,20 +59,21 @@ unsafe impl GlobalAlloc for Allocator {
         if RESERVE.holds(block) {
             RESERVE.give_back(block, layout.size());
         } else {
-            // SAFETY: not the reserve's, so the system's.
+            // SAFETY: a block that is not the reserve's is the system's.
             unsafe { System.dealloc(block, layout) }
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller sees to it that the size fits the alignment.
+        // SAFETY: the caller ensures that the size fits the alignment.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         let is_reserved = RESERVE.holds(block);
         if is_reserved && size <= layout.size() {
             RESERVE.resize(block, layout.size(), size);
             return block;
         }
-        // SAFETY: the caller's sizes. A block that is not the reserve's is the system's, and stays where this fails.
+        // SAFETY: the sizes are the caller's. A block that is not the reserve's is the system's, and stays valid on
+        // failure.
         let moved = unsafe { if is_reserved { System.alloc(wanted) } else { System.realloc(block, layout, size) } };
         if !is_reserved && !moved.is_null() {
             return moved;
@@ -82,7 +83,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
         let moved = if moved.is_null() { RESERVE.take(wanted) } else { moved };
         if !moved.is_null() {
-            // SAFETY: both blocks hold that many bytes and do not overlap; the old one is freed once.
+            // SAFETY: both blocks have this length or more and do not overlap. The old block is freed once.
             unsafe {
                 moved.copy_from_nonoverlapping(block, layout.size().min(size));
                 self.dealloc(block, layout);
@@ -92,7 +93,7 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Memory that is always there, in units; a bit for each marks whether it is in use.
+/// Memory that is always available, in units. A bit for each unit marks whether it is in use.
 struct Reserve {
     bytes: UnsafeCell<Bytes>,
     used: [AtomicU64; WORDS],
@@ -103,7 +104,7 @@ struct Reserve {
 #[repr(align(4096))]
 struct Bytes([u8; SIZE]);
 
-// SAFETY: the bytes are only handed out, each to one owner at a time.
+// SAFETY: each byte has one owner at a time, and the reserve itself reads and writes none.
 unsafe impl Sync for Reserve {}
 
 impl Reserve {
@@ -119,17 +120,17 @@ impl Reserve {
         self.bytes.get().cast()
     }
 
-    /// Whether a block is the reserve's.
+    /// Whether a block is in the reserve.
     fn holds(&self, block: *mut u8) -> bool {
         (block as usize).wrapping_sub(self.start() as usize) < SIZE
     }
 
-    /// How many bytes are free.
+    /// The number of free bytes.
     fn free(&self) -> usize {
         SIZE - UNIT * self.used.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum::<usize>()
     }
 
-    /// A block; null where none is free that is as long.
+    /// Allocates a block; null if no block of that length is free.
     fn take(&self, layout: Layout) -> *mut u8 {
         if layout.align() > ALIGN {
             return null_mut();
@@ -143,7 +144,7 @@ impl Reserve {
         first.map_or(null_mut(), |first| self.start().wrapping_add(first * UNIT))
     }
 
-    /// Makes a block longer or shorter where it is; false where there is no room behind it.
+    /// Makes a block longer or shorter in place; false if the units after it are in use.
     fn resize(&self, block: *mut u8, before: usize, after: usize) -> bool {
         let (old, new) = (self.units(block, before), self.units(block, after));
         self.locked(|| {
@@ -161,7 +162,7 @@ impl Reserve {
         self.locked(|| self.set(units, false));
     }
 
-    /// The units of a block.
+    /// The units of a block of `size` bytes.
     fn units(&self, block: *mut u8, size: usize) -> Range<usize> {
         let first = (block as usize).wrapping_sub(self.start() as usize) / UNIT;
         first..first.saturating_add(size.div_ceil(UNIT))
@@ -189,7 +190,7 @@ impl Reserve {
         None
     }
 
-    /// The bits of a unit and those beside it.
+    /// The word with the bit of a unit.
     fn word(&self, unit: usize) -> u64 {
         self.used.get(unit / BITS).map_or(0, |word| word.load(Ordering::Relaxed))
     }
@@ -202,7 +203,7 @@ impl Reserve {
         }
     }
 
-    /// Lets one thread at a time at the bits, for a few microseconds.
+    /// Does `work` on the bits while no other thread does. It takes a few microseconds.
     fn locked<T>(&self, work: impl FnOnce() -> T) -> T {
         while self.is_locked.swap(true, Ordering::Acquire) {
             std::thread::yield_now();
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_is_free_again_whatever_its_place() {
+    fn blocks_given_back_are_free_again_wherever_they_are() {
         static RESERVE: Reserve = Reserve::new();
         let place = |block: *mut u8| block as usize - RESERVE.start() as usize;
         let (one, two, three) =
@@ -253,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn no_two_threads_have_one_block() {
+    fn blocks_of_two_threads_never_overlap() {
         static RESERVE: Reserve = Reserve::new();
         let work = |mark: u8| {
             for size in (1..500).cycle().take(20_000) {
                 let block = RESERVE.take(layout(size, 8));
                 assert!(!block.is_null());
-                // SAFETY: the block is this thread's, and holds `size` bytes.
+                // SAFETY: the block belongs to this thread and has `size` bytes.
                 let bytes = unsafe {
                     block.write_bytes(mark, size);
                     std::slice::from_raw_parts(block, size)

@@ -1,39 +1,39 @@
-//! The cap that control groups of version 1 or 2 set on this process's processor time and memory.
+//! The limits that control groups of version 1 or 2 set on this process's processor time and memory.
 
 use crate::measurement::source::sysfs::number_file;
 use crate::os;
 use std::path::{Path, PathBuf};
 
-/// A cap on processor time.
+/// A limit of processor time.
 pub struct Quota {
-    /// So many processors' time.
+    /// The limit as a number of processors, above 0.
     pub processors: f64,
-    /// The file that counts the time used.
+    /// The file that counts the used time.
     usage: PathBuf,
 }
 
 impl Quota {
-    /// The time used so far, µs.
+    /// The time used so far, µs; None if the file's content is not a time. Fails if the file cannot be read.
     pub fn used_us(&self) -> std::io::Result<Option<f64>> {
-        os::text::read(&self.usage, os::text::SMALL).map(|text| used_us(&text))
+        os::text::read(&self.usage, os::text::MAX_SYS_BYTES).map(|text| used_us(&text))
     }
 }
 
-/// The tightest cap on this process's processor time. None where there is none, or none that can be followed.
+/// The lowest limit of this process's processor time. A limit without a readable used time is ignored.
 pub fn quota(sysroot: &Path) -> Option<Quota> {
     let groups = Groups::read(sysroot)?;
     let usage: Vec<Vec<PathBuf>> = ["cpuacct", "cpu", ""].map(|name| groups.folders(name)).into();
     let used_in = |depth: usize, folder: &Path| {
-        // The group's own file, else that of the same group, counted from the process's own, in another hierarchy.
+        // The group's own file comes first, then the files of the group at the same depth in the other hierarchies.
         let others = usage.iter().filter_map(|folders| folders.get(depth).map(PathBuf::as_path));
         let candidates = std::iter::once(folder).chain(others);
         candidates.flat_map(|folder| ["cpuacct.usage", "cpu.stat"].map(|file| folder.join(file))).find(|file| {
-            let text = os::text::read(file, os::text::SMALL);
+            let text = os::text::read(file, os::text::MAX_SYS_BYTES);
             text.is_ok_and(|text| used_us(&text).is_some())
         })
     };
     let mut quotas = Vec::new();
-    for (folders, cap) in [(groups.folders(""), second as fn(&Path) -> Option<f64>), (groups.folders("cpu"), first)] {
+    for (folders, cap) in [(groups.folders(""), v2_cap as fn(&Path) -> Option<f64>), (groups.folders("cpu"), v1_cap)] {
         for (depth, folder) in folders.iter().enumerate() {
             let Some(processors) = cap(folder) else { continue };
             quotas.extend(used_in(depth, folder).map(|usage| Quota { processors, usage }));
@@ -42,24 +42,24 @@ pub fn quota(sysroot: &Path) -> Option<Quota> {
     quotas.into_iter().min_by(|a, b| a.processors.total_cmp(&b.processors))
 }
 
-/// The tightest cap on this process's memory, bytes.
+/// The lowest limit of this process's memory, bytes; None if there is none.
 pub fn memory_limit(sysroot: &Path) -> Option<u64> {
     let groups = Groups::read(sysroot)?;
     let limit = |folder: PathBuf, file: &str| number_file::text(&folder.join(file)).ok()?.parse::<u64>().ok();
-    let second = groups.folders("").into_iter().filter_map(|folder| limit(folder, "memory.max"));
-    let first = groups.folders("memory").into_iter().filter_map(|folder| limit(folder, "memory.limit_in_bytes"));
-    second.chain(first).min()
+    let v2 = groups.folders("").into_iter().filter_map(|folder| limit(folder, "memory.max"));
+    let v1 = groups.folders("memory").into_iter().filter_map(|folder| limit(folder, "memory.limit_in_bytes"));
+    v2.chain(v1).min()
 }
 
-/// The cap in a folder of version 2, in processors.
-fn second(folder: &Path) -> Option<f64> {
+/// The limit in a folder of version 2, as a number of processors.
+fn v2_cap(folder: &Path) -> Option<f64> {
     let cap = number_file::text(&folder.join("cpu.max")).ok()?;
     let (quota, period) = cap.split_once(' ')?;
     processors(quota, period)
 }
 
-/// The cap in a folder of version 1, in processors.
-fn first(folder: &Path) -> Option<f64> {
+/// The limit in a folder of version 1, as a number of processors.
+fn v1_cap(folder: &Path) -> Option<f64> {
     let text = |file: &str| number_file::text(&folder.join(file)).ok();
     processors(&text("cpu.cfs_quota_us")?, &text("cpu.cfs_period_us")?)
 }
@@ -69,23 +69,24 @@ fn processors(quota: &str, period: &str) -> Option<f64> {
     (quota > 0.0 && period > 0.0 && quota.is_finite() && period.is_finite()).then(|| quota / period)
 }
 
-/// Time used, µs: `usage_usec` of version 2, or version 1's single number of nanoseconds.
+/// The used time, µs: `usage_usec` in version 2, a single number of ns in version 1.
 fn used_us(text: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse::<f64>().ok());
     line.or_else(|| Some(text.trim().parse::<u64>().ok()? as f64 * 1e-3))
 }
 
-/// Where this process stands in each hierarchy of control groups, and where those are mounted.
+/// The groups of this process in each hierarchy of control groups, and the mount points of the hierarchies.
 struct Groups {
     sysroot: PathBuf,
-    /// Controllers (none: version 2) and the path within the hierarchy, of each line of /proc/self/cgroup.
+    /// The controllers and the path in the hierarchy, from each line of /proc/self/cgroup. Version 2 has no
+    /// controllers.
     memberships: Vec<(Vec<String>, String)>,
     mounts: Vec<Mount>,
 }
 
 /// A mounted hierarchy.
 struct Mount {
-    /// Its controllers; none: version 2.
+    /// The hierarchy's controllers; version 2 has none.
     controllers: Vec<String>,
     /// The group that is visible at the mount point.
     root: String,
@@ -100,13 +101,15 @@ impl Groups {
             let (controllers, path) = (parts.next()?, parts.next()?);
             Some((words(controllers), path.to_owned()))
         };
-        let memberships = text("proc/self/cgroup", os::text::MEDIUM).ok()?.lines().filter_map(membership).collect();
-        let mountinfo = text("proc/self/mountinfo", os::text::LARGE).unwrap_or_default();
+        let memberships =
+            text("proc/self/cgroup", os::text::MAX_PROC_BYTES).ok()?.lines().filter_map(membership).collect();
+        let mountinfo = text("proc/self/mountinfo", os::text::MAX_TABLE_BYTES).unwrap_or_default();
         let mounts = mountinfo.lines().filter_map(Mount::of_line).collect();
         Some(Groups { sysroot: sysroot.to_owned(), memberships, mounts })
     }
 
-    /// This process's group under a controller ("": version 2) and its parents', as far as they are visible.
+    /// The visible folders of this process's group under a controller and of the group's parents, the group first. The
+    /// controller "" means version 2.
     fn folders(&self, controller: &str) -> Vec<PathBuf> {
         let has = |controllers: &[String]| match controller {
             "" => controllers.is_empty(),
@@ -126,13 +129,13 @@ impl Groups {
             let groups = Path::new(path.trim_start_matches('/')).ancestors();
             groups.map(|group| point.join(group)).filter(|folder| folder.is_dir()).collect::<Vec<_>>()
         };
-        // The place that shows most of the way to the group; the first of several.
+        // Of several mounts, the one that shows most of the path counts; the first of those.
         pairs.iter().rev().map(folders).max_by_key(Vec::len).unwrap_or_default()
     }
 }
 
 impl Mount {
-    /// "31 23 0:28 ROOT POINT options tags - TYPE source OPTIONS" of /proc/self/mountinfo.
+    /// Parses a line of /proc/self/mountinfo: "31 23 0:28 ROOT POINT options tags - TYPE source OPTIONS".
     fn of_line(line: &str) -> Option<Mount> {
         let (place, kind) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(3).map(unescaped);
@@ -147,7 +150,7 @@ impl Mount {
     }
 }
 
-/// Where a hierarchy is mounted, where /proc/self/mountinfo does not list it.
+/// The usual mount points of a hierarchy that /proc/self/mountinfo does not list.
 fn usual_points(controllers: &[String], controller: &str) -> Vec<String> {
     let written: Vec<&str> = controllers.iter().map(String::as_str).collect();
     let turned: Vec<&str> = written.iter().copied().rev().collect();
@@ -159,7 +162,7 @@ fn usual_points(controllers: &[String], controller: &str) -> Vec<String> {
     names.into_iter().map(|name| format!("sys/fs/cgroup/{name}")).collect()
 }
 
-/// A group's path as seen from a mount's root. A group beyond the root is invisible: the root stands for it.
+/// A group's path as seen from a mount's root. A group outside the root is invisible, and the root serves instead.
 fn within<'a>(path: &'a str, root: &str) -> &'a str {
     let root = root.trim_end_matches('/');
     match path.strip_prefix(root) {
@@ -172,7 +175,7 @@ fn words(list: &str) -> Vec<String> {
     list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// The kernel writes a blank in a path as \040.
+/// A path with the kernel's escapes replaced: it writes a space as \040.
 fn unescaped(path: &str) -> String {
     path.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 }

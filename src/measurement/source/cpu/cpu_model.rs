@@ -1,4 +1,4 @@
-//! An estimate for processors whose energy cannot be read: how busy their cores are, by their model's power.
+//! Estimates the energy of processors without a readable counter, from their busy cores and their model's power.
 
 use super::processor::{self, PowerFigure};
 use super::utilisation::Utilisation;
@@ -14,46 +14,47 @@ struct CpuModel {
     channel: [Channel; 1],
     busy: Utilisation,
     figure: PowerFigure,
-    /// When it was read last, ns.
+    /// The instant of the last reading, ns.
     last: Option<MonoNs>,
-    /// Power then, W.
+    /// The power since the last reading, W.
     watts: f64,
-    /// Energy so far, µJ.
+    /// The energy since the first reading, µJ.
     energy_uj: f64,
 }
 
-/// Finds out what the processor is and what of it is ours.
+/// Opens the estimate. It identifies the processor and the share of it that this process may use.
 pub fn open(options: &Options) -> Opened {
     let busy = match Utilisation::open(&options.sysroot) {
         Ok(busy) => busy,
         Err(fault) => {
             let reason = format!("{}: {fault}", options.sysroot.join("proc/stat").display());
-            let cure = "mount /proc, or say sysroot=".to_owned();
+            let cure = "mount /proc, or set sysroot=".to_owned();
             return (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }]);
         }
     };
     let figure = processor::identify(&options.sysroot, &busy);
-    let id = busy.processors_in_words().map_or("cpu-model".into(), |cpus| format!("cpu-model:{cpus}"));
+    let id = busy.processor_list().map_or("cpu-model".into(), |cpus| format!("cpu-model:{cpus}"));
     let mut channel = channel((DeviceKind::Cpu, NAME), &figure.device, &id);
-    // A share of a machine is less certain than the whole: the work of others is in the same package.
-    let (whole, part) = (figure.band, processor::OF_PART);
+    // A share of a machine is less certain than the whole, because other programs use the same package.
+    let whole = figure.band;
+    let part = processor::PART_BAND;
     let shared = ErrorBand { low: whole.low.min(part.low), high: whole.high.max(part.high) };
     let band = if busy.share() < 1.0 { shared } else { whole };
     let basis = format!("estimate from busy cores and {}", figure.basis);
-    channel.note = Some(format!("{basis}; {}; {}", band_in_words(band), busy.scope_in_words()));
+    channel.note = Some(format!("{basis}; {}; {}", band_note(band), busy.scope_note()));
     channel.error = Some(band);
     channel.has_memory = figure.has_memory;
     (Some(Box::new(CpuModel { channel: [channel], busy, figure, last: None, watts: 0.0, energy_uj: 0.0 })), Vec::new())
 }
 
-/// An estimate's channel, which counts in µJ.
+/// The channel of an estimate, which counts in µJ.
 pub fn channel(kind: (DeviceKind, &'static str), device: &str, id: &str) -> Channel {
     let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 100_000.0 };
     Channel::new(kind, device, id, MeasuringMethod::Estimate, quantity)
 }
 
-/// How far off an estimate may be.
-pub fn band_in_words(band: ErrorBand) -> String {
+/// A note on the error of an estimate.
+pub fn band_note(band: ErrorBand) -> String {
     format!("the truth is between {} and {} times this in nine cases of ten", band.low, band.high)
 }
 
@@ -64,7 +65,7 @@ impl Source for CpuModel {
 
     fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let at = clock();
-        let value = self.busy.of_late(at).map(|busy| {
+        let value = self.busy.recent(at).map(|busy| {
             if let Some(busy) = busy {
                 self.watts = self.figure.watts * self.figure.draw.of(self.busy.share(), busy);
             }

@@ -1,10 +1,10 @@
-//! An estimate for memory that nothing meters: its size by a power per GB.
+//! Estimates the energy of memory without a meter: its size times a power per GB.
 //!
-//! Memory draws power while it only keeps its contents, and about four times that when it is used to the full. How
-//! much it is used is not known: so the power is constant, and its band wide. 0.38 W/GB is between Cloud Carbon
-//! Footprint's 0.392 and Green Algorithms' 0.3725. Servers with a memory meter drew 0.15 to 1.1 W/GB.
+//! Memory draws power to keep its contents, and about four times as much under full use. Its use is unknown, so the
+//! estimated power is constant and the error band is wide. The power of 0.38 W/GB is between 0.392 (Cloud Carbon
+//! Footprint) and 0.3725 (Green Algorithms). Servers with a memory meter drew 0.15 to 1.1 W/GB.
 
-use super::cpu_model::{band_in_words, channel};
+use super::cpu_model::{band_note, channel};
 use super::utilisation::Utilisation;
 use super::{cgroup, processor};
 use crate::clock::MonoNs;
@@ -17,19 +17,19 @@ use crate::os;
 /// The source's name.
 pub const NAME: &str = "memory_model";
 const ID: &str = "memory-model";
-/// W per GB, whatever its use.
+/// The power per GB, W, independent of use.
 pub const W_PER_GB: f64 = 0.38;
-/// What the servers with a memory meter show, and more at the low end: a laptop's memory draws less.
+/// The error band: that of servers with a memory meter, widened at the low end because a laptop's memory draws less.
 pub const BAND: ErrorBand = ErrorBand { low: 0.3, high: 2.7 };
 
 struct MemoryModel {
     channel: [Channel; 1],
     watts: f64,
-    /// The first reading, ns.
+    /// The instant of the first reading, ns.
     since: Option<MonoNs>,
 }
 
-/// Estimates memory beside an estimated processor.
+/// Opens the estimate of memory. It is used together with an estimated processor only.
 pub fn open(options: &Options) -> Opened {
     let lacks = |reason: String| (None, vec![Unavailable { source: NAME, reason, cure: None }]);
     let busy = Utilisation::open(&options.sysroot);
@@ -37,32 +37,32 @@ pub fn open(options: &Options) -> Opened {
     if let Some(figure) = figure.filter(|figure| figure.has_memory) {
         return lacks(format!("the processor's estimate contains the memory of a {}", figure.device));
     }
-    let meminfo = os::text::read(&options.sysroot.join("proc/meminfo"), os::text::MEDIUM).unwrap_or_default();
+    let meminfo = os::text::read(&options.sysroot.join("proc/meminfo"), os::text::MAX_PROC_BYTES).unwrap_or_default();
     let Some(installed) = total_gb(&meminfo) else {
         let file = options.sysroot.join("proc/meminfo");
-        return lacks(format!("{} does not give MemTotal: memory is not estimated", file.display()));
+        return lacks(format!("{} has no MemTotal, so memory is not estimated", file.display()));
     };
     let limit = cgroup::memory_limit(&options.sysroot).map(|bytes| bytes as f64 / 1e9);
-    let processors = busy.map_or((1.0, None), |busy| (busy.share(), busy.processors_in_words()));
+    let processors = busy.map_or((1.0, None), |busy| (busy.share(), busy.processor_list()));
     let MemoryPart { gb, of_what, id } = MemoryPart::of(installed, limit, processors);
     let mut channel = channel((DeviceKind::Dram, NAME), "memory", &id);
-    let basis = format!("estimate from {W_PER_GB} W for each of {gb:.1} GB {of_what}, whatever their use");
-    channel.note = Some(format!("{basis}; {}", band_in_words(BAND)));
+    let basis = format!("estimate from {W_PER_GB} W for each of {gb:.1} GB {of_what}, independent of use");
+    channel.note = Some(format!("{basis}; {}", band_note(BAND)));
     channel.error = Some(BAND);
     (Some(Box::new(MemoryModel { channel: [channel], watts: W_PER_GB * gb, since: None })), Vec::new())
 }
 
-/// What of the memory is ours.
+/// The part of the machine's memory that is estimated for this process.
 #[derive(Debug, PartialEq)]
 struct MemoryPart {
     gb: f64,
     of_what: &'static str,
-    /// The same for all processes that estimate the same part: one of them counts it.
+    /// The channel's id. It is the same in all processes that estimate the same part, so that one of them counts it.
     id: String,
 }
 
 impl MemoryPart {
-    /// A control group's limit, or else the part that goes with our share of the processors, and with their numbers.
+    /// The part within a control group's limit. Without a limit, the part in proportion to the share of the processors.
     fn of(installed: f64, limit: Option<f64>, (share, processors): (f64, Option<String>)) -> MemoryPart {
         let (gb, of_what) = match limit.filter(|limit| *limit < installed) {
             Some(limit) => (limit, "that its control group allows"),
@@ -76,9 +76,9 @@ impl MemoryPart {
     }
 }
 
-/// Why memory is not estimated beside a processor that is metered.
+/// The reason to leave memory out if the processor has a meter.
 pub fn beside_a_meter() -> Unavailable {
-    let reason = "no meter here covers memory, and an estimate is not added to what is measured";
+    let reason = "no meter here covers memory, and an estimate is not added to measured energy";
     Unavailable { source: NAME, reason: reason.into(), cure: None }
 }
 
@@ -94,7 +94,7 @@ impl Source for MemoryModel {
     }
 }
 
-/// "MemTotal:  16384256 kB", in GB.
+/// The memory in GB, from a line such as "MemTotal:  16384256 kB".
 fn total_gb(meminfo: &str) -> Option<f64> {
     let value = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: f64 = value.split_whitespace().next()?.parse().ok()?;
@@ -106,17 +106,17 @@ mod tests {
     use super::*;
     use crate::measurement::source::sysfs::test_tree::TestTree;
 
-    /// Ranks with processors of their own each count their part of the memory.
+    /// Ranks that have their own processors each count their part of the memory.
     #[test]
-    fn parts_have_names_of_their_own() {
+    fn parts_of_different_processors_have_different_ids() {
         let ids = |limit: Option<f64>, share: f64| {
             ["0", "1"].map(|cpus| MemoryPart::of(100.0, limit, (share, Some(cpus.to_owned()))).id)
         };
         assert_eq!(ids(None, 0.5), ["memory-model:0", "memory-model:1"]);
-        assert_eq!(ids(Some(200.0), 0.5), ["memory-model:0", "memory-model:1"], "a limit that limits nothing");
+        assert_eq!(ids(Some(200.0), 0.5), ["memory-model:0", "memory-model:1"], "a limit above the installed memory");
         let whole = ["memory-model", "memory-model"];
         assert_eq!((ids(Some(50.0), 0.5), ids(None, 1.0)), (whole.map(str::to_owned), whole.map(str::to_owned)));
-        assert_eq!(MemoryPart::of(100.0, None, (0.5, None)).id, "memory-model", "processors of unknown numbers");
+        assert_eq!(MemoryPart::of(100.0, None, (0.5, None)).id, "memory-model", "processors with unknown numbers");
     }
 
     #[test]

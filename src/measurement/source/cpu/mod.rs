@@ -1,4 +1,4 @@
-//! Processors and their memory: hardware counters where they can be read, else estimates from the model and its load.
+//! Processors and their memory: hardware counters if they can be read, otherwise estimates from the model and its load.
 //!
 //! In: files below `/sys` and `/proc`, perf events. Out: readings. Never: it does not choose between sources.
 

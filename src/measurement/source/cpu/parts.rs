@@ -1,4 +1,5 @@
-//! Processors that no model name describes: Arm's by implementer and part, small boards, families of x86.
+//! Processors without a model name that identifies them: Arm cores by implementer and part, small boards, families of
+//! x86.
 
 const PARTS: &str = include_str!("cpu_parts.csv");
 const BOARDS: &str = include_str!("cpu_boards.csv");
@@ -7,17 +8,18 @@ const FAMILIES: &str = include_str!("cpu_families.csv");
 /// A kind of Arm core.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CpuPart {
-    /// What it is.
+    /// The name of the core or of its processor.
     pub name: &'static str,
-    /// W of a core and its part of the package.
+    /// The power of a core with its part of the package, W.
     pub watts: f64,
-    /// It is a chip of a small board, not a server's or a computer's.
+    /// Whether it is a chip of a small board, not of a server or a computer.
     pub is_small: bool,
-    /// Its figure contains memory.
+    /// Whether the power contains memory.
     pub has_memory: bool,
 }
 
-/// Arm's `CPU implementer` and `CPU part`, on a machine of this maker and product with so many cores.
+/// The kind of core with this `CPU implementer` and `CPU part` of /proc/cpuinfo. `machine` is the maker and the product
+/// of a machine with `cores` cores. None if the table does not have it.
 pub fn part(implementer: &str, part: &str, machine: &str, cores: usize) -> Option<CpuPart> {
     let machine = machine.to_ascii_lowercase();
     rows(PARTS).find_map(|cells| {
@@ -31,7 +33,8 @@ pub fn part(implementer: &str, part: &str, machine: &str, cores: usize) -> Optio
     })
 }
 
-/// W of a board's chip and memory with all cores busy, by the longest beginning of its model.
+/// The power of a board's chip and memory with all cores busy, W. The longest table entry that the model begins with
+/// counts.
 pub fn board(model: &str) -> Option<f64> {
     let model = model.to_ascii_lowercase();
     let fits = rows(BOARDS).filter_map(|cells| Some((*cells.first()?, cells.get(1)?.parse().ok()?)));
@@ -39,20 +42,21 @@ pub fn board(model: &str) -> Option<f64> {
     fits.max_by_key(|(beginning, _)| beginning.len()).map(|(_, watts)| watts)
 }
 
-/// What /proc/cpuinfo shows of an x86 processor's kind.
+/// The identification of an x86 processor in /proc/cpuinfo.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuId<'a> {
-    /// "GenuineIntel".
+    /// The vendor, for instance "GenuineIntel".
     pub vendor: &'a str,
-    /// "cpu family".
+    /// The number in "cpu family".
     pub family: u32,
-    /// "model".
+    /// The number in "model".
     pub model: u32,
-    /// "stepping".
+    /// The number in "stepping".
     pub stepping: u32,
 }
 
-/// A family's name and W per hardware thread: by its numbers, else by words of the model's name.
+/// The name of a family and its power per hardware thread, W. The family is found by its numbers, otherwise by words of
+/// the model's name.
 pub fn family(id: Option<CpuId>, name: &str) -> Option<(&'static str, f64)> {
     let name = name.to_ascii_lowercase();
     let find = |fits: &dyn Fn(&[&'static str]) -> Option<bool>| {
@@ -82,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_are_whole() {
+    fn tables_are_complete() {
         for (table, cells) in [(PARTS, 8), (BOARDS, 2), (FAMILIES, 9)] {
             for row in rows(table) {
                 assert_eq!(row.len(), cells, "{row:?}");
@@ -95,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn arm_is_known_by_part_and_maker() {
+    fn arm_cores_are_known_by_part_and_maker() {
         let name = |part_number: &str, machine: &str, cores| part("0x41", part_number, machine, cores).unwrap().name;
         assert_eq!(name("0xd0c", "Amazon EC2 c6g.metal", 64), "AWS Graviton2");
         assert_eq!(name("0xd0c", "Ampere Mt. Jade", 80), "Neoverse-N1");

@@ -1,6 +1,6 @@
-//! The same RAPL counters through the kernel's `power` performance monitoring unit: the way in where
-//! powercap is closed to us (linux/arch/x86/events/rapl.c). One event per package, on the processor
-//! that the unit's `cpumask` names for it.
+//! RAPL energy counters through the kernel's `power` performance monitoring unit, for use without access to the
+//! powercap files (linux/arch/x86/events/rapl.c). Each package has one event, on the processor that the unit's
+//! `cpumask` names.
 
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use crate::clock::MonoNs;
@@ -14,21 +14,21 @@ use std::io::Read;
 use std::path::Path;
 
 const NAME: &str = "perf_rapl";
-const CURE: &str = "allow system-wide counting: sudo sysctl kernel.perf_event_paranoid=0 (to keep it: a line in \
-/etc/sysctl.d/), or give the program the right: sudo setcap cap_perfmon+ep PROGRAM";
+const CURE: &str = "allow system-wide counting: sudo sysctl kernel.perf_event_paranoid=0 (permanently: a line in \
+/etc/sysctl.d/), or give the program the capability: sudo setcap cap_perfmon+ep PROGRAM";
 
-/// Docker's, containerd's and podman's seccomp profiles answer so, unless the container has this capability.
+/// The errors of the seccomp profiles of Docker, containerd and podman in a container without the capability.
 const FORBIDDEN: [i32; 2] = [libc::EPERM, libc::ENOSYS];
-const FORBIDDEN_CURE: &str = "where this is a container, its seccomp profile forbids the call: start it with --cap-add PERFMON (Kubernetes: \
-securityContext.capabilities.add: [PERFMON]), with an older podman --cap-add SYS_ADMIN too; or set kernel.perf_event_paranoid=0 on the \
-host and start it with --security-opt seccomp=unconfined";
+const FORBIDDEN_CURE: &str = "in a container, the seccomp profile forbids the call: start the container with --cap-add PERFMON (Kubernetes: \
+securityContext.capabilities.add: [PERFMON]), with an older podman also --cap-add SYS_ADMIN; or set kernel.perf_event_paranoid=0 on the \
+host and start the container with --security-opt seccomp=unconfined";
 
 struct PerfRapl {
     channels: Vec<Channel>,
     counters: Vec<PerfCounter>,
 }
 
-/// An event that counts, and how to open it again.
+/// A counting event, with the values to open it again.
 struct PerfCounter {
     pmu_type: u32,
     config: u64,
@@ -42,7 +42,7 @@ impl PerfCounter {
         Ok(PerfCounter { pmu_type, config, cpu, held })
     }
 
-    /// Its count. One that the application closed is opened again: it counts from 0 then, as after a reset.
+    /// The count. If the application closed the event, it is opened again and counts from 0, as after a reset.
     fn read(&mut self) -> Result<u64, Fault> {
         if self.held.file().is_none() {
             *self = PerfCounter::open(self.pmu_type, self.config, self.cpu)?;
@@ -59,12 +59,12 @@ struct PerfEvent {
     joules_per_unit: f64,
 }
 
-/// Opens the energy events of these kinds, for every package.
+/// Opens the energy events of these kinds for every package.
 pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     let unit = options.sysroot.join("sys/bus/event_source/devices/power");
     match PerfUnit::find(&unit) {
         Err(reason) => {
-            let cure = "sudo modprobe rapl; a virtual machine has none, measure on the host".to_owned();
+            let cure = "sudo modprobe rapl; a virtual machine has no such unit: measure on the host".to_owned();
             (None, vec![Unavailable { source: NAME, reason, cure: Some(cure) }])
         }
         Ok(unit) => unit.open(kinds),
@@ -154,7 +154,8 @@ impl Source for PerfRapl {
     }
 }
 
-/// "event=0x02" or "event=0x02,umask=0x01" as the perf_event_attr config: event in bits 0-7, umask in 8-15.
+/// The config of perf_event_attr from "event=0x02" or "event=0x02,umask=0x01": event in bits 0 to 7, umask in bits 8 to
+/// 15.
 fn event_config(text: &str) -> Option<u64> {
     let mut config = 0;
     for part in text.split(',') {
@@ -170,15 +171,16 @@ fn event_config(text: &str) -> Option<u64> {
     Some(config)
 }
 
-/// "0,28-29" as [0, 28, 29]; None where these are more processors than a machine has packages.
+/// The numbers of a list: [0, 28, 29] for "0,28-29". None if there are more than 256, which is more than a machine has
+/// packages.
 fn cpu_list(text: &str) -> Option<Vec<i32>> {
-    const MOST_PACKAGES: usize = 256;
+    const MAX_PACKAGES: usize = 256;
     let mut cpus = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (i32, i32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        cpus.extend((first..=last).take(MOST_PACKAGES + 1));
-        if cpus.len() > MOST_PACKAGES {
+        cpus.extend((first..=last).take(MAX_PACKAGES + 1));
+        if cpus.len() > MAX_PACKAGES {
             return None;
         }
     }
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_kernels_notations() {
+    fn notations_of_the_kernel_are_read() {
         assert_eq!(event_config("event=0x02"), Some(2));
         assert_eq!(event_config("event=0x02,umask=0x01"), Some(0x102));
         assert_eq!(event_config("frequency=1"), None);
@@ -200,10 +202,10 @@ mod tests {
         }
     }
 
-    /// The software unit's cpu-clock counts a nanosecond a nanosecond on any machine: named as the power
-    /// unit in a tree of ours, with 1e-7 J a count, it is a package that draws 100 W.
+    /// The software unit's cpu-clock counts 1e9 a second on any machine. The test's tree declares it as the power unit
+    /// with 1e-7 J per count, so it is a package that draws 100 W.
     #[test]
-    fn counts_a_real_perf_event() {
+    fn perf_event_of_the_kernel_is_counted() {
         let root = std::env::temp_dir().join(format!("ct-perf-{}", std::process::id()));
         let unit = root.join("sys/bus/event_source/devices/power");
         std::fs::create_dir_all(unit.join("events")).unwrap();
@@ -216,7 +218,7 @@ mod tests {
         let (source, unavailable) = open(&options, &[DeviceKind::Cpu]);
         std::fs::remove_dir_all(&root).unwrap();
         let Some(mut source) = source else {
-            // Without the right to count system-wide this is what a user gets to read.
+            // Without the right to count system-wide, the user reads this advice.
             assert!(unavailable[0].cure.as_ref().unwrap().contains("perf_event_paranoid"));
             println!("skipped: {}", unavailable[0].reason);
             return;

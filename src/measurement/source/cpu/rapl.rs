@@ -1,5 +1,7 @@
 //! RAPL energy counters of Intel and AMD processors through the kernel's powercap files
-//! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory.
+//! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory, or of the whole platform.
+
+mod zones;
 
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
@@ -11,55 +13,33 @@ use crate::os;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use zones::{RaplDomain, RaplZone, zones};
 
 const NAME: &str = "rapl";
 
-/// No package draws more than this, W: the largest servers' are sold at 500 W, with peaks of twice that.
+/// The most power of a package, W. The largest are rated at 500 W, with peaks of twice that.
 pub const MAX_PACKAGE_W: f64 = 2000.0;
-/// Nor one socket's memory: some 20 W a module, of which a socket takes up to 32.
+/// The most power of a socket's memory, W: about 20 W for each of at most 32 modules.
 pub const MAX_DRAM_W: f64 = 1000.0;
-/// Nor a machine's power supplies.
+/// The most power of a whole platform, W.
 const MAX_PSYS_W: f64 = 20_000.0;
 
-/// No machine has more zones, each seen by several ways.
-const MOST_LOOKS: u32 = 4096;
-
-const CURE: &str = "let this user read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or for good a udev rule in \
+const CURE: &str = "allow this user to read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or permanently by a udev rule in \
 /etc/udev/rules.d/70-rapl.rules: SUBSYSTEM==\"powercap\", KERNEL==\"intel-rapl*:*\", ACTION==\"add\", RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"";
 
-/// What a container's runtime hides, and how it is started so that it does not: containerd's contrib/apparmor and
-/// oci/spec.go, podman-run(1). A mount at the very same path does not help: runtimes mask after they mount.
+/// The reason if the container's runtime hides the files. Its fix is from containerd's contrib/apparmor and oci/spec.go
+/// and from podman-run(1). A mount at the same path does not help, because runtimes mask after they mount.
 const HIDDEN: &str = "hidden by the container";
-const HIDDEN_CURE: &str = "on a Docker host start it with --security-opt systempaths=unconfined --security-opt apparmor=unconfined, with podman \
---security-opt unmask=/sys/devices/virtual/powercap; or, in Kubernetes too, mount the host's /sys and /proc at another \
+const HIDDEN_CURE: &str = "start the container with --security-opt systempaths=unconfined --security-opt apparmor=unconfined (Docker) or \
+--security-opt unmask=/sys/devices/virtual/powercap (podman); or, also in Kubernetes, mount the host's /sys and /proc at another \
 place (docker run -v /sys:/host/sys:ro -v /proc:/host/proc:ro; a hostPath volume) and use sysroot=/host";
-
-/// What a zone's `name` says it measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Domain {
-    Package,
-    Dram,
-    /// The whole platform; contains the packages.
-    Psys,
-}
-
-/// A powercap zone worth measuring.
-#[derive(Debug)]
-struct RaplZone {
-    dir: PathBuf,
-    /// The directory's name: "intel-rapl:0:2".
-    id: String,
-    /// Its own name behind its parents': "package-0 dram".
-    label: String,
-    domain: Domain,
-}
 
 struct Rapl {
     channels: Vec<Channel>,
     files: Vec<NumberFile>,
 }
 
-/// Finds the counters of these kinds and opens them: packages, their memory, or psys as the node.
+/// Finds and opens the counters of these kinds: packages, their memory, or psys as the node.
 pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     let (zones, mut unread) = zones(&options.sysroot);
     let missing =
@@ -70,32 +50,34 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     if zones.is_empty()
         && let Some(folder) = hidden(&options.sysroot)
     {
-        let reason = format!("{HIDDEN}: the kernel has RAPL, but {} leads to nothing", folder.display());
+        let reason = format!("{HIDDEN}: the kernel has RAPL, but {} cannot be read", folder.display());
         return (None, vec![missing(&reason, HIDDEN_CURE)]);
     }
     if zones.is_empty() {
         let reason = "no RAPL zone under /sys/class/powercap: a virtual machine, or the module is not loaded";
-        let cure = "on the machine itself sudo modprobe intel_rapl_msr (it serves AMD too); in a container mount the host's /sys and say sysroot=";
+        let cure = "on the machine: sudo modprobe intel_rapl_msr (also for AMD); in a container: mount the host's /sys and set sysroot=";
         return (None, vec![missing(reason, cure)]);
     }
     let mut rapl = Rapl { channels: Vec::new(), files: Vec::new() };
     let mut unavailable = Vec::new();
-    for (domain, kind) in
-        [(Domain::Package, DeviceKind::Cpu), (Domain::Dram, DeviceKind::Dram), (Domain::Psys, DeviceKind::Node)]
-    {
+    for (domain, kind) in [
+        (RaplDomain::Package, DeviceKind::Cpu),
+        (RaplDomain::Dram, DeviceKind::Dram),
+        (RaplDomain::Psys, DeviceKind::Node),
+    ] {
         let mut of_domain = zones.iter().filter(|zone| zone.domain == domain).peekable();
         match (domain, kinds.contains(&kind), of_domain.peek()) {
-            (_, false, _) | (Domain::Dram, true, None) => (),
-            (Domain::Package, true, None) => unavailable.push(missing(
+            (_, false, _) | (RaplDomain::Dram, true, None) => (),
+            (RaplDomain::Package, true, None) => unavailable.push(missing(
                 "no package zone: this machine meters the whole, not its packages",
-                "components=node measures the whole",
+                "measure the whole by components=node",
             )),
-            (Domain::Psys, true, None) => unavailable.push(missing(
+            (RaplDomain::Psys, true, None) => unavailable.push(missing(
                 "no psys zone: this machine meters its packages, not the whole",
-                "components=cpu,dram measures those",
+                "measure the packages by components=cpu,dram",
             )),
-            // Of several psys zones each may show the same whole.
-            (Domain::Psys, true, Some(_)) => rapl.add(of_domain.take(1), &mut unread),
+            // Several psys zones may show the same whole, so only the first counts.
+            (RaplDomain::Psys, true, Some(_)) => rapl.add(of_domain.take(1), &mut unread),
             (_, true, Some(_)) => rapl.add(of_domain, &mut unread),
         }
     }
@@ -105,8 +87,9 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
 }
 
 impl Rapl {
-    /// Opens zones of one kind, each once: an MMIO twin, which comes later, is passed over. Where some can be
-    /// read, those that cannot take part all the same, so that the report shows what it lacks.
+    /// Adds the zones of one kind, each once. An MMIO zone that repeats an earlier zone is skipped.
+    ///
+    /// If some of them can be read, the others take part too, so that the report lists them as missing.
     fn add<'a>(&mut self, zones: impl Iterator<Item = &'a RaplZone>, unread: &mut Vec<(PathBuf, Fault)>) {
         let control = |id: &str| id.split(':').next().map(str::to_owned);
         let (before, mut waiting) = (self.files.len(), Vec::new());
@@ -139,38 +122,39 @@ impl Rapl {
     }
 }
 
-/// One reason for all that failed alike: a machine has many zones and one cure.
+/// One entry for each reason, with all zones that failed for it.
 fn unreadable(unread: Vec<(PathBuf, Fault)>) -> Vec<Unavailable> {
     let mut by_reason = BTreeMap::<String, Vec<String>>::new();
     for (path, fault) in &unread {
-        let why = if is_masked(path, *fault) { HIDDEN.to_owned() } else { fault.to_string() };
-        by_reason.entry(why).or_default().push(path.display().to_string());
+        let reason = if is_masked(path, *fault) { HIDDEN.to_owned() } else { fault.to_string() };
+        by_reason.entry(reason).or_default().push(path.display().to_string());
     }
-    let cure = |why: &str| match why {
+    let cure = |reason: &str| match reason {
         HIDDEN => HIDDEN_CURE,
-        why if why == Fault::Denied.to_string() => CURE,
-        _ => "see what the files hold, then create the tracker again",
+        reason if reason == Fault::Denied.to_string() => CURE,
+        _ => "check the content of the files, then create the tracker again",
     };
-    let entry = |(why, names): (String, Vec<String>)| Unavailable {
+    let entry = |(reason, names): (String, Vec<String>)| Unavailable {
         source: NAME,
-        cure: Some(cure(&why).into()),
-        reason: format!("{}: {why}", names.join(", ")),
+        cure: Some(cure(&reason).into()),
+        reason: format!("{}: {reason}", names.join(", ")),
     };
     by_reason.into_iter().map(entry).collect()
 }
 
-/// What is left of zones that a container hides: an entry that leads nowhere, or to a folder that is empty or closed. The
-/// folder of all zones is made with the first of them.
+/// A trace of zones that a container hides: a broken link, or a folder that is empty or unreadable. The kernel creates
+/// the folder of all zones together with the first zone.
 fn hidden(sysroot: &Path) -> Option<PathBuf> {
-    let is_nothing = |path: &PathBuf| os::text::entries(path).next().is_none();
+    let is_empty = |path: &PathBuf| os::text::entries(path).next().is_none();
     let is_rapl = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().contains("rapl"));
     let folders = ["sys/class/powercap", "sys/devices/virtual/powercap"].map(|folder| sysroot.join(folder));
-    let entry = folders.iter().flat_map(|folder| os::text::entries(folder)).filter(is_rapl).find(is_nothing);
+    let entry = folders.iter().flat_map(|folder| os::text::entries(folder)).filter(is_rapl).find(is_empty);
     let [_, all] = folders;
-    entry.or_else(|| Some(all).filter(|all| all.is_dir() && is_nothing(all)))
+    entry.or_else(|| Some(all).filter(|all| all.is_dir() && is_empty(all)))
 }
 
-/// Whether a file is another one than the kernel's, /dev/null by a mask, or is closed though its mode lets all read it.
+/// Whether a container masks a file: it is a device such as /dev/null, or it cannot be read although its mode allows
+/// that.
 fn is_masked(path: &Path, fault: Fault) -> bool {
     let file = std::fs::metadata(path);
     let is_device = file.as_ref().is_ok_and(|file| file.file_type().is_char_device());
@@ -181,9 +165,9 @@ fn is_masked(path: &Path, fault: Fault) -> bool {
 impl RaplZone {
     fn channel(&self) -> Channel {
         let (kind, max_watts) = match self.domain {
-            Domain::Package => (DeviceKind::Cpu, MAX_PACKAGE_W),
-            Domain::Dram => (DeviceKind::Dram, MAX_DRAM_W),
-            Domain::Psys => (DeviceKind::Node, MAX_PSYS_W),
+            RaplDomain::Package => (DeviceKind::Cpu, MAX_PACKAGE_W),
+            RaplDomain::Dram => (DeviceKind::Dram, MAX_DRAM_W),
+            RaplDomain::Psys => (DeviceKind::Node, MAX_PSYS_W),
         };
         let range = number_file::text(&self.dir.join("max_energy_range_uj")).ok().and_then(|range| range.parse().ok());
         let range = range.filter(|&range| range > 0);
@@ -202,66 +186,12 @@ impl Source for Rapl {
     }
 }
 
-/// The zones that are no part of another one here, in order, MMIO twins behind what they repeat; and names of zones that
-/// cannot be read, with the reason.
-fn zones(sysroot: &Path) -> (Vec<RaplZone>, Vec<(PathBuf, Fault)>) {
-    let (mut dirs, mut looks) = (BTreeMap::new(), MOST_LOOKS);
-    for folder in ["sys/class/powercap", "sys/devices/virtual/powercap"] {
-        collect(&sysroot.join(folder), 0, &mut looks, &mut dirs);
-    }
-    let name_of = |id: &str| dirs.get(id).and_then(|dir: &PathBuf| number_file::text(&dir.join("name")).ok());
-    let unread = dirs.values().map(|dir| dir.join("name")).filter_map(|name| {
-        let fault = Fault::from(number_file::text(&name).err()?);
-        (fault != Fault::Gone).then_some((name, fault))
-    });
-    let unread = unread.collect();
-    let mut zones: Vec<RaplZone> = dirs
-        .iter()
-        .filter_map(|(id, dir)| {
-            let name = name_of(id)?;
-            let domain = match name.as_str() {
-                "dram" => Domain::Dram,
-                "psys" => Domain::Psys,
-                name if name.starts_with("package") => Domain::Package,
-                _ => return None, // core, uncore: parts of their package
-            };
-            let parent = id.rsplit_once(':').and_then(|(parent, _)| name_of(parent));
-            let label = parent.map_or(name.clone(), |parent| format!("{parent} {name}"));
-            Some(RaplZone { dir: dir.clone(), id: id.clone(), label, domain })
-        })
-        .collect();
-    zones.sort_by_key(|zone| (zone.id.contains("mmio"), numbers(&zone.id)));
-    (zones, unread)
-}
-
-/// Finds zone folders, "control-type:0:1", however deep: the class folder links all of them side by side,
-/// a copied tree may only nest them.
-fn collect(folder: &Path, depth: u32, looks: &mut u32, zones: &mut BTreeMap<String, PathBuf>) {
-    const DEEPEST: u32 = 4;
-    for path in os::text::entries(folder) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.contains("rapl") || depth > DEEPEST || *looks == 0 || !path.is_dir() {
-            continue;
-        }
-        *looks -= 1;
-        collect(&path, depth + 1, looks, zones);
-        if name.contains(':') {
-            zones.entry(name).or_insert(path);
-        }
-    }
-}
-
-/// "intel-rapl:10:2" as [10, 2], so that ten follows nine.
-fn numbers(id: &str) -> Vec<u32> {
-    id.split(':').skip(1).filter_map(|number| number.parse().ok()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
 
-    /// A tree of (zone folder, name) whose counters start at 1,000,000.
+    /// A tree of zones, given as (folder, name). All counters start at 1,000,000.
     struct RaplTree(PathBuf);
 
     impl RaplTree {
@@ -278,7 +208,7 @@ mod tests {
             RaplTree(root)
         }
 
-        /// "kind id" of each channel, and the reasons of what is left out.
+        /// "kind id" of each channel, and the reasons of sources that are left out.
         fn open(&self, components: &str) -> (Vec<String>, Vec<String>) {
             let text = format!("sysroot={} components={components}", self.0.display());
             let (source, unavailable) = {
@@ -298,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_and_memory_once_and_no_part_twice() {
+    fn packages_and_memory_are_counted_once() {
         let tree = RaplTree::new(
             "server",
             &[
@@ -321,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_nine_zones_psys_among_them_nested_or_flat() {
+    fn zones_are_found_nested_or_flat_and_sorted_by_number() {
         let names: Vec<(String, String)> = (0..12)
             .map(|n| (format!("intel-rapl:{n}"), if n == 1 { "psys".into() } else { format!("package-{n}") }))
             .collect();
@@ -337,22 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn an_mmio_zone_counts_where_it_has_no_twin() {
+    fn mmio_zone_counts_if_it_repeats_no_other() {
         let tree = RaplTree::new("mmio", &[("intel-rapl-mmio:0", "package-0"), ("intel-rapl:0", "psys")]);
         assert_eq!(tree.open("cpu,dram").0, ["cpu intel-rapl-mmio:0"]);
     }
 
     #[test]
-    fn the_whole_is_missed_by_name_and_parts_are_said_to_win() {
+    fn missing_psys_zone_is_reported_and_memory_counts_without_it() {
         let tree = RaplTree::new("whole", &[("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")]);
         let (channels, reasons) = tree.open("node");
         assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("no psys zone")), "{reasons:?}");
         assert_eq!(tree.open("node,dram").0, ["dram intel-rapl:0:0"]);
     }
 
-    /// What runtimes leave of RAPL: links to nowhere (files, in a copied tree), empty folders, /dev/null for a file.
+    /// Runtimes leave broken links (files, in a copied tree), empty folders, or /dev/null in place of a file.
     #[test]
-    fn zones_that_a_container_hides_are_said_to_be_hidden() {
+    fn zones_hidden_by_a_container_are_reported_as_hidden() {
         for entries in [
             &["sys/class/powercap/intel-rapl:0 -> ../../devices/virtual/powercap/intel-rapl/intel-rapl:0"][..],
             &["sys/class/powercap/intel-rapl:0"],
@@ -380,11 +310,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn files_that_cannot_be_read_are_named() {
         let tree = RaplTree::new("broken", &[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
         fs::write(tree.0.join("sys/class/powercap/intel-rapl:1/energy_uj"), "").unwrap();
         let (channels, reasons) = tree.open("cpu,dram");
-        assert_eq!(channels, ["cpu intel-rapl:0", "cpu intel-rapl:1"], "the one that cannot be read is waited for");
+        assert_eq!(channels, ["cpu intel-rapl:0", "cpu intel-rapl:1"], "the unreadable one takes part too");
         assert!(reasons.iter().any(|r| r.contains("intel-rapl:1/energy_uj") && r.contains("empty")), "{reasons:?}");
         let (channels, reasons) = RaplTree::new("none", &[]).open("cpu,dram");
         assert!(channels.is_empty() && reasons.iter().any(|r| r.contains("/sys/class/powercap")));

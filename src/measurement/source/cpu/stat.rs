@@ -5,18 +5,18 @@ use crate::os;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Time spent working and time there was, in any one unit.
+/// Busy time and all time, in the same unit.
 #[derive(Clone, Copy, Default)]
 pub struct Times {
-    /// Time spent working.
+    /// The busy time.
     pub busy: f64,
     /// All time.
     pub total: f64,
 }
 
 impl Times {
-    /// From the figures of one line: user nice system idle iowait irq softirq steal … Guest time is within
-    /// user; stolen time was another machine's.
+    /// The times from one line: user nice system idle iowait irq softirq steal … Guest time is part of user. Stolen
+    /// time is left out, because another machine used it.
     fn of(line: &str) -> Option<Times> {
         let mut times = Times::default();
         let mut count = 0;
@@ -29,25 +29,25 @@ impl Times {
         (count >= 4).then_some(times)
     }
 
-    /// The share of the time since spent working, 0 to 1.
+    /// The busy share of the time since `before`, 0 to 1.
     pub fn busy_since(self, before: Times) -> f64 {
         let total = self.total - before.total;
         if total > 0.0 { ((self.busy - before.busy) / total).clamp(0.0, 1.0) } else { 0.0 }
     }
 }
 
-/// What /proc/stat shows.
+/// The content of /proc/stat.
 pub struct Stat {
-    /// All processors together.
+    /// The times of all processors together.
     pub machine: Times,
     /// The processors' numbers.
     pub numbers: Vec<usize>,
-    /// The times of each.
+    /// The times of each processor, in the order of `numbers`.
     pub processors: Vec<Times>,
 }
 
 impl Stat {
-    /// Reads the file; `buffer` is kept for the next time.
+    /// Reads the file. The caller keeps `buffer` for the next call, so that it is not allocated again.
     pub fn read(stat: &File, buffer: &mut Vec<u8>) -> Result<Stat, Fault> {
         let mut found = Stat { machine: Times::default(), numbers: Vec::new(), processors: Vec::new() };
         for line in text(stat, buffer)?.lines() {
@@ -65,7 +65,8 @@ impl Stat {
         if found.numbers.is_empty() { Err(Fault::Garbage) } else { Ok(found) }
     }
 
-    /// How busy each processor was since, 0 to 1. Where only the line of all of them moves, each as all.
+    /// The load of each processor since `before`, 0 to 1. If only the line of all processors changes, each gets the
+    /// load of all.
     pub fn busy_since(&self, before: &Stat) -> Vec<f64> {
         let pairs = || self.processors.iter().zip(&before.processors);
         if pairs().all(|(now, before)| now.total <= before.total) {
@@ -75,13 +76,13 @@ impl Stat {
     }
 }
 
-/// /proc/stat as far as the processors' lines go, which come first.
+/// The beginning of /proc/stat up to the end of the processors' lines.
 fn text<'a>(stat: &File, buffer: &'a mut Vec<u8>) -> Result<&'a str, Fault> {
-    const SMALLEST: usize = 2048;
-    buffer.resize(buffer.len().max(SMALLEST), 0);
+    const MIN_BYTES: usize = 2048;
+    buffer.resize(buffer.len().max(MIN_BYTES), 0);
     let mut length = stat.read_at(buffer, 0)?;
     while length == buffer.len() && !buffer.windows(5).any(|text| text == b"\nintr") {
-        if length as u64 >= os::text::LARGE {
+        if length as u64 >= os::text::MAX_TABLE_BYTES {
             return Err(Fault::TooLarge);
         }
         buffer.resize(2 * length, 0);

@@ -1,17 +1,17 @@
-//! Processors' thermal design power, cores and threads, by the name the kernel gives them.
+//! The thermal design power (TDP), cores and threads of processors by the name that the kernel shows.
 
 const TABLE: &str = include_str!("cpu_tdp.csv");
 
-/// A processor model: one package.
+/// A processor model. The values are those of one package.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Model {
-    /// Its name in the table.
+    /// The model's name in the table.
     pub name: &'static str,
-    /// Thermal design power (base power, not turbo power), W.
+    /// The thermal design power, W: base power, not turbo power.
     pub tdp_w: f64,
-    /// Cores, where known.
+    /// The number of cores, if known.
     pub cores: Option<u32>,
-    /// Hardware threads, where known.
+    /// The number of hardware threads, if known.
     pub threads: Option<u32>,
 }
 
@@ -23,13 +23,14 @@ impl Model {
         Some(Model { name, tdp_w, cores: count(), threads: count() })
     }
 
-    /// How many hardware threads share its power. Where only its cores are known, they have two each.
+    /// The number of hardware threads that share the power. If only the cores are known, each is taken to have two.
     pub fn most_threads(self) -> Option<u32> {
         self.threads.or(self.cores.map(|cores| 2 * cores))
     }
 }
 
-/// The table's longest name that begins the model's, word by word. AMD's "PRO" models are those without that word.
+/// The entry with the longest name that the model's name begins with, word by word. AMD's "PRO" models are found
+/// without that word.
 pub fn find(model: &str) -> Option<Model> {
     let table: Vec<&'static str> = TABLE.lines().filter(|line| !line.starts_with('#')).collect();
     let words = normalised(model);
@@ -37,7 +38,8 @@ pub fn find(model: &str) -> Option<Model> {
     [words, without_pro].iter().find_map(|words| longest(&table, words))
 }
 
-/// A vendor's whole line ("amd epyc") is no model: two words at least, one of them with a digit.
+/// The entry with the longest name that `words` begin with. A model has two words at least and a digit in one: "amd
+/// epyc" alone is a product line, not a model.
 fn longest(table: &[&'static str], words: &[String]) -> Option<Model> {
     (2..=words.len()).rev().map(|length| words.get(..length).unwrap_or_default().join(" ")).find_map(|name| {
         let key = |line: &&'static str| line.split(',').next().unwrap_or_default();
@@ -46,7 +48,8 @@ fn longest(table: &[&'static str], words: &[String]) -> Option<Model> {
     })
 }
 
-/// "Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz" as ["intel", "xeon", "e3-1240", "v2"].
+/// The words of a name that identify the model: ["intel", "xeon", "e3-1240", "v2"] for "Intel(R) Xeon(R) CPU E3-1240 V2
+/// @ 3.40GHz".
 fn normalised(model: &str) -> Vec<String> {
     let model = model.to_ascii_lowercase().replace("(r)", " ").replace("(tm)-", "-").replace("(tm)", " ");
     let model = model.split('@').next().unwrap_or_default();
@@ -56,12 +59,12 @@ fn normalised(model: &str) -> Vec<String> {
         .map(str::to_owned)
         .collect();
     if let Some(vendor) = words.iter().position(|word| word == "intel" || word == "amd") {
-        words.drain(..vendor); // "13th gen intel core i7-13700k"
+        words.drain(..vendor); // as "13th gen" before "intel core i7-13700k"
     }
     first_core_i(words)
 }
 
-/// The first Core i's have a blank before their number: "i7 920", "i7 m 620" as "i7-920", "i7-620m".
+/// Joins the number of the first generation of Core i to its word: "i7-920" for "i7 920", "i7-620m" for "i7 m 620".
 fn first_core_i(mut words: Vec<String>) -> Vec<String> {
     let Some(at) = words.iter().position(|word| matches!(word.as_str(), "i3" | "i5" | "i7" | "i9")) else {
         return words;
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_processors_by_the_names_the_kernel_gives() {
+    fn processors_are_found_by_the_names_of_the_kernel() {
         for (model, watts, threads) in [
             ("Intel(R) Xeon(R) CPU E3-1240 V2 @ 3.40GHz", 69.0, Some(8)),
             ("AMD EPYC 8024P 8-Core Processor", 90.0, Some(16)),
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sorted_and_whole() {
+    fn table_is_sorted_and_complete() {
         let lines: Vec<&str> = TABLE.lines().filter(|line| !line.starts_with('#')).collect();
         assert!(lines.is_sorted_by_key(|line| line.split(',').next().unwrap()), "binary search needs order");
         for line in lines {
@@ -123,9 +126,9 @@ mod tests {
         }
     }
 
-    /// 178 names of real /proc/cpuinfo, each with the TDP it shall find; "anonymous" where no model is in the name.
+    /// 178 names of real /proc/cpuinfo, each with the expected TDP, or "anonymous" if the name contains no model.
     #[test]
-    fn real_names_are_known_or_rightly_anonymous() {
+    fn names_of_real_processors_are_found_or_anonymous_as_expected() {
         let (mut known, mut anonymous) = (0, 0);
         for line in include_str!("tdp/names.csv").lines().filter(|line| !line.starts_with('#')) {
             let (name, expected) = line.rsplit_once(';').unwrap();

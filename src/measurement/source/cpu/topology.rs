@@ -1,12 +1,13 @@
-//! Which processors are hardware threads of one core.
+//! The cores that processors (hardware threads) belong to.
 
 use crate::measurement::source::sysfs::number_file;
 use crate::os;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The core of each of these processors, numbered from 0. A processor of which nothing is known is a core of its own.
-/// In a container of lxcfs, /sys has the machine's numbers and /proc the container's (`is_lxcfs`).
+/// The core of each of these processors, numbered from 0. A processor of which nothing is known counts as a core.
+///
+/// In a container of lxcfs (`is_lxcfs`), /sys has the machine's numbers and /proc has the container's.
 pub fn cores(sysroot: &Path, processors: &[usize], is_lxcfs: bool) -> Vec<usize> {
     let listed = |cpu: &usize| {
         let file = format!("sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
@@ -15,7 +16,7 @@ pub fn cores(sysroot: &Path, processors: &[usize], is_lxcfs: bool) -> Vec<usize>
     let mut keys: Vec<Option<String>> =
         processors.iter().map(|cpu| if is_lxcfs { None } else { listed(cpu) }).collect();
     if keys.iter().all(Option::is_none) {
-        let cpuinfo = os::text::read(&sysroot.join("proc/cpuinfo"), os::text::LARGE).unwrap_or_default();
+        let cpuinfo = os::text::read(&sysroot.join("proc/cpuinfo"), os::text::MAX_TABLE_BYTES).unwrap_or_default();
         let by_number = of_cpuinfo(&cpuinfo);
         keys = processors.iter().map(|cpu| by_number.get(cpu).cloned()).collect();
     }
@@ -29,7 +30,7 @@ pub fn cores(sysroot: &Path, processors: &[usize], is_lxcfs: bool) -> Vec<usize>
     .collect()
 }
 
-/// "physical id" and "core id" of each processor in /proc/cpuinfo that has both.
+/// "physical id" and "core id" by processor, for each processor in /proc/cpuinfo that has both.
 fn of_cpuinfo(cpuinfo: &str) -> HashMap<usize, String> {
     let (mut found, mut cpu, mut package) = (HashMap::new(), None, None);
     for line in cpuinfo.lines() {
@@ -54,7 +55,7 @@ mod tests {
     use crate::measurement::source::sysfs::test_tree::TestTree;
 
     #[test]
-    fn siblings_share_a_core() {
+    fn processors_of_one_core_are_siblings() {
         let tree = TestTree::new("topology");
         let root = tree.options("", &[]).sysroot;
         assert_eq!(cores(&root, &[0, 1, 2], false), [0, 1, 2], "nothing known");

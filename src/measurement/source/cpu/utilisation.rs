@@ -1,4 +1,4 @@
-//! How busy the processors' cores are, and what of that is this process's.
+//! The load of the processors' cores, and the part of it that counts for this process.
 
 use super::stat::{Stat, Times};
 use super::{cgroup, load, topology};
@@ -7,46 +7,50 @@ use crate::measurement::reading::Fault;
 use crate::os::{self, CpuSet, HeldFile};
 use std::path::{Path, PathBuf};
 
-/// What of the machine is ours, and how busy that is.
+/// The load of the part of the machine that this process may use.
 pub struct Utilisation {
     sysroot: PathBuf,
     path: PathBuf,
     stat: HeldFile,
     buffer: Vec<u8>,
-    /// The processors in /proc/stat, by number, and the core of each.
+    /// The numbers of the processors in /proc/stat.
     numbers: Vec<usize>,
+    /// The core of each processor, in the order of `numbers`.
     cores: Vec<usize>,
     scope: Scope,
-    /// lxcfs shows this container processors of its own numbering.
+    /// Whether lxcfs numbers the processors anew for this container.
     is_lxcfs: bool,
-    /// Readings that utilisation is taken since: the older of two, once the newer is a window old.
+    /// The snapshots that the load is computed from. The second replaces the first when it is a window old.
     since: Option<(Snapshot, Option<Snapshot>)>,
 }
 
-/// The times so far.
+/// The times at one instant.
 struct Snapshot {
-    /// When, ns.
+    /// The instant, ns.
     at: MonoNs,
     stat: Stat,
-    /// Processor time that our control group has used, µs.
+    /// The processor time used by the control group, µs; 0 without a quota.
     used_us: f64,
 }
 
-/// The kernel counts time in 10 ms: a tenth of a second and more gives the load to a few per cent.
+/// The shortest time over which a load is computed, ns. The kernel counts in steps of 10 ms, so the load is exact to
+/// some per cent.
 const WINDOW_NS: u64 = 100_000_000;
 
+/// The part of the machine that this process may use.
 enum Scope {
+    /// All of it.
     Machine,
-    /// The process may only run on these processors.
+    /// The process may run on these processors only.
     Affinity(CpuSet),
-    /// The process may only run on so many processors, which /proc/stat numbers otherwise.
+    /// The process may run on this number of processors only. /proc/stat numbers them differently.
     Count(usize),
-    /// A control group caps the process.
+    /// A control group limits the processor time of the process.
     Quota(cgroup::Quota),
 }
 
 impl Utilisation {
-    /// Finds out how many processors there are and what of them is ours.
+    /// Reads the processors and the part of them that this process may use. Fails if /proc/stat cannot be read.
     pub fn open(sysroot: &Path) -> Result<Utilisation, Fault> {
         let path = sysroot.join("proc/stat");
         let stat = HeldFile::open(&path)?;
@@ -55,8 +59,8 @@ impl Utilisation {
         let is_lxcfs = is_lxcfs(sysroot);
         let cores = topology::cores(sysroot, &numbers, is_lxcfs);
         let sysroot = sysroot.to_owned();
-        let (scope, since) = (Scope::Machine, None);
-        let mut found = Utilisation { sysroot, path, stat, buffer, numbers, cores, scope, is_lxcfs, since };
+        let scope = Scope::Machine;
+        let mut found = Utilisation { sysroot, path, stat, buffer, numbers, cores, scope, is_lxcfs, since: None };
         let affinity = found.affinity();
         let allowed = found.allowed(&affinity);
         found.scope = match cgroup::quota(&found.sysroot).filter(|quota| quota.processors < allowed) {
@@ -66,26 +70,27 @@ impl Utilisation {
         Ok(found)
     }
 
-    /// How many processors the machine, or the container, shows.
+    /// The number of processors that the machine or the container shows.
     pub fn processors(&self) -> usize {
         self.numbers.len()
     }
 
-    /// How many cores those are.
+    /// The number of cores of these processors.
     pub fn cores(&self) -> usize {
         self.cores.iter().max().map_or(0, |last| last + 1)
     }
 
-    /// Whether lxcfs shows this container processors of its own numbering.
+    /// Whether lxcfs numbers the processors anew for this container.
     pub fn is_lxcfs(&self) -> bool {
         self.is_lxcfs
     }
 
-    /// Our share of the processors, 0 to 1.
+    /// The share of the processors that this process may use, 0 to 1.
     pub fn share(&self) -> f64 {
         (self.allowed(&self.scope) / self.numbers.len().max(1) as f64).min(1.0)
     }
 
+    /// The number of processors in a scope.
     fn allowed(&self, scope: &Scope) -> f64 {
         match scope {
             Scope::Machine => self.numbers.len() as f64,
@@ -95,7 +100,7 @@ impl Utilisation {
         }
     }
 
-    /// Where the process may run now, if that is less than what /proc/stat shows.
+    /// The processors that the process may run on now, if those are fewer than in /proc/stat.
     fn affinity(&self) -> Scope {
         let Some(own) = own_processors() else { return Scope::Machine };
         let count = own.cpus().count();
@@ -105,8 +110,8 @@ impl Utilisation {
         Scope::Affinity(own)
     }
 
-    /// The processors that are ours, as `0-3,7`; None where their numbers are not known.
-    pub fn processors_in_words(&self) -> Option<String> {
+    /// The processors that this process may use, as `0-3,7`. None if they are all, or if their numbers are unknown.
+    pub fn processor_list(&self) -> Option<String> {
         let Scope::Affinity(set) = &self.scope else { return None };
         let mut ranges: Vec<(usize, usize)> = Vec::new();
         for cpu in set.cpus() {
@@ -115,15 +120,15 @@ impl Utilisation {
                 _ => ranges.push((cpu, cpu)),
             }
         }
-        let words = |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
-        Some(ranges.into_iter().map(words).collect::<Vec<_>>().join(","))
+        let range = |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
+        Some(ranges.into_iter().map(range).collect::<Vec<_>>().join(","))
     }
 
-    /// Whose use it is, for a note in the report.
-    pub fn scope_in_words(&self) -> String {
+    /// A note on the part of the machine that the load is computed for.
+    pub fn scope_note(&self) -> String {
         let by_lxcfs = if self.is_lxcfs { " that lxcfs shows this container" } else { "" };
         let of_all = format!("of {} processors{by_lxcfs}", self.numbers.len());
-        let share = |count: f64, who: &str| format!("the share of {count} {of_all} {who}");
+        let share = |count: f64, limit: &str| format!("the share of {count} {of_all} {limit}");
         match &self.scope {
             Scope::Machine if self.is_lxcfs => {
                 format!("all programs together on the {} processors{by_lxcfs}", self.numbers.len())
@@ -134,9 +139,10 @@ impl Utilisation {
         }
     }
 
-    /// How many of all cores' time was spent working for us of late, 0 to 1; `at` is now, ns. None at the first
-    /// call, and where what is ours has just changed.
-    pub fn of_late(&mut self, at: MonoNs) -> Result<Option<f64>, Fault> {
+    /// The recent load: the share of all cores' time that counts for this process, 0 to 1. `at` is now, ns.
+    ///
+    /// None in the first call and after a change of the processors. Fails if /proc/stat cannot be read.
+    pub fn recent(&mut self, at: MonoNs) -> Result<Option<f64>, Fault> {
         self.follow_affinity();
         let now = self.snapshot(at)?;
         let Some((older, newer)) = self.since.take() else {
@@ -153,7 +159,7 @@ impl Utilisation {
         Ok(busy)
     }
 
-    /// Threads pinned elsewhere may have come since: the process is where any of them may run.
+    /// Reads the affinity again: a new thread may be pinned to other processors. All of them count for the process.
     fn follow_affinity(&mut self) {
         if matches!(self.scope, Scope::Quota(_)) {
             return;
@@ -166,7 +172,8 @@ impl Utilisation {
             _ => false,
         };
         if !is_same {
-            (self.scope, self.since) = (now, None);
+            self.scope = now;
+            self.since = None;
         }
     }
 
@@ -181,7 +188,8 @@ impl Utilisation {
         }
         if stat.numbers != self.numbers {
             self.cores = topology::cores(&self.sysroot, &stat.numbers, self.is_lxcfs);
-            (self.numbers, self.since) = (stat.numbers.clone(), None);
+            self.numbers = stat.numbers.clone();
+            self.since = None;
         }
         let used_us = match &self.scope {
             Scope::Quota(quota) => quota.used_us()?.ok_or(Fault::Garbage)?,
@@ -190,7 +198,7 @@ impl Utilisation {
         Ok(Snapshot { at, stat, used_us })
     }
 
-    /// Our part of the busy cores between two snapshots, as a share of all cores.
+    /// The load between two snapshots that counts for this process, as a share of all cores.
     fn busy(&self, before: &Snapshot, now: &Snapshot) -> f64 {
         let threads = now.stat.busy_since(&before.stat);
         let mut cores = vec![(Vec::new(), 0.0); self.cores()];
@@ -200,7 +208,7 @@ impl Utilisation {
                 *ours += if self.is_ours(*number) { *busy } else { 0.0 };
             }
         }
-        // What of a core's load is ours goes by the time that its threads worked for us.
+        // A core's load is divided in proportion to the busy time of its threads.
         let part = |(threads, ours): &(Vec<f64>, f64)| {
             let all: f64 = threads.iter().sum();
             if all > 0.0 { load::core_load(threads) * ours / all } else { 0.0 }
@@ -212,7 +220,7 @@ impl Utilisation {
             Scope::Quota(_) => {
                 let used = (now.used_us - before.used_us).max(0.0) * 1e3 / now.at.ns_since(before.at).max(1) as f64;
                 let all: f64 = threads.iter().sum();
-                // A /proc/stat that shows less than we used does not count us.
+                // If /proc/stat shows less time than the group used, it does not include the group.
                 if all >= used && all > 0.0 { ours * used / all } else { (used / threads.len().max(1) as f64).min(1.0) }
             }
         }
@@ -226,14 +234,14 @@ impl Utilisation {
     }
 }
 
-/// Where this process may run, if that is less than the machine.
+/// The processors that this process may run on, if those are fewer than the machine's.
 fn own_processors() -> Option<CpuSet> {
     CpuSet::of_this_process().filter(|set| set.cpus().count() < os::processors_online())
 }
 
-/// Whether lxcfs (LXC, Incus, Proxmox) has put files of its own in the place of the kernel's.
+/// Whether lxcfs (LXC, Incus, Proxmox) replaces the kernel's /proc/stat with its own file.
 fn is_lxcfs(sysroot: &Path) -> bool {
-    let mounts = os::text::read(&sysroot.join("proc/self/mounts"), os::text::LARGE).unwrap_or_default();
+    let mounts = os::text::read(&sysroot.join("proc/self/mounts"), os::text::MAX_TABLE_BYTES).unwrap_or_default();
     mounts.lines().any(|line| line.split(' ').nth(1) == Some("/proc/stat"))
 }
 

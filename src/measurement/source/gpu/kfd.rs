@@ -19,7 +19,7 @@ pub struct Node {
 pub fn gpus(sysroot: &Path) -> Option<Vec<Node>> {
     let (mut nodes, mut hides_some) = (Vec::<Node>::new(), false);
     for (_, folder) in numbered(&sysroot.join("sys/class/kfd/kfd/topology/nodes"), "") {
-        let Ok(text) = os::text::read(&folder.join("properties"), os::text::SMALL) else {
+        let Ok(text) = os::text::read(&folder.join("properties"), os::text::MAX_SYS_BYTES) else {
             hides_some = true;
             continue;
         };

@@ -49,7 +49,7 @@ pub fn has_processor(sysroot: &Path) -> bool {
     if meters.any(|(_, dir)| is_grace(&dir) || is_grace(&dir.join("device"))) {
         return true;
     }
-    let cpuinfo = os::text::read(&sysroot.join("proc/cpuinfo"), os::text::LARGE).unwrap_or_default();
+    let cpuinfo = os::text::read(&sysroot.join("proc/cpuinfo"), os::text::MAX_TABLE_BYTES).unwrap_or_default();
     cpuinfo.lines().any(|line| line.starts_with("CPU part") && line.trim_end().ends_with(NEOVERSE_V2))
 }
 

@@ -1,4 +1,4 @@
-//! A laptop's batteries while they discharge: what they give is what the whole machine takes
+//! A laptop's batteries. While they discharge, their power is that of the whole machine
 //! (Documentation/ABI/testing/sysfs-class-power: µW, or µA and µV, negative in some drivers).
 
 use crate::clock::MonoNs;
@@ -9,25 +9,26 @@ use crate::measurement::source::sysfs::sensor::{absent, signed};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::options::Options;
 use crate::os;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const NAME: &str = "battery";
-/// Its power is read ten times a second; its gauge is no faster.
+/// The shortest time between two readings, ns. The gauge of a battery is no faster.
 const MIN_GAP_NS: u64 = 50_000_000;
+/// The longest time between two readings, ns.
 const MAX_GAP_NS: u64 = 100_000_000;
-/// No machine's own batteries give more, W: the largest laptops take a quarter of it.
+/// The most power of a machine's batteries, W: four times that of the largest laptops.
 const MAX_BATTERY_W: f64 = 1000.0;
 const ON_MAINS: Fault = Fault::Driver("the machine is on mains power, which its battery does not measure");
-const SAYS_ZERO: Fault = Fault::Driver("the battery discharges at 0 W, as its gauge says");
-const CURE: &str = "see what its files hold, then create the tracker again";
+const ZERO: Fault = Fault::Driver("the battery's gauge reads a discharge of 0 W");
+const CURE: &str = "check the content of its files, then create the tracker again";
 
-/// The batteries that feed the machine, together.
+/// All batteries of the machine, measured together.
 struct Batteries {
     channel: [Channel; 1],
     folders: Vec<PathBuf>,
 }
 
-/// Finds the machine's batteries; only while they discharge do they say what it takes.
+/// Opens the machine's batteries. They measure the machine only while they discharge.
 pub fn open(options: &Options) -> Opened {
     let folder = options.sysroot.join("sys/class/power_supply");
     let mut folders: Vec<PathBuf> = os::text::entries(&folder).filter(|path| is_battery(path)).collect();
@@ -47,19 +48,19 @@ pub fn open(options: &Options) -> Opened {
     }
     let quantity = Quantity::Power { max_watts: MAX_BATTERY_W };
     let channel = Channel {
-        note: Some("what the battery gives: the whole machine, its screen included".into()),
+        note: Some("the battery's discharge: the whole machine, its screen included".into()),
         ..Channel::new((DeviceKind::Node, NAME), "battery", id, MeasuringMethod::Power, quantity)
     };
     (Some(Box::new(Batteries { channel: [channel], folders })), Vec::new())
 }
 
-/// A battery of the machine's own; a mouse's says that its scope is a device.
-fn is_battery(folder: &std::path::Path) -> bool {
-    let says = |file: &str, word: &str| number_file::text(&folder.join(file)).is_ok_and(|text| text == word);
-    says("type", "Battery") && !says("scope", "Device")
+/// Whether a power supply is a battery that feeds the machine. The battery of a mouse has the scope "Device".
+fn is_battery(folder: &Path) -> bool {
+    let has = |file: &str, word: &str| number_file::text(&folder.join(file)).is_ok_and(|text| text == word);
+    has("type", "Battery") && !has("scope", "Device")
 }
 
-/// What those that discharge give, W. Where one charges, or none discharges, the machine is on mains power.
+/// The power of the discharging batteries, W. If one charges or none discharges, the machine is on mains power.
 fn power(folders: &[PathBuf]) -> Result<f64, Fault> {
     let mut total = None;
     for folder in folders {
@@ -79,7 +80,7 @@ fn power(folders: &[PathBuf]) -> Result<f64, Fault> {
         }
     }
     match total {
-        Some(0.0) => Err(SAYS_ZERO),
+        Some(0.0) => Err(ZERO),
         total => total.ok_or(ON_MAINS),
     }
 }
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_discharges_counts_together_and_mains_power_is_a_fault() {
+    fn batteries_are_summed_and_mains_power_is_a_fault() {
         let tree = TestTree::new("battery");
         supply(&tree, "AC", &[("type", "Mains"), ("online", "0")]);
         supply(&tree, "hidpp_battery_0", &[("type", "Battery"), ("scope", "Device"), ("status", "Discharging")]);
@@ -132,7 +133,7 @@ mod tests {
         for (status, power, fault) in [
             ("Charging", "12500000", ON_MAINS),
             ("Full", "0", ON_MAINS),
-            ("Discharging", "0", SAYS_ZERO),
+            ("Discharging", "0", ZERO),
             ("Discharging", "", Fault::Empty),
             ("Discharging", "much", Fault::Garbage),
         ] {
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_battery_that_cannot_say_is_left_out_with_its_reason() {
+    fn battery_without_a_power_is_left_out_with_a_reason() {
         let tree = TestTree::new("battery-none");
         assert_eq!(open(&tree.options("", &[])).1[0].reason, "no battery here");
         supply(&tree, "BAT0", &[("type", "Battery"), ("status", "Charging"), ("power_now", "9")]);

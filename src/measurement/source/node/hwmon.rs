@@ -1,8 +1,8 @@
-//! Power and energy meters on the board, by the kernel's hardware monitors: which chip and label measures what stands
-//! in [`table`].
+//! Power and energy meters on the board, through the kernel's hardware monitors. [`table`] defines what each chip and
+//! label measures.
 //!
-//! Each joule is counted once: a meter that is part of another one is left out, and of one kind of component the first
-//! driver counts that answers.
+//! Each joule is counted once. A meter that is part of another one is left out. For each kind of component only the
+//! first driver that answers counts.
 
 mod monitor;
 mod table;
@@ -20,19 +20,19 @@ use std::path::{Path, PathBuf};
 use table::{CHIPS, Chip, ChipRow, Label, Repeats};
 
 const NAME: &str = "hwmon";
-/// A mean over longer than this, ms, blurs where an epoch ends.
+/// Powers that are means over a longer time, ms, get a note: they blur the end of an epoch.
 const LONG_MEAN_MS: u64 = 100;
 
-/// A meter that exists.
+/// A meter that was found.
 struct HwmonMeter {
-    /// Its label where that says what it is, else its name.
+    /// The label, or the device's name if the chip's labels have no meaning.
     label: String,
     device: SensorDevice,
-    /// The ways to read it, the best first.
+    /// The ways to read it, in order of preference.
     sensors: Vec<Sensor>,
 }
 
-/// A meter that was opened.
+/// A meter and the result of opening it.
 type Tried = (SensorDevice, Result<Sensor, Silent>);
 
 /// Opens the meters of these kinds.
@@ -48,10 +48,11 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
             sensors.add(device, sensor);
         }
     }
-    if is_metered { sensors.finish(false) } else { (None, vec![nothing_of(kinds, &chips, &monitors)]) }
+    if is_metered { sensors.finish(false) } else { (None, vec![no_meter_of(kinds, &chips, &monitors)]) }
 }
 
-/// The meters of a kind of the first chip that answers; where none answers, of the first that has any.
+/// The meters of a kind from the first chip with one that answers. If none answers, those of the first chip that has
+/// any.
 fn best(chips: &mut [(&Chip, Vec<HwmonMeter>)], kind: DeviceKind) -> Vec<Tried> {
     let mut silent = Vec::new();
     for (chip, meters) in chips {
@@ -74,7 +75,7 @@ fn best(chips: &mut [(&Chip, Vec<HwmonMeter>)], kind: DeviceKind) -> Vec<Tried> 
     silent
 }
 
-/// A chip's meters, those that are part of another one left out.
+/// The meters of a chip, without those that are part of another one.
 fn meters(chip: &Chip, sysroot: &Path, monitors: &[Monitor]) -> Vec<HwmonMeter> {
     let of_chip = |monitor: &&Monitor| chip.names.contains(&monitor.name.as_str()) && (chip.applies)(monitor);
     let found: Vec<FoundMonitor> =
@@ -133,7 +134,7 @@ fn meter(chip: &Chip, row: &ChipRow, found: FoundMonitor) -> HwmonMeter {
     HwmonMeter { label, device, sensors: found.reads.into_iter().map(sensor).collect() }
 }
 
-/// The package that a NUMA node's first processor is in.
+/// The package of a NUMA node's first processor.
 fn package(sysroot: &Path, node: &str) -> Option<String> {
     let system = sysroot.join("sys/devices/system");
     let cpus = number_file::text(&system.join(format!("node/node{node}/cpulist"))).ok()?;
@@ -141,14 +142,14 @@ fn package(sysroot: &Path, node: &str) -> Option<String> {
     number_file::text(&system.join(format!("cpu/cpu{first}/topology/physical_package_id"))).ok()
 }
 
-/// The reason where nothing asked for is metered: the meters and monitors that exist.
-fn nothing_of(kinds: &[DeviceKind], chips: &[(&Chip, Vec<HwmonMeter>)], monitors: &[Monitor]) -> Unavailable {
+/// The reason if no wanted kind has a meter. It names the meters and monitors that exist.
+fn no_meter_of(kinds: &[DeviceKind], chips: &[(&Chip, Vec<HwmonMeter>)], monitors: &[Monitor]) -> Unavailable {
     let names =
         |kinds: &mut dyn Iterator<Item = DeviceKind>| kinds.map(DeviceKind::name).collect::<Vec<_>>().join(", ");
-    let asked = names(&mut kinds.iter().copied());
+    let wanted = names(&mut kinds.iter().copied());
     let others: Vec<&HwmonMeter> = chips.iter().flat_map(|(_, meters)| meters).collect();
     let mut found: Vec<String> = Vec::new();
-    for name in monitors.iter().map(Monitor::in_words) {
+    for name in monitors.iter().map(Monitor::describe) {
         if !found.contains(&name) {
             found.push(name);
         }
@@ -156,11 +157,11 @@ fn nothing_of(kinds: &[DeviceKind], chips: &[(&Chip, Vec<HwmonMeter>)], monitors
     let reason = if !others.is_empty() {
         let labels: Vec<&str> = others.iter().map(|meter| meter.label.as_str()).collect();
         let metered = DeviceKind::ALL.into_iter().filter(|&kind| others.iter().any(|meter| meter.device.kind == kind));
-        format!("nothing here meters {asked}: there is {} ({})", labels.join(", "), names(&mut metered.into_iter()))
+        format!("no meter for {wanted}; there is one of {}: {}", names(&mut metered.into_iter()), labels.join(", "))
     } else if found.is_empty() {
         "no hardware monitor under /sys/class/hwmon".to_owned()
     } else {
-        format!("monitors found: {}; none is known to meter {asked}", found.join(", "))
+        format!("no meter for {wanted} among the monitors found: {}", found.join(", "))
     };
     Unavailable { source: NAME, reason, cure: None }
 }

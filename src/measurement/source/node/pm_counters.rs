@@ -1,8 +1,9 @@
 //! The energy counters of HPE Cray EX and XC nodes in /sys/cray/pm_counters (HPE Cray System Management, "User
-//! Access to Compute Node Power Data"): J, refreshed ten times a second by the node's controller, each with the
-//! time of its own measurement: "212233445 J 1655219349093098 us".
+//! Access to Compute Node Power Data").
 //!
-//! The node contains processors, memory and accelerators. `freshness` counts the refreshes.
+//! The node's controller updates them ten times a second. Each file has joules and the time of measurement: "212233445
+//! J 1655219349093098 us". `freshness` counts the updates. The counter of the node contains processors, memory and
+//! accelerators.
 
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
@@ -21,21 +22,21 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const NAME: &str = "pm_counters";
-/// A node has up to this many sockets, counted together.
-const MOST_SOCKETS: f64 = 4.0;
-/// The counters are refreshed this often.
+/// The most sockets of a node. One counter shows all of them.
+const MAX_SOCKETS: f64 = 4.0;
+/// The time between two updates of the counters, ns.
 const REFRESH_NS: u64 = 100_000_000;
-/// A stamp that has not changed for this long: the controller has stopped.
+/// A counter does not answer if its time stamp has not changed for this long, ns.
 const STALE_NS: u64 = 1_000_000_000;
-/// A stamp that has stood so long, ns, is of a controller that has stopped: another source stands in.
+/// A counter has stopped if its time stamp has not changed for this long, ns. Another source then replaces it.
 const STOPPED_NS: u64 = 5_000_000_000;
-/// A refresh may come between two files of one reading, so often at the most.
-const TRIES: u32 = 3;
-const CURE: &str = "the counters are readable to all where the node's controller answers: tell the site's operators";
+/// The most times that all files are read to get them from one update.
+const MAX_READS: u32 = 3;
+const CURE: &str = "report it to the operators of the site: the node's controller does not provide the counters";
 
 struct PmCounter {
     path: PathBuf,
-    /// The stamp last seen, µs, and when it was new, ns.
+    /// The last time stamp, µs since 1970, and the instant at which it was first read, ns.
     last: Option<(u64, MonoNs)>,
 }
 
@@ -45,7 +46,7 @@ struct PmCounters {
     counters: Vec<PmCounter>,
 }
 
-/// A counter's file as read: J, and its stamp, µs since 1970.
+/// The content of a counter's file: energy, J, and time stamp, µs since 1970.
 type PmLine = (u64, Option<u64>);
 
 /// Opens the counters of these kinds.
@@ -77,8 +78,8 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
         }
         for path in paths {
             match read(&path) {
-                // What a node lacks may have a file all the same: it stays 0.
-                Ok((0, _)) => leave_out(format!("{} says 0: nothing behind it", path.display()), None),
+                // A part that the node does not have may still have a file, which always reads 0.
+                Ok((0, _)) => leave_out(format!("{} reads 0: this node does not have the part", path.display()), None),
                 line => {
                     has_answer |= line.is_ok();
                     if let Err(fault) = line {
@@ -101,7 +102,7 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
     (has_answer.then(|| Box::new(source) as Box<dyn Source>), unavailable)
 }
 
-/// The choices that concern the GPUs that there are; all of them where it is not known whose they are.
+/// The GPU selections for the vendors of the cards here; all selections if the vendors are unknown.
 fn selections(options: &Options) -> Vec<&Selection> {
     let vendors = Card::vendors(&options.sysroot);
     let all = [
@@ -113,8 +114,10 @@ fn selections(options: &Options) -> Vec<&Selection> {
     all.into_iter().filter(|(vendor, _)| concerns(vendor)).map(|(_, selection)| selection).collect()
 }
 
-/// The places picked of this many accelerators, and what is not there. The runtime may count their parts: two dies of an
-/// MI250X, two tiles of a GPU Max. Where the kernel does not say how many there are, the first number that fits counts.
+/// The positions of the selected accelerators out of `count`, and a text for each selected GPU that is missing.
+///
+/// The runtime may count parts: two dies of an MI250X, two tiles of a GPU Max. If the kernel does not show the number
+/// of parts, the first number for which no GPU is missing counts.
 fn pick(selection: &Selection, count: usize, sysroot: &Path) -> (Vec<usize>, Vec<String>) {
     let parts = if selection.has_masks() { tiles(sysroot) } else { kfd::gpus(sysroot).map_or(0, |nodes| nodes.len()) };
     let known = Some(parts / count).filter(|parts_each| parts_each * count == parts && parts > 0);
@@ -132,7 +135,7 @@ fn pick(selection: &Selection, count: usize, sysroot: &Path) -> (Vec<usize>, Vec
     }
 }
 
-/// The files of a kind: the sum where there is one that counts, else its parts.
+/// The files of a kind: the sum if it counts, otherwise the parts. Accelerators are always read one by one.
 fn files(folder: &Path, kind: DeviceKind) -> Vec<PathBuf> {
     let (sum, part) = match kind {
         DeviceKind::Node => return vec![folder.join("energy")],
@@ -148,7 +151,7 @@ fn files(folder: &Path, kind: DeviceKind) -> Vec<PathBuf> {
         })
         .collect();
     parts.sort();
-    // Accelerators each have their own; processors are told apart on few nodes only.
+    // Each accelerator has its own file. Processors have their own files on few nodes only.
     let prefers_parts = kind == DeviceKind::Gpu || !read(&sum).is_ok_and(|(joules, _)| joules > 0);
     if prefers_parts && !parts.is_empty() {
         return parts.into_iter().map(|(_, path)| path).collect();
@@ -159,8 +162,8 @@ fn files(folder: &Path, kind: DeviceKind) -> Vec<PathBuf> {
 fn channel(path: &Path, kind: DeviceKind) -> Channel {
     let (name, max_watts) = match kind {
         DeviceKind::Node => ("Cray node", MAX_MODULE_W),
-        DeviceKind::Cpu => ("Cray processors", MOST_SOCKETS * MAX_PACKAGE_W),
-        DeviceKind::Dram => ("Cray memory", MOST_SOCKETS * MAX_DRAM_W),
+        DeviceKind::Cpu => ("Cray processors", MAX_SOCKETS * MAX_PACKAGE_W),
+        DeviceKind::Dram => ("Cray memory", MAX_SOCKETS * MAX_DRAM_W),
         DeviceKind::Gpu => ("Cray accelerator", MAX_GPU_W),
     };
     let id = format!("pm_counters/{}", path.file_name().unwrap_or_default().display());
@@ -175,7 +178,7 @@ impl Source for PmCounters {
 
     fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let mut lines: Vec<Result<PmLine, Fault>> = Vec::new();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_READS {
             let before = number_file::text(&self.freshness).ok();
             lines = self.counters.iter().map(|counter| read(&counter.path)).collect();
             if number_file::text(&self.freshness).ok() == before {
@@ -195,8 +198,8 @@ impl Source for PmCounters {
 }
 
 impl PmCounter {
-    /// What a line tells, read at `now`, ns, when the date was `wall`, µs since 1970: nothing where it is the
-    /// one before.
+    /// The reading in a line that was read at `now`, ns, when the time of day was `wall`, µs since 1970. None if the
+    /// time stamp has not changed since the last reading.
     fn reading(
         &mut self,
         line: Result<PmLine, Fault>,
@@ -221,7 +224,7 @@ impl PmCounter {
     }
 }
 
-/// A stamp on the clock of `now`; now, where the controller's date is not the node's.
+/// A time stamp on the clock of `now`, ns. It is `now` if the controller's time of day differs from the node's.
 fn instant(stamp: u64, now: MonoNs, wall: u64) -> MonoNs {
     let age_ns = wall.checked_sub(stamp).map(|age| age.saturating_mul(1000)).filter(|&age| age <= 2 * REFRESH_NS);
     now - age_ns.unwrap_or(0)
@@ -231,7 +234,7 @@ fn read(path: &Path) -> Result<PmLine, Fault> {
     parse(&number_file::text(path)?)
 }
 
-/// "212233445 J 1655219349093098 us"; older ones come without the time.
+/// Parses "212233445 J 1655219349093098 us". Older systems write no time.
 fn parse(text: &str) -> Result<PmLine, Fault> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let number = |text: &str| text.parse().map_err(|_| Fault::Garbage);
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_node_and_the_node_itself() {
+    fn node_and_its_parts_are_read_by_kind() {
         let accelerators: Vec<String> = (0..12).map(|number| format!("accel{number}")).collect();
         let parts = [("cpu", 5), ("cpu0", 2), ("memory", 7)];
         let all = accelerators.iter().map(|name| (name.as_str(), 9)).chain(parts);
@@ -303,16 +306,19 @@ mod tests {
         assert_eq!(found(&tree, &[("ROCR_VISIBLE_DEVICES", "3"), ("CUDA_VISIBLE_DEVICES", "0")]), ["accel1"]);
         assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "none of mine"), ("HIP_VISIBLE_DEVICES", "2")]), ["accel1"]);
         let tree = node("cray-tiles", &[("accel0", 9), ("accel1", 9)]);
-        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "3")]), ["accel1"], "there are as many tiles at least");
+        assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "3")]), ["accel1"], "there are at least as many tiles");
         assert_eq!(found(&tree, &[("ZE_AFFINITY_MASK", "0.1"), ("ZE_FLAT_DEVICE_HIERARCHY", "COMPOSITE")]), ["accel0"]);
     }
 
     #[test]
-    fn counters_without_hardware_and_nodes_without_counters() {
+    fn counters_of_missing_parts_are_left_out() {
         let tree = node("cray-gh", &[("cpu", 0), ("cpu0", 4), ("cpu1", 5), ("accel0", 0)]);
         assert_eq!(ids(&tree, &[DeviceKind::Cpu, DeviceKind::Gpu]), ["cpu0_energy", "cpu1_energy"]);
         let (source, why) = open(&tree.options("", &[]), &[DeviceKind::Gpu]);
-        assert!(source.is_none() && why[0].reason.ends_with("accel0_energy says 0: nothing behind it"), "{why:?}");
+        assert!(
+            source.is_none() && why[0].reason.ends_with("accel0_energy reads 0: this node does not have the part"),
+            "{why:?}"
+        );
         let (source, why) = open(&tree.options("", &[]), &[DeviceKind::Dram]);
         assert!(source.is_none() && why[0].reason == "no counter of dram", "{why:?}");
         let (source, why) = open(&TestTree::new("no-cray").options("", &[]), &DeviceKind::ALL);
@@ -323,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn readings_bear_their_own_time_and_come_once() {
+    fn readings_have_the_time_of_their_measurement_and_come_once() {
         let second = 1_000_000_000;
         let (now, wall) = (MonoNs(100 * second), 1_655_219_349_000_000);
         assert_eq!(instant(wall - 60_000, now, wall), now - 60_000_000);
@@ -348,11 +354,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_vanishes_is_a_fault_of_its_channel_alone() {
+    fn missing_file_is_a_fault_of_its_channel_alone() {
         let tree = node("cray-fault", &[("cpu", 5), ("memory", 7)]);
         let mut source = open(&tree.options("", &[]), &[DeviceKind::Cpu, DeviceKind::Dram]).0.unwrap();
         assert_eq!(TestTree::values(&mut *source), [Ok(Value::Count(5)), Ok(Value::Count(7))]);
-        assert_eq!(TestTree::values(&mut *source), [], "the stamps are the same");
+        assert_eq!(TestTree::values(&mut *source), [], "the time stamps are the same");
         tree.remove(&format!("{FOLDER}/cpu_energy"));
         tree.write(&format!("{FOLDER}/memory_energy"), "8 J 1655219349193098 us\n");
         assert_eq!(TestTree::values(&mut *source), [Err(Fault::Gone), Ok(Value::Count(8))]);

@@ -1,4 +1,4 @@
-//! What sources that read numbers from files share.
+//! Numbers in files of the kernel, for the sources that read such files.
 //!
 //! In: paths. Out: numbers and errors. Never: it does not know what a number measures.
 

@@ -1,4 +1,4 @@
-//! A file of the kernel's that holds one number, kept open and read afresh each time.
+//! A file of the kernel with one number. It stays open and is read anew each time.
 
 use crate::clock::MonoNs;
 use crate::measurement::reading::Fault;
@@ -14,35 +14,38 @@ pub struct NumberFile {
     path: PathBuf,
     file: Option<HeldFile>,
     last: Option<u64>,
-    /// The number read on opening and its instant, until it is asked for.
+    /// The instant, ns, and the number of the reading on opening, until it is returned.
     first: Option<(MonoNs, u64)>,
-    /// The least time a good reading took, ns.
+    /// The shortest time that a good reading took, ns.
     quickest: Option<u64>,
-    /// From here on, ns, a number that has not moved is read again through its path; and how long after such a
-    /// reading that is.
+    /// The instant, ns, from which on an unchanged number is read again through its path.
     doubted_at: MonoNs,
+    /// The time from a reading through the path to the next one, ns.
     trust_ns: u64,
 }
 
-/// A reading, the middle of the time it took, and that time, ns: when in it the number held nobody knows.
+/// A reading, the middle of the time that it took, ns, and that time, ns. The number is valid at an unknown instant
+/// inside.
 struct Timed {
     at: MonoNs,
     took: u64,
     number: Result<u64, Fault>,
 }
 
-/// A reading that took this much more than four times the quickest, ns, was interrupted: it is made again.
+/// A reading that takes this much longer than four times the quickest, ns, was interrupted. It is repeated.
 const SLOW_NS: u64 = 200_000;
-/// How often at the most; the tightest counts.
+/// The most repetitions of a reading. The quickest counts.
 const RETRIES: u32 = 2;
-/// How long a program that writes a file anew may leave it empty.
+/// The wait before an empty file is read again. A program that rewrites a file leaves it empty for a moment.
 const REWRITE: Duration = Duration::from_micros(50);
-/// A counter that lives moves within this time, ns; one that has not moved is asked less and less often.
-const LEAST_TRUST_NS: u64 = 1_000_000;
-const MOST_TRUST_NS: u64 = 32_000_000;
+/// The first time from a reading through the path to the next one, ns. A working counter changes within it. The time
+/// doubles while the number stays the same.
+const MIN_TRUST_NS: u64 = 1_000_000;
+/// The longest time from a reading through the path to the next one, ns.
+const MAX_TRUST_NS: u64 = 32_000_000;
 
 impl NumberFile {
-    /// Opens the file and reads it once.
+    /// Opens the file and reads it once. Fails if it does not contain a number.
     pub fn open(path: PathBuf) -> Result<Self, Fault> {
         let mut file = NumberFile::unopened(path);
         let before = os::monotonic_ns();
@@ -52,14 +55,14 @@ impl NumberFile {
         Ok(file)
     }
 
-    /// A file that is opened once it can be.
+    /// A file that is opened at the first reading that can open it.
     pub fn unopened(path: PathBuf) -> Self {
-        let trust_ns = LEAST_TRUST_NS;
+        let trust_ns = MIN_TRUST_NS;
         NumberFile { path, file: None, last: None, first: None, quickest: None, doubted_at: MonoNs::ZERO, trust_ns }
     }
 
-    /// The number and the instant it holds for. The first is the one that opening read: a slow device is
-    /// not asked twice before the run begins.
+    /// The number and the instant, ns, at which it is valid. The first call returns the reading of `open`, so that a
+    /// slow device is not read twice before the run begins.
     pub fn stamped(&mut self, clock: &dyn Fn() -> MonoNs) -> (MonoNs, Result<u64, Fault>) {
         if let Some((at, number)) = self.first.take() {
             return (at, Ok(number));
@@ -90,16 +93,16 @@ impl NumberFile {
         Timed { at: middle(before, after), took: after.ns_since(before), number }
     }
 
-    /// The number now. A descriptor held on a file that was replaced, or that a file system caches, answers
-    /// the same for ever: so a number that does not move, like one that fails, is read again through the path.
+    /// The number now. A descriptor of a file that was replaced, or that a file system caches, always returns the same
+    /// number. So after a failure, or if the number stays the same, the file is opened again by its path.
     fn read(&mut self, now: MonoNs) -> Result<u64, Fault> {
         let held = self.file.as_ref().and_then(HeldFile::file).ok_or(Fault::Gone).and_then(read);
         let is_trusted = held.is_ok_and(|number| Some(number) != self.last || now < self.doubted_at);
         let number = if is_trusted { held } else { self.reopen() };
         if number.ok() != self.last {
-            self.trust_ns = LEAST_TRUST_NS;
+            self.trust_ns = MIN_TRUST_NS;
         } else if !is_trusted {
-            self.trust_ns = (2 * self.trust_ns).min(MOST_TRUST_NS);
+            self.trust_ns = (2 * self.trust_ns).min(MAX_TRUST_NS);
         }
         if !is_trusted {
             self.doubted_at = now + self.trust_ns;
@@ -115,7 +118,7 @@ impl NumberFile {
     }
 }
 
-/// The instant a reading holds for, that took from `before` to `after`.
+/// The instant of a reading that took from `before` to `after`, ns.
 pub fn middle(before: MonoNs, after: MonoNs) -> MonoNs {
     before + after.ns_since(before) / 2
 }
@@ -126,7 +129,7 @@ fn read(file: &File) -> Result<u64, Fault> {
     parse(text.get(..length).unwrap_or_default())
 }
 
-/// Digits, with white space around them: as the kernel writes a number.
+/// The number in a text of digits with white space around them.
 fn parse(text: &[u8]) -> Result<u64, Fault> {
     let text = text.trim_ascii();
     if text.is_empty() {
@@ -142,9 +145,9 @@ fn parse(text: &[u8]) -> Result<u64, Fault> {
     Ok(number)
 }
 
-/// A small text file in one line, without the white space around it.
+/// The text of a small file in one line, without the white space around it.
 pub fn text(path: &Path) -> std::io::Result<String> {
-    Ok(sanitize::text(os::text::read(path, os::text::SMALL)?.trim()))
+    Ok(sanitize::text(os::text::read(path, os::text::MAX_SYS_BYTES)?.trim()))
 }
 
 #[cfg(test)]
@@ -152,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_the_kernel_writes_and_refuses_the_rest() {
+    fn numbers_are_read_as_the_kernel_writes_them() {
         assert_eq!(parse(b"262143328850\n"), Ok(262_143_328_850));
         assert_eq!(parse(b" \n"), Err(Fault::Empty));
         for garbage in [&b"12x"[..], b"-5", b"1 2", b"99999999999999999999999", b"\0\0", b"1.5"] {
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_a_file_that_is_replaced_or_goes_and_comes_back() {
+    fn file_that_is_replaced_or_comes_back_is_read_again() {
         let dir = std::env::temp_dir().join(format!("ct-number-file-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("energy_uj");

@@ -1,6 +1,5 @@
-//! Sensors of energy and power under /sys, and the source that is made of them: graphics cards and the kernel's
-//! hardware monitors (Documentation/hwmon/sysfs-interface.rst: energy in µJ, power in µW, voltage in mV, current
-//! in mA).
+//! Sensors of energy and power under /sys, and a source made of such sensors. Graphics cards and hardware monitors use
+//! it (Documentation/hwmon/sysfs-interface.rst: energy in µJ, power in µW, voltage in mV, current in mA).
 
 use super::number_file::{self, NumberFile};
 use crate::clock::MonoNs;
@@ -11,73 +10,73 @@ use crate::measurement::source::{MIN_GAP_NS, Opened, Source, Unavailable};
 use crate::os;
 use std::path::{Path, PathBuf};
 
-/// No card draws more than this, W: the largest are sold at 1,400 W, with peaks of twice that.
+/// The most power of a card, W. The largest are rated at 1,400 W, with peaks of twice that.
 pub const MAX_GPU_W: f64 = 3000.0;
-/// Nor does one sensor of a processor or a module: a rack of them is fed by 100 kW.
+/// The most power at one sensor of a processor or a module, W. A whole rack of them gets 100 kW.
 pub const MAX_MODULE_W: f64 = 20_000.0;
-/// What has only a power is read ten times a second; twice as often tells nothing new.
+/// The shortest and the longest time between two readings of a power, ns. More frequent readings add nothing.
 const POWER_GAPS_NS: (u64, u64) = (50_000_000, 100_000_000);
-/// Counters of 32 bits below, which the kernel follows as long as it is asked: one wraps in 4 minutes at 1 kW
-/// (linux/drivers/gpu/drm/xe/xe_hwmon.c).
+/// The shortest and the longest time between two readings of a counter, ns. Under it is a counter of 32 bits, which
+/// wraps in 4 minutes at 1 kW. The kernel extends it only if it is read in time (linux/drivers/gpu/drm/xe/xe_hwmon.c).
 const ENERGY_GAPS_NS: (u64, u64) = (MIN_GAP_NS, 60_000_000_000);
-/// A counter that has not moved for so long, ns, may stand still: the power beside it is wanted.
-const STILL_NS: u64 = 150_000_000;
-/// A power that only checks a counter is read five times a second.
+/// A counter that has not changed for this long, ns, may have stopped. Its device's power is then read too.
+const UNCHANGED_NS: u64 = 150_000_000;
+/// The shortest and the longest time between two readings of a counter that a power checks, ns.
 const CHECKED_GAPS_NS: (u64, u64) = (MIN_GAP_NS, 200_000_000);
 
-const ZERO: Fault = Fault::Driver("it says 0: there is no sensor behind it");
-const UNREAD_CURE: &str = "see what the file holds and who may read it, then create the tracker again";
-const ASLEEP_CURE: &str = "the card sleeps and is counted from when it wakes; to have it counted from the start, keep it awake: \
+const ZERO: Fault = Fault::Driver("it reads 0: no sensor seems to be connected");
+const UNREAD_CURE: &str = "check the content and the permissions of the file, then create the tracker again";
+const ASLEEP_CURE: &str = "the card sleeps and is counted from when it wakes; to count it from the start, keep it awake: \
 echo on | sudo tee /sys/class/drm/card*/device/power/control";
 
-/// What is read, and in which unit.
+/// The files of a sensor, with their unit.
 enum SensorUnit {
-    /// µJ since some moment.
+    /// An energy since an unknown instant, µJ.
     MicroJoules(NumberFile),
-    /// A power; the second is one of its units, W.
+    /// A power, and the size of its unit, W.
     Watts(NumberFile, f64),
-    /// mV and mA.
+    /// The files of a voltage, mV, and a current, mA.
     Product(PathBuf, PathBuf),
 }
 
-/// A sensor, and what its numbers mean.
+/// A sensor of energy or power.
 pub struct Sensor {
     path: PathBuf,
     unit: SensorUnit,
     quantity: Quantity,
-    /// The power that the same device reports beside its counter, µW.
+    /// The power, µW, that the device shows in addition to its counter. It checks the counter.
     beside: Option<NumberFile>,
-    /// The last count, and when it was first read, ns.
+    /// The last count, and the instant at which it was first read, ns.
     counted: Option<(Value, MonoNs)>,
     /// See [`Channel::may_rest`].
     may_rest: bool,
-    /// What it said on opening, until it is asked for.
+    /// The reading on opening, until it is returned.
     first: Option<(MonoNs, Value)>,
 }
 
-/// A sensor that does not answer, and why.
+/// A sensor that does not answer.
 pub struct Silent {
     /// The sensor.
     pub sensor: Box<Sensor>,
-    /// Why.
+    /// The reason.
     pub fault: Fault,
 }
 
 impl Sensor {
-    /// A counter in µJ.
+    /// A sensor with a counter in µJ.
     pub fn energy(path: PathBuf, max_watts: f64) -> Sensor {
         let unit = SensorUnit::MicroJoules(NumberFile::unopened(path.clone()));
         let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts };
         Sensor::new(path, unit, quantity)
     }
 
-    /// A power, in units of so many W.
+    /// A sensor with a power in units of `watts`, W.
     pub fn power(path: PathBuf, watts: f64, max_watts: f64) -> Sensor {
         let unit = SensorUnit::Watts(NumberFile::unopened(path.clone()), watts);
         Sensor::new(path, unit, Quantity::Power { max_watts })
     }
 
-    /// A voltage, mV, times a current, mA.
+    /// A sensor of a voltage, mV, and a current, mA. Their product is the power.
     pub fn product(volts: PathBuf, amps: PathBuf, max_watts: f64) -> Sensor {
         let (path, unit) = (amps.clone(), SensorUnit::Product(volts, amps));
         Sensor::new(path, unit, Quantity::Power { max_watts })
@@ -87,22 +86,22 @@ impl Sensor {
         Sensor { path, unit, quantity, may_rest: false, beside: None, counted: None, first: None }
     }
 
-    /// Has a counter checked by the first of these powers, in µW, that is there.
+    /// Sets the power that checks the counter: the first of these files that exists, in µW.
     pub fn beside(self, powers: impl IntoIterator<Item = PathBuf>) -> Sensor {
         let beside = powers.into_iter().find(|path| path.exists()).map(NumberFile::unopened);
         Sensor { beside, ..self }
     }
 
-    /// The same sensor of a device that may use nothing for seconds.
+    /// Marks that the device's power may be 0 for seconds.
     pub fn resting(self) -> Sensor {
         Sensor { may_rest: true, ..self }
     }
 
-    /// Reads it once.
+    /// Reads the sensor once. Fails if it does not answer with a possible value.
     pub fn open(mut self) -> Result<Sensor, Silent> {
         let (at, value) = self.measure(&os::monotonic_ns);
         match value {
-            // Some versions of amdgpu print an error number as an unsigned power of 4.29 kW: others may answer better.
+            // Some versions of amdgpu print an error number as an unsigned power of 4.29 kW.
             Ok(Value::Watts(watts)) if !self.quantity.allows(watts) => {
                 Err(Silent { sensor: Box::new(self), fault: Fault::Implausible })
             }
@@ -114,15 +113,13 @@ impl Sensor {
         }
     }
 
-    /// The first of these that answers. A file that says 0 has no sensor behind it, unless the device may rest: one that
-    /// runs uses some power. Where none answers, the first that is there, else the last.
+    /// The first candidate that answers. A file that reads 0 is taken to have no sensor, unless the device may rest,
+    /// because a running device uses some power. If none answers, the first candidate with a file, otherwise the last.
     pub fn first_of(candidates: impl IntoIterator<Item = Sensor>) -> Option<Result<Sensor, Silent>> {
         let mut silent: Option<Silent> = None;
         for candidate in candidates {
             let failed = match candidate.open() {
-                Ok(sensor) if sensor.says_zero() && !sensor.may_rest => {
-                    Silent { sensor: Box::new(sensor), fault: ZERO }
-                }
+                Ok(sensor) if sensor.is_zero() && !sensor.may_rest => Silent { sensor: Box::new(sensor), fault: ZERO },
                 Ok(sensor) => return Some(Ok(sensor)),
                 Err(failed) => failed,
             };
@@ -133,16 +130,16 @@ impl Sensor {
         silent.map(Err)
     }
 
-    /// Its file.
+    /// The sensor's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn says_zero(&self) -> bool {
+    fn is_zero(&self) -> bool {
         matches!(self.first, Some((_, Value::Count(0) | Value::Watts(0.0))))
     }
 
-    /// Its value now, or the one that opening read, and the instant it holds for.
+    /// The instant, ns, and the value of the reading on opening or, after that, of a new one.
     fn reading(&mut self, clock: &dyn Fn() -> MonoNs) -> (MonoNs, Result<Value, Fault>) {
         match self.first.take() {
             Some((at, value)) => (at, Ok(value)),
@@ -164,22 +161,22 @@ impl Sensor {
                 let before = clock();
                 let (volts, amps) = (signed(volts), signed(amps));
                 let at = number_file::middle(before, clock());
-                // A current below 0 is an idle rail's offset.
+                // A negative current is the offset of an idle rail.
                 (at, volts.and_then(|volts| Ok(volts as f64 * amps?.max(0) as f64 * 1e-6)))
             }
         };
         (at, watts.map(Value::Watts))
     }
 
-    /// Takes note of when its count moved.
+    /// Records the instant at which the count changed.
     fn note(&mut self, at: MonoNs, value: Result<Value, Fault>) {
         if let Some(value) = value.ok().filter(|value| self.counted.is_none_or(|(last, _)| last != *value)) {
             self.counted = Some((value, at));
         }
     }
 
-    fn stands_still(&self, at: MonoNs) -> bool {
-        self.counted.is_some_and(|(_, moved_at)| at > moved_at + STILL_NS)
+    fn is_unchanged(&self, at: MonoNs) -> bool {
+        self.counted.is_some_and(|(_, changed_at)| at > changed_at + UNCHANGED_NS)
     }
 
     fn read_beside(&mut self, channel: usize, clock: &dyn Fn() -> MonoNs) -> Option<Reading> {
@@ -193,36 +190,36 @@ impl Sensor {
 }
 
 impl Silent {
-    /// Whether it has no sensor at all, as opposed to one that fails: its file is missing, answers that this is
-    /// not supported, or says nothing that could be true.
+    /// Whether there is no sensor, as opposed to one that fails: the file is missing, returns "not supported", reads 0
+    /// or an impossible value.
     pub fn is_absent(&self) -> bool {
         const NOT_SUPPORTED: i32 = 95;
         matches!(self.fault, Fault::Gone | Fault::Os(NOT_SUPPORTED) | Fault::Implausible | ZERO)
     }
 
-    /// Why, with its file.
+    /// The file and the reason, for a message.
     pub fn reason(&self) -> String {
         format!("{}: {}", self.sensor.path.display(), self.fault)
     }
 }
 
-/// A number with a sign, in a file of its own.
+/// The number with a sign in a file.
 pub fn signed(path: &Path) -> Result<i64, Fault> {
     let text = number_file::text(path)?;
     if text.is_empty() { Err(Fault::Empty) } else { text.parse().map_err(|_| Fault::Garbage) }
 }
 
-/// What a sensor measures, in the words of a channel.
+/// The description of a sensor's device, for its channel.
 pub struct SensorDevice {
-    /// What kind of component it is.
+    /// The kind of component.
     pub kind: DeviceKind,
-    /// As a person knows it.
+    /// The name for people.
     pub device: String,
-    /// As the system knows it.
+    /// The identifier of the system.
     pub id: String,
-    /// Its energy contains the memory's.
+    /// Whether its energy contains the memory's.
     pub has_memory: bool,
-    /// What a reader of the report should know.
+    /// Notes for the reader of the report.
     pub notes: Vec<String>,
 }
 
@@ -236,17 +233,17 @@ pub struct Sensors {
 }
 
 impl Sensors {
-    /// None yet.
+    /// A source without sensors.
     pub fn new(name: &'static str) -> Sensors {
         Sensors { name, channels: Vec::new(), sensors: Vec::new(), waiting: Vec::new(), unavailable: Vec::new() }
     }
 
-    /// Something that does not take part.
+    /// Lists something as unavailable, with the reason and the fix.
     pub fn leave_out(&mut self, reason: String, cure: Option<&str>) {
         self.unavailable.push(Unavailable { source: self.name, reason, cure: cure.map(str::to_owned) });
     }
 
-    /// Takes a sensor in; one that does not answer waits.
+    /// Adds a sensor. One that does not answer is kept waiting until [`Sensors::finish`].
     pub fn add(&mut self, device: SensorDevice, sensor: Result<Sensor, Silent>) {
         match sensor {
             Ok(sensor) => {
@@ -255,10 +252,11 @@ impl Sensors {
             }
             Err(silent) => {
                 let cure = match (device.kind, silent.fault) {
-                    // A card's files are readable to all: a refusal is its answer while it sleeps (amdgpu since Linux 6.15).
+                    // All users may read a card's files. A refusal means that the card sleeps (amdgpu since Linux
+                    // 6.15).
                     (DeviceKind::Gpu, Fault::Denied) => ASLEEP_CURE.to_owned(),
                     (_, Fault::Denied) => {
-                        format!("let this user read it: sudo chmod a+r {}", silent.sensor.path.display())
+                        format!("allow this user to read it: sudo chmod a+r {}", silent.sensor.path.display())
                     }
                     _ => UNREAD_CURE.to_owned(),
                 };
@@ -276,8 +274,8 @@ impl Sensors {
         Channel { note, has_memory, may_rest: sensor.may_rest, ..channel }
     }
 
-    /// The source, if anything takes part. Those that wait take part too where `waits`, or where others answer:
-    /// then the report shows what it lacks.
+    /// The source, if it has sensors. Waiting sensors take part too if `waits` is set or others answer, so that the
+    /// report lists them as missing.
     pub fn finish(mut self, waits: bool) -> Opened {
         if waits || !self.sensors.is_empty() {
             for (channel, sensor) in std::mem::take(&mut self.waiting) {
@@ -315,13 +313,14 @@ impl Source for Sensors {
         }
     }
 
-    /// Epochs may keep step with the load: a power read at their marks checks no counter.
+    /// Reads without the powers that check counters, because epochs may be in step with the load. A power at a mark is
+    /// then not representative. It is read only if the counter has not changed for a while.
     fn read_at_mark(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         for (channel, sensor) in self.sensors.iter_mut().enumerate() {
             let (at, value) = sensor.reading(clock);
             readings.push(Reading { channel, at, value });
             sensor.note(at, value);
-            if sensor.stands_still(at) {
+            if sensor.is_unchanged(at) {
                 readings.extend(sensor.read_beside(channel, clock));
             }
         }
@@ -340,22 +339,22 @@ impl Source for Sensors {
     }
 }
 
-/// The answer to devices=process where the kernel does not tell.
+/// The reason for devices=process if the kernel does not show which processes use a GPU.
 pub fn by_process(source: &'static str) -> Unavailable {
     let cure = "use devices=visible or a list".to_owned();
     Unavailable {
         source,
-        reason: "devices=process: nobody says which of these GPUs run a process".into(),
+        reason: "devices=process: the processes of these GPUs are not known".into(),
         cure: Some(cure),
     }
 }
 
-/// The answer where the job has none of these GPUs.
+/// A source that does not take part because the job has no such GPU.
 pub fn none(source: &'static str, why: &Absence) -> Opened {
     (None, vec![Unavailable { source, reason: why.reason.clone(), cure: why.cure.clone() }])
 }
 
-/// One thing only: this source does not take part.
+/// A source that does not take part, for a reason that needs no fix.
 pub fn absent(source: &'static str, reason: impl Into<String>) -> Opened {
     (None, vec![Unavailable { source, reason: reason.into(), cure: None }])
 }

@@ -1,4 +1,4 @@
-//! Trees of files like /sys for the tests of the sources.
+//! A tree of files like /sys, for the tests of the sources.
 
 use crate::measurement::channel::Channel;
 use crate::measurement::reading::{Fault, Value};
@@ -8,11 +8,11 @@ use crate::os;
 use std::fs;
 use std::path::PathBuf;
 
-/// A folder that holds sys, removed in the end.
+/// A temporary folder with files of /sys and /proc. It is removed when the value is dropped.
 pub struct TestTree(PathBuf);
 
 impl TestTree {
-    /// An empty one of this label.
+    /// An empty tree. Each test has its own label.
     pub fn new(label: &str) -> TestTree {
         let root = std::env::temp_dir().join(format!("ct-tree-{label}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
@@ -20,27 +20,29 @@ impl TestTree {
         TestTree(root)
     }
 
-    /// Writes a file, and the folders it is in.
+    /// Writes a file and creates its folders.
     pub fn write(&self, path: &str, text: &str) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    /// Makes a link to a relative path.
+    /// Creates a link to a relative path.
     pub fn link(&self, path: &str, target: &str) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(target, path).unwrap();
     }
 
-    /// Takes a file away, and waits until a number read before is no longer believed.
+    /// Removes a file and waits until a [`NumberFile`] notices that.
+    ///
+    /// [`NumberFile`]: super::number_file::NumberFile
     pub fn remove(&self, path: &str) {
         fs::remove_file(self.0.join(path)).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(40));
     }
 
-    /// Options that read this tree, with these variables in the environment.
+    /// Options for this tree, with these variables in the environment.
     pub fn options(&self, text: &str, environment: &[(&str, &str)]) -> Options {
         let look_up = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
         Options::parse(&format!("sysroot={} {text}", self.0.display()), look_up).unwrap()
@@ -52,7 +54,7 @@ impl TestTree {
         source.channels().iter().map(line).collect()
     }
 
-    /// What it reads now, without the powers that only check a counter.
+    /// The values that a source reads now, without the powers that check a counter.
     pub fn values(source: &mut dyn Source) -> Vec<Result<Value, Fault>> {
         let mut readings = Vec::new();
         source.read(&os::monotonic_ns, &mut readings);

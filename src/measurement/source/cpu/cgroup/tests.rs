@@ -1,7 +1,7 @@
 use super::*;
 use crate::measurement::source::sysfs::test_tree::TestTree;
 
-/// Processors allowed and the time used, µs.
+/// The limit in processors and the used time, µs.
 fn found(tree: &TestTree) -> Option<(f64, Option<f64>)> {
     quota(&tree.options("", &[]).sysroot).map(|quota| (quota.processors, quota.used_us().unwrap()))
 }
@@ -12,13 +12,13 @@ fn with_first(tree: &TestTree, folder: &str, processors: u32) {
 }
 
 #[test]
-fn the_tightest_cap_of_either_version_counts() {
+fn lowest_limit_of_either_version_counts() {
     let tree = TestTree::new("cgroup-tightest");
     tree.write("proc/self/cgroup", "1:name=systemd:/\n0::/job/step\n");
     assert_eq!(found(&tree), None);
     tree.write("sys/fs/cgroup/job/step/cpu.max", "max 100000\n");
     tree.write("sys/fs/cgroup/job/step/cpu.stat", "usage_usec 7\n");
-    assert_eq!(found(&tree), None, "use alone is no cap");
+    assert_eq!(found(&tree), None, "a used time without a limit");
     tree.write("sys/fs/cgroup/job/cpu.max", "150000 100000\n");
     tree.write("sys/fs/cgroup/job/cpu.stat", "usage_usec 4500\nuser_usec 1\n");
     assert_eq!(found(&tree), Some((1.5, Some(4500.0))));
@@ -31,9 +31,9 @@ fn the_tightest_cap_of_either_version_counts() {
     assert_eq!(found(&tree), Some((0.5, Some(4500.0))));
 }
 
-/// moby#9365: the membership says `cpuacct,cpu`, the folder is `cpu,cpuacct`.
+/// moby#9365: the membership has `cpuacct,cpu`, and the folder is `cpu,cpuacct`.
 #[test]
-fn controllers_stand_in_any_order() {
+fn controllers_may_be_in_any_order() {
     for folder in ["cpu,cpuacct", "cpuacct,cpu", "cpu"] {
         let tree = TestTree::new(&format!("cgroup-order-{folder}"));
         tree.write("proc/self/cgroup", "4:cpuacct,cpu:/slurm/job_7\n2:cpuset:/\n1:name=systemd:/\n");
@@ -44,19 +44,19 @@ fn controllers_stand_in_any_order() {
 }
 
 #[test]
-fn time_used_may_be_counted_in_another_hierarchy() {
+fn used_time_may_be_counted_in_another_hierarchy() {
     let tree = TestTree::new("cgroup-apart");
     tree.write("proc/self/cgroup", "5:cpuacct:/x/job\n4:cpu:/job\n0::/z/job\n");
     with_first(&tree, "sys/fs/cgroup/cpu/job", 3);
-    assert_eq!(found(&tree), None, "a cap that nobody can follow");
+    assert_eq!(found(&tree), None, "a limit without a used time");
     tree.write("sys/fs/cgroup/unified/z/job/cpu.stat", "usage_usec 9\n");
-    assert_eq!(found(&tree), Some((3.0, Some(9.0))), "a hybrid machine's version 2");
+    assert_eq!(found(&tree), Some((3.0, Some(9.0))), "version 2 on a machine with both");
     tree.write("sys/fs/cgroup/cpuacct/x/job/cpuacct.usage", "8000\n");
     assert_eq!(found(&tree), Some((3.0, Some(8.0))));
 }
 
 #[test]
-fn mounts_say_where_a_container_s_group_is() {
+fn mounts_show_the_group_of_a_container() {
     let cases = [
         ("a container of version 1", "4:cpu,cpuacct:/docker/abc\n", "/docker/abc", "/sys/fs/cgroup/cpu,cpuacct", ""),
         ("a group within it", "4:cpu,cpuacct:/docker/abc/in\n", "/docker/abc", "/sys/fs/cgroup/cpu,cpuacct", "/in"),

@@ -6,37 +6,40 @@ fn figure(cpuinfo: &str, processors: usize) -> PowerFigure {
 
 fn of_machine(cpuinfo: &str, processors: usize, cores: usize, machine: &str) -> PowerFigure {
     let (cpuinfo, machine) = (cpuinfo.to_owned(), machine.to_owned());
-    Shown { cpuinfo, board: None, machine, processors, cores, has_offline: false }.figure()
+    MachineInfo { cpuinfo, board: None, machine, processors, cores, has_offline: false }.figure()
 }
 
 #[test]
-fn a_virtual_machine_has_its_share_of_a_known_package() {
+fn virtual_machine_has_its_share_of_a_known_package() {
     let epyc = "model name : AMD EPYC 9654 96-Core Processor\nphysical id : 0\nsiblings : 8\nflags : fpu hypervisor\n";
     let found = figure(epyc, 8);
-    assert_eq!((found.watts, found.band), (15.0, OF_PART), "{found:?}");
-    // One that hides that it is one, but shows fewer processors than the model has cores.
+    assert_eq!((found.watts, found.band), (15.0, PART_BAND), "{found:?}");
+    // A virtual machine without the flag, but with fewer processors than the model has cores.
     assert_eq!(figure(&epyc.replace(" hypervisor", ""), 8).watts, 15.0);
-    // As large as the machine.
+    // A virtual machine as large as the machine.
     let metal = "model name : Intel(R) Xeon(R) Platinum 8275CL CPU @ 3.00GHz\nflags : hypervisor\n";
     assert_eq!(figure(metal, 96).watts, 480.0);
-    // A model whose threads no table has: by its family, and no more than its package.
+    // A model with an unknown number of threads: by its family, and at most its package.
     let old = "vendor_id : GenuineIntel\ncpu family : 6\nmodel : 44\nmodel name : Intel(R) Xeon(R) CPU E5520 @ 2.27GHz\nflags : hypervisor\n";
     assert_eq!([figure(old, 2).watts, figure(old, 64).watts], [16.0, 80.0]);
 }
 
 #[test]
-fn a_whole_machine_has_its_packages() {
+fn whole_machine_has_its_packages() {
     let with = |package: usize| {
         format!("model name : AMD EPYC 7763 64-Core Processor\nphysical id : {package}\nsiblings : 128\n")
     };
     let found = figure(&(with(0) + &with(1)), 256);
-    assert_eq!((found.watts, found.band, found.basis.as_str()), (560.0, OF_KNOWN, "2 × 280 W TDP of amd epyc 7763"));
-    // Hardware threads switched off.
+    assert_eq!(
+        (found.watts, found.band, found.basis.as_str()),
+        (560.0, KNOWN_MODEL_BAND, "2 × 280 W TDP of amd epyc 7763")
+    );
+    // Half of the hardware threads are switched off.
     let off = figure(&with(0).replace("128", "64"), 64);
-    assert_eq!((off.watts, off.band), (280.0, OF_KNOWN));
+    assert_eq!((off.watts, off.band), (280.0, KNOWN_MODEL_BAND));
 }
 
-/// A package that stands alone draws its power for the few threads that are on.
+/// The package of a whole machine draws its full power for the few threads that are on.
 #[test]
 fn threads_that_are_off_leave_the_package_whole() {
     let tree = crate::measurement::source::sysfs::test_tree::TestTree::new("processor-offline");
@@ -51,9 +54,12 @@ fn threads_that_are_off_leave_the_package_whole() {
         identify(&sysroot, &Utilisation::open(&sysroot).unwrap())
     };
     let whole = found("0-127\n", "", "");
-    assert_eq!((whole.watts, whole.band, whole.basis.as_str()), (280.0, OF_KNOWN, "1 × 280 W TDP of amd epyc 7763"));
+    assert_eq!(
+        (whole.watts, whole.band, whole.basis.as_str()),
+        (280.0, KNOWN_MODEL_BAND, "1 × 280 W TDP of amd epyc 7763")
+    );
     assert_eq!(found("0-15,64-127\n", "", "").watts, 280.0);
-    // A virtual machine, a container of lxcfs, and one whose kernel has no more.
+    // A virtual machine, a container of lxcfs, and a kernel without further processors.
     assert_eq!(found("0-127\n", "flags : hypervisor\n", "").watts, 70.0);
     assert_eq!(found("0-127\n", "", "lxcfs /proc/stat fuse.lxcfs rw 0 0\n").watts, 70.0);
     assert_eq!([found("0-31\n", "", "").watts, found("strange\n", "", "").watts], [70.0, 70.0]);
@@ -69,18 +75,21 @@ fn unlocked_desktops_draw_turbo_power() {
 }
 
 #[test]
-fn an_unnamed_model_is_known_by_its_family() {
+fn model_without_a_name_is_known_by_its_family() {
     let milan = "vendor_id : AuthenticAMD\ncpu family : 25\nmodel : 1\nmodel name : AMD EPYC\nstepping : 1\nflags : hypervisor\n";
     let found = figure(milan, 4);
-    assert!((found.watts - 9.2).abs() < 1e-9 && found.band == OF_FAMILY && found.basis.contains("Zen 3"), "{found:?}");
+    assert!(
+        (found.watts - 9.2).abs() < 1e-9 && found.band == FAMILY_BAND && found.basis.contains("Zen 3"),
+        "{found:?}"
+    );
     assert_eq!(found.device, "AMD EPYC");
     let unknown = figure("model name : QEMU Virtual CPU version 2.5+\nflags : hypervisor\n", 4);
-    assert_eq!((unknown.watts, unknown.band), (12.0, OF_UNKNOWN));
+    assert_eq!((unknown.watts, unknown.band), (12.0, UNKNOWN_BAND));
     assert_eq!(figure("", 1).device, "unknown processor");
 }
 
 #[test]
-fn arm_and_power_have_names_and_figures() {
+fn arm_and_power_have_names_and_rated_powers() {
     let arm = "CPU implementer : 0x41\nCPU part : 0xd0c\n";
     let graviton = of_machine(&arm.repeat(64), 64, 64, "Amazon EC2 c6g.metal");
     assert!(

@@ -1,7 +1,7 @@
 use super::*;
 use crate::measurement::source::sysfs::test_tree::TestTree;
 
-/// A tree of so many processors, each with this much of its time busy; (busy, idle) ticks.
+/// Writes /proc/stat with a processor for each pair of busy and idle ticks.
 fn write_stat(tree: &TestTree, ticks: &[(u64, u64)]) {
     let line = |(cpu, (busy, idle)): (usize, &(u64, u64))| format!("cpu{cpu} {busy} 0 0 {idle} 0 0 0 0 0 0\n");
     let each: String = ticks.iter().enumerate().map(line).collect();
@@ -12,9 +12,9 @@ fn opened(tree: &TestTree) -> Utilisation {
     Utilisation::open(&tree.options("", &[]).sysroot).unwrap()
 }
 
-/// Four processors, two cores: one thread of each core works. The package is nearly full.
+/// Four processors on two cores, with one busy thread on each core: the package is nearly fully loaded.
 #[test]
-fn cores_count_where_siblings_idle() {
+fn load_counts_cores_even_if_siblings_are_idle() {
     let tree = TestTree::new("utilisation-smt");
     for cpu in 0..4 {
         let list = if cpu % 2 == 0 { "0,2\n" } else { "1,3\n" };
@@ -30,9 +30,9 @@ fn cores_count_where_siblings_idle() {
     assert_eq!(found.busy(&before, &now), 0.875);
 }
 
-/// Of a core that two jobs share, each has the part that its threads worked.
+/// Two jobs that share a core each get its load in proportion to their threads' busy time.
 #[test]
-fn a_shared_core_is_divided() {
+fn load_of_a_shared_core_is_divided() {
     let tree = TestTree::new("utilisation-shared");
     for cpu in 0..4 {
         let list = if cpu % 2 == 0 { "0,2\n" } else { "1,3\n" };
@@ -42,16 +42,16 @@ fn a_shared_core_is_divided() {
     let mut found = opened(&tree);
     let Some(ours) = CpuSet::of_this_process().filter(|set| set.cpus().eq(0..2)) else { return };
     found.scope = Scope::Affinity(ours);
-    assert_eq!(found.processors_in_words().as_deref(), Some("0-1"));
+    assert_eq!(found.processor_list().as_deref(), Some("0-1"));
     let before = found.snapshot(MonoNs(0)).unwrap();
     write_stat(&tree, &[(200, 100), (200, 100), (200, 100), (100, 200)]);
     let now = found.snapshot(MonoNs(1_000_000_000)).unwrap();
     assert_eq!(found.busy(&before, &now), (0.5 + 0.875) / 2.0, "half of one core, the other alone");
 }
 
-/// taskset in a container of lxcfs: /proc/stat has the container's numbers, the affinity the machine's.
+/// taskset in a container of lxcfs: /proc/stat has the container's numbers, the affinity has the machine's.
 #[test]
-fn other_numbers_are_matched_by_count() {
+fn processors_of_other_numbers_are_matched_by_count() {
     let tree = TestTree::new("utilisation-count");
     write_stat(&tree, &[(100, 100), (100, 100), (100, 100), (100, 100)]);
     let mut found = opened(&tree);
@@ -66,20 +66,20 @@ fn other_numbers_are_matched_by_count() {
     assert_eq!(found.busy(&before, &now), 0.25, "no more than its share");
 }
 
-/// The group worked for one of the two seconds that four processors worked; the machine's cores were half busy.
+/// The group used one of the two seconds of busy time of four processors. The machine's cores were half busy.
 #[test]
-fn a_group_has_its_part_of_the_work() {
+fn group_has_its_part_of_the_load() {
     let tree = TestTree::new("utilisation-quota");
     tree.write("proc/self/cgroup", "0::/job\n");
     tree.write("sys/fs/cgroup/job/cpu.max", "100000 100000\n");
     tree.write("sys/fs/cgroup/job/cpu.stat", "usage_usec 0\n");
     write_stat(&tree, &[(100, 100); 4]);
     let mut found = opened(&tree);
-    if found.processors_in_words().is_some() {
+    if found.processor_list().is_some() {
         return; // pinned to one processor here
     }
     assert_eq!(found.share(), 0.25);
-    assert!(found.scope_in_words().contains("the share of 1 of 4 processors its control group allows"));
+    assert!(found.scope_note().contains("the share of 1 of 4 processors its control group allows"));
     let before = found.snapshot(MonoNs(0)).unwrap();
     write_stat(&tree, &[(150, 150); 4]);
     tree.write("sys/fs/cgroup/job/cpu.stat", "usage_usec 1000000\n");
@@ -97,14 +97,14 @@ fn a_group_has_its_part_of_the_work() {
     };
     assert!(
         (found.busy(&still, &same) - 0.125).abs() < 1e-9,
-        "a /proc/stat that stands still does not count the group"
+        "a /proc/stat that does not change does not include the group"
     );
 }
 
 #[test]
-fn zeros_are_unknown() {
+fn times_of_zero_are_unknown() {
     let tree = TestTree::new("utilisation-zeros");
     tree.write("proc/stat", "cpu  0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0\nintr 0\n");
-    assert_eq!(opened(&tree).of_late(MonoNs(0)), Err(Fault::Garbage), "gVisor");
+    assert_eq!(opened(&tree).recent(MonoNs(0)), Err(Fault::Garbage), "gVisor");
     assert!(Utilisation::open(&tree.options("", &[]).sysroot.join("none")).is_err());
 }

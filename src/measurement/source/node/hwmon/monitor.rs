@@ -6,15 +6,15 @@ use crate::os;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Where a chip's numbers and labels are.
+/// The files with a chip's numbers and labels.
 #[derive(Clone, Copy)]
 pub enum MonitorFiles {
     /// Energies (µJ) and powers (µW) in any number, each labelled: `energy4_label`, `power2_label`.
     Labelled,
-    /// One power, µW, in the first of these files that exists, and the file of its label.
+    /// One power, µW, in the first of these files that exists, and the file with its label.
     Single(&'static [&'static str], &'static str),
-    /// So many rails, labelled by their voltage (mV) or current (mA). Some chips have a power or an energy too. A chip
-    /// of one rail may have the label of the device.
+    /// At most this number of rails, labelled by their voltage (mV) or current (mA). Some chips also have a power or an
+    /// energy. A chip with one rail may have the device's label.
     Rails(u32),
     /// Three rails of the industrial I/O tree, mW.
     Iio,
@@ -22,23 +22,23 @@ pub enum MonitorFiles {
 
 /// A way to read a meter.
 pub enum Reads {
-    /// µJ.
+    /// The file of an energy, µJ.
     Energy(PathBuf),
-    /// A power, and one of its units, W.
+    /// The file of a power, and the size of its unit, W.
     Power(PathBuf, f64),
-    /// mV and mA.
+    /// The files of a voltage, mV, and a current, mA.
     Product(PathBuf, PathBuf),
 }
 
-/// A number of a monitor that has a meaning.
+/// A meter in a monitor's files.
 pub struct FoundMonitor {
-    /// Its label; empty where it has none.
+    /// The meter's label; empty if it has none.
     pub label: String,
-    /// "hwmon3/power1".
+    /// The channel's id, for instance "hwmon3/power1".
     pub id: String,
-    /// The ways to read it, the best first.
+    /// The ways to read it, in order of preference.
     pub reads: Vec<Reads>,
-    /// The time over which it is a mean, ms.
+    /// The time that the power is averaged over, ms; None if unknown.
     pub mean_ms: Option<u64>,
 }
 
@@ -46,20 +46,21 @@ pub struct FoundMonitor {
 pub struct Monitor {
     /// The driver's name.
     pub name: String,
-    /// "hwmon3".
+    /// The monitor's folder name, for instance "hwmon3".
     id: String,
-    /// Where its files are: in its own folder or, for drivers that register the old way, in its device's.
+    /// The folders with its files: its own and, for drivers that register the old way, its device's.
     dirs: [PathBuf; 2],
 }
 
 /// The unit of the kernel's powers, W.
 pub const MICROWATT: f64 = 1e-6;
+/// The unit of powers in the industrial I/O tree, W.
 const MILLIWATT: f64 = 1e-3;
-/// More labels than this in a message do not help.
-const MOST_LABELS: usize = 4;
+/// The most labels of a monitor in a message.
+const MAX_LABELS: usize = 4;
 
 impl Monitor {
-    /// All of them in the kernel's order; behind them the rails of Jetson's older driver.
+    /// All monitors in the kernel's order, followed by the rails of Jetson's older driver.
     pub fn all(sysroot: &Path) -> Vec<Monitor> {
         let hwmon = numbered(&sysroot.join("sys/class/hwmon"), "hwmon").into_iter().filter_map(|(number, dir)| {
             let (id, dirs) = (format!("hwmon{number}"), [dir.clone(), dir.join("device")]);
@@ -77,29 +78,29 @@ impl Monitor {
         hwmon.chain(iio).collect()
     }
 
-    /// A file's text, in one line; None where it has none.
+    /// The text of a file in one line; None if it is missing or empty.
     pub fn text(&self, file: &str) -> Option<String> {
         let read = |dir: &PathBuf| number_file::text(&dir.join(file)).ok().filter(|text| !text.is_empty());
         self.dirs.iter().find_map(read)
     }
 
-    /// The names in one of its folders.
+    /// The names of the files in a subfolder.
     pub fn entries(&self, folder: &str) -> Vec<String> {
         self.dirs.iter().flat_map(|dir| os::text::entries(&dir.join(folder))).filter_map(name_of).collect()
     }
 
-    /// A file that exists.
+    /// The path of a file, if it exists.
     fn file(&self, name: &str) -> Option<PathBuf> {
         self.dirs.iter().map(|dir| dir.join(name)).find(|path| path.exists())
     }
 
-    /// The numbers N for which there is a file "energyN_input", for this beginning and end.
+    /// The numbers N of the files "energyN_input", for this beginning and end of the name.
     fn numbers(&self, beginning: &str, end: &str) -> BTreeSet<u32> {
         let number = |name: String| name.strip_prefix(beginning)?.strip_suffix(end)?.parse().ok();
         self.entries("").into_iter().filter_map(number).collect()
     }
 
-    /// What is found in these files.
+    /// The meters in these files.
     pub fn found(&self, files: MonitorFiles) -> Vec<FoundMonitor> {
         match files {
             MonitorFiles::Labelled => self.labelled(),
@@ -109,7 +110,7 @@ impl Monitor {
         }
     }
 
-    /// An energy and a power of one label are one meter.
+    /// The labelled meters. An energy and a power with the same label are one meter.
     fn labelled(&self) -> Vec<FoundMonitor> {
         let mut found: Vec<FoundMonitor> = Vec::new();
         for number in self.numbers("energy", "_input") {
@@ -133,14 +134,15 @@ impl Monitor {
         files.iter().find_map(|file| self.file(file)).map(|path| Reads::Power(path, MICROWATT))
     }
 
-    /// A meter of this name, labelled by its own file or by `label`; None where it has no label or cannot be read.
+    /// A meter of this name with `label` or, if that is empty, the label in its own file. None without a label or a
+    /// file to read.
     fn meter(&self, name: String, label: &str, reads: impl IntoIterator<Item = Reads>) -> Option<FoundMonitor> {
         let reads: Vec<Reads> = reads.into_iter().collect();
         let label = if label.is_empty() { self.text(&format!("{name}_label"))? } else { label.to_owned() };
         (!reads.is_empty()).then(|| FoundMonitor { label, id: format!("{}/{name}", self.id), reads, mean_ms: None })
     }
 
-    /// It counts as found where its file is missing: the reason names that file.
+    /// The one meter of the chip. It is returned even if its file is missing, so that the reason names that file.
     fn single(&self, names: &[&str], label: &str) -> FoundMonitor {
         let missing = || {
             let has_name = |dir: &&PathBuf| dir.join("name").exists();
@@ -177,12 +179,12 @@ impl Monitor {
         self.meter(name, &label, reads)
     }
 
-    /// Its name, with the labels of the powers and energies that it has.
-    pub fn in_words(&self) -> String {
+    /// The monitor's name with the labels of its powers and energies, for a message.
+    pub fn describe(&self) -> String {
         let mut labels: Vec<String> = self.labelled().into_iter().map(|found| found.label).collect();
         labels.extend(self.text("power1_oem_info"));
-        let more = if labels.len() > MOST_LABELS { ", ..." } else { "" };
-        labels.truncate(MOST_LABELS);
+        let more = if labels.len() > MAX_LABELS { ", ..." } else { "" };
+        labels.truncate(MAX_LABELS);
         if labels.is_empty() { self.name.clone() } else { format!("{} ({}{more})", self.name, labels.join(", ")) }
     }
 }

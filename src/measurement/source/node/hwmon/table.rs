@@ -1,71 +1,72 @@
 //! The chips that meter a processor, memory or the whole machine: one entry for each driver, one row for each label.
-//! A new chip is a new entry. Every entry names the document that its labels and units come from.
+//! A new chip is a new entry. Each entry names the document of its labels and units.
 //!
-//! Of one kind of component the first entry counts that answers: two drivers may read the same meter.
+//! For each kind of component only the first entry that answers counts, because two drivers may read the same meter.
 //!
 //! Left out on purpose: `scmi_sensors` (the firmware chooses the labels), `zenpower` (its README calls its formula
-//! uncertain), `occ` and PMBus power supplies (`pin`: they run on a service processor, or feed several machines).
+//! uncertain), `occ` and PMBus power supplies (`pin`: they run on a service processor, or supply several machines).
 
 use super::monitor::{Monitor, MonitorFiles};
 use crate::measurement::channel::DeviceKind;
 
-/// A driver's meters.
+/// The meters of a driver.
 pub struct Chip {
-    /// Its names in a monitor's `name`.
+    /// The names that a monitor of this driver may have.
     pub names: &'static [&'static str],
-    /// The first part of a meter's name; the label follows.
+    /// The first part of a meter's device name. The label is the second part.
     pub maker: &'static str,
-    /// Where its numbers and labels are.
+    /// The files with its numbers and labels.
     pub files: MonitorFiles,
-    /// A power above this, W, is no true one; None: the bound of the kind.
+    /// The largest power that is accepted, W. None: the bound of the kind of component.
     pub max_watts: Option<f64>,
-    /// Whether the entry is about this monitor.
+    /// Whether the entry applies to a monitor with one of the names.
     pub applies: fn(&Monitor) -> bool,
     /// Whether several of its meters show the same energy.
     pub repeats: Repeats,
-    /// Its labels; the first that fits counts.
+    /// The labels that count. The first row that fits a label applies.
     pub rows: &'static [ChipRow],
 }
 
 /// Whether several meters of a chip show the same energy.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Repeats {
-    /// Each shows its own.
+    /// Each meter shows its own energy.
     No,
-    /// All show the same whole: the first that answers counts.
+    /// All meters show the same whole, so the first that answers counts.
     Whole,
-    /// There is one for each NUMA node, and all nodes of a package show the package.
+    /// Each NUMA node has a meter, and all nodes of a package show the whole package.
     Package,
 }
 
-/// What a label means.
+/// The meaning of a label.
 pub struct ChipRow {
-    /// Which labels.
+    /// The labels that the row applies to.
     pub label: Label,
-    /// What the meter measures.
+    /// The kind of component that the meter measures.
     pub kind: DeviceKind,
     /// A note for the reader of the report; may be empty.
     pub note: &'static str,
-    /// The meter that contains this one: where it exists, this one is not counted. `#` is the number of the label.
+    /// The label of the meter that contains this one. If it exists, this one is left out. `#` is the number in the
+    /// label.
     pub part_of: Option<&'static str>,
-    /// Whether it may use nothing for seconds.
+    /// Whether the power may be 0 for seconds.
     pub may_rest: bool,
     /// Whether its energy contains the memory's.
     pub has_memory: bool,
 }
 
-/// A set of labels, in small letters.
+/// A set of labels, in lower case.
 pub enum Label {
-    /// Any, or none.
+    /// Any label, also an empty one.
     Any,
-    /// These; `#` stands for a number.
+    /// These labels, where `#` is a number.
     Is(&'static [&'static str]),
-    /// All that have these words.
+    /// All labels that contain these words.
     Words(&'static [&'static str]),
 }
 
 impl Label {
-    /// Whether a label in small letters fits, and the number in it.
+    /// The number in a label that fits, or "" if it contains none. None if the label, in lower case, does not fit.
     pub fn fit(&self, label: &str) -> Option<String> {
         match self {
             Label::Any => Some(String::new()),
@@ -78,7 +79,7 @@ impl Label {
     }
 }
 
-/// The digits that stand for `#`; nothing where the pattern has none. None: the label does not fit.
+/// The digits of the label in place of `#`, or "" if the pattern has no `#`. None if the label does not fit.
 fn number(pattern: &str, label: &str) -> Option<String> {
     let Some((head, tail)) = pattern.split_once('#') else { return (pattern == label).then(String::new) };
     let digits = label.strip_prefix(head)?.strip_suffix(tail)?.trim();
@@ -92,11 +93,12 @@ const fn row(label: Label, kind: DeviceKind, note: &'static str) -> ChipRow {
     ChipRow { label, kind, note, part_of: None, may_rest: false, has_memory: false }
 }
 
-/// A part of a board, which may be switched off.
+/// A rail of a board, which may be switched off.
 const fn rail(words: &'static [&'static str], kind: DeviceKind, note: &'static str) -> ChipRow {
     ChipRow { may_rest: true, ..row(Label::Words(words), kind, note) }
 }
 
+/// The defaults of an entry.
 const CHIP: Chip = Chip {
     names: &[],
     maker: "",
@@ -107,10 +109,10 @@ const CHIP: Chip = Chip {
     rows: &[],
 };
 
-/// All of them, the one that is preferred first.
+/// All chips in order of preference.
 pub const CHIPS: [Chip; 12] = [
-    // Documentation/hwmon/acpi_power_meter.rst and ACPI 6.5, 10.4: a meter of all that `measures` links to; \_SB is
-    // LNXSYBUS. Several meters of the whole machine repeat each other.
+    // Documentation/hwmon/acpi_power_meter.rst and ACPI 6.5, 10.4: a meter of all devices that `measures` links to;
+    // \_SB is LNXSYBUS. Several meters of the whole machine repeat each other.
     Chip {
         names: &["power_meter"],
         maker: "ACPI power meter",
@@ -120,8 +122,8 @@ pub const CHIPS: [Chip; 12] = [
         rows: &[row(Label::Any, DeviceKind::Node, MACHINE)],
         ..CHIP
     },
-    // The same driver on NVIDIA's Grace, named in `power1_oem_info`: NVIDIA Grace Performance Tuning Guide, "Power
-    // Telemetry": the module ⊃ the Grace socket ⊃ its cores' and system I/O's rails.
+    // The ACPI driver on NVIDIA's Grace, with the label in `power1_oem_info`. NVIDIA Grace Performance Tuning Guide,
+    // "Power Telemetry": the module ⊃ the Grace socket ⊃ the rails of its cores and of its system I/O.
     Chip {
         names: &["power_meter"],
         maker: "NVIDIA",
@@ -159,7 +161,7 @@ pub const CHIPS: [Chip; 12] = [
         ..CHIP
     },
     // Documentation/hwmon/macsmc-hwmon.rst and hwmon-common.dtsi: PSTR contains the 3.8 V rail; the AC input, PDTR,
-    // charges the battery too. The driver ends at 2147 W.
+    // also charges the battery. The driver's largest value is 2147 W.
     Chip {
         names: &["macsmc_hwmon"],
         maker: "Apple",
@@ -168,7 +170,7 @@ pub const CHIPS: [Chip; 12] = [
         ..CHIP
     },
     // Documentation/hwmon/ibmpowernv.rst; the labels are skiboot's, hw/occ-sensor.c: System ⊃ Chip # ⊃ its Vdd (cores)
-    // and Vdn (nest); memory beside it. GPUs have no row: one meter shows all cards of a socket.
+    // and Vdn (nest), with memory apart. GPUs have no row, because one meter shows all cards of a socket.
     Chip {
         names: &["ibmpowernv"],
         maker: "POWER",
@@ -226,7 +228,8 @@ pub const CHIPS: [Chip; 12] = [
         rows: &[row(Label::Any, DeviceKind::Cpu, PACKAGE)],
         ..CHIP
     },
-    // Documentation/hwmon/fam15h_power.rst: CurrPwrWatts, of the entire package. power1_average is the cores' alone.
+    // Documentation/hwmon/fam15h_power.rst: CurrPwrWatts, of the entire package. power1_average is that of the cores
+    // alone.
     Chip {
         names: &["fam15h_power"],
         maker: "AMD package",
@@ -247,20 +250,20 @@ pub const CHIPS: [Chip; 12] = [
         ..CHIP
     },
     // Documentation/hwmon/ina3221.rst and NVIDIA Jetson Linux Developer Guide, "Power Monitors": three rails each.
-    // VDD_IN (POM_5V_IN on the Nano) is the module, VDD_MUX on the TX the board beside it. AGX Xavier, AGX Orin and
-    // Thor meter parts only: VIN_SYS_5V0 is one of those, its 5 V peripherals.
+    // VDD_IN (POM_5V_IN on the Nano) is the module, and VDD_MUX on the TX is the board around it. AGX Xavier, AGX Orin
+    // and Thor meter parts only: VIN_SYS_5V0 is the part of the 5 V peripherals.
     Chip { files: MonitorFiles::Rails(3), names: &["ina3221"], ..JETSON },
-    // The same rails up to JetPack 4, in mW.
+    // Jetson's rails up to JetPack 4, in mW.
     Chip { files: MonitorFiles::Iio, names: &["ina3221x"], ..JETSON },
 ];
 
-/// Boards of one module draw no more, W.
+/// The most power of a board with one module, W.
 const MAX_BOARD_W: f64 = 1000.0;
 
-/// A rail that feeds all.
+/// The rail at the input of a board or module.
 const INPUT: Label = Label::Is(&["vin", "vdd_in", "5v_in", "pom_5v_in"]);
 
-/// Jetson's rails by what they feed. The rest of the chip (VDD_SOC, CV) is no kind of ours.
+/// Jetson's rails by the parts that they supply. The rest of the chip (VDD_SOC, CV) is no kind of component.
 const JETSON: Chip = Chip {
     maker: "Jetson",
     max_watts: Some(MAX_BOARD_W),
@@ -278,7 +281,7 @@ const JETSON: Chip = Chip {
     ..CHIP
 };
 
-/// Whether an ACPI meter shows the whole machine: neither a socket's part, nor a battery, nor some devices alone.
+/// Whether an ACPI meter shows the whole machine, and not a part of a socket, a battery or single devices.
 fn is_of_the_machine(monitor: &Monitor) -> bool {
     let label = monitor.text("power1_oem_info").unwrap_or_default().to_ascii_lowercase();
     let devices = monitor.entries("measures");

@@ -26,7 +26,7 @@ fn channels(tree: &TestTree, kinds: &[DeviceKind]) -> Vec<String> {
 }
 
 #[test]
-fn a_grace_socket_counts_once_and_the_module_by_itself() {
+fn grace_sockets_count_once_and_modules_only_as_nodes() {
     let tree = TestTree::new("grace");
     let of = |what: &str| (0..2).map(|socket| format!("{what} Power Socket {socket}")).collect::<Vec<_>>();
     let labels = [of("Module"), of("Grace"), of("CPU"), of("SysIO")].concat();
@@ -50,7 +50,7 @@ fn a_grace_socket_counts_once_and_the_module_by_itself() {
 }
 
 #[test]
-fn cores_stand_in_where_a_socket_is_not_metered() {
+fn cores_count_if_their_socket_has_no_meter() {
     let tree = TestTree::new("grace-cpu");
     grace(&tree, &["CPU Power Socket 0", "SysIO Power Socket 0", "CPU Power Socket 1", "Grace Power Socket 1"]);
     tree.write("sys/class/hwmon/hwmon9/name", "power_meter\n");
@@ -60,11 +60,11 @@ fn cores_stand_in_where_a_socket_is_not_metered() {
         ["cpu NVIDIA CPU Power Socket 0 hwmon0/power1", "cpu NVIDIA Grace Power Socket 1 hwmon3/power1"]
     );
     let (source, why) = open(&tree.options("", &[]), &[DeviceKind::Node, DeviceKind::Dram]);
-    assert!(source.is_none() && why[0].reason.starts_with("nothing here meters node, dram: there is CPU Power"));
+    assert!(source.is_none() && why[0].reason.starts_with("no meter for node, dram; there is one of cpu: CPU Power"));
 }
 
 #[test]
-fn jetson_rails_by_label_and_totals_apart() {
+fn jetson_rails_count_by_label_and_totals_only_as_nodes() {
     let tree = TestTree::new("xavier-nx");
     jetson(&tree, 1, ["VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"]);
     assert_eq!(channels(&tree, &[DeviceKind::Node]), ["node Jetson VDD_IN hwmon1/in1"]);
@@ -75,7 +75,7 @@ fn jetson_rails_by_label_and_totals_apart() {
     jetson(&tree, 4, ["NC", "VDDQ_VDD2_1V8AO", "NC"]);
     let parts = ["cpu Jetson VDD_CPU_CV hwmon3/in2", "gpu Jetson VDD_GPU_SOC hwmon3/in1"];
     assert_eq!(channels(&tree, &[DeviceKind::Cpu, DeviceKind::Gpu, DeviceKind::Dram]), parts);
-    assert_eq!(channels(&tree, &[DeviceKind::Node]), [""; 0], "its 5 V are not the whole");
+    assert_eq!(channels(&tree, &[DeviceKind::Node]), [""; 0], "the 5 V rail is not the whole");
     let mut source = open(&tree.options("", &[]), &[DeviceKind::Cpu, DeviceKind::Gpu]).0.unwrap();
     assert_eq!(TestTree::values(&mut *source), [Ok(Value::Watts(10.0)), Ok(Value::Watts(5.0))]);
     tree.write("sys/class/hwmon/hwmon3/curr2_input", "-78\n");
@@ -84,7 +84,7 @@ fn jetson_rails_by_label_and_totals_apart() {
 }
 
 #[test]
-fn the_older_driver_and_none_at_all() {
+fn older_driver_is_read_and_a_missing_one_is_reported() {
     let tree = TestTree::new("nano");
     for (rail, label) in ["POM_5V_IN", "POM_5V_GPU", "POM_5V_CPU"].iter().enumerate() {
         let dir = "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0";
@@ -99,14 +99,14 @@ fn the_older_driver_and_none_at_all() {
     assert_eq!(why[0].reason, "no hardware monitor under /sys/class/hwmon");
 }
 
-/// Writes files of a monitor.
+/// Writes the files of a monitor.
 fn monitor(tree: &TestTree, number: u32, name: &str, files: &[(&str, &str)]) {
     let dir = format!("sys/class/hwmon/hwmon{number}");
     tree.write(&format!("{dir}/name"), &format!("{name}\n"));
     files.iter().for_each(|(file, text)| tree.write(&format!("{dir}/{file}"), &format!("{text}\n")));
 }
 
-/// "channel, value, whether it may rest" of each meter of these kinds.
+/// "channel: value" of each meter of these kinds, with "rests" if its power may be 0.
 fn read(tree: &TestTree, kinds: &[DeviceKind]) -> Vec<String> {
     let Some(mut source) = open(&tree.options("", &[]), kinds).0 else { return Vec::new() };
     let values = TestTree::values(&mut *source);
@@ -126,7 +126,7 @@ fn reason(tree: &TestTree, kinds: &[DeviceKind]) -> String {
 }
 
 #[test]
-fn thor_meters_its_board_beside_its_rails() {
+fn thor_has_a_meter_of_its_board_apart_from_its_rails() {
     let tree = TestTree::new("thor");
     let input = [("in1_label", "VIN"), ("in1_input", "19000"), ("curr1_input", "3000"), ("power1_input", "57000000")];
     monitor(&tree, 3, "ina238", &input);
@@ -139,7 +139,7 @@ fn thor_meters_its_board_beside_its_rails() {
 }
 
 #[test]
-fn a_single_rail_counts_by_its_best_file_and_only_with_a_label() {
+fn single_rail_counts_by_its_best_file_and_only_with_a_label() {
     let tree = TestTree::new("single-rail");
     let product = [("in1_input", "5000"), ("curr1_input", "2000")];
     monitor(&tree, 0, "ina219", &[&product[..], &[("label", "VDD_IN")]].concat());
@@ -147,23 +147,27 @@ fn a_single_rail_counts_by_its_best_file_and_only_with_a_label() {
     monitor(&tree, 0, "ina228", &[("energy1_input", "123"), ("power1_input", "9000000")]);
     assert_eq!(read(&tree, &[DeviceKind::Node]), ["node board VDD_IN hwmon0/in1: 123 uJ"]);
     monitor(&tree, 0, "ina228", &[("energy1_input", "0")]);
-    assert_eq!(read(&tree, &[DeviceKind::Node]), ["node board VDD_IN hwmon0/in1: 9 W"], "no energy is counted");
+    assert_eq!(read(&tree, &[DeviceKind::Node]), ["node board VDD_IN hwmon0/in1: 9 W"], "a counter of 0 is not used");
     monitor(&tree, 0, "ina228", &[("label", "3V3_SSD")]);
-    assert_eq!(reason(&tree, &[DeviceKind::Node]), "monitors found: ina228; none is known to meter node");
+    assert_eq!(reason(&tree, &[DeviceKind::Node]), "no meter for node among the monitors found: ina228");
 }
 
 #[test]
-fn an_input_of_the_board_contains_its_module() {
+fn input_of_the_board_contains_its_module() {
     let tree = TestTree::new("board-module");
     jetson(&tree, 0, ["VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"]);
     monitor(&tree, 1, "ina226", &[("in1_label", "VIN"), ("power1_input", "20000000")]);
     assert_eq!(read(&tree, &[DeviceKind::Node]), ["node board VIN hwmon1/in1: 20 W"]);
     monitor(&tree, 1, "ina226", &[("power1_input", "0")]);
-    assert_eq!(read(&tree, &[DeviceKind::Node]), ["node Jetson VDD_IN hwmon0/in1: 5 W"], "a meter at 0 is none");
+    assert_eq!(
+        read(&tree, &[DeviceKind::Node]),
+        ["node Jetson VDD_IN hwmon0/in1: 5 W"],
+        "a meter that reads 0 is not used"
+    );
 }
 
 #[test]
-fn an_altra_socket_is_its_cores_and_the_rest() {
+fn altra_socket_is_its_cores_and_the_rest() {
     let tree = TestTree::new("altra");
     let socket = |number, cpu, io| {
         let labels = [("power1_label", "CPU power"), ("power2_label", "IO power"), ("temp1_label", "SoC Temperature")];
@@ -174,10 +178,12 @@ fn an_altra_socket_is_its_cores_and_the_rest() {
     assert_eq!(read(&tree, &[DeviceKind::Cpu, DeviceKind::Dram]), first);
     socket(1, "80000000", "30000000");
     assert_eq!(read(&tree, &[DeviceKind::Cpu]).len(), 4, "two sockets");
-    assert!(reason(&tree, &[DeviceKind::Node]).starts_with("nothing here meters node: there is CPU power, IO power"));
+    assert!(
+        reason(&tree, &[DeviceKind::Node]).starts_with("no meter for node; there is one of cpu: CPU power, IO power")
+    );
     (0..2).for_each(|number| socket(number, "0", "0"));
     assert_eq!(read(&tree, &[DeviceKind::Cpu]), [""; 0], "others may measure the processor");
-    assert!(reason(&tree, &[DeviceKind::Cpu]).contains("hwmon0/power1_input: it says 0"));
+    assert!(reason(&tree, &[DeviceKind::Cpu]).contains("hwmon0/power1_input: it reads 0"));
 }
 
 fn acpi(tree: &TestTree, number: u32, oem: &str, power: &str) {
@@ -186,11 +192,11 @@ fn acpi(tree: &TestTree, number: u32, oem: &str, power: &str) {
 }
 
 #[test]
-fn a_server_s_acpi_meter_is_the_whole_machine() {
+fn acpi_meter_of_a_server_is_the_whole_machine() {
     let tree = TestTree::new("acpi");
     acpi(&tree, 0, "Server", "262000000");
     assert_eq!(read(&tree, &[DeviceKind::Node]), ["node ACPI power meter Server hwmon0/power1: 262 W"]);
-    assert_eq!(reason(&tree, &[DeviceKind::Cpu]), "nothing here meters cpu: there is ACPI power meter Server (node)");
+    assert_eq!(reason(&tree, &[DeviceKind::Cpu]), "no meter for cpu; there is one of node: ACPI power meter Server");
     let source = open(&tree.options("", &[]), &[DeviceKind::Node]).0.unwrap();
     assert_eq!(source.channels()[0].note.as_deref(), Some("the whole machine; a mean over 1000 ms"));
     acpi(&tree, 0, "", "262000000");
@@ -205,15 +211,12 @@ fn a_server_s_acpi_meter_is_the_whole_machine() {
 }
 
 #[test]
-fn an_acpi_meter_of_a_battery_or_of_some_devices_is_not_the_machine() {
+fn acpi_meter_of_a_battery_or_of_single_devices_is_not_the_machine() {
     for (file, text) in [("power1_is_battery", "1"), ("device/measures/ACPI0007:00/path", "")] {
         let tree = TestTree::new("acpi-part");
         acpi(&tree, 0, "OEM", "262000000");
         monitor(&tree, 0, "power_meter", &[(file, text)]);
-        assert_eq!(
-            reason(&tree, &[DeviceKind::Node]),
-            "monitors found: power_meter (OEM); none is known to meter node"
-        );
+        assert_eq!(reason(&tree, &[DeviceKind::Node]), "no meter for node among the monitors found: power_meter (OEM)");
     }
 }
 
@@ -238,13 +241,19 @@ fn power9_counts_chips_memory_and_the_system_by_their_energies() {
     assert_eq!(read(&tree, &[DeviceKind::Cpu, DeviceKind::Dram]), meters);
     assert_eq!(read(&tree, &[DeviceKind::Node]), ["node POWER System hwmon0/energy7: 7777 uJ"]);
     tree.remove("sys/class/hwmon/hwmon0/energy7_input");
-    assert_eq!(read(&tree, &[DeviceKind::Node]), ["node POWER System hwmon0/power7: 7 W"], "an older kernel's");
-    assert!(reason(&tree, &[DeviceKind::Gpu]).starts_with("nothing here meters gpu: there is Chip 0, "));
+    assert_eq!(
+        read(&tree, &[DeviceKind::Node]),
+        ["node POWER System hwmon0/power7: 7 W"],
+        "the power serves in an older kernel"
+    );
+    assert!(
+        reason(&tree, &[DeviceKind::Gpu]).starts_with("no meter for gpu; there is one of cpu, dram, node: Chip 0, ")
+    );
 }
 
-/// A machine of two packages and four NUMA nodes: one counter for each node, each its package's.
+/// A machine with two packages and four NUMA nodes: each node has a counter, which shows its package.
 #[test]
-fn amd_sockets_count_once_however_many_nodes_and_drivers_show_them() {
+fn amd_sockets_count_once_if_several_nodes_and_drivers_show_them() {
     let tree = TestTree::new("amd");
     let files = |name| {
         for (number, label) in (1..).zip(["Ecore000", "Ecore001", "Esocket0", "Esocket1", "Esocket2", "Esocket3"]) {
@@ -253,7 +262,7 @@ fn amd_sockets_count_once_however_many_nodes_and_drivers_show_them() {
         }
     };
     files("zenergy");
-    assert_eq!(read(&tree, &[DeviceKind::Cpu]).len(), 4, "who knows what a node is?");
+    assert_eq!(read(&tree, &[DeviceKind::Cpu]).len(), 4, "the packages of the nodes are unknown");
     for node in 0..4 {
         tree.write(&format!("sys/devices/system/node/node{node}/cpulist"), &format!("{0}-{0},{1}\n", 8 * node, 99));
         let package = format!("sys/devices/system/cpu/cpu{}/topology/physical_package_id", 8 * node);
@@ -267,18 +276,18 @@ fn amd_sockets_count_once_however_many_nodes_and_drivers_show_them() {
     assert_eq!(read(&tree, &[DeviceKind::Cpu]), sockets, "both drivers meter the sockets");
     (3..7).for_each(|number| tree.write(&format!("sys/class/hwmon/hwmon0/energy{number}_input"), ""));
     let sockets = ["cpu AMD socket hwmon1/power1: 150 W", "cpu AMD socket hwmon2/power1: 140 W"];
-    assert_eq!(read(&tree, &[DeviceKind::Cpu]), sockets, "where one fails the other counts");
+    assert_eq!(read(&tree, &[DeviceKind::Cpu]), sockets, "the other driver counts if one fails");
 }
 
 #[test]
-fn an_older_opteron_an_apple_and_a_power_supply() {
+fn meters_of_an_opteron_an_apple_and_a_power_supply_are_read() {
     let tree = TestTree::new("fam15h");
     tree.write("sys/class/hwmon/hwmon0/device/name", "fam15h_power\n");
     tree.write("sys/class/hwmon/hwmon0/device/power1_input", "95000000\n");
     tree.write("sys/class/hwmon/hwmon0/device/power1_average", "40000000\n");
     assert_eq!(read(&tree, &[DeviceKind::Cpu]), ["cpu AMD package hwmon0/power1: 95 W"]);
     tree.write("sys/class/hwmon/hwmon0/device/power1_input", "4294967295\n");
-    assert_eq!(read(&tree, &[DeviceKind::Cpu]), [""; 0], "a power below 0 as an unsigned number");
+    assert_eq!(read(&tree, &[DeviceKind::Cpu]), [""; 0], "a negative power, shown as an unsigned number");
     let tree = TestTree::new("apple");
     let labels = ["AC Input Power", "Total System Power", "3.8 V Rail Power", "Heatpipe Power"];
     for (number, label) in (1..).zip(labels) {
@@ -295,7 +304,7 @@ fn an_older_opteron_an_apple_and_a_power_supply() {
 }
 
 #[test]
-fn monitors_that_meter_nothing_of_ours_are_named_once() {
+fn monitors_without_a_known_meter_are_named_once() {
     let tree = TestTree::new("named");
     monitor(&tree, 0, "nvme", &[("temp1_label", "Composite")]);
     monitor(&tree, 1, "nvme", &[]);
@@ -306,14 +315,14 @@ fn monitors_that_meter_nothing_of_ours_are_named_once() {
     (1..7).for_each(|number| tree.write(&format!("sys/class/hwmon/hwmon3/power{number}_input"), "1000000\n"));
     assert_eq!(
         reason(&tree, &[DeviceKind::Cpu, DeviceKind::Node]),
-        "monitors found: nvme, amdgpu (PPT), scmi_sensors (VDD, VDD, VDD, VDD, ...); none is known to meter cpu, node"
+        "no meter for cpu, node among the monitors found: nvme, amdgpu (PPT), scmi_sensors (VDD, VDD, VDD, VDD, ...)"
     );
     assert!(open(&tree.options("", &[]), &DeviceKind::ALL).0.is_none(), "a card's meter is not the board's");
 }
 
-/// One machine with a meter of every chip, whose files hold nonsense: no reading, no power and no panic.
+/// A machine with a meter of every chip and nonsense in all files gives no energy and no panic.
 #[test]
-fn odd_files_give_no_energy() {
+fn files_with_nonsense_give_no_energy() {
     const HUGE: &str = "99999999999999999";
     let texts = ["", " ", "-5", "x", "1.5", "nan", "0x10", "1e9", "99999999999999999999999", "12 34", "\u{0}", HUGE];
     for (place, text) in texts.into_iter().enumerate() {
@@ -330,7 +339,7 @@ fn odd_files_give_no_energy() {
                     .map(|file| (file, label.as_str()));
                 let inputs = ["in1_input", "curr1_input", "power1_input", "power1_average", "power1_average_interval"];
                 let inputs = inputs.map(|file| (file, text));
-                // A counter may be as large as it likes: what it has counted before is no energy of ours.
+                // A counter may begin with any value, so a huge one is not a fault.
                 let energy = [("energy2_input", if text == HUGE { "x" } else { text })];
                 monitor(&tree, number, chip.names[0], &[&labels[..], &inputs[..], &energy[..]].concat());
                 number += 1;
@@ -338,7 +347,7 @@ fn odd_files_give_no_energy() {
         }
         let (source, why) = open(&tree.options("", &[]), &DeviceKind::ALL);
         let mut source = source.map_or(Vec::new(), |mut source| TestTree::values(&mut *source));
-        // A current below 0 is an idle rail's offset, and its voltage here is below 0 too.
+        // A negative current is the offset of an idle rail, which counts as 0. The voltage here is negative too.
         source.retain(|value| !matches!(value, Ok(Value::Watts(watts)) if *watts == 0.0));
         assert!(source.iter().all(Result::is_err), "{text:?}: {source:?}");
         assert!(!why.is_empty(), "{text:?}");
@@ -346,7 +355,7 @@ fn odd_files_give_no_energy() {
 }
 
 #[test]
-fn labels_of_any_text_are_taken_or_left() {
+fn labels_fit_by_their_text() {
     let fits = |pattern, label: &str| Label::Is(pattern).fit(label);
     assert_eq!(fits(&["chip # vdd"], "chip 12 vdd").as_deref(), Some("12"));
     for label in ["chip  vdd", "chip x vdd", "chip -1 vdd", "chip 1 vddq", "chip", "", "#", "chip # vdd"] {

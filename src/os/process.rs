@@ -1,0 +1,56 @@
+//! Users, and processes by their numbers.
+
+use super::text;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The number of the effective user of this process.
+pub fn user() -> u32 {
+    // SAFETY: the call takes nothing, returns a number and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// A user for messages: "user name (number)", or "user number" if /etc/passwd has no name for it.
+pub fn user_name(user: u32) -> String {
+    let users = text::read(Path::new("/etc/passwd"), text::MAX_TABLE_BYTES).unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(user) && name.chars().all(|c| c.is_ascii_graphic())).then(|| name.to_owned())
+    });
+    name.map_or_else(|| format!("user {user}"), |name| format!("user {name} ({user})"))
+}
+
+/// The start of a process in clock ticks since boot; None if it is dead or unknown.
+///
+/// Process number and start together identify a process. A process without its main thread lives while another thread
+/// does.
+pub fn process_start(process: u32) -> Option<u64> {
+    let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::MAX_SYS_BYTES).ok()?;
+    // Fields 3, 20 and 22. Field 2, the name, is in parentheses and may contain any character.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let [state, threads, start] = [0, 17, 19].map(|place| fields.get(place).copied().unwrap_or_default());
+    let is_dead = ["Z", "X", ""].contains(&state) && threads.parse().unwrap_or(0) <= 1;
+    Some(start).filter(|_| !is_dead)?.parse().ok()
+}
+
+/// Whether the process lives that started at `started`, in clock ticks since boot; 0 if its start is unknown.
+/// Without /proc, the process number alone decides.
+pub fn is_alive(process: u32, started: u64) -> bool {
+    match process_start(process) {
+        Some(start) => start == started || started == 0,
+        None => process_start(std::process::id()).is_none() && is_number_in_use(process),
+    }
+}
+
+fn is_number_in_use(process: u32) -> bool {
+    // SAFETY: the call takes two numbers, and signal 0 is delivered to no process.
+    let is_permitted = unsafe { libc::kill(process as libc::pid_t, 0) } == 0;
+    is_permitted || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// The number of this process's pid namespace; 0 if it is unknown.
+pub fn pid_namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
+}

@@ -1,0 +1,106 @@
+//! Threads that neither disturb the application nor are disturbed by it.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::{Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Sleeps for `time`. Unlike `std::thread::sleep`, it does not abort in a sandbox that refuses clock_nanosleep.
+/// It does not use up the thread's unpark token.
+pub fn pause(time: Duration) {
+    let never = Mutex::new(());
+    let guard = never.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    drop(Condvar::new().wait_timeout_while(guard, time, |()| true));
+}
+
+#[link(name = "m")]
+unsafe extern "C" {
+    fn fegetenv(env: *mut FloatEnv) -> libc::c_int;
+    fn fesetenv(env: *const FloatEnv) -> libc::c_int;
+}
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: libc::c_int, old: *mut libc::c_int) -> libc::c_int;
+}
+
+/// PTHREAD_CANCEL_DISABLE in glibc and musl.
+const CANCEL_DISABLE: libc::c_int = 1;
+
+/// Space for the fenv_t of any libc (32 bytes on x86-64, 8 on aarch64).
+type FloatEnv = [u64; 16];
+
+/// FE_DFL_ENV: -1 in glibc and musl; an address in glibc on POWER.
+#[cfg(not(all(target_arch = "powerpc64", target_env = "gnu")))]
+const DEFAULT_FLOATS: *const FloatEnv = usize::MAX as *const FloatEnv;
+#[cfg(all(target_arch = "powerpc64", target_env = "gnu"))]
+const DEFAULT_FLOATS: *const FloatEnv = &raw const __fe_dfl_env;
+#[cfg(all(target_arch = "powerpc64", target_env = "gnu"))]
+unsafe extern "C" {
+    static __fe_dfl_env: FloatEnv;
+}
+
+/// While this value lives, its thread has the default floating-point environment and cannot be cancelled. Dropping it
+/// restores the application's state.
+///
+/// An application built with -ffpe-trap would be killed by rounding in this library. A cancellation would unwind Rust
+/// code in a way that Rust does not allow.
+pub struct Undisturbed {
+    floats: FloatEnv,
+    cancellation: libc::c_int,
+}
+
+impl Undisturbed {
+    /// Saves the state of the calling thread and sets the library's.
+    pub fn enter() -> Self {
+        let mut saved = Undisturbed { floats: [0; 16], cancellation: 0 };
+        // SAFETY: the buffers are as large as these calls write. Both libcs accept FE_DFL_ENV.
+        unsafe {
+            pthread_setcancelstate(CANCEL_DISABLE, &mut saved.cancellation);
+            fegetenv(&mut saved.floats);
+            fesetenv(DEFAULT_FLOATS);
+        }
+        saved
+    }
+}
+
+impl Drop for Undisturbed {
+    fn drop(&mut self) {
+        // SAFETY: `enter` filled both fields, and fesetenv raises no exception.
+        unsafe {
+            fesetenv(&self.floats);
+            pthread_setcancelstate(self.cancellation, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Starts a thread with all signals blocked, so that it never receives one of the application.
+pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises `all`. pthread_sigmask then writes this thread's mask to `before`.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let thread = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(move || {
+        let _undisturbed = Undisturbed::enter();
+        body();
+    });
+    // SAFETY: pthread_sigmask filled `before` above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    thread
+}
+
+/// Waits at most `patience` for a thread to end. Returns whether it has ended; otherwise the thread is detached.
+pub fn join_within(thread: JoinHandle<()>, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        pause(Duration::from_micros(200));
+    }
+    let _ = thread.join();
+    true
+}
