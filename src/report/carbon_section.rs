@@ -2,6 +2,7 @@
 
 use crate::carbon::emissions::{Before, EmissionFactors, Emissions};
 use crate::carbon::intensity::{GridIntensity, Hourly, Intensity};
+use crate::clock::MonoNs;
 use crate::forecast::{Estimate, Forecast};
 use crate::state::RunState;
 
@@ -63,8 +64,8 @@ pub struct Marginal {
 }
 
 impl Marginal {
-    /// Converts the run's energy up to `at`, ns. There is no fallback to averages, which are of another kind.
-    pub fn new(hourly: &Hourly, state: &RunState, forecast: Option<Forecast>, at: u64) -> Marginal {
+    /// Converts the run's energy up to `at`. There is no fallback to averages, which are of another kind.
+    pub fn new(hourly: &Hourly, state: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
         let before = Before { co2eq_g: state.past.marginal_g.unwrap_or(f64::NAN), ..state.pricing().before };
         let factors = EmissionFactors {
             flat: f64::NAN,

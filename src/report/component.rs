@@ -4,6 +4,7 @@ use super::ComponentStatus;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over;
 use crate::attribution::ledger::Energies;
+use crate::clock::MonoNs;
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::measurement::meter::Health;
@@ -29,7 +30,7 @@ impl ComponentReport {
     /// The component of a channel, given by its number.
     pub fn new(state: &RunState, number: usize, metered: &Metered) -> ComponentReport {
         let (ledger, Metered { channel, meter, claim, .. }) = (&state.ledger, metered);
-        let others_to = claim.and_then(|claim| state.trusts.get(claim)).map_or(0, |trust| trust.others_to);
+        let others_until = claim.and_then(|claim| state.trusts.get(claim)).and_then(|trust| trust.others_until);
         let status = match meter.health() {
             Health::Ok if channel.simulated => ComponentStatus::Simulated,
             Health::Ok => ComponentStatus::Ok,
@@ -44,7 +45,7 @@ impl ComponentReport {
             used,
             run_ns: ledger.run_ns() as f64,
             status,
-            note: note(metered, others_to, ledger.first_begin()),
+            note: note(metered, others_until, ledger.first_begin()),
         }
     }
 
@@ -127,9 +128,9 @@ pub fn coverage(state: &RunState) -> Option<f64> {
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
 }
 
-/// Faults and remarks of a channel. Another process counted its device until `others_to`, ns; 0: none did. The run began
-/// at `begin`, ns.
-fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String> {
+/// Faults and remarks of a channel. Another process counted its device until `others_until`; None: none did. The run began
+/// at `begin`.
+fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) -> Option<String> {
     let Metered { channel, meter, replaced_by, .. } = metered;
     let counts = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
@@ -144,7 +145,7 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
     if stands_in {
         parts.push("stands in for a meter that shows no sign of life, from its last good reading on".into());
     } else if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
-        let late_s = (first_at - begin) as f64 * 1e-9;
+        let late_s = first_at.s_since(begin);
         let filled_in = if counts.late_s > 0.0 { "; filled in by the power after" } else { "" };
         parts.push(format!("could not be read in the run's first {late_s:.3} s{filled_in}"));
     }
@@ -157,7 +158,7 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
     }
     parts.extend(counts.disagreement.map(disagreement));
     parts.extend(replaced_by.map(|source| format!("{source} stands in for it")));
-    if begin.is_some_and(|begin| others_to > begin) {
+    if begin.is_some_and(|begin| others_until > Some(begin)) {
         // The MPI header of version 0.1.0 searches the text report for "another process of this job;".
         parts.push(
             "taken over from another process of this job; energy reported by that process is not included".into(),

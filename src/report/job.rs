@@ -65,7 +65,7 @@ impl JobDevice {
             ids: trust.channels.iter().filter_map(id).collect(),
             is_counted_here: lease.is_ours,
             process: if lease.is_ours { Some(std::process::id()) } else { lease.process() },
-            since: trust.since.filter(|&since| since > 0).map(|since| state.calendar.unix_s(since)),
+            since: trust.since.map(|since| state.calendar.unix_s(since).0),
             handed_over_j: trust.handed_over_j,
         }
     }

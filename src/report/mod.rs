@@ -40,6 +40,7 @@ use crate::carbon::facility::Facility;
 use crate::carbon::impacts::{Rates, Use};
 use crate::carbon::intensity::Intensity;
 use crate::carbon::what_if::{Elsewhere, WhatIf};
+use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
@@ -92,8 +93,8 @@ pub struct ReportSettings {
 /// The moment of a report.
 #[derive(Clone, Copy)]
 pub struct Now {
-    /// On the monotonic clock, ns.
-    pub at: u64,
+    /// The moment on the monotonic clock.
+    pub at: MonoNs,
     /// All readings of the ended epochs have arrived.
     pub whole: bool,
     /// The open epoch; None: no epoch is open.

@@ -36,7 +36,7 @@ impl Report {
             forecast_g: forecast.and_then(|forecast| factors.forecast(&emissions, &forecast)),
             components: components(state),
             epochs: epoch_rows(state, detail, &emissions),
-            open_epoch: begin.map(|begin| (now.at.saturating_sub(begin) as f64 * 1e-9, state.ledger.open_j(now.at))),
+            open_epoch: begin.map(|begin| (now.at.s_since(begin), state.ledger.open_j(now.at))),
             unavailable: state.unavailable.iter().chain(&state.opening).cloned().collect(),
             counted_elsewhere: state.elsewhere().collect(),
             job: JobReport::new(state),
@@ -48,7 +48,7 @@ impl Report {
             time_series: TimeSeries::default(),
         };
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
-            report.what_if = report.run_elsewhere(&state.grid, state.calendar.unix_s(now.at));
+            report.what_if = report.run_elsewhere(&state.grid, state.calendar.unix_s(now.at).0);
         }
         if detail == Detail::Epochs {
             report.time_series = TimeSeries::new(state, &factors, settings.planned, settings.level, now.at);
@@ -89,7 +89,7 @@ impl UsageTotals {
 /// When the last epoch ended, s since 1970. In a resumed run it is None until an epoch ends in this process.
 fn last_end_unix_s(state: &RunState) -> Option<f64> {
     let has_ended = state.ledger.epochs() > state.past.epochs_done();
-    state.ledger.last_end().filter(|_| has_ended).map(|end| state.calendar.unix_s(end))
+    state.ledger.last_end().filter(|_| has_ended).map(|end| state.calendar.unix_s(end).0)
 }
 
 fn phase(planned: u64, state: &RunState, is_open: bool) -> RunPhase {

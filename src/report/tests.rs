@@ -8,7 +8,7 @@ use crate::carbon::intensity::GridIntensity;
 use crate::carbon::intensity::Hourly;
 use crate::carbon::intensity::curve::Curve;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
-use crate::clock::ClockSample;
+use crate::clock::{ClockSample, UnixS};
 use crate::error::Status;
 use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 /// A moment after the run, when all readings have arrived and no epoch is open.
-const NOW: Now = Now { at: 1 << 40, whole: true, open: None };
+const NOW: Now = Now { at: MonoNs(1 << 40), whole: true, open: None };
 
 fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
     Arc::new(ReportSettings {
@@ -63,15 +63,16 @@ fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunStat
     }
     let mut at = 1_000;
     for &(inside, gap) in epochs {
-        state.ledger.mark(Mark::Begin(at));
+        state.ledger.mark(Mark::Begin(MonoNs(at)));
         at += inside;
-        state.ledger.mark(Mark::End(at));
+        state.ledger.mark(Mark::End(MonoNs(at)));
         at += gap;
     }
     for (number, watts) in watts.iter().enumerate().take(kinds.len()) {
-        state
-            .ledger
-            .credit(number, EnergyInterval { from: 0, to: at, joules: watts * at as f64 * 1e-9, measured: true });
+        state.ledger.credit(
+            number,
+            EnergyInterval { from: MonoNs(0), to: MonoNs(at), joules: watts * at as f64 * 1e-9, measured: true },
+        );
     }
     state.ledger.release_all();
     state
@@ -186,10 +187,10 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
     }));
     let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
     state.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
-    state.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    state.calendar.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
     let (epochs, between) = (state.ledger.observed(2), state.ledger.between_first(2));
     state.forecast = forecast::forecast(planned, 0.9, epochs, between, &state.progress);
-    (settings, state, Now { at: 2 * HOUR_NS + 600_000_000_000, whole: true, open: None })
+    (settings, state, Now { at: MonoNs(2 * HOUR_NS + 600_000_000_000), whole: true, open: None })
 }
 
 /// An application may request its energy at every epoch. Hourly emissions of a long run take half a millisecond.

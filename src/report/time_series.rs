@@ -6,7 +6,7 @@ use crate::attribution::epochs::PerKind;
 use crate::attribution::ledger::{InterEpoch, Ledger};
 use crate::carbon::emissions::EmissionFactors;
 use crate::carbon::intensity::curve::{Origin, Piece};
-use crate::clock::WallClock;
+use crate::clock::{MonoNs, WallClock};
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
 use crate::state::RunState;
@@ -41,22 +41,24 @@ pub struct PowerPoint {
 }
 
 impl TimeSeries {
-    /// The time series of a run up to `now`, ns, with the open epoch as far as it is.
-    pub fn new(state: &RunState, factors: &EmissionFactors, planned: u64, level: f64, now: u64) -> TimeSeries {
+    /// The time series of a run up to `now`, with the open epoch as far as it is.
+    pub fn new(state: &RunState, factors: &EmissionFactors, planned: u64, level: f64, now: MonoNs) -> TimeSeries {
         let RunState { ledger, calendar, .. } = state;
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
-        let known_to = (0..state.metered.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
-        let mut own: Vec<CarriedInterval> = intervals(ledger, calendar, begin, end, known_to).collect();
+        let known_until =
+            (0..state.metered.len()).map(|channel| ledger.credited_until(channel)).max().flatten().unwrap_or_default();
+        let mut own: Vec<CarriedInterval> = intervals(ledger, calendar, begin, end, known_until).collect();
         if !ledger.is_open() {
             close_last(&mut own, used(state));
         }
         let intervals: Vec<CarriedInterval> = state.past.power.iter().copied().chain(own).collect();
-        let from = calendar.unix_s(begin);
+        let from = calendar.unix_s(begin).0;
         let from = intervals.first().map_or(from, |first| first.from.min(from));
         // An earlier process may have filled its gaps otherwise: only reported figures of its time are known.
-        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin) || matches!(piece.origin, Origin::Said(_));
-        let pieces = |curve| factors.pieces(curve, from, calendar.unix_s(end)).filter(is_known).collect::<Vec<Piece>>();
+        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin).0 || matches!(piece.origin, Origin::Said(_));
+        let pieces =
+            |curve| factors.pieces(curve, from, calendar.unix_s(end).0).filter(is_known).collect::<Vec<Piece>>();
         TimeSeries {
             power: thinned_power(&intervals),
             hours: factors.curve.map(|curve| thinned_hours(&pieces(curve))),
@@ -65,26 +67,26 @@ impl TimeSeries {
     }
 }
 
-/// Energy by time, from `begin` to `end`, ns. Energy is known up to `known_to`, ns, where the last interval ends.
+/// Energy by time, from `begin` to `end`. Energy is known up to `known_until`, where the last interval ends.
 fn intervals(
     ledger: &Ledger,
     calendar: &WallClock,
-    begin: u64,
-    end: u64,
-    known_to: u64,
+    begin: MonoNs,
+    end: MonoNs,
+    known_until: MonoNs,
 ) -> impl Iterator<Item = CarriedInterval> {
     ledger.timeline().steps().filter_map(move |step| {
-        let (from, to) = (step.from.max(begin), step.to.min(known_to));
+        let (from, to) = (step.from.max(begin), step.to.min(known_until));
         let last = to.min(end);
         if last <= from {
             return None;
         }
-        let share = (last - from) as f64 / (to - from) as f64;
+        let share = last.ns_since(from) as f64 / to.ns_since(from) as f64;
         let mut energy = PerKind::default();
         for kind in DeviceKind::ALL {
             step.energy.get(kind).into_iter().for_each(|joules| energy.add(kind, joules * share));
         }
-        Some(CarriedInterval { from: calendar.unix_s(from), to: calendar.unix_s(last), energy })
+        Some(CarriedInterval { from: calendar.unix_s(from).0, to: calendar.unix_s(last).0, energy })
     })
 }
 

@@ -14,7 +14,7 @@ use crate::attribution::ledger::{Energies, Ledger, Mark};
 use crate::carbon::emissions::{Before, EmissionFactors};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{GridIntensity, Hourly};
-use crate::clock::WallClock;
+use crate::clock::{MonoNs, WallClock};
 use crate::coordination::device_lease::{LeaseState, OnNode};
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::Forecast;
@@ -152,7 +152,7 @@ impl RunState {
     }
 
     /// Takes a run up at `now`, ns.
-    pub fn resume(&mut self, past: CarriedOver, now: u64) {
+    pub fn resume(&mut self, past: CarriedOver, now: MonoNs) {
         self.ledger.resume(&past, now);
         self.settled = self.ledger.epochs();
         self.past = past;
@@ -170,7 +170,7 @@ impl RunState {
     }
 
     /// The run at `now`, ns, for who is to judge it.
-    pub fn run(&self, now: u64) -> AlertInput<'_> {
+    pub fn run(&self, now: MonoNs) -> AlertInput<'_> {
         let RunState { ledger, progress, settled, .. } = self;
         let uncertainty = self.uncertainty();
         AlertInput { ledger, settled: *settled, progress, pricing: self.pricing(), uncertainty, now }
@@ -185,7 +185,7 @@ impl RunState {
 
     /// Opens an account for a channel, under a claim if other processes might count it too. `late_since`, ns, if it
     /// should have been read from then on.
-    pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<u64>) {
+    pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<MonoNs>) {
         let number = self.metered.len();
         self.ledger.add_channel(channel.kind);
         let is_same = |one: &CarriedComponent| {
@@ -274,9 +274,9 @@ impl RunState {
     }
 
     /// Since when, ns, all devices of each claim have been read; None: they have not been yet.
-    pub fn read_since(&self) -> Vec<Option<u64>> {
+    pub fn read_since(&self) -> Vec<Option<MonoNs>> {
         let first_at = |&channel: &usize| self.metered.get(channel).and_then(|metered| metered.meter.first_at());
-        let all = |trust: &StandbyLedger| trust.channels.iter().map(first_at).collect::<Option<Vec<u64>>>();
+        let all = |trust: &StandbyLedger| trust.channels.iter().map(first_at).collect::<Option<Vec<MonoNs>>>();
         self.trusts.iter().map(|trust| all(trust)?.into_iter().max()).collect()
     }
 
@@ -325,7 +325,7 @@ impl RunState {
     /// Divides time by marks, and where devices were lost takes them out between the marks before and after.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, standings: &[LeaseState]) {
         let RunState { ledger, trusts, .. } = self;
-        let lose = |trusts: &mut [StandbyLedger], ledger: &mut Ledger, before: u64| {
+        let lose = |trusts: &mut [StandbyLedger], ledger: &mut Ledger, before: MonoNs| {
             for (trust, standing) in trusts.iter_mut().zip(standings) {
                 if let Some(at) = trust.lost_at(standing).filter(|at| *at < before) {
                     trust.lose(at, ledger);
@@ -337,7 +337,7 @@ impl RunState {
             ledger.mark(mark);
             trusts.iter_mut().for_each(|trust| trust.mark(mark));
         }
-        lose(trusts, ledger, u64::MAX);
+        lose(trusts, ledger, MonoNs::NEVER);
     }
 
     /// Takes note of who counts the devices of a claim now; says the first time that this is another process, and that it
@@ -362,23 +362,23 @@ impl RunState {
     }
 
     /// Finds out which epochs are settled by what was entered; `now`, ns, is later than all of it.
-    pub fn settle(&mut self, now: u64) {
-        let known_to = if self.waits_for_opening { 0 } else { self.all_known_to() };
+    pub fn settle(&mut self, now: MonoNs) {
+        let known_until = if self.waits_for_opening { MonoNs::ZERO } else { self.all_known_until() };
         // What was settled stays so while something is waited for that fills in a part of it.
         if !self.waits_for_opening {
-            self.settled = self.ledger.epochs_ended_by(known_to);
+            self.settled = self.ledger.epochs_ended_by(known_until);
         }
         if self.ledger.is_in_first() {
-            self.progress.settle(known_to, now, |at| self.ledger.open_j(at));
+            self.progress.settle(known_until, now, |at| self.ledger.open_j(at));
         }
     }
 
     /// The forecast at `now`, ns: inside the first epoch it is made at a mark, and what was used since is no less.
-    pub fn forecast_at(&self, now: u64) -> Option<Forecast> {
+    pub fn forecast_at(&self, now: MonoNs) -> Option<Forecast> {
         let Some(begin) = self.ledger.first_begin().filter(|_| self.ledger.is_in_first()) else { return self.forecast };
         let before = self.ledger.between_first(0).energy_j;
         let energy_j = self.ledger.open_j(now).map(|joules| joules + before.unwrap_or(0.0));
-        Some(self.forecast?.after_use(now.saturating_sub(begin) as f64 * 1e-9, energy_j))
+        Some(self.forecast?.after_use(now.s_since(begin), energy_j))
     }
 
     /// Whether a soon reading of any of these channels would tell something: a mark's energy, or what a
@@ -387,7 +387,7 @@ impl RunState {
         let last_mark = self.ledger.last_mark().max(self.progress.awaits());
         channels.any(|channel| {
             self.metered.get(channel).is_some_and(|one| one.meter.wants_second_look())
-                || self.known_to(channel).is_some_and(|known_to| Some(known_to) < last_mark)
+                || self.known_until(channel).is_some_and(|known_until| Some(known_until) < last_mark)
         })
     }
 
@@ -397,17 +397,21 @@ impl RunState {
     }
 
     /// Up to when all energy is known, as far as the devices answer; past all time where there are none.
-    pub fn all_known_to(&self) -> u64 {
+    pub fn all_known_until(&self) -> MonoNs {
         let all = 0..self.metered.len();
-        all.filter_map(|channel| self.known_to(channel)).min().unwrap_or(u64::MAX)
+        all.filter_map(|channel| self.known_until(channel)).min().unwrap_or(MonoNs::NEVER)
     }
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
-    fn known_to(&self, channel: usize) -> Option<u64> {
+    fn known_until(&self, channel: usize) -> Option<MonoNs> {
         let counts = |metered: &&Metered| self.standing(metered).is_ours || self.owes(channel, metered);
         let meter = &self.metered.get(channel).filter(counts)?.meter;
         let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
-        Some(if meter.is_owing() { 0 } else { self.ledger.credited_to(channel).max(first_at) })
+        Some(if meter.is_owing() {
+            MonoNs::ZERO
+        } else {
+            self.ledger.credited_until(channel).map_or(first_at, |until| until.max(first_at))
+        })
     }
 }
 

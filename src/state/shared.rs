@@ -3,6 +3,7 @@
 
 use super::RunState;
 use super::misuse::{Misuse, MisuseCounts};
+use crate::clock::MonoNs;
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
 use crate::os::memory;
@@ -209,9 +210,9 @@ impl SharedState {
 
     /// Says that so many were answered: what idle processes counted was taken over. With the books locked, or those who wait
     /// would not see it.
-    pub fn answer_asked(&self, asked: u64, now: u64) {
+    pub fn answer_asked(&self, asked: u64, now: MonoNs) {
         self.answered.store(asked, Ordering::SeqCst);
-        self.answered_at.store(now, Ordering::Relaxed);
+        self.answered_at.store(now.0, Ordering::Relaxed);
         self.tell();
     }
 
@@ -222,7 +223,7 @@ impl SharedState {
         let books = self.books();
         let is_elsewhere = books.trusts.iter().any(|trust| !trust.standing.is_ours && !trust.standing.is_apart);
         let is_known = books.ledger.epochs() >= ended
-            && os::monotonic_ns() < self.answered_at.load(Ordering::Relaxed).saturating_add(AGAIN_NS);
+            && os::monotonic_ns() < MonoNs(self.answered_at.load(Ordering::Relaxed)) + AGAIN_NS;
         if books.finished || !is_elsewhere || is_known {
             return;
         }

@@ -1,6 +1,7 @@
 //! Meters that show no sign of life, and the channels that stand in for them.
 
 use super::{Metered, RunState, events};
+use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use std::ops::Range;
 
@@ -92,7 +93,7 @@ impl RunState {
     }
 
     /// The last sign of life of channels, ns: of one that stands in for others and has counted nothing, theirs.
-    pub fn alive_at(&self, channels: &[usize]) -> Option<u64> {
+    pub fn alive_at(&self, channels: &[usize]) -> Option<MonoNs> {
         let of = |number: usize| {
             let metered = self.metered.get(number)?;
             let has_counted = self.ledger.channel(number).joules.is_some();

@@ -80,7 +80,7 @@ pub fn assemble(
         ended: before,
         monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
         state: sampler.state(),
-        last_end: 0,
+        last_end: None,
         record: tally.map(|tally| MarkRecord { tally, before, first_begin: None, inside: 0 }),
     }));
     let noted = start.plan.as_ref().and_then(|plan| plan.tally.clone());

@@ -1,6 +1,7 @@
 //! The application's side of the marks: what is open, what has ended, and what waits for room in the ring.
 
 use crate::attribution::ledger::Mark;
+use crate::clock::MonoNs;
 use crate::coordination::device_lease::EpochState;
 use crate::error::{Error, Result, Status};
 use crate::run_files::crash_counter::{Count, CrashCounter};
@@ -19,8 +20,8 @@ pub struct Marker {
     pub record: Option<MarkRecord>,
     /// Where other processes of the job see whether an epoch is open.
     pub state: Option<EpochState>,
-    /// The last end of an epoch, ns; 0: none ended.
-    pub last_end: u64,
+    /// The last end of an epoch; None: none ended.
+    pub last_end: Option<MonoNs>,
 }
 
 /// What this process has ended of the run, kept where a kill leaves it.
@@ -28,30 +29,30 @@ pub struct MarkRecord {
     pub tally: Arc<CrashCounter>,
     /// Epochs of earlier processes.
     pub before: u64,
-    pub first_begin: Option<u64>,
+    pub first_begin: Option<MonoNs>,
     pub inside: u64,
 }
 
 impl MarkRecord {
-    pub fn end(&mut self, begin: u64, end: u64, ended: u64) {
+    pub fn end(&mut self, begin: MonoNs, end: MonoNs, ended: u64) {
         let first_begin = *self.first_begin.get_or_insert(begin);
-        self.inside += end.saturating_sub(begin);
-        let (epochs, span) = (ended - self.before, end.saturating_sub(first_begin));
+        self.inside += end.ns_since(begin);
+        let (epochs, span) = (ended - self.before, end.ns_since(first_begin));
         self.tally.note(Count { epochs, inside: self.inside, span });
     }
 }
 
 #[derive(Clone, Copy)]
 pub struct Begun {
-    pub begin: u64,
+    pub begin: MonoNs,
     /// Its begin is in the ring, and so is room for its end.
     pub queued: bool,
 }
 
 #[derive(Clone, Copy)]
 pub struct Backlog {
-    pub begin: u64,
-    pub end: u64,
+    pub begin: MonoNs,
+    pub end: MonoNs,
     pub inside: u64,
     pub count: u64,
 }
@@ -64,7 +65,7 @@ impl Marker {
     }
 
     /// Queues a begin if there is room for it and its end; false where the epoch waits until it has ended.
-    pub fn begin(&mut self, begin: u64) -> bool {
+    pub fn begin(&mut self, begin: MonoNs) -> bool {
         self.flush();
         let queued = self.has_room();
         if queued {
@@ -73,9 +74,9 @@ impl Marker {
         queued
     }
 
-    pub fn end(&mut self, open: Begun, end: u64) {
-        self.last_end = end;
-        self.state.iter().for_each(|state| state.end(end));
+    pub fn end(&mut self, open: Begun, end: MonoNs) {
+        self.last_end = Some(end);
+        self.state.iter().for_each(|state| state.end(Some(end)));
         self.flush();
         if self.ended >= self.monitor_epochs {
             return;
@@ -92,7 +93,7 @@ impl Marker {
         } else {
             let backlog = self.backlog.get_or_insert(Backlog { begin: open.begin, end, inside: 0, count: 0 });
             backlog.end = end;
-            backlog.inside += end - open.begin;
+            backlog.inside += end.ns_since(open.begin);
             backlog.count += 1;
         }
     }

@@ -4,6 +4,7 @@
 mod stand_in;
 
 use crate::attribution::ledger::Mark;
+use crate::clock::MonoNs;
 use crate::coordination::device_lease::{EpochState, LeaseManager, LeasePoll, Teller};
 use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::measurement::channel::{Channel, Quantity};
@@ -40,7 +41,7 @@ struct SourceSlot {
     source: Box<dyn Source>,
     first_channel: usize,
     /// When it was read last; None: it is to be read now.
-    last_read: Option<u64>,
+    last_read: Option<MonoNs>,
     /// A mark or a doubt waits for its next reading.
     wanted: bool,
     /// The power beside a counter that stands still is integrated: it is read often.
@@ -54,9 +55,9 @@ pub struct Sampler {
     slots: Vec<SourceSlot>,
     claimant: LeaseManager,
     /// The last end of an epoch in the books, ns.
-    last_end: Option<u64>,
+    last_end: Option<MonoNs>,
     /// Since when, ns, each claim's devices have been read.
-    read_since: Vec<Option<u64>>,
+    read_since: Vec<Option<MonoNs>>,
     marks: Consumer<Mark>,
     advisor: Alerts,
     intake: Intake,
@@ -64,17 +65,17 @@ pub struct Sampler {
     /// Descriptors that the application had closed by the time this was last looked at.
     lost_descriptors: u64,
     has_lost_descriptors: bool,
-    looked_for_application: u64,
-    started: u64,
+    looked_for_application: MonoNs,
+    started: MonoNs,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
-    last_pass: u64,
+    last_pass: MonoNs,
     passes: u64,
     readings: Vec<Reading>,
     /// The progress entered last.
     progress: PackedMark,
     /// When the first epoch's progress is to be looked at again, ns; past all time outside of it.
-    next_look: u64,
+    next_look: MonoNs,
 }
 
 impl Sampler {
@@ -103,11 +104,11 @@ impl Sampler {
             started: os::monotonic_ns(),
             interval_ns: options.interval.as_nanos() as u64,
             monitor_epochs: options.monitor_epochs,
-            last_pass: 0,
+            last_pass: MonoNs::ZERO,
             passes: 0,
             readings: Vec::new(),
             progress: PackedMark::NONE,
-            next_look: u64::MAX,
+            next_look: MonoNs::NEVER,
         };
         sampler.admit(true, shared);
         sampler.pass(shared);
@@ -115,7 +116,7 @@ impl Sampler {
     }
 
     /// Takes a source in; `late_since`, ns, if it should have been read from then on.
-    fn add(&mut self, source: Box<dyn Source>, late_since: Option<u64>, shared: &SharedState) {
+    fn add(&mut self, source: Box<dyn Source>, late_since: Option<MonoNs>, shared: &SharedState) {
         let mut books = shared.books();
         let first_channel = books.metered.len();
         for channel in source.channels() {
@@ -218,7 +219,7 @@ impl Sampler {
     }
 
     /// When the next pass is due.
-    fn due(&self, shared: &SharedState) -> u64 {
+    fn due(&self, shared: &SharedState) -> MonoNs {
         let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
         let mut due = self.next_look.min(self.last_pass + interval_ns);
         if self.claimant.is_shared() {
@@ -230,13 +231,13 @@ impl Sampler {
         for slot in self.slots.iter().filter(|slot| slot.wanted || slot.is_by_power) {
             due = due.min(soonest.max(slot.next_read(interval_ns, false)));
         }
-        if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
+        if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
     }
 
     /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
     /// both is soon, and the host need not wake anybody.
     fn sleep(&self, shared: &SharedState) {
-        let left = self.due(shared).saturating_sub(os::monotonic_ns());
+        let left = self.due(shared).ns_since(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_NS));
         if self.marks.is_empty() {
             std::thread::park_timeout(left);
@@ -311,7 +312,7 @@ impl Sampler {
             shared.answer_asked(asked, start);
         }
         let next_look = self.look_after(&books, start);
-        self.next_look = if looks || next_look == u64::MAX { next_look } else { next_look.min(self.next_look) };
+        self.next_look = if looks || next_look == MonoNs::NEVER { next_look } else { next_look.min(self.next_look) };
         drop(books);
         self.look_at_descriptors(shared);
         self.last_pass = start;
@@ -340,7 +341,7 @@ impl Sampler {
 
     /// How far the open epoch is, where that is news and somebody is to be told: a forecast inside the first.
     fn new_progress(&mut self, shared: &SharedState) -> Option<ProgressPoint> {
-        let may_be_first = self.next_look != u64::MAX || !self.marks.is_empty();
+        let may_be_first = self.next_look != MonoNs::NEVER || !self.marks.is_empty();
         if self.advisor.planned == 0 || !may_be_first {
             return None;
         }
@@ -352,10 +353,10 @@ impl Sampler {
 
     /// When to look at the first epoch's progress again: ever less often as its time goes on, and where none was marked
     /// only each time that has doubled.
-    fn look_after(&self, books: &RunState, now: u64) -> u64 {
+    fn look_after(&self, books: &RunState, now: MonoNs) -> MonoNs {
         let begin = books.ledger.first_epoch().filter(|_| books.ledger.is_in_first() && self.advisor.planned > 0);
-        begin.map_or(u64::MAX, |begin| {
-            let gone = now.saturating_sub(begin);
+        begin.map_or(MonoNs::NEVER, |begin| {
+            let gone = now.ns_since(begin);
             let gap = if self.progress == PackedMark::NONE { gone } else { gone / LOOK_AFTER };
             now + gap.max(MIN_GAP_NS)
         })
@@ -369,14 +370,14 @@ impl SourceSlot {
     }
 
     /// When it may be read again, because something waits for that or the user wants it.
-    fn next_read(&self, interval_ns: u64, is_marked: bool) -> u64 {
+    fn next_read(&self, interval_ns: u64, is_marked: bool) -> MonoNs {
         let gap_ns = self.source.min_gap_ns().min(interval_ns);
         let gap_ns = match (is_marked && self.is_ours) || self.wanted {
             true => gap_ns,
             false if self.is_by_power => gap_ns.max(POWER_GAP_NS),
             false => self.varied(gap_ns.max(interval_ns)),
         };
-        self.last_read.map_or(0, |last_read| last_read + gap_ns)
+        self.last_read.map_or(MonoNs::ZERO, |last_read| last_read + gap_ns)
     }
 
     /// A gap as it is, or varied by up to 40 % where counters are checked by powers: these are not to keep step with the load.
@@ -385,13 +386,13 @@ impl SourceSlot {
         if !self.source.checks_counters() {
             return gap_ns;
         }
-        let random = self.last_read.unwrap_or(0).wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
+        let random = self.last_read.unwrap_or_default().0.wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
         let share = random as f64 / f64::from(u32::MAX);
         (gap_ns as f64 * (0.6 + 0.4 * share)) as u64
     }
 
     /// Reads it if it is time, else takes what has come; `now` is when the pass began.
-    fn read(&mut self, now: u64, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
+    fn read(&mut self, now: MonoNs, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
         if now >= self.next_read(interval_ns, is_marked) {
             if ((is_marked && self.is_ours) || self.wanted) && !self.is_by_power {
@@ -410,7 +411,7 @@ impl SourceSlot {
 }
 
 /// The newest end of an epoch among marks that wait.
-fn newest_end(marks: &ReadChunk<'_, Mark>) -> Option<u64> {
+fn newest_end(marks: &ReadChunk<'_, Mark>) -> Option<MonoNs> {
     let (first, second) = marks.as_slices();
     let is_end = |mark: &&Mark| matches!(mark, Mark::End(_) | Mark::Batch { .. });
     first.iter().chain(second).filter(is_end).map(|mark| mark.at()).max()

@@ -6,10 +6,12 @@ use super::*;
 fn in_turns() -> RunState {
     use crate::coordination::device_lease::LeaseState as Turn;
     let mut state = run_of(&[], &[(5_000, 100)], &[]);
-    for (number, turn) in
-        [Turn { holder: Some(41), ..Turn::default() }, Turn { is_ours: true, covered_to: 1_500, ..Turn::default() }]
-            .into_iter()
-            .enumerate()
+    for (number, turn) in [
+        Turn { holder: Some(41), ..Turn::default() },
+        Turn { is_ours: true, reported_until: Some(MonoNs(1_500)), ..Turn::default() },
+    ]
+    .into_iter()
+    .enumerate()
     {
         let id = format!("id{number}");
         let channel = Channel::new(

@@ -70,7 +70,7 @@ fn a_cloud_region_has_its_own_rates() {
 fn yearly_averages_are_shown_as_in_their_table() {
     let (settings, mut state, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
-    let old = state.calendar.unix_s(0) - 90.0 * 86_400.0;
+    let old = state.calendar.unix_s(MonoNs(0)).0 - 90.0 * 86_400.0;
     curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }]);
     state.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();

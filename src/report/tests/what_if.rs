@@ -82,7 +82,7 @@ fn text_has_a_start_only_if_there_is_a_choice() {
     let starts = |until_h: f64, g_per_kwh: f64| {
         let (settings, mut state, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
-        let from = state.calendar.unix_s(0);
+        let from = state.calendar.unix_s(MonoNs(0)).0;
         let standing = FigureQuality::Forecast;
         curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
         state.grid.hourly.as_mut().unwrap().curve = curve;

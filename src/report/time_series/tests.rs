@@ -2,7 +2,7 @@ use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::curve::{Curve, Origin};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
-use crate::clock::ClockSample;
+use crate::clock::{ClockSample, UnixS};
 use crate::forecast::forecast;
 use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
@@ -17,7 +17,7 @@ fn empty() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut state = RunState::new(grid, 1.0);
-    state.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    state.calendar.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
     for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
         let (device, id) = (String::new(), String::new());
         let (method, quantity) = (MeasuringMethod::Power, Quantity::Power { max_watts: 1e5 });
@@ -41,7 +41,7 @@ fn empty() -> RunState {
 
 fn credit(state: &mut RunState, channel: usize, from: u64, to: u64, watts: f64) {
     let joules = watts * (to - from) as f64 * 1e-9;
-    state.ledger.credit(channel, EnergyInterval { from, to, joules, measured: true });
+    state.ledger.credit(channel, EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true });
 }
 
 /// A run with epochs of these lengths, s, and gaps of 1 s. The processor draws 50 W, and the GPU 300 W within epochs.
@@ -50,8 +50,8 @@ fn run(seconds: &[u64]) -> RunState {
     let mut at = 10 * S;
     for (n, seconds) in seconds.iter().enumerate() {
         let end = at + seconds * S;
-        state.ledger.mark(Mark::Begin(at));
-        state.ledger.mark(Mark::End(end));
+        state.ledger.mark(Mark::Begin(MonoNs(at)));
+        state.ledger.mark(Mark::End(MonoNs(end)));
         credit(&mut state, 0, at.saturating_sub(if n > 0 { S } else { 0 }), end, 50.0);
         credit(&mut state, 1, at, end, 300.0);
         at = end + S;
@@ -62,7 +62,7 @@ fn run(seconds: &[u64]) -> RunState {
 }
 
 fn time_series(state: &RunState, planned: u64, now: u64) -> TimeSeries {
-    TimeSeries::new(state, &state.pricing(), planned, 0.9, now)
+    TimeSeries::new(state, &state.pricing(), planned, 0.9, MonoNs(now))
 }
 
 fn joules(power: &[PowerPoint], kind: DeviceKind) -> f64 {
@@ -88,8 +88,8 @@ fn power_has_dates_and_ends_with_the_run() {
 fn readings_after_the_run_do_not_change_its_power() {
     let mut state = empty();
     let end = 12 * S + S / 30; // within a step
-    state.ledger.mark(Mark::Begin(10 * S));
-    state.ledger.mark(Mark::End(end));
+    state.ledger.mark(Mark::Begin(MonoNs(10 * S)));
+    state.ledger.mark(Mark::End(MonoNs(end)));
     credit(&mut state, 0, 9 * S, end + 100_000, 50.0);
     let before = time_series(&state, 0, 13 * S).power;
     credit(&mut state, 0, end + 100_000, 20 * S, 333.0);
@@ -100,7 +100,7 @@ fn readings_after_the_run_do_not_change_its_power() {
 #[test]
 fn power_of_an_open_epoch_ends_at_its_last_reading() {
     let mut state = run(&[2]);
-    state.ledger.mark(Mark::Begin(13 * S));
+    state.ledger.mark(Mark::Begin(MonoNs(13 * S)));
     credit(&mut state, 0, 12 * S, 14 * S + S / 20, 50.0);
     let power = time_series(&state, 0, 15 * S).power;
     let last = power.last().unwrap();
@@ -112,8 +112,8 @@ fn power_of_an_open_epoch_ends_at_its_last_reading() {
 fn a_run_without_readings_has_no_time_series() {
     assert!(time_series(&empty(), 5, S).power.is_empty());
     let mut state = empty();
-    state.ledger.mark(Mark::Begin(S));
-    state.ledger.mark(Mark::End(2 * S));
+    state.ledger.mark(Mark::Begin(MonoNs(S)));
+    state.ledger.mark(Mark::End(MonoNs(2 * S)));
     let series = time_series(&state, 5, 3 * S);
     assert!(series.power.is_empty() && series.forecasts.is_empty());
 }
@@ -158,7 +158,7 @@ fn hours_cover_the_run_and_are_few() {
     let state = run(&[1800, 1800]);
     let with_curve = |state: &RunState| {
         let pricing = EmissionFactors { curve: Some(&curve), ..state.pricing() };
-        TimeSeries::new(state, &pricing, 0, 0.9, 1 << 60).hours.unwrap()
+        TimeSeries::new(state, &pricing, 0, 0.9, MonoNs(1 << 60)).hours.unwrap()
     };
     let hours = with_curve(&state);
     assert_eq!((hours[0].from, hours.last().unwrap().to), (NOON + 10.0, NOON + 3611.0));
@@ -186,7 +186,7 @@ fn hours_before_a_resume_are_shown_if_they_are_known() {
     let energy = PerKind::default();
     state.past.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
     let pricing = EmissionFactors { curve: Some(&curve), ..state.pricing() };
-    let hours = TimeSeries::new(&state, &pricing, 0, 0.9, 1 << 60).hours.unwrap();
+    let hours = TimeSeries::new(&state, &pricing, 0, 0.9, MonoNs(1 << 60)).hours.unwrap();
     let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();
     assert_eq!(spans, [(-36_000.0, -32_400.0), (-32_400.0, -28_800.0), (0.0, 70.0)]);
 }
