@@ -11,18 +11,18 @@ program digits
    real(real64), parameter :: rate = 0.5_real64
    character(*), parameter :: usage = 'usage: digits digits.csv [OPTIONS]'
 
-   real(real64) :: images(0:pixels, most)  ! the last of each is 1, for the bias
+   real(real64) :: images(0:pixels, most)  ! the last value of an image is 1, for the bias
    integer :: labels(most)
    real(real64) :: weights(0:pixels, 0:classes - 1) = 0, gradient(0:pixels, 0:classes - 1)
 
-   type(tracker) :: run  ! stays a disabled one if it cannot start
+   type(tracker) :: run  ! stays disabled if it cannot start
    character(:), allocatable :: text
    integer :: count, tests, epoch, first, last, failed
    character(256) :: why
    real(real64) :: loss
 
    count = read_images(argument(1))
-   tests = count/5  ! the first fifth is for testing
+   tests = count/5  ! the first fifth is the test set
    if (count == 0) then
       write (error_unit, '(a)') usage
       stop 1

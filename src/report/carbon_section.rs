@@ -1,4 +1,4 @@
-//! What a run was priced by, and what a reader should know of that.
+//! The carbon intensity of a report, and the notes on it.
 
 use crate::carbon::emissions::{Before, EmissionFactors, Emissions};
 use crate::carbon::intensity::{GridIntensity, Hourly, Intensity};
@@ -6,81 +6,83 @@ use crate::clock::MonoNs;
 use crate::forecast::{Estimate, Forecast};
 use crate::state::RunState;
 
-/// What the run was priced by.
-pub fn intensity(grid: &GridIntensity, bill: &Emissions) -> Intensity {
-    let is_flat = bill.sources.and_then(|sources| sources.flat) == Some(1.0);
+/// The intensity by which the run's energy is converted, with its mean over that energy.
+pub fn intensity(grid: &GridIntensity, emissions: &Emissions) -> Intensity {
+    let is_flat = emissions.sources.and_then(|sources| sources.flat) == Some(1.0);
     let hourly = grid.hourly.as_ref().filter(|hourly| !hourly.curve.is_empty() && !is_flat);
     let about = hourly.map(|hourly| &hourly.about);
-    Intensity { g_per_kwh: bill.g_per_kwh, ..about.unwrap_or(&grid.flat).clone() }
+    Intensity { g_per_kwh: emissions.g_per_kwh, ..about.unwrap_or(&grid.flat).clone() }
 }
 
-/// What a reader should know of the price.
-pub fn notes(books: &RunState, bill: &Emissions) -> Vec<String> {
-    let marginal = books.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
-    let marginal = marginal.map(|why| format!("no marginal figures come: {why}"));
-    books.grid.caveats().chain(missing(&books.grid, bill)).chain(marginal).collect()
+/// Remarks on the intensity for the reader.
+pub fn notes(state: &RunState, emissions: &Emissions) -> Vec<String> {
+    let marginal = state.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
+    let marginal = marginal.map(|why| format!("no marginal intensities arrive: {why}"));
+    state.grid.caveats().chain(missing(&state.grid, emissions)).chain(marginal).collect()
 }
 
-/// What figures by the hour lack.
-fn missing(grid: &GridIntensity, bill: &Emissions) -> Option<String> {
-    const ALL: f64 = 0.999;
+/// What hourly figures lack; None: every hour has a figure, or none are requested.
+fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
+    /// Share of the energy from which on all of it counts as covered.
+    const ALL_COVERED: f64 = 0.999;
     let hourly = grid.hourly.as_ref()?;
     let place = grid.flat.zone.as_deref().unwrap_or("the world");
     if hourly.curve.is_empty() {
-        let why = hourly.failure.as_deref().unwrap_or("no figures have come yet");
-        return Some(format!("CO2 is priced at the yearly average of {place}: {why}"));
+        let why = hourly.failure.as_deref().unwrap_or("no figures have arrived yet");
+        return Some(format!("CO2 is converted at the yearly average of {place}: {why}"));
     }
-    let sources = bill.sources.unwrap_or_default();
+    let sources = emissions.sources.unwrap_or_default();
     match (&hourly.failure, sources.told) {
-        (failure, Some(told)) if told < ALL => {
+        (failure, Some(covered)) if covered < ALL_COVERED => {
             let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let percent = (1.0 - told) * 100.0;
+            let percent = (1.0 - covered) * 100.0;
             let how = match sources.flat.unwrap_or(0.0) {
-                0.0 => "it is filled in from those around it".to_owned(),
+                0.0 => "it is filled in from the hours around it".to_owned(),
                 flat => format!(
-                    "{:.1} % is weeks from any and priced at the yearly average of {place}, what else there is filled in",
+                    "{:.1} % is weeks away from any figure and is converted at the yearly average of {place}; the rest is filled in",
                     flat * 100.0
                 ),
             };
-            Some(format!("{percent:.1} % of the energy had no intensity of its own hour: {how}{why}"))
+            Some(format!("{percent:.1} % of the energy has no intensity of its own hour: {how}{why}"))
         }
-        (Some(why), _) => Some(format!("no newer intensities come, or not all of them: {why}")),
+        (Some(why), _) => Some(format!("newer intensities do not arrive, or not all of them: {why}")),
         _ => None,
     }
 }
 
-/// What one kWh more would have emitted, for each that was used: beside the run's emissions, and no part of them.
+/// Emissions of the run's energy at marginal intensities: what one more kWh would have emitted. They are not part of the
+/// run's emissions.
 pub struct Marginal {
-    /// Whose figures; its intensity is the run's mean, and NaN where none have come.
+    /// The provider and the region; the intensity is the mean over the run, NaN if no figure has arrived.
     pub intensity: Intensity,
-    /// g CO2e.
+    /// Emissions of the energy used, g CO2e; None: unknown.
     pub co2eq_g: Option<f64>,
-    /// The same of the whole run.
+    /// Emissions forecast for the whole run, g CO2e; None: unknown.
     pub forecast_g: Option<Estimate>,
-    /// Share of the energy whose hour has a figure of its own.
+    /// The share of the energy whose hour has a figure of its own, 0 to 1.
     pub coverage: Option<f64>,
 }
 
 impl Marginal {
-    /// Of the run in these books. Where no figure has come there is nothing to fall back on: averages are of another kind.
-    pub fn new(hourly: &Hourly, books: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
-        let before = Before { co2eq_g: books.past.marginal_g.unwrap_or(f64::NAN), ..books.pricing().before };
-        let pricing = EmissionFactors {
+    /// Converts the run's energy up to `at`. There is no fallback to averages, which are of another kind.
+    pub fn new(hourly: &Hourly, state: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
+        let before = Before { co2eq_g: state.past.marginal_g.unwrap_or(f64::NAN), ..state.pricing().before };
+        let factors = EmissionFactors {
             flat: f64::NAN,
             curve: Some(&hourly.curve),
-            calendar: &books.calendar,
-            pue: books.pue,
+            calendar: &state.calendar,
+            pue: state.pue,
             before,
         };
-        let bill = pricing.bill(&books.ledger, at);
+        let emissions = factors.bill(&state.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
         Marginal {
-            intensity: Intensity { g_per_kwh: bill.g_per_kwh, ..hourly.about.clone() },
-            co2eq_g: books.ledger.energy_j().and_then(|joules| known(bill.grams(joules))),
+            intensity: Intensity { g_per_kwh: emissions.g_per_kwh, ..hourly.about.clone() },
+            co2eq_g: state.ledger.energy_j().and_then(|joules| known(emissions.grams(joules))),
             forecast_g: forecast
-                .and_then(|forecast| pricing.forecast(&bill, &forecast))
+                .and_then(|forecast| factors.forecast(&emissions, &forecast))
                 .filter(|estimate| estimate.value.is_finite()),
-            coverage: bill.sources.and_then(|sources| sources.told),
+            coverage: emissions.sources.and_then(|sources| sources.told),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! One thing measured, in the report.
+//! A component of the report: one measured device, or a part of one.
 
+use super::ComponentStatus;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over;
 use crate::attribution::ledger::Energies;
@@ -11,35 +12,32 @@ use crate::os;
 use crate::state::{Metered, RunState, cure, disagreement};
 use serde_json::{Map, Value, json};
 
-/// How a component may stand.
-pub const STATUSES: [&str; 6] = ["ok", "gap", "reset", "lost", "stalled", "simulated"];
-
-/// A channel's line.
+/// A component and its energy.
 pub struct ComponentReport {
-    /// What is measured.
+    /// The channel that measures it.
     pub channel: Channel,
-    /// What it used.
+    /// Its energy in epochs and between them.
     pub used: Energies,
-    /// How long the run took, ns.
+    /// The run's duration, ns.
     pub run_ns: f64,
-    /// One of [`STATUSES`].
-    pub status: &'static str,
-    /// What its readings met, in words.
+    /// How its readings went.
+    pub status: ComponentStatus,
+    /// Faults and remarks for the reader; None: there are none.
     pub note: Option<String>,
 }
 
 impl ComponentReport {
-    /// Of a channel by its number.
-    pub fn new(books: &RunState, number: usize, metered: &Metered) -> ComponentReport {
-        let (ledger, Metered { channel, meter, claim, .. }) = (&books.ledger, metered);
-        let others_until = claim.and_then(|claim| books.trusts.get(claim)).and_then(|trust| trust.others_until);
+    /// The component of a channel, given by its number.
+    pub fn new(state: &RunState, number: usize, metered: &Metered) -> ComponentReport {
+        let (ledger, Metered { channel, meter, claim, .. }) = (&state.ledger, metered);
+        let others_until = claim.and_then(|claim| state.trusts.get(claim)).and_then(|trust| trust.others_until);
         let status = match meter.health() {
-            Health::Ok if channel.simulated => "simulated",
-            Health::Ok => "ok",
-            Health::Gap => "gap",
-            Health::Reset => "reset",
-            Health::Lost => "lost",
-            Health::Stalled => "stalled",
+            Health::Ok if channel.simulated => ComponentStatus::Simulated,
+            Health::Ok => ComponentStatus::Ok,
+            Health::Gap => ComponentStatus::Gap,
+            Health::Reset => ComponentStatus::Reset,
+            Health::Lost => ComponentStatus::Lost,
+            Health::Stalled => ComponentStatus::Stalled,
         };
         let (method, used) = (meter.method(channel.method), ledger.energies(number));
         ComponentReport {
@@ -51,15 +49,15 @@ impl ComponentReport {
         }
     }
 
-    /// Of what earlier processes of the run measured, and this one does not.
+    /// A component that only earlier attempts of the run measured. `run_ns`: the run's duration, ns.
     pub fn left(component: carried_over::CarriedComponent, run_ns: f64) -> ComponentReport {
         let carried_over::CarriedComponent { channel, used } = component;
-        let status = if channel.simulated { "simulated" } else { "ok" };
-        let note = Some("measured before this process took the run up".into());
+        let status = if channel.simulated { ComponentStatus::Simulated } else { ComponentStatus::Ok };
+        let note = Some("measured by an earlier process of the run, and not by this one".into());
         ComponentReport { channel, used, run_ns, status, note }
     }
 
-    /// Energy, J; None: not known.
+    /// Energy, J; None: unknown.
     pub fn energy_j(&self) -> Option<f64> {
         self.used.sum().joules
     }
@@ -70,17 +68,17 @@ impl ComponentReport {
         joules.filter(|_| credited_ns > 0.0).map(|joules| joules / (credited_ns * 1e-9))
     }
 
-    /// The share of the run's time that readings confirm.
+    /// The share of the run's time that readings confirm, 0 to 1.
     pub fn coverage(&self) -> Option<f64> {
         (self.run_ns > 0.0).then(|| (self.used.sum().measured_ns / self.run_ns).min(1.0))
     }
 
-    /// How far off its figures may be; None: they are measured.
+    /// The error interval of its energy; None: the energy is measured.
     pub fn error(&self) -> Option<ErrorBand> {
         self.channel.error
     }
 
-    /// As the JSON report has it.
+    /// The component in the JSON report.
     pub fn json(&self) -> Value {
         let [low_j, high_j] = ends(self.energy_j(), self.error());
         let figures = [
@@ -90,7 +88,7 @@ impl ComponentReport {
             ("energy_high_j", json!(high_j)),
             ("mean_power_w", json!(self.mean_power_w())),
             ("coverage", json!(self.coverage())),
-            ("status", json!(self.status)),
+            ("status", json!(self.status.as_str())),
             ("note", json!(self.note)),
             ("identity", identity(&self.channel)),
         ];
@@ -98,8 +96,8 @@ impl ComponentReport {
     }
 }
 
-/// A channel in numbers, for callers of `ct_value`: `kind` is its place in [`Kind::ALL`]. `hash` is the same in every process
-/// of the node that measures the device; it is null for a simulated GPU, which each process has for itself.
+/// A channel in numbers, for callers of `ct_value`: `kind` is its place in [`DeviceKind::ALL`]. `hash` is the same in every
+/// process of the node that measures the device. It is null for a simulated GPU, which each process has for itself.
 fn identity(channel: &Channel) -> Value {
     let is_private = channel.simulated && channel.kind == DeviceKind::Gpu;
     let names = [channel.kind.name(), &channel.device, &channel.id, channel.source].join("\0");
@@ -108,7 +106,7 @@ fn identity(channel: &Channel) -> Value {
     json!({"hash": hash, "kind": channel.kind as usize})
 }
 
-/// What is measured, by its names, and more of it.
+/// A JSON object with the names of a channel, followed by other fields.
 pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
     let names = [
         ("kind", json!(channel.kind.name())),
@@ -120,57 +118,67 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
     names.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Share of the run's time that readings confirm: of this process's part by the component that has the least.
-pub fn coverage(books: &RunState) -> Option<f64> {
-    let (run_ns, before_ns) = (books.ledger.run_ns() as f64, books.past.duration_ns as f64);
-    let counts = books.ours().filter(|(_, metered)| metered.replaced_by.is_none());
-    let measured = counts.map(|(number, _)| books.confirmed_ns(number).min(run_ns - before_ns));
-    let before = books.past.coverage.map(|coverage| coverage * before_ns);
+/// The share of the run's time that readings confirm, 0 to 1. In this process the component with the least counts.
+pub fn coverage(state: &RunState) -> Option<f64> {
+    let (run_ns, before_ns) = (state.ledger.run_ns() as f64, state.past.duration_ns as f64);
+    let counting = state.ours().filter(|(_, metered)| metered.replaced_by.is_none());
+    let measured = counting.map(|(number, _)| state.confirmed_ns(number).min(run_ns - before_ns));
+    let before = state.past.coverage.map(|coverage| coverage * before_ns);
     let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
 }
 
-/// What a channel's readings met, in words.
+/// Faults and remarks of a channel. Another process counted its device until `others_until`; None: none did. The run began
+/// at `begin`.
 fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) -> Option<String> {
     let Metered { channel, meter, replaced_by, .. } = metered;
-    let tally = &meter.tally;
+    let counts = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
-    if meter.has_yet_to_move() && !meter.is_stalled() {
-        parts.push(format!("its counter has not moved yet, so its energy is unknown. Cure: {}", cure(channel)));
-    } else if let Some(fault) = tally.fault.filter(|_| meter.is_stalled()) {
-        let cure = if replaced_by.is_none() { format!(". Cure: {}", cure(channel)) } else { String::new() };
-        parts.push(format!("no sign of life: {fault}; its energy since the last one is unknown{cure}"));
-    } else if let Some(fault) = tally.fault {
-        parts.push(format!("{} readings failed, the last because {fault}", tally.failed));
-    }
-    if tally.resets > 0 {
+    parts.extend(fault(metered));
+    if counts.resets > 0 {
+        let (resets, filled_j) = (times(counts.resets), counts.bridged_j);
         parts.push(format!(
-            "set back or jumped {}; {:.1} J filled in at the power before",
-            times(tally.resets),
-            tally.bridged_j
+            "its counter was reset or jumped {resets}; {filled_j:.1} J are filled in by the power before"
         ));
     }
     let stands_in = !metered.others.is_empty() && metered.stand_in.is_none();
     if stands_in {
-        parts.push("stands in for a meter that showed no sign of life, from its last one on".into());
+        parts.push("stands in for a meter that shows no sign of life, from its last good reading on".into());
     } else if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
         let late_s = first_at.s_since(begin);
-        let filled_in = if tally.late_s > 0.0 { "; filled in at the power after" } else { "" };
+        let filled_in = if counts.late_s > 0.0 { "; filled in by the power after" } else { "" };
         parts.push(format!("could not be read in the run's first {late_s:.3} s{filled_in}"));
     }
-    if tally.wraps > 0 {
-        parts.push(format!("wrapped {}, accounted for", times(tally.wraps)));
+    if counts.wraps > 0 {
+        parts.push(format!("its counter wrapped {}; no energy is lost", times(counts.wraps)));
     }
-    if tally.by_power_s > 0.0 {
-        parts.push(format!("its counter stood still for {:.1} s, in which its power was integrated", tally.by_power_s));
+    if counts.by_power_s > 0.0 {
+        parts
+            .push(format!("its counter did not move for {:.1} s; its power was integrated instead", counts.by_power_s));
     }
-    parts.extend(tally.disagreement.map(disagreement));
+    parts.extend(counts.disagreement.map(disagreement));
     parts.extend(replaced_by.map(|source| format!("{source} stands in for it")));
     if begin.is_some_and(|begin| others_until > Some(begin)) {
         // The MPI header of version 0.1.0 searches the text report for "another process of this job;".
-        parts.push("taken over from another process of this job; what that one reported is not in it".into());
+        parts.push(
+            "taken over from another process of this job; energy reported by that process is not included".into(),
+        );
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// The present fault of a channel, with a fix unless another source counts instead.
+fn fault(metered: &Metered) -> Option<String> {
+    let Metered { channel, meter, replaced_by, .. } = metered;
+    if meter.has_yet_to_move() && !meter.is_stalled() {
+        return Some(format!("its counter has not moved yet, so its energy is unknown. Fix: {}", cure(channel)));
+    }
+    let fault = meter.tally.fault?;
+    if !meter.is_stalled() {
+        return Some(format!("{} readings failed, the last because {fault}", meter.tally.failed));
+    }
+    let fix = if replaced_by.is_none() { format!(". Fix: {}", cure(channel)) } else { String::new() };
+    Some(format!("no sign of life: {fault}; its energy since its last good reading is unknown{fix}"))
 }
 
 fn times(n: u64) -> String {

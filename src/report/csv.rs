@@ -1,5 +1,5 @@
-//! The epochs as CSV: a row an epoch, or a row for several where they were merged; blank = unknown. Where some of the energy
-//! is estimated, the ends of its interval follow in columns of their own.
+//! The epochs as CSV: a row for each epoch, or for neighbours that share one; blank = unknown. If any energy is estimated,
+//! four more columns have the ends of its intervals.
 
 use super::{EpochRow, Report};
 use crate::attribution::epochs::PerKind;
@@ -25,13 +25,13 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-/// How far off an epoch's energy may be, by how far each kind may be in the run.
+/// The error interval of an epoch's energy, from those of the kinds of device in the run.
 fn error(energy: &PerKind, bands: &[Option<ErrorBand>; DeviceKind::ALL.len()]) -> Option<ErrorBand> {
     let parts = DeviceKind::ALL.into_iter().zip(bands);
     ErrorBand::of_sum(parts.filter_map(|(kind, band)| Some((energy.get(kind)?, *band))))
 }
 
-/// The ends of an interval; of what is measured they are one.
+/// The ends of an interval. If the amount is measured, both are the amount.
 fn bounds(amount: Option<f64>, error: Option<ErrorBand>) -> [String; 2] {
     if error.is_some() { ends(amount, error) } else { [amount, amount] }.map(cell)
 }

@@ -1,7 +1,7 @@
-//! Few of many, so that a picture or a table can show them. Pure.
+//! Downsampling for charts and tables. Pure.
 
-/// Neighbours together that lie within one width, doubled until no more than `most` groups are left. A gap that is wider
-/// than that stays one.
+/// Groups neighbours that fit into one width. The width is doubled until at most `most` groups are left. A wider gap
+/// separates two groups.
 pub fn groups<T>(pieces: &[T], span: impl Fn(&T) -> (f64, f64), most: usize) -> Vec<&[T]> {
     const ROUNDING: f64 = 1e-6;
     let ends = pieces.first().zip(pieces.last()).map(|(first, last)| (span(first).0, span(last).1));
@@ -16,7 +16,7 @@ pub fn groups<T>(pieces: &[T], span: impl Fn(&T) -> (f64, f64), most: usize) -> 
             groups.push(group);
             rest = after;
         }
-        // Of pieces that are in no order as many as there are.
+        // Pieces without an order are returned even if they are too many.
         if groups.len() <= most || width >= end - begin || !(end - begin).is_finite() {
             return groups;
         }
@@ -24,7 +24,7 @@ pub fn groups<T>(pieces: &[T], span: impl Fn(&T) -> (f64, f64), most: usize) -> 
     }
 }
 
-/// All of a few; of many `most`: each at first, then ever fewer, and the last.
+/// At most `most` elements: all of the first ones, then with growing distances, and the last. If there are fewer, all.
 pub fn ever_wider<T>(all: &[T], most: usize) -> impl Iterator<Item = &T> {
     let shown = all.len().min(most);
     let place = move |n: usize| match all.len() {
@@ -40,7 +40,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn even_steps_are_merged_evenly() {
+    fn steps_of_equal_length_form_equal_groups() {
         let steps: Vec<(f64, f64)> = (0..4096).map(|n| (f64::from(n) * 0.1, f64::from(n + 1) * 0.1)).collect();
         let sizes: Vec<usize> = groups(&steps, |step| *step, 512).iter().map(|group| group.len()).collect();
         assert!(sizes.len() == 512 && sizes.iter().all(|size| *size == 8), "{sizes:?}");
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_are_all_told_and_many_ever_wider() {
+    fn few_elements_stay_and_many_have_growing_distances() {
         let all: Vec<u32> = (1..=4096).collect();
         assert_eq!(ever_wider(&all[..64], 64).copied().collect::<Vec<_>>(), all[..64]);
         let some: Vec<u32> = ever_wider(&all, 64).copied().collect();
@@ -59,9 +59,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the spans and gaps, all are there once and in order, and they are few.
+        /// With any spans and gaps, each piece is in one group, in order, and the groups are few.
         #[test]
-        fn groups_are_the_whole_in_order(
+        fn groups_hold_each_piece_once_in_order(
             spans in prop::collection::vec((0.0..10.0f64, 0.0..100.0f64), 0..200),
             most in 1usize..60,
             far in 0usize..200,
@@ -78,7 +78,7 @@ mod tests {
         }
 
         #[test]
-        fn some_of_many_are_in_order_and_end_with_the_last(many in 1usize..5000, most in 2usize..80) {
+        fn chosen_elements_are_in_order_and_end_with_the_last(many in 1usize..5000, most in 2usize..80) {
             let all: Vec<usize> = (0..many).collect();
             let some: Vec<usize> = ever_wider(&all, most).copied().collect();
             prop_assert_eq!(some.len(), many.min(most));

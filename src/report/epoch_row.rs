@@ -1,4 +1,4 @@
-//! An epoch in the report, or several.
+//! A row of the report's epochs: one epoch, or neighbours that share a row.
 
 use crate::attribution::epochs::Epoch;
 use crate::attribution::ledger::Ledger;
@@ -7,41 +7,41 @@ use crate::measurement::channel::DeviceKind;
 use crate::units;
 use serde_json::{Map, Value, json};
 
-/// An epoch's line.
+/// A row of the report's epochs.
 #[derive(Clone, Copy)]
 pub struct EpochRow {
     /// The number of its first epoch.
     pub index: u64,
-    /// What it took.
+    /// Time and energy of the row's epochs.
     pub epoch: Epoch,
-    /// Its emissions, g CO2e; None: not known.
+    /// Its emissions, g CO2e; None: unknown.
     pub co2eq_g: Option<f64>,
-    /// The share of it whose energy is known; None: nothing was measured.
+    /// The share of its time with known energy, 0 to 1; None: nothing was measured.
     pub coverage: Option<f64>,
 }
 
 impl EpochRow {
-    /// Of an epoch of this run.
-    pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, bill: &Emissions) -> EpochRow {
-        let priced = || Some(bill.grams_between(epoch.begin, epoch.end, epoch.energy.total()?));
-        let co2eq_g = epoch.filed.map_or_else(priced, |filed| filed.co2eq_g);
+    /// A row of the run in progress. `index`: the number of its first epoch.
+    pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, emissions: &Emissions) -> EpochRow {
+        let grams = || Some(emissions.grams_between(epoch.begin, epoch.end, epoch.energy.total()?));
+        let co2eq_g = epoch.filed.map_or_else(grams, |filed| filed.co2eq_g);
         EpochRow { index, epoch, co2eq_g, coverage: epoch.coverage(ledger.answering()) }
     }
 
-    /// Of one that a journal tells of.
+    /// A row that was read from a journal. `index`: the number of its first epoch.
     pub fn filed(index: u64, epoch: Epoch) -> EpochRow {
         let filed = epoch.filed.unwrap_or_default();
         EpochRow { index, epoch, co2eq_g: filed.co2eq_g, coverage: filed.coverage }
     }
 
-    /// It and the next as one.
+    /// This row and the next one as one row.
     pub fn joined(self, next: EpochRow) -> EpochRow {
         let coverage = self.epoch.coverage_with(self.coverage, &next.epoch, next.coverage);
         let co2eq_g = units::sum([self.co2eq_g, next.co2eq_g]);
         EpochRow { index: self.index, epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage }
     }
 
-    /// As the JSON report has it.
+    /// The row in the JSON report.
     pub fn json(&self) -> Value {
         let epoch = &self.epoch;
         let mut json = Map::new();

@@ -1,37 +1,37 @@
-//! How far off a report's figures may be that rest on estimates, and what the run is expected to use.
+//! Error intervals of a report's figures, and the forecast of the whole run and of its rest.
 
 use super::{ComponentReport, Report};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
 
 impl Report {
-    /// How far off what was used may be; None: it is measured.
+    /// The error interval of the energy used; None: the energy is measured.
     pub(super) fn error(&self) -> Option<ErrorBand> {
         self.uncertainty.used
     }
 
-    /// The same of what the whole run is expected to use, without what its forecast's interval adds.
+    /// The error interval of the energy forecast for the whole run, without the forecast's own interval.
     pub(super) fn forecast_error(&self) -> Option<ErrorBand> {
         self.uncertainty.at(self.forecast?.energy_j?)
     }
 
-    /// The energy forecast for the whole run, with what its estimates may be off.
+    /// The energy forecast for the whole run, J. Its interval includes the error of estimates.
     pub(super) fn forecast_j(&self) -> Option<Estimate> {
         Some(self.uncertainty.of_total(self.forecast?.energy_j?))
     }
 
-    /// The same of its emissions.
+    /// The emissions forecast for the whole run, g CO2e. The interval includes the error of estimates.
     pub(super) fn forecast_co2eq_g(&self) -> Option<Estimate> {
         Some(self.uncertainty.of_total(self.forecast_g?))
     }
 
-    /// How far off the energy of one kind of device may be; None: it is measured.
+    /// The error interval of the energy of one kind of device; None: that energy is measured.
     pub(super) fn error_of(&self, kind: DeviceKind) -> Option<ErrorBand> {
         let of_kind = self.components.iter().filter(|component| component.channel.kind == kind);
         ErrorBand::of_sum(of_kind.filter_map(|component| Some((component.energy_j()?, component.error()))))
     }
 
-    /// The share of the energy that is estimated.
+    /// The share of the energy that is estimated, 0 to 1; None: all of it is measured.
     pub(super) fn estimated_share(&self) -> Option<f64> {
         let estimated = self.components.iter().filter(|component| component.error().is_some());
         let joules: f64 = estimated.filter_map(ComponentReport::energy_j).sum();
@@ -39,28 +39,31 @@ impl Report {
         (joules > 0.0).then(|| joules / all)
     }
 
-    /// What is still to come, which is what stopping now saves; None where measuring stops before the run does.
+    /// The time still to come, s; None: unknown, or measuring stops before the run does.
     pub(super) fn remaining_s(&self) -> Option<Estimate> {
-        Some(self.measured_to_its_end()?.duration_s?.rest())
+        Some(self.forecast_to_end()?.duration_s?.rest())
     }
 
+    /// The energy still to come, J; None: unknown, or measuring stops before the run does.
     pub(super) fn remaining_j(&self) -> Option<Estimate> {
-        Some(self.uncertainty.of_rest(self.measured_to_its_end()?.energy_j?.rest()))
+        Some(self.uncertainty.of_rest(self.forecast_to_end()?.energy_j?.rest()))
     }
 
-    pub(super) fn measured_to_its_end(&self) -> Option<Forecast> {
-        let forecast = self.forecast.filter(|_| self.setting.monitored.is_none())?;
-        Some(forecast.after_use(self.duration_s, self.energy_j()))
+    /// The forecast, with at least the actual use; None: there is none, or measuring stops before the run does.
+    fn forecast_to_end(&self) -> Option<Forecast> {
+        let forecast = self.forecast.filter(|_| self.settings.monitored.is_none())?;
+        Some(forecast.after_use(self.totals.duration_s, self.energy_j()))
     }
 
+    /// The emissions still to come, g CO2e; None: unknown, or measuring stops before the run does.
     pub(super) fn remaining_g(&self) -> Option<Estimate> {
         let joules = self.remaining_j()?;
-        match self.bill.sources {
+        match self.emissions.sources {
             Some(_) => {
                 let rest = self.forecast_g?.after_use(self.co2eq_g().unwrap_or(0.0)).rest();
                 Some(self.uncertainty.of_rest(rest))
             }
-            None => Some(joules.scaled(self.bill.own_grams(1.0))),
+            None => Some(joules.scaled(self.emissions.own_grams(1.0))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a report says of the job that its process is a rank of, on this node.
+//! The job of the process on this node, and who counts its shared devices.
 
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::measurement::channel::ErrorBand;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 /// The job on this node.
 pub struct JobReport {
-    /// The record in which its processes agree, if they have one.
+    /// The shared memory segment in which its processes agree; None: they have none.
     record: Option<u32>,
-    /// How many live.
+    /// Number of living processes.
     processes: u64,
-    /// What they and those that ended have used, J.
+    /// Energy of all its processes on the node, including those that ended, J.
     pub energy_j: Option<f64>,
     devices: Vec<JobDevice>,
-    /// The least sure of the node's devices that are estimated; None: none is.
+    /// The widest error interval of the node's devices; None: all are measured.
     widest: Option<ErrorBand>,
 }
 
@@ -29,18 +29,18 @@ struct JobDevice {
 }
 
 impl JobReport {
-    /// By the books; None: this process shares no device.
-    pub fn new(books: &RunState) -> Option<JobReport> {
-        let on_node = books.on_node?;
-        let devices = books.trusts.iter().map(|trust| JobDevice::new(trust, books)).collect();
-        let errors = books.metered.iter().filter_map(|metered| metered.channel.error);
+    /// The job in the state of a run; None: this process shares no device.
+    pub fn new(state: &RunState) -> Option<JobReport> {
+        let on_node = state.on_node?;
+        let devices = state.trusts.iter().map(|trust| JobDevice::new(trust, state)).collect();
+        let errors = state.metered.iter().filter_map(|metered| metered.channel.error);
         let widest = errors.reduce(ErrorBand::with);
         let (record, processes, energy_j) = (on_node.record, on_node.processes, on_node.energy_j);
         Some(JobReport { record, processes, energy_j, devices, widest })
     }
 
-    /// As the report has it; with the CO2e, g, of the energy, and how far off this process's part of it may be. Of what
-    /// others count no share is known: all of it may be estimated.
+    /// The job in the JSON report. `co2eq_g`: emissions of its energy, g; `error`: the error interval of this process's
+    /// energy. Which share of the other processes' energy is estimated is unknown, so the widest interval holds for it.
     pub fn json(&self, co2eq_g: Option<f64>, error: Option<ErrorBand>) -> Value {
         let counts_all = self.devices.iter().all(|device| device.is_counted_here);
         let error = if counts_all { error } else { self.widest };
@@ -57,15 +57,15 @@ impl JobReport {
 }
 
 impl JobDevice {
-    fn new(trust: &StandbyLedger, books: &RunState) -> JobDevice {
-        let standing = trust.standing;
-        let id = |&channel: &usize| Some(books.metered.get(channel)?.channel.id.clone());
+    fn new(trust: &StandbyLedger, state: &RunState) -> JobDevice {
+        let lease = trust.standing;
+        let id = |&channel: &usize| Some(state.metered.get(channel)?.channel.id.clone());
         JobDevice {
             name: trust.device.clone(),
             ids: trust.channels.iter().filter_map(id).collect(),
-            is_counted_here: standing.is_ours,
-            process: if standing.is_ours { Some(std::process::id()) } else { standing.process() },
-            since: trust.since.map(|since| books.calendar.unix_s(since).0),
+            is_counted_here: lease.is_ours,
+            process: if lease.is_ours { Some(std::process::id()) } else { lease.process() },
+            since: trust.since.map(|since| state.calendar.unix_s(since).0),
             handed_over_j: trust.handed_over_j,
         }
     }

@@ -1,7 +1,8 @@
-//! The report as JSON, section by section: a single number need not build the whole.
+//! The report as JSON, section by section: a single number needs one section only.
 
-use super::time_series::PowerPoint;
+use super::time_series::{PowerPoint, thinned_power};
 use super::{ComponentReport, EpochRow, Report, equivalents};
+use crate::attribution::carried_over::CarriedInterval;
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
 use crate::carbon::intensity::zones::Halls;
@@ -13,7 +14,7 @@ use crate::measurement::source::Unavailable;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
 
-/// Version of the layout: grows when a name or meaning changes, not when something is added.
+/// Version of the layout. It grows when a name or a meaning changes, not when a field is added.
 pub const SCHEMA: u64 = 1;
 
 const SECTIONS: [&str; 17] = [
@@ -36,20 +37,20 @@ const SECTIONS: [&str; 17] = [
     "notes",
 ];
 
-/// The whole, as text.
+/// The report as JSON text.
 pub fn render(report: &Report) -> String {
     let mut text = whole(report).to_string();
     text.push('\n');
     text
 }
 
-/// The whole.
+/// The whole report.
 pub fn whole(report: &Report) -> Value {
     let sections = SECTIONS.iter().filter_map(|name| Some(((*name).to_owned(), section(report, name)?)));
     Value::Object(sections.collect::<Map<String, Value>>())
 }
 
-/// The value at a JSON Pointer (RFC 6901), building only its section.
+/// The value at a JSON Pointer (RFC 6901). Only its section is built.
 pub fn at(report: &Report, pointer: &str) -> Option<Value> {
     let rest = pointer.strip_prefix('/')?;
     let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
@@ -58,12 +59,13 @@ pub fn at(report: &Report, pointer: &str) -> Option<Value> {
     if name != "epochs" {
         return section.pointer(within).cloned();
     }
-    // The report carries the one epoch asked for, whatever its place.
+    // The report has only the requested epoch, as the first of its list.
     let within = within.strip_prefix('/')?;
     let (_, within) = within.split_at(within.find('/').unwrap_or(within.len()));
     section.get(0)?.pointer(within).cloned()
 }
 
+/// A section by its name; None: there is no such section.
 pub fn section(report: &Report, name: &str) -> Option<Value> {
     Some(match name {
         "schema" => json!(SCHEMA),
@@ -71,26 +73,31 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         "usage" => usage(report),
         "forecast" => forecast(report),
         "intensity" => intensity(report),
-        "pue" => json!(report.bill.pue),
+        "pue" => json!(report.emissions.pue),
         "facility" => facility(report),
         "components" => report.components.iter().map(ComponentReport::json).collect(),
         "unavailable" => {
             let here = report.unavailable.iter().map(|one| unavailable(one, None));
-            here.chain(report.elsewhere.iter().map(|one| unavailable(&one.unavailable, Some(one.process)))).collect()
+            let elsewhere = report.counted_elsewhere.iter();
+            here.chain(elsewhere.map(|one| unavailable(&one.unavailable, Some(one.process)))).collect()
         }
         "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
         "epochs" => report.epochs.iter().map(EpochRow::json).collect(),
-        "power" => power(&report.course.power),
-        "forecasts" => report.course.forecasts.iter().map(|forecast| then(forecast, report.uncertainty)).collect(),
+        "power" => power_columns(&report.time_series.power),
+        "forecasts" => {
+            let forecasts = report.time_series.forecasts.iter();
+            forecasts.map(|forecast| earlier_forecast(forecast, report.uncertainty)).collect()
+        }
         "equivalents" => equivalents(report.co2eq_g(), report.error()),
-        "what_if" => report.what_if.as_ref().map_or(Value::Null, |of| what_if(of, report)),
+        "what_if" => report.what_if.as_ref().map_or(Value::Null, |shown| what_if(shown, report)),
         "extras" => extras(report),
         "notes" => json!(report.notes),
         _ => return None,
     })
 }
 
-/// One source that is not measured; with the process that counts its device, if another process does.
+/// A source that does not measure here. `counted_by`: another process counts its device; the inner None: its number is
+/// unknown.
 fn unavailable(one: &Unavailable, counted_by: Option<Option<u32>>) -> Value {
     json!({
         "source": one.source,
@@ -102,20 +109,20 @@ fn unavailable(one: &Unavailable, counted_by: Option<Option<u32>>) -> Value {
 }
 
 fn run(report: &Report) -> Value {
-    let setting = &report.setting;
+    let settings = &report.settings;
     json!({
-        "id": setting.id,
-        "name": setting.name,
-        "host": setting.host,
-        "job": setting.job,
-        "rank": setting.rank.number,
-        "ranks": setting.rank.of,
+        "id": settings.id,
+        "name": settings.name,
+        "host": settings.host,
+        "job": settings.job,
+        "rank": settings.rank.number,
+        "ranks": settings.rank.of,
         "version": env!("CARGO_PKG_VERSION"),
-        "interval_s": setting.interval_s,
-        "started": setting.started,
+        "interval_s": settings.interval_s,
+        "started": settings.started,
         "last_end_unix_s": report.last_end_unix_s,
-        "state": report.state,
-        "epochs_planned": setting.planned,
+        "state": report.phase.as_str(),
+        "epochs_planned": settings.planned,
         "epochs_done": report.epochs_done,
         "progress": report.progress,
         "resumed": report.resumed.map(|(times, lost)| json!({
@@ -131,19 +138,19 @@ fn usage(report: &Report) -> Value {
     let energy_j = report.energy_j();
     let error = report.error().filter(|_| energy_j.is_some());
     let kwh = energy_j.map(|joules| joules / J_PER_KWH);
-    let facility_kwh = energy_j.map(|joules| report.bill.facility_kwh(joules));
-    let mut usage = Map::from_iter([("duration_s".to_owned(), json!(report.duration_s))]);
+    let facility_kwh = energy_j.map(|joules| report.emissions.facility_kwh(joules));
+    let mut usage = Map::from_iter([("duration_s".to_owned(), json!(report.totals.duration_s))]);
     usage.append(&mut figures([energy_j, kwh, facility_kwh, report.co2eq_g()].map(|amount| (amount, error))));
     let more = [
-        ("coverage", json!(report.coverage)),
-        ("epochs", json!({"duration_s": report.epochs_s, "energy_j": report.epochs_j})),
-        ("between", json!({"duration_s": report.between_s, "energy_j": report.between_j})),
+        ("coverage", json!(report.totals.coverage)),
+        ("epochs", json!({"duration_s": report.totals.epochs_s, "energy_j": report.totals.epochs_j})),
+        ("between", json!({"duration_s": report.totals.between_s, "energy_j": report.totals.between_j})),
     ];
     usage.extend(more.map(|(name, value)| (name.to_owned(), value)));
     Value::Object(usage)
 }
 
-/// What rests on energy, each amount with the ends of its interval; these are null where all of it is measured.
+/// The fields of `usage` that follow from the energy: amount, lower end and upper end of its interval.
 const FIGURES: [[&str; 3]; 4] = [
     ["energy_j", "energy_low_j", "energy_high_j"],
     ["energy_kwh", "energy_low_kwh", "energy_high_kwh"],
@@ -151,8 +158,8 @@ const FIGURES: [[&str; 3]; 4] = [
     ["co2eq_g", "co2eq_low_g", "co2eq_high_g"],
 ];
 
-/// The fields of `usage` that rest on energy: that in J and in kWh, that of the facility, and emissions, g CO2e; each with
-/// how far off it may be, which the energy has as `error`.
+/// The fields of `usage` that follow from the energy, and `error`. The amounts are the energy in J and in kWh, the
+/// facility's energy in kWh, and the emissions in g CO2e. The ends of an interval are null if the amount is measured.
 pub fn figures(amounts: [(Option<f64>, Option<ErrorBand>); FIGURES.len()]) -> Map<String, Value> {
     let [(_, error), ..] = amounts;
     let fields = FIGURES.into_iter().zip(amounts).flat_map(|([name, low, high], (amount, error))| {
@@ -183,8 +190,8 @@ fn estimate(e: Estimate) -> Value {
     json!({"value": e.value, "low": e.low, "high": e.high})
 }
 
-/// The forecast as it was.
-fn then(forecast: &Forecast, uncertainty: Uncertainty) -> Value {
+/// A forecast as it was after some epochs.
+fn earlier_forecast(forecast: &Forecast, uncertainty: Uncertainty) -> Value {
     json!({
         "after_epochs": forecast.after_epochs,
         "duration_s": forecast.duration_s.map(estimate),
@@ -192,8 +199,13 @@ fn then(forecast: &Forecast, uncertainty: Uncertainty) -> Value {
     })
 }
 
-/// Power by time: a column a kind that is measured.
-pub fn power(points: &[PowerPoint]) -> Value {
+/// Mean power by time, from the energy of these intervals.
+pub fn power(intervals: &[CarriedInterval]) -> Value {
+    power_columns(&thinned_power(intervals))
+}
+
+/// Mean power by time, with a column for each kind of device. Null: no kind is measured.
+fn power_columns(points: &[PowerPoint]) -> Value {
     let column = |kind: DeviceKind| {
         let watts = || points.iter().map(|power| power.watts.get(kind as usize).copied().flatten());
         watts().any(|watts| watts.is_some()).then(|| watts().collect::<Vec<_>>())
@@ -219,28 +231,30 @@ fn hours(pieces: &[Piece]) -> Value {
 }
 
 fn intensity(report: &Report) -> Value {
-    let (i, sources) = (&report.intensity, report.bill.sources);
+    let intensity = &report.intensity;
+    let sources = report.emissions.sources;
     json!({
-        "g_per_kwh": i.g_per_kwh,
-        "kind": i.kind,
-        "zone": i.zone,
-        "year": i.year,
-        "basis": i.basis,
-        "use": i.scope,
-        "source": i.source,
+        "g_per_kwh": intensity.g_per_kwh,
+        "kind": intensity.kind,
+        "zone": intensity.zone,
+        "year": intensity.year,
+        "basis": intensity.basis,
+        "use": intensity.scope,
+        "source": intensity.source,
         "slots_used": sources.map(|sources| sources.slots),
         "coverage": sources.and_then(|sources| sources.told),
         "metered_share": sources.and_then(|sources| sources.metered),
-        "hours": report.course.hours.as_deref().filter(|_| i.is_by_hour()).map(hours),
+        "hours": report.time_series.hours.as_deref().filter(|_| intensity.is_by_hour()).map(hours),
     })
 }
 
-/// Where its rates are those of a cloud region.
+/// The rates of the cloud region; null: none are requested.
 fn facility(report: &Report) -> Value {
     let facility = &report.facility;
     let Some(region) = facility.region() else { return Value::Null };
-    let (pue, wue) = (facility.pue().unzip(), facility.wue().unzip());
-    json!({"region": region, "pue": pue.0, "pue_year": pue.1, "wue": wue.0, "wue_year": wue.1, "source": Halls::SOURCE})
+    let (pue, pue_year) = facility.pue().unzip();
+    let (wue, wue_year) = facility.wue().unzip();
+    json!({"region": region, "pue": pue, "pue_year": pue_year, "wue": wue, "wue_year": wue_year, "source": Halls::SOURCE})
 }
 
 fn what_if(what_if: &WhatIf, report: &Report) -> Value {
@@ -251,21 +265,22 @@ fn what_if(what_if: &WhatIf, report: &Report) -> Value {
         "duration_s": what_if.duration_s,
         "facility_energy_kwh": what_if.facility_kwh,
         "co2eq_g": what_if.co2eq_g,
-        "zones": what_if.zones.iter().map(there).collect::<Value>(),
+        "zones": what_if.zones.iter().map(zone).collect::<Value>(),
         "own": what_if.own.as_ref().map(own),
         "start": what_if.start.map(|best| start(best, what_if.facility_kwh)),
         "note": what_if.note,
     })
 }
 
-/// The run where it is, by figures of the others' kind.
+/// The run in its own zone, at the same kind of figure as the other zones.
 fn own(own: &Own) -> Value {
     let Own { yearly, co2eq_g } = own;
     json!({"g_per_kwh": yearly.g_per_kwh, "co2eq_g": co2eq_g, "year": yearly.year, "basis": yearly.basis, "use": yearly.scope,
         "source": yearly.source})
 }
 
-fn there(there: &There) -> Value {
+/// The run in another zone.
+fn zone(there: &There) -> Value {
     let yearly = &there.place.yearly;
     json!({
         "zone": yearly.zone,
@@ -281,6 +296,7 @@ fn there(there: &There) -> Value {
     })
 }
 
+/// The best start of the run.
 fn start(start: WhatIfStart, facility_kwh: Option<f64>) -> Value {
     let grams = |g_per_kwh: f64| facility_kwh.map(|kwh| kwh * g_per_kwh);
     json!({
@@ -297,7 +313,7 @@ fn start(start: WhatIfStart, facility_kwh: Option<f64>) -> Value {
     })
 }
 
-/// What the user gave rates for; the rest is null.
+/// Other impacts, by the user's rates; null: no rate is given.
 fn extras(report: &Report) -> Value {
     let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
     let forecast = |of: &dyn Fn(Use) -> Option<f64>| whole.and_then(of);

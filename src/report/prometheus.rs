@@ -1,17 +1,19 @@
-//! The report in Prometheus' text exposition format, for node_exporter's textfile collector or a scrape.
+//! The report in the text format of Prometheus, for the textfile collector of node_exporter or a scrape.
 
 use super::{ComponentReport, Report};
 use crate::forecast::Estimate;
 use crate::measurement::channel::ErrorBand;
 use std::fmt::Write;
 
-/// Values of a metric, each with labels of its own.
+/// Values of a metric, each with its own labels.
 type Samples<'a> = Vec<(Vec<(&'a str, &'a str)>, f64)>;
 
+/// Renders the metrics.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
-    let setting = &report.setting;
-    let run = [("run", setting.id.as_str()), ("name", setting.name.as_deref().unwrap_or("")), ("host", &setting.host)];
+    let settings = &report.settings;
+    let name = settings.name.as_deref().unwrap_or("");
+    let run = [("run", settings.id.as_str()), ("name", name), ("host", &settings.host)];
     let mut metric = |name: &str, kind: &str, help: &str, samples: Samples| {
         if samples.is_empty() {
             return;
@@ -30,18 +32,23 @@ pub fn render(report: &Report) -> String {
     metric("carbontracker_energy_joules_total", "counter", "Energy of the run by component.", by_component.collect());
     metric(
         "carbontracker_co2eq_grams_total",
-        if report.bill.sources.is_some() { "gauge" } else { "counter" }, // an hour's figure may be corrected downwards
-        "Emissions of the run, CO2 equivalent, facility included.",
+        if report.emissions.sources.is_some() { "gauge" } else { "counter" }, // an hourly figure may be corrected downwards
+        "Emissions of the run, CO2 equivalent, including the facility.",
         one(report.co2eq_g()),
     );
     metric(
         "carbontracker_duration_seconds_total",
         "counter",
-        "Time from the first epoch's begin to the last one's end.",
-        one(Some(report.duration_s)),
+        "Time from the begin of the first epoch to the end of the last.",
+        one(Some(report.totals.duration_s)),
     );
     metric("carbontracker_epochs_total", "counter", "Epochs ended.", one(Some(report.epochs_done as f64)));
-    metric("carbontracker_coverage_ratio", "gauge", "Share of the time that readings vouch for.", one(report.coverage));
+    metric(
+        "carbontracker_coverage_ratio",
+        "gauge",
+        "Share of the time that readings confirm.",
+        one(report.totals.coverage),
+    );
     metric(
         "carbontracker_intensity_grams_per_kwh",
         "gauge",
@@ -54,7 +61,7 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-/// How far off estimates may be; nothing where all is measured.
+/// The error intervals of estimates.
 fn errors(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
     let of_component = report.components.iter().flat_map(|component| {
         bounds(component.error()).map(|(bound, factor)| ([labels(component).to_vec(), bound].concat(), factor))
@@ -62,13 +69,13 @@ fn errors(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
     metric(
         "carbontracker_component_error_ratio",
         "gauge",
-        "An estimated component: in nine cases of ten its true energy lies between these multiples of it.",
+        "Error of an estimated component: in nine cases of ten its true energy is between these multiples of it.",
         of_component.collect(),
     );
     metric(
         "carbontracker_error_ratio",
         "gauge",
-        "The run's energy, and so its emissions, cost and water, partly estimated: the same of these figures.",
+        "Error of the run's energy, emissions, cost and water, which are partly estimated, as such multiples.",
         bounds(report.error()).collect(),
     );
 }
@@ -78,7 +85,7 @@ fn bounds(error: Option<ErrorBand>) -> impl Iterator<Item = (Vec<(&'static str, 
     ends.map(|(bound, factor)| (vec![("bound", bound)], factor))
 }
 
-/// What tells a component apart.
+/// The labels that identify a component.
 fn labels(component: &ComponentReport) -> [(&str, &str); 5] {
     let channel = &component.channel;
     [
@@ -90,7 +97,7 @@ fn labels(component: &ComponentReport) -> [(&str, &str); 5] {
     ]
 }
 
-/// What the whole run will take.
+/// The forecast of the whole run.
 fn forecast(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
     let bounds = |estimate: Option<Estimate>| match estimate {
         Some(e) => [("value", e.value), ("low", e.low), ("high", e.high)]
@@ -118,13 +125,13 @@ fn forecast(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples))
     );
 }
 
-/// What the user gave rates for.
+/// Other impacts, by the user's rates.
 fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
     let (rates, used) = (&report.rates, report.used());
     let currency = rates.price.as_ref().and_then(|price| price.currency.as_deref());
     let currency: Vec<(&str, &str)> = currency.map(|currency| ("currency", currency)).into_iter().collect();
     let cost = rates.cost(used).map(|amount| (currency, amount));
-    metric("carbontracker_cost_total", "counter", "Price of the run's electricity.", cost.into_iter().collect());
+    metric("carbontracker_cost_total", "counter", "Cost of the run's electricity.", cost.into_iter().collect());
     let water = rates.water(used);
     let places = [("on_site", water.on_site_l), ("off_site", water.off_site_l)];
     let water = places.into_iter().filter_map(|(place, litres)| Some((vec![("place", place)], litres?)));
@@ -132,15 +139,15 @@ fn extras(report: &Report, metric: &mut impl FnMut(&str, &str, &str, Samples)) {
     let marginal = report.marginal.as_ref().and_then(|marginal| marginal.co2eq_g).map(|grams| (Vec::new(), grams));
     metric(
         "carbontracker_marginal_co2eq_grams_total",
-        "gauge", // as the run's own by the hour
-        "What one kWh more would have emitted, for each of the run's; not in carbontracker_co2eq_grams_total.",
+        "gauge", // an hourly figure may be corrected downwards
+        "Emissions of the run at marginal intensities; not in carbontracker_co2eq_grams_total.",
         marginal.into_iter().collect(),
     );
     let embodied = rates.embodied_g(used).map(|grams| (Vec::new(), grams));
     metric(
         "carbontracker_embodied_co2eq_grams_total",
         "counter",
-        "The run's share of the emissions of its devices' making; not in carbontracker_co2eq_grams_total.",
+        "Share of the emissions from making the devices; not in carbontracker_co2eq_grams_total.",
         embodied.into_iter().collect(),
     );
 }

@@ -7,13 +7,14 @@ mod series;
 
 pub use merged::merged;
 
+use super::RunPhase;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
-/// Ranks may miss each other by so much and still belong together, s: starts have whole seconds, and ends may be early.
-const SLACK_S: f64 = 5.0;
+/// Longest time between one rank's end and another's start in one run, s. Starts are in whole seconds, and ends may be early.
+const MAX_GAP_S: f64 = 5.0;
 
 /// The number at a JSON Pointer.
 pub fn number(report: &Value, pointer: &str) -> Option<f64> {
@@ -25,13 +26,18 @@ pub fn word<'a>(report: &'a Value, pointer: &str) -> Option<&'a str> {
     report.pointer(pointer)?.as_str()
 }
 
+/// How far a run is; None: the report does not state it, or in an unknown word.
+pub fn phase(report: &Value) -> Option<RunPhase> {
+    word(report, "/run/state")?.parse().ok()
+}
+
 /// When a run's tracker was created, s since 1970.
 pub fn started(report: &Value) -> Option<f64> {
     let at = humantime::parse_rfc3339_weak(word(report, "/run/started")?).ok()?;
     at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
 }
 
-/// When a run's last epoch ended, s since 1970; None if the report does not have it.
+/// When a run's last epoch ended, s since 1970; None: the report does not have it.
 fn last_end(report: &Value) -> Option<f64> {
     number(report, "/run/last_end_unix_s")
 }
@@ -46,7 +52,7 @@ pub fn ended(report: &Value) -> Option<f64> {
 }
 
 /// Whether a run has no energy because another process of its job counts its devices. If the section `job` is missing,
-/// every rank without energy and devices is taken for one. Files without `job` and `run.job` have it only as a reason.
+/// a rank without energy and devices counts as one. Files without `job` and `run.job` have only the words of a reason.
 pub fn is_counted_elsewhere(report: &Value) -> bool {
     let is_elsewhere = |device: &Value| {
         device.get("process").is_some_and(Value::is_number) && device.get("counted_here") == Some(&Value::Bool(false))
@@ -61,7 +67,7 @@ pub fn is_counted_elsewhere(report: &Value) -> bool {
         }
 }
 
-/// Where a run ran: its machine, or the ranks and nodes of a job. None if unknown.
+/// The machine of a run, or the ranks and nodes of a job; None: unknown.
 pub fn place(report: &Value) -> Option<String> {
     let host = word(report, "/run/host");
     let Some(found) = number(report, "/run/ranks_found") else { return host.map(str::to_owned) };
@@ -76,10 +82,10 @@ pub fn place(report: &Value) -> Option<String> {
     Some(format!("{found}{missing} ranks{on}"))
 }
 
-/// What decides whether a run is a rank of the same job as another.
+/// The fields of a report by which the ranks of one job are found.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RankReport<'a> {
-    /// The job, in words.
+    /// The job's name.
     pub job: Option<&'a str>,
     /// The run's label.
     pub name: Option<&'a str>,
@@ -89,7 +95,7 @@ pub struct RankReport<'a> {
     pub ranks: Option<u64>,
     /// When it started, s since 1970.
     pub from: Option<f64>,
-    /// When it ended; None if it goes on or the end is unknown.
+    /// When it ended, s since 1970; None: it is still running, or the end is unknown.
     pub to: Option<f64>,
 }
 
@@ -97,33 +103,33 @@ impl<'a> RankReport<'a> {
     /// Reads it from a run's report.
     pub fn of(report: &'a Value) -> RankReport<'a> {
         let count = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64);
-        let is_known = word(report, "/run/state") == Some("done");
-        // Otherwise the gap before a resumed part is unknown.
-        let is_whole = report.pointer("/run/resumed").is_none_or(Value::is_null) || last_end(report).is_some();
+        let is_done = phase(report) == Some(RunPhase::Done);
+        // The gap before a resumed part is unknown if the report has no last end.
+        let has_end = report.pointer("/run/resumed").is_none_or(Value::is_null) || last_end(report).is_some();
         RankReport {
             job: word(report, "/run/job"),
             name: word(report, "/run/name"),
             rank: count("/run/rank"),
             ranks: count("/run/ranks"),
             from: started(report),
-            to: ended(report).filter(|_| is_known && is_whole),
+            to: ended(report).filter(|_| is_done && has_end),
         }
     }
 
     fn end(&self) -> f64 {
-        self.to.map_or(f64::INFINITY, |to| to.max(self.from.unwrap_or(to)) + SLACK_S)
+        self.to.map_or(f64::INFINITY, |to| to.max(self.from.unwrap_or(to)) + MAX_GAP_S)
     }
 }
 
-/// The ranks found so far of one run.
+/// The ranks of one run that are found so far.
 struct Group {
     ranks: BTreeSet<u64>,
     members: Vec<usize>,
     end: f64,
 }
 
-/// Groups the places of runs: the ranks of one run are together, in the order of their starts. A job that starts a rank
-/// for a second time has started another run.
+/// Groups reports, given by their places, so that the ranks of one run are together in the order of their starts. If a job
+/// starts the same rank again, that is another run.
 pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
     let mut order: Vec<(usize, &RankReport)> = parts.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.from.unwrap_or(0.0).total_cmp(&b.from.unwrap_or(0.0)));
@@ -135,7 +141,7 @@ pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
             continue;
         };
         let groups = open.entry((job, part.name, part.ranks)).or_default();
-        // The runs still to come start no earlier.
+        // All further runs start later.
         let is_over = |group: &mut Group| group.end < from;
         rows.extend(groups.extract_if(.., is_over).map(|group| group.members));
         match groups.iter_mut().find(|group| !group.ranks.contains(&rank)) {
@@ -152,7 +158,7 @@ pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
     rows
 }
 
-/// The reports, with one merged report for the ranks of each job.
+/// The reports, where one merged report replaces those of a job's ranks.
 pub fn rows(reports: &[Value]) -> Vec<Cow<'_, Value>> {
     let parts: Vec<RankReport> = reports.iter().map(RankReport::of).collect();
     let row = |places: Vec<usize>| {

@@ -1,4 +1,4 @@
-//! The report for a person.
+//! The report as text for people.
 
 use super::Report;
 use super::equivalents;
@@ -7,12 +7,13 @@ use crate::carbon::what_if::{Of, There, WhatIf, WhatIfStart};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 
+/// Renders the text report.
 pub fn render(report: &Report) -> String {
     let mut lines = vec![head(report)];
     lines.extend(usage(report));
     lines.extend(forecast(report));
-    lines.extend(extras(report));
-    lines.extend(report.what_if.iter().flat_map(|what_if| otherwise(report, what_if)));
+    lines.extend(impacts(report));
+    lines.extend(report.what_if.iter().flat_map(|shown| what_if(report, shown)));
     lines.extend(components(report));
     lines.extend(unavailable(report));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
@@ -20,80 +21,82 @@ pub fn render(report: &Report) -> String {
 }
 
 fn head(report: &Report) -> String {
-    let setting = &report.setting;
-    let name = setting.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-    let planned = if setting.planned > 0 { format!(" of {}", setting.planned) } else { String::new() };
+    let settings = &report.settings;
+    let name = settings.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let planned = if settings.planned > 0 { format!(" of {}", settings.planned) } else { String::new() };
     let epochs = if report.epochs_done == 1 && planned.is_empty() { "epoch" } else { "epochs" };
-    format!("{name}{}{planned} {epochs} on {}, {}", report.epochs_done, setting.host, setting.started)
+    format!("{name}{}{planned} {epochs} on {}, {}", report.epochs_done, settings.host, settings.started)
 }
 
 fn usage(report: &Report) -> Vec<String> {
-    let error = report.error();
+    let (totals, error) = (&report.totals, report.error());
     let known = |value: Option<f64>, amount: Amount| value.map_or("unknown".into(), |value| amount.with(value, error));
     let mut lines = vec![format!(
         "  time    {}, of which {} between epochs",
-        duration(report.duration_s),
-        duration(report.between_s)
+        duration(totals.duration_s),
+        duration(totals.between_s)
     )];
     lines.extend(report.open_epoch.map(|(seconds, _)| format!("          1 epoch open for {}", duration(seconds))));
     lines.push(format!(
         "  energy  {}, of which {} between epochs",
         known(report.energy_j(), Amount::Energy),
-        report.between_j.map_or("unknown".into(), |joules| Amount::Energy.alone(joules, error))
+        totals.between_j.map_or("unknown".into(), |joules| Amount::Energy.alone(joules, error))
     ));
     if let Some(joules) = report.energy_j() {
-        let coverage = report.coverage.unwrap_or(0.0) * 100.0;
-        let pue = report.bill.pue;
+        let coverage = totals.coverage.unwrap_or(0.0) * 100.0;
+        let pue = report.emissions.pue;
         let kwh = |kwh: f64| Amount::Of("kWh").alone(kwh, error);
-        let of = of_region(report, report.facility.pue());
-        let facility = format!(", {} with PUE {pue}{of}", kwh(report.bill.facility_kwh(joules)));
+        let region = region(report, report.facility.pue());
+        let facility = format!(", {} with PUE {pue}{region}", kwh(report.emissions.facility_kwh(joules)));
         let facility = if pue == 1.0 { "" } else { &facility };
+        let is_simulated = report.components.iter().any(|component| component.channel.simulated);
         let covered = match error {
-            None => format!("{coverage:.1} % of the time measured"),
-            Some(_) => format!("readings cover {coverage:.1} % of the time"),
+            None if !is_simulated => format!("{coverage:.1} % of the time measured"),
+            _ => format!("readings cover {coverage:.1} % of the time"),
         };
         lines.push(format!("          {}{facility}; {covered}", kwh(joules / J_PER_KWH)));
         lines.extend(report.estimated_share().map(estimated));
     }
-    lines.push(format!("  CO2e    {} at {}", known(report.co2eq_g(), Amount::Grams), grid(report)));
+    lines.push(format!("  CO2e    {} at {}", known(report.co2eq_g(), Amount::Grams), intensity(report)));
     let first = report.co2eq_g().map(equivalents::first).filter(|(value, _)| *value >= 0.001);
     lines.extend(first.map(|(value, unit)| format!("          as much as {}", Amount::Of("").of(unit, value, error))));
     lines
 }
 
-/// How much of the energy nobody has measured.
+/// The line on the estimated share of the energy, 0 to 1.
 fn estimated(share: f64) -> String {
     const ALL: f64 = 0.9995;
     let how_much = if share < ALL { format!("{:.1} % of it", share * 100.0) } else { "all of it".into() };
-    format!("          {how_much} is estimated: in nine cases of ten the truth lies in the interval")
+    format!("          {how_much} is estimated: in nine cases of ten the truth is in the interval")
 }
 
-fn grid(report: &Report) -> String {
-    let i = &report.intensity;
-    let told = report.bill.sources.and_then(|sources| sources.told).filter(|_| i.is_by_hour());
-    let by_hour = told.map(|told| format!("{:.0} % of the energy at its own hour's figure", told * 100.0));
-    let year = i.year.map(|year| year.to_string());
-    let basis =
-        i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain(i.scope).chain([i.source.as_str()]);
+/// The intensity and where it is from.
+fn intensity(report: &Report) -> String {
+    let intensity = &report.intensity;
+    let covered = report.emissions.sources.and_then(|sources| sources.told).filter(|_| intensity.is_by_hour());
+    let by_hour = covered.map(|share| format!("{:.0} % of the energy at its own hour's figure", share * 100.0));
+    let year = intensity.year.map(|year| year.to_string());
+    let place = intensity.zone.as_deref().into_iter().chain(year.as_deref());
+    let basis = place.chain(intensity.basis).chain(intensity.scope).chain([intensity.source.as_str()]);
     let words: Vec<&str> = basis.chain(by_hour.as_deref()).collect();
-    let figure = if i.is_by_hour() { digits(i.g_per_kwh) } else { plain(i.g_per_kwh) };
+    let figure = if intensity.is_by_hour() { digits(intensity.g_per_kwh) } else { plain(intensity.g_per_kwh) };
     format!("{figure} g/kWh ({})", words.join(", "))
 }
 
-/// Whose rate it is, where it is that of a cloud region.
-fn of_region(report: &Report, rate: Option<(f64, u32)>) -> String {
-    let of = report.facility.region().zip(rate);
-    of.map(|(region, (_, year))| format!(" ({region}, {year})")).unwrap_or_default()
+/// " (aws:us-east-1, 2024)" behind a rate of a cloud region; empty behind a rate of the user.
+fn region(report: &Report, rate: Option<(f64, u32)>) -> String {
+    let region = report.facility.region().zip(rate);
+    region.map(|(region, (_, year))| format!(" ({region}, {year})")).unwrap_or_default()
 }
 
-/// A figure as its table has it, without what a mean over many epochs leaves behind the comma.
+/// A yearly intensity, g/kWh, as its table has it, without the rounding errors of a mean over epochs.
 pub fn plain(g_per_kwh: f64) -> String {
     const PARTS: f64 = 1e6;
     ((g_per_kwh * PARTS).round() / PARTS).to_string()
 }
 
 fn forecast(report: &Report) -> Vec<String> {
-    let Some(forecast) = report.forecast.filter(|forecast| forecast.after_epochs < report.setting.planned) else {
+    let Some(forecast) = report.forecast.filter(|forecast| forecast.after_epochs < report.settings.planned) else {
         return Vec::new();
     };
     let after = match forecast.after_epochs {
@@ -102,7 +105,7 @@ fn forecast(report: &Report) -> Vec<String> {
     };
     let percent = forecast.level * 100.0;
     let mut lines =
-        vec![format!("forecast of all {} epochs {after}, {percent:.0} % intervals:", report.setting.planned)];
+        vec![format!("forecast of all {} epochs {after}, {percent:.0} % intervals:", report.settings.planned)];
     lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
     let is_estimated = report.uncertainty.is_any();
     lines.extend(report.forecast_j().map(|e| format!("  energy  {}", e.amount(Amount::Energy, is_estimated))));
@@ -116,13 +119,13 @@ fn forecast(report: &Report) -> Vec<String> {
     .flatten()
     .collect();
     if !to_come.is_empty() {
-        lines.push(format!("  of it {} still to come: what stopping here saves", to_come.join(", ")));
+        lines.push(format!("  of it {} still to come; a stop now saves it", to_come.join(", ")));
     }
     lines
 }
 
-/// What the user gave rates for.
-fn extras(report: &Report) -> Vec<String> {
+/// Other impacts, by the user's rates.
+fn impacts(report: &Report) -> Vec<String> {
     let (rates, used, whole) = (&report.rates, report.used(), report.forecast_use());
     let (error, error_of_whole) = (report.error(), report.forecast_error());
     let line = |name: &str, of: &dyn Fn(Use, Option<ErrorBand>) -> Option<String>| {
@@ -141,43 +144,45 @@ fn extras(report: &Report) -> Vec<String> {
         let water =
             line("water", &|of, error| rates.water(of).litres().map(|litres| Amount::Of("L").with(litres, error)));
         let on_site =
-            report.facility.wue().map(|wue| format!(", on site {} L/kWh{}", wue.0, of_region(report, Some(wue))));
+            report.facility.wue().map(|wue| format!(", on site {} L/kWh{}", wue.0, region(report, Some(wue))));
         lines.push(water + &on_site.unwrap_or_default());
     }
     if let Some(kg) = rates.embodied_kg {
         let making = line("making", &|of, _| rates.embodied_g(of).map(|g| format!("{} CO2e", grams(g))));
-        lines.push(format!("{making}, of {} that the devices took, over {} years", grams(kg * 1e3), rates.life_years));
+        let years = rates.life_years;
+        lines.push(format!("{making}, a share of {} for making the devices, over {years} years", grams(kg * 1e3)));
     }
-    if let Some(marginal) = &report.marginal {
-        let used = marginal.co2eq_g.map(|used| Amount::Grams.of("CO2e", used, error)).unwrap_or("unknown".into());
-        let whole = marginal.forecast_g.map(|whole| Amount::Grams.with(whole.value, error_of_whole));
-        let whole = whole.map(|whole| format!(", by forecast {whole}")).unwrap_or_default();
-        let about = &marginal.intensity;
-        let figure = if about.g_per_kwh.is_finite() { digits(about.g_per_kwh) } else { "unknown".into() };
-        let region = about.zone.as_deref().unwrap_or_default();
-        lines.push(format!(
-            "  margin  {used}{whole}, at the {figure} g that one kWh more emits ({}, {region})",
-            about.source
-        ));
-    }
+    lines.extend(marginal(report));
     if !lines.is_empty() {
-        lines.insert(0, "beside it, not in the CO2e above:".into());
+        lines.insert(0, "other impacts, not in the CO2e above:".into());
     }
     lines
 }
 
-/// Other places and times.
-fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
+/// The line on marginal emissions.
+fn marginal(report: &Report) -> Option<String> {
+    let marginal = report.marginal.as_ref()?;
+    let used = marginal.co2eq_g.map(|used| Amount::Grams.of("CO2e", used, report.error())).unwrap_or("unknown".into());
+    let whole = marginal.forecast_g.map(|whole| Amount::Grams.with(whole.value, report.forecast_error()));
+    let whole = whole.map(|whole| format!(", by forecast {whole}")).unwrap_or_default();
+    let about = &marginal.intensity;
+    let figure = if about.g_per_kwh.is_finite() { digits(about.g_per_kwh) } else { "unknown".into() };
+    let region = about.zone.as_deref().unwrap_or_default();
+    Some(format!("  margin  {used}{whole}, at {figure} g for one more kWh ({}, {region})", about.source))
+}
+
+/// The run in other places and at other times.
+fn what_if(report: &Report, what_if: &WhatIf) -> Vec<String> {
     let others = what_if.zones.iter().filter(|there| there.place.yearly.zone != report.intensity.zone);
     let others: Vec<(&There, f64)> = others.filter_map(|there| Some((there, there.saves_share?))).collect();
     let places: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
     let mut lines = Vec::new();
     if !places.is_empty() {
-        let mind = if what_if.is_rough() { "; not on one basis: rough" } else { "" };
-        lines.push(format!("  place   {}, by the yearly average{mind}", places.join(", ")));
+        let rough = if what_if.is_rough() { "; rough, as the bases differ" } else { "" };
+        lines.push(format!("  place   {}, by the yearly average{rough}", places.join(", ")));
     }
     let start = what_if.start.and_then(start);
-    let when = if start.is_some() { " or begun later" } else { "" };
+    let when = if start.is_some() { " or started later" } else { "" };
     lines.extend(start);
     if !lines.is_empty() {
         let of = if what_if.of == Of::Forecast { "the whole run" } else { "the run" };
@@ -186,7 +191,7 @@ fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
     lines
 }
 
-/// All of a few; of many some, evenly from first to last.
+/// At most eight elements: all, or else five, evenly from the first to the last.
 fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
     const FEW: usize = 8;
     const OF_MANY: usize = 5;
@@ -198,40 +203,40 @@ fn place(there: &There, saves: f64) -> String {
     format!("{} {:+.0} %", there.place.yearly.zone.as_deref().unwrap_or(there.place.name), saves * -100.0)
 }
 
-/// When to begin; nothing where there is no choice to speak of.
+/// The line on the best start; None: the starts known differ by less than an hour, and none saves 1 % or more.
 fn start(start: WhatIfStart) -> Option<String> {
-    const WORTH_IT: f64 = 0.01;
-    const CHOICE_S: f64 = 3600.0;
+    const MIN_SAVED_SHARE: f64 = 0.01;
+    const MIN_CHOICE_S: f64 = 3600.0;
     let minute = |at: f64| Some(format!("{} UTC", instant(at)?.get(..16)?.replace('T', " ")));
     let last = minute(start.last)?;
-    let saves = start.saves_share().filter(|saves| *saves >= WORTH_IT);
+    let saves = start.saves_share().filter(|saves| *saves >= MIN_SAVED_SHARE);
     match saves {
         Some(saves) => Some(format!(
-            "  start   {} saves {:.0} %, in {}: the best until {last}, by a forecast that may be some 20 % off",
+            "  start   {} saves {:.0} %, in {}: the best until {last}, by a forecast with an error of some 20 %",
             minute(start.at)?,
             saves * 100.0,
             duration((start.delay_s / 60.0).round() * 60.0)
         )),
-        None if start.last - start.at + start.delay_s >= CHOICE_S => {
-            Some(format!("  start   now is as good as any time until {last}"))
+        None if start.last - start.at + start.delay_s >= MIN_CHOICE_S => {
+            Some(format!("  start   no better start than now is known until {last}"))
         }
         None => None,
     }
 }
 
-/// What could be measured with some help, and the rest in one line.
+/// The sources that are not measured: each that has a fix, and the others in one line.
 fn unavailable(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    for u in report.not_measured() {
-        if let Some(cure) = &u.cure {
-            lines.push(format!("  {}: {}", u.source, u.reason));
-            lines.push(format!("    cure: {cure}"));
+    for one in report.not_measured() {
+        if let Some(fix) = &one.cure {
+            lines.push(format!("  {}: {}", one.source, one.reason));
+            lines.push(format!("    fix: {fix}"));
         }
     }
-    let rest = report.not_measured().filter(|u| u.cure.is_none());
-    let rest: Vec<String> = rest.map(|u| format!("{} ({})", u.source, u.reason)).collect();
-    if !rest.is_empty() {
-        lines.push(format!("  {}", rest.join(", ")));
+    let others = report.not_measured().filter(|one| one.cure.is_none());
+    let others: Vec<String> = others.map(|one| format!("{} ({})", one.source, one.reason)).collect();
+    if !others.is_empty() {
+        lines.push(format!("  {}", others.join(", ")));
     }
     if !lines.is_empty() {
         lines.insert(0, "not measured:".into());
@@ -254,7 +259,7 @@ fn components(report: &Report) -> Vec<String> {
             channel.id,
             channel.method.name(),
             channel.source,
-            component.status
+            component.status.as_str()
         ));
         lines.extend(component.note.iter().map(|note| format!("        {note}")));
     }

@@ -1,5 +1,4 @@
-//! How a run went: its power, the grid's intensity and the forecast over its time, thinned to what a picture can show.
-//! Pure.
+//! Power, carbon intensity and forecasts over the time of a run, downsampled for charts. Pure.
 
 use super::decimate::{ever_wider, groups};
 use crate::attribution::carried_over::CarriedInterval;
@@ -12,63 +11,64 @@ use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
 use crate::state::RunState;
 
-/// So many points of power and of intensity are told.
+/// Most entries of mean power in a report.
 const MOST_POWER: usize = 512;
+/// Most pieces of intensity in a report.
 const MOST_HOURS: usize = 256;
-/// And of forecasts.
+/// Most earlier forecasts in a report.
 pub const MOST_FORECASTS: usize = 64;
 
-/// How a run went.
+/// Power, intensity and forecasts over the time of a run.
 #[derive(Default)]
 pub struct TimeSeries {
     /// Mean power, oldest first.
     pub power: Vec<PowerPoint>,
-    /// The grid's intensity, oldest first; None where one figure holds for all of the run.
+    /// Carbon intensity, oldest first; None: one figure is used for the whole run.
     pub hours: Option<Vec<Piece>>,
-    /// What was forecast after so many epochs, fewest first.
+    /// Earlier forecasts, fewest epochs first.
     pub forecasts: Vec<Forecast>,
 }
 
 /// Mean power over some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PowerPoint {
-    /// From, s since 1970 UTC,
+    /// Begin, s since 1970 UTC.
     pub from: f64,
-    /// to.
+    /// End, s since 1970 UTC.
     pub to: f64,
-    /// By kind, in the order of `DeviceKind::ALL`, W; None: not known.
+    /// Power of each kind, in the order of `DeviceKind::ALL`, W; None: unknown.
     pub watts: [Option<f64>; DeviceKind::ALL.len()],
 }
 
 impl TimeSeries {
-    /// The course of a run up to `now`, ns; an epoch that is open is shown as far as it is.
-    pub fn new(books: &RunState, pricing: &EmissionFactors, planned: u64, level: f64, now: MonoNs) -> TimeSeries {
-        let RunState { ledger, calendar, .. } = books;
+    /// The time series of a run up to `now`, with the open epoch as far as it is.
+    pub fn new(state: &RunState, factors: &EmissionFactors, planned: u64, level: f64, now: MonoNs) -> TimeSeries {
+        let RunState { ledger, calendar, .. } = state;
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
         let known_until =
-            (0..books.metered.len()).map(|channel| ledger.credited_until(channel)).max().flatten().unwrap_or_default();
-        let mut since: Vec<CarriedInterval> = stretches(ledger, calendar, begin, end, known_until).collect();
+            (0..state.metered.len()).map(|channel| ledger.credited_until(channel)).max().flatten().unwrap_or_default();
+        let mut own: Vec<CarriedInterval> = intervals(ledger, calendar, begin, end, known_until).collect();
         if !ledger.is_open() {
-            end_with(&mut since, used(books));
+            close_last(&mut own, used(state));
         }
-        let stretches: Vec<CarriedInterval> = books.past.power.iter().copied().chain(since).collect();
+        let intervals: Vec<CarriedInterval> = state.past.power.iter().copied().chain(own).collect();
         let from = calendar.unix_s(begin).0;
-        let from = stretches.first().map_or(from, |first| first.from.min(from));
-        // What an earlier process made up where nothing was said is not known.
+        let from = intervals.first().map_or(from, |first| first.from.min(from));
+        // An earlier process may have filled its gaps otherwise: only reported figures of its time are known.
         let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin).0 || matches!(piece.origin, Origin::Said(_));
         let pieces =
-            |curve| pricing.pieces(curve, from, calendar.unix_s(end).0).filter(is_known).collect::<Vec<Piece>>();
+            |curve| factors.pieces(curve, from, calendar.unix_s(end).0).filter(is_known).collect::<Vec<Piece>>();
         TimeSeries {
-            power: thinned_power(&stretches),
-            hours: pricing.curve.map(|curve| thinned_hours(&pieces(curve))),
-            forecasts: forecasts(books, planned, level),
+            power: thinned_power(&intervals),
+            hours: factors.curve.map(|curve| thinned_hours(&pieces(curve))),
+            forecasts: forecasts(state, planned, level),
         }
     }
 }
 
-/// What was used by time, from `begin` to `end`, ns. Energy is known up to `known_until`, ns: the last step is no longer.
-fn stretches(
+/// Energy by time, from `begin` to `end`. Energy is known up to `known_until`, where the last interval ends.
+fn intervals(
     ledger: &Ledger,
     calendar: &WallClock,
     begin: MonoNs,
@@ -90,37 +90,38 @@ fn stretches(
     })
 }
 
-/// What this process measured of the run, by kind.
-fn used(books: &RunState) -> PerKind {
+/// The run's energy that this process measured, by kind.
+fn used(state: &RunState) -> PerKind {
     let mut used = PerKind::default();
-    for (number, metered) in books.ours() {
-        let joules = books.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
+    for (number, metered) in state.ours() {
+        let joules = state.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
         joules.into_iter().for_each(|(all, before)| used.add(metered.channel.kind, all - before));
     }
     used
 }
 
-/// The last step goes on after the run: its share of the run is what the others leave of the whole, whenever that is asked.
-fn end_with(stretches: &mut [CarriedInterval], whole: PerKind) {
-    let Some((last, others)) = stretches.split_last_mut() else { return };
+/// Sets the last interval's energy to the rest of the run's energy. Its step goes on after the run, and grows meanwhile.
+fn close_last(intervals: &mut [CarriedInterval], whole: PerKind) {
+    let Some((last, others)) = intervals.split_last_mut() else { return };
     let mut rest = PerKind::default();
     for kind in DeviceKind::ALL {
-        let before: f64 = others.iter().filter_map(|stretch| stretch.energy.get(kind)).sum();
+        let before: f64 = others.iter().filter_map(|interval| interval.energy.get(kind)).sum();
         whole.get(kind).into_iter().for_each(|joules| rest.add(kind, (joules - before).max(0.0)));
     }
     last.energy = rest;
 }
 
-/// Mean power, neighbours together until few enough are left. Their energy stays: a gap too short to be one lowers the mean.
-pub fn thinned_power(stretches: &[CarriedInterval]) -> Vec<PowerPoint> {
+/// Mean power of intervals, where neighbours are merged until few enough are left. Merging keeps the energy: a gap within
+/// a group lowers its mean.
+pub fn thinned_power(intervals: &[CarriedInterval]) -> Vec<PowerPoint> {
     let mean = |of: &[CarriedInterval], kind: DeviceKind| {
-        let joules = of.iter().filter_map(|stretch| stretch.energy.get(kind)).reduce(|a, b| a + b)?;
-        let unknown = of.iter().filter(|stretch| stretch.energy.get(kind).is_none());
-        let unknown_s: f64 = unknown.map(|stretch| stretch.to - stretch.from).sum();
+        let joules = of.iter().filter_map(|interval| interval.energy.get(kind)).reduce(|a, b| a + b)?;
+        let unknown = of.iter().filter(|interval| interval.energy.get(kind).is_none());
+        let unknown_s: f64 = unknown.map(|interval| interval.to - interval.from).sum();
         let known_s = of.last()?.to - of.first()?.from - unknown_s;
         (known_s > 0.0).then(|| joules / known_s)
     };
-    let groups = groups(stretches, |stretch| (stretch.from, stretch.to), MOST_POWER);
+    let groups = groups(intervals, |interval| (interval.from, interval.to), MOST_POWER);
     let power = groups.into_iter().filter_map(|group| {
         let watts = DeviceKind::ALL.map(|kind| mean(group, kind));
         Some(PowerPoint { from: group.first()?.from, to: group.last()?.to, watts })
@@ -128,7 +129,7 @@ pub fn thinned_power(stretches: &[CarriedInterval]) -> Vec<PowerPoint> {
     power.collect()
 }
 
-/// The same of the grid's intensity.
+/// Carbon intensity, where neighbours are merged into their mean until few enough are left.
 fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
     let groups = groups(pieces, |piece| (piece.from, piece.to), MOST_HOURS);
     let hours = groups.into_iter().filter_map(|group| {
@@ -140,22 +141,22 @@ fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
     hours.collect()
 }
 
-/// The forecasts as they were, made anew from the epochs that had ended by then.
-fn forecasts(books: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
-    let ledger = &books.ledger;
+/// Earlier forecasts, computed again from the epochs that had ended by then.
+fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
+    let ledger = &state.ledger;
     let counts = ledger.history().iter().scan(0, |count, epoch| {
         *count += epoch.count;
         Some(*count)
     });
-    let ends: Vec<u64> = counts.take_while(|count| *count <= books.settled.min(planned)).collect();
+    let ends: Vec<u64> = counts.take_while(|count| *count <= state.settled.min(planned)).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
-        forecast::forecast(planned, level, ledger.observed(epochs), between, &books.progress)
+        forecast::forecast(planned, level, ledger.observed(epochs), between, &state.progress)
     };
     ever_wider(&ends, MOST_FORECASTS).filter_map(after).collect()
 }
 
-/// What lay between the first epochs. Of its energy only all is known: it is divided as the time is.
+/// Time and energy between the first epochs. Only the energy of all gaps is known; it is divided by their time.
 fn between_first(ledger: &Ledger, epochs: u64) -> InterEpoch {
     let between = ledger.between_first(epochs);
     let all_s = ledger.between_ns() as f64 * 1e-9;

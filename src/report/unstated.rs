@@ -1,4 +1,4 @@
-//! Reports whose estimates state no error: those of version 0.1.0, and Carbontracker's. Such an estimate is not exact. Pure.
+//! Completes reports whose estimates state no error: those of version 0.1.0 and of Python's Carbontracker. Pure.
 
 use super::{equivalents, figures};
 use crate::forecast::uncertainty::ends;
@@ -6,7 +6,7 @@ use crate::measurement::channel::ErrorBand;
 use crate::units::times;
 use serde_json::{Map, Value, json};
 
-/// Gives the estimates of a report that state no error that of an unknown processor, and all that rests on them.
+/// Gives estimates without an error the interval of an unknown processor, and completes all fields that follow from them.
 pub fn complete(report: &mut Value) {
     let mut is_assumed = false;
     for component in report.get_mut("components").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -26,8 +26,7 @@ pub fn complete(report: &mut Value) {
         complete_rest(report, band);
         complete_forecasts(report, band);
         let (low, high) = (times(ErrorBand::UNSTATED.low), times(ErrorBand::UNSTATED.high));
-        let note =
-            format!("its estimates state no error: the truth is taken to lie between {low} and {high} times each");
+        let note = format!("its estimates state no error; the truth is assumed to be {low} to {high} times each");
         let notes = report.get_mut("notes").and_then(Value::as_array_mut);
         notes.into_iter().for_each(|notes| notes.push(json!(note)));
     }
@@ -42,7 +41,7 @@ fn unstated(band: ErrorBand) -> Value {
     json!({"low": band.low, "high": band.high, "stated": false})
 }
 
-/// How far off their sum may be. As long as none has used anything, any of the estimates may be all of it.
+/// The error interval of the components' sum. If no component has any energy yet, it is the widest interval of all.
 fn of_components(report: &Value) -> Option<ErrorBand> {
     let components = report.get("components").and_then(Value::as_array)?;
     let part = |one: &Value| (one.get("energy_j").and_then(Value::as_f64).unwrap_or(0.0), ErrorBand::of_component(one));
@@ -60,7 +59,7 @@ fn complete_usage(report: &mut Value, band: ErrorBand) {
     usage.append(&mut figures);
 }
 
-/// What else follows from the energy.
+/// Completes the other sections that follow from the energy.
 fn complete_rest(report: &mut Value, band: ErrorBand) {
     let co2eq_g = report.pointer("/usage/co2eq_g").and_then(Value::as_f64);
     let is_any = |list: &&mut Value| list.as_array().is_some_and(|list| !list.is_empty());
@@ -72,7 +71,7 @@ fn complete_rest(report: &mut Value, band: ErrorBand) {
     }
 }
 
-/// A forecast's interval includes the error of what is estimated.
+/// Widens the intervals of forecasts by the error of the estimates.
 fn complete_forecasts(report: &mut Value, band: ErrorBand) {
     let widen = |forecast: &mut Value| {
         for figure in ["energy_j", "co2eq_g"] {
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_estimated_without_an_error_is_not_exact() {
+    fn estimates_without_an_error_get_an_assumed_one() {
         let mut report = old("estimate", "ok");
         complete(&mut report);
         assert_eq!(report["components"][0]["error"], json!({"low": 0.2, "high": 3.0, "stated": false}));
@@ -121,7 +120,7 @@ mod tests {
             (&json!(20.0), &json!(2.0))
         );
         assert!(
-            is_assumed(&report) && report["notes"][0].as_str().is_some_and(|note| note.contains("0.2 and 3")),
+            is_assumed(&report) && report["notes"][0].as_str().is_some_and(|note| note.contains("0.2 to 3")),
             "{report}"
         );
         let once = report.clone();
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_measured_simulated_or_states_its_error_stays() {
+    fn other_components_stay_as_they_are() {
         let mut stated = old("estimate", "ok");
         stated["components"][0]["error"] = json!({"low": 0.5, "high": 2.0});
         for report in [old("counter", "ok"), old("estimate", "simulated"), stated, json!({"components": 1}), json!([])]
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_of_nothing_as_yet_is_as_far_off_as_any() {
+    fn estimates_without_energy_give_the_widest_interval() {
         let mut report = old("estimate", "ok");
         for place in 0..2 {
             report["components"][place]["energy_j"] = Value::Null;

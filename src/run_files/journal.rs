@@ -14,7 +14,7 @@ use crate::attribution::ledger::Energies;
 use crate::clock::{MonoNs, UnixS};
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use crate::measurement::source;
-use crate::report::{Report, STATUSES, named};
+use crate::report::{ComponentStatus, Report, named};
 use crate::sanitize;
 use crate::units;
 use serde_json::{Map, Value, json};
@@ -45,8 +45,8 @@ pub fn opening(report: &Report, life: u64, before: u64, process: &Process) -> Va
 
 /// What is measured and what is not, and what it is priced by: the numbers of `so_far` come in this order.
 pub fn components(report: &Report) -> Value {
-    let named = |(channel, _, status): (&Channel, Energies, &str)| {
-        let more = [("simulated", json!(channel.simulated)), ("status", json!(status))];
+    let named = |(channel, _, status): (&Channel, Energies, ComponentStatus)| {
+        let more = [("simulated", json!(channel.simulated)), ("status", json!(status.as_str()))];
         let error = channel.error.map(|band| ("error", band.json()));
         Value::Object(named(channel, more.into_iter().chain(error)))
     };
@@ -77,7 +77,7 @@ fn shares(report: &Report) -> Value {
 /// The report's numbers at this moment, and what was used since this was said last.
 pub fn so_far(report: &Report, at: UnixS, power: Option<CarriedInterval>) -> Value {
     let energy = |energy: Energy| json!([energy.joules, energy.credited_ns * 1e-9, energy.measured_ns * 1e-9]);
-    let used = |(_, used, _): (&Channel, Energies, &str)| json!([energy(used.epochs), energy(used.between)]);
+    let used = |(_, used, _): (&Channel, Energies, ComponentStatus)| json!([energy(used.epochs), energy(used.between)]);
     let power = power.map(|power| {
         let joules = DeviceKind::ALL.map(|kind| (kind.joules(), json!(power.energy.get(kind))));
         let ends = [("from", json!(power.from)), ("to", json!(power.to))];
@@ -135,9 +135,9 @@ pub struct Journal {
     /// Forecasts as they were after epochs.
     pub forecasts: Vec<Value>,
     /// What was measured, by the last numbers.
-    channels: Vec<(Channel, &'static str)>,
+    channels: Vec<(Channel, ComponentStatus)>,
     /// What the numbers to come are about.
-    named: Option<Vec<(Channel, &'static str)>>,
+    named: Option<Vec<(Channel, ComponentStatus)>>,
     /// What is not, and why.
     pub unavailable: Value,
     /// Who counts the devices that it shares with other ranks of its job.
@@ -353,7 +353,7 @@ impl Journal {
     }
 
     /// What was measured, and how it stood.
-    pub fn measured(&self) -> impl Iterator<Item = (CarriedComponent, &'static str)> {
+    pub fn measured(&self) -> impl Iterator<Item = (CarriedComponent, ComponentStatus)> {
         self.channels.iter().enumerate().map(|(place, (channel, status))| {
             let used = self.so_far.pointer(&format!("/components/{place}")).map(energies);
             (CarriedComponent { channel: channel.clone(), used: used.unwrap_or_default() }, *status)
@@ -397,9 +397,9 @@ fn channel(named: &Value) -> Option<Channel> {
     Some(Channel { simulated, error, ..Channel::new((kind, source), device, id, method, quantity) })
 }
 
-fn status(named: &Value) -> &'static str {
-    let told = named.get("status").and_then(Value::as_str);
-    STATUSES.into_iter().find(|status| told == Some(status)).unwrap_or("ok")
+fn status(named: &Value) -> ComponentStatus {
+    let name = named.get("status").and_then(Value::as_str);
+    name.and_then(|name| name.parse().ok()).unwrap_or(ComponentStatus::Ok)
 }
 
 fn energies(used: &Value) -> Energies {

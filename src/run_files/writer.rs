@@ -273,7 +273,7 @@ impl Writer {
         let open = books.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
         let whole = books.settled >= books.ledger.epochs() && !books.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
-        let report = report.noting(|open_s| self.shared.notes(open_s));
+        let report = report.with_notes(|open_s| self.shared.notes(open_s));
         // What is used now is known later: the time goes as far as the energy, or the power would come out too low.
         let (until, energy) = (books.all_known_until().min(at), books.ledger.timeline().total());
         let used = Used { until, energy, counted_until: books.ledger.last_end().map(|end| end.min(until)) };

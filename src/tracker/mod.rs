@@ -189,7 +189,7 @@ impl Tracker {
         let (books, whole) = self.shared.settled_books(ended, deadline.saturating_duration_since(Instant::now()));
         let open = is_open.then(|| OpenEpoch { share: self.shared.marked_share() });
         Report::new(&self.setting, &books, Now { at: os::monotonic_ns(), whole, open }, detail)
-            .noting(|open_s| self.shared.notes(open_s))
+            .with_notes(|open_s| self.shared.notes(open_s))
     }
 
     /// Waits until the ring takes the backlog; returns how many epochs are in the ring or have been taken from it.

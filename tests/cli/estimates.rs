@@ -96,7 +96,7 @@ fn text_marks_an_estimate() {
     for line in [
         "  energy  about 0.12 kWh (0.10 to 0.14 kWh), of which about 14 kJ between epochs",
         "about 0.12 kWh, about 0.17 kWh with PUE 1.5; readings cover 100.0 % of the time",
-        "          25.0 % of it is estimated: in nine cases of ten the truth lies in the interval",
+        "          25.0 % of it is estimated: in nine cases of ten the truth is in the interval",
         "  CO2e    about 35 g (30 to 43 g) at 200 g/kWh",
         "          as much as about 0.32 km in a new EU car (0.28 to 0.4",
         "  energy  about 0.14 kWh (0.12 to 0.1",
@@ -144,13 +144,13 @@ fn page_marks_an_estimate() {
     for expected in [
         "about 0.12 kWh",
         "0.10 kWh to 0.14 kWh, in nine cases of ten",
-        "25.0 % of it an estimate",
+        "25.0 % of it estimated, not measured",
         "about 35 g",
-        "The intervals of energy and CO2e include the error of what is estimated.",
+        "The intervals of energy and CO2e include the error of estimates.",
         "about 100 kJ (52 kJ to 210 kJ)",
-        "in nine cases of ten the truth lies between 0.5 and 2 times its figure",
+        "in nine cases of ten the truth is 0.5 to 2 times its figure",
         "about 0.052 EUR (0.045 to 0.065 EUR)",
-        "between 0.88 and 1.25 times these masses",
+        "0.88 to 1.25 times these masses",
         "two digits are shown",
         "It is partly estimated",
     ] {

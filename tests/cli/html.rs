@@ -270,7 +270,7 @@ fn a_million_epochs_stay_a_page() {
     let took = begin.elapsed();
     crate::retry::say(&format!("a million epochs: {} bytes in {took:?}", page.len()));
     assert!(page.len() < 1_500_000 && took < Duration::from_secs(2), "{} bytes in {took:?}", page.len());
-    assert!(page.contains("kept in groups") && page.contains("evenly from first to last"));
+    assert!(page.contains("kept in groups") && page.contains("evenly from the first to the last"));
     let Some(seen) = see(&[page], Sight::NARROW) else { return };
     assert!(seen[0]["page_width"].as_f64().unwrap() <= 390.0);
 }

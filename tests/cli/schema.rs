@@ -8,7 +8,7 @@ mod schemas;
 
 use carbontracker::measurement::channel::{DeviceKind, MeasuringMethod};
 use carbontracker::measurement::source;
-use carbontracker::report;
+use carbontracker::report::{self, ComponentStatus, RunPhase};
 use documents::Documents;
 use schemas::{Place, Schemas};
 use serde_json::{Value, json};
@@ -119,7 +119,11 @@ fn closed_sets_are_the_librarys() {
     assert_eq!(component("method"), json!(MeasuringMethod::ALL.map(MeasuringMethod::name)));
     assert_eq!(component("source"), json!(source::NAMES));
     assert_eq!(report("/$defs/unavailable/properties/source/enum"), json!(source::NAMES));
-    assert_eq!(report("/$defs/component/properties/status/enum"), json!(report::STATUSES));
+    let status = report("/$defs/component/properties/status/enum");
+    assert_eq!(status, json!(ComponentStatus::ALL.map(ComponentStatus::as_str)));
+    // An imported log states no phase.
+    let phases = RunPhase::ALL.map(|phase| Some(phase.as_str())).into_iter().chain([None]);
+    assert_eq!(report("/$defs/run/properties/state/enum"), phases.collect::<Value>());
     assert_eq!(report("/properties/schema/const"), json!(report::SCHEMA));
     let channel = |name: &str| SCHEMAS.journal.pointer(&format!("/$defs/channel/properties/{name}/enum")).unwrap();
     assert_eq!(

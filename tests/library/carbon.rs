@@ -90,7 +90,7 @@ fn a_file_that_ends_before_the_run_is_extrapolated_and_reported() {
     assert!((grams / kwh - 100.0).abs() < 1e-6);
     assert_eq!((&report["intensity"]["coverage"], &report["intensity"]["slots_used"]), (&0.0.into(), &0.into()));
     let notes = report["notes"].to_string();
-    assert!(notes.contains("100.0 % of the energy had no intensity of its own hour"), "{notes}");
+    assert!(notes.contains("100.0 % of the energy has no intensity of its own hour"), "{notes}");
     assert!(tracker.report("text").unwrap().contains("0 % of the energy at its own hour's figure"));
     std::fs::remove_file(path).unwrap();
 }
@@ -175,7 +175,7 @@ fn a_bad_file_leaves_the_yearly_average_until_it_is_mended() {
     }
     let notes = report["notes"].to_string();
     assert!(
-        notes.contains("CO2 is priced at the yearly average of DK: intensity='") && notes.contains("line 2: 3 cells")
+        notes.contains("CO2 is converted at the yearly average of DK: intensity='") && notes.contains("line 2: 3 cells")
     );
     let now = unix_s();
     let mended = format!("# source: me\ntime,g_per_kwh\n{},\"123,4\"\n{},\"123,4\"\n", now - 60.0, now + 3600.0);

@@ -75,7 +75,7 @@ fn the_services_samples_price_a_run_too() {
             "{options}"
         );
         assert!(
-            report["notes"].to_string().contains("100.0 % of the energy had no intensity of its own hour"),
+            report["notes"].to_string().contains("100.0 % of the energy has no intensity of its own hour"),
             "{options}"
         );
     }
@@ -104,7 +104,7 @@ fn marginal_figures_stand_beside_the_price_and_are_no_part_of_it() {
     assert_eq!(asked[1].header("authorization"), Some("Bearer a-token"));
     let shown = ["text", "json", "prometheus"].map(|format| tracker.report(format).unwrap()).join("");
     assert!(
-        shown.contains("g that one kWh more emits") && !shown.contains("my-word") && !shown.contains("a-token"),
+        shown.contains("g for one more kWh") && !shown.contains("my-word") && !shown.contains("a-token"),
         "{shown}"
     );
     // Later figures may be lower: a counter that falls has begun anew, to Prometheus, and would be added once more.

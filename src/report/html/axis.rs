@@ -1,23 +1,23 @@
-//! A chart's axes: where the ticks stand and what they say. Pure.
+//! A chart's axes: positions and labels of the ticks. Pure.
 
 use crate::units::instant;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
 
-/// What an axis counts.
+/// The kind of value on an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
     /// Amounts.
     Amount,
-    /// Whole things.
+    /// Whole numbers.
     Count,
-    /// Whole things by their order of magnitude, from 1.
+    /// Whole numbers from 1, on a logarithmic scale.
     Magnitude,
     /// The time of day, s since 1970 UTC.
     Clock,
 }
 
-/// An axis.
+/// An axis, with its range and the step of its ticks.
 #[derive(Clone, Debug)]
 pub struct Axis {
     scale: Scale,
@@ -26,11 +26,14 @@ pub struct Axis {
     step: f64,
 }
 
+/// A minute, s.
 const MINUTE: f64 = 60.0;
+/// An hour, s.
 const HOUR: f64 = 3600.0;
+/// A day, s.
 const DAY: f64 = 86400.0;
-/// Steps of a clock that a reader finds natural, s.
-const CLOCK: [f64; 22] = [
+/// Steps of a time axis, s.
+const CLOCK_STEPS_S: [f64; 22] = [
     1.0,
     2.0,
     5.0,
@@ -56,11 +59,11 @@ const CLOCK: [f64; 22] = [
 ];
 
 impl Axis {
-    /// An axis from one value to another with `most` ticks or fewer.
+    /// An axis from one value to another with at most `most` ticks.
     pub fn new(scale: Scale, from: f64, to: f64, most: usize) -> Axis {
         let to = if to > from { to } else { from + from.abs().max(1.0) * 1e-3 };
         let least = (to - from) / most.max(1) as f64;
-        let clock = || CLOCK.into_iter().find(|step| *step >= least).filter(|_| least > 0.5);
+        let clock = || CLOCK_STEPS_S.into_iter().find(|step| *step >= least).filter(|_| least > 0.5);
         let step = match scale {
             Scale::Clock => clock().unwrap_or_else(|| round(least)),
             Scale::Count => round(least).max(1.0),
@@ -69,7 +72,7 @@ impl Axis {
         Axis { scale, from, to, step }
     }
 
-    /// The same with its ends at ticks.
+    /// This axis, widened so that its ends are at ticks.
     pub fn rounded(self) -> Axis {
         let (from, to) = ((self.from / self.step).floor() * self.step, (self.to / self.step).ceil() * self.step);
         Axis { from, to, ..self }
@@ -84,7 +87,7 @@ impl Axis {
         (0..=(last - first).clamp(0.0, 50.0) as u32).map(|n| (first + f64::from(n)) * self.step).collect()
     }
 
-    /// What stands at a tick.
+    /// The label of a tick.
     fn label(&self, tick: f64) -> String {
         let decimals = (-self.step.log10()).ceil().clamp(0.0, 9.0) as usize;
         match self.scale {
@@ -95,7 +98,7 @@ impl Axis {
                 let at = |range: Range<usize>| stamp.get(range).unwrap_or_default().to_owned();
                 match self.step {
                     step if step >= DAY => at(5..10),
-                    step if step >= MINUTE && at(11..19) == "00:00:00" => at(5..10), // another day begins
+                    step if step >= MINUTE && at(11..19) == "00:00:00" => at(5..10), // a new day
                     step if step >= MINUTE => at(11..16),
                     step if step >= 1.0 => at(11..19),
                     _ => format!("{}{}", at(14..19), fraction(tick, decimals)),
@@ -105,13 +108,13 @@ impl Axis {
     }
 }
 
-/// The part of a second, as ".25".
+/// The fraction of a second, as ".25".
 fn fraction(tick: f64, decimals: usize) -> String {
     let part = format!("{:.decimals$}", tick.rem_euclid(1.0));
     part.get(1..).unwrap_or_default().to_owned()
 }
 
-/// The least of 1, 2 and 5 times a power of ten that is no less.
+/// The smallest value of 1, 2 or 5 times a power of ten that is at least `least`.
 fn round(least: f64) -> f64 {
     let power = 10f64.powf(least.max(1e-12).log10().floor());
     [1.0, 2.0, 5.0].map(|times| times * power).into_iter().find(|step| *step >= least).unwrap_or(10.0 * power)
@@ -122,9 +125,9 @@ impl Ranged for Axis {
     type ValueType = f64;
 
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        let place = |x: f64| if self.scale == Scale::Magnitude { x.max(1.0).ln() } else { x };
-        let share = (place(*value) - place(self.from)) / (place(self.to) - place(self.from));
-        // What lies far outside is drawn just outside.
+        let position = |x: f64| if self.scale == Scale::Magnitude { x.max(1.0).ln() } else { x };
+        let share = (position(*value) - position(self.from)) / (position(self.to) - position(self.from));
+        // A value far outside is drawn just outside.
         let share = share.clamp(-1.0, 2.0);
         limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
     }
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_has_the_steps_of_clocks() {
+    fn time_axes_have_natural_steps() {
         const NOON: f64 = 1_772_452_800.0;
         let clock = |from: f64, to: f64| shown(Scale::Clock, NOON + from, NOON + to, 4);
         assert_eq!(clock(0.0, 0.05), ["00:00.00", "00:00.02", "00:00.04"]);
@@ -175,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_between_the_ends_is_drawn_between_them() {
+    fn values_in_range_are_drawn_in_range() {
         let axis = Axis::new(Scale::Amount, 0.0, 412.0, 5).rounded();
         assert_eq!((axis.range(), axis.map(&250.0, (0, 1000))), (0.0..500.0, 500));
         let axis = Axis::new(Scale::Magnitude, 1.0, 100.0, 5);

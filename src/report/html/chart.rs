@@ -1,21 +1,21 @@
-//! A chart as SVG: twice, wide and narrow, of which the page shows the one that fits. Colours are names: the page's
-//! style gives each its shade by day and night.
+//! A chart as SVG, in a wide and a narrow form; the page shows the form that fits. The page's style replaces each colour
+//! by a shade for light or dark mode.
 
 use super::axis::{Axis, Scale};
 use maud::{Markup, PreEscaped, html};
 use plotters::prelude::*;
 use std::error::Error;
 
-/// A colour as it is drawn by day, which the style knows it by.
+/// A colour in light mode, which is also its name in the page's style.
 pub type Colour = RGBColor;
-/// Text and axes.
+/// The colour of text and axes.
 const INK: Colour = RGBColor(0x1b, 0x1f, 0x23);
-/// Lines behind the curves.
+/// The colour of lines behind the curves.
 const GRID: Colour = RGBColor(0xdd, 0xe1, 0xe4);
 
-/// What is drawn.
+/// A shape in a chart, in the coordinates of its axes.
 pub enum Shape {
-    /// A closed area.
+    /// A closed area with its opacity, 0 to 1.
     Area(Colour, f64, Vec<(f64, f64)>),
     /// A line.
     Line(Colour, Vec<(f64, f64)>),
@@ -26,7 +26,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Gives it another colour.
+    /// Changes the colour.
     pub fn paint(&mut self, with: Colour) {
         let (Shape::Area(colour, ..) | Shape::Line(colour, _) | Shape::Dashed(colour, _) | Shape::Dots(colour, _)) =
             self;
@@ -34,24 +34,24 @@ impl Shape {
     }
 }
 
-/// A chart: its axes' ranges and what is drawn.
+/// A chart: the ranges of its axes, and its shapes.
 pub struct Chart {
-    /// What it shows, for who cannot see it.
+    /// A description for readers who cannot see the chart.
     pub label: String,
-    /// What x counts, from and to.
+    /// The scale of x, and its range.
     pub x: (Scale, f64, f64),
-    /// From and to, and whether its ends may be rounded to ticks.
+    /// The range of y. Its ends are rounded to ticks.
     pub y: (f64, f64),
-    /// In order, the last on top.
+    /// The shapes in drawing order: the last is on top.
     pub shapes: Vec<Shape>,
 }
 
-/// One of the two forms: its name in the style, its size in CSS pixels, ticks on x.
+/// One of the two forms: its class in the style, its size in CSS pixels, and the number of ticks on x.
 struct Form {
     class: &'static str,
     width: u32,
     height: u32,
-    /// Room for what stands at y.
+    /// Room for the labels of y, CSS pixels.
     left: u32,
     ticks: usize,
 }
@@ -60,25 +60,25 @@ const FORMS: [Form; 2] = [
     Form { class: "wide", width: 820, height: 250, left: 52, ticks: 8 },
     Form { class: "narrow", width: 340, height: 230, left: 44, ticks: 4 },
 ];
-/// Drawn so many times as large, as places are whole numbers.
-const FINE: u32 = 2;
-/// Half of "00:00:00", for a tick at the end, CSS pixels.
-const RIGHT: u32 = 28;
-/// Of text, CSS pixels: the crate draws a font of 15 at 12.
-const TEXT: u32 = 15;
+/// Drawing units in a CSS pixel. Coordinates are whole numbers, so more units give smoother curves.
+const UNITS_PER_PIXEL: u32 = 2;
+/// Room for half of the label "00:00:00" at the last tick, CSS pixels.
+const RIGHT_MARGIN: u32 = 28;
+/// Size of text, CSS pixels. `plotters` draws a font of 15 at 12.
+const TEXT_SIZE: u32 = 15;
 
 impl Chart {
-    /// Both forms.
+    /// Draws both forms.
     pub fn render(&self) -> Markup {
         html! { @for form in &FORMS { (self.draw(form)) } }
     }
 
     fn draw(&self, form: &Form) -> Markup {
         let mut drawing = String::new();
-        let (width, height) = (form.width * FINE, form.height * FINE);
-        // Nothing is written but a string, and nothing can fail.
+        let (width, height) = (form.width * UNITS_PER_PIXEL, form.height * UNITS_PER_PIXEL);
+        // Writing into a string cannot fail.
         let _ = self.draw_on(&SVGBackend::with_string(&mut drawing, (width, height)).into_drawing_area(), form);
-        // The outer tag is ours: it names the chart, and lets its size follow the page's.
+        // The outer tag is replaced by one with a label, whose size follows the page.
         let inner = drawing.split_once('>').map_or("", |(_, inner)| inner);
         let inner = inner.trim_end().trim_end_matches("</svg>");
         html! {
@@ -99,18 +99,18 @@ impl Chart {
         let (scale, from, to) = self.x;
         let y = Axis::new(Scale::Amount, self.y.0, self.y.1, 5).rounded();
         let mut chart = ChartBuilder::on(area)
-            .x_label_area_size(TEXT * FINE * 2)
-            .y_label_area_size(form.left * FINE)
-            .margin_top(TEXT * FINE / 2)
-            .margin_right(RIGHT * FINE)
+            .x_label_area_size(TEXT_SIZE * UNITS_PER_PIXEL * 2)
+            .y_label_area_size(form.left * UNITS_PER_PIXEL)
+            .margin_top(TEXT_SIZE * UNITS_PER_PIXEL / 2)
+            .margin_right(RIGHT_MARGIN * UNITS_PER_PIXEL)
             .build_cartesian_2d(Axis::new(scale, from, to, form.ticks), y)?;
-        let text = ("sans-serif", TEXT * FINE).into_font().color(&INK);
+        let text = ("sans-serif", TEXT_SIZE * UNITS_PER_PIXEL).into_font().color(&INK);
         chart
             .configure_mesh()
             .disable_x_mesh()
             .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID.stroke_width(FINE))
-            .axis_style(INK.stroke_width(FINE))
+            .bold_line_style(GRID.stroke_width(UNITS_PER_PIXEL))
+            .axis_style(INK.stroke_width(UNITS_PER_PIXEL))
             .label_style(text)
             .draw()?;
         for shape in &self.shapes {
@@ -119,14 +119,15 @@ impl Chart {
                     chart.draw_series([Polygon::new(points.clone(), colour.mix(*opacity))])?;
                 }
                 Shape::Line(colour, points) => {
-                    chart.draw_series([PathElement::new(points.clone(), colour.stroke_width(2 * FINE))])?;
+                    chart.draw_series([PathElement::new(points.clone(), colour.stroke_width(2 * UNITS_PER_PIXEL))])?;
                 }
                 Shape::Dashed(colour, points) => {
-                    let (dash, style) = (5 * FINE, colour.stroke_width(2 * FINE));
+                    let (dash, style) = (5 * UNITS_PER_PIXEL, colour.stroke_width(2 * UNITS_PER_PIXEL));
                     chart.draw_series(DashedLineSeries::new(points.iter().copied(), dash, dash, style))?;
                 }
                 Shape::Dots(colour, points) => {
-                    chart.draw_series(points.iter().map(|&at| Circle::new(at, 2 * FINE, colour.filled())))?;
+                    chart
+                        .draw_series(points.iter().map(|&at| Circle::new(at, 2 * UNITS_PER_PIXEL, colour.filled())))?;
                 }
             }
         }

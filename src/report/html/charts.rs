@@ -1,4 +1,4 @@
-//! What the page draws of a run.
+//! The charts of a run.
 
 use super::axis::Scale;
 use super::chart::{Chart, Colour, Shape};
@@ -7,37 +7,39 @@ use crate::report::decimate::groups;
 use crate::units::{DisplayUnit, J_PER_KWH};
 use plotters::style::RGBColor;
 
-/// Kinds of component from the bottom of a stack up: name in the report, in words, colour.
+/// Kinds of component from the bottom of a stack to its top: name in the report, words on the page, colour.
 pub const KINDS: [(&str, &str, Colour); 4] = [
     ("node", "whole node", RGBColor(0x8a, 0x5a, 0x9e)),
     ("cpu", "processors", RGBColor(0x00, 0x72, 0xb2)),
     ("dram", "memory", RGBColor(0x00, 0x9e, 0x73)),
     ("gpu", "GPUs", RGBColor(0xd5, 0x5e, 0x00)),
 ];
-/// What is of no kind: time, emissions, the forecast.
+/// The colour of time, emissions and the forecast, which are of no kind.
 const PLAIN: Colour = RGBColor(0x45, 0x6a, 0x9e);
+/// The colour of the outcome beside the forecast.
 const OUTCOME: Colour = RGBColor(0xb3, 0x26, 0x1e);
-/// So many columns can be told apart.
+/// The most columns that a reader can distinguish.
 pub const MOST_COLUMNS: usize = 160;
-/// Few enough to have room between them.
-const FEW: usize = 40;
+/// Up to this number, columns have room between them.
+const MOST_SPACED_COLUMNS: usize = 40;
 
+/// An amount of each kind, in the order of `KINDS`; None: unknown.
 type Amounts = [Option<f64>; KINDS.len()];
 
-/// Amounts of each kind over a span of x, in the order of `KINDS`; None: not known.
+/// Amounts of each kind over a range of x.
 struct Column {
     from: f64,
     to: f64,
     amounts: Amounts,
 }
 
-/// A chart, the unit of its y, and the kinds that are drawn in it.
+/// A chart, the unit of its y, and the kinds of component in it.
 pub struct Drawn {
     /// The chart.
     pub chart: Chart,
     /// The unit of y.
     pub unit: &'static str,
-    /// Places in `KINDS`; none where the chart is of no kind.
+    /// Places in `KINDS`; empty: the chart is not by kind.
     pub kinds: Vec<usize>,
 }
 
@@ -48,7 +50,7 @@ pub fn power(run: &JsonView) -> Option<Drawn> {
     stacked("Power over time by kind of component", Scale::Clock, columns, unit)
 }
 
-/// Energy of each epoch, or where none is known its time.
+/// Energy of each epoch, and true; or, if no energy is known, time of each epoch, and false.
 pub fn epochs(run: &JsonView) -> Option<(bool, Drawn)> {
     let epochs = run.list("/epochs");
     let of = |field: &str| epochs.iter().any(|epoch| epoch.has(field));
@@ -65,7 +67,7 @@ pub fn epochs(run: &JsonView) -> Option<(bool, Drawn)> {
     Some((false, drawn))
 }
 
-/// The forecast after ever more epochs, its interval, and what came true.
+/// The forecast and its interval against the number of epochs, and the outcome.
 pub fn forecasts(run: &JsonView) -> Option<Drawn> {
     let list = run.list("/forecasts");
     let of = if list.iter().any(|then| then.has("/energy_j")) { "energy_j" } else { "duration_s" };
@@ -78,7 +80,7 @@ pub fn forecasts(run: &JsonView) -> Option<Drawn> {
         .collect();
     let (first, last) = (points.first()?[0], points.last()?[0]);
     if first == last {
-        return None; // a point narrows nothing
+        return None; // one point shows no course
     }
     let outcome = run.number(&format!("/usage/{of}")).filter(|_| has_outcome(run));
     let most = points.iter().map(|[.., high]| *high).fold(outcome.unwrap_or(0.0), f64::max);
@@ -100,21 +102,21 @@ pub fn forecasts(run: &JsonView) -> Option<Drawn> {
     Some(plain(&label, (scale, first, last), y, unit.name, shapes))
 }
 
-/// Whether the run came to the end that was forecast.
+/// Whether all planned epochs have ended.
 pub fn is_whole(run: &JsonView) -> bool {
     let number = |pointer: &str| run.number(pointer).unwrap_or(0.0);
     number("/run/epochs_planned") > 0.0 && number("/run/epochs_done") >= number("/run/epochs_planned")
 }
 
-/// Whether there is an outcome to compare the forecast with: of more epochs than were planned there is none.
+/// Whether there is an outcome to compare the forecast with: exactly the planned epochs have ended.
 pub fn has_outcome(run: &JsonView) -> bool {
     is_whole(run) && run.number("/run/epochs_done") == run.number("/run/epochs_planned")
 }
 
-/// The grid's intensity by the hour.
+/// Carbon intensity of the grid by the hour.
 pub fn intensity(run: &JsonView) -> Option<Drawn> {
     let pieces = hours(run)?;
-    // Before a run was taken up, figures may be missing.
+    // Figures from before a resume may be missing.
     let lines = pieces.chunk_by(|(_, to, _), (from, ..)| from == to);
     let line = |pieces: &[(f64, f64, f64)]| pieces.iter().flat_map(|&(from, to, g)| [(from, g), (to, g)]).collect();
     let most = pieces.iter().map(|(.., g)| *g).fold(0.0, f64::max);
@@ -123,7 +125,7 @@ pub fn intensity(run: &JsonView) -> Option<Drawn> {
     Some(plain("The grid's carbon intensity over the run", x, (0.0, most), "gCO2e/kWh", shapes))
 }
 
-/// What was emitted up to each time.
+/// Cumulative emissions by time.
 pub fn emitted(run: &JsonView) -> Option<Drawn> {
     let columns = power_columns(run)?;
     let (flat, pue) = (run.number("/intensity/g_per_kwh")?, run.number("/pue")?);
@@ -145,11 +147,12 @@ pub fn emitted(run: &JsonView) -> Option<Drawn> {
     Some(plain("CO2e emitted since the run began", x, (0.0, unit.amount(sum)), unit.name, shapes))
 }
 
-/// A chart of what is of no kind.
+/// A chart that is not by kind.
 fn plain(label: &str, x: (Scale, f64, f64), y: (f64, f64), unit: &'static str, shapes: Vec<Shape>) -> Drawn {
     Drawn { chart: Chart { label: label.into(), x, y, shapes }, unit, kinds: Vec::new() }
 }
 
+/// Pieces of intensity: begin and end, s since 1970, and g/kWh.
 fn hours(run: &JsonView) -> Option<Vec<(f64, f64, f64)>> {
     let hours = run.part("/intensity/hours");
     let (from, to, g) = (hours.column("/from")?, hours.column("/to")?, hours.column("/g_per_kwh")?);
@@ -157,7 +160,7 @@ fn hours(run: &JsonView) -> Option<Vec<(f64, f64, f64)>> {
     Some(pieces.filter_map(|((from, to), g)| Some((from?, to?, g?))).collect())
 }
 
-/// The mean of pieces over a time; None where none is in it.
+/// The mean intensity of pieces over a time, g/kWh; None: no piece is in it.
 fn mean(pieces: &[(f64, f64, f64)], from: f64, to: f64) -> Option<f64> {
     let within = pieces.iter().map(|&(begin, end, g)| (g, end.min(to) - begin.max(from))).filter(|(_, s)| *s > 0.0);
     let (weighted, seconds) = within.fold((0.0, 0.0), |(sum, all), (g, s)| (sum + g * s, all + s));
@@ -175,7 +178,7 @@ fn power_columns(run: &JsonView) -> Option<Vec<Column>> {
     Some(columns.collect())
 }
 
-/// A column an epoch, or one for neighbours where they are many: what one of them took in the mean.
+/// A column for each epoch, or for neighbours if there are many epochs: then it is their mean.
 fn epoch_columns(epochs: &[JsonView], amounts: impl Fn(&JsonView) -> Amounts) -> Vec<Column> {
     let spans: Vec<(f64, f64, Amounts)> = epochs
         .iter()
@@ -184,7 +187,7 @@ fn epoch_columns(epochs: &[JsonView], amounts: impl Fn(&JsonView) -> Amounts) ->
             Some((index, index + count, amounts(epoch)))
         })
         .collect();
-    let apart = if spans.len() <= FEW { 0.1 } else { 0.0 };
+    let spacing = if spans.len() <= MOST_SPACED_COLUMNS { 0.1 } else { 0.0 };
     let column = |group: &[(f64, f64, Amounts)]| {
         let (from, to) = (group.first()?.0, group.last()?.1);
         let mean = |kind: usize| {
@@ -192,17 +195,18 @@ fn epoch_columns(epochs: &[JsonView], amounts: impl Fn(&JsonView) -> Amounts) ->
             let (sum, count) = known.fold((0.0, 0.0), |(sum, all), (amount, count)| (sum + amount, all + count));
             (count > 0.0).then(|| sum / count)
         };
-        // An epoch's column stands over its number.
-        Some(Column { from: from - 0.5 + apart, to: to - 0.5 - apart, amounts: [0, 1, 2, 3].map(mean) })
+        // The centre of an epoch's column is the epoch's number.
+        Some(Column { from: from - 0.5 + spacing, to: to - 0.5 - spacing, amounts: [0, 1, 2, 3].map(mean) })
     };
     groups(&spans, |(from, to, _)| (*from, *to), MOST_COLUMNS).into_iter().filter_map(column).collect()
 }
 
+/// The height of the highest stack.
 fn top(columns: &[Column]) -> f64 {
     columns.iter().map(|column| column.amounts.iter().flatten().sum::<f64>()).fold(0.0, f64::max)
 }
 
-/// Columns on one another: each kind an area, broken where it is not known or time is missing.
+/// Stacked columns: each kind is an area, with gaps where its amount is unknown or time is missing.
 fn stacked(label: &str, scale: Scale, columns: Vec<Column>, unit: DisplayUnit) -> Option<Drawn> {
     let mut shapes = Vec::new();
     let mut kinds = Vec::new();
@@ -229,7 +233,7 @@ fn stacked(label: &str, scale: Scale, columns: Vec<Column>, unit: DisplayUnit) -
     Some(Drawn { chart, unit: unit.name, kinds })
 }
 
-/// The area between a floor and a ceiling, each (from, to, floor, ceiling).
+/// The area between a floor and a ceiling, from spans of (from, to, floor, ceiling).
 fn area(colour: Colour, spans: &[(f64, f64, f64, f64)]) -> Option<Shape> {
     let ceiling = spans.iter().flat_map(|&(from, to, _, ceiling)| [(from, ceiling), (to, ceiling)]);
     let floor = spans.iter().rev().flat_map(|&(from, to, floor, _)| [(to, floor), (from, floor)]);

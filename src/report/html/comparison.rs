@@ -1,4 +1,4 @@
-//! Several runs on one page: their sum, a table of them, and each.
+//! Several runs on one page: their totals, a table, and the sections of each run.
 
 use super::json_view::{JsonView, percent, whole};
 use super::run_page;
@@ -7,10 +7,10 @@ use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
 
-/// So many runs are told in full.
+/// The most runs with all sections on a page.
 const MOST_IN_FULL: usize = 12;
 
-/// "3 runs", and how many ranks those have that are jobs.
+/// The title, as "3 runs" or "2 runs, 9 ranks".
 pub fn title(runs: &[JsonView]) -> String {
     let ranks: u64 = runs.iter().map(|run| run.ranks().unwrap_or(1)).sum();
     let of_ranks =
@@ -18,7 +18,7 @@ pub fn title(runs: &[JsonView]) -> String {
     format!("{} runs{of_ranks}", runs.len())
 }
 
-/// The page's content.
+/// The content of the page.
 pub fn sections(runs: &[JsonView]) -> Markup {
     html! {
         h1 { (title(runs)) }
@@ -26,13 +26,13 @@ pub fn sections(runs: &[JsonView]) -> Markup {
         (overview(runs))
         @if runs.len() > MOST_IN_FULL {
             p.soft {
-                "The first " (MOST_IN_FULL) " runs follow in full; of the others the table has all there is on this page."
+                "The first " (MOST_IN_FULL) " runs follow in full; the other runs are only in the table."
             }
         }
         @for (n, run) in runs.iter().take(MOST_IN_FULL).enumerate() {
             details data-report=(n) {
                 summary { (run_page::name(run)) }
-                // Within, or a link would not open it.
+                // The id is within the details: otherwise a link does not open them.
                 div id={ "run-" (n) } { (run_page::sections(run)) }
             }
         }
@@ -40,11 +40,10 @@ pub fn sections(runs: &[JsonView]) -> Markup {
 }
 
 fn totals(runs: &[JsonView]) -> Markup {
-    let lacking = |pointer: &str, is_elsewhere: bool| {
-        let lacking = runs.iter().filter(|run| !run.has(pointer) && run.is_counted_elsewhere() == is_elsewhere);
-        lacking.count()
+    let count_lacking = |pointer: &str, is_elsewhere: bool| {
+        runs.iter().filter(|run| !run.has(pointer) && run.is_counted_elsewhere() == is_elsewhere).count()
     };
-    // Of what is measured, and of times and epochs, a sum is as exact as its parts.
+    // The sum of measured amounts, times and epochs has no error interval.
     let error = |pointer: &str| {
         ErrorBand::of_sum(runs.iter().filter_map(|run| Some((run.number(pointer)?, run.error("/usage/error")))))
     };
@@ -59,11 +58,11 @@ fn totals(runs: &[JsonView]) -> Markup {
                 }
             }
             @if let Some(interval) = interval { dd { (interval) ", in nine cases of ten" } }
-            @if lacking(pointer, false) > 0 {
-                dd { "of " (known.len()) " runs; of " (lacking(pointer, false)) " it is unknown" }
+            @if count_lacking(pointer, false) > 0 {
+                dd { (known.len()) " runs; unknown for " (count_lacking(pointer, false)) " more" }
             }
-            @if lacking(pointer, true) > 0 {
-                dd { "that of " (lacking(pointer, true)) " ranks is in what others count" }
+            @if count_lacking(pointer, true) > 0 {
+                dd { "other ranks count it for " (count_lacking(pointer, true)) " ranks" }
             }
         }
     };
@@ -99,7 +98,7 @@ fn overview(runs: &[JsonView]) -> Markup {
                 th.long scope="row" {
                     @if n < MOST_IN_FULL { a href={ "#run-" (n) } { (run_page::name(run)) } } @else { (run_page::name(run)) }
                     br;
-                    span.soft { (run_page::whence(run)) }
+                    span.soft { (run_page::where_and_when(run)) }
                 }
                 td.n data-label="epochs" { (run.shown("/run/epochs_done", whole)) }
                 td.n data-label="time" { (run.shown("/usage/duration_s", duration)) }

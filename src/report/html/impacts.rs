@@ -1,11 +1,11 @@
-//! What stands beside the emissions and is no part of them: money, water, the devices' making, marginal emissions.
+//! Other impacts, which are not part of the emissions: cost, water, making of the devices, marginal emissions.
 
 use super::json_view::JsonView;
 use super::tables::{TableHead, table};
 use crate::units::{Amount, digits, grams};
 use maud::{Markup, html};
 
-/// The section; nothing where no rates were given.
+/// The section; empty: the user gave no rates.
 pub fn section(run: &JsonView) -> Markup {
     let extras = run.part("/extras");
     let rows = [
@@ -18,18 +18,18 @@ pub fn section(run: &JsonView) -> Markup {
         TableHead::Text(""),
         TableHead::Number("used"),
         TableHead::Number("whole run, forecast"),
-        TableHead::Text("by"),
+        TableHead::Text("rate"),
     ];
     html! {
         @if rows.iter().any(|row| !row.0.is_empty()) {
-            h2 { "Beside it" }
+            h2 { "Other impacts" }
             p.soft { "None of this is in the CO2e above." }
             (table(&heads, html! { @for row in &rows { (row) } }))
         }
     }
 }
 
-/// A row; nothing where no rate was given.
+/// A row; empty: the user gave no rate.
 fn row(of: &JsonView, title: &str, [used, whole]: [&str; 2], amount: Amount, rate: Markup) -> Markup {
     html! {
         @if of.has("") {
@@ -43,7 +43,7 @@ fn row(of: &JsonView, title: &str, [used, whole]: [&str; 2], amount: Amount, rat
     }
 }
 
-/// An amount, of an estimate with its interval: the report has multipliers.
+/// An amount, with its interval if it is estimated. The report has the interval as multiples.
 fn with_interval(of: &JsonView, pointer: &str, amount: Amount, error: &str) -> Markup {
     let error = of.error(error);
     let interval = of.number(pointer).zip(error).map(|(number, band)| amount.interval(number, band));
@@ -61,9 +61,9 @@ fn cost(cost: &JsonView) -> Markup {
 
 fn water(water: &JsonView) -> Markup {
     let places = [("/on_site_l", "on site"), ("/off_site_l", "at the power plants")];
-    let given = places.into_iter().filter(|(field, _)| water.has(field));
+    let known = places.into_iter().filter(|(field, _)| water.has(field));
     let rate = html! {
-        @for (n, (field, place)) in given.enumerate() { @if n > 0 { ", " } (water.amount(field, Amount::Of("L"), water.error("/error"))) " " (place) }
+        @for (n, (field, place)) in known.enumerate() { @if n > 0 { ", " } (water.amount(field, Amount::Of("L"), water.error("/error"))) " " (place) }
     };
     row(water, "water", ["/litres", "/forecast_litres"], Amount::Of("L"), rate)
 }
@@ -78,7 +78,7 @@ fn making(embodied: &JsonView) -> Markup {
 
 fn margin(marginal: &JsonView) -> Markup {
     let rate = html! {
-        "what one kWh more emits: " (marginal.shown("/g_per_kwh", digits)) " g (" (marginal.words("/source")) ", "
+        (marginal.shown("/g_per_kwh", digits)) " g for one more kWh (" (marginal.words("/source")) ", "
         (marginal.words("/zone")) ")"
     };
     row(marginal, "marginal emissions", ["/co2eq_g", "/forecast_co2eq_g"], Amount::Grams, rate)

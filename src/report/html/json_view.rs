@@ -1,16 +1,16 @@
-//! A report's JSON, looked up by JSON Pointer, and its numbers on the page: each says where in the JSON it stands.
+//! A report's JSON, looked up by JSON Pointer. Each number on the page carries its pointer.
 
-use crate::measurement::channel::ErrorBand;
-use crate::report::ranks;
+use crate::measurement::channel::{ErrorBand, MeasuringMethod};
+use crate::report::{RunPhase, ranks};
 use crate::units::Amount;
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// A report, or a part of it.
+/// A report or a part of it.
 #[derive(Clone)]
 pub struct JsonView<'a> {
     value: &'a Value,
-    /// Where the part stands.
+    /// The pointer of the part in the report.
     at: String,
 }
 
@@ -20,7 +20,7 @@ impl<'a> JsonView<'a> {
         JsonView { value: report, at: String::new() }
     }
 
-    /// The part at a pointer; of nothing it is null.
+    /// The part at a pointer; null: there is none.
     pub fn part(&self, pointer: &str) -> JsonView<'a> {
         let value = self.value.pointer(pointer).unwrap_or(&Value::Null);
         JsonView { value, at: format!("{}{pointer}", self.at) }
@@ -33,47 +33,63 @@ impl<'a> JsonView<'a> {
         entries.map(|(n, value)| JsonView { value, at: format!("{}/{n}", list.at) }).collect()
     }
 
-    /// Whether something is there.
+    /// Whether the value at a pointer exists and is not null.
     pub fn has(&self, pointer: &str) -> bool {
         !self.part(pointer).value.is_null()
     }
 
-    /// Whether, of a run, another process of its job counts what it uses.
+    /// Whether another process of its job counts the run's devices.
     pub fn is_counted_elsewhere(&self) -> bool {
         ranks::is_counted_elsewhere(self.value)
     }
 
-    /// How many ranks a run has whose reports are one here.
+    /// How far the run is; None: unknown.
+    pub fn phase(&self) -> Option<RunPhase> {
+        ranks::phase(self.value)
+    }
+
+    /// The number of ranks that are merged in this report; None: it is not a merged report.
     pub fn ranks(&self) -> Option<u64> {
         self.part("/run/ranks_found").value.as_u64()
     }
 
-    /// The machine, or the ranks and their nodes.
+    /// How a component was measured; None: unknown.
+    pub fn method(&self) -> Option<MeasuringMethod> {
+        let name = self.text("/method")?;
+        MeasuringMethod::ALL.into_iter().find(|method| method.name() == name)
+    }
+
+    /// Whether a component is no real device.
+    pub fn is_simulated(&self) -> bool {
+        self.text("/source") == Some("simulated")
+    }
+
+    /// The machine of a run, or the ranks and nodes of a job.
     pub fn place(&self) -> Option<String> {
         ranks::place(self.value)
     }
 
-    /// A number.
+    /// The number at a pointer.
     pub fn number(&self, pointer: &str) -> Option<f64> {
         self.part(pointer).value.as_f64()
     }
 
-    /// A text.
+    /// The text at a pointer.
     pub fn text(&self, pointer: &str) -> Option<&'a str> {
         self.part(pointer).value.as_str()
     }
 
-    /// A text, of nothing an empty one.
+    /// The text at a pointer; empty: there is none.
     pub fn words(&self, pointer: &str) -> &'a str {
         self.text(pointer).unwrap_or_default()
     }
 
-    /// A column of numbers; None where there is none.
+    /// The list of numbers at a pointer; None: there is no list.
     pub fn column(&self, pointer: &str) -> Option<Vec<Option<f64>>> {
         Some(self.part(pointer).value.as_array()?.iter().map(Value::as_f64).collect())
     }
 
-    /// A number as a reader sees it.
+    /// A number in words, or "unknown".
     pub fn shown(&self, pointer: &str, show: impl Fn(f64) -> String) -> Markup {
         let at = format!("{}{pointer}", self.at);
         match self.number(pointer) {
@@ -82,18 +98,18 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// How far off figures may be, by the field that says so; None: they are measured.
+    /// The error interval at a pointer; None: the figures are measured.
     pub fn error(&self, pointer: &str) -> Option<ErrorBand> {
         ErrorBand::read(self.value.pointer(pointer))
     }
 
-    /// An amount as a reader sees it, of an estimate with as many digits as that warrants.
+    /// An amount in words. An estimate has fewer digits.
     pub fn amount(&self, pointer: &str, amount: Amount, error: Option<ErrorBand>) -> Markup {
         let show = |x: f64| error.map_or_else(|| amount.exact(x), |band| amount.rough(x, band));
         html! { @if error.is_some() && self.has(pointer) { "about " } (self.shown(pointer, show)) }
     }
 
-    /// The same, of an estimate with its interval, whose ends stand in these fields.
+    /// An amount in words. An estimate has its interval, whose ends are in the two other fields.
     pub fn figure(&self, pointer: &str, [low, high]: [&str; 2], amount: Amount, error: Option<ErrorBand>) -> Markup {
         html! {
             (self.amount(pointer, amount, error))
@@ -101,14 +117,14 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// "7.0 J to 24 J", of ends that stand in these fields.
+    /// An interval as "7.0 J to 24 J", with the ends in these fields.
     pub fn interval(&self, [low, high]: [&str; 2], amount: Amount) -> Markup {
         let [from, to] = [low, high].map(|end| self.number(end).unwrap_or(f64::NAN));
         let show = |x: f64| amount.end(x, from, to);
         html! { (self.shown(low, show)) " to " (self.shown(high, show)) }
     }
 
-    /// What a run used: of a rank that counts nothing it is in what another of its job counts.
+    /// An amount that a run used. A rank that counts no devices names the other rank instead.
     pub fn used(&self, pointer: &str, amount: Amount) -> Markup {
         match !self.has(pointer) && self.is_counted_elsewhere() {
             true => html! { span.unknown { "in another rank's" } },
@@ -116,7 +132,7 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// "value (low to high)", or where no interval is known the value.
+    /// An estimate as "value (low to high)", or the value alone if no interval is known.
     pub fn estimate(&self, pointer: &str, show: impl Fn(f64) -> String + Copy) -> Markup {
         let part = self.part(pointer);
         html! {
@@ -131,7 +147,7 @@ pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// The same in whole numbers.
+/// A share as a percentage in whole numbers.
 pub fn whole_percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }

@@ -1,16 +1,17 @@
-//! How a run was measured, in words that can go into a paper's appendix.
+//! How a run was measured, in words for a paper's appendix.
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
-use crate::measurement::channel::ErrorBand;
+use crate::measurement::channel::{ErrorBand, MeasuringMethod};
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};
 
-const ESTIMATE: &str = "an estimate and no measurement: a processor by its busy cores and the thermal design power of its \
-    model, memory by its size";
+const ESTIMATE: &str = "an estimate, not a measurement: a processor from its busy cores and the thermal design power of its \
+    model, memory from its size";
 
-/// A source of energy in words, and which kind of reading it is where it has two.
-fn source(name: &str, method: &str) -> String {
-    let by = |counter: &str, power: &str| if method == "counter" { counter.to_owned() } else { power.to_owned() };
+/// A source of energy in words. Some sources have two methods.
+fn source(name: &str, method: Option<MeasuringMethod>) -> String {
+    let is_counter = method == Some(MeasuringMethod::Counter);
+    let by = |counter: &str, power: &str| if is_counter { counter.to_owned() } else { power.to_owned() };
     match name {
         "rapl" => "the processor's energy counters (RAPL), read through Linux powercap".into(),
         "perf_rapl" => "the processor's energy counters (RAPL), read as perf events".into(),
@@ -26,28 +27,31 @@ fn source(name: &str, method: &str) -> String {
             "Intel's GPU driver, from the card's energy counter",
             "Intel's GPU driver, from the card's power sensor, integrated over time",
         ),
-        "hwmon" if method == "counter" => "the energy counters of the board (hwmon)".into(),
-        "hwmon" => "the power sensors of the board (hwmon), 10 times a second, integrated over time".into(),
+        "hwmon" => by(
+            "the energy counters of the board (hwmon)",
+            "the power sensors of the board (hwmon), 10 times a second, integrated over time",
+        ),
         "pm_counters" => "HPE Cray's energy counters of the node (pm_counters)".into(),
         "battery" => "the gauge of the discharging battery".into(),
         "cpu_model" | "memory_model" => ESTIMATE.into(),
-        "simulated" => "a simulated device: these figures are by definition and not measured".into(),
+        "simulated" => "a simulated device: its figures are defined by the user and not measured".into(),
+        // A source of a newer version.
         other => format!("the source {other}"),
     }
 }
 
-/// The section.
+/// The section on how the run was measured.
 pub fn section(run: &JsonView) -> Markup {
-    let is_ours = run.has("/run/version") && !run.has("/run/imported");
+    let is_own = run.has("/run/version") && !run.has("/run/imported");
     html! {
         h2 { "How it was measured" }
-        @if is_ours { (time_and_energy(run)) } @else { (read_from_logs(run)) }
-        @if is_ours && !run.list("/components").is_empty() {
+        @if is_own { (time_and_energy(run)) } @else { (read_from_logs(run)) }
+        @if is_own && !run.list("/components").is_empty() {
             (sources(run))
             (left_out(run))
         }
         (carbon(run))
-        @if is_ours { (forecast(run)) }
+        @if is_own { (forecast(run)) }
         p.soft {
             "Carbontracker: L. F. W. Anthony, B. Kanding and R. Selvan, “Carbontracker: Tracking and Predicting the "
             "Carbon Footprint of Training Deep Learning Models”, ICML Workshop on Challenges in Deploying and "
@@ -67,7 +71,7 @@ fn read_from_logs(run: &JsonView) -> Markup {
     html! {
         p {
             "These figures are read from logs in the format of Carbontracker (Anthony, Kanding and Selvan, 2020): "
-            (extent(run)) ". They tell no more of how it was measured than the table and the notes above."
+            (extent(run)) ". The logs state nothing else on how it was measured; see the table and the notes above."
         }
     }
 }
@@ -76,12 +80,12 @@ fn time_and_energy(run: &JsonView) -> Markup {
     html! {
         p {
             "Time and energy were determined with the C library carbontracker " (run.words("/run/version"))
-            ", which does what Carbontracker (Anthony, Kanding and Selvan, 2020) does for Python, "
+            ", a counterpart of Carbontracker for Python (Anthony, Kanding and Selvan, 2020), "
             @if run.ranks().is_some() { "by " } @else { "on " }
-            (run.place().unwrap_or("a machine without a name".into()))
-            @if run.has("/run/resumed") { " (the last of the run's processes)" }
+            (run.place().unwrap_or("an unnamed machine".into()))
+            @if run.has("/run/resumed") { " (the last process of the run)" }
             ", from the begin of the first epoch to the end of the last: " (extent(run)) "."
-            @if run.has("/run/resumed") { " The time between the run's processes is not in it." }
+            @if run.has("/run/resumed") { " The time between the processes of the run is not included." }
             @if run.is_counted_elsewhere() {
                 " The energy of its devices is in the report of another process of its job."
             } @else if run.list("/components").is_empty() {
@@ -95,27 +99,27 @@ fn time_and_energy(run: &JsonView) -> Markup {
     }
 }
 
-/// When devices were read.
+/// The sentence on the times at which devices were read.
 fn readings(run: &JsonView) -> Markup {
-    /// Marks closer than this share a reading, s.
-    const APART_S: f64 = 0.01;
+    /// Marks that are closer than this share a reading, s.
+    const MIN_APART_S: f64 = 0.01;
     let epoch_s = run.number("/usage/epochs/duration_s").zip(run.number("/run/epochs_done")).map(|(s, n)| s / n);
-    let has_counter = run.list("/components").iter().any(|device| device.text("/method") == Some("counter"));
+    let has_counter = run.list("/components").iter().any(|device| device.method() == Some(MeasuringMethod::Counter));
     html! {
         "Devices were read at the begin and the end of each epoch"
-        @if epoch_s.is_some_and(|epoch_s| epoch_s < APART_S) { " (of those within 10 ms together)" }
+        @if epoch_s.is_some_and(|epoch_s| epoch_s < MIN_APART_S) { " (once for all within 10 ms)" }
         @if run.has("/run/interval_s") { " and every " (run.shown("/run/interval_s", duration)) " in between" }
-        @if has_counter { "; by a counter an epoch's energy is the difference of its counts at the epoch's own instants" }
+        @if has_counter { "; with a counter, an epoch's energy is the difference of its counts at the begin and the end of the epoch" }
         "."
     }
 }
 
-/// Which devices, by which source.
+/// The devices by source, and the coverage.
 fn sources(run: &JsonView) -> Markup {
-    type CountByMethod<'a> = (&'a str, &'a str, Option<ErrorBand>);
-    let mut by_source: Vec<(CountByMethod, Vec<&str>)> = Vec::new();
+    type SourceAndMethod<'a> = (&'a str, Option<MeasuringMethod>, Option<ErrorBand>);
+    let mut by_source: Vec<(SourceAndMethod, Vec<&str>)> = Vec::new();
     for device in run.list("/components") {
-        let by = (device.words("/source"), device.words("/method"), device.error("/error"));
+        let by = (device.words("/source"), device.method(), device.error("/error"));
         let name = device.words("/device");
         match by_source.iter_mut().find(|(known, _)| *known == by) {
             Some((_, names)) => names.push(name),
@@ -125,28 +129,28 @@ fn sources(run: &JsonView) -> Markup {
     html! {
         ul {
             @for ((name, method, error), devices) in by_source {
-                li { (listed(devices.into_iter())) ": by " (source(name, method)) (off(error)) "." }
+                li { (listed(devices.into_iter())) ": by " (source(name, method)) (error_words(error)) "." }
             }
         }
         @if run.has("/usage/coverage") && is_measured(run) {
             p {
                 "Readings confirm " (run.shown("/usage/coverage", percent))
-                " of the run's time (the least of all devices). What a counter went on counting while it could not be "
-                "read is in the energy; what a power sensor missed for long is not."
+                " of the run's time (the lowest value of all devices). The energy includes what a counter counted while it "
+                "could not be read. It does not include longer gaps of a power sensor."
             }
         }
     }
 }
 
-/// How far off an estimate may be, in words.
-fn off(error: Option<ErrorBand>) -> String {
+/// The error interval of an estimate in words.
+fn error_words(error: Option<ErrorBand>) -> String {
     error.map_or(String::new(), |band| {
         let [low, high] = [band.low, band.high].map(times);
-        format!("; in nine cases of ten the truth lies between {low} and {high} times its figure")
+        format!("; in nine cases of ten the truth is {low} to {high} times its figure")
     })
 }
 
-/// "A, B and 8 × C".
+/// A list of names, as "A, B and 8 × C".
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut counted: Vec<(&str, usize)> = Vec::new();
     for name in names {
@@ -163,14 +167,13 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// Whether any device was, and not all estimated or simulated.
+/// Whether any device was measured, neither estimated nor simulated.
 fn is_measured(run: &JsonView) -> bool {
-    let devices = run.list("/components");
-    devices
-        .iter()
-        .any(|device| device.text("/source") != Some("simulated") && device.text("/method") != Some("estimate"))
+    let is_measured = |device: &JsonView| !device.is_simulated() && device.method() != Some(MeasuringMethod::Estimate);
+    run.list("/components").iter().any(is_measured)
 }
 
+/// The sentence on what the energy does not include.
 fn left_out(run: &JsonView) -> Markup {
     let devices = run.list("/components");
     let has = |kind: &str| devices.iter().any(|device| device.text("/kind") == Some(kind));
@@ -179,18 +182,19 @@ fn left_out(run: &JsonView) -> Markup {
     html! {
         p {
             @if has("node") {
-                "Not included: what the node's own meter does not reach (it may leave out power supplies, fans and "
+                "Not included: parts that the node's own meter does not cover (it may exclude power supplies, fans and "
                 "disks), the network and the making of the devices"
             } @else {
                 "Not included: power supplies, fans, disks, the network and the making of the devices"
             }
-            @if !absent.is_empty() { "; nor " (absent) ", of which nothing was measured" }
+            @if !absent.is_empty() { "; also not " (absent) ", which were not measured" }
             "."
-            @if is_measured(run) { " A device's energy is that of all who used it meanwhile, other programs too." }
+            @if is_measured(run) { " A device's energy includes all programs that used it during the run." }
         }
     }
 }
 
+/// The sentences on the facility's energy and the emissions.
 fn carbon(run: &JsonView) -> Markup {
     html! {
         p {
@@ -200,7 +204,7 @@ fn carbon(run: &JsonView) -> Markup {
                     ", which is that of " (run.words("/facility/region")) @if let Some(year) = run.number("/facility/pue_year") { " in " (year) }
                     ", " (run.words("/facility/source"))
                 }
-                @if run.number("/pue") == Some(1.0) { ", that is without cooling and conversion" }
+                @if run.number("/pue") == Some(1.0) { ", which excludes cooling and power conversion" }
                 ". "
             } @else {
                 "The PUE is not known. "
@@ -211,32 +215,33 @@ fn carbon(run: &JsonView) -> Markup {
     }
 }
 
+/// The intensity in words.
 fn intensity(intensity: &JsonView, is_resumed: bool) -> Markup {
     let figure = html! { (intensity.shown("/g_per_kwh", digits)) " gCO2e/kWh" };
     let basis = match intensity.text("/basis") {
-        Some("lifecycle") => ", over the life cycle of the power plants and their fuel",
+        Some("lifecycle") => ", including the life cycle of the power plants and their fuel",
         Some("direct") => ", direct emissions of the power plants only",
         _ => "",
     };
     let scope = match intensity.text("/use") {
-        Some("production") => ", of what is produced there",
-        Some("consumption") => ", of what is consumed there",
+        Some("production") => ", of the production there",
+        Some("consumption") => ", of the consumption there",
         _ => "",
     };
     let source = html! { (basis) (scope) ", from " (intensity.text("/source").unwrap_or("an unknown source")) };
     match intensity.text("/kind") {
         Some("constant") => html! { (figure) ", as given by the user" },
         Some("file" | "live") => html! {
-            "each hour's energy at that hour's figure"
+            "the energy of each hour is converted at the figure of that hour"
             @if let Some(zone) = intensity.text("/zone") { " for " (zone) }
             (source) "; in the mean " (figure)
             @if intensity.has("/coverage") {
                 ". " (intensity.shown("/coverage", percent)) " of the energy"
-                @if is_resumed { " since the run was last taken up" }
+                @if is_resumed { " since the run was last resumed" }
                 " had a figure of its own hour"
             }
             @if intensity.has("/metered_share") {
-                ", " (intensity.shown("/metered_share", percent)) " one that is no estimate or forecast"
+                ", " (intensity.shown("/metered_share", percent)) " had one that is not an estimate or a forecast"
             }
         },
         None => html! { (figure) @if let Some(source) = intensity.text("/source") { ", " (source) } },
@@ -248,12 +253,13 @@ fn intensity(intensity: &JsonView, is_resumed: bool) -> Markup {
     }
 }
 
+/// The sentence on the forecast.
 fn forecast(run: &JsonView) -> Markup {
     html! {
         @if run.has("/forecast") {
             p {
-                "The forecast keeps what was used and projects what remains at the present pace of the epochs, their "
-                "warm-up counted once; its interval is meant to hold the outcome of "
+                "The forecast is the use up to now plus a projection of the rest at the present pace of the epochs, with one "
+                "warm-up; its interval is meant to hold the outcome of "
                 (run.shown("/forecast/level", whole_percent)) " of runs."
             }
         }
@@ -265,7 +271,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alike_are_counted() {
+    fn every_source_has_words() {
+        for name in crate::measurement::source::NAMES {
+            assert!(!source(name, None).starts_with("the source "), "{name}");
+        }
+    }
+
+    #[test]
+    fn equal_names_are_counted() {
         assert_eq!(listed(["A"].into_iter()), "A");
         assert_eq!(listed(["A", "B", "B", "C", "B"].into_iter()), "A, 3 × B and C");
         assert_eq!(listed([].into_iter()), "");

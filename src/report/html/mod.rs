@@ -1,5 +1,5 @@
-//! The report as one HTML page: no network, no script, works printed. It is made of the report's JSON, so that a run
-//! that is still in memory and one that was left in a file look the same.
+//! The report as one HTML page, which needs no network and no script and can be printed. It is made from the report's
+//! JSON, so a run in memory and a file give the same page.
 
 mod axis;
 mod chart;
@@ -18,7 +18,7 @@ use json_view::JsonView;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-/// The page of one report or of several, as `ct_report(t, "json", …)` gives them. The ranks of a job are one run.
+/// The page of JSON reports. The ranks of a job are shown as one run.
 pub fn page(reports: &[Value]) -> String {
     let reports = ranks::rows(reports);
     let runs: Vec<JsonView> = reports.iter().map(|report| JsonView::new(report)).collect();
@@ -43,7 +43,7 @@ fn framed(title: &str, content: Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content={ "carbontracker " (env!("CARGO_PKG_VERSION")) };
-                // Or a browser asks for /favicon.ico.
+                // Without it a browser requests /favicon.ico.
                 link rel="icon" href="data:,";
                 title { (title) " · carbontracker" }
                 style { (PreEscaped(include_str!("style.css"))) }

@@ -1,15 +1,16 @@
-//! One run on the page, section by section.
+//! The sections of one run on the page.
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
 use super::{charts, impacts, methodology, summary, tables, what_if};
-use crate::measurement::channel::ErrorBand;
+use crate::measurement::channel::{ErrorBand, MeasuringMethod};
+use crate::report::RunPhase;
 use crate::units::{Amount, DisplayUnit, digits, duration};
 use maud::{Markup, html};
 
-/// All of a run below its heading.
+/// All sections of a run, below its heading.
 pub fn sections(run: &JsonView) -> Markup {
     html! {
-        p.soft { (whence(run)) }
+        p.soft { (where_and_when(run)) }
         (headline(run))
         (forecast(run))
         (equivalents(run))
@@ -27,28 +28,29 @@ pub fn sections(run: &JsonView) -> Markup {
     }
 }
 
-/// What a run is called.
+/// The name of a run, or else its identifier.
 pub fn name(run: &JsonView) -> String {
     let named = run.text("/run/name").filter(|name| !name.trim().is_empty()).map(str::to_owned);
     named.unwrap_or_else(|| format!("Run {}", run.text("/run/id").unwrap_or("without a name")))
 }
 
-/// Where and when it ran, and how far it came.
-pub fn whence(run: &JsonView) -> String {
+/// The place, the start and the phase of a run.
+pub fn where_and_when(run: &JsonView) -> String {
     let place = run.place().unwrap_or("unknown host".into());
     let job = run.text("/run/job").map(|job| format!(", {job}")).filter(|_| run.ranks().is_some()).unwrap_or_default();
     let started = run.text("/run/started").unwrap_or("unknown time").replace('T', " ").replace('Z', " UTC");
-    let state = match run.text("/run/state") {
-        Some("done") => "done",
-        Some("in_epoch") => "in an epoch",
-        Some("between") => "between epochs",
-        Some("waiting") => "not begun",
-        Some("unfinished") => "not finished",
-        _ => "in an unknown state",
+    let phase = match run.phase() {
+        Some(RunPhase::Done) => "done",
+        Some(RunPhase::InEpoch) => "in an epoch",
+        Some(RunPhase::Between) => "between epochs",
+        Some(RunPhase::Waiting) => "not begun",
+        Some(RunPhase::Unfinished) => "not finished",
+        None => "in an unknown state",
     };
-    format!("{place}{job}, {started}, {state}")
+    format!("{place}{job}, {started}, {phase}")
 }
 
+/// The cards with energy, emissions, time and epochs.
 fn headline(run: &JsonView) -> Markup {
     let is_planned = run.number("/run/epochs_planned").is_some_and(|planned| planned > 0.0);
     let is_in_kwh = run.number("/usage/energy_j").is_some_and(|joules| DisplayUnit::energy(joules).name == "kWh");
@@ -98,27 +100,27 @@ fn headline(run: &JsonView) -> Markup {
     }
 }
 
-/// How much of the energy nobody has measured, in words.
+/// The simulated and the estimated share of the energy, in words.
 fn unmeasured(run: &JsonView) -> Vec<String> {
-    const LEAST: f64 = 0.0005;
+    const MIN_SHARE: f64 = 0.0005;
     let devices = run.list("/components");
     let sum = |is_counted: &dyn Fn(&JsonView) -> bool| -> f64 {
         let counted = devices.iter().filter(|device| is_counted(device));
         counted.filter_map(|device| device.number("/energy_j")).sum()
     };
-    let is_simulated = |device: &JsonView| device.text("/source") == Some("simulated");
-    let is_estimate = |device: &JsonView| device.text("/method") == Some("estimate");
+    let is_estimate = |device: &JsonView| device.method() == Some(MeasuringMethod::Estimate);
     let all = sum(&|_| true);
-    let said = |joules: f64, how: &str| match joules / all {
-        share if share > 1.0 - LEAST => Some(format!("all of it {how}")),
-        share if share > LEAST => Some(format!("{} of it {how}", percent(share))),
+    let share = |joules: f64, how: &str| match joules / all {
+        share if share > 1.0 - MIN_SHARE => Some(format!("all of it {how}")),
+        share if share > MIN_SHARE => Some(format!("{} of it {how}", percent(share))),
         _ => None,
     };
-    let parts = [said(sum(&is_simulated), "simulated, not measured"), said(sum(&is_estimate), "an estimate")];
+    let simulated_j = sum(&|device| device.is_simulated());
+    let parts = [share(simulated_j, "simulated, not measured"), share(sum(&is_estimate), "estimated, not measured")];
     parts.into_iter().flatten().collect()
 }
 
-/// What is forecast: field, name, and the amount if it rests on energy; a time does not.
+/// A quantity of the forecast: field, name, and the amount; None: it is a time.
 type ForecastView = (&'static str, &'static str, Option<Amount<'static>>);
 const FORECASTS: [ForecastView; 3] = [
     ("energy_j", "energy", Some(Amount::Energy)),
@@ -126,8 +128,8 @@ const FORECASTS: [ForecastView; 3] = [
     ("duration_s", "time", None),
 ];
 
-/// "value (low to high)", as far as it is known.
-fn foretold(part: &JsonView, field: &str, amount: Option<Amount>, error: Option<ErrorBand>) -> Markup {
+/// A quantity of the forecast as "value (low to high)", as far as it is known.
+fn forecast_quantity(part: &JsonView, field: &str, amount: Option<Amount>, error: Option<ErrorBand>) -> Markup {
     match amount {
         Some(amount) if error.is_some() => part.part(field).figure("/value", ["/low", "/high"], amount, error),
         Some(amount) => part.estimate(field, |x| amount.exact(x)),
@@ -135,6 +137,7 @@ fn foretold(part: &JsonView, field: &str, amount: Option<Amount>, error: Option<
     }
 }
 
+/// The forecast of the whole run and of its rest; empty: all planned epochs have ended.
 fn forecast(run: &JsonView) -> Markup {
     if !run.has("/forecast") || charts::is_whole(run) {
         return html! {};
@@ -155,14 +158,14 @@ fn forecast(run: &JsonView) -> Markup {
             @if total.has("/level") { ", with " (total.shown("/level", whole_percent)) " intervals" }
             ": "
             @for (n, (field, words, amount)) in known(&total).into_iter().enumerate() {
-                @if n > 0 { ", " } (words) " " (foretold(&total, &format!("/{field}"), amount, error))
+                @if n > 0 { ", " } (words) " " (forecast_quantity(&total, &format!("/{field}"), amount, error))
             }
             "."
-            @if error.is_some() { " The intervals of energy and CO2e include the error of what is estimated." }
+            @if error.is_some() { " The intervals of energy and CO2e include the error of estimates." }
         }
         @if !known(&rest).is_empty() {
             p {
-                "Still to come, and what stopping here saves: "
+                "Still to come, and saved by a stop now: "
                 @for (n, (field, words, amount)) in known(&rest).into_iter().enumerate() {
                     @if n > 0 { ", " } (words) " " (value(&format!("/{field}/value"), amount))
                 }
@@ -172,20 +175,21 @@ fn forecast(run: &JsonView) -> Markup {
     }
 }
 
+/// Everyday amounts with the same emissions.
 fn equivalents(run: &JsonView) -> Markup {
-    /// Less of a thing tells nobody anything.
-    const LEAST: f64 = 0.001;
-    let mut equals = run.list("/equivalents");
-    equals.retain(|equal| equal.number("/value").is_some_and(|value| value >= LEAST));
-    let last = equals.len().saturating_sub(1);
+    /// Smaller amounts mean nothing to a reader.
+    const MIN_AMOUNT: f64 = 0.001;
+    let mut amounts = run.list("/equivalents");
+    amounts.retain(|amount| amount.number("/value").is_some_and(|value| value >= MIN_AMOUNT));
+    let last = amounts.len().saturating_sub(1);
     let error = run.error("/usage/error");
     html! {
-        @if !equals.is_empty() {
+        @if !amounts.is_empty() {
             p {
-                "Its CO2e is that of "
-                @for (n, equal) in equals.iter().enumerate() {
+                "Its CO2e equals that of "
+                @for (n, amount) in amounts.iter().enumerate() {
                     @if n > 0 { @if n == last { ", or of " } @else { ", of " } }
-                    (equal.figure("/value", ["/low", "/high"], Amount::Of(""), error)) " " span title=[equal.text("/source")] { (equal.words("/unit")) }
+                    (amount.figure("/value", ["/low", "/high"], Amount::Of(""), error)) " " span title=[amount.text("/source")] { (amount.words("/unit")) }
                 }
                 "."
             }
@@ -193,6 +197,7 @@ fn equivalents(run: &JsonView) -> Markup {
     }
 }
 
+/// The paragraph on earlier attempts; empty: the run was not resumed.
 fn resumed(run: &JsonView) -> Markup {
     let resumed = run.part("/run/resumed");
     html! {
@@ -200,10 +205,10 @@ fn resumed(run: &JsonView) -> Markup {
             p {
                 "Resumed " (resumed.shown("/times", times)) ". "
                 @if resumed.number("/lost_epochs") == Some(0.0) {
-                    "No epoch is known to have been cut off."
+                    "No interrupted epoch is known."
                 } @else {
-                    "Epochs that were cut off: " (resumed.shown("/lost_epochs", whole)) ". What they used is not in the "
-                    "figures above; the journal knows of " (resumed.shown("/lost_s", duration)) ", " (resumed.amount("/lost_j", Amount::Energy, run.error("/usage/error"))) "."
+                    "Interrupted epochs: " (resumed.shown("/lost_epochs", whole)) ". Their use is not in the figures above; the "
+                    "journal has " (resumed.shown("/lost_s", duration)) ", " (resumed.amount("/lost_j", Amount::Energy, run.error("/usage/error"))) "."
                 }
             }
         }

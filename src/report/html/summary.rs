@@ -1,12 +1,13 @@
-//! A run's charts, each with its title, legend and a remark.
+//! The charts of a run, each with a title, a legend and a remark.
 
 use super::axis::Scale;
 use super::charts::{self, Drawn, KINDS};
 use super::json_view::{JsonView, whole_percent};
+use crate::report::RunPhase;
 use crate::units::{digits, instant, times};
 use maud::{Markup, html};
 
-/// How its power, energy and forecast went.
+/// The charts of power, energy and forecast.
 pub fn over_time(run: &JsonView) -> Markup {
     html! {
         @if let Some(drawn) = charts::power(run) {
@@ -17,7 +18,7 @@ pub fn over_time(run: &JsonView) -> Markup {
     }
 }
 
-/// What it emitted, and what the grid did meanwhile.
+/// The charts of emissions and of the grid's intensity.
 pub fn carbon(run: &JsonView) -> Markup {
     let intensity = charts::intensity(run);
     let figure_used = || html! { (run.shown("/intensity/g_per_kwh", digits)) " g/kWh" };
@@ -25,23 +26,23 @@ pub fn carbon(run: &JsonView) -> Markup {
     html! {
         @if let Some(drawn) = charts::emitted(run) {
             (figure("CO2e since the run began", &drawn, html! {}, html! {
-                "The sum " (when(&drawn)) (unended(run)) (estimated(run))
+                "Cumulative CO2e " (when(&drawn)) (unended(run)) (estimated(run))
                 @match (&intensity, is_by_hour) {
                     (Some(_), _) => {}
-                    (None, true) => { " It is drawn at the mean of its hours' intensities: " (figure_used()) "." }
-                    (None, false) => { " One intensity holds for all of the run: " (figure_used()) "." }
+                    (None, true) => { " The mean intensity of its hours is used: " (figure_used()) "." }
+                    (None, false) => { " One intensity is used for the whole run: " (figure_used()) "." }
                 }
             }))
         }
         @if let Some(drawn) = &intensity {
             (figure("Carbon intensity of the grid", drawn, html! {}, html! {
-                "The grid's figure " (when(drawn)) " The run's energy was priced at " (figure_used()) " in the mean."
+                "Intensity " (when(drawn)) " The mean over the run's energy is " (figure_used()) "."
             }))
         }
     }
 }
 
-/// The dates of a time axis.
+/// The dates of a time axis, in words.
 fn when(drawn: &Drawn) -> String {
     let (Scale::Clock, from, to) = drawn.chart.x else { return String::new() };
     let [from, to] = [from, to].map(|at| instant(at).unwrap_or_default().replace('T', " "));
@@ -52,24 +53,18 @@ fn when(drawn: &Drawn) -> String {
     }
 }
 
-/// What is drawn and no figure of the run has.
+/// The remark on epochs that are in the chart but not in the figures.
 fn unended(run: &JsonView) -> &'static str {
-    let is_open = ["in_epoch", "unfinished"].contains(&run.words("/run/state"));
+    let is_open = matches!(run.phase(), Some(RunPhase::InEpoch | RunPhase::Unfinished));
     let has_lost = run.number("/run/resumed/lost_epochs").is_some_and(|lost| lost > 0.0);
-    if is_open || has_lost {
-        " Epochs that did not end are drawn, too; the figures above are without them."
-    } else {
-        ""
-    }
+    if is_open || has_lost { " The chart includes epochs that did not end; the figures above do not." } else { "" }
 }
 
-/// What is drawn and nobody has measured.
+/// The remark on estimated energy in a chart.
 fn estimated(run: &JsonView) -> String {
     run.error("/usage/error").map_or(String::new(), |band| {
         let [low, high] = [band.low, band.high].map(times);
-        format!(
-            " It is partly estimated: in nine cases of ten the truth lies between {low} and {high} times the whole."
-        )
+        format!(" It is partly estimated: in nine cases of ten the truth is {low} to {high} times the total.")
     })
 }
 
@@ -85,7 +80,7 @@ fn epochs(run: &JsonView) -> Markup {
         kinds(&drawn),
         html! {
             "By the epoch's number, from 0."
-            @if is_thinned { " Neighbours are drawn as one column, the mean of them." }
+            @if is_thinned { " A column is the mean of neighbouring epochs." }
             @if is_energy { (estimated(run)) }
         },
     )
@@ -102,12 +97,12 @@ fn forecasts(run: &JsonView) -> Markup {
         }
     };
     figure(
-        "Forecast as it narrowed",
+        "Forecast over the run",
         &drawn,
         legend,
         html! {
-            "By the number of epochs seen."
-            @if run.has("/usage/error") { " The interval includes the error of what is estimated, as the outcome has it, too." }
+            "By the number of ended epochs."
+            @if run.has("/usage/error") { " The interval includes the error of estimates, which the outcome has too." }
         },
     )
 }
@@ -121,7 +116,7 @@ fn figure(title: &str, drawn: &Drawn, legend: Markup, remark: Markup) -> Markup 
     }
 }
 
-/// The kinds of component that are drawn.
+/// The legend of the kinds of component in a chart.
 fn kinds(drawn: &Drawn) -> Markup {
     let shown = drawn.kinds.iter().filter_map(|&kind| KINDS.get(kind));
     html! { ul.legend { @for (class, words, _) in shown { li class=(class) { (words) } } } }

@@ -1,26 +1,26 @@
-//! A run's tables: its devices, what was not measured, notes, and its epochs.
+//! The tables of a run: nodes, devices, sources that were not measured, notes, epochs.
 
 use super::charts::KINDS;
 use super::json_view::{JsonView, percent, whole};
 use crate::units::{Amount, DisplayUnit, digits, two_digits};
 use maud::{Markup, html};
 
-/// A column's head.
+/// The head of a column.
 pub enum TableHead<'a> {
-    /// Of words.
+    /// A column of words.
     Text(&'a str),
-    /// Of numbers, which stand on the right.
+    /// A column of numbers, aligned to the right.
     Number(&'a str),
-    /// Of bars, which a reader who cannot see them is not told of.
+    /// A column of bars, which is hidden from screen readers.
     Bar,
 }
 
-/// A table of these rows. Where the screen is too narrow for it, it alone is scrolled.
+/// A table. On a narrow screen the table scrolls, not the page.
 pub fn table(heads: &[TableHead], rows: Markup) -> Markup {
     html! { div.scroll { table { (head(heads)) tbody { (rows) } } } }
 }
 
-/// The same where each row becomes a block of its own on a narrow screen: its cells name themselves by `data-label`.
+/// A table whose rows become blocks on a narrow screen. The cells are labelled by `data-label`.
 pub fn blocks(heads: &[TableHead], rows: Markup) -> Markup {
     html! { div.scroll { table.blocks-if-narrow { (head(heads)) tbody { (rows) } } } }
 }
@@ -72,7 +72,7 @@ pub fn nodes(run: &JsonView) -> Markup {
     }
 }
 
-/// What was measured.
+/// The table of devices.
 pub fn devices(run: &JsonView) -> Markup {
     let devices = run.list("/components");
     let heads = [
@@ -107,7 +107,7 @@ pub fn devices(run: &JsonView) -> Markup {
     html! {
         h2 { "What was measured" }
         @if devices.is_empty() && run.is_counted_elsewhere() {
-            p { "Nothing here: another process of its job counts the devices, and its report has their energy." }
+            p { "Nothing here: another process of the job counts the devices, and its report has their energy." }
         } @else if devices.is_empty() {
             p { "Nothing: times are measured, energies are unknown." }
         } @else {
@@ -116,7 +116,7 @@ pub fn devices(run: &JsonView) -> Markup {
     }
 }
 
-/// What was not, and what would help.
+/// The table of sources that were not measured, with reasons and fixes.
 pub fn unavailable(run: &JsonView) -> Markup {
     let sources = run.list("/unavailable");
     let rows = html! {
@@ -124,19 +124,19 @@ pub fn unavailable(run: &JsonView) -> Markup {
             tr {
                 th scope="row" { (source.words("/source")) }
                 td data-label="why" { (source.words("/reason")) }
-                td data-label="what helps" { (source.words("/cure")) }
+                td data-label="fix" { (source.words("/cure")) }
             }
         }
     };
     html! {
         @if !sources.is_empty() {
             h2 { "What was not measured" }
-            (blocks(&[TableHead::Text("source"), TableHead::Text("why"), TableHead::Text("what helps")], rows))
+            (blocks(&[TableHead::Text("source"), TableHead::Text("why"), TableHead::Text("fix")], rows))
         }
     }
 }
 
-/// What a reader should know.
+/// The list of notes.
 pub fn notes(run: &JsonView) -> Markup {
     let notes = run.list("/notes");
     html! {
@@ -147,7 +147,7 @@ pub fn notes(run: &JsonView) -> Markup {
     }
 }
 
-/// Its epochs, or of many some.
+/// The table of epochs, or of some if there are many.
 pub fn epochs(run: &JsonView) -> Markup {
     let epochs = run.list("/epochs");
     let are_merged = epochs.iter().any(|epoch| epoch.number("/count").is_some_and(|count| count > 1.0));
@@ -158,21 +158,21 @@ pub fn epochs(run: &JsonView) -> Markup {
             @if rows.len() < epochs.len() {
                 p.soft {
                     (rows.len()) " of " (epochs.len())
-                    " rows, evenly from first to last; the JSON and CSV reports have all."
+                    " rows, evenly from the first to the last; the JSON and CSV reports have all rows."
                 }
             }
             @if are_merged {
-                p.soft { "Older epochs of a long run are kept in groups: a row is the sum of as many as it says." }
+                p.soft { "Older epochs of a long run are kept in groups: a row is the sum of its epochs." }
             }
             @if run.has("/usage/error") {
-                p.soft { "Energy and CO2e rest on estimates, as far off as those of the devices above: two digits are shown." }
+                p.soft { "Energy and CO2e are partly estimated, with the error of the devices above: two digits are shown." }
             }
             (epochs_table(run, &epochs, &rows, are_merged))
         }
     }
 }
 
-/// As many rows as can be read, the first and the last among them.
+/// At most 100 rows, evenly from the first to the last.
 fn evenly<'a>(all: &'a [JsonView<'a>]) -> Vec<&'a JsonView<'a>> {
     const MOST: usize = 100;
     let shown = all.len().min(MOST);
@@ -192,7 +192,7 @@ fn epochs_table(run: &JsonView, all: &[JsonView], rows: &[&JsonView], are_merged
     columns.extend(known);
     let estimated = estimated_columns(run);
     let titles: Vec<String> = columns.iter().map(|(_, title, unit)| format!("{title}, {}", unit.name)).collect();
-    let first = [TableHead::Number("epoch")].into_iter().chain(are_merged.then_some(TableHead::Number("how many")));
+    let first = [TableHead::Number("epoch")].into_iter().chain(are_merged.then_some(TableHead::Number("epochs")));
     let heads: Vec<TableHead> = first.chain(titles.iter().map(|title| TableHead::Number(title))).collect();
     let rows = html! {
         @for epoch in rows {
@@ -209,7 +209,7 @@ fn epochs_table(run: &JsonView, all: &[JsonView], rows: &[&JsonView], are_merged
     table(&heads, rows)
 }
 
-/// The fields of an epoch that rest on estimates.
+/// The fields of an epoch whose amounts are partly estimated.
 fn estimated_columns(run: &JsonView) -> Vec<String> {
     let devices = run.list("/components");
     let kinds =

@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::json;
 
-/// A page's words, without what is drawn.
+/// The words of a page, without those in charts.
 fn words(report: &Value) -> String {
     let page = page(std::slice::from_ref(report));
     let body = page.split_once("<body>").unwrap().1;
@@ -16,7 +16,7 @@ fn words(report: &Value) -> String {
     words
 }
 
-/// Two epochs of an hour, by one device of this source and method.
+/// Two epochs of an hour, measured with one device by this source and method.
 fn report(source: &str, method: &str) -> Value {
     json!({
         "run": {"id": "a", "host": "node1", "version": "0.1.0", "interval_s": 1.0, "state": "done", "epochs_done": 2},
@@ -29,18 +29,18 @@ fn report(source: &str, method: &str) -> Value {
 }
 
 #[test]
-fn what_nobody_measured_is_not_said_to_be_measured() {
+fn estimates_and_simulated_devices_are_not_shown_as_measured() {
     let measured = words(&report("rapl", "counter"));
     assert!(measured.contains("the difference of its counts") && measured.contains("Readings confirm"), "{measured}");
     assert!(!measured.contains("all of it"), "{measured}");
     let cases = [
         ("simulated", "power", "all of it simulated, not measured"),
-        ("cpu_model", "estimate", "all of it an estimate"),
+        ("cpu_model", "estimate", "all of it estimated, not measured"),
     ];
-    for (source, method, said) in cases {
+    for (source, method, expected) in cases {
         let words = words(&report(source, method));
-        assert!(words.contains(said), "{words}");
-        for wrong in ["counts", "Readings confirm", "other programs", "of the time measured"] {
+        assert!(words.contains(expected), "{words}");
+        for wrong in ["counts", "Readings confirm", "other programs", "of the run's time"] {
             assert!(!words.contains(wrong), "{wrong}: {words}");
         }
     }
@@ -49,12 +49,12 @@ fn what_nobody_measured_is_not_said_to_be_measured() {
     mixed["components"].as_array_mut().unwrap().push(more);
     assert!(words(&mixed).contains("25.0 % of it simulated"));
     mixed["components"][0]["kind"] = "node".into();
-    assert!(words(&mixed).contains("what the node's own meter does not reach"));
+    assert!(words(&mixed).contains("parts that the node's own meter does not cover"));
 }
 
-/// Carbontracker's logs tell little: what they do not is not made up.
+/// Carbontracker's logs state little; the page adds nothing to it.
 #[test]
-fn a_log_of_another_program_is_not_said_to_be_ours() {
+fn imported_logs_are_not_shown_as_our_measurements() {
     let mut report = report("carbontracker 2.4.7", "power");
     report["run"]["version"] = Value::Null;
     report["run"]["state"] = "between".into();
@@ -77,33 +77,33 @@ fn a_log_of_another_program_is_not_said_to_be_ours() {
 }
 
 #[test]
-fn what_kills_have_cost_is_said() {
+fn interrupted_epochs_are_shown() {
     let mut report = report("rapl", "counter");
     let resumed = |lost_epochs: u64, lost_j: Value| json!({"times": 1, "lost_epochs": lost_epochs, "lost_s": 60.0, "lost_j": lost_j});
     report["run"]["resumed"] = resumed(0, Value::Null);
     let none = words(&report);
-    assert!(none.contains("Resumed once. No epoch is known to have been cut off"), "{none}");
+    assert!(none.contains("Resumed once. No interrupted epoch is known"), "{none}");
     assert!(
-        none.contains("The time between the run's processes is not in it") && !none.contains("drawn, too"),
+        none.contains("The time between the processes of the run is not included") && !none.contains("did not end"),
         "{none}"
     );
     report["run"]["resumed"] = resumed(2, json!(500.0));
     let some = words(&report);
     assert!(
-        some.contains("cut off: 2. What they used is not in the figures above; the journal knows of 1m, 500 J."),
+        some.contains("Interrupted epochs: 2. Their use is not in the figures above; the journal has 1m, 500 J."),
         "{some}"
     );
-    assert_eq!(some.matches("drawn, too").count(), 2, "of power and of CO2e");
+    assert_eq!(some.matches("includes epochs that did not end").count(), 2, "of power and of CO2e");
 }
 
-/// What is read from a journal has no figures by the hour.
+/// A report from a journal has no hourly figures.
 #[test]
-fn a_price_by_the_hour_is_not_said_to_be_one_for_all_time() {
+fn an_hourly_intensity_is_not_shown_as_one_for_all_time() {
     let mut report = report("rapl", "counter");
-    assert!(words(&report).contains("One intensity holds for all of the run"));
+    assert!(words(&report).contains("One intensity is used for the whole run"));
     report["intensity"] = json!({"g_per_kwh": 200.0, "kind": "file", "hours": null});
     let words = words(&report);
-    assert!(words.contains("at the mean of its hours' intensities") && !words.contains("One intensity"), "{words}");
+    assert!(words.contains("The mean intensity of its hours is used") && !words.contains("One intensity"), "{words}");
 }
 
 #[test]
@@ -115,19 +115,19 @@ fn a_time_axis_has_its_dates() {
 }
 
 #[test]
-fn a_rank_whose_devices_another_counts_says_so() {
+fn a_rank_whose_devices_another_counts_is_marked() {
     let mut rank = report("rapl", "counter");
     rank["components"] = json!([]);
     rank["usage"]["energy_j"] = Value::Null;
     rank["job"] = json!({"agreed": true, "devices": [{"ids": ["intel-rapl:0"], "counted_here": false, "process": 7}]});
     let alone = words(&rank);
-    assert!(alone.contains("another process of its job counts the devices") && !alone.contains("No energy"), "{alone}");
+    assert!(alone.contains("another process of the job counts the devices") && !alone.contains("No energy"), "{alone}");
     assert!(alone.contains("in another rank's"), "{alone}");
     rank["job"]["devices"] = json!([]);
     assert!(words(&rank).contains("Nothing: times are measured") && words(&rank).contains("No energy was measured"));
 }
 
-/// Eight ranks on two nodes, of which the first of each node counts its processors.
+/// Eight ranks on two nodes. The first rank of each node counts the processors.
 #[test]
 fn the_ranks_of_a_job_are_one_run() {
     let rank = |number: u64| {

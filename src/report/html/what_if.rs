@@ -1,4 +1,4 @@
-//! The same run in other places and at other times.
+//! The run in other places and at other times.
 
 use super::json_view::{JsonView, whole_percent};
 use super::tables::{TableHead, table};
@@ -6,7 +6,7 @@ use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, digits, duration, times};
 use maud::{Markup, html};
 
-/// The section; nothing where it was not asked for.
+/// The section; empty: it was switched off, or the report does not have it.
 pub fn section(run: &JsonView) -> Markup {
     let what_if = run.part("/what_if");
     if what_if.list("/zones").is_empty() {
@@ -24,8 +24,8 @@ pub fn section(run: &JsonView) -> Markup {
         p.soft { (explained) }
         @if let Some(band) = what_if.error("/error") {
             p.soft {
-                "They rest on an energy that is partly estimated: in nine cases of ten the truth lies between "
-                (times(band.low)) " and " (times(band.high)) " times these masses. The changes do not depend on it."
+                "The energy is partly estimated: in nine cases of ten the truth is " (times(band.low)) " to "
+                (times(band.high)) " times these masses. The changes do not depend on it."
             }
         }
         @if let Some(note) = what_if.text("/note") { p.soft { (note) } }
@@ -34,7 +34,7 @@ pub fn section(run: &JsonView) -> Markup {
     }
 }
 
-/// What it would emit in each place; where its energy is not known, what a kWh emits there.
+/// The emissions of the run in each place. If the energy is unknown, it has the intensity of each place only.
 fn places(run: &JsonView, what_if: &JsonView) -> Markup {
     let zones = what_if.list("/zones");
     let (own, error) = (what_if.number("/co2eq_g"), what_if.error("/error"));
@@ -55,7 +55,7 @@ fn places(run: &JsonView, what_if: &JsonView) -> Markup {
     let rows = html! {
         @if own.is_some() {
             tr.own {
-                th scope="row" { "the run as it is" }
+                th scope="row" { "this run" }
                 td.n { (run.shown("/intensity/g_per_kwh", digits)) }
                 td.n { (what_if.amount("/co2eq_g", Amount::Grams, error)) }
                 td.n {}
@@ -86,22 +86,22 @@ fn change(saves: f64) -> String {
     if percent == 0.0 { "0 %".into() } else { format!("{percent:+.0} %") }
 }
 
-/// When to begin.
+/// The sentence on the best start.
 fn start(start: &JsonView, error: Option<ErrorBand>) -> Markup {
-    const WORTH_IT: f64 = 0.01;
+    const MIN_SAVED_SHARE: f64 = 0.01;
     let minute = |at: &str| start.words(at).get(..16).unwrap_or_default().replace('T', " ") + " UTC";
     let whole_minutes = |seconds: f64| duration((seconds / 60.0).round() * 60.0);
     html! {
-        @if start.number("/saves_share").is_some_and(|share| share >= WORTH_IT) {
+        @if start.number("/saves_share").is_some_and(|share| share >= MIN_SAVED_SHARE) {
             p {
-                "The best start known, for a run as long as this one: " (minute("/at")) ", in "
+                "The best known start for a run of this length: " (minute("/at")) ", in "
                 (start.shown("/delay_s", whole_minutes)) ". At " (start.shown("/g_per_kwh", digits)) " instead of "
                 (start.shown("/now_g_per_kwh", digits)) " g/kWh it saves " (start.shown("/saves_share", whole_percent))
                 @if start.has("/saves_g") { " (" (start.amount("/saves_g", Amount::Grams, error)) ")" }
-                ". Forecasts of intensity may be some 20 % off."
+                ". Forecasts of intensity have an error of some 20 %."
             }
         } @else if start.has("/until") {
-            p { "No better start is known: now is as good as any until " (minute("/until")) "." }
+            p { "No better start than now is known until " (minute("/until")) "." }
         }
     }
 }

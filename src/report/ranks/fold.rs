@@ -1,16 +1,19 @@
-//! Merges the values that the ranks of a job have for one field, by the unit in its name. Pure.
+//! Merges the values that a job's ranks have for one field, by the unit in the field's name. Pure.
 
 use serde_json::{Value, json};
 
 /// How the numbers of several ranks become one.
 #[derive(Clone, Copy, PartialEq)]
 enum Rule {
+    /// Energies, masses and amounts are added.
     Sum,
+    /// The longest time counts.
     Most,
+    /// The first rank's value counts.
     First,
 }
 
-/// The rule of a field, by the unit at the end of its name; None if the name has no unit.
+/// The rule of a field, by the unit at the end of its name; None: the name has no unit.
 fn rule(name: &str) -> Option<Rule> {
     const SUMS: [&str; 4] = ["_j", "_kwh", "_g", "_l"];
     match name {
@@ -23,16 +26,17 @@ fn rule(name: &str) -> Option<Rule> {
     }
 }
 
-/// Merges the values that several ranks have for one field. Null adds nothing; the first rank gives what has no unit.
+/// Merges the values that several ranks have for one field. Null adds nothing. A field without a unit has the first rank's
+/// value.
 fn fold(name: &str, inherited: Rule, values: &[&Value]) -> Value {
     let known: Vec<&Value> = values.iter().copied().filter(|value| !value.is_null()).collect();
     let Some(first) = known.first() else { return Value::Null };
     let rule = rule(name).unwrap_or(inherited);
     match first {
-        // It grows with time, and the ranks of a node share the devices: it is not added.
+        // The share grows with time, and the ranks of a node share the devices, so it is not added.
         Value::Object(_) if name == "embodied" => (*first).clone(),
         Value::Object(fields) => {
-            // A bound has the unit of its estimate, and the forecast of a cost is an amount.
+            // A bound has the unit of its estimate. The forecast of a cost is an amount.
             let inherited = |field: &str| match field {
                 "value" | "low" | "high" => rule,
                 "forecast" if name == "cost" => Rule::Sum,

@@ -1,32 +1,33 @@
-//! The forecast of a job, from those of its ranks.
+//! The forecast of a job, from the forecasts of its ranks.
 
 use super::fold::{fold_all, list};
-use super::{last_end, number, word};
+use super::{last_end, number, phase, word};
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::ErrorBand;
+use crate::report::RunPhase;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Energies are added, the longest time counts. While a rank goes on, others add only what they used: those that are done,
-/// whose devices another counts now, or that have no forecast.
+/// The forecast of a job: energies are added, and the longest time counts. While any rank is running, some ranks add only
+/// their use up to now: those that are done, those whose devices another rank counts now, and those without a forecast.
 pub fn forecast(ranks: &[&Value]) -> Value {
     let (replaced, present): (Vec<&Value>, Vec<&Value>) = ranks.iter().partition(|rank| is_replaced(rank, ranks));
-    let (done, living): (Vec<&Value>, Vec<&Value>) = present.into_iter().partition(|rank| is_done(rank));
-    let (foretelling, others) = if living.is_empty() { (done, Vec::new()) } else { (living, done) };
-    let mut all: Vec<Value> = foretelling.iter().filter_map(|rank| rank.get("forecast").cloned()).collect();
+    let (done, running): (Vec<&Value>, Vec<&Value>) = present.into_iter().partition(|rank| is_done(rank));
+    let (forecasting, others) = if running.is_empty() { (done, Vec::new()) } else { (running, done) };
+    let mut all: Vec<Value> = forecasting.iter().filter_map(|rank| rank.get("forecast").cloned()).collect();
     all.retain(|forecast| !forecast.is_null());
     if !all.is_empty() {
-        let without = foretelling.into_iter().filter(|rank| number(rank, "/forecast/energy_j/value").is_none());
+        let without = forecasting.into_iter().filter(|rank| number(rank, "/forecast/energy_j/value").is_none());
         all.extend(others.into_iter().chain(replaced).chain(without).map(used));
     }
     fold_all(&all.iter().collect::<Vec<_>>())
 }
 
 fn is_done(rank: &Value) -> bool {
-    word(rank, "/run/state") == Some("done")
+    phase(rank) == Some(RunPhase::Done)
 }
 
-/// Whether a rank that has not ended was killed: others count all of its devices, and have ended an epoch since its last.
+/// Whether an unfinished rank was killed: other ranks count all its devices, and have ended an epoch after its last one.
 fn is_replaced(rank: &Value, ranks: &[&Value]) -> bool {
     let is_later = |other: &&&Value| last_end(other).zip(last_end(rank)).is_some_and(|(other, own)| other > own);
     let on_node = ranks.iter().filter(|other| word(other, "/run/host") == word(rank, "/run/host"));
@@ -42,7 +43,7 @@ fn counted(rank: &Value) -> impl Iterator<Item = String> {
     here.filter_map(|device| device.get("ids").map(Value::to_string))
 }
 
-/// What a rank used, as a forecast.
+/// The use of a rank up to now, in the form of a forecast.
 fn used(rank: &Value) -> Value {
     let error = ErrorBand::read(rank.pointer("/usage/error"));
     let estimate = |name: &str| {

@@ -1,15 +1,15 @@
-//! Merges the reports of a job's ranks into one report of the same schema: energies are added, times are joined.
+//! Merges the reports of a job's ranks into one report of the same schema. Energies are added, times are joined.
 
 use super::fold::{fold_all, list, section};
-use super::{forecast::forecast, last_end, number, series, started, word};
+use super::{forecast::forecast, last_end, number, phase, series, started, word};
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::ErrorBand;
-use crate::report::{equivalents, figures};
+use crate::report::{ComponentStatus, RunPhase, SCHEMA, equivalents, figures};
 use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Merges the reports of a job's ranks.
+/// One report from those of a job's ranks.
 pub fn merged(ranks: &[&Value]) -> Value {
     let mut ranks = ranks.to_vec();
     ranks.sort_by_key(|rank| (!is_counting(rank), count(rank, "/run/rank")));
@@ -30,7 +30,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
         fields.insert("g_per_kwh".into(), mean);
     }
     json!({
-        "schema": super::super::SCHEMA,
+        "schema": SCHEMA,
         "run": run(&ranks, counting),
         "usage": usage,
         "forecast": forecast(&ranks),
@@ -65,12 +65,12 @@ fn distinct<'a>(values: impl Iterator<Item = &'a Value>) -> Value {
     json!(all)
 }
 
-/// Whether the ranks of each node have found each other; None if no report has it.
+/// Whether the ranks of each node have found each other; None: no report has it.
 fn agreed(ranks: &[&Value]) -> Option<bool> {
     ranks.iter().filter_map(|rank| rank.pointer("/job/agreed")?.as_bool()).reduce(|a, b| a && b)
 }
 
-/// Of the epochs of the ranks that count, or else of all, the most: their journals are the newest.
+/// The most epochs of a rank that counts a device, or else of any rank. Journals of ranks that count are newer.
 fn epochs_done(ranks: &[&Value], counting: &[&Value]) -> u64 {
     let most = |ranks: &[&Value]| ranks.iter().filter_map(|rank| count(rank, "/run/epochs_done")).max().unwrap_or(0);
     Some(most(counting)).filter(|done| *done > 0).unwrap_or(most(ranks))
@@ -103,7 +103,7 @@ fn run(ranks: &[&Value], counting: &[&Value]) -> Value {
         ("ranks", json!(most("/run/ranks").unwrap_or(0).max(ranks.len() as u64))),
         ("ranks_found", json!(ranks.len())),
         ("started", json!(first.and_then(|rank| word(rank, "/run/started")))),
-        ("state", json!(state(ranks))),
+        ("state", json!(job_phase(ranks).as_str())),
         ("epochs_planned", json!(most("/run/epochs_planned").unwrap_or(0))),
         ("epochs_done", json!(done)),
         ("progress", json!(open("/run/progress"))),
@@ -120,14 +120,15 @@ fn run(ranks: &[&Value], counting: &[&Value]) -> Value {
     Value::Object(run)
 }
 
-/// The state of the job, which is done when all its ranks are.
-fn state(ranks: &[&Value]) -> &'static str {
-    const IN_ORDER: [&str; 5] = ["in_epoch", "unfinished", "between", "waiting", "done"];
-    let has = |state: &&str| ranks.iter().any(|rank| word(rank, "/run/state") == Some(state));
-    IN_ORDER.into_iter().find(has).unwrap_or("unfinished")
+/// How far the job is. It is done when all its ranks are.
+fn job_phase(ranks: &[&Value]) -> RunPhase {
+    const BY_PRECEDENCE: [RunPhase; 5] =
+        [RunPhase::InEpoch, RunPhase::Unfinished, RunPhase::Between, RunPhase::Waiting, RunPhase::Done];
+    let has = |wanted: &RunPhase| ranks.iter().any(|rank| phase(rank) == Some(*wanted));
+    BY_PRECEDENCE.into_iter().find(has).unwrap_or(RunPhase::Unfinished)
 }
 
-/// How long the job took: the union of the times of its ranks. A rank whose last end is unknown counts from its start.
+/// Duration of the job, s: the union of its ranks' times. A rank without a known last end counts from its start.
 fn duration(ranks: &[&Value]) -> Option<f64> {
     let took = |rank: &&Value| number(rank, "/usage/duration_s").filter(|took| took.is_finite());
     let span = |rank: &&Value| {
@@ -141,7 +142,7 @@ fn duration(ranks: &[&Value]) -> Option<f64> {
     Some(union(ranks.iter().filter_map(span).collect()).max(longest))
 }
 
-/// The length of the union of spans.
+/// The length of the union of spans, s. A span is its begin and its end, s since 1970.
 fn union(mut spans: Vec<(f64, f64)>) -> f64 {
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     let add = |(length, end): (f64, f64), (from, to): (f64, f64)| (length + (to - from.max(end)).max(0.0), end.max(to));
@@ -163,13 +164,13 @@ fn usage(counting: &[&Value], components: &[Value], duration_s: Option<f64>) -> 
     Value::Object(usage)
 }
 
-/// How far off the energy of these ranks may be; None: it is measured.
+/// The error interval of these ranks' energy; None: the energy is measured.
 fn error(ranks: &[&Value]) -> Option<ErrorBand> {
     let part = |rank: &&Value| Some((number(rank, "/usage/energy_j")?, ErrorBand::read(rank.pointer("/usage/error"))));
     ErrorBand::of_sum(ranks.iter().filter_map(part))
 }
 
-/// A section's multipliers are no sum of those of the ranks: its figures are as far off as the energy of all.
+/// Sets a section's error intervals to the interval of all ranks' energy. Multiples of different ranks cannot be added.
 fn with_error(mut section: Value, error: Option<ErrorBand>) -> Value {
     for name in ["error", "forecast_error"] {
         let field = section.get_mut(name).filter(|_| error.is_some());
@@ -185,7 +186,7 @@ fn extras(counting: &[&Value], error: Option<ErrorBand>) -> Value {
     }
 }
 
-/// A factor that all ranks share, or else its mean: output divided by input.
+/// A factor of all ranks: the common value, or else the output divided by the input.
 fn mean(counting: &[&Value], pointer: &str, out: Option<f64>, into: Option<f64>) -> Option<Value> {
     let known: Vec<f64> = counting.iter().filter_map(|rank| number(rank, pointer)).collect();
     let first = *known.first()?;
@@ -193,7 +194,7 @@ fn mean(counting: &[&Value], pointer: &str, out: Option<f64>, into: Option<f64>)
     Some(json!(if known.iter().all(|one| *one == first) { first } else { ratio.unwrap_or(first) }))
 }
 
-/// The devices of all nodes. A device that several ranks counted one after another is one device.
+/// The devices of all nodes. If several ranks counted a device one after another, it is one device.
 fn components(counting: &[&Value], duration_s: f64) -> Vec<Value> {
     let mut devices: BTreeMap<[&str; 5], Vec<(&Value, f64)>> = BTreeMap::new();
     for rank in counting {
@@ -208,7 +209,7 @@ fn components(counting: &[&Value], duration_s: f64) -> Vec<Value> {
     devices.into_iter().map(|([host, ..], parts)| device(host, &parts, duration_s)).collect()
 }
 
-/// Merges what several ranks report on one device; each part has the duration of its rank.
+/// Merges one device's components from several ranks. Each comes with the duration of its rank, s.
 fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     let ones: Vec<&Value> = parts.iter().map(|(one, _)| *one).collect();
     let Value::Object(mut device) = fold_all(&ones) else { return Value::Null };
@@ -219,7 +220,7 @@ fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     };
     let counted_s = sum(ones.iter().map(time)).filter(|counted_s| *counted_s > 0.0);
     let measured_s = sum(parts.iter().map(|(one, took)| Some(number(one, "/coverage")? * took)));
-    let fault = ones.iter().filter_map(|one| word(one, "/status")).find(|status| !["ok", "simulated"].contains(status));
+    let fault = ones.iter().filter_map(|one| word(one, "/status")).find(|status| is_fault(status));
     let note = ones.iter().find_map(|one| word(one, "/note"));
     if ones.len() > 1 {
         let mean_w = energy_j.zip(counted_s).map(|(joules, seconds)| joules / seconds);
@@ -243,14 +244,19 @@ fn device(host: &str, parts: &[(&Value, f64)], duration_s: f64) -> Value {
     Value::Object(device)
 }
 
-/// The sources that no rank measures, without those that another rank counts.
+/// Whether a component's status names a fault. A word of a newer version counts as one.
+fn is_fault(status: &str) -> bool {
+    !matches!(status.parse(), Ok(ComponentStatus::Ok | ComponentStatus::Simulated))
+}
+
+/// The sources that no rank measures, without the devices that another rank counts.
 fn unavailable(counting: &[&Value]) -> Value {
     let of = |&rank| list(rank, "unavailable").filter(move |one| !is_counted(rank, one));
     distinct(counting.iter().flat_map(of))
 }
 
-/// Whether another rank counts what this entry of a rank's `unavailable` names. Files written before the field
-/// `counted_elsewhere` have it in the reason only, which begins with the ids of the device.
+/// Whether another rank counts the device of this entry in a rank's `unavailable`. Files without the field
+/// `counted_elsewhere` have only the reason, which begins with the device's ids.
 fn is_counted(rank: &Value, one: &Value) -> bool {
     if let Some(counted) = one.get("counted_elsewhere").and_then(Value::as_bool) {
         return counted;
@@ -261,12 +267,12 @@ fn is_counted(rank: &Value, one: &Value) -> bool {
     elsewhere.any(|device| begins(&ids(device)))
 }
 
-/// The ids of a device, as one text.
+/// The ids of a device as one text.
 fn ids(device: &Value) -> String {
     list(device, "ids").filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The nodes, each with its number of ranks, the ranks that count, and its energy.
+/// The nodes, each with its number of ranks, the ranks that count a device, and its energy.
 fn nodes(ranks: &[&Value]) -> Value {
     let mut nodes: BTreeMap<Option<&str>, Vec<&Value>> = BTreeMap::new();
     ranks.iter().for_each(|rank| nodes.entry(word(rank, "/run/host")).or_default().push(rank));

@@ -1,4 +1,4 @@
-//! Adds up what the ranks of a job used in each epoch and over time.
+//! Adds up the energy of a job's ranks, by epoch and by time.
 
 use super::fold::{fold_all, list};
 use crate::attribution::carried_over::CarriedInterval;
@@ -8,15 +8,15 @@ use crate::report;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The first epoch of a row, and the one after its last.
+/// The number of a row's first epoch, and of the epoch after its last.
 fn place(row: &Value) -> Option<(u64, u64)> {
     let number = |name: &str| row.get(name).and_then(Value::as_u64);
     let (index, count) = (number("index")?, number("count").unwrap_or(1));
     Some((index, index.checked_add(count)?))
 }
 
-/// The epochs, each with what all ranks used in it. If ranks keep epochs in different groups, rows are joined until all
-/// begin at the same epochs.
+/// The epochs, each with the use of all ranks. If ranks group their epochs differently, rows are joined until all ranks'
+/// rows begin at the same epochs.
 pub fn epochs(ranks: &[&Value]) -> Value {
     let rows = |rank: &'_ &Value| -> Vec<((u64, u64), Value)> {
         list(rank, "epochs").filter_map(|row| Some((place(row)?, row.clone()))).collect()
@@ -46,7 +46,7 @@ pub fn epochs(ranks: &[&Value]) -> Value {
     groups.iter().map(|(begin, rows)| together(*begin, &rows.iter().collect::<Vec<_>>(), true)).collect()
 }
 
-/// Merges rows: those of one rank one after another, or those of several ranks at once.
+/// Merges rows of epochs. `at_once`: they are of several ranks at the same time; false: of one rank, one after another.
 fn together(begin: u64, rows: &[&Value], at_once: bool) -> Value {
     let known = |name: &str| rows.iter().filter_map(|row| row.get(name)?.as_f64()).collect::<Vec<_>>();
     let total = |name: &str| known(name).into_iter().reduce(|a, b| a + b);
@@ -62,12 +62,12 @@ fn together(begin: u64, rows: &[&Value], at_once: bool) -> Value {
     }
     let counted = rows.iter().filter(|row| row.get("energy_j").is_some_and(Value::is_number));
     let coverage = counted.filter_map(|row| row.get("coverage")?.as_f64());
-    // A rank that took a device over within the epoch covers only a part of it.
+    // A rank that took over a device within the epoch covers only a part of the epoch.
     set("coverage", json!(if at_once { coverage.reduce(f64::max) } else { coverage.reduce(f64::min) }));
     Value::Object(epoch)
 }
 
-/// The course of the forecast, after the epochs for which all ranks have one.
+/// The earlier forecasts, for the numbers of epochs at which all ranks have one.
 pub fn forecasts(ranks: &[&Value]) -> Value {
     let after = |one: &Value| one.get("after_epochs").and_then(Value::as_u64);
     let lists: Vec<BTreeMap<u64, &Value>> = ranks
@@ -98,13 +98,13 @@ pub fn power(ranks: &[&Value]) -> Value {
         }
     }
     steps.sort_by(|a, b| a.0.total_cmp(&b.0));
-    report::power(&stretches(&steps))
+    report::power(&intervals(&steps))
 }
 
-/// The stretches of constant power between the steps.
-fn stretches(steps: &[(f64, usize, f64)]) -> Vec<CarriedInterval> {
+/// The intervals of constant power between the steps. A step is a time, s, a kind of device with begin or end, and a power, W.
+fn intervals(steps: &[(f64, usize, f64)]) -> Vec<CarriedInterval> {
     let mut now = [(0usize, 0.0f64); DeviceKind::ALL.len()];
-    let mut stretches = Vec::new();
+    let mut intervals = Vec::new();
     let mut at = f64::NAN;
     for &(next, what, watts) in steps {
         if next > at && now.iter().any(|(count, _)| *count > 0) {
@@ -112,7 +112,7 @@ fn stretches(steps: &[(f64, usize, f64)]) -> Vec<CarriedInterval> {
             for (kind, (count, watts)) in DeviceKind::ALL.into_iter().zip(now) {
                 (count > 0).then(|| energy.add(kind, watts * (next - at)));
             }
-            stretches.push(CarriedInterval { from: at, to: next, energy });
+            intervals.push(CarriedInterval { from: at, to: next, energy });
         }
         at = next;
         let is_begin = what < DeviceKind::ALL.len();
@@ -123,9 +123,9 @@ fn stretches(steps: &[(f64, usize, f64)]) -> Vec<CarriedInterval> {
             } else if is_begin {
                 *sum + watts
             } else {
-                (*sum - watts).max(0.0) // rounding may leave less than nothing
+                (*sum - watts).max(0.0) // rounding may give a negative sum
             };
         }
     }
-    stretches
+    intervals
 }

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-/// Rank `rank` of 8, from one second to another.
+/// A rank of 8, from one second to another.
 fn part(rank: u64, from: f64, to: f64) -> RankReport<'static> {
     RankReport {
         job: Some("SLURM job 7"),
@@ -14,11 +14,11 @@ fn part(rank: u64, from: f64, to: f64) -> RankReport<'static> {
     }
 }
 
-/// What it is about, the runs, and their rows.
+/// A name, the reports, and the expected rows.
 type Case = (&'static str, Vec<RankReport<'static>>, &'static [&'static [usize]]);
 
 #[test]
-fn ranks_of_one_job_that_run_at_once_are_one_run() {
+fn ranks_of_one_job_that_overlap_are_one_run() {
     let (a, b) = (part(0, 0.0, 100.0), part(1, 1.0, 90.0));
     let cases: [Case; 14] = [
         ("two ranks", vec![a, b], &[&[0, 1]]),
@@ -34,16 +34,16 @@ fn ranks_of_one_job_that_run_at_once_are_one_run() {
         ("the same rank twice", vec![a, part(0, 1.0, 50.0)], &[&[0], &[1]]),
         ("two steps at once", vec![a, part(0, 2.0, 50.0), b, part(1, 3.0, 50.0)], &[&[0, 2], &[1, 3]]),
         ("two steps in a row", vec![a, b, part(0, 102.0, 200.0), part(1, 102.0, 200.0)], &[&[0, 1], &[2, 3]]),
-        ("one that goes on", vec![RankReport { to: None, ..a }, part(1, 500.0, 600.0)], &[&[0, 1]]),
+        ("one that is still running", vec![RankReport { to: None, ..a }, part(1, 500.0, 600.0)], &[&[0, 1]]),
     ];
     for (about, parts, expected) in cases {
         assert_eq!(joined(&parts), expected, "{about}");
     }
 }
 
-/// Of one job by xargs: all are rank 0.
+/// Runs started by xargs in one job: all are rank 0.
 #[test]
-fn many_short_runs_of_one_rank_stay_many() {
+fn many_short_runs_of_one_rank_stay_separate() {
     let parts: Vec<RankReport> = (0..10_000).map(|n| part(0, f64::from(n) * 0.1, f64::from(n) * 0.1 + 1.0)).collect();
     assert_eq!(joined(&parts).len(), 10_000);
 }
@@ -59,7 +59,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn each_run_is_in_one_row_and_the_ranks_of_a_row_differ(parts in proptest::collection::vec(any_part(), 0..40)) {
+    fn rows_hold_each_run_once_and_no_rank_twice(parts in proptest::collection::vec(any_part(), 0..40)) {
         let rows = joined(&parts);
         let mut all: Vec<usize> = rows.concat();
         all.sort_unstable();
@@ -117,7 +117,7 @@ fn close(value: &Value, expected: f64) {
 }
 
 #[test]
-fn a_job_is_the_sum_of_its_ranks_at_once() {
+fn a_job_is_the_sum_of_its_ranks() {
     let ranks =
         [rank(0, "node1", Some(4e4)), rank(1, "node1", None), rank(2, "node2", Some(2e4)), rank(3, "node2", None)];
     let rows = rows(&ranks);
@@ -166,9 +166,9 @@ fn power_is_never_negative() {
     assert!(watts.iter().all(|watts| watts.as_f64() >= Some(0.0)), "{watts:?}");
 }
 
-/// A rank ends, another takes over: one device, all of the time.
+/// One rank ends and another takes over: it is one device with full coverage.
 #[test]
-fn a_device_that_is_handed_over_is_one() {
+fn a_handed_over_device_is_one_device() {
     let mut first = rank(0, "node1", Some(1e4));
     let mut second = rank(1, "node1", Some(1e4));
     first["usage"]["duration_s"] = json!(100.0);
@@ -195,9 +195,9 @@ fn a_device_that_is_handed_over_is_one() {
     );
 }
 
-/// What one rank has used it will not use again, and who counts its devices now forecasts the rest.
+/// A finished rank uses nothing more; the rank that counts its devices now forecasts the rest.
 #[test]
-fn a_rank_that_is_done_forecasts_what_it_used() {
+fn a_finished_rank_adds_its_use_to_the_forecast() {
     let mut living = rank(1, "node1", Some(1e4));
     living["run"]["state"] = json!("in_epoch");
     living["forecast"]["energy_j"] = json!({"value": 5e4, "low": 4e4, "high": 7e4});
@@ -208,9 +208,9 @@ fn a_rank_that_is_done_forecasts_what_it_used() {
     assert!(merged(&[&rank(0, "node1", Some(2e4)), &living])["forecast"].is_null());
 }
 
-/// The journal of a killed rank has no end. Its devices are another's, which forecasts the rest.
+/// The journal of a killed rank has no end. Another rank counts its devices and forecasts the rest.
 #[test]
-fn a_killed_rank_whose_devices_another_counts_forecasts_what_it_used() {
+fn a_killed_and_replaced_rank_adds_its_use_to_the_forecast() {
     let devices = |here: bool| json!({"devices": [{"ids": ["intel-rapl:0"], "counted_here": here, "process": 7}]});
     let unfinished = |number: u64, host: &str, joules: f64, here: bool, end: f64| {
         let mut rank = rank(number, host, Some(joules));
@@ -235,9 +235,9 @@ fn a_killed_rank_whose_devices_another_counts_forecasts_what_it_used() {
     assert_eq!(forecast([&killed, &waiting]), Some(6e4), "a rank without a forecast adds what it used");
 }
 
-/// A journal of a rank that counts nothing is older: the epochs are those of the rank that counts.
+/// The journal of a rank that counts nothing is older, so the epochs are those of the rank that counts.
 #[test]
-fn the_open_epoch_is_that_of_the_rank_that_counts() {
+fn the_open_epoch_is_that_of_the_counting_rank() {
     let (mut counting, mut other) = (rank(0, "node1", Some(2e4)), rank(1, "node1", None));
     for (rank, done, open_s, joules) in [(&mut counting, 2, 3.0, json!(300.0)), (&mut other, 1, 90.0, Value::Null)] {
         rank["run"]["state"] = json!("unfinished");
@@ -249,7 +249,7 @@ fn the_open_epoch_is_that_of_the_rank_that_counts() {
 }
 
 #[test]
-fn an_end_that_is_not_known_is_open() {
+fn an_unknown_end_is_none() {
     let mut report = rank(0, "node1", Some(2e4));
     assert_eq!(RankReport::of(&report).to, Some(START + 230.0));
     report["run"]["last_end_unix_s"] = Value::Null;
@@ -264,7 +264,7 @@ fn an_end_that_is_not_known_is_open() {
 }
 
 #[test]
-fn ranks_that_have_not_found_each_other_are_known() {
+fn a_job_is_agreed_only_if_all_ranks_agree() {
     let (mut one, mut other) = (rank(0, "node1", Some(2e4)), rank(1, "node1", Some(2e4)));
     assert!(merged(&[&one, &other])["job"]["agreed"].is_null());
     one["job"] = json!({"agreed": true, "devices": []});
@@ -273,7 +273,7 @@ fn ranks_that_have_not_found_each_other_are_known() {
 }
 
 #[test]
-fn the_time_is_that_of_all_together() {
+fn the_duration_is_the_union_of_all_ranks() {
     let mut late = rank(1, "node1", Some(1e4));
     late["run"]["last_end_unix_s"] = json!(START + 330.0);
     late["power"] = json!({"from": [START + 130.0], "to": [START + 330.0], "cpu_w": [50.0]});
@@ -286,7 +286,7 @@ fn the_time_is_that_of_all_together() {
 }
 
 #[test]
-fn epochs_in_other_groups_are_joined_until_they_begin_alike() {
+fn epochs_in_different_groups_are_joined() {
     let rows = |spans: &[(u64, u64)]| -> Value {
         let row = |(index, count): &(u64, u64)| json!({"index": index, "count": count, "duration_s": count, "energy_j": count, "coverage": 1.0});
         json!({"epochs": spans.iter().map(row).collect::<Value>()})
@@ -303,7 +303,7 @@ fn epochs_in_other_groups_are_joined_until_they_begin_alike() {
 }
 
 #[test]
-fn who_counts_is_known_by_fields() {
+fn a_rank_counted_elsewhere_is_found_by_its_fields() {
     let with = |job: Value| {
         let mut report = rank(1, "node1", None);
         report["job"] = job;
@@ -312,16 +312,16 @@ fn who_counts_is_known_by_fields() {
     let device = |process: Value, here: bool| json!({"devices": [{"process": process, "counted_here": here}]});
     assert!(with(Value::Null) && with(device(json!(7), false)));
     assert!(!with(device(Value::Null, false)) && !with(device(json!(7), true)) && !with(json!({"devices": []})));
-    // As version 0.1.0 wrote it.
+    // The form of version 0.1.0.
     let old = |reason: &str| json!({"run": {"id": "a"}, "usage": {"energy_j": null}, "unavailable": [{"source": "rapl", "reason": reason}]});
     assert!(is_counted_elsewhere(&old("intel-rapl:0: counted by process 7 of this job, and not here")));
     assert!(!is_counted_elsewhere(&old("/sys/class/powercap is missing")));
     assert!(!is_counted_elsewhere(&rank(0, "node1", Some(1.0))) && !is_counted_elsewhere(&json!({"run": {"id": "a"}})));
 }
 
-/// Two ranks of a node took turns. Each lists the device, and the entry of the other's time is in words of any kind.
+/// Two ranks of a node took turns, and each lists the device. The words of the reason do not matter.
 #[test]
-fn devices_that_another_rank_counts_are_known_by_a_field() {
+fn devices_counted_by_another_rank_are_found_by_a_field() {
     let with = |number: u64, entry: Value| {
         let mut rank = rank(number, "node1", Some(2e4));
         rank["job"] =
@@ -331,14 +331,14 @@ fn devices_that_another_rank_counts_are_known_by_a_field() {
         rank
     };
     let reworded = json!({"source": "rapl", "reason": "rank 7 has it", "counted_elsewhere": true, "counted_by_pid": 7});
-    // As version 0.1.0 wrote it.
+    // The form of version 0.1.0.
     let old = json!({"source": "rapl", "reason": "a: counted by process 7 of this job, and not here"});
     let job = merged(&[&with(0, reworded), &with(1, old)]);
     assert_eq!(job["unavailable"].as_array().unwrap().len(), 1, "{}", job["unavailable"]);
     assert_eq!((&job["unavailable"][0]["source"], job["usage"]["energy_j"].as_f64()), (&json!("nvml"), Some(4e4)));
 }
 
-/// Where every value of a report stands.
+/// The pointers of all values in a report.
 fn pointers(at: &str, value: &Value, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {
@@ -351,9 +351,9 @@ fn pointers(at: &str, value: &Value, all: &mut Vec<String>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a rank's file says, the job has a page.
+    /// With any change in the ranks' files, the job has a page.
     #[test]
-    fn whatever_files_say_there_is_a_row(changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..2, 0usize..9), 1..12)) {
+    fn odd_files_give_a_page(changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..2, 0usize..9), 1..12)) {
         let mut ranks = [rank(0, "node1", Some(4e4)), rank(1, "node1", Some(2e4))];
         let mut all = Vec::new();
         pointers("", &ranks[0], &mut all);

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 const NOON: f64 = 1_772_452_800.0;
 
-/// Two hours at 100 W of processor and 300 W of GPU, the GPU unknown in the second half hour; PUE 1.5.
+/// Two hours with a processor at 100 W and a GPU at 300 W, which is unknown in the second half hour; PUE 1.5.
 fn report() -> Value {
     let halves = |n: f64| NOON + n * 1800.0;
     json!({
@@ -43,7 +43,7 @@ fn areas(drawn: &Drawn) -> Vec<&Vec<(f64, f64)>> {
 }
 
 #[test]
-fn power_is_stacked_and_broken_where_it_is_not_known() {
+fn power_is_stacked_with_gaps_where_it_is_unknown() {
     let report = report();
     let drawn = power(&JsonView::new(&report)).unwrap();
     assert_eq!((drawn.unit, drawn.kinds.as_slice(), drawn.chart.y), ("W", &[1, 3][..], (0.0, 400.0)));
@@ -54,19 +54,19 @@ fn power_is_stacked_and_broken_where_it_is_not_known() {
 }
 
 #[test]
-fn a_group_of_epochs_is_drawn_as_the_mean_of_them() {
+fn groups_of_epochs_are_drawn_as_their_mean() {
     let report = report();
     let (is_energy, drawn) = epochs(&JsonView::new(&report)).unwrap();
     assert!(is_energy);
     assert_eq!((drawn.unit, drawn.chart.y), ("kJ", (0.0, 12.0)));
     let areas = areas(&drawn);
-    assert_eq!(areas.len(), 4, "the third is not known");
+    assert_eq!(areas.len(), 4, "the third is unknown");
     assert_eq!(areas[0][..2], [(-0.4, 3.0), (1.4, 3.0)]);
     assert_eq!(areas[3][..2], [(1.6, 12.0), (2.4, 12.0)]);
 }
 
 #[test]
-fn where_no_energy_is_known_epochs_have_their_time() {
+fn epochs_without_energy_are_drawn_by_time() {
     let mut report = report();
     for epoch in report["epochs"].as_array_mut().unwrap() {
         for field in ["energy_j", "cpu_j", "gpu_j"] {
@@ -78,7 +78,7 @@ fn where_no_energy_is_known_epochs_have_their_time() {
 }
 
 #[test]
-fn what_was_emitted_is_priced_by_its_hour() {
+fn emissions_use_the_intensity_of_their_hour() {
     let report = report();
     let drawn = emitted(&JsonView::new(&report)).unwrap();
     let Some(Shape::Line(_, line)) = drawn.chart.shapes.last() else { panic!("no line") };
@@ -91,7 +91,7 @@ fn what_was_emitted_is_priced_by_its_hour() {
 }
 
 #[test]
-fn the_outcome_stands_beside_the_forecast_of_a_run_that_ended() {
+fn the_outcome_is_drawn_only_if_the_planned_epochs_ended() {
     let mut report = report();
     let outcome = |report: &Value| {
         let drawn = forecasts(&JsonView::new(report)).unwrap();
@@ -107,6 +107,6 @@ fn the_outcome_stands_beside_the_forecast_of_a_run_that_ended() {
     assert!(low < 1e6 / 3.6e6 && high == 5e6 / 3.6e6);
     for other in [3, 5] {
         report["run"]["epochs_done"] = json!(other);
-        assert_eq!(outcome(&report), None, "of {other} epochs, not the 4 planned");
+        assert_eq!(outcome(&report), None, "{other} epochs ended, and 4 were planned");
     }
 }
