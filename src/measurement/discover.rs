@@ -7,6 +7,7 @@ use super::source::gpu::{amdgpu, intel_gpu, nvml, superchip};
 use super::source::node::{battery, hwmon, pm_counters};
 use super::source::simulated;
 use super::source::{Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,19 +18,19 @@ use std::time::Duration;
 
 /// A way to open a source's channels of some kinds.
 struct Opener {
-    name: &'static str,
+    name: SourceName,
     open: fn(&Options, &[DeviceKind]) -> Opened,
 }
 
-const RAPL: Opener = Opener { name: "rapl", open: rapl::open };
-const PERF_RAPL: Opener = Opener { name: "perf_rapl", open: perf_rapl::open };
-const HWMON: Opener = Opener { name: "hwmon", open: hwmon::open };
-const PM_COUNTERS: Opener = Opener { name: "pm_counters", open: pm_counters::open };
-const AMDGPU: Opener = Opener { name: "amdgpu", open: |options, _| amdgpu::open(options) };
-const INTEL_GPU: Opener = Opener { name: "intel_gpu", open: |options, _| intel_gpu::open(options) };
-const BATTERY: Opener = Opener { name: "battery", open: |options, _| battery::open(options) };
+const RAPL: Opener = Opener { name: SourceName::Rapl, open: rapl::open };
+const PERF_RAPL: Opener = Opener { name: SourceName::PerfRapl, open: perf_rapl::open };
+const HWMON: Opener = Opener { name: SourceName::Hwmon, open: hwmon::open };
+const PM_COUNTERS: Opener = Opener { name: SourceName::PmCounters, open: pm_counters::open };
+const AMDGPU: Opener = Opener { name: SourceName::Amdgpu, open: |options, _| amdgpu::open(options) };
+const INTEL_GPU: Opener = Opener { name: SourceName::IntelGpu, open: |options, _| intel_gpu::open(options) };
+const BATTERY: Opener = Opener { name: SourceName::Battery, open: |options, _| battery::open(options) };
 const MEMORY_MODEL: Opener = Opener { name: memory_model::NAME, open: |options, _| memory_model::open(options) };
-const CPU_MODEL: Opener = Opener { name: "cpu_model", open: |options, _| cpu_model::open(options) };
+const CPU_MODEL: Opener = Opener { name: SourceName::CpuModel, open: |options, _| cpu_model::open(options) };
 
 /// What takes part in a run, and what does not.
 #[derive(Default)]
@@ -47,7 +48,7 @@ pub struct Sources {
 /// The sources being looked for.
 pub struct Discovery {
     result: Arc<Promise<Sources>>,
-    /// The source being opened, by its place in [`crate::measurement::source::NAMES`].
+    /// The source being opened, by its place in [`SourceName::ALL`].
     at: Arc<AtomicUsize>,
     /// The thread that looks; it ends once it has found out.
     pub thread: JoinHandle<()>,
@@ -64,7 +65,7 @@ impl Discovery {
         options: &Options,
         waker: Waker,
         kind: DeviceKind,
-        dead: Vec<(DeviceKind, &'static str)>,
+        dead: Vec<(DeviceKind, SourceName)>,
         lacks_memory: bool,
     ) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, move |options, opens| {
@@ -76,15 +77,12 @@ impl Discovery {
     fn by(
         options: &Options,
         waker: Waker,
-        find: impl Fn(&Options, &dyn Fn(&'static str)) -> Sources + Send + 'static,
+        find: impl Fn(&Options, &dyn Fn(SourceName)) -> Sources + Send + 'static,
     ) -> std::io::Result<Discovery> {
         let (result, at) = (Arc::<Promise<Sources>>::default(), Arc::<AtomicUsize>::default());
         let (promise, place, options) = (Arc::clone(&result), Arc::clone(&at), options.clone());
         let thread = os::spawn_quiet("ct-sources", move || {
-            let opens = |name: &'static str| {
-                let number = crate::measurement::source::NAMES.iter().position(|one| *one == name);
-                place.store(number.unwrap_or_default(), Ordering::Relaxed);
-            };
+            let opens = |name: SourceName| place.store(name as usize, Ordering::Relaxed);
             let found = catch_unwind(AssertUnwindSafe(|| find(&options, &opens)));
             promise.keep(found.unwrap_or_else(|_| {
                 let source = name_at(&place);
@@ -118,8 +116,8 @@ answers is filled in then"
     }
 }
 
-fn name_at(place: &AtomicUsize) -> &'static str {
-    crate::measurement::source::NAMES.get(place.load(Ordering::Relaxed)).copied().unwrap_or("sources")
+fn name_at(place: &AtomicUsize) -> SourceName {
+    SourceName::ALL.get(place.load(Ordering::Relaxed)).copied().unwrap_or(SourceName::Search)
 }
 
 impl Sources {
@@ -135,7 +133,7 @@ impl Sources {
     /// 4. The processor is estimated where neither it nor the node is metered, and memory beside it.
     ///
     /// NVML is opened by [`crate::measurement::source::start_nvml`], whose driver needs the application's own descriptors.
-    pub fn discover(options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
+    pub fn discover(options: &Options, opens: &dyn Fn(SourceName)) -> Sources {
         let mut found = Finder { options, opens, found: Sources::default() };
         for (kind, device) in [(DeviceKind::Cpu, &options.sim_cpu), (DeviceKind::Gpu, &options.sim_gpu)] {
             if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
@@ -147,7 +145,7 @@ impl Sources {
         let wanted: Vec<DeviceKind> = options.components.iter().copied().filter(is_real).collect();
         if simulates_cpu && options.components.iter().any(|kind| matches!(kind, DeviceKind::Dram | DeviceKind::Node)) {
             let reason = "sim_cpu stands in for the processor: real memory and node counters would not go with it";
-            found.found.unavailable.push(Unavailable { source: "rapl", reason: reason.into(), cure: None });
+            found.found.unavailable.push(Unavailable { source: SourceName::Rapl, reason: reason.into(), cure: None });
         }
         found.add_parts(&wanted); // first, and so read first: their counters are quick
         let may_have_gpu = found.add_gpus(&wanted);
@@ -170,9 +168,9 @@ impl Sources {
     /// Where nothing meters the node, the processor is estimated; memory is beside an estimated processor.
     fn next(
         options: &Options,
-        opens: &dyn Fn(&'static str),
+        opens: &dyn Fn(SourceName),
         kind: DeviceKind,
-        dead: &[(DeviceKind, &'static str)],
+        dead: &[(DeviceKind, SourceName)],
     ) -> Sources {
         let counts_cpu = options.components.contains(&DeviceKind::Cpu);
         let estimates_cpu = counts_cpu && dead.iter().any(|(kind, _)| *kind == DeviceKind::Cpu);
@@ -205,7 +203,7 @@ impl Sources {
     }
 
     /// The same with memory estimated beside an estimated processor.
-    fn with_memory(mut self, options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
+    fn with_memory(mut self, options: &Options, opens: &dyn Fn(SourceName)) -> Sources {
         let channels = self.sources.iter().flat_map(|source| source.channels());
         let mut processors = channels.filter(|channel| channel.source == CPU_MODEL.name);
         let is_estimated = processors.next().is_some_and(|channel| !channel.has_memory);
@@ -220,7 +218,7 @@ impl Sources {
 /// What is found so far.
 struct Finder<'a> {
     options: &'a Options,
-    opens: &'a dyn Fn(&'static str),
+    opens: &'a dyn Fn(SourceName),
     found: Sources,
 }
 
@@ -285,7 +283,7 @@ impl Finder<'_> {
                 Some(source) if has_parts => {
                     let names: Vec<&str> = source.channels().iter().map(|channel| channel.id.as_str()).collect();
                     self.found.unavailable.push(Unavailable {
-                        source: source.channels().first().map_or("node", |channel| channel.source),
+                        source: source.channels().first().map_or(opener.name, |channel| channel.source),
                         reason: format!(
                             "{} meters the whole node and stands aside where parts are measured",
                             names.join(", ")

@@ -3,6 +3,7 @@
 use super::channel::DeviceKind;
 use super::source::gpu::superchip::Processor;
 use super::source::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 use std::io;
@@ -35,7 +36,7 @@ pub struct Intake {
     options: Options,
     waker: Waker,
     /// Sources that show no sign of life, by the kind of what they measure.
-    dead: Vec<(DeviceKind, &'static str)>,
+    dead: Vec<(DeviceKind, SourceName)>,
     /// What is looked for to stand in for them, the numbers of their channels, and since when.
     sought: Vec<(Discovery, Vec<usize>, Instant)>,
     /// Threads that have done their work, and end.
@@ -67,14 +68,14 @@ impl Intake {
         waker: Waker,
     ) -> Intake {
         let mut failed = Vec::new();
-        let mut fail = |source: &'static str, error: io::Error| {
+        let mut fail = |source: SourceName, error: io::Error| {
             let reason = format!("its thread could not be started: {error}");
             let cure = Some("raise the limit on threads or memory (ulimit -u, ulimit -v)".into());
             failed.push(Unavailable { source, reason, cure });
         };
         let is_asked_for = nvml.is_some();
-        let nvml = nvml.and_then(|opening| opening.map_err(|error| fail("nvml", error)).ok());
-        let discovery = discovery.map_err(|error| fail("sources", error)).ok();
+        let nvml = nvml.and_then(|opening| opening.map_err(|error| fail(SourceName::Nvml, error)).ok());
+        let discovery = discovery.map_err(|error| fail(SourceName::Search, error)).ok();
         Intake {
             is_without_nvml: is_asked_for && nvml.is_none(),
             without_nvml: discovery.is_none().then(Opened::default),
@@ -94,7 +95,7 @@ impl Intake {
 
     /// Looks for the next source of a kind, to stand in for channels of one that shows no sign of life; where the run
     /// `lacks_memory`, that goes with an estimated processor.
-    pub fn seek(&mut self, kind: DeviceKind, source: &'static str, stalled: Vec<usize>, lacks_memory: bool) {
+    pub fn seek(&mut self, kind: DeviceKind, source: SourceName, stalled: Vec<usize>, lacks_memory: bool) {
         if self.dead.contains(&(kind, source)) {
             return;
         }

@@ -10,3 +10,4 @@ pub mod intake;
 pub mod meter;
 pub mod reading;
 pub mod source;
+pub mod source_name;

@@ -93,7 +93,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
 /// One source that is not measured; with the process that counts its device, if another process does.
 fn unavailable(one: &Unavailable, counted_by: Option<Option<u32>>) -> Value {
     json!({
-        "source": one.source,
+        "source": one.source.as_str(),
         "reason": one.reason,
         "cure": one.cure,
         "counted_elsewhere": counted_by.is_some(),

@@ -8,6 +8,7 @@ use crate::clock::ClockSample;
 use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
+use crate::measurement::source_name::SourceName;
 use crate::options::{Options, WhatIfOption};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -33,7 +34,7 @@ fn setting(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
 }
 
 fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState {
-    let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
+    let unavailable = vec![Unavailable { source: SourceName::Rapl, reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut books = RunState { unavailable, ..RunState::new(grid, 1.5) };
@@ -43,7 +44,7 @@ fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState
                 kind,
                 device: "device, \"quoted\"".into(),
                 id: format!("id{number}"),
-                source: "test",
+                source: SourceName::Rapl,
                 method: MeasuringMethod::Power,
                 quantity: Quantity::Power { max_watts: 1e5 },
                 simulated: false,
@@ -494,7 +495,7 @@ fn in_turns() -> RunState {
     {
         let id = format!("id{number}");
         let channel = Channel::new(
-            (DeviceKind::Cpu, "test"),
+            (DeviceKind::Cpu, SourceName::Rapl),
             "device",
             id.clone(),
             MeasuringMethod::Power,
@@ -534,7 +535,7 @@ fn a_component_has_a_number_that_other_processes_compute_alike() {
     let with = |kind: DeviceKind, id: &str, simulated: bool| {
         let mut books = books(&[], &[(5_000, 0)], &[]);
         let quantity = Quantity::Power { max_watts: 1e5 };
-        let channel = Channel::new((kind, "test"), "device", id, MeasuringMethod::Power, quantity);
+        let channel = Channel::new((kind, SourceName::Rapl), "device", id, MeasuringMethod::Power, quantity);
         books.add(&Channel { simulated, ..channel }, None, None);
         json_of(&setting(None, 0), &books)["components"][0]["identity"].clone()
     };

@@ -9,6 +9,7 @@ use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os::{self, exit};
 use crate::state::alerts::Alerts;
@@ -155,7 +156,7 @@ impl Sampler {
         let is_late = os::monotonic_ns() > self.started + PATIENCE_NS;
         let awaited = self.intake.awaited();
         if first {
-            let hangs = awaited.iter().filter(|one| one.source != "nvml");
+            let hangs = awaited.iter().filter(|one| one.source != SourceName::Nvml);
             hangs.filter_map(Unavailable::in_words).for_each(|message| shared.say(message));
         }
         let mut books = shared.books();

@@ -4,6 +4,7 @@
 use super::{MIN_GAP_NS, Source, Unavailable};
 use crate::measurement::channel::Channel;
 use crate::measurement::reading::{Fault, Reading};
+use crate::measurement::source_name::SourceName;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -82,7 +83,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Opening {
     /// Opens a source on a thread of that name, which then reads it. `until_then` is shown in the report until it is open.
     pub fn start(
-        (source, until_then): (&'static str, Option<Unavailable>),
+        (source, until_then): (SourceName, Option<Unavailable>),
         fills_in: bool,
         thread: &str,
         waker: Waker,
@@ -330,7 +331,7 @@ mod tests {
             kind: DeviceKind::Gpu,
             device: "x".into(),
             id: "x".into(),
-            source: "test",
+            source: SourceName::Nvml,
             method: MeasuringMethod::Power,
             quantity: Quantity::Power { max_watts: 1e5 },
             simulated: false,
@@ -340,7 +341,7 @@ mod tests {
             note: None,
         };
         let slow = Slow([channel], Arc::clone(&delay));
-        let opening = Opening::start(("test", None), true, "ct-test", waker, move |_| {
+        let opening = Opening::start((SourceName::Nvml, None), true, "ct-test", waker, move |_| {
             (Some(Box::new(slow) as Box<dyn Source>), Vec::new())
         });
         let (source, _) = opening.unwrap().wait(Duration::from_secs(5)).unwrap();

@@ -16,25 +16,11 @@ pub use gpu::nvml::start as start_nvml;
 
 use super::channel::Channel;
 use super::reading::{Reading, Value};
+use crate::measurement::source_name::SourceName;
 
 /// Readings closer together than this, ns, are one: a counter moves in steps of a millisecond or more,
 /// and a host may mark millions of epochs a second.
 pub const MIN_GAP_NS: u64 = 10_000_000;
-
-/// The sources by name.
-pub const NAMES: [&str; 11] = [
-    "rapl",
-    "perf_rapl",
-    "nvml",
-    "amdgpu",
-    "intel_gpu",
-    "hwmon",
-    "pm_counters",
-    "battery",
-    "cpu_model",
-    "memory_model",
-    "simulated",
-];
 
 /// Something that can be read. Reading happens on one thread at a time, under no lock.
 pub trait Source: Send {
@@ -82,7 +68,7 @@ pub trait Source: Send {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unavailable {
     /// The source's name.
-    pub source: &'static str,
+    pub source: SourceName,
     /// Why it does not take part.
     pub reason: String,
     /// What to do about it; None where nothing is wrong.

@@ -2,6 +2,7 @@
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
 use crate::measurement::channel::ErrorBand;
+use crate::measurement::source_name::SourceName;
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};
 
@@ -11,28 +12,29 @@ const ESTIMATE: &str = "an estimate and no measurement: a processor by its busy 
 /// A source of energy in words, and which kind of reading it is where it has two.
 fn source(name: &str, method: &str) -> String {
     let by = |counter: &str, power: &str| if method == "counter" { counter.to_owned() } else { power.to_owned() };
-    match name {
-        "rapl" => "the processor's energy counters (RAPL), read through Linux powercap".into(),
-        "perf_rapl" => "the processor's energy counters (RAPL), read as perf events".into(),
-        "nvml" => by(
+    let Ok(source) = name.parse() else { return format!("the source {name}") };
+    match source {
+        SourceName::Rapl => "the processor's energy counters (RAPL), read through Linux powercap".into(),
+        SourceName::PerfRapl => "the processor's energy counters (RAPL), read as perf events".into(),
+        SourceName::Nvml => by(
             "NVIDIA's driver (NVML), from the GPU's energy counter",
             "NVIDIA's driver (NVML), from the GPU's power sensor, 20 times a second, integrated over time",
         ),
-        "amdgpu" => by(
+        SourceName::Amdgpu => by(
             "AMD's GPU driver, from the card's energy counter",
             "AMD's GPU driver, from the card's power sensor, 10 times a second, integrated over time",
         ),
-        "intel_gpu" => by(
+        SourceName::IntelGpu => by(
             "Intel's GPU driver, from the card's energy counter",
             "Intel's GPU driver, from the card's power sensor, integrated over time",
         ),
-        "hwmon" if method == "counter" => "the energy counters of the board (hwmon)".into(),
-        "hwmon" => "the power sensors of the board (hwmon), 10 times a second, integrated over time".into(),
-        "pm_counters" => "HPE Cray's energy counters of the node (pm_counters)".into(),
-        "battery" => "the gauge of the discharging battery".into(),
-        "cpu_model" | "memory_model" => ESTIMATE.into(),
-        "simulated" => "a simulated device: these figures are by definition and not measured".into(),
-        other => format!("the source {other}"),
+        SourceName::Hwmon if method == "counter" => "the energy counters of the board (hwmon)".into(),
+        SourceName::Hwmon => "the power sensors of the board (hwmon), 10 times a second, integrated over time".into(),
+        SourceName::PmCounters => "HPE Cray's energy counters of the node (pm_counters)".into(),
+        SourceName::Battery => "the gauge of the discharging battery".into(),
+        SourceName::CpuModel | SourceName::MemoryModel => ESTIMATE.into(),
+        SourceName::Simulated => "a simulated device: these figures are by definition and not measured".into(),
+        SourceName::Search => format!("the source {name}"),
     }
 }
 

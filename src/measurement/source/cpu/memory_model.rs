@@ -10,11 +10,12 @@ use super::{cgroup, processor};
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 
 /// The source's name.
-pub const NAME: &str = "memory_model";
+pub const NAME: SourceName = SourceName::MemoryModel;
 const ID: &str = "memory-model";
 /// W per GB, whatever its use.
 pub const W_PER_GB: f64 = 0.38;

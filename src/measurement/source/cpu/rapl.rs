@@ -5,13 +5,14 @@ use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::{self, NumberFile};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "rapl";
+const NAME: SourceName = SourceName::Rapl;
 
 /// No package draws more than this, W: the largest servers' are sold at 500 W, with peaks of twice that.
 pub const MAX_PACKAGE_W: f64 = 2000.0;

@@ -13,10 +13,11 @@ use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "amdgpu";
+const NAME: SourceName = SourceName::Amdgpu;
 const VENDOR: &str = "0x1002";
 /// What the kernel calls the further parts of a card that is divided (MI300 in DPX, QPX or CPX mode).
 const PARTITION: &str = "amdgpu_xcp";
@@ -148,7 +149,7 @@ fn most_watts(monitor: &Path) -> f64 {
 impl AmdGpu {
     /// The card, if it is AMD's.
     fn look(card: Card) -> Option<AmdGpu> {
-        let monitor = card.monitor(&[NAME]);
+        let monitor = card.monitor(&[NAME.as_str()]);
         if monitor.is_none() && card.text("vendor").as_deref() != Some(VENDOR) {
             return None;
         }

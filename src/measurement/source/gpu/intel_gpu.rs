@@ -11,10 +11,11 @@ use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "intel_gpu";
+const NAME: SourceName = SourceName::IntelGpu;
 const VENDOR: &str = "0x8086";
 const DRIVERS: [&str; 2] = ["i915", "xe"];
 

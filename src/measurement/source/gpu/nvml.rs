@@ -7,6 +7,7 @@ use crate::measurement::gpu_selection::Selection;
 use crate::measurement::source::background::OpenAttempt;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::{Opening, Unavailable, Waker};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os::{self, OwnTable, exit};
 use crate::sanitize;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// The source's name.
-pub const NAME: &str = "nvml";
+pub const NAME: SourceName = SourceName::Nvml;
 /// By these names it is looked for where none is given.
 const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 const NO_LIBRARY_CURE: &str = "install NVIDIA's driver; in a container start it with the GPUs (docker run --gpus all, apptainer exec --nv), \

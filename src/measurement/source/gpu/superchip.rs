@@ -149,6 +149,7 @@ mod tests {
     use super::*;
     use crate::measurement::source::simulated::Simulated;
     use crate::measurement::source::sysfs::test_tree::TestTree;
+    use crate::measurement::source_name::SourceName;
 
     #[test]
     fn a_superchip_by_its_gpu_s_name() {
@@ -192,7 +193,7 @@ mod tests {
         }
         let quantity = crate::measurement::channel::Quantity::Power { max_watts: 1e3 };
         Box::new(Real([Channel::new(
-            (kind, "test"),
+            (kind, SourceName::Rapl),
             "x",
             "x",
             crate::measurement::channel::MeasuringMethod::Power,

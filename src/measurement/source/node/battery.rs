@@ -6,11 +6,12 @@ use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{absent, signed};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 use std::path::PathBuf;
 
-const NAME: &str = "battery";
+const NAME: SourceName = SourceName::Battery;
 /// Its power is read ten times a second; its gauge is no faster.
 const MIN_GAP_NS: u64 = 50_000_000;
 const MAX_GAP_NS: u64 = 100_000_000;
