@@ -11,3 +11,4 @@ pub mod meter;
 pub mod reading;
 pub mod source;
 pub mod source_name;
+pub mod unavailable;

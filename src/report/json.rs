@@ -9,7 +9,7 @@ use crate::carbon::what_if::{Of, Own, There, WhatIf, WhatIfStart};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
-use crate::measurement::source::Unavailable;
+use crate::measurement::unavailable::Unavailable;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
 

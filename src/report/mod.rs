@@ -36,7 +36,7 @@ use crate::error::{Error, Result, Status};
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
-use crate::measurement::source::Unavailable;
+use crate::measurement::unavailable::Unavailable;
 use crate::state::{CountedElsewhere, FAULT, RunState};
 use crate::units::J_PER_KWH;
 use carbon_section::Marginal;

@@ -3,8 +3,8 @@
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::meter::{Meter, MeterEvent};
 use crate::measurement::reading::Fault;
-use crate::measurement::source::Unavailable;
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 
 /// An event of a channel.
 pub fn in_words(channel: &Channel, event: MeterEvent) -> String {

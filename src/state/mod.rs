@@ -22,8 +22,8 @@ use crate::forecast::first_epoch::{FirstEpoch, ProgressPoint};
 use crate::measurement::channel::{Channel, ErrorBand};
 use crate::measurement::meter::{EnergyInterval, Meter};
 use crate::measurement::reading::Reading;
-use crate::measurement::source::Unavailable;
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use alerts::AlertInput;
 use std::ops::Range;
 
