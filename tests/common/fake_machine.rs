@@ -1,4 +1,4 @@
-//! A machine played by files, some of which move, and runs on it.
+//! A machine made of files, some of which change with time, and runs on it.
 #![allow(dead_code)]
 
 use carbontracker::error::Status;
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 
 const XEON: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz\nphysical id\t: 0\nsiblings\t: 2\ncpu cores\t: 2\nflags\t\t: fpu\n\n";
 
-/// A file, and what it holds some seconds after the start; None: it is not there.
+/// A file, and its text as a function of the seconds since the start. None: the file is missing.
 pub type Moving = (String, Box<dyn Fn(f64) -> Option<String> + Send>);
 
-/// A file whose number follows the seconds since the start.
+/// A file with a number that depends on the seconds since the start.
 pub fn number(path: &str, number: fn(f64) -> u64) -> Moving {
     (path.to_owned(), Box::new(move |at| Some(format!("{}\n", number(at)))))
 }
 
-/// A machine's files, some of which move.
+/// A machine's files, some of which change with time.
 pub struct Machine {
     pub root: PathBuf,
     stop: Arc<AtomicBool>,
@@ -29,7 +29,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// One whose processor is known, half of whose time is spent working.
+    /// A machine with a known processor and this machine's load.
     #[track_caller]
     pub fn new(name: &str, files: &[(&str, &str)]) -> Machine {
         let caller = std::path::Path::new(std::panic::Location::caller().file()).file_stem().unwrap().display();
@@ -46,7 +46,7 @@ impl Machine {
         write(&self.root.join(path), text);
     }
 
-    /// Has files hold what these functions of the seconds since now say.
+    /// Keeps these files up to date every 5 ms, until the machine is dropped.
     pub fn moving(mut self, files: Vec<Moving>) -> Machine {
         let (root, stop, start) = (self.root.clone(), Arc::clone(&self.stop), Instant::now());
         let set = move || {
@@ -91,7 +91,7 @@ impl Machine {
     }
 }
 
-/// A file as the kernel's are: never half written.
+/// Replaces a file at once, so that no reader sees half of it.
 fn write(path: &PathBuf, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let new = path.with_extension("new");
@@ -113,7 +113,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// "kind source method status" of each component.
+    /// "kind source method status" of each component, memory last.
     pub fn components(&self) -> Vec<String> {
         let of = |one: &Value| {
             let word = |key: &str| one[key].as_str().unwrap().to_owned();

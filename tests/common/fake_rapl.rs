@@ -1,8 +1,8 @@
-//! A powercap tree whose counters are computed at the instant they are read, so that their energy is
-//! known exactly at every instant, and whose reads can be made slow or made to fail.
+//! A fake powercap tree. Its counters are computed when they are read, so that their energy is known at every instant.
+//! Reads can be slow or fail.
 //!
-//! The files hold "served N"; this program's own `pread64` turns that into counter N's number. The
-//! library reads as it reads the kernel's files.
+//! The files contain "served N". This program's own `pread64` replaces that text by the number of counter N. The library
+//! reads as it reads the kernel's files.
 #![allow(dead_code)]
 
 use crate::retry::now;
@@ -10,30 +10,30 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-/// What a read of a served counter answers.
+/// The result of reading a counter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
-    /// The counter.
+    /// The counter's number.
     Counts,
-    /// An error number.
+    /// An error with this errno.
     Fails(i32),
     /// No bytes.
     Empty,
-    /// Not a number.
+    /// A text that is not a number.
     Garbage,
 }
 
-/// One counter: its power over time, where it starts, where it wraps, and what ails it.
+/// One counter: its power over time, its start, its range and its fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
-    /// W while the wave is high, W while it is low, and its period, s.
+    /// Power in the first half of each period, W, and in the second, W; the period, s.
     pub wave: (f64, f64, f64),
     pub start_uj: u64,
     pub range_uj: u64,
     pub answer: Answer,
-    /// It answers so until this instant, and counts from then on, ns.
+    /// When the fault ends and the counter counts, ns.
     pub until: u64,
-    /// Added to the count: a step back or a jump.
+    /// Added to the count, µJ, for a step back or a jump.
     pub shift_uj: i64,
 }
 
@@ -53,7 +53,7 @@ impl Counter {
         }
     }
 
-    /// Energy used by `ns` on the monotonic clock, J.
+    /// Energy up to the instant `ns` on the monotonic clock, J.
     pub fn joules(&self, ns: u64) -> f64 {
         let (high, low, period) = self.wave;
         let t = ns as f64 * 1e-9;
@@ -63,7 +63,7 @@ impl Counter {
         rounds * (high + low) * half + high * into.min(half) + low * (into - half).max(0.0)
     }
 
-    /// The count at `ns`, from the serving's start.
+    /// The count at the instant `ns`, from the tree's start.
     fn count(&self, ns: u64) -> u64 {
         let since = BORN.load(Ordering::Relaxed);
         let ns = ns / UPDATE_NS * UPDATE_NS;
@@ -72,39 +72,39 @@ impl Counter {
     }
 }
 
-/// RAPL brings its counters up to date this often.
+/// Time between two updates of a RAPL counter, ns.
 const UPDATE_NS: u64 = 1_000_000;
 
 static COUNTERS: Mutex<Vec<Counter>> = Mutex::new(Vec::new());
 static BORN: AtomicU64 = AtomicU64::new(0);
-/// Each read takes this long, µs.
+/// Duration of each read, µs.
 pub static DELAY_US: AtomicU64 = AtomicU64::new(0);
-/// Reads served.
+/// Reads so far.
 pub static READS: AtomicUsize = AtomicUsize::new(0);
 
 fn counters() -> MutexGuard<'static, Vec<Counter>> {
     lock(&COUNTERS)
 }
 
-/// Whoever panicked with it has left nothing half done.
+/// Locks, even after a panic, which leaves no value half changed.
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Serves another process's tree in this one.
+/// Serves the tree of another process in this one.
 pub fn serve_too(born: u64, served: &[Counter]) {
     BORN.store(born, Ordering::Relaxed);
     *counters() = served.to_vec();
 }
 
-/// A served tree; one at a time lives in a process.
+/// A fake powercap tree. A process has one at a time.
 pub struct Tree {
     root: PathBuf,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Tree {
-    /// Serves (zone folder, name, counter).
+    /// Writes and serves zones: folder, name, counter.
     pub fn new(zones: &[(&str, &str, Counter)]) -> Tree {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = lock(&ALONE);
@@ -123,7 +123,7 @@ impl Tree {
         Tree { root, _alone: alone }
     }
 
-    /// When its counters began, ns: with that another process serves the same.
+    /// When the counters began, ns. Another process needs it to serve the same tree.
     pub fn born(&self) -> u64 {
         BORN.load(Ordering::Relaxed)
     }
@@ -132,7 +132,7 @@ impl Tree {
         &self.root
     }
 
-    /// Changes a counter while it is served.
+    /// Changes a counter during the run.
     pub fn change(&self, number: usize, change: impl FnOnce(&mut Counter)) {
         change(&mut counters()[number]);
     }
@@ -144,13 +144,13 @@ impl Drop for Tree {
     }
 }
 
-/// Takes libc's place in this program: a served file answers its counter, all others themselves.
+/// Replaces libc's function in this program: a served file has its counter's number, other files their own text.
 ///
 /// # Safety
 /// As pread(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: i64) -> isize {
-    // SAFETY: the caller's arguments, passed on as they came.
+    // SAFETY: the caller's arguments, unchanged.
     let got = unsafe { libc::syscall(libc::SYS_pread64, fd, buffer, size, offset) } as isize;
     if got <= 7 {
         return got;
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: 
         Answer::Empty => String::new(),
         Answer::Garbage => "garbage\n".to_owned(),
         Answer::Fails(errno) => {
-            // SAFETY: errno is this thread's own.
+            // SAFETY: errno belongs to this thread.
             unsafe { *libc::__errno_location() = errno };
             return -1;
         }
