@@ -62,8 +62,8 @@ impl Discovery {
         Discovery::by(options, waker, |options, opens| Sources::discover(options, opens))
     }
 
-    /// Starts the search for the next source of a kind, after the sources that are `dead`. With `lacks_memory` memory is
-    /// estimated beside an estimated processor. Fails if the thread cannot be started.
+    /// Starts the search for the next source of a kind, after the sources that are `dead`. With `lacks_memory` memory
+    /// is estimated beside an estimated processor. Fails if the thread cannot be started.
     pub fn of_next(
         options: &Options,
         waker: Waker,
@@ -128,15 +128,15 @@ fn name_at(place: &AtomicUsize) -> SourceName {
 }
 
 impl Sources {
-    /// Opens the sources of this machine. `opens` is called with each source before it is opened. Each kind of component
-    /// is measured once, by the first of these that exists:
+    /// Opens the sources of this machine. `opens` is called with each source before it is opened. Each kind of
+    /// component is measured once, by the first of these that exists:
     ///
     /// 1. A simulated device of the options replaces its kind.
     /// 2. Parts come before the whole node, and the vendor's counters come first. GPUs: `nvml`, `amdgpu` and
     ///    `intel_gpu`, else `pm_counters`, else `hwmon`. Processors and memory: `rapl`, else `perf_rapl`, else `hwmon`,
     ///    else `pm_counters`.
-    /// 3. The whole node is counted if no part is metered, or if `components=node`: by `pm_counters`, else psys of `rapl`,
-    ///    else `hwmon`, else `battery`.
+    /// 3. The whole node is counted if no part is metered, or if `components=node`: by `pm_counters`, else psys of
+    ///    `rapl`, else `hwmon`, else `battery`.
     /// 4. The processor is estimated if neither it nor the node is metered. Memory is estimated beside it.
     ///
     /// [`crate::measurement::source::start_nvml`] opens NVML, because its driver needs the application's descriptors.
@@ -171,8 +171,8 @@ impl Sources {
 }
 
 impl Sources {
-    /// The next source of a kind after those that are `dead`, in the order of [`Sources::discover`]. If no source meters
-    /// the node, the processor is estimated. Memory is estimated only beside an estimated processor.
+    /// The next source of a kind after those that are `dead`, in the order of [`Sources::discover`]. If no source
+    /// meters the node, the processor is estimated. Memory is estimated only beside an estimated processor.
     fn next(
         options: &Options,
         opens: &dyn Fn(SourceName),
@@ -312,7 +312,7 @@ impl Finder<'_> {
         let mut names = of_cpu.filter(|channel| channel.kind == DeviceKind::Cpu).map(|channel| channel.source);
         match names.next() {
             Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]),
-            None if !self.measures(DeviceKind::Node) => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]), // The user wants memory only.
+            None if !self.measures(DeviceKind::Node) => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]), // only memory is wanted
             Some(name) if name == RAPL.name || name == PERF_RAPL.name => {
                 self.found.unavailable.push(memory_model::beside_a_meter());
             }

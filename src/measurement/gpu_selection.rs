@@ -1,8 +1,8 @@
-//! Which GPUs are this job's: by the option `devices`, or by the variables of the vendors' runtimes, of containers and of
-//! schedulers. Each variable is read by the rules of its own program. No selection is ever widened.
+//! Which GPUs are this job's: by the option `devices`, or by the variables of the vendors' runtimes, of containers and
+//! of schedulers. Each variable is read by the rules of its own program. No selection is ever widened.
 //!
-//! The variables belong to other programs, so no value of theirs is an error here. A value that cannot be read makes the
-//! GPUs of its vendor unavailable, with the reason. `devices` is an option of this library: a bad value is refused.
+//! The variables belong to other programs, so no value of theirs is an error here. A value that cannot be read makes
+//! the GPUs of its vendor unavailable, with the reason. `devices` is an option of this library: a bad value is refused.
 //!
 //! The rules are in `nvidia.rs`, `amd.rs`, `level_zero.rs` and `sycl.rs`, and in `node.rs` for containers and SLURM.
 
@@ -69,8 +69,8 @@ pub struct Gpus {
 }
 
 impl Gpus {
-    /// Reads `devices` and, if that is `visible`, the environment. `called` is the name under which the user set `devices`,
-    /// for messages. Fails if `devices` cannot be read.
+    /// Reads `devices` and, if that is `visible`, the environment. `called` is the name under which the user set
+    /// `devices`, for messages. Fails if `devices` cannot be read.
     pub fn new(called: &str, devices: &str, environment: Environment) -> Result<Gpus> {
         let of = |vendor| Selection::new(vendor, (called, devices), environment);
         Ok(Gpus { nvidia: of(Vendor::Nvidia)?, amd: of(Vendor::Amd)?, intel: of(Vendor::Intel)? })
@@ -101,8 +101,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Reads the selection of one vendor's GPUs. `called` is the name under which the user set `devices`. Fails if `devices`
-    /// cannot be read.
+    /// Reads the selection of one vendor's GPUs. `called` is the name under which the user set `devices`. Fails if
+    /// `devices` cannot be read.
     pub fn new(vendor: Vendor, (called, devices): (&str, &str), environment: Environment) -> Result<Selection> {
         let mut selection = Selection { process: devices == "process", ..Selection::default() };
         match devices {
@@ -208,7 +208,8 @@ impl Selection {
         self.process || self.absence.is_some() || self.masks.is_some() || !self.lists.is_empty()
     }
 
-    /// Picks from GPUs with these identifiers, in the driver's order. Also returns messages about GPUs that do not exist.
+    /// Picks from GPUs with these identifiers, in the driver's order. Also returns messages about GPUs that do not
+    /// exist.
     pub fn pick(&self, offered: &[Vec<String>]) -> (Vec<Picked>, Vec<String>) {
         let mut missing = Vec::new();
         if self.absence.is_some() {
@@ -224,8 +225,8 @@ impl Selection {
         (picked, missing)
     }
 
-    /// Picks from cards, each with its identifiers and its number of tiles, in the runtime's order. Also returns messages about
-    /// GPUs that do not exist.
+    /// Picks from cards, each with its identifiers and its number of tiles, in the runtime's order. Also returns
+    /// messages about GPUs that do not exist.
     pub fn pick_tiles(&self, offered: &[(Vec<String>, usize)]) -> (Vec<PickedCard>, Vec<String>) {
         let ids: Vec<Vec<String>> = offered.iter().map(|(ids, _)| ids.clone()).collect();
         let (picked, mut missing) = self.pick(&ids);

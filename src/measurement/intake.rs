@@ -1,4 +1,5 @@
-//! The sources that are still to join a run: those of discovery, NVML's GPUs, and replacements of sources that are dead.
+//! The sources that are still to join a run: those of discovery, NVML's GPUs, and replacements of sources that are
+//! dead.
 
 use super::channel::DeviceKind;
 use super::discover::{Discovery, Sources};
@@ -105,8 +106,8 @@ impl Intake {
         }
     }
 
-    /// Starts the search for a source of `kind` that replaces the channels `stalled` of `source`, once per kind and source.
-    /// With `lacks_memory` memory is estimated beside an estimated processor.
+    /// Starts the search for a source of `kind` that replaces the channels `stalled` of `source`, once per kind and
+    /// source. With `lacks_memory` memory is estimated beside an estimated processor.
     pub fn seek(&mut self, kind: DeviceKind, source: SourceName, stalled: Vec<usize>, lacks_memory: bool) {
         if self.dead.contains(&(kind, source)) {
             return;

@@ -1,8 +1,8 @@
 //! A fake powercap tree. Its counters are computed when they are read, so that their energy is known at every instant.
 //! Reads can be slow or fail.
 //!
-//! The files contain "served N". This program's own `pread64` replaces that text by the number of counter N. The library
-//! reads as it reads the kernel's files.
+//! The files contain "served N". This program's own `pread64` replaces that text by the number of counter N. The
+//! library reads as it reads the kernel's files.
 #![allow(dead_code)]
 
 use crate::retry::now;

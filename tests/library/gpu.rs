@@ -96,9 +96,9 @@ fn a_square_wave_without_a_counter_is_measured() {
     });
 }
 
-/// A wave in phase with a sensor that is updated every 100 ms exactly. Its halves of 650 ms are seen as 600 or 700 ms, and
-/// no reader can find the error. Real sensors drift (101 ms in the other tests). The phases of several GPUs differ, so
-/// their sum is good.
+/// A wave in phase with a sensor that is updated every 100 ms exactly. Its halves of 650 ms are seen as 600 or 700 ms,
+/// and no reader can find the error. Real sensors drift (101 ms in the other tests). The phases of several GPUs differ,
+/// so their sum is good.
 #[test]
 fn a_square_wave_in_phase_with_the_sensor_is_measured_over_several_gpus() {
     steadily(|| {
@@ -208,8 +208,8 @@ fn short_epochs_are_measured() {
     });
 }
 
-/// Real drivers take up to a second to initialise. The application does not wait. The energy until then is filled in, and
-/// does not count as measured.
+/// Real drivers take up to a second to initialise. The application does not wait. The energy until then is filled in,
+/// and does not count as measured.
 #[test]
 fn a_driver_that_takes_a_second_to_start_holds_nothing_up() {
     steadily(|| {

@@ -1,5 +1,5 @@
-//! GPUs and drivers that fail during a run: no energy is invented, the other GPUs are measured, the report has the reason,
-//! and the application does not notice.
+//! GPUs and drivers that fail during a run: no energy is invented, the other GPUs are measured, the report has the
+//! reason, and the application does not notice.
 
 use crate::fake_nvml::{DRIVER_NOT_LOADED, Found, GPU_IS_LOST, Gpu, Standin, tracker, uuid};
 use crate::retry::{Stamp, Used, call, now, run, stamp, steadily};
@@ -126,8 +126,8 @@ fn a_driver_that_is_reset_adds_no_energy() {
     });
 }
 
-/// A counter does not move while the GPU draws power. That is not 0 W. Its energy from then on is unknown or comes from its
-/// power. The energy that counts as measured was used.
+/// A counter does not move while the GPU draws power. That is not 0 W. Its energy from then on is unknown or comes from
+/// its power. The energy that counts as measured was used.
 #[test]
 fn a_counter_that_stops_is_reported() {
     steadily(|| {
@@ -153,8 +153,8 @@ fn a_counter_that_stops_is_reported() {
     });
 }
 
-/// One call hangs for 3 s. The processor is still measured and the application does not wait. The GPU's energy until then
-/// is counted once it answers.
+/// One call hangs for 3 s. The processor is still measured and the application does not wait. The GPU's energy until
+/// then is counted once it answers.
 #[test]
 fn a_call_that_hangs_holds_up_neither_application_nor_other_sources() {
     steadily(|| {

@@ -1,4 +1,5 @@
-//! The meters of a GPU, and which of their values are refused: limits, powers, a counter beside its power, a module's meter.
+//! The meters of a GPU, and which of their values are refused: limits, powers, a counter beside its power, a module's
+//! meter.
 
 use crate::fake_nvml::{Found, Gpu, NOT_READY, Standin, tracker};
 use crate::retry::{Used, call, now, run, steadily};
@@ -143,7 +144,8 @@ fn read(source: &mut dyn Source, time: Duration) -> Vec<Reading> {
     readings
 }
 
-/// Since Ampere the usual power is the mean of the last second. Without a counter the field of the present power is better.
+/// Since Ampere the usual power is the mean of the last second. Without a counter the field of the present power is
+/// better.
 #[test]
 fn the_present_power_is_read_if_the_driver_has_it() {
     steadily(|| {

@@ -180,7 +180,8 @@ impl Drop for Kin {
     }
 }
 
-/// As Carbontracker's devices_by_pid: the GPU of a data loader or worker is this program's too, even if it starts later.
+/// As Carbontracker's devices_by_pid: the GPU of a data loader or worker is this program's too, even if it starts
+/// later.
 #[test]
 fn devices_of_this_process_include_those_of_its_descendants() {
     steadily(|| {

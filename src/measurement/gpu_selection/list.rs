@@ -13,7 +13,8 @@ pub enum SelectionRule {
     Rocr,
     /// An entry without a GPU ends the list. An identifier may be any part of a UUID, and the first GPU with it counts.
     Hip,
-    /// An entry without a GPU is ignored. The numbers are the node's: a container with fewer GPUs has those of the list.
+    /// An entry without a GPU is ignored. The numbers are the node's: a container with fewer GPUs has those of the
+    /// list.
     Node,
     /// An entry without a GPU is ignored.
     Option,
@@ -87,8 +88,8 @@ impl Picked {
     }
 }
 
-/// Reads the option `devices`: indices, ranges and identifiers. A part of a GPU selects the GPU. `name` is the name under
-/// which the user set the option. Fails if the value cannot be read.
+/// Reads the option `devices`: indices, ranges and identifiers. A part of a GPU selects the GPU. `name` is the name
+/// under which the user set the option. Fails if the value cannot be read.
 pub fn of_option(name: &str, value: &str) -> Result<List> {
     let refuse = || {
         let allowed = "expected indices, UUIDs (GPU-…) or MIG ids (MIG-…), with commas between them";
@@ -151,8 +152,8 @@ impl List {
         self.entries.iter().any(|entry| matches!(entry, SelectionEntry::Indices(..)))
     }
 
-    /// Picks from the GPUs that the lists before it left. `before` is the last of these lists. Messages about GPUs that do
-    /// not exist are added to `missing`.
+    /// Picks from the GPUs that the lists before it left. `before` is the last of these lists. Messages about GPUs that
+    /// do not exist are added to `missing`.
     pub fn pick(
         &self,
         from: Vec<Picked>,
@@ -248,8 +249,8 @@ impl SelectionEntry {
         SelectionEntry::Id { begins: begins.to_owned(), written: shown(written) }
     }
 
-    /// Reads a word that numbers the GPUs of a node: an index, "0-3", or an identifier. "0.1" and "0:1" are parts of GPU 0,
-    /// and select it.
+    /// Reads a word that numbers the GPUs of a node: an index, "0-3", or an identifier. "0.1" and "0:1" are parts of
+    /// GPU 0, and select it.
     pub fn of_node(word: &str) -> Option<SelectionEntry> {
         if word.starts_with("GPU-") || word.starts_with("MIG-") {
             return SelectionEntry::of_nvidia(word);

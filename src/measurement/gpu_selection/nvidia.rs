@@ -1,7 +1,7 @@
 //! CUDA_VISIBLE_DEVICES as CUDA reads it.
 //!
-//! CUDA programming guide, "CUDA environment variables": unset means all GPUs, empty means none. The value has indices, or
-//! UUIDs that may be shortened if only one GPU begins so. Words after an invalid index are ignored.
+//! CUDA programming guide, "CUDA environment variables": unset means all GPUs, empty means none. The value has indices,
+//! or UUIDs that may be shortened if only one GPU begins so. Words after an invalid index are ignored.
 //!
 //! PyTorch documents how the driver reads words (torch/cuda/__init__.py, _parse_visible_devices, with
 //! test/test_cuda_nvml_based_avail.py):

@@ -1,5 +1,5 @@
-//! For any values of the variables: no panic, no refusal, and no GPU that the runtime would not show. The runtimes' rules
-//! are written here a second time, as loops.
+//! For any values of the variables: no panic, no refusal, and no GPU that the runtime would not show. The runtimes'
+//! rules are written here a second time, as loops.
 
 use super::tests::{UUIDS, select};
 use super::*;

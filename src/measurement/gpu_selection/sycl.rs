@@ -1,11 +1,11 @@
-//! The variables by which SYCL chooses devices (intel/llvm, sycl/doc/EnvironmentVariables.md): ONEAPI_DEVICE_SELECTOR, or if
-//! that is unset SYCL_DEVICE_FILTER.
+//! The variables by which SYCL chooses devices (intel/llvm, sycl/doc/EnvironmentVariables.md): ONEAPI_DEVICE_SELECTOR,
+//! or if that is unset SYCL_DEVICE_FILTER.
 //!
 //! A selector has terms with semicolons between them: "level_zero:0,1", "*:gpu", "!opencl:*". A filter has triples with
 //! commas between them: "level_zero:gpu:0".
 //!
-//! Both Level Zero and OpenCL show an Intel GPU. OpenCL also numbers processors, so the meaning of its numbers is unknown.
-//! Level Zero numbers the devices that ZE_AFFINITY_MASK leaves.
+//! Both Level Zero and OpenCL show an Intel GPU. OpenCL also numbers processors, so the meaning of its numbers is
+//! unknown. Level Zero numbers the devices that ZE_AFFINITY_MASK leaves.
 
 use super::masks::{CardPart, DeviceNaming, Mask};
 use super::words::{MAX_WORDS, assignment, decimal, is_given, unreadable};

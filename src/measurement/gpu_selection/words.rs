@@ -46,8 +46,8 @@ pub fn decimal(word: &str) -> Option<usize> {
     word.bytes().all(|c| c.is_ascii_digit()).then(|| word.parse().ok()).flatten()
 }
 
-/// The number at the beginning of a word, as strtol(3) reads it in this base (0: by its prefix), and the rest of the word.
-/// A number that is too large becomes the largest one.
+/// The number at the beginning of a word, as strtol(3) reads it in this base (0: by its prefix), and the rest of the
+/// word. A number that is too large becomes the largest one.
 pub fn leading_number(word: &str, base: u32) -> Option<(i64, &str)> {
     let word = word.trim_start();
     let (sign, digits) = match word.strip_prefix('-') {

@@ -2,8 +2,8 @@
 //! counter, else `power1_average`, else `power1_input`. Each covers the whole socket.
 //!
 //! A card of two dies (MI200) has one sensor for both, on the first die (linux, aldebaran_ppt.c: "Valid power data is
-//! available only from primary die"). The sensor of the second die is missing, 0 or "not supported". On a processor with
-//! graphics the sensor covers the whole processor.
+//! available only from primary die"). The sensor of the second die is missing, 0 or "not supported". On a processor
+//! with graphics the sensor covers the whole processor.
 
 use super::drm_card::Card;
 use super::kfd;

@@ -26,8 +26,8 @@ pub struct Card {
 }
 
 impl Card {
-    /// All cards in the order of the PCI bus, in which the vendors' runtimes number them. Connectors (card0-DP-1) are left
-    /// out.
+    /// All cards in the order of the PCI bus, in which the vendors' runtimes number them. Connectors (card0-DP-1) are
+    /// left out.
     pub fn all(sysroot: &Path) -> Vec<Card> {
         let mut cards: Vec<Card> = numbered(&sysroot.join("sys/class/drm"), "card")
             .into_iter()

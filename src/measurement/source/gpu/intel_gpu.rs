@@ -1,8 +1,8 @@
 //! Intel's discrete GPUs through the kernel's i915 and xe drivers (Documentation/ABI/testing/
 //! sysfs-driver-intel-i915-hwmon and sysfs-driver-intel-xe-hwmon): the card's energy counter, else its package's.
 //!
-//! i915 also has a monitor for each tile (i915_gt0, …). The card's counter includes the tiles, so these monitors only give
-//! the number of tiles. Graphics in a processor have no monitor. Their energy is in that of the processor.
+//! i915 also has a monitor for each tile (i915_gt0, …). The card's counter includes the tiles, so these monitors only
+//! give the number of tiles. Graphics in a processor have no monitor. Their energy is in that of the processor.
 
 use super::drm_card::{Card, numbered};
 use crate::measurement::channel::DeviceKind;
@@ -24,7 +24,8 @@ const DRIVERS: [&str; 2] = ["i915", "xe"];
 /// Tiles of a card; more are not plausible.
 const MAX_TILES: usize = 16;
 
-const UNKNOWN_CURE: &str = "compare with the GPUs that sycl-ls lists; they are tiles if ZE_FLAT_DEVICE_HIERARCHY is FLAT, and cards if it is COMPOSITE";
+const UNKNOWN_CURE: &str = "compare with the GPUs that sycl-ls lists; they are tiles if ZE_FLAT_DEVICE_HIERARCHY is FLAT, \
+    and cards if it is COMPOSITE";
 const NO_SENSOR_CURE: &str = "load a driver that counts its energy: i915 since Linux 6.2, or xe since 6.8";
 
 /// Tiles of all cards together.
@@ -82,8 +83,8 @@ impl IntelGpu {
         (monitor.is_some() || card.text("vendor").as_deref() == Some(VENDOR)).then_some(IntelGpu { card, monitor })
     }
 
-    /// The number of tiles. i915 has a monitor for each tile (i915_gt0, …), or at least a folder below the card (gt/gt0, …).
-    /// xe has a folder for each below the device (tile0, …). Graphics in a processor count as one tile.
+    /// The number of tiles. i915 has a monitor for each tile (i915_gt0, …), or at least a folder below the card
+    /// (gt/gt0, …). xe has a folder for each below the device (tile0, …). Graphics in a processor count as one tile.
     fn tiles(&self) -> usize {
         if self.monitor.is_none() {
             return 1;
@@ -130,8 +131,8 @@ impl IntelGpu {
     }
 }
 
-/// The sensor of the whole card, else of its package. True: it is the package's. Without labels the first counter is the
-/// card's and the second the package's.
+/// The sensor of the whole card, else of its package. True: it is the package's. Without labels the first counter is
+/// the card's and the second the package's.
 fn sensor(monitor: &Path) -> Option<(Result<Sensor, Silent>, bool)> {
     let label = |number: u32| number_file::text(&monitor.join(format!("energy{number}_label"))).ok();
     let labelled = |name: &str| (1..=2).find(|&number| label(number).as_deref() == Some(name));

@@ -1,6 +1,6 @@
 //! The GPUs that the kernel's compute driver for AMD shows to this process, in ROCm's order
-//! (linux/drivers/gpu/drm/amd/amdkfd/kfd_topology.c). A cgroup of SLURM or of a container hides GPUs here, but not in the
-//! rest of `/sys`. ROCm numbers the GPUs that are left.
+//! (linux/drivers/gpu/drm/amd/amdkfd/kfd_topology.c). A cgroup of SLURM or of a container hides GPUs here, but not in
+//! the rest of `/sys`. ROCm numbers the GPUs that are left.
 
 use super::drm_card::numbered;
 use crate::os;

@@ -11,11 +11,11 @@ use crate::options::Options;
 use crate::os::{self, OwnTable};
 use std::sync::Arc;
 
-const NO_LIBRARY_CURE: &str = "install NVIDIA's driver; start a container with the GPUs (docker run --gpus all, apptainer exec --nv); \
-or set nvml= to the library";
+const NO_LIBRARY_CURE: &str = "install NVIDIA's driver; start a container with the GPUs (docker run --gpus all, \
+    apptainer exec --nv); or set nvml= to the library";
 
-/// Starts to open the GPUs on a thread of its own. Call it on the application's thread, because the driver's library keeps
-/// descriptors that it may share with the application. None: the options want no real GPU.
+/// Starts to open the GPUs on a thread of its own. Call it on the application's thread, because the driver's library
+/// keeps descriptors that it may share with the application. None: the options want no real GPU.
 pub fn start(options: &Options, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
     if options.sim_gpu.is_some() || !options.components.contains(&DeviceKind::Gpu) {
         return None;

@@ -1,5 +1,5 @@
-//! Readings of NVIDIA GPUs. An energy counter (mJ) is updated every 20 to 100 ms. At a mark it is watched until its next
-//! update. Its values are then known at two instants, one update apart, with the mark between them.
+//! Readings of NVIDIA GPUs. An energy counter (mJ) is updated every 20 to 100 ms. At a mark it is watched until its
+//! next update. Its values are then known at two instants, one update apart, with the mark between them.
 
 use super::nvml_error::fault;
 use crate::measurement::channel::Channel;
@@ -130,8 +130,8 @@ impl NvmlGpus {
         self.gpus.push(gpu);
     }
 
-    /// Reads all GPUs with `work` on this thread. If the driver is slow, each GPU is read on a thread of its own, so that
-    /// their readings are from the same time.
+    /// Reads all GPUs with `work` on this thread. If the driver is slow, each GPU is read on a thread of its own, so
+    /// that their readings are from the same time.
     fn read_all(&mut self, work: impl Fn(&mut [NvmlGpu]) -> Vec<Results> + Sync) -> Vec<Results> {
         let in_turn: u64 = self.gpus.iter().map(|gpu| gpu.call_ns).sum();
         if self.gpus.len() == 1 || in_turn < PARALLEL_CALLS_NS {
@@ -280,8 +280,8 @@ impl<'a> Watch<'a> {
         look_ns.saturating_sub(self.gpu.call_ns)
     }
 
-    /// Reads the counter once. One update ends the watch. The first few watches wait for a second update, to measure the
-    /// time between two.
+    /// Reads the counter once. One update ends the watch. The first few watches wait for a second update, to measure
+    /// the time between two.
     fn read(&mut self) {
         let (at, value) = self.gpu.read();
         let Ok(Value::Count(count)) = value else {

@@ -33,8 +33,8 @@ impl NvmlFailure {
     }
 }
 
-/// Whether a later call may succeed. It will not if something is missing, forbidden or not supported. A driver that is not
-/// loaded is not called again either, because each call may start nvidia-modprobe.
+/// Whether a later call may succeed. It will not if something is missing, forbidden or not supported. A driver that is
+/// not loaded is not called again either, because each call may start nvidia-modprobe.
 pub fn may_pass(error: &NvmlError) -> bool {
     use NvmlError::*;
     !matches!(

@@ -22,8 +22,8 @@ const DEFAULT_LIMIT_W: f64 = 1_000.0;
 const MAX_POWER_PER_LIMIT: f64 = 3.0;
 /// Highest plausible power as a multiple of the highest limit that can be set during the run.
 const MAX_POWER_PER_HIGHEST_LIMIT: f64 = 2.0;
-/// Highest plausible power between two counts, as a multiple of the limit. A counter is updated every 100 ms at most, and
-/// two readings are at least 10 ms apart, to which the meter adds 5 ms. A mean of 1.5 limits then looks like ten.
+/// Highest plausible power between two counts, as a multiple of the limit. A counter is updated every 100 ms at most,
+/// and two readings are at least 10 ms apart, to which the meter adds 5 ms. A mean of 1.5 limits then looks like ten.
 const MAX_COUNTER_POWER_PER_LIMIT: f64 = 10.0;
 /// MIG instances of a GPU that a driver can report.
 const MAX_INSTANCES: u32 = 16;
@@ -119,8 +119,8 @@ impl NvmlOffer {
         format!("GPU {} ({})", self.place, self.name)
     }
 
-    /// Opens the GPU with its counter, else with its power. None: it was opened before. `failed` is the error of earlier
-    /// calls of the driver.
+    /// Opens the GPU with its counter, else with its power. None: it was opened before. `failed` is the error of
+    /// earlier calls of the driver.
     pub fn open(
         &mut self,
         picked: &Picked,
@@ -261,7 +261,8 @@ impl Scopes {
         Scopes([(instant, known(0), known(1)), (average, known(2), known(3))])
     }
 
-    /// The GPU's present power. Since Ampere, except for the A100, `nvmlDeviceGetPowerUsage` is the mean of the last second.
+    /// The GPU's present power. Since Ampere, except for the A100, `nvmlDeviceGetPowerUsage` is the mean of the last
+    /// second.
     fn instant(&self) -> Option<NvmlPower> {
         let Scopes([(field, gpu, _), _]) = *self;
         gpu.map(|_| NvmlPower::Field(field, NVML_POWER_SCOPE_GPU))
@@ -304,7 +305,8 @@ not report whether it is the GPU alone; compare with components=cpu"
     }
 }
 
-/// Returns a count of the driver if it is possible. A count above `most` is refused, so that no memory is allocated for it.
+/// Returns a count of the driver if it is possible. A count above `most` is refused, so that no memory is allocated for
+/// it.
 pub fn possible(count: u32, most: u32, what: &str) -> Result<u32, String> {
     if count <= most {
         return Ok(count);

@@ -1,5 +1,5 @@
-//! The search for this job's NVIDIA GPUs. A GPU that answers is opened at once. A driver or GPU whose error may pass is asked
-//! again, with growing pauses. So are GPUs on which this process does not run yet.
+//! The search for this job's NVIDIA GPUs. A GPU that answers is opened at once. A driver or GPU whose error may pass is
+//! asked again, with growing pauses. So are GPUs on which this process does not run yet.
 
 use super::nvml_device::NvmlGpus;
 use super::nvml_error::NvmlFailure;
@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 const NO_DRIVER_CURE: &str =
     "check that nvidia-smi works for this user; after a driver update, load the new module or reboot";
-const NOT_YET_CURE: &str = "wait: it is asked again and counted from its first answer. If it never answers, see nvidia-smi -q and \
-dmesg (Xid); in confidential computing run nvidia-smi conf-compute -srs 1";
+const NOT_YET_CURE: &str = "wait: it is asked again and counted from its first answer. If it never answers, see \
+    nvidia-smi -q and dmesg (Xid); in confidential computing run nvidia-smi conf-compute -srs 1";
 const UNKNOWN_CURE: &str = "compare with the GPUs that nvidia-smi -L lists";
 /// GPUs that a driver can report.
 const MAX_GPUS: u32 = 64;
@@ -133,7 +133,8 @@ impl NvmlSearch {
         }
     }
 
-    /// Asks for the GPUs, in the driver's order, which is that of the PCI bus. A GPU that does not answer keeps its number.
+    /// Asks for the GPUs, in the driver's order, which is that of the PCI bus. A GPU that does not answer keeps its
+    /// number.
     fn ask_driver(&mut self) -> Result<(), NvmlFailure> {
         let nvml = nvml_library::load(self.request.library.as_deref())?;
         let offered = &mut self.offered;
@@ -182,8 +183,8 @@ impl NvmlSearch {
         (source, round.unavailable)
     }
 
-    /// Opens one GPU, unless it is open, does not answer yet, or does not run this process yet. Fails if the driver's numbers
-    /// cannot be trusted.
+    /// Opens one GPU, unless it is open, does not answer yet, or does not run this process yet. Fails if the driver's
+    /// numbers cannot be trusted.
     fn open(&mut self, one: &Picked, round: &mut Round) -> Result<(), String> {
         let is_ambiguous = self.is_ambiguous();
         let Some(gpu) = self.offered.get_mut(one.place) else { return Ok(()) };

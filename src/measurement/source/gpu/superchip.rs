@@ -1,5 +1,6 @@
-//! Superchips: modules of NVIDIA's Grace processor, GPUs and memory. The energy counter of such a GPU may cover the whole
-//! module (ml-energy/zeus, pull request 172). NVML then counts the module, and the processor's own meters are not counted.
+//! Superchips: modules of NVIDIA's Grace processor, GPUs and memory. The energy counter of such a GPU may cover the
+//! whole module (ml-energy/zeus, pull request 172). NVML then counts the module, and the processor's own meters are not
+//! counted.
 
 use super::drm_card::numbered;
 use crate::measurement::channel::{Channel, DeviceKind};
@@ -53,7 +54,8 @@ pub fn has_processor(sysroot: &Path) -> bool {
     cpuinfo.lines().any(|line| line.starts_with("CPU part") && line.trim_end().ends_with(NEOVERSE_V2))
 }
 
-/// The sources of a superchip's processor and memory. They wait for NVML's answer, and count if no GPU's meter covers them.
+/// The sources of a superchip's processor and memory. They wait for NVML's answer, and count if no GPU's meter covers
+/// them.
 #[derive(Default)]
 pub struct Processor {
     /// The sources that wait.
@@ -98,8 +100,8 @@ impl Processor {
         self.counts
     }
 
-    /// Ends the wait. Returns the sources, which count until a GPU's meter covers them. Fails with an entry for the report
-    /// if one covers them already.
+    /// Ends the wait. Returns the sources, which count until a GPU's meter covers them. Fails with an entry for the
+    /// report if one covers them already.
     pub fn release(&mut self) -> Result<Vec<Box<dyn Source>>, Unavailable> {
         if self.is_covered.load(Ordering::Acquire)
             && let Some(entry) = self.about("it is not counted: NVML measures the whole module, with the processor")
