@@ -1,5 +1,6 @@
 //! What is measured: the kinds of component, and one device's line in the books.
 
+use super::source_name::SourceName;
 use crate::sanitize;
 
 /// What a channel measures. A node contains its parts; the parts do not overlap.
@@ -111,7 +112,7 @@ pub struct Channel {
     /// The device, as the system knows it; tells two alike apart.
     pub id: String,
     /// The source's name.
-    pub source: &'static str,
+    pub source: SourceName,
     /// How its energy is obtained.
     pub method: MeasuringMethod,
     /// What its readings mean.
@@ -131,7 +132,7 @@ pub struct Channel {
 impl Channel {
     /// A real device's, without a note. Its names come from drivers and files: they are cleaned here.
     pub fn new(
-        (kind, source): (DeviceKind, &'static str),
+        (kind, source): (DeviceKind, SourceName),
         device: impl Into<String>,
         id: impl Into<String>,
         method: MeasuringMethod,
@@ -151,8 +152,13 @@ mod tests {
     #[test]
     fn a_driver_s_names_are_cleaned() {
         let quantity = Quantity::Power { max_watts: 1.0 };
-        let channel =
-            Channel::new((DeviceKind::Gpu, "nvml"), "\u{1b}[31mX\n", "GPU-\u{9b}", MeasuringMethod::Power, quantity);
+        let channel = Channel::new(
+            (DeviceKind::Gpu, SourceName::Nvml),
+            "\u{1b}[31mX\n",
+            "GPU-\u{9b}",
+            MeasuringMethod::Power,
+            quantity,
+        );
         assert_eq!((channel.device.as_str(), channel.id.as_str()), (" [31mX ", "GPU- "));
     }
 

@@ -1,12 +1,15 @@
-//! Which sources take part in a run. It is found out on a thread of its own: a file of /sys or /proc may hang.
+//! Which sources take part in a run. A thread of its own finds out, because a file of /sys or /proc may hang.
 
 use super::channel::DeviceKind;
+use super::source::Source;
 use super::source::background::{Opened, Waker};
 use super::source::cpu::{cpu_model, memory_model, perf_rapl, rapl};
-use super::source::gpu::{amdgpu, intel_gpu, nvml, superchip};
+use super::source::gpu::nvml_request::NvmlRequest;
+use super::source::gpu::{amdgpu, intel_gpu, superchip};
 use super::source::node::{battery, hwmon, pm_counters};
 use super::source::simulated;
-use super::source::{Source, Unavailable};
+use super::source_name::SourceName;
+use super::unavailable::Unavailable;
 use crate::options::Options;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,56 +18,57 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A way to open a source's channels of some kinds.
+/// A source, and the function that opens its channels of some kinds.
 struct Opener {
-    name: &'static str,
+    name: SourceName,
     open: fn(&Options, &[DeviceKind]) -> Opened,
 }
 
-const RAPL: Opener = Opener { name: "rapl", open: rapl::open };
-const PERF_RAPL: Opener = Opener { name: "perf_rapl", open: perf_rapl::open };
-const HWMON: Opener = Opener { name: "hwmon", open: hwmon::open };
-const PM_COUNTERS: Opener = Opener { name: "pm_counters", open: pm_counters::open };
-const AMDGPU: Opener = Opener { name: "amdgpu", open: |options, _| amdgpu::open(options) };
-const INTEL_GPU: Opener = Opener { name: "intel_gpu", open: |options, _| intel_gpu::open(options) };
-const BATTERY: Opener = Opener { name: "battery", open: |options, _| battery::open(options) };
+const RAPL: Opener = Opener { name: SourceName::Rapl, open: rapl::open };
+const PERF_RAPL: Opener = Opener { name: SourceName::PerfRapl, open: perf_rapl::open };
+const HWMON: Opener = Opener { name: SourceName::Hwmon, open: hwmon::open };
+const PM_COUNTERS: Opener = Opener { name: SourceName::PmCounters, open: pm_counters::open };
+const AMDGPU: Opener = Opener { name: SourceName::Amdgpu, open: |options, _| amdgpu::open(options) };
+const INTEL_GPU: Opener = Opener { name: SourceName::IntelGpu, open: |options, _| intel_gpu::open(options) };
+const BATTERY: Opener = Opener { name: SourceName::Battery, open: |options, _| battery::open(options) };
 const MEMORY_MODEL: Opener = Opener { name: memory_model::NAME, open: |options, _| memory_model::open(options) };
-const CPU_MODEL: Opener = Opener { name: "cpu_model", open: |options, _| cpu_model::open(options) };
+const CPU_MODEL: Opener = Opener { name: SourceName::CpuModel, open: |options, _| cpu_model::open(options) };
 
-/// What takes part in a run, and what does not.
+/// The sources of a run.
 #[derive(Default)]
 pub struct Sources {
     /// The sources to read.
     pub sources: Vec<Box<dyn Source>>,
-    /// The others.
+    /// The sources that do not take part.
     pub unavailable: Vec<Unavailable>,
-    /// What stands in for NVML where that has no GPU.
+    /// The sources that measure GPUs if NVML has none.
     pub without_nvml: Opened,
-    /// NVML's GPUs may contain the processor: it waits for NVML's answer.
+    /// Whether NVML's GPUs may include the processor. The processor's sources then wait for NVML's answer.
     pub is_superchip: bool,
 }
 
-/// The sources being looked for.
+/// A search for sources, on its own thread.
 pub struct Discovery {
     result: Arc<Promise<Sources>>,
-    /// The source being opened, by its place in [`crate::measurement::source::NAMES`].
+    /// The source that is being opened, as its index in [`SourceName::ALL`].
     at: Arc<AtomicUsize>,
-    /// The thread that looks; it ends once it has found out.
+    /// The thread of the search. It ends with the search.
     pub thread: JoinHandle<()>,
 }
 
 impl Discovery {
-    /// Starts to look.
+    /// Starts the search for all sources. Fails if the thread cannot be started.
     pub fn start(options: &Options, waker: Waker) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, |options, opens| Sources::discover(options, opens))
     }
 
-    /// Starts to look for the next source of a kind: those that are `dead` show no sign of life.
+    /// Starts the search for the next source of a kind, after the sources that are `dead`. With `lacks_memory` memory
+    /// is estimated beside an estimated processor. Fails if the thread cannot be started.
     pub fn of_next(
         options: &Options,
         waker: Waker,
         kind: DeviceKind,
-        dead: Vec<(DeviceKind, &'static str)>,
+        dead: Vec<(DeviceKind, SourceName)>,
         lacks_memory: bool,
     ) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, move |options, opens| {
@@ -76,19 +80,19 @@ impl Discovery {
     fn by(
         options: &Options,
         waker: Waker,
-        find: impl Fn(&Options, &dyn Fn(&'static str)) -> Sources + Send + 'static,
+        find: impl Fn(&Options, &dyn Fn(SourceName)) -> Sources + Send + 'static,
     ) -> std::io::Result<Discovery> {
-        let (result, at) = (Arc::<Promise<Sources>>::default(), Arc::<AtomicUsize>::default());
-        let (promise, place, options) = (Arc::clone(&result), Arc::clone(&at), options.clone());
+        let result = Arc::<Promise<Sources>>::default();
+        let at = Arc::<AtomicUsize>::default();
+        let promise = Arc::clone(&result);
+        let place = Arc::clone(&at);
+        let options = options.clone();
         let thread = os::spawn_quiet("ct-sources", move || {
-            let opens = |name: &'static str| {
-                let number = crate::measurement::source::NAMES.iter().position(|one| *one == name);
-                place.store(number.unwrap_or_default(), Ordering::Relaxed);
-            };
+            let opens = |name: SourceName| place.store(name as usize, Ordering::Relaxed);
             let found = catch_unwind(AssertUnwindSafe(|| find(&options, &opens)));
             promise.keep(found.unwrap_or_else(|_| {
                 let source = name_at(&place);
-                let reason = "opening it met an internal fault; please report it".to_owned();
+                let reason = "internal error while it was opened. Please report this bug".to_owned();
                 Sources { unavailable: vec![Unavailable { source, reason, cure: None }], ..Sources::default() }
             }));
             waker.wake();
@@ -96,46 +100,47 @@ impl Discovery {
         Ok(Discovery { result, at, thread })
     }
 
-    /// Whether all is found out.
+    /// Whether the search has ended.
     pub fn is_over(&self) -> bool {
         self.result.is_kept()
     }
 
-    /// What was found, if that is so within this time.
+    /// Waits this long at most. Returns the result once, None before it exists.
     pub fn wait(&self, timeout: Duration) -> Option<Sources> {
         self.result.wait(timeout)
     }
 
-    /// What to say until then.
-    pub fn until_then(&self) -> Unavailable {
+    /// What the report shows while the search is going on.
+    pub fn pending(&self) -> Unavailable {
         Unavailable {
             source: name_at(&self.at),
-            reason: "a file of /sys or /proc does not answer. The run goes on without energy; what was used until it \
-answers is filled in then"
-                .into(),
-            cure: Some("see which file hangs (ls -l /sys/class/powercap /sys/class/hwmon, cat /proc/stat)".into()),
+            reason:
+                "a file of /sys or /proc does not answer. The run continues without energy. Once the file answers, the \
+energy until then is filled in"
+                    .into(),
+            cure: Some("find the file that hangs (ls -l /sys/class/powercap /sys/class/hwmon, cat /proc/stat)".into()),
         }
     }
 }
 
-fn name_at(place: &AtomicUsize) -> &'static str {
-    crate::measurement::source::NAMES.get(place.load(Ordering::Relaxed)).copied().unwrap_or("sources")
+fn name_at(place: &AtomicUsize) -> SourceName {
+    SourceName::ALL.get(place.load(Ordering::Relaxed)).copied().unwrap_or(SourceName::Search)
 }
 
 impl Sources {
-    /// Looks at the machine; `opens` hears which source is opened next. Each kind of component is measured once, by the best
-    /// there is:
+    /// Opens the sources of this machine. `opens` is called with each source before it is opened. Each kind of
+    /// component is measured once, by the first of these that exists:
     ///
-    /// 1. A simulated device that was asked for stands in for its kind.
-    /// 2. Parts come before the whole, and for each the maker's own counters first: GPUs by `nvml`, `amdgpu` and
-    ///    `intel_gpu`, else `pm_counters`, else `hwmon`; processors and memory by `rapl`, else `perf_rapl`, else
-    ///    `hwmon`, else `pm_counters`.
-    /// 3. The whole node counts where no part is metered, or where `components=node` asks for it alone: by
-    ///    `pm_counters`, else psys by `rapl`, else `hwmon`, else `battery`.
-    /// 4. The processor is estimated where neither it nor the node is metered, and memory beside it.
+    /// 1. A simulated device of the options replaces its kind.
+    /// 2. Parts come before the whole node, and the vendor's counters come first. GPUs: `nvml`, `amdgpu` and
+    ///    `intel_gpu`, else `pm_counters`, else `hwmon`. Processors and memory: `rapl`, else `perf_rapl`, else `hwmon`,
+    ///    else `pm_counters`.
+    /// 3. The whole node is counted if no part is metered, or if `components=node`: by `pm_counters`, else psys of
+    ///    `rapl`, else `hwmon`, else `battery`.
+    /// 4. The processor is estimated if neither it nor the node is metered. Memory is estimated beside it.
     ///
-    /// NVML is opened by [`crate::measurement::source::start_nvml`], whose driver needs the application's own descriptors.
-    pub fn discover(options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
+    /// [`crate::measurement::source::start_nvml`] opens NVML, because its driver needs the application's descriptors.
+    pub fn discover(options: &Options, opens: &dyn Fn(SourceName)) -> Sources {
         let mut found = Finder { options, opens, found: Sources::default() };
         for (kind, device) in [(DeviceKind::Cpu, &options.sim_cpu), (DeviceKind::Gpu, &options.sim_gpu)] {
             if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
@@ -146,10 +151,10 @@ impl Sources {
         let is_real = |kind: &DeviceKind| !simulates_cpu || *kind == DeviceKind::Gpu;
         let wanted: Vec<DeviceKind> = options.components.iter().copied().filter(is_real).collect();
         if simulates_cpu && options.components.iter().any(|kind| matches!(kind, DeviceKind::Dram | DeviceKind::Node)) {
-            let reason = "sim_cpu stands in for the processor: real memory and node counters would not go with it";
-            found.found.unavailable.push(Unavailable { source: "rapl", reason: reason.into(), cure: None });
+            let reason = "sim_cpu replaces the processor, so real counters of memory and node are not read";
+            found.found.unavailable.push(Unavailable { source: SourceName::Rapl, reason: reason.into(), cure: None });
         }
-        found.add_parts(&wanted); // first, and so read first: their counters are quick
+        found.add_parts(&wanted); // These come first and are read first, because their counters are fast.
         let may_have_gpu = found.add_gpus(&wanted);
         if wanted.contains(&DeviceKind::Node) {
             found.add_node(may_have_gpu);
@@ -166,13 +171,13 @@ impl Sources {
 }
 
 impl Sources {
-    /// The next source of a kind, in the order of [`Sources::discover`]: those that are `dead` show no sign of life.
-    /// Where nothing meters the node, the processor is estimated; memory is beside an estimated processor.
+    /// The next source of a kind after those that are `dead`, in the order of [`Sources::discover`]. If no source
+    /// meters the node, the processor is estimated. Memory is estimated only beside an estimated processor.
     fn next(
         options: &Options,
-        opens: &dyn Fn(&'static str),
+        opens: &dyn Fn(SourceName),
         kind: DeviceKind,
-        dead: &[(DeviceKind, &'static str)],
+        dead: &[(DeviceKind, SourceName)],
     ) -> Sources {
         let counts_cpu = options.components.contains(&DeviceKind::Cpu);
         let estimates_cpu = counts_cpu && dead.iter().any(|(kind, _)| *kind == DeviceKind::Cpu);
@@ -204,8 +209,8 @@ impl Sources {
         Sources { unavailable, ..Sources::default() }
     }
 
-    /// The same with memory estimated beside an estimated processor.
-    fn with_memory(mut self, options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
+    /// Adds an estimate of memory if the processor is estimated without it.
+    fn with_memory(mut self, options: &Options, opens: &dyn Fn(SourceName)) -> Sources {
         let channels = self.sources.iter().flat_map(|source| source.channels());
         let mut processors = channels.filter(|channel| channel.source == CPU_MODEL.name);
         let is_estimated = processors.next().is_some_and(|channel| !channel.has_memory);
@@ -217,15 +222,15 @@ impl Sources {
     }
 }
 
-/// What is found so far.
+/// A search in progress.
 struct Finder<'a> {
     options: &'a Options,
-    opens: &'a dyn Fn(&'static str),
+    opens: &'a dyn Fn(SourceName),
     found: Sources,
 }
 
 impl Finder<'_> {
-    /// Returns whether there is a GPU, or may be once the driver has answered.
+    /// Adds the sources of GPUs. Returns whether there is a GPU, or may be once NVIDIA's driver has answered.
     fn add_gpus(&mut self, wanted: &[DeviceKind]) -> bool {
         if !wanted.contains(&DeviceKind::Gpu) || self.measures(DeviceKind::Gpu) {
             return self.measures(DeviceKind::Gpu);
@@ -233,47 +238,47 @@ impl Finder<'_> {
         self.add(&AMDGPU, &[DeviceKind::Gpu]);
         self.add(&INTEL_GPU, &[DeviceKind::Gpu]);
         let has_other = self.measures(DeviceKind::Gpu);
-        let request = nvml::NvmlRequest::new(self.options);
-        let (mut machines, mut lacks) = (None, Vec::new());
+        let request = NvmlRequest::new(self.options);
+        let mut node_meter = None;
+        let mut unavailable = Vec::new();
         for opener in [PM_COUNTERS, HWMON] {
-            // Cray's counters pick by each maker's own variables; on a board the GPU is NVIDIA's.
+            // Cray's counters obey the variables of each vendor. The GPU on a board is NVIDIA's.
             let may_be_ours = opener.name == PM_COUNTERS.name || request.selects_some();
-            if machines.is_none() && !has_other && may_be_ours {
-                let (source, unavailable) = self.open(&opener, &[DeviceKind::Gpu]);
-                machines = source;
-                lacks.extend(unavailable);
+            if node_meter.is_none() && !has_other && may_be_ours {
+                let (source, why) = self.open(&opener, &[DeviceKind::Gpu]);
+                node_meter = source;
+                unavailable.extend(why);
             }
         }
-        let may_have_gpu = has_other || machines.is_some() || request.may_succeed();
-        self.found.without_nvml = (machines, lacks);
+        let may_have_gpu = has_other || node_meter.is_some() || request.may_succeed();
+        self.found.without_nvml = (node_meter, unavailable);
         may_have_gpu
     }
 
-    /// Processors and memory.
+    /// Adds the sources of processors and memory.
     fn add_parts(&mut self, wanted: &[DeviceKind]) {
         self.add_missing(&RAPL, wanted);
-        // Where powercap shows packages, what it lacks is not there: perf reads the same counters.
+        // If powercap has packages, perf has nothing more: it reads the same counters.
         if !self.measures(DeviceKind::Cpu) {
             self.add_missing(&PERF_RAPL, wanted);
         }
         self.add_missing(&HWMON, wanted);
-        // A Grace socket's power contains its memory's.
+        // The power of a Grace socket includes its memory.
         if !self.found.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.has_memory) {
             self.add_missing(&PM_COUNTERS, wanted);
         }
     }
 
-    /// Opens what is wanted of processors and memory and nothing measures yet.
+    /// Opens a source for the processors and memory that are wanted and not measured yet.
     fn add_missing(&mut self, opener: &Opener, wanted: &[DeviceKind]) {
-        let is_missing =
-            |kind: &DeviceKind| matches!(kind, DeviceKind::Cpu | DeviceKind::Dram) && !self.measures(*kind);
-        let missing: Vec<DeviceKind> = wanted.iter().copied().filter(is_missing).collect();
+        let parts = wanted.iter().copied().filter(|kind| matches!(kind, DeviceKind::Cpu | DeviceKind::Dram));
+        let missing: Vec<DeviceKind> = parts.filter(|kind| !self.measures(*kind)).collect();
         if !missing.is_empty() {
             self.add(opener, &missing);
         }
     }
 
-    /// The whole, if that is to count; else it is said to stand aside.
+    /// Adds the meter of the whole node if no part is measured, else an entry that it is not counted.
     fn add_node(&mut self, may_have_gpu: bool) {
         let has_parts = may_have_gpu || !self.found.sources.is_empty();
         for opener in [PM_COUNTERS, RAPL, HWMON, BATTERY] {
@@ -285,37 +290,37 @@ impl Finder<'_> {
                 Some(source) if has_parts => {
                     let names: Vec<&str> = source.channels().iter().map(|channel| channel.id.as_str()).collect();
                     self.found.unavailable.push(Unavailable {
-                        source: source.channels().first().map_or("node", |channel| channel.source),
+                        source: source.channels().first().map_or(opener.name, |channel| channel.source),
                         reason: format!(
-                            "{} meters the whole node and stands aside where parts are measured",
+                            "{} meters the whole node and is not counted, because parts of it are measured",
                             names.join(", ")
                         ),
                         cure: None,
                     });
                     return;
                 }
-                // A node that nobody asked for alone is not missed.
+                // The parts are measured, so the user does not need a meter of the node.
                 None if has_parts => (),
                 source => self.take((source, unavailable)),
             }
         }
     }
 
-    /// Memory that nothing meters: estimated beside an estimated processor only.
+    /// Adds an estimate of memory that no source meters. Beside a metered processor there is none.
     fn add_memory(&mut self) {
         let of_cpu = self.found.sources.iter().flat_map(|source| source.channels());
         let mut names = of_cpu.filter(|channel| channel.kind == DeviceKind::Cpu).map(|channel| channel.source);
         match names.next() {
             Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]),
-            None if !self.measures(DeviceKind::Node) => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]), // asked for alone
+            None if !self.measures(DeviceKind::Node) => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]), // only memory is wanted
             Some(name) if name == RAPL.name || name == PERF_RAPL.name => {
                 self.found.unavailable.push(memory_model::beside_a_meter());
             }
-            _ => (), // the processor's meter contains its memory, or the node's does
+            _ => (), // The meter of the processor or of the node includes memory.
         }
     }
 
-    /// Whether a channel of this kind takes part.
+    /// Whether a channel of this kind has been found.
     fn measures(&self, kind: DeviceKind) -> bool {
         self.found.sources.iter().flat_map(|source| source.channels()).any(|channel| channel.kind == kind)
     }
@@ -337,138 +342,4 @@ impl Finder<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measurement::channel::Channel;
-    use crate::measurement::source::sysfs::test_tree::TestTree;
-
-    const ZONES: [(&str, &str); 3] =
-        [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram"), ("intel-rapl:1", "psys")];
-
-    fn with_zones(label: &str, zones: &[(&str, &str)]) -> TestTree {
-        let tree = TestTree::new(label);
-        for (zone, name) in zones {
-            tree.write(&format!("sys/class/powercap/{zone}/name"), name);
-            tree.write(&format!("sys/class/powercap/{zone}/energy_uj"), "5\n");
-        }
-        tree
-    }
-
-    fn with_cray(tree: &TestTree) {
-        for file in ["energy", "cpu_energy", "memory_energy", "accel0_energy", "accel1_energy"] {
-            tree.write(&format!("sys/cray/pm_counters/{file}"), "100 J 1655219349093098 us\n");
-        }
-        tree.write("sys/cray/pm_counters/freshness", "1\n");
-    }
-
-    /// "kind source" of each channel, and the reasons of what does not take part. There is no NVML here.
-    fn found(tree: &TestTree, text: &str) -> (Vec<String>, String) {
-        let found = Sources::discover(&tree.options(&format!("{text} nvml=/nowhere/nvml.so"), &[]), &|_| ());
-        let (mut sources, mut unavailable) = (found.sources, found.unavailable);
-        let (gpus, more) = found.without_nvml;
-        sources.extend(gpus);
-        unavailable.extend(more);
-        let line = |channel: &Channel| format!("{} {}", channel.kind.name(), channel.source);
-        let channels = sources.iter().flat_map(|source| source.channels()).map(line).collect();
-        (channels, unavailable.into_iter().map(|u| u.reason).collect::<Vec<_>>().join("; "))
-    }
-
-    #[test]
-    fn parts_come_before_the_whole() {
-        let tree = with_zones("parts", &ZONES);
-        let (channels, reasons) = found(&tree, "components=cpu,dram,node");
-        assert_eq!(channels, ["cpu rapl", "dram rapl"]);
-        assert!(reasons.contains("intel-rapl:1 meters the whole node and stands aside"), "{reasons}");
-        assert_eq!(found(&tree, "components=node").0, ["node rapl"]);
-        let (channels, _) = found(&with_zones("whole", &ZONES[2..]), "components=cpu,dram,node");
-        assert_eq!(channels, ["node rapl"], "and no estimate beside it");
-        let (channels, reasons) = found(&with_zones("missed", &ZONES[2..]), "components=cpu");
-        assert!(channels.len() <= 1 && reasons.contains("no package zone"), "{channels:?} {reasons}");
-    }
-
-    #[test]
-    fn memory_is_estimated_beside_an_estimate_only() {
-        let tree = TestTree::new("memory-model");
-        tree.write("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\n");
-        tree.write("proc/meminfo", "MemTotal: 16000000 kB\n");
-        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu cpu_model", "dram memory_model"]);
-        assert_eq!(found(&tree, "components=cpu").0, ["cpu cpu_model"]);
-        assert_eq!(found(&tree, "components=dram").0, ["dram memory_model"]);
-        assert_eq!(found(&tree, "components=cpu,dram sim_cpu=x:10").0, ["cpu simulated"]);
-        let (channels, reasons) = found(&with_zones("memory-metered", &ZONES[..1]), "components=cpu,dram");
-        assert_eq!(channels, ["cpu rapl"]);
-        assert!(reasons.contains("no meter here covers memory"), "{reasons}");
-    }
-
-    #[test]
-    fn a_cray_node_is_not_added_to_its_parts() {
-        let tree = TestTree::new("cray");
-        with_cray(&tree);
-        let (channels, reasons) = found(&tree, "components=all");
-        assert_eq!(channels, ["cpu pm_counters", "dram pm_counters", "gpu pm_counters", "gpu pm_counters"]);
-        assert!(reasons.contains("meters the whole node and stands aside"), "{reasons}");
-        assert_eq!(found(&tree, "components=node").0, ["node pm_counters"]);
-        let tree = with_zones("cray-rapl", &ZONES[..1]);
-        with_cray(&tree);
-        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu rapl", "dram pm_counters"]);
-    }
-
-    fn with_monitor(tree: &TestTree, number: u32, files: &[(&str, &str)]) {
-        files.iter().for_each(|(file, text)| tree.write(&format!("sys/class/hwmon/hwmon{number}/{file}"), text));
-    }
-
-    #[test]
-    fn a_server_s_own_meter_counts_where_no_part_is_metered() {
-        let tree = TestTree::new("server-meter");
-        with_monitor(&tree, 0, &[("name", "power_meter"), ("power1_average", "262000000\n")]);
-        let (channels, reasons) = found(&tree, "components=all");
-        assert_eq!(channels, ["node hwmon"], "{reasons}");
-        assert_eq!(found(&tree, "components=node").0, ["node hwmon"]);
-        let rails = [("in1_label", "VDD_CPU_SOC_MSS"), ("in1_input", "5000"), ("curr1_input", "2000")];
-        with_monitor(&tree, 1, &[&[("name", "ina3221")], &rails[..]].concat());
-        let (channels, reasons) = found(&tree, "components=all");
-        assert_eq!(channels, ["cpu hwmon"]);
-        assert!(reasons.contains("hwmon0/power1 meters the whole node and stands aside"), "{reasons}");
-    }
-
-    #[test]
-    fn a_socket_without_its_memory_leaves_that_to_the_cray_s_counters() {
-        let tree = TestTree::new("cray-hwmon");
-        with_cray(&tree);
-        with_monitor(&tree, 0, &[("name", "zenergy"), ("energy9_label", "Esocket0"), ("energy9_input", "5\n")]);
-        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu hwmon", "dram pm_counters"]);
-        let grace = [("power1_oem_info", "Grace Power Socket 0"), ("power1_average", "90000000\n")];
-        with_monitor(&tree, 0, &[&[("name", "power_meter")], &grace[..]].concat());
-        assert_eq!(found(&tree, "components=cpu,dram").0, ["cpu hwmon"], "its power contains the memory's");
-    }
-
-    #[test]
-    fn a_simulated_device_stands_in_for_its_kind() {
-        let tree = with_zones("simulated", &ZONES);
-        let (channels, reasons) = found(&tree, "components=cpu,dram,node sim_cpu=x:10");
-        assert_eq!(channels, ["cpu simulated"]);
-        assert!(reasons.contains("sim_cpu stands in"), "{reasons}");
-        assert_eq!(found(&tree, "components=dram sim_cpu=x:10").0, ["dram rapl"]);
-        assert_eq!(found(&tree, "components=cpu,gpu sim_gpu=x:10").0, ["gpu simulated", "cpu rapl"]);
-    }
-
-    /// A package that cannot be read and memory that can, with the perf unit (here the software clock)
-    /// offering both: the package comes from perf, memory from powercap alone.
-    #[test]
-    fn no_kind_is_read_by_two_sources() {
-        let tree = with_zones("twice", &ZONES[..2]);
-        tree.write("sys/class/powercap/intel-rapl:0/energy_uj", "");
-        for (file, text) in [("type", "1"), ("cpumask", "0")] {
-            tree.write(&format!("sys/bus/event_source/devices/power/{file}"), text);
-        }
-        for event in ["energy-pkg", "energy-ram"] {
-            tree.write(&format!("sys/bus/event_source/devices/power/events/{event}"), "event=0x00");
-            tree.write(&format!("sys/bus/event_source/devices/power/events/{event}.scale"), "1e-7");
-        }
-        for components in ["all", "dram", "cpu,dram", "node,dram"] {
-            let (channels, _) = found(&tree, &format!("components={components}"));
-            let memory: Vec<&String> = channels.iter().filter(|channel| channel.starts_with("dram")).collect();
-            assert_eq!(memory, ["dram rapl"], "{components}");
-        }
-    }
-}
+mod tests;

@@ -1,28 +1,29 @@
-//! Which GPUs are this job's: by `devices`, or by the variables of the vendors' runtimes, of containers and of
-//! schedulers. Each variable is read by the rules of the program that it is meant for; none is ever widened.
+//! Which GPUs are this job's: by the option `devices`, or by the variables of the vendors' runtimes, of containers and
+//! of schedulers. Each variable is read by the rules of its own program. No selection is ever widened.
 //!
-//! The variables belong to others, so no value of theirs is an error here. A value that cannot be read makes the
-//! GPUs of its vendor unavailable, with the reason. `devices` is an option of this library: a bad value is refused.
+//! The variables belong to other programs, so no value of theirs is an error here. A value that cannot be read makes
+//! the GPUs of its vendor unavailable, with the reason. `devices` is an option of this library: a bad value is refused.
 //!
-//! NVIDIA: see `visible/nvidia.rs`. AMD: `visible/amd.rs`. Intel: `visible/level_zero.rs` and `visible/sycl.rs`.
-//! SLURM: sbatch(1), SLURM_STEP_GPUS and SLURM_JOB_GPUS, which number the GPUs of the node (`visible/node.rs`).
+//! The rules are in `nvidia.rs`, `amd.rs`, `level_zero.rs` and `sycl.rs`, and in `node.rs` for containers and SLURM.
 
 mod amd;
 mod level_zero;
 mod list;
+mod masks;
 mod node;
 mod nvidia;
 mod sycl;
 mod words;
 
 use crate::error::Result;
-use level_zero::Masks;
-pub use level_zero::PickedCard;
 use list::List;
 pub use list::Picked;
-use words::{is_given, said};
+use masks::Masks;
+pub use masks::PickedCard;
+pub use words::assignment;
+use words::is_given;
 
-/// The variables that choose among GPUs, and those that change how another one is read.
+/// The variables that choose GPUs, and those that change how another variable is read.
 pub const VARIABLES: [&str; 13] = [
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
@@ -38,41 +39,38 @@ pub const VARIABLES: [&str; 13] = [
     "SLURM_STEP_GPUS",
     "SLURM_JOB_GPUS",
 ];
-const OF_SLURM: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];
+/// SLURM's variables, in order of priority. They number the GPUs of the node (sbatch(1)).
+const SLURM_VARIABLES: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];
 
 /// Looks up an environment variable.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// A variable and its value, short enough for a message.
-pub fn in_words(name: &str, value: &str) -> String {
-    said(name, value)
-}
 
 /// The vendor of a GPU, and with it the runtime whose variables count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vendor {
     /// CUDA_VISIBLE_DEVICES, else NVIDIA_VISIBLE_DEVICES, else SLURM's.
     Nvidia,
-    /// ROCR_VISIBLE_DEVICES, and of those HIP_VISIBLE_DEVICES or else CUDA_VISIBLE_DEVICES; else GPU_DEVICE_ORDINAL;
-    /// else SLURM's.
+    /// ROCR_VISIBLE_DEVICES, then HIP_VISIBLE_DEVICES or else CUDA_VISIBLE_DEVICES picks from those; else
+    /// GPU_DEVICE_ORDINAL, else SLURM's.
     Amd,
-    /// ZE_AFFINITY_MASK, else SLURM's; of those ONEAPI_DEVICE_SELECTOR, else SYCL_DEVICE_FILTER.
+    /// ZE_AFFINITY_MASK, else SLURM's. ONEAPI_DEVICE_SELECTOR, else SYCL_DEVICE_FILTER, picks from those.
     Intel,
 }
 
-/// Which GPUs count, vendor by vendor.
+/// Which GPUs of each vendor count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gpus {
-    /// NVIDIA's.
+    /// NVIDIA's GPUs.
     pub nvidia: Selection,
-    /// AMD's.
+    /// AMD's GPUs.
     pub amd: Selection,
-    /// Intel's.
+    /// Intel's GPUs.
     pub intel: Selection,
 }
 
 impl Gpus {
-    /// The GPUs that `devices` and the environment choose; `called` is the name by which the user set `devices`.
+    /// Reads `devices` and, if that is `visible`, the environment. `called` is the name under which the user set
+    /// `devices`, for messages. Fails if `devices` cannot be read.
     pub fn new(called: &str, devices: &str, environment: Environment) -> Result<Gpus> {
         let of = |vendor| Selection::new(vendor, (called, devices), environment);
         Ok(Gpus { nvidia: of(Vendor::Nvidia)?, amd: of(Vendor::Amd)?, intel: of(Vendor::Intel)? })
@@ -82,28 +80,29 @@ impl Gpus {
 /// Why no GPU of a vendor counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absence {
-    /// What was found.
+    /// The reason, for the user.
     pub reason: String,
-    /// What to do about it, where it may be a mistake.
+    /// The fix, for the user. None: this is no mistake.
     pub cure: Option<String>,
 }
 
 /// Which GPUs of one vendor count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Each picks from what those before it left.
+    /// Lists of GPUs. Each picks from what the lists before it left.
     lists: Vec<List>,
-    /// They pick tiles from what the lists left.
+    /// Masks that pick tiles from what the lists left.
     masks: Option<Masks>,
     absence: Option<Absence>,
-    /// Only GPUs on which this process runs.
+    /// Whether only GPUs count on which this process runs.
     pub process: bool,
-    /// Indices may not be the driver's: CUDA puts the fastest GPU first unless CUDA_DEVICE_ORDER is set.
+    /// Whether CUDA numbers the fastest GPU first, so that its numbers may not be the driver's.
     pub fastest_first: bool,
 }
 
 impl Selection {
-    /// A vendor's GPUs that `devices` and the environment choose; `called` is the name by which the user set `devices`.
+    /// Reads the selection of one vendor's GPUs. `called` is the name under which the user set `devices`. Fails if
+    /// `devices` cannot be read.
     pub fn new(vendor: Vendor, (called, devices): (&str, &str), environment: Environment) -> Result<Selection> {
         let mut selection = Selection { process: devices == "process", ..Selection::default() };
         match devices {
@@ -141,7 +140,7 @@ impl Selection {
         };
         let rocr = environment("ROCR_VISIBLE_DEVICES");
         self.lists.extend(rocr.map(|value| amd::rocr("ROCR_VISIBLE_DEVICES", &value)));
-        // HIP takes an empty value as none given.
+        // HIP treats an empty value as unset.
         let hip = first(&["HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"]);
         self.lists.extend(hip.map(|(name, value)| amd::hip(name, &value)));
         if self.lists.is_empty() {
@@ -158,15 +157,21 @@ impl Selection {
         if mask.is_none() {
             self.take_slurm(environment);
         }
-        match Masks::new(mask.as_deref(), environment) {
-            Ok(masks) => self.masks = masks,
+        let flat = level_zero::is_flat(environment);
+        let by_bus = level_zero::is_ordered_by_bus(environment);
+        let affinity = mask.as_deref().map(level_zero::affinity_mask).transpose();
+        match affinity.and_then(|affinity| Ok((affinity, sycl::mask(environment)?))) {
+            Ok((None, None)) => self.masks = None,
+            Ok((affinity, sycl)) => {
+                self.masks = Some(Masks { flat, by_bus, masks: affinity.into_iter().chain(sycl).collect() });
+            }
             Err(absence) => self.absence = Some(absence),
         }
     }
 
     fn take_slurm(&mut self, environment: Environment) {
         let given = |name: &&'static str| Some((*name, environment(name).filter(|value| node::chooses(value))?));
-        if let Some((name, value)) = OF_SLURM.iter().find_map(given) {
+        if let Some((name, value)) = SLURM_VARIABLES.iter().find_map(given) {
             self.take(node::list(name, &value));
         }
     }
@@ -178,32 +183,33 @@ impl Selection {
         }
     }
 
-    /// Why there is no GPU for this job, if that is known without a look at the machine.
+    /// Why this job has no GPU, if the selection alone shows it.
     pub fn none(&self) -> Option<&Absence> {
         self.absence.as_ref()
     }
 
-    /// Whether GPUs are asked for by number.
+    /// Whether GPUs are selected by number.
     pub fn has_indices(&self) -> bool {
         self.lists.iter().any(List::has_indices)
     }
 
-    /// Whether integrated graphics keep their place on the bus, instead of a place after all cards.
+    /// Whether integrated graphics keep their place on the bus, and do not follow all cards.
     pub fn orders_by_bus(&self) -> bool {
         self.masks.as_ref().is_some_and(|masks| masks.by_bus)
     }
 
-    /// Whether tiles are asked for by number.
+    /// Whether devices are selected by masks.
     pub fn has_masks(&self) -> bool {
         self.masks.is_some()
     }
 
-    /// Whether some of the GPUs there are may not count.
+    /// Whether some GPUs of the machine may not count.
     pub fn is_narrowed(&self) -> bool {
         self.process || self.absence.is_some() || self.masks.is_some() || !self.lists.is_empty()
     }
 
-    /// Picks from GPUs with these identifiers, in the driver's order. The second part is what is not there.
+    /// Picks from GPUs with these identifiers, in the driver's order. Also returns messages about GPUs that do not
+    /// exist.
     pub fn pick(&self, offered: &[Vec<String>]) -> (Vec<Picked>, Vec<String>) {
         let mut missing = Vec::new();
         if self.absence.is_some() {
@@ -219,7 +225,8 @@ impl Selection {
         (picked, missing)
     }
 
-    /// Picks from cards with these identifiers and so many tiles each, in the runtime's order.
+    /// Picks from cards, each with its identifiers and its number of tiles, in the runtime's order. Also returns
+    /// messages about GPUs that do not exist.
     pub fn pick_tiles(&self, offered: &[(Vec<String>, usize)]) -> (Vec<PickedCard>, Vec<String>) {
         let ids: Vec<Vec<String>> = offered.iter().map(|(ids, _)| ids.clone()).collect();
         let (picked, mut missing) = self.pick(&ids);

@@ -1,65 +1,79 @@
-//! Sources on their way into a run: those that discovery finds, and the GPUs that NVML opens in its own time.
+//! The sources that are still to join a run: those of discovery, NVML's GPUs, and replacements of sources that are
+//! dead.
 
 use super::channel::DeviceKind;
+use super::discover::{Discovery, Sources};
 use super::source::gpu::superchip::Processor;
-use super::source::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
+use super::source::{OPEN_WAIT, Opened, Opening, Source, Waker};
+use super::source_name::SourceName;
+use super::unavailable::Unavailable;
 use crate::options::Options;
 use crate::os;
 use std::io;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the making of a tracker waits for discovery. A file that answers later does not hold up the application.
-pub const DISCOVERY: Duration = Duration::from_millis(250);
-/// So long an epoch is not settled as what stands in for a meter is looked for.
-const SEEKING: Duration = Duration::from_secs(5);
-/// How long an ending sampler waits for the threads of sources.
-const THREADS_END: Duration = Duration::from_millis(100);
+/// How long the start of a tracker waits for discovery. A slower file does not hold up the application.
+const DISCOVERY_WAIT: Duration = Duration::from_millis(250);
+/// How long epochs stay unsettled while a replacement for a dead source is searched.
+const SEEK_WAIT: Duration = Duration::from_secs(5);
+/// How long the end of the sampling thread waits for the threads of the sources.
+const JOIN_WAIT: Duration = Duration::from_millis(100);
 
-/// What is on its way.
+/// The sources that are still to join a run.
 pub struct Intake {
     discovery: Option<Discovery>,
     nvml: Option<Opening>,
-    /// NVML is not used, or has no GPU.
+    /// NVML is in use and has no GPU.
     is_without_nvml: bool,
-    /// What stands in for it then; None until discovery is over.
+    /// The sources that measure GPUs in that case. None: discovery is not over.
     without_nvml: Option<Opened>,
-    /// NVML has answered; GPUs that are not ready may come later.
-    has_answered: bool,
-    /// It has opened a GPU.
+    /// NVML has answered or is not in use. GPUs that are not ready may come later.
+    nvml_has_answered: bool,
+    /// NVML has opened a GPU.
     has_nvml: bool,
-    /// What waits for that answer on a superchip.
+    /// The sources of a superchip's processor, which wait for NVML's answer.
     processor: Processor,
+    /// Searches whose thread could not be started. The next call of [`Intake::take`] returns them.
     failed: Vec<Unavailable>,
-    /// What the next sources are looked for by.
+    /// The options of replacements.
     options: Options,
     waker: Waker,
-    /// Sources that show no sign of life, by the kind of what they measure.
-    dead: Vec<(DeviceKind, &'static str)>,
-    /// What is looked for to stand in for them, the numbers of their channels, and since when.
-    sought: Vec<(Discovery, Vec<usize>, Instant)>,
-    /// Threads that have done their work, and end.
+    /// Sources without a sign of life, and what they measure.
+    dead: Vec<(DeviceKind, SourceName)>,
+    /// Searches for their replacements.
+    replacements: Vec<Replacement>,
+    /// Threads that are about to end.
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Sources that stand in, and the numbers of the channels that they do it for.
+/// A search for a source that replaces channels.
+struct Replacement {
+    discovery: Discovery,
+    /// The numbers of the channels.
+    stalled: Vec<usize>,
+    /// When the search began.
+    since: Instant,
+}
+
+/// Sources that replace channels, and the numbers of those channels.
 pub type StandIn = (Vec<Box<dyn Source>>, Vec<usize>);
 
-/// What has come.
+/// What joins the run.
 #[derive(Default)]
 pub struct Arrived {
-    /// Sources, and whether what they used before is filled in by their first readings.
+    /// Sources. True: their first readings also fill in the energy before them.
     pub sources: Vec<(Box<dyn Source>, bool)>,
-    /// Sources that stand in for channels of these numbers, and what goes with them.
+    /// Sources that replace channels. The first source replaces them, the others go with it.
     pub stand_ins: Vec<StandIn>,
-    /// What does not take part.
+    /// Sources that do not take part.
     pub unavailable: Vec<Unavailable>,
-    /// What a person should know of what is on its way.
+    /// Messages for the user.
     pub messages: Vec<String>,
 }
 
 impl Intake {
-    /// Of what has been started. NVML is None where no real GPU is asked for.
+    /// Takes the searches that have been started, or could not be. `nvml` is None if the options want no real GPU.
     pub fn new(
         discovery: io::Result<Discovery>,
         nvml: Option<io::Result<Opening>>,
@@ -67,18 +81,18 @@ impl Intake {
         waker: Waker,
     ) -> Intake {
         let mut failed = Vec::new();
-        let mut fail = |source: &'static str, error: io::Error| {
-            let reason = format!("its thread could not be started: {error}");
+        let mut fail = |source: SourceName, error: io::Error| {
+            let reason = format!("its thread cannot be started: {error}");
             let cure = Some("raise the limit on threads or memory (ulimit -u, ulimit -v)".into());
             failed.push(Unavailable { source, reason, cure });
         };
         let is_asked_for = nvml.is_some();
-        let nvml = nvml.and_then(|opening| opening.map_err(|error| fail("nvml", error)).ok());
-        let discovery = discovery.map_err(|error| fail("sources", error)).ok();
+        let nvml = nvml.and_then(|opening| opening.map_err(|error| fail(SourceName::Nvml, error)).ok());
+        let discovery = discovery.map_err(|error| fail(SourceName::Search, error)).ok();
         Intake {
             is_without_nvml: is_asked_for && nvml.is_none(),
             without_nvml: discovery.is_none().then(Opened::default),
-            has_answered: nvml.is_none(),
+            nvml_has_answered: nvml.is_none(),
             has_nvml: false,
             processor: Processor::default(),
             discovery,
@@ -87,55 +101,55 @@ impl Intake {
             options,
             waker,
             dead: Vec::new(),
-            sought: Vec::new(),
+            replacements: Vec::new(),
             threads: Vec::new(),
         }
     }
 
-    /// Looks for the next source of a kind, to stand in for channels of one that shows no sign of life; where the run
-    /// `lacks_memory`, that goes with an estimated processor.
-    pub fn seek(&mut self, kind: DeviceKind, source: &'static str, stalled: Vec<usize>, lacks_memory: bool) {
+    /// Starts the search for a source of `kind` that replaces the channels `stalled` of `source`, once per kind and
+    /// source. With `lacks_memory` memory is estimated beside an estimated processor.
+    pub fn seek(&mut self, kind: DeviceKind, source: SourceName, stalled: Vec<usize>, lacks_memory: bool) {
         if self.dead.contains(&(kind, source)) {
             return;
         }
         if kind == DeviceKind::Cpu {
-            // Memory that nothing stood in for may be estimated beside the processor.
+            // Memory may now be estimated beside the processor.
             self.dead.retain(|(dead, _)| *dead != DeviceKind::Dram);
         }
         self.dead.push((kind, source));
         if let Ok(discovery) =
             Discovery::of_next(&self.options, self.waker.clone(), kind, self.dead.clone(), lacks_memory)
         {
-            self.sought.push((discovery, stalled, Instant::now()));
+            self.replacements.push(Replacement { discovery, stalled, since: Instant::now() });
         }
     }
 
-    /// Whether one is being looked for, as long as that may take.
+    /// Whether a search for a replacement is going on and has not taken too long.
     pub fn is_seeking(&self) -> bool {
-        self.sought.iter().any(|(_, _, since)| since.elapsed() < SEEKING)
+        self.replacements.iter().any(|one| one.since.elapsed() < SEEK_WAIT)
     }
 
-    /// The stand-ins that have been found.
-    fn take_sought(&mut self, arrived: &mut Arrived) {
-        for (discovery, stalled, since) in std::mem::take(&mut self.sought) {
-            match discovery.wait(Duration::ZERO) {
+    /// Takes the replacements that have been found.
+    fn take_replacements(&mut self, arrived: &mut Arrived) {
+        for replacement in std::mem::take(&mut self.replacements) {
+            match replacement.discovery.wait(Duration::ZERO) {
                 Some(Sources { sources, unavailable, .. }) => {
                     if !sources.is_empty() {
-                        arrived.stand_ins.push((sources, stalled));
+                        arrived.stand_ins.push((sources, replacement.stalled));
                     }
                     arrived.unavailable.extend(unavailable);
-                    self.threads.push(discovery.thread);
+                    self.threads.push(replacement.discovery.thread);
                 }
-                None => self.sought.push((discovery, stalled, since)),
+                None => self.replacements.push(replacement),
             }
         }
     }
 
-    /// Takes what is there by now. The `first` time it waits, a moment.
+    /// Takes the sources that are ready. The `first` call waits up to 250 ms for discovery and 3 ms for NVML.
     pub fn take(&mut self, first: bool) -> Arrived {
         let mut arrived = Arrived { unavailable: std::mem::take(&mut self.failed), ..Arrived::default() };
         let wait = |time: Duration| if first { time } else { Duration::ZERO };
-        if let Some(found) = self.discovery.as_ref().and_then(|discovery| discovery.wait(wait(DISCOVERY))) {
+        if let Some(found) = self.discovery.as_ref().and_then(|discovery| discovery.wait(wait(DISCOVERY_WAIT))) {
             self.threads.extend(self.discovery.take().map(|discovery| discovery.thread));
             let Sources { mut sources, unavailable, without_nvml, is_superchip } = found;
             if is_superchip {
@@ -145,7 +159,7 @@ impl Intake {
             arrived.unavailable.extend(unavailable);
             self.without_nvml = Some(without_nvml);
         }
-        if let Some(opened) = self.nvml.as_ref().and_then(|opening| opening.wait(wait(IN_TIME))) {
+        if let Some(opened) = self.nvml.as_ref().and_then(|opening| opening.wait(wait(OPEN_WAIT))) {
             self.take_nvml(opened, &mut arrived);
         }
         self.replace_nvml(&mut arrived);
@@ -153,81 +167,80 @@ impl Intake {
             arrived.sources.extend(source.map(|source| (source, true)));
             arrived.unavailable.extend(unavailable);
         }
-        if self.processor.waits() && (self.has_answered || self.processor.is_overdue()) {
+        if self.processor.waits() && (self.nvml_has_answered || self.processor.is_overdue()) {
             match self.processor.release() {
                 Ok(sources) => arrived.sources.extend(sources.into_iter().map(|source| (source, true))),
-                Err(aside) => arrived.unavailable.push(aside),
+                Err(entry) => arrived.unavailable.push(entry),
             }
         }
-        self.take_sought(&mut arrived);
+        self.take_replacements(&mut arrived);
         arrived
     }
 
-    /// Takes what NVML has opened, and waits on for the GPUs that do not answer yet.
+    /// Takes the GPUs that NVML has opened. Continues to wait for those that have not answered.
     fn take_nvml(&mut self, (source, unavailable): Opened, arrived: &mut Arrived) {
-        self.has_answered = true;
+        self.nvml_has_answered = true;
         arrived.unavailable.extend(unavailable);
         let Some(opening) = self.nvml.take() else { return };
-        self.nvml = opening.next();
-        let later = self.nvml.as_ref().and_then(Opening::until_then);
-        arrived.messages.extend(later.and_then(|later| later.in_words()));
+        self.nvml = opening.take_next();
+        let pending = self.nvml.as_ref().and_then(Opening::pending);
+        arrived.messages.extend(pending.and_then(|pending| pending.message()));
         let Some(source) = source else {
             self.threads.push(opening.thread);
             self.is_without_nvml = self.nvml.is_none();
             return;
         };
         self.has_nvml = true;
-        // Its thread reads it from now on, and ends by itself once nobody asks any more.
-        let has_counted = source.has_module() && self.processor.is_covered();
+        // The thread now reads the source, and ends once the sampling thread drops it.
+        let has_counted = source.has_module() && self.processor.cover();
         arrived.sources.push((source, opening.fills_in && !has_counted));
     }
 
-    /// Waits no longer for a driver that fails where another source measures its GPUs.
+    /// Gives up a driver that fails if another source measures its GPUs.
     fn replace_nvml(&mut self, arrived: &mut Arrived) {
         let is_replaced = matches!(self.without_nvml, Some((Some(_), _)));
-        if self.has_answered
+        if self.nvml_has_answered
             && !self.has_nvml
             && is_replaced
             && let Some(opening) = self.nvml.take()
         {
-            arrived.unavailable.extend(opening.until_then());
+            arrived.unavailable.extend(opening.pending());
             self.threads.push(opening.close());
             self.is_without_nvml = true;
         }
     }
 
-    /// Whether there is something to take.
+    /// Whether [`Intake::take`] has something to return.
     pub fn has_news(&self) -> bool {
-        let is_found = self.sought.iter().any(|(discovery, ..)| discovery.is_over());
-        is_found
+        self.replacements.iter().any(|one| one.discovery.is_over())
             || self.discovery.as_ref().is_some_and(Discovery::is_over)
             || self.nvml.as_ref().is_some_and(Opening::is_open)
             || self.processor.is_overdue()
     }
 
-    /// Whether everything has come.
+    /// Whether no source is still to join.
     pub fn is_over(&self) -> bool {
-        self.discovery.is_none() && self.nvml.is_none() && self.sought.is_empty() && !self.processor.waits()
+        self.discovery.is_none() && self.nvml.is_none() && self.replacements.is_empty() && !self.processor.waits()
     }
 
-    /// What has yet to come.
+    /// The sources that are still to join, for the report.
     pub fn awaited(&self) -> Vec<Unavailable> {
-        let nvml = self.nvml.as_ref().and_then(Opening::until_then);
-        let discovery = self.discovery.as_ref().map(Discovery::until_then);
-        [discovery, nvml, self.processor.until_then()].into_iter().flatten().collect()
+        let nvml = self.nvml.as_ref().and_then(Opening::pending);
+        let discovery = self.discovery.as_ref().map(Discovery::pending);
+        [discovery, nvml, self.processor.pending()].into_iter().flatten().collect()
     }
 
-    /// Whether what comes will fill in what was used until then: no epoch is settled before.
+    /// Whether a source that is still to join will fill in earlier energy. Until then no epoch can be settled.
     pub fn fills_in(&self) -> bool {
         self.discovery.is_some() || self.processor.waits() || self.nvml.as_ref().is_some_and(|opening| opening.fills_in)
     }
 
-    /// Waits for its threads, a moment: a program that exits now is not to find them at work.
+    /// Waits up to 100 ms for the threads, so that they do not run while the program exits.
     pub fn end(self) {
         let openings = self.nvml.map(Opening::close).into_iter();
-        let discoveries = self.discovery.into_iter().chain(self.sought.into_iter().map(|(discovery, ..)| discovery));
+        let discoveries = self.discovery.into_iter().chain(self.replacements.into_iter().map(|one| one.discovery));
         let threads = self.threads.into_iter().chain(openings).chain(discoveries.map(|discovery| discovery.thread));
-        let deadline = Instant::now() + THREADS_END;
+        let deadline = Instant::now() + JOIN_WAIT;
         for thread in threads {
             let _ = os::join_within(thread, deadline.saturating_duration_since(Instant::now()));
         }

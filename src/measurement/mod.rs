@@ -10,3 +10,5 @@ pub mod intake;
 pub mod meter;
 pub mod reading;
 pub mod source;
+pub mod source_name;
+pub mod unavailable;

@@ -100,7 +100,7 @@ impl ComponentReport {
 /// process of the node that measures the device. It is null for a simulated GPU, which each process has for itself.
 fn identity(channel: &Channel) -> Value {
     let is_private = channel.simulated && channel.kind == DeviceKind::Gpu;
-    let names = [channel.kind.name(), &channel.device, &channel.id, channel.source].join("\0");
+    let names = [channel.kind.name(), &channel.device, &channel.id, channel.source.as_str()].join("\0");
     // A double holds integers of 53 bits.
     let hash = (!is_private).then(|| os::stable_hash(names.bytes()) >> 11);
     json!({"hash": hash, "kind": channel.kind as usize})
@@ -112,7 +112,7 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
         ("kind", json!(channel.kind.name())),
         ("device", json!(channel.device)),
         ("id", json!(channel.id)),
-        ("source", json!(channel.source)),
+        ("source", json!(channel.source.as_str())),
         ("method", json!(channel.method.name())),
     ];
     names.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()

@@ -10,7 +10,7 @@ use crate::carbon::what_if::{Of, Own, There, WhatIf, WhatIfStart};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
-use crate::measurement::source::Unavailable;
+use crate::measurement::unavailable::Unavailable;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
 
@@ -100,7 +100,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
 /// unknown.
 fn unavailable(one: &Unavailable, counted_by: Option<Option<u32>>) -> Value {
     json!({
-        "source": one.source,
+        "source": one.source.as_str(),
         "reason": one.reason,
         "cure": one.cure,
         "counted_elsewhere": counted_by.is_some(),

@@ -45,7 +45,7 @@ use crate::coordination::job::Rank;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
-use crate::measurement::source::Unavailable;
+use crate::measurement::unavailable::Unavailable;
 use crate::state::{CountedElsewhere, RunState};
 use crate::units::J_PER_KWH;
 use carbon_section::Marginal;

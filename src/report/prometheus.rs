@@ -92,7 +92,7 @@ fn labels(component: &ComponentReport) -> [(&str, &str); 5] {
         ("component", channel.kind.name()),
         ("device", channel.device.as_str()),
         ("id", channel.id.as_str()),
-        ("source", channel.source),
+        ("source", channel.source.as_str()),
         ("method", channel.method.name()),
     ]
 }

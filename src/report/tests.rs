@@ -13,6 +13,7 @@ use crate::error::Status;
 use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
+use crate::measurement::source_name::SourceName;
 use crate::options::{Options, WhatIfOption};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -38,7 +39,7 @@ fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
 }
 
 fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState {
-    let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
+    let unavailable = vec![Unavailable { source: SourceName::Rapl, reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
     let mut state = RunState { unavailable, ..RunState::new(grid, 1.5) };
@@ -48,7 +49,7 @@ fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunStat
                 kind,
                 device: "device, \"quoted\"".into(),
                 id: format!("id{number}"),
-                source: "test",
+                source: SourceName::Rapl,
                 method: MeasuringMethod::Power,
                 quantity: Quantity::Power { max_watts: 1e5 },
                 simulated: false,

@@ -13,7 +13,7 @@ use crate::attribution::epochs::{Epoch, Filed, PerKind};
 use crate::attribution::ledger::Energies;
 use crate::clock::{MonoNs, UnixS};
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
-use crate::measurement::source;
+use crate::measurement::source_name::SourceName;
 use crate::report::{ComponentStatus, Report, named};
 use crate::sanitize;
 use crate::units;
@@ -388,7 +388,7 @@ fn unmeasured(count: u64, inside: u64) -> Epoch {
 fn channel(named: &Value) -> Option<Channel> {
     let text = |name: &str| named.get(name).and_then(Value::as_str);
     let kind = DeviceKind::ALL.into_iter().find(|kind| text("kind") == Some(kind.name()))?;
-    let source = source::NAMES.into_iter().find(|name| text("source") == Some(name))?;
+    let source: SourceName = text("source")?.parse().ok()?;
     let method = MeasuringMethod::ALL.into_iter().find(|method| text("method") == Some(method.name()))?;
     let (device, id) = (text("device")?, text("id")?);
     let simulated = named.get("simulated").and_then(Value::as_bool).unwrap_or(false);

@@ -3,7 +3,8 @@
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::meter::{Meter, MeterEvent};
 use crate::measurement::reading::Fault;
-use crate::measurement::source::Unavailable;
+use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 
 /// An event of a channel.
 pub fn in_words(channel: &Channel, event: MeterEvent) -> String {
@@ -50,7 +51,7 @@ pub fn disagreement(ratio: f64) -> String {
 }
 
 /// A channel that another source stands in for.
-pub fn replaced(channel: &Channel, meter: &Meter, by: &str) -> Unavailable {
+pub fn replaced(channel: &Channel, meter: &Meter, by: SourceName) -> Unavailable {
     let fault = meter.tally.fault.unwrap_or(Fault::Stalled);
     Unavailable {
         source: channel.source,
@@ -62,10 +63,10 @@ pub fn replaced(channel: &Channel, meter: &Meter, by: &str) -> Unavailable {
 /// What helps where a channel shows no sign of life.
 pub fn cure(channel: &Channel) -> &'static str {
     match channel.source {
-        "rapl" | "perf_rapl" => {
+        SourceName::Rapl | SourceName::PerfRapl => {
             "a virtual machine may show counters that its host does not move: measure on the host, or load the newest kernel and firmware"
         }
-        "nvml" => "see whether nvidia-smi shows a power; a virtual GPU may have none: measure on the host",
+        SourceName::Nvml => "see whether nvidia-smi shows a power; a virtual GPU may have none: measure on the host",
         _ => "see whether the file holds another number after a second; a newer driver or firmware may count",
     }
 }

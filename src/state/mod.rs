@@ -22,7 +22,8 @@ use crate::forecast::first_epoch::{FirstEpoch, ProgressPoint};
 use crate::measurement::channel::{Channel, ErrorBand};
 use crate::measurement::meter::{EnergyInterval, Meter};
 use crate::measurement::reading::Reading;
-use crate::measurement::source::Unavailable;
+use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use alerts::AlertInput;
 use std::ops::Range;
 
@@ -87,7 +88,7 @@ pub struct Metered {
     /// What earlier processes of the run measured on it.
     pub before: Energies,
     /// The source that counts in its place: its own readings do not.
-    pub replaced_by: Option<&'static str>,
+    pub replaced_by: Option<SourceName>,
     /// The channel that stands in for it, or did, by its number.
     pub stand_in: Option<usize>,
     /// Groups of channels that have counted in its place, or that it stands in for, by their numbers.

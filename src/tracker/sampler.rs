@@ -8,8 +8,11 @@ use crate::clock::MonoNs;
 use crate::coordination::device_lease::{EpochState, LeaseManager, LeasePoll, Teller};
 use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::measurement::channel::{Channel, Quantity};
+use crate::measurement::intake::{Arrived, Intake};
 use crate::measurement::reading::Reading;
-use crate::measurement::source::{Arrived, Intake, MIN_GAP_NS, Source, Unavailable, Waker};
+use crate::measurement::source::{MIN_GAP_NS, Source, Waker};
+use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use crate::options::Options;
 use crate::os::{self, exit};
 use crate::state::alerts::Alerts;
@@ -156,8 +159,8 @@ impl Sampler {
         let is_late = os::monotonic_ns() > self.started + PATIENCE_NS;
         let awaited = self.intake.awaited();
         if first {
-            let hangs = awaited.iter().filter(|one| one.source != "nvml");
-            hangs.filter_map(Unavailable::in_words).for_each(|message| shared.say(message));
+            let hangs = awaited.iter().filter(|one| one.source != SourceName::Nvml);
+            hangs.filter_map(Unavailable::message).for_each(|message| shared.say(message));
         }
         let mut books = shared.books();
         books.opening = awaited;
@@ -173,7 +176,7 @@ impl Sampler {
             if shared.books().unavailable.contains(&one) {
                 continue;
             }
-            one.in_words().into_iter().for_each(|message| shared.say(message));
+            one.message().into_iter().for_each(|message| shared.say(message));
             shared.books().unavailable.push(one);
         }
     }

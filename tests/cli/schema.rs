@@ -7,7 +7,7 @@ mod pages;
 mod schemas;
 
 use carbontracker::measurement::channel::{DeviceKind, MeasuringMethod};
-use carbontracker::measurement::source;
+use carbontracker::measurement::source_name::SourceName;
 use carbontracker::report::{self, ComponentStatus, RunPhase};
 use documents::Documents;
 use schemas::{Place, Schemas};
@@ -117,8 +117,8 @@ fn closed_sets_are_the_librarys() {
     let component = |name: &str| report(&format!("/$defs/component/else/properties/{name}/enum"));
     assert_eq!(component("kind"), json!(DeviceKind::ALL.map(DeviceKind::name)));
     assert_eq!(component("method"), json!(MeasuringMethod::ALL.map(MeasuringMethod::name)));
-    assert_eq!(component("source"), json!(source::NAMES));
-    assert_eq!(report("/$defs/unavailable/properties/source/enum"), json!(source::NAMES));
+    assert_eq!(component("source"), json!(SourceName::ALL.map(SourceName::as_str)));
+    assert_eq!(report("/$defs/unavailable/properties/source/enum"), json!(SourceName::ALL.map(SourceName::as_str)));
     let status = report("/$defs/component/properties/status/enum");
     assert_eq!(status, json!(ComponentStatus::ALL.map(ComponentStatus::as_str)));
     // An imported log states no phase.

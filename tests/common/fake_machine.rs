@@ -113,7 +113,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// "kind source method status" of each component.
+    /// "kind source method status" of each component, memory last.
     pub fn components(&self) -> Vec<String> {
         let of = |one: &Value| {
             let word = |key: &str| one[key].as_str().unwrap().to_owned();

@@ -15,11 +15,11 @@ use std::sync::{Mutex, MutexGuard};
 pub enum Answer {
     /// The count.
     Counts,
-    /// An error number.
+    /// An error with this errno.
     Fails(i32),
     /// No bytes.
     Empty,
-    /// Not a number.
+    /// A text that is not a number.
     Garbage,
 }
 
@@ -33,7 +33,7 @@ pub struct Counter {
     pub answer: Answer,
     /// The instant, ns, until which `answer` applies. After it, the counter counts.
     pub until: u64,
-    /// Added to the count: a step back or a jump.
+    /// Added to the count, µJ, for a step back or a jump.
     pub shift_uj: i64,
 }
 
@@ -53,7 +53,7 @@ impl Counter {
         }
     }
 
-    /// Energy used by `ns` on the monotonic clock, J.
+    /// Energy up to the instant `ns` on the monotonic clock, J.
     pub fn joules(&self, ns: u64) -> f64 {
         let (high, low, period) = self.wave;
         let t = ns as f64 * 1e-9;

@@ -11,7 +11,8 @@ use carbontracker::clock::{ClockSample, MonoNs, UnixS};
 use carbontracker::forecast::forecast;
 use carbontracker::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use carbontracker::measurement::meter::EnergyInterval;
-use carbontracker::measurement::source::Unavailable;
+use carbontracker::measurement::source_name::SourceName;
+use carbontracker::measurement::unavailable::Unavailable;
 use carbontracker::options::Options;
 use carbontracker::report::{Detail, Now, OpenEpoch, Report, ReportSettings};
 use carbontracker::state::RunState;
@@ -151,8 +152,8 @@ impl Staged {
 
 fn channel(kind: DeviceKind, device: &str, number: usize) -> Channel {
     let (source, id) = match kind {
-        DeviceKind::Gpu => ("nvml", format!("GPU-{number:08x}-5b1c-4f6e-9d7a-0242ac120002")),
-        _ => ("rapl", format!("intel-rapl:{number}")),
+        DeviceKind::Gpu => (SourceName::Nvml, format!("GPU-{number:08x}-5b1c-4f6e-9d7a-0242ac120002")),
+        _ => (SourceName::Rapl, format!("intel-rapl:{number}")),
     };
     Channel {
         kind,
@@ -172,15 +173,21 @@ fn channel(kind: DeviceKind, device: &str, number: usize) -> Channel {
 /// A channel as an estimate, if it is one.
 fn estimated(channel: Channel, error: Option<ErrorBand>) -> Channel {
     match error {
-        Some(_) => Channel { source: "cpu_model", method: MeasuringMethod::Estimate, may_rest: true, error, ..channel },
+        Some(_) => Channel {
+            source: SourceName::CpuModel,
+            method: MeasuringMethod::Estimate,
+            may_rest: true,
+            error,
+            ..channel
+        },
         None => channel,
     }
 }
 
 fn unavailable() -> Vec<Unavailable> {
-    let closed = Unavailable { source: "amdgpu", reason: "no AMD GPU here".into(), cure: None };
+    let closed = Unavailable { source: SourceName::Amdgpu, reason: "no AMD GPU here".into(), cure: None };
     let open = Unavailable {
-        source: "perf_rapl",
+        source: SourceName::PerfRapl,
         reason: "kernel.perf_event_paranoid is 4".into(),
         cure: Some("sudo sysctl kernel.perf_event_paranoid=0".into()),
     };

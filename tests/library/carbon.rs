@@ -175,7 +175,8 @@ fn a_bad_file_leaves_the_yearly_average_until_it_is_mended() {
     }
     let notes = report["notes"].to_string();
     assert!(
-        notes.contains("CO2 is converted at the yearly average of DK: intensity='") && notes.contains("line 2: 3 cells")
+        notes.contains("CO2 is converted at the yearly average of DK: intensity='")
+            && notes.contains("line 2: 3 cells")
     );
     let now = unix_s();
     let mended = format!("# source: me\ntime,g_per_kwh\n{},\"123,4\"\n{},\"123,4\"\n", now - 60.0, now + 3600.0);

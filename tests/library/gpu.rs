@@ -1,5 +1,5 @@
-//! NVIDIA GPUs measured through a stand-in NVML whose energy is known at every instant: how exact, and at what
-//! cost to the host.
+//! NVIDIA GPUs measured through a fake NVML whose energy is known at every instant: the error, and the cost for the
+//! application.
 
 use crate::fake_nvml::{Found, Gpu, MOST_GPUS, Standin, cost, settle, tracker};
 use crate::retry::{Energies, Stamp, call, run, steadily, wait_past_edge};
@@ -16,7 +16,7 @@ struct Measured {
     found: Found,
 }
 
-/// Measures the stand-in's first GPUs over epochs of `length`.
+/// Measures the first GPUs of the fake over epochs of `length`.
 fn measure(standin: &Standin, gpus: usize, epochs: usize, length: Duration) -> Measured {
     let gpus: Vec<usize> = (0..gpus).collect();
     let tracker = tracker(&standin.options());
@@ -62,7 +62,7 @@ fn power_only() -> Standin {
 }
 
 #[test]
-fn one_gpu_at_constant_power() {
+fn one_gpu_at_constant_power_is_measured() {
     steadily(|| {
         let measured = measure(&Standin::new(&[Gpu::constant(250.0)]), 1, 3, SECOND);
         measured.assert_method(0, "counter");
@@ -71,7 +71,7 @@ fn one_gpu_at_constant_power() {
 }
 
 #[test]
-fn four_gpus_at_constant_power() {
+fn four_gpus_at_constant_power_are_measured() {
     steadily(|| {
         let measured = measure(&four(), 4, 3, SECOND);
         measured.check("four GPUs", 0.005, 0.005);
@@ -81,14 +81,14 @@ fn four_gpus_at_constant_power() {
 }
 
 #[test]
-fn a_square_wave() {
+fn a_square_wave_is_measured() {
     steadily(|| {
         measure(&wave(), 1, 4, SECOND).check("the wave, 1 s epochs", 0.025, 0.025);
     });
 }
 
 #[test]
-fn a_square_wave_without_a_counter() {
+fn a_square_wave_without_a_counter_is_measured() {
     steadily(|| {
         let measured = measure(&power_only(), 1, 5, 2 * SECOND);
         measured.assert_method(0, "power");
@@ -96,11 +96,11 @@ fn a_square_wave_without_a_counter() {
     });
 }
 
-/// A wave that keeps step with a sensor refreshed every 100 ms exactly: its halves of 650 ms are seen as 600 or
-/// as 700, as the one falls on the other, and nobody can tell. Real sensors drift (101 ms above), several GPUs do
-/// not fall alike, so that their sum is good.
+/// A wave in phase with a sensor that is updated every 100 ms exactly. Its halves of 650 ms are seen as 600 or 700 ms,
+/// and no reader can find the error. Real sensors drift (101 ms in the other tests). The phases of several GPUs differ,
+/// so their sum is good.
 #[test]
-fn a_square_wave_in_step_with_the_sensor() {
+fn a_square_wave_in_phase_with_the_sensor_is_measured_over_several_gpus() {
     steadily(|| {
         let standin = Standin::new(&std::array::from_fn::<_, 8, _>(|n| {
             let wave = [400.0, 80.0, 1.3, 0.025 * n as f64];
@@ -112,22 +112,22 @@ fn a_square_wave_in_step_with_the_sensor() {
             used.off(measured.found.gpu(n)["energy_j"].as_f64().unwrap()) * 100.0
         };
         let each: Vec<f64> = (0..8).map(off).collect();
-        println!("in step with the sensor, each GPU, %: {each:.1?}");
+        println!("in phase with the sensor, each GPU, %: {each:.1?}");
         assert!(each.iter().all(|off| off.abs() < 10.0), "{each:?}");
-        measured.check("eight GPUs in step with the sensor", 0.04, 0.2);
+        measured.check("eight GPUs in phase with the sensor", 0.04, 0.2);
     });
 }
 
-/// What a slow driver answers is as good, and the host does not wait for it.
+/// A slow driver's readings are as good, and the application does not wait for them.
 #[test]
-fn a_driver_that_takes_5_ms_a_call() {
+fn a_driver_with_calls_of_5_ms_is_as_exact() {
     steadily(|| {
         let slow = |standin: Standin| {
             standin.driver(|driver| driver.delay_s = SLOW_S);
             standin
         };
         measure(&slow(Standin::new(&[Gpu::constant(250.0)])), 1, 3, SECOND).check("one GPU, 5 ms a call", 0.005, 0.005);
-        // A look at all four takes as long as a step of their counters.
+        // Reading all four takes as long as an update of their counters.
         measure(&slow(four()), 4, 3, SECOND).check("four GPUs, 5 ms a call", 0.005, 0.02);
         measure(&slow(wave()), 1, 4, SECOND).check("the wave, 5 ms a call", 0.025, 0.025);
         measure(&slow(power_only()), 1, 5, 2 * SECOND).check("the wave by power, 5 ms a call", 0.04, 0.2);
@@ -152,9 +152,9 @@ fn begin_and_end_do_not_wait_for_the_driver() {
     });
 }
 
-/// However slow the driver, between marks it is asked once an interval and no more.
+/// Between marks a slow driver is called once an interval.
 #[test]
-fn a_slow_driver_is_not_asked_without_pause() {
+fn a_slow_driver_is_not_called_without_pause() {
     steadily(|| {
         let standin = Standin::new(&[Gpu::constant(100.0); 2]);
         standin.driver(|driver| driver.delay_s = 0.02);
@@ -178,9 +178,9 @@ fn sixteen_gpus_are_all_counted() {
     });
 }
 
-/// Each GPU by the best it has.
+/// Each GPU is measured by its best meter.
 #[test]
-fn a_gpu_without_a_counter_beside_one_with() {
+fn gpus_with_and_without_a_counter_are_measured_together() {
     steadily(|| {
         let standin = Standin::new(&[Gpu::constant(150.0), Gpu::constant(300.0).without_counter()]);
         let measured = measure(&standin, 2, 3, SECOND);
@@ -191,7 +191,7 @@ fn a_gpu_without_a_counter_beside_one_with() {
 }
 
 #[test]
-fn a_driver_of_2017_has_power_only() {
+fn a_driver_of_2017_is_measured_by_power() {
     steadily(|| {
         let measured = measure(&Standin::old(&[Gpu::constant(250.0); 2]), 2, 2, SECOND);
         measured.assert_method(0, "power");
@@ -199,19 +199,19 @@ fn a_driver_of_2017_has_power_only() {
     });
 }
 
-/// Epochs of 100 ms are five steps of the counter: what lies between two of its steps is shared out evenly.
+/// Epochs of 100 ms are five updates of the counter. Energy between two updates is divided evenly.
 #[test]
-fn short_epochs() {
+fn short_epochs_are_measured() {
     steadily(|| {
         let standin = Standin::new(&[Gpu::constant(250.0)]);
         measure(&standin, 1, 20, SECOND / 10).check("20 epochs of 100 ms", 0.01, 0.06);
     });
 }
 
-/// Initialising takes real drivers up to a second: nobody waits for it, and what was used meanwhile is filled
-/// in but not said to be measured.
+/// Real drivers take up to a second to initialise. The application does not wait. The energy until then is filled in,
+/// and does not count as measured.
 #[test]
-fn a_driver_that_takes_a_second_to_start() {
+fn a_driver_that_takes_a_second_to_start_holds_nothing_up() {
     steadily(|| {
         let standin = Standin::new(&[Gpu::constant(200.0)]);
         standin.driver(|driver| driver.init_delay_s = 1.0);

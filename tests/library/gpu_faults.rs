@@ -1,5 +1,5 @@
-//! GPUs and drivers that fail while a run is on: no phantom energy, the others go on, the report says what
-//! happened, and the host never notices.
+//! GPUs and drivers that fail during a run: no energy is invented, the other GPUs are measured, the report has the
+//! reason, and the application does not notice.
 
 use crate::fake_nvml::{DRIVER_NOT_LOADED, Found, GPU_IS_LOST, Gpu, Standin, tracker, uuid};
 use crate::retry::{Stamp, Used, call, now, run, stamp, steadily};
@@ -13,12 +13,13 @@ fn two() -> Standin {
     Standin::new(&WATTS.map(Gpu::constant))
 }
 
-/// What came of a run in which the first of two GPUs fell ill.
+/// A run in which the first of two GPUs fails.
 struct Ill {
     found: Found,
     from: Stamp,
-    /// When the epoch began in which it fell ill, and when it did.
+    /// When the epoch began in which it failed.
     last: Stamp,
+    /// When it failed.
     ill_at: Stamp,
     to: Stamp,
 }
@@ -32,8 +33,8 @@ impl Ill {
         self.found.gpu(n)["status"].as_str().unwrap()
     }
 
-    /// Prints what the first GPU's energy came to, beside what it used in all and until it fell ill.
-    fn say(&self, what: &str, standin: &Standin) {
+    /// Prints the first GPU's measured energy, its true energy, and its true energy until it failed.
+    fn print(&self, what: &str, standin: &Standin) {
         let most = |to: Stamp| standin.used(&[0], self.from, to).most;
         let gpu = self.found.gpu(0);
         println!(
@@ -51,19 +52,19 @@ impl Ill {
         standin.used(&[n], self.from, self.to).assert_near(self.energy(n), within, what);
     }
 
-    fn assert_told(&self, words: &str) {
-        let is_told = |text: &String| text.contains(&uuid(0)) && text.contains(words);
-        assert!(self.found.messages.iter().any(is_told), "{words}: {:?}", self.found.messages);
+    fn assert_message(&self, words: &str) {
+        let is_it = |text: &String| text.contains(&uuid(0)) && text.contains(words);
+        assert!(self.found.messages.iter().any(is_it), "{words}: {:?}", self.found.messages);
     }
 }
 
-/// Four epochs, in the middle of the last of which the first GPU falls ill, and so many more.
-fn fall_ill(standin: &Standin, more: usize, ail: impl FnOnce(&mut Gpu)) -> Ill {
+/// Runs four epochs, and `more` after them. The first GPU fails in the middle of the fourth.
+fn fail_midway(standin: &Standin, more: usize, fault: impl FnOnce(&mut Gpu)) -> Ill {
     let tracker = tracker(&standin.options());
     let from = run(&tracker, 3, EPOCH, |_| ())[0].0;
     let last = call(|| tracker.begin());
     std::thread::sleep(EPOCH / 2);
-    let ill_at = stamp(|| standin.change(0, ail));
+    let ill_at = stamp(|| standin.change(0, fault));
     std::thread::sleep(EPOCH / 2);
     tracker.end().unwrap();
     let to = run(&tracker, more, EPOCH, |_| ())[more - 1].1;
@@ -73,19 +74,19 @@ fn fall_ill(standin: &Standin, more: usize, ail: impl FnOnce(&mut Gpu)) -> Ill {
 }
 
 #[test]
-fn a_gpu_lost_midway_keeps_what_it_had_and_the_other_goes_on() {
+fn a_gpu_lost_midway_keeps_its_energy_and_the_other_goes_on() {
     steadily(|| {
         let standin = two();
-        let ill = fall_ill(&standin, 6, |gpu| gpu.answer = GPU_IS_LOST);
-        ill.say("lost", &standin);
-        // It was last read where its fourth epoch began.
+        let ill = fail_midway(&standin, 6, |gpu| gpu.answer = GPU_IS_LOST);
+        ill.print("lost", &standin);
+        // It was last read at the begin of the fourth epoch.
         let until = |to: Stamp| standin.used(&[0], ill.from, to);
         assert!((until(ill.last).least * 0.99..until(ill.ill_at).most).contains(&ill.energy(0)), "{}", ill.energy(0));
         ill.assert_near(&standin, 1, 0.005, "the other");
         assert_eq!((ill.status(0), ill.status(1)), ("lost", "ok"));
         assert!((ill.found.gpu(0)["coverage"].as_f64().unwrap() - 0.32).abs() < 0.03);
         assert!(ill.found.number("/usage/coverage") < 0.4);
-        ill.assert_told("cannot be read any more");
+        ill.assert_message("cannot be read any more");
     });
 }
 
@@ -102,37 +103,37 @@ fn a_gpu_that_comes_back_lost_nothing() {
         let found = Found::all(&tracker);
         tracker.destroy();
         let ill = Ill { found, from: stamps[0].0, to: stamps[9].1, last: stamps[3].0, ill_at: stamps[3].0 };
-        ill.say("lost and back", &standin);
+        ill.print("lost and back", &standin);
         ill.assert_near(&standin, 0, 0.005, "the one that came back");
         ill.assert_near(&standin, 1, 0.005, "the other");
         assert_eq!((ill.status(0), ill.status(1)), ("gap", "ok"));
-        ill.assert_told("can be read again");
+        ill.assert_message("can be read again");
     });
 }
 
-/// Loading the driver anew sets its counters to 0.
+/// Reloading the driver sets its counters to 0.
 #[test]
-fn a_driver_that_is_reset_brings_no_phantom_energy() {
+fn a_driver_that_is_reset_adds_no_energy() {
     steadily(|| {
         let standin = two();
-        let ill = fall_ill(&standin, 6, |gpu| gpu.since = now());
-        ill.say("reset", &standin);
+        let ill = fail_midway(&standin, 6, |gpu| gpu.since = now());
+        ill.print("reset", &standin);
         ill.assert_near(&standin, 0, 0.02, "the one reset");
         ill.assert_near(&standin, 1, 0.005, "the other");
         assert_eq!((ill.status(0), ill.status(1)), ("reset", "ok"));
         assert!(ill.found.gpu(0)["coverage"].as_f64().unwrap() > 0.8);
-        ill.assert_told("set back or jumped");
+        ill.assert_message("set back or jumped");
     });
 }
 
-/// It stands still while the GPU draws power: that is no measured 0 W. Whether its energy is unknown from then on
-/// or comes from its power, what is said to be measured was used.
+/// A counter does not move while the GPU draws power. That is not 0 W. Its energy from then on is unknown or comes from
+/// its power. The energy that counts as measured was used.
 #[test]
-fn a_counter_that_stands_still_is_said() {
+fn a_counter_that_stops_is_reported() {
     steadily(|| {
         let standin = two();
-        let ill = fall_ill(&standin, 12, |gpu| gpu.stalled = now());
-        ill.say("stands still", &standin);
+        let ill = fail_midway(&standin, 12, |gpu| gpu.stalled = now());
+        ill.print("stops", &standin);
         let before = standin.used(&[0], ill.from, ill.ill_at);
         let whole = standin.used(&[0], ill.from, ill.to);
         assert!((0.9 * before.least..1.02 * whole.most).contains(&ill.energy(0)), "{}", ill.energy(0));
@@ -140,9 +141,9 @@ fn a_counter_that_stands_still_is_said() {
         assert_eq!(ill.status(1), "ok");
         let gpu = ill.found.gpu(0);
         assert!(gpu["note"].is_string() && (gpu["status"] != "ok" || ill.energy(0) > 0.95 * whole.least), "{gpu:#}");
-        ill.assert_told("");
+        ill.assert_message("");
         let measured = gpu["coverage"].as_f64().unwrap() * whole.least;
-        // When it came to stand still lies somewhere between two readings, here half an epoch late.
+        // The counter stopped between two readings, which are half an epoch apart here.
         let half_an_epoch = 1.3 * before.most / 7.0;
         assert!(
             measured <= ill.energy(0) + half_an_epoch,
@@ -152,10 +153,10 @@ fn a_counter_that_stands_still_is_said() {
     });
 }
 
-/// One call hangs for 3 s: the processor's energy keeps coming, the host never waits, and what the GPU used
-/// meanwhile is in once it answers again.
+/// One call hangs for 3 s. The processor is still measured and the application does not wait. The GPU's energy until
+/// then is counted once it answers.
 #[test]
-fn a_call_that_hangs_holds_up_neither_the_host_nor_the_other_source() {
+fn a_call_that_hangs_holds_up_neither_application_nor_other_sources() {
     steadily(|| {
         let standin = two();
         let tracker = tracker(&format!("{} components=cpu,gpu sim_cpu=x:50", standin.options()));
@@ -248,7 +249,7 @@ fn a_gpu_lost_before_the_start_is_named_and_the_other_measured() {
 }
 
 #[test]
-fn what_keeps_the_driver_away_is_said() {
+fn a_driver_that_cannot_be_used_is_reported() {
     steadily(|| {
         let none = Standin::new(&[]);
         let unloaded = two();
@@ -267,7 +268,7 @@ fn what_keeps_the_driver_away_is_said() {
             run(&tracker, 1, Duration::from_millis(20), |_| ());
             let found = Found::all(&tracker);
             tracker.destroy();
-            println!("kept away: {}", found.unavailable());
+            println!("cannot be used: {}", found.unavailable());
             assert!(found.gpus().is_empty() && found.report["usage"]["energy_j"].is_null(), "{:#}", found.report);
             assert!(found.unavailable().contains(reason), "{reason}: {}", found.unavailable());
             let is_quiet = reason == "no GPU";
@@ -276,20 +277,20 @@ fn what_keeps_the_driver_away_is_said() {
     });
 }
 
-/// A power of 0xFFFFFFFF mW from the middle of a run on, or from its start.
+/// A power of 0xFFFFFFFF mW, from the middle of a run or from its start.
 #[test]
-fn a_power_that_no_gpu_draws_is_not_believed() {
+fn an_impossible_power_is_refused() {
     steadily(|| {
         let standin = Standin::new(&WATTS.map(|watts| Gpu::constant(watts).without_counter()));
         let used = standin.gpu(0);
-        let ill = fall_ill(&standin, 6, |gpu| gpu.wave = [1e7, 1e7, 1.0, 0.0]);
+        let ill = fail_midway(&standin, 6, |gpu| gpu.wave = [1e7, 1e7, 1.0, 0.0]);
         let until_then = Used::between(ill.from, ill.ill_at, |ns| used.joules(ns));
         println!("power: {} J of {} J, {}", ill.energy(0), until_then.most, ill.found.gpu(0)["note"]);
         assert!((0.7 * until_then.least..1.05 * until_then.most).contains(&ill.energy(0)), "{}", ill.energy(0));
         ill.assert_near(&standin, 1, 0.05, "the other");
         assert_eq!((ill.status(0), ill.status(1)), ("lost", "ok"));
         assert!(ill.found.gpu(0)["coverage"].as_f64().unwrap() < 0.5);
-        ill.assert_told("no such device can draw");
+        ill.assert_message("no such device can draw");
         let tracker = tracker(&standin.options());
         run(&tracker, 2, EPOCH, |_| ());
         let found = Found::all(&tracker);
@@ -299,9 +300,9 @@ fn a_power_that_no_gpu_draws_is_not_believed() {
     });
 }
 
-/// What a limit of 0 W or of 0xFFFFFFFF mW says is that it is not known.
+/// A limit of 0 W or of 0xFFFFFFFF mW means that the limit is unknown.
 #[test]
-fn a_limit_that_cannot_be_is_not_believed() {
+fn an_impossible_limit_is_refused() {
     steadily(|| {
         for limit_w in [0.0, 0.5, 4_294_967.295] {
             let standin = Standin::new(&[Gpu::constant(200.0), Gpu::constant(200.0).without_counter()]);
@@ -321,9 +322,9 @@ fn a_limit_that_cannot_be_is_not_believed() {
     });
 }
 
-/// Memory for such a count would end the host.
+/// Memory for such a count would end the application.
 #[test]
-fn a_driver_that_counts_what_cannot_be_is_unavailable_with_one_reason() {
+fn a_driver_with_impossible_counts_is_unavailable_with_one_reason() {
     for (what, options, counts) in [
         ("GPUs", "", [65, 0, 0]),
         ("GPUs", "", [u32::MAX, 0, 0]),
@@ -337,8 +338,8 @@ fn a_driver_that_counts_what_cannot_be_is_unavailable_with_one_reason() {
         standin.driver(|driver| driver.counts = counts);
         let tracker = tracker(&format!("{} {options}", standin.options()));
         let begun = Instant::now();
-        let is_said = || Found::report(&tracker).unavailable().contains("reports");
-        while !is_said() && begun.elapsed() < Duration::from_secs(10) {
+        let is_reported = || Found::report(&tracker).unavailable().contains("reports");
+        while !is_reported() && begun.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(10));
         }
         let found = Found::all(&tracker);

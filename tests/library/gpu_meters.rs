@@ -1,4 +1,5 @@
-//! What a GPU's meters show, and what of it is believed: limits, powers, a counter beside its power, a module's meter.
+//! The meters of a GPU, and which of their values are refused: limits, powers, a counter beside its power, a module's
+//! meter.
 
 use crate::fake_nvml::{Found, Gpu, NOT_READY, Standin, tracker};
 use crate::retry::{Used, call, now, run, steadily};
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 
 const EPOCH: Duration = Duration::from_millis(300);
 
-/// A mobile GPU of 175 W said to draw 593 W at idle (seerge/g-helper#5819): however its limit is known.
+/// A mobile GPU of 175 W that reports 593 W at idle (seerge/g-helper#5819). The limit is known in different ways.
 #[test]
-fn a_power_far_above_the_limit_is_not_believed() {
+fn a_power_far_above_the_limit_is_refused() {
     steadily(|| {
         for (limit_w, limits_w) in [(175.0, [0.0; 3]), (-1.0, [175.0, 0.0, 0.0]), (0.0, [0.0, 175.0, 175.0])] {
             let gpus = [593.0, 170.0].map(|watts| Gpu { limit_w, limits_w, ..Gpu::constant(watts).without_counter() });
@@ -31,7 +32,7 @@ fn a_power_far_above_the_limit_is_not_believed() {
     });
 }
 
-/// The limit may be raised while the run is on: what the GPU may be set to counts, too.
+/// The limit may be raised during the run, so the highest limit counts too.
 #[test]
 fn a_limit_that_is_raised_later_does_not_stop_the_count() {
     steadily(|| {
@@ -46,9 +47,9 @@ fn a_limit_that_is_raised_later_does_not_stop_the_count() {
     });
 }
 
-/// 0xFFFFFFFF mW for a moment in the middle: 216,060 J for 500 J before. Not even half of the edge is taken.
+/// 0xFFFFFFFF mW for a moment in the middle of a run. It once added 216,060 J to 500 J. No part of it is counted.
 #[test]
-fn a_glitch_of_a_power_brings_no_energy() {
+fn a_glitch_of_a_power_adds_no_energy() {
     steadily(|| {
         for milliseconds in [60, 120] {
             let standin = Standin::new(&[Gpu::constant(100.0).without_counter()]);
@@ -67,9 +68,9 @@ fn a_glitch_of_a_power_brings_no_energy() {
     });
 }
 
-/// A counter and the power beside it: once a second while it moves, else as often as a power is read that has no counter.
+/// The power beside a counter is read once a second while the counter moves, else as often as without a counter.
 #[test]
-fn the_power_beside_a_counter_is_handed_over() {
+fn the_power_beside_a_counter_is_read() {
     steadily(|| {
         let sick = Gpu::constant(200.0).stuck();
         let standin = Standin::new(&[Gpu::constant(200.0), sick, Gpu { power_share: 0.0, ..sick }]);
@@ -86,15 +87,13 @@ fn the_power_beside_a_counter_is_handed_over() {
         assert!((2..=4).contains(&beside(0).count()), "{}", beside(0).count());
         assert!(beside(0).chain(beside(1)).all(|watts| (watts - 200.0).abs() < 1.0));
         assert!(beside(1).count() > 15 && beside(2).count() > 15 && beside(2).all(|watts| watts == 0.0));
-        assert!(counts(1) > 15, "and its counter is looked at");
-        assert!(
-            readings.iter().all(|reading| reading.value.is_ok()),
-            "what stands still is for the arithmetic to find"
-        );
+        assert!(counts(1) > 15, "and its counter is read");
+        assert!(readings.iter().all(|reading| reading.value.is_ok()), "the meter finds stalls, not the source");
     });
 }
 
-/// From the start: a counter at 0 beside a power, both at 0, and a vGPU's 0 mW (NVIDIA/gpu-monitoring-tools#104).
+/// Faults from the start: a counter at 0 beside a power, both at 0, and the 0 mW of a vGPU
+/// (NVIDIA/gpu-monitoring-tools#104).
 #[test]
 fn a_gpu_without_a_sign_of_life_is_unknown_and_not_0() {
     steadily(|| {
@@ -119,7 +118,7 @@ fn a_gpu_without_a_sign_of_life_is_unknown_and_not_0() {
     });
 }
 
-/// Two outsiders saw them apart (ml-energy/zeus#181: 187 J by the counter, 327 J by polling).
+/// As users of another tool reported (ml-energy/zeus#181): 187 J by the counter, 327 J by polling the power.
 #[test]
 fn a_counter_that_disagrees_with_its_power_is_named() {
     steadily(|| {
@@ -145,9 +144,10 @@ fn read(source: &mut dyn Source, time: Duration) -> Vec<Reading> {
     readings
 }
 
-/// From Ampere on a power is the mean of the last second; the field of the power now is better where there is no counter.
+/// Since Ampere the usual power is the mean of the last second. Without a counter the field of the present power is
+/// better.
 #[test]
-fn the_power_now_is_read_where_it_is_offered() {
+fn the_present_power_is_read_if_the_driver_has_it() {
     steadily(|| {
         let gpu = Gpu { power_window: 1_000_000_000, ..Gpu::wave(400.0, 80.0, 3.0).without_counter() };
         let standin = Standin::new(&[Gpu { scopes: [1.0, 0.0, 0.0], ..gpu }]);
@@ -156,7 +156,7 @@ fn the_power_now_is_read_where_it_is_offered() {
         let stamps = run(&tracker, 2, Duration::from_millis(1400), |_| ());
         let found = Found::all(&tracker);
         tracker.destroy();
-        // Its mean of a second would be off by the energy of half a second of the wave.
+        // The mean of a second would be wrong by the energy of half a second of the wave.
         for (n, (begin, end)) in stamps.into_iter().enumerate() {
             let energy = found.number(&format!("/epochs/{n}/gpu_j"));
             standin.used(&[0], begin, end).assert_near(energy, 0.3, "an epoch of 1.4 s");
@@ -181,7 +181,7 @@ const MODULE_W: f64 = 600.0;
 const GRACE_W: f64 = 150.0;
 const ZONE: &str = "sys/class/hwmon";
 
-/// A Grace Hopper: the module's power is NVML's, and the Grace socket has a meter of its own.
+/// A Grace Hopper: NVML reports the module's power, and the Grace socket has its own meter.
 fn grace_hopper(gpu: Gpu) -> Standin {
     let standin = Standin::new(&[Gpu { limit_w: 900.0, ..gpu.named("NVIDIA GH200 480GB") }]);
     let root = standin.dir().join("empty");
@@ -203,9 +203,9 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// However NVML answers, and however late, the processor is counted once, and the report shows how.
+/// The processor is counted once, for any answer of NVML and any delay. The report shows how.
 #[test]
-fn a_superchip_s_processor_is_counted_once() {
+fn a_superchips_processor_is_counted_once() {
     steadily(|| {
         let module = Gpu::constant(MODULE_W);
         let by_scope = Gpu { scopes: [0.75, 1.0, 0.0], ..module };
@@ -229,13 +229,14 @@ fn a_superchip_s_processor_is_counted_once() {
             assert!(found.gpu(0)["note"].as_str().unwrap().contains(note), "{what}: {}", found.gpu(0)["note"]);
             let components = found.report["components"].as_array().unwrap();
             assert_eq!(components.iter().any(|one| one["kind"] == "cpu"), has_cpu, "{what}: {components:#?}");
-            let says_so = found.report["unavailable"].to_string().contains("Grace Power Socket 0: it stands aside");
-            assert_eq!(says_so, !has_cpu, "{what}: {:#}", found.report["unavailable"]);
+            let is_reported =
+                found.report["unavailable"].to_string().contains("Grace Power Socket 0: it is not counted");
+            assert_eq!(is_reported, !has_cpu, "{what}: {:#}", found.report["unavailable"]);
         }
     });
 }
 
-/// Until the module's GPU answers, the processor's own meter counts; from then on NVML's does.
+/// The processor's own meter counts until the module's GPU answers. From then on NVML's meter does.
 #[test]
 fn a_superchip_whose_gpu_wakes_later_is_counted_once() {
     steadily(|| {

@@ -1,4 +1,4 @@
-//! Which GPUs are measured: by the option `devices`, and in a program of its own by the environment.
+//! The selection of GPUs by the option `devices`, and by the environment of a child program.
 
 use crate::fake_nvml::{Found, Gpu, Standin, mig_uuid, tracker, uuid};
 use crate::retry::{call, now, run, steadily};
@@ -10,14 +10,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const EPOCH: Duration = Duration::from_millis(200);
-/// Each set of GPUs has a power of its own.
+/// The GPUs' powers. Each set of GPUs has a different sum.
 const WATTS: [f64; 4] = [50.0, 100.0, 200.0, 400.0];
 
 fn four() -> Standin {
     Standin::new(&WATTS.map(Gpu::constant))
 }
 
-/// One epoch; that the energy is that of the GPUs counted, and no others.
+/// Measures one epoch, and checks that the energy is that of the counted GPUs.
 fn measure(standin: &Standin, options: &str) -> Found {
     let tracker = tracker(&format!("{} {options}", standin.options()));
     run(&tracker, 1, EPOCH, |_| ());
@@ -36,7 +36,7 @@ fn assert_energy(found: &Found, what: &str) {
 }
 
 #[test]
-fn by_index_and_by_uuid() {
+fn gpus_are_selected_by_index_and_by_uuid() {
     steadily(|| {
         let standin = four();
         let prefix = &uuid(2)[..8];
@@ -58,9 +58,9 @@ fn by_index_and_by_uuid() {
     });
 }
 
-/// Nothing else takes the place of what is not there, and of two that begin alike neither is taken.
+/// A missing GPU is not replaced by another one. If two UUIDs begin so, neither GPU is selected.
 #[test]
-fn what_is_not_there_is_named_and_nothing_widened() {
+fn missing_gpus_are_named_and_not_replaced() {
     steadily(|| {
         let standin = four();
         for (devices, expected, named) in [
@@ -89,7 +89,7 @@ fn a_list_that_cannot_be_read_is_refused() {
     }
 }
 
-/// A MIG instance has no meter of its own: its GPU is counted, once, and the note says what part is this job's.
+/// A MIG instance has no meter, so its GPU is counted, once. The note has the part that is this job's.
 #[test]
 fn a_mig_instance_is_counted_as_its_gpu() {
     steadily(|| {
@@ -114,7 +114,7 @@ fn a_mig_instance_is_counted_as_its_gpu() {
 }
 
 #[test]
-fn by_process() {
+fn gpus_are_selected_by_process() {
     steadily(|| {
         let process = std::process::id();
         let standin = four();
@@ -124,9 +124,9 @@ fn by_process() {
     });
 }
 
-/// Of a GPU cut by MIG the instances tell what runs on them.
+/// The instances of a GPU with MIG report their processes.
 #[test]
-fn by_process_on_a_mig_instance() {
+fn gpus_are_selected_by_a_process_on_a_mig_instance() {
     steadily(|| {
         let standin = four();
         standin.change(1, |gpu| {
@@ -137,9 +137,9 @@ fn by_process_on_a_mig_instance() {
     });
 }
 
-/// A tracker is made before the program touches the GPU: that one counts from then on.
+/// The program uses the GPU after the tracker has started. The GPU counts from then on.
 #[test]
-fn by_process_that_comes_to_the_gpu_later() {
+fn a_gpu_counts_once_the_process_runs_on_it() {
     steadily(|| {
         let standin = four();
         let tracker = tracker(&format!("{} devices=process", standin.options()));
@@ -163,7 +163,7 @@ fn by_process_that_comes_to_the_gpu_later() {
     });
 }
 
-/// What a child of this program found: a refusal or a report.
+/// The result of a child program: a refusal or a report.
 struct Child(Value);
 
 impl Child {
@@ -175,7 +175,7 @@ impl Child {
     }
 }
 
-/// Runs `child` with these variables.
+/// Runs the test `child` in a program of its own, with these variables.
 fn under(variables: &[(&str, &str)]) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "gpu_select::child", "--nocapture", "--test-threads=1"]);
@@ -185,12 +185,12 @@ fn under(variables: &[(&str, &str)]) -> Child {
     let output = command.envs(variables.iter().copied()).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{variables:?}: {}, {printed}", output.status);
-    let told = printed.split_once("FOUND ").and_then(|(_, rest)| rest.lines().next());
-    Child(serde_json::from_str(told.unwrap_or_else(|| panic!("{variables:?}: {printed}"))).unwrap())
+    let result = printed.split_once("FOUND ").and_then(|(_, rest)| rest.lines().next());
+    Child(serde_json::from_str(result.unwrap_or_else(|| panic!("{variables:?}: {printed}"))).unwrap())
 }
 
-/// The program that the tests below run: GPUs of its own, and their variables. CHILD_LIBRARY is a stand-in that
-/// lies where the loader looks, CHILD_OPTIONS more options, CHILD_GPUS how many there are, CHILD_DOES what else.
+/// The program that the tests below run, with fake GPUs of its own. CHILD_LIBRARY is a fake NVML in the loader's path,
+/// CHILD_OPTIONS are more options, CHILD_GPUS is the number of GPUs, and CHILD_DOES is "exits" or "forks".
 #[test]
 #[ignore = "a program that the other tests run"]
 fn child() {
@@ -207,11 +207,11 @@ fn child() {
     };
     let options = format!("{options} {}", given("CHILD_OPTIONS").unwrap_or_default());
     match given("CHILD_DOES").as_deref() {
-        Some("exits") => exit_amid_a_call(&standin, &options),
+        Some("exits") => exit_during_a_call(&standin, &options),
         Some("forks") => fork_after_a_run(&options),
         _ => (),
     }
-    let told = match Tracker::create(&options) {
+    let result = match Tracker::create(&options) {
         Err(error) => json!({"refusal": format!("{:?}: {}", error.status, error.message)}),
         Ok(tracker) => {
             let tracker = tracker.unwrap();
@@ -223,13 +223,13 @@ fn child() {
         }
     };
     drop(standin);
-    println!("FOUND {told}");
+    println!("FOUND {result}");
     if given("CHILD_DOES").is_some() {
-        std::process::exit(0); // a forked child has none of the harness's threads to return to
+        std::process::exit(0); // A forked child lacks the test harness's threads.
     }
 }
 
-fn exit_amid_a_call(standin: &Standin, options: &str) {
+fn exit_during_a_call(standin: &Standin, options: &str) {
     let tracker = tracker(options);
     standin.change(0, |gpu| gpu.hangs_until = now() + 60_000_000_000);
     tracker.begin().unwrap();
@@ -240,17 +240,17 @@ fn exit_amid_a_call(standin: &Standin, options: &str) {
     std::process::exit(0);
 }
 
-/// Measures, then goes on in a forked child, in which NVML is to be initialised anew.
+/// Measures, then goes on in a forked child, which must initialise NVML again.
 fn fork_after_a_run(options: &str) {
     let first = tracker(options);
     run(&first, 1, EPOCH, |_| ());
     first.destroy();
     std::thread::sleep(EPOCH);
-    // SAFETY: the sampler and its helpers have ended; the child goes on alone and ends by exit.
+    // SAFETY: the sampling thread and its helpers have ended. The child has one thread and ends by exit.
     let child = unsafe { libc::fork() };
     if child > 0 {
         let mut status = -1;
-        // SAFETY: waits for the child just made.
+        // SAFETY: waits for the child that was forked above.
         unsafe { libc::waitpid(child, &mut status, 0) };
         std::process::exit(status);
     }
@@ -264,7 +264,7 @@ fn named(n: usize, gpu: Gpu) -> Gpu {
 }
 
 #[test]
-fn by_cuda_visible_devices() {
+fn gpus_are_selected_by_cuda_visible_devices() {
     steadily(|| {
         let prefix = &uuid(2)[..8];
         for (value, expected) in [
@@ -286,8 +286,8 @@ fn by_cuda_visible_devices() {
             let found = under(&[("CUDA_VISIBLE_DEVICES", value)]).found();
             assert_energy(&found, &format!("CUDA_VISIBLE_DEVICES={value}"));
             assert_eq!(found.gpus(), expected, "{value}");
-            let says_why = found.unavailable().contains("CUDA_VISIBLE_DEVICES");
-            assert!(!expected.is_empty() || says_why, "{value}: {}", found.unavailable());
+            let has_reason = found.unavailable().contains("CUDA_VISIBLE_DEVICES");
+            assert!(!expected.is_empty() || has_reason, "{value}: {}", found.unavailable());
         }
         let found = under(&[("CUDA_VISIBLE_DEVICES", "9")]).found();
         assert!(found.gpus().is_empty());
@@ -296,7 +296,7 @@ fn by_cuda_visible_devices() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_read_is_reported_and_the_option_wins_over_it() {
+fn a_variable_that_cannot_be_read_is_reported_and_the_option_has_priority() {
     steadily(|| {
         let garbage = ("NVIDIA_VISIBLE_DEVICES", "no-gpu-has-64MiB-to-run");
         let found = under(&[garbage]).found();
@@ -312,9 +312,9 @@ fn a_variable_that_cannot_be_read_is_reported_and_the_option_wins_over_it() {
     });
 }
 
-/// Unless told otherwise CUDA counts from the fastest GPU, which only shows where they differ.
+/// By default CUDA numbers the fastest GPU first. This matters only if the GPUs differ.
 #[test]
-fn by_index_where_cuda_orders_gpus_otherwise() {
+fn an_index_has_a_caveat_if_cuda_may_order_gpus_differently() {
     steadily(|| {
         let caveat = |variables: &[(&str, &str)]| {
             let found = under(&[&[("CUDA_VISIBLE_DEVICES", "1")], variables].concat()).found();
@@ -330,7 +330,7 @@ fn by_index_where_cuda_orders_gpus_otherwise() {
 }
 
 #[test]
-fn by_what_a_container_or_slurm_says() {
+fn gpus_are_selected_by_a_container_or_slurm() {
     steadily(|| {
         let all = vec![0, 1, 2, 3];
         for (variables, expected) in [
@@ -354,7 +354,7 @@ fn by_what_a_container_or_slurm_says() {
     });
 }
 
-/// Without the option the loader finds it, under the name that the driver's package gives or under the other.
+/// Without the option the loader finds NVML under either name.
 #[test]
 fn the_library_is_found_by_its_names() {
     steadily(|| {
@@ -371,7 +371,7 @@ fn the_library_is_found_by_its_names() {
 }
 
 #[test]
-fn a_forked_child_measures_anew() {
+fn a_forked_child_measures_again() {
     steadily(|| {
         let found = under(&[("CHILD_DOES", "forks")]).found();
         assert_energy(&found, "a forked child");
@@ -379,14 +379,14 @@ fn a_forked_child_measures_anew() {
     });
 }
 
-/// With an open epoch, and a call that will hang for a minute.
+/// An epoch is open, and a call hangs for a minute.
 #[test]
-fn a_program_that_exits_amid_a_call_is_not_held_up() {
+fn a_program_that_exits_during_a_call_is_not_held_up() {
     steadily(|| {
         let start = Instant::now();
         under(&[("CHILD_DOES", "exits")]);
         let taken = start.elapsed();
-        println!("exits amid a call: {taken:?}");
+        println!("exits during a call: {taken:?}");
         assert!(taken < Duration::from_secs(5), "{taken:?}");
     });
 }

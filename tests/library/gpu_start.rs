@@ -1,4 +1,4 @@
-//! GPUs and drivers that do not answer at the start: they are asked again, and counted from their first answer.
+//! GPUs and drivers that do not answer at the start. They are asked again, and counted from their first answer.
 
 use crate::fake_nvml::{Found, Gpu, NOT_READY, Standin, UNKNOWN, uuid};
 use crate::retry::{Stamp, call, now, run, steadily};
@@ -18,7 +18,7 @@ fn create(standin: &Standin, options: &str) -> Tracker {
     Tracker::create(&format!("{} {options}", standin.options())).unwrap().unwrap()
 }
 
-/// Waits until the report is as wanted.
+/// Waits until the report meets the condition.
 fn wait_for(tracker: &Tracker, what: &str, is_it: impl Fn(&Found) -> bool) -> Found {
     let start = Instant::now();
     loop {
@@ -31,7 +31,7 @@ fn wait_for(tracker: &Tracker, what: &str, is_it: impl Fn(&Found) -> bool) -> Fo
     }
 }
 
-/// Begins an epoch while the driver is sick, ends it some time after, and returns what was found: meanwhile and in the end.
+/// A run whose epoch begins while the driver fails: reports during the failure and at the end.
 struct Woken {
     meanwhile: Found,
     found: Found,
@@ -47,7 +47,7 @@ fn wake(standin: &Standin, options: &str, gpus: &[usize], sicken: impl FnOnce(u6
     let begin = call(|| tracker.begin());
     let meanwhile = wait_for(&tracker, "a reason", |found| !found.unavailable().is_empty() && !yet(found));
     assert!(now() < well, "the reason came too late");
-    // In the order in which they came.
+    // The report lists GPUs in the order in which they joined.
     wait_for(&tracker, "the GPUs", |found| gpus.iter().all(|n| found.gpus().contains(n)));
     std::thread::sleep(Duration::from_secs(2));
     let end = call(|| tracker.end());
@@ -62,13 +62,13 @@ fn yet(found: &Found) -> bool {
 }
 
 impl Woken {
-    /// What was counted lies between the GPU's energy from a second after it was well and that from when it was.
+    /// The counted energy begins between the GPU's recovery and a second later.
     fn assert_counted_from_then(&self, standin: &Standin, n: usize) {
         let joules = |ns: u64| standin.gpu(n).joules(ns);
         let energy = self.found.gpu(n)["energy_j"].as_f64().unwrap();
         let least = joules(self.end.before) - joules(self.well + 1_200_000_000);
         let most = joules(self.end.after) - joules(self.well);
-        println!("GPU {n}: {energy:.1} J, {least:.1} to {most:.1} J since it was well; {}", self.found.gpu(n)["note"]);
+        println!("GPU {n}: {energy:.1} J, {least:.1} to {most:.1} J since it recovered; {}", self.found.gpu(n)["note"]);
         assert!((0.97 * least..1.03 * most).contains(&energy), "{energy} J, {least} to {most} J");
         let note = self.found.gpu(n)["note"].as_str().unwrap();
         assert!(note.contains("counted from its first answer"), "{note}");
@@ -79,7 +79,7 @@ impl Woken {
 
 /// NVML answers NOT_READY (27) or UNKNOWN (999) for one GPU; the other is measured from the start.
 #[test]
-fn a_gpu_that_is_not_ready_is_counted_from_when_it_is() {
+fn a_gpu_that_is_not_ready_is_counted_once_it_is() {
     steadily(|| {
         for (answer, words) in [(NOT_READY, "not ready"), (UNKNOWN, "unknown error")] {
             let standin = two();
@@ -89,7 +89,7 @@ fn a_gpu_that_is_not_ready_is_counted_from_when_it_is() {
             let reason = woken.meanwhile.unavailable();
             println!("{answer}: {reason}; {:?}", woken.found.messages);
             assert!(reason.contains("GPU 0") && reason.contains(words) && !reason.contains("enum"), "{reason}");
-            assert!(woken.found.messages.iter().any(|text| text.contains(words) && text.contains("Cure")));
+            assert!(woken.found.messages.iter().any(|text| text.contains(words) && text.contains("Fix: ")));
             assert_eq!(woken.meanwhile.gpus(), [1]);
             woken.assert_counted_from_then(&standin, 0);
             let used = standin.used(&[1], woken.begin, woken.end);
@@ -99,7 +99,7 @@ fn a_gpu_that_is_not_ready_is_counted_from_when_it_is() {
 }
 
 #[test]
-fn a_driver_that_fails_at_first_is_asked_again() {
+fn a_driver_that_fails_at_first_is_called_again() {
     steadily(|| {
         for is_count in [false, true] {
             let standin = two();
@@ -115,7 +115,7 @@ fn a_driver_that_fails_at_first_is_asked_again() {
     });
 }
 
-/// Until it answers, nobody knows that it is the one that was asked for.
+/// Until the GPU answers, it is unknown whether it is the selected one.
 #[test]
 fn a_gpu_chosen_by_its_uuid_may_wake_later() {
     steadily(|| {
@@ -130,7 +130,7 @@ fn a_gpu_chosen_by_its_uuid_may_wake_later() {
 }
 
 #[test]
-fn a_gpu_that_never_answers_holds_nobody_up_and_is_asked_ever_less_often() {
+fn a_gpu_that_never_answers_holds_nothing_up_and_is_asked_less_and_less_often() {
     steadily(|| {
         let standin = two();
         standin.change(0, |gpu| gpu.answer = NOT_READY);
@@ -147,18 +147,18 @@ fn a_gpu_that_never_answers_holds_nobody_up_and_is_asked_ever_less_often() {
         tracker.destroy();
         println!("never: {calls} calls in 3 s; ended in {:?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_millis(400));
-        // One look a second at the one, and the other's counter and power.
+        // One call a second for the one GPU, and readings of the other's counter and power.
         assert!(calls <= 16, "{calls} calls");
         assert!(found.gpus() == [1] && found.unavailable().contains("not ready"), "{:#}", found.report);
         assert!(found.report["epochs"][0]["energy_j"].is_number(), "no epoch waits for it");
         std::thread::sleep(Duration::from_millis(1300));
         let before = standin.tally()[0];
         std::thread::sleep(Duration::from_millis(1500));
-        assert_eq!(standin.tally()[0], before, "nobody asks after the end");
+        assert_eq!(standin.tally()[0], before, "the driver is not called after the end");
     });
 }
 
-/// A process of ours, which may start another; both end with this value.
+/// A child process, or one that has a child of its own. Dropping it ends both. The number is that of the last process.
 struct Kin(Child, u32);
 
 impl Kin {
@@ -180,9 +180,10 @@ impl Drop for Kin {
     }
 }
 
-/// As Carbontracker's devices_by_pid: a loader's or a worker's GPU is this program's too, whenever it comes.
+/// As Carbontracker's devices_by_pid: the GPU of a data loader or worker is this program's too, even if it starts
+/// later.
 #[test]
-fn devices_of_this_process_are_those_of_its_children_too() {
+fn devices_of_this_process_include_those_of_its_descendants() {
     steadily(|| {
         let standin = Standin::new(&[50.0, 100.0, 200.0, 400.0].map(Gpu::constant));
         let (child, grandchild) = (Kin::start(false), Kin::start(true));

@@ -117,7 +117,7 @@ fn nvml(library: Option<&str>) -> Check {
 
 /// Who says which GPUs are this job's.
 fn gpus() -> Check {
-    let said = |name: &&str| Some(gpu_selection::in_words(name, &std::env::var_os(name)?.to_string_lossy()));
+    let said = |name: &&str| Some(gpu_selection::assignment(name, &std::env::var_os(name)?.to_string_lossy()));
     let said: Vec<String> = gpu_selection::VARIABLES.iter().filter_map(said).collect();
     let finding = if said.is_empty() { "no variable chooses among them: all count".into() } else { said.join(", ") };
     Check::new("GPUs", None, finding)

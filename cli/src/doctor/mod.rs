@@ -5,7 +5,7 @@ mod checks;
 use crate::console::{Done, print, refuse};
 use crate::option_args::Given;
 use carbontracker::measurement::channel::ErrorBand;
-use carbontracker::measurement::source;
+use carbontracker::measurement::source_name::SourceName;
 use carbontracker::options::Options;
 use carbontracker::options::environment;
 use carbontracker::os;
@@ -88,7 +88,11 @@ fn found(report: &Value, checks: &[Check]) -> Value {
     let names =
         |section: &str| -> Vec<String> { list(report, section).map(|one| text(one, "source").into()).collect() };
     let known = [names("components"), names("unavailable")].concat();
-    let aside: Vec<&str> = source::NAMES.into_iter().filter(|source| !known.iter().any(|one| one == source)).collect();
+    let aside: Vec<&str> = SourceName::ALL
+        .map(SourceName::as_str)
+        .into_iter()
+        .filter(|source| !known.iter().any(|one| one == source))
+        .collect();
     let checks: Value = checks.iter().map(Check::json).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -2,6 +2,7 @@ use super::party::{Party, PartyTurn};
 use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState};
 use crate::clock::MonoNs;
+use crate::measurement::source_name::SourceName;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -26,7 +27,8 @@ fn the_names_of_devices_stay() {
         (DeviceKind::Cpu, MeasuringMethod::Estimate, "id"),
     ];
     for (kind, method, name) in names {
-        let channel = Channel::new((kind, "test"), "device", "id", method, Quantity::Power { max_watts: 1.0 });
+        let channel =
+            Channel::new((kind, SourceName::Rapl), "device", "id", method, Quantity::Power { max_watts: 1.0 });
         assert_eq!(super::device(&channel, &job).as_deref(), Some(name));
     }
 }

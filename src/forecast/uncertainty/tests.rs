@@ -6,6 +6,7 @@ use crate::clock::MonoNs;
 use crate::measurement::channel::MeasuringMethod;
 use crate::measurement::channel::{Channel, DeviceKind, Quantity};
 use crate::measurement::meter::EnergyInterval;
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::state::RunState;
 use proptest::prelude::*;
@@ -67,8 +68,11 @@ fn a_forecast_is_widened_by_what_was_used_and_by_what_is_to_come() {
 }
 
 fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
-    let (source, method) =
-        if error.is_some() { ("cpu_model", MeasuringMethod::Estimate) } else { ("nvml", MeasuringMethod::Counter) };
+    let (source, method) = if error.is_some() {
+        (SourceName::CpuModel, MeasuringMethod::Estimate)
+    } else {
+        (SourceName::Nvml, MeasuringMethod::Counter)
+    };
     let quantity = Quantity::Power { max_watts: 1e5 };
     Channel { error, ..Channel::new((DeviceKind::Cpu, source), "a device", id, method, quantity) }
 }

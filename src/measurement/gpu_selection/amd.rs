@@ -1,14 +1,16 @@
 //! The variables of AMD's runtimes (ROCm, "GPU isolation techniques").
 //!
-//! ROCR_VISIBLE_DEVICES: rocr-runtime, amd_filter_device.cpp. Empty is no GPU. A word is a number as strtol reads it, or
-//! the beginning of a UUID; one that is neither, is not there or was named before ends the list. The GPUs then have the
-//! order of the list.
+//! ROCR_VISIBLE_DEVICES (rocr-runtime, amd_filter_device.cpp): empty means no GPU. A word is a number as strtol reads
+//! it, or the beginning of a UUID. Another word, a GPU that does not exist, or one named before ends the list. The GPUs
+//! then have the order of the list.
 //!
-//! HIP_VISIBLE_DEVICES, or where that is unset or empty CUDA_VISIBLE_DEVICES ("has the same effect as
-//! HIP_VISIBLE_DEVICES on the AMD platform"): clr, rocclr/device/rocm/rocdevice.cpp, Device::init. Of the GPUs that ROCr
-//! leaves; a word is a number in its plain form, or part of a UUID; the first that is not there ends the list. Where
-//! both are empty, all GPUs are shown (ROCm/hip issue 3001). So the UUID of a GPU of NVIDIA's hides every AMD GPU from
-//! HIP. GPU_DEVICE_ORDINAL is read alike, by OpenCL; schedulers set it beside the others, so it counts where they are unset.
+//! HIP_VISIBLE_DEVICES (clr, rocclr/device/rocm/rocdevice.cpp, Device::init) picks from the GPUs that ROCr leaves. If
+//! it is unset or empty, CUDA_VISIBLE_DEVICES "has the same effect as HIP_VISIBLE_DEVICES on the AMD platform". A word
+//! is a plain number, or part of a UUID. The first word without a GPU ends the list. If both variables are empty, all
+//! GPUs are shown (ROCm/hip issue 3001). So the UUID of an NVIDIA GPU hides every AMD GPU from HIP.
+//!
+//! GPU_DEVICE_ORDINAL is OpenCL's, with HIP's rules. Schedulers set it beside the others, so it counts only if they are
+//! unset.
 
 use super::list::{List, SelectionEntry, SelectionRule};
 use super::words::{decimal, leading_number};

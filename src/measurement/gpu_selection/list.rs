@@ -1,21 +1,22 @@
-//! A list of GPUs by number or identifier, and how its runtime picks by it.
+//! A list of GPUs by number or identifier, and how its runtime picks from the GPUs.
 
 use super::Absence;
-use super::words::{MOST, decimal, said, shown, words};
+use super::words::{MAX_NUMBER, assignment, decimal, shown, words};
 use crate::error::{Error, Result};
 
-/// What a list's own program does with an entry that is not there, and with one that is named twice.
+/// How the list's own program treats an entry without a GPU, and a GPU that is named twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectionRule {
-    /// The first that is not there ends the list; one named twice makes it empty.
+    /// An entry without a GPU ends the list. A GPU named twice makes the list empty.
     Cuda,
-    /// Either ends the list.
+    /// An entry without a GPU ends the list. So does a GPU named twice.
     Rocr,
-    /// The first that is not there ends the list; an identifier is any part of one, and the first GPU with it counts.
+    /// An entry without a GPU ends the list. An identifier may be any part of a UUID, and the first GPU with it counts.
     Hip,
-    /// The others count. The numbers are the node's: a container that shows fewer GPUs shows those.
+    /// An entry without a GPU is ignored. The numbers are the node's: a container with fewer GPUs has those of the
+    /// list.
     Node,
-    /// The others count.
+    /// An entry without a GPU is ignored.
     Option,
 }
 
@@ -30,66 +31,68 @@ impl SelectionRule {
         }
     }
 
-    /// Whose GPUs it lists: CUDA's variable concerns two vendors, who read it differently.
-    fn whose(self) -> &'static str {
+    /// The vendor of the listed GPUs, for messages: two vendors read CUDA's variable by different rules.
+    fn vendor(self) -> &'static str {
         match self {
-            SelectionRule::Cuda => " of NVIDIA's",
-            SelectionRule::Rocr | SelectionRule::Hip => " of AMD's",
+            SelectionRule::Cuda => " from NVIDIA",
+            SelectionRule::Rocr | SelectionRule::Hip => " from AMD",
             SelectionRule::Node | SelectionRule::Option => "",
         }
     }
 
-    /// What helps where it stops at the first word.
+    /// The fix for a list that ends at its first word.
     fn cure(self) -> &'static str {
         match self {
             SelectionRule::Hip => {
-                "write numbers or UUIDs of AMD's GPUs with commas between, in HIP_VISIBLE_DEVICES where \
+                "write numbers or UUIDs of AMD's GPUs with commas between them, in HIP_VISIBLE_DEVICES if \
                 CUDA_VISIBLE_DEVICES is meant for NVIDIA's"
             }
-            _ => "write indices or UUIDs with commas between, or unset the variable",
+            _ => "write indices or UUIDs with commas between them, or unset the variable",
         }
     }
 }
 
-/// A list of GPUs and its origin.
+/// A list of GPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List {
-    said_by: String,
+    /// The variable or option and its value, for messages.
+    origin: String,
     entries: Vec<SelectionEntry>,
     rule: SelectionRule,
-    /// The word at which the runtime stops, where it cannot read that.
-    cut: Option<String>,
+    /// The word at which the runtime stops because it cannot read it. None: the runtime reads all words.
+    unreadable: Option<String>,
 }
 
 /// One word of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SelectionEntry {
-    /// From the first number to the last.
+    /// The first and the last number of a range.
     Indices(usize, usize),
-    /// The beginning of an identifier, and how it was written.
+    /// The beginning of an identifier, and its text in the list.
     Id { begins: String, written: String },
 }
 
-/// A GPU picked, by its place among those offered.
+/// A GPU that was picked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picked {
-    /// Its place.
+    /// The GPU's index in the offered list.
     pub place: usize,
-    /// The identifiers it was asked for by: several where it is asked for in parts.
+    /// The identifiers by which it was selected. It may have several, one for each part.
     pub ids: Vec<String>,
 }
 
 impl Picked {
-    /// All of the GPU at a place.
+    /// The whole GPU with this index.
     pub fn whole(place: usize) -> Picked {
         Picked { place, ids: Vec::new() }
     }
 }
 
-/// The list of the option `devices`: indices, ranges and identifiers; a part of a GPU means the GPU.
+/// Reads the option `devices`: indices, ranges and identifiers. A part of a GPU selects the GPU. `name` is the name
+/// under which the user set the option. Fails if the value cannot be read.
 pub fn of_option(name: &str, value: &str) -> Result<List> {
     let refuse = || {
-        let allowed = "expected indices, UUIDs (GPU-…) or MIG ids (MIG-…) with commas between";
+        let allowed = "expected indices, UUIDs (GPU-…) or MIG ids (MIG-…), with commas between them";
         Error::invalid(format!("{name}='{value}': {allowed}"))
     };
     let entries: Option<Vec<SelectionEntry>> =
@@ -99,25 +102,25 @@ pub fn of_option(name: &str, value: &str) -> Result<List> {
 }
 
 impl List {
-    /// A list that its program reads to the end.
+    /// A list of entries that have been read.
     pub fn new((name, value): (&str, &str), entries: Vec<SelectionEntry>, rule: SelectionRule) -> List {
-        List { said_by: said(name, value), entries, rule, cut: None }
+        List { origin: assignment(name, value), entries, rule, unreadable: None }
     }
 
-    /// A list whose words are read one by one up to the first that gives None.
+    /// Reads the words of a list, up to the first for which `entry` returns None.
     pub fn read(from: (&str, &str), rule: SelectionRule, entry: impl Fn(&str) -> Option<SelectionEntry>) -> List {
         let mut list = List::new(from, Vec::new(), rule);
         for word in words(from.1) {
             match entry(word) {
                 Some(entry) if entry.is_possible() => list.entries.push(entry),
-                // No GPU has such a number, which schedulers use to say so: 10000 is HTCondor's.
+                // Schedulers use an impossible number for "no GPU": 10000 is HTCondor's.
                 Some(_) if list.entries.is_empty() => break,
                 Some(entry) => {
                     list.entries.push(entry);
                     break;
                 }
                 None => {
-                    list.cut = Some(shown(word)).filter(|_| !is_an_end(word));
+                    list.unreadable = Some(shown(word)).filter(|_| !is_end(word));
                     break;
                 }
             }
@@ -125,17 +128,18 @@ impl List {
         list
     }
 
-    /// Why this list holds no GPU, where it holds none.
+    /// Why this list has no GPU. None: it has one.
     pub fn absence(&self) -> Option<Absence> {
         if !self.entries.is_empty() {
             return None;
         }
-        let (said_by, whose) = (&self.said_by, self.rule.whose());
-        Some(match &self.cut {
-            None => Absence { reason: format!("{said_by}: this job has no GPU{whose}"), cure: None },
+        let origin = &self.origin;
+        let vendor = self.rule.vendor();
+        Some(match &self.unreadable {
+            None => Absence { reason: format!("{origin}: this job has no GPU{vendor}"), cure: None },
             Some(word) => Absence {
                 reason: format!(
-                    "{said_by}: '{word}' names no GPU, and {} reads no further: this job has no GPU{whose}",
+                    "{origin}: '{word}' names no GPU, and {} ignores the rest. This job has no GPU{vendor}",
                     self.rule.reader()
                 ),
                 cure: Some(self.rule.cure().into()),
@@ -143,12 +147,13 @@ impl List {
         })
     }
 
-    /// Whether it has numbers.
+    /// Whether it selects GPUs by number.
     pub fn has_indices(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry, SelectionEntry::Indices(..)))
     }
 
-    /// Picks from those that the lists before it left; `before` is the last of these lists.
+    /// Picks from the GPUs that the lists before it left. `before` is the last of these lists. Messages about GPUs that
+    /// do not exist are added to `missing`.
     pub fn pick(
         &self,
         from: Vec<Picked>,
@@ -156,10 +161,11 @@ impl List {
         before: Option<&List>,
         missing: &mut Vec<String>,
     ) -> Vec<Picked> {
-        if self.numbers_more_than(from.len()) {
+        if self.is_of_the_whole_node(from.len()) {
             return from;
         }
-        let (mut picked, mut lost) = (Vec::<Picked>::new(), Vec::new());
+        let mut picked = Vec::<Picked>::new();
+        let mut lost = Vec::new();
         let is_strict = !matches!(self.rule, SelectionRule::Node | SelectionRule::Option);
         let mut is_ended = false;
         for entry in &self.entries {
@@ -173,11 +179,8 @@ impl List {
                 let is_another_part = id.as_ref().is_some_and(|id| id.starts_with("MIG-") && !known.ids.contains(id));
                 match self.rule {
                     SelectionRule::Cuda if !is_another_part => {
-                        missing.push(format!(
-                            "{}: CUDA shows no GPU where one is named twice ({})",
-                            entry.shown(),
-                            self.said_by
-                        ));
+                        let name = entry.shown();
+                        missing.push(format!("{name} is named twice, so CUDA shows no GPU ({})", self.origin));
                         return Vec::new();
                     }
                     SelectionRule::Rocr => is_ended = true,
@@ -190,15 +193,16 @@ impl List {
                 break;
             }
         }
-        missing.extend(self.in_words(&lost, before.map(|list| (from.len(), list))));
-        let cut = self.cut.as_ref().filter(|_| !is_ended);
-        let (reader, said_by) = (self.rule.reader(), &self.said_by);
-        missing.extend(cut.map(|word| format!("'{word}' names no GPU, and {reader} reads no further ({said_by})")));
+        missing.extend(self.missing_text(&lost, before.map(|list| (from.len(), list))));
+        if let Some(word) = self.unreadable.as_ref().filter(|_| !is_ended) {
+            let reader = self.rule.reader();
+            missing.push(format!("'{word}' names no GPU, and {reader} ignores the rest ({})", self.origin));
+        }
         picked
     }
 
-    /// Whether the numbers are those of a node of which this container shows fewer GPUs: just the ones meant.
-    fn numbers_more_than(&self, shown: usize) -> bool {
+    /// Whether the numbers are those of the whole node, and the container has just the selected GPUs, `shown` of them.
+    fn is_of_the_whole_node(&self, shown: usize) -> bool {
         let count = self.entries.iter().fold(0_usize, |sum, entry| sum.saturating_add(entry.count()));
         let is_beyond = |entry: &SelectionEntry| matches!(entry, SelectionEntry::Indices(_, last) if *last >= shown);
         self.rule == SelectionRule::Node
@@ -207,42 +211,46 @@ impl List {
             && self.entries.iter().any(is_beyond)
     }
 
-    /// A message for what is not there.
-    fn in_words(&self, lost: &[String], before: Option<(usize, &List)>) -> Option<String> {
-        const NAMED: usize = 4;
-        let more = lost.len().saturating_sub(NAMED);
-        let mut names = lost.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    /// The message for GPUs that do not exist. `before` is the number of GPUs that an earlier list left, and that list.
+    fn missing_text(&self, lost: &[String], before: Option<(usize, &List)>) -> Option<String> {
+        /// GPUs that a message names.
+        const MAX_NAMED: usize = 4;
+        if lost.is_empty() {
+            return None;
+        }
+        let more = lost.len().saturating_sub(MAX_NAMED);
+        let mut names = lost.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         if more > 0 {
             names += &format!(" and {more} more");
         }
         let verb = if lost.len() == 1 && !names.contains(" to ") { "is" } else { "are" };
         let place = match before {
-            Some((left, list)) => format!("not among the {left} that {} leaves", list.said_by),
+            Some((left, list)) => format!("not among the {left} that {} leaves", list.origin),
             None => "not on this machine".into(),
         };
-        (!lost.is_empty()).then(|| format!("{names} {verb} {place} ({})", self.said_by))
+        Some(format!("{names} {verb} {place} ({})", self.origin))
     }
 }
 
-/// Whether a word is the usual way to end a list: nothing, or a number below 0.
-fn is_an_end(word: &str) -> bool {
+/// Whether a word is a usual end of a list: empty, "none", or a number below 0.
+fn is_end(word: &str) -> bool {
     let word = word.trim();
     word.is_empty() || word.starts_with('-') || ["none", "NoDevFiles"].iter().any(|end| end.eq_ignore_ascii_case(word))
 }
 
 impl SelectionEntry {
-    /// A single number.
+    /// A single GPU by number.
     pub fn index(index: usize) -> SelectionEntry {
         SelectionEntry::Indices(index, index)
     }
 
-    /// An identifier.
+    /// An identifier that begins with `begins`, with its text in the list.
     pub fn id_of(begins: &str, written: &str) -> SelectionEntry {
         SelectionEntry::Id { begins: begins.to_owned(), written: shown(written) }
     }
 
-    /// A word of those who number the GPUs of a node: an index, "0-3", "0.1" or "0:1" (a part: its GPU), or an
-    /// identifier.
+    /// Reads a word that numbers the GPUs of a node: an index, "0-3", or an identifier. "0.1" and "0:1" are parts of
+    /// GPU 0, and select it.
     pub fn of_node(word: &str) -> Option<SelectionEntry> {
         if word.starts_with("GPU-") || word.starts_with("MIG-") {
             return SelectionEntry::of_nvidia(word);
@@ -255,7 +263,7 @@ impl SelectionEntry {
         decimal(part).and(decimal(gpu)).map(SelectionEntry::index)
     }
 
-    /// "GPU-…" or "MIG-…", or the older form of the latter: MIG-GPU-UUID/GPU instance/compute instance.
+    /// Reads "GPU-…" or "MIG-…", or the older form "MIG-GPU-UUID/GPU instance/compute instance".
     pub fn of_nvidia(word: &str) -> Option<SelectionEntry> {
         if let Some(old) = word.strip_prefix("MIG-GPU-") {
             let (uuid, instances) = old.split_once('/')?;
@@ -267,12 +275,12 @@ impl SelectionEntry {
         (!rest.is_empty() && rest.chars().all(is_hexadecimal)).then(|| SelectionEntry::id_of(word, word))
     }
 
-    /// Whether a node may have it.
+    /// Whether a node may have such a GPU.
     fn is_possible(&self) -> bool {
-        !matches!(self, SelectionEntry::Indices(_, last) if *last >= MOST)
+        !matches!(self, SelectionEntry::Indices(_, last) if *last >= MAX_NUMBER)
     }
 
-    /// The number of GPUs it names.
+    /// The number of GPUs that it names.
     fn count(&self) -> usize {
         match self {
             SelectionEntry::Indices(first, last) => (last - first).saturating_add(1),
@@ -295,7 +303,7 @@ impl SelectionEntry {
         }
     }
 
-    /// Those of `from` that it names, and what of it is not there.
+    /// The GPUs of `from` that it names, and the name of those that do not exist.
     fn find<'a>(
         &self,
         from: &'a [Picked],
@@ -316,7 +324,7 @@ impl SelectionEntry {
                 };
                 let is_it = |one: &Picked| offered.get(one.place).is_some_and(has_it);
                 let first = from.iter().position(is_it);
-                // Two that begin alike: it is unknown which is meant.
+                // If two GPUs begin so, it is unknown which is meant.
                 let is_alone = |&at: &usize| rule == SelectionRule::Hip || !from.iter().skip(at + 1).any(is_it);
                 let found = first.filter(is_alone).and_then(|at| from.get(at..=at)).unwrap_or_default();
                 (found, found.is_empty().then(|| self.shown()))

@@ -1,12 +1,18 @@
 //! CUDA_VISIBLE_DEVICES as CUDA reads it.
 //!
-//! CUDA programming guide, "CUDA environment variables": unset is all GPUs, empty is none; indices or UUIDs, which may
-//! be cut short as long as one GPU alone begins so; what follows an invalid index is not seen. How the driver reads
-//! words is on record in PyTorch, which does the same (torch/cuda/__init__.py, _parse_visible_devices, with
-//! test/test_cuda_nvml_based_avail.py): "1gpu2" is 1; a word without a number ends the list, as do an index that is not
-//! there and a UUID that fits no GPU or two; a GPU named twice empties it; a list is of indices, of GPU- or of MIG-
-//! identifiers, by its first word, and ends where the kind changes. So `all` is no GPU, and neither is 10000, by which
-//! HTCondor keeps GPUs from a slot (HTCondor manual, ENVIRONMENT_VALUE_FOR_UnAssigned<name>).
+//! CUDA programming guide, "CUDA environment variables": unset means all GPUs, empty means none. The value has indices,
+//! or UUIDs that may be shortened if only one GPU begins so. Words after an invalid index are ignored.
+//!
+//! PyTorch documents how the driver reads words (torch/cuda/__init__.py, _parse_visible_devices, with
+//! test/test_cuda_nvml_based_avail.py):
+//!
+//! - "1gpu2" is 1. A word without a number ends the list.
+//! - An index without a GPU ends the list, and so does a UUID that fits no GPU or two.
+//! - A GPU that is named twice makes the list empty.
+//! - The first word sets the kind: indices, GPU- or MIG- identifiers. A word of another kind ends the list.
+//!
+//! So `all` means no GPU, and so does 10000, by which HTCondor keeps GPUs from a slot (HTCondor manual,
+//! ENVIRONMENT_VALUE_FOR_UnAssigned<name>).
 
 use super::list::{List, SelectionEntry, SelectionRule};
 use super::words::leading_number;

@@ -1,11 +1,11 @@
-//! Whatever the variables hold: never a panic or a refusal, and never a GPU that the runtime would not show. The
-//! runtimes' rules are written here a second time, as loops.
+//! For any values of the variables: no panic, no refusal, and no GPU that the runtime would not show. The runtimes'
+//! rules are written here a second time, as loops.
 
 use super::tests::{UUIDS, select};
 use super::*;
 use proptest::prelude::*;
 
-/// CUDA, after PyTorch's _parse_visible_devices.
+/// CUDA's rules, as in PyTorch's `_parse_visible_devices`.
 fn cuda(value: &str, count: usize) -> Vec<usize> {
     let mut shown = Vec::new();
     for word in value.split(',').map(str::trim) {
@@ -33,7 +33,7 @@ fn cuda(value: &str, count: usize) -> Vec<usize> {
     shown
 }
 
-/// HIP of the GPUs that ROCr leaves.
+/// HIP's rules for the GPUs that ROCr leaves.
 fn hip(value: &str, left: &[usize]) -> Vec<usize> {
     let mut shown = Vec::new();
     for word in value.split(',') {
@@ -47,7 +47,7 @@ fn hip(value: &str, left: &[usize]) -> Vec<usize> {
     shown
 }
 
-/// ROCr, of plain numbers and UUIDs.
+/// ROCr's rules for plain numbers and UUIDs.
 fn rocr(value: &str, count: usize) -> Vec<usize> {
     let mut shown = Vec::new();
     for word in value.split(',').map(str::trim) {
@@ -66,7 +66,7 @@ fn rocr(value: &str, count: usize) -> Vec<usize> {
     shown
 }
 
-/// A value like those that are in use, and like none.
+/// A value, realistic or not.
 fn value() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         8 => "[0-5]",

@@ -1,66 +1,73 @@
 //! The variables by which SYCL chooses devices (intel/llvm, sycl/doc/EnvironmentVariables.md): ONEAPI_DEVICE_SELECTOR,
-//! "level_zero:0,1", "*:gpu", "!opencl:*", in terms with semicolons between, and where that is unset SYCL_DEVICE_FILTER,
-//! "level_zero:gpu:0" with commas between.
+//! or if that is unset SYCL_DEVICE_FILTER.
 //!
-//! An Intel GPU is seen by Level Zero and by OpenCL. OpenCL numbers processors beside GPUs, so what its numbers mean is
-//! unknown. Numbers of Level Zero's count the devices that ZE_AFFINITY_MASK leaves.
+//! A selector has terms with semicolons between them: "level_zero:0,1", "*:gpu", "!opencl:*". A filter has triples with
+//! commas between them: "level_zero:gpu:0".
+//!
+//! Both Level Zero and OpenCL show an Intel GPU. OpenCL also numbers processors, so the meaning of its numbers is
+//! unknown. Level Zero numbers the devices that ZE_AFFINITY_MASK leaves.
 
-use super::level_zero::{CardPart, DeviceNaming, Mask};
-use super::words::{MOST_WORDS, decimal, is_given, said, unreadable};
+use super::masks::{CardPart, DeviceNaming, Mask};
+use super::words::{MAX_WORDS, assignment, decimal, is_given, unreadable};
 use super::{Absence, Environment};
 
 const SELECTOR: &str = "ONEAPI_DEVICE_SELECTOR";
 const FILTER: &str = "SYCL_DEVICE_FILTER";
-/// They show no GPU of Intel's.
+/// Backends that show no Intel GPU.
 const OTHER_BACKENDS: [&str; 6] = ["cuda", "hip", "native_cpu", "esimd_emulator", "host", "offload"];
+/// Types of devices that are not GPUs.
 const OTHER_TYPES: [&str; 5] = ["cpu", "fpga", "acc", "accelerator", "host"];
+/// Every GPU.
 const EVERY: CardPart = CardPart { device: DeviceNaming::Every, tile: None };
 
-/// What of Intel's GPUs a value shows or hides.
+/// The Intel GPUs that a value shows, or hides.
 #[derive(Default)]
 struct Terms {
-    /// By Level Zero.
+    /// Devices of Level Zero.
     parts: Vec<CardPart>,
-    /// By OpenCL: all of them.
+    /// Whether all GPUs of OpenCL are among them.
     by_opencl: bool,
-    /// Devices of OpenCL's by number.
+    /// Whether devices of OpenCL are named by number.
     is_unknown: bool,
-    /// Whether there was any term at all.
+    /// Whether the value has any such term.
     is_given: bool,
 }
 
-/// The mask that the environment's variables make, if one is set.
+/// The mask of the environment. None: every device is shown.
 pub fn mask(environment: Environment) -> Result<Option<Mask>, Absence> {
     let given = |name: &'static str| Some((name, environment(name).filter(|value| is_given(value.trim()))?));
     let Some((name, value)) = given(SELECTOR).or_else(|| given(FILTER)) else { return Ok(None) };
     let terms = if name == SELECTOR { selector(&value) } else { filter(&value) };
-    let cure = "number Level Zero's devices, as level_zero:0,1, or write level_zero:gpu, or unset the variable";
+    let cure = "write numbers of Level Zero's devices, as level_zero:0,1, or level_zero:gpu, or unset the variable";
     let Some((shows, hides)) = terms else {
         return Err(unreadable(name, &value, "not terms such as level_zero:0,1 or *:gpu", cure));
     };
-    let said_by = said(name, &value);
-    let (all, no_opencl) = (!shows.is_given, hides.by_opencl);
-    let by_opencl = (all || shows.by_opencl) && !no_opencl && !hides.is_unknown;
-    let parts = if all { vec![EVERY] } else { shows.parts };
+    let origin = assignment(name, &value);
+    // A value that only hides devices shows all others.
+    let shows_all = !shows.is_given;
+    let shows_opencl = (shows_all || shows.by_opencl) && !hides.by_opencl;
+    let by_opencl = shows_opencl && !hides.is_unknown;
+    let parts = if shows_all { vec![EVERY] } else { shows.parts };
     let is_whole = parts.contains(&EVERY) && hides.parts.is_empty();
-    let is_unknown = shows.is_unknown || (hides.is_unknown && (all || shows.by_opencl) && !no_opencl);
+    let is_unknown = shows.is_unknown || (hides.is_unknown && shows_opencl);
     if by_opencl || is_whole {
-        return Ok(None); // what one of the two shows, the other cannot take away
+        return Ok(None); // One backend shows every GPU, and the other cannot hide them.
     }
     if is_unknown {
         return Err(unreadable(name, &value, "OpenCL's numbers count processors too", cure));
     }
     if parts.is_empty() {
-        return Err(Absence { reason: format!("{said_by}: this job has no Intel GPU"), cure: None });
+        return Err(Absence { reason: format!("{origin}: this job has no Intel GPU"), cure: None });
     }
-    Ok(Some(Mask { said_by, shows: parts, hides: hides.parts, divides_tiles: true }))
+    Ok(Some(Mask { origin, shows: parts, hides: hides.parts, divides_tiles: true }))
 }
 
-/// What a selector shows, and what it hides.
+/// Reads a selector: the terms that it shows, and those that it hides.
 fn selector(value: &str) -> Option<(Terms, Terms)> {
-    let (mut shows, mut hides) = (Terms::default(), Terms::default());
+    let mut shows = Terms::default();
+    let mut hides = Terms::default();
     let value = value.to_ascii_lowercase();
-    if value.split([';', ',']).nth(MOST_WORDS).is_some() {
+    if value.split([';', ',']).nth(MAX_WORDS).is_some() {
         return None;
     }
     for term in value.split(';').map(str::trim).filter(|term| !term.is_empty()) {
@@ -76,11 +83,11 @@ fn selector(value: &str) -> Option<(Terms, Terms)> {
     (shows.is_given || hides.is_given).then_some((shows, hides))
 }
 
-/// What a filter shows: triples of backend, type and number, of which some may be left out.
+/// Reads a filter: triples of backend, type and number, of which some may be missing. A filter hides nothing.
 fn filter(value: &str) -> Option<(Terms, Terms)> {
     let mut shows = Terms::default();
     let value = value.to_ascii_lowercase();
-    for triple in value.split(',').take(MOST_WORDS) {
+    for triple in value.split(',').take(MAX_WORDS) {
         let mut words: Vec<&str> = triple.trim().split(':').collect();
         let is_backend = |word: &str| is_backend(word) && (word != "host" || words.len() > 1);
         let backend = if words.first().is_some_and(|word| is_backend(word)) { words.remove(0) } else { "*" };
@@ -96,13 +103,13 @@ fn filter(value: &str) -> Option<(Terms, Terms)> {
     Some((shows, Terms::default()))
 }
 
-/// What a word for devices means.
+/// The devices of a word.
 enum Kind {
-    /// Processors and the like.
+    /// Devices that are not GPUs.
     Others,
-    /// GPUs, whatever their number.
+    /// Every GPU, or a tile of every GPU.
     Gpus(CardPart),
-    /// By number.
+    /// A device by number.
     Numbered(CardPart),
 }
 
@@ -133,13 +140,14 @@ fn is_backend(word: &str) -> bool {
 }
 
 impl Terms {
-    /// Takes in devices of a backend; None: there is no such backend.
+    /// Adds devices of a backend. None: no such backend exists.
     fn add(&mut self, backend: &str, kind: Kind) -> Option<()> {
         if !is_backend(backend) {
             return None;
         }
         self.is_given = true;
-        let (level_zero, opencl) = (matches!(backend, "*" | "level_zero"), matches!(backend, "*" | "opencl"));
+        let level_zero = matches!(backend, "*" | "level_zero");
+        let opencl = matches!(backend, "*" | "opencl");
         match kind {
             Kind::Others => (),
             Kind::Gpus(part) => {

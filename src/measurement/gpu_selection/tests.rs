@@ -1,4 +1,4 @@
-//! Each variable by its own program's rules, in tables.
+//! Tables of each variable's values, by the rules of its own program.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn offered() -> Vec<Vec<String>> {
     offered
 }
 
-/// The places picked of four GPUs, and all that is reported.
+/// The indices picked from four GPUs, and all messages.
 fn picked(vendor: Vendor, devices: &str, environment: &[(&str, &str)]) -> (Vec<usize>, Vec<String>) {
     let selection = select(vendor, devices, environment).unwrap();
     let (picked, mut reported) = selection.pick(&offered());
@@ -23,7 +23,7 @@ fn picked(vendor: Vendor, devices: &str, environment: &[(&str, &str)]) -> (Vec<u
     (picked.into_iter().map(|one| one.place).collect(), reported)
 }
 
-/// A table of values, the GPUs that count, and what is reported where it is not just those.
+/// Checks a table of values, the GPUs that count, and words of the messages.
 fn by_table(vendor: Vendor, variable: &str, table: &[(&str, &[usize], &str)]) {
     for (value, places, words) in table {
         let (found, reported) = picked(vendor, "visible", &[(variable, value)]);
@@ -35,7 +35,7 @@ fn by_table(vendor: Vendor, variable: &str, table: &[(&str, &[usize], &str)]) {
 }
 
 #[test]
-fn cuda_visible_devices_as_cuda_reads_it() {
+fn cuda_visible_devices_is_read_as_cuda_reads_it() {
     let table: &[(&str, &[usize], &str)] = &[
         ("0,2", &[0, 2], ""),
         ("2,0", &[0, 2], ""),
@@ -80,7 +80,7 @@ fn cuda_visible_devices_as_cuda_reads_it() {
 }
 
 #[test]
-fn nvidia_s_containers_where_cuda_is_silent() {
+fn nvidia_visible_devices_counts_if_cudas_variable_is_unset() {
     let all: &[usize] = &[0, 1, 2, 3];
     let table: &[(&str, &[usize], &str)] = &[
         ("1", &[1], ""),
@@ -104,7 +104,7 @@ fn nvidia_s_containers_where_cuda_is_silent() {
         ("2,9,1", &[1, 2], "GPU 9 is not on this machine"),
     ];
     by_table(Vendor::Nvidia, "NVIDIA_VISIBLE_DEVICES", table);
-    // One GPU is shown, and the number is of no node.
+    // The container has one GPU, and the number is that of the node, or impossible.
     let one = |value| {
         let selection = select(Vendor::Nvidia, "visible", &[("NVIDIA_VISIBLE_DEVICES", value)]).unwrap();
         selection.pick(&offered()[..1]).0.len()
@@ -113,7 +113,7 @@ fn nvidia_s_containers_where_cuda_is_silent() {
 }
 
 #[test]
-fn slurm_s_where_the_runtime_is_silent() {
+fn slurms_variables_count_if_the_runtimes_are_unset() {
     for vendor in [Vendor::Nvidia, Vendor::Amd, Vendor::Intel] {
         by_table(
             vendor,
@@ -128,7 +128,7 @@ fn slurm_s_where_the_runtime_is_silent() {
 }
 
 #[test]
-fn rocr_then_hip_or_cuda_of_those() {
+fn rocr_picks_first_and_hip_or_cuda_from_those() {
     let table: &[(&str, &[usize], &str)] = &[
         ("2,3", &[2, 3], ""),
         ("0x1, 02", &[1, 2], ""),
@@ -172,7 +172,7 @@ fn rocr_then_hip_or_cuda_of_those() {
     assert!(none.is_empty() && why[0].contains("not among the 2 that ROCR_VISIBLE_DEVICES=2,3 leaves"), "{why:?}");
 }
 
-/// The tiles picked of two cards of two tiles, then of two of one: as pairs of a card and a tile.
+/// The tiles picked from two cards of two tiles, then from two cards of one, as pairs of a card and a tile.
 fn tiles(environment: &[(&str, &str)]) -> [Vec<(usize, usize)>; 2] {
     let selection = select(Vendor::Intel, "visible", environment).unwrap();
     [2, 1].map(|count| {
@@ -220,7 +220,7 @@ fn ze_affinity_mask_numbers_tiles_or_cards() {
 }
 
 #[test]
-fn sycl_s_selectors_of_what_the_mask_leaves() {
+fn sycls_selectors_pick_from_what_the_mask_leaves() {
     let (all, none) = (vec![(0, 0), (0, 1), (1, 0), (1, 1)], Vec::new());
     for (selector, expected) in [
         ("level_zero:0,3", vec![(0, 0), (1, 1)]),
@@ -274,7 +274,7 @@ fn sycl_s_selectors_of_what_the_mask_leaves() {
 }
 
 #[test]
-fn the_option_wins_and_refuses_what_it_cannot_read() {
+fn the_option_has_priority_and_bad_values_are_refused() {
     let all = [("CUDA_VISIBLE_DEVICES", "0")];
     assert_eq!(picked(Vendor::Nvidia, "all", &all).0, [0, 1, 2, 3]);
     let (found, missing) = picked(Vendor::Nvidia, "1,9,2", &all);
@@ -292,7 +292,7 @@ fn the_option_wins_and_refuses_what_it_cannot_read() {
 }
 
 #[test]
-fn values_are_shown_short_and_in_one_line() {
+fn values_are_shortened_to_one_line_in_messages() {
     let long = "9,".repeat(100_000) + "\u{1b}[2J";
     for vendor in [Vendor::Nvidia, Vendor::Amd, Vendor::Intel] {
         for variable in VARIABLES {

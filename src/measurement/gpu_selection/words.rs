@@ -1,24 +1,24 @@
-//! What the lists of all runtimes are made of: words between commas, and numbers as C reads them.
+//! The parts of every runtime's lists: words between commas, and numbers as C reads them.
 
 use super::Absence;
 use crate::sanitize;
 
-/// No node has as many GPUs, or parts of GPUs.
-pub const MOST: usize = 1024;
-/// More words than this are not read.
-pub const MOST_WORDS: usize = 1024;
+/// Numbers of GPUs, or of parts of GPUs, are below this.
+pub const MAX_NUMBER: usize = 1024;
+/// Words of a list that are read.
+pub const MAX_WORDS: usize = 1024;
 
-/// A text as a message shows it: in one line, and short.
+/// A text for a message: one line of 80 characters at most.
 pub fn shown(value: &str) -> String {
-    const LONGEST: usize = 80;
-    match value.char_indices().nth(LONGEST) {
+    const MAX_CHARS: usize = 80;
+    match value.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => sanitize::text(value.get(..end).unwrap_or_default()) + "…",
         None => sanitize::text(value),
     }
 }
 
-/// A variable with its value, as a message shows it.
-pub fn said(name: &str, value: &str) -> String {
+/// A variable and its value, shortened for a message.
+pub fn assignment(name: &str, value: &str) -> String {
     format!("{name}={}", shown(value))
 }
 
@@ -29,14 +29,14 @@ pub fn is_given(value: &str) -> bool {
 
 /// The words between commas.
 pub fn words(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').take(MOST_WORDS)
+    value.split(',').take(MAX_WORDS)
 }
 
-/// A value that its own program cannot read either, or that does not determine which of its GPUs are meant.
+/// The absence of GPUs whose variable cannot be read, or does not determine which GPUs are meant.
 pub fn unreadable(name: &str, value: &str, why: &str, cure: &str) -> Absence {
     let reason = format!(
-        "{} cannot be read ({why}): no GPU of this vendor is counted, as this job's are unknown",
-        said(name, value)
+        "{} cannot be read ({why}): this job's GPUs are unknown, so no GPU of this vendor is counted",
+        assignment(name, value)
     );
     Absence { reason, cure: Some(format!("{cure}; or set devices=all, or devices= with a list")) }
 }
@@ -46,8 +46,8 @@ pub fn decimal(word: &str) -> Option<usize> {
     word.bytes().all(|c| c.is_ascii_digit()).then(|| word.parse().ok()).flatten()
 }
 
-/// The number that a word begins with, as strtol(3) reads it in this base (0: by its prefix), and what follows it.
-/// A number that is too large is the largest.
+/// The number at the beginning of a word, as strtol(3) reads it in this base (0: by its prefix), and the rest of the
+/// word. A number that is too large becomes the largest one.
 pub fn leading_number(word: &str, base: u32) -> Option<(i64, &str)> {
     let word = word.trim_start();
     let (sign, digits) = match word.strip_prefix('-') {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::source_name::SourceName;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -11,7 +12,10 @@ fn package() -> Meter {
 
 /// A meter of what should have been read from 0 on.
 fn late(quantity: Quantity) -> Meter {
-    Meter::of(&Channel::new((DeviceKind::Gpu, "test"), "x", "x", MeasuringMethod::Counter, quantity), Some(MonoNs(0)))
+    Meter::of(
+        &Channel::new((DeviceKind::Gpu, SourceName::Nvml), "x", "x", MeasuringMethod::Counter, quantity),
+        Some(MonoNs(0)),
+    )
 }
 
 /// Feeds (seconds, microjoules or fault) and sums what comes out.

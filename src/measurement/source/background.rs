@@ -1,10 +1,11 @@
-//! A source on a thread of its own: opening a driver takes up to a second, its calls milliseconds, and a sick
-//! one hangs. The sampler asks, goes on, and collects the readings when they are there.
+//! Sources on threads of their own. The start of a driver takes up to a second, a call takes milliseconds, and a faulty
+//! driver may hang. The sampling thread asks for readings, continues, and collects them once they exist.
 
 use super::{MIN_GAP_NS, Source, Unavailable};
 use crate::clock::MonoNs;
 use crate::measurement::channel::Channel;
 use crate::measurement::reading::{Fault, Reading};
+use crate::measurement::source_name::SourceName;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,23 +13,23 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-/// A source that has not answered for this long, ns, hangs.
+/// A source hangs if it does not answer within this time, ns.
 const HANG_NS: u64 = 1_000_000_000;
 
-/// Opened within this time a source takes part from the start: so long the making of a tracker waits for it.
-pub const IN_TIME: Duration = Duration::from_millis(3);
+/// How long the start of a tracker waits for a source to open. A source that opens later joins the run later.
+pub const OPEN_WAIT: Duration = Duration::from_millis(3);
 
-/// Wakes the sampler, once it runs.
+/// Wakes the sampling thread.
 #[derive(Clone, Default)]
 pub struct Waker(Arc<OnceLock<Thread>>);
 
 impl Waker {
-    /// From here on this thread is woken.
+    /// Makes this thread the one that is woken.
     pub fn wakes_this_thread(&self) {
         let _ = self.0.set(std::thread::current());
     }
 
-    /// Wakes it.
+    /// Wakes the thread. Does nothing before that thread has called [`Waker::wakes_this_thread`].
     pub fn wake(&self) {
         if let Some(thread) = self.0.get() {
             thread.unpark();
@@ -36,42 +37,42 @@ impl Waker {
     }
 }
 
-/// A source, or why there is none.
+/// A source, and why devices or the source itself do not take part.
 pub type Opened = (Option<Box<dyn Source>>, Vec<Unavailable>);
 
-/// A source being opened.
+/// A source that is being opened.
 pub struct Opening {
-    /// What its devices used until then is to be filled in.
+    /// Whether the energy before the first reading is filled in later.
     pub fills_in: bool,
-    /// The thread that opens it and then reads it; it ends where there is nothing to read, or once the sampler's
-    /// end of it is gone.
+    /// The thread that opens the source and then reads it. It ends if no source was opened, or once the sampling thread
+    /// has dropped the source.
     pub thread: JoinHandle<()>,
     link: Arc<Link>,
 }
 
-/// What an opening's two ends share.
+/// What the opening thread and the sampling thread share.
 struct Link {
     result: Promise<Opened>,
-    until_then: Mutex<Option<Unavailable>>,
+    pending: Mutex<Option<Unavailable>>,
     next: Mutex<Option<Opening>>,
 }
 
-/// The opening thread's end.
+/// The opening thread's side of an [`Opening`].
 pub struct OpenAttempt(Arc<Link>);
 
 impl OpenAttempt {
-    /// Whether nobody waits any more.
+    /// Whether the [`Opening`] was closed.
     pub fn is_closed(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Changes what the report shows until it is open; None: nothing.
-    pub fn until_then(&self, now: Option<Unavailable>) {
-        *lock(&self.0.until_then) = now;
+    /// Sets what the report shows until the source is open. None: nothing.
+    pub fn set_pending(&self, now: Option<Unavailable>) {
+        *lock(&self.0.pending) = now;
     }
 
-    /// Hands over the search for devices that do not answer yet.
-    pub fn goes_on_by(&self, next: Opening) {
+    /// Hands over the search for the devices that have not answered yet.
+    pub fn continue_with(&self, next: Opening) {
         *lock(&self.0.next) = Some(next);
     }
 }
@@ -81,81 +82,81 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Opening {
-    /// Opens a source on a thread of that name, which then reads it. `until_then` is shown in the report until it is open.
+    /// Opens a source on a new thread of the name `thread`, which then also reads it. The report shows `pending` until
+    /// the source is open. Fails if the thread cannot be started.
     pub fn start(
-        (source, until_then): (&'static str, Option<Unavailable>),
+        (source, pending): (SourceName, Option<Unavailable>),
         fills_in: bool,
         thread: &str,
         waker: Waker,
         open: impl FnOnce(&OpenAttempt) -> Opened + Send + 'static,
     ) -> std::io::Result<Opening> {
-        let link =
-            Arc::new(Link { result: Promise::default(), until_then: Mutex::new(until_then), next: Mutex::default() });
+        let link = Arc::new(Link { result: Promise::default(), pending: Mutex::new(pending), next: Mutex::default() });
         let attempt = OpenAttempt(Arc::clone(&link));
         let began = Instant::now();
         let thread = os::spawn_quiet(thread, move || {
             let promise = &attempt.0.result;
             let opening = AssertUnwindSafe(|| {
                 let (source, unavailable) = open(&attempt);
-                let is_late = began.elapsed() > IN_TIME;
+                let is_late = began.elapsed() > OPEN_WAIT;
                 let reader = source.map(|source| Reader::new(source, is_late));
-                let source = reader.as_ref().map(|reader| Box::new(reader.other_end()) as Box<dyn Source>);
+                let source = reader.as_ref().map(|reader| Box::new(reader.sampling_side()) as Box<dyn Source>);
                 promise.keep((source, unavailable));
                 reader
             });
             let reader = catch_unwind(opening).unwrap_or_else(|_| {
-                let reason = "opening it met an internal fault; please report it".to_owned();
+                let reason = "internal error while it was opened. Please report this bug".to_owned();
                 promise.keep((None, vec![Unavailable { source, reason, cure: None }]));
                 None
             });
             drop(attempt);
             waker.wake();
-            // A panic leaves the request unanswered: the sampler takes it for a source that hangs.
+            // After a panic the request stays unanswered, as if the source hangs.
             let _ = catch_unwind(AssertUnwindSafe(|| reader.into_iter().for_each(|reader| reader.run(&waker))));
         })?;
         Ok(Opening { fills_in, thread, link })
     }
 
-    /// Whether it has opened, or failed to.
+    /// Whether the source is open or has failed to open.
     pub fn is_open(&self) -> bool {
         self.link.result.is_kept()
     }
 
-    /// What was opened, if that is so within this time.
+    /// Waits this long at most. Returns the result once, None before it exists.
     pub fn wait(&self, timeout: Duration) -> Option<Opened> {
         self.link.result.wait(timeout)
     }
 
-    /// Waits for it no longer. Its thread, which may be about to ask again, ends.
+    /// Gives the source up. Its thread ends at its next step.
     pub fn close(self) -> JoinHandle<()> {
         drop(self.link);
         self.thread.thread().unpark();
         self.thread
     }
 
-    /// What the report shows until it is open.
-    pub fn until_then(&self) -> Option<Unavailable> {
-        lock(&self.link.until_then).clone()
+    /// What the report shows until the source is open.
+    pub fn pending(&self) -> Option<Unavailable> {
+        lock(&self.link.pending).clone()
     }
 
-    /// Takes the search for devices that did not answer yet, once it is open.
-    pub fn next(&self) -> Option<Opening> {
+    /// Takes the search for the devices that have not answered yet, once the source is open.
+    pub fn take_next(&self) -> Option<Opening> {
         lock(&self.link.next).take()
     }
 }
 
-/// What both ends share.
+/// What the reading thread and the sampling thread share.
 #[derive(Default)]
 struct Exchange {
-    /// When the sampler asked, ns, and the reader has yet to answer; 0: it has.
+    /// When the sampling thread asked for the readings that are still to come, ns. 0: none are to come.
     asked_at: AtomicU64,
-    /// It asked because of a mark.
+    /// Whether that was at an epoch's begin or end.
     at_mark: AtomicBool,
     readings: Mutex<Vec<Reading>>,
-    /// The source's longest gap between readings, ns, as its last reading left it.
+    /// [`Source::max_gap_ns`] after the last reading.
     max_gap_ns: AtomicU64,
     has_news: AtomicBool,
-    /// The sampler has gone.
+    /// Whether the sampling thread has dropped the source.
     closed: AtomicBool,
 }
 
@@ -164,22 +165,22 @@ impl Exchange {
         lock(&self.readings)
     }
 
-    /// The reader has read.
+    /// Publishes that readings have been appended.
     fn note(&self, source: &dyn Source) {
         self.max_gap_ns.store(source.max_gap_ns(), Ordering::Relaxed);
         self.has_news.store(true, Ordering::Release);
     }
 }
 
-/// The end that reads.
+/// The reading thread's side.
 struct Reader {
     source: Box<dyn Source>,
     exchange: Arc<Exchange>,
 }
 
 impl Reader {
-    /// Takes the source's first readings: at once, or where that is too late anyway exactly, since what was used
-    /// before is filled in by them.
+    /// Takes the first readings. If the source opened late, it takes exact ones, because the energy before them is
+    /// computed from them.
     fn new(mut source: Box<dyn Source>, is_late: bool) -> Reader {
         let exchange = Arc::<Exchange>::default();
         if is_late {
@@ -191,7 +192,7 @@ impl Reader {
         Reader { source, exchange }
     }
 
-    fn other_end(&self) -> Background {
+    fn sampling_side(&self) -> Background {
         Background {
             channels: self.source.channels().to_vec(),
             min_gap_ns: self.source.min_gap_ns(),
@@ -203,7 +204,7 @@ impl Reader {
         }
     }
 
-    /// Answers until the sampler has gone.
+    /// Answers requests until the sampling thread has dropped the source.
     fn run(mut self, waker: &Waker) {
         let mut readings = Vec::new();
         while !self.exchange.closed.load(Ordering::Acquire) {
@@ -224,7 +225,7 @@ impl Reader {
     }
 }
 
-/// The sampler's end.
+/// The sampling thread's side, as a source.
 struct Background {
     channels: Vec<Channel>,
     min_gap_ns: u64,
@@ -280,7 +281,7 @@ impl Source for Background {
 }
 
 impl Background {
-    /// Collects what is there and asks for more.
+    /// Collects the readings that exist and asks for new ones. If the last request hangs, each channel gets a fault.
     fn ask(&mut self, at_mark: bool, now: MonoNs, readings: &mut Vec<Reading>) {
         self.collect(readings);
         let asked_at = self.exchange.asked_at.load(Ordering::Acquire);
@@ -309,7 +310,7 @@ mod tests {
     use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
     use crate::measurement::reading::Value;
 
-    /// Answers 5, after as long as it is told.
+    /// A source of 5 W, whose reads take as many milliseconds as the number has.
     struct Slow([Channel; 1], Arc<AtomicU64>);
 
     impl Source for Slow {
@@ -324,14 +325,14 @@ mod tests {
     }
 
     #[test]
-    fn readings_come_when_they_are_there_and_a_hang_is_said() {
+    fn a_background_source_hands_over_late_readings_and_reports_a_hang() {
         let (waker, delay) = (Waker::default(), Arc::new(AtomicU64::new(0)));
         waker.wakes_this_thread();
         let channel = Channel {
             kind: DeviceKind::Gpu,
             device: "x".into(),
             id: "x".into(),
-            source: "test",
+            source: SourceName::Nvml,
             method: MeasuringMethod::Power,
             quantity: Quantity::Power { max_watts: 1e5 },
             simulated: false,
@@ -341,7 +342,7 @@ mod tests {
             note: None,
         };
         let slow = Slow([channel], Arc::clone(&delay));
-        let opening = Opening::start(("test", None), true, "ct-test", waker, move |_| {
+        let opening = Opening::start((SourceName::Nvml, None), true, "ct-test", waker, move |_| {
             (Some(Box::new(slow) as Box<dyn Source>), Vec::new())
         });
         let (source, _) = opening.unwrap().wait(Duration::from_secs(5)).unwrap();

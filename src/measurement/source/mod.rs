@@ -1,4 +1,7 @@
-//! Where energy is read: the sources' common shape, and which of them take part.
+//! The sources of energy, one file or folder each, and what all of them share.
+//!
+//! In: device files, driver calls, the job's GPU selection. Out: channels and their readings. Never: a source does not
+//! choose between sources, and does not judge a power or a counter that does not move.
 
 pub mod background;
 pub mod cpu;
@@ -9,95 +12,64 @@ mod recorded;
 pub mod simulated;
 pub mod sysfs;
 
-pub use super::discover::{Discovery, Sources};
-pub use super::intake::{Arrived, Intake};
-pub use background::{IN_TIME, Opened, Opening, Waker};
+pub use super::unavailable::Unavailable;
+pub use background::{OPEN_WAIT, Opened, Opening, Waker};
 pub use gpu::nvml::start as start_nvml;
 
 use super::channel::Channel;
 use super::reading::{Reading, Value};
 use crate::clock::MonoNs;
 
-/// Readings closer together than this, ns, are one: a counter moves in steps of a millisecond or more,
-/// and a host may mark millions of epochs a second.
+/// Shortest time between two readings, ns, unless a source has its own. Counters move in steps of 1 ms or more, and an
+/// application may mark millions of epochs a second.
 pub const MIN_GAP_NS: u64 = 10_000_000;
 
-/// The sources by name.
-pub const NAMES: [&str; 11] = [
-    "rapl",
-    "perf_rapl",
-    "nvml",
-    "amdgpu",
-    "intel_gpu",
-    "hwmon",
-    "pm_counters",
-    "battery",
-    "cpu_model",
-    "memory_model",
-    "simulated",
-];
-
-/// Something that can be read. Reading happens on one thread at a time, under no lock.
+/// A device, or several, that can be read. One thread at a time reads it, and holds no lock.
 pub trait Source: Send {
-    /// What it measures; the order numbers [`Reading::channel`].
+    /// The channels. [`Reading::channel`] is the index of one.
     fn channels(&self) -> &[Channel];
 
-    /// Reads every channel into `readings`, each stamped by `clock`; a channel with nothing new yet is left out.
+    /// Appends a reading of each channel to `readings`, with the time on `clock`, ns. A channel without a new value is
+    /// left out.
     fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>);
 
-    /// As `read`, where the energy at this very instant is asked for: an epoch has begun or ended.
+    /// Reads at the begin or end of an epoch, where the energy up to this instant matters. It may take longer than
+    /// `read`.
     fn read_at_mark(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         self.read(clock, readings);
     }
 
-    /// Readings closer together than this, ns, tell nothing new.
+    /// Shortest useful time between two readings, ns.
     fn min_gap_ns(&self) -> u64 {
         MIN_GAP_NS
     }
 
-    /// Whether readings asked for earlier have come.
+    /// Whether an asynchronous read has completed.
     fn has_news(&self) -> bool {
         false
     }
 
-    /// Takes those.
+    /// Appends the readings of completed asynchronous reads.
     fn collect(&mut self, _readings: &mut Vec<Reading>) {}
 
-    /// Whether a GPU's meter here covers the whole module: processor, GPU and memory.
+    /// Whether a GPU's meter covers the whole module: processor, GPU and memory.
     fn has_module(&self) -> bool {
         false
     }
 
-    /// Whether it passes on powers by which counters are checked: its readings are not to keep step with the load.
+    /// Whether the source also reads powers by which its counters are checked. The times of such readings must not
+    /// follow the load.
     fn checks_counters(&self) -> bool {
         false
     }
 
-    /// Readings further apart than this, ns, miss something: what has only a power is read ten times a second.
+    /// Longest time between two readings without a loss of accuracy, ns.
     fn max_gap_ns(&self) -> u64 {
         u64::MAX
     }
 }
 
-/// A source that does not take part: why, and what would help.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unavailable {
-    /// The source's name.
-    pub source: &'static str,
-    /// Why it does not take part.
-    pub reason: String,
-    /// What to do about it; None where nothing is wrong.
-    pub cure: Option<String>,
-}
-
-impl Unavailable {
-    /// What to tell the user at once: what would help. None where nothing is wrong.
-    pub fn in_words(&self) -> Option<String> {
-        Some(format!("{} is not measured: {}. Cure: {}", self.source, self.reason, self.cure.as_ref()?))
-    }
-}
-
-/// Reads counter files one after the other, each stamped at the middle of its own reading.
+/// Reads counter files one after the other. The time of each reading is the middle of its own read.
 fn read_counters(
     files: &mut [sysfs::number_file::NumberFile],
     clock: &dyn Fn() -> MonoNs,

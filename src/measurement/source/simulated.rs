@@ -4,6 +4,7 @@ use super::Source;
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Reading, Value};
+use crate::measurement::source_name::SourceName;
 use crate::options::SimulatedDevice;
 
 /// A device with the constant power watts × utilisation.
@@ -22,7 +23,7 @@ impl Simulated {
             simulated: true,
             may_rest: true,
             note: Some(format!("simulated: {} W at utilisation {}", device.watts, device.utilisation)),
-            ..Channel::new((kind, "simulated"), name, id, MeasuringMethod::Power, quantity)
+            ..Channel::new((kind, SourceName::Simulated), name, id, MeasuringMethod::Power, quantity)
         };
         Simulated { channel: [channel], watts }
     }

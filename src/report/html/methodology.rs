@@ -2,6 +2,7 @@
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
 use crate::measurement::channel::{ErrorBand, MeasuringMethod};
+use crate::measurement::source_name::SourceName;
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};
 
@@ -12,31 +13,32 @@ const ESTIMATE: &str = "an estimate, not a measurement: a processor from its bus
 fn source(name: &str, method: Option<MeasuringMethod>) -> String {
     let is_counter = method == Some(MeasuringMethod::Counter);
     let by = |counter: &str, power: &str| if is_counter { counter.to_owned() } else { power.to_owned() };
-    match name {
-        "rapl" => "the processor's energy counters (RAPL), read through Linux powercap".into(),
-        "perf_rapl" => "the processor's energy counters (RAPL), read as perf events".into(),
-        "nvml" => by(
+    // A file of a newer version may name a source that this version does not know.
+    let Ok(source) = name.parse() else { return format!("the source {name}") };
+    match source {
+        SourceName::Rapl => "the processor's energy counters (RAPL), read through Linux powercap".into(),
+        SourceName::PerfRapl => "the processor's energy counters (RAPL), read as perf events".into(),
+        SourceName::Nvml => by(
             "NVIDIA's driver (NVML), from the GPU's energy counter",
             "NVIDIA's driver (NVML), from the GPU's power sensor, 20 times a second, integrated over time",
         ),
-        "amdgpu" => by(
+        SourceName::Amdgpu => by(
             "AMD's GPU driver, from the card's energy counter",
             "AMD's GPU driver, from the card's power sensor, 10 times a second, integrated over time",
         ),
-        "intel_gpu" => by(
+        SourceName::IntelGpu => by(
             "Intel's GPU driver, from the card's energy counter",
             "Intel's GPU driver, from the card's power sensor, integrated over time",
         ),
-        "hwmon" => by(
+        SourceName::Hwmon => by(
             "the energy counters of the board (hwmon)",
             "the power sensors of the board (hwmon), 10 times a second, integrated over time",
         ),
-        "pm_counters" => "HPE Cray's energy counters of the node (pm_counters)".into(),
-        "battery" => "the gauge of the discharging battery".into(),
-        "cpu_model" | "memory_model" => ESTIMATE.into(),
-        "simulated" => "a simulated device: its figures are defined by the user and not measured".into(),
-        // A source of a newer version.
-        other => format!("the source {other}"),
+        SourceName::PmCounters => "HPE Cray's energy counters of the node (pm_counters)".into(),
+        SourceName::Battery => "the gauge of the discharging battery".into(),
+        SourceName::CpuModel | SourceName::MemoryModel => ESTIMATE.into(),
+        SourceName::Simulated => "a simulated device: its figures are defined by the user and not measured".into(),
+        SourceName::Search => format!("the source {name}"),
     }
 }
 
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_source_has_words() {
-        for name in crate::measurement::source::NAMES {
+        for name in SourceName::ALL.map(SourceName::as_str) {
             assert!(!source(name, None).starts_with("the source "), "{name}");
         }
     }

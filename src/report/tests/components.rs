@@ -15,7 +15,7 @@ fn in_turns() -> RunState {
     {
         let id = format!("id{number}");
         let channel = Channel::new(
-            (DeviceKind::Cpu, "test"),
+            (DeviceKind::Cpu, SourceName::Rapl),
             "device",
             id.clone(),
             MeasuringMethod::Power,
@@ -55,7 +55,7 @@ fn components_have_the_same_hash_in_all_processes() {
     let with = |kind: DeviceKind, id: &str, simulated: bool| {
         let mut state = run_of(&[], &[(5_000, 0)], &[]);
         let quantity = Quantity::Power { max_watts: 1e5 };
-        let channel = Channel::new((kind, "test"), "device", id, MeasuringMethod::Power, quantity);
+        let channel = Channel::new((kind, SourceName::Rapl), "device", id, MeasuringMethod::Power, quantity);
         state.add(&Channel { simulated, ..channel }, None, None);
         json_of(&settings(None, 0), &state)["components"][0]["identity"].clone()
     };

@@ -6,6 +6,7 @@ use crate::clock::{ClockSample, UnixS};
 use crate::forecast::forecast;
 use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use proptest::prelude::*;
 
@@ -25,7 +26,7 @@ fn empty() -> RunState {
             kind,
             device,
             id,
-            source: "test",
+            source: SourceName::Rapl,
             method,
             quantity,
             simulated: false,

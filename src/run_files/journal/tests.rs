@@ -41,7 +41,7 @@ fn one(kind: DeviceKind, id: &str) -> Channel {
         kind,
         device: format!("device {id}"),
         id: id.into(),
-        source: "rapl",
+        source: SourceName::Rapl,
         method: MeasuringMethod::Counter,
         quantity: Quantity::Power { max_watts: 1e5 },
         simulated: false,
@@ -157,7 +157,7 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
 /// A processor of which a model is all there is.
 fn guessed(id: &str) -> Channel {
     Channel {
-        source: "cpu_model",
+        source: SourceName::CpuModel,
         method: MeasuringMethod::Estimate,
         error: Some(ErrorBand { low: 0.5, high: 2.0 }),
         ..one(DeviceKind::Cpu, id)

@@ -3,11 +3,9 @@
 use super::Sampler;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::source::Source;
+use crate::measurement::source_name::SourceName;
 use crate::state::RunState;
 use crate::state::shared::SharedState;
-
-/// What is reported of memory that is not estimated beside a meter does not hold beside an estimate.
-const MEMORY: &str = "memory_model";
 
 impl Sampler {
     /// Takes in what stands in for channels that show no sign of life, from their last one on: the first source does, the
@@ -26,7 +24,8 @@ impl Sampler {
         }
         let mut books = shared.books();
         if has_memory {
-            books.unavailable.retain(|one| one.source != MEMORY);
+            // The entry of memory beside a meter is wrong beside an estimate.
+            books.unavailable.retain(|one| one.source != SourceName::MemoryModel);
         }
         books.replace(first, stalled);
         let names = |numbers: &mut dyn Iterator<Item = usize>| {
@@ -50,7 +49,7 @@ impl Sampler {
                     books.replace(by, &stalled);
                     continue;
                 }
-                let source = slot.source.channels().first().map_or("", |channel| channel.source);
+                let Some(source) = slot.source.channels().first().map(|channel| channel.source) else { continue };
                 let lacks_memory =
                     books.metered.iter().all(|one| one.channel.kind != DeviceKind::Dram && !one.channel.has_memory);
                 self.intake.seek(kind, source, stalled, lacks_memory);

@@ -1,7 +1,7 @@
-//! A stand-in NVML whose GPUs' power is known at every instant, and which can be slow, hang, lose a GPU.
+//! A fake NVML. The power of its GPUs is known at every instant. It can be slow, hang, or lose a GPU.
 //!
-//! tests/common/fake_nvml/standin.c is built once. Each test gets a copy of its own, hands the library its path, loads
-//! it a second time (the same mapping) and sets it while the library reads it.
+//! standin.c is compiled once. Each test gets a copy, passes its path to the library, loads it a second time (the same
+//! mapping), and changes its state while the library reads it.
 #![allow(dead_code)]
 
 use crate::retry::{Stamp, Used, now};
@@ -19,65 +19,68 @@ use std::time::Duration;
 pub const MOST_GPUS: usize = 16;
 const TEXT: usize = 96;
 
-/// What a call answers: nvmlReturn_t.
+/// Results of a call: nvmlReturn_t.
 pub const FINE: i32 = 0;
 pub const DRIVER_NOT_LOADED: i32 = 9;
 pub const GPU_IS_LOST: i32 = 15;
 pub const NOT_READY: i32 = 27;
 pub const UNKNOWN: i32 = 999;
 
-/// One GPU, as standin.c has it.
+/// One GPU, with the layout of standin.c.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Gpu {
-    /// W while the wave is high, W while it is low, its period and where it starts, s.
+    /// Power in the first half of each period, W, and in the second, W; the period and the phase, s.
     pub wave: [f64; 4],
-    /// Enforced; below 0: not supported.
+    /// The enforced limit, W. Below 0: not supported.
     pub limit_w: f64,
-    /// As managed, by default, and the most that may be set; 0: not supported.
+    /// The managed limit, the default, and the highest that can be set, W. 0: not supported.
     pub limits_w: [f64; 3],
-    /// What field values show of its power by scope: GPU, module, memory; 0: not supported.
+    /// Field values for GPU, module and memory, as shares of the power. 0: not supported.
     pub scopes: [f64; 3],
-    /// What `nvmlDeviceGetPowerUsage` shows of its power.
+    /// The result of `nvmlDeviceGetPowerUsage`, as a share of the power.
     pub power_share: f64,
-    /// Power is brought up to date this often, ns.
+    /// Time between two updates of the power, ns.
     pub power_step: u64,
-    /// And is the mean of so long, ns.
+    /// The power is a mean over this time, ns.
     pub power_window: u64,
-    /// The counter was 0 at this instant, ns.
+    /// When the counter was 0, ns.
     pub since: u64,
-    /// The counter stands still from this instant on; 0: it moves.
+    /// When the counter stops, ns. 0: it does not.
     pub stalled: u64,
-    /// Every call that names it lasts until this instant.
+    /// Every call for this GPU lasts until this instant, ns.
     pub hangs_until: u64,
-    /// Every such call answers `answer` until this instant; 0: for good.
+    /// Every call for this GPU returns `answer` until this instant, ns. 0: always.
     pub answer_until: u64,
-    /// From the one instant to the other its power is shown as 0xFFFFFFFF mW.
+    /// The power reads 0xFFFFFFFF mW from the first to the second instant, ns.
     pub glitch: [u64; 2],
-    /// What every such call answers.
+    /// The result of every call for this GPU.
     pub answer: i32,
     pub has_counter: i32,
-    /// Slices of each MIG instance; all 0: MIG is off.
+    /// Slices of each MIG instance. All 0: MIG is off.
     pub slices: [i32; 7],
-    /// What runs on it; with MIG on the n-th runs on the n-th instance.
+    /// The processes. With MIG the n-th runs on the n-th instance.
     pub pids: [u32; 8],
     pub name: [u8; TEXT],
     pub uuid: [u8; TEXT],
 }
 
-/// The driver, as standin.c has it.
+/// The driver, with the layout of standin.c.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Driver {
-    /// Each call takes this long, and `nvmlInit` this long, s.
+    /// Duration of each call, s.
     pub delay_s: f64,
+    /// Duration of `nvmlInit`, s.
     pub init_delay_s: f64,
-    /// GPUs, MIG instances and processes as a sick driver counts them; 0: as they are.
+    /// Wrong counts of GPUs, MIG instances and processes. 0: the true count.
     pub counts: [u32; 3],
     count: u32,
-    /// What `nvmlInit` and `nvmlDeviceGetCount` answer until `answers_until`; 0: for good.
+    /// The result of `nvmlInit` until `answers_until`.
     pub init_answer: i32,
+    /// The result of `nvmlDeviceGetCount` until `answers_until`.
     pub count_answer: i32,
+    /// When both succeed, ns. 0: never.
     pub answers_until: u64,
 }
 
@@ -113,12 +116,12 @@ impl Gpu {
         Gpu { has_counter: 0, ..self }
     }
 
-    /// Its counter shows 0 for ever.
+    /// Makes the counter stay 0.
     pub fn stuck(self) -> Gpu {
         Gpu { stalled: self.since, ..self }
     }
 
-    /// Answers with this error until that instant.
+    /// Makes every call return this error until an instant, ns.
     pub fn failing(self, answer: i32, until: u64) -> Gpu {
         Gpu { answer, answer_until: until, ..self }
     }
@@ -127,7 +130,7 @@ impl Gpu {
         Gpu { name: text(name), ..self }
     }
 
-    /// Energy used by `ns` on the monotonic clock, J.
+    /// Energy up to the instant `ns` on the monotonic clock, J.
     pub fn joules(&self, ns: u64) -> f64 {
         let [high, low, period, phase] = self.wave;
         let t = ns as f64 * 1e-9 + phase;
@@ -144,7 +147,7 @@ fn text(words: &str) -> [u8; TEXT] {
     bytes
 }
 
-/// The n-th GPU's UUID: "GPU-a0…", "GPU-a1…" and so on.
+/// The UUID of the n-th GPU: "GPU-a0…", "GPU-a1…".
 pub fn uuid(n: usize) -> String {
     format!("GPU-a{n:x}c0ffee-0000-4000-8000-{n:012x}")
 }
@@ -156,12 +159,12 @@ pub fn mig_uuid(n: usize, instance: usize) -> String {
 
 type Set = unsafe extern "C" fn(*const Driver, *const [Gpu; MOST_GPUS], usize) -> c_int;
 
-/// A driver with its GPUs.
+/// A fake driver and its GPUs.
 pub struct Standin {
     dir: PathBuf,
     library: PathBuf,
     set: Set,
-    /// Calls so far, initialisations so far, and those not shut down.
+    /// Calls, initialisations, and initialisations without a shutdown.
     tally: &'static [AtomicU64; 3],
     state: Mutex<(Driver, [Gpu; MOST_GPUS])>,
 }
@@ -171,12 +174,12 @@ impl Standin {
         Standin::copy("libnvidia-ml.so.1", &[], gpus)
     }
 
-    /// A driver of 2017: no energy counters, no MIG.
+    /// A driver of 2017, without energy counters and MIG.
     pub fn old(gpus: &[Gpu]) -> Standin {
         Standin::copy("libnvidia-ml.so.1", &["-DSTANDIN_OLD"], gpus)
     }
 
-    /// Under another file name.
+    /// A driver with another file name.
     pub fn called(name: &str, gpus: &[Gpu]) -> Standin {
         Standin::copy(name, &[], gpus)
     }
@@ -193,7 +196,7 @@ impl Standin {
         standin
     }
 
-    /// A copy that lies there already; it is left there.
+    /// A driver in an existing file, which is not removed later.
     pub fn at(library: &Path, gpus: &[Gpu]) -> Standin {
         let (set, tally) = (symbol(library, c"standin_set"), symbol(library, c"standin_tally"));
         let mut all = [Gpu::constant(0.0); MOST_GPUS];
@@ -205,9 +208,9 @@ impl Standin {
         let standin = Standin {
             dir: PathBuf::new(),
             library: library.to_owned(),
-            // SAFETY: standin.c declares it so.
+            // SAFETY: standin.c declares the function with this type.
             set: unsafe { std::mem::transmute::<*mut c_void, Set>(set) },
-            // SAFETY: three 64-bit numbers, mapped for good.
+            // SAFETY: three 64-bit numbers. The mapping is never removed.
             tally: unsafe { &*tally.cast() },
             state: Mutex::new((driver, all)),
         };
@@ -223,19 +226,19 @@ impl Standin {
         &self.dir
     }
 
-    /// Options that measure these GPUs and nothing of this machine's own.
+    /// Options that measure these GPUs only.
     pub fn options(&self) -> String {
         format!("components=gpu sysroot={} nvml={}", self.dir.join("empty").display(), self.library.display())
     }
 
-    /// Changes a GPU while it is read.
+    /// Changes a GPU during the run.
     pub fn change(&self, n: usize, change: impl FnOnce(&mut Gpu)) {
         let mut state = self.state();
         change(&mut state.1[n]);
         self.put(&state);
     }
 
-    /// Changes the driver while it is called.
+    /// Changes the driver during the run.
     pub fn driver(&self, change: impl FnOnce(&mut Driver)) {
         let mut state = self.state();
         change(&mut state.0);
@@ -246,7 +249,7 @@ impl Standin {
         self.state().1[n]
     }
 
-    /// What these GPUs used between two moments.
+    /// The energy of these GPUs between two moments.
     pub fn used(&self, gpus: &[usize], from: Stamp, to: Stamp) -> Used {
         let state = self.state();
         Used::between(from, to, |ns| gpus.iter().map(|&n| state.1[n].joules(ns)).sum())
@@ -261,13 +264,13 @@ impl Standin {
     }
 
     fn put(&self, (driver, gpus): &(Driver, [Gpu; MOST_GPUS])) {
-        // SAFETY: both are as C has them, and C copies them.
+        // SAFETY: both have C's layout, and C copies them.
         let fits = unsafe { (self.set)(driver, gpus, size_of_val(gpus)) };
         assert_eq!(fits, 1, "tests/common/fake_nvml/standin.c and mod.rs disagree on a GPU's layout");
     }
 }
 
-/// The mapping stays, since a thread may be inside a call that hangs.
+/// The mapping stays, because a thread may be in a call that hangs.
 impl Drop for Standin {
     fn drop(&mut self) {
         if !self.dir.as_os_str().is_empty() {
@@ -278,7 +281,7 @@ impl Drop for Standin {
 
 fn symbol(library: &Path, name: &std::ffi::CStr) -> *mut c_void {
     let path = CString::new(library.as_os_str().as_encoded_bytes()).unwrap();
-    // SAFETY: C strings, and a library of our own without constructors.
+    // SAFETY: C strings, and a library of these tests without constructors.
     let found = unsafe {
         let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
         if handle.is_null() { handle } else { libc::dlsym(handle, name.as_ptr().cast::<c_char>()) }
@@ -291,7 +294,7 @@ pub fn temporary() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// The stand-in, compiled if this text of it has not been yet. Whoever comes second to it loses nothing.
+/// The fake, compiled if this version of it has not been. Two processes may compile it at the same time.
 fn built(flags: &[&str]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     (include_str!("standin.c"), flags).hash(&mut hasher);
@@ -314,15 +317,14 @@ fn built(flags: &[&str]) -> PathBuf {
     library
 }
 
-/// A tracker whose GPUs have been opened and read, or found wanting.
+/// A tracker whose GPUs have been opened and read, or are reported as unavailable.
 pub fn tracker(options: &str) -> Tracker {
     let tracker = Tracker::create(options).unwrap_or_else(|error| panic!("{options}: {error}")).unwrap();
     settle(&tracker);
     tracker
 }
 
-/// Waits until GPUs take part or the report says why not, at most a second; and a little longer, for their
-/// first readings.
+/// Waits up to a second until GPUs take part or the report has a reason, and 60 ms for their first readings.
 pub fn settle(tracker: &Tracker) {
     let is_there = |found: &Found| {
         let reason = found.unavailable();
@@ -337,7 +339,7 @@ pub fn settle(tracker: &Tracker) {
     std::thread::sleep(Duration::from_millis(60));
 }
 
-/// What begin and end take while the sampler sleeps, wakes and reads: median and most, µs.
+/// Duration of begin and end while the sampling thread sleeps, wakes and reads: median and maximum, µs.
 pub fn cost(tracker: &Tracker) -> (f64, f64) {
     let mut taken = Vec::new();
     for n in 0..200 {
@@ -352,7 +354,7 @@ pub fn cost(tracker: &Tracker) -> (f64, f64) {
     (taken[taken.len() / 2] as f64 * 1e-3, taken[taken.len() - 1] as f64 * 1e-3)
 }
 
-/// A report and the messages so far.
+/// A report, and the messages until then.
 pub struct Found {
     pub report: Value,
     pub messages: Vec<String>,
@@ -364,7 +366,7 @@ impl Found {
         Found { report, messages: Vec::new() }
     }
 
-    /// Takes the messages too.
+    /// The report and the messages.
     pub fn all(tracker: &Tracker) -> Found {
         let mut found = Found::report(tracker);
         let mut take = |text: &str| {
@@ -385,13 +387,13 @@ impl Found {
         ids.filter_map(|id| (0..MOST_GPUS).find(|&n| id == uuid(n))).collect()
     }
 
-    /// What the report says of a GPU.
+    /// A GPU's entry in the report.
     pub fn gpu(&self, n: usize) -> &Value {
         let found = self.components().find(|component| component["id"] == uuid(n).as_str());
         found.unwrap_or_else(|| panic!("GPU {n}: {:#}", self.report))
     }
 
-    /// Why GPUs do not take part, as NVML's source says.
+    /// NVML's reasons why GPUs do not take part.
     pub fn unavailable(&self) -> String {
         let all = self.report["unavailable"].as_array().unwrap().iter();
         let reasons = all.filter(|one| one["source"] == "nvml").filter_map(|one| one["reason"].as_str());

@@ -1,10 +1,10 @@
 /*
- * A stand-in for libnvidia-ml: answers as the driver does, for GPUs whose power is known at every instant.
- * tests/common/fake_nvml/mod.rs builds it and sets it through the standin_ functions; every copy of the file that a
+ * A fake libnvidia-ml. It returns what the driver would return for GPUs whose power is known at every instant.
+ * tests/common/fake_nvml/mod.rs compiles it and sets its state by the standin_ functions. Each copy of the file that a
  * process loads is a driver of its own.
  *
- * As with real GPUs the energy counter moves every 20 ms; power moves about every 100 ms and is then the
- * mean of the last 25 ms (or 1 s); each GPU in its own rhythm. After a fork NVML is as good as never initialised.
+ * As with real GPUs the energy counter is updated every 20 ms. Power is updated about every 100 ms and is the mean of
+ * the last 25 ms or 1 s. Each GPU has its own phase. After a fork NVML is not initialised.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -45,46 +45,46 @@ typedef struct {
     unsigned long long memorySizeMB;
 } nvmlDeviceAttributes_t;
 
-/* One GPU; the same as Gpu in tests/common/fake_nvml/mod.rs. */
+/* One GPU, with the layout of Gpu in tests/common/fake_nvml/mod.rs. */
 struct gpu {
     double high_w, low_w, period_s, phase_s;
     double limit_w;         /* enforced; below 0: not supported */
-    double limits_w[3];     /* as managed, by default, and the most that may be set; 0: not supported */
-    double scopes[3];       /* what field values show of its power by scope: GPU, module, memory; 0: not supported */
-    double power_share;     /* what nvmlDeviceGetPowerUsage shows of its power */
-    uint64_t power_step_ns; /* power is brought up to date this often */
-    uint64_t power_window_ns; /* and is the mean of so long */
-    uint64_t since_ns;      /* the counter was 0 then */
-    uint64_t stalled_ns;    /* the counter stands still since; 0: it moves */
-    uint64_t hang_until_ns; /* calls that name this GPU take until then */
-    uint64_t answer_until_ns; /* every such call returns `answer` until then; 0: for good */
-    uint64_t glitch_ns[2];  /* from then until then its power is shown as 0xffffffff mW */
-    int32_t answer;         /* what every such call returns */
+    double limits_w[3];     /* managed, default, and highest that can be set; 0: not supported */
+    double scopes[3];       /* field values for GPU, module and memory, as shares of the power; 0: not supported */
+    double power_share;     /* the result of nvmlDeviceGetPowerUsage, as a share of the power */
+    uint64_t power_step_ns; /* time between two updates of the power */
+    uint64_t power_window_ns; /* the power is a mean over this time */
+    uint64_t since_ns;      /* when the counter was 0 */
+    uint64_t stalled_ns;    /* when the counter stops; 0: it does not */
+    uint64_t hang_until_ns; /* calls for this GPU last until then */
+    uint64_t answer_until_ns; /* these calls return `answer` until then; 0: always */
+    uint64_t glitch_ns[2];  /* the power reads 0xffffffff mW from the first to the second */
+    int32_t answer;         /* the result of these calls */
     int32_t has_counter;
     int32_t slices[SLICES]; /* of each MIG instance; all 0: MIG is off */
-    uint32_t pids[PIDS];    /* what runs on it; with MIG on the n-th runs on the n-th instance */
+    uint32_t pids[PIDS];    /* processes; with MIG the n-th runs on the n-th instance */
     char name[TEXT], uuid[TEXT];
 };
 
-/* The driver; the same as Driver in tests/common/fake_nvml/mod.rs. */
+/* The driver, with the layout of Driver in tests/common/fake_nvml/mod.rs. */
 struct driver {
     double delay_s, init_delay_s;
-    uint32_t counts[3]; /* GPUs, MIG instances and processes as a sick driver counts them; 0: as they are */
+    uint32_t counts[3]; /* wrong counts of GPUs, MIG instances and processes; 0: the true count */
     uint32_t count;
-    int32_t init_answer, count_answer; /* what nvmlInit and nvmlDeviceGetCount return */
-    uint64_t answers_until_ns;         /* until then; 0: for good */
+    int32_t init_answer, count_answer; /* results of nvmlInit and nvmlDeviceGetCount */
+    uint64_t answers_until_ns;         /* until then; 0: always */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gpu gpus[GPUS];
 static struct driver driver;
 static pid_t owner;
-uint64_t standin_tally[3]; /* calls so far, initialisations so far, and those not shut down */
+uint64_t standin_tally[3]; /* calls, initialisations, and initialisations without a shutdown */
 
-/* A handle is an address here: a GPU's, then its MIG instances'. */
+/* A handle is an address: that of a GPU, or one of the addresses after it for its MIG instances. */
 static char handles[GPUS][1 + SLICES];
 
-/* On the clock of the library, which counts from long before the machine's start. */
+/* The library's clock: the monotonic clock, with a start long before the machine's. */
 static uint64_t now_ns(void) {
     static const uint64_t start = 1ull << 60;
     struct timespec now;
@@ -92,7 +92,7 @@ static uint64_t now_ns(void) {
     return start + (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Whether an answer that lasts until then is still given. */
+/* Whether an answer that ends at this instant still applies. */
 static int lasts(uint64_t until_ns) {
     return until_ns == 0 || now_ns() < until_ns;
 }
@@ -104,7 +104,7 @@ static void sleep_s(double seconds) {
     if (seconds > 0) nanosleep(&left, NULL);
 }
 
-/* Energy used up to then, J: a square wave's, in closed form. */
+/* Energy up to an instant, J: that of a square wave, in closed form. */
 static double joules(const struct gpu *gpu, uint64_t ns) {
     double t = (double)ns * 1e-9 + gpu->phase_s, half = gpu->period_s / 2;
     double rounds = (double)(uint64_t)(t / gpu->period_s), into = t - rounds * gpu->period_s;
@@ -112,13 +112,13 @@ static double joules(const struct gpu *gpu, uint64_t ns) {
            gpu->low_w * (into > half ? into - half : 0);
 }
 
-/* The last instant at which a number was brought up to date. */
+/* The last instant at which a number was updated. */
 static uint64_t refreshed(uint64_t ns, uint64_t step_ns, uint64_t phase_ns) {
     phase_ns %= step_ns;
     return (ns - phase_ns) / step_ns * step_ns + phase_ns;
 }
 
-/* 0 if the two languages do not agree on what a GPU is. */
+/* Sets the state. Returns 0 if the two languages do not have the same layout of a GPU. */
 int standin_set(const struct driver *wanted, const struct gpu all[GPUS], size_t size) {
     if (size != sizeof gpus) return 0;
     pthread_mutex_lock(&lock);
@@ -128,7 +128,7 @@ int standin_set(const struct driver *wanted, const struct gpu all[GPUS], size_t 
     return 1;
 }
 
-/* Begins a call: whether NVML may be asked, and how the driver is. */
+/* Begins a call and copies the driver's state. Returns whether NVML is initialised. */
 static nvmlReturn_t ask(struct driver *copy) {
     int is_ready;
     pthread_mutex_lock(&lock);
@@ -139,14 +139,14 @@ static nvmlReturn_t ask(struct driver *copy) {
     return is_ready ? SUCCESS : UNINITIALIZED;
 }
 
-/* As `ask`, of what names no GPU. */
+/* Begins a call that is not for a GPU, and lasts as long as the driver takes. */
 static nvmlReturn_t ask_driver(struct driver *copy) {
     nvmlReturn_t result = ask(copy);
     sleep_s(copy->delay_s);
     return result;
 }
 
-/* A call on a handle: the GPU as it is halfway through the call, and which of its instances (0: itself). */
+/* Begins a call for a handle. Gets the GPU's state halfway through the call, and the instance (0: the GPU itself). */
 struct call {
     struct gpu gpu;
     struct driver driver;
@@ -185,7 +185,7 @@ static nvmlReturn_t ask_device(nvmlDevice_t device, struct call *call) {
     return ask_index((uint32_t)(place / (1 + SLICES)), (uint32_t)(place % (1 + SLICES)), call);
 }
 
-/* What is asked of a whole GPU only. */
+/* Begins a call that only a whole GPU supports. */
 static nvmlReturn_t ask_gpu(nvmlDevice_t device, struct call *call) {
     nvmlReturn_t result = ask_device(device, call);
     return result == SUCCESS && call->instance > 0 ? NOT_SUPPORTED : result;
@@ -201,7 +201,7 @@ static nvmlReturn_t give_text(const char *text, char *out, unsigned length) {
     return SUCCESS;
 }
 
-/* Instances have UUIDs of their own: mig_uuid in tests/common/fake_nvml/mod.rs. */
+/* Instances have UUIDs: mig_uuid in tests/common/fake_nvml/mod.rs. */
 static void write_uuid(const struct gpu *gpu, uint32_t index, uint32_t instance, char *out) {
     snprintf(out, TEXT, "%s", gpu->uuid);
     if (instance > 0) snprintf(out, TEXT, "MIG-%08x-0000-5000-8000-%012x", (unsigned)index, (unsigned)(instance - 1));
@@ -261,7 +261,7 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *device)
     return result;
 }
 
-/* Whole UUIDs only, of GPUs and of MIG instances. */
+/* Only complete UUIDs, of GPUs and of MIG instances. */
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
     struct driver copy;
     uint32_t index, instance;
@@ -302,7 +302,7 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned *index) {
     return result;
 }
 
-/* The power that a GPU shows, mW, as the mean of the time before it was brought up to date. */
+/* The power that a GPU reports, mW: the mean over the time before its last update. */
 static unsigned milliwatts(const struct call *call, double share, uint64_t window_ns) {
     uint64_t at = refreshed(call->at, call->gpu.power_step_ns, 37000000u + 13000000u * call->index);
     double mean = (joules(&call->gpu, at) - joules(&call->gpu, at - window_ns)) / ((double)window_ns * 1e-9) * 1e3;
@@ -346,7 +346,7 @@ nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, u
     return give_limit(device, 2, most);
 }
 
-/* What drivers of 2017 do not have. */
+/* Functions that drivers of 2017 do not have. */
 #ifndef STANDIN_OLD
 
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *energy) {
@@ -404,7 +404,7 @@ nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci) {
     return SUCCESS;
 }
 
-/* Of a GPU cut by MIG only a privileged caller sees all processes; each instance tells its own. */
+/* With MIG only a privileged caller gets all processes of a GPU. Each instance reports its own. */
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count, nvmlProcessInfo_t *infos) {
     struct call call;
     unsigned n, found = 0, room = *count;

@@ -1,5 +1,6 @@
 use super::super::*;
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::source_name::SourceName;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -137,8 +138,10 @@ fn a_coarse_counter_is_granted_its_unit() {
 
 #[test]
 fn what_may_rest_is_believed() {
-    let channel =
-        Channel { may_rest: true, ..Channel::new((DeviceKind::Gpu, "t"), "x", "x", MeasuringMethod::Counter, COUNTER) };
+    let channel = Channel {
+        may_rest: true,
+        ..Channel::new((DeviceKind::Gpu, SourceName::Nvml), "x", "x", MeasuringMethod::Counter, COUNTER)
+    };
     let (mut meter, mut run) = (Meter::of(&channel, None), Run::default());
     run.count(&mut meter, (0.0, 3.0), |_| 7.0);
     assert_eq!((run.joules, meter.health()), (0.0, Health::Ok));

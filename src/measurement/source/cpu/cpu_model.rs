@@ -6,9 +6,10 @@ use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 
-const NAME: &str = "cpu_model";
+const NAME: SourceName = SourceName::CpuModel;
 
 struct CpuModel {
     channel: [Channel; 1],
@@ -48,7 +49,7 @@ pub fn open(options: &Options) -> Opened {
 }
 
 /// The channel of an estimate, which counts in µJ.
-pub fn channel(kind: (DeviceKind, &'static str), device: &str, id: &str) -> Channel {
+pub fn channel(kind: (DeviceKind, SourceName), device: &str, id: &str) -> Channel {
     let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 100_000.0 };
     Channel::new(kind, device, id, MeasuringMethod::Estimate, quantity)
 }

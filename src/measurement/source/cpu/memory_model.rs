@@ -11,11 +11,12 @@ use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 
 /// The source's name.
-pub const NAME: &str = "memory_model";
+pub const NAME: SourceName = SourceName::MemoryModel;
 const ID: &str = "memory-model";
 /// The power per GB, W, independent of use.
 pub const W_PER_GB: f64 = 0.38;

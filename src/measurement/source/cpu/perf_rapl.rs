@@ -8,12 +8,13 @@ use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os::{self, HeldFile};
 use std::io::Read;
 use std::path::Path;
 
-const NAME: &str = "perf_rapl";
+const NAME: SourceName = SourceName::PerfRapl;
 const CURE: &str = "allow system-wide counting: sudo sysctl kernel.perf_event_paranoid=0 (permanently: a line in \
 /etc/sysctl.d/), or give the program the capability: sudo setcap cap_perfmon+ep PROGRAM";
 

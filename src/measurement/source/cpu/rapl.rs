@@ -8,6 +8,7 @@ use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::{self, NumberFile};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zones::{RaplDomain, RaplZone, zones};
 
-const NAME: &str = "rapl";
+const NAME: SourceName = SourceName::Rapl;
 
 /// The most power of a package, W. The largest are rated at 500 W, with peaks of twice that.
 pub const MAX_PACKAGE_W: f64 = 2000.0;

@@ -1,9 +1,9 @@
-//! AMD GPUs through the kernel's amdgpu driver (Documentation/gpu/amdgpu/thermal.rst, "HWMON Interfaces"): the
-//! energy counter where a driver has one, else `power1_average`, else `power1_input`, of the whole socket.
+//! AMD GPUs through the kernel's amdgpu driver (Documentation/gpu/amdgpu/thermal.rst, "HWMON Interfaces"): the energy
+//! counter, else `power1_average`, else `power1_input`. Each covers the whole socket.
 //!
-//! A card of two dies (MI200) has one sensor, the first die's, for both (linux, aldebaran_ppt.c: "Valid power
-//! data is available only from primary die"); for the second it says nothing, 0 or "not supported". On a
-//! processor with graphics the power is the whole processor's.
+//! A card of two dies (MI200) has one sensor for both, on the first die (linux, aldebaran_ppt.c: "Valid power data is
+//! available only from primary die"). The sensor of the second die is missing, 0 or "not supported". On a processor
+//! with graphics the sensor covers the whole processor.
 
 use super::drm_card::Card;
 use super::kfd;
@@ -13,30 +13,32 @@ use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "amdgpu";
+const NAME: SourceName = SourceName::Amdgpu;
+/// AMD's number on the PCI bus.
 const VENDOR: &str = "0x1002";
-/// What the kernel calls the further parts of a card that is divided (MI300 in DPX, QPX or CPX mode).
+/// How the kernel's names of further partitions of a card begin (MI300 in DPX, QPX or CPX mode).
 const PARTITION: &str = "amdgpu_xcp";
-/// MI300A: processor and GPU on one socket; its monitor does not say so.
+/// The model MI300A, with processor and GPU on one socket. Its monitor does not show this.
 const MI300A: &str = "0x74a0";
 
-const NO_SENSOR_CURE: &str = "sudo dmesg | grep amdgpu says whether its power management is on";
-const UNKNOWN_CURE: &str = "rocminfo lists the GPUs that there are, and their UUIDs; HIP reads CUDA_VISIBLE_DEVICES \
-too where HIP_VISIBLE_DEVICES is unset";
+const NO_SENSOR_CURE: &str = "check whether its power management is on: sudo dmesg | grep amdgpu";
+const UNKNOWN_CURE: &str = "compare with the GPUs and UUIDs that rocminfo lists; if HIP_VISIBLE_DEVICES is unset, HIP reads \
+CUDA_VISIBLE_DEVICES";
 
-/// A card of this driver's.
+/// A card of the amdgpu driver.
 struct AmdGpu {
     card: Card,
     monitor: Option<PathBuf>,
     sensor: Option<Result<Sensor, Silent>>,
-    /// The die before it, which measures both.
+    /// The index of the die whose sensor also measures this one. None: its own sensor does.
     measured_by: Option<usize>,
 }
 
-/// Finds the cards that are this job's and opens their sensors.
+/// Opens the sensors of this job's cards.
 pub fn open(options: &Options) -> Opened {
     let selection = &options.gpus.amd;
     let cards = Card::all(&options.sysroot).into_iter().filter(|card| !card.id().starts_with(PARTITION));
@@ -49,7 +51,7 @@ pub fn open(options: &Options) -> Opened {
     }
     let counts_cpu = options.components.contains(&DeviceKind::Cpu);
     if counts_cpu && gpus.iter().all(AmdGpu::is_apu) {
-        return absent(NAME, "no AMD GPU here but in the processor, which is counted with it");
+        return absent(NAME, "no AMD GPU here except in the processor, where it is counted");
     }
     let offered = offer(options, &gpus);
     if offered.is_empty() {
@@ -62,7 +64,9 @@ pub fn open(options: &Options) -> Opened {
     let (picked, unknown) = selection.pick(&ids);
     let picked: Vec<usize> = picked.iter().filter_map(|one| Some(offered.get(one.place)?.gpu)).collect();
     let mut sensors = Sensors::new(NAME);
-    unknown.into_iter().for_each(|what| sensors.leave_out(what, Some(UNKNOWN_CURE)));
+    for what in unknown {
+        sensors.leave_out(what, Some(UNKNOWN_CURE));
+    }
     join_dies(&mut gpus);
     for place in 0..gpus.len() {
         let is_part = |&die: &usize| gpus.get(die).is_some_and(|gpu| gpu.measured_by == Some(place));
@@ -72,10 +76,10 @@ pub fn open(options: &Options) -> Opened {
             continue;
         }
         let mut notes = dies_note(&gpus, &dies, &picked);
-        let count = |places: &mut dyn Iterator<Item = usize>| places.filter(|&gpu| gpu == place).count();
-        let (ours, all) = (count(&mut picked.iter().copied()), count(&mut offered.iter().map(|one| one.gpu)));
+        let ours = picked.iter().filter(|&&gpu| gpu == place).count();
+        let all = offered.iter().filter(|one| one.gpu == place).count();
         if ours < all && ours > 0 {
-            notes.push(format!("the whole card is counted, of which this job has {ours} of {all} parts"));
+            notes.push(format!("the whole card is counted; this job has {ours} of {all} parts"));
         }
         if let Some(gpu) = gpus.get_mut(place) {
             gpu.take_part(notes, counts_cpu, &mut sensors);
@@ -84,13 +88,13 @@ pub fn open(options: &Options) -> Opened {
     sensors.finish(true)
 }
 
-/// What the job may choose from: a card, or a part of one.
+/// A card, or a partition of one, that the job may choose.
 struct AmdOffer {
     gpu: usize,
     ids: Vec<String>,
 }
 
-/// What the runtime shows this process, in its order; all cards where it has nothing to say, or all are asked for.
+/// The GPUs that ROCm shows to this process, in ROCm's order. All cards if ROCm has no list, or for `devices=all`.
 fn offer(options: &Options, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
     let nodes = Some(&options.sysroot).filter(|_| options.devices != "all").and_then(|sysroot| kfd::gpus(sysroot));
     let Some(nodes) = nodes else {
@@ -103,7 +107,7 @@ fn offer(options: &Options, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
     nodes.into_iter().filter_map(of_node).collect()
 }
 
-/// Finds the dies without a sensor behind one of the same model that has one.
+/// Assigns each die without a sensor to the die before it, if that is of the same model and has a sensor.
 fn join_dies(gpus: &mut [AmdGpu]) {
     for place in 1..gpus.len() {
         let (before, after) = gpus.split_at_mut(place);
@@ -121,7 +125,7 @@ fn is_absent(sensor: &Result<Sensor, Silent>) -> bool {
     sensor.as_ref().is_err_and(Silent::is_absent)
 }
 
-/// What the sensor of several dies counts, and which of them are this job's.
+/// A note on a sensor of several dies: which dies it counts, and which of them are this job's.
 fn dies_note(gpus: &[AmdGpu], dies: &[usize], picked: &[usize]) -> Vec<String> {
     if dies.len() < 2 {
         return Vec::new();
@@ -131,29 +135,28 @@ fn dies_note(gpus: &[AmdGpu], dies: &[usize], picked: &[usize]) -> Vec<String> {
     };
     let all = format!("one sensor counts the dies {}", names(&mut dies.iter()).join(" and "));
     let ours = names(&mut dies.iter().filter(|die| picked.contains(die)));
-    let share =
-        if ours.len() < dies.len() { format!(", of which this job has {}", ours.join(" and ")) } else { String::new() };
+    let share = if ours.len() < dies.len() { format!("; this job has {}", ours.join(" and ")) } else { String::new() };
     vec![all + &share]
 }
 
-/// More than this, W, the card cannot draw: three times the highest limit that its driver allows. A limit of 0, or of
-/// less than any card runs on, is none.
-fn most_watts(monitor: &Path) -> f64 {
-    const LEAST_LIMIT_W: f64 = 5.0;
+/// Highest plausible power of the card, W: three times the highest limit of its driver. A limit below 5 W counts as
+/// unknown.
+fn max_watts(monitor: &Path) -> f64 {
+    const MIN_LIMIT_W: f64 = 5.0;
     let limit = number_file::text(&monitor.join("power1_cap_max")).ok().and_then(|text| text.parse::<f64>().ok());
-    let limit_w = limit.map(|microwatts| microwatts * 1e-6).filter(|watts| *watts >= LEAST_LIMIT_W);
+    let limit_w = limit.map(|microwatts| microwatts * 1e-6).filter(|watts| *watts >= MIN_LIMIT_W);
     limit_w.map_or(MAX_GPU_W, |watts| (3.0 * watts).min(MAX_GPU_W))
 }
 
 impl AmdGpu {
-    /// The card, if it is AMD's.
+    /// Returns the card if it is AMD's.
     fn look(card: Card) -> Option<AmdGpu> {
-        let monitor = card.monitor(&[NAME]);
+        let monitor = card.monitor(&[NAME.as_str()]);
         if monitor.is_none() && card.text("vendor").as_deref() != Some(VENDOR) {
             return None;
         }
         let candidates = |dir: &Path| {
-            let max_watts = most_watts(dir);
+            let max_watts = max_watts(dir);
             let power = |file: &str| Sensor::power(dir.join(file), 1e-6, max_watts);
             let powers = ["power1_average", "power1_input"].map(|file| dir.join(file));
             let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W).beside(powers);
@@ -163,18 +166,19 @@ impl AmdGpu {
         Some(AmdGpu { card, monitor, sensor, measured_by: None })
     }
 
-    /// Its UUID as the runtime writes it, and its address.
+    /// The card's UUID in ROCm's form, and its address.
     fn ids(&self) -> Vec<String> {
         let uuid = self.card.text("unique_id").map(|id| format!("GPU-{}", id.trim_start_matches("0x")));
         uuid.into_iter().chain([self.card.id().to_owned()]).collect()
     }
 
-    /// Only a processor with graphics measures its northbridge's voltage.
+    /// Whether the GPU is part of a processor. Only such a GPU measures the voltage of its northbridge.
     fn is_apu(&self) -> bool {
         let label = self.monitor.as_ref().map(|dir| number_file::text(&dir.join("in1_label")));
         matches!(label, Some(Ok(label)) if label == "vddnb")
     }
 
+    /// Adds the card's sensor to `sensors`, or the reason why it has none.
     fn take_part(&mut self, mut notes: Vec<String>, counts_cpu: bool, sensors: &mut Sensors) {
         let name = &self.card.name;
         if self.is_apu() && counts_cpu {
@@ -207,7 +211,7 @@ mod tests {
     use crate::measurement::reading::{Fault, Value};
     use crate::measurement::source::sysfs::test_tree::TestTree;
 
-    /// A card at an address, with these files in its monitor and its device's folder.
+    /// Writes a card at an address, with files in its monitor's and its device's folder.
     fn card(tree: &TestTree, number: u32, address: &str, files: &[(&str, &str)]) {
         let device = format!("sys/devices/pci0000:00/{address}");
         tree.write(&format!("{device}/vendor"), "0x1002\n");
@@ -222,7 +226,7 @@ mod tests {
     const POWER: (&str, &str) = ("hwmon/power1_average", "300000000\n");
 
     #[test]
-    fn counters_before_averages_before_inputs_and_cards_in_the_order_of_the_bus() {
+    fn the_best_sensor_of_each_card_is_opened_in_the_order_of_the_bus() {
         let tree = TestTree::new("amd");
         card(&tree, 0, "0000:c1:00.0", &[POWER, ("hwmon/power1_input", "9000000\n"), ("device", "0x7550\n")]);
         card(&tree, 1, "0000:03:00.0", &[("hwmon/energy1_input", "5000000\n"), POWER, ("product_name", "MI210\n")]);
@@ -243,11 +247,11 @@ mod tests {
         tree.remove("sys/devices/pci0000:00/0000:41:00.0/hwmon/hwmon2/power1_input");
         tree.write("sys/devices/pci0000:00/0000:c1:00.0/hwmon/hwmon0/power1_average", "4295000000\n");
         assert_eq!(TestTree::values(&mut *source), [Err(Fault::Empty), Err(Fault::Gone), Ok(Value::Watts(4295.0))]);
-        assert!(!source.channels()[2].quantity.allows(4295.0), "what its meter makes of it is a fault");
+        assert!(!source.channels()[2].quantity.allows(4295.0), "its meter takes it for a fault");
     }
 
     #[test]
-    fn the_job_s_cards_alone_by_number_or_uuid() {
+    fn cards_are_chosen_by_number_or_uuid() {
         let tree = TestTree::new("amd-picked");
         for (number, address, id) in [(0, "0000:c1:00.0", "c0ffee"), (1, "0000:03:00.0", "beef")] {
             card(&tree, number, address, &[POWER, ("unique_id", id)]);
@@ -270,16 +274,16 @@ mod tests {
         assert!(ids("0").1[0].reason.contains("cgroup"), "the node's text is hidden from us");
         tree.link("sys/class/drm/card2/device", "../../../devices/platform/amdgpu_xcp_0");
         (2..4).for_each(|number| node(number, 0xc100 | number << 28));
-        assert_eq!(ids("1").0, ["gpu AMD GPU card0 0000:c1:00.0"], "the only card that is shown has every number");
+        assert_eq!(ids("1").0, ["gpu AMD GPU card0 0000:c1:00.0"], "the only visible card has every number");
         let note = open(&tree.options("devices=1", &[])).0.unwrap().channels()[0].note.clone().unwrap();
         assert!(note.ends_with("this job has 1 of 2 parts"), "{note}");
         assert_eq!(ids("GPU-0000000000c0ffee").0, ["gpu AMD GPU card0 0000:c1:00.0"]);
         assert_eq!(open(&tree.options("devices=all", &[])).0.unwrap().channels().len(), 2);
     }
 
-    /// As a report from the field has it: four cards, and a program that sets only CUDA's variable.
+    /// Four cards, and a program that sets only CUDA's variable, as a user reported.
     #[test]
-    fn cards_by_the_variables_of_hip_and_cuda() {
+    fn cards_are_chosen_by_the_variables_of_hip_and_cuda() {
         let tree = TestTree::new("amd-cuda");
         for number in 1..5 {
             let id = format!("{number:016x}");
@@ -307,7 +311,7 @@ mod tests {
             (&[("CUDA_VISIBLE_DEVICES", "-1")], vec![], "CUDA_VISIBLE_DEVICES=-1: this job has no GPU"),
             (&[("CUDA_VISIBLE_DEVICES", "10000"), ("GPU_DEVICE_ORDINAL", "10000")], vec![], "has no GPU"),
             (&[("CUDA_VISIBLE_DEVICES", "GPU-4b2c1a9f-8d3e-6f7a-b5c9-2e4d8a1f6c3b")], vec![], "HIP_VISIBLE_DEVICES"),
-            (&[("CUDA_VISIBLE_DEVICES", "MIG-4b2c1a9f")], vec![], "in HIP_VISIBLE_DEVICES where"),
+            (&[("CUDA_VISIBLE_DEVICES", "MIG-4b2c1a9f")], vec![], "in HIP_VISIBLE_DEVICES if"),
             (&[("NVIDIA_VISIBLE_DEVICES", "void"), ("SLURM_JOB_GPUS", "0-1")], vec!["1", "2"], ""),
         ] {
             let (ids, reported) = found(variables);
@@ -337,12 +341,12 @@ mod tests {
         assert!(all[1].1.ends_with("0000:c9:00.0 and 0000:ce:00.0"), "{all:?}");
         let second = open("3");
         assert!(second.len() == 1 && second[0].0 == "0000:c9:00.0", "{second:?}");
-        assert!(second[0].1.contains("of which this job has 0000:ce:00.0"), "{second:?}");
+        assert!(second[0].1.contains("this job has 0000:ce:00.0"), "{second:?}");
         assert_eq!(open("0,1").len(), 1);
     }
 
     #[test]
-    fn what_has_no_sensor_or_belongs_to_the_processor_is_said() {
+    fn a_card_without_a_sensor_or_in_the_processor_is_reported() {
         let (source, why) = open(&TestTree::new("amd-none").options("", &[]));
         assert!(source.is_none() && why[0].reason == "no AMD GPU here" && why[0].cure.is_none());
         let tree = TestTree::new("amd-apu");
@@ -351,7 +355,7 @@ mod tests {
         card(&tree, 1, "0000:03:00.0", &[("device", "0x67df\n")]);
         card(&tree, 2, "0000:08:00.0", &[("hwmon/power1_average", "N/A\n"), ("device", "0x7550\n")]);
         let (source, why) = open(&tree.options("", &[]));
-        assert_eq!(TestTree::channels(&*source.unwrap()), ["gpu AMD GPU card2 0000:08:00.0"], "it may yet answer");
+        assert_eq!(TestTree::channels(&*source.unwrap()), ["gpu AMD GPU card2 0000:08:00.0"], "it may answer later");
         let reasons: Vec<&str> = why.iter().map(|u| u.reason.as_str()).collect();
         assert!(reasons[0].contains("card1/device/hwmon/hwmon1/power1_input: not found"), "{reasons:?}");
         assert!(reasons[1].contains("card0 is part of the processor"), "{reasons:?}");

@@ -1,4 +1,4 @@
-//! Graphics cards as the kernel lists them under /sys/class/drm, each with its hardware monitors.
+//! The graphics cards that the kernel lists under `/sys/class/drm`, and their hardware monitors.
 
 use crate::measurement::gpu_selection::Vendor;
 use crate::measurement::source::sysfs::number_file;
@@ -6,7 +6,7 @@ use crate::os;
 use crate::sanitize;
 use std::path::{Path, PathBuf};
 
-/// What a folder holds whose names begin so, numbers in their order.
+/// The entries of a folder whose names are `beginning` and a number, in the order of the numbers.
 pub fn numbered(folder: &Path, beginning: &str) -> Vec<(u32, PathBuf)> {
     let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix(beginning)?.parse().ok();
     let mut found: Vec<(u32, PathBuf)> =
@@ -17,17 +17,17 @@ pub fn numbered(folder: &Path, beginning: &str) -> Vec<(u32, PathBuf)> {
 
 /// A graphics card.
 pub struct Card {
-    /// "card0".
+    /// The kernel's name, "card0".
     pub name: String,
-    /// The folder of its device.
+    /// The folder of the card's device.
     pub device: PathBuf,
-    /// Its address on the PCI bus, "0000:c1:00.0"; for others their bus's name, where one is known.
+    /// The address on the PCI bus, "0000:c1:00.0", or the name on another bus. None: unknown.
     pub address: Option<String>,
 }
 
 impl Card {
-    /// All of them in the order of the PCI bus, by which the vendors' runtimes number them; connectors
-    /// (card0-DP-1) are none.
+    /// All cards in the order of the PCI bus, in which the vendors' runtimes number them. Connectors (card0-DP-1) are
+    /// left out.
     pub fn all(sysroot: &Path) -> Vec<Card> {
         let mut cards: Vec<Card> = numbered(&sysroot.join("sys/class/drm"), "card")
             .into_iter()
@@ -43,27 +43,27 @@ impl Card {
         cards
     }
 
-    /// The vendors of the cards that there are: of those whose GPUs this library reads.
+    /// The vendors of the cards, of those that this library can read.
     pub fn vendors(sysroot: &Path) -> Vec<Vendor> {
         const NUMBERS: [(&str, Vendor); 3] =
             [("0x10de", Vendor::Nvidia), ("0x1002", Vendor::Amd), ("0x8086", Vendor::Intel)];
         let found: Vec<String> = Card::all(sysroot).iter().filter_map(|card| card.text("vendor")).collect();
-        let is_there = |(number, _): &(&str, Vendor)| found.iter().any(|text| text == number);
-        NUMBERS.into_iter().filter(is_there).map(|(_, vendor)| vendor).collect()
+        let exists = |(number, _): &(&str, Vendor)| found.iter().any(|text| text == number);
+        NUMBERS.into_iter().filter(exists).map(|(_, vendor)| vendor).collect()
     }
 
-    /// A file of its device's.
+    /// The text of a file in the device's folder. None: missing or empty.
     pub fn text(&self, file: &str) -> Option<String> {
         number_file::text(&self.device.join(file)).ok().filter(|text| !text.is_empty())
     }
 
-    /// Its hardware monitor of one of these names.
+    /// The folder of the first hardware monitor with one of these names.
     pub fn monitor(&self, names: &[&str]) -> Option<PathBuf> {
         let is_it = |dir: &Path| number_file::text(&dir.join("name")).is_ok_and(|name| names.contains(&name.as_str()));
         numbered(&self.device.join("hwmon"), "hwmon").into_iter().map(|(_, dir)| dir).find(|dir| is_it(dir))
     }
 
-    /// Its address, else its name.
+    /// The address, else the name.
     pub fn id(&self) -> &str {
         self.address.as_ref().unwrap_or(&self.name)
     }

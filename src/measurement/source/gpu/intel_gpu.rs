@@ -1,8 +1,8 @@
 //! Intel's discrete GPUs through the kernel's i915 and xe drivers (Documentation/ABI/testing/
 //! sysfs-driver-intel-i915-hwmon and sysfs-driver-intel-xe-hwmon): the card's energy counter, else its package's.
 //!
-//! The monitors of i915's single tiles (i915_gt0, …) are parts of the card's and never added; they say how many there are. Graphics that are
-//! part of a processor have no monitor: their energy is in the processor's.
+//! i915 also has a monitor for each tile (i915_gt0, …). The card's counter includes the tiles, so these monitors only
+//! give the number of tiles. Graphics in a processor have no monitor. Their energy is in that of the processor.
 
 use super::drm_card::{Card, numbered};
 use crate::measurement::channel::DeviceKind;
@@ -11,20 +11,24 @@ use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "intel_gpu";
+const NAME: SourceName = SourceName::IntelGpu;
+/// Intel's number on the PCI bus.
 const VENDOR: &str = "0x8086";
+/// The names of a card's monitor.
 const DRIVERS: [&str; 2] = ["i915", "xe"];
 
-/// More tiles than any card has are not believed.
-const MOST_TILES: usize = 16;
+/// Tiles of a card; more are not plausible.
+const MAX_TILES: usize = 16;
 
-const UNKNOWN_CURE: &str = "sycl-ls lists the GPUs that there are; ZE_FLAT_DEVICE_HIERARCHY says whether they are tiles (FLAT) or cards (COMPOSITE)";
-const NO_SENSOR_CURE: &str = "load a driver that counts its energy: i915 since Linux 6.2, xe since 6.8";
+const UNKNOWN_CURE: &str = "compare with the GPUs that sycl-ls lists; they are tiles if ZE_FLAT_DEVICE_HIERARCHY is FLAT, \
+    and cards if it is COMPOSITE";
+const NO_SENSOR_CURE: &str = "load a driver that counts its energy: i915 since Linux 6.2, or xe since 6.8";
 
-/// How many tiles all cards have together.
+/// Tiles of all cards together.
 pub fn tiles(sysroot: &Path) -> usize {
     Card::all(sysroot)
         .into_iter()
@@ -34,13 +38,13 @@ pub fn tiles(sysroot: &Path) -> usize {
         .sum()
 }
 
-/// A card, and its monitor where it has one.
+/// A card, and its monitor if it has one.
 struct IntelGpu {
     card: Card,
     monitor: Option<PathBuf>,
 }
 
-/// Finds the cards that are this job's and opens their sensors.
+/// Opens the sensors of this job's cards.
 pub fn open(options: &Options) -> Opened {
     let selection = &options.gpus.intel;
     let mut gpus: Vec<IntelGpu> = Card::all(&options.sysroot).into_iter().filter_map(IntelGpu::look).collect();
@@ -56,13 +60,15 @@ pub fn open(options: &Options) -> Opened {
     if selection.process {
         return (None, vec![by_process(NAME)]);
     }
-    // Level Zero numbers discrete cards first, as the faster ones.
+    // Level Zero numbers discrete cards first, because they are faster.
     gpus.sort_by_key(|gpu| gpu.monitor.is_none() && !selection.orders_by_bus());
     let offered: Vec<(Vec<String>, usize)> =
         gpus.iter().map(|gpu| (vec![gpu.card.id().to_owned()], gpu.tiles())).collect();
     let (picked, unknown) = selection.pick_tiles(&offered);
     let mut sensors = Sensors::new(NAME);
-    unknown.into_iter().for_each(|what| sensors.leave_out(what, Some(UNKNOWN_CURE)));
+    for what in unknown {
+        sensors.leave_out(what, Some(UNKNOWN_CURE));
+    }
     for one in picked {
         let Some(gpu) = gpus.get(one.place) else { continue };
         gpu.take_part(&one.tiles, &mut sensors);
@@ -71,15 +77,14 @@ pub fn open(options: &Options) -> Opened {
 }
 
 impl IntelGpu {
-    /// The card, if it is Intel's.
+    /// Returns the card if it is Intel's.
     fn look(card: Card) -> Option<IntelGpu> {
         let monitor = card.monitor(&DRIVERS);
         (monitor.is_some() || card.text("vendor").as_deref() == Some(VENDOR)).then_some(IntelGpu { card, monitor })
     }
 
-    /// How many tiles it has. i915 gives each a monitor of its own (i915_gt0, …), or at least a folder of the card's
-    /// (gt/gt0, …); xe gives each a folder of the device's (tile0, …). Graphics in a processor are one, whatever
-    /// engines they have beside it.
+    /// The number of tiles. i915 has a monitor for each tile (i915_gt0, …), or at least a folder below the card
+    /// (gt/gt0, …). xe has a folder for each below the device (tile0, …). Graphics in a processor count as one tile.
     fn tiles(&self) -> usize {
         if self.monitor.is_none() {
             return 1;
@@ -90,9 +95,10 @@ impl IntelGpu {
         let folders = |dir: PathBuf, name: &str| numbered(&dir, name).len();
         let by_card = self.card.device.parent().map_or(0, |card| folders(card.join("gt"), "gt"));
         let counts = [of_tiles.count(), folders(self.card.device.clone(), "tile"), by_card];
-        counts.into_iter().find(|&count| count > 0).map_or(1, |count| count.min(MOST_TILES))
+        counts.into_iter().find(|&count| count > 0).map_or(1, |count| count.min(MAX_TILES))
     }
 
+    /// Adds the card's sensor to `sensors`, or the reason why it has none. `ours` are the tiles of this job.
     fn take_part(&self, ours: &[usize], sensors: &mut Sensors) {
         let name = &self.card.name;
         let Some(monitor) = &self.monitor else {
@@ -106,16 +112,16 @@ impl IntelGpu {
             Some(found) => found,
             None => return,
         };
-        let (mut notes, all) = (Vec::new(), self.tiles());
+        let mut notes = Vec::new();
+        let all = self.tiles();
         if ours.len() < all {
             let names: Vec<String> = ours.iter().map(usize::to_string).collect();
-            let (count, names) = (ours.len(), names.join(", "));
-            notes.push(format!(
-                "the whole card is counted, of which this job has {count} of {all} tiles: number {names}"
-            ));
+            let count = ours.len();
+            let names = names.join(", ");
+            notes.push(format!("the whole card is counted; this job has {count} of {all} tiles: number {names}"));
         }
         if is_package {
-            notes.push("its package alone is counted, without the card's memory and board".into());
+            notes.push("only its package is counted, without the card's memory and board".into());
         }
         let device = format!("Intel GPU {name}");
         sensors.add(
@@ -125,8 +131,8 @@ impl IntelGpu {
     }
 }
 
-/// The sensor of the whole card, else of its package; and whether it is the latter. The first counter is the
-/// card's and the second the package's, unless labels say otherwise.
+/// The sensor of the whole card, else of its package. True: it is the package's. Without labels the first counter is
+/// the card's and the second the package's.
 fn sensor(monitor: &Path) -> Option<(Result<Sensor, Silent>, bool)> {
     let label = |number: u32| number_file::text(&monitor.join(format!("energy{number}_label"))).ok();
     let labelled = |name: &str| (1..=2).find(|&number| label(number).as_deref() == Some(name));
@@ -149,7 +155,7 @@ mod tests {
     use crate::measurement::reading::{Fault, Value};
     use crate::measurement::source::sysfs::test_tree::TestTree;
 
-    /// A discrete card with a monitor of this name and files.
+    /// Writes a discrete card, with a monitor of this name and files.
     fn card(tree: &TestTree, number: u32, address: &str, driver: &str, files: &[(&str, &str)]) {
         let device = format!("sys/devices/pci0000:00/{address}");
         tree.write(&format!("{device}/vendor"), "0x8086\n");
@@ -161,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_card_is_counted_and_its_parts_are_not_added() {
+    fn a_card_is_counted_without_its_parts() {
         let tree = TestTree::new("intel");
         card(&tree, 2, "0000:4d:00.0", "i915\n", &[("energy1_input", "7000000\n")]);
         let tile = "sys/devices/pci0000:00/0000:4d:00.0/hwmon/hwmon1";
@@ -185,8 +191,8 @@ mod tests {
         let counts = [3_000_000, 2_000_000, 7_000_000].map(|count| Ok(Value::Count(count)));
         assert_eq!((TestTree::values(&mut *source), unavailable), (counts.to_vec(), Vec::new()));
         let notes: Vec<bool> = source.channels().iter().map(|channel| channel.note.is_some()).collect();
-        assert_eq!(notes, [false, true, false], "the package is said to be one");
-        assert_eq!(source.max_gap_ns(), 60_000_000_000, "the kernel's counter is kept from wrapping");
+        assert_eq!(notes, [false, true, false], "the package has a note");
+        assert_eq!(source.max_gap_ns(), 60_000_000_000, "the kernel's counter must not wrap unseen");
         tree.remove("sys/devices/pci0000:00/0000:03:00.0/hwmon/hwmon3/energy1_input");
         tree.write("sys/devices/pci0000:00/0000:4d:00.0/hwmon/hwmon2/energy1_input", "-1\n");
         assert_eq!(TestTree::values(&mut *source)[0], Err(Fault::Gone));
@@ -248,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_said() {
+    fn cards_that_are_left_out_are_reported() {
         let tree = TestTree::new("intel-none");
         assert_eq!(open(&tree.options("", &[])).1[0].reason, "no Intel GPU here");
         tree.write("sys/class/drm/card0/device/vendor", "0x8086\n");
@@ -257,7 +263,7 @@ mod tests {
         card(&tree, 1, "0000:03:00.0", "xe\n", &[("in1_input", "800\n")]);
         card(&tree, 2, "0000:04:00.0", "xe\n", &[("energy1_input", "\n")]);
         let (source, why) = open(&tree.options("", &[]));
-        assert_eq!(TestTree::channels(&*source.unwrap()), ["gpu Intel GPU card2 0000:04:00.0"], "it may yet answer");
+        assert_eq!(TestTree::channels(&*source.unwrap()), ["gpu Intel GPU card2 0000:04:00.0"], "it may answer later");
         let reasons: Vec<&str> = why.iter().map(|u| u.reason.as_str()).collect();
         assert!(reasons[0].ends_with("power1_input: not found"), "{reasons:?}");
         assert!(reasons[1].ends_with("energy1_input: it is empty"), "{reasons:?}");

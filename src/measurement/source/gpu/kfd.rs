@@ -1,23 +1,24 @@
-//! The GPUs that the kernel's compute driver for AMD shows this process, in the order in which ROCm numbers them
-//! (linux/drivers/gpu/drm/amd/amdkfd/kfd_topology.c). A cgroup that keeps a GPU from a job, as SLURM makes it or
-//! a container, hides it here and leaves it in the rest of /sys; the numbers then count what is shown.
+//! The GPUs that the kernel's compute driver for AMD shows to this process, in ROCm's order
+//! (linux/drivers/gpu/drm/amd/amdkfd/kfd_topology.c). A cgroup of SLURM or of a container hides GPUs here, but not in
+//! the rest of `/sys`. ROCm numbers the GPUs that are left.
 
 use super::drm_card::numbered;
 use crate::os;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// A GPU, or one part of a divided one.
+/// A GPU, or a partition of one.
 pub struct Node {
-    /// Its card's address on the PCI bus.
+    /// The card's address on the PCI bus.
     pub address: String,
-    /// As the runtime writes it.
+    /// The UUID in ROCm's form. None: the GPU has none, or it is that of an earlier partition.
     pub uuid: Option<String>,
 }
 
-/// Those that this process may use; None where the driver knows of none at all.
+/// The GPUs that this process may use. None: the driver has no GPU at all.
 pub fn gpus(sysroot: &Path) -> Option<Vec<Node>> {
-    let (mut nodes, mut hides_some) = (Vec::<Node>::new(), false);
+    let mut nodes = Vec::<Node>::new();
+    let mut hides_some = false;
     for (_, folder) in numbered(&sysroot.join("sys/class/kfd/kfd/topology/nodes"), "") {
         let Ok(text) = os::text::read(&folder.join("properties"), os::text::MAX_SYS_BYTES) else {
             hides_some = true;
@@ -28,9 +29,9 @@ pub fn gpus(sysroot: &Path) -> Option<Vec<Node>> {
             pairs.filter_map(|(name, value)| Some((name, value.trim().parse().ok()?))).collect();
         let of = |name: &str| properties.get(name).copied().unwrap_or(0);
         if of("simd_count") == 0 {
-            continue; // a processor
+            continue; // A node without SIMD units is a processor.
         }
-        // The function is 0 for every GPU; in divided ones its bits and those above 16 tell the parts apart.
+        // Every GPU has the function 0. The bits of the function and those above 16 number the partitions.
         let (domain, place) = (of("domain"), of("location_id"));
         let address = format!("{domain:04x}:{:02x}:{:02x}.0", (place >> 8) & 0xff, (place >> 3) & 0x1f);
         let uuid = Some(of("unique_id")).filter(|&id| id > 0).map(|id| format!("GPU-{id:016x}"));
@@ -47,7 +48,7 @@ mod tests {
     use crate::measurement::source::sysfs::test_tree::TestTree;
 
     #[test]
-    fn gpus_in_the_driver_s_order_without_processors_and_what_is_hidden() {
+    fn gpus_are_listed_in_the_drivers_order_without_processors_and_hidden_ones() {
         let tree = TestTree::new("kfd");
         let root = tree.options("", &[]).sysroot;
         assert!(gpus(&root).is_none());
@@ -55,7 +56,7 @@ mod tests {
             tree.write(&format!("sys/class/kfd/kfd/topology/nodes/{number}/{file}"), text);
         };
         node(0, "properties", "cpu_cores_count 64\nsimd_count 0\nlocation_id 0\n");
-        assert!(gpus(&root).is_none(), "a processor alone says nothing of GPUs");
+        assert!(gpus(&root).is_none(), "a processor alone gives no order of GPUs");
         node(10, "properties", "simd_count 416\nlocation_id 49408\ndomain 0\nunique_id 12648430\n");
         node(4, "properties", "simd_count 416\nlocation_id 268436224\ndomain 1\nunique_id 12648430\n");
         node(5, "gpu_id", "7\n");

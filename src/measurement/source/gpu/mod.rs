@@ -9,6 +9,8 @@ pub mod kfd;
 pub mod nvml;
 pub mod nvml_device;
 pub mod nvml_error;
+pub mod nvml_library;
 pub mod nvml_open;
+pub mod nvml_request;
 pub mod nvml_search;
 pub mod superchip;

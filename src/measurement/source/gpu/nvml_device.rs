@@ -1,6 +1,5 @@
-//! NVIDIA GPUs being read: a counter (mJ) moves in steps of 20 to 100 ms. Where the energy at an instant is asked
-//! for, it is watched until its next step: then its values are known at two instants that are a step apart, with
-//! the instant between them.
+//! Readings of NVIDIA GPUs. An energy counter (mJ) is updated every 20 to 100 ms. At a mark it is watched until its
+//! next update. Its values are then known at two instants, one update apart, with the mark between them.
 
 use super::nvml_error::fault;
 use crate::clock::MonoNs;
@@ -13,68 +12,70 @@ use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
 use std::time::Duration;
 
-/// Power is refreshed every 100 ms: read twice as often, no value is missed.
+/// Time between two readings of a power, ns. The driver updates it every 100 ms, so no value is missed.
 const POWER_GAP_NS: u64 = 50_000_000;
-/// A counter is watched for a step so long at the most, ns.
-const LONGEST_WATCH_NS: u64 = 250_000_000;
-/// The time of a step is the middle one of so many.
-const STEPS_TO_TIME: usize = 3;
-/// Looks at a counter in the time of one step.
-const LOOKS_A_STEP: u64 = 8;
-/// Calls that take longer than this together, ns, are made side by side.
-const SLOW_NS: u64 = 4_000_000;
-/// How often to look, ns, until the time of a step is known.
-const FIRST_LOOK_NS: u64 = 2_000_000;
-/// A counter that has not moved for so long, ns, stands still: its power is read as if there were no counter.
+/// Longest time for which a counter is watched for its next update, ns.
+const MAX_WATCH_NS: u64 = 250_000_000;
+/// Updates whose median gives the time between two updates.
+const TIMED_STEPS: usize = 3;
+/// Reads of a watched counter between two updates.
+const READS_PER_STEP: u64 = 8;
+/// GPUs are read in parallel if their calls together take longer than this, ns.
+const PARALLEL_CALLS_NS: u64 = 4_000_000;
+/// Time between two reads of a watched counter until the time between its updates is known, ns.
+const FIRST_READ_GAP_NS: u64 = 2_000_000;
+/// A counter that does not change for this time, ns, is stalled. Its power is then read as often as without a counter.
 const STALL_NS: u64 = 200_000_000;
-/// While it moves, the power beside it is read this often, ns,
+/// Time between two readings of the power beside a counter that changes, ns.
 const BESIDE_GAP_NS: u64 = 1_000_000_000;
-/// and where calls are slow less often: once in the time of so many, but not more than this, ns, apart.
+/// That time is at least the duration of this number of calls, so that slow drivers are called less often.
 const CALLS_BESIDE: u64 = 100;
-const LONGEST_BESIDE_NS: u64 = 2_000_000_000;
+/// Longest time between two readings of the power beside a counter, ns.
+const MAX_BESIDE_GAP_NS: u64 = 2_000_000_000;
 
-/// What a GPU's power is read from.
+/// The call that returns a GPU's power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NvmlPower {
-    /// nvmlDeviceGetPowerUsage.
+    /// `nvmlDeviceGetPowerUsage`.
     Usage,
-    /// A field value, and its scope.
+    /// A field value: its id and its scope.
     Field(u32, u32),
 }
 
-/// What a GPU is read by.
+/// The meters of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NvmlMeters {
-    /// Its energy counter counts.
+    /// Whether it has an energy counter.
     pub has_counter: bool,
-    /// Its power: beside the counter, or instead.
+    /// The power, read beside the counter or instead of it.
     pub power: NvmlPower,
-    /// It cannot draw more than this, W.
+    /// Highest power that is possible, W.
     pub max_watts: f64,
-    /// They cover the whole module: processor, GPU and memory.
+    /// Whether the meters cover the whole module: processor, GPU and memory.
     pub has_module: bool,
 }
 
-/// A GPU being read.
+/// An NVIDIA GPU that is open.
 pub struct NvmlGpu {
     device: Device<'static>,
     meters: NvmlMeters,
-    /// What its counter showed last, mJ.
+    /// The counter's last value, mJ.
     last: Option<u64>,
-    /// When it was last seen to move, and when it was last read, ns.
+    /// When the counter last changed, ns.
     moved_at: MonoNs,
+    /// When the counter was last read, ns.
     read_at: MonoNs,
     /// When the power beside the counter was last read, ns.
     beside_at: MonoNs,
-    /// The time between two of its steps, ns, once known.
+    /// The time between two updates of the counter, ns. None: not known yet.
     step_ns: Option<u64>,
-    /// As it was timed, in order of length.
+    /// Measured times between two updates, ns, in ascending order.
     steps_timed: Vec<u64>,
-    /// What its last call took, ns.
+    /// The duration of the last call, ns.
     call_ns: u64,
 }
 
-/// GPUs that one driver reads.
+/// The NVIDIA GPUs of a run, as a source.
 #[derive(Default)]
 pub struct NvmlGpus {
     channels: Vec<Channel>,
@@ -99,17 +100,17 @@ impl Source for NvmlGpus {
     }
 
     fn read(&mut self, _clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
-        let results = self.side_by_side(|gpus| gpus.iter_mut().map(NvmlGpu::read_aged).collect());
+        let results = self.read_all(|gpus| gpus.iter_mut().map(NvmlGpu::read_aged).collect());
         collect(results, readings);
     }
 
     fn read_at_mark(&mut self, _clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
-        let results = self.side_by_side(watch);
+        let results = self.read_all(watch);
         collect(results, readings);
     }
 }
 
-/// What one GPU's reading brought: when, and what.
+/// The readings of one GPU: time, ns, and value.
 type Results = Vec<(MonoNs, Result<Value, Fault>)>;
 
 fn collect(results: Vec<Results>, readings: &mut Vec<Reading>) {
@@ -119,51 +120,51 @@ fn collect(results: Vec<Results>, readings: &mut Vec<Reading>) {
 }
 
 impl NvmlGpus {
-    /// Whether there is none.
+    /// Whether there is no GPU.
     pub fn is_empty(&self) -> bool {
         self.gpus.is_empty()
     }
 
-    /// Adds a GPU.
+    /// Adds a GPU and its channel.
     pub fn add(&mut self, channel: Channel, gpu: NvmlGpu) {
         self.channels.push(channel);
         self.gpus.push(gpu);
     }
 
-    /// Does the work for all GPUs together; where the driver takes so long that by the last one the counter of
-    /// the first has moved on, for each on a thread of its own.
-    fn side_by_side(&mut self, work: impl Fn(&mut [NvmlGpu]) -> Vec<Results> + Sync) -> Vec<Results> {
+    /// Reads all GPUs with `work` on this thread. If the driver is slow, each GPU is read on a thread of its own, so
+    /// that their readings are from the same time.
+    fn read_all(&mut self, work: impl Fn(&mut [NvmlGpu]) -> Vec<Results> + Sync) -> Vec<Results> {
         let in_turn: u64 = self.gpus.iter().map(|gpu| gpu.call_ns).sum();
-        if self.gpus.len() == 1 || in_turn < SLOW_NS {
+        if self.gpus.len() == 1 || in_turn < PARALLEL_CALLS_NS {
             return work(&mut self.gpus);
         }
         let work = &work;
         let results: Vec<Option<Results>> = std::thread::scope(|scope| {
-            let quick = || std::thread::Builder::new().name("ct-nvml".into()).stack_size(256 << 10);
-            let start = |gpu| quick().spawn_scoped(scope, move || work(gpu)).ok();
+            let builder = || std::thread::Builder::new().name("ct-nvml".into()).stack_size(256 << 10);
+            let start = |gpu| builder().spawn_scoped(scope, move || work(gpu)).ok();
             let threads: Vec<_> = self.gpus.chunks_mut(1).map(start).collect();
             threads.into_iter().map(|thread| thread.and_then(|thread| thread.join().ok()?.pop())).collect()
         });
-        // Where no thread could be started the work is done here.
+        // A GPU whose thread could not be started is read here.
         let in_turn = self.gpus.chunks_mut(1).zip(results);
         in_turn.map(|(gpu, results)| results.or_else(|| work(gpu).pop()).unwrap_or_default()).collect()
     }
 }
 
-/// Looks at these GPUs' counters until each has moved, or cannot be expected to.
+/// Reads the counters of these GPUs until each has been updated, or cannot be expected to be.
 fn watch(gpus: &mut [NvmlGpu]) -> Vec<Results> {
     let start = os::monotonic_ns();
     let mut watches: Vec<Watch> = gpus.iter_mut().map(Watch::start).collect();
-    while watches.iter().any(|watch| watch.is_on) && os::monotonic_ns() < start + LONGEST_WATCH_NS {
+    while watches.iter().any(|watch| watch.is_on) && os::monotonic_ns() < start + MAX_WATCH_NS {
         let pause = watches.iter().filter(|watch| watch.is_on).map(Watch::pause_ns).min();
         os::pause(Duration::from_nanos(pause.unwrap_or_default()));
-        watches.iter_mut().filter(|watch| watch.is_on).for_each(Watch::look);
+        watches.iter_mut().filter(|watch| watch.is_on).for_each(Watch::read);
     }
     watches.into_iter().map(Watch::finish).collect()
 }
 
 impl NvmlGpu {
-    /// A GPU to be read by these meters.
+    /// A GPU with these meters, not read yet.
     pub fn new(device: Device<'static>, meters: NvmlMeters) -> NvmlGpu {
         NvmlGpu {
             device,
@@ -178,18 +179,18 @@ impl NvmlGpu {
         }
     }
 
-    fn stands_still(&self) -> bool {
+    fn is_stalled(&self) -> bool {
         self.read_at > self.moved_at + STALL_NS
     }
 
-    /// Its count or power, and when that was asked.
+    /// Reads the counter, or the power if there is no counter. Returns the time, ns, and the value.
     fn read(&mut self) -> (MonoNs, Result<Value, Fault>) {
         if !self.meters.has_counter {
             return self.read_power(Value::Watts);
         }
         let (at, count) = self.ask(Device::total_energy_consumption);
         if let Err(NvmlError::NotSupported) = count {
-            // The driver has found out by now: its power counts from here on.
+            // Some drivers report this only after a while. From here on the power counts.
             self.meters.has_counter = false;
             return self.read_power(Value::Watts);
         }
@@ -202,7 +203,7 @@ impl NvmlGpu {
         (at, count.map(Value::Count).map_err(|error| fault(&error)))
     }
 
-    /// Its power, and when that was asked.
+    /// Reads the power. Returns the time, ns, and the value.
     fn read_power(&mut self, value: impl Fn(f64) -> Value) -> (MonoNs, Result<Value, Fault>) {
         let power = self.meters.power;
         let (at, watts) = self.ask(|device| match power {
@@ -211,14 +212,14 @@ impl NvmlGpu {
                 os::nvml_watts(device, &[(field, scope)])?.pop().unwrap_or(Err(NvmlError::NoData))
             }
         });
-        // A counter's own bound allows for its steps, a power's does not.
+        // The bound of a counter allows for its update steps. A power has no steps, so its own bound is checked here.
         match watts {
             Ok(watts) if !(0.0..=self.meters.max_watts).contains(&watts) => (at, Err(Fault::Implausible)),
             watts => (at, watts.map(value).map_err(|error| fault(&error))),
         }
     }
 
-    /// Makes a call of the driver; when that was, and what it answered.
+    /// Calls the driver. Returns the middle of the call, ns, and the answer.
     fn ask<T>(
         &mut self,
         call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>,
@@ -229,20 +230,21 @@ impl NvmlGpu {
         (before + self.call_ns / 2, answer)
     }
 
-    /// Its count or power for the instant it holds for: a count is half a step old on average. And the power beside it.
+    /// Reads the counter or the power, and if it is time the power beside the counter. A count is dated half an update
+    /// back, because it is that old on average.
     fn read_aged(&mut self) -> Results {
         let (at, value) = self.read();
         let age = self.step_ns.filter(|_| self.meters.has_counter).map_or(0, |step| step / 2);
         std::iter::once((at - age, value)).chain(self.read_beside()).collect()
     }
 
-    /// The power beside the counter, where it is time for that.
+    /// Reads the power beside the counter if it is time.
     fn read_beside(&mut self) -> Option<(MonoNs, Result<Value, Fault>)> {
-        let gap_ns = match self.stands_still() {
+        let gap_ns = match self.is_stalled() {
             true => POWER_GAP_NS / 2,
-            false => (CALLS_BESIDE * self.call_ns).clamp(BESIDE_GAP_NS, LONGEST_BESIDE_NS),
+            false => (CALLS_BESIDE * self.call_ns).clamp(BESIDE_GAP_NS, MAX_BESIDE_GAP_NS),
         };
-        // As soon as the reading nearest to that time.
+        // A sixteenth early is close enough, so that the nearest reading counts.
         if !self.meters.has_counter || self.read_at < self.beside_at + gap_ns - gap_ns / 16 {
             return None;
         }
@@ -254,16 +256,16 @@ impl NvmlGpu {
     }
 }
 
-/// Watching one GPU's counter for its next step.
+/// A GPU's counter that is watched for its next update.
 struct Watch<'a> {
     gpu: &'a mut NvmlGpu,
-    /// The count before the step, as first seen.
+    /// The first reading: the count before the update.
     before: (MonoNs, Result<Value, Fault>),
-    /// When it was last seen unchanged.
+    /// When the count was last unchanged, ns.
     unchanged_at: MonoNs,
-    /// Steps seen: when, and the count from then on.
+    /// The updates: time, ns, and the count from then on.
     steps: Vec<(MonoNs, u64)>,
-    /// What ended the watch before its time.
+    /// The failed reading that ended the watch.
     failed: Option<(MonoNs, Result<Value, Fault>)>,
     is_on: bool,
 }
@@ -271,18 +273,20 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn start(gpu: &'a mut NvmlGpu) -> Watch<'a> {
         let before = gpu.read();
-        let is_on = matches!(before.1, Ok(Value::Count(_))) && !gpu.stands_still();
+        let is_on = matches!(before.1, Ok(Value::Count(_))) && !gpu.is_stalled();
         Watch { gpu, before, unchanged_at: before.0, steps: Vec::new(), failed: None, is_on }
     }
 
-    /// How long to wait before the next look; a slow call is wait enough.
+    /// Time to wait before the next read, ns. A slow call shortens it.
     fn pause_ns(&self) -> u64 {
-        let look_ns = self.gpu.step_ns.map_or(FIRST_LOOK_NS, |step| (step / LOOKS_A_STEP).max(FIRST_LOOK_NS / 2));
+        let look_ns =
+            self.gpu.step_ns.map_or(FIRST_READ_GAP_NS, |step| (step / READS_PER_STEP).max(FIRST_READ_GAP_NS / 2));
         look_ns.saturating_sub(self.gpu.call_ns)
     }
 
-    /// One step tells the energy where it fell; the first few times a second one tells how far steps are apart.
-    fn look(&mut self) {
+    /// Reads the counter once. One update ends the watch. The first few watches wait for a second update, to measure
+    /// the time between two.
+    fn read(&mut self) {
         let (at, value) = self.gpu.read();
         let Ok(Value::Count(count)) = value else {
             self.failed = Some((at, value));
@@ -297,12 +301,12 @@ impl<'a> Watch<'a> {
         self.steps.push((middle(self.unchanged_at, at), count));
         self.unchanged_at = at;
         if let [(first, _), (second, _)] = self.steps.as_slice() {
-            // A look that came late sees steps far apart: the middle of several is true.
+            // A late read makes this time too long, so the median of several counts.
             self.gpu.steps_timed.push(second.ns_since(*first));
             self.gpu.steps_timed.sort_unstable();
             self.gpu.step_ns = self.gpu.steps_timed.get((self.gpu.steps_timed.len() - 1) / 2).copied();
         }
-        self.is_on = self.steps.len() < 2 && self.gpu.steps_timed.len() < STEPS_TO_TIME;
+        self.is_on = self.steps.len() < 2 && self.gpu.steps_timed.len() < TIMED_STEPS;
     }
 
     fn finish(self) -> Results {
@@ -311,13 +315,13 @@ impl<'a> Watch<'a> {
             (Some((step_at, _)), Some(step)) => *step_at - step,
             _ => first_at,
         };
-        // It did not move: it holds as long as it was seen to. If it moves no more, it last did before the first look.
+        // Without an update the count is valid up to the last read.
         let is_still = self.steps.is_empty() && self.failed.is_none() && first.is_ok() && self.unchanged_at > first_at;
         let still = is_still.then_some((self.unchanged_at, first));
         let steps = self.steps.into_iter().map(|(at, count)| (at, Ok(Value::Count(count))));
         let counts = std::iter::once((before, first)).chain(still).chain(steps).chain(self.failed);
-        // Epochs may keep step with the load: a power read at their marks checks no counter.
-        let beside = if self.gpu.stands_still() { self.gpu.read_beside() } else { None };
+        // Marks may follow the load, so a power read at marks must not check the counter.
+        let beside = if self.gpu.is_stalled() { self.gpu.read_beside() } else { None };
         counts.chain(beside).collect()
     }
 }

@@ -1,10 +1,11 @@
-//! One NVIDIA GPU being opened: its names, its meters, and what these cover.
+//! Opens one NVIDIA GPU: finds its names, its meters, and what these cover.
 
-use super::nvml::{NAME, NvmlFailure};
 use super::nvml_device::{NvmlGpu, NvmlMeters, NvmlPower};
+use super::nvml_error::{NvmlFailure, error_text, may_pass};
 use super::superchip;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::gpu_selection::Picked;
+use crate::measurement::source_name::SourceName;
 use crate::os::{self, exit};
 use crate::sanitize;
 use nvml_wrapper::error::NvmlError;
@@ -13,65 +14,67 @@ use nvml_wrapper::{Device, Nvml};
 use nvml_wrapper_sys::bindings::{NVML_POWER_SCOPE_GPU, NVML_POWER_SCOPE_MODULE};
 use std::ops::RangeInclusive;
 
-/// A limit outside these, W, is taken as unknown: no GPU with a meter runs on so little, no module is allowed so much.
-const LIMITS_W: RangeInclusive<f64> = 8.0..=6_000.0;
-/// Above any GPU that is sold, W: for one whose limit is not known.
-const USUAL_LIMIT_W: f64 = 1_000.0;
-/// A GPU's power is a mean of 25 ms or more. It exceeds the limit in force by less than this factor,
-const MAX_LIMITS: f64 = 3.0;
-/// and the most that the limit may be set to while the run is on by less than this.
-const MAX_MOST: f64 = 2.0;
-/// A counter moves every 100 ms at the most, and two readings are 10 ms apart at least, to which the arithmetic adds 5 ms: a
-/// mean of 1.5 limits over a whole step looks like ten limits then.
-const MAX_COUNTER_LIMITS: f64 = 10.0;
-/// The most MIG instances of a GPU that a driver can report.
-const MOST_INSTANCES: u32 = 16;
+/// Plausible power limits of a GPU with a meter, W. Other limits count as unknown.
+const PLAUSIBLE_LIMITS_W: RangeInclusive<f64> = 8.0..=6_000.0;
+/// The limit of a GPU whose limit is unknown, W. It is above that of any GPU on the market.
+const DEFAULT_LIMIT_W: f64 = 1_000.0;
+/// Highest plausible power as a multiple of the limit in force. A power is a mean over 25 ms or more.
+const MAX_POWER_PER_LIMIT: f64 = 3.0;
+/// Highest plausible power as a multiple of the highest limit that can be set during the run.
+const MAX_POWER_PER_HIGHEST_LIMIT: f64 = 2.0;
+/// Highest plausible power between two counts, as a multiple of the limit. A counter is updated every 100 ms at most,
+/// and two readings are at least 10 ms apart, to which the meter adds 5 ms. A mean of 1.5 limits then looks like ten.
+const MAX_COUNTER_POWER_PER_LIMIT: f64 = 10.0;
+/// MIG instances of a GPU that a driver can report.
+const MAX_INSTANCES: u32 = 16;
+/// `NVML_DEVICE_MIG_ENABLE`.
 const MIG_ENABLED: u32 = 1;
-/// A Grace and its memory draw more than this when idle, W.
-const LEAST_PROCESSOR_W: f64 = 10.0;
-/// Their sensor looks 25 ms of every 100 ms (arXiv 2312.02741). How far off a window of an A100's recording is, against an
-/// external meter, where the load switches every 52 ms:
+/// Lowest power of an idle Grace and its memory, W.
+const MIN_PROCESSOR_W: f64 = 10.0;
+/// GPUs whose sensor measures 25 ms of every 100 ms (arXiv 2312.02741).
 const PART_TIME: [&str; 9] = ["A100", "A100X", "A800", "H100", "H100X", "H800", "H200", "H20", "GH200"];
+/// The errors are those of a recorded A100 against an external meter, with a load that switches every 52 ms.
 const PART_TIME_NOTE: &str = "its sensor measures a quarter of the time: energies of epochs under 5 s are uncertain \
 (0.5 s: -51 to +41 %, 1 s: -48 to +38 %, 2 s: -31 to +21 %, 4 s: -13 to +2 %; arXiv 2312.02741)";
 
-/// A GPU that the driver shows.
+/// A GPU of the driver.
 pub struct NvmlOffer {
+    /// The driver's index of the GPU.
     place: u32,
     answer: Answer,
-    /// Its name.
+    /// The model's name.
     pub name: String,
-    /// Its UUID, then those of its MIG instances.
+    /// The GPU's UUID, then those of its MIG instances.
     pub ids: Vec<String>,
-    /// Why it did not answer before, in words.
+    /// The error of earlier calls.
     failed: Option<String>,
 }
 
 enum Answer {
     Device(Device<'static>),
     Failed(NvmlFailure),
-    /// It is open, or its failure has been reported.
+    /// The GPU is open, or its failure has been reported.
     Done,
 }
 
 impl NvmlOffer {
-    /// One that has not been asked yet.
+    /// A GPU that has not been asked yet.
     pub fn new(place: u32) -> NvmlOffer {
         let answer = Answer::Failed(NvmlFailure { reason: String::new(), may_pass: true });
         NvmlOffer { place, answer, name: "NVIDIA GPU".into(), ids: Vec::new(), failed: None }
     }
 
-    /// Whether it has yet to answer.
+    /// Whether the GPU has not answered yet and may do so later.
     pub fn may_answer(&self) -> bool {
         matches!(&self.answer, Answer::Failed(failure) if failure.may_pass)
     }
 
-    /// Its handle, until it is open.
+    /// The handle, until the GPU is open.
     pub fn device(&self) -> Option<&Device<'static>> {
         if let Answer::Device(device) = &self.answer { Some(device) } else { None }
     }
 
-    /// Why it has yet to answer.
+    /// Why the GPU has not answered yet. None: it has, or never will.
     pub fn failure(&self) -> Option<String> {
         match &self.answer {
             Answer::Failed(failure) if failure.may_pass => Some(failure.reason.clone()),
@@ -79,12 +82,12 @@ impl NvmlOffer {
         }
     }
 
-    /// Asks for its names. Fails where the driver's numbers cannot be trusted.
-    pub fn look(&mut self, nvml: &'static Nvml) -> Result<(), NvmlFailure> {
+    /// Asks for the names. Fails if the driver's numbers cannot be trusted.
+    pub fn ask_names(&mut self, nvml: &'static Nvml) -> Result<(), NvmlFailure> {
         let ask = || -> Result<(Device<'static>, Option<String>), NvmlError> {
             let device = nvml.device_by_index(self.place)?;
             match device.uuid() {
-                Err(error) if super::nvml_error::may_pass(&error) => Err(error),
+                Err(error) if may_pass(&error) => Err(error),
                 uuid => Ok((device, uuid.ok())),
             }
         };
@@ -92,7 +95,7 @@ impl NvmlOffer {
             Ok((device, uuid)) => {
                 self.ids = uuid.into_iter().map(sanitize::text).collect();
                 if device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
-                    let found = instances(&device).map_err(NvmlFailure::for_good)?;
+                    let found = instances(&device).map_err(NvmlFailure::permanent)?;
                     self.ids.extend(found.filter_map(|instance| instance.uuid().ok()).map(sanitize::text));
                 }
                 self.name = device.name().map_or_else(|_| "NVIDIA GPU".into(), sanitize::text);
@@ -104,19 +107,20 @@ impl NvmlOffer {
     }
 
     fn fail(&mut self, error: &NvmlError) {
-        let failure = NvmlFailure::new(&self.who(), error);
+        let failure = NvmlFailure::new(&self.shown(), error);
         if failure.may_pass {
-            self.failed = Some(super::nvml_error::in_words(error));
+            self.failed = Some(error_text(error));
         }
         self.answer = Answer::Failed(failure);
     }
 
-    fn who(&self) -> String {
+    /// The GPU's name in messages.
+    fn shown(&self) -> String {
         format!("GPU {} ({})", self.place, self.name)
     }
 
-    /// Opens it: by its counter if it has one, else by its power. None: that is done. `failed` is why the driver did not answer
-    /// before.
+    /// Opens the GPU with its counter, else with its power. None: it was opened before. `failed` is the error of
+    /// earlier calls of the driver.
     pub fn open(
         &mut self,
         picked: &Picked,
@@ -128,12 +132,12 @@ impl NvmlOffer {
             Answer::Failed(failure) => Err(failure.clone()),
             Answer::Device(device) => exit::driver_call(|| Findings::of(device, &self.name))
                 .unwrap_or(Err(NvmlError::Uninitialized))
-                .map_err(|error| NvmlFailure::new(&self.who(), &error)),
+                .map_err(|error| NvmlFailure::new(&self.shown(), &error)),
         };
         let findings = match found {
             Ok(findings) => findings,
             Err(failure) => {
-                // One that does not answer yet is asked for its names again, since it may come back as another.
+                // A GPU that does not answer yet is asked for its names again, because it may return as another one.
                 if !failure.may_pass {
                     self.answer = Answer::Done;
                 }
@@ -144,23 +148,25 @@ impl NvmlOffer {
         notes.extend(findings.notes);
         if is_ambiguous {
             notes.push(
-                "chosen by number, and the GPUs differ: CUDA may number them otherwise; set CUDA_DEVICE_ORDER=PCI_BUS_ID or give UUIDs"
+                "chosen by number, and the GPUs differ: CUDA may number them differently; set CUDA_DEVICE_ORDER=PCI_BUS_ID or use UUIDs"
                     .into(),
             );
         }
         if let Some(why) = self.failed.as_deref().or(failed) {
-            notes.push(format!("counted from its first answer; before ({why}) its energy is unknown"));
+            notes.push(format!("counted from its first answer; its energy before is unknown ({why})"));
         }
         let Answer::Device(device) = std::mem::replace(&mut self.answer, Answer::Done) else { return Ok(None) };
         let id = self.ids.first().cloned().unwrap_or_else(|| format!("nvml-{}", self.place));
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         let (method, quantity) = findings.quantity;
-        let channel =
-            Channel { note, ..Channel::new((DeviceKind::Gpu, NAME), self.name.as_str(), id, method, quantity) };
+        let channel = Channel {
+            note,
+            ..Channel::new((DeviceKind::Gpu, SourceName::Nvml), self.name.as_str(), id, method, quantity)
+        };
         Ok(Some((channel, NvmlGpu::new(device, findings.meters))))
     }
 
-    /// Where parts of it are this job's: which, and how large they are.
+    /// A note on the parts of the GPU that are this job's, and their size. None: all of it is.
     fn share(&self, picked: &Picked) -> Option<String> {
         const SLICES: u32 = 7;
         let device = self.device()?;
@@ -177,11 +183,11 @@ impl NvmlOffer {
         let known: Option<u32> = exit::driver_call(|| parts.iter().map(|part| slices(&part)).sum())?;
         let names: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();
         let share = known.map_or(String::new(), |slices| format!(", {slices} of {SLICES} slices"));
-        Some(format!("the whole GPU is counted, of which this job has {}{share}", names.join(", ")))
+        Some(format!("the whole GPU is counted; this job has {}{share}", names.join(", ")))
     }
 }
 
-/// What a GPU has to be read by.
+/// The meters of a GPU, and notes on them.
 struct Findings {
     meters: NvmlMeters,
     quantity: (MeasuringMethod, Quantity),
@@ -189,7 +195,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// Asks a GPU of this name.
+    /// Asks the driver. `name` is the GPU's model.
     fn of(device: &Device, name: &str) -> Result<Findings, NvmlError> {
         let has_counter = device.total_energy_consumption().is_ok();
         let mut meters = NvmlMeters { has_counter, power: NvmlPower::Usage, max_watts: 0.0, has_module: false };
@@ -203,11 +209,11 @@ impl Findings {
             if meters.power == NvmlPower::Usage {
                 device.power_usage()?;
             }
-            notes.push("no energy counter: its power is integrated".into());
+            notes.push("it has no energy counter; its power is integrated".into());
         }
         let is_of_two = meters.has_module && superchip::has_two(name);
         if is_of_two {
-            notes.push("each of a module's two GPUs may show all of it: compare one GPU with both".into());
+            notes.push("each of the module's two GPUs may report the whole module; compare one GPU with both".into());
         }
         if superchip::has_word(name, &PART_TIME) {
             notes.push(PART_TIME_NOTE.into());
@@ -225,20 +231,23 @@ impl Findings {
     }
 }
 
-/// The most that so many GPUs can draw, W: as a power, and as the difference of two counts.
+/// Highest plausible power of `gpus` GPUs like this one, W: as a power, and as the difference of two counts.
 fn bounds(device: &Device, gpus: f64) -> (f64, f64) {
     let watts = |milliwatts: u32| {
-        Some(f64::from(milliwatts) * 1e-3).filter(|limit_w| LIMITS_W.contains(limit_w)).map(|w| w * gpus)
+        Some(f64::from(milliwatts) * 1e-3).filter(|limit_w| PLAUSIBLE_LIMITS_W.contains(limit_w)).map(|w| w * gpus)
     };
     let most_w = device.power_management_limit_constraints().ok().and_then(|limits| watts(limits.max_limit));
     let limits = [Device::enforced_power_limit, Device::power_management_limit, Device::power_management_limit_default];
     let limit_w =
-        limits.iter().find_map(|limit| limit(device).ok().and_then(watts)).or(most_w).unwrap_or(USUAL_LIMIT_W);
+        limits.iter().find_map(|limit| limit(device).ok().and_then(watts)).or(most_w).unwrap_or(DEFAULT_LIMIT_W);
     let most_w = most_w.unwrap_or(limit_w);
-    ((MAX_LIMITS * limit_w).max(MAX_MOST * most_w), MAX_COUNTER_LIMITS * limit_w.max(most_w))
+    (
+        (MAX_POWER_PER_LIMIT * limit_w).max(MAX_POWER_PER_HIGHEST_LIMIT * most_w),
+        MAX_COUNTER_POWER_PER_LIMIT * limit_w.max(most_w),
+    )
 }
 
-/// A field of power, and what it shows of the GPU alone and of the module, W.
+/// For each of two power fields: its id, the power of the GPU alone and that of the module, W. None: not supported.
 struct Scopes([(u32, Option<f64>, Option<f64>); 2]);
 
 impl Scopes {
@@ -246,26 +255,28 @@ impl Scopes {
         const FIELDS: [u32; 2] = [NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE];
         let of = |field: u32| [NVML_POWER_SCOPE_GPU, NVML_POWER_SCOPE_MODULE].map(|scope| (field, scope));
         let watts = os::nvml_watts(device, FIELDS.map(of).as_flattened()).unwrap_or_default();
-        // A driver that does not know a field may answer 0.
+        // A driver that does not have a field may return 0.
         let known = |place: usize| watts.get(place).and_then(|one| one.as_ref().ok().copied()).filter(|one| *one > 0.0);
         let [instant, average] = FIELDS;
         Scopes([(instant, known(0), known(1)), (average, known(2), known(3))])
     }
 
-    /// The GPU's power now. From Ampere on (but for the A100), nvmlDeviceGetPowerUsage is the mean of the last second.
+    /// The GPU's present power. Since Ampere, except for the A100, `nvmlDeviceGetPowerUsage` is the mean of the last
+    /// second.
     fn instant(&self) -> Option<NvmlPower> {
         let Scopes([(field, gpu, _), _]) = *self;
         gpu.map(|_| NvmlPower::Field(field, NVML_POWER_SCOPE_GPU))
     }
 
-    /// The GPU's power without its module's. A driver that shows as much for both does not know of scopes.
+    /// The power of the GPU alone. A driver that reports the same for GPU and module does not have scopes.
     fn gpu(&self) -> Option<NvmlPower> {
         let is_apart = |(_, gpu, module): &&(u32, Option<f64>, Option<f64>)| {
-            gpu.is_some_and(|gpu| module.is_none_or(|module| gpu + LEAST_PROCESSOR_W < module))
+            gpu.is_some_and(|gpu| module.is_none_or(|module| gpu + MIN_PROCESSOR_W < module))
         };
         self.0.iter().find(is_apart).map(|(field, _, _)| NvmlPower::Field(*field, NVML_POWER_SCOPE_GPU))
     }
 
+    /// The power of the whole module.
     fn module(&self) -> Option<NvmlPower> {
         let has_it = |(_, _, module): &&(u32, Option<f64>, Option<f64>)| module.is_some();
         self.0.iter().find(has_it).map(|(field, _, _)| NvmlPower::Field(*field, NVML_POWER_SCOPE_MODULE))
@@ -273,11 +284,12 @@ impl Scopes {
 }
 
 impl NvmlMeters {
-    /// Chooses what counts a superchip's GPU once; returns what it covers.
+    /// Chooses the meter that counts a superchip's GPU once. Returns a note on what the meter covers.
     fn choose_scope(&mut self, scopes: Scopes) -> &'static str {
         if let Some(power) = scopes.gpu() {
-            (self.power, self.has_counter) = (power, false);
-            return "the GPU alone: its power is integrated, since a superchip's energy counter covers the whole module";
+            self.power = power;
+            self.has_counter = false;
+            return "the GPU alone: its power is integrated, because a superchip's energy counter covers the whole module";
         }
         self.has_module = true;
         match scopes.module() {
@@ -286,25 +298,24 @@ impl NvmlMeters {
                 "the whole module: processor, GPU and memory. The processor is not counted again"
             }
             None => {
-                "taken as the whole module, processor and memory included, so the processor is not counted again. The driver does \
-not say whether it is the GPU alone: compare with components=cpu"
+                "assumed to be the whole module with processor and memory, so the processor is not counted again. The driver does \
+not report whether it is the GPU alone; compare with components=cpu"
             }
         }
     }
 }
 
-/// A count that a driver reports, unless it is more than there can be. Nothing is allocated for one that is.
+/// Returns a count of the driver if it is possible. A count above `most` is refused, so that no memory is allocated for
+/// it.
 pub fn possible(count: u32, most: u32, what: &str) -> Result<u32, String> {
     if count <= most {
         return Ok(count);
     }
-    Err(format!(
-        "the driver reports {count} {what}, but at most {most} are possible: none of its numbers can be trusted"
-    ))
+    Err(format!("the driver reports {count} {what}, but at most {most} are possible. Its numbers cannot be trusted"))
 }
 
-/// The MIG instances of a GPU that can be opened.
+/// The MIG instances of a GPU. Instances that cannot be opened are left out.
 pub fn instances<'a>(gpu: &'a Device<'static>) -> Result<impl Iterator<Item = Device<'static>> + use<'a>, String> {
-    let count = possible(gpu.mig_device_count().unwrap_or(0), MOST_INSTANCES, "MIG instances of a GPU")?;
+    let count = possible(gpu.mig_device_count().unwrap_or(0), MAX_INSTANCES, "MIG instances of a GPU")?;
     Ok((0..count).filter_map(|index| gpu.mig_device_by_index(index).ok()))
 }

@@ -1,6 +1,6 @@
-//! Superchips: a module of NVIDIA's Grace processor, GPUs and memory. The energy counter of such a GPU is reported to cover the
-//! whole module (ml-energy/zeus, pull request 172). The module is then counted by NVML, and the processor's own meters stand
-//! aside.
+//! Superchips: modules of NVIDIA's Grace processor, GPUs and memory. The energy counter of such a GPU may cover the
+//! whole module (ml-energy/zeus, pull request 172). NVML then counts the module, and the processor's own meters are not
+//! counted.
 
 use super::drm_card::numbered;
 use crate::clock::MonoNs;
@@ -14,14 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// GPUs of a superchip have one of these words in their names. The module of a Grace Blackwell has two of them.
+/// Words in the names of a superchip's GPUs.
 const GPUS: [&str; 3] = ["GH200", "GB200", "GB300"];
-const IN_TWOS: [&str; 2] = ["GB200", "GB300"];
-/// Grace's cores in /proc/cpuinfo: Arm's Neoverse V2.
+/// Words in the names of GPUs of which a module has two (Grace Blackwell).
+const IN_PAIRS: [&str; 2] = ["GB200", "GB300"];
+/// Grace's cores, Arm's Neoverse V2, in `/proc/cpuinfo`.
 const NEOVERSE_V2: &str = "0xd4f";
-/// How long the processor waits for NVML's answer. Later the two are counted apart until that answer comes.
-const PATIENCE: Duration = Duration::from_secs(5);
-const WITHIN: Fault = Fault::Driver("NVML measures the whole module now, processor included");
+/// How long the processor's sources wait for NVML's answer. After that they count until the answer comes.
+const NVML_WAIT: Duration = Duration::from_secs(5);
+/// The fault of a processor's reading once a GPU's meter covers it.
+const COVERED: Fault = Fault::Driver("NVML now measures the whole module, with the processor");
 
 /// Whether a GPU of this name is part of a superchip.
 pub fn has_gpu(name: &str) -> bool {
@@ -30,16 +32,16 @@ pub fn has_gpu(name: &str) -> bool {
 
 /// Whether a module has two GPUs of this name.
 pub fn has_two(name: &str) -> bool {
-    has_word(name, &IN_TWOS)
+    has_word(name, &IN_PAIRS)
 }
 
-/// Whether a name has one of these words.
+/// Whether a name has one of the words in `wanted`.
 pub fn has_word(name: &str, wanted: &[&str]) -> bool {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
     words.any(|word| wanted.iter().any(|one| word.eq_ignore_ascii_case(one)))
 }
 
-/// Whether this machine's processor is a Grace: by the meters on its board, or by its cores.
+/// Whether this machine's processor is a Grace, by the meters on its board or by its cores.
 pub fn has_processor(sysroot: &Path) -> bool {
     let is_grace = |dir: &Path| {
         let label = text(&dir.join("power1_oem_info")).unwrap_or_default().to_ascii_lowercase();
@@ -53,61 +55,68 @@ pub fn has_processor(sysroot: &Path) -> bool {
     cpuinfo.lines().any(|line| line.starts_with("CPU part") && line.trim_end().ends_with(NEOVERSE_V2))
 }
 
-/// The sources of a superchip's processor and memory. They wait for NVML's answer and count where no GPU's meter covers them.
+/// The sources of a superchip's processor and memory. They wait for NVML's answer, and count if no GPU's meter covers
+/// them.
 #[derive(Default)]
 pub struct Processor {
+    /// The sources that wait.
     held: Vec<Box<dyn Source>>,
+    /// When they began to wait.
     since: Option<Instant>,
-    /// Some of them count.
+    /// Whether some of the sources count.
     counts: bool,
-    /// A GPU's meter covers them.
-    is_within: Arc<AtomicBool>,
+    /// Whether a GPU's meter covers the sources.
+    is_covered: Arc<AtomicBool>,
 }
 
 impl Processor {
-    /// Holds back those of these sources that measure processor or memory, and returns the others.
+    /// Keeps the sources that measure processor or memory, and returns the others.
     pub fn hold(&mut self, sources: Vec<Box<dyn Source>>) -> Vec<Box<dyn Source>> {
         let is_part =
             |channel: &Channel| matches!(channel.kind, DeviceKind::Cpu | DeviceKind::Dram) && !channel.simulated;
         let (held, others) = sources.into_iter().partition(|source| source.channels().iter().any(is_part));
-        (self.held, self.since) = (held, Some(Instant::now()));
+        self.held = held;
+        self.since = Some(Instant::now());
         others
     }
 
-    /// Whether some wait for NVML's answer.
+    /// Whether sources wait for NVML's answer.
     pub fn waits(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Whether they have waited for long enough.
+    /// Whether the sources have waited long enough.
     pub fn is_overdue(&self) -> bool {
-        self.waits() && self.since.is_some_and(|since| since.elapsed() > PATIENCE)
+        self.waits() && self.since.is_some_and(|since| since.elapsed() > NVML_WAIT)
     }
 
-    /// What the report shows while they wait.
-    pub fn until_then(&self) -> Option<Unavailable> {
-        self.about("it is measured once NVML has answered whether a GPU's meter covers it")
+    /// What the report shows while the sources wait.
+    pub fn pending(&self) -> Option<Unavailable> {
+        self.about("it is measured once NVML has answered, unless a GPU's meter covers it")
     }
 
-    /// A GPU's meter covers them from now on. Returns whether some of them have counted until now.
-    pub fn is_covered(&mut self) -> bool {
-        self.is_within.store(true, Ordering::Release);
+    /// From now on a GPU's meter covers the sources. Returns whether some of them have counted before.
+    pub fn cover(&mut self) -> bool {
+        self.is_covered.store(true, Ordering::Release);
         self.counts
     }
 
-    /// Those that count, now that NVML has answered or is waited for no longer; or why none does.
+    /// Ends the wait. Returns the sources, which count until a GPU's meter covers them. Fails with an entry for the
+    /// report if one covers them already.
     pub fn release(&mut self) -> Result<Vec<Box<dyn Source>>, Unavailable> {
-        if self.is_within.load(Ordering::Acquire)
-            && let Some(aside) = self.about("it stands aside: NVML measures the whole module, processor included")
+        if self.is_covered.load(Ordering::Acquire)
+            && let Some(entry) = self.about("it is not counted: NVML measures the whole module, with the processor")
         {
             self.held.clear();
-            return Err(aside);
+            return Err(entry);
         }
         self.counts |= self.waits();
-        let apart = |inner| Box::new(Apart { inner, is_within: Arc::clone(&self.is_within) }) as Box<dyn Source>;
-        Ok(self.held.drain(..).map(apart).collect())
+        let until_covered =
+            |inner| Box::new(UntilCovered { inner, is_covered: Arc::clone(&self.is_covered) }) as Box<dyn Source>;
+        Ok(self.held.drain(..).map(until_covered).collect())
     }
 
+    /// An entry for the report about the sources that wait. None: none do.
     fn about(&self, what: &str) -> Option<Unavailable> {
         let channels: Vec<&Channel> = self.held.iter().flat_map(|source| source.channels()).collect();
         let names: Vec<&str> = channels.iter().map(|channel| channel.device.as_str()).collect();
@@ -116,21 +125,21 @@ impl Processor {
     }
 }
 
-/// A source that counts until a GPU's meter covers what it measures.
-struct Apart {
+/// A source that counts until a GPU's meter covers its devices.
+struct UntilCovered {
     inner: Box<dyn Source>,
-    is_within: Arc<AtomicBool>,
+    is_covered: Arc<AtomicBool>,
 }
 
-impl Source for Apart {
+impl Source for UntilCovered {
     fn channels(&self) -> &[Channel] {
         self.inner.channels()
     }
 
     fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
-        if self.is_within.load(Ordering::Acquire) {
+        if self.is_covered.load(Ordering::Acquire) {
             let at = clock();
-            readings.extend((0..self.channels().len()).map(|channel| Reading { channel, at, value: Err(WITHIN) }));
+            readings.extend((0..self.channels().len()).map(|channel| Reading { channel, at, value: Err(COVERED) }));
         } else {
             self.inner.read(clock, readings);
         }
@@ -148,11 +157,14 @@ impl Source for Apart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measurement::channel::{MeasuringMethod, Quantity};
+    use crate::measurement::reading::Value;
     use crate::measurement::source::simulated::Simulated;
     use crate::measurement::source::sysfs::test_tree::TestTree;
+    use crate::measurement::source_name::SourceName;
 
     #[test]
-    fn a_superchip_by_its_gpu_s_name() {
+    fn a_superchip_is_recognised_by_its_gpus_name() {
         for name in ["NVIDIA GH200 480GB", "GH200 144G HBM3e", "NVIDIA GB200", "NVIDIA GB300 NVL72", "nvidia gh200"] {
             assert!(has_gpu(name), "{name}");
         }
@@ -162,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_superchip_by_its_meters_or_its_cores() {
+    fn a_superchip_is_recognised_by_its_meters_or_its_cores() {
         let tree = TestTree::new("superchip");
         let has = || has_processor(&tree.options("", &[]).sysroot);
         assert!(!has());
@@ -176,7 +188,7 @@ mod tests {
         assert!(has());
     }
 
-    /// A simulated processor is none of the module's; a GPU stands for a real source.
+    /// A source of 5 W that is not simulated. A simulated processor does not belong to the module.
     fn real(kind: DeviceKind) -> Box<dyn Source> {
         struct Real([Channel; 1]);
         impl Source for Real {
@@ -184,21 +196,11 @@ mod tests {
                 &self.0
             }
             fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
-                readings.push(Reading {
-                    channel: 0,
-                    at: clock(),
-                    value: Ok(crate::measurement::reading::Value::Watts(5.0)),
-                });
+                readings.push(Reading { channel: 0, at: clock(), value: Ok(Value::Watts(5.0)) });
             }
         }
-        let quantity = crate::measurement::channel::Quantity::Power { max_watts: 1e3 };
-        Box::new(Real([Channel::new(
-            (kind, "test"),
-            "x",
-            "x",
-            crate::measurement::channel::MeasuringMethod::Power,
-            quantity,
-        )]))
+        let quantity = Quantity::Power { max_watts: 1e3 };
+        Box::new(Real([Channel::new((kind, SourceName::Rapl), "x", "x", MeasuringMethod::Power, quantity)]))
     }
 
     fn sources(tree: &TestTree) -> Vec<Box<dyn Source>> {
@@ -207,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_is_counted_once_whenever_nvml_answers() {
+    fn a_superchips_processor_is_counted_once_whenever_nvml_answers() {
         let tree = TestTree::new("superchip-once");
         let mut processor = Processor::default();
         assert_eq!(processor.hold(sources(&tree)).len(), 2, "simulated and GPU");
-        assert!(processor.waits() && !processor.is_overdue() && processor.until_then().is_some());
-        assert!(!processor.is_covered());
-        assert!(processor.release().is_err_and(|aside| aside.reason.contains("stands aside")));
+        assert!(processor.waits() && !processor.is_overdue() && processor.pending().is_some());
+        assert!(!processor.cover());
+        assert!(processor.release().is_err_and(|entry| entry.reason.contains("is not counted")));
         assert!(!processor.waits());
 
         let mut processor = Processor::default();
@@ -221,8 +223,8 @@ mod tests {
         let mut counts = processor.release().ok().unwrap();
         let mut value = || TestTree::values(&mut *counts[0])[0];
         assert!(value().is_ok());
-        assert!(processor.is_covered(), "some have counted");
-        assert_eq!(value(), Err(WITHIN));
-        assert!(processor.release().is_ok_and(|none| none.is_empty()), "nothing is left to say");
+        assert!(processor.cover(), "some have counted");
+        assert_eq!(value(), Err(COVERED));
+        assert!(processor.release().is_ok_and(|none| none.is_empty()), "nothing is left to report");
     }
 }

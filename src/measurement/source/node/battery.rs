@@ -7,11 +7,12 @@ use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{absent, signed};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "battery";
+const NAME: SourceName = SourceName::Battery;
 /// The shortest time between two readings, ns. The gauge of a battery is no faster.
 const MIN_GAP_NS: u64 = 50_000_000;
 /// The longest time between two readings, ns.

@@ -14,12 +14,13 @@ use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, Sensor, SensorDevice, Sensors, Silent};
 use crate::measurement::source::{Opened, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use monitor::{FoundMonitor, MICROWATT, Monitor, Reads};
 use std::path::{Path, PathBuf};
 use table::{CHIPS, Chip, ChipRow, Label, Repeats};
 
-const NAME: &str = "hwmon";
+const NAME: SourceName = SourceName::Hwmon;
 /// Powers that are means over a longer time, ms, get a note: they blur the end of an epoch.
 const LONG_MEAN_MS: u64 = 100;
 

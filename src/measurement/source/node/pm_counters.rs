@@ -16,12 +16,13 @@ use crate::measurement::source::gpu::kfd;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
 use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::os;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const NAME: &str = "pm_counters";
+const NAME: SourceName = SourceName::PmCounters;
 /// The most sockets of a node. One counter shows all of them.
 const MAX_SOCKETS: f64 = 4.0;
 /// The time between two updates of the counters, ns.

@@ -7,6 +7,7 @@ use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity
 use crate::measurement::gpu_selection::Absence;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::{MIN_GAP_NS, Opened, Source, Unavailable};
+use crate::measurement::source_name::SourceName;
 use crate::os;
 use std::path::{Path, PathBuf};
 
@@ -225,7 +226,7 @@ pub struct SensorDevice {
 
 /// A source made of sensors.
 pub struct Sensors {
-    name: &'static str,
+    name: SourceName,
     channels: Vec<Channel>,
     sensors: Vec<Sensor>,
     waiting: Vec<(Channel, Sensor)>,
@@ -234,7 +235,7 @@ pub struct Sensors {
 
 impl Sensors {
     /// A source without sensors.
-    pub fn new(name: &'static str) -> Sensors {
+    pub fn new(name: SourceName) -> Sensors {
         Sensors { name, channels: Vec::new(), sensors: Vec::new(), waiting: Vec::new(), unavailable: Vec::new() }
     }
 
@@ -340,7 +341,7 @@ impl Source for Sensors {
 }
 
 /// The reason for devices=process if the kernel does not show which processes use a GPU.
-pub fn by_process(source: &'static str) -> Unavailable {
+pub fn by_process(source: SourceName) -> Unavailable {
     let cure = "use devices=visible or a list".to_owned();
     Unavailable {
         source,
@@ -350,11 +351,11 @@ pub fn by_process(source: &'static str) -> Unavailable {
 }
 
 /// A source that does not take part because the job has no such GPU.
-pub fn none(source: &'static str, why: &Absence) -> Opened {
+pub fn none(source: SourceName, why: &Absence) -> Opened {
     (None, vec![Unavailable { source, reason: why.reason.clone(), cure: why.cure.clone() }])
 }
 
 /// A source that does not take part, for a reason that needs no fix.
-pub fn absent(source: &'static str, reason: impl Into<String>) -> Opened {
+pub fn absent(source: SourceName, reason: impl Into<String>) -> Opened {
     (None, vec![Unavailable { source, reason: reason.into(), cure: None }])
 }
