@@ -1,23 +1,23 @@
-//! What Fortran needs beyond the C functions: FORTRAN 77's entries, which a fixed-form program calls without any
-//! interface, and the threads that libgfortran looks for.
+//! Entries for FORTRAN 77, which a fixed-form program calls without an interface, and the thread functions that
+//! libgfortran looks up.
 //!
-//! A name has at most six letters and no underscore, and is exported as compilers spell it: `ctinit_` (gfortran, ifort,
-//! flang), `ctinit` (-fno-underscoring, IBM, NAG), `CTINIT` (Cray). Arguments are addresses of variables. The length of a
-//! CHARACTER variable comes by value after all addresses, as these compilers pass it. INTEGER and DOUBLE PRECISION are of
-//! default kind. The process has one such tracker; its options are environment variables.
+//! A name has at most six letters and no underscore. It is exported in the compilers' spellings: `ctinit_` (gfortran,
+//! ifort, flang), `ctinit` (-fno-underscoring, IBM, NAG) and `CTINIT` (Cray). Arguments are addresses of variables. The
+//! length of a CHARACTER variable follows all addresses, by value, as these compilers pass it. INTEGER and DOUBLE
+//! PRECISION have the default kind. The process has one such tracker. Its options are environment variables.
 //!
 //! | call | meaning |
 //! | --- | --- |
-//! | `CTINIT(EPOCHS, IERR)` | makes it; EPOCHS planned, 0 = unknown, or CARBONTRACKER_EPOCHS. CT_ESTATE: there is one already |
+//! | `CTINIT(EPOCHS, IERR)` | makes the tracker; EPOCHS is the planned number, 0 if unknown or in CARBONTRACKER_EPOCHS. CT_ESTATE: a tracker exists |
 //! | `CTEBEG(IERR)`, `CTEEND(IERR)`, `CTCANC(IERR)` | begin, end and cancel an epoch |
-//! | `CTPROG(DONE, TOTAL, IERR)` | steps done of those in the open epoch |
-//! | `CTGET(EJ, CO2, PEJ, IERR)` | energy so far (J), its CO2e (g), the whole run's forecast (J); each -1 where unknown; IERR that of EJ |
-//! | `CTREP(FORMAT, FILE, IERR)` | writes the report to a file; the format's letters may be of either case |
-//! | `CTERR(TEXT)` | the words of this thread's last failure, padded with blanks; blank if there was none |
-//! | `CTEND(IERR)` | ends it |
+//! | `CTPROG(DONE, TOTAL, IERR)` | steps done, and steps in all, of the open epoch |
+//! | `CTGET(EJ, CO2, PEJ, IERR)` | energy so far (J), its CO2e (g), forecast of the run (J); -1 if unknown; IERR is the status of EJ |
+//! | `CTREP(FORMAT, FILE, IERR)` | writes the report to a file; FORMAT may be upper or lower case |
+//! | `CTERR(TEXT)` | the message of this thread's last failure, padded with blanks; blank if there was none |
+//! | `CTEND(IERR)` | ends the tracker |
 //!
-//! IERR is the `ct_status` of the C function; the entries are the C functions by other names. `CTMGET`, which sums over MPI's
-//! ranks, is in bindings/mpi; it asks `ct_fortran_tracker` for the tracker.
+//! IERR is the `ct_status` of the C function. `CTMGET`, which sums over MPI ranks, is in bindings/mpi; it gets the tracker
+//! from `ct_fortran_tracker`.
 
 use super::{
     ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_value, guard,
@@ -33,7 +33,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 static TRACKER: AtomicPtr<Tracker> = AtomicPtr::new(std::ptr::null_mut());
-/// What a number is that nobody knows.
+/// The value of an unknown number.
 const UNKNOWN: f64 = -1.0;
 
 /// # Safety
@@ -41,11 +41,11 @@ const UNKNOWN: f64 = -1.0;
 unsafe fn init(epochs: *const i32) -> Status {
     let before = TRACKER.load(Ordering::SeqCst);
     let is_live = |tracker| {
-        // SAFETY: NULL, or from ct_create and not yet given up by `end`.
+        // SAFETY: the tracker is NULL, or comes from ct_create and was not yet destroyed by `end`.
         unsafe { with_tracker(tracker, |_| Ok(Status::CT_OK)) == Status::CT_OK }
     };
     let there_is_one = || {
-        set_last_error("CTINIT: there is a tracker already; call CTEND first");
+        set_last_error("CTINIT: a tracker exists already; call CTEND first");
         Status::CT_ESTATE
     };
     if is_live(before) {
@@ -57,11 +57,11 @@ unsafe fn init(epochs: *const i32) -> Status {
         epochs => format!("epochs={epochs}\0"),
     };
     let mut tracker = std::ptr::null_mut();
-    // SAFETY: ended by NUL, as it is written above, and the pointer is our own.
+    // SAFETY: both strings above end with NUL, and `tracker` is a local variable.
     let status = unsafe { ct_create(options.as_ptr() as *const c_char, &mut tracker) };
-    // A forked child's first is its parent's, and is left.
+    // In a forked child, `before` is the parent's tracker; it is not destroyed.
     if TRACKER.compare_exchange(before, tracker, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-        // SAFETY: from ct_create just now; another thread was quicker.
+        // SAFETY: ct_create just made it; another thread stored its own tracker first.
         unsafe { ct_destroy(tracker) };
         return there_is_one();
     }
@@ -91,9 +91,9 @@ unsafe fn progress(done: *const i32, total: *const i32) -> Status {
     // SAFETY: the caller passes INTEGERs.
     let (done, total) = unsafe { (done.read(), total.read()) };
     let count = |number: i32| {
-        u64::try_from(number).map_err(|_| Error::invalid("CTPROG: DONE and TOTAL count steps; neither is below 0"))
+        u64::try_from(number).map_err(|_| Error::invalid("CTPROG: DONE or TOTAL is negative; both count steps from 0"))
     };
-    // SAFETY: NULL or live.
+    // SAFETY: the tracker is NULL or live.
     unsafe { with_tracker(TRACKER.load(Ordering::SeqCst), |tracker| tracker.progress(count(done)?, count(total)?)) }
 }
 
@@ -105,24 +105,24 @@ unsafe fn write_report(format: *const u8, file: *const u8, format_length: usize,
     let write = |tracker: &Tracker| {
         let _undisturbed = Undisturbed::enter();
         if file.is_empty() {
-            return Err(Error::invalid("CTREP: FILE is blank; pass the name of the file that the report is to be in"));
+            return Err(Error::invalid("CTREP: FILE is blank; pass the name of the report's file"));
         }
         let text = tracker.report(&String::from_utf8_lossy(format).to_ascii_lowercase())?;
         atomic_replace::put(Path::new(OsStr::from_bytes(file)), text)
             .map(|()| Status::CT_OK)
             .map_err(|why| Error::new(Status::CT_EIO, format!("CTREP: {why}")))
     };
-    // SAFETY: NULL or live.
+    // SAFETY: the tracker is NULL or live.
     unsafe { with_tracker(TRACKER.load(Ordering::SeqCst), write) }
 }
 
-/// Writes the words of this thread's last failure, as far as they fit, and blanks after them.
+/// Writes the message of this thread's last failure, cut to the length, padded with blanks.
 ///
 /// # Safety
 /// `text` is a CHARACTER variable of this length.
 unsafe fn write_last_error(text: *mut u8, length: usize) {
     let length = hidden(length);
-    // SAFETY: ct_last_error answers a text ended by NUL, which stays until this thread's next failure.
+    // SAFETY: ct_last_error returns a NUL-terminated text, valid until this thread's next failure.
     let words = unsafe { CStr::from_ptr(ct_last_error()) }.to_string_lossy();
     let mut fits = words.len().min(length);
     while !words.is_char_boundary(fits) {
@@ -138,22 +138,22 @@ unsafe fn write_last_error(text: *mut u8, length: usize) {
 /// A CHARACTER variable without the blanks around it.
 ///
 /// # Safety
-/// `text` holds as many bytes as its length says, and outlives the result.
+/// `text` holds `length` bytes, and outlives the result.
 unsafe fn characters<'a>(text: *const u8, length: usize) -> &'a [u8] {
-    // SAFETY: as this function's.
+    // SAFETY: the caller keeps this function's contract.
     unsafe { std::slice::from_raw_parts(text, hidden(length)) }.trim_ascii()
 }
 
-/// The length of a CHARACTER variable. Older compilers pass 32 bits, and what is above them is not theirs.
+/// The length of a CHARACTER variable. Older compilers pass 32 bits and leave the upper half undefined.
 fn hidden(length: usize) -> usize {
     length as u32 as usize
 }
 
 /// # Safety
-/// No other entry runs beside it.
+/// No other entry runs at the same time.
 unsafe fn end() -> Status {
     let tracker = TRACKER.swap(std::ptr::null_mut(), Ordering::SeqCst);
-    // SAFETY: NULL or from ct_create; nobody else has it any more.
+    // SAFETY: the tracker is NULL or from ct_create, and no other entry can reach it after the swap.
     unsafe {
         let status = with_tracker(tracker, |_| Ok(Status::CT_OK));
         ct_destroy(tracker);
@@ -171,13 +171,13 @@ macro_rules! export {
     };
 }
 
-/// Exports an entry. Its status goes to its last argument, after which the lengths of CHARACTER variables come.
+/// Exports an entry. Its last argument receives the status; the lengths of CHARACTER variables follow.
 macro_rules! entry {
     ($names:tt ($($argument:ident: $type:ty),*) $(lengths ($($length:ident),*))? => $call:expr) => {
         export!($names ($($argument: $type,)* ierr: *mut i32 $(, $($length: usize),*)?) {
             // SAFETY: Fortran passes the addresses of its variables, and the tracker is NULL or live.
             let status = guard(|| Ok(unsafe { $call }));
-            // SAFETY: as above.
+            // SAFETY: Fortran passes the address of an INTEGER.
             unsafe { ierr.write(status as i32) };
         });
     };
@@ -197,7 +197,7 @@ export!([cterr cterr_ CTERR] (text: *mut u8, length: usize) {
     guard(|| { unsafe { write_last_error(text, length) }; Ok(Status::CT_OK) });
 });
 
-/// FORTRAN 77's tracker, for entries that are compiled with a program, as CTMGET is. NULL: there is none.
+/// The tracker of the FORTRAN 77 entries, for entries compiled with a program, such as CTMGET. NULL: none exists.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_fortran_tracker() -> *mut Tracker {
     TRACKER.load(Ordering::SeqCst)
@@ -218,8 +218,8 @@ unsafe extern "C" {
     fn pthread_rwlock_unlock();
 }
 
-/// libgfortran refers to these weakly. In a program linked with -static they would be missing, while it takes the
-/// presence of others, which we bring, for theirs: it would call address 0 as the program ends.
+/// Thread functions that libgfortran refers to weakly. A program linked with -static would lack them. libgfortran
+/// infers their presence from other thread functions, which this library brings, and would call address 0 at exit.
 #[used]
 static THREADS: [unsafe extern "C" fn(); 12] = [
     pthread_mutex_lock,

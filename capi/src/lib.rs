@@ -1,15 +1,17 @@
-//! The C boundary: every `extern "C"` function, and nothing but checking, converting and guarding.
+//! The C boundary: every `extern "C"` function. It checks, converts and guards, and has no logic of its own.
 //!
-//! Out-parameters are written on success only; no panic passes; floating point runs in the default
-//! environment whatever the host has set, and the host's is put back as it was.
+//! Out-parameters are written on success only. No panic crosses the boundary. Floating point runs in the default
+//! environment, and the application's environment is restored afterwards.
 //!
 //! # Safety
-//! For every function here: a tracker is NULL or from [`ct_create`] and not yet given up; a string is
-//! NULL or NUL-terminated; a buffer is NULL or holds the bytes stated; an out-pointer is NULL or valid.
+//! For every function here: a tracker is NULL, or comes from [`ct_create`] and was not yet destroyed or released. A
+//! string is NULL or NUL-terminated. A buffer is NULL or holds the stated number of bytes. An out-pointer is NULL or
+//! valid.
 #![allow(clippy::missing_safety_doc)] // stated once, above; the functions' own comments become the C header
 // Input must not reach a panic.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+/// cbindgen:ignore
 mod fortran77;
 
 use carbontracker::error::{Error, Result, Status};
@@ -21,33 +23,33 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-/// Keeps a reserve for the moments when the system has no memory left.
+/// Keeps a reserve of memory for the time when the system has none left.
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Makes a tracker and starts its sampler. Takes well under 5 ms, and with `resume` what reading the journal takes; reads
-/// the devices once. A file of /sys or /proc that does not answer is waited for 250 ms. Relative paths in the options
-/// are resolved here. In a constructor of a library that is being loaded no thread can start: there the call takes up to
-/// 0.25 s longer for each thread, and the energy is read once the library is loaded.
+/// Makes a tracker and starts its sampler thread. It takes less than 5 ms, and with `resume` also the time to read the
+/// journal. It reads each device once, and waits up to 250 ms for a file of /sys or /proc that does not answer. It makes
+/// relative paths in the options absolute. No thread can start in the constructor of a library that is being loaded:
+/// there, the call takes up to 0.25 s longer per thread, and energy is read once the library is loaded.
 ///
-/// `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
-/// with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
-/// string wins. NULL or "" takes the environment and the defaults. README.md lists the keys. A variable
-/// CARBONTRACKER_... that nothing reads has no effect, and a message names it.
+/// `options` holds `key=value` pairs separated by white space. Values with spaces are in single quotes, with `\'` and
+/// `\\` inside. If a key appears twice, the last value wins. Each key can also be set as the environment variable
+/// CARBONTRACKER_<KEY>; the string overrides the environment. NULL or "" uses the environment and the defaults.
+/// docs/src/reference/options.md lists the keys. An unknown CARBONTRACKER_ variable has no effect; a message names it.
 ///
-/// CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1 (any value
-/// but 0, no, false or off), `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value;
-/// ct_last_error() names key or variable, value and what is allowed. CT_EIO: no thread could be started, or
-/// too little memory is left. Finding no device to
-/// measure is no failure: times are kept, energies are null, and a message says what would help.
+/// CT_OK: `*out` is the tracker; end it with ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE is set (to
+/// anything but 0, no, false or off), and `*out` is NULL, which every function accepts. CT_EINVAL: a key is unknown or
+/// a value is bad; ct_last_error() names the key or variable, the value and the allowed values. CT_EIO: no thread could
+/// be started, or too little memory is left.
 ///
-/// A thread that calls the library needs at least 32 KB of stack.
+/// If no device can be measured, the call still succeeds: durations are recorded, energies are null, and a message
+/// explains how to enable measurement. A thread that calls the library needs at least 32 KB of stack.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracker) -> Status {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
-        // Rust's own hook prints to stderr. This copy of std is the library's alone, so is its hook.
-        std::panic::set_hook(Box::new(|panic| set_last_error(&format!("internal fault: {panic}"))));
+        // Rust's own hook prints to stderr. The library has its own copy of std, so this hook is not the application's.
+        std::panic::set_hook(Box::new(|panic| set_last_error(&format!("internal error: {panic}"))));
     });
     guard(|| {
         let _undisturbed = Undisturbed::enter();
@@ -60,34 +62,34 @@ pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracke
             Some(tracker) => (Box::into_raw(Box::new(tracker)), Status::CT_OK),
             None => (std::ptr::null_mut(), Status::CT_DISABLED),
         };
-        // SAFETY: `out` is not NULL and points to a pointer of the caller's.
+        // SAFETY: `out` is not NULL and points to a pointer that the caller owns.
         unsafe { out.write(tracker) };
         Ok(status)
     })
 }
 
-/// Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
+/// Begins an epoch. It stamps the clock and returns: it reads no device and allocates nothing.
 ///
-/// CT_ESTATE: an epoch is open already; nothing changed. The report's notes count such refused calls, and
-/// those of ct_epoch_end, ct_epoch_cancel and ct_progress; the first of each kind makes a message.
+/// CT_ESTATE: an epoch is already open; nothing changed. The report's notes count such refused calls, and those of
+/// ct_epoch_end, ct_epoch_cancel and ct_progress. The first of each kind also makes a message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_epoch_begin(tracker: *mut Tracker) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.
     unsafe { with_tracker(tracker, Tracker::begin) }
 }
 
-/// Ends the epoch begun last: stamps the clock and returns, as cheap as ct_epoch_begin.
+/// Ends the open epoch. It stamps the clock and returns, and costs as little as ct_epoch_begin.
 ///
-/// CT_OVER_BUDGET: ended, and the run's forecast passes budget_kwh, budget_g or budget_h; it is judged
-/// on the epochs whose readings are in, so it may come one epoch late. CT_ESTATE: no epoch is open.
+/// CT_OVER_BUDGET: the epoch ended, and the forecast of the run exceeds budget_kwh, budget_g or budget_h. The forecast
+/// covers the epochs whose readings have arrived, so this status may come one epoch late. CT_ESTATE: no epoch is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_epoch_end(tracker: *mut Tracker) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.
     unsafe { with_tracker(tracker, Tracker::end) }
 }
 
-/// Drops the open epoch, as after an exception: it is not counted as an epoch and does not colour the
-/// forecast. What it used counts as energy between epochs, once a later epoch ends.
+/// Cancels the open epoch, for example after an exception. It is not counted as an epoch, and the forecast ignores it.
+/// Its energy counts as energy between epochs once a later epoch ends.
 ///
 /// CT_ESTATE: no epoch is open.
 #[unsafe(no_mangle)]
@@ -96,29 +98,28 @@ pub unsafe extern "C" fn ct_epoch_cancel(tracker: *mut Tracker) -> Status {
     unsafe { with_tracker(tracker, Tracker::cancel) }
 }
 
-/// Says how far the open epoch is: `done` of `total` batches or time steps since its begin. It stamps the clock and stores
-/// both in one word, so call it as often as you like. With `epochs` planned, marks in the first epoch give
-/// "/forecast" from 5 % of it on, and tell its warm-up from its steady pace.
+/// Reports the progress of the open epoch: `done` of `total` batches or time steps since its begin. It stores the
+/// progress and a time stamp in one word, so it can be called after every batch. If `epochs` is set, progress in the first
+/// epoch allows a forecast ("/forecast") from 5 % of that epoch on, and separates its warm-up from its steady pace.
 ///
-/// CT_EINVAL: total is 0 or less than done. CT_ESTATE: no epoch is open.
+/// CT_EINVAL: `total` is 0, or less than `done`. CT_ESTATE: no epoch is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_progress(tracker: *mut Tracker, done: u64, total: u64) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.
     unsafe { with_tracker(tracker, |tracker| tracker.progress(done, total)) }
 }
 
-/// Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j",
-/// "/forecast/energy_j/high", "/epochs/3/duration_s" (the fourth entry: an epoch, or several in a run of
-/// more than 4096). Waits up to 1 s for the reading that closes the last epoch: a few milliseconds with
-/// counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.3 s for the first
-/// forecast that its progress gives, if "/forecast" is asked for.
+/// Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j", "/forecast/energy_j/high",
+/// "/epochs/3/duration_s" (the fourth entry: one epoch, or several in a run of more than 4096 epochs). It waits up to
+/// 1 s for the reading that closes the last epoch: a few milliseconds with counters, up to 0.1 s if the processor's power
+/// is estimated. In the first epoch, a pointer below "/forecast" waits up to 0.3 s for the first forecast.
 ///
-/// Where some of the energy is estimated, "/usage/error/low" and "/usage/error/high" are the multiples of it between
-/// which the truth lies in nine cases of ten; "/usage/energy_low_j" and "/usage/energy_high_j" are these ends, and so on
-/// for kWh and CO2e. They are null where all of it is measured.
+/// If some energy is estimated, the true value lies between "/usage/error/low" and "/usage/error/high" times the estimate
+/// in 90 % of cases. "/usage/energy_low_j" and "/usage/energy_high_j" are these bounds in joules; kWh and CO2e have theirs.
+/// All of them are null if all energy is measured.
 ///
-/// CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched. CT_EIO: too little memory is
-/// left, by malloc's account.
+/// CT_ENOENT: there is no such number, or it is null (unknown); `*out` is unchanged. CT_EIO: malloc reports too little
+/// memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char, out: *mut f64) -> Status {
     let read = |tracker: &Tracker| {
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char,
         let pointer = unsafe { text_from(pointer, "pointer") }?
             .ok_or_else(|| Error::invalid("ct_value: pointer is NULL; pass one such as \"/usage/energy_j\""))?;
         let value = tracker.value(pointer)?;
-        // SAFETY: `out` is not NULL and points to a double of the caller's.
+        // SAFETY: `out` is not NULL and points to a double that the caller owns.
         unsafe { out.write(value) };
         Ok(Status::CT_OK)
     };
@@ -138,12 +139,12 @@ pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char,
     unsafe { with_tracker(tracker, read) }
 }
 
-/// Writes the report as `format`: "text", "json", "csv" (a row an epoch), "prometheus" or "html" (a page with
-/// charts). Waits up to 1 s for the reading that closes the last epoch, and inside the first as ct_value does for a
+/// Writes the report in a format: "text", "json", "csv" (one row per epoch), "prometheus" or "html" (a page with charts).
+/// It waits up to 1 s for the reading that closes the last epoch, and in the first epoch up to 0.3 s for the first
 /// forecast.
 ///
-/// As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
-/// becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
+/// The buffer works as in snprintf: as much as fits is written, with a NUL if cap > 0. `*needed` (may be NULL) becomes the
+/// size of the whole text in bytes, including the NUL. CT_ERANGE: the text did not fit. CT_EINVAL: the format is unknown.
 /// CT_EIO: too little memory is left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_report(
@@ -153,7 +154,7 @@ pub unsafe extern "C" fn ct_report(
     cap: usize,
     needed: *mut usize,
 ) -> Status {
-    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
     unsafe { write_empty(tracker, buf, cap, needed) };
     let report = |tracker: &Tracker| {
         let _undisturbed = Undisturbed::enter();
@@ -162,24 +163,24 @@ pub unsafe extern "C" fn ct_report(
             Error::invalid("ct_report: format is NULL; pass \"text\", \"json\", \"csv\", \"prometheus\" or \"html\"")
         })?;
         let text = tracker.report(format)?;
-        // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+        // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
         unsafe { write_text(&text, buf, cap, needed) }.map(|()| Status::CT_OK)
     };
     // SAFETY: the caller passes NULL or a live tracker.
     unsafe { with_tracker(tracker, report) }
 }
 
-/// Takes the oldest queued message: a warning, the forecast after `forecast_after` epochs, a budget
-/// passed. Buffer rules as ct_report's; on CT_ERANGE the message stays queued.
+/// Takes the oldest queued message: a warning, the forecast after `forecast_after` epochs, or an exceeded budget. The
+/// buffer works as in ct_report. On CT_ERANGE the message stays in the queue.
 ///
-/// CT_ENOENT: none is queued.
+/// CT_ENOENT: the queue is empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap: usize, needed: *mut usize) -> Status {
-    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
     unsafe { write_empty(tracker, buf, cap, needed) };
     let take = |tracker: &Tracker| {
         tracker.take_message(|text| {
-            // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or the caller's.
+            // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
             unsafe { write_text(text, buf, cap, needed) }.map(|()| Status::CT_OK)
         })
     };
@@ -187,19 +188,20 @@ pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap
     unsafe { with_tracker(tracker, take) }
 }
 
-/// Ends the tracker: a last reading, the sampler joined, the run's files written. Back within 250 ms even where a device
-/// hangs, and with log_dir within 2 s more where a disk does.
-/// If files of the run could not be written, ct_last_error() names them.
-/// In a constructor of a library that is being loaded it waits that long, and the files are finished afterwards.
-/// A tracker that is live at exit is ended as by ct_release, and waited for 1 s.
-/// NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
+/// Ends the tracker: it takes a last reading, joins the sampler thread and writes the run's files. It returns within
+/// 250 ms even if a device hangs, and with log_dir within 2 s more if a disk hangs. If files of the run could not be
+/// written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and the
+/// files are finished afterwards.
+///
+/// A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. NULL is
+/// accepted. In a forked child the call does nothing. The pointer must not be used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {
     // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.
     unsafe { give_up(tracker, Tracker::destroy) }
 }
 
-/// As ct_destroy, without waiting for the sampler: for garbage collectors' finalizers.
+/// Ends the tracker as ct_destroy does, but does not wait for the sampler thread: for finalizers of garbage collectors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_release(tracker: *mut Tracker) {
     // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.
@@ -211,8 +213,8 @@ pub unsafe extern "C" fn ct_release(tracker: *mut Tracker) {
     }
 }
 
-/// This thread's last failure in words; "" if there was none. The text stays until this thread's next
-/// failure; a success does not clear it.
+/// Returns the message of this thread's last failure; "" if there was none. The text is valid until this thread's next
+/// failure. A success does not clear it.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_last_error() -> *const c_char {
     if memory::has_thread_locals() {
@@ -222,20 +224,20 @@ pub extern "C" fn ct_last_error() -> *const c_char {
     }
 }
 
-/// The status in words, for any number. Static text.
+/// Returns a sentence for any status. The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_status_string(status: i32) -> *const c_char {
     Status::describe(status).as_ptr()
 }
 
-/// The loaded library's version, as "0.1.0". Static text.
+/// Returns the version of the loaded library, for example "0.1.0". The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr() as *const c_char
 }
 
-/// The loaded library's ABI version: compare with CT_ABI_VERSION after dlopen.
+/// Returns the ABI version of the loaded library. Compare it with CT_ABI_VERSION after dlopen.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_abi_version() -> u32 {
     ABI_VERSION
@@ -247,7 +249,7 @@ const ABI_VERSION: u32 = 0;
 const LAST_ERROR_BYTES: usize = 1024;
 
 thread_local! {
-    // Fixed and without a destructor: the pointer given out stays good while the thread lives.
+    // A fixed array without a destructor: the returned pointer stays valid while the thread lives.
     static LAST_ERROR: UnsafeCell<[u8; LAST_ERROR_BYTES]> = const { UnsafeCell::new([0; LAST_ERROR_BYTES]) };
 }
 
@@ -255,33 +257,33 @@ fn set_last_error(message: &str) {
     if !memory::has_thread_locals() {
         return;
     }
-    // A thread in its last moments has none left to set, and nobody to read it.
+    // An exiting thread may have destroyed its storage already.
     let _ = LAST_ERROR.try_with(|text| {
-        // SAFETY: the cell is this thread's, it holds LAST_ERROR_BYTES, and no reference into it is kept.
+        // SAFETY: only this thread uses the cell, it holds LAST_ERROR_BYTES, and no reference into it is kept.
         let _ = unsafe { write_text(message, text.get() as *mut c_char, LAST_ERROR_BYTES, std::ptr::null_mut()) };
     });
 }
 
-/// Runs a call: a failure is kept for ct_last_error, a panic becomes CT_EPANIC.
+/// Runs a call. A failure is stored for ct_last_error; a panic becomes CT_EPANIC.
 fn guard(call: impl FnOnce() -> Result<Status>) -> Status {
-    // Only a status comes out: a whole result would go through memory, which costs begin and end a seventh of their time.
+    // The closure returns only a status: a whole Result would go through memory and make begin and end 15 % slower.
     let status = || call().unwrap_or_else(fail);
     catch_unwind(AssertUnwindSafe(status)).unwrap_or(Status::CT_EPANIC)
 }
 
-/// Keeps a failure for ct_last_error.
+/// Stores a failure for ct_last_error.
 #[cold]
 fn fail(error: Error) -> Status {
     set_last_error(&error.message);
     error.status
 }
 
-/// Runs a call on a tracker that may be NULL or another process's.
+/// Runs a call on a tracker, which may be NULL or belong to the parent process.
 ///
 /// # Safety
 /// `tracker` is NULL or from ct_create and not yet destroyed.
 unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Result<Status>) -> Status {
-    // SAFETY: as this function's.
+    // SAFETY: the caller keeps this function's contract.
     let Some(tracker) = (unsafe { tracker.as_ref() }) else {
         return Status::CT_DISABLED;
     };
@@ -289,31 +291,31 @@ unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Res
         if tracker.is_forked() {
             return Err(Error::new(
                 Status::CT_EFORK,
-                "this tracker belongs to the parent process, its sampler did not survive fork: call ct_create in the child",
+                "this tracker belongs to the parent process and cannot measure after fork; call ct_create in the child",
             ));
         }
         call(tracker)
     })
 }
 
-/// Takes a tracker back and ends it; in a forked child it is left alone, its thread is not there to stop.
+/// Takes a tracker back and ends it. In a forked child it does nothing: the sampler thread does not exist there.
 ///
 /// # Safety
 /// `tracker` is NULL or from ct_create and not yet destroyed; it is not used again.
 unsafe fn give_up(tracker: *mut Tracker, end: impl FnOnce(Tracker) -> Option<String>) {
-    // SAFETY: as this function's.
+    // SAFETY: the caller keeps this function's contract.
     if unsafe { tracker.as_ref() }.is_none_or(Tracker::is_forked) {
         return;
     }
     guard(|| {
         let _undisturbed = Undisturbed::enter();
-        // SAFETY: ct_create made it with Box::into_raw, and the caller gives it up here.
+        // SAFETY: ct_create made it with Box::into_raw, and the caller does not use it again.
         let unwritten = end(*unsafe { Box::from_raw(tracker) });
         unwritten.map_or(Ok(Status::CT_OK), |what| Err(Error::new(Status::CT_EIO, what)))
     });
 }
 
-/// The caller's text; None for NULL.
+/// The text that the caller passed; None for NULL.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and outlives the result.
@@ -321,28 +323,28 @@ unsafe fn text_from<'a>(text: *const c_char, what: &str) -> Result<Option<&'a st
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: as this function's.
+    // SAFETY: the caller keeps this function's contract.
     let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map(Some).map_err(|_| Error::invalid(format!("{what}: not valid UTF-8")))
+    text.to_str().map(Some).map_err(|_| Error::invalid(format!("{what} is not valid UTF-8; pass UTF-8 text")))
 }
 
-/// Leaves an empty text for a call that fails; it is also a NULL tracker's whole text.
+/// Writes an empty text, which stays if the call fails or the tracker is NULL.
 ///
 /// # Safety
-/// As write_text's.
+/// `buf` holds `cap` bytes, or is NULL; `needed` is NULL or points to a size_t.
 unsafe fn write_empty(tracker: *const Tracker, buf: *mut c_char, cap: usize, needed: *mut usize) {
     let needed = if tracker.is_null() { needed } else { std::ptr::null_mut() };
-    // SAFETY: as this function's.
+    // SAFETY: the caller keeps this function's contract.
     let _ = unsafe { write_text("", buf, cap, needed) };
 }
 
-/// Writes text by snprintf's rules: what fits, a NUL when cap > 0, and the whole's size into `needed`.
+/// Writes text as snprintf does: as much as fits, a NUL if cap > 0, and the size of the whole text into `needed`.
 ///
 /// # Safety
 /// `buf` holds `cap` bytes, or is NULL; `needed` is NULL or points to a size_t.
 unsafe fn write_text(text: &str, buf: *mut c_char, cap: usize, needed: *mut usize) -> Result<()> {
     if !needed.is_null() {
-        // SAFETY: not NULL, so the caller's size_t.
+        // SAFETY: not NULL, so it points to a size_t of the caller.
         unsafe { needed.write(text.len() + 1) };
     }
     if !buf.is_null() && cap > 0 {
@@ -357,7 +359,10 @@ unsafe fn write_text(text: &str, buf: *mut c_char, cap: usize, needed: *mut usiz
         }
     }
     if buf.is_null() || text.len() >= cap {
-        let message = format!("the text takes {} bytes, the buffer holds {cap}: ask again with more", text.len() + 1);
+        let message = format!(
+            "the text takes {} bytes, but the buffer holds {cap}; call again with a larger buffer",
+            text.len() + 1
+        );
         return Err(Error::new(Status::CT_ERANGE, message));
     }
     Ok(())

@@ -25,7 +25,7 @@ impl Completion {
     /// Prints it.
     pub fn call(self) -> Done {
         let mut script = Vec::new();
-        generate(self.shell, &mut crate::command(), env!("CARGO_PKG_NAME"), &mut script);
+        generate(self.shell, &mut crate::command(), "carbontracker", &mut script);
         print(&String::from_utf8_lossy(&script))
     }
 }

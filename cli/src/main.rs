@@ -32,7 +32,7 @@ static ALLOCATOR: Allocator = Allocator;
 
 /// Measures, forecasts and prices the energy of programs: training loops, time loops, builds
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, after_help = EXIT_STATUS)]
+#[command(name = "carbontracker", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 struct Command {
     #[command(subcommand)]
     task: Task,

@@ -32,7 +32,7 @@ fn two_million_epochs_are_counted_at_once_and_fit_in_8_mb() {
 /// The last epochs of a burst wait with the host until its next call, however late that comes: what was used
 /// meanwhile is none of theirs.
 #[test]
-fn a_burst_told_late_brings_no_energy_of_the_time_after() {
+fn late_marks_of_a_burst_get_no_later_energy() {
     let _turn = crate::turn();
     steadily(|| {
         let tracker = Tracker::create("sim_cpu=x:100 interval=0.01").expect("created").expect("enabled");

@@ -6,9 +6,9 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// What others read of a run is there within its first epoch, and renewed while that lasts; a folder that cannot be written
-/// is said once all the same.
+/// is reported once nevertheless.
 #[test]
-fn a_long_epoch_is_told_of_while_it_lasts() {
+fn a_long_epoch_is_in_the_files_while_it_lasts() {
     let _turn = crate::turn();
     let (folder, broken) = (Folder::new("one-epoch"), Folder::new("no-folder"));
     let file = broken.0.join("a-file");

@@ -26,7 +26,7 @@ fn json(tracker: &Tracker) -> Value {
 
 /// Named from where the host started; it goes elsewhere, as daemons and schedulers' jobs do.
 #[test]
-fn a_file_is_followed_wherever_the_host_goes_and_said_when_it_goes_itself() {
+fn an_intensity_file_is_followed_when_the_application_moves_and_reported_when_removed() {
     let _turn = crate::turn();
     let now = unix_s();
     let text = |g_per_kwh: u32| format!("time,g_per_kwh\n{},{g_per_kwh}\n{},{g_per_kwh}\n", now - 3600.0, now + 3600.0);

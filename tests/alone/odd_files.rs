@@ -93,7 +93,7 @@ fn each_is(what: &str, put: impl Fn(&Path)) {
 }
 
 #[test]
-fn nothing_in_the_place_of_a_text_holds_up_a_tracker() {
+fn odd_files_do_not_block_a_tracker() {
     let _turn = crate::turn();
     fs::write("/proc/self/clear_refs", "5").unwrap(); // forgets the peak of the tests before
     each_is("a pipe", |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success()));

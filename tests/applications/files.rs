@@ -113,7 +113,7 @@ fn a_standard_log_that_is_truncated_has_no_hole() {
 /// A progress bar or an artifact logger in the host opens and closes the journal, which ends POSIX record locks. A second
 /// process of the same name must still find the journal in use.
 #[test]
-fn a_host_that_reads_its_own_journal_keeps_it() {
+fn an_application_that_reads_its_own_journal_keeps_it() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -147,7 +147,7 @@ fn a_host_that_reads_its_own_journal_keeps_it() {
 
 /// The claim of a rank holds although this rank closes all its descriptors.
 #[test]
-fn a_processor_is_counted_once_though_a_rank_closes_files() {
+fn a_processor_is_counted_once_when_a_rank_closes_files() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -170,7 +170,7 @@ fn a_processor_is_counted_once_though_a_rank_closes_files() {
 }
 
 #[test]
-fn relative_paths_stay_where_the_host_was() {
+fn relative_paths_keep_the_first_working_directory() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -200,7 +200,7 @@ fn relative_paths_stay_where_the_host_was() {
 }
 
 #[test]
-fn a_relative_journal_stays_where_the_host_was() {
+fn a_relative_journal_keeps_the_first_working_directory() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -230,7 +230,7 @@ fn check_kept_or_reported(logs: &Logs, printed: &Printed) {
 }
 
 #[test]
-fn a_host_that_changes_its_root_loses_nothing_silently() {
+fn an_application_that_changes_its_root_loses_nothing_silently() {
     if !have(&["cc", "pkg-config"]) || !is_root_here() {
         return;
     }
@@ -249,7 +249,7 @@ fn a_host_that_changes_its_root_loses_nothing_silently() {
 }
 
 #[test]
-fn a_host_that_gives_up_its_rights_loses_nothing_silently() {
+fn an_application_that_drops_its_rights_loses_nothing_silently() {
     if !have(&["cc", "pkg-config"]) || !is_root_here() {
         return;
     }
@@ -268,7 +268,7 @@ fn a_host_that_gives_up_its_rights_loses_nothing_silently() {
 
 /// node_exporter reads the metrics as another user.
 #[test]
-fn metrics_can_be_read_by_all_whatever_the_umask_and_keep_the_mode_that_they_had() {
+fn metrics_are_readable_by_all_and_keep_their_mode() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }

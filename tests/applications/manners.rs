@@ -28,7 +28,7 @@ fn in_every_way(test: impl Fn(&Lab, &str, bool)) {
 }
 
 #[test]
-fn a_host_that_drops_every_descriptor_keeps_its_files_and_the_journal_its_epochs() {
+fn an_application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
     in_every_way(|lab, drop_all, is_refused| {
         let create = format!("create {SIM} log_dir=l name=x resume=l prometheus=m.prom");
         let orders = [
@@ -54,7 +54,7 @@ fn a_host_that_drops_every_descriptor_keeps_its_files_and_the_journal_its_epochs
 
 /// The counter does not move. Numbers in the host's files grow as a counter at about a kilowatt would.
 #[test]
-fn a_hosts_file_is_not_read_in_the_place_of_a_counter() {
+fn an_applications_file_is_not_read_as_a_counter() {
     in_every_way(|lab, drop_all, is_refused| {
         let tree = powercap(lab, "tree");
         let create = format!("create sysroot={} components=cpu interval=0.02 job=off", tree.display());
@@ -69,7 +69,7 @@ fn a_hosts_file_is_not_read_in_the_place_of_a_counter() {
 /// A separate table begins as a copy of the host's: pipes, locks and ports must not stay open in it. A program that the host
 /// starts inherits no descriptor of the library.
 #[test]
-fn what_a_host_closes_is_closed() {
+fn descriptors_that_the_application_closes_stay_closed() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -113,7 +113,7 @@ fn threads_that_open_and_close_all_the_time_keep_their_files() {
 }
 
 #[test]
-fn a_host_without_standard_streams_prints_into_no_file_of_ours() {
+fn output_without_standard_streams_goes_into_no_file_of_the_library() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -137,7 +137,7 @@ fn a_host_without_standard_streams_prints_into_no_file_of_ours() {
 
 /// Another program, or the system, cleans up shared memory: the library's next store there must not raise SIGBUS.
 #[test]
-fn shared_memory_that_is_wiped_kills_no_host() {
+fn wiped_shared_memory_kills_no_application() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -190,7 +190,7 @@ fn begins(lab: &Lab, place: &str) -> (String, u64) {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_a_systems_file_is_refused() {
+fn a_pipe_instead_of_a_system_file_is_refused() {
     if !have(&["cc", "pkg-config", "mkfifo"]) {
         return;
     }
@@ -209,7 +209,7 @@ fn a_pipe_in_the_place_of_a_systems_file_is_refused() {
 
 /// A FUSE file system whose server hangs, as lxcfs may.
 #[test]
-fn a_file_system_that_never_answers_does_not_block_the_host() {
+fn a_hanging_file_system_does_not_block_the_application() {
     if !have(&["cc", "pkg-config", "unshare"]) {
         return;
     }
@@ -231,7 +231,7 @@ fn a_file_system_that_never_answers_does_not_block_the_host() {
 }
 
 #[test]
-fn a_systems_file_without_end_is_not_read_whole() {
+fn an_endless_system_file_is_not_read_whole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -250,7 +250,7 @@ fn a_systems_file_without_end_is_not_read_whole() {
 
 /// A plug-in measures in its constructor. The loader holds its lock meanwhile, and no thread of the library can begin.
 #[test]
-fn a_plugin_that_measures_while_it_is_loaded_does_not_block_its_host() {
+fn a_plugin_that_measures_in_its_constructor_does_not_block_the_application() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }

@@ -147,7 +147,7 @@ fn a_hard_link_is_not_written_through() {
 }
 
 #[test]
-fn a_link_of_this_user_is_not_followed_for_names_that_we_make() {
+fn links_of_this_user_are_not_followed_for_generated_names() {
     if !have(&["cc", "pkg-config", "setpriv"]) {
         return;
     }
@@ -162,7 +162,7 @@ fn a_link_of_this_user_is_not_followed_for_names_that_we_make() {
 
 /// Without the sticky bit another user can replace the journal itself.
 #[test]
-fn what_is_put_in_the_place_of_a_journal_is_not_written_into() {
+fn a_file_that_replaces_a_journal_is_not_written() {
     if !can_be_others() {
         return;
     }
@@ -198,7 +198,7 @@ fn what_is_put_in_the_place_of_a_journal_is_not_written_into() {
 
 /// The same of the logs and the metrics.
 #[test]
-fn what_is_put_in_the_place_of_a_log_is_not_written_into() {
+fn a_file_that_replaces_a_log_is_not_written() {
     if !can_be_others() {
         return;
     }
@@ -249,7 +249,7 @@ fn metrics_go_through_links_of_this_user_and_root_only() {
 
 /// The user's own link leads to a link of another user.
 #[test]
-fn metrics_do_not_go_through_a_chain_that_another_user_has_a_part_in() {
+fn metrics_do_not_follow_links_of_another_user() {
     if !can_be_others() {
         return;
     }
@@ -280,7 +280,7 @@ fn killed_run(lab: &Lab) -> crate::application::Journal {
 }
 
 #[test]
-fn a_run_of_another_user_is_not_taken_up() {
+fn a_run_of_another_user_is_not_resumed() {
     if !can_be_others() {
         return;
     }
@@ -304,7 +304,7 @@ fn a_run_of_another_user_is_not_taken_up() {
 }
 
 #[test]
-fn a_named_journal_of_another_user_comes_with_a_message_that_names_the_owner() {
+fn a_named_journal_of_another_user_makes_a_message_with_the_owner() {
     if !can_be_others() {
         return;
     }

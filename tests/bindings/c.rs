@@ -1,8 +1,8 @@
 //! The library as C and C++ programs meet it: tests/bindings/c/*.c in every standard of both languages, run against
 //! the shared and the static library, natively and under valgrind.
 //!
-//! CT_LIBDIR says where the libraries are; without it, cargo builds them.
-//! CC and CXX say which compilers.
+//! CT_LIBDIR names the folder of the libraries; without it, cargo builds them.
+//! CC and CXX name the compilers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -132,7 +132,7 @@ fn two_cxx_units_that_include_the_header_link_together() {
     run(&mut lab.command(&program, How::Natively)).unwrap();
 }
 
-/// Builds and runs every program; tells of all that fail.
+/// Builds and runs every program, and reports all that fail.
 fn build_and_run(name: &str, language: &Language, library: Library, how: How) {
     if how == How::UnderValgrind && run(Command::new("valgrind").arg("--version")).is_err() {
         assert!(env::var("CI").as_deref() != Ok("true"), "valgrind is not installed: run tests/tools.sh");
@@ -264,7 +264,7 @@ fn library(file: &str) -> PathBuf {
     })
 }
 
-/// What the static library needs besides itself: pkg-config's file tells users the same.
+/// The system libraries that the static library needs, as pkg-config's file lists them.
 fn private_libraries() -> Vec<String> {
     let pc = fs::read_to_string(root().join("packaging/carbontracker.pc.in")).unwrap();
     let line =
@@ -281,7 +281,7 @@ fn declared_functions() -> BTreeSet<String> {
     before_parentheses.filter(|name| name.starts_with("ct_")).map(str::to_owned).collect()
 }
 
-/// Runs a program, and again where it says that it was disturbed.
+/// Runs a program, and again if it reports a disturbance.
 fn run_steadily(program: &mut Command) -> Result<String, String> {
     for _ in 1..TRIES {
         match attempt(program) {

@@ -1,5 +1,5 @@
-//! Programs that stay as they are: relinked with carbontracker_auto.o, or loading the connector for Kokkos. They do what
-//! they did, and one report says what they used.
+//! Programs without changes: relinked with carbontracker_auto.o, or loading the connector for Kokkos. They work as before,
+//! and one report contains their energy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
@@ -69,7 +69,7 @@ fn used(report: &Value) -> (f64, f64) {
     (joules, seconds)
 }
 
-/// Whether it did what it does, and says of itself what it used, once.
+/// Whether the program works as before and prints one report of its energy.
 fn is_measured(program: &Path, arguments: &[&str], status: i32, says: &str) {
     let folder = scratch("reports").join(program.parent().unwrap().file_name().unwrap());
     let _ = std::fs::remove_dir_all(&folder);
@@ -158,7 +158,7 @@ fn nothing_is_written_where_it_does_not_belong() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "", "another file has standard error's number");
     assert!(stderr(&output).contains(HEAD), "{output:?}");
 
-    // Nobody reads standard error: the signal that ends such a program is not ours to cause.
+    // Standard error has no reader: the SIGPIPE that would end such a program must not come from the library.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let status = directly(&program, "quiet").stderr(writer).status().unwrap();
@@ -174,7 +174,7 @@ fn nothing_is_written_where_it_does_not_belong() {
     assert!(text.contains(HEAD), "{text}");
 }
 
-/// Not through `timeout`, which says in its own way how a program ended.
+/// Not through `timeout`, which reports the end of a program in its own way.
 fn directly(program: &Path, how: &str) -> Command {
     let mut direct = Command::new(program);
     direct.arg(how).env("LD_LIBRARY_PATH", prefix().join("lib")).env("CARBONTRACKER_SIM_CPU", "x:100");
@@ -182,7 +182,7 @@ fn directly(program: &Path, how: &str) -> Command {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_harms_nothing() {
+fn errors_are_reported_and_harm_nothing() {
     if !have(&["cc"]) {
         return;
     }
@@ -233,7 +233,7 @@ fn reports_go_where_and_as_they_are_asked_for() {
 }
 
 #[test]
-fn ranks_count_each_device_once_and_only_who_counts_reports() {
+fn ranks_count_each_device_once_and_only_the_counting_rank_reports() {
     if !have(&["cc", "mpirun.openmpi"]) {
         return;
     }
@@ -253,7 +253,7 @@ fn ranks_count_each_device_once_and_only_who_counts_reports() {
     }
     assert!(factors.iter().any(|factor| (factor - 1.0).abs() < 0.1), "{factors:?}");
 
-    // Where nothing is measured, the first rank says so, and the others nothing.
+    // If nothing is measured, the first rank reports it, and the others print nothing.
     let nothing = scratch("nothing");
     for (rank, heads) in [("0", 1), ("1", 0)] {
         let mut launch = command(&program);
@@ -265,7 +265,7 @@ fn ranks_count_each_device_once_and_only_who_counts_reports() {
 
 /// The driver registers what takes it down at exit later than the object registers its report.
 #[test]
-fn a_driver_that_loads_slowly_is_still_there_at_the_end() {
+fn a_driver_that_loads_slowly_stays_loaded_until_the_end() {
     if !have(&["cc"]) {
         return;
     }

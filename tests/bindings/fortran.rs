@@ -27,7 +27,7 @@ impl Lab {
         Lab { dir: scratch(name), flags: flags.concat(), libraries: pkg_config(&["--libs"]) }
     }
 
-    /// As the README has it: sources, the module's first, and what pkg-config says.
+    /// As in the README: sources, the module's first, and the flags of pkg-config.
     fn build(&self, name: &str, sources: &[PathBuf]) -> PathBuf {
         let program = self.dir.join(name);
         let mut gfortran = command("gfortran");
@@ -189,7 +189,7 @@ fn fortran_77_calls_the_entries() {
 }
 
 #[test]
-fn fortran_77_gets_the_words_of_a_failed_start() {
+fn fortran_77_gets_the_message_of_a_failed_start() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -250,7 +250,7 @@ fn the_training_example_prints_what_the_c_program_prints() {
     assert!(usage.status.code() == Some(1) && text(&usage.stderr).starts_with("usage: digits digits.csv"), "{usage:?}");
 }
 
-/// The training's lines as they are; elsewhere figures and what comes with their size become signs. Forecasts are told
+/// The lines of training stay; elsewhere, figures and units become signs. Forecasts appear
 /// when readings are in, which differs from run to run.
 fn without_figures(printed: &str) -> String {
     let mut lines = String::new();

@@ -1,5 +1,5 @@
 //! The Julia package as its users meet it: from an installed tree, by Pkg and by the load path, and with stand-ins for
-//! the library that see what it would not tell.
+//! the library that detect faults which the real one hides.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, julia, outcome, prefix, run, scratch};

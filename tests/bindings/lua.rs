@@ -54,7 +54,7 @@ impl Lua {
         self.command_under(&[], prefix())
     }
 
-    /// What fails to be loaded, and what `require` then says.
+    /// The modules that fail to load, and the error of `require`.
     fn refusal(self, prepare: impl FnOnce(&mut Command)) -> String {
         let mut command = self.command_under(&[], prefix());
         command.args(["-e", "local ok, why = pcall(require, 'carbontracker') assert(not ok) io.write(why)"]);
@@ -108,7 +108,7 @@ fn ten_thousand_forgotten_trackers_are_collected() {
 }
 
 #[test]
-fn a_forked_process_is_told_to_make_its_own() {
+fn a_forked_process_gets_an_error_and_can_make_its_own_tracker() {
     if all_here() {
         passes(&ALL[..2], &["fork.lua"]);
     }

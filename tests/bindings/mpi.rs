@@ -1,5 +1,5 @@
 //! MPI runs against the installed tree, with Open MPI and MPICH: whatever the ranks do, the run's number is what its
-//! devices used, and all ranks are told the same. The counters' energy is known at every instant (tests/bindings/mpi/served.h).
+//! devices, and all ranks get the same sums. The counters' energy is known at every instant (tests/bindings/mpi/served.h).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn open_mpi_sums_what_was_used() {
+fn open_mpi_sums_the_energy() {
     sums_what_was_used(&OPEN_MPI);
 }
 
 #[test]
-fn mpich_sums_what_was_used() {
+fn mpich_sums_the_energy() {
     sums_what_was_used(&MPICH);
 }
 
@@ -71,7 +71,7 @@ fn sums_what_was_used(mpi: &Mpi) {
 /// The first rank leaves its loop early and waits, while another goes on, or begins only then. The total has what the other
 /// used to its end, however long the tail is and however seldom devices are read.
 #[test]
-fn ranks_that_wait_lend_what_they_counted() {
+fn ranks_that_wait_yield_their_devices() {
     if !OPEN_MPI.is_here() {
         return;
     }
@@ -235,9 +235,9 @@ fn sums_depend_on_no_words() {
     assert!(told.number(0, "/usage/duration_s").0 == 0, "{}", told.0);
 }
 
-/// MPICH can be told to take its ranks for those of several nodes.
+/// MPICH can treat its ranks as if they ran on several nodes.
 #[test]
-fn nodes_are_added_and_those_that_know_nothing_are_told() {
+fn nodes_are_added_and_nodes_without_energy_are_reported() {
     if !MPICH.is_here() {
         return;
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 #[test]
-fn what_a_killed_rank_counted_is_in_the_reports_of_those_that_live() {
+fn the_energy_of_a_killed_rank_is_in_the_reports_of_the_others() {
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let program = mpi.build("mpicc", &["-std=c99"], &[checkout("tests/bindings/mpi/killed.c")]);
         let root = machine(&format!("{}-killed", mpi.name), &[100]);
@@ -64,7 +64,7 @@ fn glue(mpi: &Mpi, compiler: &str) -> Option<PathBuf> {
     is_here.then(|| mpi.build("mpicc", &flags, &[prefix().join("include/carbontracker_mpi.c")]))
 }
 
-/// Where an MPI's Fortran modules are; Debian's wrapper of MPICH does not say.
+/// The folder of an MPI's Fortran modules, which Debian's wrapper of MPICH does not name.
 fn modules(mpi: &Mpi) -> Option<PathBuf> {
     let libraries = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path().join("fortran"));
     let compilers = libraries.filter_map(|path| std::fs::read_dir(path).ok()).flatten().flatten();
@@ -183,7 +183,7 @@ fn fortran_77_ranks_get_the_sum_over_all() {
 }
 
 #[test]
-fn fortran_ranks_are_told_the_same() {
+fn fortran_ranks_get_the_same_sum() {
     for mpi in [&OPEN_MPI, &MPICH] {
         let Some(Fortran { modules, glue }) = Fortran::of(mpi) else { continue };
         let flags = ["-std=f2018", "-Wall", "-Wextra", "-Werror", "-fcheck=all", &modules];

@@ -1,7 +1,7 @@
 //! One recorded run, played through every language: the same JSON, bit for bit, but for the run's id and times.
 //!
 //! The energies of the record are laid into a powercap tree, each well inside its epoch, while a program in the
-//! language makes the calls it is told.
+//! language makes the calls it is given.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -32,7 +32,7 @@ const SETTLED: Duration = Duration::from_millis(40);
 const RANGE_UJ: u64 = 262_143_328_850;
 const START_UJ: u64 = RANGE_UJ - 1_500_000;
 
-/// A program that plays, told line by line.
+/// A program that makes the calls it reads, line by line.
 struct Player {
     child: Child,
     told: ChildStdin,

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The installed tree that CT_PREFIX names; without it, one made once a test program, at a place that `make install` was not
-/// told of.
+/// given.
 pub fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
@@ -63,7 +63,7 @@ pub fn checkout(path: &str) -> PathBuf {
     Path::new(crate::ROOT).join(path)
 }
 
-/// Whether all these commands are here. If not it says so and the test is to end; an error with CI=true.
+/// Whether all these commands are here. If not, it prints so and the test must end; an error with CI=true.
 pub fn have(tools: &[&str]) -> bool {
     let is_absent = |tool: &&str| !on_path(tool);
     let absent: Vec<&str> = tools.iter().copied().filter(is_absent).collect();
@@ -73,7 +73,7 @@ pub fn have(tools: &[&str]) -> bool {
     absent.is_empty()
 }
 
-/// The Julia on PATH, else the one that tests/julia.sh fetched; says so if there is none.
+/// The Julia on PATH, or else the one that tests/julia.sh fetched; prints a line if there is none.
 pub fn julia() -> Option<PathBuf> {
     let fetched = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the build folder").join("julia/julia");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -85,7 +85,7 @@ pub fn julia() -> Option<PathBuf> {
     found
 }
 
-/// Says past the test harness, which keeps what a passing test prints, that something was skipped; with CI=true, where
+/// Prints, past the test harness that hides a passing test's output, that something was skipped. With CI=true, where
 /// everything can be installed, it fails.
 pub fn skipped(why: &str) {
     use std::io::Write;

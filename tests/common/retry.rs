@@ -1,5 +1,5 @@
 //! For tests whose figures depend on time, on machines that do other things too: what was used as far as the
-//! clock can tell, and another try where a thread was held up.
+//! the clock resolves, and tries again if a thread was held up.
 #![allow(dead_code)]
 
 use carbontracker::error::{Result, Status};
@@ -47,7 +47,7 @@ pub fn own_bytes() -> u64 {
     kilobytes.and_then(|number| number.parse::<u64>().ok()).expect("RssAnon in kB") * 1024
 }
 
-/// A moment that the clock tells only so far, ns: the library takes its own stamp somewhere in a call.
+/// A bound on an instant, ns: the library takes its own stamp somewhere in a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
     pub before: u64,

@@ -39,7 +39,7 @@ pub struct Staged {
     pub error: fn(DeviceKind) -> Option<ErrorBand>,
     /// gCO2e/kWh by the hour from noon; None: the yearly average.
     pub hourly: Option<fn(i32) -> f64>,
-    /// An epoch is open, so many s.
+    /// An epoch is open for this time, s.
     pub open_s: f64,
 }
 

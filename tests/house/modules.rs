@@ -45,7 +45,7 @@ enum Found {
     ItemOf(usize),
 }
 
-/// Chains of re-exports end within so many steps.
+/// The longest chain of re-exports, steps.
 const DEPTH: usize = 8;
 
 impl Modules {

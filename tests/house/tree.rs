@@ -33,7 +33,7 @@ const PLACES: [&str; 22] = [
 /// Root files that no check reads, but that a document may link to.
 const LINKED: [&str; 3] = ["LICENSE", "NOTICE", "CITATION.cff"];
 
-/// Folders of build results and of recorded input: nobody writes prose or code there.
+/// Folders of build results and of recorded input: they hold no prose and no code of the project.
 const SKIPPED: [&str; 4] = ["target", "build", "book", "node_modules"];
 
 /// Endings of files that hold data, not prose or code.

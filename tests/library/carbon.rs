@@ -42,7 +42,7 @@ fn swinging(from: f64) -> (String, impl Fn(f64, f64) -> f64) {
 
 /// 3.6 kW: a gram an hour and g/kWh is one an hour.
 #[test]
-fn each_joule_is_priced_at_its_own_time() {
+fn each_joule_is_converted_at_its_own_time() {
     let (text, mean) = swinging(unix_s() - 1.0);
     let path = file("swinging", &text);
     let tracker = tracker(&format!("sim_cpu=x:3600 interval=0.1 location=DK intensity='{}'", path.display()));
@@ -78,7 +78,7 @@ fn each_joule_is_priced_at_its_own_time() {
 }
 
 #[test]
-fn a_file_that_ends_before_the_run_is_carried_on_and_that_is_said() {
+fn a_file_that_ends_before_the_run_is_extrapolated_and_reported() {
     let now = unix_s();
     let path = file("old", &format!("time,g_per_kwh\n{},100\n{},100\n", now - 7200.0, now - 7100.0));
     let tracker = tracker(&format!("sim_cpu=x:3600 intensity='{}'", path.display()));
@@ -127,7 +127,7 @@ fn a_file_that_changes_is_read_again() {
 
 /// Whoever was to write it may have stopped years ago.
 #[test]
-fn an_old_file_is_said_to_be_old_and_the_yearly_average_counts() {
+fn an_old_file_is_reported_and_the_yearly_average_counts() {
     let path = file("stale", "# zone: DE\ntime,g_per_kwh\n2020-11-25T01:00Z,100\n2020-11-25T02:00Z,110\n");
     let tracker = tracker(&format!("sim_cpu=x:3600 location=DK intensity='{}'", path.display()));
     tracker.begin().unwrap();
@@ -211,7 +211,7 @@ fn numbers(at: &str, value: &Value, all: &mut Vec<(String, f64)>) {
 
 /// A single number is worked out with less than the whole report: it is the same all the same, whatever the run's state.
 #[test]
-fn each_number_by_pointer_is_the_one_in_the_whole_report() {
+fn each_number_by_pointer_equals_the_one_in_the_report() {
     let now = unix_s();
     let mut text = String::from("time,g_per_kwh,kind\n");
     for n in -20..200 {

@@ -158,7 +158,7 @@ fn each_page_of_the_book_is_in_its_summary() {
 }
 
 #[test]
-fn the_checks_find_what_is_wrong() {
+fn the_checks_find_faults() {
     assert_eq!(links("[a](b.md#c) and `[no](link)` ![d](e.png \"title\")"), ["b.md#c", "e.png"]);
     assert_eq!(anchor("The `ct_*` calls, [in C](c.md): 2 of them"), "the-ct_-calls-in-c-2-of-them");
     let page = "# A b\n```sh\n# no heading\n[no](link)\n```\n## A b\n";

@@ -1,4 +1,4 @@
-//! Faults on the counters while a run is on: no phantom energy, the report says what happened, and the
+//! Faults of the counters during a run: no phantom energy, the report names what happened, and the
 //! host never notices.
 
 use crate::fake_rapl::{Answer, Counter, DELAY_US, Tree};
@@ -57,7 +57,7 @@ fn both(from: Stamp, to: Stamp) -> Used {
     Used::between(from, to, |ns| 2.0 * WATTS * ns as f64 * 1e-9)
 }
 
-/// Lets a counter answer so for so many milliseconds.
+/// Makes a counter answer in this way for some milliseconds.
 fn fail(counter: &mut Counter, answer: Answer, ms: u64) {
     counter.answer = answer;
     counter.until = now() + ms * 1_000_000;
@@ -141,7 +141,7 @@ fn a_counter_set_back_or_jumping_brings_no_phantom_energy() {
 }
 
 #[test]
-fn a_hiccup_at_the_closing_reading_is_waited_out() {
+fn a_short_failure_at_the_closing_reading_is_retried() {
     steadily(|| {
         for answer in [Answer::Garbage, Answer::Empty, Answer::Fails(libc::EIO)] {
             let tree = tree();
@@ -159,7 +159,7 @@ fn a_hiccup_at_the_closing_reading_is_waited_out() {
 }
 
 #[test]
-fn a_device_that_hangs_holds_up_neither_the_host_nor_the_report_nor_the_end() {
+fn a_hanging_device_delays_no_call_no_report_and_no_end() {
     steadily(|| {
         let tree = tree();
         let tracker = tracker(&tree);

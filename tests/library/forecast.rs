@@ -11,13 +11,13 @@ const BATCHES: u64 = 60;
 const BATCH: Duration = Duration::from_millis(10);
 const EPOCHS: u64 = 6;
 
-/// A run whose first batches are so much slower.
+/// A run whose first batches are slower by a factor.
 struct Load {
     cold: u64,
     slower: u32,
 }
 
-/// What the forecast said, against the run's total in the end.
+/// The forecast, against the run's total at the end.
 struct Told {
     at_a_twentieth: f64,
     at_half: (f64, f64),
@@ -90,7 +90,7 @@ fn a_first_epoch_like_the_others() {
     steadily(|| Load { cold: 0, slower: 1 }.check("interval=0.1"));
 }
 
-/// Runs an epoch of this length, marking its progress each 5 ms; `at` is told the time gone, s.
+/// Runs an epoch of this length and marks its progress every 5 ms; `at` gets the elapsed time, s.
 fn marked_epoch(tracker: &Tracker, length: Duration, mut at: impl FnMut(f64)) {
     let marks = length.as_millis() as u64 / 5;
     tracker.begin().unwrap();
@@ -102,7 +102,7 @@ fn marked_epoch(tracker: &Tracker, length: Duration, mut at: impl FnMut(f64)) {
     tracker.end().unwrap();
 }
 
-/// Marks wake nobody; the sampler looks at them ever less often, and where there is no forecast to make not at all.
+/// Marks wake no thread. The sampler reads them ever more rarely, and never if no forecast is possible.
 #[test]
 fn marks_cost_ever_fewer_readings() {
     steadily(|| {
@@ -148,7 +148,7 @@ fn a_long_first_epoch_is_followed_to_its_end() {
 
 /// A mark made as soon as the epoch begins, and none after: as one that resumes makes.
 #[test]
-fn the_only_mark_is_heard() {
+fn a_single_mark_is_enough_for_a_forecast() {
     steadily(|| {
         let tracker = Tracker::create("sim_cpu=x:100 components=cpu epochs=3").unwrap().unwrap();
         let start = now();
@@ -186,7 +186,7 @@ fn marks_do_not_keep_a_driver_busy() {
 
 /// Where energy is slow to come the forecast comes all the same, without it; the host waits but once.
 #[test]
-fn a_driver_that_is_slow_to_start_holds_up_a_moment_only() {
+fn a_slow_driver_delays_the_start_for_a_moment_only() {
     steadily(|| {
         let standin = Standin::new(&[Gpu::constant(250.0)]);
         standin.driver(|driver| driver.init_delay_s = 1.5);

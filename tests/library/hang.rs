@@ -48,7 +48,7 @@ fn value(tracker: &Tracker, pointer: &str) -> Option<f64> {
 }
 
 #[test]
-fn a_source_that_hangs_has_yet_to_answer_and_the_application_goes_on() {
+fn a_hanging_source_is_listed_as_opening_and_the_application_goes_on() {
     let folder = Folder::new("hang");
     let root = folder.0.join("root");
     fs::create_dir_all(root.join("proc")).unwrap();
@@ -78,7 +78,7 @@ fn a_source_that_hangs_has_yet_to_answer_and_the_application_goes_on() {
 }
 
 #[test]
-fn a_counter_that_hangs_later_holds_up_no_call() {
+fn a_counter_that_hangs_later_delays_no_call() {
     let folder = Folder::new("hang-later");
     let zone = folder.0.join("root/sys/class/powercap/intel-rapl:0");
     fs::create_dir_all(&zone).unwrap();

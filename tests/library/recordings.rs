@@ -1,7 +1,7 @@
 //! What is made of the powers that real sensors reported: by the library, the trapezoid; by Carbontracker
 //! 2.4.7, the mean of its samples times the duration. Beside them an external power meter, or every sample.
 //!
-//! CT_DATA says where the recordings are ($CT_DATA/power/*.csv); without it there is nothing to test.
+//! CT_DATA names the folder of the recordings ($CT_DATA/power/*.csv); without it there is nothing to test.
 
 use carbontracker::clock::MonoNs;
 use carbontracker::measurement::channel::Quantity;
@@ -227,7 +227,7 @@ fn within(trace: &[Sample], from: u64, to: u64) -> &[Sample] {
     &trace[trace.partition_point(|sample| sample.0 < from)..trace.partition_point(|sample| sample.0 <= to)]
 }
 
-/// Two columns of a table as powers over time, which is in so many seconds; blanks are left out.
+/// Two columns of a table as power over time, with the given unit of time, s; blanks are left out.
 fn trace(path: &Path, (time, unit): (&str, f64), watts: &str) -> Vec<Sample> {
     const BEFORE_ZERO_S: f64 = 100.0;
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,4 +1,4 @@
-//! Files of runs where something is wrong: nothing kept is damaged, the run goes on, and a message says what helps.
+//! Files of runs with faults: stored data is not damaged, the run goes on, and a message names a fix.
 
 use crate::run_files::{Folder, check_sums, epoch_lines, epochs, json, lines, make, messages, number};
 use carbontracker::run_files;
@@ -25,7 +25,7 @@ fn run(options: &str) -> Value {
     report
 }
 
-/// Takes up what cannot be taken up: it says so, measures all the same, and leaves the file as it is.
+/// Resumes from a file that cannot be resumed: a message reports it, the run is measured, the file stays as it is.
 fn refused(options: &str, file: &Path, expected: &str) {
     let before = fs::read(file).unwrap();
     let tracker = make(&format!("{SIM} {options} resume={}", file.display()));
@@ -41,7 +41,7 @@ fn refused(options: &str, file: &Path, expected: &str) {
 }
 
 #[test]
-fn what_is_no_journal_of_this_run_is_left_alone() {
+fn files_that_are_not_this_runs_journal_stay_unchanged() {
     let folder = Folder::new("foreign");
     run(&format!("name=a log_dir={}", folder.shown()));
     let journal = folder.journal();
@@ -56,7 +56,7 @@ fn what_is_no_journal_of_this_run_is_left_alone() {
     let living = make(&format!("{SIM} name=c resume={}", folder.0.join("c.jsonl").display()));
     epochs(&living, 1, SHORT);
     let other = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "run_files_faults::another_process_takes_it_up", "--nocapture"])
+        .args(["--exact", "run_files_faults::another_process_resumes_the_run", "--nocapture"])
         .env("CT_TEST_JOURNAL", folder.0.join("c.jsonl"))
         .output()
         .unwrap();
@@ -68,7 +68,7 @@ fn what_is_no_journal_of_this_run_is_left_alone() {
 }
 
 #[test]
-fn another_process_takes_it_up() {
+fn another_process_resumes_the_run() {
     let Ok(journal) = std::env::var("CT_TEST_JOURNAL") else { return };
     let tracker = make(&format!("{SIM} name=c resume={journal}"));
     println!("{:?}", messages(&tracker));
@@ -77,13 +77,13 @@ fn another_process_takes_it_up() {
 }
 
 #[test]
-fn a_torn_line_is_left_out_and_the_next_stands_by_itself() {
+fn a_torn_line_is_skipped_and_the_next_line_is_whole() {
     let folder = Folder::new("torn");
     let whole = make(&format!("{SIM} log_dir={}", folder.shown()));
     let journal = folder.journal();
     for count in 1..=3 {
         epochs(&whole, 1, SHORT);
-        // Numbers written later might tell of the next epoch, too, before its line does.
+        // Numbers written later might include the next epoch before its line is there.
         let deadline = Instant::now() + Duration::from_secs(30);
         while fs::read_to_string(&journal).unwrap().matches("{\"index\":").count() < count && Instant::now() < deadline
         {
@@ -107,7 +107,7 @@ fn a_torn_line_is_left_out_and_the_next_stands_by_itself() {
 }
 
 #[test]
-fn a_folder_takes_up_the_newest_unfinished_run_of_this_name() {
+fn resume_by_folder_takes_the_newest_unfinished_run_of_this_name() {
     let folder = Folder::new("newest");
     let all = format!("epochs=6 log_dir={0} resume={0}", folder.shown());
     let a = run(&format!("name=a {all}"));
@@ -131,7 +131,7 @@ fn a_folder_takes_up_the_newest_unfinished_run_of_this_name() {
 
 /// The first start of a job script that names one folder for its logs and to resume from.
 #[test]
-fn a_folder_to_resume_from_may_be_still_to_come() {
+fn a_folder_to_resume_from_may_not_exist_yet() {
     let folder = Folder::new("to-come");
     for (name, options) in [("both", "log_dir=NEW resume=NEW"), ("alone", "resume=NEW")] {
         let new = folder.0.join(name);
@@ -144,7 +144,7 @@ fn a_folder_to_resume_from_may_be_still_to_come() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_said_with_the_cure() {
+fn a_folder_that_cannot_be_written_is_reported_with_a_fix() {
     let folder = Folder::new("unwritable");
     let file = folder.0.join("a-file");
     fs::write(&file, "mine").unwrap();
@@ -248,7 +248,7 @@ fn a_full_disk_loses_nothing_once_it_has_room_again() {
 }
 
 #[test]
-fn a_journal_on_a_disk_that_became_read_only_is_taken_up_all_the_same() {
+fn a_journal_on_a_read_only_disk_is_resumed() {
     let folder = Folder::new("read-only");
     let Some(disk) = Disk::new(&folder) else {
         return crate::retry::say("skipped: no file system can be mounted here");

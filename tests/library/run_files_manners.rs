@@ -1,6 +1,6 @@
 //! What a run's files must not do to the program that keeps them: stop it, kill it, or take its processor.
 //!
-//! What needs a process of its own is this test program again, told by a variable what to do.
+//! Tests that need a process of their own start this test program again, with a variable that selects the role.
 
 use crate::run_files::{Folder, epoch_lines, epochs, lines, make, messages};
 use carbontracker::run_files::crash_counter::{Count, CrashCounter, left};
@@ -13,7 +13,7 @@ const SIM: &str = "sim_cpu=A:50 sim_gpu=B:200 job=off";
 const SHORT: Duration = Duration::from_millis(15);
 const OPTIONS: &str = "CT_TEST_OPTIONS";
 
-/// Ends three epochs, rests, and says how much processor time the rest took.
+/// Ends three epochs, rests, and prints the processor time of the rest.
 #[test]
 fn child() {
     let Ok(options) = std::env::var(OPTIONS) else { return };
@@ -84,7 +84,7 @@ fn metrics_without_a_journal_are_renewed_and_cost_no_processor() {
 }
 
 #[test]
-fn a_limit_on_file_sizes_kills_nobody() {
+fn a_limit_on_file_sizes_kills_no_process() {
     let folder = Folder::new("limit");
     for limit in ["0", "1"] {
         let (output, printed) = child_after(&format!("ulimit -f {limit};"), &format!("log_dir={}", folder.shown()));
@@ -93,7 +93,7 @@ fn a_limit_on_file_sizes_kills_nobody() {
 }
 
 #[test]
-fn a_pipe_or_a_device_in_the_place_of_a_journal_holds_up_nobody() {
+fn a_pipe_or_a_device_instead_of_a_journal_delays_no_call() {
     let folder = Folder::new("pipe");
     let pipe = folder.0.join("a.jsonl");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -112,7 +112,7 @@ fn a_pipe_or_a_device_in_the_place_of_a_journal_holds_up_nobody() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_replaced() {
+fn only_regular_files_are_replaced() {
     let folder = Folder::new("special");
     let pipe = folder.0.join("a.prom");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -147,7 +147,7 @@ fn two_trackers_of_one_process_do_not_write_one_journal() {
 
 /// Its epochs have no line: their number and time stand in memory.
 #[test]
-fn what_a_full_disk_did_not_take_is_not_forgotten_at_the_end() {
+fn lines_that_a_full_disk_refused_are_written_at_the_end() {
     let folder = Folder::new("untold");
     let journal = folder.0.join("a.jsonl");
     let options = format!("name={} resume={}", "x".repeat(2000), journal.display());
@@ -193,7 +193,7 @@ fn a_folder_full_of_runs_that_are_over_is_not_read_whole() {
 }
 
 #[test]
-fn a_budget_that_a_run_has_passed_is_said_when_it_is_taken_up() {
+fn an_exceeded_budget_is_reported_when_the_run_is_resumed() {
     let folder = Folder::new("budget");
     let options = format!("{SIM} epochs=10 budget_g=0.00001 resume={}", folder.shown());
     for is_first in [true, false] {

@@ -1,6 +1,6 @@
 //! The files a run leaves, and taking it up after kills.
 //!
-//! A process that is to be killed is this test program again, told by a variable what to do.
+//! Tests that kill a process start this test program again, with a variable that selects the role.
 
 use crate::run_files::{Folder, check_sums, epoch_lines, epochs, json, lines, make, number};
 use carbontracker::run_files;
@@ -37,7 +37,7 @@ fn a_run_leaves_its_journal_its_report_and_its_metrics() {
     let metrics = std::fs::read_to_string(&new.files(".prom")[0]).unwrap();
     assert!(metrics.contains("carbontracker_energy_joules_total{") && metrics.ends_with('\n'));
     assert!(metrics.lines().any(|line| line.starts_with("carbontracker_epochs_total{") && line.ends_with("} 5")));
-    // The journal alone tells the same.
+    // The journal alone contains the same.
     let told = run_files::read(&journal).unwrap();
     assert!(told.notes.is_empty(), "{:?}", told.notes);
     for pointer in [
@@ -77,7 +77,7 @@ fn the_journals_power_is_the_runs() {
 
 /// What was billed stays as it was, and what comes has the price that holds now.
 #[test]
-fn each_process_has_its_own_price() {
+fn each_attempt_keeps_its_own_intensity() {
     let folder = Folder::new("prices");
     let said: Vec<Value> = [100, 1000]
         .map(|intensity| {
@@ -101,7 +101,7 @@ fn each_process_has_its_own_price() {
     assert!((used + rest - whole).abs() < 1e-6 * whole, "{used} + {rest}: {whole}");
 }
 
-/// What a process does that is told to: takes up the run and goes on, saying each epoch that has ended.
+/// The role of a process: it resumes the run and prints each epoch that has ended.
 #[test]
 fn child() {
     let Ok(options) = std::env::var(CHILD) else { return };
@@ -142,7 +142,7 @@ fn run_and_kill(options: &str, after: Duration, from_start: bool) -> (Option<u64
     });
     let (mut found, mut ended) = (None, 0);
     for line in out.lines().map_while(Result::ok) {
-        // The test harness says something on the same line first.
+        // The test harness prints something on the same line first.
         if let Some((_, done)) = line.split_once("done ") {
             found = done.trim().parse().ok();
             let _ = told.send(());
@@ -154,7 +154,7 @@ fn run_and_kill(options: &str, after: Duration, from_start: bool) -> (Option<u64
     (found, ended)
 }
 
-/// Kills the processes of a run so often; (epochs ended, how many before that could be said).
+/// Kills the processes of a run several times; returns the epochs ended, and how many were printed before.
 fn kill_often(options: &str, kills: u64, seed: u64) -> (u64, u64) {
     let (mut ended, mut unsaid) = (0, 0);
     for kill in 0..kills {
@@ -163,7 +163,7 @@ fn kill_often(options: &str, kills: u64, seed: u64) -> (u64, u64) {
         let after = Duration::from_micros(random % if from_start { 60_000 } else { 300_000 });
         let (found, more) = run_and_kill(options, after, from_start);
         let found = found.unwrap_or(ended);
-        // One may have ended just before it could be said.
+        // An epoch may have ended just before it could be printed.
         assert!((ended..=ended + 1).contains(&found), "kill {kill}: {found} of {ended} epochs");
         unsaid += found - ended;
         ended = found + more;
@@ -173,7 +173,7 @@ fn kill_often(options: &str, kills: u64, seed: u64) -> (u64, u64) {
 
 /// What a killed rank's journal holds is its own still: the rank that counts its devices from then on takes over the rest.
 #[test]
-fn what_a_journal_tells_is_taken_over_by_nobody() {
+fn energy_in_a_journal_is_taken_over_by_no_rank() {
     const WATTS: f64 = 50.0;
     let folder = Folder::new("ranks");
     let journal = |rank: &str| folder.0.join(format!("{rank}.jsonl"));

@@ -43,7 +43,7 @@ fn compare(rows: &Path, grids: Option<&Path>) -> (f64, usize) {
 }
 
 #[test]
-fn no_region_is_a_tenth_off_its_row() {
+fn no_region_is_more_than_10_percent_off_its_row() {
     let ours = Path::new(crate::ROOT).join("tests/fixtures/cloud_regions_2024.csv");
     let (worst, compared) = compare(&ours, None);
     println!("{compared} regions, at worst {:.1} % off", worst * 100.0);
@@ -51,7 +51,7 @@ fn no_region_is_a_tenth_off_its_row() {
 }
 
 #[test]
-fn no_region_is_a_tenth_off_the_row_of_the_data_at_hand() {
+fn no_region_is_more_than_10_percent_off_the_full_data() {
     let Some(data) = std::env::var_os("CT_DATA") else {
         println!("skipped: no recordings");
         return;

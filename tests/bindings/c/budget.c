@@ -1,4 +1,4 @@
-/* CT_OVER_BUDGET: the epoch is ended all the same, the user is told once, and short epochs are no way round it. */
+/* CT_OVER_BUDGET: the epoch ends nevertheless, one message reports it, and short epochs do not avoid it. */
 #include "check.h"
 
 /* Ends epochs of `us` microseconds until one is over budget; the deadline is generous, for busy machines. */

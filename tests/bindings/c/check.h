@@ -1,5 +1,5 @@
 /*
- * What the programs here share: checks that say where and with what values, a clock, a fake device.
+ * Shared by the programs here: checks that print their place and values, a clock, a fake device.
  * Include it first. Everything is written in what C99 and C++11 have in common.
  */
 #ifndef CHECK_H
@@ -236,7 +236,7 @@ struct powercap {
     char zone[320];
 };
 
-/* Replaces a file of the zone in one step: nobody reads half a number. */
+/* Replaces a file of the zone in one step, so that no reader gets half a number. */
 static inline void powercap_write(const struct powercap *tree, const char *file, const char *text) {
     char path[400], fresh[400];
     FILE *out;

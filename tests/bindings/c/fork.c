@@ -1,4 +1,4 @@
-/* A live tracker and fork: the child is told so and starts afresh, the parent goes on. */
+/* A live tracker and fork: the child gets an error and creates its own tracker, the parent goes on. */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* What the header says at compile time is what the library says at run time. */
+/* The version in the header at compile time is the version of the library at run time. */
 #include "check.h"
 
 int main(void) {

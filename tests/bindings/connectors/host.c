@@ -1,5 +1,5 @@
 /*
- * Loads a Kokkos tool as Kokkos does, then does what the arguments say:
+ * Loads a Kokkos tool as Kokkos does, then follows its arguments:
  *   host TOOL [+NAME | - | nap | other | join | lost]...
  * + pushes a region, - pops one; `other` has a thread push one that it pops at `join`.
  */

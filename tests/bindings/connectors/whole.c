@@ -1,6 +1,6 @@
 /*
- * A program that knows nothing of carbontracker and ends as its argument says, with status 7 where it can. C99 and C++11.
- * It says "worked" to stdout and "complained" to stderr.
+ * A program without carbontracker. Its argument selects how it ends, with status 7 where it can. C99 and C++11.
+ * It prints "worked" to stdout and "complained" to stderr.
  */
 #define _GNU_SOURCE 1
 

@@ -29,7 +29,7 @@ inline Digits read_digits(const char *path) {
     return digits;
 }
 
-// With sim_cpu=x:100: so many epochs, each of 100 W over its time, and nothing of the run lost between them.
+// With sim_cpu=x:100: the given number of epochs, each of 100 W over its time, and no energy lost between them.
 inline void check_report(const carbontracker::tracker &tracker, int epochs) {
     CHECK_INT(tracker.value("/run/epochs_done"), epochs);
     double sum_s = tracker.value("/usage/between/duration_s");

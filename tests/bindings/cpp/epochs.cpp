@@ -88,7 +88,7 @@ static void an_exception_cancels_and_arrives_unchanged() {
     CHECK(!in_epoch(t));
 }
 
-// What a destructor does that an exception runs: an epoch of its own, left as `how` says.
+// A destructor that runs during an exception has its own epoch; `how` selects how it leaves it.
 struct Cleaner {
     tracker &t;
     bool fails;

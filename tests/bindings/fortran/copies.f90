@@ -24,7 +24,7 @@ contains
       call run%start('sim_cpu=x:100')
    end function started
 
-   ! An end without a begin tells a live tracker from a disabled one.
+    ! An end without a begin distinguishes a live tracker from a disabled one.
    subroutine is_live(run, live, what)
       class(tracker), intent(in) :: run
       logical, intent(in) :: live

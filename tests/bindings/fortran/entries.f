@@ -29,7 +29,7 @@ C     NOTHING IS STARTED YET
       CALL CTINIT(10, IERR)
       CALL CHECK(5, IERR, -2)
       CALL CTERR(TEXT)
-      IF (TEXT .NE. 'CTINIT: there is a tracker already; ' //
+      IF (TEXT .NE. 'CTINIT: a tracker exists already; ' //
      &    'call CTEND first') STOP 5
       CALL CTERR(SHORT)
       IF (SHORT .NE. 'CTIN') STOP 5

@@ -1,5 +1,5 @@
 /* Stands in for the library before the Julia package: with another ABI version, or strict and slow. A call on a tracker
- * that has ended, or an end beside a call, aborts. Calls that may wait do so, where they are told to, until they are
+ * that has ended, or an end beside a call, aborts. Calls that may wait do so on request, until they are
  * let go, but for 5 s at most. */
 
 #define _GNU_SOURCE

@@ -1,4 +1,4 @@
--- What the programs here share: checks that say where and with what values.
+-- Shared by the programs here: checks that print their place and values.
 local check = {}
 
 local function failed(text, ...)

@@ -1,4 +1,4 @@
--- Trackers that nobody closes, each in the middle of an epoch: the collector releases them, the exit takes the rest.
+-- Trackers that no variable holds, each in an open epoch: the collector releases them, the exit releases the rest.
 local check = require "check"
 local ct = require "carbontracker"
 

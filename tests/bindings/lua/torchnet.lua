@@ -39,7 +39,7 @@ local function train(engine, iterator, epochs)
   engine.hooks("onEnd", state)
 end
 
--- `told` is what exec "size" answers; nil raises, as of an iterator that has none.
+-- `told` is the answer to exec "size"; nil raises an error, as an iterator without a size does.
 local function new_iterator(count, told)
   local iterator = {}
   function iterator.run()

@@ -46,7 +46,7 @@ impl Mpi {
         self.build("mpicc", &flags, &[checkout("tests/bindings/mpi/ranks.c")])
     }
 
-    /// So many ranks of a program.
+    /// Starts a number of ranks of a program.
     pub fn launch(&self, ranks: usize, program: &Path) -> Command {
         let mut launch = command(self.tool("mpirun"));
         launch.args(self.run).arg("-n").arg(ranks.to_string()).arg(program);
@@ -54,7 +54,7 @@ impl Mpi {
     }
 }
 
-/// A /sys whose packages draw so many watts each.
+/// A /sys whose packages draw the given powers, W.
 pub fn machine(name: &str, watts: &[u32]) -> PathBuf {
     let root = scratch(name);
     for (package, watts) in watts.iter().enumerate() {
@@ -71,7 +71,7 @@ pub fn options(root: &Path) -> String {
     format!("epochs=4 pue=2 intensity=360 sysroot='{}'", root.display())
 }
 
-/// What tests/bindings/mpi/ranks.c says of its runs.
+/// The output of tests/bindings/mpi/ranks.c about its runs.
 pub struct Told(pub String);
 
 impl Told {
@@ -88,7 +88,7 @@ impl Told {
         self.0.lines().find_map(|line| line.strip_prefix(&start)).unwrap().parse().unwrap()
     }
 
-    /// Whether a run's energy is that of so many watts; else how far off it is.
+    /// Whether a run's energy is that of the given power, W; otherwise how far off it is.
     pub fn drew(&self, of: usize, watts: f64) -> Result<(), String> {
         let (status, joules, missing) = self.number(of, "/usage/energy_j");
         assert_eq!((status, missing), (0, 0), "{}", self.0);

@@ -1,5 +1,5 @@
 /*
- * Ranks that track a run of naps, each as the arguments say:
+ * Ranks that track a run of naps; the arguments select each:
  *   ranks OPTIONS [late=RANK] [never=RANK] [early=RANK] [tail=RANK] [disabled=RANK] [nap MS] [split OPTIONS] [whole] [checks]
  * The first rank prints a line a fact: the run, a name, numbers. `split`: the odd ranks are another run,
  * whose options are the next argument. `whole`: and both together. `checks`: all that can be asked wrongly.

@@ -1,4 +1,4 @@
-! Two ranks that track one nap, as a program that says `use mpi`; rank 0 prints the run's mean power and its report.
+! Two ranks that track one nap, in a program with `use mpi`; rank 0 prints the run's mean power and its report.
 program ranks
    use, intrinsic :: iso_c_binding, only: c_double, c_null_ptr
    use mpi

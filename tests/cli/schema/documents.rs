@@ -287,7 +287,7 @@ fn many_epochs(folder: &Path) -> Reports {
 /// The logs of Python's Carbontracker, and of the library in its format.
 fn imported(_: &Path) -> Reports {
     let root = Path::new(crate::ROOT).join("tests");
-    let logs = [root.join("data/carbontracker"), root.join("fixtures/v0.1.0")];
+    let logs = [root.join("fixtures/carbontracker"), root.join("fixtures/v0.1.0")];
     let output = command().args(["import", "--json"]).args(logs).stderr(Stdio::null()).output().unwrap();
     let reports = json(&output.stdout);
     let reports = reports.as_array().unwrap();
