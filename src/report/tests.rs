@@ -505,7 +505,7 @@ fn in_turns() -> RunState {
         );
         books.claim(Some(number), id.clone(), id);
         books.add(&channel, Some(number), None);
-        books.stand(number, turn, |_| ());
+        books.apply_lease(number, turn, |_| ());
     }
     books
 }

@@ -19,7 +19,7 @@ pub mod writer;
 
 pub use journal_report::{JournalReport, read};
 
-use crate::coordination::device_lease::Teller;
+use crate::coordination::device_lease::JournalProgress;
 use crate::os::OwnTable;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::report::ReportSettings;
@@ -45,16 +45,16 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
-    /// Starts it. `teller` hears what the journal covers.
+    /// Starts it. `progress` receives how far the journal reaches.
     pub fn start(
         plan: Plan,
         setting: &Arc<ReportSettings>,
         shared: &Arc<SharedState>,
-        teller: Teller,
+        progress: JournalProgress,
         table: Arc<OwnTable>,
     ) -> io::Result<RunFiles> {
         let unwritten = Unwritten::default();
-        let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, teller, Arc::clone(&unwritten));
+        let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, progress, Arc::clone(&unwritten));
         let (opened, is_open) = mpsc::channel();
         let (told, kept) = (Arc::clone(shared), Arc::clone(&unwritten));
         let failed = move || {

@@ -12,7 +12,7 @@ use super::resume::ResumeTurn;
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::{Epoch, PerKind};
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::Teller;
+use crate::coordination::device_lease::JournalProgress;
 use crate::os;
 use crate::os::memory;
 use crate::os::worker::Stop;
@@ -96,7 +96,7 @@ pub struct Writer {
     looked: Instant,
     standing: mend::MendedState,
     /// Hears what the journal covers, for the other ranks of the job.
-    teller: Teller,
+    progress: JournalProgress,
     /// Up to here epochs were given to Carbontracker's logs.
     logged_until: Option<MonoNs>,
     /// What the run's end could not write, for whoever ends it.
@@ -122,7 +122,7 @@ impl Writer {
         shared: Arc<SharedState>,
         setting: Arc<ReportSettings>,
         plan: Plan,
-        teller: Teller,
+        progress: JournalProgress,
         unwritten: Unwritten,
     ) -> Writer {
         Writer {
@@ -145,7 +145,7 @@ impl Writer {
             failing: Vec::new(),
             looked: Instant::now(),
             standing: mend::MendedState::now(),
-            teller,
+            progress,
             logged_until: None,
             unwritten,
         }
@@ -371,7 +371,7 @@ impl Writer {
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
         self.reported_at = if tells { os::monotonic_ns() } else { self.reported_at };
         self.told = used.unwrap_or(self.told);
-        self.told.counted_until.into_iter().for_each(|until| self.teller.tell(until));
+        self.told.counted_until.into_iter().for_each(|until| self.progress.note(until));
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC) {
             let _ = journal.sync();
             self.synced = Instant::now();

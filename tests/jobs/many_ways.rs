@@ -171,7 +171,7 @@ fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
             assert_eq!(record.energy_j.expect("a report").is_some(), counts, "rank {}", record.rank);
             assert_eq!(record.report["job"]["agreed"], false);
             let notes = record.report["notes"].to_string();
-            assert!(notes.contains("cannot agree who counts what: no System V shared memory"), "{notes}");
+            assert!(notes.contains("cannot agree which rank counts a device: no System V shared memory"), "{notes}");
         }
     }
 }
