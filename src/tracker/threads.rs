@@ -90,7 +90,7 @@ fn log(
     progress: JournalProgress,
     table: &Arc<OwnTable>,
 ) -> Option<RunFiles> {
-    let tally = plan.tally.clone();
+    let tally = plan.crash_counter.clone();
     let log = RunFiles::start(plan, setting, shared, progress, Arc::clone(table));
     let log = log.inspect_err(|error| {
         tally.into_iter().for_each(|tally| tally.remove());

@@ -135,7 +135,7 @@ fn a_run_that_another_takes_up_is_reported() {
     fs::write(folder.0.join(".x.jsonl.1.taken"), "").unwrap();
     let second = Rank::start(&resuming(&folder, "name=x"), &here);
     assert!(
-        second.id != id && second.said.contains("x.jsonl: another process has just taken it up"),
+        second.id != id && second.said.contains("x.jsonl: another process has just resumed it"),
         "{}",
         second.said
     );
