@@ -10,7 +10,7 @@ use crate::units;
 #[derive(Clone, Debug, Default)]
 pub struct CarriedOver {
     /// How many processes have worked on it.
-    pub lives: u64,
+    pub attempts: u64,
     /// Its epochs, oldest first; instants in ns from the run's begin.
     pub epochs: Vec<Epoch>,
     /// Time in them, ns.
@@ -67,7 +67,7 @@ pub struct CarriedInterval {
 impl CarriedOver {
     /// Whether nobody was at it before.
     pub fn is_empty(&self) -> bool {
-        self.lives == 0
+        self.attempts == 0
     }
 
     /// Epochs ended.

@@ -1,4 +1,4 @@
-//! Which processes are ranks of one job: of those on one node, one counts each device (`claim.rs`).
+//! The job of this process. Of the job's processes on one node, one counts each device (`device_lease/`).
 
 mod launcher;
 
@@ -8,20 +8,21 @@ use crate::os::{self, Kin};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// A job, as the processes on one node name it alike.
+/// A job. All its processes on one node compute the same key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// What tells it from others.
+    /// Identifies the job among all jobs of this user on the node.
     pub key: String,
-    /// What a person calls it.
+    /// The name of the job in messages and reports.
     pub words: String,
-    /// Its name was given, by a launcher or the user; else it is inferred from who started whom.
+    /// A launcher or the user named the job. False: it is inferred from the parent and group of the process.
     pub is_named: bool,
 }
 
-/// Variables that name a job together, batch systems first: their job holds those of the launchers it starts.
-const NAMED: [(&str, &[&str]); 13] = [
-    ("SLURM job", &["SLURM_HET_JOB_ID"]), // its components have numbers of their own
+/// Kinds of job, and the variables that name a job together. Batch systems come first, because their job contains the
+/// jobs of the launchers that it starts.
+const JOB_VARIABLES: [(&str, &[&str]); 13] = [
+    ("SLURM job", &["SLURM_HET_JOB_ID"]), // the components of a heterogeneous job also have numbers of their own
     ("SLURM job", &["SLURM_JOB_ID"]),
     ("PBS job", &["PBS_JOBID"]),
     ("LSF job", &["LSB_JOBID", "LSB_JOBINDEX"]),
@@ -35,16 +36,16 @@ const NAMED: [(&str, &[&str]); 13] = [
     ("MPI job", &["PMIX_NAMESPACE"]),
     ("MPI job", &["OMPI_MCA_ess_base_jobid"]),
 ];
-/// Of torchrun: beside a batch system it is that one's.
-const TORCHRUN: [&str; 2] = ["TORCHELASTIC_RUN_ID", "MASTER_PORT"];
-/// MPICH's and Intel MPI's launcher numbers its ranks, but has no name for the job.
-const NUMBERED: &str = "PMI_RANK";
-/// Where the broker of a Flux that serves the whole machine listens; that of an allocation listens elsewhere.
-const FLUX_OF_MACHINE: &str = "local:///run/flux/";
+/// The variables that name a job of torchrun. A batch system's variables come before them.
+const TORCHRUN_VARIABLES: [&str; 2] = ["TORCHELASTIC_RUN_ID", "MASTER_PORT"];
+/// The variable with a rank's number that MPICH's and Intel MPI's launcher sets. The launcher has no name for the job.
+const MPICH_RANK_VARIABLE: &str = "PMI_RANK";
+/// The address of the broker of a machine-wide Flux begins so. The broker of an allocation has another address.
+const MACHINE_FLUX_PREFIX: &str = "local:///run/flux/";
 
 impl Job {
-    /// The job by the option `job` or by the environment; else processes of one parent and one process group that run
-    /// the same program are taken for ranks. None: this process counts by itself.
+    /// The job by the option `job` or the environment. Otherwise, processes with the same parent, process group and
+    /// program count as one job. None: this process counts by itself.
     pub fn find(option: Option<&str>, environment: &dyn Fn(&str) -> Option<OsString>, kin: Option<Kin>) -> Option<Job> {
         let named = |words: &str, name: String| {
             Some(Job { key: format!("{words} {name}"), words: format!("{words} {name}"), is_named: true })
@@ -55,16 +56,16 @@ impl Job {
             None => (),
         }
         let value = |name: &&str| Some(environment(name)?.to_string_lossy().into_owned()).filter(|v| !v.is_empty());
-        for (words, variables) in NAMED.into_iter().chain([("torchrun job", &TORCHRUN[..])]) {
+        for (words, variables) in JOB_VARIABLES.into_iter().chain([("torchrun job", &TORCHRUN_VARIABLES[..])]) {
             let Some(values) = variables.iter().map(value).collect::<Option<Vec<String>>>() else { continue };
             let name = if words == "MPI job" { family(&values.concat()) } else { values.join(":") };
             let job = named(words, name);
-            // The steps of one allocation have a number each, and the broker in common.
-            let broker = value(&"FLUX_URI").filter(|uri| words == "Flux job" && !uri.starts_with(FLUX_OF_MACHINE));
+            // Each step of an allocation has its own number, but all have the same broker.
+            let broker = value(&"FLUX_URI").filter(|uri| words == "Flux job" && !uri.starts_with(MACHINE_FLUX_PREFIX));
             return job.map(|job| Job { key: broker.map_or(job.key, |uri| format!("Flux at {uri}")), ..job });
         }
         let Kin { parent, group, program: (device, inode), script, namespace, launcher, host } = kin?;
-        if let (Some(_), Some(launcher)) = (value(&NUMBERED), launcher) {
+        if let (Some(_), Some(launcher)) = (value(&MPICH_RANK_VARIABLE), launcher) {
             let key = format!("MPI job of {namespace} {launcher}");
             return Some(Job { key, words: format!("MPI job of process {launcher} on {host}"), is_named: true });
         }
@@ -75,15 +76,15 @@ impl Job {
         })
     }
 
-    /// A number of this user's job on the node seen through this sysroot, alike in every process of it.
+    /// A hash of this user's job on the node that this sysroot shows, not 0. It is the same in all its processes.
     pub fn hash(&self, user: u32, sysroot: &Path) -> u64 {
         let whole = format!("carbontracker {user}\n{}\n{}", self.key, sysroot.display());
         os::stable_hash(whole.bytes()).max(1)
     }
 }
 
-/// What the name that MPI's launcher gave to a job has in common with those of the jobs that it spawns (MPI_Comm_spawn): Open
-/// MPI 4 numbers them in the lower 16 bits, PRRTE after an @.
+/// The part of an MPI job's name that it shares with the jobs it spawns (MPI_Comm_spawn). Open MPI 4 numbers them in
+/// the lower 16 bits, PRRTE after an @.
 fn family(name: &str) -> String {
     match (name.parse::<u32>(), name.rsplit_once('@')) {
         (Ok(number), _) if number > 0xffff => (number >> 16).to_string(),
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_batch_system_comes_before_the_launcher() {
+    fn batch_system_comes_before_the_launcher() {
         assert_eq!(key(&[("PMIX_NAMESPACE", "n1"), ("SLURM_JOB_ID", "77")]), "SLURM job 77");
         assert_eq!(key(&[("PMIX_NAMESPACE", "n1"), ("SLURM_JOB_ID", "")]), "MPI job n1");
         assert_eq!(key(&[("LSB_JOBID", "5"), ("LSB_JOBINDEX", "2")]), "LSF job 5:2");
@@ -120,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn the_components_of_a_heterogeneous_job_are_one() {
+    fn components_of_a_heterogeneous_job_are_one_job() {
         let component = |id: &'static str| key(&[("SLURM_JOB_ID", id), ("SLURM_HET_JOB_ID", "77")]);
         assert_eq!(component("77"), component("78"));
     }
 
     #[test]
-    fn the_steps_of_a_flux_allocation_are_one_job_and_the_machines_are_not() {
+    fn steps_of_a_flux_allocation_are_one_job_and_those_of_a_machine_are_not() {
         let step = |id: &'static str, uri: &'static str| key(&[("FLUX_JOB_ID", id), ("FLUX_URI", uri)]);
         let of_allocation = "local:///tmp/flux-VoAUEc/local-0";
         assert_eq!(step("f1", of_allocation), step("f2", of_allocation));
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mpi_spawns_is_of_the_job_that_spawned_it() {
+    fn spawned_mpi_processes_are_in_the_job_that_spawned_them() {
         let namespace = |name: &'static str| key(&[("PMIX_NAMESPACE", name)]);
         assert_eq!(namespace("3221225473"), namespace("3221225474"), "Open MPI 4");
         assert_ne!(namespace("3221225473"), namespace("3221291009"));
@@ -142,9 +143,9 @@ mod tests {
         assert_ne!(namespace("prterun-node1-4711@1"), namespace("prterun-node1-4712@1"));
     }
 
-    /// Reports of several nodes meet in one folder, and process numbers differ only on one node.
+    /// Reports of several nodes may be in one folder, and process numbers are unique on one node only.
     #[test]
-    fn a_job_that_a_process_names_names_its_host_too() {
+    fn job_named_by_a_process_number_also_names_the_host() {
         let kin = |host: &str| Kin { host: host.into(), launcher: Some(9), ..Kin::default() };
         let words = |host: &str| find(None, &[("PMI_RANK", "0")], kin(host)).map(|job| job.words);
         assert_eq!(words("node1").as_deref(), Some("MPI job of process 9 on node1"));
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn siblings_share_unless_told_otherwise() {
+    fn siblings_are_one_job_unless_the_option_differs() {
         let kin = Kin { parent: 7, group: 8, program: (1, 2), ..Kin::default() };
         let one = find(None, &[("PMI_RANK", "0")], kin.clone()).expect("a job");
         assert!(!one.is_named);
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_of_one_job_of_one_user_on_one_node() {
+    fn hash_differs_by_job_user_and_node() {
         let job = |key: &str| Job { key: key.into(), words: String::new(), is_named: true };
         let hash = |key: &str, user, root: &str| job(key).hash(user, Path::new(root));
         let hashes = [hash("a", 1, "/"), hash("b", 1, "/"), hash("a", 2, "/"), hash("a", 1, "/x")];
@@ -182,9 +183,9 @@ mod tests {
         assert_eq!(hashes[0], hash("a", 1, "/"));
     }
 
-    /// Processes with different versions of the library meet by this number, which is made of these texts.
+    /// Processes with different versions of the library find each other by this hash of these texts.
     #[test]
-    fn the_texts_that_identify_a_job_stay() {
+    fn texts_that_identify_a_job_stay() {
         let job = Job { key: "a".into(), words: String::new(), is_named: true };
         assert_eq!(job.hash(1, Path::new("/")), 0x2c74_def1_f33c_e071);
         let kin =

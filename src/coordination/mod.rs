@@ -1,7 +1,8 @@
-//! Processes of one job count each device once.
+//! Makes the processes of one job count each device once.
 //!
-//! In: the job's identity and the other processes' leases. Out: which devices this process counts, and the energy to
-//! take over from a killed process. Never: it changes no total by itself; the sampler does.
+//! In: the job's identity, the leases of other processes, and this process's readings of their devices. Out: the
+//! devices that this process counts, and the energy that it takes over from a killed process. Never: it changes the
+//! totals of a run by itself, or waits for another process.
 
 pub mod device_lease;
 pub mod job;

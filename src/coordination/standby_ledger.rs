@@ -1,5 +1,7 @@
-//! What another process of the job counts, read here too and held in trust: should that process be killed, nobody has
-//! its report, and the energy is taken over whole. What its reports cover is let go. Pure.
+//! Keeps this process's readings of devices that another process of the job counts. Pure.
+//!
+//! If the other process is killed, its energy that no report or journal has is added to this run. Energy that is
+//! reported is dropped.
 
 use super::device_lease::LeaseState;
 use crate::attribution::ledger::{Ledger, Mark};
@@ -8,40 +10,40 @@ use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 use std::collections::VecDeque;
 
-/// So many credits of a channel are kept: half a minute at ten readings a second.
-const TRAIL: usize = 256;
-/// So many turns are kept: a credit may be of a time in which the device changed hands.
-const TURNS: usize = 16;
+/// Most energy intervals of a channel that are kept: half a minute at ten readings a second.
+const MAX_TRAIL_INTERVALS: usize = 256;
+/// Most turns that are kept. An energy interval may include a change of the counting process.
+const MAX_TURNS: usize = 16;
 
-/// The devices of one claim, and what they used that nobody's report covers yet.
+/// The devices of one lease, and their energy that no report has yet.
 #[derive(Clone, Debug)]
 pub struct StandbyLedger {
-    /// What is claimed.
+    /// The name of the leased device.
     pub device: String,
-    /// The same, in words, with the job.
+    /// The name of the leased device and of the job, for messages.
     pub what: String,
-    /// The channels, by their numbers in the books.
+    /// The channels of the device, by their numbers in the run's state.
     pub channels: Vec<usize>,
-    /// Who counts them.
+    /// The state of the lease.
     pub standing: LeaseState,
-    /// Since when, ns; None: nobody did yet.
+    /// When the current owner began to count. None: there was no owner yet.
     pub since: Option<MonoNs>,
-    /// What this process took over from others that ended or were killed, J.
+    /// Energy that this process took over from other processes, J. None: nothing.
     pub handed_over_j: Option<f64>,
-    /// What other processes' reports cover is not in this run's account; None: they cover nothing.
+    /// Reports of other processes have the energy up to here, so it is not in this run. None: they have none.
     pub others_until: Option<MonoNs>,
-    /// That another process counts here was said, and that this one does again.
-    pub was_said: [bool; 2],
-    /// From when to when, ns, this process counted, the last turn first; the first of them may last.
+    /// The user has a message that another process counts the device, and one that this process counts it again.
+    pub is_announced: [bool; 2],
+    /// The turns in which this process counted: begin and end. The newest is first and may still last.
     turns: VecDeque<(MonoNs, MonoNs)>,
-    /// The run's time with their energy in it; empty while they are ours.
+    /// The marks of the run with the energy of the device. Empty while this process counts it.
     ledger: Ledger,
-    /// The newest credits of each, whatever marks divide them; of more the oldest are one.
+    /// The newest energy intervals of each channel, not divided by marks. The oldest is joined from all older ones.
     trails: Vec<VecDeque<EnergyInterval>>,
 }
 
 impl StandbyLedger {
-    /// A claim on no channel as yet, that nobody has taken.
+    /// A lease without channels and without an owner.
     pub fn new(device: String, what: String, run: &Ledger) -> StandbyLedger {
         StandbyLedger {
             device,
@@ -51,49 +53,50 @@ impl StandbyLedger {
             since: None,
             handed_over_j: None,
             others_until: None,
-            was_said: [false; 2],
+            is_announced: [false; 2],
             turns: VecDeque::new(),
             ledger: run.emptied(),
             trails: Vec::new(),
         }
     }
 
-    /// Another channel is in the books.
+    /// Notes a new channel of the run, of any device.
     pub fn add_channel(&mut self, kind: DeviceKind) {
         if !self.standing.is_ours {
             self.ledger.add_channel(kind);
         }
     }
 
-    /// That one is of this claim.
+    /// Notes that a channel of the run belongs to this device.
     pub fn claim(&mut self, channel: usize) {
         self.channels.push(channel);
         self.trails.push(VecDeque::new());
     }
 
-    /// Divides time.
+    /// Enters a mark.
     pub fn mark(&mut self, mark: Mark) {
         if !self.standing.is_ours {
             self.ledger.mark(mark);
         }
     }
 
-    /// Takes a channel's energy: what was used in our turns goes to the run's ledger, and what no report covers is held.
+    /// Takes an energy interval of a channel. The part in this process's turns goes to the run's ledger. The part that
+    /// no report covers is kept.
     pub fn credit(&mut self, channel: usize, credit: EnergyInterval, run: &mut Ledger) {
         let mut rest = Some(credit);
         for place in (0..self.turns.len()).rev() {
             let Some((&(from, to), credit)) = self.turns.get(place).zip(rest) else { break };
             let (before, ours) = credit.split(from);
             let (ours, after) = ours.map_or((None, None), |ours| ours.split(to));
-            before.into_iter().for_each(|before| self.hold(channel, before));
+            before.into_iter().for_each(|before| self.keep(channel, before));
             ours.into_iter().for_each(|ours| run.credit(channel, ours));
             rest = after;
         }
-        rest.into_iter().for_each(|rest| self.hold(channel, rest));
+        rest.into_iter().for_each(|rest| self.keep(channel, rest));
     }
 
-    /// Keeps what no report covers yet.
-    fn hold(&mut self, channel: usize, credit: EnergyInterval) {
+    /// Keeps the part of an energy interval that no report covers yet.
+    fn keep(&mut self, channel: usize, credit: EnergyInterval) {
         let Some(uncovered) =
             credit.split(self.standing.reported_until.unwrap_or_default()).1.filter(|_| !self.standing.is_ours)
         else {
@@ -103,7 +106,7 @@ impl StandbyLedger {
         let place = self.channels.iter().position(|&one| one == channel);
         if let Some(trail) = place.and_then(|place| self.trails.get_mut(place)) {
             trail.push_back(uncovered);
-            if trail.len() > TRAIL
+            if trail.len() > MAX_TRAIL_INTERVALS
                 && let Some(oldest) = trail.pop_front()
                 && let Some(next) = trail.front_mut()
             {
@@ -112,18 +115,20 @@ impl StandbyLedger {
         }
     }
 
-    /// Places what is held of a channel though no further reading came.
+    /// Enters energy that waits for a further reading of a channel.
     pub fn release(&mut self, channel: usize) {
         self.ledger.release(channel);
     }
 
-    /// When, ns, another took the devices over, if the standing that comes says so: what was used later is not ours.
+    /// When another process took the device over by a new state of the lease. Later energy belongs to that process.
+    /// None: it did not.
     pub fn lost_at(&self, standing: &LeaseState) -> Option<MonoNs> {
         standing.lost_at.filter(|_| self.standing.is_ours)
     }
 
-    /// Lets another have what was used from `at`, ns, on, which no epoch of the run's ledger has yet.
-    pub fn lose(&mut self, at: MonoNs, run: &mut Ledger) {
+    /// Removes the energy from `at` on from the run's ledger, because another process counts it. No epoch of the ledger
+    /// has it yet.
+    pub fn yield_from(&mut self, at: MonoNs, run: &mut Ledger) {
         if let Some(last) = self.turns.front_mut() {
             last.1 = at;
         }
@@ -136,23 +141,22 @@ impl StandbyLedger {
         }
     }
 
-    /// Takes note of how the claim stands now: what others' reports cover is let go, and once the claim is ours the rest
-    /// goes to the run's own ledger.
-    pub fn settle(&mut self, standing: LeaseState, run: &mut Ledger) {
+    /// Applies a new state of the lease. Energy that reports of other processes cover is dropped. If this process has
+    /// become the owner, the rest goes to the run's ledger.
+    pub fn apply_lease(&mut self, standing: LeaseState, run: &mut Ledger) {
         if let Some((from, to)) = standing.passed {
-            self.pass(from, to, run);
+            self.apply_past_turn(from, to, run);
         }
         let before = std::mem::replace(&mut self.standing, standing);
         if !before.is_ours && standing.reported_until > before.reported_until {
             self.others_until = standing.reported_until;
-            self.hold_again(standing.reported_until.unwrap_or_default(), MonoNs::NEVER, run);
+            self.keep_between(standing.reported_until.unwrap_or_default(), MonoNs::NEVER, run);
         }
         if (before.is_ours, before.holder) != (standing.is_ours, standing.holder) {
             self.since = standing.reported_until.filter(|_| standing.is_ours || standing.holder.is_some());
         }
         if standing.is_ours && !before.is_ours {
-            self.turns.push_front((standing.reported_until.unwrap_or_default(), MonoNs::NEVER));
-            self.turns.truncate(TURNS);
+            self.add_turn(standing.reported_until.unwrap_or_default(), MonoNs::NEVER);
             let counted =
                 |run: &Ledger| self.channels.iter().filter_map(|&channel| run.channel(channel).joules).sum::<f64>();
             let had = counted(run);
@@ -165,9 +169,9 @@ impl StandbyLedger {
         }
     }
 
-    fn turn(&mut self, from: MonoNs, to: MonoNs) {
+    fn add_turn(&mut self, from: MonoNs, to: MonoNs) {
         self.turns.push_front((from, to));
-        self.turns.truncate(TURNS);
+        self.turns.truncate(MAX_TURNS);
     }
 
     fn hand_over(&self, run: &mut Ledger) {
@@ -175,25 +179,25 @@ impl StandbyLedger {
         run.add_epochs(&self.ledger, self.others_until);
     }
 
-    /// A turn of ours that is over already: what was used in it goes to the run's ledger.
-    fn pass(&mut self, from: MonoNs, to: MonoNs, run: &mut Ledger) {
-        self.turn(from, to);
+    /// Applies a turn of this process that has ended already: its energy goes to the run's ledger.
+    fn apply_past_turn(&mut self, from: MonoNs, to: MonoNs, run: &mut Ledger) {
+        self.add_turn(from, to);
         self.others_until = self.others_until.max(Some(from));
-        self.hold_again(from, to, run);
+        self.keep_between(from, to, run);
         self.hand_over(run);
         self.others_until = Some(to);
         self.standing.reported_until = Some(to);
-        self.hold_again(to, MonoNs::NEVER, run);
+        self.keep_between(to, MonoNs::NEVER, run);
     }
 
-    /// Whether the last of our turns has ended, and what was used in it is not all read yet.
-    pub fn owes(&self, channel: usize, run: &Ledger) -> bool {
+    /// Whether the last turn of this process has ended, and readings of its energy are still missing.
+    pub fn awaits_readings(&self, channel: usize, run: &Ledger) -> bool {
         let read_until = run.credited_until(channel).max(self.ledger.credited_until(channel));
         !self.standing.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_until < Some(to))
     }
 
-    /// Holds what was used from one instant to another, ns, and nothing else.
-    fn hold_again(&mut self, from: MonoNs, to: MonoNs, run: &Ledger) {
+    /// Keeps the energy between two instants and drops the rest.
+    fn keep_between(&mut self, from: MonoNs, to: MonoNs, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
             let within = trail.iter().filter_map(|credit| credit.split(from).1?.split(to).0);
@@ -203,244 +207,4 @@ impl StandbyLedger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S: u64 = 1_000_000_000;
-    const OTHERS: LeaseState = LeaseState {
-        is_ours: false,
-        is_apart: false,
-        holder: Some(1),
-        reported_until: None,
-        lost_at: None,
-        passed: None,
-    };
-    const OURS: LeaseState = LeaseState { is_ours: true, holder: None, ..OTHERS };
-
-    /// Epochs of a second, back to back, at 10 W, read four times each; the books as another process counts.
-    fn run_of(epochs: u64) -> (Ledger, StandbyLedger) {
-        let mut run = Ledger::default();
-        let mut trust = StandbyLedger::new("it".into(), "it".into(), &run);
-        run.add_channel(DeviceKind::Cpu);
-        trust.add_channel(DeviceKind::Cpu);
-        trust.claim(0);
-        trust.settle(OTHERS, &mut run);
-        for quarter in 0..4 * epochs {
-            let at = S + quarter * S / 4;
-            if quarter % 4 == 0 {
-                let marks = [Mark::End(MonoNs(at)), Mark::Begin(MonoNs(at))];
-                marks.into_iter().skip(usize::from(quarter == 0)).for_each(|mark| {
-                    run.mark(mark);
-                    trust.mark(mark);
-                });
-            }
-            trust.credit(
-                0,
-                EnergyInterval { from: MonoNs(at), to: MonoNs(at + S / 4), joules: 2.5, measured: true },
-                &mut run,
-            );
-        }
-        let last = Mark::End(MonoNs(S + epochs * S));
-        run.mark(last);
-        trust.mark(last);
-        (run, trust)
-    }
-
-    /// All of it is in the timeline too, and nothing else.
-    fn by_time(run: &Ledger) -> f64 {
-        run.timeline().steps().filter_map(|step| step.energy.total()).sum()
-    }
-
-    fn energies(run: &Ledger) -> Vec<Option<f64>> {
-        run.history().iter().map(|epoch| epoch.energy.total()).collect()
-    }
-
-    #[test]
-    fn what_a_dead_holder_counted_is_taken_over_whole() {
-        let (mut run, mut trust) = run_of(3);
-        trust.settle(OTHERS, &mut run);
-        assert_eq!((run.energy_j(), energies(&run)), (None, vec![None; 3]));
-        trust.settle(OURS, &mut run);
-        assert_eq!((run.energy_j(), energies(&run)), (Some(30.0), vec![Some(10.0); 3]));
-        assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
-        trust.settle(OURS, &mut run);
-        assert_eq!(run.energy_j(), Some(30.0), "once");
-        assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
-    }
-
-    #[test]
-    fn what_a_report_covers_is_not_counted_again() {
-        let (mut run, mut trust) = run_of(3);
-        let ended_in_order = LeaseState { reported_until: Some(MonoNs(S + 2 * S + S / 8)), ..OURS };
-        trust.settle(ended_in_order, &mut run);
-        assert!((run.energy_j().unwrap() - 8.75).abs() < 1e-9, "{:?}", run.energy_j());
-        assert_eq!(energies(&run)[..2], [None, None]);
-    }
-
-    #[test]
-    fn covered_first_and_dead_later() {
-        let (mut run, mut trust) = run_of(3);
-        trust.settle(LeaseState { reported_until: Some(MonoNs(2 * S)), ..OTHERS }, &mut run);
-        trust.settle(LeaseState { reported_until: Some(MonoNs(2 * S)), ..OURS }, &mut run);
-        assert!((run.energy_j().unwrap() - 20.0).abs() < 1e-9, "{:?}", run.energy_j());
-    }
-
-    #[test]
-    fn a_credit_that_comes_after_the_handover_is_divided() {
-        let (mut run, mut trust) = run_of(2);
-        let reported_until = Some(MonoNs(4 * S - S / 4));
-        trust.settle(LeaseState { reported_until, ..OURS }, &mut run);
-        for mark in [Mark::Begin(MonoNs(3 * S)), Mark::End(MonoNs(4 * S))] {
-            run.mark(mark);
-            trust.mark(mark);
-        }
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(4 * S), joules: 10.0, measured: true },
-            &mut run,
-        );
-        assert!((run.energy_j().unwrap() - 2.5).abs() < 1e-9, "{:?}", run.energy_j());
-    }
-
-    #[test]
-    fn what_is_lent_and_comes_back_unused_is_not_lost() {
-        let (mut run, mut trust) = run_of(2);
-        trust.settle(OURS, &mut run);
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(5 * S), joules: 20.0, measured: true },
-            &mut run,
-        );
-        let lent = LeaseState { holder: None, reported_until: Some(MonoNs(3 * S)), ..OTHERS };
-        assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
-        trust.lose(MonoNs(3 * S), &mut run);
-        trust.settle(lent, &mut run);
-        assert_eq!(run.energy_j(), Some(20.0), "what it has counted stays");
-        assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(5 * S), to: MonoNs(6 * S), joules: 10.0, measured: true },
-            &mut run,
-        );
-        let both = |run: &mut Ledger, trust: &mut StandbyLedger, mark| {
-            run.mark(mark);
-            trust.mark(mark);
-        };
-        both(&mut run, &mut trust, Mark::Begin(MonoNs(6 * S)));
-        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S)), ..OURS }, &mut run);
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(6 * S), to: MonoNs(7 * S), joules: 10.0, measured: true },
-            &mut run,
-        );
-        both(&mut run, &mut trust, Mark::End(MonoNs(7 * S)));
-        assert_eq!((run.epochs_j(), run.between_j()), (Some(30.0), Some(30.0)));
-        assert!((by_time(&run) - 60.0).abs() < 1e-9, "{}", by_time(&run));
-        assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
-    }
-
-    #[test]
-    fn what_another_counted_meanwhile_stays_his() {
-        let (mut run, mut trust) = run_of(2);
-        trust.settle(OURS, &mut run);
-        trust.lose(MonoNs(3 * S), &mut run);
-        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S)), ..OTHERS }, &mut run);
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(6 * S), joules: 30.0, measured: true },
-            &mut run,
-        );
-        trust.settle(LeaseState { reported_until: Some(MonoNs(5 * S)), ..OTHERS }, &mut run);
-        for mark in [Mark::Begin(MonoNs(5 * S)), Mark::End(MonoNs(6 * S))] {
-            run.mark(mark);
-            trust.mark(mark);
-        }
-        trust.settle(LeaseState { reported_until: Some(MonoNs(5 * S)), ..OURS }, &mut run);
-        assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
-        assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
-    }
-
-    /// A lower rank takes the device in the middle of an epoch, and this process hears of it later.
-    #[test]
-    fn what_was_used_before_the_devices_changed_hands_stays() {
-        let (mut run, mut trust) = run_of(2);
-        trust.settle(OURS, &mut run);
-        run.mark(Mark::Begin(MonoNs(4 * S)));
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(5 * S), joules: 20.0, measured: true },
-            &mut run,
-        );
-        trust.lose(MonoNs(4 * S + S / 2), &mut run);
-        trust.settle(LeaseState { reported_until: Some(MonoNs(4 * S + S / 2)), ..OTHERS }, &mut run);
-        for mark in [Mark::End(MonoNs(6 * S)), Mark::Begin(MonoNs(6 * S)), Mark::End(MonoNs(7 * S))] {
-            run.mark(mark);
-            trust.mark(mark);
-        }
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(5 * S), to: MonoNs(7 * S), joules: 20.0, measured: true },
-            &mut run,
-        );
-        assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(10.0)));
-        assert!((by_time(&run) - 35.0).abs() < 1e-9, "{}", by_time(&run));
-        // It comes back, and what is read now is of both turns.
-        trust.settle(LeaseState { reported_until: Some(MonoNs(8 * S)), ..OURS }, &mut run);
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(7 * S), to: MonoNs(9 * S), joules: 20.0, measured: true },
-            &mut run,
-        );
-        run.mark(Mark::Begin(MonoNs(9 * S)));
-        run.mark(Mark::End(MonoNs(9 * S)));
-        assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(20.0)));
-    }
-
-    /// The device was taken, and another took it within the same look.
-    #[test]
-    fn a_turn_that_is_over_at_once_counts() {
-        let (mut run, mut trust) = run_of(3);
-        let passed = Some((MonoNs(2 * S), MonoNs(3 * S + S / 2)));
-        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S + S / 2)), passed, ..OTHERS }, &mut run);
-        assert_eq!((run.energy_j(), energies(&run)), (Some(15.0), vec![None, Some(10.0), Some(5.0)]));
-        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S + S / 2)), ..OURS }, &mut run);
-        assert_eq!(run.energy_j(), Some(20.0));
-        assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
-    }
-
-    #[test]
-    fn a_gap_before_an_open_epoch_goes_with_it() {
-        let (mut run, mut trust) = run_of(2);
-        trust.settle(OURS, &mut run);
-        trust.credit(
-            0,
-            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(5 * S), joules: 20.0, measured: true },
-            &mut run,
-        );
-        run.mark(Mark::Begin(MonoNs(5 * S)));
-        trust.lose(MonoNs(4 * S), &mut run);
-        trust.settle(LeaseState { reported_until: Some(MonoNs(4 * S)), ..OTHERS }, &mut run);
-        run.mark(Mark::End(MonoNs(6 * S)));
-        trust.mark(Mark::End(MonoNs(6 * S)));
-        assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
-        trust.settle(LeaseState { reported_until: Some(MonoNs(4 * S)), ..OURS }, &mut run);
-        assert!((run.energy_j().unwrap() - 40.0).abs() < 1e-9, "{:?}", run.energy_j());
-        assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
-    }
-
-    #[test]
-    fn an_epoch_that_another_counted_in_part_tells_no_forecast() {
-        let (mut run, mut trust) = run_of(3);
-        trust.settle(LeaseState { reported_until: Some(MonoNs(2 * S + S / 2)), ..OURS }, &mut run);
-        let known: Vec<Option<f64>> = run.observed(3).map(|epoch| epoch.energy_j).collect();
-        assert_eq!(known, [None, None, Some(10.0)]);
-    }
-
-    #[test]
-    fn long_runs_are_handed_over_exactly() {
-        let (mut run, mut trust) = run_of(10_000);
-        trust.settle(OURS, &mut run);
-        assert!((run.energy_j().unwrap() - 100_000.0).abs() < 1e-4);
-        assert!((run.history().iter().filter_map(|epoch| epoch.energy.total()).sum::<f64>() - 100_000.0).abs() < 1e-4);
-    }
-}
+mod tests;

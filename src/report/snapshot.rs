@@ -26,7 +26,7 @@ impl Report {
             phase: phase(settings.planned, state, now.open.is_some()),
             progress: now.open.and_then(|open| open.share),
             epochs_done: state.ledger.epochs(),
-            resumed: (!state.past.is_empty()).then_some((state.past.lives, state.past.lost)),
+            resumed: (!state.past.is_empty()).then_some((state.past.attempts, state.past.lost)),
             last_end_unix_s: last_end_unix_s(state),
             totals: UsageTotals::new(state),
             intensity: carbon_section::intensity(&state.grid, &emissions),

@@ -1,5 +1,5 @@
-//! A file replaced at once: who reads it sees the old one or the new one, also after a power cut. Links are not followed to
-//! where another user wants us to write.
+//! Replaces a whole file. A reader sees the old content or the new content, also after a power cut. Links of another
+//! user are not followed.
 
 use crate::os::{self, text};
 use std::cell::OnceCell;
@@ -8,47 +8,48 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// A user's own file that others read, such as node_exporter, has this mode under any umask.
-const READABLE: u32 = 0o644;
-/// Links followed one after the other.
-const MOST_LINKS: usize = 8;
-const ROOT: u32 = 0;
+/// Mode of a new file that another user's program reads, such as node_exporter. It holds under any umask.
+const WORLD_READABLE_MODE: u32 = 0o644;
+/// Longest chain of symbolic links that is followed.
+const MAX_LINKS: usize = 8;
+const ROOT_UID: u32 = 0;
 
-/// Replaces a file under a name of the library's own making: no link is followed, and what another user has put there
-/// stays.
+/// Replaces a file whose name the library made. No link is followed. Fails if the file belongs to another user.
 pub fn replace_own(path: &Path, content: impl AsRef<[u8]>, sync: Sync) -> io::Result<()> {
     is_own(path)?;
     put_in_place(path, content.as_ref(), sync, |_| Ok(()))
 }
 
-/// When a file is to be on the disk.
+/// When the content must be on the disk.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Sync {
-    /// Before its name is another's.
+    /// Before the file gets its final name.
     Now,
-    /// Whenever the system writes it: it is renewed soon.
+    /// Whenever the system writes it, because the file is renewed soon.
     Later,
 }
 
-/// Who may read a file that was not there yet.
+/// The mode of a file that did not exist before.
 #[derive(Clone, Copy, PartialEq)]
 pub enum NewFile {
-    /// As the user's umask has it.
+    /// By the user's umask.
     ByUmask,
-    /// All.
+    /// Readable by all users.
     Readable,
 }
 
-/// Replaces a file that the user named: through links of this user or root, with the mode and owner of the file that is
-/// there.
+/// Replaces a file that the user named. Links of this user or root are followed. The mode and owner of an existing file
+/// are kept.
 pub fn replace_named(path: &Path, content: impl AsRef<[u8]>, new: NewFile, sync: Sync) -> io::Result<()> {
     let path = followed(path)?;
     let there = std::fs::symlink_metadata(&path).ok();
     there.as_ref().map_or(Ok(()), is_regular)?;
     put_in_place(&path, content.as_ref(), sync, |file| {
         let Some(there) = &there else {
-            let readable = || file.set_permissions(Permissions::from_mode(READABLE));
-            return if new == NewFile::Readable { readable() } else { Ok(()) };
+            return match new {
+                NewFile::ByUmask => Ok(()),
+                NewFile::Readable => file.set_permissions(Permissions::from_mode(WORLD_READABLE_MODE)),
+            };
         };
         let is_same = file.metadata().is_ok_and(|new| (new.uid(), new.gid()) == (there.uid(), there.gid()));
         if !is_same && fchown(file, Some(there.uid()), Some(there.gid())).is_err() && there.uid() != os::user() {
@@ -58,17 +59,17 @@ pub fn replace_named(path: &Path, content: impl AsRef<[u8]>, new: NewFile, sync:
     })
 }
 
-/// Replaces a report's file that the user named; an error says what helps.
+/// Replaces a report's file that the user named. The error is a message with a fix.
 pub fn put(path: &Path, content: impl AsRef<[u8]>) -> Result<(), String> {
     replace_named(path, content, NewFile::ByUmask, Sync::Now).map_err(|error| in_words(path, &error))
 }
 
-/// Has the system put a folder's names on the disk.
+/// Writes a folder's entries to the disk. A failure is ignored.
 pub fn sync_folder(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// Whether what stands at a path, if anything, is a regular file or a link of this user.
+/// Checks that a path is free, or is a regular file or link of this user.
 pub fn is_own(path: &Path) -> io::Result<()> {
     let there = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -80,20 +81,20 @@ pub fn is_own(path: &Path) -> io::Result<()> {
     if there.is_symlink() { Ok(()) } else { is_regular(&there) }
 }
 
-/// Who this user is in a folder. Some file systems show all files, or root's, as another user's: there a file that is made
-/// just now shows it, once.
+/// The owner that this user's files have in a folder. Some file systems show all files, or root's, under another owner.
+/// Then a probe file, made once, shows the owner.
 pub struct FileOwner<'a> {
     folder: &'a Path,
     made: OnceCell<Option<u32>>,
 }
 
 impl FileOwner<'_> {
-    /// In this folder.
+    /// For this folder.
     pub fn of(folder: &Path) -> FileOwner<'_> {
         FileOwner { folder, made: OnceCell::new() }
     }
 
-    /// Whether a file of this owner there is this user's.
+    /// Whether a file of this owner in the folder belongs to this user.
     pub fn is(&self, owner: u32) -> bool {
         owner == os::user() || *self.made.get_or_init(|| made_in(self.folder).ok()) == Some(owner)
     }
@@ -107,7 +108,7 @@ fn made_in(folder: &Path) -> io::Result<u32> {
     owner
 }
 
-/// A pipe would be waited for, and a device has no end.
+/// Checks that this is a regular file. A pipe could block forever, and a device has no end.
 pub fn is_regular(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() { Ok(()) } else { Err(io::Error::new(ErrorKind::InvalidInput, text::NO_FILE)) }
 }
@@ -118,15 +119,15 @@ fn foreign(metadata: &Metadata) -> io::Error {
     io::Error::new(ErrorKind::AlreadyExists, format!("{what} of {owner} is in its place"))
 }
 
-/// Where a path that the user named leads, through links of this user or root.
+/// The target of a path that the user named, through links of this user or root.
 pub fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let Ok(link) = std::fs::symlink_metadata(&path) else { return Ok(path) };
         if !link.is_symlink() {
             return Ok(path);
         }
-        if ![os::user(), ROOT].contains(&link.uid()) {
+        if ![os::user(), ROOT_UID].contains(&link.uid()) {
             return Err(foreign(&link));
         }
         let target = std::fs::read_link(&path)?;
@@ -135,7 +136,7 @@ pub fn followed(path: &Path) -> io::Result<PathBuf> {
     Err(ErrorKind::InvalidInput.into())
 }
 
-/// Writes under another name, and renames once it is on the disk.
+/// Writes a file under a temporary name, prepares it with `dress`, and renames it.
 fn put_in_place(
     path: &Path,
     content: &[u8],
@@ -143,7 +144,8 @@ fn put_in_place(
     dress: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?.to_string_lossy().into_owned();
-    // node_exporter reads *.prom, and aggregate *.json: this ends otherwise. Others may replace the same file.
+    // node_exporter reads *.prom, and `aggregate` reads *.json, so this name ends in neither. It is random, as other
+    // processes may replace the same file.
     let new = path.with_file_name(format!(".{name}.{:016x}.new", os::random_u64()));
     let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&new)?;
     let written = file
@@ -153,7 +155,7 @@ fn put_in_place(
     written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
-/// Some file systems have nothing to sync, and say so.
+/// Syncs a file. Some file systems have no sync and report that, which is no error here.
 fn synced(file: &File) -> io::Result<()> {
     match file.sync_data() {
         Err(error) if [ErrorKind::InvalidInput, ErrorKind::Unsupported].contains(&error.kind()) => Ok(()),
@@ -161,30 +163,30 @@ fn synced(file: &File) -> io::Result<()> {
     }
 }
 
-/// Why a file was not written whose path leads elsewhere by now.
+/// The message for a file whose path leads elsewhere since a chroot.
 pub fn other_root(path: &Path) -> String {
     format!(
-        "{}: the application has changed its root folder (chroot) since. Create the tracker after that, with paths inside",
+        "{}: the application has changed its root folder (chroot). Create the tracker after that, with paths inside it",
         path.display()
     )
 }
 
-/// Why a file was not written, and what helps.
+/// The message for a file that was not written: the path, the error and the fix.
 pub fn in_words(path: &Path, error: &io::Error) -> String {
     let is_out_of_descriptors = error.raw_os_error().is_some_and(os::is_out_of_descriptors);
-    let cure = match error.kind() {
+    let fix = match error.kind() {
         _ if is_out_of_descriptors => "Raise the limit on open files (ulimit -n)",
         ErrorKind::StorageFull => "Make room on that disk",
         ErrorKind::QuotaExceeded => "Make room within your quota there",
         ErrorKind::FileTooLarge => "Raise the limit on a file's size (ulimit -f)",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "See that this user may write there, or choose another folder"
+            "Give this user the right to write there, or choose another folder"
         }
-        ErrorKind::NotFound | ErrorKind::NotADirectory => "See that its folder is there, or choose another",
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "Create its folder, or choose another",
         ErrorKind::AlreadyExists => "Remove it, or choose another name or folder",
-        _ => "See that it can be written, or choose another folder",
+        _ => "Make it writable, or choose another folder",
     };
-    format!("{}: {error}. {cure}", path.display())
+    format!("{}: {error}. {fix}", path.display())
 }
 
 #[cfg(test)]
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_our_own_is_never_followed() {
+    fn replace_own_follows_no_link() {
         let scratch = Scratch::new("own");
         let (path, precious) = (scratch.file("a", "one"), scratch.file("precious", "mine"));
         replace_own(&path, "two", Sync::Now).unwrap();
@@ -234,8 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_or_link_of_another_user_stays() {
-        if os::user() != ROOT {
+    fn replace_leaves_files_and_links_of_another_user() {
+        if os::user() != ROOT_UID {
             return println!("skipped: only root can make another user's file");
         }
         let scratch = Scratch::new("foreign");
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_the_users_is_followed_and_keeps_its_mode() {
+    fn replace_named_follows_links_and_keeps_the_mode() {
         let scratch = Scratch::new("named");
         let (path, link) = (scratch.file("a", "one"), scratch.0.join("link"));
         std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
@@ -267,7 +269,7 @@ mod tests {
         assert_eq!((link.is_symlink(), read(&path), mode(&path)), (true, "two".into(), 0o640));
         let new = scratch.0.join("new");
         replace_named(&new, "x", NewFile::Readable, Sync::Later).unwrap();
-        assert_eq!(mode(&new), READABLE);
+        assert_eq!(mode(&new), WORLD_READABLE_MODE);
         symlink("loop", scratch.0.join("loop")).unwrap();
         assert!(replace_named(&scratch.0.join("loop"), "x", NewFile::Readable, Sync::Later).is_err());
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Whether a journal's last process still works on its run. Pure.
+//! Decides whether the last attempt of a run has ended. An attempt is a process that works on the run. Pure.
 //!
-//! A lock that can be taken proves that the process has ended only where all clients of a file system share their locks.
-//! Elsewhere the journal itself must show it: by its host, its job and the time of its last line.
+//! If all clients of a file system share their locks, a free lock proves that the process has ended. On other file
+//! systems the journal must prove it, by its host, its job and the age of its last line.
 
 use crate::coordination::job::Rank;
 use serde_json::Value;
@@ -9,42 +9,45 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Numbers without an epoch are written this often at first, later at intervals of the process's time divided by `BEATS`.
-pub const BEAT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// See `BEAT`.
-pub const BEATS: u32 = 512;
-/// A process may be late by this factor and this time, s, before its silence counts as its end.
-const LATE: (f64, f64) = (2.5, 5.0);
-/// How a job is named whose batch system counts its restarts.
-const COUNTS_RESTARTS: &str = "SLURM job";
+/// Shortest and longest time between two journal lines while no epoch ends. In between it is the attempt's time divided
+/// by [`BEATS_PER_ATTEMPT`].
+pub const BEAT_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// The number by which the attempt's time is divided to get the time between two journal lines.
+pub const BEATS_PER_ATTEMPT: u32 = 512;
+/// A silent process counts as ended after this multiple of the time between two lines,
+const SILENCE_FACTOR: f64 = 2.5;
+/// plus this time, s.
+const SILENCE_MARGIN_S: f64 = 5.0;
+/// The beginning of the name of a job whose batch system counts restarts.
+const RESTART_COUNTING_JOB: &str = "SLURM job";
 
-/// A process, as a journal's first line identifies it.
+/// A process, as the opening line of its attempt identifies it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Process {
-    /// Its machine.
+    /// The name of its machine.
     pub host: String,
-    /// Its job, as its launcher names it.
+    /// Its job, as the launcher names it. None: it is in no job.
     pub job: Option<String>,
-    /// Its place among the processes of the job.
+    /// Its rank among the processes of the job.
     pub rank: Rank,
-    /// How often the batch system has started the job again.
+    /// The number of restarts of the job by the batch system. None: unknown.
     pub restarts: Option<u64>,
 }
 
 impl Process {
-    /// The process of this environment.
+    /// This process, with the number of restarts from the environment.
     pub fn new(
         host: String,
         job: Option<String>,
         rank: Rank,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Process {
-        let is_counted = job.as_ref().is_some_and(|job| job.starts_with(COUNTS_RESTARTS));
+        let is_counted = job.as_ref().is_some_and(|job| job.starts_with(RESTART_COUNTING_JOB));
         let restarts = environment("SLURM_RESTART_COUNT").filter(|_| is_counted);
         Process { host, job, rank, restarts: restarts.and_then(|count| count.to_str()?.parse().ok()) }
     }
 
-    /// The process that wrote this first line.
+    /// The process that wrote this opening line.
     pub fn of_opening(line: &Value) -> Process {
         let text = |pointer: &str| line.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let number = |name: &str| line.get(name).and_then(Value::as_u64);
@@ -52,69 +55,69 @@ impl Process {
         Process { host: text("/run/host").unwrap_or_default(), job: text("/job"), rank, restarts: number("restarts") }
     }
 
-    /// Whether its job was started again after that process: the batch system has ended that process then.
+    /// Whether the job was restarted after the other process. Then the batch system has ended the other process.
     fn is_restart_after(&self, other: &Process) -> bool {
         self.is_of_job(other) && self.restarts.unwrap_or(0) > other.restarts.unwrap_or(0)
     }
 
-    /// Whether both are processes of one job.
+    /// Whether both processes are in one job.
     pub fn is_of_job(&self, other: &Process) -> bool {
         self.job.is_some() && self.job == other.job
     }
 }
 
-/// What the journal's lock shows.
+/// What the journal's lock proves about the last attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AttemptLock {
-    /// This process has it, and each client of the file system would know if another had.
+    /// This process holds the lock, and all clients of the file system share locks. The last attempt has ended.
     Free,
-    /// Another process has it.
+    /// Another process, with this number, holds the lock. 0: the number is unknown.
     Held(u32),
-    /// Nothing: locks fail here, or reach no further than this machine.
+    /// Nothing. Locks fail here, or are not shared with other machines.
     Unknown,
 }
 
-/// What the page in memory shows that the process keeps on its machine (`tally.rs`).
+/// What the attempt's page in shared memory (`crash_counter.rs`) shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum StatusPage {
-    /// There is none on this machine.
+    /// This machine has no page of the attempt.
     Missing,
-    /// Its process has ended.
+    /// The attempt's process has ended.
     Dead,
-    /// Its process lives.
+    /// The attempt's process, with this number, is alive. 0: the number is unknown.
     Living(u32),
 }
 
-/// What is known of the process that wrote a journal last.
+/// The evidence on the last attempt of a run.
 #[derive(Clone, Debug)]
 pub struct Signs {
-    /// The journal's lock.
+    /// What the lock of the journal shows.
     pub lock: AttemptLock,
-    /// The process's page.
+    /// What its page in shared memory shows.
     pub page: StatusPage,
-    /// The journal's last line reports the process's end.
+    /// The journal's last line reports its end.
     pub is_ended: bool,
-    /// The process.
+    /// Its process.
     pub last: Process,
-    /// Time since the journal was written last, s.
+    /// Time since the last write to the journal, s.
     pub silent_s: f64,
-    /// Time from the process's first to its last line, s.
+    /// Time from its first to its last line, s.
     pub worked_s: f64,
 }
 
-/// Whether the journal may be continued.
+/// Whether another process may continue the journal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
-    /// Nobody writes it.
+    /// Yes. No process writes it.
     Free,
-    /// This process writes it.
+    /// No. The process with this number writes it. 0: the number is unknown.
     Held(u32),
-    /// Its process may live: that is certain only after this time, s.
+    /// Not yet. A process may still write it; that is decided only after this time, s.
     Unsure(f64),
 }
 
 impl Signs {
-    /// Whether `this` process may continue the journal.
+    /// Decides whether `this` process may continue the journal.
     pub fn verdict(&self, this: &Process) -> Verdict {
         match (self.lock, self.page) {
             (AttemptLock::Held(holder), _) | (_, StatusPage::Living(holder)) => return Verdict::Held(holder),
@@ -122,7 +125,7 @@ impl Signs {
             (AttemptLock::Unknown, _) => (),
         }
         let has_ended_here = self.page == StatusPage::Dead && self.last.host == this.host;
-        let wait_s = patience_s(self.worked_s) - self.silent_s;
+        let wait_s = max_silence_s(self.worked_s) - self.silent_s;
         if self.is_ended || has_ended_here || this.is_restart_after(&self.last) || wait_s < 0.0 {
             Verdict::Free
         } else {
@@ -131,19 +134,21 @@ impl Signs {
     }
 }
 
-/// How long a process that has worked for this time, s, may be silent, s.
-pub fn patience_s(worked_s: f64) -> f64 {
-    let (shortest, longest) = (BEAT.0.as_secs_f64(), BEAT.1.as_secs_f64());
-    // max and min rather than clamp: a time that is no number must not count as a short one.
-    let beat_s = if worked_s.is_nan() { longest } else { (worked_s / f64::from(BEATS)).clamp(shortest, longest) };
-    LATE.0 * beat_s + LATE.1
+/// The longest silence, s, of a living attempt that has worked for `worked_s`, s.
+pub fn max_silence_s(worked_s: f64) -> f64 {
+    let (shortest, longest) = (BEAT_BOUNDS.0.as_secs_f64(), BEAT_BOUNDS.1.as_secs_f64());
+    let beat_s = match worked_s.is_nan() {
+        true => longest,
+        false => (worked_s / f64::from(BEATS_PER_ATTEMPT)).clamp(shortest, longest),
+    };
+    SILENCE_FACTOR * beat_s + SILENCE_MARGIN_S
 }
 
-/// Whether a lock of a file at this absolute path, through no link, keeps out each client of its file system, by the text
-/// of /proc/self/mountinfo.
+/// Whether all clients of the file system share a lock on a file at this path. The path is absolute and has no links.
+/// `mounts` is the text of /proc/self/mountinfo.
 pub fn locks_are_shared(mounts: &str, path: &Path) -> bool {
     let mounts = mounts.lines().filter_map(Mount::parse).filter(|mount| path.starts_with(&mount.point));
-    // Of several at one place the last hides the others.
+    // If several are mounted at one point, the last hides the others.
     let mount = mounts.max_by_key(|mount| mount.point.components().count());
     mount.is_some_and(|mount| mount.shares_locks())
 }
@@ -155,14 +160,14 @@ struct Mount<'a> {
     options: Vec<&'a str>,
 }
 
-/// File systems of one machine, and those whose clients share record locks whatever their options are.
-const SHARING: [&str; 19] = [
+/// File systems of one machine, and file systems whose clients share record locks under all mount options.
+const LOCK_SHARING_FILE_SYSTEMS: [&str; 19] = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "reiserfs", "nilfs2", "vfat", "exfat",
     "tmpfs", "ramfs", "rootfs", "overlay", "gpfs", "ceph",
 ];
 
 impl<'a> Mount<'a> {
-    /// A line: ID PARENT DEVICE ROOT POINT OPTIONS [FIELD …] - TYPE SOURCE OPTIONS
+    /// Reads a line: ID PARENT DEVICE ROOT POINT OPTIONS [FIELD …] - TYPE SOURCE OPTIONS
     fn parse(line: &'a str) -> Option<Mount<'a>> {
         let (place, what) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(4);
@@ -178,12 +183,12 @@ impl<'a> Mount<'a> {
         match self.kind {
             "nfs" | "nfs4" => !["nolock", "local_lock=posix", "local_lock=all"].into_iter().any(has),
             "lustre" => has("flock") && !has("localflock"),
-            kind => SHARING.contains(&kind),
+            kind => LOCK_SHARING_FILE_SYSTEMS.contains(&kind),
         }
     }
 }
 
-/// A path as it is; mountinfo writes a blank, a tab, a line's end and a backslash as \ and three octal digits.
+/// Decodes a path. mountinfo writes a blank, a tab, a line feed and a backslash as \ and three octal digits.
 fn unescaped(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .into_iter()

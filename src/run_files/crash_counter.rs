@@ -1,42 +1,47 @@
-//! How many epochs the application has ended, in memory that outlives the process: a kill in the moment before the journal
-//! has an epoch's line loses its energy, and not that it was. The same page says which process works on the run.
+//! Counts the ended epochs in shared memory, which outlives the process.
+//!
+//! A kill just before an epoch's line is written loses the epoch's energy, but not its count and time. The same page
+//! identifies the process of the attempt.
 
 use super::attempt::StatusPage;
 use crate::os::{self, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::Once;
 
-/// What the page begins with.
+/// The first number of a page.
 const MAGIC: u64 = u64::from_le_bytes(*b"ctally01");
-/// Where the numbers are: of an even and of an odd number of epochs their time and the run's, ns.
-const IS: usize = 0;
-const RUN: usize = 1;
-const LIFE: usize = 2;
-const PROCESS: usize = 3;
-const STARTED: usize = 4;
-const EPOCHS: usize = 5;
-const TIMES: [usize; 2] = [6, 8];
-const NAMESPACE: usize = 10;
-/// Numbers on a page.
-const NUMBERS: usize = 32;
-/// Keys tried for one page: another program may use the first.
-const KEYS: u64 = 8;
-/// Pages left by killed runs are removed after this, s.
-const LEFT_OVER_S: u64 = 24 * 3600;
+/// Index of each number on a page.
+mod slot {
+    pub const MAGIC: usize = 0;
+    pub const RUN: usize = 1;
+    pub const ATTEMPT: usize = 2;
+    pub const PROCESS: usize = 3;
+    pub const STARTED: usize = 4;
+    pub const EPOCHS: usize = 5;
+    /// For an even and for an odd number of epochs: the time in epochs, then the time from first begin to last end, ns.
+    pub const TIMES: [usize; 2] = [6, 8];
+    pub const NAMESPACE: usize = 10;
+}
+/// Count of 8-byte numbers on a page.
+const PAGE_NUMBERS: usize = 32;
+/// Count of keys tried for one page, because another program may use the first.
+const MAX_KEYS: u64 = 8;
+/// Age, s, after which the page of a killed run is removed.
+const MAX_ABANDONED_S: u64 = 24 * 3600;
 
-/// What one process of a run has ended.
+/// The epochs that one attempt has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Count {
-    /// Epochs.
+    /// Their number.
     pub epochs: u64,
-    /// Time in them, ns.
+    /// Time in epochs, ns.
     pub inside: u64,
-    /// From the first begin to the last end, ns.
+    /// Time from the first begin to the last end, ns.
     pub span: u64,
 }
 
 impl Count {
-    /// What of it another count has not; None: nothing.
+    /// The part that `other` lacks. None: `other` has at least as many epochs.
     pub fn beyond(self, other: Count) -> Option<Count> {
         let epochs = self.epochs.checked_sub(other.epochs).filter(|epochs| *epochs > 0)?;
         let (inside, span) = (self.inside.saturating_sub(other.inside), self.span.saturating_sub(other.span));
@@ -44,96 +49,98 @@ impl Count {
     }
 }
 
-/// The page of this process.
+/// The page of this attempt.
 pub struct CrashCounter(Segment);
 
 impl CrashCounter {
-    /// The page of the process that is number `life` to work on the run `id`.
-    pub fn open(id: &str, life: u64) -> io::Result<CrashCounter> {
+    /// Makes the page of attempt number `attempt` of the run `id`. Fails with `AlreadyExists` if another
+    /// process has made it.
+    pub fn open(id: &str, attempt: u64) -> io::Result<CrashCounter> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        if find(id, life).is_ok_and(|page| page.is_some()) {
+        if find(id, attempt).is_ok_and(|page| page.is_some()) {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let mut created = Err(ErrorKind::AddrInUse.into());
-        for key in keys(id, life) {
-            created = Segment::create(key, NUMBERS);
+        for key in keys(id, attempt) {
+            created = Segment::create(key, PAGE_NUMBERS);
             if created.is_ok() {
                 break;
             }
         }
         let segment = created?;
-        segment.store(RUN, number(id));
-        segment.store(LIFE, life);
-        segment.store(PROCESS, u64::from(std::process::id()));
-        segment.store(STARTED, os::process_start(std::process::id()).unwrap_or(0));
-        segment.store(NAMESPACE, os::pid_namespace());
-        segment.store(IS, MAGIC);
+        segment.store(slot::RUN, number(id));
+        segment.store(slot::ATTEMPT, attempt);
+        segment.store(slot::PROCESS, u64::from(std::process::id()));
+        segment.store(slot::STARTED, os::process_start(std::process::id()).unwrap_or(0));
+        segment.store(slot::NAMESPACE, os::pid_namespace());
+        segment.store(slot::MAGIC, MAGIC);
         Ok(CrashCounter(segment))
     }
 
-    /// Notes what has ended. A kill between two stores leaves what was noted before.
+    /// Stores a new count. A kill between two stores leaves the previous count whole.
     pub fn note(&self, count: Count) {
-        let [even, odd] = TIMES;
+        let [even, odd] = slot::TIMES;
         let place = if count.epochs.is_multiple_of(2) { even } else { odd };
         self.0.store(place, count.inside);
         self.0.store(place + 1, count.span);
-        self.0.store(EPOCHS, count.epochs);
+        self.0.store(slot::EPOCHS, count.epochs);
     }
 
-    /// How many epochs were noted.
+    /// The number of epochs of the last stored count.
     pub fn epochs(&self) -> u64 {
-        self.0.load(EPOCHS)
+        self.0.load(slot::EPOCHS)
     }
 
-    /// Removes it: the journal has all of it.
+    /// Removes the page, once the journal has all epochs.
     pub fn remove(&self) {
         self.0.remove();
     }
 }
 
-/// What the process has noted that was number `life` to work on the run; None: nothing is left of it. An error: that cannot be
-/// found out.
-pub fn left(id: &str, life: u64) -> io::Result<Option<Count>> {
-    let Some(page) = find(id, life)? else { return Ok(None) };
-    let epochs = page.load(EPOCHS);
-    let [even, odd] = TIMES;
+/// The last count of an attempt. None: it has left no page. Fails if shared memory cannot be read.
+pub fn left(id: &str, attempt: u64) -> io::Result<Option<Count>> {
+    let Some(page) = find(id, attempt)? else { return Ok(None) };
+    let epochs = page.load(slot::EPOCHS);
+    let [even, odd] = slot::TIMES;
     let place = if epochs.is_multiple_of(2) { even } else { odd };
     Ok(Some(Count { epochs, inside: page.load(place), span: page.load(place + 1) }))
 }
 
-/// Whether the process that was number `life` to work on the run lives, as far as this machine's memory shows.
-pub fn page(id: &str, life: u64) -> StatusPage {
-    let Ok(Some(page)) = find(id, life) else { return StatusPage::Missing };
+/// Whether an attempt's process is alive, as far as this machine's shared memory shows.
+pub fn page(id: &str, attempt: u64) -> StatusPage {
+    let Ok(Some(page)) = find(id, attempt) else { return StatusPage::Missing };
     if page.attached() <= 1 {
-        return StatusPage::Dead; // also after an exec, which keeps number and start
+        return StatusPage::Dead; // also after an exec, which keeps the process number and start time
     }
-    // A process of another container cannot be looked up by its number.
-    if page.load(NAMESPACE) != os::pid_namespace() {
+    // A process of another container cannot be found by its number.
+    if page.load(slot::NAMESPACE) != os::pid_namespace() {
         return StatusPage::Living(0);
     }
-    let (process, started) = (u32::try_from(page.load(PROCESS)).unwrap_or(0), page.load(STARTED));
+    let (process, started) = (u32::try_from(page.load(slot::PROCESS)).unwrap_or(0), page.load(slot::STARTED));
     if os::is_alive(process, started) { StatusPage::Living(process) } else { StatusPage::Dead }
 }
 
-/// Removes what that process has left; an error where nothing is.
-pub fn forget(id: &str, life: u64) -> io::Result<()> {
-    find(id, life)?.map(|page| page.remove()).ok_or(ErrorKind::NotFound.into())
+/// Removes the page of an attempt. Fails if there is none.
+pub fn forget(id: &str, attempt: u64) -> io::Result<()> {
+    find(id, attempt)?.map(|page| page.remove()).ok_or(ErrorKind::NotFound.into())
 }
 
-/// Removes the pages of runs that were killed long ago.
+/// Removes the pages of runs that were killed more than [`MAX_ABANDONED_S`] ago.
 fn sweep() {
-    let pages = os::abandoned(NUMBERS, LEFT_OVER_S).into_iter().filter(|page| page.load(IS) == MAGIC);
-    pages.filter(|page| page.attached() == 1).for_each(|page| page.remove()); // nobody but us looks at it
+    let pages = os::abandoned(PAGE_NUMBERS, MAX_ABANDONED_S).into_iter().filter(|page| page.load(slot::MAGIC) == MAGIC);
+    pages.filter(|page| page.attached() == 1).for_each(|page| page.remove()); // no other process has it attached
 }
 
-fn find(id: &str, life: u64) -> io::Result<Option<Segment>> {
-    let is_it = |page: &Segment| (page.load(IS), page.load(RUN), page.load(LIFE)) == (MAGIC, number(id), life);
+fn find(id: &str, attempt: u64) -> io::Result<Option<Segment>> {
+    let is_it = |page: &Segment| {
+        (page.load(slot::MAGIC), page.load(slot::RUN), page.load(slot::ATTEMPT)) == (MAGIC, number(id), attempt)
+    };
     let mut failure = Ok(None);
-    for key in keys(id, life) {
-        match Segment::open(key, NUMBERS) {
+    for key in keys(id, attempt) {
+        match Segment::open(key, PAGE_NUMBERS) {
             Ok(page) if is_it(&page) => return Ok(Some(page)),
-            // Another program's: of another run, or of another size.
+            // It belongs to another program or another run.
             Ok(_) => (),
             Err(error) if [ErrorKind::NotFound, ErrorKind::InvalidInput].contains(&error.kind()) => (),
             Err(error) => failure = failure.and(Err(error)),
@@ -142,13 +149,13 @@ fn find(id: &str, life: u64) -> io::Result<Option<Segment>> {
     failure
 }
 
-/// The keys a page may have; 0 would be a private one.
-fn keys(id: &str, life: u64) -> impl Iterator<Item = i32> {
-    let first = os::stable_hash(format!("carbontracker {} {id} {life}", os::user()).bytes());
-    (0..KEYS).map(move |n| (first.wrapping_add(n) as u32 | 1 << 30) as i32)
+/// The shared memory keys that a page may have. Key 0 would make a private page, so bit 30 is set.
+fn keys(id: &str, attempt: u64) -> impl Iterator<Item = i32> {
+    let first = os::stable_hash(format!("carbontracker {} {id} {attempt}", os::user()).bytes());
+    (0..MAX_KEYS).map(move |n| (first.wrapping_add(n) as u32 | 1 << 30) as i32)
 }
 
-/// A run's identifier as a number.
+/// A run's identifier, a hexadecimal text, as a number.
 fn number(id: &str) -> u64 {
     u64::from_str_radix(id, 16).unwrap_or_else(|_| os::stable_hash(id.bytes()))
 }
@@ -158,28 +165,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_noted_last_is_left_until_it_is_removed() {
+    fn count_is_left_until_it_is_removed() {
         let id = format!("{:016x}", os::random_u64());
         assert_eq!((left(&id, 1).unwrap(), page(&id, 1)), (None, StatusPage::Missing));
-        let tally = CrashCounter::open(&id, 1).unwrap();
+        let counter = CrashCounter::open(&id, 1).unwrap();
         assert_eq!(
             (left(&id, 1).unwrap(), page(&id, 1)),
             (Some(Count::default()), StatusPage::Living(std::process::id()))
         );
         for epochs in 1..=3 {
             let count = Count { epochs, inside: epochs * 10, span: epochs * 11 };
-            tally.note(count);
+            counter.note(count);
             assert_eq!(left(&id, 1).unwrap(), Some(count));
         }
-        assert!(CrashCounter::open(&id, 1).is_err(), "it is another's");
+        assert!(CrashCounter::open(&id, 1).is_err(), "another process has it");
         assert_eq!(left(&id, 2).unwrap(), None);
-        tally.remove();
-        drop(tally);
+        counter.remove();
+        drop(counter);
         assert_eq!(left(&id, 1).unwrap(), None);
     }
 
     #[test]
-    fn a_page_without_its_process_is_no_sign_of_life() {
+    fn page_without_its_process_is_dead() {
         let id = format!("{:016x}", os::random_u64());
         drop(CrashCounter::open(&id, 4).unwrap());
         assert_eq!((left(&id, 4).unwrap(), page(&id, 4)), (Some(Count::default()), StatusPage::Dead));

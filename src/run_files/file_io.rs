@@ -1,5 +1,6 @@
-//! A file that grows by whole lines: a line is appended whole or taken back. Before each write the file is checked: is it
-//! still ours, as long as we left it, and where it was?
+//! Appends whole lines to a file. A line that cannot be written whole is removed again.
+//!
+//! Before each write the caller can check the file: its descriptor, its length and its path.
 
 use super::atomic_replace::{self, is_regular};
 use crate::os::{self, HeldFile};
@@ -9,54 +10,54 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-/// A file that grows.
+/// A file to which lines are appended.
 pub struct AppendFile {
     file: HeldFile,
     path: PathBuf,
-    /// Up to here it is whole.
+    /// Length of the whole lines, bytes.
     whole: u64,
-    /// Its last line has no end.
+    /// The last line has no line feed.
     is_torn: bool,
-    /// A line that failed may still be there in part.
+    /// A part of a line that failed may still be in the file.
     has_rest: bool,
-    /// Let go once the file is closed.
+    /// Released once the file is closed.
     _held: HeldLock,
 }
 
-/// What became of a file since it was written last.
+/// The state of a file, compared with the last write.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AppendState {
-    /// It is as it was left.
+    /// It is unchanged.
     Whole,
-    /// The application closed its descriptor.
+    /// The application has closed its descriptor.
     Closed,
-    /// Nobody can find it any more: it was removed, or another file stands at its path.
+    /// It is not at its path: it was removed, renamed or replaced.
     Gone,
-    /// It was cut short.
+    /// It is shorter.
     Truncated,
-    /// It has grown: another process writes into it.
+    /// It is longer: another process writes into it.
     Grown,
 }
 
 impl AppendFile {
-    /// A new one; not where there is one already, or a link.
+    /// Creates a new file. Fails with `AlreadyExists` if the path is a file or a link.
     pub fn create(path: &Path) -> io::Result<AppendFile> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(path)?;
         AppendFile::hold(file, path, HeldLock::take(&std::fs::symlink_metadata(path)?)?)
     }
 
-    /// One that is there, a regular file that grows nowhere else in this process.
+    /// Opens an existing regular file. Fails with `ResourceBusy` if this process already appends to it.
     pub fn open(path: &Path) -> io::Result<AppendFile> {
         AppendFile::open_with(path, os::NO_WAIT)
     }
 
-    /// As `open`, for a name of the library's own making: through no link, and of this user.
+    /// Opens an existing file whose name the library made. Fails if it is a link, or belongs to another user.
     pub fn open_own(path: &Path) -> io::Result<AppendFile> {
         atomic_replace::is_own(path)?;
         let growing = AppendFile::open_with(path, os::NO_WAIT | os::NO_FOLLOW)?;
         let metadata = growing.file.metadata()?;
-        // A second name may be another user's way to have us write into a file of ours.
+        // Another user may have made a second name (hard link) for a file of this user.
         let folder = path.parent().unwrap_or(Path::new("/"));
         let is_own = atomic_replace::FileOwner::of(folder).is(metadata.uid()) && metadata.nlink() == 1;
         if is_own { Ok(growing) } else { Err(ErrorKind::PermissionDenied.into()) }
@@ -80,9 +81,9 @@ impl AppendFile {
         Ok(AppendFile { file, path: path.to_owned(), whole, is_torn, has_rest: false, _held: held })
     }
 
-    /// What is in it, up to this many bytes. Lines that are added come after what it holds by now.
+    /// Reads up to `most` bytes. Later lines are appended after the content that was read.
     pub fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
-        // One byte more than is expected shows the end by one read.
+        // With room for one more byte, a single read finds the end.
         let expected = usize::try_from(self.whole.min(most)).unwrap_or(0);
         let mut text = Vec::new();
         let _ = text.try_reserve_exact(expected.saturating_add(1));
@@ -95,12 +96,12 @@ impl AppendFile {
         Ok(text)
     }
 
-    /// Whether this process lets this file grow.
+    /// Whether this process appends to this file.
     pub fn is_ours(metadata: &Metadata) -> bool {
         held().is_some_and(|held| held.contains(&identity(metadata)))
     }
 
-    /// Adds lines to its end, all of them or nothing.
+    /// Appends lines: all of them, or none if it fails.
     pub fn append(&mut self, lines: &str) -> io::Result<()> {
         let text = if self.is_torn { format!("\n{lines}") } else { lines.to_owned() };
         let mut file = self.file()?;
@@ -108,7 +109,7 @@ impl AppendFile {
             file.set_len(self.whole)?;
         }
         let written = file.seek(SeekFrom::Start(self.whole)).and_then(|_| file.write_all(text.as_bytes()));
-        // A disk that is full can still be given room back.
+        // Also a full disk can shorten a file.
         let has_rest = written.is_err() && file.set_len(self.whole).is_err();
         self.has_rest = has_rest;
         if written.is_ok() {
@@ -117,19 +118,20 @@ impl AppendFile {
         written
     }
 
-    /// Empties it, to be written anew.
+    /// Empties the file.
     pub fn restart(&mut self) -> io::Result<()> {
         self.file()?.set_len(0)?;
         (self.whole, self.is_torn, self.has_rest) = (0, false, false);
         Ok(())
     }
 
-    /// Adds after what others have added.
+    /// Makes later lines follow the lines of other processes.
     pub fn go_to_end(&mut self) -> io::Result<()> {
         self.read(u64::MAX).map(drop)
     }
 
-    /// Opens it again by its path, after the application closed its descriptor.
+    /// Opens the file again by its path, after the application has closed its descriptor. Fails with `NotFound` if
+    /// another file is at the path.
     pub fn reopen(&mut self) -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).custom_flags(os::NO_WAIT).open(&self.path)?;
         let file = HeldFile::hold(file)?;
@@ -140,15 +142,15 @@ impl AppendFile {
         Ok(())
     }
 
-    /// Has the system put it on the disk.
+    /// Writes the content to the disk.
     pub fn sync(&self) -> io::Result<()> {
         self.file()?.sync_data()
     }
 
-    /// What became of it. `looks_at_path` also sees that it is still at its path, which costs one more call.
-    pub fn state(&self, looks_at_path: bool) -> AppendState {
+    /// The state of the file. `checks_path` also checks that it is still at its path, which costs one more system call.
+    pub fn state(&self, checks_path: bool) -> AppendState {
         let Ok(metadata) = self.file.metadata() else { return AppendState::Closed };
-        if metadata.nlink() == 0 || (looks_at_path && !self.is_at_its_path()) {
+        if metadata.nlink() == 0 || (checks_path && !self.is_at_its_path()) {
             AppendState::Gone
         } else if metadata.len() < self.whole {
             AppendState::Truncated
@@ -159,7 +161,8 @@ impl AppendFile {
         }
     }
 
-    /// Through links, as it may be a user's name; a path that cannot be looked at now is not held against it.
+    /// Whether the path still leads to this file, through links too. A path that cannot be read for now counts
+    /// as unchanged.
     fn is_at_its_path(&self) -> bool {
         match std::fs::metadata(&self.path) {
             Ok(there) => identity(&there) == self._held.0,
@@ -167,7 +170,8 @@ impl AppendFile {
         }
     }
 
-    /// The process that has it locked, where that is not this one.
+    /// Locks the file for this process. Returns the process that holds the lock, if that is another one; 0: its
+    /// number is unknown.
     pub fn lock(&self) -> io::Result<Option<u32>> {
         os::lock(self.file()?)
     }
@@ -176,20 +180,20 @@ impl AppendFile {
         self.file.file().ok_or_else(os::lost)
     }
 
-    /// Its name.
+    /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Of what process, on what device, with what number.
+/// Process, device and inode number.
 type FileIdentity = (u32, u64, u64);
 
-/// The files that this process lets grow. A record lock keeps out other processes only, and a second descriptor of the
-/// file would end it by being closed.
+/// The files to which this process appends. A record lock excludes other processes only. Closing a second descriptor of
+/// the file would release the lock.
 static HELD: Mutex<Vec<FileIdentity>> = Mutex::new(Vec::new());
 
-/// None in a child that was forked while another thread had the lock.
+/// The list, locked. None in a child that was forked while another thread held the mutex.
 fn held() -> Option<MutexGuard<'static, Vec<FileIdentity>>> {
     os::lock_within(&HELD, os::LOCK_WAIT)
 }
@@ -198,7 +202,7 @@ fn identity(metadata: &Metadata) -> FileIdentity {
     (std::process::id(), metadata.dev(), metadata.ino())
 }
 
-/// A file that grows, and for one of this process's only.
+/// An entry in the list: this process appends to the file in one place only.
 struct HeldLock(FileIdentity);
 
 impl HeldLock {
@@ -207,7 +211,7 @@ impl HeldLock {
         let identity = identity(metadata);
         if let Some(mut held) = held() {
             if held.contains(&identity) {
-                return Err(io::Error::new(ErrorKind::ResourceBusy, "this process is writing it already"));
+                return Err(io::Error::new(ErrorKind::ResourceBusy, "this process already writes it"));
             }
             held.push(identity);
         }
@@ -226,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_appended_whole() {
+    fn append_writes_whole_lines() {
         let folder = std::env::temp_dir().join(format!("carbontracker-file-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -242,7 +246,7 @@ mod tests {
         let mut again = AppendFile::open(&path).unwrap();
         again.append("two\n").unwrap();
         assert_eq!((again.read(3).unwrap(), again.read(99).unwrap()), (b"one".to_vec(), b"one\ntwo\n".to_vec()));
-        // Another process may have added to it before it was locked.
+        // Another process may have appended before the file was locked.
         std::fs::write(&path, "one\ntwo\nthr").unwrap();
         assert_eq!((again.state(false), again.read(99).unwrap().len()), (AppendState::Grown, 11));
         again.append("four\n").unwrap();
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_a_file_is_seen_before_it_is_written() {
+    fn state_shows_what_became_of_a_file() {
         let folder = std::env::temp_dir().join(format!("carbontracker-state-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -270,7 +274,7 @@ mod tests {
         growing.append("four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\nfour\n");
         assert_eq!(std::fs::read_to_string(folder.join("theirs")).unwrap(), "");
-        assert!(std::path::Path::new(&format!("/proc/self/fd/{number}")).exists(), "the application's is open");
+        assert!(std::path::Path::new(&format!("/proc/self/fd/{number}")).exists(), "the application's file is open");
         std::fs::rename(&path, folder.join("b")).unwrap();
         assert_eq!((growing.state(false), growing.state(true)), (AppendState::Whole, AppendState::Gone));
         std::fs::remove_dir_all(&folder).unwrap();
@@ -278,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_takes_nothing_and_damages_nothing() {
+    fn append_to_a_full_disk_damages_nothing() {
         let Ok(mut file) = OpenOptions::new().write(true).open("/dev/full") else { return };
         assert!(file.write_all(b"x").is_err());
         let full = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();

@@ -1,4 +1,4 @@
-//! What a journal tells of a run: its report, of one that has left no final one too.
+//! Makes a report of a run from its journal, also if the run has left no final report.
 
 use super::journal::Journal;
 use crate::attribution::carried_over;
@@ -11,20 +11,20 @@ use serde_json::{Map, Value, json};
 use std::fmt::Display;
 use std::path::Path;
 
-/// A run's report, and what is wrong with the file.
+/// The report of a run, and the flaws of its journal.
 pub struct JournalReport {
-    /// As JSON, in the words of the report's schema.
+    /// The report as JSON, by the report's schema.
     pub report: Value,
-    /// In words.
+    /// The flaws of the journal, as texts for the user.
     pub notes: Vec<String>,
 }
 
-/// Reads a journal (NAME.jsonl). That of a run whose last process has not ended, or was killed, tells as far as it goes:
-/// its state is "unfinished".
+/// Reads a journal (NAME.jsonl) as a report. If the last attempt has not ended in order, the report's state is
+/// "unfinished" and its numbers are those of the last line. The error is a text for the user.
 pub fn read(path: &Path) -> Result<JournalReport, String> {
-    let of = |why: &dyn Display| format!("{}: {why}", path.display());
-    let text = std::fs::read(path).map_err(|error| of(&error))?;
-    let journal = Journal::parse(&text).map_err(|why| of(&why))?;
+    let with_path = |why: &dyn Display| format!("{}: {why}", path.display());
+    let text = std::fs::read(path).map_err(|error| with_path(&error))?;
+    let journal = Journal::parse(&text).map_err(|why| with_path(&why))?;
     Ok(JournalReport { report: report_of(&journal), notes: journal.flaws })
 }
 
@@ -45,16 +45,16 @@ pub(super) fn report_of(journal: &Journal) -> Value {
     let error = error.filter(|_| joules.is_some());
     let kwh = joules.map(|joules| joules / J_PER_KWH);
     let more = report::figures([joules, kwh, facility, grams].map(|amount| (amount, error)));
-    let told = so_far("g_per_kwh");
-    let price = if told.is_null() { Value::Null } else { json!({"g_per_kwh": told}) };
-    // How it went by the hour no line tells.
-    let untold = json!({"slots_used": null, "coverage": null, "metered_share": null, "hours": null});
-    let intensity = [journal.intensity.clone(), price, untold].into_iter().fold(opening("intensity"), merged);
-    let kept = match journal.is_ended {
-        true => "from the journal: the final report, if there is one, tells more",
-        false => "from the journal: the run's process has left no final report, or goes on",
+    let g_per_kwh = so_far("g_per_kwh");
+    let figure = if g_per_kwh.is_null() { Value::Null } else { json!({"g_per_kwh": g_per_kwh}) };
+    // No line has the intensity by the hour.
+    let unknown = json!({"slots_used": null, "coverage": null, "metered_share": null, "hours": null});
+    let intensity = [journal.intensity.clone(), figure, unknown].into_iter().fold(opening("intensity"), merged);
+    let origin = match journal.is_ended {
+        true => "from the journal: the final report, if there is one, has more",
+        false => "from the journal: the run's process has left no final report, or still runs",
     };
-    let mut notes = vec![json!(kept)];
+    let mut notes = vec![json!(origin)];
     notes.extend(journal.flaws.iter().map(|flaw| json!(flaw)));
     json!({
         "schema": report::SCHEMA,
@@ -77,7 +77,7 @@ pub(super) fn report_of(journal: &Journal) -> Value {
     })
 }
 
-/// The one with the other's values over its own.
+/// The fields of both objects. For a name in both, the value of `over` wins.
 fn merged(one: Value, over: Value) -> Value {
     let mut merged = match one {
         Value::Object(object) => object,
@@ -91,14 +91,14 @@ fn merged(one: Value, over: Value) -> Value {
 
 fn components(journal: &Journal) -> Value {
     let run_ns = journal.so_far.pointer("/usage/duration_s").and_then(Value::as_f64).unwrap_or(0.0) * 1e9;
-    let told = journal.measured().map(|(component, status)| {
+    let components = journal.measured().map(|(component, status)| {
         let carried_over::CarriedComponent { channel, used } = component;
         ComponentReport { channel, used, run_ns, status, note: None }.json()
     });
-    told.collect()
+    components.collect()
 }
 
-/// The epochs, thinned as the report of a living run is.
+/// The rows of the epochs, decimated as in the report of a running run.
 fn epochs(journal: &Journal) -> Value {
     let mut history = EpochStore::default();
     journal.placed(MonoNs::ZERO).into_iter().for_each(|epoch| history.push(epoch));

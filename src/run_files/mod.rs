@@ -1,9 +1,16 @@
-//! The files that a run leaves, and how a later process takes it up.
+//! The files of a run: the journal, the final report, Prometheus' file and Carbontracker's logs; and how a later
+//! process resumes the run.
 //!
-//! `journal.rs` says what stands in a journal, `writer.rs` writes it on a thread of its own, `resume.rs` finds it again, and
-//! `life.rs` decides whether another process still writes it;
-//! `place.rs` has the names, `file.rs` the two ways to write. `original.rs` says what stands in Carbontracker's two logs, and `logs.rs`
-//! keeps them.
+//! In: the run's state and report, and journals on disk. Out: files, and
+//! [`crate::attribution::carried_over::CarriedOver`], the values that a resumed run starts from. Never: it makes the
+//! application wait for a disk, or writes into a file of another run.
+//!
+//! - `journal` has the format of the lines, `journal/read` reads them, `journal_report` makes a report of them.
+//! - `writer` writes all files on a thread of its own. `resume` finds and reads the journal of a run.
+//! - `attempt` decides whether another process still writes a journal. `crash_counter` keeps a count that
+//!   survives a kill.
+//! - `run_identity` has the identifier and the paths of a run; `paths` has the names.
+//! - `atomic_replace` and `file_io` are the two ways to write. `carbontracker_log` has Carbontracker's two logs.
 
 pub mod atomic_replace;
 pub mod attempt;
@@ -19,7 +26,7 @@ pub mod writer;
 
 pub use journal_report::{JournalReport, read};
 
-use crate::coordination::device_lease::Teller;
+use crate::coordination::device_lease::JournalProgress;
 use crate::os::OwnTable;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::report::ReportSettings;
@@ -30,14 +37,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 use writer::{Plan, Unwritten, Writer};
 
-/// How long a tracker that is made waits for its journal: what is wrong with the folder is reported at once, and a kill right
-/// after finds a line that names the run.
-const OPENING: Duration = Duration::from_millis(200);
+/// Longest time that the start of a tracker waits for its journal's first line. Within it, a fault of the folder is
+/// reported at once, and a kill right after the start leaves a journal that can be resumed.
+const MAX_OPENING_WAIT: Duration = Duration::from_millis(200);
 
-/// What is wrong once the thread has panicked.
-const FAULT: &str = "internal error: the thread that writes the run's files ended. They miss what came after. The report of ct_report is whole; please report this bug";
+/// The message after a panic of the thread.
+const FAULT: &str = "internal error: the thread that writes the run's files ended. Later data is not in the files; ct_report is complete. Please report this bug";
 
-/// The thread that writes.
+/// The thread that writes the run's files.
 pub struct RunFiles {
     worker: Worker,
     shared: Arc<SharedState>,
@@ -45,45 +52,47 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
-    /// Starts it. `teller` hears what the journal covers.
+    /// Starts the thread. `progress` receives how far the journal reaches.
     pub fn start(
         plan: Plan,
         setting: &Arc<ReportSettings>,
         shared: &Arc<SharedState>,
-        teller: Teller,
+        progress: JournalProgress,
         table: Arc<OwnTable>,
     ) -> io::Result<RunFiles> {
         let unwritten = Unwritten::default();
-        let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, teller, Arc::clone(&unwritten));
-        let (opened, is_open) = mpsc::channel();
-        let (told, kept) = (Arc::clone(shared), Arc::clone(&unwritten));
+        let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, progress, Arc::clone(&unwritten));
+        let (opened, opening) = mpsc::channel();
+        let fault_shared = Arc::clone(shared);
+        let fault_unwritten = Arc::clone(&unwritten);
         let failed = move || {
-            *kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(FAULT.into());
-            told.books().faults.push(FAULT);
-            told.say(FAULT.into());
+            *fault_unwritten.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(FAULT.into());
+            fault_shared.books().faults.push(FAULT);
+            fault_shared.say(FAULT.into());
         };
         let write = move |stop: Stop| {
             writer.run(&stop, &opened);
             drop(table);
         };
         let worker = Worker::start("ct-log", WorkerExit::Awaited, write, failed)?;
-        let _ = is_open.recv_timeout(OPENING); // a folder that takes longer is waited for by that thread alone
+        let _ = opening.recv_timeout(MAX_OPENING_WAIT); // the thread alone waits for a slower folder
         Ok(RunFiles { worker, shared: Arc::clone(shared), unwritten })
     }
 
-    /// Tells it to write the last and end, and waits for nobody.
+    /// Makes the thread write the end of the run and stop. Does not wait for it.
     pub fn stop(&self) {
         self.worker.stop();
         self.shared.rouse();
     }
 
-    /// The same, and waits for that, at most this long: a disk that hangs is left to itself. Returns what is not written.
+    /// Makes the thread write the end of the run and stop, and waits for that for `patience` at most. Returns a message
+    /// if something was not written.
     pub fn end_within(&self, patience: Duration) -> Option<String> {
         self.stop();
         if !self.worker.end_within(patience) {
             let seconds = patience.as_secs();
             return Some(format!(
-                "the run's files were not finished within {seconds} s: the disk does not answer. They are finished later if the process goes on"
+                "the run's files were not finished within {seconds} s: the disk does not answer. They are finished later if the process continues"
             ));
         }
         self.unwritten.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()

@@ -1,11 +1,11 @@
-//! Where a run's files are, and what they are called.
+//! The folder and the names of a run's files.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A folder, and how the names in it begin: STEM, of later runs of that stem STEM-2, STEM-3, …
+/// A folder, and the beginning of a run's file names in it: STEM for the first run, then STEM-2, STEM-3, …
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunPaths {
     folder: PathBuf,
@@ -13,25 +13,26 @@ pub struct RunPaths {
     number: u64,
 }
 
-/// The run's name and the host's are cut to this many bytes: a file name holds 255.
-const LONGEST: usize = 80;
+/// Longest part of a file name that a run's or host's name gives, characters. A file name holds 255 bytes.
+const MAX_NAME_PART: usize = 80;
 
 impl RunPaths {
-    /// The place of a new run that is never looked for by name: PREFIX_HOST_PID_DATE_ID, unique. `started` is RFC 3339.
+    /// The paths of a new run that is never searched by name. They are unique: PREFIX_HOST_PID_DATE_ID.
+    /// `started` is RFC 3339.
     pub fn new(folder: &Path, prefix: &str, host: &str, started: &str, id: &str) -> RunPaths {
-        let [prefix, host, started] = [prefix, host, &started.replace(':', "")].map(in_a_name);
+        let [prefix, host, started] = [prefix, host, &started.replace(':', "")].map(name_part);
         let id = id.get(..8).unwrap_or(id);
         let stem = format!("{prefix}_{host}_{}_{started}_{id}", std::process::id());
         RunPaths { folder: folder.to_owned(), stem, number: 1 }
     }
 
-    /// The first place of runs that each later process can compute: PREFIX, with a rank PREFIX_rRANK.
+    /// The first paths that each later process can compute: PREFIX, or PREFIX_rRANK with a rank.
     pub fn computed(folder: &Path, prefix: &str, rank: Option<u64>) -> RunPaths {
         let rank = rank.map_or(String::new(), |rank| format!("_r{rank}"));
-        RunPaths { folder: folder.to_owned(), stem: in_a_name(prefix) + &rank, number: 1 }
+        RunPaths { folder: folder.to_owned(), stem: name_part(prefix) + &rank, number: 1 }
     }
 
-    /// The place of the run that has this journal.
+    /// The paths of the run that has this journal.
     pub fn of_journal(journal: &Path) -> RunPaths {
         let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = journal.file_name().unwrap_or_default().to_string_lossy();
@@ -39,12 +40,13 @@ impl RunPaths {
         RunPaths { folder: folder.to_owned(), stem, number: 1 }
     }
 
-    /// The place of this number beside it.
+    /// The paths with the same stem and this number.
     pub fn numbered(&self, number: u64) -> RunPaths {
         RunPaths { number, ..self.clone() }
     }
 
-    /// The newest place of its stem that has a journal, with few looks at the folder; None: those looked at have none.
+    /// The paths of this stem with the newest journal, found with few system calls. None: no journal was found. Fails
+    /// if the folder cannot be read.
     pub fn newest(&self) -> io::Result<Option<RunPaths>> {
         let mut unread = None;
         let newest = last_over_gaps(0, |number| match std::fs::symlink_metadata(self.numbered(number).file(JOURNAL)) {
@@ -57,48 +59,49 @@ impl RunPaths {
         unread.map_or(Ok((newest > 0).then(|| self.numbered(newest))), Err)
     }
 
-    /// The first place for a new run of this stem.
+    /// The first free paths for a new run of this stem.
     pub fn free(&self) -> RunPaths {
         self.free_after(0)
     }
 
-    /// The next place beside it, for a run whose place is taken.
-    pub fn beside(&self) -> RunPaths {
+    /// The next free paths of this stem, for a run whose name is taken.
+    pub fn next_free(&self) -> RunPaths {
         self.free_after(self.number)
     }
 
-    /// The first place for a new run after this number and each newer run: no run has left a file there that would be added
-    /// to or replaced.
+    /// The first free paths after this number and after all newer runs. Free means that no run has left a file there
+    /// that would be appended to or replaced.
     fn free_after(&self, number: u64) -> RunPaths {
-        let mut place = self.numbered(last_over_gaps(number, |number| self.numbered(number).is_there(JOURNAL)) + 1);
-        while [JOURNAL, REPORT, STANDARD].iter().any(|ending| place.is_there(ending)) {
+        let mut place = self.numbered(last_over_gaps(number, |number| self.numbered(number).has_file(JOURNAL)) + 1);
+        while [JOURNAL, REPORT, STANDARD].iter().any(|ending| place.has_file(ending)) {
             place.number += 1;
         }
         place
     }
 
-    /// The places before it, newest first.
+    /// The paths with lower numbers, newest first.
     pub fn earlier(&self) -> impl Iterator<Item = RunPaths> {
         (1..self.number).rev().map(|number| self.numbered(number))
     }
 
-    /// Whether one of the run's files is there, or a link in its place.
-    fn is_there(&self, ending: &str) -> bool {
+    /// Whether one of the run's files exists, or a link of that name.
+    fn has_file(&self, ending: &str) -> bool {
         std::fs::symlink_metadata(self.file(ending)).is_ok()
     }
 
-    /// The folder.
+    /// The folder of the files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// One of the run's files.
+    /// The path of one of the run's files. `ending` is one of the constants of this module, such as [`JOURNAL`].
     pub fn file(&self, ending: &str) -> PathBuf {
         let number = if self.number > 1 { format!("-{}", self.number) } else { String::new() };
         self.folder.join(format!("{}{number}{ending}", self.stem))
     }
 
-    /// The age of a journal that may be this run's, by its name: one of this stem, or of this prefix as `new` names it.
+    /// The age of a journal that may belong to this run, by its file name. The name has this stem, or has this prefix
+    /// in the form that [`RunPaths::new`] makes. None: it belongs to another run.
     pub fn age_of(&self, prefix: &str, name: &str) -> Option<Age> {
         let stem = name.strip_suffix(JOURNAL)?;
         if let Some(rest) = stem.strip_prefix(&self.stem) {
@@ -108,7 +111,7 @@ impl RunPaths {
                 return Some(Age::Computed(u64::from(number)));
             }
         }
-        let mut rest = stem.strip_prefix(&in_a_name(prefix))?.strip_prefix('_')?.rsplitn(4, '_');
+        let mut rest = stem.strip_prefix(&name_part(prefix))?.strip_prefix('_')?.rsplitn(4, '_');
         let (id, started, process, _host) = (rest.next()?, rest.next()?, rest.next()?, rest.next()?);
         let (id, number) = id.split_once('-').unwrap_or((id, "1"));
         let is_ours = id.len() == 8 && started.ends_with('Z') && process.parse::<u32>().is_ok();
@@ -116,42 +119,44 @@ impl RunPaths {
     }
 }
 
-/// The rank that a computed name of any prefix has: of PREFIX_rRANK or PREFIX_rRANK-NUMBER.
+/// The rank in a journal's computed file name, PREFIX_rRANK or PREFIX_rRANK-NUMBER, with any prefix.
 pub fn rank_in(name: &str) -> Option<u64> {
     let (_, end) = name.strip_suffix(JOURNAL)?.rsplit_once("_r")?;
     end.split('-').next()?.parse().ok()
 }
 
-/// What shows a journal's age, mostly its name; a later one is greater.
+/// The age of a journal, mostly by its name. A newer journal is greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
-    /// When it was written last: its name shows nothing.
+    /// The time of the last write, because the name has no age.
     Written(SystemTime),
-    /// When its run began, and its number among those of its stem.
+    /// The time when the run began, and the number behind the stem.
     Started(String, u64),
-    /// Its number among those of its stem.
+    /// The number behind the stem.
     Computed(u64),
 }
 
-/// Up to this many numbers in a row may be of journals that were moved away.
-const GAP: u64 = 3;
+/// Most consecutive numbers whose journals were moved away that a search skips.
+const MAX_GAP_JOURNALS: u64 = 3;
 
-/// The last number that exists, from one that counts as such, where some between may be missing. None is asked for twice.
+/// The last number that exists, from `first` on. Up to [`MAX_GAP_JOURNALS`] numbers in a row may be missing. `exists`
+/// is called at most once for each number.
 fn last_over_gaps(first: u64, mut exists: impl FnMut(u64) -> bool) -> u64 {
     let mut known = HashMap::new();
     let mut exists = |number| *known.entry(number).or_insert_with(|| exists(number));
     let mut there = last(first, &mut exists);
-    while let Some(next) = (there + 1..=there + GAP + 1).find(|number| exists(*number)) {
+    while let Some(next) = (there + 1..=there + MAX_GAP_JOURNALS + 1).find(|number| exists(*number)) {
         there = last(next, &mut exists);
     }
     there
 }
 
-/// The last of consecutive numbers that exist, from one that does: by steps that double, then by bisection.
+/// The last of the consecutive numbers that exist, from `first` on, which exists. Steps double, then a
+/// bisection follows.
 fn last(first: u64, mut exists: impl FnMut(u64) -> bool) -> u64 {
-    const LONGEST_STEP: u64 = 1 << 32;
+    const MAX_STEP: u64 = 1 << 32;
     let (mut there, mut step) = (first, 1);
-    while step < LONGEST_STEP && exists(there + step) {
+    while step < MAX_STEP && exists(there + step) {
         there += step;
         step *= 2;
     }
@@ -164,24 +169,24 @@ fn last(first: u64, mut exists: impl FnMut(u64) -> bool) -> u64 {
     there
 }
 
-/// How the journal's name ends.
+/// The ending of the journal's name.
 pub const JOURNAL: &str = ".jsonl";
-/// The final report's.
+/// The ending of the final report's name.
 pub const REPORT: &str = ".json";
-/// Prometheus' text file's.
+/// The ending of the name of Prometheus' text file.
 pub const PROMETHEUS: &str = ".prom";
-/// Carbontracker's logs': what happened,
+/// The ending of the name of Carbontracker's standard log.
 pub const STANDARD: &str = "_carbontracker.log";
-/// and what was used.
+/// The ending of the name of Carbontracker's output log.
 pub const OUTPUT: &str = "_carbontracker_output.log";
 
-/// A text as part of a file's name: what a shell or a file system might take for something else is `_`. Carbontracker knows
-/// its logs by its own name, wherever in theirs it stands.
-pub fn in_a_name(text: &str) -> String {
+/// A text as part of a file name. Characters with a meaning for a shell or a file system become `_`. The word
+/// "carbontracker" becomes "tracker", because Carbontracker for Python recognises its logs by that word.
+pub fn name_part(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.+".contains(c);
     let text = text.replace("carbontracker", "tracker");
-    let name: String = text.chars().take(LONGEST).map(|c| if is_plain(c) { c } else { '_' }).collect();
-    // A leading dot would hide it, a dash look like an option.
+    let name: String = text.chars().take(MAX_NAME_PART).map(|c| if is_plain(c) { c } else { '_' }).collect();
+    // A leading dot would hide the file; a leading dash would look like an option.
     match name.chars().next() {
         None | Some('.' | '-') => format!("_{}", name.get(1..).unwrap_or_default()),
         Some(_) => name,
@@ -193,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_plain_and_stay_in_their_folder() {
+    fn file_names_are_plain_and_stay_in_their_folder() {
         for (text, expected) in [
             ("resnet-50", "resnet-50"),
             ("../a/b", "_._a_b"),
@@ -204,9 +209,9 @@ mod tests {
             ("Müller", "M_ller"),
             ("carbontracker-test", "tracker-test"),
         ] {
-            assert_eq!(in_a_name(text), expected);
+            assert_eq!(name_part(text), expected);
         }
-        assert_eq!(in_a_name(&"x".repeat(500)).len(), LONGEST);
+        assert_eq!(name_part(&"x".repeat(500)).len(), MAX_NAME_PART);
         let place = RunPaths::new(Path::new("logs"), "../x", "node/1", "2026-01-02T03:04:05Z", "0123456789abcdef");
         let journal = place.file(JOURNAL);
         assert_eq!(journal.parent(), Some(Path::new("logs")));
@@ -214,26 +219,26 @@ mod tests {
         assert!(name.starts_with("_._x_node_1_") && name.ends_with("_2026-01-02T030405Z_01234567.jsonl"), "{name}");
         assert_eq!(RunPaths::of_journal(&journal), place);
         assert_eq!(RunPaths::of_journal(Path::new("a.jsonl")).file(REPORT), Path::new("./a.json"));
-        let third = RunPaths::of_journal(Path::new("/b/a-b.jsonl")).beside().beside();
+        let third = RunPaths::of_journal(Path::new("/b/a-b.jsonl")).next_free().next_free();
         assert_eq!(third.file(JOURNAL), Path::new("/b/a-b-3.jsonl"));
         assert_eq!(RunPaths::computed(Path::new("/b"), "x y", Some(3)).file(JOURNAL), Path::new("/b/x_y_r3.jsonl"));
     }
 
     #[test]
-    fn the_newest_number_is_found_by_few_looks() {
+    fn newest_number_is_found_with_few_calls() {
         for newest in (1..200).chain([4095, 4096, 10_000, 1_000_000]) {
-            let mut looks = 0;
+            let mut calls = 0;
             let found = last(1, |number| {
-                looks += 1;
+                calls += 1;
                 number <= newest
             });
-            assert!(found == newest && looks <= 2 * newest.ilog2() + 2, "{newest}: {found} by {looks} looks");
+            assert!(found == newest && calls <= 2 * newest.ilog2() + 2, "{newest}: {found} with {calls} calls");
         }
         assert_eq!(last(7, |number| number <= 9), 9);
     }
 
     #[test]
-    fn numbers_behind_a_gap_are_found() {
+    fn numbers_behind_a_small_gap_are_found() {
         for (there, newest) in [
             (&[1, 3][..], 3),
             (&[2], 2),
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_run_gets_no_name_of_which_a_file_is_left() {
+    fn new_run_takes_no_name_that_has_a_file() {
         let folder = std::env::temp_dir().join(format!("carbontracker-place-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -258,15 +263,15 @@ mod tests {
         put("x-2.jsonl");
         put("x-3_carbontracker.log");
         put("x-4.json");
-        assert_eq!((place.free(), place.numbered(2).beside()), (place.numbered(5), place.numbered(5)));
+        assert_eq!((place.free(), place.numbered(2).next_free()), (place.numbered(5), place.numbered(5)));
         assert_eq!(place.newest().unwrap(), Some(place.numbered(2)));
         put("x-5.jsonl");
-        assert_eq!((place.free(), place.numbered(5).beside()), (place.numbered(6), place.numbered(6)));
+        assert_eq!((place.free(), place.numbered(5).next_free()), (place.numbered(6), place.numbered(6)));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
-    fn names_show_whose_they_may_be_and_how_old() {
+    fn journal_names_give_rank_and_age() {
         let place = RunPaths::computed(Path::new("/b"), "x", Some(3));
         let old = "x_node_1_77_2026-01-02T030405Z_01234567";
         for (name, expected) in [

@@ -1,6 +1,7 @@
-//! Taking a run up: finds its journal, sees that it is this run's and nobody else's, and reads what came before.
+//! Resumes a run: finds its journal, checks that no other process writes it, and reads what earlier attempts measured.
 //!
-//! `open.rs` takes one journal up, `look_up.rs` finds this run's in a folder, `turn.rs` keeps others out meanwhile.
+//! `open.rs` opens one journal, `look_up.rs` finds the run's journal in a folder, `turn.rs` excludes other
+//! processes meanwhile.
 
 mod look_up;
 mod open;
@@ -18,160 +19,166 @@ use crate::units::Amount;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// A journal opens a run within this many bytes: a file that does not, as large as it may be, is none.
-const HEAD: u64 = 1 << 20;
+/// The opening line of a journal is within this many bytes. A larger file without one is not a journal.
+const MAX_HEAD_BYTES: u64 = 1 << 20;
 
-/// A run that was taken up.
+/// A run that is resumed.
 pub struct Resumed {
-    /// Its identifier.
+    /// Identifier of the run.
     pub id: String,
-    /// Its label.
+    /// The user's label of the run.
     pub name: Option<String>,
-    /// When it began, RFC 3339.
+    /// Time when the first attempt began, RFC 3339.
     pub started: String,
-    /// Epochs planned; 0: unknown.
+    /// Planned epochs. 0: unknown.
     pub planned: u64,
-    /// What came before.
+    /// What the earlier attempts measured.
     pub past: CarriedOver,
-    /// Its files.
-    pub place: RunPaths,
-    /// Its journal, to be gone on with; None where this user may only read it.
+    /// The paths of its files.
+    pub paths: RunPaths,
+    /// The journal to continue. None: this user may only read it.
     pub journal: Option<AppendFile>,
-    /// This many epochs have a line there.
+    /// Number of epochs that have a line in the journal.
     pub written: u64,
-    /// This process's count of ended epochs; None where it cannot be kept, or nothing is written.
-    pub tally: Option<CrashCounter>,
-    /// This process's turn to write its first line, where locks do not show who writes.
+    /// The crash counter of this attempt. None: there is no shared memory, or nothing is written.
+    pub crash_counter: Option<CrashCounter>,
+    /// This process's turn to write its first line. None: locks exclude other processes.
     pub turn: Option<ResumeTurn>,
-    /// It was looked for in a folder.
+    /// The journal was found in a folder.
     pub is_from_folder: bool,
-    /// Its last process ended in order.
+    /// The last attempt ended in order.
     is_ended: bool,
 }
 
-/// Who asks.
+/// The run that a process asks for.
 pub struct ResumeRequest<'a> {
-    /// The run's label, if it has one.
+    /// The user's label of the run. None: it has none.
     pub name: Option<&'a str>,
-    /// How the names of the run's files begin.
+    /// The beginning of the run's file names.
     pub prefix: &'a str,
-    /// The process.
+    /// The process that asks.
     pub process: &'a Process,
 }
 
 impl ResumeRequest<'_> {
-    /// Whether a journal is of a run of this name and rank.
-    fn is_of(&self, run: &Journal) -> bool {
+    /// Whether a run has this name and rank.
+    fn matches(&self, run: &Journal) -> bool {
         run.name.as_deref() == self.name && run.process.rank.number == self.process.rank.number
     }
 
-    /// The first place of such runs in a folder.
-    pub fn place(&self, folder: &Path) -> RunPaths {
+    /// The first paths of such runs in a folder.
+    pub fn paths(&self, folder: &Path) -> RunPaths {
         RunPaths::computed(folder, self.prefix, self.process.rank.number)
     }
 }
 
-/// A run that was taken up, and what is wrong with its journal.
+/// A resumed run, and the flaws of its journal.
 type FoundRun = (Resumed, Vec<String>);
 
-/// What became of it.
+/// The result of [`resume`].
 pub enum Outcome {
-    /// The run goes on.
+    /// The run is resumed.
     Resumed(Box<Resumed>),
-    /// There is none yet: it begins, with its files here.
+    /// The journal does not exist or is empty: a new run begins, with these paths. The file is the empty journal.
     Begins(RunPaths, Option<AppendFile>),
-    /// There is none that it could be: it begins, with its files in the folder of logs, or else in this one.
+    /// There is no run to resume: a new one begins, with its files in `log_dir`, or else in this folder.
     BeginsIn(Option<PathBuf>),
 }
 
-/// Takes up the run of a journal, or the newest unfinished one of this name and rank in a folder. What a person should know
-/// goes to `say`; whatever is wrong, the run begins anew and nothing that is there is touched.
-pub fn resume(from: &Path, asker: &ResumeRequest, say: &mut dyn FnMut(String)) -> Outcome {
+/// Resumes the run of a journal, or the newest unfinished run of this name and rank in a folder. Messages for the user
+/// go to `notify`. On a fault a new run begins, and existing files are not changed.
+pub fn resume(from: &Path, request: &ResumeRequest, notify: &mut dyn FnMut(String)) -> Outcome {
     let shown = from.display();
     let is_folder = match std::fs::metadata(from) {
         Ok(there) => Ok(there.is_dir()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Refusal::Other(error.to_string())),
     };
-    let found = is_folder
-        .and_then(|is_folder| if is_folder { look_up::newest(from, asker, say) } else { open::named(from, asker) });
-    // What has no journal's name is a folder that is not there yet.
+    let found =
+        is_folder.and_then(
+            |is_folder| if is_folder { look_up::newest(from, request, notify) } else { open::named(from, request) },
+        );
+    // A missing path without a journal's ending is a folder that does not exist yet.
     let is_journal = from.to_string_lossy().ends_with(JOURNAL);
     let found =
         found.map_err(|why| if is_journal || !matches!(why, Refusal::Missing) { why } else { Refusal::Nothing });
     match found {
-        Ok(resumed) => went_on(resumed, say),
+        Ok(resumed) => announce(resumed, notify),
         Err(Refusal::Unread(why)) => {
-            say(format!(
-                "resume={shown}: {why}. A run that it may hold is not taken up: a new one begins. Cure: see that this user can read the folder and its journals, or name the journal of that run"
+            notify(format!(
+                "resume={shown}: {why}. A run in it may be missed: a new one begins. Fix: let this user read the folder and its journals, or name the run's journal"
             ));
             Outcome::BeginsIn(Some(from.to_owned()))
         }
         Err(Refusal::Nothing) => {
-            let place = if from.exists() { "" } else { ", which is made where log_dir= names no other" };
-            say(format!(
-                "resume={shown}: no unfinished run of this name and rank is in that folder{place}: a new one begins"
+            let folder = if from.exists() { "" } else { ", which is created unless log_dir= names another" };
+            notify(format!(
+                "resume={shown}: no unfinished run of this name and rank is in that folder{folder}: a new one begins"
             ));
             Outcome::BeginsIn(Some(from.to_owned()))
         }
         Err(Refusal::Doubtful(why)) => {
-            say(format!("resume={shown}: {why}. That run is left alone, and a new one begins"));
+            notify(format!("resume={shown}: {why}. That run is left alone, and a new one begins"));
             Outcome::BeginsIn(Some(from.to_owned()))
         }
         Err(Refusal::Missing) => {
-            say(format!("resume={shown}: it is not there yet: a new run begins, and keeps its journal there"));
+            notify(format!(
+                "resume={shown}: there is no such journal yet: a new run begins and writes its journal there"
+            ));
             Outcome::Begins(RunPaths::of_journal(from), None)
         }
         Err(Refusal::Unwritten(journal)) => Outcome::Begins(RunPaths::of_journal(from), Some(journal)),
-        Err(Refusal::Failed(error)) => refuse(from, &error, say),
-        Err(Refusal::Over) => refuse(from, &"its run is over", say),
-        Err(Refusal::Unsure(why) | Refusal::Other(why)) => refuse(from, &why, say),
+        Err(Refusal::Failed(error)) => refuse(from, &error, notify),
+        Err(Refusal::Over) => refuse(from, &"its run is over", notify),
+        Err(Refusal::Unsure(why) | Refusal::Other(why)) => refuse(from, &why, notify),
     }
 }
 
-fn refuse(from: &Path, why: &dyn std::fmt::Display, say: &mut dyn FnMut(String)) -> Outcome {
-    say(format!(
-        "resume={}: {why}. It is left as it is, and a new run begins, whose files are written where log_dir= says",
+fn refuse(from: &Path, why: &dyn std::fmt::Display, notify: &mut dyn FnMut(String)) -> Outcome {
+    notify(format!(
+        "resume={}: {why}. It is left as it is, and a new run begins with its files in log_dir=",
         from.display()
     ));
     Outcome::BeginsIn(None)
 }
 
-fn went_on((resumed, flaws): (Resumed, Vec<String>), say: &mut dyn FnMut(String)) -> Outcome {
-    let journal = resumed.place.file(JOURNAL);
-    flaws.iter().for_each(|flaw| say(format!("{}: {flaw}", journal.display())));
+/// Sends the messages about a resumed run.
+fn announce((resumed, flaws): FoundRun, notify: &mut dyn FnMut(String)) -> Outcome {
+    let journal = resumed.paths.file(JOURNAL);
+    flaws.iter().for_each(|flaw| notify(format!("{}: {flaw}", journal.display())));
     let done = resumed.past.epochs_done();
     let planned = if resumed.planned > 0 { format!(" of {}", resumed.planned) } else { String::new() };
     let error = resumed.past.error();
     let used = resumed.past.energy_j.map_or("energy unknown".into(), |joules| Amount::Energy.with(joules, error));
-    say(format!("resumed run {}: {done}{planned} epochs are done, {used} used so far", resumed.id));
+    notify(format!("resumed run {}: {done}{planned} epochs are done, {used} used so far", resumed.id));
     if resumed.journal.is_none() {
-        say(format!(
-            "{} can only be read: what comes now is not in it. Cure: let this user write it, or say log_dir= of another folder, where a whole journal is kept then",
+        notify(format!(
+            "{} can only be read: the journal will miss what follows. Fix: let this user write it, or set log_dir= to another folder for a whole journal",
             journal.display()
         ));
     }
     Outcome::Resumed(Box::new(resumed))
 }
 
+/// Why no run is resumed.
 enum Refusal {
-    /// No journal is there yet,
+    /// The journal does not exist.
     Missing,
-    /// or in the folder none of this run's.
+    /// The folder has no journal of this run.
     Nothing,
-    /// Something in the folder could not be read.
+    /// The folder or a file in it could not be read.
     Unread(String),
-    /// Its first process was killed before it wrote a line.
+    /// The journal is empty: the first attempt was killed before it wrote a line.
     Unwritten(AppendFile),
-    /// The only one in the folder may be in use.
+    /// The only journal of this run in the folder may be in use.
     Doubtful(String),
-    /// It was planned to have no more epochs.
+    /// The run is over: it ended, with all planned epochs done.
     Over,
-    /// Its process may live.
+    /// The process of the last attempt may still run.
     Unsure(String),
-    /// It could not be opened or read.
+    /// The journal could not be opened or read.
     Failed(io::Error),
-    /// It is not to be taken up.
+    /// The journal must not be continued, for this reason.
     Other(String),
 }
 

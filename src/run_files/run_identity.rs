@@ -1,4 +1,4 @@
-//! Who a run is and where its files go: a new one, or one that is taken up.
+//! The identifier of a run and the paths of its files, for a new run or a resumed one.
 
 use super::attempt::Process;
 use super::crash_counter::CrashCounter;
@@ -14,28 +14,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A run at the start of a process.
+/// The run at the start of this attempt.
 pub struct RunIdentity {
-    /// Its identifier.
+    /// Identifier, 16 hexadecimal digits.
     pub id: String,
-    /// The user's label.
+    /// The user's label. None: it has none.
     pub name: Option<String>,
-    /// When its first process made its tracker, RFC 3339.
+    /// Time when the first attempt created its tracker, RFC 3339.
     pub started: String,
-    /// Epochs planned; 0: unknown.
+    /// Planned epochs. 0: unknown.
     pub planned: u64,
-    /// What came before.
+    /// What the earlier attempts measured. Empty for a new run.
     pub past: CarriedOver,
-    /// What is to be written; None: nothing.
+    /// The files to write. None: none.
     pub plan: Option<Plan>,
 }
 
 impl RunIdentity {
-    /// By the options, for this process. What a person should know goes to `say`.
-    pub fn find(options: &Options, process: Process, say: &mut dyn FnMut(String)) -> RunIdentity {
-        let asker =
+    /// Finds the run that the options name, or begins a new one. Messages for the user go to `notify`.
+    pub fn find(options: &Options, process: Process, notify: &mut dyn FnMut(String)) -> RunIdentity {
+        let request =
             ResumeRequest { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
-        let outcome = options.resume.as_deref().map(|from| resume::resume(from, &asker, say));
+        let outcome = options.resume.as_deref().map(|from| resume::resume(from, &request, notify));
         let mut start = RunIdentity {
             id: format!("{:016x}", os::random_u64()),
             name: options.name.clone(),
@@ -47,9 +47,10 @@ impl RunIdentity {
         let mut files = IdentityFiles { folder: options.log_dir.clone(), ..IdentityFiles::default() };
         match outcome {
             Some(Outcome::Resumed(resumed)) => {
-                let goes_on_there = files.folder.as_ref().is_none_or(|folder| is_same(folder, resumed.place.folder()));
-                files.are_looked_for = resumed.is_from_folder;
-                files.tally = resumed.tally;
+                let continues_journal =
+                    files.folder.as_ref().is_none_or(|folder| is_same(folder, resumed.paths.folder()));
+                files.are_searched = resumed.is_from_folder;
+                files.crash_counter = resumed.crash_counter;
                 start = RunIdentity {
                     id: resumed.id,
                     name: start.name.or(resumed.name),
@@ -58,23 +59,23 @@ impl RunIdentity {
                     past: resumed.past,
                     plan: None,
                 };
-                if let Some(journal) = resumed.journal.filter(|_| goes_on_there) {
+                if let Some(journal) = resumed.journal.filter(|_| continues_journal) {
                     files.written = Some(first(&start.past, resumed.written));
-                    (files.journal, files.place, files.turn) = (Some(journal), Some(resumed.place), resumed.turn);
+                    (files.journal, files.paths, files.turn) = (Some(journal), Some(resumed.paths), resumed.turn);
                 }
             }
-            Some(Outcome::Begins(there, theirs)) => (files.journal, files.place) = (theirs, Some(there)),
+            Some(Outcome::Begins(there, theirs)) => (files.journal, files.paths) = (theirs, Some(there)),
             Some(Outcome::BeginsIn(from)) => {
-                files.are_looked_for = from.is_some();
+                files.are_searched = from.is_some();
                 files.folder = files.folder.or(from);
             }
             None => (),
         }
-        if let Some(folder) = files.folder.as_deref().filter(|_| files.place.is_none()) {
+        if let Some(folder) = files.folder.as_deref().filter(|_| files.paths.is_none()) {
             let prefix = prefix(options, &start.name);
-            warn_of_prefix(prefix, options, say);
-            files.place = Some(match files.are_looked_for {
-                true => asker.place(folder).free(),
+            warn_of_prefix(prefix, options, notify);
+            files.paths = Some(match files.are_searched {
+                true => request.paths(folder).free(),
                 false => RunPaths::new(folder, prefix, &process.host, &start.started, &start.id),
             });
         }
@@ -84,50 +85,62 @@ impl RunIdentity {
     }
 }
 
-/// The files of a run, as far as they are known.
+/// The files of a run, as far as they are known yet.
 #[derive(Default)]
 struct IdentityFiles {
-    /// Where new ones go; None: nowhere.
+    /// The folder for new files. None: no files.
     folder: Option<PathBuf>,
-    /// Later processes look for them there, so their names can be computed.
-    are_looked_for: bool,
-    place: Option<RunPaths>,
+    /// Later attempts search for the files in the folder, so the names must be computable.
+    are_searched: bool,
+    paths: Option<RunPaths>,
     journal: Option<AppendFile>,
-    /// The epochs that have a line in the journal.
+    /// The epochs that have a line in the journal, as one. None: no journal is continued.
     written: Option<Epoch>,
-    tally: Option<CrashCounter>,
+    crash_counter: Option<CrashCounter>,
     turn: Option<ResumeTurn>,
 }
 
 impl IdentityFiles {
     fn plan(self, start: &RunIdentity, prometheus: Option<PathBuf>, process: Process) -> Option<Plan> {
-        let IdentityFiles { place, journal, written, tally, turn, .. } = self;
-        if place.is_none() {
-            tally.iter().for_each(CrashCounter::remove);
+        let IdentityFiles { paths, journal, written, crash_counter, turn, .. } = self;
+        if paths.is_none() {
+            crash_counter.iter().for_each(CrashCounter::remove);
             prometheus.as_ref()?;
         }
-        let (life, written) = (start.past.lives + 1, written.unwrap_or(Epoch::none()));
-        let tally =
-            place.as_ref().and_then(|_| tally.or_else(|| CrashCounter::open(&start.id, life).ok())).map(Arc::new);
-        Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally, turn })
+        let (attempt, written) = (start.past.attempts + 1, written.unwrap_or(Epoch::none()));
+        let crash_counter = paths
+            .as_ref()
+            .and_then(|_| crash_counter.or_else(|| CrashCounter::open(&start.id, attempt).ok()))
+            .map(Arc::new);
+        Some(Plan {
+            paths,
+            journal,
+            written,
+            attempt,
+            before: start.past.epochs_done(),
+            process,
+            prometheus,
+            crash_counter,
+            turn,
+        })
     }
 }
 
-/// How the names of the files of a run of this name begin.
+/// The beginning of the file names of a run of this name.
 fn prefix<'a>(options: &'a Options, name: &'a Option<String>) -> &'a str {
     options.log_prefix.as_ref().or(name.as_ref()).map_or("run", String::as_str)
 }
 
-/// Reports where the files' names differ from what the user chose.
-fn warn_of_prefix(prefix: &str, options: &Options, say: &mut dyn FnMut(String)) {
-    let plain = paths::in_a_name(prefix);
+/// Sends a message if the file names differ from what the user chose.
+fn warn_of_prefix(prefix: &str, options: &Options, notify: &mut dyn FnMut(String)) {
+    let plain = paths::name_part(prefix);
     if plain != prefix {
         let key = if options.log_prefix.is_some() { "log_prefix" } else { "name" };
-        say(format!("{key}='{prefix}' cannot stand in a file's name: the run's files begin with {plain}"));
+        notify(format!("{key}='{prefix}' is no valid file name: the names of the run's files begin with {plain}"));
     }
 }
 
-/// The first so many epochs as one.
+/// The first `epochs` epochs, joined into one.
 fn first(past: &CarriedOver, epochs: u64) -> Epoch {
     let none = Epoch::none();
     let all = past.epochs.iter().scan(0, |count, epoch| {
@@ -141,7 +154,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one == other || one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
 }
 
-/// A file, or where a folder is named one in it, which no other run has.
+/// The path of Prometheus' file. If the path is a folder, it is a file in it that no other run has.
 fn in_folder(path: &Path, id: &str) -> PathBuf {
     let is_folder = path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/');
     if is_folder { path.join(format!("carbontracker_{id}{}", paths::PROMETHEUS)) } else { path.to_owned() }

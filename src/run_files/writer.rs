@@ -1,8 +1,8 @@
-//! The thread that writes a run's files: whatever a disk does, it is this thread that waits for it. It takes what is new
-//! from the books, which keep what was not written yet.
+//! The thread that writes a run's files. Only this thread waits for a disk. It takes new epochs from the run's state,
+//! which keeps them until they are written.
 
-use super::atomic_replace::{in_words, sync_folder};
-use super::attempt::{BEAT, BEATS, Process};
+use super::atomic_replace::in_words;
+use super::attempt::{BEAT_BOUNDS, BEATS_PER_ATTEMPT, Process};
 use super::carbontracker_log::writer::Logs;
 use super::crash_counter::{self, CrashCounter};
 use super::file_io::AppendFile;
@@ -12,7 +12,7 @@ use super::resume::ResumeTurn;
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::{Epoch, PerKind};
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::Teller;
+use crate::coordination::device_lease::JournalProgress;
 use crate::os;
 use crate::os::memory;
 use crate::os::worker::Stop;
@@ -24,112 +24,114 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+mod end;
 mod kept;
 mod mend;
 
-/// So many epochs have a line each. Of a longer run's those that end within a 4096th of its time share one, and a line
-/// comes every 10 s at least: the journal grows with the logarithm of a run's time, and by a few megabytes a day.
-const EACH: u64 = 4096;
-const LONGEST_GAP: Duration = Duration::from_secs(10);
-/// The system is to put the journal on the disk this often.
-const SYNC: Duration = Duration::from_secs(10);
-/// A file that could not be made is tried again after this.
-const RETRY: Duration = Duration::from_secs(10);
-/// Why nothing is written where memory is used up.
+/// Number of epochs that have a journal line of their own. Later epochs share a line if they end within a 4096th of the
+/// run's time. So the journal grows with the logarithm of that time, and by a few megabytes a day.
+const OWN_LINE_EPOCHS: u64 = 4096;
+/// Longest time between two journal lines of epochs.
+const MAX_LINE_GAP: Duration = Duration::from_secs(10);
+/// Time between two syncs of the journal.
+const SYNC_INTERVAL: Duration = Duration::from_secs(10);
+/// Time until a failed creation of a file is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// The reason why nothing is written without memory, and the fix.
 const NO_MEMORY: &str = "memory is used up. Free some, or raise the limit (ulimit -v)";
-/// How long the last reading is waited for.
-const LAST_READING: Duration = Duration::from_millis(300);
+/// Longest wait for the last reading at the end of the run.
+const MAX_LAST_READING_WAIT: Duration = Duration::from_millis(300);
 
-/// What is to be written, and where.
+/// The files to write.
 pub struct Plan {
-    /// The run's files; None: no more than Prometheus' is asked for.
-    pub place: Option<RunPaths>,
-    /// Its journal, where the run was taken up.
+    /// The paths of the run's files. None: only Prometheus' file is written.
+    pub paths: Option<RunPaths>,
+    /// The journal to continue. None: a new one is created.
     pub journal: Option<AppendFile>,
-    /// The epochs that have a line in it, as one.
+    /// The epochs that have a line in the journal, joined into one.
     pub written: Epoch,
-    /// How many processes have worked on the run, this one included: what the others have counted of it goes once it is
-    /// written.
-    pub life: u64,
-    /// How many epochs those had done.
+    /// The number of this attempt, from 1. The crash counters of earlier attempts are removed once the journal is open.
+    pub attempt: u64,
+    /// The number of epochs that earlier attempts have done.
     pub before: u64,
     /// This process.
     pub process: Process,
-    /// Prometheus' text file.
+    /// The path of Prometheus' text file that the user named.
     pub prometheus: Option<PathBuf>,
-    /// What the host has ended, until it is written.
-    pub tally: Option<Arc<CrashCounter>>,
-    /// This process's turn to write its first line into a journal that others may take up.
+    /// Counts the epochs that the application has ended, until they are written.
+    pub crash_counter: Option<Arc<CrashCounter>>,
+    /// This process's turn to write its first line, where locks do not exclude other processes.
     pub turn: Option<ResumeTurn>,
 }
 
-/// The thread's own state.
+/// The state of the thread.
 pub struct Writer {
     shared: Arc<SharedState>,
     setting: Arc<ReportSettings>,
     plan: Plan,
     logs: Option<Logs>,
-    /// The journal holds what this process wrote first.
+    /// The journal has this attempt's opening line.
     is_opened: bool,
-    /// The components as the journal names them.
+    /// The last line `"components"` of the journal.
     components: Value,
+    /// Number of journal lines of epochs.
     lines: u64,
-    /// That epochs share lines was said.
+    /// The journal notes that epochs share lines.
     is_thinned: bool,
     started: Instant,
-    /// When the last epoch written ended.
+    /// End of the last epoch that the journal has.
     last_end: Option<MonoNs>,
-    /// What was used by time, as far as that is written.
-    told: Used,
-    /// When numbers were written last,
+    /// The energy by time that the journal has.
+    reported: ReportedEnergy,
+    /// Time of the last line with numbers.
     reported_at: MonoNs,
-    /// and a file tried that could not be made.
+    /// Time of the last failed creation of the journal.
     tried: Option<Instant>,
-    /// What others read while the run lasts.
+    /// The files beside the journal.
     kept: kept::Kept,
     synced: Instant,
-    /// Too little memory was left to write.
+    /// The last write failed for lack of memory.
     is_short: bool,
-    /// Files that could not be written, as was said.
+    /// Files that could not be written. The user has a message about each.
     failing: Vec<PathBuf>,
-    /// When the journal was last looked for at its path.
-    looked: Instant,
-    standing: mend::MendedState,
-    /// Hears what the journal covers, for the other ranks of the job.
-    teller: Teller,
-    /// Up to here epochs were given to Carbontracker's logs.
+    /// Time of the last check that the journal is at its path.
+    path_checked: Instant,
+    path_context: mend::PathContext,
+    /// Publishes how far the journal reaches, for the other ranks of the job.
+    progress: JournalProgress,
+    /// Carbontracker's logs have the epochs up to here. None: they have none.
     logged_until: Option<MonoNs>,
-    /// What the run's end could not write, for whoever ends it.
+    /// What could not be written at the end of the run.
     unwritten: Unwritten,
 }
 
-/// What could not be written in the end, in words.
+/// The message about what could not be written at the end of the run. None: everything was written.
 pub type Unwritten = Arc<Mutex<Option<String>>>;
 
-/// Energy of this process's part of the run, up to an instant.
+/// Energy of this attempt, up to an instant.
 #[derive(Clone, Copy, Default)]
-struct Used {
-    /// The instant.
+struct ReportedEnergy {
+    /// The instant of the energy.
     until: MonoNs,
     energy: PerKind,
-    /// And up to here it is in the run's totals; None: it is not.
+    /// The run's totals have the energy up to here. None: they have none.
     counted_until: Option<MonoNs>,
 }
 
 impl Writer {
-    /// For a run.
+    /// The thread's state at the start of this attempt.
     pub fn new(
         shared: Arc<SharedState>,
         setting: Arc<ReportSettings>,
         plan: Plan,
-        teller: Teller,
+        progress: JournalProgress,
         unwritten: Unwritten,
     ) -> Writer {
         Writer {
             kept: kept::Kept::new(&setting),
             shared,
             setting,
-            logs: plan.place.as_ref().map(Logs::new),
+            logs: plan.paths.as_ref().map(Logs::new),
             plan,
             is_opened: false,
             components: Value::Null,
@@ -137,166 +139,117 @@ impl Writer {
             is_thinned: false,
             started: Instant::now(),
             last_end: None,
-            told: Used::default(),
+            reported: ReportedEnergy::default(),
             reported_at: os::monotonic_ns(),
             tried: None,
             synced: Instant::now(),
             is_short: false,
             failing: Vec::new(),
-            looked: Instant::now(),
-            standing: mend::MendedState::now(),
-            teller,
+            path_checked: Instant::now(),
+            path_context: mend::PathContext::now(),
+            progress,
             logged_until: None,
             unwritten,
         }
     }
 
-    /// Writes until told to stop, and then the last of it. `opened` hears once the journal has its first line, or cannot.
+    /// Writes until `stop` is set, then writes the end of the run. Sends on `opened` once the journal has its first
+    /// line, or cannot be opened.
     pub fn run(mut self, stop: &Stop, opened: &Sender<()>) {
         self.check_prometheus();
         self.write();
-        let _ = opened.send(()); // whoever waited for it may have gone on
+        let _ = opened.send(()); // the receiver may be gone
         while !stop.is_set() {
             let is_new = self.write();
-            if is_new && self.lines >= EACH {
-                stop.rest((self.started.elapsed() / EACH as u32).min(LONGEST_GAP));
+            if is_new && self.lines >= OWN_LINE_EPOCHS {
+                stop.rest((self.started.elapsed() / OWN_LINE_EPOCHS as u32).min(MAX_LINE_GAP));
             }
             if self.is_stuck() || self.shared.books().finished {
-                stop.rest(BEAT.0); // no epoch's end is waited for
+                stop.rest(BEAT_BOUNDS.0); // the end of an epoch changes nothing
             } else {
                 let wait = self.next_beat().min(self.next_renewal());
                 self.shared.await_epochs(self.plan.written.count, wait, || stop.is_set());
             }
         }
-        let finished = || self.shared.books().finished;
-        let deadline = Instant::now() + LAST_READING;
-        while !finished() && Instant::now() < deadline {
+        let deadline = Instant::now() + MAX_LAST_READING_WAIT;
+        while !self.shared.books().finished && Instant::now() < deadline {
             self.shared.await_epochs(u64::MAX, Duration::from_millis(5), || false);
         }
         self.end();
     }
 
-    /// There is no journal, or it could not be written.
+    /// Whether there is no journal, or its last write failed.
     fn is_stuck(&self) -> bool {
         self.is_short
             || self.plan.journal.as_ref().is_none_or(|journal| self.failing.iter().any(|path| path == journal.path()))
     }
 
-    /// In how much time numbers are due without an epoch.
+    /// Time until a line with numbers is due without an ended epoch.
     fn next_beat(&self) -> Duration {
-        let gap = (self.started.elapsed() / BEATS).clamp(BEAT.0, BEAT.1);
+        let gap = (self.started.elapsed() / BEATS_PER_ATTEMPT).clamp(BEAT_BOUNDS.0, BEAT_BOUNDS.1);
         gap.saturating_sub(Duration::from_nanos(os::monotonic_ns().ns_since(self.reported_at)))
     }
 
-    /// Whether there is memory for a report. A short one may take half of what is left of the library's reserve.
+    /// Whether there is memory for a report. A report may use half of what is left of the library's reserve.
     fn has_memory(&self, detail: Detail) -> bool {
         let bytes = report::bytes(&self.setting, &self.shared.books(), detail, true);
         self.shared.check_memory(bytes).is_ok() || memory::has_reserve(2 * bytes)
     }
 
-    /// Writes what is new; whether there were epochs.
+    /// Writes what is new. True: there were new epochs.
     fn write(&mut self) -> bool {
         self.is_short = !self.has_memory(Detail::Since(self.plan.written));
         if self.is_short {
             return false;
         }
-        self.check_standing();
+        self.check_path_context();
         self.make_journal(false);
         self.mend_logs(false);
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.kept.see(&report);
         let is_new = self.write_journal(&mut report, power, false);
-        if is_new || self.started.elapsed() >= BEAT.0 || self.kept.has_begun() {
+        if is_new || self.started.elapsed() >= BEAT_BOUNDS.0 || self.kept.has_begun() {
             self.renew(false);
         }
         is_new
     }
 
-    /// The last of it, as far as there is memory for that.
-    fn end(&mut self) {
-        self.is_short = !self.has_memory(Detail::Since(self.plan.written));
-        if self.is_short {
-            return self.leave_unwritten(format!("the end of the run is in no file: {NO_MEMORY}"));
-        }
-        self.tried = None; // there is no later time
-        self.make_journal(true);
-        self.mend_logs(true);
-        let (mut report, power) = self.report(Detail::Since(self.plan.written));
-        self.kept.see(&report);
-        self.write_journal(&mut report, power, true);
-        self.keep_report();
-        self.end_logs(&report);
-        self.renew(true);
-        self.leave_word();
-        if let Some(journal) = &self.plan.journal {
-            let _ = journal.sync();
-        }
-        self.plan.place.iter().for_each(|place| sync_folder(place.folder()));
-        self.close_tally();
-    }
-
-    /// Removes the count of ended epochs once the journal has them all. Of epochs that the sampler or the disk did not take it is
-    /// all that is left.
-    fn close_tally(&self) {
-        let Some(tally) = &self.plan.tally else { return };
-        let ended = self.plan.before + tally.epochs();
-        let is_complete = self.is_opened && self.plan.written.count >= ended;
-        if is_complete || (tally.epochs() == 0 && self.plan.before == 0) {
-            tally.remove();
-        } else if self.is_opened && !self.is_stuck() {
-            let missing = ended.saturating_sub(self.plan.written.count);
-            self.leave_unwritten(format!(
-                "{missing} ended epochs are not in the run's files: a device or the disk did not answer. resume= counts them, without their energy"
-            ));
-        }
-    }
-
-    /// What could not be written in the end is in the journal, if that takes it, and known to whoever ends the run.
-    fn leave_word(&mut self) {
-        let Some(first) = self.failing.first() else { return };
-        let words = format!("not written at the end of the run: {}", shown(&self.failing));
-        let is_journal = self.plan.journal.as_ref().is_some_and(|journal| journal.path() == first);
-        if let Some(journal) = self.plan.journal.as_mut().filter(|_| !is_journal) {
-            let _ = journal.append(&format!("{}\n", json!({"note": words})));
-        }
-        self.leave_unwritten(words);
-    }
-
-    fn leave_unwritten(&self, words: String) {
-        *self.unwritten.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(words);
-    }
-
-    /// The run now, and what it used by time since that was written last.
-    fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, Used)>) {
+    /// The report at this moment, and the energy by time since the last line that has one.
+    fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, ReportedEnergy)>) {
         let books = self.shared.books();
         let at = os::monotonic_ns();
         let open = books.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
         let whole = books.settled >= books.ledger.epochs() && !books.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
         let report = report.with_notes(|open_s| self.shared.notes(open_s));
-        // What is used now is known later: the time goes as far as the energy, or the power would come out too low.
+        // Readings come late. The time must end where the energy ends, or the power would be too low.
         let (until, energy) = (books.all_known_until().min(at), books.ledger.timeline().total());
-        let used = Used { until, energy, counted_until: books.ledger.last_end().map(|end| end.min(until)) };
+        let used = ReportedEnergy { until, energy, counted_until: books.ledger.last_end().map(|end| end.min(until)) };
         let since =
-            books.ledger.first_begin().map(|begin| begin.max(self.told.until)).filter(|since| *since < used.until);
+            books.ledger.first_begin().map(|begin| begin.max(self.reported.until)).filter(|since| *since < used.until);
         let power = since.map(|since| CarriedInterval {
             from: books.calendar.unix_s(since).0,
             to: books.calendar.unix_s(used.until).0,
-            energy: used.energy.beyond(&self.told.energy),
+            energy: used.energy.beyond(&self.reported.energy),
         });
         (report, power.map(|power| (power, used)))
     }
 
-    /// Appends to the journal; whether there were epochs. What could not be written stays to be written.
-    fn write_journal(&mut self, report: &mut Report, power: Option<(CarriedInterval, Used)>, is_end: bool) -> bool {
-        let most = EACH.saturating_sub(self.lines).max(1) as usize;
+    /// Appends to the journal. True: there were new epochs. What could not be written stays to be written.
+    fn write_journal(
+        &mut self,
+        report: &mut Report,
+        power: Option<(CarriedInterval, ReportedEnergy)>,
+        is_end: bool,
+    ) -> bool {
+        let most = OWN_LINE_EPOCHS.saturating_sub(self.lines).max(1) as usize;
         let epochs = report.epoch_lines(most);
         let is_new = !epochs.is_empty();
-        let tells = is_new || is_end || !self.is_opened || self.next_beat().is_zero();
-        // What is used after the run's last end is none of it, unless another epoch follows.
-        let power = power.filter(|_| tells && (is_new || report.open_epoch().is_some()));
-        let stretch = power.map(|(stretch, _)| stretch);
-        let so_far = tells.then(|| journal::so_far(report, os::unix_s(), stretch));
+        let has_numbers = is_new || is_end || !self.is_opened || self.next_beat().is_zero();
+        // Energy after the last end belongs to the run only if another epoch follows.
+        let power = power.filter(|_| has_numbers && (is_new || report.open_epoch().is_some()));
+        let interval = power.map(|(interval, _)| interval);
+        let so_far = has_numbers.then(|| journal::so_far(report, os::unix_s(), interval));
         let components = journal::components(report);
         let lines = self.new_lines(report, &components, &epochs, so_far, is_end);
         let Some(journal) = self.plan.journal.as_mut().filter(|_| !lines.is_empty()) else { return false };
@@ -306,7 +259,7 @@ impl Writer {
         let is_written = written.is_ok();
         if is_written {
             self.components = components;
-            self.take_note(&epochs, tells, power.map(|(_, used)| used));
+            self.after_append(&epochs, has_numbers, power.map(|(_, used)| used));
         }
         self.note(&path, written);
         if is_new && is_written {
@@ -315,7 +268,7 @@ impl Writer {
         is_new
     }
 
-    /// The lines of this moment, the numbers so far in the last of them.
+    /// The lines to write now. The last one has the numbers.
     fn new_lines(
         &self,
         report: &Report,
@@ -326,13 +279,13 @@ impl Writer {
     ) -> Vec<Value> {
         let mut lines: Vec<Value> = Vec::new();
         if !self.is_opened {
-            lines.push(journal::opening(report, self.plan.life, self.plan.before, &self.plan.process));
+            lines.push(journal::opening(report, self.plan.attempt, self.plan.before, &self.plan.process));
         }
         if *components != self.components {
             lines.push(components.clone());
         }
         if !self.is_thinned && shares_lines(epochs) {
-            let note = "epochs so many share lines from here on: count says how many, and the sums are exact";
+            let note = "from here on, epochs share lines: \"count\" is their number, and the sums are exact";
             lines.push(json!({"note": note}));
         }
         let mut last_end = self.last_end;
@@ -355,24 +308,22 @@ impl Writer {
         lines
     }
 
-    /// The journal has these lines now.
-    fn take_note(&mut self, epochs: &[(Value, Epoch)], tells: bool, used: Option<Used>) {
+    /// Updates the state after these epochs were appended to the journal.
+    fn after_append(&mut self, epochs: &[(Value, Epoch)], has_numbers: bool, used: Option<ReportedEnergy>) {
         if !self.is_opened {
             self.end_turn();
-            (1..self.plan.life)
-                .rev()
-                .map_while(|life| crash_counter::forget(&self.setting.id, life).ok())
-                .for_each(drop);
+            let mut earlier = (1..self.plan.attempt).rev();
+            while earlier.next().is_some_and(|attempt| crash_counter::forget(&self.setting.id, attempt).is_ok()) {}
         }
         self.plan.written = epochs.iter().fold(self.plan.written, |all, (_, epoch)| all.joined(epoch));
         self.lines += epochs.len() as u64;
         self.is_opened = true;
         self.is_thinned |= shares_lines(epochs);
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
-        self.reported_at = if tells { os::monotonic_ns() } else { self.reported_at };
-        self.told = used.unwrap_or(self.told);
-        self.told.counted_until.into_iter().for_each(|until| self.teller.tell(until));
-        if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC) {
+        self.reported_at = if has_numbers { os::monotonic_ns() } else { self.reported_at };
+        self.reported = used.unwrap_or(self.reported);
+        self.reported.counted_until.into_iter().for_each(|until| self.progress.note(until));
+        if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC_INTERVAL) {
             let _ = journal.sync();
             self.synced = Instant::now();
         }
@@ -380,7 +331,7 @@ impl Writer {
 }
 
 impl Writer {
-    /// Lets other processes look at the journal, once all machines can see this one's first line.
+    /// Ends the turn, once all machines can read this attempt's first line.
     fn end_turn(&mut self) {
         let Some(turn) = self.plan.turn.take() else { return };
         self.plan.journal.iter().for_each(|journal| drop(journal.sync()));
@@ -388,15 +339,11 @@ impl Writer {
     }
 }
 
-fn shown(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
 fn shares_lines(epochs: &[(Value, Epoch)]) -> bool {
     epochs.iter().any(|(_, epoch)| epoch.count > 1)
 }
 
-/// Adds a name to an object.
+/// Sets a field of an object.
 fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Value::Object(object) = object {
         object.insert(name.into(), value.into());

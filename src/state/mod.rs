@@ -237,7 +237,7 @@ impl RunState {
 
     fn owes(&self, channel: usize, metered: &Metered) -> bool {
         let trust = metered.claim.and_then(|claim| self.trusts.get(claim));
-        trust.is_some_and(|trust| trust.owes(channel, &self.ledger))
+        trust.is_some_and(|trust| trust.awaits_readings(channel, &self.ledger))
     }
 
     /// The channels that a report of this run is about, with their numbers.
@@ -329,7 +329,7 @@ impl RunState {
         let lose = |trusts: &mut [StandbyLedger], ledger: &mut Ledger, before: MonoNs| {
             for (trust, standing) in trusts.iter_mut().zip(standings) {
                 if let Some(at) = trust.lost_at(standing).filter(|at| *at < before) {
-                    trust.lose(at, ledger);
+                    trust.yield_from(at, ledger);
                 }
             }
         };
@@ -343,12 +343,12 @@ impl RunState {
 
     /// Takes note of who counts the devices of a claim now; says the first time that this is another process, and that it
     /// was until now.
-    pub fn stand(&mut self, claim: usize, standing: LeaseState, say: impl FnOnce(String)) {
+    pub fn apply_lease(&mut self, claim: usize, standing: LeaseState, say: impl FnOnce(String)) {
         let RunState { ledger, trusts, .. } = self;
         let Some(trust) = trusts.get_mut(claim) else { return };
         let before = trust.standing;
-        trust.settle(standing, ledger);
-        let [is_elsewhere, is_back] = &mut trust.was_said;
+        trust.apply_lease(standing, ledger);
+        let [is_elsewhere, is_back] = &mut trust.is_announced;
         let is_known = |holder: &u32| *holder > 0;
         if let who @ Some(_) = standing.holder.filter(is_known)
             && !std::mem::replace(is_elsewhere, true)

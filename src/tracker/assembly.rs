@@ -56,7 +56,7 @@ pub fn assemble(
     let start = RunIdentity::find(&options, process, say);
     options.epochs = start.planned;
     let before = start.past.epochs_done();
-    let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
+    let tally = start.plan.as_ref().and_then(|plan| plan.crash_counter.clone());
     let advisor = advisor(&options, start.past, &shared);
     let claimant = LeaseManager::new(job, rank, &options.sysroot);
     let intake = Intake::new(discovery, nvml, options.clone(), waker.clone());
@@ -85,7 +85,7 @@ pub fn assemble(
         last_end: None,
         record: tally.map(|tally| MarkRecord { tally, before, first_begin: None, inside: 0 }),
     }));
-    let noted = start.plan.as_ref().and_then(|plan| plan.tally.clone());
+    let noted = start.plan.as_ref().and_then(|plan| plan.crash_counter.clone());
     let threads = Threads::start(sampler, feeds, start.plan, Arc::clone(&marker), &setting, &shared, &table);
     let threads = Arc::new(threads.inspect_err(|_| noted.into_iter().for_each(|tally| tally.remove()))?);
     exit::register(&threads);

@@ -5,7 +5,7 @@ mod stand_in;
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::{EpochState, LeaseManager, LeasePoll, Teller};
+use crate::coordination::device_lease::{EpochState, JournalProgress, LeaseManager, LeasePoll};
 use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::intake::{Arrived, Intake};
@@ -136,8 +136,8 @@ impl Sampler {
     }
 
     /// Hears what the run's journal covers.
-    pub fn teller(&self) -> Teller {
-        self.claimant.teller()
+    pub fn journal_progress(&self) -> JournalProgress {
+        self.claimant.journal_progress()
     }
 
     /// Where the application notes that an epoch begins or ends.
@@ -206,7 +206,7 @@ impl Sampler {
             shared.books().failed = true;
             shared.say(FAULT.into());
         }
-        self.claimant.give_up();
+        self.claimant.release();
         shared.books().finished = true;
         shared.tell();
         self.intake.end();
@@ -282,14 +282,14 @@ impl Sampler {
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
         let is_asked = asked > shared.answered() || shared.is_stopping();
-        let look = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
-        let standings = self.claimant.look(look, &self.read_since);
+        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
+        let standings = self.claimant.poll(poll, &self.read_since);
         let mut books = shared.books();
         books.calendar.note(os::moment());
         let known = (books.settled, books.progress.share());
         books.enter(marks.into_iter().flatten(), progress, &self.readings, &standings, |message| shared.say(message));
         for (claim, standing) in standings.into_iter().enumerate() {
-            books.stand(claim, standing, |message| shared.say(message));
+            books.apply_lease(claim, standing, |message| shared.say(message));
         }
         self.seek(&mut books, |message| shared.say(message));
         books.settle(os::monotonic_ns());

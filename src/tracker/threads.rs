@@ -5,7 +5,7 @@ use super::marker::Marker;
 use super::no_thread;
 use super::sampler::Sampler;
 use crate::carbon::select::Feed;
-use crate::coordination::device_lease::Teller;
+use crate::coordination::device_lease::JournalProgress;
 use crate::error::Result;
 use crate::os::exit::ExitHook;
 use crate::os::worker::{self, Worker};
@@ -66,7 +66,7 @@ impl Threads {
         shared: &Arc<SharedState>,
         table: &Arc<OwnTable>,
     ) -> Result<Threads> {
-        let teller = sampler.teller();
+        let progress = sampler.journal_progress();
         // What the threads have open stands in the table, which so lives as long as they do.
         let (sampled, marks, held) = (Arc::clone(shared), Arc::clone(&marker), Arc::clone(table));
         let sample = move |_| {
@@ -76,7 +76,7 @@ impl Threads {
         // It reports a fault of its own.
         let sampler = Worker::start("ct-sampler", worker::WorkerExit::Awaited, sample, || ());
         let sampler = sampler.map_err(|error| no_thread(&error))?;
-        let log = plan.and_then(|plan| log(plan, setting, shared, teller, table));
+        let log = plan.and_then(|plan| log(plan, setting, shared, progress, table));
         let feeds = IntensityFeeds::start(feeds, shared);
         Ok(Threads { marker, shared: Arc::clone(shared), sampler, feeds, log })
     }
@@ -87,11 +87,11 @@ fn log(
     plan: Plan,
     setting: &Arc<ReportSettings>,
     shared: &Arc<SharedState>,
-    teller: Teller,
+    progress: JournalProgress,
     table: &Arc<OwnTable>,
 ) -> Option<RunFiles> {
-    let tally = plan.tally.clone();
-    let log = RunFiles::start(plan, setting, shared, teller, Arc::clone(table));
+    let tally = plan.crash_counter.clone();
+    let log = RunFiles::start(plan, setting, shared, progress, Arc::clone(table));
     let log = log.inspect_err(|error| {
         tally.into_iter().for_each(|tally| tally.remove());
         shared.say(format!("no thread for the run's files ({error}): none are written"));

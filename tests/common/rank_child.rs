@@ -1,4 +1,4 @@
-//! Ranks that run: each is the test program again, and a variable has its options.
+//! Running ranks. Each is the test program again, with its options in a variable.
 #![allow(dead_code)]
 
 use crate::run_files::Folder;
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 const OPTIONS: &str = "CT_TEST_OPTIONS";
-/// What is no variable of this test's own.
+/// Variables of launchers, which a rank must not inherit.
 const LAUNCHERS: [&str; 7] = [
     "SLURM_JOB_ID",
     "SLURM_PROCID",
@@ -23,14 +23,14 @@ pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// A rank: takes up its run, and ends epochs until it is to end.
+/// The program of a rank, if this process is one: it resumes its run, and runs epochs until its input ends.
 #[test]
 fn rank() {
     let Ok(options) = std::env::var(OPTIONS) else { return };
     let tracker = crate::run_files::make(&options);
     let mut out = std::io::stdout();
     let id = json(&tracker.report("json").unwrap())["run"]["id"].take();
-    let state = serde_json::json!({"done": tracker.value("/run/epochs_done").unwrap(), "id": id, "said": crate::run_files::messages(&tracker)});
+    let state = serde_json::json!({"done": tracker.value("/run/epochs_done").unwrap(), "id": id, "messages": crate::run_files::messages(&tracker)});
     writeln!(out, "\nstate {state}").unwrap();
     let (end, is_ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -48,17 +48,17 @@ fn rank() {
     tracker.destroy();
 }
 
-/// A rank that runs.
+/// A running rank.
 pub struct Rank {
     child: Child,
     stdin: Option<ChildStdin>,
     out: BufReader<std::process::ChildStdout>,
-    /// Epochs that it found done.
+    /// Number of epochs that were done at its start.
     pub done: f64,
-    /// Its run.
+    /// Identifier of its run.
     pub id: String,
-    /// Its messages.
-    pub said: String,
+    /// Its messages at the start.
+    pub messages: String,
 }
 
 impl Rank {
@@ -73,11 +73,11 @@ impl Rank {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (stdin, out) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
-        let mut rank = Rank { child, stdin, out, done: 0.0, id: String::new(), said: String::new() };
+        let mut rank = Rank { child, stdin, out, done: 0.0, id: String::new(), messages: String::new() };
         let state: Value = json(&rank.await_line("state "));
         rank.done = state["done"].as_f64().unwrap();
         rank.id = state["id"].as_str().unwrap().to_owned();
-        rank.said = state["said"].to_string();
+        rank.messages = state["messages"].to_string();
         rank
     }
 
@@ -108,13 +108,13 @@ impl Rank {
     }
 }
 
-/// A folder whose file system has no locks, as far as programs with this library preloaded can see.
+/// A folder whose file system has no locks for programs that preload the library.
 #[track_caller]
 pub fn without_locks(name: &str) -> Option<(Folder, Folder, String)> {
     shimmed(name, "nolock")
 }
 
-/// A folder of this name, for programs that preload a library of that name: it has them see another file system.
+/// A folder named as a preloaded library, which shows programs another file system there.
 #[track_caller]
 pub fn shimmed(name: &str, shim: &str) -> Option<(Folder, Folder, String)> {
     let folder = Folder::new(name);
@@ -132,7 +132,7 @@ pub fn shimmed(name: &str, shim: &str) -> Option<(Folder, Folder, String)> {
     Some((folder, journals, library.display().to_string()))
 }
 
-/// Runs in a folder, a job's as one, and how many of them are unfinished.
+/// Number of runs in a folder, where the ranks of a job are one run, and number of unfinished runs.
 pub fn runs(folder: &Folder) -> (u64, f64) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
     let output = command.args(["aggregate", "--json"]).arg(&folder.0).output().unwrap();

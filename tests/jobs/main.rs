@@ -1,4 +1,4 @@
-//! The processes of one job: one of them counts each device, and a run goes on after a restart.
+//! Tests of the processes of one job: one process counts each device, and a run is resumed after a restart.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/application.rs"]

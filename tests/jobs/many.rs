@@ -1,5 +1,5 @@
-//! Many processes of one job on one node: what their reports add up to is what the node used in the union of their
-//! epochs, whoever ends when, in order or killed.
+//! Many processes of one job on one node. The sum of their reports is the energy of the node in the union of their
+//! epochs, in any order of ends and kills.
 //!
 //! CT_WIDE=1 runs every combination; CT_SHOW=1 prints each figure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -9,10 +9,10 @@ use crate::job_processes::launch::{job, serves, together, tree};
 use crate::job_processes::{Folder, Part, Start, Wrong, counted_once, part};
 
 const INTERVALS: [&str; 3] = ["0.1", "1", "30"];
-/// The first that ends does not end before this, ms.
-const LONG: u64 = 1000;
+/// Earliest end of a process, ms.
+const MIN_END_MS: u64 = 1000;
 
-/// Numbers that look random, the same every time.
+/// Pseudo-random numbers, the same in each run of the test.
 struct Dice(u64);
 
 impl Dice {
@@ -32,9 +32,9 @@ impl Dice {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     Together,
-    /// So many ms apart.
+    /// This time apart, ms.
     Apart(u64),
-    /// In any order, within so many ms.
+    /// In any order, within this time, ms.
     Random(u64),
 }
 
@@ -43,7 +43,7 @@ struct Case {
     processes: usize,
     ends: Ends,
     interval: &'static str,
-    /// Killed in the run; one that lives to the end is left.
+    /// Number of processes that are killed. At least one process is not.
     kills: usize,
     is_served: bool,
 }
@@ -62,13 +62,13 @@ impl Case {
         dice.shuffled(parts)
     }
 
-    /// When one of them ends, ms; the last lives longest.
+    /// When a process ends, ms. The last one ends last.
     fn end(&self, number: usize, dice: &mut Dice) -> u64 {
         match self.ends {
-            Ends::Together => LONG,
-            Ends::Apart(ms) => LONG + number as u64 * ms,
-            Ends::Random(ms) if number == self.processes => LONG + ms,
-            Ends::Random(ms) => LONG + dice.below(ms),
+            Ends::Together => MIN_END_MS,
+            Ends::Apart(ms) => MIN_END_MS + number as u64 * ms,
+            Ends::Random(ms) if number == self.processes => MIN_END_MS + ms,
+            Ends::Random(ms) => MIN_END_MS + dice.below(ms),
         }
     }
 
@@ -86,8 +86,8 @@ fn is_wide() -> bool {
     std::env::var_os("CT_WIDE").is_some()
 }
 
-/// Each way to end with each number of processes and of kills, at another interval on other devices each time; where it
-/// is to be wide, at all of them.
+/// Each way to end, with each number of processes and kills. Interval and devices change from case to case; with
+/// CT_WIDE each case has all of them.
 fn cases(processes: &[usize], kills: impl Fn(usize) -> Vec<usize>) -> Vec<Case> {
     let hows: Vec<_> = INTERVALS.into_iter().flat_map(|interval| [(interval, false), (interval, true)]).collect();
     let mut all = Vec::new();
@@ -120,22 +120,22 @@ fn check(cases: &[Case]) {
 }
 
 #[test]
-fn all_end_in_order() {
+fn processes_that_end_in_order_count_once() {
     check(&cases(&[2, 8, 16], |_| vec![0]));
 }
 
 #[test]
-fn some_or_all_but_one_are_killed() {
+fn killed_processes_are_counted_by_others() {
     check(&cases(&[2, 8, 16], |n| if n == 2 { vec![1] } else { vec![1, n / 2, n - 1] }));
 }
 
 #[test]
-fn a_crowd() {
+fn many_processes_count_once() {
     check(&cases(&[64], |n| if is_wide() { vec![0, 1, n / 2, n - 1] } else { vec![0] }));
 }
 
 #[test]
-fn a_great_crowd() {
+fn hundreds_of_processes_count_once() {
     let mut cases = cases(&[256], |n| if is_wide() { vec![0, 1, n / 2, n - 1] } else { vec![0, n / 2] });
     if !is_wide() {
         cases.retain(|case| (case.ends == Ends::Together) == (case.kills == 0));

@@ -1,5 +1,5 @@
-//! Processes of one job that come and go as in batch scripts, wait for each other, keep journals, or have no /dev/shm to
-//! meet in: each joule is counted once. CT_SHOW=1 prints each figure.
+//! Processes of one job that start and end as in batch scripts, wait for each other, write journals, or have no
+//! /dev/shm. Each joule is counted once. CT_SHOW=1 prints each figure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::is_root;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// The library's clock is so much ahead of the system's, ns.
+/// The library's clock is ahead of the system's by this time, ns.
 const AHEAD: u64 = 1 << 60;
 
-/// Processes of one job, and what they are called.
+/// A named set of processes of one job.
 #[derive(Debug)]
 struct Case {
     name: &'static str,
@@ -45,7 +45,7 @@ fn late(from: u64, to: u64) -> Part {
 }
 
 #[test]
-fn those_that_begin_one_after_another_and_end_so() {
+fn processes_that_begin_one_after_another_count_once() {
     let staggered = || (0..5).map(|n| late(150 * n, 150 * n + 2000)).collect();
     let chained = || (0..8).map(|n| late(300 * n, 300 * n + 450)).collect();
     let killed = |n: u64| Part { killed: Some(300 * n + 440), ..late(300 * n, 300 * n + 450) };
@@ -60,9 +60,9 @@ fn those_that_begin_one_after_another_and_end_so() {
     ]);
 }
 
-/// As at a barrier of MPI before the sum is asked for.
+/// A process waits, as at an MPI barrier before the sum is requested.
 #[test]
-fn one_whose_work_is_over_and_which_waits_leaves_the_rest_to_the_others() {
+fn waiting_process_leaves_the_rest_to_the_others() {
     let waits = |to: u64, asks: u64| Part { asks, ..part(0, to) };
     let mut cases = Vec::new();
     for interval in ["1", "30"] {
@@ -77,7 +77,7 @@ fn one_whose_work_is_over_and_which_waits_leaves_the_rest_to_the_others() {
 
 /// 48 short runs, eight at a time, in one batch script.
 #[test]
-fn short_runs_by_xargs_in_one_job() {
+fn short_runs_by_xargs_in_one_job_count_once() {
     let run = |&count: &usize| -> Result<(), Wrong> {
         let folder = Folder::new("xargs");
         let logs = folder.path().join("logs");
@@ -97,7 +97,7 @@ fn short_runs_by_xargs_in_one_job() {
     check(&[48], |_| 8, run);
 }
 
-/// Another program with the same bare environment.
+/// Another program with the same minimal environment.
 fn in_environment_of(process: &mut Command, program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(process.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -112,7 +112,7 @@ fn aggregated(logs: &Path) -> f64 {
     whole["totals"]["energy_j"].as_f64().unwrap_or(0.0)
 }
 
-/// What a killed process's journal holds is not in those of the others.
+/// Energy in the journal of a killed process is in no other journal.
 #[test]
 fn journals_of_killed_processes_count_once() {
     let run = |epoch: &u64| -> Result<(), Wrong> {
@@ -130,7 +130,7 @@ fn journals_of_killed_processes_count_once() {
     check(&[50, 250, 1000, 2500], |_| 6, run);
 }
 
-/// Shells' words that leave /dev/shm so, and those before each process.
+/// A state of /dev/shm, the shell commands that make it, and the commands before each process.
 const PLACES: [(&str, &str, &str); 6] = [
     ("as it is", "", ""),
     ("full", "mount -t tmpfs -o size=64k none /dev/shm; head -c 65536 /dev/zero >/dev/shm/fill;", ""),
@@ -140,7 +140,7 @@ const PLACES: [(&str, &str, &str); 6] = [
     ("each one's own", "", "unshare -m sh -c 'mount -t tmpfs none /dev/shm; exec \"$@\"' sh "),
 ];
 
-/// Four processes of a job in a namespace of their own, after a command; before each process another.
+/// Runs four processes of a job in a namespace of their own, after the command `place`, each with the command `before`.
 fn four_in(namespace: &str, place: &str, before: &str) -> Vec<crate::job_processes::Record> {
     let folder = Folder::new("shm");
     let parts: Vec<Part> = (0..4).map(|n| part(0, 1500 + 60 * n)).collect();
@@ -158,9 +158,10 @@ fn four_in(namespace: &str, place: &str, before: &str) -> Vec<crate::job_process
     records
 }
 
-/// Without System V shared memory the first of a node counts, if its launcher says which that is; every report says so.
+/// Without System V shared memory the first rank of a node counts, if the launcher numbers the ranks. Each
+/// report has a note.
 #[test]
-fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
+fn ranks_without_shared_memory_report_it_and_count_nothing_twice() {
     if !have(&["unshare"]) || !crate::job_processes::can(is_root(), "only root limits shared memory") {
         return;
     }
@@ -171,13 +172,13 @@ fn where_they_cannot_meet_they_say_so_and_none_counts_for_another() {
             assert_eq!(record.energy_j.expect("a report").is_some(), counts, "rank {}", record.rank);
             assert_eq!(record.report["job"]["agreed"], false);
             let notes = record.report["notes"].to_string();
-            assert!(notes.contains("cannot agree who counts what: no System V shared memory"), "{notes}");
+            assert!(notes.contains("cannot agree which rank counts a device: no System V shared memory"), "{notes}");
         }
     }
 }
 
 #[test]
-fn they_meet_whatever_dev_shm_is() {
+fn ranks_agree_in_any_state_of_dev_shm() {
     if !have(&["unshare"]) || !crate::job_processes::can(is_root(), "only root mounts a /dev/shm") {
         return;
     }
@@ -187,7 +188,7 @@ fn they_meet_whatever_dev_shm_is() {
     check(&PLACES, |_| 4, run);
 }
 
-/// Programs that were only linked anew, whose ends are 50 ms apart.
+/// Programs that were only relinked end 50 ms apart.
 #[test]
 fn relinked_programs_count_once() {
     if !have(&["cc", "pkg-config"]) {

@@ -1,4 +1,4 @@
-//! The ranks of a job as one run: by aggregate, watch and report, of written files and of real processes.
+//! The ranks of a job as one run in `aggregate`, `watch` and `report`, from written files and from real processes.
 
 use carbontracker::tracker::Tracker;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 
-/// A folder of a test's own.
+/// A folder for one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -25,7 +25,7 @@ impl Folder {
         self.0.display().to_string()
     }
 
-    /// Whole or not at all, as the library writes.
+    /// Writes a file in one step, as the library does.
     fn put(&self, file: &str, report: &Value) {
         fs::write(self.0.join("new"), report.to_string()).expect("written");
         fs::rename(self.0.join("new"), self.0.join(file)).expect("renamed");
@@ -38,7 +38,7 @@ impl Drop for Folder {
     }
 }
 
-/// What the command prints.
+/// The output of the command.
 fn printed(arguments: &[&str]) -> String {
     let output = Command::new(PROGRAM).args(arguments).output().expect("it starts");
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -68,22 +68,22 @@ impl Watching {
         Watching { child, lines }
     }
 
-    /// The first line to come of which this holds.
+    /// The next line that meets a condition.
     fn find(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
         let mut lines =
             self.lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.expect("text")).expect("JSON"));
         lines.find(is_it).expect("such a line")
     }
 
-    /// Its status, once it has ended by itself.
+    /// The exit status, once the command has ended by itself.
     fn end(mut self) -> Option<i32> {
         assert!(self.lines.next().is_none());
         self.child.wait().expect("waited for").code()
     }
 }
 
-/// Rank `number` of eight on two nodes, the first of each node counting its devices, after so many of four epochs. It started
-/// so many seconds after the others.
+/// The report of rank `number` of eight on two nodes, with `done` of four epochs done. The first rank of each node
+/// counts. The rank started `after_s` seconds after the others.
 fn rank(number: u64, after_s: u64, done: u64, state: &str) -> Value {
     let counts = number.is_multiple_of(4);
     let joules = |each: f64| counts.then_some(each * done as f64);
@@ -106,30 +106,34 @@ fn rank(number: u64, after_s: u64, done: u64, state: &str) -> Value {
 }
 
 #[test]
-fn aggregate_has_a_row_a_job() {
+fn aggregate_prints_one_row_for_each_job() {
     let folder = Folder::new("job");
     (0..8).for_each(|number| folder.put(&format!("{number}.json"), &rank(number, number, 4, "done")));
     let dir = folder.dir();
-    let told = totals(&dir, &[]);
+    let aggregate = totals(&dir, &[]);
     let expected = [("runs", 1), ("ranks", 8), ("counted_elsewhere", 0), ("without_energy", 0), ("epochs", 4)];
-    expected.iter().for_each(|(key, value)| assert_eq!(told["totals"][key], *value, "{key}: {told}"));
-    assert_eq!((number(&told, "/totals/energy_j"), number(&told, "/totals/duration_s")), (8e5, 407.0), "the union");
-    let row = &told["runs"][0];
+    expected.iter().for_each(|(key, value)| assert_eq!(aggregate["totals"][key], *value, "{key}: {aggregate}"));
+    assert_eq!(
+        (number(&aggregate, "/totals/energy_j"), number(&aggregate, "/totals/duration_s")),
+        (8e5, 407.0),
+        "the union"
+    );
+    let row = &aggregate["runs"][0];
     let [job, ranks, hosts] = ["job", "ranks", "hosts"].map(|name| row[name].clone());
     assert_eq!([job, ranks, hosts], [json!("SLURM job 77"), json!(8), json!(["node0", "node1"])]);
     assert_eq!((row["runs"].as_array().map(Vec::len), &row["runs"][7]["rank"]), (Some(8), &json!(7)));
-    let sentence = told["sentence"].as_str().expect("a sentence");
+    let sentence = aggregate["sentence"].as_str().expect("a sentence");
     assert!(
         sentence.starts_with("For this work, one run of 8 ranks on 2 nodes, 0.113 hours in all, used "),
         "{sentence}"
     );
-    let said = printed(&["aggregate", &dir]);
+    let text = printed(&["aggregate", &dir]);
     assert!(
-        said.contains("1 run of 8 ranks on 2 hosts") && !said.contains("unknown") && !said.contains("note:"),
-        "{said}"
+        text.contains("1 run of 8 ranks on 2 hosts") && !text.contains("unknown") && !text.contains("note:"),
+        "{text}"
     );
-    let row = said.lines().nth(1).expect("a row");
-    assert!(row.split_whitespace().eq("digits 1 (8 ranks) 4 6m 47s 0.222 kWh 0.333 kWh 48.0 g".split(' ')), "{said}");
+    let row = text.lines().nth(1).expect("a row");
+    assert!(row.split_whitespace().eq("digits 1 (8 ranks) 4 6m 47s 0.222 kWh 0.333 kWh 48.0 g".split(' ')), "{text}");
     assert_eq!(number(&totals(&dir, &["--by", "host"]), "/groups/1/totals/energy_j"), 4e5);
     let rows = printed(&["aggregate", "--csv", &dir]);
     assert!(
@@ -138,23 +142,23 @@ fn aggregate_has_a_row_a_job() {
     );
 }
 
-/// A second step of the job, and a program that xargs starts many times, are runs of their own.
+/// A second step of the job is a run of its own. So is each start of a program by xargs.
 #[test]
-fn what_a_job_runs_again_is_another_run() {
+fn second_start_in_a_job_is_another_run() {
     let folder = Folder::new("steps");
     for (step, after_s) in [(0, 0), (1, 500)] {
         (0..8).for_each(|number| folder.put(&format!("{step}-{number}.json"), &rank(number, after_s, 4, "done")));
     }
-    let told = totals(&folder.dir(), &[]);
-    let counts = ["runs", "ranks", "epochs"].map(|name| told["totals"][name].clone());
+    let aggregate = totals(&folder.dir(), &[]);
+    let counts = ["runs", "ranks", "epochs"].map(|name| aggregate["totals"][name].clone());
     assert_eq!(counts, [json!(2), json!(16), json!(8)]);
     let folder = Folder::new("xargs");
     (0..48).for_each(|n| folder.put(&format!("{n}.json"), &rank(0, n, 4, "done")));
-    let told = totals(&folder.dir(), &[]);
-    assert_eq!((&told["totals"]["runs"], number(&told, "/totals/energy_j")), (&json!(48), 48.0 * 4e5));
+    let aggregate = totals(&folder.dir(), &[]);
+    assert_eq!((&aggregate["totals"]["runs"], number(&aggregate, "/totals/energy_j")), (&json!(48), 48.0 * 4e5));
 }
 
-/// All the ranks of a large job are one row, on one page.
+/// All ranks of a large job are one row on one page.
 #[test]
 fn five_hundred_ranks_are_one_row() {
     let folder = Folder::new("many");
@@ -171,7 +175,7 @@ fn five_hundred_ranks_are_one_row() {
 }
 
 #[test]
-fn watch_has_a_screen_a_job() {
+fn watch_shows_one_screen_for_each_job() {
     let folder = Folder::new("watch");
     let put =
         |number: u64, done: u64, state: &str| folder.put(&format!("{number}.json"), &rank(number, 0, done, state));
@@ -180,7 +184,7 @@ fn watch_has_a_screen_a_job() {
     folder.put("old.json", &old);
     (0..8).for_each(|number| put(number, 1, "in_epoch"));
     let dir = folder.dir();
-    let said = printed(&["watch", "--once", &dir]);
+    let text = printed(&["watch", "--once", &dir]);
     for part in [
         "digits, 8 ranks on 2 nodes: in epoch 2 of 4\n",
         " 37 %\nleft      5m, ends ",
@@ -188,7 +192,7 @@ fn watch_has_a_screen_a_job() {
         "used      200 kJ, 12.0 g CO2e, in 1m 40s\n",
         "forecast  0.222 kWh (0.217 kWh to 0.233 kWh), 6m 40s (6m 30s to 7m),\n",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(text.contains(part), "{part}: {text}");
     }
     let mut watching = Watching::start(&dir);
     let first = watching.find(|_| true);
@@ -206,7 +210,8 @@ fn watch_has_a_screen_a_job() {
     assert!(one.contains("energy counted by another rank of the job"), "{one}");
 }
 
-/// Not a test but the program of a rank, when it is one: it runs epochs until the file `stop` is there.
+/// The program of a rank, if this process is one: it runs epochs until the file `stop` exists. Otherwise it
+/// does nothing.
 #[test]
 fn a_rank() {
     let Ok(dir) = std::env::var("CT_RANK_DIR") else { return };
@@ -222,7 +227,7 @@ fn a_rank() {
 
 const WATTS: f64 = 100.0;
 
-/// Starts a rank of eight with these variables.
+/// Starts one rank of eight with these variables.
 fn start(dir: &str, variables: &[(&str, String)]) -> Child {
     let mut rank = Command::new(std::env::current_exe().expect("this program"));
     rank.args(["--exact", "one_run::a_rank"]).env("CT_RANK_DIR", dir).stdout(Stdio::null());
@@ -230,7 +235,7 @@ fn start(dir: &str, variables: &[(&str, String)]) -> Child {
     rank.envs(variables.iter().map(|(name, value)| (*name, value))).spawn().expect("it starts")
 }
 
-/// Ends the ranks, and removes the reports of those that count nothing: they may leave their journals only.
+/// Ends the ranks, and removes the reports of ranks that count nothing, as these may leave their journals only.
 fn end(folder: &Folder, ranks: Vec<Child>) {
     fs::write(folder.0.join("stop"), "").expect("written");
     ranks.into_iter().for_each(|mut rank| assert!(rank.wait().expect("waited for").success()));
@@ -242,26 +247,27 @@ fn end(folder: &Folder, ranks: Vec<Child>) {
     files.filter(counts_nothing).for_each(|file| fs::remove_file(file).expect("removed"));
 }
 
-/// Processes that no launcher numbers are a run each; that another counts their devices is known from the journal alone.
+/// Processes without a rank are one run each. The journal alone shows that another process counts their devices.
 #[test]
-fn what_another_process_counts_is_known_from_a_journal() {
+fn journal_shows_that_another_process_counts() {
     let folder = Folder::new("kin");
     let ranks: Vec<Child> = (0..3).map(|_| start(&folder.dir(), &[("CARBONTRACKER_JOB", folder.dir())])).collect();
-    let counts =
-        |told: &Value| ["runs", "without_energy", "counted_elsewhere"].map(|name| told["totals"][name].clone());
+    let counts = |aggregate: &Value| {
+        ["runs", "without_energy", "counted_elsewhere"].map(|name| aggregate["totals"][name].clone())
+    };
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let is_begun = fs::read_dir(&folder.0).expect("a folder").count() >= 3;
-        let told = if is_begun { totals(&folder.dir(), &[]) } else { Value::Null };
-        if is_begun && counts(&told) == [json!(3), json!(0), json!(2)] {
+        let aggregate = if is_begun { totals(&folder.dir(), &[]) } else { Value::Null };
+        if is_begun && counts(&aggregate) == [json!(3), json!(0), json!(2)] {
             return end(&folder, ranks);
         }
-        assert!(Instant::now() < deadline, "{told}");
+        assert!(Instant::now() < deadline, "{aggregate}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Eight real processes, watched, and then their page and their totals.
+/// Eight real processes are watched. Then their page and totals are made.
 #[test]
 fn eight_processes_are_one_run() {
     let folder = Folder::new("eight");
@@ -278,11 +284,11 @@ fn eight_processes_are_one_run() {
     end(&folder, ranks);
     watching.find(|seen| seen["state"] == "done");
     assert_eq!(watching.end(), Some(0));
-    let told = totals(&dir, &[]);
-    let counts = ["runs", "ranks", "without_energy", "counted_elsewhere"].map(|name| told["totals"][name].clone());
-    assert_eq!(counts, [json!(1), json!(8), json!(0), json!(0)], "{told}");
-    let watts = number(&told, "/totals/energy_j") / number(&told, "/totals/duration_s");
-    assert!((watts / WATTS - 1.0).abs() < 0.1, "{watts} W: {told}");
+    let aggregate = totals(&dir, &[]);
+    let counts = ["runs", "ranks", "without_energy", "counted_elsewhere"].map(|name| aggregate["totals"][name].clone());
+    assert_eq!(counts, [json!(1), json!(8), json!(0), json!(0)], "{aggregate}");
+    let watts = number(&aggregate, "/totals/energy_j") / number(&aggregate, "/totals/duration_s");
+    assert!((watts / WATTS - 1.0).abs() < 0.1, "{watts} W: {aggregate}");
     let done = printed(&["watch", "--once", &dir]);
     assert!(done.starts_with("real, 8 ranks on ") && done.contains(": done, "), "{done}");
     let page = printed(&["report", &dir]);

@@ -1,4 +1,4 @@
-//! Which journal `resume=FOLDER` takes: never a living run's, and its own at once, however many are there.
+//! The journal that `resume=FOLDER` takes: never that of a living run, and the rank's own at once, also among many.
 
 use crate::rank_child::{Rank, json, runs, without_locks};
 use crate::run_files::Folder;
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_living_run_is_left_alone_where_locks_fail() {
+fn living_run_is_left_alone_if_locks_fail() {
     let Some((_all, journals, shim)) = without_locks("living") else { return };
     let options = format!("sim_cpu=A:50 job=off name=x log_dir={0} resume={0}", journals.shown());
     let here = [("LD_PRELOAD", shim.as_str())];
@@ -18,16 +18,21 @@ fn a_living_run_is_left_alone_where_locks_fail() {
     first.work(5);
     for variables in [&here[..], &elsewhere[..]] {
         let mut second = Rank::start(&options, variables);
-        assert!(second.done == 0.0 && second.id != first.id, "{}", second.said);
-        let is_unsure = second.said.contains("a process on node1 wrote it");
-        assert_eq!(is_unsure && second.said.contains("start again after"), variables.len() > 1, "{}", second.said);
+        assert!(second.done == 0.0 && second.id != first.id, "{}", second.messages);
+        let is_unsure = second.messages.contains("a process on node1 wrote it");
+        assert_eq!(
+            is_unsure && second.messages.contains("start again after"),
+            variables.len() > 1,
+            "{}",
+            second.messages
+        );
         second.work(3);
-        // A named journal is no other.
+        // The same holds for a named journal.
         let named =
             options.replace(&format!("resume={}", journals.shown()), &format!("resume={}/x.jsonl", journals.shown()));
         let third = Rank::start(&named, variables);
-        assert!(third.done == 0.0 && third.id != first.id, "{}", third.said);
-        assert!(third.said.contains("It is left as it is"), "{}", third.said);
+        assert!(third.done == 0.0 && third.id != first.id, "{}", third.messages);
+        assert!(third.messages.contains("It is left as it is"), "{}", third.messages);
         third.end();
         second.end();
     }
@@ -37,7 +42,7 @@ fn a_living_run_is_left_alone_where_locks_fail() {
 }
 
 #[test]
-fn a_killed_run_is_taken_at_once_where_its_end_is_certain() {
+fn killed_run_is_resumed_at_once_if_its_end_is_certain() {
     let Some((_all, journals, shim)) = without_locks("killed") else { return };
     let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", journals.shown());
     let job = |restarts: &'static str| {
@@ -48,24 +53,24 @@ fn a_killed_run_is_taken_at_once_where_its_end_is_certain() {
     first.work(5);
     let id = first.id.clone();
     first.kill();
-    // On another node nothing shows its end.
+    // On another node nothing proves the end.
     let other = Rank::start(&options, &[&job("0")[..], &[elsewhere]].concat());
-    assert!(other.id != id && other.said.contains("may still run"), "{}", other.said);
+    assert!(other.id != id && other.messages.contains("may still run"), "{}", other.messages);
     other.end();
-    // Its own node has its page. This one is killed in turn.
+    // The page on its own node proves the end. The second attempt is killed too.
     let mut second = Rank::start(&options, &job("0"));
-    assert!(second.id == id && second.done >= 5.0, "{}", second.said);
+    assert!(second.id == id && second.done >= 5.0, "{}", second.messages);
     let done = second.done;
     second.work(2);
     second.kill();
-    // The batch system started the job again: what ran before has ended.
+    // The batch system has restarted the job, so earlier attempts have ended.
     let third = Rank::start(&options, &[&job("1")[..], &[elsewhere]].concat());
-    assert!(third.id == id && third.done >= done, "{}", third.said);
+    assert!(third.id == id && third.done >= done, "{}", third.messages);
     third.end();
 }
 
 #[test]
-fn a_silent_run_is_taken_after_its_longest_beat() {
+fn silent_run_is_resumed_after_the_longest_silence() {
     let Some((_all, journals, shim)) = without_locks("silent") else { return };
     let options = format!("sim_cpu=A:50 job=off name=x log_dir={0} resume={0}", journals.shown());
     let elsewhere = [("LD_PRELOAD", shim.as_str()), ("OTHER_NODE", "node2")];
@@ -75,13 +80,13 @@ fn a_silent_run_is_taken_after_its_longest_beat() {
     first.kill();
     std::thread::sleep(Duration::from_secs(11));
     let second = Rank::start(&options, &elsewhere);
-    assert!(second.id == id && second.done >= 1.0, "{}", second.said);
+    assert!(second.id == id && second.done >= 1.0, "{}", second.messages);
     second.end();
 }
 
-/// Tasks of an array that is submitted again, on many nodes: each finds the silent runs of the first time.
+/// Tasks of an array are submitted again, on many nodes. Each finds the silent runs of the first time.
 #[test]
-fn of_many_nodes_that_find_a_silent_run_one_takes_it_where_locks_fail() {
+fn silent_run_is_resumed_by_one_of_many_nodes_if_locks_fail() {
     const TASKS: usize = 12;
     let Some((_all, journals, shim)) = without_locks("race") else { return };
     let options = format!("sim_cpu=A:50 job=off name=x log_dir={0} resume={0}", journals.shown());
@@ -102,17 +107,17 @@ fn of_many_nodes_that_find_a_silent_run_one_takes_it_where_locks_fail() {
     first.into_iter().for_each(Rank::kill);
     std::thread::sleep(Duration::from_secs(11));
     let mut second = all();
-    let said: Vec<&String> = second.iter().map(|rank| &rank.said).collect();
-    assert_eq!(ids(&second), before, "{said:?}");
+    let messages: Vec<&String> = second.iter().map(|rank| &rank.messages).collect();
+    assert_eq!(ids(&second), before, "{messages:?}");
     second.iter_mut().for_each(|rank| rank.work(3));
     second.into_iter().for_each(Rank::end);
     assert_eq!(runs(&journals), (TASKS as u64, 0.0));
     assert_eq!(journals.files(".taken").len(), 0);
 }
 
-/// mpirun inside a batch script: SLURM's number is the script's, and MPI's is the rank's.
+/// With mpirun in a batch script, Slurm's rank number belongs to the script, and MPI's to the rank.
 #[test]
-fn each_rank_of_mpirun_in_a_batch_script_takes_its_own_journal_again() {
+fn rank_of_mpirun_in_a_batch_script_resumes_its_own_journal() {
     const RANKS: usize = 4;
     let folder = Folder::new("mpirun");
     let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
@@ -124,7 +129,7 @@ fn each_rank_of_mpirun_in_a_batch_script_takes_its_own_journal_again() {
                 [("SLURM_JOB_ID", "4711"), ("SLURM_PROCID", "0"), ("OMPI_COMM_WORLD_RANK", number.as_str())];
             Rank::start(&options, &variables)
         });
-        // Each takes up the run at another moment than the last time.
+        // Each start resumes the runs at different moments.
         let mut ranks: Vec<Rank> = ranks.collect();
         let found: Vec<String> = ranks.iter().map(|rank| rank.id.clone()).collect();
         if start > 0 {
@@ -143,9 +148,9 @@ fn each_rank_of_mpirun_in_a_batch_script_takes_its_own_journal_again() {
     assert_eq!((&opening["job"], &opening["ranks"]), (&serde_json::json!("SLURM job 4711"), &Value::Null));
 }
 
-/// Names as a folder has them where another version or `log_dir=` alone made them.
+/// The name was made by another version, or by `log_dir=` alone.
 #[test]
-fn a_journal_of_an_older_name_is_found_by_its_name_and_rank() {
+fn journal_with_an_older_file_name_is_found_by_name_and_rank() {
     let folder = Folder::new("older");
     let options = |resume: &str| format!("sim_cpu=A:50 job=off name=x log_dir={} {resume}", folder.shown());
     let mut first = Rank::start(&options(""), &[("PMI_RANK", "3")]);
@@ -157,14 +162,14 @@ fn a_journal_of_an_older_name_is_found_by_its_name_and_rank() {
     assert!(other.done == 0.0 && other.id != id);
     other.end();
     let same = Rank::start(&options(&resume), &[("PMI_RANK", "3")]);
-    assert_eq!(same.id, id, "{}", same.said);
+    assert_eq!(same.id, id, "{}", same.messages);
     same.end();
     assert_eq!(folder.files(".jsonl").len(), 2);
 }
 
-/// A requeued task of an array has the name of the others, and its own job.
+/// A requeued task of an array has the same run name as the others, but its own job.
 #[test]
-fn a_job_takes_its_own_run_before_those_of_others() {
+fn job_resumes_its_own_run_before_those_of_others() {
     let folder = Folder::new("array");
     let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
     let jobs: Vec<String> = (100..112).map(|job| job.to_string()).collect();
@@ -181,7 +186,7 @@ fn a_job_takes_its_own_run_before_those_of_others() {
     second.into_iter().for_each(Rank::end);
 }
 
-/// Calls until its run was taken up that concern a folder or a file in it.
+/// The system calls on a folder and its files until the run was resumed.
 fn calls_on(folder: &Path, trace: &Path) -> Vec<String> {
     let text = fs::read_to_string(trace).unwrap();
     let (calls, _) = text.split_once("\\nstate ").unwrap_or((&text, ""));
@@ -189,7 +194,7 @@ fn calls_on(folder: &Path, trace: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_rank_finds_its_journal_among_ten_thousand_by_few_calls() {
+fn rank_finds_its_journal_among_ten_thousand_with_few_calls() {
     const MOST: usize = 50;
     if !Command::new("strace").args(["-f", "true"]).output().is_ok_and(|output| output.status.success()) {
         return crate::retry::say("skipped: strace cannot run here");
@@ -218,9 +223,10 @@ fn a_rank_finds_its_journal_among_ten_thousand_by_few_calls() {
     assert!(calls.len() < MOST, "{}", calls.join("\n"));
 }
 
-/// A rank that counts nothing keeps its journal only, which counts as a run; once it counts it keeps the others.
+/// A rank that counts nothing writes its journal only, which counts as a run. Once it counts, it writes the
+/// other files.
 #[test]
-fn a_rank_keeps_few_files_until_it_counts() {
+fn rank_writes_only_its_journal_until_it_counts() {
     let folder = Folder::new("few");
     let options = format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
     let start = |rank: &str| {
@@ -234,7 +240,7 @@ fn a_rank_keeps_few_files_until_it_counts() {
     let files_of = |rank: &str| folder.files("").iter().filter(|path| path.to_string_lossy().contains(rank)).count();
     third.end();
     assert_eq!((files_of("_r1"), files_of("_r2")), (1, 1), "{:?}", folder.files(""));
-    // It has what the first counted.
+    // The second rank takes over what the first counted.
     first.end();
     let mut epochs = 20;
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -254,9 +260,9 @@ fn a_rank_keeps_few_files_until_it_counts() {
     assert_eq!(files_of("_r0"), 5);
 }
 
-/// Each name made or replaced in a folder changes the time of its last change.
+/// A file that is created or renamed changes the folder's time of change.
 #[test]
-fn a_steady_rank_that_counts_nothing_makes_and_renames_no_file() {
+fn rank_that_counts_nothing_creates_and_renames_no_file() {
     let (folder, other) = (Folder::new("steady"), Folder::new("counting"));
     let options = |folder: &Folder| format!("sim_cpu=A:50 name=x log_dir={0} resume={0}", folder.shown());
     let start =

@@ -1,4 +1,4 @@
-//! Which of several runs in a folder `resume=FOLDER` takes, and which name a new one gets.
+//! The run that `resume=FOLDER` takes among several, and the file name of a new run.
 
 use crate::rank_child::{Rank, shimmed, without_locks};
 use crate::run_files::Folder;
@@ -14,7 +14,7 @@ fn resuming(folder: &Folder, more: &str) -> String {
     options(folder, &format!("resume={} {more}", folder.shown()))
 }
 
-/// A run that was killed; its identifier.
+/// Starts a run and kills it. Returns its identifier.
 fn killed(options: &str) -> String {
     let mut rank = Rank::start(options, &[]);
     rank.work(2);
@@ -23,7 +23,7 @@ fn killed(options: &str) -> String {
     id
 }
 
-/// The journal of a run named x that is over, in a folder of its own.
+/// The journal of a finished run with the name x, in a folder of its own.
 fn finished(name: &str) -> (Folder, PathBuf) {
     let folder = Folder::new(name);
     let mut rank = Rank::start(&options(&folder, "name=x"), &[]);
@@ -35,7 +35,7 @@ fn finished(name: &str) -> (Folder, PathBuf) {
 
 fn check_found(options: &str, id: &str) {
     let rank = Rank::start(options, &[]);
-    assert!(rank.id == id && rank.done >= 1.0, "{}", rank.said);
+    assert!(rank.id == id && rank.done >= 1.0, "{}", rank.messages);
     rank.end();
 }
 
@@ -43,9 +43,9 @@ fn make_old(file: &Path) {
     fs::File::open(file).unwrap().set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
 }
 
-/// Tasks of an array of which one was killed: it is submitted again when the others have ended.
+/// One task of an array was killed. It is submitted again when the others have ended.
 #[test]
-fn a_killed_run_is_found_behind_many_that_are_over() {
+fn killed_run_is_found_behind_many_finished_runs() {
     let folder = Folder::new("behind");
     let id = killed(&resuming(&folder, "name=x"));
     let (_other, over) = finished("over-behind");
@@ -54,7 +54,7 @@ fn a_killed_run_is_found_behind_many_that_are_over() {
 }
 
 #[test]
-fn a_run_of_an_older_name_is_found_behind_one_that_is_over() {
+fn run_with_an_older_file_name_is_found_behind_a_finished_run() {
     let folder = Folder::new("older-behind");
     let id = killed(&options(&folder, "name=x"));
     let (_other, over) = finished("over-older");
@@ -63,7 +63,7 @@ fn a_run_of_an_older_name_is_found_behind_one_that_is_over() {
 }
 
 #[test]
-fn a_run_behind_a_gap_of_the_numbers_is_the_newest() {
+fn run_behind_a_gap_in_the_numbers_is_the_newest() {
     let folder = Folder::new("gap");
     let old = killed(&resuming(&folder, "name=x"));
     let moved = folder.0.join("moved");
@@ -77,28 +77,28 @@ fn a_run_behind_a_gap_of_the_numbers_is_the_newest() {
 }
 
 #[test]
-fn a_run_is_found_by_its_name_whatever_its_files_are_called() {
+fn run_is_found_by_its_name_under_any_file_name() {
     let folder = Folder::new("called");
     let first = killed(&resuming(&folder, "name=x log_prefix=job_1"));
     let unnamed = killed(&options(&folder, "log_prefix=job_1"));
     let rank = Rank::start(&resuming(&folder, "name=x log_prefix=job_2"), &[("PMI_RANK", "3")]);
-    assert!(rank.done == 0.0 && rank.id != first, "{}", rank.said);
+    assert!(rank.done == 0.0 && rank.id != first, "{}", rank.messages);
     rank.end();
-    // Runs without a name have only their files' names to differ by.
+    // Runs without a name are recognised by their file names only.
     let other = Rank::start(&resuming(&folder, "log_prefix=job_2"), &[]);
-    assert!(other.id != unnamed, "{}", other.said);
+    assert!(other.id != unnamed, "{}", other.messages);
     other.end();
     fs::copy(folder.0.join("job_1.jsonl"), folder.0.join("copy.jsonl")).unwrap();
     make_old(&folder.0.join("copy.jsonl"));
     check_found(&resuming(&folder, "name=x log_prefix=job_2"), &first);
-    // It is over now, and its copy is no other run.
+    // The run is over now, and its copy is not another run.
     let new = Rank::start(&resuming(&folder, "name=x log_prefix=job_1"), &[]);
-    assert!(new.done == 0.0 && new.id != first, "{}", new.said);
+    assert!(new.done == 0.0 && new.id != first, "{}", new.messages);
     new.kill();
 }
 
 #[test]
-fn a_new_run_takes_no_name_of_which_another_run_has_left_a_file() {
+fn new_run_takes_no_name_that_has_files_of_another_run() {
     let folder = Folder::new("left");
     let left = ["x.json", "x-2_carbontracker.log"];
     left.iter().for_each(|name| fs::write(folder.0.join(name), "mine").unwrap());
@@ -109,9 +109,9 @@ fn a_new_run_takes_no_name_of_which_another_run_has_left_a_file() {
     assert_eq!(folder.journal(), folder.0.join("x-3.jsonl"));
 }
 
-/// Many processes that start at the same moment compute the same name.
+/// Many processes start at the same moment and compute the same name.
 #[test]
-fn a_run_that_loses_many_names_has_its_own_journal_and_report() {
+fn run_that_loses_many_names_has_its_own_journal_and_report() {
     let Some((_all, folder, shim)) = shimmed("lost", "taken") else { return };
     let mut rank = Rank::start(&resuming(&folder, "name=x"), &[("LD_PRELOAD", &shim)]);
     rank.work(2);
@@ -123,9 +123,9 @@ fn a_run_that_loses_many_names_has_its_own_journal_and_report() {
     assert_eq!(folder.files(".json"), [folder.0.join("x-21.json")]);
 }
 
-/// A process was killed as it took the run up, a moment ago.
+/// A process was killed a moment ago while it resumed the run.
 #[test]
-fn a_run_that_another_takes_up_is_reported() {
+fn run_that_another_process_resumes_is_reported() {
     let Some((_all, folder, shim)) = without_locks("turn") else { return };
     let here = [("LD_PRELOAD", shim.as_str())];
     let mut first = Rank::start(&resuming(&folder, "name=x"), &here);
@@ -135,14 +135,14 @@ fn a_run_that_another_takes_up_is_reported() {
     fs::write(folder.0.join(".x.jsonl.1.taken"), "").unwrap();
     let second = Rank::start(&resuming(&folder, "name=x"), &here);
     assert!(
-        second.id != id && second.said.contains("x.jsonl: another process has just taken it up"),
+        second.id != id && second.messages.contains("x.jsonl: another process has just resumed it"),
         "{}",
-        second.said
+        second.messages
     );
     second.kill();
     let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
-    assert!(is_there(&folder.0.join(".x.jsonl.1.taken")), "it may be in its turn");
-    // Where locks show who writes, it is not needed.
+    assert!(is_there(&folder.0.join(".x.jsonl.1.taken")), "its process may still have the turn");
+    // If locks are shared, the file is not needed.
     make_old(&folder.0.join(".x.jsonl.1.taken"));
     fs::remove_file(folder.0.join("x-2.jsonl")).unwrap();
     check_found(&resuming(&folder, "name=x"), &id);

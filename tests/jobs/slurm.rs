@@ -1,5 +1,5 @@
-//! Jobs of a real Slurm of two nodes on this machine: each node's energy is counted once, whatever starts its processes,
-//! and a job that is queued again goes on. Each node has counters of its own.
+//! Jobs of a real Slurm with two nodes on this machine. The energy of each node is counted once with each launcher, and
+//! a requeued job is resumed. Each node has its own counters.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::is_root;
@@ -16,12 +16,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What each node's processors draw, W.
+/// Power of each node's processors, W.
 const WATTS: [f64; 2] = [100.0, 300.0];
 const PATIENCE: Duration = Duration::from_secs(60);
 const MPIRUN: &str = "mpirun.openmpi --allow-run-as-root --oversubscribe --bind-to none -q";
 
-/// A running Slurm; stopped at the end, also where the test fails.
+/// A running Slurm. It is stopped at the end, also if the test fails.
 struct Cluster {
     folder: Folder,
     helper: Child,
@@ -29,7 +29,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// None where it cannot run here; that is said.
+    /// Starts Slurm. None: it cannot run here, and the output has the reason.
     fn start() -> Option<Cluster> {
         if !have(&["slurmctld", "slurmd", "srun", "munged"])
             || !crate::job_processes::can(is_root(), "only root starts the daemons of Slurm")
@@ -44,12 +44,12 @@ impl Cluster {
         BufReader::new(helper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let cluster = Cluster { folder, helper, born: now() };
         assert_eq!(line, "ready\n", "no Slurm: see the logs in {}", cluster.folder.path().display());
-        cluster.lay_nodes();
+        cluster.write_nodes();
         Some(cluster)
     }
 
-    /// Each node's /sys, and what a process goes through to find its node's and its part.
-    fn lay_nodes(&self) {
+    /// Writes the /sys of each node, and the script that gives a process its node and its part.
+    fn write_nodes(&self) {
         for node in 0..WATTS.len() {
             let zone = self.path(&format!("node-{node}/sys/class/powercap/intel-rapl:0"));
             std::fs::create_dir_all(&zone).unwrap();
@@ -78,7 +78,7 @@ impl Cluster {
         self.folder.give(parts, Start::Own, &json!({"born": self.born, "watts": WATTS}));
     }
 
-    /// A command of Slurm's, as a user has it who is in no job.
+    /// A command of Slurm in an environment without a job.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", &PATIENCE.as_secs().to_string(), program]).env_clear();
@@ -87,7 +87,7 @@ impl Cluster {
         command
     }
 
-    /// Runs a batch script to its end, as `sbatch` with these arguments does; `$P` is a process's program.
+    /// Runs a batch script to its end with `sbatch` and these arguments. `$P` is the program of a process.
     fn batch(&self, arguments: &[&str], script: &str) -> Vec<Record> {
         let mut command = self.command("sbatch");
         command.arg("--wait").args(arguments).arg(self.script(script));
@@ -105,17 +105,17 @@ impl Cluster {
 
     fn ran(&self, mut command: Command) -> String {
         let output = command.output().unwrap();
-        let said = std::fs::read_to_string(self.path("output")).unwrap_or_default();
-        assert!(output.status.success(), "{command:?}: {output:?}\n{said}");
+        let printed = std::fs::read_to_string(self.path("output")).unwrap_or_default();
+        assert!(output.status.success(), "{command:?}: {output:?}\n{printed}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Waits until it is so.
+    /// Waits until a condition is true.
     fn until(&self, what: &str, is_so: impl Fn() -> bool) {
         let begin = Instant::now();
         while !is_so() {
-            let said = || std::fs::read_to_string(self.path("output")).unwrap_or_default();
-            assert!(begin.elapsed() < PATIENCE, "{what}: {}", said());
+            let printed = || std::fs::read_to_string(self.path("output")).unwrap_or_default();
+            assert!(begin.elapsed() < PATIENCE, "{what}: {}", printed());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -123,12 +123,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.helper.stdin.take()); // which ends it
+        drop(self.helper.stdin.take()); // the end of its input ends the script
         let _ = self.helper.wait();
     }
 }
 
-/// Three that nobody listens at.
+/// Three free ports.
 fn free_ports() -> [u16; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
@@ -139,7 +139,7 @@ fn four() -> Vec<Part> {
     (0..4).map(|rank| part(0, 1500 + 150 * rank)).collect()
 }
 
-/// What the nodes used in the union of their processes' epochs.
+/// Energy of the nodes in the union of their processes' epochs.
 fn used(records: &[Record]) -> Truth {
     let of_node = |(node, watts)| union(records.iter().filter(|record: &&Record| record.node == node as u64), watts);
     WATTS.into_iter().enumerate().map(of_node).reduce(Truth::plus).unwrap()
@@ -151,7 +151,7 @@ fn assert_once(records: &[Record], truth: Truth, what: &str) {
     truth.check(sum, 0, &format!("{what}: {each:?}")).unwrap_or_else(|wrong| panic!("{}", wrong.text));
 }
 
-/// All are of one job, and so many ranks that number themselves from 0.
+/// Checks that all records are of one job with this number of ranks, numbered from 0.
 fn assert_ranks(records: &[Record], ranks: u64, what: &str) {
     let values =
         |name: &str| -> Vec<&serde_json::Value> { records.iter().map(|record| &record.report["run"][name]).collect() };
@@ -176,7 +176,7 @@ fn srun_counts_each_node_once() {
     assert_once(&records, used(&records), "srun");
 }
 
-/// mpirun hands the script's own variables on, by which all ranks were the first.
+/// mpirun passes the script's variables on. By these, all ranks would be the first.
 #[test]
 fn mpirun_in_a_batch_script_counts_each_node_once() {
     if !have(&["mpirun.openmpi"]) {
@@ -203,9 +203,9 @@ fn steps_of_one_job_count_once() {
     assert_once(&records, used(&records), "two steps of two");
 }
 
-/// Its components have job numbers of their own; here they share a machine.
+/// The components have their own job numbers. Here they share a machine.
 #[test]
-fn the_components_of_a_heterogeneous_job_count_once() {
+fn components_of_a_heterogeneous_job_count_once() {
     let Some(cluster) = Cluster::start() else { return };
     cluster.give(&four());
     let arguments = ["-n2", ":", "-n2"];
@@ -217,9 +217,9 @@ fn the_components_of_a_heterogeneous_job_count_once() {
 }
 
 #[test]
-fn a_job_that_is_queued_again_goes_on_with_each_ranks_own_journal() {
+fn requeued_job_resumes_each_ranks_own_journal() {
     let Some(cluster) = Cluster::start() else { return };
-    // Each rank has an own length of its epochs, by which its journal is known.
+    // The epochs of each rank have another length, which identifies its journal.
     let parts = |to: u64| -> Vec<Part> { (0..4).map(|rank| Part { epoch: 100 + 70 * rank, ..part(0, to) }).collect() };
     cluster.give(&parts(60_000));
     let mut command = cluster.command("sbatch");
@@ -247,7 +247,7 @@ fn a_job_that_is_queued_again_goes_on_with_each_ranks_own_journal() {
     let first = cluster.folder.records();
     cluster.give(&parts(1000));
     cluster.until("the second start", || {
-        // Slurm lets a job wait that was queued again, and says from when on once its first start is cleaned up.
+        // Slurm delays a requeued job, and sets its start time once the first start is cleaned up.
         if state() == "PENDING" {
             let mut at_once = cluster.command("scontrol");
             let _ = at_once.args(["update", &format!("job={job}"), "starttime=now"]).output();
@@ -267,6 +267,6 @@ fn a_job_that_is_queued_again_goes_on_with_each_ranks_own_journal() {
     assert_ranks(&finished, 4, "queued again");
     let sum: f64 = finished.iter().map(Record::joules).sum();
     let truth = [&first[..], &finished[..]].map(used).into_iter().reduce(Truth::plus).unwrap();
-    // What was used after a journal's last line is lost with the process: a second of each node at most.
+    // A kill loses the energy after a journal's last line: a second of each node at most.
     assert!(sum < truth.most * 1.01 && sum > truth.least - WATTS.iter().sum::<f64>() * 1.1, "{sum} J of {truth:?}");
 }

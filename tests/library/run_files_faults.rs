@@ -102,7 +102,7 @@ fn a_torn_line_is_skipped_and_the_next_line_is_whole() {
     assert_eq!(number(&said, "/run/epochs_done"), 4.0);
     check_sums(&said);
     let told = run_files::read(&journal).unwrap();
-    assert!(told.notes.len() == 1 && told.notes[0].contains("none of a journal's"), "{:?}", told.notes);
+    assert!(told.notes.len() == 1 && told.notes[0].contains("is not a journal line"), "{:?}", told.notes);
     assert_eq!(number(&told.report, "/usage/energy_j"), number(&said, "/usage/energy_j"));
 }
 
@@ -165,7 +165,7 @@ fn a_folder_that_cannot_be_written_is_reported_with_a_fix() {
 fn names_with_slashes_stay_in_the_folder() {
     let folder = Folder::new("slashes");
     let tracker = make(&format!("{SIM} name='../../etc/x y' log_dir={}", folder.shown()));
-    assert!(messages(&tracker).iter().any(|message| message.contains("cannot stand in a file's name")));
+    assert!(messages(&tracker).iter().any(|message| message.contains("is no valid file name")));
     epochs(&tracker, 1, SHORT);
     assert!(tracker.report("json").unwrap().contains("\"../../etc/x y\""), "the label is as it was given");
     tracker.destroy();

@@ -1,12 +1,15 @@
-//! Who counts a device: of a job's processes on one node, one at a time. All of them read it; what one of them counts is in
-//! its report, and in nobody else's. `record.rs` is what they have in common, `word.rs` how an owner stands in it, and
-//! `policy.rs` says who is to own a device. `seat.rs` finds the record for this process, and this
-//! file puts all of it to work for one tracker.
+//! Leases of devices. Of a job's processes on one node, one at a time counts a device. All of them read it, but its
+//! energy is in the report of its owner only.
 //!
-//! An owner counts from where its turn began. Whenever it ends an epoch it settles up to there. Another may take the device
-//! over from what is settled on: from one that ended, that stands idle, or that was killed, and then from what its journal
-//! holds. Each change is one compare-and-swap. Where the owner's settling and another's taking meet, one of the two fails and
-//! looks again. So the turns of all processes follow one another without gap or overlap.
+//! - `record.rs`: the record in shared memory. `word.rs`: an owner as one number of it.
+//! - `policy.rs`: decides whether a process takes a device. `party.rs`: a process that reads and changes the record.
+//! - `seat.rs`: finds the record for this process. This file has the leases of one tracker.
+//!
+//! An owner counts from the begin of its turn. At each end of an epoch it settles the time up to there. Another process
+//! takes the device over from the settled instant on, if the owner has ended or is idle. If the owner was killed, it
+//! takes the device over from the end of the owner's journal on. Each change is one compare-and-swap. If two processes
+//! change the owner at once, one of them fails and tries again. So the turns of all processes follow each other without
+//! gap or overlap.
 
 mod party;
 mod policy;
@@ -25,52 +28,57 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// How a claim stands.
+/// The state of a lease for this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LeaseState {
     /// This process counts the device.
     pub is_ours: bool,
-    /// Nobody counts it here: the processes of the job have no record in common.
+    /// This process does not count it, because the job's processes have no common record.
     pub is_apart: bool,
-    /// The other process that counts it, if any; 0: its number is not known here.
+    /// The other process that counts it. 0: its number is not known here. None: there is none.
     pub holder: Option<u32>,
-    /// Up to here reports of others cover it; None: they do not.
+    /// Reports of other processes have its energy up to here. None: they have none.
     pub reported_until: Option<MonoNs>,
-    /// This process counted it up to here, ns, until this look.
+    /// This process counted it up to here and has lost it since the last poll.
     pub lost_at: Option<MonoNs>,
-    /// This process took it at this look and lost it at once: it counts it from here to there, ns.
+    /// This process took it in this poll and lost it at once. It counts it from the first to the second instant.
     pub passed: Option<(MonoNs, MonoNs)>,
 }
 
 impl LeaseState {
-    /// Another process counts the device, or none.
+    /// Whether this process does not count the device: another process does, or the processes have no record.
     pub fn is_elsewhere(&self) -> bool {
         !self.is_ours && (self.holder.is_some() || self.is_apart)
     }
 
-    /// The other process that counts the device; None: there is none, or its number is unknown here.
+    /// The other process that counts the device. None: there is none, or its number is unknown here.
     pub fn process(&self) -> Option<u32> {
         self.holder.filter(|&holder| holder > 0)
     }
 }
 
-/// What this tracker claims to count.
+/// The leases of one tracker.
 pub struct LeaseManager {
     common: Common,
-    /// By device; a claim's place is its number in the books.
-    claims: Vec<DeviceLease>,
-    teller: Teller,
+    /// One for each device. The index is the number of the lease in the run's state.
+    leases: Vec<DeviceLease>,
+    progress: JournalProgress,
 }
 
-/// What the processes of a job share.
+/// What the processes of the job share.
 enum Common {
-    /// There is no job, or this process is all of it: it counts everything.
+    /// Nothing: there is no job, or this process is its only one. It counts everything.
     Alone,
-    /// A record.
+    /// A record in shared memory.
     Joined(Job, Arc<Seat>),
-    /// No record can be had: the first process of the node counts, where its launcher says which that is. What is to be
-    /// said of it, once there is a device to share.
-    Apart(Job, bool, Option<String>),
+    /// A job, but no record. If the launcher numbers the ranks of a node, the first one counts.
+    Apart {
+        job: Job,
+        /// This process counts.
+        counts: bool,
+        /// The message for the user, until it is sent.
+        message: Option<String>,
+    },
 }
 
 impl Common {
@@ -79,27 +87,28 @@ impl Common {
             Ok(seat) => Common::Joined(job, seat),
             Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
             Err(error) => {
-                let why = cannot_agree(&job, &error, rank.local);
-                Common::Apart(job, rank.local == Some(0), Some(why))
+                let message = Some(cannot_agree(&job, &error, rank.local));
+                Common::Apart { job, counts: rank.local == Some(0), message }
             }
         }
     }
 }
 
-/// A device that one process of the job counts.
+/// The lease of a device that one process of the job counts.
 struct DeviceLease {
     device: String,
-    /// Our part in it; None: the record has no room for it.
+    /// This process's turn. None: the record has no room for the device.
     turn: Option<PartyTurn>,
 }
 
-/// Notes up to when, ns, a tracker's journal holds what it counts: at once, for a kill may come at any time.
+/// Publishes how far a tracker's journal reaches. The journal's thread does it after each write, because a kill may
+/// come at any time.
 #[derive(Clone, Default)]
-pub struct Teller(Arc<Mutex<Option<Arc<Seat>>>>);
+pub struct JournalProgress(Arc<Mutex<Option<Arc<Seat>>>>);
 
-impl Teller {
-    /// The journal holds this much by now.
-    pub fn tell(&self, to: MonoNs) {
+impl JournalProgress {
+    /// Notes that the journal has all energy up to here.
+    pub fn note(&self, to: MonoNs) {
         if let Some(seat) = &*self.seat() {
             seat.journal(to);
         }
@@ -110,89 +119,89 @@ impl Teller {
     }
 }
 
-/// The run, as a look needs it.
+/// The state of the run that a poll of the leases needs.
 #[derive(Clone, Copy, Debug)]
 pub struct LeasePoll {
-    /// Now, ns.
+    /// Now.
     pub now: MonoNs,
-    /// The newest end of an epoch that is about to be entered into the books, or was; ns.
+    /// The newest end of an epoch that is in the run's state, or is about to be entered; ns.
     pub ended: Option<MonoNs>,
-    /// A report is asked for, or the run is about to end.
+    /// A report is requested, or the run is about to end.
     pub is_asked: bool,
-    /// Since when, ns, the device that it is about has been read; None: it was not yet.
+    /// When the device was read first. None: it was not read yet.
     pub read_since: Option<MonoNs>,
 }
 
 impl LeaseManager {
-    /// For the process of this rank, which takes a seat in the job's record. Without a job nothing is claimed: this process
-    /// counts all by itself.
+    /// Takes a seat in the job's record for the process of this rank. Without a job there are no leases, and this
+    /// process counts all devices.
     pub fn new(job: Option<Job>, rank: Rank, sysroot: &Path) -> LeaseManager {
         let common = job.map_or(Common::Alone, |job| Common::of(job, rank, sysroot));
         let seat = if let Common::Joined(_, seat) = &common { Some(Arc::clone(seat)) } else { None };
-        LeaseManager { common, claims: Vec::new(), teller: Teller(Arc::new(Mutex::new(seat))) }
+        LeaseManager { common, leases: Vec::new(), progress: JournalProgress(Arc::new(Mutex::new(seat))) }
     }
 
-    /// The number of the claim on a channel's device; None where only this process counts it. Where the processes of the job
-    /// cannot find each other, `say` hears it.
-    pub fn claim(&mut self, channel: &Channel, say: impl FnMut(String)) -> Option<usize> {
+    /// The number of the lease of a channel's device. None: no other process can count it. If the job's processes have
+    /// no record, the first call sends a message to `notify`.
+    pub fn claim(&mut self, channel: &Channel, notify: impl FnMut(String)) -> Option<usize> {
         let job = self.job()?;
         let device = device(channel, job)?;
-        if let Some(place) = self.claims.iter().position(|claim| claim.device == device) {
+        if let Some(place) = self.leases.iter().position(|lease| lease.device == device) {
             return Some(place);
         }
-        if let Common::Apart(_, _, why) = &mut self.common {
-            why.take().into_iter().for_each(say);
+        if let Common::Apart { message, .. } = &mut self.common {
+            message.take().into_iter().for_each(notify);
         }
         let hash = os::stable_hash(device.bytes()).max(1);
         let turn = match &self.common {
             Common::Joined(_, seat) => seat.device(hash).map(PartyTurn::new),
             _ => None,
         };
-        self.claims.push(DeviceLease { device, turn });
-        Some(self.claims.len() - 1)
+        self.leases.push(DeviceLease { device, turn });
+        Some(self.leases.len() - 1)
     }
 
-    /// What a claim is of, and the same in words with the job.
-    pub fn named(&self, claim: usize) -> Option<(String, String)> {
-        let (device, words) = (&self.claims.get(claim)?.device, &self.job()?.words);
+    /// The device of a lease, and a text with the device and the job for messages.
+    pub fn named(&self, lease: usize) -> Option<(String, String)> {
+        let (device, words) = (&self.leases.get(lease)?.device, &self.job()?.words);
         Some((device.clone(), format!("{device} for the ranks of this job on this node ({words})")))
     }
 
     fn job(&self) -> Option<&Job> {
         match &self.common {
             Common::Alone => None,
-            Common::Joined(job, _) | Common::Apart(job, ..) => Some(job),
+            Common::Joined(job, _) | Common::Apart { job, .. } => Some(job),
         }
     }
 
-    /// How every claim stands now; since when each has been read, ns. A device that nobody counts is taken where this process
-    /// is in an epoch, or has an end that no report covers.
-    pub fn look(&mut self, look: LeasePoll, read_since: &[Option<MonoNs>]) -> Vec<LeaseState> {
+    /// The current state of each lease. `read_since` has the first reading of each. A device without an owner is taken
+    /// if this process is in an epoch, or has ended an epoch that no report covers.
+    pub fn poll(&mut self, poll: LeasePoll, read_since: &[Option<MonoNs>]) -> Vec<LeaseState> {
         match &self.common {
             Common::Joined(_, seat) => {
-                seat.beat(look.now, read_since.iter().flatten().max().copied());
+                seat.beat(poll.now, read_since.iter().flatten().max().copied());
                 let apart = LeaseState { is_apart: true, ..LeaseState::default() };
                 let read_since = read_since.iter().copied().chain(std::iter::repeat(None));
-                let claims = self.claims.iter_mut().zip(read_since);
-                let stand = |(claim, read_since): (&mut DeviceLease, Option<MonoNs>)| {
-                    claim.turn.as_mut().map_or(apart, |turn| seat.look(turn, LeasePoll { read_since, ..look }))
+                let leases = self.leases.iter_mut().zip(read_since);
+                let state_of = |(lease, read_since): (&mut DeviceLease, Option<MonoNs>)| {
+                    lease.turn.as_mut().map_or(apart, |turn| seat.poll(turn, LeasePoll { read_since, ..poll }))
                 };
-                claims.map(stand).collect()
+                leases.map(state_of).collect()
             }
-            Common::Apart(_, counts, _) => {
-                let standing = LeaseState { is_ours: *counts, is_apart: !counts, ..LeaseState::default() };
-                self.claims.iter().map(|_| standing).collect()
+            Common::Apart { counts, .. } => {
+                let state = LeaseState { is_ours: *counts, is_apart: !counts, ..LeaseState::default() };
+                vec![state; self.leases.len()]
             }
             _ => Vec::new(),
         }
     }
 
-    /// Whether other processes may count what this one claims.
+    /// Whether other processes may count a device of this tracker.
     pub fn is_shared(&self) -> bool {
-        matches!(self.common, Common::Joined(..)) && !self.claims.is_empty()
+        matches!(self.common, Common::Joined(..)) && !self.leases.is_empty()
     }
 
-    /// Where the application notes that an epoch begins or ends; None: nobody reads it.
+    /// The value that the application's thread uses to note epochs. None: no other process reads it.
     pub fn state(&self) -> Option<EpochState> {
         match &self.common {
             Common::Joined(_, seat) => Some(EpochState(Arc::clone(seat))),
@@ -200,81 +209,80 @@ impl LeaseManager {
         }
     }
 
-    /// For whoever writes the journal.
-    pub fn teller(&self) -> Teller {
-        self.teller.clone()
+    /// The value that the journal's thread uses to publish its progress.
+    pub fn journal_progress(&self) -> JournalProgress {
+        self.progress.clone()
     }
 
-    /// Notes how much energy, J, this run has used so far, and returns what is known of the job on this node.
+    /// Notes the energy of this run so far, J, and returns the totals of the job on this node. None: no device
+    /// is shared.
     pub fn on_node(&self, joules: Option<f64>, now: MonoNs) -> Option<OnNode> {
         match &self.common {
-            _ if self.claims.is_empty() => None,
+            _ if self.leases.is_empty() => None,
             Common::Joined(_, seat) => Some(seat.on_node(joules, now)),
-            Common::Apart(..) => Some(OnNode { record: None, processes: 1, energy_j: None }),
+            Common::Apart { .. } => Some(OnNode { record: None, processes: 1, energy_j: None }),
             _ => None,
         }
     }
 
-    /// Lets others count from here on.
-    pub fn give_up(&mut self) {
-        self.claims.clear();
-        *self.teller.seat() = None;
+    /// Releases all leases. Other processes may count the devices from now on.
+    pub fn release(&mut self) {
+        self.leases.clear();
+        *self.progress.seat() = None;
         if let Common::Joined(_, seat) = std::mem::replace(&mut self.common, Common::Alone) {
-            seat.leave();
+            seat.release();
         }
     }
 }
 
 impl Drop for LeaseManager {
     fn drop(&mut self) {
-        self.give_up();
+        self.release();
     }
 }
 
-/// What is known of the job on this node.
+/// The totals of the job on this node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OnNode {
-    /// The number of the record in which its processes agree; None: they have none.
+    /// A number that identifies the job's record on this node. None: there is no record.
     pub record: Option<u32>,
-    /// How many live, this one included.
+    /// Number of living processes, with this one.
     pub processes: u64,
-    /// The energy, J, that they and those that ended have used.
+    /// Energy of the living and the ended processes, J. None: unknown.
     pub energy_j: Option<f64>,
 }
 
-/// Where the application's thread notes that an epoch begins or ends.
+/// The application's thread notes the begin and end of epochs here.
 pub struct EpochState(Arc<Seat>);
 
 impl EpochState {
-    /// An epoch began at this time, ns.
+    /// Notes that an epoch began at this time.
     pub fn begin(&self, at: MonoNs) {
         self.0.note(MemberState::Open(at));
     }
 
-    /// The open one ended then, or was dropped; None: no epoch has ended.
+    /// Notes that the open epoch ended or was cancelled. `at` is the newest end of an epoch. None: no epoch has ended.
     pub fn end(&self, at: Option<MonoNs>) {
         self.0.note(MemberState::Ended(at));
     }
 }
 
-/// What to say where no record can be had.
+/// The message for a job whose processes have no record.
 fn cannot_agree(job: &Job, error: &io::Error, local: Option<u64>) -> String {
-    let who = match local {
-        Some(0) => "this rank counts all of the node, as the first on it by its launcher",
-        Some(_) => "the first rank of the node counts all of it, by its launcher, and this rank nothing",
-        None => {
-            "this rank counts none of the node, or each joule would be in many reports. Count on one rank by job=off"
-        }
+    let result = match local {
+        Some(0) => "this rank counts the whole node, because it is the first rank here",
+        Some(_) => "the first rank of the node counts all devices, and this rank counts none",
+        None => "this rank counts no device here, so that no energy is counted twice. Use job=off on one rank to count",
     };
     format!(
-        "the ranks of {} on this node cannot agree who counts what: no System V shared memory ({error}): {who}. Cure: allow shared memory (ipcs -l shows its limits)",
+        "the ranks of {} on this node cannot agree which rank counts a device: no System V shared memory ({error}). So {result}. Fix: allow shared memory (ipcs -l shows its limits)",
         job.words
     )
 }
 
-/// What is claimed together: the node's processors, its memory, its whole, and each GPU. None: nobody else counts it. An
-/// estimate is of the processors that its id names. A simulated GPU is each process's own; a simulated processor is the
-/// node's where the job is certain.
+/// The name of the device that is leased for a channel: the node's processors, its memory, the node, or a GPU. An
+/// estimate is leased by the processors in its id. None: no other process can count it. This holds for a simulated GPU,
+/// and for a simulated processor if the job is inferred.
 fn device(channel: &Channel, job: &Job) -> Option<String> {
     match (channel.kind, channel.method) {
         (DeviceKind::Gpu, _) => (!channel.simulated).then(|| format!("GPU {}", channel.id)),

@@ -1,74 +1,75 @@
-//! Who of a job's processes is to count a device. Pure.
+//! Decides whether a process takes a device. Pure.
 
 use super::record::{Member, MemberState};
 use crate::clock::MonoNs;
 
-/// A process without an open epoch lends what another in one wants after so long, ns.
-const IDLE_NS: u64 = 1_000_000_000;
-/// The lowest rank takes a device back from another that has counted for so long, ns.
-const FIRST_CALL_NS: u64 = 100_000_000;
-/// What is not worth a change of owner, ns.
-const LITTLE_NS: u64 = 1_000_000;
-/// Processes that began to read within so short a time, ns, know the same.
-const TOGETHER_NS: u64 = 20_000_000;
+/// An owner without an open epoch loses the device to a process in an epoch after this time, ns.
+const MAX_IDLE_NS: u64 = 1_000_000_000;
+/// A lower rank takes the device from a higher rank only if that would lose less than this time, ns, at a kill.
+const MAX_UNSETTLED_NS: u64 = 100_000_000;
+/// A shorter time that is not settled does not justify a change of owner, ns.
+const MIN_GAIN_NS: u64 = 1_000_000;
+/// Processes whose first readings are within this time count as equal, ns.
+const SAME_START_NS: u64 = 20_000_000;
 
-/// Who owns a device now.
+/// The current owner of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LeaseHolder {
-    /// Nobody; up to here, ns, all is settled.
-    Nobody(MonoNs),
-    /// A process that was killed; up to here, ns, reports and its journal hold what was used.
+    /// There is none. The time up to here is settled.
+    Vacant(MonoNs),
+    /// A process that was killed. Reports and its journal have the energy up to here.
     Dead(MonoNs),
-    /// A process that lives: from when, ns, it has counted, and up to when its reports will hold it.
+    /// A living process. It has counted from the first instant on and has settled the time up to the second.
     Living(Member, MonoNs, MonoNs),
 }
 
-/// The process that asks.
+/// The process that may take the device.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequester {
     /// Its seat.
     pub member: Member,
-    /// Its newest end of an epoch; None: it has none.
+    /// Its newest end of an epoch. None: it has none.
     pub ended: Option<MonoNs>,
-    /// A report of it is asked for now, or it is about to end.
+    /// A report of it is requested, or it is about to end.
     pub is_asked: bool,
 }
 
-/// From when on, ns, the process that asks counts the device; None: it does not. `others` are the other processes that
-/// count it if they can, of which some may not live; they are looked at only where there is no owner.
+/// The instant from which the requester counts the device. None: it does not take it. `others` are the other processes
+/// that would count the device; some may be dead. They matter only if there is no living owner.
 pub fn take(
-    asker: &LeaseRequester,
+    requester: &LeaseRequester,
     holder: LeaseHolder,
     others: impl Iterator<Item = Member>,
     is_alive: &dyn Fn(&Member) -> bool,
     now: MonoNs,
 ) -> Option<MonoNs> {
-    let is_open = matches!(asker.member.state, MemberState::Open(_));
-    let needs = |settled: MonoNs| is_open || asker.ended > Some(settled + LITTLE_NS);
+    let is_open = matches!(requester.member.state, MemberState::Open(_));
+    let needs = |settled: MonoNs| is_open || requester.ended > Some(settled + MIN_GAIN_NS);
     match holder {
-        LeaseHolder::Nobody(settled) | LeaseHolder::Dead(settled) => {
-            // Who has read the devices since then loses nothing. Of those the lowest rank takes them, so that none has to
-            // take them from another later.
-            let loss = |member: &Member| member.since.ns_since(settled) / TOGETHER_NS;
+        LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => {
+            // A process that has read the device since then loses nothing. Among these the lowest rank takes it, so
+            // that no later change of owner is needed.
+            let loss = |member: &Member| member.since.ns_since(settled) / SAME_START_NS;
             let rank = |member: &Member| member.rank.unwrap_or(u64::MAX);
-            let ours = (loss(&asker.member), rank(&asker.member));
+            let ours = (loss(&requester.member), rank(&requester.member));
             let is_open = |other: &Member| matches!(other.state, MemberState::Open(_));
             let mut better =
                 others.filter(|other| is_open(other) && (loss(other), rank(other)) < ours && is_alive(other));
             (needs(settled) && better.next().is_none()).then_some(settled)
         }
         LeaseHolder::Living(holder, begun, settled) => {
-            // The lowest rank prints: it is to know. What the other keeps is lost if that is killed, so it is to be little.
-            let is_lower = asker.member.rank.zip(holder.rank).is_some_and(|(ours, theirs)| ours < theirs);
-            let is_before = is_lower && settled <= begun.max(asker.member.since) + FIRST_CALL_NS;
+            // The lowest rank usually prints the report, so it should count. The other process keeps its energy that is
+            // not settled, and a kill would lose it, so it must be little.
+            let is_lower = requester.member.rank.zip(holder.rank).is_some_and(|(ours, theirs)| ours < theirs);
+            let is_before = is_lower && settled <= begun.max(requester.member.since) + MAX_UNSETTLED_NS;
             match holder.state {
                 MemberState::Ended(ended) => {
-                    let settled = settled.max(ended.unwrap_or_default()).max(asker.member.since);
-                    let is_due = asker.is_asked && needs(settled);
-                    (is_due || is_open && (is_before || now > settled + IDLE_NS)).then_some(settled)
+                    let settled = settled.max(ended.unwrap_or_default()).max(requester.member.since);
+                    let is_due = requester.is_asked && needs(settled);
+                    (is_due || is_open && (is_before || now > settled + MAX_IDLE_NS)).then_some(settled)
                 }
-                // What it used since its last end is in none of its epochs yet.
-                MemberState::Open(_) => (is_open && is_before).then_some(settled.max(asker.member.since)),
+                // No epoch of the owner has the energy since its last end.
+                MemberState::Open(_) => (is_open && is_before).then_some(settled.max(requester.member.since)),
             }
         }
     }
@@ -80,7 +81,7 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn asker(state: MemberState, ended: Option<MonoNs>, is_asked: bool) -> LeaseRequester {
+    fn requester(state: MemberState, ended: Option<MonoNs>, is_asked: bool) -> LeaseRequester {
         LeaseRequester {
             member: Member { rank: Some(1), since: MonoNs(S), state, ..Member::default() },
             ended,
@@ -93,22 +94,27 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_counts_is_taken_by_who_is_in_an_epoch_or_has_more() {
-        let take = |asker: LeaseRequester, holder| take(&asker, holder, std::iter::empty(), &|_| true, MonoNs(9 * S));
+    fn free_device_is_taken_by_a_process_in_an_epoch_or_with_unsettled_time() {
+        let take =
+            |requester: LeaseRequester, holder| take(&requester, holder, std::iter::empty(), &|_| true, MonoNs(9 * S));
         let (open, ended) = (MemberState::Open(MonoNs(3 * S)), MemberState::Ended(Some(MonoNs(4 * S))));
-        for holder in [LeaseHolder::Nobody(MonoNs(2 * S)), LeaseHolder::Dead(MonoNs(2 * S))] {
-            assert_eq!(take(asker(open, None, false), holder), Some(MonoNs(2 * S)));
-            assert_eq!(take(asker(ended, Some(MonoNs(4 * S)), false), holder), Some(MonoNs(2 * S)));
-            assert_eq!(take(asker(ended, Some(MonoNs(2 * S)), true), holder), None, "all of its epochs are settled");
+        for holder in [LeaseHolder::Vacant(MonoNs(2 * S)), LeaseHolder::Dead(MonoNs(2 * S))] {
+            assert_eq!(take(requester(open, None, false), holder), Some(MonoNs(2 * S)));
+            assert_eq!(take(requester(ended, Some(MonoNs(4 * S)), false), holder), Some(MonoNs(2 * S)));
+            assert_eq!(
+                take(requester(ended, Some(MonoNs(2 * S)), true), holder),
+                None,
+                "all of its epochs are settled"
+            );
         }
     }
 
     #[test]
-    fn after_a_kill_who_loses_least_comes_first_and_then_the_lowest_rank() {
+    fn after_a_kill_the_process_that_loses_least_comes_first_then_the_lowest_rank() {
         let other = |rank, since, state| Member { rank: Some(rank), since: MonoNs(since), state, ..Member::default() };
-        let asker = asker(MemberState::Open(MonoNs(3 * S)), None, true);
+        let requester = requester(MemberState::Open(MonoNs(3 * S)), None, true);
         let take_beside = |other, lives, from| {
-            take(&asker, LeaseHolder::Dead(MonoNs(from)), [other].into_iter(), &|_| lives, MonoNs(9 * S))
+            take(&requester, LeaseHolder::Dead(MonoNs(from)), [other].into_iter(), &|_| lives, MonoNs(9 * S))
         };
         let take = |other| take_beside(other, true, S / 4);
         assert_eq!(take(other(2, S / 2, MemberState::Open(MonoNs(S)))), None, "it has read for longer");
@@ -136,10 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_without_an_epoch_lends_at_once_what_is_asked_for() {
-        let take =
-            |asker: LeaseRequester, state| take(&asker, holder(0, state), std::iter::empty(), &|_| true, MonoNs(3 * S));
-        let ended = asker(MemberState::Ended(Some(MonoNs(4 * S))), Some(MonoNs(4 * S)), true);
+    fn owner_without_an_epoch_yields_at_once_to_a_request() {
+        let take = |requester: LeaseRequester, state| {
+            take(&requester, holder(0, state), std::iter::empty(), &|_| true, MonoNs(3 * S))
+        };
+        let ended = requester(MemberState::Ended(Some(MonoNs(4 * S))), Some(MonoNs(4 * S)), true);
         assert_eq!(take(ended, MemberState::Ended(Some(MonoNs(3 * S)))), Some(MonoNs(3 * S)));
         assert_eq!(take(ended, MemberState::Ended(Some(MonoNs(S)))), Some(MonoNs(2 * S)), "as far as its reports go");
         assert_eq!(take(ended, MemberState::Open(MonoNs(3 * S))), None, "it counts that too");
@@ -147,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_stands_idle_lends() {
-        let open = asker(MemberState::Open(MonoNs(3 * S)), None, false);
+    fn idle_owner_yields() {
+        let open = requester(MemberState::Open(MonoNs(3 * S)), None, false);
         let take = |now| {
             take(&open, holder(0, MemberState::Ended(Some(MonoNs(2 * S)))), std::iter::empty(), &|_| true, MonoNs(now))
         };
@@ -156,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_rank_in_an_epoch_has_first_call() {
-        let open = asker(MemberState::Open(MonoNs(3 * S)), None, false);
+    fn lowest_rank_in_an_epoch_comes_first() {
+        let open = requester(MemberState::Open(MonoNs(3 * S)), None, false);
         let take_at = |rank, state, settled| {
             let holder = LeaseHolder::Living(
                 Member { rank: Some(rank), state, ..Member::default() },

@@ -1,45 +1,55 @@
-//! What the processes of a job on one node have in common: a seat for each, and for each device who owns it. It lies in
-//! memory that outlives them. All of it is numbers that change one at a time, so a process that is killed at any point
-//! leaves the record whole. Other programs of the user can write it: no number in it is trusted.
+//! The record that the processes of a job on one node share. It has a seat for each process and an owner for
+//! each device.
+//!
+//! It is in shared memory, which outlives the processes. It consists of numbers that change one at a time, so a kill at
+//! any point leaves it valid. Other programs of the user can write it, so no number in it is trusted.
 
 use super::word::{LeaseOwner, SEATS};
 use crate::clock::MonoNs;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// Devices that fit.
+/// Number of devices with room in a record.
 pub const DEVICES: usize = 512;
-/// Owners of a device that are remembered: more than change between two looks of a process.
-const TURNS: usize = 256;
-/// Numbers of a seat.
-const SEAT: usize = 16;
-/// Numbers before the devices.
-const HEAD: usize = 16;
-/// Of each device what it is, then of each its owner, then of each the owners that were.
-const NAMES: usize = HEAD;
+/// Number of past owners of a device that are kept: more than change between two polls of a process.
+const KEPT_TURNS: usize = 256;
+/// Count of numbers of a seat.
+const SEAT_NUMBERS: usize = 16;
+/// Count of numbers before the devices.
+const HEAD_NUMBERS: usize = 16;
+/// Index of the devices' names, one hash each.
+const NAMES: usize = HEAD_NUMBERS;
+/// Index of the devices' owners.
 const OWNERS: usize = NAMES + DEVICES;
+/// Index of the begins of the devices' turns, [`KEPT_TURNS`] each.
 const BEGINS: usize = OWNERS + DEVICES;
-const FIRST_SEAT: usize = BEGINS + DEVICES * TURNS;
-/// Numbers of a record. Memory is taken for those that are written.
-pub const NUMBERS: usize = FIRST_SEAT + SEATS * SEAT;
+const FIRST_SEAT: usize = BEGINS + DEVICES * KEPT_TURNS;
+/// Count of numbers in a record. The system provides memory for written pages only.
+pub const NUMBERS: usize = FIRST_SEAT + SEATS * SEAT_NUMBERS;
 
-/// Who has not looked for so long, ns, is not waited for.
-const SILENT_NS: u64 = 10_000_000_000;
+/// A process without a poll for this time, ns, does not keep others from a device.
+const MAX_SILENCE_NS: u64 = 10_000_000_000;
 
-/// Places in the head: which job it is of, when it was made, how often somebody sat down, seats that were ever taken,
-const JOB: usize = 0;
-const MADE: usize = 1;
-const JOINED: usize = 2;
-const TAKEN: usize = 3;
-/// and the energy, J, that those who left have used.
-const LEFT: usize = 4;
+/// Indices in the head of a record.
+mod head {
+    /// The hash of the job.
+    pub const JOB: usize = 0;
+    /// When the record was made, ns.
+    pub const MADE: usize = 1;
+    /// How many times a process has joined.
+    pub const JOINED: usize = 2;
+    /// Number of seats that were ever used.
+    pub const TAKEN: usize = 3;
+    /// Energy of the processes that have left, J.
+    pub const LEFT: usize = 4;
+}
 
-/// In place of the number of those who sat down: the record is about to be removed.
+/// In place of `JOINED`: the record is about to be removed.
 const CLOSED: u64 = u64::MAX;
-/// In place of a process: somebody is about to sit down.
+/// In place of a seat's process: a process is about to take the seat.
 const RESERVED: u64 = u64::MAX;
 
-/// Places in a seat.
+/// Indices in a seat.
 mod seat {
     pub const PROCESS: usize = 0;
     pub const STARTED: usize = 1;
@@ -50,39 +60,43 @@ mod seat {
     pub const JOURNALED: usize = 6;
     pub const BEAT: usize = 7;
     pub const USED: usize = 8;
-    /// A bit for each of the first devices that the process counts if it can.
+    /// A bit for each of the first devices that the process wants to count.
     pub const DEVICES: usize = 9;
     pub const DEVICE_NUMBERS: usize = 4;
 }
 
-/// A record in memory that others share.
+/// A record in shared memory.
 pub struct LeaseRecord<'a>(pub &'a [AtomicU64]);
 
-/// Who sits on a seat.
+/// The process of a seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Member {
-    /// The process, when it started (clock ticks since boot), and the namespace of its number.
+    /// Its number.
     pub process: u32,
+    /// When it started, clock ticks since boot. 0: unknown.
     pub started: u64,
+    /// The namespace of its number.
     pub namespace: u64,
-    /// Its rank in the job, if its launcher says it.
+    /// Its rank in the job. None: the launcher does not give it.
     pub rank: Option<u64>,
-    /// From here on, ns, it counts: its first epoch began, and it has read the devices.
+    /// From here on it can count: its first epoch has begun, and it has read the devices.
     pub since: MonoNs,
-    /// Its last begin or end of an epoch.
+    /// The last begin or end of an epoch.
     pub state: MemberState,
-    /// Up to here its journal holds what it used: it counts even if the process is killed. None: it holds nothing.
+    /// Its journal has its energy up to here, so that energy counts even if the process is killed. None: it has none.
     pub journaled_until: Option<MonoNs>,
-    /// When it last looked, ns.
+    /// Its last poll.
     pub beat: MonoNs,
 }
 
 impl Member {
-    /// As it is to be taken at `now`, ns. One that has not looked for long takes no part: it hangs, is suspended, or has
-    /// replaced its program. What it settled stays its own.
+    /// The member as others see it at `now`. A member without a poll for [`MAX_SILENCE_NS`] counts as idle: it hangs,
+    /// is suspended, or has replaced its program.
     pub fn as_of(self, now: MonoNs) -> Member {
         match self.state {
-            MemberState::Open(_) if now > self.beat + SILENT_NS => Member { state: MemberState::Ended(None), ..self },
+            MemberState::Open(_) if now > self.beat + MAX_SILENCE_NS => {
+                Member { state: MemberState::Ended(None), ..self }
+            }
             _ => self,
         }
     }
@@ -91,9 +105,9 @@ impl Member {
 /// Whether a process is in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemberState {
-    /// Since this time.
+    /// It is in an epoch since this instant.
     Open(MonoNs),
-    /// Its last ended then; None: it had none.
+    /// It is not in an epoch. Its last epoch ended at this instant. None: it had none.
     Ended(Option<MonoNs>),
 }
 
@@ -104,7 +118,7 @@ impl Default for MemberState {
 }
 
 impl MemberState {
-    /// The lowest bit of the time says whether an epoch is open.
+    /// The state as a number. The lowest bit of the time is 1 in an epoch.
     pub fn pack(self) -> u64 {
         match self {
             MemberState::Open(at) => at.0 | 1,
@@ -132,32 +146,32 @@ impl LeaseRecord<'_> {
         self.0.get(place).is_some_and(|there| there.compare_exchange(old, new, SeqCst, SeqCst).is_ok())
     }
 
-    /// Makes it the record of a job, if it is new; whether it is. `now` is in ns.
+    /// Makes a new record the record of a job. `now` is in ns. True: the record is of this job.
     pub fn is_of(&self, job: u64, now: MonoNs) -> bool {
-        self.swap(MADE, 0, now.0);
-        self.swap(JOB, 0, job);
-        self.load(JOB) == job
+        self.swap(head::MADE, 0, now.0);
+        self.swap(head::JOB, 0, job);
+        self.load(head::JOB) == job
     }
 
-    /// A number that tells it from other records of this node, not 0.
+    /// A number that identifies the record on this node, not 0.
     pub fn number(&self) -> u32 {
-        let mixed = (self.load(JOB) ^ self.load(MADE)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.load(head::JOB) ^ self.load(head::MADE)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 32) as u32 | 1
     }
 
-    /// A time, ns on the monotonic clock, as the owners' words have it; it is rounded up to a tick.
+    /// A time, as ns since the record was made.
     pub fn since_made(&self, at: MonoNs) -> u64 {
-        at.ns_since(MonoNs(self.load(MADE)))
+        at.ns_since(MonoNs(self.load(head::MADE)))
     }
 
     fn on_the_clock(&self, since_made: u64) -> Option<MonoNs> {
-        (since_made > 0).then(|| MonoNs(self.load(MADE)) + since_made)
+        (since_made > 0).then(|| MonoNs(self.load(head::MADE)) + since_made)
     }
 
-    /// Sits down; None: the record is closed, or has no seat left.
+    /// Takes a seat for a member. None: the record is closed, or has no free seat.
     pub fn join(&self, member: &Member, is_alive: &dyn Fn(&Member) -> bool) -> Option<usize> {
         let place = self.free_seat(is_alive)?;
-        let first = FIRST_SEAT + place * SEAT;
+        let first = FIRST_SEAT + place * SEAT_NUMBERS;
         for (number, value) in [
             (seat::STARTED, member.started),
             (seat::NAMESPACE, member.namespace),
@@ -172,36 +186,36 @@ impl LeaseRecord<'_> {
         }
         (0..seat::DEVICE_NUMBERS).for_each(|number| self.store(first + seat::DEVICES + number, 0));
         self.store(first + seat::PROCESS, u64::from(member.process));
-        // Counted once it can be seen: who is about to close the record sees the one or the other.
+        // The seat is visible before it is counted, so a process that closes the record sees one or the other.
         loop {
-            let joined = self.load(JOINED);
+            let joined = self.load(head::JOINED);
             if joined == CLOSED {
                 self.clear(place, member.process);
                 return None;
             }
-            if self.swap(JOINED, joined, joined + 1) {
+            if self.swap(head::JOINED, joined, joined + 1) {
                 return Some(place);
             }
         }
     }
 
-    /// Closes the record if somebody was here and nobody lives; whether it is closed.
+    /// Closes the record if it had members and none is alive. True: it is closed.
     pub fn close(&self, is_alive: &dyn Fn(&Member) -> bool) -> bool {
-        let joined = self.load(JOINED);
+        let joined = self.load(head::JOINED);
         let is_left = || joined > 0 && !self.members().any(|(_, member)| is_alive(&member));
-        joined == CLOSED || is_left() && self.swap(JOINED, joined, CLOSED)
+        joined == CLOSED || is_left() && self.swap(head::JOINED, joined, CLOSED)
     }
 
-    /// Reserves a seat: one that was left, a new one, or where there is none that of a process that was killed.
+    /// Reserves a seat: one that was left, else a new one, else one of a process that was killed.
     fn free_seat(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<usize> {
         let reserve =
-            |place: usize, before: u64| self.swap(FIRST_SEAT + place * SEAT + seat::PROCESS, before, RESERVED);
-        let taken = (self.load(TAKEN) as usize).min(SEATS);
+            |place: usize, before: u64| self.swap(FIRST_SEAT + place * SEAT_NUMBERS + seat::PROCESS, before, RESERVED);
+        let taken = (self.load(head::TAKEN) as usize).min(SEATS);
         if let Some(left) = (0..taken).find(|&place| reserve(place, 0)) {
             return Some(left);
         }
-        while let Some(place) = Some(self.load(TAKEN)).filter(|&taken| taken < SEATS as u64) {
-            if self.swap(TAKEN, place, place + 1) && reserve(place as usize, 0) {
+        while let Some(place) = Some(self.load(head::TAKEN)).filter(|&taken| taken < SEATS as u64) {
+            if self.swap(head::TAKEN, place, place + 1) && reserve(place as usize, 0) {
                 return Some(place as usize);
             }
         }
@@ -212,12 +226,12 @@ impl LeaseRecord<'_> {
         })
     }
 
-    /// Who sits there.
+    /// The member of a seat. None: the seat is free.
     pub fn member(&self, place: usize) -> Option<Member> {
         if place >= SEATS {
             return None;
         }
-        let number = |number: usize| self.load(FIRST_SEAT + place * SEAT + number);
+        let number = |number: usize| self.load(FIRST_SEAT + place * SEAT_NUMBERS + number);
         let process = u32::try_from(number(seat::PROCESS)).ok().filter(|&process| process > 0)?;
         Some(Member {
             process,
@@ -231,57 +245,59 @@ impl LeaseRecord<'_> {
         })
     }
 
-    /// All who sit, with their seats.
+    /// All members, with their seats.
     pub fn members(&self) -> impl Iterator<Item = (usize, Member)> {
-        (0..(self.load(TAKEN) as usize).min(SEATS)).filter_map(|place| Some((place, self.member(place)?)))
+        (0..(self.load(head::TAKEN) as usize).min(SEATS)).filter_map(|place| Some((place, self.member(place)?)))
     }
 
-    /// The number by which a member says that it is in an epoch; it is stored without reading any other.
+    /// The number with a member's [`MemberState`]. The application's thread stores it without another access.
     pub fn state(&self, place: usize) -> Option<&AtomicU64> {
-        self.0.get(FIRST_SEAT + place.min(SEATS) * SEAT + seat::STATE)
+        self.0.get(FIRST_SEAT + place.min(SEATS) * SEAT_NUMBERS + seat::STATE)
     }
 
-    /// Notes that a member does not count before this, ns: its first epoch begins, or it reads the devices for the first time.
+    /// Notes that a member cannot count before `at`: its first epoch begins, or it reads the devices for the
+    /// first time.
     pub fn begin(&self, place: usize, at: MonoNs) {
-        if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT + seat::SINCE) {
+        if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT_NUMBERS + seat::SINCE) {
             there.fetch_max(at.0, SeqCst);
         }
     }
 
-    /// Notes that a member has looked at `now`, ns.
+    /// Notes that a member polls at `now`.
     pub fn beat(&self, place: usize, now: MonoNs) {
-        self.store(FIRST_SEAT + place * SEAT + seat::BEAT, now.0);
+        self.store(FIRST_SEAT + place * SEAT_NUMBERS + seat::BEAT, now.0);
     }
 
-    /// Notes up to when, ns, a member's journal holds what it used.
+    /// Notes that a member's journal has its energy up to `to`.
     pub fn journal(&self, place: usize, to: MonoNs) {
-        if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT + seat::JOURNALED) {
+        if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT_NUMBERS + seat::JOURNALED) {
             there.fetch_max(to.0, SeqCst);
         }
     }
 
-    /// Notes how much energy, J, a member has used.
+    /// Notes the energy that a member has counted, J.
     pub fn note_used(&self, place: usize, joules: Option<f64>) {
-        self.store(FIRST_SEAT + place * SEAT + seat::USED, joules.unwrap_or(f64::NAN).to_bits());
+        self.store(FIRST_SEAT + place * SEAT_NUMBERS + seat::USED, joules.unwrap_or(f64::NAN).to_bits());
     }
 
     fn used(&self, place: usize) -> Option<f64> {
-        amount(self.load(FIRST_SEAT + place * SEAT + seat::USED))
+        amount(self.load(FIRST_SEAT + place * SEAT_NUMBERS + seat::USED))
     }
 
-    /// How much energy, J, those who left and those who sit here and live have used.
+    /// Energy of the members that have left and of those that are alive, J.
     pub fn sum(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<f64> {
-        let left = amount(self.load(LEFT)).filter(|joules| *joules > 0.0);
+        let left = amount(self.load(head::LEFT)).filter(|joules| *joules > 0.0);
         let living = self.members().filter(|(_, member)| is_alive(member)).map(|(place, _)| self.used(place));
         living.chain([left]).flatten().reduce(|a, b| a + b)
     }
 
-    /// Gets up; what the member used stays in the sum. True: nobody else lives here, and the record is closed.
-    pub fn leave(&self, place: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
+    /// Frees the seat of a member. Its energy stays in the sum. True: no other member is alive, and the record
+    /// is closed.
+    pub fn release(&self, place: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
         let used = self.used(place).unwrap_or(0.0);
         loop {
-            let before = self.load(LEFT);
-            if self.swap(LEFT, before, (amount(before).unwrap_or(0.0) + used).to_bits()) {
+            let before = self.load(head::LEFT);
+            if self.swap(head::LEFT, before, (amount(before).unwrap_or(0.0) + used).to_bits()) {
                 break;
             }
         }
@@ -291,36 +307,37 @@ impl LeaseRecord<'_> {
         self.close(is_alive)
     }
 
-    /// Clears the seat of a process that left, or was killed and whose devices another has taken.
+    /// Clears the seat of a process that has left, or was killed.
     pub fn clear(&self, place: usize, process: u32) {
-        self.swap(FIRST_SEAT + place.min(SEATS) * SEAT + seat::PROCESS, u64::from(process), 0);
+        self.swap(FIRST_SEAT + place.min(SEATS) * SEAT_NUMBERS + seat::PROCESS, u64::from(process), 0);
     }
 
-    /// Notes that a member counts a device if it can.
-    pub fn claim(&self, place: usize, device: usize) {
-        let number = FIRST_SEAT + place * SEAT + seat::DEVICES + device / 64;
+    /// Notes that a member wants to count a device.
+    pub fn note_wanted(&self, place: usize, device: usize) {
+        let number = FIRST_SEAT + place * SEAT_NUMBERS + seat::DEVICES + device / 64;
         if let Some(there) = self.0.get(number).filter(|_| device / 64 < seat::DEVICE_NUMBERS) {
             there.fetch_or(1 << (device % 64), SeqCst);
         }
     }
 
-    /// Whether a member counts a device if it can. It is not known of the last devices.
-    pub fn claims(&self, place: usize, device: usize) -> bool {
-        let number = FIRST_SEAT + place * SEAT + seat::DEVICES + device / 64;
+    /// Whether a member wants to count a device. False for the last devices of a record, which have no bit.
+    pub fn wants(&self, place: usize, device: usize) -> bool {
+        let number = FIRST_SEAT + place * SEAT_NUMBERS + seat::DEVICES + device / 64;
         device / 64 < seat::DEVICE_NUMBERS && self.load(number) >> (device % 64) & 1 == 1
     }
 
-    /// The number of a device by a hash of what it is called, which is not 0; None: there is no room.
+    /// The index of a device, by a hash of its name that is not 0. None: there is no room.
     pub fn device(&self, hash: u64) -> Option<usize> {
         (NAMES..OWNERS).position(|place| self.swap(place, 0, hash) || self.load(place) == hash)
     }
 
-    /// Who owns a device.
+    /// The owner of a device.
     pub fn owner(&self, device: usize) -> LeaseOwner {
         LeaseOwner::unpack(self.load(OWNERS + device.min(DEVICES - 1)))
     }
 
-    /// Makes `new` the owner of a device, if `old` is still. Who owned it is remembered first.
+    /// Makes `new` the owner of a device if `old` still is the owner. True: it is done. The begin of `old`'s
+    /// turn is kept.
     pub fn replace(&self, device: usize, old: LeaseOwner, new: LeaseOwner) -> bool {
         if old.turn != new.turn && self.remembered(device, old).is_none() {
             self.remember(device, old);
@@ -333,15 +350,15 @@ impl LeaseRecord<'_> {
     }
 
     fn remember(&self, device: usize, owner: LeaseOwner) {
-        self.store(BEGINS + device.min(DEVICES - 1) * TURNS + usize::from(owner.turn), owner.pack());
+        self.store(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(owner.turn), owner.pack());
     }
 
     fn entry(&self, device: usize, turn: u8) -> LeaseOwner {
-        LeaseOwner::unpack(self.load(BEGINS + device.min(DEVICES - 1) * TURNS + usize::from(turn)))
+        LeaseOwner::unpack(self.load(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(turn)))
     }
 
-    /// How an owner's turn began, if that is remembered. An entry of 256 turns ago is not taken for it: it is older than
-    /// that of the turn before.
+    /// The begin of an owner's turn. None: it is not kept any more. An entry of 256 turns ago is recognised, because it
+    /// is older than the entry of the turn before.
     fn remembered(&self, device: usize, owner: LeaseOwner) -> Option<LeaseOwner> {
         let entry = |turn: u8| self.entry(device, turn);
         let (begun, before) = (entry(owner.turn), entry(owner.turn.wrapping_sub(1)));
@@ -350,17 +367,17 @@ impl LeaseRecord<'_> {
         (is_it && range.contains(&begun.settled)).then_some(begun)
     }
 
-    /// From when on, ns on the monotonic clock, an owner's turn began to count.
+    /// The begin of an owner's turn.
     pub fn begun(&self, device: usize, owner: LeaseOwner) -> Option<MonoNs> {
         self.on_the_clock(self.remembered(device, owner).unwrap_or(owner).settled)
     }
 
-    /// Up to when, ns on the monotonic clock, all is settled.
+    /// Up to here,, an owner has settled.
     pub fn settled(&self, owner: LeaseOwner) -> Option<MonoNs> {
         self.on_the_clock(owner.settled)
     }
 
-    /// When, ns on the monotonic clock, the turn ended that began as `mine`, at `now` the owner is another.
+    /// The end of the turn that began as `mine`,. `now` is the current owner.
     pub fn lost_at(&self, device: usize, mine: LeaseOwner, now: LeaseOwner) -> MonoNs {
         let next = mine.turn.wrapping_add(1);
         let entry = self.entry(device, next);
@@ -369,7 +386,7 @@ impl LeaseRecord<'_> {
         } else if entry.turn == next && entry.settled >= mine.settled {
             entry
         } else {
-            mine // so many owners have been here since that nobody remembers: what was settled stays
+            mine // the entry was overwritten by later turns: the settled time stays
         };
         self.on_the_clock(after.settled.max(mine.settled)).unwrap_or_default()
     }

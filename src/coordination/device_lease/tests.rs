@@ -14,9 +14,9 @@ fn memory() -> Vec<AtomicU64> {
     (0..NUMBERS).map(|_| AtomicU64::new(0)).collect()
 }
 
-/// Processes with different versions of the library meet by the hashes of these names.
+/// Processes with different versions of the library find the same devices by the hashes of these names.
 #[test]
-fn the_names_of_devices_stay() {
+fn names_of_devices_stay() {
     use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
     let job = crate::coordination::job::Job { key: "a".into(), words: String::new(), is_named: true };
     let names = [
@@ -33,20 +33,20 @@ fn the_names_of_devices_stay() {
     }
 }
 
-/// A process as the simulation has it.
+/// A simulated process.
 #[derive(Clone, Debug)]
 struct Process {
     rank: u64,
-    /// From when to when it is in epochs, of this length, ms; with this pause after each.
+    /// It runs epochs from `from` to `to`, each of length `epoch`, with a `pause` after each; ms.
     from: u64,
     to: u64,
     epoch: u64,
     pause: u64,
-    /// How often it looks, ms.
+    /// Time between two polls, ms.
     interval: u64,
-    /// It is killed then, ms, if before its end.
+    /// It is killed at this time, ms.
     killed: Option<u64>,
-    /// Its journal holds each epoch.
+    /// Its journal has each epoch.
     journal: bool,
 }
 
@@ -56,16 +56,16 @@ struct Running {
     turn: PartyTurn,
     state: MemberState,
     ended: Option<MonoNs>,
-    next_look: MonoNs,
-    /// From when to when it counted.
+    next_poll: MonoNs,
+    /// The turns in which it counted.
     turns: Vec<(MonoNs, MonoNs)>,
-    /// Up to here its journal goes.
+    /// Its journal reaches up to here.
     journaled_until: Option<MonoNs>,
     has_begun: bool,
     lives: bool,
 }
 
-/// All of a job's processes on one record, a millisecond at a time.
+/// All processes of a job on one record, simulated in steps of a millisecond.
 struct World {
     memory: Vec<AtomicU64>,
     running: Vec<Running>,
@@ -91,7 +91,7 @@ impl World {
             turn,
             state,
             ended: None,
-            next_look: now,
+            next_poll: now,
             turns,
             journaled_until: None,
             has_begun: false,
@@ -99,14 +99,14 @@ impl World {
         });
     }
 
-    fn look(&mut self, number: usize, now: MonoNs, is_asked: bool) -> LeaseState {
+    fn poll(&mut self, number: usize, now: MonoNs, is_asked: bool) -> LeaseState {
         let World { memory, running, dead } = self;
         let one = &mut running[number];
         let is_alive = |member: &Member| !dead.contains(&member.process);
         let process = number as u32 + 1;
         let party = Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
-        let look = LeasePoll { now, ended: one.ended, is_asked, read_since: Some(START) };
-        let standing = party.look(&mut one.turn, one.ended, look);
+        let poll = LeasePoll { now, ended: one.ended, is_asked, read_since: Some(START) };
+        let standing = party.poll(&mut one.turn, one.ended, poll);
         if let Some(at) = standing.lost_at {
             one.turns.last_mut().expect("it had a turn").1 = at;
         }
@@ -114,7 +114,7 @@ impl World {
         if standing.is_ours && !has_turn {
             one.turns.push((standing.reported_until.unwrap_or_default(), MonoNs::NEVER));
         }
-        one.next_look = now + one.process.interval.min(1000) * MS;
+        one.next_poll = now + one.process.interval.min(1000) * MS;
         standing
     }
 
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// A process at a moment: marks, looks, the end.
+    /// One step of a process: marks, polls, the end.
     fn step(&mut self, number: usize, ms: u64) {
         let now = START + ms * MS;
         let (process, state) = (self.running[number].process.clone(), self.running[number].state);
@@ -159,13 +159,13 @@ impl World {
             _ => false,
         };
         let is_over = ms >= process.to;
-        // A sampler is some ms late after a mark.
+        // A sampler polls some ms after a mark.
         if is_marked {
             let late = now + (number as u64 % 4) * MS;
-            self.running[number].next_look = self.running[number].next_look.min(late);
+            self.running[number].next_poll = self.running[number].next_poll.min(late);
         }
-        if is_over || now >= self.running[number].next_look {
-            let standing = self.look(number, now, is_over);
+        if is_over || now >= self.running[number].next_poll {
+            let standing = self.poll(number, now, is_over);
             if process.journal && standing.is_ours {
                 let one = &mut self.running[number];
                 one.journaled_until = one.ended;
@@ -180,15 +180,15 @@ impl World {
             let process = number as u32 + 1;
             let party =
                 Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
-            party.give_up();
+            party.release();
             one.lives = false;
-            LeaseRecord(memory).leave(one.place, &is_alive);
+            LeaseRecord(memory).release(one.place, &is_alive);
         }
     }
 }
 
-/// How long, ms, was counted once, and how long more than once, of processes that report; and how long the epochs of those are
-/// from the first begin to the last end.
+/// Of the processes that report: the time, ms, that was counted at least once, the time that was counted more than
+/// once, and the time from the first begin to the last end of an epoch.
 fn run(processes: &[Process]) -> (f64, f64, f64) {
     let mut world = World { memory: memory(), running: Vec::new(), dead: Vec::new() };
     processes.iter().for_each(|process| world.start(process, START));
@@ -205,7 +205,7 @@ fn run(processes: &[Process]) -> (f64, f64, f64) {
     for (number, one) in world.running.iter().enumerate() {
         let is_killed = world.dead.contains(&(number as u32 + 1));
         let first = START + one.process.from * MS;
-        // A killed process counts what its journal holds.
+        // A killed process counts up to the end of its journal.
         let last = if is_killed { one.journaled_until } else { one.ended }.unwrap_or_default();
         if !is_killed {
             (begin, end) = (begin.min(first), end.max(last));
@@ -240,7 +240,7 @@ fn ranks_that_end_one_after_another_count_each_moment_once() {
 }
 
 #[test]
-fn the_lowest_rank_counts_where_it_can() {
+fn lowest_rank_counts_if_it_can() {
     let mut world = World { memory: memory(), running: Vec::new(), dead: Vec::new() };
     let ranks = [process(1, 0, 500), process(0, 100, 500)];
     ranks.iter().for_each(|rank| world.start(rank, START));
@@ -252,7 +252,7 @@ fn the_lowest_rank_counts_where_it_can() {
 }
 
 #[test]
-fn an_idle_owner_lends_and_takes_back() {
+fn idle_owner_yields_and_takes_back() {
     let idle = Process { epoch: 100, pause: 3000, ..process(0, 0, 6300) };
     let (once, more, truth) = run(&[idle, process(1, 0, 6300)]);
     assert!(more < 1.0 && (once - truth).abs() < 3.0, "{once} and {more} of {truth}");
@@ -275,18 +275,17 @@ fn any_job() -> impl Strategy<Value = Vec<Process>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Whatever they do, no moment is counted twice; and none of a job without kills is left out, but what lies after an end and
-    /// before the next process's begin.
+    /// No moment is counted twice, for any processes.
     #[test]
     fn no_moment_is_counted_twice(ranks in any_job()) {
         let (_, more, truth) = run(&ranks);
         prop_assert!(more < 1.0, "{} of {}", more, truth);
     }
 
-    /// Epochs without pauses, begun within 40 ms: what is counted is the time from the first begin to the last end, less the
-    /// time between the begins of a killed process and of its successor.
+    /// Epochs without pauses begin within 40 ms. The counted time is the time from the first begin to the last end,
+    /// less the time between the begin of a killed process and that of its successor.
     #[test]
-    fn all_is_counted_whoever_is_killed(ranks in any_job()) {
+    fn all_is_counted_after_any_kill(ranks in any_job()) {
         let ranks: Vec<Process> =
             ranks.into_iter().enumerate().map(|(n, one)| Process { pause: 0, killed: one.killed.filter(|_| n > 0), ..one }).collect();
         let survivor = Process { to: 3000, ..ranks[0].clone() };
@@ -297,9 +296,9 @@ proptest! {
     }
 }
 
-/// Two ranks with a GPU each, both always in an epoch: the lower rank does not keep the other from counting its own.
+/// Two ranks with a GPU each are always in an epoch. The lower rank does not keep the other from counting its own GPU.
 #[test]
-fn a_device_of_one_process_alone_is_counted_by_it() {
+fn device_of_one_process_alone_is_counted_by_it() {
     let memory = memory();
     let record = LeaseRecord(&memory);
     assert!(record.is_of(7, START));
@@ -310,26 +309,26 @@ fn a_device_of_one_process_alone_is_counted_by_it() {
         let device = record.device(20 + number as u64).expect("room");
         let (process, record) = (number as u32 + 1, LeaseRecord(&memory));
         let party = Party { record, place, process, namespace: 0, is_alive: &|_| true };
-        let look = LeasePoll { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
-        assert!(party.look(&mut PartyTurn::new(device), None, look).is_ours, "{number}");
+        let poll = LeasePoll { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
+        assert!(party.poll(&mut PartyTurn::new(device), None, poll).is_ours, "{number}");
     }
 }
 
 #[test]
-fn the_last_closes_the_record_and_one_who_joins_sees_it() {
+fn last_member_closes_the_record_and_later_joins_fail() {
     let memory = memory();
     let record = LeaseRecord(&memory);
-    assert!(record.is_of(7, START) && !record.close(&|_| true), "nobody was here yet");
+    assert!(record.is_of(7, START) && !record.close(&|_| true), "it had no member yet");
     let member = |process| Member { process, ..Member::default() };
     let first = record.join(&member(1), &|_| true).expect("room");
     let second = record.join(&member(2), &|_| true).expect("room");
-    assert!(!record.leave(first, &|_| true) && record.leave(second, &|_| true));
+    assert!(!record.release(first, &|_| true) && record.release(second, &|_| true));
     assert_eq!(record.join(&member(3), &|_| true), None);
     assert_eq!(record.members().count(), 0, "its seat is free again");
 }
 
 #[test]
-fn a_record_of_nonsense_does_no_harm() {
+fn record_of_random_numbers_does_no_harm() {
     proptest!(|(numbers in proptest::collection::vec(any::<u64>(), 64), now: u64)| {
         let now = MonoNs(now);
         let memory: Vec<AtomicU64> = (0..NUMBERS).map(|n| AtomicU64::new(numbers[n % numbers.len()])).collect();
@@ -339,9 +338,9 @@ fn a_record_of_nonsense_does_no_harm() {
         let party = Party { record, place, process: 0, namespace: 0, is_alive: &|_| false };
         let mut turn = PartyTurn::new(party.record.device(3).unwrap_or(0));
         for is_asked in [false, true] {
-            party.look(&mut turn, Some(now), LeasePoll { now, ended: Some(now), is_asked, read_since: Some(MonoNs(0)) });
+            party.poll(&mut turn, Some(now), LeasePoll { now, ended: Some(now), is_asked, read_since: Some(MonoNs(0)) });
         }
-        party.give_up();
-        party.record.leave(place, &|_| false);
+        party.release();
+        party.record.release(place, &|_| false);
     });
 }

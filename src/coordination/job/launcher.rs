@@ -1,27 +1,28 @@
-//! Which rank of its job a process is, as the launcher that started it says.
+//! The rank of this process, from the variables of its launcher.
 
 use std::ffi::OsString;
 
-/// A process among those of its parallel program. None: the launcher does not say it.
+/// The rank of a process in its parallel program. None: the launcher does not give the number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rank {
-    /// Its number, from 0.
+    /// Number of the rank, from 0.
     pub number: Option<u64>,
-    /// How many there are.
+    /// Number of all ranks.
     pub of: Option<u64>,
-    /// Its number among those of its node, from 0.
+    /// Number of the rank on its node, from 0.
     pub local: Option<u64>,
 }
 
-/// The variables by which a launcher tells a process its number, how many there are, and its number on the node.
+/// The variables of a launcher: rank, number of ranks, rank on the node. "": it has no such variable.
 type Launcher = [&'static str; 3];
 
-/// torchrun's. Other programs use these names too, so it is the first only where it says that it started the process.
+/// The variables of torchrun. Other programs use these names too. So torchrun comes first only if
+/// [`STARTED_BY_TORCHRUN`] is set.
 const TORCHRUN: Launcher = ["RANK", "WORLD_SIZE", "LOCAL_RANK"];
 const STARTED_BY_TORCHRUN: &str = "TORCHELASTIC_RUN_ID";
 
-/// Launchers, the innermost first. MPI's come before those of batch systems: mpirun in a batch script hands the
-/// script's own variables on to all ranks, and SLURM_PROCID is 0 there.
+/// Launchers, the innermost first. MPI launchers come before batch systems. mpirun in a batch script passes the
+/// script's variables on to all ranks, and there SLURM_PROCID is 0.
 const LAUNCHERS: [Launcher; 8] = [
     ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"],
     ["MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"],
@@ -33,10 +34,11 @@ const LAUNCHERS: [Launcher; 8] = [
     ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"],
 ];
 
-/// Which rank this process is. What its launcher leaves unsaid is another's word who gives it the same number.
+/// The rank of this process. A number that the innermost launcher lacks comes from another launcher that gives
+/// the same rank.
 pub fn rank(environment: &dyn Fn(&str) -> Option<OsString>) -> Rank {
     let number = |name: &str| environment(name)?.to_str()?.parse::<u64>().ok();
-    let said = |[rank, of, local]: Launcher| {
+    let read = |[rank, of, local]: Launcher| {
         let [number, of, local] = [rank, of, local].map(number);
         number.map(|_| Rank { number, of, local })
     };
@@ -44,7 +46,7 @@ pub fn rank(environment: &dyn Fn(&str) -> Option<OsString>) -> Rank {
     let launchers = torchrun.into_iter().chain(LAUNCHERS).chain([TORCHRUN]);
     let fill = |known: Rank, more: Rank| Rank { of: known.of.or(more.of), local: known.local.or(more.local), ..known };
     let join = |known: Rank, more: Rank| if known.number == more.number { fill(known, more) } else { known };
-    launchers.filter_map(said).reduce(join).unwrap_or_default()
+    launchers.filter_map(read).reduce(join).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_launcher_comes_before_the_batch_system() {
+    fn launcher_comes_before_the_batch_system() {
         let of_script = [("SLURM_PROCID", "0"), ("SLURM_LOCALID", "0")];
         let mpi = [("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_LOCAL_RANK", "1")];
         assert_eq!(of(&[&of_script[..], &mpi[..]].concat()), [Some(3), Some(4), Some(1)]);
@@ -68,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn what_one_leaves_unsaid_another_may_say_of_the_same_rank() {
+    fn missing_numbers_come_from_a_launcher_with_the_same_rank() {
         let slurm = [("SLURM_STEP_NUM_TASKS", "8"), ("SLURM_LOCALID", "1"), ("PMIX_RANK", "5")];
         assert_eq!(of(&[&slurm[..], &[("SLURM_PROCID", "5")]].concat()), [Some(5), Some(8), Some(1)]);
         assert_eq!(of(&[&slurm[..], &[("SLURM_PROCID", "0")]].concat()), [Some(5), None, None]);
     }
 
     #[test]
-    fn torchrun_is_believed_first_where_it_says_that_it_is_there() {
+    fn torchrun_comes_first_if_its_run_id_is_set() {
         let torch = [("RANK", "9"), ("WORLD_SIZE", "16"), ("LOCAL_RANK", "1"), ("SLURM_PROCID", "1")];
         assert_eq!(of(&torch), [Some(1), None, None]);
         let started = [&torch[..], &[("TORCHELASTIC_RUN_ID", "none")]].concat();

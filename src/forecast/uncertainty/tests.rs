@@ -120,7 +120,7 @@ fn past(channel: Channel, joules: f64) -> CarriedOver {
     let epoch = crate::attribution::epochs::Epoch::empty(MonoNs(0), MonoNs(2 * S), 2 * S, 1);
     let epochs = vec![crate::attribution::epochs::Epoch { filed: Some(Default::default()), ..epoch }];
     CarriedOver {
-        lives: 1,
+        attempts: 1,
         epochs,
         inside_ns: 2 * S,
         duration_ns: 2 * S,

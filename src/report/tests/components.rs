@@ -23,7 +23,7 @@ fn in_turns() -> RunState {
         );
         state.claim(Some(number), id.clone(), id);
         state.add(&channel, Some(number), None);
-        state.stand(number, turn, |_| ());
+        state.apply_lease(number, turn, |_| ());
     }
     state
 }

@@ -6,7 +6,7 @@ fn process(host: &str, job: Option<&str>, restarts: Option<u64>) -> Process {
 }
 
 #[test]
-fn a_journal_is_free_only_where_its_process_cannot_live() {
+fn verdict_is_free_only_if_the_process_cannot_be_alive() {
     let slurm = Some("SLURM job 7");
     let here = process("a", slurm, Some(1));
     let silent = |silent_s: f64| Signs {
@@ -29,10 +29,10 @@ fn a_journal_is_free_only_where_its_process_cannot_live() {
         (Signs { worked_s: 1e9, ..silent(155.1) }, Verdict::Free),
         (Signs { worked_s: f64::NAN, ..silent(150.0) }, Verdict::Unsure(5.0)),
         (Signs { is_ended: true, ..silent(0.0) }, Verdict::Free),
-        // A page without its process shows its end, on its own machine.
+        // A page without its process proves the end, on the process's own machine only.
         (Signs { page: StatusPage::Dead, ..of(process("a", None, None)) }, Verdict::Free),
         (Signs { page: StatusPage::Dead, ..of(process("b", None, None)) }, Verdict::Unsure(9.0)),
-        // A requeue: the batch system has ended what ran before.
+        // After a requeue the batch system has ended the earlier process.
         (of(process("b", slurm, Some(0))), Verdict::Free),
         (of(process("b", slurm, None)), Verdict::Free),
         (of(process("b", slurm, Some(2))), Verdict::Unsure(9.0)),
@@ -50,7 +50,7 @@ fn a_journal_is_free_only_where_its_process_cannot_live() {
 }
 
 #[test]
-fn restarts_are_those_of_slurm() {
+fn restarts_are_read_for_slurm_jobs_only() {
     let environment = |name: &str| (name == "SLURM_RESTART_COUNT").then(|| "3".into());
     let of = |job: Option<&str>| Process::new("a".into(), job.map(str::to_owned), Rank::default(), &environment);
     assert_eq!(of(Some("SLURM job 7")).restarts, Some(3));
@@ -58,7 +58,7 @@ fn restarts_are_those_of_slurm() {
 }
 
 #[test]
-fn a_first_line_identifies_its_process() {
+fn opening_line_identifies_its_process() {
     let line = json!({"job": "SLURM job 7", "rank": 2, "ranks": 4, "restarts": 1, "run": {"host": "a"}});
     let rank = Rank { number: Some(2), of: Some(4), local: None };
     assert_eq!(Process::of_opening(&line), Process { rank, ..process("a", Some("SLURM job 7"), Some(1)) });
@@ -66,7 +66,7 @@ fn a_first_line_identifies_its_process() {
 }
 
 #[test]
-fn locks_prove_something_where_all_clients_share_them() {
+fn locks_are_shared_by_file_system_and_options() {
     let shares = |kind: &str, options: &str| {
         let mounts = format!(
             "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n30 22 0:40 / /scratch rw,noatime - {kind} server:/x {options}\n"
@@ -98,7 +98,7 @@ fn locks_prove_something_where_all_clients_share_them() {
 }
 
 #[test]
-fn a_path_is_on_the_deepest_mount_that_holds_it() {
+fn path_belongs_to_the_deepest_mount() {
     let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
         23 22 0:40 / /a\\040b rw master:1 - beegfs none rw\n\
         24 23 0:41 / /a\\040b/c rw - tmpfs none rw\n\

@@ -1,15 +1,15 @@
-//! The two logs that Carbontracker 2.4.7 writes, so that its parser, its aggregate and its PDF report read our runs. Pure:
-//! from the report's JSON and its epochs to text. Times are UTC.
+//! The format of the two logs that Carbontracker 2.4.7 writes. Carbontracker's parser, aggregate and PDF report can
+//! read them. Pure: from the report's JSON and its epochs to text. Times are UTC.
 //!
-//! What its parser makes of them decides their form:
-//! - It multiplies a power by a duration of two decimals. So what is rounded off a duration goes to the next, and a power
-//!   is its energy by the duration that stands there: the products are the energies.
-//! - It takes one number for a component, though there may be several devices: here their sum. Memory and node count as
-//!   `cpu`, as memory does in Carbontracker. Powers are the devices' own, without PUE.
-//! - A component that is listed needs a line in every epoch, else none is read; `None` is what is not known.
-//! - Its aggregate prefers a prediction for several epochs to what was used, but where the training was interrupted. So
-//!   there alone one stands in the output log.
-//! - Its numbers know no exponent, its device names neither `.` nor `,`.
+//! Carbontracker's parser decides the format:
+//! - It multiplies a power by a duration with two decimals. So the rounding error of a duration is added to the next
+//!   duration, and a power is the energy divided by the written duration. Then each product is the energy.
+//! - It reads one number for a component. With several devices this is their sum. Memory and node count as `cpu`, as
+//!   memory does in Carbontracker. Powers are without PUE.
+//! - A listed component needs a line in every epoch, or none is read. An unknown power is `None`.
+//! - Its aggregate prefers a prediction for several epochs to the actual consumption, except if the training was
+//!   interrupted. So the output log has a prediction only in that case.
+//! - Numbers have no exponent. Device names contain neither `.` nor `,`.
 
 use crate::clock::UnixS;
 use crate::measurement::channel::ErrorBand;
@@ -17,47 +17,49 @@ use crate::units::{J_PER_KWH, instant, times};
 use serde_json::Value;
 use std::fmt::Write;
 
-/// An entry covers at least so many seconds: shorter ones would lose too much to two decimals.
-const SHORTEST_S: f64 = 0.1;
-/// And at least this share of the time before it: so a million epochs are some ten thousand entries.
-const SHARE: f64 = 1.0 / 4096.0;
-/// A kilometre by car, g CO2e: the factor and unit of Carbontracker 2.4.7.
-const G_PER_KM: f64 = 106.8;
-/// Its words for what was found, and what counts as it here.
+/// Shortest time of an entry, s. A shorter one would lose too much precision with two decimals.
+const MIN_ENTRY_S: f64 = 0.1;
+/// Smallest share of an entry in the time before it. So a million epochs make some ten thousand entries.
+const MIN_ENTRY_SHARE: f64 = 1.0 / 4096.0;
+/// Emission of a car for a kilometre, g CO2e: the factor and unit of Carbontracker 2.4.7.
+const CAR_G_PER_KM: f64 = 106.8;
+/// Carbontracker's names of components, and the kinds of device that count as each.
 const COMPONENTS: [(&str, &[&str]); 2] = [("gpu", &["gpu"]), ("cpu", &["cpu", "dram", "node"])];
 
-/// The standard log, `*_carbontracker.log`, written as the run goes on. What its methods return is to be appended.
+/// The standard log, `*_carbontracker.log`, written during the run. The caller appends the text that each
+/// method returns.
 pub struct StandardLog {
     is_listed: [bool; COMPONENTS.len()],
-    /// Used energy, but came too late for the head.
+    /// The component used energy, but was found too late for the head.
     is_missed: [bool; COMPONENTS.len()],
     gathered: Gathered,
-    /// Time in entries, s.
+    /// Time in all entries, s.
     elapsed_s: f64,
-    /// What durations were rounded off by so far, s.
-    owed_s: f64,
+    /// Rounding error of all durations so far, s.
+    rounding_s: f64,
 }
 
-/// Epochs of an entry to come.
+/// The epochs of the next entry.
 #[derive(Default)]
 struct Gathered {
-    /// Number of the first, from 1.
+    /// Number of the first epoch, from 1.
     first: u64,
+    /// Number of the last epoch. 0: there is none yet.
     last: u64,
     duration_s: f64,
-    /// By component, J.
+    /// Energy of each component, J. None: unknown.
     energy_j: [Option<f64>; COMPONENTS.len()],
 }
 
 impl StandardLog {
-    /// For a run whose devices are found: best when its first epoch is settled.
+    /// A log for the devices in the report. Devices that are found later are not listed.
     pub fn new(report: &Value) -> StandardLog {
         let is_listed = COMPONENTS.map(|(_, kinds)| !devices(report, kinds).is_empty());
         let is_missed = [false; COMPONENTS.len()];
-        StandardLog { is_listed, is_missed, gathered: Gathered::default(), elapsed_s: 0.0, owed_s: 0.0 }
+        StandardLog { is_listed, is_missed, gathered: Gathered::default(), elapsed_s: 0.0, rounding_s: 0.0 }
     }
 
-    /// What comes first; `at` here and below in s since 1970.
+    /// The head of the log. `at` is in s since 1970.
     pub fn head(&self, report: &Value, at: UnixS) -> String {
         let pue = number(report, "/pue").unwrap_or(1.0);
         let mut lines = vec![
@@ -74,15 +76,15 @@ impl StandardLog {
         stamped(at, &lines)
     }
 
-    /// An epoch, an object of the report's `epochs`. Short ones are gathered and told as one, which says so; then this is
-    /// empty until there are enough.
+    /// The entry of an epoch, an object of the report's `epochs`. Short epochs are gathered into one entry, and the
+    /// text is empty until they are long enough.
     pub fn epoch(&mut self, epoch: &Value, at: UnixS) -> String {
         self.gathered.add(epoch);
-        let least_s = SHORTEST_S.max(self.elapsed_s * SHARE);
+        let least_s = MIN_ENTRY_S.max(self.elapsed_s * MIN_ENTRY_SHARE);
         if self.gathered.duration_s < least_s { String::new() } else { self.entry(at) }
     }
 
-    /// What comes last.
+    /// The end of the log.
     pub fn tail(&mut self, report: &Value, at: UnixS) -> String {
         let last = if self.gathered.last > 0 { self.entry(at) } else { String::new() };
         let mut lines = Vec::new();
@@ -104,9 +106,9 @@ impl StandardLog {
     fn entry(&mut self, at: UnixS) -> String {
         let Gathered { first, last, duration_s, energy_j } = std::mem::take(&mut self.gathered);
         self.elapsed_s += duration_s;
-        let shown = centiseconds(duration_s + self.owed_s).max(1);
+        let shown = centiseconds(duration_s + self.rounding_s).max(1);
         let shown_s = shown as f64 / 100.0;
-        self.owed_s += duration_s - shown_s;
+        self.rounding_s += duration_s - shown_s;
         let mut lines = Vec::new();
         if first < last {
             lines.push(format!("Epochs {first} to {last} follow as one, with their whole duration and mean power."));
@@ -140,7 +142,7 @@ impl Gathered {
     }
 }
 
-/// A line of the standard log: the forecast at this moment, in words that its parser leaves alone; empty where there is none.
+/// A line of the standard log with the forecast. Carbontracker's parser ignores it. Empty: there is no forecast.
 pub fn forecast(report: &Value, at: UnixS) -> String {
     let Some(Consumed { duration_s, facility_kwh, co2eq_g }) = Consumed::forecast(report) else {
         return String::new();
@@ -158,9 +160,9 @@ pub fn forecast(report: &Value, at: UnixS) -> String {
     )
 }
 
-/// The output log, `*_carbontracker_output.log`, whole: what was used up to now, with PUE. A prediction is in it of a run
-/// that ended early; the standard log's tail is to be written before that. Where the energy is unknown there is no
-/// consumption in it, which its parser passes over.
+/// The whole output log, `*_carbontracker_output.log`: the consumption so far, with PUE. If the run ended early, it
+/// also has a prediction; the standard log's tail must be written before. If the energy is unknown, it has no
+/// consumption, and Carbontracker's parser skips it.
 pub fn output(report: &Value, at: UnixS, is_over: bool) -> String {
     let mut parts = vec![found(report)];
     parts.extend(estimated(report));
@@ -181,7 +183,7 @@ pub fn output(report: &Value, at: UnixS, is_over: bool) -> String {
     stamped(at, &parts)
 }
 
-/// What a block of the output log tells.
+/// The values of a block of the output log.
 struct Consumed {
     duration_s: f64,
     facility_kwh: f64,
@@ -205,21 +207,23 @@ impl Consumed {
         })
     }
 
-    /// Its parser wants every line of it; an emission it does not know it takes as NaN, and leaves out of its sum.
+    /// The text of a block. Carbontracker's parser needs every line. It reads an unknown emission as NaN and leaves it
+    /// out of its sum.
     fn block(&self, title: &str) -> String {
         let Consumed { duration_s, facility_kwh, co2eq_g } = self;
         let (time, energy) = (clock(centiseconds(*duration_s)), decimal(*facility_kwh, 12));
         let grams = co2eq_g.map_or("nan".into(), |grams| decimal(grams, 12));
-        let equal =
-            co2eq_g.map_or(String::new(), |grams| format!("\n\t{} km travelled by car", decimal(grams / G_PER_KM, 12)));
+        let equal = co2eq_g
+            .map_or(String::new(), |grams| format!("\n\t{} km travelled by car", decimal(grams / CAR_G_PER_KM, 12)));
         format!(
             "\n{title}\n\tTime:\t{time}\n\tEnergy:\t{energy} kWh\n\tCO2eq:\t{grams} g\n\tThis is equivalent to:{equal}"
         )
     }
 }
 
-/// A figure that may still change is given in the form that yields to that of the end (which names an interval: this is
-/// Carbontracker's); and where no power is known none is given, or the PDF report would price that as 0.
+/// The line with the carbon intensity. A figure that may still change has the form of fetched figures, which the final
+/// average replaces (the 900 s are Carbontracker's). If no power is known, the line has another form, or
+/// Carbontracker's PDF report would show an emission of 0.
 fn intensity(report: &Value, is_over: bool) -> Option<String> {
     let figure = number(report, "/intensity/g_per_kwh").map(|figure| decimal(figure, 2))?;
     let place = report.pointer("/intensity/zone").and_then(Value::as_str).map_or("unknown".into(), plain);
@@ -234,8 +238,8 @@ fn intensity(report: &Value, is_over: bool) -> Option<String> {
     }
 }
 
-/// Of a run that is over, whose state is "done" however many epochs it had. By monitor_epochs, with which nothing that
-/// remains is forecast, it stops in good order.
+/// Whether a run that is over ended before its last epoch. The state "done" does not show it. A run that stopped by
+/// `monitor_epochs` was not interrupted; it has no forecast of the rest.
 fn is_interrupted(report: &Value) -> bool {
     let is_by_plan = report.pointer("/forecast/remaining/duration_s").is_some_and(Value::is_null);
     !is_by_plan && count(report, "/run/epochs_done") < count(report, "/run/epochs_planned")
@@ -252,7 +256,7 @@ fn found(report: &Value) -> String {
     text
 }
 
-/// Which components are estimated, and how far off they may be: their powers and consumptions have no place for it.
+/// The line with the estimated components and their errors. Powers and consumptions have no field for errors.
 fn estimated(report: &Value) -> Option<String> {
     let all = report.get("components").and_then(Value::as_array).into_iter().flatten();
     let part = |one: &Value| {
@@ -271,7 +275,7 @@ fn devices(report: &Value, kinds: &[&str]) -> Vec<String> {
     components.filter(is_of_them).map(|one| plain(&text(one, "device").unwrap_or_default())).collect()
 }
 
-/// A name in characters that mean nothing to its parser.
+/// A name without the characters that have a meaning for Carbontracker's parser.
 fn plain(name: &str) -> String {
     let plain = |c: char| match c {
         '.' | ',' | ':' | '<' | '>' | '&' => '_',
@@ -300,7 +304,7 @@ fn clock(centiseconds: u64) -> String {
     format!("{}:{:02}:{:02}.{:02}", minutes / 60, minutes % 60, rest / 100, rest % 100)
 }
 
-/// Nine significant digits, at least so many after the point, no exponent.
+/// A number with nine significant digits, at least `least` decimals and no exponent.
 fn decimal(x: f64, least: usize) -> String {
     let digits = if x == 0.0 { 0.0 } else { 8.0 - x.abs().log10().floor() };
     let decimals = least.max(digits as usize);

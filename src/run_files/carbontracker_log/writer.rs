@@ -1,4 +1,4 @@
-//! Carbontracker's two logs of a run, as files.
+//! Writes Carbontracker's two logs of a run.
 
 use super::format::{self, StandardLog};
 use crate::os;
@@ -9,27 +9,27 @@ use crate::run_files::paths::{OUTPUT, RunPaths, STANDARD};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Both of them.
+/// The two log files.
 pub struct Logs {
     output: PathBuf,
     path: PathBuf,
-    /// What the standard log is to say; None before the first epoch, when it is not known what is measured.
+    /// The text of the standard log. None: before the first epoch, when the devices are not known yet.
     standard: Option<StandardLog>,
     file: Option<AppendFile>,
-    /// What has yet to be written.
+    /// Text that is not written yet.
     pending: String,
     is_forecast: bool,
 }
 
-/// A file, and what became of writing it.
+/// A file, and the result of writing it. The error is a message for the user.
 pub type Written = (PathBuf, Result<(), String>);
 
 impl Logs {
-    /// With nothing in them as yet.
-    pub fn new(place: &RunPaths) -> Logs {
+    /// Logs without content.
+    pub fn new(paths: &RunPaths) -> Logs {
         Logs {
-            output: place.file(OUTPUT),
-            path: place.file(STANDARD),
+            output: paths.file(OUTPUT),
+            path: paths.file(STANDARD),
             standard: None,
             file: None,
             pending: String::new(),
@@ -37,15 +37,15 @@ impl Logs {
         }
     }
 
-    /// Whether there is a standard log: Carbontracker makes nothing of one of the two alone.
+    /// Whether there is a standard log. Carbontracker reads the two logs only together.
     pub fn have_begun(&self) -> bool {
         self.standard.is_some() || self.path.exists()
     }
 
-    /// Looks what became of the standard log. True: all of it is to be added again.
-    pub fn have_to_begin_anew(&mut self, looks_at_path: bool) -> bool {
+    /// Checks the standard log. True: it is lost, and all epochs must be added again.
+    pub fn must_restart(&mut self, checks_path: bool) -> bool {
         let Some(file) = &mut self.file else { return false };
-        let is_lost = match file.state(looks_at_path) {
+        let is_lost = match file.state(checks_path) {
             AppendState::Whole => false,
             AppendState::Closed => file.reopen().is_err(),
             AppendState::Grown => file.go_to_end().is_err(),
@@ -62,7 +62,7 @@ impl Logs {
         is_lost
     }
 
-    /// Takes epochs in, as the report of this moment has them.
+    /// Adds epochs, as objects of the report's `epochs`.
     pub fn add<'a>(&mut self, report: &Report, epochs: impl Iterator<Item = &'a Value>) -> Written {
         let at = os::unix_s();
         let standard = match &mut self.standard {
@@ -70,7 +70,7 @@ impl Logs {
             none => {
                 let report = report.json();
                 let standard = StandardLog::new(&report);
-                // A run that was taken up has a head already.
+                // The log of a resumed run has a head already.
                 if !self.path.exists() {
                     self.pending += &standard.head(&report, at);
                 }
@@ -95,7 +95,7 @@ impl Logs {
         written
     }
 
-    /// Writes the output log anew.
+    /// Replaces the output log.
     pub fn renew(&self, report: &Report, is_over: bool, sync: Sync) -> Written {
         let text = format::output(&report.json(), os::unix_s(), is_over);
         let written = replace_own(&self.output, text, sync).map_err(|error| in_words(&self.output, &error));

@@ -1,13 +1,17 @@
 use super::*;
-use crate::attribution::epochs::EpochStore;
+use crate::attribution::carried_over::{CarriedOver, LostEnergy};
+use crate::attribution::epochs::{Epoch, EpochStore, Filed};
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::Intensity;
 use crate::carbon::select;
+use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
-use crate::measurement::channel::ErrorBand;
+use crate::measurement::channel::{ErrorBand, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::report::{Detail, Now, ReportSettings};
+use crate::run_files::crash_counter::Count;
 use crate::state::RunState;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -52,7 +56,8 @@ fn one(kind: DeviceKind, id: &str) -> Channel {
     }
 }
 
-/// A process's part of a run: epochs of (length, time after it), ms, at these powers, W, on channels that are there.
+/// Runs epochs of an attempt: (length, time after it), ms, at these powers, W, on the last channels. Returns
+/// the end, ns.
 fn live(books: &mut RunState, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
     let mut at = start;
     let from = books.metered.len() - watts.len();
@@ -77,11 +82,11 @@ fn report(books: &RunState, at: u64, detail: Detail) -> Report {
     Report::new(&setting(), books, Now { at: MonoNs(at), whole: true, open: None }, detail)
 }
 
-/// What a process writes of its part.
-fn lines(books: &RunState, at: u64, life: u64, written: u64) -> String {
+/// The lines that an attempt writes.
+fn lines(books: &RunState, at: u64, attempt: u64, written: u64) -> String {
     let before = books.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
     let mut report = report(books, at, Detail::Since(before));
-    let mut lines = vec![opening(&report, life, written, &Process::default()), components(&report)];
+    let mut lines = vec![opening(&report, attempt, written, &Process::default()), components(&report)];
     let mut last = None;
     for (mut line, Epoch { end, inside, .. }) in report.epoch_lines(usize::MAX) {
         let gap = last.map_or(0, |last| end.ns_since(last) - inside);
@@ -108,7 +113,7 @@ fn near(a: &Value, b: &Value) -> bool {
 }
 
 #[test]
-fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
+fn resumed_run_continues_with_exact_numbers() {
     let (first, second) = ([(40, 3), (50, 2), (60, 0)], [(45, 1), (55, 0)]);
     let mut books = new_books();
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
@@ -117,8 +122,8 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let text = lines(&books, at, 1, 0);
     let before = usage(&books, at);
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    assert_eq!((past.epochs_done(), past.lives), (3, 1));
-    // The next process is on a machine that has just started: it counts time anew.
+    assert_eq!((past.epochs_done(), past.attempts), (3, 1));
+    // The next attempt is on a machine that has just started, so its clock starts anew.
     let start = 1 << 60;
     let mut next = new_books();
     next.resume(past, MonoNs(start));
@@ -145,7 +150,7 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let observed: Vec<_> = next.ledger.observed(5).collect();
     assert!(observed.iter().all(|epoch| epoch.is_whole && epoch.duration_s.is_some()));
     assert!((observed[1].gaps_s - 0.003).abs() < 1e-9 && observed[3].gaps_s < 1e-9, "{observed:?}");
-    // And a third, from both parts.
+    // A third attempt continues from both.
     let text = text + &lines(&next, end, 2, 3);
     let again = Journal::parse(text.as_bytes()).unwrap();
     assert!(again.flaws.is_empty(), "{:?}", again.flaws);
@@ -154,7 +159,7 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     assert!(near(&whole, &usage(&third, start)), "{whole} {}", usage(&third, start));
 }
 
-/// A processor of which a model is all there is.
+/// A processor that only a model estimates.
 fn guessed(id: &str) -> Channel {
     Channel {
         source: SourceName::CpuModel,
@@ -164,9 +169,9 @@ fn guessed(id: &str) -> Channel {
     }
 }
 
-/// The first process estimates 30 J, the second measures 10 J.
+/// The first attempt estimates 30 J, the second measures 10 J.
 #[test]
-fn what_was_estimated_stays_so_where_the_next_process_measures() {
+fn estimated_energy_keeps_its_error_if_the_next_attempt_measures() {
     let mut books = new_books();
     books.add(&guessed("a"), None, None);
     let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
@@ -186,20 +191,20 @@ fn what_was_estimated_stays_so_where_the_next_process_measures() {
     near(&whole, "energy_low_j", 25.0);
     near(&whole, "energy_high_j", 70.0);
     near(&whole["error"], "high", 1.75);
-    // What it has left tells the same.
-    let told = crate::run_files::journal_report::report_of(
+    // The report made from the journal has the same error.
+    let read = crate::run_files::journal_report::report_of(
         &Journal::parse((text + &lines(&next, end, 2, 1)).as_bytes()).unwrap(),
     );
-    assert_eq!(told["usage"]["error"], whole["error"]);
-    near(&told["usage"], "co2eq_high_g", whole["co2eq_high_g"].as_f64().unwrap());
-    near(&told["equivalents"][0], "high", told["equivalents"][0]["value"].as_f64().unwrap() * 1.75);
-    let errors: Vec<bool> = told["components"].as_array().unwrap().iter().map(|one| one["error"].is_object()).collect();
-    assert_eq!(errors, [false, true], "{}", told["components"]);
+    assert_eq!(read["usage"]["error"], whole["error"]);
+    near(&read["usage"], "co2eq_high_g", whole["co2eq_high_g"].as_f64().unwrap());
+    near(&read["equivalents"][0], "high", read["equivalents"][0]["value"].as_f64().unwrap() * 1.75);
+    let errors: Vec<bool> = read["components"].as_array().unwrap().iter().map(|one| one["error"].is_object()).collect();
+    assert_eq!(errors, [false, true], "{}", read["components"]);
 }
 
-/// A journal of 0.1.0 states no error of what it estimates.
+/// A journal of 0.1.0 has no error for estimates.
 #[test]
-fn an_estimate_without_an_error_is_not_exact() {
+fn estimate_without_an_error_is_not_exact() {
     let mut books = new_books();
     books.add(&Channel { error: None, ..guessed("a") }, None, None);
     let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
@@ -216,9 +221,9 @@ fn an_estimate_without_an_error_is_not_exact() {
     assert!((high_j - 100.0).abs() < 1e-6, "30 J of an estimate and 10 J measured: {high_j}");
 }
 
-/// The same the other way round, on one device that goes on being estimated.
+/// Both attempts estimate the same device.
 #[test]
-fn an_estimate_that_goes_on_is_one() {
+fn estimate_that_continues_is_one_component() {
     let mut books = new_books();
     books.add(&guessed("a"), None, None);
     let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
@@ -232,7 +237,7 @@ fn an_estimate_that_goes_on_is_one() {
 }
 
 #[test]
-fn an_error_in_a_journal_is_checked() {
+fn error_in_a_journal_is_checked() {
     let mut books = new_books();
     books.add(&guessed("a"), None, None);
     let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
@@ -242,7 +247,7 @@ fn an_error_in_a_journal_is_checked() {
     for odd in ["\"low\":-0.5", "\"low\":0", "\"low\":7", "\"low\":null", "\"lower\":0.5"] {
         assert_eq!(error(&text.replace("\"low\":0.5", odd)), Some(ErrorBand::UNSTATED), "{odd}");
     }
-    // A journal of measurements has no word of it.
+    // A journal of measured energy has no errors.
     let mut books = new_books();
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
@@ -250,7 +255,7 @@ fn an_error_in_a_journal_is_checked() {
 }
 
 #[test]
-fn another_machine_adds_components_of_its_own() {
+fn attempt_on_another_machine_adds_its_components() {
     let mut books = new_books();
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
@@ -270,9 +275,9 @@ fn another_machine_adds_components_of_its_own() {
     assert!((joules[0] - 30.0).abs() < 1e-6 && (joules[1] - 10.0).abs() < 1e-6, "{components}");
 }
 
-/// A live service may tell nothing before the first line is written.
+/// A live service may not have replied before the first line is written.
 #[test]
-fn what_a_run_is_priced_by_is_told_as_it_was_known_last() {
+fn journal_has_the_intensity_that_was_known_last() {
     let mut books = new_books();
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
@@ -287,7 +292,7 @@ fn what_a_run_is_priced_by_is_told_as_it_was_known_last() {
     assert_eq!(journal.intensity["zone"], "DE");
 }
 
-/// A run of four epochs, its lines each by itself.
+/// The lines of a run of four epochs.
 fn four() -> Vec<String> {
     let mut books = new_books();
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
@@ -306,7 +311,7 @@ fn joined(lines: &[String]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_torn_strange_or_missing_is_left_out_and_the_rest_counts() {
+fn torn_invalid_and_missing_lines_are_left_out_and_the_rest_counts() {
     let lines = four();
     let past_of = |text: &[u8]| {
         let journal = Journal::parse(text).unwrap();
@@ -314,27 +319,27 @@ fn what_is_torn_strange_or_missing_is_left_out_and_the_rest_counts() {
     };
     let whole = joined(&lines);
     assert_eq!(past_of(&whole).1.epochs_done(), 4);
-    // The last line is torn at every place.
+    // The last line is torn.
     let last = whole.len() - lines[5].len() - 1;
     for end in [last + 1, last + 20, last + lines[5].len() - 1] {
         let (flaws, past) = past_of(&whole[..end]);
         assert_eq!((flaws.len(), past.epochs_done()), (1, 3), "{flaws:?}");
         assert!(flaws[0].contains("torn") && (past.energy_j.unwrap() - 15.0).abs() < 1e-9);
     }
-    // What another process would go on to write after it.
-    let mut strange = lines.clone();
-    strange.insert(4, "not of ours".into());
-    strange.insert(4, "{\"index\":\"x\"}".into());
-    strange.insert(4, "[1,2]".into());
-    let (flaws, past) = past_of(&joined(&strange));
+    // Invalid lines are in the middle.
+    let mut with_invalid = lines.clone();
+    with_invalid.insert(4, "not of ours".into());
+    with_invalid.insert(4, "{\"index\":\"x\"}".into());
+    with_invalid.insert(4, "[1,2]".into());
+    let (flaws, past) = past_of(&joined(&with_invalid));
     assert_eq!((flaws.len(), past.epochs_done()), (3, 4), "{flaws:?}");
-    // A line in the middle is lost: its epoch is counted, its energy known in the sum.
+    // A line in the middle is lost: its epoch is counted, and its energy is in the sum.
     let mut holed = lines.clone();
     holed.remove(3);
     let (flaws, past) = past_of(&joined(&holed));
     assert!(flaws.is_empty() && past.epochs_done() == 4 && (past.energy_j.unwrap() - 20.0).abs() < 1e-9);
     assert_eq!(past.inside_ns, 400 * MS);
-    // A repeated one counts once.
+    // A repeated line counts once.
     let mut twice = lines.clone();
     twice.push(lines[5].clone());
     assert_eq!((past_of(&joined(&twice)).0.len(), past_of(&joined(&twice)).1.epochs_done()), (1, 4));
@@ -347,7 +352,7 @@ fn what_is_torn_strange_or_missing_is_left_out_and_the_rest_counts() {
 }
 
 #[test]
-fn epochs_without_a_line_are_known_by_the_tally() {
+fn epochs_without_a_line_are_known_by_the_crash_counter() {
     let journal = Journal::parse(&joined(&four()[..5])).unwrap();
     let counted = Count { epochs: 6, inside: 650 * MS, span: 660 * MS };
     let past = journal.into_past(Some(counted));
@@ -360,7 +365,7 @@ fn epochs_without_a_line_are_known_by_the_tally() {
 }
 
 #[test]
-fn what_was_open_at_a_kill_is_lost_and_said() {
+fn epoch_open_at_a_kill_is_reported_as_lost() {
     let mut lines = four();
     let mut so_far: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
     let mut so_far = so_far["so_far"].take();
@@ -368,10 +373,10 @@ fn what_was_open_at_a_kill_is_lost_and_said() {
     lines.push(json!({"so_far": so_far}).to_string());
     let lost = Journal::parse(&joined(&lines)).unwrap().into_past(None).lost;
     assert_eq!(lost, LostEnergy { times: 1, seconds: 1.5, joules: Some(75.0) });
-    // It ended after that, by the tally.
+    // By the crash counter it ended after that.
     let counted = Some(Count { epochs: 5, inside: 2000 * MS, span: 2000 * MS });
     assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(counted).lost, LostEnergy::default());
-    // And the next process had one of its own.
+    // The next attempt also had an open epoch.
     lines.extend([lines[0].clone(), lines[6].clone()]);
     assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(None).lost.times, 2);
 }
@@ -380,7 +385,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_text_is_its_end(
+    fn damaged_text_never_panics(
         places in prop::collection::vec((0usize..6000, any::<u8>()), 0..6),
         cut in 0usize..6000,
         counted in prop::option::of((0u64..9, any::<u64>(), any::<u64>())),
@@ -404,7 +409,7 @@ proptest! {
 }
 
 #[test]
-fn a_long_runs_past_is_thinned_and_its_sums_stay() {
+fn epochs_of_a_long_run_are_decimated_and_sums_stay() {
     let mut history = EpochStore::default();
     let filed = Some(Filed { co2eq_g: Some(1.0), coverage: Some(1.0) });
     for n in 0..100_000u64 {
@@ -416,9 +421,9 @@ fn a_long_runs_past_is_thinned_and_its_sums_stay() {
     assert_eq!(grams, 100_000.0);
 }
 
-/// The next process names its components before it has any numbers of its own.
+/// The next attempt names its components before it has numbers.
 #[test]
-fn a_kill_before_the_first_numbers_leaves_each_component_its_own() {
+fn kill_before_the_first_numbers_keeps_each_components_energy() {
     let mut books = new_books();
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     books.add(&one(DeviceKind::Gpu, "b"), None, None);

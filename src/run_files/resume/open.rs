@@ -1,7 +1,7 @@
-//! Takes one journal up, unless the process that wrote it last may live.
+//! Opens one journal to continue it, unless the process of its last attempt may still run.
 
 use super::turn::{self, Missed, ResumeTurn};
-use super::{FoundRun, HEAD, Refusal, ResumeRequest, Resumed};
+use super::{FoundRun, MAX_HEAD_BYTES, Refusal, ResumeRequest, Resumed};
 use crate::clock::UnixS;
 use crate::os::{self, text};
 use crate::run_files::atomic_replace;
@@ -16,41 +16,41 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-/// The run of a journal that the user named.
-pub fn named(path: &Path, asker: &ResumeRequest) -> Result<FoundRun, Refusal> {
+/// Resumes the run of a journal that the user named.
+pub fn named(path: &Path, request: &ResumeRequest) -> Result<FoundRun, Refusal> {
     let path = atomic_replace::followed(path)?;
-    open(RunPaths::of_journal(&path), &path, asker, false)
+    open(RunPaths::of_journal(&path), &path, request, false)
 }
 
-/// The run whose journal is here, unless it is over.
-pub fn unfinished(place: RunPaths, path: &Path, asker: &ResumeRequest) -> Result<FoundRun, Refusal> {
-    open(place, path, asker, true)
+/// Resumes the run of a journal that was found in a folder. Fails with [`Refusal::Over`] if the run is over.
+pub fn unfinished(paths: RunPaths, path: &Path, request: &ResumeRequest) -> Result<FoundRun, Refusal> {
+    open(paths, path, request, true)
 }
 
-fn open(place: RunPaths, path: &Path, asker: &ResumeRequest, is_from_folder: bool) -> Result<FoundRun, Refusal> {
-    let (mut found, lock) = read(place.clone(), path, asker, is_from_folder)?;
+fn open(paths: RunPaths, path: &Path, request: &ResumeRequest, is_from_folder: bool) -> Result<FoundRun, Refusal> {
+    let (mut found, lock) = read(paths.clone(), path, request, is_from_folder)?;
     if lock == AttemptLock::Free {
         turn::clear(path);
     } else if found.0.journal.is_some() {
         match ResumeTurn::take(path) {
-            Err(Missed::Taken) => return Err(being_taken()),
-            Err(Missed::Unknown) => (), // such a folder is not written by others either
+            Err(Missed::Taken) => return Err(being_resumed()),
+            Err(Missed::Unknown) => (), // other processes cannot write into such a folder either
             Ok(turn) => {
-                // Another process may have had its turn since.
+                // Another process may have had its turn since the journal was read.
                 drop(found);
-                (found, _) = read(place, path, asker, is_from_folder)?;
+                (found, _) = read(paths, path, request, is_from_folder)?;
                 found.0.turn = Some(turn);
             }
         }
     }
-    found.0.claim()?;
+    found.0.start_attempt()?;
     Ok(found)
 }
 
 fn read(
-    place: RunPaths,
+    paths: RunPaths,
     path: &Path,
-    asker: &ResumeRequest,
+    request: &ResumeRequest,
     is_from_folder: bool,
 ) -> Result<(FoundRun, AttemptLock), Refusal> {
     let mut journal = match AppendFile::open(path) {
@@ -62,39 +62,53 @@ fn read(
     if let AttemptLock::Held(holder) = lock {
         return Err(in_use(holder));
     }
-    // Read only now: until it let go that process may have added to it.
+    // Read only under the lock: the other process may have appended until it released the lock.
     let text = whole(&mut journal, path)?;
     let metadata = std::fs::metadata(path)?;
     if text.is_empty() || text.starts_with(OPENING) && !text.contains(&b'\n') {
-        return Err(unwritten(journal, lock, &metadata, asker));
+        return Err(unwritten(journal, lock, &metadata, request));
     }
     let read = Journal::parse(&text).map_err(Refusal::Other)?;
-    let (left, unread) = Left::of(&read.id, read.lives);
-    is_free(&read, &left, lock, &metadata, asker)?;
-    if let Some((ours, theirs)) = asker.name.zip(read.name.as_deref()).filter(|(ours, theirs)| ours != theirs) {
+    let (left, unread) = LeftCounts::of(&read.id, read.attempts);
+    check_free(&read, &left, lock, &metadata, request)?;
+    if let Some((ours, theirs)) = request.name.zip(read.name.as_deref()).filter(|(ours, theirs)| ours != theirs) {
         return Err(Refusal::Other(format!("it is the journal of '{theirs}', and name='{ours}' is another run")));
     }
     let (id, written) = (read.id.clone(), read.epochs_done);
     let (name, started, planned) = (read.name.clone(), read.started.clone(), read.planned);
     let (is_ended, mut flaws) = (read.is_ended, read.flaws.clone());
     if metadata.uid() != os::user() {
-        flaws.push(format!("it belongs to {}", os::user_name(metadata.uid())));
+        flaws.push(format!("the file belongs to {}", os::user_name(metadata.uid())));
     }
     flaws.extend(unread.map(|error| {
-        format!("the count of ended epochs cannot be read ({error}): some that ended just before a kill may be missing")
+        format!(
+            "the count of ended epochs cannot be read ({error}): epochs that ended just before a kill may be missing"
+        )
     }));
     let mut past = read.into_past(left.counts);
-    past.lives = left.last;
-    let (tally, turn) = (None, None);
-    let resumed =
-        Resumed { id, name, started, planned, past, place, journal, written, tally, turn, is_from_folder, is_ended };
+    past.attempts = left.last;
+    let (crash_counter, turn) = (None, None);
+    let resumed = Resumed {
+        id,
+        name,
+        started,
+        planned,
+        past,
+        paths,
+        journal,
+        written,
+        crash_counter,
+        turn,
+        is_from_folder,
+        is_ended,
+    };
     if is_from_folder && resumed.is_finished() {
         return Err(Refusal::Over);
     }
     Ok(((resumed, flaws), lock))
 }
 
-/// What is in it, as far as it may be a journal.
+/// The content of the journal. A file that has no opening line in its head is read no further.
 fn whole(journal: &mut Option<AppendFile>, path: &Path) -> io::Result<Vec<u8>> {
     let mut read = |most: u64| match journal {
         Some(journal) => journal.read(most),
@@ -103,12 +117,12 @@ fn whole(journal: &mut Option<AppendFile>, path: &Path) -> io::Result<Vec<u8>> {
             text::open_ordinary(path)?.take(most).read_to_end(&mut text).map(|_| text)
         }
     };
-    let head = read(HEAD)?;
-    let goes_on = head.len() as u64 == HEAD && head.windows(OPENING.len()).any(|bytes| bytes == OPENING);
-    if goes_on { read(u64::MAX) } else { Ok(head) }
+    let head = read(MAX_HEAD_BYTES)?;
+    let has_more = head.len() as u64 == MAX_HEAD_BYTES && head.windows(OPENING.len()).any(|bytes| bytes == OPENING);
+    if has_more { read(u64::MAX) } else { Ok(head) }
 }
 
-/// Locks the journal for this process. A lock is evidence only where all clients of the file system share it.
+/// Locks the journal for this process. A lock proves something only if all clients of the file system share it.
 fn lock_of(journal: &AppendFile, path: &Path) -> AttemptLock {
     match journal.lock() {
         Ok(Some(holder)) => AttemptLock::Held(holder),
@@ -123,36 +137,37 @@ fn are_locks_shared(path: &Path) -> bool {
     folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| attempt::locks_are_shared(&mounts, &folder))
 }
 
-/// An empty journal: a process was killed before it wrote a line, or has just made it.
-fn unwritten(journal: Option<AppendFile>, lock: AttemptLock, metadata: &Metadata, asker: &ResumeRequest) -> Refusal {
+/// The refusal for an empty journal: a process was killed before it wrote a line, or has just created it.
+fn unwritten(journal: Option<AppendFile>, lock: AttemptLock, metadata: &Metadata, request: &ResumeRequest) -> Refusal {
     let silent_s = silence_s(metadata, None);
     let signs =
         Signs { lock, page: StatusPage::Missing, is_ended: false, last: Default::default(), silent_s, worked_s: 0.0 };
-    match (signs.verdict(asker.process), journal) {
+    match (signs.verdict(request.process), journal) {
         (Verdict::Free, Some(journal)) => Refusal::Unwritten(journal),
         (Verdict::Unsure(wait_s), _) => unsure("", silent_s, wait_s),
         (Verdict::Held(holder), _) => in_use(holder),
-        (Verdict::Free, None) => Refusal::Other("nothing is in it, and this user cannot write it".into()),
+        (Verdict::Free, None) => Refusal::Other("it is empty, and this user cannot write it".into()),
     }
 }
 
-/// How long a journal was not written, s, by its last numbers and by the file system's clock.
+/// Time since the last write to a journal, s, by its last numbers and by the file's time of change.
 fn silence_s(metadata: &Metadata, last_unix_s: Option<UnixS>) -> f64 {
     let changed = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let changed = UnixS(changed.map_or(0.0, |at| at.as_secs_f64()));
     os::unix_s().s_since(last_unix_s.unwrap_or_default().max(changed))
 }
 
-fn is_free(
+fn check_free(
     read: &Journal,
-    left: &Left,
+    left: &LeftCounts,
     lock: AttemptLock,
     metadata: &Metadata,
-    asker: &ResumeRequest,
+    request: &ResumeRequest,
 ) -> Result<(), Refusal> {
-    // Later processes may not have a line yet. One that ended in order is no living one, though its page may be there.
-    let lives = (read.lives..=left.last).filter(|life| *life > read.lives || !read.is_ended);
-    let pages: Vec<StatusPage> = lives.map(|life| crash_counter::page(&read.id, life)).collect();
+    // Later attempts may not have a line yet. An attempt that ended in order is not alive, though its page may
+    // still exist.
+    let attempts = (read.attempts..=left.last).filter(|attempt| *attempt > read.attempts || !read.is_ended);
+    let pages: Vec<StatusPage> = attempts.map(|attempt| crash_counter::page(&read.id, attempt)).collect();
     let living = pages.iter().find(|page| matches!(page, StatusPage::Living(_)));
     let signs = Signs {
         lock,
@@ -162,7 +177,7 @@ fn is_free(
         silent_s: silence_s(metadata, read.last_unix_s()),
         worked_s: read.worked_s(),
     };
-    match signs.verdict(asker.process) {
+    match signs.verdict(request.process) {
         Verdict::Free => Ok(()),
         Verdict::Held(holder) => Err(in_use(holder)),
         Verdict::Unsure(wait_s) => Err(unsure(&read.process.host, signs.silent_s, wait_s)),
@@ -173,67 +188,67 @@ fn unsure(host: &str, silent_s: f64, wait_s: f64) -> Refusal {
     let on = if host.is_empty() { String::new() } else { format!(" on {host}") };
     let (silent, wait) = (silent_s.max(0.0), wait_s.max(0.0).ceil());
     Refusal::Unsure(format!(
-        "a process{on} wrote it {silent:.0} s ago and may still run: locks on this file system do not show it. If that run is over, start again after {wait:.0} s"
+        "a process{on} wrote it {silent:.0} s ago and may still run: this file system's locks do not show that. If that run is over, start again after {wait:.0} s"
     ))
 }
 
 fn in_use(holder: u32) -> Refusal {
     Refusal::Other(match holder {
-        ours if ours == std::process::id() => "this process is writing it already".into(),
+        ours if ours == std::process::id() => "this process already writes it".into(),
         0 => "a process of another container or machine is writing it".into(),
         other => format!("process {other} is writing it"),
     })
 }
 
-fn being_taken() -> Refusal {
-    let wait_s = attempt::patience_s(0.0).ceil();
+fn being_resumed() -> Refusal {
+    let wait_s = attempt::max_silence_s(0.0).ceil();
     Refusal::Unsure(format!(
-        "another process has just taken it up, or was killed as it did. If that run does not go on, start again after {wait_s:.0} s"
+        "another process has just resumed it, or was killed while it did. If that run does not continue, start again after {wait_s:.0} s"
     ))
 }
 
-fn just_taken() -> Refusal {
-    Refusal::Other("another process has just taken it up".into())
+fn just_resumed() -> Refusal {
+    Refusal::Other("another process has just resumed it".into())
 }
 
 impl Resumed {
-    /// Claims the run among the processes of this machine: one of them makes the page for its next process.
-    fn claim(&mut self) -> Result<(), Refusal> {
+    /// Makes the crash counter of the next attempt. On this machine only one process can make it.
+    fn start_attempt(&mut self) -> Result<(), Refusal> {
         if self.journal.is_none() {
             return Ok(());
         }
-        match CrashCounter::open(&self.id, self.past.lives + 1) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(just_taken()),
-            tally => {
-                self.tally = tally.ok();
+        match CrashCounter::open(&self.id, self.past.attempts + 1) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(just_resumed()),
+            counter => {
+                self.crash_counter = counter.ok();
                 Ok(())
             }
         }
     }
 }
 
-/// What the last process with a line has left, and those after it that were killed before their first.
-struct Left {
+/// The crash counters of the last attempt with a line, and of later attempts that were killed before their first line.
+struct LeftCounts {
     counts: Vec<Count>,
-    /// The last process that left something, or has a line.
+    /// Number of the last attempt that has a crash counter or a line.
     last: u64,
 }
 
-impl Left {
-    /// Of a run whose journal has a line of the process number `lives`; and why something could not be read.
-    fn of(id: &str, lives: u64) -> (Left, Option<io::Error>) {
-        let mut left = Left { counts: Vec::new(), last: lives };
-        for life in lives.. {
-            match crash_counter::left(id, life) {
+impl LeftCounts {
+    /// The counts from attempt `attempts` on, the last one with a line in the journal. The error is the first one.
+    fn of(id: &str, attempts: u64) -> (LeftCounts, Option<io::Error>) {
+        let mut left = LeftCounts { counts: Vec::new(), last: attempts };
+        for attempt in attempts.. {
+            match crash_counter::left(id, attempt) {
                 Ok(Some(count)) => left.counts.push(count),
-                Ok(None) if life == lives => left.counts.push(Count::default()),
+                Ok(None) if attempt == attempts => left.counts.push(Count::default()),
                 Ok(None) => break,
                 Err(error) => {
-                    left.counts.extend((life == lives).then(Count::default));
+                    left.counts.extend((attempt == attempts).then(Count::default));
                     return (left, Some(error));
                 }
             }
-            left.last = life;
+            left.last = attempt;
         }
         (left, None)
     }

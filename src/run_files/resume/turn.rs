@@ -1,5 +1,7 @@
-//! Whose turn it is to take a run up, where locks do not show it: of processes on several machines that find a silent journal
-//! at the same moment, the one that makes a file beside it. It removes the file once its first line is on the disk.
+//! Gives one process the turn to resume a run where locks are not shared.
+//!
+//! Processes on several machines may find a silent journal at the same moment. The process that creates a file beside
+//! the journal has the turn. It removes the file once its first line is on the disk.
 
 use crate::os;
 use crate::run_files::attempt;
@@ -8,25 +10,25 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Processes that may have been killed in their turn.
-const MOST: usize = 16;
+/// Most files left by processes that were killed in their turn.
+const MAX_TURN_FILES: usize = 16;
 
-/// A turn, until it is dropped.
+/// A turn. It ends when the value is dropped.
 pub struct ResumeTurn {
-    /// Its own file, and before it those of processes that were killed in their turn.
+    /// The files of processes that were killed in their turn, and last this process's file.
     files: Vec<PathBuf>,
 }
 
-/// Why there is no turn.
+/// Why a process does not get the turn.
 pub enum Missed {
-    /// Another process has it.
+    /// Another process has the turn.
     Taken,
-    /// No file can be made there.
+    /// No file can be created beside the journal.
     Unknown,
 }
 
 impl ResumeTurn {
-    /// Takes the turn of a journal. What was read of the journal before may be old by then.
+    /// Takes the turn to resume a journal. The caller must read the journal again, because it may have changed.
     pub fn take(journal: &Path) -> Result<ResumeTurn, Missed> {
         let mut files = Vec::new();
         for file in files_of(journal) {
@@ -44,7 +46,7 @@ impl ResumeTurn {
     }
 }
 
-/// Removes what processes have left that were killed in their turn, unless another has its turn now.
+/// Removes the files of processes that were killed in their turn, unless a process has the turn now.
 pub fn clear(journal: &Path) {
     let files: Vec<PathBuf> = files_of(journal).take_while(|file| std::fs::symlink_metadata(file).is_ok()).collect();
     if files.iter().all(|file| is_left_over(file)) {
@@ -54,7 +56,7 @@ pub fn clear(journal: &Path) {
 
 fn files_of(journal: &Path) -> impl Iterator<Item = PathBuf> {
     let name = journal.file_name().unwrap_or_default().to_string_lossy();
-    (1..=MOST).map(move |number| journal.with_file_name(format!(".{name}.{number}.taken")))
+    (1..=MAX_TURN_FILES).map(move |number| journal.with_file_name(format!(".{name}.{number}.taken")))
 }
 
 impl Drop for ResumeTurn {
@@ -63,11 +65,11 @@ impl Drop for ResumeTurn {
     }
 }
 
-/// Whether a file is so old that the process that made it was killed: a turn takes a moment.
+/// Whether a file is so old that its process must have been killed. A turn takes a moment.
 fn is_left_over(file: &Path) -> bool {
     let made = std::fs::symlink_metadata(file).and_then(|there| there.modified());
     let made = made.ok().and_then(|made| made.elapsed().ok());
-    made.is_some_and(|age| age.as_secs_f64() > attempt::patience_s(0.0))
+    made.is_some_and(|age| age.as_secs_f64() > attempt::max_silence_s(0.0))
 }
 
 #[cfg(test)]
@@ -76,7 +78,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     #[test]
-    fn one_process_has_the_turn_until_it_ends_or_is_long_gone() {
+    fn turn_belongs_to_one_process_until_it_ends_or_is_too_old() {
         let folder = std::env::temp_dir().join(format!("carbontracker-turn-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -91,7 +93,7 @@ mod tests {
         let next = ResumeTurn::take(&journal).ok().unwrap();
         assert!(matches!(ResumeTurn::take(&journal), Err(Missed::Taken)));
         clear(&journal);
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "its process may live");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "its process may be alive");
         drop(next);
         let killed = ResumeTurn::take(&journal).ok().unwrap();
         std::fs::File::open(&killed.files[0]).unwrap().set_modified(old).unwrap();

@@ -1,7 +1,7 @@
-//! What others read of a run beside its journal: Carbontracker's logs, Prometheus' file, the final report.
+//! The files beside the journal: Carbontracker's logs, Prometheus' file, the final report.
 //!
-//! Ten thousand ranks may share a folder on one server, and each file that is made or renamed there is a request to it. So a
-//! rank that has counted no energy keeps its journal only, and the others renew their files seldom.
+//! Ten thousand ranks may share a folder on one server, and each created or renamed file is a request to the server. So
+//! a rank that has counted no energy writes its journal only, and other ranks renew their files seldom.
 
 use super::{NO_MEMORY, Writer};
 use crate::attribution::epochs::Epoch;
@@ -13,30 +13,31 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Files are renewed this often,
+/// Time between two renewals of a file, for a process without a rank.
 const RENEWAL: Duration = Duration::from_secs(10);
-/// the one that a rank's user named this often,
+/// Time between two renewals of the file that the user named, for a rank.
 const RENEWAL_OF_RANK: Duration = Duration::from_secs(60);
-/// and those in a rank's folder after this part of its time, within these bounds.
-const RENEWALS: u32 = 4;
-const RENEWAL_IN_FOLDER: (Duration, Duration) = (RENEWAL_OF_RANK, Duration::from_secs(600));
+/// A rank renews the files in the folder after its time divided by this, within [`RANK_FOLDER_RENEWAL_BOUNDS`].
+const RANK_FOLDER_RENEWAL_DIVISOR: u32 = 4;
+/// Shortest and longest time between two renewals of the files in the folder, for a rank.
+const RANK_FOLDER_RENEWAL_BOUNDS: (Duration, Duration) = (RENEWAL_OF_RANK, Duration::from_secs(600));
 
-/// Which of these files the process keeps, and when they were renewed.
+/// The files that the process writes, and the times of their last renewal.
 pub struct Kept {
     /// The process is a rank of a job.
     pub is_rank: bool,
-    /// No energy was counted so far: only the journal is kept.
+    /// No energy was counted so far: only the journal is written.
     is_idle: bool,
-    /// Epochs ended that the logs do not have, as nothing was counted then.
+    /// The logs lack epochs, because no energy was counted then.
     owes_epochs: bool,
-    /// When the files in the folder were renewed,
+    /// Time of the last renewal of the files in the folder.
     in_folder: Option<Instant>,
-    /// and the one that the user named.
+    /// Time of the last renewal of the file that the user named.
     named: Option<Instant>,
 }
 
 impl Kept {
-    /// Of a process of this setting.
+    /// The state at the start, before any file is written.
     pub fn new(setting: &ReportSettings) -> Kept {
         let is_rank = setting.job.is_some() && setting.rank.number.is_some();
         Kept { is_rank, is_idle: is_rank, owes_epochs: false, in_folder: None, named: None }
@@ -52,37 +53,37 @@ impl Kept {
         self.in_folder.is_some() || self.named.is_some()
     }
 
-    /// Has all of them written anew as soon as possible.
+    /// Makes all files due at once.
     pub fn renew_soon(&mut self) {
         (self.in_folder, self.named) = (None, None);
     }
 }
 
 impl Writer {
-    /// In how much time a file is due again.
+    /// Time until the next renewal of a file.
     pub(super) fn next_renewal(&self) -> Duration {
         let waits = [self.until_in_folder(), self.until_named()].into_iter().flatten();
         waits.filter(|_| self.kept.has_begun()).min().unwrap_or(RENEWAL)
     }
 
-    /// In how much time the files in the folder are due; None: there are none.
+    /// Time until the files in the folder are due. None: there are none.
     fn until_in_folder(&self) -> Option<Duration> {
-        // A folder that cannot take the journal is reported already.
-        if self.kept.is_idle || self.plan.place.is_none() || !self.has_place() {
+        // If the folder could not take the journal, the user has a message already.
+        if self.kept.is_idle || self.plan.paths.is_none() || !self.owns_paths() {
             return None;
         }
-        let (shortest, longest) = RENEWAL_IN_FOLDER;
-        let gap = (self.started.elapsed() / RENEWALS).clamp(shortest, longest);
+        let (shortest, longest) = RANK_FOLDER_RENEWAL_BOUNDS;
+        let gap = (self.started.elapsed() / RANK_FOLDER_RENEWAL_DIVISOR).clamp(shortest, longest);
         Some(until(self.kept.in_folder, if self.kept.is_rank { gap } else { RENEWAL }))
     }
 
-    /// In how much time the named file is due; None: none is named.
+    /// Time until the file that the user named is due. None: none is named.
     fn until_named(&self) -> Option<Duration> {
         self.plan.prometheus.as_ref()?;
         Some(until(self.kept.named, if self.kept.is_rank { RENEWAL_OF_RANK } else { RENEWAL }))
     }
 
-    /// Renews what is due, in the end all.
+    /// Renews the files that are due; at the end of the run, all of them.
     pub(super) fn renew(&mut self, is_over: bool) {
         let is_due = |wait: Option<Duration>| wait.is_some_and(|wait| is_over || wait.is_zero());
         let (in_folder, named) = (is_due(self.until_in_folder()), is_due(self.until_named()));
@@ -101,16 +102,18 @@ impl Writer {
                 self.note(&path, written);
             }
         }
-        let place = self.plan.place.as_ref().map(|place| place.file(PROMETHEUS));
+        let in_folder_path = self.plan.paths.as_ref().map(|paths| paths.file(PROMETHEUS));
         match self.plan.prometheus.clone() {
             Some(path) if named => {
                 self.kept.named = Some(Instant::now());
                 let put = |text: String| replace_named(&path, text, NewFile::Readable, sync);
                 self.put(&path, &report, "prometheus", put);
             }
-            None if in_folder => place.into_iter().for_each(|path| {
-                self.put(&path, &report, "prometheus", |text| replace_own(&path, text, sync));
-            }),
+            None if in_folder => {
+                if let Some(path) = in_folder_path {
+                    self.put(&path, &report, "prometheus", |text| replace_own(&path, text, sync));
+                }
+            }
             _ => (),
         }
     }
@@ -131,7 +134,7 @@ impl Writer {
         self.note(&path, written);
     }
 
-    /// Adds all epochs that the journal has to logs that have none.
+    /// Adds all epochs of the journal to logs that have none.
     pub(super) fn log_all_epochs(&mut self) {
         self.kept.owes_epochs = false;
         let (mut report, _) = self.report(Detail::Since(Epoch::none()));
@@ -146,7 +149,7 @@ impl Writer {
 
     /// Ends Carbontracker's logs.
     pub(super) fn end_logs(&mut self, report: &Report) {
-        if self.kept.is_idle || !self.has_place() {
+        if self.kept.is_idle || !self.owns_paths() {
             return;
         }
         if self.kept.owes_epochs {
@@ -158,15 +161,15 @@ impl Writer {
         }
     }
 
-    /// Whether the names of its files are this run's: without a journal there another run may have them.
-    fn has_place(&self) -> bool {
+    /// Whether the file names belong to this run. Without a journal another run may have them.
+    fn owns_paths(&self) -> bool {
         self.plan.journal.is_some()
     }
 
     /// Writes the final report.
     pub(super) fn keep_report(&mut self) {
-        let place = self.plan.place.as_ref().filter(|_| !self.kept.is_idle && self.has_place());
-        let Some(path) = place.map(|place| place.file(REPORT)) else { return };
+        let paths = self.plan.paths.as_ref().filter(|_| !self.kept.is_idle && self.owns_paths());
+        let Some(path) = paths.map(|paths| paths.file(REPORT)) else { return };
         if self.has_memory(Detail::Epochs) {
             let (report, _) = self.report(Detail::Epochs);
             self.put(&path, &report, "json", |text| replace_own(&path, text, Sync::Now));
@@ -175,32 +178,32 @@ impl Writer {
         }
     }
 
-    /// Writes a report, whole.
+    /// Renders a report and writes it with `put`.
     fn put(&mut self, path: &Path, report: &Report, format: &str, put: impl FnOnce(String) -> io::Result<()>) {
-        let is_elsewhere = self.standing.has_other_root();
+        let is_elsewhere = self.path_context.has_other_root();
         let text =
             if is_elsewhere { Err(other_root(path)) } else { report.render(format).map_err(|error| error.message) };
         self.note(path, text.and_then(|text| put(text).map_err(|error| in_words(path, &error))));
     }
 
-    /// Reports what became of a file where that is news.
+    /// Sends a message when the writing of a file begins to fail, and when it succeeds again.
     pub(super) fn note(&mut self, path: &Path, written: Result<(), String>) {
         let place = self.failing.iter().position(|failing| failing == path);
         match (written, place) {
             (Err(why), None) => {
                 self.failing.push(path.to_owned());
-                self.shared.say(format!("not written: {why}. The run goes on, and it is tried again"));
+                self.shared.say(format!("not written: {why}. The run continues, and the file is tried again"));
             }
             (Ok(()), Some(place)) => {
                 self.failing.remove(place);
-                self.shared.say(format!("{} is written again, and nothing is missing in it", path.display()));
+                self.shared.say(format!("{} is written again; nothing is missing in it", path.display()));
             }
             _ => (),
         }
     }
 }
 
-/// The rest of a gap that began at a moment; none where it never did.
+/// The rest of a time that began at `at`; 0 if it never began.
 fn until(at: Option<Instant>, gap: Duration) -> Duration {
     at.map_or(Duration::ZERO, |at| gap.saturating_sub(at.elapsed()))
 }

@@ -1,6 +1,6 @@
-//! What another program did to a run's files is noticed before they are written, and mended.
+//! Detects what other programs did to a run's files before each write, and repairs it.
 
-use super::{RETRY, Writer};
+use super::{RETRY_INTERVAL, Writer};
 use crate::attribution::epochs::Epoch;
 use crate::os;
 use crate::run_files::atomic_replace::{self, in_words};
@@ -14,47 +14,55 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Names tried for one run's files: others that begin at the same moment compute the same ones, and each loss is another's win.
-const MOST_NAMES: usize = 10_000;
-/// The journal is looked for at its path after this part of the run's time, within these bounds.
-const LOOKS: u32 = 100;
-const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
-/// A rank of a job looks more seldom: ten thousand may share a server.
-const LOOKS_OF_RANK: u32 = 4;
-const LOOK_OF_RANK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
+/// Most names that are tried for a run's files. Processes that begin at the same moment compute the same names, and one
+/// of them gets each name.
+const MAX_NAMES: usize = 10_000;
+/// How often the path of the journal is checked: after the run's time divided by `divisor`, within bounds.
+struct PathChecks {
+    divisor: u32,
+    shortest: Duration,
+    longest: Duration,
+}
+/// Path checks of a process without a rank.
+const PATH_CHECKS: PathChecks =
+    PathChecks { divisor: 100, shortest: Duration::from_millis(10), longest: Duration::from_secs(60) };
+/// Path checks of a rank: fewer, because ten thousand ranks may share a server.
+const PATH_CHECKS_OF_RANK: PathChecks =
+    PathChecks { divisor: 4, shortest: Duration::from_secs(60), longest: Duration::from_secs(300) };
 
-/// A copy of this run's journal that was put in its place, emptied; None where there is none, or another process has it.
+/// Opens and empties a copy of this run's journal that is at the journal's path. None: there is none, or another
+/// process holds it.
 fn take_over(path: &Path, id: &str) -> Option<AppendFile> {
-    const HEAD: u64 = 1 << 20;
+    const MAX_HEAD_BYTES: u64 = 1 << 20;
     let mut journal = AppendFile::open_own(path).ok()?;
     let is_free = !path.is_symlink() && journal.lock().is_ok_and(|holder| holder.is_none());
-    let head = journal.read(HEAD).ok()?;
+    let head = journal.read(MAX_HEAD_BYTES).ok()?;
     let opening = head.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
     let is_this_run = Journal::parse(opening).is_ok_and(|run| run.id == id);
     (is_free && is_this_run && journal.restart().is_ok()).then_some(journal)
 }
 
-/// The root folder and the rights that paths were given for.
-pub struct MendedState {
+/// The root folder and the user that the run's paths were chosen for.
+pub struct PathContext {
     root: Option<(u64, u64)>,
     user: u32,
-    /// What of it was seen last.
+    /// Root folder and user at the last check.
     seen: (Option<(u64, u64)>, u32),
 }
 
-impl MendedState {
-    /// As it is now.
-    pub fn now() -> MendedState {
+impl PathContext {
+    /// The current root folder and user.
+    pub fn now() -> PathContext {
         let (root, user) = (root(), os::user());
-        MendedState { root, user, seen: (root, user) }
+        PathContext { root, user, seen: (root, user) }
     }
 
-    /// Whether a path would lead into another root (chroot).
+    /// Whether the root folder has changed (chroot).
     pub fn has_other_root(&self) -> bool {
         root() != self.root
     }
 
-    /// Whether root or rights are others since this was asked last.
+    /// Whether root folder or user have changed since the last call, to others than at the start.
     fn has_changed(&mut self) -> bool {
         let now = (root(), os::user());
         std::mem::replace(&mut self.seen, now) != now && now != (self.root, self.user)
@@ -66,15 +74,15 @@ fn root() -> Option<(u64, u64)> {
 }
 
 impl Writer {
-    /// Looks what became of the journal. One that cannot be gone on with is written anew, whole.
+    /// Checks the journal. A journal that cannot be continued is written again from the start.
     fn check_journal(&mut self, is_end: bool) {
-        let looks_at_path = (is_end || self.is_path_due()) && !self.standing.has_other_root();
-        self.looked = if looks_at_path { Instant::now() } else { self.looked };
+        let checks_path = (is_end || self.is_path_due()) && !self.path_context.has_other_root();
+        self.path_checked = if checks_path { Instant::now() } else { self.path_checked };
         let Some(journal) = self.plan.journal.as_mut() else { return };
-        let mut state = journal.state(looks_at_path);
+        let mut state = journal.state(checks_path);
         if state == AppendState::Closed && journal.reopen().is_ok() {
             let is_locked_elsewhere = journal.lock().is_ok_and(|holder| holder.is_some());
-            state = if is_locked_elsewhere { AppendState::Grown } else { journal.state(looks_at_path) };
+            state = if is_locked_elsewhere { AppendState::Grown } else { journal.state(checks_path) };
         }
         let path = journal.path().to_owned();
         match state {
@@ -82,14 +90,14 @@ impl Writer {
             AppendState::Truncated if journal.restart().is_ok() => (),
             AppendState::Grown => {
                 self.plan.journal = None;
-                self.move_beside();
+                self.take_next_paths();
             }
             AppendState::Truncated | AppendState::Closed | AppendState::Gone => {
                 self.plan.journal = take_over(&path, &self.setting.id);
             }
         }
         let what = match state {
-            AppendState::Grown => "was written by another process, and is left to it",
+            AppendState::Grown => "was written by another process and is left to that process",
             AppendState::Truncated => "was cut short by another program",
             AppendState::Whole | AppendState::Closed | AppendState::Gone => {
                 "was removed or replaced by another program"
@@ -99,31 +107,32 @@ impl Writer {
         (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
         (self.components, self.last_end, self.tried) = (Value::Null, None, None);
         self.open_journal();
-        let place = self.plan.place.as_ref().map(|place| place.file(JOURNAL)).unwrap_or_default();
+        let paths = self.plan.paths.as_ref().map(|paths| paths.file(JOURNAL)).unwrap_or_default();
         self.shared.say(format!(
-            "the journal {} {what}. All of it is written anew: {}",
+            "the journal {} {what}. It is written again from the start: {}",
             path.display(),
-            place.display()
+            paths.display()
         ));
     }
 
-    /// Whether the journal is to be looked for at its path: ever more seldom, as that may be a request to a server.
+    /// Whether the path of the journal is due for a check. Checks become rare over time, because each may be a request
+    /// to a server.
     fn is_path_due(&self) -> bool {
-        let (looks, (shortest, longest)) =
-            if self.kept.is_rank { (LOOKS_OF_RANK, LOOK_OF_RANK) } else { (LOOKS, LOOK) };
-        let gap = (self.started.elapsed() / looks).clamp(shortest, longest);
-        self.looked.elapsed() >= gap || !self.kept.is_rank && self.shared.books().finished
+        let PathChecks { divisor, shortest, longest } =
+            if self.kept.is_rank { PATH_CHECKS_OF_RANK } else { PATH_CHECKS };
+        let gap = (self.started.elapsed() / divisor).clamp(shortest, longest);
+        self.path_checked.elapsed() >= gap || !self.kept.is_rank && self.shared.books().finished
     }
 
-    /// Sees that the application has another root or other rights than when it began: what is named by a path cannot be
-    /// written then, or not by this user, and that is reported at once.
-    pub(super) fn check_standing(&mut self) {
-        if self.standing.has_changed() {
+    /// Checks whether the application has changed its root folder or user. If so, all files become due, so that a file
+    /// that can no longer be written is reported at once.
+    pub(super) fn check_path_context(&mut self) {
+        if self.path_context.has_changed() {
             self.kept.renew_soon();
         }
     }
 
-    /// What a named file would meet, before anything is written into it.
+    /// Checks the path of Prometheus' file before the first write.
     pub(super) fn check_prometheus(&mut self) {
         let Some(path) = self.plan.prometheus.clone() else { return };
         if let Err(error) = atomic_replace::followed(&path) {
@@ -131,56 +140,55 @@ impl Writer {
         }
     }
 
-    /// Takes the next names for the run's files.
-    fn move_beside(&mut self) {
-        self.plan.place = self.plan.place.as_ref().map(RunPaths::beside);
-        self.logs = self.plan.place.as_ref().map(Logs::new);
+    /// Takes the next free names for the run's files.
+    fn take_next_paths(&mut self) {
+        self.plan.paths = self.plan.paths.as_ref().map(RunPaths::next_free);
+        self.logs = self.plan.paths.as_ref().map(Logs::new);
         self.logged_until = None;
     }
 
-    /// Makes the journal, where it is not there yet, and the folder it is in.
+    /// Checks the journal, and creates it and its folder if they do not exist.
     pub(super) fn make_journal(&mut self, is_end: bool) {
         self.check_journal(is_end);
         self.open_journal();
     }
 
     fn open_journal(&mut self) {
-        if self.plan.journal.is_some() || self.tried.is_some_and(|at| at.elapsed() < RETRY) {
+        if self.plan.journal.is_some() || self.tried.is_some_and(|at| at.elapsed() < RETRY_INTERVAL) {
             return;
         }
         self.tried = Some(Instant::now());
-        let Some(place) = &self.plan.place else { return };
-        if self.standing.has_other_root() {
-            let path = place.file(JOURNAL);
+        let Some(paths) = &self.plan.paths else { return };
+        if self.path_context.has_other_root() {
+            let path = paths.file(JOURNAL);
             return self.note(&path, Err(atomic_replace::other_root(&path)));
         }
-        if let Err(error) = std::fs::create_dir_all(place.folder()) {
-            let path = place.file(JOURNAL);
+        if let Err(error) = std::fs::create_dir_all(paths.folder()) {
+            let path = paths.file(JOURNAL);
             return self.note(&path, Err(in_words(&path, &error)));
         }
-        for _ in 0..MOST_NAMES {
-            let Some(path) = self.plan.place.as_ref().map(|place| place.file(JOURNAL)) else { return };
+        for _ in 0..MAX_NAMES {
+            let Some(path) = self.plan.paths.as_ref().map(|paths| paths.file(JOURNAL)) else { return };
             match AppendFile::create(&path) {
                 Ok(journal) => {
                     let _ = journal.lock();
                     self.plan.journal = Some(journal);
                     return self.note(&path, Ok(()));
                 }
-                // Another file stands there by now.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => self.move_beside(),
+                // Another file has this name by now.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => self.take_next_paths(),
                 Err(error) => return self.note(&path, Err(in_words(&path, &error))),
             }
         }
-        let path = self.plan.place.as_ref().map(|place| place.file(JOURNAL)).unwrap_or_default();
+        let path = self.plan.paths.as_ref().map(|paths| paths.file(JOURNAL)).unwrap_or_default();
         self.note(&path, Err(in_words(&path, &ErrorKind::AlreadyExists.into())));
     }
 
-    /// Looks what became of Carbontracker's log. One that is gone or cut short is written anew, whole.
-    pub(super) fn mend_logs(&mut self, looks_at_path: bool) {
-        let looks_at_path = looks_at_path && !self.standing.has_other_root();
-        if !self.logs.as_mut().is_some_and(|logs| logs.have_to_begin_anew(looks_at_path)) {
-            return;
+    /// Checks Carbontracker's log. A log that is gone or shorter is written again from the start.
+    pub(super) fn mend_logs(&mut self, checks_path: bool) {
+        let checks_path = checks_path && !self.path_context.has_other_root();
+        if self.logs.as_mut().is_some_and(|logs| logs.must_restart(checks_path)) {
+            self.log_all_epochs();
         }
-        self.log_all_epochs();
     }
 }

@@ -1,4 +1,4 @@
-//! How the processes of a job are started, and several jobs at once.
+//! Starts the processes of a job, and several jobs at once.
 
 use super::{Folder, MS, PART, PROGRAM, WATTS, Wrong};
 use crate::fake_rapl::{Counter, Tree};
@@ -11,14 +11,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex};
 
-/// So many processes at once, over all cases.
-const AT_ONCE: usize = 96;
-/// A machine that runs other things too may hold up the thread that counts at will.
-const TRIES: usize = 2;
-/// A processor of WATTS.
+/// Most processes at once, over all cases.
+const MAX_PROCESSES: usize = 96;
+/// Tries of a case. A loaded machine may delay the counting thread.
+const MAX_TRIES: usize = 2;
+/// A simulated processor with a power of [`WATTS`].
 pub const SIMULATED: &str = "X:100:1";
 
-/// This test program as a process of a job: its environment is what `command` gets. It goes by the part in a file.
+/// This test program as a process of a job, with a part from a file. Its environment has only `PATH` and the part.
 pub fn process(part: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", PROGRAM, "--nocapture", "--test-threads=1", "--quiet"]);
@@ -27,7 +27,7 @@ pub fn process(part: &Path) -> Command {
     command
 }
 
-/// The same for a shell: what `sh -c` runs by `exec` once CT_PART is set.
+/// The shell command that runs this test program as a process of a job. CT_PART must be set.
 pub fn in_shell() -> String {
     format!(
         "exec '{}' --exact {PROGRAM} --nocapture --test-threads=1 --quiet",
@@ -35,12 +35,13 @@ pub fn in_shell() -> String {
     )
 }
 
-/// Starts processes that wait until all are ready, and waits until all have ended; whether each ended as it should.
+/// Starts processes that wait until all are ready. Waits until all have ended, and checks that only `killed`
+/// ones failed.
 pub fn together(commands: Vec<Command>, killed: &[bool]) {
     let start = |mut command: Command| command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut children: Vec<Child> = commands.into_iter().map(start).collect();
     for child in &mut children {
-        // Both ends stay open: a process may still write to one.
+        // The pipes stay open, because a process may still write.
         let output = BufReader::new(child.stdout.as_mut().unwrap());
         assert!(output.lines().map_while(Result::ok).any(|line| line.ends_with("ready")), "a process ended early");
     }
@@ -53,12 +54,12 @@ pub fn together(commands: Vec<Command>, killed: &[bool]) {
     }
 }
 
-/// What the processes serve, for their parts.
+/// The counters that the processes serve, as JSON for their parts.
 pub fn serves(tree: Option<&Tree>) -> Value {
     tree.map_or(Value::Null, |tree| json!({"born": tree.born(), "watts": [WATTS]}))
 }
 
-/// The processes of one job, each with a number, on a simulated processor or a served tree.
+/// The commands of one job's processes, each with a rank, on a simulated processor or a served tree.
 pub fn job(folder: &Folder, processes: usize, tree: Option<&Tree>, more: &[(&str, &str)]) -> Vec<Command> {
     let job = job_name();
     let command = |number: usize| {
@@ -83,14 +84,14 @@ pub fn tree() -> Tree {
     Tree::new(&[("intel-rapl:0", "package-0", Counter::constant(WATTS))])
 }
 
-/// Leaves room for so many processes at a time.
+/// Limits the number of processes at a time.
 struct Room(Mutex<usize>, Condvar);
 
-static ROOM: Room = Room(Mutex::new(AT_ONCE), Condvar::new());
+static ROOM: Room = Room(Mutex::new(MAX_PROCESSES), Condvar::new());
 
 impl Room {
     fn with<T>(&self, processes: usize, run: impl FnOnce() -> T) -> T {
-        let processes = processes.min(AT_ONCE);
+        let processes = processes.min(MAX_PROCESSES);
         let left = self.0.lock().unwrap();
         *self.1.wait_while(left, |left| *left < processes).unwrap() -= processes;
         let result = run();
@@ -100,9 +101,9 @@ impl Room {
     }
 }
 
-/// Runs a case; again where it found too little, which a machine that runs other things too may do. Too much it never is.
+/// Runs a case. If the sum was too low, which a loaded machine may cause, runs it again. Returns the fault.
 fn tried<T: Debug>(case: &T, size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(), Wrong>) -> Option<String> {
-    for left in (0..TRIES).rev() {
+    for left in (0..MAX_TRIES).rev() {
         match ROOM.with(size(case), || run(case)) {
             Ok(()) => return None,
             Err(Wrong { is_above, text }) if is_above || left == 0 => return Some(text),
@@ -112,7 +113,7 @@ fn tried<T: Debug>(case: &T, size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(
     None
 }
 
-/// Runs the cases side by side, each with a number of processes.
+/// Runs the cases in parallel. `size` is the number of processes of a case.
 pub fn check<T: Debug + Sync>(cases: &[T], size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(), Wrong> + Sync) {
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let run = &run;

@@ -1,7 +1,7 @@
-//! Processes of one job that run epochs at set times, and what they used: the test program itself, started again.
+//! Processes of one job that run epochs at set times, and the energy that they used. They run the test program again.
 //!
-//! Each keeps a record with a stamp before and after each of its calls. From those stamps comes what the job used, so a
-//! machine that holds a process up does not change what is right.
+//! Each process writes a record with the time before and after each of its calls. The expected energy is computed from
+//! these times, so a loaded machine does not change the result.
 #![allow(dead_code)]
 
 pub mod launch;
@@ -12,38 +12,38 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// What all devices of a node draw together, W, where a case does not give it.
+/// Power of all devices of a node, W, unless a case gives another.
 pub const WATTS: f64 = 100.0;
-/// So much of a killed process's energy may be lost, J.
+/// Most energy that may be lost with a killed process, J.
 pub const LOST_A_KILL: f64 = 0.05 * WATTS;
 const WITHIN: f64 = 0.01;
 const MS: u64 = 1_000_000;
-/// Names the file that holds a process's part; the folder of that file takes its record.
+/// The variable with the path of a process's part. Its record is written beside that file.
 const PART: &str = "CT_PART";
-/// The test that is a process's program.
+/// The test that is the program of a process.
 const PROGRAM: &str = "job_processes::a_process";
 
-/// Not a test but the program of a job's process, when it is one.
+/// The program of a job's process, if this process is one. Otherwise it does nothing.
 #[test]
 fn a_process() {
     program::play();
 }
 
-/// What one process does, in ms after the start.
+/// The part of a process, in ms after the start.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
     pub from: u64,
     pub to: u64,
     pub epoch: u64,
-    /// It asks for its energy and reports not before this; 0: once its epochs are over.
+    /// Earliest time of its report. 0: when its epochs are over.
     pub asks: u64,
-    /// It is killed at this time.
+    /// Time of its kill.
     pub killed: Option<u64>,
-    /// It makes its tracker only when its epochs begin.
+    /// It creates its tracker only when its epochs begin.
     pub made_late: bool,
 }
 
-/// It works from the one time to the other, and reports and ends at once.
+/// A process that runs epochs from `from` to `to`, and then reports and ends at once.
 pub const fn part(from: u64, to: u64) -> Part {
     Part { from, to, epoch: 250, asks: 0, killed: None, made_late: false }
 }
@@ -55,14 +55,14 @@ impl Part {
     }
 }
 
-/// When the start is, of which the times are counted.
+/// The start from which the times are counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Start {
-    /// Each process's own.
+    /// Each process has its own start.
     Own,
-    /// The same for all, when all are ready; they are children of this process.
+    /// All start when all are ready. They must be children of this process.
     Ready,
-    /// The same for all, ns.
+    /// All start at this instant, ns.
     At(u64),
 }
 
@@ -76,7 +76,7 @@ impl Start {
     }
 }
 
-/// A folder with the parts of a job's processes and their records; removed at the end.
+/// A folder with the parts and records of a job's processes. It is removed at the end.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -93,7 +93,7 @@ impl Folder {
         &self.0
     }
 
-    /// Writes the parts, each to a file "part-NUMBER"; `more` are what the processes serve.
+    /// Writes each part to a file "part-NUMBER". `more` has the counters that the processes serve.
     pub fn give(&self, parts: &[Part], start: Start, more: &Value) {
         for (number, part) in parts.iter().enumerate() {
             let mut whole = part.json();
@@ -123,27 +123,27 @@ impl Drop for Folder {
     }
 }
 
-/// A time from the one moment to the other, ns: `least` of it is certain, `most` of it may be.
+/// Begin and end of an interval, ns: the shortest and the longest that the times allow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Span {
     pub least: (u64, u64),
     pub most: (u64, u64),
 }
 
-/// What one process has written down.
+/// The record of one process.
 #[derive(Debug, Default)]
 pub struct Record {
     pub epochs: Vec<Span>,
-    /// When it was killed, ns.
+    /// Time of its kill, ns.
     pub killed: Option<u64>,
-    /// It reported: its energy if it knows one, J.
+    /// The energy that it reported, J. None: it did not report. Some(None): its energy is unknown.
     pub energy_j: Option<Option<f64>>,
     pub report: Value,
-    /// Epochs done when it had made its tracker.
+    /// Number of epochs done when it had created its tracker.
     pub resumed: Option<f64>,
-    /// Epochs that it ended since.
+    /// Number of epochs that it has ended since.
     pub ended: usize,
-    /// Its rank and its node, as its launcher numbers them.
+    /// Rank and node, by the launcher's numbers.
     pub rank: u64,
     pub node: u64,
 }
@@ -184,14 +184,14 @@ impl Record {
     }
 }
 
-/// Energy, J: between two bounds.
+/// Bounds of an energy, J.
 #[derive(Clone, Copy, Debug)]
 pub struct Truth {
     pub least: f64,
     pub most: f64,
 }
 
-/// What a node used in the union of the epochs.
+/// Energy of a node in the union of the epochs.
 pub fn union<'a>(records: impl IntoIterator<Item = &'a Record> + Clone, watts: f64) -> Truth {
     let all = |pick: fn(&Span) -> (u64, u64)| {
         let epochs = records.clone().into_iter().flat_map(|record| &record.epochs);
@@ -212,7 +212,7 @@ impl Truth {
         Truth { least: self.least + other.least, most: self.most + other.most }
     }
 
-    /// What is wrong about this sum, if anything.
+    /// Checks a sum against the bounds. `kills` processes may have lost energy.
     pub fn check(self, sum: f64, kills: usize, what: &str) -> Result<(), Wrong> {
         let Truth { least, most } = self;
         let off = 100.0 * (sum / sum.clamp(least.min(most), most) - 1.0);
@@ -222,7 +222,7 @@ impl Truth {
         }
         let lost = kills as f64 * LOST_A_KILL;
         let is_above = sum > most * (1.0 + WITHIN);
-        // Where no epoch was run there is nothing to see.
+        // Without an epoch nothing was tested.
         if is_above || least == 0.0 || sum < least * (1.0 - WITHIN) - lost {
             Err(Wrong { is_above, text })
         } else {
@@ -231,14 +231,14 @@ impl Truth {
     }
 }
 
-/// A sum that is not what was used.
+/// A sum that differs from the energy used.
 #[derive(Debug)]
 pub struct Wrong {
     pub is_above: bool,
     pub text: String,
 }
 
-/// The sum over the reports against what the job used; `kills` is how many may have lost 50 ms.
+/// Checks the sum over the reports against the energy of the job. Each killed process may have lost 50 ms.
 pub fn counted_once(records: &[Record], what: &str) -> Result<(), Wrong> {
     let sum: f64 = records.iter().map(Record::joules).sum();
     let kills = records.iter().filter(|record| record.killed.is_some()).count();
@@ -247,10 +247,10 @@ pub fn counted_once(records: &[Record], what: &str) -> Result<(), Wrong> {
     union(records, WATTS).check(sum, kills, &format!("{what}: [{}]", first.join(", ")))
 }
 
-/// Whether a test can be run here; else it says why the test is left out.
-pub fn can(holds: bool, why: &str) -> bool {
-    if !holds {
+/// Whether a test can run here. If not, prints the reason.
+pub fn can(is_possible: bool, why: &str) -> bool {
+    if !is_possible {
         crate::retry::say(&format!("skipped: {why}"));
     }
-    holds
+    is_possible
 }

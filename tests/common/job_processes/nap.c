@@ -1,5 +1,5 @@
 /*
- * A rank that stays as it is: it sleeps until a moment, ns on the monotonic clock, and ends. It prints when it began and
+ * A rank without the library: it sleeps until an instant on the monotonic clock, ns, and ends. It prints when it began and
  * when it ends.
  */
 #define _POSIX_C_SOURCE 200809L

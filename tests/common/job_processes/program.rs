@@ -1,4 +1,4 @@
-//! What a process of a job does: its part, and its record.
+//! The program of a job's process: it plays its part and writes its record.
 
 use super::{MS, PART};
 use crate::fake_rapl::Counter;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The record as it is written: each line at once.
+/// Writes the record, one line at a time.
 #[derive(Clone)]
 struct Pen(Arc<Mutex<File>>);
 
@@ -21,7 +21,7 @@ impl Pen {
     }
 }
 
-/// A process's program, where this is one: what the test PROGRAM of each test program calls.
+/// Plays the part of a process, if this process is one. The test [`super::PROGRAM`] calls it.
 pub fn play() {
     let Some(path) = std::env::var_os(PART).map(PathBuf::from) else { return };
     let part: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -88,7 +88,7 @@ fn sleep_until(at: u64) {
     std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
 }
 
-/// Ends this process as a kill from outside does, at a known time.
+/// Ends this process at a known time, as a kill from outside does.
 fn die(pen: &Pen, at: u64) {
     sleep_until(at);
     let file = pen.0.lock().unwrap();

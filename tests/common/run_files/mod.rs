@@ -1,4 +1,4 @@
-//! For tests of the files that a run leaves.
+//! Helpers for tests of a run's files.
 #![allow(dead_code)]
 
 use carbontracker::error::Status;
@@ -29,7 +29,7 @@ pub fn messages(tracker: &Tracker) -> Vec<String> {
     all
 }
 
-/// A folder of a test's own.
+/// A folder for one test.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -86,7 +86,7 @@ pub fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}: {report}"))
 }
 
-/// Energy by the journal's lines, and by the run's totals, must be one.
+/// Checks that the energies and counts of the epochs add up to the run's totals.
 pub fn check_sums(report: &Value) {
     let epochs = report["epochs"].as_array().unwrap();
     let joules: f64 = epochs.iter().filter_map(|epoch| epoch["energy_j"].as_f64()).sum();

@@ -1,5 +1,5 @@
-/* A file system whose record locks fail, as BeeGFS or Lustre with noflock have them, in folders named "nolock". With
-   OTHER_NODE the process is also on another machine: it has that name, and sees no shared memory of this one. */
+/* Makes record locks fail in folders named "nolock", as on BeeGFS, or Lustre with noflock. With OTHER_NODE the process
+   appears on another machine: it has that host name, and no shared memory of this machine. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

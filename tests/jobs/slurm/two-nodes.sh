@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs a Slurm of two nodes on this machine, as root:
+# Runs a Slurm with two nodes on this machine, as root:
 #   two-nodes.sh FOLDER PORT PORT PORT
-# It prints "ready" once both nodes are idle; DIR/slurm.conf is the configuration. It ends all when its input ends, so it
-# also does when the program that started it is killed. Both nodes are this machine: they share its devices and /dev/shm.
+# It prints "ready" once both nodes are idle. FOLDER/slurm.conf is the configuration. It ends all daemons when its input
+# ends, also if the program that started it is killed. Both nodes are this machine and share its devices and /dev/shm.
 set -euo pipefail
 dir=$1 ports=("${@:2}")
 host=$(hostname -s)
@@ -26,7 +26,7 @@ finish() {
 trap finish EXIT
 trap 'exit 1' HUP INT TERM
 
-# A daemon in the foreground: this script is its parent. It gets none of the script's input.
+# Starts a daemon as a child of this script, without the script's input.
 daemon() {
     local log=$dir/$1.log
     "${@:2}" </dev/null >"$log" 2>&1 &

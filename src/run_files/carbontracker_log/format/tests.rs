@@ -30,7 +30,7 @@ fn messages(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn an_epoch_has_a_line_for_each_component_and_memory_counts_as_cpu() {
+fn epoch_has_a_line_for_each_component_and_memory_counts_as_cpu() {
     let report = run("between", 2, Some(2.0));
     let mut log = StandardLog::new(&report);
     let head = log.head(&report, AT);
@@ -73,7 +73,7 @@ fn an_epoch_has_a_line_for_each_component_and_memory_counts_as_cpu() {
 }
 
 #[test]
-fn a_prediction_stands_beside_what_was_used_only_where_the_run_ended_early() {
+fn output_has_a_prediction_only_if_the_run_ended_early() {
     let has = |state: &str, done: u64, kwh: Option<f64>, is_over: bool| {
         let text = output(&run(state, done, kwh), AT, is_over);
         ["Actual consumption", "Predicted consumption", "Finished"].map(|title| text.contains(title))
@@ -92,7 +92,7 @@ fn a_prediction_stands_beside_what_was_used_only_where_the_run_ended_early() {
 }
 
 #[test]
-fn a_component_that_comes_late_is_told_of() {
+fn component_that_is_found_late_is_reported() {
     let mut report = run("done", 4, Some(2.0));
     report["components"].as_array_mut().unwrap().remove(1);
     let mut log = StandardLog::new(&report);
@@ -104,7 +104,7 @@ fn a_component_that_comes_late_is_told_of() {
 }
 
 #[test]
-fn its_parser_takes_a_forecast_for_nothing() {
+fn forecast_line_is_ignored_by_the_parser() {
     let report = run("between", 2, Some(2.0));
     assert_eq!(
         messages(&forecast(&report, AT)),
