@@ -4,7 +4,7 @@ mod launcher;
 
 pub use launcher::{Rank, rank};
 
-use crate::os;
+use crate::os::{self, Kin};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -41,25 +41,6 @@ const TORCHRUN: [&str; 2] = ["TORCHELASTIC_RUN_ID", "MASTER_PORT"];
 const NUMBERED: &str = "PMI_RANK";
 /// Where the broker of a Flux that serves the whole machine listens; that of an allocation listens elsewhere.
 const FLUX_OF_MACHINE: &str = "local:///run/flux/";
-
-/// How this process came to be.
-#[derive(Clone, Debug, Default)]
-pub struct Kin {
-    /// Its parent.
-    pub parent: u32,
-    /// Its process group, which is what a shell calls a job.
-    pub group: u32,
-    /// Device and inode of the program it runs.
-    pub program: (u64, u64),
-    /// Of an interpreter the script it runs.
-    pub script: Option<String>,
-    /// The namespace that these numbers are of,
-    pub namespace: u64,
-    /// and the machine.
-    pub host: String,
-    /// The parent of its session's leader: of a rank with a session of its own, the launcher.
-    pub launcher: Option<u32>,
-}
 
 impl Job {
     /// The job by the option `job` or by the environment; else processes of one parent and one process group that run
@@ -109,15 +90,6 @@ fn family(name: &str) -> String {
         (_, Some((family, _))) => family.to_owned(),
         _ => name.to_owned(),
     }
-}
-
-/// The script that an interpreter of this path runs, by its arguments, which are divided by NULs.
-pub fn script(program: &Path, arguments: &[u8]) -> Option<String> {
-    const INTERPRETERS: [&str; 6] = ["python", "julia", "lua", "perl", "ruby", "node"];
-    let name = program.file_name()?.to_string_lossy();
-    let is_script = |argument: &String| !argument.starts_with('-') && Path::new(argument).is_file();
-    let mut arguments = arguments.split(|&byte| byte == 0).map(|one| String::from_utf8_lossy(one).into_owned()).skip(1);
-    INTERPRETERS.iter().any(|one| name.starts_with(one)).then(|| arguments.find(is_script)).flatten()
 }
 
 #[cfg(test)]
@@ -197,15 +169,6 @@ mod tests {
         assert_eq!(find(Some("off"), &[("SLURM_JOB_ID", "77")], kin.clone()), None);
         assert_eq!(find(Some("sweep"), &[("SLURM_JOB_ID", "77")], kin).map(|job| job.key), Some("job sweep".into()));
         assert_eq!(Job::find(None, &|_| None, None), None);
-    }
-
-    #[test]
-    fn an_interpreters_script_is_told_from_its_options() {
-        let this = file!();
-        let arguments = format!("python3\0-u\0{this}\0--lr=1\0");
-        assert_eq!(script(Path::new("/usr/bin/python3.11"), arguments.as_bytes()).as_deref(), Some(this));
-        assert_eq!(script(Path::new("/home/solver"), arguments.as_bytes()), None, "its input file is no script");
-        assert_eq!(script(Path::new("/usr/bin/lua5.4"), b"lua5.4\0-i\0"), None);
     }
 
     #[test]

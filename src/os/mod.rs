@@ -6,6 +6,7 @@ mod ancestry;
 pub mod child;
 pub mod exit;
 mod held;
+mod kin;
 mod lock;
 #[allow(unsafe_code)]
 pub mod memory;
@@ -22,6 +23,7 @@ pub use ancestry::ancestors;
 pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
+pub use kin::{Kin, kin};
 pub use lock::{BRIEF, lock, lock_within};
 pub use nvml_field::nvml_watts;
 pub use promise::Promise;
@@ -30,7 +32,6 @@ pub use shared_page::ForkMark;
 pub use table::OwnTable;
 
 use crate::clock::ClockSample;
-use crate::coordination::job::{self, Kin};
 use crate::sanitize;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
@@ -146,29 +147,6 @@ pub fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a rlimit to write to.
     if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0 { limit.rlim_cur } else { u64::MAX }
-}
-
-/// How this process came to be; None where /proc does not tell.
-pub fn kin() -> Option<Kin> {
-    // SAFETY: these ask for numbers of this process and cannot fail.
-    let (parent, group, session) = unsafe { (libc::getppid(), libc::getpgid(0), libc::getsid(0)) };
-    let program = std::fs::metadata("/proc/self/exe").ok()?;
-    let namespace = Some(pid_namespace()).filter(|namespace| *namespace > 0)?;
-    let name = std::fs::read_link("/proc/self/exe").ok()?;
-    let arguments = text::beginning(Path::new("/proc/self/cmdline"), text::MEDIUM).ok()?;
-    let script = job::script(&name, &arguments);
-    let leader = text::read(Path::new(&format!("/proc/{session}/stat")), text::SMALL).ok();
-    // The fields after the name, which is in parentheses and may hold anything: state, parent, …
-    let launcher = leader.and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
-    Some(Kin {
-        parent: parent as u32,
-        group: group as u32,
-        program: (program.dev(), program.ino()),
-        script,
-        launcher,
-        namespace,
-        host: hostname(),
-    })
 }
 
 /// When a process started, in clock ticks since boot; None: it is dead or unknown. With the process number this identifies the
