@@ -128,16 +128,21 @@ fn sample() {
         paths.push(dir.join("energy_uj"));
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
-    let advisor = Alerts::new(&options);
-    let grid = select::choose(&options, |_| None).unwrap().grid;
+    let advisor = Alerts::new(options.alerts, options.epochs);
+    let grid = select::choose(&options.carbon, |_| None).unwrap().grid;
     let shared = SharedState::new(RunState::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let mut sampler = Sampler::new(
-        Intake::new(Discovery::start(&options, Waker::default()), None, options.clone(), Waker::default()),
+        Intake::new(
+            Discovery::start(&options.measurement, Waker::default()),
+            None,
+            options.measurement.clone(),
+            Waker::default(),
+        ),
         Waker::default(),
         marks,
         advisor,
-        LeaseManager::new(None, Rank::default(), &options.sysroot),
+        LeaseManager::new(None, Rank::default(), &options.measurement.sysroot),
         &options,
         &shared,
     );

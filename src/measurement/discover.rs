@@ -1,13 +1,13 @@
 //! Which sources take part in a run. It is found out on a thread of its own: a file of /sys or /proc may hang.
 
 use super::channel::DeviceKind;
+use super::config::MeasurementConfig;
 use super::source::background::{Opened, Waker};
 use super::source::cpu::{cpu_model, memory_model, perf_rapl, rapl};
 use super::source::gpu::{amdgpu, intel_gpu, nvml, superchip};
 use super::source::node::{battery, hwmon, pm_counters};
 use super::source::simulated;
 use super::source::{Source, Unavailable};
-use crate::options::Options;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// A way to open a source's channels of some kinds.
 struct Opener {
     name: &'static str,
-    open: fn(&Options, &[DeviceKind]) -> Opened,
+    open: fn(&MeasurementConfig, &[DeviceKind]) -> Opened,
 }
 
 const RAPL: Opener = Opener { name: "rapl", open: rapl::open };
@@ -55,13 +55,13 @@ pub struct Discovery {
 
 impl Discovery {
     /// Starts to look.
-    pub fn start(options: &Options, waker: Waker) -> std::io::Result<Discovery> {
+    pub fn start(options: &MeasurementConfig, waker: Waker) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, |options, opens| Sources::discover(options, opens))
     }
 
     /// Starts to look for the next source of a kind: those that are `dead` show no sign of life.
     pub fn of_next(
-        options: &Options,
+        options: &MeasurementConfig,
         waker: Waker,
         kind: DeviceKind,
         dead: Vec<(DeviceKind, &'static str)>,
@@ -74,9 +74,9 @@ impl Discovery {
     }
 
     fn by(
-        options: &Options,
+        options: &MeasurementConfig,
         waker: Waker,
-        find: impl Fn(&Options, &dyn Fn(&'static str)) -> Sources + Send + 'static,
+        find: impl Fn(&MeasurementConfig, &dyn Fn(&'static str)) -> Sources + Send + 'static,
     ) -> std::io::Result<Discovery> {
         let (result, at) = (Arc::<Promise<Sources>>::default(), Arc::<AtomicUsize>::default());
         let (promise, place, options) = (Arc::clone(&result), Arc::clone(&at), options.clone());
@@ -135,7 +135,7 @@ impl Sources {
     /// 4. The processor is estimated where neither it nor the node is metered, and memory beside it.
     ///
     /// NVML is opened by [`crate::measurement::source::start_nvml`], whose driver needs the application's own descriptors.
-    pub fn discover(options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
+    pub fn discover(options: &MeasurementConfig, opens: &dyn Fn(&'static str)) -> Sources {
         let mut found = Finder { options, opens, found: Sources::default() };
         for (kind, device) in [(DeviceKind::Cpu, &options.sim_cpu), (DeviceKind::Gpu, &options.sim_gpu)] {
             if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
@@ -169,7 +169,7 @@ impl Sources {
     /// The next source of a kind, in the order of [`Sources::discover`]: those that are `dead` show no sign of life.
     /// Where nothing meters the node, the processor is estimated; memory is beside an estimated processor.
     fn next(
-        options: &Options,
+        options: &MeasurementConfig,
         opens: &dyn Fn(&'static str),
         kind: DeviceKind,
         dead: &[(DeviceKind, &'static str)],
@@ -205,7 +205,7 @@ impl Sources {
     }
 
     /// The same with memory estimated beside an estimated processor.
-    fn with_memory(mut self, options: &Options, opens: &dyn Fn(&'static str)) -> Sources {
+    fn with_memory(mut self, options: &MeasurementConfig, opens: &dyn Fn(&'static str)) -> Sources {
         let channels = self.sources.iter().flat_map(|source| source.channels());
         let mut processors = channels.filter(|channel| channel.source == CPU_MODEL.name);
         let is_estimated = processors.next().is_some_and(|channel| !channel.has_memory);
@@ -219,7 +219,7 @@ impl Sources {
 
 /// What is found so far.
 struct Finder<'a> {
-    options: &'a Options,
+    options: &'a MeasurementConfig,
     opens: &'a dyn Fn(&'static str),
     found: Sources,
 }

@@ -1,9 +1,9 @@
 //! Sources on their way into a run: those that discovery finds, and the GPUs that NVML opens in its own time.
 
 use super::channel::DeviceKind;
+use super::config::MeasurementConfig;
 use super::source::gpu::superchip::Processor;
 use super::source::{Discovery, IN_TIME, Opened, Opening, Source, Sources, Unavailable, Waker};
-use crate::options::Options;
 use crate::os;
 use std::io;
 use std::thread::JoinHandle;
@@ -32,7 +32,7 @@ pub struct Intake {
     processor: Processor,
     failed: Vec<Unavailable>,
     /// What the next sources are looked for by.
-    options: Options,
+    options: MeasurementConfig,
     waker: Waker,
     /// Sources that show no sign of life, by the kind of what they measure.
     dead: Vec<(DeviceKind, &'static str)>,
@@ -63,7 +63,7 @@ impl Intake {
     pub fn new(
         discovery: io::Result<Discovery>,
         nvml: Option<io::Result<Opening>>,
-        options: Options,
+        options: MeasurementConfig,
         waker: Waker,
     ) -> Intake {
         let mut failed = Vec::new();

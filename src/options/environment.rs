@@ -71,7 +71,7 @@ fn in_words(name: &str) -> String {
     let readable = options::keys().chain(READ);
     let advice = match nearest(name, readable) {
         Some(known) => format!("did you mean {}?", variable_of(known)),
-        None => "unset it, or see the options in README.md".into(),
+        None => "unset it, or see docs/src/reference/options.md".into(),
     };
     format!("the environment variable {PREFIX}{shown} has no effect, because no such option exists: {advice}")
 }
@@ -111,9 +111,9 @@ mod tests {
             ("CARBONTRACKER_LOGDIR", "CARBONTRACKER_LOG_DIR?"),
             ("CARBONTRACKER_DISABLED", "CARBONTRACKER_DISABLE?"),
             ("CARBONTRACKER_epochs", "CARBONTRACKER_EPOCHS?"),
-            ("CARBONTRACKER_", "README.md"),
-            ("CARBONTRACKER_LOG", "README.md"),
-            ("CARBONTRACKER_FROBNICATE", "README.md"),
+            ("CARBONTRACKER_", "docs/src/reference/options.md"),
+            ("CARBONTRACKER_LOG", "docs/src/reference/options.md"),
+            ("CARBONTRACKER_FROBNICATE", "docs/src/reference/options.md"),
         ] {
             let messages = unknown(&[misspelt]);
             assert!(

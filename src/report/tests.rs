@@ -1,5 +1,6 @@
 use super::*;
 use crate::attribution::ledger::Mark;
+use crate::carbon::config::WhatIfOption;
 use crate::carbon::facility::{At, ByRegion};
 use crate::carbon::intensity::Hourly;
 use crate::carbon::intensity::curve::Curve;
@@ -8,7 +9,7 @@ use crate::clock::ClockSample;
 use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
-use crate::options::{Options, WhatIfOption};
+use crate::options::Options;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ fn setting(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
 fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState {
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
     let mut books = RunState { unavailable, ..RunState::new(grid, 1.5) };
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(
@@ -163,10 +164,10 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
     const NOON: f64 = 1_772_452_800.0;
     let options = Options::parse(options, |_| None).unwrap();
     let setting = Arc::into_inner(setting(None, planned)).unwrap();
-    let elsewhere = Elsewhere::find(&options.what_if).unwrap();
-    let setting = Arc::new(ReportSettings { elsewhere, rates: options.rates.clone(), ..setting });
+    let elsewhere = Elsewhere::find(&options.carbon.what_if).unwrap();
+    let setting = Arc::new(ReportSettings { elsewhere, rates: options.carbon.rates.clone(), ..setting });
     let mut books = books(&[DeviceKind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
-    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
     let mut curve = Curve::default();
     curve.take((-4..50).map(|hour| IntensitySlot {
         from: NOON + f64::from(hour) * 3600.0,
@@ -424,9 +425,9 @@ proptest! {
 /// What prices a run at this place, as text and JSON.
 fn located(text: &str) -> (String, Value) {
     let options = Options::parse(text, |_| None).unwrap();
-    let choice = crate::carbon::select::choose(&options, |_| None).unwrap();
+    let choice = crate::carbon::select::choose(&options.carbon, |_| None).unwrap();
     let (setting, books, now) = by_the_hour(0, text);
-    let books = RunState { grid: choice.grid, pue: options.pue, ..books }.within(choice.facility);
+    let books = RunState { grid: choice.grid, pue: options.carbon.pue, ..books }.within(choice.facility);
     let report = Report::new(&setting, &books, now, Detail::Epochs);
     (report.render("text").unwrap(), serde_json::from_str(&report.render("json").unwrap()).unwrap())
 }

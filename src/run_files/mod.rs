@@ -8,6 +8,7 @@
 pub mod atomic_replace;
 pub mod attempt;
 pub mod carbontracker_log;
+pub mod config;
 pub mod crash_counter;
 pub mod file_io;
 pub mod journal;

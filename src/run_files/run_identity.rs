@@ -1,6 +1,7 @@
 //! Who a run is and where its files go: a new one, or one that is taken up.
 
 use super::attempt::Process;
+use super::config::RunFilesConfig;
 use super::crash_counter::CrashCounter;
 use super::file_io::AppendFile;
 use super::paths::{self, RunPaths};
@@ -8,7 +9,6 @@ use super::resume::{self, Outcome, ResumeRequest, ResumeTurn};
 use super::writer::Plan;
 use crate::attribution::carried_over::CarriedOver;
 use crate::attribution::epochs::Epoch;
-use crate::options::Options;
 use crate::os;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +31,9 @@ pub struct RunIdentity {
 }
 
 impl RunIdentity {
-    /// By the options, for this process. What a person should know goes to `say`.
-    pub fn find(options: &Options, process: Process, say: &mut dyn FnMut(String)) -> RunIdentity {
+    /// Finds the run that this process works on, new or resumed. `planned` is the number of epochs, 0: unknown. `say` takes
+    /// messages for the user; one about an option begins with `KEY=`.
+    pub fn find(options: &RunFilesConfig, planned: u64, process: Process, say: &mut dyn FnMut(String)) -> RunIdentity {
         let asker =
             ResumeRequest { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
         let outcome = options.resume.as_deref().map(|from| resume::resume(from, &asker, say));
@@ -40,7 +41,7 @@ impl RunIdentity {
             id: format!("{:016x}", os::random_u64()),
             name: options.name.clone(),
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            planned: options.epochs,
+            planned,
             past: CarriedOver::default(),
             plan: None,
         };
@@ -114,12 +115,12 @@ impl IdentityFiles {
 }
 
 /// How the names of the files of a run of this name begin.
-fn prefix<'a>(options: &'a Options, name: &'a Option<String>) -> &'a str {
+fn prefix<'a>(options: &'a RunFilesConfig, name: &'a Option<String>) -> &'a str {
     options.log_prefix.as_ref().or(name.as_ref()).map_or("run", String::as_str)
 }
 
 /// Reports where the files' names differ from what the user chose.
-fn warn_of_prefix(prefix: &str, options: &Options, say: &mut dyn FnMut(String)) {
+fn warn_of_prefix(prefix: &str, options: &RunFilesConfig, say: &mut dyn FnMut(String)) {
     let plain = paths::in_a_name(prefix);
     if plain != prefix {
         let key = if options.log_prefix.is_some() { "log_prefix" } else { "name" };

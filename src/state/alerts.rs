@@ -1,25 +1,20 @@
 //! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
 
+use super::config::AlertConfig;
 use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::EmissionFactors;
 use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
-use crate::options::Options;
 use crate::units::{self, Amount, J_PER_KWH};
 
-/// What the options say about forecast and budgets.
+/// The forecast message and the budgets of one run, and which of them are reported already.
 pub struct Alerts {
-    /// Epochs planned.
+    /// Epochs planned; 0: unknown.
     pub planned: u64,
-    /// Coverage of the interval.
-    pub level: f64,
-    /// Epochs before the forecast is told.
-    pub forecast_after: u64,
-    /// kWh, g and h that the run is not to pass.
-    pub budgets: Budgets,
-    told_forecast: bool,
-    told_budgets: Vec<&'static str>,
+    config: AlertConfig,
+    has_reported_forecast: bool,
+    reported_budgets: Vec<&'static str>,
 }
 
 /// A run at one moment.
@@ -49,28 +44,10 @@ pub struct Review {
     pub messages: Vec<String>,
 }
 
-/// Limits on the whole run; None: no limit.
-#[derive(Clone, Copy, Default)]
-pub struct Budgets {
-    /// Facility energy, kWh.
-    pub kwh: Option<f64>,
-    /// Emissions, g CO2e.
-    pub g: Option<f64>,
-    /// Time, h.
-    pub h: Option<f64>,
-}
-
 impl Alerts {
-    /// An advisor who has said nothing yet.
-    pub fn new(options: &Options) -> Alerts {
-        Alerts {
-            planned: options.epochs,
-            level: options.level,
-            forecast_after: options.forecast_after,
-            budgets: Budgets { kwh: options.budget_kwh, g: options.budget_g, h: options.budget_h },
-            told_forecast: false,
-            told_budgets: Vec::new(),
-        }
+    /// Alerts of a run of `planned` epochs; 0: unknown. Nothing is reported yet.
+    pub fn new(config: AlertConfig, planned: u64) -> Alerts {
+        Alerts { planned, config, has_reported_forecast: false, reported_budgets: Vec::new() }
     }
 
     /// The budgets that the run will pass, by name and in words: by the forecast, or where there is none by what is
@@ -95,9 +72,9 @@ impl Alerts {
         };
         type Total<'a> = &'a dyn Fn() -> Option<(&'static str, Estimate)>;
         let checks: [(_, _, Total, _, _); 3] = [
-            ("budget_kwh", self.budgets.kwh, &kwh, "kWh", run.uncertainty),
-            ("budget_g", self.budgets.g, &grams, "g CO2e", run.uncertainty),
-            ("budget_h", self.budgets.h, &hours, "h", Uncertainty::default()),
+            ("budget_kwh", self.config.budgets.kwh, &kwh, "kWh", run.uncertainty),
+            ("budget_g", self.config.budgets.g, &grams, "g CO2e", run.uncertainty),
+            ("budget_h", self.config.budgets.h, &hours, "h", Uncertainty::default()),
         ];
         // The expected total decides, however far off it may be: the message has its interval.
         let passed = checks.into_iter().filter_map(|(name, limit, total, unit, uncertainty)| {
@@ -135,19 +112,19 @@ impl Alerts {
     pub fn review(&mut self, run: &AlertInput) -> Review {
         let AlertInput { ledger, settled, progress, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.level, epochs, between, progress);
+        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, progress);
         let mut messages = Vec::new();
         if let Some(forecast) = forecast.filter(|forecast| {
-            !self.told_forecast && (self.forecast_after..self.planned).contains(&forecast.after_epochs)
+            !self.has_reported_forecast && (self.config.forecast_after..self.planned).contains(&forecast.after_epochs)
         }) {
-            self.told_forecast = true;
+            self.has_reported_forecast = true;
             messages.push(self.forecast_message(&forecast, run));
         }
         let passed = self.passed(forecast.as_ref(), run);
         let over_budget = !passed.is_empty();
         for (name, message) in passed {
-            if !self.told_budgets.contains(&name) {
-                self.told_budgets.push(name);
+            if !self.reported_budgets.contains(&name) {
+                self.reported_budgets.push(name);
                 messages.push(message);
             }
         }
@@ -162,6 +139,7 @@ mod tests {
     use crate::clock::WallClock;
     use crate::measurement::channel::{DeviceKind, ErrorBand};
     use crate::measurement::meter::EnergyInterval;
+    use crate::options::Options;
 
     /// A ledger of `epochs` epochs of 1 s at 100 W.
     fn ledger(epochs: u64) -> Ledger {
@@ -189,9 +167,9 @@ mod tests {
         settled: u64,
         uncertainty: Uncertainty,
     ) -> Review {
-        let grid = crate::carbon::select::choose(options, |_| None).unwrap().grid;
+        let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
         let calendar = WallClock::default();
-        let pricing = grid.pricing(&calendar, options.pue);
+        let pricing = grid.pricing(&calendar, options.carbon.pue);
         advisor.review(&AlertInput {
             ledger,
             settled,
@@ -204,7 +182,7 @@ mod tests {
 
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
         let options = Options::parse(options, |_| None).unwrap();
-        let mut advisor = Alerts::new(&options);
+        let mut advisor = Alerts::new(options.alerts, options.epochs);
         let mut of = |epochs: u64| reviewed(&mut advisor, &options, &ledger(epochs), epochs);
         let (first, second) = (of(epochs), of(epochs + 1));
         (first.over_budget, [first.messages, second.messages].concat())
@@ -243,7 +221,7 @@ mod tests {
         let options = Options::parse("epochs=100 budget_kwh=0.0027 budget_g=1.3 budget_h=0.027", |_| None).unwrap();
         let band = Some(ErrorBand { low: 0.5, high: 2.0 });
         let uncertainty = Uncertainty { used: band, to_come: band };
-        let mut advisor = Alerts::new(&options);
+        let mut advisor = Alerts::new(options.alerts, options.epochs);
         let said = reviewed_with(&mut advisor, &options, &ledger(2), 2, uncertainty).messages;
         assert!(said[0].contains("energy about 10 kJ (4700 J to "), "{said:?}");
         assert!(
@@ -256,7 +234,9 @@ mod tests {
         );
         assert_eq!((said.len(), &*said[2]), (3, "budget_h=0.027 is passed: the forecast is 0.0278 h"));
         let options = Options::parse("budget_kwh=0.00005", |_| None).unwrap();
-        let said = reviewed_with(&mut Alerts::new(&options), &options, &ledger(2), 2, uncertainty).messages;
+        let said =
+            reviewed_with(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger(2), 2, uncertainty)
+                .messages;
         assert_eq!(
             said,
             ["budget_kwh=0.00005 is passed: what is used is about 0.000056 kWh (0.000028 to 0.00011 kWh)"]
@@ -270,7 +250,7 @@ mod tests {
         let mut ledger = ledger(3);
         ledger.add_channel(DeviceKind::Gpu);
         ledger.credit(1, EnergyInterval { from: 0, to: 1_000, joules: 1.0, measured: true });
-        let review = reviewed(&mut Alerts::new(&options), &options, &ledger, 3);
+        let review = reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 3);
         assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
         assert!(review.messages.iter().any(|text| text.contains("what is used is")), "{:?}", review.messages);
     }
@@ -283,7 +263,8 @@ mod tests {
             ledger.mark(Mark::Begin(n * 1_000_000_000));
             ledger.mark(Mark::End((n + 1) * 1_000_000_000));
         }
-        let forecast = reviewed(&mut Alerts::new(&options), &options, &ledger, 2).forecast.unwrap();
+        let forecast =
+            reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 2).forecast.unwrap();
         let (seconds, joules) = (forecast.duration_s.unwrap().value, forecast.energy_j.unwrap().value);
         assert!((seconds - 10.0).abs() < 1e-9 && (joules - 1000.0).abs() < 1e-9, "{forecast:?}");
     }

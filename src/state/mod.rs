@@ -2,6 +2,7 @@
 //! brings marks and readings, reports read.
 
 pub mod alerts;
+pub mod config;
 mod events;
 pub mod misuse;
 pub mod shared;

@@ -35,29 +35,30 @@ pub fn assemble(
     waker: Waker,
     table: Arc<OwnTable>,
 ) -> Result<Tracker> {
-    let discovery = Discovery::start(&options, waker.clone());
+    let discovery = Discovery::start(&options.measurement, waker.clone());
     let variable = |name: &str| os::variable(name)?.into_string().ok();
-    let choice = select::choose(&options, variable)?;
+    let choice = options.choice_as_set(select::choose(&options.carbon, variable))?;
     let caveats: Vec<String> = choice.caveats().collect();
     let IntensityChoice { grid, marginal, feeds, facility } = choice;
-    let elsewhere = Elsewhere::find(&options.what_if)?;
+    let elsewhere = Elsewhere::find(&options.carbon.what_if)?;
     let (producer, consumer) = RingBuffer::new(RING);
-    let shared = Arc::new(SharedState::new(RunState { marginal, ..RunState::new(grid, options.pue).within(facility) }));
+    let shared =
+        Arc::new(SharedState::new(RunState { marginal, ..RunState::new(grid, options.carbon.pue).within(facility) }));
     environment::unknown().into_iter().for_each(|message| shared.remark(message));
     caveats.into_iter().for_each(|caveat| shared.say(caveat));
     let host = os::hostname();
-    let say = &mut |message| shared.say(options.as_called(message));
+    let say = &mut |message| shared.say(options.text_as_set(message));
     let rank = job::rank(&os::variable);
     let job = Job::find(options.job.as_deref(), &os::variable, os::kin());
     let named = job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone());
     let process = Process::new(host.clone(), named.clone(), rank, &os::variable);
-    let start = RunIdentity::find(&options, process, say);
+    let start = RunIdentity::find(&options.files, options.epochs, process, say);
     options.epochs = start.planned;
     let before = start.past.epochs_done();
     let tally = start.plan.as_ref().and_then(|plan| plan.tally.clone());
     let advisor = advisor(&options, start.past, &shared);
-    let claimant = LeaseManager::new(job, rank, &options.sysroot);
-    let intake = Intake::new(discovery, nvml, options.clone(), waker.clone());
+    let claimant = LeaseManager::new(job, rank, &options.measurement.sysroot);
+    let intake = Intake::new(discovery, nvml, options.measurement.clone(), waker.clone());
     let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
     let setting = Arc::new(ReportSettings {
         id: start.id,
@@ -68,10 +69,10 @@ pub fn assemble(
         started: start.started,
         interval_s: options.interval.as_secs_f64(),
         planned: options.epochs,
-        level: options.level,
+        level: options.alerts.level,
         monitored: options.monitor_epochs,
         elsewhere,
-        rates: options.rates,
+        rates: options.carbon.rates,
     });
     let marker = Arc::new(Mutex::new(Marker {
         marks: producer,
@@ -101,7 +102,7 @@ pub fn assemble(
 
 /// The advisor, which has reviewed what earlier processes of the run have left.
 fn advisor(options: &Options, past: CarriedOver, shared: &SharedState) -> Alerts {
-    let mut advisor = Alerts::new(options);
+    let mut advisor = Alerts::new(options.alerts, options.epochs);
     if !past.is_empty() {
         let (mut books, now) = (shared.books(), os::monotonic_ns());
         books.resume(past, now);

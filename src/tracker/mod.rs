@@ -66,7 +66,7 @@ impl Tracker {
         memory::check(ENOUGH, "a tracker")?;
         let waker = Waker::default();
         let table = OwnTable::shared().map_err(|error| no_thread(&error))?;
-        let nvml = source::start_nvml(&options, waker.clone(), Arc::clone(&table));
+        let nvml = source::start_nvml(&options.measurement, waker.clone(), Arc::clone(&table));
         let kept = Arc::clone(&table);
         let started = table.run("ct-start", move || assembly::assemble(options, nvml, waker, kept));
         started.map_err(|error| no_thread(&error))?.ok_or_else(|| {

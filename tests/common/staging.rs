@@ -76,8 +76,8 @@ impl Staged {
     pub fn report(&self) -> Report {
         let options = Options::parse(&format!("name='{}' {}", self.name.replace('\'', "\\'"), self.options), |_| None)
             .expect("options");
-        let grid = select::choose(&options, |_| None).expect("a grid").grid;
-        let mut books = RunState::new(grid, options.pue);
+        let grid = select::choose(&options.carbon, |_| None).expect("a grid").grid;
+        let mut books = RunState::new(grid, options.carbon.pue);
         books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
         if let Some(figure) = self.hourly {
             self.price(&mut books, figure);
@@ -90,7 +90,7 @@ impl Staged {
         let settled = books.ledger.epochs();
         books.settled = settled;
         let (epochs, between) = (books.ledger.observed(settled), books.ledger.between_first(settled));
-        books.forecast = forecast(options.epochs, options.level, epochs, between, &books.progress);
+        books.forecast = forecast(options.epochs, options.alerts.level, epochs, between, &books.progress);
         let open = (self.open_s > 0.0).then_some(OpenEpoch { share: Some(0.4) });
         Report::new(&setting(options), &books, Now { at, whole: true, open }, Detail::Epochs)
     }
@@ -191,16 +191,16 @@ fn unavailable() -> Vec<Unavailable> {
 fn setting(options: Options) -> Arc<ReportSettings> {
     Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
-        name: options.name,
+        name: options.files.name,
         host: "node0117".into(),
         job: None,
         rank: Default::default(),
         started: "2026-03-02T11:59:58Z".into(),
         interval_s: options.interval.as_secs_f64(),
         planned: options.epochs,
-        level: options.level,
+        level: options.alerts.level,
         monitored: options.monitor_epochs,
-        elsewhere: Elsewhere::find(&options.what_if).expect("zones"),
-        rates: options.rates,
+        elsewhere: Elsewhere::find(&options.carbon.what_if).expect("zones"),
+        rates: options.carbon.rates,
     })
 }

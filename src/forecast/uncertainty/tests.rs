@@ -75,7 +75,7 @@ fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
 /// Two seconds of an epoch at these powers, W; the epoch may go on.
 fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let mut books = RunState::new(select::choose(&options, |_| None).unwrap().grid, 1.0);
+    let mut books = RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.0);
     if !past.is_empty() {
         books.resume(past, S);
     }

@@ -2,8 +2,8 @@
 
 use super::Source;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::SimulatedDevice;
 use crate::measurement::reading::{Reading, Value};
-use crate::options::SimulatedDevice;
 
 /// A device that draws watts × utilisation, always.
 pub struct Simulated {

@@ -15,7 +15,7 @@ const NOON: f64 = 1_772_452_800.0;
 /// Nothing as yet, of a processor and a GPU.
 fn empty() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
     let mut books = RunState::new(grid, 1.0);
     books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {

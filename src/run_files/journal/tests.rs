@@ -33,7 +33,7 @@ fn setting() -> Arc<ReportSettings> {
 
 fn new_books() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    RunState::new(select::choose(&options, |_| None).unwrap().grid, 1.2)
+    RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.2)
 }
 
 fn one(kind: DeviceKind, id: &str) -> Channel {

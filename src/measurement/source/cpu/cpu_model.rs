@@ -3,9 +3,9 @@
 use super::processor::{self, PowerFigure};
 use super::utilisation::Utilisation;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
-use crate::options::Options;
 
 const NAME: &str = "cpu_model";
 
@@ -22,7 +22,7 @@ struct CpuModel {
 }
 
 /// Finds out what the processor is and what of it is ours.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let busy = match Utilisation::open(&options.sysroot) {
         Ok(busy) => busy,
         Err(fault) => {

@@ -8,9 +8,9 @@ use super::cpu_model::{band_in_words, channel};
 use super::utilisation::Utilisation;
 use super::{cgroup, processor};
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
-use crate::options::Options;
 use crate::os;
 
 /// The source's name.
@@ -29,7 +29,7 @@ struct MemoryModel {
 }
 
 /// Estimates memory beside an estimated processor.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let lacks = |reason: String| (None, vec![Unavailable { source: NAME, reason, cure: None }]);
     let busy = Utilisation::open(&options.sysroot);
     let figure = busy.as_ref().ok().map(|busy| processor::identify(&options.sysroot, busy));

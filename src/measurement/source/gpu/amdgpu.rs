@@ -8,12 +8,12 @@
 use super::drm_card::Card;
 use super::kfd;
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::source::Opened;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
-use crate::options::Options;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "amdgpu";
@@ -37,7 +37,7 @@ struct AmdGpu {
 }
 
 /// Finds the cards that are this job's and opens their sensors.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let selection = &options.gpus.amd;
     let cards = Card::all(&options.sysroot).into_iter().filter(|card| !card.id().starts_with(PARTITION));
     let mut gpus: Vec<AmdGpu> = cards.filter_map(AmdGpu::look).collect();
@@ -91,7 +91,7 @@ struct AmdOffer {
 }
 
 /// What the runtime shows this process, in its order; all cards where it has nothing to say, or all are asked for.
-fn offer(options: &Options, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
+fn offer(options: &MeasurementConfig, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
     let nodes = Some(&options.sysroot).filter(|_| options.devices != "all").and_then(|sysroot| kfd::gpus(sysroot));
     let Some(nodes) = nodes else {
         return gpus.iter().enumerate().map(|(gpu, one)| AmdOffer { gpu, ids: one.ids() }).collect();

@@ -6,12 +6,12 @@
 
 use super::drm_card::{Card, numbered};
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::source::Opened;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
-use crate::options::Options;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "intel_gpu";
@@ -41,7 +41,7 @@ struct IntelGpu {
 }
 
 /// Finds the cards that are this job's and opens their sensors.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let selection = &options.gpus.intel;
     let mut gpus: Vec<IntelGpu> = Card::all(&options.sysroot).into_iter().filter_map(IntelGpu::look).collect();
     if gpus.is_empty() {

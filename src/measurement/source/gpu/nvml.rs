@@ -3,11 +3,11 @@
 use super::nvml_error::{in_words, may_pass};
 use super::nvml_search::NvmlSearch;
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::gpu_selection::Selection;
 use crate::measurement::source::background::OpenAttempt;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::{Opening, Unavailable, Waker};
-use crate::options::Options;
 use crate::os::{self, OwnTable, exit};
 use crate::sanitize;
 use nvml_wrapper::Nvml;
@@ -25,7 +25,7 @@ or name the library by nvml=";
 
 /// Starts to open the GPUs on a thread of their own. Call it on the application's thread: the driver's library keeps
 /// descriptors that the application may share with it. None: no real GPU is asked for.
-pub fn start(options: &Options, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
+pub fn start(options: &MeasurementConfig, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
     if options.sim_gpu.is_some() || !options.components.contains(&DeviceKind::Gpu) {
         return None;
     }
@@ -97,7 +97,7 @@ pub struct NvmlRequest {
 
 impl NvmlRequest {
     /// From the options.
-    pub fn new(options: &Options) -> NvmlRequest {
+    pub fn new(options: &MeasurementConfig) -> NvmlRequest {
         NvmlRequest {
             library: options.nvml.as_ref().map(OsString::from),
             selection: options.gpus.nvidia.clone(),

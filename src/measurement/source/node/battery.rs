@@ -2,11 +2,11 @@
 //! (Documentation/ABI/testing/sysfs-class-power: µW, or µA and µV, negative in some drivers).
 
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{absent, signed};
 use crate::measurement::source::{Opened, Source, Unavailable};
-use crate::options::Options;
 use crate::os;
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ struct Batteries {
 }
 
 /// Finds the machine's batteries; only while they discharge do they say what it takes.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let folder = options.sysroot.join("sys/class/power_supply");
     let mut folders: Vec<PathBuf> = os::text::entries(&folder).filter(|path| is_battery(path)).collect();
     folders.sort();

@@ -5,6 +5,7 @@
 //! The node contains processors, memory and accelerators. `freshness` counts the refreshes.
 
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::gpu_selection::{Selection, Vendor};
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
@@ -14,7 +15,6 @@ use crate::measurement::source::gpu::kfd;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
 use crate::measurement::source::{Opened, Source, Unavailable};
-use crate::options::Options;
 use crate::os;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -48,7 +48,7 @@ struct PmCounters {
 type PmLine = (u64, Option<u64>);
 
 /// Opens the counters of these kinds.
-pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
+pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
     let folder = options.sysroot.join("sys/cray/pm_counters");
     if !folder.is_dir() {
         return absent(NAME, "not a Cray: no /sys/cray/pm_counters");
@@ -101,7 +101,7 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
 }
 
 /// The choices that concern the GPUs that there are; all of them where it is not known whose they are.
-fn selections(options: &Options) -> Vec<&Selection> {
+fn selections(options: &MeasurementConfig) -> Vec<&Selection> {
     let vendors = Card::vendors(&options.sysroot);
     let all = [
         (Vendor::Nvidia, &options.gpus.nvidia),

@@ -1,6 +1,7 @@
 //! Trees of files like /sys for the tests of the sources.
 
 use crate::measurement::channel::Channel;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Value};
 use crate::measurement::source::Source;
 use crate::options::Options;
@@ -41,9 +42,9 @@ impl TestTree {
     }
 
     /// Options that read this tree, with these variables in the environment.
-    pub fn options(&self, text: &str, environment: &[(&str, &str)]) -> Options {
+    pub fn options(&self, text: &str, environment: &[(&str, &str)]) -> MeasurementConfig {
         let look_up = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-        Options::parse(&format!("sysroot={} {text}", self.0.display()), look_up).unwrap()
+        Options::parse(&format!("sysroot={} {text}", self.0.display()), look_up).unwrap().measurement
     }
 
     /// "kind device id" of each channel.
