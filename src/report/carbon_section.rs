@@ -15,9 +15,9 @@ pub fn intensity(grid: &GridIntensity, bill: &Emissions) -> Intensity {
 
 /// What a reader should know of the price.
 pub fn notes(books: &RunState, bill: &Emissions) -> Vec<String> {
-    let marginal = books.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
+    let marginal = books.carbon.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
     let marginal = marginal.map(|why| format!("no marginal figures come: {why}"));
-    books.grid.caveats().chain(missing(&books.grid, bill)).chain(marginal).collect()
+    books.carbon.grid.caveats().chain(missing(&books.carbon.grid, bill)).chain(marginal).collect()
 }
 
 /// What figures by the hour lack.
@@ -63,19 +63,20 @@ pub struct Marginal {
 impl Marginal {
     /// Of the run in these books. Where no figure has come there is nothing to fall back on: averages are of another kind.
     pub fn new(hourly: &Hourly, books: &RunState, forecast: Option<Forecast>, at: u64) -> Marginal {
-        let before = Before { co2eq_g: books.past.marginal_g.unwrap_or(f64::NAN), ..books.pricing().before };
+        let before =
+            Before { co2eq_g: books.attribution.carried_over.marginal_g.unwrap_or(f64::NAN), ..books.pricing().before };
         let pricing = EmissionFactors {
             flat: f64::NAN,
             curve: Some(&hourly.curve),
-            calendar: &books.calendar,
-            pue: books.pue,
+            calendar: &books.carbon.clock,
+            pue: books.carbon.pue,
             before,
         };
-        let bill = pricing.bill(&books.ledger, at);
+        let bill = pricing.bill(&books.attribution.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
         Marginal {
             intensity: Intensity { g_per_kwh: bill.g_per_kwh, ..hourly.about.clone() },
-            co2eq_g: books.ledger.energy_j().and_then(|joules| known(bill.grams(joules))),
+            co2eq_g: books.attribution.ledger.energy_j().and_then(|joules| known(bill.grams(joules))),
             forecast_g: forecast
                 .and_then(|forecast| pricing.forecast(&bill, &forecast))
                 .filter(|estimate| estimate.value.is_finite()),

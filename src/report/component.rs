@@ -30,8 +30,8 @@ pub struct ComponentReport {
 impl ComponentReport {
     /// Of a channel by its number.
     pub fn new(books: &RunState, number: usize, metered: &Metered) -> ComponentReport {
-        let (ledger, Metered { channel, meter, claim, .. }) = (&books.ledger, metered);
-        let others_to = claim.and_then(|claim| books.trusts.get(claim)).map_or(0, |trust| trust.others_to);
+        let (ledger, Metered { channel, meter, claim, .. }) = (&books.attribution.ledger, metered);
+        let others_to = claim.and_then(|claim| books.metering.standby.get(claim)).map_or(0, |trust| trust.others_to);
         let status = match meter.health() {
             Health::Ok if channel.simulated => "simulated",
             Health::Ok => "ok",
@@ -121,10 +121,11 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
 
 /// Share of the run's time that readings confirm: of this process's part by the component that has the least.
 pub fn coverage(books: &RunState) -> Option<f64> {
-    let (run_ns, before_ns) = (books.ledger.run_ns() as f64, books.past.duration_ns as f64);
+    let (run_ns, before_ns) =
+        (books.attribution.ledger.run_ns() as f64, books.attribution.carried_over.duration_ns as f64);
     let counts = books.ours().filter(|(_, metered)| metered.replaced_by.is_none());
     let measured = counts.map(|(number, _)| books.confirmed_ns(number).min(run_ns - before_ns));
-    let before = books.past.coverage.map(|coverage| coverage * before_ns);
+    let before = books.attribution.carried_over.coverage.map(|coverage| coverage * before_ns);
     let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
 }

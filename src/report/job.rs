@@ -31,9 +31,9 @@ struct JobDevice {
 impl JobReport {
     /// By the books; None: this process shares no device.
     pub fn new(books: &RunState) -> Option<JobReport> {
-        let on_node = books.on_node?;
-        let devices = books.trusts.iter().map(|trust| JobDevice::new(trust, books)).collect();
-        let errors = books.metered.iter().filter_map(|metered| metered.channel.error);
+        let on_node = books.metering.on_node?;
+        let devices = books.metering.standby.iter().map(|trust| JobDevice::new(trust, books)).collect();
+        let errors = books.metering.channels.iter().filter_map(|metered| metered.channel.error);
         let widest = errors.reduce(ErrorBand::with);
         let (record, processes, energy_j) = (on_node.record, on_node.processes, on_node.energy_j);
         Some(JobReport { record, processes, energy_j, devices, widest })
@@ -59,13 +59,13 @@ impl JobReport {
 impl JobDevice {
     fn new(trust: &StandbyLedger, books: &RunState) -> JobDevice {
         let standing = trust.standing;
-        let id = |&channel: &usize| Some(books.metered.get(channel)?.channel.id.clone());
+        let id = |&channel: &usize| Some(books.metering.channels.get(channel)?.channel.id.clone());
         JobDevice {
             name: trust.device.clone(),
             ids: trust.channels.iter().filter_map(id).collect(),
             is_counted_here: standing.is_ours,
             process: if standing.is_ours { Some(std::process::id()) } else { standing.process() },
-            since: trust.since.filter(|&since| since > 0).map(|since| books.calendar.unix_s(since)),
+            since: trust.since.filter(|&since| since > 0).map(|since| books.carbon.clock.unix_s(since)),
             handed_over_j: trust.handed_over_j,
         }
     }

@@ -51,10 +51,11 @@ pub fn power(stretches: &[CarriedInterval]) -> Value {
 
 /// How much memory a report takes, bytes: much more if it becomes JSON or a page.
 pub fn bytes(setting: &ReportSettings, books: &RunState, detail: Detail, is_json: bool) -> usize {
-    let components = books.metered.len() + books.past.components.len();
+    let components = books.metering.channels.len() + books.attribution.carried_over.components.len();
     let places = setting.elsewhere.as_ref().map_or(0, Elsewhere::count);
     let before = if let Detail::Since(before) = detail { before.count } else { 0 };
-    let epochs = books.ledger.history().len().min(books.ledger.epochs().saturating_sub(before) as usize);
+    let epochs =
+        books.attribution.ledger.history().len().min(books.attribution.ledger.epochs().saturating_sub(before) as usize);
     detail.bytes(is_json, components, places, epochs)
 }
 
@@ -147,18 +148,19 @@ impl Report {
         let Now { at, whole, open } = now;
         let is_priced = !matches!(detail, Detail::Unpriced(_));
         let pricing = EmissionFactors { curve: books.pricing().curve.filter(|_| is_priced), ..books.pricing() };
-        let ledger = &books.ledger;
+        let ledger = &books.attribution.ledger;
         let run_ns = ledger.run_ns() as f64;
         let components = books.ours().map(|(number, metered)| ComponentReport::new(books, number, metered));
         let before = books.before().map(|component| ComponentReport::left(component, run_ns));
-        let forecast = if open.is_some() { books.forecast_at(at) } else { books.forecast };
+        let forecast = if open.is_some() { books.forecast_at(at) } else { books.forecasting.forecast };
         let bill = pricing.bill(ledger, at);
         let mut report = Report {
             setting: Arc::clone(setting),
             state: state(setting.planned, books, open.is_some()),
             progress: open.and_then(|open| open.share),
             epochs_done: ledger.epochs(),
-            resumed: (!books.past.is_empty()).then_some((books.past.lives, books.past.lost)),
+            resumed: (!books.attribution.carried_over.is_empty())
+                .then_some((books.attribution.carried_over.lives, books.attribution.carried_over.lost)),
             duration_s: run_ns * 1e-9,
             last_end_unix_s: last_end(books),
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
@@ -166,8 +168,9 @@ impl Report {
             epochs_j: ledger.epochs_j(),
             between_j: ledger.between_j(),
             coverage: component::coverage(books),
-            intensity: carbon_section::intensity(&books.grid, &bill),
+            intensity: carbon_section::intensity(&books.carbon.grid, &bill),
             marginal: books
+                .carbon
                 .marginal
                 .as_ref()
                 .filter(|_| is_priced)
@@ -181,21 +184,21 @@ impl Report {
                 .map(|(index, epoch)| EpochRow::new(index, epoch, ledger, &bill))
                 .collect(),
             open_epoch: ledger.open().map(|begin| (at.saturating_sub(begin) as f64 * 1e-9, ledger.open_j(at))),
-            unavailable: books.unavailable.iter().chain(&books.opening).cloned().collect(),
+            unavailable: books.metering.unavailable.iter().chain(&books.metering.opening).cloned().collect(),
             elsewhere: books.elsewhere().collect(),
             job: job::JobReport::new(books),
             notes: notes(setting, books, whole, &bill),
             bill,
             rates: Rates {
-                wue: setting.rates.wue.or(books.facility.wue().map(|(wue, _)| wue)),
+                wue: setting.rates.wue.or(books.carbon.facility.wue().map(|(wue, _)| wue)),
                 ..setting.rates.clone()
             },
-            facility: books.facility.clone(),
+            facility: books.carbon.facility.clone(),
             what_if: None,
             course: TimeSeries::default(),
         };
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
-            report.what_if = report.otherwise(&books.grid, books.calendar.unix_s(at));
+            report.what_if = report.otherwise(&books.carbon.grid, books.carbon.clock.unix_s(at));
         }
         if detail == Detail::Epochs {
             report.course = TimeSeries::new(books, &pricing, setting.planned, setting.level, at);
@@ -354,15 +357,15 @@ impl Report {
 
 /// When the last epoch ended, s since 1970; of a run that was taken up, once an epoch has ended since.
 fn last_end(books: &RunState) -> Option<f64> {
-    let has_ended = books.ledger.epochs() > books.past.epochs_done();
-    books.ledger.last_end().filter(|_| has_ended).map(|end| books.calendar.unix_s(end))
+    let has_ended = books.attribution.ledger.epochs() > books.attribution.carried_over.epochs_done();
+    books.attribution.ledger.last_end().filter(|_| has_ended).map(|end| books.carbon.clock.unix_s(end))
 }
 
 fn state(planned: u64, books: &RunState, is_open: bool) -> &'static str {
-    let ledger = &books.ledger;
+    let ledger = &books.attribution.ledger;
     if is_open {
         "in_epoch"
-    } else if books.finished || (planned > 0 && ledger.epochs() >= planned) {
+    } else if books.lifecycle.finished || (planned > 0 && ledger.epochs() >= planned) {
         "done"
     } else if ledger.last_end().is_none() {
         "waiting"
@@ -372,7 +375,7 @@ fn state(planned: u64, books: &RunState, is_open: bool) -> &'static str {
 }
 
 fn chosen_epochs(books: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
-    let ledger = &books.ledger;
+    let ledger = &books.attribution.ledger;
     let numbered = ledger.history().iter().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;
@@ -381,25 +384,30 @@ fn chosen_epochs(books: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
     match detail {
         Detail::Unpriced(Some(place)) | Detail::Totals(Some(place)) => numbered.skip(place).take(1).collect(),
         Detail::Unpriced(None) | Detail::Totals(None) | Detail::WhatIf => Vec::new(),
-        Detail::Since(before) => ledger.epochs_after(&before, if books.finished { u64::MAX } else { books.settled }),
+        Detail::Since(before) => {
+            ledger.epochs_after(&before, if books.lifecycle.finished { u64::MAX } else { books.attribution.settled })
+        }
         Detail::Epochs => numbered.collect(),
     }
 }
 
 fn notes(setting: &ReportSettings, books: &RunState, whole: bool, bill: &Emissions) -> Vec<String> {
     let mut notes = carbon_section::notes(books, bill);
-    notes.extend(books.facility.lacks().iter().cloned());
-    if books.metered.is_empty() && books.opening.is_empty() {
+    notes.extend(books.carbon.facility.lacks().iter().cloned());
+    if books.metering.channels.is_empty() && books.metering.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; the list of what is not measured says why and what would help".into());
     }
-    if setting.planned > 0 && books.ledger.epochs() > setting.planned {
+    if setting.planned > 0 && books.attribution.ledger.epochs() > setting.planned {
         notes.push(format!("more epochs ran than epochs={} said: the forecast is what was used", setting.planned));
     }
-    if let Some(most) = setting.monitored.filter(|_| books.finished) {
-        notes.push(format!("measuring stopped after {} of monitor_epochs={most} epochs", books.ledger.epochs()));
+    if let Some(most) = setting.monitored.filter(|_| books.lifecycle.finished) {
+        notes.push(format!(
+            "measuring stopped after {} of monitor_epochs={most} epochs",
+            books.attribution.ledger.epochs()
+        ));
     }
-    notes.extend(books.faults.iter().map(|fault| (*fault).to_owned()));
-    if books.failed {
+    notes.extend(books.lifecycle.faults.iter().map(|fault| (*fault).to_owned()));
+    if books.lifecycle.failed {
         notes.push(FAULT.into());
     } else if !whole {
         notes.push("the reading that closes the last epoch is still to come: its energy is not whole yet".into());

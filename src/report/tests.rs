@@ -37,7 +37,8 @@ fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState
     let unavailable = vec![Unavailable { source: "rapl", reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
-    let mut books = RunState { unavailable, ..RunState::new(grid, 1.5) };
+    let mut books = RunState::new(grid, 1.5);
+    books.metering.unavailable = unavailable;
     for (number, &kind) in kinds.iter().enumerate() {
         books.add(
             &Channel {
@@ -59,17 +60,18 @@ fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState
     }
     let mut at = 1_000;
     for &(inside, gap) in epochs {
-        books.ledger.mark(Mark::Begin(at));
+        books.attribution.ledger.mark(Mark::Begin(at));
         at += inside;
-        books.ledger.mark(Mark::End(at));
+        books.attribution.ledger.mark(Mark::End(at));
         at += gap;
     }
     for (number, watts) in watts.iter().enumerate().take(kinds.len()) {
         books
+            .attribution
             .ledger
             .credit(number, EnergyInterval { from: 0, to: at, joules: watts * at as f64 * 1e-9, measured: true });
     }
-    books.ledger.release_all();
+    books.attribution.ledger.release_all();
     books
 }
 
@@ -107,7 +109,7 @@ fn a_number_by_pointer_is_the_number_in_the_whole() {
         setting(None, 10),
         books(&[DeviceKind::Cpu, DeviceKind::Dram], &[(5_000, 100), (6_000, 50), (7_000, 0)], &[100.0, 10.0]),
     );
-    books.settled = 3;
+    books.attribution.settled = 3;
     let whole = json_of(&setting, &books);
     for pointer in [
         "/usage/energy_j",
@@ -176,10 +178,10 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
         standing: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
     }));
     let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
-    books.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
-    books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
-    let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
-    books.forecast = forecast::forecast(planned, 0.9, epochs, between, &books.progress);
+    books.carbon.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
+    books.carbon.clock.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    let (epochs, between) = (books.attribution.ledger.observed(2), books.attribution.ledger.between_first(2));
+    books.forecasting.forecast = forecast::forecast(planned, 0.9, epochs, between, &books.forecasting.first_epoch);
     (setting, books, Now { at: 2 * HOUR_NS + 600_000_000_000, whole: true, open: None })
 }
 
@@ -263,10 +265,10 @@ fn the_text_names_a_start_only_where_there_is_a_choice() {
     let starts = |until_h: f64, g_per_kwh: f64| {
         let (setting, mut books, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
-        let from = books.calendar.unix_s(0);
+        let from = books.carbon.clock.unix_s(0);
         let standing = FigureQuality::Forecast;
         curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
-        books.grid.hourly.as_mut().unwrap().curve = curve;
+        books.carbon.grid.hourly.as_mut().unwrap().curve = curve;
         let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
         text.lines().find(|line| line.starts_with("  start ")).map(str::to_owned)
     };
@@ -298,9 +300,10 @@ fn what_if_by_pointer_and_why_there_is_none() {
     assert!(why(&setting, &books, "/extras/water/litres").contains("wue="));
     assert!(why(&setting, &books, "/extras/embodied/co2eq_g").contains("embodied_kg="));
     let mut flat = by_the_hour(0, "location=GB").1;
-    flat.grid.hourly = None;
+    flat.carbon.grid.hourly = None;
     assert!(why(&setting, &flat, "/what_if/start/saves_share").contains("hours to come"));
-    let waiting = RunState { calendar: books.calendar.clone(), ..RunState::new(books.grid.clone(), 1.0) };
+    let mut waiting = RunState::new(books.carbon.grid.clone(), 1.0);
+    waiting.carbon.clock = books.carbon.clock.clone();
     assert!(why(&setting, &waiting, "/what_if/start/saves_share").contains("how long"));
     let (off, books, _) = by_the_hour(0, "location=GB what_if=off");
     assert!(why(&off, &books, "/what_if/start/saves_share").contains("what_if=off"));
@@ -377,8 +380,8 @@ fn what_is_still_to_come_is_priced_as_energy_where_the_price_is_one() {
     for n in 1..50 {
         let (setting, mut books) =
             (setting(None, 9), books(&[DeviceKind::Cpu], &[(n, 7 * n), (3 * n, 0)], &[n as f64 / 7.0]));
-        let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
-        books.forecast = forecast::forecast(9, 0.9, epochs, between, &books.progress);
+        let (epochs, between) = (books.attribution.ledger.observed(2), books.attribution.ledger.between_first(2));
+        books.forecasting.forecast = forecast::forecast(9, 0.9, epochs, between, &books.forecasting.first_epoch);
         let report = Report::new(&setting, &books, NOW, Detail::Totals(None));
         for bound in ["value", "low", "high"] {
             let of = |what: &str| report.value(&format!("/forecast/remaining/{what}/{bound}")).unwrap();
@@ -426,8 +429,9 @@ proptest! {
 fn located(text: &str) -> (String, Value) {
     let options = Options::parse(text, |_| None).unwrap();
     let choice = crate::carbon::select::choose(&options.carbon, |_| None).unwrap();
-    let (setting, books, now) = by_the_hour(0, text);
-    let books = RunState { grid: choice.grid, pue: options.carbon.pue, ..books }.within(choice.facility);
+    let (setting, mut books, now) = by_the_hour(0, text);
+    (books.carbon.grid, books.carbon.pue) = (choice.grid, options.carbon.pue);
+    let books = books.within(choice.facility);
     let report = Report::new(&setting, &books, now, Detail::Epochs);
     (report.render("text").unwrap(), serde_json::from_str(&report.render("json").unwrap()).unwrap())
 }
@@ -477,9 +481,9 @@ fn the_halls_of_a_region_have_its_rates() {
     // Found out by the cloud's metadata while the run lasts.
     let by_region = ByRegion { pue: true, wue: true };
     let books = by_the_hour(0, "").1.within(Facility::new(by_region, At::Sought));
-    assert_eq!((books.pue, books.facility.lacks().len()), (1.5, 2));
+    assert_eq!((books.carbon.pue, books.carbon.facility.lacks().len()), (1.5, 2));
     let mut books = books;
-    assert_eq!((books.found_in("aws:us-east-1"), books.pue), (Vec::new(), 1.15));
+    assert_eq!((books.found_in("aws:us-east-1"), books.carbon.pue), (Vec::new(), 1.15));
     let (_, json) = located("location=aws:us-east-1 pue=1.3");
     assert_eq!((&json["pue"], &json["facility"]), (&1.3.into(), &Value::Null));
 }
@@ -552,9 +556,9 @@ fn a_component_has_a_number_that_other_processes_compute_alike() {
 fn a_yearly_average_is_shown_as_the_table_has_it() {
     let (setting, mut books, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
-    let old = books.calendar.unix_s(0) - 90.0 * 86_400.0;
+    let old = books.carbon.clock.unix_s(0) - 90.0 * 86_400.0;
     curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }]);
-    books.grid.hourly.as_mut().unwrap().curve = curve;
+    books.carbon.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
     assert!(text.contains(" at 458.29 g/kWh (WORLD, "), "{text}");
     assert_eq!([super::text::plain(458.290_000_000_000_1), super::text::plain(26.0)], ["458.29", "26"]);

@@ -43,15 +43,16 @@ pub struct PowerPoint {
 impl TimeSeries {
     /// The course of a run up to `now`, ns; an epoch that is open is shown as far as it is.
     pub fn new(books: &RunState, pricing: &EmissionFactors, planned: u64, level: f64, now: u64) -> TimeSeries {
-        let RunState { ledger, calendar, .. } = books;
+        let (ledger, calendar) = (&books.attribution.ledger, &books.carbon.clock);
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
-        let known_to = (0..books.metered.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
+        let known_to = (0..books.metering.channels.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
         let mut since: Vec<CarriedInterval> = stretches(ledger, calendar, begin, end, known_to).collect();
         if !ledger.is_open() {
             end_with(&mut since, used(books));
         }
-        let stretches: Vec<CarriedInterval> = books.past.power.iter().copied().chain(since).collect();
+        let stretches: Vec<CarriedInterval> =
+            books.attribution.carried_over.power.iter().copied().chain(since).collect();
         let from = calendar.unix_s(begin);
         let from = stretches.first().map_or(from, |first| first.from.min(from));
         // What an earlier process made up where nothing was said is not known.
@@ -92,7 +93,7 @@ fn stretches(
 fn used(books: &RunState) -> PerKind {
     let mut used = PerKind::default();
     for (number, metered) in books.ours() {
-        let joules = books.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
+        let joules = books.attribution.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
         joules.into_iter().for_each(|(all, before)| used.add(metered.channel.kind, all - before));
     }
     used
@@ -140,15 +141,15 @@ fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
 
 /// The forecasts as they were, made anew from the epochs that had ended by then.
 fn forecasts(books: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
-    let ledger = &books.ledger;
+    let ledger = &books.attribution.ledger;
     let counts = ledger.history().iter().scan(0, |count, epoch| {
         *count += epoch.count;
         Some(*count)
     });
-    let ends: Vec<u64> = counts.take_while(|count| *count <= books.settled.min(planned)).collect();
+    let ends: Vec<u64> = counts.take_while(|count| *count <= books.attribution.settled.min(planned)).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
-        forecast::forecast(planned, level, ledger.observed(epochs), between, &books.progress)
+        forecast::forecast(planned, level, ledger.observed(epochs), between, &books.forecasting.first_epoch)
     };
     ever_wider(&ends, MOST_FORECASTS).filter_map(after).collect()
 }

@@ -60,7 +60,7 @@ impl RunFiles {
         let (told, kept) = (Arc::clone(shared), Arc::clone(&unwritten));
         let failed = move || {
             *kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(FAULT.into());
-            told.books().faults.push(FAULT);
+            told.state().lifecycle.faults.push(FAULT);
             told.say(FAULT.into());
         };
         let write = move |stop: Stop| {

@@ -160,14 +160,14 @@ impl Writer {
             if is_new && self.lines >= EACH {
                 stop.rest((self.started.elapsed() / EACH as u32).min(LONGEST_GAP));
             }
-            if self.is_stuck() || self.shared.books().finished {
+            if self.is_stuck() || self.shared.state().lifecycle.finished {
                 stop.rest(BEAT.0); // no epoch's end is waited for
             } else {
                 let wait = self.next_beat().min(self.next_renewal());
                 self.shared.await_epochs(self.plan.written.count, wait, || stop.is_set());
             }
         }
-        let finished = || self.shared.books().finished;
+        let finished = || self.shared.state().lifecycle.finished;
         let deadline = Instant::now() + LAST_READING;
         while !finished() && Instant::now() < deadline {
             self.shared.await_epochs(u64::MAX, Duration::from_millis(5), || false);
@@ -189,7 +189,7 @@ impl Writer {
 
     /// Whether there is memory for a report. A short one may take half of what is left of the library's reserve.
     fn has_memory(&self, detail: Detail) -> bool {
-        let bytes = report::bytes(&self.setting, &self.shared.books(), detail, true);
+        let bytes = report::bytes(&self.setting, &self.shared.state(), detail, true);
         self.shared.check_memory(bytes).is_ok() || memory::has_reserve(2 * bytes)
     }
 
@@ -267,19 +267,24 @@ impl Writer {
 
     /// The run now, and what it used by time since that was written last.
     fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, Used)>) {
-        let books = self.shared.books();
+        let books = self.shared.state();
         let at = os::monotonic_ns();
-        let open = books.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
-        let whole = books.settled >= books.ledger.epochs() && !books.failed;
+        let open = books.attribution.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
+        let whole = books.attribution.settled >= books.attribution.ledger.epochs() && !books.lifecycle.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
         let report = report.noting(|open_s| self.shared.notes(open_s));
         // What is used now is known later: the time goes as far as the energy, or the power would come out too low.
-        let (to, energy) = (books.all_known_to().min(at), books.ledger.timeline().total());
-        let used = Used { to, energy, counted_to: books.ledger.last_end().unwrap_or(0).min(to) };
-        let since = books.ledger.first_begin().map(|begin| begin.max(self.told.to)).filter(|since| *since < used.to);
+        let (to, energy) = (books.all_known_to().min(at), books.attribution.ledger.timeline().total());
+        let used = Used { to, energy, counted_to: books.attribution.ledger.last_end().unwrap_or(0).min(to) };
+        let since = books
+            .attribution
+            .ledger
+            .first_begin()
+            .map(|begin| begin.max(self.told.to))
+            .filter(|since| *since < used.to);
         let power = since.map(|since| CarriedInterval {
-            from: books.calendar.unix_s(since),
-            to: books.calendar.unix_s(used.to),
+            from: books.carbon.clock.unix_s(since),
+            to: books.carbon.clock.unix_s(used.to),
             energy: used.energy.beyond(&self.told.energy),
         });
         (report, power.map(|power| (power, used)))

@@ -35,45 +35,79 @@ const MOST_EVENTS: u32 = 8;
 /// What to say where the sampler panicked.
 pub const FAULT: &str = "the sampler met an internal fault and ended: what was measured stays, energy from there on is unknown; please report it";
 
-/// What the sampler writes and reports read.
+/// The run in progress: the sampling thread writes it, reports read it.
 pub struct RunState {
-    /// The grid that feeds the run, as far as it is known by now.
-    pub grid: GridIntensity,
-    /// What one kWh more would emit, if that was asked for.
-    pub marginal: Option<Hourly>,
-    /// Facility energy over IT energy.
-    pub pue: f64,
-    /// The rates of the halls that it runs in, where those of a cloud region are asked for.
-    pub facility: Facility,
-    /// Which hour an instant was.
-    pub calendar: WallClock,
-    /// What is measured; a channel's place is its number.
-    pub metered: Vec<Metered>,
-    /// The run's time and energy.
-    pub ledger: Ledger,
-    /// What earlier processes of the run have left.
-    pub past: CarriedOver,
-    /// The claims on devices that one process of the job counts; a claim's place is its number.
-    pub trusts: Vec<StandbyLedger>,
-    /// What is known of the job on this node; None: this process shares no device.
+    /// Channels, their meters, and the sources that are missing.
+    pub metering: Metering,
+    /// Time and energy of the run.
+    pub attribution: Attribution,
+    /// The first epoch's progress and the forecast.
+    pub forecasting: Forecasting,
+    /// What converts energy into emissions.
+    pub carbon: CarbonInputs,
+    /// Whether the sampling thread has ended, and its faults.
+    pub lifecycle: Lifecycle,
+}
+
+/// Channels, their meters, and the sources that are missing.
+#[derive(Default)]
+pub struct Metering {
+    /// The channels. An index in this list is the channel's number.
+    pub channels: Vec<Metered>,
+    /// Standby readings of the devices that one process of the job counts. An index in this list is the lease's number.
+    pub standby: Vec<StandbyLedger>,
+    /// The job's state on this node; None: this process shares no device.
     pub on_node: Option<OnNode>,
-    /// How many of the ended epochs have all their energy, as far as the devices answer.
-    pub settled: u64,
     /// Sources that do not take part.
     pub unavailable: Vec<Unavailable>,
-    /// Sources that have yet to open.
+    /// Sources that are still being opened.
     pub opening: Vec<Unavailable>,
-    /// One of those is soon to tell what it used so far: no epoch is settled before.
+    /// Whether one of these will soon add energy of the time before it opened. No epoch is settled until then.
     pub waits_for_opening: bool,
-    /// How the first epoch gets on.
-    pub progress: FirstEpoch,
-    /// The forecast from the settled epochs, or inside the first from its progress.
+}
+
+/// Time and energy of the run.
+#[derive(Default)]
+pub struct Attribution {
+    /// Epochs, the time between them, and their energy.
+    pub ledger: Ledger,
+    /// What earlier attempts of the run left.
+    pub carried_over: CarriedOver,
+    /// Number of ended epochs whose readings have all arrived.
+    pub settled: u64,
+}
+
+/// The first epoch's progress and the forecast.
+#[derive(Default)]
+pub struct Forecasting {
+    /// Progress inside the first epoch.
+    pub first_epoch: FirstEpoch,
+    /// The forecast from settled epochs, or from progress inside the first epoch.
     pub forecast: Option<Forecast>,
-    /// The sampler has ended; nothing will change any more.
+}
+
+/// What converts energy into emissions.
+pub struct CarbonInputs {
+    /// Carbon intensity of the grid, as far as it is known now.
+    pub grid: GridIntensity,
+    /// Marginal intensity; None: the options do not choose it.
+    pub marginal: Option<Hourly>,
+    /// Facility energy / IT energy.
+    pub pue: f64,
+    /// Published rates of the cloud region, if the options choose them.
+    pub facility: Facility,
+    /// Converts instants of the monotonic clock into UTC.
+    pub clock: WallClock,
+}
+
+/// Whether the sampling thread has ended, and its faults.
+#[derive(Default)]
+pub struct Lifecycle {
+    /// The sampling thread has ended; nothing changes any more.
     pub finished: bool,
-    /// It ended by a fault of its own: energy from there on is unknown.
+    /// The sampling thread panicked; later energy is unknown.
     pub failed: bool,
-    /// What else has failed within the library, in words for the report.
+    /// Other internal faults, as notes for the report.
     pub faults: Vec<&'static str>,
 }
 
@@ -108,61 +142,51 @@ pub struct CountedElsewhere {
 }
 
 impl RunState {
-    /// Empty ones, of a run fed by this grid.
+    /// An empty run that this grid feeds, with its facility energy / IT energy.
     pub fn new(grid: GridIntensity, pue: f64) -> RunState {
+        let (facility, clock) = (Facility::default(), WallClock::default());
         RunState {
-            grid,
-            marginal: None,
-            pue,
-            facility: Facility::default(),
-            calendar: WallClock::default(),
-            metered: Vec::new(),
-            ledger: Ledger::default(),
-            past: CarriedOver::default(),
-            trusts: Vec::new(),
-            on_node: None,
-            settled: 0,
-            unavailable: Vec::new(),
-            opening: Vec::new(),
-            waits_for_opening: false,
-            progress: FirstEpoch::default(),
-            forecast: None,
-            finished: false,
-            failed: false,
-            faults: Vec::new(),
+            metering: Metering::default(),
+            attribution: Attribution::default(),
+            forecasting: Forecasting::default(),
+            carbon: CarbonInputs { grid, marginal: None, pue, facility, clock },
+            lifecycle: Lifecycle::default(),
         }
     }
 
     /// Of a run in these halls.
-    pub fn within(self, facility: Facility) -> RunState {
-        RunState { pue: facility.pue().map_or(self.pue, |(pue, _)| pue), facility, ..self }
+    pub fn within(mut self, facility: Facility) -> RunState {
+        self.carbon.pue = facility.pue().map_or(self.carbon.pue, |(pue, _)| pue);
+        self.carbon.facility = facility;
+        self
     }
 
     /// Enters the cloud region once it is found out. What is not known of its halls, in words.
     pub fn found_in(&mut self, region: &str) -> Vec<String> {
-        self.facility = self.facility.found(region);
-        self.pue = self.facility.pue().map_or(self.pue, |(pue, _)| pue);
-        self.facility.lacks().to_vec()
+        self.carbon.facility = self.carbon.facility.found(region);
+        self.carbon.pue = self.carbon.facility.pue().map_or(self.carbon.pue, |(pue, _)| pue);
+        self.carbon.facility.lacks().to_vec()
     }
 
     /// What turns this run's energy into emissions.
     pub fn pricing(&self) -> EmissionFactors<'_> {
-        let CarriedOver { energy_j, co2eq_g, .. } = self.past;
+        let CarriedOver { energy_j, co2eq_g, .. } = self.attribution.carried_over;
         let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
-        EmissionFactors { before, ..self.grid.pricing(&self.calendar, self.pue) }
+        EmissionFactors { before, ..self.carbon.grid.pricing(&self.carbon.clock, self.carbon.pue) }
     }
 
     /// Takes a run up at `now`, ns.
     pub fn resume(&mut self, past: CarriedOver, now: u64) {
-        self.ledger.resume(&past, now);
-        self.settled = self.ledger.epochs();
-        self.past = past;
+        self.attribution.ledger.resume(&past, now);
+        self.attribution.settled = self.attribution.ledger.epochs();
+        self.attribution.carried_over = past;
     }
 
     /// What earlier processes measured that this one does not.
     pub fn before(&self) -> impl Iterator<Item = CarriedComponent> {
-        let used = self.ledger.before();
-        self.past
+        let used = self.attribution.ledger.before();
+        self.attribution
+            .carried_over
             .components
             .iter()
             .zip(used)
@@ -172,38 +196,39 @@ impl RunState {
 
     /// The run at `now`, ns, for who is to judge it.
     pub fn run(&self, now: u64) -> AlertInput<'_> {
-        let RunState { ledger, progress, settled, .. } = self;
+        let Attribution { ledger, settled, .. } = &self.attribution;
+        let progress = &self.forecasting.first_epoch;
         let uncertainty = self.uncertainty();
         AlertInput { ledger, settled: *settled, progress, pricing: self.pricing(), uncertainty, now }
     }
 
     /// Takes up a claim, if it is new.
     pub fn claim(&mut self, claim: Option<usize>, device: String, what: String) {
-        if claim == Some(self.trusts.len()) {
-            self.trusts.push(StandbyLedger::new(device, what, &self.ledger));
+        if claim == Some(self.metering.standby.len()) {
+            self.metering.standby.push(StandbyLedger::new(device, what, &self.attribution.ledger));
         }
     }
 
     /// Opens an account for a channel, under a claim if other processes might count it too. `late_since`, ns, if it
     /// should have been read from then on.
     pub fn add(&mut self, channel: &Channel, claim: Option<usize>, late_since: Option<u64>) {
-        let number = self.metered.len();
-        self.ledger.add_channel(channel.kind);
+        let number = self.metering.channels.len();
+        self.attribution.ledger.add_channel(channel.kind);
         let is_same = |one: &CarriedComponent| {
             let there = &one.channel;
             (there.kind, &there.id, &there.device, there.source)
                 == (channel.kind, &channel.id, &channel.device, channel.source)
         };
-        let place = self.past.components.iter().position(is_same);
-        let before = place.map_or(Energies::default(), |place| self.ledger.take_up(number, place));
-        let error_before = place.and_then(|place| self.past.components.get(place)?.channel.error);
-        self.trusts.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
-        if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {
+        let place = self.attribution.carried_over.components.iter().position(is_same);
+        let before = place.map_or(Energies::default(), |place| self.attribution.ledger.take_up(number, place));
+        let error_before = place.and_then(|place| self.attribution.carried_over.components.get(place)?.channel.error);
+        self.metering.standby.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
+        if let Some(trust) = claim.and_then(|claim| self.metering.standby.get_mut(claim)) {
             trust.claim(number);
         }
         let meter = Meter::of(channel, late_since);
         let (channel, others) = (channel.clone(), Vec::new());
-        self.metered.push(Metered {
+        self.metering.channels.push(Metered {
             channel,
             meter,
             claim,
@@ -218,8 +243,9 @@ impl RunState {
 
     /// No reading follows: what counters that only paused used meanwhile is entered.
     pub fn finish(&mut self) {
-        let RunState { metered, ledger, trusts, .. } = self;
-        for (number, Metered { meter, claim, .. }) in metered.iter_mut().enumerate() {
+        let Metering { channels, standby: trusts, .. } = &mut self.metering;
+        let ledger = &mut self.attribution.ledger;
+        for (number, Metered { meter, claim, .. }) in channels.iter_mut().enumerate() {
             let mut trust = claim.and_then(|claim| trusts.get_mut(claim));
             meter.finish(|credit| match &mut trust {
                 Some(trust) => trust.credit(number, credit, ledger),
@@ -231,33 +257,38 @@ impl RunState {
 
     /// Whether a channel counts here, or nobody counts it yet; or it did, and that is to be read.
     pub fn is_ours(&self, channel: usize) -> bool {
-        let metered = self.metered.get(channel);
+        let metered = self.metering.channels.get(channel);
         metered.is_some_and(|metered| !self.standing(metered).is_elsewhere() || self.owes(channel, metered))
     }
 
     fn owes(&self, channel: usize, metered: &Metered) -> bool {
-        let trust = metered.claim.and_then(|claim| self.trusts.get(claim));
-        trust.is_some_and(|trust| trust.owes(channel, &self.ledger))
+        let trust = metered.claim.and_then(|claim| self.metering.standby.get(claim));
+        trust.is_some_and(|trust| trust.owes(channel, &self.attribution.ledger))
     }
 
     /// The channels that a report of this run is about, with their numbers.
     pub fn ours(&self) -> impl Iterator<Item = (usize, &Metered)> {
-        let has_counted = |channel: usize| self.ledger.channel(channel).joules.is_some();
+        let has_counted = |channel: usize| self.attribution.ledger.channel(channel).joules.is_some();
         let takes_part = |metered: &Metered| !self.standing(metered).is_elsewhere() && metered.replaced_by.is_none();
-        self.metered.iter().enumerate().filter(move |(channel, metered)| takes_part(metered) || has_counted(*channel))
+        self.metering
+            .channels
+            .iter()
+            .enumerate()
+            .filter(move |(channel, metered)| takes_part(metered) || has_counted(*channel))
     }
 
     fn standing(&self, metered: &Metered) -> LeaseState {
         let ours = LeaseState { is_ours: true, ..LeaseState::default() };
-        metered.claim.and_then(|claim| self.trusts.get(claim)).map_or(ours, |trust| trust.standing)
+        metered.claim.and_then(|claim| self.metering.standby.get(claim)).map_or(ours, |trust| trust.standing)
     }
 
     /// The devices that other processes of the job count. The MPI header of version 0.1.0 is compiled into programs and
     /// searches the text report for "of this job, and not here"; the command of that version searches the reason for
     /// ": counted by ". These words stay as they are while such programs run.
     pub fn elsewhere(&self) -> impl Iterator<Item = CountedElsewhere> {
-        self.trusts.iter().filter(|trust| trust.standing.is_elsewhere()).filter_map(|trust| {
-            let channels = || trust.channels.iter().filter_map(|&channel| Some(&self.metered.get(channel)?.channel));
+        self.metering.standby.iter().filter(|trust| trust.standing.is_elsewhere()).filter_map(|trust| {
+            let channels =
+                || trust.channels.iter().filter_map(|&channel| Some(&self.metering.channels.get(channel)?.channel));
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
             let ids = ids.join(", ");
             let reason = match trust.standing.is_apart {
@@ -276,9 +307,10 @@ impl RunState {
 
     /// Since when, ns, all devices of each claim have been read; None: they have not been yet.
     pub fn read_since(&self) -> Vec<Option<u64>> {
-        let first_at = |&channel: &usize| self.metered.get(channel).and_then(|metered| metered.meter.first_at());
+        let first_at =
+            |&channel: &usize| self.metering.channels.get(channel).and_then(|metered| metered.meter.first_at());
         let all = |trust: &StandbyLedger| trust.channels.iter().map(first_at).collect::<Option<Vec<u64>>>();
-        self.trusts.iter().map(|trust| all(trust)?.into_iter().max()).collect()
+        self.metering.standby.iter().map(|trust| all(trust)?.into_iter().max()).collect()
     }
 
     /// Enters marks, how far the open epoch is, then the energy that readings bring; what a person should know of them
@@ -292,13 +324,14 @@ impl RunState {
         mut say: impl FnMut(String),
     ) {
         self.mark(marks, standings);
-        let RunState { metered, ledger, trusts, .. } = self;
-        self.progress.follow(ledger.first_epoch());
+        let Metering { channels, standby: trusts, .. } = &mut self.metering;
+        let ledger = &mut self.attribution.ledger;
+        self.forecasting.first_epoch.follow(ledger.first_epoch());
         if let Some(point) = progress.filter(|_| ledger.is_in_first()) {
-            self.progress.note(point);
+            self.forecasting.first_epoch.note(point);
         }
         for reading in readings {
-            let Some(metered) = metered.get_mut(reading.channel) else { continue };
+            let Some(metered) = channels.get_mut(reading.channel) else { continue };
             let Metered { channel, meter, claim, replaced_by, events, .. } = metered;
             if replaced_by.is_some() {
                 // Its readings are followed: it may show signs of life again.
@@ -325,7 +358,7 @@ impl RunState {
 
     /// Divides time by marks, and where devices were lost takes them out between the marks before and after.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, standings: &[LeaseState]) {
-        let RunState { ledger, trusts, .. } = self;
+        let (trusts, ledger) = (&mut self.metering.standby, &mut self.attribution.ledger);
         let lose = |trusts: &mut [StandbyLedger], ledger: &mut Ledger, before: u64| {
             for (trust, standing) in trusts.iter_mut().zip(standings) {
                 if let Some(at) = trust.lost_at(standing).filter(|at| *at < before) {
@@ -344,7 +377,7 @@ impl RunState {
     /// Takes note of who counts the devices of a claim now; says the first time that this is another process, and that it
     /// was until now.
     pub fn stand(&mut self, claim: usize, standing: LeaseState, say: impl FnOnce(String)) {
-        let RunState { ledger, trusts, .. } = self;
+        let (trusts, ledger) = (&mut self.metering.standby, &mut self.attribution.ledger);
         let Some(trust) = trusts.get_mut(claim) else { return };
         let before = trust.standing;
         trust.settle(standing, ledger);
@@ -364,51 +397,54 @@ impl RunState {
 
     /// Finds out which epochs are settled by what was entered; `now`, ns, is later than all of it.
     pub fn settle(&mut self, now: u64) {
-        let known_to = if self.waits_for_opening { 0 } else { self.all_known_to() };
+        let known_to = if self.metering.waits_for_opening { 0 } else { self.all_known_to() };
         // What was settled stays so while something is waited for that fills in a part of it.
-        if !self.waits_for_opening {
-            self.settled = self.ledger.epochs_ended_by(known_to);
+        if !self.metering.waits_for_opening {
+            self.attribution.settled = self.attribution.ledger.epochs_ended_by(known_to);
         }
-        if self.ledger.is_in_first() {
-            self.progress.settle(known_to, now, |at| self.ledger.open_j(at));
+        if self.attribution.ledger.is_in_first() {
+            self.forecasting.first_epoch.settle(known_to, now, |at| self.attribution.ledger.open_j(at));
         }
     }
 
     /// The forecast at `now`, ns: inside the first epoch it is made at a mark, and what was used since is no less.
     pub fn forecast_at(&self, now: u64) -> Option<Forecast> {
-        let Some(begin) = self.ledger.first_begin().filter(|_| self.ledger.is_in_first()) else { return self.forecast };
-        let before = self.ledger.between_first(0).energy_j;
-        let energy_j = self.ledger.open_j(now).map(|joules| joules + before.unwrap_or(0.0));
-        Some(self.forecast?.after_use(now.saturating_sub(begin) as f64 * 1e-9, energy_j))
+        let Some(begin) = self.attribution.ledger.first_begin().filter(|_| self.attribution.ledger.is_in_first())
+        else {
+            return self.forecasting.forecast;
+        };
+        let before = self.attribution.ledger.between_first(0).energy_j;
+        let energy_j = self.attribution.ledger.open_j(now).map(|joules| joules + before.unwrap_or(0.0));
+        Some(self.forecasting.forecast?.after_use(now.saturating_sub(begin) as f64 * 1e-9, energy_j))
     }
 
     /// Whether a soon reading of any of these channels would tell something: a mark's energy, or what a
     /// doubtful reading was.
     pub fn wants_reading(&self, mut channels: Range<usize>) -> bool {
-        let last_mark = self.ledger.last_mark().max(self.progress.awaits());
+        let last_mark = self.attribution.ledger.last_mark().max(self.forecasting.first_epoch.awaits());
         channels.any(|channel| {
-            self.metered.get(channel).is_some_and(|one| one.meter.wants_second_look())
+            self.metering.channels.get(channel).is_some_and(|one| one.meter.wants_second_look())
                 || self.known_to(channel).is_some_and(|known_to| Some(known_to) < last_mark)
         })
     }
 
     /// Whether the power beside one of these channels' counters is integrated.
     pub fn is_by_power(&self, mut channels: Range<usize>) -> bool {
-        channels.any(|channel| self.metered.get(channel).is_some_and(|one| one.meter.is_by_power()))
+        channels.any(|channel| self.metering.channels.get(channel).is_some_and(|one| one.meter.is_by_power()))
     }
 
     /// Up to when all energy is known, as far as the devices answer; past all time where there are none.
     pub fn all_known_to(&self) -> u64 {
-        let all = 0..self.metered.len();
+        let all = 0..self.metering.channels.len();
         all.filter_map(|channel| self.known_to(channel)).min().unwrap_or(u64::MAX)
     }
 
     /// Up to when a channel's energy is known; None where waiting for it is waiting for nothing.
     fn known_to(&self, channel: usize) -> Option<u64> {
         let counts = |metered: &&Metered| self.standing(metered).is_ours || self.owes(channel, metered);
-        let meter = &self.metered.get(channel).filter(counts)?.meter;
+        let meter = &self.metering.channels.get(channel).filter(counts)?.meter;
         let first_at = meter.first_at().filter(|_| !meter.is_missing())?;
-        Some(if meter.is_owing() { 0 } else { self.ledger.credited_to(channel).max(first_at) })
+        Some(if meter.is_owing() { 0 } else { self.attribution.ledger.credited_to(channel).max(first_at) })
     }
 }
 

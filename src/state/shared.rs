@@ -59,25 +59,26 @@ impl SharedState {
     }
 
     /// The books, for as short as can be.
-    pub fn books(&self) -> MutexGuard<'_, RunState> {
+    pub fn state(&self) -> MutexGuard<'_, RunState> {
         self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Waits until `epochs` epochs are settled or the time is up; returns the books, and whether they are.
     pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
-        let is_over = |books: &RunState| books.finished || books.settled >= epochs;
-        let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_over(books)) {
+        let is_over = |books: &RunState| books.lifecycle.finished || books.attribution.settled >= epochs;
+        let books = match self.changed.wait_timeout_while(self.state(), timeout, |books| !is_over(books)) {
             Ok((books, _)) => books,
             Err(poisoned) => poisoned.into_inner().0,
         };
-        let whole = is_over(&books) && !books.failed;
+        let whole = is_over(&books) && !books.lifecycle.failed;
         (books, whole)
     }
 
     /// Waits until more epochs than so many are settled, the sampler has ended, `is_over` says so, or the time is up.
     pub fn await_epochs(&self, epochs: u64, timeout: Duration, is_over: impl Fn() -> bool) {
-        let waits = |books: &mut RunState| !is_over() && !books.finished && books.settled <= epochs;
-        drop(self.changed.wait_timeout_while(self.books(), timeout, waits));
+        let waits =
+            |books: &mut RunState| !is_over() && !books.lifecycle.finished && books.attribution.settled <= epochs;
+        drop(self.changed.wait_timeout_while(self.state(), timeout, waits));
     }
 
     /// Has those look who wait for what may change without the books. It waits for no lock for long: it may be an exit out
@@ -93,7 +94,7 @@ impl SharedState {
         let deadline = Instant::now() + patience;
         let is_settled = || {
             let books = lock_within(&self.books, LOOK);
-            books.is_some_and(|books| books.finished || books.settled >= epochs)
+            books.is_some_and(|books| books.lifecycle.finished || books.attribution.settled >= epochs)
         };
         while !is_settled() && Instant::now() < deadline {
             os::pause(LOOK);
@@ -132,13 +133,17 @@ impl SharedState {
         if self.progress().share() < first_epoch::ENOUGH {
             return;
         }
-        let is_missing =
-            |books: &mut RunState| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
-        let mut books = self.books();
+        let is_missing = |books: &mut RunState| {
+            !books.lifecycle.finished
+                && books.attribution.ledger.history().is_empty()
+                && books.forecasting.forecast.is_none()
+        };
+        let mut books = self.state();
         // A request that still stands has been waited for by somebody.
         if is_missing(&mut books) && !self.look.swap(true, Ordering::SeqCst) {
             sampler.unpark();
-            let is_coming = |books: &mut RunState| self.is_requested() || books.progress.awaits().is_some();
+            let is_coming =
+                |books: &mut RunState| self.is_requested() || books.forecasting.first_epoch.awaits().is_some();
             drop(self.changed.wait_timeout_while(books, timeout, |books| is_missing(books) && is_coming(books)));
         }
     }
@@ -219,17 +224,21 @@ impl SharedState {
     /// deadline. Who asks again within so short a time hears the same.
     pub fn ask(&self, sampler: &Thread, ended: u64, deadline: Instant) {
         const AGAIN_NS: u64 = 100_000_000;
-        let books = self.books();
-        let is_elsewhere = books.trusts.iter().any(|trust| !trust.standing.is_ours && !trust.standing.is_apart);
-        let is_known = books.ledger.epochs() >= ended
+        let books = self.state();
+        let is_elsewhere =
+            books.metering.standby.iter().any(|trust| !trust.standing.is_ours && !trust.standing.is_apart);
+        let is_known = books.attribution.ledger.epochs() >= ended
             && os::monotonic_ns() < self.answered_at.load(Ordering::Relaxed).saturating_add(AGAIN_NS);
-        if books.finished || !is_elsewhere || is_known {
+        if books.lifecycle.finished || !is_elsewhere || is_known {
             return;
         }
         let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         sampler.unpark();
         let patience = deadline.saturating_duration_since(Instant::now());
-        drop(self.changed.wait_timeout_while(books, patience, |books| !books.finished && self.answered() < number));
+        drop(
+            self.changed
+                .wait_timeout_while(books, patience, |books| !books.lifecycle.finished && self.answered() < number),
+        );
     }
 
     /// Whether the forecast passes a budget.

@@ -8,12 +8,13 @@ impl RunState {
     /// How far off the run's energy may be.
     pub fn uncertainty(&self) -> Uncertainty {
         let books = self;
-        let ended = |n: usize| books.ledger.channel(n).joules;
+        let ended = |n: usize| books.attribution.ledger.channel(n).joules;
         let own_part = |(n, metered): (usize, &Metered)| {
             let before = metered.before.sum().joules.unwrap_or(0.0);
             Some((ended(n)? - before, metered.channel.error))
         };
-        let open_part = |(n, metered): (usize, &Metered)| Some((books.ledger.recent_j(n)?, metered.channel.error));
+        let open_part =
+            |(n, metered): (usize, &Metered)| Some((books.attribution.ledger.recent_j(n)?, metered.channel.error));
         let is_used = |parts: &Vec<(f64, Option<ErrorBand>)>| parts.iter().any(|(joules, _)| *joules > 0.0);
         let own: Vec<_> = books.ours().filter_map(own_part).collect();
         let open: Vec<_> = books.ours().filter_map(open_part).collect();

@@ -42,8 +42,9 @@ pub fn assemble(
     let IntensityChoice { grid, marginal, feeds, facility } = choice;
     let elsewhere = Elsewhere::find(&options.carbon.what_if)?;
     let (producer, consumer) = RingBuffer::new(RING);
-    let shared =
-        Arc::new(SharedState::new(RunState { marginal, ..RunState::new(grid, options.carbon.pue).within(facility) }));
+    let mut run_state = RunState::new(grid, options.carbon.pue).within(facility);
+    run_state.carbon.marginal = marginal;
+    let shared = Arc::new(SharedState::new(run_state));
     environment::unknown().into_iter().for_each(|message| shared.remark(message));
     caveats.into_iter().for_each(|caveat| shared.say(caveat));
     let host = os::hostname();
@@ -104,12 +105,12 @@ pub fn assemble(
 fn advisor(options: &Options, past: CarriedOver, shared: &SharedState) -> Alerts {
     let mut advisor = Alerts::new(options.alerts, options.epochs);
     if !past.is_empty() {
-        let (mut books, now) = (shared.books(), os::monotonic_ns());
+        let (mut books, now) = (shared.state(), os::monotonic_ns());
         books.resume(past, now);
         let review = advisor.review(&books.run(now));
         review.messages.into_iter().for_each(|message| shared.say(message));
         shared.set_over_budget(review.over_budget);
-        books.forecast = review.forecast;
+        books.forecasting.forecast = review.forecast;
     }
     advisor
 }

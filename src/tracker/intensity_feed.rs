@@ -34,34 +34,34 @@ enum Series {
 impl Series {
     fn figures(self, books: &mut RunState) -> Option<&mut Hourly> {
         match self {
-            Series::Average => books.grid.hourly.as_mut(),
-            Series::Marginal => books.marginal.as_mut(),
+            Series::Average => books.carbon.grid.hourly.as_mut(),
+            Series::Marginal => books.carbon.marginal.as_mut(),
         }
     }
 
     /// Takes slots in. The curve is worked out beside the books, which the sampler wants.
     fn take(self, shared: &SharedState, slots: Vec<IntensitySlot>) {
-        let Some(mut curve) = self.figures(&mut shared.books()).map(|hourly| hourly.curve.clone()) else { return };
+        let Some(mut curve) = self.figures(&mut shared.state()).map(|hourly| hourly.curve.clone()) else { return };
         curve.take(slots);
-        if let Some(hourly) = self.figures(&mut shared.books()) {
+        if let Some(hourly) = self.figures(&mut shared.state()) {
             hourly.curve = curve;
         }
     }
 
     /// Notes whose the figures are, where none have come so far.
     fn name(self, shared: &SharedState, about: Intensity) {
-        if let Some(hourly) = self.figures(&mut shared.books()).filter(|hourly| hourly.curve.is_empty()) {
+        if let Some(hourly) = self.figures(&mut shared.state()).filter(|hourly| hourly.curve.is_empty()) {
             hourly.about = about;
         }
     }
 
     fn has_failed(self, shared: &SharedState) -> bool {
-        self.figures(&mut shared.books()).is_some_and(|hourly| hourly.failure.is_some())
+        self.figures(&mut shared.state()).is_some_and(|hourly| hourly.failure.is_some())
     }
 
     /// Notes why there are no newer figures, and says it; None: they come again.
     fn fail(self, shared: &SharedState, failure: Option<String>) {
-        let mut books = shared.books();
+        let mut books = shared.state();
         let mut by_what = "by the yearly average";
         match self.figures(&mut books) {
             Some(hourly) => {
@@ -69,7 +69,7 @@ impl Series {
                 by_what = if hourly.curve.is_empty() { by_what } else { "by the figures known so far" };
             }
             // Where the place is sought and no service asked for.
-            None => books.grid.flat.caveat.clone_from(&failure),
+            None => books.carbon.grid.flat.caveat.clone_from(&failure),
         }
         drop(books);
         shared.say(match (failure, self) {
@@ -269,15 +269,15 @@ mod live {
         let table = zones::yearly(&zone).map_err(|error| error.message)?;
         let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
         shared.say(format!("location={how} this machine is in {zone}; location={zone} says so without asking"));
-        shared.books().grid.flat = table;
+        shared.state().carbon.grid.flat = table;
         if let Seek::Cloud(_) = seek {
-            let lacks = shared.books().found_in(told);
+            let lacks = shared.state().found_in(told);
             lacks.into_iter().for_each(|words| shared.say(words));
         }
         let Some(target) = target.transpose()? else { return Ok(None) };
         let missing = target.service.missing();
         missing.into_iter().for_each(|missing| shared.say(missing.into()));
-        shared.books().grid.hourly = Some(Hourly::of(target.service.as_ref()));
+        shared.state().carbon.grid.hourly = Some(Hourly::of(target.service.as_ref()));
         Ok(Some(target).filter(|_| missing.is_none()))
     }
 }

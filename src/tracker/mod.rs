@@ -173,7 +173,7 @@ impl Tracker {
 
     /// Fails with CT_EIO where too little memory is left for a report.
     fn check_memory(&self, detail: Detail, is_json: bool) -> Result<()> {
-        let bytes = report::bytes(&self.setting, &self.shared.books(), detail, is_json);
+        let bytes = report::bytes(&self.setting, &self.shared.state(), detail, is_json);
         self.shared.check_memory(bytes)
     }
 

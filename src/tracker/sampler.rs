@@ -116,8 +116,8 @@ impl Sampler {
 
     /// Takes a source in; `late_since`, ns, if it should have been read from then on.
     fn add(&mut self, source: Box<dyn Source>, late_since: Option<u64>, shared: &SharedState) {
-        let mut books = shared.books();
-        let first_channel = books.metered.len();
+        let mut books = shared.state();
+        let first_channel = books.metering.channels.len();
         for channel in source.channels() {
             let claim = self.claimant.claim(channel, |message| shared.remark(message));
             if let Some((device, what)) = claim.and_then(|claim| self.claimant.named(claim)) {
@@ -158,10 +158,10 @@ impl Sampler {
             let hangs = awaited.iter().filter(|one| one.source != "nvml");
             hangs.filter_map(Unavailable::in_words).for_each(|message| shared.say(message));
         }
-        let mut books = shared.books();
-        books.opening = awaited;
-        books.waits_for_opening = (!is_late && self.intake.fills_in()) || self.intake.is_seeking();
-        if first && books.metered.is_empty() && books.opening.is_empty() {
+        let mut books = shared.state();
+        books.metering.opening = awaited;
+        books.metering.waits_for_opening = (!is_late && self.intake.fills_in()) || self.intake.is_seeking();
+        if first && books.metering.channels.is_empty() && books.metering.opening.is_empty() {
             shared.say("no source of energy was found: times are measured, energies are unknown".into());
         }
     }
@@ -169,11 +169,11 @@ impl Sampler {
     fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &SharedState) {
         for one in unavailable {
             // A source may be tried for several kinds of component, and lack them all for one reason.
-            if shared.books().unavailable.contains(&one) {
+            if shared.state().metering.unavailable.contains(&one) {
                 continue;
             }
             one.in_words().into_iter().for_each(|message| shared.say(message));
-            shared.books().unavailable.push(one);
+            shared.state().metering.unavailable.push(one);
         }
     }
 
@@ -196,14 +196,14 @@ impl Sampler {
             if queues() {
                 self.read_again(shared);
             }
-            shared.books().finish();
+            shared.state().finish();
         });
         if std::panic::catch_unwind(work).is_err() {
-            shared.books().failed = true;
+            shared.state().lifecycle.failed = true;
             shared.say(FAULT.into());
         }
         self.claimant.give_up();
-        shared.books().finished = true;
+        shared.state().lifecycle.finished = true;
         shared.tell();
         self.intake.end();
     }
@@ -214,7 +214,7 @@ impl Sampler {
     }
 
     fn has_seen_enough(&self, shared: &SharedState) -> bool {
-        self.monitor_epochs.is_some_and(|most| shared.books().settled >= most)
+        self.monitor_epochs.is_some_and(|most| shared.state().attribution.settled >= most)
     }
 
     /// When the next pass is due.
@@ -280,27 +280,27 @@ impl Sampler {
         let is_asked = asked > shared.answered() || shared.is_stopping();
         let look = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
         let standings = self.claimant.look(look, &self.read_since);
-        let mut books = shared.books();
-        books.calendar.note(os::moment());
-        let known = (books.settled, books.progress.share());
+        let mut books = shared.state();
+        books.carbon.clock.note(os::moment());
+        let known = (books.attribution.settled, books.forecasting.first_epoch.share());
         books.enter(marks.into_iter().flatten(), progress, &self.readings, &standings, |message| shared.say(message));
         for (claim, standing) in standings.into_iter().enumerate() {
             books.stand(claim, standing, |message| shared.say(message));
         }
         self.seek(&mut books, |message| shared.say(message));
         books.settle(os::monotonic_ns());
-        self.last_end = books.ledger.last_end();
+        self.last_end = books.attribution.ledger.last_end();
         self.read_since = books.read_since();
-        books.on_node = self.claimant.on_node(books.ledger.energy_j(), start);
+        books.metering.on_node = self.claimant.on_node(books.attribution.ledger.energy_j(), start);
         for slot in &mut self.slots {
             slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));
             slot.wanted = slot.is_ours && books.wants_reading(slot.channels());
             slot.is_by_power = books.is_by_power(slot.channels());
         }
-        if (books.settled, books.progress.share()) != known {
+        if (books.attribution.settled, books.forecasting.first_epoch.share()) != known {
             let review = self.advisor.review(&books.run(start));
             review.messages.into_iter().for_each(|message| shared.say(message));
-            books.forecast = review.forecast;
+            books.forecasting.forecast = review.forecast;
             shared.set_over_budget(review.over_budget);
             shared.tell();
         }
@@ -353,7 +353,11 @@ impl Sampler {
     /// When to look at the first epoch's progress again: ever less often as its time goes on, and where none was marked
     /// only each time that has doubled.
     fn look_after(&self, books: &RunState, now: u64) -> u64 {
-        let begin = books.ledger.first_epoch().filter(|_| books.ledger.is_in_first() && self.advisor.planned > 0);
+        let begin = books
+            .attribution
+            .ledger
+            .first_epoch()
+            .filter(|_| books.attribution.ledger.is_in_first() && self.advisor.planned > 0);
         begin.map_or(u64::MAX, |begin| {
             let gone = now.saturating_sub(begin);
             let gap = if self.progress == PackedMark::NONE { gone } else { gone / LOOK_AFTER };

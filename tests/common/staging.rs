@@ -78,19 +78,21 @@ impl Staged {
             .expect("options");
         let grid = select::choose(&options.carbon, |_| None).expect("a grid").grid;
         let mut books = RunState::new(grid, options.carbon.pue);
-        books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+        books.carbon.clock.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
         if let Some(figure) = self.hourly {
             self.price(&mut books, figure);
         }
-        books.unavailable = unavailable();
+        books.metering.unavailable = unavailable();
         for (number, (kind, device, _)) in self.devices.iter().enumerate() {
             books.add(&estimated(channel(*kind, device, number), (self.error)(*kind)), None, None);
         }
         let at = self.play(&mut books);
-        let settled = books.ledger.epochs();
-        books.settled = settled;
-        let (epochs, between) = (books.ledger.observed(settled), books.ledger.between_first(settled));
-        books.forecast = forecast(options.epochs, options.alerts.level, epochs, between, &books.progress);
+        let settled = books.attribution.ledger.epochs();
+        books.attribution.settled = settled;
+        let (epochs, between) =
+            (books.attribution.ledger.observed(settled), books.attribution.ledger.between_first(settled));
+        books.forecasting.forecast =
+            forecast(options.epochs, options.alerts.level, epochs, between, &books.forecasting.first_epoch);
         let open = (self.open_s > 0.0).then_some(OpenEpoch { share: Some(0.4) });
         Report::new(&setting(options), &books, Now { at, whole: true, open }, Detail::Epochs)
     }
@@ -108,8 +110,9 @@ impl Staged {
             g_per_kwh: figure(hour),
             standing: FigureQuality::Actual,
         }));
-        let about = Intensity { kind: "file", year: None, source: "grid.csv".into(), ..books.grid.flat.clone() };
-        books.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.grid.clone() };
+        let about = Intensity { kind: "file", year: None, source: "grid.csv".into(), ..books.carbon.grid.flat.clone() };
+        books.carbon.grid =
+            GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.carbon.grid.clone() };
     }
 
     /// Marks and readings; returns when it is now, ns.
@@ -117,8 +120,8 @@ impl Staged {
         let mut at = S;
         for n in 0..self.epochs {
             let end = at + (self.epoch_s)(n) * S;
-            books.ledger.mark(Mark::Begin(at as u64));
-            books.ledger.mark(Mark::End(end as u64));
+            books.attribution.ledger.mark(Mark::Begin(at as u64));
+            books.attribution.ledger.mark(Mark::End(end as u64));
             self.draw(books, at, end);
             if n + 1 < self.epochs || self.open_s > 0.0 {
                 self.draw(books, end, end + self.gap_s * S);
@@ -126,11 +129,11 @@ impl Staged {
             at = end + self.gap_s * S;
         }
         if self.open_s > 0.0 {
-            books.ledger.mark(Mark::Begin(at as u64));
+            books.attribution.ledger.mark(Mark::Begin(at as u64));
             self.draw(books, at, at + self.open_s * S);
             at += self.open_s * S;
         }
-        books.ledger.release_all();
+        books.attribution.ledger.release_all();
         at as u64
     }
 
@@ -143,6 +146,7 @@ impl Staged {
                 let (from, to) = (from + n as f64 * step, from + (n + 1) as f64 * step);
                 let joules = watts((from + to) / 2.0 / S) * (to - from) / S;
                 books
+                    .attribution
                     .ledger
                     .credit(number, EnergyInterval { from: from as u64, to: to as u64, joules, measured: true });
             }

@@ -80,13 +80,16 @@ fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunSt
         books.resume(past, S);
     }
     devices.iter().for_each(|(channel, _)| books.add(channel, None, None));
-    books.ledger.mark(Mark::Begin(S));
+    books.attribution.ledger.mark(Mark::Begin(S));
     for (number, (_, watts)) in devices.iter().enumerate().filter(|(_, (_, watts))| *watts > 0.0) {
-        books.ledger.credit(number, EnergyInterval { from: S, to: 3 * S, joules: watts * 2.0, measured: true });
+        books
+            .attribution
+            .ledger
+            .credit(number, EnergyInterval { from: S, to: 3 * S, joules: watts * 2.0, measured: true });
     }
     if is_ended {
-        books.ledger.mark(Mark::End(3 * S));
-        books.ledger.release_all();
+        books.attribution.ledger.mark(Mark::End(3 * S));
+        books.attribution.ledger.release_all();
     }
     books
 }

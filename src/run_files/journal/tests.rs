@@ -55,18 +55,18 @@ fn one(kind: DeviceKind, id: &str) -> Channel {
 /// A process's part of a run: epochs of (length, time after it), ms, at these powers, W, on channels that are there.
 fn live(books: &mut RunState, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
     let mut at = start;
-    let from = books.metered.len() - watts.len();
+    let from = books.metering.channels.len() - watts.len();
     for &(inside, gap) in epochs {
-        books.ledger.mark(Mark::Begin(at));
+        books.attribution.ledger.mark(Mark::Begin(at));
         at += inside * MS;
-        books.ledger.mark(Mark::End(at));
+        books.attribution.ledger.mark(Mark::End(at));
         at += gap * MS;
     }
     for (number, watts) in watts.iter().enumerate() {
         let joules = watts * (at - start) as f64 * 1e-9;
-        books.ledger.credit(from + number, EnergyInterval { from: start, to: at, joules, measured: true });
+        books.attribution.ledger.credit(from + number, EnergyInterval { from: start, to: at, joules, measured: true });
     }
-    books.ledger.release_all();
+    books.attribution.ledger.release_all();
     books.settle(at);
     at
 }
@@ -77,7 +77,8 @@ fn report(books: &RunState, at: u64, detail: Detail) -> Report {
 
 /// What a process writes of its part.
 fn lines(books: &RunState, at: u64, life: u64, written: u64) -> String {
-    let before = books.ledger.history().first(written).fold(Epoch::empty(0, 0, 0, 0), |all, one| all.joined(one));
+    let before =
+        books.attribution.ledger.history().first(written).fold(Epoch::empty(0, 0, 0, 0), |all, one| all.joined(one));
     let mut report = report(books, at, Detail::Since(before));
     let mut lines = vec![opening(&report, life, written, &Process::default()), components(&report)];
     let mut last = None;
@@ -140,7 +141,7 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     assert_eq!(all.section("components").as_array().unwrap().len(), 2);
     let sum: f64 = epochs.as_array().unwrap().iter().map(|epoch| epoch["energy_j"].as_f64().unwrap()).sum();
     assert!((sum - number("/epochs/energy_j")).abs() < 1e-9);
-    let observed: Vec<_> = next.ledger.observed(5).collect();
+    let observed: Vec<_> = next.attribution.ledger.observed(5).collect();
     assert!(observed.iter().all(|epoch| epoch.is_whole && epoch.duration_s.is_some()));
     assert!((observed[1].gaps_s - 0.003).abs() < 1e-9 && observed[3].gaps_s < 1e-9, "{observed:?}");
     // And a third, from both parts.
@@ -275,7 +276,7 @@ fn what_a_run_is_priced_by_is_told_as_it_was_known_last() {
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
     let text = lines(&books, at, 1, 0);
-    books.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.grid.flat };
+    books.carbon.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.carbon.grid.flat };
     let later = components(&report(&books, at, Detail::Totals(None))).to_string() + "\n";
     let journal = Journal::parse((text + &later).as_bytes()).unwrap();
     assert_eq!(

@@ -112,7 +112,7 @@ impl Writer {
         let (looks, (shortest, longest)) =
             if self.kept.is_rank { (LOOKS_OF_RANK, LOOK_OF_RANK) } else { (LOOKS, LOOK) };
         let gap = (self.started.elapsed() / looks).clamp(shortest, longest);
-        self.looked.elapsed() >= gap || !self.kept.is_rank && self.shared.books().finished
+        self.looked.elapsed() >= gap || !self.kept.is_rank && self.shared.state().lifecycle.finished
     }
 
     /// Sees that the application has another root or other rights than when it began: what is named by a path cannot be

@@ -14,23 +14,23 @@ impl Sampler {
     /// others go with it. Channels that meanwhile show one need nobody.
     pub(super) fn stand_in(&mut self, sources: Vec<Box<dyn Source>>, stalled: &[usize], shared: &SharedState) {
         let (first, since) = {
-            let books = shared.books();
+            let books = shared.state();
             if !books.are_stalled(stalled) {
                 return;
             }
-            (books.metered.len(), books.alive_at(stalled))
+            (books.metering.channels.len(), books.alive_at(stalled))
         };
         let has_memory = sources.len() > 1;
         for source in sources {
             self.add(source, since, shared);
         }
-        let mut books = shared.books();
+        let mut books = shared.state();
         if has_memory {
-            books.unavailable.retain(|one| one.source != MEMORY);
+            books.metering.unavailable.retain(|one| one.source != MEMORY);
         }
         books.replace(first, stalled);
         let names = |numbers: &mut dyn Iterator<Item = usize>| {
-            let channels = numbers.filter_map(|number| Some(&books.metered.get(number)?.channel));
+            let channels = numbers.filter_map(|number| Some(&books.metering.channels.get(number)?.channel));
             channels.map(|channel| format!("{} {}", channel.source, channel.device)).collect::<Vec<_>>().join(", ")
         };
         let (new, old) = (names(&mut std::iter::once(first)), names(&mut stalled.iter().copied()));
@@ -51,11 +51,14 @@ impl Sampler {
                     continue;
                 }
                 let source = slot.source.channels().first().map_or("", |channel| channel.source);
-                let lacks_memory =
-                    books.metered.iter().all(|one| one.channel.kind != DeviceKind::Dram && !one.channel.has_memory);
+                let lacks_memory = books
+                    .metering
+                    .channels
+                    .iter()
+                    .all(|one| one.channel.kind != DeviceKind::Dram && !one.channel.has_memory);
                 self.intake.seek(kind, source, stalled, lacks_memory);
             }
         }
-        books.waits_for_opening |= self.intake.is_seeking();
+        books.metering.waits_for_opening |= self.intake.is_seeking();
     }
 }
