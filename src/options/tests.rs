@@ -25,7 +25,7 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
-fn quotes_escapes_and_white_space() {
+fn text_may_have_quotes_escapes_and_white_space() {
     let o = parse("  epochs = 100\n name='a \\'b\\' \\\\c' location=DK\tlog_prefix=x\\'y").unwrap();
     assert_eq!(o.epochs, 100);
     assert_eq!(o.files.name.as_deref(), Some("a 'b' \\c"));
@@ -35,7 +35,7 @@ fn quotes_escapes_and_white_space() {
 }
 
 #[test]
-fn the_string_wins_over_the_environment() {
+fn text_overrides_the_environment() {
     let env = |name: &str| match name {
         "CARBONTRACKER_EPOCHS" => Some("7".into()),
         "CARBONTRACKER_PUE" => Some("1.5".into()),
@@ -50,7 +50,7 @@ fn the_string_wins_over_the_environment() {
 }
 
 #[test]
-fn a_wrong_value_is_named_by_the_variable_it_came_from() {
+fn error_names_the_key_or_the_variable() {
     let refused = |text: &str, variable: &str, value: &str| {
         let environment = |name: &str| (name == variable).then(|| value.into());
         let options = Options::parse(text, environment);
@@ -72,7 +72,7 @@ fn a_wrong_value_is_named_by_the_variable_it_came_from() {
         assert!(by_variable.starts_with(&format!("{variable}='")), "{by_variable}");
         let by_key = refused(&format!("{text} {key}='{value}'"), "", "");
         assert!(by_key.starts_with(&format!("{key}='")), "{by_key}");
-        // The string wins, and so does its name.
+        // The text overrides the variable, so its key is named.
         let by_key = refused(&format!("{text} {key}='{value}'"), &variable, value);
         assert!(by_key.starts_with(&format!("{key}='")), "{by_key}");
     }
@@ -81,7 +81,7 @@ fn a_wrong_value_is_named_by_the_variable_it_came_from() {
 }
 
 #[test]
-fn each_key_refuses_nonsense_by_name_value_and_range() {
+fn error_has_key_value_and_allowed_values() {
     let nonsense = [
         "epochs=-1",
         "epochs=1.5",
@@ -145,7 +145,7 @@ fn each_key_refuses_nonsense_by_name_value_and_range() {
 }
 
 #[test]
-fn unknown_keys_and_broken_syntax_say_what_to_write() {
+fn errors_of_syntax_have_a_fix() {
     assert!(refusal("epoch=3").contains("did you mean epochs?"));
     assert!(refusal("frobnicate=3").contains("Options are epochs, name"));
     assert!(refusal("epochs").contains("key=value"));
@@ -155,7 +155,7 @@ fn unknown_keys_and_broken_syntax_say_what_to_write() {
 }
 
 #[test]
-fn no_part_of_a_key_is_in_an_error() {
+fn errors_contain_no_secret() {
     for text in [
         "api_key='two words' epochs=x",
         "api_key=two words",
@@ -184,7 +184,7 @@ fn what_if_is_off_usual_or_a_list() {
 }
 
 #[test]
-fn extras_are_off_until_they_are_asked_for() {
+fn rates_are_off_by_default() {
     assert_eq!(parse("").unwrap().carbon.rates, Rates::default());
     let rates = parse("price='0.32 EUR' wue=0.5 wue_grid=3.9 embodied_kg=164 life_years=4").unwrap().carbon.rates;
     let price = Price { per_kwh: 0.32, currency: Some("EUR".into()) };
@@ -204,7 +204,7 @@ fn simulated_devices_are_read_from_the_right() {
 
 proptest! {
     #[test]
-    fn never_panics_and_quoting_round_trips(text in ".*", value in "[^\0]+") {
+    fn parse_never_panics_and_quoting_round_trips(text in ".*", value in "[^\0]+") {
         let _ = parse(&text);
         let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
         let options = parse(&format!("name='{quoted}' job='{quoted}'")).unwrap();
@@ -213,7 +213,7 @@ proptest! {
 }
 
 #[test]
-fn rates_may_be_the_regions() {
+fn rates_may_come_from_the_region() {
     let of = |text: &str| {
         let carbon = parse(text).unwrap().carbon;
         (carbon.pue, carbon.by_region.pue, carbon.rates.wue, carbon.by_region.wue)

@@ -505,9 +505,9 @@ fn in_turns() -> RunState {
             MeasuringMethod::Power,
             Quantity::Power { max_watts: 1e5 },
         );
-        books.claim(Some(number), id.clone(), id);
+        books.add_lease(number, id.clone(), id);
         books.add(&channel, Some(number), None);
-        books.stand(number, turn, |_| ());
+        books.apply_lease(number, turn, |_| ());
     }
     books
 }

@@ -61,7 +61,7 @@ impl RunFiles {
         let failed = move || {
             *kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(FAULT.into());
             told.state().lifecycle.faults.push(FAULT);
-            told.say(FAULT.into());
+            told.queue_message(FAULT.into());
         };
         let write = move |stop: Stop| {
             writer.run(&stop, &opened);
@@ -75,7 +75,7 @@ impl RunFiles {
     /// Tells it to write the last and end, and waits for nobody.
     pub fn stop(&self) {
         self.worker.stop();
-        self.shared.rouse();
+        self.shared.wake_waiting();
     }
 
     /// The same, and waits for that, at most this long: a disk that hangs is left to itself. Returns what is not written.

@@ -1,11 +1,11 @@
-//! Meters that show no sign of life, and the channels that stand in for them.
+//! Meters that show no sign of life, and the channels that replace them.
 
 use super::{Metered, RunState, events};
 use crate::measurement::channel::DeviceKind;
 use std::ops::Range;
 
 impl RunState {
-    /// Has a channel, by its number, stand in for channels that show no sign of life.
+    /// Makes the channel `by` count in place of channels that show no sign of life.
     pub fn replace(&mut self, by: usize, stalled: &[usize]) {
         let Some(source) = self.metering.channels.get(by).map(|metered| metered.channel.source) else { return };
         for &number in stalled {
@@ -21,8 +21,8 @@ impl RunState {
         self.add_group(by, stalled);
     }
 
-    /// Channels that another one stands in for and that all show signs of life again count from now on; and the other no more.
-    /// Returns what a person should know.
+    /// Makes replaced channels count again, if all channels of one group show signs of life again. Their replacement counts no
+    /// more. Returns a message; None: there is no such group.
     pub fn restore(&mut self) -> Option<String> {
         let is_back = |by: usize| {
             let mut of = self
@@ -53,16 +53,16 @@ impl RunState {
         stand_in.others.retain(|group| *group != numbers);
         self.attribution.ledger.replace(by, true);
         let (source, device) = (first.source, first.device);
-        Some(format!(
-            "{source} {device} shows signs of life again and counts from now on; what stood in for it does not"
-        ))
+        Some(format!("{source} {device} shows signs of life again and counts from now on; its replacement does not"))
     }
 
+    /// Makes a channel count that was replaced.
     fn counts_again(&mut self, number: usize) {
         self.metering.channels.get_mut(number).into_iter().for_each(|one| one.replaced_by = None);
         self.attribution.ledger.replace(number, false);
     }
 
+    /// Notes channels that have counted in place of a channel, or that it has replaced.
     fn add_group(&mut self, number: usize, group: &[usize]) {
         if let Some(one) =
             self.metering.channels.get_mut(number).filter(|one| !one.others.iter().any(|other| other == group))
@@ -71,21 +71,20 @@ impl RunState {
         }
     }
 
-    /// Whether all of these still show no sign of life, and nothing stands in for them.
+    /// Whether all these channels still show no sign of life and are not replaced.
     pub fn are_stalled(&self, channels: &[usize]) -> bool {
         let is_dead = |one: &Metered| one.meter.is_stalled() && one.replaced_by.is_none();
         channels.iter().all(|&number| self.metering.channels.get(number).is_some_and(is_dead))
     }
 
-    /// The channel that stood in for all of these before, and has stepped aside.
+    /// The channel that replaced all these channels earlier.
     pub fn stood_in(&self, stalled: &[usize]) -> Option<usize> {
         let of = |number: &usize| self.metering.channels.get(*number).and_then(|one| one.stand_in);
         let by = of(stalled.first()?)?;
         stalled.iter().all(|number| of(number) == Some(by)).then_some(by)
     }
 
-    /// The channels of a source that show no sign of life and that nothing stands in for, where those are all it has of
-    /// their kind.
+    /// The kinds of which all channels of a source show no sign of life and are not replaced, with these channels.
     pub fn stalled(&self, channels: Range<usize>) -> Vec<(DeviceKind, Vec<usize>)> {
         let of_kind = |kind: DeviceKind| {
             let is_it =
@@ -99,7 +98,8 @@ impl RunState {
         DeviceKind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
     }
 
-    /// The last sign of life of channels, ns: of one that stands in for others and has counted nothing, theirs.
+    /// The earliest of the channels' last signs of life, ns. A replacement that has counted nothing has the sign of life of
+    /// the channels that it replaced.
     pub fn alive_at(&self, channels: &[usize]) -> Option<u64> {
         let of = |number: usize| {
             let metered = self.metering.channels.get(number)?;
@@ -110,7 +110,7 @@ impl RunState {
         channels.iter().filter_map(|&number| of(number)).min()
     }
 
-    /// The time of this process that readings of a channel confirm, ns, or of those that counted in its place.
+    /// The time that readings of a channel confirm in this process, ns, with readings of channels that counted in its place.
     pub fn confirmed_ns(&self, number: usize) -> f64 {
         self.confirmed_without(number, &mut vec![number])
     }

@@ -189,11 +189,11 @@ impl Writer {
         match (written, place) {
             (Err(why), None) => {
                 self.failing.push(path.to_owned());
-                self.shared.say(format!("not written: {why}. The run goes on, and it is tried again"));
+                self.shared.queue_message(format!("not written: {why}. The run goes on, and it is tried again"));
             }
             (Ok(()), Some(place)) => {
                 self.failing.remove(place);
-                self.shared.say(format!("{} is written again, and nothing is missing in it", path.display()));
+                self.shared.queue_message(format!("{} is written again, and nothing is missing in it", path.display()));
             }
             _ => (),
         }

@@ -100,7 +100,7 @@ impl Writer {
         (self.components, self.last_end, self.tried) = (Value::Null, None, None);
         self.open_journal();
         let place = self.plan.place.as_ref().map(|place| place.file(JOURNAL)).unwrap_or_default();
-        self.shared.say(format!(
+        self.shared.queue_message(format!(
             "the journal {} {what}. All of it is written anew: {}",
             path.display(),
             place.display()
