@@ -233,7 +233,7 @@ fn memory() {
             "{:<58}{:>9.2} MB more, {counted} counted, {:.1} s",
             format!("{upto} epochs"),
             own_bytes().saturating_sub(before) as f64 / 1e6,
-            (os::monotonic_ns() - start) as f64 * 1e-9
+            os::monotonic_ns().s_since(start)
         );
     }
     t.destroy();

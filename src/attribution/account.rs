@@ -1,6 +1,7 @@
 //! One channel's energy by where in the run it was used.
 
 use super::epochs::Epoch;
+use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 use std::collections::VecDeque;
@@ -18,7 +19,7 @@ pub struct Energy {
 
 impl From<EnergyInterval> for Energy {
     fn from(credit: EnergyInterval) -> Energy {
-        let ns = (credit.to - credit.from) as f64;
+        let ns = credit.to.ns_since(credit.from) as f64;
         Energy { joules: Some(credit.joules), credited_ns: ns, measured_ns: if credit.measured { ns } else { 0.0 } }
     }
 }
@@ -65,8 +66,8 @@ impl Energies {
 pub struct ChannelAccount {
     /// What kind of component uses it.
     pub kind: DeviceKind,
-    /// Up to here its energy is known, ns.
-    pub credited_to: u64,
+    /// Up to here its energy is known; None: nothing was credited.
+    pub credited_until: Option<MonoNs>,
     /// A credit whose place in time the next reading will tell.
     pub held: Option<EnergyInterval>,
     /// In ended epochs.
@@ -87,7 +88,7 @@ impl ChannelAccount {
         let nothing = Energy::default();
         ChannelAccount {
             kind,
-            credited_to: 0,
+            credited_until: None,
             held: None,
             epochs: nothing,
             between: nothing,
@@ -128,7 +129,7 @@ impl ChannelAccount {
 
     /// Adds another account of the same channel, whose time is later.
     pub fn take_over(&mut self, later: &ChannelAccount) {
-        self.credited_to = self.credited_to.max(later.credited_to);
+        self.credited_until = self.credited_until.max(later.credited_until);
         self.held = later.held;
         self.epochs.add(later.epochs);
         self.between.add(later.between);
@@ -137,7 +138,7 @@ impl ChannelAccount {
     }
 
     /// Takes what was used after the last epoch and before what is recent, as one credit of that time, ns.
-    pub fn take_after(&mut self, from: u64, to: u64) -> Option<EnergyInterval> {
+    pub fn take_after(&mut self, from: MonoNs, to: MonoNs) -> Option<EnergyInterval> {
         let after = std::mem::take(&mut self.after);
         let joules = after.joules.filter(|_| to > from)?;
         Some(EnergyInterval { from, to, joules, measured: after.measured_ns >= after.credited_ns })
@@ -155,13 +156,13 @@ impl ChannelAccount {
     }
 
     /// What the recent credits say was used before this instant, J; None: nothing was credited.
-    pub fn recent_j(&self, at: u64) -> Option<f64> {
+    pub fn recent_j(&self, at: MonoNs) -> Option<f64> {
         let before = self.recent.iter().filter_map(|credit| credit.split(at).0);
         before.map(|credit| credit.joules).reduce(|a, b| a + b)
     }
 
     /// Takes out of the recent credits what lies before this instant.
-    pub fn take_until(&mut self, at: u64) -> Energy {
+    pub fn take_until(&mut self, at: MonoNs) -> Energy {
         let mut energy = Energy::default();
         while let Some(credit) = self.recent.pop_front() {
             let (before, rest) = credit.split(at);

@@ -1,6 +1,7 @@
 //! The epochs kept: exactly up to a few thousand, then thinned by merging neighbours. Memory is bounded
 //! however many epochs a run has; counts, durations and energies of what is merged are summed.
 
+use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::units;
 use std::collections::VecDeque;
@@ -13,10 +14,10 @@ const OLDER: usize = 3072;
 /// One epoch, or `count` neighbours merged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Epoch {
-    /// When the first began, ns on the monotonic clock.
-    pub begin: u64,
+    /// When the first began.
+    pub begin: MonoNs,
     /// When the last ended.
-    pub end: u64,
+    pub end: MonoNs,
     /// Time inside epochs, ns; less than end - begin where merged ones had time between them.
     pub inside: u64,
     /// How many epochs it is.
@@ -82,15 +83,25 @@ impl PerKind {
 impl Epoch {
     /// The share of its span that lies in epochs.
     pub fn inside_share(&self) -> f64 {
-        match self.end.saturating_sub(self.begin) {
+        match self.end.ns_since(self.begin) {
             0 => 1.0,
             span => self.inside as f64 / span as f64,
         }
     }
 
     /// Of this length, with nothing used in it as yet.
-    pub fn empty(begin: u64, end: u64, inside: u64, count: u64) -> Epoch {
+    pub fn empty(begin: MonoNs, end: MonoNs, inside: u64, count: u64) -> Epoch {
         Epoch { begin, end, inside, count, energy: PerKind::default(), known_ns: 0.0, filed: None }
+    }
+
+    /// Epochs with no place in time yet: `inside` is their time, ns.
+    pub fn unplaced(inside: u64, count: u64) -> Epoch {
+        Epoch::empty(MonoNs::ZERO, MonoNs::ZERO, inside, count)
+    }
+
+    /// No epoch.
+    pub fn none() -> Epoch {
+        Epoch::unplaced(0, 0)
     }
 
     /// The share of its time whose energy is known, of so many channels; None: nothing was measured.
@@ -245,7 +256,15 @@ mod tests {
         let epoch = |n: u64| {
             let mut energy = PerKind::default();
             energy.add(DeviceKind::Cpu, 2.0);
-            Epoch { begin: n * 10, end: n * 10 + 8, inside: 8, count: 1, energy, known_ns: 8.0, filed: None }
+            Epoch {
+                begin: MonoNs(n * 10),
+                end: MonoNs(n * 10 + 8),
+                inside: 8,
+                count: 1,
+                energy,
+                known_ns: 8.0,
+                filed: None,
+            }
         };
         for n in 0..4096 {
             history.push(epoch(n));

@@ -14,6 +14,7 @@ pub use epoch_view::{EpochSummary, InterEpoch};
 use super::account::{ChannelAccount, Energy};
 use super::epochs::{Epoch, EpochStore};
 use super::timeline::Timeline;
+use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 
@@ -23,26 +24,26 @@ const LATE_NS: u64 = 500_000;
 
 /// Whether a credit's reading came late after this mark. Only where the time after the mark is less than a
 /// quarter of that before it: otherwise the next power says too little about it.
-fn is_late(mark: u64, credit: EnergyInterval) -> bool {
-    let after = credit.to.saturating_sub(mark);
-    mark > credit.from && after > LATE_NS && after < (mark - credit.from) / 4
+fn is_late(mark: MonoNs, credit: EnergyInterval) -> bool {
+    let after = credit.to.ns_since(mark);
+    mark > credit.from && after > LATE_NS && after < mark.ns_since(credit.from) / 4
 }
 
-/// What the host said, and when (ns on the monotonic clock).
+/// What the host said, and when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mark {
     /// An epoch began.
-    Begin(u64),
+    Begin(MonoNs),
     /// It ended.
-    End(u64),
+    End(MonoNs),
     /// It is not to count.
-    Cancel(u64),
+    Cancel(MonoNs),
     /// Epochs so many that they came as one.
     Batch {
         /// When the first began.
-        begin: u64,
+        begin: MonoNs,
         /// When the last ended.
-        end: u64,
+        end: MonoNs,
         /// Time inside them.
         inside: u64,
         /// How many.
@@ -51,8 +52,8 @@ pub enum Mark {
 }
 
 impl Mark {
-    /// When it was made, ns; of several epochs at once when the last ended.
-    pub fn at(self) -> u64 {
+    /// When it was made; of several epochs at once when the last ended.
+    pub fn at(self) -> MonoNs {
         match self {
             Mark::Begin(at) | Mark::End(at) | Mark::Cancel(at) | Mark::Batch { end: at, .. } => at,
         }
@@ -67,15 +68,15 @@ pub struct Ledger {
     /// All energy from the first begin on, by time: no mark is waited for, as an epoch may last for days.
     timeline: Timeline,
     /// When this process began.
-    first_begin: Option<u64>,
+    first_begin: Option<MonoNs>,
     /// When the run did: before that where it was taken up.
-    origin: Option<u64>,
-    open: Option<u64>,
-    last_end: Option<u64>,
+    origin: Option<MonoNs>,
+    open: Option<MonoNs>,
+    last_end: Option<MonoNs>,
     epochs: u64,
     inside: u64,
-    /// Up to here, ns, other processes have counted some of what was used.
-    others_to: u64,
+    /// Up to here other processes have counted some of what was used; None: they have not.
+    others_until: Option<MonoNs>,
     /// What earlier processes of the run measured on components that this one does not.
     before: Vec<Energies>,
     /// How many of the epochs were theirs.
@@ -107,9 +108,9 @@ impl Ledger {
         }
     }
 
-    /// Adds its epochs' energies, and its energy by time. What others have counted, up to `others_to`, ns, is in neither.
-    pub fn add_epochs(&mut self, from: &Ledger, others_to: u64) {
-        self.others_to = self.others_to.max(others_to);
+    /// Adds its epochs' energies, and its energy by time. What others have counted, up to `others_until`, is in neither.
+    pub fn add_epochs(&mut self, from: &Ledger, others_until: Option<MonoNs>) {
+        self.others_until = self.others_until.max(others_until);
         self.timeline.merge(&from.timeline);
         let pairs = self.history.newest_first_mut().zip(from.history.iter().rev());
         pairs.for_each(|(epoch, more)| epoch.add_energy(more));
@@ -120,7 +121,13 @@ impl Ledger {
     pub fn take_unsettled(&mut self, channel: usize) -> Vec<EnergyInterval> {
         let since = self.last_end.or(self.first_begin);
         let Some(account) = self.accounts.get_mut(channel) else { return Vec::new() };
-        let to = account.recent().next().map(|credit| credit.from).or(self.open).unwrap_or(account.credited_to);
+        let to = account
+            .recent()
+            .next()
+            .map(|credit| credit.from)
+            .or(self.open)
+            .or(account.credited_until)
+            .unwrap_or_default();
         let after = since.and_then(|since| account.take_after(since, to));
         if self.first_begin.is_some() {
             for credit in after.into_iter().chain(account.recent()) {
@@ -139,7 +146,7 @@ impl Ledger {
             }
             Mark::End(end) => {
                 if let Some(begin) = self.open.take() {
-                    self.close(Epoch::empty(begin, end, end - begin.min(end), 1));
+                    self.close(Epoch::empty(begin, end, end.ns_since(begin), 1));
                 }
             }
             Mark::Cancel(at) => {
@@ -157,7 +164,7 @@ impl Ledger {
     }
 
     /// What was used up to here lies after the last epoch; before the first it is no part of the run.
-    fn begin(&mut self, at: u64) {
+    fn begin(&mut self, at: MonoNs) {
         let is_first = self.first_begin.is_none();
         if is_first {
             self.place_before(at);
@@ -207,7 +214,7 @@ impl Ledger {
             account.held = Some(credit);
         }
         if let Some(held) = held {
-            let joules_per_ns = credit.joules / (credit.to - credit.from) as f64;
+            let joules_per_ns = credit.joules / credit.to.ns_since(credit.from) as f64;
             self.spread_around_mark(channel, held, joules_per_ns);
         }
         if !is_late {
@@ -232,13 +239,13 @@ impl Ledger {
         let Some(mark) = self.last_mark_before(credit.to).filter(|&mark| is_late(mark, credit)) else {
             return self.spread(channel, credit);
         };
-        let after = (joules_per_ns * (credit.to - mark) as f64).min(credit.joules);
+        let after = (joules_per_ns * credit.to.ns_since(mark) as f64).min(credit.joules);
         self.spread(channel, EnergyInterval { to: mark, joules: credit.joules - after, ..credit });
         self.spread(channel, EnergyInterval { from: mark, joules: after, ..credit });
     }
 
     /// The newest begin or end before this instant, among the newest few.
-    fn last_mark_before(&self, at: u64) -> Option<u64> {
+    fn last_mark_before(&self, at: MonoNs) -> Option<MonoNs> {
         let newest = self.history.iter().rev().take(2).flat_map(|epoch| [epoch.end, epoch.begin]);
         self.open.into_iter().chain(newest).find(|&mark| mark < at)
     }
@@ -248,7 +255,7 @@ impl Ledger {
         let last_mark = self.last_mark();
         let Ledger { accounts, history, timeline, first_begin, open, .. } = self;
         let (Some(account), true) = (accounts.get_mut(channel), credit.to > credit.from) else { return };
-        account.credited_to = account.credited_to.max(credit.to);
+        account.credited_until = account.credited_until.max(Some(credit.to));
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
             return account.remember(credit);
         };
@@ -258,7 +265,7 @@ impl Ledger {
         if let Some(newest) = newest {
             account.remember(newest);
         }
-        let mut take_after = |at: u64| {
+        let mut take_after = |at: MonoNs| {
             let (before, after) = rest?.split(at);
             rest = before;
             after.map(Energy::from)
@@ -281,9 +288,9 @@ impl Ledger {
         }
     }
 
-    /// Up to when a channel's energy is known.
-    pub fn credited_to(&self, channel: usize) -> u64 {
-        self.accounts.get(channel).map_or(0, |account| account.credited_to)
+    /// Up to when a channel's energy is known; None: nothing was credited.
+    pub fn credited_until(&self, channel: usize) -> Option<MonoNs> {
+        self.accounts.get(channel)?.credited_until
     }
 
     /// What a channel used in epochs and between them.
@@ -344,16 +351,16 @@ impl Ledger {
 
     /// From the first begin to the last end, ns; of that of each process, where the run was taken up.
     pub fn run_ns(&self) -> u64 {
-        self.origin.zip(self.last_end).map_or(0, |(begin, end)| end.saturating_sub(begin))
+        self.origin.zip(self.last_end).map_or(0, |(begin, end)| end.ns_since(begin))
     }
 
     /// When the first epoch began, or, where none has ended, the open one.
-    pub fn first_epoch(&self) -> Option<u64> {
+    pub fn first_epoch(&self) -> Option<MonoNs> {
         self.history.iter().next().map(|epoch| epoch.begin).or(self.open)
     }
 
     /// When the open epoch began.
-    pub fn open(&self) -> Option<u64> {
+    pub fn open(&self) -> Option<MonoNs> {
         self.open
     }
 
@@ -368,28 +375,28 @@ impl Ledger {
     }
 
     /// What the open epoch used from its begin to this instant, J; None: not measured.
-    pub fn open_j(&self, to: u64) -> Option<f64> {
-        self.open.filter(|&begin| begin >= self.others_to)?;
+    pub fn open_j(&self, to: MonoNs) -> Option<f64> {
+        self.open.filter(|&begin| Some(begin) >= self.others_until)?;
         self.accounts.iter().filter_map(|account| account.recent_j(to)).reduce(|a, b| a + b)
     }
 
     /// What a channel used since the last mark, J; None: nothing was credited.
     pub fn recent_j(&self, channel: usize) -> Option<f64> {
-        self.accounts.get(channel)?.recent_j(u64::MAX)
+        self.accounts.get(channel)?.recent_j(MonoNs::NEVER)
     }
 
     /// When the run began, or this process took it up.
-    pub fn first_begin(&self) -> Option<u64> {
+    pub fn first_begin(&self) -> Option<MonoNs> {
         self.first_begin
     }
 
     /// When the last epoch ended.
-    pub fn last_end(&self) -> Option<u64> {
+    pub fn last_end(&self) -> Option<MonoNs> {
         self.last_end
     }
 
     /// The newest mark there is.
-    pub fn last_mark(&self) -> Option<u64> {
+    pub fn last_mark(&self) -> Option<MonoNs> {
         self.open.max(self.last_end)
     }
 }

@@ -2,6 +2,7 @@
 //! line of power is drawn from. Pure; memory is bounded however long the run.
 
 use super::epochs::PerKind;
+use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 
@@ -23,10 +24,10 @@ pub struct Timeline {
 /// What was used from then to then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimelineStep {
-    /// From, ns on the monotonic clock,
-    pub from: u64,
-    /// to.
-    pub to: u64,
+    /// When it begins.
+    pub from: MonoNs,
+    /// When it ends.
+    pub to: MonoNs,
     /// Energy by kind, J; None: nothing was credited.
     pub energy: PerKind,
 }
@@ -45,9 +46,9 @@ impl Timeline {
         }
         self.reach(credit.from, credit.to);
         let mut rest = Some(credit);
-        let places = credit.from / self.width..=(credit.to - 1) / self.width;
+        let places = credit.from.0 / self.width..=(credit.to.0 - 1) / self.width;
         for place in places {
-            let Some((part, after)) = rest.map(|rest| rest.split((place + 1) * self.width)) else { return };
+            let Some((part, after)) = rest.map(|rest| rest.split(MonoNs((place + 1) * self.width))) else { return };
             rest = after;
             let step = place.checked_sub(self.first).and_then(|place| self.steps.get_mut(place as usize));
             if let Some((step, part)) = step.zip(part) {
@@ -70,8 +71,8 @@ impl Timeline {
     /// The steps, oldest first.
     pub fn steps(&self) -> impl Iterator<Item = TimelineStep> {
         self.steps.iter().zip(self.first..).map(|(&energy, place)| TimelineStep {
-            from: place * self.width,
-            to: (place + 1) * self.width,
+            from: MonoNs(place * self.width),
+            to: MonoNs((place + 1) * self.width),
             energy,
         })
     }
@@ -84,9 +85,9 @@ impl Timeline {
     }
 
     /// Makes room for this time: by more steps, or where they would be too many by wider ones.
-    fn reach(&mut self, from: u64, to: u64) {
+    fn reach(&mut self, from: MonoNs, to: MonoNs) {
         loop {
-            let (first, last) = (from / self.width, (to - 1) / self.width);
+            let (first, last) = (from.0 / self.width, (to.0 - 1) / self.width);
             if self.steps.is_empty() {
                 self.first = first;
             }
@@ -124,7 +125,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn credit(from: u64, to: u64, joules: f64) -> EnergyInterval {
-        EnergyInterval { from, to, joules, measured: true }
+        EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true }
     }
 
     fn total(timeline: &Timeline) -> f64 {
@@ -137,7 +138,7 @@ mod tests {
         timeline.add(DeviceKind::Cpu, credit(10 * S, 11 * S, 10.0));
         timeline.add(DeviceKind::Gpu, credit(10 * S + S / 2, 12 * S, 30.0));
         let in_second = |from: u64, kind: DeviceKind| -> f64 {
-            let steps = timeline.steps().filter(|step| step.from >= from && step.to <= from + S);
+            let steps = timeline.steps().filter(|step| step.from.0 >= from && step.to.0 <= from + S);
             steps.filter_map(|step| step.energy.get(kind)).sum()
         };
         assert!((in_second(10 * S, DeviceKind::Cpu) - 10.0).abs() < 1e-9);
@@ -155,7 +156,7 @@ mod tests {
         }
         assert!(timeline.steps.len() <= MOST as usize && timeline.steps.len() > MOST as usize / 2 - 2);
         assert!((total(&timeline) - year as f64).abs() < 1e-3);
-        assert!(timeline.steps().all(|step| step.to - step.from < 4 * 3600 * S));
+        assert!(timeline.steps().all(|step| step.to.ns_since(step.from) < 4 * 3600 * S));
     }
 
     proptest! {

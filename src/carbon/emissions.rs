@@ -3,7 +3,7 @@
 use super::intensity::curve::{Curve, Origin, Piece};
 use super::intensity::slot::FigureQuality;
 use crate::attribution::ledger::Ledger;
-use crate::clock::WallClock;
+use crate::clock::{MonoNs, WallClock};
 use crate::forecast::{self, Estimate, Forecast};
 use crate::units::J_PER_KWH;
 
@@ -80,16 +80,15 @@ pub struct IntensitySources {
 /// Sums up to an instant.
 #[derive(Clone, Copy, Debug, Default)]
 struct EmissionLine {
-    /// ns on the monotonic clock.
-    to: u64,
+    to: MonoNs,
     joules: f64,
     /// Each joule times its g/kWh.
     weighted: f64,
 }
 
 impl EmissionFactors<'_> {
-    /// The bill of a run; `now`, ns, is later than all of it.
-    pub fn bill(&self, ledger: &Ledger, now: u64) -> Emissions {
+    /// The bill of a run; `now` is later than all of it.
+    pub fn bill(&self, ledger: &Ledger, now: MonoNs) -> Emissions {
         let began = ledger.first_begin().unwrap_or(now);
         let ended = ledger.last_end().unwrap_or(began);
         let mut bill = Emissions {
@@ -99,8 +98,8 @@ impl EmissionFactors<'_> {
             sources: None,
             joules: ledger.energy_j(),
             duration_s: ledger.run_ns() as f64 * 1e-9,
-            began: self.calendar.unix_s(began),
-            ended: self.calendar.unix_s(ended),
+            began: self.calendar.unix_s(began).0,
+            ended: self.calendar.unix_s(ended).0,
             lines: Vec::new(),
         };
         if let Some(curve) = self.curve {
@@ -118,9 +117,9 @@ impl EmissionFactors<'_> {
         bill
     }
 
-    fn price_by_hour(&self, bill: &mut Emissions, curve: &Curve, ledger: &Ledger, now: u64) {
+    fn price_by_hour(&self, bill: &mut Emissions, curve: &Curve, ledger: &Ledger, now: MonoNs) {
         let Some((began, ended)) = ledger.first_begin().zip(ledger.last_end()) else {
-            let now = self.calendar.unix_s(now);
+            let now = self.calendar.unix_s(now).0;
             bill.g_per_kwh = self.mean(curve, now, now + 1.0);
             bill.sources = Some(IntensitySources::default());
             return;
@@ -139,8 +138,8 @@ impl EmissionFactors<'_> {
             let used = step.energy.total().unwrap_or(0.0);
             let joules = if step.to < ended { used } else { total - sum.joules };
             let (from, to) = (step.from.max(began), step.to.min(ended));
-            let from_s = self.calendar.unix_s(from);
-            let to_s = self.calendar.unix_s(to).max(from_s + MOMENT_S);
+            let from_s = self.calendar.unix_s(from).0;
+            let to_s = self.calendar.unix_s(to).0.max(from_s + MOMENT_S);
             for Piece { from, to, g_per_kwh, origin } in self.pieces(curve, from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
@@ -244,8 +243,8 @@ impl Emissions {
         self.facility_kwh(joules) * self.own_g_per_kwh
     }
 
-    /// The same of joules used from one instant to another, ns.
-    pub fn grams_between(&self, from: u64, to: u64, joules: f64) -> f64 {
+    /// The same of joules used from one instant to another.
+    pub fn grams_between(&self, from: MonoNs, to: MonoNs, joules: f64) -> f64 {
         let (before, after) = (self.up_to(from), self.up_to(to));
         let used = after.joules - before.joules;
         let g_per_kwh = if used > 0.0 { (after.weighted - before.weighted) / used } else { self.own_g_per_kwh };
@@ -253,12 +252,12 @@ impl Emissions {
     }
 
     /// The sums up to an instant, evenly in time between two lines.
-    fn up_to(&self, at: u64) -> EmissionLine {
+    fn up_to(&self, at: MonoNs) -> EmissionLine {
         let next = self.lines.partition_point(|line| line.to < at);
         let after = self.lines.get(next).or(self.lines.last()).copied().unwrap_or_default();
         let before = next.checked_sub(1).and_then(|last| self.lines.get(last)).copied();
         let Some(before) = before.filter(|before| after.to > before.to) else { return after };
-        let share = (at - before.to) as f64 / (after.to - before.to) as f64;
+        let share = at.ns_since(before.to) as f64 / after.to.ns_since(before.to) as f64;
         let between = |before: f64, after: f64| before + share * (after - before);
         EmissionLine {
             to: at,

@@ -3,6 +3,7 @@
 
 use super::device_lease::LeaseState;
 use crate::attribution::ledger::{Ledger, Mark};
+use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 use std::collections::VecDeque;
@@ -24,15 +25,15 @@ pub struct StandbyLedger {
     /// Who counts them.
     pub standing: LeaseState,
     /// Since when, ns; None: nobody did yet.
-    pub since: Option<u64>,
+    pub since: Option<MonoNs>,
     /// What this process took over from others that ended or were killed, J.
     pub handed_over_j: Option<f64>,
-    /// What other processes' reports cover is not in this run's account, ns; 0: they cover nothing.
-    pub others_to: u64,
+    /// What other processes' reports cover is not in this run's account; None: they cover nothing.
+    pub others_until: Option<MonoNs>,
     /// That another process counts here was said, and that this one does again.
     pub was_said: [bool; 2],
     /// From when to when, ns, this process counted, the last turn first; the first of them may last.
-    turns: VecDeque<(u64, u64)>,
+    turns: VecDeque<(MonoNs, MonoNs)>,
     /// The run's time with their energy in it; empty while they are ours.
     ledger: Ledger,
     /// The newest credits of each, whatever marks divide them; of more the oldest are one.
@@ -49,7 +50,7 @@ impl StandbyLedger {
             standing: LeaseState::default(),
             since: None,
             handed_over_j: None,
-            others_to: 0,
+            others_until: None,
             was_said: [false; 2],
             turns: VecDeque::new(),
             ledger: run.emptied(),
@@ -93,7 +94,9 @@ impl StandbyLedger {
 
     /// Keeps what no report covers yet.
     fn hold(&mut self, channel: usize, credit: EnergyInterval) {
-        let Some(uncovered) = credit.split(self.standing.covered_to).1.filter(|_| !self.standing.is_ours) else {
+        let Some(uncovered) =
+            credit.split(self.standing.reported_until.unwrap_or_default()).1.filter(|_| !self.standing.is_ours)
+        else {
             return;
         };
         self.ledger.credit(channel, uncovered);
@@ -115,16 +118,16 @@ impl StandbyLedger {
     }
 
     /// When, ns, another took the devices over, if the standing that comes says so: what was used later is not ours.
-    pub fn lost_at(&self, standing: &LeaseState) -> Option<u64> {
+    pub fn lost_at(&self, standing: &LeaseState) -> Option<MonoNs> {
         standing.lost_at.filter(|_| self.standing.is_ours)
     }
 
     /// Lets another have what was used from `at`, ns, on, which no epoch of the run's ledger has yet.
-    pub fn lose(&mut self, at: u64, run: &mut Ledger) {
+    pub fn lose(&mut self, at: MonoNs, run: &mut Ledger) {
         if let Some(last) = self.turns.front_mut() {
             last.1 = at;
         }
-        self.standing = LeaseState { is_ours: false, holder: None, covered_to: at, ..LeaseState::default() };
+        self.standing = LeaseState { is_ours: false, holder: None, reported_until: Some(at), ..LeaseState::default() };
         self.ledger = run.emptied();
         let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_unsettled(channel))).collect();
         self.trails.iter_mut().for_each(VecDeque::clear);
@@ -140,15 +143,15 @@ impl StandbyLedger {
             self.pass(from, to, run);
         }
         let before = std::mem::replace(&mut self.standing, standing);
-        if !before.is_ours && standing.covered_to > before.covered_to {
-            self.others_to = standing.covered_to;
-            self.hold_again(standing.covered_to, u64::MAX, run);
+        if !before.is_ours && standing.reported_until > before.reported_until {
+            self.others_until = standing.reported_until;
+            self.hold_again(standing.reported_until.unwrap_or_default(), MonoNs::NEVER, run);
         }
         if (before.is_ours, before.holder) != (standing.is_ours, standing.holder) {
-            self.since = (standing.is_ours || standing.holder.is_some()).then_some(standing.covered_to);
+            self.since = standing.reported_until.filter(|_| standing.is_ours || standing.holder.is_some());
         }
         if standing.is_ours && !before.is_ours {
-            self.turns.push_front((standing.covered_to, u64::MAX));
+            self.turns.push_front((standing.reported_until.unwrap_or_default(), MonoNs::NEVER));
             self.turns.truncate(TURNS);
             let counted =
                 |run: &Ledger| self.channels.iter().filter_map(|&channel| run.channel(channel).joules).sum::<f64>();
@@ -162,35 +165,35 @@ impl StandbyLedger {
         }
     }
 
-    fn turn(&mut self, from: u64, to: u64) {
+    fn turn(&mut self, from: MonoNs, to: MonoNs) {
         self.turns.push_front((from, to));
         self.turns.truncate(TURNS);
     }
 
     fn hand_over(&self, run: &mut Ledger) {
         self.channels.iter().for_each(|&channel| run.take_over(channel, &self.ledger));
-        run.add_epochs(&self.ledger, self.others_to);
+        run.add_epochs(&self.ledger, self.others_until);
     }
 
     /// A turn of ours that is over already: what was used in it goes to the run's ledger.
-    fn pass(&mut self, from: u64, to: u64, run: &mut Ledger) {
+    fn pass(&mut self, from: MonoNs, to: MonoNs, run: &mut Ledger) {
         self.turn(from, to);
-        self.others_to = self.others_to.max(from);
+        self.others_until = self.others_until.max(Some(from));
         self.hold_again(from, to, run);
         self.hand_over(run);
-        self.others_to = to;
-        self.standing.covered_to = to;
-        self.hold_again(to, u64::MAX, run);
+        self.others_until = Some(to);
+        self.standing.reported_until = Some(to);
+        self.hold_again(to, MonoNs::NEVER, run);
     }
 
     /// Whether the last of our turns has ended, and what was used in it is not all read yet.
     pub fn owes(&self, channel: usize, run: &Ledger) -> bool {
-        let read_to = run.credited_to(channel).max(self.ledger.credited_to(channel));
-        !self.standing.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_to < to)
+        let read_until = run.credited_until(channel).max(self.ledger.credited_until(channel));
+        !self.standing.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_until < Some(to))
     }
 
     /// Holds what was used from one instant to another, ns, and nothing else.
-    fn hold_again(&mut self, from: u64, to: u64, run: &Ledger) {
+    fn hold_again(&mut self, from: MonoNs, to: MonoNs, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
             let within = trail.iter().filter_map(|credit| credit.split(from).1?.split(to).0);
@@ -204,8 +207,14 @@ mod tests {
     use super::*;
 
     const S: u64 = 1_000_000_000;
-    const OTHERS: LeaseState =
-        LeaseState { is_ours: false, is_apart: false, holder: Some(1), covered_to: 0, lost_at: None, passed: None };
+    const OTHERS: LeaseState = LeaseState {
+        is_ours: false,
+        is_apart: false,
+        holder: Some(1),
+        reported_until: None,
+        lost_at: None,
+        passed: None,
+    };
     const OURS: LeaseState = LeaseState { is_ours: true, holder: None, ..OTHERS };
 
     /// Epochs of a second, back to back, at 10 W, read four times each; the books as another process counts.
@@ -219,15 +228,19 @@ mod tests {
         for quarter in 0..4 * epochs {
             let at = S + quarter * S / 4;
             if quarter % 4 == 0 {
-                let marks = [Mark::End(at), Mark::Begin(at)];
+                let marks = [Mark::End(MonoNs(at)), Mark::Begin(MonoNs(at))];
                 marks.into_iter().skip(usize::from(quarter == 0)).for_each(|mark| {
                     run.mark(mark);
                     trust.mark(mark);
                 });
             }
-            trust.credit(0, EnergyInterval { from: at, to: at + S / 4, joules: 2.5, measured: true }, &mut run);
+            trust.credit(
+                0,
+                EnergyInterval { from: MonoNs(at), to: MonoNs(at + S / 4), joules: 2.5, measured: true },
+                &mut run,
+            );
         }
-        let last = Mark::End(S + epochs * S);
+        let last = Mark::End(MonoNs(S + epochs * S));
         run.mark(last);
         trust.mark(last);
         (run, trust)
@@ -258,7 +271,7 @@ mod tests {
     #[test]
     fn what_a_report_covers_is_not_counted_again() {
         let (mut run, mut trust) = run_of(3);
-        let ended_in_order = LeaseState { covered_to: S + 2 * S + S / 8, ..OURS };
+        let ended_in_order = LeaseState { reported_until: Some(MonoNs(S + 2 * S + S / 8)), ..OURS };
         trust.settle(ended_in_order, &mut run);
         assert!((run.energy_j().unwrap() - 8.75).abs() < 1e-9, "{:?}", run.energy_j());
         assert_eq!(energies(&run)[..2], [None, None]);
@@ -267,21 +280,25 @@ mod tests {
     #[test]
     fn covered_first_and_dead_later() {
         let (mut run, mut trust) = run_of(3);
-        trust.settle(LeaseState { covered_to: 2 * S, ..OTHERS }, &mut run);
-        trust.settle(LeaseState { covered_to: 2 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(2 * S)), ..OTHERS }, &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(2 * S)), ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 20.0).abs() < 1e-9, "{:?}", run.energy_j());
     }
 
     #[test]
     fn a_credit_that_comes_after_the_handover_is_divided() {
         let (mut run, mut trust) = run_of(2);
-        let covered_to = 4 * S - S / 4;
-        trust.settle(LeaseState { covered_to, ..OURS }, &mut run);
-        for mark in [Mark::Begin(3 * S), Mark::End(4 * S)] {
+        let reported_until = Some(MonoNs(4 * S - S / 4));
+        trust.settle(LeaseState { reported_until, ..OURS }, &mut run);
+        for mark in [Mark::Begin(MonoNs(3 * S)), Mark::End(MonoNs(4 * S))] {
             run.mark(mark);
             trust.mark(mark);
         }
-        trust.credit(0, EnergyInterval { from: 3 * S, to: 4 * S, joules: 10.0, measured: true }, &mut run);
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(4 * S), joules: 10.0, measured: true },
+            &mut run,
+        );
         assert!((run.energy_j().unwrap() - 2.5).abs() < 1e-9, "{:?}", run.energy_j());
     }
 
@@ -289,22 +306,34 @@ mod tests {
     fn what_is_lent_and_comes_back_unused_is_not_lost() {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
-        trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
-        let lent = LeaseState { holder: None, covered_to: 3 * S, ..OTHERS };
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(5 * S), joules: 20.0, measured: true },
+            &mut run,
+        );
+        let lent = LeaseState { holder: None, reported_until: Some(MonoNs(3 * S)), ..OTHERS };
         assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
-        trust.lose(3 * S, &mut run);
+        trust.lose(MonoNs(3 * S), &mut run);
         trust.settle(lent, &mut run);
         assert_eq!(run.energy_j(), Some(20.0), "what it has counted stays");
         assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
-        trust.credit(0, EnergyInterval { from: 5 * S, to: 6 * S, joules: 10.0, measured: true }, &mut run);
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(5 * S), to: MonoNs(6 * S), joules: 10.0, measured: true },
+            &mut run,
+        );
         let both = |run: &mut Ledger, trust: &mut StandbyLedger, mark| {
             run.mark(mark);
             trust.mark(mark);
         };
-        both(&mut run, &mut trust, Mark::Begin(6 * S));
-        trust.settle(LeaseState { covered_to: 3 * S, ..OURS }, &mut run);
-        trust.credit(0, EnergyInterval { from: 6 * S, to: 7 * S, joules: 10.0, measured: true }, &mut run);
-        both(&mut run, &mut trust, Mark::End(7 * S));
+        both(&mut run, &mut trust, Mark::Begin(MonoNs(6 * S)));
+        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S)), ..OURS }, &mut run);
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(6 * S), to: MonoNs(7 * S), joules: 10.0, measured: true },
+            &mut run,
+        );
+        both(&mut run, &mut trust, Mark::End(MonoNs(7 * S)));
         assert_eq!((run.epochs_j(), run.between_j()), (Some(30.0), Some(30.0)));
         assert!((by_time(&run) - 60.0).abs() < 1e-9, "{}", by_time(&run));
         assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
@@ -314,15 +343,19 @@ mod tests {
     fn what_another_counted_meanwhile_stays_his() {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
-        trust.lose(3 * S, &mut run);
-        trust.settle(LeaseState { covered_to: 3 * S, ..OTHERS }, &mut run);
-        trust.credit(0, EnergyInterval { from: 3 * S, to: 6 * S, joules: 30.0, measured: true }, &mut run);
-        trust.settle(LeaseState { covered_to: 5 * S, ..OTHERS }, &mut run);
-        for mark in [Mark::Begin(5 * S), Mark::End(6 * S)] {
+        trust.lose(MonoNs(3 * S), &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S)), ..OTHERS }, &mut run);
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(6 * S), joules: 30.0, measured: true },
+            &mut run,
+        );
+        trust.settle(LeaseState { reported_until: Some(MonoNs(5 * S)), ..OTHERS }, &mut run);
+        for mark in [Mark::Begin(MonoNs(5 * S)), Mark::End(MonoNs(6 * S))] {
             run.mark(mark);
             trust.mark(mark);
         }
-        trust.settle(LeaseState { covered_to: 5 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(5 * S)), ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
         assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
     }
@@ -332,22 +365,34 @@ mod tests {
     fn what_was_used_before_the_devices_changed_hands_stays() {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
-        run.mark(Mark::Begin(4 * S));
-        trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
-        trust.lose(4 * S + S / 2, &mut run);
-        trust.settle(LeaseState { covered_to: 4 * S + S / 2, ..OTHERS }, &mut run);
-        for mark in [Mark::End(6 * S), Mark::Begin(6 * S), Mark::End(7 * S)] {
+        run.mark(Mark::Begin(MonoNs(4 * S)));
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(5 * S), joules: 20.0, measured: true },
+            &mut run,
+        );
+        trust.lose(MonoNs(4 * S + S / 2), &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(4 * S + S / 2)), ..OTHERS }, &mut run);
+        for mark in [Mark::End(MonoNs(6 * S)), Mark::Begin(MonoNs(6 * S)), Mark::End(MonoNs(7 * S))] {
             run.mark(mark);
             trust.mark(mark);
         }
-        trust.credit(0, EnergyInterval { from: 5 * S, to: 7 * S, joules: 20.0, measured: true }, &mut run);
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(5 * S), to: MonoNs(7 * S), joules: 20.0, measured: true },
+            &mut run,
+        );
         assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(10.0)));
         assert!((by_time(&run) - 35.0).abs() < 1e-9, "{}", by_time(&run));
         // It comes back, and what is read now is of both turns.
-        trust.settle(LeaseState { covered_to: 8 * S, ..OURS }, &mut run);
-        trust.credit(0, EnergyInterval { from: 7 * S, to: 9 * S, joules: 20.0, measured: true }, &mut run);
-        run.mark(Mark::Begin(9 * S));
-        run.mark(Mark::End(9 * S));
+        trust.settle(LeaseState { reported_until: Some(MonoNs(8 * S)), ..OURS }, &mut run);
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(7 * S), to: MonoNs(9 * S), joules: 20.0, measured: true },
+            &mut run,
+        );
+        run.mark(Mark::Begin(MonoNs(9 * S)));
+        run.mark(Mark::End(MonoNs(9 * S)));
         assert_eq!((run.epochs_j(), run.between_j()), (Some(25.0), Some(20.0)));
     }
 
@@ -355,10 +400,10 @@ mod tests {
     #[test]
     fn a_turn_that_is_over_at_once_counts() {
         let (mut run, mut trust) = run_of(3);
-        let passed = Some((2 * S, 3 * S + S / 2));
-        trust.settle(LeaseState { covered_to: 3 * S + S / 2, passed, ..OTHERS }, &mut run);
+        let passed = Some((MonoNs(2 * S), MonoNs(3 * S + S / 2)));
+        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S + S / 2)), passed, ..OTHERS }, &mut run);
         assert_eq!((run.energy_j(), energies(&run)), (Some(15.0), vec![None, Some(10.0), Some(5.0)]));
-        trust.settle(LeaseState { covered_to: 3 * S + S / 2, ..OURS }, &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(3 * S + S / 2)), ..OURS }, &mut run);
         assert_eq!(run.energy_j(), Some(20.0));
         assert!((by_time(&run) - 20.0).abs() < 1e-9, "{}", by_time(&run));
     }
@@ -367,14 +412,18 @@ mod tests {
     fn a_gap_before_an_open_epoch_goes_with_it() {
         let (mut run, mut trust) = run_of(2);
         trust.settle(OURS, &mut run);
-        trust.credit(0, EnergyInterval { from: 3 * S, to: 5 * S, joules: 20.0, measured: true }, &mut run);
-        run.mark(Mark::Begin(5 * S));
-        trust.lose(4 * S, &mut run);
-        trust.settle(LeaseState { covered_to: 4 * S, ..OTHERS }, &mut run);
-        run.mark(Mark::End(6 * S));
-        trust.mark(Mark::End(6 * S));
+        trust.credit(
+            0,
+            EnergyInterval { from: MonoNs(3 * S), to: MonoNs(5 * S), joules: 20.0, measured: true },
+            &mut run,
+        );
+        run.mark(Mark::Begin(MonoNs(5 * S)));
+        trust.lose(MonoNs(4 * S), &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(4 * S)), ..OTHERS }, &mut run);
+        run.mark(Mark::End(MonoNs(6 * S)));
+        trust.mark(Mark::End(MonoNs(6 * S)));
         assert!((run.energy_j().unwrap() - 30.0).abs() < 1e-9, "{:?}", run.energy_j());
-        trust.settle(LeaseState { covered_to: 4 * S, ..OURS }, &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(4 * S)), ..OURS }, &mut run);
         assert!((run.energy_j().unwrap() - 40.0).abs() < 1e-9, "{:?}", run.energy_j());
         assert!((by_time(&run) - 40.0).abs() < 1e-9, "{}", by_time(&run));
     }
@@ -382,7 +431,7 @@ mod tests {
     #[test]
     fn an_epoch_that_another_counted_in_part_tells_no_forecast() {
         let (mut run, mut trust) = run_of(3);
-        trust.settle(LeaseState { covered_to: 2 * S + S / 2, ..OURS }, &mut run);
+        trust.settle(LeaseState { reported_until: Some(MonoNs(2 * S + S / 2)), ..OURS }, &mut run);
         let known: Vec<Option<f64>> = run.observed(3).map(|epoch| epoch.energy_j).collect();
         assert_eq!(known, [None, None, Some(10.0)]);
     }

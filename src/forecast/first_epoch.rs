@@ -7,6 +7,7 @@
 //! what was used, and are not carried on.
 
 use super::trend::{self, EpochCost};
+use crate::clock::MonoNs;
 
 /// The latest part of the work done, whose pace is taken for steady.
 const LATEST: f64 = 0.25;
@@ -38,7 +39,7 @@ pub struct ProgressMark {
 #[derive(Clone, Debug, Default)]
 pub struct FirstEpoch {
     /// When the epoch began, ns.
-    begin: Option<u64>,
+    begin: Option<MonoNs>,
     marks: Vec<ProgressMark>,
     /// A mark whose energy is not known yet.
     pending: Option<ProgressPoint>,
@@ -49,8 +50,8 @@ pub struct FirstEpoch {
 /// A mark of progress: so much was done at this instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProgressPoint {
-    /// ns on the monotonic clock.
-    pub at: u64,
+    /// When it was made.
+    pub at: MonoNs,
     /// Share of the epoch's work.
     pub share: f64,
 }
@@ -70,7 +71,7 @@ pub struct WarmUpEstimate {
 
 impl FirstEpoch {
     /// Which epoch it is about, by when it began: of another it starts anew.
-    pub fn follow(&mut self, begin: Option<u64>) {
+    pub fn follow(&mut self, begin: Option<MonoNs>) {
         if self.begin != begin {
             *self = FirstEpoch { begin, ..FirstEpoch::default() };
         }
@@ -88,14 +89,14 @@ impl FirstEpoch {
 
     /// Files the mark once energies are known up to it, or have been waited for too long by `now`; `energy` tells
     /// what was used from the begin to there.
-    pub fn settle(&mut self, known_to: u64, now: u64, energy: impl Fn(u64) -> Option<f64>) {
+    pub fn settle(&mut self, known_until: MonoNs, now: MonoNs, energy: impl Fn(MonoNs) -> Option<f64>) {
         while let (Some(ProgressPoint { at, share }), Some(begin)) = (self.pending, self.begin) {
-            let is_known = at <= known_to;
-            if !is_known && now.saturating_sub(at) < PATIENCE_NS {
+            let is_known = at <= known_until;
+            if !is_known && now.ns_since(at) < PATIENCE_NS {
                 return;
             }
             self.pending = self.next.take();
-            let duration_s = at.saturating_sub(begin) as f64 * 1e-9;
+            let duration_s = at.s_since(begin);
             if let [.., before, _] = self.marks.as_slice()
                 && duration_s - before.duration_s < APART * duration_s
             {
@@ -111,7 +112,7 @@ impl FirstEpoch {
     }
 
     /// When the mark was made that waits for its energy.
-    pub fn awaits(&self) -> Option<u64> {
+    pub fn awaits(&self) -> Option<MonoNs> {
         self.pending.map(|pending| pending.at)
     }
 
@@ -215,10 +216,10 @@ impl PackedMark {
 
     /// `done` of `total` (greater than 0) at `now`, ns. Whole numbers only: the host's floating-point environment
     /// is not ours.
-    pub fn new(done: u64, total: u64, now: u64) -> PackedMark {
+    pub fn new(done: u64, total: u64, now: MonoNs) -> PackedMark {
         let (done, total) = (u128::from(done.min(total)), u128::from(total));
         let share = ((done << PackedMark::SHARE_BITS) + total / 2) / total;
-        PackedMark((now / PackedMark::STEP_NS) << (PackedMark::SHARE_BITS + 1) | share as u64)
+        PackedMark((now.0 / PackedMark::STEP_NS) << (PackedMark::SHARE_BITS + 1) | share as u64)
     }
 
     /// The share, rounded to what it tells: 6 digits.
@@ -228,10 +229,10 @@ impl PackedMark {
     }
 
     /// When it was marked, ns, asked at `now`, ns.
-    pub fn at(self, now: u64) -> u64 {
-        let micros = now / PackedMark::STEP_NS;
+    pub fn at(self, now: MonoNs) -> MonoNs {
+        let micros = now.0 / PackedMark::STEP_NS;
         let ago = micros.wrapping_sub(self.0 >> (PackedMark::SHARE_BITS + 1)) & ((1 << PackedMark::TIME_BITS) - 1);
-        micros.saturating_sub(ago) * PackedMark::STEP_NS
+        MonoNs(micros.saturating_sub(ago) * PackedMark::STEP_NS)
     }
 }
 
@@ -243,11 +244,11 @@ mod tests {
     /// An epoch of 10 s at 100 W once warm, its first `cold` of the work `slower` times slower, marked 200 times.
     fn marked(cold: f64, slower: f64, until: f64) -> FirstEpoch {
         let mut progress = FirstEpoch::default();
-        progress.follow(Some(1_000));
+        progress.follow(Some(MonoNs(1_000)));
         for n in 1..=(until * 200.0) as u64 {
             let share = n as f64 / 200.0;
             let seconds = 10.0 * (share.min(cold) * slower + (share - cold).max(0.0));
-            let at = 1_000 + (seconds * 1e9) as u64;
+            let at = MonoNs(1_000) + (seconds * 1e9) as u64;
             progress.note(ProgressPoint { at, share });
             progress.settle(at, at, |_| Some(100.0 * seconds));
         }
@@ -283,11 +284,11 @@ mod tests {
     fn a_stall_is_not_carried_on() {
         for until in [0.76, 0.9, 1.0] {
             let mut progress = FirstEpoch::default();
-            progress.follow(Some(0));
+            progress.follow(Some(MonoNs(0)));
             for n in 1..=(until * 200.0) as u64 {
                 let seconds = n as f64 * 0.05 + if n > 150 { 2.0 } else { 0.0 };
-                progress.note(ProgressPoint { at: (seconds * 1e9) as u64, share: n as f64 / 200.0 });
-                progress.settle(u64::MAX, 0, |_| None);
+                progress.note(ProgressPoint { at: MonoNs((seconds * 1e9) as u64), share: n as f64 / 200.0 });
+                progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
             }
             let beginning = progress.beginning(duration).unwrap();
             assert!((beginning.steady / 10.0 - 1.0).abs() < 0.06, "{until}: {beginning:?}");
@@ -311,12 +312,12 @@ mod tests {
     fn another_epoch_starts_anew_and_marks_only_go_on() {
         let mut progress = marked(0.0, 1.0, 0.5);
         let before = progress.beginning(duration);
-        progress.note(ProgressPoint { at: 9_000_000_000, share: 0.4 });
-        progress.settle(u64::MAX, 0, |_| None);
+        progress.note(ProgressPoint { at: MonoNs(9_000_000_000), share: 0.4 });
+        progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
         assert_eq!(progress.beginning(duration), before);
-        progress.follow(Some(20_000_000_000));
-        progress.note(ProgressPoint { at: 20_500_000_000, share: 0.1 });
-        progress.settle(u64::MAX, 0, |_| None);
+        progress.follow(Some(MonoNs(20_000_000_000)));
+        progress.note(ProgressPoint { at: MonoNs(20_500_000_000), share: 0.1 });
+        progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
         assert_eq!(
             progress.beginning(duration),
             Some(WarmUpEstimate { share: 0.1, used: 0.5, steady: 5.0, agreement: 1.0 })
@@ -327,15 +328,17 @@ mod tests {
     #[test]
     fn a_mark_waits_for_its_energy_and_the_newest_for_it() {
         let mut progress = FirstEpoch::default();
-        progress.follow(Some(0));
+        progress.follow(Some(MonoNs(0)));
         for (at, share) in [(5_000, 0.1), (6_000, 0.2), (7_000, 0.3)] {
-            progress.note(ProgressPoint { at, share });
+            progress.note(ProgressPoint { at: MonoNs(at), share });
         }
-        let settle = |progress: &mut FirstEpoch, known_to| progress.settle(known_to, 0, |at| Some(at as f64));
+        let settle = |progress: &mut FirstEpoch, known_until| {
+            progress.settle(MonoNs(known_until), MonoNs::ZERO, |at| Some(at.0 as f64));
+        };
         settle(&mut progress, 4_999);
-        assert!(progress.marks.is_empty() && progress.awaits() == Some(5_000));
+        assert!(progress.marks.is_empty() && progress.awaits() == Some(MonoNs(5_000)));
         settle(&mut progress, 5_000);
-        assert!(progress.share() == 0.1 && progress.awaits() == Some(7_000));
+        assert!(progress.share() == 0.1 && progress.awaits() == Some(MonoNs(7_000)));
         settle(&mut progress, 8_000);
         assert!(progress.awaits().is_none() && progress.marks[1].energy_j == Some(7_000.0));
     }
@@ -343,19 +346,19 @@ mod tests {
     #[test]
     fn energy_that_does_not_come_is_not_waited_for_for_ever() {
         let mut progress = FirstEpoch::default();
-        progress.follow(Some(0));
-        progress.note(ProgressPoint { at: 1_000, share: 0.1 });
-        progress.settle(0, 1_000 + PATIENCE_NS, |_| Some(1.0));
+        progress.follow(Some(MonoNs(0)));
+        progress.note(ProgressPoint { at: MonoNs(1_000), share: 0.1 });
+        progress.settle(MonoNs::ZERO, MonoNs(1_000 + PATIENCE_NS), |_| Some(1.0));
         assert!(progress.share() == 0.1 && progress.beginning(|done| done.energy_j).is_none());
     }
 
     #[test]
     fn marks_are_thinned() {
         let mut progress = FirstEpoch::default();
-        progress.follow(Some(0));
+        progress.follow(Some(MonoNs(0)));
         for n in 1..1_000_000 {
-            progress.note(ProgressPoint { at: n * 1_000_000, share: n as f64 / 1e6 });
-            progress.settle(u64::MAX, 0, |_| Some(n as f64));
+            progress.note(ProgressPoint { at: MonoNs(n * 1_000_000), share: n as f64 / 1e6 });
+            progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| Some(n as f64));
         }
         assert!(progress.marks.len() < 1500, "{}", progress.marks.len());
         assert_eq!(progress.marks.last().unwrap().share, 0.999999);
@@ -364,10 +367,10 @@ mod tests {
     proptest! {
         #[test]
         fn packing_keeps_share_and_instant(done in 0u64.., total in 1u64.., now in 1_000_000u64..1 << 62, later in 0u64..1 << 52) {
-            let packed = PackedMark::new(done, total, now);
+            let packed = PackedMark::new(done, total, MonoNs(now));
             let share = done.min(total) as f64 / total as f64;
             prop_assert!((packed.share() - share).abs() < 1e-6);
-            prop_assert_eq!(packed.at(now + later), now / 1000 * 1000);
+            prop_assert_eq!(packed.at(MonoNs(now + later)), MonoNs(now / 1000 * 1000));
         }
     }
 }

@@ -7,6 +7,7 @@ mod signs_of_life;
 
 use super::channel::{Channel, MeasuringMethod, Quantity};
 use super::reading::{Fault, Value};
+use crate::clock::MonoNs;
 use power_check::PowerCheck;
 
 pub use energy_interval::EnergyInterval;
@@ -50,24 +51,24 @@ pub struct Meter {
     /// The device may use nothing for a while: neither a still counter nor a power of 0 is a fault.
     may_rest: bool,
     /// When it was first read.
-    first_at: Option<u64>,
+    first_at: Option<MonoNs>,
     /// What it used before it could be read, yet to be filled in.
     owed: Option<Owed>,
-    last: Option<(u64, Value)>,
+    last: Option<(MonoNs, Value)>,
     /// When a count that had not moved since `last` was read last, ns.
-    still_to: Option<u64>,
+    still_to: Option<MonoNs>,
     /// Its counter has moved since it was first read; when it was last seen to, ns; the longest it stood still between, s.
     has_moved: bool,
-    moved_at: u64,
+    moved_at: MonoNs,
     longest_s: f64,
     /// Since when its power has been 0, ns.
-    dark_since: Option<u64>,
+    dark_since: Option<MonoNs>,
     /// The power that the device reports beside its counter.
     beside: PowerCheck,
-    /// Up to when energy is credited, ns.
-    credited_to: u64,
+    /// Up to when energy is credited; None: none is.
+    credited_until: Option<MonoNs>,
     /// A count that does not fit the last one: a glitch if the next fits the last, a reset if it fits this.
-    suspect: Option<(u64, u64)>,
+    suspect: Option<(MonoNs, u64)>,
     /// Power of late, W: the good credits' mean, the older the less.
     watts: f64,
     /// Time whose power is known, s.
@@ -102,12 +103,11 @@ pub struct FaultCounts {
 /// A device that ought to have been read from `since` on, ns.
 #[derive(Clone, Copy, Debug)]
 struct Owed {
-    since: u64,
+    since: MonoNs,
     /// From when its power is known, ns, and what it used since, J.
-    used: Option<(u64, f64)>,
+    used: Option<(MonoNs, f64)>,
 }
 
-const NS: f64 = 1e-9;
 /// A first reading so soon, ns, is in time: no epoch began before.
 const IN_TIME_NS: u64 = 20_000_000;
 /// So much of its power, s, tells what it drew before: several steps of any counter.
@@ -132,11 +132,11 @@ impl Meter {
             last: None,
             still_to: None,
             has_moved: false,
-            moved_at: 0,
+            moved_at: MonoNs::ZERO,
             longest_s: 0.0,
             dark_since: None,
             beside: PowerCheck::default(),
-            credited_to: 0,
+            credited_until: None,
             suspect: None,
             watts: 0.0,
             watched_s: 0.0,
@@ -147,7 +147,7 @@ impl Meter {
 
     /// A channel's meter. Where it should have been read from `late_since`, ns, on, what it used until its first
     /// reading is filled in at the first power known, and not counted as measured.
-    pub fn of(channel: &Channel, late_since: Option<u64>) -> Self {
+    pub fn of(channel: &Channel, late_since: Option<MonoNs>) -> Self {
         let owed = late_since.map(|since| Owed { since, used: None });
         Meter { may_rest: channel.may_rest, owed, ..Meter::new(channel.quantity) }
     }
@@ -156,7 +156,7 @@ impl Meter {
     /// the sources, so that none can forget it.
     pub fn push(
         &mut self,
-        at: u64,
+        at: MonoNs,
         reading: Result<Value, Fault>,
         mut credit: impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
@@ -166,22 +166,22 @@ impl Meter {
             Err(Fault::NoPower) => return self.no_power(at),
             Err(fault) => return self.fail(fault),
         };
-        let (first_at, mut credited_to) = (self.first_at.unwrap_or(0), self.credited_to);
+        let (first_at, mut credited_until) = (self.first_at.unwrap_or_default(), self.credited_until);
         // Counter and power may each know of the same time: what is credited first stands.
-        let mut credit = |one: EnergyInterval| match one.split(credited_to) {
+        let mut credit = |one: EnergyInterval| match one.split(credited_until.unwrap_or_default()) {
             _ if one.to <= first_at => credit(one),
             (_, Some(news)) => {
-                credited_to = news.to;
+                credited_until = Some(news.to);
                 credit(news);
             }
             _ => (),
         };
         let event = self.take(at, value, &mut credit);
-        self.credited_to = credited_to;
+        self.credited_until = credited_until;
         event
     }
 
-    fn take(&mut self, at: u64, value: Value, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
+    fn take(&mut self, at: MonoNs, value: Value, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         if let Value::Beside(watts) = value {
             return self.power_beside(at, watts, credit);
         }
@@ -212,7 +212,7 @@ impl Meter {
     }
 
     /// When it was first read; what it used before nobody will know.
-    pub fn first_at(&self) -> Option<u64> {
+    pub fn first_at(&self) -> Option<MonoNs> {
         self.first_at
     }
 
@@ -266,7 +266,7 @@ impl Meter {
         self.misses == LOST_AFTER
     }
 
-    fn count(&mut self, at: u64, count: u64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
+    fn count(&mut self, at: MonoNs, count: u64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let (since, Value::Count(before)) = self.last? else {
             self.last = Some((at, Value::Count(count)));
             return None;
@@ -280,7 +280,7 @@ impl Meter {
         let since = self.resume_at((since, before), (at, count), credit);
         let step = self.step((since, before), (at, count)).or_else(|| self.step((self.moved_at, before), (at, count)));
         if let Some(step) = step {
-            let event = (self.misses >= LOST_AFTER).then(|| MeterEvent::Back((at - since) as f64 * NS));
+            let event = (self.misses >= LOST_AFTER).then(|| MeterEvent::Back(at.s_since(since)));
             self.accept((since, at), (count, step), credit);
             return event;
         }
@@ -289,7 +289,7 @@ impl Meter {
             self.suspect = Some((at, count));
             return self.fail(Fault::Implausible);
         };
-        let hole = (reset_at - since) as f64 * NS;
+        let hole = reset_at.s_since(since);
         let joules = if hole <= BRIDGE_S { self.watts * hole } else { 0.0 };
         credit(EnergyInterval { from: since, to: reset_at, joules, measured: false });
         self.tally.resets += 1;
@@ -299,7 +299,7 @@ impl Meter {
     }
 
     /// Fills in what was used before the first reading, once the power after it is known.
-    fn fill_in(&mut self, to: u64, joules: f64, credit: &mut impl FnMut(EnergyInterval)) {
+    fn fill_in(&mut self, to: MonoNs, joules: f64, credit: &mut impl FnMut(EnergyInterval)) {
         let Some((owed, first_at)) = self.owed.as_mut().zip(self.first_at) else { return };
         // The first reading may be a whole step old; power is known from the second on.
         let Some((from, sum)) = &mut owed.used else {
@@ -307,13 +307,13 @@ impl Meter {
             return;
         };
         *sum += joules;
-        let known = to.saturating_sub(*from) as f64 * NS;
+        let known = to.s_since(*from);
         if known < FILL_IN_BY_S {
             return;
         }
         let (since, watts) = (owed.since, *sum / known);
         self.owed = None;
-        let seconds = first_at.saturating_sub(since) as f64 * NS;
+        let seconds = first_at.s_since(since);
         if seconds > 0.0 && seconds <= BRIDGE_S {
             self.tally.late_s = seconds;
             credit(EnergyInterval { from: since, to: first_at, joules: watts * seconds, measured: false });
@@ -323,14 +323,14 @@ impl Meter {
     /// Takes a count that fits: its energy, and the counter's state from here on.
     fn accept(
         &mut self,
-        (from, to): (u64, u64),
+        (from, to): (MonoNs, MonoNs),
         (count, step): (u64, CounterStep),
         credit: &mut impl FnMut(EnergyInterval),
     ) {
         self.fill_in(to, step.joules, credit);
         credit(EnergyInterval { from, to, joules: step.joules, measured: !step.ambiguous });
-        self.note_power(step.joules, (to - from) as f64 * NS);
-        self.beside.count(step.joules, to - from);
+        self.note_power(step.joules, to.s_since(from));
+        self.beside.count(step.joules, to.ns_since(from));
         self.tally.wraps += step.wraps;
         self.last = Some((to, Value::Count(count)));
         self.has_moved = true;
@@ -341,9 +341,9 @@ impl Meter {
     }
 
     /// The energy between two counts, if a device could have used it in that time.
-    fn step(&self, (since, before): (u64, u64), (at, count): (u64, u64)) -> Option<CounterStep> {
+    fn step(&self, (since, before): (MonoNs, u64), (at, count): (MonoNs, u64)) -> Option<CounterStep> {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return None };
-        let seconds = (at - since) as f64 * NS;
+        let seconds = at.s_since(since);
         let limit = max_watts * (seconds + STEP_S);
         let range = range.filter(|&range| before <= range && count <= range);
         let (units, wraps) = match (count.checked_sub(before), range) {
@@ -382,7 +382,7 @@ impl Meter {
     }
 
     /// The trapezoid between two powers.
-    fn power(&mut self, at: u64, watts: f64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
+    fn power(&mut self, at: MonoNs, watts: f64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let (since, Value::Watts(before)) = self.last? else {
             // Its counter turned out not to exist: its power is integrated from here on.
             self.last = Some((at, Value::Watts(watts)));
@@ -390,7 +390,7 @@ impl Meter {
             self.misses = 0;
             return None;
         };
-        let seconds = (at - since) as f64 * NS;
+        let seconds = at.s_since(since);
         let was_dark = std::mem::take(&mut self.dark_since).is_some();
         let joules = 0.5 * (before + watts) * seconds;
         let event = (self.misses >= LOST_AFTER).then_some(MeterEvent::Back(seconds));

@@ -1,5 +1,6 @@
 //! A reading: what a source hands over, the number or why there is none.
 
+use crate::clock::MonoNs;
 use crate::os::text::{NO_FILE, TOO_LARGE};
 use std::fmt;
 
@@ -8,8 +9,8 @@ use std::fmt;
 pub struct Reading {
     /// Which of the source's channels.
     pub channel: usize,
-    /// The instant it holds for, ns on the monotonic clock.
-    pub at: u64,
+    /// The instant it holds for.
+    pub at: MonoNs,
     /// What was read.
     pub value: Result<Value, Fault>,
 }

@@ -31,7 +31,7 @@ pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;
 pub use table::OwnTable;
 
-use crate::clock::ClockSample;
+use crate::clock::{ClockSample, MonoNs, UnixS};
 use crate::sanitize;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
@@ -45,28 +45,28 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The machine's start on our clock, ns: what a resumed run did before that has its place in 36 years.
-const START: u64 = 1 << 60;
+const START: MonoNs = MonoNs(1 << 60);
 
 /// Nanoseconds on CLOCK_MONOTONIC, from [`START`] on: it never steps, whatever NTP or a person does to the date.
-pub fn monotonic_ns() -> u64 {
+pub fn monotonic_ns() -> MonoNs {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
-fn clock_ns(clock: libc::clockid_t) -> u64 {
+fn clock_ns(clock: libc::clockid_t) -> MonoNs {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a timespec to write to; the clocks asked for are there on every Linux.
     unsafe { libc::clock_gettime(clock, &mut now) };
-    START + now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    START + (now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
 }
 
 /// What the clocks say now.
 pub fn moment() -> ClockSample {
-    ClockSample { boot_ns: clock_ns(libc::CLOCK_BOOTTIME), monotonic_ns: monotonic_ns(), unix_s: unix_s() }
+    ClockSample { boot_ns: clock_ns(libc::CLOCK_BOOTTIME).0, monotonic: monotonic_ns(), unix: unix_s() }
 }
 
 /// The date, s since 1970 UTC.
-pub fn unix_s() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+pub fn unix_s() -> UnixS {
+    UnixS(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64())
 }
 
 /// The machine's name, or "unknown".
@@ -88,7 +88,7 @@ pub fn random_u64() -> u64 {
     if got == bits.len() as isize {
         u64::from_ne_bytes(bits)
     } else {
-        monotonic_ns() ^ (u64::from(std::process::id()) << 32)
+        monotonic_ns().0 ^ (u64::from(std::process::id()) << 32)
     }
 }
 

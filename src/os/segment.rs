@@ -117,7 +117,7 @@ impl Drop for Segment {
 /// may name another segment by now: they are found by their own numbers.
 pub fn abandoned(count: usize, seconds: u64) -> Vec<Segment> {
     let Ok(list) = text::read(Path::new("/proc/sysvipc/shm"), text::LARGE) else { return Vec::new() };
-    let now = super::unix_s() as u64;
+    let now = super::unix_s().0 as u64;
     // key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime …
     let segment = |line: &str| {
         let fields: Vec<i64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();

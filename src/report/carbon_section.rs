@@ -2,6 +2,7 @@
 
 use crate::carbon::emissions::{Before, EmissionFactors, Emissions};
 use crate::carbon::intensity::{GridIntensity, Hourly, Intensity};
+use crate::clock::MonoNs;
 use crate::forecast::{Estimate, Forecast};
 use crate::state::RunState;
 
@@ -62,7 +63,7 @@ pub struct Marginal {
 
 impl Marginal {
     /// Of the run in these books. Where no figure has come there is nothing to fall back on: averages are of another kind.
-    pub fn new(hourly: &Hourly, books: &RunState, forecast: Option<Forecast>, at: u64) -> Marginal {
+    pub fn new(hourly: &Hourly, books: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
         let before =
             Before { co2eq_g: books.attribution.carried_over.marginal_g.unwrap_or(f64::NAN), ..books.pricing().before };
         let pricing = EmissionFactors {

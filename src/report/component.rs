@@ -3,6 +3,7 @@
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over;
 use crate::attribution::ledger::Energies;
+use crate::clock::MonoNs;
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::measurement::meter::Health;
@@ -31,7 +32,8 @@ impl ComponentReport {
     /// Of a channel by its number.
     pub fn new(books: &RunState, number: usize, metered: &Metered) -> ComponentReport {
         let (ledger, Metered { channel, meter, claim, .. }) = (&books.attribution.ledger, metered);
-        let others_to = claim.and_then(|claim| books.metering.standby.get(claim)).map_or(0, |trust| trust.others_to);
+        let others_until =
+            claim.and_then(|claim| books.metering.standby.get(claim)).and_then(|trust| trust.others_until);
         let status = match meter.health() {
             Health::Ok if channel.simulated => "simulated",
             Health::Ok => "ok",
@@ -46,7 +48,7 @@ impl ComponentReport {
             used,
             run_ns: ledger.run_ns() as f64,
             status,
-            note: note(metered, others_to, ledger.first_begin()),
+            note: note(metered, others_until, ledger.first_begin()),
         }
     }
 
@@ -131,7 +133,7 @@ pub fn coverage(books: &RunState) -> Option<f64> {
 }
 
 /// What a channel's readings met, in words.
-fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String> {
+fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) -> Option<String> {
     let Metered { channel, meter, replaced_by, .. } = metered;
     let tally = &meter.tally;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
@@ -154,7 +156,7 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
     if stands_in {
         parts.push("stands in for a meter that showed no sign of life, from its last one on".into());
     } else if let Some((first_at, begin)) = meter.first_at().zip(begin).filter(|(first_at, begin)| first_at > begin) {
-        let late_s = (first_at - begin) as f64 * 1e-9;
+        let late_s = first_at.s_since(begin);
         let filled_in = if tally.late_s > 0.0 { "; filled in at the power after" } else { "" };
         parts.push(format!("could not be read in the run's first {late_s:.3} s{filled_in}"));
     }
@@ -166,7 +168,7 @@ fn note(metered: &Metered, others_to: u64, begin: Option<u64>) -> Option<String>
     }
     parts.extend(tally.disagreement.map(disagreement));
     parts.extend(replaced_by.map(|source| format!("{source} stands in for it")));
-    if begin.is_some_and(|begin| others_to > begin) {
+    if begin.is_some_and(|begin| others_until > Some(begin)) {
         // The MPI header of version 0.1.0 searches the text report for "another process of this job;".
         parts.push("taken over from another process of this job; what that one reported is not in it".into());
     }

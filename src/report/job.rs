@@ -65,7 +65,7 @@ impl JobDevice {
             ids: trust.channels.iter().filter_map(id).collect(),
             is_counted_here: standing.is_ours,
             process: if standing.is_ours { Some(std::process::id()) } else { standing.process() },
-            since: trust.since.filter(|&since| since > 0).map(|since| books.carbon.clock.unix_s(since)),
+            since: trust.since.map(|since| books.carbon.clock.unix_s(since).0),
             handed_over_j: trust.handed_over_j,
         }
     }

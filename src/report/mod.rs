@@ -31,6 +31,7 @@ use crate::carbon::facility::Facility;
 use crate::carbon::impacts::{Rates, Use};
 use crate::carbon::intensity::{GridIntensity, Intensity};
 use crate::carbon::what_if::{Elsewhere, Of, WhatIf, WhatIfRun};
+use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
 use crate::error::{Error, Result, Status};
 use crate::forecast::uncertainty::Uncertainty;
@@ -90,8 +91,8 @@ pub struct ReportSettings {
 /// The moment that a report is about.
 #[derive(Clone, Copy)]
 pub struct Now {
-    /// On the monotonic clock, ns.
-    pub at: u64,
+    /// When it is.
+    pub at: MonoNs,
     /// What is known of the epochs ended is all there will be.
     pub whole: bool,
     /// The open epoch.
@@ -183,7 +184,7 @@ impl Report {
                 .into_iter()
                 .map(|(index, epoch)| EpochRow::new(index, epoch, ledger, &bill))
                 .collect(),
-            open_epoch: ledger.open().map(|begin| (at.saturating_sub(begin) as f64 * 1e-9, ledger.open_j(at))),
+            open_epoch: ledger.open().map(|begin| (at.s_since(begin), ledger.open_j(at))),
             unavailable: books.metering.unavailable.iter().chain(&books.metering.opening).cloned().collect(),
             elsewhere: books.elsewhere().collect(),
             job: job::JobReport::new(books),
@@ -198,7 +199,7 @@ impl Report {
             course: TimeSeries::default(),
         };
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
-            report.what_if = report.otherwise(&books.carbon.grid, books.carbon.clock.unix_s(at));
+            report.what_if = report.otherwise(&books.carbon.grid, books.carbon.clock.unix_s(at).0);
         }
         if detail == Detail::Epochs {
             report.course = TimeSeries::new(books, &pricing, setting.planned, setting.level, at);
@@ -358,7 +359,7 @@ impl Report {
 /// When the last epoch ended, s since 1970; of a run that was taken up, once an epoch has ended since.
 fn last_end(books: &RunState) -> Option<f64> {
     let has_ended = books.attribution.ledger.epochs() > books.attribution.carried_over.epochs_done();
-    books.attribution.ledger.last_end().filter(|_| has_ended).map(|end| books.carbon.clock.unix_s(end))
+    books.attribution.ledger.last_end().filter(|_| has_ended).map(|end| books.carbon.clock.unix_s(end).0)
 }
 
 fn state(planned: u64, books: &RunState, is_open: bool) -> &'static str {

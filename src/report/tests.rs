@@ -5,7 +5,7 @@ use crate::carbon::facility::{At, ByRegion};
 use crate::carbon::intensity::Hourly;
 use crate::carbon::intensity::curve::Curve;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
-use crate::clock::ClockSample;
+use crate::clock::{ClockSample, UnixS};
 use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 /// Later than all of the run, with all of it known and no epoch open.
-const NOW: Now = Now { at: 1 << 40, whole: true, open: None };
+const NOW: Now = Now { at: MonoNs(1 << 40), whole: true, open: None };
 
 fn setting(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
     Arc::new(ReportSettings {
@@ -60,16 +60,16 @@ fn books(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState
     }
     let mut at = 1_000;
     for &(inside, gap) in epochs {
-        books.attribution.ledger.mark(Mark::Begin(at));
+        books.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
         at += inside;
-        books.attribution.ledger.mark(Mark::End(at));
+        books.attribution.ledger.mark(Mark::End(MonoNs(at)));
         at += gap;
     }
     for (number, watts) in watts.iter().enumerate().take(kinds.len()) {
-        books
-            .attribution
-            .ledger
-            .credit(number, EnergyInterval { from: 0, to: at, joules: watts * at as f64 * 1e-9, measured: true });
+        books.attribution.ledger.credit(
+            number,
+            EnergyInterval { from: MonoNs(0), to: MonoNs(at), joules: watts * at as f64 * 1e-9, measured: true },
+        );
     }
     books.attribution.ledger.release_all();
     books
@@ -179,10 +179,10 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
     }));
     let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
     books.carbon.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
-    books.carbon.clock.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    books.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
     let (epochs, between) = (books.attribution.ledger.observed(2), books.attribution.ledger.between_first(2));
     books.forecasting.forecast = forecast::forecast(planned, 0.9, epochs, between, &books.forecasting.first_epoch);
-    (setting, books, Now { at: 2 * HOUR_NS + 600_000_000_000, whole: true, open: None })
+    (setting, books, Now { at: MonoNs(2 * HOUR_NS + 600_000_000_000), whole: true, open: None })
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn the_text_names_a_start_only_where_there_is_a_choice() {
     let starts = |until_h: f64, g_per_kwh: f64| {
         let (setting, mut books, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
-        let from = books.carbon.clock.unix_s(0);
+        let from = books.carbon.clock.unix_s(MonoNs(0)).0;
         let standing = FigureQuality::Forecast;
         curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
         books.carbon.grid.hourly.as_mut().unwrap().curve = curve;
@@ -492,10 +492,12 @@ fn the_halls_of_a_region_have_its_rates() {
 fn in_turns() -> RunState {
     use crate::coordination::device_lease::LeaseState as Turn;
     let mut books = books(&[], &[(5_000, 100)], &[]);
-    for (number, turn) in
-        [Turn { holder: Some(41), ..Turn::default() }, Turn { is_ours: true, covered_to: 1_500, ..Turn::default() }]
-            .into_iter()
-            .enumerate()
+    for (number, turn) in [
+        Turn { holder: Some(41), ..Turn::default() },
+        Turn { is_ours: true, reported_until: Some(MonoNs(1_500)), ..Turn::default() },
+    ]
+    .into_iter()
+    .enumerate()
     {
         let id = format!("id{number}");
         let channel = Channel::new(
@@ -556,7 +558,7 @@ fn a_component_has_a_number_that_other_processes_compute_alike() {
 fn a_yearly_average_is_shown_as_the_table_has_it() {
     let (setting, mut books, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
-    let old = books.carbon.clock.unix_s(0) - 90.0 * 86_400.0;
+    let old = books.carbon.clock.unix_s(MonoNs(0)).0 - 90.0 * 86_400.0;
     curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }]);
     books.carbon.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();

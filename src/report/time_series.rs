@@ -7,7 +7,7 @@ use crate::attribution::epochs::PerKind;
 use crate::attribution::ledger::{InterEpoch, Ledger};
 use crate::carbon::emissions::EmissionFactors;
 use crate::carbon::intensity::curve::{Origin, Piece};
-use crate::clock::WallClock;
+use crate::clock::{MonoNs, WallClock};
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
 use crate::state::RunState;
@@ -42,22 +42,27 @@ pub struct PowerPoint {
 
 impl TimeSeries {
     /// The course of a run up to `now`, ns; an epoch that is open is shown as far as it is.
-    pub fn new(books: &RunState, pricing: &EmissionFactors, planned: u64, level: f64, now: u64) -> TimeSeries {
+    pub fn new(books: &RunState, pricing: &EmissionFactors, planned: u64, level: f64, now: MonoNs) -> TimeSeries {
         let (ledger, calendar) = (&books.attribution.ledger, &books.carbon.clock);
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
-        let known_to = (0..books.metering.channels.len()).map(|channel| ledger.credited_to(channel)).max().unwrap_or(0);
-        let mut since: Vec<CarriedInterval> = stretches(ledger, calendar, begin, end, known_to).collect();
+        let known_until = (0..books.metering.channels.len())
+            .map(|channel| ledger.credited_until(channel))
+            .max()
+            .flatten()
+            .unwrap_or_default();
+        let mut since: Vec<CarriedInterval> = stretches(ledger, calendar, begin, end, known_until).collect();
         if !ledger.is_open() {
             end_with(&mut since, used(books));
         }
         let stretches: Vec<CarriedInterval> =
             books.attribution.carried_over.power.iter().copied().chain(since).collect();
-        let from = calendar.unix_s(begin);
+        let from = calendar.unix_s(begin).0;
         let from = stretches.first().map_or(from, |first| first.from.min(from));
         // What an earlier process made up where nothing was said is not known.
-        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin) || matches!(piece.origin, Origin::Said(_));
-        let pieces = |curve| pricing.pieces(curve, from, calendar.unix_s(end)).filter(is_known).collect::<Vec<Piece>>();
+        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin).0 || matches!(piece.origin, Origin::Said(_));
+        let pieces =
+            |curve| pricing.pieces(curve, from, calendar.unix_s(end).0).filter(is_known).collect::<Vec<Piece>>();
         TimeSeries {
             power: thinned_power(&stretches),
             hours: pricing.curve.map(|curve| thinned_hours(&pieces(curve))),
@@ -66,26 +71,26 @@ impl TimeSeries {
     }
 }
 
-/// What was used by time, from `begin` to `end`, ns. Energy is known up to `known_to`, ns: the last step is no longer.
+/// What was used by time, from `begin` to `end`, ns. Energy is known up to `known_until`, ns: the last step is no longer.
 fn stretches(
     ledger: &Ledger,
     calendar: &WallClock,
-    begin: u64,
-    end: u64,
-    known_to: u64,
+    begin: MonoNs,
+    end: MonoNs,
+    known_until: MonoNs,
 ) -> impl Iterator<Item = CarriedInterval> {
     ledger.timeline().steps().filter_map(move |step| {
-        let (from, to) = (step.from.max(begin), step.to.min(known_to));
+        let (from, to) = (step.from.max(begin), step.to.min(known_until));
         let last = to.min(end);
         if last <= from {
             return None;
         }
-        let share = (last - from) as f64 / (to - from) as f64;
+        let share = last.ns_since(from) as f64 / to.ns_since(from) as f64;
         let mut energy = PerKind::default();
         for kind in DeviceKind::ALL {
             step.energy.get(kind).into_iter().for_each(|joules| energy.add(kind, joules * share));
         }
-        Some(CarriedInterval { from: calendar.unix_s(from), to: calendar.unix_s(last), energy })
+        Some(CarriedInterval { from: calendar.unix_s(from).0, to: calendar.unix_s(last).0, energy })
     })
 }
 

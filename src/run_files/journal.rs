@@ -11,6 +11,7 @@ use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, CarriedOver, LostEnergy};
 use crate::attribution::epochs::{Epoch, Filed, PerKind};
 use crate::attribution::ledger::Energies;
+use crate::clock::{MonoNs, UnixS};
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use crate::measurement::source;
 use crate::report::{Report, STATUSES, named};
@@ -74,7 +75,7 @@ fn shares(report: &Report) -> Value {
 }
 
 /// The report's numbers at this moment, and what was used since this was said last.
-pub fn so_far(report: &Report, unix_s: f64, power: Option<CarriedInterval>) -> Value {
+pub fn so_far(report: &Report, at: UnixS, power: Option<CarriedInterval>) -> Value {
     let energy = |energy: Energy| json!([energy.joules, energy.credited_ns * 1e-9, energy.measured_ns * 1e-9]);
     let used = |(_, used, _): (&Channel, Energies, &str)| json!([energy(used.epochs), energy(used.between)]);
     let power = power.map(|power| {
@@ -83,7 +84,7 @@ pub fn so_far(report: &Report, unix_s: f64, power: Option<CarriedInterval>) -> V
         ends.into_iter().chain(joules).map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>()
     });
     json!({
-        "unix_s": unix_s,
+        "unix_s": at.0,
         "run": some_of(report, "run", &["last_end_unix_s", "state", "epochs_done", "progress"]),
         "usage": some_of(report, "usage", &["duration_s", "energy_j", "co2eq_g", "coverage", "epochs", "between"]),
         "forecast": some_of(report, "forecast", &["after_epochs", "level", "duration_s", "energy_j", "co2eq_g"]),
@@ -130,7 +131,7 @@ pub struct Journal {
     /// The last numbers.
     pub so_far: Value,
     /// When the last process wrote its first numbers, s since 1970.
-    first_unix_s: Option<f64>,
+    first_unix_s: Option<UnixS>,
     /// Forecasts as they were after epochs.
     pub forecasts: Vec<Value>,
     /// What was measured, by the last numbers.
@@ -261,7 +262,7 @@ impl Journal {
         let [co2eq_g, coverage] = ["co2eq_g", "coverage"].map(|name| line.get(name).and_then(amount));
         let filed = Some(Filed { co2eq_g, coverage });
         let gap = ns(line.get("gap_s")).unwrap_or(0);
-        self.add(gap, Epoch { energy: per_kind(line), filed, ..Epoch::empty(0, 0, inside, count) });
+        self.add(gap, Epoch { energy: per_kind(line), filed, ..Epoch::unplaced(inside, count) });
         self.open = None;
         true
     }
@@ -296,13 +297,13 @@ impl Journal {
     }
 
     /// When numbers were written last, s since 1970.
-    pub fn last_unix_s(&self) -> Option<f64> {
-        self.so_far.get("unix_s").and_then(amount)
+    pub fn last_unix_s(&self) -> Option<UnixS> {
+        self.so_far.get("unix_s").and_then(amount).map(UnixS)
     }
 
     /// Time from the last process's first numbers to its last ones, s.
     pub fn worked_s(&self) -> f64 {
-        self.first_unix_s.zip(self.last_unix_s()).map_or(0.0, |(first, last)| last - first)
+        self.first_unix_s.zip(self.last_unix_s()).map_or(0.0, |(first, last)| last.s_since(first))
     }
 }
 
@@ -332,7 +333,7 @@ impl Journal {
             }
         }
         self.lose_open();
-        CarriedOver { epochs: self.placed(past.duration_ns), lost: self.lost, power: self.power, ..past }
+        CarriedOver { epochs: self.placed(MonoNs(past.duration_ns)), lost: self.lost, power: self.power, ..past }
     }
 
     /// The last numbers.
@@ -365,13 +366,13 @@ impl Journal {
     }
 
     /// The epochs, the last of them ending here.
-    pub fn placed(&self, end: u64) -> Vec<Epoch> {
+    pub fn placed(&self, end: MonoNs) -> Vec<Epoch> {
         let mut end = end;
         let mut placed: Vec<Epoch> = Vec::with_capacity(self.epochs.len());
         for (gap, epoch) in self.epochs.iter().rev() {
-            let begin = end.saturating_sub(epoch.inside);
+            let begin = end - epoch.inside;
             placed.push(Epoch { begin, end, ..*epoch });
-            end = begin.saturating_sub(*gap);
+            end = begin - *gap;
         }
         placed.reverse();
         placed
@@ -380,7 +381,7 @@ impl Journal {
 
 /// Epochs of which nothing but their number and time is known.
 fn unmeasured(count: u64, inside: u64) -> Epoch {
-    Epoch { filed: Some(Filed::default()), ..Epoch::empty(0, 0, inside, count) }
+    Epoch { filed: Some(Filed::default()), ..Epoch::unplaced(inside, count) }
 }
 
 /// What is measured, as a line names it.

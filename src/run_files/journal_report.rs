@@ -3,6 +3,7 @@
 use super::journal::Journal;
 use crate::attribution::carried_over;
 use crate::attribution::epochs::EpochStore;
+use crate::clock::MonoNs;
 use crate::measurement::channel::ErrorBand;
 use crate::report::{self, ComponentReport, EpochRow, decimate, time_series};
 use crate::units::J_PER_KWH;
@@ -100,7 +101,7 @@ fn components(journal: &Journal) -> Value {
 /// The epochs, thinned as the report of a living run is.
 fn epochs(journal: &Journal) -> Value {
     let mut history = EpochStore::default();
-    journal.placed(0).into_iter().for_each(|epoch| history.push(epoch));
+    journal.placed(MonoNs::ZERO).into_iter().for_each(|epoch| history.push(epoch));
     let numbered = history.iter().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;

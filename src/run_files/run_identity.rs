@@ -107,7 +107,7 @@ impl IdentityFiles {
             tally.iter().for_each(CrashCounter::remove);
             prometheus.as_ref()?;
         }
-        let (life, written) = (start.past.lives + 1, written.unwrap_or(Epoch::empty(0, 0, 0, 0)));
+        let (life, written) = (start.past.lives + 1, written.unwrap_or(Epoch::none()));
         let tally =
             place.as_ref().and_then(|_| tally.or_else(|| CrashCounter::open(&start.id, life).ok())).map(Arc::new);
         Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally, turn })
@@ -130,7 +130,7 @@ fn warn_of_prefix(prefix: &str, options: &RunFilesConfig, say: &mut dyn FnMut(St
 
 /// The first so many epochs as one.
 fn first(past: &CarriedOver, epochs: u64) -> Epoch {
-    let none = Epoch::empty(0, 0, 0, 0);
+    let none = Epoch::none();
     let all = past.epochs.iter().scan(0, |count, epoch| {
         *count += epoch.count;
         (*count <= epochs).then_some(epoch)

@@ -11,6 +11,7 @@ use super::paths::RunPaths;
 use super::resume::ResumeTurn;
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::{Epoch, PerKind};
+use crate::clock::MonoNs;
 use crate::coordination::device_lease::Teller;
 use crate::os;
 use crate::os::memory;
@@ -76,12 +77,12 @@ pub struct Writer {
     /// That epochs share lines was said.
     is_thinned: bool,
     started: Instant,
-    /// When the last epoch written ended, ns on the monotonic clock.
-    last_end: Option<u64>,
+    /// When the last epoch written ended.
+    last_end: Option<MonoNs>,
     /// What was used by time, as far as that is written.
     told: Used,
-    /// When numbers were written last, ns on the monotonic clock,
-    told_at: u64,
+    /// When numbers were written last,
+    reported_at: MonoNs,
     /// and a file tried that could not be made.
     tried: Option<Instant>,
     /// What others read while the run lasts.
@@ -96,8 +97,8 @@ pub struct Writer {
     standing: mend::MendedState,
     /// Hears what the journal covers, for the other ranks of the job.
     teller: Teller,
-    /// Up to here, ns, epochs were given to Carbontracker's logs.
-    logged_to: u64,
+    /// Up to here epochs were given to Carbontracker's logs.
+    logged_until: Option<MonoNs>,
     /// What the run's end could not write, for whoever ends it.
     unwritten: Unwritten,
 }
@@ -108,11 +109,11 @@ pub type Unwritten = Arc<Mutex<Option<String>>>;
 /// Energy of this process's part of the run, up to an instant.
 #[derive(Clone, Copy, Default)]
 struct Used {
-    /// ns on the monotonic clock.
-    to: u64,
+    /// The instant.
+    until: MonoNs,
     energy: PerKind,
-    /// And up to here it is in the run's totals.
-    counted_to: u64,
+    /// And up to here it is in the run's totals; None: it is not.
+    counted_until: Option<MonoNs>,
 }
 
 impl Writer {
@@ -137,7 +138,7 @@ impl Writer {
             started: Instant::now(),
             last_end: None,
             told: Used::default(),
-            told_at: os::monotonic_ns(),
+            reported_at: os::monotonic_ns(),
             tried: None,
             synced: Instant::now(),
             is_short: false,
@@ -145,7 +146,7 @@ impl Writer {
             looked: Instant::now(),
             standing: mend::MendedState::now(),
             teller,
-            logged_to: 0,
+            logged_until: None,
             unwritten,
         }
     }
@@ -184,7 +185,7 @@ impl Writer {
     /// In how much time numbers are due without an epoch.
     fn next_beat(&self) -> Duration {
         let gap = (self.started.elapsed() / BEATS).clamp(BEAT.0, BEAT.1);
-        gap.saturating_sub(Duration::from_nanos(os::monotonic_ns().saturating_sub(self.told_at)))
+        gap.saturating_sub(Duration::from_nanos(os::monotonic_ns().ns_since(self.reported_at)))
     }
 
     /// Whether there is memory for a report. A short one may take half of what is left of the library's reserve.
@@ -274,17 +275,17 @@ impl Writer {
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
         let report = report.noting(|open_s| self.shared.notes(open_s));
         // What is used now is known later: the time goes as far as the energy, or the power would come out too low.
-        let (to, energy) = (books.all_known_to().min(at), books.attribution.ledger.timeline().total());
-        let used = Used { to, energy, counted_to: books.attribution.ledger.last_end().unwrap_or(0).min(to) };
+        let (until, energy) = (books.all_known_until().min(at), books.attribution.ledger.timeline().total());
+        let used = Used { until, energy, counted_until: books.attribution.ledger.last_end().map(|end| end.min(until)) };
         let since = books
             .attribution
             .ledger
             .first_begin()
-            .map(|begin| begin.max(self.told.to))
-            .filter(|since| *since < used.to);
+            .map(|begin| begin.max(self.told.until))
+            .filter(|since| *since < used.until);
         let power = since.map(|since| CarriedInterval {
-            from: books.carbon.clock.unix_s(since),
-            to: books.carbon.clock.unix_s(used.to),
+            from: books.carbon.clock.unix_s(since).0,
+            to: books.carbon.clock.unix_s(used.until).0,
             energy: used.energy.beyond(&self.told.energy),
         });
         (report, power.map(|power| (power, used)))
@@ -341,7 +342,7 @@ impl Writer {
         let mut last_end = self.last_end;
         for (line, epoch) in epochs {
             let before = last_end.replace(epoch.end);
-            let gap = before.map_or(0, |last| epoch.end.saturating_sub(last).saturating_sub(epoch.inside));
+            let gap = before.map_or(0, |last| epoch.end.ns_since(last).saturating_sub(epoch.inside));
             let mut line = line.clone();
             set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
             lines.push(line);
@@ -372,9 +373,9 @@ impl Writer {
         self.is_opened = true;
         self.is_thinned |= shares_lines(epochs);
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
-        self.told_at = if tells { os::monotonic_ns() } else { self.told_at };
+        self.reported_at = if tells { os::monotonic_ns() } else { self.reported_at };
         self.told = used.unwrap_or(self.told);
-        self.teller.tell(self.told.counted_to);
+        self.told.counted_until.into_iter().for_each(|until| self.teller.tell(until));
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC) {
             let _ = journal.sync();
             self.synced = Instant::now();

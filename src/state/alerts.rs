@@ -3,6 +3,7 @@
 use super::config::AlertConfig;
 use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::EmissionFactors;
+use crate::clock::MonoNs;
 use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
@@ -30,8 +31,8 @@ pub struct AlertInput<'a> {
     pub pricing: EmissionFactors<'a>,
     /// Error interval of its energy.
     pub uncertainty: Uncertainty,
-    /// The moment, ns on the monotonic clock.
-    pub now: u64,
+    /// The moment.
+    pub now: MonoNs,
 }
 
 /// The result of a review.
@@ -173,12 +174,17 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.add_channel(DeviceKind::Cpu);
         for n in 0..epochs {
-            ledger.mark(Mark::Begin(n * 1_000_000_000));
-            ledger.mark(Mark::End((n + 1) * 1_000_000_000));
+            ledger.mark(Mark::Begin(MonoNs(n * 1_000_000_000)));
+            ledger.mark(Mark::End(MonoNs((n + 1) * 1_000_000_000)));
         }
         ledger.credit(
             0,
-            EnergyInterval { from: 0, to: epochs * 1_000_000_000, joules: 100.0 * epochs as f64, measured: true },
+            EnergyInterval {
+                from: MonoNs(0),
+                to: MonoNs(epochs * 1_000_000_000),
+                joules: 100.0 * epochs as f64,
+                measured: true,
+            },
         );
         ledger
     }
@@ -203,7 +209,7 @@ mod tests {
             progress: &FirstEpoch::default(),
             pricing,
             uncertainty,
-            now: u64::MAX,
+            now: MonoNs::NEVER,
         })
     }
 
@@ -273,7 +279,7 @@ mod tests {
         let options = Options::parse("epochs=10 budget_kwh=0.00006", |_| None).unwrap();
         let mut ledger = ledger(3);
         ledger.add_channel(DeviceKind::Gpu);
-        ledger.credit(1, EnergyInterval { from: 0, to: 1_000, joules: 1.0, measured: true });
+        ledger.credit(1, EnergyInterval { from: MonoNs(0), to: MonoNs(1_000), joules: 1.0, measured: true });
         let review = reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 3);
         assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
         assert!(review.messages.iter().any(|text| text.contains("the use is")), "{:?}", review.messages);
@@ -284,8 +290,8 @@ mod tests {
         let options = Options::parse("epochs=10", |_| None).unwrap();
         let mut ledger = ledger(2);
         for n in 2..6 {
-            ledger.mark(Mark::Begin(n * 1_000_000_000));
-            ledger.mark(Mark::End((n + 1) * 1_000_000_000));
+            ledger.mark(Mark::Begin(MonoNs(n * 1_000_000_000)));
+            ledger.mark(Mark::End(MonoNs((n + 1) * 1_000_000_000)));
         }
         let forecast =
             reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 2).forecast.unwrap();

@@ -2,6 +2,7 @@
 
 use super::{Metered, Metering, RunState, events};
 use crate::attribution::ledger::{Ledger, Mark};
+use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::first_epoch::ProgressPoint;
@@ -64,7 +65,7 @@ impl RunState {
     /// Divides time by marks. Devices that were lost to another process are taken out at the moment of the loss.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
         let (standby, ledger) = (&mut self.metering.standby, &mut self.attribution.ledger);
-        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, before: u64| {
+        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, before: MonoNs| {
             for (standby, lease) in standby.iter_mut().zip(leases) {
                 if let Some(at) = standby.lost_at(lease).filter(|at| *at < before) {
                     standby.lose(at, ledger);
@@ -76,7 +77,7 @@ impl RunState {
             ledger.mark(mark);
             standby.iter_mut().for_each(|standby| standby.mark(mark));
         }
-        lose(standby, ledger, u64::MAX);
+        lose(standby, ledger, MonoNs::NEVER);
     }
 
     /// Ends the readings: energy that a counter has withheld until its next reading is entered.

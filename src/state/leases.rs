@@ -1,6 +1,7 @@
 //! Devices that one process of the job counts: which channels count here, and messages on a change of owner.
 
 use super::{Metered, RunState};
+use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::measurement::source::Unavailable;
@@ -96,10 +97,10 @@ impl RunState {
         })
     }
 
-    /// For each lease, the time from which all its devices have been read, ns; None: not all have been read.
-    pub fn read_since(&self) -> Vec<Option<u64>> {
+    /// For each lease, the instant from which all its devices have been read; None: not all have been read.
+    pub fn read_since(&self) -> Vec<Option<MonoNs>> {
         let first_at = |&channel: &usize| self.metering.channels.get(channel).and_then(|one| one.meter.first_at());
-        let all = |standby: &StandbyLedger| standby.channels.iter().map(first_at).collect::<Option<Vec<u64>>>();
+        let all = |standby: &StandbyLedger| standby.channels.iter().map(first_at).collect::<Option<Vec<MonoNs>>>();
         self.metering.standby.iter().map(|standby| all(standby)?.into_iter().max()).collect()
     }
 }

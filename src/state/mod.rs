@@ -20,7 +20,7 @@ use crate::attribution::ledger::{Energies, Ledger};
 use crate::carbon::emissions::{Before, EmissionFactors};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{GridIntensity, Hourly};
-use crate::clock::WallClock;
+use crate::clock::{MonoNs, WallClock};
 use crate::coordination::device_lease::OnNode;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::Forecast;
@@ -169,8 +169,8 @@ impl RunState {
         EmissionFactors { before, ..self.carbon.grid.pricing(&self.carbon.clock, self.carbon.pue) }
     }
 
-    /// Continues a run at `now`, ns.
-    pub fn resume(&mut self, past: CarriedOver, now: u64) {
+    /// Continues a run at `now`.
+    pub fn resume(&mut self, past: CarriedOver, now: MonoNs) {
         self.attribution.ledger.resume(&past, now);
         self.attribution.settled = self.attribution.ledger.epochs();
         self.attribution.carried_over = past;
@@ -188,8 +188,8 @@ impl RunState {
             .map(|(one, &used)| CarriedComponent { used, ..one.clone() })
     }
 
-    /// The run at `now`, ns, as the alerts judge it.
-    pub fn run(&self, now: u64) -> AlertInput<'_> {
+    /// The run at `now`, as the alerts judge it.
+    pub fn run(&self, now: MonoNs) -> AlertInput<'_> {
         AlertInput {
             ledger: &self.attribution.ledger,
             settled: self.attribution.settled,
@@ -200,9 +200,9 @@ impl RunState {
         }
     }
 
-    /// Adds a channel. `lease` is the number of its lease, if other processes may count it. `late_since` is the time from
-    /// which it should have been read, ns.
-    pub fn add(&mut self, channel: &Channel, lease: Option<usize>, late_since: Option<u64>) {
+    /// Adds a channel. `lease` is the number of its lease, if other processes may count it. `late_since` is the instant from
+    /// which it should have been read.
+    pub fn add(&mut self, channel: &Channel, lease: Option<usize>, late_since: Option<MonoNs>) {
         let Attribution { ledger, carried_over, .. } = &mut self.attribution;
         let number = self.metering.channels.len();
         ledger.add_channel(channel.kind);

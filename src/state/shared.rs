@@ -3,6 +3,7 @@
 
 use super::RunState;
 use super::misuse::{Misuse, MisuseCounts};
+use crate::clock::MonoNs;
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
 use crate::os::memory;
@@ -220,11 +221,11 @@ impl SharedState {
         self.takeovers_done.load(Ordering::SeqCst)
     }
 
-    /// Marks the first `requests` takeover requests as done at `now`, ns. The caller must hold the state's lock; otherwise a
+    /// Marks the first `requests` takeover requests as done at `now`. The caller must hold the state's lock; otherwise a
     /// waiting thread may miss it.
-    pub fn finish_takeovers(&self, requests: u64, now: u64) {
+    pub fn finish_takeovers(&self, requests: u64, now: MonoNs) {
         self.takeovers_done.store(requests, Ordering::SeqCst);
-        self.taken_over_at.store(now, Ordering::Relaxed);
+        self.taken_over_at.store(now.0, Ordering::Relaxed);
         self.notify();
     }
 
@@ -235,7 +236,7 @@ impl SharedState {
         let is_elsewhere =
             state.metering.standby.iter().any(|standby| !standby.standing.is_ours && !standby.standing.is_apart);
         let is_known = state.attribution.ledger.epochs() >= ended
-            && os::monotonic_ns() < self.taken_over_at.load(Ordering::Relaxed).saturating_add(TAKEOVER_VALID_NS);
+            && os::monotonic_ns() < MonoNs(self.taken_over_at.load(Ordering::Relaxed)) + TAKEOVER_VALID_NS;
         if state.lifecycle.finished || !is_elsewhere || is_known {
             return;
         }

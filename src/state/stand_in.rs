@@ -1,6 +1,7 @@
 //! Meters that show no sign of life, and the channels that replace them.
 
 use super::{Metered, RunState, events};
+use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use std::ops::Range;
 
@@ -98,9 +99,9 @@ impl RunState {
         DeviceKind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
     }
 
-    /// The earliest of the channels' last signs of life, ns. A replacement that has counted nothing has the sign of life of
+    /// The earliest of the channels' last signs of life. A replacement that has counted nothing has the sign of life of
     /// the channels that it replaced.
-    pub fn alive_at(&self, channels: &[usize]) -> Option<u64> {
+    pub fn alive_at(&self, channels: &[usize]) -> Option<MonoNs> {
         let of = |number: usize| {
             let metered = self.metering.channels.get(number)?;
             let has_counted = self.attribution.ledger.channel(number).joules.is_some();

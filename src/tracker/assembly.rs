@@ -114,7 +114,7 @@ impl RunPlan {
             ended: before,
             monitor_epochs: self.options.monitor_epochs.unwrap_or(u64::MAX),
             state: sampler.epoch_state(),
-            last_end: 0,
+            last_end: None,
             record: counter.map(|counter| MarkRecord { counter, before, first_begin: None, inside: 0 }),
         };
         (sampler, Arc::new(Mutex::new(marker)))

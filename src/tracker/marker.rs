@@ -1,6 +1,7 @@
 //! The application's side of the marks: the open epoch, the ended ones, and those that wait for room in the ring.
 
 use crate::attribution::ledger::Mark;
+use crate::clock::MonoNs;
 use crate::coordination::device_lease::EpochState;
 use crate::error::{Error, Result, Status};
 use crate::run_files::crash_counter::{Count, CrashCounter};
@@ -23,8 +24,8 @@ pub struct Marker {
     pub record: Option<MarkRecord>,
     /// Shows other processes of the job whether an epoch is open.
     pub state: Option<EpochState>,
-    /// The last end of an epoch, ns; 0: none ended.
-    pub last_end: u64,
+    /// The last end of an epoch; None: no epoch has ended.
+    pub last_end: Option<MonoNs>,
 }
 
 /// Counts of this attempt's ended epochs that survive a kill.
@@ -32,17 +33,17 @@ pub struct MarkRecord {
     pub counter: Arc<CrashCounter>,
     /// Number of epochs of earlier attempts.
     pub before: u64,
-    pub first_begin: Option<u64>,
+    pub first_begin: Option<MonoNs>,
     /// Time inside epochs, ns.
     pub inside: u64,
 }
 
 impl MarkRecord {
     /// Adds an ended epoch; `ended` is the number of ended epochs, with those of earlier attempts.
-    pub fn end(&mut self, begin: u64, end: u64, ended: u64) {
+    pub fn end(&mut self, begin: MonoNs, end: MonoNs, ended: u64) {
         let first_begin = *self.first_begin.get_or_insert(begin);
-        self.inside += end.saturating_sub(begin);
-        let (epochs, span) = (ended - self.before, end.saturating_sub(first_begin));
+        self.inside += end.ns_since(begin);
+        let (epochs, span) = (ended - self.before, end.ns_since(first_begin));
         self.counter.note(Count { epochs, inside: self.inside, span });
     }
 }
@@ -50,7 +51,7 @@ impl MarkRecord {
 /// An open epoch.
 #[derive(Clone, Copy)]
 pub struct Begun {
-    pub begin: u64,
+    pub begin: MonoNs,
     /// Whether its begin is in the ring. Then there is room for its end too.
     pub queued: bool,
 }
@@ -58,8 +59,8 @@ pub struct Begun {
 /// Ended epochs that are not in the ring yet, merged into one.
 #[derive(Clone, Copy)]
 pub struct Backlog {
-    pub begin: u64,
-    pub end: u64,
+    pub begin: MonoNs,
+    pub end: MonoNs,
     /// Time inside these epochs, ns.
     pub inside: u64,
     /// Number of these epochs.
@@ -78,7 +79,7 @@ impl Marker {
     }
 
     /// Queues a begin if the ring has room for it and its end. False: the epoch is queued once it has ended.
-    pub fn begin(&mut self, begin: u64) -> bool {
+    pub fn begin(&mut self, begin: MonoNs) -> bool {
         self.flush();
         let queued = self.has_room();
         if queued {
@@ -88,9 +89,9 @@ impl Marker {
     }
 
     /// Ends the open epoch: queues it, or adds it to the backlog.
-    pub fn end(&mut self, open: Begun, end: u64) {
-        self.last_end = end;
-        self.state.iter().for_each(|state| state.end(end));
+    pub fn end(&mut self, open: Begun, end: MonoNs) {
+        self.last_end = Some(end);
+        self.state.iter().for_each(|state| state.end(Some(end)));
         self.flush();
         if self.ended >= self.monitor_epochs {
             return;
@@ -107,7 +108,7 @@ impl Marker {
         } else {
             let backlog = self.backlog.get_or_insert(Backlog { begin: open.begin, end, inside: 0, count: 0 });
             backlog.end = end;
-            backlog.inside += end - open.begin;
+            backlog.inside += end.ns_since(open.begin);
             backlog.count += 1;
         }
     }

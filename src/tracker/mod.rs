@@ -91,8 +91,7 @@ impl Tracker {
     pub fn begin(&self) -> Result<Status> {
         let mut marker = self.marker();
         if let Some(open) = marker.open {
-            let open_ns = os::monotonic_ns().saturating_sub(open.begin);
-            self.parts.shared.count_misuse(Misuse::Begin, Some(open_ns as f64 * 1e-9));
+            self.parts.shared.count_misuse(Misuse::Begin, Some(os::monotonic_ns().s_since(open.begin)));
             return Err(Error::new(
                 Status::CT_ESTATE,
                 "ct_epoch_begin: an epoch is open already; nothing changed; end or cancel it first",

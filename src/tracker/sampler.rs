@@ -8,6 +8,7 @@ mod source_slot;
 mod stand_in;
 
 use crate::attribution::ledger::Mark;
+use crate::clock::MonoNs;
 use crate::coordination::device_lease::{EpochState, LeaseManager, LeasePoll, Teller};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::reading::Reading;
@@ -48,10 +49,10 @@ pub struct SamplerParts {
 pub struct Sampler {
     slots: Vec<SourceSlot>,
     leases: LeaseManager,
-    /// The last end of an epoch in the state, ns.
-    last_end: Option<u64>,
-    /// The time from which each lease's devices have been read, ns; None: not read yet.
-    read_since: Vec<Option<u64>>,
+    /// The last end of an epoch in the state.
+    last_end: Option<MonoNs>,
+    /// The instant from which each lease's devices have been read; None: not read yet.
+    read_since: Vec<Option<MonoNs>>,
     marks: Consumer<Mark>,
     alerts: Alerts,
     intake: Intake,
@@ -59,17 +60,17 @@ pub struct Sampler {
     /// Number of closed descriptors at the last check.
     lost_descriptors: u64,
     has_reported_descriptors: bool,
-    application_checked_at: u64,
-    started: u64,
+    application_checked_at: MonoNs,
+    started: MonoNs,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
-    last_pass: u64,
+    last_pass: MonoNs,
     passes: u64,
     readings: Vec<Reading>,
     /// The progress that was entered last.
     progress: PackedMark,
-    /// When to look at the first epoch's progress again, ns; `u64::MAX` outside the first epoch.
-    next_progress_look: u64,
+    /// When to look at the first epoch's progress again; [`MonoNs::NEVER`] outside the first epoch.
+    next_progress_look: MonoNs,
 }
 
 impl Sampler {
@@ -91,11 +92,11 @@ impl Sampler {
             started: os::monotonic_ns(),
             interval_ns: interval.as_nanos() as u64,
             monitor_epochs,
-            last_pass: 0,
+            last_pass: MonoNs::ZERO,
             passes: 0,
             readings: Vec::new(),
             progress: PackedMark::NONE,
-            next_progress_look: u64::MAX,
+            next_progress_look: MonoNs::NEVER,
         };
         sampler.admit(true, shared);
         sampler.pass(shared);
@@ -188,7 +189,7 @@ impl Sampler {
             shared.finish_takeovers(takeovers, start);
         }
         let next_look = self.progress_look_after(&state, start);
-        let is_sooner = is_look_due || next_look == u64::MAX || next_look < self.next_progress_look;
+        let is_sooner = is_look_due || next_look == MonoNs::NEVER || next_look < self.next_progress_look;
         self.next_progress_look = if is_sooner { next_look } else { self.next_progress_look };
         drop(state);
         self.report_lost_descriptors(shared);
@@ -196,8 +197,8 @@ impl Sampler {
         self.passes += 1;
     }
 
-    /// Reads the sources that are due. `start` is the beginning of the pass, ns.
-    fn read_sources(&mut self, start: u64, is_marked: bool) {
+    /// Reads the sources that are due. `start` is the beginning of the pass.
+    fn read_sources(&mut self, start: MonoNs, is_marked: bool) {
         self.readings.clear();
         let interval_ns = self.interval_ns();
         for slot in &mut self.slots {
@@ -206,7 +207,7 @@ impl Sampler {
     }
 
     /// Updates what the next pass needs from the state.
-    fn follow_state(&mut self, state: &mut RunState, start: u64) {
+    fn follow_state(&mut self, state: &mut RunState, start: MonoNs) {
         self.last_end = state.attribution.ledger.last_end();
         self.read_since = state.read_since();
         state.metering.on_node = self.leases.on_node(state.attribution.ledger.energy_j(), start);
@@ -218,7 +219,7 @@ impl Sampler {
     }
 
     /// Makes the forecast again and judges the budgets.
-    fn review(&mut self, state: &mut RunState, now: u64, shared: &SharedState) {
+    fn review(&mut self, state: &mut RunState, now: MonoNs, shared: &SharedState) {
         let review = self.alerts.review(&state.run(now));
         review.messages.into_iter().for_each(|message| shared.queue_message(message));
         state.forecasting.forecast = review.forecast;
@@ -248,8 +249,8 @@ impl Sampler {
     }
 }
 
-/// The newest end of an epoch among waiting marks, ns.
-fn newest_end(marks: &ReadChunk<'_, Mark>) -> Option<u64> {
+/// The newest end of an epoch among waiting marks.
+fn newest_end(marks: &ReadChunk<'_, Mark>) -> Option<MonoNs> {
     let (first, second) = marks.as_slices();
     let is_end = |mark: &&Mark| matches!(mark, Mark::End(_) | Mark::Batch { .. });
     first.iter().chain(second).filter(is_end).map(|mark| mark.at()).max()

@@ -2,6 +2,7 @@
 //! makes its PDF report of them, and comes to our totals.
 
 use crate::install_tree::{checkout, outcome, scratch};
+use carbontracker::clock::UnixS;
 use carbontracker::run_files::carbontracker_log::format::{StandardLog, forecast, output};
 use carbontracker::tracker::Tracker;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// 2026-11-28 19:18:38.
-const AT: f64 = 1_795_893_518.0;
+const AT: UnixS = UnixS(1_795_893_518.0);
 
 /// How a run came to its end.
 #[derive(Clone, Copy, PartialEq)]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::staging::{Staged, sunny};
+use carbontracker::clock::UnixS;
 use carbontracker::measurement::channel::{DeviceKind, ErrorBand};
 use carbontracker::report::{html, ranks};
 use carbontracker::run_files::carbontracker_log::format;
@@ -182,7 +183,7 @@ fn what_is_measured_is_shown_as_ever() {
         assert!(report["usage"][low].is_null() && report["usage"][high].is_null(), "{}", report["usage"]);
     }
     assert!(report["usage"]["error"].is_null() && report["components"][0]["error"].is_null());
-    assert!(format::output(&report, 0.0, true).lines().all(|line| !line.contains("Estimated")));
+    assert!(format::output(&report, UnixS::default(), true).lines().all(|line| !line.contains("Estimated")));
 }
 
 /// The page speaks of intensity's own estimates.
@@ -194,8 +195,8 @@ fn is_own_word(format: &str, word: &str) -> bool {
 fn carbontrackers_logs_name_what_is_estimated() {
     let said = "Estimated, with an error stated for nine cases of ten: cpu (the truth is 0.5 to 2 times as much).";
     let report = estimated().json();
-    assert!(format::StandardLog::new(&report).head(&report, 0.0).contains(said));
-    let output = format::output(&report, 0.0, true);
+    assert!(format::StandardLog::new(&report).head(&report, UnixS::default()).contains(said));
+    let output = format::output(&report, UnixS::default(), true);
     assert!(output.contains(&format!("CarbonTracker: {said}")), "{output}");
 }
 

@@ -28,8 +28,9 @@ pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// The monotonic clock, ns.
 pub fn now() -> u64 {
-    carbontracker::os::monotonic_ns()
+    carbontracker::os::monotonic_ns().0
 }
 
 /// Waits until 25 ms after an edge of a square wave whose halves last so long: short epochs that begin then have no

@@ -7,7 +7,7 @@ use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use carbontracker::carbon::intensity::{GridIntensity, Hourly, Intensity};
 use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
-use carbontracker::clock::ClockSample;
+use carbontracker::clock::{ClockSample, MonoNs, UnixS};
 use carbontracker::forecast::forecast;
 use carbontracker::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use carbontracker::measurement::meter::EnergyInterval;
@@ -78,7 +78,7 @@ impl Staged {
             .expect("options");
         let grid = select::choose(&options.carbon, |_| None).expect("a grid").grid;
         let mut books = RunState::new(grid, options.carbon.pue);
-        books.carbon.clock.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+        books.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
         if let Some(figure) = self.hourly {
             self.price(&mut books, figure);
         }
@@ -115,13 +115,13 @@ impl Staged {
             GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.carbon.grid.clone() };
     }
 
-    /// Marks and readings; returns when it is now, ns.
-    fn play(&self, books: &mut RunState) -> u64 {
+    /// Marks and readings; returns when it is now.
+    fn play(&self, books: &mut RunState) -> MonoNs {
         let mut at = S;
         for n in 0..self.epochs {
             let end = at + (self.epoch_s)(n) * S;
-            books.attribution.ledger.mark(Mark::Begin(at as u64));
-            books.attribution.ledger.mark(Mark::End(end as u64));
+            books.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
+            books.attribution.ledger.mark(Mark::End(MonoNs(end as u64)));
             self.draw(books, at, end);
             if n + 1 < self.epochs || self.open_s > 0.0 {
                 self.draw(books, end, end + self.gap_s * S);
@@ -129,12 +129,12 @@ impl Staged {
             at = end + self.gap_s * S;
         }
         if self.open_s > 0.0 {
-            books.attribution.ledger.mark(Mark::Begin(at as u64));
+            books.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
             self.draw(books, at, at + self.open_s * S);
             at += self.open_s * S;
         }
         books.attribution.ledger.release_all();
-        at as u64
+        MonoNs(at as u64)
     }
 
     /// Readings every so often.
@@ -145,10 +145,8 @@ impl Staged {
             for n in 0..parts {
                 let (from, to) = (from + n as f64 * step, from + (n + 1) as f64 * step);
                 let joules = watts((from + to) / 2.0 / S) * (to - from) / S;
-                books
-                    .attribution
-                    .ledger
-                    .credit(number, EnergyInterval { from: from as u64, to: to as u64, joules, measured: true });
+                let [from, to] = [from, to].map(|ns| MonoNs(ns as u64));
+                books.attribution.ledger.credit(number, EnergyInterval { from, to, joules, measured: true });
             }
         }
     }

@@ -138,7 +138,7 @@ fn a_counter_that_disagrees_with_its_power_is_named() {
 fn read(source: &mut dyn Source, time: Duration) -> Vec<Reading> {
     let (start, mut readings) = (Instant::now(), Vec::new());
     while start.elapsed() < time {
-        source.read(&now, &mut readings);
+        source.read(&carbontracker::os::monotonic_ns, &mut readings);
         std::thread::sleep(Duration::from_millis(50));
     }
     source.collect(&mut readings);

@@ -3,6 +3,7 @@
 //!
 //! CT_DATA says where the recordings are ($CT_DATA/power/*.csv); without it there is nothing to test.
 
+use carbontracker::clock::MonoNs;
 use carbontracker::measurement::channel::Quantity;
 use carbontracker::measurement::meter::{EnergyInterval, Meter};
 use carbontracker::measurement::reading::Value;
@@ -159,16 +160,16 @@ fn windows(trace: &[Sample], length: u64) -> Vec<(usize, usize)> {
 fn credits(trace: &[Sample]) -> Vec<EnergyInterval> {
     let (mut meter, mut credits) = (Meter::new(Quantity::Power { max_watts: 1e5 }), Vec::new());
     for &(at, watts) in trace {
-        assert_eq!(meter.push(at, Ok(Value::Watts(watts)), |credit| credits.push(credit)), None);
+        assert_eq!(meter.push(MonoNs(at), Ok(Value::Watts(watts)), |credit| credits.push(credit)), None);
     }
     credits
 }
 
 /// As the ledger divides them.
 fn clipped(credits: &[EnergyInterval], from: u64, to: u64) -> Vec<EnergyInterval> {
-    let index = |at: u64| credits.partition_point(|credit| credit.from < at);
+    let index = |at: u64| credits.partition_point(|credit| credit.from.0 < at);
     let credits = &credits[index(from).saturating_sub(1)..index(to)];
-    credits.iter().filter_map(|credit| credit.split(from).1?.split(to).0).collect()
+    credits.iter().filter_map(|credit| credit.split(MonoNs(from)).1?.split(MonoNs(to)).0).collect()
 }
 
 fn sum<T>(devices: &[T], energy: impl Fn(&T) -> f64) -> f64 {

@@ -2,11 +2,12 @@ use super::events::{Found, Power, events};
 use super::lines::lines;
 use super::pairs::Log;
 use super::{copies, pairs, runs};
+use carbontracker::clock::UnixS;
 use carbontracker::run_files::carbontracker_log::format::{StandardLog, output};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const AT: f64 = 1.8e9;
+const AT: UnixS = UnixS(1.8e9);
 
 fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN)

@@ -2,6 +2,7 @@
 
 use super::Ledger;
 use crate::attribution::epochs::Epoch;
+use crate::clock::MonoNs;
 
 /// What lies between the first epochs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,13 +40,13 @@ impl Ledger {
         with_last_end.map(move |(last_end, epoch)| {
             let is_whole = epoch.coverage(channels).is_some_and(|share| share >= WHOLE);
             // A part that others have counted tells nothing of the rest.
-            let is_divided = !is_whole && epoch.begin < self.others_to && epoch.filed.is_none();
+            let is_divided = !is_whole && Some(epoch.begin) < self.others_until && epoch.filed.is_none();
             EpochSummary {
                 count: epoch.count,
                 duration_s: (epoch.inside > 0 || epoch.filed.is_none()).then_some(epoch.inside as f64 * 1e-9),
                 energy_j: epoch.energy.total().filter(|_| !is_divided),
                 is_whole,
-                gaps_s: epoch.end.saturating_sub(last_end).saturating_sub(epoch.inside) as f64 * 1e-9,
+                gaps_s: epoch.end.ns_since(last_end).saturating_sub(epoch.inside) as f64 * 1e-9,
             }
         })
     }
@@ -53,22 +54,22 @@ impl Ledger {
     /// How many channels have an epoch's energy: a device that never answered is none whose energy is waited for, and one
     /// that another stands in for is none beside that.
     pub fn answering(&self) -> usize {
-        self.accounts.iter().filter(|account| account.credited_to > 0 && !account.is_replaced).count()
+        self.accounts.iter().filter(|account| account.credited_until.is_some() && !account.is_replaced).count()
     }
 
     /// What lies between the first `epochs` epochs, and, if any were cancelled, before them.
     pub fn between_first(&self, epochs: u64) -> InterEpoch {
-        let begin = self.origin.unwrap_or(0);
+        let begin = self.origin.unwrap_or_default();
         let before = (0, self.first_epoch().unwrap_or(begin));
         let (inside, end) = self.history.first(epochs).fold(before, |(inside, _), e| (inside + e.inside, e.end));
-        let between = end.saturating_sub(begin).saturating_sub(inside);
+        let between = end.ns_since(begin).saturating_sub(inside);
         let cancelled_j = || self.accounts.iter().filter_map(|account| account.after.joules).reduce(|a, b| a + b);
         let energy_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
         InterEpoch { duration_s: between as f64 * 1e-9, energy_j }
     }
 
     /// How many epochs ended by this instant.
-    pub fn epochs_ended_by(&self, at: u64) -> u64 {
+    pub fn epochs_ended_by(&self, at: MonoNs) -> u64 {
         let later = self.history.iter().rev().take_while(|epoch| epoch.end > at);
         (self.epochs - later.map(|epoch| epoch.count).sum::<u64>()).max(self.epochs_before)
     }

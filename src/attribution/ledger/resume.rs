@@ -2,24 +2,25 @@
 
 use super::{Energies, Ledger};
 use crate::attribution::carried_over::CarriedOver;
+use crate::clock::MonoNs;
 
 impl Ledger {
-    /// Takes a run up where its journal ends. Its time so far is placed before `now`, ns, and again before this process's
+    /// Takes a run up where its journal ends. Its time so far is placed before `now`, and again before this process's
     /// first begin: what lies between is not the run's.
-    pub fn resume(&mut self, past: &CarriedOver, now: u64) {
+    pub fn resume(&mut self, past: &CarriedOver, now: MonoNs) {
         past.epochs.iter().for_each(|epoch| self.history.push(*epoch));
         self.epochs_before = past.epochs.iter().map(|epoch| epoch.count).sum();
         self.epochs = self.epochs_before;
         self.inside = past.inside_ns;
-        (self.origin, self.last_end) = (Some(0), Some(past.duration_ns));
+        (self.origin, self.last_end) = (Some(MonoNs::ZERO), Some(MonoNs(past.duration_ns)));
         self.before = past.components.iter().map(|component| component.used).collect();
         self.place_before(now);
     }
 
     /// Moves the time of earlier processes so that it ends here.
-    pub(super) fn place_before(&mut self, at: u64) {
+    pub(super) fn place_before(&mut self, at: MonoNs) {
         let Some((origin, end)) = self.origin.zip(self.last_end) else { return };
-        let moved = |instant: u64| (instant + at).saturating_sub(end);
+        let moved = |instant: MonoNs| MonoNs((instant.0 + at.0).saturating_sub(end.0));
         for epoch in self.history.newest_first_mut() {
             (epoch.begin, epoch.end) = (moved(epoch.begin), moved(epoch.end));
         }

@@ -10,7 +10,8 @@ fn ledger() -> Ledger {
 }
 
 fn watts(ledger: &mut Ledger, from: u64, to: u64, watts: f64) {
-    ledger.credit(0, EnergyInterval { from, to, joules: watts * (to - from) as f64 * 1e-9, measured: true });
+    let joules = watts * (to - from) as f64 * 1e-9;
+    ledger.credit(0, EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true });
     ledger.release(0);
 }
 
@@ -23,8 +24,8 @@ fn epochs_between_and_nothing_outside_the_run() {
     let mut l = ledger();
     watts(&mut l, 0, S, 100.0);
     for (begin, end) in [(S, 3 * S), (4 * S, 6 * S)] {
-        l.mark(Mark::Begin(begin));
-        l.mark(Mark::End(end));
+        l.mark(Mark::Begin(MonoNs(begin)));
+        l.mark(Mark::End(MonoNs(end)));
     }
     watts(&mut l, S, 10 * S, 100.0);
     assert_eq!((l.epochs_j(), l.between_j(), l.run_ns()), (Some(400.0), Some(100.0), 5 * S));
@@ -35,12 +36,12 @@ fn epochs_between_and_nothing_outside_the_run() {
 #[test]
 fn a_cancelled_epoch_lies_between() {
     let mut l = ledger();
-    l.mark(Mark::Begin(0));
+    l.mark(Mark::Begin(MonoNs(0)));
     watts(&mut l, 0, S, 10.0);
-    l.mark(Mark::Cancel(S));
+    l.mark(Mark::Cancel(MonoNs(S)));
     assert_eq!((l.epochs(), l.epochs_j(), l.run_ns()), (0, None, 0));
-    l.mark(Mark::Begin(2 * S));
-    l.mark(Mark::End(3 * S));
+    l.mark(Mark::Begin(MonoNs(2 * S)));
+    l.mark(Mark::End(MonoNs(3 * S)));
     watts(&mut l, S, 3 * S, 10.0);
     assert_eq!((l.epochs(), l.epochs_j(), l.between_j()), (1, Some(10.0), Some(20.0)));
 }
@@ -49,17 +50,17 @@ fn a_cancelled_epoch_lies_between() {
 #[test]
 fn what_was_cancelled_before_the_first_epoch_is_known_while_that_is_open() {
     let mut l = ledger();
-    l.mark(Mark::Begin(0));
+    l.mark(Mark::Begin(MonoNs(0)));
     watts(&mut l, 0, S, 10.0);
-    l.mark(Mark::Cancel(S));
+    l.mark(Mark::Cancel(MonoNs(S)));
     watts(&mut l, S, 2 * S, 10.0);
-    l.mark(Mark::Begin(2 * S));
+    l.mark(Mark::Begin(MonoNs(2 * S)));
     watts(&mut l, 2 * S, 3 * S, 50.0);
-    assert!(l.is_in_first() && l.first_epoch() == Some(2 * S));
+    assert!(l.is_in_first() && l.first_epoch() == Some(MonoNs(2 * S)));
     assert_eq!(l.between_first(0), InterEpoch { duration_s: 2.0, energy_j: Some(20.0) });
-    assert_eq!((l.open_j(5 * S / 2), l.open_j(3 * S)), (Some(25.0), Some(50.0)));
-    l.mark(Mark::End(3 * S));
-    assert!(!l.is_in_first() && l.first_epoch() == Some(2 * S));
+    assert_eq!((l.open_j(MonoNs(5 * S / 2)), l.open_j(MonoNs(3 * S))), (Some(25.0), Some(50.0)));
+    l.mark(Mark::End(MonoNs(3 * S)));
+    assert!(!l.is_in_first() && l.first_epoch() == Some(MonoNs(2 * S)));
     assert_eq!(l.between_first(1), InterEpoch { duration_s: 2.0, energy_j: Some(20.0) });
 }
 
@@ -67,8 +68,8 @@ fn what_was_cancelled_before_the_first_epoch_is_known_while_that_is_open() {
 fn energy_that_comes_late_goes_where_it_was_used() {
     let mut l = ledger();
     for n in 0..4 {
-        l.mark(Mark::Begin(n * S));
-        l.mark(Mark::End((n + 1) * S));
+        l.mark(Mark::Begin(MonoNs(n * S)));
+        l.mark(Mark::End(MonoNs((n + 1) * S)));
     }
     assert_eq!(l.epochs_j(), None);
     watts(&mut l, 0, 4 * S, 50.0);
@@ -78,7 +79,7 @@ fn energy_that_comes_late_goes_where_it_was_used() {
 #[test]
 fn a_batch_divides_by_time() {
     let mut l = ledger();
-    l.mark(Mark::Batch { begin: 0, end: 10 * S, inside: 9 * S, count: 1000 });
+    l.mark(Mark::Batch { begin: MonoNs(0), end: MonoNs(10 * S), inside: 9 * S, count: 1000 });
     watts(&mut l, 0, 10 * S, 100.0);
     assert_eq!(l.epochs(), 1000);
     assert!((l.epochs_j().unwrap() - 900.0).abs() < 1e-9 && (l.between_j().unwrap() - 100.0).abs() < 1e-9);
@@ -87,16 +88,16 @@ fn a_batch_divides_by_time() {
 #[test]
 fn a_late_reading_is_divided_by_the_power_that_follows() {
     let mut l = ledger();
-    l.mark(Mark::Begin(0));
-    l.mark(Mark::End(S));
+    l.mark(Mark::Begin(MonoNs(0)));
+    l.mark(Mark::End(MonoNs(S)));
     // 100 W up to the end at 1 s, 10 W after it; the reading comes 0.2 s late.
-    l.credit(0, EnergyInterval { from: 0, to: S + S / 5, joules: 102.0, measured: true });
-    assert_eq!((energies(&l).len(), l.epochs_j(), l.credited_to(0)), (1, None, 0), "held until the next");
+    l.credit(0, EnergyInterval { from: MonoNs(0), to: MonoNs(S + S / 5), joules: 102.0, measured: true });
+    assert_eq!((energies(&l).len(), l.epochs_j(), l.credited_until(0)), (1, None, None), "held until the next");
     watts(&mut l, S + S / 5, 2 * S, 10.0);
-    assert!((l.epochs_j().unwrap() - 100.0).abs() < 1e-9 && l.credited_to(0) == 2 * S);
-    l.mark(Mark::Begin(3 * S));
-    l.credit(0, EnergyInterval { from: 2 * S, to: 4 * S, joules: 20.0, measured: true });
-    l.mark(Mark::End(4 * S));
+    assert!((l.epochs_j().unwrap() - 100.0).abs() < 1e-9 && l.credited_until(0) == Some(MonoNs(2 * S)));
+    l.mark(Mark::Begin(MonoNs(3 * S)));
+    l.credit(0, EnergyInterval { from: MonoNs(2 * S), to: MonoNs(4 * S), joules: 20.0, measured: true });
+    l.mark(Mark::End(MonoNs(4 * S)));
     l.release(0);
     assert!((l.epochs_j().unwrap() - 110.0).abs() < 1e-9, "no further reading: evenly");
 }
@@ -108,7 +109,7 @@ fn a_mark_told_long_after_its_time_brings_nothing_of_that_time() {
     for n in 0..60 {
         watts(&mut l, S + n * S, S + (n + 1) * S, 100.0);
     }
-    l.mark(Mark::Batch { begin: S, end: S + S / 500, inside: S / 1000, count: 10_000 });
+    l.mark(Mark::Batch { begin: MonoNs(S), end: MonoNs(S + S / 500), inside: S / 1000, count: 10_000 });
     assert!((l.epochs_j().unwrap() - 0.1).abs() < 1e-6, "{:?}", l.epochs_j());
     assert!((l.between_j().unwrap() - 0.1).abs() < 1e-6, "{:?}", l.between_j());
 }
@@ -125,31 +126,31 @@ proptest! {
         let mut marks = Vec::new();
         let mut at = 1_000;
         for &(inside, gap, cancelled) in &spans {
-            marks.push(Mark::Begin(at));
+            marks.push(Mark::Begin(MonoNs(at)));
             at += inside;
-            marks.push(if cancelled { Mark::Cancel(at) } else { Mark::End(at) });
+            marks.push(if cancelled { Mark::Cancel(MonoNs(at)) } else { Mark::End(MonoNs(at)) });
             at += gap;
         }
         let (mut from, mut parts) = (0, Vec::new());
         for &(ns, joules) in &credits {
-            parts.push(EnergyInterval { from, to: from + ns, joules, measured: true });
+            parts.push(EnergyInterval { from: MonoNs(from), to: MonoNs(from + ns), joules, measured: true });
             from += ns;
         }
         // A mark may be told before its time is credited (at 12: all are), or as many as `lag` readings after.
         let mut marks = marks.iter().peekable();
         for (number, &part) in parts.iter().enumerate() {
-            let told = if lag == 12 { u64::MAX } else { number.checked_sub(lag).map_or(0, |number| parts[number].to) };
+            let told = if lag == 12 { MonoNs::NEVER } else { number.checked_sub(lag).map_or(MonoNs::ZERO, |number| parts[number].to) };
             while let Some(mark) = marks.next_if(|mark| matches!(mark, Mark::Begin(at) | Mark::End(at) | Mark::Cancel(at) if *at <= told)) {
                 l.mark(*mark);
             }
             l.credit(0, part);
         }
         marks.for_each(|&mark| l.mark(mark));
-        let run = (1_000, l.last_end().unwrap_or(1_000));
-        let used = |from: u64, to: u64| -> f64 {
+        let run = (MonoNs(1_000), l.last_end().unwrap_or(MonoNs(1_000)));
+        let used = |from: MonoNs, to: MonoNs| -> f64 {
             parts.iter().map(|part| {
-                let overlap = part.to.min(to).saturating_sub(part.from.max(from));
-                part.joules * overlap as f64 / (part.to - part.from) as f64
+                let overlap = part.to.min(to).ns_since(part.from.max(from));
+                part.joules * overlap as f64 / part.to.ns_since(part.from) as f64
             }).sum()
         };
         let truth = used(run.0, run.1);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::slot::IntensitySlot;
-use crate::clock::ClockSample;
+use crate::clock::{ClockSample, UnixS};
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ const MIDNIGHT: f64 = 1_592_179_200.0;
 
 fn calendar() -> WallClock {
     let mut calendar = WallClock::default();
-    calendar.note(ClockSample { monotonic_ns: 10 * S, boot_ns: 10 * S, unix_s: MIDNIGHT });
+    calendar.note(ClockSample { monotonic: MonoNs(10 * S), boot_ns: 10 * S, unix: UnixS(MIDNIGHT) });
     calendar
 }
 
@@ -47,17 +47,17 @@ impl Job {
         let end = self.end();
         let mut marks = (0..self.epochs).flat_map(|epoch| {
             let begin = self.from + epoch * (self.epoch_s + self.gap_s);
-            [Mark::Begin((10 + begin) * S), Mark::End((10 + begin + self.epoch_s) * S)]
+            [Mark::Begin(MonoNs((10 + begin) * S)), Mark::End(MonoNs((10 + begin + self.epoch_s) * S))]
         });
         let mut mark = marks.next();
         for minute in self.from / 60..end.div_ceil(60) + 2 {
             while let Some(Mark::Begin(at) | Mark::End(at)) = mark
-                && at <= (10 + minute * 60 + 60) * S
+                && at <= MonoNs((10 + minute * 60 + 60) * S)
             {
                 ledger.mark(mark.unwrap());
                 mark = marks.next();
             }
-            let (from, to) = ((10 + minute * 60) * S, (10 + minute * 60 + 60) * S);
+            let (from, to) = (MonoNs((10 + minute * 60) * S), MonoNs((10 + minute * 60 + 60) * S));
             ledger.credit(0, EnergyInterval { from, to, joules: (self.watts)(minute * 60) * 60.0, measured: true });
         }
         ledger.release_all();
@@ -174,12 +174,12 @@ fn without_figures_the_yearly_average_counts_and_nothing_was_told() {
     let bill = bill(&Curve::default(), &job);
     assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (FLAT, Some(0.0)));
     let mut unmeasured = Ledger::default();
-    unmeasured.mark(Mark::Begin(10 * S));
-    unmeasured.mark(Mark::End(3610 * S));
+    unmeasured.mark(Mark::Begin(MonoNs(10 * S)));
+    unmeasured.mark(Mark::End(MonoNs(3610 * S)));
     let curve = curve(vec![slot(0, 80.0)]);
     let bill =
         EmissionFactors { flat: FLAT, curve: Some(&curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
-            .bill(&unmeasured, 3610 * S);
+            .bill(&unmeasured, MonoNs(3610 * S));
     assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (80.0, None));
 }
 
@@ -255,7 +255,7 @@ fn without_figures_the_yearly_average_is_what_it_was_to_the_last_bit() {
                 pue: 1.0,
                 before: Before::default(),
             }
-            .bill(&ledger, u64::MAX);
+            .bill(&ledger, MonoNs::NEVER);
             assert_eq!((bill.g_per_kwh, bill.sources.unwrap().told), (flat, Some(0.0)));
         }
     }
@@ -279,9 +279,9 @@ proptest! {
         if done == 0 {
             ledger = Ledger::default();
             ledger.add_channel(DeviceKind::Gpu);
-            ledger.mark(Mark::Begin((10 + job.from) * S));
+            ledger.mark(Mark::Begin(MonoNs((10 + job.from) * S)));
         }
-        let bill = pricing.bill(&ledger, (10 + job.end()) * S);
+        let bill = pricing.bill(&ledger, MonoNs((10 + job.end()) * S));
         let estimate = |so_far: f64, total: f64, share: f64| {
             // Inside the first epoch some of it was used that no epoch's end has told.
             let used = so_far + if done == 0 { share * (total - so_far) } else { 0.0 };
@@ -308,7 +308,7 @@ fn a_run_of_no_time_to_speak_of_is_priced_at_its_moment() {
     let hourly = curve(vec![slot(0, 400.0)]);
     let mut ledger = Ledger::default();
     ledger.add_channel(DeviceKind::Cpu);
-    let begin = 700 * S;
+    let begin = MonoNs(700 * S);
     ledger.mark(Mark::Begin(begin));
     ledger.credit(0, EnergyInterval { from: begin, to: begin + 50, joules: 1e-6, measured: true });
     ledger.mark(Mark::End(begin + 50));
@@ -336,7 +336,7 @@ proptest! {
         let ledger = if epochs > 0 { job.ledger() } else { Ledger::default() };
         let calendar = calendar();
         let pricing = EmissionFactors { flat: FLAT, curve: Some(&hourly), calendar: &calendar, pue: 1.3, before: Before::default() };
-        let bill = pricing.bill(&ledger, 1300 * S);
+        let bill = pricing.bill(&ledger, MonoNs(1300 * S));
         let so_far = bill.joules.unwrap_or(0.0).max(1e6);
         let estimate = |scale: f64, used: f64, more: f64| Estimate {
             used: used * scale, value: (used + more) * scale, low: (used + more * below) * scale, high: (used + more * above) * scale,

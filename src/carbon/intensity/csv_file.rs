@@ -92,7 +92,7 @@ fn told(path: &Path, why: &str) -> String {
 }
 
 fn contents(path: &Path, bytes: &[u8], zone: Option<&str>) -> std::result::Result<FileUpdate, String> {
-    let now = unix_s();
+    let now = unix_s().0;
     let Contents { slots, remarks } = parse(bytes, zone, now)?;
     let to = slots.iter().map(|slot| slot.to).fold(f64::NEG_INFINITY, f64::max);
     let is_known = remarks.zone.as_deref().zip(zone).is_some_and(|(said, asked)| exports::is_zone(said, asked));

@@ -216,13 +216,13 @@ impl Poller {
         ask: &mut dyn FnMut(&Poller) -> (CacheEntry, Option<RetryPolicy>),
     ) -> (Option<CacheEntry>, f64) {
         let Some(cache) = cache else { return self.ask(None, fresh_s, None, ask) };
-        let known = cache.read(unix_s());
+        let known = cache.read(unix_s().0);
         if let Some(rest_s) = self.left_s(known.as_ref(), fresh_s) {
             return self.adopt(known, rest_s);
         }
         let Some(_turn) = cache.turn() else { return (known, LOOK_S * (1.0 + random())) };
         // Whoever had the turn has written before letting go of it.
-        let known = cache.read(unix_s());
+        let known = cache.read(unix_s().0);
         match self.left_s(known.as_ref(), fresh_s) {
             Some(rest_s) => self.adopt(known, rest_s),
             None => self.ask(Some(cache), fresh_s, known, ask),
@@ -233,7 +233,7 @@ impl Poller {
     fn left_s(&self, known: Option<&CacheEntry>, fresh_s: f64) -> Option<f64> {
         let scale = self.manner.scale;
         let stale = known?.fetched.map_or(0.0, |fetched| fetched + fresh_s * scale);
-        let left_s = (stale.max(known?.not_before) - unix_s()) / scale;
+        let left_s = (stale.max(known?.not_before) - unix_s().0) / scale;
         // A stamp could say anything: nobody waits for longer than a service may make us.
         (left_s > 0.0).then_some(left_s.min(fresh_s.max(LONGEST_RETRY_AFTER_S)))
     }
@@ -263,18 +263,18 @@ impl Poller {
         if self.is_stopping() {
             return (None, 0.0); // the round was broken off: nobody is to take it for a whole one
         }
-        let (wait_s, now_s) = (LONGEST_REST_S * self.manner.scale, unix_s());
+        let (wait_s, now_s) = (LONGEST_REST_S * self.manner.scale, unix_s().0);
         let failures =
             known.as_ref().filter(|known| known.not_before + wait_s > now_s).map_or(0, |known| known.failures);
         let has_some = answer.place.is_some() || !answer.slots.is_empty();
         let mut entry =
-            if has_some { CacheEntry { fetched: Some(unix_s()), ..answer } } else { known.unwrap_or_default() };
+            if has_some { CacheEntry { fetched: Some(unix_s().0), ..answer } } else { known.unwrap_or_default() };
         let least_s = if has_some { fresh_s } else { 0.0 };
         let rest_s = trouble.as_ref().map_or(fresh_s, |trouble| {
             self.failures = self.failures.max(failures).saturating_add(1);
             trouble.rest_s(self.failures).max(least_s)
         }) * spread();
-        entry.not_before = unix_s() + rest_s * self.manner.scale;
+        entry.not_before = unix_s().0 + rest_s * self.manner.scale;
         entry.failed = trouble.as_ref().map(|trouble| trouble.words.clone());
         entry.failures = if trouble.is_some() { self.failures } else { 0 };
         if let Some(cache) = cache.filter(|_| trouble.as_ref().is_none_or(RetryPolicy::is_for_all)) {
@@ -295,7 +295,7 @@ impl Poller {
         let mut trouble = None;
         resting.retain(|(_, until)| Instant::now() < *until);
         for _ in 0..MOST_REQUESTS {
-            let Some(request) = service.next(unix_s()) else { break };
+            let Some(request) = service.next(unix_s().0) else { break };
             // After a failure the service is only led to the end of its round.
             if trouble.is_some() || self.is_stopping() || resting.iter().any(|(answer, _)| *answer == request.answer) {
                 continue;

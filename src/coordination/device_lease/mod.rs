@@ -15,6 +15,7 @@ mod seat;
 mod word;
 
 use super::job::{Job, Rank};
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod};
 use crate::os;
 use party::PartyTurn;
@@ -33,12 +34,12 @@ pub struct LeaseState {
     pub is_apart: bool,
     /// The other process that counts it, if any; 0: its number is not known here.
     pub holder: Option<u32>,
-    /// Up to here, ns on the monotonic clock, reports of others cover it.
-    pub covered_to: u64,
+    /// Up to here reports of others cover it; None: they do not.
+    pub reported_until: Option<MonoNs>,
     /// This process counted it up to here, ns, until this look.
-    pub lost_at: Option<u64>,
+    pub lost_at: Option<MonoNs>,
     /// This process took it at this look and lost it at once: it counts it from here to there, ns.
-    pub passed: Option<(u64, u64)>,
+    pub passed: Option<(MonoNs, MonoNs)>,
 }
 
 impl LeaseState {
@@ -98,7 +99,7 @@ pub struct Teller(Arc<Mutex<Option<Arc<Seat>>>>);
 
 impl Teller {
     /// The journal holds this much by now.
-    pub fn tell(&self, to: u64) {
+    pub fn tell(&self, to: MonoNs) {
         if let Some(seat) = &*self.seat() {
             seat.journal(to);
         }
@@ -113,13 +114,13 @@ impl Teller {
 #[derive(Clone, Copy, Debug)]
 pub struct LeasePoll {
     /// Now, ns.
-    pub now: u64,
+    pub now: MonoNs,
     /// The newest end of an epoch that is about to be entered into the books, or was; ns.
-    pub ended: Option<u64>,
+    pub ended: Option<MonoNs>,
     /// A report is asked for, or the run is about to end.
     pub is_asked: bool,
     /// Since when, ns, the device that it is about has been read; None: it was not yet.
-    pub read_since: Option<u64>,
+    pub read_since: Option<MonoNs>,
 }
 
 impl LeaseManager {
@@ -166,14 +167,14 @@ impl LeaseManager {
 
     /// How every claim stands now; since when each has been read, ns. A device that nobody counts is taken where this process
     /// is in an epoch, or has an end that no report covers.
-    pub fn look(&mut self, look: LeasePoll, read_since: &[Option<u64>]) -> Vec<LeaseState> {
+    pub fn look(&mut self, look: LeasePoll, read_since: &[Option<MonoNs>]) -> Vec<LeaseState> {
         match &self.common {
             Common::Joined(_, seat) => {
                 seat.beat(look.now, read_since.iter().flatten().max().copied());
                 let apart = LeaseState { is_apart: true, ..LeaseState::default() };
                 let read_since = read_since.iter().copied().chain(std::iter::repeat(None));
                 let claims = self.claims.iter_mut().zip(read_since);
-                let stand = |(claim, read_since): (&mut DeviceLease, Option<u64>)| {
+                let stand = |(claim, read_since): (&mut DeviceLease, Option<MonoNs>)| {
                     claim.turn.as_mut().map_or(apart, |turn| seat.look(turn, LeasePoll { read_since, ..look }))
                 };
                 claims.map(stand).collect()
@@ -205,7 +206,7 @@ impl LeaseManager {
     }
 
     /// Notes how much energy, J, this run has used so far, and returns what is known of the job on this node.
-    pub fn on_node(&self, joules: Option<f64>, now: u64) -> Option<OnNode> {
+    pub fn on_node(&self, joules: Option<f64>, now: MonoNs) -> Option<OnNode> {
         match &self.common {
             _ if self.claims.is_empty() => None,
             Common::Joined(_, seat) => Some(seat.on_node(joules, now)),
@@ -246,12 +247,12 @@ pub struct EpochState(Arc<Seat>);
 
 impl EpochState {
     /// An epoch began at this time, ns.
-    pub fn begin(&self, at: u64) {
+    pub fn begin(&self, at: MonoNs) {
         self.0.note(MemberState::Open(at));
     }
 
-    /// The open one ended then, or was dropped.
-    pub fn end(&self, at: u64) {
+    /// The open one ended then, or was dropped; None: no epoch has ended.
+    pub fn end(&self, at: Option<MonoNs>) {
         self.0.note(MemberState::Ended(at));
     }
 }

@@ -4,6 +4,7 @@ use super::policy::{self, LeaseHolder, LeaseRequester};
 use super::record::{DEVICES, LeaseRecord, Member};
 use super::word::LeaseOwner;
 use super::{LeasePoll, LeaseState};
+use crate::clock::MonoNs;
 
 /// A process, and the record that it shares.
 pub struct Party<'a> {
@@ -35,7 +36,7 @@ impl PartyTurn {
 impl Party<'_> {
     /// How a device stands. It is settled up to the newest end of an epoch of this tracker if this process owns it; else it is
     /// taken, where that is to be. `newest` is the newest end, ns, of all trackers of this process.
-    pub fn look(&self, turn: &mut PartyTurn, newest: u64, look: LeasePoll) -> LeaseState {
+    pub fn look(&self, turn: &mut PartyTurn, newest: Option<MonoNs>, look: LeasePoll) -> LeaseState {
         const TRIES: usize = 64;
         let PartyTurn { device, mine } = turn;
         let mut standing = LeaseState::default();
@@ -52,7 +53,7 @@ impl Party<'_> {
             if let Some(lost) = mine.take_if(|mine| !is_ours || mine.turn != owner.turn) {
                 let at = self.record.lost_at(*device, lost, owner);
                 if has_bid {
-                    standing.passed = Some((self.record.begun(*device, lost), at));
+                    standing.passed = Some((self.record.begun(*device, lost).unwrap_or_default(), at));
                 } else {
                     standing.lost_at = Some(at);
                 }
@@ -65,7 +66,7 @@ impl Party<'_> {
             let Some(next) = next else {
                 *mine = is_ours.then_some(owner);
                 let holder = if is_ours { None } else { self.holder(owner) };
-                return LeaseState { is_ours, holder, covered_to: self.covered_to(*device, owner), ..standing };
+                return LeaseState { is_ours, holder, reported_until: self.reported_until(*device, owner), ..standing };
             };
             // What is taken is settled at once, as far as our epochs have ended.
             if self.record.replace(*device, owner, next) {
@@ -92,23 +93,23 @@ impl Party<'_> {
 
     /// Our turn with more settled; None: there is no more.
     fn settle(&self, owner: LeaseOwner, look: LeasePoll) -> Option<LeaseOwner> {
-        let ended = self.record.since_made(look.ended.unwrap_or(0));
+        let ended = self.record.since_made(look.ended.unwrap_or_default());
         let settled = LeaseOwner { settled: ended, ..owner }.rounded();
         (settled.settled > owner.settled).then_some(settled)
     }
 
     /// A turn of ours after another's; None: the device is not to be taken.
-    fn bid(&self, device: usize, owner: LeaseOwner, newest: u64, look: LeasePoll) -> Option<LeaseOwner> {
+    fn bid(&self, device: usize, owner: LeaseOwner, newest: Option<MonoNs>, look: LeasePoll) -> Option<LeaseOwner> {
         let record = &self.record;
         let member = record.member(self.place).filter(|_| look.read_since.is_some())?;
         let asker = LeaseRequester { member, ended: newest, is_asked: look.is_asked };
-        let settled = record.settled(owner);
+        let settled = record.settled(owner).unwrap_or_default();
         let holder = match owner.seat.map(|seat| record.member(seat)) {
             None => LeaseHolder::Nobody(settled),
             Some(Some(member)) if (self.is_alive)(&member) => {
-                LeaseHolder::Living(member, record.begun(device, owner), settled)
+                LeaseHolder::Living(member, record.begun(device, owner).unwrap_or_default(), settled)
             }
-            Some(_) => LeaseHolder::Dead(self.covered_to(device, owner)),
+            Some(_) => LeaseHolder::Dead(self.reported_until(device, owner).unwrap_or_default()),
         };
         let bids = |place: &usize| *place != self.place && record.claims(*place, device);
         let others = record.members().filter(|(place, _)| bids(place)).map(|(_, member)| member.as_of(look.now));
@@ -118,11 +119,11 @@ impl Party<'_> {
 
     /// Up to when, ns, what is read of a device is in the account of others, whatever happens to them: they have ended, or
     /// their journals hold it. Of our own turn: where it began.
-    fn covered_to(&self, device: usize, owner: LeaseOwner) -> u64 {
+    fn reported_until(&self, device: usize, owner: LeaseOwner) -> Option<MonoNs> {
         let begun = self.record.begun(device, owner);
         let other = owner.seat.filter(|seat| *seat != self.place);
-        let journaled = other.and_then(|seat| self.record.member(seat)).map_or(0, |member| member.journaled);
-        begun.max(journaled.min(self.record.settled(owner)))
+        let journaled_until = other.and_then(|seat| self.record.member(seat)).and_then(|member| member.journaled_until);
+        begun.max(journaled_until.min(self.record.settled(owner)))
     }
 
     /// The process that owns a device, or owned it last; 0: its number is of another namespace, or it is gone. None: nobody

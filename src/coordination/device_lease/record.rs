@@ -3,6 +3,7 @@
 //! leaves the record whole. Other programs of the user can write it: no number in it is trusted.
 
 use super::word::{LeaseOwner, SEATS};
+use crate::clock::MonoNs;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -67,23 +68,21 @@ pub struct Member {
     /// Its rank in the job, if its launcher says it.
     pub rank: Option<u64>,
     /// From here on, ns, it counts: its first epoch began, and it has read the devices.
-    pub since: u64,
+    pub since: MonoNs,
     /// Its last begin or end of an epoch.
     pub state: MemberState,
-    /// Up to here, ns, its journal holds what it used: it counts even if the process is killed.
-    pub journaled: u64,
+    /// Up to here its journal holds what it used: it counts even if the process is killed. None: it holds nothing.
+    pub journaled_until: Option<MonoNs>,
     /// When it last looked, ns.
-    pub beat: u64,
+    pub beat: MonoNs,
 }
 
 impl Member {
     /// As it is to be taken at `now`, ns. One that has not looked for long takes no part: it hangs, is suspended, or has
     /// replaced its program. What it settled stays its own.
-    pub fn as_of(self, now: u64) -> Member {
+    pub fn as_of(self, now: MonoNs) -> Member {
         match self.state {
-            MemberState::Open(_) if now > self.beat.saturating_add(SILENT_NS) => {
-                Member { state: MemberState::Ended(0), ..self }
-            }
+            MemberState::Open(_) if now > self.beat + SILENT_NS => Member { state: MemberState::Ended(None), ..self },
             _ => self,
         }
     }
@@ -92,15 +91,15 @@ impl Member {
 /// Whether a process is in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemberState {
-    /// Since this time, ns.
-    Open(u64),
-    /// Its last ended then, ns; 0: it had none.
-    Ended(u64),
+    /// Since this time.
+    Open(MonoNs),
+    /// Its last ended then; None: it had none.
+    Ended(Option<MonoNs>),
 }
 
 impl Default for MemberState {
     fn default() -> MemberState {
-        MemberState::Ended(0)
+        MemberState::Ended(None)
     }
 }
 
@@ -108,13 +107,13 @@ impl MemberState {
     /// The lowest bit of the time says whether an epoch is open.
     pub fn pack(self) -> u64 {
         match self {
-            MemberState::Open(at) => at | 1,
-            MemberState::Ended(at) => at & !1,
+            MemberState::Open(at) => at.0 | 1,
+            MemberState::Ended(at) => MonoNs::to_word(at) & !1,
         }
     }
 
     fn unpack(number: u64) -> MemberState {
-        if number & 1 == 1 { MemberState::Open(number) } else { MemberState::Ended(number) }
+        if number & 1 == 1 { MemberState::Open(MonoNs(number)) } else { MemberState::Ended(MonoNs::from_word(number)) }
     }
 }
 
@@ -134,8 +133,8 @@ impl LeaseRecord<'_> {
     }
 
     /// Makes it the record of a job, if it is new; whether it is. `now` is in ns.
-    pub fn is_of(&self, job: u64, now: u64) -> bool {
-        self.swap(MADE, 0, now);
+    pub fn is_of(&self, job: u64, now: MonoNs) -> bool {
+        self.swap(MADE, 0, now.0);
         self.swap(JOB, 0, job);
         self.load(JOB) == job
     }
@@ -147,12 +146,12 @@ impl LeaseRecord<'_> {
     }
 
     /// A time, ns on the monotonic clock, as the owners' words have it; it is rounded up to a tick.
-    pub fn since_made(&self, at: u64) -> u64 {
-        at.saturating_sub(self.load(MADE))
+    pub fn since_made(&self, at: MonoNs) -> u64 {
+        at.ns_since(MonoNs(self.load(MADE)))
     }
 
-    fn on_the_clock(&self, since_made: u64) -> u64 {
-        if since_made == 0 { 0 } else { since_made.saturating_add(self.load(MADE)) }
+    fn on_the_clock(&self, since_made: u64) -> Option<MonoNs> {
+        (since_made > 0).then(|| MonoNs(self.load(MADE)) + since_made)
     }
 
     /// Sits down; None: the record is closed, or has no seat left.
@@ -163,10 +162,10 @@ impl LeaseRecord<'_> {
             (seat::STARTED, member.started),
             (seat::NAMESPACE, member.namespace),
             (seat::RANK, member.rank.map_or(0, |rank| rank.saturating_add(1))),
-            (seat::SINCE, member.since),
+            (seat::SINCE, member.since.0),
             (seat::STATE, member.state.pack()),
-            (seat::JOURNALED, member.journaled),
-            (seat::BEAT, member.beat),
+            (seat::JOURNALED, MonoNs::to_word(member.journaled_until)),
+            (seat::BEAT, member.beat.0),
             (seat::USED, f64::NAN.to_bits()),
         ] {
             self.store(first + number, value);
@@ -225,10 +224,10 @@ impl LeaseRecord<'_> {
             started: number(seat::STARTED),
             namespace: number(seat::NAMESPACE),
             rank: number(seat::RANK).checked_sub(1),
-            since: number(seat::SINCE),
+            since: MonoNs(number(seat::SINCE)),
             state: MemberState::unpack(number(seat::STATE)),
-            journaled: number(seat::JOURNALED),
-            beat: number(seat::BEAT),
+            journaled_until: MonoNs::from_word(number(seat::JOURNALED)),
+            beat: MonoNs(number(seat::BEAT)),
         })
     }
 
@@ -243,21 +242,21 @@ impl LeaseRecord<'_> {
     }
 
     /// Notes that a member does not count before this, ns: its first epoch begins, or it reads the devices for the first time.
-    pub fn begin(&self, place: usize, at: u64) {
+    pub fn begin(&self, place: usize, at: MonoNs) {
         if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT + seat::SINCE) {
-            there.fetch_max(at, SeqCst);
+            there.fetch_max(at.0, SeqCst);
         }
     }
 
     /// Notes that a member has looked at `now`, ns.
-    pub fn beat(&self, place: usize, now: u64) {
-        self.store(FIRST_SEAT + place * SEAT + seat::BEAT, now);
+    pub fn beat(&self, place: usize, now: MonoNs) {
+        self.store(FIRST_SEAT + place * SEAT + seat::BEAT, now.0);
     }
 
     /// Notes up to when, ns, a member's journal holds what it used.
-    pub fn journal(&self, place: usize, to: u64) {
+    pub fn journal(&self, place: usize, to: MonoNs) {
         if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT + seat::JOURNALED) {
-            there.fetch_max(to, SeqCst);
+            there.fetch_max(to.0, SeqCst);
         }
     }
 
@@ -352,17 +351,17 @@ impl LeaseRecord<'_> {
     }
 
     /// From when on, ns on the monotonic clock, an owner's turn began to count.
-    pub fn begun(&self, device: usize, owner: LeaseOwner) -> u64 {
+    pub fn begun(&self, device: usize, owner: LeaseOwner) -> Option<MonoNs> {
         self.on_the_clock(self.remembered(device, owner).unwrap_or(owner).settled)
     }
 
     /// Up to when, ns on the monotonic clock, all is settled.
-    pub fn settled(&self, owner: LeaseOwner) -> u64 {
+    pub fn settled(&self, owner: LeaseOwner) -> Option<MonoNs> {
         self.on_the_clock(owner.settled)
     }
 
     /// When, ns on the monotonic clock, the turn ended that began as `mine`, at `now` the owner is another.
-    pub fn lost_at(&self, device: usize, mine: LeaseOwner, now: LeaseOwner) -> u64 {
+    pub fn lost_at(&self, device: usize, mine: LeaseOwner, now: LeaseOwner) -> MonoNs {
         let next = mine.turn.wrapping_add(1);
         let entry = self.entry(device, next);
         let after = if now.turn == next {
@@ -372,7 +371,7 @@ impl LeaseRecord<'_> {
         } else {
             mine // so many owners have been here since that nobody remembers: what was settled stays
         };
-        self.on_the_clock(after.settled.max(mine.settled))
+        self.on_the_clock(after.settled.max(mine.settled)).unwrap_or_default()
     }
 }
 

@@ -4,6 +4,7 @@
 use super::party::{Party, PartyTurn};
 use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState, OnNode};
+use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
 use crate::os::{self, Segment, lock_within};
 use std::io;
@@ -108,12 +109,12 @@ impl Seat {
     }
 
     /// Notes up to when, ns, the journal of this process holds what it used.
-    pub fn journal(&self, to: u64) {
+    pub fn journal(&self, to: MonoNs) {
         self.record().journal(self.place, to);
     }
 
     /// Notes that this process has looked at `now`, ns, and since when it has read its devices.
-    pub fn beat(&self, now: u64, read_since: Option<u64>) {
+    pub fn beat(&self, now: MonoNs, read_since: Option<MonoNs>) {
         self.record().beat(self.place, now);
         read_since.into_iter().for_each(|since| self.record().begin(self.place, since));
     }
@@ -146,31 +147,30 @@ impl Seat {
 
     /// How a claim stands, and takes it where that is to be.
     pub fn look(&self, turn: &mut PartyTurn, look: LeasePoll) -> LeaseState {
-        let ended = look.ended.unwrap_or(0);
-        let newest = self.ended.fetch_max(ended, Ordering::Relaxed).max(ended);
+        let ended = MonoNs::to_word(look.ended);
+        let newest = MonoNs::from_word(self.ended.fetch_max(ended, Ordering::Relaxed).max(ended));
         let is_alive = |member: &Member| is_alive(member, self.namespace, look.now);
         let party = self.party(&is_alive);
         party.look(turn, newest, look)
     }
 
     /// Notes how much energy, J, this process has used, and returns what is known of the job on this node.
-    pub fn on_node(&self, joules: Option<f64>, now: u64) -> OnNode {
+    pub fn on_node(&self, joules: Option<f64>, now: MonoNs) -> OnNode {
         let record = self.record();
         record.note_used(self.place, joules);
         // Who has looked just now lives.
-        let lives =
-            |member: &Member| now < member.beat.saturating_add(FRESH_NS) || is_alive(member, self.namespace, now);
+        let lives = |member: &Member| now < member.beat + FRESH_NS || is_alive(member, self.namespace, now);
         let processes = record.members().filter(|(_, member)| lives(member)).count() as u64;
         OnNode { record: Some(record.number()), processes, energy_j: record.sum(&lives) }
     }
 }
 
 /// Whether a process still lives, as far as it can be known in this namespace of process numbers.
-fn is_alive(member: &Member, namespace: u64, now: u64) -> bool {
+fn is_alive(member: &Member, namespace: u64, now: MonoNs) -> bool {
     if member.namespace == namespace {
         os::is_alive(member.process, member.started)
     } else {
-        now < member.beat.saturating_add(SILENT_NS)
+        now < member.beat + SILENT_NS
     }
 }
 
@@ -183,7 +183,7 @@ enum FoundSeat {
 }
 
 /// The memory of a job's record, made if it is not there.
-fn find(job: u64, now: u64) -> io::Result<FoundSeat> {
+fn find(job: u64, now: MonoNs) -> io::Result<FoundSeat> {
     let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
     for n in 0..KEYS {
         let key = (job.wrapping_add(n) as u32 | 1 << 30) as i32; // 0 would be a private one

@@ -1,12 +1,13 @@
 use super::party::{Party, PartyTurn};
 use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState};
+use crate::clock::MonoNs;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 const MS: u64 = 1_000_000;
-const START: u64 = 1 << 60;
+const START: MonoNs = MonoNs(1 << 60);
 
 fn memory() -> Vec<AtomicU64> {
     (0..NUMBERS).map(|_| AtomicU64::new(0)).collect()
@@ -52,12 +53,12 @@ struct Running {
     place: usize,
     turn: PartyTurn,
     state: MemberState,
-    ended: u64,
-    next_look: u64,
+    ended: Option<MonoNs>,
+    next_look: MonoNs,
     /// From when to when it counted.
-    turns: Vec<(u64, u64)>,
+    turns: Vec<(MonoNs, MonoNs)>,
     /// Up to here its journal goes.
-    journaled: u64,
+    journaled_until: Option<MonoNs>,
     has_begun: bool,
     lives: bool,
 }
@@ -74,42 +75,42 @@ impl World {
         LeaseRecord(&self.memory)
     }
 
-    fn start(&mut self, process: &Process, now: u64) {
+    fn start(&mut self, process: &Process, now: MonoNs) {
         let number = self.running.len() as u32 + 1;
         let member = Member { process: number, rank: Some(process.rank), since: now, ..Member::default() };
         let record = self.record();
         assert!(record.is_of(7, now));
         let (place, device) = (record.join(&member, &|_| true).expect("room"), record.device(9).expect("room"));
         let (process, turn) = (process.clone(), PartyTurn::new(device));
-        let (state, turns) = (MemberState::Ended(0), Vec::new());
+        let (state, turns) = (MemberState::Ended(None), Vec::new());
         self.running.push(Running {
             process,
             place,
             turn,
             state,
-            ended: 0,
+            ended: None,
             next_look: now,
             turns,
-            journaled: 0,
+            journaled_until: None,
             has_begun: false,
             lives: true,
         });
     }
 
-    fn look(&mut self, number: usize, now: u64, is_asked: bool) -> LeaseState {
+    fn look(&mut self, number: usize, now: MonoNs, is_asked: bool) -> LeaseState {
         let World { memory, running, dead } = self;
         let one = &mut running[number];
         let is_alive = |member: &Member| !dead.contains(&member.process);
         let process = number as u32 + 1;
         let party = Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
-        let look = LeasePoll { now, ended: Some(one.ended).filter(|at| *at > 0), is_asked, read_since: Some(START) };
+        let look = LeasePoll { now, ended: one.ended, is_asked, read_since: Some(START) };
         let standing = party.look(&mut one.turn, one.ended, look);
         if let Some(at) = standing.lost_at {
             one.turns.last_mut().expect("it had a turn").1 = at;
         }
-        let has_turn = one.turns.last().is_some_and(|(_, to)| *to == u64::MAX);
+        let has_turn = one.turns.last().is_some_and(|(_, to)| *to == MonoNs::NEVER);
         if standing.is_ours && !has_turn {
-            one.turns.push((standing.covered_to, u64::MAX));
+            one.turns.push((standing.reported_until.unwrap_or_default(), MonoNs::NEVER));
         }
         one.next_look = now + one.process.interval.min(1000) * MS;
         standing
@@ -147,7 +148,7 @@ impl World {
                 true
             }
             MemberState::Open(_) if !is_in || (ms - process.from).is_multiple_of(round) => {
-                self.mark(number, MemberState::Ended(now));
+                self.mark(number, MemberState::Ended(Some(now)));
                 if is_in {
                     self.mark(number, MemberState::Open(now));
                 }
@@ -165,9 +166,9 @@ impl World {
             let standing = self.look(number, now, is_over);
             if process.journal && standing.is_ours {
                 let one = &mut self.running[number];
-                one.journaled = one.ended;
-                let (place, to) = (one.place, one.journaled);
-                self.record().journal(place, to);
+                one.journaled_until = one.ended;
+                let (place, until) = (one.place, one.journaled_until);
+                until.into_iter().for_each(|until| self.record().journal(place, until));
             }
         }
         if is_over {
@@ -197,15 +198,15 @@ fn run(processes: &[Process]) -> (f64, f64, f64) {
             }
         });
     }
-    let mut edges: BTreeMap<u64, i64> = BTreeMap::new();
-    let (mut begin, mut end) = (u64::MAX, 0);
+    let mut edges: BTreeMap<MonoNs, i64> = BTreeMap::new();
+    let (mut begin, mut end) = (MonoNs::NEVER, MonoNs::ZERO);
     for (number, one) in world.running.iter().enumerate() {
         let is_killed = world.dead.contains(&(number as u32 + 1));
         let first = START + one.process.from * MS;
         // A killed process counts what its journal holds.
-        let last = if is_killed { one.journaled } else { one.ended };
+        let last = if is_killed { one.journaled_until } else { one.ended }.unwrap_or_default();
         if !is_killed {
-            (begin, end) = (begin.min(first), end.max(one.ended));
+            (begin, end) = (begin.min(first), end.max(last));
         }
         for (from, to) in &one.turns {
             let (from, to) = ((*from).max(first), (*to).min(last));
@@ -215,14 +216,14 @@ fn run(processes: &[Process]) -> (f64, f64, f64) {
             }
         }
     }
-    let (mut once, mut more, mut count, mut before) = (0, 0, 0, 0);
+    let (mut once, mut more, mut count, mut before) = (0, 0, 0, MonoNs::ZERO);
     for (at, change) in edges {
-        let length = at - before;
+        let length = at.ns_since(before);
         once += if count > 0 { length } else { 0 };
         more += if count > 1 { length * (count as u64 - 1) } else { 0 };
         (count, before) = (count + change, at);
     }
-    (once as f64 / MS as f64, more as f64 / MS as f64, end.saturating_sub(begin) as f64 / MS as f64)
+    (once as f64 / MS as f64, more as f64 / MS as f64, end.ns_since(begin) as f64 / MS as f64)
 }
 
 fn process(rank: u64, from: u64, to: u64) -> Process {
@@ -308,7 +309,7 @@ fn a_device_of_one_process_alone_is_counted_by_it() {
         let (process, record) = (number as u32 + 1, LeaseRecord(&memory));
         let party = Party { record, place, process, namespace: 0, is_alive: &|_| true };
         let look = LeasePoll { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
-        assert!(party.look(&mut PartyTurn::new(device), 0, look).is_ours, "{number}");
+        assert!(party.look(&mut PartyTurn::new(device), None, look).is_ours, "{number}");
     }
 }
 
@@ -328,6 +329,7 @@ fn the_last_closes_the_record_and_one_who_joins_sees_it() {
 #[test]
 fn a_record_of_nonsense_does_no_harm() {
     proptest!(|(numbers in proptest::collection::vec(any::<u64>(), 64), now: u64)| {
+        let now = MonoNs(now);
         let memory: Vec<AtomicU64> = (0..NUMBERS).map(|n| AtomicU64::new(numbers[n % numbers.len()])).collect();
         let record = LeaseRecord(&memory);
         let _ = record.is_of(1, now);
@@ -335,7 +337,7 @@ fn a_record_of_nonsense_does_no_harm() {
         let party = Party { record, place, process: 0, namespace: 0, is_alive: &|_| false };
         let mut turn = PartyTurn::new(party.record.device(3).unwrap_or(0));
         for is_asked in [false, true] {
-            party.look(&mut turn, now, LeasePoll { now, ended: Some(now), is_asked, read_since: Some(0) });
+            party.look(&mut turn, Some(now), LeasePoll { now, ended: Some(now), is_asked, read_since: Some(MonoNs(0)) });
         }
         party.give_up();
         party.record.leave(place, &|_| false);

@@ -2,6 +2,7 @@ use super::*;
 use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
 use crate::attribution::ledger::{Energies, Mark};
 use crate::carbon::select;
+use crate::clock::MonoNs;
 use crate::measurement::channel::MeasuringMethod;
 use crate::measurement::channel::{Channel, DeviceKind, Quantity};
 use crate::measurement::meter::EnergyInterval;
@@ -77,18 +78,18 @@ fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunSt
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let mut books = RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.0);
     if !past.is_empty() {
-        books.resume(past, S);
+        books.resume(past, MonoNs(S));
     }
     devices.iter().for_each(|(channel, _)| books.add(channel, None, None));
-    books.attribution.ledger.mark(Mark::Begin(S));
+    books.attribution.ledger.mark(Mark::Begin(MonoNs(S)));
     for (number, (_, watts)) in devices.iter().enumerate().filter(|(_, (_, watts))| *watts > 0.0) {
         books
             .attribution
             .ledger
-            .credit(number, EnergyInterval { from: S, to: 3 * S, joules: watts * 2.0, measured: true });
+            .credit(number, EnergyInterval { from: MonoNs(S), to: MonoNs(3 * S), joules: watts * 2.0, measured: true });
     }
     if is_ended {
-        books.attribution.ledger.mark(Mark::End(3 * S));
+        books.attribution.ledger.mark(Mark::End(MonoNs(3 * S)));
         books.attribution.ledger.release_all();
     }
     books
@@ -113,7 +114,7 @@ fn past(channel: Channel, joules: f64) -> CarriedOver {
     let epochs = crate::attribution::account::Energy { joules: Some(joules), credited_ns: 2e9, measured_ns: 2e9 };
     let used = Energies { epochs, ..Energies::default() };
     let component = CarriedComponent { channel, used };
-    let epoch = crate::attribution::epochs::Epoch::empty(0, 2 * S, 2 * S, 1);
+    let epoch = crate::attribution::epochs::Epoch::empty(MonoNs(0), MonoNs(2 * S), 2 * S, 1);
     let epochs = vec![crate::attribution::epochs::Epoch { filed: Some(Default::default()), ..epoch }];
     CarriedOver {
         lives: 1,

@@ -1,12 +1,14 @@
 //! Energy, and when it was used.
 
-/// Energy used between two instants (ns on the monotonic clock).
+use crate::clock::MonoNs;
+
+/// Energy used between two instants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EnergyInterval {
     /// From this instant
-    pub from: u64,
+    pub from: MonoNs,
     /// to this one
-    pub to: u64,
+    pub to: MonoNs,
     /// this energy was used, J.
     pub joules: f64,
     /// Whether readings say so; false where the power before was carried across a fault.
@@ -21,14 +23,14 @@ impl EnergyInterval {
     }
 
     /// The parts before and after an instant, evenly in time; None where there is no such part.
-    pub fn split(self, at: u64) -> (Option<EnergyInterval>, Option<EnergyInterval>) {
+    pub fn split(self, at: MonoNs) -> (Option<EnergyInterval>, Option<EnergyInterval>) {
         if at <= self.from {
             return (None, Some(self));
         }
         if at >= self.to {
             return (Some(self), None);
         }
-        let before = self.joules * ((at - self.from) as f64 / (self.to - self.from) as f64);
+        let before = self.joules * (at.ns_since(self.from) as f64 / self.to.ns_since(self.from) as f64);
         let first = EnergyInterval { to: at, joules: before, ..self };
         let second = EnergyInterval { from: at, joules: self.joules - before, ..self };
         (Some(first), Some(second))

@@ -1,7 +1,8 @@
 //! The power that a device reports beside its counter: the counter is checked by it, and where it stands still this power
 //! is integrated in its place.
 
-use super::{BRIDGE_S, EnergyInterval, LOST_AFTER, Meter, MeterEvent, NS};
+use super::{BRIDGE_S, EnergyInterval, LOST_AFTER, Meter, MeterEvent};
+use crate::clock::{MonoNs, S_PER_NS};
 
 /// A counter that has not moved for so long, s, at more power than this, W, stands still.
 const QUIET_S: f64 = 0.2;
@@ -27,7 +28,7 @@ struct Window {
 /// The power beside a counter, and both energies of late.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PowerCheck {
-    last: Option<(u64, f64)>,
+    last: Option<(MonoNs, f64)>,
     /// It is integrated in the counter's place.
     pub stands_in: bool,
     /// Energy and time by the power, J and s; how many powers that is, their sum and that of their squares.
@@ -45,7 +46,7 @@ impl PowerCheck {
     /// Takes note of what the counter counted in so many ns.
     pub fn count(&mut self, joules: f64, ns: u64) {
         if self.last.is_some() && !self.stands_in {
-            self.counted = (self.counted.0 + joules, self.counted.1 + ns as f64 * NS);
+            self.counted = (self.counted.0 + joules, self.counted.1 + ns as f64 * S_PER_NS);
         }
     }
 
@@ -55,13 +56,13 @@ impl PowerCheck {
     }
 
     /// Whether it stands in for the counter, and has answered of late.
-    pub fn answers(&self, at: u64) -> bool {
-        self.stands_in && self.last.is_some_and(|(last, _)| at.saturating_sub(last) as f64 * NS < SPARSE_S)
+    pub fn answers(&self, at: MonoNs) -> bool {
+        self.stands_in && self.last.is_some_and(|(last, _)| at.s_since(last) < SPARSE_S)
     }
 
-    /// Up to when its energy is credited, ns.
-    pub fn credited_to(&self) -> u64 {
-        self.last.map_or(0, |(at, _)| at)
+    /// Up to when its energy is credited.
+    pub fn credited_until(&self) -> Option<MonoNs> {
+        self.last.map(|(at, _)| at)
     }
 
     /// The verdict where a window is over: the counter's mean power over this one's where two windows in a row disagree.
@@ -88,7 +89,7 @@ impl Meter {
     /// Takes the power that the device reports beside its counter.
     pub(super) fn power_beside(
         &mut self,
-        at: u64,
+        at: MonoNs,
         watts: f64,
         credit: &mut impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
@@ -97,13 +98,12 @@ impl Meter {
             return None;
         }
         let before = self.beside.last.replace((at, watts));
-        let is_still =
-            self.still_to.is_some() && at.saturating_sub(moved_at) as f64 * NS > QUIET_S.max(STEPS * self.longest_s);
+        let is_still = self.still_to.is_some() && at.s_since(moved_at) > QUIET_S.max(STEPS * self.longest_s);
         if !self.beside.stands_in && is_still && watts > ALIVE_W {
             return self.stand_in(moved_at, at, watts, credit);
         }
         let (from, before) = before?;
-        let seconds = (at - from) as f64 * NS;
+        let seconds = at.s_since(from);
         let joules = 0.5 * (before + watts) * seconds;
         if self.beside.stands_in {
             self.credit_power(from, at, joules, credit);
@@ -120,23 +120,23 @@ impl Meter {
     /// From here on the power is integrated, and back to the counter's last sign of life it is taken to have been the same.
     fn stand_in(
         &mut self,
-        from: u64,
-        at: u64,
+        from: MonoNs,
+        at: MonoNs,
         watts: f64,
         credit: &mut impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
         let is_news = self.tally.by_power_s == 0.0;
         self.beside.stands_in = true;
         self.misses = 0;
-        let seconds = (at - from) as f64 * NS;
+        let seconds = at.s_since(from);
         if seconds <= BRIDGE_S {
             self.credit_power(from, at, watts * seconds, credit);
         }
         is_news.then_some(MeterEvent::ByPower)
     }
 
-    fn credit_power(&mut self, from: u64, to: u64, joules: f64, credit: &mut impl FnMut(EnergyInterval)) {
-        let seconds = (to - from) as f64 * NS;
+    fn credit_power(&mut self, from: MonoNs, to: MonoNs, joules: f64, credit: &mut impl FnMut(EnergyInterval)) {
+        let seconds = to.s_since(from);
         self.fill_in(to, joules, credit);
         self.tally.by_power_s += seconds;
         if seconds <= BRIDGE_S {

@@ -1,7 +1,8 @@
 //! Signs of life: a counter that stands still is paused within its step at first, and stalled beyond that. What a stalled
 //! counter's device uses is unknown, and not 0.
 
-use super::{CounterStep, EnergyInterval, FAR_ABOVE, LOST_AFTER, Meter, MeterEvent, NS, STEP_S};
+use super::{CounterStep, EnergyInterval, FAR_ABOVE, LOST_AFTER, Meter, MeterEvent, STEP_S};
+use crate::clock::MonoNs;
 use crate::measurement::channel::Quantity;
 use crate::measurement::reading::{Fault, Value};
 
@@ -40,7 +41,7 @@ impl Meter {
 
     /// Whether its counter has not moved since it was first read, though it was read for longer than most need for a step.
     pub fn has_yet_to_move(&self) -> bool {
-        let still = self.last.zip(self.still_to).map(|((since, _), to)| to.saturating_sub(since) as f64 * NS);
+        let still = self.last.zip(self.still_to).map(|((since, _), to)| to.s_since(since));
         !self.has_moved && !self.beside.stands_in && still.is_some_and(|seconds| seconds >= STILL_S / 5.0)
     }
 
@@ -50,31 +51,31 @@ impl Meter {
     }
 
     /// Its last sign of life, ns; None: it was never read.
-    pub fn alive_at(&self) -> Option<u64> {
+    pub fn alive_at(&self) -> Option<MonoNs> {
         self.last.map(|(at, _)| at)
     }
 
     /// Whether a count shows no sign of life since the last one that did. One that may have gone round shows one.
-    pub(super) fn stands_still(&self, (since, before): (u64, u64), (at, count): (u64, u64)) -> bool {
+    pub(super) fn stands_still(&self, (since, before): (MonoNs, u64), (at, count): (MonoNs, u64)) -> bool {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return false };
-        let seconds = (at - since) as f64 * NS;
+        let seconds = at.s_since(since);
         let may_wrap = range.is_some_and(|range| max_watts * seconds >= range as f64 * joules_per_unit);
         let least = (LEAST_W * seconds / joules_per_unit) as u64;
         !self.may_rest && !may_wrap && count.checked_sub(before).is_some_and(|units| units <= least)
     }
 
     /// Takes a count that has not moved: within a step of the counter that is so. Beyond, it is stalled.
-    pub(super) fn pause(&mut self, at: u64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
+    pub(super) fn pause(&mut self, at: MonoNs, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let since = self.moved_at;
         let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return None };
         self.still_to = Some(at);
         let usual_s = if self.beside.is_there() { USUAL_S / 5.0 } else { USUAL_S };
-        if self.has_moved && (at - since) as f64 * NS <= usual_s {
+        if self.has_moved && at.s_since(since) <= usual_s {
             self.settle_pause(credit);
             return None;
         }
         let patience_s = STILL_S.max(UNITS_S * joules_per_unit).max(PATIENCE * self.longest_s);
-        if self.beside.answers(at) || (at - since) as f64 * NS < patience_s {
+        if self.beside.answers(at) || at.s_since(since) < patience_s {
             return None;
         }
         self.beside.stands_in = false;
@@ -82,9 +83,9 @@ impl Meter {
     }
 
     /// Takes a power of 0. A flicker is a hole; beyond, it is stalled.
-    pub(super) fn no_power(&mut self, at: u64) -> Option<MeterEvent> {
+    pub(super) fn no_power(&mut self, at: MonoNs) -> Option<MeterEvent> {
         let since = *self.dark_since.get_or_insert(at);
-        if at.saturating_sub(since) as f64 * NS >= DARK_S {
+        if at.s_since(since) >= DARK_S {
             return self.stalled(Fault::NoPower);
         }
         self.tally.failed += 1;
@@ -106,37 +107,41 @@ impl Meter {
     /// that is too much for so short a time: then it has caught up.
     pub(super) fn wake(
         &mut self,
-        (at, count): (u64, u64),
+        (at, count): (MonoNs, u64),
         credit: &mut impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
         let (since, Value::Count(before)) = self.last? else { return None };
         let still_to = self.still_to.filter(|_| self.is_stalled() || self.beside.stands_in)?;
         let is_by_power = std::mem::take(&mut self.beside.stands_in);
-        let from = if is_by_power { self.beside.credited_to().max(still_to) } else { still_to };
-        let seconds = (at.saturating_sub(from)) as f64 * NS;
+        let from = if is_by_power {
+            self.beside.credited_until().map_or(still_to, |until| until.max(still_to))
+        } else {
+            still_to
+        };
+        let seconds = at.s_since(from);
         // The power beside it is that of now: what it counts is of the last moment, or of all the time since it moved last.
         let most_s = match is_by_power {
-            true => (seconds + at.saturating_sub(since) as f64 * NS) / 2.0,
+            true => (seconds + at.s_since(since)) / 2.0,
             false => FAR_ABOVE * (seconds + STEP_S),
         };
         let is_likely = |step: &CounterStep| self.watts <= 0.0 || step.joules <= most_s * self.watts;
         let step = self.step((from.min(at - 1), before), (at, count)).filter(is_likely)?;
         self.accept((from.min(at - 1), at), (count, step), credit);
-        Some(MeterEvent::Moves((still_to - since) as f64 * NS))
+        Some(MeterEvent::Moves(still_to.s_since(since)))
     }
 
     /// From when on a counter that paused used what it counts now: from its last reading, where a device could use that much
     /// since, else from its last move. A counter of long steps counts what was used all the while.
     pub(super) fn resume_at(
         &mut self,
-        (since, before): (u64, u64),
-        now: (u64, u64),
+        (since, before): (MonoNs, u64),
+        now: (MonoNs, u64),
         credit: &mut impl FnMut(EnergyInterval),
-    ) -> u64 {
+    ) -> MonoNs {
         let Some(still_to) = self.still_to else { return since };
-        self.longest_s = self.longest_s.max((still_to - since) as f64 * NS).min(LONGEST_S);
+        self.longest_s = self.longest_s.max(still_to.s_since(since)).min(LONGEST_S);
         // Where the power beside it was credited meanwhile, it has caught up.
-        if self.credited_to <= since && self.step((still_to, before), now).is_some() {
+        if self.credited_until <= Some(since) && self.step((still_to, before), now).is_some() {
             self.settle_pause(credit);
         }
         self.still_to = None;

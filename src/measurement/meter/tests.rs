@@ -11,16 +11,16 @@ fn package() -> Meter {
 
 /// A meter of what should have been read from 0 on.
 fn late(quantity: Quantity) -> Meter {
-    Meter::of(&Channel::new((DeviceKind::Gpu, "test"), "x", "x", MeasuringMethod::Counter, quantity), Some(0))
+    Meter::of(&Channel::new((DeviceKind::Gpu, "test"), "x", "x", MeasuringMethod::Counter, quantity), Some(MonoNs(0)))
 }
 
 /// Feeds (seconds, microjoules or fault) and sums what comes out.
 fn feed(meter: &mut Meter, readings: &[(f64, Result<u64, Fault>)]) -> (f64, f64, Vec<MeterEvent>) {
     let (mut joules, mut measured, mut events) = (0.0, 0.0, vec![]);
     for &(at, reading) in readings {
-        let event = meter.push((at * 1e9) as u64, reading.map(Value::Count), |c| {
+        let event = meter.push(MonoNs((at * 1e9) as u64), reading.map(Value::Count), |c| {
             joules += c.joules;
-            measured += if c.measured { (c.to - c.from) as f64 * NS } else { 0.0 };
+            measured += if c.measured { c.to.s_since(c.from) } else { 0.0 };
         });
         events.extend(event);
     }
@@ -176,7 +176,7 @@ fn power_across_a_long_hole_stays_unknown() {
     let mut joules = 0.0;
     let (watts, gone) = (Ok(Value::Watts(20.0)), Err(Fault::Gone));
     for (at, value) in [(0, watts), (1, watts), (2, gone), (3, gone), (4, gone), (3600, watts), (3601, watts)] {
-        m.push(at * S, value, |c| joules += c.joules);
+        m.push(MonoNs(at * S), value, |c| joules += c.joules);
     }
     assert_eq!((joules, m.health()), (40.0, Health::Gap));
 }
@@ -192,15 +192,15 @@ fn a_power_that_cannot_be_is_a_fault_and_brings_no_energy() {
             let mut m = Meter::new(quantity);
             let (mut joules, mut measured, mut events) = (0.0, 0.0, vec![]);
             for (at, watts) in [(0, impossible), (1, 1000.0), (2, 1000.0), (3, impossible), (4, 1000.0)] {
-                events.extend(m.push(at * S, Ok(Value::Watts(watts)), |c| {
+                events.extend(m.push(MonoNs(at * S), Ok(Value::Watts(watts)), |c| {
                     joules += c.joules;
-                    measured += if c.measured { (c.to - c.from) as f64 * NS } else { 0.0 };
+                    measured += if c.measured { c.to.s_since(c.from) } else { 0.0 };
                 }));
             }
             assert_eq!((joules, measured, &events), (3000.0, 1.0, &vec![]), "{impossible}");
             assert_eq!((m.health(), m.tally.failed, m.tally.fault), (Health::Gap, 2, Some(Fault::Implausible)));
             for at in 5..9 {
-                events.extend(m.push(at * S, Ok(Value::Watts(impossible)), |c| panic!("{c:?}")));
+                events.extend(m.push(MonoNs(at * S), Ok(Value::Watts(impossible)), |c| panic!("{c:?}")));
             }
             assert_eq!(
                 (events, m.health()),
@@ -219,7 +219,7 @@ fn what_could_be_read_late_is_filled_in_and_not_measured() {
     let mut m = late(Quantity::Power { max_watts: 1000.0 });
     let mut joules = 0.0;
     for at in [2 * S, 2 * S + S / 10, 3 * S] {
-        m.push(at, Ok(Value::Watts(50.0)), |c| joules += c.joules);
+        m.push(MonoNs(at), Ok(Value::Watts(50.0)), |c| joules += c.joules);
     }
     assert!((joules - 150.0).abs() < 1e-9 && m.tally.late_s == 2.0, "{joules} J");
 }
@@ -229,7 +229,7 @@ fn power_is_integrated_by_trapezoid() {
     let mut m = Meter::new(Quantity::Power { max_watts: 1000.0 });
     let mut joules = 0.0;
     for (at, watts) in [(0, 100.0), (S, 300.0), (3 * S, 300.0)] {
-        m.push(at, Ok(Value::Watts(watts)), |c| joules += c.joules);
+        m.push(MonoNs(at), Ok(Value::Watts(watts)), |c| joules += c.joules);
     }
     assert_eq!(joules, 200.0 + 600.0);
 }
@@ -240,11 +240,11 @@ proptest! {
     fn monotone_and_exact_under_wrap(start in 0..RANGE, steps in prop::collection::vec((1u64..20_000, 1u64..1500), 1..200)) {
         let mut m = package();
         let (mut at, mut total, mut credited) = (0u64, 0u64, 0.0);
-        m.push(at, Ok(Value::Count(start)), |_| ());
+        m.push(MonoNs(at), Ok(Value::Count(start)), |_| ());
         for (ms, watts) in steps {
             at += ms * 1_000_000;
             total += ms * watts * 1000;
-            m.push(at, Ok(Value::Count((start + total) % RANGE)), |c| {
+            m.push(MonoNs(at), Ok(Value::Count((start + total) % RANGE)), |c| {
                 assert!(c.joules >= 0.0 && c.from < c.to);
                 credited += c.joules;
             });
@@ -257,12 +257,12 @@ proptest! {
     #[test]
     fn no_phantom_energy(readings in prop::collection::vec((1u64..5_000, prop::option::of(any::<u64>())), 1..100)) {
         let mut m = package();
-        let (mut at, mut until) = (0u64, 0u64);
+        let (mut at, mut until) = (0u64, MonoNs::ZERO);
         for (ms, count) in readings {
             at += ms * 1_000_000;
-            m.push(at, count.map(Value::Count).ok_or(Fault::Garbage), |c| {
+            m.push(MonoNs(at), count.map(Value::Count).ok_or(Fault::Garbage), |c| {
                 assert!(c.from >= until && c.to > c.from);
-                assert!(c.joules <= 2000.0 * ((c.to - c.from) as f64 * NS + STEP_S) * 1.001, "{c:?}");
+                assert!(c.joules <= 2000.0 * (c.to.s_since(c.from) + STEP_S) * 1.001, "{c:?}");
                 until = c.to;
             });
         }

@@ -2,6 +2,7 @@
 //! one hangs. The sampler asks, goes on, and collects the readings when they are there.
 
 use super::{MIN_GAP_NS, Source, Unavailable};
+use crate::clock::MonoNs;
 use crate::measurement::channel::Channel;
 use crate::measurement::reading::{Fault, Reading};
 use crate::os::{self, Promise};
@@ -263,11 +264,11 @@ impl Source for Background {
         self.exchange.has_news.load(Ordering::Acquire)
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         self.ask(false, clock(), readings);
     }
 
-    fn read_at_mark(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read_at_mark(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         self.ask(true, clock(), readings);
     }
 
@@ -280,13 +281,13 @@ impl Source for Background {
 
 impl Background {
     /// Collects what is there and asks for more.
-    fn ask(&mut self, at_mark: bool, now: u64, readings: &mut Vec<Reading>) {
+    fn ask(&mut self, at_mark: bool, now: MonoNs, readings: &mut Vec<Reading>) {
         self.collect(readings);
         let asked_at = self.exchange.asked_at.load(Ordering::Acquire);
-        self.hangs = asked_at != 0 && now >= asked_at + HANG_NS;
+        self.hangs = asked_at != 0 && now >= MonoNs(asked_at) + HANG_NS;
         if asked_at == 0 {
             self.exchange.at_mark.store(at_mark, Ordering::Relaxed);
-            self.exchange.asked_at.store(now, Ordering::Release);
+            self.exchange.asked_at.store(now.0, Ordering::Release);
             self.reader.unpark();
         } else if self.hangs {
             let silent = |channel| Reading { channel, at: now, value: Err(Fault::Silent) };
@@ -316,7 +317,7 @@ mod tests {
             &self.0
         }
 
-        fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+        fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
             std::thread::sleep(Duration::from_millis(self.1.load(Ordering::Relaxed)));
             readings.push(Reading { channel: 0, at: clock(), value: Ok(Value::Watts(5.0)) });
         }

@@ -16,6 +16,7 @@ pub use gpu::nvml::start as start_nvml;
 
 use super::channel::Channel;
 use super::reading::{Reading, Value};
+use crate::clock::MonoNs;
 
 /// Readings closer together than this, ns, are one: a counter moves in steps of a millisecond or more,
 /// and a host may mark millions of epochs a second.
@@ -42,10 +43,10 @@ pub trait Source: Send {
     fn channels(&self) -> &[Channel];
 
     /// Reads every channel into `readings`, each stamped by `clock`; a channel with nothing new yet is left out.
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>);
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>);
 
     /// As `read`, where the energy at this very instant is asked for: an epoch has begun or ended.
-    fn read_at_mark(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read_at_mark(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         self.read(clock, readings);
     }
 
@@ -97,7 +98,11 @@ impl Unavailable {
 }
 
 /// Reads counter files one after the other, each stamped at the middle of its own reading.
-fn read_counters(files: &mut [sysfs::number_file::NumberFile], clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+fn read_counters(
+    files: &mut [sysfs::number_file::NumberFile],
+    clock: &dyn Fn() -> MonoNs,
+    readings: &mut Vec<Reading>,
+) {
     for (channel, file) in files.iter_mut().enumerate() {
         let (at, number) = file.stamped(clock);
         readings.push(Reading { channel, at, value: number.map(Value::Count) });

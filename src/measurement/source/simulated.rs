@@ -1,6 +1,7 @@
 //! `sim_cpu`, `sim_gpu`: a device of constant power, for trying things out without hardware.
 
 use super::Source;
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::config::SimulatedDevice;
 use crate::measurement::reading::{Reading, Value};
@@ -32,7 +33,7 @@ impl Source for Simulated {
         &self.channel
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         readings.push(Reading { channel: 0, at: clock(), value: Ok(Value::Watts(self.watts)) });
     }
 }

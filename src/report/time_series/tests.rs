@@ -2,7 +2,7 @@ use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::curve::{Curve, Origin};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
-use crate::clock::ClockSample;
+use crate::clock::{ClockSample, UnixS};
 use crate::forecast::forecast;
 use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
@@ -17,7 +17,7 @@ fn empty() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
     let mut books = RunState::new(grid, 1.0);
-    books.carbon.clock.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
+    books.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
     for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
         let (device, id) = (String::new(), String::new());
         let (method, quantity) = (MeasuringMethod::Power, Quantity::Power { max_watts: 1e5 });
@@ -41,7 +41,10 @@ fn empty() -> RunState {
 
 fn credit(books: &mut RunState, channel: usize, from: u64, to: u64, watts: f64) {
     let joules = watts * (to - from) as f64 * 1e-9;
-    books.attribution.ledger.credit(channel, EnergyInterval { from, to, joules, measured: true });
+    books
+        .attribution
+        .ledger
+        .credit(channel, EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true });
 }
 
 /// Epochs of so many s, a second between two: 50 W of processor, and 300 W of GPU in epochs.
@@ -50,8 +53,8 @@ fn run(seconds: &[u64]) -> RunState {
     let mut at = 10 * S;
     for (n, seconds) in seconds.iter().enumerate() {
         let end = at + seconds * S;
-        books.attribution.ledger.mark(Mark::Begin(at));
-        books.attribution.ledger.mark(Mark::End(end));
+        books.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
+        books.attribution.ledger.mark(Mark::End(MonoNs(end)));
         credit(&mut books, 0, at.saturating_sub(if n > 0 { S } else { 0 }), end, 50.0);
         credit(&mut books, 1, at, end, 300.0);
         at = end + S;
@@ -62,7 +65,7 @@ fn run(seconds: &[u64]) -> RunState {
 }
 
 fn course(books: &RunState, planned: u64, now: u64) -> TimeSeries {
-    TimeSeries::new(books, &books.pricing(), planned, 0.9, now)
+    TimeSeries::new(books, &books.pricing(), planned, 0.9, MonoNs(now))
 }
 
 fn joules(power: &[PowerPoint], kind: DeviceKind) -> f64 {
@@ -88,8 +91,8 @@ fn power_is_told_by_the_date_and_ends_with_the_run() {
 fn what_is_read_after_the_run_changes_nothing_of_it() {
     let mut books = empty();
     let end = 12 * S + S / 30; // within a step
-    books.attribution.ledger.mark(Mark::Begin(10 * S));
-    books.attribution.ledger.mark(Mark::End(end));
+    books.attribution.ledger.mark(Mark::Begin(MonoNs(10 * S)));
+    books.attribution.ledger.mark(Mark::End(MonoNs(end)));
     credit(&mut books, 0, 9 * S, end + 100_000, 50.0);
     let before = course(&books, 0, 13 * S).power;
     credit(&mut books, 0, end + 100_000, 20 * S, 333.0);
@@ -100,7 +103,7 @@ fn what_is_read_after_the_run_changes_nothing_of_it() {
 #[test]
 fn an_open_epoch_is_shown_as_far_as_it_is_read() {
     let mut books = run(&[2]);
-    books.attribution.ledger.mark(Mark::Begin(13 * S));
+    books.attribution.ledger.mark(Mark::Begin(MonoNs(13 * S)));
     credit(&mut books, 0, 12 * S, 14 * S + S / 20, 50.0);
     let power = course(&books, 0, 15 * S).power;
     let last = power.last().unwrap();
@@ -112,8 +115,8 @@ fn an_open_epoch_is_shown_as_far_as_it_is_read() {
 fn nothing_is_told_of_nothing() {
     assert!(course(&empty(), 5, S).power.is_empty());
     let mut books = empty();
-    books.attribution.ledger.mark(Mark::Begin(S));
-    books.attribution.ledger.mark(Mark::End(2 * S));
+    books.attribution.ledger.mark(Mark::Begin(MonoNs(S)));
+    books.attribution.ledger.mark(Mark::End(MonoNs(2 * S)));
     let course = course(&books, 5, 3 * S);
     assert!(course.power.is_empty() && course.forecasts.is_empty());
 }
@@ -158,7 +161,7 @@ fn hours_are_those_of_the_run_and_few() {
     let books = run(&[1800, 1800]);
     let with_curve = |books: &RunState| {
         let pricing = EmissionFactors { curve: Some(&curve), ..books.pricing() };
-        TimeSeries::new(books, &pricing, 0, 0.9, 1 << 60).hours.unwrap()
+        TimeSeries::new(books, &pricing, 0, 0.9, MonoNs(1 << 60)).hours.unwrap()
     };
     let hours = with_curve(&books);
     assert_eq!((hours[0].from, hours.last().unwrap().to), (NOON + 10.0, NOON + 3611.0));
@@ -185,7 +188,7 @@ fn hours_before_the_run_was_taken_up_are_told_where_they_are_known() {
     let energy = PerKind::default();
     books.attribution.carried_over.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
     let pricing = EmissionFactors { curve: Some(&curve), ..books.pricing() };
-    let hours = TimeSeries::new(&books, &pricing, 0, 0.9, 1 << 60).hours.unwrap();
+    let hours = TimeSeries::new(&books, &pricing, 0, 0.9, MonoNs(1 << 60)).hours.unwrap();
     let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();
     assert_eq!(spans, [(-36_000.0, -32_400.0), (-32_400.0, -28_800.0), (0.0, 70.0)]);
 }

@@ -11,6 +11,7 @@
 //!   there alone one stands in the output log.
 //! - Its numbers know no exponent, its device names neither `.` nor `,`.
 
+use crate::clock::UnixS;
 use crate::measurement::channel::ErrorBand;
 use crate::units::{J_PER_KWH, instant, times};
 use serde_json::Value;
@@ -57,7 +58,7 @@ impl StandardLog {
     }
 
     /// What comes first; `at` here and below in s since 1970.
-    pub fn head(&self, report: &Value, at: f64) -> String {
+    pub fn head(&self, report: &Value, at: UnixS) -> String {
         let pue = number(report, "/pue").unwrap_or(1.0);
         let mut lines = vec![
             format!("carbontracker version {} (the C library)", env!("CARGO_PKG_VERSION")),
@@ -75,14 +76,14 @@ impl StandardLog {
 
     /// An epoch, an object of the report's `epochs`. Short ones are gathered and told as one, which says so; then this is
     /// empty until there are enough.
-    pub fn epoch(&mut self, epoch: &Value, at: f64) -> String {
+    pub fn epoch(&mut self, epoch: &Value, at: UnixS) -> String {
         self.gathered.add(epoch);
         let least_s = SHORTEST_S.max(self.elapsed_s * SHARE);
         if self.gathered.duration_s < least_s { String::new() } else { self.entry(at) }
     }
 
     /// What comes last.
-    pub fn tail(&mut self, report: &Value, at: f64) -> String {
+    pub fn tail(&mut self, report: &Value, at: UnixS) -> String {
         let last = if self.gathered.last > 0 { self.entry(at) } else { String::new() };
         let mut lines = Vec::new();
         if is_interrupted(report) {
@@ -100,7 +101,7 @@ impl StandardLog {
         last + &stamped(at, &lines)
     }
 
-    fn entry(&mut self, at: f64) -> String {
+    fn entry(&mut self, at: UnixS) -> String {
         let Gathered { first, last, duration_s, energy_j } = std::mem::take(&mut self.gathered);
         self.elapsed_s += duration_s;
         let shown = centiseconds(duration_s + self.owed_s).max(1);
@@ -140,7 +141,7 @@ impl Gathered {
 }
 
 /// A line of the standard log: the forecast at this moment, in words that its parser leaves alone; empty where there is none.
-pub fn forecast(report: &Value, at: f64) -> String {
+pub fn forecast(report: &Value, at: UnixS) -> String {
     let Some(Consumed { duration_s, facility_kwh, co2eq_g }) = Consumed::forecast(report) else {
         return String::new();
     };
@@ -160,7 +161,7 @@ pub fn forecast(report: &Value, at: f64) -> String {
 /// The output log, `*_carbontracker_output.log`, whole: what was used up to now, with PUE. A prediction is in it of a run
 /// that ended early; the standard log's tail is to be written before that. Where the energy is unknown there is no
 /// consumption in it, which its parser passes over.
-pub fn output(report: &Value, at: f64, is_over: bool) -> String {
+pub fn output(report: &Value, at: UnixS, is_over: bool) -> String {
     let mut parts = vec![found(report)];
     parts.extend(estimated(report));
     if let Some(used) = Consumed::used(report) {
@@ -285,8 +286,8 @@ fn average(figure: &str) -> String {
     format!("Average carbon intensity during training was {figure} gCO2eq/kWh")
 }
 
-fn stamped(at: f64, lines: &[String]) -> String {
-    let at = instant(at).unwrap_or("0000-00-00T00:00:00Z".into()).replace('T', " ").replace('Z', "");
+fn stamped(at: UnixS, lines: &[String]) -> String {
+    let at = instant(at.0).unwrap_or("0000-00-00T00:00:00Z".into()).replace('T', " ").replace('Z', "");
     lines.iter().map(|line| format!("{at} - {line}\n")).collect()
 }
 

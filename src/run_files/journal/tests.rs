@@ -57,38 +57,40 @@ fn live(books: &mut RunState, start: u64, epochs: &[(u64, u64)], watts: &[f64]) 
     let mut at = start;
     let from = books.metering.channels.len() - watts.len();
     for &(inside, gap) in epochs {
-        books.attribution.ledger.mark(Mark::Begin(at));
+        books.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
         at += inside * MS;
-        books.attribution.ledger.mark(Mark::End(at));
+        books.attribution.ledger.mark(Mark::End(MonoNs(at)));
         at += gap * MS;
     }
     for (number, watts) in watts.iter().enumerate() {
         let joules = watts * (at - start) as f64 * 1e-9;
-        books.attribution.ledger.credit(from + number, EnergyInterval { from: start, to: at, joules, measured: true });
+        books
+            .attribution
+            .ledger
+            .credit(from + number, EnergyInterval { from: MonoNs(start), to: MonoNs(at), joules, measured: true });
     }
     books.attribution.ledger.release_all();
-    books.settle(at);
+    books.settle(MonoNs(at));
     at
 }
 
 fn report(books: &RunState, at: u64, detail: Detail) -> Report {
-    Report::new(&setting(), books, Now { at, whole: true, open: None }, detail)
+    Report::new(&setting(), books, Now { at: MonoNs(at), whole: true, open: None }, detail)
 }
 
 /// What a process writes of its part.
 fn lines(books: &RunState, at: u64, life: u64, written: u64) -> String {
-    let before =
-        books.attribution.ledger.history().first(written).fold(Epoch::empty(0, 0, 0, 0), |all, one| all.joined(one));
+    let before = books.attribution.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
     let mut report = report(books, at, Detail::Since(before));
     let mut lines = vec![opening(&report, life, written, &Process::default()), components(&report)];
     let mut last = None;
     for (mut line, Epoch { end, inside, .. }) in report.epoch_lines(usize::MAX) {
-        let gap = last.map_or(0, |last| end - last - inside);
+        let gap = last.map_or(0, |last| end.ns_since(last) - inside);
         last = Some(end);
         line["gap_s"] = json!(gap as f64 * 1e-9);
         lines.push(line);
     }
-    lines.last_mut().unwrap()["so_far"] = so_far(&report, 0.0, None);
+    lines.last_mut().unwrap()["so_far"] = so_far(&report, UnixS::default(), None);
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -120,7 +122,7 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     // The next process is on a machine that has just started: it counts time anew.
     let start = 1 << 60;
     let mut next = new_books();
-    next.resume(past, start);
+    next.resume(past, MonoNs(start));
     assert!(near(&before, &usage(&next, start)), "{before} {}", usage(&next, start));
     next.add(&one(DeviceKind::Cpu, "a"), None, None);
     next.add(&one(DeviceKind::Dram, "b"), None, None);
@@ -149,7 +151,7 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let again = Journal::parse(text.as_bytes()).unwrap();
     assert!(again.flaws.is_empty(), "{:?}", again.flaws);
     let mut third = new_books();
-    third.resume(again.into_past(None), start);
+    third.resume(again.into_past(None), MonoNs(start));
     assert!(near(&whole, &usage(&third, start)), "{whole} {}", usage(&third, start));
 }
 
@@ -173,7 +175,7 @@ fn what_was_estimated_stays_so_where_the_next_process_measures() {
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
     assert_eq!(past.error(), Some(ErrorBand { low: 0.5, high: 2.0 }));
     let mut next = new_books();
-    next.resume(past, 1 << 60);
+    next.resume(past, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let near = |of: &Value, name: &str, expected: f64| {
@@ -208,7 +210,7 @@ fn an_estimate_without_an_error_is_not_exact() {
     let simulated = text.replace("\"simulated\":false", "\"simulated\":true");
     assert_eq!(Journal::parse(simulated.as_bytes()).unwrap().into_past(None).error(), None);
     let mut next = new_books();
-    next.resume(past, 1 << 60);
+    next.resume(past, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let high_j = usage(&next, end)["energy_high_j"].as_f64().unwrap();
@@ -222,7 +224,7 @@ fn an_estimate_that_goes_on_is_one() {
     books.add(&guessed("a"), None, None);
     let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
     let mut next = new_books();
-    next.resume(Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None), 1 << 60);
+    next.resume(Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None), MonoNs(1 << 60));
     next.add(&guessed("a"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let components = report(&next, end, Detail::Totals(None)).section("components");
@@ -255,7 +257,7 @@ fn another_machine_adds_components_of_its_own() {
     let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
     let past = Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None);
     let mut next = new_books();
-    next.resume(past, 1 << 60);
+    next.resume(past, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[300.0]);
     let whole = usage(&next, end);
@@ -352,7 +354,7 @@ fn epochs_without_a_line_are_known_by_the_tally() {
     let past = journal.into_past(Some(counted));
     assert_eq!((past.epochs_done(), past.inside_ns, past.duration_ns), (6, 650 * MS, 660 * MS));
     let last = past.epochs.last().unwrap();
-    assert_eq!((last.count, last.inside, last.energy.total(), last.end), (3, 350 * MS, None, past.duration_ns));
+    assert_eq!((last.count, last.inside, last.energy.total(), last.end), (3, 350 * MS, None, MonoNs(past.duration_ns)));
     assert!((past.energy_j.unwrap() - 15.0).abs() < 1e-9 && (past.coverage.unwrap() - 300.0 / 660.0).abs() < 1e-9);
     let all_known = Count { epochs: 3, inside: 300 * MS, span: 300 * MS };
     assert_eq!(Journal::parse(&joined(&four()[..5])).unwrap().into_past(Some(all_known)).epochs_done(), 3);
@@ -394,7 +396,7 @@ proptest! {
             let counted = counted.map(|(epochs, inside, span)| Count { epochs, inside: inside >> 8, span: span >> 8 });
             let past = journal.into_past(counted);
             let mut books = new_books();
-            books.resume(past, 1 << 60);
+            books.resume(past, MonoNs(1 << 60));
             books.add(&one(DeviceKind::Cpu, "a"), None, None);
             let text = report(&books, 1 << 60, Detail::Epochs).render("json").unwrap();
             prop_assert!(!text.contains("NaN") && serde_json::from_str::<Value>(&text).is_ok());
@@ -407,7 +409,7 @@ fn a_long_runs_past_is_thinned_and_its_sums_stay() {
     let mut history = EpochStore::default();
     let filed = Some(Filed { co2eq_g: Some(1.0), coverage: Some(1.0) });
     for n in 0..100_000u64 {
-        history.push(Epoch { filed, ..Epoch::empty(n * MS, (n + 1) * MS, MS, 1) });
+        history.push(Epoch { filed, ..Epoch::empty(MonoNs(n * MS), MonoNs((n + 1) * MS), MS, 1) });
     }
     assert!(history.len() <= 4097);
     assert_eq!(history.iter().map(|epoch| epoch.count).sum::<u64>(), 100_000);
@@ -425,7 +427,7 @@ fn a_kill_before_the_first_numbers_leaves_each_component_its_own() {
     let mut text = lines(&books, at, 1, 0);
     let first = Journal::parse(text.as_bytes()).unwrap().into_past(None);
     let mut next = new_books();
-    next.resume(first.clone(), 1 << 60);
+    next.resume(first.clone(), MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let report = report(&next, 1 << 60, Detail::Totals(None));
     for line in [opening(&report, 2, 2, &Process::default()), components(&report)] {

@@ -2,6 +2,7 @@
 
 use super::turn::{self, Missed, ResumeTurn};
 use super::{FoundRun, HEAD, Refusal, ResumeRequest, Resumed};
+use crate::clock::UnixS;
 use crate::os::{self, text};
 use crate::run_files::atomic_replace;
 use crate::run_files::attempt::{self, AttemptLock, Signs, StatusPage, Verdict};
@@ -136,10 +137,10 @@ fn unwritten(journal: Option<AppendFile>, lock: AttemptLock, metadata: &Metadata
 }
 
 /// How long a journal was not written, s, by its last numbers and by the file system's clock.
-fn silence_s(metadata: &Metadata, last_unix_s: Option<f64>) -> f64 {
+fn silence_s(metadata: &Metadata, last_unix_s: Option<UnixS>) -> f64 {
     let changed = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    let changed = changed.map_or(0.0, |at| at.as_secs_f64());
-    os::unix_s() - last_unix_s.unwrap_or(0.0).max(changed)
+    let changed = UnixS(changed.map_or(0.0, |at| at.as_secs_f64()));
+    os::unix_s().s_since(last_unix_s.unwrap_or_default().max(changed))
 }
 
 fn is_free(

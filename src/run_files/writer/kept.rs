@@ -125,20 +125,20 @@ impl Writer {
             return self.log_all_epochs();
         }
         let Some(logs) = &mut self.logs else { return };
-        let new = epochs.iter().filter(|(_, epoch)| epoch.end > self.logged_to);
+        let new = epochs.iter().filter(|(_, epoch)| Some(epoch.end) > self.logged_until);
         let (path, written) = logs.add(report, new.map(|(line, _)| line));
-        self.logged_to = epochs.last().map_or(0, |(_, epoch)| epoch.end).max(self.logged_to);
+        self.logged_until = epochs.last().map(|(_, epoch)| epoch.end).max(self.logged_until);
         self.note(&path, written);
     }
 
     /// Adds all epochs that the journal has to logs that have none.
     pub(super) fn log_all_epochs(&mut self) {
         self.kept.owes_epochs = false;
-        let (mut report, _) = self.report(Detail::Since(Epoch::empty(0, 0, 0, 0)));
+        let (mut report, _) = self.report(Detail::Since(Epoch::none()));
         let epochs = report.epoch_lines(usize::MAX);
         if let Some(logs) = &mut self.logs {
-            self.logged_to = self.last_end.unwrap_or(0);
-            let written = epochs.iter().filter(|(_, epoch)| epoch.end <= self.logged_to);
+            self.logged_until = self.last_end;
+            let written = epochs.iter().filter(|(_, epoch)| Some(epoch.end) <= self.logged_until);
             let (path, written) = logs.add(&report, written.map(|(line, _)| line));
             self.note(&path, written);
         }

@@ -95,7 +95,7 @@ impl Writer {
                 "was removed or replaced by another program"
             }
         };
-        self.plan.written = Epoch::empty(0, 0, 0, 0);
+        self.plan.written = Epoch::none();
         (self.is_opened, self.is_thinned, self.lines) = (false, false, 0);
         (self.components, self.last_end, self.tried) = (Value::Null, None, None);
         self.open_journal();
@@ -135,7 +135,7 @@ impl Writer {
     fn move_beside(&mut self) {
         self.plan.place = self.plan.place.as_ref().map(RunPaths::beside);
         self.logs = self.plan.place.as_ref().map(Logs::new);
-        self.logged_to = 0;
+        self.logged_until = None;
     }
 
     /// Makes the journal, where it is not there yet, and the folder it is in.

@@ -2,6 +2,7 @@
 
 use super::Sampler;
 use super::source_slot::{SourceSlot, wrap_guard_ns};
+use crate::clock::MonoNs;
 use crate::measurement::source::{Arrived, Source, Unavailable};
 use crate::os;
 use crate::state::shared::SharedState;
@@ -10,8 +11,8 @@ use crate::state::shared::SharedState;
 const OPENING_PATIENCE_NS: u64 = 5_000_000_000;
 
 impl Sampler {
-    /// Adds a source and its channels. `late_since`: the time from which it should have been read, ns.
-    pub(super) fn add(&mut self, source: Box<dyn Source>, late_since: Option<u64>, shared: &SharedState) {
+    /// Adds a source and its channels. `late_since`: the instant from which it should have been read.
+    pub(super) fn add(&mut self, source: Box<dyn Source>, late_since: Option<MonoNs>, shared: &SharedState) {
         let mut state = shared.state();
         let first_channel = state.metering.channels.len();
         for channel in source.channels() {

@@ -1,6 +1,7 @@
 //! When the sampling thread reads again, and how it sleeps until then.
 
 use super::{APPLICATION_CHECK_NS, Sampler};
+use crate::clock::MonoNs;
 use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::measurement::source::MIN_GAP_NS;
 use crate::os;
@@ -24,8 +25,8 @@ impl Sampler {
         self.monitor_epochs.is_some_and(|most| shared.state().attribution.settled >= most)
     }
 
-    /// When the next pass is due, ns.
-    pub(super) fn due(&self, shared: &SharedState) -> u64 {
+    /// When the next pass is due.
+    pub(super) fn due(&self, shared: &SharedState) -> MonoNs {
         let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
         let mut due = self.next_progress_look.min(self.last_pass + interval_ns);
         if self.leases.is_shared() {
@@ -38,13 +39,13 @@ impl Sampler {
         for slot in self.slots.iter().filter(|slot| slot.is_wanted || slot.is_by_power) {
             due = due.min(soonest.max(slot.next_read(interval_ns, false)));
         }
-        if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { 0 } else { due }
+        if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
     }
 
     /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next pass is
     /// soon and takes both.
     pub(super) fn sleep(&self, shared: &SharedState) {
-        let left = self.due(shared).saturating_sub(os::monotonic_ns());
+        let left = self.due(shared).ns_since(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_CHECK_NS));
         if self.marks.is_empty() {
             std::thread::park_timeout(left);
@@ -62,7 +63,7 @@ impl Sampler {
 
     /// The open epoch's progress, if it is new and a forecast inside the first epoch needs it.
     pub(super) fn new_progress(&mut self, shared: &SharedState) -> Option<ProgressPoint> {
-        let may_be_first = self.next_progress_look != u64::MAX || !self.marks.is_empty();
+        let may_be_first = self.next_progress_look != MonoNs::NEVER || !self.marks.is_empty();
         if self.alerts.planned == 0 || !may_be_first {
             return None;
         }
@@ -72,13 +73,13 @@ impl Sampler {
         is_new.then(|| ProgressPoint { at: progress.at(os::monotonic_ns()), share: progress.share() })
     }
 
-    /// When to look at the first epoch's progress again, ns. The gaps grow with the epoch's time. Without progress the gap
+    /// When to look at the first epoch's progress again. The gaps grow with the epoch's time. Without progress the gap
     /// doubles.
-    pub(super) fn progress_look_after(&self, state: &RunState, now: u64) -> u64 {
+    pub(super) fn progress_look_after(&self, state: &RunState, now: MonoNs) -> MonoNs {
         let ledger = &state.attribution.ledger;
         let begin = ledger.first_epoch().filter(|_| ledger.is_in_first() && self.alerts.planned > 0);
-        begin.map_or(u64::MAX, |begin| {
-            let gone = now.saturating_sub(begin);
+        begin.map_or(MonoNs::NEVER, |begin| {
+            let gone = now.ns_since(begin);
             let gap = if self.progress == PackedMark::NONE { gone } else { gone / PROGRESS_LOOKS };
             now + gap.max(MIN_GAP_NS)
         })

@@ -1,5 +1,6 @@
 //! A source, its place among the run's channels, and when it is read.
 
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::{MIN_GAP_NS, Source};
@@ -16,8 +17,8 @@ pub struct SourceSlot {
     pub source: Box<dyn Source>,
     /// The number of its first channel.
     first_channel: usize,
-    /// Time of the last reading, ns; None: it is due now.
-    pub last_read: Option<u64>,
+    /// The last reading; None: it is due now.
+    pub last_read: Option<MonoNs>,
     /// Whether a mark or a doubtful reading waits for its next reading.
     pub is_wanted: bool,
     /// Whether its power is integrated because the counter does not move. Then it is read often.
@@ -37,15 +38,15 @@ impl SourceSlot {
         self.first_channel..self.first_channel + self.source.channels().len()
     }
 
-    /// When it may be read again, ns: soon if a mark or a doubt waits for it, otherwise at the interval.
-    pub fn next_read(&self, interval_ns: u64, is_marked: bool) -> u64 {
+    /// When it may be read again: soon if a mark or a doubt waits for it, otherwise at the interval.
+    pub fn next_read(&self, interval_ns: u64, is_marked: bool) -> MonoNs {
         let gap_ns = self.source.min_gap_ns().min(interval_ns);
         let gap_ns = match (is_marked && self.is_ours) || self.is_wanted {
             true => gap_ns,
             false if self.is_by_power => gap_ns.max(POWER_GAP_NS),
             false => self.varied(gap_ns.max(interval_ns)),
         };
-        self.last_read.map_or(0, |last_read| last_read + gap_ns)
+        self.last_read.map_or(MonoNs::ZERO, |last_read| last_read + gap_ns)
     }
 
     /// The gap, ns. If powers check the counters, it is shortened by up to 40 % at random: equal gaps could match the period
@@ -55,14 +56,14 @@ impl SourceSlot {
         if !self.source.checks_counters() {
             return gap_ns;
         }
-        let random = self.last_read.unwrap_or(0).wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
+        let random = self.last_read.unwrap_or_default().0.wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
         let share = random as f64 / f64::from(u32::MAX);
         (gap_ns as f64 * (0.6 + 0.4 * share)) as u64
     }
 
     /// Reads the source if it is due; otherwise takes the asynchronous readings that have come. `now` is the beginning of the
-    /// pass, ns.
-    pub fn read(&mut self, now: u64, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
+    /// pass.
+    pub fn read(&mut self, now: MonoNs, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
         if now >= self.next_read(interval_ns, is_marked) {
             if ((is_marked && self.is_ours) || self.is_wanted) && !self.is_by_power {

@@ -20,11 +20,11 @@ impl Run {
         assert!(credit.to > credit.from, "{credit:?}");
         self.joules += credit.joules;
         self.credits += 1;
-        self.measured_s += if credit.measured { (credit.to - credit.from) as f64 * NS } else { 0.0 };
+        self.measured_s += if credit.measured { credit.to.s_since(credit.from) } else { 0.0 };
     }
 
     fn push(&mut self, meter: &mut Meter, seconds: f64, value: Value) {
-        let event = meter.push((seconds * 1e9) as u64, Ok(value), |credit| self.take(credit));
+        let event = meter.push(MonoNs((seconds * 1e9) as u64), Ok(value), |credit| self.take(credit));
         self.events.extend(event);
     }
 
@@ -48,7 +48,7 @@ fn a_counter_that_never_moves_is_unknown_and_not_0() {
         run.count(&mut meter, (0.0, 3.0), |_| first);
         run.finish(&mut meter);
         assert_eq!((run.credits, run.events), (0, vec![MeterEvent::Lost(Fault::Stalled)]));
-        assert_eq!((meter.health(), meter.alive_at()), (Health::Stalled, Some(0)));
+        assert_eq!((meter.health(), meter.alive_at()), (Health::Stalled, Some(MonoNs(0))));
         assert!(meter.is_missing() && !meter.wants_second_look());
     }
 }
@@ -83,7 +83,7 @@ fn from_its_last_move_on_a_stuck_counter_is_unknown() {
     run.finish(&mut meter);
     // A pause as short as a counter's step is none of a stall yet.
     assert!((run.joules - 100.0).abs() < 1e-6 && (run.measured_s - 2.5).abs() < 1e-6, "{}", run.measured_s);
-    assert_eq!((run.events, meter.alive_at()), (vec![MeterEvent::Lost(Fault::Stalled)], Some(5 * S / 2)));
+    assert_eq!((run.events, meter.alive_at()), (vec![MeterEvent::Lost(Fault::Stalled)], Some(MonoNs(5 * S / 2))));
 }
 
 #[test]
@@ -327,13 +327,13 @@ proptest! {
     #[test]
     fn credits_follow_each_other(readings in prop::collection::vec((1u64..2_000, 0u64..3, 0u64..400), 1..200)) {
         let mut meter = Meter::new(COUNTER);
-        let (mut at, mut until, mut count) = (0u64, 0u64, 0u64);
+        let (mut at, mut until, mut count) = (MonoNs::ZERO, MonoNs::ZERO, 0u64);
         for (ms, what, watts) in readings {
-            at += ms * 1_000_000;
+            at = at + ms * 1_000_000;
             count += if what == 0 { watts * ms * 1000 } else { 0 };
             let value = if what == 2 { Value::Beside(watts as f64) } else { Value::Count(count) };
             meter.push(at, Ok(value), |credit| {
-                assert!(credit.from >= until && credit.to > credit.from && credit.to <= at, "{credit:?} after {until}");
+                assert!(credit.from >= until && credit.to > credit.from && credit.to <= at, "{credit:?} after {until:?}");
                 assert!(credit.joules >= 0.0 && credit.joules.is_finite());
                 until = credit.to;
             });

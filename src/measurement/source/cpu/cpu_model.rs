@@ -2,6 +2,7 @@
 
 use super::processor::{self, PowerFigure};
 use super::utilisation::Utilisation;
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
@@ -14,7 +15,7 @@ struct CpuModel {
     busy: Utilisation,
     figure: PowerFigure,
     /// When it was read last, ns.
-    last: Option<u64>,
+    last: Option<MonoNs>,
     /// Power then, W.
     watts: f64,
     /// Energy so far, µJ.
@@ -61,14 +62,14 @@ impl Source for CpuModel {
         &self.channel
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let at = clock();
         let value = self.busy.of_late(at).map(|busy| {
             if let Some(busy) = busy {
                 self.watts = self.figure.watts * self.figure.draw.of(self.busy.share(), busy);
             }
             let last = self.last.replace(at).unwrap_or(at);
-            self.energy_uj += self.watts * at.saturating_sub(last) as f64 * 1e-3;
+            self.energy_uj += self.watts * at.ns_since(last) as f64 * 1e-3;
             Value::Count(self.energy_uj as u64)
         });
         readings.push(Reading { channel: 0, at, value });

@@ -7,6 +7,7 @@
 use super::cpu_model::{band_in_words, channel};
 use super::utilisation::Utilisation;
 use super::{cgroup, processor};
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
@@ -25,7 +26,7 @@ struct MemoryModel {
     channel: [Channel; 1],
     watts: f64,
     /// The first reading, ns.
-    since: Option<u64>,
+    since: Option<MonoNs>,
 }
 
 /// Estimates memory beside an estimated processor.
@@ -86,9 +87,9 @@ impl Source for MemoryModel {
         &self.channel
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let at = clock();
-        let energy_uj = self.watts * at.saturating_sub(*self.since.get_or_insert(at)) as f64 * 1e-3;
+        let energy_uj = self.watts * at.ns_since(*self.since.get_or_insert(at)) as f64 * 1e-3;
         readings.push(Reading { channel: 0, at, value: Ok(Value::Count(energy_uj as u64)) });
     }
 }
@@ -131,8 +132,8 @@ mod tests {
         let (source, note) = opened(&tree);
         assert!(note.contains("102.4 GB of the machine") && note.contains("between 0.3 and 2.7 times"), "{note}");
         let (mut source, mut readings) = (source.unwrap(), Vec::new());
-        source.read(&|| 1_000_000_000, &mut readings);
-        source.read(&|| 3_000_000_000, &mut readings);
+        source.read(&|| MonoNs(1_000_000_000), &mut readings);
+        source.read(&|| MonoNs(3_000_000_000), &mut readings);
         let Ok(Value::Count(energy_uj)) = readings[1].value else { panic!() };
         assert!((energy_uj as f64 * 1e-6 - 2.0 * 102.4 * W_PER_GB).abs() < 1e-3, "{energy_uj}");
         tree.write("proc/self/cgroup", "0::/job\n");

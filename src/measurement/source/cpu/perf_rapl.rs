@@ -3,6 +3,7 @@
 //! that the unit's `cpumask` names for it.
 
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading, Value};
@@ -142,7 +143,7 @@ impl Source for PerfRapl {
         &self.channels
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let mut before = clock();
         for (channel, counter) in self.counters.iter_mut().enumerate() {
             let value = counter.read().map(Value::Count);
@@ -231,7 +232,7 @@ mod tests {
         for reading in &readings {
             meter.push(reading.at, reading.value, |credit| joules += credit.joules);
         }
-        let seconds = (readings[1].at - readings[0].at) as f64 * 1e-9;
+        let seconds = readings[1].at.s_since(readings[0].at);
         assert!((joules / seconds - 100.0).abs() < 5.0, "{joules} J in {seconds} s");
     }
 }

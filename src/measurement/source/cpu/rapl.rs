@@ -1,6 +1,7 @@
 //! RAPL energy counters of Intel and AMD processors through the kernel's powercap files
 //! (Documentation/power/powercap/powercap.rst): `energy_uj` of each package and its memory.
 
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading};
@@ -196,7 +197,7 @@ impl Source for Rapl {
         &self.channels
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         crate::measurement::source::read_counters(&mut self.files, clock, readings);
     }
 }

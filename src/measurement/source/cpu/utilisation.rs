@@ -2,6 +2,7 @@
 
 use super::stat::{Stat, Times};
 use super::{cgroup, load, topology};
+use crate::clock::MonoNs;
 use crate::measurement::reading::Fault;
 use crate::os::{self, CpuSet, HeldFile};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub struct Utilisation {
 /// The times so far.
 struct Snapshot {
     /// When, ns.
-    at: u64,
+    at: MonoNs,
     stat: Stat,
     /// Processor time that our control group has used, µs.
     used_us: f64,
@@ -135,7 +136,7 @@ impl Utilisation {
 
     /// How many of all cores' time was spent working for us of late, 0 to 1; `at` is now, ns. None at the first
     /// call, and where what is ours has just changed.
-    pub fn of_late(&mut self, at: u64) -> Result<Option<f64>, Fault> {
+    pub fn of_late(&mut self, at: MonoNs) -> Result<Option<f64>, Fault> {
         self.follow_affinity();
         let now = self.snapshot(at)?;
         let Some((older, newer)) = self.since.take() else {
@@ -169,7 +170,7 @@ impl Utilisation {
         }
     }
 
-    fn snapshot(&mut self, at: u64) -> Result<Snapshot, Fault> {
+    fn snapshot(&mut self, at: MonoNs) -> Result<Snapshot, Fault> {
         if self.stat.file().is_none() {
             self.stat = HeldFile::open(&self.path)?;
         }
@@ -209,7 +210,7 @@ impl Utilisation {
             Scope::Machine | Scope::Affinity(_) => ours,
             Scope::Count(_) => ours.min(self.share()),
             Scope::Quota(_) => {
-                let used = (now.used_us - before.used_us).max(0.0) * 1e3 / (now.at - before.at).max(1) as f64;
+                let used = (now.used_us - before.used_us).max(0.0) * 1e3 / now.at.ns_since(before.at).max(1) as f64;
                 let all: f64 = threads.iter().sum();
                 // A /proc/stat that shows less than we used does not count us.
                 if all >= used && all > 0.0 { ours * used / all } else { (used / threads.len().max(1) as f64).min(1.0) }

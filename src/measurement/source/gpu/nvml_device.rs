@@ -3,6 +3,7 @@
 //! the instant between them.
 
 use super::nvml_error::fault;
+use crate::clock::MonoNs;
 use crate::measurement::channel::Channel;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::Source;
@@ -61,10 +62,10 @@ pub struct NvmlGpu {
     /// What its counter showed last, mJ.
     last: Option<u64>,
     /// When it was last seen to move, and when it was last read, ns.
-    moved_at: u64,
-    read_at: u64,
+    moved_at: MonoNs,
+    read_at: MonoNs,
     /// When the power beside the counter was last read, ns.
-    beside_at: u64,
+    beside_at: MonoNs,
     /// The time between two of its steps, ns, once known.
     step_ns: Option<u64>,
     /// As it was timed, in order of length.
@@ -97,19 +98,19 @@ impl Source for NvmlGpus {
         self.gpus.iter().any(|gpu| gpu.meters.has_counter)
     }
 
-    fn read(&mut self, _clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, _clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let results = self.side_by_side(|gpus| gpus.iter_mut().map(NvmlGpu::read_aged).collect());
         collect(results, readings);
     }
 
-    fn read_at_mark(&mut self, _clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read_at_mark(&mut self, _clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let results = self.side_by_side(watch);
         collect(results, readings);
     }
 }
 
 /// What one GPU's reading brought: when, and what.
-type Results = Vec<(u64, Result<Value, Fault>)>;
+type Results = Vec<(MonoNs, Result<Value, Fault>)>;
 
 fn collect(results: Vec<Results>, readings: &mut Vec<Reading>) {
     for (channel, results) in results.into_iter().enumerate() {
@@ -168,9 +169,9 @@ impl NvmlGpu {
             device,
             meters,
             last: None,
-            moved_at: 0,
-            read_at: 0,
-            beside_at: 0,
+            moved_at: MonoNs::ZERO,
+            read_at: MonoNs::ZERO,
+            beside_at: MonoNs::ZERO,
             step_ns: None,
             steps_timed: Vec::new(),
             call_ns: 0,
@@ -182,7 +183,7 @@ impl NvmlGpu {
     }
 
     /// Its count or power, and when that was asked.
-    fn read(&mut self) -> (u64, Result<Value, Fault>) {
+    fn read(&mut self) -> (MonoNs, Result<Value, Fault>) {
         if !self.meters.has_counter {
             return self.read_power(Value::Watts);
         }
@@ -202,7 +203,7 @@ impl NvmlGpu {
     }
 
     /// Its power, and when that was asked.
-    fn read_power(&mut self, value: impl Fn(f64) -> Value) -> (u64, Result<Value, Fault>) {
+    fn read_power(&mut self, value: impl Fn(f64) -> Value) -> (MonoNs, Result<Value, Fault>) {
         let power = self.meters.power;
         let (at, watts) = self.ask(|device| match power {
             NvmlPower::Usage => device.power_usage().map(|milliwatts| f64::from(milliwatts) * 1e-3),
@@ -218,10 +219,13 @@ impl NvmlGpu {
     }
 
     /// Makes a call of the driver; when that was, and what it answered.
-    fn ask<T>(&mut self, call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>) -> (u64, Result<T, NvmlError>) {
+    fn ask<T>(
+        &mut self,
+        call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>,
+    ) -> (MonoNs, Result<T, NvmlError>) {
         let before = os::monotonic_ns();
         let answer = exit::driver_call(|| call(&self.device)).unwrap_or(Err(NvmlError::Uninitialized));
-        self.call_ns = os::monotonic_ns() - before;
+        self.call_ns = os::monotonic_ns().ns_since(before);
         (before + self.call_ns / 2, answer)
     }
 
@@ -229,11 +233,11 @@ impl NvmlGpu {
     fn read_aged(&mut self) -> Results {
         let (at, value) = self.read();
         let age = self.step_ns.filter(|_| self.meters.has_counter).map_or(0, |step| step / 2);
-        std::iter::once((at.saturating_sub(age), value)).chain(self.read_beside()).collect()
+        std::iter::once((at - age, value)).chain(self.read_beside()).collect()
     }
 
     /// The power beside the counter, where it is time for that.
-    fn read_beside(&mut self) -> Option<(u64, Result<Value, Fault>)> {
+    fn read_beside(&mut self) -> Option<(MonoNs, Result<Value, Fault>)> {
         let gap_ns = match self.stands_still() {
             true => POWER_GAP_NS / 2,
             false => (CALLS_BESIDE * self.call_ns).clamp(BESIDE_GAP_NS, LONGEST_BESIDE_NS),
@@ -254,13 +258,13 @@ impl NvmlGpu {
 struct Watch<'a> {
     gpu: &'a mut NvmlGpu,
     /// The count before the step, as first seen.
-    before: (u64, Result<Value, Fault>),
+    before: (MonoNs, Result<Value, Fault>),
     /// When it was last seen unchanged.
-    unchanged_at: u64,
+    unchanged_at: MonoNs,
     /// Steps seen: when, and the count from then on.
-    steps: Vec<(u64, u64)>,
+    steps: Vec<(MonoNs, u64)>,
     /// What ended the watch before its time.
-    failed: Option<(u64, Result<Value, Fault>)>,
+    failed: Option<(MonoNs, Result<Value, Fault>)>,
     is_on: bool,
 }
 
@@ -294,7 +298,7 @@ impl<'a> Watch<'a> {
         self.unchanged_at = at;
         if let [(first, _), (second, _)] = self.steps.as_slice() {
             // A look that came late sees steps far apart: the middle of several is true.
-            self.gpu.steps_timed.push(second - first);
+            self.gpu.steps_timed.push(second.ns_since(*first));
             self.gpu.steps_timed.sort_unstable();
             self.gpu.step_ns = self.gpu.steps_timed.get((self.gpu.steps_timed.len() - 1) / 2).copied();
         }
@@ -304,7 +308,7 @@ impl<'a> Watch<'a> {
     fn finish(self) -> Results {
         let (first_at, first) = self.before;
         let before = match (self.steps.first(), self.gpu.step_ns) {
-            (Some((step_at, _)), Some(step)) => step_at.saturating_sub(step),
+            (Some((step_at, _)), Some(step)) => *step_at - step,
             _ => first_at,
         };
         // It did not move: it holds as long as it was seen to. If it moves no more, it last did before the first look.

@@ -3,6 +3,7 @@
 //! aside.
 
 use super::drm_card::numbered;
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind};
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::text;
@@ -126,7 +127,7 @@ impl Source for Apart {
         self.inner.channels()
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         if self.is_within.load(Ordering::Acquire) {
             let at = clock();
             readings.extend((0..self.channels().len()).map(|channel| Reading { channel, at, value: Err(WITHIN) }));
@@ -182,7 +183,7 @@ mod tests {
             fn channels(&self) -> &[Channel] {
                 &self.0
             }
-            fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+            fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
                 readings.push(Reading {
                     channel: 0,
                     at: clock(),

@@ -1,6 +1,7 @@
 //! A laptop's batteries while they discharge: what they give is what the whole machine takes
 //! (Documentation/ABI/testing/sysfs-class-power: µW, or µA and µV, negative in some drivers).
 
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading, Value};
@@ -88,7 +89,7 @@ impl Source for Batteries {
         &self.channel
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let before = clock();
         let value = power(&self.folders).map(Value::Watts);
         readings.push(Reading { channel: 0, at: number_file::middle(before, clock()), value });

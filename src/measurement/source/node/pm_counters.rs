@@ -4,6 +4,7 @@
 //!
 //! The node contains processors, memory and accelerators. `freshness` counts the refreshes.
 
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::gpu_selection::{Selection, Vendor};
@@ -35,7 +36,7 @@ const CURE: &str = "the counters are readable to all where the node's controller
 struct PmCounter {
     path: PathBuf,
     /// The stamp last seen, µs, and when it was new, ns.
-    last: Option<(u64, u64)>,
+    last: Option<(u64, MonoNs)>,
 }
 
 struct PmCounters {
@@ -172,7 +173,7 @@ impl Source for PmCounters {
         &self.channels
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         let mut lines: Vec<Result<PmLine, Fault>> = Vec::new();
         for _ in 0..TRIES {
             let before = number_file::text(&self.freshness).ok();
@@ -196,7 +197,12 @@ impl Source for PmCounters {
 impl PmCounter {
     /// What a line tells, read at `now`, ns, when the date was `wall`, µs since 1970: nothing where it is the
     /// one before.
-    fn reading(&mut self, line: Result<PmLine, Fault>, now: u64, wall: u64) -> Option<(u64, Result<Value, Fault>)> {
+    fn reading(
+        &mut self,
+        line: Result<PmLine, Fault>,
+        now: MonoNs,
+        wall: u64,
+    ) -> Option<(MonoNs, Result<Value, Fault>)> {
         let (joules, stamp) = match line {
             Ok(line) => line,
             Err(fault) => return Some((now, Err(fault))),
@@ -216,9 +222,9 @@ impl PmCounter {
 }
 
 /// A stamp on the clock of `now`; now, where the controller's date is not the node's.
-fn instant(stamp: u64, now: u64, wall: u64) -> u64 {
+fn instant(stamp: u64, now: MonoNs, wall: u64) -> MonoNs {
     let age_ns = wall.checked_sub(stamp).map(|age| age.saturating_mul(1000)).filter(|&age| age <= 2 * REFRESH_NS);
-    now.saturating_sub(age_ns.unwrap_or(0))
+    now - age_ns.unwrap_or(0)
 }
 
 fn read(path: &Path) -> Result<PmLine, Fault> {
@@ -319,7 +325,7 @@ mod tests {
     #[test]
     fn readings_bear_their_own_time_and_come_once() {
         let second = 1_000_000_000;
-        let (now, wall) = (100 * second, 1_655_219_349_000_000);
+        let (now, wall) = (MonoNs(100 * second), 1_655_219_349_000_000);
         assert_eq!(instant(wall - 60_000, now, wall), now - 60_000_000);
         assert_eq!([instant(wall + 1, now, wall), instant(wall - 1_000_001, now, wall)], [now; 2], "another date");
         let mut counter = PmCounter { path: PathBuf::new(), last: None };

@@ -1,5 +1,6 @@
 //! A file of the kernel's that holds one number, kept open and read afresh each time.
 
+use crate::clock::MonoNs;
 use crate::measurement::reading::Fault;
 use crate::os::{self, HeldFile};
 use crate::sanitize;
@@ -14,18 +15,18 @@ pub struct NumberFile {
     file: Option<HeldFile>,
     last: Option<u64>,
     /// The number read on opening and its instant, until it is asked for.
-    first: Option<(u64, u64)>,
+    first: Option<(MonoNs, u64)>,
     /// The least time a good reading took, ns.
     quickest: Option<u64>,
     /// From here on, ns, a number that has not moved is read again through its path; and how long after such a
     /// reading that is.
-    doubted_at: u64,
+    doubted_at: MonoNs,
     trust_ns: u64,
 }
 
 /// A reading, the middle of the time it took, and that time, ns: when in it the number held nobody knows.
 struct Timed {
-    at: u64,
+    at: MonoNs,
     took: u64,
     number: Result<u64, Fault>,
 }
@@ -54,12 +55,12 @@ impl NumberFile {
     /// A file that is opened once it can be.
     pub fn unopened(path: PathBuf) -> Self {
         let trust_ns = LEAST_TRUST_NS;
-        NumberFile { path, file: None, last: None, first: None, quickest: None, doubted_at: 0, trust_ns }
+        NumberFile { path, file: None, last: None, first: None, quickest: None, doubted_at: MonoNs::ZERO, trust_ns }
     }
 
     /// The number and the instant it holds for. The first is the one that opening read: a slow device is
     /// not asked twice before the run begins.
-    pub fn stamped(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<u64, Fault>) {
+    pub fn stamped(&mut self, clock: &dyn Fn() -> MonoNs) -> (MonoNs, Result<u64, Fault>) {
         if let Some((at, number)) = self.first.take() {
             return (at, Ok(number));
         }
@@ -82,16 +83,16 @@ impl NumberFile {
         (best.at, best.number)
     }
 
-    fn timed(&mut self, clock: &dyn Fn() -> u64) -> Timed {
+    fn timed(&mut self, clock: &dyn Fn() -> MonoNs) -> Timed {
         let before = clock();
         let number = self.read(before);
         let after = clock();
-        Timed { at: middle(before, after), took: after - before, number }
+        Timed { at: middle(before, after), took: after.ns_since(before), number }
     }
 
     /// The number now. A descriptor held on a file that was replaced, or that a file system caches, answers
     /// the same for ever: so a number that does not move, like one that fails, is read again through the path.
-    fn read(&mut self, now: u64) -> Result<u64, Fault> {
+    fn read(&mut self, now: MonoNs) -> Result<u64, Fault> {
         let held = self.file.as_ref().and_then(HeldFile::file).ok_or(Fault::Gone).and_then(read);
         let is_trusted = held.is_ok_and(|number| Some(number) != self.last || now < self.doubted_at);
         let number = if is_trusted { held } else { self.reopen() };
@@ -115,8 +116,8 @@ impl NumberFile {
 }
 
 /// The instant a reading holds for, that took from `before` to `after`.
-pub fn middle(before: u64, after: u64) -> u64 {
-    before + (after - before) / 2
+pub fn middle(before: MonoNs, after: MonoNs) -> MonoNs {
+    before + after.ns_since(before) / 2
 }
 
 fn read(file: &File) -> Result<u64, Fault> {
@@ -171,12 +172,12 @@ mod tests {
         replace("5\n");
         let mut file = NumberFile::open(path.clone()).unwrap();
         replace("6\n");
-        assert_eq!(file.read(1_000_000_000), Ok(6));
+        assert_eq!(file.read(MonoNs(1_000_000_000)), Ok(6));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(file.read(2_000_000_000), Err(Fault::Gone));
-        assert_eq!(file.read(3_000_000_000), Err(Fault::Gone));
+        assert_eq!(file.read(MonoNs(2_000_000_000)), Err(Fault::Gone));
+        assert_eq!(file.read(MonoNs(3_000_000_000)), Err(Fault::Gone));
         replace("7\n");
-        assert_eq!(file.read(4_000_000_000), Ok(7));
+        assert_eq!(file.read(MonoNs(4_000_000_000)), Ok(7));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

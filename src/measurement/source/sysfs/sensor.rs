@@ -3,6 +3,7 @@
 //! in mA).
 
 use super::number_file::{self, NumberFile};
+use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::gpu_selection::Absence;
 use crate::measurement::reading::{Fault, Reading, Value};
@@ -47,11 +48,11 @@ pub struct Sensor {
     /// The power that the same device reports beside its counter, µW.
     beside: Option<NumberFile>,
     /// The last count, and when it was first read, ns.
-    counted: Option<(Value, u64)>,
+    counted: Option<(Value, MonoNs)>,
     /// See [`Channel::may_rest`].
     may_rest: bool,
     /// What it said on opening, until it is asked for.
-    first: Option<(u64, Value)>,
+    first: Option<(MonoNs, Value)>,
 }
 
 /// A sensor that does not answer, and why.
@@ -142,14 +143,14 @@ impl Sensor {
     }
 
     /// Its value now, or the one that opening read, and the instant it holds for.
-    fn reading(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<Value, Fault>) {
+    fn reading(&mut self, clock: &dyn Fn() -> MonoNs) -> (MonoNs, Result<Value, Fault>) {
         match self.first.take() {
             Some((at, value)) => (at, Ok(value)),
             None => self.measure(clock),
         }
     }
 
-    fn measure(&mut self, clock: &dyn Fn() -> u64) -> (u64, Result<Value, Fault>) {
+    fn measure(&mut self, clock: &dyn Fn() -> MonoNs) -> (MonoNs, Result<Value, Fault>) {
         let (at, watts) = match &mut self.unit {
             SensorUnit::MicroJoules(file) => {
                 let (at, count) = file.stamped(clock);
@@ -171,17 +172,17 @@ impl Sensor {
     }
 
     /// Takes note of when its count moved.
-    fn note(&mut self, at: u64, value: Result<Value, Fault>) {
+    fn note(&mut self, at: MonoNs, value: Result<Value, Fault>) {
         if let Some(value) = value.ok().filter(|value| self.counted.is_none_or(|(last, _)| last != *value)) {
             self.counted = Some((value, at));
         }
     }
 
-    fn stands_still(&self, at: u64) -> bool {
+    fn stands_still(&self, at: MonoNs) -> bool {
         self.counted.is_some_and(|(_, moved_at)| at > moved_at + STILL_NS)
     }
 
-    fn read_beside(&mut self, channel: usize, clock: &dyn Fn() -> u64) -> Option<Reading> {
+    fn read_beside(&mut self, channel: usize, clock: &dyn Fn() -> MonoNs) -> Option<Reading> {
         let (at, microwatts) = self.beside.as_mut()?.stamped(clock);
         Some(Reading { channel, at, value: Ok(Value::Beside(microwatts.ok()? as f64 * 1e-6)) })
     }
@@ -305,7 +306,7 @@ impl Source for Sensors {
         &self.channels
     }
 
-    fn read(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         for (channel, sensor) in self.sensors.iter_mut().enumerate() {
             let (at, value) = sensor.reading(clock);
             readings.push(Reading { channel, at, value });
@@ -315,7 +316,7 @@ impl Source for Sensors {
     }
 
     /// Epochs may keep step with the load: a power read at their marks checks no counter.
-    fn read_at_mark(&mut self, clock: &dyn Fn() -> u64, readings: &mut Vec<Reading>) {
+    fn read_at_mark(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
         for (channel, sensor) in self.sensors.iter_mut().enumerate() {
             let (at, value) = sensor.reading(clock);
             readings.push(Reading { channel, at, value });

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// 2026-03-02T13:00:00Z
-const AT: f64 = 1_772_456_400.0;
+const AT: UnixS = UnixS(1_772_456_400.0);
 
 fn run(state: &str, done: u64, kwh: Option<f64>) -> Value {
     json!({

@@ -17,9 +17,9 @@ fn played(tree: &TestTree, processors: usize, busy_share: f64) -> (f64, String) 
     let mut source = source.unwrap_or_else(|| panic!("{lacks:?}"));
     let note = source.channels()[0].note.clone().unwrap();
     let mut readings = Vec::new();
-    source.read(&|| 0, &mut readings);
+    source.read(&|| MonoNs(0), &mut readings);
     stat(1010);
-    source.read(&|| 10_000_000_000, &mut readings);
+    source.read(&|| MonoNs(10_000_000_000), &mut readings);
     let Ok(Value::Count(energy_uj)) = readings[1].value else { panic!("{readings:?}") };
     (energy_uj as f64 * 1e-7, note)
 }
@@ -99,9 +99,9 @@ fn one_line_of_stat_is_enough() {
     stat(1000);
     let mut source = open(&tree.options("", &[])).0.unwrap();
     let mut readings = Vec::new();
-    source.read(&|| 0, &mut readings);
+    source.read(&|| MonoNs(0), &mut readings);
     stat(2000);
-    source.read(&|| 1_000_000_000, &mut readings);
+    source.read(&|| MonoNs(1_000_000_000), &mut readings);
     let Ok(Value::Count(energy_uj)) = readings[1].value else { panic!("{readings:?}") };
     assert!(energy_uj > 5_000_000, "{energy_uj}");
 }

@@ -24,9 +24,9 @@ fn cores_count_where_siblings_idle() {
     let mut found = opened(&tree);
     found.scope = Scope::Machine;
     assert_eq!((found.processors(), found.cores()), (4, 2));
-    let before = found.snapshot(0).unwrap();
+    let before = found.snapshot(MonoNs(0)).unwrap();
     write_stat(&tree, &[(200, 100), (200, 100), (100, 200), (100, 200)]);
-    let now = found.snapshot(1_000_000_000).unwrap();
+    let now = found.snapshot(MonoNs(1_000_000_000)).unwrap();
     assert_eq!(found.busy(&before, &now), 0.875);
 }
 
@@ -43,9 +43,9 @@ fn a_shared_core_is_divided() {
     let Some(ours) = CpuSet::of_this_process().filter(|set| set.cpus().eq(0..2)) else { return };
     found.scope = Scope::Affinity(ours);
     assert_eq!(found.processors_in_words().as_deref(), Some("0-1"));
-    let before = found.snapshot(0).unwrap();
+    let before = found.snapshot(MonoNs(0)).unwrap();
     write_stat(&tree, &[(200, 100), (200, 100), (200, 100), (100, 200)]);
-    let now = found.snapshot(1_000_000_000).unwrap();
+    let now = found.snapshot(MonoNs(1_000_000_000)).unwrap();
     assert_eq!(found.busy(&before, &now), (0.5 + 0.875) / 2.0, "half of one core, the other alone");
 }
 
@@ -57,12 +57,12 @@ fn other_numbers_are_matched_by_count() {
     let mut found = opened(&tree);
     found.scope = Scope::Count(1);
     assert_eq!(found.share(), 0.25);
-    let before = found.snapshot(0).unwrap();
+    let before = found.snapshot(MonoNs(0)).unwrap();
     write_stat(&tree, &[(200, 100), (100, 200), (100, 200), (100, 200)]);
-    let now = found.snapshot(1_000_000_000).unwrap();
+    let now = found.snapshot(MonoNs(1_000_000_000)).unwrap();
     assert_eq!(found.busy(&before, &now), 0.25);
     write_stat(&tree, &[(200, 100), (200, 100), (200, 100), (200, 100)]);
-    let now = found.snapshot(1_000_000_000).unwrap();
+    let now = found.snapshot(MonoNs(1_000_000_000)).unwrap();
     assert_eq!(found.busy(&before, &now), 0.25, "no more than its share");
 }
 
@@ -80,18 +80,18 @@ fn a_group_has_its_part_of_the_work() {
     }
     assert_eq!(found.share(), 0.25);
     assert!(found.scope_in_words().contains("the share of 1 of 4 processors its control group allows"));
-    let before = found.snapshot(0).unwrap();
+    let before = found.snapshot(MonoNs(0)).unwrap();
     write_stat(&tree, &[(150, 150); 4]);
     tree.write("sys/fs/cgroup/job/cpu.stat", "usage_usec 1000000\n");
-    let now = found.snapshot(1_000_000_000).unwrap();
+    let now = found.snapshot(MonoNs(1_000_000_000)).unwrap();
     assert!((found.busy(&before, &now) - 0.25).abs() < 1e-9, "{}", found.busy(&before, &now));
     let still = Snapshot {
-        at: 0,
+        at: MonoNs(0),
         stat: Stat { processors: now.stat.processors.clone(), numbers: now.stat.numbers.clone(), ..now.stat },
         used_us: 0.0,
     };
     let same = Snapshot {
-        at: 1_000_000_000,
+        at: MonoNs(1_000_000_000),
         stat: Stat { processors: still.stat.processors.clone(), numbers: still.stat.numbers.clone(), ..still.stat },
         used_us: 500_000.0,
     };
@@ -105,6 +105,6 @@ fn a_group_has_its_part_of_the_work() {
 fn zeros_are_unknown() {
     let tree = TestTree::new("utilisation-zeros");
     tree.write("proc/stat", "cpu  0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0\nintr 0\n");
-    assert_eq!(opened(&tree).of_late(0), Err(Fault::Garbage), "gVisor");
+    assert_eq!(opened(&tree).of_late(MonoNs(0)), Err(Fault::Garbage), "gVisor");
     assert!(Utilisation::open(&tree.options("", &[]).sysroot.join("none")).is_err());
 }
