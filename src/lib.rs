@@ -1,5 +1,5 @@
-//! Measures the energy of a training or time loop inside the application that runs it, forecasts the whole run, and converts
-//! its energy into emissions.
+//! Measures the energy of a training or time loop, inside the application that runs it. It forecasts the whole run and
+//! converts its energy into emissions.
 //!
 //! The public interface is C: the crate in `capi/`, from which `include/carbontracker.h` is generated. A Rust application can
 //! use [`tracker::Tracker`] directly. This is the flow of one run:

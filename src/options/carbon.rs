@@ -1,6 +1,6 @@
 //! Options of carbon: location, intensity, facility and other impacts.
 
-use super::key::OptionKey;
+use super::key::{OptionKey, key};
 use super::value::{number, put, put_some, some_text};
 use super::working_folder::WorkingFolder;
 use crate::carbon::config::{IntensityOption, WhatIfOption};
@@ -10,81 +10,57 @@ use crate::carbon::intensity::slot::DIRTIEST;
 use crate::carbon::provider::registry;
 
 pub const KEYS: &[OptionKey] = &[
-    OptionKey {
-        name: "location",
-        allowed: "a zone such as DK, Denmark, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip or cloud, to look it up",
-        set: |o, v| put_some(&mut o.carbon.location, some_text(v)),
-    },
-    OptionKey {
-        name: "intensity",
-        allowed: "g CO2e/kWh from 0 to 10000, a CSV file (its name ends in .csv or contains a /), or electricitymaps, \
+    key(
+        "location",
+        "a zone such as DK, Denmark, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip or cloud, to look it up",
+        |o, v| put_some(&mut o.carbon.location, some_text(v)),
+    ),
+    key(
+        "intensity",
+        "g CO2e/kWh from 0 to 10000, a CSV file (its name ends in .csv or contains a /), or electricitymaps, \
                   carbonintensity_gb, energidataservice, energycharts",
-        set: |o, v| put_some(&mut o.carbon.intensity, intensity(v, &mut o.folder)),
-    },
-    OptionKey {
-        name: "api_key",
-        allowed: "the live service's key",
-        set: |o, v| put_some(&mut o.carbon.api_key, secret(v)),
-    },
-    OptionKey {
-        name: "intensity_url",
-        allowed: "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine; without name \
+        |o, v| put_some(&mut o.carbon.intensity, intensity(v, &mut o.folder)),
+    ),
+    key("api_key", "the live service's key", |o, v| put_some(&mut o.carbon.api_key, secret(v))),
+    key(
+        "intensity_url",
+        "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine; without name \
                   and password",
-        set: |o, v| put_some(&mut o.carbon.intensity_url, url(v)),
-    },
-    OptionKey {
-        name: "marginal",
-        allowed: "watttime:REGION, such as watttime:CAISO_NORTH",
-        set: |o, v| put_some(&mut o.carbon.marginal, marginal(v)),
-    },
-    OptionKey {
-        name: "marginal_key",
-        allowed: "USER:PASSWORD of that service",
-        set: |o, v| put_some(&mut o.carbon.marginal_key, secret(v)),
-    },
-    OptionKey {
-        name: "pue",
-        allowed: "facility energy / IT energy from 1 to 10, or region for the figure that the cloud region's provider \
+        |o, v| put_some(&mut o.carbon.intensity_url, url(v)),
+    ),
+    key("marginal", "watttime:REGION, such as watttime:CAISO_NORTH", |o, v| {
+        put_some(&mut o.carbon.marginal, marginal(v))
+    }),
+    key("marginal_key", "USER:PASSWORD of that service", |o, v| put_some(&mut o.carbon.marginal_key, secret(v))),
+    key(
+        "pue",
+        "facility energy / IT energy from 1 to 10, or region for the figure that the cloud region's provider \
                   publishes",
-        set: |o, v| {
+        |o, v| {
             let pue = or_region(v, &mut o.carbon.by_region.pue, |v| number(v, 1.0, 10.0));
             put(&mut o.carbon.pue, pue.map(|pue| pue.unwrap_or(1.0)))
         },
-    },
-    OptionKey {
-        name: "what_if",
-        allowed: "off, or zones as in location, with commas between",
-        set: |o, v| put(&mut o.carbon.what_if, what_if(v)),
-    },
-    OptionKey {
-        name: "price",
-        allowed: "the price of a kWh from 0 to 1000000, such as 0.32EUR",
-        set: |o, v| put_some(&mut o.carbon.rates.price, Price::parse(v)),
-    },
-    OptionKey {
-        name: "wue",
-        allowed: "litres per kWh on site, from 0 to 1000, or region for the figure that the cloud region's provider \
+    ),
+    key("what_if", "off, or zones as in location, with commas between", |o, v| put(&mut o.carbon.what_if, what_if(v))),
+    key("price", "the price of a kWh from 0 to 1000000, such as 0.32EUR", |o, v| {
+        put_some(&mut o.carbon.rates.price, Price::parse(v))
+    }),
+    key(
+        "wue",
+        "litres per kWh on site, from 0 to 1000, or region for the figure that the cloud region's provider \
                   publishes",
-        set: |o, v| {
+        |o, v| {
             let wue = or_region(v, &mut o.carbon.by_region.wue, |v| number(v, 0.0, 1000.0));
             put(&mut o.carbon.rates.wue, wue)
         },
-    },
-    OptionKey {
-        name: "wue_grid",
-        allowed: "litres per kWh at the power plants, from 0 to 1000",
-        set: |o, v| put_some(&mut o.carbon.rates.wue_grid, number(v, 0.0, 1000.0)),
-    },
-    OptionKey {
-        name: "embodied_kg",
-        allowed: "kg of CO2e from 0 to 1000000000",
-        set: |o, v| put_some(&mut o.carbon.rates.embodied_kg, number(v, 0.0, 1e9)),
-    },
-    OptionKey {
-        name: "life_years",
-        allowed: "years from 0.1 to 50",
-        set: |o, v| put(&mut o.carbon.rates.life_years, number(v, 0.1, 50.0)),
-    },
+    ),
+    key("wue_grid", "litres per kWh at the power plants, from 0 to 1000", |o, v| {
+        put_some(&mut o.carbon.rates.wue_grid, number(v, 0.0, 1000.0))
+    }),
+    key("embodied_kg", "kg of CO2e from 0 to 1000000000", |o, v| {
+        put_some(&mut o.carbon.rates.embodied_kg, number(v, 0.0, 1e9))
+    }),
+    key("life_years", "years from 0.1 to 50", |o, v| put(&mut o.carbon.rates.life_years, number(v, 0.1, 50.0))),
 ];
 
 /// A number, or `region`, which is noted and has no number yet.

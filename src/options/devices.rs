@@ -1,47 +1,31 @@
 //! Options of measurement: which devices, and where the system shows them.
 
-use super::key::OptionKey;
+use super::key::{OptionKey, key};
 use super::value::{number, put, put_some, some_text};
 use super::working_folder::WorkingFolder;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::config::SimulatedDevice;
 
 pub const KEYS: &[OptionKey] = &[
-    OptionKey {
-        name: "components",
-        allowed: "all, or some of cpu, gpu, dram, node with commas between",
-        set: |o, v| put(&mut o.measurement.components, kinds(v)),
-    },
-    OptionKey {
-        name: "devices",
-        allowed: "visible, all, process, or a list of GPUs",
-        set: |o, v| put(&mut o.measurement.devices, some_text(v)),
-    },
-    OptionKey {
-        name: "sim_cpu",
-        allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
-        set: |o, v| put_some(&mut o.measurement.sim_cpu, simulated(v)),
-    },
-    OptionKey {
-        name: "sim_gpu",
-        allowed: "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
-        set: |o, v| put_some(&mut o.measurement.sim_gpu, simulated(v)),
-    },
-    OptionKey {
-        name: "sysroot",
-        allowed: "the folder that contains sys and proc",
-        set: |o, v| {
-            let folder = o.folder.path(v)?;
-            o.carbon.sysroot.clone_from(&folder);
-            o.measurement.sysroot = folder;
-            Some(())
-        },
-    },
-    OptionKey {
-        name: "nvml",
-        allowed: "path or name of the NVML library",
-        set: |o, v| put_some(&mut o.measurement.nvml, library(v, &mut o.folder)),
-    },
+    key("components", "all, or some of cpu, gpu, dram, node with commas between", |o, v| {
+        put(&mut o.measurement.components, kinds(v))
+    }),
+    key("devices", "visible, all, process, or a list of GPUs", |o, v| put(&mut o.measurement.devices, some_text(v))),
+    key("sim_cpu", "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1", |o, v| {
+        put_some(&mut o.measurement.sim_cpu, simulated(v))
+    }),
+    key("sim_gpu", "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1", |o, v| {
+        put_some(&mut o.measurement.sim_gpu, simulated(v))
+    }),
+    key("sysroot", "the folder that contains sys and proc", |o, v| {
+        let folder = o.folder.path(v)?;
+        o.carbon.sysroot.clone_from(&folder);
+        o.measurement.sysroot = folder;
+        Some(())
+    }),
+    key("nvml", "path or name of the NVML library", |o, v| {
+        put_some(&mut o.measurement.nvml, library(v, &mut o.folder))
+    }),
 ];
 
 fn kinds(value: &str) -> Option<Vec<DeviceKind>> {

@@ -69,7 +69,8 @@ fn unknown_of(names: impl Iterator<Item = String>) -> Vec<String> {
 /// The message for one unknown variable, without the prefix.
 fn in_words(name: &str) -> String {
     const SHOWN_CHARACTERS: usize = 64;
-    let shown: String = name.chars().take(SHOWN_CHARACTERS).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
+    let shown: String =
+        name.chars().take(SHOWN_CHARACTERS).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
     let readable = options::keys().chain(READ);
     let advice = match nearest(name, readable) {
         Some(known) => format!("did you mean {}?", variable_of(known)),

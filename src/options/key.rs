@@ -3,7 +3,7 @@
 use super::{Options, environment, keys};
 use crate::error::{Error, Result};
 
-/// One row of an options table.
+/// One option.
 pub struct OptionKey {
     /// The key in the option string.
     pub name: &'static str,
@@ -11,6 +11,11 @@ pub struct OptionKey {
     pub allowed: &'static str,
     /// Stores a value; None: the value is not allowed.
     pub set: fn(&mut Options, &str) -> Option<()>,
+}
+
+/// A row of an options table.
+pub const fn key(name: &'static str, allowed: &'static str, set: fn(&mut Options, &str) -> Option<()>) -> OptionKey {
+    OptionKey { name, allowed, set }
 }
 
 impl OptionKey {
@@ -31,8 +36,8 @@ fn has_password(value: &str) -> bool {
     value.split_once("//").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
-/// The part of a misplaced name that a message may show. The text may be the rest of a secret that contains a space, or may
-/// be joined to one, as in api_key:… . `before` is the key of the pair before.
+/// The part of a misplaced name that a message may show. `before` is the key of the pair before. The text may be the rest of
+/// a secret with a space in it. It may also be joined to a secret, as in api_key:… .
 pub fn shown(name: &str, before: &str) -> String {
     if is_secret(before) {
         return "…".into();

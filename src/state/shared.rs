@@ -83,7 +83,8 @@ impl SharedState {
         (state, whole)
     }
 
-    /// Waits until more than `epochs` epochs are settled, the sampling thread has ended, `is_over` is true, or the time is up.
+    /// Waits until more than `epochs` epochs are settled or the time is up. It also returns if the sampling thread has ended,
+    /// or `is_over` is true.
     pub fn await_epochs(&self, epochs: u64, timeout: Duration, is_over: impl Fn() -> bool) {
         let waits =
             |state: &mut RunState| !is_over() && !state.lifecycle.finished && state.attribution.settled <= epochs;

@@ -25,19 +25,10 @@ impl RunState {
     /// Makes replaced channels count again, if all channels of one group show signs of life again. Their replacement counts no
     /// more. Returns a message; None: there is no such group.
     pub fn restore(&mut self) -> Option<String> {
-        let is_back = |by: usize| {
-            let mut of = self
-                .metering
-                .channels
-                .iter()
-                .filter(|one| one.replaced_by.is_some() && one.stand_in == Some(by))
-                .peekable();
-            of.peek().is_some() && of.all(|one| !one.meter.is_missing())
-        };
-        let by = (0..self.metering.channels.len()).find(|&by| is_back(by))?;
-        let back = |one: &Metered| one.replaced_by.is_some() && one.stand_in == Some(by);
-        let numbers: Vec<usize> =
-            (0..self.metering.channels.len()).filter(|&n| self.metering.channels.get(n).is_some_and(back)).collect();
+        let is_alive = |number: &usize| self.metering.channels.get(*number).is_some_and(|one| !one.meter.is_missing());
+        let is_back = |(_, numbers): &(usize, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_alive);
+        let all = 0..self.metering.channels.len();
+        let (by, numbers) = all.map(|by| (by, self.replaced_by(by))).find(is_back)?;
         let first = self.metering.channels.get(*numbers.first()?)?.channel.clone();
         for &number in &numbers {
             if let Some(one) = self.metering.channels.get(number)
@@ -55,6 +46,13 @@ impl RunState {
         self.attribution.ledger.replace(by, true);
         let (source, device) = (first.source, first.device);
         Some(format!("{source} {device} shows signs of life again and counts from now on; its replacement does not"))
+    }
+
+    /// The channels that the channel `by` replaces now.
+    fn replaced_by(&self, by: usize) -> Vec<usize> {
+        let is_replaced = |one: &Metered| one.replaced_by.is_some() && one.stand_in == Some(by);
+        let channels = self.metering.channels.iter().enumerate();
+        channels.filter(|(_, one)| is_replaced(one)).map(|(number, _)| number).collect()
     }
 
     /// Makes a channel count that was replaced.
@@ -85,7 +83,8 @@ impl RunState {
         stalled.iter().all(|number| of(number) == Some(by)).then_some(by)
     }
 
-    /// The kinds of which all channels of a source show no sign of life and are not replaced, with these channels.
+    /// The kinds of device of which no channel of a source shows a sign of life, with these channels. Kinds with a replaced
+    /// channel are left out.
     pub fn stalled(&self, channels: Range<usize>) -> Vec<(DeviceKind, Vec<usize>)> {
         let of_kind = |kind: DeviceKind| {
             let is_it =
@@ -111,7 +110,8 @@ impl RunState {
         channels.iter().filter_map(|&number| of(number)).min()
     }
 
-    /// The time that readings of a channel confirm in this process, ns, with readings of channels that counted in its place.
+    /// The time that a channel's readings confirm in this process, ns. Readings of channels that counted in its place are
+    /// included.
     pub fn confirmed_ns(&self, number: usize) -> f64 {
         self.confirmed_without(number, &mut vec![number])
     }

@@ -161,10 +161,10 @@ fn spawn(parts: RunParts, sampler: Sampler, feeds: Vec<Feed>, run: RunIdentity) 
     let threads = Arc::new(threads.inspect_err(|_| counter.into_iter().for_each(|counter| counter.remove()))?);
     exit::register(&threads);
     Ok(Tracker {
-        parts,
         sampler: threads.sampler.thread().clone(),
         threads,
         is_open: AtomicBool::new(false),
         fork_mark: ForkMark::here(),
+        parts,
     })
 }

@@ -3,7 +3,7 @@
 //! In: checked options, the application's epoch marks, readings. Out: reports, values and messages. Never: it blocks the
 //! application at a mark, and it reads no device on the application's thread.
 //!
-//! [`Tracker`] is what the application has. [`assembly`] makes one in four steps. `sampler` reads the sources and writes
+//! [`Tracker`] is the application's handle. `assembly` makes one in four steps. `sampler` reads the sources and writes
 //! the run's state.
 
 mod assembly;
@@ -42,12 +42,12 @@ const TRACKER_BYTES: usize = 7 << 20;
 
 /// A run being tracked.
 pub struct Tracker {
-    parts: RunParts,
     /// The sampling thread. Each mark wakes it.
     sampler: Thread,
     threads: Arc<Threads>,
     is_open: AtomicBool,
     fork_mark: ForkMark,
+    parts: RunParts,
 }
 
 /// What is started on the application's thread, before the assembly.

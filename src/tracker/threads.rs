@@ -37,9 +37,9 @@ pub struct RunParts {
 /// The threads of a run.
 pub struct Threads {
     pub sampler: Worker,
-    parts: RunParts,
     feeds: IntensityFeeds,
     files: Option<RunFiles>,
+    parts: RunParts,
 }
 
 impl ExitHook for Threads {
@@ -71,7 +71,7 @@ impl Threads {
         let sampler = sampler.map_err(|error| no_thread(&error))?;
         let files = files.and_then(|plan| start_files(plan, &parts, teller));
         let feeds = IntensityFeeds::start(feeds, &parts.shared);
-        Ok(Threads { sampler, parts, feeds, files })
+        Ok(Threads { sampler, feeds, files, parts })
     }
 
     /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if any.

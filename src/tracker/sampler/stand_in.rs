@@ -38,8 +38,8 @@ impl Sampler {
         shared.queue_message(format!("{new} stands in for {old} from its last sign of life on"));
     }
 
-    /// Removes replacements whose channels show signs of life again, and starts the search for a replacement of those that
-    /// show none any more: the earlier replacement, or the next source, once.
+    /// Removes replacements whose channels show signs of life again. Channels that show none any more get the earlier
+    /// replacement, or the search for the next source starts, once.
     pub(super) fn replace_stalled(&mut self, state: &mut RunState, report: impl Fn(String)) {
         while let Some(message) = state.restore() {
             report(message);
