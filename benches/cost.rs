@@ -17,7 +17,7 @@ use carbontracker::state::RunState;
 use carbontracker::state::alerts::Alerts;
 use carbontracker::state::shared::SharedState;
 use carbontracker::tracker::Tracker;
-use carbontracker::tracker::sampler::Sampler;
+use carbontracker::tracker::sampler::{Sampler, SamplerParts};
 use fake_rapl::{Counter, DELAY_US, Tree};
 use retry::{now, own_bytes};
 use std::fs::{self, File};
@@ -130,19 +130,24 @@ fn sample() {
         paths.push(dir.join("energy_uj"));
     }
     let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
-    let advisor = Alerts::new(&options);
-    let grid = select::choose(&options, |_| None).unwrap().grid;
+    let grid = select::choose(&options.carbon, |_| None).unwrap().grid;
     let shared = SharedState::new(RunState::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
-    let mut sampler = Sampler::new(
-        Intake::new(Discovery::start(&options, Waker::default()), None, options.clone(), Waker::default()),
-        Waker::default(),
+    let parts = SamplerParts {
+        intake: Intake::new(
+            Discovery::start(&options.measurement, Waker::default()),
+            None,
+            options.measurement.clone(),
+            Waker::default(),
+        ),
+        waker: Waker::default(),
         marks,
-        advisor,
-        LeaseManager::new(None, Rank::default(), &options.sysroot),
-        &options,
-        &shared,
-    );
+        alerts: Alerts::new(options.alerts, options.epochs),
+        leases: LeaseManager::new(None, Rank::default(), &options.measurement.sysroot),
+        interval: options.interval,
+        monitor_epochs: options.monitor_epochs,
+    };
+    let mut sampler = Sampler::new(parts, &shared);
     let files: Vec<File> = paths.iter().map(|path| File::open(path).unwrap()).collect();
     let raw = || {
         let mut text = [0u8; 32];

@@ -36,7 +36,7 @@ typedef struct ct_tracker ct_tracker;
 
 
 /**
- * The outcome of a call across the C boundary. Numbers are the contract: append only.
+ * The result of a C function. The numbers are part of the C API: append only.
  */
 enum ct_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -44,15 +44,15 @@ enum ct_status
 #endif /* defined(__cplusplus) || __STDC_VERSION__ >= 202311L */
  {
   /**
-   * Done.
+   * The call succeeded.
    */
   CT_OK = 0,
   /**
-   * Nothing to do: the tracker is NULL, or CARBONTRACKER_DISABLE=1.
+   * The tracker is NULL, or CARBONTRACKER_DISABLE=1 is set: nothing was done.
    */
   CT_DISABLED = 1,
   /**
-   * The epoch ended as asked, and the run's forecast, or what it has used, passes a budget.
+   * The epoch has ended, and the forecast, or the use so far, passes a budget.
    */
   CT_OVER_BUDGET = 2,
   /**
@@ -60,15 +60,15 @@ enum ct_status
    */
   CT_EINVAL = -1,
   /**
-   * Not now: a second begin, or an end without a begin.
+   * Wrong order of calls: an epoch is already open, or none is.
    */
   CT_ESTATE = -2,
   /**
-   * The buffer is too small; `needed` says how much it takes.
+   * The buffer is too small; `needed` is the required size.
    */
   CT_ERANGE = -3,
   /**
-   * There is no such number, or it is unknown; or no message is queued.
+   * There is no such value, it is unknown, or no message is queued.
    */
   CT_ENOENT = -4,
   /**
@@ -76,7 +76,7 @@ enum ct_status
    */
   CT_EIO = -5,
   /**
-   * The tracker was made by the process this one was forked from.
+   * The tracker belongs to the parent process; this process was forked from it.
    */
   CT_EFORK = -6,
   /**

@@ -1,60 +1,60 @@
-//! What can go wrong, as values: a status for the program, words for the person.
+//! Errors: a status for the application, a message for the user.
 
 use crate::sanitize;
 use std::fmt;
 
-/// The outcome of a call across the C boundary. Numbers are the contract: append only.
+/// The result of a C function. The numbers are part of the C API: append only.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(non_camel_case_types, missing_docs)]
 pub enum Status {
-    /// Done.
+    /// The call succeeded.
     CT_OK = 0,
-    /// Nothing to do: the tracker is NULL, or CARBONTRACKER_DISABLE=1.
+    /// The tracker is NULL, or CARBONTRACKER_DISABLE=1 is set: nothing was done.
     CT_DISABLED = 1,
-    /// The epoch ended as asked, and the run's forecast, or what it has used, passes a budget.
+    /// The epoch has ended, and the forecast, or the use so far, passes a budget.
     CT_OVER_BUDGET = 2,
     /// An argument or option is invalid.
     CT_EINVAL = -1,
-    /// Not now: a second begin, or an end without a begin.
+    /// Wrong order of calls: an epoch is already open, or none is.
     CT_ESTATE = -2,
-    /// The buffer is too small; `needed` says how much it takes.
+    /// The buffer is too small; `needed` is the required size.
     CT_ERANGE = -3,
-    /// There is no such number, or it is unknown; or no message is queued.
+    /// There is no such value, it is unknown, or no message is queued.
     CT_ENOENT = -4,
     /// The operating system refused a thread or memory.
     CT_EIO = -5,
-    /// The tracker was made by the process this one was forked from.
+    /// The tracker belongs to the parent process; this process was forked from it.
     CT_EFORK = -6,
     /// An internal error was caught; the tracker stays usable.
     CT_EPANIC = -7,
 }
 
 impl Status {
-    /// The status as one fixed sentence.
+    /// The meaning of a status, as a fixed text.
     pub fn describe(code: i32) -> &'static std::ffi::CStr {
         match code {
             0 => c"done",
             1 => c"disabled: the tracker is NULL or CARBONTRACKER_DISABLE=1 is set",
-            2 => c"over budget: the run's forecast, or what it has used, passes a budget",
+            2 => c"over budget: the forecast, or the use so far, passes a budget",
             -1 => c"invalid argument or option",
-            -2 => c"wrong order of calls: a second begin, or an end without a begin",
+            -2 => c"wrong order of calls: an epoch is already open, or none is",
             -3 => c"the buffer is too small",
-            -4 => c"no such value, or it is not known, or no message is queued",
-            -5 => c"the operating system refused",
+            -4 => c"no such value, or it is unknown, or no message is queued",
+            -5 => c"the operating system refused a thread or memory",
             -6 => c"the tracker belongs to the parent process: create one after fork",
-            -7 => c"internal fault, contained",
+            -7 => c"internal error; it was caught, and the tracker stays usable",
             _ => c"unknown status",
         }
     }
 }
 
-/// A failure: what the program is told and what the person reads.
+/// A failure: a status for the application, and a message for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The status returned to the caller.
     pub status: Status,
-    /// What happened and what to do about it.
+    /// What happened; what it means; what to do.
     pub message: String,
 }
 
@@ -62,12 +62,12 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure with this status and these words, which may quote what was read.
+    /// A failure with this status and message. Control characters in the message become spaces.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
         Error { status, message: sanitize::text(message) }
     }
 
-    /// A bad argument or option.
+    /// A failure with CT_EINVAL: a bad argument or option.
     pub fn invalid(message: impl Into<String>) -> Self {
         Error::new(Status::CT_EINVAL, message)
     }

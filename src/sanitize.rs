@@ -1,29 +1,29 @@
-//! Text from outside, made harmless where it enters: for a terminal, for the direction of a line, for a spreadsheet.
+//! Text from outside is made harmless where it enters: for terminals, for the direction of text, for spreadsheets.
 
 use serde_json::Value;
 
-/// Whether a character steers a terminal (C0, DEL, C1) or the direction of text (overrides and isolates).
-fn steers(c: char) -> bool {
+/// Whether a character controls a terminal (C0, DEL, C1) or the direction of text (overrides and isolates).
+fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text in one line, with a space for each character that steers.
+/// A text in one line: each control character becomes a space.
 pub fn text(text: impl Into<String>) -> String {
     let text = text.into();
-    if text.contains(steers) { text.replace(steers, " ") } else { text }
+    if text.contains(is_control) { text.replace(is_control, " ") } else { text }
 }
 
-/// A text whose ends of lines stay.
+/// A text of several lines: each control character but the line feed becomes a space.
 pub fn lines(text: &str) -> String {
-    text.replace(|c| c != '\n' && steers(c), " ")
+    text.replace(|c| c != '\n' && is_control(c), " ")
 }
 
-/// Whether a text has nothing to clean.
+/// Whether a text has no control characters.
 pub fn is_clean(text: &str) -> bool {
-    !text.contains(steers)
+    !text.contains(is_control)
 }
 
-/// Cleans every text of a JSON value that was read, names of fields included.
+/// Cleans all texts of a JSON value, with the names of its fields.
 pub fn json(value: &mut Value) {
     match value {
         Value::String(one) => *one = text(std::mem::take(one)),
@@ -38,10 +38,10 @@ pub fn json(value: &mut Value) {
     }
 }
 
-/// A text as a cell of CSV. A spreadsheet would run one that begins as a formula does; an apostrophe makes it text.
+/// A text as a CSV cell. A spreadsheet would run a text that begins like a formula, so an apostrophe is put before it.
 pub fn cell(cell: &str) -> String {
-    let begins = cell.starts_with(['\t', '\r']) || cell.trim_start().starts_with(['=', '+', '-', '@']);
-    let is_formula = begins && cell.parse::<f64>().is_err();
+    let begins_like_one = cell.starts_with(['\t', '\r']) || cell.trim_start().starts_with(['=', '+', '-', '@']);
+    let is_formula = begins_like_one && cell.parse::<f64>().is_err();
     text(if is_formula { format!("'{cell}") } else { cell.to_owned() })
 }
 
@@ -51,7 +51,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_steers_is_a_space_and_the_rest_stays() {
+    fn control_characters_become_spaces() {
         assert_eq!(text("Æ 漢字 \u{200d} ±µ°"), "Æ 漢字 \u{200d} ±µ°");
         assert_eq!(text("a\u{1b}[2J\u{9b}b\u{7f}\u{0}\u{202a}\u{202e}\u{2066}\u{2069}\r\n\tc"), "a [2J b         c");
         assert_eq!(lines("a\r\n\tb\u{1b}"), "a \n b ");
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_no_formula_and_a_number_stays() {
+    fn cell_is_no_formula_and_numbers_stay() {
         for (given, expected) in [
             ("=1+1", "'=1+1"),
             ("+cmd", "'+cmd"),

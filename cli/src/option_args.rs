@@ -38,9 +38,9 @@ mod tests {
         let odd = r"it's \ odd = so";
         let options = Options::parse(&given.with(&[("name", Some(odd)), ("location", None)]), |_| None).unwrap();
         assert_eq!(
-            (options.name.as_deref(), options.log_dir.as_deref()),
+            (options.files.name.as_deref(), options.files.log_dir.as_deref()),
             (Some(odd), std::path::absolute("a b").ok().as_deref())
         );
-        assert_eq!((options.epochs, options.pue, options.location), (3, 1.5, None));
+        assert_eq!((options.epochs, options.carbon.pue, options.carbon.location), (3, 1.5, None));
     }
 }

@@ -3,6 +3,7 @@
 //! In: energy by time, the location, intensity from a table, a file or a live provider. Out: grams of CO2e and other
 //! impacts. Never: it asks no network unless the options name a provider.
 
+pub mod config;
 pub mod emissions;
 pub mod facility;
 pub mod http;

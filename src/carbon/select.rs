@@ -1,13 +1,13 @@
 //! What the options ask for: which grid, as far as it is known at once, and what tells more of it while the run lasts.
 
+use super::config::{CarbonConfig, IntensityOption};
 use super::facility::{At, Facility};
 use super::http::request::Secret;
 use super::intensity::{GridIntensity, Hourly, Intensity, csv_file, zones};
 use super::location::cloud;
 use super::provider::registry;
 use super::provider::{Provider, ProviderLocation};
-use crate::error::{Error, Result};
-use crate::options::{IntensityOption, Options};
+use crate::error::Result;
 use crate::os;
 use crate::sanitize;
 use std::borrow::Cow;
@@ -76,7 +76,7 @@ enum Location<'a> {
 
 impl Location<'_> {
     /// `variable` looks one of the environment's up.
-    fn of(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Location<'_> {
+    fn of(options: &CarbonConfig, variable: impl Fn(&str) -> Option<String>) -> Location<'_> {
         let Some(asked) = options.location.as_deref() else { return Location::Unsaid };
         if asked.eq_ignore_ascii_case("ip") {
             return Location::Sought(Seek::Address);
@@ -109,17 +109,9 @@ impl Location<'_> {
     }
 }
 
-/// The grid the options ask for, and what tells more of it. An unknown zone is refused, with those it may have meant.
-/// `variable` looks one of the environment's up.
-pub fn choose(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<IntensityChoice> {
-    let mut choice = choose_by_key(options, variable).map_err(|error| options.blame(error))?;
-    if let Some(failure) = choice.grid.hourly.as_mut().and_then(|hourly| hourly.failure.as_mut()) {
-        *failure = options.blame(Error::invalid(std::mem::take(failure))).message;
-    }
-    Ok(choice)
-}
-
-fn choose_by_key(options: &Options, variable: impl Fn(&str) -> Option<String>) -> Result<IntensityChoice> {
+/// Selects the grid and the feeds that update it. An unknown zone is refused, with the zones it may mean. A failure begins
+/// with `KEY=` where one option is wrong. `variable` looks up an environment variable.
+pub fn choose(options: &CarbonConfig, variable: impl Fn(&str) -> Option<String>) -> Result<IntensityChoice> {
     let location = Location::of(options, variable);
     let account = ApiCredentials { key: options.api_key.clone(), url: options.intensity_url.clone() };
     let mut choice = match &options.intensity {
@@ -232,7 +224,7 @@ impl IntensityChoice {
     }
 
     /// `marginal=watttime:REGION`.
-    fn add_marginal(&mut self, options: &Options) -> Result<()> {
+    fn add_marginal(&mut self, options: &CarbonConfig) -> Result<()> {
         let Some((name, region)) = &options.marginal else { return Ok(()) };
         let account = ApiCredentials { key: options.marginal_key.clone(), url: options.intensity_url.clone() };
         let service = registry::choose(name, ProviderLocation::Zone(region), account.key())?;
@@ -289,8 +281,12 @@ const NO_CLOUD: &str = "location=cloud: neither the firmware nor the environment
 mod tests {
     use super::*;
 
+    fn carbon(text: &str) -> CarbonConfig {
+        crate::options::Options::parse(text, |_| None).unwrap().carbon
+    }
+
     fn chosen(text: &str) -> Intensity {
-        choose(&Options::parse(text, |_| None).unwrap(), |_| None).unwrap().grid.flat
+        choose(&carbon(text), |_| None).unwrap().grid.flat
     }
 
     #[test]
@@ -308,9 +304,7 @@ mod tests {
         let sysroot = std::env::temp_dir().join(format!("carbontracker-dmi-{}", std::process::id()));
         let dmi = sysroot.join("sys/class/dmi/id");
         std::fs::create_dir_all(&dmi).unwrap();
-        let options = |more: &str| {
-            Options::parse(&format!("location=Cloud sysroot='{}' {more}", sysroot.display()), |_| None).unwrap()
-        };
+        let options = |more: &str| carbon(&format!("location=Cloud sysroot='{}' {more}", sysroot.display()));
         let nowhere = choose(&options(""), |_| None).unwrap();
         assert!(nowhere.feeds.is_empty() && nowhere.grid.flat.caveat.unwrap().contains("set location= to the region"));
         std::fs::write(dmi.join("sys_vendor"), "Amazon EC2\n").unwrap();
@@ -331,7 +325,7 @@ mod tests {
 
     #[test]
     fn live_figures_need_a_place_and_a_key_and_until_then_the_yearly_average_counts() {
-        let chosen = |text: &str| choose(&Options::parse(text, |_| None).unwrap(), |_| None).unwrap();
+        let chosen = |text: &str| choose(&carbon(text), |_| None).unwrap();
         let gb = chosen("intensity=carbonintensity_gb");
         assert_eq!((gb.grid.flat.zone.as_deref(), gb.grid.flat.caveat), (Some("GB"), None));
         let feeds = |choice: &IntensityChoice| choice.feeds.len();
@@ -348,7 +342,7 @@ mod tests {
         let keyless = chosen("intensity=100 marginal=watttime:CAISO_NORTH");
         assert_eq!(feeds(&keyless), 0);
         assert!(keyless.caveats().any(|text| text.contains("marginal_key=")) || all == 0);
-        let refused = |text: &str| choose(&Options::parse(text, |_| None).unwrap(), |_| None).err().unwrap().message;
+        let refused = |text: &str| choose(&carbon(text), |_| None).err().unwrap().message;
         assert!(refused("marginal=watttime:x").starts_with("marginal='watttime:x': "));
         assert!(refused("marginal=watttime:CAISO_NORTH marginal_key='a\nb'").starts_with("marginal_key='…': "));
     }
@@ -362,7 +356,7 @@ mod tests {
         let try_it = |text: &str, zone: &str| {
             std::fs::write(&path, text).unwrap();
             let options = format!("intensity='{}' location='{zone}'", path.display());
-            choose(&Options::parse(&options, |_| None).unwrap(), |_| None)
+            choose(&carbon(&options), |_| None)
         };
         for (text, zone, flat) in [
             (regions, "GB-13", "GB"),
@@ -391,7 +385,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("ct-own-zone-{}.csv", std::process::id()));
         for (zone, flat) in [("DK-DK1", "DK-DK1"), ("Atlantis", "WORLD")] {
             std::fs::write(&path, format!("# zone: {zone}\ntime,g_per_kwh\n2026-03-02T12:00Z,500\n")).unwrap();
-            let options = Options::parse(&format!("intensity='{}'", path.display()), |_| None).unwrap();
+            let options = carbon(&format!("intensity='{}'", path.display()));
             let choice = choose(&options, |_| None).unwrap();
             assert_eq!(choice.grid.flat.zone.as_deref(), Some(flat));
         }
@@ -400,8 +394,7 @@ mod tests {
 
     #[test]
     fn an_unknown_zone_is_refused_whatever_the_intensity() {
-        let refused =
-            choose(&Options::parse("location=Atlantis intensity=5", |_| None).unwrap(), |_| None).err().unwrap();
+        let refused = choose(&carbon("location=Atlantis intensity=5"), |_| None).err().unwrap();
         assert!(refused.message.contains("location='Atlantis'"));
     }
 }

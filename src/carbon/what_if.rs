@@ -1,11 +1,11 @@
 //! The same run in other places, at their yearly averages, and at other times, where the intensity of the hours to come
 //! is known. Pure.
 
+use super::config::WhatIfOption;
 use super::intensity::Intensity;
 use super::intensity::curve::{Curve, Origin};
 use super::intensity::zones::{self, ZonePlace};
 use crate::error::Result;
-use crate::options::WhatIfOption;
 
 mod alike;
 

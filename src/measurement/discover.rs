@@ -1,6 +1,7 @@
 //! Which sources take part in a run. A thread of its own finds out, because a file of /sys or /proc may hang.
 
 use super::channel::DeviceKind;
+use super::config::MeasurementConfig;
 use super::source::Source;
 use super::source::background::{Opened, Waker};
 use super::source::cpu::{cpu_model, memory_model, perf_rapl, rapl};
@@ -10,7 +11,6 @@ use super::source::node::{battery, hwmon, pm_counters};
 use super::source::simulated;
 use super::source_name::SourceName;
 use super::unavailable::Unavailable;
-use crate::options::Options;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// A source, and the function that opens its channels of some kinds.
 struct Opener {
     name: SourceName,
-    open: fn(&Options, &[DeviceKind]) -> Opened,
+    open: fn(&MeasurementConfig, &[DeviceKind]) -> Opened,
 }
 
 const RAPL: Opener = Opener { name: SourceName::Rapl, open: rapl::open };
@@ -58,14 +58,14 @@ pub struct Discovery {
 
 impl Discovery {
     /// Starts the search for all sources. Fails if the thread cannot be started.
-    pub fn start(options: &Options, waker: Waker) -> std::io::Result<Discovery> {
+    pub fn start(options: &MeasurementConfig, waker: Waker) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, |options, opens| Sources::discover(options, opens))
     }
 
     /// Starts the search for the next source of a kind, after the sources that are `dead`. With `lacks_memory` memory
     /// is estimated beside an estimated processor. Fails if the thread cannot be started.
     pub fn of_next(
-        options: &Options,
+        options: &MeasurementConfig,
         waker: Waker,
         kind: DeviceKind,
         dead: Vec<(DeviceKind, SourceName)>,
@@ -78,9 +78,9 @@ impl Discovery {
     }
 
     fn by(
-        options: &Options,
+        options: &MeasurementConfig,
         waker: Waker,
-        find: impl Fn(&Options, &dyn Fn(SourceName)) -> Sources + Send + 'static,
+        find: impl Fn(&MeasurementConfig, &dyn Fn(SourceName)) -> Sources + Send + 'static,
     ) -> std::io::Result<Discovery> {
         let result = Arc::<Promise<Sources>>::default();
         let at = Arc::<AtomicUsize>::default();
@@ -140,7 +140,7 @@ impl Sources {
     /// 4. The processor is estimated if neither it nor the node is metered. Memory is estimated beside it.
     ///
     /// [`crate::measurement::source::start_nvml`] opens NVML, because its driver needs the application's descriptors.
-    pub fn discover(options: &Options, opens: &dyn Fn(SourceName)) -> Sources {
+    pub fn discover(options: &MeasurementConfig, opens: &dyn Fn(SourceName)) -> Sources {
         let mut found = Finder { options, opens, found: Sources::default() };
         for (kind, device) in [(DeviceKind::Cpu, &options.sim_cpu), (DeviceKind::Gpu, &options.sim_gpu)] {
             if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
@@ -174,7 +174,7 @@ impl Sources {
     /// The next source of a kind after those that are `dead`, in the order of [`Sources::discover`]. If no source
     /// meters the node, the processor is estimated. Memory is estimated only beside an estimated processor.
     fn next(
-        options: &Options,
+        options: &MeasurementConfig,
         opens: &dyn Fn(SourceName),
         kind: DeviceKind,
         dead: &[(DeviceKind, SourceName)],
@@ -210,7 +210,7 @@ impl Sources {
     }
 
     /// Adds an estimate of memory if the processor is estimated without it.
-    fn with_memory(mut self, options: &Options, opens: &dyn Fn(SourceName)) -> Sources {
+    fn with_memory(mut self, options: &MeasurementConfig, opens: &dyn Fn(SourceName)) -> Sources {
         let channels = self.sources.iter().flat_map(|source| source.channels());
         let mut processors = channels.filter(|channel| channel.source == CPU_MODEL.name);
         let is_estimated = processors.next().is_some_and(|channel| !channel.has_memory);
@@ -224,7 +224,7 @@ impl Sources {
 
 /// A search in progress.
 struct Finder<'a> {
-    options: &'a Options,
+    options: &'a MeasurementConfig,
     opens: &'a dyn Fn(SourceName),
     found: Sources,
 }

@@ -2,12 +2,12 @@
 //! dead.
 
 use super::channel::DeviceKind;
+use super::config::MeasurementConfig;
 use super::discover::{Discovery, Sources};
 use super::source::gpu::superchip::Processor;
 use super::source::{OPEN_WAIT, Opened, Opening, Source, Waker};
 use super::source_name::SourceName;
 use super::unavailable::Unavailable;
-use crate::options::Options;
 use crate::os;
 use std::io;
 use std::thread::JoinHandle;
@@ -37,7 +37,7 @@ pub struct Intake {
     /// Searches whose thread could not be started. The next call of [`Intake::take`] returns them.
     failed: Vec<Unavailable>,
     /// The options of replacements.
-    options: Options,
+    options: MeasurementConfig,
     waker: Waker,
     /// Sources without a sign of life, and what they measure.
     dead: Vec<(DeviceKind, SourceName)>,
@@ -77,7 +77,7 @@ impl Intake {
     pub fn new(
         discovery: io::Result<Discovery>,
         nvml: Option<io::Result<Opening>>,
-        options: Options,
+        options: MeasurementConfig,
         waker: Waker,
     ) -> Intake {
         let mut failed = Vec::new();

@@ -4,6 +4,7 @@
 //! each interval between two readings ([`meter`]). Never: it knows no epoch, no run and no carbon.
 
 pub mod channel;
+pub mod config;
 pub mod discover;
 pub mod gpu_selection;
 pub mod intake;

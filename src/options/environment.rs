@@ -1,13 +1,13 @@
-//! The library's environment variables: which ones exist, and which one a misspelt name may mean.
+//! The library's environment variables: which ones exist, and which one a wrong name may mean.
 
 use crate::options;
 use crate::os;
 use std::ffi::OsString;
 
 const PREFIX: &str = "CARBONTRACKER_";
-/// Read at run time, by the library or by a binding, beside one variable for each option.
+/// Variables that the library or a binding reads at run time, besides one for each option.
 const READ: [&str; 5] = ["DISABLE", "LIB", "LUA_BACKEND", "REPORT", "KOKKOS_REGION"];
-/// Read by the builds (CMake, luarocks), or set by the module files of a cluster.
+/// Variables that builds read (CMake, luarocks), or that a cluster's module files set.
 const OF_BUILDS: [&str; 15] = [
     "INSTALL",
     "LIVE",
@@ -25,26 +25,27 @@ const OF_BUILDS: [&str; 15] = [
     "INCLUDE",
     "VERSION",
 ];
-/// The most unknown variables that have a message each.
-const NAMED: usize = 8;
+/// Number of unknown variables that have a message each.
+const MOST_MESSAGES: usize = 8;
 
 /// The variable that sets an option.
 pub fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase())
 }
 
-/// Whether CARBONTRACKER_DISABLE turns the library off: 0, no, false and off do not. `variable` looks one up.
+/// Whether CARBONTRACKER_DISABLE turns the library off. All values do but 0, no, false, off and the empty one. `variable`
+/// looks up a variable.
 pub fn is_disabled(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let value = variable("CARBONTRACKER_DISABLE").unwrap_or_default();
     let value = value.to_string_lossy().trim().to_ascii_lowercase();
     !matches!(value.as_str(), "" | "0" | "no" | "false" | "off")
 }
 
-/// A message for each variable of this process that has the library's prefix and that nothing reads. Values are never
-/// shown, as one may be a key.
+/// Messages on variables of this process that have the library's prefix and no effect. They contain no values, because a
+/// value may be a key.
 pub fn unknown() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    // A program with more rights than its user ignores all of them.
+    // An application with more rights than its user ignores all variables.
     unknown_of(names.filter(|name| name.starts_with(PREFIX) && os::variable(name).is_some()))
 }
 
@@ -56,7 +57,7 @@ fn unknown_of(names: impl Iterator<Item = String>) -> Vec<String> {
     let suffix = |name: &str| name.strip_prefix(PREFIX).map(str::to_owned);
     let mut unknown: Vec<String> = names.filter_map(|name| suffix(&name)).filter(|name| !is_known(name)).collect();
     unknown.sort();
-    let more = unknown.split_off(unknown.len().min(NAMED)).len();
+    let more = unknown.split_off(unknown.len().min(MOST_MESSAGES)).len();
     let mut messages: Vec<String> = unknown.iter().map(|name| in_words(name)).collect();
     if more > 0 {
         messages
@@ -65,24 +66,26 @@ fn unknown_of(names: impl Iterator<Item = String>) -> Vec<String> {
     messages
 }
 
+/// The message for one unknown variable, without the prefix.
 fn in_words(name: &str) -> String {
-    const MOST: usize = 64;
-    let shown: String = name.chars().take(MOST).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
+    const SHOWN_CHARACTERS: usize = 64;
+    let shown: String =
+        name.chars().take(SHOWN_CHARACTERS).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
     let readable = options::keys().chain(READ);
     let advice = match nearest(name, readable) {
         Some(known) => format!("did you mean {}?", variable_of(known)),
-        None => "unset it, or see the options in README.md".into(),
+        None => "unset it, or see docs/src/reference/options.md".into(),
     };
     format!("the environment variable {PREFIX}{shown} has no effect, because no such option exists: {advice}")
 }
 
-/// The name that a misspelt one may mean, whatever its case.
-pub fn nearest<'a>(misspelt: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const MOST: usize = 2;
-    let wanted = misspelt.to_ascii_lowercase();
+/// The name that a wrong one may mean; None: no name is near. Case does not matter.
+pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const MOST_EDITS: usize = 2;
+    let wanted = wrong.to_ascii_lowercase();
     let distance = |name: &&str| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), &wanted);
-    // Half of a short name's letters are not enough to recognise it.
-    names.min_by_key(distance).filter(|name| distance(name) <= MOST && 2 * distance(name) < name.len())
+    // Two edits of a short name could turn it into any other one.
+    names.min_by_key(distance).filter(|name| distance(name) <= MOST_EDITS && 2 * distance(name) < name.len())
 }
 
 #[cfg(test)]
@@ -94,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_that_something_reads_is_known() {
+    fn variables_that_are_read_are_known() {
         for key in options::keys() {
             assert!(unknown(&[&variable_of(key)]).is_empty(), "{key}");
         }
@@ -104,16 +107,16 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_has_its_right_name_beside_it() {
+    fn message_suggests_the_right_variable() {
         for (misspelt, meant) in [
             ("CARBONTRACKER_EPOCH", "CARBONTRACKER_EPOCHS?"),
             ("CARBONTRACKER_LOCATON", "CARBONTRACKER_LOCATION?"),
             ("CARBONTRACKER_LOGDIR", "CARBONTRACKER_LOG_DIR?"),
             ("CARBONTRACKER_DISABLED", "CARBONTRACKER_DISABLE?"),
             ("CARBONTRACKER_epochs", "CARBONTRACKER_EPOCHS?"),
-            ("CARBONTRACKER_", "README.md"),
-            ("CARBONTRACKER_LOG", "README.md"),
-            ("CARBONTRACKER_FROBNICATE", "README.md"),
+            ("CARBONTRACKER_", "docs/src/reference/options.md"),
+            ("CARBONTRACKER_LOG", "docs/src/reference/options.md"),
+            ("CARBONTRACKER_FROBNICATE", "docs/src/reference/options.md"),
         ] {
             let messages = unknown(&[misspelt]);
             assert!(
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_name_is_short_and_plain() {
+    fn message_shows_a_short_plain_name() {
         let name = format!("CARBONTRACKER_\x1b]0;x\x07\u{202e}{}", "X".repeat(1000));
         let message = unknown(&[&name]).remove(0);
         assert!(message.len() < 300 && message.chars().all(|c| c.is_ascii() && !c.is_control()), "{message}");
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_library_is_disabled_by_all_but_a_no() {
+    fn library_is_disabled_by_all_values_but_a_no() {
         let is_disabled = |value: &str| is_disabled(|name| (name == "CARBONTRACKER_DISABLE").then(|| value.into()));
         for no in ["", "0", "no", "false", "off", "No", "FALSE", " off ", "\t0\n", " "] {
             assert!(!is_disabled(no), "{no:?}");

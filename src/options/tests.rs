@@ -1,5 +1,9 @@
 use super::*;
+use crate::carbon::impacts::{Price, Rates};
+use crate::carbon::select;
+use crate::measurement::config::SimulatedDevice;
 use proptest::prelude::*;
+use std::path::PathBuf;
 
 fn parse(text: &str) -> Result<Options> {
     Options::parse(text, |_| None)
@@ -12,23 +16,26 @@ fn refusal(text: &str) -> String {
 #[test]
 fn defaults_are_the_documented_ones() {
     let o = parse("").unwrap();
-    assert_eq!((o.epochs, o.interval, o.pue, o.level, o.forecast_after), (0, Duration::from_secs(1), 1.0, 0.9, 1));
-    assert_eq!(o.components, DeviceKind::ALL);
-    assert_eq!(o.sysroot, PathBuf::from("/"));
+    assert_eq!(
+        (o.epochs, o.interval, o.carbon.pue, o.alerts.level, o.alerts.forecast_after),
+        (0, Duration::from_secs(1), 1.0, 0.9, 1)
+    );
+    assert_eq!(o.measurement.components, DeviceKind::ALL);
+    assert_eq!(o.measurement.sysroot, PathBuf::from("/"));
 }
 
 #[test]
-fn quotes_escapes_and_white_space() {
+fn text_may_have_quotes_escapes_and_white_space() {
     let o = parse("  epochs = 100\n name='a \\'b\\' \\\\c' location=DK\tlog_prefix=x\\'y").unwrap();
     assert_eq!(o.epochs, 100);
-    assert_eq!(o.name.as_deref(), Some("a 'b' \\c"));
-    assert_eq!(o.location.as_deref(), Some("DK"));
-    assert_eq!(o.log_prefix.as_deref(), Some("x'y"));
+    assert_eq!(o.files.name.as_deref(), Some("a 'b' \\c"));
+    assert_eq!(o.carbon.location.as_deref(), Some("DK"));
+    assert_eq!(o.files.log_prefix.as_deref(), Some("x'y"));
     assert_eq!(parse("epochs=1 epochs=2").unwrap().epochs, 2);
 }
 
 #[test]
-fn the_string_wins_over_the_environment() {
+fn text_overrides_the_environment() {
     let env = |name: &str| match name {
         "CARBONTRACKER_EPOCHS" => Some("7".into()),
         "CARBONTRACKER_PUE" => Some("1.5".into()),
@@ -36,18 +43,18 @@ fn the_string_wins_over_the_environment() {
         _ => None,
     };
     let o = Options::parse("epochs=9", env).unwrap();
-    assert_eq!((o.epochs, o.pue, o.level), (9, 1.5, 0.9));
+    assert_eq!((o.epochs, o.carbon.pue, o.alerts.level), (9, 1.5, 0.9));
     let wrong = |name: &str| (name == "CARBONTRACKER_PUE").then(|| "half".into());
     let message = Options::parse("", wrong).err().unwrap().message;
     assert!(message.contains("CARBONTRACKER_PUE='half'"), "{message}");
 }
 
 #[test]
-fn a_wrong_value_is_named_by_the_variable_it_came_from() {
+fn error_names_the_key_or_the_variable() {
     let refused = |text: &str, variable: &str, value: &str| {
         let environment = |name: &str| (name == variable).then(|| value.into());
         let options = Options::parse(text, environment);
-        let choice = options.and_then(|options| crate::carbon::select::choose(&options, |_| None));
+        let choice = options.and_then(|options| options.choice_as_set(select::choose(&options.carbon, |_| None)));
         choice.err().expect(variable).message
     };
     for (key, value) in [
@@ -65,7 +72,7 @@ fn a_wrong_value_is_named_by_the_variable_it_came_from() {
         assert!(by_variable.starts_with(&format!("{variable}='")), "{by_variable}");
         let by_key = refused(&format!("{text} {key}='{value}'"), "", "");
         assert!(by_key.starts_with(&format!("{key}='")), "{by_key}");
-        // The string wins, and so does its name.
+        // The text overrides the variable, so its key is named.
         let by_key = refused(&format!("{text} {key}='{value}'"), &variable, value);
         assert!(by_key.starts_with(&format!("{key}='")), "{by_key}");
     }
@@ -74,7 +81,7 @@ fn a_wrong_value_is_named_by_the_variable_it_came_from() {
 }
 
 #[test]
-fn each_key_refuses_nonsense_by_name_value_and_range() {
+fn error_has_key_value_and_allowed_values() {
     let nonsense = [
         "epochs=-1",
         "epochs=1.5",
@@ -132,15 +139,15 @@ fn each_key_refuses_nonsense_by_name_value_and_range() {
         assert!(message.contains(key) && message.contains(value.trim_matches('\'')), "{text}: {message}");
         assert!(message.contains("expected"), "{text}: {message}");
     }
-    for key in KEYS {
+    for key in table() {
         assert!(nonsense.iter().any(|text| text.starts_with(key.name)), "{} is not tried", key.name);
     }
 }
 
 #[test]
-fn unknown_keys_and_broken_syntax_say_what_to_write() {
+fn errors_of_syntax_have_a_fix() {
     assert!(refusal("epoch=3").contains("did you mean epochs?"));
-    assert!(refusal("frobnicate=3").contains("Options are epochs, components"));
+    assert!(refusal("frobnicate=3").contains("Options are epochs, name"));
     assert!(refusal("epochs").contains("key=value"));
     assert!(refusal("=3").contains("key=value"));
     assert!(refusal("name='open").contains("quote"));
@@ -148,7 +155,7 @@ fn unknown_keys_and_broken_syntax_say_what_to_write() {
 }
 
 #[test]
-fn no_part_of_a_key_is_in_an_error() {
+fn errors_contain_no_secret() {
     for text in [
         "api_key='two words' epochs=x",
         "api_key=two words",
@@ -171,15 +178,15 @@ fn no_part_of_a_key_is_in_an_error() {
 
 #[test]
 fn what_if_is_off_usual_or_a_list() {
-    let asked = |text: &str| parse(text).unwrap().what_if;
+    let asked = |text: &str| parse(text).unwrap().carbon.what_if;
     assert_eq!((asked(""), asked("what_if=off")), (WhatIfOption::Usual, WhatIfOption::Off));
     assert_eq!(asked("what_if='SE, aws:eu-north-1'"), WhatIfOption::Zones(vec!["SE".into(), "aws:eu-north-1".into()]));
 }
 
 #[test]
-fn extras_are_off_until_they_are_asked_for() {
-    assert_eq!(parse("").unwrap().rates, Rates::default());
-    let rates = parse("price='0.32 EUR' wue=0.5 wue_grid=3.9 embodied_kg=164 life_years=4").unwrap().rates;
+fn rates_are_off_by_default() {
+    assert_eq!(parse("").unwrap().carbon.rates, Rates::default());
+    let rates = parse("price='0.32 EUR' wue=0.5 wue_grid=3.9 embodied_kg=164 life_years=4").unwrap().carbon.rates;
     let price = Price { per_kwh: 0.32, currency: Some("EUR".into()) };
     let (wue, wue_grid, embodied_kg) = (Some(0.5), Some(3.9), Some(164.0));
     assert_eq!(rates, Rates { price: Some(price), wue, wue_grid, embodied_kg, life_years: 4.0 });
@@ -187,7 +194,7 @@ fn extras_are_off_until_they_are_asked_for() {
 
 #[test]
 fn simulated_devices_are_read_from_the_right() {
-    let device = |text: &str| parse(text).unwrap().sim_cpu.unwrap();
+    let device = |text: &str| parse(text).unwrap().measurement.sim_cpu.unwrap();
     assert_eq!(device("sim_cpu=X:100"), SimulatedDevice { name: "X".into(), watts: 100.0, utilisation: 1.0 });
     assert_eq!(
         device("sim_cpu='A B:C:100:0.5'"),
@@ -197,19 +204,19 @@ fn simulated_devices_are_read_from_the_right() {
 
 proptest! {
     #[test]
-    fn never_panics_and_quoting_round_trips(text in ".*", value in "[^\0]+") {
+    fn parse_never_panics_and_quoting_round_trips(text in ".*", value in "[^\0]+") {
         let _ = parse(&text);
         let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
         let options = parse(&format!("name='{quoted}' job='{quoted}'")).unwrap();
-        prop_assert_eq!((options.name, options.job), (Some(sanitize::text(value.as_str())), Some(value)));
+        prop_assert_eq!((options.files.name, options.job), (Some(sanitize::text(value.as_str())), Some(value)));
     }
 }
 
 #[test]
-fn rates_may_be_the_regions() {
+fn rates_may_come_from_the_region() {
     let of = |text: &str| {
-        let options = parse(text).unwrap();
-        (options.pue, options.by_region.pue, options.rates.wue, options.by_region.wue)
+        let carbon = parse(text).unwrap().carbon;
+        (carbon.pue, carbon.by_region.pue, carbon.rates.wue, carbon.by_region.wue)
     };
     assert_eq!(of("pue=region wue=region"), (1.0, true, None, true));
     assert_eq!(of("pue=region pue=1.2 wue=region wue=0.3"), (1.2, false, Some(0.3), false), "the last counts");

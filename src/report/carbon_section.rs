@@ -16,9 +16,9 @@ pub fn intensity(grid: &GridIntensity, emissions: &Emissions) -> Intensity {
 
 /// Remarks on the intensity for the reader.
 pub fn notes(state: &RunState, emissions: &Emissions) -> Vec<String> {
-    let marginal = state.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
+    let marginal = state.carbon.marginal.iter().filter_map(|hourly| hourly.failure.as_ref());
     let marginal = marginal.map(|why| format!("no marginal intensities arrive: {why}"));
-    state.grid.caveats().chain(missing(&state.grid, emissions)).chain(marginal).collect()
+    state.carbon.grid.caveats().chain(missing(&state.carbon.grid, emissions)).chain(marginal).collect()
 }
 
 /// What hourly figures lack; None: every hour has a figure, or none are requested.
@@ -66,19 +66,20 @@ pub struct Marginal {
 impl Marginal {
     /// Converts the run's energy up to `at`. There is no fallback to averages, which are of another kind.
     pub fn new(hourly: &Hourly, state: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
-        let before = Before { co2eq_g: state.past.marginal_g.unwrap_or(f64::NAN), ..state.pricing().before };
+        let before =
+            Before { co2eq_g: state.attribution.carried_over.marginal_g.unwrap_or(f64::NAN), ..state.pricing().before };
         let factors = EmissionFactors {
             flat: f64::NAN,
             curve: Some(&hourly.curve),
-            calendar: &state.calendar,
-            pue: state.pue,
+            calendar: &state.carbon.clock,
+            pue: state.carbon.pue,
             before,
         };
-        let emissions = factors.bill(&state.ledger, at);
+        let emissions = factors.bill(&state.attribution.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
         Marginal {
             intensity: Intensity { g_per_kwh: emissions.g_per_kwh, ..hourly.about.clone() },
-            co2eq_g: state.ledger.energy_j().and_then(|joules| known(emissions.grams(joules))),
+            co2eq_g: state.attribution.ledger.energy_j().and_then(|joules| known(emissions.grams(joules))),
             forecast_g: forecast
                 .and_then(|forecast| factors.forecast(&emissions, &forecast))
                 .filter(|estimate| estimate.value.is_finite()),

@@ -29,8 +29,9 @@ pub struct ComponentReport {
 impl ComponentReport {
     /// The component of a channel, given by its number.
     pub fn new(state: &RunState, number: usize, metered: &Metered) -> ComponentReport {
-        let (ledger, Metered { channel, meter, claim, .. }) = (&state.ledger, metered);
-        let others_until = claim.and_then(|claim| state.trusts.get(claim)).and_then(|trust| trust.others_until);
+        let (ledger, Metered { channel, meter, claim, .. }) = (&state.attribution.ledger, metered);
+        let others_until =
+            claim.and_then(|claim| state.metering.standby.get(claim)).and_then(|trust| trust.others_until);
         let status = match meter.health() {
             Health::Ok if channel.simulated => ComponentStatus::Simulated,
             Health::Ok => ComponentStatus::Ok,
@@ -120,10 +121,11 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
 
 /// The share of the run's time that readings confirm, 0 to 1. In this process the component with the least counts.
 pub fn coverage(state: &RunState) -> Option<f64> {
-    let (run_ns, before_ns) = (state.ledger.run_ns() as f64, state.past.duration_ns as f64);
+    let (run_ns, before_ns) =
+        (state.attribution.ledger.run_ns() as f64, state.attribution.carried_over.duration_ns as f64);
     let counting = state.ours().filter(|(_, metered)| metered.replaced_by.is_none());
     let measured = counting.map(|(number, _)| state.confirmed_ns(number).min(run_ns - before_ns));
-    let before = state.past.coverage.map(|coverage| coverage * before_ns);
+    let before = state.attribution.carried_over.coverage.map(|coverage| coverage * before_ns);
     let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
 }

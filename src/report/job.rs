@@ -31,9 +31,9 @@ struct JobDevice {
 impl JobReport {
     /// The job in the state of a run; None: this process shares no device.
     pub fn new(state: &RunState) -> Option<JobReport> {
-        let on_node = state.on_node?;
-        let devices = state.trusts.iter().map(|trust| JobDevice::new(trust, state)).collect();
-        let errors = state.metered.iter().filter_map(|metered| metered.channel.error);
+        let on_node = state.metering.on_node?;
+        let devices = state.metering.standby.iter().map(|trust| JobDevice::new(trust, state)).collect();
+        let errors = state.metering.channels.iter().filter_map(|metered| metered.channel.error);
         let widest = errors.reduce(ErrorBand::with);
         let (record, processes, energy_j) = (on_node.record, on_node.processes, on_node.energy_j);
         Some(JobReport { record, processes, energy_j, devices, widest })
@@ -59,13 +59,13 @@ impl JobReport {
 impl JobDevice {
     fn new(trust: &StandbyLedger, state: &RunState) -> JobDevice {
         let lease = trust.standing;
-        let id = |&channel: &usize| Some(state.metered.get(channel)?.channel.id.clone());
+        let id = |&channel: &usize| Some(state.metering.channels.get(channel)?.channel.id.clone());
         JobDevice {
             name: trust.device.clone(),
             ids: trust.channels.iter().filter_map(id).collect(),
             is_counted_here: lease.is_ours,
             process: if lease.is_ours { Some(std::process::id()) } else { lease.process() },
-            since: trust.since.map(|since| state.calendar.unix_s(since).0),
+            since: trust.since.map(|since| state.carbon.clock.unix_s(since).0),
             handed_over_j: trust.handed_over_j,
         }
     }

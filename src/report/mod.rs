@@ -55,10 +55,11 @@ use time_series::TimeSeries;
 
 /// Memory that a report may take, bytes. `is_json`: it becomes JSON or a page, which take much more.
 pub fn bytes(settings: &ReportSettings, state: &RunState, detail: Detail, is_json: bool) -> usize {
-    let components = state.metered.len() + state.past.components.len();
+    let components = state.metering.channels.len() + state.attribution.carried_over.components.len();
     let zones = settings.elsewhere.as_ref().map_or(0, Elsewhere::count);
     let before = if let Detail::Since(before) = detail { before.count } else { 0 };
-    let epochs = state.ledger.history().len().min(state.ledger.epochs().saturating_sub(before) as usize);
+    let epochs =
+        state.attribution.ledger.history().len().min(state.attribution.ledger.epochs().saturating_sub(before) as usize);
     detail.bytes(is_json, components, zones, epochs)
 }
 

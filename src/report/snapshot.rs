@@ -17,38 +17,39 @@ impl Report {
     pub fn new(settings: &Arc<ReportSettings>, state: &RunState, now: Now, detail: Detail) -> Report {
         let has_emissions = !matches!(detail, Detail::WithoutEmissions(_));
         let factors = EmissionFactors { curve: state.pricing().curve.filter(|_| has_emissions), ..state.pricing() };
-        let emissions = factors.bill(&state.ledger, now.at);
-        let forecast = if now.open.is_some() { state.forecast_at(now.at) } else { state.forecast };
-        let marginal = state.marginal.as_ref().filter(|_| has_emissions);
-        let begin = state.ledger.open();
+        let emissions = factors.bill(&state.attribution.ledger, now.at);
+        let forecast = if now.open.is_some() { state.forecast_at(now.at) } else { state.forecasting.forecast };
+        let marginal = state.carbon.marginal.as_ref().filter(|_| has_emissions);
+        let begin = state.attribution.ledger.open();
         let mut report = Report {
             settings: Arc::clone(settings),
             phase: phase(settings.planned, state, now.open.is_some()),
             progress: now.open.and_then(|open| open.share),
-            epochs_done: state.ledger.epochs(),
-            resumed: (!state.past.is_empty()).then_some((state.past.attempts, state.past.lost)),
+            epochs_done: state.attribution.ledger.epochs(),
+            resumed: (!state.attribution.carried_over.is_empty())
+                .then_some((state.attribution.carried_over.attempts, state.attribution.carried_over.lost)),
             last_end_unix_s: last_end_unix_s(state),
             totals: UsageTotals::new(state),
-            intensity: carbon_section::intensity(&state.grid, &emissions),
+            intensity: carbon_section::intensity(&state.carbon.grid, &emissions),
             marginal: marginal.map(|hourly| Marginal::new(hourly, state, forecast, now.at)),
             uncertainty: state.uncertainty(),
             forecast,
             forecast_g: forecast.and_then(|forecast| factors.forecast(&emissions, &forecast)),
             components: components(state),
             epochs: epoch_rows(state, detail, &emissions),
-            open_epoch: begin.map(|begin| (now.at.s_since(begin), state.ledger.open_j(now.at))),
-            unavailable: state.unavailable.iter().chain(&state.opening).cloned().collect(),
+            open_epoch: begin.map(|begin| (now.at.s_since(begin), state.attribution.ledger.open_j(now.at))),
+            unavailable: state.metering.unavailable.iter().chain(&state.metering.opening).cloned().collect(),
             counted_elsewhere: state.elsewhere().collect(),
             job: JobReport::new(state),
             notes: notes(settings, state, now.whole, &emissions),
             emissions,
-            facility: state.facility.clone(),
+            facility: state.carbon.facility.clone(),
             rates: rates(settings, state),
             what_if: None,
             time_series: TimeSeries::default(),
         };
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
-            report.what_if = report.run_elsewhere(&state.grid, state.calendar.unix_s(now.at).0);
+            report.what_if = report.run_elsewhere(&state.carbon.grid, state.carbon.clock.unix_s(now.at).0);
         }
         if detail == Detail::Epochs {
             report.time_series = TimeSeries::new(state, &factors, settings.planned, settings.level, now.at);
@@ -74,7 +75,7 @@ impl Report {
 impl UsageTotals {
     /// Time and energy in the state of a run.
     pub(super) fn new(state: &RunState) -> UsageTotals {
-        let ledger = &state.ledger;
+        let ledger = &state.attribution.ledger;
         UsageTotals {
             duration_s: ledger.run_ns() as f64 * 1e-9,
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
@@ -88,15 +89,15 @@ impl UsageTotals {
 
 /// When the last epoch ended, s since 1970. In a resumed run it is None until an epoch ends in this process.
 fn last_end_unix_s(state: &RunState) -> Option<f64> {
-    let has_ended = state.ledger.epochs() > state.past.epochs_done();
-    state.ledger.last_end().filter(|_| has_ended).map(|end| state.calendar.unix_s(end).0)
+    let has_ended = state.attribution.ledger.epochs() > state.attribution.carried_over.epochs_done();
+    state.attribution.ledger.last_end().filter(|_| has_ended).map(|end| state.carbon.clock.unix_s(end).0)
 }
 
 fn phase(planned: u64, state: &RunState, is_open: bool) -> RunPhase {
-    let ledger = &state.ledger;
+    let ledger = &state.attribution.ledger;
     if is_open {
         RunPhase::InEpoch
-    } else if state.finished || (planned > 0 && ledger.epochs() >= planned) {
+    } else if state.lifecycle.finished || (planned > 0 && ledger.epochs() >= planned) {
         RunPhase::Done
     } else if ledger.last_end().is_none() {
         RunPhase::Waiting
@@ -107,19 +108,19 @@ fn phase(planned: u64, state: &RunState, is_open: bool) -> RunPhase {
 
 /// The components of this process, then those that only earlier processes measured.
 fn components(state: &RunState) -> Vec<ComponentReport> {
-    let run_ns = state.ledger.run_ns() as f64;
+    let run_ns = state.attribution.ledger.run_ns() as f64;
     let own = state.ours().map(|(number, metered)| ComponentReport::new(state, number, metered));
     own.chain(state.before().map(|component| ComponentReport::left(component, run_ns))).collect()
 }
 
 fn epoch_rows(state: &RunState, detail: Detail, emissions: &Emissions) -> Vec<EpochRow> {
-    let row = |(index, epoch): (u64, Epoch)| EpochRow::new(index, epoch, &state.ledger, emissions);
+    let row = |(index, epoch): (u64, Epoch)| EpochRow::new(index, epoch, &state.attribution.ledger, emissions);
     chosen_epochs(state, detail).into_iter().map(row).collect()
 }
 
 /// The epochs that a report of this detail has, each with the number of its first epoch.
 fn chosen_epochs(state: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
-    let ledger = &state.ledger;
+    let ledger = &state.attribution.ledger;
     let numbered = ledger.history().iter().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;
@@ -128,33 +129,35 @@ fn chosen_epochs(state: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
     match detail {
         Detail::WithoutEmissions(Some(row)) | Detail::Totals(Some(row)) => numbered.skip(row).take(1).collect(),
         Detail::WithoutEmissions(None) | Detail::Totals(None) | Detail::WhatIf => Vec::new(),
-        Detail::Since(before) => ledger.epochs_after(&before, if state.finished { u64::MAX } else { state.settled }),
+        Detail::Since(before) => {
+            ledger.epochs_after(&before, if state.lifecycle.finished { u64::MAX } else { state.attribution.settled })
+        }
         Detail::Epochs => numbered.collect(),
     }
 }
 
 /// The user's rates. Where the user gave no rate for water on site, the rate of the cloud region is used.
 fn rates(settings: &ReportSettings, state: &RunState) -> Rates {
-    let wue = settings.rates.wue.or(state.facility.wue().map(|(wue, _)| wue));
+    let wue = settings.rates.wue.or(state.carbon.facility.wue().map(|(wue, _)| wue));
     Rates { wue, ..settings.rates.clone() }
 }
 
 fn notes(settings: &ReportSettings, state: &RunState, is_whole: bool, emissions: &Emissions) -> Vec<String> {
     let mut notes = carbon_section::notes(state, emissions);
-    notes.extend(state.facility.lacks().iter().cloned());
-    if state.metered.is_empty() && state.opening.is_empty() {
+    notes.extend(state.carbon.facility.lacks().iter().cloned());
+    if state.metering.channels.is_empty() && state.metering.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; see the list of what is not measured for reasons and fixes".into());
     }
-    let done = state.ledger.epochs();
+    let done = state.attribution.ledger.epochs();
     if settings.planned > 0 && done > settings.planned {
         let planned = settings.planned;
         notes.push(format!("{done} epochs ended, but epochs={planned} are planned; the forecast is the actual use"));
     }
-    if let Some(most) = settings.monitored.filter(|_| state.finished) {
+    if let Some(most) = settings.monitored.filter(|_| state.lifecycle.finished) {
         notes.push(format!("measuring stopped after {done} epochs, by monitor_epochs={most}"));
     }
-    notes.extend(state.faults.iter().map(|fault| (*fault).to_owned()));
-    if state.failed {
+    notes.extend(state.lifecycle.faults.iter().map(|fault| (*fault).to_owned()));
+    if state.lifecycle.failed {
         notes.push(FAULT.into());
     } else if !is_whole {
         notes.push("the closing reading of the last epoch is still to come: its energy is not complete yet".into());

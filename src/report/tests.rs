@@ -4,6 +4,7 @@ mod what_if;
 
 use super::*;
 use crate::attribution::ledger::Mark;
+use crate::carbon::config::WhatIfOption;
 use crate::carbon::intensity::GridIntensity;
 use crate::carbon::intensity::Hourly;
 use crate::carbon::intensity::curve::Curve;
@@ -14,7 +15,7 @@ use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::source_name::SourceName;
-use crate::options::{Options, WhatIfOption};
+use crate::options::Options;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -41,8 +42,9 @@ fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
 fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState {
     let unavailable = vec![Unavailable { source: SourceName::Rapl, reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
-    let mut state = RunState { unavailable, ..RunState::new(grid, 1.5) };
+    let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
+    let mut state = RunState::new(grid, 1.5);
+    state.metering.unavailable = unavailable;
     for (number, &kind) in kinds.iter().enumerate() {
         state.add(
             &Channel {
@@ -64,18 +66,18 @@ fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunStat
     }
     let mut at = 1_000;
     for &(inside, gap) in epochs {
-        state.ledger.mark(Mark::Begin(MonoNs(at)));
+        state.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
         at += inside;
-        state.ledger.mark(Mark::End(MonoNs(at)));
+        state.attribution.ledger.mark(Mark::End(MonoNs(at)));
         at += gap;
     }
     for (number, watts) in watts.iter().enumerate().take(kinds.len()) {
-        state.ledger.credit(
+        state.attribution.ledger.credit(
             number,
             EnergyInterval { from: MonoNs(0), to: MonoNs(at), joules: watts * at as f64 * 1e-9, measured: true },
         );
     }
-    state.ledger.release_all();
+    state.attribution.ledger.release_all();
     state
 }
 
@@ -113,7 +115,7 @@ fn numbers_by_pointer_equal_those_of_the_whole_report() {
         settings(None, 10),
         run_of(&[DeviceKind::Cpu, DeviceKind::Dram], &[(5_000, 100), (6_000, 50), (7_000, 0)], &[100.0, 10.0]),
     );
-    state.settled = 3;
+    state.attribution.settled = 3;
     let whole = json_of(&settings, &state);
     for pointer in [
         "/usage/energy_j",
@@ -175,10 +177,10 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
     const NOON: f64 = 1_772_452_800.0;
     let options = Options::parse(options, |_| None).unwrap();
     let settings = Arc::into_inner(settings(None, planned)).unwrap();
-    let elsewhere = Elsewhere::find(&options.what_if).unwrap();
-    let settings = Arc::new(ReportSettings { elsewhere, rates: options.rates.clone(), ..settings });
+    let elsewhere = Elsewhere::find(&options.carbon.what_if).unwrap();
+    let settings = Arc::new(ReportSettings { elsewhere, rates: options.carbon.rates.clone(), ..settings });
     let mut state = run_of(&[DeviceKind::Cpu], &[(HOUR_NS, 0), (HOUR_NS, 0)], &[100.0]);
-    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
     let mut curve = Curve::default();
     curve.take((-4..50).map(|hour| IntensitySlot {
         from: NOON + f64::from(hour) * 3600.0,
@@ -187,10 +189,10 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
         standing: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
     }));
     let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
-    state.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
-    state.calendar.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
-    let (epochs, between) = (state.ledger.observed(2), state.ledger.between_first(2));
-    state.forecast = forecast::forecast(planned, 0.9, epochs, between, &state.progress);
+    state.carbon.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
+    state.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
+    let (epochs, between) = (state.attribution.ledger.observed(2), state.attribution.ledger.between_first(2));
+    state.forecasting.forecast = forecast::forecast(planned, 0.9, epochs, between, &state.forecasting.first_epoch);
     (settings, state, Now { at: MonoNs(2 * HOUR_NS + 600_000_000_000), whole: true, open: None })
 }
 
@@ -232,8 +234,8 @@ fn remaining_emissions_follow_remaining_energy_at_a_flat_intensity() {
     for n in 1..50 {
         let (settings, mut state) =
             (settings(None, 9), run_of(&[DeviceKind::Cpu], &[(n, 7 * n), (3 * n, 0)], &[n as f64 / 7.0]));
-        let (epochs, between) = (state.ledger.observed(2), state.ledger.between_first(2));
-        state.forecast = forecast::forecast(9, 0.9, epochs, between, &state.progress);
+        let (epochs, between) = (state.attribution.ledger.observed(2), state.attribution.ledger.between_first(2));
+        state.forecasting.forecast = forecast::forecast(9, 0.9, epochs, between, &state.forecasting.first_epoch);
         let report = Report::new(&settings, &state, NOW, Detail::Totals(None));
         for bound in ["value", "low", "high"] {
             let of = |what: &str| report.value(&format!("/forecast/remaining/{what}/{bound}")).unwrap();

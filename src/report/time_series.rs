@@ -43,16 +43,19 @@ pub struct PowerPoint {
 impl TimeSeries {
     /// The time series of a run up to `now`, with the open epoch as far as it is.
     pub fn new(state: &RunState, factors: &EmissionFactors, planned: u64, level: f64, now: MonoNs) -> TimeSeries {
-        let RunState { ledger, calendar, .. } = state;
+        let (ledger, calendar) = (&state.attribution.ledger, &state.carbon.clock);
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
-        let known_until =
-            (0..state.metered.len()).map(|channel| ledger.credited_until(channel)).max().flatten().unwrap_or_default();
+        let known_until = (0..state.metering.channels.len())
+            .map(|channel| ledger.credited_until(channel))
+            .max()
+            .flatten()
+            .unwrap_or_default();
         let mut own: Vec<CarriedInterval> = intervals(ledger, calendar, begin, end, known_until).collect();
         if !ledger.is_open() {
             close_last(&mut own, used(state));
         }
-        let intervals: Vec<CarriedInterval> = state.past.power.iter().copied().chain(own).collect();
+        let intervals: Vec<CarriedInterval> = state.attribution.carried_over.power.iter().copied().chain(own).collect();
         let from = calendar.unix_s(begin).0;
         let from = intervals.first().map_or(from, |first| first.from.min(from));
         // An earlier process may have filled its gaps otherwise: only reported figures of its time are known.
@@ -94,7 +97,7 @@ fn intervals(
 fn used(state: &RunState) -> PerKind {
     let mut used = PerKind::default();
     for (number, metered) in state.ours() {
-        let joules = state.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
+        let joules = state.attribution.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
         joules.into_iter().for_each(|(all, before)| used.add(metered.channel.kind, all - before));
     }
     used
@@ -143,15 +146,15 @@ fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
 
 /// Earlier forecasts, computed again from the epochs that had ended by then.
 fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
-    let ledger = &state.ledger;
+    let ledger = &state.attribution.ledger;
     let counts = ledger.history().iter().scan(0, |count, epoch| {
         *count += epoch.count;
         Some(*count)
     });
-    let ends: Vec<u64> = counts.take_while(|count| *count <= state.settled.min(planned)).collect();
+    let ends: Vec<u64> = counts.take_while(|count| *count <= state.attribution.settled.min(planned)).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
-        forecast::forecast(planned, level, ledger.observed(epochs), between, &state.progress)
+        forecast::forecast(planned, level, ledger.observed(epochs), between, &state.forecasting.first_epoch)
     };
     ever_wider(&ends, MOST_FORECASTS).filter_map(after).collect()
 }

@@ -15,6 +15,7 @@
 pub mod atomic_replace;
 pub mod attempt;
 pub mod carbontracker_log;
+pub mod config;
 pub mod crash_counter;
 pub mod file_io;
 pub mod journal;
@@ -67,8 +68,8 @@ impl RunFiles {
         let fault_unwritten = Arc::clone(&unwritten);
         let failed = move || {
             *fault_unwritten.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(FAULT.into());
-            fault_shared.books().faults.push(FAULT);
-            fault_shared.say(FAULT.into());
+            fault_shared.state().lifecycle.faults.push(FAULT);
+            fault_shared.queue_message(FAULT.into());
         };
         let write = move |stop: Stop| {
             writer.run(&stop, &opened);
@@ -82,7 +83,7 @@ impl RunFiles {
     /// Makes the thread write the end of the run and stop. Does not wait for it.
     pub fn stop(&self) {
         self.worker.stop();
-        self.shared.rouse();
+        self.shared.wake_waiting();
     }
 
     /// Makes the thread write the end of the run and stop, and waits for that for `patience` at most. Returns a message

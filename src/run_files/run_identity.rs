@@ -1,6 +1,7 @@
 //! The identifier of a run and the paths of its files, for a new run or a resumed one.
 
 use super::attempt::Process;
+use super::config::RunFilesConfig;
 use super::crash_counter::CrashCounter;
 use super::file_io::AppendFile;
 use super::paths::{self, RunPaths};
@@ -8,7 +9,6 @@ use super::resume::{self, Outcome, ResumeRequest, ResumeTurn};
 use super::writer::Plan;
 use crate::attribution::carried_over::CarriedOver;
 use crate::attribution::epochs::Epoch;
-use crate::options::Options;
 use crate::os;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +32,12 @@ pub struct RunIdentity {
 
 impl RunIdentity {
     /// Finds the run that the options name, or begins a new one. Messages for the user go to `notify`.
-    pub fn find(options: &Options, process: Process, notify: &mut dyn FnMut(String)) -> RunIdentity {
+    pub fn find(
+        options: &RunFilesConfig,
+        planned: u64,
+        process: Process,
+        notify: &mut dyn FnMut(String),
+    ) -> RunIdentity {
         let request =
             ResumeRequest { name: options.name.as_deref(), prefix: prefix(options, &options.name), process: &process };
         let outcome = options.resume.as_deref().map(|from| resume::resume(from, &request, notify));
@@ -40,7 +45,7 @@ impl RunIdentity {
             id: format!("{:016x}", os::random_u64()),
             name: options.name.clone(),
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            planned: options.epochs,
+            planned,
             past: CarriedOver::default(),
             plan: None,
         };
@@ -127,12 +132,12 @@ impl IdentityFiles {
 }
 
 /// The beginning of the file names of a run of this name.
-fn prefix<'a>(options: &'a Options, name: &'a Option<String>) -> &'a str {
+fn prefix<'a>(options: &'a RunFilesConfig, name: &'a Option<String>) -> &'a str {
     options.log_prefix.as_ref().or(name.as_ref()).map_or("run", String::as_str)
 }
 
 /// Sends a message if the file names differ from what the user chose.
-fn warn_of_prefix(prefix: &str, options: &Options, notify: &mut dyn FnMut(String)) {
+fn warn_of_prefix(prefix: &str, options: &RunFilesConfig, notify: &mut dyn FnMut(String)) {
     let plain = paths::name_part(prefix);
     if plain != prefix {
         let key = if options.log_prefix.is_some() { "log_prefix" } else { "name" };

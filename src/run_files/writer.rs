@@ -164,7 +164,7 @@ impl Writer {
             if is_new && self.lines >= OWN_LINE_EPOCHS {
                 stop.rest((self.started.elapsed() / OWN_LINE_EPOCHS as u32).min(MAX_LINE_GAP));
             }
-            if self.is_stuck() || self.shared.books().finished {
+            if self.is_stuck() || self.shared.state().lifecycle.finished {
                 stop.rest(BEAT_BOUNDS.0); // the end of an epoch changes nothing
             } else {
                 let wait = self.next_beat().min(self.next_renewal());
@@ -172,7 +172,7 @@ impl Writer {
             }
         }
         let deadline = Instant::now() + MAX_LAST_READING_WAIT;
-        while !self.shared.books().finished && Instant::now() < deadline {
+        while !self.shared.state().lifecycle.finished && Instant::now() < deadline {
             self.shared.await_epochs(u64::MAX, Duration::from_millis(5), || false);
         }
         self.end();
@@ -192,7 +192,7 @@ impl Writer {
 
     /// Whether there is memory for a report. A report may use half of what is left of the library's reserve.
     fn has_memory(&self, detail: Detail) -> bool {
-        let bytes = report::bytes(&self.setting, &self.shared.books(), detail, true);
+        let bytes = report::bytes(&self.setting, &self.shared.state(), detail, true);
         self.shared.check_memory(bytes).is_ok() || memory::has_reserve(2 * bytes)
     }
 
@@ -216,20 +216,28 @@ impl Writer {
 
     /// The report at this moment, and the energy by time since the last line that has one.
     fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, ReportedEnergy)>) {
-        let books = self.shared.books();
+        let books = self.shared.state();
         let at = os::monotonic_ns();
-        let open = books.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
-        let whole = books.settled >= books.ledger.epochs() && !books.failed;
+        let open = books.attribution.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
+        let whole = books.attribution.settled >= books.attribution.ledger.epochs() && !books.lifecycle.failed;
         let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
         let report = report.with_notes(|open_s| self.shared.notes(open_s));
         // Readings come late. The time must end where the energy ends, or the power would be too low.
-        let (until, energy) = (books.all_known_until().min(at), books.ledger.timeline().total());
-        let used = ReportedEnergy { until, energy, counted_until: books.ledger.last_end().map(|end| end.min(until)) };
-        let since =
-            books.ledger.first_begin().map(|begin| begin.max(self.reported.until)).filter(|since| *since < used.until);
+        let (until, energy) = (books.all_known_until().min(at), books.attribution.ledger.timeline().total());
+        let used = ReportedEnergy {
+            until,
+            energy,
+            counted_until: books.attribution.ledger.last_end().map(|end| end.min(until)),
+        };
+        let since = books
+            .attribution
+            .ledger
+            .first_begin()
+            .map(|begin| begin.max(self.reported.until))
+            .filter(|since| *since < used.until);
         let power = since.map(|since| CarriedInterval {
-            from: books.calendar.unix_s(since).0,
-            to: books.calendar.unix_s(used.until).0,
+            from: books.carbon.clock.unix_s(since).0,
+            to: books.carbon.clock.unix_s(used.until).0,
             energy: used.energy.beyond(&self.reported.energy),
         });
         (report, power.map(|power| (power, used)))

@@ -1,26 +1,21 @@
-//! What to tell the user as epochs are settled: the forecast, and whether a budget is passed. Pure.
+//! The forecast message and the budgets, judged when an epoch is settled. Pure: no I/O and no clock.
 
+use super::config::AlertConfig;
 use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::EmissionFactors;
 use crate::clock::MonoNs;
 use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
-use crate::options::Options;
 use crate::units::{self, Amount, J_PER_KWH};
 
-/// What the options say about forecast and budgets.
+/// The forecast message and the budgets of one run, and which of them are reported already.
 pub struct Alerts {
-    /// Epochs planned.
+    /// Epochs planned; 0: unknown.
     pub planned: u64,
-    /// Coverage of the interval.
-    pub level: f64,
-    /// Epochs before the forecast is told.
-    pub forecast_after: u64,
-    /// kWh, g and h that the run is not to pass.
-    pub budgets: Budgets,
-    told_forecast: bool,
-    told_budgets: Vec<&'static str>,
+    config: AlertConfig,
+    has_reported_forecast: bool,
+    reported_budgets: Vec<&'static str>,
 }
 
 /// A run at one moment.
@@ -28,88 +23,95 @@ pub struct Alerts {
 pub struct AlertInput<'a> {
     /// Its time and energy.
     pub ledger: &'a Ledger,
-    /// How many of its epochs are settled.
+    /// Number of settled epochs.
     pub settled: u64,
-    /// How its first epoch got on.
+    /// Progress inside its first epoch.
     pub progress: &'a FirstEpoch,
-    /// What its energy costs.
+    /// What converts its energy into emissions.
     pub pricing: EmissionFactors<'a>,
-    /// How far off its energy may be.
+    /// Error interval of its energy.
     pub uncertainty: Uncertainty,
     /// The moment.
     pub now: MonoNs,
 }
 
-/// What is thought of a run.
+/// The result of a review.
 pub struct Review {
-    /// What the whole run will take.
+    /// Time, energy and emissions of the whole run; None: there is no forecast yet.
     pub forecast: Option<Forecast>,
-    /// A budget is passed, or will be.
+    /// Whether a budget is passed, or will be by the forecast.
     pub over_budget: bool,
-    /// What to tell the user.
+    /// New messages for the user.
     pub messages: Vec<String>,
 }
 
-/// Limits on the whole run; None: no limit.
-#[derive(Clone, Copy, Default)]
-pub struct Budgets {
-    /// Facility energy, kWh.
-    pub kwh: Option<f64>,
-    /// Emissions, g CO2e.
-    pub g: Option<f64>,
-    /// Time, h.
-    pub h: Option<f64>,
+/// The expected total of a run, and its basis in words.
+struct ExpectedTotal {
+    basis: &'static str,
+    estimate: Estimate,
 }
 
-impl Alerts {
-    /// An advisor who has said nothing yet.
-    pub fn new(options: &Options) -> Alerts {
-        Alerts {
-            planned: options.epochs,
-            level: options.level,
-            forecast_after: options.forecast_after,
-            budgets: Budgets { kwh: options.budget_kwh, g: options.budget_g, h: options.budget_h },
-            told_forecast: false,
-            told_budgets: Vec::new(),
+impl ExpectedTotal {
+    /// The forecast; without one, what is used so far.
+    fn new(forecast: Option<Estimate>, used: Option<f64>) -> Option<ExpectedTotal> {
+        match forecast {
+            Some(estimate) => Some(ExpectedTotal { basis: "the forecast", estimate }),
+            None => Some(ExpectedTotal { basis: "the use", estimate: Estimate::exactly(used?) }),
         }
     }
 
-    /// The budgets that the run will pass, by name and in words: by the forecast, or where there is none by what is
-    /// used. A first epoch's beginning is too little to forecast by.
+    fn scaled(self, by: f64) -> ExpectedTotal {
+        ExpectedTotal { estimate: self.estimate.scaled(by), ..self }
+    }
+
+    /// The budget's name and message, if the total passes it. The expected value decides; the message has the interval.
+    fn above(self, budget: Budget, uncertainty: Uncertainty) -> Option<(&'static str, String)> {
+        let Budget { name, limit, unit } = budget;
+        let amount = || match uncertainty.is_any() {
+            true => uncertainty.of_total(self.estimate).amount(Amount::Of(unit), true),
+            false => Amount::Of(unit).exact(self.estimate.value),
+        };
+        let is_above = self.estimate.value > limit;
+        is_above.then(|| (name, format!("{name}={limit} is passed: {} is {}", self.basis, amount())))
+    }
+}
+
+/// One limit, with its option and unit.
+struct Budget {
+    name: &'static str,
+    limit: f64,
+    unit: &'static str,
+}
+
+impl Alerts {
+    /// Alerts of a run of `planned` epochs; 0: unknown. Nothing is reported yet.
+    pub fn new(config: AlertConfig, planned: u64) -> Alerts {
+        Alerts { planned, config, has_reported_forecast: false, reported_budgets: Vec::new() }
+    }
+
+    /// The budgets that the run passes, with their messages. A forecast from inside the first epoch is too early to judge
+    /// budgets by; then the use counts.
     fn passed(&self, forecast: Option<&Forecast>, run: &AlertInput) -> Vec<(&'static str, String)> {
         let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
-        let total = |estimate: Option<Estimate>, used: Option<f64>| match estimate {
-            Some(estimate) => Some(("the forecast", estimate)),
-            None => Some(("what is used", Estimate::exactly(used?))),
-        };
-        let of = |metric: Metric| forecast.and_then(|forecast| metric.forecast(forecast));
+        let expected =
+            |metric: Metric, used| ExpectedTotal::new(forecast.and_then(|forecast| metric.forecast(forecast)), used);
         let used_j = run.ledger.energy_j();
-        let scaled = |by: f64| move |(whose, total): (&'static str, Estimate)| (whose, total.scaled(by));
-        let kwh = || total(of(Metric::Energy), used_j).map(scaled(run.pricing.pue / J_PER_KWH));
-        let hours = || total(of(Metric::Duration), Some(run.ledger.run_ns() as f64 * 1e-9)).map(scaled(1.0 / 3600.0));
-        let grams = || {
-            let bill = run.pricing.bill(run.ledger, run.now);
-            total(
-                forecast.and_then(|forecast| run.pricing.forecast(&bill, forecast)),
-                used_j.map(|joules| bill.grams(joules)),
-            )
-        };
-        type Total<'a> = &'a dyn Fn() -> Option<(&'static str, Estimate)>;
-        let checks: [(_, _, Total, _, _); 3] = [
-            ("budget_kwh", self.budgets.kwh, &kwh, "kWh", run.uncertainty),
-            ("budget_g", self.budgets.g, &grams, "g CO2e", run.uncertainty),
-            ("budget_h", self.budgets.h, &hours, "h", Uncertainty::default()),
-        ];
-        // The expected total decides, however far off it may be: the message has its interval.
-        let passed = checks.into_iter().filter_map(|(name, limit, total, unit, uncertainty)| {
-            let (limit, (whose, total)) = (limit?, limit.and_then(|_| total())?);
-            let amount = || match uncertainty.is_any() {
-                true => uncertainty.of_total(total).amount(Amount::Of(unit), true),
-                false => Amount::Of(unit).exact(total.value),
-            };
-            (total.value > limit).then(|| (name, format!("{name}={limit} is passed: {whose} is {}", amount())))
+        let kwh = self.config.budgets.kwh.and_then(|limit| {
+            let total = expected(Metric::Energy, used_j)?.scaled(run.pricing.pue / J_PER_KWH);
+            total.above(Budget { name: "budget_kwh", limit, unit: "kWh" }, run.uncertainty)
         });
-        passed.collect()
+        let grams = self.config.budgets.g.and_then(|limit| {
+            let emissions = run.pricing.bill(run.ledger, run.now);
+            let forecast = forecast.and_then(|forecast| run.pricing.forecast(&emissions, forecast));
+            let total = ExpectedTotal::new(forecast, used_j.map(|joules| emissions.grams(joules)))?;
+            total.above(Budget { name: "budget_g", limit, unit: "g CO2e" }, run.uncertainty)
+        });
+        let hours = self.config.budgets.h.and_then(|limit| {
+            let used_s = run.ledger.run_ns() as f64 * 1e-9;
+            let total = expected(Metric::Duration, Some(used_s))?.scaled(1.0 / 3600.0);
+            total.above(Budget { name: "budget_h", limit, unit: "h" }, Uncertainty::default())
+        });
+        [kwh, grams, hours].into_iter().flatten().collect()
     }
 
     fn forecast_message(&self, forecast: &Forecast, run: &AlertInput) -> String {
@@ -121,8 +123,7 @@ impl Alerts {
             forecast.energy_j.map(|energy| format!("energy {}", shown(energy, Amount::Energy))),
             grams.map(|grams| format!("CO2e {}", shown(grams, Amount::Grams))),
         ];
-        let estimated =
-            if is_estimated { "; those of energy and CO2e include the error of what is estimated" } else { "" };
+        let estimated = if is_estimated { "; energy and CO2e include the error of the estimates" } else { "" };
         format!(
             "forecast after {} of {} epochs, {:.0} % intervals: {}{estimated}",
             forecast.after_epochs,
@@ -132,23 +133,26 @@ impl Alerts {
         )
     }
 
-    /// Looks at the run once more is known of it: an epoch is settled, or the first got on.
+    /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress inside
+    /// the first one.
     pub fn review(&mut self, run: &AlertInput) -> Review {
         let AlertInput { ledger, settled, progress, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.level, epochs, between, progress);
+        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, progress);
         let mut messages = Vec::new();
-        if let Some(forecast) = forecast.filter(|forecast| {
-            !self.told_forecast && (self.forecast_after..self.planned).contains(&forecast.after_epochs)
-        }) {
-            self.told_forecast = true;
+        let reportable = self.config.forecast_after..self.planned;
+        if let Some(forecast) = forecast
+            && !self.has_reported_forecast
+            && reportable.contains(&forecast.after_epochs)
+        {
+            self.has_reported_forecast = true;
             messages.push(self.forecast_message(&forecast, run));
         }
         let passed = self.passed(forecast.as_ref(), run);
         let over_budget = !passed.is_empty();
         for (name, message) in passed {
-            if !self.told_budgets.contains(&name) {
-                self.told_budgets.push(name);
+            if !self.reported_budgets.contains(&name) {
+                self.reported_budgets.push(name);
                 messages.push(message);
             }
         }
@@ -163,6 +167,7 @@ mod tests {
     use crate::clock::WallClock;
     use crate::measurement::channel::{DeviceKind, ErrorBand};
     use crate::measurement::meter::EnergyInterval;
+    use crate::options::Options;
 
     /// A ledger of `epochs` epochs of 1 s at 100 W.
     fn ledger(epochs: u64) -> Ledger {
@@ -184,21 +189,21 @@ mod tests {
         ledger
     }
 
-    fn reviewed(advisor: &mut Alerts, options: &Options, ledger: &Ledger, settled: u64) -> Review {
-        reviewed_with(advisor, options, ledger, settled, Uncertainty::default())
+    fn reviewed(alerts: &mut Alerts, options: &Options, ledger: &Ledger, settled: u64) -> Review {
+        reviewed_with(alerts, options, ledger, settled, Uncertainty::default())
     }
 
     fn reviewed_with(
-        advisor: &mut Alerts,
+        alerts: &mut Alerts,
         options: &Options,
         ledger: &Ledger,
         settled: u64,
         uncertainty: Uncertainty,
     ) -> Review {
-        let grid = crate::carbon::select::choose(options, |_| None).unwrap().grid;
-        let calendar = WallClock::default();
-        let pricing = grid.pricing(&calendar, options.pue);
-        advisor.review(&AlertInput {
+        let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
+        let clock = WallClock::default();
+        let pricing = grid.pricing(&clock, options.carbon.pue);
+        alerts.review(&AlertInput {
             ledger,
             settled,
             progress: &FirstEpoch::default(),
@@ -210,86 +215,86 @@ mod tests {
 
     fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
         let options = Options::parse(options, |_| None).unwrap();
-        let mut advisor = Alerts::new(&options);
-        let mut of = |epochs: u64| reviewed(&mut advisor, &options, &ledger(epochs), epochs);
+        let mut alerts = Alerts::new(options.alerts, options.epochs);
+        let mut of = |epochs: u64| reviewed(&mut alerts, &options, &ledger(epochs), epochs);
         let (first, second) = (of(epochs), of(epochs + 1));
         (first.over_budget, [first.messages, second.messages].concat())
     }
 
     #[test]
-    fn the_forecast_is_told_once_after_as_many_epochs_as_asked() {
-        let (over, said) = review("epochs=100", 1);
+    fn forecast_message_comes_once_after_forecast_after_epochs() {
+        let (over, messages) = review("epochs=100", 1);
         assert!(
             !over
-                && said.len() == 1
-                && said[0].starts_with("forecast after 1 of 100 epochs, 90 % intervals: time 1m 40s"),
-            "{said:?}"
+                && messages.len() == 1
+                && messages[0].starts_with("forecast after 1 of 100 epochs, 90 % intervals: time 1m 40s"),
+            "{messages:?}"
         );
-        assert!(said[0].contains("energy") && said[0].contains("CO2e"));
+        assert!(messages[0].contains("energy") && messages[0].contains("CO2e"));
         assert_eq!(review("epochs=100 forecast_after=9", 3).1.len(), 0);
         assert_eq!(review("", 3).1.len(), 0);
     }
 
     #[test]
-    fn budgets_are_judged_on_the_forecast_and_without_one_on_the_use() {
+    fn budgets_are_judged_by_the_forecast_or_else_by_the_use() {
         // 100 epochs of 100 J: 10 kJ = 2.78 Wh, 1.27 g at the world's 458.29 g/kWh, 100 s.
         assert!(!review("epochs=100 budget_kwh=0.0028 budget_g=1.3 budget_h=0.03", 2).0);
         for passed in ["budget_kwh=0.0027", "budget_g=1.2", "budget_h=0.027", "budget_kwh=0.0028 pue=1.5"] {
-            let (over, said) = review(&format!("epochs=100 {passed}"), 2);
+            let (over, messages) = review(&format!("epochs=100 {passed}"), 2);
             assert!(over, "{passed}");
-            assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 1, "{said:?}");
+            assert_eq!(messages.iter().filter(|message| message.starts_with("budget_")).count(), 1, "{messages:?}");
         }
-        let (_, said) = review("epochs=100 budget_kwh=0.0027 budget_g=1.2 budget_h=1", 2);
-        assert_eq!(said.iter().filter(|message| message.starts_with("budget_")).count(), 2, "{said:?}");
+        let (_, messages) = review("epochs=100 budget_kwh=0.0027 budget_g=1.2 budget_h=1", 2);
+        assert_eq!(messages.iter().filter(|message| message.starts_with("budget_")).count(), 2, "{messages:?}");
         assert!(review("budget_kwh=0.00005", 2).0 && !review("budget_kwh=0.00006", 2).0);
     }
 
     #[test]
-    fn of_an_estimate_the_messages_have_its_interval() {
+    fn messages_show_the_interval_of_estimated_energy() {
         let options = Options::parse("epochs=100 budget_kwh=0.0027 budget_g=1.3 budget_h=0.027", |_| None).unwrap();
         let band = Some(ErrorBand { low: 0.5, high: 2.0 });
         let uncertainty = Uncertainty { used: band, to_come: band };
-        let mut advisor = Alerts::new(&options);
-        let said = reviewed_with(&mut advisor, &options, &ledger(2), 2, uncertainty).messages;
-        assert!(said[0].contains("energy about 10 kJ (4700 J to "), "{said:?}");
+        let mut alerts = Alerts::new(options.alerts, options.epochs);
+        let messages = reviewed_with(&mut alerts, &options, &ledger(2), 2, uncertainty).messages;
+        assert!(messages[0].contains("energy about 10 kJ (4700 J to "), "{messages:?}");
         assert!(
-            said[0].contains("CO2e about 1.3 g (0.") && said[0].ends_with("the error of what is estimated"),
-            "{said:?}"
+            messages[0].contains("CO2e about 1.3 g (0.") && messages[0].ends_with("the error of the estimates"),
+            "{messages:?}"
         );
         assert!(
-            said[1].starts_with("budget_kwh=0.0027 is passed: the forecast is about 0.0028 kWh (0.0013 to "),
-            "{said:?}"
+            messages[1].starts_with("budget_kwh=0.0027 is passed: the forecast is about 0.0028 kWh (0.0013 to "),
+            "{messages:?}"
         );
-        assert_eq!((said.len(), &*said[2]), (3, "budget_h=0.027 is passed: the forecast is 0.0278 h"));
+        assert_eq!((messages.len(), &*messages[2]), (3, "budget_h=0.027 is passed: the forecast is 0.0278 h"));
         let options = Options::parse("budget_kwh=0.00005", |_| None).unwrap();
-        let said = reviewed_with(&mut Alerts::new(&options), &options, &ledger(2), 2, uncertainty).messages;
-        assert_eq!(
-            said,
-            ["budget_kwh=0.00005 is passed: what is used is about 0.000056 kWh (0.000028 to 0.00011 kWh)"]
-        );
+        let messages =
+            reviewed_with(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger(2), 2, uncertainty)
+                .messages;
+        assert_eq!(messages, ["budget_kwh=0.00005 is passed: the use is about 0.000056 kWh (0.000028 to 0.00011 kWh)"]);
     }
 
-    /// A device lost in the first epoch leaves no epoch whole.
+    /// A device that is lost in the first epoch leaves no epoch fully measured.
     #[test]
-    fn where_energy_cannot_be_forecast_its_use_is_judged() {
+    fn budget_is_judged_by_the_use_without_an_energy_forecast() {
         let options = Options::parse("epochs=10 budget_kwh=0.00006", |_| None).unwrap();
         let mut ledger = ledger(3);
         ledger.add_channel(DeviceKind::Gpu);
         ledger.credit(1, EnergyInterval { from: MonoNs(0), to: MonoNs(1_000), joules: 1.0, measured: true });
-        let review = reviewed(&mut Alerts::new(&options), &options, &ledger, 3);
+        let review = reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 3);
         assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
-        assert!(review.messages.iter().any(|text| text.contains("what is used is")), "{:?}", review.messages);
+        assert!(review.messages.iter().any(|text| text.contains("the use is")), "{:?}", review.messages);
     }
 
     #[test]
-    fn epochs_that_ended_but_are_not_settled_count_once() {
+    fn unsettled_epochs_count_once() {
         let options = Options::parse("epochs=10", |_| None).unwrap();
         let mut ledger = ledger(2);
         for n in 2..6 {
             ledger.mark(Mark::Begin(MonoNs(n * 1_000_000_000)));
             ledger.mark(Mark::End(MonoNs((n + 1) * 1_000_000_000)));
         }
-        let forecast = reviewed(&mut Alerts::new(&options), &options, &ledger, 2).forecast.unwrap();
+        let forecast =
+            reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 2).forecast.unwrap();
         let (seconds, joules) = (forecast.duration_s.unwrap().value, forecast.energy_j.unwrap().value);
         assert!((seconds - 10.0).abs() < 1e-9 && (joules - 1000.0).abs() < 1e-9, "{forecast:?}");
     }

@@ -1,4 +1,4 @@
-//! What readings bring to light, in words for a person.
+//! Messages for the events of a channel.
 
 use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::meter::{Meter, MeterEvent};
@@ -6,51 +6,48 @@ use crate::measurement::reading::Fault;
 use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
 
-/// An event of a channel.
+/// The message for an event of a channel.
 pub fn in_words(channel: &Channel, event: MeterEvent) -> String {
-    let who = format!("{} {} ({})", channel.source, channel.device, channel.id);
+    let name = format!("{} {} ({})", channel.source, channel.device, channel.id);
     match event {
         MeterEvent::Lost(fault @ (Fault::Stalled | Fault::NoPower)) => format!(
-            "{who} shows no sign of life: {fault}. Its energy since its last one is unknown, and not 0. Cure: {}",
+            "{name} shows no sign of life: {fault}; its energy since the last one is unknown, and not 0. Fix: {}",
             cure(channel)
         ),
         MeterEvent::Lost(fault) => format!(
-            "{who} cannot be read any more: {fault}. Its energy is unknown from here on; the rest goes on, and it is tried again at every reading"
+            "{name} cannot be read any more: {fault}; its energy is unknown from here on; other devices are not affected, and it is tried again at every reading"
         ),
         MeterEvent::Back(seconds) => {
             let meanwhile = match channel.quantity {
-                Quantity::Counter { .. } => "the energy it counted meanwhile is in",
-                Quantity::Power { .. } => {
-                    "what it used in a longer gap stays unknown, in a short one it is interpolated"
-                }
+                Quantity::Counter { .. } => "the energy that it counted meanwhile is included",
+                Quantity::Power { .. } => "energy of a long gap stays unknown, energy of a short one is interpolated",
             };
-            format!("{who} can be read again after {seconds:.1} s; {meanwhile}")
+            format!("{name} can be read again after {seconds:.1} s; {meanwhile}")
         }
         MeterEvent::Reset => format!(
-            "{who} was set back or jumped: the time around it is filled with the power before, and marked as not measured"
+            "{name} was set back or jumped; the time around it is filled with the power before, and marked as not measured"
         ),
         MeterEvent::Moves(seconds) => {
-            format!("{who} moves again after {seconds:.1} s; it has not counted what was used meanwhile")
+            format!("{name} moves again after {seconds:.1} s; energy used meanwhile was not counted")
         }
         MeterEvent::ByPower => format!(
-            "{who} has a counter that stands still while the device reports power. That power is integrated instead"
+            "{name} has a counter that does not move while the device reports power; that power is integrated instead"
         ),
-        MeterEvent::Disagrees(ratio) => format!(
-            "{who} {}. Compare it with another meter, and see whether the driver has a newer version",
-            disagreement(ratio)
-        ),
+        MeterEvent::Disagrees(ratio) => {
+            format!("{name} {}; compare it with another meter, and look for a newer driver", disagreement(ratio))
+        }
     }
 }
 
-/// A counter beside the power that the same device reports.
+/// How a counter differs from the power that the same device reports. `ratio` is counter / power.
 pub fn disagreement(ratio: f64) -> String {
     format!(
-        "disagrees with itself: its counter counts {:.0} % of the power that it reports, and one of the two is wrong",
+        "disagrees with itself: its counter counts {:.0} % of the power that it reports; one of the two is wrong",
         100.0 * ratio
     )
 }
 
-/// A channel that another source stands in for.
+/// The entry under `unavailable` for a channel that the source `by` replaces.
 pub fn replaced(channel: &Channel, meter: &Meter, by: SourceName) -> Unavailable {
     let fault = meter.tally.fault.unwrap_or(Fault::Stalled);
     Unavailable {
@@ -60,13 +57,13 @@ pub fn replaced(channel: &Channel, meter: &Meter, by: SourceName) -> Unavailable
     }
 }
 
-/// What helps where a channel shows no sign of life.
+/// The fix for a channel without a sign of life.
 pub fn cure(channel: &Channel) -> &'static str {
     match channel.source {
         SourceName::Rapl | SourceName::PerfRapl => {
-            "a virtual machine may show counters that its host does not move: measure on the host, or load the newest kernel and firmware"
+            "in a virtual machine the counters may not move: measure on the host, or install the newest kernel and firmware"
         }
-        SourceName::Nvml => "see whether nvidia-smi shows a power; a virtual GPU may have none: measure on the host",
-        _ => "see whether the file holds another number after a second; a newer driver or firmware may count",
+        SourceName::Nvml => "check whether nvidia-smi shows a power; a virtual GPU may have none: measure on the host",
+        _ => "check whether the number in the file changes within a second; if not, install a newer driver or firmware",
     }
 }

@@ -1,5 +1,5 @@
-//! Calls in a wrong order. Many programs ignore what such a call answers, so the first of each kind makes a message, and
-//! the report's notes count them.
+//! Calls in a wrong order. Many programs ignore the status of such a call. So the first of each kind makes a message, and the
+//! report's notes count them.
 
 use crate::units::duration;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,20 +9,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Misuse {
     /// ct_epoch_begin while an epoch is open.
     Begin,
-    /// ct_epoch_end while none is.
+    /// ct_epoch_end while no epoch is open.
     End,
-    /// ct_epoch_cancel while none is.
+    /// ct_epoch_cancel while no epoch is open.
     Cancel,
-    /// ct_progress while none is.
+    /// ct_progress while no epoch is open.
     Progress,
-    /// ct_progress with more done than there is in all.
+    /// ct_progress with `done` above `total`, or `total` 0.
     Share,
 }
 
 impl Misuse {
     const ALL: [Misuse; 5] = [Misuse::Begin, Misuse::End, Misuse::Cancel, Misuse::Progress, Misuse::Share];
 
-    /// What happened so often, and what to do. An epoch has been open for `open_s` seconds, if one is.
+    /// The message for calls that were refused `times` times. `open_s`: time since the open epoch began, s.
     pub fn in_words(self, times: u64, open_s: Option<f64>) -> String {
         let (call, why, advice) = match self {
             Misuse::Begin => (
@@ -31,42 +31,43 @@ impl Misuse {
                     Some(seconds) => format!("an epoch has been open for {}", duration(seconds)),
                     None => "an epoch was open already".into(),
                 },
-                "Call ct_epoch_end after each ct_epoch_begin, and begin no epoch inside another",
+                "call ct_epoch_end after each ct_epoch_begin, and begin no epoch inside another",
             ),
             Misuse::End => (
                 "ct_epoch_end",
                 "no epoch was open".into(),
-                "Call ct_epoch_begin before each ct_epoch_end, and begin no epoch inside another",
+                "call ct_epoch_begin before each ct_epoch_end, and begin no epoch inside another",
             ),
             Misuse::Cancel => {
-                ("ct_epoch_cancel", "no epoch was open".into(), "Call it between ct_epoch_begin and ct_epoch_end")
+                ("ct_epoch_cancel", "no epoch was open".into(), "call it between ct_epoch_begin and ct_epoch_end")
             }
             Misuse::Progress => {
-                ("ct_progress", "no epoch was open".into(), "Call it between ct_epoch_begin and ct_epoch_end")
+                ("ct_progress", "no epoch was open".into(), "call it between ct_epoch_begin and ct_epoch_end")
             }
             Misuse::Share => {
-                ("ct_progress", "done was above total, or total was 0".into(), "Pass done of total, both from 0 up")
+                ("ct_progress", "done was above total, or total was 0".into(), "pass done of total, both from 0 up")
             }
         };
         let times = if times == 1 { "once".into() } else { format!("{times} times") };
-        format!("{call} was refused {times}: {why}. {advice}")
+        format!("{call} was refused {times}: {why}; {advice}")
     }
 }
 
-/// How often each kind of call was refused.
+/// Number of refused calls of each kind.
 #[derive(Default)]
 pub struct MisuseCounts([AtomicU64; Misuse::ALL.len()]);
 
 impl MisuseCounts {
-    /// Counts one; whether it is the first of its kind.
-    pub fn count(&self, slip: Misuse) -> bool {
-        self.0.get(slip as usize).is_some_and(|count| count.fetch_add(1, Ordering::Relaxed) == 0)
+    /// Counts a refused call. Returns whether it is the first of its kind.
+    pub fn count(&self, misuse: Misuse) -> bool {
+        self.0.get(misuse as usize).is_some_and(|count| count.fetch_add(1, Ordering::Relaxed) == 0)
     }
 
-    /// A note for each kind there was.
+    /// A note for each kind of call that was refused.
     pub fn notes(&self, open_s: Option<f64>) -> impl Iterator<Item = String> {
-        let counts = Misuse::ALL.into_iter().zip(&self.0).map(|(slip, count)| (slip, count.load(Ordering::Relaxed)));
-        counts.filter(|(_, times)| *times > 0).map(move |(slip, times)| slip.in_words(times, open_s))
+        let counts =
+            Misuse::ALL.into_iter().zip(&self.0).map(|(misuse, count)| (misuse, count.load(Ordering::Relaxed)));
+        counts.filter(|(_, times)| *times > 0).map(move |(misuse, times)| misuse.in_words(times, open_s))
     }
 }
 
@@ -75,19 +76,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_each_kind_is_told_from_the_others() {
-        let slips = MisuseCounts::default();
-        assert_eq!(slips.notes(None).count(), 0);
-        for slip in Misuse::ALL {
-            assert!(slips.count(slip) && !slips.count(slip));
+    fn count_finds_the_first_of_each_kind() {
+        let misuses = MisuseCounts::default();
+        assert_eq!(misuses.notes(None).count(), 0);
+        for misuse in Misuse::ALL {
+            assert!(misuses.count(misuse) && !misuses.count(misuse));
         }
-        assert!(!slips.count(Misuse::Begin));
-        let notes: Vec<String> = slips.notes(Some(5.1)).collect();
+        assert!(!misuses.count(Misuse::Begin));
+        let notes: Vec<String> = misuses.notes(Some(5.1)).collect();
         assert_eq!(notes.len(), Misuse::ALL.len());
         assert!(
             notes[0].starts_with("ct_epoch_begin was refused 3 times: an epoch has been open for 5.1"),
             "{notes:?}"
         );
-        assert!(notes[1].starts_with("ct_epoch_end was refused 2 times: no epoch was open."), "{notes:?}");
+        assert!(notes[1].starts_with("ct_epoch_end was refused 2 times: no epoch was open;"), "{notes:?}");
     }
 }

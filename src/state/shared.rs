@@ -1,5 +1,5 @@
-//! What the host's threads and the sampler share: the books under a lock held for as short as can be, messages, and
-//! a few words that are stored and read at once.
+//! What the application's threads and the sampling thread share: the state under a lock that is held briefly, messages, and
+//! atomic flags.
 
 use super::RunState;
 use super::misuse::{Misuse, MisuseCounts};
@@ -16,177 +16,191 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// What the host's threads and the sampler share.
+/// What the application's threads and the sampling thread share.
 pub struct SharedState {
-    books: Mutex<RunState>,
+    state: Mutex<RunState>,
+    /// Wakes threads that wait for a change of the state.
     changed: Condvar,
+    /// Queued messages, oldest first.
     messages: Mutex<VecDeque<String>>,
-    /// What a person should know of the whole run beside what is in the books.
+    /// Notes on the whole run that are not in the state.
     notes: Mutex<Vec<String>>,
-    slips: MisuseCounts,
+    misuses: MisuseCounts,
     /// The largest request that found no memory, bytes; 0: there is enough.
-    short_of: AtomicUsize,
+    missing_bytes: AtomicUsize,
     stop: AtomicBool,
     over_budget: AtomicBool,
-    /// How far the open epoch is, [`PackedMark`].
+    /// Progress of the open epoch, as a [`PackedMark`].
     progress: AtomicU64,
-    /// Somebody waits for the first epoch's progress to be looked at.
-    look: AtomicBool,
-    /// How many asked for a report, for which what idle processes count is to be taken over; how many of them were
-    /// answered, and when that was last, ns.
-    asked: AtomicU64,
-    answered: AtomicU64,
-    answered_at: AtomicU64,
+    /// A thread waits for the first forecast inside the first epoch.
+    forecast_requested: AtomicBool,
+    /// Number of requests to take over energy that idle processes have counted.
+    takeovers_requested: AtomicU64,
+    /// Number of these requests that are done.
+    takeovers_done: AtomicU64,
+    /// When the last of them was done, ns.
+    taken_over_at: AtomicU64,
 }
 
+/// Time after a takeover in which another request gets the same result, ns.
+const TAKEOVER_VALID_NS: u64 = 100_000_000;
+/// Number of queued messages; a further one replaces the oldest.
+const MOST_MESSAGES: usize = 64;
+
 impl SharedState {
-    /// Of a run that has yet to begin.
-    pub fn new(books: RunState) -> SharedState {
+    /// The shared state of a run that has not begun.
+    pub fn new(state: RunState) -> SharedState {
         SharedState {
-            books: Mutex::new(books),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             messages: Mutex::default(),
             notes: Mutex::default(),
-            slips: MisuseCounts::default(),
-            short_of: AtomicUsize::new(0),
+            misuses: MisuseCounts::default(),
+            missing_bytes: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
-            look: AtomicBool::new(false),
-            asked: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            answered_at: AtomicU64::new(0),
+            forecast_requested: AtomicBool::new(false),
+            takeovers_requested: AtomicU64::new(0),
+            takeovers_done: AtomicU64::new(0),
+            taken_over_at: AtomicU64::new(0),
         }
     }
 
-    /// The books, for as short as can be.
-    pub fn books(&self) -> MutexGuard<'_, RunState> {
-        self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    /// Locks the state. The sampling thread needs it, so the caller must release it soon.
+    pub fn state(&self) -> MutexGuard<'_, RunState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until `epochs` epochs are settled or the time is up; returns the books, and whether they are.
-    pub fn settled_books(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
-        let is_over = |books: &RunState| books.finished || books.settled >= epochs;
-        let books = match self.changed.wait_timeout_while(self.books(), timeout, |books| !is_over(books)) {
-            Ok((books, _)) => books,
+    /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are settled.
+    pub fn settled_state(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
+        let is_over = |state: &RunState| state.lifecycle.finished || state.attribution.settled >= epochs;
+        let state = match self.changed.wait_timeout_while(self.state(), timeout, |state| !is_over(state)) {
+            Ok((state, _)) => state,
             Err(poisoned) => poisoned.into_inner().0,
         };
-        let whole = is_over(&books) && !books.failed;
-        (books, whole)
+        let whole = is_over(&state) && !state.lifecycle.failed;
+        (state, whole)
     }
 
-    /// Waits until more epochs than so many are settled, the sampler has ended, `is_over` says so, or the time is up.
+    /// Waits until more than `epochs` epochs are settled or the time is up. It also returns if the sampling thread has ended,
+    /// or `is_over` is true.
     pub fn await_epochs(&self, epochs: u64, timeout: Duration, is_over: impl Fn() -> bool) {
-        let waits = |books: &mut RunState| !is_over() && !books.finished && books.settled <= epochs;
-        drop(self.changed.wait_timeout_while(self.books(), timeout, waits));
+        let waits =
+            |state: &mut RunState| !is_over() && !state.lifecycle.finished && state.attribution.settled <= epochs;
+        drop(self.changed.wait_timeout_while(self.state(), timeout, waits));
     }
 
-    /// Has those look who wait for what may change without the books. It waits for no lock for long: it may be an exit out
-    /// of a signal handler.
-    pub fn rouse(&self) {
-        drop(lock_within(&self.books, LOCK_WAIT)); // one who has looked and does not sleep yet holds them
-        self.tell();
+    /// Wakes waiting threads after a change outside the state. It waits for the lock only briefly, because it may run in an
+    /// exit from a signal handler.
+    pub fn wake_waiting(&self) {
+        drop(lock_within(&self.state, LOCK_WAIT)); // a thread that has checked and does not sleep yet has the lock
+        self.notify();
     }
 
-    /// Waits until `epochs` epochs are settled or the time is up, and holds nothing meanwhile.
+    /// Waits until `epochs` epochs are settled or the time is up. It holds no lock between two checks.
     pub fn settle_within(&self, epochs: u64, patience: Duration) {
-        const LOOK: Duration = Duration::from_millis(1);
+        const CHECK: Duration = Duration::from_millis(1);
         let deadline = Instant::now() + patience;
         let is_settled = || {
-            let books = lock_within(&self.books, LOOK);
-            books.is_some_and(|books| books.finished || books.settled >= epochs)
+            let state = lock_within(&self.state, CHECK);
+            state.is_some_and(|state| state.lifecycle.finished || state.attribution.settled >= epochs)
         };
         while !is_settled() && Instant::now() < deadline {
-            os::pause(LOOK);
+            os::pause(CHECK);
         }
     }
 
-    /// How far the open epoch is.
+    /// The progress of the open epoch.
     pub fn progress(&self) -> PackedMark {
         PackedMark(self.progress.load(Ordering::Acquire))
     }
 
-    /// How much of the open epoch is done; None before its first mark.
+    /// The share of the open epoch that is done, 0 to 1; None: it has no progress mark.
     pub fn marked_share(&self) -> Option<f64> {
         Some(self.progress()).filter(|&progress| progress != PackedMark::NONE).map(PackedMark::share)
     }
 
-    /// Notes how far the open epoch is.
+    /// Stores the progress of the open epoch.
     pub fn set_progress(&self, progress: PackedMark) {
         self.progress.store(progress.0, Ordering::Release);
     }
 
-    /// Whether somebody waits for the first epoch's progress to be looked at.
-    pub fn is_requested(&self) -> bool {
-        self.look.load(Ordering::SeqCst)
+    /// Whether a thread waits for the first forecast inside the first epoch.
+    pub fn is_forecast_requested(&self) -> bool {
+        self.forecast_requested.load(Ordering::SeqCst)
     }
 
-    /// Says that it was; with the books locked, or those who wait would not see it.
-    pub fn answer(&self) {
-        self.look.store(false, Ordering::SeqCst);
-        self.tell();
+    /// Marks the request for the first forecast as done. The caller must hold the state's lock; otherwise a waiting thread
+    /// may miss it.
+    pub fn finish_forecast_request(&self) {
+        self.forecast_requested.store(false, Ordering::SeqCst);
+        self.notify();
     }
 
-    /// Where enough of the first epoch is done for a forecast and there is none yet, has the sampler make it, and waits
-    /// for it, a moment.
+    /// Requests the first forecast, if enough of the first epoch is done and there is none yet. Waits for it until the
+    /// time-out.
     pub fn await_first_forecast(&self, sampler: &Thread, timeout: Duration) {
         if self.progress().share() < first_epoch::ENOUGH {
             return;
         }
-        let is_missing =
-            |books: &mut RunState| !books.finished && books.ledger.history().is_empty() && books.forecast.is_none();
-        let mut books = self.books();
-        // A request that still stands has been waited for by somebody.
-        if is_missing(&mut books) && !self.look.swap(true, Ordering::SeqCst) {
+        let is_missing = |state: &mut RunState| {
+            !state.lifecycle.finished
+                && state.attribution.ledger.history().is_empty()
+                && state.forecasting.forecast.is_none()
+        };
+        let mut state = self.state();
+        // Another thread has waited in vain for a request that is still open.
+        if is_missing(&mut state) && !self.forecast_requested.swap(true, Ordering::SeqCst) {
             sampler.unpark();
-            let is_coming = |books: &mut RunState| self.is_requested() || books.progress.awaits().is_some();
-            drop(self.changed.wait_timeout_while(books, timeout, |books| is_missing(books) && is_coming(books)));
+            let is_coming =
+                |state: &mut RunState| self.is_forecast_requested() || state.forecasting.first_epoch.awaits().is_some();
+            drop(self.changed.wait_timeout_while(state, timeout, |state| is_missing(state) && is_coming(state)));
         }
     }
 
-    /// Queues a message; the oldest goes where nobody takes them.
-    pub fn say(&self, message: String) {
-        const MOST: usize = 64;
+    /// Queues a message for the user. If the queue is full, the oldest message is dropped.
+    pub fn queue_message(&self, message: String) {
         let mut messages = self.messages();
-        if messages.len() >= MOST {
+        if messages.len() >= MOST_MESSAGES {
             messages.pop_front();
         }
         messages.push_back(sanitize::text(message));
     }
 
     /// Queues a message that is also a note of every report.
-    pub fn remark(&self, message: String) {
+    pub fn queue_note(&self, message: String) {
         self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(message.clone());
-        self.say(message);
+        self.queue_message(message);
     }
 
-    /// Counts a refused call; the first of its kind makes a message. An epoch has been open for `open_s` seconds, if one
-    /// is.
-    pub fn slip(&self, slip: Misuse, open_s: Option<f64>) {
-        if self.slips.count(slip) {
-            self.say(slip.in_words(1, open_s));
+    /// Counts a refused call, and queues a message at the first of its kind. `open_s`: time since the open epoch began, s.
+    pub fn count_misuse(&self, misuse: Misuse, open_s: Option<f64>) {
+        if self.misuses.count(misuse) {
+            self.queue_message(misuse.in_words(1, open_s));
         }
     }
 
-    /// Fails with CT_EIO if a report's memory is not there. A message reports when it is there again.
+    /// Fails with CT_EIO if there is no memory for a report of this size, bytes. A message reports when there is memory again.
     pub fn check_memory(&self, bytes: usize) -> Result<()> {
         let checked = memory::check(bytes, "a report");
         let is_enough = |short: usize| (1..=bytes).contains(&short).then_some(0);
         if checked.is_err() {
-            self.short_of.fetch_max(bytes, Ordering::Relaxed);
-        } else if self.short_of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_enough).is_ok() {
-            self.say("memory was used up for a while: reports failed (CT_EIO), and files may be late. Nothing that was counted is lost".into());
+            self.missing_bytes.fetch_max(bytes, Ordering::Relaxed);
+        } else if self.missing_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_enough).is_ok() {
+            self.queue_message("memory was used up for a while; reports failed (CT_EIO) and files may be late; nothing that was counted is lost".into());
         }
         checked
     }
 
-    /// The notes of a report: remarks, refused calls, and the open epoch once the tracker ends.
+    /// Notes for a report: queued notes, refused calls, and at the end an epoch that is still open. `open_s`: time since the
+    /// open epoch began, s.
     pub fn notes(&self, open_s: Option<f64>) -> Vec<String> {
         let mut notes = self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        notes.extend(self.slips.notes(open_s));
+        notes.extend(self.misuses.notes(open_s));
         notes.extend(open_s.filter(|_| self.is_stopping()).map(|seconds| {
             format!(
-                "an epoch was still open when the tracker ended, after {}: it is not counted. Call ct_epoch_end after each ct_epoch_begin",
+                "an epoch was still open when the tracker ended, after {}; it is not counted; call ct_epoch_end after each ct_epoch_begin",
                 units::duration(seconds)
             )
         }));
@@ -198,64 +212,68 @@ impl SharedState {
         self.messages.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// How many have asked for a report that may hold more than is counted here by now.
-    pub fn asked(&self) -> u64 {
-        self.asked.load(Ordering::SeqCst)
+    /// Number of requests to take over energy that idle processes have counted.
+    pub fn takeovers_requested(&self) -> u64 {
+        self.takeovers_requested.load(Ordering::SeqCst)
     }
 
-    /// How many of them were answered.
-    pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::SeqCst)
+    /// Number of takeover requests that are done.
+    pub fn takeovers_done(&self) -> u64 {
+        self.takeovers_done.load(Ordering::SeqCst)
     }
 
-    /// Says that so many were answered: what idle processes counted was taken over. With the books locked, or those who wait
-    /// would not see it.
-    pub fn answer_asked(&self, asked: u64, now: MonoNs) {
-        self.answered.store(asked, Ordering::SeqCst);
-        self.answered_at.store(now.0, Ordering::Relaxed);
-        self.tell();
+    /// Marks the first `requests` takeover requests as done at `now`. The caller must hold the state's lock; otherwise a
+    /// waiting thread may miss it.
+    pub fn finish_takeovers(&self, requests: u64, now: MonoNs) {
+        self.takeovers_done.store(requests, Ordering::SeqCst);
+        self.taken_over_at.store(now.0, Ordering::Relaxed);
+        self.notify();
     }
 
-    /// Has the sampler take over what processes count that stand idle, where others count at all, and waits for it until the
-    /// deadline. Who asks again within so short a time hears the same.
-    pub fn ask(&self, sampler: &Thread, ended: u64, deadline: Instant) {
-        const AGAIN_NS: u64 = 100_000_000;
-        let books = self.books();
-        let is_elsewhere = books.trusts.iter().any(|trust| !trust.standing.is_ours && !trust.standing.is_apart);
-        let is_known = books.ledger.epochs() >= ended
-            && os::monotonic_ns() < MonoNs(self.answered_at.load(Ordering::Relaxed)) + AGAIN_NS;
-        if books.finished || !is_elsewhere || is_known {
+    /// Requests that energy counted by idle processes is taken over, and waits for it until the deadline. It does nothing if
+    /// no other process counts a device, or shortly after another takeover.
+    pub fn await_takeover(&self, sampler: &Thread, ended: u64, deadline: Instant) {
+        let state = self.state();
+        let is_elsewhere =
+            state.metering.standby.iter().any(|standby| !standby.standing.is_ours && !standby.standing.is_apart);
+        let is_known = state.attribution.ledger.epochs() >= ended
+            && os::monotonic_ns() < MonoNs(self.taken_over_at.load(Ordering::Relaxed)) + TAKEOVER_VALID_NS;
+        if state.lifecycle.finished || !is_elsewhere || is_known {
             return;
         }
-        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.takeovers_requested.fetch_add(1, Ordering::SeqCst) + 1;
         sampler.unpark();
         let patience = deadline.saturating_duration_since(Instant::now());
-        drop(self.changed.wait_timeout_while(books, patience, |books| !books.finished && self.answered() < number));
+        drop(
+            self.changed.wait_timeout_while(state, patience, |state| {
+                !state.lifecycle.finished && self.takeovers_done() < number
+            }),
+        );
     }
 
-    /// Whether the forecast passes a budget.
+    /// Whether the forecast, or the use, passes a budget.
     pub fn is_over_budget(&self) -> bool {
         self.over_budget.load(Ordering::Relaxed)
     }
 
-    /// Tells the sampler to take a last reading and end.
+    /// Asks the sampling thread to take a last reading and end.
     pub fn stop(&self, sampler: &Thread) {
         self.stop.store(true, Ordering::SeqCst);
         sampler.unpark();
     }
 
-    /// Whether it was told to.
+    /// Whether the tracker ends.
     pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Notes whether the forecast passes a budget.
+    /// Stores whether the forecast, or the use, passes a budget.
     pub fn set_over_budget(&self, is_over: bool) {
         self.over_budget.store(is_over, Ordering::Relaxed);
     }
 
-    /// Wakes those that wait for what is in the books now.
-    pub fn tell(&self) {
+    /// Wakes threads that wait for a change of the state.
+    pub fn notify(&self) {
         self.changed.notify_all();
     }
 }

@@ -1,4 +1,4 @@
-//! Meters that show no sign of life, and the channels that stand in for them.
+//! Meters that show no sign of life, and the channels that replace them.
 
 use super::{Metered, RunState, events};
 use crate::clock::MonoNs;
@@ -6,111 +6,119 @@ use crate::measurement::channel::DeviceKind;
 use std::ops::Range;
 
 impl RunState {
-    /// Has a channel, by its number, stand in for channels that show no sign of life.
+    /// Makes the channel `by` count in place of channels that show no sign of life.
     pub fn replace(&mut self, by: usize, stalled: &[usize]) {
-        let Some(source) = self.metered.get(by).map(|metered| metered.channel.source) else { return };
+        let Some(source) = self.metering.channels.get(by).map(|metered| metered.channel.source) else { return };
         for &number in stalled {
-            let has_counted = self.ledger.channel(number).joules.is_some();
-            let Some(metered) = self.metered.get_mut(number) else { continue };
+            let has_counted = self.attribution.ledger.channel(number).joules.is_some();
+            let Some(metered) = self.metering.channels.get_mut(number) else { continue };
             (metered.replaced_by, metered.stand_in) = (Some(source), Some(by));
             if !has_counted {
-                self.unavailable.push(events::replaced(&metered.channel, &metered.meter, source));
+                self.metering.unavailable.push(events::replaced(&metered.channel, &metered.meter, source));
             }
-            self.ledger.replace(number, true);
+            self.attribution.ledger.replace(number, true);
         }
         self.counts_again(by);
         self.add_group(by, stalled);
     }
 
-    /// Channels that another one stands in for and that all show signs of life again count from now on; and the other no more.
-    /// Returns what a person should know.
+    /// Makes replaced channels count again, if all channels of one group show signs of life again. Their replacement counts no
+    /// more. Returns a message; None: there is no such group.
     pub fn restore(&mut self) -> Option<String> {
-        let is_back = |by: usize| {
-            let mut of =
-                self.metered.iter().filter(|one| one.replaced_by.is_some() && one.stand_in == Some(by)).peekable();
-            of.peek().is_some() && of.all(|one| !one.meter.is_missing())
-        };
-        let by = (0..self.metered.len()).find(|&by| is_back(by))?;
-        let back = |one: &Metered| one.replaced_by.is_some() && one.stand_in == Some(by);
-        let numbers: Vec<usize> = (0..self.metered.len()).filter(|&n| self.metered.get(n).is_some_and(back)).collect();
-        let first = self.metered.get(*numbers.first()?)?.channel.clone();
+        let is_alive = |number: &usize| self.metering.channels.get(*number).is_some_and(|one| !one.meter.is_missing());
+        let is_back = |(_, numbers): &(usize, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_alive);
+        let all = 0..self.metering.channels.len();
+        let (by, numbers) = all.map(|by| (by, self.replaced_by(by))).find(is_back)?;
+        let first = self.metering.channels.get(*numbers.first()?)?.channel.clone();
         for &number in &numbers {
-            if let Some(one) = self.metered.get(number)
+            if let Some(one) = self.metering.channels.get(number)
                 && let Some(source) = one.replaced_by
             {
                 let reported = events::replaced(&one.channel, &one.meter, source);
-                self.unavailable.retain(|other| *other != reported);
+                self.metering.unavailable.retain(|other| *other != reported);
             }
             self.counts_again(number);
             self.add_group(number, &[by]);
         }
-        let stand_in = self.metered.get_mut(by)?;
+        let stand_in = self.metering.channels.get_mut(by)?;
         stand_in.replaced_by = Some(first.source);
         stand_in.others.retain(|group| *group != numbers);
-        self.ledger.replace(by, true);
+        self.attribution.ledger.replace(by, true);
         let (source, device) = (first.source, first.device);
-        Some(format!(
-            "{source} {device} shows signs of life again and counts from now on; what stood in for it does not"
-        ))
+        Some(format!("{source} {device} shows signs of life again and counts from now on; its replacement does not"))
     }
 
+    /// The channels that the channel `by` replaces now.
+    fn replaced_by(&self, by: usize) -> Vec<usize> {
+        let is_replaced = |one: &Metered| one.replaced_by.is_some() && one.stand_in == Some(by);
+        let channels = self.metering.channels.iter().enumerate();
+        channels.filter(|(_, one)| is_replaced(one)).map(|(number, _)| number).collect()
+    }
+
+    /// Makes a channel count that was replaced.
     fn counts_again(&mut self, number: usize) {
-        self.metered.get_mut(number).into_iter().for_each(|one| one.replaced_by = None);
-        self.ledger.replace(number, false);
+        self.metering.channels.get_mut(number).into_iter().for_each(|one| one.replaced_by = None);
+        self.attribution.ledger.replace(number, false);
     }
 
+    /// Notes channels that have counted in place of a channel, or that it has replaced.
     fn add_group(&mut self, number: usize, group: &[usize]) {
-        if let Some(one) = self.metered.get_mut(number).filter(|one| !one.others.iter().any(|other| other == group)) {
+        if let Some(one) =
+            self.metering.channels.get_mut(number).filter(|one| !one.others.iter().any(|other| other == group))
+        {
             one.others.push(group.to_vec());
         }
     }
 
-    /// Whether all of these still show no sign of life, and nothing stands in for them.
+    /// Whether all these channels still show no sign of life and are not replaced.
     pub fn are_stalled(&self, channels: &[usize]) -> bool {
         let is_dead = |one: &Metered| one.meter.is_stalled() && one.replaced_by.is_none();
-        channels.iter().all(|&number| self.metered.get(number).is_some_and(is_dead))
+        channels.iter().all(|&number| self.metering.channels.get(number).is_some_and(is_dead))
     }
 
-    /// The channel that stood in for all of these before, and has stepped aside.
+    /// The channel that replaced all these channels earlier.
     pub fn stood_in(&self, stalled: &[usize]) -> Option<usize> {
-        let of = |number: &usize| self.metered.get(*number).and_then(|one| one.stand_in);
+        let of = |number: &usize| self.metering.channels.get(*number).and_then(|one| one.stand_in);
         let by = of(stalled.first()?)?;
         stalled.iter().all(|number| of(number) == Some(by)).then_some(by)
     }
 
-    /// The channels of a source that show no sign of life and that nothing stands in for, where those are all it has of
-    /// their kind.
+    /// The kinds of device of which no channel of a source shows a sign of life, with these channels. Kinds with a replaced
+    /// channel are left out.
     pub fn stalled(&self, channels: Range<usize>) -> Vec<(DeviceKind, Vec<usize>)> {
         let of_kind = |kind: DeviceKind| {
-            let is_it = |&number: &usize| self.metered.get(number).is_some_and(|one| one.channel.kind == kind);
+            let is_it =
+                |&number: &usize| self.metering.channels.get(number).is_some_and(|one| one.channel.kind == kind);
             (kind, channels.clone().filter(is_it).collect::<Vec<usize>>())
         };
         let is_dead = |number: &usize| {
-            self.metered.get(*number).is_some_and(|one| one.meter.is_stalled() && one.replaced_by.is_none())
+            self.metering.channels.get(*number).is_some_and(|one| one.meter.is_stalled() && one.replaced_by.is_none())
         };
         let all_dead = |(_, numbers): &(DeviceKind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_dead);
         DeviceKind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
     }
 
-    /// The last sign of life of channels, ns: of one that stands in for others and has counted nothing, theirs.
+    /// The earliest of the channels' last signs of life. A replacement that has counted nothing has the sign of life of
+    /// the channels that it replaced.
     pub fn alive_at(&self, channels: &[usize]) -> Option<MonoNs> {
         let of = |number: usize| {
-            let metered = self.metered.get(number)?;
-            let has_counted = self.ledger.channel(number).joules.is_some();
+            let metered = self.metering.channels.get(number)?;
+            let has_counted = self.attribution.ledger.channel(number).joules.is_some();
             let stalled = metered.others.first().filter(|_| !has_counted);
             stalled.and_then(|stalled| self.alive_at(stalled)).or(metered.meter.alive_at())
         };
         channels.iter().filter_map(|&number| of(number)).min()
     }
 
-    /// The time of this process that readings of a channel confirm, ns, or of those that counted in its place.
+    /// The time that a channel's readings confirm in this process, ns. Readings of channels that counted in its place are
+    /// included.
     pub fn confirmed_ns(&self, number: usize) -> f64 {
         self.confirmed_without(number, &mut vec![number])
     }
 
     fn confirmed_without(&self, number: usize, seen: &mut Vec<usize>) -> f64 {
-        let Some(metered) = self.metered.get(number) else { return 0.0 };
-        let own = self.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
+        let Some(metered) = self.metering.channels.get(number) else { return 0.0 };
+        let own = self.attribution.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
         let mut others = 0.0;
         for group in &metered.others {
             let new: Vec<usize> = group.iter().copied().filter(|one| !seen.contains(one)).collect();

@@ -1,36 +1,36 @@
-//! How far off the run's energy may be, by what is measured and what is estimated.
+//! Error interval of the run's energy, from its measured and its estimated parts.
 
 use super::{Metered, RunState};
 use crate::forecast::uncertainty::Uncertainty;
 use crate::measurement::channel::{ErrorBand, MeasuringMethod};
 
 impl RunState {
-    /// How far off the run's energy may be.
+    /// The error interval of the run's energy.
     pub fn uncertainty(&self) -> Uncertainty {
-        let books = self;
-        let ended = |n: usize| books.ledger.channel(n).joules;
+        let ended = |n: usize| self.attribution.ledger.channel(n).joules;
         let own_part = |(n, metered): (usize, &Metered)| {
             let before = metered.before.sum().joules.unwrap_or(0.0);
             Some((ended(n)? - before, metered.channel.error))
         };
-        let open_part = |(n, metered): (usize, &Metered)| Some((books.ledger.recent_j(n)?, metered.channel.error));
+        let open_part =
+            |(n, metered): (usize, &Metered)| Some((self.attribution.ledger.recent_j(n)?, metered.channel.error));
         let is_used = |parts: &Vec<(f64, Option<ErrorBand>)>| parts.iter().any(|(joules, _)| *joules > 0.0);
-        let own: Vec<_> = books.ours().filter_map(own_part).collect();
-        let open: Vec<_> = books.ours().filter_map(open_part).collect();
+        let own: Vec<_> = self.ours().filter_map(own_part).collect();
+        let open: Vec<_> = self.ours().filter_map(open_part).collect();
         let now = [own, open].into_iter().find(is_used).map(ErrorBand::of_sum);
-        let all = books.ours().filter_map(|(n, metered)| Some((ended(n)?, metered.error(ended(n)))));
-        let before = books.before().filter_map(|left| Some((left.used.sum().joules?, left.channel.error)));
+        let all = self.ours().filter_map(|(n, metered)| Some((ended(n)?, metered.error(ended(n)))));
+        let before = self.before().filter_map(|left| Some((left.used.sum().joules?, left.channel.error)));
         let all: Vec<_> = all.chain(before).collect();
         let used = is_used(&all).then(|| ErrorBand::of_sum(all));
-        // As long as nothing is used, any of the estimates may be all of it.
-        let widest = || books.ours().filter_map(|(_, metered)| metered.channel.error).reduce(ErrorBand::with);
+        // Before any energy is used, one estimate may turn out to be all of it.
+        let widest = || self.ours().filter_map(|(_, metered)| metered.channel.error).reduce(ErrorBand::with);
         let now = now.or(used).unwrap_or_else(widest);
         Uncertainty { used: used.unwrap_or(now), to_come: now }
     }
 }
 
 impl Metered {
-    /// How far off its energy may be, of which earlier processes measured or estimated some.
+    /// The error interval of the channel's energy `joules`, J, with the part of earlier attempts.
     pub fn error(&self, joules: Option<f64>) -> Option<ErrorBand> {
         let error = self.channel.error;
         let is_estimate = self.channel.method == MeasuringMethod::Estimate;

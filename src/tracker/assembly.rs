@@ -1,18 +1,20 @@
-//! Puts a tracker together, on a thread that has a table of descriptors of its own.
+//! Makes a tracker in four steps: resolve, restore, open, spawn.
+//!
+//! It runs on the thread `ct-start`, which has its own descriptor table. The caller of `ct_create` waits for it.
 
-use super::Tracker;
 use super::marker::{MarkRecord, Marker};
-use super::sampler::Sampler;
-use super::threads::Threads;
+use super::sampler::{Sampler, SamplerParts};
+use super::threads::{RunParts, Threads};
+use super::{RunStart, Tracker};
 use crate::attribution::carried_over::CarriedOver;
-use crate::carbon::select::{self, IntensityChoice};
+use crate::carbon::select::{self, Feed, IntensityChoice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::LeaseManager;
-use crate::coordination::job::{self, Job};
+use crate::coordination::job::{self, Job, Rank};
 use crate::error::Result;
 use crate::measurement::discover::Discovery;
 use crate::measurement::intake::Intake;
-use crate::measurement::source::{Opening, Waker};
+use crate::measurement::source::Waker;
 use crate::options::Options;
 use crate::options::environment;
 use crate::os::{self, ForkMark, OwnTable, exit};
@@ -23,94 +25,148 @@ use crate::state::RunState;
 use crate::state::alerts::Alerts;
 use crate::state::shared::SharedState;
 use rtrb::RingBuffer;
-use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// Marks that fit between two readings before epochs are taken together.
-const RING: usize = 1 << 13;
+/// Capacity of the ring, marks. Marks that find it full are merged.
+const RING_MARKS: usize = 1 << 13;
 
-/// Puts a tracker together: what the options ask for, what an earlier process left, the sources, the threads.
-pub fn assemble(
-    mut options: Options,
-    nvml: Option<io::Result<Opening>>,
-    waker: Waker,
-    table: Arc<OwnTable>,
-) -> Result<Tracker> {
-    let discovery = Discovery::start(&options, waker.clone());
-    let variable = |name: &str| os::variable(name)?.into_string().ok();
-    let choice = select::choose(&options, variable)?;
-    let caveats: Vec<String> = choice.caveats().collect();
-    let IntensityChoice { grid, marginal, feeds, facility } = choice;
-    let elsewhere = Elsewhere::find(&options.what_if)?;
-    let (producer, consumer) = RingBuffer::new(RING);
-    let shared = Arc::new(SharedState::new(RunState { marginal, ..RunState::new(grid, options.pue).within(facility) }));
-    environment::unknown().into_iter().for_each(|message| shared.remark(message));
-    caveats.into_iter().for_each(|caveat| shared.say(caveat));
-    let host = os::hostname();
-    let say = &mut |message| shared.say(options.as_called(message));
-    let rank = job::rank(&os::variable);
-    let job = Job::find(options.job.as_deref(), &os::variable, os::kin());
-    let named = job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone());
-    let process = Process::new(host.clone(), named.clone(), rank, &os::variable);
-    let start = RunIdentity::find(&options, process, say);
-    options.epochs = start.planned;
-    let before = start.past.epochs_done();
-    let tally = start.plan.as_ref().and_then(|plan| plan.crash_counter.clone());
-    let advisor = advisor(&options, start.past, &shared);
-    let claimant = LeaseManager::new(job, rank, &options.sysroot);
-    let intake = Intake::new(discovery, nvml, options.clone(), waker.clone());
-    let sampler = Sampler::new(intake, waker, consumer, advisor, claimant, &options, &shared);
-    let setting = Arc::new(ReportSettings {
-        id: start.id,
-        name: start.name,
-        host,
-        job: named,
-        rank,
-        started: start.started,
-        interval_s: options.interval.as_secs_f64(),
-        planned: options.epochs,
-        level: options.level,
-        monitored: options.monitor_epochs,
-        elsewhere,
-        rates: options.rates,
-    });
-    let marker = Arc::new(Mutex::new(Marker {
-        marks: producer,
-        open: None,
-        backlog: None,
-        ended: before,
-        monitor_epochs: options.monitor_epochs.unwrap_or(u64::MAX),
-        state: sampler.state(),
-        last_end: None,
-        record: tally.map(|tally| MarkRecord { tally, before, first_begin: None, inside: 0 }),
-    }));
-    let noted = start.plan.as_ref().and_then(|plan| plan.crash_counter.clone());
-    let threads = Threads::start(sampler, feeds, start.plan, Arc::clone(&marker), &setting, &shared, &table);
-    let threads = Arc::new(threads.inspect_err(|_| noted.into_iter().for_each(|tally| tally.remove()))?);
-    exit::register(&threads);
-    Ok(Tracker {
-        marker,
-        shared,
-        sampler: threads.sampler.thread().clone(),
-        threads,
-        setting,
-        is_open: AtomicBool::new(false),
-        fork_mark: ForkMark::here(),
-        _table: table,
-    })
+/// Makes a tracker from checked options.
+pub fn assemble(options: Options, start: RunStart, table: Arc<OwnTable>) -> Result<Tracker> {
+    // Discovery has a thread of its own. It looks for devices while this thread does the first two steps.
+    let RunStart { nvml, waker } = start;
+    let discovery = Discovery::start(&options.measurement, waker.clone());
+    let (plan, feeds, state) = RunPlan::resolve(options)?;
+    let shared = Arc::new(state);
+    let (run, alerts) = plan.restore(&shared);
+    let intake = Intake::new(discovery, nvml, plan.options.measurement.clone(), waker.clone());
+    let (sampler, marker) = plan.open(intake, waker, &run, alerts, &shared);
+    let settings = Arc::new(plan.settings(&run));
+    spawn(RunParts { marker, shared, settings, table }, sampler, feeds, run)
 }
 
-/// The advisor, which has reviewed what earlier processes of the run have left.
-fn advisor(options: &Options, past: CarriedOver, shared: &SharedState) -> Alerts {
-    let mut advisor = Alerts::new(options);
-    if !past.is_empty() {
-        let (mut books, now) = (shared.books(), os::monotonic_ns());
-        books.resume(past, now);
-        let review = advisor.review(&books.run(now));
-        review.messages.into_iter().for_each(|message| shared.say(message));
-        shared.set_over_budget(review.over_budget);
-        books.forecast = review.forecast;
+/// What options and environment choose for this attempt.
+struct RunPlan {
+    options: Options,
+    elsewhere: Option<Elsewhere>,
+    host: String,
+    job: Option<Job>,
+    rank: Rank,
+}
+
+impl RunPlan {
+    /// Step 1: options and environment become a plan, the feeds of carbon intensity, and the empty state with its first
+    /// messages. It starts nothing and writes nothing.
+    fn resolve(options: Options) -> Result<(RunPlan, Vec<Feed>, SharedState)> {
+        let variable = |name: &str| os::variable(name)?.into_string().ok();
+        let choice = options.choice_as_set(select::choose(&options.carbon, variable))?;
+        let elsewhere = Elsewhere::find(&options.carbon.what_if)?;
+        let caveats: Vec<String> = choice.caveats().collect();
+        let IntensityChoice { grid, marginal, feeds, facility } = choice;
+        let mut state = RunState::new(grid, options.carbon.pue).within(facility);
+        state.carbon.marginal = marginal;
+        let shared = SharedState::new(state);
+        environment::unknown().into_iter().for_each(|message| shared.queue_note(message));
+        caveats.into_iter().for_each(|caveat| shared.queue_message(caveat));
+        let rank = job::rank(&os::variable);
+        let job = Job::find(options.job.as_deref(), &os::variable, os::kin());
+        Ok((RunPlan { options, elsewhere, host: os::hostname(), job, rank }, feeds, shared))
     }
-    advisor
+
+    /// Step 2: finds the run that this attempt continues, or a new one, and puts carried-over energy into the state.
+    fn restore(&self, shared: &SharedState) -> (RunIdentity, Alerts) {
+        let process = Process::new(self.host.clone(), self.job_name(), self.rank, &os::variable);
+        let report = &mut |message| shared.queue_message(self.options.text_as_set(message));
+        let mut run = RunIdentity::find(&self.options.files, self.options.epochs, process, report);
+        let mut alerts = Alerts::new(self.options.alerts, run.planned);
+        let past = std::mem::take(&mut run.past);
+        if !past.is_empty() {
+            resume(past, &mut alerts, shared);
+        }
+        (run, alerts)
+    }
+
+    /// Step 3: opens the sources and the device leases, and takes each counter's first reading. It waits for discovery for
+    /// a moment.
+    fn open(
+        &self,
+        intake: Intake,
+        waker: Waker,
+        run: &RunIdentity,
+        alerts: Alerts,
+        shared: &SharedState,
+    ) -> (Sampler, Arc<Mutex<Marker>>) {
+        let (producer, consumer) = RingBuffer::new(RING_MARKS);
+        let parts = SamplerParts {
+            intake,
+            waker,
+            marks: consumer,
+            alerts,
+            leases: LeaseManager::new(self.job.clone(), self.rank, &self.options.measurement.sysroot),
+            interval: self.options.interval,
+            monitor_epochs: self.options.monitor_epochs,
+        };
+        let sampler = Sampler::new(parts, shared);
+        let before = shared.state().attribution.carried_over.epochs_done();
+        let counter = run.plan.as_ref().and_then(|files| files.crash_counter.clone());
+        let marker = Marker {
+            marks: producer,
+            open: None,
+            backlog: None,
+            ended: before,
+            monitor_epochs: self.options.monitor_epochs.unwrap_or(u64::MAX),
+            state: sampler.epoch_state(),
+            last_end: None,
+            record: counter.map(|counter| MarkRecord { counter, before, first_begin: None, inside: 0 }),
+        };
+        (sampler, Arc::new(Mutex::new(marker)))
+    }
+
+    /// The name of the job, if a launcher or the user gave it.
+    fn job_name(&self) -> Option<String> {
+        self.job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone())
+    }
+
+    /// The part of a report that does not change.
+    fn settings(self, run: &RunIdentity) -> ReportSettings {
+        ReportSettings {
+            id: run.id.clone(),
+            name: run.name.clone(),
+            job: self.job_name(),
+            host: self.host,
+            rank: self.rank,
+            started: run.started.clone(),
+            interval_s: self.options.interval.as_secs_f64(),
+            planned: run.planned,
+            level: self.options.alerts.level,
+            monitored: self.options.monitor_epochs,
+            elsewhere: self.elsewhere,
+            rates: self.options.carbon.rates,
+        }
+    }
+}
+
+/// Puts the energy of earlier attempts into the state, and reviews it: it may pass a budget already.
+fn resume(past: CarriedOver, alerts: &mut Alerts, shared: &SharedState) {
+    let (mut state, now) = (shared.state(), os::monotonic_ns());
+    state.resume(past, now);
+    let review = alerts.review(&state.run(now));
+    review.messages.into_iter().for_each(|message| shared.queue_message(message));
+    shared.set_over_budget(review.over_budget);
+    state.forecasting.forecast = review.forecast;
+}
+
+/// Step 4: starts the threads.
+fn spawn(parts: RunParts, sampler: Sampler, feeds: Vec<Feed>, run: RunIdentity) -> Result<Tracker> {
+    let counter = run.plan.as_ref().and_then(|files| files.crash_counter.clone());
+    let threads = Threads::start(sampler, feeds, run.plan, parts.clone());
+    let threads = Arc::new(threads.inspect_err(|_| counter.into_iter().for_each(|counter| counter.remove()))?);
+    exit::register(&threads);
+    Ok(Tracker {
+        sampler: threads.sampler.thread().clone(),
+        threads,
+        is_open: AtomicBool::new(false),
+        fork_mark: ForkMark::here(),
+        parts,
+    })
 }

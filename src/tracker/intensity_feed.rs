@@ -1,5 +1,7 @@
-//! What keeps the grid in the books up to date while a run lasts: a file read again, a live service asked. Each is a thread
-//! of its own that nobody waits for; what it learns goes into the books, and what a person should know to the messages.
+//! Background updates of carbon intensity: a file that is read again, a live service that is polled.
+//!
+//! Each feed has a thread of its own. It writes new figures into the run's state and queues messages. No thread waits for
+//! it at the end, because it may wait for a network.
 
 use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
@@ -11,86 +13,90 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A file is looked at again after this.
-const LOOK: Duration = Duration::from_secs(10);
+/// Time between two looks at an intensity file.
+const FILE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is wrong once the thread that follows a file has panicked.
-const FAULT: &str = "internal error: the intensity file is not followed any more. Please report this bug";
+/// The failure of a feed whose thread has panicked.
+const FAULT: &str = "internal error: the intensity file is not followed any more; please report this bug";
 
-/// The threads of one run.
+/// The feeds of one run.
 #[derive(Default)]
 pub struct IntensityFeeds(Vec<Worker>);
 
-/// Whose figures they are.
+/// The series that a feed updates.
 #[derive(Clone, Copy, PartialEq)]
 #[cfg_attr(not(feature = "live"), allow(dead_code))]
 enum Series {
-    /// The run's price.
+    /// Average intensity, which converts the run's energy.
     Average,
-    /// Beside it.
+    /// Marginal intensity, which is reported beside it.
     Marginal,
 }
 
 impl Series {
-    fn figures(self, books: &mut RunState) -> Option<&mut Hourly> {
+    /// The hourly figures; None: the run has no such series.
+    fn figures(self, state: &mut RunState) -> Option<&mut Hourly> {
         match self {
-            Series::Average => books.grid.hourly.as_mut(),
-            Series::Marginal => books.marginal.as_mut(),
+            Series::Average => state.carbon.grid.hourly.as_mut(),
+            Series::Marginal => state.carbon.marginal.as_mut(),
         }
     }
 
-    /// Takes slots in. The curve is worked out beside the books, which the sampler wants.
+    /// Adds slots. The curve is computed without the lock, because the sampling thread needs the state.
     fn take(self, shared: &SharedState, slots: Vec<IntensitySlot>) {
-        let Some(mut curve) = self.figures(&mut shared.books()).map(|hourly| hourly.curve.clone()) else { return };
+        let Some(mut curve) = self.figures(&mut shared.state()).map(|hourly| hourly.curve.clone()) else { return };
         curve.take(slots);
-        if let Some(hourly) = self.figures(&mut shared.books()) {
+        if let Some(hourly) = self.figures(&mut shared.state()) {
             hourly.curve = curve;
         }
     }
 
-    /// Notes whose the figures are, where none have come so far.
+    /// Stores the source of the figures, if there are no figures yet.
     fn name(self, shared: &SharedState, about: Intensity) {
-        if let Some(hourly) = self.figures(&mut shared.books()).filter(|hourly| hourly.curve.is_empty()) {
+        if let Some(hourly) = self.figures(&mut shared.state()).filter(|hourly| hourly.curve.is_empty()) {
             hourly.about = about;
         }
     }
 
     fn has_failed(self, shared: &SharedState) -> bool {
-        self.figures(&mut shared.books()).is_some_and(|hourly| hourly.failure.is_some())
+        self.figures(&mut shared.state()).is_some_and(|hourly| hourly.failure.is_some())
     }
 
-    /// Notes why there are no newer figures, and says it; None: they come again.
+    /// Stores why there are no newer figures, and queues a message. None: figures come again.
     fn fail(self, shared: &SharedState, failure: Option<String>) {
-        let mut books = shared.books();
-        let mut by_what = "by the yearly average";
-        match self.figures(&mut books) {
+        let mut state = shared.state();
+        let is_empty = match self.figures(&mut state) {
             Some(hourly) => {
                 hourly.failure.clone_from(&failure);
-                by_what = if hourly.curve.is_empty() { by_what } else { "by the figures known so far" };
+                hourly.curve.is_empty()
             }
-            // Where the place is sought and no service asked for.
-            None => books.grid.flat.caveat.clone_from(&failure),
-        }
-        drop(books);
-        shared.say(match (failure, self) {
+            // The location is looked up, and the options name no service.
+            None => {
+                state.carbon.grid.flat.caveat.clone_from(&failure);
+                true
+            }
+        };
+        drop(state);
+        let used = if is_empty { "the yearly average" } else { "the figures known so far" };
+        shared.queue_message(match (failure, self) {
             (Some(words), Series::Average) => {
-                let stop = if words.ends_with('?') { "" } else { "." };
-                format!("{words}{stop} Meanwhile CO2 is priced {by_what}")
+                let stop = if words.ends_with('?') { "" } else { ";" };
+                format!("{words}{stop} meanwhile CO2e uses {used}")
             }
             (Some(words), Series::Marginal) => words,
-            (None, Series::Average) => "figures of the grid come again".into(),
+            (None, Series::Average) => "figures of carbon intensity come again".into(),
             (None, Series::Marginal) => "marginal figures come again".into(),
         });
     }
 }
 
 impl IntensityFeeds {
-    /// Starts what is to be fed. Where a thread cannot be started, that is said and the run goes on.
+    /// Starts a thread for each feed. If one cannot start, a message reports it and the run continues.
     pub fn start(feeds: Vec<Feed>, shared: &Arc<SharedState>) -> IntensityFeeds {
         let mut started = IntensityFeeds::default();
         for feed in feeds {
             if let Err(error) = started.add(feed, shared) {
-                shared.say(format!("no thread for the grid's figures ({error}): CO2 is priced by what is known now"));
+                shared.queue_message(format!("the thread for carbon intensity cannot start ({error}); CO2e uses the figures known now; raise the limit on threads or memory (ulimit -u, ulimit -v)"));
             }
         }
         started
@@ -107,12 +113,12 @@ impl IntensityFeeds {
         Ok(())
     }
 
-    /// Tells all to end, and waits for nobody.
+    /// Asks all threads to end, without waiting.
     pub fn stop(&self) {
         self.0.iter().for_each(Worker::stop);
     }
 
-    /// Ends all within this time; what still waits for an answer is left to itself.
+    /// Ends all threads within this time. A thread that still waits for an answer is left behind.
     pub fn end_within(&self, patience: Duration) {
         self.stop();
         let deadline = Instant::now() + patience;
@@ -123,19 +129,20 @@ impl IntensityFeeds {
     }
 }
 
-/// Reads a file of figures again whenever it has changed since it was `seen`.
+/// Starts the thread that reads an intensity file again whenever it has changed. `seen` is the file's stamp at the last
+/// reading.
 fn follow(
     path: PathBuf,
     mut seen: Option<csv_file::FileStamp>,
     zone: Option<String>,
     shared: Arc<SharedState>,
 ) -> std::io::Result<Worker> {
-    let told = Arc::clone(&shared);
-    let failed = move || Series::Average.fail(&told, Some(FAULT.into()));
+    let of_failure = Arc::clone(&shared);
+    let failed = move || Series::Average.fail(&of_failure, Some(FAULT.into()));
     let follow = move |stop: Stop| {
         let mut has_failed = Series::Average.has_failed(&shared);
         loop {
-            stop.rest(LOOK);
+            stop.rest(FILE_INTERVAL);
             if stop.is_set() {
                 return;
             }
@@ -176,14 +183,14 @@ mod live {
     use std::sync::Arc;
     use std::time::Duration;
 
-    /// For the answer of whoever knows where this machine is.
-    const LOOK_UP: Duration = Duration::from_secs(10);
-    /// For that of a cloud's metadata, which is near or not there.
-    const METADATA: Duration = Duration::from_secs(2);
+    /// Time limit for the service that locates an address.
+    const ADDRESS_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Time limit for a cloud's metadata service, which is near or absent.
+    const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// Starts the thread that asks.
+    /// Starts the thread that polls a service.
     pub fn start(feed: Feed, shared: &Arc<SharedState>) -> std::io::Result<Worker> {
-        let (whose, aim) = match feed {
+        let (series, task) = match feed {
             Feed::Service(service, account) => (Series::Average, PollTask::Grid(target(service, account))),
             Feed::Marginal(service, account) => (Series::Marginal, PollTask::Grid(target(service, account))),
             Feed::Place(seek, service, account) => {
@@ -192,14 +199,14 @@ mod live {
             Feed::File(..) => return Err(std::io::ErrorKind::InvalidInput.into()),
         };
         let shared = Arc::clone(shared);
-        // Here, on the host's thread, and not when a request is made: the host may change its environment.
+        // They are read here and not at a request, because the application may change its environment.
         let proxies = Proxies::of(|name| os::variable(name)?.into_string().ok());
-        poller::start(aim, PollConfig { proxies, ..PollConfig::default() }, move |news| match news {
-            PollUpdate::Place(_) => (), // what it brings is in the books by then
-            PollUpdate::Slots(slots) => whose.take(&shared, slots),
-            PollUpdate::Failed(words) => whose.fail(&shared, Some(words)),
-            PollUpdate::Back => whose.fail(&shared, None),
-            PollUpdate::Lacks(words) => shared.say(words),
+        poller::start(task, PollConfig { proxies, ..PollConfig::default() }, move |news| match news {
+            PollUpdate::Place(_) => (), // `settle` has stored it by then
+            PollUpdate::Slots(slots) => series.take(&shared, slots),
+            PollUpdate::Failed(words) => series.fail(&shared, Some(words)),
+            PollUpdate::Back => series.fail(&shared, None),
+            PollUpdate::Lacks(words) => shared.queue_message(words),
         })
     }
 
@@ -220,12 +227,12 @@ mod live {
                 Seek::Address => Box::new(by_address),
                 Seek::Cloud(provider) => Box::new(move |ask| by_metadata(provider, ask)),
             },
-            choose: Box::new(move |told| settle(seek, told, service.map(|name| (name, account)), &shared)),
+            choose: Box::new(move |answer| settle(seek, answer, service.map(|name| (name, account)), &shared)),
         }
     }
 
     fn by_address(ask: &mut Ask<'_>) -> Result<String, String> {
-        let body = ask(&ip::request(), LOOK_UP)
+        let body = ask(&ip::request(), ADDRESS_TIMEOUT)
             .map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
         let found = ip::take(&body).map_err(|why| format!("location=ip: {why}; set location= to the zone"))?;
         Ok(found.told())
@@ -234,7 +241,7 @@ mod live {
     fn by_metadata(provider: cloud::CloudProvider, ask: &mut Ask<'_>) -> Result<String, String> {
         let mut metadata = cloud::Metadata::new(provider);
         while let Some(request) = metadata.ask() {
-            let body = ask(&request, METADATA).map_err(|failure| {
+            let body = ask(&request, METADATA_TIMEOUT).map_err(|failure| {
                 format!("location=cloud: the cloud's metadata: {failure}; or set location= to the region")
             })?;
             let region = metadata.take(&request, &body).map_err(|why| format!("location=cloud: {why}"))?;
@@ -242,20 +249,20 @@ mod live {
                 return Ok(region);
             }
         }
-        Err("location=cloud: the cloud's metadata does not say the region: set location= to it".into())
+        Err("location=cloud: the cloud's metadata has no region; set location= to the region".into())
     }
 
-    /// Enters the place into the books, and says what to ask of it. Where its service does not know it, the yearly average
-    /// of it counts.
+    /// Stores the place that a look-up found, and returns the service to poll for it. If the service does not know the place,
+    /// the place's yearly average is used.
     fn settle(
         seek: Seek,
-        told: &str,
+        answer: &str,
         service: Option<(String, ApiCredentials)>,
         shared: &SharedState,
     ) -> Result<Option<Target>, String> {
-        let found = (seek == Seek::Address).then(|| ip::take(told.as_bytes())).transpose()?;
-        let place = found.as_ref().map_or(ProviderLocation::Zone(told), ProviderLocation::Found);
-        let zone = found.as_ref().map_or(Some(told.to_owned()), |found| found.zone());
+        let found = (seek == Seek::Address).then(|| ip::take(answer.as_bytes())).transpose()?;
+        let place = found.as_ref().map_or(ProviderLocation::Zone(answer), ProviderLocation::Found);
+        let zone = found.as_ref().map_or(Some(answer.to_owned()), |found| found.zone());
         let target = service.map(|(name, account)| {
             registry::choose(&name, place, account.key())
                 .map(|service| target(service, account))
@@ -265,19 +272,21 @@ mod live {
             Some(Ok(target)) => Some(target.service.static_zone()),
             _ => zone,
         };
-        let zone = zone.ok_or("location=ip: the place found is in no table: set location=")?;
+        let zone = zone.ok_or("location=ip: the place found is in no table; set location=")?;
         let table = zones::yearly(&zone).map_err(|error| error.message)?;
         let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
-        shared.say(format!("location={how} this machine is in {zone}; location={zone} says so without asking"));
-        shared.books().grid.flat = table;
+        shared.queue_message(format!(
+            "location={how} this machine is in {zone}; this took a request; location={zone} takes none"
+        ));
+        shared.state().carbon.grid.flat = table;
         if let Seek::Cloud(_) = seek {
-            let lacks = shared.books().found_in(told);
-            lacks.into_iter().for_each(|words| shared.say(words));
+            let lacks = shared.state().found_in(answer);
+            lacks.into_iter().for_each(|words| shared.queue_message(words));
         }
         let Some(target) = target.transpose()? else { return Ok(None) };
         let missing = target.service.missing();
-        missing.into_iter().for_each(|missing| shared.say(missing.into()));
-        shared.books().grid.hourly = Some(Hourly::of(target.service.as_ref()));
+        missing.into_iter().for_each(|missing| shared.queue_message(missing.into()));
+        shared.state().carbon.grid.hourly = Some(Hourly::of(target.service.as_ref()));
         Ok(Some(target).filter(|_| missing.is_none()))
     }
 }

@@ -1,4 +1,4 @@
-//! The application's side of the marks: what is open, what has ended, and what waits for room in the ring.
+//! The application's side of the marks: the open epoch, the ended ones, and those that wait for room in the ring.
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
@@ -8,63 +8,77 @@ use crate::run_files::crash_counter::{Count, CrashCounter};
 use rtrb::Producer;
 use std::sync::Arc;
 
-/// The host's side of the marks; the sampler never takes this lock.
+/// The application's side of the marks. The sampling thread takes this lock only at the end.
 pub struct Marker {
+    /// The writing end of the ring.
     pub marks: Producer<Mark>,
+    /// The open epoch.
     pub open: Option<Begun>,
-    /// Epochs that found the ring full; they are queued later as one mark.
+    /// Epochs that found the ring full. They are queued later as one mark.
     pub backlog: Option<Backlog>,
+    /// Number of ended epochs, with those of earlier attempts.
     pub ended: u64,
+    /// Number of epochs after which marks are ignored.
     pub monitor_epochs: u64,
-    /// What has ended, for whoever takes the run up after a kill.
+    /// Counts of ended epochs that survive a kill; None: the run leaves no files.
     pub record: Option<MarkRecord>,
-    /// Where other processes of the job see whether an epoch is open.
+    /// Shows other processes of the job whether an epoch is open.
     pub state: Option<EpochState>,
-    /// The last end of an epoch; None: none ended.
+    /// The last end of an epoch; None: no epoch has ended.
     pub last_end: Option<MonoNs>,
 }
 
-/// What this process has ended of the run, kept where a kill leaves it.
+/// Counts of this attempt's ended epochs that survive a kill.
 pub struct MarkRecord {
-    pub tally: Arc<CrashCounter>,
-    /// Epochs of earlier processes.
+    pub counter: Arc<CrashCounter>,
+    /// Number of epochs of earlier attempts.
     pub before: u64,
     pub first_begin: Option<MonoNs>,
+    /// Time inside epochs, ns.
     pub inside: u64,
 }
 
 impl MarkRecord {
+    /// Adds an ended epoch; `ended` is the number of ended epochs, with those of earlier attempts.
     pub fn end(&mut self, begin: MonoNs, end: MonoNs, ended: u64) {
         let first_begin = *self.first_begin.get_or_insert(begin);
         self.inside += end.ns_since(begin);
         let (epochs, span) = (ended - self.before, end.ns_since(first_begin));
-        self.tally.note(Count { epochs, inside: self.inside, span });
+        self.counter.note(Count { epochs, inside: self.inside, span });
     }
 }
 
+/// An open epoch.
 #[derive(Clone, Copy)]
 pub struct Begun {
     pub begin: MonoNs,
-    /// Its begin is in the ring, and so is room for its end.
+    /// Whether its begin is in the ring. Then there is room for its end too.
     pub queued: bool,
 }
 
+/// Ended epochs that are not in the ring yet, merged into one.
 #[derive(Clone, Copy)]
 pub struct Backlog {
     pub begin: MonoNs,
     pub end: MonoNs,
+    /// Time inside these epochs, ns.
     pub inside: u64,
+    /// Number of these epochs.
     pub count: u64,
 }
 
 impl Marker {
+    /// Takes the open epoch; fails with CT_ESTATE if there is none. `call` is the function that the application called.
     pub fn take_open(&mut self, call: &str) -> Result<Begun> {
         self.open.take().ok_or_else(|| {
-            Error::new(Status::CT_ESTATE, format!("{call}: no epoch is open; call ct_epoch_begin first"))
+            Error::new(
+                Status::CT_ESTATE,
+                format!("{call}: no epoch is open; nothing changed; call ct_epoch_begin first"),
+            )
         })
     }
 
-    /// Queues a begin if there is room for it and its end; false where the epoch waits until it has ended.
+    /// Queues a begin if the ring has room for it and its end. False: the epoch is queued once it has ended.
     pub fn begin(&mut self, begin: MonoNs) -> bool {
         self.flush();
         let queued = self.has_room();
@@ -74,6 +88,7 @@ impl Marker {
         queued
     }
 
+    /// Ends the open epoch: queues it, or adds it to the backlog.
     pub fn end(&mut self, open: Begun, end: MonoNs) {
         self.last_end = Some(end);
         self.state.iter().for_each(|state| state.end(Some(end)));
@@ -98,12 +113,12 @@ impl Marker {
         }
     }
 
-    /// Whether an epoch fits the ring, and none waits before it.
-    pub fn has_room(&self) -> bool {
+    /// Whether the ring has room for an epoch, and no earlier epoch waits.
+    fn has_room(&self) -> bool {
         self.backlog.is_none() && self.marks.slots() >= 2
     }
 
-    /// Queues the backlog if there is room; whether it did.
+    /// Queues the backlog if the ring has room. Returns whether it did.
     pub fn flush(&mut self) -> bool {
         let Some(Backlog { begin, end, inside, count }) = self.backlog else { return false };
         let is_queued = self.push(Mark::Batch { begin, end, inside, count });
@@ -113,6 +128,7 @@ impl Marker {
         is_queued
     }
 
+    /// Queues a mark. Returns whether the ring had room.
     pub fn push(&mut self, mark: Mark) -> bool {
         self.marks.push(mark).is_ok()
     }

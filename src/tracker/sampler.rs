@@ -1,194 +1,127 @@
-//! The one background thread: it wakes for marks and at intervals, reads every source, and enters marks
-//! and energy into the books. It reads devices under no lock, and never calls back into the host.
+//! The sampling thread: it wakes for marks and at intervals, reads the sources, and enters marks and energy into the state.
+//!
+//! It reads devices under no lock and never calls back into the application.
 
+mod admission;
+mod schedule;
+mod source_slot;
 mod stand_in;
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::{EpochState, JournalProgress, LeaseManager, LeasePoll};
-use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
-use crate::measurement::channel::{Channel, Quantity};
-use crate::measurement::intake::{Arrived, Intake};
+use crate::forecast::first_epoch::PackedMark;
+use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
-use crate::measurement::source::{MIN_GAP_NS, Source, Waker};
-use crate::measurement::source_name::SourceName;
-use crate::measurement::unavailable::Unavailable;
-use crate::options::Options;
+use crate::measurement::source::Waker;
 use crate::os::{self, exit};
 use crate::state::alerts::Alerts;
 use crate::state::shared::SharedState;
 use crate::state::{FAULT, RunState};
 use rtrb::Consumer;
 use rtrb::chunks::ReadChunk;
-use std::ops::Range;
+use source_slot::SourceSlot;
 use std::time::Duration;
 
-/// Counters are read at least this often in the time they take to go round at full power.
-const READS_A_WRAP: f64 = 4.0;
-/// The first epoch's progress is looked at again after this part of the time it has taken.
-const LOOK_AFTER: u64 = 32;
-/// For so long after a tracker is made, ns, no epoch is settled while a source has yet to open.
-const PATIENCE_NS: u64 = 5_000_000_000;
+/// Time between two checks whether the application has a thread left, ns.
+const APPLICATION_CHECK_NS: u64 = 1_000_000_000;
+/// The message for descriptors that the application has closed.
+const CLOSED_DESCRIPTORS: &str = "the application closed file descriptors of this library; their files were opened again by path, and no file of the application was touched; close only descriptors that the application opened";
 
-/// How often to read a power that is integrated in a counter's place, ns.
-const POWER_GAP_NS: u64 = 100_000_000;
-/// How often to look who counts what, at least, ns.
-const CLAIMS_NS: u64 = 1_000_000_000;
-/// How often to look whether the application has a thread left, ns.
-const APPLICATION_NS: u64 = 1_000_000_000;
-/// What the application did to descriptors that it does not own.
-const CLOSED: &str = "the application closed file descriptors of this library. Their files were opened again by path, and nothing of the application's was touched. Close only descriptors that the application opened";
-
-/// A source, where its channels stand in the books, and when it was read.
-struct SourceSlot {
-    source: Box<dyn Source>,
-    first_channel: usize,
-    /// When it was read last; None: it is to be read now.
-    last_read: Option<MonoNs>,
-    /// A mark or a doubt waits for its next reading.
-    wanted: bool,
-    /// The power beside a counter that stands still is integrated: it is read often.
-    is_by_power: bool,
-    /// It counts here, or nobody counts it; what another process of the job counts is read at intervals only.
-    is_ours: bool,
+/// What a sampler is made of.
+pub struct SamplerParts {
+    /// Sources that are being opened.
+    pub intake: Intake,
+    /// Wakes the sampling thread when an asynchronous reading has come.
+    pub waker: Waker,
+    /// The reading end of the ring.
+    pub marks: Consumer<Mark>,
+    /// Forecast message and budgets.
+    pub alerts: Alerts,
+    /// Leases of devices that one process of the job counts.
+    pub leases: LeaseManager,
+    /// Time between two background samples.
+    pub interval: Duration,
+    /// Number of epochs to measure; None: all.
+    pub monitor_epochs: Option<u64>,
 }
 
-/// The sampler's own state; only its thread touches it once it runs.
+/// The sampling thread's own data.
 pub struct Sampler {
     slots: Vec<SourceSlot>,
-    claimant: LeaseManager,
-    /// The last end of an epoch in the books, ns.
+    leases: LeaseManager,
+    /// The last end of an epoch in the state.
     last_end: Option<MonoNs>,
-    /// Since when, ns, each claim's devices have been read.
+    /// The instant from which each lease's devices have been read; None: not read yet.
     read_since: Vec<Option<MonoNs>>,
     marks: Consumer<Mark>,
-    advisor: Alerts,
+    alerts: Alerts,
     intake: Intake,
     waker: Waker,
-    /// Descriptors that the application had closed by the time this was last looked at.
+    /// Number of closed descriptors at the last check.
     lost_descriptors: u64,
-    has_lost_descriptors: bool,
-    looked_for_application: MonoNs,
+    has_reported_descriptors: bool,
+    application_checked_at: MonoNs,
     started: MonoNs,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
     last_pass: MonoNs,
     passes: u64,
     readings: Vec<Reading>,
-    /// The progress entered last.
+    /// The progress that was entered last.
     progress: PackedMark,
-    /// When the first epoch's progress is to be looked at again, ns; past all time outside of it.
-    next_look: MonoNs,
+    /// When to look at the first epoch's progress again; [`MonoNs::NEVER`] outside the first epoch.
+    next_progress_look: MonoNs,
 }
 
 impl Sampler {
-    /// Opens an account for every channel and takes each counter's first reading. Sources are waited for a moment.
-    pub fn new(
-        intake: Intake,
-        waker: Waker,
-        marks: Consumer<Mark>,
-        advisor: Alerts,
-        claimant: LeaseManager,
-        options: &Options,
-        shared: &SharedState,
-    ) -> Sampler {
+    /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a moment.
+    pub fn new(parts: SamplerParts, shared: &SharedState) -> Sampler {
+        let SamplerParts { intake, waker, marks, alerts, leases, interval, monitor_epochs } = parts;
         let mut sampler = Sampler {
             slots: Vec::new(),
-            claimant,
+            leases,
             last_end: None,
             read_since: Vec::new(),
             marks,
-            advisor,
+            alerts,
             intake,
             waker,
             lost_descriptors: os::lost_descriptors(),
-            has_lost_descriptors: false,
-            looked_for_application: os::monotonic_ns(),
+            has_reported_descriptors: false,
+            application_checked_at: os::monotonic_ns(),
             started: os::monotonic_ns(),
-            interval_ns: options.interval.as_nanos() as u64,
-            monitor_epochs: options.monitor_epochs,
+            interval_ns: interval.as_nanos() as u64,
+            monitor_epochs,
             last_pass: MonoNs::ZERO,
             passes: 0,
             readings: Vec::new(),
             progress: PackedMark::NONE,
-            next_look: MonoNs::NEVER,
+            next_progress_look: MonoNs::NEVER,
         };
         sampler.admit(true, shared);
         sampler.pass(shared);
         sampler
     }
 
-    /// Takes a source in; `late_since`, ns, if it should have been read from then on.
-    fn add(&mut self, source: Box<dyn Source>, late_since: Option<MonoNs>, shared: &SharedState) {
-        let mut books = shared.books();
-        let first_channel = books.metered.len();
-        for channel in source.channels() {
-            let claim = self.claimant.claim(channel, |message| shared.remark(message));
-            if let Some((device, what)) = claim.and_then(|claim| self.claimant.named(claim)) {
-                books.claim(claim, device, what);
-            }
-            books.add(channel, claim, late_since);
-            self.interval_ns = self.interval_ns.min(wrap_guard_ns(channel));
-        }
-        let slot =
-            SourceSlot { source, first_channel, last_read: None, wanted: false, is_by_power: false, is_ours: true };
-        self.slots.push(slot);
-    }
-
-    /// Hears what the run's journal covers.
+    /// The handle by which the log reports how far the journal covers the run.
     pub fn journal_progress(&self) -> JournalProgress {
-        self.claimant.journal_progress()
+        self.leases.journal_progress()
     }
 
-    /// Where the application notes that an epoch begins or ends.
-    pub fn state(&self) -> Option<EpochState> {
-        self.claimant.state()
+    /// The handle by which the application's threads publish that an epoch begins or ends.
+    pub fn epoch_state(&self) -> Option<EpochState> {
+        self.leases.state()
     }
 
-    /// Takes in the sources that are there by now; the `first` time it waits for them.
-    fn admit(&mut self, first: bool, shared: &SharedState) {
-        let Arrived { sources, stand_ins, unavailable, messages } = self.intake.take(first);
-        messages.into_iter().for_each(|message| shared.say(message));
-        for (source, fills_in) in sources {
-            self.add(source, fills_in.then_some(self.started), shared);
-        }
-        for (sources, stalled) in stand_ins {
-            self.stand_in(sources, &stalled, shared);
-        }
-        self.report_unavailable(unavailable, shared);
-        let is_late = os::monotonic_ns() > self.started + PATIENCE_NS;
-        let awaited = self.intake.awaited();
-        if first {
-            let hangs = awaited.iter().filter(|one| one.source != SourceName::Nvml);
-            hangs.filter_map(Unavailable::message).for_each(|message| shared.say(message));
-        }
-        let mut books = shared.books();
-        books.opening = awaited;
-        books.waits_for_opening = (!is_late && self.intake.fills_in()) || self.intake.is_seeking();
-        if first && books.metered.is_empty() && books.opening.is_empty() {
-            shared.say("no source of energy was found: times are measured, energies are unknown".into());
-        }
-    }
-
-    fn report_unavailable(&self, unavailable: Vec<Unavailable>, shared: &SharedState) {
-        for one in unavailable {
-            // A source may be tried for several kinds of component, and lack them all for one reason.
-            if shared.books().unavailable.contains(&one) {
-                continue;
-            }
-            one.message().into_iter().for_each(|message| shared.say(message));
-            shared.books().unavailable.push(one);
-        }
-    }
-
-    /// Samples until told to stop; `queues` has the application's side queue the epochs that found no room. Whatever happens,
-    /// nobody is left waiting for it.
-    pub fn run(mut self, shared: &SharedState, queues: impl Fn() -> bool) {
+    /// Samples until the tracker stops. `queue_backlog` queues the epochs that found the ring full. Whatever happens, waiting
+    /// threads are woken at the end.
+    pub fn run(mut self, shared: &SharedState, queue_backlog: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
             os::widen_affinity();
             while !shared.is_stopping() && !self.has_seen_enough(shared) {
-                self.look_for_application();
+                self.follow_application();
                 if os::monotonic_ns() >= self.due(shared) {
                     self.pass(shared);
                     self.follow_affinity();
@@ -197,236 +130,129 @@ impl Sampler {
                 }
             }
             self.read_again(shared);
-            if queues() {
+            if queue_backlog() {
                 self.read_again(shared);
             }
-            shared.books().finish();
+            shared.state().finish();
         });
         if std::panic::catch_unwind(work).is_err() {
-            shared.books().failed = true;
-            shared.say(FAULT.into());
+            shared.state().lifecycle.failed = true;
+            shared.queue_message(FAULT.into());
         }
-        self.claimant.release();
-        shared.books().finished = true;
-        shared.tell();
+        self.leases.release();
+        shared.state().lifecycle.finished = true;
+        shared.notify();
         self.intake.end();
     }
 
-    /// How far readings are apart at most, ns. A GPU whose counter turns out not to exist shortens it.
-    fn interval_ns(&self) -> u64 {
-        self.slots.iter().map(|slot| slot.source.max_gap_ns()).fold(self.interval_ns, u64::min)
-    }
-
-    fn has_seen_enough(&self, shared: &SharedState) -> bool {
-        self.monitor_epochs.is_some_and(|most| shared.books().settled >= most)
-    }
-
-    /// When the next pass is due.
-    fn due(&self, shared: &SharedState) -> MonoNs {
-        let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
-        let mut due = self.next_look.min(self.last_pass + interval_ns);
-        if self.claimant.is_shared() {
-            due = due.min(self.last_pass + CLAIMS_NS);
-        }
-        if !self.marks.is_empty() || shared.is_requested() || shared.asked() > shared.answered() {
-            due = due.min(soonest);
-        }
-        for slot in self.slots.iter().filter(|slot| slot.wanted || slot.is_by_power) {
-            due = due.min(soonest.max(slot.next_read(interval_ns, false)));
-        }
-        if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
-    }
-
-    /// Sleeps until the next pass is due. A mark wakes it, unless one waits already: then the pass that takes
-    /// both is soon, and the host need not wake anybody.
-    fn sleep(&self, shared: &SharedState) {
-        let left = self.due(shared).ns_since(os::monotonic_ns());
-        let left = Duration::from_nanos(left.min(APPLICATION_NS));
-        if self.marks.is_empty() {
-            std::thread::park_timeout(left);
-        } else {
-            os::pause(left);
-        }
-    }
-
-    /// A thread pinned to one processor looks again for room as the host's threads come: ever less often.
-    fn follow_affinity(&self) {
-        if self.passes.is_power_of_two() {
-            os::widen_affinity();
-        }
-    }
-
-    /// A pass that reads every source, however recently it was read.
+    /// Makes a pass that reads every source, even if it was read just now.
     pub fn read_again(&mut self, shared: &SharedState) {
         self.slots.iter_mut().for_each(|slot| slot.last_read = None);
         self.pass(shared);
     }
 
-    /// Reads what is to be read, then enters marks and energy into the books.
+    /// Reads the sources that are due, then enters marks and energy into the state.
     fn pass(&mut self, shared: &SharedState) {
         if !self.intake.is_over() {
             self.admit(false, shared);
         }
-        let is_requested = shared.is_requested();
+        let is_requested = shared.is_forecast_requested();
         let start = os::monotonic_ns();
-        let looks = start >= self.next_look || is_requested;
-        let progress = if looks { self.new_progress(shared) } else { None };
+        let is_look_due = start >= self.next_progress_look || is_requested;
+        let progress = if is_look_due { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
+        self.read_sources(start, is_marked);
+        // Every mark stamped before these readings is in the ring by now. So time is divided before energy is attributed.
+        let takeovers = shared.takeovers_requested();
+        let marks = self.marks.read_chunk(self.marks.slots());
+        let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
+        let is_asked = takeovers > shared.takeovers_done() || shared.is_stopping();
+        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
+        let leases = self.leases.poll(poll, &self.read_since);
+        let mut state = shared.state();
+        state.carbon.clock.note(os::moment());
+        let known = state.known_epochs();
+        let report = |message| shared.queue_message(message);
+        state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
+        for (number, lease) in leases.into_iter().enumerate() {
+            state.apply_lease(number, lease, report);
+        }
+        self.replace_stalled(&mut state, report);
+        state.settle(os::monotonic_ns());
+        self.follow_state(&mut state, start);
+        if state.known_epochs() != known {
+            self.review(&mut state, start, shared);
+        }
+        if is_requested {
+            shared.finish_forecast_request();
+        }
+        if takeovers > shared.takeovers_done() {
+            shared.finish_takeovers(takeovers, start);
+        }
+        let next_look = self.progress_look_after(&state, start);
+        let is_sooner = is_look_due || next_look == MonoNs::NEVER || next_look < self.next_progress_look;
+        self.next_progress_look = if is_sooner { next_look } else { self.next_progress_look };
+        drop(state);
+        self.report_lost_descriptors(shared);
+        self.last_pass = start;
+        self.passes += 1;
+    }
+
+    /// Reads the sources that are due. `start` is the beginning of the pass.
+    fn read_sources(&mut self, start: MonoNs, is_marked: bool) {
         self.readings.clear();
         let interval_ns = self.interval_ns();
         for slot in &mut self.slots {
             slot.read(start, interval_ns, is_marked, &mut self.readings);
         }
-        // Every mark stamped before these readings is in the ring by now: time is divided before energy is spread.
-        let asked = shared.asked();
-        let marks = self.marks.read_chunk(self.marks.slots());
-        let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
-        let is_asked = asked > shared.answered() || shared.is_stopping();
-        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
-        let standings = self.claimant.poll(poll, &self.read_since);
-        let mut books = shared.books();
-        books.calendar.note(os::moment());
-        let known = (books.settled, books.progress.share());
-        books.enter(marks.into_iter().flatten(), progress, &self.readings, &standings, |message| shared.say(message));
-        for (claim, standing) in standings.into_iter().enumerate() {
-            books.apply_lease(claim, standing, |message| shared.say(message));
-        }
-        self.seek(&mut books, |message| shared.say(message));
-        books.settle(os::monotonic_ns());
-        self.last_end = books.ledger.last_end();
-        self.read_since = books.read_since();
-        books.on_node = self.claimant.on_node(books.ledger.energy_j(), start);
-        for slot in &mut self.slots {
-            slot.is_ours = slot.channels().any(|channel| books.is_ours(channel));
-            slot.wanted = slot.is_ours && books.wants_reading(slot.channels());
-            slot.is_by_power = books.is_by_power(slot.channels());
-        }
-        if (books.settled, books.progress.share()) != known {
-            let review = self.advisor.review(&books.run(start));
-            review.messages.into_iter().for_each(|message| shared.say(message));
-            books.forecast = review.forecast;
-            shared.set_over_budget(review.over_budget);
-            shared.tell();
-        }
-        if is_requested {
-            shared.answer();
-        }
-        if asked > shared.answered() {
-            shared.answer_asked(asked, start);
-        }
-        let next_look = self.look_after(&books, start);
-        self.next_look = if looks || next_look == MonoNs::NEVER { next_look } else { next_look.min(self.next_look) };
-        drop(books);
-        self.look_at_descriptors(shared);
-        self.last_pass = start;
-        self.passes += 1;
     }
 
-    /// Ends with an application whose threads have all ended, though the process has not.
-    fn look_for_application(&mut self) {
+    /// Updates what the next pass needs from the state.
+    fn follow_state(&mut self, state: &mut RunState, start: MonoNs) {
+        self.last_end = state.attribution.ledger.last_end();
+        self.read_since = state.read_since();
+        state.metering.on_node = self.leases.on_node(state.attribution.ledger.energy_j(), start);
+        for slot in &mut self.slots {
+            slot.is_ours = slot.channels().any(|channel| state.is_ours(channel));
+            slot.is_wanted = slot.is_ours && state.wants_reading(slot.channels());
+            slot.is_by_power = state.is_by_power(slot.channels());
+        }
+    }
+
+    /// Makes the forecast again and judges the budgets.
+    fn review(&mut self, state: &mut RunState, now: MonoNs, shared: &SharedState) {
+        let review = self.alerts.review(&state.run(now));
+        review.messages.into_iter().for_each(|message| shared.queue_message(message));
+        state.forecasting.forecast = review.forecast;
+        shared.set_over_budget(review.over_budget);
+        shared.notify();
+    }
+
+    /// Ends the process of an application whose threads have all ended.
+    fn follow_application(&mut self) {
         let now = os::monotonic_ns();
-        if now >= self.looked_for_application + APPLICATION_NS {
-            self.looked_for_application = now;
+        if now >= self.application_checked_at + APPLICATION_CHECK_NS {
+            self.application_checked_at = now;
             if exit::is_abandoned() {
                 exit::follow_application();
             }
         }
     }
 
-    /// Reports that the application closed descriptors of ours, once.
-    fn look_at_descriptors(&mut self, shared: &SharedState) {
+    /// Reports once that the application closed descriptors of the library.
+    fn report_lost_descriptors(&mut self, shared: &SharedState) {
         let lost = os::lost_descriptors();
-        if std::mem::replace(&mut self.lost_descriptors, lost) != lost && !self.has_lost_descriptors {
-            self.has_lost_descriptors = true;
-            shared.say(CLOSED.into());
+        if lost != self.lost_descriptors && !self.has_reported_descriptors {
+            self.has_reported_descriptors = true;
+            shared.queue_message(CLOSED_DESCRIPTORS.into());
         }
-    }
-
-    /// How far the open epoch is, where that is news and somebody is to be told: a forecast inside the first.
-    fn new_progress(&mut self, shared: &SharedState) -> Option<ProgressPoint> {
-        let may_be_first = self.next_look != MonoNs::NEVER || !self.marks.is_empty();
-        if self.advisor.planned == 0 || !may_be_first {
-            return None;
-        }
-        let progress = shared.progress();
-        let is_news = progress != self.progress && progress != PackedMark::NONE;
-        self.progress = progress;
-        is_news.then(|| ProgressPoint { at: progress.at(os::monotonic_ns()), share: progress.share() })
-    }
-
-    /// When to look at the first epoch's progress again: ever less often as its time goes on, and where none was marked
-    /// only each time that has doubled.
-    fn look_after(&self, books: &RunState, now: MonoNs) -> MonoNs {
-        let begin = books.ledger.first_epoch().filter(|_| books.ledger.is_in_first() && self.advisor.planned > 0);
-        begin.map_or(MonoNs::NEVER, |begin| {
-            let gone = now.ns_since(begin);
-            let gap = if self.progress == PackedMark::NONE { gone } else { gone / LOOK_AFTER };
-            now + gap.max(MIN_GAP_NS)
-        })
+        self.lost_descriptors = lost;
     }
 }
 
-impl SourceSlot {
-    /// The source's channels by their numbers in the books.
-    fn channels(&self) -> Range<usize> {
-        self.first_channel..self.first_channel + self.source.channels().len()
-    }
-
-    /// When it may be read again, because something waits for that or the user wants it.
-    fn next_read(&self, interval_ns: u64, is_marked: bool) -> MonoNs {
-        let gap_ns = self.source.min_gap_ns().min(interval_ns);
-        let gap_ns = match (is_marked && self.is_ours) || self.wanted {
-            true => gap_ns,
-            false if self.is_by_power => gap_ns.max(POWER_GAP_NS),
-            false => self.varied(gap_ns.max(interval_ns)),
-        };
-        self.last_read.map_or(MonoNs::ZERO, |last_read| last_read + gap_ns)
-    }
-
-    /// A gap as it is, or varied by up to 40 % where counters are checked by powers: these are not to keep step with the load.
-    fn varied(&self, gap_ns: u64) -> u64 {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-        if !self.source.checks_counters() {
-            return gap_ns;
-        }
-        let random = self.last_read.unwrap_or_default().0.wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
-        let share = random as f64 / f64::from(u32::MAX);
-        (gap_ns as f64 * (0.6 + 0.4 * share)) as u64
-    }
-
-    /// Reads it if it is time, else takes what has come; `now` is when the pass began.
-    fn read(&mut self, now: MonoNs, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
-        let first = readings.len();
-        if now >= self.next_read(interval_ns, is_marked) {
-            if ((is_marked && self.is_ours) || self.wanted) && !self.is_by_power {
-                self.source.read_at_mark(&os::monotonic_ns, readings);
-            } else {
-                self.source.read(&os::monotonic_ns, readings);
-            }
-            self.last_read = Some(now);
-        } else if self.source.has_news() {
-            self.source.collect(readings);
-        }
-        for reading in readings.iter_mut().skip(first) {
-            reading.channel += self.first_channel;
-        }
-    }
-}
-
-/// The newest end of an epoch among marks that wait.
+/// The newest end of an epoch among waiting marks.
 fn newest_end(marks: &ReadChunk<'_, Mark>) -> Option<MonoNs> {
     let (first, second) = marks.as_slices();
     let is_end = |mark: &&Mark| matches!(mark, Mark::End(_) | Mark::Batch { .. });
     first.iter().chain(second).filter(is_end).map(|mark| mark.at()).max()
-}
-
-/// How long a counter may go unread, ns, for no wrap to be missed.
-fn wrap_guard_ns(channel: &Channel) -> u64 {
-    match channel.quantity {
-        Quantity::Counter { joules_per_unit, range: Some(range), max_watts } => {
-            let seconds = range as f64 * joules_per_unit / max_watts / READS_A_WRAP;
-            ((seconds * 1e9) as u64).max(MIN_GAP_NS)
-        }
-        _ => u64::MAX,
-    }
 }

@@ -1,4 +1,4 @@
-//! The threads of a run, and how they end.
+//! The threads of a run: how they start and how they end.
 
 use super::intensity_feed::IntensityFeeds;
 use super::marker::Marker;
@@ -8,7 +8,7 @@ use crate::carbon::select::Feed;
 use crate::coordination::device_lease::JournalProgress;
 use crate::error::Result;
 use crate::os::exit::ExitHook;
-use crate::os::worker::{self, Worker};
+use crate::os::worker::{Worker, WorkerExit};
 use crate::os::{LOCK_WAIT, OwnTable, lock_within};
 use crate::report::ReportSettings;
 use crate::run_files::RunFiles;
@@ -17,84 +17,82 @@ use crate::state::shared::SharedState;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long an ending tracker waits for its sampler.
+/// Time that an ending tracker waits for the sampling thread.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
-/// How long for the last lines of its files: a disk may be slow, and no device hangs there.
+/// Time that it waits for the last lines of the run's files. A disk may be slow; a device cannot block this thread.
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long for what feeds the grid's figures: who waits for an answer is left to himself.
+/// Time that it waits for the intensity feeds. A thread that still waits for an answer is left behind.
 const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// The threads of a run, and what they share with the application's.
-pub struct Threads {
+/// What the threads of a run share with the application's threads.
+#[derive(Clone)]
+pub struct RunParts {
     pub marker: Arc<Mutex<Marker>>,
     pub shared: Arc<SharedState>,
+    pub settings: Arc<ReportSettings>,
+    /// The descriptor table of the threads. It must exist as long as they do.
+    pub table: Arc<OwnTable>,
+}
+
+/// The threads of a run.
+pub struct Threads {
     pub sampler: Worker,
-    pub feeds: IntensityFeeds,
-    pub log: Option<RunFiles>,
+    feeds: IntensityFeeds,
+    files: Option<RunFiles>,
+    parts: RunParts,
 }
 
 impl ExitHook for Threads {
     fn stop(&self) {
-        self.shared.stop(self.sampler.thread());
+        self.parts.shared.stop(self.sampler.thread());
         self.feeds.stop();
-        self.log.iter().for_each(RunFiles::stop);
+        self.files.iter().for_each(RunFiles::stop);
     }
 
     fn settle(&self, patience: Duration) {
         self.sampler.thread().unpark();
-        let ended = lock_within(&self.marker, patience).map_or(0, |marker| marker.ended);
-        self.shared.settle_within(ended, patience);
+        let ended = lock_within(&self.parts.marker, patience).map_or(0, |marker| marker.ended);
+        self.parts.shared.settle_within(ended, patience);
     }
 }
 
 impl Threads {
-    /// Ends them all and waits for that, a moment. Returns which of the run's files are not written, if any.
+    /// Starts the sampling thread, then the log and the feeds. Only the first is needed: without the others a message
+    /// reports the failure, and the run continues.
+    pub fn start(sampler: Sampler, feeds: Vec<Feed>, files: Option<Plan>, parts: RunParts) -> Result<Threads> {
+        let progress = sampler.journal_progress();
+        let RunParts { marker, shared, table, .. } = parts.clone();
+        let sample = move |_| {
+            sampler.run(&shared, || lock_within(&marker, LOCK_WAIT).is_some_and(|mut marker| marker.flush()));
+            drop(table);
+        };
+        // The sampler reports its own faults.
+        let sampler = Worker::start("ct-sampler", WorkerExit::Awaited, sample, || ());
+        let sampler = sampler.map_err(|error| no_thread(&error))?;
+        let files = files.and_then(|plan| start_files(plan, &parts, progress));
+        let feeds = IntensityFeeds::start(feeds, &parts.shared);
+        Ok(Threads { sampler, feeds, files, parts })
+    }
+
+    /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if any.
     pub fn end(&self) -> Option<String> {
         self.stop();
         self.sampler.end_within(JOIN_TIMEOUT);
         self.feeds.end_within(FEEDS_TIMEOUT);
-        self.log.as_ref().and_then(|log| log.end_within(LOG_TIMEOUT))
-    }
-
-    /// Starts them all.
-    pub fn start(
-        sampler: Sampler,
-        feeds: Vec<Feed>,
-        plan: Option<Plan>,
-        marker: Arc<Mutex<Marker>>,
-        setting: &Arc<ReportSettings>,
-        shared: &Arc<SharedState>,
-        table: &Arc<OwnTable>,
-    ) -> Result<Threads> {
-        let progress = sampler.journal_progress();
-        // What the threads have open stands in the table, which so lives as long as they do.
-        let (sampled, marks, held) = (Arc::clone(shared), Arc::clone(&marker), Arc::clone(table));
-        let sample = move |_| {
-            sampler.run(&sampled, || lock_within(&marks, LOCK_WAIT).is_some_and(|mut marker| marker.flush()));
-            drop(held);
-        };
-        // It reports a fault of its own.
-        let sampler = Worker::start("ct-sampler", worker::WorkerExit::Awaited, sample, || ());
-        let sampler = sampler.map_err(|error| no_thread(&error))?;
-        let log = plan.and_then(|plan| log(plan, setting, shared, progress, table));
-        let feeds = IntensityFeeds::start(feeds, shared);
-        Ok(Threads { marker, shared: Arc::clone(shared), sampler, feeds, log })
+        self.files.as_ref().and_then(|files| files.end_within(LOG_TIMEOUT))
     }
 }
 
-/// Starts the thread that writes the run's files. If it cannot start, a message reports that and the run goes on.
-fn log(
-    plan: Plan,
-    setting: &Arc<ReportSettings>,
-    shared: &Arc<SharedState>,
-    progress: JournalProgress,
-    table: &Arc<OwnTable>,
-) -> Option<RunFiles> {
-    let tally = plan.crash_counter.clone();
-    let log = RunFiles::start(plan, setting, shared, progress, Arc::clone(table));
-    let log = log.inspect_err(|error| {
-        tally.into_iter().for_each(|tally| tally.remove());
-        shared.say(format!("no thread for the run's files ({error}): none are written"));
+/// Starts the thread that writes the run's files. If that fails, a message reports it.
+fn start_files(plan: Plan, parts: &RunParts, progress: JournalProgress) -> Option<RunFiles> {
+    let RunParts { settings, shared, table, .. } = parts;
+    let counter = plan.crash_counter.clone();
+    let files = RunFiles::start(plan, settings, shared, progress, Arc::clone(table));
+    let files = files.inspect_err(|error| {
+        counter.into_iter().for_each(|counter| counter.remove());
+        shared.queue_message(format!(
+            "the thread for the run's files cannot start ({error}); no files are written; raise the limit on threads or memory (ulimit -u, ulimit -v)"
+        ));
     });
-    log.ok()
+    files.ok()
 }

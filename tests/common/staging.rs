@@ -77,21 +77,23 @@ impl Staged {
     pub fn report(&self) -> Report {
         let options = Options::parse(&format!("name='{}' {}", self.name.replace('\'', "\\'"), self.options), |_| None)
             .expect("options");
-        let grid = select::choose(&options, |_| None).expect("a grid").grid;
-        let mut books = RunState::new(grid, options.pue);
-        books.calendar.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
+        let grid = select::choose(&options.carbon, |_| None).expect("a grid").grid;
+        let mut books = RunState::new(grid, options.carbon.pue);
+        books.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
         if let Some(figure) = self.hourly {
             self.price(&mut books, figure);
         }
-        books.unavailable = unavailable();
+        books.metering.unavailable = unavailable();
         for (number, (kind, device, _)) in self.devices.iter().enumerate() {
             books.add(&estimated(channel(*kind, device, number), (self.error)(*kind)), None, None);
         }
         let at = self.play(&mut books);
-        let settled = books.ledger.epochs();
-        books.settled = settled;
-        let (epochs, between) = (books.ledger.observed(settled), books.ledger.between_first(settled));
-        books.forecast = forecast(options.epochs, options.level, epochs, between, &books.progress);
+        let settled = books.attribution.ledger.epochs();
+        books.attribution.settled = settled;
+        let (epochs, between) =
+            (books.attribution.ledger.observed(settled), books.attribution.ledger.between_first(settled));
+        books.forecasting.forecast =
+            forecast(options.epochs, options.alerts.level, epochs, between, &books.forecasting.first_epoch);
         let open = (self.open_s > 0.0).then_some(OpenEpoch { share: Some(0.4) });
         Report::new(&setting(options), &books, Now { at, whole: true, open }, Detail::Epochs)
     }
@@ -109,8 +111,9 @@ impl Staged {
             g_per_kwh: figure(hour),
             standing: FigureQuality::Actual,
         }));
-        let about = Intensity { kind: "file", year: None, source: "grid.csv".into(), ..books.grid.flat.clone() };
-        books.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.grid.clone() };
+        let about = Intensity { kind: "file", year: None, source: "grid.csv".into(), ..books.carbon.grid.flat.clone() };
+        books.carbon.grid =
+            GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.carbon.grid.clone() };
     }
 
     /// Marks and readings; returns when it is now.
@@ -118,8 +121,8 @@ impl Staged {
         let mut at = S;
         for n in 0..self.epochs {
             let end = at + (self.epoch_s)(n) * S;
-            books.ledger.mark(Mark::Begin(MonoNs(at as u64)));
-            books.ledger.mark(Mark::End(MonoNs(end as u64)));
+            books.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
+            books.attribution.ledger.mark(Mark::End(MonoNs(end as u64)));
             self.draw(books, at, end);
             if n + 1 < self.epochs || self.open_s > 0.0 {
                 self.draw(books, end, end + self.gap_s * S);
@@ -127,11 +130,11 @@ impl Staged {
             at = end + self.gap_s * S;
         }
         if self.open_s > 0.0 {
-            books.ledger.mark(Mark::Begin(MonoNs(at as u64)));
+            books.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
             self.draw(books, at, at + self.open_s * S);
             at += self.open_s * S;
         }
-        books.ledger.release_all();
+        books.attribution.ledger.release_all();
         MonoNs(at as u64)
     }
 
@@ -144,7 +147,7 @@ impl Staged {
                 let (from, to) = (from + n as f64 * step, from + (n + 1) as f64 * step);
                 let joules = watts((from + to) / 2.0 / S) * (to - from) / S;
                 let [from, to] = [from, to].map(|ns| MonoNs(ns as u64));
-                books.ledger.credit(number, EnergyInterval { from, to, joules, measured: true });
+                books.attribution.ledger.credit(number, EnergyInterval { from, to, joules, measured: true });
             }
         }
     }
@@ -197,16 +200,16 @@ fn unavailable() -> Vec<Unavailable> {
 fn setting(options: Options) -> Arc<ReportSettings> {
     Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
-        name: options.name,
+        name: options.files.name,
         host: "node0117".into(),
         job: None,
         rank: Default::default(),
         started: "2026-03-02T11:59:58Z".into(),
         interval_s: options.interval.as_secs_f64(),
         planned: options.epochs,
-        level: options.level,
+        level: options.alerts.level,
         monitored: options.monitor_epochs,
-        elsewhere: Elsewhere::find(&options.what_if).expect("zones"),
-        rates: options.rates,
+        elsewhere: Elsewhere::find(&options.carbon.what_if).expect("zones"),
+        rates: options.carbon.rates,
     })
 }

@@ -75,7 +75,7 @@ fn the_power_beside_a_counter_is_read() {
         let sick = Gpu::constant(200.0).stuck();
         let standin = Standin::new(&[Gpu::constant(200.0), sick, Gpu { power_share: 0.0, ..sick }]);
         let options = Options::parse(&standin.options(), |_| None).unwrap();
-        let opening = start_nvml(&options, Waker::default(), OwnTable::shared().unwrap()).unwrap().unwrap();
+        let opening = start_nvml(&options.measurement, Waker::default(), OwnTable::shared().unwrap()).unwrap().unwrap();
         let (source, _) = opening.wait(Duration::from_secs(5)).unwrap();
         let mut source = source.unwrap();
         let readings = read(&mut *source, Duration::from_millis(2500));

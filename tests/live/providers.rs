@@ -120,7 +120,7 @@ fn a_place_is_found_out_where_that_is_asked_for_and_then_its_service() {
     let report = until(&found, |report| report["intensity"]["zone"] == "DK");
     check_energy(&report);
     assert_eq!((&report["intensity"]["kind"], number(&report, "/intensity/g_per_kwh")), (&json!("static"), 114.41));
-    assert!(messages(&found).iter().any(|message| message.contains("location=DK says so without asking")));
+    assert!(messages(&found).iter().any(|message| message.contains("location=DK takes none")));
     drop(found);
     assert_eq!(server.requests().len(), 1, "one look-up");
 
@@ -147,7 +147,7 @@ fn a_place_is_found_out_where_that_is_asked_for_and_then_its_service() {
     run(&abroad);
     let report = until(&abroad, |report| report["notes"].to_string().contains("finds this machine in DK"));
     assert_eq!((&report["intensity"]["zone"], number(&report, "/intensity/g_per_kwh")), (&json!("DK"), 114.41));
-    assert!(messages(&abroad).iter().any(|message| message.contains("location=DK says so without asking")));
+    assert!(messages(&abroad).iter().any(|message| message.contains("location=DK takes none")));
 
     server.turns(sample("ipinfo_bogon_200.json"));
     let nowhere = tracker(&format!("location=ip intensity_url={}", url(&server)));

@@ -44,11 +44,17 @@ impl Check {
 
 /// All of them.
 pub fn all(options: &Options) -> Vec<Check> {
-    let root = &options.sysroot;
-    let mut checks =
-        vec![kernel(root), powercap(root), perf(root), nvml(options.nvml.as_deref()), gpus(), container(root)];
+    let root = &options.measurement.sysroot;
+    let mut checks = vec![
+        kernel(root),
+        powercap(root),
+        perf(root),
+        nvml(options.measurement.nvml.as_deref()),
+        gpus(),
+        container(root),
+    ];
     checks.extend([shared_memory(), job(options.job.as_deref())]);
-    checks.extend(options.log_dir.as_deref().map(log_dir));
+    checks.extend(options.files.log_dir.as_deref().map(log_dir));
     checks
 }
 

@@ -9,6 +9,7 @@ use carbontracker::measurement::source_name::SourceName;
 use carbontracker::options::Options;
 use carbontracker::options::environment;
 use carbontracker::os;
+use carbontracker::run_files::config::RunFilesConfig;
 use carbontracker::tracker::Tracker;
 use carbontracker::units::{Amount, digits};
 use checks::Check;
@@ -58,7 +59,9 @@ impl Doctor {
         }
         let checks = checks::all(&options);
         // It leaves no files, and looks at devices that another process of this job may be counting.
-        let options = Options { log_dir: None, resume: None, prometheus: None, job: Some("off".into()), ..options };
+        let mut options = options;
+        options.job = Some("off".into());
+        options.files = RunFilesConfig { name: options.files.name, ..RunFilesConfig::default() };
         let tracker = match Tracker::start(options) {
             Ok(tracker) => tracker,
             Err(error) => return refuse(&error.message),

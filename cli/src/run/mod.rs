@@ -139,7 +139,7 @@ impl Run {
     /// The library's options, as far as this command has a say in them.
     fn options(&self) -> Result<String, String> {
         let parsed = Options::parse(&self.given.with(&[]), os::variable).map_err(|error| error.message)?;
-        if parsed.devices == "process" {
+        if parsed.measurement.devices == "process" {
             return Err(
                 "devices=process: the GPUs of the program's processes are not this command's; give a list, or \
                 devices=visible for those that CUDA_VISIBLE_DEVICES and its like name"
@@ -147,7 +147,7 @@ impl Run {
             );
         }
         let program = self.program().file_name().unwrap_or(self.program().as_os_str()).to_string_lossy();
-        let name = self.name.as_deref().or(parsed.name.as_deref()).unwrap_or(&program);
+        let name = self.name.as_deref().or(parsed.files.name.as_deref()).unwrap_or(&program);
         // Without marks all of it is one epoch.
         let epochs = self.epochs.or(self.mark.is_none().then_some(1)).map(|epochs| epochs.to_string());
         let job = job(parsed.job.as_deref());

@@ -80,20 +80,21 @@ fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
 /// Two seconds of an epoch at these powers, W; the epoch may go on.
 fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let mut books = RunState::new(select::choose(&options, |_| None).unwrap().grid, 1.0);
+    let mut books = RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.0);
     if !past.is_empty() {
         books.resume(past, MonoNs(S));
     }
     devices.iter().for_each(|(channel, _)| books.add(channel, None, None));
-    books.ledger.mark(Mark::Begin(MonoNs(S)));
+    books.attribution.ledger.mark(Mark::Begin(MonoNs(S)));
     for (number, (_, watts)) in devices.iter().enumerate().filter(|(_, (_, watts))| *watts > 0.0) {
         books
+            .attribution
             .ledger
             .credit(number, EnergyInterval { from: MonoNs(S), to: MonoNs(3 * S), joules: watts * 2.0, measured: true });
     }
     if is_ended {
-        books.ledger.mark(Mark::End(MonoNs(3 * S)));
-        books.ledger.release_all();
+        books.attribution.ledger.mark(Mark::End(MonoNs(3 * S)));
+        books.attribution.ledger.release_all();
     }
     books
 }

@@ -3,9 +3,9 @@
 use super::Source;
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::SimulatedDevice;
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source_name::SourceName;
-use crate::options::SimulatedDevice;
 
 /// A device with the constant power watts × utilisation.
 pub struct Simulated {

@@ -21,7 +21,7 @@ fn in_turns() -> RunState {
             MeasuringMethod::Power,
             Quantity::Power { max_watts: 1e5 },
         );
-        state.claim(Some(number), id.clone(), id);
+        state.add_lease(number, id.clone(), id);
         state.add(&channel, Some(number), None);
         state.apply_lease(number, turn, |_| ());
     }

@@ -6,9 +6,10 @@ use crate::carbon::facility::{At, ByRegion};
 /// The text and JSON reports of a run with these options.
 fn located(text: &str) -> (String, Value) {
     let options = Options::parse(text, |_| None).unwrap();
-    let choice = crate::carbon::select::choose(&options, |_| None).unwrap();
-    let (settings, state, now) = by_the_hour(0, text);
-    let state = RunState { grid: choice.grid, pue: options.pue, ..state }.within(choice.facility);
+    let choice = crate::carbon::select::choose(&options.carbon, |_| None).unwrap();
+    let (settings, mut state, now) = by_the_hour(0, text);
+    (state.carbon.grid, state.carbon.pue) = (choice.grid, options.carbon.pue);
+    let state = state.within(choice.facility);
     let report = Report::new(&settings, &state, now, Detail::Epochs);
     (report.render("text").unwrap(), serde_json::from_str(&report.render("json").unwrap()).unwrap())
 }
@@ -58,9 +59,9 @@ fn a_cloud_region_has_its_own_rates() {
     // The cloud's metadata name the region during the run.
     let by_region = ByRegion { pue: true, wue: true };
     let state = by_the_hour(0, "").1.within(Facility::new(by_region, At::Sought));
-    assert_eq!((state.pue, state.facility.lacks().len()), (1.5, 2));
+    assert_eq!((state.carbon.pue, state.carbon.facility.lacks().len()), (1.5, 2));
     let mut state = state;
-    assert_eq!((state.found_in("aws:us-east-1"), state.pue), (Vec::new(), 1.15));
+    assert_eq!((state.found_in("aws:us-east-1"), state.carbon.pue), (Vec::new(), 1.15));
     let (_, json) = located("location=aws:us-east-1 pue=1.3");
     assert_eq!((&json["pue"], &json["facility"]), (&1.3.into(), &Value::Null));
 }
@@ -70,9 +71,9 @@ fn a_cloud_region_has_its_own_rates() {
 fn yearly_averages_are_shown_as_in_their_table() {
     let (settings, mut state, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
-    let old = state.calendar.unix_s(MonoNs(0)).0 - 90.0 * 86_400.0;
+    let old = state.carbon.clock.unix_s(MonoNs(0)).0 - 90.0 * 86_400.0;
     curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }]);
-    state.grid.hourly.as_mut().unwrap().curve = curve;
+    state.carbon.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();
     assert!(text.contains(" at 458.29 g/kWh (WORLD, "), "{text}");
     assert_eq!([super::text::plain(458.290_000_000_000_1), super::text::plain(26.0)], ["458.29", "26"]);

@@ -82,10 +82,10 @@ fn text_has_a_start_only_if_there_is_a_choice() {
     let starts = |until_h: f64, g_per_kwh: f64| {
         let (settings, mut state, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
-        let from = state.calendar.unix_s(MonoNs(0)).0;
+        let from = state.carbon.clock.unix_s(MonoNs(0)).0;
         let standing = FigureQuality::Forecast;
         curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
-        state.grid.hourly.as_mut().unwrap().curve = curve;
+        state.carbon.grid.hourly.as_mut().unwrap().curve = curve;
         let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();
         text.lines().find(|line| line.starts_with("  start ")).map(str::to_owned)
     };
@@ -120,9 +120,10 @@ fn values_by_pointer_or_the_reason_for_their_absence() {
     assert!(why(&settings, &state, "/extras/water/litres").contains("wue="));
     assert!(why(&settings, &state, "/extras/embodied/co2eq_g").contains("embodied_kg="));
     let mut flat = by_the_hour(0, "location=GB").1;
-    flat.grid.hourly = None;
+    flat.carbon.grid.hourly = None;
     assert!(why(&settings, &flat, "/what_if/start/saves_share").contains("hours to come"));
-    let waiting = RunState { calendar: state.calendar.clone(), ..RunState::new(state.grid.clone(), 1.0) };
+    let mut waiting = RunState::new(state.carbon.grid.clone(), 1.0);
+    waiting.carbon.clock = state.carbon.clock.clone();
     assert!(why(&settings, &waiting, "/what_if/start/saves_share").contains("how long"));
     let (off, state, _) = by_the_hour(0, "location=GB what_if=off");
     assert!(why(&off, &state, "/what_if/start/saves_share").contains("what_if=off"));

@@ -16,9 +16,9 @@ const NOON: f64 = 1_772_452_800.0;
 /// A run of a processor and a GPU without any epoch.
 fn empty() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let grid = crate::carbon::select::choose(&options, |_| None).unwrap().grid;
+    let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
     let mut state = RunState::new(grid, 1.0);
-    state.calendar.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
+    state.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
     for kind in [DeviceKind::Cpu, DeviceKind::Gpu] {
         let (device, id) = (String::new(), String::new());
         let (method, quantity) = (MeasuringMethod::Power, Quantity::Power { max_watts: 1e5 });
@@ -42,7 +42,10 @@ fn empty() -> RunState {
 
 fn credit(state: &mut RunState, channel: usize, from: u64, to: u64, watts: f64) {
     let joules = watts * (to - from) as f64 * 1e-9;
-    state.ledger.credit(channel, EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true });
+    state
+        .attribution
+        .ledger
+        .credit(channel, EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true });
 }
 
 /// A run with epochs of these lengths, s, and gaps of 1 s. The processor draws 50 W, and the GPU 300 W within epochs.
@@ -51,14 +54,14 @@ fn run(seconds: &[u64]) -> RunState {
     let mut at = 10 * S;
     for (n, seconds) in seconds.iter().enumerate() {
         let end = at + seconds * S;
-        state.ledger.mark(Mark::Begin(MonoNs(at)));
-        state.ledger.mark(Mark::End(MonoNs(end)));
+        state.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
+        state.attribution.ledger.mark(Mark::End(MonoNs(end)));
         credit(&mut state, 0, at.saturating_sub(if n > 0 { S } else { 0 }), end, 50.0);
         credit(&mut state, 1, at, end, 300.0);
         at = end + S;
     }
-    state.ledger.release_all();
-    state.settled = state.ledger.epochs();
+    state.attribution.ledger.release_all();
+    state.attribution.settled = state.attribution.ledger.epochs();
     state
 }
 
@@ -89,8 +92,8 @@ fn power_has_dates_and_ends_with_the_run() {
 fn readings_after_the_run_do_not_change_its_power() {
     let mut state = empty();
     let end = 12 * S + S / 30; // within a step
-    state.ledger.mark(Mark::Begin(MonoNs(10 * S)));
-    state.ledger.mark(Mark::End(MonoNs(end)));
+    state.attribution.ledger.mark(Mark::Begin(MonoNs(10 * S)));
+    state.attribution.ledger.mark(Mark::End(MonoNs(end)));
     credit(&mut state, 0, 9 * S, end + 100_000, 50.0);
     let before = time_series(&state, 0, 13 * S).power;
     credit(&mut state, 0, end + 100_000, 20 * S, 333.0);
@@ -101,7 +104,7 @@ fn readings_after_the_run_do_not_change_its_power() {
 #[test]
 fn power_of_an_open_epoch_ends_at_its_last_reading() {
     let mut state = run(&[2]);
-    state.ledger.mark(Mark::Begin(MonoNs(13 * S)));
+    state.attribution.ledger.mark(Mark::Begin(MonoNs(13 * S)));
     credit(&mut state, 0, 12 * S, 14 * S + S / 20, 50.0);
     let power = time_series(&state, 0, 15 * S).power;
     let last = power.last().unwrap();
@@ -113,8 +116,8 @@ fn power_of_an_open_epoch_ends_at_its_last_reading() {
 fn a_run_without_readings_has_no_time_series() {
     assert!(time_series(&empty(), 5, S).power.is_empty());
     let mut state = empty();
-    state.ledger.mark(Mark::Begin(MonoNs(S)));
-    state.ledger.mark(Mark::End(MonoNs(2 * S)));
+    state.attribution.ledger.mark(Mark::Begin(MonoNs(S)));
+    state.attribution.ledger.mark(Mark::End(MonoNs(2 * S)));
     let series = time_series(&state, 5, 3 * S);
     assert!(series.power.is_empty() && series.forecasts.is_empty());
 }
@@ -185,7 +188,7 @@ fn hours_before_a_resume_are_shown_if_they_are_known() {
     curve.take([-10, -9, 0, 1].map(slot));
     let mut state = run(&[60]);
     let energy = PerKind::default();
-    state.past.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
+    state.attribution.carried_over.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
     let pricing = EmissionFactors { curve: Some(&curve), ..state.pricing() };
     let hours = TimeSeries::new(&state, &pricing, 0, 0.9, MonoNs(1 << 60)).hours.unwrap();
     let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();
@@ -201,7 +204,14 @@ fn earlier_forecasts_equal_the_original_ones() {
     for then in &forecasts {
         let k = then.after_epochs;
         let state = run(&seconds[..k as usize]);
-        let made = forecast(40, 0.9, state.ledger.observed(k), state.ledger.between_first(k), &state.progress).unwrap();
+        let made = forecast(
+            40,
+            0.9,
+            state.attribution.ledger.observed(k),
+            state.attribution.ledger.between_first(k),
+            &state.forecasting.first_epoch,
+        )
+        .unwrap();
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
         for (a, b) in [(then.duration_s, made.duration_s), (then.energy_j, made.energy_j)] {
             let (a, b) = (a.unwrap(), b.unwrap());

@@ -37,7 +37,7 @@ fn setting() -> Arc<ReportSettings> {
 
 fn new_books() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    RunState::new(select::choose(&options, |_| None).unwrap().grid, 1.2)
+    RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.2)
 }
 
 fn one(kind: DeviceKind, id: &str) -> Channel {
@@ -60,20 +60,21 @@ fn one(kind: DeviceKind, id: &str) -> Channel {
 /// the end, ns.
 fn live(books: &mut RunState, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
     let mut at = start;
-    let from = books.metered.len() - watts.len();
+    let from = books.metering.channels.len() - watts.len();
     for &(inside, gap) in epochs {
-        books.ledger.mark(Mark::Begin(MonoNs(at)));
+        books.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
         at += inside * MS;
-        books.ledger.mark(Mark::End(MonoNs(at)));
+        books.attribution.ledger.mark(Mark::End(MonoNs(at)));
         at += gap * MS;
     }
     for (number, watts) in watts.iter().enumerate() {
         let joules = watts * (at - start) as f64 * 1e-9;
         books
+            .attribution
             .ledger
             .credit(from + number, EnergyInterval { from: MonoNs(start), to: MonoNs(at), joules, measured: true });
     }
-    books.ledger.release_all();
+    books.attribution.ledger.release_all();
     books.settle(MonoNs(at));
     at
 }
@@ -84,7 +85,7 @@ fn report(books: &RunState, at: u64, detail: Detail) -> Report {
 
 /// The lines that an attempt writes.
 fn lines(books: &RunState, at: u64, attempt: u64, written: u64) -> String {
-    let before = books.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
+    let before = books.attribution.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
     let mut report = report(books, at, Detail::Since(before));
     let mut lines = vec![opening(&report, attempt, written, &Process::default()), components(&report)];
     let mut last = None;
@@ -147,7 +148,7 @@ fn resumed_run_continues_with_exact_numbers() {
     assert_eq!(all.section("components").as_array().unwrap().len(), 2);
     let sum: f64 = epochs.as_array().unwrap().iter().map(|epoch| epoch["energy_j"].as_f64().unwrap()).sum();
     assert!((sum - number("/epochs/energy_j")).abs() < 1e-9);
-    let observed: Vec<_> = next.ledger.observed(5).collect();
+    let observed: Vec<_> = next.attribution.ledger.observed(5).collect();
     assert!(observed.iter().all(|epoch| epoch.is_whole && epoch.duration_s.is_some()));
     assert!((observed[1].gaps_s - 0.003).abs() < 1e-9 && observed[3].gaps_s < 1e-9, "{observed:?}");
     // A third attempt continues from both.
@@ -282,7 +283,7 @@ fn journal_has_the_intensity_that_was_known_last() {
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
     let text = lines(&books, at, 1, 0);
-    books.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.grid.flat };
+    books.carbon.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.carbon.grid.flat };
     let later = components(&report(&books, at, Detail::Totals(None))).to_string() + "\n";
     let journal = Journal::parse((text + &later).as_bytes()).unwrap();
     assert_eq!(

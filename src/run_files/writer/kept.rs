@@ -192,11 +192,12 @@ impl Writer {
         match (written, place) {
             (Err(why), None) => {
                 self.failing.push(path.to_owned());
-                self.shared.say(format!("not written: {why}. The run continues, and the file is tried again"));
+                self.shared
+                    .queue_message(format!("not written: {why}. The run continues, and the file is tried again"));
             }
             (Ok(()), Some(place)) => {
                 self.failing.remove(place);
-                self.shared.say(format!("{} is written again; nothing is missing in it", path.display()));
+                self.shared.queue_message(format!("{} is written again; nothing is missing in it", path.display()));
             }
             _ => (),
         }

@@ -108,7 +108,7 @@ impl Writer {
         (self.components, self.last_end, self.tried) = (Value::Null, None, None);
         self.open_journal();
         let paths = self.plan.paths.as_ref().map(|paths| paths.file(JOURNAL)).unwrap_or_default();
-        self.shared.say(format!(
+        self.shared.queue_message(format!(
             "the journal {} {what}. It is written again from the start: {}",
             path.display(),
             paths.display()
@@ -121,7 +121,7 @@ impl Writer {
         let PathChecks { divisor, shortest, longest } =
             if self.kept.is_rank { PATH_CHECKS_OF_RANK } else { PATH_CHECKS };
         let gap = (self.started.elapsed() / divisor).clamp(shortest, longest);
-        self.path_checked.elapsed() >= gap || !self.kept.is_rank && self.shared.books().finished
+        self.path_checked.elapsed() >= gap || !self.kept.is_rank && self.shared.state().lifecycle.finished
     }
 
     /// Checks whether the application has changed its root folder or user. If so, all files become due, so that a file

@@ -4,10 +4,10 @@ use super::processor::{self, PowerFigure};
 use super::utilisation::Utilisation;
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 
 const NAME: SourceName = SourceName::CpuModel;
 
@@ -24,7 +24,7 @@ struct CpuModel {
 }
 
 /// Opens the estimate. It identifies the processor and the share of it that this process may use.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let busy = match Utilisation::open(&options.sysroot) {
         Ok(busy) => busy,
         Err(fault) => {

@@ -9,10 +9,10 @@ use super::utilisation::Utilisation;
 use super::{cgroup, processor};
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::os;
 
 /// The source's name.
@@ -31,7 +31,7 @@ struct MemoryModel {
 }
 
 /// Opens the estimate of memory. It is used together with an estimated processor only.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let lacks = |reason: String| (None, vec![Unavailable { source: NAME, reason, cure: None }]);
     let busy = Utilisation::open(&options.sysroot);
     let figure = busy.as_ref().ok().map(|busy| processor::identify(&options.sysroot, busy));

@@ -5,11 +5,11 @@
 use super::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::os::{self, HeldFile};
 use std::io::Read;
 use std::path::Path;
@@ -61,7 +61,7 @@ struct PerfEvent {
 }
 
 /// Opens the energy events of these kinds for every package.
-pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
+pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
     let unit = options.sysroot.join("sys/bus/event_source/devices/power");
     match PerfUnit::find(&unit) {
         Err(reason) => {
@@ -215,7 +215,8 @@ mod tests {
         {
             std::fs::write(unit.join(file), text).unwrap();
         }
-        let options = Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap();
+        let options =
+            crate::options::Options::parse(&format!("sysroot={}", root.display()), |_| None).unwrap().measurement;
         let (source, unavailable) = open(&options, &[DeviceKind::Cpu]);
         std::fs::remove_dir_all(&root).unwrap();
         let Some(mut source) = source else {

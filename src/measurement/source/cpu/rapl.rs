@@ -5,11 +5,11 @@ mod zones;
 
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::{self, NumberFile};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::os;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -41,7 +41,7 @@ struct Rapl {
 }
 
 /// Finds and opens the counters of these kinds: packages, their memory, or psys as the node.
-pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
+pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
     let (zones, mut unread) = zones(&options.sysroot);
     let missing =
         |reason: &str, cure: &str| Unavailable { source: NAME, reason: reason.into(), cure: Some(cure.into()) };
@@ -213,7 +213,7 @@ mod tests {
         fn open(&self, components: &str) -> (Vec<String>, Vec<String>) {
             let text = format!("sysroot={} components={components}", self.0.display());
             let (source, unavailable) = {
-                let options = Options::parse(&text, |_| None).unwrap();
+                let options = crate::options::Options::parse(&text, |_| None).unwrap().measurement;
                 open(&options, &options.components)
             };
             let channels =
@@ -303,7 +303,8 @@ mod tests {
                     target => std::os::unix::fs::symlink(target, path).unwrap(),
                 }
             }
-            let options = Options::parse(&format!("sysroot={}", tree.0.display()), |_| None).unwrap();
+            let options =
+                crate::options::Options::parse(&format!("sysroot={}", tree.0.display()), |_| None).unwrap().measurement;
             let (source, why) = open(&options, &[DeviceKind::Cpu]);
             assert!(source.is_none() && why.len() == 1 && why[0].reason.contains(HIDDEN), "{entries:?}: {why:?}");
             assert_eq!(why[0].cure.as_deref(), Some(HIDDEN_CURE));

@@ -8,13 +8,13 @@
 use super::drm_card::Card;
 use super::kfd;
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::source::Opened;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use std::path::{Path, PathBuf};
 
 const NAME: SourceName = SourceName::Amdgpu;
@@ -39,7 +39,7 @@ struct AmdGpu {
 }
 
 /// Opens the sensors of this job's cards.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let selection = &options.gpus.amd;
     let cards = Card::all(&options.sysroot).into_iter().filter(|card| !card.id().starts_with(PARTITION));
     let mut gpus: Vec<AmdGpu> = cards.filter_map(AmdGpu::look).collect();
@@ -95,7 +95,7 @@ struct AmdOffer {
 }
 
 /// The GPUs that ROCm shows to this process, in ROCm's order. All cards if ROCm has no list, or for `devices=all`.
-fn offer(options: &Options, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
+fn offer(options: &MeasurementConfig, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
     let nodes = Some(&options.sysroot).filter(|_| options.devices != "all").and_then(|sysroot| kfd::gpus(sysroot));
     let Some(nodes) = nodes else {
         return gpus.iter().enumerate().map(|(gpu, one)| AmdOffer { gpu, ids: one.ids() }).collect();

@@ -6,13 +6,13 @@
 
 use super::drm_card::{Card, numbered};
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::source::Opened;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{
     MAX_GPU_W, Sensor, SensorDevice, Sensors, Silent, absent, by_process, none,
 };
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use std::path::{Path, PathBuf};
 
 const NAME: SourceName = SourceName::IntelGpu;
@@ -45,7 +45,7 @@ struct IntelGpu {
 }
 
 /// Opens the sensors of this job's cards.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let selection = &options.gpus.intel;
     let mut gpus: Vec<IntelGpu> = Card::all(&options.sysroot).into_iter().filter_map(IntelGpu::look).collect();
     if gpus.is_empty() {

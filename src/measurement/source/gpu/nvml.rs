@@ -4,10 +4,10 @@ use super::nvml_library::library_names;
 use super::nvml_request::NvmlRequest;
 use super::nvml_search::NvmlSearch;
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::source::background::OpenAttempt;
 use crate::measurement::source::{Opening, Unavailable, Waker};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::os::{self, OwnTable};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const NO_LIBRARY_CURE: &str = "install NVIDIA's driver; start a container with t
 
 /// Starts to open the GPUs on a thread of its own. Call it on the application's thread, because the driver's library
 /// keeps descriptors that it may share with the application. None: the options want no real GPU.
-pub fn start(options: &Options, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
+pub fn start(options: &MeasurementConfig, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
     if options.sim_gpu.is_some() || !options.components.contains(&DeviceKind::Gpu) {
         return None;
     }

@@ -1,10 +1,10 @@
 //! Which NVIDIA GPUs a run wants, and whether this machine may have them.
 
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::gpu_selection::Selection;
 use crate::measurement::source::Unavailable;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::os;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct NvmlRequest {
 
 impl NvmlRequest {
     /// Takes the options that matter to NVML.
-    pub fn new(options: &Options) -> NvmlRequest {
+    pub fn new(options: &MeasurementConfig) -> NvmlRequest {
         NvmlRequest {
             library: options.nvml.as_ref().map(OsString::from),
             selection: options.gpus.nvidia.clone(),

@@ -3,12 +3,12 @@
 
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{absent, signed};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::os;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ struct Batteries {
 }
 
 /// Opens the machine's batteries. They measure the machine only while they discharge.
-pub fn open(options: &Options) -> Opened {
+pub fn open(options: &MeasurementConfig) -> Opened {
     let folder = options.sysroot.join("sys/class/power_supply");
     let mut folders: Vec<PathBuf> = os::text::entries(&folder).filter(|path| is_battery(path)).collect();
     folders.sort();

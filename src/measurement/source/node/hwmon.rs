@@ -10,12 +10,12 @@ mod table;
 mod tests;
 
 use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, Sensor, SensorDevice, Sensors, Silent};
 use crate::measurement::source::{Opened, Unavailable};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use monitor::{FoundMonitor, MICROWATT, Monitor, Reads};
 use std::path::{Path, PathBuf};
 use table::{CHIPS, Chip, ChipRow, Label, Repeats};
@@ -37,7 +37,7 @@ struct HwmonMeter {
 type Tried = (SensorDevice, Result<Sensor, Silent>);
 
 /// Opens the meters of these kinds.
-pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
+pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
     let monitors = Monitor::all(&options.sysroot);
     let mut chips: Vec<(&Chip, Vec<HwmonMeter>)> =
         CHIPS.iter().map(|chip| (chip, meters(chip, &options.sysroot, &monitors))).collect();

@@ -7,6 +7,7 @@
 
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::gpu_selection::{Selection, Vendor};
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
@@ -17,7 +18,6 @@ use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, absent};
 use crate::measurement::source::{Opened, Source, Unavailable};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::os;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -51,7 +51,7 @@ struct PmCounters {
 type PmLine = (u64, Option<u64>);
 
 /// Opens the counters of these kinds.
-pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
+pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
     let folder = options.sysroot.join("sys/cray/pm_counters");
     if !folder.is_dir() {
         return absent(NAME, "not a Cray: no /sys/cray/pm_counters");
@@ -104,7 +104,7 @@ pub fn open(options: &Options, kinds: &[DeviceKind]) -> Opened {
 }
 
 /// The GPU selections for the vendors of the cards here; all selections if the vendors are unknown.
-fn selections(options: &Options) -> Vec<&Selection> {
+fn selections(options: &MeasurementConfig) -> Vec<&Selection> {
     let vendors = Card::vendors(&options.sysroot);
     let all = [
         (Vendor::Nvidia, &options.gpus.nvidia),

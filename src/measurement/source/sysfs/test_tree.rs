@@ -1,6 +1,7 @@
 //! A tree of files like /sys, for the tests of the sources.
 
 use crate::measurement::channel::Channel;
+use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Value};
 use crate::measurement::source::Source;
 use crate::options::Options;
@@ -43,9 +44,9 @@ impl TestTree {
     }
 
     /// Options for this tree, with these variables in the environment.
-    pub fn options(&self, text: &str, environment: &[(&str, &str)]) -> Options {
+    pub fn options(&self, text: &str, environment: &[(&str, &str)]) -> MeasurementConfig {
         let look_up = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-        Options::parse(&format!("sysroot={} {text}", self.0.display()), look_up).unwrap()
+        Options::parse(&format!("sysroot={} {text}", self.0.display()), look_up).unwrap().measurement
     }
 
     /// "kind device id" of each channel.

@@ -1,0 +1,49 @@
+//! What the options choose for discovery and the sources.
+
+use super::channel::DeviceKind;
+use super::gpu_selection::Gpus;
+use std::path::PathBuf;
+
+/// Which devices to measure, and where to look for them.
+#[derive(Clone, Debug)]
+pub struct MeasurementConfig {
+    /// The kinds of device to measure.
+    pub components: Vec<DeviceKind>,
+    /// The option `devices` as the user wrote it.
+    pub devices: String,
+    /// The GPUs that `devices` and the environment select. It is the default if no real GPU is measured.
+    pub gpus: Gpus,
+    /// A simulated processor in place of the real ones.
+    pub sim_cpu: Option<SimulatedDevice>,
+    /// A simulated GPU in place of the real ones.
+    pub sim_gpu: Option<SimulatedDevice>,
+    /// The folder that contains `sys` and `proc`.
+    pub sysroot: PathBuf,
+    /// Path or name of the NVML library; None: the usual names are tried.
+    pub nvml: Option<String>,
+}
+
+/// A simulated device of constant power (`sim_cpu`, `sim_gpu`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimulatedDevice {
+    /// Its name in reports.
+    pub name: String,
+    /// Power at full utilisation, W.
+    pub watts: f64,
+    /// Share of that power in use, 0 to 1.
+    pub utilisation: f64,
+}
+
+impl Default for MeasurementConfig {
+    fn default() -> Self {
+        MeasurementConfig {
+            components: DeviceKind::ALL.to_vec(),
+            devices: "visible".into(),
+            gpus: Gpus::default(),
+            sim_cpu: None,
+            sim_gpu: None,
+            sysroot: "/".into(),
+            nvml: None,
+        }
+    }
+}

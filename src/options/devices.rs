@@ -1,0 +1,58 @@
+//! Options of measurement: which devices, and where the system shows them.
+
+use super::key::{OptionKey, key};
+use super::value::{number, put, put_some, some_text};
+use super::working_folder::WorkingFolder;
+use crate::measurement::channel::DeviceKind;
+use crate::measurement::config::SimulatedDevice;
+
+pub const KEYS: &[OptionKey] = &[
+    key("components", "all, or some of cpu, gpu, dram, node with commas between", |o, v| {
+        put(&mut o.measurement.components, kinds(v))
+    }),
+    key("devices", "visible, all, process, or a list of GPUs", |o, v| put(&mut o.measurement.devices, some_text(v))),
+    key("sim_cpu", "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1", |o, v| {
+        put_some(&mut o.measurement.sim_cpu, simulated(v))
+    }),
+    key("sim_gpu", "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1", |o, v| {
+        put_some(&mut o.measurement.sim_gpu, simulated(v))
+    }),
+    key("sysroot", "the folder that contains sys and proc", |o, v| {
+        let folder = o.folder.path(v)?;
+        o.carbon.sysroot.clone_from(&folder);
+        o.measurement.sysroot = folder;
+        Some(())
+    }),
+    key("nvml", "path or name of the NVML library", |o, v| {
+        put_some(&mut o.measurement.nvml, library(v, &mut o.folder))
+    }),
+];
+
+fn kinds(value: &str) -> Option<Vec<DeviceKind>> {
+    if value == "all" {
+        return Some(DeviceKind::ALL.to_vec());
+    }
+    value
+        .split(',')
+        .map(|name| DeviceKind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name.trim())))
+        .collect()
+}
+
+/// A library's absolute path, or its name.
+fn library(value: &str, folder: &mut WorkingFolder) -> Option<String> {
+    if value.contains('/') { folder.path(value)?.into_os_string().into_string().ok() } else { some_text(value) }
+}
+
+/// `NAME:WATTS[:UTIL]`, read from the right, because a name may contain colons.
+fn simulated(value: &str) -> Option<SimulatedDevice> {
+    let (front, last) = value.rsplit_once(':')?;
+    let (name, watts, utilisation) = match front.rsplit_once(':') {
+        Some((name, watts)) if watts.parse::<f64>().is_ok() => (name, watts, last),
+        _ => (front, last, "1"),
+    };
+    Some(SimulatedDevice {
+        name: some_text(name)?,
+        watts: number(watts, 0.0, 100_000.0)?,
+        utilisation: number(utilisation, 0.0, 1.0)?,
+    })
+}

@@ -1,0 +1,15 @@
+//! Options of the run's files.
+
+use super::key::{OptionKey, key};
+use super::value::{put_some, some_text};
+
+pub const KEYS: &[OptionKey] = &[
+    key("log_dir", "a folder", |o, v| put_some(&mut o.files.log_dir, o.folder.path(v))),
+    key("log_prefix", "how file names begin", |o, v| put_some(&mut o.files.log_prefix, some_text(v))),
+    key("resume", "a journal (NAME.jsonl), or a folder of them", |o, v| {
+        put_some(&mut o.files.resume, o.folder.path(v))
+    }),
+    key("prometheus", "a file (NAME.prom), or a folder for it", |o, v| {
+        put_some(&mut o.files.prometheus, o.folder.path(v))
+    }),
+];

@@ -1,0 +1,96 @@
+//! Marks and readings enter the run.
+
+use super::{Metered, Metering, RunState, events};
+use crate::attribution::ledger::{Ledger, Mark};
+use crate::clock::MonoNs;
+use crate::coordination::device_lease::LeaseState;
+use crate::coordination::standby_ledger::StandbyLedger;
+use crate::forecast::first_epoch::ProgressPoint;
+use crate::measurement::meter::EnergyInterval;
+use crate::measurement::reading::Reading;
+
+/// Number of messages on the events of one channel.
+const MOST_EVENTS: u32 = 8;
+
+impl RunState {
+    /// Enters marks, the open epoch's progress, then the energy of readings. `leases` has the new state of each lease: a
+    /// device that another process has taken over is that process's own from then on. `report` gets messages.
+    pub fn enter(
+        &mut self,
+        marks: impl Iterator<Item = Mark>,
+        progress: Option<ProgressPoint>,
+        readings: &[Reading],
+        leases: &[LeaseState],
+        mut report: impl FnMut(String),
+    ) {
+        self.mark(marks, leases);
+        let ledger = &self.attribution.ledger;
+        self.forecasting.first_epoch.follow(ledger.first_epoch());
+        if let Some(point) = progress.filter(|_| ledger.is_in_first()) {
+            self.forecasting.first_epoch.note(point);
+        }
+        for reading in readings {
+            self.read(reading, &mut report);
+        }
+    }
+
+    /// Enters one reading: its energy goes to the run, or to standby if another process counts the device.
+    fn read(&mut self, reading: &Reading, report: &mut impl FnMut(String)) {
+        let Metering { channels, standby, .. } = &mut self.metering;
+        let ledger = &mut self.attribution.ledger;
+        let Some(metered) = channels.get_mut(reading.channel) else { return };
+        let Metered { channel, meter, claim, replaced_by, events, .. } = metered;
+        if replaced_by.is_some() {
+            // Its readings do not count. They are followed, because it may show signs of life again.
+            meter.push(reading.at, reading.value, |_| ());
+            return;
+        }
+        let mut standby = claim.and_then(|lease| standby.get_mut(lease));
+        let credit = |interval: EnergyInterval| match &mut standby {
+            Some(standby) => standby.credit(reading.channel, interval, ledger),
+            None => ledger.credit(reading.channel, interval),
+        };
+        let event = meter.push(reading.at, reading.value, credit);
+        if let Some(event) = event.filter(|_| *events <= MOST_EVENTS) {
+            *events += 1;
+            let more = if *events > MOST_EVENTS { "; further events of it are in the report only" } else { "" };
+            report(events::in_words(channel, event) + more);
+        }
+        if meter.is_missing() {
+            ledger.release(reading.channel);
+            standby.into_iter().for_each(|standby| standby.release(reading.channel));
+        }
+    }
+
+    /// Divides time by marks. Devices that were lost to another process are taken out at the moment of the loss.
+    fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
+        let (standby, ledger) = (&mut self.metering.standby, &mut self.attribution.ledger);
+        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, before: MonoNs| {
+            for (standby, lease) in standby.iter_mut().zip(leases) {
+                if let Some(at) = standby.lost_at(lease).filter(|at| *at < before) {
+                    standby.yield_from(at, ledger);
+                }
+            }
+        };
+        for mark in marks {
+            lose(standby, ledger, mark.at());
+            ledger.mark(mark);
+            standby.iter_mut().for_each(|standby| standby.mark(mark));
+        }
+        lose(standby, ledger, MonoNs::NEVER);
+    }
+
+    /// Ends the readings: energy that a counter has withheld until its next reading is entered.
+    pub fn finish(&mut self) {
+        let Metering { channels, standby, .. } = &mut self.metering;
+        let ledger = &mut self.attribution.ledger;
+        for (number, Metered { meter, claim, .. }) in channels.iter_mut().enumerate() {
+            let mut standby = claim.and_then(|lease| standby.get_mut(lease));
+            meter.finish(|interval| match &mut standby {
+                Some(standby) => standby.credit(number, interval, ledger),
+                None => ledger.credit(number, interval),
+            });
+        }
+        ledger.release_all();
+    }
+}

@@ -1,0 +1,87 @@
+//! When the sampling thread reads again, and how it sleeps until then.
+
+use super::{APPLICATION_CHECK_NS, Sampler};
+use crate::clock::MonoNs;
+use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
+use crate::measurement::source::MIN_GAP_NS;
+use crate::os;
+use crate::state::RunState;
+use crate::state::shared::SharedState;
+use std::time::Duration;
+
+/// Looks at the first epoch's progress in the time that the epoch has taken.
+const PROGRESS_LOOKS: u64 = 32;
+/// Longest time between two polls of the device leases, ns.
+const LEASE_POLL_NS: u64 = 1_000_000_000;
+
+impl Sampler {
+    /// Longest time between two readings, ns. A GPU whose counter turns out not to exist shortens it.
+    pub(super) fn interval_ns(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.source.max_gap_ns()).fold(self.interval_ns, u64::min)
+    }
+
+    /// Whether `monitor_epochs` epochs are settled.
+    pub(super) fn has_seen_enough(&self, shared: &SharedState) -> bool {
+        self.monitor_epochs.is_some_and(|most| shared.state().attribution.settled >= most)
+    }
+
+    /// When the next pass is due.
+    pub(super) fn due(&self, shared: &SharedState) -> MonoNs {
+        let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
+        let mut due = self.next_progress_look.min(self.last_pass + interval_ns);
+        if self.leases.is_shared() {
+            due = due.min(self.last_pass + LEASE_POLL_NS);
+        }
+        let is_requested = shared.is_forecast_requested() || shared.takeovers_requested() > shared.takeovers_done();
+        if !self.marks.is_empty() || is_requested {
+            due = due.min(soonest);
+        }
+        for slot in self.slots.iter().filter(|slot| slot.is_wanted || slot.is_by_power) {
+            due = due.min(soonest.max(slot.next_read(interval_ns, false)));
+        }
+        if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
+    }
+
+    /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next pass is
+    /// soon and takes both.
+    pub(super) fn sleep(&self, shared: &SharedState) {
+        let left = self.due(shared).ns_since(os::monotonic_ns());
+        let left = Duration::from_nanos(left.min(APPLICATION_CHECK_NS));
+        if self.marks.is_empty() {
+            std::thread::park_timeout(left);
+        } else {
+            os::pause(left);
+        }
+    }
+
+    /// Widens the affinity again at passes 1, 2, 4, 8, …: the application's threads start one by one.
+    pub(super) fn follow_affinity(&self) {
+        if self.passes.is_power_of_two() {
+            os::widen_affinity();
+        }
+    }
+
+    /// The open epoch's progress, if it is new and a forecast inside the first epoch needs it.
+    pub(super) fn new_progress(&mut self, shared: &SharedState) -> Option<ProgressPoint> {
+        let may_be_first = self.next_progress_look != MonoNs::NEVER || !self.marks.is_empty();
+        if self.alerts.planned == 0 || !may_be_first {
+            return None;
+        }
+        let progress = shared.progress();
+        let is_new = progress != self.progress && progress != PackedMark::NONE;
+        self.progress = progress;
+        is_new.then(|| ProgressPoint { at: progress.at(os::monotonic_ns()), share: progress.share() })
+    }
+
+    /// When to look at the first epoch's progress again. The gaps grow with the epoch's time. Without progress the gap
+    /// doubles.
+    pub(super) fn progress_look_after(&self, state: &RunState, now: MonoNs) -> MonoNs {
+        let ledger = &state.attribution.ledger;
+        let begin = ledger.first_epoch().filter(|_| ledger.is_in_first() && self.alerts.planned > 0);
+        begin.map_or(MonoNs::NEVER, |begin| {
+            let gone = now.ns_since(begin);
+            let gap = if self.progress == PackedMark::NONE { gone } else { gone / PROGRESS_LOOKS };
+            now + gap.max(MIN_GAP_NS)
+        })
+    }
+}
