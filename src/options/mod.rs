@@ -5,7 +5,7 @@ pub mod environment;
 use crate::carbon::facility::ByRegion;
 use crate::carbon::http::request::Secret;
 use crate::carbon::impacts::{Price, Rates};
-use crate::carbon::intensity::slot::DIRTIEST;
+use crate::carbon::intensity::slot::MAX_G_PER_KWH;
 use crate::carbon::intensity::zones;
 use crate::carbon::provider::registry;
 
@@ -449,7 +449,7 @@ fn kinds(value: &str) -> Option<Vec<DeviceKind>> {
 
 fn intensity(value: &str, folder: &mut Folder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
-        Ok(_) => number(value, 0.0, DIRTIEST).map(IntensityOption::Constant),
+        Ok(_) => number(value, 0.0, MAX_G_PER_KWH).map(IntensityOption::Constant),
         Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
         Err(_) if value.contains('/') || is_table(value) => folder.path(value).map(IntensityOption::File),
         Err(_) => None,

@@ -30,7 +30,7 @@ fn missing(grid: &GridIntensity, bill: &Emissions) -> Option<String> {
         return Some(format!("CO2 is priced at the yearly average of {place}: {why}"));
     }
     let sources = bill.sources.unwrap_or_default();
-    match (&hourly.failure, sources.told) {
+    match (&hourly.failure, sources.covered) {
         (failure, Some(told)) if told < ALL => {
             let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             let percent = (1.0 - told) * 100.0;
@@ -71,7 +71,7 @@ impl Marginal {
             pue: books.pue,
             before,
         };
-        let bill = pricing.bill(&books.ledger, at);
+        let bill = pricing.emissions(&books.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
         Marginal {
             intensity: Intensity { g_per_kwh: bill.g_per_kwh, ..hourly.about.clone() },
@@ -79,7 +79,7 @@ impl Marginal {
             forecast_g: forecast
                 .and_then(|forecast| pricing.forecast(&bill, &forecast))
                 .filter(|estimate| estimate.value.is_finite()),
-            coverage: bill.sources.and_then(|sources| sources.told),
+            coverage: bill.sources.and_then(|sources| sources.covered),
         }
     }
 }

@@ -4,8 +4,9 @@ use super::time_series::PowerPoint;
 use super::{ComponentReport, EpochRow, Report, equivalents};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
-use crate::carbon::intensity::zones::Halls;
-use crate::carbon::what_if::{Of, Own, There, WhatIf, WhatIfStart};
+use crate::carbon::intensity::zones::RegionFacility;
+use crate::carbon::intensity::{EmissionsBasis, PowerUse};
+use crate::carbon::what_if::{OwnYearly, RunPart, WhatIf, WhatIfStart, WhatIfZone};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
@@ -222,14 +223,14 @@ fn intensity(report: &Report) -> Value {
     let (i, sources) = (&report.intensity, report.bill.sources);
     json!({
         "g_per_kwh": i.g_per_kwh,
-        "kind": i.kind,
+        "kind": i.kind.as_str(),
         "zone": i.zone,
         "year": i.year,
-        "basis": i.basis,
-        "use": i.scope,
+        "basis": i.basis.map(EmissionsBasis::as_str),
+        "use": i.power_use.map(PowerUse::as_str),
         "source": i.source,
         "slots_used": sources.map(|sources| sources.slots),
-        "coverage": sources.and_then(|sources| sources.told),
+        "coverage": sources.and_then(|sources| sources.covered),
         "metered_share": sources.and_then(|sources| sources.metered),
         "hours": report.course.hours.as_deref().filter(|_| i.is_by_hour()).map(hours),
     })
@@ -240,13 +241,14 @@ fn facility(report: &Report) -> Value {
     let facility = &report.facility;
     let Some(region) = facility.region() else { return Value::Null };
     let (pue, wue) = (facility.pue().unzip(), facility.wue().unzip());
-    json!({"region": region, "pue": pue.0, "pue_year": pue.1, "wue": wue.0, "wue_year": wue.1, "source": Halls::SOURCE})
+    let source = RegionFacility::SOURCE;
+    json!({"region": region, "pue": pue.0, "pue_year": pue.1, "wue": wue.0, "wue_year": wue.1, "source": source})
 }
 
 fn what_if(what_if: &WhatIf, report: &Report) -> Value {
-    let error = if what_if.of == Of::Forecast { report.forecast_error() } else { report.error() };
+    let error = if what_if.of == RunPart::Forecast { report.forecast_error() } else { report.error() };
     json!({
-        "of": what_if.of.name(),
+        "of": what_if.of.as_str(),
         "error": error.map(ErrorBand::json),
         "duration_s": what_if.duration_s,
         "facility_energy_kwh": what_if.facility_kwh,
@@ -259,13 +261,19 @@ fn what_if(what_if: &WhatIf, report: &Report) -> Value {
 }
 
 /// The run where it is, by figures of the others' kind.
-fn own(own: &Own) -> Value {
-    let Own { yearly, co2eq_g } = own;
-    json!({"g_per_kwh": yearly.g_per_kwh, "co2eq_g": co2eq_g, "year": yearly.year, "basis": yearly.basis, "use": yearly.scope,
-        "source": yearly.source})
+fn own(own: &OwnYearly) -> Value {
+    let OwnYearly { yearly, co2eq_g } = own;
+    json!({
+        "g_per_kwh": yearly.g_per_kwh,
+        "co2eq_g": co2eq_g,
+        "year": yearly.year,
+        "basis": yearly.basis.map(EmissionsBasis::as_str),
+        "use": yearly.power_use.map(PowerUse::as_str),
+        "source": yearly.source,
+    })
 }
 
-fn there(there: &There) -> Value {
+fn there(there: &WhatIfZone) -> Value {
     let yearly = &there.place.yearly;
     json!({
         "zone": yearly.zone,
@@ -275,8 +283,8 @@ fn there(there: &There) -> Value {
         "saves_g": there.saves_g,
         "saves_share": there.saves_share,
         "year": yearly.year,
-        "basis": yearly.basis,
-        "use": yearly.scope,
+        "basis": yearly.basis.map(EmissionsBasis::as_str),
+        "use": yearly.power_use.map(PowerUse::as_str),
         "source": yearly.source,
     })
 }

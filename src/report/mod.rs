@@ -30,7 +30,7 @@ use crate::carbon::emissions::{EmissionFactors, Emissions};
 use crate::carbon::facility::Facility;
 use crate::carbon::impacts::{Rates, Use};
 use crate::carbon::intensity::{GridIntensity, Intensity};
-use crate::carbon::what_if::{Elsewhere, Of, WhatIf, WhatIfRun};
+use crate::carbon::what_if::{Elsewhere, RunPart, WhatIf, WhatIfRun};
 use crate::coordination::job::Rank;
 use crate::error::{Error, Result, Status};
 use crate::forecast::uncertainty::Uncertainty;
@@ -152,7 +152,7 @@ impl Report {
         let components = books.ours().map(|(number, metered)| ComponentReport::new(books, number, metered));
         let before = books.before().map(|component| ComponentReport::left(component, run_ns));
         let forecast = if open.is_some() { books.forecast_at(at) } else { books.forecast };
-        let bill = pricing.bill(ledger, at);
+        let bill = pricing.emissions(ledger, at);
         let mut report = Report {
             setting: Arc::clone(setting),
             state: state(setting.planned, books, open.is_some()),
@@ -211,13 +211,13 @@ impl Report {
 
     /// The run in other places and at other times than `now`, s since 1970.
     fn otherwise(&self, grid: &GridIntensity, now: f64) -> Option<WhatIf> {
-        let (of, whole) = self.forecast_use().map_or((Of::Used, self.used()), |whole| (Of::Forecast, whole));
+        let (of, whole) = self.forecast_use().map_or((RunPart::Used, self.used()), |whole| (RunPart::Forecast, whole));
         let run = WhatIfRun {
             of,
             facility_kwh: whole.facility_kwh,
-            co2eq_g: if of == Of::Forecast { self.forecast_g.map(|grams| grams.value) } else { self.co2eq_g() },
+            co2eq_g: if of == RunPart::Forecast { self.forecast_g.map(|grams| grams.value) } else { self.co2eq_g() },
             duration_s: whole.duration_s.filter(|seconds| *seconds > 0.0),
-            priced: &self.intensity,
+            intensity: &self.intensity,
         };
         let curve = grid.hourly.as_ref().map(|hourly| &hourly.curve);
         Some(WhatIf::new(self.setting.elsewhere.as_ref()?, run, grid.flat.zone.as_deref(), curve, now))

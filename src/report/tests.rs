@@ -1,9 +1,9 @@
 use super::*;
 use crate::attribution::ledger::Mark;
-use crate::carbon::facility::{At, ByRegion};
-use crate::carbon::intensity::Hourly;
+use crate::carbon::facility::{ByRegion, FacilityPlace};
 use crate::carbon::intensity::curve::Curve;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::{EmissionsBasis, Hourly, IntensityKind};
 use crate::clock::ClockSample;
 use crate::forecast;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
@@ -172,9 +172,9 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
         from: NOON + f64::from(hour) * 3600.0,
         to: NOON + f64::from(hour + 1) * 3600.0,
         g_per_kwh: if (20..26).contains(&hour) { 100.0 } else { 400.0 },
-        standing: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
+        quality: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
     }));
-    let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
+    let about = Intensity { kind: IntensityKind::Live, basis: Some(EmissionsBasis::Direct), ..grid.flat.clone() };
     books.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
     books.calendar.note(ClockSample { monotonic_ns: 0, boot_ns: 0, unix_s: NOON });
     let (epochs, between) = (books.ledger.observed(2), books.ledger.between_first(2));
@@ -263,8 +263,8 @@ fn the_text_names_a_start_only_where_there_is_a_choice() {
         let (setting, mut books, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
         let from = books.calendar.unix_s(0);
-        let standing = FigureQuality::Forecast;
-        curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
+        let quality = FigureQuality::Forecast;
+        curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, quality }]);
         books.grid.hourly.as_mut().unwrap().curve = curve;
         let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
         text.lines().find(|line| line.starts_with("  start ")).map(str::to_owned)
@@ -469,13 +469,13 @@ fn the_halls_of_a_region_have_its_rates() {
     assert!(text.contains(", on site 0.12 L/kWh (aws:us-east-1, 2024)"), "{text}");
     let (_, json) = located("location=DK pue=region");
     assert_eq!((&json["pue"], &json["facility"]), (&1.0.into(), &Value::Null));
-    assert!(json["notes"].to_string().contains("pue=region: location=DK is no cloud region"), "{}", json["notes"]);
+    assert!(json["notes"].to_string().contains("pue=region: location=DK is not a cloud region"), "{}", json["notes"]);
     let (_, json) = located("location=gcp:us-east4 pue=region wue=region");
     assert_eq!((&json["pue"], &json["facility"]["wue"]), (&1.09.into(), &Value::Null));
     assert!(json["extras"]["water"].is_null() && json["notes"].to_string().contains("wue=region: no figure"));
     // Found out by the cloud's metadata while the run lasts.
     let by_region = ByRegion { pue: true, wue: true };
-    let books = by_the_hour(0, "").1.within(Facility::new(by_region, At::Sought));
+    let books = by_the_hour(0, "").1.within(Facility::new(by_region, FacilityPlace::LookedUp));
     assert_eq!((books.pue, books.facility.lacks().len()), (1.5, 2));
     let mut books = books;
     assert_eq!((books.found_in("aws:us-east-1"), books.pue), (Vec::new(), 1.15));
@@ -552,7 +552,7 @@ fn a_yearly_average_is_shown_as_the_table_has_it() {
     let (setting, mut books, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
     let old = books.calendar.unix_s(0) - 90.0 * 86_400.0;
-    curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }]);
+    curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, quality: FigureQuality::Actual }]);
     books.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&setting, &books, now, Detail::Epochs).render("text").unwrap();
     assert!(text.contains(" at 458.29 g/kWh (WORLD, "), "{text}");

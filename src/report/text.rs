@@ -3,7 +3,8 @@
 use super::Report;
 use super::equivalents;
 use crate::carbon::impacts::Use;
-use crate::carbon::what_if::{Of, There, WhatIf, WhatIfStart};
+use crate::carbon::intensity::{EmissionsBasis, PowerUse};
+use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 
@@ -70,11 +71,12 @@ fn estimated(share: f64) -> String {
 
 fn grid(report: &Report) -> String {
     let i = &report.intensity;
-    let told = report.bill.sources.and_then(|sources| sources.told).filter(|_| i.is_by_hour());
+    let told = report.bill.sources.and_then(|sources| sources.covered).filter(|_| i.is_by_hour());
     let by_hour = told.map(|told| format!("{:.0} % of the energy at its own hour's figure", told * 100.0));
     let year = i.year.map(|year| year.to_string());
+    let (basis, power_use) = (i.basis.map(EmissionsBasis::as_str), i.power_use.map(PowerUse::as_str));
     let basis =
-        i.zone.as_deref().into_iter().chain(year.as_deref()).chain(i.basis).chain(i.scope).chain([i.source.as_str()]);
+        i.zone.as_deref().into_iter().chain(year.as_deref()).chain(basis).chain(power_use).chain([i.source.as_str()]);
     let words: Vec<&str> = basis.chain(by_hour.as_deref()).collect();
     let figure = if i.is_by_hour() { digits(i.g_per_kwh) } else { plain(i.g_per_kwh) };
     format!("{figure} g/kWh ({})", words.join(", "))
@@ -169,7 +171,7 @@ fn extras(report: &Report) -> Vec<String> {
 /// Other places and times.
 fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
     let others = what_if.zones.iter().filter(|there| there.place.yearly.zone != report.intensity.zone);
-    let others: Vec<(&There, f64)> = others.filter_map(|there| Some((there, there.saves_share?))).collect();
+    let others: Vec<(&WhatIfZone, f64)> = others.filter_map(|there| Some((there, there.saves_share?))).collect();
     let places: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
     let mut lines = Vec::new();
     if !places.is_empty() {
@@ -180,7 +182,7 @@ fn otherwise(report: &Report, what_if: &WhatIf) -> Vec<String> {
     let when = if start.is_some() { " or begun later" } else { "" };
     lines.extend(start);
     if !lines.is_empty() {
-        let of = if what_if.of == Of::Forecast { "the whole run" } else { "the run" };
+        let of = if what_if.of == RunPart::Forecast { "the whole run" } else { "the run" };
         lines.insert(0, format!("what if, CO2e of {of} elsewhere{when}:"));
     }
     lines
@@ -194,7 +196,7 @@ fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
     (0..shown).filter_map(move |n| all.get(n * (all.len() - 1) / (shown - 1).max(1)))
 }
 
-fn place(there: &There, saves: f64) -> String {
+fn place(there: &WhatIfZone, saves: f64) -> String {
     format!("{} {:+.0} %", there.place.yearly.zone.as_deref().unwrap_or(there.place.name), saves * -100.0)
 }
 

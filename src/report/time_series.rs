@@ -55,7 +55,7 @@ impl TimeSeries {
         let from = calendar.unix_s(begin);
         let from = stretches.first().map_or(from, |first| first.from.min(from));
         // What an earlier process made up where nothing was said is not known.
-        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin) || matches!(piece.origin, Origin::Said(_));
+        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin) || matches!(piece.origin, Origin::Given(_));
         let pieces = |curve| pricing.pieces(curve, from, calendar.unix_s(end)).filter(is_known).collect::<Vec<Piece>>();
         TimeSeries {
             power: thinned_power(&stretches),

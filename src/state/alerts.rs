@@ -87,7 +87,7 @@ impl Alerts {
         let kwh = || total(of(Metric::Energy), used_j).map(scaled(run.pricing.pue / J_PER_KWH));
         let hours = || total(of(Metric::Duration), Some(run.ledger.run_ns() as f64 * 1e-9)).map(scaled(1.0 / 3600.0));
         let grams = || {
-            let bill = run.pricing.bill(run.ledger, run.now);
+            let bill = run.pricing.emissions(run.ledger, run.now);
             total(
                 forecast.and_then(|forecast| run.pricing.forecast(&bill, forecast)),
                 used_j.map(|joules| bill.grams(joules)),
@@ -112,7 +112,7 @@ impl Alerts {
     }
 
     fn forecast_message(&self, forecast: &Forecast, run: &AlertInput) -> String {
-        let grams = run.pricing.forecast(&run.pricing.bill(run.ledger, run.now), forecast);
+        let grams = run.pricing.forecast(&run.pricing.emissions(run.ledger, run.now), forecast);
         let is_estimated = run.uncertainty.is_any();
         let shown = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
         let parts = [
@@ -191,7 +191,7 @@ mod tests {
     ) -> Review {
         let grid = crate::carbon::select::choose(options, |_| None).unwrap().grid;
         let calendar = WallClock::default();
-        let pricing = grid.pricing(&calendar, options.pue);
+        let pricing = EmissionFactors::new(&grid, &calendar, options.pue);
         advisor.review(&AlertInput {
             ledger,
             settled,

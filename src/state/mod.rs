@@ -148,7 +148,7 @@ impl RunState {
     pub fn pricing(&self) -> EmissionFactors<'_> {
         let CarriedOver { energy_j, co2eq_g, .. } = self.past;
         let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
-        EmissionFactors { before, ..self.grid.pricing(&self.calendar, self.pue) }
+        EmissionFactors { before, ..EmissionFactors::new(&self.grid, &self.calendar, self.pue) }
     }
 
     /// Takes a run up at `now`, ns.

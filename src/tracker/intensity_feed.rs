@@ -163,11 +163,10 @@ fn follow(
 #[cfg(feature = "live")]
 mod live {
     use crate::carbon::http::proxy::Proxies;
-    use crate::carbon::intensity::{Hourly, zones};
+    use crate::carbon::intensity::zones;
     use crate::carbon::live::poller::{self, Ask, Lookup, PollConfig, PollTask, PollUpdate, Target};
-    use crate::carbon::location::{cloud, ip};
-    use crate::carbon::provider::registry;
-    use crate::carbon::provider::{Provider, ProviderLocation};
+    use crate::carbon::location::{RunLocation, cloud, ip};
+    use crate::carbon::provider::{self, Provider, registry};
     use crate::carbon::select::{ApiCredentials, Feed, Seek};
     use crate::os;
     use crate::os::worker::Worker;
@@ -195,7 +194,6 @@ mod live {
         // Here, on the host's thread, and not when a request is made: the host may change its environment.
         let proxies = Proxies::of(|name| os::variable(name)?.into_string().ok());
         poller::start(aim, PollConfig { proxies, ..PollConfig::default() }, move |news| match news {
-            PollUpdate::Place(_) => (), // what it brings is in the books by then
             PollUpdate::Slots(slots) => whose.take(&shared, slots),
             PollUpdate::Failed(words) => whose.fail(&shared, Some(words)),
             PollUpdate::Back => whose.fail(&shared, None),
@@ -228,7 +226,7 @@ mod live {
         let body = ask(&ip::request(), LOOK_UP)
             .map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
         let found = ip::take(&body).map_err(|why| format!("location=ip: {why}; set location= to the zone"))?;
-        Ok(found.told())
+        Ok(found.to_json())
     }
 
     fn by_metadata(provider: cloud::CloudProvider, ask: &mut Ask<'_>) -> Result<String, String> {
@@ -254,7 +252,7 @@ mod live {
         shared: &SharedState,
     ) -> Result<Option<Target>, String> {
         let found = (seek == Seek::Address).then(|| ip::take(told.as_bytes())).transpose()?;
-        let place = found.as_ref().map_or(ProviderLocation::Zone(told), ProviderLocation::Found);
+        let place = found.as_ref().map_or(RunLocation::Zone(told), RunLocation::Found);
         let zone = found.as_ref().map_or(Some(told.to_owned()), |found| found.zone());
         let target = service.map(|(name, account)| {
             registry::choose(&name, place, account.key())
@@ -277,7 +275,7 @@ mod live {
         let Some(target) = target.transpose()? else { return Ok(None) };
         let missing = target.service.missing();
         missing.into_iter().for_each(|missing| shared.say(missing.into()));
-        shared.books().grid.hourly = Some(Hourly::of(target.service.as_ref()));
+        shared.books().grid.hourly = Some(provider::hourly(target.service.as_ref()));
         Ok(Some(target).filter(|_| missing.is_none()))
     }
 }

@@ -153,7 +153,7 @@ fn hours_are_those_of_the_run_and_few() {
         from: NOON + f64::from(n) * 300.0,
         to: NOON + f64::from(n + 1) * 300.0,
         g_per_kwh: f64::from(n % 100),
-        standing: FigureQuality::Actual,
+        quality: FigureQuality::Actual,
     }));
     let books = run(&[1800, 1800]);
     let with_curve = |books: &RunState| {
@@ -162,7 +162,7 @@ fn hours_are_those_of_the_run_and_few() {
     };
     let hours = with_curve(&books);
     assert_eq!((hours[0].from, hours.last().unwrap().to), (NOON + 10.0, NOON + 3611.0));
-    assert_eq!((hours.len(), hours[3].g_per_kwh, hours[3].origin), (13, 3.0, Origin::Said(FigureQuality::Actual)));
+    assert_eq!((hours.len(), hours[3].g_per_kwh, hours[3].origin), (13, 3.0, Origin::Given(FigureQuality::Actual)));
     let mean = |hours: &[Piece]| hours.iter().map(|h| h.g_per_kwh * (h.to - h.from)).sum::<f64>();
     let books = run(&[299_000]);
     let hours = with_curve(&books);
@@ -178,7 +178,7 @@ fn hours_before_the_run_was_taken_up_are_told_where_they_are_known() {
     let mut curve = Curve::default();
     let slot = |hour: i32| {
         let from = NOON + f64::from(hour) * 3600.0;
-        IntensitySlot { from, to: from + 3600.0, g_per_kwh: 100.0, standing: FigureQuality::Actual }
+        IntensitySlot { from, to: from + 3600.0, g_per_kwh: 100.0, quality: FigureQuality::Actual }
     };
     curve.take([-10, -9, 0, 1].map(slot));
     let mut books = run(&[60]);

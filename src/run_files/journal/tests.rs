@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::epochs::EpochStore;
 use crate::attribution::ledger::Mark;
-use crate::carbon::intensity::Intensity;
+use crate::carbon::intensity::{Intensity, IntensityKind};
 use crate::carbon::select;
 use crate::coordination::job::Rank;
 use crate::measurement::channel::ErrorBand;
@@ -275,7 +275,7 @@ fn what_a_run_is_priced_by_is_told_as_it_was_known_last() {
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
     let text = lines(&books, at, 1, 0);
-    books.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.grid.flat };
+    books.grid.flat = Intensity { kind: IntensityKind::Live, zone: Some("DE".into()), ..books.grid.flat };
     let later = components(&report(&books, at, Detail::Totals(None))).to_string() + "\n";
     let journal = Journal::parse((text + &later).as_bytes()).unwrap();
     assert_eq!(
