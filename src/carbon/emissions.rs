@@ -1,5 +1,6 @@
-//! What a run's energy costs the climate: each joule at the intensity of its hour, past and to come. Pure.
+//! Emissions of a run: each joule at the intensity of its hour, past and future. Pure.
 
+use super::intensity::GridIntensity;
 use super::intensity::curve::{Curve, Origin, Piece};
 use super::intensity::slot::FigureQuality;
 use crate::attribution::ledger::Ledger;
@@ -7,166 +8,181 @@ use crate::clock::{MonoNs, WallClock};
 use crate::forecast::{self, Estimate, Forecast};
 use crate::units::J_PER_KWH;
 
-/// How far the mean of a service's forecast is off, as a share, at level 0.9: British half-hours were 18 % off in the mean
-/// on 26 days, means over 1 to 48 hours of one of them 2 to 26 %.
-const FORECAST_OFF: f64 = 0.2;
-/// The same of a typical day: held figures were 11 to 17 % off after a day, yearly averages 17 to 36 %.
-const TYPICAL_OFF: f64 = 0.3;
-/// The level that both are for.
-const LEVEL: f64 = 0.9;
-/// What is further ahead than this, s, is taken to be like the year before it.
-const LONGEST_S: f64 = 366.0 * 24.0 * 3600.0;
-/// Sums of what was priced alike differ by less than this share.
-const ROUNDING: f64 = 1e-9;
-/// Dates are told apart to 240 ns: what is shorter than this, s, could be of no time, and its energy of no price.
-const MOMENT_S: f64 = 1e-6;
+/// Error of a provider's forecast of the mean intensity, as a share, at `ERROR_LEVEL`. British half-hours were 18 % off
+/// in the mean of 26 days. Means over 1 to 48 hours of one of these days were 2 to 26 % off.
+const FORECAST_ERROR: f64 = 0.2;
+/// Error of a typical day's mean intensity, as a share, at `ERROR_LEVEL`. Held figures were 11 to 17 % off after a day,
+/// yearly averages 17 to 36 %.
+const TYPICAL_DAY_ERROR: f64 = 0.3;
+/// Probability that the two errors above hold.
+const ERROR_LEVEL: f64 = 0.9;
+/// Longest future interval that a mean covers, s. Beyond it the intensity is assumed to repeat.
+const MAX_AHEAD_S: f64 = 366.0 * 24.0 * 3600.0;
+/// Largest difference between two sums over the same intensity, as a share. It comes from rounding.
+const ROUNDING_SHARE: f64 = 1e-9;
+/// Shortest interval, s. A date has a resolution of 240 ns; a shorter interval may have no length, so that its energy
+/// would have no intensity.
+const MIN_STEP_S: f64 = 1e-6;
 
-/// What turns energy into emissions.
+/// The factors that convert energy into emissions.
 #[derive(Clone, Copy)]
 pub struct EmissionFactors<'a> {
-    /// The figure that counts where there is no other, gCO2e/kWh.
+    /// The figure where the curve has none, gCO2e/kWh.
     pub flat: f64,
-    /// Figures by the hour.
+    /// Figures by the hour. None: the flat figure is used for all time.
     pub curve: Option<&'a Curve>,
-    /// Which hour it was.
+    /// Maps the monotonic clock to UTC.
     pub calendar: &'a WallClock,
     /// Facility energy over IT energy.
     pub pue: f64,
-    /// What earlier processes of the run were billed.
+    /// Energy and emissions of earlier attempts of the run.
     pub before: Before,
 }
 
-/// What earlier processes of the run were billed: it stays as it was.
+/// Energy and emissions of earlier attempts of the run. They are not converted again.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Before {
     /// Energy of the devices, J.
     pub joules: f64,
-    /// Its emissions, g CO2e.
+    /// Emissions of that energy, g CO2e.
     pub co2eq_g: f64,
 }
 
-/// The run so far.
+/// Emissions of the run so far.
 #[derive(Clone, Debug)]
 pub struct Emissions {
     /// Facility energy over IT energy.
     pub pue: f64,
-    /// Of what was used, by when it was; before anything was, of now; gCO2e/kWh.
+    /// Mean intensity of the energy used, by the time of use, gCO2e/kWh. Before any use it is the intensity of now.
     pub g_per_kwh: f64,
-    /// The same of this process's part of the run.
+    /// Mean intensity of the energy that this attempt used, gCO2e/kWh.
     own_g_per_kwh: f64,
-    /// What it was priced by; None where one figure holds for all time.
+    /// What the figures by the hour cover. None: one figure is used for all time.
     pub sources: Option<IntensitySources>,
     joules: Option<f64>,
     duration_s: f64,
-    /// When the run began and when its last epoch ended (none has: when it began), s since 1970.
-    began: f64,
-    ended: f64,
-    lines: Vec<EmissionLine>,
+    /// Start of the run, and end of its last epoch, s since 1970 UTC. Without an epoch both are the start.
+    began_s: f64,
+    ended_s: f64,
+    sums: Vec<EmissionSum>,
 }
 
-/// What a bill by the hour rests on.
+/// How much of a run's energy the figures by the hour cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct IntensitySources {
-    /// Figures that count in it.
+    /// Number of figures that overlap the run.
     pub slots: usize,
-    /// Share of the energy whose hour was told; the rest was filled in. None: no energy as yet.
-    pub told: Option<f64>,
-    /// Share of it whose hour was metered.
+    /// Share of the energy whose hour has a figure of its own. The rest is filled in. None: no energy yet.
+    pub covered: Option<f64>,
+    /// Share of the energy whose hour has a measured figure.
     pub metered: Option<f64>,
-    /// Share of it that no figure is near to, at the one for all time.
+    /// Share of the energy that is weeks from any figure and converted at the flat one.
     pub flat: Option<f64>,
 }
 
-/// Sums up to an instant.
+/// Sums from the start of the run up to an instant.
 #[derive(Clone, Copy, Debug, Default)]
-struct EmissionLine {
+struct EmissionSum {
+    /// The instant, ns on the monotonic clock.
     to: MonoNs,
     joules: f64,
-    /// Each joule times its g/kWh.
+    /// Sum of each joule times its intensity, J g/kWh.
     weighted: f64,
 }
 
-impl EmissionFactors<'_> {
-    /// The bill of a run; `now` is later than all of it.
-    pub fn bill(&self, ledger: &Ledger, now: MonoNs) -> Emissions {
+impl<'a> EmissionFactors<'a> {
+    /// The factors of a grid at this PUE (facility energy over IT energy), for a run without an earlier attempt.
+    pub fn new(grid: &'a GridIntensity, calendar: &'a WallClock, pue: f64) -> EmissionFactors<'a> {
+        let curve = grid.hourly.as_ref().map(|hourly| &hourly.curve);
+        EmissionFactors { flat: grid.flat.g_per_kwh, curve, calendar, pue, before: Before::default() }
+    }
+
+    /// Emissions of the run in a ledger. `now`, ns on the monotonic clock, is after all of the run.
+    pub fn emissions(&self, ledger: &Ledger, now: MonoNs) -> Emissions {
         let began = ledger.first_begin().unwrap_or(now);
         let ended = ledger.last_end().unwrap_or(began);
-        let mut bill = Emissions {
+        let mut emissions = Emissions {
             pue: self.pue,
             g_per_kwh: self.flat,
             own_g_per_kwh: self.flat,
             sources: None,
             joules: ledger.energy_j(),
             duration_s: ledger.run_ns() as f64 * 1e-9,
-            began: self.calendar.unix_s(began).0,
-            ended: self.calendar.unix_s(ended).0,
-            lines: Vec::new(),
+            began_s: self.calendar.unix_s(began).0,
+            ended_s: self.calendar.unix_s(ended).0,
+            sums: Vec::new(),
         };
         if let Some(curve) = self.curve {
-            self.price_by_hour(&mut bill, curve, ledger, now);
+            self.convert_by_hour(&mut emissions, curve, ledger, now);
         }
-        bill.own_g_per_kwh = bill.g_per_kwh;
-        let (before, total) = (self.before, bill.joules.unwrap_or(0.0));
+        emissions.own_g_per_kwh = emissions.g_per_kwh;
+        let before = self.before;
+        let total = emissions.joules.unwrap_or(0.0);
         if before.joules > 0.0 {
-            let since = bill.facility_kwh(total - before.joules) * bill.g_per_kwh;
-            let mean = (before.co2eq_g + since) / bill.facility_kwh(total);
-            // One figure for all stays as it was given.
-            let is_same = (mean - bill.g_per_kwh).abs() <= ROUNDING * mean;
-            bill.g_per_kwh = if is_same { bill.g_per_kwh } else { mean };
+            let since = emissions.facility_kwh(total - before.joules) * emissions.g_per_kwh;
+            let mean = (before.co2eq_g + since) / emissions.facility_kwh(total);
+            // If both parts have one figure, that figure is kept exactly.
+            let is_same = (mean - emissions.g_per_kwh).abs() <= ROUNDING_SHARE * mean;
+            emissions.g_per_kwh = if is_same { emissions.g_per_kwh } else { mean };
         }
-        bill
+        emissions
     }
 
-    fn price_by_hour(&self, bill: &mut Emissions, curve: &Curve, ledger: &Ledger, now: MonoNs) {
+    fn convert_by_hour(&self, emissions: &mut Emissions, curve: &Curve, ledger: &Ledger, now: MonoNs) {
         let Some((began, ended)) = ledger.first_begin().zip(ledger.last_end()) else {
             let now = self.calendar.unix_s(now).0;
-            bill.g_per_kwh = self.mean(curve, now, now + 1.0);
-            bill.sources = Some(IntensitySources::default());
+            emissions.g_per_kwh = self.mean(curve, now, now + 1.0);
+            emissions.sources = Some(IntensitySources::default());
             return;
         };
-        let total = bill.joules.unwrap_or(0.0) - self.before.joules;
+        let total = emissions.joules.unwrap_or(0.0) - self.before.joules;
         if curve.is_empty() {
             let none = (total > 0.0).then_some(0.0);
-            bill.sources = Some(IntensitySources { slots: 0, told: none, metered: none, flat: none.map(|_| 1.0) });
+            emissions.sources =
+                Some(IntensitySources { slots: 0, covered: none, metered: none, flat: none.map(|_| 1.0) });
             return;
         }
-        let mut sum = EmissionLine { to: began, ..EmissionLine::default() };
-        let (mut metered_j, mut told_j, mut filled_j, mut flat_j) = (0.0, 0.0, 0.0, 0.0);
-        bill.lines.push(sum);
+        let mut sum = EmissionSum { to: began, ..EmissionSum::default() };
+        let mut metered_j = 0.0;
+        let mut predicted_j = 0.0;
+        let mut filled_j = 0.0;
+        let mut flat_j = 0.0;
+        emissions.sums.push(sum);
         for step in ledger.timeline().steps().take_while(|step| step.from < ended) {
-            // What lies in the last step after the run's end is none of it.
+            // The last step may reach beyond the end of the run. That part is not counted.
             let used = step.energy.total().unwrap_or(0.0);
             let joules = if step.to < ended { used } else { total - sum.joules };
             let (from, to) = (step.from.max(began), step.to.min(ended));
             let from_s = self.calendar.unix_s(from).0;
-            let to_s = self.calendar.unix_s(to).0.max(from_s + MOMENT_S);
+            let to_s = self.calendar.unix_s(to).0.max(from_s + MIN_STEP_S);
             for Piece { from, to, g_per_kwh, origin } in self.pieces(curve, from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
                 match origin {
-                    Origin::Said(FigureQuality::Actual) => metered_j += part,
-                    Origin::Said(_) => told_j += part,
+                    Origin::Given(FigureQuality::Actual) => metered_j += part,
+                    Origin::Given(_) => predicted_j += part,
                     Origin::Filled | Origin::Typical => filled_j += part,
                     Origin::Flat => flat_j += part,
                 }
             }
-            sum = EmissionLine { to, joules: sum.joules + joules, ..sum };
-            bill.lines.push(sum);
+            sum = EmissionSum { to, joules: sum.joules + joules, ..sum };
+            emissions.sums.push(sum);
         }
         let share = |part: f64, rest: f64| (part + rest > 0.0).then(|| part / (part + rest));
-        bill.sources = Some(IntensitySources {
-            slots: curve.slots_within(bill.began, bill.ended).len(),
-            told: share(metered_j + told_j, filled_j + flat_j),
-            metered: share(metered_j, told_j + filled_j + flat_j),
-            flat: share(flat_j, metered_j + told_j + filled_j),
+        emissions.sources = Some(IntensitySources {
+            slots: curve.slots_within(emissions.began_s, emissions.ended_s).len(),
+            covered: share(metered_j + predicted_j, filled_j + flat_j),
+            metered: share(metered_j, predicted_j + filled_j + flat_j),
+            flat: share(flat_j, metered_j + predicted_j + filled_j),
         });
-        bill.g_per_kwh = match sum.joules > 0.0 {
+        emissions.g_per_kwh = match sum.joules > 0.0 {
             true => sum.weighted / sum.joules,
-            false => self.mean(curve, bill.began, bill.ended.max(bill.began + 1.0)),
+            false => self.mean(curve, emissions.began_s, emissions.ended_s.max(emissions.began_s + 1.0)),
         };
     }
 
-    /// The curve's figures, and the flat one before and after its reach.
+    /// The figures from one time to another, s since 1970 UTC. The flat figure fills the time that the curve does not
+    /// reach.
     pub fn pieces(&self, curve: &Curve, from: f64, to: f64) -> impl Iterator<Item = Piece> {
         let (first, last) = curve.reach().unwrap_or((f64::INFINITY, f64::INFINITY));
         let (first, last) = (first.max(from).min(to), last.max(from).min(to));
@@ -182,68 +198,69 @@ impl EmissionFactors<'_> {
         weighted.sum::<f64>() / (to - from)
     }
 
-    /// Emissions of the whole run, g CO2e: those so far, and what is still to come at the intensity of the hours it will
-    /// take. How far that may be off adds to how far the energy may be.
-    pub fn forecast(&self, bill: &Emissions, forecast: &Forecast) -> Option<Estimate> {
+    /// Emissions of the whole run, g CO2e: those so far, and the future ones at the intensity of the hours that the run
+    /// will take. The interval combines the errors of the energy and of the intensity.
+    pub fn forecast(&self, emissions: &Emissions, forecast: &Forecast) -> Option<Estimate> {
         let energy = forecast.energy_j?;
-        let so_far = bill.joules.unwrap_or(0.0);
+        let so_far = emissions.joules.unwrap_or(0.0);
         let Some(curve) = self.curve else {
-            // What is to come has this process's price, and not the mean of all of them.
-            let dearer = bill.grams(so_far) - bill.facility_kwh(so_far) * self.flat;
-            return Some(energy.scaled(bill.facility_kwh(1.0) * self.flat).and(dearer));
+            // Future energy is converted at this attempt's figure, and not at the mean over all attempts.
+            let difference = emissions.grams(so_far) - emissions.facility_kwh(so_far) * self.flat;
+            return Some(energy.scaled(emissions.facility_kwh(1.0) * self.flat).and(difference));
         };
-        let rest_s = forecast.duration_s.map_or(0.0, |time| time.value - bill.duration_s).clamp(1.0, LONGEST_S);
-        // Inside the first epoch some of it is used already, in the hours before the rest.
-        let used_s = forecast.duration_s.map_or(0.0, |time| time.used - bill.duration_s).clamp(0.0, rest_s);
+        let rest_s = forecast.duration_s.map_or(0.0, |time| time.value - emissions.duration_s).clamp(1.0, MAX_AHEAD_S);
+        // Inside the first epoch a part of the energy is already used, in the hours before the rest.
+        let used_s = forecast.duration_s.map_or(0.0, |time| time.used - emissions.duration_s).clamp(0.0, rest_s);
         let grams = |joules: f64, from_s: f64, to_s: f64| {
-            let g_per_kwh = self.mean(curve, bill.ended + from_s, bill.ended + to_s.max(from_s + 1.0));
-            bill.facility_kwh(joules.max(0.0)) * g_per_kwh
+            let g_per_kwh = self.mean(curve, emissions.ended_s + from_s, emissions.ended_s + to_s.max(from_s + 1.0));
+            emissions.facility_kwh(joules.max(0.0)) * g_per_kwh
         };
-        let used = bill.grams(so_far) + grams(energy.used - so_far, 0.0, used_s);
+        let used = emissions.grams(so_far) + grams(energy.used - so_far, 0.0, used_s);
         let value = used + grams(energy.value - energy.used.max(so_far), used_s, rest_s);
-        let off = self.off(curve, bill.ended + used_s, bill.ended + rest_s.max(used_s + 1.0))
-            * forecast::quantile(forecast.level)
-            / forecast::quantile(LEVEL);
-        // Shares of what is still to come, on either side.
+        let error_share =
+            self.error_share(curve, emissions.ended_s + used_s, emissions.ended_s + rest_s.max(used_s + 1.0))
+                * forecast::quantile(forecast.level)
+                / forecast::quantile(ERROR_LEVEL);
+        // The errors are shares of the future energy. They are applied on both sides.
         let to_come = energy.value - energy.used;
         let bound = |joules: f64, sign: f64| {
             let by_energy = if to_come > 0.0 { ((joules - energy.used) / to_come).max(1e-9).ln() } else { 0.0 };
-            used + (value - used) * (sign * by_energy.hypot(off)).exp()
+            used + (value - used) * (sign * by_energy.hypot(error_share)).exp()
         };
         Some(Estimate { used, value, low: bound(energy.low, -1.0), high: bound(energy.high, 1.0) })
     }
 
-    /// How far the mean intensity of a time to come may be off, as a share, at level 0.9.
-    fn off(&self, curve: &Curve, from: f64, to: f64) -> f64 {
+    /// Error of the mean intensity of a future interval, as a share, at `ERROR_LEVEL`.
+    fn error_share(&self, curve: &Curve, from: f64, to: f64) -> f64 {
         let parts = self.pieces(curve, from, to).map(|piece| {
-            let off = match piece.origin {
-                Origin::Said(FigureQuality::Forecast) => FORECAST_OFF,
-                Origin::Said(_) => 0.0,
-                Origin::Filled | Origin::Typical | Origin::Flat => TYPICAL_OFF,
+            let error_share = match piece.origin {
+                Origin::Given(FigureQuality::Forecast) => FORECAST_ERROR,
+                Origin::Given(_) => 0.0,
+                Origin::Filled | Origin::Typical | Origin::Flat => TYPICAL_DAY_ERROR,
             };
-            off * (piece.to - piece.from) / (to - from)
+            error_share * (piece.to - piece.from) / (to - from)
         });
         parts.sum()
     }
 }
 
 impl Emissions {
-    /// Facility energy behind so many joules of the devices, kWh.
+    /// Facility energy for an energy of the devices in joules, kWh.
     pub fn facility_kwh(&self, joules: f64) -> f64 {
         joules / J_PER_KWH * self.pue
     }
 
-    /// Emissions behind so many joules of the devices at the run's mean intensity, g CO2e.
+    /// Emissions of an energy of the devices in joules, at the run's mean intensity, g CO2e.
     pub fn grams(&self, joules: f64) -> f64 {
         self.facility_kwh(joules) * self.g_per_kwh
     }
 
-    /// The same of joules that this process used, or will.
+    /// Emissions of joules that this attempt used or will use, at its own mean intensity, g CO2e.
     pub fn own_grams(&self, joules: f64) -> f64 {
         self.facility_kwh(joules) * self.own_g_per_kwh
     }
 
-    /// The same of joules used from one instant to another.
+    /// Emissions of joules used between two instants on the monotonic clock, ns, g CO2e.
     pub fn grams_between(&self, from: MonoNs, to: MonoNs, joules: f64) -> f64 {
         let (before, after) = (self.up_to(from), self.up_to(to));
         let used = after.joules - before.joules;
@@ -251,15 +268,15 @@ impl Emissions {
         self.facility_kwh(joules) * g_per_kwh
     }
 
-    /// The sums up to an instant, evenly in time between two lines.
-    fn up_to(&self, at: MonoNs) -> EmissionLine {
-        let next = self.lines.partition_point(|line| line.to < at);
-        let after = self.lines.get(next).or(self.lines.last()).copied().unwrap_or_default();
-        let before = next.checked_sub(1).and_then(|last| self.lines.get(last)).copied();
+    /// The sums up to an instant, ns. They are interpolated linearly in time.
+    fn up_to(&self, at: MonoNs) -> EmissionSum {
+        let next = self.sums.partition_point(|line| line.to < at);
+        let after = self.sums.get(next).or(self.sums.last()).copied().unwrap_or_default();
+        let before = next.checked_sub(1).and_then(|last| self.sums.get(last)).copied();
         let Some(before) = before.filter(|before| after.to > before.to) else { return after };
         let share = at.ns_since(before.to) as f64 / after.to.ns_since(before.to) as f64;
         let between = |before: f64, after: f64| before + share * (after - before);
-        EmissionLine {
+        EmissionSum {
             to: at,
             joules: between(before.joules, after.joules),
             weighted: between(before.weighted, after.weighted),

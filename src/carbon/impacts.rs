@@ -1,39 +1,39 @@
-//! What a run takes beside the emissions of its electricity, by rates that the user gives: money, water, and a share of
-//! the making of its devices. None of it is part of the run's CO2e. Pure.
+//! Costs, water, and embodied emissions of a run, by rates that the user gives. None of these is part of the run's
+//! CO2e. Pure.
 
 use crate::units;
 
-/// Years a device is used unless the user says otherwise: servers are commonly written off over three, and EcoLogits
-/// spreads the making of GPUs over as many.
-const LIFE_YEARS: f64 = 3.0;
-/// A year of 365 days, as those figures have it: 26,280 h in three.
+/// Default lifetime of a device, years. Servers are commonly written off over three years. EcoLogits spreads the
+/// manufacture of GPUs over the same time.
+const DEFAULT_LIFE_YEARS: f64 = 3.0;
+/// A year of 365 days, s: three of them are the 26,280 h in the sources.
 const YEAR_S: f64 = 365.0 * 24.0 * 3600.0;
 
-/// The rates; None: off.
+/// The rates. None: the impact is not reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
-    /// Of facility energy.
+    /// Price of facility energy.
     pub price: Option<Price>,
-    /// Water used on site, L per kWh of the devices.
+    /// Water used on site, L per kWh of the devices' energy.
     pub wue: Option<f64>,
-    /// Water used at the power plants, L per kWh of the facility.
+    /// Water used at the power plants, L per kWh of facility energy.
     pub wue_grid: Option<f64>,
-    /// CO2e of the making of all devices that the run uses, kg.
+    /// Embodied emissions of all devices that the run uses, kg CO2e.
     pub embodied_kg: Option<f64>,
-    /// How long they are used, years.
+    /// Lifetime of the devices, years.
     pub life_years: f64,
 }
 
-/// Money for a kWh.
+/// Price of electricity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Price {
-    /// So much,
+    /// Amount for each kWh, in `currency`.
     pub per_kwh: f64,
-    /// of this, as the user writes it; None: not said.
+    /// The currency as the user writes it. None: not given.
     pub currency: Option<String>,
 }
 
-/// What a run, or the whole of one as it is forecast, takes.
+/// Energy and time of a run, used or forecast.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Use {
     /// Energy of the devices, kWh.
@@ -44,7 +44,7 @@ pub struct Use {
     pub duration_s: Option<f64>,
 }
 
-/// Water, L; None: its rate was not given, or the energy is unknown.
+/// Water use, L. None: the rate was not given, or the energy is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Water {
     /// Evaporated by the facility's cooling.
@@ -55,47 +55,47 @@ pub struct Water {
 
 impl Default for Rates {
     fn default() -> Self {
-        Rates { price: None, wue: None, wue_grid: None, embodied_kg: None, life_years: LIFE_YEARS }
+        Rates { price: None, wue: None, wue_grid: None, embodied_kg: None, life_years: DEFAULT_LIFE_YEARS }
     }
 }
 
 impl Rates {
-    /// What the energy costs, in the price's currency.
+    /// Cost of the energy, in the price's currency.
     pub fn cost(&self, of: Use) -> Option<f64> {
         Some(self.price.as_ref()?.per_kwh * of.facility_kwh?)
     }
 
-    /// Whether water is asked for.
+    /// True if a water rate was given.
     pub fn has_water(&self) -> bool {
         self.wue.or(self.wue_grid).is_some()
     }
 
-    /// The water it takes.
+    /// Water use of a run.
     pub fn water(&self, of: Use) -> Water {
         let litres = |rate: Option<f64>, kwh: Option<f64>| Some(rate? * kwh?);
         Water { on_site_l: litres(self.wue, of.device_kwh), off_site_l: litres(self.wue_grid, of.facility_kwh) }
     }
 
-    /// The run's share of the making of its devices, g CO2e: by time, as their life is spread evenly.
+    /// Embodied emissions that belong to the run, g CO2e: its share of the devices' lifetime.
     pub fn embodied_g(&self, of: Use) -> Option<f64> {
         Some(self.embodied_kg? * 1e3 * of.duration_s? / (self.life_years * YEAR_S))
     }
 }
 
 impl Water {
-    /// All that is known of it.
+    /// Sum of the known parts, L.
     pub fn litres(self) -> Option<f64> {
         units::sum([self.on_site_l, self.off_site_l])
     }
 }
 
 impl Price {
-    /// A number, and a currency if one follows: `0.32EUR`, `0.32 EUR`, `0.32`.
+    /// Parses a number and an optional currency: `0.32EUR`, `0.32 EUR`, `0.32`. None: the text is not a price.
     pub fn parse(text: &str) -> Option<Price> {
-        const MOST: f64 = 1e6;
+        const MAX_PER_KWH: f64 = 1e6;
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, currency) = text.split_at_checked(end)?;
-        let per_kwh = number.parse().ok().filter(|price| (0.0..=MOST).contains(price))?;
+        let per_kwh = number.parse().ok().filter(|price| (0.0..=MAX_PER_KWH).contains(price))?;
         let currency = currency.trim();
         let is_currency = |c: char| c.is_alphabetic() || "$€£¥₹".contains(c);
         if !currency.chars().all(is_currency) || currency.chars().count() > 8 {
@@ -113,7 +113,7 @@ mod tests {
     const HOUR: Use = Use { device_kwh: Some(2.0), facility_kwh: Some(3.0), duration_s: Some(3600.0) };
 
     #[test]
-    fn each_rate_goes_with_its_own_amount() {
+    fn rates_apply_to_their_own_amounts() {
         let price = Price::parse("0.5EUR");
         let rates = Rates { price, wue: Some(0.3), wue_grid: Some(4.0), embodied_kg: Some(164.0), ..Rates::default() };
         assert_eq!(rates.cost(HOUR), Some(1.5));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_off_or_unknown_is_none() {
+    fn impacts_without_rate_or_energy_are_none() {
         let off = Rates::default();
         assert!(off.cost(HOUR).is_none() && off.embodied_g(HOUR).is_none() && !off.has_water());
         assert_eq!(off.water(HOUR).litres(), None);

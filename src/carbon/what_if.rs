@@ -1,4 +1,4 @@
-//! The same run in other places, at their yearly averages, and at other times, where the intensity of the hours to come
+//! The same run in other zones, at their yearly averages, and at other times, where the intensity of the future hours
 //! is known. Pure.
 
 use super::config::WhatIfOption;
@@ -9,120 +9,121 @@ use crate::error::Result;
 
 mod alike;
 
-/// What a reader is shown unless it asks for others: the world, and large grids with many data centres from the cleanest
-/// (hydro, nuclear) to the dirtiest (coal).
-const USUAL: [&str; 10] = ["WORLD", "NO", "SE", "FR", "GB", "DE", "US", "CN", "PL", "IN"];
-/// A run may begin at any quarter of an hour.
-const QUARTER_S: f64 = 900.0;
-/// Nobody waits longer than a week, s, and no service says more.
-const LONGEST_WAIT_S: f64 = 7.0 * 24.0 * 3600.0;
-/// A run longer than this, s, fits no forecast.
-const LONGEST_RUN_S: f64 = 366.0 * 24.0 * 3600.0;
+/// The zones compared by default: the world, and large grids with many data centres, from low intensity (hydro,
+/// nuclear) to high (coal).
+const DEFAULT_ZONES: [&str; 10] = ["WORLD", "NO", "SE", "FR", "GB", "DE", "US", "CN", "PL", "IN"];
+/// Distance between two possible starts, s.
+const START_STEP_S: f64 = 900.0;
+/// Longest delay of a start, s. No provider forecasts further.
+const MAX_DELAY_S: f64 = 7.0 * 24.0 * 3600.0;
+/// Longest run whose start is chosen, s. No forecast covers a longer one.
+const MAX_RUN_S: f64 = 366.0 * 24.0 * 3600.0;
 
-/// Where else a run is thought to be.
+/// The zones that a run is compared in.
 #[derive(Clone, Debug)]
 pub struct Elsewhere {
     places: Vec<ZonePlace>,
     with_own: bool,
 }
 
-/// A run as it is, which others are measured against.
+/// The run as it is: the reference of the comparison.
 #[derive(Clone, Copy)]
 pub struct WhatIfRun<'a> {
-    /// Which energy that is.
-    pub of: Of,
+    /// Which part of the run the energy belongs to.
+    pub of: RunPart,
     /// Energy of the facility, kWh.
     pub facility_kwh: Option<f64>,
-    /// Its emissions, g CO2e.
+    /// Emissions of the run, g CO2e.
     pub co2eq_g: Option<f64>,
-    /// How long it takes, s.
+    /// Duration of the run, s.
     pub duration_s: Option<f64>,
-    /// What it is priced by.
-    pub priced: &'a Intensity,
+    /// The intensity that its emissions were computed with.
+    pub intensity: &'a Intensity,
 }
 
-/// Whether it is a run as it will be or as far as it came.
+/// The part of a run that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
-    /// All of it, as it is forecast.
+pub enum RunPart {
+    /// The whole run, as forecast.
     Forecast,
-    /// What was used.
+    /// The energy used so far.
     Used,
 }
 
-/// The same run otherwise.
+/// The run in other zones and at another time.
 pub struct WhatIf {
-    /// Which run that is.
-    pub of: Of,
+    /// Which part of the run is compared.
+    pub of: RunPart,
     /// Energy of the facility, kWh.
     pub facility_kwh: Option<f64>,
-    /// What it emits as it is, g CO2e.
+    /// Emissions of the run as it is, g CO2e.
     pub co2eq_g: Option<f64>,
-    /// How long it takes, s.
+    /// Duration of the run, s.
     pub duration_s: Option<f64>,
-    /// In other places, the cleanest first.
-    pub zones: Vec<There>,
-    /// What it would emit where it is by figures of their kind, which savings are against; None: it is priced by that kind.
-    pub own: Option<Own>,
-    /// At the best time; None where too little is known of the hours to come.
+    /// The run in other zones, the lowest intensity first.
+    pub zones: Vec<WhatIfZone>,
+    /// Emissions of the run in its own zone, by figures of the same kind as the others; savings are relative to it.
+    /// None: the run's own figure is of that kind.
+    pub own: Option<OwnYearly>,
+    /// The best start. None: too few future hours have a figure.
     pub start: Option<WhatIfStart>,
-    /// What to mind where their figures are not of one kind.
+    /// A note if the figures are not of one kind.
     pub note: Option<String>,
 }
 
-/// The run where it is, by figures of another kind than it is priced by.
-pub struct Own {
-    /// The yearly average.
+/// The run in its own zone, by figures of another kind than its own.
+pub struct OwnYearly {
+    /// The yearly average of that kind.
     pub yearly: Intensity,
-    /// What the run emits by it, g CO2e.
+    /// Emissions of the run at that average, g CO2e.
     pub co2eq_g: Option<f64>,
 }
 
-/// The run in another place.
-pub struct There {
-    /// Where.
+/// The run in another zone.
+pub struct WhatIfZone {
+    /// The zone.
     pub place: ZonePlace,
-    /// What it would emit there, g CO2e.
+    /// Emissions of the run in that zone, g CO2e.
     pub co2eq_g: Option<f64>,
-    /// What that saves, g CO2e; below 0 it costs more.
+    /// Savings, g CO2e. Negative savings mean higher emissions.
     pub saves_g: Option<f64>,
-    /// The same as a share of what it emits as it is.
+    /// Savings as a share of the run's emissions.
     pub saves_share: Option<f64>,
 }
 
-/// When to begin.
+/// The best start of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WhatIfStart {
-    /// Then, s since 1970 UTC,
+    /// The start, s since 1970 UTC.
     pub at: f64,
-    /// so many seconds from now.
+    /// The delay from now, s.
     pub delay_s: f64,
-    /// Mean intensity over the run from then on, gCO2e/kWh,
+    /// Mean intensity over the run if it begins then, gCO2e/kWh.
     pub g_per_kwh: f64,
-    /// and from now on.
+    /// Mean intensity over the run if it begins now, gCO2e/kWh.
     pub now_g_per_kwh: f64,
-    /// The last start there was to choose, s since 1970 UTC.
+    /// The latest start that was considered, s since 1970 UTC.
     pub last: f64,
-    /// Up to when the intensity is known, s since 1970 UTC.
+    /// The end of the known intensity, s since 1970 UTC.
     pub until: f64,
 }
 
-impl Of {
-    /// Its name in the report.
-    pub fn name(self) -> &'static str {
+impl RunPart {
+    /// The name in the report.
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Of::Forecast => "forecast",
-            Of::Used => "used",
+            RunPart::Forecast => "forecast",
+            RunPart::Used => "used",
         }
     }
 }
 
 impl Elsewhere {
-    /// The places that the option asks for; None where it is off. An unknown one is refused, with those near it.
+    /// The zones in the option. None: the comparison is off. Errors: an unknown zone; the message lists similar ones.
     pub fn find(option: &WhatIfOption) -> Result<Option<Elsewhere>> {
         let asked: Vec<&str> = match option {
             WhatIfOption::Off => return Ok(None),
-            WhatIfOption::Usual => USUAL.to_vec(),
+            WhatIfOption::Usual => DEFAULT_ZONES.to_vec(),
             WhatIfOption::Zones(asked) => asked.iter().map(String::as_str).collect(),
         };
         let mut places: Vec<ZonePlace> = Vec::with_capacity(asked.len());
@@ -132,38 +133,38 @@ impl Elsewhere {
         Ok(Some(Elsewhere { places, with_own: *option == WhatIfOption::Usual }))
     }
 
-    /// How many places that are.
+    /// Number of zones.
     pub fn count(&self) -> usize {
         self.places.len()
     }
 
-    /// The run in these places, by figures of one kind where there are such. Unless the places were chosen, the yearly average
-    /// of its own zone is among them: on the same basis as theirs, when the run itself is priced by the hour.
-    pub fn zones(&self, run: &WhatIfRun, own: Option<&str>) -> (Vec<There>, Option<Own>) {
+    /// The run in these zones, by figures of one kind if all have such. Without zones in the option, the run's own zone
+    /// is added. Its yearly average has the same basis as the others, even if the run itself uses figures by the hour.
+    pub fn zones(&self, run: &WhatIfRun, own: Option<&str>) -> (Vec<WhatIfZone>, Option<OwnYearly>) {
         let mut places = self.places.clone();
         let own = own.and_then(|zone| zones::place("location", zone).ok());
         own.iter().filter(|_| self.with_own).for_each(|own| add(&mut places, own.clone()));
-        let like = alike::make(&mut places, run.priced, own.as_ref());
-        let own = like.map(|yearly| Own { co2eq_g: run.facility_kwh.map(|kwh| kwh * yearly.g_per_kwh), yearly });
+        let like = alike::make(&mut places, run.intensity, own.as_ref());
+        let own = like.map(|yearly| OwnYearly { co2eq_g: run.facility_kwh.map(|kwh| kwh * yearly.g_per_kwh), yearly });
         let here = own.as_ref().map_or(run.co2eq_g, |own| own.co2eq_g);
         places.sort_by(|a, b| a.yearly.g_per_kwh.total_cmp(&b.yearly.g_per_kwh));
-        (places.into_iter().map(|place| There::of(place, run.facility_kwh, here)).collect(), own)
+        (places.into_iter().map(|place| WhatIfZone::of(place, run.facility_kwh, here)).collect(), own)
     }
 }
 
-/// Adds a place that is not there.
+/// Adds a zone unless it is there already.
 fn add(places: &mut Vec<ZonePlace>, place: ZonePlace) {
     if places.iter().all(|old| old.yearly.zone != place.yearly.zone) {
         places.push(place);
     }
 }
 
-impl There {
-    /// `here` is what the run emits where it is, g CO2e.
-    fn of(place: ZonePlace, facility_kwh: Option<f64>, here: Option<f64>) -> There {
+impl WhatIfZone {
+    /// `here` are the emissions of the run in its own zone, g CO2e.
+    fn of(place: ZonePlace, facility_kwh: Option<f64>, here: Option<f64>) -> WhatIfZone {
         let co2eq_g = facility_kwh.map(|kwh| kwh * place.yearly.g_per_kwh);
         let saves_g = here.zip(co2eq_g).map(|(here, there)| here - there);
-        There { place, co2eq_g, saves_g, saves_share: share(saves_g, here) }
+        WhatIfZone { place, co2eq_g, saves_g, saves_share: share(saves_g, here) }
     }
 }
 
@@ -172,7 +173,7 @@ fn share(saves: Option<f64>, of: Option<f64>) -> Option<f64> {
 }
 
 impl WhatIf {
-    /// The run in other places and, by this curve, at other times than `now`, s since 1970.
+    /// The run in other zones and, by this curve, at another start than `now`, s since 1970 UTC.
     pub fn new(elsewhere: &Elsewhere, run: WhatIfRun, own: Option<&str>, curve: Option<&Curve>, now: f64) -> WhatIf {
         let (zones, own) = elsewhere.zones(&run, own);
         WhatIf {
@@ -180,21 +181,21 @@ impl WhatIf {
             facility_kwh: run.facility_kwh,
             co2eq_g: run.co2eq_g,
             duration_s: run.duration_s,
-            note: bases(run.priced, own.as_ref(), &zones),
+            note: kinds_note(run.intensity, own.as_ref(), &zones),
             start: curve.zip(run.duration_s).and_then(|(curve, duration_s)| best_start(curve, now, duration_s)),
             zones,
             own,
         }
     }
 
-    /// Whether the figures compared are of several kinds.
+    /// True if the compared figures are of several kinds.
     pub fn is_rough(&self) -> bool {
         self.note.is_some() && self.own.is_none()
     }
 }
 
-/// What to mind where a run and its likes elsewhere are not priced by figures of one kind, or nobody knows.
-fn bases(priced: &Intensity, own: Option<&Own>, zones: &[There]) -> Option<String> {
+/// A note if the figures of the run and of the zones differ in kind, or if a kind is not known.
+fn kinds_note(intensity: &Intensity, own: Option<&OwnYearly>, zones: &[WhatIfZone]) -> Option<String> {
     const SHOWN: usize = 4;
     let mut groups: Vec<(_, Vec<&str>)> = Vec::new();
     for there in zones {
@@ -205,14 +206,14 @@ fn bases(priced: &Intensity, own: Option<&Own>, zones: &[There]) -> Option<Strin
             None => groups.push((kind, vec![zone])),
         }
     }
-    let run = alike::kind(priced);
+    let run = alike::kind(intensity);
     if let (Some(own), [(kind, _)]) = (own, &groups[..]) {
         return Some(format!(
-            "what if: places are compared by {} figures; by these the run's own place has {} g/kWh, while the run is priced at {} \
+            "what if: zones are compared by {} figures; the run's own zone has {} g/kWh by these, while the run uses {} \
              g/kWh ({})",
             alike::named(*kind),
             own.yearly.g_per_kwh,
-            priced.g_per_kwh,
+            intensity.g_per_kwh,
             alike::named(run)
         ));
     }
@@ -225,18 +226,18 @@ fn bases(priced: &Intensity, own: Option<&Own>, zones: &[There]) -> Option<Strin
         format!("{} of {}{more}", alike::named(*kind), zones.join(", "))
     });
     Some(format!(
-        "what if: the run's own figure is {}, the others are {}: across these savings are rough",
+        "what if: the run's own figure is {}, the others are {}; savings between them are rough; choose zones of one kind in what_if=",
         alike::named(run),
         theirs.collect::<Vec<_>>().join(", ")
     ))
 }
 
-/// A sum over some time.
+/// A sum over an interval.
 #[derive(Clone, Copy, Default)]
 struct Span {
-    /// Each second times its g/kWh.
+    /// Sum of each second times its intensity, s g/kWh.
     weighted: f64,
-    /// Seconds of which nothing near is known, s.
+    /// Time without a figure nearby, s.
     guessed_s: f64,
 }
 
@@ -257,33 +258,34 @@ impl Span {
     }
 }
 
-/// The best of now and each quarter of an hour from now on, for a run so long whose energy is even in time. All of it
-/// must lie in time that is known; typical days are none. Of equally good ones the first.
+/// The best start among now and each later quarter of an hour, for a run of this duration whose power is constant. All
+/// of the run must be in known time; typical days do not count. Of equally good starts the first is chosen.
 ///
-/// A window over the run is moved from start to start: what it leaves is taken off, what it enters added, so that each
-/// costs two quarters of an hour and not the run's length.
+/// A window of the run's length moves from start to start. Each step removes the time it leaves and adds the time it
+/// enters, so that a step costs two quarters of an hour and not the run's length.
 pub fn best_start(curve: &Curve, now: f64, duration_s: f64) -> Option<WhatIfStart> {
-    /// Rounding may leave so many seconds.
-    const NO_TIME_S: f64 = 1.0;
-    /// Differences below this share are rounding.
-    const NOTHING: f64 = 1e-9;
+    /// Unknown time that rounding may leave, s.
+    const ROUNDING_S: f64 = 1.0;
+    /// Smallest difference of two means that counts, as a share.
+    const MIN_SHARE: f64 = 1e-9;
     let until = curve.known_to()?;
-    let last = (until - duration_s).min(now + LONGEST_WAIT_S);
-    let is_run = duration_s > 0.0 && duration_s <= LONGEST_RUN_S;
+    let last = (until - duration_s).min(now + MAX_DELAY_S);
+    let is_run = duration_s > 0.0 && duration_s <= MAX_RUN_S;
     if !is_run || !now.is_finite() || last < now {
         return None;
     }
     let mut window = Span::of(curve, now, now + duration_s);
-    if window.guessed_s > NO_TIME_S {
+    if window.guessed_s > ROUNDING_S {
         return None;
     }
-    let (mut at, mut best) = (now, (now, window.weighted));
-    let next = (now / QUARTER_S).floor() + 1.0;
-    for start in (0..).map(|n| (next + f64::from(n)) * QUARTER_S).take_while(|start| *start <= last) {
+    let mut at = now;
+    let mut best = (now, window.weighted);
+    let next = (now / START_STEP_S).floor() + 1.0;
+    for start in (0..).map(|n| (next + f64::from(n)) * START_STEP_S).take_while(|start| *start <= last) {
         let entered = Span::of(curve, at + duration_s, start + duration_s);
         window = window.moved(Span::of(curve, at, start), entered);
         at = start;
-        if window.guessed_s <= NO_TIME_S && window.weighted < best.1 - NOTHING * best.1.abs() {
+        if window.guessed_s <= ROUNDING_S && window.weighted < best.1 - MIN_SHARE * best.1.abs() {
             best = (start, window.weighted);
         }
     }
@@ -293,7 +295,7 @@ pub fn best_start(curve: &Curve, now: f64, duration_s: f64) -> Option<WhatIfStar
 }
 
 impl WhatIfStart {
-    /// What the run saves by it, as a share of what it would emit from now on.
+    /// Savings as a share of the emissions of a start now.
     pub fn saves_share(&self) -> Option<f64> {
         share(Some(self.now_g_per_kwh - self.g_per_kwh), Some(self.now_g_per_kwh))
     }

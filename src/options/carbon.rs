@@ -6,7 +6,7 @@ use super::working_folder::WorkingFolder;
 use crate::carbon::config::{IntensityOption, WhatIfOption};
 use crate::carbon::http::request::Secret;
 use crate::carbon::impacts::Price;
-use crate::carbon::intensity::slot::DIRTIEST;
+use crate::carbon::intensity::slot::MAX_G_PER_KWH;
 use crate::carbon::provider::registry;
 
 pub const KEYS: &[OptionKey] = &[
@@ -71,7 +71,7 @@ fn or_region(value: &str, is_asked: &mut bool, number: impl Fn(&str) -> Option<f
 
 fn intensity(value: &str, folder: &mut WorkingFolder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
-        Ok(_) => number(value, 0.0, DIRTIEST).map(IntensityOption::Constant),
+        Ok(_) => number(value, 0.0, MAX_G_PER_KWH).map(IntensityOption::Constant),
         Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
         Err(_) if value.contains('/') || is_table(value) => folder.path(value).map(IntensityOption::File),
         Err(_) => None,

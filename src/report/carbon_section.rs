@@ -32,7 +32,7 @@ fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
         return Some(format!("CO2 is converted at the yearly average of {place}: {why}"));
     }
     let sources = emissions.sources.unwrap_or_default();
-    match (&hourly.failure, sources.told) {
+    match (&hourly.failure, sources.covered) {
         (failure, Some(covered)) if covered < ALL_COVERED => {
             let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             let percent = (1.0 - covered) * 100.0;
@@ -75,7 +75,7 @@ impl Marginal {
             pue: state.carbon.pue,
             before,
         };
-        let emissions = factors.bill(&state.attribution.ledger, at);
+        let emissions = factors.emissions(&state.attribution.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());
         Marginal {
             intensity: Intensity { g_per_kwh: emissions.g_per_kwh, ..hourly.about.clone() },
@@ -83,7 +83,7 @@ impl Marginal {
             forecast_g: forecast
                 .and_then(|forecast| factors.forecast(&emissions, &forecast))
                 .filter(|estimate| estimate.value.is_finite()),
-            coverage: emissions.sources.and_then(|sources| sources.told),
+            coverage: emissions.sources.and_then(|sources| sources.covered),
         }
     }
 }

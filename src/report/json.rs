@@ -5,8 +5,9 @@ use super::{ComponentReport, EpochRow, Report, equivalents};
 use crate::attribution::carried_over::CarriedInterval;
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
-use crate::carbon::intensity::zones::Halls;
-use crate::carbon::what_if::{Of, Own, There, WhatIf, WhatIfStart};
+use crate::carbon::intensity::zones::RegionFacility;
+use crate::carbon::intensity::{EmissionsBasis, PowerUse};
+use crate::carbon::what_if::{OwnYearly, RunPart, WhatIf, WhatIfStart, WhatIfZone};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::{DeviceKind, ErrorBand};
@@ -235,14 +236,14 @@ fn intensity(report: &Report) -> Value {
     let sources = report.emissions.sources;
     json!({
         "g_per_kwh": intensity.g_per_kwh,
-        "kind": intensity.kind,
+        "kind": intensity.kind.as_str(),
         "zone": intensity.zone,
         "year": intensity.year,
-        "basis": intensity.basis,
-        "use": intensity.scope,
+        "basis": intensity.basis.map(EmissionsBasis::as_str),
+        "use": intensity.power_use.map(PowerUse::as_str),
         "source": intensity.source,
         "slots_used": sources.map(|sources| sources.slots),
-        "coverage": sources.and_then(|sources| sources.told),
+        "coverage": sources.and_then(|sources| sources.covered),
         "metered_share": sources.and_then(|sources| sources.metered),
         "hours": report.time_series.hours.as_deref().filter(|_| intensity.is_by_hour()).map(hours),
     })
@@ -254,13 +255,14 @@ fn facility(report: &Report) -> Value {
     let Some(region) = facility.region() else { return Value::Null };
     let (pue, pue_year) = facility.pue().unzip();
     let (wue, wue_year) = facility.wue().unzip();
-    json!({"region": region, "pue": pue, "pue_year": pue_year, "wue": wue, "wue_year": wue_year, "source": Halls::SOURCE})
+    let source = RegionFacility::SOURCE;
+    json!({"region": region, "pue": pue, "pue_year": pue_year, "wue": wue, "wue_year": wue_year, "source": source})
 }
 
 fn what_if(what_if: &WhatIf, report: &Report) -> Value {
-    let error = if what_if.of == Of::Forecast { report.forecast_error() } else { report.error() };
+    let error = if what_if.of == RunPart::Forecast { report.forecast_error() } else { report.error() };
     json!({
-        "of": what_if.of.name(),
+        "of": what_if.of.as_str(),
         "error": error.map(ErrorBand::json),
         "duration_s": what_if.duration_s,
         "facility_energy_kwh": what_if.facility_kwh,
@@ -273,14 +275,20 @@ fn what_if(what_if: &WhatIf, report: &Report) -> Value {
 }
 
 /// The run in its own zone, at the same kind of figure as the other zones.
-fn own(own: &Own) -> Value {
-    let Own { yearly, co2eq_g } = own;
-    json!({"g_per_kwh": yearly.g_per_kwh, "co2eq_g": co2eq_g, "year": yearly.year, "basis": yearly.basis, "use": yearly.scope,
-        "source": yearly.source})
+fn own(own: &OwnYearly) -> Value {
+    let OwnYearly { yearly, co2eq_g } = own;
+    json!({
+        "g_per_kwh": yearly.g_per_kwh,
+        "co2eq_g": co2eq_g,
+        "year": yearly.year,
+        "basis": yearly.basis.map(EmissionsBasis::as_str),
+        "use": yearly.power_use.map(PowerUse::as_str),
+        "source": yearly.source,
+    })
 }
 
 /// The run in another zone.
-fn zone(there: &There) -> Value {
+fn zone(there: &WhatIfZone) -> Value {
     let yearly = &there.place.yearly;
     json!({
         "zone": yearly.zone,
@@ -290,8 +298,8 @@ fn zone(there: &There) -> Value {
         "saves_g": there.saves_g,
         "saves_share": there.saves_share,
         "year": yearly.year,
-        "basis": yearly.basis,
-        "use": yearly.scope,
+        "basis": yearly.basis.map(EmissionsBasis::as_str),
+        "use": yearly.power_use.map(PowerUse::as_str),
         "source": yearly.source,
     })
 }

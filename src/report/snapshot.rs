@@ -8,7 +8,7 @@ use crate::attribution::epochs::Epoch;
 use crate::carbon::emissions::{EmissionFactors, Emissions};
 use crate::carbon::impacts::Rates;
 use crate::carbon::intensity::GridIntensity;
-use crate::carbon::what_if::{Of, WhatIf, WhatIfRun};
+use crate::carbon::what_if::{RunPart, WhatIf, WhatIfRun};
 use crate::state::{FAULT, RunState};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl Report {
     pub fn new(settings: &Arc<ReportSettings>, state: &RunState, now: Now, detail: Detail) -> Report {
         let has_emissions = !matches!(detail, Detail::WithoutEmissions(_));
         let factors = EmissionFactors { curve: state.pricing().curve.filter(|_| has_emissions), ..state.pricing() };
-        let emissions = factors.bill(&state.attribution.ledger, now.at);
+        let emissions = factors.emissions(&state.attribution.ledger, now.at);
         let forecast = if now.open.is_some() { state.forecast_at(now.at) } else { state.forecasting.forecast };
         let marginal = state.carbon.marginal.as_ref().filter(|_| has_emissions);
         let begin = state.attribution.ledger.open();
@@ -59,13 +59,13 @@ impl Report {
 
     /// The run in other places and at other times than `now`, s since 1970.
     fn run_elsewhere(&self, grid: &GridIntensity, now: f64) -> Option<WhatIf> {
-        let (of, whole) = self.forecast_use().map_or((Of::Used, self.used()), |whole| (Of::Forecast, whole));
+        let (of, whole) = self.forecast_use().map_or((RunPart::Used, self.used()), |whole| (RunPart::Forecast, whole));
         let run = WhatIfRun {
             of,
             facility_kwh: whole.facility_kwh,
-            co2eq_g: if of == Of::Forecast { self.forecast_g.map(|grams| grams.value) } else { self.co2eq_g() },
+            co2eq_g: if of == RunPart::Forecast { self.forecast_g.map(|grams| grams.value) } else { self.co2eq_g() },
             duration_s: whole.duration_s.filter(|seconds| *seconds > 0.0),
-            priced: &self.intensity,
+            intensity: &self.intensity,
         };
         let curve = grid.hourly.as_ref().map(|hourly| &hourly.curve);
         Some(WhatIf::new(self.settings.elsewhere.as_ref()?, run, grid.flat.zone.as_deref(), curve, now))

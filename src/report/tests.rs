@@ -6,9 +6,9 @@ use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::config::WhatIfOption;
 use crate::carbon::intensity::GridIntensity;
-use crate::carbon::intensity::Hourly;
 use crate::carbon::intensity::curve::Curve;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::{EmissionsBasis, Hourly, IntensityKind};
 use crate::clock::{ClockSample, UnixS};
 use crate::error::Status;
 use crate::forecast;
@@ -186,9 +186,9 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
         from: NOON + f64::from(hour) * 3600.0,
         to: NOON + f64::from(hour + 1) * 3600.0,
         g_per_kwh: if (20..26).contains(&hour) { 100.0 } else { 400.0 },
-        standing: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
+        quality: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
     }));
-    let about = Intensity { kind: "live", basis: Some("direct"), ..grid.flat.clone() };
+    let about = Intensity { kind: IntensityKind::Live, basis: Some(EmissionsBasis::Direct), ..grid.flat.clone() };
     state.carbon.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
     state.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
     let (epochs, between) = (state.attribution.ledger.observed(2), state.attribution.ledger.between_first(2));

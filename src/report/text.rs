@@ -3,7 +3,8 @@
 use super::Report;
 use super::equivalents;
 use crate::carbon::impacts::Use;
-use crate::carbon::what_if::{Of, There, WhatIf, WhatIfStart};
+use crate::carbon::intensity::{EmissionsBasis, PowerUse};
+use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
 use crate::measurement::channel::ErrorBand;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 
@@ -73,11 +74,14 @@ fn estimated(share: f64) -> String {
 /// The intensity and where it is from.
 fn intensity(report: &Report) -> String {
     let intensity = &report.intensity;
-    let covered = report.emissions.sources.and_then(|sources| sources.told).filter(|_| intensity.is_by_hour());
+    let covered = report.emissions.sources.and_then(|sources| sources.covered).filter(|_| intensity.is_by_hour());
     let by_hour = covered.map(|share| format!("{:.0} % of the energy at its own hour's figure", share * 100.0));
     let year = intensity.year.map(|year| year.to_string());
     let place = intensity.zone.as_deref().into_iter().chain(year.as_deref());
-    let basis = place.chain(intensity.basis).chain(intensity.scope).chain([intensity.source.as_str()]);
+    let basis = place
+        .chain(intensity.basis.map(EmissionsBasis::as_str))
+        .chain(intensity.power_use.map(PowerUse::as_str))
+        .chain([intensity.source.as_str()]);
     let words: Vec<&str> = basis.chain(by_hour.as_deref()).collect();
     let figure = if intensity.is_by_hour() { digits(intensity.g_per_kwh) } else { plain(intensity.g_per_kwh) };
     format!("{figure} g/kWh ({})", words.join(", "))
@@ -174,7 +178,7 @@ fn marginal(report: &Report) -> Option<String> {
 /// The run in other places and at other times.
 fn what_if(report: &Report, what_if: &WhatIf) -> Vec<String> {
     let others = what_if.zones.iter().filter(|there| there.place.yearly.zone != report.intensity.zone);
-    let others: Vec<(&There, f64)> = others.filter_map(|there| Some((there, there.saves_share?))).collect();
+    let others: Vec<(&WhatIfZone, f64)> = others.filter_map(|there| Some((there, there.saves_share?))).collect();
     let places: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
     let mut lines = Vec::new();
     if !places.is_empty() {
@@ -185,7 +189,7 @@ fn what_if(report: &Report, what_if: &WhatIf) -> Vec<String> {
     let when = if start.is_some() { " or started later" } else { "" };
     lines.extend(start);
     if !lines.is_empty() {
-        let of = if what_if.of == Of::Forecast { "the whole run" } else { "the run" };
+        let of = if what_if.of == RunPart::Forecast { "the whole run" } else { "the run" };
         lines.insert(0, format!("what if, CO2e of {of} elsewhere{when}:"));
     }
     lines
@@ -199,7 +203,7 @@ fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
     (0..shown).filter_map(move |n| all.get(n * (all.len() - 1) / (shown - 1).max(1)))
 }
 
-fn place(there: &There, saves: f64) -> String {
+fn place(there: &WhatIfZone, saves: f64) -> String {
     format!("{} {:+.0} %", there.place.yearly.zone.as_deref().unwrap_or(there.place.name), saves * -100.0)
 }
 

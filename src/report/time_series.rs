@@ -59,7 +59,7 @@ impl TimeSeries {
         let from = calendar.unix_s(begin).0;
         let from = intervals.first().map_or(from, |first| first.from.min(from));
         // An earlier process may have filled its gaps otherwise: only reported figures of its time are known.
-        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin).0 || matches!(piece.origin, Origin::Said(_));
+        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin).0 || matches!(piece.origin, Origin::Given(_));
         let pieces =
             |curve| factors.pieces(curve, from, calendar.unix_s(end).0).filter(is_known).collect::<Vec<Piece>>();
         TimeSeries {

@@ -101,7 +101,7 @@ impl Alerts {
             total.above(Budget { name: "budget_kwh", limit, unit: "kWh" }, run.uncertainty)
         });
         let grams = self.config.budgets.g.and_then(|limit| {
-            let emissions = run.pricing.bill(run.ledger, run.now);
+            let emissions = run.pricing.emissions(run.ledger, run.now);
             let forecast = forecast.and_then(|forecast| run.pricing.forecast(&emissions, forecast));
             let total = ExpectedTotal::new(forecast, used_j.map(|joules| emissions.grams(joules)))?;
             total.above(Budget { name: "budget_g", limit, unit: "g CO2e" }, run.uncertainty)
@@ -115,7 +115,7 @@ impl Alerts {
     }
 
     fn forecast_message(&self, forecast: &Forecast, run: &AlertInput) -> String {
-        let grams = run.pricing.forecast(&run.pricing.bill(run.ledger, run.now), forecast);
+        let grams = run.pricing.forecast(&run.pricing.emissions(run.ledger, run.now), forecast);
         let is_estimated = run.uncertainty.is_any();
         let shown = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
         let parts = [
@@ -202,7 +202,7 @@ mod tests {
     ) -> Review {
         let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
         let clock = WallClock::default();
-        let pricing = grid.pricing(&clock, options.carbon.pue);
+        let pricing = EmissionFactors::new(&grid, &clock, options.carbon.pue);
         alerts.review(&AlertInput {
             ledger,
             settled,

@@ -167,7 +167,7 @@ impl RunState {
     pub fn pricing(&self) -> EmissionFactors<'_> {
         let CarriedOver { energy_j, co2eq_g, .. } = self.attribution.carried_over;
         let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
-        EmissionFactors { before, ..self.carbon.grid.pricing(&self.carbon.clock, self.carbon.pue) }
+        EmissionFactors { before, ..EmissionFactors::new(&self.carbon.grid, &self.carbon.clock, self.carbon.pue) }
     }
 
     /// Continues a run at `now`.

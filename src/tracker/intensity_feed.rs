@@ -170,11 +170,10 @@ fn follow(
 #[cfg(feature = "live")]
 mod live {
     use crate::carbon::http::proxy::Proxies;
-    use crate::carbon::intensity::{Hourly, zones};
+    use crate::carbon::intensity::zones;
     use crate::carbon::live::poller::{self, Ask, Lookup, PollConfig, PollTask, PollUpdate, Target};
-    use crate::carbon::location::{cloud, ip};
-    use crate::carbon::provider::registry;
-    use crate::carbon::provider::{Provider, ProviderLocation};
+    use crate::carbon::location::{RunLocation, cloud, ip};
+    use crate::carbon::provider::{self, Provider, registry};
     use crate::carbon::select::{ApiCredentials, Feed, Seek};
     use crate::os;
     use crate::os::worker::Worker;
@@ -202,7 +201,6 @@ mod live {
         // They are read here and not at a request, because the application may change its environment.
         let proxies = Proxies::of(|name| os::variable(name)?.into_string().ok());
         poller::start(task, PollConfig { proxies, ..PollConfig::default() }, move |news| match news {
-            PollUpdate::Place(_) => (), // `settle` has stored it by then
             PollUpdate::Slots(slots) => series.take(&shared, slots),
             PollUpdate::Failed(words) => series.fail(&shared, Some(words)),
             PollUpdate::Back => series.fail(&shared, None),
@@ -235,7 +233,7 @@ mod live {
         let body = ask(&ip::request(), ADDRESS_TIMEOUT)
             .map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
         let found = ip::take(&body).map_err(|why| format!("location=ip: {why}; set location= to the zone"))?;
-        Ok(found.told())
+        Ok(found.to_json())
     }
 
     fn by_metadata(provider: cloud::CloudProvider, ask: &mut Ask<'_>) -> Result<String, String> {
@@ -261,7 +259,7 @@ mod live {
         shared: &SharedState,
     ) -> Result<Option<Target>, String> {
         let found = (seek == Seek::Address).then(|| ip::take(answer.as_bytes())).transpose()?;
-        let place = found.as_ref().map_or(ProviderLocation::Zone(answer), ProviderLocation::Found);
+        let place = found.as_ref().map_or(RunLocation::Zone(answer), RunLocation::Found);
         let zone = found.as_ref().map_or(Some(answer.to_owned()), |found| found.zone());
         let target = service.map(|(name, account)| {
             registry::choose(&name, place, account.key())
@@ -286,7 +284,7 @@ mod live {
         let Some(target) = target.transpose()? else { return Ok(None) };
         let missing = target.service.missing();
         missing.into_iter().for_each(|missing| shared.queue_message(missing.into()));
-        shared.state().carbon.grid.hourly = Some(Hourly::of(target.service.as_ref()));
+        shared.state().carbon.grid.hourly = Some(provider::hourly(target.service.as_ref()));
         Ok(Some(target).filter(|_| missing.is_none()))
     }
 }

@@ -1,4 +1,5 @@
-//! A run with intensity from a live service that a test plays: the service's answers, and the report.
+//! A run with figures of a live provider that is played on this machine: the provider's answers, and checks of the
+//! report.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)] // each test program uses a part
 
 use super::grid_server::{Behaviour, Server};
@@ -49,12 +50,12 @@ pub fn electricity_maps(zone: &str, figure: fn(i32) -> f64) -> Behaviour {
     ])
 }
 
-/// The server's address, with a path that no test used before, so that tests share no cache.
+/// The server's address with a path that no earlier test had, because it identifies cached answers.
 pub fn url(server: &Server) -> String {
     format!("{}/{}", server.url(), carbontracker::os::random_u64())
 }
 
-/// 3.6 kW, so that energy and time follow from each other.
+/// 3.6 kW, so that energy follows from time.
 pub fn tracker(options: &str) -> Tracker {
     Tracker::create(&format!("sim_cpu=x:3600 {options}")).unwrap().unwrap()
 }
@@ -105,7 +106,7 @@ pub fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer} in {report}"))
 }
 
-/// All the energy is there, and its emissions are those of the report.
+/// Checks that all energy is counted, and that its emissions follow from the reported intensity.
 pub fn check_energy(report: &Value) {
     let (joules, seconds) = (number(report, "/usage/energy_j"), number(report, "/usage/duration_s"));
     assert!((joules / seconds / 3600.0 - 1.0).abs() < 1e-6, "{report}");

@@ -1,4 +1,4 @@
-//! A server on this machine that plays a live service, well or badly, and remembers what it was asked.
+//! A server on this machine that plays a live provider, correct or faulty, and records its requests.
 #![allow(dead_code, clippy::unwrap_used)] // each test program uses a part
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -12,31 +12,33 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What it does with a request.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
     /// Status 200 with this body.
     Answer(Vec<u8>),
-    /// The same in chunks.
+    /// Status 200 with this body, in chunks.
     Chunked(Vec<u8>),
-    /// The same with another status and header lines, each with its `\r\n`.
+    /// This status, these header lines (each with its `\r
+    /// `), and this body.
     Status(u16, String, Vec<u8>),
-    /// By a part of the path, the first that fits; else status 404.
+    /// The first answer whose text is in the path; else status 404.
     Paths(Vec<(&'static str, Behaviour)>),
-    /// A byte, and so long nothing, and again.
+    /// This body, with this pause after each byte.
     Slow(Vec<u8>, Duration),
-    /// Nothing, ever.
+    /// No answer.
     Silent,
-    /// Not even a handshake, where TLS is spoken.
+    /// No answer, and no TLS handshake.
     Deaf,
-    /// Announces more than it sends.
+    /// This body, with a Content-Length that is too large.
     CutOff(Vec<u8>),
     /// A body without an end.
     Endless,
-    /// Lines of headers, or one line, without an end.
+    /// Header lines without an end.
     EndlessHeaders,
+    /// A header line without an end.
     EndlessLine,
-    /// These bytes, whatever they are, and then the end.
+    /// These bytes, then the end of the connection.
     Raw(Vec<u8>),
 }
 
@@ -58,22 +60,22 @@ impl Behaviour {
     }
 }
 
-/// What certificate it shows.
+/// The certificate of the server.
 #[derive(Clone, Copy, Debug)]
 pub enum Shown {
-    /// For localhost and [`FAR`], by the authority of [`write_authority`].
+    /// For localhost and [`FAR`], from the authority of [`write_authority`].
     Good,
-    /// By itself.
+    /// Self-signed.
     SelfSigned,
     /// For another host.
     OtherName,
-    /// Of a past century.
+    /// Expired.
     Expired,
-    /// Of one to come.
+    /// Not valid yet.
     NotYet,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub at: Instant,
@@ -95,7 +97,7 @@ struct State {
     tls: Option<Arc<ServerConfig>>,
 }
 
-/// The server, while it lives.
+/// The server. Dropping it ends it.
 pub struct Server {
     state: Arc<State>,
     port: u16,
@@ -144,17 +146,17 @@ impl Server {
         self.port
     }
 
-    /// Does this from the next request on.
+    /// Changes the answer, from the next request on.
     pub fn turns(&self, behaviour: Behaviour) {
         *self.state.behaviour.lock().unwrap() = behaviour;
     }
 
-    /// All that it was asked so far.
+    /// All requests so far.
     pub fn requests(&self) -> Vec<Asked> {
         self.state.asked.lock().unwrap().clone()
     }
 
-    /// Waits until it was asked so often; what it was asked.
+    /// Waits for this number of requests, and returns all of them.
     pub fn await_requests(&self, number: usize) -> Vec<Asked> {
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.requests().len() < number && Instant::now() < deadline {
@@ -169,14 +171,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.state.is_over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port)); // wakes the one that listens
+        let _ = TcpStream::connect(("127.0.0.1", self.port)); // wakes the listening thread
     }
 }
 
-/// A host that is not this machine, nor any other: a proxy alone knows the way.
+/// A host that does not exist. Only a proxy can reach it.
 pub const FAR: &str = "grid.invalid";
 
-/// A proxy that leads to one server, whatever host it is asked for.
+/// A proxy that connects to one server for any host.
 pub struct Proxy {
     asked: Arc<Mutex<Vec<Asked>>>,
     port: u16,
@@ -218,7 +220,7 @@ fn lead(mut stream: TcpStream, behind: u16, asked: &Mutex<Vec<Asked>>) -> io::Re
     io::copy(&mut server, &mut stream).map(drop)
 }
 
-/// Where nobody listens.
+/// An address without a server.
 pub fn refused_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port())
@@ -243,7 +245,7 @@ impl State {
     fn answer(&self, mut stream: impl Read + Write) -> io::Result<()> {
         let asked = match read_request(&mut stream) {
             Ok(asked) => asked,
-            // A handshake, as where TLS is spoken to a server that does not.
+            // A TLS handshake with a server that has no TLS.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
             }
@@ -356,7 +358,7 @@ fn authority() -> &'static (Issuer<'static, KeyPair>, String) {
     })
 }
 
-/// Writes the certificate of the authority behind [`Shown::Good`], for SSL_CERT_FILE.
+/// Writes the certificate of the authority of [`Shown::Good`], for SSL_CERT_FILE.
 pub fn write_authority(path: &Path) {
     std::fs::write(path, &authority().1).unwrap();
 }

@@ -4,7 +4,7 @@
 use carbontracker::attribution::ledger::Mark;
 use carbontracker::carbon::intensity::curve::Curve;
 use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
-use carbontracker::carbon::intensity::{GridIntensity, Hourly, Intensity};
+use carbontracker::carbon::intensity::{GridIntensity, Hourly, Intensity, IntensityKind};
 use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
 use carbontracker::clock::{ClockSample, MonoNs, UnixS};
@@ -109,9 +109,14 @@ impl Staged {
             from: NOON + f64::from(hour) * 3600.0,
             to: NOON + f64::from(hour + 1) * 3600.0,
             g_per_kwh: figure(hour),
-            standing: FigureQuality::Actual,
+            quality: FigureQuality::Actual,
         }));
-        let about = Intensity { kind: "file", year: None, source: "grid.csv".into(), ..books.carbon.grid.flat.clone() };
+        let about = Intensity {
+            kind: IntensityKind::File,
+            year: None,
+            source: "grid.csv".into(),
+            ..books.carbon.grid.flat.clone()
+        };
         books.carbon.grid =
             GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.carbon.grid.clone() };
     }

@@ -120,7 +120,7 @@ fn a_file_that_changes_is_read_again() {
     std::fs::rename(file("newer", &figures("250.5")), &path).unwrap();
     awaited(&|| (figure() - 250.5).abs() < 1e-9);
     std::fs::write(&path, "time,g_per_kwh\nsoon,7\n").unwrap();
-    awaited(&|| tracker.report("text").unwrap().contains("'soon' is no time"));
+    awaited(&|| tracker.report("text").unwrap().contains("'soon' is not a time"));
     assert!((figure() - 250.5).abs() < 1e-9, "what was known stays");
     std::fs::remove_file(path).unwrap();
 }
@@ -145,7 +145,7 @@ fn an_old_file_is_reported_and_the_yearly_average_counts() {
         .is_ok()
     {}
     assert_eq!(said.matches("ends at 2020-11-25T03:00:00Z, before now: later hours").count(), 2, "{said}");
-    assert_eq!(said.matches("says that it is of DE, not of location=DK").count(), 2, "{said}");
+    assert_eq!(said.matches("has figures of DE, not of location=DK").count(), 2, "{said}");
     assert!(said.contains("yearly average of DK"), "{said}");
     std::fs::remove_file(path).unwrap();
 }
@@ -169,8 +169,7 @@ fn a_bad_file_leaves_the_yearly_average_until_it_is_mended() {
         })
         .is_ok()
     {}
-    for words in [".csv': line 2: 3 cells, but 2 columns", "such as \"1,234.5\"", "CO2 is priced by the yearly average"]
-    {
+    for words in [".csv': line 2: 3 cells, but 2 columns", "such as \"1,234.5\"", "CO2e uses the yearly average"] {
         assert!(said.contains(words), "{said}");
     }
     let notes = report["notes"].to_string();

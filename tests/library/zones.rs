@@ -1,7 +1,8 @@
-//! What cloud regions are priced by, against the rows they were taken from.
+//! Intensities of cloud regions, compared with the rows that these come from.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use carbontracker::carbon::intensity::zones::{CONSUMPTION, Halls, place};
+use carbontracker::carbon::intensity::zones::{RegionFacility, place};
+use carbontracker::carbon::intensity::{EmissionsBasis, PowerUse};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -32,8 +33,8 @@ fn compare(rows: &Path, grids: Option<&Path>) -> (f64, usize) {
         let Some(expected) = row["g_per_kwh"].parse().ok().or(grids.get(&row["zone"]).copied()) else { continue };
         let off: f64 = found.yearly.g_per_kwh / expected - 1.0;
         assert!(off.abs() <= NEAR, "{region}: {} for {expected}", found.yearly.g_per_kwh);
-        assert_eq!(found.yearly.scope, Some(CONSUMPTION), "{region}");
-        let halls = Halls::of(&region).unwrap();
+        assert_eq!(found.yearly.power_use, Some(PowerUse::Consumption), "{region}");
+        let halls = RegionFacility::of(&region).unwrap();
         let figure = |value: &str, year: &str| row[value].parse::<f64>().ok().zip(row[year].parse::<u32>().ok());
         assert_eq!(halls.pue, figure("pue", "pue_year"), "{region}");
         assert_eq!(halls.wue, figure("wue_l_per_kwh", "wue_year"), "{region}");
@@ -61,7 +62,7 @@ fn no_region_is_more_than_10_percent_off_the_full_data() {
     println!("{compared} regions, at worst {:.1} % off", worst * 100.0);
 }
 
-/// A zone of Electricity Maps is priced as its row has it, by the same name. A country is, by what it consumes.
+/// A zone of Electricity Maps has the figure of its row, by the same name. A country has that of its consumption.
 #[test]
 fn every_zone_of_the_data_at_hand_is_known_by_its_name() {
     let Some(data) = std::env::var_os("CT_DATA") else {
@@ -70,7 +71,7 @@ fn every_zone_of_the_data_at_hand_is_known_by_its_name() {
     };
     for row in table(&Path::new(&data).join("grid_zones_2025.csv")) {
         let found = place("location", &row["zone"]).unwrap();
-        let figure = found.by(Some("lifecycle"), Some(CONSUMPTION)).unwrap();
+        let figure = found.by(Some(EmissionsBasis::Lifecycle), Some(PowerUse::Consumption)).unwrap();
         assert_eq!((figure.g_per_kwh, figure.year), (row["g_per_kwh"].parse().unwrap(), Some(2025)), "{}", row["zone"]);
         assert!(row["zone"].len() == 2 || found.yearly == figure, "{}", row["zone"]);
     }

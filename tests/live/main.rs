@@ -1,4 +1,4 @@
-//! Live services of carbon intensity, played by a server on this machine.
+//! Live providers of carbon intensity, played by a server on this machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/carbon.rs"]
@@ -7,8 +7,9 @@ mod carbon;
 mod grid_server;
 
 mod client;
+mod poller;
 mod providers;
 mod run;
 
-/// The checkout.
+/// The root of the repository.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -1,4 +1,4 @@
-//! Runs priced by each live service as it should answer, by figures of now and by its samples.
+//! Runs with figures of each live provider: with current figures and with its samples.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::carbon::*;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 #[test]
-fn each_service_prices_a_run_and_what_is_to_come() {
+fn provider_gives_intensity_of_past_and_future() {
     let flat = |_: i32| 80.0;
     let britain = Server::start(Behaviour::Paths(vec![
         ("/pt24h", half_hours(-24, 1, flat, true)),
@@ -34,9 +34,9 @@ fn each_service_prices_a_run_and_what_is_to_come() {
     assert!(off > 1.1, "the grid's forecast may be off: {off}");
 }
 
-/// The samples are of another day: the day they make up is the typical one of today.
+/// The samples are of another day, and make the typical day of today.
 #[test]
-fn the_services_samples_price_a_run_too() {
+fn samples_of_each_provider_give_an_intensity() {
     let back_and_ahead =
         |back: &str, ahead: &str| Behaviour::Paths(vec![("/pt24h", sample(back)), ("/fw48h", sample(ahead))]);
     let regional =
@@ -82,7 +82,7 @@ fn the_services_samples_price_a_run_too() {
 }
 
 #[test]
-fn marginal_figures_stand_beside_the_price_and_are_no_part_of_it() {
+fn marginal_figures_are_separate_from_the_run_s_emissions() {
     let now = (unix_s() / 300.0).floor() * 300.0;
     let points: Vec<Value> =
         (-2..20).map(|n| json!({"point_time": stamp(now + f64::from(n) * 300.0), "value": 1000.0})).collect();
@@ -107,12 +107,12 @@ fn marginal_figures_stand_beside_the_price_and_are_no_part_of_it() {
         shown.contains("g for one more kWh") && !shown.contains("my-word") && !shown.contains("a-token"),
         "{shown}"
     );
-    // Later figures may be lower: a counter that falls has begun anew, to Prometheus, and would be added once more.
+    // Later figures may be lower. Prometheus takes a counter that falls for a new one and adds it again.
     assert!(shown.contains("# TYPE carbontracker_marginal_co2eq_grams_total gauge"), "{shown}");
 }
 
 #[test]
-fn a_place_is_found_out_where_that_is_asked_for_and_then_its_service() {
+fn location_is_looked_up_and_then_its_provider() {
     let geo = sample("geojs_geo_200.json");
     let server = Server::start(Behaviour::Paths(vec![("/v1/ip/geo.json", geo.clone())]));
     let found = tracker(&format!("location=IP intensity_url={}", url(&server)));
@@ -142,7 +142,7 @@ fn a_place_is_found_out_where_that_is_asked_for_and_then_its_service() {
     assert_eq!(report["intensity"]["zone"], "DK-DK2", "Copenhagen");
     assert!((number(&report, "/intensity/g_per_kwh") - 77.0).abs() < 1e-9);
 
-    // Denmark, which this service does not know: the run is priced by what is known of it.
+    // The provider does not cover Denmark, so the run uses the yearly average.
     let abroad = tracker(&format!("location=ip intensity=carbonintensity_gb intensity_url={}", url(&server)));
     run(&abroad);
     let report = until(&abroad, |report| report["notes"].to_string().contains("finds this machine in DK"));
@@ -154,10 +154,10 @@ fn a_place_is_found_out_where_that_is_asked_for_and_then_its_service() {
     let report = run(&nowhere);
     assert_eq!(report["intensity"]["zone"], "WORLD");
     let deadline = Instant::now() + Duration::from_secs(30);
-    let mut said = Vec::new();
-    while !said.iter().any(|message: &String| message.contains("set location= to the zone")) {
-        assert!(Instant::now() < deadline, "{said:?}");
-        said.extend(messages(&nowhere));
+    let mut seen = Vec::new();
+    while !seen.iter().any(|message: &String| message.contains("set location= to the zone")) {
+        assert!(Instant::now() < deadline, "{seen:?}");
+        seen.extend(messages(&nowhere));
         std::thread::sleep(Duration::from_millis(20));
     }
 }

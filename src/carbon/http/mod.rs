@@ -6,5 +6,7 @@
 #[cfg(feature = "live")]
 pub mod client;
 #[cfg(feature = "live")]
+pub mod failure;
+#[cfg(feature = "live")]
 pub mod proxy;
 pub mod request;

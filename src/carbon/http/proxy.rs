@@ -1,43 +1,42 @@
-//! The proxy by which this node reaches the internet, as the environment tells it to all tools: many clusters' compute nodes
-//! have no other way out.
+//! The proxy that the environment names. On many clusters a compute node reaches the internet only through a proxy.
 
 use crate::carbon::http::request::Secret;
 use std::net::IpAddr;
 
-/// Who names it, the first that is set.
+/// The variables that name a proxy. The first that is set is used.
 const NAMED_BY: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-/// Which hosts are reached without it.
-const BUT_FOR: [&str; 2] = ["no_proxy", "NO_PROXY"];
+/// The variables that list hosts without a proxy.
+const EXEMPT_IN: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// What the environment says of proxies. The address may hold a password and is shown nowhere.
+/// The proxy settings of the environment. The address may hold a password and is never shown.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
     named: Option<(&'static str, Secret)>,
-    but_for: String,
+    exempt: String,
 }
 
 impl Proxies {
-    /// `variable` looks one of the environment's up.
+    /// The settings. `variable` looks up an environment variable.
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Proxies {
         let set = |name: &'static str| Some((name, variable(name).filter(|value| !value.trim().is_empty())?));
         let named = NAMED_BY.into_iter().find_map(set).map(|(name, value)| (name, Secret(value.trim().to_owned())));
-        let but_for = BUT_FOR.into_iter().find_map(set).map(|(_, value)| value);
-        Proxies { named, but_for: but_for.unwrap_or_default() }
+        let exempt = EXEMPT_IN.into_iter().find_map(set).map(|(_, value)| value);
+        Proxies { named, exempt: exempt.unwrap_or_default() }
     }
 
-    /// Which variable names one; "": none does.
+    /// The variable that names the proxy. Empty: none does.
     pub fn name(&self) -> &'static str {
         self.named.as_ref().map_or("", |(name, _)| name)
     }
 
-    /// The proxy to a host: which variable names it, and its address.
+    /// The proxy for a host: the variable that names it, and its address.
     pub fn to(&self, host: &str) -> Option<(&'static str, &Secret)> {
         let (name, address) = self.named.as_ref()?;
-        (!is_listed(host, &self.but_for)).then_some((name, address))
+        (!is_listed(host, &self.exempt)).then_some((name, address))
     }
 }
 
-/// Whether `no_proxy` lists a host: by its name, by the end of it, by its number or a net of numbers, or by * all.
+/// True if `no_proxy` lists a host: by name, by the end of its name, by address or network, or by `*`.
 fn is_listed(host: &str, list: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches([']', '.']).to_ascii_lowercase();
     let number = host.parse::<IpAddr>();
@@ -52,7 +51,7 @@ fn is_listed(host: &str, list: &str) -> bool {
     })
 }
 
-/// Whether a number is another, or in a net such as 10.0.0.0/8.
+/// True if an address equals another, or is in a network such as 10.0.0.0/8.
 fn is_in(number: IpAddr, net: &str) -> bool {
     let Some((first, bits)) = net.split_once('/') else { return net.parse() == Ok(number) };
     let Ok(bits) = bits.parse::<u32>() else { return false };
@@ -74,18 +73,18 @@ mod tests {
     }
 
     #[test]
-    fn the_surest_variable_names_it_and_none_shows_it() {
+    fn proxy_comes_from_the_first_variable_and_is_hidden() {
         let both = proxies(&[("ALL_PROXY", "b:1"), ("HTTPS_PROXY", "http://me:word@a:1"), ("https_proxy", " ")]);
         let (name, Secret(address)) = both.to("example.org").unwrap();
         assert_eq!((name, address.as_str()), ("HTTPS_PROXY", "http://me:word@a:1"));
         assert!(!format!("{both:?}").contains("word"));
         assert_eq!(proxies(&[("ALL_PROXY", "b:1")]).to("example.org").unwrap().0, "ALL_PROXY");
-        // That one is for http, and set by whoever sends a header "Proxy" to a CGI program.
+        // `HTTP_PROXY` is for http. A client may set it in a CGI program by the header "Proxy".
         assert!(proxies(&[("HTTP_PROXY", "a:1"), ("http_proxy", "a:1")]).to("example.org").is_none());
     }
 
     #[test]
-    fn no_proxy_is_a_list_of_names_ends_numbers_and_nets() {
+    fn no_proxy_lists_names_domains_addresses_and_networks() {
         let listed = |host: &str, list: &str| proxies(&[("https_proxy", "a:1"), ("no_proxy", list)]).to(host).is_none();
         let list = "localhost, .example.org,*.test,Site.Example, 10.0.0.0/8,192.168.1.7,fd00::/8";
         for host in [

@@ -1,4 +1,4 @@
-//! A request over HTTP as a value, and the fields of a JSON answer. No I/O, so it is built without `live` too.
+//! An HTTP request as a value, and the fields of a JSON answer. No I/O: it is built without the `live` feature too.
 
 use serde_json::Value;
 
@@ -12,30 +12,30 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// How a request is made.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpMethod {
-    /// Reads something.
+    /// Reads a resource.
     #[default]
     Get,
-    /// Asks Amazon's metadata for a token, with an empty body.
+    /// Gets a token from Amazon's metadata service, with an empty body.
     Put,
 }
 
-/// What to ask a service, over HTTP and without a body.
+/// An HTTP request without a body.
 #[derive(Clone, Debug, Default)]
 pub struct HttpRequest {
-    /// GET, nearly always.
+    /// The method.
     pub method: HttpMethod,
-    /// Scheme and host where they are not the service's own.
+    /// Scheme and host. None: those of the provider.
     pub base: Option<&'static str>,
-    /// Path and query, beginning with a slash.
+    /// Path and query. They begin with a slash.
     pub path: String,
-    /// Headers, which may hold a key.
+    /// Headers. They may hold a key.
     pub headers: Vec<(&'static str, Secret)>,
-    /// The user's plan may lack it, as a forecast: its refusal is no failure of the round.
+    /// True if the user's plan may not include it, such as a forecast. Its refusal is not a failure of the round.
     pub is_optional: bool,
-    /// Which answer this is, for the service itself.
+    /// The kind of the answer, for the provider's parser.
     pub answer: u8,
 }
 
@@ -45,40 +45,40 @@ impl HttpRequest {
         HttpRequest { path: path.into(), answer, ..HttpRequest::default() }
     }
 
-    /// With this header too.
+    /// Adds a header.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, Secret(value.into())));
         self
     }
 
-    /// Its refusal is no failure.
+    /// Marks the request as optional.
     pub fn optional(mut self) -> Self {
         self.is_optional = true;
         self
     }
 }
 
-/// The answer as JSON that is no error. Its depth is bounded by serde_json (128).
+/// Parses an answer as JSON. Errors: it is not JSON, or it is an error message. serde_json bounds its depth to 128.
 pub fn json(body: &[u8]) -> Result<Value, String> {
     let value: Value =
         serde_json::from_slice(body).map_err(|fault| match body.iter().find(|b| !b.is_ascii_whitespace()) {
             None => "the answer is empty",
             Some(b'{' | b'[') if fault.is_eof() => "the answer is cut off",
-            Some(b'{' | b'[') => "the answer is damaged: it is no whole JSON",
-            Some(_) => "the answer is not JSON: is a proxy in between?",
+            Some(b'{' | b'[') => "the answer is damaged: it is not complete JSON",
+            Some(_) => "the answer is not JSON: a proxy may have replaced it",
         })?;
     match value.get("error") {
-        Some(_) => Err("the service answers with an error, though it says that all is well".into()),
+        Some(_) => Err("the answer is an error message, although its status is 200".into()),
         None => Ok(value),
     }
 }
 
-/// A field that each answer has.
+/// A field that must be present.
 pub fn field<'a>(value: &'a Value, name: &str) -> Result<&'a Value, String> {
     value.get(name).ok_or_else(|| format!("the answer lacks '{name}'"))
 }
 
-/// A field that is a list.
+/// A field that must be a list.
 pub fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], String> {
-    Ok(field(value, name)?.as_array().ok_or_else(|| format!("'{name}' is no list in the answer"))?)
+    Ok(field(value, name)?.as_array().ok_or_else(|| format!("'{name}' is not a list in the answer"))?)
 }

@@ -1,4 +1,5 @@
-//! Figures by the hour from a CSV file: one's own (`time,g_per_kwh`), or a service's export, known by its headings.
+//! Figures by the hour from a CSV file: the user's own (`time,g_per_kwh`) or a provider's export, recognised by its
+//! headings.
 
 mod dates;
 mod encoding;
@@ -19,7 +20,7 @@ mod zone_names;
 
 use super::curve::Curve;
 use super::slot::IntensitySlot;
-use super::{Hourly, Intensity};
+use super::{EmissionsBasis, Hourly, Intensity, IntensityKind};
 use crate::error::{Error, Result};
 use crate::os::memory;
 use crate::os::{self, unix_s};
@@ -32,62 +33,62 @@ use std::path::Path;
 use std::time::SystemTime;
 use table::CsvTable;
 
-/// A file larger than this, bytes, is none of intensities: five minutes for ten years take 40 MB, and NESO's half-hours
-/// since 2009 with all kinds of plants 60 MB.
-const MOST_BYTES: u64 = 128 << 20;
-/// A file that ended so long ago, s, is old: figures of an hour come late by one or two.
-const STALE_S: f64 = 3.0 * 3600.0;
+/// Largest file, bytes. Five minutes for ten years take 40 MB. NESO's half-hours since 2009 with all kinds of plants
+/// take 60 MB.
+const MAX_FILE_BYTES: u64 = 128 << 20;
+/// Age of a file's last figure that is reported, s. Figures of an hour come one or two hours late.
+const STALE_AFTER_S: f64 = 3.0 * 3600.0;
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Default)]
 pub struct Contents {
     slots: Vec<IntensitySlot>,
     remarks: Remarks,
 }
 
-/// What a file, by its remarks and headings, states about its figures.
+/// Provenance of the figures, from the remarks and headings of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Remarks {
-    basis: Option<&'static str>,
+    basis: Option<EmissionsBasis>,
     source: Option<String>,
     zone: Option<String>,
 }
 
-/// What a file that was read again holds.
+/// The contents of a file that was read again.
 #[derive(Debug)]
 pub struct FileUpdate {
     /// The figures.
     pub slots: Vec<IntensitySlot>,
-    /// Whose they are.
+    /// The provenance of the figures.
     pub about: Intensity,
-    /// What to report about old ones.
+    /// A warning about a file that has ended.
     pub stale: Option<String>,
-    /// Whether the file itself names the run's zone.
+    /// True if the file names the run's zone.
     is_known: bool,
 }
 
-/// Reads a file of figures for a zone; with it, whether the file itself names that zone. Err: there is no file to read. A
-/// file whose contents are wrong has no figures as yet: it may be in the middle of being written, and it is read again once
-/// it has changed.
+/// Reads a file of figures for a zone. The second value is true if the file names that zone. Errors: the file cannot be
+/// read. A file with faulty contents has no figures yet: it may be in the middle of a write, and it is read again after
+/// a change.
 pub fn open(path: &Path, zone: Option<&str>) -> Result<(Hourly, bool)> {
-    let bytes = bytes(path).map_err(|why| Error::invalid(told(path, &why)))?;
+    let bytes = bytes(path).map_err(|why| Error::invalid(message(path, &why)))?;
     let mut curve = Curve::default();
     let (about, failure, is_known) = match contents(path, &bytes, zone) {
-        Ok(news) => {
-            curve.take(news.slots);
-            (news.about, news.stale, news.is_known)
+        Ok(update) => {
+            curve.take(update.slots);
+            (update.about, update.stale, update.is_known)
         }
-        Err(why) => (about(path, zone, Remarks::default()), Some(told(path, &why)), false),
+        Err(why) => (about(path, zone, Remarks::default()), Some(message(path, &why)), false),
     };
     Ok((Hourly { about, curve, failure }, is_known))
 }
 
-/// A file read again.
+/// Reads a file again. Errors: the message for the user.
 pub fn reread(path: &Path, zone: Option<&str>) -> std::result::Result<FileUpdate, String> {
-    bytes(path).and_then(|bytes| contents(path, &bytes, zone)).map_err(|why| told(path, &why))
+    bytes(path).and_then(|bytes| contents(path, &bytes, zone)).map_err(|why| message(path, &why))
 }
 
-fn told(path: &Path, why: &str) -> String {
+fn message(path: &Path, why: &str) -> String {
     sanitize::text(format!("intensity='{}': {why}", path.display()))
 }
 
@@ -95,61 +96,70 @@ fn contents(path: &Path, bytes: &[u8], zone: Option<&str>) -> std::result::Resul
     let now = unix_s().0;
     let Contents { slots, remarks } = parse(bytes, zone, now)?;
     let to = slots.iter().map(|slot| slot.to).fold(f64::NEG_INFINITY, f64::max);
-    let is_known = remarks.zone.as_deref().zip(zone).is_some_and(|(said, asked)| exports::is_zone(said, asked));
+    let is_known = remarks.zone.as_deref().zip(zone).is_some_and(|(named, asked)| exports::is_zone(named, asked));
     Ok(FileUpdate { slots, about: about(path, zone, remarks), stale: stale(path, to, now), is_known })
 }
 
-/// Whose the figures are: as the file states it, else the run's zone and the file's name.
+/// The provenance of the figures: as the file states it, else the run's zone and the file's name.
 fn about(path: &Path, zone: Option<&str>, remarks: Remarks) -> Intensity {
-    let Remarks { basis, source, zone: said } = remarks;
+    let Remarks { basis, source, zone: named } = remarks;
     let source = source.unwrap_or_else(|| sanitize::text(path.file_name().unwrap_or_default().to_string_lossy()));
-    let other = said.as_deref().zip(zone).filter(|(said, asked)| !exports::is_zone(said, asked));
-    let caveat = other.map(|(said, asked)| {
+    let other = named.as_deref().zip(zone).filter(|(named, asked)| !exports::is_zone(named, asked));
+    let caveat = other.map(|(named, asked)| {
         sanitize::text(format!(
-            "intensity='{}' says that it is of {said}, not of location={asked}: it counts all the same",
+            "intensity='{}' has figures of {named}, not of location={asked}; they are used all the same; check location=",
             path.display()
         ))
     });
-    let zone = said.or(zone.map(str::to_owned));
-    Intensity { g_per_kwh: f64::NAN, kind: "file", zone, year: None, basis, scope: None, source, caveat }
+    let zone = named.or(zone.map(str::to_owned));
+    Intensity {
+        g_per_kwh: f64::NAN,
+        kind: IntensityKind::File,
+        zone,
+        year: None,
+        basis,
+        power_use: None,
+        source,
+        caveat,
+    }
 }
 
-/// What to report about a file whose last figure holds no longer than `to`, s since 1970: its writer may have stopped.
+/// A warning about a file whose last figure ends at `to`, s since 1970. Its writer may have stopped.
 fn stale(path: &Path, to: f64, now: f64) -> Option<String> {
     let end = instant(to).unwrap_or_default();
-    let meanwhile = "later hours are priced by its typical day, and from four weeks on by the yearly average";
-    let cure = "Cure: a file that goes on, or see whether it is still written";
-    (to + STALE_S < now).then(|| {
-        sanitize::text(format!("intensity='{}' ends at {end}, before now: {meanwhile}. {cure}", path.display()))
+    let meanwhile = "later hours use its typical day, and after four weeks the yearly average";
+    let fix = "use a file with newer figures, or check its writer";
+    (to + STALE_AFTER_S < now).then(|| {
+        sanitize::text(format!("intensity='{}' ends at {end}, before now: {meanwhile}; {fix}", path.display()))
     })
 }
 
-/// What tells whether a file has changed: its number, when it was written, its length.
+/// A file's identity: its inode, the time of its last write, its length. It differs after a change.
 pub type FileStamp = (u64, SystemTime, u64);
 
-/// The stamp a file has now.
+/// The stamp of a file now. None: it cannot be read.
 pub fn stamp(path: &Path) -> Option<FileStamp> {
     let about = std::fs::metadata(path).ok()?;
     Some((about.ino(), about.modified().ok()?, about.len()))
 }
 
 fn bytes(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    let told = |error: std::io::Error| format!("{error}; expected a CSV file of time,g_per_kwh");
-    // UTF-16 and Latin-1 become UTF-8 beside it.
-    const TIMES: u64 = 3;
-    let length = std::fs::metadata(path).map_err(told)?.len().min(MOST_BYTES);
-    memory::check((length * TIMES) as usize, "its contents").map_err(|error| error.message)?;
-    let bytes = os::text::bytes(path, MOST_BYTES).map_err(told)?;
-    // A line becomes two rows at most, and each a slot and a piece of the curve.
-    const OF_A_LINE: usize = 512;
+    let message = |error: std::io::Error| format!("{error}; expected a CSV file of time,g_per_kwh");
+    // Copies of the file in memory: UTF-16 and Latin-1 are converted to UTF-8.
+    const COPIES: u64 = 3;
+    let length = std::fs::metadata(path).map_err(message)?.len().min(MAX_FILE_BYTES);
+    memory::check((length * COPIES) as usize, "its contents").map_err(|error| error.message)?;
+    let bytes = os::text::bytes(path, MAX_FILE_BYTES).map_err(message)?;
+    // Memory for a line, bytes: it becomes two rows at most, and each of these a slot and a piece of the curve.
+    const LINE_BYTES: usize = 512;
     let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
-    memory::check(lines * OF_A_LINE, "its rows").map_err(|error| error.message)?;
+    memory::check(lines * LINE_BYTES, "its rows").map_err(|error| error.message)?;
     Ok(bytes)
 }
 
-/// The figures in a file's bytes. Each holds until the next time there is, the last for as long as the one before. An
-/// empty one is a hole. A row without a kind is a forecast if its time is after `now`, s since 1970. Of a file of several
-/// zones or regions those of `zone` count.
+/// Parses a file. A figure holds until the next time, the last one for as long as the one before. An empty figure is a
+/// gap. A row without a kind is a forecast if its time is after `now`, s since 1970. If a file has several zones or
+/// regions, only those of `zone` are used.
 pub fn parse(bytes: &[u8], zone: Option<&str>, now: f64) -> std::result::Result<Contents, String> {
     let text = encoding::text(bytes)?;
     let mut remarks = Remarks::of(&text)?;
@@ -160,7 +170,7 @@ pub fn parse(bytes: &[u8], zone: Option<&str>, now: f64) -> std::result::Result<
 }
 
 impl Remarks {
-    /// "# basis: direct", "# source: …", "# zone: …"; other remarks mean nothing here.
+    /// Parses "# basis: direct", "# source: …", "# zone: …". Other remarks are ignored.
     fn of(text: &str) -> std::result::Result<Remarks, String> {
         let mut remarks = Remarks::default();
         for (line, remark) in CsvTable::remarks(text) {
@@ -172,8 +182,7 @@ impl Remarks {
                 "source" => remarks.source = text,
                 "zone" => remarks.zone = text,
                 "basis" => {
-                    let known = ["lifecycle", "direct"].into_iter().find(|basis| basis.eq_ignore_ascii_case(value));
-                    let basis = known.ok_or_else(|| {
+                    let basis = value.parse().ok().filter(|basis| layout::BASES.contains(basis)).ok_or_else(|| {
                         format!("line {line}: basis '{}': expected lifecycle or direct", table::shown(value))
                     })?;
                     remarks.basis = Some(basis);
@@ -184,9 +193,10 @@ impl Remarks {
         Ok(remarks)
     }
 
-    /// What the headings show, where no remark states it.
+    /// Adds what the headings state and no remark does.
     fn complete(&mut self, layout: &Layout) {
-        let (columns, zone) = (&layout.columns, layout.zone.as_deref());
+        let columns = &layout.columns;
+        let zone = layout.zone.as_deref();
         let export = columns.export;
         let basis = columns.figures.first().and_then(|figure| figure.basis);
         self.basis = self.basis.or(basis).or(layout.basis);

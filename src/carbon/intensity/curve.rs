@@ -1,24 +1,24 @@
-//! The grid's intensity over time, from slots: what was said counts, holes are filled from what lies around them, and
-//! beyond all that is known it is the typical day. Pure.
+//! The grid's intensity over time, from slots. A slot's own figure is used first. Gaps are filled from the figures
+//! around them. Further away the typical day is used. Pure.
 
 use super::slot::{FigureQuality, IntensitySlot};
 
 const HOUR_S: f64 = 3600.0;
-/// A hole up to this long, s, is bridged in a straight line: an intensity moves little within hours.
-const BRIDGE_S: f64 = 6.0 * HOUR_S;
-/// For so long, s, the figure next to a longer hole is held.
+/// Longest gap that is interpolated linearly, s. An intensity changes little within hours.
+const MAX_BRIDGE_S: f64 = 6.0 * HOUR_S;
+/// Time for which the figure beside a longer gap is held, s.
 const HOLD_S: f64 = HOUR_S;
-/// The typical day is that of the newest figures, s.
-const TYPICAL_OF_S: f64 = 7.0 * 24.0 * HOUR_S;
-/// Further than this, s, from all that was said, a typical day tells nothing: it may be another season's.
-const REACH_S: f64 = 28.0 * 24.0 * HOUR_S;
-/// So many slots are kept: two months of five minutes. Of more, older ones are merged.
-const MOST: usize = 20_000;
+/// Length of the newest figures that make the typical day, s.
+const TYPICAL_DAY_FROM_S: f64 = 7.0 * 24.0 * HOUR_S;
+/// Largest distance from any figure at which the typical day is used, s. Beyond it the season may differ.
+const MAX_TYPICAL_DISTANCE_S: f64 = 28.0 * 24.0 * HOUR_S;
+/// Largest number of slots: two months of five minutes. If there are more, older ones are merged.
+const MAX_SLOTS: usize = 20_000;
 
 /// Intensity over time.
 #[derive(Clone, Debug, Default)]
 pub struct Curve {
-    /// In order, and none over another.
+    /// In order of time, without overlap.
     slots: Vec<IntensitySlot>,
     typical: Option<Day>,
 }
@@ -30,61 +30,61 @@ struct Day {
     mean: f64,
 }
 
-/// Where a figure is from.
+/// The origin of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was said of this time.
-    Said(FigureQuality),
-    /// It was filled in from the figures around.
+    /// A slot of this time.
+    Given(FigureQuality),
+    /// Filled in from the figures around.
     Filled,
-    /// No figure is near: it is the typical one of that time of day.
+    /// No figure is near: the typical figure of that hour of the day.
     Typical,
-    /// None is known for weeks around: one figure for all time counts.
+    /// No figure for weeks around: the flat figure of all time.
     Flat,
 }
 
-/// One figure over some time.
+/// One figure over an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Piece {
-    /// From, s since 1970 UTC,
+    /// The start, s since 1970 UTC.
     pub from: f64,
-    /// to.
+    /// The end, s since 1970 UTC.
     pub to: f64,
-    /// gCO2e/kWh.
+    /// The intensity, gCO2e/kWh.
     pub g_per_kwh: f64,
-    /// Where that is from.
+    /// The origin of the figure.
     pub origin: Origin,
 }
 
 impl Curve {
-    /// Whether nothing is known.
+    /// True if there is no slot.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// Up to when something was said, s since 1970.
+    /// The end of the last slot, s since 1970 UTC.
     pub fn known_to(&self) -> Option<f64> {
         Some(self.slots.last()?.to)
     }
 
-    /// From when to when there is a figure at all, s since 1970.
+    /// The interval in which the curve has a figure, s since 1970 UTC.
     pub fn reach(&self) -> Option<(f64, f64)> {
-        Some((self.slots.first()?.from - REACH_S, self.slots.last()?.to + REACH_S))
+        Some((self.slots.first()?.from - MAX_TYPICAL_DISTANCE_S, self.slots.last()?.to + MAX_TYPICAL_DISTANCE_S))
     }
 
-    /// The slots, in order.
+    /// The slots, in order of time.
     pub fn slots(&self) -> &[IntensitySlot] {
         &self.slots
     }
 
-    /// Those that say something of the time from one to another.
+    /// The slots that overlap an interval, s since 1970 UTC.
     pub fn slots_within(&self, from: f64, to: f64) -> &[IntensitySlot] {
         let first = self.slots.partition_point(|slot| slot.to <= from);
         let end = self.slots.partition_point(|slot| slot.from < to);
         self.slots.get(first..end).unwrap_or_default()
     }
 
-    /// Takes in what was said. Over the same time the surer figure counts, of two equally sure ones the newer.
+    /// Adds slots. Where two overlap, the more certain one is used, and of two equally certain ones the newer.
     pub fn take(&mut self, slots: impl IntoIterator<Item = IntensitySlot>) {
         for slot in slots {
             let is_sound = slot.from.is_finite() && slot.to.is_finite() && slot.g_per_kwh.is_finite();
@@ -102,11 +102,11 @@ impl Curve {
         let mut pieces = Vec::new();
         let mut from = slot.from;
         for &old in self.slots.get(start..end).unwrap_or_default() {
-            let is_surer = old.standing > slot.standing;
-            if old.from < slot.from && !is_surer {
+            let is_more_certain = old.quality > slot.quality;
+            if old.from < slot.from && !is_more_certain {
                 pieces.push(IntensitySlot { to: slot.from, ..old });
             }
-            if is_surer {
+            if is_more_certain {
                 pieces.push(IntensitySlot { from, to: old.from, ..slot });
                 pieces.push(old);
                 from = old.to;
@@ -123,13 +123,13 @@ impl Curve {
 
     /// Merges neighbours in the older half.
     fn thin(&mut self) {
-        while self.slots.len() > MOST {
+        while self.slots.len() > MAX_SLOTS {
             let newer = self.slots.split_off(self.slots.len() / 2);
             let merged = self.slots.chunks(2).flat_map(|pair| match pair {
                 &[a, b] if a.to == b.from => {
                     let (a_s, b_s) = (a.to - a.from, b.to - b.from);
                     let g_per_kwh = (a.g_per_kwh * a_s + b.g_per_kwh * b_s) / (a_s + b_s);
-                    vec![IntensitySlot { from: a.from, to: b.to, g_per_kwh, standing: a.standing.min(b.standing) }]
+                    vec![IntensitySlot { from: a.from, to: b.to, g_per_kwh, quality: a.quality.min(b.quality) }]
                 }
                 apart => apart.to_vec(),
             });
@@ -143,7 +143,7 @@ impl Curve {
         }
     }
 
-    /// The figures from one time to another, each as long as it holds. None at all where nothing is known.
+    /// The figures of an interval, in order, without gaps. Empty if the curve has no slot.
     pub fn pieces(&self, from: f64, to: f64) -> impl Iterator<Item = Piece> {
         let mut at = from;
         let mut next = self.slots.partition_point(|slot| slot.to <= from);
@@ -155,26 +155,26 @@ impl Curve {
         })
     }
 
-    /// The piece at a time, of which slot `next` is the first to end after it.
+    /// The piece that begins at `at`. Slot `next` is the first that ends after it.
     fn piece(&self, next: usize, at: f64, to: f64) -> Option<Piece> {
         if at >= to {
             return None;
         }
         let after = self.slots.get(next);
         if let Some(slot) = after.filter(|slot| slot.from <= at) {
-            let origin = Origin::Said(slot.standing);
+            let origin = Origin::Given(slot.quality);
             return Some(Piece { from: at, to: slot.to.min(to), g_per_kwh: slot.g_per_kwh, origin });
         }
         let before = next.checked_sub(1).and_then(|last| self.slots.get(last));
         self.filled(at, to, before, after)
     }
 
-    /// What is taken for a time that nothing was said of.
+    /// The piece that begins at `at`, between two slots.
     fn filled(&self, at: f64, to: f64, before: Option<&IntensitySlot>, after: Option<&IntensitySlot>) -> Option<Piece> {
         let filled = |to: f64, g_per_kwh: f64| Some(Piece { from: at, to, g_per_kwh, origin: Origin::Filled });
         let end = after.map_or(to, |after| after.from.min(to));
         if let Some((before, after)) = before.zip(after)
-            && after.from - before.to <= BRIDGE_S
+            && after.from - before.to <= MAX_BRIDGE_S
         {
             let share = ((at + end) / 2.0 - before.to) / (after.from - before.to);
             return filled(end, before.g_per_kwh + share * (after.g_per_kwh - before.g_per_kwh));
@@ -194,7 +194,7 @@ impl Curve {
         }
     }
 
-    /// The mean from one time to another; None where nothing is known.
+    /// The mean of an interval, gCO2e/kWh. None: the curve has no slot.
     pub fn mean(&self, from: f64, to: f64) -> Option<f64> {
         let weighted = self.pieces(from, to).map(|piece| piece.g_per_kwh * (piece.to - piece.from));
         (to > from && !self.is_empty()).then(|| weighted.sum::<f64>() / (to - from))
@@ -202,10 +202,11 @@ impl Curve {
 }
 
 impl Day {
-    /// The day that the newest of these make up, hour by hour.
+    /// The typical day of the newest slots, by hour.
     fn of(slots: &[IntensitySlot]) -> Option<Day> {
-        let since = slots.last()?.to - TYPICAL_OF_S;
-        let (mut sums, mut total) = ([(0.0, 0.0); 24], (0.0, 0.0));
+        let since = slots.last()?.to - TYPICAL_DAY_FROM_S;
+        let mut sums = [(0.0, 0.0); 24];
+        let mut total = (0.0, 0.0);
         for slot in slots.iter().rev().take_while(|slot| slot.to > since) {
             let mut at = slot.from.max(since);
             while at < slot.to {
@@ -238,8 +239,8 @@ mod tests {
 
     const DAY_S: f64 = 24.0 * HOUR_S;
 
-    fn slot(from_h: f64, to_h: f64, g_per_kwh: f64, standing: FigureQuality) -> IntensitySlot {
-        IntensitySlot { from: from_h * HOUR_S, to: to_h * HOUR_S, g_per_kwh, standing }
+    fn slot(from_h: f64, to_h: f64, g_per_kwh: f64, quality: FigureQuality) -> IntensitySlot {
+        IntensitySlot { from: from_h * HOUR_S, to: to_h * HOUR_S, g_per_kwh, quality }
     }
 
     fn curve(slots: &[IntensitySlot]) -> Curve {
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_counts_and_the_surer_of_two() {
+    fn more_certain_slots_replace_others() {
         use FigureQuality::*;
         let mut c = curve(&[slot(0.0, 4.0, 100.0, Forecast)]);
         c.take([slot(1.0, 2.0, 300.0, Actual)]);
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_bridged_edges_held_and_what_is_far_is_the_typical_day() {
+    fn gaps_are_interpolated_edges_held_and_far_hours_typical() {
         let day: Vec<IntensitySlot> = (0..24)
             .filter(|hour| ![5, 6].contains(hour))
             .map(|hour| slot(hour as f64, hour as f64 + 1.0, 100.0 + 10.0 * hour as f64, FigureQuality::Actual))
@@ -276,7 +277,7 @@ mod tests {
         let origins: Vec<Origin> = c.pieces(4.0 * HOUR_S, 26.0 * HOUR_S).map(|piece| piece.origin).collect();
         assert_eq!(
             origins[..3],
-            [Origin::Said(FigureQuality::Actual), Origin::Filled, Origin::Said(FigureQuality::Actual)]
+            [Origin::Given(FigureQuality::Actual), Origin::Filled, Origin::Given(FigureQuality::Actual)]
         );
         assert_eq!(origins[origins.len() - 2..], [Origin::Filled, Origin::Typical]);
         assert_eq!([mean(&c, 24.0, 25.0), mean(&c, 25.0, 26.0)], [330.0, 110.0]);
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_known_is_nothing_and_one_figure_is_held() {
+    fn empty_curve_has_no_figure_and_one_figure_is_held() {
         let none = Curve::default();
         assert!(none.mean(0.0, 1.0).is_none() && none.pieces(0.0, 1e6).next().is_none());
         let one = curve(&[slot(10.0, 11.0, 80.0, FigureQuality::Actual)]);
@@ -295,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn a_year_of_five_minutes_is_thinned_and_its_mean_kept() {
+    fn year_of_five_minutes_is_merged_and_its_mean_kept() {
         let slots = (0..365 * 288).map(|n| {
             let from = n as f64 * 300.0;
             IntensitySlot {
                 from,
                 to: from + 300.0,
                 g_per_kwh: 100.0 + (n % 288) as f64,
-                standing: FigureQuality::Actual,
+                quality: FigureQuality::Actual,
             }
         });
         let mut c = Curve::default();
@@ -310,7 +311,7 @@ mod tests {
         while slots.peek().is_some() {
             c.take(slots.by_ref().take(1000));
         }
-        assert!(c.slots().len() <= MOST);
+        assert!(c.slots().len() <= MAX_SLOTS);
         assert!((c.mean(0.0, 365.0 * DAY_S).unwrap() - 243.5).abs() < 1e-6);
         assert_eq!(c.slots().last().unwrap().to - c.slots().last().unwrap().from, 300.0);
     }
@@ -321,19 +322,19 @@ mod tests {
             slots in prop::collection::vec((0u32..400, 1u32..60, 0u32..1000, 0u8..3), 0..60),
             from in -500i32..900, length in 1i32..2000,
         ) {
-            let slots: Vec<IntensitySlot> = slots.into_iter().map(|(from, length, g, standing)| {
-                let standing = FigureQuality::ALL[standing as usize];
-                slot(from as f64 / 4.0, (from + length) as f64 / 4.0, g as f64, standing)
+            let slots: Vec<IntensitySlot> = slots.into_iter().map(|(from, length, g, quality)| {
+                let quality = FigureQuality::ALL[quality as usize];
+                slot(from as f64 / 4.0, (from + length) as f64 / 4.0, g as f64, quality)
             }).collect();
             let c = curve(&slots);
             prop_assert!(c.slots().windows(2).all(|pair| pair[0].to <= pair[1].from));
             prop_assert!(c.slots().iter().all(|slot| slot.to > slot.from));
-            // At each quarter's middle the surest counts, of equally sure ones the last.
+            // At the middle of each quarter the most certain slot is used, of equally certain ones the last.
             for quarter in 0..460 {
                 let at = (quarter as f64 + 0.5) * HOUR_S / 4.0;
-                let said = slots.iter().filter(|slot| slot.from < at && at < slot.to).max_by_key(|slot| slot.standing);
+                let given = slots.iter().filter(|slot| slot.from < at && at < slot.to).max_by_key(|slot| slot.quality);
                 let is = c.slots().iter().find(|slot| slot.from < at && at < slot.to);
-                prop_assert_eq!(said.map(|slot| (slot.g_per_kwh, slot.standing)), is.map(|slot| (slot.g_per_kwh, slot.standing)));
+                prop_assert_eq!(given.map(|slot| (slot.g_per_kwh, slot.quality)), is.map(|slot| (slot.g_per_kwh, slot.quality)));
             }
             let (from, to) = (from as f64 * 900.0, (from + length) as f64 * 900.0);
             let mut at = from;

@@ -1,33 +1,19 @@
-//! What a service or a file says of the grid: so many grams a kilowatt-hour from then to then.
+//! One figure of a grid's carbon intensity and the time that it holds for.
 
-/// Grid carbon intensity over some time.
+pub use super::labels::FigureQuality;
+
+/// A grid's carbon intensity over some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IntensitySlot {
-    /// From this instant, seconds since 1970 UTC,
+    /// The start, s since 1970 UTC.
     pub from: f64,
-    /// to this one,
+    /// The end, s since 1970 UTC.
     pub to: f64,
-    /// it is so many gCO2e/kWh.
+    /// The intensity, gCO2e/kWh.
     pub g_per_kwh: f64,
-    /// How sure that is.
-    pub standing: FigureQuality,
+    /// How certain the intensity is.
+    pub quality: FigureQuality,
 }
 
-/// More than any power station emits, gCO2e/kWh.
-pub const DIRTIEST: f64 = 10_000.0;
-
-/// How sure a figure is; of two for the same time the greater counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FigureQuality {
-    /// Said beforehand.
-    Forecast,
-    /// Worked out by the service where meters are missing or late.
-    Estimated,
-    /// Metered.
-    Actual,
-}
-
-impl FigureQuality {
-    /// All, the least sure first.
-    pub const ALL: [FigureQuality; 3] = [FigureQuality::Forecast, FigureQuality::Estimated, FigureQuality::Actual];
-}
+/// Upper bound of any intensity, gCO2e/kWh. No power station emits more.
+pub const MAX_G_PER_KWH: f64 = 10_000.0;

@@ -1,10 +1,11 @@
-//! A year's average by zone: which zone a text means, and what the tables built in say of it.
+//! Yearly averages by zone, from the tables built in.
 //!
-//! A zone within a country, a state of the USA and a cloud region are priced by what their grid delivers, over the life
-//! cycle; a country by what it produces. One grid has one figure of a kind, whoever's region it feeds. Google's own figures
-//! are of another kind (direct emissions): they price its regions, and stand for direct emissions on the grids these are on.
+//! A zone within a country, a state of the USA and a cloud region use consumption figures of their grid on a lifecycle
+//! basis. A country uses production figures. All regions on one grid have one figure of a kind, whichever provider runs
+//! them. Google's own figures are of another kind (direct emissions). They are used for its regions, and as the direct
+//! figures of these grids.
 
-use super::Intensity;
+use super::{EmissionsBasis, Intensity, IntensityKind, PowerUse};
 use crate::error::Result;
 use crate::sanitize;
 use std::iter;
@@ -16,60 +17,53 @@ mod tables;
 pub use names::{FoundName, Spot, find, part};
 use tables::{CLOUD_GRIDS, REGIONS, STATES, TableRow, ZONES, row, rows};
 
-/// What is produced in a zone, as against what is used there after trade with its neighbours.
-pub const PRODUCTION: &str = "production";
-/// What is used in a zone.
-pub const CONSUMPTION: &str = "consumption";
-
-/// With building the plants and their fuel.
-pub const LIFECYCLE: &str = "lifecycle";
-const DIRECT: &str = "direct";
 const GRID_SOURCE: &str = "Electricity Maps by way of CO2.js (ODbL 1.0)";
 const GRID_YEAR: u32 = 2025;
 const CLOUD_SOURCE: &str = "Electricity Maps by way of the Green Software Foundation's real-time-cloud";
 const OWN_SOURCE: &str = "Google's own figure, region-carbon-info";
 
-/// A place of the tables.
+/// A place in the tables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ZonePlace {
-    /// What people call it.
+    /// Its common name.
     pub name: &'static str,
-    /// The grid that feeds it, as Electricity Maps names it.
+    /// The grid that feeds it, by its name at Electricity Maps.
     pub grid: Option<&'static str>,
     /// Its yearly average.
     pub yearly: Intensity,
     spot: Spot,
 }
 
-/// What a cloud provider publishes of the halls of a region.
+/// The rates that a cloud provider publishes for a region's data centres.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Halls {
+pub struct RegionFacility {
     /// The region.
     pub region: &'static str,
-    /// Facility energy over IT energy, and its year.
+    /// PUE (facility energy over IT energy), and its year.
     pub pue: Option<(f64, u32)>,
-    /// Litres of water a kWh of IT energy, and its year.
+    /// WUE (water used on site, L per kWh of IT energy), and its year.
     pub wue: Option<(f64, u32)>,
 }
 
-impl Halls {
-    /// Who says so.
+impl RegionFacility {
+    /// The data source, for attribution.
     pub const SOURCE: &str = "published by the provider, collected by the Green Software Foundation's real-time-cloud";
 
-    /// Of a cloud region; None: the text means none.
-    pub fn of(asked: &str) -> Option<Halls> {
+    /// The rates of a cloud region. None: the text is not the name of one.
+    pub fn of(asked: &str) -> Option<RegionFacility> {
         let FoundName { spot: Spot::Region(row), .. } = find(asked).ok()? else { return None };
         let figure = |column: usize| row.number(column).zip(row.year(column + 1));
-        Some(Halls { region: row.cell(0), pue: figure(5), wue: figure(7) })
+        Some(RegionFacility { region: row.cell(0), pue: figure(5), wue: figure(7) })
     }
 }
 
-/// The table's figure for a zone or cloud region, in any case.
+/// The yearly average of a zone or cloud region, by its name in any case. Errors: an unknown name; the message lists
+/// similar ones.
 pub fn yearly(asked: &str) -> Result<Intensity> {
     place("location", asked).map(|place| place.yearly)
 }
 
-/// The place that an option asks for by zone or cloud region, in any case; an unknown one is refused with near ones.
+/// The place that an option names, in any case. Errors: an unknown name; the message lists similar ones.
 pub fn place(option: &str, asked: &str) -> Result<ZonePlace> {
     let found = find(asked).map_err(|unclear| refusal::refused(option, asked, &unclear))?;
     let first = figures(found.spot).next();
@@ -84,14 +78,15 @@ pub fn place(option: &str, asked: &str) -> Result<ZonePlace> {
 }
 
 impl ZonePlace {
-    /// Its yearly average on this basis and of this use.
-    pub fn by(&self, basis: Option<&str>, scope: Option<&str>) -> Option<Intensity> {
-        let is_asked = |one: &Intensity| one.basis == basis && one.scope == scope;
+    /// The yearly average on this basis and of this use.
+    pub fn by(&self, basis: Option<EmissionsBasis>, power_use: Option<PowerUse>) -> Option<Intensity> {
+        let is_asked = |one: &Intensity| one.basis == basis && one.power_use == power_use;
         Some(&self.yearly).filter(|yearly| is_asked(yearly)).cloned().or_else(|| figures(self.spot).find(is_asked))
     }
 }
 
-/// All that the tables say of a row, what prices it first. What nobody looks at is not looked up.
+/// All figures of a row in the tables, the one used by default first. The iterator looks up only the figures that the
+/// caller reads.
 fn figures(spot: Spot) -> impl Iterator<Item = Intensity> {
     let region = if let Spot::Region(row) = spot { Some(row) } else { None };
     let placed = move || match spot {
@@ -99,9 +94,10 @@ fn figures(spot: Spot) -> impl Iterator<Item = Intensity> {
         Spot::Region(row) => own(row),
         Spot::Grid(_) | Spot::State(_) => None,
     };
-    // The world has nobody to trade with.
-    let consumed =
-        move || placed().filter(|_| spot.code() == "WORLD").map(|of| Intensity { scope: Some(CONSUMPTION), ..of });
+    // The world does not trade, so it consumes what it produces.
+    let consumed = move || {
+        placed().filter(|_| spot.code() == "WORLD").map(|of| Intensity { power_use: Some(PowerUse::Consumption), ..of })
+    };
     let by_cloud = move || region.and(spot.grid()).and_then(|grid| of_cloud_grid(row(CLOUD_GRIDS, grid.cell(0))?));
     let by_grid = move || spot.grid().and_then(of_grid);
     let by_zone = move || row(ZONES, region?.cell(2)).filter(|_| spot.grid().is_none()).and_then(of_zone);
@@ -114,7 +110,7 @@ fn figures(spot: Spot) -> impl Iterator<Item = Intensity> {
     first.chain(rest).flatten().map(move |figure| named(figure, spot))
 }
 
-/// A figure under the code of the row that it is for.
+/// Labels a figure with the code of the row that it is used for.
 fn named(mut figure: Intensity, spot: Spot) -> Intensity {
     if let Some(of) = figure.zone.replace(spot.code().to_owned()).filter(|of| of != spot.code()) {
         let place = if matches!(spot, Spot::Region(_)) { format!(", for {}", spot.name()) } else { String::new() };
@@ -123,14 +119,14 @@ fn named(mut figure: Intensity, spot: Spot) -> Intensity {
     figure
 }
 
-fn figure(zone: &str, g_per_kwh: f64, year: Option<u32>, basis: &'static str, source: &str) -> Intensity {
+fn figure(zone: &str, g_per_kwh: f64, year: Option<u32>, basis: EmissionsBasis, source: &str) -> Intensity {
     Intensity {
         g_per_kwh,
-        kind: "static",
+        kind: IntensityKind::Yearly,
         zone: Some(zone.to_owned()),
         year,
         basis: Some(basis),
-        scope: Some(CONSUMPTION),
+        power_use: Some(PowerUse::Consumption),
         source: source.to_owned(),
         caveat: None,
     }
@@ -138,29 +134,29 @@ fn figure(zone: &str, g_per_kwh: f64, year: Option<u32>, basis: &'static str, so
 
 fn of_zone(row: TableRow) -> Option<Intensity> {
     let source = tables::source(row.cell(7))?;
-    let of_table = figure(row.cell(0), row.number(4)?, row.year(3), row.cell(5), source);
-    Some(Intensity { scope: Some(row.cell(6)), ..of_table })
+    let of_table = figure(row.cell(0), row.number(4)?, row.year(3), row.cell(5).parse().ok()?, source);
+    Some(Intensity { power_use: row.cell(6).parse().ok(), ..of_table })
 }
 
 fn of_grid(row: TableRow) -> Option<Intensity> {
-    Some(figure(row.cell(0), row.number(2)?, Some(GRID_YEAR), LIFECYCLE, GRID_SOURCE))
+    Some(figure(row.cell(0), row.number(2)?, Some(GRID_YEAR), EmissionsBasis::Lifecycle, GRID_SOURCE))
 }
 
 fn of_cloud_grid(row: TableRow) -> Option<Intensity> {
-    Some(figure(row.cell(0), row.number(1)?, row.year(2), LIFECYCLE, CLOUD_SOURCE))
+    Some(figure(row.cell(0), row.number(1)?, row.year(2), EmissionsBasis::Lifecycle, CLOUD_SOURCE))
 }
 
-/// The provider's own figure of a region, which is of the grid there.
+/// The provider's own figure of a region, which is of the region's grid.
 fn own(region: TableRow) -> Option<Intensity> {
-    Some(figure(region.cell(2), region.number(3)?, region.year(4), DIRECT, OWN_SOURCE))
+    Some(figure(region.cell(2), region.number(3)?, region.year(4), EmissionsBasis::Direct, OWN_SOURCE))
 }
 
-/// What the user should know of the choice.
-fn caveat(asked: &str, found: &FoundName, priced: &Intensity) -> Option<String> {
+/// What the user should know about the choice.
+fn caveat(asked: &str, found: &FoundName, used: &Intensity) -> Option<String> {
     let FoundName { spot, why } = *found;
     if !why.is_empty() {
         return Some(format!(
-            "location={} is priced as {} ({}): {why}",
+            "location={} uses the figure of {} ({}): {why}",
             sanitize::text(asked),
             spot.code(),
             spot.name()
@@ -169,12 +165,12 @@ fn caveat(asked: &str, found: &FoundName, priced: &Intensity) -> Option<String> 
     match spot {
         Spot::State(row) => several(row),
         Spot::Region(row) if !row.cell(9).is_empty() => Some(format!("location={}: {}", row.cell(0), row.cell(9))),
-        Spot::Region(_) if priced.basis == Some(DIRECT) => {
-            let like = figures(spot).find(|figure| figure.basis == Some(LIFECYCLE))?;
+        Spot::Region(_) if used.basis == Some(EmissionsBasis::Direct) => {
+            let like = figures(spot).find(|figure| figure.basis == Some(EmissionsBasis::Lifecycle))?;
             Some(format!(
-                "location={} is priced by {OWN_SOURCE}, of direct emissions ({} g/kWh); over the life cycle its grid, {}, has {}",
+                "location={} uses {OWN_SOURCE}, of direct emissions ({} g/kWh); its grid, {}, has {} on a lifecycle basis",
                 spot.code(),
-                priced.g_per_kwh,
+                used.g_per_kwh,
                 spot.zone(),
                 like.g_per_kwh
             ))
@@ -183,20 +179,20 @@ fn caveat(asked: &str, found: &FoundName, priced: &Intensity) -> Option<String> 
     }
 }
 
-/// A state that lies on several grids.
+/// The caveat for a state on several grids.
 fn several(state: TableRow) -> Option<String> {
     let (first, more) = state.cell(2).split_once(' ')?;
     let shown = |zone: &str| Some(format!("{zone} ({} g/kWh)", row(tables::GRIDS, zone)?.cell(2)));
     let more: Vec<String> = more.split(' ').filter_map(shown).collect();
     let code = state.cell(0);
     Some(format!(
-        "{code} lies on several grids and is priced as the largest, {}; others are {}: set location= to the one that feeds you",
+        "{code} is on several grids and uses the largest, {}; others are {}; set location= to the grid that feeds this machine",
         shown(first)?,
         more.join(", ")
     ))
 }
 
-/// Whether a code is that of a state of the USA.
+/// True for the code of a state of the USA.
 pub fn is_state(code: &str) -> bool {
     row(STATES, code).is_some()
 }

@@ -1,36 +1,36 @@
-//! Why a service gave no answer: what to tell a person, whom else it concerns, and for how long to leave the service alone.
+//! Why a request failed, whether the failure concerns other processes, and the delay before a retry.
 
-use crate::carbon::http::client::{self, HttpFailure};
+use crate::carbon::http::failure::{self, HttpFailure};
 use crate::carbon::provider::Provider;
 
-/// After a first failure it is asked again in so many s; each further one doubles that,
-const FIRST_REST_S: f64 = 30.0;
-/// up to this. A refusal, which does not pass by itself, counts as the last of many.
-pub const LONGEST_REST_S: f64 = 3600.0;
-/// A service that wants to be left alone longer than this, s, is not believed.
-pub const LONGEST_RETRY_AFTER_S: f64 = 6.0 * 3600.0;
+/// Delay after a first failure, s. Each further failure doubles it.
+const FIRST_DELAY_S: f64 = 30.0;
+/// Largest delay, s. A refusal gets it at once.
+pub const MAX_DELAY_S: f64 = 3600.0;
+/// Largest `Retry-After` that is honoured, s.
+pub const MAX_RETRY_AFTER_S: f64 = 6.0 * 3600.0;
 
-/// Why a question got no answer, or not all of it.
+/// A failed round: its cause and the delay before the next.
 pub struct RetryPolicy {
-    /// For a person.
+    /// The message for the user.
     pub words: String,
-    /// None: it answered, but not what can be understood.
+    /// The failed request. None: the answer could not be parsed.
     pub failure: Option<HttpFailure>,
 }
 
 impl RetryPolicy {
-    /// A service's, which may know better than its status what a person can do.
-    pub fn of(service: &dyn Provider, failure: HttpFailure) -> RetryPolicy {
-        let cure = match &failure {
-            HttpFailure::Status { code, .. } => service.cure(*code).map(|cure| format!("status {code}: {cure}")),
+    /// The policy for a provider, which may know a better fix for a status.
+    pub fn of(provider: &dyn Provider, failure: HttpFailure) -> RetryPolicy {
+        let fix = match &failure {
+            HttpFailure::Status { code, .. } => provider.fix(*code).map(|fix| format!("HTTP {code}: {fix}")),
             _ => None,
         };
-        let words = format!("{}: {}", service.name(), cure.unwrap_or_else(|| failure.to_string()));
+        let words = format!("{}: {}", provider.name(), fix.unwrap_or_else(|| failure.to_string()));
         RetryPolicy { words, failure: Some(failure) }
     }
 
-    /// The service had to do with it, and is to be left alone by other ranks and jobs, too. What hinders this process may
-    /// not hinder another, or its user may cure it before the next.
+    /// True if the provider caused the failure. Other ranks and jobs then wait too. A failure of this process alone may
+    /// not concern them.
     pub fn is_for_all(&self) -> bool {
         matches!(
             self.failure,
@@ -39,24 +39,22 @@ impl RetryPolicy {
                     | HttpFailure::TimedOut
                     | HttpFailure::CutOff
                     | HttpFailure::TooLong
-                    | HttpFailure::Proxy { why: client::LATE | client::CUT_OFF, .. }
+                    | HttpFailure::Proxy { why: failure::PROXY_LATE | failure::PROXY_CUT_OFF, .. }
             )
         )
     }
 
-    /// For how long the service is left alone after so many failures in a row, s.
-    pub fn rest_s(&self, failures: u32) -> f64 {
-        let doubled = FIRST_REST_S * 2f64.powi(failures.saturating_sub(1).min(16) as i32);
-        let rest_s = match self.failure {
-            Some(HttpFailure::Status { code: 400 | 401 | 403 | 404 | 410 | 422, .. }) => LONGEST_REST_S,
-            Some(HttpFailure::Plain | HttpFailure::Address | HttpFailure::Key) => LONGEST_REST_S,
-            _ => doubled.min(LONGEST_REST_S),
+    /// Delay before the next request after this number of failures in a row, s.
+    pub fn delay_s(&self, failures: u32) -> f64 {
+        let doubled = FIRST_DELAY_S * 2f64.powi(failures.saturating_sub(1).min(16) as i32);
+        let delay_s = match self.failure {
+            Some(HttpFailure::Status { code: 400 | 401 | 403 | 404 | 410 | 422, .. }) => MAX_DELAY_S,
+            Some(HttpFailure::Plain | HttpFailure::Address | HttpFailure::Key) => MAX_DELAY_S,
+            _ => doubled.min(MAX_DELAY_S),
         };
         match self.failure {
-            Some(HttpFailure::Status { retry_after_s: Some(wanted), .. }) => {
-                rest_s.max(wanted.min(LONGEST_RETRY_AFTER_S))
-            }
-            _ => rest_s,
+            Some(HttpFailure::Status { retry_after_s: Some(wanted), .. }) => delay_s.max(wanted.min(MAX_RETRY_AFTER_S)),
+            _ => delay_s,
         }
     }
 }
@@ -65,8 +63,8 @@ impl RetryPolicy {
 mod tests {
     use super::*;
 
-    fn rest_s(failure: Option<HttpFailure>, failures: u32) -> f64 {
-        RetryPolicy { words: String::new(), failure }.rest_s(failures)
+    fn delay_s(failure: Option<HttpFailure>, failures: u32) -> f64 {
+        RetryPolicy { words: String::new(), failure }.delay_s(failures)
     }
 
     fn status(code: u16, retry_after_s: Option<f64>) -> HttpFailure {
@@ -74,33 +72,33 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_left_alone_ever_longer_and_refusals_for_an_hour() {
-        let rests: Vec<f64> = (1..12).map(|failures| rest_s(Some(HttpFailure::TimedOut), failures)).collect();
+    fn delays_double_and_refusals_wait_an_hour() {
+        let delays: Vec<f64> = (1..12).map(|failures| delay_s(Some(HttpFailure::TimedOut), failures)).collect();
         let hour = 3600.0;
-        assert_eq!(rests, [30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, hour, hour, hour, hour]);
-        assert_eq!(rest_s(Some(HttpFailure::Dns), u32::MAX), hour);
-        assert_eq!(rest_s(None, 1), 30.0, "an answer that is not understood");
-        assert_eq!(rest_s(Some(status(500, None)), 2), 60.0);
+        assert_eq!(delays, [30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, hour, hour, hour, hour]);
+        assert_eq!(delay_s(Some(HttpFailure::Dns), u32::MAX), hour);
+        assert_eq!(delay_s(None, 1), 30.0, "an answer that cannot be parsed");
+        assert_eq!(delay_s(Some(status(500, None)), 2), 60.0);
         for code in [401, 403, 404, 422] {
-            assert_eq!(rest_s(Some(status(code, None)), 1), hour, "{code}");
+            assert_eq!(delay_s(Some(status(code, None)), 1), hour, "{code}");
         }
     }
 
     #[test]
-    fn retry_after_is_kept_to_up_to_six_hours_and_never_shortens() {
-        assert_eq!(rest_s(Some(status(429, Some(100.0))), 1), 100.0);
-        assert_eq!(rest_s(Some(status(429, Some(1.0))), 3), 120.0);
-        assert_eq!(rest_s(Some(status(503, Some(7200.0))), 1), 7200.0);
-        assert_eq!(rest_s(Some(status(503, Some(1e18))), 1), 6.0 * 3600.0);
-        assert_eq!(rest_s(Some(status(401, Some(5.0))), 1), 3600.0);
+    fn retry_after_is_honoured_up_to_six_hours() {
+        assert_eq!(delay_s(Some(status(429, Some(100.0))), 1), 100.0);
+        assert_eq!(delay_s(Some(status(429, Some(1.0))), 3), 120.0);
+        assert_eq!(delay_s(Some(status(503, Some(7200.0))), 1), 7200.0);
+        assert_eq!(delay_s(Some(status(503, Some(1e18))), 1), 6.0 * 3600.0);
+        assert_eq!(delay_s(Some(status(401, Some(5.0))), 1), 3600.0);
     }
 
     #[test]
-    fn what_hinders_this_process_only_is_not_for_others() {
+    fn failures_of_this_process_are_not_shared() {
         let is_for_all = |failure| RetryPolicy { words: String::new(), failure }.is_for_all();
         assert!([None, Some(status(503, None)), Some(HttpFailure::TimedOut)].into_iter().all(is_for_all));
         let by_proxy = |why| HttpFailure::Proxy { variable: "https_proxy", why };
-        assert!(is_for_all(Some(by_proxy(client::LATE))));
+        assert!(is_for_all(Some(by_proxy(failure::PROXY_LATE))));
         let own = [
             HttpFailure::Dns,
             HttpFailure::NoCertificates,

@@ -1,6 +1,6 @@
-//! What a service said, kept for the other ranks of this node and for the next job: in memory that all processes of the
-//! node see, readable by this user alone. Of many that want it at once one asks. Whatever is wrong with the files, they are
-//! as if not there.
+//! A provider's answer, shared with the other ranks of this node and with the next job. The file is in memory that all
+//! processes of the node see, and only this user can read it. Of several processes that need an answer one sends the
+//! request. A faulty file counts as missing.
 
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::os;
@@ -12,84 +12,84 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Where the files are.
+/// Folder of the files.
 pub const FOLDER: &str = "/dev/shm";
-/// Whoever asks is done, or dead, after this: three requests at the limit of their time.
-const TURN: Duration = Duration::from_secs(30);
-/// Bytes of the largest file worth reading; three days of five minutes take a twentieth.
-const LARGEST: u64 = 1 << 20;
-/// Clocks of one machine do not differ; a stamp so far ahead, s, was made before its clock was set.
-const AHEAD_S: f64 = 5.0;
-/// Characters of a failure's words worth keeping.
-const WORDS: usize = 500;
+/// Age at which a lock is stale: three requests at their limit of time. Its process is dead.
+const STALE_LOCK_AGE: Duration = Duration::from_secs(30);
+/// Largest file that is read or written, bytes. Three days of five minutes take a twentieth of it.
+const MAX_BYTES: u64 = 1 << 20;
+/// Tolerance for a time stamp in the future, s. A later stamp was made before the clock was set back.
+const CLOCK_TOLERANCE_S: f64 = 5.0;
+/// Longest message that is kept, characters.
+const MAX_MESSAGE_CHARS: usize = 500;
 
-/// What the last to ask got.
+/// The result of the last request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CacheEntry {
-    /// When it was fetched, seconds since 1970 UTC; None: nothing has been yet.
+    /// Time of the last answer, s since 1970 UTC. None: there was none.
     pub fetched: Option<f64>,
-    /// Nobody is to ask before this instant: the service failed, or wants to be left alone.
+    /// Earliest time of the next request, s since 1970 UTC.
     pub not_before: f64,
-    /// Why, for those that did not ask themselves.
+    /// The failure's message, for the other processes.
     pub failed: Option<String>,
-    /// How often in a row it failed: whoever asks next carries on from there.
+    /// Number of failures in a row. The next process continues from it.
     pub failures: u32,
-    /// What it said.
+    /// The figures in the answer.
     pub slots: Vec<IntensitySlot>,
-    /// Where this machine is, if that was the question.
+    /// The location of this machine, for a look-up.
     pub place: Option<String>,
 }
 
-/// The file of one question.
+/// The file of one request.
 #[derive(Clone, Debug)]
 pub struct NodeCache {
     path: PathBuf,
-    /// What was told to this key is not for another; this number tells them apart.
+    /// Hash of the key. An answer to one key is not used for another.
     key: u64,
 }
 
-/// Held by the one that asks; let go when dropped.
+/// The lock of the process that sends the request. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct FetchLock {
     marker: PathBuf,
 }
 
 impl NodeCache {
-    /// For a question told by these words: the service, its address, the zone. The name is a number made of them, and holds
-    /// nothing of the key: everybody sees it, and could try passwords on it. What was answered to another key is as if not
-    /// there, as this one may be answered where that was not; of it the file, for this user's eyes, has a number of 64 bits.
-    pub fn new(folder: &Path, question: &[&str], key: &str) -> NodeCache {
-        let question = number(&[&[env!("CARGO_PKG_VERSION")], question].concat());
-        let name = format!("carbontracker-{}-grid-{question:016x}.json", os::user());
-        NodeCache { path: folder.join(name), key: number(&[key]) }
+    /// The file for a request, which these words identify: provider, address, zone. The file's name is a hash of them
+    /// without the key, because all users see the name. A hash of the key is inside the file, which only this user can
+    /// read.
+    pub fn new(folder: &Path, request: &[&str], key: &str) -> NodeCache {
+        let request = hash(&[&[env!("CARGO_PKG_VERSION")], request].concat());
+        let name = format!("carbontracker-{}-grid-{request:016x}.json", os::user());
+        NodeCache { path: folder.join(name), key: hash(&[key]) }
     }
 
-    /// What is there, if it can be right at `now`, seconds since 1970 UTC.
+    /// The stored result, if it is valid at `now`, s since 1970 UTC.
     pub fn read(&self, now: f64) -> Option<CacheEntry> {
         let flags = os::NO_FOLLOW | os::NO_WAIT;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).ok()?;
         let metadata = file.metadata().ok()?;
-        if metadata.uid() != os::user() || metadata.len() > LARGEST {
+        if metadata.uid() != os::user() || metadata.len() > MAX_BYTES {
             return None;
         }
         let mut text = Vec::new();
-        file.take(LARGEST).read_to_end(&mut text).ok()?;
+        file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
         let value = serde_json::from_slice::<Value>(&text).ok()?;
         if value.get("key").and_then(Value::as_u64) != Some(self.key) {
             return None;
         }
         let entry = parse(&value)?;
-        entry.fetched.is_none_or(|at| at <= now + AHEAD_S).then_some(entry)
+        entry.fetched.is_none_or(|at| at <= now + CLOCK_TOLERANCE_S).then_some(entry)
     }
 
-    /// Puts it there for others, whole or not at all. Where that cannot be done everybody asks for himself.
+    /// Stores a result for other processes, atomically. If that fails, each process sends its own request.
     pub fn write(&self, entry: &CacheEntry) {
         let _ = self.try_write(entry);
     }
 
     fn try_write(&self, entry: &CacheEntry) -> io::Result<()> {
         let text = print(self.key, entry).to_string();
-        if text.len() as u64 > LARGEST.min(os::file_size_limit()) {
+        if text.len() as u64 > MAX_BYTES.min(os::file_size_limit()) {
             return Err(ErrorKind::FileTooLarge.into());
         }
         let new = self.beside(&format!("{}-{:x}", std::process::id(), os::random_u64()));
@@ -99,23 +99,24 @@ impl NodeCache {
         })
     }
 
-    /// The right to ask, if nobody has it. Where no files can be made everybody has it.
-    pub fn turn(&self) -> Option<FetchLock> {
+    /// Takes the lock. None: another process holds it. If no file can be made, each process gets a lock.
+    pub fn lock(&self) -> Option<FetchLock> {
         let marker = self.beside("asked");
         for _ in 0..2 {
             match create(&marker) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     let found = std::fs::symlink_metadata(&marker);
                     if found.as_ref().is_ok_and(|found| found.uid() != os::user()) {
-                        break; // another user's, who has no say in it
+                        break; // another user's file, which is ignored
                     }
-                    // Made in the future, it is from before the clock was set back.
+                    // A lock from the future was made before the clock was set back; it is stale.
                     let age = found.and_then(|found| found.modified());
-                    let age = age.map_or(Duration::ZERO, |at| SystemTime::now().duration_since(at).unwrap_or(TURN));
-                    if age < TURN {
+                    let age =
+                        age.map_or(Duration::ZERO, |at| SystemTime::now().duration_since(at).unwrap_or(STALE_LOCK_AGE));
+                    if age < STALE_LOCK_AGE {
                         return None;
                     }
-                    // Two may come here at once, and both ask: that does no harm.
+                    // Two processes may be here at once and both send a request. That is harmless.
                     if std::fs::remove_file(&marker).is_err() {
                         break;
                     }
@@ -126,7 +127,7 @@ impl NodeCache {
         Some(FetchLock { marker })
     }
 
-    /// A file beside it, which is swept up with it.
+    /// The path of a file with this ending beside the cache's file.
     fn beside(&self, ending: &str) -> PathBuf {
         self.path.with_extension(ending)
     }
@@ -138,18 +139,18 @@ impl Drop for FetchLock {
     }
 }
 
-/// A new file of this user's own; where there is one already, of whatever kind, it fails.
+/// Creates a file that only this user can read. Errors: the path exists, as a file of any kind.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(os::NO_FOLLOW).open(path)
 }
 
-/// A number made of words, the same in every build. No text contains the byte that ends a word.
-fn number(words: &[&str]) -> u64 {
+/// Hash of words, stable over builds. The byte that ends a word occurs in no text.
+fn hash(words: &[&str]) -> u64 {
     os::stable_hash(words.iter().flat_map(|word| word.bytes().chain([0xff])))
 }
 
 fn print(key: u64, entry: &CacheEntry) -> Value {
-    let slot = |slot: &IntensitySlot| json!([slot.from, slot.to, slot.g_per_kwh, letter(slot.standing)]);
+    let slot = |slot: &IntensitySlot| json!([slot.from, slot.to, slot.g_per_kwh, letter(slot.quality)]);
     json!({
         "key": key,
         "fetched": entry.fetched,
@@ -165,7 +166,7 @@ fn parse(value: &Value) -> Option<CacheEntry> {
     let words = |name: &str| -> Option<Option<String>> {
         match value.get(name)? {
             Value::Null => Some(None),
-            text => Some(Some(sanitize::text(text.as_str()?).chars().take(WORDS).collect())),
+            text => Some(Some(sanitize::text(text.as_str()?).chars().take(MAX_MESSAGE_CHARS).collect())),
         }
     };
     let fetched = match value.get("fetched")? {
@@ -182,16 +183,16 @@ fn parse(value: &Value) -> Option<CacheEntry> {
     })
 }
 
-/// One slot; what no service's answer could have given is refused here too.
+/// One slot. A slot that no provider could give is refused.
 fn parse_slot(value: &Value) -> Option<IntensitySlot> {
-    let [from, to, g_per_kwh, standing] = value.as_array()?.as_slice() else { return None };
+    let [from, to, g_per_kwh, quality] = value.as_array()?.as_slice() else { return None };
     let (from, to, g_per_kwh) = (from.as_f64()?, to.as_f64()?, g_per_kwh.as_f64()?);
-    let standing = FigureQuality::ALL.into_iter().find(|&known| standing.as_str() == Some(letter(known)))?;
-    (from < to && g_per_kwh >= 0.0).then_some(IntensitySlot { from, to, g_per_kwh, standing })
+    let quality = FigureQuality::ALL.iter().copied().find(|&known| quality.as_str() == Some(letter(known)))?;
+    (from < to && g_per_kwh >= 0.0).then_some(IntensitySlot { from, to, g_per_kwh, quality })
 }
 
-fn letter(standing: FigureQuality) -> &'static str {
-    match standing {
+fn letter(quality: FigureQuality) -> &'static str {
+    match quality {
         FigureQuality::Forecast => "F",
         FigureQuality::Estimated => "E",
         FigureQuality::Actual => "A",
@@ -235,7 +236,7 @@ mod tests {
     }
 
     fn entry() -> CacheEntry {
-        let slot = |from: f64, standing| IntensitySlot { from, to: from + 300.0, g_per_kwh: 113.25, standing };
+        let slot = |from: f64, quality| IntensitySlot { from, to: from + 300.0, g_per_kwh: 113.25, quality };
         CacheEntry {
             fetched: Some(NOW - 7.5),
             not_before: NOW + 60.0,
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_by_this_user_only_and_names_no_key() {
+    fn file_is_private_and_holds_no_key() {
         let scratch = Scratch::new("written");
         let cache = scratch.cache();
         assert_eq!(cache.read(NOW), None);
@@ -264,14 +265,14 @@ mod tests {
         let text = std::fs::read_to_string(&cache.path).unwrap() + &scratch.names().concat();
         assert!(!text.contains("a-key") && !text.contains("example.org"), "{text}");
         let other = scratch.cache_of("another");
-        assert_eq!(other.read(NOW), None, "another key may be answered otherwise");
-        assert_eq!(other.path, cache.path, "the name, which everybody sees, tells nothing of the key");
+        assert_eq!(other.read(NOW), None, "another key may get another answer");
+        assert_eq!(other.path, cache.path, "the name, which all users see, does not depend on the key");
         let glued = NodeCache::new(&scratch.0, &["service", "https://example.orgDK1", ""], "a-key");
         assert_ne!(glued.path, cache.path);
     }
 
     #[test]
-    fn what_cannot_be_right_is_not_there() {
+    fn invalid_file_counts_as_missing() {
         let scratch = Scratch::new("wrong");
         let cache = scratch.cache();
         let right = print(cache.key, &entry()).to_string();
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_not_followed_and_what_is_no_file_does_no_harm() {
+    fn links_are_not_followed_and_other_files_are_harmless() {
         let scratch = Scratch::new("link");
         let cache = scratch.cache();
         let elsewhere = scratch.0.join("elsewhere");
@@ -315,7 +316,7 @@ mod tests {
         cache.write(&entry());
         assert_eq!(cache.read(NOW), None);
 
-        // A pipe would have its reader wait for a writer.
+        // Opening a pipe blocks until another process opens its other end.
         std::fs::remove_dir(&cache.path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
         assert_eq!(cache.read(NOW), None);
@@ -323,25 +324,25 @@ mod tests {
         let nowhere = NodeCache::new(Path::new("/nowhere"), &["x"], "");
         nowhere.write(&entry());
         assert_eq!(nowhere.read(NOW), None);
-        assert!(nowhere.turn().is_some() && nowhere.turn().is_some(), "everybody asks");
+        assert!(nowhere.lock().is_some() && nowhere.lock().is_some(), "each process sends a request");
     }
 
     #[test]
-    fn one_asks_at_a_time_and_the_dead_lose_their_turn() {
+    fn lock_has_one_holder_and_expires() {
         let scratch = Scratch::new("turn");
         let cache = scratch.cache();
-        let turn = cache.turn().expect("nobody asks");
-        assert!(cache.turn().is_none() && scratch.cache().turn().is_none());
-        drop(turn);
-        let left = cache.turn().expect("let go");
-        let marker_of = |turn: &FetchLock| File::options().write(true).open(&turn.marker).unwrap();
-        marker_of(&left).set_modified(SystemTime::now() - 2 * TURN).unwrap();
-        let next = cache.turn().expect("taken over");
-        marker_of(&next).set_modified(SystemTime::now() + 100 * TURN).unwrap();
-        let next = cache.turn().expect("taken over, the clock having been set back");
-        assert!(cache.turn().is_none(), "it is marked anew");
+        let lock = cache.lock().expect("a free lock");
+        assert!(cache.lock().is_none() && scratch.cache().lock().is_none());
+        drop(lock);
+        let left = cache.lock().expect("a released lock");
+        let marker_of = |lock: &FetchLock| File::options().write(true).open(&lock.marker).unwrap();
+        marker_of(&left).set_modified(SystemTime::now() - 2 * STALE_LOCK_AGE).unwrap();
+        let next = cache.lock().expect("a stale lock");
+        marker_of(&next).set_modified(SystemTime::now() + 100 * STALE_LOCK_AGE).unwrap();
+        let next = cache.lock().expect("a lock from before the clock was set back");
+        assert!(cache.lock().is_none(), "a new lock was made");
         if std::os::unix::fs::chown(&next.marker, Some(1), None).is_ok() {
-            assert!(cache.turn().is_some(), "another user does not keep us from asking");
+            assert!(cache.lock().is_some(), "another user's lock is ignored");
         }
     }
 }

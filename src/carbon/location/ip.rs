@@ -1,39 +1,40 @@
-//! Where this machine is by its public address, for `location=ip`: one look-up, only where the user asks for it.
+//! The location of this machine by its public address, for `location=ip`. One request is sent, only with this option.
 
 use crate::carbon::http::request::{HttpRequest, field, json};
 use crate::carbon::intensity::zones;
 use serde_json::Value;
 
-/// Who is asked: over HTTPS, and without a key.
+/// The service that is asked, over HTTPS and without a key.
 pub const HOST: &str = "https://get.geojs.io";
 
-/// Where a public address is.
+/// The location of a public address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GeoLocation {
-    /// ISO 3166 alpha-2.
+    /// Country, ISO 3166 alpha-2.
     pub country: String,
-    /// State, province or region, by its name.
+    /// Name of the state, province or region.
     pub region: Option<String>,
-    /// Degrees north, to some kilometres.
+    /// Latitude, degrees north, to some kilometres.
     pub latitude: Option<f64>,
-    /// Degrees east.
+    /// Longitude, degrees east.
     pub longitude: Option<f64>,
 }
 
-/// The look-up of this machine's own address.
+/// The request for the location of this machine's address.
 pub fn request() -> HttpRequest {
     HttpRequest::get(0, "/v1/ip/geo.json")
 }
 
-/// What get.geojs.io answers, and what ipinfo.io and ip-api.com do, which a mirror may serve in its place.
+/// Parses an answer of get.geojs.io. Answers of ipinfo.io and ip-api.com are accepted too, because a mirror may give
+/// them.
 pub fn take(body: &[u8]) -> Result<GeoLocation, String> {
     let answer = json(body)?;
     let is_private = answer.get("bogon").is_some_and(|bogon| *bogon != false);
     if is_private || answer.get("status").is_some_and(|status| status != "success") {
-        return Err("the answer says that this address is not public, or that it is not known".into());
+        return Err("this machine's address is not public, or its location is not known".into());
     }
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
-    // geojs, ip-api, ipinfo: the first has a "country" too, but it is a name.
+    // The field is for geojs, ip-api and ipinfo in this order. geojs has "country" too, but it is a name.
     let country = match text("country_code").or(text("countryCode")) {
         Some(code) => Some(code),
         None => field(&answer, "country")?.as_str(),
@@ -45,7 +46,7 @@ pub fn take(body: &[u8]) -> Result<GeoLocation, String> {
     Ok(GeoLocation { country, region: region.map(str::to_owned), latitude, longitude })
 }
 
-/// Latitude and longitude, as numbers, as texts, or as one text with a comma. 0, 0 is in the sea and means unknown.
+/// Latitude and longitude: numbers, texts, or one text with a comma. 0, 0 is in the sea and means unknown.
 fn degrees(answer: &Value) -> Option<(f64, f64)> {
     let number = |name: &str| match answer.get(name)? {
         Value::String(text) => text.parse().ok(),
@@ -61,16 +62,16 @@ fn degrees(answer: &Value) -> Option<(f64, f64)> {
 }
 
 impl GeoLocation {
-    /// As text that `take` understands.
-    pub fn told(&self) -> String {
+    /// The location as JSON that `take` parses.
+    pub fn to_json(&self) -> String {
         let GeoLocation { country, region, latitude, longitude } = self;
-        let told = serde_json::json!({
+        let json = serde_json::json!({
             "country_code": country, "region": region, "latitude": latitude, "longitude": longitude,
         });
-        told.to_string()
+        json.to_string()
     }
 
-    /// Its zone in the yearly table: the part of the country where there is a row for it, else the country.
+    /// The zone in the yearly table: the part of the country if it has a row, else the country.
     pub fn zone(&self) -> Option<String> {
         let part = self.region.as_deref().and_then(|region| zones::part(&self.country, region));
         let country = || zones::find(&self.country).ok().map(|_| self.country.clone());

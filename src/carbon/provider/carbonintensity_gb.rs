@@ -1,13 +1,14 @@
-//! Carbon Intensity of the British system operator: Great Britain and its regions, by the half hour, without a key.
+//! Carbon Intensity of the British system operator: Great Britain and its regions, by the half hour. It needs no key.
 
-use super::{Provider, ProviderLocation, encoded, figure, in_order, minute, refused_by_others, slot, time};
+use super::{Provider, encoded, figure, in_order, minute, refused_by_others, slot, time};
 use crate::carbon::http::request::{HttpRequest, field, json, list};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
-use crate::carbon::intensity::zones;
+use crate::carbon::intensity::{EmissionsBasis, PowerUse};
+use crate::carbon::location::RunLocation;
 use crate::error::Error;
 use serde_json::Value;
 
-/// As the option names it.
+/// The name in the options.
 pub const NAME: &str = "carbonintensity_gb";
 
 const PAST: u8 = 0;
@@ -25,19 +26,19 @@ pub struct CarbonIntensityGb {
 
 enum Area {
     National,
-    /// The outward half of a postcode; the other half is nobody's business.
+    /// The outward half of a postcode. The other half is private and not needed.
     Postcode(String),
     Region(u8),
 }
 
 impl CarbonIntensityGb {
-    /// The service for the country, or a part the user names.
-    pub fn new(place: ProviderLocation<'_>) -> Result<Self, Error> {
+    /// The provider for the country, or for the part in the options. Errors: another location.
+    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
         let area = match place {
-            ProviderLocation::Unsaid => Some(Area::National),
+            RunLocation::NotGiven => Some(Area::National),
             _ if place.table_zone().as_deref() == Some("GB") => Some(Area::National),
-            ProviderLocation::Zone(asked) => part(asked),
-            ProviderLocation::Found(_) => None,
+            RunLocation::Zone(asked) => part(asked),
+            RunLocation::Found(_) => None,
         };
         Ok(CarbonIntensityGb { area: area.ok_or_else(|| place.refused(TAKES))?, step: PAST, now: 0.0 })
     }
@@ -51,7 +52,7 @@ impl CarbonIntensityGb {
         }
     }
 
-    /// The half hours of an answer: those of the country, or those inside the region's object.
+    /// The half hours of an answer: those of the country, or those in the region's object.
     fn half_hours<'a>(&self, answer: &'a Value) -> Result<&'a [Value], String> {
         let is_ours = |region: &Value| match &self.area {
             Area::National => false,
@@ -62,13 +63,13 @@ impl CarbonIntensityGb {
         let region = match (&self.area, data) {
             (Area::National, _) => return list(answer, "data"),
             (_, Value::Array(regions)) => match regions.first() {
-                Some(region) => region, // the present half hour comes in a list, a span does not
+                Some(region) => region, // the current half hour is in a list, a span is not
                 None => return Ok(&[]),
             },
             _ => data,
         };
         if !is_ours(region) {
-            return Err("the answer is for another region than asked".into());
+            return Err("the answer is for another region than requested".into());
         }
         list(region, "data")
     }
@@ -78,11 +79,11 @@ impl CarbonIntensityGb {
         let intensity = field(record, "intensity")?;
         let actual = figure(intensity.get("actual").unwrap_or(&Value::Null))?;
         let forecast = figure(field(intensity, "forecast")?)?;
-        // A region has no meter: what the service says of its past is worked out.
-        let is_worked_out = !matches!(self.area, Area::National) && to <= self.now;
-        let said = if is_worked_out { FigureQuality::Estimated } else { FigureQuality::Forecast };
-        let figure = actual.map(|g| (g, FigureQuality::Actual)).or(forecast.map(|g| (g, said)));
-        figure.map(|(g_per_kwh, standing)| slot(from, to, g_per_kwh, standing)).transpose()
+        // A region has no meter: its past figures are estimates.
+        let is_estimate = !matches!(self.area, Area::National) && to <= self.now;
+        let quality = if is_estimate { FigureQuality::Estimated } else { FigureQuality::Forecast };
+        let figure = actual.map(|g| (g, FigureQuality::Actual)).or(forecast.map(|g| (g, quality)));
+        figure.map(|(g_per_kwh, quality)| slot(from, to, g_per_kwh, quality)).transpose()
     }
 }
 
@@ -107,12 +108,12 @@ impl Provider for CarbonIntensityGb {
         "GB".into()
     }
 
-    fn basis(&self) -> &'static str {
-        "direct"
+    fn basis(&self) -> EmissionsBasis {
+        EmissionsBasis::Direct
     }
 
-    fn scope(&self) -> Option<&'static str> {
-        Some(zones::CONSUMPTION)
+    fn power_use(&self) -> Option<PowerUse> {
+        Some(PowerUse::Consumption)
     }
 
     fn source(&self) -> &'static str {
@@ -146,7 +147,7 @@ impl Provider for CarbonIntensityGb {
         Ok(in_order(slots))
     }
 
-    fn cure(&self, status: u16) -> Option<String> {
+    fn fix(&self, status: u16) -> Option<String> {
         match (status, &self.area) {
             (400 | 404, Area::Postcode(outward)) => {
                 Some(format!("carbonintensity_gb knows no postcode {outward}: set location=GB, or GB-1 to GB-18"))
@@ -157,7 +158,7 @@ impl Provider for CarbonIntensityGb {
     }
 }
 
-/// A part of Great Britain: GB-13, GB-EC1A or GB-EC1A 1BB.
+/// Parses a part of Great Britain: GB-13, GB-EC1A or GB-EC1A 1BB.
 fn part(asked: &str) -> Option<Area> {
     let asked = asked.to_ascii_uppercase();
     let part = asked.strip_prefix("GB-").or_else(|| asked.strip_prefix("UK-"))?;
@@ -174,7 +175,7 @@ fn part(asked: &str) -> Option<Area> {
     is_outward(outward).then(|| Area::Postcode(outward.to_owned()))
 }
 
-/// A or AA, then 9, 99 or 9A (BS 7666).
+/// True for A or AA, then 9, 99 or 9A (BS 7666).
 fn is_outward(text: &str) -> bool {
     let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
     let rest = text.get(letters..).unwrap_or_default().as_bytes();
@@ -186,7 +187,7 @@ fn is_outward(text: &str) -> bool {
         }
 }
 
-/// 9AA.
+/// True for 9AA (BS 7666).
 fn is_inward(text: &str) -> bool {
     matches!(text.as_bytes(), [a, b, c] if a.is_ascii_digit() && b.is_ascii_uppercase() && c.is_ascii_uppercase())
 }

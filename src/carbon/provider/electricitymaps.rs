@@ -1,13 +1,15 @@
-//! Electricity Maps, v3: the world, by the hour, for a key. The free plan holds one zone and no forecast.
+//! Electricity Maps, v3: the world, by the hour. It needs a key. The free plan covers one zone and has no forecast.
 
-use super::{Provider, ProviderLocation, country, encoded, figure, in_order, slot, spacing, time};
+use super::{Provider, country, encoded, figure, in_order, slot, spacing, time};
 use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, FoundName, Spot};
+use crate::carbon::intensity::{EmissionsBasis, PowerUse};
+use crate::carbon::location::RunLocation;
 use crate::error::Error;
 use serde_json::Value;
 
-/// As the option names it.
+/// The name in the options.
 pub const NAME: &str = "electricitymaps";
 
 const LATEST: u8 = 0;
@@ -25,23 +27,23 @@ pub struct ElectricityMaps {
     step: u8,
 }
 
-/// How the service is told where.
+/// How a request names the location.
 enum Zone {
-    /// By its own name for the zone.
+    /// By the provider's name of the zone.
     Named(String),
-    /// By provider and region.
+    /// By cloud and region.
     Cloud(&'static str),
-    /// By latitude and longitude, found near this zone of ours.
+    /// By latitude and longitude; the zone of our tables there.
     At(f64, f64, String),
 }
 
 impl ElectricityMaps {
-    /// The service for a zone of its own, a cloud region or a place found.
-    pub fn new(place: ProviderLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
+    /// The provider for a zone of its own, a cloud region or a location found. Errors: another location.
+    pub fn new(place: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
         let zone = match place {
-            ProviderLocation::Unsaid => None,
-            ProviderLocation::Zone(asked) => own_zone(asked),
-            ProviderLocation::Found(found) => Some(match (found.latitude, found.longitude) {
+            RunLocation::NotGiven => None,
+            RunLocation::Zone(asked) => own_zone(asked),
+            RunLocation::Found(found) => Some(match (found.latitude, found.longitude) {
                 (Some(latitude), Some(longitude)) => {
                     Zone::At(latitude, longitude, found.zone().unwrap_or_else(|| found.country.clone()))
                 }
@@ -59,10 +61,10 @@ impl ElectricityMaps {
                 let (provider, region) = name.split_once(':').unwrap_or_default();
                 format!("dataCenterProvider={}&dataCenterRegion={}", encoded(provider), encoded(region))
             }
-            // To a kilometre: an address tells no more, and nobody needs more.
+            // Rounded to a kilometre. The location of an address is not more precise.
             Zone::At(latitude, longitude, _) => format!("lat={latitude:.2}&lon={longitude:.2}"),
         };
-        // Without the last word an unknown place is answered, with 200, for the caller's own address.
+        // Without `disableCallerLookup` an unknown location gets, with 200, the figures of the caller's address.
         format!("/v3/carbon-intensity/{what}?{place}&disableCallerLookup=true")
     }
 
@@ -70,10 +72,10 @@ impl ElectricityMaps {
         let zone = field(answer, "zone")?.as_str();
         let is_ours = match &self.zone {
             Zone::Named(ours) => zone.is_some_and(|zone| zone.eq_ignore_ascii_case(ours)),
-            Zone::Cloud(_) | Zone::At(..) => zone.is_some(), // the service's to say
+            Zone::Cloud(_) | Zone::At(..) => zone.is_some(), // the provider chooses the zone
         };
         if !is_ours {
-            return Err("the answer is for another zone than asked".into());
+            return Err("the answer is for another zone than requested".into());
         }
         match answer.get("emissionFactorType").and_then(Value::as_str) {
             None | Some("lifecycle") => Ok(()),
@@ -89,13 +91,13 @@ impl ElectricityMaps {
             if record.get("zone").is_some() {
                 self.check(record)?;
             }
-            let standing = match record.get("isEstimated").and_then(Value::as_bool) {
+            let quality = match record.get("isEstimated").and_then(Value::as_bool) {
                 _ if is_forecast => FigureQuality::Forecast,
                 Some(false) => FigureQuality::Actual,
                 Some(true) | None => FigureQuality::Estimated,
             };
             if let Some(g_per_kwh) = figure(field(record, "carbonIntensity")?)? {
-                slots.push(slot(from, from + length, g_per_kwh, standing)?);
+                slots.push(slot(from, from + length, g_per_kwh, quality)?);
             }
         }
         Ok(in_order(slots))
@@ -122,12 +124,12 @@ impl Provider for ElectricityMaps {
         self.static_zone.clone()
     }
 
-    fn basis(&self) -> &'static str {
-        "lifecycle"
+    fn basis(&self) -> EmissionsBasis {
+        EmissionsBasis::Lifecycle
     }
 
-    fn scope(&self) -> Option<&'static str> {
-        Some(zones::CONSUMPTION)
+    fn power_use(&self) -> Option<PowerUse> {
+        Some(PowerUse::Consumption)
     }
 
     fn source(&self) -> &'static str {
@@ -170,25 +172,25 @@ impl Provider for ElectricityMaps {
         }
     }
 
-    fn cure(&self, status: u16) -> Option<String> {
+    fn fix(&self, status: u16) -> Option<String> {
         let zone = self.zone();
         match status {
-            401 => Some(format!("check api_key: it is not a key of electricitymaps, or its plan does not hold {zone}")),
-            403 => Some(format!("the key's plan does not hold {zone}: set location= to the zone chosen with the key")),
+            401 => Some(format!("the key is not valid, or its plan does not cover {zone}; check api_key=")),
+            403 => Some(format!("the key's plan does not cover {zone}; set location= to the zone of the plan")),
             404 => Some(format!(
-                "electricitymaps has nothing for {zone}: look for its zone in app.electricitymaps.com, or set another intensity="
+                "electricitymaps has no figures for {zone}; look for its zone in app.electricitymaps.com, or set another intensity="
             )),
             _ => None,
         }
     }
 }
 
-/// A zone in the service's form: the country's alpha-2 code, then its part; a name becomes its code. What our tables lack it
-/// may have.
+/// A zone in the provider's form: the country's alpha-2 code, then its part. A name becomes its code. A zone that our
+/// tables lack is accepted.
 fn own_zone(asked: &str) -> Option<Zone> {
     match zones::find(asked) {
         Ok(FoundName { spot: region @ Spot::Region(_), .. }) => Some(Zone::Cloud(region.code())),
-        Ok(FoundName { spot: Spot::State(_), .. }) => None, // US-CA: the service knows operators, not states
+        Ok(FoundName { spot: Spot::State(_), .. }) => None, // US-CA: the provider has zones of operators, not of states
         Ok(FoundName { spot, why: "" }) if spot.code() != "WORLD" => Some(Zone::Named(spot.code().to_owned())),
         _ => formed(asked).map(Zone::Named),
     }
@@ -212,7 +214,7 @@ fn static_zone(zone: &Zone) -> String {
     found.map_or("WORLD", |found| found.spot.code()).to_owned()
 }
 
-/// How long a figure holds, s: as the answer says, else by the distance between figures, an hour at most.
+/// Length of a slot, s: as the answer states it, else the distance between figures, an hour at most.
 fn length(answer: &Value, starts: &[f64]) -> Result<f64, String> {
     match answer.get("temporalGranularity").and_then(Value::as_str) {
         Some("hourly") => Ok(3600.0),

@@ -1,24 +1,26 @@
-//! Energy-Charts of Fraunhofer ISE: Germany and most of Europe, every quarter of an hour, without a key.
+//! Energy-Charts of Fraunhofer ISE: Germany and most of Europe, every quarter of an hour. It needs no key.
 
-use super::{Provider, ProviderLocation, country, figure, in_order, minute, refused_by_others, slot, spacing};
+use super::{Provider, country, figure, in_order, minute, refused_by_others, slot, spacing};
 use crate::carbon::http::request::{HttpRequest, field, json, list};
+use crate::carbon::intensity::EmissionsBasis;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, Spot};
+use crate::carbon::location::RunLocation;
 use crate::error::Error;
 use serde_json::Value;
 
-/// As the option names it.
+/// The name in the options.
 pub const NAME: &str = "energycharts";
 
 const BOTH: u8 = 0;
 const FORECAST: u8 = 1;
 
-/// Where a single figure does not tell its step, s.
-const STEP: f64 = 900.0;
+/// Length of a slot if the answer has a single figure, s.
+const STEP_S: f64 = 900.0;
 
 const TAKES: &str = "energycharts takes a country of Europe (DE, FRA, GB, …)";
 
-/// The countries of Europe. The service has figures for most of them.
+/// The countries of Europe. The provider has figures for most of them.
 #[rustfmt::skip]
 const COUNTRIES: [&str; 45] = [
     "AL", "AM", "AT", "AZ", "BA", "BE", "BG", "BY", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GE", "GR", "HR", "HU",
@@ -33,22 +35,22 @@ pub struct EnergyCharts {
 }
 
 impl EnergyCharts {
-    /// The service for a country, or for the one a cloud region or an address lies in.
-    pub fn new(place: ProviderLocation<'_>) -> Result<Self, Error> {
+    /// The provider for a country, or for the country of a cloud region or an address. Errors: another location.
+    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
         let asked = match place {
-            ProviderLocation::Unsaid => None,
-            // A part of a country is not what the service has: the user is to say that the whole will do.
-            ProviderLocation::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
+            RunLocation::NotGiven => None,
+            // The provider has no parts of a country. The user must choose the whole country explicitly.
+            RunLocation::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
                 region @ Spot::Region(_) => Some(country(region.zone()).to_owned()),
                 spot => spot.country().filter(|_| found.why.is_empty()).map(str::to_owned),
             }),
-            ProviderLocation::Found(found) => Some(found.country.clone()),
+            RunLocation::Found(found) => Some(found.country.clone()),
         };
         let known = asked.and_then(|asked| COUNTRIES.into_iter().find(|country| *country == asked));
         Ok(EnergyCharts { country: known.ok_or_else(|| place.refused(TAKES))?, step: BOTH })
     }
 
-    /// As the service writes it.
+    /// The country as the provider writes it.
     fn code(&self) -> String {
         if self.country == "GB" { "uk".into() } else { self.country.to_ascii_lowercase() }
     }
@@ -71,8 +73,8 @@ impl Provider for EnergyCharts {
         self.country.into()
     }
 
-    fn basis(&self) -> &'static str {
-        "lifecycle"
+    fn basis(&self) -> EmissionsBasis {
+        EmissionsBasis::Lifecycle
     }
 
     fn source(&self) -> &'static str {
@@ -101,24 +103,24 @@ impl Provider for EnergyCharts {
     fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let answer = json(body)?;
         let starts: Option<Vec<f64>> = list(&answer, "unix_seconds")?.iter().map(Value::as_f64).collect();
-        let starts = starts.ok_or("'unix_seconds' is no list of times in the answer")?;
-        let length = spacing(&starts).unwrap_or(STEP);
+        let starts = starts.ok_or("'unix_seconds' is not a list of times in the answer")?;
+        let length = spacing(&starts).unwrap_or(STEP_S);
         let lists: &[(&str, FigureQuality)] = match request.answer {
             BOTH => &[("co2eq", FigureQuality::Actual), ("co2eq_forecast", FigureQuality::Forecast)],
             _ => &[("co2eq_forecast", FigureQuality::Forecast), ("co2eq", FigureQuality::Forecast)],
         };
         let mut slots: Vec<Option<IntensitySlot>> = vec![None; starts.len()];
         let mut is_any = false;
-        for (name, standing) in lists {
+        for (name, quality) in lists {
             let Some(figures) = answer.get(name).filter(|figures| !figures.is_null()) else { continue };
-            let figures = figures.as_array().ok_or_else(|| format!("'{name}' is no list in the answer"))?;
+            let figures = figures.as_array().ok_or_else(|| format!("'{name}' is not a list in the answer"))?;
             if figures.len() != starts.len() {
                 return Err(format!("'{name}' is not as long as the list of times in the answer"));
             }
             is_any = true;
             for ((place, from), g_per_kwh) in slots.iter_mut().zip(&starts).zip(figures) {
                 if let Some(g_per_kwh) = figure(g_per_kwh)? {
-                    let slot = slot(*from, from + length, g_per_kwh, *standing)?;
+                    let slot = slot(*from, from + length, g_per_kwh, *quality)?;
                     place.get_or_insert(slot);
                 }
             }
@@ -129,12 +131,12 @@ impl Provider for EnergyCharts {
         Ok(in_order(slots.into_iter().flatten().collect()))
     }
 
-    fn cure(&self, status: u16) -> Option<String> {
+    fn fix(&self, status: u16) -> Option<String> {
         let country = self.country;
         match status {
-            404 => Some(format!("energycharts has no figures for {country} at present: set another intensity=")),
+            404 => Some(format!("energycharts has no figures for {country} at present; set another intensity=")),
             401 | 403 => refused_by_others(NAME),
-            422 => Some(format!("energycharts does not know {country}: set another intensity=")),
+            422 => Some(format!("energycharts does not know {country}; set another intensity=")),
             _ => None,
         }
     }

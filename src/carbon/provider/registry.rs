@@ -1,12 +1,14 @@
-//! The live services there are, by name.
+//! The live providers, by name.
 
-use super::{Provider, ProviderLocation};
+use super::Provider;
 use super::{carbonintensity_gb, electricitymaps, energidataservice, energycharts, watttime};
 use crate::carbon::http::request::Secret;
+use crate::carbon::location::RunLocation;
 use crate::error::Error;
 
-/// The service of this name for this place. With `location=ip` it is chosen when the look-up has answered.
-pub fn choose(name: &str, place: ProviderLocation<'_>, api_key: Option<&str>) -> Result<Box<dyn Provider>, Error> {
+/// Makes the provider of this name for a location. With `location=ip` it is made after the look-up. Errors: an unknown
+/// name, a location that it does not cover, or a malformed key.
+pub fn choose(name: &str, place: RunLocation<'_>, api_key: Option<&str>) -> Result<Box<dyn Provider>, Error> {
     check_key(name, api_key)?;
     let key = api_key.map(|key| Secret(key.to_owned()));
     Ok(match name {
@@ -16,21 +18,24 @@ pub fn choose(name: &str, place: ProviderLocation<'_>, api_key: Option<&str>) ->
         energycharts::NAME => Box::new(energycharts::EnergyCharts::new(place)?),
         watttime::NAME => Box::new(watttime::WattTime::new(place, key)?),
         _ => {
-            return Err(Error::invalid(format!("intensity='{name}': no such service; there are {}", NAMES.join(", "))));
+            return Err(Error::invalid(format!(
+                "intensity='{name}': no such provider; choose one of {}",
+                NAMES.join(", ")
+            )));
         }
     })
 }
 
-/// The services of what the grid emits.
+/// The providers of average intensity.
 pub const NAMES: [&str; 4] =
     [electricitymaps::NAME, carbonintensity_gb::NAME, energidataservice::NAME, energycharts::NAME];
 
-/// The service of what one kWh more would emit.
+/// The provider of marginal intensity.
 pub const MARGINAL: &str = watttime::NAME;
 
-/// Refuses what is no key of this service.
+/// Checks the form of a provider's key.
 pub fn check_key(name: &str, key: Option<&str>) -> Result<(), Error> {
-    // A key goes into a header as it is; user and password are written as base64 there, and may be any text.
+    // A key is sent in a header as it is. User and password are sent as base64, so they may be any text.
     let (option, what, is_sound): (_, _, fn(char) -> bool) = match name {
         MARGINAL => ("marginal_key", "USER:PASSWORD", |letter| !letter.is_control()),
         _ => ("api_key", "the service's key, without spaces or special letters", |letter| letter.is_ascii_graphic()),

@@ -1,22 +1,24 @@
-//! WattTime, v3: what one kWh more would emit in a region of the US and elsewhere, for an account. Marginal figures say
-//! which hour to choose; they are no share of what the grid emits, and are never mixed with the others.
+//! WattTime, v3: marginal emissions in a region of the US and elsewhere. It needs an account. Marginal figures show
+//! which hour to choose. They are no share of the grid's emissions and are never mixed with averages.
 
-use super::{Provider, ProviderLocation, encoded, figure, in_order, slot, time};
+use super::{Provider, encoded, figure, in_order, slot, time};
 use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
+use crate::carbon::intensity::EmissionsBasis;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
+use crate::carbon::location::RunLocation;
 use crate::error::Error;
 use serde_json::Value;
 
-/// As the option names it.
+/// The name in the options.
 pub const NAME: &str = "watttime";
 
 const LOGIN: u8 = 0;
 const FORECAST: u8 = 1;
 
-/// A token is good for 30 minutes; it is renewed before, s.
+/// Age at which a token is renewed, s. It expires after 30 minutes.
 const TOKEN_S: f64 = 1500.0;
-/// A pound a megawatt-hour in g/kWh.
+/// One lb/MWh, in g/kWh.
 const G_PER_KWH: f64 = 0.453_592_37;
 
 const TAKES: &str = "watttime takes its own regions (CAISO_NORTH, the one that is free, see docs.watttime.org)";
@@ -25,26 +27,26 @@ const TAKES: &str = "watttime takes its own regions (CAISO_NORTH, the one that i
 pub struct WattTime {
     region: String,
     key: Option<Secret>,
-    /// And when it was asked for.
+    /// The token, and the time of its request, s since 1970 UTC.
     token: Option<(Secret, f64)>,
-    /// The request last made in this round.
+    /// The last request of this round.
     asked: Option<u8>,
-    /// The forecast was answered: the token is good.
+    /// True once the forecast was answered, so that the token is valid.
     is_answered: bool,
     now: f64,
 }
 
 impl WattTime {
-    /// The service for a region of its own. The key is user:password.
-    pub fn new(place: ProviderLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
-        let ProviderLocation::Zone(asked) = place else { return Err(place.refused(TAKES)) };
+    /// The provider for a region of its own. The key is user:password. Errors: not a region's name.
+    pub fn new(place: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
+        let RunLocation::Zone(asked) = place else { return Err(place.refused(TAKES)) };
         let region = asked.to_ascii_uppercase();
         let is_formed = (2..=40).contains(&region.len())
             && region.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         if !is_formed {
             return Err(Error::invalid(format!("marginal='{NAME}:{asked}': {TAKES}")));
         }
-        let key = key.filter(|key| key.0.contains(':')); // else it is none of an account
+        let key = key.filter(|key| key.0.contains(':')); // without a colon it is not user:password
         Ok(WattTime { region, key, token: None, asked: None, is_answered: false, now: 0.0 })
     }
 
@@ -52,7 +54,7 @@ impl WattTime {
         let token = field(answer, "token")?.as_str();
         let token =
             token.filter(|token| (1..=8192).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic()));
-        self.token = Some((Secret(token.ok_or("the answer holds no token")?.to_owned()), self.now));
+        self.token = Some((Secret(token.ok_or("the answer has no token")?.to_owned()), self.now));
         Ok(())
     }
 
@@ -62,10 +64,12 @@ impl WattTime {
             [("region", self.region.as_str()), ("signal_type", "co2_moer"), ("units", "lbs_co2_per_mwh")]
         {
             if field(meta, name)?.as_str() != Some(ours) {
-                return Err(format!("'{name}' in the answer is not what was asked for"));
+                return Err(format!("'{name}' in the answer is not the one requested"));
             }
         }
-        let length = field(meta, "data_point_period_seconds")?.as_f64().ok_or("the answer does not say its step")?;
+        let length = field(meta, "data_point_period_seconds")?
+            .as_f64()
+            .ok_or("the answer does not state the length of its steps")?;
         let mut slots = Vec::new();
         for point in list(answer, "data")? {
             let from = time(point, "point_time")?;
@@ -100,13 +104,13 @@ impl Provider for WattTime {
             "NEM" => "AU",
             "UK" => "GB",
             country if country.len() == 2 && zones::find(country).is_ok() => country,
-            _ => "US", // its other regions are operators there
+            _ => "US", // its other regions are operators in the US
         };
         zone.into()
     }
 
-    fn basis(&self) -> &'static str {
-        "marginal"
+    fn basis(&self) -> EmissionsBasis {
+        EmissionsBasis::Marginal
     }
 
     fn source(&self) -> &'static str {
@@ -144,7 +148,7 @@ impl Provider for WattTime {
             }
             (Some(asked), _) => {
                 if asked == FORECAST && !self.is_answered {
-                    self.token = None; // it may have been withdrawn: the next round logs in again
+                    self.token = None; // it may be revoked: the next round logs in again
                 }
                 self.asked = None;
                 None
@@ -161,20 +165,20 @@ impl Provider for WattTime {
         self.slots(&answer)
     }
 
-    fn cure(&self, status: u16) -> Option<String> {
+    fn fix(&self, status: u16) -> Option<String> {
         match status {
-            401 => Some("check marginal_key: watttime does not accept this user and password".into()),
+            401 => Some("watttime does not accept this user and password; check marginal_key=".into()),
             403 => Some(format!(
-                "the account does not hold {}: set marginal=watttime:CAISO_NORTH, which is free",
+                "the account does not cover {}; set marginal=watttime:CAISO_NORTH, which is free",
                 self.region
             )),
-            400 | 404 | 422 => Some(format!("watttime does not know {}: see marginal=", self.region)),
+            400 | 404 | 422 => Some(format!("watttime does not know {}; check marginal=", self.region)),
             _ => None,
         }
     }
 }
 
-/// RFC 4648, for a header of a few dozen bytes.
+/// Base64 (RFC 4648), for a header of a few dozen bytes.
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut coded = String::new();

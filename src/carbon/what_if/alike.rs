@@ -1,43 +1,43 @@
-//! Figures of one kind for places that are to be compared, and one figure for each grid. Pure.
+//! Figures of one kind for zones that are compared, and one figure for each grid. Pure.
 
-use crate::carbon::intensity::Intensity;
-use crate::carbon::intensity::zones::{CONSUMPTION, LIFECYCLE, PRODUCTION, ZonePlace};
+use crate::carbon::intensity::zones::ZonePlace;
+use crate::carbon::intensity::{EmissionsBasis, Intensity, IntensityKind, PowerUse};
 
-/// On which basis, and of what is produced or consumed.
-type IntensityKind = (Option<&'static str>, Option<&'static str>);
+/// The basis and the use of a figure.
+type FigureKind = (Option<EmissionsBasis>, Option<PowerUse>);
 
 /// The kind of a figure.
-pub fn kind(of: &Intensity) -> IntensityKind {
-    (of.basis, of.scope)
+pub fn kind(of: &Intensity) -> FigureKind {
+    (of.basis, of.power_use)
 }
 
-/// A kind in words.
-pub fn named((basis, scope): IntensityKind) -> String {
-    match (basis, scope) {
+/// A kind in words, for a message.
+pub fn named((basis, power_use): FigureKind) -> String {
+    match (basis, power_use) {
         (None, _) => "of no stated basis".into(),
-        (Some(basis), None) => basis.into(),
-        (Some(basis), Some(scope)) => format!("{basis} {scope}"),
+        (Some(basis), None) => basis.as_str().into(),
+        (Some(basis), Some(power_use)) => format!("{} {}", basis.as_str(), power_use.as_str()),
     }
 }
 
-/// Whether figures of two kinds can be compared. Where one does not state its use, the basis decides.
-pub fn is_like(one: IntensityKind, other: IntensityKind) -> bool {
+/// True if figures of two kinds can be compared. If one has no stated use, the basis decides.
+pub fn is_like(one: FigureKind, other: FigureKind) -> bool {
     one.0.is_some() && one.0 == other.0 && (one.1 == other.1 || one.1.is_none() || other.1.is_none())
 }
 
-/// Prices all places by figures of the run's kind, or of another that all of them have, and each grid by one figure. What the
-/// run's own place has of that kind where the run itself is priced by another.
-pub fn make(places: &mut [ZonePlace], priced: &Intensity, own: Option<&ZonePlace>) -> Option<Intensity> {
-    let kinds = kinds(priced);
+/// Gives all zones figures of the run's kind, or of another kind that all of them have, and each grid one figure.
+/// Returns the run's own figure of that kind, if the run itself uses another.
+pub fn make(places: &mut [ZonePlace], run: &Intensity, own: Option<&ZonePlace>) -> Option<Intensity> {
+    let kinds = kinds(run);
     let common = kinds.iter().find(|kind| places.iter().all(|place| place.by(kind.0, kind.1).is_some()));
     let wanted = common.map_or(kinds.as_slice(), std::slice::from_ref);
     for place in places.iter_mut() {
         let figure = wanted.iter().find_map(|kind| place.by(kind.0, kind.1));
         place.yearly = figure.unwrap_or_else(|| place.yearly.clone());
     }
-    let is_static = priced.kind == "static";
+    let is_static = run.kind == IntensityKind::Yearly;
     let own_figure = own.and_then(|own| match common {
-        Some(common) if is_static && *common == kind(priced) => Some(priced.clone()),
+        Some(common) if is_static && *common == kind(run) => Some(run.clone()),
         Some(common) => own.by(common.0, common.1),
         None => None,
     });
@@ -50,12 +50,16 @@ pub fn make(places: &mut [ZonePlace], priced: &Intensity, own: Option<&ZonePlace
             None => known.push((grid, place.yearly.clone())),
         }
     }
-    own_figure.filter(|own| is_static && kind(own) != kind(priced))
+    own_figure.filter(|own| is_static && kind(own) != kind(run))
 }
 
-/// Kinds of figures for a run priced like this, the best first.
-fn kinds(priced: &Intensity) -> Vec<IntensityKind> {
-    let scopes = if priced.scope == Some(CONSUMPTION) { [CONSUMPTION, PRODUCTION] } else { [PRODUCTION, CONSUMPTION] };
-    let bases = priced.basis.filter(|basis| *basis != LIFECYCLE).into_iter().chain([LIFECYCLE]);
-    bases.flat_map(|basis| scopes.map(|scope| (Some(basis), Some(scope)))).collect()
+/// Kinds of figures to try for a run with this intensity, the best first.
+fn kinds(run: &Intensity) -> Vec<FigureKind> {
+    let uses = match run.power_use {
+        Some(PowerUse::Consumption) => [PowerUse::Consumption, PowerUse::Production],
+        _ => [PowerUse::Production, PowerUse::Consumption],
+    };
+    let lifecycle = EmissionsBasis::Lifecycle;
+    let bases = run.basis.filter(|basis| *basis != lifecycle).into_iter().chain([lifecycle]);
+    bases.flat_map(|basis| uses.map(|power_use| (Some(basis), Some(power_use)))).collect()
 }

@@ -83,8 +83,8 @@ fn text_has_a_start_only_if_there_is_a_choice() {
         let (settings, mut state, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
         let from = state.carbon.clock.unix_s(MonoNs(0)).0;
-        let standing = FigureQuality::Forecast;
-        curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, standing }]);
+        let quality = FigureQuality::Forecast;
+        curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, quality }]);
         state.carbon.grid.hourly.as_mut().unwrap().curve = curve;
         let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();
         text.lines().find(|line| line.starts_with("  start ")).map(str::to_owned)

@@ -2,7 +2,7 @@ use super::*;
 use crate::attribution::carried_over::{CarriedOver, LostEnergy};
 use crate::attribution::epochs::{Epoch, EpochStore, Filed};
 use crate::attribution::ledger::Mark;
-use crate::carbon::intensity::Intensity;
+use crate::carbon::intensity::{Intensity, IntensityKind};
 use crate::carbon::select;
 use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
@@ -283,7 +283,7 @@ fn journal_has_the_intensity_that_was_known_last() {
     books.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
     let text = lines(&books, at, 1, 0);
-    books.carbon.grid.flat = Intensity { kind: "live", zone: Some("DE".into()), ..books.carbon.grid.flat };
+    books.carbon.grid.flat = Intensity { kind: IntensityKind::Live, zone: Some("DE".into()), ..books.carbon.grid.flat };
     let later = components(&report(&books, at, Detail::Totals(None))).to_string() + "\n";
     let journal = Journal::parse((text + &later).as_bytes()).unwrap();
     assert_eq!(

@@ -1,24 +1,24 @@
 //! Days of the Gregorian calendar. Pure.
 
-/// Days since 1970 of a date in the Gregorian calendar.
+/// Days since 1970 of a date. None: not a valid date from 1970 to 2200.
 pub fn days_from_civil(year: u32, month: u32, day: u32) -> Option<f64> {
     let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let length = if month == 2 { 28 + u32::from(is_leap) } else { length(month)? };
     if !(1970..=2200).contains(&year) || !(1..=length).contains(&day) {
         return None;
     }
-    // A year that begins in March has its leap day at its end.
+    // Counted from March, a leap day is at the end of the year.
     let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
     Some(f64::from(days) - 719_468.0)
 }
 
-/// The month, the day and the month's length of a day since 1970; leap days do not count for the length.
+/// The month, the day and the month's length of a day since 1970. The length ignores leap days.
 pub fn month_and_day(days: f64) -> Option<(u32, u32, u32)> {
     let year = 1970 + (days / 365.2425).floor() as u32;
     let starts = |year: u32| (1..=12).filter_map(move |month| Some((month, days_from_civil(year, month, 1)?)));
-    // The quotient may be off by a day at a year's ends.
+    // The quotient may be one year off at the ends of a year.
     let (month, start) = (year.saturating_sub(1)..=year + 1).flat_map(starts).rfind(|(_, start)| *start <= days)?;
     let day = (days - start) as u32 + 1;
     Some((month, day, length(month)?))
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_dates_are_each_other_s() {
+    fn dates_and_days_are_inverse() {
         for (days, date, expected) in [
             (0.0, (1970, 1, 1), (1, 1, 31)),
             (20_513.0, (2026, 3, 1), (3, 1, 31)),

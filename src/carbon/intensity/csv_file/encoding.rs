@@ -1,9 +1,9 @@
-//! A file's bytes as text: UTF-8, UTF-16 and Latin-1 as programs export them. Other kinds of files are refused by name. Pure.
+//! Decodes a file: UTF-8, UTF-16 and Latin-1. Files of other kinds are refused by name. Pure.
 
 use std::borrow::Cow;
 
-/// The beginnings of files that people save under a CSV file's name, and what each of them needs.
-const OTHERS: [(&[u8], &str); 5] = [
+/// First bytes of other kinds of files that users save as CSV, and the fix for each.
+const OTHER_KINDS: [(&[u8], &str); 5] = [
     (b"\x1f\x8b", "is compressed with gzip; unpack it first (gunzip)"),
     (b"BZh", "is compressed with bzip2; unpack it first (bunzip2)"),
     (b"\xfd7zXZ", "is compressed with xz; unpack it first (unxz)"),
@@ -11,31 +11,32 @@ const OTHERS: [(&[u8], &str); 5] = [
     (b"%PDF", "is a PDF document; download the figures as CSV"),
 ];
 
-/// The text of a file. A byte order mark decides; without one, UTF-8 where the bytes are valid, else Latin-1.
+/// The text of a file. A byte order mark decides the encoding. Without one it is UTF-8 if the bytes are valid, else
+/// Latin-1. Errors: the file is of another kind, or damaged.
 pub fn text(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
-    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
+    if let Some((_, what)) = OTHER_KINDS.iter().find(|(start, _)| bytes.starts_with(start)) {
         return Err((*what).to_owned());
     }
     let text = match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => bytes_of_one(rest),
+        [0xef, 0xbb, 0xbf, rest @ ..] => single_bytes(rest),
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes)?.into(),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes)?.into(),
         [0, _, 0, _, ..] => utf16(bytes, u16::from_be_bytes)?.into(),
         [_, 0, _, 0, ..] => utf16(bytes, u16::from_le_bytes)?.into(),
-        _ => bytes_of_one(bytes),
+        _ => single_bytes(bytes),
     };
     match text.trim_start().chars().next() {
-        _ if text.contains('\0') => Err("is not text, but binary data".into()),
-        Some('{' | '[') => Err("is JSON, which is the answer of a service's API and not a CSV file; save the figures \
-            as time,g_per_kwh, or let the library ask the service itself (intensity=electricitymaps and others)"
+        _ if text.contains('\0') => Err("is binary data; expected a text file of time,g_per_kwh".into()),
+        Some('{' | '[') => Err("is JSON, the answer of a service's API, and not a CSV file; save the figures \
+            as time,g_per_kwh, or use the service directly (intensity=electricitymaps and others)"
             .into()),
-        Some('<') => Err("is a web page or XML, not a CSV file; was the download refused?".into()),
+        Some('<') => Err("is a web page or XML, not a CSV file; check whether the download was refused".into()),
         _ => Ok(text),
     }
 }
 
-/// UTF-8, or Latin-1, in which each byte is a character.
-fn bytes_of_one(bytes: &[u8]) -> Cow<'_, str> {
+/// Decodes UTF-8 if the bytes are valid, else Latin-1, in which each byte is a character.
+fn single_bytes(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => bytes.iter().copied().map(char::from).collect::<String>().into(),
@@ -43,7 +44,7 @@ fn bytes_of_one(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
-    let damaged = || "is damaged: it begins as UTF-16 text, but is no whole UTF-16; copy it again".to_owned();
+    let damaged = || "is damaged: it begins as UTF-16 text, but is not complete UTF-16; copy it again".to_owned();
     let (pairs, rest) = bytes.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(damaged());
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_read_in_each_encoding() {
+    fn text_is_decoded_in_each_encoding() {
         let utf16 = |mark: &[u8], unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
             mark.iter().copied().chain("time;gCO₂/kWh\n".encode_utf16().flat_map(unit)).collect()
         };
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_refused_by_what_they_are() {
+    fn other_kinds_of_files_are_refused_by_name() {
         for (bytes, what) in [
             (&b"\x1f\x8b\x08\0"[..], "gunzip"),
             (b"PK\x03\x04\x14\0", "save it as CSV"),

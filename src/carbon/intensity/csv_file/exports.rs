@@ -1,38 +1,40 @@
-//! Whose export a file is, by its headings, and what that service's format defines. Pure.
+//! Recognises a provider's export by its headings, and applies the rules of its format. Pure.
 
 use super::figure::FigureColumn;
 use super::names::{Name, squashed};
 use super::table::shown;
+use crate::carbon::intensity::EmissionsBasis;
 use crate::carbon::intensity::zones::{self, Spot};
 
-/// A service's download.
+/// The export format of a provider.
 #[derive(Debug)]
 pub struct Export {
-    /// Whom to name as the source.
+    /// The data source, for attribution.
     pub source: &'static str,
-    /// The zone of all its figures.
+    /// The zone of all its figures. None: columns or rows name it.
     pub zone: Option<&'static str>,
-    /// What stands before its names of zones.
+    /// Prefix of its zone names.
     pub zone_prefix: &'static str,
-    /// "lifecycle" or "direct", where the headings do not show it.
-    pub basis: Option<&'static str>,
-    /// Headings that all are there, plain.
+    /// The basis of its figures, if the headings do not state it.
+    pub basis: Option<EmissionsBasis>,
+    /// Headings that must all be present, in plain form.
     all: &'static [&'static str],
-    /// Headings of which at least one is there, plain; none: no more is asked.
+    /// Headings of which at least one must be present, in plain form. Empty: no condition.
     some: &'static [&'static str],
-    /// A part of a heading that is there, plain.
+    /// A text that one heading must contain, in plain form.
     word: &'static str,
-    /// Headings of its figures, in g/kWh, plain.
+    /// Headings of its figures in g/kWh, in plain form.
     figures: &'static [&'static str],
-    /// Whether the service documents that its times without an offset are in UTC.
+    /// True if the provider documents that times without an offset are in UTC.
     pub is_utc: bool,
-    /// Where each region has a column: the headings.
+    /// Headings of the regions, if each region has a column.
     pub regions: Option<&'static [&'static str]>,
 }
 
 const NESO: &str = "National Energy System Operator (NESO)";
 
-/// Regions of Great Britain, as NESO's portal heads them; the place is the number that its API gives the region, less 1.
+/// Regions of Great Britain by their headings at NESO's portal. The position is the region's number in NESO's API, less
+/// 1.
 const REGIONS: &[&str] = &[
     "North Scotland",
     "South Scotland",
@@ -83,7 +85,7 @@ const EXPORTS: [Export; 11] = [
         source: "Electricity Maps",
         all: &["carbonintensityavg"],
         some: &["zonename", "zonedatetime"],
-        basis: Some("lifecycle"),
+        basis: Some(EmissionsBasis::Lifecycle),
         figures: &["carbonintensityavg"],
         ..PLAIN
     },
@@ -91,7 +93,7 @@ const EXPORTS: [Export; 11] = [
     Export {
         source: NESO,
         zone: Some("GB"),
-        basis: Some("direct"),
+        basis: Some(EmissionsBasis::Direct),
         some: &["actualcarbonintensitygco2kwh", "forecastcarbonintensitygco2kwh"],
         ..PLAIN
     },
@@ -99,7 +101,7 @@ const EXPORTS: [Export; 11] = [
     Export {
         source: NESO,
         zone: Some("GB"),
-        basis: Some("direct"),
+        basis: Some(EmissionsBasis::Direct),
         all: &["datetime", "carbonintensity"],
         some: &["fossil", "windemb", "lowcarbon", "generation"],
         figures: &["carbonintensity"],
@@ -109,14 +111,14 @@ const EXPORTS: [Export; 11] = [
     // datetime,North Scotland,South Scotland,…: NESO's regional forecast.
     Export {
         source: NESO,
-        basis: Some("direct"),
+        basis: Some(EmissionsBasis::Direct),
         all: &["northscotland", "southscotland"],
         regions: Some(REGIONS),
         ..PLAIN
     },
     Export {
         source: NESO,
-        basis: Some("direct"),
+        basis: Some(EmissionsBasis::Direct),
         all: &["england", "scotland", "wales"],
         regions: Some(REGIONS),
         ..PLAIN
@@ -125,7 +127,7 @@ const EXPORTS: [Export; 11] = [
     Export {
         source: NESO,
         zone: Some("GB"),
-        basis: Some("direct"),
+        basis: Some(EmissionsBasis::Direct),
         all: &["forecast"],
         some: &["actual", "index"],
         figures: &["forecast", "actual"],
@@ -134,7 +136,7 @@ const EXPORTS: [Export; 11] = [
     Export {
         source: NESO,
         zone: Some("GB"),
-        basis: Some("direct"),
+        basis: Some(EmissionsBasis::Direct),
         all: &["intensityforecast", "intensityindex"],
         figures: &["intensityforecast", "intensityactual"],
         ..PLAIN
@@ -143,7 +145,7 @@ const EXPORTS: [Export; 11] = [
     Export {
         source: "Energinet, Energi Data Service",
         zone_prefix: "DK-",
-        basis: Some("direct"),
+        basis: Some(EmissionsBasis::Direct),
         all: &["co2emission"],
         some: &["pricearea", "minutes5", "hour"],
         figures: &["co2emission"],
@@ -152,7 +154,7 @@ const EXPORTS: [Export; 11] = [
     // Date (GMT+1),CO2 emission factor …, and a second line of headings with the units.
     Export {
         source: "Fraunhofer ISE, Energy-Charts (CC BY 4.0)",
-        basis: Some("lifecycle"),
+        basis: Some(EmissionsBasis::Lifecycle),
         some: &["dategmt1", "datummez", "datummesz", "dategmt2", "dateutc", "datumutc"],
         word: "co2emission",
         ..PLAIN
@@ -170,12 +172,12 @@ pub fn of(names: &[Name]) -> Option<&'static Export> {
 }
 
 impl Export {
-    /// Whether a column holds its figures, in g/kWh.
+    /// True if a column holds its figures in g/kWh.
     pub fn is_figure(&self, name: &Name) -> bool {
         self.figures.contains(&name.plain.as_str())
     }
 
-    /// The zone of a column of figures, where it is not the rows that name it.
+    /// The zone of a column of figures, if the rows do not name it.
     pub fn zone_of(&self, figure: &FigureColumn) -> Option<String> {
         let regions = self.regions.unwrap_or_default();
         match regions.iter().position(|region| squashed(region) == squashed(&figure.name)) {
@@ -186,7 +188,7 @@ impl Export {
     }
 }
 
-/// The column of zones: the one with the shortest codes, as far as headings show it.
+/// The column of zones: by the headings, the one with the shortest codes.
 pub fn zone_column(names: &[Name]) -> Option<usize> {
     #[rustfmt::skip]
     const ZONES: [&str; 21] = [
@@ -197,13 +199,13 @@ pub fn zone_column(names: &[Name]) -> Option<usize> {
     ZONES.iter().find_map(|zone| names.iter().position(|name| name.plain == *zone))
 }
 
-/// Whether a zone of a file is the one that the run is in: "DK1" is DK-DK1, "13" and London are GB-13, UK is GB; a cloud
+/// True if a zone of a file is the zone of the run: "DK1" is DK-DK1, "13" and London are GB-13, UK is GB. A cloud
 /// region is the grid that feeds it.
 pub fn is_zone(of_file: &str, of_run: &str) -> bool {
     meanings(of_run).iter().any(|run| is_same(of_file, run))
 }
 
-/// What a run's zone may be in a file, the surest first: as it is given, its code, its zone, its grid.
+/// The names that a run's zone may have in a file, the most certain first: as given, its code, its zone, its grid.
 pub fn meanings(of_run: &str) -> Vec<String> {
     let found = zones::find(of_run).ok().filter(|found| found.why.is_empty()).map(|found| found.spot);
     let codes = found.map(|spot| [Some(spot.code()), Some(spot.zone()), spot.grid().map(|grid| grid.cell(0))]);
@@ -216,10 +218,10 @@ pub fn meanings(of_run: &str) -> Vec<String> {
     meanings
 }
 
-/// Whether two names are of one zone.
+/// True if two names are of one zone.
 pub fn is_same(of_file: &str, of_run: &str) -> bool {
     let (file, run) = (plain(of_file), plain(of_run));
-    // Two letters are a country: CA is Canada, and no part of US-CA.
+    // Two letters are a country: CA is Canada, and not a part of US-CA.
     let is_country = |zone: &str| zone.len() == 2 && zone.bytes().all(|byte| byte.is_ascii_alphabetic());
     let is_part = |whole: &str, part: &str| {
         let mut ends = whole.match_indices('-').filter_map(|(dash, _)| whole.get(dash + 1..));
@@ -228,7 +230,7 @@ pub fn is_same(of_file: &str, of_run: &str) -> bool {
     file == run || is_part(&file, &run) || is_part(&run, &file) || code(of_file).is_some_and(|code| code == run)
 }
 
-/// A zone's code in capitals.
+/// The code of a zone in capitals.
 fn plain(zone: &str) -> String {
     let zone = zone.trim();
     match REGIONS.iter().position(|region| squashed(region) == squashed(zone)) {
@@ -239,13 +241,13 @@ fn plain(zone: &str) -> String {
     if zone == "UK" { "GB".to_owned() } else { zone }
 }
 
-/// The code of a zone that a file spells out, such as Denmark.
+/// The code of a zone whose name a file spells out, such as Denmark.
 fn code(of_file: &str) -> Option<&'static str> {
     let found = zones::find(of_file).ok().filter(|found| found.why.is_empty())?;
     (!matches!(found.spot, Spot::Region(_))).then(|| found.spot.code())
 }
 
-/// The column of the run's region, where each region has one.
+/// The column of the run's region, in a file with a column for each region. Errors: there is none.
 pub fn region(names: &[Name], regions: &[&str], zone: Option<&str>) -> Result<FigureColumn, String> {
     let known = |name: &Name| regions.iter().position(|region| squashed(region) == name.plain);
     let there = names.iter().enumerate().filter_map(|(place, name)| Some((place, name, known(name)? + 1)));

@@ -1,35 +1,36 @@
-//! A column of figures: its place, its unit, and what its heading states. Pure.
+//! A column of figures: its position, its unit, and what its heading states. Pure.
 
+use crate::carbon::intensity::EmissionsBasis;
 use crate::carbon::intensity::slot::FigureQuality;
 
 /// A column of figures.
 #[derive(Clone, Debug)]
 pub struct FigureColumn {
-    /// The column.
+    /// The position of the column.
     pub place: usize,
     /// Its heading.
     pub name: String,
-    /// Times this it is g/kWh.
+    /// Factor from its unit to g/kWh.
     pub factor: f64,
-    /// Whether the heading, or the export's format, defines the unit.
+    /// True if the heading or the export's format defines the unit.
     pub has_unit: bool,
-    /// Whether its figures are actual or a forecast, where the heading shows it.
-    pub standing: Option<FigureQuality>,
-    /// "lifecycle" or "direct", where the heading shows it.
-    pub basis: Option<&'static str>,
-    /// Whether a column with plainer words is the better one.
+    /// Quality of its figures, if the heading states it.
+    pub quality: Option<FigureQuality>,
+    /// Basis of its figures, if the heading states it.
+    pub basis: Option<EmissionsBasis>,
+    /// True if a column with a plainer heading is preferred.
     pub is_second: bool,
 }
 
 impl FigureColumn {
-    /// A column of g/kWh, of which nothing else is known.
+    /// A column in g/kWh, with nothing else known.
     pub fn plain(place: usize, name: &str) -> FigureColumn {
         let name = name.to_owned();
-        FigureColumn { place, name, factor: 1.0, has_unit: true, standing: None, basis: None, is_second: false }
+        FigureColumn { place, name, factor: 1.0, has_unit: true, quality: None, basis: None, is_second: false }
     }
 
-    /// A region's column, in NESO's regional files.
+    /// The column of a region in NESO's regional files.
     pub fn of_region(place: usize, name: &str) -> FigureColumn {
-        FigureColumn { basis: Some("direct"), ..FigureColumn::plain(place, name) }
+        FigureColumn { basis: Some(EmissionsBasis::Direct), ..FigureColumn::plain(place, name) }
     }
 }

@@ -1,4 +1,4 @@
-//! Which column of a file is which, by its headings. Pure.
+//! Assigns the columns of a file by their headings. Pure.
 
 use super::exports::{self, Export};
 use super::figure::FigureColumn;
@@ -7,67 +7,68 @@ use super::names::{Name, TimeZone};
 use super::table::shown;
 use super::times;
 use super::units::IntensityUnit;
+use crate::carbon::intensity::EmissionsBasis;
 use crate::carbon::intensity::slot::FigureQuality;
 
-/// What a message gives as an example.
+/// The example that messages give.
 pub const EXAMPLE: &str = "expected headings such as time,g_per_kwh above rows such as 2026-03-02T13:00Z,123.4";
 
-/// Which column is which.
+/// The columns of a file.
 #[derive(Clone, Debug)]
 pub struct CsvColumns {
-    /// The line of the headings; 0: there are none.
+    /// The line of the headings. 0: there are none.
     pub line: u64,
     /// The number of columns.
     pub count: usize,
-    /// The time at which a row begins to hold.
+    /// The start of a row's interval.
     pub time: TimeColumn,
-    /// Until when a row holds.
+    /// The end of a row's interval.
     pub end: Option<usize>,
-    /// The figures; two where actual ones and a forecast stand side by side.
+    /// The figures: two columns, if the file has actual figures and forecasts.
     pub figures: Vec<FigureColumn>,
-    /// `actual`, `estimated` or `forecast`, row by row.
+    /// The quality of each row: `actual`, `estimated` or `forecast`.
     pub kind: Option<usize>,
-    /// Whether the service has estimated the row's figure.
+    /// A flag in each row: the provider has estimated the figure.
     pub estimated: Option<usize>,
-    /// The row's zone.
+    /// The zone of each row.
     pub zone: Option<usize>,
-    /// `lifecycle` or `direct`, row by row.
+    /// The basis of each row: `lifecycle` or `direct`.
     pub basis: Option<usize>,
-    /// The headings. Where files are put together they stand between rows, too.
+    /// The headings. In concatenated files they also occur between rows.
     pub headings: Vec<String>,
-    /// Whose export it is, where the headings show it.
+    /// The provider's export, if the headings show it.
     pub export: Option<&'static Export>,
 }
 
-/// Where a row's time is.
+/// The columns of a row's time.
 #[derive(Clone, Debug)]
 pub struct TimeColumn {
     /// The column of the time or date.
     pub place: usize,
-    /// The column of the time of day, where it has one of its own.
+    /// The column of the time of day, if it is separate.
     pub hours: Option<usize>,
     /// The clock that the heading names.
     pub zone: TimeZone,
-    /// Its heading.
+    /// The heading.
     pub name: String,
-    /// Whether it is the end of the hour that a row holds for.
+    /// True if it is the end of a row's hour.
     pub is_hour_end: bool,
 }
 
-/// What the caller wants of a file.
+/// What the caller needs from a file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
     /// The zone of the run.
     pub zone: Option<&'a str>,
-    /// "lifecycle" or "direct"; None: the former where there are both.
-    pub basis: Option<&'static str>,
+    /// The basis. None: lifecycle, if the file has both.
+    pub basis: Option<EmissionsBasis>,
 }
 
 impl CsvColumns {
-    /// The columns of a file without headings: time, g/kWh, and perhaps the kind.
+    /// The columns of a file without headings: time, g/kWh, and optionally the quality.
     pub fn without_headings() -> CsvColumns {
         let time =
-            TimeColumn { place: 0, hours: None, zone: TimeZone::Unsaid, name: String::new(), is_hour_end: false };
+            TimeColumn { place: 0, hours: None, zone: TimeZone::NotGiven, name: String::new(), is_hour_end: false };
         let figures = vec![FigureColumn { has_unit: false, ..FigureColumn::plain(1, "") }];
         let headings = Vec::new();
         CsvColumns {
@@ -85,13 +86,13 @@ impl CsvColumns {
         }
     }
 
-    /// The columns that a row of headings names, given the first row below it. None: these are no headings of such a
-    /// file; Err: they are, but the file cannot be used.
+    /// The columns that a row of headings names, given the first row below it. None: the row is not headings of such a
+    /// file. Errors: it is, but the file cannot be used.
     pub fn of(headings: &[String], below: &[String], wanted: Wanted) -> Result<Option<CsvColumns>, String> {
         let names: Vec<Name> = headings.iter().map(|heading| Name::of(heading)).collect();
         let Some(mut time) = time(&names, below) else { return Ok(None) };
         let export = exports::of(&names);
-        if time.zone == TimeZone::Unsaid && export.is_some_and(|export| export.is_utc) {
+        if time.zone == TimeZone::NotGiven && export.is_some_and(|export| export.is_utc) {
             time.zone = TimeZone::Utc;
         }
         let figures = match export.and_then(|export| export.regions) {
@@ -119,7 +120,7 @@ impl CsvColumns {
 }
 
 impl CsvColumns {
-    /// The whole name of a row's zone: DK-DK1 where an export has DK1, US-CA in a column of states.
+    /// The full name of a row's zone: DK-DK1 for DK1 in an export, US-CA for CA in a column of states.
     pub fn zone_name(&self, zone: &str) -> String {
         let heading = self.zone.and_then(|place| self.headings.get(place));
         let is_state = zone.len() == 2 && heading.is_some_and(|heading| Name::of(heading).plain == "state");
@@ -128,14 +129,15 @@ impl CsvColumns {
     }
 }
 
-/// The time's column: one in UTC before others, one in local time last.
+/// The column of the time. One in UTC is preferred, one in local time is the last choice.
 fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
     let of = |place: usize, name: &Name, zone| {
-        let (name, is_hour_end) = (name.heading.clone(), name.is_hour_end());
+        let is_hour_end = name.is_hour_end();
+        let name = name.heading.clone();
         TimeColumn { place, hours: None, zone, name, is_hour_end }
     };
     let cell = |place: usize| below.get(place).map_or("", |cell| cell.trim());
-    // A column of figures is none of times, however its heading begins.
+    // A column of figures is not a column of times, whatever its heading begins with.
     let may_be = |name: &Name| !matches!(name.unit, IntensityUnit::PerEnergy(_) | IntensityUnit::Unknown);
     let candidates = names.iter().enumerate().filter(|(_, name)| may_be(name));
     let candidates = candidates.filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
@@ -143,15 +145,15 @@ fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
     times.sort_by_key(|time| match time.zone {
         _ if times::has_offset(cell(time.place)) => 0,
         TimeZone::Utc => 1,
-        TimeZone::Offset(_) | TimeZone::Unsaid => 2,
+        TimeZone::Offset(_) | TimeZone::NotGiven => 2,
         TimeZone::Local => 3,
     });
     if times.is_empty() {
         // pandas leaves the heading of an index empty.
         let index = names.first().filter(|name| name.plain.is_empty() && times::is_time(cell(0)))?;
-        times.push(of(0, index, TimeZone::Unsaid));
+        times.push(of(0, index, TimeZone::NotGiven));
     }
-    // A time whose cells are times goes before one whose cells are not, such as an hour beside a date.
+    // A column whose cells are times is preferred to one whose cells are not, such as an hour beside a date.
     let best = times.iter().position(|time| times::is_time(cell(time.place)) && !times::is_date(cell(time.place)));
     let best = best.or_else(|| times.iter().position(|time| times::is_time(cell(time.place)))).unwrap_or(0);
     let mut time = times.get(best)?.clone();
@@ -164,7 +166,7 @@ fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
             time.hours = Some(place);
             time.is_hour_end |= name.is_hour_end();
             time.zone = match name.time_zone() {
-                Some(zone) if time.zone == TimeZone::Unsaid => zone,
+                Some(zone) if time.zone == TimeZone::NotGiven => zone,
                 _ => time.zone,
             };
         }
@@ -172,18 +174,19 @@ fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
     Some(time)
 }
 
-/// The column of the ends: one on the clock of the starts, else one whose clock is not named.
+/// The column of the ends: on the clock of the starts, else one without a named clock.
 fn end(names: &[Name], time: &TimeColumn) -> Option<usize> {
     let start = names.get(time.place).map(|name| name.zone);
     let of = |zone| names.iter().position(|name| name.is_end() && Some(name.zone) == zone);
-    of(start).or_else(|| of(Some(TimeZone::Unsaid))).filter(|_| time.hours.is_none() && !time.is_hour_end)
+    of(start).or_else(|| of(Some(TimeZone::NotGiven))).filter(|_| time.hours.is_none() && !time.is_hour_end)
 }
 
 fn is_hours(cell: &str) -> bool {
     times::is_hours(cell) || hours::whole(cell).is_some()
 }
 
-/// The columns of figures: of one basis, and at most one of a kind.
+/// The columns of figures: of one basis, and at most one of each quality. Errors: the choice is ambiguous, or the unit
+/// is unknown.
 fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> Result<Vec<FigureColumn>, String> {
     if let Some(ours) = names.iter().position(|name| name.plain == "gperkwh") {
         let figure = names.get(ours).and_then(|name| figure(ours, name, export));
@@ -194,17 +197,17 @@ fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> R
     if figures.is_empty() {
         return unusable(names).map_or(Ok(figures), Err);
     }
-    let is_wanted = |figure: &FigureColumn| figure.basis == Some(wanted.basis.unwrap_or("lifecycle"));
+    let is_wanted = |figure: &FigureColumn| figure.basis == Some(wanted.basis.unwrap_or(EmissionsBasis::Lifecycle));
     keep_if_any(&mut figures, is_wanted);
     keep_if_any(&mut figures, |figure| !figure.is_second);
-    if figures.iter().all(|figure| figure.standing.is_none()) {
+    if figures.iter().all(|figure| figure.quality.is_none()) {
         keep_if_any(&mut figures, |figure| figure.has_unit);
     }
-    for standing in [None, Some(FigureQuality::Forecast), Some(FigureQuality::Actual)] {
-        let mut same = figures.iter().filter(|figure| figure.standing == standing);
+    for quality in [None, Some(FigureQuality::Forecast), Some(FigureQuality::Actual)] {
+        let mut same = figures.iter().filter(|figure| figure.quality == quality);
         if let (Some(one), Some(other)) = (same.next(), same.next()) {
             return Err(format!(
-                "both columns '{}' and '{}' may hold the intensity; keep one of them, or rename it to g_per_kwh",
+                "both columns '{}' and '{}' may hold the intensity; keep one of them, or rename one to g_per_kwh",
                 shown(&one.name),
                 shown(&other.name)
             ));
@@ -213,7 +216,7 @@ fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> R
     Ok(figures)
 }
 
-/// Why there is no column of figures, where a heading shows it.
+/// Why there is no column of figures, if a heading shows it.
 fn unusable(names: &[Name]) -> Option<String> {
     // WattTime's API names its figures "value".
     let has = |plain: &str| names.iter().any(|name| name.plain == plain);
@@ -223,13 +226,13 @@ fn unusable(names: &[Name]) -> Option<String> {
     let has_aoer = names.iter().find(|name| name.plain.contains("aoer"));
     let odd = has_aoer.or_else(|| names.iter().find(|name| name.unit == IntensityUnit::Unknown && !name.is_other()))?;
     Some(format!(
-        "column '{}' has a unit that is not known, or none; expected g/kWh, kg/MWh, t/MWh or lb/MWh, such as g_per_kwh",
+        "column '{}' has an unknown unit, or none; expected g/kWh, kg/MWh, t/MWh or lb/MWh, such as g_per_kwh",
         shown(&odd.heading)
     ))
 }
 
-const MARGINAL: &str = "the file holds marginal figures (MOER: what one kWh more would emit), which are no price of all that is used; \
-    expected average figures, such as a column g_per_kwh. Marginal figures stand beside the price with \
+const MARGINAL: &str = "the file holds marginal figures (MOER: the emissions of one more kWh), which do not apply to all energy used; \
+    expected average figures, such as a column g_per_kwh. Marginal figures are reported in addition with \
     marginal=watttime:REGION, such as marginal=watttime:CAISO_NORTH";
 
 fn keep_if_any(figures: &mut Vec<FigureColumn>, is_kept: impl Fn(&FigureColumn) -> bool) {
@@ -238,7 +241,7 @@ fn keep_if_any(figures: &mut Vec<FigureColumn>, is_kept: impl Fn(&FigureColumn) 
     }
 }
 
-/// The figures of a column; None: it holds none.
+/// A column of figures. None: the column holds no intensity.
 fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<FigureColumn> {
     let is_exports = export.is_some_and(|export| export.is_figure(name));
     let (factor, has_unit) = match name.unit {
@@ -248,6 +251,7 @@ fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<
         _ => return None,
     };
     let basis = name.basis().or_else(|| export?.basis);
-    let (standing, is_second) = (name.standing(), name.is_second());
-    Some(FigureColumn { factor, has_unit, standing, basis, is_second, ..FigureColumn::plain(place, &name.heading) })
+    let quality = name.quality();
+    let is_second = name.is_second();
+    Some(FigureColumn { factor, has_unit, quality, basis, is_second, ..FigureColumn::plain(place, &name.heading) })
 }

@@ -1,8 +1,8 @@
-//! Hours in a column of their own beside a date, as whole numbers: 0 to 23, or 1 to 24. Pure.
+//! Hours in a separate column beside a date, as whole numbers: 0 to 23, or 1 to 24. Pure.
 
 use super::table::shown;
 
-/// How the hours of a day are counted.
+/// How the hours of a day are numbered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hours {
     /// By their start: 0 to 23, or as times of day.
@@ -12,7 +12,7 @@ pub enum Hours {
     Ends,
 }
 
-/// What the hours of a file show of how they are counted.
+/// Evidence of how a file numbers its hours.
 #[derive(Debug, Default)]
 pub struct HourEvidence {
     has_0: bool,
@@ -28,7 +28,7 @@ pub fn whole(cell: &str) -> Option<u32> {
 }
 
 impl HourEvidence {
-    /// Takes note of a cell.
+    /// Adds a cell to the evidence.
     pub fn see(&mut self, line: u64, cell: &str) {
         let Some(hour) = whole(cell) else { return };
         self.has_0 |= hour == 0;
@@ -36,15 +36,15 @@ impl HourEvidence {
         self.first.get_or_insert_with(|| (line, cell.to_owned()));
     }
 
-    /// How the file counts its hours; Err: it cannot be known. A heading that names the hour's end decides.
-    pub fn manner(&self, is_hour_end: bool) -> Result<Hours, String> {
+    /// How the file numbers its hours. A heading that names the end of the hour decides. Errors: the file is ambiguous.
+    pub fn numbering(&self, is_hour_end: bool) -> Result<Hours, String> {
         let Some((line, cell)) = &self.first else { return Ok(Hours::Starts) };
         match (self.has_0, self.has_24) {
             _ if is_hour_end => Ok(Hours::Starts),
             (true, false) => Ok(Hours::Starts),
             (false, true) => Ok(Hours::Ends),
             (has_both, _) => Err(format!(
-                "line {line}: hour '{}' can be the one that begins or that ends then, as the file has {}; expected \
+                "line {line}: hour '{}' may be the start or the end of the hour: the file has {}; expected \
                  hours 0 to 23, or a time such as 2026-11-29 17:00Z",
                 shown(cell),
                 if has_both { "both 0 and 24" } else { "neither 0 nor 24" }

@@ -1,5 +1,4 @@
-//! How a file is laid out: what stands between its cells, where its headings are, which column is which, and how it
-//! writes numbers and times. Pure.
+//! The layout of a file: its delimiter, its headings, its columns, and how it writes numbers and times. Pure.
 
 use super::exports;
 use super::headings::{CsvColumns, EXAMPLE, Wanted};
@@ -8,57 +7,58 @@ use super::numbers::{self, Decimal};
 use super::table::{CsvRecord, CsvTable, DELIMITERS, shown};
 use super::times;
 use super::units::{self, IntensityUnit};
-use crate::carbon::intensity::slot::DIRTIEST;
+use crate::carbon::intensity::EmissionsBasis;
+use crate::carbon::intensity::slot::MAX_G_PER_KWH;
 
-/// Headings are looked for in so many records: exports begin with a title and a few remarks at most.
-const MOST_BEFORE: usize = 50;
-/// More zones than this in one file are not listed.
-const MOST_ZONES: usize = 1000;
+/// Largest number of records before the headings. Exports begin with a title and a few remarks at most.
+const MAX_LINES_BEFORE: usize = 50;
+/// Largest number of zones of a file that are recorded.
+const MAX_ZONES: usize = 1000;
 
-/// What a figure may count, the better one first.
-const BASES: [&str; 2] = ["lifecycle", "direct"];
+/// The bases of average figures, the preferred one first.
+pub const BASES: [EmissionsBasis; 2] = [EmissionsBasis::Lifecycle, EmissionsBasis::Direct];
 
 /// The basis that a cell names.
-pub fn basis(cell: &str) -> Option<&'static str> {
-    let words = cell.replace([' ', '-', '_'], "");
-    BASES.into_iter().find(|basis| basis.eq_ignore_ascii_case(&words))
+pub fn basis(cell: &str) -> Option<EmissionsBasis> {
+    let name = cell.replace([' ', '-', '_'], "");
+    name.parse().ok().filter(|basis| BASES.contains(basis))
 }
 
-/// A file's layout.
+/// The layout of a file.
 #[derive(Clone, Debug)]
 pub struct Layout<'a> {
-    /// The text, and what stands between its cells.
+    /// The text and its delimiter.
     pub table: CsvTable<'a>,
     /// The number of records before the first row.
     pub skipped: usize,
-    /// Which column is which.
+    /// The columns.
     pub columns: CsvColumns,
     /// How numbers are written.
     pub decimal: Decimal,
     /// How times are written.
-    pub manner: times::TimeFormat,
-    /// How the hours of a column of their own are counted.
+    pub time_format: times::TimeFormat,
+    /// How a separate column of hours is numbered.
     pub hours: Hours,
-    /// "lifecycle" or "direct": the basis whose rows count, where the file has a column of bases.
-    pub basis: Option<&'static str>,
-    /// The zone whose rows count, where the file has a column of zones.
+    /// The basis whose rows are used, if the file has a column of bases.
+    pub basis: Option<EmissionsBasis>,
+    /// The zone whose rows are used, if the file has a column of zones.
     pub zone: Option<String>,
-    /// Whether the rows name one zone at most.
+    /// True if the rows name at most one zone.
     pub has_one_zone: bool,
 }
 
 impl<'a> Layout<'a> {
-    /// The layout of a text.
+    /// The layout of a text. Errors: it has no intensities, or it is ambiguous.
     pub fn of(text: &'a str, wanted: Wanted) -> Result<Layout<'a>, String> {
         let (table, skipped, columns) = headings(text, wanted)?;
         let seen = Seen::of(table, skipped, &columns)?;
         Ok(Layout {
             basis: seen.basis(wanted),
-            hours: seen.hours.manner(columns.time.is_hour_end)?,
+            hours: seen.hours.numbering(columns.time.is_hour_end)?,
             has_one_zone: seen.zones.len() < 2,
             zone: seen.zone(&columns, wanted).map_err(|why| format!("line {}: {why}", columns.line))?,
             decimal: seen.numbers.decimal(table.delimiter)?,
-            manner: seen.times.manner()?,
+            time_format: seen.times.format()?,
             table,
             skipped,
             columns,
@@ -76,7 +76,7 @@ fn rows(table: CsvTable, skipped: usize, columns: &CsvColumns) -> impl Iterator<
     table.records().skip(skipped).filter(move |record| !is_heading(record))
 }
 
-/// The headings, for each mark that may stand between cells: the first that makes sense.
+/// Finds the headings. Each delimiter is tried; the first that gives headings is used.
 fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(CsvTable<'a>, usize, CsvColumns), String> {
     let tables = DELIMITERS.map(|delimiter| CsvTable::new(text, delimiter));
     let mut refused = None;
@@ -90,7 +90,7 @@ fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(CsvTable<'a>, usize, C
     if let Some(why) = refused {
         return Err(why);
     }
-    if let Some(found) = tables.into_iter().find_map(|table| in_remark(text, table, wanted).transpose()) {
+    if let Some(found) = tables.into_iter().find_map(|table| headings_in_remark(text, table, wanted).transpose()) {
         return found;
     }
     if let Some(table) = tables.into_iter().find(|table| table.records().next().is_some_and(|first| is_row(&first))) {
@@ -105,8 +105,8 @@ fn headings<'a>(text: &'a str, wanted: Wanted) -> Result<(CsvTable<'a>, usize, C
     })
 }
 
-/// The columns where the headings are the last remark above the first row, as in "# time,kg/kWh".
-fn in_remark<'a>(
+/// The columns of a file whose headings are the last remark above the first row, as in "# time,kg/kWh".
+fn headings_in_remark<'a>(
     text: &str,
     table: CsvTable<'a>,
     wanted: Wanted,
@@ -124,13 +124,13 @@ fn in_remark<'a>(
     Ok(columns.map(|columns| (table, 0, CsvColumns { line, ..columns })))
 }
 
-/// The number of records up to the first row, and the columns.
+/// The number of records before the first row, and the columns.
 fn headings_of(table: CsvTable, wanted: Wanted) -> Result<Option<(usize, CsvColumns)>, String> {
-    let records: Vec<CsvRecord> = table.records().take(MOST_BEFORE + 2).collect();
+    let records: Vec<CsvRecord> = table.records().take(MAX_LINES_BEFORE + 2).collect();
     let cells = |record: Option<&CsvRecord>| -> Vec<String> {
         record.map(|record| record.cells().map(str::to_owned).collect()).unwrap_or_default()
     };
-    for (place, record) in records.iter().enumerate().take(MOST_BEFORE) {
+    for (place, record) in records.iter().enumerate().take(MAX_LINES_BEFORE) {
         if is_row(record) {
             return Ok(None);
         }
@@ -158,7 +158,7 @@ fn headings_of(table: CsvTable, wanted: Wanted) -> Result<Option<(usize, CsvColu
     Ok(None)
 }
 
-/// A heading and what the line below adds to it, in brackets.
+/// A heading, and the addition from the line below in brackets.
 fn with_unit(heading: &str, more: &str) -> String {
     match more {
         hole if numbers::is_hole(hole) => heading.to_owned(),
@@ -167,7 +167,7 @@ fn with_unit(heading: &str, more: &str) -> String {
     }
 }
 
-/// Whether a record is a row of a file without headings.
+/// True if a record is a row of a file without headings.
 fn is_row(record: &CsvRecord) -> bool {
     let is_figure = |cell: &str| {
         [Decimal::Point, Decimal::Comma].into_iter().any(|decimal| numbers::number(cell, decimal).is_some())
@@ -176,20 +176,20 @@ fn is_row(record: &CsvRecord) -> bool {
     record.cell(0).is_some_and(times::is_time) && record.cell(1).is_some_and(is_figure)
 }
 
-/// Whether a cell may be of a second line of headings: it is empty or a dash, or neither a time nor a number.
+/// True if a cell may belong to a second line of headings: it is empty or a dash, or neither a time nor a number.
 fn is_words(cell: &str) -> bool {
     let is_number = || [Decimal::Point, Decimal::Comma].into_iter().any(|way| numbers::number(cell, way).is_some());
     numbers::is_hole(cell) || (cell.chars().any(char::is_alphabetic) && !times::is_time(cell) && !is_number())
 }
 
 fn list(record: &CsvRecord) -> String {
-    const MOST: usize = 8;
-    let shown: Vec<String> = record.cells().take(MOST).map(|cell| format!("'{}'", shown(cell))).collect();
-    let more = if record.len() > MOST { ", …" } else { "" };
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = record.cells().take(SHOWN).map(|cell| format!("'{}'", shown(cell))).collect();
+    let more = if record.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 
-/// What all rows show together.
+/// The evidence of all rows.
 #[derive(Debug, Default)]
 struct Seen {
     numbers: numbers::NumberEvidence,
@@ -209,8 +209,8 @@ impl Seen {
             cells.for_each(|cell| seen.times.see(record.line, cell));
             for (place, cell) in record.cells().enumerate() {
                 match columns.figures.iter().find(|figure| figure.place == place) {
-                    Some(figure) => seen.numbers.see(record.line, cell, DIRTIEST / figure.factor),
-                    None if place != time.place && Some(place) != time.hours => seen.numbers.see_beside(cell),
+                    Some(figure) => seen.numbers.see(record.line, cell, MAX_G_PER_KWH / figure.factor),
+                    None if place != time.place && Some(place) != time.hours => seen.numbers.see_other(cell),
                     None => (),
                 }
             }
@@ -218,7 +218,7 @@ impl Seen {
                 seen.hours.see(record.line, cell);
             }
             let basis = columns.basis.and_then(|place| basis(record.cell(place)?));
-            BASES.iter().zip(&mut seen.bases).for_each(|(known, is_there)| *is_there |= basis == Some(known));
+            BASES.iter().zip(&mut seen.bases).for_each(|(known, is_there)| *is_there |= basis == Some(*known));
             if let Some(zone) = columns.zone.and_then(|place| record.cell(place)) {
                 seen.see_zone(zone);
             }
@@ -228,18 +228,18 @@ impl Seen {
 
     fn see_zone(&mut self, zone: &str) {
         let is_new = !zone.is_empty() && !self.zones.iter().any(|known| known == zone);
-        if is_new && self.zones.len() < MOST_ZONES {
+        if is_new && self.zones.len() < MAX_ZONES {
             self.zones.push(zone.to_owned());
         }
     }
 
-    /// The basis whose rows count: the one that is wanted, else the first that is there.
-    fn basis(&self, wanted: Wanted) -> Option<&'static str> {
+    /// The basis whose rows are used: the requested one, else the first that the file has.
+    fn basis(&self, wanted: Wanted) -> Option<EmissionsBasis> {
         let there = || BASES.into_iter().zip(self.bases).filter_map(|(basis, is_there)| is_there.then_some(basis));
-        there().find(|basis| wanted.basis == Some(basis)).or_else(|| there().next())
+        there().find(|basis| wanted.basis == Some(*basis)).or_else(|| there().next())
     }
 
-    /// The zone whose rows count.
+    /// The zone whose rows are used. Errors: the file has several zones, and the run's is none of these.
     fn zone(&self, columns: &CsvColumns, wanted: Wanted) -> Result<Option<String>, String> {
         if let [] | [_] = self.zones.as_slice() {
             return Ok(self.zones.first().cloned());
@@ -250,10 +250,11 @@ impl Seen {
         if let Some(zone) = meanings.iter().find_map(of) {
             return Ok(Some(zone.clone()));
         }
-        const MOST: usize = 8;
-        let list: Vec<String> = self.zones.iter().take(MOST).map(|zone| shown(&named(zone))).collect();
-        let more = if self.zones.len() > MOST { ", …" } else { "" };
-        let (all, run) = (list.join(", "), wanted.zone.map(|run| format!(", and none is location={run}")));
+        const SHOWN: usize = 8;
+        let list: Vec<String> = self.zones.iter().take(SHOWN).map(|zone| shown(&named(zone))).collect();
+        let more = if self.zones.len() > SHOWN { ", …" } else { "" };
+        let all = list.join(", ");
+        let run = wanted.zone.map(|run| format!(", and none is location={run}"));
         Err(format!(
             "the file holds figures of {} zones ({all}{more}){}; set location= to one of them, such as location={}",
             self.zones.len(),

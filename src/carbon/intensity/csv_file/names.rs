@@ -1,15 +1,16 @@
-//! The words of a heading, and what they mean. Pure.
+//! The words of a heading, and their meaning. Pure.
 
 use super::units::{IntensityUnit, unit};
 use super::zone_names;
+use crate::carbon::intensity::EmissionsBasis;
 use crate::carbon::intensity::slot::FigureQuality;
 
 /// A heading.
 #[derive(Clone, Debug)]
 pub struct Name {
-    /// As the file has it.
+    /// The heading in the file.
     pub heading: String,
-    /// Its letters and digits, in lower case, without what names a clock.
+    /// Its plain form: letters and digits in lower case, without the name of a clock.
     pub plain: String,
     /// Its words, in lower case.
     words: Vec<String>,
@@ -19,16 +20,16 @@ pub struct Name {
     pub zone: TimeZone,
 }
 
-/// The clock that a column of times reads.
+/// The clock of a column of times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TimeZone {
-    /// The heading does not name it.
-    Unsaid,
+    /// The heading names no clock.
+    NotGiven,
     /// UTC.
     Utc,
-    /// Ahead of UTC by so many seconds.
+    /// A fixed offset from UTC, s.
     Offset(f64),
-    /// A place's, which changes with the season.
+    /// Local time, whose offset changes with the season.
     Local,
 }
 
@@ -56,9 +57,9 @@ const INTENSITIES: &[&str] = &[
     "emissionfaktor", "emissionsintensity", "emissionintensity", "emissionrate", "co2emission", "co2emis", "tauxdeco2", "tauxco2",
     "carbonfactor",
 ];
-/// Parts of headings of what one kWh more would emit.
+/// Parts of headings of marginal figures.
 const MARGINALS: [&str; 4] = ["marginal", "moer", "lrmer", "srmer"];
-/// Words of columns that are of something else.
+/// Words of columns of other quantities.
 #[rustfmt::skip]
 const OTHERS: &[&str] = &[
     "percent", "percentage", "perc", "pct", "share", "index", "price", "preis", "pris", "cost", "eur", "dkk", "usd", "gbp",
@@ -66,7 +67,7 @@ const OTHERS: &[&str] = &[
     "sox", "ch4", "n2o", "type", "unit", "units", "avoided", "avoidance", "reduced", "reduction", "offset", "coal", "oil", "lignite",
     "biomass", "nuclear", "solar", "wind", "hydro", "geothermal", "peat", "kohle", "braunkohle", "steinkohle", "erdgas",
 ];
-/// Words of columns that are of a part of the grid, or of a range.
+/// Words of columns of a part of the grid, or of the limits of a range.
 #[rustfmt::skip]
 const SECONDS: &[&str] = &[
     "production", "import", "imports", "export", "exports", "min", "max", "minimum", "maximum", "low", "high", "std", "median", "residual", "change",
@@ -74,7 +75,7 @@ const SECONDS: &[&str] = &[
 ];
 
 impl Name {
-    /// The heading's words.
+    /// Parses a heading.
     pub fn of(heading: &str) -> Name {
         let heading = heading.trim();
         let (outer, inners) = brackets(heading);
@@ -85,7 +86,7 @@ impl Name {
             None => (None, squashed(outer)),
         };
         let plain = if is_of_time(&timed) { timed } else { whole };
-        let zone = named.unwrap_or(TimeZone::Unsaid);
+        let zone = named.unwrap_or(TimeZone::NotGiven);
         Name { heading: heading.to_owned(), plain, words: words(heading), unit: unit(heading), zone }
     }
 
@@ -93,22 +94,22 @@ impl Name {
         self.words.iter().any(|word| words.contains(&word.as_str()))
     }
 
-    /// The clock of a column of times; None: it is none.
+    /// The clock of a column of times. None: it is not such a column.
     pub fn time_zone(&self) -> Option<TimeZone> {
         TIMES.contains(&self.plain.as_str()).then_some(self.zone)
     }
 
-    /// Whether it is the time at which a row ends.
+    /// True for a column of the ends of rows.
     pub fn is_end(&self) -> bool {
         ENDS.contains(&self.plain.as_str())
     }
 
-    /// Whether it may be a time of day beside a date.
+    /// True for a column that may be a time of day beside a date.
     pub fn is_hours(&self) -> bool {
         HOURS.contains(&self.plain.as_str())
     }
 
-    /// Whether it is of something that is no intensity.
+    /// True for a column of another quantity.
     pub fn is_other(&self) -> bool {
         self.has(OTHERS)
             || (self.has(&["gas"]) && !self.has(&["greenhouse"]))
@@ -117,7 +118,7 @@ impl Name {
             || self.plain.ends_with("type")
     }
 
-    /// Whether it is an intensity, by its words.
+    /// True for an intensity, by its words.
     pub fn is_intensity(&self) -> bool {
         let gas =
             ["forecast", "actual", "prognosis"].iter().fold(self.plain.clone(), |gas, kind| gas.replace(kind, ""));
@@ -126,40 +127,40 @@ impl Name {
         !self.is_other() && (is_gas || is_worded())
     }
 
-    /// Whether it is of one kWh more, and not of all.
+    /// True for marginal figures.
     pub fn is_marginal(&self) -> bool {
         let is_named = MARGINALS.iter().any(|word| self.plain.contains(word));
-        // "MOER version 2.0" heads figures, "MOER version" their method.
+        // "MOER version 2.0" is a heading of figures, "MOER version" one of their method.
         let is_version = self.has(&["version"]) && !self.plain.contains("moerversion");
         is_named && !is_version && !self.plain.ends_with("version")
     }
 
-    /// Whether it is the end of the hour that a row holds for.
+    /// True for the end of a row's hour.
     pub fn is_hour_end(&self) -> bool {
         let plain = squashed(&self.heading);
         plain == "he" || ["hourend", "hoursend"].iter().any(|words| plain.contains(words))
     }
 
-    /// Whether it is of a part of the grid, or the edge of a range.
+    /// True for a part of the grid, or the limit of a range.
     pub fn is_second(&self) -> bool {
         self.has(SECONDS)
     }
 
-    /// Whether it marks what the service has estimated.
+    /// True for a flag of estimated figures.
     pub fn is_estimated_flag(&self) -> bool {
         ["dataestimated", "estimated", "isestimated"].contains(&self.plain.as_str())
     }
 
-    /// "lifecycle" or "direct", by its words.
-    pub fn basis(&self) -> Option<&'static str> {
+    /// The basis, by its words.
+    pub fn basis(&self) -> Option<EmissionsBasis> {
         if self.plain.contains("lifecycle") || self.has(&["lca"]) {
-            return Some("lifecycle");
+            return Some(EmissionsBasis::Lifecycle);
         }
-        self.has(&["direct"]).then_some("direct")
+        self.has(&["direct"]).then_some(EmissionsBasis::Direct)
     }
 
-    /// Whether its figures are actual or forecast, by its words.
-    pub fn standing(&self) -> Option<FigureQuality> {
+    /// The quality of the figures, by its words.
+    pub fn quality(&self) -> Option<FigureQuality> {
         let begins = |starts: &[&str]| self.words.iter().any(|word| starts.iter().any(|start| word.starts_with(start)));
         if begins(&["forecast", "prognos", "predict", "vorhersage"]) {
             return Some(FigureQuality::Forecast);
@@ -168,11 +169,12 @@ impl Name {
     }
 }
 
-/// A heading without the brackets that it ends with, and what those hold, the last first.
+/// A heading without the brackets at its end, and the texts in these, the last first.
 fn brackets(heading: &str) -> (&str, Vec<&str>) {
-    let (mut outer, mut inners) = (heading, Vec::new());
+    let mut outer = heading;
+    let mut inners = Vec::new();
     while let Some((before, inner)) = outer.strip_suffix([')', ']']).and_then(|text| text.rsplit_once(['(', '['])) {
-        // Brackets within brackets, and cells of a table read by a wrong mark, are none of these.
+        // Nested brackets, and cells of a table read with a wrong delimiter, do not count.
         if inner.contains([')', ']', ';', '\t', '|']) {
             break;
         }
@@ -182,7 +184,7 @@ fn brackets(heading: &str) -> (&str, Vec<&str>) {
     (outer, inners)
 }
 
-/// The words of a heading, in lower case; those of carbonIntensityForecast both as one and apart.
+/// The words of a heading, in lower case. A word such as carbonIntensityForecast is also split into its parts.
 fn words(heading: &str) -> Vec<String> {
     let heading = heading.replace('₂', "2");
     let mut words = Vec::new();
@@ -217,7 +219,7 @@ fn clock_of(inner: &str) -> Option<TimeZone> {
     })
 }
 
-/// The clock that a heading's letters begin or end with, as in HourUTC and zone_datetime, and the rest of them.
+/// The clock at the beginning or end of a heading, as in HourUTC and zone_datetime, and the rest of it.
 fn clock_at_end(plain: &str) -> (Option<TimeZone>, String) {
     for (name, zone) in [
         ("utc", TimeZone::Utc),
@@ -242,7 +244,7 @@ fn is_of_time(plain: &str) -> bool {
     TIMES.contains(&plain) || ENDS.contains(&plain)
 }
 
-/// Letters and digits alone, in lower case.
+/// Letters and digits only, in lower case.
 pub fn squashed(text: &str) -> String {
     let plain = text.to_lowercase().replace('₂', "2");
     plain.chars().filter(|c| c.is_alphanumeric()).collect()
@@ -253,11 +255,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_name_their_clocks() {
+    fn headings_of_times_name_their_clock() {
         for (heading, zone) in [
-            ("time", TimeZone::Unsaid),
+            ("time", TimeZone::NotGiven),
             ("Datetime (UTC)", TimeZone::Utc),
-            ("DATETIME", TimeZone::Unsaid),
+            ("DATETIME", TimeZone::NotGiven),
             ("datetime_utc", TimeZone::Utc),
             ("UTC time", TimeZone::Utc),
             ("HourUTC", TimeZone::Utc),
@@ -271,7 +273,7 @@ mod tests {
             ("zone_datetime", TimeZone::Local),
             ("Local time", TimeZone::Local),
             ("time [Europe/Berlin]", TimeZone::Local),
-            ("timestamp (ISO 8601)", TimeZone::Unsaid),
+            ("timestamp (ISO 8601)", TimeZone::NotGiven),
         ] {
             assert_eq!(Name::of(heading).time_zone(), Some(zone), "{heading}");
         }
@@ -281,13 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn figures_name_their_basis_and_kind() {
+    fn headings_of_figures_name_basis_and_quality() {
         let name = Name::of("Carbon intensity gCO₂eq/kWh (Life cycle)");
-        assert!(name.is_intensity() && name.basis() == Some("lifecycle"));
-        assert_eq!(Name::of("Carbon Intensity gCO₂eq/kWh (LCA)").basis(), Some("lifecycle"));
-        assert_eq!(Name::of("carbon_intensity_avg_direct").basis(), Some("direct"));
-        assert_eq!(Name::of("Forecast Carbon Intensity (gCO2/kWh)").standing(), Some(FigureQuality::Forecast));
-        assert_eq!(Name::of("Actual Carbon Intensity (gCO2/kWh)").standing(), Some(FigureQuality::Actual));
+        assert!(name.is_intensity() && name.basis() == Some(EmissionsBasis::Lifecycle));
+        assert_eq!(Name::of("Carbon Intensity gCO₂eq/kWh (LCA)").basis(), Some(EmissionsBasis::Lifecycle));
+        assert_eq!(Name::of("carbon_intensity_avg_direct").basis(), Some(EmissionsBasis::Direct));
+        assert_eq!(Name::of("Forecast Carbon Intensity (gCO2/kWh)").quality(), Some(FigureQuality::Forecast));
+        assert_eq!(Name::of("Actual Carbon Intensity (gCO2/kWh)").quality(), Some(FigureQuality::Actual));
         for heading in [
             "Carbon-free energy percentage (CFE%)",
             "Data estimated",

@@ -1,9 +1,9 @@
-//! Numbers as people's programs write them: with a decimal point or comma, and with thousands apart. A number that can be
-//! read in two ways is decided by the rest of the file, or refused. Pure.
+//! Numbers in the forms that programs write: with a decimal point or comma, and with separated thousands. An ambiguous
+//! number is decided by the rest of the file, or refused. Pure.
 
 use super::table::shown;
 
-/// What stands before the decimals.
+/// The decimal separator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decimal {
     /// `1234.5`, and `1,234.5`.
@@ -12,7 +12,7 @@ pub enum Decimal {
     Comma,
 }
 
-/// A number read one way; None where it is none.
+/// Parses a number with this decimal separator. None: the cell is not a number.
 pub fn number(cell: &str, decimal: Decimal) -> Option<f64> {
     let (point, group) = match decimal {
         Decimal::Point => ('.', ','),
@@ -35,7 +35,7 @@ pub fn number(cell: &str, decimal: Decimal) -> Option<f64> {
     format!("{sign}{whole}.{}e{}", decimals.unwrap_or("0"), exponent.unwrap_or("0")).parse().ok()
 }
 
-/// The digits before the decimals, less what stands between thousands.
+/// The digits before the decimals, without the separators of thousands.
 fn without_groups(whole: &str, group: char) -> Option<String> {
     let is_gap = |c: char| c == group || matches!(c, ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}' | '\'' | '’');
     let Some(gap) = whole.chars().find(|&c| is_gap(c)) else {
@@ -44,7 +44,7 @@ fn without_groups(whole: &str, group: char) -> Option<String> {
     let mut groups = whole.split(gap);
     let first = groups.next().filter(|first| is_digits(first) && first.len() <= 3)?;
     let is_sound = |rest: &&str| is_digits(rest) && rest.len() == 3;
-    // "0,123" counts no thousands.
+    // "0,123" has no thousands.
     (!first.starts_with('0') && groups.clone().all(|rest| is_sound(&rest)))
         .then(|| groups.fold(first.to_owned(), |whole, group| whole + group))
 }
@@ -53,29 +53,29 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a cell states that there is no figure.
+/// True if a cell states that there is no figure.
 pub fn is_hole(cell: &str) -> bool {
     const HOLES: [&str; 14] =
         ["", "na", "n/a", "n.a.", "nan", "null", "none", "nil", "-", "--", "–", "—", "#n/a", "missing"];
     HOLES.iter().any(|hole| cell.eq_ignore_ascii_case(hole))
 }
 
-/// What the cells of a file show of how it writes numbers.
+/// Evidence of how a file writes its numbers.
 #[derive(Debug, Default)]
 pub struct NumberEvidence {
     point: Option<Sight>,
     comma: Option<Sight>,
     two_ways: Option<Sight>,
-    /// The same of other columns' cells, in which anything may be.
-    beside: (bool, bool),
-    /// The number of those.
+    /// In other columns: whether a cell has a decimal point, and whether one has a decimal comma.
+    others: (bool, bool),
+    /// The number of cells of other columns seen.
     looked_at: usize,
 }
 
-/// More cells of other columns than this are not looked at.
-const MOST_BESIDE: usize = 10_000;
+/// Largest number of cells of other columns that are read.
+const MAX_OTHER_CELLS: usize = 10_000;
 
-/// A cell, and its line.
+/// A cell and its line.
 #[derive(Clone, Debug)]
 struct Sight {
     line: u64,
@@ -83,7 +83,7 @@ struct Sight {
 }
 
 impl NumberEvidence {
-    /// Takes note of a figure, which is at most this in its unit.
+    /// Adds a figure to the evidence. `most` is the largest possible figure in its unit.
     pub fn see(&mut self, line: u64, cell: &str, most: f64) {
         let within = |decimal| number(cell, decimal).filter(|number| (0.0..=most).contains(number));
         let seen = match (within(Decimal::Point), within(Decimal::Comma)) {
@@ -95,18 +95,18 @@ impl NumberEvidence {
         seen.get_or_insert_with(|| Sight { line, cell: cell.to_owned() });
     }
 
-    /// Takes note of a cell of another column.
-    pub fn see_beside(&mut self, cell: &str) {
-        if self.looked_at >= MOST_BESIDE || !cell.contains(['.', ',']) {
+    /// Adds a cell of another column to the evidence.
+    pub fn see_other(&mut self, cell: &str) {
+        if self.looked_at >= MAX_OTHER_CELLS || !cell.contains(['.', ',']) {
             return;
         }
         self.looked_at += 1;
         let (point, comma) = (number(cell, Decimal::Point), number(cell, Decimal::Comma));
-        self.beside.0 |= point.is_some() && comma.is_none();
-        self.beside.1 |= comma.is_some() && point.is_none();
+        self.others.0 |= point.is_some() && comma.is_none();
+        self.others.1 |= comma.is_some() && point.is_none();
     }
 
-    /// How the file writes its numbers; Err: it does so in two ways, or it cannot be known.
+    /// The decimal separator of the file. Errors: the file uses both, or is ambiguous.
     pub fn decimal(&self, delimiter: u8) -> Result<Decimal, String> {
         match (&self.point, &self.comma, &self.two_ways) {
             (Some(point), Some(comma), _) => Err(format!(
@@ -124,12 +124,12 @@ impl NumberEvidence {
     }
 
     fn by_the_rest(&self, sight: &Sight, delimiter: u8) -> Result<Decimal, String> {
-        match self.beside {
+        match self.others {
             (true, false) => return Ok(Decimal::Point),
             (false, true) => return Ok(Decimal::Comma),
             _ => (),
         }
-        // Where a comma stands between cells, programs write a decimal point.
+        // With a comma as delimiter, programs write a decimal point.
         if delimiter == b',' && !sight.cell.contains(',') {
             return Ok(Decimal::Point);
         }
@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn numbers_are_read_whole_or_not_at_all() {
+    fn numbers_are_read_completely_or_not_at_all() {
         use Decimal::{Comma, Point};
         for (cell, decimal, expected) in [
             ("123.4", Point, Some(123.4)),
@@ -197,12 +197,12 @@ mod tests {
         for (line, cell) in (2..).zip(cells) {
             evidence.see(line, cell, 10_000.0);
         }
-        beside.iter().for_each(|cell| evidence.see_beside(cell));
+        beside.iter().for_each(|cell| evidence.see_other(cell));
         evidence.decimal(delimiter)
     }
 
     #[test]
-    fn the_rest_of_a_file_decides_what_a_number_is() {
+    fn other_cells_decide_an_ambiguous_number() {
         use Decimal::{Comma, Point};
         assert_eq!(decided(&["1,234", "1,250.5"], &[], b','), Ok(Point));
         assert_eq!(decided(&["1,234", "12,5"], &[], b','), Ok(Comma));
@@ -222,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_is_never_cut(cell in "[0-9]{1,4}([., '][0-9]{1,4}){0,3}") {
+        fn numbers_keep_all_their_digits(cell in "[0-9]{1,4}([., '][0-9]{1,4}){0,3}") {
             let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
             for decimal in [Decimal::Point, Decimal::Comma] {
                 if let Some(number) = number(&cell, decimal) {

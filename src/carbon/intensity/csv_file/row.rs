@@ -1,20 +1,20 @@
-//! One figure of a file and the time that it holds for. Pure.
+//! One figure of a file and its interval. Pure.
 
 use crate::carbon::intensity::slot::FigureQuality;
 
-/// A figure of the file.
+/// A figure of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct CsvRow {
-    /// When it begins to hold, s since 1970 UTC.
+    /// The start of its interval, s since 1970 UTC.
     pub at: f64,
-    /// When it ceases to hold, if the file states it.
+    /// The end of its interval, s since 1970 UTC, if the file states it.
     pub end: Option<f64>,
-    /// Its value; None: a hole.
+    /// The intensity, gCO2e/kWh. None: a gap.
     pub g_per_kwh: Option<f64>,
-    /// Whether it is actual, estimated or forecast.
-    pub standing: FigureQuality,
+    /// How certain the figure is.
+    pub quality: FigureQuality,
     /// Its line in the file.
     pub line: u64,
-    /// Whether its time lacks an offset, and no heading states that it is UTC.
+    /// True if the time has no offset and no heading states that it is UTC.
     pub is_bare: bool,
 }

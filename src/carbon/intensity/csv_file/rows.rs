@@ -1,4 +1,4 @@
-//! The rows of a file, and what they make of the grid over time. Pure.
+//! Reads the rows of a file and makes slots of them. Pure.
 
 use super::figure::FigureColumn;
 use super::headings::{CsvColumns, EXAMPLE};
@@ -10,12 +10,13 @@ use super::numbers;
 use super::row::CsvRow;
 use super::table::{CsvRecord, shown};
 use super::times;
-use crate::carbon::intensity::slot::{DIRTIEST, FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot, MAX_G_PER_KWH};
 
-/// How long the last figure holds where there is no step to see, s.
-const STEP_S: f64 = 3600.0;
+/// Length of a slot if the file shows no step, s.
+const DEFAULT_STEP_S: f64 = 3600.0;
 
-/// All rows of a file. A row that does not state its kind is a forecast if its time is after `now`, s since 1970.
+/// All rows of a file. A row without a kind is a forecast if its time is after `now`, s since 1970. Errors: the first
+/// fault, with its line.
 pub fn read(layout: &Layout, now: f64) -> Result<Vec<CsvRow>, String> {
     let mut rows = Vec::new();
     for record in layout.rows() {
@@ -35,8 +36,8 @@ impl Layout<'_> {
         let columns = &self.columns;
         if record.cells().skip(columns.count).any(|cell| !cell.is_empty()) {
             return Err(format!(
-                "{} cells, but {} columns; expected a cell for each heading, with quotes around one that holds the mark \
-                 between cells, such as \"1,234.5\"",
+                "{} cells, but {} columns; expected a cell for each heading, with quotes around one that holds the \
+                 delimiter, such as \"1,234.5\"",
                 record.len(),
                 columns.count
             ));
@@ -53,16 +54,16 @@ impl Layout<'_> {
             return Ok(());
         }
         let (at, end, is_bare) = self.time(record)?;
-        let standing = self.standing(record, at, now)?;
+        let quality = self.quality(record, at, now)?;
         for figure in &columns.figures {
             let g_per_kwh = self.figure(record, figure)?;
-            let standing = figure.standing.filter(|_| columns.kind.is_none()).unwrap_or(standing);
-            rows.push(CsvRow { at, end, g_per_kwh, standing, line: record.line, is_bare });
+            let quality = figure.quality.filter(|_| columns.kind.is_none()).unwrap_or(quality);
+            rows.push(CsvRow { at, end, g_per_kwh, quality, line: record.line, is_bare });
         }
         Ok(())
     }
 
-    /// Whether a cell has swallowed a row, as one does whose quote is not closed.
+    /// True if a cell holds a row, because a quote is not closed.
     fn holds_row(&self, cell: &str) -> bool {
         let mark = char::from(self.table.delimiter);
         let first_cell =
@@ -81,32 +82,32 @@ impl Layout<'_> {
         })
     }
 
-    /// When a row begins and ends to hold, s since 1970, and whether that may be local time.
+    /// Start and end of a row, s since 1970, and true if these may be local time.
     fn time(&self, record: &CsvRecord) -> Result<(f64, Option<f64>, bool), String> {
         let time = &self.columns.time;
         let cell = self.needed(record, time.place, &time.name)?;
         let hours = time.hours.map(|place| self.needed(record, place, "time of day")).transpose()?;
         let stamp = match hours {
-            Some(hours) => self.manner.stamp_of(cell, hours),
-            None => self.manner.stamp(cell),
+            Some(hours) => self.time_format.stamp_of(cell, hours),
+            None => self.time_format.stamp(cell),
         };
         let wrong = |cell: &str| {
             format!(
-                "'{}' is no time; expected 2026-03-02T13:00Z, with an offset or in UTC, or seconds since 1970",
+                "'{}' is not a time; expected 2026-03-02T13:00Z, with an offset or in UTC, or seconds since 1970",
                 shown(cell)
             )
         };
         let stamp = stamp.ok_or_else(|| wrong(&hours.map_or(cell.to_owned(), |hours| format!("{cell} {hours}"))))?;
         let offset_s = match (stamp.offset_s, time.zone) {
             (Some(offset_s), _) => offset_s,
-            (None, TimeZone::Utc | TimeZone::Unsaid) => 0.0,
+            (None, TimeZone::Utc | TimeZone::NotGiven) => 0.0,
             (None, TimeZone::Offset(offset_s)) => offset_s,
             (None, TimeZone::Local) => return Err(local::without_offset(cell, &time.name)),
         };
         let is_bare = stamp.offset_s.is_none() && time.zone != TimeZone::Utc;
         let end = match self.columns.end.map(|place| self.needed(record, place, "the end")).transpose()? {
             Some(cell) if !numbers::is_hole(cell) => {
-                let end = self.manner.stamp(cell).ok_or_else(|| wrong(cell))?;
+                let end = self.time_format.stamp(cell).ok_or_else(|| wrong(cell))?;
                 Some(end.civil_s - end.offset_s.unwrap_or(offset_s))
             }
             _ => stamp.end_s.map(|end_s| end_s - offset_s),
@@ -121,16 +122,14 @@ impl Layout<'_> {
         }
     }
 
-    fn standing(&self, record: &CsvRecord, at: f64, now: f64) -> Result<FigureQuality, String> {
+    fn quality(&self, record: &CsvRecord, at: f64, now: f64) -> Result<FigureQuality, String> {
         let by_time = if at <= now { FigureQuality::Actual } else { FigureQuality::Forecast };
         let columns = &self.columns;
         let cell = |place: Option<usize>| place.and_then(|place| record.cell(place)).unwrap_or_default().to_lowercase();
-        match cell(columns.kind).as_str() {
-            "actual" => return Ok(FigureQuality::Actual),
-            "estimated" => return Ok(FigureQuality::Estimated),
-            "forecast" => return Ok(FigureQuality::Forecast),
-            "" => (),
-            other => return Err(format!("kind '{}': expected actual, estimated or forecast", shown(other))),
+        let kind = cell(columns.kind);
+        if !kind.is_empty() {
+            let expected = |()| format!("kind '{}': expected actual, estimated or forecast", shown(&kind));
+            return kind.parse().map_err(expected);
         }
         match cell(columns.estimated).as_str() {
             "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(FigureQuality::Estimated)),
@@ -146,13 +145,13 @@ impl Layout<'_> {
             return Ok(None);
         }
         let g_per_kwh = numbers::number(cell, self.decimal).map(|number| number * figure.factor);
-        g_per_kwh.filter(|g_per_kwh| (0.0..=DIRTIEST).contains(g_per_kwh)).map(Some).ok_or_else(|| {
-            format!("'{}' is no intensity; expected 0 to 10000 g/kWh, such as 123.4, or nothing", shown(cell))
+        g_per_kwh.filter(|g_per_kwh| (0.0..=MAX_G_PER_KWH).contains(g_per_kwh)).map(Some).ok_or_else(|| {
+            format!("'{}' is not an intensity; expected 0 to 10000 g/kWh, such as 123.4, or nothing", shown(cell))
         })
     }
 }
 
-/// Figures below 2 of a column without a unit may be kg/kWh as well as g/kWh.
+/// Refuses figures below 2 without a unit: these may be in kg/kWh or in g/kWh.
 fn check_unit(columns: &CsvColumns, rows: &[CsvRow]) -> Result<(), String> {
     const SMALL: f64 = 2.0;
     let Some(unnamed) = columns.figures.iter().find(|figure| !figure.has_unit) else { return Ok(()) };
@@ -173,26 +172,26 @@ fn check_unit(columns: &CsvColumns, rows: &[CsvRow]) -> Result<(), String> {
     Ok(())
 }
 
-/// Rows of each kind, in time's order, as slots.
+/// The rows of each quality as slots, in order of time.
 pub fn slots(mut rows: Vec<CsvRow>) -> Vec<IntensitySlot> {
     rows.sort_by(|a, b| a.at.total_cmp(&b.at));
-    // Beside actual figures a forecast's are told apart, as both may stand for one time.
+    // Actual figures and forecasts are separate, because both may be for one time.
     let mut slots = Vec::new();
-    for standing in FigureQuality::ALL {
-        let of_kind: Vec<&CsvRow> = rows.iter().filter(|row| row.standing == standing).collect();
-        let mut step = STEP_S;
+    for quality in FigureQuality::ALL.iter().copied() {
+        let of_kind: Vec<&CsvRow> = rows.iter().filter(|row| row.quality == quality).collect();
+        let mut step = DEFAULT_STEP_S;
         for row in &of_kind {
             let next = of_kind.get(of_kind.partition_point(|next| next.at <= row.at));
-            // A figure holds no longer than until there is something else, of whatever kind.
+            // A figure ends where another one of any quality begins.
             let other = || rows.get(rows.partition_point(|other| other.at <= row.at)..)?.first();
             let end = row.end.or_else(|| next.map(|next| next.at)).or_else(|| other().map(|other| other.at));
             step = end.map_or(step, |end| end - row.at);
             if let Some(g_per_kwh) = row.g_per_kwh {
-                slots.push(IntensitySlot { from: row.at, to: row.at + step, g_per_kwh, standing });
+                slots.push(IntensitySlot { from: row.at, to: row.at + step, g_per_kwh, quality });
             }
         }
     }
-    // In time's order, for the curve grows at its end.
+    // In order of time, because the curve grows at its end.
     slots.sort_by(|a, b| a.from.total_cmp(&b.from));
     slots
 }

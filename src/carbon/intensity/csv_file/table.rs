@@ -1,29 +1,29 @@
-//! A CSV text as records, each with the line that it begins on. Pure.
+//! A CSV text as records, each with its first line. Pure.
 
 use crate::sanitize;
 use csv::{ReaderBuilder, StringRecord, StringRecordsIntoIter};
 
-/// What may stand between two cells.
+/// The possible delimiters.
 pub const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// A text, and what stands between its cells.
+/// A text and its delimiter.
 #[derive(Clone, Copy, Debug)]
 pub struct CsvTable<'a> {
     text: &'a str,
-    /// Between two cells.
+    /// The delimiter.
     pub delimiter: u8,
 }
 
 /// One record.
 #[derive(Clone, Debug)]
 pub struct CsvRecord {
-    /// The line that it begins on; the first is 1.
+    /// The first line of the record. The first line of a text is 1.
     pub line: u64,
     cells: StringRecord,
 }
 
 impl CsvRecord {
-    /// The cell without the spaces around it; None where the record is shorter.
+    /// The cell, trimmed. None: the record is shorter.
     pub fn cell(&self, place: usize) -> Option<&str> {
         self.cells.get(place).map(bare)
     }
@@ -39,17 +39,17 @@ impl CsvRecord {
     }
 }
 
-/// A cell without spaces and, where they are a pair, the quotes that a space before them has kept.
+/// A cell without spaces around it. Quotes that a space kept are removed too, if they are a pair.
 fn bare(cell: &str) -> &str {
     let cell = cell.trim();
     cell.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map_or(cell, str::trim)
 }
 
-/// A cell as a message shows it: in one line, and not all of a long one.
+/// A cell as a message shows it: in one line, and shortened.
 pub fn shown(cell: &str) -> String {
-    const MOST: usize = 60;
-    let mut shown: String = sanitize::text(cell).chars().take(MOST).collect();
-    if cell.chars().nth(MOST).is_some() {
+    const SHOWN: usize = 60;
+    let mut shown: String = sanitize::text(cell).chars().take(SHOWN).collect();
+    if cell.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }
     shown
@@ -91,14 +91,14 @@ impl Iterator for Records<'_> {
     type Item = CsvRecord;
 
     fn next(&mut self) -> Option<CsvRecord> {
-        // The text is UTF-8 and its records may have any length, so the reader has nothing to refuse.
+        // The text is UTF-8 and its records may have any length, so the reader has no errors.
         let cells = self.records.by_ref().find_map(Result::ok)?;
         let from = cells.position().map_or(0, csv::Position::byte);
         Some(CsvRecord { line: self.lines.at(usize::try_from(from).unwrap_or(usize::MAX)), cells })
     }
 }
 
-/// Counts lines up to where a record begins. The reader's own count leaves out what it skips before a record.
+/// Counts the lines before a record. The reader's own count omits lines that it skips before a record.
 struct Lines<'a> {
     text: &'a str,
     at: usize,
@@ -106,7 +106,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The line of the first record that begins at this byte or after it.
+    /// The line of the first record that begins at this byte or later.
     fn at(&mut self, from: usize) -> u64 {
         let bytes = self.text.as_bytes();
         let mut is_in_remark = false;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn records_know_their_lines() {
+    fn records_have_their_lines() {
         let text = "# one\n\na,b\r\n\r\n# two, \"\n \n1,\"2\n3\"\n,\n4, \"5\" \n  # three\n6\r7,8";
         let of = |line: u64, cells: &[&str]| (line, cells.iter().map(|cell| cell.to_string()).collect::<Vec<_>>());
         let expected =

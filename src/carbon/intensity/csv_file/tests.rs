@@ -18,7 +18,7 @@ fn refused(text: &str) -> String {
     parse(text.as_bytes(), None, NOON).expect_err(text)
 }
 
-/// The figure that holds at a time.
+/// The figure at a time.
 fn at(slots: &[IntensitySlot], time: &str) -> Option<f64> {
     let mut curve = Curve::default();
     curve.take(slots.iter().copied());
@@ -28,21 +28,22 @@ fn at(slots: &[IntensitySlot], time: &str) -> Option<f64> {
 }
 
 #[test]
-fn a_figure_holds_until_the_next_and_after_now_it_is_a_forecast() {
+fn figure_holds_until_the_next_and_is_a_forecast_after_now() {
     let slots = parsed("time,g_per_kwh\n2026-03-02T12:00Z,100\n2026-03-02T13:00Z,200\n2026-03-02T14:00Z,300\n");
-    let told: Vec<_> = slots.iter().map(|s| (s.from - NOON, s.to - NOON, s.g_per_kwh, s.standing)).collect();
-    assert!(told.contains(&(0.0, 3600.0, 100.0, FigureQuality::Actual)), "{told:?}");
-    assert!(told.contains(&(3600.0, 7200.0, 200.0, FigureQuality::Actual)));
-    assert!(told.contains(&(7200.0, 10800.0, 300.0, FigureQuality::Forecast)));
+    let slots_seen: Vec<_> = slots.iter().map(|s| (s.from - NOON, s.to - NOON, s.g_per_kwh, s.quality)).collect();
+    assert!(slots_seen.contains(&(0.0, 3600.0, 100.0, FigureQuality::Actual)), "{slots_seen:?}");
+    assert!(slots_seen.contains(&(3600.0, 7200.0, 200.0, FigureQuality::Actual)));
+    assert!(slots_seen.contains(&(7200.0, 10800.0, 300.0, FigureQuality::Forecast)));
 }
 
 #[test]
-fn kinds_remarks_holes_and_any_order_of_columns() {
+fn columns_may_have_any_order_and_remarks_are_read() {
     let text = "\u{feff}# source: Energinet\r\n# basis: Direct\r\n# zone: DK1\r\n# made by hand\r\nkind,g_per_kwh,time\r\n\
         actual,50,2026-03-02T12:00Z\r\nactual,,2026-03-02T12:30Z\r\nactual,70,2026-03-02T13:00Z\r\n\
         forecast,90,2026-03-02T12:00Z\r\nforecast,95,2026-03-02T14:00Z\r\n";
     let contents = parse(text.as_bytes(), None, NOON).unwrap();
-    let expected = Remarks { basis: Some("direct"), source: Some("Energinet".into()), zone: Some("DK1".into()) };
+    let expected =
+        Remarks { basis: Some(EmissionsBasis::Direct), source: Some("Energinet".into()), zone: Some("DK1".into()) };
     assert_eq!(contents.remarks, expected);
     let mut curve = Curve::default();
     curve.take(contents.slots);
@@ -54,9 +55,9 @@ fn kinds_remarks_holes_and_any_order_of_columns() {
     assert_eq!(parsed("1772452800,100\n1772452810,200\n").len(), 2, "no heading");
 }
 
-/// ct_create reads it: a row costs the same wherever it is.
+/// ct_create reads the file, so the time for a row must not depend on its position.
 #[test]
-fn a_large_file_is_read_to_its_end() {
+fn large_file_is_read_to_its_end() {
     use std::fmt::Write;
     let mut both = String::from("time,g_per_kwh,kind\n");
     (0..20_000).for_each(|n| writeln!(both, "{},1,forecast", 1_500_000_000 + n * 3600).unwrap());
@@ -70,11 +71,16 @@ fn a_large_file_is_read_to_its_end() {
 }
 
 #[test]
-fn faults_are_named_with_their_line_what_was_expected_and_an_example() {
+fn errors_name_line_expectation_and_example() {
     for (text, line, expected, example) in [
-        ("time,g_per_kwh\n2026-03-02T12:00Z,green\n", "line 2: 'green' is no intensity", "0 to 10000 g/kWh", "123.4"),
-        ("time,g_per_kwh\n2026-03-02T12:00Z,-4\n", "line 2: '-4' is no intensity", "0 to 10000", "123.4"),
-        ("time,g_per_kwh\n\nyesterday,5\n", "line 3: 'yesterday' is no time", "in UTC", "2026-03-02T13:00Z"),
+        (
+            "time,g_per_kwh\n2026-03-02T12:00Z,green\n",
+            "line 2: 'green' is not an intensity",
+            "0 to 10000 g/kWh",
+            "123.4",
+        ),
+        ("time,g_per_kwh\n2026-03-02T12:00Z,-4\n", "line 2: '-4' is not an intensity", "0 to 10000", "123.4"),
+        ("time,g_per_kwh\n\nyesterday,5\n", "line 3: 'yesterday' is not a time", "in UTC", "2026-03-02T13:00Z"),
         ("time,value\n2026-03-02T12:00Z,5\n", "line 1: no headings name", "'value'", "time,g_per_kwh"),
         ("a\nb\n", "line 1: no headings name", "'a'", "2026-03-02T13:00Z,123.4"),
         ("time,g_per_kwh,kind\n2026-03-02T12:00Z,5,guess\n", "line 2: kind 'guess'", "actual, estimated", "forecast"),
@@ -91,21 +97,21 @@ fn faults_are_named_with_their_line_what_was_expected_and_an_example() {
 }
 
 #[test]
-fn a_broken_file_is_a_grid_without_figures_yet() {
+fn faulty_file_has_no_figures_yet() {
     let path = std::env::temp_dir().join(format!("ct-broken-{}.csv", std::process::id()));
     std::fs::write(&path, "time,g_per_kwh\n2026-03-02T12:00Z,1,234.5\n").unwrap();
     let (hourly, _) = open(&path, Some("DK")).unwrap();
     let failure = hourly.failure.unwrap();
     assert!(hourly.curve.is_empty() && failure.contains("line 2: 3 cells, but 2 columns"), "{failure}");
     std::fs::write(&path, "# source: me\ntime,g_per_kwh\n2026-03-02T12:00Z,\"1,234.5\"\n").unwrap();
-    let news = reread(&path, Some("DK")).unwrap();
-    assert_eq!((news.slots[0].g_per_kwh, news.about.source.as_str()), (1234.5, "me"));
+    let update = reread(&path, Some("DK")).unwrap();
+    assert_eq!((update.slots[0].g_per_kwh, update.about.source.as_str()), (1234.5, "me"));
     std::fs::remove_file(path).unwrap();
 }
 
 proptest! {
     #[test]
-    fn no_bytes_bring_it_down(
+    fn any_bytes_are_harmless(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         text in "(time,g_per_kwh\n|Date;co2\n|datetime\tactual\tforecast\n|)[0-9T:Z,;.+\\-a-k\"\t/\n# ]{0,120}",
     ) {
@@ -116,9 +122,9 @@ proptest! {
         }
     }
 
-    /// Digit by digit: a number that was taken is all of a cell.
+    /// Digit by digit: an accepted number is the whole cell.
     #[test]
-    fn an_accepted_number_is_in_the_file_as_it_is(
+    fn accepted_number_is_the_whole_cell(
         cells in prop::collection::vec("\"?[0-9]{1,5}([.,][0-9]{1,3}){0,2}\"?", 1..5), mark in "[,;\t]",
     ) {
         let mut text = format!("time{mark}g_per_kwh\n");
@@ -197,12 +203,12 @@ impl Style {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
-    /// Whatever the way to write it: each figure comes back at its time, or the file is refused.
+    /// In any style each figure comes back at its time, or the file is refused.
     #[test]
-    fn a_table_is_read_right_or_refused(
+    fn table_is_read_correctly_or_refused(
         style in style(), figures in prop::collection::vec(0f64..3000.0, 1..8), day in 1u32..29,
     ) {
-        // Between commas "1.234" is no thousand.
+        // With commas as delimiter "1.234" is not a thousand.
         prop_assume!(style.mark != ',' || style.decimals > 0 || style.group != Some('.'));
         let mut text = format!("time{}g_per_kwh\n", style.mark);
         let shown: Vec<f64> = figures.iter().map(|figure| format!("{figure:.*}", style.decimals).parse().unwrap()).collect();
@@ -225,7 +231,7 @@ proptest! {
 
 /// NESO's generation mix since 2009 has as many rows.
 #[test]
-fn a_wide_file_of_many_rows_is_read() {
+fn wide_file_of_many_rows_is_read() {
     let head =
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/intensity/neso_generation_mix_spring.csv"))
             .lines()

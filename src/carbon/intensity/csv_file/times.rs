@@ -1,5 +1,5 @@
-//! Times as people's programs write them: ISO 8601 and others, with an offset, a zone's name or neither, as seconds or
-//! milliseconds since 1970. Pure.
+//! Times in the forms that programs write: ISO 8601 and others, with an offset, a zone's name or neither, and seconds
+//! or milliseconds since 1970. Pure.
 
 use super::dates::days_from_civil;
 use super::hours;
@@ -10,18 +10,18 @@ use std::collections::BTreeSet;
 /// Seconds in an hour.
 pub const HOUR_S: f64 = 3600.0;
 const DAY_S: f64 = 24.0 * HOUR_S;
-/// 1973 and 2201: smaller and greater numbers are no times.
+/// Range of seconds since 1970, from 1973 to 2201. Other numbers are not times.
 const EARLIEST_S: f64 = 1e8;
 const LATEST_S: f64 = 7.3e9;
 
 /// A time as a cell states it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimeStamp {
-    /// Seconds since 1970 on the clock that the cell reads.
+    /// Seconds since 1970 on the clock of the cell.
     pub civil_s: f64,
-    /// How far that clock is ahead of UTC, s; None where the cell does not state it.
+    /// Offset of that clock from UTC, s. None: the cell does not state it.
     pub offset_s: Option<f64>,
-    /// Where the cell is an interval: its end on the same clock.
+    /// The end on the same clock, if the cell is an interval.
     pub end_s: Option<f64>,
 }
 
@@ -32,13 +32,13 @@ enum Order {
     MonthFirst,
 }
 
-/// What the times of a file show of how it writes them.
+/// Evidence of how a file writes its times.
 #[derive(Debug, Default)]
 pub struct TimeEvidence {
     day_first: Option<u64>,
     month_first: Option<u64>,
     two_ways: Option<(u64, String)>,
-    /// The ends of cells such as "01:00-02:00": an interval, or a time with an offset.
+    /// The ends of cells such as "01:00-02:00", which is an interval or a time with an offset.
     ends: BTreeSet<String>,
 }
 
@@ -46,12 +46,12 @@ pub struct TimeEvidence {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TimeFormat {
     order: Option<Order>,
-    /// "01:00-02:00" is an interval and no offset.
+    /// True if "01:00-02:00" is an interval and not a time with an offset.
     is_interval: bool,
 }
 
 impl TimeEvidence {
-    /// Takes note of a cell.
+    /// Adds a cell to the evidence.
     pub fn see(&mut self, line: u64, cell: &str) {
         if let Some((from, to)) = halves(cell) {
             return self.see_halves(line, from, to);
@@ -64,7 +64,7 @@ impl TimeEvidence {
         {
             self.ends.insert(end.to_owned());
         }
-        // Between dots the day comes first.
+        // With dots the day is first.
         let Some(([first, second, _], false)) = fields(date).filter(|_| !date.contains('.')) else { return };
         match (first > 12, second > 12) {
             (true, false) => _ = self.day_first.get_or_insert(line),
@@ -74,11 +74,11 @@ impl TimeEvidence {
         }
     }
 
-    /// Takes note of both ends of an interval: what makes it longer than a day is the wrong way to read it.
+    /// Adds both ends of an interval. An order that makes it longer than a day is wrong.
     fn see_halves(&mut self, line: u64, from: &str, to: &str) {
         let is_short = |order| {
-            let manner = TimeFormat { order: Some(order), is_interval: false };
-            let length = manner.one(to).zip(manner.one(from)).map(|(to, from)| to.civil_s - from.civil_s);
+            let format = TimeFormat { order: Some(order), is_interval: false };
+            let length = format.one(to).zip(format.one(from)).map(|(to, from)| to.civil_s - from.civil_s);
             length.is_some_and(|length| length > 0.0 && length <= DAY_S)
         };
         match (is_short(Order::DayFirst), is_short(Order::MonthFirst)) {
@@ -88,12 +88,12 @@ impl TimeEvidence {
         }
     }
 
-    /// How the file writes its times; Err: it cannot be known.
-    pub fn manner(&self) -> Result<TimeFormat, String> {
+    /// How the file writes its times. Errors: the order of day and month is ambiguous or changes.
+    pub fn format(&self) -> Result<TimeFormat, String> {
         let order = match (self.day_first, self.month_first, &self.two_ways) {
             (Some(day), Some(month), _) => {
                 return Err(format!(
-                    "line {month}: the month comes first, but in line {day} the day; expected one order in all of the file, \
+                    "line {month}: the month is first, but in line {day} the day; expected one order in all of the file, \
                      such as 2026-11-29"
                 ));
             }
@@ -112,16 +112,16 @@ impl TimeEvidence {
     }
 }
 
-/// A file of one place has two offsets at most.
+/// Largest number of offsets in a file of one place.
 const MOST_OFFSETS: usize = 2;
 
-/// "17:00", and nothing else.
+/// True for a time of day such as "17:00".
 fn is_clock_of_minutes(text: &str) -> bool {
     text.trim().len() <= 5 && clock(text.trim()).is_some_and(|(_, rest)| rest.is_empty()) && text.contains(':')
 }
 
 impl TimeFormat {
-    /// The time in a cell; None where it is none.
+    /// The time in a cell. None: it is not a time.
     pub fn stamp(self, cell: &str) -> Option<TimeStamp> {
         let cell = cell.trim();
         if let Some(since_1970_s) = since_1970(cell) {
@@ -148,7 +148,7 @@ impl TimeFormat {
         self.one(cell)
     }
 
-    /// The time that a cell of dates and a cell of hours make up: "2026-11-29" and "17:00", "17:00-18:00" or "17".
+    /// The time in a cell of a date and a cell of hours: "2026-11-29" and "17:00", "17:00-18:00" or "17".
     pub fn stamp_of(self, date: &str, hours: &str) -> Option<TimeStamp> {
         if let Some(hour) = hours::whole(hours) {
             return self.one(date).map(|day| TimeStamp { civil_s: day.civil_s + f64::from(hour) * HOUR_S, ..day });
@@ -198,23 +198,23 @@ impl TimeFormat {
     }
 }
 
-/// Whether a cell is a date without a time of day.
+/// True if a cell is a date without a time of day.
 pub fn is_date(cell: &str) -> bool {
     let (date, rest) = date_and_rest(cell.trim());
     rest.is_empty() && fields(date).is_some()
 }
 
-/// Whether a cell is a time of day, or an interval of two.
+/// True if a cell is a time of day, or an interval of two.
 pub fn is_hours(cell: &str) -> bool {
     clock(cell).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(['-', '–']))
 }
 
-/// Whether a cell is a time with its offset, or in seconds since 1970.
+/// True if a cell is a time with an offset, or in seconds since 1970.
 pub fn has_offset(cell: &str) -> bool {
     either_way(cell).is_some_and(|stamp| stamp.offset_s.is_some())
 }
 
-/// Whether a cell looks like a time, whichever way its date is read.
+/// True if a cell is a time in any order of day and month.
 pub fn is_time(cell: &str) -> bool {
     either_way(cell).is_some()
 }
@@ -224,20 +224,20 @@ fn either_way(cell: &str) -> Option<TimeStamp> {
     either.into_iter().find_map(|order| TimeFormat { order: Some(order), is_interval: false }.stamp(cell))
 }
 
-/// Seconds or milliseconds since 1970.
+/// A number of seconds or milliseconds since 1970, as s.
 fn since_1970(cell: &str) -> Option<f64> {
     if !cell.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
     }
     let number: f64 = cell.parse().ok()?;
-    // 2026112917 and 202611291700 are more likely a date without marks.
+    // 2026112917 and 202611291700 are more likely a date without separators.
     let is_compact = cell.len() < 13 && cell.len() > 8 && cell.starts_with("20") && is_compact(cell);
     let milliseconds = Some(number / 1000.0).filter(|_| cell.len() >= 13);
     let mut seconds = [Some(number), milliseconds].into_iter().flatten();
     seconds.find(|seconds| !is_compact && (EARLIEST_S..LATEST_S).contains(seconds))
 }
 
-/// Whether digits begin as a year, month, day and hour do.
+/// True if digits begin with a year, month, day and hour.
 fn is_compact(digits: &str) -> bool {
     let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<u32>().ok();
     let date = number(0..4).zip(number(4..6)).zip(number(6..8));
@@ -245,13 +245,13 @@ fn is_compact(digits: &str) -> bool {
     is_date && number(8..10).is_some_and(|hour| hour < 24)
 }
 
-/// The ends of "01/01/2026 23:00 - 02/01/2026 00:00".
+/// The two ends of "01/01/2026 23:00 - 02/01/2026 00:00".
 fn halves(cell: &str) -> Option<(&str, &str)> {
     let (from, to) = [" - ", " – ", " to "].iter().find_map(|gap| cell.split_once(gap))?;
     Some((from.trim(), to.trim()))
 }
 
-/// A cell's date, and what follows it.
+/// The date of a cell, and the rest.
 fn date_and_rest(cell: &str) -> (&str, &str) {
     let end = cell.find(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '/' | '.'))).unwrap_or(cell.len());
     let (date, rest) = cell.split_at_checked(end).unwrap_or((cell, ""));
@@ -259,7 +259,7 @@ fn date_and_rest(cell: &str) -> (&str, &str) {
     (date, rest.trim())
 }
 
-/// The three numbers of a date, and whether the year comes first.
+/// The three numbers of a date, and true if the year is first.
 fn fields(date: &str) -> Option<([u32; 3], bool)> {
     let mark = ['-', '/', '.'].into_iter().find(|mark| date.contains(*mark))?;
     let parts: Vec<&str> = date.split(mark).collect();
@@ -267,14 +267,14 @@ fn fields(date: &str) -> Option<([u32; 3], bool)> {
     let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
     let fits = match (a.len(), b.len(), c.len()) {
         (4, 1..=2, 1..=2) | (1..=2, 1..=2, 4) => true,
-        // Two digits are a year only where the dots show that the day comes first.
+        // Two digits are a year only with dots, which mean that the day is first.
         (1..=2, 1..=2, 2) => mark == '.',
         _ => false,
     };
     fits.then_some(([number(a)?, number(b)?, number(c)?], a.len() == 4))
 }
 
-/// Seconds since midnight of "17:00", "5:00:30.250 pm" or "24:00", and what follows.
+/// Seconds since midnight of "17:00", "5:00:30.250 pm" or "24:00", and the rest of the text.
 fn clock(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.'))).unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end)?;

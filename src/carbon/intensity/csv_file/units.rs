@@ -1,15 +1,15 @@
 //! The unit that a heading names, as a factor to g/kWh. Pure.
 
-/// What a heading states about the unit.
+/// The unit in a heading.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum IntensityUnit {
     /// No unit.
     Unnamed,
-    /// Times this it is g/kWh.
+    /// A mass per energy: its factor to g/kWh.
     PerEnergy(f64),
-    /// A mass or an energy alone, such as t or kWh: this is no intensity.
+    /// A mass or an energy alone, such as t or kWh. It is not an intensity.
     Other,
-    /// A mass per energy that is not understood.
+    /// An unknown mass per energy.
     Unknown,
 }
 
@@ -22,25 +22,25 @@ const MASSES: [(&[&str], f64); 6] = [
     (&["lb", "lbs", "pound", "pounds"], 453.592_37),
 ];
 
-/// In kWh.
+/// Names of energies, in kWh.
 const ENERGIES: [(&str, f64); 6] =
     [("kwh", 1.0), ("mwh", 1e3), ("gwh", 1e6), ("twh", 1e9), ("mj", 1.0 / 3.6), ("gj", 1e3 / 3.6)];
 
-/// Energies that no service counts in: a heading with one is more likely wrong, or of a fuel.
-const ODD_ENERGIES: [&str; 9] = ["wh", "j", "kj", "tj", "btu", "mmbtu", "kcal", "therm", "toe"];
+/// Energies that no provider uses. A heading with one is more likely wrong, or of a fuel.
+const UNUSUAL_ENERGIES: [&str; 9] = ["wh", "j", "kj", "tj", "btu", "mmbtu", "kcal", "therm", "toe"];
 
 /// The unit in a heading: "gCO₂eq/kWh", "g_per_kwh", "kg/MWh", "(lbs CO2 per MWh)".
 pub fn unit(heading: &str) -> IntensityUnit {
     let tokens = tokens(heading);
     let Some(place) = tokens.iter().position(|token| energy(token).is_some()) else {
-        // A letter alone may be anything.
+        // A single letter may have any meaning.
         let is_mass = tokens.iter().any(|token| token.len() > 1 && mass(token).is_some());
         let ends_so = tokens.last().is_some_and(|last| mass(last).is_some());
-        let is_odd = tokens
+        let is_unusual = tokens
             .iter()
             .zip(tokens.iter().skip(1))
-            .any(|(before, odd)| mass(before).is_some() && ODD_ENERGIES.contains(&odd.as_str()));
-        if is_odd && is_of_carbon(heading) {
+            .any(|(before, odd)| mass(before).is_some() && UNUSUAL_ENERGIES.contains(&odd.as_str()));
+        if is_unusual && is_of_carbon(heading) {
             return IntensityUnit::Unknown;
         }
         return if is_mass || ends_so { IntensityUnit::Other } else { IntensityUnit::Unnamed };
@@ -66,7 +66,7 @@ fn energy(token: &str) -> Option<f64> {
     ENERGIES.iter().find(|(name, _)| *name == token).map(|(_, kwh)| *kwh)
 }
 
-/// The words of a heading, with mass and energy apart and without what gas is meant.
+/// The words of a heading. Mass and energy are separate words, and names of gases are removed.
 fn tokens(heading: &str) -> Vec<String> {
     const GASES: [&str; 8] = ["co2equivalent", "co2eq", "co2e", "co2", "carbon", "eq", "equivalent", "per"];
     let plain = heading.to_lowercase().replace('₂', "2");
@@ -124,7 +124,7 @@ mod tests {
         for heading in ["CO2 emissions (kt)", "co2_kg", "CO2 (t)", "consumption (kWh)", "Price (EUR/MWh)", "load_mwh"] {
             assert_eq!(unit(heading), IntensityUnit::Other, "{heading}");
         }
-        // Some tons are short ones.
+        // A ton may be a short ton.
         for heading in ["CO2 (oz/kWh)", "carbon_intensity_tons_per_mwh"] {
             assert_eq!(unit(heading), IntensityUnit::Unknown, "{heading}");
         }

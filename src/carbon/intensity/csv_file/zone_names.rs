@@ -1,4 +1,4 @@
-//! Offsets from UTC by their names. A name that means several offsets in the world, such as CST, is none. Pure.
+//! Offsets from UTC by their names. An ambiguous name, such as CST, is not accepted. Pure.
 
 const HOUR_S: f64 = 3600.0;
 
@@ -41,7 +41,7 @@ pub fn offset(text: &str) -> Option<f64> {
     is_sound.then_some(if signed.starts_with('+') { seconds } else { -seconds })
 }
 
-/// Whether a text names local time whose offset changes within the year: "Europe/Paris", "heure de Paris", "Eastern",
+/// True if a text names local time whose offset changes within the year: "Europe/Paris", "heure de Paris", "Eastern",
 /// "PT", "CET/CEST".
 pub fn is_local(text: &str) -> bool {
     const REGIONS: [&str; 13] = [
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_are_offsets() {
+    fn offsets_are_read_from_names_and_numbers() {
         for (text, hours) in [
             ("Z", 0.0),
             ("UTC", 0.0),

@@ -1,4 +1,4 @@
-//! Which row of the tables a text means: by code, cloud region or name, in any case.
+//! Finds the row of the tables that a text names: by code, cloud region or name, in any case.
 
 use super::tables::{GRIDS, NAMES, REGIONS, STATES, TableRow, ZONES, row, rows};
 
@@ -7,7 +7,7 @@ use super::tables::{GRIDS, NAMES, REGIONS, STATES, TableRow, ZONES, row, rows};
 pub enum Spot {
     /// A country, a Chinese province or the world.
     Zone(TableRow),
-    /// A zone of Electricity Maps, which may be a country that the first table lacks.
+    /// A zone of Electricity Maps. It may be a country that the first table lacks.
     Grid(TableRow),
     /// A state of the USA.
     State(TableRow),
@@ -20,23 +20,23 @@ pub enum Spot {
 pub struct FoundName {
     /// The row.
     pub spot: Spot,
-    /// Why this row stands in for another place; empty where it is the place itself.
+    /// Why this row is used for another place. Empty: it is the place itself.
     pub why: &'static str,
 }
 
-/// Why a text means no row.
+/// Why a search found no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unclear {
-    /// Nobody knows it.
+    /// The text is in no table.
     Unknown,
-    /// It means each of these.
+    /// The text is ambiguous; the rows.
     Several(Vec<Spot>),
-    /// No table has a figure of this place; why, where there is more to say.
+    /// No table has a figure for this place; the reason, if there is more to explain.
     Without(&'static str),
 }
 
 impl Spot {
-    /// Its code.
+    /// The code of the row.
     pub fn code(self) -> &'static str {
         let (Spot::Zone(row) | Spot::Grid(row) | Spot::State(row) | Spot::Region(row)) = self;
         row.cell(0)
@@ -50,18 +50,18 @@ impl Spot {
         }
     }
 
-    /// The zone that it lies in: of a cloud region another than its code.
+    /// The zone of the place. It differs from the code of a cloud region.
     pub fn zone(self) -> &'static str {
         if let Spot::Region(row) = self { row.cell(2) } else { self.code() }
     }
 
-    /// The grid that feeds it, or most of it.
+    /// The grid that feeds the place, or most of it.
     pub fn grid(self) -> Option<TableRow> {
         let zone = if let Spot::State(row) = self { row.cell(2).split(' ').next()? } else { self.zone() };
         row(GRIDS, zone)
     }
 
-    /// The alpha-2 code of a whole country.
+    /// The alpha-2 code, if the place is a whole country.
     pub fn country(self) -> Option<&'static str> {
         Some(self.code()).filter(|code| code.len() == 2)
     }
@@ -80,7 +80,7 @@ pub fn find(asked: &str) -> Result<FoundName, Unclear> {
     }
 }
 
-/// Its zone within a country, by its name there.
+/// The zone of a part of a country, by the part's name.
 pub fn part(country: &str, name: &str) -> Option<&'static str> {
     let is_within = |code: &str| code.get(..2).is_some_and(|of| of.eq_ignore_ascii_case(country)) && code.len() > 2;
     named(name).into_iter().map(|(code, _)| code).find(|code| is_within(code))
@@ -103,7 +103,7 @@ fn by_name(asked: &str) -> Result<FoundName, Unclear> {
     }
 }
 
-/// The codes of all that has this name, and why each stands in for it. A code is empty where no table has the place.
+/// The codes of all places with this name, and why each is used for it. A code is empty if no table has the place.
 fn named(asked: &str) -> Vec<(&'static str, &'static str)> {
     let asked: String = folded(asked).collect();
     let is_asked = |name: &str| folded(name).eq(asked.chars());
@@ -123,7 +123,7 @@ fn named(asked: &str) -> Vec<(&'static str, &'static str)> {
     codes
 }
 
-/// A name's letters and figures, without case and accents.
+/// The letters and digits of a name, without case and accents.
 fn folded(name: &str) -> impl Iterator<Item = char> + '_ {
     let and = |letter: char| if letter == '&' { "and" } else { "" };
     let spelled = name.chars().flat_map(move |letter| and(letter).chars().chain(letter.to_lowercase()));
@@ -144,8 +144,8 @@ fn plain(letter: char) -> char {
     }
 }
 
-/// A cloud region by its provider and name, or by its name alone where one provider has it, or all at one figure. An
-/// availability zone of it is taken too.
+/// A cloud region by its provider and name. The name alone is enough if one provider has it, or if all of them have the
+/// same figure. An availability zone is accepted too.
 fn by_region(asked: &str) -> Result<Spot, Unclear> {
     let asked: String = asked.chars().filter(|c| *c != ' ').map(|c| if c == '_' { '-' } else { c }).collect();
     let (provider, name) = asked.split_once(':').map_or((None, asked.as_str()), |(one, name)| (Some(one), name));
@@ -170,7 +170,7 @@ fn by_region(asked: &str) -> Result<Spot, Unclear> {
     }
 }
 
-/// The regions that an availability zone of this name may be in: us-east-1a, us-central1-a, fr-par-1.
+/// The regions that an availability zone may belong to: us-east-1a, us-central1-a, fr-par-1.
 fn around(name: &str) -> impl Iterator<Item = &str> {
     let is_letter = |c: char| c.is_ascii_alphabetic();
     let letter = name.strip_suffix(is_letter).filter(|region| region.ends_with(|c: char| c.is_ascii_digit()));

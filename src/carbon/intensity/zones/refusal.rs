@@ -1,27 +1,27 @@
-//! What to answer to a zone that means nothing, or more than one thing.
+//! The error for a zone's name that is unknown or ambiguous.
 
 use super::names::{Spot, Unclear};
 use super::tables::{GRIDS, NAMES, REGIONS, STATES, ZONES, row, rows};
 use crate::error::Error;
 
-/// The refusal of an option's value.
+/// The error for an option's value.
 pub fn refused(option: &str, asked: &str, unclear: &Unclear) -> Error {
-    let figure = if option == "location" { "; or give intensity= in gCO2e/kWh" } else { "" };
+    let figure = if option == "location" { "; or set intensity= in gCO2e/kWh" } else { "" };
     Error::invalid(match unclear {
         Unclear::Unknown => format!(
-            "{option}='{asked}': no such zone; near it are {}. Allowed are ISO country codes (DK, DNK) and names (Denmark), states \
+            "{option}='{asked}': no such zone; similar are {}. Use ISO country codes (DK, DNK) and names (Denmark), states \
              and provinces (US-CA), zones of Electricity Maps (NO-NO1, US-CAL-CISO), cloud regions (aws:eu-north-1) and \
              WORLD{figure}",
-            near(asked).join(", ")
+            similar(asked).join(", ")
         ),
         Unclear::Several(spots) => {
             let spots: Vec<String> = spots.iter().map(|spot| shown(*spot)).collect();
-            format!("{option}='{asked}' means {}: give one of their codes", spots.join(" and "))
+            format!("{option}='{asked}' is ambiguous: {}; set one of their codes", spots.join(" and "))
         }
         Unclear::Without(why) => {
-            let why = if why.is_empty() { "it lies on no grid of theirs" } else { why };
-            let figure = if option == "location" { "; or give intensity= in gCO2e/kWh and no location=" } else { "" };
-            format!("{option}='{asked}': the tables have no figure of this place: {why}{figure}")
+            let why = if why.is_empty() { "it is on no grid in the tables" } else { why };
+            let figure = if option == "location" { "; or set intensity= in gCO2e/kWh and no location=" } else { "" };
+            format!("{option}='{asked}': the tables have no figure for this place: {why}{figure}")
         }
     })
 }
@@ -34,15 +34,15 @@ fn labelled(code: &str, name: &str) -> String {
     format!("{code} ({name})")
 }
 
-/// The three nearest there are: by code, by name or within a country.
-fn near(asked: &str) -> Vec<String> {
+/// The three most similar names: by code, by name or within a country.
+fn similar(asked: &str) -> Vec<String> {
     const SHOWN: usize = 3;
     let wanted = asked.trim().to_lowercase();
     let likeness = |name: &str| strsim::jaro_winkler(&wanted, &name.to_lowercase());
-    let mut near: Vec<(f64, String)> = Vec::new();
+    let mut similar: Vec<(f64, String)> = Vec::new();
     let mut add = |names: &[&str], label: String| {
         let best = names.iter().map(|name| likeness(name)).fold(0.0, f64::max);
-        near.push((best, label));
+        similar.push((best, label));
     };
     for (table, name) in [(ZONES, 2), (GRIDS, 1), (STATES, 1)] {
         for row in rows(table) {
@@ -58,9 +58,9 @@ fn near(asked: &str) -> Vec<String> {
         let names: Vec<&str> = names.split('|').collect();
         named.into_iter().for_each(|name| add(&names, labelled(zone, name)));
     }
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    similar.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut labels: Vec<String> = Vec::new();
-    for (_, label) in near {
+    for (_, label) in similar {
         if labels.len() < SHOWN && !labels.contains(&label) {
             labels.push(label);
         }

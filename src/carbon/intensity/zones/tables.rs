@@ -1,4 +1,4 @@
-//! The tables built in, row by row. Each file's head names its columns, its sources and its licence.
+//! The tables built in, row by row. The head of each file names its columns, sources and licence.
 
 /// Countries and Chinese provinces: zone,alpha-3,name,year,gCO2e/kWh,basis,use,source.
 pub const ZONES: &str = include_str!("../tables/zones.csv");
@@ -18,7 +18,7 @@ pub const NAMES: &str = include_str!("../tables/names.csv");
 pub struct TableRow(&'static str);
 
 impl TableRow {
-    /// The cell in this column; empty where there is none.
+    /// The cell in this column. Empty if there is none.
     pub fn cell(self, column: usize) -> &'static str {
         self.0.split(',').nth(column).unwrap_or_default()
     }
@@ -50,7 +50,7 @@ pub fn row(table: &'static str, key: &str) -> Option<TableRow> {
     rows(table).find(|row| !key.is_empty() && row.cell(0).eq_ignore_ascii_case(key))
 }
 
-/// The source behind a letter, as the head of `ZONES` has it.
+/// The source that a letter stands for, from the head of `ZONES`.
 pub fn source(letter: &str) -> Option<&'static str> {
     ZONES.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(letter)?.strip_prefix("  "))
 }

@@ -12,7 +12,7 @@ fn refused(asked: &str) -> String {
 }
 
 #[test]
-fn zones_by_every_code_in_any_case() {
+fn zones_are_found_by_each_code_in_any_case() {
     for (zone, g_per_kwh) in [
         ("DK", 114.41),
         ("dnk", 114.41),
@@ -27,21 +27,21 @@ fn zones_by_every_code_in_any_case() {
         let found = yearly(zone).unwrap();
         assert!((found.g_per_kwh - g_per_kwh).abs() < 0.5, "{found:?}");
         assert!(found.year.is_some() && found.basis.is_some() && found.source.len() > 10 && found.caveat.is_none());
-        assert!([Some(PRODUCTION), Some(CONSUMPTION)].contains(&found.scope), "{found:?}");
+        assert!([Some(PowerUse::Production), Some(PowerUse::Consumption)].contains(&found.power_use), "{found:?}");
     }
 }
 
 #[test]
-fn parts_of_countries_are_priced_by_what_their_grid_delivers() {
+fn parts_of_countries_use_consumption_figures() {
     for zone in
         ["US-CA", "US-VT", "CA-ON", "SE-SE4", "DK-DK1", "IT-SAR", "JP-KN", "aws:us-east-1", "azure:uksouth", "CN-BJ"]
     {
-        assert_eq!(yearly(zone).unwrap().scope, Some(CONSUMPTION), "{zone}");
+        assert_eq!(yearly(zone).unwrap().power_use, Some(PowerUse::Consumption), "{zone}");
     }
     for zone in ["US-CA", "CA-ON", "DK-DK1", "aws:us-east-1", "azure:uksouth", "scaleway:it-mil", "ovh:gra"] {
-        assert_eq!(yearly(zone).unwrap().basis, Some(LIFECYCLE), "{zone}");
+        assert_eq!(yearly(zone).unwrap().basis, Some(EmissionsBasis::Lifecycle), "{zone}");
     }
-    assert_eq!(yearly("DK").unwrap().scope, Some(PRODUCTION));
+    assert_eq!(yearly("DK").unwrap().power_use, Some(PowerUse::Production));
 }
 
 #[test]
@@ -55,29 +55,34 @@ fn a_state_on_several_grids_names_them() {
 }
 
 #[test]
-fn a_region_on_one_grid_has_one_figure_whoever_runs_it() {
-    let mut grids: Vec<(&str, Option<&str>, f64, String)> = Vec::new();
+fn grid_has_one_figure_for_all_providers() {
+    let mut grids: Vec<(&str, Option<EmissionsBasis>, f64, String)> = Vec::new();
     for region in rows(REGIONS).map(|row| row.cell(0)) {
         let place = place("location", region).unwrap();
         let Some(grid) = place.grid else { continue };
         let figure = place.yearly.g_per_kwh;
-        // One figure of a kind: over the life cycle, or Google's of direct emissions.
+        // One figure of a kind: on a lifecycle basis, or Google's of direct emissions.
         match grids.iter().find(|(one, basis, ..)| (*one, *basis) == (grid, place.yearly.basis)) {
             Some((.., known, first)) => assert_eq!(figure, *known, "{region} and {first} on {grid}"),
             None => grids.push((grid, place.yearly.basis, figure, region.to_owned())),
         }
-        assert!(place.by(Some(LIFECYCLE), Some(CONSUMPTION)).is_some(), "{region}");
+        assert!(place.by(Some(EmissionsBasis::Lifecycle), Some(PowerUse::Consumption)).is_some(), "{region}");
     }
-    let figure =
-        |region: &str| place("what_if", region).unwrap().by(Some(LIFECYCLE), Some(CONSUMPTION)).unwrap().g_per_kwh;
+    let figure = |region: &str| {
+        place("what_if", region)
+            .unwrap()
+            .by(Some(EmissionsBasis::Lifecycle), Some(PowerUse::Consumption))
+            .unwrap()
+            .g_per_kwh
+    };
     assert_eq!([figure("aws:us-east-1"), figure("azure:eastus"), figure("gcp:us-east4")], [396.25; 3]);
 }
 
 #[test]
-fn a_providers_own_figure_states_what_it_is_of() {
+fn provider_s_own_figure_states_its_basis() {
     let google = yearly("GCP:us-east4").unwrap();
     assert_eq!((google.g_per_kwh, google.year), (323.05, Some(2024)));
-    assert_eq!((google.basis, google.scope), (Some(DIRECT), Some(CONSUMPTION)));
+    assert_eq!((google.basis, google.power_use), (Some(EmissionsBasis::Direct), Some(PowerUse::Consumption)));
     assert!(google.source.contains("Google") && google.source.contains("Ashburn"), "{}", google.source);
     let caveat = google.caveat.unwrap();
     assert!(
@@ -87,12 +92,12 @@ fn a_providers_own_figure_states_what_it_is_of() {
     let stockholm = yearly("aws:eu-north-1").unwrap();
     assert_eq!((stockholm.zone.as_deref(), stockholm.caveat), (Some("aws:eu-north-1"), None));
     assert!(stockholm.g_per_kwh < 60.0 && stockholm.source.contains("(SE, for Stockholm)"), "{}", stockholm.source);
-    // Its source's table has it on another grid than the provider.
+    // The source's table has the region on another grid than the provider.
     assert!(yearly("azure:westus").unwrap().caveat.unwrap().contains("location=US-CAL-CISO"));
 }
 
 #[test]
-fn names_as_people_have_them() {
+fn common_names_are_found() {
     for (asked, expected) in [
         // Availability zones, and regions without their provider.
         ("aws:us-east-1a", "aws:us-east-1"),
@@ -163,7 +168,7 @@ fn names_as_people_have_them() {
 }
 
 #[test]
-fn a_country_without_a_figure_is_its_neighbour_and_that_is_said() {
+fn country_without_a_figure_uses_its_neighbour_with_a_caveat() {
     for (asked, neighbour) in [
         ("LI", "CH"),
         ("LIE", "CH"),
@@ -177,39 +182,42 @@ fn a_country_without_a_figure_is_its_neighbour_and_that_is_said() {
     ] {
         let found = yearly(asked).unwrap();
         assert_eq!(found.zone.as_deref(), Some(neighbour), "{asked}");
-        assert!(found.caveat.unwrap().starts_with(&format!("location={asked} is priced as {neighbour} (")), "{asked}");
+        assert!(
+            found.caveat.unwrap().starts_with(&format!("location={asked} uses the figure of {neighbour} (")),
+            "{asked}"
+        );
     }
 }
 
 #[test]
-fn unknown_zones_are_refused_with_near_ones() {
+fn unknown_zones_are_refused_with_similar_ones() {
     assert!(refused("Denmrk").contains("DK (Denmark)"));
     assert!(refused("US-CAL").contains("US-CA (California)"));
     assert!(refused("aws:eu-nort-1").contains("aws:eu-north-1"));
-    assert!(refused("us-east-9").contains("near it are aws:us-east-1 (Ashburn)"), "{}", refused("us-east-9"));
+    assert!(refused("us-east-9").contains("similar are aws:us-east-1 (Ashburn)"), "{}", refused("us-east-9"));
     assert!(refused("NO9").contains("NO-NO1"), "{}", refused("NO9"));
     assert!(refused("Frankfurt").contains("(Frankfurt)"));
     for asked in ["", " ", "-", "Atlantis", "us-west-2-lax-1a", "XX", "XYZ", "DK3", "aws:", ":", "aws:us-east"] {
-        assert!(refused(asked).contains("no such zone; near it are"), "{asked}");
+        assert!(refused(asked).contains("no such zone; similar are"), "{asked}");
     }
 }
 
 #[test]
-fn what_means_two_places_is_refused_with_both() {
+fn name_of_two_places_is_refused_with_both() {
     let both = refused("georgia");
-    assert!(both.contains("means GE (Georgia) and US-GA (Georgia): give one of their codes"), "{both}");
+    assert!(both.contains("is ambiguous: GE (Georgia) and US-GA (Georgia); set one of their codes"), "{both}");
 }
 
 #[test]
-fn a_place_that_no_table_has_is_refused_with_the_reason() {
+fn place_in_no_table_is_refused_with_the_reason() {
     for asked in ["EU", "European Union", "SJ", "Tokelau", "AQ"] {
         let why = refused(asked);
-        assert!(why.contains("the tables have no figure of this place") && why.contains("intensity="), "{why}");
+        assert!(why.contains("the tables have no figure for this place") && why.contains("intensity="), "{why}");
     }
 }
 
 #[test]
-fn a_place_has_a_name_and_is_refused_by_its_own_option() {
+fn refusal_names_its_own_option() {
     assert_eq!(place("what_if", "se").unwrap().name, "Sweden");
     assert_eq!(place("what_if", "aws:eu-north-1").unwrap().name, "Stockholm");
     let refused = place("what_if", "Denmrk").unwrap_err().message;
@@ -218,17 +226,17 @@ fn a_place_has_a_name_and_is_refused_by_its_own_option() {
 }
 
 #[test]
-fn halls_are_those_of_a_region() {
-    let halls = Halls::of("us-east-1").unwrap();
+fn facility_rates_are_those_of_a_region() {
+    let halls = RegionFacility::of("us-east-1").unwrap();
     assert_eq!((halls.region, halls.pue, halls.wue), ("aws:us-east-1", Some((1.15, 2024)), Some((0.12, 2024))));
-    let google = Halls::of("gcp:us-east4").unwrap();
+    let google = RegionFacility::of("gcp:us-east4").unwrap();
     assert_eq!((google.pue, google.wue), (Some((1.09, 2024)), None));
-    assert_eq!([Halls::of("DK"), Halls::of("Atlantis")], [None, None]);
+    assert_eq!([RegionFacility::of("DK"), RegionFacility::of("Atlantis")], [None, None]);
 }
 
-/// Each table is sorted by a key that stands once, and its rows have all their cells.
+/// Each table is sorted by a unique key, and its rows have all their cells.
 #[test]
-fn every_table_is_whole() {
+fn tables_are_complete() {
     for (table, cells, least) in
         [(ZONES, 8, 240), (GRIDS, 3, 350), (STATES, 3, 48), (REGIONS, 10, 180), (CLOUD_GRIDS, 3, 30), (NAMES, 3, 120)]
     {
@@ -248,7 +256,7 @@ fn every_table_is_whole() {
             is_sound(&yearly(region.cell(0)).unwrap())
                 && row(GRIDS, region.cell(2)).or(row(ZONES, region.cell(2))).is_some()
         );
-        let Halls { pue, wue, .. } = Halls::of(region.cell(0)).unwrap();
+        let RegionFacility { pue, wue, .. } = RegionFacility::of(region.cell(0)).unwrap();
         assert!(pue.is_none_or(|(pue, year)| (1.0..2.0).contains(&pue) && year > 2020), "{region:?}");
         assert!(wue.is_none_or(|(wue, year)| (0.0..5.0).contains(&wue) && year > 2020), "{region:?}");
     }
@@ -258,14 +266,14 @@ fn every_table_is_whole() {
 }
 
 fn is_sound(zone: &Intensity) -> bool {
-    let is_kind = [Some(LIFECYCLE), Some(DIRECT)].contains(&zone.basis)
-        && [Some(PRODUCTION), Some(CONSUMPTION)].contains(&zone.scope);
+    let is_kind = [Some(EmissionsBasis::Lifecycle), Some(EmissionsBasis::Direct)].contains(&zone.basis)
+        && [Some(PowerUse::Production), Some(PowerUse::Consumption)].contains(&zone.power_use);
     is_kind && (0.0..1500.0).contains(&zone.g_per_kwh) && zone.year.is_some_and(|year| (2020..2030).contains(&year))
 }
 
-/// Every code and every name means one row, and that row's code means it again.
+/// Each code and each name leads to one row, and that row's code leads to it again.
 #[test]
-fn every_code_and_name_leads_to_a_row_that_prices() {
+fn codes_and_names_lead_to_rows_with_a_figure() {
     let mut names = BTreeSet::new();
     for (table, columns) in [(ZONES, [0, 1, 2]), (GRIDS, [0, 1, 1]), (STATES, [0, 1, 1]), (REGIONS, [0, 0, 0])] {
         names
@@ -286,7 +294,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn any_text_is_priced_or_refused(text in ".{0,40}") {
+    fn any_text_has_a_figure_or_is_refused(text in ".{0,40}") {
         match place("location", &text) {
             Ok(found) => prop_assert!(found.yearly.g_per_kwh > 0.0),
             Err(refused) => prop_assert!(refused.message.starts_with("location='")),

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_firmware_names_the_provider() {
+fn firmware_names_the_cloud() {
     let azure_tag = "7783-7084-3265-9085-8269-3286-77\n";
     assert_eq!(CloudProvider::by_firmware("Amazon EC2\n", "m5.large\n", "Amazon EC2\n"), Some(CloudProvider::Aws));
     assert_eq!(CloudProvider::by_firmware("Google\n", "Google Compute Engine\n", "\n"), Some(CloudProvider::Google));
@@ -19,7 +19,7 @@ fn the_firmware_names_the_provider() {
 }
 
 #[test]
-fn the_environment_names_the_region_of_the_right_provider() {
+fn environment_names_the_region_of_the_same_cloud() {
     let set = |name: &'static str, value: &'static str| move |asked: &str| (asked == name).then(|| value.to_owned());
     let any = |name, value| by_environment(None, set(name, value));
     assert_eq!(any("AWS_DEFAULT_REGION", "eu-north-1").as_deref(), Some("aws:eu-north-1"));
@@ -32,7 +32,7 @@ fn the_environment_names_the_region_of_the_right_provider() {
     assert_eq!(by_environment(Some(CloudProvider::Google), set("AWS_REGION", "eu-north-1")), None);
 }
 
-/// Asks as far as it goes; each answer is the next of these.
+/// Sends requests until the look-up ends. The answers are used one after the other.
 fn asked(provider: CloudProvider, answers: &[&str]) -> (Vec<HttpRequest>, Option<Result<Option<String>, String>>) {
     let mut metadata = Metadata::new(provider);
     let (mut requests, mut last) = (Vec::new(), None);
@@ -46,31 +46,31 @@ fn asked(provider: CloudProvider, answers: &[&str]) -> (Vec<HttpRequest>, Option
 }
 
 #[test]
-fn each_metadata_is_asked_in_its_way() {
-    let told = |request: &HttpRequest| {
+fn metadata_requests_differ_between_clouds() {
+    let shown = |request: &HttpRequest| {
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| format!("{name}: {}", value.0)).collect();
         assert_eq!(request.base, Some("http://169.254.169.254"));
         format!("{:?} {} {}", request.method, request.path, headers.join(","))
     };
     let (requests, region) = asked(CloudProvider::Aws, &["TOKEN==", "eu-north-1\n"]);
-    assert_eq!(told(&requests[0]), "Put /latest/api/token X-aws-ec2-metadata-token-ttl-seconds: 60");
-    assert_eq!(told(&requests[1]), "Get /latest/meta-data/placement/region X-aws-ec2-metadata-token: TOKEN==");
+    assert_eq!(shown(&requests[0]), "Put /latest/api/token X-aws-ec2-metadata-token-ttl-seconds: 60");
+    assert_eq!(shown(&requests[1]), "Get /latest/meta-data/placement/region X-aws-ec2-metadata-token: TOKEN==");
     assert_eq!(region, Some(Ok(Some("aws:eu-north-1".into()))));
 
     let (requests, region) = asked(CloudProvider::Google, &["projects/1/zones/europe-west4-a"]);
-    assert_eq!(told(&requests[0]), "Get /computeMetadata/v1/instance/zone Metadata-Flavor: Google");
+    assert_eq!(shown(&requests[0]), "Get /computeMetadata/v1/instance/zone Metadata-Flavor: Google");
     assert_eq!(region, Some(Ok(Some("gcp:europe-west4".into()))));
 
     let (requests, region) = asked(CloudProvider::Azure, &["westeurope"]);
     assert_eq!(
-        told(&requests[0]),
+        shown(&requests[0]),
         "Get /metadata/instance/compute/location?api-version=2021-02-01&format=text Metadata: true"
     );
     assert_eq!(region, Some(Ok(Some("azure:westeurope".into()))));
 }
 
 #[test]
-fn an_odd_answer_is_an_error() {
+fn unexpected_answer_is_an_error() {
     for answer in ["", "two words", "<html>", "line\r\nline", "é", "mars-north-1"] {
         assert!(asked(CloudProvider::Azure, &[answer]).1.unwrap().is_err(), "{answer}");
     }

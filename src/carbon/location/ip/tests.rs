@@ -1,15 +1,18 @@
 use super::*;
-use crate::carbon::provider::registry::tests::sample;
+
+fn sample(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/fixtures/api/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
 
 #[test]
-fn the_question_is_one_over_https() {
+fn request_is_one_over_https() {
     let request = request();
     assert_eq!((request.base, request.path.as_str(), HOST), (None, "/v1/ip/geo.json", "https://get.geojs.io"));
     assert!(request.headers.is_empty());
 }
 
 #[test]
-fn three_services_say_the_same() {
+fn three_services_give_the_same_location() {
     for name in ["geojs_geo_200.json", "ipapi_com_200.json", "ipinfo_200.json"] {
         let place = take(&sample(name)).unwrap();
         assert_eq!((place.country.as_str(), place.region.as_deref()), ("DK", Some("Capital Region")), "{name}");
@@ -19,11 +22,11 @@ fn three_services_say_the_same() {
 }
 
 #[test]
-fn no_place_is_an_error() {
+fn answer_without_a_location_is_an_error() {
     for name in ["ipinfo_bogon_200.json", "ipapi_com_fail_200.json", "ipinfo_429.json", "html_502_not_json.html"] {
         assert!(take(&sample(name)).is_err(), "{name}");
     }
-    let private = "the answer says that this address is not public, or that it is not known";
+    let private = "this machine's address is not public, or its location is not known";
     assert_eq!(take(br#"{"bogon": true, "country": "DK"}"#).unwrap_err(), private);
     assert_eq!(take(br#"{"status": "fail", "countryCode": "DK"}"#).unwrap_err(), private);
     assert_eq!(take(br#"{"country": "Denmark"}"#).unwrap_err(), "the answer names no country");
@@ -37,7 +40,7 @@ fn no_place_is_an_error() {
 }
 
 #[test]
-fn states_and_provinces_have_zones_of_their_own() {
+fn states_and_provinces_have_their_own_zones() {
     let zone = |country: &str, region: &str| {
         GeoLocation { country: country.into(), region: Some(region.into()), latitude: None, longitude: None }.zone()
     };

@@ -1,5 +1,4 @@
 use super::*;
-use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{NOW, chosen, found, refused, round, sample};
 
@@ -17,7 +16,7 @@ fn taken(location: &str, now: f64, name: &str) -> Result<Vec<IntensitySlot>, Str
 }
 
 #[test]
-fn a_round_asks_for_a_day_back_and_two_ahead() {
+fn round_requests_one_past_day_and_two_future_days() {
     assert_eq!(paths("GB"), ["/intensity/2026-03-02T13:01Z/pt24h", "/intensity/2026-03-02T13:01Z/fw48h"]);
     let by_postcode = |outward: &str| {
         ["pt24h", "fw48h"].map(|span| format!("/regional/intensity/2026-03-02T13:01Z/{span}/postcode/{outward}"))
@@ -36,7 +35,7 @@ fn a_round_asks_for_a_day_back_and_two_ahead() {
 }
 
 #[test]
-fn places_are_the_country_its_parts_and_clouds_in_it() {
+fn locations_are_the_country_its_parts_and_its_clouds() {
     for place in ["GB", "uk", "GBR", "aws:eu-west-2", "azure:ukwest"] {
         let service = chosen(NAME, place);
         assert_eq!((service.zone(), service.static_zone()), ("GB".into(), "GB".into()), "{place}");
@@ -58,18 +57,18 @@ fn places_are_the_country_its_parts_and_clouds_in_it() {
         assert!(refused(NAME, bad).starts_with(&format!("location='{bad}': carbonintensity_gb takes GB")), "{bad}");
     }
     let leeds = found("GB", "England", 53.8, -1.55);
-    assert_eq!(choose(NAME, ProviderLocation::Found(&leeds), None).unwrap().zone(), "GB");
+    assert_eq!(choose(NAME, RunLocation::Found(&leeds), None).unwrap().zone(), "GB");
 }
 
 #[test]
-fn the_recorded_day_ends_with_a_half_hour_not_metered_yet() {
+fn recorded_day_ends_with_a_forecast_half_hour() {
     let slots = taken("GB", NOW, "carbonintensitygb_pt24h_recorded_200.json").unwrap();
     let noon = 1_679_054_400.0; // 2023-03-17T12:00Z
-    let half_hour = |index: f64, g_per_kwh, standing| IntensitySlot {
+    let half_hour = |index: f64, g_per_kwh, quality| IntensitySlot {
         from: noon + index * 1800.0,
         to: noon + (index + 1.0) * 1800.0,
         g_per_kwh,
-        standing,
+        quality,
     };
     assert_eq!(slots.len(), 48);
     assert_eq!(slots[0], half_hour(0.0, 183.0, FigureQuality::Actual));
@@ -82,45 +81,45 @@ fn two_days_ahead_are_forecast() {
     let slots = taken("GB", NOW, "carbonintensitygb_fw48h_200.json").unwrap();
     assert_eq!((slots.len(), slots[0].from, slots[0].g_per_kwh), (96, ONE, 120.0));
     assert_eq!((slots[95].from, slots[95].to, slots[95].g_per_kwh), (ONE + 95.0 * 1800.0, ONE + 172_800.0, 155.0));
-    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast));
+    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast));
     let slots = taken("GB", NOW, "carbonintensitygb_range_200.json").unwrap();
-    let told: Vec<_> = slots.iter().map(|slot| (slot.g_per_kwh, slot.standing)).collect();
+    let figures: Vec<_> = slots.iter().map(|slot| (slot.g_per_kwh, slot.quality)).collect();
     assert_eq!(
-        told,
+        figures,
         [(149.0, FigureQuality::Actual), (158.0, FigureQuality::Forecast), (171.0, FigureQuality::Forecast)]
     );
     let slots = taken("GB", NOW, "carbonintensitygb_intensity_200.json").unwrap();
     assert_eq!(
         slots,
-        [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 149.0, standing: FigureQuality::Actual }]
+        [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 149.0, quality: FigureQuality::Actual }]
     );
     assert_eq!(taken("GB", NOW, "carbonintensitygb_empty_200.json").unwrap(), []);
 }
 
 #[test]
-fn a_regions_past_is_worked_out() {
+fn past_of_a_region_is_estimated() {
     for place in ["GB-EC1A", "GB-13"] {
         let slots = taken(place, ONE + 3600.0, "carbonintensitygb_regional_fw48h_200.json").unwrap();
         assert_eq!(
             (slots.len(), slots[0].g_per_kwh, slots[95].g_per_kwh, slots[95].to),
             (96, 100.0, 105.0, ONE + 172_800.0)
         );
-        assert_eq!((slots[1].standing, slots[2].standing), (FigureQuality::Estimated, FigureQuality::Forecast));
+        assert_eq!((slots[1].quality, slots[2].quality), (FigureQuality::Estimated, FigureQuality::Forecast));
         let slots = taken(place, NOW, "carbonintensitygb_regional_postcode_200.json").unwrap();
         assert_eq!(
             slots,
-            [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 141.0, standing: FigureQuality::Forecast }]
+            [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 141.0, quality: FigureQuality::Forecast }]
         );
     }
     for place in ["GB-M1", "GB-12"] {
         let words = taken(place, NOW, "carbonintensitygb_regional_fw48h_200.json").unwrap_err();
-        assert_eq!(words, "the answer is for another region than asked");
+        assert_eq!(words, "the answer is for another region than requested");
     }
 }
 
 #[test]
-fn a_postcode_that_is_none_has_a_cure() {
+fn unknown_postcode_has_a_fix() {
     assert!(taken("GB-EC1A", NOW, "carbonintensitygb_400.json").is_err());
-    assert!(chosen(NAME, "GB-ZZ9").cure(400).unwrap().contains("GB-1 to GB-18"));
-    assert_eq!(chosen(NAME, "GB").cure(400), None);
+    assert!(chosen(NAME, "GB-ZZ9").fix(400).unwrap().contains("GB-1 to GB-18"));
+    assert_eq!(chosen(NAME, "GB").fix(400), None);
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{chosen, found, refused, round, sample};
 
@@ -11,7 +10,7 @@ fn paths(service: &mut dyn Provider) -> Vec<String> {
 }
 
 #[test]
-fn a_round_asks_for_the_latest_the_past_and_the_forecast_if_there_is_one() {
+fn round_requests_latest_history_and_optional_forecast() {
     let mut service = chosen(NAME, "dk-dk1");
     let requests = round(&mut *service);
     assert_eq!(
@@ -27,11 +26,11 @@ fn a_round_asks_for_the_latest_the_past_and_the_forecast_if_there_is_one() {
         requests.iter().all(|request| request.headers[0].0 == "auth-token" && request.headers[0].1.0 == "user:key-123")
     );
     assert_eq!(round(&mut *service).len(), 3, "and the next round again");
-    assert_eq!((service.host(), service.basis()), ("https://api.electricitymaps.com", "lifecycle"));
+    assert_eq!((service.host(), service.basis()), ("https://api.electricitymaps.com", EmissionsBasis::Lifecycle));
 }
 
 #[test]
-fn places_by_zone_code_cloud_region_and_degrees() {
+fn locations_are_zones_cloud_regions_and_coordinates() {
     let at = |location: &str| {
         let mut service = chosen(NAME, location);
         (paths(&mut *service).remove(0), service.zone(), service.static_zone())
@@ -61,7 +60,7 @@ fn places_by_zone_code_cloud_region_and_degrees() {
     assert_eq!((zone.as_str(), table.as_str()), ("aws:eu-north-1", "aws:eu-north-1"));
 
     let home = found("US", "California", 37.773_972, -122.431_297);
-    let mut service = choose(NAME, ProviderLocation::Found(&home), Some("key")).unwrap();
+    let mut service = choose(NAME, RunLocation::Found(&home), Some("key")).unwrap();
     assert_eq!(paths(&mut *service)[0], "/v3/carbon-intensity/latest?lat=37.77&lon=-122.43&disableCallerLookup=true");
     assert_eq!((service.zone(), service.static_zone()), ("US-CA".into(), "US-CA".into()));
 
@@ -73,31 +72,31 @@ fn places_by_zone_code_cloud_region_and_degrees() {
 }
 
 #[test]
-fn the_latest_hour_is_estimated() {
+fn latest_hour_is_estimated() {
     let mut service = chosen(NAME, "DK-DK1");
     let slots = service.take(&HttpRequest::get(LATEST, ""), &sample("electricitymaps_latest_200.json")).unwrap();
     assert_eq!(
         slots,
-        [IntensitySlot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, standing: FigureQuality::Estimated }]
+        [IntensitySlot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, quality: FigureQuality::Estimated }]
     );
 }
 
 #[test]
-fn the_past_has_a_hole_where_the_figure_is_null() {
+fn history_has_a_gap_where_a_figure_is_null() {
     let mut service = chosen(NAME, "DK-DK1");
     let slots = service.take(&HttpRequest::get(HISTORY, ""), &sample("electricitymaps_history_200.json")).unwrap();
-    let hour = |back: f64, g_per_kwh, standing| IntensitySlot {
+    let hour = |back: f64, g_per_kwh, quality| IntensitySlot {
         from: ONE - back * 3600.0,
         to: ONE - (back - 1.0) * 3600.0,
         g_per_kwh,
-        standing,
+        quality,
     };
     let (actual, estimated) = (FigureQuality::Actual, FigureQuality::Estimated);
     assert_eq!(slots, [hour(4.0, 122.0, actual), hour(3.0, 131.0, actual), hour(1.0, 140.0, estimated)]);
 }
 
 #[test]
-fn the_forecast_is_twelve_hours() {
+fn forecast_has_twelve_hours() {
     let mut service = chosen(NAME, "DK-DK1");
     let slots = service.take(&HttpRequest::get(FORECAST, ""), &sample("electricitymaps_forecast_200.json")).unwrap();
     assert_eq!(slots.len(), 12);
@@ -106,14 +105,14 @@ fn the_forecast_is_twelve_hours() {
         (slots[5].g_per_kwh, slots[11].from, slots[11].to, slots[11].g_per_kwh),
         (204.0, ONE + 39_600.0, ONE + 43_200.0, 120.0)
     );
-    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast && slot.to - slot.from == 3600.0));
+    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast && slot.to - slot.from == 3600.0));
 }
 
 #[test]
-fn an_unknown_figure_is_a_hole_and_another_zone_an_error() {
+fn unknown_figure_is_a_gap_and_another_zone_an_error() {
     let null = sample("electricitymaps_200_null.json");
     let words = chosen(NAME, "DK-DK1").take(&HttpRequest::get(LATEST, ""), &null).unwrap_err();
-    assert_eq!(words, "the answer is for another zone than asked");
+    assert_eq!(words, "the answer is for another zone than requested");
     assert_eq!(chosen(NAME, "XX").take(&HttpRequest::get(LATEST, ""), &null).unwrap(), []);
     let direct = String::from_utf8(sample("electricitymaps_latest_200.json")).unwrap().replace("lifecycle", "direct");
     let words = chosen(NAME, "DK-DK1").take(&HttpRequest::get(LATEST, ""), direct.as_bytes()).unwrap_err();
@@ -121,7 +120,7 @@ fn an_unknown_figure_is_a_hole_and_another_zone_an_error() {
 }
 
 #[test]
-fn steps_are_as_the_answer_says() {
+fn slot_length_comes_from_the_answer() {
     let forecast = String::from_utf8(sample("electricitymaps_forecast_200.json")).unwrap();
     let length = |word: &str| {
         let body = forecast.replace("\"hourly\"", word);
@@ -135,9 +134,9 @@ fn steps_are_as_the_answer_says() {
 }
 
 #[test]
-fn refusals_have_cures() {
+fn refusals_have_a_fix() {
     let service = chosen(NAME, "FR");
-    assert!(service.cure(401).unwrap().contains("api_key"));
-    assert!(service.cure(403).unwrap().contains("FR") && service.cure(404).unwrap().contains("FR"));
-    assert_eq!(service.cure(500), None);
+    assert!(service.fix(401).unwrap().contains("api_key"));
+    assert!(service.fix(403).unwrap().contains("FR") && service.fix(404).unwrap().contains("FR"));
+    assert_eq!(service.fix(500), None);
 }

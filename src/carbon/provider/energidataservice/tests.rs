@@ -1,5 +1,4 @@
 use super::*;
-use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{chosen, found, refused, round, sample};
 
@@ -11,7 +10,7 @@ fn taken(location: &str, answer: u8, body: &[u8]) -> Result<Vec<IntensitySlot>, 
 }
 
 #[test]
-fn a_round_asks_in_utc_for_a_day_back_and_for_the_prognosis() {
+fn round_requests_one_past_day_and_the_prognosis_in_utc() {
     let rest = "sort=Minutes5UTC&limit=0&timezone=UTC";
     let paths = |location: &str| {
         round(&mut *chosen(NAME, location)).into_iter().map(|request| request.path).collect::<Vec<_>>()
@@ -29,7 +28,7 @@ fn a_round_asks_in_utc_for_a_day_back_and_for_the_prognosis() {
 }
 
 #[test]
-fn places_are_denmark_and_its_halves() {
+fn locations_are_denmark_and_its_halves() {
     for (place, zone) in
         [("DK1", "DK-DK1"), ("dk-dk2", "DK-DK2"), ("DK", "DK"), ("DNK", "DK"), ("azure:denmarkeast", "DK-DK2")]
     {
@@ -56,27 +55,27 @@ fn places_are_denmark_and_its_halves() {
         ("Gilleleje", 56.12, 12.31, "DK-DK2"),
     ] {
         let place = found("DK", "", north, east);
-        assert_eq!(choose(NAME, ProviderLocation::Found(&place), None).unwrap().zone(), zone, "{town}");
+        assert_eq!(choose(NAME, RunLocation::Found(&place), None).unwrap().zone(), zone, "{town}");
     }
     let nowhere = GeoLocation { country: "DK".into(), region: None, latitude: None, longitude: None };
-    assert_eq!(choose(NAME, ProviderLocation::Found(&nowhere), None).unwrap().zone(), "DK");
+    assert_eq!(choose(NAME, RunLocation::Found(&nowhere), None).unwrap().zone(), "DK");
 }
 
 #[test]
-fn what_comes_newest_first_is_put_in_order() {
+fn slots_are_in_order_of_time() {
     let slots = taken("DK1", REALISED, &sample("energidataservice_CO2Emis_200.json")).unwrap();
     let step =
-        |from: f64, g_per_kwh| IntensitySlot { from, to: from + 300.0, g_per_kwh, standing: FigureQuality::Actual };
+        |from: f64, g_per_kwh| IntensitySlot { from, to: from + 300.0, g_per_kwh, quality: FigureQuality::Actual };
     assert_eq!(slots, [step(ONE - 300.0, 119.0), step(ONE, 118.0)]);
 }
 
 #[test]
-fn the_mean_is_of_instants_that_both_have() {
+fn mean_covers_instants_of_both_halves() {
     let prognosis = sample("energidataservice_CO2EmisProg_200.json");
     let slots = taken("DK", PROGNOSIS, &prognosis).unwrap();
     assert_eq!((slots.len(), slots[0].from, slots[0].g_per_kwh), (12, ONE, 102.0));
     assert_eq!((slots[11].from, slots[11].to, slots[11].g_per_kwh), (ONE + 3300.0, ONE + 3600.0, 135.0));
-    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast));
+    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast));
     let holed = String::from_utf8(prognosis).unwrap().replace("107.0", "null");
     let slots = taken("DK", PROGNOSIS, holed.as_bytes()).unwrap();
     assert_eq!((slots.len(), slots[1].from), (11, ONE + 600.0), "13:05 has DK1 alone");
@@ -86,9 +85,9 @@ fn the_mean_is_of_instants_that_both_have() {
 fn another_area_or_data_set_is_an_error() {
     let (realised, prognosis) =
         (sample("energidataservice_CO2Emis_200.json"), sample("energidataservice_CO2EmisProg_200.json"));
-    assert_eq!(taken("DK1", PROGNOSIS, &prognosis).unwrap_err(), "the answer is for another price area than asked");
-    assert_eq!(taken("DK2", REALISED, &realised).unwrap_err(), "the answer is for another price area than asked");
-    assert_eq!(taken("DK1", PROGNOSIS, &realised).unwrap_err(), "the answer is another data set than asked");
+    assert_eq!(taken("DK1", PROGNOSIS, &prognosis).unwrap_err(), "the answer is for another price area than requested");
+    assert_eq!(taken("DK2", REALISED, &realised).unwrap_err(), "the answer is for another price area than requested");
+    assert_eq!(taken("DK1", PROGNOSIS, &realised).unwrap_err(), "the answer is another data set than requested");
     assert_eq!(taken("DK", PROGNOSIS, &sample("energidataservice_empty_200.json")), Ok(vec![]));
     assert_eq!(taken("DK", REALISED, &sample("energidataservice_400.json")).unwrap_err(), "the answer lacks 'records'");
 }

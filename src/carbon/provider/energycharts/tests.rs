@@ -1,5 +1,4 @@
 use super::*;
-use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{chosen, found, refused, round, sample};
 
@@ -11,7 +10,7 @@ fn taken(answer: u8, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
 }
 
 #[test]
-fn a_round_asks_for_a_day_back_two_ahead_and_the_forecast() {
+fn round_requests_one_past_day_two_future_days_and_the_forecast() {
     let requests = round(&mut *chosen(NAME, "gbr"));
     let paths: Vec<_> = requests.iter().map(|request| (request.path.as_str(), request.is_optional)).collect();
     assert_eq!(
@@ -28,7 +27,7 @@ fn a_round_asks_for_a_day_back_two_ahead_and_the_forecast() {
 }
 
 #[test]
-fn places_are_countries_of_europe() {
+fn locations_are_countries_of_europe() {
     for (place, zone) in [
         ("de", "DE"),
         ("DEU", "DE"),
@@ -48,7 +47,7 @@ fn places_are_countries_of_europe() {
             "{bad}"
         );
     }
-    assert_eq!(choose(NAME, ProviderLocation::Found(&found("GB", "England", 51.5, 0.0)), None).unwrap().zone(), "GB");
+    assert_eq!(choose(NAME, RunLocation::Found(&found("GB", "England", 51.5, 0.0)), None).unwrap().zone(), "GB");
     let mut known = COUNTRIES.to_vec();
     known.sort_unstable();
     known.dedup();
@@ -57,13 +56,13 @@ fn places_are_countries_of_europe() {
 }
 
 #[test]
-fn each_quarter_is_metered_or_else_forecast() {
+fn quarters_are_measured_or_else_forecast() {
     let slots = taken(BOTH, &sample("energycharts_co2eq_200.json")).unwrap();
-    let quarter = |index: f64, g_per_kwh, standing| IntensitySlot {
+    let quarter = |index: f64, g_per_kwh, quality| IntensitySlot {
         from: NOON + index * 900.0,
         to: NOON + (index + 1.0) * 900.0,
         g_per_kwh,
-        standing,
+        quality,
     };
     assert_eq!(slots.len(), 12);
     assert_eq!(slots[0], quarter(0.0, 291.5, FigureQuality::Actual));
@@ -73,44 +72,44 @@ fn each_quarter_is_metered_or_else_forecast() {
 }
 
 #[test]
-fn what_is_metered_counts_before_what_was_forecast_and_times_are_put_in_order() {
+fn measured_figures_replace_forecasts_and_slots_are_in_order() {
     let body = br#"{"unix_seconds": [1772453700, 1772452800], "co2eq": [310, null], "co2eq_forecast": [200, 290.5]}"#;
-    let told: Vec<_> =
-        taken(BOTH, body).unwrap().iter().map(|slot| (slot.from, slot.g_per_kwh, slot.standing)).collect();
-    assert_eq!(told, [(NOON, 290.5, FigureQuality::Forecast), (NOON + 900.0, 310.0, FigureQuality::Actual)]);
+    let figures: Vec<_> =
+        taken(BOTH, body).unwrap().iter().map(|slot| (slot.from, slot.g_per_kwh, slot.quality)).collect();
+    assert_eq!(figures, [(NOON, 290.5, FigureQuality::Forecast), (NOON + 900.0, 310.0, FigureQuality::Actual)]);
 }
 
 #[test]
-fn a_forecast_alone_is_a_forecast_whatever_its_list_is_called() {
+fn forecast_alone_is_a_forecast_under_any_list_name() {
     for name in ["co2eq", "co2eq_forecast"] {
         let body = format!(
             r#"{{"unix_seconds": [1772452800, 1772453700, 1772456400], "{name}": [300, null, 302.5], "deprecated": false}}"#
         );
         let slots = taken(FORECAST, body.as_bytes()).unwrap();
-        let told: Vec<_> = slots.iter().map(|slot| (slot.from, slot.to, slot.g_per_kwh, slot.standing)).collect();
+        let figures: Vec<_> = slots.iter().map(|slot| (slot.from, slot.to, slot.g_per_kwh, slot.quality)).collect();
         let (first, last) = (
             (NOON, NOON + 900.0, 300.0, FigureQuality::Forecast),
             (NOON + 3600.0, NOON + 4500.0, 302.5, FigureQuality::Forecast),
         );
-        assert_eq!(told, [first, last]);
+        assert_eq!(figures, [first, last]);
     }
 }
 
 #[test]
-fn lists_that_do_not_fit_are_errors() {
-    let said = |body: &str| taken(BOTH, body.as_bytes()).unwrap_err();
-    assert_eq!(said(r#"{"unix_seconds": [1, 901]}"#), "the answer lacks 'co2eq'");
+fn lists_of_different_lengths_are_errors() {
+    let error = |body: &str| taken(BOTH, body.as_bytes()).unwrap_err();
+    assert_eq!(error(r#"{"unix_seconds": [1, 901]}"#), "the answer lacks 'co2eq'");
     assert_eq!(
-        said(r#"{"unix_seconds": [1, 901], "co2eq": [1, 2, 3]}"#),
+        error(r#"{"unix_seconds": [1, 901], "co2eq": [1, 2, 3]}"#),
         "'co2eq' is not as long as the list of times in the answer"
     );
     assert_eq!(
-        said(r#"{"unix_seconds": [1, null], "co2eq": [1, 2]}"#),
-        "'unix_seconds' is no list of times in the answer"
+        error(r#"{"unix_seconds": [1, null], "co2eq": [1, 2]}"#),
+        "'unix_seconds' is not a list of times in the answer"
     );
-    assert_eq!(said(r#"{"unix_seconds": [1, 901], "co2eq": ["1", 2]}"#), "an intensity in the answer is no number");
-    assert!(said(r#"{"unix_seconds": [1, 901], "co2eq": [-1, 2]}"#).contains("not between 0 and 10000"));
+    assert_eq!(error(r#"{"unix_seconds": [1, 901], "co2eq": ["1", 2]}"#), "an intensity in the answer is not a number");
+    assert!(error(r#"{"unix_seconds": [1, 901], "co2eq": [-1, 2]}"#).contains("not between 0 and 10000"));
     assert_eq!(taken(BOTH, &sample("energycharts_404.json")).unwrap_err(), "the answer lacks 'unix_seconds'");
     let service = chosen(NAME, "IS");
-    assert!(service.cure(404).unwrap().contains("IS") && service.cure(422).unwrap().contains("IS"));
+    assert!(service.fix(404).unwrap().contains("IS") && service.fix(422).unwrap().contains("IS"));
 }

@@ -1,10 +1,10 @@
-//! What holds for every service: all the samples of `tests/fixtures/api`, and what becomes of them when they are damaged.
+//! Tests of all providers: with the samples of `tests/fixtures/api`, whole and damaged.
 
 use super::*;
 use crate::carbon::http::request::*;
 use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
-use crate::carbon::location::cloud;
 use crate::carbon::location::ip::{self, GeoLocation};
+use crate::carbon::location::{RunLocation, cloud};
 use crate::carbon::provider::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -16,17 +16,17 @@ pub fn sample(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/fixtures/api/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// All requests of one round, none of them answered.
+/// All requests of one round without an answer.
 pub fn round(service: &mut dyn Provider) -> Vec<HttpRequest> {
     std::iter::from_fn(|| service.next(NOW)).take(9).collect()
 }
 
 pub fn chosen(name: &str, location: &str) -> Box<dyn Provider> {
-    choose(name, ProviderLocation::Zone(location), Some("user:key-123")).unwrap()
+    choose(name, RunLocation::Zone(location), Some("user:key-123")).unwrap()
 }
 
 pub fn refused(name: &str, location: &str) -> String {
-    choose(name, ProviderLocation::Zone(location), Some("user:key-123")).err().unwrap().message
+    choose(name, RunLocation::Zone(location), Some("user:key-123")).err().unwrap().message
 }
 
 pub fn found(country: &str, region: &str, latitude: f64, longitude: f64) -> GeoLocation {
@@ -42,7 +42,7 @@ fn samples() -> Vec<(String, Vec<u8>)> {
     names.into_iter().map(|name| (name.clone(), sample(&name))).collect()
 }
 
-/// Every service there is, at every kind of place, with each request it makes.
+/// Each provider, for each kind of location, with each request that it makes.
 fn parsers() -> Vec<(Box<dyn Provider>, u8)> {
     let places = [
         ("electricitymaps", "DK-DK1"),
@@ -67,7 +67,7 @@ fn is_sound(slot: &IntensitySlot) -> bool {
     is_time(slot.from) && is_time(slot.to) && slot.to > slot.from && (0.0..=10_000.0).contains(&slot.g_per_kwh)
 }
 
-/// All parsers on some bytes. None may panic, give a slot that makes no sense, or quote them.
+/// Runs all parsers on some bytes. None may panic, give an invalid slot, or quote the bytes.
 fn try_all(body: &[u8]) -> Vec<(&'static str, usize)> {
     let mut taken = Vec::new();
     for (mut service, answer) in parsers() {
@@ -82,7 +82,7 @@ fn try_all(body: &[u8]) -> Vec<(&'static str, usize)> {
     }
     if let Ok(place) = ip::take(body) {
         assert!(place.country.len() == 2 && place.country.is_ascii());
-        let _ = (place.zone(), choose("energidataservice", ProviderLocation::Found(&place), None));
+        let _ = (place.zone(), choose("energidataservice", RunLocation::Found(&place), None));
     }
     for provider in [cloud::CloudProvider::Aws, cloud::CloudProvider::Google, cloud::CloudProvider::Azure] {
         let _ = cloud::Metadata::new(provider).take(&HttpRequest::get(1, "/"), body);
@@ -91,7 +91,7 @@ fn try_all(body: &[u8]) -> Vec<(&'static str, usize)> {
 }
 
 #[test]
-fn each_sample_is_understood_by_its_own_service_only() {
+fn samples_are_parsed_by_their_own_provider_only() {
     let samples = samples();
     assert_eq!(samples.len(), 45, "45 samples and a README");
     for (file, body) in &samples {
@@ -121,23 +121,23 @@ fn each_sample_is_understood_by_its_own_service_only() {
 }
 
 #[test]
-fn what_is_wrong_is_said_in_words_and_never_quoted() {
-    let said = |body: &[u8]| json(body).unwrap_err();
-    assert_eq!(said(&sample("html_502_not_json.html")), "the answer is not JSON: is a proxy in between?");
-    assert_eq!(said(&sample("entsoe_A75_200.xml")), "the answer is not JSON: is a proxy in between?");
-    assert_eq!(said(b" \n"), "the answer is empty");
-    assert_eq!(said(br#"{"data": [1, 2"#), "the answer is cut off");
-    assert_eq!(said(br#"{"data": [1, 2}"#), "the answer is damaged: it is no whole JSON");
-    assert_eq!(said(b"[1] and more"), "the answer is damaged: it is no whole JSON");
-    assert_eq!(said(b"\xff\xfe"), "the answer is not JSON: is a proxy in between?");
-    assert!(said(&sample("electricitymaps_401.json")).contains("answers with an error"));
+fn errors_have_a_message_without_the_answer() {
+    let error = |body: &[u8]| json(body).unwrap_err();
+    assert_eq!(error(&sample("html_502_not_json.html")), "the answer is not JSON: a proxy may have replaced it");
+    assert_eq!(error(&sample("entsoe_A75_200.xml")), "the answer is not JSON: a proxy may have replaced it");
+    assert_eq!(error(b" \n"), "the answer is empty");
+    assert_eq!(error(br#"{"data": [1, 2"#), "the answer is cut off");
+    assert_eq!(error(br#"{"data": [1, 2}"#), "the answer is damaged: it is not complete JSON");
+    assert_eq!(error(b"[1] and more"), "the answer is damaged: it is not complete JSON");
+    assert_eq!(error(b"\xff\xfe"), "the answer is not JSON: a proxy may have replaced it");
+    assert!(error(&sample("electricitymaps_401.json")).contains("is an error message"));
     let mut service = chosen("energycharts", "DE");
     let words = service.take(&HttpRequest::get(0, "/"), br#"{"unix_seconds": [0, 900], "co2eq": [1]}"#).unwrap_err();
     assert_eq!(words, "'co2eq' is not as long as the list of times in the answer");
 }
 
 #[test]
-fn depth_and_length_do_no_harm() {
+fn deep_and_long_answers_are_harmless() {
     for (open, close) in [("[", "]"), (r#"{"data":"#, "}"), (r#"{"records":["#, "]}")] {
         try_all([open.repeat(100_000), close.repeat(100_000)].concat().as_bytes());
         try_all(open.repeat(100_000).as_bytes());
@@ -152,7 +152,7 @@ fn depth_and_length_do_no_harm() {
 }
 
 #[test]
-fn times_are_utc_with_or_without_seconds_and_zone() {
+fn times_are_in_utc_with_optional_seconds_and_zone() {
     for text in [
         "2026-03-02T13:00Z",
         "2026-03-02T13:00:00Z",
@@ -181,7 +181,7 @@ fn times_are_utc_with_or_without_seconds_and_zone() {
 }
 
 #[test]
-fn a_slot_that_makes_no_sense_is_none() {
+fn invalid_slots_are_refused() {
     let tried = |from, to, g| slot(from, to, g, FigureQuality::Actual).is_ok();
     assert!(tried(0.0, 300.0, 0.0) && tried(NOW, NOW + 3600.0, 10_000.0));
     for (from, to, g) in [
@@ -203,44 +203,44 @@ fn a_slot_that_makes_no_sense_is_none() {
 #[test]
 fn names_and_keys_are_checked() {
     assert_eq!(encoded("{\"A\":[é]} b&c=d/e?f#g%+"), "%7B%22A%22%3A%5B%C3%A9%5D%7D%20b%26c%3Dd%2Fe%3Ff%23g%25%2B");
-    let unknown = choose("electricitymap", ProviderLocation::Unsaid, None).err().unwrap().message;
+    let unknown = choose("electricitymap", RunLocation::NotGiven, None).err().unwrap().message;
     assert!(
         unknown.contains("'electricitymap'") && unknown.contains("electricitymaps, carbonintensity_gb"),
         "{unknown}"
     );
     for key in ["", "two words", "line\r\nInjected: yes", "clé"] {
-        let words = choose("electricitymaps", ProviderLocation::Zone("DE"), Some(key)).err().unwrap().message;
+        let words = choose("electricitymaps", RunLocation::Zone("DE"), Some(key)).err().unwrap().message;
         assert!(words.starts_with("api_key='…'") && (key.is_empty() || !words.contains(key)), "{words}");
     }
 }
 
 #[test]
-fn a_key_is_shown_nowhere() {
+fn keys_are_never_shown() {
     for (name, place) in [("electricitymaps", "DE"), ("watttime", "CAISO_NORTH")] {
         let mut service = chosen(name, place);
         let requests = round(&mut *service);
         assert!(!requests.is_empty() && requests.iter().all(|request| !request.headers.is_empty()));
-        let shown = format!("{requests:?} {} {:?}", service.zone(), service.cure(401));
+        let shown = format!("{requests:?} {} {:?}", service.zone(), service.fix(401));
         assert!(!shown.contains("key-123") && !shown.contains("dXNlcjpr") && shown.contains("…"), "{shown}");
-        let mut keyless = choose(name, ProviderLocation::Zone(place), None).unwrap();
+        let mut keyless = choose(name, RunLocation::Zone(place), None).unwrap();
         assert!(keyless.missing().unwrap().contains("_key=") && service.missing().is_none());
         assert!(round(&mut *keyless).is_empty() && round(&mut *keyless).is_empty());
     }
 }
 
 #[test]
-fn a_place_is_unsaid_named_or_found() {
-    let unsaid = |name: &str| {
-        choose(name, ProviderLocation::Unsaid, None).map(|service| service.zone()).map_err(|error| error.message)
+fn location_may_be_missing_named_or_found() {
+    let without = |name: &str| {
+        choose(name, RunLocation::NotGiven, None).map(|service| service.zone()).map_err(|error| error.message)
     };
-    assert_eq!(unsaid("carbonintensity_gb").unwrap(), "GB");
-    assert_eq!(unsaid("energidataservice").unwrap(), "DK");
+    assert_eq!(without("carbonintensity_gb").unwrap(), "GB");
+    assert_eq!(without("energidataservice").unwrap(), "DK");
     for name in ["electricitymaps", "energycharts", "watttime"] {
-        assert!(unsaid(name).unwrap_err().starts_with("no location given: "), "{name}");
+        assert!(without(name).unwrap_err().starts_with("no location given: "), "{name}");
     }
     let paris = found("FR", "Ile-de-France", 48.85, 2.35);
     let at_paris = |name: &str| {
-        choose(name, ProviderLocation::Found(&paris), None).map(|service| service.zone()).map_err(|error| error.message)
+        choose(name, RunLocation::Found(&paris), None).map(|service| service.zone()).map_err(|error| error.message)
     };
     assert_eq!(at_paris("energycharts").unwrap(), "FR");
     assert_eq!(at_paris("electricitymaps").unwrap(), "FR");
@@ -293,19 +293,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn any_bytes_do_no_harm(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_harmless(body in prop::collection::vec(any::<u8>(), 0..200)) {
         try_all(&body);
     }
 
     #[test]
-    fn damaged_answers_do_no_harm(body in damaged()) {
+    fn damaged_answers_are_harmless(body in damaged()) {
         try_all(&body);
     }
 
     #[test]
-    fn any_place_gives_a_request_that_is_one_line_of_plain_text(place in "\\PC{0,30}", name in prop::sample::select(&NAMES[..])) {
+    fn any_location_gives_a_request_of_plain_text(place in "\\PC{0,30}", name in prop::sample::select(&NAMES[..])) {
         for place in [place.clone(), format!("GB-{place}"), format!("DE-{place}")] {
-            let Ok(mut service) = choose(name, ProviderLocation::Zone(&place), Some("user:key")) else { continue };
+            let Ok(mut service) = choose(name, RunLocation::Zone(&place), Some("user:key")) else { continue };
             for request in round(&mut *service) {
                 let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~?&=%:".contains(&byte);
                 prop_assert!(request.path.starts_with('/') && request.path.bytes().all(is_plain), "{}", request.path);
@@ -315,10 +315,10 @@ proptest! {
     }
 
     #[test]
-    fn any_place_found_is_a_service_or_words(country in "[A-Z]{2}", north in -90.0..90.0f64, east in -180.0..180.0f64) {
+    fn any_location_found_gives_a_provider_or_a_message(country in "[A-Z]{2}", north in -90.0..90.0f64, east in -180.0..180.0f64) {
         let place = found(&country, "", north, east);
         for name in NAMES {
-            match choose(name, ProviderLocation::Found(&place), Some("user:key")) {
+            match choose(name, RunLocation::Found(&place), Some("user:key")) {
                 Ok(mut service) => prop_assert!(!round(&mut *service).is_empty() && !service.static_zone().is_empty()),
                 Err(error) => prop_assert!(error.message.contains(&country)),
             }

@@ -1,10 +1,9 @@
 use super::*;
-use crate::carbon::provider::ProviderLocation;
 use crate::carbon::provider::registry::choose;
 use crate::carbon::provider::registry::tests::{NOW, chosen, refused, round, sample};
 
 #[test]
-fn a_round_logs_in_and_then_asks() {
+fn round_logs_in_and_then_requests_the_forecast() {
     let mut service = chosen(NAME, "caiso_north");
     let login = service.next(NOW).unwrap();
     assert_eq!((login.path.as_str(), login.answer), ("/login", LOGIN));
@@ -20,7 +19,7 @@ fn a_round_logs_in_and_then_asks() {
         (slots[0].g_per_kwh - 394.625_36).abs() < 1e-4 && (slots[23].g_per_kwh - 436.355_86).abs() < 1e-4,
         "{slots:?}"
     );
-    assert!(slots.iter().all(|slot| slot.standing == FigureQuality::Forecast));
+    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast));
     assert!(service.next(NOW).is_none());
     // Within 25 minutes the token holds, then it is renewed.
     assert_eq!(service.next(NOW + 900.0).unwrap().answer, FORECAST);
@@ -30,7 +29,7 @@ fn a_round_logs_in_and_then_asks() {
 }
 
 #[test]
-fn without_a_token_the_round_is_over_and_a_refused_one_is_given_up() {
+fn round_ends_without_a_token_and_drops_a_refused_one() {
     let mut service = chosen(NAME, "CAISO_NORTH");
     assert_eq!(service.next(NOW).unwrap().answer, LOGIN);
     assert!(service.next(NOW).is_none());
@@ -44,21 +43,21 @@ fn without_a_token_the_round_is_over_and_a_refused_one_is_given_up() {
 }
 
 #[test]
-fn a_percentile_is_no_intensity() {
+fn percentile_is_not_an_intensity() {
     let mut service = chosen(NAME, "CAISO_NORTH");
-    let said = service.take(&HttpRequest::get(FORECAST, ""), &sample("watttime_signal_index_200.json")).unwrap_err();
-    assert_eq!(said, "'units' in the answer is not what was asked for");
-    let said = chosen(NAME, "PJM_DC")
+    let error = service.take(&HttpRequest::get(FORECAST, ""), &sample("watttime_signal_index_200.json")).unwrap_err();
+    assert_eq!(error, "'units' in the answer is not the one requested");
+    let error = chosen(NAME, "PJM_DC")
         .take(&HttpRequest::get(FORECAST, ""), &sample("watttime_forecast_200.json"))
         .unwrap_err();
-    assert_eq!(said, "'region' in the answer is not what was asked for");
+    assert_eq!(error, "'region' in the answer is not the one requested");
     for name in ["watttime_401.json", "watttime_403.json", "watttime_429.json", "watttime_region_from_loc_200.json"] {
         assert!(service.take(&HttpRequest::get(FORECAST, ""), &sample(name)).is_err(), "{name}");
     }
 }
 
 #[test]
-fn regions_lie_in_our_zones_and_are_marginal() {
+fn regions_map_to_zones_and_are_marginal() {
     for (region, zone) in [
         ("CAISO_NORTH", "US-CA"),
         ("ERCOT_AUSTIN", "US-TX"),
@@ -67,23 +66,26 @@ fn regions_lie_in_our_zones_and_are_marginal() {
         ("UK", "GB"),
         ("IESO_NORTH", "CA-ON"),
     ] {
-        assert_eq!((chosen(NAME, region).static_zone(), chosen(NAME, region).basis()), (zone.into(), "marginal"));
+        assert_eq!(
+            (chosen(NAME, region).static_zone(), chosen(NAME, region).basis()),
+            (zone.into(), EmissionsBasis::Marginal)
+        );
     }
     for bad in ["", "A", "CAISO NORTH", "CAISO&x", "aws:us-east-1"] {
         assert!(refused(NAME, bad).contains("CAISO_NORTH"), "{bad}");
     }
-    let keyless = choose(NAME, ProviderLocation::Zone("CAISO_NORTH"), Some("nocolon")).unwrap();
+    let keyless = choose(NAME, RunLocation::Zone("CAISO_NORTH"), Some("nocolon")).unwrap();
     assert!(keyless.missing().unwrap().contains("CARBONTRACKER_MARGINAL_KEY"));
-    // It is not the options of the run's own price that are to be looked at.
+    // Messages name the options of marginal figures only.
     let service = chosen(NAME, "CAISO_NORTH");
-    let cures = [400, 401, 403, 404, 422].map(|status| service.cure(status).unwrap());
-    let words = cures.concat() + keyless.missing().unwrap() + &refused(NAME, "CAISO NORTH");
+    let fixes = [400, 401, 403, 404, 422].map(|status| service.fix(status).unwrap());
+    let words = fixes.concat() + keyless.missing().unwrap() + &refused(NAME, "CAISO NORTH");
     assert!(!words.contains("api_key") && !words.contains("location") && words.contains("marginal="), "{words}");
 }
 
 #[test]
-fn a_password_may_hold_any_letter() {
-    let place = || ProviderLocation::Zone("CAISO_NORTH");
+fn password_may_hold_any_letter() {
+    let place = || RunLocation::Zone("CAISO_NORTH");
     let mut service = choose(NAME, place(), Some("me:pass wörd")).unwrap();
     let Secret(header) = &round(service.as_mut())[0].headers[0].1;
     assert_eq!(header, "Basic bWU6cGFzcyB3w7ZyZA==");
@@ -92,7 +94,7 @@ fn a_password_may_hold_any_letter() {
 }
 
 #[test]
-fn base64_as_in_rfc_4648() {
+fn base64_follows_rfc_4648() {
     for (plain, coded) in [
         ("", ""),
         ("f", "Zg=="),

@@ -1,4 +1,4 @@
-//! Services' exports, over both changes of the clocks: the figure at five instants each.
+//! Providers' exports over both changes of the clocks: the figure at five instants in each.
 
 use super::*;
 
@@ -22,16 +22,19 @@ fn check(case: Case, now: f64) -> Vec<IntensitySlot> {
     }
     let (source, basis, zone) = case.remarks;
     let is = (remarks.source.as_deref(), remarks.basis, remarks.zone.as_deref());
-    assert!(is.0.is_some_and(|is| is.contains(source)) && is.1 == Some(basis) && is.2 == zone, "{is:?}");
+    assert!(
+        is.0.is_some_and(|is| is.contains(source)) && is.1.map(EmissionsBasis::as_str) == Some(basis) && is.2 == zone,
+        "{is:?}"
+    );
     slots
 }
 
-/// After all the files end.
+/// An instant after the end of all files, s since 1970.
 const LATER: f64 = 1_795_000_000.0;
 
 /// In spring 02:00 CET (01:00 UTC) becomes 03:00 CEST; in autumn 03:00 CEST (01:00 UTC) becomes 02:00 CET.
 #[test]
-fn electricity_maps_by_its_headings_of_both_years() {
+fn electricity_maps_is_read_with_the_headings_of_both_years() {
     let remarks = ("Electricity Maps", "lifecycle", Some("DK-DK1"));
     let figures = [
         ("2026-03-28T23:30+01:00", 150.0),
@@ -42,7 +45,7 @@ fn electricity_maps_by_its_headings_of_both_years() {
     ];
     let slots =
         check(Case { bytes: export!("electricitymaps_spring.csv"), zone: Some("DK-DK1"), figures, remarks }, LATER);
-    let estimated = slots.iter().filter(|slot| slot.standing == FigureQuality::Estimated);
+    let estimated = slots.iter().filter(|slot| slot.quality == FigureQuality::Estimated);
     assert_eq!(estimated.map(|slot| slot.g_per_kwh).collect::<Vec<_>>(), [186.25]);
     let figures = [
         ("2026-10-25T00:00+02:00", 150.0),
@@ -54,11 +57,14 @@ fn electricity_maps_by_its_headings_of_both_years() {
     check(Case { bytes: export!("electricitymaps_autumn.csv"), zone: None, figures, remarks }, LATER);
     let direct = [b"# basis: direct\n", export!("electricitymaps_autumn.csv")].concat();
     let contents = parse(&direct, None, LATER).unwrap();
-    assert_eq!((at(&contents.slots, "2026-10-25T02:30+01:00"), contents.remarks.basis), (Some(117.25), Some("direct")));
+    assert_eq!(
+        (at(&contents.slots, "2026-10-25T02:30+01:00"), contents.remarks.basis),
+        (Some(117.25), Some(EmissionsBasis::Direct))
+    );
 }
 
 #[test]
-fn carbonintensity_gb_actual_before_forecast() {
+fn carbonintensity_gb_prefers_actual_figures() {
     let remarks = ("NESO", "direct", Some("GB"));
     let figures = [
         ("2026-03-28T22:10Z", 150.0),
@@ -69,8 +75,8 @@ fn carbonintensity_gb_actual_before_forecast() {
     ];
     let bytes = export!("carbonintensity_gb_spring.csv");
     let slots = check(Case { bytes, zone: Some("UK"), figures, remarks }, LATER);
-    assert!(slots.iter().any(|slot| slot.standing == FigureQuality::Actual && slot.g_per_kwh == 229.0));
-    assert!(slots.iter().any(|slot| slot.standing == FigureQuality::Forecast && slot.g_per_kwh == 242.0));
+    assert!(slots.iter().any(|slot| slot.quality == FigureQuality::Actual && slot.g_per_kwh == 229.0));
+    assert!(slots.iter().any(|slot| slot.quality == FigureQuality::Forecast && slot.g_per_kwh == 242.0));
     let figures = [
         ("2026-10-24T23:00+01:00", 150.0),
         ("2026-10-25T01:30+01:00", 186.0),
@@ -103,7 +109,7 @@ fn neso_s_generation_mix_is_in_utc() {
 }
 
 #[test]
-fn energy_charts_in_english_and_german() {
+fn energy_charts_is_read_in_english_and_german() {
     let remarks = ("Energy-Charts", "lifecycle", None);
     let figures = [
         ("2026-03-28T23:00+01:00", 150.0),
@@ -124,7 +130,7 @@ fn energy_charts_in_english_and_german() {
 }
 
 #[test]
-fn energi_data_service_of_one_area() {
+fn energi_data_service_gives_one_area() {
     let remarks = ("Energi Data Service", "direct", Some("DK-DK1"));
     let figures = [
         ("2026-03-28T22:00Z", 150.0),
@@ -158,7 +164,7 @@ fn energi_data_service_of_one_area() {
 }
 
 #[test]
-fn watttime_s_marginal_figures_are_no_price() {
+fn watttime_s_marginal_figures_are_refused() {
     for text in [
         std::str::from_utf8(export!("watttime.csv")).unwrap(),
         "timestamp,MOER version 2.0\n2026-03-28T22:00:00+00:00,0.412\n",

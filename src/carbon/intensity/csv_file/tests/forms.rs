@@ -1,10 +1,10 @@
-//! Files in the forms that people's programs give them.
+//! Files in the forms that common programs write.
 
 use super::*;
 
-/// Each of these is 123.4 at 16:00Z and 130.1 at 17:00Z.
+/// Each form is 123.4 at 16:00Z and 130.1 at 17:00Z.
 #[test]
-fn one_table_in_many_forms() {
+fn table_is_read_in_many_forms() {
     let forms = [
         "time,g_per_kwh\n2026-11-29T16:00Z,123.4\n2026-11-29T17:00Z,130.1\n",
         "time;g_per_kwh\n2026-11-29T16:00Z;123,4\n2026-11-29T17:00Z;130,1\n",
@@ -83,17 +83,17 @@ fn numbers_with_thousands() {
 }
 
 #[test]
-fn holes_are_holes() {
+fn empty_cells_are_gaps() {
     for hole in ["", "NA", "n/a", "NaN", "null", "None", "-", "—", "\"\""] {
         let slots =
             parsed(&format!("time,g_per_kwh\n2026-03-02T12:00Z,1\n2026-03-02T13:00Z,{hole}\n2026-03-02T14:00Z,3\n"));
-        let told: Vec<_> = slots.iter().map(|slot| (slot.from - NOON, slot.to - NOON, slot.g_per_kwh)).collect();
-        assert_eq!(told, [(0.0, HOUR, 1.0), (2.0 * HOUR, 3.0 * HOUR, 3.0)], "{hole}");
+        let figures: Vec<_> = slots.iter().map(|slot| (slot.from - NOON, slot.to - NOON, slot.g_per_kwh)).collect();
+        assert_eq!(figures, [(0.0, HOUR, 1.0), (2.0 * HOUR, 3.0 * HOUR, 3.0)], "{hole}");
     }
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_refused_by_line() {
+fn ambiguous_and_faulty_cells_are_refused_by_line() {
     for (text, line, words) in [
         ("time,g_per_kwh\n2026-03-02T12:00Z,123,4\n", "line 2: 3 cells, but 2 columns", "\"1,234.5\""),
         ("2026-03-02T12:00Z,123,4\n", "line 1: kind '4'", "actual"),
@@ -125,11 +125,7 @@ fn what_can_be_read_in_two_ways_is_refused_by_line() {
             "line 1: column 'carbon_intensity' names no unit",
             "kg_per_kwh",
         ),
-        (
-            "time,co2 (oz/kWh)\n2026-03-02T12:00Z,5\n",
-            "line 1: column 'co2 (oz/kWh)' has a unit that is not known",
-            "kg/MWh",
-        ),
+        ("time,co2 (oz/kWh)\n2026-03-02T12:00Z,5\n", "line 1: column 'co2 (oz/kWh)' has an unknown unit", "kg/MWh"),
         (
             "from,to,co2\n2026-03-02T12:00Z,2026-03-02T12:00Z,5\n",
             "line 2: the end is not after the start",
@@ -142,13 +138,9 @@ fn what_can_be_read_in_two_ways_is_refused_by_line() {
             "line 2: a quote opens in this row",
             "two quotes",
         ),
-        ("time,co2\n2026-03-02T12:00Z,\"5\n6\"\n", "line 2: '5 6' is no intensity", "0 to 10000"),
-        (
-            "time,co2_aoer\n2026-03-02T12:00Z,800\n",
-            "line 1: column 'co2_aoer' has a unit that is not known, or none",
-            "lb/MWh",
-        ),
-        ("time,co2\n2026112917,5\n", "line 2: '2026112917' is no time", "2026-03-02T13:00Z"),
+        ("time,co2\n2026-03-02T12:00Z,\"5\n6\"\n", "line 2: '5 6' is not an intensity", "0 to 10000"),
+        ("time,co2_aoer\n2026-03-02T12:00Z,800\n", "line 1: column 'co2_aoer' has an unknown unit, or none", "lb/MWh"),
+        ("time,co2\n2026112917,5\n", "line 2: '2026112917' is not a time", "2026-03-02T13:00Z"),
         (
             "time,co2,Data estimated\n2026-03-02T12:00Z,5,maybe\n",
             "line 2: 'maybe' in the column of estimates",
@@ -170,24 +162,24 @@ fn what_can_be_read_in_two_ways_is_refused_by_line() {
 fn local_times_over_a_change_of_the_clocks_are_refused() {
     let autumn = "time,g_per_kwh\n2026-10-25 01:00,1\n2026-10-25 02:00,2\n2026-10-25 02:00,3\n2026-10-25 03:00,4\n";
     let why = refused(autumn);
-    assert!(why.starts_with("line 4: 2026-10-25 02:00 is there twice, in line 3 too, as in local time"), "{why}");
+    assert!(why.starts_with("line 4: 2026-10-25 02:00 occurs twice, in line 3 too, as in local time"), "{why}");
     assert!(why.contains("2026-10-25T02:00+02:00"), "{why}");
-    assert!(refused(&autumn.replace(",3", ",2")).starts_with("line 4: 2026-10-25 02:00 is there twice"));
+    assert!(refused(&autumn.replace(",3", ",2")).starts_with("line 4: 2026-10-25 02:00 occurs twice"));
     let spring = "time,g_per_kwh\n2026-03-29 00:00,1\n2026-03-29 01:00,2\n2026-03-29 03:00,4\n2026-03-29 04:00,5\n";
     let why = refused(spring);
-    assert!(why.starts_with("line 4: after 2026-03-29 01:00 comes 2026-03-29 03:00, as in local time"), "{why}");
+    assert!(why.starts_with("line 4: 2026-03-29 01:00 is followed by 2026-03-29 03:00, as in local time"), "{why}");
     let quarters = |skips: bool| {
         let rows = (0..96).filter(|n| !skips || !(8..12).contains(n));
         let rows = rows.map(|n| format!("29.03.2026 {:02}:{:02};{n}\n", n / 4, n % 4 * 15));
         format!("Datum;co2 (g/kWh)\n{}", rows.collect::<String>())
     };
-    assert!(refused(&quarters(true)).contains("after 2026-03-29 01:45 comes 2026-03-29 03:00"));
+    assert!(refused(&quarters(true)).contains("2026-03-29 01:45 is followed by 2026-03-29 03:00"));
     assert_eq!(parsed(&quarters(false)).len(), 96, "without a hole it is UTC");
     for sure in ["time (UTC)", "datetime_utc", "HourUTC"] {
         assert_eq!(parsed(&autumn.replacen("time", sure, 1)).len(), 4, "a heading decides");
         assert_eq!(parsed(&spring.replacen("time", sure, 1)).len(), 4, "a heading decides");
     }
-    assert!(refused(&autumn.replacen("time", "time (CET)", 1)).contains("02:00 is there twice"));
+    assert!(refused(&autumn.replacen("time", "time (CET)", 1)).contains("02:00 occurs twice"));
     let elsewhen = "time,g_per_kwh\n2026-10-20 01:00,1\n2026-10-20 03:00,2\n2026-10-20 04:00,2\n2026-10-20 04:00,2\n";
     assert_eq!(parsed(elsewhen).len(), 4, "a hole or a repeated line on another day is no sign");
     let offsets = "time,co2\n2026-10-25T02:00+02:00,2\n2026-10-25T02:00+01:00,3\n2026-10-25T03:00+01:00,4\n";
@@ -196,23 +188,23 @@ fn local_times_over_a_change_of_the_clocks_are_refused() {
 }
 
 #[test]
-fn the_field_s_files_are_right() {
+fn providers_files_are_read() {
     let electricity_maps = "Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),Carbon intensity gCO₂eq/kWh (Life \
         cycle),Carbon-free energy percentage (CFE%),Renewable energy percentage (RE%),Data source,Data estimated,Data estimation method\n\
         2026-11-29 16:00:00,Denmark,West Denmark,DK-DK1,101.12,151.34,70.1,70.1,energinet.dk,false,\n\
         2026-11-29 17:00:00,Denmark,West Denmark,DK-DK1,111.12,161.34,68.1,68.1,energinet.dk,true,MEASURED\n";
     let contents = parse(electricity_maps.as_bytes(), None, 1_800_000_000.0).unwrap();
-    let told: Vec<_> = contents.slots.iter().map(|slot| (slot.g_per_kwh, slot.standing)).collect();
-    assert_eq!(told, [(151.34, FigureQuality::Actual), (161.34, FigureQuality::Estimated)]);
+    let figures: Vec<_> = contents.slots.iter().map(|slot| (slot.g_per_kwh, slot.quality)).collect();
+    assert_eq!(figures, [(151.34, FigureQuality::Actual), (161.34, FigureQuality::Estimated)]);
     let uk = "datetime,actual,forecast,index\n2026-11-29T16:00Z,150,148,moderate\n2026-11-29T17:00Z,,152,moderate\n";
     let contents = parse(uk.as_bytes(), None, 1_800_000_000.0).unwrap();
     let is = ["2026-11-29T16:30Z", "2026-11-29T17:30Z"].map(|time| at(&contents.slots, time));
     assert_eq!(is, [Some(150.0), Some(152.0)]);
-    assert_eq!((contents.remarks.zone.as_deref(), contents.remarks.basis), (Some("GB"), Some("direct")));
+    assert_eq!((contents.remarks.zone.as_deref(), contents.remarks.basis), (Some("GB"), Some(EmissionsBasis::Direct)));
 }
 
 #[test]
-fn a_file_of_regions_or_zones_takes_the_run_s() {
+fn files_of_several_zones_give_the_run_s_zone() {
     let regions = "datetime,North Scotland,South Scotland,London,GB\n2026-03-02T12:00:00Z,10,20,130,150\n";
     let of = |text: &str, zone| {
         let contents = parse(text.as_bytes(), zone, NOON)?;

@@ -1,4 +1,4 @@
-//! Which rows of a file of several places, bases or hours count.
+//! Which rows are used in files of several places, bases or hours.
 
 use super::*;
 use crate::carbon::intensity::csv_file::exports::is_zone;
@@ -9,7 +9,7 @@ fn of(text: &str, zone: Option<&str>) -> std::result::Result<(f64, String), Stri
 }
 
 #[test]
-fn the_run_s_place_is_looked_up_before_it_is_compared() {
+fn run_s_zone_is_looked_up_before_comparison() {
     let grids = "time (UTC),zone,co2 (g/kWh)\n2026-03-02 12:00,US-MIDA-PJM,410\n2026-03-02 12:00,US-MIDW-MISO,510\n";
     for zone in ["US-MIDA-PJM", "aws:us-east-1", "us-east-1", "US-VA", "MIDA-PJM", "PJM", "Virginia"] {
         assert_eq!(of(grids, Some(zone)), Ok((410.0, "US-MIDA-PJM".into())), "{zone}");
@@ -25,7 +25,7 @@ fn the_run_s_place_is_looked_up_before_it_is_compared() {
 }
 
 #[test]
-fn columns_of_places_are_known() {
+fn columns_of_zones_are_recognised() {
     for (heading, one, other, zone) in [
         ("Country", "Denmark", "Poland", "DK"),
         ("Country name", "Denmark", "Poland", "Denmark"),
@@ -54,42 +54,42 @@ fn columns_of_places_are_known() {
 }
 
 #[test]
-fn rows_of_another_basis_do_not_count() {
+fn rows_of_another_basis_are_ignored() {
     let head = "zone,carbonIntensity,datetime,emissionFactorType\n";
     let lifecycle = "DE,300,2026-03-02T12:00Z,lifecycle\n";
     let direct = "DE,250,2026-03-02T12:00Z,direct\n";
     for rows in [[lifecycle, direct].concat(), [direct, lifecycle].concat()] {
         let contents = parse(format!("{head}{rows}").as_bytes(), None, NOON).unwrap();
         let is: Vec<_> = contents.slots.iter().map(|slot| slot.g_per_kwh).collect();
-        assert_eq!((is, contents.remarks.basis), (vec![300.0], Some("lifecycle")));
+        assert_eq!((is, contents.remarks.basis), (vec![300.0], Some(EmissionsBasis::Lifecycle)));
         let contents = parse(format!("# basis: direct\n{head}{rows}").as_bytes(), None, NOON).unwrap();
         let is: Vec<_> = contents.slots.iter().map(|slot| slot.g_per_kwh).collect();
-        assert_eq!((is, contents.remarks.basis), (vec![250.0], Some("direct")));
+        assert_eq!((is, contents.remarks.basis), (vec![250.0], Some(EmissionsBasis::Direct)));
     }
     let contents = parse(format!("{head}{direct}").as_bytes(), None, NOON).unwrap();
-    assert_eq!((contents.slots[0].g_per_kwh, contents.remarks.basis), (250.0, Some("direct")));
+    assert_eq!((contents.slots[0].g_per_kwh, contents.remarks.basis), (250.0, Some(EmissionsBasis::Direct)));
 }
 
 #[test]
-fn a_file_with_many_figures_of_one_time_is_refused() {
+fn file_with_many_figures_of_one_time_is_refused() {
     for (head, clock) in [("time", "Z"), ("time (UTC)", ""), ("time", "+01:00"), ("time", "")] {
         let rows: Vec<String> = (0..8)
             .flat_map(|n| ["100", "800"].map(|figure| format!("2026-03-02T{n:02}:00{clock},x,{figure}\n")))
             .collect();
         for most in [4, 16] {
             let why = refused(&format!("{head},site,g_per_kwh\n{}", rows[..most].concat()));
-            assert!(why.starts_with("line 3: 2026-03-0") && why.contains("is there twice with two figures"), "{why}");
+            assert!(why.starts_with("line 3: 2026-03-0") && why.contains("occurs twice with two figures"), "{why}");
         }
         let days = (0..24).map(|n| format!("2026-03-02{},x,{n}\n", if clock == "Z" { "T00:00Z" } else { "" }));
         let why = refused(&format!("{head},x,g_per_kwh\n{}", days.collect::<String>()));
-        assert!(why.contains("hours in a column of their own?"), "{why}");
+        assert!(why.contains("hours in a separate column"), "{why}");
     }
     let corrected = "time,g_per_kwh\n2026-03-02T12:00Z,100\n2026-03-02T12:00Z,90\n2026-03-02T13:00Z,110\n";
     assert_eq!(parsed(corrected).last().unwrap().g_per_kwh, 110.0, "a row may correct another");
 }
 
 #[test]
-fn hours_as_whole_numbers_stand_beside_a_date() {
+fn hours_may_be_whole_numbers_beside_a_date() {
     for (head, first, last) in [
         ("Date (UTC),Hour,g_per_kwh", 0, 23),
         ("Date,Hour,g_per_kwh", 0, 23),
@@ -117,13 +117,13 @@ fn hours_as_whole_numbers_stand_beside_a_date() {
 }
 
 #[test]
-fn a_row_without_a_zone_counts_where_there_is_one_zone() {
+fn row_without_a_zone_is_used_if_there_is_one_zone() {
     let text = "time (UTC),zone,g_per_kwh\n2026-03-02 11:00,DE,100\n2026-03-02 12:00,,110\n2026-03-02 13:00,DE,120\n";
     assert_eq!(at(&parsed(text), "2026-03-02T12:30Z"), Some(110.0));
 }
 
 #[test]
-fn an_end_is_on_the_clock_of_its_start() {
+fn end_is_on_the_clock_of_its_start() {
     let row = "2026-03-02 13:00;2026-03-02 14:00;2026-03-02 12:00;2026-03-02 13:00;100\n";
     let text = format!("From DK;To DK;From UTC;To UTC;CO2 (g/kWh)\n{row}");
     assert_eq!(parsed(&text).iter().map(|slot| slot.to - slot.from).collect::<Vec<_>>(), [HOUR]);

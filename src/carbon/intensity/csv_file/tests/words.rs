@@ -1,8 +1,8 @@
-//! Headings and cells as services and people write them: what they mean, and what is refused.
+//! Headings and cells in the words of providers and users: their meaning, and the errors.
 
 use super::*;
 
-/// The same table between each mark, and as UTF-16.
+/// A table with each delimiter, in UTF-8 and UTF-16.
 fn all_marks(rows: &[&[&str]]) -> Vec<Vec<u8>> {
     let texts = [",", ";", "\t", "|"].map(|mark| {
         let cell = |cell: &&str| if cell.contains(mark) { format!("\"{cell}\"") } else { cell.to_string() };
@@ -13,7 +13,7 @@ fn all_marks(rows: &[&[&str]]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn headings_with_brackets_are_read_between_all_marks() {
+fn headings_with_brackets_are_read_with_each_delimiter() {
     for (time, figure) in [
         ("Datetime (UTC)", "Carbon intensity (gCO2eq/kWh)"),
         ("Datum (MEZ)", "CO2-Emissionsfaktor (g CO2eq/kWh)"),
@@ -33,7 +33,7 @@ fn headings_with_brackets_are_read_between_all_marks() {
 }
 
 #[test]
-fn marginal_figures_are_no_average_however_they_are_named() {
+fn marginal_figures_are_refused_under_any_name() {
     for heading in [
         "marginalCarbonIntensity",
         "marginalCarbonIntensity (gCO2/kWh)",
@@ -51,17 +51,17 @@ fn marginal_figures_are_no_average_however_they_are_named() {
 }
 
 #[test]
-fn words_are_read_apart_in_camel_case() {
+fn camel_case_is_split_into_words() {
     let text =
         "datetime,carbonIntensityActual,carbonIntensityForecast\n2026-03-02T12:00Z,100,120\n2026-03-02T13:00Z,,130\n";
     let slots = parsed(text);
     assert_eq!(["12:30", "13:30"].map(|time| at(&slots, &format!("2026-03-02T{time}Z"))), [Some(100.0), Some(130.0)]);
     let contents = parse(b"datetime,carbonIntensityDirect\n2026-03-02T12:00Z,100\n", None, NOON).unwrap();
-    assert_eq!((contents.slots[0].g_per_kwh, contents.remarks.basis), (100.0, Some("direct")));
+    assert_eq!((contents.slots[0].g_per_kwh, contents.remarks.basis), (100.0, Some(EmissionsBasis::Direct)));
 }
 
 #[test]
-fn a_file_without_headings_needs_a_unit_where_figures_are_small() {
+fn small_figures_without_headings_need_a_unit() {
     for mark in [',', ';', '\t', '|'] {
         let rows = format!("2026-03-02T12:00Z{mark}0.35\n2026-03-02T13:00Z{mark}0.36\n");
         assert!(refused(&rows).starts_with("line 1: no headings name a unit, and figures up to 0.36"), "{mark}");
@@ -80,7 +80,7 @@ fn a_file_without_headings_needs_a_unit_where_figures_are_small() {
 }
 
 #[test]
-fn dots_mean_that_the_day_comes_first() {
+fn dots_mean_that_the_day_is_first() {
     let text = "Datum;CO2 g/kWh\n01.03.2026 00:00;100,5\n01.03.2026 01:00;101,5\n02.03.2026 00:00;102,5\n";
     assert_eq!(at(&parsed(text), "2026-03-01T01:30Z"), Some(101.5));
     let interval =
@@ -93,8 +93,8 @@ fn dots_mean_that_the_day_comes_first() {
 }
 
 #[test]
-fn flags_of_pandas_and_empty_cells_at_the_end_are_taken() {
-    for (flag, standing) in [
+fn flags_of_pandas_and_empty_last_cells_are_accepted() {
+    for (flag, quality) in [
         ("NaN", FigureQuality::Actual),
         ("0.0", FigureQuality::Actual),
         ("1.0", FigureQuality::Estimated),
@@ -102,7 +102,7 @@ fn flags_of_pandas_and_empty_cells_at_the_end_are_taken() {
         ("-", FigureQuality::Actual),
     ] {
         let slots = parsed(&format!("time,co2,Data estimated\n2026-03-02T12:00Z,50,{flag}\n"));
-        assert_eq!(slots[0].standing, standing, "{flag}");
+        assert_eq!(slots[0].quality, quality, "{flag}");
     }
     for text in ["time,g_per_kwh\n2026-03-02T12:00Z,50,\n", "time;g_per_kwh;;\n2026-03-02T12:00Z;50;;; \n"] {
         assert_eq!(parsed(text)[0].g_per_kwh, 50.0);
@@ -137,7 +137,7 @@ fn local_clocks_in_brackets_are_refused() {
 }
 
 #[test]
-fn a_line_of_units_below_the_headings() {
+fn units_may_be_in_a_line_below_the_headings() {
     for (heading, below, unit, figure) in [
         ("time", "yyyy-mm-dd hh:mm", "kgCO2/kWh", "0.1"),
         ("time", "-", "g/kWh", "100"),
@@ -157,10 +157,10 @@ fn a_line_of_units_below_the_headings() {
 }
 
 #[test]
-fn what_is_not_the_grid_s_intensity_is_refused() {
+fn other_quantities_are_refused() {
     for heading in ["Carbon intensity (gCO2/Wh)", "co2 (g/BTU)", "carbon_intensity_g_per_wh"] {
         let why = refused(&format!("time,{heading}\n2026-03-02T12:00Z,10\n"));
-        assert!(why.starts_with(&format!("line 1: column '{heading}' has a unit that is not known")), "{why}");
+        assert!(why.starts_with(&format!("line 1: column '{heading}' has an unknown unit")), "{why}");
     }
     for heading in ["Coal CO2 (g/kWh)", "co2_avoided_g_per_kwh", "Gas CO2 (g/kWh)", "co2SavedGrams (g/kWh)"] {
         let why = refused(&format!("time,{heading}\n2026-03-02T12:00Z,900\n"));

@@ -5,12 +5,12 @@ const FIVE_PM: f64 = 1_795_971_600.0; // 2026-11-29T17:00Z
 fn read(cell: &str) -> Option<f64> {
     let mut evidence = TimeEvidence::default();
     evidence.see(2, cell);
-    let stamp = evidence.manner().ok()?.stamp(cell)?;
+    let stamp = evidence.format().ok()?.stamp(cell)?;
     Some(stamp.civil_s - stamp.offset_s.unwrap_or(0.0))
 }
 
 #[test]
-fn times_as_people_write_them() {
+fn common_forms_of_times_are_read() {
     for cell in [
         "2026-11-29T17:00Z",
         "2026-11-29T17:00:00Z",
@@ -84,33 +84,33 @@ fn times_as_people_write_them() {
 }
 
 #[test]
-fn the_rest_of_a_file_decides_which_number_is_the_day() {
-    let manner = |cells: &[&str]| {
+fn other_rows_decide_which_number_is_the_day() {
+    let format = |cells: &[&str]| {
         let mut evidence = TimeEvidence::default();
         cells.iter().zip(2..).for_each(|(cell, line)| evidence.see(line, cell));
-        evidence.manner()
+        evidence.format()
     };
-    let order = |cells: &[&str]| manner(cells).unwrap().order;
+    let order = |cells: &[&str]| format(cells).unwrap().order;
     assert_eq!(order(&["12/11/2026 23:00", "13/11/2026 00:00"]), Some(Order::DayFirst));
     assert_eq!(order(&["11/12/2026 23:00", "11/13/2026 00:00"]), Some(Order::MonthFirst));
     assert_eq!(order(&["2026/11/12"]), None);
-    assert!(manner(&["03/04/2026 00:00"]).unwrap_err().starts_with("line 2: '03/04/2026 00:00' can be read"));
-    assert!(manner(&["13/11/2026", "11/13/2026"]).unwrap_err().starts_with("line 3: the month comes first"));
+    assert!(format(&["03/04/2026 00:00"]).unwrap_err().starts_with("line 2: '03/04/2026 00:00' can be read"));
+    assert!(format(&["13/11/2026", "11/13/2026"]).unwrap_err().starts_with("line 3: the month is first"));
 }
 
 #[test]
-fn intervals_are_told_from_offsets() {
+fn intervals_differ_from_offsets() {
     let cells = ["2026-11-29 17:00-18:00", "2026-11-29 18:00-19:00", "2026-11-29 23:00-00:00"];
     let mut evidence = TimeEvidence::default();
     cells.iter().for_each(|cell| evidence.see(2, cell));
-    let manner = evidence.manner().unwrap();
+    let format = evidence.format().unwrap();
     let expected = TimeStamp { civil_s: FIVE_PM, offset_s: None, end_s: Some(FIVE_PM + HOUR_S) };
-    assert_eq!(manner.stamp(cells[0]), Some(expected));
-    assert_eq!(manner.stamp(cells[2]).unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
+    assert_eq!(format.stamp(cells[0]), Some(expected));
+    assert_eq!(format.stamp(cells[2]).unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
     assert_eq!(read("2026-11-29 12:00-05:00"), Some(FIVE_PM), "alone it is an offset");
-    let manner = TimeFormat::default();
-    assert_eq!(manner.stamp_of("2026-11-29", "17:00-18:00"), Some(expected));
-    assert_eq!(manner.stamp_of("2026-11-29", "23:00-00:00").unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
-    assert_eq!(manner.stamp_of("2026-11-29", "17:00").unwrap().civil_s, FIVE_PM);
+    let format = TimeFormat::default();
+    assert_eq!(format.stamp_of("2026-11-29", "17:00-18:00"), Some(expected));
+    assert_eq!(format.stamp_of("2026-11-29", "23:00-00:00").unwrap().end_s, Some(FIVE_PM + 7.0 * HOUR_S));
+    assert_eq!(format.stamp_of("2026-11-29", "17:00").unwrap().civil_s, FIVE_PM);
     assert!(is_date("29.11.2026") && !is_date("29.11.2026 17:00") && is_hours("17:00") && is_hours("17:00-18:00"));
 }
