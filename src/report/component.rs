@@ -133,7 +133,7 @@ pub fn coverage(books: &RunState) -> Option<f64> {
 /// What a channel's readings met, in words.
 fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) -> Option<String> {
     let Metered { channel, meter, replaced_by, .. } = metered;
-    let tally = &meter.tally;
+    let tally = &meter.faults;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
     if meter.has_yet_to_move() && !meter.is_stalled() {
         parts.push(format!("its counter has not moved yet, so its energy is unknown. Cure: {}", cure(channel)));

@@ -51,7 +51,7 @@ pub fn disagreement(ratio: f64) -> String {
 
 /// A channel that another source stands in for.
 pub fn replaced(channel: &Channel, meter: &Meter, by: &str) -> Unavailable {
-    let fault = meter.tally.fault.unwrap_or(Fault::Stalled);
+    let fault = meter.faults.fault.unwrap_or(Fault::Stalled);
     Unavailable {
         source: channel.source,
         reason: format!("{} ({}): {fault}; {by} stands in for it", channel.device, channel.id),
