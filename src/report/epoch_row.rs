@@ -24,13 +24,13 @@ impl EpochRow {
     /// Of an epoch of this run.
     pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, bill: &Emissions) -> EpochRow {
         let priced = || Some(bill.grams_between(epoch.begin, epoch.end, epoch.energy.total()?));
-        let co2eq_g = epoch.filed.map_or_else(priced, |filed| filed.co2eq_g);
+        let co2eq_g = epoch.recorded.map_or_else(priced, |filed| filed.co2eq_g);
         EpochRow { index, epoch, co2eq_g, coverage: epoch.coverage(ledger.answering()) }
     }
 
     /// Of one that a journal tells of.
     pub fn filed(index: u64, epoch: Epoch) -> EpochRow {
-        let filed = epoch.filed.unwrap_or_default();
+        let filed = epoch.recorded.unwrap_or_default();
         EpochRow { index, epoch, co2eq_g: filed.co2eq_g, coverage: filed.coverage }
     }
 

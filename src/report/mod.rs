@@ -159,7 +159,7 @@ impl Report {
             state: state(setting.planned, books, open.is_some()),
             progress: open.and_then(|open| open.share),
             epochs_done: ledger.epochs(),
-            resumed: (!books.past.is_empty()).then_some((books.past.lives, books.past.lost)),
+            resumed: (!books.past.is_empty()).then_some((books.past.attempts, books.past.lost)),
             duration_s: run_ns * 1e-9,
             last_end_unix_s: last_end(books),
             epochs_s: ledger.inside_ns() as f64 * 1e-9,

@@ -9,7 +9,7 @@ use super::attempt::Process;
 use super::crash_counter::Count;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, CarriedOver, LostEnergy};
-use crate::attribution::epochs::{Epoch, Filed, PerKind};
+use crate::attribution::epochs::{Epoch, PerKind, RecordedFigures};
 use crate::attribution::ledger::Energies;
 use crate::clock::{MonoNs, UnixS};
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
@@ -260,9 +260,9 @@ impl Journal {
             self.add(0, unmeasured(missing, 0));
         }
         let [co2eq_g, coverage] = ["co2eq_g", "coverage"].map(|name| line.get(name).and_then(amount));
-        let filed = Some(Filed { co2eq_g, coverage });
+        let recorded = Some(RecordedFigures { co2eq_g, coverage });
         let gap = ns(line.get("gap_s")).unwrap_or(0);
-        self.add(gap, Epoch { energy: per_kind(line), filed, ..Epoch::unplaced(inside, count) });
+        self.add(gap, Epoch { energy: per_kind(line), recorded, ..Epoch::unplaced(inside, count) });
         self.open = None;
         true
     }
@@ -340,7 +340,7 @@ impl Journal {
     fn told(&self) -> CarriedOver {
         let usage = |pointer: &str| self.so_far.pointer(&format!("/usage/{pointer}"));
         CarriedOver {
-            lives: self.lives,
+            attempts: self.lives,
             inside_ns: ns(usage("epochs/duration_s")).unwrap_or(0),
             duration_ns: ns(usage("duration_s")).unwrap_or(0),
             components: self.measured().map(|(component, _)| component).collect(),
@@ -381,7 +381,7 @@ impl Journal {
 
 /// Epochs of which nothing but their number and time is known.
 fn unmeasured(count: u64, inside: u64) -> Epoch {
-    Epoch { filed: Some(Filed::default()), ..Epoch::unplaced(inside, count) }
+    Epoch { recorded: Some(RecordedFigures::default()), ..Epoch::unplaced(inside, count) }
 }
 
 /// What is measured, as a line names it.

@@ -106,7 +106,7 @@ impl IdentityFiles {
             tally.iter().for_each(CrashCounter::remove);
             prometheus.as_ref()?;
         }
-        let (life, written) = (start.past.lives + 1, written.unwrap_or(Epoch::none()));
+        let (life, written) = (start.past.attempts + 1, written.unwrap_or(Epoch::none()));
         let tally =
             place.as_ref().and_then(|_| tally.or_else(|| CrashCounter::open(&start.id, life).ok())).map(Arc::new);
         Some(Plan { place, journal, written, life, before: start.past.epochs_done(), process, prometheus, tally, turn })

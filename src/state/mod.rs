@@ -194,7 +194,7 @@ impl RunState {
                 == (channel.kind, &channel.id, &channel.device, channel.source)
         };
         let place = self.past.components.iter().position(is_same);
-        let before = place.map_or(Energies::default(), |place| self.ledger.take_up(number, place));
+        let before = place.map_or(Energies::default(), |place| self.ledger.resume_channel(number, place));
         let error_before = place.and_then(|place| self.past.components.get(place)?.channel.error);
         self.trusts.iter_mut().for_each(|trust| trust.add_channel(channel.kind));
         if let Some(trust) = claim.and_then(|claim| self.trusts.get_mut(claim)) {

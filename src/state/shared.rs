@@ -130,7 +130,7 @@ impl SharedState {
     /// Where enough of the first epoch is done for a forecast and there is none yet, has the sampler make it, and waits
     /// for it, a moment.
     pub fn await_first_forecast(&self, sampler: &Thread, timeout: Duration) {
-        if self.progress().share() < first_epoch::ENOUGH {
+        if self.progress().share() < first_epoch::MIN_FORECAST_SHARE {
             return;
         }
         let is_missing =

@@ -117,7 +117,7 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let text = lines(&books, at, 1, 0);
     let before = usage(&books, at);
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    assert_eq!((past.epochs_done(), past.lives), (3, 1));
+    assert_eq!((past.epochs_done(), past.attempts), (3, 1));
     // The next process is on a machine that has just started: it counts time anew.
     let start = 1 << 60;
     let mut next = new_books();
@@ -143,8 +143,8 @@ fn a_run_taken_up_goes_on_as_if_nothing_had_happened() {
     let sum: f64 = epochs.as_array().unwrap().iter().map(|epoch| epoch["energy_j"].as_f64().unwrap()).sum();
     assert!((sum - number("/epochs/energy_j")).abs() < 1e-9);
     let observed: Vec<_> = next.ledger.observed(5).collect();
-    assert!(observed.iter().all(|epoch| epoch.is_whole && epoch.duration_s.is_some()));
-    assert!((observed[1].gaps_s - 0.003).abs() < 1e-9 && observed[3].gaps_s < 1e-9, "{observed:?}");
+    assert!(observed.iter().all(|epoch| epoch.fully_measured && epoch.duration_s.is_some()));
+    assert!((observed[1].gap_s - 0.003).abs() < 1e-9 && observed[3].gap_s < 1e-9, "{observed:?}");
     // And a third, from both parts.
     let text = text + &lines(&next, end, 2, 3);
     let again = Journal::parse(text.as_bytes()).unwrap();
@@ -406,13 +406,13 @@ proptest! {
 #[test]
 fn a_long_runs_past_is_thinned_and_its_sums_stay() {
     let mut history = EpochStore::default();
-    let filed = Some(Filed { co2eq_g: Some(1.0), coverage: Some(1.0) });
+    let recorded = Some(RecordedFigures { co2eq_g: Some(1.0), coverage: Some(1.0) });
     for n in 0..100_000u64 {
-        history.push(Epoch { filed, ..Epoch::empty(MonoNs(n * MS), MonoNs((n + 1) * MS), MS, 1) });
+        history.push(Epoch { recorded, ..Epoch::empty(MonoNs(n * MS), MonoNs((n + 1) * MS), MS, 1) });
     }
     assert!(history.len() <= 4097);
     assert_eq!(history.iter().map(|epoch| epoch.count).sum::<u64>(), 100_000);
-    let grams: f64 = history.iter().filter_map(|epoch| epoch.filed?.co2eq_g).sum();
+    let grams: f64 = history.iter().filter_map(|epoch| epoch.recorded?.co2eq_g).sum();
     assert_eq!(grams, 100_000.0);
 }
 

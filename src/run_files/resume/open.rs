@@ -84,7 +84,7 @@ fn read(
         format!("the count of ended epochs cannot be read ({error}): some that ended just before a kill may be missing")
     }));
     let mut past = read.into_past(left.counts);
-    past.lives = left.last;
+    past.attempts = left.last;
     let (tally, turn) = (None, None);
     let resumed =
         Resumed { id, name, started, planned, past, place, journal, written, tally, turn, is_from_folder, is_ended };
@@ -202,7 +202,7 @@ impl Resumed {
         if self.journal.is_none() {
             return Ok(());
         }
-        match CrashCounter::open(&self.id, self.past.lives + 1) {
+        match CrashCounter::open(&self.id, self.past.attempts + 1) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(just_taken()),
             tally => {
                 self.tally = tally.ok();
