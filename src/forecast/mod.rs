@@ -260,11 +260,10 @@ impl RunSoFar<'_> {
         let (first, later) = self.costs(metric)?;
         let Some((start, typical)) = trend::present(&later) else {
             // Work after the last mark may be an evaluation or a single task: then the warm-up stays unknown.
-            let is_steady = |first: EpochCost| {
-                self.steady(metric).is_some_and(|b| first.each <= (1.0 + MAX_UNMARKED_SHARE) * b.steady)
-            };
             let first = first?;
-            return Some((Trend::of(&[first])?, if is_steady(first) { AFTER_WARM_UP } else { AFTER_ONE }));
+            let is_steady =
+                self.steady(metric).is_some_and(|known| first.each <= (1.0 + MAX_UNMARKED_SHARE) * known.steady);
+            return Some((Trend::of(&[first])?, if is_steady { AFTER_WARM_UP } else { AFTER_ONE }));
         };
         let mut present: Vec<EpochCost> = later.iter().skip(start).copied().collect();
         let mut model = AFTER_WARM_UP;

@@ -121,7 +121,7 @@ impl Meter {
         };
         let (first_at, mut credited_until) = (self.first_at.unwrap_or_default(), self.credited_until);
         // Counter and power may cover the same time: the first credit is kept.
-        let mut credit = |one: EnergyInterval| match one.split(credited_until.unwrap_or_default()) {
+        let mut credit_once = |one: EnergyInterval| match one.split(credited_until.unwrap_or_default()) {
             _ if one.to <= first_at => credit(one),
             (_, Some(news)) => {
                 credited_until = Some(news.to);
@@ -129,7 +129,7 @@ impl Meter {
             }
             _ => (),
         };
-        let event = self.take(at, value, &mut credit);
+        let event = self.take(at, value, &mut credit_once);
         self.credited_until = credited_until;
         event
     }

@@ -14,8 +14,8 @@ const MIN_ALIVE_W: f64 = 1.0;
 const MAX_POWER_GAP_S: f64 = 2.5;
 /// Powers that a window needs at least. The first two windows are short, later ones are long.
 const MIN_POWERS: u32 = 10;
-const SHORT: Window = Window { seconds: 5.0, allowed: 0.25 };
-const LONG: Window = Window { seconds: 60.0, allowed: 0.15 };
+const SHORT_WINDOW: Window = Window { seconds: 5.0, allowed: 0.25 };
+const LONG_WINDOW: Window = Window { seconds: 60.0, allowed: 0.15 };
 /// Added to the allowed difference: this multiple of the standard error of the mean power.
 const NOISE_ERRORS: f64 = 4.0;
 
@@ -73,7 +73,7 @@ impl PowerCheck {
     /// ratio of counter to power if two windows in a row disagree.
     fn verdict(&mut self) -> Option<Option<f64>> {
         let (power, counted) = (self.power, self.counted);
-        let window = if self.windows < 2 { SHORT } else { LONG };
+        let window = if self.windows < 2 { SHORT_WINDOW } else { LONG_WINDOW };
         if self.samples < MIN_POWERS || power.1 < window.seconds || power.0 <= 0.0 || counted.1 <= 0.0 {
             return None;
         }
