@@ -96,7 +96,7 @@ pub struct ClockSample {
 
 /// A shorter sleep, s, shifts no date.
 const MIN_SLEEP_S: f64 = 1.0;
-/// A smaller difference, s, is the time between two readings of clocks: nobody set the date.
+/// A smaller difference, s, is the time between two readings of the clocks: the date was not set.
 const MIN_DATE_STEP_S: f64 = 0.1;
 /// Sleeps kept; the newest replaces the last.
 const MAX_SLEEPS: usize = 256;

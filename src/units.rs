@@ -1,33 +1,40 @@
-//! Quantities as a person reads them.
-
-use crate::measurement::channel::ErrorBand;
+//! Quantities in text: energy, mass, time, dates and estimates with their error bands. Pure.
 
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;
 
-/// The sum of what is known; None where nothing is.
+/// The error band of an estimate: in nine of ten cases the true value is between these multiples of the estimate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ErrorBand {
+    /// The least multiple, above 0 and at most 1.
+    pub low: f64,
+    /// The largest multiple, at least 1.
+    pub high: f64,
+}
+
+/// The sum of the known parts; None: no part is known.
 pub fn sum(parts: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     parts.into_iter().flatten().reduce(|a, b| a + b)
 }
 
-/// Energy: kWh from 0.1 kWh, kJ from 10 kJ, else J.
+/// Energy in J, in kJ from 10 kJ, in kWh from 0.1 kWh.
 pub fn energy(joules: f64) -> String {
     Amount::Energy.exact(joules)
 }
 
-/// Mass of CO2e.
+/// Mass of CO2e in mg, g, kg or t.
 pub fn grams(grams: f64) -> String {
     Amount::Grams.exact(grams)
 }
 
-/// An amount that may be an estimate, as a person reads it: of an estimate as many digits as it warrants.
+/// The kind of an amount. An estimate is shown with only as many digits as its error band warrants.
 #[derive(Clone, Copy)]
 pub enum Amount<'a> {
     /// Energy, J.
     Energy,
     /// Mass of CO2e, g.
     Grams,
-    /// What has one unit, whatever its size; the unit may be empty.
+    /// An amount with one fixed unit, which may be empty.
     Of(&'a str),
 }
 
@@ -46,27 +53,27 @@ impl Amount<'_> {
         format!("{} {unit}", digits(amount / size)).trim_end().to_owned()
     }
 
-    /// A measured one: "12.3 kJ".
+    /// A measured amount: "12.3 kJ".
     pub fn exact(self, amount: f64) -> String {
         self.written(amount, digits)
     }
 
-    /// An estimated one, as fine as its band warrants: "12 kJ".
+    /// An estimated amount, with the digits that its band warrants: "12 kJ".
     pub fn rough(self, amount: f64, band: ErrorBand) -> String {
         self.end(amount, band.low, band.high)
     }
 
-    /// "12.3 kJ", or of an estimate "about 12 kJ".
+    /// "12.3 kJ"; for an estimate "about 12 kJ".
     pub fn alone(self, amount: f64, band: Option<ErrorBand>) -> String {
         band.map_or_else(|| self.exact(amount), |band| format!("about {}", self.rough(amount, band)))
     }
 
-    /// "12.3 kJ", or of an estimate "about 12 kJ (7.0 to 24 kJ)".
+    /// "12.3 kJ"; for an estimate "about 12 kJ (7.0 to 24 kJ)".
     pub fn with(self, amount: f64, band: Option<ErrorBand>) -> String {
         self.of("", amount, band)
     }
 
-    /// The same of something: "12.3 g CO2e", or of an estimate "about 12 g CO2e (7.0 to 24 g)".
+    /// With the name of the thing: "12.3 g CO2e"; for an estimate "about 12 g CO2e (7.0 to 24 g)".
     pub fn of(self, what: &str, amount: f64, band: Option<ErrorBand>) -> String {
         let what = if what.is_empty() { String::new() } else { format!(" {what}") };
         let interval = band.map(|band| format!(" ({})", self.interval(amount, band)));
@@ -78,12 +85,12 @@ impl Amount<'_> {
         self.between(amount * band.low, amount * band.high)
     }
 
-    /// An amount of the interval from `low` to `high`: as fine as that warrants.
+    /// An amount in the interval from `low` to `high`, with the digits that the interval warrants.
     pub fn end(self, amount: f64, low: f64, high: f64) -> String {
         self.written(amount, digits_within(low, high))
     }
 
-    /// The interval between two ends; one unit need not be there twice.
+    /// The interval between two ends. A unit that both ends share is shown once.
     pub fn between(self, low: f64, high: f64) -> String {
         let [low, high] = [low, high].map(|end| self.end(end, low, high));
         let [(number, unit), (_, other)] = [&low, &high].map(|end| end.split_once(' ').unwrap_or((end, "")));
@@ -91,7 +98,7 @@ impl Amount<'_> {
     }
 }
 
-/// Time: seconds below a minute, then as "1h 3m 5s".
+/// Time: "5.00 s" below a minute, then "1h 3m 5s"; "unknown" for times that are negative or not finite.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || !(0.0..1e10).contains(&seconds) {
         return "unknown".into();
@@ -102,30 +109,32 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// An instant, s since 1970, as RFC 3339 in UTC; None before that and after the year 9999.
+/// A date, s since 1970, as RFC 3339 in UTC; None: it is before 1970 or after the year 9999.
 pub fn instant(unix_s: f64) -> Option<String> {
     const END_OF_9999: f64 = 253_402_300_800.0;
-    let is_shown = (0.0..END_OF_9999).contains(&unix_s);
-    let at = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_s as u64);
-    is_shown.then(|| humantime::format_rfc3339_seconds(at()).to_string())
+    if !(0.0..END_OF_9999).contains(&unix_s) {
+        return None;
+    }
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_s as u64);
+    Some(humantime::format_rfc3339_seconds(at).to_string())
 }
 
-/// A unit that a column of amounts is shown in.
+/// The unit of a column of amounts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DisplayUnit {
-    /// As it is written.
+    /// The name of the unit.
     pub name: &'static str,
     size: f64,
 }
 
 impl DisplayUnit {
-    /// The largest of these, in ascending order, that the most of the amounts fills.
+    /// The largest of these units, in ascending order, that `most` reaches.
     pub fn of(most: f64, units: &[(&'static str, f64)]) -> DisplayUnit {
         let fits = units.iter().rev().find(|(_, size)| most >= *size).or(units.first());
         fits.map_or(DisplayUnit { name: "", size: 1.0 }, |&(name, size)| DisplayUnit { name, size })
     }
 
-    /// For energies up to so many joules.
+    /// For energies up to `joules`.
     pub fn energy(joules: f64) -> DisplayUnit {
         match joules {
             j if j >= 0.1 * J_PER_KWH => DisplayUnit { name: "kWh", size: J_PER_KWH },
@@ -134,23 +143,23 @@ impl DisplayUnit {
         }
     }
 
-    /// For times up to so many seconds.
+    /// For times up to `seconds`.
     pub fn duration(seconds: f64) -> DisplayUnit {
         DisplayUnit::of(seconds / 2.0, &[("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0)])
     }
 
-    /// For masses of CO2e up to so many grams.
+    /// For masses of CO2e up to `grams`.
     pub fn grams(grams: f64) -> DisplayUnit {
         DisplayUnit::of(grams, &[("mg", 1e-3), ("g", 1.0), ("kg", 1e3), ("t", 1e6)])
     }
 
-    /// So much of the base unit in this one.
+    /// Converts an amount from the base unit to this unit.
     pub fn amount(self, amount: f64) -> f64 {
         amount / self.size
     }
 }
 
-/// Three significant digits, four where they come for free.
+/// At least three significant digits; digits before the decimal point are never dropped.
 pub fn digits(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x:.0}");
@@ -159,23 +168,23 @@ pub fn digits(x: f64) -> String {
     format!("{x:.*}", decimals as usize)
 }
 
-/// A multiplier as a person reads it: "0.5", "1.25".
+/// A multiplier without trailing zeros: "0.5", "1.25".
 pub fn times(factor: f64) -> String {
     format!("{factor:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// How an amount is written whose truth lies between these: an interval of a tenth needs three digits to be one.
+/// The digits for an amount in an interval: two, or three if the interval is narrower than a tenth.
 fn digits_within(low: f64, high: f64) -> fn(f64) -> String {
-    const NARROW: f64 = 1.1;
-    if high < NARROW * low { digits } else { two_digits }
+    const MAX_NARROW_RATIO: f64 = 1.1;
+    if high < MAX_NARROW_RATIO * low { digits } else { two_digits }
 }
 
-/// Two significant digits, as an estimate warrants.
+/// Two significant digits, for estimates.
 pub fn two_digits(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x:.0}");
     }
-    // Rounding may carry it to the next power of ten.
+    // Rounding may give the next power of ten.
     let x: f64 = format!("{x:.1e}").parse().unwrap_or(x);
     let decimals = (1 - x.abs().log10().floor() as i32).clamp(0, 12) as usize;
     format!("{x:.decimals$}")
@@ -186,14 +195,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_is_shown_in_utc_if_at_all() {
+    fn a_date_is_shown_in_utc() {
         assert_eq!(instant(1_772_456_400.9).as_deref(), Some("2026-03-02T13:00:00Z"));
         assert_eq!([-1.0, f64::NAN, f64::INFINITY, 253_402_300_800.0].map(instant), [const { None }; 4]);
         assert!(instant(253_402_300_799.9).is_some_and(|at| at.starts_with("9999-12-31")));
     }
 
     #[test]
-    fn people_read_three_digits() {
+    fn measured_amounts_have_three_digits() {
         assert_eq!(
             [energy(0.0), energy(1.2345), energy(12_345.0), energy(7.2e6)],
             ["0 J", "1.23 J", "12.3 kJ", "2.00 kWh"]

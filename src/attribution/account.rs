@@ -1,4 +1,4 @@
-//! One channel's energy by where in the run it was used.
+//! One channel's energy, divided into epochs, the time between them, and the time after the last one.
 
 use super::epochs::Epoch;
 use crate::clock::MonoNs;
@@ -6,14 +6,14 @@ use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 use std::collections::VecDeque;
 
-/// What one channel used in some part of the run.
+/// The energy of one channel in one part of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Energy {
     /// Energy, J; None: nothing was credited.
     pub joules: Option<f64>,
-    /// Time that this energy spans, ns.
+    /// Time that the energy covers, ns.
     pub credited_ns: f64,
-    /// Time of it that readings vouch for, ns.
+    /// The part of that time that readings confirm, ns.
     pub measured_ns: f64,
 }
 
@@ -33,7 +33,7 @@ impl Energy {
         }
     }
 
-    /// Adds another part.
+    /// Adds the energy of another part.
     pub fn add(&mut self, other: Energy) {
         if let Some(joules) = other.joules {
             self.joules = Some(self.joules.unwrap_or(0.0) + joules);
@@ -43,17 +43,17 @@ impl Energy {
     }
 }
 
-/// What was used in epochs and between them.
+/// Energy in epochs and between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Energies {
     /// In ended epochs.
     pub epochs: Energy,
-    /// Between them.
+    /// Between ended epochs.
     pub between: Energy,
 }
 
 impl Energies {
-    /// Both together.
+    /// The sum of both.
     pub fn sum(self) -> Energy {
         let mut sum = self.epochs;
         sum.add(self.between);
@@ -61,29 +61,29 @@ impl Energies {
     }
 }
 
-/// One channel's energy by where in the run it was used.
+/// The account of one channel.
 #[derive(Clone, Debug)]
 pub struct ChannelAccount {
-    /// What kind of component uses it.
+    /// The kind of the component.
     pub kind: DeviceKind,
-    /// Up to here its energy is known; None: nothing was credited.
+    /// Its energy is known up to here; None: nothing was credited.
     pub credited_until: Option<MonoNs>,
-    /// A credit whose place in time the next reading will tell.
+    /// An interval that spans a mark and waits: the next reading shows how to divide it.
     pub held: Option<EnergyInterval>,
     /// In ended epochs.
     pub epochs: Energy,
-    /// Between them.
+    /// Between ended epochs.
     pub between: Energy,
-    /// After the last end and outside the open epoch: part of the run once another epoch ends.
+    /// After the last end and outside the open epoch. It joins the run when another epoch ends.
     pub after: Energy,
-    /// Another channel stands in for it: of the two one has an epoch's energy.
+    /// Whether another channel counts in its place. Only one of the two has an epoch's energy.
     pub is_replaced: bool,
-    /// The newest credits, after the last mark: a mark may yet come that divides them.
+    /// The newest intervals, after the last mark: a later mark may still divide them.
     recent: VecDeque<EnergyInterval>,
 }
 
 impl ChannelAccount {
-    /// An account with nothing in it.
+    /// An empty account.
     pub fn new(kind: DeviceKind) -> ChannelAccount {
         let nothing = Energy::default();
         ChannelAccount {
@@ -98,14 +98,14 @@ impl ChannelAccount {
         }
     }
 
-    /// Keeps a credit that a mark may yet divide. Of many the oldest become one: a mark so late divides it
-    /// evenly in time.
+    /// Keeps an interval that a later mark may divide. If there are many, the oldest are joined; a late mark divides
+    /// the joined interval evenly in time.
     pub fn remember(&mut self, credit: EnergyInterval) {
-        const MOST: usize = 16;
-        // What is filled in later stands before what was read since.
+        const MAX_RECENT: usize = 16;
+        // An interval that is filled in later comes before those read since.
         let place = self.recent.partition_point(|recent| recent.from <= credit.from);
         self.recent.insert(place, credit);
-        if self.recent.len() <= MOST {
+        if self.recent.len() <= MAX_RECENT {
             return;
         }
         let mut pairs = self.recent.iter().zip(self.recent.iter().skip(1));
@@ -115,7 +115,7 @@ impl ChannelAccount {
         }
     }
 
-    /// Adds what was used in an epoch entry, of whose time `inside` is epochs and the rest between them.
+    /// Adds energy to an epoch entry. `inside` is the share of the entry's time in epochs; the rest is between them.
     pub fn add_epoch(&mut self, used: Energy, inside: f64, epoch: &mut Epoch) {
         self.epochs.add(used.scaled(inside));
         if inside < 1.0 {
@@ -127,7 +127,7 @@ impl ChannelAccount {
         }
     }
 
-    /// Adds another account of the same channel, whose time is later.
+    /// Adds a later account of the same channel.
     pub fn take_over(&mut self, later: &ChannelAccount) {
         self.credited_until = self.credited_until.max(later.credited_until);
         self.held = later.held;
@@ -137,31 +137,31 @@ impl ChannelAccount {
         self.recent.extend(&later.recent);
     }
 
-    /// Takes what was used after the last epoch and before what is recent, as one credit of that time, ns.
+    /// Takes the energy after the last epoch and before the recent intervals, as one interval.
     pub fn take_after(&mut self, from: MonoNs, to: MonoNs) -> Option<EnergyInterval> {
         let after = std::mem::take(&mut self.after);
         let joules = after.joules.filter(|_| to > from)?;
         Some(EnergyInterval { from, to, joules, measured: after.measured_ns >= after.credited_ns })
     }
 
-    /// What lies after the last mark, and is placed.
+    /// The placed intervals after the last mark.
     pub fn recent(&self) -> impl Iterator<Item = EnergyInterval> {
         self.recent.iter().copied()
     }
 
-    /// Takes out what lies after the last mark.
+    /// Takes all intervals after the last mark, the held one too.
     pub fn take_recent(&mut self) -> impl Iterator<Item = EnergyInterval> {
         let held = self.held.take();
         std::mem::take(&mut self.recent).into_iter().chain(held)
     }
 
-    /// What the recent credits say was used before this instant, J; None: nothing was credited.
+    /// Energy of the recent intervals before this instant, J; None: nothing was credited.
     pub fn recent_j(&self, at: MonoNs) -> Option<f64> {
         let before = self.recent.iter().filter_map(|credit| credit.split(at).0);
         before.map(|credit| credit.joules).reduce(|a, b| a + b)
     }
 
-    /// Takes out of the recent credits what lies before this instant.
+    /// Takes the energy of the recent intervals before this instant.
     pub fn take_until(&mut self, at: MonoNs) -> Energy {
         let mut energy = Energy::default();
         while let Some(credit) = self.recent.pop_front() {

@@ -1,41 +1,41 @@
-//! The epochs kept: exactly up to a few thousand, then thinned by merging neighbours. Memory is bounded
-//! however many epochs a run has; counts, durations and energies of what is merged are summed.
+//! The epochs of a run. The newest are kept one by one; older ones are merged with their neighbours. Memory is bounded
+//! for any number of epochs. Counts, times and energies of merged epochs are summed.
 
 use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::units;
 use std::collections::VecDeque;
 
-/// The newest epochs, always one by one.
-const RECENT: usize = 1024;
-/// Everything older, each entry `stride` epochs.
-const OLDER: usize = 3072;
+/// Newest epochs that are kept one by one.
+const MAX_RECENT: usize = 1024;
+/// Entries of older epochs; each entry has up to `stride` epochs.
+const MAX_OLDER: usize = 3072;
 
 /// One epoch, or `count` neighbours merged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Epoch {
-    /// When the first began.
+    /// Begin of the first.
     pub begin: MonoNs,
-    /// When the last ended.
+    /// End of the last.
     pub end: MonoNs,
-    /// Time inside epochs, ns; less than end - begin where merged ones had time between them.
+    /// Time in epochs, ns. It is less than end - begin if merged epochs had time between them.
     pub inside: u64,
-    /// How many epochs it is.
+    /// Number of epochs.
     pub count: u64,
     /// Energy by kind, J; None: not measured.
     pub energy: PerKind,
     /// Time in epochs whose energy is known, ns, summed over channels.
     pub known_ns: f64,
-    /// What the journal says of it, where an earlier process of the run measured it.
-    pub filed: Option<Filed>,
+    /// Figures from the journal if an earlier attempt measured it; None: this process did.
+    pub recorded: Option<RecordedFigures>,
 }
 
-/// An epoch as an earlier process of the run has left it: priced, and told how far it was measured.
+/// Figures of an epoch that an earlier attempt recorded in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Filed {
+pub struct RecordedFigures {
     /// Its emissions, g CO2e; None: not known.
     pub co2eq_g: Option<f64>,
-    /// The share of it whose energy is known; None: nothing was measured.
+    /// Share of the epoch whose energy is known; None: nothing was measured.
     pub coverage: Option<f64>,
 }
 
@@ -61,7 +61,7 @@ impl PerKind {
         self.0.iter().flatten().copied().reduce(|a, b| a + b)
     }
 
-    /// What of it is not in another, which is part of it.
+    /// This energy less `other`, which is a part of it.
     pub fn beyond(&self, other: &PerKind) -> PerKind {
         let mut rest = *self;
         for (rest, joules) in rest.0.iter_mut().zip(other.0) {
@@ -70,7 +70,7 @@ impl PerKind {
         rest
     }
 
-    /// Adds another's.
+    /// Adds the energy of another.
     pub fn merge(&mut self, other: &PerKind) {
         for kind in DeviceKind::ALL {
             if let Some(joules) = other.get(kind) {
@@ -81,7 +81,7 @@ impl PerKind {
 }
 
 impl Epoch {
-    /// The share of its span that lies in epochs.
+    /// Share of its span in epochs, 0 to 1.
     pub fn inside_share(&self) -> f64 {
         match self.end.ns_since(self.begin) {
             0 => 1.0,
@@ -89,9 +89,9 @@ impl Epoch {
         }
     }
 
-    /// Of this length, with nothing used in it as yet.
+    /// An entry without energy. `inside` is its time in epochs, ns.
     pub fn empty(begin: MonoNs, end: MonoNs, inside: u64, count: u64) -> Epoch {
-        Epoch { begin, end, inside, count, energy: PerKind::default(), known_ns: 0.0, filed: None }
+        Epoch { begin, end, inside, count, energy: PerKind::default(), known_ns: 0.0, recorded: None }
     }
 
     /// Epochs with no place in time yet: `inside` is their time, ns.
@@ -104,14 +104,15 @@ impl Epoch {
         Epoch::unplaced(0, 0)
     }
 
-    /// The share of its time whose energy is known, of so many channels; None: nothing was measured.
+    /// Share of its time whose energy is known, as the mean of `channels` channels; None: nothing was measured.
     pub fn coverage(&self, channels: usize) -> Option<f64> {
         let all_ns = channels as f64 * self.inside as f64;
-        let measured = || (channels > 0).then(|| if all_ns > 0.0 { (self.known_ns / all_ns).min(1.0) } else { 1.0 });
-        self.filed.map_or_else(measured, |filed| filed.coverage)
+        let known_share = if all_ns > 0.0 { (self.known_ns / all_ns).min(1.0) } else { 1.0 };
+        let measured = (channels > 0).then_some(known_share);
+        self.recorded.map_or(measured, |recorded| recorded.coverage)
     }
 
-    /// The coverage of it and the next together, from that of each; None: nothing was measured in either.
+    /// Coverage of this epoch and the next together, from the coverage of each; None: nothing was measured in either.
     pub fn coverage_with(&self, ours: Option<f64>, next: &Epoch, theirs: Option<f64>) -> Option<f64> {
         let parts = [(ours, self.inside), (theirs, next.inside)];
         let known: f64 = parts.iter().map(|(coverage, inside)| coverage.unwrap_or(0.0) * *inside as f64).sum();
@@ -120,7 +121,7 @@ impl Epoch {
         ours.or(theirs).map(|_| mean)
     }
 
-    /// What of it came after others, which are part of it.
+    /// The part of this entry after `others`, which it contains.
     pub fn after(&self, others: &Epoch) -> Epoch {
         Epoch {
             begin: self.begin.max(others.end).min(self.end),
@@ -134,7 +135,7 @@ impl Epoch {
 
     /// Takes the next in, if both together are no more than `most` epochs, and of one process.
     fn merge(&mut self, next: &Epoch, most: u64) -> bool {
-        let fits = self.count + next.count <= most && self.filed.is_some() == next.filed.is_some();
+        let fits = self.count + next.count <= most && self.recorded.is_some() == next.recorded.is_some();
         if fits {
             *self = self.joined(next);
         }
@@ -143,17 +144,17 @@ impl Epoch {
 
     /// It and the next as one.
     pub fn joined(&self, next: &Epoch) -> Epoch {
-        let filed = self.filed.zip(next.filed).map(|(one, other)| Filed {
+        let recorded = self.recorded.zip(next.recorded).map(|(one, other)| RecordedFigures {
             co2eq_g: units::sum([one.co2eq_g, other.co2eq_g]),
             coverage: self.coverage_with(one.coverage, next, other.coverage),
         });
         let (inside, count) = (self.inside + next.inside, self.count + next.count);
-        let mut joined = Epoch { end: next.end, inside, count, filed, ..*self };
+        let mut joined = Epoch { end: next.end, inside, count, recorded, ..*self };
         joined.add_energy(next);
         joined
     }
 
-    /// Adds another's energy to this one's.
+    /// Adds the energy of another entry.
     pub fn add_energy(&mut self, other: &Epoch) {
         self.energy.merge(&other.energy);
         self.known_ns += other.known_ns;
@@ -178,7 +179,7 @@ impl EpochStore {
     /// Appends an epoch.
     pub fn push(&mut self, epoch: Epoch) {
         self.recent.push_back(epoch);
-        if self.recent.len() <= RECENT {
+        if self.recent.len() <= MAX_RECENT {
             return;
         }
         let Some(aged) = self.recent.pop_front() else { return };
@@ -186,12 +187,12 @@ impl EpochStore {
         if !self.older.last_mut().is_some_and(|last| last.merge(&aged, stride)) {
             self.older.push(aged);
         }
-        if self.older.len() > OLDER {
+        if self.older.len() > MAX_OLDER {
             self.halve();
         }
     }
 
-    /// The same epochs without any energy.
+    /// A copy with the same epochs and no energy.
     pub fn emptied(&self) -> EpochStore {
         let mut empty = self.clone();
         for epoch in empty.newest_first_mut() {
@@ -206,7 +207,7 @@ impl EpochStore {
         self.older.dedup_by(|next, last| last.merge(next, stride));
     }
 
-    /// How many entries are kept.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.older.len() + self.recent.len()
     }
@@ -221,7 +222,7 @@ impl EpochStore {
         self.older.iter().chain(&self.recent)
     }
 
-    /// The entries that make up the first `epochs` epochs.
+    /// The entries of the first `epochs` epochs.
     pub fn first(&self, epochs: u64) -> impl Iterator<Item = &Epoch> + Clone {
         self.iter()
             .scan(0, |count, epoch| {
@@ -232,12 +233,12 @@ impl EpochStore {
             .map(|(_, epoch)| epoch)
     }
 
-    /// The entries, newest first, to be changed.
+    /// The entries, newest first, mutable.
     pub fn newest_first_mut(&mut self) -> impl Iterator<Item = &mut Epoch> {
         self.recent.iter_mut().rev().chain(self.older.iter_mut().rev())
     }
 
-    /// One entry by its place.
+    /// The entry at this place, from the oldest on.
     pub fn get(&self, place: usize) -> Option<&Epoch> {
         match place.checked_sub(self.older.len()) {
             Some(place) => self.recent.get(place),
@@ -251,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_thousand_are_exact_and_ten_million_fit() {
+    fn store_keeps_four_thousand_exactly_and_ten_million_merged() {
         let mut history = EpochStore::default();
         let epoch = |n: u64| {
             let mut energy = PerKind::default();
@@ -263,7 +264,7 @@ mod tests {
                 count: 1,
                 energy,
                 known_ns: 8.0,
-                filed: None,
+                recorded: None,
             }
         };
         for n in 0..4096 {
@@ -273,17 +274,17 @@ mod tests {
         for n in 4096..10_000_000 {
             history.push(epoch(n));
         }
-        assert!(history.len() <= RECENT + OLDER + 1, "{}", history.len());
+        assert!(history.len() <= MAX_RECENT + MAX_OLDER + 1, "{}", history.len());
         assert_eq!(history.iter().map(|e| e.count).sum::<u64>(), 10_000_000);
         assert_eq!(history.iter().map(|e| e.inside).sum::<u64>(), 80_000_000);
         assert_eq!(history.iter().filter_map(|e| e.energy.total()).sum::<f64>(), 20_000_000.0);
-        assert!(history.iter().rev().take(RECENT).all(|e| e.count == 1), "the newest stay exact");
+        assert!(history.iter().rev().take(MAX_RECENT).all(|e| e.count == 1), "the newest stay exact");
         assert!(history.iter().zip(history.iter().skip(1)).all(|(a, b)| a.end <= b.begin));
         assert_eq!(history.get(history.len() - 1), history.iter().next_back());
     }
 
     #[test]
-    fn unknown_stays_unknown() {
+    fn energy_that_was_not_measured_stays_unknown() {
         let mut energy = PerKind::default();
         assert_eq!(energy.total(), None);
         energy.add(DeviceKind::Gpu, 0.0);

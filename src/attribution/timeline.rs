@@ -1,27 +1,27 @@
-//! A run's energy by time, in even steps that widen as the run goes on: what each hour's intensity applies to, and what a
-//! line of power is drawn from. Pure; memory is bounded however long the run.
+//! A run's energy by time, in equal steps. Emissions by the hour and the chart of power use it. Steps get wider as the
+//! run gets longer, so memory is bounded. Pure.
 
 use super::epochs::PerKind;
 use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 
-/// So many steps are kept: with them a week is told in steps of less than four minutes.
-const MOST: u64 = 4096;
-/// A step at first, ns.
-const FINEST: u64 = 100_000_000;
+/// Steps that are kept: a week has steps of less than four minutes.
+const MAX_STEPS: u64 = 4096;
+/// Width of a step at first, ns.
+const MIN_STEP_NS: u64 = 100_000_000;
 
 /// Energy by time.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    /// How long a step is, ns; steps begin at its multiples.
+    /// Width of a step, ns. Steps begin at multiples of it.
     width: u64,
-    /// The first step's place: it begins at `first * width`.
+    /// Number of the first step. It begins at `first * width`.
     first: u64,
     steps: Vec<PerKind>,
 }
 
-/// What was used from then to then.
+/// Energy of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimelineStep {
     /// When it begins.
@@ -34,12 +34,12 @@ pub struct TimelineStep {
 
 impl Default for Timeline {
     fn default() -> Self {
-        Timeline { width: FINEST, first: 0, steps: Vec::new() }
+        Timeline { width: MIN_STEP_NS, first: 0, steps: Vec::new() }
     }
 }
 
 impl Timeline {
-    /// Adds what a component of this kind used, evenly in time.
+    /// Adds energy of a component of this kind, evenly in time.
     pub fn add(&mut self, kind: DeviceKind, credit: EnergyInterval) {
         if credit.to <= credit.from {
             return;
@@ -57,7 +57,7 @@ impl Timeline {
         }
     }
 
-    /// Adds another run's, or part of this one's that was kept apart.
+    /// Adds the steps of another timeline.
     pub fn merge(&mut self, other: &Timeline) {
         for TimelineStep { from, to, energy } in other.steps() {
             for kind in DeviceKind::ALL {
@@ -77,14 +77,14 @@ impl Timeline {
         })
     }
 
-    /// All of it.
+    /// The sum of all steps.
     pub fn total(&self) -> PerKind {
         let mut sum = PerKind::default();
         self.steps.iter().for_each(|step| sum.merge(step));
         sum
     }
 
-    /// Makes room for this time: by more steps, or where they would be too many by wider ones.
+    /// Makes room for this interval: adds steps, or widens all steps if there would be too many.
     fn reach(&mut self, from: MonoNs, to: MonoNs) {
         loop {
             let (first, last) = (from.0 / self.width, (to.0 - 1) / self.width);
@@ -93,7 +93,7 @@ impl Timeline {
             }
             let first = first.min(self.first);
             let end = (last + 1).max(self.first + self.steps.len() as u64);
-            if end - first <= MOST {
+            if end - first <= MAX_STEPS {
                 let before = (self.first - first) as usize;
                 self.steps.splice(0..0, std::iter::repeat_n(PerKind::default(), before));
                 self.steps.resize((end - first) as usize, PerKind::default());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn energy_lies_where_it_was_used() {
+    fn energy_is_in_the_step_of_its_use() {
         let mut timeline = Timeline::default();
         timeline.add(DeviceKind::Cpu, credit(10 * S, 11 * S, 10.0));
         timeline.add(DeviceKind::Gpu, credit(10 * S + S / 2, 12 * S, 30.0));
@@ -148,20 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn a_year_fits_and_loses_nothing() {
+    fn a_year_fits_without_loss() {
         let mut timeline = Timeline::default();
         let year = 365 * 24 * 3600;
         for minute in 0..year / 60 {
             timeline.add(DeviceKind::Cpu, credit(minute * 60 * S, (minute + 1) * 60 * S, 60.0));
         }
-        assert!(timeline.steps.len() <= MOST as usize && timeline.steps.len() > MOST as usize / 2 - 2);
+        assert!(timeline.steps.len() <= MAX_STEPS as usize && timeline.steps.len() > MAX_STEPS as usize / 2 - 2);
         assert!((total(&timeline) - year as f64).abs() < 1e-3);
         assert!(timeline.steps().all(|step| step.to.ns_since(step.from) < 4 * 3600 * S));
     }
 
     proptest! {
         #[test]
-        fn whatever_comes_the_sum_is_kept(
+        fn sums_are_kept_for_any_intervals(
             credits in prop::collection::vec((0u64..1 << 45, 0u64..1 << 42, 0.0f64..1e4), 1..40),
             apart in 0usize..40,
         ) {
@@ -174,7 +174,7 @@ mod tests {
             }
             one.merge(&other);
             prop_assert!((total(&one) - sum).abs() <= 1e-9 * sum.max(1.0));
-            prop_assert!(one.steps.len() <= MOST as usize);
+            prop_assert!(one.steps.len() <= MAX_STEPS as usize);
         }
     }
 }

@@ -1,83 +1,81 @@
-//! How the first epoch gets on: the share of its work done, and the time and energy that took, at marks of progress.
-//! Pure.
+//! Progress of the first epoch: the share of its work, with the time and energy up to each mark of progress. Pure.
 //!
-//! Where an epoch starts slowly (caches fill, kernels compile, a GPU warms up), its first part says little of the
-//! rest. What the last quarter of the work done took tells the pace; the part before it counts as much as it agrees.
-//! Once the epoch has ended, that is a warm-up only if the quarter before went at the same pace already. Stalls count in
-//! what was used, and are not carried on.
+//! An epoch may start slowly: caches fill, kernels compile, a GPU warms up. So the last quarter of the work done gives
+//! the rate, and the weight of the earlier part depends on its agreement with that quarter. After the end of the epoch,
+//! the start was a warm-up only if the quarter before had the same rate. Stalls count as used and are not projected.
 
 use super::trend::{self, EpochCost};
 use crate::clock::MonoNs;
 
-/// The latest part of the work done, whose pace is taken for steady.
-const LATEST: f64 = 0.25;
-/// It is if the part before it, as large, took as long but for so much: otherwise the epoch has a shape of its own.
-const SETTLED: f64 = 0.2;
-/// Nor can that be told where less of it than this was marked.
-const MARKED: f64 = 0.8;
-/// What goes so many times slower than half of the work around it is a stall, and counts as that.
-const STALL: f64 = 3.0;
-/// The share of the first epoch from which on there is a forecast.
-pub const ENOUGH: f64 = 0.05;
-/// Marks closer to each other than this share of the time gone are thinned: memory grows with the logarithm of the epoch's length.
-const APART: f64 = 1.0 / 64.0;
-/// A mark whose energy does not come within this time, ns, is filed without.
+/// Latest share of the work done, whose rate counts as steady.
+const LATEST_SHARE: f64 = 0.25;
+/// Largest change of rate between the last two such shares, for the rate to be steady.
+const MAX_RATE_CHANGE: f64 = 0.2;
+/// Least share of the epoch that has to be marked to find a warm-up.
+const MIN_MARKED_SHARE: f64 = 0.8;
+/// A part that is slower than the median by more than this factor has a stall, and counts with this factor.
+const STALL_FACTOR: f64 = 3.0;
+/// Least share of the first epoch for a forecast.
+pub const MIN_FORECAST_SHARE: f64 = 0.05;
+/// Least gap between stored marks, as a share of the epoch's time so far. Memory grows with the logarithm of that time.
+const MIN_MARK_GAP_SHARE: f64 = 1.0 / 64.0;
+/// A mark is stored without energy if the energy does not arrive within this time, ns.
 const PATIENCE_NS: u64 = 250_000_000;
 
-/// How much of an epoch is done, and what it took.
+/// A stored mark of progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProgressMark {
-    /// Share of the epoch's work.
+    /// Share of the epoch's work, 0 to 1.
     pub share: f64,
-    /// Time, s.
+    /// Time since the epoch's begin, s.
     pub duration_s: f64,
-    /// Energy, J; None where it is not known.
+    /// Energy since the epoch's begin, J; None: it is unknown.
     pub energy_j: Option<f64>,
 }
 
 /// Marks of progress in the first epoch.
 #[derive(Clone, Debug, Default)]
 pub struct FirstEpoch {
-    /// When the epoch began, ns.
+    /// Begin of the epoch.
     begin: Option<MonoNs>,
     marks: Vec<ProgressMark>,
-    /// A mark whose energy is not known yet.
+    /// A mark that waits for its energy.
     pending: Option<ProgressPoint>,
-    /// The newest mark after that.
+    /// The newest mark after `pending`.
     next: Option<ProgressPoint>,
 }
 
-/// A mark of progress: so much was done at this instant.
+/// A mark of progress as the application sets it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProgressPoint {
-    /// When it was made.
+    /// Its instant.
     pub at: MonoNs,
     /// Share of the epoch's work.
     pub share: f64,
 }
 
-/// What the epoch came to so far, and what a whole one takes at a steady pace.
+/// The first epoch so far, and the cost of a whole epoch at the steady rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WarmUpEstimate {
-    /// The share of its work done.
+    /// Share of its work that is done.
     pub share: f64,
-    /// What that took.
+    /// Cost of that share.
     pub used: f64,
-    /// What a whole epoch takes.
+    /// Cost of a whole epoch.
     pub steady: f64,
-    /// How far its beginning and its latest part went at the same pace, 0 to 1.
+    /// Agreement of the rates of its beginning and its latest part, 0 to 1.
     pub agreement: f64,
 }
 
 impl FirstEpoch {
-    /// Which epoch it is about, by when it began: of another it starts anew.
+    /// Sets the epoch by its begin. Another epoch clears all marks.
     pub fn follow(&mut self, begin: Option<MonoNs>) {
         if self.begin != begin {
             *self = FirstEpoch { begin, ..FirstEpoch::default() };
         }
     }
 
-    /// Takes a mark. Of marks that come faster than their energies the newest is kept.
+    /// Takes a mark. If marks come faster than their energies, the newest one is kept.
     pub fn note(&mut self, point: ProgressPoint) {
         let before = self.pending.map_or(self.share(), |pending| pending.share);
         let is_of_it = self.begin.is_some_and(|begin| point.at + PackedMark::STEP_NS > begin);
@@ -87,8 +85,8 @@ impl FirstEpoch {
         }
     }
 
-    /// Files the mark once energies are known up to it, or have been waited for too long by `now`; `energy` tells
-    /// what was used from the begin to there.
+    /// Stores the mark once energies are known up to it, or once it has waited too long. `energy` returns the energy
+    /// from the begin to an instant.
     pub fn settle(&mut self, known_until: MonoNs, now: MonoNs, energy: impl Fn(MonoNs) -> Option<f64>) {
         while let (Some(ProgressPoint { at, share }), Some(begin)) = (self.pending, self.begin) {
             let is_known = at <= known_until;
@@ -98,7 +96,7 @@ impl FirstEpoch {
             self.pending = self.next.take();
             let duration_s = at.s_since(begin);
             if let [.., before, _] = self.marks.as_slice()
-                && duration_s - before.duration_s < APART * duration_s
+                && duration_s - before.duration_s < MIN_MARK_GAP_SHARE * duration_s
             {
                 self.marks.pop();
             }
@@ -106,32 +104,33 @@ impl FirstEpoch {
         }
     }
 
-    /// How far the epoch was at the newest mark filed.
+    /// Share of the work at the newest stored mark.
     pub fn share(&self) -> f64 {
         self.marks.last().map_or(0.0, |last| last.share)
     }
 
-    /// When the mark was made that waits for its energy.
+    /// Instant of the mark that waits for its energy; None: no mark waits.
     pub fn awaits(&self) -> Option<MonoNs> {
         self.pending.map(|pending| pending.at)
     }
 
-    /// How the epoch gets on by this quantity, once enough is done to tell.
+    /// The epoch so far by this quantity; None: too little of it is done.
     pub fn beginning(&self, of: impl Fn(&ProgressMark) -> Option<f64>) -> Option<WarmUpEstimate> {
         WarmUpEstimate::of(&self.known(of))
     }
 
-    /// The same where enough is done to tell a warm-up from steady work, and it came to that.
+    /// The epoch so far by this quantity, if it reached a steady rate after a warm-up; None: it did not, or too little
+    /// is marked.
     pub fn steady(&self, of: impl Fn(&ProgressMark) -> Option<f64>) -> Option<WarmUpEstimate> {
         let marks = self.known(of);
-        let beginning = WarmUpEstimate::of(&marks).filter(|beginning| beginning.share >= MARKED)?;
+        let beginning = WarmUpEstimate::of(&marks).filter(|beginning| beginning.share >= MIN_MARKED_SHARE)?;
         let at = |share: f64| share * beginning.share;
-        let middle = usual(&marks, at(1.0 - 2.0 * LATEST), at(1.0 - LATEST));
-        let change = middle.pace() / usual(&marks, at(1.0 - LATEST), 1.0).pace();
-        (1.0 / (1.0 + SETTLED)..=1.0 + SETTLED).contains(&change).then_some(beginning)
+        let middle = usual(&marks, at(1.0 - 2.0 * LATEST_SHARE), at(1.0 - LATEST_SHARE));
+        let change = middle.epoch_s() / usual(&marks, at(1.0 - LATEST_SHARE), 1.0).epoch_s();
+        (1.0 / (1.0 + MAX_RATE_CHANGE)..=1.0 + MAX_RATE_CHANGE).contains(&change).then_some(beginning)
     }
 
-    /// The marks at which this quantity is known: what was done and taken up to each.
+    /// The marks at which this quantity is known.
     fn known(&self, of: impl Fn(&ProgressMark) -> Option<f64>) -> Vec<EpochPart> {
         let part =
             |mark: &ProgressMark| Some(EpochPart { share: mark.share, seconds: mark.duration_s, amount: of(mark)? });
@@ -141,21 +140,21 @@ impl FirstEpoch {
 
 impl WarmUpEstimate {
     fn of(marks: &[EpochPart]) -> Option<WarmUpEstimate> {
-        let all = marks.last().copied().filter(|all| all.share >= ENOUGH)?;
-        let turn = (1.0 - LATEST) * all.share;
+        let all = marks.last().copied().filter(|all| all.share >= MIN_FORECAST_SHARE)?;
+        let turn = (1.0 - LATEST_SHARE) * all.share;
         let (early, latest) = (usual(marks, 0.0, turn), usual(marks, turn, 1.0));
-        let agreement = if early.share > 0.0 { trend::agreement(early.pace(), latest.pace()) } else { 1.0 };
+        let agreement = if early.share > 0.0 { trend::agreement(early.epoch_s(), latest.epoch_s()) } else { 1.0 };
         let steady = (agreement * early.amount + latest.amount) / (agreement * early.share + latest.share);
         Some(WarmUpEstimate { share: all.share, used: all.amount, steady, agreement })
     }
 
-    /// What the work done took more than it would have at the steady pace.
+    /// The cost of the work done above its cost at the steady rate.
     pub fn excess(&self) -> f64 {
         self.used - self.steady * self.share
     }
 }
 
-/// A part of the work, and what it took.
+/// A part of the work and its cost.
 #[derive(Clone, Copy, Default)]
 struct EpochPart {
     share: f64,
@@ -164,8 +163,8 @@ struct EpochPart {
 }
 
 impl EpochPart {
-    /// Seconds that a whole epoch takes like this.
-    fn pace(self) -> f64 {
+    /// Time of a whole epoch at this rate, s.
+    fn epoch_s(self) -> f64 {
         self.seconds / self.share
     }
 
@@ -178,7 +177,7 @@ impl EpochPart {
     }
 }
 
-/// What the work between two shares took, from mark to mark, without stalls.
+/// The cost of the work between two shares, without stalls.
 fn usual(marks: &[EpochPart], from: f64, to: f64) -> EpochPart {
     let slices = marks.iter().scan(EpochPart::default(), |before, mark| {
         let slice = mark.since(std::mem::replace(before, *mark));
@@ -189,7 +188,7 @@ fn usual(marks: &[EpochPart], from: f64, to: f64) -> EpochPart {
     let most = |each: fn(&EpochPart) -> f64| {
         let taken: Vec<EpochCost> =
             slices.iter().map(|slice| EpochCost { count: slice.share, each: each(slice) / slice.share }).collect();
-        trend::quantile(&taken, 0.5).map_or(f64::INFINITY, |median| STALL * median)
+        trend::quantile(&taken, 0.5).map_or(f64::INFINITY, |median| STALL_FACTOR * median)
     };
     let (most_seconds, most_amount) = (most(|slice| slice.seconds), most(|slice| slice.amount));
     slices.iter().fold(EpochPart::default(), |sum, slice| EpochPart {
@@ -199,8 +198,8 @@ fn usual(marks: &[EpochPart], from: f64, to: f64) -> EpochPart {
     })
 }
 
-/// A mark of progress in 64 bits, so that the host stores it at once and nobody reads half of it: the share in
-/// 2^-20, and the microsecond on the monotonic clock, which goes round every 101 days.
+/// A mark of progress in 64 bits, which the application stores in one write. It has the share in units of 2^-20, and
+/// the microsecond on the monotonic clock, which wraps after 101 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedMark(pub u64);
 
@@ -208,27 +207,27 @@ impl PackedMark {
     const SHARE_BITS: u32 = 20;
     const TIME_BITS: u32 = 64 - 1 - PackedMark::SHARE_BITS;
 
-    /// Instants are told so exactly, ns.
+    /// Resolution of the instant, ns.
     const STEP_NS: u64 = 1000;
 
-    /// Nothing was marked.
+    /// No mark.
     pub const NONE: PackedMark = PackedMark(0);
 
-    /// `done` of `total` (greater than 0) at `now`, ns. Whole numbers only: the host's floating-point environment
-    /// is not ours.
+    /// `done` of `total` (greater than 0) at `now`. It uses whole numbers only, because the application may have
+    /// changed the floating-point environment.
     pub fn new(done: u64, total: u64, now: MonoNs) -> PackedMark {
         let (done, total) = (u128::from(done.min(total)), u128::from(total));
         let share = ((done << PackedMark::SHARE_BITS) + total / 2) / total;
         PackedMark((now.0 / PackedMark::STEP_NS) << (PackedMark::SHARE_BITS + 1) | share as u64)
     }
 
-    /// The share, rounded to what it tells: 6 digits.
+    /// The share, rounded to its 6 significant digits.
     pub fn share(self) -> f64 {
         let bits = self.0 & ((2 << PackedMark::SHARE_BITS) - 1);
         (bits as f64 / f64::from(1 << PackedMark::SHARE_BITS) * 1e6).round() / 1e6
     }
 
-    /// When it was marked, ns, asked at `now`, ns.
+    /// The instant of the mark; `now` has to be less than 101 days later.
     pub fn at(self, now: MonoNs) -> MonoNs {
         let micros = now.0 / PackedMark::STEP_NS;
         let ago = micros.wrapping_sub(self.0 >> (PackedMark::SHARE_BITS + 1)) & ((1 << PackedMark::TIME_BITS) - 1);
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warm_up_is_told_from_the_steady_pace() {
+    fn a_warm_up_is_separated_from_steady_work() {
         for (cold, slower) in [(0.05, 3.0), (0.1, 10.0), (0.2, 5.0), (0.3, 3.0)] {
             let progress = marked(cold, slower, 0.5);
             let steady = progress.beginning(duration).unwrap().steady;
@@ -270,9 +269,9 @@ mod tests {
         }
     }
 
-    /// Its last quarter three times slower, or its first three: not a start that is over.
+    /// The last quarter is three times slower, or the first three are.
     #[test]
-    fn a_shape_of_its_own_is_no_warm_up() {
+    fn a_change_of_rate_near_the_end_is_no_warm_up() {
         for slower in [3.0, 1.0 / 3.0] {
             let progress = marked(0.75, slower, 1.0);
             assert!(progress.beginning(duration).is_some() && progress.steady(duration).is_none());
@@ -281,7 +280,7 @@ mod tests {
 
     /// Two seconds at three quarters of the work, 200 batches of 50 ms.
     #[test]
-    fn a_stall_is_not_carried_on() {
+    fn a_stall_is_not_projected() {
         for until in [0.76, 0.9, 1.0] {
             let mut progress = FirstEpoch::default();
             progress.follow(Some(MonoNs(0)));
@@ -297,19 +296,19 @@ mod tests {
     }
 
     #[test]
-    fn without_one_all_that_is_done_counts() {
+    fn all_work_counts_if_there_is_no_warm_up() {
         let steady = marked(0.0, 1.0, 0.3).beginning(duration).unwrap().steady;
         assert!((steady - 10.0).abs() < 1e-6, "{steady}");
     }
 
     #[test]
-    fn it_tells_from_a_twentieth_on() {
+    fn a_forecast_exists_from_a_twentieth_on() {
         let beginning = |until: f64| marked(0.0, 1.0, until).beginning(duration);
         assert!(beginning(0.045).is_none() && beginning(0.05).is_some());
     }
 
     #[test]
-    fn another_epoch_starts_anew_and_marks_only_go_on() {
+    fn another_epoch_clears_the_marks_and_shares_only_grow() {
         let mut progress = marked(0.0, 1.0, 0.5);
         let before = progress.beginning(duration);
         progress.note(ProgressPoint { at: MonoNs(9_000_000_000), share: 0.4 });
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_waits_for_its_energy_and_the_newest_for_it() {
+    fn a_mark_waits_for_its_energy_and_the_newest_follows() {
         let mut progress = FirstEpoch::default();
         progress.follow(Some(MonoNs(0)));
         for (at, share) in [(5_000, 0.1), (6_000, 0.2), (7_000, 0.3)] {
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn energy_that_does_not_come_is_not_waited_for_for_ever() {
+    fn a_mark_is_stored_without_energy_after_a_while() {
         let mut progress = FirstEpoch::default();
         progress.follow(Some(MonoNs(0)));
         progress.note(ProgressPoint { at: MonoNs(1_000), share: 0.1 });

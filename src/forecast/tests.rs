@@ -8,17 +8,17 @@ fn epochs(seconds_and_joules: &[(f64, f64)]) -> Vec<EpochSummary> {
         count: 1,
         duration_s: Some(duration_s),
         energy_j: Some(joules),
-        is_whole: true,
-        gaps_s: 0.0,
+        fully_measured: true,
+        gap_s: 0.0,
     };
     seconds_and_joules.iter().map(epoch).collect()
 }
 
-/// A run of these epochs, with time and energy between them, shared out evenly.
+/// The forecast of a run of these epochs, with time and energy between them, divided evenly.
 fn whole(planned: u64, seen: &[EpochSummary], between: (f64, f64)) -> Option<Forecast> {
     let gaps = seen.len().saturating_sub(1).max(1) as f64;
     let with_gap = |(n, epoch): (usize, &EpochSummary)| EpochSummary {
-        gaps_s: if n == 0 { 0.0 } else { between.0 / gaps },
+        gap_s: if n == 0 { 0.0 } else { between.0 / gaps },
         ..*epoch
     };
     let between = InterEpoch { duration_s: between.0, energy_j: Some(between.1) };
@@ -31,14 +31,14 @@ fn energy(planned: u64, joules: &[f64]) -> Estimate {
 }
 
 #[test]
-fn nothing_planned_or_nothing_seen_is_no_forecast() {
+fn a_forecast_needs_a_plan_and_an_epoch() {
     let seen = epochs(&[(1.0, 5.0)]);
     assert_eq!(whole(0, &seen, (0.0, 0.0)), None);
     assert_eq!(whole(5, &[], (0.0, 0.0)), None);
 }
 
 #[test]
-fn a_warm_up_is_counted_once_and_does_not_colour_the_rest() {
+fn a_warm_up_is_counted_once() {
     let total = energy(100, &[300.0, 100.0, 100.0]);
     assert!((total.value / (300.0 + 99.0 * 100.0) - 1.0).abs() < 1e-4, "{total:?}");
     let seen = epochs(&[(3.0, 300.0), (1.0, 100.0)]);
@@ -47,7 +47,7 @@ fn a_warm_up_is_counted_once_and_does_not_colour_the_rest() {
     assert!((total.duration_s.unwrap().value / (3.0 + 99.0) - 1.0).abs() < 1e-2, "{total:?}");
 }
 
-/// With times alike either of the two may be the odd one.
+/// With equal times, either of the two may be the outlier.
 #[test]
 fn a_first_epoch_that_took_as_long_is_no_warm_up() {
     let total = energy(4, &[100.0, 50.0]);
@@ -93,7 +93,7 @@ fn after_the_first_epoch_its_warm_up_is_not_multiplied() {
 }
 
 #[test]
-fn one_epoch_says_little_and_ten_say_more() {
+fn the_interval_gets_narrower_with_more_epochs() {
     let width = |seen: usize| {
         let total = energy(50, &vec![100.0; seen]);
         (total.high - total.low) / total.value
@@ -102,7 +102,7 @@ fn one_epoch_says_little_and_ten_say_more() {
 }
 
 #[test]
-fn times_that_were_not_recorded_are_no_forecast_of_time() {
+fn unrecorded_times_give_no_forecast_of_time() {
     let mut seen = epochs(&[(0.0, 30.0), (0.0, 10.0), (0.0, 10.0)]);
     seen.iter_mut().for_each(|epoch| epoch.duration_s = None);
     let total = whole(10, &seen, (0.0, 0.0)).unwrap();
@@ -110,7 +110,7 @@ fn times_that_were_not_recorded_are_no_forecast_of_time() {
 }
 
 #[test]
-fn what_lies_between_goes_on_too() {
+fn gaps_between_epochs_are_projected_too() {
     let seen = epochs(&[(1.0, 10.0), (1.0, 10.0), (1.0, 10.0)]);
     let total = whole(10, &seen, (1.0, 4.0)).unwrap();
     assert!((total.duration_s.unwrap().value - (4.0 + 7.0 * 1.5)).abs() < 1e-9);
@@ -118,13 +118,13 @@ fn what_lies_between_goes_on_too() {
 }
 
 #[test]
-fn a_finished_run_is_what_it_was() {
+fn a_finished_run_has_no_interval() {
     let total = energy(3, &[10.0, 11.0, 12.0]);
     assert_eq!((total.value, total.low, total.high), (33.0, 33.0, 33.0));
 }
 
 #[test]
-fn unknown_energy_is_no_forecast_of_it() {
+fn unknown_energy_gives_no_forecast_of_energy() {
     let mut seen = epochs(&[(2.0, 0.0), (2.0, 0.0)]);
     seen.iter_mut().for_each(|epoch| epoch.energy_j = None);
     let total = whole(10, &seen, (0.0, 0.0)).unwrap();
@@ -132,9 +132,9 @@ fn unknown_energy_is_no_forecast_of_it() {
 }
 
 #[test]
-fn an_epoch_whose_energy_is_not_whole_does_not_steer_it() {
+fn a_partly_measured_epoch_does_not_move_the_forecast() {
     let mut seen = epochs(&[(1.0, 100.0), (1.0, 100.0), (1.0, 0.01)]);
-    seen[2].is_whole = false;
+    seen[2].fully_measured = false;
     let total = whole(10, &seen, (0.0, 0.0)).unwrap().energy_j.unwrap();
     assert!((total.value - 900.01).abs() < 1e-9, "200.01 J used, seven to come: {total:?}");
 }
@@ -149,7 +149,7 @@ fn progress_to_the_end_closes_the_interval() {
 }
 
 #[test]
-fn what_is_still_to_come() {
+fn the_rest_is_the_total_less_the_use() {
     let total = Estimate { used: 30.0, value: 100.0, low: 50.0, high: 150.0 };
     let rest = |used: Option<f64>| {
         let rest = used.map_or(total, |used| total.after_use(used)).rest();
@@ -161,9 +161,9 @@ fn what_is_still_to_come() {
     );
 }
 
-/// It was used though nobody measured it.
+/// Its energy was used, though it was not measured.
 #[test]
-fn an_epoch_that_is_not_known_counts_like_those_to_come() {
+fn an_unmeasured_epoch_counts_like_a_future_one() {
     let mut seen = epochs(&[(1.0, 0.0), (1.0, 10.0), (1.0, 10.0)]);
     seen[0].energy_j = None;
     let total = whole(3, &seen, (0.0, 0.0)).unwrap().energy_j.unwrap();
@@ -171,10 +171,10 @@ fn an_epoch_that_is_not_known_counts_like_those_to_come() {
 }
 
 #[test]
-fn a_stall_between_epochs_is_no_rule_and_a_validation_is() {
+fn a_single_long_gap_is_not_projected_but_regular_gaps_are() {
     let with_gaps = |gaps: &[f64]| {
         let seen = epochs(&vec![(100.0, 1000.0); gaps.len() + 1]);
-        let seen = seen.iter().zip([0.0].iter().chain(gaps)).map(|(epoch, &gaps_s)| EpochSummary { gaps_s, ..*epoch });
+        let seen = seen.iter().zip([0.0].iter().chain(gaps)).map(|(epoch, &gap_s)| EpochSummary { gap_s, ..*epoch });
         let sum: f64 = gaps.iter().sum();
         let between = InterEpoch { duration_s: sum, energy_j: Some(sum * 5.0) };
         let total = forecast(100, 0.9, seen, between, &FirstEpoch::default()).unwrap();
@@ -190,7 +190,7 @@ fn a_stall_between_epochs_is_no_rule_and_a_validation_is() {
 }
 
 #[test]
-fn a_second_epoch_that_took_far_longer_leaves_the_first_possible() {
+fn a_far_longer_second_epoch_keeps_the_first_in_the_interval() {
     let total = whole(20, &epochs(&[(1500.0, 1.0), (20_000.0, 1.0)]), (0.0, 0.0)).unwrap().duration_s.unwrap();
     assert!(total.low < 21_500.0 + 18.0 * 1500.0, "{total:?}");
 }
@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn ordered_never_below_the_used_and_scales(joules in prop::collection::vec(0.0..1e4f64, 1..50), left in 0u64..100, factor in 0.1..10.0f64) {
+    fn the_interval_is_ordered_above_the_use_and_scales(joules in prop::collection::vec(0.0..1e4f64, 1..50), left in 0u64..100, factor in 0.1..10.0f64) {
         let planned = joules.len() as u64 + left;
         let total = energy(planned, &joules);
         let used: f64 = joules.iter().sum();
@@ -219,14 +219,14 @@ proptest! {
     }
 
     #[test]
-    fn one_odd_epoch_among_twenty_counts_less_than_its_share(odd in 2.0..50.0f64, place in 0usize..20) {
+    fn one_outlier_among_twenty_counts_less_than_its_share(odd in 2.0..50.0f64, place in 0usize..20) {
         let mut joules = vec![1.0; 20];
         joules[place] = odd;
         prop_assert!(energy(100, &joules).value - 100.0 < (odd - 1.0) * 5.0);
     }
 
     #[test]
-    fn falling_ever_less_is_no_forecast_below_what_was_used(power in 0.5..3.0f64, count in 2usize..40, left in 1u64..2000) {
+    fn falling_costs_give_no_forecast_below_the_use(power in 0.5..3.0f64, count in 2usize..40, left in 1u64..2000) {
         let joules: Vec<f64> = (0..count).map(|n| ((count - n) as f64).powf(power)).collect();
         let total = energy(count as u64 + left, &joules);
         prop_assert!(total.used <= total.low && total.low < total.value && total.value < total.high, "{total:?}");
@@ -235,7 +235,7 @@ proptest! {
 }
 
 #[test]
-fn a_forecast_of_what_is_estimated_is_no_finer_than_its_interval() {
+fn an_estimated_forecast_has_only_the_digits_of_its_interval() {
     let forecast = Estimate { used: 0.0, value: 1e3, low: 9e2, high: 2e3 };
     assert_eq!(forecast.amount(crate::units::Amount::Grams, false), forecast.shown(crate::units::grams));
     assert_eq!(forecast.amount(crate::units::Amount::Grams, true), "about 1.0 kg (900 g to 2.0 kg)");

@@ -1,78 +1,77 @@
-//! What an epoch takes at present: odd epochs do not steer it, a step is followed, and so is drift that is real. Pure.
+//! The present cost of an epoch. Outliers do not move it; a level shift and a real drift do. Pure.
 //!
-//! The model: epochs take a level plus noise of a few per cent, with now and then an odd one (an outlier: a stall, a
-//! checkpoint), and the level may step (a level shift) or drift. Two passes over the epochs:
+//! The model: the cost of an epoch is a level plus noise of a few per cent. Some epochs are outliers (a stall, a
+//! checkpoint), and the level may shift or drift. There are two passes over the epochs:
 //!
-//! 1. [`present`] walks through them with a short memory and finds where the present level began: epochs far off
-//!    are odd, but several on end that agree with each other are a new level.
-//! 2. [`Trend::of`] fits a line to the epochs from there on: Huber's M-estimator with his Proposal 2 for the scale
-//!    (Robust Statistics, 1981, ch. 6 and 7), by modified residuals: what lies beyond 1.5 spreads counts as 1.5. The
-//!    slope is shrunk by Breiman's non-negative garrote (Technometrics 37, 1995), 1 - (4/t)² where t is its ratio to
-//!    its standard error: below four standard errors there is no drift.
+//! 1. [`present`] follows the level with a short memory and finds the start of the present one. Epochs far from it are
+//!    outliers, but several in a row that agree with each other are a new level.
+//! 2. [`Trend::of`] fits a line to the epochs of the present level: Huber's M-estimator with his Proposal 2 for the
+//!    scale (Robust Statistics, 1981, ch. 6 and 7), by modified residuals, which are limited to 1.5 spreads. The slope
+//!    is shrunk by Breiman's non-negative garrote (Technometrics 37, 1995), 1 - (4/t)², where t is the slope over its
+//!    standard error. Below four standard errors there is no drift.
 //!
-//! The spread is the scale, without a factor for consistency: of normal noise it is about 0.8 standard deviations. It
-//! is estimated together with four epochs' worth of a spread of 3 % (as by a scaled inverse χ² prior), so that two
-//! epochs which happen to agree do not make it nothing. The figures are round, one for all kinds of runs; README.md
-//! says what they achieve.
+//! The spread is the scale without a factor for consistency: for normal noise it is about 0.8 standard deviations. Its
+//! estimate includes four epochs with a spread of 3 % (like a scaled inverse χ² prior), so two equal epochs do not give
+//! a spread of 0. The constants are the same for all kinds of runs.
 
-/// The spread of epochs about their level that is assumed before any is known, as a share of the level.
-pub const SPREAD: f64 = 0.03;
-/// How many epochs that assumption is worth.
+/// Spread of epochs around their level before any is known, as a share of the level.
+pub const PRIOR_SPREAD: f64 = 0.03;
+/// Weight of the prior spread, in epochs.
 const PRIOR_EPOCHS: f64 = 4.0;
-/// Huber's constant: how many spreads an epoch can pull.
-const CLIP: f64 = 1.5;
-/// An epoch so many spreads off is odd.
-const ODD: f64 = 5.0;
-/// So many odd ones on end that agree are a new level; fewer where the level before them had fewer.
-const STEP: usize = 3;
-/// A level is followed over the last few epochs, so that it keeps up with drift.
-const MEMORY: f64 = 5.0;
-/// The spread assumed in a slope's error: drift that is even shows soon.
-const EVEN: f64 = 0.01;
-/// A slope of so many standard errors may be drift.
-const DRIFT: f64 = 4.0;
-/// It takes so many epochs to tell.
-const DRIFT_EPOCHS: usize = 4;
-/// Downward drift is not carried on beyond this share of the present level.
-const FLOOR: f64 = 0.3;
-/// Rounds of the fit. Each leaves of the error about the share of epochs that are clipped.
-const ROUNDS: usize = 8;
+/// Huber's constant: residuals are limited to this number of spreads.
+const HUBER_K: f64 = 1.5;
+/// An epoch further from the level than this is an outlier, in spreads.
+const OUTLIER_SPREADS: f64 = 5.0;
+/// Outliers in a row that make a new level if they agree; fewer if the level before had fewer epochs.
+const MIN_LEVEL_SHIFT_EPOCHS: usize = 3;
+/// Memory of the level in the first pass, in epochs: short, so that the level follows drift.
+const LEVEL_MEMORY_EPOCHS: f64 = 5.0;
+/// Prior spread for the standard error of the slope. It is small, so an even drift is found early.
+const SLOPE_PRIOR_SPREAD: f64 = 0.01;
+/// Least slope that counts as drift, in standard errors.
+const MIN_DRIFT_ERRORS: f64 = 4.0;
+/// Least number of epochs for a slope.
+const MIN_DRIFT_EPOCHS: usize = 4;
+/// Downward drift stops at this share of the present level.
+const MIN_LEVEL_SHARE: f64 = 0.3;
+/// Rounds of the fit. After each round, the remaining share of the error is about the share of limited epochs.
+const FIT_ROUNDS: usize = 8;
 
-/// Epochs and what each of them took, J or s.
+/// Epochs of equal cost, J or s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochCost {
-    /// How many epochs, or how much they weigh.
+    /// Number of epochs, or their weight.
     pub count: f64,
-    /// What each took.
+    /// Cost of each epoch.
     pub each: f64,
 }
 
-/// What an epoch takes at present.
+/// The level, drift and spread of the present epochs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trend {
-    /// What the last epoch would have taken were it typical, J or s.
+    /// Cost of the last epoch on the fitted line, J or s.
     pub level: f64,
-    /// What each further epoch takes more than the one before, J or s.
+    /// Change of the cost from one epoch to the next, J or s.
     pub drift: f64,
-    /// How far epochs scatter about that, as a share of what they take.
+    /// Spread of the epochs around the line, as a share of the mean.
     pub spread: f64,
-    /// How many epochs it rests on, by weight.
+    /// Number of epochs in the fit, by weight.
     pub epochs: f64,
 }
 
-/// How much a first part weighs beside what follows it: little where it took longer, by warming up, or shorter, by
-/// being a lesser part of the work. Cauchy's weight: a tenth where they differ by three times the usual spread.
+/// The weight of a first part beside the rest, 0 to 1, by Cauchy's weight function. It is a tenth if they differ by
+/// three prior spreads. A first part may be longer because of a warm-up, or shorter because it has less work.
 pub fn agreement(first: f64, rest: f64) -> f64 {
-    let off = (first / rest - 1.0) / SPREAD;
+    let off = (first / rest - 1.0) / PRIOR_SPREAD;
     if off.is_finite() { 1.0 / (1.0 + off * off) } else { 0.0 }
 }
 
-/// Whether an epoch is odd beside several others that agree with each other.
-pub fn is_odd(one: EpochCost, others: &[EpochCost]) -> bool {
-    others.len() > 1 && Level::of(others).is_some_and(|level| level.is_odd(one))
+/// Whether an epoch is an outlier beside several others that agree with each other.
+pub fn is_outlier(one: EpochCost, others: &[EpochCost]) -> bool {
+    others.len() > 1 && Level::of(others).is_some_and(|level| level.is_outlier(one))
 }
 
-/// A level being followed.
+/// A level in the first pass.
 struct Level {
     entries: usize,
     count: f64,
@@ -81,33 +80,34 @@ struct Level {
 }
 
 impl Level {
+    /// A level of one entry.
     fn from(taken: EpochCost) -> Level {
         Level { entries: 1, count: taken.count, mean: taken.each, squares: 0.0 }
     }
 
     fn spread(&self) -> f64 {
-        let prior = SPREAD * self.mean;
+        let prior = PRIOR_SPREAD * self.mean;
         ((PRIOR_EPOCHS * prior * prior + self.squares) / (PRIOR_EPOCHS + self.count)).sqrt()
     }
 
-    fn is_odd(&self, taken: EpochCost) -> bool {
-        (taken.each - self.mean).abs() > ODD * self.spread()
+    fn is_outlier(&self, taken: EpochCost) -> bool {
+        (taken.each - self.mean).abs() > OUTLIER_SPREADS * self.spread()
     }
 
     fn add(&mut self, taken: EpochCost) {
-        let off = clipped(taken.each - self.mean, CLIP * self.spread());
+        let off = clipped(taken.each - self.mean, HUBER_K * self.spread());
         self.squares += taken.count * off * off;
         self.count += taken.count;
         self.entries += 1;
-        self.mean += off * (taken.count / self.count.min(MEMORY.max(taken.count)));
+        self.mean += off * (taken.count / self.count.min(LEVEL_MEMORY_EPOCHS.max(taken.count)));
     }
 
-    /// The level that these make, if they agree.
+    /// The level of these epochs; None: they do not agree.
     fn of(taken: &[EpochCost]) -> Option<Level> {
         let (first, rest) = taken.split_first()?;
         let mut level = Level::from(*first);
         for &one in rest {
-            if level.is_odd(one) {
+            if level.is_outlier(one) {
                 return None;
             }
             level.add(one);
@@ -116,14 +116,14 @@ impl Level {
     }
 }
 
-/// Where the present level began, and about what it is; None of nothing.
+/// The index of the first epoch of the present level, and that level; None: there are no epochs.
 pub fn present(taken: &[EpochCost]) -> Option<(usize, f64)> {
     let mut level = Level::from(*taken.first()?);
     let (mut start, mut odd) = (0, 0);
     let mut are_above = false;
     for (n, &one) in taken.iter().enumerate().skip(1) {
         let is_above = one.each > level.mean;
-        odd = if !level.is_odd(one) {
+        odd = if !level.is_outlier(one) {
             0
         } else if is_above == are_above {
             odd + 1
@@ -133,10 +133,10 @@ pub fn present(taken: &[EpochCost]) -> Option<(usize, f64)> {
         are_above = is_above;
         level.add(one);
         let before = level.entries - odd;
-        if odd > 0 && odd >= STEP.min(before + 1) {
+        if odd > 0 && odd >= MIN_LEVEL_SHIFT_EPOCHS.min(before + 1) {
             match taken.get(n + 1 - odd..=n).and_then(Level::of) {
                 Some(new) => (level, start, odd) = (new, n + 1 - odd, 0),
-                None => odd -= 1, // the oldest was odd by itself
+                None => odd -= 1, // the oldest one was a single outlier
             }
         }
     }
@@ -144,12 +144,12 @@ pub fn present(taken: &[EpochCost]) -> Option<(usize, f64)> {
 }
 
 impl Trend {
-    /// The pace of these epochs, oldest first, of one level; None of nothing.
+    /// The trend of epochs of one level, oldest first; None: there are no epochs.
     pub fn of(taken: &[EpochCost]) -> Option<Trend> {
         let line = TrendLine::through(taken)?;
         let t = line.slope.abs() / line.slope_error;
-        let drift = if t > DRIFT { line.slope * (1.0 - (DRIFT / t).powi(2)) } else { 0.0 };
-        // A line through epochs that fall ever less may end below all of them.
+        let drift = if t > MIN_DRIFT_ERRORS { line.slope * (1.0 - (MIN_DRIFT_ERRORS / t).powi(2)) } else { 0.0 };
+        // If epochs fall less and less, the line may end below all of them.
         let (least, most) =
             taken.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), one| (least.min(one.each), most.max(one.each)));
         let level = (line.mean + drift * (line.last - line.middle)).max(least).min(most);
@@ -157,16 +157,16 @@ impl Trend {
         Some(Trend { level, drift, spread, epochs: line.count })
     }
 
-    /// What so many epochs more will take: drift goes on for as long as it has been seen, then stays.
+    /// Cost of the next `left` epochs. Drift continues for as many epochs as it was observed, then stops.
     pub fn of_next(&self, left: f64) -> f64 {
-        let lasts = if self.drift < 0.0 { (FLOOR - 1.0) * self.level / self.drift } else { f64::INFINITY };
+        let lasts = if self.drift < 0.0 { (MIN_LEVEL_SHARE - 1.0) * self.level / self.drift } else { f64::INFINITY };
         let drifting = self.epochs.min(lasts).min(left).floor();
         let drifted = self.drift * drifting * ((drifting + 1.0) / 2.0 + (left - drifting));
         left * self.level + drifted
     }
 }
 
-/// A line through epochs, fitted robustly. Times are in epochs.
+/// A robust line through epochs. Times are in epochs.
 struct TrendLine {
     count: f64,
     middle: f64,
@@ -191,22 +191,26 @@ impl TrendLine {
             ((prior + count * mean_square) / (PRIOR_EPOCHS + count)).sqrt()
         };
         let times_square = mean_of(&|t, _| t * t);
-        let may_slope = taken.len() >= DRIFT_EPOCHS && count > DRIFT_EPOCHS as f64 - 0.5; // the first may weigh less than one
-        let clip = if taken.len() < 3 { f64::INFINITY } else { CLIP }; // of two neither is the odd one
+        // The weight of the first epoch may be below 1.
+        let may_slope = taken.len() >= MIN_DRIFT_EPOCHS && count > MIN_DRIFT_EPOCHS as f64 - 0.5;
+        // Of two epochs, neither is the outlier.
+        let clip = if taken.len() < 3 { f64::INFINITY } else { HUBER_K };
         let (mut mean, mut slope) = (centre, 0.0);
-        let mut spread =
-            with_prior(mean_of(&|_, each| clipped(each - centre, CLIP * SPREAD * centre.abs()).powi(2)), SPREAD);
-        for _ in 0..ROUNDS {
+        let mut spread = with_prior(
+            mean_of(&|_, each| clipped(each - centre, HUBER_K * PRIOR_SPREAD * centre.abs()).powi(2)),
+            PRIOR_SPREAD,
+        );
+        for _ in 0..FIT_ROUNDS {
             let off = |t: f64, each: f64| each - (mean + slope * t);
             let shift = mean_of(&|t, each| clipped(off(t, each), clip * spread));
             let tilt = mean_of(&|t, each| t * clipped(off(t, each), clip * spread)) / times_square;
             mean += shift;
             slope += if may_slope { tilt } else { 0.0 };
             let off = |t: f64, each: f64| each - (mean + slope * t);
-            spread = with_prior(mean_of(&|t, each| clipped(off(t, each), CLIP * spread).powi(2)), SPREAD);
+            spread = with_prior(mean_of(&|t, each| clipped(off(t, each), HUBER_K * spread).powi(2)), PRIOR_SPREAD);
         }
-        // Its error by all residuals as they are: among odd epochs a slope proves little.
-        let whole = with_prior(mean_of(&|t, each| (each - (mean + slope * t)).powi(2)), EVEN);
+        // The standard error uses the full residuals: among outliers a slope is weak evidence.
+        let whole = with_prior(mean_of(&|t, each| (each - (mean + slope * t)).powi(2)), SLOPE_PRIOR_SPREAD);
         let slope_error = whole / (count * times_square).sqrt();
         Some(TrendLine { count, middle, last: *times.last()?, mean, slope, slope_error, spread })
     }
@@ -216,7 +220,7 @@ fn clipped(off: f64, most: f64) -> f64 {
     off.max(-most).min(most)
 }
 
-/// The middle of each entry, in epochs from the start.
+/// The time of the middle of each entry, in epochs from the start.
 fn times(taken: &[EpochCost]) -> Vec<f64> {
     let mut end = 0.0;
     let middle = |one: &EpochCost| {
@@ -227,8 +231,8 @@ fn times(taken: &[EpochCost]) -> Vec<f64> {
     taken.iter().map(middle).collect()
 }
 
-/// The least that this share of epochs, by weight, did not exceed: their median at 0.5, and of two the lower, since
-/// disturbances make epochs longer, not shorter.
+/// The least cost that this share of epochs, by weight, does not exceed: the median at 0.5. Of two epochs it is the
+/// lower one, because disturbances make epochs longer, not shorter.
 pub fn quantile(taken: &[EpochCost], share: f64) -> Option<f64> {
     let count: f64 = taken.iter().map(|one| one.count).sum();
     let mut sorted = taken.to_vec();

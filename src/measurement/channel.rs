@@ -1,9 +1,11 @@
-//! What is measured: the kinds of component, and one device's line in the books.
+//! A channel: one measured device, its kind, its measuring method and the meaning of its readings.
 
 use super::source_name::SourceName;
 use crate::sanitize;
 
-/// What a channel measures. A node contains its parts; the parts do not overlap.
+pub use crate::units::ErrorBand;
+
+/// The kind of component. A node contains the other kinds; those do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
     /// Processor packages.
@@ -12,15 +14,15 @@ pub enum DeviceKind {
     Gpu,
     /// Memory.
     Dram,
-    /// The whole node, where only that is metered.
+    /// The whole node.
     Node,
 }
 
 impl DeviceKind {
-    /// All kinds, in the report's order.
+    /// All kinds, in the order of the report.
     pub const ALL: [DeviceKind; 4] = [DeviceKind::Cpu, DeviceKind::Gpu, DeviceKind::Dram, DeviceKind::Node];
 
-    /// What its energy is called.
+    /// The name of its energy in reports and journals.
     pub fn joules(self) -> &'static str {
         match self {
             DeviceKind::Cpu => "cpu_j",
@@ -30,7 +32,7 @@ impl DeviceKind {
         }
     }
 
-    /// Its name in options and reports.
+    /// The name in options and reports.
     pub fn name(self) -> &'static str {
         match self {
             DeviceKind::Cpu => "cpu",
@@ -41,7 +43,7 @@ impl DeviceKind {
     }
 }
 
-/// How a channel's energy is obtained.
+/// The way in which a channel's energy is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MeasuringMethod {
     /// The difference of an energy counter.
@@ -53,10 +55,10 @@ pub enum MeasuringMethod {
 }
 
 impl MeasuringMethod {
-    /// All of them.
+    /// All methods.
     pub const ALL: [MeasuringMethod; 3] = [MeasuringMethod::Counter, MeasuringMethod::Power, MeasuringMethod::Estimate];
 
-    /// Its name in reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             MeasuringMethod::Counter => "counter",
@@ -66,71 +68,62 @@ impl MeasuringMethod {
     }
 }
 
-/// What a channel's raw numbers mean.
+/// The meaning of a channel's readings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Quantity {
-    /// A count of energy that only grows, but for its wrap.
+    /// A counter of energy: it grows until it wraps.
     Counter {
         /// Energy of one unit, J.
         joules_per_unit: f64,
-        /// Where it starts again from 0, in units; None: it does not.
+        /// The count after which it starts again from 0, in units; None: it does not wrap.
         range: Option<u64>,
-        /// More than this, W, no such device can draw: what tells a wrap from a reset.
+        /// Most power that such a device can draw, W. It distinguishes a wrap from a reset.
         max_watts: f64,
     },
-    /// Power, to be integrated.
+    /// A power, which is integrated.
     Power {
-        /// More than this, W, no such device can draw: a power above it is a fault.
+        /// Most power that such a device can draw, W. A higher power is a fault.
         max_watts: f64,
     },
 }
 
 impl Quantity {
-    /// Whether such a device can draw this power, W. NaN and negative powers are none.
+    /// Whether such a device can draw this power, W; false for NaN and negative powers.
     pub fn allows(self, watts: f64) -> bool {
         let (Quantity::Counter { max_watts, .. } | Quantity::Power { max_watts }) = self;
         watts.is_finite() && (0.0..=max_watts).contains(&watts)
     }
 }
 
-/// How far off an estimate may be: in nine cases of ten the truth lies between these multiples of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ErrorBand {
-    /// The truth is at least so many times the estimate.
-    pub low: f64,
-    /// It is at most so many times the estimate.
-    pub high: f64,
-}
-
-/// One thing measured: a package, a memory domain, a GPU.
+/// One measured device: a package, a memory domain or a GPU.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    /// What kind of component it is.
+    /// The kind of component.
     pub kind: DeviceKind,
-    /// The device, as a person knows it.
+    /// The name of the device for a person.
     pub device: String,
-    /// The device, as the system knows it; tells two alike apart.
+    /// The identifier of the device in the system; it distinguishes devices of one name.
     pub id: String,
-    /// The source's name.
+    /// The name of the source that reads it.
     pub source: SourceName,
-    /// How its energy is obtained.
+    /// The measuring method.
     pub method: MeasuringMethod,
-    /// What its readings mean.
+    /// The meaning of its readings.
     pub quantity: Quantity,
-    /// Not a real device.
+    /// Whether it is not a real device.
     pub simulated: bool,
-    /// The device may use nothing for seconds. Where false, a reading that stays 0 or stands still is a fault.
+    /// Whether the device may use no energy for seconds. If not, a power of 0 or a still counter is a fault.
     pub may_rest: bool,
-    /// Its energy contains the memory's.
+    /// Whether its energy contains the memory's.
     pub has_memory: bool,
-    /// How far off it may be; None: a measurement.
+    /// The error band of an estimate; None: it is measured.
     pub error: Option<ErrorBand>,
-    /// What a reader of the report should know.
+    /// A note for readers of the report.
     pub note: Option<String>,
 }
 
 impl Channel {
-    /// A real device's, without a note. Its names come from drivers and files: they are cleaned here.
+    /// The channel of a real device, without a note. Names come from drivers and files, so they are cleaned here.
     pub fn new(
         (kind, source): (DeviceKind, SourceName),
         device: impl Into<String>,
@@ -138,10 +131,19 @@ impl Channel {
         method: MeasuringMethod,
         quantity: Quantity,
     ) -> Channel {
-        let (device, id) = (sanitize::text(device), sanitize::text(id));
-        let may_rest = method == MeasuringMethod::Estimate;
-        let (simulated, has_memory) = (false, false);
-        Channel { kind, device, id, source, method, quantity, simulated, may_rest, has_memory, error: None, note: None }
+        Channel {
+            kind,
+            device: sanitize::text(device),
+            id: sanitize::text(id),
+            source,
+            method,
+            quantity,
+            simulated: false,
+            may_rest: method == MeasuringMethod::Estimate,
+            has_memory: false,
+            error: None,
+            note: None,
+        }
     }
 }
 
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_driver_s_names_are_cleaned() {
+    fn names_from_drivers_are_cleaned() {
         let quantity = Quantity::Power { max_watts: 1.0 };
         let channel = Channel::new(
             (DeviceKind::Gpu, SourceName::Nvml),
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_draws_from_nothing_to_its_most() {
+    fn a_power_is_allowed_from_0_to_the_most() {
         let quantity = Quantity::Power { max_watts: 5.0 };
         let allowed = [-0.1, f64::NAN, f64::INFINITY, 5.1, 0.0, 5.0].map(|watts| quantity.allows(watts));
         assert_eq!(allowed, [false, false, false, false, true, true]);

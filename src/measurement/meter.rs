@@ -1,7 +1,8 @@
-//! From raw readings to joules: the arithmetic that tells a wrap, a reset, a failed reading and a lost
-//! device apart. Pure: times come in, energy goes out.
+//! The meter of one channel turns readings into energy intervals. It distinguishes wraps, resets, failed readings and
+//! lost devices. Pure: it reads no clock.
 
 mod energy_interval;
+mod health;
 mod power_check;
 mod signs_of_life;
 
@@ -11,118 +12,70 @@ use crate::clock::MonoNs;
 use power_check::PowerCheck;
 
 pub use energy_interval::EnergyInterval;
+pub use health::{FaultCounts, Health, MeterEvent};
 
-/// How a channel fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Every reading was good.
-    Ok,
-    /// Readings failed and came back.
-    Gap,
-    /// The counter was set back or jumped.
-    Reset,
-    /// It does not answer any more.
-    Lost,
-    /// It answers and shows no sign of life: its counter stands still, or its power stays 0.
-    Stalled,
-}
-
-/// What a reading brought to light, worth telling a person.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum MeterEvent {
-    /// Readings keep failing.
-    Lost(Fault),
-    /// Readings are good again after this many seconds.
-    Back(f64),
-    /// The counter was set back or jumped.
-    Reset,
-    /// The counter moves again after standing still for this many seconds: what was used meanwhile is unknown.
-    Moves(f64),
-    /// The counter stands still, and the power beside it is integrated in its place.
-    ByPower,
-    /// The counter counts this many times the power that the device itself reports.
-    Disagrees(f64),
-}
-
-/// One channel's readings so far.
+/// The meter of one channel.
 #[derive(Clone, Debug)]
 pub struct Meter {
     quantity: Quantity,
-    /// The device may use nothing for a while: neither a still counter nor a power of 0 is a fault.
+    /// The device may use no energy for a while: a still counter or a power of 0 is no fault.
     may_rest: bool,
-    /// When it was first read.
+    /// The first reading.
     first_at: Option<MonoNs>,
-    /// What it used before it could be read, yet to be filled in.
+    /// Energy before the first reading that is still to be filled in.
     owed: Option<Owed>,
+    /// The last reading that was used.
     last: Option<(MonoNs, Value)>,
-    /// When a count that had not moved since `last` was read last, ns.
-    still_to: Option<MonoNs>,
-    /// Its counter has moved since it was first read; when it was last seen to, ns; the longest it stood still between, s.
+    /// The last reading of a count that had not moved since `last`.
+    still_until: Option<MonoNs>,
+    /// Whether the counter has moved since the first reading.
     has_moved: bool,
+    /// The last reading at which the counter had moved.
     moved_at: MonoNs,
+    /// The longest time between two moves, s.
     longest_s: f64,
-    /// Since when its power has been 0, ns.
+    /// The power has been 0 since this reading.
     dark_since: Option<MonoNs>,
-    /// The power that the device reports beside its counter.
+    /// The power that the device reports in addition to its counter.
     beside: PowerCheck,
-    /// Up to when energy is credited; None: none is.
+    /// Energy is credited up to here; None: none is.
     credited_until: Option<MonoNs>,
-    /// A count that does not fit the last one: a glitch if the next fits the last, a reset if it fits this.
+    /// A count that does not fit the last one. If the next count fits the last one, this was a glitch; if the next fits
+    /// this one, the counter was reset.
     suspect: Option<(MonoNs, u64)>,
-    /// Power of late, W: the good credits' mean, the older the less.
+    /// Recent power, W: an exponential mean of the good readings.
     watts: f64,
-    /// Time whose power is known, s.
+    /// Time with a known power, s.
     watched_s: f64,
-    /// Readings in a row without a usable value.
+    /// Failed readings in a row.
     misses: u32,
-    /// What went wrong, counted.
-    pub tally: FaultCounts,
+    /// The faults so far.
+    pub faults: FaultCounts,
 }
 
-/// What went wrong so far on a channel.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FaultCounts {
-    /// Readings that failed.
-    pub failed: u64,
-    /// The last failure.
-    pub fault: Option<Fault>,
-    /// Times the counter passed its range.
-    pub wraps: u64,
-    /// Times the counter was set back or jumped.
-    pub resets: u64,
-    /// Energy carried across resets at the power before, J.
-    pub bridged_j: f64,
-    /// Time before the first reading, filled in at the power after, s.
-    pub late_s: f64,
-    /// Time whose energy is the power beside the counter, which stood still, s.
-    pub by_power_s: f64,
-    /// The counter's energy over that of the power beside it, where they differ too much.
-    pub disagreement: Option<f64>,
-}
-
-/// A device that ought to have been read from `since` on, ns.
+/// A device that should have been read from `since` on.
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     since: MonoNs,
-    /// From when its power is known, ns, and what it used since, J.
+    /// The instant from which its power is known, and its energy since then, J.
     used: Option<(MonoNs, f64)>,
 }
 
-/// A first reading so soon, ns, is in time: no epoch began before.
-const IN_TIME_NS: u64 = 20_000_000;
-/// So much of its power, s, tells what it drew before: several steps of any counter.
-const FILL_IN_BY_S: f64 = 0.3;
-/// Misses in a row after which a device counts as lost.
-const LOST_AFTER: u32 = 3;
-/// Counters move in steps: two readings close together may lie a whole step (RAPL: 1 ms) apart.
-const STEP_S: f64 = 0.005;
-/// No load rises by so much while nobody looks.
-const FAR_ABOVE: f64 = 8.0;
-/// Across a longer hole than this, the power before says too little.
+/// A first reading within this time after the due instant is not late, ns.
+const MAX_PROMPT_NS: u64 = 20_000_000;
+/// Time with known power that is needed to fill in the time before it, s: several steps of any counter.
+const MIN_KNOWN_S: f64 = 0.3;
+/// Failed readings in a row after which a device is lost.
+const LOST_AFTER_MISSES: u32 = 3;
+/// Counters move in steps (RAPL: 1 ms). Two readings may differ by the energy of one more step of this length, s.
+const MAX_STEP_S: f64 = 0.005;
+/// Largest plausible ratio of the power after a gap in the readings to the power before it.
+const MAX_POWER_RISE: f64 = 8.0;
+/// Longest gap that is filled in at the power before it, s.
 const BRIDGE_S: f64 = 60.0;
 
 impl Meter {
-    /// A meter that has seen nothing yet, of a device that draws some power as long as it runs.
+    /// A meter without readings, of a device that always draws some power.
     pub fn new(quantity: Quantity) -> Self {
         Meter {
             quantity,
@@ -130,7 +83,7 @@ impl Meter {
             first_at: None,
             owed: None,
             last: None,
-            still_to: None,
+            still_until: None,
             has_moved: false,
             moved_at: MonoNs::ZERO,
             longest_s: 0.0,
@@ -141,34 +94,34 @@ impl Meter {
             watts: 0.0,
             watched_s: 0.0,
             misses: 0,
-            tally: FaultCounts::default(),
+            faults: FaultCounts::default(),
         }
     }
 
-    /// A channel's meter. Where it should have been read from `late_since`, ns, on, what it used until its first
-    /// reading is filled in at the first power known, and not counted as measured.
+    /// The meter of a channel. If the channel should have been read from `late_since` on, the energy before its first
+    /// reading is filled in at the first known power, and does not count as measured.
     pub fn of(channel: &Channel, late_since: Option<MonoNs>) -> Self {
         let owed = late_since.map(|since| Owed { since, used: None });
         Meter { may_rest: channel.may_rest, owed, ..Meter::new(channel.quantity) }
     }
 
-    /// Takes a reading made at `at`; the energy it brings goes to `credit`. What cannot be is a fault here and not in
-    /// the sources, so that none can forget it.
+    /// Takes a reading of the instant `at` and passes its energy to `credit`. Impossible values are rejected here, for
+    /// all sources.
     pub fn push(
         &mut self,
         at: MonoNs,
         reading: Result<Value, Fault>,
         mut credit: impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
-        let value = match reading.and_then(|value| self.believed(value)) {
+        let value = match reading.and_then(|value| self.checked(value)) {
             Ok(value) => value,
             Err(_) if matches!(reading, Ok(Value::Beside(_))) => return None,
             Err(Fault::NoPower) => return self.no_power(at),
             Err(fault) => return self.fail(fault),
         };
         let (first_at, mut credited_until) = (self.first_at.unwrap_or_default(), self.credited_until);
-        // Counter and power may each know of the same time: what is credited first stands.
-        let mut credit = |one: EnergyInterval| match one.split(credited_until.unwrap_or_default()) {
+        // Counter and power may cover the same time: the first credit is kept.
+        let mut credit_once = |one: EnergyInterval| match one.split(credited_until.unwrap_or_default()) {
             _ if one.to <= first_at => credit(one),
             (_, Some(news)) => {
                 credited_until = Some(news.to);
@@ -176,24 +129,25 @@ impl Meter {
             }
             _ => (),
         };
-        let event = self.take(at, value, &mut credit);
+        let event = self.take(at, value, &mut credit_once);
         self.credited_until = credited_until;
         event
     }
 
+    /// Uses a checked value.
     fn take(&mut self, at: MonoNs, value: Value, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         if let Value::Beside(watts) = value {
             return self.power_beside(at, watts, credit);
         }
         let Some((since, _)) = self.last else {
             (self.first_at, self.moved_at) = (Some(at), at);
-            self.owed = self.owed.filter(|owed| at > owed.since + IN_TIME_NS);
+            self.owed = self.owed.filter(|owed| at > owed.since + MAX_PROMPT_NS);
             self.last = Some((at, value));
             self.dark_since = None;
             self.misses = 0;
             return None;
         };
-        if at <= self.still_to.unwrap_or(since) {
+        if at <= self.still_until.unwrap_or(since) {
             return None;
         }
         match value {
@@ -202,8 +156,8 @@ impl Meter {
         }
     }
 
-    /// A value, unless no such device can draw that.
-    fn believed(&self, value: Value) -> Result<Value, Fault> {
+    /// Returns the value, or a fault if no such device can draw that power.
+    fn checked(&self, value: Value) -> Result<Value, Fault> {
         match value {
             Value::Watts(watts) | Value::Beside(watts) if !self.quantity.allows(watts) => Err(Fault::Implausible),
             Value::Watts(0.0) if !self.may_rest => Err(Fault::NoPower),
@@ -211,61 +165,63 @@ impl Meter {
         }
     }
 
-    /// When it was first read; what it used before nobody will know.
+    /// The first reading; None: it was never read. Earlier energy is unknown.
     pub fn first_at(&self) -> Option<MonoNs> {
         self.first_at
     }
 
-    /// Whether what it used before its first reading is still to be filled in.
+    /// Whether the energy before its first reading is still to be filled in.
     pub fn is_owing(&self) -> bool {
         self.owed.is_some()
     }
 
-    /// Whether the next reading should come soon: it tells a glitch from a reset, a hiccup from a loss.
+    /// Whether the next reading should come soon, to distinguish a glitch from a reset, or a failure from a loss.
     pub fn wants_second_look(&self) -> bool {
-        (1..=LOST_AFTER).contains(&self.misses) || self.is_doubted()
+        (1..=LOST_AFTER_MISSES).contains(&self.misses) || self.is_doubted()
     }
 
-    /// Whether the power beside its counter is integrated in its place.
+    /// Whether the reported power is integrated instead of the counter.
     pub fn is_by_power(&self) -> bool {
         self.beside.stands_in
     }
 
-    /// How its energy is obtained, where that is not as its channel was opened.
+    /// The measuring method in use. It may differ from the method with which the channel was opened.
     pub fn method(&self, opened: MeasuringMethod) -> MeasuringMethod {
-        let is_power = self.tally.by_power_s > 0.0 || matches!(self.last, Some((_, Value::Watts(_))));
+        let is_power = self.faults.by_power_s > 0.0 || matches!(self.last, Some((_, Value::Watts(_))));
         if opened == MeasuringMethod::Counter && is_power { MeasuringMethod::Power } else { opened }
     }
 
-    /// Whether waiting for it is waiting for nothing: it is lost, or has yet to answer.
+    /// Whether no energy is to be expected: the device is lost, or has not answered yet.
     pub fn is_missing(&self) -> bool {
-        self.misses >= LOST_AFTER || self.last.is_none()
+        self.misses >= LOST_AFTER_MISSES || self.last.is_none()
     }
 
-    /// How the channel fares.
+    /// The health of the channel.
     pub fn health(&self) -> Health {
         match self.misses {
             _ if self.is_stalled() => Health::Stalled,
-            n if n >= LOST_AFTER => Health::Lost,
+            n if n >= LOST_AFTER_MISSES => Health::Lost,
             _ if self.has_yet_to_move() => Health::Stalled,
-            _ if self.tally.resets > 0 => Health::Reset,
-            0 if self.tally.failed == 0 => Health::Ok,
+            _ if self.faults.resets > 0 => Health::Reset,
+            0 if self.faults.failed == 0 => Health::Ok,
             _ => Health::Gap,
         }
     }
 
+    /// Counts a failed reading; the event if it makes the device lost.
     fn fail(&mut self, fault: Fault) -> Option<MeterEvent> {
-        self.tally.failed += 1;
-        self.tally.fault = Some(fault);
+        self.faults.failed += 1;
+        self.faults.fault = Some(fault);
         self.miss().then_some(MeterEvent::Lost(fault))
     }
 
-    /// Counts a miss; true at the one that makes the device lost.
+    /// Counts a miss; true if this one makes the device lost.
     fn miss(&mut self) -> bool {
         self.misses = self.misses.saturating_add(1);
-        self.misses == LOST_AFTER
+        self.misses == LOST_AFTER_MISSES
     }
 
+    /// Takes a count of the energy counter.
     fn count(&mut self, at: MonoNs, count: u64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let (since, Value::Count(before)) = self.last? else {
             self.last = Some((at, Value::Count(count)));
@@ -280,7 +236,7 @@ impl Meter {
         let since = self.resume_at((since, before), (at, count), credit);
         let step = self.step((since, before), (at, count)).or_else(|| self.step((self.moved_at, before), (at, count)));
         if let Some(step) = step {
-            let event = (self.misses >= LOST_AFTER).then(|| MeterEvent::Back(at.s_since(since)));
+            let event = (self.misses >= LOST_AFTER_MISSES).then(|| MeterEvent::Back(at.s_since(since)));
             self.accept((since, at), (count, step), credit);
             return event;
         }
@@ -292,35 +248,35 @@ impl Meter {
         let hole = reset_at.s_since(since);
         let joules = if hole <= BRIDGE_S { self.watts * hole } else { 0.0 };
         credit(EnergyInterval { from: since, to: reset_at, joules, measured: false });
-        self.tally.resets += 1;
-        self.tally.bridged_j += joules;
+        self.faults.resets += 1;
+        self.faults.bridged_j += joules;
         self.accept((reset_at, at), (count, step), credit);
         Some(MeterEvent::Reset)
     }
 
-    /// Fills in what was used before the first reading, once the power after it is known.
+    /// Fills in the energy before the first reading, once the power after it is known.
     fn fill_in(&mut self, to: MonoNs, joules: f64, credit: &mut impl FnMut(EnergyInterval)) {
         let Some((owed, first_at)) = self.owed.as_mut().zip(self.first_at) else { return };
-        // The first reading may be a whole step old; power is known from the second on.
+        // The first reading may be a whole step old. Power is known from the second reading on.
         let Some((from, sum)) = &mut owed.used else {
             owed.used = Some((to, 0.0));
             return;
         };
         *sum += joules;
         let known = to.s_since(*from);
-        if known < FILL_IN_BY_S {
+        if known < MIN_KNOWN_S {
             return;
         }
         let (since, watts) = (owed.since, *sum / known);
         self.owed = None;
         let seconds = first_at.s_since(since);
         if seconds > 0.0 && seconds <= BRIDGE_S {
-            self.tally.late_s = seconds;
+            self.faults.late_s = seconds;
             credit(EnergyInterval { from: since, to: first_at, joules: watts * seconds, measured: false });
         }
     }
 
-    /// Takes a count that fits: its energy, and the counter's state from here on.
+    /// Accepts a count that fits: credits its energy and stores the counter's new state.
     fn accept(
         &mut self,
         (from, to): (MonoNs, MonoNs),
@@ -331,20 +287,20 @@ impl Meter {
         credit(EnergyInterval { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, to.s_since(from));
         self.beside.count(step.joules, to.ns_since(from));
-        self.tally.wraps += step.wraps;
+        self.faults.wraps += step.wraps;
         self.last = Some((to, Value::Count(count)));
         self.has_moved = true;
         self.moved_at = to;
-        self.still_to = None;
+        self.still_until = None;
         self.suspect = None;
         self.misses = 0;
     }
 
-    /// The energy between two counts, if a device could have used it in that time.
+    /// The energy between two counts; None: no device can have used it in that time.
     fn step(&self, (since, before): (MonoNs, u64), (at, count): (MonoNs, u64)) -> Option<CounterStep> {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return None };
         let seconds = at.s_since(since);
-        let limit = max_watts * (seconds + STEP_S);
+        let limit = max_watts * (seconds + MAX_STEP_S);
         let range = range.filter(|&range| before <= range && count <= range);
         let (units, wraps) = match (count.checked_sub(before), range) {
             (Some(units), _) => (units, 0),
@@ -352,10 +308,11 @@ impl Meter {
             (None, None) => return None,
         };
         let joules = units as f64 * joules_per_unit;
-        // A counter that comes back lower after readings failed was set back, unless it went round at a power
-        // not far above that before.
-        let is_reset =
-            wraps > 0 && self.misses > 0 && self.watts > 0.0 && joules > FAR_ABOVE * self.watts * (seconds + STEP_S);
+        // If a count is lower after failed readings, the counter was reset, unless a wrap fits the power before.
+        let is_reset = wraps > 0
+            && self.misses > 0
+            && self.watts > 0.0
+            && joules > MAX_POWER_RISE * self.watts * (seconds + MAX_STEP_S);
         if joules > limit || is_reset {
             return None;
         }
@@ -363,8 +320,8 @@ impl Meter {
         if limit < whole || whole <= 0.0 {
             return Some(CounterStep { joules, wraps, ambiguous: false });
         }
-        // So long unread that it may have gone round more than once: as often as fits the power before. Where
-        // even one round is more than fits, it was set back instead.
+        // After this long the counter may have wrapped several times: as often as fits the power before. If even one
+        // wrap does not fit, the counter was reset.
         let unseen = ((self.watts * seconds - joules) / whole).round();
         if unseen < 0.0 && wraps > 0 {
             return None;
@@ -373,7 +330,7 @@ impl Meter {
         Some(CounterStep { joules: joules + unseen * whole, wraps: wraps + unseen as u64, ambiguous: true })
     }
 
-    /// Follows the power of the last few seconds; of fewer, all of them count alike.
+    /// Updates the recent power, over a time constant of 5 s. In the first seconds all time has the same weight.
     fn note_power(&mut self, joules: f64, seconds: f64) {
         const MEMORY_S: f64 = 5.0;
         self.watched_s += seconds;
@@ -381,21 +338,20 @@ impl Meter {
         self.watts += weight * (joules / seconds - self.watts);
     }
 
-    /// The trapezoid between two powers.
+    /// Takes a power: credits the trapezoid between it and the last one.
     fn power(&mut self, at: MonoNs, watts: f64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
         let (since, Value::Watts(before)) = self.last? else {
-            // Its counter turned out not to exist: its power is integrated from here on.
+            // The device turned out to have no counter: its power is integrated from here on.
             self.last = Some((at, Value::Watts(watts)));
-            self.still_to = None;
+            self.still_until = None;
             self.misses = 0;
             return None;
         };
         let seconds = at.s_since(since);
         let was_dark = std::mem::take(&mut self.dark_since).is_some();
         let joules = 0.5 * (before + watts) * seconds;
-        let event = (self.misses >= LOST_AFTER).then_some(MeterEvent::Back(seconds));
-        // Across a long hole the powers at its ends say nothing, nor do they of a time in which it reported none: what was used
-        // there stays unknown.
+        let event = (self.misses >= LOST_AFTER_MISSES).then_some(MeterEvent::Back(seconds));
+        // Over a long gap, or a time at 0 W, the powers at its ends are no evidence: the energy stays unknown.
         if self.misses == 0 || (seconds <= BRIDGE_S && !was_dark) {
             self.fill_in(at, joules, credit);
             credit(EnergyInterval { from: since, to: at, joules, measured: self.misses == 0 });
@@ -407,12 +363,12 @@ impl Meter {
     }
 }
 
-/// The way from one count to the next.
+/// The step from one count to the next.
 #[derive(Clone, Copy)]
 struct CounterStep {
     joules: f64,
     wraps: u64,
-    /// More than one way fits.
+    /// Whether another number of wraps fits too.
     ambiguous: bool,
 }
 

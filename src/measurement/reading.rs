@@ -1,59 +1,59 @@
-//! A reading: what a source hands over, the number or why there is none.
+//! A reading of a source: a number, or the fault because of which there is none.
 
 use crate::clock::MonoNs;
 use crate::os::text::{NO_FILE, TOO_LARGE};
 use std::fmt;
 
-/// A reading of one channel: when, and what was read or why not.
+/// A reading of one channel at one instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// Which of the source's channels.
+    /// The number of the channel in its source.
     pub channel: usize,
-    /// The instant it holds for.
+    /// The instant for which the value is valid.
     pub at: MonoNs,
-    /// What was read.
+    /// The value, or the fault.
     pub value: Result<Value, Fault>,
 }
 
-/// One raw number.
+/// The number that was read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
-    /// A counter's count, in its units.
+    /// A count, in units of the counter.
     Count(u64),
     /// A power, W.
     Watts(f64),
-    /// The power that a device reports beside its counter, W: the counter is checked by it.
+    /// The power that a device reports in addition to its counter, W. It checks the counter.
     Beside(f64),
 }
 
-/// Why a reading failed.
+/// The fault of a failed reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The file or device is not there.
+    /// The file or device does not exist.
     Gone,
-    /// We may not read it.
+    /// This user may not read it.
     Denied,
-    /// The kernel's error number.
+    /// Another error of the kernel, by its number.
     Os(i32),
-    /// It answered with nothing.
+    /// The answer was empty.
     Empty,
-    /// It answered with something that is not a number.
+    /// The answer was not a number.
     Garbage,
-    /// It is a folder, a pipe or a device, and no file.
+    /// The path is a folder, a pipe or a device, not a file.
     NoFile,
-    /// It is larger than such a file can be.
+    /// The file is larger than such a file can be.
     TooLarge,
-    /// It reports an energy or a power that no such device can use.
+    /// The device reports an energy or a power that no such device can use.
     Implausible,
-    /// It has not answered for a second.
+    /// The device has not answered for a second.
     Silent,
-    /// Its counter stands still, though a device that runs draws some power.
+    /// The counter stands still, though a running device draws some power.
     Stalled,
-    /// It reports a power of 0, though a device that runs draws some.
+    /// The device reports a power of 0, though a running device draws some.
     NoPower,
     /// The device has fallen off the bus, or its driver has been unloaded.
     Lost,
-    /// The driver's own error, in words.
+    /// An error of the driver, in words.
     Driver(&'static str),
 }
 
@@ -69,10 +69,10 @@ impl fmt::Display for Fault {
             Fault::TooLarge => f.write_str(TOO_LARGE),
             Fault::Silent => f.write_str("it has not answered for a second"),
             Fault::Stalled => f.write_str("its counter stands still"),
-            Fault::NoPower => f.write_str("it reports 0 W, and what runs draws some power"),
-            Fault::Lost => f.write_str("the device is lost: off the bus, or its driver unloaded"),
+            Fault::NoPower => f.write_str("it reports 0 W, but a running device draws some power"),
+            Fault::Lost => f.write_str("the device is lost: it fell off the bus, or its driver was unloaded"),
             Fault::Driver(words) => f.write_str(words),
-            Fault::Implausible => f.write_str("it reports what no such device can draw"),
+            Fault::Implausible => f.write_str("it reports more than such a device can draw"),
         }
     }
 }

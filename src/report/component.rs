@@ -134,7 +134,7 @@ pub fn coverage(state: &RunState) -> Option<f64> {
 /// at `begin`.
 fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) -> Option<String> {
     let Metered { channel, meter, replaced_by, .. } = metered;
-    let counts = &meter.tally;
+    let counts = &meter.faults;
     let mut parts: Vec<String> = channel.note.iter().cloned().collect();
     parts.extend(fault(metered));
     if counts.resets > 0 {
@@ -175,9 +175,9 @@ fn fault(metered: &Metered) -> Option<String> {
     if meter.has_yet_to_move() && !meter.is_stalled() {
         return Some(format!("its counter has not moved yet, so its energy is unknown. Fix: {}", cure(channel)));
     }
-    let fault = meter.tally.fault?;
+    let fault = meter.faults.fault?;
     if !meter.is_stalled() {
-        return Some(format!("{} readings failed, the last because {fault}", meter.tally.failed));
+        return Some(format!("{} readings failed, the last because {fault}", meter.faults.failed));
     }
     let fix = if replaced_by.is_none() { format!(". Fix: {}", cure(channel)) } else { String::new() };
     Some(format!("no sign of life: {fault}; its energy since its last good reading is unknown{fix}"))

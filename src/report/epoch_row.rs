@@ -24,13 +24,13 @@ impl EpochRow {
     /// A row of the run in progress. `index`: the number of its first epoch.
     pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, emissions: &Emissions) -> EpochRow {
         let grams = || Some(emissions.grams_between(epoch.begin, epoch.end, epoch.energy.total()?));
-        let co2eq_g = epoch.filed.map_or_else(grams, |filed| filed.co2eq_g);
+        let co2eq_g = epoch.recorded.map_or_else(grams, |filed| filed.co2eq_g);
         EpochRow { index, epoch, co2eq_g, coverage: epoch.coverage(ledger.answering()) }
     }
 
     /// A row that was read from a journal. `index`: the number of its first epoch.
     pub fn filed(index: u64, epoch: Epoch) -> EpochRow {
-        let filed = epoch.filed.unwrap_or_default();
+        let filed = epoch.recorded.unwrap_or_default();
         EpochRow { index, epoch, co2eq_g: filed.co2eq_g, coverage: filed.coverage }
     }
 

@@ -49,7 +49,7 @@ pub fn disagreement(ratio: f64) -> String {
 
 /// The entry under `unavailable` for a channel that the source `by` replaces.
 pub fn replaced(channel: &Channel, meter: &Meter, by: SourceName) -> Unavailable {
-    let fault = meter.tally.fault.unwrap_or(Fault::Stalled);
+    let fault = meter.faults.fault.unwrap_or(Fault::Stalled);
     Unavailable {
         source: channel.source,
         reason: format!("{} ({}): {fault}; {by} stands in for it", channel.device, channel.id),

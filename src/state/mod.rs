@@ -213,7 +213,7 @@ impl RunState {
                 == (channel.kind, &channel.id, &channel.device, channel.source)
         };
         let place = carried_over.components.iter().position(is_same);
-        let before = place.map_or(Energies::default(), |place| ledger.take_up(number, place));
+        let before = place.map_or(Energies::default(), |place| ledger.resume_channel(number, place));
         let error_before = place.and_then(|place| carried_over.components.get(place)?.channel.error);
         self.metering.standby.iter_mut().for_each(|standby| standby.add_channel(channel.kind));
         if let Some(standby) = lease.and_then(|lease| self.metering.standby.get_mut(lease)) {

@@ -141,7 +141,7 @@ impl SharedState {
     /// Requests the first forecast, if enough of the first epoch is done and there is none yet. Waits for it until the
     /// time-out.
     pub fn await_first_forecast(&self, sampler: &Thread, timeout: Duration) {
-        if self.progress().share() < first_epoch::ENOUGH {
+        if self.progress().share() < first_epoch::MIN_FORECAST_SHARE {
             return;
         }
         let is_missing = |state: &mut RunState| {

@@ -133,7 +133,7 @@ impl Row {
         }
         let epoch = number.parse().map_err(|_| format!("epoch '{number}': expected a whole number"))?;
         let (duration_s, energy_j) = (amount("duration_s", duration)?, amount("energy_j", energy)?);
-        let observed = EpochSummary { count: 1, duration_s, energy_j, is_whole: energy_j.is_some(), gaps_s: 0.0 };
+        let observed = EpochSummary { count: 1, duration_s, energy_j, fully_measured: energy_j.is_some(), gap_s: 0.0 };
         Ok(Row { run: sanitize::text(run), epoch, observed })
     }
 }

@@ -1,12 +1,12 @@
-//! A run that earlier processes began: what they left has a place before this one's time.
+//! Resuming a run: the time of earlier attempts is placed before the time of this process.
 
 use super::{Energies, Ledger};
 use crate::attribution::carried_over::CarriedOver;
 use crate::clock::MonoNs;
 
 impl Ledger {
-    /// Takes a run up where its journal ends. Its time so far is placed before `now`, and again before this process's
-    /// first begin: what lies between is not the run's.
+    /// Resumes a run where its journal ends. Its time so far is placed before `now`, and later before this process's
+    /// first begin. The time between attempts is not part of the run.
     pub fn resume(&mut self, past: &CarriedOver, now: MonoNs) {
         past.epochs.iter().for_each(|epoch| self.history.push(*epoch));
         self.epochs_before = past.epochs.iter().map(|epoch| epoch.count).sum();
@@ -17,7 +17,7 @@ impl Ledger {
         self.place_before(now);
     }
 
-    /// Moves the time of earlier processes so that it ends here.
+    /// Moves the time of earlier attempts so that it ends at this instant.
     pub(super) fn place_before(&mut self, at: MonoNs) {
         let Some((origin, end)) = self.origin.zip(self.last_end) else { return };
         let moved = |instant: MonoNs| MonoNs((instant.0 + at.0).saturating_sub(end.0));
@@ -27,8 +27,8 @@ impl Ledger {
         (self.origin, self.last_end) = (Some(moved(origin)), Some(at));
     }
 
-    /// Gives a channel what earlier processes measured on its device, the component at this place of theirs.
-    pub fn take_up(&mut self, channel: usize, component: usize) -> Energies {
+    /// Gives a channel the energy that earlier attempts measured on its device, their component of this number.
+    pub fn resume_channel(&mut self, channel: usize, component: usize) -> Energies {
         let used = self.before.get_mut(component).map(std::mem::take).unwrap_or_default();
         if let Some(account) = self.accounts.get_mut(channel) {
             account.epochs.add(used.epochs);
@@ -37,7 +37,7 @@ impl Ledger {
         used
     }
 
-    /// What earlier processes measured, by component; nothing where a channel has it now.
+    /// Energy that earlier attempts measured, by component; zero if a channel has it now.
     pub fn before(&self) -> &[Energies] {
         &self.before
     }

@@ -20,7 +20,7 @@ fn energies(ledger: &Ledger) -> Vec<f64> {
 }
 
 #[test]
-fn epochs_between_and_nothing_outside_the_run() {
+fn energy_is_in_epochs_or_between_and_outside_the_run_nowhere() {
     let mut l = ledger();
     watts(&mut l, 0, S, 100.0);
     for (begin, end) in [(S, 3 * S), (4 * S, 6 * S)] {
@@ -34,7 +34,7 @@ fn epochs_between_and_nothing_outside_the_run() {
 }
 
 #[test]
-fn a_cancelled_epoch_lies_between() {
+fn a_cancelled_epoch_is_between_epochs() {
     let mut l = ledger();
     l.mark(Mark::Begin(MonoNs(0)));
     watts(&mut l, 0, S, 10.0);
@@ -46,9 +46,8 @@ fn a_cancelled_epoch_lies_between() {
     assert_eq!((l.epochs(), l.epochs_j(), l.between_j()), (1, Some(10.0), Some(20.0)));
 }
 
-/// As a forecast inside the first epoch takes them.
 #[test]
-fn what_was_cancelled_before_the_first_epoch_is_known_while_that_is_open() {
+fn a_cancelled_epoch_is_known_while_the_first_epoch_is_open() {
     let mut l = ledger();
     l.mark(Mark::Begin(MonoNs(0)));
     watts(&mut l, 0, S, 10.0);
@@ -65,7 +64,7 @@ fn what_was_cancelled_before_the_first_epoch_is_known_while_that_is_open() {
 }
 
 #[test]
-fn energy_that_comes_late_goes_where_it_was_used() {
+fn late_energy_goes_to_its_epochs() {
     let mut l = ledger();
     for n in 0..4 {
         l.mark(Mark::Begin(MonoNs(n * S)));
@@ -103,7 +102,7 @@ fn a_late_reading_is_divided_by_the_power_that_follows() {
 }
 
 #[test]
-fn a_mark_told_long_after_its_time_brings_nothing_of_that_time() {
+fn a_late_mark_gets_the_energy_of_its_own_time_only() {
     let mut l = ledger();
     watts(&mut l, 0, S, 100.0);
     for n in 0..60 {
@@ -115,7 +114,7 @@ fn a_mark_told_long_after_its_time_brings_nothing_of_that_time() {
 }
 
 proptest! {
-    /// However the run is divided and however the readings fall, the parts sum to the whole.
+    /// For any division of the run and any readings, the parts sum to the whole.
     #[test]
     fn energy_is_additive(
         spans in prop::collection::vec((1u64..3_000, 0u64..2_000, any::<bool>()), 1..60),
@@ -136,11 +135,11 @@ proptest! {
             parts.push(EnergyInterval { from: MonoNs(from), to: MonoNs(from + ns), joules, measured: true });
             from += ns;
         }
-        // A mark may be told before its time is credited (at 12: all are), or as many as `lag` readings after.
+        // With a lag of 12, all marks come before the energy. Otherwise a mark comes `lag` readings after its time.
         let mut marks = marks.iter().peekable();
         for (number, &part) in parts.iter().enumerate() {
-            let told = if lag == 12 { MonoNs::NEVER } else { number.checked_sub(lag).map_or(MonoNs::ZERO, |number| parts[number].to) };
-            while let Some(mark) = marks.next_if(|mark| matches!(mark, Mark::Begin(at) | Mark::End(at) | Mark::Cancel(at) if *at <= told)) {
+            let marked_until = if lag == 12 { MonoNs::NEVER } else { number.checked_sub(lag).map_or(MonoNs::ZERO, |number| parts[number].to) };
+            while let Some(mark) = marks.next_if(|mark| matches!(mark, Mark::Begin(at) | Mark::End(at) | Mark::Cancel(at) if *at <= marked_until)) {
                 l.mark(*mark);
             }
             l.credit(0, part);

@@ -50,7 +50,7 @@ fn energy_of_a_killed_owner_is_taken_over_whole() {
     assert_eq!((run.energy_j(), energies(&run)), (None, vec![None; 3]));
     standby.apply_lease(OURS, &mut run);
     assert_eq!((run.energy_j(), energies(&run)), (Some(30.0), vec![Some(10.0); 3]));
-    assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
+    assert_eq!(run.observed(3).filter(|epoch| epoch.fully_measured).count(), 3);
     standby.apply_lease(OURS, &mut run);
     assert_eq!(run.energy_j(), Some(30.0), "once");
     assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
@@ -124,7 +124,7 @@ fn lease_returned_unused_loses_nothing() {
     both(&mut run, &mut standby, Mark::End(MonoNs(7 * S)));
     assert_eq!((run.epochs_j(), run.between_j()), (Some(30.0), Some(30.0)));
     assert!((by_time(&run) - 60.0).abs() < 1e-9, "{}", by_time(&run));
-    assert_eq!(run.observed(3).filter(|epoch| epoch.is_whole).count(), 3);
+    assert_eq!(run.observed(3).filter(|epoch| epoch.fully_measured).count(), 3);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn near(band: Option<ErrorBand>, low: f64, high: f64) {
 }
 
 #[test]
-fn a_sum_s_band_is_what_its_parts_make_of_it() {
+fn the_band_of_a_sum_comes_from_its_parts() {
     near(ErrorBand::of_sum([(30.0, Some(WIDE)), (70.0, None)]), 0.85, 1.3);
     near(ErrorBand::of_sum([(10.0, Some(WIDE)), (30.0, Some(ErrorBand { low: 0.9, high: 1.2 }))]), 0.8, 1.4);
     assert_eq!(ErrorBand::of_sum([(30.0, Some(WIDE))]), Some(WIDE));
@@ -31,7 +31,7 @@ fn a_sum_s_band_is_what_its_parts_make_of_it() {
 }
 
 #[test]
-fn a_band_from_outside_is_checked() {
+fn a_band_from_json_is_checked() {
     assert_eq!(ErrorBand::read(Some(&WIDE.json())), Some(WIDE));
     for odd in [
         json!({"low": 0.0, "high": 2.0}),
@@ -52,7 +52,7 @@ fn a_band_from_outside_is_checked() {
 }
 
 #[test]
-fn a_forecast_is_widened_by_what_was_used_and_by_what_is_to_come() {
+fn a_forecast_is_widened_by_both_bands() {
     let total = Estimate { used: 40.0, value: 100.0, low: 90.0, high: 130.0 };
     let all = Uncertainty { used: Some(WIDE), to_come: Some(WIDE) };
     assert_eq!(all.of_total(total), Estimate { low: 45.0, high: 260.0, ..total });
@@ -77,7 +77,7 @@ fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
     Channel { error, ..Channel::new((DeviceKind::Cpu, source), "a device", id, method, quantity) }
 }
 
-/// Two seconds of an epoch at these powers, W; the epoch may go on.
+/// Two seconds of an epoch at these powers, W. The epoch may stay open.
 fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let mut books = RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.0);
@@ -100,7 +100,7 @@ fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunSt
 }
 
 #[test]
-fn a_run_s_uncertainty_is_that_of_its_channels() {
+fn the_uncertainty_of_a_run_comes_from_its_channels() {
     let devices = |cpu_w: f64, gpu_w: f64| [(channel("cpu", Some(WIDE)), cpu_w), (channel("gpu", None), gpu_w)];
     for is_ended in [true, false] {
         let of = |cpu_w, gpu_w| books(CarriedOver::default(), &devices(cpu_w, gpu_w), is_ended).uncertainty();
@@ -113,13 +113,13 @@ fn a_run_s_uncertainty_is_that_of_its_channels() {
     assert_eq!(measured.uncertainty(), Uncertainty::default());
 }
 
-/// One process of a run: what it used, J.
+/// An earlier attempt with this energy, J.
 fn past(channel: Channel, joules: f64) -> CarriedOver {
     let epochs = crate::attribution::account::Energy { joules: Some(joules), credited_ns: 2e9, measured_ns: 2e9 };
     let used = Energies { epochs, ..Energies::default() };
     let component = CarriedComponent { channel, used };
     let epoch = crate::attribution::epochs::Epoch::empty(MonoNs(0), MonoNs(2 * S), 2 * S, 1);
-    let epochs = vec![crate::attribution::epochs::Epoch { filed: Some(Default::default()), ..epoch }];
+    let epochs = vec![crate::attribution::epochs::Epoch { recorded: Some(Default::default()), ..epoch }];
     CarriedOver {
         attempts: 1,
         epochs,
@@ -132,20 +132,20 @@ fn past(channel: Channel, joules: f64) -> CarriedOver {
 }
 
 #[test]
-fn what_earlier_processes_estimated_stays_estimated() {
+fn estimates_of_earlier_attempts_stay_estimates() {
     // Measured from now on: 60 J of 100 J are not.
     let mended = books(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("gpu", None), 20.0)], true);
     let uncertainty = mended.uncertainty();
     near(uncertainty.used, 0.7, 1.6);
     assert_eq!(uncertainty.to_come, None);
-    // The same device by a model that has become better.
+    // The same device, with a better model.
     let better = Some(ErrorBand { low: 0.8, high: 1.25 });
     let same = books(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("cpu", better), 20.0)], true);
     near(same.uncertainty().used, 0.62, 1.7);
     assert_eq!(same.uncertainty().to_come, better);
-    // A journal of a version that states no error is no better than the model of today.
-    let untold = Channel { error: None, ..channel("cpu", Some(WIDE)) };
-    assert_eq!(books(past(untold, 60.0), &[(channel("cpu", better), 20.0)], true).uncertainty().used, better);
+    // A journal without a stated error counts with the band of today's model.
+    let unstated = Channel { error: None, ..channel("cpu", Some(WIDE)) };
+    assert_eq!(books(past(unstated, 60.0), &[(channel("cpu", better), 20.0)], true).uncertainty().used, better);
 }
 
 prop_compose! {
@@ -169,10 +169,10 @@ proptest! {
         prop_assert!(band.low <= 1.0 && band.high >= 1.0 && ErrorBand::checked(band.low, band.high).is_some());
         let ends: f64 = parts.iter().map(|(amount, band)| amount * band.map_or(1.0, |band| band.low)).sum();
         prop_assert!((sum * band.low - ends).abs() <= 1e-9 * sum);
-        // In another unit the multipliers stay.
+        // Another unit does not change the band.
         let scaled = ErrorBand::of_sum(parts.iter().map(|(amount, band)| (amount * factor, *band))).unwrap();
         prop_assert!((scaled.low - band.low).abs() < 1e-9 && (scaled.high / band.high - 1.0).abs() < 1e-9);
-        // A wider part makes no sum narrower, and one more that is measured none wider.
+        // A wider part never makes a sum narrower. A further measured part never makes it wider.
         let wider = parts.iter().map(|(amount, band)| (*amount, band.map(|b| ErrorBand { low: b.low / 2.0, high: b.high * 2.0 })));
         let wider = ErrorBand::of_sum(wider).unwrap();
         prop_assert!(wider.low <= band.low && wider.high >= band.high);
@@ -181,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn a_forecast_s_interval_holds_that_of_the_run_alone(
+    fn a_widened_interval_contains_the_forecast(
         used in 0.0..1e9f64, rest in 0.0..1e9f64, down in 0.0..1.0f64, up in 0.0..5.0f64, bands in (any_part(), any_part()),
     ) {
         let total = Estimate { used, value: used + rest, low: used + rest * (1.0 - down), high: used + rest * (1.0 + up) };

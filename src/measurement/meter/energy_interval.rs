@@ -1,28 +1,28 @@
-//! Energy, and when it was used.
+//! An interval of time and its energy.
 
 use crate::clock::MonoNs;
 
 /// Energy used between two instants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EnergyInterval {
-    /// From this instant
+    /// Its start.
     pub from: MonoNs,
-    /// to this one
+    /// Its end.
     pub to: MonoNs,
-    /// this energy was used, J.
+    /// Its energy, J.
     pub joules: f64,
-    /// Whether readings say so; false where the power before was carried across a fault.
+    /// Whether readings confirm it; false: it was filled in across a fault.
     pub measured: bool,
 }
 
 impl EnergyInterval {
-    /// This and the one that follows it, as one.
+    /// This interval and the next one, joined.
     pub fn joined(self, next: EnergyInterval) -> EnergyInterval {
         let (joules, measured) = (self.joules + next.joules, self.measured && next.measured);
         EnergyInterval { from: self.from, to: next.to, joules, measured }
     }
 
-    /// The parts before and after an instant, evenly in time; None where there is no such part.
+    /// The parts before and after an instant, by their times; None: there is no such part.
     pub fn split(self, at: MonoNs) -> (Option<EnergyInterval>, Option<EnergyInterval>) {
         if at <= self.from {
             return (None, Some(self));

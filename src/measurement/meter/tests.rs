@@ -10,7 +10,7 @@ fn package() -> Meter {
     Meter::new(Quantity::Counter { joules_per_unit: 1e-6, range: Some(RANGE), max_watts: 2000.0 })
 }
 
-/// A meter of what should have been read from 0 on.
+/// A meter that should have been read from 0 on.
 fn late(quantity: Quantity) -> Meter {
     Meter::of(
         &Channel::new((DeviceKind::Gpu, SourceName::Nvml), "x", "x", MeasuringMethod::Counter, quantity),
@@ -18,7 +18,7 @@ fn late(quantity: Quantity) -> Meter {
     )
 }
 
-/// Feeds (seconds, microjoules or fault) and sums what comes out.
+/// Feeds (seconds, microjoules or fault); returns energy, measured time and events.
 fn feed(meter: &mut Meter, readings: &[(f64, Result<u64, Fault>)]) -> (f64, f64, Vec<MeterEvent>) {
     let (mut joules, mut measured, mut events) = (0.0, 0.0, vec![]);
     for &(at, reading) in readings {
@@ -37,7 +37,7 @@ fn a_wrap_is_counted_once() {
     let (joules, measured, events) =
         feed(&mut m, &[(0.0, Ok(RANGE - 50_000_000)), (1.0, Ok(150_000_000)), (2.0, Ok(350_000_000))]);
     assert!((joules - 400.0).abs() < 1e-6, "{joules}");
-    assert_eq!((measured, m.tally.wraps, m.health(), events), (2.0, 1, Health::Ok, vec![]));
+    assert_eq!((measured, m.faults.wraps, m.health(), events), (2.0, 1, Health::Ok, vec![]));
 }
 
 #[test]
@@ -55,11 +55,11 @@ fn a_step_back_is_a_reset_not_a_wrap() {
     );
     assert!((joules - 301.0).abs() < 0.01, "bridged at the 100 W before: {joules}");
     assert!((measured - 2.01).abs() < 1e-9);
-    assert_eq!((events, m.health(), m.tally.wraps), (vec![MeterEvent::Reset], Health::Reset, 0));
+    assert_eq!((events, m.health(), m.faults.wraps), (vec![MeterEvent::Reset], Health::Reset, 0));
 }
 
 #[test]
-fn an_hours_jump_is_no_energy() {
+fn a_jump_of_hours_has_no_energy() {
     let mut m = package();
     let (joules, _, events) = feed(
         &mut m,
@@ -76,7 +76,7 @@ fn an_hours_jump_is_no_energy() {
 }
 
 #[test]
-fn one_wild_value_costs_nothing() {
+fn one_wild_value_loses_no_energy() {
     let mut m = package();
     let (joules, measured, events) = feed(
         &mut m,
@@ -87,14 +87,14 @@ fn one_wild_value_costs_nothing() {
 }
 
 #[test]
-fn failed_readings_lose_nothing_when_the_counter_comes_back() {
+fn failed_readings_lose_no_energy_if_the_counter_comes_back() {
     let mut m = package();
     let bad = Err(Fault::Denied);
     let (joules, measured, events) =
         feed(&mut m, &[(0.0, Ok(0)), (1.0, bad), (2.0, bad), (3.0, bad), (4.0, bad), (5.0, Ok(500_000_000))]);
     assert!((joules - 500.0).abs() < 1e-6);
     assert_eq!((measured, events), (5.0, vec![MeterEvent::Lost(Fault::Denied), MeterEvent::Back(5.0)]));
-    assert_eq!((m.health(), m.tally.failed), (Health::Gap, 4));
+    assert_eq!((m.health(), m.faults.failed), (Health::Gap, 4));
 }
 
 #[test]
@@ -109,16 +109,16 @@ fn a_device_that_stays_away_is_lost() {
 }
 
 #[test]
-fn unread_for_many_wraps_is_settled_by_the_power_before_and_said() {
+fn several_unread_wraps_are_counted_by_the_power_before() {
     let mut m = Meter::new(Quantity::Counter { joules_per_unit: 1.0, range: Some(1000), max_watts: 2000.0 });
     let (joules, measured, _) = feed(&mut m, &[(0.0, Ok(0)), (0.1, Ok(20)), (10.1, Ok(20))]);
     assert!((joules - 2020.0).abs() < 1e-6, "200 W for 10 s is two rounds: {joules}");
     assert!((measured - 0.1).abs() < 1e-9);
-    assert_eq!(m.tally.wraps, 2);
+    assert_eq!(m.faults.wraps, 2);
 }
 
 #[test]
-fn set_back_in_a_long_hole_is_no_wrap() {
+fn a_reset_in_a_long_gap_is_no_wrap() {
     let mut m = package();
     let (joules, measured, _) = feed(
         &mut m,
@@ -131,11 +131,11 @@ fn set_back_in_a_long_hole_is_no_wrap() {
         ],
     );
     assert!(joules < 20_000.0 && measured < 3.0, "no phantom round of 262 kJ: {joules} J");
-    assert_eq!((m.tally.wraps, m.health()), (0, Health::Reset));
+    assert_eq!((m.faults.wraps, m.health()), (0, Health::Reset));
 }
 
 #[test]
-fn set_back_while_it_could_not_be_read_is_no_wrap() {
+fn a_reset_while_readings_fail_is_no_wrap() {
     let mut m = package();
     let (start, gone) = (200_000_000_000, Err(Fault::Gone));
     let (joules, measured, _) = feed(
@@ -151,16 +151,16 @@ fn set_back_while_it_could_not_be_read_is_no_wrap() {
         ],
     );
     assert!((joules - 6100.0).abs() < 10.0 && measured < 3.0, "no phantom 62 kJ: {joules} J");
-    assert_eq!((m.tally.wraps, m.health()), (0, Health::Reset));
+    assert_eq!((m.faults.wraps, m.health()), (0, Health::Reset));
     let mut m = package();
     let (start, gone) = (RANGE - 1_000_000_000, Err(Fault::Gone));
     let (joules, ..) =
         feed(&mut m, &[(0.0, Ok(start)), (1.0, Ok(start + 100_000_000)), (2.0, gone), (60.0, Ok(5_000_000_000))]);
-    assert!((joules - 6000.0).abs() < 1e-6 && m.tally.wraps == 1, "a wrap at the power before: {joules} J");
+    assert!((joules - 6000.0).abs() < 1e-6 && m.faults.wraps == 1, "a wrap at the power before: {joules} J");
 }
 
 #[test]
-fn a_count_that_never_makes_sense_is_a_device_lost_and_said() {
+fn counts_that_never_fit_are_a_lost_device() {
     let mut m = package();
     let readings: Vec<_> = (0..8).map(|n| (f64::from(n), Ok(900_000_000_000 - 50_000_000 * n as u64))).collect();
     let (joules, _, events) = feed(&mut m, &readings);
@@ -168,14 +168,14 @@ fn a_count_that_never_makes_sense_is_a_device_lost_and_said() {
 }
 
 #[test]
-fn two_readings_in_one_step_of_the_counter() {
+fn two_readings_in_one_step_are_no_fault() {
     let mut m = package();
     let (joules, ..) = feed(&mut m, &[(0.0, Ok(0)), (0.0001, Ok(0)), (0.0002, Ok(240_000)), (0.0002, Ok(240_000))]);
     assert!((joules - 0.24).abs() < 1e-9);
 }
 
 #[test]
-fn power_across_a_long_hole_stays_unknown() {
+fn energy_in_a_long_gap_of_powers_stays_unknown() {
     let mut m = Meter::new(Quantity::Power { max_watts: 1000.0 });
     let mut joules = 0.0;
     let (watts, gone) = (Ok(Value::Watts(20.0)), Err(Fault::Gone));
@@ -185,9 +185,9 @@ fn power_across_a_long_hole_stays_unknown() {
     assert_eq!((joules, m.health()), (40.0, Health::Gap));
 }
 
-/// Neither where it is the first nor in the middle; what lies around it is filled in and not measured.
+/// The impossible power is the first reading, or one in the middle. The time around it is filled in.
 #[test]
-fn a_power_that_cannot_be_is_a_fault_and_brings_no_energy() {
+fn an_impossible_power_is_a_fault_without_energy() {
     for impossible in [1000.1, 4_294_967.295, -0.1, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
         for quantity in [
             Quantity::Power { max_watts: 1000.0 },
@@ -202,7 +202,7 @@ fn a_power_that_cannot_be_is_a_fault_and_brings_no_energy() {
                 }));
             }
             assert_eq!((joules, measured, &events), (3000.0, 1.0, &vec![]), "{impossible}");
-            assert_eq!((m.health(), m.tally.failed, m.tally.fault), (Health::Gap, 2, Some(Fault::Implausible)));
+            assert_eq!((m.health(), m.faults.failed, m.faults.fault), (Health::Gap, 2, Some(Fault::Implausible)));
             for at in 5..9 {
                 events.extend(m.push(MonoNs(at * S), Ok(Value::Watts(impossible)), |c| panic!("{c:?}")));
             }
@@ -216,7 +216,7 @@ fn a_power_that_cannot_be_is_a_fault_and_brings_no_energy() {
 }
 
 #[test]
-fn what_could_be_read_late_is_filled_in_and_not_measured() {
+fn time_before_a_late_first_reading_is_filled_in() {
     let mut m = late(Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: 2000.0 });
     let (joules, measured, _) = feed(&mut m, &[(2.0, Ok(500_000)), (3.0, Ok(600_000)), (4.0, Ok(700_000))]);
     assert!((joules - 400.0).abs() < 1e-6 && (measured - 2.0).abs() < 1e-9, "{joules} J, {measured} s");
@@ -225,7 +225,7 @@ fn what_could_be_read_late_is_filled_in_and_not_measured() {
     for at in [2 * S, 2 * S + S / 10, 3 * S] {
         m.push(MonoNs(at), Ok(Value::Watts(50.0)), |c| joules += c.joules);
     }
-    assert!((joules - 150.0).abs() < 1e-9 && m.tally.late_s == 2.0, "{joules} J");
+    assert!((joules - 150.0).abs() < 1e-9 && m.faults.late_s == 2.0, "{joules} J");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn power_is_integrated_by_trapezoid() {
 }
 
 proptest! {
-    /// Whatever the power, wherever the wraps: the sum is the energy used, and never falls.
+    /// For any power and any wraps, the sum is the energy used, and never falls.
     #[test]
     fn monotone_and_exact_under_wrap(start in 0..RANGE, steps in prop::collection::vec((1u64..20_000, 1u64..1500), 1..200)) {
         let mut m = package();
@@ -257,7 +257,7 @@ proptest! {
         prop_assert_eq!(m.health(), Health::Ok);
     }
 
-    /// Whatever is read, no credit exceeds what the device could draw, and none overlaps another.
+    /// For any readings, no interval has more energy than the device can draw, and none overlaps another.
     #[test]
     fn no_phantom_energy(readings in prop::collection::vec((1u64..5_000, prop::option::of(any::<u64>())), 1..100)) {
         let mut m = package();
@@ -266,7 +266,7 @@ proptest! {
             at += ms * 1_000_000;
             m.push(MonoNs(at), count.map(Value::Count).ok_or(Fault::Garbage), |c| {
                 assert!(c.from >= until && c.to > c.from);
-                assert!(c.joules <= 2000.0 * (c.to.s_since(c.from) + STEP_S) * 1.001, "{c:?}");
+                assert!(c.joules <= 2000.0 * (c.to.s_since(c.from) + MAX_STEP_S) * 1.001, "{c:?}");
                 until = c.to;
             });
         }

@@ -3,7 +3,7 @@
 use super::VERSION;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, CarriedOver, LostEnergy};
-use crate::attribution::epochs::{Epoch, Filed, PerKind};
+use crate::attribution::epochs::{Epoch, PerKind, RecordedFigures};
 use crate::attribution::ledger::Energies;
 use crate::clock::{MonoNs, UnixS};
 use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
@@ -179,9 +179,9 @@ impl Journal {
             self.add(0, unmeasured(missing, 0));
         }
         let [co2eq_g, coverage] = ["co2eq_g", "coverage"].map(|name| line.get(name).and_then(amount));
-        let filed = Some(Filed { co2eq_g, coverage });
+        let recorded = Some(RecordedFigures { co2eq_g, coverage });
         let gap = ns(line.get("gap_s")).unwrap_or(0);
-        self.add(gap, Epoch { energy: per_kind(line), filed, ..Epoch::unplaced(inside, count) });
+        self.add(gap, Epoch { energy: per_kind(line), recorded, ..Epoch::unplaced(inside, count) });
         self.open = None;
         true
     }
@@ -303,7 +303,7 @@ impl Journal {
 
 /// Epochs with only a count and a time in them, ns.
 fn unmeasured(count: u64, inside: u64) -> Epoch {
-    Epoch { filed: Some(Filed::default()), ..Epoch::unplaced(inside, count) }
+    Epoch { recorded: Some(RecordedFigures::default()), ..Epoch::unplaced(inside, count) }
 }
 
 /// A component of a line `"components"`. None: a field is missing or unknown.

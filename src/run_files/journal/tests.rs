@@ -1,6 +1,6 @@
 use super::*;
 use crate::attribution::carried_over::{CarriedOver, LostEnergy};
-use crate::attribution::epochs::{Epoch, EpochStore, Filed};
+use crate::attribution::epochs::{Epoch, EpochStore, RecordedFigures};
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::{Intensity, IntensityKind};
 use crate::carbon::select;
@@ -149,8 +149,8 @@ fn resumed_run_continues_with_exact_numbers() {
     let sum: f64 = epochs.as_array().unwrap().iter().map(|epoch| epoch["energy_j"].as_f64().unwrap()).sum();
     assert!((sum - number("/epochs/energy_j")).abs() < 1e-9);
     let observed: Vec<_> = next.attribution.ledger.observed(5).collect();
-    assert!(observed.iter().all(|epoch| epoch.is_whole && epoch.duration_s.is_some()));
-    assert!((observed[1].gaps_s - 0.003).abs() < 1e-9 && observed[3].gaps_s < 1e-9, "{observed:?}");
+    assert!(observed.iter().all(|epoch| epoch.fully_measured && epoch.duration_s.is_some()));
+    assert!((observed[1].gap_s - 0.003).abs() < 1e-9 && observed[3].gap_s < 1e-9, "{observed:?}");
     // A third attempt continues from both.
     let text = text + &lines(&next, end, 2, 3);
     let again = Journal::parse(text.as_bytes()).unwrap();
@@ -412,13 +412,13 @@ proptest! {
 #[test]
 fn epochs_of_a_long_run_are_decimated_and_sums_stay() {
     let mut history = EpochStore::default();
-    let filed = Some(Filed { co2eq_g: Some(1.0), coverage: Some(1.0) });
+    let recorded = Some(RecordedFigures { co2eq_g: Some(1.0), coverage: Some(1.0) });
     for n in 0..100_000u64 {
-        history.push(Epoch { filed, ..Epoch::empty(MonoNs(n * MS), MonoNs((n + 1) * MS), MS, 1) });
+        history.push(Epoch { recorded, ..Epoch::empty(MonoNs(n * MS), MonoNs((n + 1) * MS), MS, 1) });
     }
     assert!(history.len() <= 4097);
     assert_eq!(history.iter().map(|epoch| epoch.count).sum::<u64>(), 100_000);
-    let grams: f64 = history.iter().filter_map(|epoch| epoch.filed?.co2eq_g).sum();
+    let grams: f64 = history.iter().filter_map(|epoch| epoch.recorded?.co2eq_g).sum();
     assert_eq!(grams, 100_000.0);
 }
 

@@ -7,7 +7,7 @@ const S: u64 = 1_000_000_000;
 const COUNTER: Quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 };
 const POWER: Quantity = Quantity::Power { max_watts: 1000.0 };
 
-/// What came of readings so far.
+/// Energy, measured time and events so far.
 #[derive(Default)]
 struct Run {
     joules: f64,
@@ -29,7 +29,7 @@ impl Run {
         self.events.extend(event);
     }
 
-    /// The power at all times from `from` to `to`, s, ten times a second.
+    /// Reads the counter ten times a second from `from` to `to`, s.
     fn count(&mut self, meter: &mut Meter, (from, to): (f64, f64), joules: impl Fn(f64) -> f64) {
         for tenth in (from * 10.0) as u32..=(to * 10.0) as u32 {
             let at = f64::from(tenth) / 10.0;
@@ -55,14 +55,14 @@ fn a_counter_that_never_moves_is_unknown_and_not_0() {
 }
 
 #[test]
-fn a_counter_that_hardly_moves_is_none_either() {
+fn a_counter_that_hardly_moves_is_stalled() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     run.count(&mut meter, (0.0, 10.0), |at| 0.005 * at);
     assert_eq!((run.credits, meter.health()), (0, Health::Stalled), "5 mW");
 }
 
 #[test]
-fn within_its_step_a_counter_that_pauses_used_nothing() {
+fn a_pause_within_the_counters_step_has_no_energy() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     run.count(&mut meter, (0.0, 2.0), |at| 10.0 * (at * 4.0).floor());
     run.push(&mut meter, 2.1, Value::Count(80_000_000));
@@ -78,17 +78,17 @@ fn within_its_step_a_counter_that_pauses_used_nothing() {
 }
 
 #[test]
-fn from_its_last_move_on_a_stuck_counter_is_unknown() {
+fn energy_after_the_last_move_of_a_stuck_counter_is_unknown() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     run.count(&mut meter, (0.0, 6.0), |at| 50.0 * at.min(2.0));
     run.finish(&mut meter);
-    // A pause as short as a counter's step is none of a stall yet.
+    // A pause as short as a counter's step is not a stall yet.
     assert!((run.joules - 100.0).abs() < 1e-6 && (run.measured_s - 2.5).abs() < 1e-6, "{}", run.measured_s);
     assert_eq!((run.events, meter.alive_at()), (vec![MeterEvent::Lost(Fault::Stalled)], Some(MonoNs(5 * S / 2))));
 }
 
 #[test]
-fn what_a_stuck_counter_did_not_count_stays_unknown_when_it_moves_again() {
+fn energy_that_a_stuck_counter_missed_stays_unknown() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     run.count(&mut meter, (0.0, 8.0), |at| if at < 5.0 { 50.0 * at.min(2.0) } else { 100.0 + 50.0 * (at - 5.0) });
     assert!(
@@ -137,7 +137,7 @@ fn a_coarse_counter_is_granted_its_unit() {
 }
 
 #[test]
-fn what_may_rest_is_believed() {
+fn a_device_that_may_rest_is_not_stalled() {
     let channel = Channel {
         may_rest: true,
         ..Channel::new((DeviceKind::Gpu, SourceName::Nvml), "x", "x", MeasuringMethod::Counter, COUNTER)
@@ -200,7 +200,7 @@ fn a_counter_that_moves_again_takes_over_from_the_power() {
 }
 
 #[test]
-fn a_power_beside_that_falls_silent_leaves_nothing_known() {
+fn energy_is_unknown_after_the_reported_power_ends_too() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     for tenth in 0..=100 {
         let at = f64::from(tenth) / 10.0;
@@ -227,16 +227,16 @@ fn a_counter_that_disagrees_with_the_power_is_reported_once() {
         }
         assert!((run.joules - 150.0 * counted_w).abs() < 1.0, "the counter is what counts");
         assert_eq!(
-            (run.events.len(), meter.tally.disagreement.is_some()),
+            (run.events.len(), meter.faults.disagreement.is_some()),
             (usize::from(disagrees), disagrees),
             "{counted_w}"
         );
     }
 }
 
-/// A load that the few powers meet at other moments than the counter does.
+/// The few powers are read at other moments than the counter.
 #[test]
-fn a_load_that_alternates_is_no_disagreement() {
+fn an_alternating_load_is_no_disagreement() {
     let (mut meter, mut run, mut joules) = (Meter::new(COUNTER), Run::default(), 0.0);
     let mut random = 7u64;
     for step in 0..40_000 {
@@ -262,7 +262,7 @@ fn a_disagreement_that_ends_is_taken_back() {
         run.push(&mut meter, at, Value::Beside(300.0));
     }
     assert!(
-        matches!(run.events[..], [MeterEvent::Disagrees(_)]) && meter.tally.disagreement.is_none(),
+        matches!(run.events[..], [MeterEvent::Disagrees(_)]) && meter.faults.disagreement.is_none(),
         "{:?}",
         run.events
     );
@@ -281,9 +281,9 @@ fn a_counter_of_long_steps_is_spread_over_them() {
     }
 }
 
-/// The counter has counted all the while, and the power beside it was integrated meanwhile: each joule once.
+/// The power was integrated while the counter counted too: each joule counts once.
 #[test]
-fn a_counter_that_catches_up_beside_its_power_is_counted_once() {
+fn a_counter_that_catches_up_with_its_power_is_counted_once() {
     for step_s in [0.6, 1.0] {
         let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
         for twentieth in 0..=120 {
@@ -306,14 +306,14 @@ fn a_power_that_flickers_is_unknown_where_it_is_0() {
 }
 
 #[test]
-fn an_absurd_power_beside_says_nothing() {
+fn an_absurd_reported_power_is_ignored() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     for tenth in 0..=100 {
         let at = f64::from(tenth) / 10.0;
         run.push(&mut meter, at, Value::Count((50e6 * at) as u64));
         run.push(&mut meter, at, Value::Beside(4_294_967.295));
     }
-    assert_eq!((run.events, meter.health(), meter.tally.failed), (vec![], Health::Ok, 0));
+    assert_eq!((run.events, meter.health(), meter.faults.failed), (vec![], Health::Ok, 0));
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_counter_that_turns_out_not_to_exist_is_followed_by_power() {
 }
 
 proptest! {
-    /// Whatever counter and power do, credits never overlap, and none is of a time in which nothing was read.
+    /// For any counts and powers, intervals never overlap, and none is outside the readings.
     #[test]
     fn credits_follow_each_other(readings in prop::collection::vec((1u64..2_000, 0u64..3, 0u64..400), 1..200)) {
         let mut meter = Meter::new(COUNTER);
