@@ -1,5 +1,4 @@
-//! What is estimated is never shown as exact as what is measured: a processor of which a model is all there is, beside a GPU
-//! that is measured, in every view.
+//! Estimates are marked in every output: here an estimated processor beside a measured GPU.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -46,9 +45,9 @@ fn near(of: &Value, pointer: &str, expected: f64) {
 }
 
 #[test]
-fn the_json_has_an_interval_for_all_that_rests_on_an_estimate() {
+fn json_has_intervals_for_estimates() {
     let report = estimated().json();
-    // A quarter of the energy is half or twice as much.
+    // A quarter of the energy is estimated, with an error of 0.5 to 2.
     near(&report, "/usage/error/low", 0.875);
     near(&report, "/usage/error/high", 1.25);
     for [name, low, high] in FIGURES {
@@ -80,9 +79,9 @@ fn the_json_has_an_interval_for_all_that_rests_on_an_estimate() {
     assert!(report["extras"]["embodied"].get("error").is_none(), "it goes by time");
 }
 
-/// Intensities by the hour: the price of each hour changes no multiplier.
+/// Hourly intensities change no error band.
 #[test]
-fn a_price_by_the_hour_leaves_the_error_as_it_is() {
+fn hourly_intensity_leaves_the_error_unchanged() {
     let report = Staged { hourly: Some(sunny), ..estimated() }.json();
     near(&report, "/usage/co2eq_high_g", number(&report, "/usage/co2eq_g") * 1.25);
     let plain = Staged { hourly: Some(sunny), ..staged(|_| None) }.json();
@@ -90,7 +89,7 @@ fn a_price_by_the_hour_leaves_the_error_as_it_is() {
 }
 
 #[test]
-fn the_text_shows_an_estimate_as_one() {
+fn text_marks_estimates() {
     let text = estimated().report().render("text").unwrap();
     for line in [
         "  energy  about 0.12 kWh (0.10 to 0.14 kWh), of which about 14 kJ between epochs",
@@ -110,7 +109,7 @@ fn the_text_shows_an_estimate_as_one() {
 }
 
 #[test]
-fn csv_and_prometheus_have_the_intervals_too() {
+fn csv_and_prometheus_have_intervals() {
     let report = estimated().report();
     let csv = report.render("csv").unwrap();
     let mut rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -136,11 +135,11 @@ fn csv_and_prometheus_have_the_intervals_too() {
 }
 
 #[test]
-fn the_page_shows_an_estimate_as_one() {
+fn page_marks_estimates() {
     let report = estimated().json();
     let page = html::page(std::slice::from_ref(&report));
     let words = without_tags(&page);
-    for said in [
+    for text in [
         "about 0.12 kWh",
         "0.10 kWh to 0.14 kWh, in nine cases of ten",
         "25.0 % of it an estimate",
@@ -153,7 +152,7 @@ fn the_page_shows_an_estimate_as_one() {
         "two digits are shown",
         "It is partly estimated",
     ] {
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(text), "{text}: {words}");
     }
     let two = html::page(&[report, staged(|_| None).json()]);
     let words = without_tags(&two);
@@ -165,9 +164,9 @@ fn without_tags(page: &str) -> String {
     body.split('<').filter_map(|part| Some(part.split_once('>')?.1)).collect()
 }
 
-/// What no estimate is part of says nothing of estimates, and has the digits of a measurement.
+/// Measured values have no interval, and the digits of a measurement.
 #[test]
-fn what_is_measured_is_shown_as_ever() {
+fn measured_values_have_no_interval() {
     let measured = staged(|_| None);
     for format in ["text", "csv", "prometheus", "html"] {
         let text = measured.report().render(format).unwrap();
@@ -185,23 +184,23 @@ fn what_is_measured_is_shown_as_ever() {
     assert!(format::output(&report, 0.0, true).lines().all(|line| !line.contains("Estimated")));
 }
 
-/// The page speaks of intensity's own estimates.
+/// The page has other text on estimates of the intensity.
 fn is_own_word(format: &str, word: &str) -> bool {
     format == "html" && word == "estimate"
 }
 
 #[test]
-fn carbontrackers_logs_name_what_is_estimated() {
-    let said = "Estimated, with an error stated for nine cases of ten: cpu (the truth is 0.5 to 2 times as much).";
+fn carbontracker_logs_name_estimates() {
+    let text = "Estimated, with an error stated for nine cases of ten: cpu (the truth is 0.5 to 2 times as much).";
     let report = estimated().json();
-    assert!(format::StandardLog::new(&report).head(&report, 0.0).contains(said));
+    assert!(format::StandardLog::new(&report).head(&report, 0.0).contains(text));
     let output = format::output(&report, 0.0, true);
-    assert!(output.contains(&format!("CarbonTracker: {said}")), "{output}");
+    assert!(output.contains(&format!("CarbonTracker: {text}")), "{output}");
 }
 
 /// One of two nodes has no meter for its processor.
 #[test]
-fn the_ranks_of_a_job_are_as_far_off_as_those_that_estimate() {
+fn job_has_the_error_of_its_ranks() {
     let rank = |number: u64, staged: Staged| {
         let mut report = staged.json();
         let of_job =
@@ -215,7 +214,7 @@ fn the_ranks_of_a_job_are_as_far_off_as_those_that_estimate() {
     let rows = ranks::rows(&both);
     assert_eq!(rows.len(), 1);
     let job = &*rows[0];
-    // An eighth of all is half or twice as much.
+    // An eighth of the energy is estimated, with an error of 0.5 to 2.
     for [name, low, high] in FIGURES {
         let value = number(&job["usage"], &format!("/{name}"));
         near(&job["usage"], &format!("/{low}"), value * 0.9375);
@@ -234,12 +233,12 @@ fn the_ranks_of_a_job_are_as_far_off_as_those_that_estimate() {
     assert_eq!(devices.iter().filter(|device| device["error"].is_object()).count(), 1);
     let page = without_tags(&html::page(&both));
     assert!(page.contains("about 0.23 kWh"), "{page}");
-    // All measured: nothing of it.
+    // All energy is measured: no interval.
     let measured = [rank(0, staged(|_| None)), rank(1, staged(|_| None))];
     assert!(ranks::rows(&measured)[0]["usage"]["error"].is_null());
 }
 
-/// A folder of a test's own.
+/// A folder for one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -270,18 +269,18 @@ impl Drop for Folder {
 }
 
 #[test]
-fn many_runs_are_as_far_off_as_their_sum_and_the_paper_says_so() {
+fn totals_and_sentence_have_the_error_of_the_sum() {
     let folder = Folder::new("totals", &[("a.json", estimated().json()), ("b.json", staged(|_| None).json())]);
-    let told: Value = serde_json::from_str(&folder.command(&["aggregate", "--json"])).unwrap();
+    let found: Value = serde_json::from_str(&folder.command(&["aggregate", "--json"])).unwrap();
     for [name, low, high] in FIGURES {
-        let value = number(&told["totals"], &format!("/{name}"));
-        near(&told["totals"], &format!("/{low}"), value * 0.9375);
-        near(&told["totals"], &format!("/{high}"), value * 1.125);
+        let value = number(&found["totals"], &format!("/{name}"));
+        near(&found["totals"], &format!("/{low}"), value * 0.9375);
+        near(&found["totals"], &format!("/{high}"), value * 1.125);
     }
-    near(&told, "/runs/0/energy_high_j", number(&told, "/runs/0/energy_j") * 1.25);
-    let sentence = told["sentence"].as_str().unwrap();
+    near(&found, "/runs/0/energy_high_j", number(&found, "/runs/0/energy_j") * 1.25);
+    let sentence = found["sentence"].as_str().unwrap();
     for words in [
-        "used about 0.35 kWh (0.32 to 0.39 kWh) of electricity (about 0.23 kWh of the devices; PUE 1.5), contributing an estimated 0.069 kg of CO2eq (0.065 to 0.078 kg). The intervals hold the truth in nine cases of ten.",
+        "used about 0.35 kWh (0.32 to 0.39 kWh) of electricity (about 0.23 kWh of the devices; PUE 1.5), contributing an estimated 0.069 kg of CO2eq (0.065 to 0.078 kg). The intervals contain the true value in nine cases of ten.",
         "87.5 % measured by the hardware's energy counters, 12.5 % estimated from the device's load and design power, not measured: between 0.5 and 2 times that in nine cases of ten",
     ] {
         assert!(sentence.contains(words), "{words}: {sentence}");
