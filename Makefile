@@ -113,7 +113,7 @@ docs:
 check: tools fmt clippy test
 
 header:
-	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test header the_committed_header
+	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test bindings header::
 
 # In a folder of its own: the command that cargo builds for a bench has all features, whatever LIVE is.
 BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench

@@ -17,7 +17,7 @@ Exit status: 0 done, 1 a page could not be written, 2 wrong arguments.";
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub struct ManArgs {
-    /// Write pages into this folder instead, one for the command and one for each subcommand; the folder is made if missing
+    /// Write a page for the command and one for each subcommand into this folder, which is made if missing
     #[arg(long)]
     dir: Option<PathBuf>,
 }

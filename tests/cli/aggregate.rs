@@ -290,9 +290,9 @@ fn foreign_files_are_ignored_and_broken_files_named() {
     let printed = text(&output.stderr);
     for line in [
         "torn.json: EOF while parsing a value at line 2",
-        "empty.json: empty",
+        "empty.json: the file is empty",
         "negative.json: /usage/energy_j is -1: expected a number from 0",
-        "newer.json: schema 2",
+        "newer.json: a newer carbontracker wrote it: schema 2",
     ] {
         assert!(printed.contains(line), "{line}: {printed}");
     }

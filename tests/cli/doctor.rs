@@ -116,6 +116,7 @@ fn unreadable_counter_comes_with_the_fix() {
     }
     assert_eq!(output.status.code(), Some(3), "{printed}{why}");
     assert!(printed.contains("sudo chmod a+r /sys/class/powercap/*/energy_uj"), "{printed}");
+    assert!(printed.contains("hardware energy counters cannot be read"), "{printed}");
     assert!(printed.contains("no  powercap") && printed.contains("may not read 1"), "{printed}");
 }
 
@@ -176,6 +177,8 @@ fn estimates_are_named_and_wrong_options_refused() {
     assert!((watts[0] - 50.0).abs() < 0.1 && (watts[1] - 200.0).abs() < 0.1, "{watts:?}");
     let words = text(&doctor(&["-o", "sim_cpu=X:50"]).stdout);
     assert!(words.contains("50.0 W") && words.contains("no location given") && words.contains("Linux"), "{words}");
+    let headline = words.lines().next().unwrap_or_default();
+    assert!(headline.contains("hardware energy counters") && headline.ends_with("; CPU power is simulated"), "{words}");
     assert_eq!(doctor(&["-o", "no_such=1"]).status.code(), Some(2));
     let disabled = Command::new(PROGRAM).arg("doctor").env("CARBONTRACKER_DISABLE", "1").output().unwrap();
     assert!(disabled.status.code() == Some(1) && text(&disabled.stderr).contains("unset CARBONTRACKER_DISABLE"));

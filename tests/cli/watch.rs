@@ -172,6 +172,9 @@ fn once_shows_the_current_state() {
         let output = once(&folder.path(file), &[]);
         assert!(output.status.code() == Some(1) && text(&output.stderr).contains(reason), "{}", text(&output.stderr));
     }
+    let missing = folder.path("nosuch");
+    let output = once(&missing, &[]);
+    assert!(output.status.code() == Some(1) && text(&output.stderr).contains(&missing), "{}", text(&output.stderr));
     assert_eq!(Command::new(PROGRAM).arg("watch").output().expect("it starts").status.code(), Some(2));
 }
 

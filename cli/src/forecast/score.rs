@@ -10,7 +10,7 @@ use carbontracker::forecast::trend::{self, EpochCost};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Score the forecasts of recorded runs: errors, beside those of other formulas, and the share of outcomes in the intervals
+/// Score the forecasts of recorded runs, beside those of other formulas
 #[derive(clap::Args)]
 #[command(after_help = RECORDING)]
 pub struct ScoreArgs {

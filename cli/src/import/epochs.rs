@@ -73,7 +73,7 @@ impl BadLine {
 
 /// An epoch that is being read.
 #[derive(Clone)]
-pub struct OpenEpoch {
+pub struct EpochReader {
     pub line: usize,
     pub times: usize,
     pub entry: LoggedEpoch,
@@ -83,12 +83,12 @@ pub struct OpenEpoch {
     pub is_mixed: bool,
 }
 
-impl OpenEpoch {
+impl EpochReader {
     /// Begins an epoch, or an entry of epochs from `first` to `last`.
-    pub fn new(event: &LogEvent, last: u64, first: Option<u64>) -> OpenEpoch {
+    pub fn new(event: &LogEvent, last: u64, first: Option<u64>) -> EpochReader {
         let first = first.filter(|first| (1..=last).contains(first)).unwrap_or(last);
         let entry = LoggedEpoch { at: event.at.clone(), first, last, ..LoggedEpoch::default() };
-        OpenEpoch { line: event.line, times: event.times, entry, has_duration: false, broken: None, is_mixed: false }
+        EpochReader { line: event.line, times: event.times, entry, has_duration: false, broken: None, is_mixed: false }
     }
 
     /// True if an event belongs to an epoch, or may be written between its lines by another thread.
@@ -133,7 +133,7 @@ impl OpenEpoch {
     }
 
     /// True if another epoch has the same lines.
-    pub fn is_same(&self, other: &OpenEpoch) -> bool {
+    pub fn is_same(&self, other: &EpochReader) -> bool {
         self.entry == other.entry && self.times == other.times
     }
 }

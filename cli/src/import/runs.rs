@@ -3,7 +3,7 @@
 //! In Carbontracker 1.x all trackers of a process share a logger. So a file holds its own run and all later ones. Trackers
 //! that overlap mix their lines.
 
-use super::epochs::{BadLine, LoggedEpoch, OpenEpoch};
+use super::epochs::{BadLine, EpochReader, LoggedEpoch};
 use super::events::{EventKind, FoundDevices, LogEvent, LoggedIntensity};
 
 /// A run in a standard log, `*_carbontracker.log`.
@@ -61,9 +61,9 @@ impl RunReader {
         let mut rest = events.iter().peekable();
         while let Some(event) = rest.next() {
             if let EventKind::Epoch(number) = event.what {
-                let mut epoch = OpenEpoch::new(event, number, reader.first.take());
+                let mut epoch = EpochReader::new(event, number, reader.first.take());
                 let mut between = Vec::new();
-                while let Some(next) = rest.next_if(|next| OpenEpoch::is_part(next)) {
+                while let Some(next) = rest.next_if(|next| EpochReader::is_part(next)) {
                     match next.what {
                         EventKind::Grid(_) => between.push(next),
                         _ => epoch.take(next),
@@ -154,7 +154,7 @@ impl RunReader {
     }
 
     /// Adds an epoch to its run.
-    fn epoch(&mut self, mut epoch: OpenEpoch) {
+    fn epoch(&mut self, mut epoch: EpochReader) {
         let place = match self.run_of(&epoch) {
             Ok(Some(place)) => place,
             Ok(None) => return,
@@ -182,12 +182,12 @@ impl RunReader {
     }
 
     /// The run whose next epoch this is. None if the lines are repeated. An error lists the runs if several are possible.
-    fn run_of(&mut self, epoch: &OpenEpoch) -> Result<Option<usize>, Vec<usize>> {
+    fn run_of(&mut self, epoch: &EpochReader) -> Result<Option<usize>, Vec<usize>> {
         let alive = self.alive.iter().filter_map(|place| Some((*place, self.runs.get(*place)?)));
         let mut may_be: Vec<(usize, &RunBuilder)> =
             alive.filter(|(_, run)| run.last().saturating_add(1) == epoch.entry.first).collect();
         // A run is probably over if another began after it. A tracker's epochs do not overlap.
-        let likely: [fn(&RunBuilder, &OpenEpoch) -> bool; 2] = [|run, _| !run.is_behind, RunBuilder::may_go_on];
+        let likely: [fn(&RunBuilder, &EpochReader) -> bool; 2] = [|run, _| !run.is_behind, RunBuilder::may_go_on];
         for is_likely in likely {
             if epoch.entry.first > 1 && may_be.len() > 1 && may_be.iter().any(|(_, run)| is_likely(run, epoch)) {
                 may_be.retain(|(_, run)| is_likely(run, epoch));
@@ -203,7 +203,7 @@ impl RunReader {
 
     /// The run of an epoch with an unexpected number: its log has a gap, this library resumed it, or a run begins without a
     /// head.
-    fn without_its_turn(&mut self, epoch: &OpenEpoch) -> Option<usize> {
+    fn without_its_turn(&mut self, epoch: &EpochReader) -> Option<usize> {
         match self.runs.get(self.current) {
             Some(run) if epoch.entry.first > run.last() => Some(self.current),
             Some(run) if run.epochs.iter().any(|had| had.is_same(epoch)) => None,
@@ -226,7 +226,7 @@ impl RunReader {
 #[derive(Clone, Default)]
 struct RunBuilder {
     log: StandardRun,
-    epochs: Vec<OpenEpoch>,
+    epochs: Vec<EpochReader>,
     grid: LoggedIntensities,
     broken: Option<BadLine>,
     /// Another run began after its last line.
@@ -254,9 +254,9 @@ impl RunBuilder {
     }
 
     /// True if its last epoch was over when this one began. Times have whole seconds.
-    fn may_go_on(&self, epoch: &OpenEpoch) -> bool {
+    fn may_go_on(&self, epoch: &EpochReader) -> bool {
         const ROUNDED_S: f64 = 1.5;
-        let seconds = |open: &OpenEpoch| super::lines::seconds(open.entry.at.as_deref()?);
+        let seconds = |open: &EpochReader| super::lines::seconds(open.entry.at.as_deref()?);
         let ended = self.epochs.last().and_then(seconds);
         let began = seconds(epoch).map(|at| at - epoch.entry.duration_s);
         ended.zip(began).is_none_or(|(ended, began)| ended <= began + ROUNDED_S)
@@ -265,12 +265,12 @@ impl RunBuilder {
     /// The complete run, or the line because of which it is refused.
     fn read(self) -> Result<StandardRun, BadLine> {
         let RunBuilder { mut log, mut epochs, grid, broken, .. } = self;
-        let is_whole = |last: &OpenEpoch| log.is_ended || last.is_whole(log.components.len());
+        let is_whole = |last: &EpochReader| log.is_ended || last.is_whole(log.components.len());
         log.is_torn = epochs.last().is_some_and(|last| last.broken.is_none() && !is_whole(last));
         if log.is_torn {
             epochs.pop();
         }
-        let of = |open: &OpenEpoch| {
+        let of = |open: &EpochReader| {
             BadLine::new(open.line, format!("epoch {} has no line with its duration", open.entry.last))
         };
         let cut = epochs.iter().find(|epoch| !epoch.has_duration).map(of);

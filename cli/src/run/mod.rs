@@ -71,7 +71,7 @@ pub struct RunArgs {
     /// The run's label [default: the program's name]
     #[arg(long)]
     name: Option<String>,
-    /// End an epoch at each line of the program's output that contains TEXT; print it when an epoch is done
+    /// End an epoch at each line of the program's output that contains TEXT, printed when an epoch is done
     #[arg(long, value_name = "TEXT", value_parser = mark)]
     mark: Option<String>,
     /// Number of epochs planned: after the first, forecast all of them

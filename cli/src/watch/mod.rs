@@ -8,7 +8,7 @@ use crate::report_files::{self, Unread};
 use carbontracker::report::ranks;
 use carbontracker::sanitize;
 use console::Term;
-use run_files::{FileStamp, WatchedFile, WatchedFiles, newest_first, of_one};
+use run_files::{ContentStamp, WatchedFile, WatchedFiles, newest_first, of_one};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ fn no_run(path: &Path, reason: Option<String>) -> String {
 
 /// The watched run, read from one file, or from one for each rank of a job.
 struct WatchedRun {
-    files: Vec<(PathBuf, FileStamp)>,
+    files: Vec<(PathBuf, ContentStamp)>,
     /// The place of the rank whose identifier the job has.
     lead: usize,
     report: Value,

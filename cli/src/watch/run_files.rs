@@ -17,22 +17,22 @@ const MAX_CLOCK_SKEW_S: f64 = 60.0;
 
 /// Identifies a file's content: it changes when the file does, or when another file replaces it.
 #[derive(Clone, Copy, PartialEq)]
-pub struct FileStamp {
+pub struct ContentStamp {
     pub changed: SystemTime,
     length: u64,
     inode: u64,
 }
 
-impl FileStamp {
-    fn of(metadata: &Metadata) -> FileStamp {
-        FileStamp { changed: report_files::changed(metadata), length: metadata.len(), inode: metadata.ino() }
+impl ContentStamp {
+    fn of(metadata: &Metadata) -> ContentStamp {
+        ContentStamp { changed: report_files::changed(metadata), length: metadata.len(), inode: metadata.ino() }
     }
 }
 
 /// A file with the run it holds.
 pub struct WatchedFile {
     pub file: PathBuf,
-    pub stamp: FileStamp,
+    pub stamp: ContentStamp,
     pub report: Value,
 }
 
@@ -48,14 +48,14 @@ impl WatchedFile {
 /// The files read so far. None is a file without a run.
 #[derive(Default)]
 pub struct WatchedFiles {
-    known: HashMap<PathBuf, (FileStamp, Option<WatchedFile>)>,
+    known: HashMap<PathBuf, (ContentStamp, Option<WatchedFile>)>,
 }
 
 impl WatchedFiles {
     /// Reads a file if it has changed.
     pub fn load(&mut self, file: &Path) -> Result<&WatchedFile, Unread> {
         let broken = |error: io::Error| Unread::Broken(format!("{}: {error}", file.display()));
-        let stamp = FileStamp::of(&file.metadata().map_err(broken)?);
+        let stamp = ContentStamp::of(&file.metadata().map_err(broken)?);
         if self.known.get(file).is_none_or(|(known, _)| *known != stamp) {
             self.known.remove(file);
             let found = match report_files::read(file) {
