@@ -134,9 +134,9 @@ fn bad_row_is_named_by_file_and_line() {
 fn file_without_recording_is_refused() {
     let folder = Folder::new("none", &[("other.csv", "a,b\n1,2\n"), ("empty.csv", HEADER), ("nothing.csv", "")]);
     for (file, reason) in [
-        ("other.csv", "other.csv:1: lacks run and epoch and duration_s and energy_j; expected the columns run,epoch"),
+        ("other.csv", "other.csv:1: no column run and epoch and duration_s and energy_j; expected the columns run,epoch"),
         ("empty.csv", "empty.csv: no epochs"),
-        ("nothing.csv", "nothing.csv:1: lacks run"),
+        ("nothing.csv", "nothing.csv:1: no column run"),
         (".", "a folder, but replay reads one file"),
         ("absent.csv", "absent.csv: No such file"),
     ] {

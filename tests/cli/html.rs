@@ -343,9 +343,9 @@ fn failure_is_reported_and_leaves_the_old_page() {
     for (path, why) in [
         ("torn.json", "torn.json: EOF"),
         ("newer.json", "a newer carbontracker"),
-        ("other.json", "other.json: no report: expected"),
+        ("other.json", "other.json: not a run's report or journal"),
         ("none.json", "none.json: No such file"),
-        ("empty", "empty: no run here"),
+        ("empty", "empty: no run found"),
     ] {
         let output_text = message(&report(&dir, &["run.json", path, "-o", "out.html"]));
         assert!(output_text.starts_with("carbontracker: ") && output_text.contains(why), "{output_text}");
@@ -368,7 +368,7 @@ fn failure_is_reported_and_leaves_the_old_page() {
                 .unwrap(),
         )
     };
-    assert!(broken("/bin/false").contains("and no PDF"));
+    assert!(broken("/bin/false").contains("printed no PDF"));
     assert!(broken("/nowhere/chrome").contains("/nowhere/chrome: No such file"));
     assert_eq!(fs::read_to_string(dir.join("out.html")).unwrap(), "before");
     let mut left: Vec<String> =

@@ -184,7 +184,7 @@ fn folder_of(name: &str, files: &[(String, String)]) -> PathBuf {
 fn runs_of_one_process_count_once_each_and_aggregate_adds_them_up() {
     for (name, tracker, count, has_output, prefix) in [
         ("five-1.1.6", OLD, 5, false, ""),
-        ("five-1.1.6-told", OLD, 5, true, ""),
+        ("five-1.1.6-output", OLD, 5, true, ""),
         ("two-1.1.6", OLD, 2, true, ""),
         ("three-1.2.5", MIDDLE, 3, true, "24003_"),
         ("five-1.2.5", MIDDLE, 5, false, "a_24003_"),
@@ -192,7 +192,7 @@ fn runs_of_one_process_count_once_each_and_aggregate_adds_them_up() {
         let logs = folder_of(name, &shared(&trackers(tracker, count), prefix, has_output));
         let (reports, message, code) = import(&[&logs]);
         assert_eq!((reports.len(), code), (count as usize, 0), "{name}: {message}");
-        assert!(message.contains(&format!("{} of {count} runs: found more than once", count - 1)), "{message}");
+        assert!(message.contains(&format!("{} of {count} runs were found more than once", count - 1)), "{message}");
         let [epochs, runs] = [2.0 * f64::from(count), f64::from(count)];
         assert_total(&reports, epochs, runs * 0.6, runs * 30.0);
         for report in &reports {
@@ -266,7 +266,7 @@ fn output_logs_alone_count_each_total_once() {
         [("a_carbontracker_output.log".into(), outputs.clone()), ("b_carbontracker_output.log".into(), outputs)];
     let (reports, message, code) = import(&[&folder_of("outputs", &files)]);
     assert_eq!((reports.len(), code), (3, 0), "{message} {reports:#?}");
-    assert!(message.contains("3 of 3 runs: found more than once"), "{message}");
+    assert!(message.contains("3 of 3 runs were found more than once"), "{message}");
 }
 
 /// Two trackers of 1.x that begin within a second share a file, and write each line twice.
