@@ -173,7 +173,7 @@ fn doctor_refuses_only_a_wrong_option() {
     let output = machine.command(&["doctor"], &[("ROCR_VISIBLE_DEVICES", "x"), ("ONEAPI_DEVICE_SELECTOR", "y")]);
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(matches!(output.status.code(), Some(0 | 3)), "by what is measured: {:?} {words}", output.status);
-    assert!(words.contains("ROCR_VISIBLE_DEVICES=x: 'x' names no GPU") && words.contains("cure:"), "{words}");
+    assert!(words.contains("ROCR_VISIBLE_DEVICES=x: 'x' names no GPU") && words.contains("fix:"), "{words}");
     assert!(words.contains("ONEAPI_DEVICE_SELECTOR=y"), "{words}");
     for program in ["doctor", "run"] {
         let output = machine.command(

@@ -157,16 +157,24 @@ fn verdict(found: &Value) -> String {
     let mut clauses: Vec<String> =
         [Origin::Measured, Origin::Estimated, Origin::Simulated].into_iter().filter_map(clause).collect();
     if !is_measured(found) {
-        // These checks have a fix only if there are counters that this user may not read.
-        let is_closed = |check: &Value| {
-            ["powercap", "perf"].contains(&text(check, "name")) && check.get("cure").is_some_and(Value::is_string)
-        };
-        let has_closed = list(found, "checks").any(is_closed);
-        let reason =
-            if has_closed { "hardware energy counters cannot be read" } else { "no hardware energy counters found" };
-        clauses.insert(0, reason.into());
+        clauses.insert(0, why_not_measured(found).into());
     }
     clauses.join("; ")
+}
+
+fn why_not_measured(found: &Value) -> &'static str {
+    let is_real = |one: &Value| text(one, "method") != "estimate" && text(one, "status") != "simulated";
+    // These checks have a fix only if there are counters that this user may not read.
+    let is_closed = |check: &Value| {
+        ["powercap", "perf"].contains(&text(check, "name")) && check.get("cure").is_some_and(Value::is_string)
+    };
+    if list(found, "components").any(is_real) {
+        "hardware energy counters found, but they gave no energy"
+    } else if list(found, "checks").any(is_closed) {
+        "hardware energy counters cannot be read"
+    } else {
+        "no hardware energy counters found"
+    }
 }
 
 fn title(kind: DeviceKind) -> &'static str {
