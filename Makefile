@@ -113,7 +113,7 @@ docs:
 check: tools fmt clippy test
 
 header:
-	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test header the_committed_header
+	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test bindings header::
 
 # Benches have their own folder, because the command that cargo builds for them always has all features.
 BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench

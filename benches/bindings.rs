@@ -1,14 +1,14 @@
-//! What a begin or an end costs through each language's binding, back to back, beside the same in C: `make bench`.
+//! The cost of begin and end through each language's binding, compared with C: `make bench`.
 
 #[path = "../tests/common/install_tree.rs"]
 mod install_tree;
 
-/// The checkout.
+/// The root of the checkout.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 use install_tree::{checkout, in_every_language, outcome, scratch};
 
-/// Of so many runs the best: machines do other things too.
+/// The best of this many runs counts, since machines do other work too.
 const RUNS: usize = 5;
 
 fn main() {

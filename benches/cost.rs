@@ -1,5 +1,5 @@
-//! What the library costs its host: `make bench`. Figures, not tests: machines are noisy, so quote
-//! medians, and ratios against what runs beside them.
+//! The cost of the library for the application: `make bench`. These are figures, not tests. Machines are noisy, so quote
+//! medians, and ratios to the raw reads measured beside them.
 #[path = "../tests/common/fake_rapl.rs"]
 mod fake_rapl;
 #[path = "../tests/common/retry.rs"]
@@ -69,7 +69,7 @@ fn calls() {
     };
     row("begin + end, back to back", "ns", (0..1_000_000).map(|_| timed(|| pair(&t))).collect());
     if cfg!(feature = "live") {
-        // Nobody takes the connection further: it hangs, and the tracker's thread with it.
+        // Nothing accepts the connection: it hangs, and the tracker's thread with it.
         let service = TcpListener::bind("127.0.0.1:0").unwrap();
         let options = format!("intensity=carbonintensity_gb intensity_url=http://{}", service.local_addr().unwrap());
         let asking = tracker(&tree, &options);
@@ -117,7 +117,7 @@ fn create() {
     row("destroy", "ns", trackers.into_iter().map(|t| timed(|| drop(t.destroy()))).collect());
 }
 
-/// One pass of the sampler over six counters in memory against a loop of raw reads over the same files.
+/// One pass of the sampler over six counters in memory, compared with a loop of raw reads of the same files.
 fn sample() {
     let root = PathBuf::from("/dev/shm").join(format!("ct-bench-{}", std::process::id()));
     let mut paths = Vec::new();
@@ -195,7 +195,7 @@ fn value() {
     t.destroy();
 }
 
-/// The sampler thread's time on a processor, from the kernel's account of it.
+/// The sampler thread's CPU time, from the kernel.
 fn sampler_share() {
     for (what, options) in [("RAPL", None), ("processor model", Some(""))] {
         let tree = package();

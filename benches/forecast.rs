@@ -1,7 +1,7 @@
-//! How far off forecasts are, ours and Carbontracker's, after each of the first epochs of recorded runs: prints the
-//! scores and draws docs/src/explanation/forecast.svg: `make figure`.
+//! The errors of our and Carbontracker's forecasts after each of the first epochs of recorded runs. Prints the scores and
+//! draws docs/src/explanation/forecast.svg: `make figure`.
 //!
-//! CT_DATA says where the recordings are ($CT_DATA/epochs/*.csv); without it there is nothing to score.
+//! CT_DATA is the folder of the recordings ($CT_DATA/epochs/*.csv). Without it, nothing is scored.
 
 use plotters::prelude::*;
 use std::error::Error;
@@ -13,7 +13,7 @@ const OURS: RGBColor = RGBColor(0, 114, 178);
 const THEIRS: RGBColor = RGBColor(213, 94, 0);
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/explanation/forecast.svg");
 
-/// (epochs seen, mean |error| in per cent)
+/// Epochs seen, and mean absolute error, percent.
 type Curve = Vec<(u32, f64)>;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     draw(&table)
 }
 
-/// A column of the rows in which every set weighs the same.
+/// A column of the rows in which all sets have the same weight.
 fn curve(table: &str, metric: &str, column: usize) -> Curve {
     let rows = table.lines().filter_map(|line| line.strip_prefix("every set"));
     let cells = rows.map(|row| row.split_whitespace().collect::<Vec<_>>());

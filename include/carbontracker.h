@@ -97,87 +97,86 @@ extern "C" {
 #endif /* __cplusplus */
 
 /**
- * Makes a tracker and starts its sampler. Takes well under 5 ms, and with `resume` what reading the journal takes; reads
- * the devices once. A file of /sys or /proc that does not answer is waited for 250 ms. Relative paths in the options
- * are resolved here. In a constructor of a library that is being loaded no thread can start: there the call takes up to
- * 0.25 s longer for each thread, and the energy is read once the library is loaded.
+ * Makes a tracker and starts its sampler thread. It takes less than 5 ms, and with `resume` also the time to read the
+ * journal. It reads each device once, and waits up to 250 ms for a file of /sys or /proc that does not answer. It makes
+ * relative paths in the options absolute. No thread can start in the constructor of a library that is being loaded:
+ * there, the call takes up to 0.25 s longer per thread, and energy is read once the library is loaded.
  *
- * `options` is `key=value` pairs separated by white space; values with spaces in single quotes,
- * with `\'` and `\\` inside. Each key is also an environment variable, CARBONTRACKER_<KEY>; the
- * string wins. NULL or "" takes the environment and the defaults. README.md lists the keys. A variable
- * CARBONTRACKER_... that nothing reads has no effect, and a message names it.
+ * `options` holds `key=value` pairs separated by white space. Values with spaces are in single quotes, with `\'` and
+ * `\\` inside. If a key appears twice, the last value wins. Each key can also be set as the environment variable
+ * CARBONTRACKER_<KEY>; the string overrides the environment. NULL or "" uses the environment and the defaults.
+ * docs/src/reference/options.md lists the keys. An unknown CARBONTRACKER_ variable has no effect; a message names it.
  *
- * CT_OK: `*out` is the tracker, for ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE=1 (any value
- * but 0, no, false or off), `*out` is NULL, which every function takes. CT_EINVAL: an unknown key or bad value;
- * ct_last_error() names key or variable, value and what is allowed. CT_EIO: no thread could be started, or
- * too little memory is left. Finding no device to
- * measure is no failure: times are kept, energies are null, and a message says what would help.
+ * CT_OK: `*out` is the tracker; end it with ct_destroy or ct_release. CT_DISABLED: CARBONTRACKER_DISABLE is set (to
+ * anything but 0, no, false or off), and `*out` is NULL, which every function accepts. CT_EINVAL: a key is unknown or
+ * a value is bad; ct_last_error() names the key or variable, the value and the allowed values. CT_EIO: no thread could
+ * be started, or too little memory is left.
  *
- * A thread that calls the library needs at least 32 KB of stack.
+ * If no device can be measured, the call still succeeds: durations are recorded, energies are null, and a message
+ * explains how to enable measurement. A thread that calls the library needs at least 32 KB of stack.
  */
 ct_status ct_create(const char *options,
                     ct_tracker **out);
 
 /**
- * Begins an epoch: stamps the clock and returns. No device is read, nothing is allocated.
+ * Begins an epoch. It stamps the clock and returns: it reads no device and allocates nothing.
  *
- * CT_ESTATE: an epoch is open already; nothing changed. The report's notes count such refused calls, and
- * those of ct_epoch_end, ct_epoch_cancel and ct_progress; the first of each kind makes a message.
+ * CT_ESTATE: an epoch is already open; nothing changed. The report's notes count such refused calls, and those of
+ * ct_epoch_end, ct_epoch_cancel and ct_progress. The first of each kind also makes a message.
  */
 ct_status ct_epoch_begin(ct_tracker *tracker);
 
 /**
- * Ends the epoch begun last: stamps the clock and returns, as cheap as ct_epoch_begin.
+ * Ends the open epoch. It stamps the clock and returns, and costs as little as ct_epoch_begin.
  *
- * CT_OVER_BUDGET: ended, and the run's forecast passes budget_kwh, budget_g or budget_h; it is judged
- * on the epochs whose readings are in, so it may come one epoch late. CT_ESTATE: no epoch is open.
+ * CT_OVER_BUDGET: the epoch ended, and the forecast of the run exceeds budget_kwh, budget_g or budget_h. The forecast
+ * covers the epochs whose readings have arrived, so this status may come one epoch late. CT_ESTATE: no epoch is open.
  */
 ct_status ct_epoch_end(ct_tracker *tracker);
 
 /**
- * Drops the open epoch, as after an exception: it is not counted as an epoch and does not colour the
- * forecast. What it used counts as energy between epochs, once a later epoch ends.
+ * Cancels the open epoch, for example after an exception. It is not counted as an epoch, and the forecast ignores it.
+ * Its energy counts as energy between epochs once a later epoch ends.
  *
  * CT_ESTATE: no epoch is open.
  */
 ct_status ct_epoch_cancel(ct_tracker *tracker);
 
 /**
- * Says how far the open epoch is: `done` of `total` batches or time steps since its begin. It stamps the clock and stores
- * both in one word, so call it as often as you like. With `epochs` planned, marks in the first epoch give
- * "/forecast" from 5 % of it on, and tell its warm-up from its steady pace.
+ * Reports the progress of the open epoch: `done` of `total` batches or time steps since its begin. It stores the
+ * progress and a time stamp in one word, so it can be called after every batch. If `epochs` is set, progress in the first
+ * epoch allows a forecast ("/forecast") from 5 % of that epoch on, and separates its warm-up from its steady pace.
  *
- * CT_EINVAL: total is 0 or less than done. CT_ESTATE: no epoch is open.
+ * CT_EINVAL: `total` is 0, or less than `done`. CT_ESTATE: no epoch is open.
  */
 ct_status ct_progress(ct_tracker *tracker,
                       uint64_t done,
                       uint64_t total);
 
 /**
- * Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j",
- * "/forecast/energy_j/high", "/epochs/3/duration_s" (the fourth entry: an epoch, or several in a run of
- * more than 4096). Waits up to 1 s for the reading that closes the last epoch: a few milliseconds with
- * counters, up to 0.1 s where the processor is estimated; inside the first epoch up to 0.3 s for the first
- * forecast that its progress gives, if "/forecast" is asked for.
+ * Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j", "/forecast/energy_j/high",
+ * "/epochs/3/duration_s" (the fourth entry: one epoch, or several in a run of more than 4096 epochs). It waits up to
+ * 1 s for the reading that closes the last epoch: a few milliseconds with counters, up to 0.1 s if the processor's power
+ * is estimated. In the first epoch, a pointer below "/forecast" waits up to 0.3 s for the first forecast.
  *
- * Where some of the energy is estimated, "/usage/error/low" and "/usage/error/high" are the multiples of it between
- * which the truth lies in nine cases of ten; "/usage/energy_low_j" and "/usage/energy_high_j" are these ends, and so on
- * for kWh and CO2e. They are null where all of it is measured.
+ * If some energy is estimated, the true value lies between "/usage/error/low" and "/usage/error/high" times the estimate
+ * in 90 % of cases. "/usage/energy_low_j" and "/usage/energy_high_j" are these bounds in joules; kWh and CO2e have theirs.
+ * All of them are null if all energy is measured.
  *
- * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is untouched. CT_EIO: too little memory is
- * left, by malloc's account.
+ * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is unchanged. CT_EIO: malloc reports too little
+ * memory.
  */
 ct_status ct_value(ct_tracker *tracker,
                    const char *pointer,
                    double *out);
 
 /**
- * Writes the report as `format`: "text", "json", "csv" (a row an epoch), "prometheus" or "html" (a page with
- * charts). Waits up to 1 s for the reading that closes the last epoch, and inside the first as ct_value does for a
+ * Writes the report in a format: "text", "json", "csv" (one row per epoch), "prometheus" or "html" (a page with charts).
+ * It waits up to 1 s for the reading that closes the last epoch, and in the first epoch up to 0.3 s for the first
  * forecast.
  *
- * As snprintf: what fits is written, always with a NUL when cap > 0, and `*needed` (may be NULL)
- * becomes the bytes the whole takes, NUL included. CT_ERANGE: it did not fit. CT_EINVAL: no such format.
+ * The buffer works as in snprintf: as much as fits is written, with a NUL if cap > 0. `*needed` (may be NULL) becomes the
+ * size of the whole text in bytes, including the NUL. CT_ERANGE: the text did not fit. CT_EINVAL: the format is unknown.
  * CT_EIO: too little memory is left.
  */
 ct_status ct_report(ct_tracker *tracker,
@@ -187,46 +186,50 @@ ct_status ct_report(ct_tracker *tracker,
                     size_t *needed);
 
 /**
- * Takes the oldest queued message: a warning, the forecast after `forecast_after` epochs, a budget
- * passed. Buffer rules as ct_report's; on CT_ERANGE the message stays queued.
+ * Takes the oldest queued message: a warning, the forecast after `forecast_after` epochs, or an exceeded budget. The
+ * buffer works as in ct_report. On CT_ERANGE the message stays in the queue.
  *
- * CT_ENOENT: none is queued.
+ * CT_ENOENT: the queue is empty.
  */
-ct_status ct_message(ct_tracker *tracker, char *buf, size_t cap, size_t *needed);
+ct_status ct_message(ct_tracker *tracker,
+                     char *buf,
+                     size_t cap,
+                     size_t *needed);
 
 /**
- * Ends the tracker: a last reading, the sampler joined, the run's files written. Back within 250 ms even where a device
- * hangs, and with log_dir within 2 s more where a disk does.
- * If files of the run could not be written, ct_last_error() names them.
- * In a constructor of a library that is being loaded it waits that long, and the files are finished afterwards.
- * A tracker that is live at exit is ended as by ct_release, and waited for 1 s.
- * NULL is fine. In a forked child it does nothing, on purpose. The pointer is not to be used again.
+ * Ends the tracker: it takes a last reading, joins the sampler thread and writes the run's files. It returns within
+ * 250 ms even if a device hangs, and with log_dir within 2 s more if a disk hangs. If files of the run could not be
+ * written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and the
+ * files are finished afterwards.
+ *
+ * A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. NULL is
+ * accepted. In a forked child the call does nothing. The pointer must not be used afterwards.
  */
 void ct_destroy(ct_tracker *tracker);
 
 /**
- * As ct_destroy, without waiting for the sampler: for garbage collectors' finalizers.
+ * Ends the tracker as ct_destroy does, but does not wait for the sampler thread: for finalizers of garbage collectors.
  */
 void ct_release(ct_tracker *tracker);
 
 /**
- * This thread's last failure in words; "" if there was none. The text stays until this thread's next
- * failure; a success does not clear it.
+ * Returns the message of this thread's last failure; "" if there was none. The text is valid until this thread's next
+ * failure. A success does not clear it.
  */
 const char *ct_last_error(void);
 
 /**
- * The status in words, for any number. Static text.
+ * Returns a sentence for any status. The text is static.
  */
 const char *ct_status_string(int32_t status);
 
 /**
- * The loaded library's version, as "0.1.0". Static text.
+ * Returns the version of the loaded library, for example "0.1.0". The text is static.
  */
 const char *ct_version(void);
 
 /**
- * The loaded library's ABI version: compare with CT_ABI_VERSION after dlopen.
+ * Returns the ABI version of the loaded library. Compare it with CT_ABI_VERSION after dlopen.
  */
 uint32_t ct_abi_version(void);
 

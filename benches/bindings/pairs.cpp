@@ -1,4 +1,4 @@
-// As pairs.c, by the C++ header: a scope an epoch.
+// Like pairs.c, with the C++ header: one scope for each epoch.
 #include <carbontracker.hpp>
 #include <chrono>
 #include <cstdio>

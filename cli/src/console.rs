@@ -7,22 +7,22 @@ use std::process::ExitCode;
 /// The exit status for wrong arguments.
 pub const WRONG_ARGUMENTS: u8 = 2;
 
-/// The result of a subcommand: its exit status, or why it failed.
+/// The result of a subcommand: its exit status, or the reason for its failure.
 pub type Done = Result<ExitCode, String>;
 
-/// Writes an error message to standard error, harmless to a terminal whatever it quotes. The reader may be gone, where
-/// eprintln! would panic.
+/// Writes an error message to standard error, without control characters. It does not panic if nothing reads standard
+/// error any more, unlike `eprintln!`.
 pub fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "carbontracker: {}", sanitize::text(message));
 }
 
-/// Reports wrong arguments.
+/// Reports wrong arguments. Returns their exit status.
 pub fn refuse(message: &str) -> Done {
     complain(message);
     Ok(ExitCode::from(WRONG_ARGUMENTS))
 }
 
-/// Prints to standard output, whose reader may stop reading.
+/// Prints to standard output. A reader that stops early is no error.
 pub fn print(text: &str) -> Done {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),

@@ -1,4 +1,5 @@
-//! The command line: a file a subcommand. Each is a struct of arguments, whose doc comments are its help, and `call`.
+//! The command line. Each subcommand has its own module: a struct of arguments, whose doc comments are its help, and a
+//! function that runs it.
 
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
@@ -26,11 +27,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Keeps a reserve for the moments when the system has no memory left, as the library does.
+/// Keeps a reserve of memory for the moment when the system has none left, as the library does.
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Measures, forecasts and prices the energy of programs: training loops, time loops, builds
+/// Measures and forecasts the energy and CO2e of programs: training loops, time loops, builds
 #[derive(Parser)]
 #[command(name = "carbontracker", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 struct Command {
@@ -40,34 +41,35 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Task {
-    Run(run::Run),
-    Doctor(doctor::Doctor),
-    Replay(forecast::replay::Replay),
-    Score(forecast::score::Score),
-    Watch(watch::Watch),
-    Aggregate(aggregate::Aggregate),
-    Report(report::Report),
-    Import(import::Import),
-    Completion(completion::Completion),
-    Man(man::Man),
+    Run(run::RunArgs),
+    Doctor(doctor::DoctorArgs),
+    Replay(forecast::replay::ReplayArgs),
+    Score(forecast::score::ScoreArgs),
+    Watch(watch::WatchArgs),
+    Aggregate(aggregate::AggregateArgs),
+    Report(report::ReportArgs),
+    Import(import::ImportArgs),
+    Completion(completion::CompletionArgs),
+    Man(man::ManArgs),
 }
 
-/// What belongs together in the list of subcommands; each is in one of these.
+/// The groups in the list of subcommands. Each subcommand is in one group.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["run", "doctor"]),
-    ("Read what runs have left", &["watch", "report", "aggregate", "import"]),
+    ("Read the files of runs", &["watch", "report", "aggregate", "import"]),
     ("Forecast recorded runs", &["replay", "score"]),
-    ("Set up the command itself", &["completion", "man"]),
+    ("Set up the command", &["completion", "man"]),
 ];
 
 const EXIT_STATUS: &str = "\
 Examples:
-  carbontracker run -- make -j8                       what a build takes
-  carbontracker doctor                                what can be measured here, and what would help
-  carbontracker run --mark epoch --epochs 10 -- ./train     epoch by epoch, with a forecast
+  carbontracker run -- make -j8                             measure a build
+  carbontracker doctor                                      show what can be measured here, and how to enable the rest
+  carbontracker run --mark epoch --epochs 10 -- ./train     measure each epoch, with a forecast
 
-Exit status: 0 done; 1 could not, and the message says why; 2 wrong arguments. 'carbontracker help SUBCOMMAND' says
-more, and where that has others. The page of the library is README.md, laid in share/doc/carbontracker.";
+Exit status: 0 done; 1 it failed, and the message has the reason; 2 wrong arguments. 'carbontracker help SUBCOMMAND'
+explains each subcommand and its exit status. The documents are in share/doc/carbontracker: README.md,
+docs/src/reference/cli.md.";
 
 fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
@@ -75,16 +77,16 @@ fn main() -> ExitCode {
         Err(error) => return not_understood(&error),
     };
     let done = match Command::from_arg_matches(&matches).map(|command| command.task) {
-        Ok(Task::Run(run)) => run.call(),
-        Ok(Task::Doctor(doctor)) => doctor.call(),
-        Ok(Task::Replay(replay)) => replay.call(),
-        Ok(Task::Score(score)) => score.call(),
-        Ok(Task::Watch(watch)) => watch::follow(&watch).map(|()| ExitCode::SUCCESS),
-        Ok(Task::Aggregate(aggregate)) => aggregate::text(&aggregate).and_then(|text| print(&text)),
-        Ok(Task::Report(report)) => report::run(&report).and_then(|text| print(&text)),
-        Ok(Task::Import(import)) => import::run(&import),
-        Ok(Task::Completion(completion)) => completion.call(),
-        Ok(Task::Man(man)) => man.call(),
+        Ok(Task::Run(args)) => args.call(),
+        Ok(Task::Doctor(args)) => args.call(),
+        Ok(Task::Replay(args)) => args.call(),
+        Ok(Task::Score(args)) => args.call(),
+        Ok(Task::Watch(args)) => watch::follow(&args).map(|()| ExitCode::SUCCESS),
+        Ok(Task::Aggregate(args)) => aggregate::text(&args).and_then(|text| print(&text)),
+        Ok(Task::Report(args)) => report::run(&args).and_then(|text| print(&text)),
+        Ok(Task::Import(args)) => import::run(&args),
+        Ok(Task::Completion(args)) => args.call(),
+        Ok(Task::Man(args)) => args.call(),
         Err(error) => error.exit(),
     };
     done.unwrap_or_else(|message| {
@@ -93,12 +95,12 @@ fn main() -> ExitCode {
     })
 }
 
-/// Explains arguments that are not understood. Those of Python's Carbontracker get the line to use here.
+/// Reports arguments that clap does not know. For the arguments of Python's Carbontracker it prints the line to use here.
 fn not_understood(error: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let is_unknown = [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument].contains(&error.kind());
-    // A mistyped subcommand is clap's to correct, unless there is a program of that name.
+    // clap corrects a mistyped subcommand, unless a program has that name.
     let is_slip = error.get(ContextKind::SuggestedSubcommand).is_some() || words.len() == 1;
     let first = words.first().copied().unwrap_or_default();
     let is_theirs = is_unknown && !is_own(first) && (!is_slip || is_program(first));
@@ -115,26 +117,27 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     ExitCode::from(WRONG_ARGUMENTS)
 }
 
-/// Options and a program behind "--", as `run` takes them.
+/// The line with `run`, for options and a program after `--` whose subcommand is missing.
 fn without_run(words: &[&str]) -> Option<String> {
     let program = words.iter().position(|word| *word == "--")?;
-    let is_given = words.first()?.starts_with('-') && program > 0 && words.len() > program + 1;
+    let has_both = words.first()?.starts_with('-') && program > 0 && words.len() > program + 1;
     let line: Vec<String> = words.iter().map(|word| python::quoted(word)).collect();
-    is_given.then(|| format!("carbontracker run {}", line.join(" ")))
+    has_both.then(|| format!("carbontracker run {}", line.join(" ")))
 }
 
-/// Whether a word names a subcommand.
+/// True if a word is the name of a subcommand.
 fn is_own(word: &str) -> bool {
     word == "help" || Command::command().find_subcommand(word).is_some()
 }
 
+/// True if a word is a path or a program on PATH.
 fn is_program(word: &str) -> bool {
     let path = carbontracker::os::variable("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&path);
     word.contains('/') || folders.any(|folder: PathBuf| folder.join(word).is_file())
 }
 
-/// The command as its users see it.
+/// The command with the grouped list of subcommands in its help.
 fn command() -> clap::Command {
     let command = Command::command();
     let list = list(&command);
@@ -142,7 +145,7 @@ fn command() -> clap::Command {
         .help_template(format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\n{list}Options:\n{{options}}{{after-help}}"))
 }
 
-/// The subcommands with what they do, group by group.
+/// The subcommands with one line each, by group.
 fn list(command: &clap::Command) -> String {
     let line = |name: &&str| {
         let about = command.find_subcommand(name)?.get_about()?;

@@ -11,19 +11,19 @@ use std::process::ExitCode;
 const HELP: &str = "\
 To read it: carbontracker man > carbontracker.1 && man ./carbontracker.1
 
-Exit status: 0 done, 1 it could not be written, 2 wrong arguments.";
+Exit status: 0 done, 1 a page could not be written, 2 wrong arguments.";
 
-/// Print the man page, of the command and all its subcommands
+/// Print the man page of the command and all its subcommands
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
-pub struct Man {
-    /// Write pages into this folder instead, one for the command and one for each subcommand
+pub struct ManArgs {
+    /// Write a page for the command and one for each subcommand into this folder, which is made if missing
     #[arg(long)]
     dir: Option<PathBuf>,
 }
 
-impl Man {
-    /// Prints or writes.
+impl ManArgs {
+    /// Prints one page, or writes all pages into the folder.
     pub fn call(self) -> Done {
         let mut command = crate::command();
         command.build();
@@ -38,13 +38,14 @@ impl Man {
     }
 }
 
-/// The subcommands that have something to say.
+/// All subcommands but `help`.
 fn subcommands(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|one| one.get_name() != "help")
 }
 
-/// A page each.
+/// Writes a page for the command and one for each subcommand. Makes the folder if it is missing.
 fn write(dir: &Path, command: &Command) -> Result<(), String> {
+    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     for one in std::iter::once(command).chain(subcommands(command)) {
         let path = dir.join(Page::new(one.clone()).get_filename());
         let mut page = Vec::new();
@@ -54,7 +55,7 @@ fn write(dir: &Path, command: &Command) -> Result<(), String> {
     Ok(())
 }
 
-/// All on one page: of each subcommand a section.
+/// Renders one page with a section for each subcommand.
 fn whole(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     head(command, page)?;
     body(command, page)?;
@@ -66,13 +67,14 @@ fn whole(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
         page_of_its_own.render_description_section(&mut section)?;
         page_of_its_own.render_synopsis_section(&mut section)?;
         body(one, &mut section)?;
-        // What is a section there is one of this section here; what it does needs no heading.
+        // A section of the subcommand's own page is a subsection here. Its description needs no heading.
         let section = String::from_utf8_lossy(&section).replace(".SH DESCRIPTION\n", "").replace("\n.SH ", "\n.SS ");
         page.extend(section.into_bytes());
     }
     Ok(())
 }
 
+/// Renders the title, name and synopsis.
 fn head(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let version = concat!("carbontracker ", env!("CARGO_PKG_VERSION"));
     let head = Page::new(command.clone()).source(version).manual("User Commands");
@@ -81,7 +83,7 @@ fn head(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     head.render_synopsis_section(page)
 }
 
-/// The options, and what the help says below them: what is indented there is an example or a table.
+/// Renders the options and the text below them. Indented lines are examples or tables: their breaks are kept.
 fn body(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     Page::new(command.clone()).render_options_section(page)?;
     let Some(more) = command.get_after_long_help().or(command.get_after_help()) else { return Ok(()) };

@@ -1,20 +1,20 @@
-//! The library's options, as the command is told them.
+//! The arguments of the command that are options of the library.
 
 use std::fmt::Write;
 
-/// What is measured and how.
+/// The options of the library: what is measured, and how.
 #[derive(clap::Args)]
-pub struct Given {
-    /// Options of the library, such as 'location=DK pue=1.3'; CARBONTRACKER_* in the environment count too
+pub struct OptionArgs {
+    /// Options of the library, such as 'location=DK pue=1.3'; CARBONTRACKER_* variables count too
     #[arg(short, long = "option", value_name = "KEY=VALUE")]
     options: Vec<String>,
-    /// Folder for the run's files: option log_dir
+    /// Folder for the run's files: the option log_dir
     #[arg(long, alias = "log_dir", value_name = "DIR")]
     log_dir: Option<String>,
 }
 
-impl Given {
-    /// As the library reads them, with some more, which count before those of the same key.
+impl OptionArgs {
+    /// The option string for the library. An option in `more` wins over one of the same key.
     pub fn with(&self, more: &[(&str, Option<&str>)]) -> String {
         let mut text = self.options.join(" ");
         for (key, value) in [("log_dir", self.log_dir.as_deref())].iter().chain(more) {
@@ -32,9 +32,9 @@ mod tests {
     use carbontracker::options::Options;
 
     #[test]
-    fn any_value_goes_through() {
+    fn values_may_hold_any_character() {
         let given =
-            Given { options: vec!["name=other epochs=3".into(), "pue=1.5".into()], log_dir: Some("a b".into()) };
+            OptionArgs { options: vec!["name=other epochs=3".into(), "pue=1.5".into()], log_dir: Some("a b".into()) };
         let odd = r"it's \ odd = so";
         let options = Options::parse(&given.with(&[("name", Some(odd)), ("location", None)]), |_| None).unwrap();
         assert_eq!(

@@ -1,10 +1,10 @@
-//! Command lines of Python's Carbontracker, whose command has this one's name, as the lines to use here. Pure but for the
-//! names of files that are there.
+//! Translates command lines of Python's Carbontracker, whose command has the same name. Pure, except that it asks whether
+//! a file exists.
 
 use std::fmt::Write;
 use std::path::Path;
 
-/// Its options in 1.x and 2.x; each has a value.
+/// The options of Python's Carbontracker 1.x and 2.x. Each takes a value.
 const OPTIONS: [&str; 11] = [
     "--log_dir",
     "--api_keys",
@@ -18,10 +18,10 @@ const OPTIONS: [&str; 11] = [
     "--sim-gpu-watts",
     "--sim-gpu-util",
 ];
-/// Python takes these out of the program's own arguments too.
+/// Options that Python's Carbontracker also reads from among the program's own arguments.
 const ANYWHERE: [&str; 2] = ["--log_dir", "--api_keys"];
 
-/// Its names of services that answer with the grid's intensity, and ours. 1.x knew the first as co2signal.
+/// The providers of carbon intensity: the name in Python's Carbontracker, and the name here. 1.x called the first co2signal.
 const SERVICES: [(&str, &str); 4] = [
     ("electricitymaps", "electricitymaps"),
     ("co2signal", "electricitymaps"),
@@ -29,16 +29,16 @@ const SERVICES: [(&str, &str); 4] = [
     ("energidataservice", "energidataservice"),
 ];
 
-/// An argument list of Python's Carbontracker, in parts.
+/// A parsed command line of Python's Carbontracker.
 #[derive(Debug, Default)]
-struct Asked<'a> {
+struct PythonArgs<'a> {
     options: Vec<(&'static str, &'a str)>,
     program: Vec<&'a str>,
 }
 
-/// The line that does here what these arguments ask of Python's Carbontracker; None where they are not its own.
+/// The command line that does the same here. None if these are not arguments of Python's Carbontracker.
 pub fn line(arguments: &[&str], is_there: impl Fn(&Path) -> bool) -> Option<String> {
-    let asked = Asked::read(arguments)?;
+    let asked = PythonArgs::read(arguments)?;
     if let Some(folder) = asked.of("--parse") {
         let out = free("reports", &is_there);
         return Some(format!("carbontracker import {} -o {out} && carbontracker aggregate {out}", quoted(folder)));
@@ -63,7 +63,7 @@ pub fn line(arguments: &[&str], is_there: impl Fn(&Path) -> bool) -> Option<Stri
         ("sim_gpu", "--sim-gpu", "--sim-gpu-watts", "--sim-gpu-util"),
     ];
     let devices = devices.map(|(key, name, watts, share)| {
-        // Half of it is used where Carbontracker is not given a share.
+        // Without a share, Carbontracker takes half of the power.
         let share = asked.of(share).unwrap_or("0.5");
         let value = format!("{}:{}:{share}", asked.of(name)?, asked.of(watts)?);
         Some(format!("{key}='{}'", value.replace('\\', r"\\").replace('\'', r"\'")))
@@ -79,10 +79,10 @@ pub fn line(arguments: &[&str], is_there: impl Fn(&Path) -> bool) -> Option<Stri
     Some(line)
 }
 
-impl<'a> Asked<'a> {
-    /// None where an option is neither its own nor after a program.
-    fn read(arguments: &[&'a str]) -> Option<Asked<'a>> {
-        let mut asked = Asked::default();
+impl<'a> PythonArgs<'a> {
+    /// None if an option before the program is unknown.
+    fn read(arguments: &[&'a str]) -> Option<PythonArgs<'a>> {
+        let mut asked = PythonArgs::default();
         let mut rest = arguments.iter().copied();
         while let Some(word) = rest.next() {
             let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
@@ -96,12 +96,12 @@ impl<'a> Asked<'a> {
         Some(asked)
     }
 
-    /// The last one counts.
+    /// The value of an option. If an option is given twice, the last value wins.
     fn of(&self, name: &str) -> Option<&'a str> {
         self.options.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// A page of a log: of one that this library wrote beside its report, the report's.
+    /// The line that makes a page of a log. If this library wrote the log, its report is beside it and is used instead.
     fn report(&self, log: &str, is_there: &impl Fn(&Path) -> bool) -> String {
         let page = self.of("--output").unwrap_or("carbon_report.pdf");
         let is_known = |end: &str| page.to_lowercase().ends_with(end);
@@ -120,25 +120,25 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// An option by its name, with `-` for `_` too.
+/// An option by its name. `-` and `_` are the same.
 fn option(name: &str) -> Option<&'static str> {
     OPTIONS.into_iter().find(|known| known.replace('_', "-") == name.replace('_', "-"))
 }
 
-/// The first service for which there is a key in `{"electricitymaps": "KEY"}`.
+/// The first provider with a key in `{"electricitymaps": "KEY"}`.
 fn service(keys: &str) -> Option<&'static str> {
     let keys = keys.to_lowercase();
     SERVICES.into_iter().find(|(name, _)| keys.contains(name)).map(|(_, ours)| ours)
 }
 
-/// A name that no file has as yet: import overwrites none.
+/// A name that no file has: `import` overwrites no file.
 fn free(name: &str, is_there: &impl Fn(&Path) -> bool) -> String {
     let numbered = (2..100).map(|number| format!("{name}-{number}"));
     let mut names = std::iter::once(name.to_owned()).chain(numbered);
     names.find(|name| !is_there(Path::new(name))).unwrap_or_else(|| name.to_owned())
 }
 
-/// A word as a shell takes it.
+/// A word quoted for a shell.
 pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_-./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn its_lines_become_ours() {
+    fn python_lines_are_translated() {
         for (theirs, ours) in [
             (&["python3", "train.py", "--lr", "1"][..], "carbontracker run -- python3 train.py --lr 1"),
             (&["--log_dir", "D", "python3", "x.py"], "carbontracker run --log-dir D -- python3 x.py"),

@@ -1,5 +1,5 @@
 //! include/carbontracker.h is generated and committed: stale, it fails here.
-//! `CT_UPDATE=1 cargo test --test header` (or `make header`) rewrites it.
+//! `make header` rewrites it.
 
 use std::path::Path;
 

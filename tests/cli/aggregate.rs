@@ -1,4 +1,4 @@
-//! Totals over many runs, by the command: sums, copies, what is unknown, what is broken, and ten thousand files.
+//! `carbontracker aggregate`: sums, copies, unknown values, broken files, and ten thousand files.
 
 use carbontracker::tracker::Tracker;
 use serde_json::{Value, json};
@@ -17,14 +17,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What `--json` prints of a folder in which all is well.
+/// The output of `--json` for a folder without faults.
 fn totals(folder: &Folder, arguments: &[&str]) -> Value {
     let output = aggregate(folder, &[&["--json"], arguments].concat());
     assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// A folder of a test's own.
+/// A folder for one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -52,7 +52,7 @@ impl Drop for Folder {
     }
 }
 
-/// A report of a run of a hundred seconds: so many epochs, and joules if they are known.
+/// The report of a run of 100 s: number of epochs, and energy, J, if known.
 fn report(id: &str, epochs: u64, energy_j: Option<f64>) -> Value {
     let kwh = energy_j.map(|joules| joules / 3.6e6);
     let cpu = json!({"kind": "cpu", "device": "a", "id": "a", "source": "rapl", "method": "counter", "energy_j": energy_j,
@@ -78,7 +78,7 @@ fn with(mut report: Value, pointer: &str, value: Value) -> Value {
     report
 }
 
-/// A run as the library reports it.
+/// The library's report of a run.
 fn measured(options: &str, epochs: u64) -> Value {
     let tracker = Tracker::create(&format!("{options} epochs={epochs} interval=0.02")).expect("made").expect("enabled");
     for _ in 0..epochs {
@@ -101,7 +101,7 @@ fn real_runs_add_up() {
         ("c.json", measured("name=a location=DK pue=1.2 sim_gpu=B:200 components=gpu", 1)),
     ];
     let folder = Folder::of("real", &runs);
-    let told = totals(&folder, &[]);
+    let result = totals(&folder, &[]);
     for (total, pointer) in [
         ("/totals/energy_j", "/usage/energy_j"),
         ("/totals/facility_energy_kwh", "/usage/facility_energy_kwh"),
@@ -110,16 +110,14 @@ fn real_runs_add_up() {
         ("/totals/epochs", "/run/epochs_done"),
     ] {
         let sum: f64 = runs.iter().map(|(_, report)| number(report, pointer)).sum();
-        // Numbers lose up to a last binary digit each time they are read.
-        assert!((number(&told, total) / sum - 1.0).abs() < 1e-14, "{total}: {} and {sum}", told["totals"]);
+        // Each time a number is read, its last binary digit may change.
+        assert!((number(&result, total) / sum - 1.0).abs() < 1e-14, "{total}: {} and {sum}", result["totals"]);
     }
-    assert_eq!(told["totals"]["pue"], json!([1.0, 1.58]));
-    assert_eq!(told["totals"]["energy_share"], json!({"simulated": 1.0}));
-    assert_eq!(told["groups"].as_array().map(Vec::len), Some(2), "by name: {}", told["groups"]);
-    let sentence = told["sentence"].as_str().expect("a sentence");
-    for words in
-        ["the 3 runs on one machine", "PUE 1 to 1.58", "simulated, and so not measured", "DK, 2025", "FR, 2025"]
-    {
+    assert_eq!(result["totals"]["pue"], json!([1.0, 1.58]));
+    assert_eq!(result["totals"]["energy_share"], json!({"simulated": 1.0}));
+    assert_eq!(result["groups"].as_array().map(Vec::len), Some(2), "by name: {}", result["groups"]);
+    let sentence = result["sentence"].as_str().expect("a sentence");
+    for words in ["the 3 runs on one machine", "PUE 1 to 1.58", "simulated, not measured", "DK, 2025", "FR, 2025"] {
         assert!(sentence.contains(words), "{words}: {sentence}");
     }
 }
@@ -138,32 +136,32 @@ fn copies_and_ranks_count_once() {
             ("unknown.json", report("unknown", 5, None)),
         ],
     );
-    let told = totals(&folder, &["--by", "host"]);
+    let result = totals(&folder, &["--by", "host"]);
     let expected = [("runs", 4), ("counted_elsewhere", 1), ("without_energy", 1), ("epochs", 15)];
-    expected.iter().for_each(|(key, value)| assert_eq!(told["totals"][key], *value, "{key}"));
-    assert_eq!((number(&told, "/totals/energy_j"), number(&told, "/copies")), (400.0, 1.0));
-    assert_eq!((number(&told, "/totals/duration_s"), number(&told, "/totals/wall_s")), (400.0, 100.0));
-    assert_eq!(told["groups"][1]["totals"]["energy_j"], 0.0, "known to be nothing");
-    let said = text(&aggregate(&folder, &[]).stdout);
-    for line in ["of 1 of 4 runs the energy is not known", "1 of 4 runs without energy: ranks", "1 file left out"] {
-        assert!(said.contains(line), "{line}: {said}");
+    expected.iter().for_each(|(key, value)| assert_eq!(result["totals"][key], *value, "{key}"));
+    assert_eq!((number(&result, "/totals/energy_j"), number(&result, "/copies")), (400.0, 1.0));
+    assert_eq!((number(&result, "/totals/duration_s"), number(&result, "/totals/wall_s")), (400.0, 100.0));
+    assert_eq!(result["groups"][1]["totals"]["energy_j"], 0.0, "known to be nothing");
+    let printed = text(&aggregate(&folder, &[]).stdout);
+    for line in ["1 of 4 runs: energy unknown", "1 of 4 runs: no energy, since another rank", "1 file left out"] {
+        assert!(printed.contains(line), "{line}: {printed}");
     }
 }
 
 #[test]
-fn a_journal_and_its_report_are_one_run() {
+fn journal_and_report_are_one_run() {
     let folder = Folder::new("pair");
     folder.write("a.jsonl", "{\"journal\": 1}\n");
     folder.write("a.json", &report("a", 4, Some(400.0)).to_string());
     folder.write("a.prom", "carbontracker_energy_joules 1\n");
-    let told = totals(&folder, &["--strict"]);
+    let result = totals(&folder, &["--strict"]);
     assert_eq!(
-        (&told["totals"]["runs"], &told["totals"]["energy_j"], &told["copies"]),
+        (&result["totals"]["runs"], &result["totals"]["energy_j"], &result["copies"]),
         (&json!(1), &json!(400.0), &json!(0))
     );
 }
 
-/// What Carbontracker's logs do not tell is unknown, and nothing else.
+/// Values that Carbontracker's logs lack are unknown; all others are known.
 #[test]
 fn imported_runs_count() {
     let folder = Folder::new("imported");
@@ -176,22 +174,26 @@ fn imported_runs_count() {
     };
     import(&["-o", &folder.0.display().to_string()]);
     let reports: Vec<Value> = serde_json::from_slice(&import(&["--json"])).expect("JSON");
-    let told = totals(&folder, &["--strict"]);
+    let result = totals(&folder, &["--strict"]);
     for (total, pointer) in
         [("energy_j", "/usage/energy_j"), ("co2eq_g", "/usage/co2eq_g"), ("epochs", "/run/epochs_done")]
     {
         let sum: f64 = reports.iter().filter_map(|report| report.pointer(pointer)?.as_f64()).sum();
         assert!(
-            (number(&told["totals"], &format!("/{total}")) / sum - 1.0).abs() < 1e-12,
+            (number(&result["totals"], &format!("/{total}")) / sum - 1.0).abs() < 1e-12,
             "{total}: {}",
-            told["totals"]
+            result["totals"]
         );
     }
-    assert!(told["totals"]["hosts"] == json!([]) && told["totals"]["coverage"].is_null(), "{}", told["totals"]);
-    assert_eq!(told["totals"]["without_co2eq"], 1, "of the killed one");
-    assert!(told["runs"][0]["host"].is_null() && told["runs"][0]["intensity"]["kind"].is_null(), "{}", told["runs"][0]);
-    let sentence = told["sentence"].as_str().expect("a sentence");
-    assert!(sentence.contains("Not in it is the CO2eq of 1 of the 8 runs"), "{sentence}");
+    assert!(result["totals"]["hosts"] == json!([]) && result["totals"]["coverage"].is_null(), "{}", result["totals"]);
+    assert_eq!(result["totals"]["without_co2eq"], 1, "of the killed one");
+    assert!(
+        result["runs"][0]["host"].is_null() && result["runs"][0]["intensity"]["kind"].is_null(),
+        "{}",
+        result["runs"][0]
+    );
+    let sentence = result["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("The CO2eq of 1 of the 8 runs is unknown and not included."), "{sentence}");
     assert!(sentence.contains("with carbontracker 1.1.7 and 2.4.7 (Anthony"), "{sentence}");
     assert!(!sentence.contains("machine") && !sentence.contains("readings cover"), "{sentence}");
     for form in [&["--csv"][..], &["--by", "host"], &["--by", "run"]] {
@@ -199,22 +201,25 @@ fn imported_runs_count() {
     }
 }
 
-/// An output log alone tells what was used with PUE, and neither that nor how.
+/// An output log alone has the energy with PUE, but neither PUE nor method.
 #[test]
 fn energy_with_an_unknown_overhead_counts() {
     let unknown = ["/usage/energy_j", "/usage/coverage", "/pue", "/run/host", "/run/state", "/intensity/kind"];
     let bare =
         unknown.iter().fold(report("bare", 1, Some(3.6e6)), |report, pointer| with(report, pointer, Value::Null));
-    let told = totals(&Folder::of("bare", &[("bare.json", with(bare, "/components", json!([])))]), &[]);
-    assert_eq!((&told["totals"]["facility_energy_kwh"], &told["totals"]["without_energy"]), (&json!(1.5), &json!(0)));
-    let sentence = told["sentence"].as_str().expect("a sentence");
+    let result = totals(&Folder::of("bare", &[("bare.json", with(bare, "/components", json!([])))]), &[]);
+    assert_eq!(
+        (&result["totals"]["facility_energy_kwh"], &result["totals"]["without_energy"]),
+        (&json!(1.5), &json!(0))
+    );
+    let sentence = result["sentence"].as_str().expect("a sentence");
     assert!(sentence.contains("used 1.50 kWh of electricity (PUE unknown)"), "{sentence}");
     let untold = with(report("b", 1, Some(3.6e6)), "/components/0/method", Value::Null);
-    let told = totals(&Folder::of("untold", &[("a.json", report("a", 1, Some(3.6e6))), ("b.json", untold)]), &[]);
-    assert_eq!(told["totals"]["energy_share"], json!({"counter": 0.5, "unknown": 0.5}));
+    let result = totals(&Folder::of("untold", &[("a.json", report("a", 1, Some(3.6e6))), ("b.json", untold)]), &[]);
+    assert_eq!(result["totals"]["energy_share"], json!({"counter": 0.5, "unknown": 0.5}));
 }
 
-/// Reports of 0.1.0 state no error of what they estimate, which is no measurement.
+/// Reports of 0.1.0 state no error of their estimates. They still count as estimates.
 #[test]
 fn old_estimates_are_not_exact() {
     let estimated = |id: &str| with(report(id, 1, Some(100.0)), "/components/0/method", json!("estimate"));
@@ -230,7 +235,7 @@ fn old_estimates_are_not_exact() {
     let (low, high) = (number(&all, "/totals/energy_low_j"), number(&all, "/totals/energy_high_j"));
     assert!((low - 70.0).abs() < 1e-9 && (high - 500.0).abs() < 1e-9, "{all}");
     let paper = all["sentence"].to_string();
-    assert!(paper.contains("Estimates that state no error are taken to be off by 0.2 to 3 times."), "{paper}");
+    assert!(paper.contains("Where an estimate states no error, 0.2 to 3 times its value is assumed."), "{paper}");
     let one = |name: &str, method: &str| {
         let report = with(report("a", 1, Some(100.0)), "/components/0/method", json!(method));
         let folder = Folder::of(name, &[("a.json", with(report, "/pue", json!(1.0)))]);
@@ -252,11 +257,11 @@ fn old_estimates_are_not_exact() {
 }
 
 #[test]
-fn unknown_energy_is_not_nothing() {
+fn unknown_energy_is_not_zero() {
     let folder = Folder::of("null", &[("a.json", report("a", 4, None)), ("b.json", report("b", 4, None))]);
-    let told = totals(&folder, &[]);
-    assert!(told["totals"]["energy_j"].is_null() && told["totals"]["co2eq_g"].is_null(), "{told}");
-    assert_eq!(told["sentence"], "The energy of the 2 runs is not known.");
+    let result = totals(&folder, &[]);
+    assert!(result["totals"]["energy_j"].is_null() && result["totals"]["co2eq_g"].is_null(), "{result}");
+    assert_eq!(result["sentence"], "The energy of the 2 runs is not known.");
     let table = text(&aggregate(&folder, &[]).stdout);
     assert!(table.lines().nth(1).is_some_and(|row| row.split_whitespace().skip(5).eq(["unknown"; 3])), "{table}");
     let rows = text(&aggregate(&folder, &["--csv"]).stdout);
@@ -264,7 +269,7 @@ fn unknown_energy_is_not_nothing() {
 }
 
 #[test]
-fn what_is_not_ours_is_left_alone_and_what_is_broken_named() {
+fn foreign_files_are_ignored_and_broken_files_named() {
     let folder = Folder::of(
         "broken",
         &[
@@ -280,45 +285,45 @@ fn what_is_not_ours_is_left_alone_and_what_is_broken_named() {
     folder.write("x_carbontracker.log", "2026-03-02 - Epoch 1:\n");
     folder.write("x.prom", "carbontracker_energy_joules 1\n");
     let output = aggregate(&folder, &["--json"]);
-    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert!(output.status.success() && told["totals"]["runs"] == 1 && number(&told, "/totals/energy_j") == 7.0);
-    let said = text(&output.stderr);
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(output.status.success() && result["totals"]["runs"] == 1 && number(&result, "/totals/energy_j") == 7.0);
+    let printed = text(&output.stderr);
     for line in [
         "torn.json: EOF while parsing a value at line 2",
-        "empty.json: empty",
+        "empty.json: the file is empty",
         "negative.json: /usage/energy_j is -1: expected a number from 0",
-        "newer.json: schema 2",
+        "newer.json: a newer carbontracker wrote it: schema 2",
     ] {
-        assert!(said.contains(line), "{line}: {said}");
+        assert!(printed.contains(line), "{line}: {printed}");
     }
-    assert_eq!(said.lines().count(), 4, "{said}");
+    assert_eq!(printed.lines().count(), 4, "{printed}");
     let strict = aggregate(&folder, &["--strict"]);
     assert_eq!((strict.status.code(), strict.stdout.len()), (Some(1), 0));
 }
 
 #[test]
-fn nothing_to_add_up_is_an_error() {
+fn folder_without_runs_is_an_error() {
     let folder = Folder::of("none", &[("other.json", json!({"a": 1}))]);
     for arguments in [&[][..], &["--json"], &["--csv"]] {
         let output = aggregate(&folder, arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-        assert!(text(&output.stderr).contains("no run there"), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("no run found"), "{}", text(&output.stderr));
     }
     let absent = Folder(folder.0.join("absent"));
-    let said = text(&aggregate(&absent, &[]).stderr);
-    assert!(said.contains("absent: No such file"), "{said}");
+    let printed = text(&aggregate(&absent, &[]).stderr);
+    assert!(printed.contains("absent: No such file"), "{printed}");
     assert_eq!(aggregate(&folder, &["--by", "colour"]).status.code(), Some(2));
 }
 
 #[test]
-fn mixed_places_are_said() {
+fn mixed_zones_are_named() {
     let direct = with(report("b", 1, Some(3.6e6)), "/intensity/basis", json!("direct"));
     let direct = with(with(direct, "/usage/co2eq_g", json!(450.0)), "/intensity/zone", json!("GB"));
     let estimated = with(direct, "/components/0/method", json!("estimate"));
     let folder = Folder::of("mixed", &[("a.json", report("a", 1, Some(3.6e6))), ("b.json", estimated)]);
-    let told = totals(&folder, &[]);
-    assert_eq!(told["totals"]["g_per_kwh"], json!([100.0, 300.0]));
-    let sentence = told["sentence"].as_str().expect("a sentence");
+    let result = totals(&folder, &[]);
+    assert_eq!(result["totals"]["g_per_kwh"], json!([100.0, 300.0]));
+    let sentence = result["sentence"].as_str().expect("a sentence");
     for words in [
         "100 to 300 g/kWh",
         "different bases (direct, lifecycle)",
@@ -330,7 +335,7 @@ fn mixed_places_are_said() {
     }
 }
 
-/// As the issue asks: a folder of ten thousand, quickly. The bound is for a busy machine and a build without optimisation.
+/// Ten thousand files are read quickly. The bound allows for a busy machine and an unoptimised build.
 #[test]
 fn ten_thousand_files_are_added_up() {
     const RUNS: u64 = 10_000;
@@ -338,16 +343,16 @@ fn ten_thousand_files_are_added_up() {
     let one = report("ID", 3, Some(0.5)).to_string();
     (0..RUNS).for_each(|n| folder.write(&format!("{n}.json"), &one.replace("\"ID\"", &format!("\"{n:016x}\""))));
     let begun = Instant::now();
-    let told = totals(&folder, &[]);
+    let result = totals(&folder, &[]);
     eprintln!("{RUNS} reports of {} bytes: {:?}", one.len(), begun.elapsed());
     assert_eq!(
-        (number(&told, "/totals/energy_j"), number(&told, "/totals/epochs")),
+        (number(&result, "/totals/energy_j"), number(&result, "/totals/epochs")),
         (0.5 * RUNS as f64, 3.0 * RUNS as f64)
     );
     assert!(begun.elapsed() < Duration::from_secs(120));
 }
 
-/// What the library leaves in log_dir: of a run that ended the report counts, of one that goes on the journal.
+/// In log_dir, an ended run counts by its report, a run in progress by its journal.
 #[test]
 fn journals_count_as_far_as_they_go() {
     let folder = Folder::new("journals");
@@ -366,23 +371,23 @@ fn journals_count_as_far_as_they_go() {
     let await_total = |name: &str, value: u64| {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let told = totals(&folder, &["--by", "run"]);
-            if told["totals"][name] == value {
-                return told;
+            let result = totals(&folder, &["--by", "run"]);
+            if result["totals"][name] == value {
+                return result;
             }
-            assert!(Instant::now() < deadline, "{name}: {told}");
+            assert!(Instant::now() < deadline, "{name}: {result}");
             std::thread::sleep(Duration::from_millis(100));
         }
     };
-    let told = await_total("epochs", 8);
+    let result = await_total("epochs", 8);
     assert_eq!(
-        (&told["totals"]["runs"], &told["totals"]["unfinished"], &told["copies"]),
+        (&result["totals"]["runs"], &result["totals"]["unfinished"], &result["copies"]),
         (&json!(2), &json!(1), &json!(0))
     );
-    let joules: f64 = told["runs"].as_array().expect("runs").iter().map(|run| number(run, "/energy_j")).sum();
+    let joules: f64 = result["runs"].as_array().expect("runs").iter().map(|run| number(run, "/energy_j")).sum();
     assert!(
-        (number(&told, "/totals/energy_j") / joules - 1.0).abs() < 1e-12 && joules > 8.0 * 0.03 * 50.0 * 0.99,
-        "{told}"
+        (number(&result, "/totals/energy_j") / joules - 1.0).abs() < 1e-12 && joules > 8.0 * 0.03 * 50.0 * 0.99,
+        "{result}"
     );
     drop(going_on);
     assert_eq!(await_total("unfinished", 0)["totals"]["runs"], 2);

@@ -1,5 +1,5 @@
-//! Python's Carbontracker 2.4.7 on the logs that this library writes in its format: it parses them, adds them up and
-//! makes its PDF report of them, and comes to our totals.
+//! Python's Carbontracker 2.4.7 reads the logs that this library writes in its format. It parses them, adds them up and
+//! makes its PDF report, and computes the same totals.
 
 use crate::install_tree::{checkout, outcome, scratch};
 use carbontracker::clock::UnixS;
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 /// 2026-11-28 19:18:38.
 const AT: UnixS = UnixS(1_795_893_518.0);
 
-/// How a run came to its end.
+/// How a run ended.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     Done,
@@ -21,14 +21,14 @@ enum End {
     Killed,
 }
 
-/// A run that is made up.
+/// An invented run.
 struct Case {
     name: &'static str,
     end: End,
     pue: f64,
-    /// Kind, device, and its power, W, if that is known.
+    /// Kind, device, and power, W, if known.
     devices: &'static [(&'static str, &'static str, Option<f64>)],
-    /// So many epochs, how many each stands for, and how long it takes, s.
+    /// Number of entries, epochs in each, and duration of each, s.
     epochs: (u64, u64, f64),
 }
 
@@ -75,7 +75,7 @@ impl Case {
         let power = |kind: &str| -> Option<f64> {
             self.devices.iter().filter(|one| one.0 == kind).filter_map(|one| one.2).reduce(|a, b| a + b)
         };
-        // One is longer than the next, so that no mean is right by chance.
+        // Epochs differ in length, so that no mean is right by chance.
         let epochs: Vec<Value> = (0..many)
             .map(|n| {
                 let duration_s = each_s * (1.0 + 0.4 * (n % 2) as f64);
@@ -123,14 +123,14 @@ fn write(folder: &Path, stem: &str, report: &Value, end: End) {
     std::fs::write(folder.join(format!("{stem}_carbontracker_output.log")), text).expect("written");
 }
 
-/// What Carbontracker makes of folders of logs; None where it is not here.
-fn told_by_carbontracker(folders: &[PathBuf]) -> Option<Vec<Value>> {
+/// Carbontracker's results for folders of logs. None if it is not installed.
+fn read_by_carbontracker(folders: &[PathBuf]) -> Option<Vec<Value>> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| {
         let build = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the build folder");
         let python = Some(build.join("carbontracker/bin/python")).filter(|python| python.exists());
         if python.is_none() {
-            // By pip, which may be without a network; nothing of the system has it.
+            // pip installs it, which may have no network.
             crate::retry::say("skipped: Python's Carbontracker is not here; tests/carbontracker.sh installs it");
         }
         python
@@ -152,7 +152,7 @@ fn energy(epoch: &Value) -> Option<f64> {
     ["cpu_j", "gpu_j", "dram_j", "node_j"].iter().filter_map(|kind| epoch[*kind].as_f64()).reduce(|a, b| a + b)
 }
 
-/// The sum of all numbers in it.
+/// The sum of all numbers in a value.
 fn sum(value: &Value) -> f64 {
     value.as_array().map_or_else(|| value.as_f64().unwrap_or(0.0), |all| all.iter().map(sum).sum())
 }
@@ -162,7 +162,7 @@ fn off_percent(theirs: f64, ours: f64) -> f64 {
 }
 
 #[test]
-fn carbontracker_comes_to_our_totals() {
+fn carbontracker_computes_the_same_totals() {
     let root = scratch("cases");
     let mut folders: Vec<PathBuf> = CASES.iter().map(|case| root.join(case.name)).collect();
     folders.push(root.join("all"));
@@ -171,34 +171,34 @@ fn carbontracker_comes_to_our_totals() {
         write(folder, "run_node1_7", &case.report(), case.end);
         write(&root.join("all"), case.name, &case.report(), case.end);
     }
-    let Some(told) = told_by_carbontracker(&folders) else { return };
+    let Some(found) = read_by_carbontracker(&folders) else { return };
     println!("off our figures, %: {:<12}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "kWh", "g", "epochs J", "epochs s", "PDF kWh");
-    for (case, told) in CASES.iter().zip(&told) {
-        check(case, told);
+    for (case, found) in CASES.iter().zip(&found) {
+        check(case, found);
     }
     let ours: f64 = CASES
         .iter()
         .map(|case| number(&case.report(), "/usage/facility_energy_kwh"))
         .filter(|kwh| kwh.is_finite())
         .sum();
-    let all = &told[CASES.len()];
+    let all = &found[CASES.len()];
     assert!(
         off_percent(number(all, "/kwh"), ours).abs() < 1.0 && all["logs"].as_array().map(Vec::len) == Some(CASES.len())
     );
 }
 
-/// Whether it makes of a run what we do.
-fn check(case: &Case, told: &Value) {
-    let (name, report, log) = (case.name, case.report(), &told["logs"][0]);
+/// Checks that Carbontracker computes the same values for a run.
+fn check(case: &Case, found: &Value) {
+    let (name, report, log) = (case.name, case.report(), &found["logs"][0]);
     assert_eq!(log["early_stop"], json!(case.end == End::Early), "{name}");
     let is_known = report["usage"]["facility_energy_kwh"].is_number();
     assert_eq!(log["actual"].is_object(), is_known, "{name}");
     assert_eq!(log["pred"].is_object(), is_known && case.end == End::Early, "{name}");
-    let pdf = &told["pdfs"][0];
+    let pdf = &found["pdfs"][0];
     assert_eq!(number(pdf, "/pue"), case.pue, "{name}");
     let components = log["components"].as_object().expect("components");
     if !is_known {
-        assert_eq!(number(told, "/kwh"), 0.0, "{name}: nothing is added");
+        assert_eq!(number(found, "/kwh"), 0.0, "{name}: nothing is added");
         assert!(pdf["refused"].is_string(), "{name}: no report with an energy of 0: {pdf}");
         return;
     }
@@ -212,8 +212,8 @@ fn check(case: &Case, told: &Value) {
     let seconds: f64 = epochs.iter().map(|epoch| number(epoch, "/duration_s")).sum();
     let durations = components.values().next().map_or(f64::NAN, |one| sum(&one["epoch_durations (s)"]));
     let off = [
-        off_percent(number(told, "/kwh"), number(&report, "/usage/facility_energy_kwh")),
-        off_percent(number(told, "/grams"), number(&report, "/usage/co2eq_g")),
+        off_percent(number(found, "/kwh"), number(&report, "/usage/facility_energy_kwh")),
+        off_percent(number(found, "/grams"), number(&report, "/usage/co2eq_g")),
         off_percent(components.values().map(|one| sum(&one["avg_energy_usages (J)"])).sum(), joules),
         off_percent(durations, seconds),
         off_percent(number(pdf, "/energy_kwh"), joules / 3.6e6),
@@ -225,7 +225,7 @@ fn check(case: &Case, told: &Value) {
 
 const LIVE: &str = "sim_cpu='A, v1.0:50' sim_gpu=B:200 job=off pue=1.58 intensity=250 what_if=off";
 
-/// Has the library measure epochs in this process; what it leaves is in the folder.
+/// Measures epochs with the library in this process. Its files stay in the folder.
 fn live(folder: &Path, options: &str, epochs: u64) {
     let options = format!("{LIVE} {options} log_dir='{}'", folder.display());
     let tracker = Tracker::create(&options).expect("options").expect("enabled");
@@ -237,7 +237,7 @@ fn live(folder: &Path, options: &str, epochs: u64) {
     tracker.destroy();
 }
 
-/// Has the command measure epochs from the first number to the last of six; a kill ends it within the next.
+/// Measures epochs `first` to `last` of six with the command, which is killed within the next epoch.
 fn marked(folder: &Path, first: u64, last: u64, is_killed: bool) {
     let (dir, end) = (folder.display(), if is_killed { "sleep 0.5; kill -9 $PPID" } else { "" });
     let script = format!("for i in $(seq {first} {last}); do sleep 0.13; echo epoch; done; {end}");
@@ -256,7 +256,7 @@ fn marked(folder: &Path, first: u64, last: u64, is_killed: bool) {
     assert_eq!(ended.status.success(), !is_killed, "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// The report that the library left in a folder, or what its journal tells where there is none.
+/// The report in a folder, or the report from its journal.
 fn left(folder: &Path) -> Value {
     let files = || std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
     let with = |ending: &str| files().find(|path| path.extension().is_some_and(|has| has == ending));
@@ -266,9 +266,9 @@ fn left(folder: &Path) -> Value {
     }
 }
 
-/// What the library writes into log_dir itself, of runs that end, and end early, and are killed, and are taken up after that.
+/// Logs that the library writes into log_dir: of runs that end, end early, are killed, or are resumed.
 #[test]
-fn a_live_run_comes_to_the_same() {
+fn carbontracker_computes_the_same_for_live_runs() {
     let root = scratch("live");
     let folders = ["done", "early", "monitored", "resumed", "killed"].map(|name| root.join(name));
     folders.iter().for_each(|folder| std::fs::create_dir(folder).expect("a folder"));
@@ -283,22 +283,22 @@ fn a_live_run_comes_to_the_same() {
             marked(resumed, 5, 6, false);
         });
     });
-    let Some(told) = told_by_carbontracker(&folders) else { return };
-    for (folder, told) in folders.iter().zip(&told) {
-        let (report, log, is_killed) = (left(folder), &told["logs"][0], folder == killed);
+    let Some(found) = read_by_carbontracker(&folders) else { return };
+    for (folder, found) in folders.iter().zip(&found) {
+        let (report, log, is_killed) = (left(folder), &found["logs"][0], folder == killed);
         let components = log["components"].as_object().expect("components");
         let joules: f64 = components.values().map(|one| sum(&one["avg_energy_usages (J)"])).sum();
         let off_parsed = off_percent(joules, number(&report, "/usage/epochs/energy_j"));
-        let off = off_percent(number(told, "/kwh"), number(&report, "/usage/facility_energy_kwh"));
-        let off_g = off_percent(number(told, "/grams"), number(&report, "/usage/co2eq_g"));
+        let off = off_percent(number(found, "/kwh"), number(&report, "/usage/facility_energy_kwh"));
+        let off_g = off_percent(number(found, "/grams"), number(&report, "/usage/co2eq_g"));
         let off_pdf =
-            off_percent(number(told, "/pdfs/0/energy_kwh") * 3.6e6, number(&report, "/usage/epochs/energy_j"));
+            off_percent(number(found, "/pdfs/0/energy_kwh") * 3.6e6, number(&report, "/usage/epochs/energy_j"));
         let name = folder.file_name().expect("a name").to_string_lossy();
         println!(
             "{name}: parsed, off ours by {off_parsed:.5} %, added up by {off:.5} %, {off_g:.5} %, its PDF by {off_pdf:.3} %"
         );
         assert!(off_parsed.abs() < 1.0 && off_pdf.abs() < 1.0, "{name}: {off_parsed} {off_pdf}");
-        // The output log of a killed run is as old as its last renewal.
+        // The output log of a killed run may lack the last epochs.
         assert!(is_killed || off.abs() < 1.0 && off_g.abs() < 1.0, "{name}: {off} {off_g}");
         let epochs = if is_killed { 4 } else { 6 };
         assert_eq!(report["run"]["epochs_done"], epochs, "{name}");
@@ -311,7 +311,7 @@ fn a_live_run_comes_to_the_same() {
 }
 
 #[test]
-fn of_a_million_epochs_its_parser_reads_a_few_thousand() {
+fn logs_of_a_million_epochs_have_a_few_thousand_entries() {
     let folder = scratch("million").join("unprinted");
     std::fs::create_dir(&folder).expect("a folder");
     let mut report = CASES[0].report();
@@ -328,19 +328,19 @@ fn of_a_million_epochs_its_parser_reads_a_few_thousand() {
     report["usage"]["facility_energy_kwh"] = json!(joules / 3.6e6 * 1.58);
     std::fs::write(folder.join("a_carbontracker.log"), &text).expect("written");
     std::fs::write(folder.join("a_carbontracker_output.log"), output(&report, AT, true)).expect("written");
-    let Some(told) = told_by_carbontracker(&[folder]) else { return };
-    let components = told[0]["logs"][0]["components"].as_object().expect("components");
+    let Some(found) = read_by_carbontracker(&[folder]) else { return };
+    let components = found[0]["logs"][0]["components"].as_object().expect("components");
     let theirs: f64 = components.values().map(|one| sum(&one["avg_energy_usages (J)"])).sum();
     let entries = components["gpu"]["epoch_durations (s)"].as_array().map_or(0, Vec::len);
-    let (off, took) = (off_percent(theirs, joules), number(&told[0], "/parse_s"));
+    let (off, took) = (off_percent(theirs, joules), number(&found[0], "/parse_s"));
     println!("a million epochs: {entries} entries, {} bytes, off {off:.6} %, parsed in {took:.3} s", text.len());
     assert!(off.abs() < 0.01 && (4096..40_000).contains(&entries), "{off} % {entries}");
-    assert!(off_percent(number(&told[0], "/kwh"), joules / 3.6e6 * 1.58).abs() < 1e-6);
+    assert!(off_percent(number(&found[0], "/kwh"), joules / 3.6e6 * 1.58).abs() < 1e-6);
 }
 
-/// Where they do not agree, our report of the run says so.
+/// If the two differ, the imported report has a note.
 #[test]
-fn its_aggregate_and_our_import_agree_on_its_own_logs() {
+fn import_and_carbontracker_agree_on_its_logs() {
     let folder = scratch("its-own").join("unprinted");
     std::fs::create_dir(&folder).expect("a folder");
     for entry in std::fs::read_dir(checkout("tests/fixtures/carbontracker")).expect("logs") {
@@ -349,12 +349,12 @@ fn its_aggregate_and_our_import_agree_on_its_own_logs() {
             std::fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("copied");
         }
     }
-    let Some(told) = told_by_carbontracker(std::slice::from_ref(&folder)) else { return };
+    let Some(found) = read_by_carbontracker(std::slice::from_ref(&folder)) else { return };
     let imported =
         outcome(Command::new(env!("CARGO_BIN_EXE_carbontracker")).arg("import").arg(&folder).arg("--json")).stdout;
     let imported: Vec<Value> = serde_json::from_slice(&imported).expect("JSON");
     let mut counted_kwh = 0.0;
-    for log in told[0]["logs"].as_array().expect("logs") {
+    for log in found[0]["logs"].as_array().expect("logs") {
         let file = log["standard_filename"].as_str().expect("a name");
         let is_of_it = |report: &&Value| report["run"]["id"].as_str().is_some_and(|id| file.contains(id));
         let report = imported.iter().find(is_of_it).expect("the run");
@@ -370,7 +370,7 @@ fn its_aggregate_and_our_import_agree_on_its_own_logs() {
             ours
         };
     }
-    let theirs = number(&told[0], "/kwh");
+    let theirs = number(&found[0], "/kwh");
     println!("Carbontracker's aggregate: {theirs} kWh, of our figures and its predictions {counted_kwh} kWh");
     assert!(off_percent(theirs, counted_kwh).abs() < 1e-9, "{theirs} {counted_kwh}");
 }

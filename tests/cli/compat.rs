@@ -1,4 +1,4 @@
-//! Files of 0.1.0 (tests/fixtures/v0.1.0) are read, shown, added up and resumed as ever.
+//! Files of 0.1.0 (tests/fixtures/v0.1.0) are still read, shown, added up and resumed.
 
 use carbontracker::run_files;
 use carbontracker::tracker::Tracker;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Runs with a journal and a final report.
 const RUNS: [&str; 8] = ["whole", "hours", "rapl", "estimate", "resumed", "ranks/rank0", "ranks/rank1", "ranks/rank2"];
-/// The same, and what else holds a run.
+/// All fixtures that hold a run.
 const FILES: [&str; 16] = [
     "whole.json",
     "whole.jsonl",
@@ -38,7 +38,7 @@ fn report(name: &str) -> Value {
     serde_json::from_slice(&fs::read(fixture(name)).expect(name)).expect(name)
 }
 
-/// A folder of a test's own, with copies of fixtures; a journal is older than its report.
+/// A folder with copies of fixtures, for one test. A journal is older than its report.
 fn folder(name: &str, files: &[&str]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("compat-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
@@ -50,7 +50,7 @@ fn folder(name: &str, files: &[&str]) -> PathBuf {
     folder
 }
 
-/// What the command prints; it must succeed.
+/// The command's output. It must succeed.
 fn command(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_carbontracker")).args(arguments).output().unwrap();
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -74,7 +74,7 @@ fn is_near(one: Option<f64>, other: Option<f64>) -> bool {
 }
 
 #[test]
-fn a_journal_gives_its_reports_numbers() {
+fn journal_gives_the_numbers_of_its_report() {
     for run in RUNS {
         let (read, report) =
             (run_files::read(&fixture(&format!("{run}.jsonl"))).unwrap(), report(&format!("{run}.json")));
@@ -112,7 +112,7 @@ fn a_journal_gives_its_reports_numbers() {
 }
 
 #[test]
-fn all_runs_add_up() {
+fn fixtures_add_up() {
     let names = ["whole", "hours", "rapl", "estimate", "resumed"];
     let both: Vec<String> = names.iter().flat_map(|name| [format!("{name}.jsonl"), format!("{name}.json")]).collect();
     let files: Vec<&str> = both.iter().map(String::as_str).chain(["run.json", "killed.jsonl"]).collect();
@@ -126,13 +126,13 @@ fn all_runs_add_up() {
         ("duration_s", "/usage/duration_s"),
         ("epochs", "/run/epochs_done"),
     ] {
-        // The killed run is the begin of the one that was resumed: it counts once, as far as it came.
+        // The killed run is the beginning of the resumed one: it counts once.
         let sum: f64 = reports.iter().filter_map(|report| number(report, pointer)).sum();
         let total = number(&found, &format!("/totals/{total}"));
         assert!(is_near(total, Some(sum)), "{pointer}: {total:?} {sum}");
     }
     assert_eq!((found["totals"]["runs"].as_u64(), found["copies"].as_u64()), (Some(6), Some(1)), "{found:#}");
-    // An estimate of 0.1.0 states no error; it is not exact all the same.
+    // An estimate of 0.1.0 states no error, but is not exact.
     let [low, sum, high] =
         ["energy_low_j", "energy_j", "energy_high_j"].map(|name| found["totals"][name].as_f64().unwrap());
     assert!(low < sum && sum < high, "{low} {sum} {high}");
@@ -140,7 +140,7 @@ fn all_runs_add_up() {
 }
 
 #[test]
-fn a_rank_whose_devices_another_counted_has_no_energy() {
+fn rank_counted_elsewhere_has_no_energy() {
     let folder = folder("ranks", &["ranks/rank0.json", "ranks/rank1.json", "ranks/rank2.json"]);
     let found = json(&command(&["aggregate", "--json", "--strict", folder.to_str().unwrap()]));
     assert!(
@@ -156,7 +156,7 @@ fn a_rank_whose_devices_another_counted_has_no_energy() {
 }
 
 #[test]
-fn each_file_has_a_page_and_can_be_watched() {
+fn fixtures_have_pages_and_can_be_watched() {
     let folder = folder("shown", &[]);
     let page = folder.join("page.html");
     for file in FILES {
@@ -177,9 +177,9 @@ fn each_file_has_a_page_and_can_be_watched() {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// A killed run of 0.1.0 goes on, by its file or by its folder.
+/// A killed run of 0.1.0 is resumed, by its file or by its folder.
 #[test]
-fn a_killed_run_is_resumed() {
+fn killed_run_is_resumed() {
     for by_folder in [false, true] {
         let folder = folder(&format!("resumed-{by_folder}"), &["killed.jsonl"]);
         let journal = folder.join("killed.jsonl");
@@ -208,7 +208,7 @@ fn a_killed_run_is_resumed() {
         assert_eq!((lost["times"].as_u64(), lost["lost_epochs"].as_u64()), (Some(1), Some(1)), "{lost}");
         let open = number(&before, "/run/open/energy_j");
         assert!(is_near(number(lost, "/lost_j"), open) && open > Some(250.0), "{lost} {open:?}");
-        // What was read from the file stays as it was.
+        // The lines of the file are unchanged.
         for (epoch, old) in after["epochs"].as_array().unwrap().iter().zip(before["epochs"].as_array().unwrap()) {
             for name in ["index", "duration_s", "energy_j", "co2eq_g", "cpu_j", "gpu_j"] {
                 assert!(is_near(epoch[name].as_f64(), old[name].as_f64()), "{name}: {epoch} {old}");
@@ -226,7 +226,7 @@ fn a_killed_run_is_resumed() {
 
 /// The logs in Carbontracker's format have fewer digits.
 #[test]
-fn its_logs_are_imported() {
+fn logs_of_0_1_0_are_imported() {
     let [log, output] =
         ["whole_carbontracker.log", "whole_carbontracker_output.log"].map(|name| fixture(name).display().to_string());
     let found = json(&command(&["import", "--json", &log, &output]));

@@ -1,4 +1,4 @@
-//! `carbontracker doctor` on trees of /sys and /proc: what it finds works, what it finds lacking it has a cure for.
+//! `carbontracker doctor` on trees of /sys and /proc: it measures working counters, and has a fix for others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::retry::steadily;
@@ -28,7 +28,7 @@ fn check<'a>(found: &'a Value, name: &str) -> &'a Value {
     found["checks"].as_array().unwrap().iter().find(is_it).unwrap_or_else(|| panic!("{name} in {found:#}"))
 }
 
-/// A machine with one package of RAPL; removed in the end.
+/// A machine with one package of RAPL. Its tree is removed when dropped.
 struct Tree(PathBuf);
 
 impl Tree {
@@ -62,9 +62,9 @@ impl Drop for Tree {
     }
 }
 
-/// A counter that somebody moves: 100 W, as near as a sleeping thread keeps it.
+/// A thread moves the counter at about 100 W.
 #[test]
-fn what_works_is_read_live() {
+fn counter_is_measured_live() {
     steadily(|| {
         let tree = Tree::new("live", "1000000");
         let counter = tree.0.join("sys/class/powercap/intel-rapl:0/energy_uj");
@@ -96,9 +96,9 @@ fn what_works_is_read_live() {
     });
 }
 
-/// Root may read all, so the counter is one that nobody can: a link to itself.
+/// Root may read every file, so the command runs as another user.
 #[test]
-fn what_may_not_be_read_comes_with_the_command_that_helps() {
+fn unreadable_counter_comes_with_the_fix() {
     let tree = Tree::new("closed", "");
     let counter = tree.0.join("sys/class/powercap/intel-rapl:0/energy_uj");
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
@@ -109,22 +109,23 @@ fn what_may_not_be_read_comes_with_the_command_that_helps() {
         command.args(["--reuid=65534", "--clear-groups", PROGRAM]);
     }
     let output = command.args(["doctor", "-o", &tree.options()]).output().expect("setpriv, of util-linux");
-    let (said, why) = (text(&output.stdout), text(&output.stderr));
-    if is_root && said.is_empty() {
+    let (printed, why) = (text(&output.stdout), text(&output.stderr));
+    if is_root && printed.is_empty() {
         crate::retry::say(&format!("skipped: another user may not run {PROGRAM}: {why}"));
         return;
     }
-    assert_eq!(output.status.code(), Some(3), "{said}{why}");
-    assert!(said.contains("sudo chmod a+r /sys/class/powercap/*/energy_uj"), "{said}");
-    assert!(said.contains("no  powercap") && said.contains("may not read 1"), "{said}");
+    assert_eq!(output.status.code(), Some(3), "{printed}{why}");
+    assert!(printed.contains("sudo chmod a+r /sys/class/powercap/*/energy_uj"), "{printed}");
+    assert!(printed.contains("hardware energy counters cannot be read"), "{printed}");
+    assert!(printed.contains("no  powercap") && printed.contains("may not read 1"), "{printed}");
 }
 
 #[test]
-fn a_gpus_driver_is_asked_for_its_version() {
+fn driver_version_is_shown() {
     let standin = crate::fake_nvml::Standin::new(&[crate::fake_nvml::Gpu::constant(200.0)]);
     let (found, status) = json(&["-o", &standin.options()]);
     let nvml = check(&found, "NVML");
-    // In another process the stand-in is as it starts: without GPUs.
+    // In another process the stand-in has its initial state: no GPUs.
     assert_eq!(
         (&nvml["ok"], &nvml["finding"]),
         (&true.into(), &"version 12.550.54.15, driver 550.54.15, GPUs: 0".into())
@@ -136,7 +137,7 @@ fn a_gpus_driver_is_asked_for_its_version() {
 }
 
 #[test]
-fn a_folder_for_files_is_tried_and_left_empty() {
+fn log_dir_is_checked_and_left_empty() {
     let tree = Tree::new("folder", "5");
     let logs = tree.0.join("logs");
     std::fs::create_dir(&logs).unwrap();
@@ -150,7 +151,7 @@ fn a_folder_for_files_is_tried_and_left_empty() {
 
 /// The library makes the folder, and the folders above it.
 #[test]
-fn a_folder_for_files_need_not_be_there() {
+fn log_dir_may_be_missing() {
     let tree = Tree::new("no-folder", "5");
     let logs = tree.0.join("not/there");
     let (found, _) = json(&["-o", &tree.options(), "--log-dir", logs.to_str().unwrap()]);
@@ -160,7 +161,7 @@ fn a_folder_for_files_need_not_be_there() {
 }
 
 #[test]
-fn metrics_of_another_run_stay() {
+fn metrics_of_another_run_are_kept() {
     let tree = Tree::new("metrics", "5");
     let metrics = tree.0.join("node.prom");
     std::fs::write(&metrics, "of another run").unwrap();
@@ -169,13 +170,15 @@ fn metrics_of_another_run_stay() {
 }
 
 #[test]
-fn an_estimate_is_none_and_wrong_options_are_refused() {
+fn estimates_are_named_and_wrong_options_refused() {
     let (found, status) = json(&["-o", "sim_cpu=X:50 sim_gpu=G:200"]);
     assert_eq!(status, Some(3));
     let watts: Vec<f64> = (0..2).filter_map(|n| found["components"][n]["mean_power_w"].as_f64()).collect();
     assert!((watts[0] - 50.0).abs() < 0.1 && (watts[1] - 200.0).abs() < 0.1, "{watts:?}");
     let words = text(&doctor(&["-o", "sim_cpu=X:50"]).stdout);
     assert!(words.contains("50.0 W") && words.contains("no location given") && words.contains("Linux"), "{words}");
+    let headline = words.lines().next().unwrap_or_default();
+    assert!(headline.contains("hardware energy counters") && headline.ends_with("; CPU power is simulated"), "{words}");
     assert_eq!(doctor(&["-o", "no_such=1"]).status.code(), Some(2));
     let disabled = Command::new(PROGRAM).arg("doctor").env("CARBONTRACKER_DISABLE", "1").output().unwrap();
     assert!(disabled.status.code() == Some(1) && text(&disabled.stderr).contains("unset CARBONTRACKER_DISABLE"));

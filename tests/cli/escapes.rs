@@ -1,4 +1,4 @@
-//! Text from outside that would steer a terminal, turn a line of text round or run in a spreadsheet: none is passed on.
+//! Text from outside never controls a terminal, reverses a line of text or runs in a spreadsheet.
 
 use crate::run_files::messages;
 use carbontracker::tracker::Tracker;
@@ -17,7 +17,7 @@ fn assert_clean(text: &str, what: &str) {
     assert!(!text.contains(steers), "{what}: {text:?}");
 }
 
-/// Every text in it.
+/// Every text in a value.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
@@ -27,7 +27,7 @@ fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-/// A folder of a test's own.
+/// A folder for one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -56,7 +56,7 @@ impl Drop for Folder {
     }
 }
 
-/// A machine whose devices have rude names, and a rude file of figures for the grid.
+/// A machine whose devices and intensity file have names with control characters.
 fn rude_machine(name: &str) -> (Folder, String) {
     let folder = Folder::new(name);
     folder.put("sys/class/powercap/intel-rapl:0/name", &format!("package-0{RUDE}\n"));
@@ -78,7 +78,7 @@ fn rude_machine(name: &str) -> (Folder, String) {
 }
 
 #[test]
-fn reports_and_messages_pass_on_nothing_rude_of_devices_files_and_names() {
+fn reports_and_messages_are_free_of_control_characters() {
     let (_folder, options) = rude_machine("library");
     let mut devices = String::new();
     for options in [options.clone(), format!("{options} components=gpu,node"), format!("{options} sim_cpu='{RUDE}:5'")]
@@ -101,14 +101,14 @@ fn reports_and_messages_pass_on_nothing_rude_of_devices_files_and_names() {
 }
 
 #[test]
-fn errors_pass_on_nothing_rude() {
+fn errors_are_free_of_control_characters() {
     let folder = Folder::new("errors");
     for text in [format!("time,g_per_kwh\n{RUDE},5\n"), format!("# basis: {RUDE}\n"), format!("{RUDE},g_per_kwh\n")] {
         let csv = folder.put(&format!("{RUDE}.csv"), &text);
         let tracker = Tracker::create(&format!("intensity='{csv}'")).unwrap().expect("it is measured");
-        let told = messages(&tracker).into_iter().find(|text| text.contains("intensity=")).expect("what is wrong");
-        assert_clean(&told, "message");
-        assert!(told.contains("rude"), "{told}");
+        let result = messages(&tracker).into_iter().find(|text| text.contains("intensity=")).expect("what is wrong");
+        assert_clean(&result, "message");
+        assert!(result.contains("rude"), "{result}");
         tracker.destroy();
     }
     for options in [format!("'{RUDE}'=1"), format!("location='{RUDE}'"), format!("epochs='{RUDE}'")] {
@@ -147,7 +147,7 @@ fn carbontracker(arguments: &[&str]) -> Output {
     command.args(arguments).env("TERM", "xterm").output().expect("it starts")
 }
 
-/// What it prints and complains of, both clean.
+/// The output and the messages, both checked.
 fn clean(arguments: &[&str]) -> (String, String) {
     let Output { stdout, stderr, .. } = carbontracker(arguments);
     let (printed, complaints) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
@@ -157,7 +157,7 @@ fn clean(arguments: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn the_command_passes_on_nothing_rude_of_files_and_their_names() {
+fn output_on_files_is_free_of_control_characters() {
     let folder = Folder::new("command");
     let runs = |file: &str| format!("runs/{file}");
     let whole = folder.put(&runs("whole.json"), &report("a", &format!("n{RUDE}")).to_string());
@@ -182,7 +182,7 @@ fn the_command_passes_on_nothing_rude_of_files_and_their_names() {
 }
 
 #[test]
-fn recordings_and_logs_pass_on_nothing_rude() {
+fn output_on_recordings_and_logs_is_free_of_control_characters() {
     let folder = Folder::new("logs");
     let head = "run,epoch,duration_s,energy_j\n";
     let rows: String = (1..9).map(|n| format!("{RUDE},{n},1,2\n")).collect();
@@ -217,7 +217,7 @@ fn recordings_and_logs_pass_on_nothing_rude() {
 }
 
 #[test]
-fn the_command_s_own_run_passes_on_nothing_rude() {
+fn output_of_run_is_free_of_control_characters() {
     let (_folder, options) = rude_machine("run");
     for format in ["brief", "text"] {
         let (_, summary) = clean(&["run", "-o", &options, "--report", format, "--", "true"]);
@@ -227,9 +227,9 @@ fn the_command_s_own_run_passes_on_nothing_rude() {
     assert!(found.contains("package-0"), "{found}");
 }
 
-/// A spreadsheet takes a cell that begins so for a formula, quoted or not.
+/// A spreadsheet takes a cell that begins with one of these as a formula, quoted or not.
 #[test]
-fn no_cell_of_a_table_is_a_formula() {
+fn cells_of_csv_are_no_formulas() {
     let folder = Folder::new("csv");
     let formulas = ["=cmd|' /C calc'!A1", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1"];
     for (number, name) in formulas.into_iter().enumerate() {

@@ -1,5 +1,4 @@
-//! An estimated energy is never shown as exactly as a measured one, in any view. The runs have an estimated processor
-//! and a measured GPU.
+//! Estimates are marked in every output: here an estimated processor beside a measured GPU.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -49,7 +48,7 @@ fn near(of: &Value, pointer: &str, expected: f64) {
 #[test]
 fn json_has_an_interval_for_each_value_from_an_estimate() {
     let report = estimated().json();
-    // A quarter of the energy may be half or twice as large.
+    // A quarter of the energy is estimated, with an error of 0.5 to 2.
     near(&report, "/usage/error/low", 0.875);
     near(&report, "/usage/error/high", 1.25);
     for [name, low, high] in FIGURES {
@@ -81,7 +80,7 @@ fn json_has_an_interval_for_each_value_from_an_estimate() {
     assert!(report["extras"]["embodied"].get("error").is_none(), "it goes by time");
 }
 
-/// Hourly intensities do not change the multiples of the error.
+/// Hourly intensities change no error band.
 #[test]
 fn hourly_intensity_does_not_change_the_error() {
     let report = Staged { hourly: Some(sunny), ..estimated() }.json();
@@ -166,7 +165,7 @@ fn without_tags(page: &str) -> String {
     body.split('<').filter_map(|part| Some(part.split_once('>')?.1)).collect()
 }
 
-/// A run without estimates has no word about estimates, and all digits of a measurement.
+/// Measured values have no interval, and the digits of a measurement.
 #[test]
 fn measured_run_is_shown_without_words_of_estimates() {
     let measured = staged(|_| None);
@@ -186,7 +185,7 @@ fn measured_run_is_shown_without_words_of_estimates() {
     assert!(format::output(&report, UnixS::default(), true).lines().all(|line| !line.contains("Estimated")));
 }
 
-/// Whether a word belongs to a format: the page mentions estimates of the intensity.
+/// The page has other text on estimates of the intensity.
 fn is_own_word(format: &str, word: &str) -> bool {
     format == "html" && word == "estimate"
 }
@@ -216,7 +215,7 @@ fn error_of_a_job_is_that_of_its_estimating_ranks() {
     let rows = ranks::rows(&both);
     assert_eq!(rows.len(), 1);
     let job = &*rows[0];
-    // An eighth of the energy may be half or twice as large.
+    // An eighth of the energy is estimated, with an error of 0.5 to 2.
     for [name, low, high] in FIGURES {
         let value = number(&job["usage"], &format!("/{name}"));
         near(&job["usage"], &format!("/{low}"), value * 0.9375);
@@ -235,7 +234,7 @@ fn error_of_a_job_is_that_of_its_estimating_ranks() {
     assert_eq!(devices.iter().filter(|device| device["error"].is_object()).count(), 1);
     let page = without_tags(&html::page(&both));
     assert!(page.contains("about 0.23 kWh"), "{page}");
-    // A job with measured ranks only has no error.
+    // All energy is measured: no interval.
     let measured = [rank(0, staged(|_| None)), rank(1, staged(|_| None))];
     assert!(ranks::rows(&measured)[0]["usage"]["error"].is_null());
 }
@@ -282,7 +281,7 @@ fn error_of_many_runs_is_in_their_totals_and_their_sentence() {
     near(&aggregate, "/runs/0/energy_high_j", number(&aggregate, "/runs/0/energy_j") * 1.25);
     let sentence = aggregate["sentence"].as_str().unwrap();
     for words in [
-        "used about 0.35 kWh (0.32 to 0.39 kWh) of electricity (about 0.23 kWh of the devices; PUE 1.5), contributing an estimated 0.069 kg of CO2eq (0.065 to 0.078 kg). The intervals hold the truth in nine cases of ten.",
+        "used about 0.35 kWh (0.32 to 0.39 kWh) of electricity (about 0.23 kWh of the devices; PUE 1.5), contributing an estimated 0.069 kg of CO2eq (0.065 to 0.078 kg). The intervals contain the true value in nine cases of ten.",
         "87.5 % measured by the hardware's energy counters, 12.5 % estimated from the device's load and design power, not measured: between 0.5 and 2 times that in nine cases of ten",
     ] {
         assert!(sentence.contains(words), "{words}: {sentence}");

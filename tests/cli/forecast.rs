@@ -1,6 +1,6 @@
-//! The command line, run as a user runs it: what it prints, what it refuses and how.
+//! `carbontracker replay` and `score`: output, and refused input.
 //!
-//! CT_DATA says where real recordings are ($CT_DATA/epochs/*.csv), to score the forecast on.
+//! CT_DATA is the folder of real recordings ($CT_DATA/epochs/*.csv) that the forecast is scored on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A folder of a test's own, with files in it.
+/// A folder with files, for one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -40,7 +40,7 @@ impl Drop for Folder {
     }
 }
 
-/// What replaying this recording prints.
+/// The output of `replay` for a recording.
 fn replayed(name: &str, recording: &str, more: &[&str]) -> Vec<Vec<String>> {
     let folder = Folder::new(name, &[("a.csv", recording)]);
     let path = folder.path("a.csv");
@@ -87,7 +87,7 @@ fn runs_may_be_interleaved_quoted_and_partly_unknown() {
 
 /// The library's own CSV.
 #[test]
-fn a_report_can_be_replayed() {
+fn report_csv_can_be_replayed() {
     let report = "index,count,duration_s,energy_j,co2eq_g,cpu_j,gpu_j,dram_j,node_j\n0,1,2,20,1,20,,,\n1,1,2,20,1,20,,,\n2,1,2,20,1,20,,,\n";
     let rows = replayed("report", report, &["--at", "2"]);
     assert_eq!((rows[1][..3].join(" "), rows[1][3].as_str()), ("a 2 energy_j".into(), "60"));
@@ -97,7 +97,7 @@ fn a_report_can_be_replayed() {
 }
 
 #[test]
-fn the_level_sets_the_interval() {
+fn level_sets_the_interval() {
     let runs = [HEADER, &run("a", &[("2", "20"); 12])].concat();
     let width = |level: &str| {
         let rows = replayed(&format!("level-{level}"), &runs, &["--at", "3", "--level", level]);
@@ -107,7 +107,7 @@ fn the_level_sets_the_interval() {
 }
 
 #[test]
-fn a_bad_row_is_named_by_file_and_line() {
+fn bad_row_is_named_by_file_and_line() {
     for (bad, line, reason) in [
         ("a,1,1,1\na,2,x,1\n", 3, "duration_s 'x'"),
         ("a,1,1,-5\n", 2, "energy_j '-5'"),
@@ -123,21 +123,24 @@ fn a_bad_row_is_named_by_file_and_line() {
         let folder = Folder::new(&format!("bad-{line}-{}", bad.len()), &[("bad.csv", &[HEADER, bad].concat())]);
         for command in [["replay", &folder.path("bad.csv")], ["score", &folder.0.display().to_string()]] {
             let output = carbontracker(&command);
-            let said = text(&output.stderr);
+            let printed = text(&output.stderr);
             assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{bad}");
-            assert!(said.contains(&format!("bad.csv:{line}: ")) && said.contains(reason), "{bad}: {said}");
+            assert!(printed.contains(&format!("bad.csv:{line}: ")) && printed.contains(reason), "{bad}: {printed}");
         }
     }
 }
 
 #[test]
-fn what_is_no_recording_is_said() {
+fn file_without_recording_is_refused() {
     let folder = Folder::new("none", &[("other.csv", "a,b\n1,2\n"), ("empty.csv", HEADER), ("nothing.csv", "")]);
     for (file, reason) in [
-        ("other.csv", "other.csv:1: lacks run and epoch and duration_s and energy_j; expected the columns run,epoch"),
+        (
+            "other.csv",
+            "other.csv:1: no column run and epoch and duration_s and energy_j; expected the columns run,epoch",
+        ),
         ("empty.csv", "empty.csv: no epochs"),
-        ("nothing.csv", "nothing.csv:1: lacks run"),
-        (".", "a folder; expected a file"),
+        ("nothing.csv", "nothing.csv:1: no column run"),
+        (".", "a folder, but replay reads one file"),
         ("absent.csv", "absent.csv: No such file"),
     ] {
         let output = carbontracker(&["replay", &folder.path(file)]);
@@ -191,7 +194,7 @@ impl Row {
 }
 
 #[test]
-fn scores_are_what_they_say() {
+fn scores_follow_their_definitions() {
     let warm_up = [HEADER, &run("a", &[("3", "30"), ("1", "10"), ("1", "10"), ("1", "10")])].concat();
     let even = [HEADER, &run("b", &[("1", ""); 4])].concat();
     let folder = Folder::new("score", &[("warm.csv", &warm_up), ("even.csv", &even), ("notes.txt", "no recording")]);
@@ -208,7 +211,7 @@ fn scores_are_what_they_say() {
     assert!(!table.contains(" 7  "), "no run is that long");
 }
 
-/// Real runs. The bounds are on sets that weigh the same.
+/// Scores on real runs. In the bounds all sets have the same weight.
 #[test]
 fn real_runs_are_forecast_better_than_by_the_mean() {
     let Some(data) = std::env::var_os("CT_DATA") else {
@@ -230,9 +233,9 @@ fn real_runs_are_forecast_better_than_by_the_mean() {
     }
 }
 
-/// Complaints to a reader that is gone change no exit status.
+/// Messages without a reader change no exit status.
 #[test]
-fn nobody_need_hear_what_is_wrong() {
+fn errors_may_be_ignored() {
     for (arguments, status) in [
         (&["aggregate", "/no/such/folder"][..], 1),
         (&["import", "/no/such/folder"], 1),

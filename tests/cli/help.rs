@@ -1,4 +1,4 @@
-//! The command's own documents: help, completions, man page, and the lines of the reference, which work as they are.
+//! The command's documents: help, completions, man page, and the examples of the reference, which must work.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;
@@ -14,9 +14,9 @@ fn carbontracker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The subcommands as the shells are told them.
+/// The subcommands in the completion script.
 fn subcommands() -> Vec<String> {
-    let script = carbontracker(&["completion", "bash"]); // its first list is empty, the next the command's
+    let script = carbontracker(&["completion", "bash"]); // its first list is empty, the next has the subcommands
     let words = script.split("opts=\"").nth(2).and_then(|rest| rest.split('"').next()).expect("a list of words");
     words
         .split(' ')
@@ -26,7 +26,7 @@ fn subcommands() -> Vec<String> {
 }
 
 #[test]
-fn every_subcommand_is_explained() {
+fn subcommands_are_explained() {
     let (help, all) = (carbontracker(&["help"]), subcommands());
     assert!(
         ["run", "doctor", "replay", "score", "completion", "man"].iter().all(|one| all.iter().any(|name| name == one))
@@ -40,7 +40,7 @@ fn every_subcommand_is_explained() {
     }
 }
 
-/// Hands a shell a script to check or run; None: that shell is not here.
+/// Gives a shell a script to check or run. None if the shell is not installed.
 fn shell(program: &str, arguments: &[&str], script: &str) -> Option<String> {
     let child = Command::new(program)
         .args(arguments)
@@ -60,21 +60,21 @@ fn shell(program: &str, arguments: &[&str], script: &str) -> Option<String> {
 }
 
 #[test]
-fn the_shells_take_their_completions() {
+fn completions_work_in_the_shells() {
     let bash = carbontracker(&["completion", "bash"]);
     shell("bash", &["-n"], &bash);
     let ask = "\ncomplete -p carbontracker\nCOMP_WORDS=(carbontracker run --ma) COMP_CWORD=2; _carbontracker carbontracker --ma run; echo \"${COMPREPLY[@]}\"\n";
-    let told = shell("bash", &["--norc"], &(bash + ask)).expect("bash");
-    assert!(told.contains("-F _carbontracker") && told.lines().any(|line| line == "--mark"), "{told}");
+    let completed = shell("bash", &["--norc"], &(bash + ask)).expect("bash");
+    assert!(completed.contains("-F _carbontracker") && completed.lines().any(|line| line == "--mark"), "{completed}");
     shell("zsh", &["-n"], &carbontracker(&["completion", "zsh"]));
     let fish = carbontracker(&["completion", "fish"]) + "\ncomplete -C 'carbontracker doc'\n";
-    assert!(shell("fish", &["--no-config"], &fish).is_none_or(|told| told.contains("doctor")));
+    assert!(shell("fish", &["--no-config"], &fish).is_none_or(|completed| completed.contains("doctor")));
     let refused = Command::new(PROGRAM).args(["completion", "csh"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
 }
 
 #[test]
-fn the_man_page_is_whole_and_formats_without_a_warning() {
+fn man_page_is_complete_and_formats_without_warnings() {
     let page = carbontracker(&["man"]);
     let formatted = shell("groff", &["-man", "-ww", "-z", "-Kutf8", "-Tutf8"], &page);
     assert!(formatted.is_none_or(|nothing| nothing.is_empty()));
@@ -82,7 +82,6 @@ fn the_man_page_is_whole_and_formats_without_a_warning() {
         assert!(page.contains(&format!(".SH \"CARBONTRACKER {}\"", name.to_uppercase())), "{name} is missing");
     }
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("man-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
     carbontracker(&["man", "--dir", dir.to_str().unwrap()]);
     let mut pages: Vec<PathBuf> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     pages.sort();
@@ -93,13 +92,13 @@ fn the_man_page_is_whole_and_formats_without_a_warning() {
         assert!(text.contains(".SH SYNOPSIS"), "{}", page.display());
     }
     std::fs::remove_dir_all(dir).unwrap();
-    let nowhere = Command::new(PROGRAM).args(["man", "--dir", "/no/such/folder"]).output().unwrap();
+    let nowhere = Command::new(PROGRAM).args(["man", "--dir", "/proc/no/such/folder"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(1));
 }
 
-/// The lines of the section on `run` and `doctor`, in a folder with a Makefile and a program as they name.
+/// The examples with `run`, `doctor`, `completion` and `man`, in a folder with the Makefile and program that they name.
 #[test]
-fn the_references_lines_work() {
+fn lines_of_the_reference_work() {
     use std::os::unix::fs::PermissionsExt;
     let section = CLI.split("\n## The command").nth(1).expect("a section").split("\n## ").next().unwrap();
     let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("lines to type");

@@ -1,6 +1,6 @@
-//! The HTML report as a browser shows it: what is on the page, how it is laid out, and as PDF.
+//! The HTML report in a browser: content, layout, and PDF.
 //!
-//! CT_PAGES says where to leave the pages, with their JSON, for a person to look at.
+//! CT_PAGES is a folder to keep the pages in, with their JSON, for inspection.
 
 use crate::browser::{Seen, Sight};
 use crate::staging::{Staged, Watts, sunny};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 const HOSTILE: &str = "<script>alert('x')</script> \"&amp;\" </style><img src=x onerror=alert(1)>";
 
-/// Runs of every sort.
+/// Runs of all kinds.
 fn runs() -> Vec<(&'static str, Value)> {
     let gpu: Watts = |at| 600.0 + 60.0 * (at / 700.0).sin();
     let sixteen = std::iter::once((DeviceKind::Cpu, "package-0", (|_| 180.0) as Watts));
@@ -83,7 +83,7 @@ fn job() -> Value {
     rows[0].clone().into_owned()
 }
 
-/// Pages as a browser shows them; none of them asks for anything.
+/// The pages in a browser. They must send no request.
 fn see(pages: &[String], sight: Sight) -> Option<Vec<Value>> {
     let Seen { told: seen, complaints } = crate::browser::see(pages, sight)?;
     assert!(complaints.is_empty(), "{complaints:#?}");
@@ -132,7 +132,7 @@ fn pages_can_be_looked_at() {
 }
 
 #[test]
-fn every_number_on_the_page_is_the_reports() {
+fn numbers_on_the_page_are_those_of_the_report() {
     let runs = runs();
     let Some(seen) = see(&pages(&runs), Sight::WIDE) else { return };
     for ((name, report), told) in runs.iter().zip(&seen) {
@@ -143,7 +143,7 @@ fn every_number_on_the_page_is_the_reports() {
             let shown = number["value"].as_str().map(|value| value.parse::<f64>().unwrap());
             assert_eq!(shown, there.as_f64(), "{name}: {pointer}");
             assert_eq!(shown.is_none(), text == "unknown", "{name}: {pointer} {text}");
-            // A table's column has its unit above it, a change the other sign, and energies in kWh are that already.
+            // A table's column has its unit in the heading, a change has the opposite sign, and energies in kWh need no conversion.
             let is_plain = !pointer.starts_with("/epochs/") && !pointer.contains("saves") && !pointer.contains("kwh");
             let is_plain = is_plain && !pointer.contains("embodied/kg") && !pointer.contains("level");
             if let Some((value, read)) = shown.zip(read(text)).filter(|_| is_plain) {
@@ -164,7 +164,7 @@ fn every_number_on_the_page_is_the_reports() {
     }
 }
 
-/// Of every page, on a small screen and a large one, by day and by night.
+/// Every page on a small and a large screen, light and dark.
 #[test]
 fn pages_fit_their_screen_and_can_be_read() {
     let runs = runs();
@@ -191,9 +191,9 @@ fn pages_fit_their_screen_and_can_be_read() {
     }
 }
 
-/// What the tests above look for would be seen.
+/// The checks above detect a faulty page.
 #[test]
-fn a_bad_page_is_seen_to_be_bad() {
+fn faults_of_a_page_are_detected() {
     let chart = "<svg class=wide viewBox='0 0 100 100' width=100><text x=90 y=50 font-size=8>clipped</text></svg>";
     let bad = "<h1 style='color:#999'>x</h1><div style='width:500px'>wide</div><img src='http://127.0.0.1:9/x.png'>";
     let page = format!("<!DOCTYPE html>{bad}{chart}<script>nothing.there()</script>");
@@ -204,9 +204,9 @@ fn a_bad_page_is_seen_to_be_bad() {
     assert!(told["page_width"].as_f64().unwrap() > 390.0 && told["least_contrast"].as_f64().unwrap() < 4.5, "{told}");
 }
 
-/// A run in memory and its report in a file give one page.
+/// The library's page and the command's page of its report are equal.
 #[test]
-fn the_library_makes_the_same_page() {
+fn library_and_command_make_the_same_page() {
     let tracker = Tracker::create("sim_cpu=A:50 sim_gpu=B:200 epochs=2 location=DK").unwrap().unwrap();
     for _ in 0..2 {
         tracker.begin().unwrap();
@@ -220,7 +220,7 @@ fn the_library_makes_the_same_page() {
 }
 
 #[test]
-fn charts_are_there_where_there_is_something_to_draw() {
+fn charts_appear_if_there_is_data() {
     let labels = |name: &str, report: &Value| {
         let page = html::page(std::slice::from_ref(report));
         [
@@ -260,7 +260,7 @@ fn charts_are_there_where_there_is_something_to_draw() {
 }
 
 #[test]
-fn a_million_epochs_stay_a_page() {
+fn page_of_a_million_epochs_stays_small() {
     let staged =
         Staged { options: "epochs=1000000", epochs: 1_000_000, epoch_s: |_| 0.05, gap_s: 0.0, ..Staged::default() };
     let report = staged.json();
@@ -275,7 +275,7 @@ fn a_million_epochs_stay_a_page() {
     assert!(seen[0]["page_width"].as_f64().unwrap() <= 390.0);
 }
 
-/// A folder of a test's own.
+/// A folder for one test.
 fn folder(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("html-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&dir);
@@ -293,7 +293,7 @@ fn message(output: &Output) -> String {
 }
 
 #[test]
-fn the_command_makes_one_page_of_files_and_folders() {
+fn files_and_folders_make_one_page() {
     let dir = folder("command");
     let all = runs();
     fs::create_dir(dir.join("runs")).unwrap();
@@ -313,8 +313,13 @@ fn the_command_makes_one_page_of_files_and_folders() {
     assert_eq!(String::from_utf8(one.stdout).unwrap(), html::page(&[first]));
     let several = report(&dir, &["runs", "-o", "out.html"]);
     assert!(several.status.success() && several.stdout.is_empty());
-    let said = String::from_utf8_lossy(&several.stderr).into_owned();
-    assert!(said.contains("runs/torn.json: EOF") && said.contains("left out") && !said.contains("package"), "{said}");
+    let output_text = String::from_utf8_lossy(&several.stderr).into_owned();
+    assert!(
+        output_text.contains("runs/torn.json: EOF")
+            && output_text.contains("left out")
+            && !output_text.contains("package"),
+        "{output_text}"
+    );
     let page = fs::read_to_string(dir.join("out.html")).unwrap();
     assert_eq!((page.matches("<details").count(), page.matches("<tr data-report=").count()), (12, 14));
     assert!(page.contains("The first 12 runs follow in full"));
@@ -327,7 +332,7 @@ fn the_command_makes_one_page_of_files_and_folders() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_what_was_there_stays() {
+fn failure_is_reported_and_leaves_the_old_page() {
     let dir = folder("refused");
     fs::write(dir.join("run.json"), Staged::default().json().to_string()).unwrap();
     fs::write(dir.join("torn.json"), "{\"schema\": 1, \"run\": {").unwrap();
@@ -338,12 +343,12 @@ fn what_cannot_be_done_is_said_and_what_was_there_stays() {
     for (path, why) in [
         ("torn.json", "torn.json: EOF"),
         ("newer.json", "a newer carbontracker"),
-        ("other.json", "other.json: no report: expected"),
+        ("other.json", "other.json: not a run's report or journal"),
         ("none.json", "none.json: No such file"),
-        ("empty", "empty: no run here"),
+        ("empty", "empty: no run found"),
     ] {
-        let said = message(&report(&dir, &["run.json", path, "-o", "out.html"]));
-        assert!(said.starts_with("carbontracker: ") && said.contains(why), "{said}");
+        let output_text = message(&report(&dir, &["run.json", path, "-o", "out.html"]));
+        assert!(output_text.starts_with("carbontracker: ") && output_text.contains(why), "{output_text}");
     }
     assert!(message(&report(&dir, &["run.json", "-o", "no/out.html"])).contains("no/out.html: No such file"));
     assert_eq!(report(&dir, &["run.json", "-o", "out.txt"]).status.code(), Some(2));
@@ -363,7 +368,7 @@ fn what_cannot_be_done_is_said_and_what_was_there_stays() {
                 .unwrap(),
         )
     };
-    assert!(broken("/bin/false").contains("and no PDF"));
+    assert!(broken("/bin/false").contains("printed no PDF"));
     assert!(broken("/nowhere/chrome").contains("/nowhere/chrome: No such file"));
     assert_eq!(fs::read_to_string(dir.join("out.html")).unwrap(), "before");
     let mut left: Vec<String> =
@@ -374,7 +379,7 @@ fn what_cannot_be_done_is_said_and_what_was_there_stays() {
 }
 
 #[test]
-fn the_pdf_is_the_page() {
+fn pdf_shows_the_page() {
     if crate::browser::find().is_none() {
         return;
     }
@@ -394,7 +399,7 @@ fn the_pdf_is_the_page() {
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// Where every value of a report stands.
+/// The pointers to all values of a report.
 fn pointers(at: &str, value: &Value, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {
@@ -406,7 +411,7 @@ fn pointers(at: &str, value: &Value, all: &mut Vec<String>) {
     }
 }
 
-/// Two reports, of which the second is priced by the hour.
+/// Two reports; the second has hourly intensities.
 static SOUND: LazyLock<[Value; 2]> = LazyLock::new(|| {
     let options = "epochs=12 location=DK price=1EUR wue=2 embodied_kg=100";
     [None, Some(sunny as fn(i32) -> f64)].map(|hourly| Staged { options, hourly, ..Staged::default() }.json())
@@ -415,9 +420,9 @@ static SOUND: LazyLock<[Value; 2]> = LazyLock::new(|| {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a file says there is a page of it, and soon.
+    /// Any content of a file makes a page, quickly.
     #[test]
-    fn whatever_a_file_says_there_is_a_page(
+    fn any_file_makes_a_page(
         hourly in any::<bool>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..9), 1..12),
     ) {

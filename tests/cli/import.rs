@@ -11,7 +11,7 @@ fn carbontracker(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_carbontracker")).args(arguments).output().expect("it starts")
 }
 
-/// What it prints; it must have nothing to complain of.
+/// The output, without messages.
 fn printed(arguments: &[&str]) -> String {
     let output = carbontracker(arguments);
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -19,7 +19,7 @@ fn printed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// A folder of a test's own, empty.
+/// An empty folder for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("import").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -35,7 +35,7 @@ fn reports() -> Vec<Value> {
     serde_json::from_str(&printed(&["import", LOGS, "--json"])).expect("JSON")
 }
 
-/// The run whose name begins so.
+/// The run whose name begins with this text.
 fn run<'a>(reports: &'a [Value], name: &str) -> &'a Value {
     let is_it = |report: &&Value| report["run"]["id"].as_str().is_some_and(|id| id.starts_with(name));
     reports.iter().find(is_it).expect("the run")
@@ -46,7 +46,7 @@ fn notes(report: &Value) -> String {
 }
 
 #[test]
-fn the_reports_say_what_the_logs_do_and_no_more() {
+fn reports_hold_the_values_of_the_logs() {
     let reports = reports();
     let figure = |name: &str, pointer: &str| run(&reports, name).pointer(pointer).expect("a field").clone();
     for (name, state, done, planned) in [
@@ -57,9 +57,9 @@ fn the_reports_say_what_the_logs_do_and_no_more() {
         ("old", "done", 3, 3),
     ] {
         let run = run(&reports, name);
-        let told =
+        let result =
             (run["run"]["state"].as_str(), run["run"]["epochs_done"].as_u64(), run["run"]["epochs_planned"].as_u64());
-        assert_eq!(told, (Some(state), Some(done), Some(planned)), "{name}");
+        assert_eq!(result, (Some(state), Some(done), Some(planned)), "{name}");
         for unknown in ["/run/host", "/usage/coverage", "/usage/between/energy_j", "/intensity/kind", "/what_if"] {
             assert!(run.pointer(unknown).is_some_and(Value::is_null), "{name} {unknown}");
         }
@@ -81,7 +81,7 @@ fn the_reports_say_what_the_logs_do_and_no_more() {
 }
 
 #[test]
-fn the_table_has_a_line_a_run_and_its_notes() {
+fn table_has_a_line_for_each_run_and_notes() {
     let table = printed(&["import", LOGS]);
     let (rows, notes): (Vec<&str>, Vec<&str>) = table.lines().partition(|line| !line.starts_with("note: "));
     assert_eq!(
@@ -98,7 +98,7 @@ fn the_table_has_a_line_a_run_and_its_notes() {
 }
 
 #[test]
-fn its_recordings_can_be_replayed() {
+fn imported_recordings_can_be_replayed() {
     let csv = folder("replay").join("runs.csv");
     fs::write(&csv, printed(&["import", LOGS, "--csv"])).expect("written");
     let replayed = printed(&["replay", shown(&csv), "--at", "2"]);
@@ -106,7 +106,7 @@ fn its_recordings_can_be_replayed() {
 }
 
 #[test]
-fn reports_are_written_and_none_is_overwritten() {
+fn reports_are_written_and_not_overwritten() {
     let out = folder("out").join("new");
     assert_eq!(printed(&["import", LOGS, "-o", shown(&out)]), "");
     let written: Vec<PathBuf> = fs::read_dir(&out).expect("there").map(|entry| entry.expect("a file").path()).collect();
@@ -121,7 +121,7 @@ fn reports_are_written_and_none_is_overwritten() {
 }
 
 #[test]
-fn a_broken_log_is_named_and_the_others_are_read() {
+fn broken_log_is_named_and_the_others_are_read() {
     let dir = folder("broken");
     for entry in fs::read_dir(LOGS).expect("logs") {
         let path = entry.expect("a file").path();
@@ -136,8 +136,8 @@ fn a_broken_log_is_named_and_the_others_are_read() {
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
     for complaint in [
         "a_carbontracker.log:2: duration '?': expected H:MM:SS.ss",
-        "b: its logs are empty",
-        "c_carbontracker.log:1: no line begins",
+        "b: the logs are empty",
+        "c_carbontracker.log:1: not a log of Carbontracker",
     ] {
         assert!(complaints.contains(complaint), "{complaints}");
     }
@@ -145,11 +145,11 @@ fn a_broken_log_is_named_and_the_others_are_read() {
 }
 
 #[test]
-fn a_folder_without_logs_and_two_forms_at_once_are_refused() {
+fn folder_without_logs_and_two_forms_are_refused() {
     let empty = folder("empty");
     let output = carbontracker(&["import", shown(&empty)]);
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && complaint.contains("no *_carbontracker.log there"), "{complaint}");
+    assert!(output.status.code() == Some(1) && complaint.contains("no *_carbontracker.log found"), "{complaint}");
     assert_eq!(carbontracker(&["import", "nowhere"]).status.code(), Some(1));
     assert_eq!(carbontracker(&["import", LOGS, "--json", "--csv"]).status.code(), Some(2));
 }

@@ -1,6 +1,5 @@
-//! `carbontracker import` on logs of several runs, and on logs as people have them: each run counts once, and what cannot
-//! be told apart is refused with words. The texts are made here, in the form that Carbontracker 1.1.6, 1.2.5 and 2.4.7 give
-//! them on stand-in devices.
+//! `carbontracker import` on logs of several runs, and on real-world layouts: each run counts once, and runs that cannot be
+//! separated are refused with a message. The logs are made here, in the format of Carbontracker 1.1.6, 1.2.5 and 2.4.7.
 
 use serde_json::Value;
 use std::fs;
@@ -15,7 +14,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A folder of a test's own, with these files.
+/// A folder with these files, for one test.
 fn folder(name: &str, files: &[(&str, &[u8])]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("import-runs").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -28,7 +27,7 @@ fn shown(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// What is imported of some paths: the reports, what stands on standard error, and the exit status.
+/// The result of `import`: reports, standard error, and exit status.
 fn import(paths: &[&Path]) -> (Vec<Value>, String, i32) {
     let mut arguments = vec!["import", "--json"];
     arguments.extend(paths.iter().map(|path| shown(path)));
@@ -45,7 +44,7 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-6 * b.abs()
 }
 
-/// Epochs, seconds and the devices' joules of all reports together.
+/// Sums over all reports: epochs, time, s, and energy of the devices, J.
 fn total(reports: &[Value]) -> (f64, f64, f64) {
     let sum = |pointer: &str| reports.iter().map(|report| number(report, pointer)).sum::<f64>();
     (sum("/run/epochs_done"), sum("/usage/duration_s"), sum("/usage/energy_j"))
@@ -62,7 +61,7 @@ fn assert_total(reports: &[Value], epochs: f64, seconds: f64, joules: f64) {
 struct Tracker {
     version: &'static str,
     pue: f64,
-    /// Second of the day at which it begins.
+    /// Second of the day of its begin.
     at: u32,
     epochs: u32,
     each_s: f64,
@@ -144,7 +143,7 @@ impl Tracker {
         )
     }
 
-    /// What it prints.
+    /// Its console output.
     fn console(&self) -> String {
         self.output()
             .lines()
@@ -153,17 +152,17 @@ impl Tracker {
     }
 }
 
-/// Each line twice, as a logger writes it that has two handlers for one file.
+/// Each line twice, as written by a logger with two handlers for one file.
 fn doubled(text: &str) -> String {
     text.lines().map(|line| format!("{line}\n{line}\n")).collect()
 }
 
-/// Trackers of one process, one every two seconds, each a little hungrier.
+/// Trackers of one process, one every two seconds, each with a little more power.
 fn trackers(first: Tracker, count: u32) -> Vec<Tracker> {
     (0..count).map(|n| Tracker { at: first.at + 2 * n, ..first }).collect()
 }
 
-/// Their logs in 1.x, whose trackers share a logger: file k holds run k and all later ones.
+/// Logs of 1.x, whose trackers share a logger: file k holds run k and all later ones.
 fn shared(trackers: &[Tracker], prefix: &str, has_output: bool) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for (place, first) in trackers.iter().enumerate() {
@@ -185,7 +184,7 @@ fn folder_of(name: &str, files: &[(String, String)]) -> PathBuf {
 fn runs_of_one_process_count_once_each_and_aggregate_adds_them_up() {
     for (name, tracker, count, has_output, prefix) in [
         ("five-1.1.6", OLD, 5, false, ""),
-        ("five-1.1.6-told", OLD, 5, true, ""),
+        ("five-1.1.6-output", OLD, 5, true, ""),
         ("two-1.1.6", OLD, 2, true, ""),
         ("three-1.2.5", MIDDLE, 3, true, "24003_"),
         ("five-1.2.5", MIDDLE, 5, false, "a_24003_"),
@@ -193,12 +192,12 @@ fn runs_of_one_process_count_once_each_and_aggregate_adds_them_up() {
         let logs = folder_of(name, &shared(&trackers(tracker, count), prefix, has_output));
         let (reports, message, code) = import(&[&logs]);
         assert_eq!((reports.len(), code), (count as usize, 0), "{name}: {message}");
-        assert!(message.contains(&format!("{} of {count} runs: found more than once", count - 1)), "{message}");
+        assert!(message.contains(&format!("{} of {count} runs were found more than once", count - 1)), "{message}");
         let [epochs, runs] = [2.0 * f64::from(count), f64::from(count)];
         assert_total(&reports, epochs, runs * 0.6, runs * 30.0);
         for report in &reports {
             assert_eq!(report["run"]["epochs_done"], 2, "{name}");
-            let note = if has_output { "aggregate counts the prediction" } else { "its output log is empty" };
+            let note = if has_output { "aggregate counts the prediction" } else { "the output log is empty" };
             assert!(report["notes"].to_string().contains(note), "{name}: {}", report["notes"]);
         }
         let out = logs.join("reports");
@@ -214,7 +213,7 @@ fn runs_of_one_process_count_once_each_and_aggregate_adds_them_up() {
 }
 
 #[test]
-fn the_same_run_counts_once_whatever_files_and_folders_hold_it() {
+fn run_in_several_files_and_folders_counts_once() {
     let (old, new) = (trackers(OLD, 3), Tracker { at: 70_000, watts: 80.0, ..NEW });
     let mut files = shared(&old, "", true);
     files.push(("9.1_2026-11-29T192640Z_carbontracker.log".into(), new.standard()));
@@ -267,12 +266,12 @@ fn output_logs_alone_count_each_total_once() {
         [("a_carbontracker_output.log".into(), outputs.clone()), ("b_carbontracker_output.log".into(), outputs)];
     let (reports, message, code) = import(&[&folder_of("outputs", &files)]);
     assert_eq!((reports.len(), code), (3, 0), "{message} {reports:#?}");
-    assert!(message.contains("3 of 3 runs: found more than once"), "{message}");
+    assert!(message.contains("3 of 3 runs were found more than once"), "{message}");
 }
 
-/// Two of 1.x that begin within a second share a file, and write each line twice.
+/// Two trackers of 1.x that begin within a second share a file, and write each line twice.
 #[test]
-fn trackers_of_one_second_are_told_apart() {
+fn trackers_of_the_same_second_are_separated() {
     let first = OLD;
     let second = Tracker { watts: 51.0, ..OLD };
     let third = Tracker { at: OLD.at + 1, watts: 52.0, ..OLD };
@@ -284,9 +283,13 @@ fn trackers_of_one_second_are_told_apart() {
     let (reports, _, code) = import(&[&logs]);
     assert_eq!((reports.len(), code), (3, 0));
     assert_total(&reports, 6.0, 1.8, 0.6 * 153.0);
-    assert!(reports[1]["notes"].to_string().contains("each of its lines is there 2 times"), "{}", reports[1]["notes"]);
+    assert!(
+        reports[1]["notes"].to_string().contains("each of its lines is repeated 2 times"),
+        "{}",
+        reports[1]["notes"]
+    );
 
-    // The same to the last digit: only the number of lines shows that they are two.
+    // Equal to the last digit: only the number of lines shows that there are two runs.
     let shared = first.standard() + &doubled(&first.standard());
     let (reports, ..) = import(&[&folder_of(
         "twins",
@@ -296,8 +299,8 @@ fn trackers_of_one_second_are_told_apart() {
 }
 
 #[test]
-fn trackers_that_are_alive_together_are_told_apart_or_refused() {
-    // All made first, then used one after the other.
+fn overlapping_trackers_are_separated_or_refused() {
+    // All trackers are made first, then used in turn.
     let trackers: Vec<Tracker> =
         (0..3).map(|n| Tracker { at: OLD.at + 2 * n, watts: 50.0 + f64::from(n), ..OLD }).collect();
     let lines: Vec<Vec<String>> = trackers.iter().map(Tracker::lines).collect();
@@ -310,7 +313,7 @@ fn trackers_that_are_alive_together_are_told_apart_or_refused() {
     assert_eq!(code, 0);
     assert_total(&reports, 6.0, 1.8, 0.6 * 153.0);
 
-    // Two processes that write in turn, one of them slower: epochs follow one another, and that shows whose they are.
+    // Two processes write in turn, one of them slower. The times of the epochs separate them.
     let [quick, slow] = [(10.0, 50.0), (14.0, 70.0)].map(|(each_s, watts)| Tracker { epochs: 4, each_s, watts, ..OLD });
     let slow = Tracker { at: quick.at + 3, ..slow };
     let mut both = [&quick.lines()[..], &slow.lines()].concat();
@@ -320,7 +323,7 @@ fn trackers_that_are_alive_together_are_told_apart_or_refused() {
     assert_eq!(code, 0, "{message}");
     assert_total(&reports, 8.0, 96.0, 40.0 * 50.0 + 56.0 * 70.0);
 
-    // Two that did the same to the last digit: their heads are there both before the first epoch, as no copy has them.
+    // Two equal runs: both heads come before the first epoch, which no copy has.
     let once = Tracker { epochs: 1, ..OLD }.lines();
     let both: Vec<&[String]> = vec![&once[..4], &once[..4], &once[4..7], &once[4..7], &once[7..], &once[7..]];
     let both = both.concat().join("\n") + "\n";
@@ -329,7 +332,7 @@ fn trackers_that_are_alive_together_are_told_apart_or_refused() {
         assert_total(&reports, 2.0, 0.6, 30.0);
     }
 
-    // In lock-step their lines are mixed: refused by name and line, and a run that came after them counts.
+    // In lock-step the lines are mixed: the runs are refused by file and line, and a later run counts.
     let other = Tracker { watts: 60.0, ..quick };
     let mixed: Vec<String> =
         quick.lines().iter().zip(&other.lines()).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
@@ -340,7 +343,7 @@ fn trackers_that_are_alive_together_are_told_apart_or_refused() {
     assert!(message.contains("a_carbontracker.log:14: epoch 1 has two powers of the cpu: several runs"), "{message}");
     assert_total(&reports, 2.0, 0.6, 30.0);
 
-    // As that message says, their output logs have the totals.
+    // The output logs have the totals, as the message states.
     let begun = [&quick, &other].map(|tracker| tracker.output().replacen("Finished", "Not finished", 1));
     let output = folder_of("lock-step-output", &[("a_carbontracker_output.log".into(), begun.concat())]);
     let (reports, ..) = import(&[&output]);
@@ -349,7 +352,7 @@ fn trackers_that_are_alive_together_are_told_apart_or_refused() {
 }
 
 #[test]
-fn an_epoch_number_that_falls_back_to_1_begins_another_run() {
+fn epoch_number_1_begins_another_run() {
     let second = Tracker { at: OLD.at + 5, epochs: 3, ..OLD };
     let without_head = second.lines()[4..].join("\n") + "\n";
     let logs = folder_of("headless", &[("a_carbontracker.log".into(), OLD.standard() + &without_head)]);
@@ -360,7 +363,7 @@ fn an_epoch_number_that_falls_back_to_1_begins_another_run() {
 }
 
 #[test]
-fn a_log_without_its_head_has_energy_but_no_pue() {
+fn log_without_its_head_has_energy_but_no_pue() {
     let logs = folder_of("no-head", &[("a_carbontracker.log".into(), OLD.lines()[4..].join("\n") + "\n")]);
     let (reports, ..) = import(&[&logs]);
     assert_total(&reports, 2.0, 0.6, 30.0);
@@ -368,16 +371,16 @@ fn a_log_without_its_head_has_energy_but_no_pue() {
 }
 
 #[test]
-fn more_epochs_than_planned_are_never_passed_over() {
+fn more_epochs_than_planned_are_noted() {
     let tracker = Tracker { epochs: 4, ..MIDDLE };
     let output = tracker.output().replace("Predicted consumption for 4", "Predicted consumption for 2");
     let files = [("a_carbontracker.log".into(), tracker.standard()), ("a_carbontracker_output.log".into(), output)];
     let logs = folder_of("four-of-two", &files);
     let table = text(&carbontracker(&["import", shown(&logs)]).stdout);
-    assert!(table.contains("4 of 2") && table.contains("4 epochs are in its log, but 2 were planned"), "{table}");
+    assert!(table.contains("4 of 2") && table.contains("the log has 4 epochs, but 2 were planned"), "{table}");
 }
 
-/// What else a console or an editor leaves in a log.
+/// Additions of a console or an editor in a log.
 fn cluttered(text: &str) -> String {
     let foreign = "Traceback (most recent call last):\n  File \"train.py\", line 1, in <module>\nValueError: line 1 column 1 (char 0)\n\
                    loss: 0.3\n 50%|#####     |\r2026-11-29 17:00:00,123 - root - INFO - Epoch 3:\nEnergy: 5 eV\n2026-11-29 16:51:53 - Epoch 1: loss 3\n";
@@ -417,9 +420,9 @@ fn foreign_lines_indentation_and_encodings_change_nothing() {
 }
 
 #[test]
-fn a_console_s_text_alone_has_a_run_for_each_total() {
+fn console_text_has_a_run_for_each_total() {
     let trackers: Vec<Tracker> = (1..=3).map(|n| Tracker { epochs: n, ..MIDDLE }).collect();
-    // In 1.x the console shows the lines of the second tracker twice, and so on.
+    // In 1.x the console shows the lines of the second tracker twice, of the third three times.
     let shown = |n: usize| {
         let console = trackers[n].console();
         let messages = console.split("CarbonTracker:").skip(1);
@@ -434,9 +437,9 @@ fn a_console_s_text_alone_has_a_run_for_each_total() {
     assert!(reports[0]["usage"]["energy_j"].is_null(), "no PUE is known");
 }
 
-/// Lines of one epoch that came twice made 3000 J of 1500.
+/// Repeated lines of one epoch must not double the energy.
 #[test]
-fn a_component_named_twice_counts_once() {
+fn component_named_twice_counts_once() {
     let lines = Tracker { epochs: 1, each_s: 10.0, ..NEW }.lines();
     let gpu = lines[6].replace("cpu: 50.0", "gpu: 100.0");
     let twice = [&lines[..7], &[gpu.clone(), lines[6].clone(), gpu], &lines[7..]].concat().join("\n") + "\n";
@@ -451,7 +454,7 @@ fn a_component_named_twice_counts_once() {
 }
 
 #[test]
-fn like_runs_of_different_processes_are_several() {
+fn equal_runs_of_different_processes_are_kept() {
     let files = [
         ("1_2026-11-29T165153Z", MIDDLE),
         ("2_2026-11-29T165153Z", MIDDLE),

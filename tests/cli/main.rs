@@ -1,4 +1,4 @@
-//! The command, started as a user starts it.
+//! Tests of the command as a user starts it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/browser/mod.rs"]
@@ -34,5 +34,5 @@ mod signals;
 mod visible;
 mod watch;
 
-/// The checkout.
+/// The root of the checkout.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

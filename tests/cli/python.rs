@@ -1,4 +1,4 @@
-//! Command lines of Python's Carbontracker, given to this command: each gets the line to use here, and that line works.
+//! Command lines of Python's Carbontracker: each gets the line to use here, and that line works.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs a shell's line where this command is first on PATH.
+/// Runs a line in a shell with this command first on PATH.
 fn shell(folder: &Path, line: &str) -> Output {
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", Path::new(PROGRAM).parent().expect("a folder").display());
@@ -34,7 +34,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-fn each_line_gets_the_line_to_use_here_and_that_works() {
+fn python_lines_get_a_line_that_works_here() {
     let dir = folder("lines");
     for (theirs, begins, prints) in [
         ("sh train.sh --lr 1 'a b'", "carbontracker run -- sh train.sh", "trained --lr 1 a b\n"),
@@ -69,7 +69,7 @@ fn each_line_gets_the_line_to_use_here_and_that_works() {
         assert!(text(&worked.stdout).contains(prints), "{line}: {}", text(&worked.stdout));
     }
     assert!(text(&fs::read(dir.join("page.html")).expect("a page")).contains("<html"));
-    // This library's own logs lie beside their report.
+    // This library writes logs beside their report.
     let own = shell(&dir, "carbontracker --report $(ls runs/*_carbontracker.log | head -n 1) --output own.html");
     let message = text(&own.stderr);
     let line = message.lines().last().unwrap_or_default().trim();
@@ -79,7 +79,7 @@ fn each_line_gets_the_line_to_use_here_and_that_works() {
 }
 
 #[test]
-fn other_mistakes_stay_clap_s_to_explain() {
+fn other_mistakes_are_explained_by_clap() {
     let dir = folder("mistakes");
     for (line, hint) in [
         ("agregate runs", "'aggregate'"),
@@ -102,7 +102,7 @@ fn other_mistakes_stay_clap_s_to_explain() {
 }
 
 #[test]
-fn a_line_without_its_subcommand_gets_it() {
+fn line_without_subcommand_is_completed() {
     let dir = folder("no-run");
     for (line, hint) in [
         ("-o location=DK -- sh train.sh 'a b'", "carbontracker run -o location=DK -- sh train.sh 'a b'\n"),

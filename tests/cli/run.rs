@@ -1,5 +1,5 @@
-//! `carbontracker run`: the program it measures does not notice, and what is reported of it is so. A program that uses the
-//! library is this very one, started again.
+//! `carbontracker run`: the program is not affected, and the report is correct. The test program itself is the program that
+//! uses the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::retry::steadily;
@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
-/// Every run counts all by itself, 50 W, whatever other tests do.
+/// Each run counts its own device of 50 W, independent of other tests.
 const PLAIN: [&str; 3] = ["run", "-o", "sim_cpu=X:50 components=cpu job=off location=DK"];
 
 fn run(options: &[&str], program: &[&str]) -> Command {
@@ -29,12 +29,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a test's own file is called.
+/// The path of a file for one test.
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("run-{name}-{}", std::process::id()))
 }
 
-/// The report on a shell script, and its output.
+/// The report of a shell script, and its output.
 fn reported(name: &str, options: &[&str], script: &str) -> (Value, Output) {
     let file = path(name);
     let options = [options, &["--report", "json", "--to", file.to_str().unwrap()]].concat();
@@ -45,7 +45,7 @@ fn reported(name: &str, options: &[&str], script: &str) -> (Value, Output) {
 }
 
 #[test]
-fn it_ends_as_the_program_does() {
+fn exit_status_is_that_of_the_program() {
     for code in [0, 1, 7, 255] {
         assert_eq!(output(&[], &["sh", "-c", &format!("exit {code}")]).status.code(), Some(code));
     }
@@ -64,7 +64,7 @@ fn it_ends_as_the_program_does() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_anything_runs() {
+fn wrong_arguments_are_refused_before_anything_runs() {
     let file = path("never");
     let touch = ["touch", file.to_str().unwrap()];
     for (options, word) in [
@@ -87,7 +87,7 @@ fn what_is_wrong_is_said_before_anything_runs() {
 }
 
 #[test]
-fn input_and_output_are_the_programs() {
+fn input_and_output_belong_to_the_program() {
     let noise: Vec<u8> = (0..10_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     for options in [&[][..], &["--mark", "epoch"]] {
         let mut command = run(&[options, &["-q"]].concat(), &["sh", "-c", "tee /dev/stderr"]);
@@ -104,9 +104,9 @@ fn input_and_output_are_the_programs() {
     assert!(output(&["-q"], &["true"]).stderr.is_empty());
 }
 
-/// Environment, descriptors, and what signals do (those up to 28; the last two are the C library's own): as without us.
+/// Environment, descriptors and signal actions are unchanged. Signals up to 28; the last two belong to the C library.
 #[test]
-fn the_program_finds_what_it_would_without_us() {
+fn environment_of_the_program_is_unchanged() {
     let look = "env | grep -v ^_= | sort; grep '^Sig[BIC]' /proc/self/status | sed 's/:.*\\(.......\\)$/ \\1/'; ls -l /proc/self/fd | sed 's/.* [0-9] -> //' | grep -v /proc/; pwd; ulimit -a";
     for prepare in ["", "trap '' HUP QUIT CHLD USR1;"] {
         let line = |with: &str| {
@@ -134,10 +134,10 @@ fn energy_is_power_times_time() {
 }
 
 #[test]
-fn the_report_is_brief_and_on_standard_error() {
-    let told = output(&[], &["sh", "-c", "echo out; echo err >&2"]);
-    assert_eq!(text(&told.stdout), "out\n");
-    let lines = text(&told.stderr);
+fn report_is_brief_and_on_standard_error() {
+    let found = output(&[], &["sh", "-c", "echo out; echo err >&2"]);
+    assert_eq!(text(&found.stdout), "out\n");
+    let lines = text(&found.stderr);
     assert!(lines.starts_with("err\nsh: ") && lines.contains("50.0 W") && lines.contains("(DK,"), "{lines}");
     assert!(lines.lines().count() <= 5, "{lines}");
     let on_output = output(&["--report", "csv", "--to", "-", "-q"], &["true"]);
@@ -146,7 +146,7 @@ fn the_report_is_brief_and_on_standard_error() {
 
 /// A device, a pipe, and a file that held more before.
 #[test]
-fn the_report_goes_where_it_is_to_go() {
+fn report_goes_to_the_named_file() {
     assert!(output(&["--to", "/dev/null"], &["true"]).stderr.is_empty());
     let piped = output(&["--to", "/dev/stdout"], &["true"]);
     assert!(text(&piped.stdout).starts_with("true: ") && piped.stderr.is_empty(), "{piped:?}");
@@ -177,17 +177,17 @@ fn marks_divide_the_run_and_lose_nothing() {
 }
 
 #[test]
-fn marks_that_stand_elsewhere_are_doubted() {
+fn misplaced_marks_are_reported() {
     let at_begin = "for i in 1 2 3 4; do echo epoch $i; sleep 0.3; done";
     let (_, output) = reported("at-begin", &["--mark", "epoch", "--epochs", "2"], at_begin);
-    let said = text(&output.stderr);
-    assert!(said.contains("is the mark printed when an epoch begins?"), "{said}");
-    assert!(said.contains("2 more marks than epochs were planned"), "{said}");
+    let shown = text(&output.stderr);
+    assert!(shown.contains("The mark may be printed when an epoch begins"), "{shown}");
+    assert!(shown.contains("2 more marks than planned epochs"), "{shown}");
 }
 
-/// A run that is taken up has as many epochs as are planned, with those that are done.
+/// A resumed run has the planned number of epochs, including those done before.
 #[test]
-fn marks_go_on_from_those_of_a_run_that_was_killed() {
+fn marks_of_a_resumed_run_continue() {
     let logs = path("logs");
     std::fs::create_dir(&logs).unwrap();
     let options = format!("resume='{}'", logs.display());
@@ -206,7 +206,7 @@ fn marks_go_on_from_those_of_a_run_that_was_killed() {
 }
 
 #[test]
-fn lines_are_found_however_they_come() {
+fn lines_are_found_in_any_pieces() {
     assert_eq!(epochs("none", &[], "echo no mark"), 1);
     assert_eq!(epochs("split", &[], "printf 'ep'; sleep 0.1; printf 'och 1\\nepo'; sleep 0.1; printf 'ch 2'"), 3);
     assert_eq!(epochs("errors", &[], "echo epoch; echo epoch >&2"), 3);
@@ -215,9 +215,9 @@ fn lines_are_found_however_they_come() {
     assert_eq!(epochs("huge", &[], "head -c 20000000 /dev/zero; echo epoch; head -c 20000000 /dev/zero"), 2);
 }
 
-/// Whoever reads stops, or the program closes its outputs: it goes as without us.
+/// A reader that stops, or a program that closes its outputs, has the same effect as without `run`.
 #[test]
-fn closed_outputs_do_no_harm() {
+fn closed_outputs_are_harmless() {
     for options in ["-q", "-q --mark epoch"] {
         let line = format!("{{ '{PROGRAM}' run -o sim_cpu=X:1 {options} -- yes; echo $? >&2; }} | head -n 1");
         let piped = Command::new("sh").args(["-c", &line]).output().unwrap();
@@ -228,9 +228,9 @@ fn closed_outputs_do_no_harm() {
     }
 }
 
-/// A program that leaves others behind is over when it ends; with --mark what those still write comes through.
+/// The run ends with the program, even if its children go on. With --mark their output still passes.
 #[test]
-fn who_stays_behind_is_not_waited_for() {
+fn remaining_processes_are_not_awaited() {
     steadily(|| {
         let start = Instant::now();
         let mut command = run(&["-q"], &["sh", "-c", "sleep 3 & exit 3"]);
@@ -243,14 +243,14 @@ fn who_stays_behind_is_not_waited_for() {
 }
 
 #[test]
-fn a_disabled_library_just_runs_it() {
+fn disabled_library_only_runs_the_program() {
     let disabled = run(&[], &["sh", "-c", "exit 4"]).env("CARBONTRACKER_DISABLE", "1").output().unwrap();
     assert!(disabled.status.code() == Some(4) && disabled.stderr.is_empty());
 }
 
-/// Of a job with a name one process counts each device: of the runs one, and of the programs within them one.
+/// In a named job one process counts each device: one of the `run` commands, and one of the programs inside.
 #[test]
-fn a_program_may_measure_itself_within() {
+fn program_may_measure_itself_inside() {
     let job = format!("test-{}", std::process::id());
     let this = std::env::current_exe().unwrap();
     let inner = [this.to_str().unwrap(), "--exact", "run::a_program", "--nocapture", "--include-ignored"];
@@ -261,20 +261,20 @@ fn a_program_may_measure_itself_within() {
         command.stdout(Stdio::piped()).spawn().unwrap()
     };
     let children = ["within-a", "within-b"].map(|name| (name, spawn(name)));
-    let told = children.map(|(name, child)| {
+    let found = children.map(|(name, child)| {
         let output = child.wait_with_output().unwrap();
         let report: Value = serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap();
         std::fs::remove_file(path(name)).unwrap();
         (report["usage"]["energy_j"].as_f64(), text(&output.stdout).contains("it counts"))
     });
-    let outer = told.iter().filter(|(energy, _)| energy.is_some_and(|joules| joules > 10.0)).count();
-    let within = told.iter().filter(|(_, counts)| *counts).count();
-    assert_eq!((outer, within), (1, 1), "{told:?}");
+    let outer = found.iter().filter(|(energy, _)| energy.is_some_and(|joules| joules > 10.0)).count();
+    let within = found.iter().filter(|(_, counts)| *counts).count();
+    assert_eq!((outer, within), (1, 1), "{found:?}");
 }
 
-/// node_exporter is another user, and many clusters have this umask.
+/// node_exporter runs as another user, and many clusters have this umask.
 #[test]
-fn metrics_can_be_read_by_all_under_any_umask() {
+fn metrics_are_readable_under_any_umask() {
     use std::os::unix::fs::PermissionsExt;
     let file = path("metrics-umask").with_extension("prom");
     let _ = std::fs::remove_file(&file);
@@ -286,9 +286,9 @@ fn metrics_can_be_read_by_all_under_any_umask() {
     std::fs::remove_file(file).expect("removed");
 }
 
-/// Else aggregate would add up a run and the run within it, and resume take one for the other.
+/// Otherwise `aggregate` would add the inner run to the outer one, and `resume` would confuse them.
 #[test]
-fn the_runs_files_are_those_of_the_outer_run() {
+fn files_belong_to_the_outer_run() {
     let logs = path("files");
     let nested = ["run", "-o", "sim_cpu=X:50 job=off", "-q", "--", "true"];
     let mut command = run(&["-q"], &[&[PROGRAM], &nested[..]].concat());

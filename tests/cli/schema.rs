@@ -16,10 +16,10 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::new);
-/// They take seconds to make, so the tests share them.
+/// The documents take seconds to make, so the tests share them.
 static DOCUMENTS: LazyLock<Documents> = LazyLock::new(Documents::new);
 
-/// Properties that no document here has to have, and why.
+/// Properties that no document here needs to have, with the reason.
 const EXCUSED: [(&str, &str); 7] = [
     (
         "report shared_device handed_over_j",
@@ -52,7 +52,7 @@ fn journals_pass() {
 }
 
 #[test]
-fn each_property_has_a_value_somewhere() {
+fn properties_all_have_a_value_somewhere() {
     let mut seen = HashSet::new();
     DOCUMENTS.reports.iter().for_each(|(_, report)| SCHEMAS.mark(Place::Report, report, &mut seen));
     DOCUMENTS.lines().for_each(|line| SCHEMAS.mark(Place::Journal, line, &mut seen));
@@ -112,7 +112,7 @@ fn unknown_fields_and_wrong_types_are_refused() {
 }
 
 #[test]
-fn closed_sets_are_the_librarys() {
+fn closed_sets_match_the_library() {
     let report = |pointer: &str| SCHEMAS.report.pointer(pointer).unwrap_or_else(|| panic!("{pointer}")).clone();
     let component = |name: &str| report(&format!("/$defs/component/else/properties/{name}/enum"));
     assert_eq!(component("kind"), json!(DeviceKind::ALL.map(DeviceKind::name)));
@@ -133,12 +133,12 @@ fn closed_sets_are_the_librarys() {
 }
 
 #[test]
-fn the_pages_have_the_schemas_tables() {
+fn pages_have_the_tables_of_the_schemas() {
     pages::check(&SCHEMAS);
 }
 
 #[test]
-fn the_pages_examples_are_lines_of_a_journal() {
+fn examples_on_the_pages_are_journal_lines() {
     let examples = pages::examples();
     assert!(examples.len() >= 5, "{examples:?}");
     for line in examples {

@@ -1,4 +1,4 @@
-//! Signals of a program under `carbontracker run`: each reaches it once, and none ends the command before it.
+//! Signals under `carbontracker run`: each reaches the program once, and none ends the command before it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A shell script that is measured, in a process group of its own as a shell's job is.
+/// A measured shell script in its own process group, like a job of a shell.
 struct Job {
     command: Child,
     lines: BufReader<ChildStdout>,
@@ -18,7 +18,7 @@ struct Job {
 }
 
 impl Job {
-    /// Its first line is its process number, and tells that it is ready.
+    /// Reads the first line: the process number. Then the script is ready.
     fn start(options: &[&str], script: &str) -> Job {
         let mut command = Command::new(PROGRAM);
         command.args(["run", "-q", "-o", "sim_cpu=X:50 job=off"]).args(options);
@@ -53,7 +53,7 @@ impl Job {
     }
 }
 
-/// Should a test fail, nothing is left running.
+/// If a test fails, no process is left running.
 impl Drop for Job {
     fn drop(&mut self) {
         if self.command.try_wait().is_ok_and(|status| status.is_none()) {
@@ -64,7 +64,7 @@ impl Drop for Job {
 }
 
 fn send(to: i32, signal: i32) {
-    // SAFETY: two numbers.
+    // SAFETY: kill takes two numbers and touches no memory.
     unsafe { libc::kill(to, signal) };
 }
 
@@ -82,14 +82,14 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Traps a signal, and says so each time; ends by itself half a second after the first.
+/// Prints each trapped signal, and ends half a second after the first.
 fn trap(name: &str) -> String {
     let until_then = "while [ -z \"$got\" ]; do sleep 0.05; done; sleep 0.5; exit 5";
     format!("trap 'echo {name}; got=1' {name}; echo $$; {until_then}")
 }
 
 #[test]
-fn what_is_sent_to_the_command_reaches_the_program_once() {
+fn signal_to_the_command_reaches_the_program_once() {
     for (name, signal) in [
         ("TERM", libc::SIGTERM),
         ("HUP", libc::SIGHUP),
@@ -106,7 +106,7 @@ fn what_is_sent_to_the_command_reaches_the_program_once() {
 }
 
 #[test]
-fn what_ends_the_program_ends_the_command() {
+fn signal_that_ends_the_program_ends_the_command() {
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
         let job = Job::start(&[], "echo $$; exec sleep 60");
         send(job.number(), signal);
@@ -117,9 +117,9 @@ fn what_ends_the_program_ends_the_command() {
     assert_eq!(job.end().signal(), Some(libc::SIGKILL));
 }
 
-/// timeout(1), a queue and an impatient user send several, some of which come when the program has ended by the first.
+/// timeout(1), a queue or a user may send several signals, some after the program has ended.
 #[test]
-fn signals_that_come_too_late_for_the_program_cost_no_report() {
+fn late_signals_do_not_lose_the_report() {
     let report = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("late-{}", std::process::id()));
     let job = Job::start(&["--to", report.to_str().unwrap()], "echo $$; exec sleep 60");
     send(job.number(), libc::SIGSTOP);
@@ -132,9 +132,9 @@ fn signals_that_come_too_late_for_the_program_cost_no_report() {
     std::fs::remove_file(report).unwrap();
 }
 
-/// A script that signals its own group, as an exit trap often does, does not get it back.
+/// A script that signals its own group, as exit traps do, does not get the signal back.
 #[test]
-fn what_the_program_sends_is_not_sent_back() {
+fn signals_of_the_program_are_not_sent_back() {
     let mut job = Job::start(&[], "trap 'echo USR1' USR1; echo $$; kill -USR1 0; sleep 0.3; exit 6");
     assert_eq!([job.line(), job.line()], ["USR1", ""]);
     assert_eq!(job.end().code(), Some(6));
@@ -142,13 +142,13 @@ fn what_the_program_sends_is_not_sent_back() {
 
 /// Ctrl-Z and fg, as a shell sends them.
 #[test]
-fn it_stops_and_goes_on_with_the_program() {
+fn command_stops_and_continues_with_the_program() {
     let goes_on = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("go-{}", std::process::id()));
     let script =
         format!("echo $$; until rm '{}' 2>/dev/null; do sleep 0.05; done; echo done; exit 7", goes_on.display());
     let mut job = Job::start(&[], &script);
     send(-job.number(), libc::SIGTSTP);
-    // A shell that is just starting a process which was stopped is held up by it: D.
+    // A shell that is starting a stopped process waits for it in state D.
     wait_until("both are stopped", || state(job.number()) == Some('T') && matches!(state(job.script), Some('T' | 'D')));
     std::fs::write(&goes_on, "").unwrap();
     send(-job.number(), libc::SIGCONT);
@@ -157,15 +157,15 @@ fn it_stops_and_goes_on_with_the_program() {
 }
 
 #[test]
-fn what_is_ignored_stays_so() {
+fn ignored_signals_stay_ignored() {
     let line =
         format!("trap '' HUP; exec '{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off' -- sh -c 'kill -HUP $$ $PPID; exit 8'");
     assert_eq!(Command::new("sh").args(["-c", &line]).status().unwrap().code(), Some(8));
 }
 
-/// A terminal's Ctrl-C reaches all that runs in it: the program once, and the command waits for it.
+/// Ctrl-C in a terminal reaches the program once, and the command waits for it.
 #[test]
-fn control_c_is_the_programs() {
+fn control_c_reaches_the_program_once() {
     let line = format!("exec '{PROGRAM}' run -o 'sim_cpu=X:50 job=off' -- sh -c \"$SCRIPT\"");
     let mut terminal = Command::new("script")
         .args(["-q", "-e", "-c", &line, "/dev/null"])
@@ -179,13 +179,13 @@ fn control_c_is_the_programs() {
     let mut keys = terminal.stdin.take().unwrap();
     keys.write_all(b"\x03").unwrap();
     let rest: Vec<String> = lines.collect();
-    let told = rest.iter().filter(|line| line.trim_start_matches("^C").trim() == "INT").count();
-    assert!(told == 1 && rest.iter().any(|line| line.starts_with("sh: ")), "{rest:?}");
+    let found = rest.iter().filter(|line| line.trim_start_matches("^C").trim() == "INT").count();
+    assert!(found == 1 && rest.iter().any(|line| line.starts_with("sh: ")), "{rest:?}");
     assert_eq!(terminal.wait().unwrap().code(), Some(5));
 }
 
 #[test]
-fn nothing_is_left_behind() {
+fn no_process_is_left_behind() {
     let job = Job::start(&["--mark", "x"], "echo $$; exec sleep 60");
     let (number, script) = (job.number(), job.script);
     let threads = || std::fs::read_dir(format!("/proc/{number}/task")).map_or(0, Iterator::count);

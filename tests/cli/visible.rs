@@ -1,5 +1,5 @@
-//! Other programs' variables, on whole machines: which cards count, and that no value keeps a program from running or its
-//! processors from being measured.
+//! Variables of other programs that select GPUs: the selected cards count, and no value stops a program or the measurement
+//! of its processors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use carbontracker::measurement::gpu_selection::VARIABLES;
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 
-/// A machine with a package of RAPL; removed in the end.
+/// A machine with a package of RAPL. Its tree is removed when dropped.
 struct Machine(PathBuf);
 
 impl Machine {
@@ -25,7 +25,7 @@ impl Machine {
         machine
     }
 
-    /// With four cards of AMD's, of 100 W.
+    /// Adds four AMD cards of 100 W.
     fn with_amd(name: &str) -> Machine {
         let machine = Machine::new(name);
         for number in 0..4 {
@@ -35,7 +35,7 @@ impl Machine {
         machine
     }
 
-    /// With two cards of Intel's, of two tiles each.
+    /// Adds two Intel cards with two tiles each.
     fn with_intel(name: &str) -> Machine {
         let machine = Machine::new(name);
         for number in 0..2 {
@@ -49,7 +49,7 @@ impl Machine {
         machine
     }
 
-    /// A card; returns the folder of its monitor.
+    /// Adds a card. Returns the folder of its monitor.
     fn card(&self, number: usize, vendor: &str, driver: &str) -> String {
         let address = format!("0000:{}1:00.0", number + 1);
         let device = format!("sys/devices/pci0000:00/{address}");
@@ -68,7 +68,7 @@ impl Machine {
         std::fs::write(path, text).unwrap();
     }
 
-    /// The command, on this machine and with no variables but these.
+    /// The command on this machine, with only these variables.
     fn command<V: AsRef<OsStr>>(&self, arguments: &[&str], environment: &[(&str, V)]) -> Output {
         let (subcommand, rest) = arguments.split_first().unwrap();
         let options = format!("sysroot='{}' nvml=/no/nvml.so location=DK job=off", self.0.display());
@@ -83,7 +83,7 @@ impl Machine {
         command.output().expect("it starts")
     }
 
-    /// Runs a program; the cards that count, by the number of their bus, and all that is reported as unavailable.
+    /// Runs a program. Returns the bus numbers of the cards that count, and the unavailable devices.
     fn run<V: AsRef<OsStr>>(&self, environment: &[(&str, V)]) -> (Vec<String>, String) {
         let script = ["run", "--report", "json", "--to", "-", "-q", "--", "sh", "-c", "echo the job ran >&2"];
         let output = self.command(&script, environment);
@@ -106,7 +106,7 @@ impl Drop for Machine {
 }
 
 #[test]
-fn cards_of_amd_s_by_cuda_s_variable() {
+fn amd_cards_follow_cuda_visible_devices() {
     let machine = Machine::with_amd("amd");
     for (environment, cards) in [
         (&[][..], vec!["11", "21", "31", "41"]),
@@ -122,7 +122,7 @@ fn cards_of_amd_s_by_cuda_s_variable() {
 }
 
 #[test]
-fn tiles_of_intel_s_by_the_mask() {
+fn intel_tiles_follow_the_mask() {
     let machine = Machine::with_intel("intel");
     for (environment, cards) in [
         (&[][..], vec!["11", "21"]),
@@ -139,9 +139,9 @@ fn tiles_of_intel_s_by_the_mask() {
     }
 }
 
-/// HTCondor's, gpushare's, and worse: bytes that are no text, lists without end, ranges over all numbers.
+/// Values of HTCondor and gpushare, and invalid ones: bytes that are no text, very long lists, ranges over all numbers.
 #[test]
-fn no_value_of_others_keeps_a_program_from_running() {
+fn foreign_values_never_stop_a_program() {
     let machines = [Machine::with_amd("any-amd"), Machine::with_intel("any-intel")];
     let long = "7,".repeat(60_000);
     let values: [&[u8]; 8] = [
@@ -168,12 +168,12 @@ fn no_value_of_others_keeps_a_program_from_running() {
 }
 
 #[test]
-fn doctor_goes_on_and_refuses_only_the_option() {
+fn doctor_refuses_only_a_wrong_option() {
     let machine = Machine::with_amd("doctor");
     let output = machine.command(&["doctor"], &[("ROCR_VISIBLE_DEVICES", "x"), ("ONEAPI_DEVICE_SELECTOR", "y")]);
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(matches!(output.status.code(), Some(0 | 3)), "by what is measured: {:?} {words}", output.status);
-    assert!(words.contains("ROCR_VISIBLE_DEVICES=x: 'x' names no GPU") && words.contains("cure:"), "{words}");
+    assert!(words.contains("ROCR_VISIBLE_DEVICES=x: 'x' names no GPU") && words.contains("fix:"), "{words}");
     assert!(words.contains("ONEAPI_DEVICE_SELECTOR=y"), "{words}");
     for program in ["doctor", "run"] {
         let output = machine.command(

@@ -1,5 +1,5 @@
-//! The live view, by the command: through a pipe, in a terminal of 40 and of 120 columns, and on a file that is still to
-//! come, grows, is replaced.
+//! `carbontracker watch`: through a pipe, in terminals of 40 and 120 columns, and on a file that does not exist yet, grows or
+//! is replaced.
 
 use carbontracker::tracker::Tracker;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 
-/// A folder of a test's own.
+/// A folder for one test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -26,7 +26,7 @@ impl Folder {
         self.0.join(file).display().to_string()
     }
 
-    /// Whole or not at all, as the library writes.
+    /// Replaces a file atomically, as the library does.
     fn put(&self, file: &str, content: &str) {
         fs::write(self.0.join("new"), content).expect("written");
         fs::rename(self.0.join("new"), self.0.join(file)).expect("renamed");
@@ -85,7 +85,7 @@ impl Watching {
         serde_json::from_str(&self.line()).expect("JSON")
     }
 
-    /// Its status, once it has ended by itself with nothing more to say.
+    /// The exit status, after it ended without further output.
     fn end(mut self) -> Option<i32> {
         assert!(self.lines.next().is_none());
         self.child.wait().expect("waited for").code()
@@ -93,10 +93,10 @@ impl Watching {
 }
 
 #[test]
-fn a_file_is_awaited_followed_and_left_when_done() {
+fn file_is_awaited_followed_and_left_when_done() {
     let folder = Folder::new("follow");
     let mut watching = Watching::start(&folder.path("a.json"), &[]);
-    assert!(watching.line().ends_with("a.json: nothing is there yet"));
+    assert!(watching.line().ends_with("a.json: no journal or report there yet"));
     folder.put("a.json", &report(0, "waiting").to_string());
     assert!(watching.line().starts_with("digits on node1: waiting for its first epoch (0 %)"));
     folder.put("a.json", &report(1, "in_epoch").to_string());
@@ -115,7 +115,7 @@ fn a_file_is_awaited_followed_and_left_when_done() {
 }
 
 #[test]
-fn each_change_is_a_line_of_json() {
+fn changes_are_lines_of_json() {
     let folder = Folder::new("json");
     folder.put("a.json", &report(1, "in_epoch").to_string());
     let mut watching = Watching::start(&folder.path("a.json"), &["--json"]);
@@ -131,9 +131,9 @@ fn each_change_is_a_line_of_json() {
     assert_eq!(watching.end(), Some(0));
 }
 
-/// Of the library itself.
+/// Follows a run of the library.
 #[test]
-fn a_real_run_is_followed() {
+fn real_run_is_followed() {
     let folder = Folder::new("real");
     let tracker =
         Tracker::create("name=real epochs=3 sim_cpu=A:50 sim_gpu=B:200 interval=0.05").expect("made").expect("enabled");
@@ -154,26 +154,31 @@ fn a_real_run_is_followed() {
 }
 
 #[test]
-fn once_shows_what_is_there() {
+fn once_shows_the_current_state() {
     let folder = Folder::new("once");
     folder.put("old.json", &report(4, "done").to_string());
     let path = folder.path("old.json");
     for path in [path, folder.path(".")] {
         let output = once(&path, &[]);
-        let said = text(&output.stdout);
-        assert!(output.status.success() && !said.contains('\x1b'), "{said:?}");
-        assert!(said.starts_with("digits on node1: done, 4 of 4 epochs\n██"), "{said}");
+        let shown = text(&output.stdout);
+        assert!(output.status.success() && !shown.contains('\x1b'), "{shown:?}");
+        assert!(shown.starts_with("digits on node1: done, 4 of 4 epochs\n██"), "{shown}");
     }
     let folder = Folder::new("none");
     folder.put("other.json", "[1]");
-    for (file, reason) in [("absent.json", "nothing is there yet"), ("other.json", "no run's journal or report")] {
+    for (file, reason) in
+        [("absent.json", "no journal or report there yet"), ("other.json", "not a run's journal or report")]
+    {
         let output = once(&folder.path(file), &[]);
         assert!(output.status.code() == Some(1) && text(&output.stderr).contains(reason), "{}", text(&output.stderr));
     }
+    let missing = folder.path("nosuch");
+    let output = once(&missing, &[]);
+    assert!(output.status.code() == Some(1) && text(&output.stderr).contains(&missing), "{}", text(&output.stderr));
     assert_eq!(Command::new(PROGRAM).arg("watch").output().expect("it starts").status.code(), Some(2));
 }
 
-/// A watch in a terminal so many columns wide.
+/// A watch in a terminal with a given number of columns.
 struct Terminal {
     child: Child,
     sent: String,
@@ -189,7 +194,7 @@ impl Terminal {
         Terminal { child: script.spawn().expect("script, of bsdutils"), sent: String::new() }
     }
 
-    /// Reads on until this was sent.
+    /// Reads until this text was sent.
     fn await_text(&mut self, text: &str) {
         let mut bytes = [0; 4096];
         while !self.sent.contains(text) {
@@ -199,7 +204,7 @@ impl Terminal {
         }
     }
 
-    /// All that was sent, and its status.
+    /// All output, and the exit status.
     fn end(mut self) -> (String, Option<i32>) {
         let mut rest = Vec::new();
         self.child.stdout.as_mut().expect("a pipe").read_to_end(&mut rest).expect("read");
@@ -207,7 +212,7 @@ impl Terminal {
     }
 }
 
-/// What a terminal so many columns wide is sent until the run is done.
+/// The output for a terminal with a given number of columns, until the run is done.
 fn in_terminal(folder: &Folder, columns: usize, variables: &[(&str, &str)]) -> String {
     let mut terminal = Terminal::start(folder, columns, variables);
     terminal.await_text("in epoch 2 of 4");
@@ -219,7 +224,7 @@ fn in_terminal(folder: &Folder, columns: usize, variables: &[(&str, &str)]) -> S
     sent
 }
 
-/// Whether there is no terminal to be had; said where it is so.
+/// True if no terminal is available, which is printed.
 fn lacks_terminal() -> bool {
     let is_there = Command::new("script").arg("--version").stdout(Stdio::null()).status().is_ok();
     assert!(is_there || std::env::var("CI").as_deref() != Ok("true"), "script is not installed: run tests/tools.sh");
@@ -229,7 +234,7 @@ fn lacks_terminal() -> bool {
     !is_there
 }
 
-/// The text of a line without what colours it and moves the cursor.
+/// A line without colours and cursor movements.
 fn plain(line: &str) -> String {
     let mut parts = line.split('\x1b');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -239,7 +244,7 @@ fn plain(line: &str) -> String {
 }
 
 #[test]
-fn a_terminal_shows_what_fits() {
+fn view_fits_the_terminal() {
     if lacks_terminal() {
         return;
     }
@@ -259,7 +264,7 @@ fn a_terminal_shows_what_fits() {
 }
 
 #[test]
-fn an_interrupt_leaves_the_terminal_as_it_was() {
+fn interrupt_leaves_a_usable_terminal() {
     if lacks_terminal() {
         return;
     }
@@ -272,9 +277,9 @@ fn an_interrupt_leaves_the_terminal_as_it_was() {
     assert!(!sent.contains("\x1b[?") && sent.trim_end_matches("^C").ends_with('\n'), "{sent:?}");
 }
 
-/// A folder whose old run is over: the one that goes on is found, followed by its journal and left by its report.
+/// In a folder with an old run, the run in progress is found and followed until its report.
 #[test]
-fn a_folders_running_run_is_followed() {
+fn run_in_progress_of_a_folder_is_followed() {
     let folder = Folder::new("journal");
     let options = format!("name=live log_dir={} epochs=4 interval=0.02 sim_cpu=A:50", folder.0.display());
     let make = || Tracker::create(&options).expect("made").expect("enabled");
@@ -294,7 +299,7 @@ fn a_folders_running_run_is_followed() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let mut watching = Watching::start(&folder.path(""), &["--json"]);
-    assert_eq!(watching.json()["reason"], "no run is going on there");
+    assert_eq!(watching.json()["reason"], "no run is in progress there");
     let tracker = make();
     let mut done = 0;
     while done < 2 {
@@ -311,9 +316,9 @@ fn a_folders_running_run_is_followed() {
     assert_eq!(watching.end(), Some(0));
 }
 
-/// The newest files of the folder are a link that gives an I/O error, a torn report and somebody's data.
+/// The newest files of the folder are a link with an I/O error, a damaged report and unrelated data.
 #[test]
-fn a_file_that_cannot_be_read_does_not_hide_the_runs_beside_it() {
+fn unreadable_file_does_not_hide_other_runs() {
     let folder = Folder::new("beside");
     let dir = folder.0.display().to_string();
     folder.put("old.json", &report(2, "between").to_string());

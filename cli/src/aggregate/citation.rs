@@ -1,11 +1,12 @@
-//! What a paper says of its runs: a sentence of what they used, one of how it was measured, and whom to cite.
+//! Sentences for a paper: what the runs used, how it was measured, and the citation.
 
-use super::totals::{Intensity, Range, Totals};
+use super::run_entry::IntensityOrigin;
+use super::totals::{Range, Totals};
 use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::units::{Amount, J_PER_KWH, digits, times};
 use std::collections::BTreeSet;
 
-/// The method's paper, for BibTeX.
+/// The paper of Carbontracker, in BibTeX.
 pub const CITATION: &str = "\
 @misc{anthony2020carbontracker,
   title  = {Carbontracker: Tracking and Predicting the Carbon Footprint of Training Deep Learning Models},
@@ -16,16 +17,16 @@ pub const CITATION: &str = "\
 }
 ";
 
-/// What the runs used, how that is known, and what is not.
+/// The sentences: energy and emissions, the method, the intensity, and what is unknown.
 pub fn sentences(totals: &Totals) -> String {
     let Some(used) = used(totals) else {
         return format!("The energy of {} is not known.", runs(totals));
     };
-    let said = [Some(used), how(totals), priced(totals), lacking(totals)];
-    said.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let sentences = [Some(used), how(totals), converted(totals), lacking(totals)];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// What they are: "one run of 8 ranks". Ranks that nothing joins are processes, each with a report of its own.
+/// The runs in words: "one run of 8 ranks". Ranks that could not be merged are "processes".
 fn runs(totals: &Totals) -> String {
     let of_ranks = if totals.has_jobs() { format!(" of {} ranks", totals.ranks) } else { String::new() };
     match (totals.runs, totals.counted_elsewhere) {
@@ -35,6 +36,7 @@ fn runs(totals: &Totals) -> String {
     }
 }
 
+/// Energy and emissions; None if the energy is unknown.
 fn used(totals: &Totals) -> Option<String> {
     let device_kwh = totals.energy_j.value().map(|joules| joules / J_PER_KWH);
     let kwh = totals.facility_kwh.value().or(device_kwh)?;
@@ -62,9 +64,9 @@ fn used(totals: &Totals) -> Option<String> {
         let (low, high) = (times(ErrorBand::UNSTATED.low), times(ErrorBand::UNSTATED.high));
         let assumed = match totals.assumed {
             0 => String::new(),
-            _ => format!(" Estimates that state no error are taken to be off by {low} to {high} times."),
+            _ => format!(" Where an estimate states no error, {low} to {high} times its value is assumed."),
         };
-        format!(" The intervals hold the truth in nine cases of ten.{assumed}")
+        format!(" The intervals contain the true value in nine cases of ten.{assumed}")
     });
     let machine = if totals.has_jobs() { "node" } else { "machine" };
     let on = match (totals.hostless, totals.hosts.len()) {
@@ -79,7 +81,7 @@ fn used(totals: &Totals) -> Option<String> {
     ))
 }
 
-/// That of the runs.
+/// The PUE of the runs.
 pub fn pue(totals: &Totals) -> String {
     totals.pue.known().map_or("unknown".into(), |pue| shown(pue, |pue| pue.to_string()))
 }
@@ -90,7 +92,7 @@ pub fn shown(range: Range, show: impl Fn(f64) -> String) -> String {
     if least == most { least } else { format!("{least} to {most}") }
 }
 
-/// How the energy came about, by share.
+/// How the energy was determined, with shares.
 pub fn shares(totals: &Totals) -> String {
     let error = totals
         .estimated
@@ -103,7 +105,7 @@ pub fn shares(totals: &Totals) -> String {
             let error = error.as_deref().unwrap_or(", with no error stated");
             format!("estimated from the device's load and design power, not measured{error}")
         }
-        "simulated" => "simulated, and so not measured".to_owned(),
+        "simulated" => "simulated, not measured".to_owned(),
         _ => "of unknown origin".to_owned(),
     };
     let shares: Vec<(&str, f64)> = totals.shares().collect();
@@ -118,6 +120,7 @@ fn percent(share: f64) -> String {
     if share < 0.001 { "under 0.1 %".into() } else { format!("{:.1} %", share * 100.0) }
 }
 
+/// The sentence on the method.
 fn how(totals: &Totals) -> Option<String> {
     let versions: Vec<&str> = totals.versions.iter().map(String::as_str).collect();
     let versions = if versions.is_empty() { String::new() } else { format!(" {}", versions.join(" and ")) };
@@ -125,7 +128,7 @@ fn how(totals: &Totals) -> Option<String> {
     let coverage = totals.coverage().map(|share| format!("readings cover {:.1} % of the time", share * 100.0));
     let all: Vec<String> = shares.into_iter().chain(coverage).collect();
     let all = if all.is_empty() { String::new() } else { format!(": {}", all.join("; ")) };
-    // Imported runs are those of Python's.
+    // Imported runs have versions of Python's Carbontracker.
     let is_ours = totals.versions.iter().all(|version| version == env!("CARGO_PKG_VERSION"));
     let which = if is_ours { ", the C library that follows Python's Carbontracker" } else { "" };
     Some(format!(
@@ -133,7 +136,8 @@ fn how(totals: &Totals) -> Option<String> {
     ))
 }
 
-fn priced(totals: &Totals) -> Option<String> {
+/// The sentence on the carbon intensity.
+fn converted(totals: &Totals) -> Option<String> {
     let range = totals.g_per_kwh.known()?;
     let figures = shown(range, digits);
     let grids: Vec<String> = totals.intensities.iter().map(grid).collect();
@@ -141,15 +145,15 @@ fn priced(totals: &Totals) -> Option<String> {
         totals.intensities.iter().map(|one| one.basis.as_deref().unwrap_or("unknown")).collect();
     let mixed = if bases.len() > 1 {
         let bases: Vec<&str> = bases.into_iter().collect();
-        format!(" These stand on different bases ({}), which the sum mixes.", bases.join(", "))
+        format!(" These have different bases ({}), which the sum mixes.", bases.join(", "))
     } else {
         String::new()
     };
-    Some(format!("CO2eq is priced at {figures} g/kWh ({}).{mixed}", grids.join("; ")))
+    Some(format!("CO2eq is computed with {figures} g/kWh ({}).{mixed}", grids.join("; ")))
 }
 
 /// "DK, 2025, lifecycle, yearly average".
-pub fn grid(intensity: &Intensity) -> String {
+pub fn grid(intensity: &IntensityOrigin) -> String {
     let kind = intensity.kind.as_deref().map(|kind| match kind {
         "static" => "yearly average",
         "constant" => "a figure given by the authors",
@@ -164,10 +168,11 @@ pub fn grid(intensity: &Intensity) -> String {
     if known.is_empty() { "of unknown origin".into() } else { known.join(", ") }
 }
 
+/// The sentence on what is unknown.
 fn lacking(totals: &Totals) -> Option<String> {
     let lacks = [("energy", totals.without_energy), ("CO2eq", totals.without_co2eq)];
-    let said = lacks.into_iter().filter(|(_, unknown)| *unknown > 0).map(|(what, unknown)| {
-        format!("Not in it is the {what} of {unknown} of the {} runs, which is not known.", totals.runs)
+    let sentences = lacks.into_iter().filter(|(_, unknown)| *unknown > 0).map(|(what, unknown)| {
+        format!("The {what} of {unknown} of the {} runs is unknown and not included.", totals.runs)
     });
-    Some(said.collect::<Vec<_>>().join(" ")).filter(|said| !said.is_empty())
+    Some(sentences.collect::<Vec<_>>().join(" ")).filter(|sentences| !sentences.is_empty())
 }

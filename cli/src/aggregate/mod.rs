@@ -1,7 +1,9 @@
-//! Totals over the runs that files hold.
+//! Adds up the runs of files and folders.
 
 mod citation;
 mod job_rows;
+mod run_entry;
+mod sum;
 mod totals;
 
 use crate::report_files::{self, Unread};
@@ -9,26 +11,28 @@ use carbontracker::forecast::uncertainty::ends;
 use carbontracker::run_files::JournalReport;
 use carbontracker::sanitize;
 use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
-use job_rows::Row;
+use job_rows::JobRow;
+use run_entry::RunEntry;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use totals::{By, Run, Sum, Totals, groups};
+use sum::Sum;
+use totals::{By, Totals, groups};
 
 /// Add up energy, CO2e and time over many runs and ranks, with a sentence for the paper
 #[derive(clap::Args)]
-#[command(after_help = FILES)]
-pub struct Aggregate {
-    /// Folders of runs (what log_dir= leaves), or files
+#[command(after_help = HELP)]
+pub struct AggregateArgs {
+    /// Folders of runs, as log_dir= leaves them, or files
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
-    /// What the rows of the table take together
+    /// How the rows of the table group the runs
     #[arg(long, value_name = "WHAT", default_value = "name")]
     by: By,
     /// Print the totals, the groups and every run as JSON
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Print a row a run as CSV
+    /// Print a row for each run as CSV
     #[arg(long)]
     csv: bool,
     /// Fail if any file could not be read
@@ -36,55 +40,55 @@ pub struct Aggregate {
     strict: bool,
 }
 
-const FILES: &str = "\
-The ranks of a job (a job and a name alike, at one time, each with another rank) are one run: energies summed, time as the
-union, epochs of one. A run counts once: its final report <stem>.json, else its journal <stem>.jsonl, whose run was killed or goes on; of copies
-of one run (the same run.id) the one with the most epochs. A folder's own folders are not looked into: name them, DIR/*.
-Other files there are left alone. The energy of a rank that counts no device is in what others of its job count.
+const HELP: &str = "\
+The ranks of a job are one run: same job, name and time, different ranks. Energy is summed, time is the union, epochs are
+those of one rank. Devices of a rank may be counted by another rank of its job. A run counts once: its report NAME.json,
+otherwise its journal NAME.jsonl (the run was killed or is in progress). Of copies (the same run.id), the one with the
+most epochs counts. Folders inside a folder are not searched: name them, DIR/*. Other files are ignored.
 
-Exit status: 0 done, 1 no run could be read, or with --strict not every one, 2 wrong arguments.";
+Exit status: 0 done, 1 no run could be read, or with --strict not all of them, 2 wrong arguments.";
 
-/// What was found.
+/// The runs of all files.
 #[derive(Default)]
-struct Found {
-    runs: Vec<Run>,
-    /// The same, the ranks of each job as one, once all are read.
-    rows: Vec<Row>,
-    /// Copies of runs that count already.
+struct Collected {
+    runs: Vec<RunEntry>,
+    /// The runs with the ranks of each job merged, once all files are read.
+    rows: Vec<JobRow>,
+    /// The number of files that hold a copy of a run.
     copies: usize,
-    /// What could not be read, and why.
+    /// Files that could not be read, each with the reason.
     broken: Vec<String>,
-    /// What was read and is not whole.
+    /// Notes on files that were read but are damaged.
     flaws: Vec<String>,
 }
 
-/// The totals in the form asked for; what could not be read is told on stderr.
-pub fn text(asked: &Aggregate) -> Result<String, String> {
-    let mut found = find(&asked.paths);
+/// The totals in the requested form. Notes on unreadable files go to standard error.
+pub fn text(args: &AggregateArgs) -> Result<String, String> {
+    let mut found = find(&args.paths);
     found.flaws.iter().chain(&found.broken).for_each(|reason| crate::console::complain(reason));
     found.rows = job_rows::rows(std::mem::take(&mut found.runs));
     if found.rows.is_empty() {
-        let named: Vec<String> = asked.paths.iter().map(|path| path.display().to_string()).collect();
+        let named: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(format!(
-            "{}: no run there; expected <stem>.json or <stem>.jsonl, as log_dir= leaves them",
+            "{}: no run found. Name folders with NAME.json or NAME.jsonl, as log_dir= leaves them",
             named.join(", ")
         ));
     }
-    if asked.strict && !found.broken.is_empty() {
-        return Err(format!("{} could not be read, and --strict asks for all", found.broken.len()));
+    if args.strict && !found.broken.is_empty() {
+        return Err(format!("{} could not be read, and --strict requires all", count(found.broken.len(), "file")));
     }
-    if asked.csv {
+    if args.csv {
         as_csv(&found.rows)
-    } else if asked.json {
-        Ok(as_json(&found, asked.by))
+    } else if args.json {
+        Ok(as_json(&found, args.by))
     } else {
-        Ok(as_text(&found, asked.by))
+        Ok(as_text(&found, args.by))
     }
 }
 
-/// Of each report only what counts is kept.
-fn find(paths: &[PathBuf]) -> Found {
-    let mut found = Found::default();
+/// Reads all files and folders. Only the values needed are kept of each report.
+fn find(paths: &[PathBuf]) -> Collected {
+    let mut found = Collected::default();
     let mut places = HashMap::new();
     for path in paths {
         let files = if path.is_dir() { report_files::of_folder(path) } else { Ok(vec![path.clone()]) };
@@ -96,13 +100,13 @@ fn find(paths: &[PathBuf]) -> Found {
     found
 }
 
-impl Found {
-    /// `places` are those of the runs by their id.
+impl Collected {
+    /// Adds the run of a file. `places` maps the id of a run to its place in `runs`.
     fn add(&mut self, file: &Path, places: &mut HashMap<String, usize>) {
         let read = report_files::read(file).and_then(|JournalReport { report, notes }| {
             self.flaws.extend(notes.iter().map(|note| format!("{}: {note}", file.display())));
             let shown = file.display().to_string();
-            Run::of(shown, &report).map_err(|reason| Unread::Broken(format!("{}: {reason}", file.display())))
+            RunEntry::of(shown, &report).map_err(|reason| Unread::Broken(format!("{}: {reason}", file.display())))
         });
         let run = match read {
             Ok(run) => run,
@@ -113,7 +117,7 @@ impl Found {
             places.insert(run.id.clone(), self.runs.len());
             return self.runs.push(run);
         };
-        // A journal and its report, both named, are no copies.
+        // A journal and its own report are no copies.
         self.copies += usize::from(Path::new(&known.file).with_extension("") != file.with_extension(""));
         if run.is_fuller_than(known) {
             *known = run;
@@ -121,14 +125,14 @@ impl Found {
     }
 }
 
-fn as_json(found: &Found, by: By) -> String {
+fn as_json(found: &Collected, by: By) -> String {
     let totals = Totals::of(found.rows.iter().map(|row| &row.run));
     let groups = groups(&found.rows, by);
     let whole = json!({
         "totals": totals.json(),
         "by": by.name(),
         "groups": groups.iter().map(|(name, totals)| json!({"name": name, "totals": totals.json()})).collect::<Value>(),
-        "runs": found.rows.iter().map(Row::json).collect::<Value>(),
+        "runs": found.rows.iter().map(JobRow::json).collect::<Value>(),
         "copies": found.copies,
         "unread": found.broken,
         "sentence": citation::sentences(&totals),
@@ -137,13 +141,14 @@ fn as_json(found: &Found, by: By) -> String {
     format!("{whole:#}\n")
 }
 
-fn as_csv(runs: &[Row]) -> Result<String, String> {
+fn as_csv(runs: &[JobRow]) -> Result<String, String> {
     let mut rows = csv::Writer::from_writer(Vec::new());
     let written = write(&mut rows, runs).map_err(|error| error.to_string());
     let bytes = written.and_then(|()| rows.into_inner().map_err(|error| error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
 
+/// Columns of the CSV.
 const COLUMNS: [&str; 15] = [
     "id",
     "name",
@@ -162,7 +167,7 @@ const COLUMNS: [&str; 15] = [
     "ranks",
 ];
 
-/// More of them, where some of the energy is estimated.
+/// Further columns if some energy is estimated.
 const INTERVALS: [&str; 6] = [
     "energy_low_j",
     "energy_high_j",
@@ -172,12 +177,12 @@ const INTERVALS: [&str; 6] = [
     "co2eq_high_g",
 ];
 
-fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Row]) -> csv::Result<()> {
+fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[JobRow]) -> csv::Result<()> {
     let is_estimated = runs.iter().any(|row| row.run.error.is_some());
     let more = if is_estimated { &INTERVALS[..] } else { &[] };
     rows.write_record(COLUMNS.iter().chain(more))?;
     let shown = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    for Row { run, .. } in runs {
+    for JobRow { run, .. } in runs {
         let started = run.from.and_then(instant).unwrap_or_default();
         let [name, job, state] = [&run.name, &run.job, &run.state].map(|word| word.clone().unwrap_or_default());
         let (host, ranks) = (run.hosts.join(" "), run.ranks.to_string());
@@ -190,7 +195,7 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Row]) -> csv::Result<()> {
         ];
         let intervals = [run.energy_j, run.facility_kwh, run.co2eq_g].into_iter().flat_map(|amount| match run.error {
             Some(_) => ends(amount, run.error),
-            None => [amount, amount], // a measurement's ends are one
+            None => [amount, amount], // a measured value has no interval
         });
         let intervals = intervals.map(shown).filter(|_| is_estimated);
         rows.write_record(row.into_iter().chain(intervals).map(|cell| sanitize::cell(&cell)))?;
@@ -198,7 +203,7 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Row]) -> csv::Result<()> {
     Ok(())
 }
 
-fn as_text(found: &Found, by: By) -> String {
+fn as_text(found: &Collected, by: By) -> String {
     let totals = Totals::of(found.rows.iter().map(|row| &row.run));
     let groups = groups(&found.rows, by);
     let name = |(place, name): (usize, Option<&str>)| match (by, name) {
@@ -216,11 +221,12 @@ fn as_text(found: &Found, by: By) -> String {
     if let Some(corner) = rows.first_mut().and_then(|head| head.first_mut()) {
         *corner = by.name().into();
     }
-    let said = [summary(&totals), beside(found, &totals)].concat();
+    let lines = [summary(&totals), notes(found, &totals)].concat();
     let paper = format!("for a paper:\n{}\n\n{}", wrapped(&citation::sentences(&totals), 100), citation::CITATION);
-    format!("{}\n{}\n\n{paper}", table(&rows), said.join("\n"))
+    format!("{}\n{}\n\n{paper}", table(&rows), lines.join("\n"))
 }
 
+/// A row of the table.
 fn row(name: String, totals: &Totals) -> [String; 7] {
     let absent = if totals.counted_elsewhere == totals.runs { "elsewhere" } else { "unknown" };
     let shown = |sum: Sum, size: f64, amount: Amount| {
@@ -237,13 +243,13 @@ fn row(name: String, totals: &Totals) -> [String; 7] {
     ]
 }
 
-/// How many, and where some are jobs how many ranks.
+/// The number of runs; with jobs, also of ranks.
 fn runs(totals: &Totals) -> String {
     let of_ranks = if totals.has_jobs() { format!(" ({} ranks)", totals.ranks) } else { String::new() };
     format!("{}{of_ranks}", totals.runs)
 }
 
-/// In columns: the first to the left, numbers to the right.
+/// Aligns rows in columns: the first to the left, numbers to the right.
 fn table(rows: &[[String; 7]]) -> String {
     let wide = |text: &str| console::measure_text_width(text);
     let mut widths = [0; 7];
@@ -261,6 +267,7 @@ fn table(rows: &[[String; 7]]) -> String {
     text
 }
 
+/// The lines below the table: runs, time, energy, emissions.
 fn summary(totals: &Totals) -> Vec<String> {
     let when = totals.when.known();
     let at = |unix_s: f64| instant(unix_s).unwrap_or("unknown".into());
@@ -270,7 +277,7 @@ fn summary(totals: &Totals) -> Vec<String> {
     let of_ranks = if totals.has_jobs() { format!(" of {} ranks", totals.ranks) } else { String::new() };
     let mut lines = vec![
         format!("{}{of_ranks}{on}{from_to}", count(totals.runs, "run")),
-        format!("  time    {} of the runs together{wall}", duration(totals.duration_s)),
+        format!("  time    {} in all runs together{wall}", duration(totals.duration_s)),
     ];
     if let Some(joules) = totals.energy_j.value() {
         let pue = citation::pue(totals);
@@ -292,41 +299,42 @@ fn summary(totals: &Totals) -> Vec<String> {
     lines
 }
 
-/// What is not in the totals, or not as it seems.
-fn beside(found: &Found, totals: &Totals) -> Vec<String> {
+/// Notes on what the totals lack or count with reserve.
+fn notes(found: &Collected, totals: &Totals) -> Vec<String> {
     let of_all = |few: usize| format!("{few} of {}", count(totals.runs, "run"));
-    let said = [
-        (totals.without_energy, format!("of {} the energy is not known", of_all(totals.without_energy))),
-        (totals.without_co2eq, format!("of {} the CO2e is not known, but the energy", of_all(totals.without_co2eq))),
+    let notes = [
+        (totals.without_energy, format!("{}: energy unknown", of_all(totals.without_energy))),
+        (totals.without_co2eq, format!("{}: energy known, CO2e unknown", of_all(totals.without_co2eq))),
         (
             totals.counted_elsewhere,
-            format!("{} without energy: ranks whose devices another counts", of_all(totals.counted_elsewhere)),
+            format!("{}: no energy, since another rank counts the devices", of_all(totals.counted_elsewhere)),
         ),
         (
             totals.disagreed,
             format!(
-                "in {} the ranks of a node did not find each other: devices may be counted several times",
+                "{}: the ranks of a node did not find each other. Devices may be counted several times",
                 of_all(totals.disagreed)
             ),
         ),
         (
             totals.unfinished,
             format!(
-                "{} without a final report: killed or going on, counted as far as they came",
+                "{}: no final report, killed or in progress; counted as far as the journal goes",
                 of_all(totals.unfinished)
             ),
         ),
-        (found.copies, format!("{} left out, since the same run counts already", count(found.copies, "file"))),
+        (found.copies, format!("{} left out as copies of runs that count already", count(found.copies, "file"))),
         (found.broken.len(), format!("{} could not be read", count(found.broken.len(), "file"))),
     ];
-    said.into_iter().filter(|(times, _)| *times > 0).map(|(_, line)| format!("note: {line}")).collect()
+    notes.into_iter().filter(|(times, _)| *times > 0).map(|(_, line)| format!("note: {line}")).collect()
 }
 
+/// A number with its noun, such as "2 files".
 fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Broken into lines of at most so many characters, where words allow.
+/// Breaks a text into lines of at most `most` characters. A longer word keeps its own line.
 fn wrapped(text: &str, most: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

@@ -1,4 +1,4 @@
-//! What of a machine matters for measuring on it, each looked at by itself.
+//! Checks of the machine: kernel, counters, drivers, container, job and folder. Each check is independent.
 
 use carbontracker::coordination::job::Job;
 use carbontracker::measurement::gpu_selection;
@@ -15,34 +15,35 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// A GPU driver that sleeps takes seconds to wake up; one that is sick never does.
-const DRIVER: Duration = Duration::from_secs(10);
+/// Longest wait for the GPU driver. A sleeping driver takes seconds to wake up.
+const DRIVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One thing looked at.
+/// The result of one check.
 pub struct Check {
     name: &'static str,
-    /// None: neither good nor bad, but good to know.
+    /// None: information only, neither good nor bad.
     is_ok: Option<bool>,
     finding: String,
-    cure: Option<String>,
+    /// A command or an action that helps. The JSON field is `cure`.
+    fix: Option<String>,
 }
 
 impl Check {
     fn new(name: &'static str, is_ok: Option<bool>, finding: impl Into<String>) -> Check {
-        Check { name, is_ok, finding: sanitize::text(finding), cure: None }
+        Check { name, is_ok, finding: sanitize::text(finding), fix: None }
     }
 
-    fn cured_by(self, cure: impl Into<String>) -> Check {
-        Check { cure: Some(cure.into()), ..self }
+    fn fixed_by(self, fix: impl Into<String>) -> Check {
+        Check { fix: Some(fix.into()), ..self }
     }
 
-    /// As `doctor --json` has it.
+    /// The check in `doctor --json`.
     pub fn json(&self) -> Value {
-        json!({"name": self.name, "ok": self.is_ok, "finding": self.finding, "cure": self.cure})
+        json!({"name": self.name, "ok": self.is_ok, "finding": self.finding, "cure": self.fix})
     }
 }
 
-/// All of them.
+/// Runs all checks.
 pub fn all(options: &Options) -> Vec<Check> {
     let root = &options.measurement.sysroot;
     let mut checks = vec![
@@ -67,6 +68,7 @@ fn kernel(root: &Path) -> Check {
     Check::new("kernel", None, format!("Linux {release} on {}", std::env::consts::ARCH))
 }
 
+/// Checks the zones of RAPL, and whether this user may read them.
 fn powercap(root: &Path) -> Check {
     let folder = root.join("sys/class/powercap");
     let zones = text::entries(&folder).map(|zone| zone.join("energy_uj"));
@@ -76,104 +78,107 @@ fn powercap(root: &Path) -> Check {
     let names_some = text::entries(&folder)
         .any(|zone| zone.file_name().is_some_and(|name| name.to_string_lossy().contains("rapl:")));
     match (zones.len(), closed) {
-        (0, _) if names_some => check(Some(false), "names RAPL zones that lead nowhere: a container hides them".into()),
+        (0, _) if names_some => {
+            check(Some(false), "has RAPL zones, but their files are missing: a container hides them".into())
+        }
         (0, _) => check(Some(false), "has no RAPL zones".into()),
         (all, 0) => check(Some(true), format!("has {all} zones, all readable")),
-        (all, closed) => check(Some(false), format!("has {all} zones, of which this user may not read {closed}"))
-            .cured_by(format!("sudo chmod a+r {}/*/energy_uj", folder.display())),
+        (all, closed) => check(Some(false), format!("has {all} zones, but this user may not read {closed} of them"))
+            .fixed_by(format!("sudo chmod a+r {}/*/energy_uj", folder.display())),
     }
 }
 
+/// Checks the energy events of perf, and whether this user may open them.
 fn perf(root: &Path) -> Check {
     let has_unit = root.join("sys/bus/event_source/devices/power/events/energy-pkg").exists();
-    let unit =
-        if has_unit { "the unit 'power' has energy events" } else { "there is no unit 'power' with energy events" };
+    let unit = if has_unit { "energy events found in the unit 'power'" } else { "no energy events: no unit 'power'" };
     let paranoid = read(&root.join("proc/sys/kernel/perf_event_paranoid")).and_then(|level| level.parse::<i32>().ok());
     let Some(level) = paranoid else {
         return Check::new("perf", Some(false), format!("{unit}; kernel.perf_event_paranoid cannot be read"));
     };
-    let finding = format!("{unit}; kernel.perf_event_paranoid is {level}, and 0 or CAP_PERFMON is needed");
+    let finding = format!("{unit}; kernel.perf_event_paranoid is {level}, but 0 or CAP_PERFMON is needed");
     let check = Check::new("perf", Some(has_unit && level <= 0), finding);
-    if has_unit && level > 0 { check.cured_by("sudo sysctl kernel.perf_event_paranoid=0") } else { check }
+    if has_unit && level > 0 { check.fixed_by("sudo sysctl kernel.perf_event_paranoid=0") } else { check }
 }
 
-/// The driver's library and its versions, asked for on a thread that nobody has to wait for.
+/// Checks NVIDIA's library and its versions. A thread of its own asks, so that a hanging driver does not stop this one.
 fn nvml(library: Option<&str>) -> Check {
     let path: OsString = library.unwrap_or("libnvidia-ml.so.1").into();
     let (sender, answer) = mpsc::channel();
     let ask = move || {
         let asked = Nvml::builder().lib_path(&path).init().and_then(|nvml| {
             let versions = (nvml.sys_nvml_version()?, nvml.sys_driver_version()?, nvml.device_count()?);
-            std::mem::forget(nvml); // kept awake for the reading
+            std::mem::forget(nvml); // keeps the driver awake for the measurement
             Ok(versions)
         });
         let _ = sender.send(asked.map_err(|error| error.to_string()));
     };
     let check = |is_ok, finding: String| Check::new("NVML", is_ok, finding);
     if let Err(error) = os::spawn_quiet("ct-nvml-version", ask) {
-        return check(Some(false), format!("no thread to ask it: {error}"));
+        return check(Some(false), format!("not checked, no thread could be started: {error}"));
     }
-    match answer.recv_timeout(DRIVER) {
+    match answer.recv_timeout(DRIVER_TIMEOUT) {
         Ok(Ok((nvml, driver, gpus))) => check(Some(true), format!("version {nvml}, driver {driver}, GPUs: {gpus}")),
         Ok(Err(error)) => check(None, error),
-        Err(_) => check(Some(false), format!("the driver has not answered for {} s", DRIVER.as_secs()))
-            .cured_by("see whether nvidia-smi answers; sudo nvidia-smi -pm 1 keeps the driver awake"),
+        Err(_) => check(Some(false), format!("the driver did not answer within {} s", DRIVER_TIMEOUT.as_secs()))
+            .fixed_by("check that nvidia-smi answers; sudo nvidia-smi -pm 1 keeps the driver awake"),
     }
 }
 
-/// Who says which GPUs are this job's.
+/// Shows the variables that select the job's GPUs.
 fn gpus() -> Check {
-    let said = |name: &&str| Some(gpu_selection::assignment(name, &std::env::var_os(name)?.to_string_lossy()));
-    let said: Vec<String> = gpu_selection::VARIABLES.iter().filter_map(said).collect();
-    let finding = if said.is_empty() { "no variable chooses among them: all count".into() } else { said.join(", ") };
+    let setting = |name: &&str| Some(gpu_selection::assignment(name, &std::env::var_os(name)?.to_string_lossy()));
+    let settings: Vec<String> = gpu_selection::VARIABLES.iter().filter_map(setting).collect();
+    let finding =
+        if settings.is_empty() { "no variable selects GPUs: all are measured".into() } else { settings.join(", ") };
     Check::new("GPUs", None, finding)
 }
 
+/// Shows whether this process runs in a container.
 fn container(root: &Path) -> Check {
     let by_file = ["/.dockerenv", "/run/.containerenv", "/singularity", "/.singularity.d"]
         .into_iter()
         .find(|path| Path::new(path).exists());
     let by_variable = std::env::var("container").ok();
-    let finding = match (by_file, by_variable) {
-        (Some(file), _) => {
-            format!("yes, by {file}: where sensors of the host are missing, mount its /sys and say sysroot=")
-        }
-        (None, Some(kind)) => {
-            format!("yes, {kind}: where sensors of the host are missing, mount its /sys and say sysroot=")
-        }
-        (None, None) => "no sign of one".into(),
+    let sign = by_file.map(|file| format!("{file} exists")).or(by_variable);
+    let finding = match sign {
+        Some(sign) => format!("yes ({sign}). If sensors of the host are missing, mount its /sys and set sysroot="),
+        None => "no sign of one".into(),
     };
     let root = if root == Path::new("/") { String::new() } else { format!("; sysroot={}", root.display()) };
     Check::new("container", None, finding + &root)
 }
 
-/// Where the ranks of a job agree who counts what.
+/// Checks the shared memory in which the ranks of a job agree on their devices.
 fn shared_memory() -> Check {
     let key = (os::random_u64() as u32 | 1 << 30) as i32;
     match os::Segment::create(key, 1).map(|segment| segment.remove()) {
-        Ok(()) => {
-            Check::new("shared memory", Some(true), "System V's is usable: the ranks of a job count each device once")
-        }
+        Ok(()) => Check::new(
+            "shared memory",
+            Some(true),
+            "System V shared memory works: the ranks of a job count each device once",
+        ),
         Err(error) => {
-            let what = format!("System V's cannot be had ({error}): of a job's ranks the first of each node counts");
+            let what = format!("no System V shared memory ({error}): only the first rank on each node counts devices");
             Check::new("shared memory", Some(false), what)
-                .cured_by("raise its limits (ipcs -l, sysctl kernel.shmmni), or measure on one rank only")
+                .fixed_by("raise its limits (ipcs -l, sysctl kernel.shmmni), or measure on one rank only")
         }
     }
 }
 
+/// Shows the job of this process, whose ranks count each device once.
 fn job(option: Option<&str>) -> Check {
     let finding = match Job::find(option, &os::variable, os::kin()) {
-        Some(job) if job.is_named => format!("{}: of its ranks on this node one counts each device", job.words),
+        Some(job) if job.is_named => format!("{}: one of its ranks on this node counts each device", job.words),
         Some(_) => {
-            "none by a launcher's variables; processes of one program that are started together count as one".into()
+            "no variable of a launcher; processes of one program that start together are taken as one job".into()
         }
-        None => "none: each process counts all by itself".into(),
+        None => "none: each process counts all devices".into(),
     };
     Check::new("job", None, finding)
 }
 
-/// The folder of the run's files, which the library makes where it is not there.
+/// Checks the folder for the run's files. The library makes it if it is missing.
 fn log_dir(dir: &Path) -> Check {
     let there = dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     let (can, cannot) =
@@ -182,11 +187,11 @@ fn log_dir(dir: &Path) -> Check {
     match try_file(there) {
         Ok(_) => Check::new("log_dir", Some(true), finding(can)),
         Err(error) => Check::new("log_dir", Some(false), finding(&format!("{cannot}: {error}")))
-            .cured_by(format!("mkdir -p '{}', and see that this user may write there", dir.display())),
+            .fixed_by(format!("mkdir -p '{}', and make sure that this user may write there", dir.display())),
     }
 }
 
-/// Writes a file that has no name, or one that goes at once.
+/// Writes a file and removes it at once.
 fn try_file(dir: &Path) -> io::Result<File> {
     let path = dir.join(format!(".carbontracker-doctor-{}", std::process::id()));
     let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;

@@ -1,10 +1,10 @@
-//! What can be measured here, and what would help.
+//! Shows what can be measured on this machine, and how to enable the rest.
 
 mod checks;
 
 use crate::console::{Done, print, refuse};
-use crate::option_args::Given;
-use carbontracker::measurement::channel::ErrorBand;
+use crate::option_args::OptionArgs;
+use carbontracker::measurement::channel::{DeviceKind, ErrorBand};
 use carbontracker::measurement::source_name::SourceName;
 use carbontracker::options::Options;
 use carbontracker::options::environment;
@@ -17,48 +17,48 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long the live reading takes: counters step every millisecond to tenth of a second.
-const READING: Duration = Duration::from_secs(1);
-/// How much longer where a counter has yet to move: one without a sign of life is known by then, and what stands in for it.
-const MORE: Duration = Duration::from_secs(3);
+/// Length of the measurement. Counters step every 1 to 100 ms.
+const MEASUREMENT: Duration = Duration::from_secs(1);
+/// Extra time if a counter has not moved yet. By then the library knows a stalled counter, and its replacement.
+const EXTRA_MEASUREMENT: Duration = Duration::from_secs(3);
 
 const HELP: &str = "\
-It makes a tracker as a program would, by the same options and environment, and measures one second, or four where a counter does not move. Then it lists what is
-measured, with the power of that time; what is not, with the reason and the command that helps; what of this machine
-matters for that; and the carbon intensity in effect. Nothing is changed, and nothing asked of the network, unless an option
-asks for a live service.
+It makes a tracker as a program would, with the same options and environment, and measures for 1 s, or for 4 s if a
+counter does not move. Then it lists what is measured, with its power; what is not, with the reason and the command that
+helps; what matters on this machine; and the carbon intensity in effect. It changes nothing, and uses no network unless
+an option asks for a live service.
 
   carbontracker doctor
   carbontracker doctor -o 'location=DK intensity=energidataservice' --log-dir logs
   carbontracker doctor --json | jq '.components[] | {source, mean_power_w}'
 
-Exit status: 0 something is measured, 3 there is only an estimate, a simulation or nothing; 1 the library is turned off, or
-could not start; 2 wrong arguments or options.";
+Exit status: 0 something is measured; 3 there is only an estimate, a simulation or nothing; 1 the library is turned off
+or could not start; 2 wrong arguments or options.";
 
-/// Tell what can be measured here, why the rest cannot, and what helps
+/// Show what can be measured here, why the rest cannot, and how to enable it
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
-pub struct Doctor {
+pub struct DoctorArgs {
     #[command(flatten)]
-    given: Given,
+    options: OptionArgs,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
-impl Doctor {
-    /// Looks, and prints what it found.
+impl DoctorArgs {
+    /// Measures, checks the machine and prints the findings.
     pub fn call(self) -> Done {
-        let text = self.given.with(&[]);
+        let text = self.options.with(&[]);
         let options = match Options::parse(&text, os::variable) {
             Ok(options) => options,
             Err(error) => return refuse(&error.message),
         };
         if environment::is_disabled(os::variable) {
-            return Err("CARBONTRACKER_DISABLE is set: nothing is measured. Cure: unset CARBONTRACKER_DISABLE".into());
+            return Err("CARBONTRACKER_DISABLE is set: nothing is measured. Fix: unset CARBONTRACKER_DISABLE".into());
         }
         let checks = checks::all(&options);
-        // It leaves no files, and looks at devices that another process of this job may be counting.
+        // It leaves no files. Without a job it also measures devices that another process of the job counts.
         let mut options = options;
         options.job = Some("off".into());
         options.files = RunFilesConfig { name: options.files.name, ..RunFilesConfig::default() };
@@ -67,9 +67,9 @@ impl Doctor {
             Err(error) => return refuse(&error.message),
         };
         let reading = tracker.begin().and_then(|_| {
-            std::thread::sleep(READING);
-            if is_doubted(&tracker.report("json")?) {
-                std::thread::sleep(MORE);
+            std::thread::sleep(MEASUREMENT);
+            if has_silent_device(&tracker.report("json")?) {
+                std::thread::sleep(EXTRA_MEASUREMENT);
             }
             tracker.end()?;
             tracker.report("json")
@@ -85,13 +85,13 @@ impl Doctor {
     }
 }
 
-/// All that was found: of the report what matters here, under its names.
+/// The findings as JSON: sections of the report under their own names, and the checks.
 fn found(report: &Value, checks: &[Check]) -> Value {
     let of = |name: &str| report.get(name).cloned().unwrap_or_default();
     let names =
         |section: &str| -> Vec<String> { list(report, section).map(|one| text(one, "source").into()).collect() };
     let known = [names("components"), names("unavailable")].concat();
-    let aside: Vec<&str> = SourceName::ALL
+    let not_needed: Vec<&str> = SourceName::ALL
         .map(SourceName::as_str)
         .into_iter()
         .filter(|source| !known.iter().any(|one| one == source))
@@ -103,7 +103,7 @@ fn found(report: &Value, checks: &[Check]) -> Value {
         "duration_s": report.pointer("/usage/duration_s"),
         "components": of("components"),
         "unavailable": of("unavailable"),
-        "not_needed": aside,
+        "not_needed": not_needed,
         "checks": checks,
         "intensity": of("intensity"),
         "pue": of("pue"),
@@ -111,29 +111,100 @@ fn found(report: &Value, checks: &[Check]) -> Value {
     })
 }
 
-/// Whether a device answers and has no energy yet.
-fn is_doubted(report: &str) -> bool {
+/// True if a device answers but has no energy yet.
+fn has_silent_device(report: &str) -> bool {
     let report: Value = serde_json::from_str(report).unwrap_or_default();
-    let is_quiet = |one: &Value| matches!(text(one, "status"), "ok" | "stalled");
-    list(&report, "components").any(|one| is_quiet(one) && one.get("energy_j").is_none_or(Value::is_null))
+    let answers = |one: &Value| matches!(text(one, "status"), "ok" | "stalled");
+    list(&report, "components").any(|one| answers(one) && one.get("energy_j").is_none_or(Value::is_null))
 }
 
-/// Whether a real device's own figures are there.
+/// How a component's energy is known.
+#[derive(Clone, Copy, PartialEq)]
+enum Origin {
+    Measured,
+    Estimated,
+    Simulated,
+}
+
+impl Origin {
+    /// None if the component has no energy.
+    fn of(component: &Value) -> Option<Origin> {
+        component.get("energy_j").filter(|energy| energy.is_number())?;
+        Some(match (text(component, "status"), text(component, "method")) {
+            ("simulated", _) => Origin::Simulated,
+            (_, "estimate") => Origin::Estimated,
+            _ => Origin::Measured,
+        })
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Origin::Measured => "measured",
+            Origin::Estimated => "estimated",
+            Origin::Simulated => "simulated",
+        }
+    }
+}
+
+/// True if a device's own counter or sensor gave energy.
 fn is_measured(found: &Value) -> bool {
-    let is_real = |one: &Value| text(one, "method") != "estimate" && text(one, "status") != "simulated";
-    list(found, "components").any(|one| is_real(one) && one.get("energy_j").is_some_and(Value::is_number))
+    list(found, "components").any(|one| Origin::of(one) == Some(Origin::Measured))
 }
 
+/// The headline: the kinds of device that are measured, estimated and simulated.
+fn verdict(found: &Value) -> String {
+    let clause = |origin: Origin| {
+        let has_origin = |kind: &&DeviceKind| {
+            list(found, "components").any(|one| text(one, "kind") == kind.name() && Origin::of(one) == Some(origin))
+        };
+        let kinds: Vec<&str> = DeviceKind::ALL.iter().filter(has_origin).map(|kind| title(*kind)).collect();
+        (!kinds.is_empty()).then(|| format!("{} power is {}", kinds.join(" and "), origin.as_str()))
+    };
+    let mut clauses: Vec<String> =
+        [Origin::Measured, Origin::Estimated, Origin::Simulated].into_iter().filter_map(clause).collect();
+    if !is_measured(found) {
+        clauses.insert(0, why_not_measured(found).into());
+    }
+    clauses.join("; ")
+}
+
+fn why_not_measured(found: &Value) -> &'static str {
+    let is_real = |one: &Value| text(one, "method") != "estimate" && text(one, "status") != "simulated";
+    // These checks have a fix only if there are counters that this user may not read.
+    let is_closed = |check: &Value| {
+        ["powercap", "perf"].contains(&text(check, "name")) && check.get("cure").is_some_and(Value::is_string)
+    };
+    if list(found, "components").any(is_real) {
+        "hardware energy counters found, but they gave no energy"
+    } else if list(found, "checks").any(is_closed) {
+        "hardware energy counters cannot be read"
+    } else {
+        "no hardware energy counters found"
+    }
+}
+
+fn title(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Cpu => "CPU",
+        DeviceKind::Gpu => "GPU",
+        DeviceKind::Dram => "memory",
+        DeviceKind::Node => "node",
+    }
+}
+
+/// The entries of an array.
 fn list<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     of.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
+/// A text, empty if unknown.
 fn text<'a>(of: &'a Value, name: &str) -> &'a str {
     of.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The findings as text.
 fn in_words(found: &Value) -> String {
-    let verdict = if is_measured(found) { "this machine's energy is measured" } else { "nothing here is measured" };
+    let verdict = verdict(found);
     let mut lines = vec![format!("carbontracker {} on {}: {verdict}", text(found, "version"), text(found, "host"))];
     let mut section = |heading: &str, of: Vec<String>| {
         if !of.is_empty() {
@@ -141,7 +212,7 @@ fn in_words(found: &Value) -> String {
             lines.extend(of.into_iter().map(|line| format!("  {line}")));
         }
     };
-    section("power, over the seconds measured", list(found, "components").flat_map(component).collect());
+    section("mean power during the measurement", list(found, "components").flat_map(component).collect());
     section("not measured", unavailable(found));
     section("this machine", list(found, "checks").flat_map(check).collect());
     section("carbon intensity", intensity(found));
@@ -159,18 +230,18 @@ fn component(one: &Value) -> Vec<String> {
     lines
 }
 
-/// First what something can be done about.
+/// The sources that are not measured. Sources with a fix come first.
 fn unavailable(found: &Value) -> Vec<String> {
-    let (curable, other): (Vec<&Value>, Vec<&Value>) =
+    let (fixable, other): (Vec<&Value>, Vec<&Value>) =
         list(found, "unavailable").partition(|one| one.get("cure").is_some_and(Value::is_string));
-    let with_cure = |one: &&Value| {
-        [format!("{}: {}", text(one, "source"), text(one, "reason")), format!("  cure: {}", text(one, "cure"))]
+    let with_fix = |one: &&Value| {
+        [format!("{}: {}", text(one, "source"), text(one, "reason")), format!("  fix: {}", text(one, "cure"))]
     };
-    let mut lines: Vec<String> = curable.iter().flat_map(with_cure).collect();
+    let mut lines: Vec<String> = fixable.iter().flat_map(with_fix).collect();
     lines.extend(other.iter().map(|one| format!("{}: {}", text(one, "source"), text(one, "reason"))));
-    let aside: Vec<&str> = list(found, "not_needed").filter_map(Value::as_str).collect();
-    if !aside.is_empty() {
-        lines.push(format!("not needed, or not asked for: {}", aside.join(", ")));
+    let not_needed: Vec<&str> = list(found, "not_needed").filter_map(Value::as_str).collect();
+    if !not_needed.is_empty() {
+        lines.push(format!("not needed or not requested: {}", not_needed.join(", ")));
     }
     lines
 }
@@ -182,7 +253,7 @@ fn check(one: &Value) -> Vec<String> {
         None => "--",
     };
     let mut lines = vec![format!("{mark}  {}: {}", text(one, "name"), text(one, "finding"))];
-    lines.extend(one.get("cure").and_then(Value::as_str).map(|cure| format!("      cure: {cure}")));
+    lines.extend(one.get("cure").and_then(Value::as_str).map(|fix| format!("      fix: {fix}")));
     lines
 }
 

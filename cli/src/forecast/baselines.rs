@@ -2,10 +2,10 @@
 
 use statrs::statistics::{Data, OrderStatistics};
 
-/// From what the first epochs took and how many are planned.
+/// Forecasts a total from the cost of the first epochs and the number of planned epochs.
 pub type Formula = fn(&[f64], f64) -> f64;
 
-/// Their names and formulas.
+/// Names and formulas of the baselines.
 pub const BASELINES: [(&str, Formula); 4] = [
     ("carbontracker", carbontracker),
     ("last", last),
@@ -13,22 +13,22 @@ pub const BASELINES: [(&str, Formula); 4] = [
     ("median_2..k", median_after_first),
 ];
 
-/// Carbontracker's (its predictor.py): the mean of the epochs seen times their planned number.
+/// The formula of Python's Carbontracker (predictor.py): the mean of the epochs seen times the planned number.
 fn carbontracker(seen: &[f64], planned: f64) -> f64 {
     mean(seen) * planned
 }
 
-/// The rest like the last.
+/// Takes each further epoch as the last one.
 fn last(seen: &[f64], planned: f64) -> f64 {
     with_rest(seen, planned, seen.last().copied().unwrap_or_default())
 }
 
-/// The rest like the mean of all after the first, or the first alone.
+/// Takes each further epoch as the mean of all but the first; if there is only one, as that.
 fn mean_after_first(seen: &[f64], planned: f64) -> f64 {
     with_rest(seen, planned, mean(after_first(seen)))
 }
 
-/// The rest like the median of those.
+/// Takes each further epoch as the median of all but the first; if there is only one, as that.
 fn median_after_first(seen: &[f64], planned: f64) -> f64 {
     with_rest(seen, planned, Data::new(after_first(seen).to_vec()).median())
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_does_what_it_says() {
+    fn baselines_follow_their_formulas() {
         let forecasts = |seen: &[f64]| BASELINES.map(|(_, formula)| formula(seen, 10.0));
         assert_eq!(forecasts(&[4.0]), [40.0, 40.0, 40.0, 40.0]);
         assert_eq!(forecasts(&[4.0, 1.0, 3.0, 2.0]), [25.0, 22.0, 22.0, 22.0]);

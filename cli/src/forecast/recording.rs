@@ -1,4 +1,4 @@
-//! Recorded runs, epoch by epoch, read from CSV.
+//! Reads recorded runs from CSV, epoch by epoch.
 
 use carbontracker::attribution::ledger::EpochSummary;
 use carbontracker::sanitize;
@@ -6,33 +6,31 @@ use csv::{Reader, ReaderBuilder, StringRecord};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// A run that was recorded.
-pub struct Run {
-    /// Its name.
+/// A recorded run: its name, and its epochs in order.
+pub struct RecordedRun {
     pub name: String,
-    /// Its epochs, in order.
     pub epochs: Vec<EpochSummary>,
 }
 
-/// The runs of one file.
-pub struct Set {
-    /// The file's name without its ending.
+/// A recording: the runs of one file, in the order they begin.
+pub struct Recording {
+    /// The file's name without its extension.
     pub name: String,
-    /// In the order they begin.
-    pub runs: Vec<Run>,
+    pub runs: Vec<RecordedRun>,
 }
 
-/// What an epoch may take: its square is still a number.
-const MOST: f64 = 1e100;
+/// Largest duration, s, or energy, J, of an epoch. Its square does not overflow.
+const MAX_AMOUNT: f64 = 1e100;
+/// Columns of a recording.
 const COLUMNS: [&str; 4] = ["run", "epoch", "duration_s", "energy_j"];
-/// As the library's report has them: of one run, its epochs numbered from 0, or several in a row.
+/// Columns of the CSV of `ct_report`: one run, epochs numbered from 0. A row may stand for several epochs.
 const REPORTED: [&str; 4] = ["count", "index", "duration_s", "energy_j"];
 
-/// The runs of a file; an error names file and line.
-pub fn read(file: &Path) -> Result<Vec<Run>, String> {
+/// Reads the runs of a file. An error names file and line.
+pub fn read(file: &Path) -> Result<Vec<RecordedRun>, String> {
     let shown = file.display();
     if file.is_dir() {
-        return Err(format!("{shown}: a folder; expected a file"));
+        return Err(format!("{shown}: a folder, but replay reads one file. Name a file, or use score"));
     }
     let text = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
     let refused = |at: Option<&csv::Position>, reason: String| {
@@ -41,37 +39,40 @@ pub fn read(file: &Path) -> Result<Vec<Run>, String> {
     let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
     let stem = stem(file);
     let columns = Columns::of(&mut reader).map_err(|reason| format!("{shown}:1: {reason}"))?;
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<RecordedRun> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| refused(error.position(), in_words(&error)))?;
         let refused = |reason| refused(record.position(), reason);
         let Row { run, epoch, observed } = Row::parse(&record, columns, &stem).map_err(refused)?;
         let place = *places.entry(run.clone()).or_insert_with(|| {
-            runs.push(Run { name: run, epochs: Vec::new() });
+            runs.push(RecordedRun { name: run, epochs: Vec::new() });
             runs.len() - 1
         });
-        let Some(Run { name, epochs }) = runs.get_mut(place) else { continue };
+        let Some(RecordedRun { name, epochs }) = runs.get_mut(place) else { continue };
         let next = epochs.len() as u64 + columns.first;
         if epoch != next {
             return Err(refused(format!("epoch {epoch} of run '{name}': expected epoch {next}")));
         }
         epochs.push(observed);
     }
-    if runs.is_empty() { Err(refused(None, "no epochs".into())) } else { Ok(runs) }
+    if runs.is_empty() { Err(refused(None, "no epochs found".into())) } else { Ok(runs) }
 }
 
-/// The line that a record starts in, after the blank ones before it, which its position includes.
+/// The line of a record, from 1. The position of a record includes blank lines before it, which are skipped.
 fn line(text: &[u8], at: &csv::Position) -> usize {
     let (before, rest) = text.split_at_checked(at.byte() as usize).unwrap_or((text, &[]));
     let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
     1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count()
 }
 
-/// Every recording of a folder, by name.
-pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
+/// Reads every recording of a folder, sorted by name.
+pub fn read_all(dir: &Path) -> Result<Vec<Recording>, String> {
     if dir.is_file() {
-        return Err(format!("{}: a file; expected a folder of recordings", dir.display()));
+        return Err(format!(
+            "{}: a file, but score reads a folder of recordings. Name a folder, or use replay",
+            dir.display()
+        ));
     }
     let entries = std::fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
@@ -79,16 +80,16 @@ pub fn read_all(dir: &Path) -> Result<Vec<Set>, String> {
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "csv"));
     paths.sort();
     if paths.is_empty() {
-        return Err(format!("{}: no *.csv there", dir.display()));
+        return Err(format!("{}: no *.csv found in this folder", dir.display()));
     }
-    paths.iter().map(|path| Ok(Set { name: stem(path), runs: read(path)? })).collect()
+    paths.iter().map(|path| Ok(Recording { name: stem(path), runs: read(path)? })).collect()
 }
 
 fn stem(file: &Path) -> String {
     sanitize::text(file.file_stem().unwrap_or_default().to_string_lossy())
 }
 
-/// Where the columns stand, and how the first epoch is numbered.
+/// The places of the columns, and the number of the first epoch.
 #[derive(Clone, Copy)]
 struct Columns {
     places: [usize; 4],
@@ -106,14 +107,14 @@ impl Columns {
         }
         let lacking: Vec<&str> = COLUMNS.into_iter().filter(|name| place(name).is_none()).collect();
         Err(format!(
-            "lacks {}; expected the columns {} (cells may be blank where nothing is known)",
+            "no column {}; expected the columns {} (blank cells are unknown)",
             lacking.join(" and "),
             COLUMNS.join(",")
         ))
     }
 }
 
-/// What one line says.
+/// The values of one row.
 struct Row {
     run: String,
     epoch: u64,
@@ -126,7 +127,7 @@ impl Row {
         let run = match columns.first {
             1 => run,
             _ if run == "1" => stem,
-            _ => return Err(format!("count '{run}': several epochs in a row cannot be replayed")),
+            _ => return Err(format!("count '{run}': one row stands for several epochs and cannot be replayed")),
         };
         if run.is_empty() {
             return Err("run is blank".into());
@@ -138,12 +139,13 @@ impl Row {
     }
 }
 
+/// Parses a quantity. Blank is unknown.
 fn amount(name: &str, text: &str) -> Result<Option<f64>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let amount = text.parse().ok().filter(|amount| (0.0..=MOST).contains(amount));
-    amount.map(Some).ok_or_else(|| format!("{name} '{text}': expected a number from 0 to {MOST:e}, or nothing"))
+    let amount = text.parse().ok().filter(|amount| (0.0..=MAX_AMOUNT).contains(amount));
+    amount.map(Some).ok_or_else(|| format!("{name} '{text}': expected a number from 0 to {MAX_AMOUNT:e}, or nothing"))
 }
 
 fn in_words(error: &csv::Error) -> String {

@@ -1,7 +1,7 @@
-//! What would have been forecast of recorded runs.
+//! Prints the forecasts of recorded runs after their first epochs.
 
-use super::recording::{self, Run};
-use super::{Points, RECORDING};
+use super::recording::{self, RecordedRun};
+use super::{PointArgs, RECORDING};
 use crate::console::{Done, print};
 use carbontracker::attribution::ledger::InterEpoch;
 use carbontracker::forecast::first_epoch::FirstEpoch;
@@ -10,29 +10,29 @@ use carbontracker::sanitize;
 use std::path::PathBuf;
 
 const PRINTED: &str = "\
-Prints run,after_epochs,metric,predicted,lower,upper: the whole run's energy_j, J, and duration_s, s, as forecast after
-so many epochs, with its interval.
+Prints run,after_epochs,metric,predicted,lower,upper: the forecast energy_j, J, and duration_s, s, of the whole run
+after each number of epochs, with its interval.
 
 ";
 
-/// Print what would have been forecast of recorded runs, as CSV
+/// Print the forecasts of recorded runs, as CSV
 #[derive(clap::Args)]
 #[command(after_help = [PRINTED, RECORDING].concat())]
-pub struct Replay {
+pub struct ReplayArgs {
     /// The recording
     file: PathBuf,
     #[command(flatten)]
-    points: Points,
+    points: PointArgs,
 }
 
-impl Replay {
+impl ReplayArgs {
     /// Prints the table.
     pub fn call(self) -> Done {
         print(&table(&recording::read(&self.file)?, &self.points)?)
     }
 }
 
-/// A metric as a recording calls it.
+/// A metric's column in a recording.
 pub fn name(metric: Metric) -> &'static str {
     match metric {
         Metric::Energy => "energy_j",
@@ -40,21 +40,21 @@ pub fn name(metric: Metric) -> &'static str {
     }
 }
 
-/// What the library forecasts of a run after `seen` of its epochs, planned as long as it is.
-pub fn after(run: &Run, seen: u64, level: f64) -> Option<Forecast> {
+/// The library's forecast of a run after its first `seen` epochs. The run's own length is the plan.
+pub fn after(run: &RecordedRun, seen: u64, level: f64) -> Option<Forecast> {
     let epochs = run.epochs.iter().take(seen as usize).copied();
     forecast(run.epochs.len() as u64, level, epochs, InterEpoch::default(), &FirstEpoch::default())
 }
 
-/// The forecasts as CSV, a row each.
-fn table(runs: &[Run], points: &Points) -> Result<String, String> {
+/// The forecasts as CSV, one row each.
+fn table(runs: &[RecordedRun], points: &PointArgs) -> Result<String, String> {
     let mut rows = csv::Writer::from_writer(Vec::new());
     let written = write(&mut rows, runs, points).map_err(|error| error.to_string());
     let bytes = written.and_then(|()| rows.into_inner().map_err(|error| error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
 
-fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[Run], points: &Points) -> csv::Result<()> {
+fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[RecordedRun], points: &PointArgs) -> csv::Result<()> {
     rows.write_record(["run", "after_epochs", "metric", "predicted", "lower", "upper"])?;
     for run in runs {
         for &seen in points.at.iter().filter(|&&seen| seen < run.epochs.len() as u64) {

@@ -1,53 +1,54 @@
-//! How well recorded runs are forecast, by us and by other formulas.
+//! Scores the forecasts of recorded runs, of the library and of the baselines.
 
 use super::baselines::BASELINES;
-use super::recording::{self, Run, Set};
+use super::recording::{self, RecordedRun, Recording};
 use super::replay;
-use super::{Points, RECORDING};
+use super::{PointArgs, RECORDING};
 use crate::console::{Done, print};
 use carbontracker::forecast::Metric;
 use carbontracker::forecast::trend::{self, EpochCost};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Score the forecasts of recorded runs: errors beside those of other formulas, and what the intervals hold
+/// Score the forecasts of recorded runs, beside those of other formulas
 #[derive(clap::Args)]
 #[command(after_help = RECORDING)]
-pub struct Score {
+pub struct ScoreArgs {
     /// A folder of recordings, each a *.csv
     dir: PathBuf,
     #[command(flatten)]
-    points: Points,
+    points: PointArgs,
 }
 
-impl Score {
+impl ScoreArgs {
     /// Prints the table.
     pub fn call(self) -> Done {
         print(&table(&recording::read_all(&self.dir)?, &self.points))
     }
 }
 
-/// What one run's forecasts after so many epochs came to, against its outcome.
+/// The errors of one run's forecasts after some of its epochs, as shares of its outcome.
 struct Outcome {
-    /// Ours and the baselines', off the outcome, as shares of it.
-    off: [f64; 1 + BASELINES.len()],
-    /// The interval's ends, likewise.
+    /// Error of the library's forecast, then of the baselines'.
+    errors: [f64; 1 + BASELINES.len()],
+    /// Errors of the interval's ends.
     low: f64,
     high: f64,
 }
 
 impl Outcome {
-    /// None where the run is too short, not wholly recorded, or took nothing.
-    fn of(run: &Run, metric: Metric, seen: u64, level: f64) -> Option<Outcome> {
+    /// None if the run is too short, not completely recorded, or used nothing.
+    fn of(run: &RecordedRun, metric: Metric, seen: u64, level: f64) -> Option<Outcome> {
         let all: Vec<f64> = run.epochs.iter().map(|epoch| metric.of(epoch)).collect::<Option<_>>()?;
         let first = all.get(..seen as usize).filter(|first| first.len() < all.len())?;
         let ours = metric.forecast(&replay::after(run, seen, level)?)?;
         let total = Some(all.iter().sum::<f64>()).filter(|total| *total > 0.0)?;
-        let off = |forecast: f64| forecast / total - 1.0;
-        let mut all_off = [off(ours.value); 1 + BASELINES.len()];
-        let baselines = all_off.iter_mut().skip(1).zip(BASELINES);
-        baselines.for_each(|(place, (_, formula))| *place = off(formula(first, all.len() as f64)));
-        Some(Outcome { off: all_off, low: off(ours.low), high: off(ours.high) })
+        let error = |forecast: f64| forecast / total - 1.0;
+        let mut errors = [error(ours.value); 1 + BASELINES.len()];
+        for (place, (_, formula)) in errors.iter_mut().skip(1).zip(BASELINES) {
+            *place = error(formula(first, all.len() as f64));
+        }
+        Some(Outcome { errors, low: error(ours.low), high: error(ours.high) })
     }
 
     fn is_covered(&self) -> bool {
@@ -67,13 +68,13 @@ impl Scores {
     fn of(outcomes: &[Outcome]) -> Scores {
         let mean = |of: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64;
         Scores {
-            errors: std::array::from_fn(|n| mean(&|one| one.off.get(n).map_or(0.0, |off| off.abs()))),
+            errors: std::array::from_fn(|n| mean(&|one| one.errors.get(n).map_or(0.0, |error| error.abs()))),
             covered: mean(&|one| f64::from(u8::from(one.is_covered()))),
             width: mean(&|one| one.high - one.low),
         }
     }
 
-    /// Sets weigh the same.
+    /// The mean over recordings. All have the same weight.
     fn mean(sets: &[Scores]) -> Scores {
         let mean = |of: &dyn Fn(&Scores) -> f64| sets.iter().map(of).sum::<f64>() / sets.len() as f64;
         Scores {
@@ -84,28 +85,28 @@ impl Scores {
     }
 }
 
-/// The width of the plainest interval that covers as much: so many per cent on either side of our forecast, for
-/// all runs alike.
+/// The width, percent, of the plain interval that covers the same share of outcomes: a fixed percentage on either side of
+/// the forecast, equal for all runs.
 fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
     let weigh = |set: &Vec<Outcome>| {
         let count = 1.0 / set.len() as f64;
         set.iter()
-            .map(move |one| EpochCost { count, each: one.off.first().map_or(0.0, |off| off.abs()) })
+            .map(move |one| EpochCost { count, each: one.errors.first().map_or(0.0, |error| error.abs()) })
             .collect::<Vec<_>>()
     };
     let errors: Vec<EpochCost> = sets.iter().flat_map(weigh).collect();
     trend::quantile(&errors, covered).map_or(String::new(), |error| format!("{:.1}", 2.0 * error * 100.0))
 }
 
-/// The scores as a table; numbers in per cent.
-fn table(sets: &[Set], points: &Points) -> String {
+/// The scores as a table. Numbers are percent.
+fn table(sets: &[Recording], points: &PointArgs) -> String {
     let widest = sets.iter().map(|set| set.name.len()).max().unwrap_or(0).max("every set".len());
     let mut text = format!("{:widest$}  {:<10} {:>5} {:>5} {:>13}", "set", "metric", "k", "runs", "ours");
     BASELINES.iter().for_each(|(name, _)| text += &format!(" {name:>13}"));
     text += &format!(" {:>8} {:>8} {:>8}\n", "covered", "width", "plain");
     for metric in Metric::ALL {
         for &seen in &points.at {
-            let outcomes = |set: &Set| -> Vec<Outcome> {
+            let outcomes = |set: &Recording| -> Vec<Outcome> {
                 set.runs.iter().filter_map(|run| Outcome::of(run, metric, seen, points.level)).collect()
             };
             let named = sets.iter().map(|set| (set.name.as_str(), outcomes(set)));
@@ -139,8 +140,8 @@ fn table(sets: &[Set], points: &Points) -> String {
 }
 
 const FOOT: &str = "
-A set is a file. All in per cent of a run's own total, of runs that are recorded to their end. ours to median_2..k: the
-mean absolute error of the forecast after k epochs (MAPE); last: the rest like the last epoch. covered: runs whose total
-lay in our interval; width: the interval's; plain: the width of the plainest interval that covers as many, the same share
-on either side for every run. In 'every set' sets weigh the same, in 'every run' runs.
+A set is a file. All numbers are percent of a run's total; only completely recorded runs count. ours to median_2..k: the
+mean absolute error of the forecast after k epochs (MAPE). last: each further epoch is taken as the last one. covered:
+runs whose total is in our interval; width: width of that interval; plain: width of an interval with the same coverage
+and a fixed percentage on either side. In 'every set' all sets have the same weight, in 'every run' all runs.
 ";

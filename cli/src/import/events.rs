@@ -1,40 +1,42 @@
-//! Lines as events: what Carbontracker's lines report, without all others that may be between them. Pure.
+//! Turns lines into events: the messages of Carbontracker, without other lines between them. Pure.
 
-use super::lines::Line;
+use super::lines::LogLine;
 
-/// What one of Carbontracker's messages reports.
+/// One message of Carbontracker.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct LogEvent {
     pub line: usize,
     pub at: Option<String>,
-    pub what: What,
-    /// How often it is there, one directly after the other.
+    pub what: EventKind,
+    /// How often the message was repeated in a row.
     pub times: usize,
 }
 
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
-    /// The head of a standard log.
+pub enum EventKind {
+    /// The first line of a standard log.
     Version {
         version: Option<String>,
         is_ours: bool,
     },
     Pue(Option<f64>),
-    Found(Vec<Found>),
-    /// The first of several epochs that are one in the log.
+    Found(Vec<FoundDevices>),
+    /// The first number of several epochs in one entry.
     First(u64),
     Epoch(u64),
-    /// In s.
+    /// Duration of an epoch, s.
     Duration(f64),
-    Power(String, Power),
-    Grid(Grid),
-    /// With the epochs that were planned.
+    Power(String, LoggedPower),
+    Grid(LoggedIntensity),
+    /// The run was interrupted; with the number of planned epochs.
     Interrupted(Option<u64>),
     Ended,
     /// A line of the standard log that cannot be read.
     Broken(String),
-    /// The first line of an output log's run, and its last.
+    /// The first line of a run in an output log.
     Announced,
+    /// The last line of a run in an output log.
     Finished,
     Actual(Consumption),
     Predicted(Consumption),
@@ -44,52 +46,51 @@ pub enum What {
 
 /// The devices of a kind.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct FoundDevices {
     /// `gpu` or `cpu`.
     pub kind: String,
     pub devices: Vec<String>,
 }
 
-/// A component's mean power over an epoch, W.
+/// A component's mean power over an epoch, W. 1.x logs it for each device.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Power {
+pub enum LoggedPower {
     Unknown,
     One(f64),
-    /// Of each device: 1.x.
     Each(Vec<f64>),
 }
 
-/// The grid's intensity, gCO2e/kWh, and where that is.
+/// A logged carbon intensity, gCO2e/kWh, with its place.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Grid {
+pub enum LoggedIntensity {
     Average(f64, Option<String>),
     List(f64, Option<String>),
     Fetched(f64, Option<String>),
 }
 
-/// A block of the output log, PUE included.
+/// A block of the output log. Its energy includes PUE.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Consumption {
-    /// In the title, if it is.
+    /// The number in the title, if any.
     pub epochs: Option<u64>,
     pub duration_s: Option<f64>,
     pub kwh: Option<f64>,
-    /// Its last decimal, kWh: six of them by default in 1.x.
+    /// The value of the last decimal of `kwh`, kWh.
     pub step_kwh: f64,
     pub co2eq_g: Option<f64>,
-    /// It has the line of equivalents; without it Carbontracker does not read its own block.
+    /// The block has the line of equivalents. Carbontracker's aggregate skips blocks without it.
     pub has_equivalents: bool,
 }
 
-/// The line that both logs of a run begin with, the standard log after its version.
+/// The first line of both logs of a run; in the standard log after the version.
 const ANNOUNCED: &str = "The following components were found:";
-/// A number in a log; more would be no run's.
-const MOST: f64 = 1e100;
+/// Largest number that is accepted in a log.
+const MAX_VALUE: f64 = 1e100;
 
-/// The events of a file's lines, in order. The same one directly after itself is one: a logger with two handlers for one
-/// file writes each line twice.
-pub fn events(lines: &[Line]) -> Vec<Event> {
-    let mut reader = Reader::default();
+/// The events of a file's lines, in order. Repeated messages are one event: a logger with two handlers for one file writes
+/// each line twice.
+pub fn events(lines: &[LogLine]) -> Vec<LogEvent> {
+    let mut reader = EventReader::default();
     lines.iter().for_each(|line| reader.take(line));
     reader.end_power();
     reader.end_block(true);
@@ -97,17 +98,17 @@ pub fn events(lines: &[Line]) -> Vec<Event> {
 }
 
 #[derive(Default)]
-struct Reader {
-    events: Vec<Event>,
-    /// Date of the last line that had one.
+struct EventReader {
+    events: Vec<LogEvent>,
+    /// Date of the last dated line.
     at: Option<String>,
-    /// A list of powers that goes on in the next lines.
+    /// A list of powers that continues on the next lines: line, date, text.
     power: Option<(usize, Option<String>, String)>,
-    block: Option<Block>,
+    block: Option<OpenBlock>,
 }
 
 /// A block whose lines are being read.
-struct Block {
+struct OpenBlock {
     line: usize,
     at: Option<String>,
     is_actual: bool,
@@ -117,33 +118,33 @@ struct Block {
     broken: Option<String>,
 }
 
-impl Reader {
-    fn push(&mut self, line: usize, at: Option<String>, what: What) {
+impl EventReader {
+    fn push(&mut self, line: usize, at: Option<String>, what: EventKind) {
         match self.events.last_mut() {
             Some(last) if last.at == at && last.what == what => last.times += 1,
-            _ => self.events.push(Event { line, at, what, times: 1 }),
+            _ => self.events.push(LogEvent { line, at, what, times: 1 }),
         }
     }
 
-    fn take(&mut self, line: &Line) {
+    fn take(&mut self, line: &LogLine) {
         if let Some(at) = &line.at {
             self.at = Some(at.clone());
             self.end_power();
         }
         let text = unlabelled(&line.text);
-        let said = text.strip_prefix("CarbonTracker:").map(str::trim);
-        let title = said.unwrap_or(text);
+        let message = text.strip_prefix("CarbonTracker:").map(str::trim);
+        let title = message.unwrap_or(text);
         let is_actual = title.starts_with("Actual consumption");
         if (is_actual || title.starts_with("Predicted consumption")) && title.ends_with(':') {
             self.end_block(false);
-            self.block = Some(Block::new(line.number, self.at.clone(), is_actual, title));
-        } else if let Some(said) = said {
-            let is_begin = said.starts_with(ANNOUNCED);
+            self.block = Some(OpenBlock::new(line.number, self.at.clone(), is_actual, title));
+        } else if let Some(message) = message {
+            let is_begin = message.starts_with(ANNOUNCED);
             self.end_block(is_begin);
             if is_begin {
-                self.push(line.number, line.at.clone(), What::Announced);
-            } else if said.starts_with("Finished monitoring") {
-                self.push(line.number, line.at.clone(), What::Finished);
+                self.push(line.number, line.at.clone(), EventKind::Announced);
+            } else if message.starts_with("Finished monitoring") {
+                self.push(line.number, line.at.clone(), EventKind::Finished);
             }
         } else if line.at.is_some() {
             self.standard(line, text);
@@ -157,7 +158,7 @@ impl Reader {
         }
     }
 
-    fn standard(&mut self, line: &Line, text: &str) {
+    fn standard(&mut self, line: &LogLine, text: &str) {
         const POWER: &str = "Average power usage (W) for ";
         if let Some(rest) = text.strip_prefix(POWER) {
             self.power = Some((line.number, line.at.clone(), rest.to_owned()));
@@ -165,41 +166,41 @@ impl Reader {
                 self.end_power();
             }
         } else if let Some(what) = standard(text) {
-            self.end_block(matches!(what, What::Version { .. }));
+            self.end_block(matches!(what, EventKind::Version { .. }));
             self.push(line.number, line.at.clone(), what);
         }
     }
 
     fn end_power(&mut self) {
         if let Some((line, at, text)) = self.power.take() {
-            let what = power(&text).map_or_else(What::Broken, |(kind, power)| What::Power(kind, power));
+            let what = power(&text).map_or_else(EventKind::Broken, |(kind, power)| EventKind::Power(kind, power));
             self.push(line, at, what);
         }
     }
 
-    /// A log may break off within its last block, and another log follow in the same file.
+    /// Ends the open block. A log may end within its last block: if it is the last, it is dropped.
     fn end_block(&mut self, is_last: bool) {
         let Some(block) = self.block.take() else { return };
-        let Block { line, at, is_actual, title, read, has_energy, broken } = block;
+        let OpenBlock { line, at, is_actual, title, read, has_energy, broken } = block;
         let what = match broken {
-            Some(broken) => What::BrokenBlock(broken),
-            None if has_energy && is_actual => What::Actual(read),
-            None if has_energy => What::Predicted(read),
+            Some(broken) => EventKind::BrokenBlock(broken),
+            None if has_energy && is_actual => EventKind::Actual(read),
+            None if has_energy => EventKind::Predicted(read),
             None if is_last => return,
-            None => What::BrokenBlock(format!("{}: no line with its energy", title.trim_end_matches(':'))),
+            None => EventKind::BrokenBlock(format!("{}: no line with its energy", title.trim_end_matches(':'))),
         };
         self.push(line, at, what);
     }
 }
 
-impl Block {
-    fn new(line: usize, at: Option<String>, is_actual: bool, title: &str) -> Block {
+impl OpenBlock {
+    fn new(line: usize, at: Option<String>, is_actual: bool, title: &str) -> OpenBlock {
         let digits = title.split_once(" for ").map(|(_, rest)| rest.split(' ').next().unwrap_or(rest));
         let read = Consumption { epochs: digits.and_then(|digits| digits.parse().ok()), ..Consumption::default() };
-        Block { line, at, is_actual, title: title.to_owned(), read, has_energy: false, broken: None }
+        OpenBlock { line, at, is_actual, title: title.to_owned(), read, has_energy: false, broken: None }
     }
 
-    /// A line of it, or a foreign one: its own has key and unit, and comes once.
+    /// Takes a line of the block. Lines without the expected key and unit belong to other programs and are skipped.
     fn take(&mut self, text: &str) {
         let Some((key, value)) = text.split_once(':') else { return };
         let mut words = value.split_whitespace();
@@ -228,67 +229,69 @@ impl Block {
     }
 }
 
-/// A line of the standard log but a power's; None for one that is not Carbontracker's or reports nothing of use.
-fn standard(text: &str) -> Option<What> {
+/// Reads a line of the standard log, except powers. None if it is not Carbontracker's, or not needed.
+fn standard(text: &str) -> Option<EventKind> {
     let number = |shown: &str| shown.parse::<u64>().ok();
-    // Other programs' logs may have the same dates, and longer sentences.
+    // Lines of other programs may have the same dates, but longer texts.
     let is_word = |shown: &str| !shown.contains(' ');
     if let Some(version) = text.strip_prefix("carbontracker version ") {
         let is_ours = version.ends_with("(the C library)");
-        return Some(What::Version { version: version.split_whitespace().next().map(str::to_owned), is_ours });
+        return Some(EventKind::Version { version: version.split_whitespace().next().map(str::to_owned), is_ours });
     }
     if let Some(components) = text.strip_prefix(ANNOUNCED) {
-        return Some(What::Found(found(components)));
+        return Some(EventKind::Found(found(components)));
     }
     if let Some((_, rest)) = text.split_once("PUE coefficient of ") {
-        return Some(pue(rest).map_or_else(What::Broken, What::Pue));
+        return Some(pue(rest).map_or_else(EventKind::Broken, EventKind::Pue));
     }
     if let Some((first, _)) = text.strip_prefix("Epochs ").and_then(|rest| rest.split_once(" to ")) {
-        return number(first).map(What::First);
+        return number(first).map(EventKind::First);
     }
     if let Some(shown) = text.strip_prefix("Epoch ").and_then(|rest| rest.strip_suffix(':')) {
-        let broken = || What::Broken(format!("epoch '{shown}': expected a number"));
-        return is_word(shown).then(|| number(shown).map_or_else(broken, What::Epoch));
+        let broken = || EventKind::Broken(format!("epoch '{shown}': expected a number"));
+        return is_word(shown).then(|| number(shown).map_or_else(broken, EventKind::Epoch));
     }
     if let Some(shown) = text.strip_prefix("Duration: ") {
-        let broken = || What::Broken(format!("duration '{shown}': expected H:MM:SS.ss"));
-        return is_word(shown).then(|| clock(shown).map_or_else(broken, What::Duration));
+        let broken = || EventKind::Broken(format!("duration '{shown}': expected H:MM:SS.ss"));
+        return is_word(shown).then(|| clock(shown).map_or_else(broken, EventKind::Duration));
     }
     if let Some(rest) = text.strip_prefix("Training was interrupted") {
         let planned = rest.strip_prefix(" before all ").and_then(|rest| rest.split(' ').next());
-        return Some(What::Interrupted(planned.and_then(number)));
+        return Some(EventKind::Interrupted(planned.and_then(number)));
     }
     match text {
-        "Session ended by user." => Some(What::Interrupted(None)),
-        _ if text.starts_with("Monitoring thread ended") => Some(What::Ended),
-        _ => grid(text).map(What::Grid),
+        "Session ended by user." => Some(EventKind::Interrupted(None)),
+        _ if text.starts_with("Monitoring thread ended") => Some(EventKind::Ended),
+        _ => grid(text).map(EventKind::Grid),
     }
 }
 
+/// Reads the number after "PUE coefficient of".
 fn pue(text: &str) -> Result<Option<f64>, String> {
     let shown = text.split_whitespace().next().unwrap_or_default().trim_end_matches('.');
     let pue = amount("PUE", shown)?.filter(|pue| *pue > 0.0).ok_or("PUE: expected more than 0")?;
     Ok(Some(pue))
 }
 
-fn grid(text: &str) -> Option<Grid> {
+/// Reads a line with a carbon intensity.
+fn grid(text: &str) -> Option<LoggedIntensity> {
     let place = || {
         let (_, place) = text.split_once("at detected location")?;
         let place = place.trim_start_matches([':', ' ']);
         Some(place.split(": [").next().unwrap_or(place).trim_end_matches('.').to_owned())
     };
     if let Some(rest) = text.strip_prefix("Average carbon intensity during training was ") {
-        mean(rest.split(' ').take(1)).map(|mean| Grid::Average(mean, place()))
+        mean(rest.split(' ').take(1)).map(|mean| LoggedIntensity::Average(mean, place()))
     } else if let Some((_, list)) = text.strip_prefix("Carbon intensities (").and_then(|rest| rest.rsplit_once('[')) {
-        mean(list.trim_end_matches(']').split(',')).map(|mean| Grid::List(mean, place()))
+        mean(list.trim_end_matches(']').split(',')).map(|mean| LoggedIntensity::List(mean, place()))
     } else {
         let rest = text.strip_prefix("Carbon intensity fetched: ")?;
         let place = rest.split_once(" at ").map(|(_, place)| place.to_owned());
-        mean(rest.split(' ').take(1)).map(|mean| Grid::Fetched(mean, place))
+        mean(rest.split(' ').take(1)).map(|mean| LoggedIntensity::Fetched(mean, place))
     }
 }
 
-/// A line without what consoles and mails put before it: `0:` of srun, `[rank0]`, `>`, `|`.
+/// A line without the labels of consoles and mails: `0:` of srun, `[rank0]`, `>`, `|`.
 fn unlabelled(line: &str) -> &str {
     let mut text = line.trim();
     loop {
@@ -304,17 +307,17 @@ fn unlabelled(line: &str) -> &str {
     }
 }
 
-/// Whether a line is a part of a list of numbers.
+/// True if a line is part of a list of numbers.
 fn is_of_a_list(text: &str) -> bool {
     let is_number = |word: &str| word.is_empty() || word.parse::<f64>().is_ok();
     !text.is_empty() && text.split([' ', ',', '[', ']']).all(is_number)
 }
 
-/// ` GPU with device(s) A, B. CPU with device(s) C.`; names may hold points. A kind counts once.
-fn found(text: &str) -> Vec<Found> {
+/// Reads ` GPU with device(s) A, B. CPU with device(s) C.`. Names may contain full stops. A kind counts once.
+fn found(text: &str) -> Vec<FoundDevices> {
     let parts: Vec<&str> = text.split(" with device(s) ").collect();
     let pairs = parts.iter().zip(parts.iter().skip(1)).enumerate();
-    let mut all: Vec<Found> = Vec::new();
+    let mut all: Vec<FoundDevices> = Vec::new();
     for (place, (before, after)) in pairs {
         let kind = before.rsplit(' ').next().unwrap_or(before).to_lowercase();
         let is_last = place + 2 == parts.len();
@@ -324,30 +327,30 @@ fn found(text: &str) -> Vec<Found> {
         match all.iter_mut().find(|found| found.kind == kind) {
             Some(same) if same.devices == devices => (),
             Some(same) => same.devices.extend(devices),
-            None => all.push(Found { kind, devices }),
+            None => all.push(FoundDevices { kind, devices }),
         }
     }
     all
 }
 
-/// `gpu: 400.0`, `gpu: [400.0 399.5]` or `gpu: None`.
-fn power(text: &str) -> Result<(String, Power), String> {
+/// Reads `gpu: 400.0`, `gpu: [400.0 399.5]` or `gpu: None`.
+fn power(text: &str) -> Result<(String, LoggedPower), String> {
     let (kind, shown) = text.rsplit_once(": ").ok_or_else(|| format!("power '{text}': expected a component's"))?;
     let number = |shown: &str| amount("power", shown);
     let power = match (shown.strip_prefix('['), shown.strip_suffix(']')) {
-        (None, _) if shown == "None" => Power::Unknown,
-        (None, _) => number(shown)?.map_or(Power::Unknown, Power::One),
-        (Some(_), None) => Power::Unknown, // the log breaks off within the list
+        (None, _) if shown == "None" => LoggedPower::Unknown,
+        (None, _) => number(shown)?.map_or(LoggedPower::Unknown, LoggedPower::One),
+        (Some(_), None) => LoggedPower::Unknown, // the log ends within the list
         (Some(list), Some(_)) => {
             let each = list.split([' ', ',', '[', ']']).filter(|shown| !shown.is_empty()).map(number);
             let each: Option<Vec<f64>> = each.collect::<Result<_, _>>()?;
-            each.filter(|each| !each.is_empty()).map_or(Power::Unknown, Power::Each)
+            each.filter(|each| !each.is_empty()).map_or(LoggedPower::Unknown, LoggedPower::Each)
         }
     };
     Ok((kind.to_lowercase(), power))
 }
 
-/// `H:MM:SS.ss` in seconds.
+/// Reads `H:MM:SS.ss`, in seconds.
 fn clock(shown: &str) -> Option<f64> {
     let mut parts = shown.split(':');
     let [hours, minutes, seconds] = [parts.next()?, parts.next()?, parts.next()?];
@@ -357,17 +360,18 @@ fn clock(shown: &str) -> Option<f64> {
     parts.next().is_none().then_some(whole(hours)? * 3600.0 + whole(minutes)? * 60.0 + seconds)
 }
 
-/// What is not a number in the log is not known.
+/// Reads a number from 0 to `MAX_VALUE`. `nan` is unknown.
 fn amount(name: &str, shown: &str) -> Result<Option<f64>, String> {
-    let refused = || format!("{name} '{shown}': expected a number from 0 to {MOST:e}");
+    let refused = || format!("{name} '{shown}': expected a number from 0 to {MAX_VALUE:e}");
     let amount: f64 = shown.parse().map_err(|_| refused())?;
     if amount.is_nan() {
         Ok(None)
     } else {
-        Some(amount).filter(|amount| (0.0..=MOST).contains(amount)).map(Some).ok_or_else(refused)
+        Some(amount).filter(|amount| (0.0..=MAX_VALUE).contains(amount)).map(Some).ok_or_else(refused)
     }
 }
 
+/// The mean of numbers; None if one cannot be read.
 fn mean<'a>(shown: impl Iterator<Item = &'a str>) -> Option<f64> {
     let numbers: Option<Vec<f64>> = shown.map(|one| amount("", one.trim()).ok().flatten()).collect();
     numbers.filter(|numbers| !numbers.is_empty()).map(|numbers| numbers.iter().sum::<f64>() / numbers.len() as f64)

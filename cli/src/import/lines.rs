@@ -1,29 +1,29 @@
-//! A log's bytes as lines: the text decoded, each line with its date. Pure; any bytes can be read.
+//! Decodes a log's bytes into lines with their dates. Pure; any bytes can be read.
 
 use carbontracker::sanitize;
 use std::time::UNIX_EPOCH;
 
-/// A line, or a part of one that begins with a date.
+/// A line, or the part of a line that begins at a date.
 #[derive(Debug, PartialEq)]
-pub struct Line {
+pub struct LogLine {
     /// Its number in the file, from 1.
     pub number: usize,
-    /// Date and time, where it begins with these.
+    /// Date and time, if the line begins with them.
     pub at: Option<String>,
-    /// What follows, without the spaces around it.
+    /// The rest of the line, trimmed.
     pub text: String,
 }
 
-/// The log breaks off after these words only when it is whole.
-const LAST_WORDS: &str = "Monitoring thread ended.";
+/// The end of a complete log. Only after it the last line may lack a newline.
+const LOG_END: &str = "Monitoring thread ended.";
 
-/// The lines of a file. A line that breaks off is left out: a number in it may lack digits.
-pub fn lines(bytes: &[u8]) -> Vec<Line> {
+/// The lines of a file. A last line without a newline is left out: a number in it may lack digits.
+pub fn lines(bytes: &[u8]) -> Vec<LogLine> {
     let text = decoded(bytes);
     let mut lines = Vec::new();
     for (place, raw) in text.split_inclusive('\n').enumerate() {
-        let is_whole = raw.ends_with('\n') || raw.trim_end().ends_with(LAST_WORDS);
-        // A progress bar goes back to the start of its line.
+        let is_whole = raw.ends_with('\n') || raw.trim_end().ends_with(LOG_END);
+        // A progress bar returns to the start of its line.
         let mut parts = raw.trim_end().split('\r').peekable();
         while let Some(part) = parts.next() {
             let is_whole = is_whole || parts.peek().is_some();
@@ -33,7 +33,7 @@ pub fn lines(bytes: &[u8]) -> Vec<Line> {
     lines
 }
 
-/// UTF-8 or UTF-16, with or without a byte order mark.
+/// Decodes UTF-8 or UTF-16, with or without a byte order mark.
 fn decoded(bytes: &[u8]) -> String {
     let (body, is_little) = match bytes {
         [0xff, 0xfe, body @ ..] => (body, true),
@@ -51,36 +51,37 @@ fn decoded(bytes: &[u8]) -> String {
     String::from_utf16_lossy(&units)
 }
 
-/// A line in parts: what stands before the first date, and a part for each date. Where a process ended within a line, the
-/// next one's first line follows on the same line; the part before it is not whole.
-fn dated(line: &str, number: usize, is_whole: bool) -> Vec<Line> {
+/// Splits a line at its dates. If a process ended within a line, the next process continues on it: the part before the
+/// next date is incomplete and left out.
+fn dated(line: &str, number: usize, is_whole: bool) -> Vec<LogLine> {
     let dates: Vec<usize> = line.match_indices(" -").filter_map(|(end, _)| date_before(line, end)).collect();
     let head = line.get(..dates.first().copied().unwrap_or(line.len())).unwrap_or_default();
     let mut parts = Vec::new();
     if dates.is_empty() && is_whole {
-        parts.push(Line { number, at: None, text: head.trim().to_owned() });
+        parts.push(LogLine { number, at: None, text: head.trim().to_owned() });
     }
     for (place, start) in dates.iter().enumerate() {
         let end = dates.get(place + 1).copied();
         let part = line.get(*start..end.unwrap_or(line.len())).unwrap_or_default();
         if let (Some((at, text)), true) = (part.split_at_checked(SHAPE.len()), end.is_none() && is_whole) {
             let text = text.trim_start().trim_start_matches('-').trim().to_owned();
-            parts.push(Line { number, at: Some(at.to_owned()), text });
+            parts.push(LogLine { number, at: Some(at.to_owned()), text });
         }
     }
     parts
 }
 
+/// The form of a date; 0 is any digit.
 const SHAPE: &[u8] = b"0000-00-00 00:00:00";
 
-/// Where a date begins that ends here.
+/// The start of a date that ends at `end`.
 fn date_before(line: &str, end: usize) -> Option<usize> {
     let start = end.checked_sub(SHAPE.len())?;
     let fits = |(&byte, &shape): (&u8, &u8)| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
     line.as_bytes().get(start..end)?.iter().zip(SHAPE).all(fits).then_some(start)
 }
 
-/// A log's date in s, in no zone.
+/// A log's date in seconds. Its time zone is unknown.
 pub fn seconds(at: &str) -> Option<f64> {
     let at = humantime::parse_rfc3339_weak(at).ok()?;
     Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_begins_at_its_date_whatever_stands_before_it() {
+    fn line_begins_at_its_date() {
         let text = "\t2026-01-02 03:04:05 - Epoch 1:\n50 %\r70 %\r[0] 2026-01-02 03:04:05 - Duration: 1\n plain \n\
                     2026-01-02 03:04:05 - Dura2026-01-02 03:04:06 - carbontracker version 1.1.6\n2026-01-02 03:04:05,123 - no\nto";
         let expected = [
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_an_end_is_left_out_but_the_last_there_can_be() {
+    fn last_line_without_newline_is_left_out_unless_the_log_is_complete() {
         assert_eq!(shown(b"2026-01-02 03:04:05 - Duration: 0:00:01.2"), []);
         assert_eq!(shown(b"2026-01-02 03:04:05 - Monitoring thread ended.").len(), 1);
     }

@@ -1,9 +1,11 @@
-//! The logs of Python's Carbontracker as reports, recordings or a table: bytes to lines, lines to events, events to the runs
-//! of a file, these to the runs of all files, each once, and those to reports.
+//! Reads the logs of Python's Carbontracker. In steps: bytes to lines, lines to events, events to the runs of a file, these
+//! to the runs of all files, each once, and runs to reports. The output is reports, a recording or a table.
 
 mod copies;
+mod epochs;
 mod events;
 mod lines;
+mod notes;
 mod outputs;
 mod pairs;
 mod report;
@@ -15,7 +17,7 @@ mod tests;
 use crate::console::{Done, complain, print};
 use carbontracker::os::text;
 use carbontracker::sanitize;
-use pairs::Log;
+use pairs::LogFile;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -23,54 +25,55 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Read the logs that Python's Carbontracker wrote: every *_carbontracker.log and *_carbontracker_output.log of a folder
+/// Read the logs of Python's Carbontracker: every *_carbontracker.log and *_carbontracker_output.log of a folder
 ///
-/// By default a table: when each run began, its epochs, time, energy with PUE, and CO2e; below it what Carbontracker's
-/// figures are known to lack. What the logs do not report stays unknown, and nothing is corrected. Each run counts once,
-/// whatever files hold it: logs of 1.x also hold all later runs of their process, and files may be copies.
+/// By default it prints a table: start, epochs, time, energy with PUE, and CO2e of each run; below it, known faults of
+/// Carbontracker's figures. Unknown values stay unknown, and nothing is corrected. Each run counts once: logs of 1.x also
+/// hold all later runs of their process, and files may be copies.
 #[derive(clap::Args)]
-#[command(after_help = AFTER)]
-pub struct Import {
-    /// Folders of logs, of Carbontracker 1.x or 2.x, or files: logs, or text copied from a console
+#[command(after_help = HELP)]
+pub struct ImportArgs {
+    /// Folders of logs, or files: logs of Carbontracker 1.x or 2.x, or text copied from a console
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
-    /// Print the runs as an array of reports, as ct_report's JSON
+    /// Print the runs as an array of reports, in the JSON of ct_report
     #[arg(long, conflicts_with_all = ["csv", "out"])]
     json: bool,
     /// Print their epochs as a recording that `replay` and `score` read: run,epoch,duration_s,energy_j
     #[arg(long, conflicts_with = "out")]
     csv: bool,
-    /// Write a report a run into this folder, NAME.json, which `report` and `aggregate` read
+    /// Write a report for each run into this folder, NAME.json, which `report` and `aggregate` read
     #[arg(short, long = "out", value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
-const AFTER: &str = "\
-Exit status: 0 done, 1 a log cannot be read (the message names file and line, the other runs are read), 2 wrong arguments.";
+const HELP: &str = "\
+Exit status: 0 done; 1 a log cannot be read: the message names file and line, and the other runs are read; 2 wrong
+arguments.";
 
-/// No log is longer, bytes: an epoch takes some hundred of them.
-const LONGEST_LOG: u64 = 256 << 20;
+/// Longest log, bytes. An epoch takes a few hundred bytes.
+const MAX_LOG_BYTES: u64 = 256 << 20;
 
-/// A run that was read.
+/// A run as a report, with its name.
 struct Imported {
     name: String,
     report: Value,
 }
 
-/// Does it, with every run that can be read; complaints about the others go to stderr.
-pub fn run(import: &Import) -> Done {
+/// Reads, and prints or writes, every run that can be read. Messages about the others go to standard error.
+pub fn run(args: &ImportArgs) -> Done {
     let mut troubles = Vec::new();
-    let logs = read(&import.paths, &mut troubles);
+    let logs = read(&args.paths, &mut troubles);
     let (runs, message) = copies::once(pairs::runs(&logs), &logs);
-    let imported = |run: pairs::Run| Imported { report: report::report(&run), name: run.stem };
+    let imported = |run: pairs::LoggedRun| Imported { report: report::report(&run), name: run.stem };
     let runs: Vec<Imported> = runs.into_iter().map(imported).collect();
-    let text = match import {
-        Import { out: Some(out), .. } => {
+    let text = match args {
+        ImportArgs { out: Some(out), .. } => {
             troubles.extend(write(out, &runs));
             String::new()
         }
-        Import { json: true, .. } => Value::from_iter(runs.into_iter().map(|run| run.report)).to_string() + "\n",
-        Import { csv: true, .. } => show::recording(&runs, &mut troubles),
+        ImportArgs { json: true, .. } => Value::from_iter(runs.into_iter().map(|run| run.report)).to_string() + "\n",
+        ImportArgs { csv: true, .. } => show::recording(&runs, &mut troubles),
         _ if runs.is_empty() => String::new(),
         _ => show::table(&runs),
     };
@@ -79,8 +82,8 @@ pub fn run(import: &Import) -> Done {
     if troubles.is_empty() { printed } else { Ok(ExitCode::FAILURE) }
 }
 
-/// The logs that these paths name; the troubles name file and line.
-fn read(paths: &[PathBuf], troubles: &mut Vec<String>) -> Vec<Log> {
+/// Reads the logs of files and folders. `troubles` gets messages that name file and line.
+fn read(paths: &[PathBuf], troubles: &mut Vec<String>) -> Vec<LogFile> {
     let mut files = Vec::new();
     for path in paths {
         match if path.is_dir() { of_folder(path) } else { Ok(vec![path.clone()]) } {
@@ -101,7 +104,7 @@ fn read(paths: &[PathBuf], troubles: &mut Vec<String>) -> Vec<Log> {
     logs
 }
 
-/// The logs of a folder, in the order of their names. Copies of files may have something after `.log`, or before.
+/// The logs of a folder, sorted by name. Names of copies may have more before or after `.log`.
 fn of_folder(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let refused = |error: std::io::Error| format!("{}: {error}", dir.display());
     let mut paths = Vec::new();
@@ -114,32 +117,41 @@ fn of_folder(dir: &Path) -> Result<Vec<PathBuf>, String> {
         }
     }
     paths.sort();
-    if paths.is_empty() { Err(format!("{}: no *_carbontracker.log there", dir.display())) } else { Ok(paths) }
+    if paths.is_empty() {
+        Err(format!("{}: no *_carbontracker.log found. Name a folder of logs, or a log", dir.display()))
+    } else {
+        Ok(paths)
+    }
 }
 
-/// What the names of logs have after the part that a run's two share.
+/// The part of a log's name after the stem, which both logs of a run share.
 const MARK: &str = "_carbontracker";
 
-fn log(path: &Path) -> std::io::Result<Log> {
-    let bytes = text::bytes(path, LONGEST_LOG)?;
+/// Reads a log. Its name gives the stem, and whether it is an output log.
+fn log(path: &Path) -> std::io::Result<LogFile> {
+    let bytes = text::bytes(path, MAX_LOG_BYTES)?;
     let name = sanitize::text(path.file_name().unwrap_or_default().to_string_lossy());
     let (stem, is_output) = match name.split_once(MARK) {
         Some((stem, rest)) => (stem, rest.starts_with("_output")),
         None => (name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem), false),
     };
-    Ok(Log::read(path.display().to_string(), stem.to_owned(), is_output, &bytes))
+    Ok(LogFile::read(path.display().to_string(), stem.to_owned(), is_output, &bytes))
 }
 
-/// What cannot be read in them. None of a file that is empty, which Carbontracker leaves where verbose is 0, beside a log
-/// that is not.
-fn faults(logs: &[Log]) -> Vec<String> {
+/// Messages on what cannot be read. With verbose=0, Carbontracker leaves an empty output log: that is no fault unless the
+/// standard log is empty too.
+fn faults(logs: &[LogFile]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut empty: BTreeMap<&str, bool> = BTreeMap::new();
     for log in logs {
         let is_empty = empty.entry(&log.stem).or_insert(true);
         *is_empty &= log.is_empty;
         if !log.is_empty && log.is_foreign() {
-            faults.push(format!("{}:1: no line begins with date and time as in Carbontracker's logs, nor is one a console's 'Actual consumption for 1 epoch(s):'", log.path));
+            faults.push(format!(
+                "{}:1: not a log of Carbontracker. Expected lines that begin with date and time, or a console's line \
+                 'Actual consumption for 1 epoch(s):'",
+                log.path
+            ));
         }
         let refused = log.standards.iter().filter_map(|standard| standard.as_ref().err());
         let lines: BTreeSet<(usize, &str)> =
@@ -147,11 +159,11 @@ fn faults(logs: &[Log]) -> Vec<String> {
         faults.extend(lines.into_iter().map(|(line, what)| format!("{}:{line}: {what}", log.path)));
     }
     let empty = empty.into_iter().filter(|(_, is_empty)| *is_empty);
-    faults.extend(empty.map(|(stem, _)| format!("{stem}: its logs are empty")));
+    faults.extend(empty.map(|(stem, _)| format!("{stem}: the logs are empty")));
     faults
 }
 
-/// Writes a report a run; a file that is there already may be the run's own report, and stays. Gives what failed.
+/// Writes a report for each run. An existing file may be the run's own report and is not overwritten. Returns the failures.
 fn write(out: &Path, runs: &[Imported]) -> Vec<String> {
     if let Err(error) = fs::create_dir_all(out) {
         return vec![format!("{}: {error}", out.display())];

@@ -1,51 +1,53 @@
-//! The logs of several files as runs: each standard log's run with what the output logs report of it. Pure.
+//! Joins each run of a standard log with its run in an output log. Pure.
 
-use super::events::{Consumption, What, events};
+use super::epochs::BadLine;
+use super::events::{Consumption, EventKind, events};
 use super::lines::lines;
-use super::outputs::{Output, outputs};
-use super::runs::{Broken, Standard, standards};
+use super::outputs::{OutputRun, outputs};
+use super::runs::{StandardRun, standards};
 use carbontracker::units::{J_PER_KWH, sum};
 use std::collections::BTreeMap;
 
-/// A file that was read.
-pub struct Log {
+/// The content of a log file.
+pub struct LogFile {
     /// Its path, for messages.
     pub path: String,
-    /// What the names of a run's two logs share.
+    /// The common part of the names of a run's two logs.
     pub stem: String,
-    pub standards: Vec<Result<Standard, Broken>>,
-    pub outputs: Vec<Output>,
+    pub standards: Vec<Result<StandardRun, BadLine>>,
+    pub outputs: Vec<OutputRun>,
     /// Blocks of an output log that cannot be read.
-    pub broken: Vec<Broken>,
+    pub broken: Vec<BadLine>,
     pub is_empty: bool,
-    /// By its name.
+    /// Its name is that of an output log.
     pub is_output: bool,
 }
 
-/// A run of one file or two.
+/// A run from one file or two.
 #[derive(Clone)]
-pub struct Run {
-    /// The file it is from, and its place there among others.
+pub struct LoggedRun {
+    /// The number of its file.
     pub file: usize,
+    /// Its place among the runs of that file.
     pub place: usize,
     pub stem: String,
-    pub standard: Option<Standard>,
-    pub output: Option<Output>,
-    /// There is an output log, and nothing in it.
+    pub standard: Option<StandardRun>,
+    pub output: Option<OutputRun>,
+    /// There is an output log, but it is empty.
     pub is_output_empty: bool,
-    /// Other files that hold it too.
+    /// Other files that hold the run too.
     pub copies: Vec<String>,
 }
 
-impl Log {
+impl LogFile {
     /// Reads a file's bytes.
-    pub fn read(path: String, stem: String, is_output: bool, bytes: &[u8]) -> Log {
+    pub fn read(path: String, stem: String, is_output: bool, bytes: &[u8]) -> LogFile {
         let events = events(&lines(bytes));
-        let broken = |event: &super::events::Event| match &event.what {
-            What::BrokenBlock(what) => Some(Broken::new(event.line, what.clone())),
+        let broken = |event: &super::events::LogEvent| match &event.what {
+            EventKind::BrokenBlock(what) => Some(BadLine::new(event.line, what.clone())),
             _ => None,
         };
-        Log {
+        LogFile {
             path,
             stem,
             standards: standards(&events),
@@ -56,33 +58,33 @@ impl Log {
         }
     }
 
-    /// Whether nothing in it is Carbontracker's.
+    /// True if nothing in the file is from Carbontracker.
     pub fn is_foreign(&self) -> bool {
         self.standards.is_empty() && self.outputs.is_empty() && self.broken.is_empty()
     }
 }
 
-/// The runs of these files, copies among them.
-pub fn runs(logs: &[Log]) -> Vec<Run> {
-    let mut groups: BTreeMap<&str, Vec<(usize, &Log)>> = BTreeMap::new();
+/// The runs of these files, including copies.
+pub fn runs(logs: &[LogFile]) -> Vec<LoggedRun> {
+    let mut groups: BTreeMap<&str, Vec<(usize, &LogFile)>> = BTreeMap::new();
     for (file, log) in logs.iter().enumerate() {
         groups.entry(&log.stem).or_default().push((file, log));
     }
-    let mut runs: Vec<Run> = groups.into_values().flat_map(|group| of_group(&group)).collect();
+    let mut runs: Vec<LoggedRun> = groups.into_values().flat_map(|group| of_group(&group)).collect();
     adopt(&mut runs);
     runs
 }
 
-/// The runs of files with one stem.
-fn of_group(group: &[(usize, &Log)]) -> Vec<Run> {
-    let outputs: Vec<(usize, usize, &Output)> = group
+/// The runs of files with the same stem.
+fn of_group(group: &[(usize, &LogFile)]) -> Vec<LoggedRun> {
+    let outputs: Vec<(usize, usize, &OutputRun)> = group
         .iter()
         .flat_map(|(file, log)| log.outputs.iter().enumerate().map(|(place, output)| (*file, place, output)))
         .collect();
     let is_output_empty = group.iter().any(|(_, log)| log.is_output && log.is_empty);
-    let run = |file: usize, place: usize, standard: Option<Standard>, output: Option<Output>| {
+    let run = |file: usize, place: usize, standard: Option<StandardRun>, output: Option<OutputRun>| {
         let stem = group.first().map(|(_, log)| log.stem.clone()).unwrap_or_default();
-        Run { file, place, stem, standard, output, is_output_empty, copies: Vec::new() }
+        LoggedRun { file, place, stem, standard, output, is_output_empty, copies: Vec::new() }
     };
     let mut runs = Vec::new();
     let mut is_refused = false;
@@ -99,71 +101,72 @@ fn of_group(group: &[(usize, &Log)]) -> Vec<Run> {
             runs.push(run(*file, place, Some(standard.clone()), output));
         }
     }
-    // What a refused run used is not known, nor which blocks are its own.
-    let is_left = |output: &Output| {
+    // If a run was refused, its blocks are unknown: no block is taken as a run of its own.
+    let is_left = |output: &OutputRun| {
         runs.is_empty() || output.actual_at.as_deref().is_some_and(|at| !runs.iter().any(|run| run.is_around(at)))
     };
     let left = outputs.iter().filter(|(_, _, output)| !is_refused && is_left(output));
-    let left: Vec<Run> = left.map(|(file, place, output)| run(*file, *place, None, Some((*output).clone()))).collect();
+    let left: Vec<LoggedRun> =
+        left.map(|(file, place, output)| run(*file, *place, None, Some((*output).clone()))).collect();
     runs.extend(left);
     runs
 }
 
-/// Gives output logs that are alone to the runs they are of, where they lie elsewhere or under another name.
-fn adopt(runs: &mut Vec<Run>) {
-    let (mut standards, alone): (Vec<Run>, Vec<Run>) =
+/// Joins output logs without a standard log to their runs, if these are in another folder or have another name.
+fn adopt(runs: &mut Vec<LoggedRun>) {
+    let (mut standards, alone): (Vec<LoggedRun>, Vec<LoggedRun>) =
         std::mem::take(runs).into_iter().partition(|run| run.standard.is_some());
     for run in alone {
         let Some(output) = &run.output else { continue };
         let is_known = standards.iter().any(|of| of.has(output) && of.may_be_of_process_of(&run));
-        let orphan = standards.iter_mut().find(|of| {
+        let owner = standards.iter_mut().find(|of| {
             let is_alone = of.output.as_ref().is_none_or(|output| output.actual.is_none());
             is_alone && of.may_be_of_process_of(&run) && of.may_have(output)
         });
-        match orphan {
+        match owner {
             _ if is_known => (),
-            Some(orphan) => orphan.output = Some(output.clone()),
+            Some(owner) => owner.output = Some(output.clone()),
             None => runs.push(run),
         }
     }
     runs.splice(0..0, standards);
 }
 
-impl Run {
-    /// Whether its standard log was being written then.
+impl LoggedRun {
+    /// True if its standard log was written at this time.
     fn is_around(&self, at: &str) -> bool {
         self.standard.as_ref().is_some_and(|standard| standard.is_around(at))
     }
 
-    /// Whether its output log has the same block: at the same time, or in a console's text, which has no dates.
-    fn has(&self, other: &Output) -> bool {
+    /// True if its output log has the same total: at the same time, or without a date, as in text from a console.
+    fn has(&self, other: &OutputRun) -> bool {
         let Some(own) = &self.output else { return false };
         let is_then = own.actual_at == other.actual_at || other.actual_at.is_none() || own.actual_at.is_none();
         other.actual.is_some() && own.actual == other.actual && is_then
     }
 
-    /// Whether an output log is likely its own.
-    fn may_have(&self, output: &Output) -> bool {
+    /// True if an output log probably belongs to this run.
+    fn may_have(&self, output: &OutputRun) -> bool {
         let Some((standard, actual)) = self.standard.as_ref().zip(output.actual.as_ref()) else { return false };
         let is_then = output.actual_at.as_deref().is_none_or(|at| standard.is_around(at));
-        is_then && standard.off(actual).is_some_and(|off| off < CLOSE)
+        is_then && standard.off(actual).is_some_and(|off| off < MAX_DIFFERENCE)
     }
 
-    /// Whether names of files, which may hold a process number, do not show that these are of different processes.
-    pub fn may_be_of_process_of(&self, other: &Run) -> bool {
+    /// False if the names of the files show different processes.
+    pub fn may_be_of_process_of(&self, other: &LoggedRun) -> bool {
         let (own, others) = (process(&self.stem), process(&other.stem));
         own.zip(others).is_none_or(|(own, other)| own == other)
     }
 
-    /// The time its first line has.
+    /// The time of the first line.
     pub fn started(&self) -> Option<&str> {
         let of_standard = self.standard.as_ref().and_then(|standard| standard.started.as_deref());
         of_standard.or_else(|| self.output.as_ref()?.started.as_deref())
     }
 }
 
-/// What a stem has of its process: `4711.99` of `name_4711.99_2026-11-29T165153Z`, and of this library's logs the rank in
-/// `name_r3` too. Carbontracker 1.1 has none of it.
+/// The process in a stem: `4711.99` in `name_4711.99_2026-11-29T165153Z`, or the rank in `name_r3` of this library's logs.
+/// Stems of Carbontracker 1.1 have neither.
 fn process(stem: &str) -> Option<String> {
     let parts: Vec<&str> = stem.split('_').collect();
     let is_number = |part: &str, also: char| {
@@ -176,64 +179,66 @@ fn process(stem: &str) -> Option<String> {
     rank.or(number).map(|part| (*part).to_owned())
 }
 
-/// A block's energy may be so far off what the epochs' powers come to, as a share, and still be the run's own.
-const CLOSE: f64 = 0.05;
+/// Largest difference between a block's energy and the energy of the epochs, as a share, for both to be of one run.
+const MAX_DIFFERENCE: f64 = 0.05;
 
-/// What the output logs of a stem report of a run.
-fn output_of<'a>(standard: &Standard, all: impl Iterator<Item = &'a Output> + Clone) -> Option<Output> {
+/// The total and prediction of a run in the output logs of its stem.
+fn output_of<'a>(standard: &StandardRun, all: impl Iterator<Item = &'a OutputRun> + Clone) -> Option<OutputRun> {
     let is_then = |at: &Option<String>| at.as_deref().is_none_or(|at| standard.is_around(at));
-    let mut actual: Vec<&Output> = all.clone().filter(|one| one.actual.is_some() && is_then(&one.actual_at)).collect();
+    let mut actual: Vec<&OutputRun> =
+        all.clone().filter(|one| one.actual.is_some() && is_then(&one.actual_at)).collect();
     actual.dedup_by(|a, b| a.actual == b.actual && a.actual_at == b.actual_at);
-    let off = |output: &Output| output.actual.as_ref().and_then(|actual| standard.off(actual));
+    let off = |output: &OutputRun| output.actual.as_ref().and_then(|actual| standard.off(actual));
     let own = match actual.as_slice() {
         [only] if only.actual_at.is_some() => Some(*only),
         several => {
-            let close = several.iter().filter_map(|one| Some((*one, off(one)?))).filter(|(_, off)| *off < CLOSE);
+            let close =
+                several.iter().filter_map(|one| Some((*one, off(one)?))).filter(|(_, off)| *off < MAX_DIFFERENCE);
             close.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(one, _)| one)
         }
     };
     let mut predicted = all.filter(|one| one.predicted.is_some() && is_then(&one.predicted_at));
     let beside = own.filter(|own| own.predicted.is_some() && is_then(&own.predicted_at));
-    let foretold =
+    let forecast =
         beside.or_else(|| predicted.next().filter(|first| predicted.all(|one| one.predicted == first.predicted)));
-    let own_or_foretold = own.or(foretold)?;
-    Some(Output {
-        started: own_or_foretold.started.clone(),
+    let own_or_forecast = own.or(forecast)?;
+    Some(OutputRun {
+        started: own_or_forecast.started.clone(),
         actual: own.and_then(|own| own.actual.clone()),
         actual_at: own.and_then(|own| own.actual_at.clone()),
-        predicted: foretold.and_then(|one| one.predicted.clone()),
-        predicted_at: foretold.and_then(|one| one.predicted_at.clone()),
+        predicted: forecast.and_then(|one| one.predicted.clone()),
+        predicted_at: forecast.and_then(|one| one.predicted_at.clone()),
         is_ended: own.is_some_and(|own| own.is_ended),
         times: own.map_or(0, |own| own.times),
     })
 }
 
-impl Standard {
-    /// Whether it was being written then.
+impl StandardRun {
+    /// True if the log was written at this time.
     pub fn is_around(&self, at: &str) -> bool {
         let is_after = self.started.as_deref().is_none_or(|started| started <= at);
         is_after && self.last_at.as_deref().is_none_or(|last| at <= last)
     }
 
-    /// The devices' energy over its epochs, as far as it is known, J.
+    /// The energy of the devices in its epochs, as far as it is known, without PUE, J.
     pub fn joules(&self) -> Option<f64> {
         sum(self.epochs.iter().map(|entry| sum(entry.powers.iter().map(|(kind, _)| entry.joules_of(kind)))))
     }
 
-    /// What its epochs come to, PUE included.
+    /// The energy of its epochs, with PUE, kWh.
     pub fn kwh(&self) -> Option<f64> {
         Some(self.joules()? / J_PER_KWH * self.pue?)
     }
 
-    /// How far a block's energy is off what its epochs come to, as a share; what was rounded off it is none of that.
+    /// The difference between a block's energy and that of the epochs, as a share. 0 if rounding explains it.
     pub fn off(&self, block: &Consumption) -> Option<f64> {
         let kwh = self.kwh()?;
         let off = (block.kwh? - kwh).abs();
         Some(if off <= block.step_kwh { 0.0 } else { off / kwh })
     }
 
-    /// Whether what its epochs come to is the exacter figure: the block's is the same, but rounded to few decimals.
-    pub fn is_exacter_than(&self, block: &Consumption) -> bool {
+    /// True if the energy of the epochs is more precise: the block has the same energy, but fewer decimals.
+    pub fn is_more_precise_than(&self, block: &Consumption) -> bool {
         const ROUNDED_S: f64 = 0.005;
         let seconds: f64 = self.epochs.iter().map(|entry| entry.duration_s).sum();
         let own = ROUNDED_S * self.epochs.len() as f64 / seconds;

@@ -1,172 +1,71 @@
-//! A file's events as runs: which of the trackers that wrote into one file each line is of. Pure; any events are read.
+//! Turns the events of a standard log into runs: finds the tracker that wrote each line. Pure; any events can be read.
 //!
-//! In Carbontracker 1.x all trackers of a process share a logger. So a file holds the run it was made for and all that
-//! came later, or several at a time where their trackers were alive together.
+//! In Carbontracker 1.x all trackers of a process share a logger. So a file holds its own run and all later ones. Trackers
+//! that overlap mix their lines.
 
-use super::events::{Event, Found, Grid, Power, What};
+use super::epochs::{BadLine, EpochReader, LoggedEpoch};
+use super::events::{EventKind, FoundDevices, LogEvent, LoggedIntensity};
 
-/// What the standard log, `*_carbontracker.log`, reports of a run.
+/// A run in a standard log, `*_carbontracker.log`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standard {
+pub struct StandardRun {
     pub version: Option<String>,
-    /// Written by this library, in whose logs a power is the sum over the devices and times are UTC.
+    /// Written by this library: a power is the sum over the devices, and times are UTC.
     pub is_ours: bool,
-    /// Date and time of the first line, and of the last.
+    /// Date and time of the first line.
     pub started: Option<String>,
+    /// Date and time of the last line.
     pub last_at: Option<String>,
     pub pue: Option<f64>,
-    pub components: Vec<Found>,
-    pub epochs: Vec<Entry>,
-    /// gCO2e/kWh, in the mean.
+    pub components: Vec<FoundDevices>,
+    pub epochs: Vec<LoggedEpoch>,
+    /// Mean carbon intensity, gCO2e/kWh.
     pub intensity: Option<f64>,
     pub place: Option<String>,
-    /// Epochs planned, where it was interrupted.
+    /// Planned epochs, known if the run was interrupted.
     pub planned: Option<u64>,
     pub is_interrupted: bool,
     pub is_ended: bool,
-    /// Its last epoch was left out: the log breaks off within it.
+    /// The log ends within the last epoch, which is left out.
     pub is_torn: bool,
-    /// It has a line with its version; else the line is missing, or its tracker's is that of a run before it.
+    /// It has a line with its version. Without one, the version is that of the run before.
     pub has_head: bool,
-    /// How often each of its lines is there.
+    /// How often each of its lines is repeated.
     pub times: usize,
-    /// Its first line in the file, and its last.
+    /// Numbers of its first and last line in the file.
     pub lines: (usize, usize),
 }
 
-/// An epoch, or several that were taken together.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Entry {
-    pub at: Option<String>,
-    /// Number of the first, from 1.
-    pub first: u64,
-    pub last: u64,
-    pub duration_s: f64,
-    /// By component, W.
-    pub powers: Vec<(String, Power)>,
-}
-
-/// Why a run cannot be read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Broken {
-    pub line: usize,
-    pub what: String,
-    /// Lines of several runs are mixed.
-    pub is_mixed: bool,
-}
-
-impl Broken {
-    /// A line that cannot be read.
-    pub fn new(line: usize, what: String) -> Broken {
-        Broken { line, what, is_mixed: false }
-    }
-
-    /// Lines that may be of several runs.
-    fn mixed(line: usize, what: &str) -> Broken {
-        const ADVICE: &str = "several runs wrote into this file at once and cannot be told apart. If their output logs \
-            have lines 'Actual consumption', import these alone";
-        Broken { line, what: format!("{what}: {ADVICE}"), is_mixed: true }
-    }
-}
-
 /// The runs of a standard log, each read or refused.
-pub fn standards(events: &[Event]) -> Vec<Result<Standard, Broken>> {
-    Reader::read(events).runs.into_iter().map(Building::read).collect()
+pub fn standards(events: &[LogEvent]) -> Vec<Result<StandardRun, BadLine>> {
+    RunReader::read(events).runs.into_iter().map(RunBuilder::read).collect()
 }
 
-impl Entry {
-    /// How many epochs it is.
-    pub fn count(&self) -> u64 {
-        self.last.saturating_sub(self.first).saturating_add(1)
-    }
-}
-
-/// An epoch that is being read.
-#[derive(Clone)]
-struct Open {
-    line: usize,
-    times: usize,
-    entry: Entry,
-    has_duration: bool,
-    broken: Option<Broken>,
-    /// It has two durations, or two powers of one component.
-    is_mixed: bool,
-}
-
-impl Open {
-    fn new(event: &Event, last: u64, first: Option<u64>) -> Open {
-        let first = first.filter(|first| (1..=last).contains(first)).unwrap_or(last);
-        let entry = Entry { at: event.at.clone(), first, last, ..Entry::default() };
-        Open { line: event.line, times: event.times, entry, has_duration: false, broken: None, is_mixed: false }
-    }
-
-    /// Whether an event is of an epoch, or may come between its lines from another thread.
-    fn is_part(event: &Event) -> bool {
-        matches!(event.what, What::Duration(_) | What::Power(..) | What::Broken(_) | What::Grid(_))
-    }
-
-    fn take(&mut self, event: &Event) {
-        let number = self.entry.last;
-        let mixed = match &event.what {
-            What::Duration(shown) if self.has_duration => (self.entry.duration_s != *shown).then(|| "durations".into()),
-            What::Duration(shown) => {
-                (self.entry.duration_s, self.has_duration) = (*shown, true);
-                None
-            }
-            What::Power(kind, power) => match self.entry.powers.iter().find(|(known, _)| known == kind) {
-                Some((_, known)) => (known != power).then(|| format!("powers of the {kind}")),
-                None => {
-                    self.entry.powers.push((kind.clone(), power.clone()));
-                    None
-                }
-            },
-            What::Broken(what) => {
-                self.broken.get_or_insert(Broken::new(event.line, what.clone()));
-                None
-            }
-            _ => None,
-        };
-        if let Some(what) = mixed {
-            self.is_mixed = true;
-            self.broken.get_or_insert(Broken::mixed(event.line, &format!("epoch {number} has two {what}")));
-        }
-    }
-
-    fn is_whole(&self, components: usize) -> bool {
-        self.has_duration && components <= self.entry.powers.len()
-    }
-
-    /// Whether another is the same lines again.
-    fn is_same(&self, other: &Open) -> bool {
-        self.entry == other.entry && self.times == other.times
-    }
-}
-
-/// Of so many runs that began last, one may go on that others began after.
-const MOST_BEHIND: usize = 256;
+/// A run may continue after later runs began, but only if it is among the last 256 that did.
+const MAX_RUNS_BEHIND: usize = 256;
 
 #[derive(Default)]
-struct Reader {
-    runs: Vec<Building>,
-    /// Places of those that may go on.
+struct RunReader {
+    runs: Vec<RunBuilder>,
+    /// Places of runs that may continue.
     alive: Vec<usize>,
-    /// The run that the last lines were of.
+    /// The run of the last lines.
     current: usize,
-    /// Of an entry of several epochs that comes next, the first.
+    /// The first epoch of the next entry, if it joins several.
     first: Option<u64>,
 }
 
-impl Reader {
-    fn read(events: &[Event]) -> Reader {
-        let mut reader = Reader::default();
+impl RunReader {
+    fn read(events: &[LogEvent]) -> RunReader {
+        let mut reader = RunReader::default();
         let mut rest = events.iter().peekable();
         while let Some(event) = rest.next() {
-            if let What::Epoch(number) = event.what {
-                let mut epoch = Open::new(event, number, reader.first.take());
+            if let EventKind::Epoch(number) = event.what {
+                let mut epoch = EpochReader::new(event, number, reader.first.take());
                 let mut between = Vec::new();
-                while let Some(next) = rest.next_if(|next| Open::is_part(next)) {
+                while let Some(next) = rest.next_if(|next| EpochReader::is_part(next)) {
                     match next.what {
-                        What::Grid(_) => between.push(next),
+                        EventKind::Grid(_) => between.push(next),
                         _ => epoch.take(next),
                     }
                 }
@@ -179,54 +78,57 @@ impl Reader {
         reader
     }
 
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &LogEvent) {
         match &event.what {
-            What::Version { version, is_ours } => {
+            EventKind::Version { version, is_ours } => {
                 self.begin(event);
                 self.change(self.current, event, |run| {
-                    (run.log.version, run.log.is_ours, run.log.has_head) = (version.clone(), *is_ours, true);
+                    run.log.version.clone_from(version);
+                    run.log.is_ours = *is_ours;
+                    run.log.has_head = true;
                 });
             }
-            What::Pue(pue) => self.head(event, |log| log.pue = *pue),
-            What::Found(components) => self.head(event, |log| log.components.clone_from(components)),
-            What::First(first) => self.first = Some(*first),
-            What::Grid(grid) => self.change(self.current, event, |run| run.grid.take(grid)),
-            What::Interrupted(planned) => self.change(self.current, event, |run| {
-                (run.log.is_interrupted, run.log.planned) = (true, planned.or(run.log.planned));
+            EventKind::Pue(pue) => self.head(event, |log| log.pue = *pue),
+            EventKind::Found(components) => self.head(event, |log| log.components.clone_from(components)),
+            EventKind::First(first) => self.first = Some(*first),
+            EventKind::Grid(grid) => self.change(self.current, event, |run| run.grid.take(grid)),
+            EventKind::Interrupted(planned) => self.change(self.current, event, |run| {
+                run.log.is_interrupted = true;
+                run.log.planned = planned.or(run.log.planned);
             }),
-            What::Ended => {
+            EventKind::Ended => {
                 self.change(self.current, event, |run| run.log.is_ended = true);
                 self.alive.retain(|place| *place != self.current);
             }
-            What::Broken(what) => {
-                let broken = Broken::new(event.line, what.clone());
+            EventKind::Broken(what) => {
+                let broken = BadLine::new(event.line, what.clone());
                 self.change(self.current, event, |run| run.refuse(broken));
             }
             _ => (),
         }
     }
 
-    /// A run begins.
-    fn begin(&mut self, event: &Event) {
+    /// Begins a run.
+    fn begin(&mut self, event: &LogEvent) {
         self.leave_behind(|_| true);
         let lines = (event.line, event.line);
-        let log = Standard { started: event.at.clone(), times: event.times, lines, ..Standard::default() };
-        self.current = self.add(Building { log, ..Building::default() });
+        let log = StandardRun { started: event.at.clone(), times: event.times, lines, ..StandardRun::default() };
+        self.current = self.add(RunBuilder { log, ..RunBuilder::default() });
     }
 
-    /// Another run begins, after those that are over by then. One that many began after does not go on.
-    fn leave_behind(&mut self, is_over: impl Fn(&Building) -> bool) {
+    /// Marks runs that are over when another begins. A run with many later runs does not continue.
+    fn leave_behind(&mut self, is_over: impl Fn(&RunBuilder) -> bool) {
         let begun = self.runs.len();
         let runs = &mut self.runs;
         self.alive.retain(|place| {
             let Some(run) = runs.get_mut(*place) else { return false };
             run.is_behind |= is_over(run);
-            !run.is_behind || begun - run.begun < MOST_BEHIND
+            !run.is_behind || begun - run.begun < MAX_RUNS_BEHIND
         });
     }
 
-    /// Its place.
-    fn add(&mut self, mut run: Building) -> usize {
+    /// Adds a run. Returns its place.
+    fn add(&mut self, mut run: RunBuilder) -> usize {
         run.begun = self.runs.len();
         self.runs.push(run);
         let place = self.runs.len() - 1;
@@ -234,43 +136,44 @@ impl Reader {
         place
     }
 
-    /// Adds to the run that began last what a head holds. A run that has epochs has a head already: another begins.
-    fn head(&mut self, event: &Event, change: impl FnOnce(&mut Standard)) {
+    /// Sets a value of a head on the newest run. If that run has epochs already, a new run begins.
+    fn head(&mut self, event: &LogEvent, change: impl FnOnce(&mut StandardRun)) {
         if self.runs.last().is_none_or(|newest| !newest.epochs.is_empty()) {
             self.begin(event);
         }
         self.change(self.runs.len().saturating_sub(1), event, |run| change(&mut run.log));
     }
 
-    fn change(&mut self, place: usize, event: &Event, change: impl FnOnce(&mut Building)) {
+    /// Changes a run and notes the line as its last.
+    fn change(&mut self, place: usize, event: &LogEvent, change: impl FnOnce(&mut RunBuilder)) {
         let begun = self.runs.len();
         if let Some(run) = self.runs.get_mut(place) {
-            (run.log.last_at, run.log.lines.1, run.begun) = (event.at.clone(), event.line, begun);
+            run.last_line(event.at.clone(), event.line, begun);
             change(run);
         }
     }
 
-    /// Gives an epoch to its run.
-    fn epoch(&mut self, mut epoch: Open) {
+    /// Adds an epoch to its run.
+    fn epoch(&mut self, mut epoch: EpochReader) {
         let place = match self.run_of(&epoch) {
             Ok(Some(place)) => place,
             Ok(None) => return,
             Err(places) => {
-                let what = format!("epoch {} may be of either of two runs", epoch.entry.last);
-                epoch.broken.get_or_insert(Broken::mixed(epoch.line, &what));
+                let what = format!("epoch {} may belong to either of two runs", epoch.entry.last);
+                epoch.broken.get_or_insert(BadLine::mixed(epoch.line, &what));
                 epoch.is_mixed = true;
                 places.first().copied().unwrap_or(self.current)
             }
         };
         if let Some(broken) = epoch.broken.clone().filter(|_| epoch.is_mixed) {
-            // What each of them lacks is not known.
+            // Each open run may lack lines.
             for place in &self.alive {
                 self.runs.get_mut(*place).into_iter().for_each(|run| run.refuse(broken.clone()));
             }
         }
         let begun = self.runs.len();
         if let Some(run) = self.runs.get_mut(place) {
-            (run.log.last_at, run.log.lines.1, run.begun) = (epoch.entry.at.clone(), epoch.line, begun);
+            run.last_line(epoch.entry.at.clone(), epoch.line, begun);
             run.broken = run.broken.take().or(epoch.broken.take());
             run.is_behind = false;
             run.epochs.push(epoch);
@@ -278,13 +181,13 @@ impl Reader {
         }
     }
 
-    /// The run whose next epoch this is, none for the same lines again, or several that it may be of.
-    fn run_of(&mut self, epoch: &Open) -> Result<Option<usize>, Vec<usize>> {
+    /// The run whose next epoch this is. None if the lines are repeated. An error lists the runs if several are possible.
+    fn run_of(&mut self, epoch: &EpochReader) -> Result<Option<usize>, Vec<usize>> {
         let alive = self.alive.iter().filter_map(|place| Some((*place, self.runs.get(*place)?)));
-        let mut may_be: Vec<(usize, &Building)> =
+        let mut may_be: Vec<(usize, &RunBuilder)> =
             alive.filter(|(_, run)| run.last().saturating_add(1) == epoch.entry.first).collect();
-        // A run that another began after is likely left, and a tracker does one epoch after the other.
-        let likely: [fn(&Building, &Open) -> bool; 2] = [|run, _| !run.is_behind, Building::may_go_on];
+        // A run is probably over if another began after it. A tracker's epochs do not overlap.
+        let likely: [fn(&RunBuilder, &EpochReader) -> bool; 2] = [|run, _| !run.is_behind, RunBuilder::may_go_on];
         for is_likely in likely {
             if epoch.entry.first > 1 && may_be.len() > 1 && may_be.iter().any(|(_, run)| is_likely(run, epoch)) {
                 may_be.retain(|(_, run)| is_likely(run, epoch));
@@ -292,27 +195,28 @@ impl Reader {
         }
         match may_be.as_slice() {
             [] => Ok(self.without_its_turn(epoch)),
-            // Trackers without an epoch as yet differ in nothing.
+            // Trackers without epochs are alike.
             [(place, run), rest @ ..] if rest.is_empty() || run.epochs.is_empty() => Ok(Some(*place)),
             several => Err(several.iter().map(|(place, _)| *place).collect()),
         }
     }
 
-    /// The run of an epoch whose number is no run's next: its log has a gap, ours was taken up, or a run begins without a
+    /// The run of an epoch with an unexpected number: its log has a gap, this library resumed it, or a run begins without a
     /// head.
-    fn without_its_turn(&mut self, epoch: &Open) -> Option<usize> {
+    fn without_its_turn(&mut self, epoch: &EpochReader) -> Option<usize> {
         match self.runs.get(self.current) {
             Some(run) if epoch.entry.first > run.last() => Some(self.current),
             Some(run) if run.epochs.iter().any(|had| had.is_same(epoch)) => None,
             before => {
-                let Building { log, broken, .. } = before.cloned().unwrap_or_default();
-                let Standard { version, is_ours, pue, components, .. } = log;
+                let RunBuilder { log, broken, .. } = before.cloned().unwrap_or_default();
+                let StandardRun { version, is_ours, pue, components, .. } = log;
                 let (started, times, lines) = (epoch.entry.at.clone(), epoch.times, (epoch.line, epoch.line));
-                let log = Standard { version, is_ours, pue, components, started, times, lines, ..Standard::default() };
-                // Where a head is missing because lines were mixed, epochs may be too.
+                let log =
+                    StandardRun { version, is_ours, pue, components, started, times, lines, ..StandardRun::default() };
+                // If the head is missing because lines were mixed, epochs may be missing too.
                 let broken = broken.filter(|broken| broken.is_mixed);
                 self.leave_behind(|run| run.may_go_on(epoch));
-                Some(self.add(Building { log, broken, ..Building::default() }))
+                Some(self.add(RunBuilder { log, broken, ..RunBuilder::default() }))
             }
         }
     }
@@ -320,45 +224,55 @@ impl Reader {
 
 /// A run that is being read.
 #[derive(Clone, Default)]
-struct Building {
-    log: Standard,
-    epochs: Vec<Open>,
-    grid: Intensities,
-    broken: Option<Broken>,
-    /// Another run began since its last line.
+struct RunBuilder {
+    log: StandardRun,
+    epochs: Vec<EpochReader>,
+    grid: LoggedIntensities,
+    broken: Option<BadLine>,
+    /// Another run began after its last line.
     is_behind: bool,
-    /// How many runs had begun by its last line.
+    /// The number of runs that had begun at its last line.
     begun: usize,
 }
 
-impl Building {
-    /// The first reason counts.
-    fn refuse(&mut self, broken: Broken) {
+impl RunBuilder {
+    /// Notes the time and number of its last line so far.
+    fn last_line(&mut self, at: Option<String>, line: usize, begun: usize) {
+        self.log.last_at = at;
+        self.log.lines.1 = line;
+        self.begun = begun;
+    }
+
+    /// Refuses the run. The first reason is kept.
+    fn refuse(&mut self, broken: BadLine) {
         self.broken.get_or_insert(broken);
     }
 
+    /// Number of the last epoch, 0 if there is none.
     fn last(&self) -> u64 {
         self.epochs.last().map_or(0, |epoch| epoch.entry.last)
     }
 
-    /// Whether its last epoch was over when this one began, as far as seconds can show.
-    fn may_go_on(&self, epoch: &Open) -> bool {
+    /// True if its last epoch was over when this one began. Times have whole seconds.
+    fn may_go_on(&self, epoch: &EpochReader) -> bool {
         const ROUNDED_S: f64 = 1.5;
-        let seconds = |open: &Open| super::lines::seconds(open.entry.at.as_deref()?);
+        let seconds = |open: &EpochReader| super::lines::seconds(open.entry.at.as_deref()?);
         let ended = self.epochs.last().and_then(seconds);
         let began = seconds(epoch).map(|at| at - epoch.entry.duration_s);
         ended.zip(began).is_none_or(|(ended, began)| ended <= began + ROUNDED_S)
     }
 
-    fn read(self) -> Result<Standard, Broken> {
-        let Building { mut log, mut epochs, grid, broken, .. } = self;
-        let is_whole = |last: &Open| log.is_ended || last.is_whole(log.components.len());
+    /// The complete run, or the line because of which it is refused.
+    fn read(self) -> Result<StandardRun, BadLine> {
+        let RunBuilder { mut log, mut epochs, grid, broken, .. } = self;
+        let is_whole = |last: &EpochReader| log.is_ended || last.is_whole(log.components.len());
         log.is_torn = epochs.last().is_some_and(|last| last.broken.is_none() && !is_whole(last));
         if log.is_torn {
             epochs.pop();
         }
-        let of =
-            |open: &Open| Broken::new(open.line, format!("epoch {} has no line with its duration", open.entry.last));
+        let of = |open: &EpochReader| {
+            BadLine::new(open.line, format!("epoch {} has no line with its duration", open.entry.last))
+        };
         let cut = epochs.iter().find(|epoch| !epoch.has_duration).map(of);
         if let Some(broken) = broken.or(cut) {
             return Err(broken);
@@ -369,27 +283,28 @@ impl Building {
     }
 }
 
-/// What a log reports of the grid, from what counts most to what counts least.
+/// The carbon intensities of a log, the most reliable first.
 #[derive(Clone, Default)]
-struct Intensities {
+struct LoggedIntensities {
     average: Option<(f64, Option<String>)>,
     list: Option<(f64, Option<String>)>,
     fetched: Vec<f64>,
     place: Option<String>,
 }
 
-impl Intensities {
-    fn take(&mut self, grid: &Grid) {
+impl LoggedIntensities {
+    fn take(&mut self, grid: &LoggedIntensity) {
         match grid {
-            Grid::Average(mean, place) => self.average = Some((*mean, place.clone())),
-            Grid::List(mean, place) => self.list = Some((*mean, place.clone())),
-            Grid::Fetched(figure, place) => {
+            LoggedIntensity::Average(mean, place) => self.average = Some((*mean, place.clone())),
+            LoggedIntensity::List(mean, place) => self.list = Some((*mean, place.clone())),
+            LoggedIntensity::Fetched(figure, place) => {
                 self.fetched.push(*figure);
                 self.place.clone_from(place);
             }
         }
     }
 
+    /// The mean intensity, gCO2e/kWh, and its place.
     fn mean(self) -> (Option<f64>, Option<String>) {
         let count = self.fetched.len() as f64;
         let fetched = (count > 0.0).then(|| (self.fetched.iter().sum::<f64>() / count, None));
@@ -403,15 +318,15 @@ impl Intensities {
 mod tests {
     use super::*;
 
-    /// Each line is compared with few runs, however many broke off before.
+    /// Each line is compared with few runs, even if many runs broke off before.
     #[test]
-    fn runs_that_many_began_after_are_left() {
-        let event = |line: usize, what: What| Event { line, at: None, what, times: 1 };
-        let head = || What::Version { version: None, is_ours: false };
-        let of_run = |n: usize| [event(2 * n, head()), event(2 * n + 1, What::Epoch(1))];
-        let events: Vec<Event> = (0..2000).flat_map(of_run).collect();
-        let reader = Reader::read(&events);
+    fn old_runs_are_dropped() {
+        let event = |line: usize, what: EventKind| LogEvent { line, at: None, what, times: 1 };
+        let head = || EventKind::Version { version: None, is_ours: false };
+        let of_run = |n: usize| [event(2 * n, head()), event(2 * n + 1, EventKind::Epoch(1))];
+        let events: Vec<LogEvent> = (0..2000).flat_map(of_run).collect();
+        let reader = RunReader::read(&events);
         assert_eq!(reader.runs.len(), 2000);
-        assert!(reader.alive.len() <= MOST_BEHIND + 1, "{}", reader.alive.len());
+        assert!(reader.alive.len() <= MAX_RUNS_BEHIND + 1, "{}", reader.alive.len());
     }
 }

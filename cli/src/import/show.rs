@@ -1,4 +1,4 @@
-//! Imported runs, shown as a table or as a recording.
+//! Shows imported runs as a table or as a recording.
 
 use super::Imported;
 use carbontracker::sanitize;
@@ -6,7 +6,7 @@ use carbontracker::units::{J_PER_KWH, duration, energy, grams};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The epochs as CSV.
+/// The epochs as a recording in CSV. A run whose log joins epochs is left out, with a message.
 pub fn recording(runs: &[Imported], troubles: &mut Vec<String>) -> String {
     let mut rows = csv::Writer::from_writer(Vec::new());
     let mut write = |row: [&str; 4]| rows.write_record(row).map_err(|error| error.to_string());
@@ -15,7 +15,7 @@ pub fn recording(runs: &[Imported], troubles: &mut Vec<String>) -> String {
         let epochs = report.get("epochs").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if epochs.iter().any(|epoch| epoch.get("count").and_then(Value::as_u64) != Some(1)) {
             troubles
-                .push(format!("{name}: several of its epochs are one in the log, which cannot be replayed: left out"));
+                .push(format!("{name}: left out, its log joins several epochs in one entry, which cannot be replayed"));
             continue;
         }
         for (place, epoch) in epochs.iter().enumerate() {
@@ -29,7 +29,7 @@ pub fn recording(runs: &[Imported], troubles: &mut Vec<String>) -> String {
     String::from_utf8_lossy(&rows.into_inner().unwrap_or_default()).into_owned()
 }
 
-/// A row a run, and what is to be known of their figures.
+/// A table with a row for each run, and the notes of the runs.
 pub fn table(runs: &[Imported]) -> String {
     const HEAD: [&str; 6] = ["run", "started", "epochs", "time", "energy", "CO2e"];
     let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned)).chain(runs.iter().map(row)).collect();

@@ -1,6 +1,7 @@
-use super::events::{Found, Power, events};
+use super::epochs::BadLine;
+use super::events::{FoundDevices, LoggedPower, events};
 use super::lines::lines;
-use super::pairs::Log;
+use super::pairs::LogFile;
 use super::{copies, pairs, runs};
 use carbontracker::clock::UnixS;
 use carbontracker::run_files::carbontracker_log::format::{StandardLog, output};
@@ -13,7 +14,7 @@ fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN)
 }
 
-/// These messages as a log.
+/// A log with these messages.
 fn dated(messages: &[&str]) -> String {
     messages.iter().map(|message| format!("2026-11-28 19:18:38 - {message}\n")).collect()
 }
@@ -24,35 +25,35 @@ const HEAD: [&str; 3] = [
     "The following components were found: GPU with device(s) A100, A100. CPU with device(s) Xeon @ 2.50GHz v4., cpu:1.",
 ];
 
-/// The one run of a standard log.
-fn read(text: &str) -> Result<runs::Standard, runs::Broken> {
+/// The only run of a standard log.
+fn read(text: &str) -> Result<runs::StandardRun, BadLine> {
     let mut runs = runs::standards(&events(&lines(text.as_bytes())));
     assert_eq!(runs.len(), 1, "{text}");
     runs.remove(0)
 }
 
-/// A log of this head and these messages.
+/// A log with a head and these messages.
 fn text(messages: &[&str]) -> String {
     dated(&[&HEAD, messages].concat())
 }
 
-fn standard(messages: &[&str]) -> Result<runs::Standard, String> {
+fn standard(messages: &[&str]) -> Result<runs::StandardRun, String> {
     let read = read(&text(messages));
     read.map_err(|broken| format!("{}: {}", broken.line, broken.what))
 }
 
-fn log(stem: &str, text: &str) -> Log {
-    Log::read(format!("{stem}.log"), stem.into(), false, text.as_bytes())
+fn log(stem: &str, text: &str) -> LogFile {
+    LogFile::read(format!("{stem}.log"), stem.into(), false, text.as_bytes())
 }
 
-/// The reports of logs, by stem and text.
+/// The reports of logs, given by stem and text.
 fn reports(logs: &[(&str, &str)]) -> Vec<Value> {
-    let logs: Vec<Log> = logs.iter().map(|(stem, text)| log(stem, text)).collect();
+    let logs: Vec<LogFile> = logs.iter().map(|(stem, text)| log(stem, text)).collect();
     let (runs, _) = copies::once(pairs::runs(&logs), &logs);
     runs.iter().map(super::report::report).collect()
 }
 
-/// The report of the one run of these logs.
+/// The report of the only run in these logs.
 fn report(texts: &[&str]) -> Value {
     let logs: Vec<(&str, &str)> = texts.iter().map(|text| ("a", *text)).collect();
     let mut reports = reports(&logs);
@@ -61,7 +62,7 @@ fn report(texts: &[&str]) -> Value {
 }
 
 #[test]
-fn every_form_of_a_power_is_read() {
+fn all_forms_of_power_are_read() {
     let messages = [
         "Epoch 1:",
         "Duration: 1:02:03.50",
@@ -77,26 +78,35 @@ fn every_form_of_a_power_is_read() {
         "Monitoring thread ended.",
     ];
     let log = standard(&messages).unwrap();
-    assert_eq!(log.components[0], Found { kind: "gpu".into(), devices: vec!["A100".into(), "A100".into()] });
+    assert_eq!(log.components[0], FoundDevices { kind: "gpu".into(), devices: vec!["A100".into(), "A100".into()] });
     assert_eq!(log.components[1].devices, ["Xeon @ 2.50GHz v4.", "cpu:1"]);
     assert_eq!((log.epochs[0].duration_s, log.epochs[1].duration_s, log.pue), (3723.5, 1.0, Some(1.5)));
-    let powers: Vec<&Power> = log.epochs.iter().flat_map(|epoch| &epoch.powers).map(|(_, power)| power).collect();
+    let powers: Vec<&LoggedPower> = log.epochs.iter().flat_map(|epoch| &epoch.powers).map(|(_, power)| power).collect();
     assert_eq!(
         powers,
-        [&Power::Each(vec![300.0, 15.0, 2.0]), &Power::Unknown, &Power::One(400.25), &Power::Unknown, &Power::Unknown]
+        [
+            &LoggedPower::Each(vec![300.0, 15.0, 2.0]),
+            &LoggedPower::Unknown,
+            &LoggedPower::One(400.25),
+            &LoggedPower::Unknown,
+            &LoggedPower::Unknown
+        ]
     );
-    let told = report(&[&text(&messages)]);
-    assert!(told["epochs"][0]["energy_j"].is_null() && told["epochs"][0]["cpu_j"].is_null(), "not 0 but unknown");
-    assert_eq!(number(&told, "/epochs/1/gpu_j"), 400.25);
-    let notes = told["notes"].to_string();
+    let imported = report(&[&text(&messages)]);
     assert!(
-        notes.contains("gpu: 2 devices but one power") && notes.contains("cpu: no power is known of 3 epochs"),
+        imported["epochs"][0]["energy_j"].is_null() && imported["epochs"][0]["cpu_j"].is_null(),
+        "not 0 but unknown"
+    );
+    assert_eq!(number(&imported, "/epochs/1/gpu_j"), 400.25);
+    let notes = imported["notes"].to_string();
+    assert!(
+        notes.contains("gpu: 2 devices but one power") && notes.contains("cpu: power unknown in 3 epochs"),
         "{notes}"
     );
 }
 
 #[test]
-fn a_log_that_breaks_off_loses_what_is_not_whole() {
+fn truncated_log_loses_only_its_last_epoch() {
     let whole = [
         "Epoch 1:",
         "Duration: 0:00:01.00",
@@ -116,7 +126,7 @@ fn a_log_that_breaks_off_loses_what_is_not_whole() {
 }
 
 #[test]
-fn what_is_broken_is_named_by_line() {
+fn broken_line_is_named() {
     for (messages, complaint) in [
         (&["Epoch 1:", "Duration: soon"][..], "5: duration 'soon': expected H:MM:SS.ss"),
         (&["Epoch 1:", "Epoch 2:", "Duration: 0:00:01.00"], "4: epoch 1 has no line with its duration"),
@@ -136,7 +146,7 @@ fn what_is_broken_is_named_by_line() {
     assert!(log("hello\n").is_foreign() && log("").is_foreign() && log(&dated(&["hello"])).is_foreign());
 }
 
-/// A run of the library; how its epochs ended does not matter here.
+/// A random run of the library.
 fn run() -> impl Strategy<Value = Value> {
     let epoch = (0.0005..1e5f64, prop::option::of(0.0..1e4f64), prop::option::of(1e-9..1e4f64), 1..1000u64);
     (prop::collection::vec(epoch, 1..60), 1.0..3.0f64, 0.0..1e4f64, ".{1,20}").prop_map(|(epochs, pue, grid, device)| {
@@ -164,9 +174,9 @@ fn run() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The library renews its output log every few seconds.
+/// The library rewrites its output log every few seconds.
 #[test]
-fn of_a_killed_run_the_epochs_count_that_came_after_its_output_log() {
+fn epochs_after_the_output_log_of_a_killed_run_count() {
     let epoch = |index: u64| json!({"index": index, "count": 1, "duration_s": 1.0, "cpu_j": 50.0});
     let so_far = |done: u64| {
         json!({"run": {"state": "in_epoch", "epochs_planned": 9, "epochs_done": done}, "pue": 2.0, "intensity": {"g_per_kwh": 100.0},
@@ -175,17 +185,17 @@ fn of_a_killed_run_the_epochs_count_that_came_after_its_output_log() {
     };
     let mut log = StandardLog::new(&so_far(1));
     let text = log.head(&so_far(1), AT) + &(0..4).map(|index| log.epoch(&epoch(index), AT)).collect::<String>();
-    for told_of in [1, 4] {
-        let told = report(&[&text, &output(&so_far(told_of), AT, false)]);
-        assert_eq!(number(&told, "/run/epochs_done"), 4.0);
+    for done in [1, 4] {
+        let imported = report(&[&text, &output(&so_far(done), AT, false)]);
+        assert_eq!(number(&imported, "/run/epochs_done"), 4.0);
         for (figure, expected) in [("energy_j", 200.0), ("duration_s", 4.0), ("co2eq_g", 400.0 / 3.6e6 * 100.0)] {
-            assert!(close(number(&told, &format!("/usage/{figure}")), expected), "{told_of}, {figure}: {told}");
+            assert!(close(number(&imported, &format!("/usage/{figure}")), expected), "{done}, {figure}: {imported}");
         }
     }
 }
 
-/// Runs of a log as lines of (second, epoch), each of a second; the first has a head.
-fn of_epochs(epochs: &[(u32, u64)]) -> Vec<Result<Vec<u64>, runs::Broken>> {
+/// The runs of a log with epochs of one second, given by (second, number). The first has a head.
+fn of_epochs(epochs: &[(u32, u64)]) -> Vec<Result<Vec<u64>, BadLine>> {
     let line = |second: u32, message: &str| format!("2026-01-02 03:04:{second:02} - {message}\n");
     let head = "The following components were found: CPU with device(s) cpu:0.";
     let epoch = |(second, number): &(u32, u64)| {
@@ -200,14 +210,14 @@ fn of_epochs(epochs: &[(u32, u64)]) -> Vec<Result<Vec<u64>, runs::Broken>> {
 }
 
 #[test]
-fn a_run_without_a_head_goes_further_than_the_one_before_it() {
+fn run_without_a_head_is_separated() {
     assert_eq!(of_epochs(&[(1, 1), (2, 2), (11, 1), (12, 2), (13, 3)]), [Ok(vec![1, 2]), Ok(vec![1, 2, 3])]);
     assert_eq!(of_epochs(&[(1, 1), (11, 1), (12, 2)]), [Ok(vec![1]), Ok(vec![1, 2])], "a crash after one epoch");
     let three = of_epochs(&[(1, 1), (11, 1), (12, 2), (21, 1), (22, 2), (23, 3)]);
     assert_eq!(three, [Ok(vec![1]), Ok(vec![1, 2]), Ok(vec![1, 2, 3])]);
 }
 
-/// Epochs that were at the same time are of trackers that are alive together.
+/// Epochs at the same time come from trackers that overlap.
 #[test]
 fn runs_without_a_head_at_the_same_time_are_refused() {
     let together = of_epochs(&[(5, 1), (5, 1), (6, 2), (6, 2)]);
@@ -231,17 +241,17 @@ fn runs_without_a_head_at_the_same_time_are_refused() {
 }
 
 #[test]
-fn a_total_that_is_there_twice_counts_once_and_is_noted() {
+fn repeated_total_counts_once_with_a_note() {
     let block =
         "CarbonTracker: \nActual consumption for 2 epoch(s):\n\tTime:\t0:00:01\n\tEnergy:\t1 kWh\n\tCO2eq:\t1 g\n";
     let notes = |text: &str| report(&[text])["notes"].to_string();
     assert!(!notes(block).contains("times"), "{}", notes(block));
-    assert!(notes(&block.repeat(2)).contains("its total is there 2 times"), "{}", notes(&block.repeat(2)));
+    assert!(notes(&block.repeat(2)).contains("its total is repeated 2 times"), "{}", notes(&block.repeat(2)));
 }
 
-/// A processor that is named by its model was estimated, and a GPU measured.
+/// A processor named by its model was estimated; a GPU was measured.
 #[test]
-fn what_carbontracker_estimated_is_not_exact() {
+fn estimate_of_carbontracker_has_an_interval() {
     let epoch = [
         "Epoch 1:",
         "Duration: 0:00:01.00",
@@ -264,7 +274,7 @@ fn what_carbontracker_estimated_is_not_exact() {
 }
 
 #[test]
-fn a_run_that_was_taken_up_and_came_to_its_end_is_done() {
+fn resumed_run_that_finished_is_done() {
     let epoch = ["Duration: 0:00:01.00", "Average power usage (W) for gpu: 4", "Average power usage (W) for cpu: 2"];
     let ended = ["Training was interrupted before all 2 epochs were monitored.", "Monitoring thread ended."];
     for (messages, state) in [
@@ -281,25 +291,25 @@ fn close(a: f64, b: f64) -> bool {
 
 proptest! {
     #[test]
-    fn what_the_library_writes_is_read_back(run in run(), is_over: bool) {
+    fn logs_of_the_library_are_read_back(run in run(), is_over: bool) {
         let mut log = StandardLog::new(&run);
         let mut text = log.head(&run, AT);
         run["epochs"].as_array().unwrap().iter().for_each(|epoch| text += &log.epoch(epoch, AT));
-        text += &log.tail(&run, AT); // so that no epoch waits for more
-        let told = report(&[&text, &output(&run, AT, is_over)]);
-        prop_assert_eq!(&told["run"]["epochs_done"], &run["run"]["epochs_done"]);
-        prop_assert_eq!(&told["run"]["epochs_planned"], &run["run"]["epochs_planned"]);
-        prop_assert_eq!(told["run"]["started"].as_str(), Some("2027-01-15T08:00:00Z"));
+        text += &log.tail(&run, AT); // ends an open entry
+        let imported = report(&[&text, &output(&run, AT, is_over)]);
+        prop_assert_eq!(&imported["run"]["epochs_done"], &run["run"]["epochs_done"]);
+        prop_assert_eq!(&imported["run"]["epochs_planned"], &run["run"]["epochs_planned"]);
+        prop_assert_eq!(imported["run"]["started"].as_str(), Some("2027-01-15T08:00:00Z"));
         for figure in ["/usage/facility_energy_kwh", "/usage/co2eq_g", "/pue", "/intensity/g_per_kwh"] {
-            prop_assert!(close(number(&told, figure), number(&run, figure)), "{}: {} {}", figure, told, run);
+            prop_assert!(close(number(&imported, figure), number(&run, figure)), "{}: {} {}", figure, imported, run);
         }
-        prop_assert!(close(number(&told, "/usage/epochs/energy_j"), number(&run, "/usage/joules")), "{} {}", told, run);
-        let off_s = number(&told, "/usage/epochs/duration_s") - number(&run, "/usage/duration_s");
+        prop_assert!(close(number(&imported, "/usage/epochs/energy_j"), number(&run, "/usage/joules")), "{} {}", imported, run);
+        let off_s = number(&imported, "/usage/epochs/duration_s") - number(&run, "/usage/duration_s");
         prop_assert!(off_s.abs() <= 0.0101, "{} s", off_s);
     }
 
     #[test]
-    fn no_bytes_stop_it(bytes: Vec<u8>, cuts in prop::collection::vec((0..400usize, any::<u8>()), 0..8)) {
+    fn any_bytes_are_read(bytes: Vec<u8>, cuts in prop::collection::vec((0..400usize, any::<u8>()), 0..8)) {
         let log = dated(&[&HEAD[..], &["Epoch 1:", "Duration: 0:00:01.00", "Average power usage (W) for gpu: [4 5]"],
             &["CarbonTracker: \nActual consumption for 2 epoch(s):\n\tTime:\t0:00:01\n\tEnergy:\t1 kWh\n\tCO2eq:\t1 g"]].concat());
         let mut damaged = log.into_bytes();
@@ -308,7 +318,7 @@ proptest! {
             damaged[place] = byte;
         }
         let logs = [("a", bytes), ("b", damaged)];
-        let logs = logs.map(|(stem, bytes)| Log::read(stem.into(), stem.into(), false, &bytes));
+        let logs = logs.map(|(stem, bytes)| LogFile::read(stem.into(), stem.into(), false, &bytes));
         copies::once(pairs::runs(&logs), &logs).0.iter().for_each(|run| drop(super::report::report(run)));
     }
 }
@@ -316,33 +326,33 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// A file of 1.x holds its own run and all later ones; files are copied, joined and cut short.
+    /// A file of 1.x holds its own run and all later ones. Files may be copied, joined and truncated.
     #[test]
-    fn each_run_counts_once_however_its_lines_are_laid_out(
+    fn run_counts_once_in_any_layout_of_files(
         (runs, files, doubled) in several().prop_flat_map(|runs| {
             let places = prop::collection::vec(0..runs.len(), 1..12);
             (Just(runs), prop::collection::vec(places, 0..5), any::<bool>())
         })
     ) {
-        // One file has them all; the others some, in any order, or twice.
+        // One file has all runs; the others have some, in any order, or twice.
         let mut texts = vec![runs.concat()];
         texts.extend(files.iter().map(|places| places.iter().map(|place| runs[*place].as_str()).collect::<String>()));
         if doubled {
             texts.push(runs.concat().lines().map(|line| format!("{line}\n{line}\n")).collect());
         }
-        // A copy that was made while a run went on.
+        // A copy that was made during a run.
         texts.extend(runs.first().map(|run| run[..run.len() / 2].to_owned()));
         let stems: Vec<String> = (0..texts.len()).map(|place| format!("log{place}")).collect();
         let logs: Vec<(&str, &str)> = stems.iter().zip(&texts).map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
-        let told = reports(&logs);
-        prop_assert_eq!(told.len(), runs.len(), "{:?}", told);
-        let total: f64 = told.iter().map(|report| number(report, "/usage/epochs/energy_j")).sum();
+        let imported = reports(&logs);
+        prop_assert_eq!(imported.len(), runs.len(), "{:?}", imported);
+        let total: f64 = imported.iter().map(|report| number(report, "/usage/epochs/energy_j")).sum();
         let expected: f64 = runs.iter().map(|run| number(&report(&[run]), "/usage/epochs/energy_j")).sum();
         prop_assert!(close(total, expected), "{} {}", total, expected);
     }
 }
 
-/// Runs one after the other, as text.
+/// Consecutive runs, as text.
 fn several() -> impl Strategy<Value = Vec<String>> {
     let epochs = prop::collection::vec((1u32..900, 1u32..400), 1..5);
     prop::collection::vec((epochs, any::<bool>()), 1..5).prop_map(|runs| {

@@ -1,4 +1,4 @@
-//! Prints a page as PDF, by a browser that is on this machine.
+//! Prints a page as PDF with a browser of this machine.
 
 use carbontracker::os;
 use carbontracker::run_files::atomic_replace::in_words;
@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Those that print without a window, by name.
+/// Programs of browsers that can print without a window.
 const BROWSERS: [&str; 5] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge"];
-/// What to do where there is none.
-const CURE: &str =
-    "install one (Debian: apt-get install chromium), name one in CHROME, or write an .html and print that by hand";
-/// A browser that takes longer than this hangs.
-const LONGEST: Duration = Duration::from_secs(60);
+/// What to do without a browser.
+const FIX: &str =
+    "Install one (Debian: apt-get install chromium), name one in CHROME, or write an .html and print that by hand";
+/// A browser that takes longer than this is ended.
+const BROWSER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The page as PDF.
+/// Prints a page of HTML. Returns the PDF's bytes.
 pub fn print(page: &str) -> Result<Vec<u8>, String> {
     let browser = find()?;
     let folder = Folder::new().map_err(|error| format!("{}: {error}", std::env::temp_dir().display()))?;
@@ -35,14 +35,18 @@ pub fn print(page: &str) -> Result<Vec<u8>, String> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let status = ended(command.spawn().map_err(of)?).map_err(of)?;
-    let status = status.ok_or_else(|| format!("{}: gave no PDF within {LONGEST:?}", browser.display()))?;
-    fs::read(&target)
-        .ok()
-        .filter(|pdf| pdf.starts_with(b"%PDF"))
-        .ok_or_else(|| format!("{}: {status}, and no PDF: write an .html and print that", browser.display()))
+    let status = status.ok_or_else(|| {
+        format!(
+            "{}: printed no PDF within {BROWSER_TIMEOUT:?}. Write an .html and print that by hand",
+            browser.display()
+        )
+    })?;
+    fs::read(&target).ok().filter(|pdf| pdf.starts_with(b"%PDF")).ok_or_else(|| {
+        format!("{}: printed no PDF, {status}. Write an .html and print that by hand", browser.display())
+    })
 }
 
-/// The browser that CHROME names, else the first on PATH.
+/// The browser that CHROME names, otherwise the first on PATH.
 fn find() -> Result<PathBuf, String> {
     if let Some(named) = os::variable("CHROME").filter(|named| !named.is_empty()) {
         return Ok(named.into());
@@ -52,14 +56,14 @@ fn find() -> Result<PathBuf, String> {
     let all = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     all.into_iter().find(|file| file.is_file()).ok_or_else(|| {
         let names = BROWSERS.join(", ");
-        format!("no browser to print with is on PATH ({names}): {CURE}")
+        format!("no browser that can print is on PATH ({names}). {FIX}")
     })
 }
 
-/// How it ended; None where it did not in time, and was ended.
+/// Waits for the browser. Returns None if it took too long and was killed.
 fn ended(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
     const NAP: Duration = Duration::from_millis(20);
-    let deadline = Instant::now() + LONGEST;
+    let deadline = Instant::now() + BROWSER_TIMEOUT;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
@@ -71,7 +75,7 @@ fn ended(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-/// A folder of its own, gone afterwards.
+/// A temporary folder, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,11 +1,11 @@
-//! Measures any program: starts it, stays out of its way, and ends as it does.
+//! Measures any program: starts it, passes on its signals and output, and ends with its exit status.
 
 mod output_marks;
 mod process_tree;
 mod summary;
 
 use crate::console::{Done, complain, refuse};
-use crate::option_args::Given;
+use crate::option_args::OptionArgs;
 use carbontracker::coordination::job::Job;
 use carbontracker::error::Status;
 use carbontracker::options::Options;
@@ -28,54 +28,56 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use summary::brief;
 
-/// How often to look for messages, and for the program.
+/// Interval between two checks for messages and for the end of the program.
 const TICK: Duration = Duration::from_millis(500);
-/// How long marks are looked for in what the program wrote last: others that it started may hold its outputs for ever.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Longest wait for marks in the program's last output. Processes that it started may keep its outputs open for ever.
+const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The run's files are this command's: those of a run within it would be taken up in its place, or be added to it.
-const FILES: [&str; 3] = ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
+/// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume this
+/// one, or write into its files.
+const FILE_VARIABLES: [&str; 3] = ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
 
 const HELP: &str = "\
-The program runs as if by itself: its input, output, exit status and signals stay its own. The report goes to standard
-error. What it starts is measured with it, until the program itself ends: the library measures devices, not processes, and
-so counts what else runs on them too, but for an estimated processor only those that this command may run on.
+The program keeps its input, output, exit status and signals. The report goes to standard error. Everything the program
+starts is measured with it, until the program itself ends. The library measures devices, not processes: other programs
+on them count too. An estimated processor counts only the cores that this command may use.
 
   carbontracker run -- make -j8
   carbontracker run -o 'location=DK pue=1.3' --report json --to energy.json -- ./train --epochs 10
   carbontracker run --mark 'val_loss' --epochs 10 -- stdbuf -oL ./train
 
-With --mark each line of its standard output or standard error that contains TEXT divides its time: an epoch goes from the
-start to the first mark, from mark to mark, and from the last mark to the end. Of --epochs N the N-th goes on to the end.
-So choose a text that stands at an epoch's end, such as its loss: one at its begin makes an epoch of what came before the first.
-Both outputs then pass through pipes, byte by byte. Many programs keep back what they write to a pipe: 'stdbuf -oL'
-or PYTHONUNBUFFERED=1 helps. As in any pipeline, the command then stays until all who hold these pipes have let go.
+With --mark, each line of standard output or standard error that contains TEXT ends an epoch. An epoch goes from the
+start to the first mark, from mark to mark, and from the last mark to the end. With --epochs N, the N-th epoch lasts to
+the end. Choose a text that is printed when an epoch ends, such as its loss. A text at the beginning of each epoch makes
+an extra epoch of the time before the first. Both outputs pass through pipes, byte by byte. Many programs buffer output
+to a pipe: 'stdbuf -oL' or PYTHONUNBUFFERED=1 helps. The command exits once every process has closed its end of the
+pipes.
 
-A program that measures itself by this library may do so within: both count, and neither takes devices from the other. The
-files that CARBONTRACKER_LOG_DIR, _RESUME and _PROMETHEUS ask for are those of this command's run, and the program does not
-inherit these; 'run -- env CARBONTRACKER_LOG_DIR=DIR CMD' has it write its own, which 'aggregate' would add to this one's. Of
-several 'run' in one job on one node (srun, mpirun) one counts the node. A signal that a process sends to this command
-(HUP, INT, QUIT, TERM, USR1, USR2) is passed on; Ctrl-C reaches the program by itself.
+A program that uses the library itself may run inside. Both count, and neither takes devices from the other. The files of
+CARBONTRACKER_LOG_DIR, _RESUME and _PROMETHEUS are those of 'run'; the program does not inherit these variables.
+'run -- env CARBONTRACKER_LOG_DIR=DIR CMD' makes it write its own files, which 'aggregate' would add to this run. Of
+several 'run' in one job on one node (srun, mpirun), one counts the node. Signals that a process sends to this command
+(HUP, INT, QUIT, TERM, USR1, USR2) are passed on. Ctrl-C reaches the program directly.
 
-Exit status: that of the program; where a signal ended it, the same signal ends this command. 126 the program could not be
-run, 127 there is none of that name. 2 wrong arguments or options: then nothing was run.";
+Exit status: that of the program; if a signal ended it, the same signal ends this command. 126 the program cannot be run;
+127 it does not exist; 2 wrong arguments or options, and nothing was run.";
 
-/// Measure a program, and all that it starts
+/// Measure a program and everything it starts
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
-pub struct Run {
+pub struct RunArgs {
     #[command(flatten)]
-    given: Given,
+    options: OptionArgs,
     /// The run's label [default: the program's name]
     #[arg(long)]
     name: Option<String>,
-    /// End an epoch at each line of the program's output that contains TEXT, which is to be printed once an epoch is done
+    /// End an epoch at each line of the program's output that contains TEXT, printed when an epoch is done
     #[arg(long, value_name = "TEXT", value_parser = mark)]
     mark: Option<String>,
-    /// So many epochs are planned: after the first, forecast all of them
+    /// Number of epochs planned: after the first, forecast all of them
     #[arg(long, value_name = "N", requires = "mark", value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
-    /// What to report in the end
+    /// Format of the report
     #[arg(long, value_name = "FORMAT", default_value = "brief", value_parser = ["brief", "text", "json", "csv", "prometheus", "html"])]
     report: String,
     /// Where to write the report; - is standard output [default: standard error]
@@ -89,27 +91,28 @@ pub struct Run {
     program: Vec<OsString>,
 }
 
+/// Checks the text of --mark.
 fn mark(text: &str) -> Result<String, String> {
     let is_one_line = !text.is_empty() && !text.contains('\n');
-    is_one_line.then(|| text.to_owned()).ok_or_else(|| "expected some text of one line".into())
+    is_one_line.then(|| text.to_owned()).ok_or_else(|| "expected a text of one line".into())
 }
 
-impl Run {
-    /// Runs it; the program's exit status.
+impl RunArgs {
+    /// Runs and measures the program. Returns its exit status.
     pub fn call(self) -> Done {
-        // A tracker, which may leave files, comes last.
-        let prepared = self.options().and_then(|options| Ok((self.open()?, Tracker::create(&options))));
+        // The tracker comes last, since it may leave files.
+        let prepared = self.option_string().and_then(|options| Ok((self.open()?, Tracker::create(&options))));
         let (tracker, to) = match prepared {
             Ok((_, Err(error))) if error.status == Status::CT_EINVAL => return refuse(&error.message),
             Ok((to, Ok(tracker))) => (tracker, to),
             Ok((to, Err(error))) => {
-                complain(&format!("not measured: {error}"));
+                complain(&format!("the program is not measured: {error}"));
                 (None, to)
             }
             Err(message) => return refuse(&message),
         };
         let epochs = Epochs { tracker, marks: Mutex::default(), surplus: AtomicU64::new(0) };
-        self.say(&epochs, &in_report(&epochs));
+        self.print_messages(&epochs, &in_report(&epochs));
         let held = HeldSignals::new();
         epochs.begin();
         let mut child = match held.spawn(&mut self.command()) {
@@ -119,42 +122,42 @@ impl Run {
         let status = std::thread::scope(|scope| {
             let watching = self.watch(scope, &mut child, &epochs);
             let status = self.wait(&held, &mut child, &epochs);
-            let deadline = Instant::now() + LAST_WORDS;
+            let deadline = Instant::now() + LAST_OUTPUT_TIMEOUT;
             while !watching.iter().all(ScopedJoinHandle::is_finished) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_micros(200));
             }
             epochs.end();
-            self.tell(&epochs, to);
-            held.release(); // those who stay behind may hold the outputs for ever
+            self.write_report(&epochs, to);
+            held.release(); // processes that go on may keep the outputs open for ever
             status
         });
         epochs.tracker.and_then(Tracker::destroy).into_iter().for_each(|what| complain(&what));
-        status.map(end_as).map_err(|error| format!("waiting for the program: {error}"))
+        status.map(end_as).map_err(|error| format!("waiting for the program failed: {error}"))
     }
 
     fn program(&self) -> &Path {
         self.program.first().map_or(Path::new(""), Path::new)
     }
 
-    /// The library's options, as far as this command has a say in them.
-    fn options(&self) -> Result<String, String> {
-        let parsed = Options::parse(&self.given.with(&[]), os::variable).map_err(|error| error.message)?;
+    /// The library's options, with the name, epochs and job of this command.
+    fn option_string(&self) -> Result<String, String> {
+        let parsed = Options::parse(&self.options.with(&[]), os::variable).map_err(|error| error.message)?;
         if parsed.measurement.devices == "process" {
             return Err(
-                "devices=process: the GPUs of the program's processes are not this command's; give a list, or \
-                devices=visible for those that CUDA_VISIBLE_DEVICES and its like name"
+                "devices=process: this command uses no GPUs, its program does. Give a list, or devices=visible for the \
+                 GPUs of CUDA_VISIBLE_DEVICES and similar variables"
                     .into(),
             );
         }
         let program = self.program().file_name().unwrap_or(self.program().as_os_str()).to_string_lossy();
         let name = self.name.as_deref().or(parsed.files.name.as_deref()).unwrap_or(&program);
-        // Without marks all of it is one epoch.
+        // Without marks the whole program is one epoch.
         let epochs = self.epochs.or(self.mark.is_none().then_some(1)).map(|epochs| epochs.to_string());
         let job = job(parsed.job.as_deref());
-        Ok(self.given.with(&[("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())]))
+        Ok(self.options.with(&[("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())]))
     }
 
-    /// The file that the report is to go to, seen to be writable before anything runs.
+    /// Opens the file for the report, so that an unwritable file is found before anything runs.
     fn open(&self) -> Result<Option<File>, String> {
         let Some(path) = self.to.as_ref().filter(|path| path.as_os_str() != "-") else { return Ok(None) };
         let file = File::options().write(true).create(true).truncate(false).open(path);
@@ -164,7 +167,7 @@ impl Run {
     fn command(&self) -> Command {
         let mut command = Command::new(self.program());
         command.args(self.program.iter().skip(1));
-        for variable in FILES {
+        for variable in FILE_VARIABLES {
             command.env_remove(variable);
         }
         if self.mark.is_some() {
@@ -173,13 +176,13 @@ impl Run {
         command
     }
 
-    /// Why it was not run, in the status that shells and env(1) give that.
+    /// Reports why the program was not run. Returns the status that shells and env(1) use.
     fn not_run(&self, error: &io::Error) -> ExitCode {
         complain(&format!("{}: {error}", self.program().display()));
         ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 })
     }
 
-    /// With --mark, hands the program's outputs on by threads of their own.
+    /// With --mark, starts threads that pass on the program's outputs and look for marks.
     fn watch<'s>(
         &'s self,
         scope: &'s Scope<'s, '_>,
@@ -190,7 +193,7 @@ impl Run {
         let pass = |marks: &mut Marks, piece: &[u8]| (0..marks.take(piece)).for_each(|_| epochs.mark());
         let (mut of_output, mut of_errors) = (Marks::new(text), Marks::new(text));
         let (output, errors) = (child.stdout.take(), child.stderr.take());
-        // An output that nobody takes any more is the program's to see: its next write fails.
+        // If an output has no reader any more, the program sees it: its next write fails.
         let output = output.map(|from| {
             scope.spawn(move || {
                 drop(output_marks::hand_on(from, &io::stdout().as_fd(), |piece| pass(&mut of_output, piece)))
@@ -204,7 +207,7 @@ impl Run {
         output.into_iter().chain(errors).collect()
     }
 
-    /// Until the program ends, passes on what is sent to it by way of us, and tells what the library says.
+    /// Waits for the program. Passes on signals and prints the library's messages.
     fn wait(&self, held: &HeldSignals, child: &mut Child, epochs: &Epochs) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = child.try_wait()? {
@@ -216,12 +219,12 @@ impl Run {
                     signal.pass_to(child);
                 }
             }
-            self.say(epochs, &[]);
+            self.print_messages(epochs, &[]);
         }
     }
 
-    /// Tells what the library has to say, but for what the report will say anyway.
-    fn say(&self, epochs: &Epochs, in_report: &[String]) {
+    /// Prints the library's messages, except those that the report holds too.
+    fn print_messages(&self, epochs: &Epochs, in_report: &[String]) {
         let print = |message: &str| {
             if !self.quiet && !in_report.iter().any(|one| message.contains(one)) {
                 complain(message);
@@ -231,8 +234,8 @@ impl Run {
         epochs.tracker.iter().for_each(|tracker| while tracker.take_message(print).is_ok() {});
     }
 
-    /// The report, to where it is to go. What goes wrong is said; the program's status stands.
-    fn tell(&self, epochs: &Epochs, to: Option<File>) {
+    /// Writes the report. A failure is reported, but does not change the exit status.
+    fn write_report(&self, epochs: &Epochs, to: Option<File>) {
         let Some(tracker) = &epochs.tracker else { return };
         let format = if self.report == "brief" { "json" } else { &self.report };
         let report = tracker.report(format).unwrap_or_else(|error| format!("carbontracker: no report: {error}\n"));
@@ -240,7 +243,7 @@ impl Run {
             Ok(report) if self.report == "brief" => brief(&report),
             _ => report,
         };
-        self.say(epochs, &[]);
+        self.print_messages(epochs, &[]);
         if self.mark.is_some() && !self.quiet {
             epochs.doubts().iter().for_each(|doubt| complain(doubt));
         }
@@ -256,12 +259,12 @@ impl Run {
     }
 }
 
-/// Takes away what a file held; a device or a pipe holds nothing.
+/// Empties a file. A device or a pipe is left alone.
 fn empty(file: &File) -> io::Result<()> {
     if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }
 
-/// The notes and reasons that a report has from the start.
+/// The notes and reasons that the report holds from the start.
 fn in_report(epochs: &Epochs) -> Vec<String> {
     let report = epochs.tracker.as_ref().and_then(|tracker| tracker.report("json").ok());
     let report: Value = report.and_then(|report| serde_json::from_str(&report).ok()).unwrap_or_default();
@@ -270,20 +273,21 @@ fn in_report(epochs: &Epochs) -> Vec<String> {
     list("notes").into_iter().chain(reasons).filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
-/// The epochs of a program, divided by its marks.
+/// The epochs of a program, which its marks divide.
 struct Epochs {
     tracker: Option<Tracker>,
-    /// How many more may divide it, so that no more epochs come of them than are planned; None: the program has yet to start,
-    /// or has ended. Two outputs may mark at once.
+    /// How many more marks may end an epoch, so that there are not more epochs than planned. None: the program has not
+    /// started or has ended. Two threads may mark at the same time.
     marks: Mutex<Option<u64>>,
-    /// Marks beyond those.
+    /// The number of marks beyond those.
     surplus: AtomicU64,
 }
 
 impl Epochs {
     fn begin(&self) {
         let number = |pointer| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok()).unwrap_or(0.0);
-        let (planned, done) = (number("/run/epochs_planned"), number("/run/epochs_done")); // some, where a run is taken up
+        let planned = number("/run/epochs_planned");
+        let done = number("/run/epochs_done"); // more than 0 if a run is resumed
         *self.marks() = Some(if planned > 0.0 { (planned - done - 1.0) as u64 } else { u64::MAX });
         self.tracker.iter().for_each(|tracker| drop(tracker.begin()));
     }
@@ -304,23 +308,26 @@ impl Epochs {
         self.tracker.iter().for_each(|tracker| drop(tracker.end()));
     }
 
-    /// Where the marks seem not to stand at the epochs' ends.
+    /// Warnings if the marks do not seem to be at the ends of epochs.
     fn doubts(&self) -> Vec<String> {
-        const MUCH: f64 = 10.0;
+        const SUSPICIOUS_RATIO: f64 = 10.0;
         let number = |pointer| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok());
         let mut doubts = Vec::new();
         let lengths = number("/epochs/0/duration_s").zip(number("/epochs/1/duration_s"));
-        if let Some((first, second)) = lengths.filter(|(first, second)| first * MUCH < *second) {
+        if let Some((first, second)) = lengths.filter(|(first, second)| first * SUSPICIOUS_RATIO < *second) {
             doubts.push(format!(
-                "the first epoch took {}, the second {}: is the mark printed when an epoch begins? It should be when one ends",
+                "the first epoch took {}, the second {}. The mark may be printed when an epoch begins. Choose one that is \
+                 printed when an epoch ends",
                 duration(first),
                 duration(second)
             ));
         }
-        // The last epoch's own mark divides nothing.
+        // The last epoch's own mark ends no further epoch.
         let surplus = self.surplus.load(Ordering::Relaxed).saturating_sub(1);
         if surplus > 0 {
-            doubts.push(format!("{surplus} more marks than epochs were planned: the last epoch holds them all"));
+            doubts.push(format!(
+                "{surplus} more marks than planned epochs: the last epoch includes them. Check --epochs and --mark"
+            ));
         }
         doubts
     }
@@ -330,14 +337,15 @@ impl Epochs {
     }
 }
 
-/// The job whose runs on one node count each device once, where it has a name. Apart from that of the programs they run,
-/// and from runs within runs: those count by themselves.
+/// The job whose `run` commands on one node count each device once, if a launcher named it. It differs from the job of the
+/// programs inside and from that of nested `run` commands, which count by themselves. All processes of a job hash this
+/// text, so its words must not change.
 fn job(option: Option<&str>) -> Option<String> {
     let job = Job::find(option, &os::variable, os::kin()).filter(|job| job.is_named)?;
     Some(format!("{}, run {} deep", job.words, process_tree::depth()))
 }
 
-/// Ends as the program did.
+/// Ends with the program's exit status, or by the signal that ended it.
 fn end_as(status: ExitStatus) -> ExitCode {
     const BY_SIGNAL: i32 = 128;
     status.signal().into_iter().for_each(child::die_by);

@@ -1,4 +1,4 @@
-//! A program's output on its way: handed on byte by byte, and watched for lines that mark the end of an epoch.
+//! Passes a program's output on, byte by byte, and finds the lines that mark the end of an epoch.
 
 use memchr::{memchr, memmem};
 use std::fs::File;
@@ -6,22 +6,22 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Finds lines that contain a text, in pieces as they come.
+/// Finds lines that contain a text, in a stream that arrives in pieces.
 pub struct Marks {
     text: memmem::Finder<'static>,
-    /// The end of what came so far, too short to hold the text.
+    /// The end of the bytes so far, shorter than the text.
     tail: Vec<u8>,
-    /// This line is found already: what is left of it does not count again.
+    /// The current line is counted already: its rest is skipped.
     is_found: bool,
 }
 
 impl Marks {
-    /// Of a text without a newline.
+    /// Makes a finder. The text has no newline.
     pub fn new(text: &str) -> Marks {
         Marks { text: memmem::Finder::new(text).into_owned(), tail: Vec::new(), is_found: false }
     }
 
-    /// Takes the next piece; how many lines are found in it, each as soon as the text is there.
+    /// Takes the next piece. Returns the number of lines found in it. A line counts as soon as its text is complete.
     pub fn take(&mut self, mut piece: &[u8]) -> u64 {
         let mut found = 0;
         loop {
@@ -37,7 +37,7 @@ impl Marks {
         }
     }
 
-    /// Where in the piece the text ends; else keeps the piece's end.
+    /// The place in the piece where the text ends. If it is not found, keeps the piece's end for the next call.
     fn find(&mut self, piece: &[u8]) -> Option<usize> {
         let length = self.text.needle().len();
         let kept = self.tail.len();
@@ -60,8 +60,8 @@ impl Marks {
     }
 }
 
-/// Hands on what comes until it ends or nobody takes it any more; `each` hears of each piece, after it was handed on. Then
-/// `from` is closed: whoever writes there learns that nobody reads.
+/// Copies `from` to `to` until either is closed. Calls `each` with every piece after it was written. In the end `from` is
+/// closed, so that the next write to it fails.
 pub fn hand_on(mut from: impl Read, to: &impl AsFd, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut to = File::from(to.as_fd().try_clone_to_owned()?);
     let mut buffer = vec![0; 64 << 10];
@@ -79,13 +79,13 @@ pub fn hand_on(mut from: impl Read, to: &impl AsFd, mut each: impl FnMut(&[u8]))
     }
 }
 
-/// Writes all of it, also where somebody else has set the descriptor not to wait.
+/// Writes a piece whole, even if another process made the descriptor non-blocking.
 fn write(to: &mut File, mut piece: &[u8]) -> io::Result<()> {
-    const A_MOMENT: Duration = Duration::from_millis(1);
+    const RETRY_INTERVAL: Duration = Duration::from_millis(1);
     while !piece.is_empty() {
         match to.write(piece) {
             Ok(length) => piece = piece.get(length..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(A_MOMENT),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY_INTERVAL),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
             Err(error) => return Err(error),
         }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_counts_once_however_it_comes() {
+    fn line_counts_once_however_it_arrives() {
         assert_eq!(count("epoch", &[b"epoch 1\nepoch 2 epoch 2\nno\nepoch"]), 3);
         assert_eq!(count("epoch", &[b"ep", b"o", b"ch 1 ep", b"och 1\nepo", b"ch 2"]), 2);
         assert_eq!(count("e", &[b"eee\ne", b"e", b"\ne"]), 3);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn it_counts_at_once_and_not_at_the_lines_end() {
+    fn line_counts_before_its_end_arrives() {
         let mut marks = Marks::new("epoch");
         assert_eq!([marks.take(b"an epo"), marks.take(b"ch"), marks.take(b" more\n")], [0, 1, 0]);
     }

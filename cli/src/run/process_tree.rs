@@ -1,15 +1,15 @@
-//! Which processes stem from which, as /proc tells.
+//! The ancestors of processes, read from /proc.
 
 use carbontracker::os::ancestors;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// Whether this process stems from us.
+/// True if a process descends from this one.
 pub fn is_ours(process: u32) -> bool {
     ancestors(process).any(|one| one == std::process::id())
 }
 
-/// In how many processes of this program we are run, one in the other.
+/// The number of this process's ancestors that run the same program: the depth of nested `run` commands.
 pub fn depth() -> usize {
     let program = |process: u32| {
         let program = fs::metadata(format!("/proc/{process}/exe")).ok()?;

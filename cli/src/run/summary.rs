@@ -1,11 +1,11 @@
-//! A run in a few lines, out of the report's JSON.
+//! A summary of a run in a few lines, from the report's JSON.
 
 use crate::report_files::number;
 use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;
 
-/// What it took, what that emits, and how it was measured.
+/// The run's energy, time, emissions, epochs and devices.
 pub fn brief(report: &Value) -> String {
     let mut lines = vec![head(report), emissions(report)];
     lines.extend(epochs(report));
@@ -15,12 +15,12 @@ pub fn brief(report: &Value) -> String {
     lines.join("\n")
 }
 
-/// None of a quantity is "unknown".
+/// A quantity as text, or "unknown".
 fn shown(value: Option<f64>, show: fn(f64) -> String) -> String {
     value.map_or("unknown".into(), show)
 }
 
-/// The same of an amount, of an estimate with its interval.
+/// An amount as text, or "unknown". An estimate has its interval.
 fn amount(value: Option<f64>, amount: Amount, error: Option<ErrorBand>) -> String {
     value.map_or("unknown".into(), |value| amount.with(value, error))
 }
@@ -39,7 +39,7 @@ fn head(report: &Value) -> String {
     let watts = joules.zip(seconds).filter(|(_, seconds)| *seconds > 0.0).map(|(joules, seconds)| joules / seconds);
     let error = error(report, "/usage/error");
     let mean = watts.map(|watts| Amount::Of("W").alone(watts, error));
-    let mean = mean.map_or(String::new(), |mean| format!(", {mean} in the mean"));
+    let mean = mean.map_or(String::new(), |mean| format!(", {mean} on average"));
     format!("{name}: {}, energy {}{mean}", shown(seconds, duration), amount(joules, Amount::Energy, error))
 }
 
@@ -53,7 +53,7 @@ fn emissions(report: &Value) -> String {
     format!("  CO2e  {grams} at {intensity} g/kWh ({}){pue}", of.join(", "))
 }
 
-/// Where there are several.
+/// The means over epochs. None if there are fewer than two.
 fn epochs(report: &Value) -> Option<String> {
     let done = number(report, "/run/epochs_done").filter(|done| *done > 1.0)?;
     let each = |pointer: &str| number(report, pointer).map(|all| all / done);
@@ -61,10 +61,10 @@ fn epochs(report: &Value) -> Option<String> {
     let joules = each("/usage/epochs/energy_j");
     let joules = joules.map_or("unknown".into(), |joules| Amount::Energy.alone(joules, error));
     let seconds = shown(each("/usage/epochs/duration_s"), duration);
-    Some(format!("  epochs {done}, in the mean {seconds} and {joules}"))
+    Some(format!("  epochs {done}, {seconds} and {joules} each on average"))
 }
 
-/// A line each, and what there might be more.
+/// A line for each device, and one for the sources that a fix would enable.
 fn devices(report: &Value) -> Vec<String> {
     let list = |name: &str| report.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -77,12 +77,11 @@ fn devices(report: &Value) -> Vec<String> {
         format!("  {kind:<5} {used}{watts}: {device}, {method} by {source}")
     };
     let mut lines: Vec<String> = list("components").iter().map(line).collect();
-    let curable = list("unavailable").iter().filter(|one| one.get("cure").is_some_and(Value::is_string));
-    let mut sources: Vec<String> = curable.map(|one| text(one, "source")).collect();
+    let fixable = list("unavailable").iter().filter(|one| one.get("cure").is_some_and(Value::is_string));
+    let mut sources: Vec<String> = fixable.map(|one| text(one, "source")).collect();
     sources.dedup();
     if !sources.is_empty() {
-        lines
-            .push(format!("  not measured by {}: 'carbontracker doctor' says why, and what helps", sources.join(", ")));
+        lines.push(format!("  not measured: {}; 'carbontracker doctor' shows why, and the fix", sources.join(", ")));
     }
     lines
 }
@@ -93,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_known_is_told_and_what_is_not_is_unknown() {
+    fn summary_shows_unknown_values_as_unknown() {
         let report = json!({
             "run": {"name": "make", "epochs_done": 2},
             "usage": {"duration_s": 4.0, "energy_j": 200.0, "co2eq_g": 0.02, "epochs": {"duration_s": 4.0, "energy_j": 200.0}},
@@ -103,11 +102,11 @@ mod tests {
             "unavailable": [{"source": "nvml", "reason": "?", "cure": "!"}, {"source": "amdgpu", "reason": "?", "cure": null}],
             "notes": ["mind"],
         });
-        let text = "make: 4.00 s, energy 200 J, 50.0 W in the mean
+        let text = "make: 4.00 s, energy 200 J, 50.0 W on average
   CO2e  20.0 mg at 360 g/kWh (DK, 2025, static), PUE 1.5
-  epochs 2, in the mean 2.00 s and 100 J
+  epochs 2, 2.00 s and 100 J each on average
   cpu   200 J, 50.0 W: package-0, counter by rapl
-  not measured by nvml: 'carbontracker doctor' says why, and what helps
+  not measured: nvml; 'carbontracker doctor' shows why, and the fix
   note: mind
 ";
         assert_eq!(brief(&report), text);
@@ -115,9 +114,9 @@ mod tests {
         let half_or_twice = json!({"low": 0.5, "high": 2.0});
         estimated["usage"]["error"] = half_or_twice.clone();
         estimated["components"][0]["error"] = half_or_twice;
-        let first = "make: 4.00 s, energy about 200 J (100 to 400 J), about 50 W in the mean
+        let first = "make: 4.00 s, energy about 200 J (100 to 400 J), about 50 W on average
   CO2e  about 20 mg (10 to 40 mg) at 360 g/kWh (DK, 2025, static), PUE 1.5
-  epochs 2, in the mean 2.00 s and about 100 J
+  epochs 2, 2.00 s and about 100 J each on average
   cpu   about 200 J (100 to 400 J), about 50 W: package-0";
         assert!(brief(&estimated).starts_with(first), "{}", brief(&estimated));
         assert_eq!(brief(&json!({})), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh ()\n");

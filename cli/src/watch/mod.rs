@@ -1,4 +1,4 @@
-//! A live view of a run, from the file that it writes.
+//! A live view of a run, read from the files that it writes.
 
 mod power;
 mod run_files;
@@ -8,21 +8,21 @@ use crate::report_files::{self, Unread};
 use carbontracker::report::ranks;
 use carbontracker::sanitize;
 use console::Term;
-use run_files::{Files, Found, Stamp, newest_first, of_one};
+use run_files::{ContentStamp, WatchedFile, WatchedFiles, newest_first, of_one};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-use view::{SILENCE_S, View};
+use view::{SILENCE_S, WatchView};
 
 /// Watch a run: progress, power, energy, CO2e, forecast, time left
 #[derive(clap::Args)]
-#[command(after_help = FILES)]
-pub struct Watch {
-    /// The run's journal or report, which may be still to come; or a folder, for its newest run that is going on, of a job all its ranks
+#[command(after_help = HELP)]
+pub struct WatchArgs {
+    /// The run's journal or report, which may not exist yet; or a folder: its newest run in progress, with all ranks of its job
     #[arg(value_name = "FILE|DIR")]
     path: PathBuf,
-    /// Show how it stands and end
+    /// Show the run once, and end
     #[arg(long)]
     once: bool,
     /// Print a line of JSON at each change
@@ -30,69 +30,79 @@ pub struct Watch {
     json: bool,
 }
 
-const FILES: &str = "\
-Looks twice a second and ends when the run is done; Ctrl-C ends it before. Where the output is no terminal it prints a line
-at each change. A run gives no sign of life when its journal has no word for 150 s, or a report without a journal is older
-than that and than three of its epochs.
+const HELP: &str = "\
+It looks twice a second and ends when the run is done. Ctrl-C ends it earlier. If the output is no terminal, it prints a
+line at each change. A run is shown as stalled if its journal has not been updated for 150 s (without a journal: after
+that and three epochs).
 
-Exit status: 0 the run is done, or shown by --once; 1 there is no run, or what is there is none; 2 wrong arguments;
+Exit status: 0 the run is done, or shown by --once; 1 no run was found, or the file is not a run; 2 wrong arguments;
 130 it was interrupted.";
 
-const LOOK: Duration = Duration::from_millis(500);
-const NOTHING: &str = "nothing is there yet";
-/// A file that takes long to read is left alone for so many times as long: at most a twentieth of a core.
-const REST: u32 = 20;
+/// Interval between two looks at the files.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The reason for waiting if no file exists.
+const NO_FILE: &str = "no journal or report there yet";
+/// After each look, a pause of this many times the time it took. So reading takes at most 1/20 of a core.
+const PAUSE_FACTOR: u32 = 20;
 
 /// Follows the run to its end.
-pub fn follow(asked: &Watch) -> Result<(), String> {
+pub fn follow(args: &WatchArgs) -> Result<(), String> {
     let mut follower =
-        Follower { path: asked.path.clone(), files: Files::default(), seen: None, rested: Instant::now() };
-    let mut display = Display::new(asked);
+        Follower { path: args.path.clone(), files: WatchedFiles::default(), seen: None, next_look: Instant::now() };
+    let mut display = Display::new(args);
     loop {
-        let looked = follower.look(asked.once)?;
+        let reason = follower.look(args.once)?;
         let is_over = follower.seen.as_ref().is_some_and(|seen| seen.is_over);
-        if asked.once && follower.seen.is_none() {
-            return Err(looked.unwrap_or_else(|| "no run there".into()));
+        if args.once && follower.seen.is_none() {
+            return Err(no_run(&args.path, reason));
         }
         let shown = match &follower.seen {
             Some(seen) => display.show(seen),
-            None => display.wait(&asked.path, &looked.unwrap_or_default()),
+            None => display.wait(&args.path, &reason.unwrap_or_default()),
         };
         match shown {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(format!("standard output: {error}")),
-            Ok(()) if is_over || asked.once => return Ok(()),
-            Ok(()) => std::thread::sleep(LOOK),
+            Ok(()) if is_over || args.once => return Ok(()),
+            Ok(()) => std::thread::sleep(LOOK_INTERVAL),
         }
     }
 }
 
-/// A run as its files have it: one file, or one for each rank of a job.
-struct Seen {
-    files: Vec<(PathBuf, Stamp)>,
+/// The message if there is no run to show. It names the path.
+fn no_run(path: &Path, reason: Option<String>) -> String {
+    let path = path.display().to_string();
+    let reason = reason.unwrap_or_else(|| NO_FILE.into());
+    let message = if reason.starts_with(&path) { reason } else { format!("{path}: {reason}") };
+    format!("{message}. Name a journal (*.jsonl), a report (*.json) or their folder, the log_dir of a run")
+}
+
+/// The watched run, read from one file, or from one for each rank of a job.
+struct WatchedRun {
+    files: Vec<(PathBuf, ContentStamp)>,
     /// The place of the rank whose identifier the job has.
     lead: usize,
     report: Value,
-    /// When its numbers were written.
-    told: SystemTime,
+    /// The time at which its values were written.
+    written: SystemTime,
     is_over: bool,
 }
 
-impl Seen {
-    /// Joins what the files of one run, or of a job's ranks, hold.
-    fn of(files: &[&Found]) -> Seen {
+impl WatchedRun {
+    /// Joins the files of one run, or of all ranks of a job.
+    fn of(files: &[&WatchedFile]) -> WatchedRun {
         let reports: Vec<&Value> = files.iter().map(|found| &found.report).collect();
         let is_over = files.iter().all(|found| found.is_over());
-        let newest = |files: &mut dyn Iterator<Item = &&Found>| files.map(|found| found.stamp.changed).max();
-        let is_counting = |found: &&&Found| !found.report.pointer("/usage/energy_j").is_none_or(Value::is_null);
-        let told = newest(&mut files.iter().filter(is_counting)).or_else(|| newest(&mut files.iter()));
-        let told = told.unwrap_or(SystemTime::UNIX_EPOCH);
+        let newest = |files: &mut dyn Iterator<Item = &&WatchedFile>| files.map(|found| found.stamp.changed).max();
+        let is_counting = |found: &&&WatchedFile| !found.report.pointer("/usage/energy_j").is_none_or(Value::is_null);
+        let written = newest(&mut files.iter().filter(is_counting)).or_else(|| newest(&mut files.iter()));
+        let written = written.unwrap_or(SystemTime::UNIX_EPOCH);
         let report = match reports.as_slice() {
             [one] => (*one).clone(),
             ranks => {
                 let mut job = ranks::merged(ranks);
-                // The devices of a rank that ended or is silent are counted by another.
-                let draws = |found: &&&Found| !found.is_over() && is_heard(found.stamp.changed, told);
+                // Another rank counts the devices of a rank that ended or is silent.
+                let draws = |found: &&&WatchedFile| !found.is_over() && is_alive(found.stamp.changed, written);
                 let now = files.iter().filter(draws).flat_map(|found| power::latest(&found.report));
                 power::set(&mut job, now);
                 job
@@ -100,17 +110,17 @@ impl Seen {
         };
         let files = files.iter().map(|found| (found.file.clone(), found.stamp)).collect();
         let lead = reports.iter().position(|rank| rank.pointer("/run/id") == report.pointer("/run/id"));
-        Seen { files, lead: lead.unwrap_or(0), report, told, is_over }
+        WatchedRun { files, lead: lead.unwrap_or(0), report, written, is_over }
     }
 
-    fn view(&self) -> View<'_> {
+    fn view(&self) -> WatchView<'_> {
         let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let (told, now) = (seconds(self.told), seconds(SystemTime::now()));
+        let now = seconds(SystemTime::now());
         let is_from_journal = self.files.iter().any(|(file, _)| report_files::has_ending(file, "jsonl"));
-        View { report: &self.report, told, now, is_over: self.is_over, is_from_journal }
+        WatchView { report: &self.report, written: seconds(self.written), now, is_over: self.is_over, is_from_journal }
     }
 
-    /// Its file; of a job's the one that the identifier is from.
+    /// The run's file; for a job, the file of the rank whose identifier it has.
     fn file(&self) -> &Path {
         self.files.get(self.lead).map(|(file, _)| file.as_path()).unwrap_or(Path::new(""))
     }
@@ -120,50 +130,49 @@ impl Seen {
     }
 }
 
-/// Whether a rank was heard of so late that it is not silent.
-fn is_heard(changed: SystemTime, latest: SystemTime) -> bool {
+/// True if a rank's file changed recently, compared with the job's latest file.
+fn is_alive(changed: SystemTime, latest: SystemTime) -> bool {
     latest.duration_since(changed).map_or(true, |silent| silent.as_secs_f64() <= SILENCE_S)
 }
 
-/// What is there to be watched.
+/// Looks at the files and keeps the run that is shown.
 struct Follower {
     path: PathBuf,
-    files: Files,
-    seen: Option<Seen>,
-    /// When the next look is due.
-    rested: Instant,
+    files: WatchedFiles,
+    seen: Option<WatchedRun>,
+    next_look: Instant,
 }
 
 impl Follower {
-    /// Looks for news; says why there is none to show yet. What is no run and never will be is an error.
+    /// Looks for changes. Returns the reason if there is no run to show yet. A file that cannot become a run is an error.
     fn look(&mut self, once: bool) -> Result<Option<String>, String> {
-        if Instant::now() < self.rested {
+        if Instant::now() < self.next_look {
             return Ok(None);
         }
         let begun = Instant::now();
         let looked = if self.path.is_dir() { self.look_into_folder(once) } else { self.look_at_file() };
-        self.rested = Instant::now() + begun.elapsed() * REST;
+        self.next_look = Instant::now() + begun.elapsed() * PAUSE_FACTOR;
         looked
     }
 
     fn look_at_file(&mut self) -> Result<Option<String>, String> {
-        let Some(file) = of_one(&self.path) else { return Ok(Some(NOTHING.into())) };
+        let Some(file) = of_one(&self.path) else { return Ok(Some(NO_FILE.into())) };
         match self.files.load(&file) {
             Ok(_) => self.take(&[file]),
-            Err(Unread::Broken(why)) => return Ok(Some(why)), // it may be being written
-            Err(Unread::Foreign) => return Err(format!("{}: no run's journal or report", file.display())),
+            Err(Unread::Broken(why)) => return Ok(Some(why)), // it may be incomplete
+            Err(Unread::Foreign) => return Err(format!("{}: not a run's journal or report", file.display())),
         }
         Ok(None)
     }
 
-    /// Shows the run that was followed, unless it is silent, or the newest. A run that is over is shown only to who looks once,
-    /// or after it was seen to go on.
+    /// Takes the run that was followed; if it is silent, the newest. A run that is over is taken only with --once, or if it
+    /// was followed before.
     fn look_into_folder(&mut self, once: bool) -> Result<Option<String>, String> {
         let followed = self.seen.as_ref().filter(|seen| !seen.view().is_silent());
         let (file, is_job) = match followed.map(|seen| (of_one(seen.file()), seen.is_job())) {
             Some((file, is_job)) => match file.filter(|file| self.files.load(file).is_ok()) {
                 Some(file) => (file, is_job),
-                None => return Ok(None), // it may be being written
+                None => return Ok(None), // it may be incomplete
             },
             None => match self.newest(once)? {
                 Ok(file) => (file, true),
@@ -175,7 +184,7 @@ impl Follower {
         Ok(None)
     }
 
-    /// The newest run of the folder, first of those whose journals go on; or why none is to be shown.
+    /// The newest run of the folder, or the reason why none is shown. Runs in progress come first.
     fn newest(&mut self, once: bool) -> Result<Result<PathBuf, String>, String> {
         let (mut reason, mut best) = (None, None);
         for file in newest_first(&self.path)? {
@@ -192,22 +201,22 @@ impl Follower {
                     best = best.max(Some((key, is_over)));
                     break; // the others are older
                 }
-                // In a folder others are read meanwhile.
+                // The folder may hold other runs.
                 Err(Unread::Broken(why)) => drop(reason.get_or_insert(why)),
                 Err(Unread::Foreign) => (),
             }
         }
         Ok(match best {
-            Some((_, true)) if !once && self.seen.is_none() => Err("no run is going on there".into()),
+            Some((_, true)) if !once && self.seen.is_none() => Err("no run is in progress there".into()),
             Some(((_, file), _)) => Ok(file),
-            None => Err(reason.unwrap_or(NOTHING.into())),
+            None => Err(reason.unwrap_or(NO_FILE.into())),
         })
     }
 
     /// Takes these files of a run, if one of them has changed.
     fn take(&mut self, files: &[PathBuf]) {
-        let found: Vec<&Found> = files.iter().filter_map(|file| self.files.get(file)).collect();
-        let is_as_before = |seen: &Seen| {
+        let found: Vec<&WatchedFile> = files.iter().filter_map(|file| self.files.get(file)).collect();
+        let is_unchanged = |seen: &WatchedRun| {
             seen.files.len() == found.len()
                 && seen
                     .files
@@ -215,36 +224,36 @@ impl Follower {
                     .zip(&found)
                     .all(|((file, stamp), found)| (file, stamp) == (&found.file, &found.stamp))
         };
-        if !found.is_empty() && !self.seen.as_ref().is_some_and(is_as_before) {
-            self.seen = Some(Seen::of(&found));
+        if !found.is_empty() && !self.seen.as_ref().is_some_and(is_unchanged) {
+            self.seen = Some(WatchedRun::of(&found));
         }
     }
 }
 
-/// Where the view goes.
+/// The form of the output.
 enum Display {
-    /// The whole of it is drawn over the last.
+    /// The view, drawn over the last one.
     Screen { term: Term, drawn: Vec<String> },
-    /// A line, or a JSON line, at each change.
+    /// A line of text or JSON at each change.
     Lines { json: bool, last: String },
-    /// The whole, once.
+    /// The view, once.
     Page,
 }
 
 impl Display {
-    fn new(asked: &Watch) -> Display {
+    fn new(args: &WatchArgs) -> Display {
         let term = Term::buffered_stdout();
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if asked.json || !asked.once && (is_dumb || !term.is_term()) {
-            Display::Lines { json: asked.json, last: String::new() }
-        } else if asked.once {
+        if args.json || !args.once && (is_dumb || !term.is_term()) {
+            Display::Lines { json: args.json, last: String::new() }
+        } else if args.once {
             Display::Page
         } else {
             Display::Screen { term, drawn: Vec::new() }
         }
     }
 
-    fn show(&mut self, seen: &Seen) -> io::Result<()> {
+    fn show(&mut self, seen: &WatchedRun) -> io::Result<()> {
         let view = seen.view();
         match self {
             Display::Screen { term, drawn } => {
@@ -264,6 +273,7 @@ impl Display {
         }
     }
 
+    /// Shows that there is no run yet, and why.
     fn wait(&mut self, path: &Path, reason: &str) -> io::Result<()> {
         let text = sanitize::text(format!("waiting for {}: {reason}", path.display()));
         match self {
@@ -282,13 +292,14 @@ impl Display {
     }
 }
 
-/// Rows and columns that can be used without the text wandering.
+/// Usable rows and columns: one less than the terminal has, so that it neither scrolls nor wraps.
 fn size(term: &Term) -> (usize, usize) {
     let (rows, columns) = term.size_checked().unwrap_or((24, 80));
     (usize::from(rows).saturating_sub(1).max(1), usize::from(columns).saturating_sub(1).max(1))
 }
 
-/// In one write over what was drawn. The cursor stays below it, visible: who ends this leaves nothing to put right.
+/// Draws over the last lines in one write. The cursor stays below, visible, so that an interrupted view leaves a usable
+/// terminal.
 fn draw(term: &Term, drawn: &mut Vec<String>, lines: Vec<String>) -> io::Result<()> {
     if *drawn == lines {
         return Ok(());
@@ -302,6 +313,7 @@ fn draw(term: &Term, drawn: &mut Vec<String>, lines: Vec<String>) -> io::Result<
     term.flush()
 }
 
+/// Prints a line if it differs from the last one.
 fn changed(last: &mut String, line: String) -> io::Result<()> {
     if *last == line {
         return Ok(());

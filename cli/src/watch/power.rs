@@ -1,28 +1,28 @@
-//! The power that a run draws now.
+//! The current power of a run.
 
 use crate::report_files::number;
 use carbontracker::measurement::channel::DeviceKind;
 use serde_json::{Map, Value, json};
 
-/// The field for the power that a job's ranks draw now: the ends of their power lines differ by up to a minute.
-const NOW: &str = "power_now_w";
+/// Field for the current power of a job's ranks. The power lines of ranks end up to a minute apart, so their sum is stored.
+const POWER_NOW: &str = "power_now_w";
 
-/// Adds up the power that a job's ranks draw now, given by rank and kind.
+/// Stores the sum over a job's ranks of their current power, W, by kind of device.
 pub fn set(job: &mut Value, of_ranks: impl Iterator<Item = (&'static str, f64)>) {
     let mut now = Map::new();
     for (kind, watts) in of_ranks {
         let sum = now.get(kind).and_then(Value::as_f64).unwrap_or(0.0) + watts;
         now.insert(kind.to_owned(), json!(sum));
     }
-    job.as_object_mut().into_iter().for_each(|job| drop(job.insert(NOW.into(), json!(now))));
+    job.as_object_mut().into_iter().for_each(|job| drop(job.insert(POWER_NOW.into(), json!(now))));
 }
 
-/// The latest known mean power of a run, W, by kind: from its power line, or else from its last epoch.
+/// The latest known mean power of a run, W, by kind of device: from its power line, otherwise from its last epoch.
 pub fn latest(report: &Value) -> Vec<(&'static str, f64)> {
     let by = |of: &dyn Fn(&str) -> Option<f64>| -> Vec<(&'static str, f64)> {
         DeviceKind::ALL.map(DeviceKind::name).into_iter().filter_map(|kind| Some((kind, of(kind)?))).collect()
     };
-    if let Some(now) = report.get(NOW) {
+    if let Some(now) = report.get(POWER_NOW) {
         return by(&|kind| now.get(kind)?.as_f64());
     }
     let line = |kind: &str| last(report.pointer(&format!("/power/{kind}_w"))?)?.as_f64();

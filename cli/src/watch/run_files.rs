@@ -1,4 +1,4 @@
-//! Reads the files of the run that is watched, each again when it has changed.
+//! Reads the files of the watched run, each again when it has changed.
 
 use super::view::SILENCE_S;
 use crate::report_files::{self, Unread};
@@ -12,32 +12,32 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// A file system's clock may differ from that of a rank, s.
-const SKEW_S: f64 = 60.0;
+/// Largest difference between the clocks of a file system and a rank, s.
+const MAX_CLOCK_SKEW_S: f64 = 60.0;
 
 /// Identifies a file's content: it changes when the file does, or when another file replaces it.
 #[derive(Clone, Copy, PartialEq)]
-pub struct Stamp {
+pub struct ContentStamp {
     pub changed: SystemTime,
     length: u64,
     inode: u64,
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
-        Stamp { changed: report_files::changed(metadata), length: metadata.len(), inode: metadata.ino() }
+impl ContentStamp {
+    fn of(metadata: &Metadata) -> ContentStamp {
+        ContentStamp { changed: report_files::changed(metadata), length: metadata.len(), inode: metadata.ino() }
     }
 }
 
-/// A run as a file has it.
-pub struct Found {
+/// A file with the run it holds.
+pub struct WatchedFile {
     pub file: PathBuf,
-    pub stamp: Stamp,
+    pub stamp: ContentStamp,
     pub report: Value,
 }
 
-impl Found {
-    /// Whether the run is over. A rank that counts nothing leaves no report, only its ended journal.
+impl WatchedFile {
+    /// True if the run is over. A rank that counts nothing leaves no report, only its ended journal.
     pub fn is_over(&self) -> bool {
         let state = report_files::word(&self.report, "/run/state");
         let is_ended = report_files::has_ending(&self.file, "jsonl") && state != Some("unfinished");
@@ -45,21 +45,21 @@ impl Found {
     }
 }
 
-/// The files read so far; None for a file that holds no run.
+/// The files read so far. None is a file without a run.
 #[derive(Default)]
-pub struct Files {
-    known: HashMap<PathBuf, (Stamp, Option<Found>)>,
+pub struct WatchedFiles {
+    known: HashMap<PathBuf, (ContentStamp, Option<WatchedFile>)>,
 }
 
-impl Files {
+impl WatchedFiles {
     /// Reads a file if it has changed.
-    pub fn load(&mut self, file: &Path) -> Result<&Found, Unread> {
+    pub fn load(&mut self, file: &Path) -> Result<&WatchedFile, Unread> {
         let broken = |error: io::Error| Unread::Broken(format!("{}: {error}", file.display()));
-        let stamp = Stamp::of(&file.metadata().map_err(broken)?);
+        let stamp = ContentStamp::of(&file.metadata().map_err(broken)?);
         if self.known.get(file).is_none_or(|(known, _)| *known != stamp) {
             self.known.remove(file);
             let found = match report_files::read(file) {
-                Ok(told) => Some(Found { file: file.to_owned(), stamp, report: told.report }),
+                Ok(read) => Some(WatchedFile { file: file.to_owned(), stamp, report: read.report }),
                 Err(Unread::Foreign) => None,
                 Err(broken) => return Err(broken),
             };
@@ -68,12 +68,12 @@ impl Files {
         self.get(file).ok_or(Unread::Foreign)
     }
 
-    /// What the last read of a file found.
-    pub fn get(&self, file: &Path) -> Option<&Found> {
+    /// A file's run, if the last read found one.
+    pub fn get(&self, file: &Path) -> Option<&WatchedFile> {
         self.known.get(file)?.1.as_ref()
     }
 
-    /// The files of all ranks of a run's job; for a run without a job, its own file. `file` must have been loaded.
+    /// The files of all ranks of a run's job; for a run without a job, its own file. `file` must be loaded.
     pub fn job_of(&mut self, dir: &Path, file: &Path) -> Result<Vec<PathBuf>, String> {
         let mut row = vec![file.to_owned()];
         let part = self.get(file).map(|found| RankReport::of(&found.report)).unwrap_or_default();
@@ -82,14 +82,14 @@ impl Files {
             let files = self.load_since(dir, from)?;
             row = self.row_of(file, &files);
             let first = row.iter().filter_map(|file| ranks::started(&self.get(file)?.report)).reduce(f64::min);
-            since = first.filter(|first| *first < from); // ranks that ended before this one began
+            since = first.filter(|first| *first < from); // other ranks may have ended before this one began
         }
         Ok(row)
     }
 
-    /// Reads what was written in a folder since a time, s since 1970, and forgets all other files.
+    /// Reads the files of a folder that changed since a time, s since 1970, and forgets all others.
     fn load_since(&mut self, dir: &Path, from: f64) -> Result<Vec<PathBuf>, String> {
-        let since = Duration::try_from_secs_f64(from - SKEW_S).unwrap_or_default();
+        let since = Duration::try_from_secs_f64(from - MAX_CLOCK_SKEW_S).unwrap_or_default();
         let since = SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut files = report_files::of_folder(dir)?;
         files.retain(|file| file.metadata().is_ok_and(|metadata| report_files::changed(&metadata) >= since));
@@ -98,9 +98,9 @@ impl Files {
         Ok(files)
     }
 
-    /// Of these files, those that hold ranks of the same run as one of them.
+    /// Those of the files that hold ranks of the same job as `file`.
     fn row_of(&self, file: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
-        let found: Vec<&Found> = files.iter().filter_map(|file| self.get(file)).collect();
+        let found: Vec<&WatchedFile> = files.iter().filter_map(|file| self.get(file)).collect();
         let rows = ranks::joined(&found.iter().map(|found| RankReport::of(&found.report)).collect::<Vec<_>>());
         let is_it = |place: &usize| found.get(*place).is_some_and(|found| found.file == file);
         let row = rows.into_iter().find(|row| row.iter().any(is_it));
@@ -113,12 +113,12 @@ impl Files {
     }
 }
 
-/// Whether a file is the report that closes a journal.
+/// True if a file is the final report of a journal beside it.
 fn is_last(file: &Path) -> bool {
     report_files::has_ending(file, "json") && file.with_extension("jsonl").exists() && report_files::is_final(file)
 }
 
-/// Of a run's two files, the one that holds more.
+/// The file of a run that holds more: its report or its journal. None if neither exists.
 pub fn of_one(file: &Path) -> Option<PathBuf> {
     let is_ours = report_files::has_ending(file, "json") || report_files::has_ending(file, "jsonl");
     let [report, journal] = ["json", "jsonl"].map(|ending| file.with_extension(ending));
@@ -127,7 +127,7 @@ pub fn of_one(file: &Path) -> Option<PathBuf> {
     files.into_iter().find(|file| file.exists())
 }
 
-/// The files of a folder, the newest first; journals of runs that may still go on come before all others.
+/// The files of a folder, the newest first. Journals of runs that may be in progress come before all others.
 pub fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let at = |file: &PathBuf| file.metadata().as_ref().map(report_files::changed).ok();
     let mut files = report_files::of_folder(dir)?;
@@ -135,7 +135,7 @@ pub fn newest_first(dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// Whether a file is a journal with a recent line.
+/// True if a file is a journal that changed recently.
 pub fn may_go_on(file: &Path) -> bool {
     let is_recent = |at: SystemTime| at.elapsed().is_ok_and(|elapsed| elapsed.as_secs_f64() <= SILENCE_S);
     report_files::has_ending(file, "jsonl")

@@ -1,4 +1,4 @@
-//! A run at a moment, for who watches it: as lines for a terminal of some width, as one line, as JSON.
+//! The view of a run at one moment: lines for a terminal, one line of text, or JSON.
 
 use super::power;
 use crate::report_files::{number, word};
@@ -8,29 +8,28 @@ use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};
 
-/// Where what a line says begins.
-const LABEL: usize = 10;
-/// A run is silent after so many seconds without a word in its journal, which has one a minute;
+/// Columns of a row's label.
+const LABEL_COLUMNS: usize = 10;
+/// Seconds without a change after which a run is silent. A journal gets a line every minute.
 pub const SILENCE_S: f64 = 150.0;
-/// where a report is all there is, after so many of its epochs' mean length, too.
+/// Without a journal, the mean epochs after which a run is silent, at least.
 const EPOCHS_OF_SILENCE: f64 = 3.0;
 
-/// What is known of a run, and when.
-pub struct View<'a> {
-    /// Its report.
+/// A run's report and its age.
+pub struct WatchView<'a> {
     pub report: &'a Value,
-    /// When that was told, s since 1970.
-    pub told: f64,
-    /// The present, likewise.
+    /// When the report's values were written, s since 1970.
+    pub written: f64,
+    /// The current time, s since 1970.
     pub now: f64,
-    /// Nothing more is to come.
+    /// The run has ended.
     pub is_over: bool,
-    /// It is from a journal.
+    /// The report was read from a journal.
     pub is_from_journal: bool,
 }
 
-impl View<'_> {
-    /// For a terminal so many columns wide; nothing is wider.
+impl WatchView<'_> {
+    /// Lines for a terminal of `width` columns. No line is wider.
     pub fn lines(&self, width: usize, colours: bool) -> Vec<String> {
         let (bold, green) = (Style::new().bold().force_styling(colours), Style::new().green().force_styling(colours));
         let mut lines = vec![bold.apply_to(truncate_str(&self.head(), width, "…")).to_string()];
@@ -41,19 +40,18 @@ impl View<'_> {
         lines
     }
 
-    /// All in one line, as it was when it was told.
+    /// The view in one line, at the time the report was written.
     pub fn line(&self) -> String {
-        let told = View { now: self.told, ..*self };
+        let then = WatchView { now: self.written, ..*self };
         let share = self.share().map(|share| format!(" ({})", percent(share))).unwrap_or_default();
-        let rows = told.rows().into_iter().filter(|(label, _)| *label != "left" || !self.is_silent());
+        let rows = then.rows().into_iter().filter(|(label, _)| *label != "left" || !self.is_silent());
         let rows: String = rows.map(|(label, parts)| format!("; {label} {}", joined(&parts))).collect();
         format!("{}{share}{rows}", self.head())
     }
 
-    /// The same, for programs.
+    /// The view as JSON, at the time the report was written.
     pub fn json(&self, file: &str) -> Value {
-        let told = View { now: self.told, ..*self };
-        let left_s = told.left_s();
+        let left_s = WatchView { now: self.written, ..*self }.left_s();
         let of = |pointer: &str| self.report.pointer(pointer).cloned().unwrap_or_default();
         let power: Map<String, Value> =
             self.power().into_iter().map(|(kind, watts)| (kind.into(), json!(watts))).collect();
@@ -70,7 +68,7 @@ impl View<'_> {
             "ranks_found": of("/run/ranks_found"),
             "state": if self.is_over { json!("done") } else { of("/run/state") },
             "silent": self.is_silent(),
-            "told_unix_s": self.told,
+            "told_unix_s": self.written,
             "epochs_done": of("/run/epochs_done"),
             "epochs_planned": of("/run/epochs_planned"),
             "progress": of("/run/progress"),
@@ -88,15 +86,15 @@ impl View<'_> {
                 "co2eq_g": forecast("co2eq_g"),
             })),
             "left_s": left_s,
-            "ends_unix_s": left_s.map(|left_s| self.told + left_s),
+            "ends_unix_s": left_s.map(|left_s| self.written + left_s),
         })
     }
 
-    /// Whether a run that goes on should have been heard of by now.
+    /// True if the run is not over but its files have not changed for too long.
     pub fn is_silent(&self) -> bool {
         let epochs_s = number(self.report, "/usage/epochs/duration_s").filter(|_| !self.is_from_journal);
         let patience = EPOCHS_OF_SILENCE * epochs_s.unwrap_or(0.0) / self.epochs_done().max(1.0);
-        !self.is_over && self.now - self.told > patience.max(SILENCE_S)
+        !self.is_over && self.now - self.written > patience.max(SILENCE_S)
     }
 
     fn epochs_done(&self) -> f64 {
@@ -107,26 +105,27 @@ impl View<'_> {
         number(self.report, "/run/epochs_planned").filter(|planned| *planned > 0.0)
     }
 
-    /// The share of the planned epochs that is done, with what is done of the open one.
+    /// The share of the planned epochs that is done, 0 to 1, including the open epoch.
     fn share(&self) -> Option<f64> {
         let open = number(self.report, "/run/progress").or_else(|| self.open_share()).filter(|_| !self.is_over);
         let open = open.unwrap_or(0.0);
         Some(((self.epochs_done() + open) / self.planned()?).clamp(0.0, 1.0))
     }
 
-    /// How far the open epoch is, by how long those before it took.
+    /// The share of the open epoch that is done, estimated from the mean epoch.
     fn open_share(&self) -> Option<f64> {
-        const NEARLY: f64 = 0.99;
+        const MAX_OPEN_SHARE: f64 = 0.99;
         let each_s = number(self.report, "/usage/epochs/duration_s")? / self.epochs_done();
         let share = number(self.report, "/run/open/duration_s")? / each_s;
-        Some(share.min(NEARLY)).filter(|share| share.is_finite())
+        Some(share.min(MAX_OPEN_SHARE)).filter(|share| share.is_finite())
     }
 
-    /// Used so far, with what the open epoch has used, which no total has yet.
+    /// The total of the ended epochs plus the open epoch.
     fn used(&self, ended: &str, open: &str) -> Option<f64> {
         sum([ended, open].map(|pointer| number(self.report, pointer)))
     }
 
+    /// The text in place of an unknown energy.
     fn unknown(&self) -> &'static str {
         match ranks::is_counted_elsewhere(self.report) {
             true => "energy counted by another rank of the job",
@@ -140,6 +139,7 @@ impl View<'_> {
         Some(number("/run/open/energy_j")? / J_PER_KWH * number("/pue")? * number("/intensity/g_per_kwh")?)
     }
 
+    /// Name, rank, host and state.
     fn head(&self) -> String {
         let name = word(self.report, "/run/name").or_else(|| word(self.report, "/run/id")).unwrap_or("run");
         let is_job = number(self.report, "/run/ranks_found").is_some();
@@ -154,8 +154,8 @@ impl View<'_> {
         let of = self.planned().map(|planned| format!(" of {planned}")).unwrap_or_default();
         let epochs = if done == 1.0 && of.is_empty() { "epoch" } else { "epochs" };
         if self.is_silent() {
-            let since = instant(self.told).unwrap_or("long ago".into());
-            return format!("no sign of life since {since}, {done}{of} {epochs} done");
+            let since = instant(self.written).unwrap_or("long ago".into());
+            return format!("stalled, no update since {since}, {done}{of} {epochs} done");
         }
         match word(self.report, "/run/state") {
             _ if self.is_over => format!("done, {done}{of} {epochs}"),
@@ -166,7 +166,7 @@ impl View<'_> {
         }
     }
 
-    /// What is known, by what it is of.
+    /// The rows of values: label and parts.
     fn rows(&self) -> Vec<(&'static str, Vec<String>)> {
         let number = |pointer: &str| number(self.report, pointer);
         let power = self.power();
@@ -193,12 +193,13 @@ impl View<'_> {
         rows
     }
 
+    /// The time left, and the expected end.
     fn end(&self, left_s: f64) -> Vec<String> {
         let ends = instant(self.now + left_s).filter(|_| left_s > 0.0);
         std::iter::once(duration(left_s)).chain(ends.map(|at| format!("ends {at}"))).collect()
     }
 
-    /// Of the whole run: values, each with its interval after it.
+    /// The forecast of the whole run: values, each followed by its interval.
     fn forecast(&self) -> Option<Vec<String>> {
         let ends = |name: &str| {
             let end = |end: &str| number(self.report, &format!("/forecast/{name}/{end}"));
@@ -222,24 +223,24 @@ impl View<'_> {
         (!parts.is_empty()).then(|| parts.into_iter().chain(level).collect())
     }
 
-    /// Until the forecast end, s.
+    /// Time until the forecast end, s.
     fn left_s(&self) -> Option<f64> {
         let number = |pointer| number(self.report, pointer);
         let open_s = number("/run/open/duration_s").unwrap_or(0.0);
         let whole = || Some(number("/forecast/duration_s/value")? - number("/usage/duration_s")? - open_s);
         let left_s = number("/forecast/remaining/duration_s/value").or_else(whole)?;
-        Some((left_s - (self.now - self.told).max(0.0)).max(0.0))
+        Some((left_s - (self.now - self.written).max(0.0)).max(0.0))
     }
 
-    /// How far off its energy may be; None: it is measured.
+    /// Error band of the run's energy. None: it is measured.
     fn error(&self) -> Option<ErrorBand> {
         let of_ended = || ErrorBand::read(self.report.pointer("/usage/error"));
-        // As long as no epoch has ended, any of the estimates may be all of it.
+        // Before the first epoch ends, any of the estimates may make up the whole energy.
         let widest = || self.devices().filter_map(|one| ErrorBand::read(one.get("error"))).reduce(ErrorBand::with);
         if number(self.report, "/usage/energy_j").is_some_and(|joules| joules > 0.0) { of_ended() } else { widest() }
     }
 
-    /// The same of one kind of device.
+    /// Error band of the energy of one kind of device. None: it is measured.
     fn error_of(&self, kind: &str) -> Option<ErrorBand> {
         let of_kind = self.devices().filter(|one| word(one, "/kind") == Some(kind));
         let parts = of_kind.map(|one| (number(one, "/energy_j").unwrap_or(0.0), ErrorBand::read(one.get("error"))));
@@ -262,28 +263,29 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", (share * 100.0).floor())
 }
 
+/// A progress bar with the share in percent.
 fn bar(share: f64, width: usize, style: &Style) -> String {
-    let said = format!(" {:>5}", percent(share));
-    let room = width.saturating_sub(said.len()).min(80);
+    let label = format!(" {:>5}", percent(share));
+    let room = width.saturating_sub(label.len()).min(80);
     let full = (share * room as f64) as usize;
     let bar = style.apply_to("█".repeat(full)).to_string() + &"░".repeat(room - full);
-    truncate_str(&(bar + &said), width, "").into_owned()
+    truncate_str(&(bar + &label), width, "").into_owned()
 }
 
-/// Commas between, but before a bracket.
+/// Joins parts with commas, but none before a bracket.
 fn joined(parts: &[String]) -> String {
     parts.join(", ").replace(", (", " (")
 }
 
-/// As many parts a line as fit, below one another.
+/// Fills lines of `width` columns with parts, indented below the label.
 fn filled(label: &str, parts: &[String], width: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut line = format!("{label:LABEL$}");
+    let mut line = format!("{label:LABEL_COLUMNS$}");
     for (n, part) in parts.iter().enumerate() {
         let comma = if parts.get(n + 1).is_none_or(|next| next.starts_with('(')) { "" } else { "," };
-        let is_first = line.len() == LABEL;
+        let is_first = line.len() == LABEL_COLUMNS;
         if !is_first && measure_text_width(&line) + 1 + measure_text_width(part) + comma.len() > width {
-            lines.push(std::mem::replace(&mut line, " ".repeat(LABEL)));
+            lines.push(std::mem::replace(&mut line, " ".repeat(LABEL_COLUMNS)));
         } else if !is_first {
             line.push(' ');
         }

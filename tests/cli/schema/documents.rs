@@ -1,4 +1,4 @@
-//! Real reports and journals, of runs in every state: made here, and by 0.1.0.
+//! Real reports and journals of runs in every state, made here and by 0.1.0.
 
 use crate::fake_machine::{Machine, Moving};
 use carbontracker::report::{ranks, unstated};
@@ -20,7 +20,7 @@ type Reports = Vec<(String, Value)>;
 
 pub struct Documents {
     pub reports: Reports,
-    /// Their lines.
+    /// Lines of journals.
     pub journals: Vec<(String, Vec<Value>)>,
 }
 
@@ -62,7 +62,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 impl Documents {
-    /// Runs of different kinds go on at once.
+    /// Makes the runs, of different kinds, in parallel.
     pub fn new() -> Documents {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("schema-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
@@ -84,7 +84,7 @@ impl Documents {
         self.journals.iter().flat_map(|(_, lines)| lines)
     }
 
-    /// A report; or a journal, and the report that is read from it.
+    /// Adds a report; or a journal, and the report that is read from it.
     fn add_file(&mut self, path: &Path) {
         let name = format!("{}", path.display());
         match path.extension().and_then(|ending| ending.to_str()) {
@@ -122,7 +122,7 @@ fn states(folder: &Path) -> Reports {
     let fresh = ask(&tracker);
     tracker.begin().unwrap();
     tracker.progress(1, 2).unwrap();
-    std::thread::sleep(Duration::from_millis(3000)); // numbers without an epoch come every 2 s
+    std::thread::sleep(Duration::from_millis(3000)); // without an epoch, numbers are written every 2 s
     let (in_epoch, open) = (ask(&tracker), read());
     tracker.end().unwrap();
     epochs(&tracker, 2, 60);
@@ -157,7 +157,7 @@ fn resumed(folder: &Path) -> Reports {
     vec![named("resumed", report)]
 }
 
-/// Prices by the hour, by a cloud region's rates, and with marginal figures that do not come.
+/// Hourly intensities, rates of a cloud region, and marginal intensities that never arrive.
 fn priced(folder: &Path) -> Reports {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 3600 * 3600;
     let hour = |n: u64| {
@@ -203,7 +203,7 @@ fn counter(watts: f64, at: f64) -> Option<String> {
     Some(format!("{}\n", 1_000_000_000 + (watts * at * 1e6) as i64))
 }
 
-/// Meters that fail, and models in the place of meters.
+/// Meters that fail, and models that replace them.
 fn meters(folder: &Path) -> Reports {
     let names = [
         ("intel-rapl:0", "package-0"),

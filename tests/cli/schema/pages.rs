@@ -1,4 +1,4 @@
-//! The tables of the pages about the report and the journal, as the schemas have them.
+//! The tables of the report's and the journal's pages, made from the schemas.
 
 use super::schemas::{JOURNAL, Place, REPORT, Schemas, folder};
 use serde_json::Value;
@@ -8,7 +8,7 @@ const PAGES: [(Place, &str); 2] = [(Place::Report, "report-schema.md"), (Place::
 /// The line before a table names the object that it describes.
 const MARK: &str = "<!-- table ";
 
-/// Each page's tables are the schema's, and each object of the schema has one.
+/// Each page has the tables of its schema, one for each object.
 pub fn check(schemas: &Schemas) {
     for (place, name) in PAGES {
         let path = folder().join(name);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Where the schemas refer to each other.
+/// The addresses at which the schemas refer to each other.
 const BASE: &str = "file:///";
 pub const REPORT: &str = "report.schema.json";
 pub const JOURNAL: &str = "journal.schema.json";
@@ -56,9 +56,9 @@ impl Schemas {
         Schemas { report, journal, of_report, of_line, of_kind }
     }
 
-    /// What is wrong with a report, or with a line of a journal.
+    /// The errors of a report, or of a journal line.
     pub fn errors(&self, place: Place, document: &Value) -> Vec<String> {
-        // The whole schema of a line reports no more than that no kind fits.
+        // The whole schema of a line only reports that no kind fits.
         let of_kind = || self.of_kind.iter().find(|(field, _)| document.get(*field).is_some());
         let validator = match place {
             Place::Report => &self.of_report,
@@ -73,7 +73,7 @@ impl Schemas {
         if place == Place::Report { &self.report } else { &self.journal }
     }
 
-    /// What a reference leads to, and in which schema that is.
+    /// The target of a reference, and its schema.
     pub fn follow(&self, place: Place, reference: &str) -> (Place, &Value) {
         let (file, pointer) = reference.split_once('#').expect("a pointer");
         let place = if file == REPORT { Place::Report } else { place };
@@ -94,7 +94,7 @@ impl Schemas {
         }
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
             let (place, schema) = self.follow(place, reference);
-            // A property that is another's copy is that one, too.
+            // A property that refers to another one also counts as that one.
             seen.insert(std::ptr::from_ref(schema));
             self.visit(place, schema, document, seen);
         }
@@ -115,7 +115,7 @@ impl Schemas {
         items.zip(list()).for_each(|(items, value)| self.visit(place, items, value, seen));
     }
 
-    /// The objects that a schema describes, by name; the whole first.
+    /// The objects of a schema, by name. The root comes first.
     pub fn objects(&self, place: Place) -> impl Iterator<Item = (&str, &Value)> {
         let root = self.root(place);
         let whole = (place == Place::Report).then_some(("report", root));
@@ -123,7 +123,7 @@ impl Schemas {
         whole.into_iter().chain(defs)
     }
 
-    /// Each property: its schema, object and name, and where it is.
+    /// Each property: schema, object, name and place.
     pub fn properties(&self) -> impl Iterator<Item = (String, *const Value)> {
         [Place::Report, Place::Journal].into_iter().flat_map(move |place| {
             let of = if place == Place::Report { "report" } else { "journal" };

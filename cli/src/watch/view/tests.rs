@@ -1,6 +1,6 @@
 use super::*;
 
-const TOLD: f64 = 1_772_456_400.0; // 2026-03-02T13:00:00Z
+const WRITTEN: f64 = 1_772_456_400.0; // 2026-03-02T13:00:00Z
 
 fn report() -> Value {
     json!({
@@ -14,12 +14,12 @@ fn report() -> Value {
     })
 }
 
-fn view(report: &Value, after: f64) -> View<'_> {
-    View { report, told: TOLD, now: TOLD + after, is_over: false, is_from_journal: false }
+fn view(report: &Value, after: f64) -> WatchView<'_> {
+    WatchView { report, written: WRITTEN, now: WRITTEN + after, is_over: false, is_from_journal: false }
 }
 
 #[test]
-fn all_is_there_and_fits() {
+fn view_is_complete_and_fits_the_width() {
     let report = report();
     let wide = view(&report, 10.0).lines(110, false);
     assert_eq!(
@@ -51,7 +51,7 @@ forecast  3.33 kWh
 }
 
 #[test]
-fn of_an_estimate_all_has_its_interval() {
+fn estimates_have_intervals() {
     let mut report = report();
     report["usage"]["error"] = json!({"low": 0.9, "high": 1.2});
     report["components"] = json!([
@@ -76,9 +76,9 @@ fn of_an_estimate_all_has_its_interval() {
     assert!(shown.iter().any(|line| line.contains("used      about 0.10 kWh (180 kJ to 0.20 kWh)")), "{shown:#?}");
 }
 
-/// As a journal tells of it: no total has the open epoch yet.
+/// In a journal, no total includes the open epoch yet.
 #[test]
-fn the_open_epoch_is_used_and_gone() {
+fn open_epoch_counts_as_used_and_as_done() {
     let mut report = report();
     report["run"]["open"] = json!({"duration_s": 300.0, "energy_j": 3.6e5});
     report["run"]["progress"] = Value::Null;
@@ -96,7 +96,7 @@ fn the_open_epoch_is_used_and_gone() {
 }
 
 #[test]
-fn unknown_is_said_or_left_out() {
+fn unknown_values_are_named_or_left_out() {
     let report = json!({"run": {"id": "ab", "state": "waiting", "epochs_planned": 0, "epochs_done": 0}, "usage": {"energy_j": null}});
     assert_eq!(view(&report, 0.0).lines(80, false), ["ab: waiting for its first epoch", "used      energy unknown"]);
     assert_eq!(view(&json!({}), 0.0).lines(80, false).len(), 2);
@@ -105,14 +105,14 @@ fn unknown_is_said_or_left_out() {
 }
 
 #[test]
-fn the_last_epochs_power_stands_in() {
+fn last_epoch_gives_the_power_without_a_power_line() {
     let mut report = report();
     report["power"] = Value::Null;
     assert_eq!(view(&report, 0.0).power(), [("cpu", 10.0)]);
 }
 
 #[test]
-fn the_forecast_of_a_short_run_is_not_rounded_to_seconds() {
+fn short_forecast_is_not_rounded_to_seconds() {
     let mut report = report();
     report["forecast"]["duration_s"] = json!({"value": 1.82, "low": 1.09, "high": 2.22});
     let lines = view(&report, 0.0).lines(200, false).join("\n");
@@ -120,23 +120,23 @@ fn the_forecast_of_a_short_run_is_not_rounded_to_seconds() {
 }
 
 #[test]
-fn silence_is_told_after_three_epochs() {
+fn run_without_journal_is_stalled_after_three_epochs() {
     let mut report = report();
     report["run"]["state"] = json!("unfinished");
     assert!(view(&report, 1799.0).head().ends_with("running, 6 of 20 epochs done"));
     let silent = view(&report, 1801.0).lines(120, false).join("\n");
     assert!(
-        silent.contains("no sign of life since 2026-03-02T13:00:00Z, 6 of 20") && !silent.contains("ends"),
+        silent.contains("stalled, no update since 2026-03-02T13:00:00Z, 6 of 20") && !silent.contains("ends"),
         "{silent}"
     );
-    let journal = View { is_from_journal: true, ..view(&report, 151.0) };
+    let journal = WatchView { is_from_journal: true, ..view(&report, 151.0) };
     assert!(journal.is_silent() && !view(&report, 151.0).is_silent());
-    let over = View { is_over: true, ..view(&report, 1801.0) };
+    let over = WatchView { is_over: true, ..view(&report, 1801.0) };
     assert_eq!(over.line(), "digits on node1: done, 6 of 20 epochs (30 %); used 1.00 kWh, 114 g CO2e, in 1h");
 }
 
 #[test]
-fn a_line_does_not_change_with_the_clock() {
+fn line_does_not_change_with_the_clock() {
     let report = report();
     assert_eq!(view(&report, 0.0).line(), view(&report, 30.0).line());
     assert_eq!(view(&report, 30.0).json("a")["left_s"], 8400.0);

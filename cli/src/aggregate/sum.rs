@@ -1,10 +1,10 @@
-//! Sums over runs, and how far off they may be.
+//! Sums over runs, with their intervals.
 
 use crate::report_files;
 use carbontracker::measurement::channel::ErrorBand;
 use serde_json::Value;
 
-/// What is estimated: its energy, J, and the ends of its interval.
+/// Estimated energy, J, with the ends of its interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Estimated {
     joules: f64,
@@ -13,6 +13,7 @@ pub struct Estimated {
 }
 
 impl Estimated {
+    /// The estimated energy of a report's components.
     pub fn of(report: &Value) -> Estimated {
         let mut all = Estimated::default();
         for component in report.get("components").and_then(Value::as_array).into_iter().flatten() {
@@ -25,19 +26,21 @@ impl Estimated {
         all
     }
 
+    /// Adds energy, J, and the ends of its interval.
     pub fn add(&mut self, more: Estimated) {
         self.joules += more.joules;
         self.low_j += more.low_j;
         self.high_j += more.high_j;
     }
 
-    /// How far off it may be; None: nothing is estimated.
+    /// The error band. None: nothing is estimated.
     pub fn error(self) -> Option<ErrorBand> {
         (self.joules > 0.0).then(|| ErrorBand { low: self.low_j / self.joules, high: self.high_j / self.joules })
     }
 }
 
-/// The sum of what is known, and of how many; and the ends of its interval, as what is estimated may be off all one way.
+/// A sum of known values, their number, and the ends of the interval. The errors of estimates are added, since all may be
+/// off in the same direction.
 #[derive(Clone, Copy, Default)]
 pub struct Sum {
     sum: f64,
@@ -48,6 +51,7 @@ pub struct Sum {
 }
 
 impl Sum {
+    /// Adds a value. None is unknown and adds nothing.
     pub fn add(&mut self, value: Option<f64>, error: Option<ErrorBand>) {
         let amount = value.unwrap_or(0.0);
         self.sum += amount;
@@ -57,12 +61,12 @@ impl Sum {
         self.known += usize::from(value.is_some());
     }
 
-    /// How far off it may be; None: it is measured.
+    /// The error band. None: all is measured.
     pub fn error(self) -> Option<ErrorBand> {
         self.is_estimated.then(|| ErrorBand { low: self.low / self.sum, high: self.high / self.sum })
     }
 
-    /// None where nothing is known.
+    /// The sum. None if no value is known.
     pub fn value(self) -> Option<f64> {
         (self.known > 0).then_some(self.sum)
     }
