@@ -129,7 +129,7 @@ fn power_of_a_card_replaces_its_counter() {
     let used = 300.0 * run.report["usage"]["duration_s"].as_f64().unwrap();
     assert!((run.energy_j(0).unwrap() / used - 1.0).abs() < 0.05, "{:#}", run.report);
     assert!(run.note(0).contains("its counter did not move for"), "{}", run.note(0));
-    assert!(run.messages.contains("That power is integrated instead"), "{}", run.messages);
+    assert!(run.messages.contains("that power is integrated instead"), "{}", run.messages);
     let machine = card("card-midway", "300000000\n")
         .moving(vec![number(CARD_ENERGY, |at| 5_000_000 + (300e6 * at.min(1.0)) as u64)]);
     let run = machine.run(4, "components=gpu");
