@@ -56,7 +56,7 @@ pub fn upwards(tree: &Tree) -> Finding {
     for import in modules.imports() {
         let (Some(from), Some(to)) = (modules.top(import.from), modules.top(import.to)) else { continue };
         if rank(from).zip(rank(to)).is_some_and(|(from, to)| from < to) {
-            problems.push(format!("{}, from {from} up to {to}", modules.shown(&import)));
+            problems.push(format!("{}, from {from} up to {to}", modules.shown(import)));
         }
     }
     Finding::none_of(goal, problems, fix)

@@ -52,7 +52,7 @@ fn a_cloud_region_has_its_own_rates() {
     assert!(text.contains(", on site 0.12 L/kWh (aws:us-east-1, 2024)"), "{text}");
     let (_, json) = located("location=DK pue=region");
     assert_eq!((&json["pue"], &json["facility"]), (&1.0.into(), &Value::Null));
-    assert!(json["notes"].to_string().contains("pue=region: location=DK is no cloud region"), "{}", json["notes"]);
+    assert!(json["notes"].to_string().contains("pue=region: location=DK is not a cloud region"), "{}", json["notes"]);
     let (_, json) = located("location=gcp:us-east4 pue=region wue=region");
     assert_eq!((&json["pue"], &json["facility"]["wue"]), (&1.09.into(), &Value::Null));
     assert!(json["extras"]["water"].is_null() && json["notes"].to_string().contains("wue=region: no figure"));
