@@ -5,8 +5,9 @@
  * Threads   Any thread may call; calls on one tracker are serialised, different trackers are independent.
  *           ct_destroy and ct_release come last: no other call on that tracker may run beside or after them.
  *           Do not call from signal handlers. A tracker has one background thread, "ct-sampler". It has "ct-nvml"
- *           too if it uses that driver, and "ct-intensity" if a file or a live service provides carbon intensity
- *           by the hour. These threads block all signals and never call the application.
+ *           too if it uses that driver, "ct-log" if it writes files, and "ct-intensity" if a file or a live service
+ *           provides carbon intensity by the hour. A few threads help at the start and end. All of them block all
+ *           signals and never call the application.
  * NULL      A NULL tracker is a disabled tracker: every function accepts it and returns CT_DISABLED.
  *           ct_report and ct_message then write an empty text, and `needed` is 1.
  * Errors    A ct_status is 0: done; > 0: done, with a remark; < 0: failed, and nothing changed. ct_last_error()

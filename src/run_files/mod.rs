@@ -2,8 +2,8 @@
 //! process resumes the run.
 //!
 //! In: the run's state and report, and journals on disk. Out: files, and
-//! [`crate::attribution::carried_over::CarriedOver`], the values that a resumed run starts from. Never: it makes the
-//! application wait for a disk, or writes into a file of another run.
+//! [`crate::attribution::carried_over::CarriedOver`], the values that a resumed run starts from. Never: it makes an
+//! epoch wait for a disk, or writes into a file of another run.
 //!
 //! - `journal` has the format of the lines, `journal/read` reads them, `journal_report` makes a report of them.
 //! - `writer` writes all files on a thread of its own. `resume` finds and reads the journal of a run.
