@@ -7,6 +7,7 @@ use crate::os;
 use crate::sanitize;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl NodeCache {
     pub fn new(folder: &Path, request: &[&str], key: &str) -> NodeCache {
         let request = hash(&[&[env!("CARGO_PKG_VERSION")], request].concat());
         let name = format!("carbontracker-{}-grid-{request:016x}.json", os::user());
-        NodeCache { path: folder.join(name), key: hash(&[key]) }
+        NodeCache { path: folder.join(name), key: key_hash(key) }
     }
 
     /// The stored result, if it is valid at `now`, s since 1970 UTC.
@@ -147,6 +148,14 @@ fn create(path: &Path) -> io::Result<File> {
 /// Hash of words, stable over builds. The byte that ends a word occurs in no text.
 fn hash(words: &[&str]) -> u64 {
     os::stable_hash(words.iter().flat_map(|word| word.bytes().chain([0xff])))
+}
+
+/// Hash of the API key. The key cannot be computed from it. Another build may have another hash, which only makes it
+/// send one more request.
+fn key_hash(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn print(key: u64, entry: &CacheEntry) -> Value {

@@ -372,12 +372,12 @@ impl LeaseRecord<'_> {
         self.on_the_clock(self.remembered(device, owner).unwrap_or(owner).settled)
     }
 
-    /// Up to here,, an owner has settled.
+    /// The instant up to which an owner has settled, ns.
     pub fn settled(&self, owner: LeaseOwner) -> Option<MonoNs> {
         self.on_the_clock(owner.settled)
     }
 
-    /// The end of the turn that began as `mine`,. `now` is the current owner.
+    /// The end of the turn that began as `mine`. `now` is the current owner.
     pub fn lost_at(&self, device: usize, mine: LeaseOwner, now: LeaseOwner) -> MonoNs {
         let next = mine.turn.wrapping_add(1);
         let entry = self.entry(device, next);

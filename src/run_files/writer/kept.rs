@@ -128,7 +128,7 @@ impl Writer {
             return self.log_all_epochs();
         }
         let Some(logs) = &mut self.logs else { return };
-        let new = epochs.iter().filter(|(_, epoch)| Some(epoch.end) > self.logged_until);
+        let new = epochs.iter().filter(|(_, epoch)| epoch.end > self.logged_until.unwrap_or_default());
         let (path, written) = logs.add(report, new.map(|(line, _)| line));
         self.logged_until = epochs.last().map(|(_, epoch)| epoch.end).max(self.logged_until);
         self.note(&path, written);
@@ -141,7 +141,7 @@ impl Writer {
         let epochs = report.epoch_lines(usize::MAX);
         if let Some(logs) = &mut self.logs {
             self.logged_until = self.last_end;
-            let written = epochs.iter().filter(|(_, epoch)| Some(epoch.end) <= self.logged_until);
+            let written = epochs.iter().filter(|(_, epoch)| epoch.end <= self.logged_until.unwrap_or_default());
             let (path, written) = logs.add(&report, written.map(|(line, _)| line));
             self.note(&path, written);
         }
