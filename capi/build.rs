@@ -1,4 +1,4 @@
-//! Sets the SONAME of the shared library and keeps it mapped after `dlclose`. Its sampler thread may still be ending
+//! Sets the SONAME of the shared library and keeps it mapped after `dlclose`. Its sampling thread may still be ending
 //! then, and thread-local variables outlive that call.
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -98,7 +98,7 @@ extern "C" {
 #endif /* __cplusplus */
 
 /**
- * Makes a tracker and starts its sampler thread. It takes less than 5 ms, and with `resume` also the time to read the
+ * Makes a tracker and starts its sampling thread. It takes less than 5 ms, and with `resume` also the time to read the
  * journal. It reads each device once, and waits up to 250 ms for a file of /sys or /proc that does not answer. It makes
  * relative paths in the options absolute. No thread can start in the constructor of a library that is being loaded:
  * there, the call takes up to 0.25 s longer per thread, and energy is read once the library is loaded.
@@ -198,7 +198,7 @@ ct_status ct_message(ct_tracker *tracker,
                      size_t *needed);
 
 /**
- * Ends the tracker: it takes a last reading, joins the sampler thread and writes the run's files. It returns within
+ * Ends the tracker: it takes a last reading, joins the sampling thread and writes the run's files. It returns within
  * 250 ms even if a device hangs, and with log_dir within 2 s more if a disk hangs. If files of the run could not be
  * written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and the
  * files are finished afterwards.
@@ -209,7 +209,7 @@ ct_status ct_message(ct_tracker *tracker,
 void ct_destroy(ct_tracker *tracker);
 
 /**
- * Ends the tracker as ct_destroy does, but does not wait for the sampler thread: for finalizers of garbage collectors.
+ * Ends the tracker as ct_destroy does, but does not wait for its thread: for finalizers of garbage collectors.
  */
 void ct_release(ct_tracker *tracker);
 

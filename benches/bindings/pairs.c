@@ -1,4 +1,4 @@
-/* A million epochs of nothing: what a begin or an end costs, ns. The same stands beside this file in every language. */
+/* A million empty epochs: the cost of a begin or an end, ns. Beside this file is the same program in each language. */
 #define _POSIX_C_SOURCE 200809L
 #include <carbontracker.h>
 #include <stdio.h>

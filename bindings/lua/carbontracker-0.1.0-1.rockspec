@@ -5,7 +5,7 @@ source = {
   url = ".", -- `luarocks make` in this folder, or in a copy of it
 }
 description = {
-  summary = "Measures, forecasts and prices the energy of a training loop",
+  summary = "Measures and forecasts the energy and CO2e of a training loop",
   detailed = [[
 Energy counters of processors, memory and GPUs, read by the library libcarbontracker; a forecast of the whole run after
 the first epoch; grams of CO2e by zone. LuaJIT calls the library through its FFI, Lua 5.1 to 5.4 through a C module.]],

@@ -1,4 +1,4 @@
---- Measures, forecasts and prices the energy of a training loop.
+--- Measures and forecasts the energy and CO2e of a training loop.
 --
 --    local ct = require "carbontracker"
 --    local t = ct.new { epochs = 10, location = "DK" }
@@ -330,7 +330,7 @@ function ct.try_new(options)
   return setmetatable({ handle = handle, over = false }, Tracker)
 end
 
---- Makes a tracker and starts its sampler. If no device can be measured, the call still succeeds: energies are nil, and a
+--- Makes a tracker and starts its sampling thread. If no device can be measured, the call still succeeds: energies are nil, and a
 -- message explains how to enable measurement.
 -- @param[opt] options a table by name, `{ epochs = 10, location = "DK", components = { "cpu", "gpu" } }`, or a string
 -- "epochs=10 location=DK". The library's documentation lists the options. Each is also an environment variable, such as

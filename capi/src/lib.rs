@@ -27,7 +27,7 @@ use std::sync::Once;
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Makes a tracker and starts its sampler thread. It takes less than 5 ms, and with `resume` also the time to read the
+/// Makes a tracker and starts its sampling thread. It takes less than 5 ms, and with `resume` also the time to read the
 /// journal. It reads each device once, and waits up to 250 ms for a file of /sys or /proc that does not answer. It makes
 /// relative paths in the options absolute. No thread can start in the constructor of a library that is being loaded:
 /// there, the call takes up to 0.25 s longer per thread, and energy is read once the library is loaded.
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap
     unsafe { with_tracker(tracker, take) }
 }
 
-/// Ends the tracker: it takes a last reading, joins the sampler thread and writes the run's files. It returns within
+/// Ends the tracker: it takes a last reading, joins the sampling thread and writes the run's files. It returns within
 /// 250 ms even if a device hangs, and with log_dir within 2 s more if a disk hangs. If files of the run could not be
 /// written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and the
 /// files are finished afterwards.
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {
     unsafe { give_up(tracker, Tracker::destroy) }
 }
 
-/// Ends the tracker as ct_destroy does, but does not wait for the sampler thread: for finalizers of garbage collectors.
+/// Ends the tracker as ct_destroy does, but does not wait for its thread: for finalizers of garbage collectors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_release(tracker: *mut Tracker) {
     // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.
@@ -298,7 +298,7 @@ unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Res
     })
 }
 
-/// Takes a tracker back and ends it. In a forked child it does nothing: the sampler thread does not exist there.
+/// Takes a tracker back and ends it. In a forked child it does nothing: the sampling thread does not exist there.
 ///
 /// # Safety
 /// `tracker` is NULL or from ct_create and not yet destroyed; it is not used again.

@@ -11,7 +11,7 @@ from spack.package import *
 
 
 class Carbontracker(MakefilePackage):
-    """Measures, forecasts and prices the energy of a training or time loop, from C, C++, Fortran, Julia, Lua and every
+    """Measures and forecasts the energy and CO2e of a training or time loop, from C, C++, Fortran, Julia, Lua and every
     language that calls C."""
 
     # Add homepage and git when the project is published. Until then the source comes from `spack develop`.

@@ -39,7 +39,7 @@ pub struct RecordedFigures {
     pub coverage: Option<f64>,
 }
 
-/// Energy by kind of component, J; None where none of that kind was measured.
+/// Energy by kind of component, J; None: no component of that kind was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PerKind([Option<f64>; DeviceKind::ALL.len()]);
 
@@ -56,7 +56,7 @@ impl PerKind {
         self.0.get(kind as usize).copied().flatten()
     }
 
-    /// The energy of all kinds together; None where nothing was measured.
+    /// The energy of all kinds together; None: nothing was measured.
     pub fn total(&self) -> Option<f64> {
         self.0.iter().flatten().copied().reduce(|a, b| a + b)
     }
@@ -133,7 +133,7 @@ impl Epoch {
         }
     }
 
-    /// Takes the next in, if both together are no more than `most` epochs, and of one process.
+    /// Merges the next entry into this one if both have at most `most` epochs and are of one process. True: it did.
     fn merge(&mut self, next: &Epoch, most: u64) -> bool {
         let fits = self.count + next.count <= most && self.recorded.is_some() == next.recorded.is_some();
         if fits {
@@ -142,7 +142,7 @@ impl Epoch {
         fits
     }
 
-    /// It and the next as one.
+    /// This entry and the next, merged.
     pub fn joined(&self, next: &Epoch) -> Epoch {
         let recorded = self.recorded.zip(next.recorded).map(|(one, other)| RecordedFigures {
             co2eq_g: units::sum([one.co2eq_g, other.co2eq_g]),

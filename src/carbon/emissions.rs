@@ -83,7 +83,7 @@ pub struct IntensitySources {
 /// Sums from the start of the run up to an instant.
 #[derive(Clone, Copy, Debug, Default)]
 struct EmissionSum {
-    /// The instant, ns on the monotonic clock.
+    /// The instant, on the monotonic clock.
     to: MonoNs,
     joules: f64,
     /// Sum of each joule times its intensity, J g/kWh.
@@ -97,7 +97,7 @@ impl<'a> EmissionFactors<'a> {
         EmissionFactors { flat: grid.flat.g_per_kwh, curve, calendar, pue, before: Before::default() }
     }
 
-    /// Emissions of the run in a ledger. `now`, ns on the monotonic clock, is after all of the run.
+    /// Emissions of the run in a ledger. `now` is after all of the run.
     pub fn emissions(&self, ledger: &Ledger, now: MonoNs) -> Emissions {
         let began = ledger.first_begin().unwrap_or(now);
         let ended = ledger.last_end().unwrap_or(began);
@@ -260,7 +260,7 @@ impl Emissions {
         self.facility_kwh(joules) * self.own_g_per_kwh
     }
 
-    /// Emissions of joules used between two instants on the monotonic clock, ns, g CO2e.
+    /// Emissions of joules used between two instants on the monotonic clock, g CO2e.
     pub fn grams_between(&self, from: MonoNs, to: MonoNs, joules: f64) -> f64 {
         let (before, after) = (self.up_to(from), self.up_to(to));
         let used = after.joules - before.joules;
@@ -268,7 +268,7 @@ impl Emissions {
         self.facility_kwh(joules) * g_per_kwh
     }
 
-    /// The sums up to an instant, ns. They are interpolated linearly in time.
+    /// The sums up to an instant, interpolated linearly in time.
     fn up_to(&self, at: MonoNs) -> EmissionSum {
         let next = self.sums.partition_point(|line| line.to < at);
         let after = self.sums.get(next).or(self.sums.last()).copied().unwrap_or_default();

@@ -20,7 +20,7 @@ pub struct IntensityChoice {
     pub marginal: Option<Hourly>,
     /// The feeds that update the grid while the run lasts.
     pub feeds: Vec<Feed>,
-    /// PUE and WUE, where the options take them from the cloud region.
+    /// PUE and WUE of the cloud region, if the options ask for them.
     pub facility: Facility,
 }
 
@@ -74,7 +74,7 @@ enum Location<'a> {
 }
 
 impl Location<'_> {
-    /// `variable` looks one of the environment's up.
+    /// The location that the options name. `variable` looks up an environment variable.
     fn of(options: &CarbonConfig, variable: impl Fn(&str) -> Option<String>) -> Location<'_> {
         let Some(asked) = options.location.as_deref() else { return Location::NotGiven };
         if asked.eq_ignore_ascii_case("ip") {

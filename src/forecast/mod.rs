@@ -113,7 +113,7 @@ impl Estimate {
         Estimate { used, value, low, high }
     }
 
-    /// The estimate with a larger used part.
+    /// The estimate with `more` added to each of its values.
     pub fn and(self, more: f64) -> Estimate {
         let [used, value, low, high] = [self.used, self.value, self.low, self.high].map(|amount| amount + more);
         Estimate { used, value, low, high }

@@ -193,7 +193,7 @@ impl TrendLine {
         let times_square = mean_of(&|t, _| t * t);
         // The weight of the first epoch may be below 1.
         let may_slope = taken.len() >= MIN_DRIFT_EPOCHS && count > MIN_DRIFT_EPOCHS as f64 - 0.5;
-        // Of two epochs, neither is the outlier.
+        // With two epochs neither can be called the outlier.
         let clip = if taken.len() < 3 { f64::INFINITY } else { HUBER_K };
         let (mut mean, mut slope) = (centre, 0.0);
         let mut spread = with_prior(

@@ -100,7 +100,7 @@ impl Quantity {
 pub struct Channel {
     /// The kind of component.
     pub kind: DeviceKind,
-    /// The name of the device for a person.
+    /// The name of the device in reports.
     pub device: String,
     /// The identifier of the device in the system; it distinguishes devices of one name.
     pub id: String,

@@ -92,7 +92,7 @@ impl Discovery {
             let found = catch_unwind(AssertUnwindSafe(|| find(&options, &opens)));
             promise.keep(found.unwrap_or_else(|_| {
                 let source = name_at(&place);
-                let reason = "internal error while it was opened. Please report this bug".to_owned();
+                let reason = "internal error while it was opened; please report this bug".to_owned();
                 Sources { unavailable: vec![Unavailable { source, reason, cure: None }], ..Sources::default() }
             }));
             waker.wake();
@@ -110,7 +110,7 @@ impl Discovery {
         self.result.wait(timeout)
     }
 
-    /// What the report shows while the search is going on.
+    /// The entry of the report until the search ends.
     pub fn pending(&self) -> Unavailable {
         Unavailable {
             source: name_at(&self.at),
@@ -141,7 +141,7 @@ impl Sources {
     ///
     /// [`crate::measurement::source::start_nvml`] opens NVML, because its driver needs the application's descriptors.
     pub fn discover(options: &MeasurementConfig, opens: &dyn Fn(SourceName)) -> Sources {
-        let mut found = Finder { options, opens, found: Sources::default() };
+        let mut finder = Finder { options, opens, found: Sources::default() };
         for (kind, device) in [(DeviceKind::Cpu, &options.sim_cpu), (DeviceKind::Gpu, &options.sim_gpu)] {
             if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
                 found.found.sources.push(Box::new(simulated::Simulated::new(kind, device)));

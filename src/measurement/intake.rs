@@ -124,7 +124,7 @@ impl Intake {
         }
     }
 
-    /// Whether a search for a replacement is going on and has not taken too long.
+    /// Whether a search for a replacement is in progress and has not taken too long.
     pub fn is_seeking(&self) -> bool {
         self.replacements.iter().any(|one| one.since.elapsed() < SEEK_WAIT)
     }

@@ -1,4 +1,4 @@
-//! A reading of a source: a number, or the fault because of which there is none.
+//! A reading of a source: a number, or the fault that prevented it.
 
 use crate::clock::MonoNs;
 use crate::os::text::{NO_FILE, TOO_LARGE};

@@ -28,7 +28,7 @@ pub enum SourceName {
     MemoryModel,
     /// A simulated device, by an option.
     Simulated,
-    /// Not a source, but the search for sources. It is reported where its thread could not be started.
+    /// Not a source, but the search for sources. It is reported if its thread could not be started.
     Search,
 }
 

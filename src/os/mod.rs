@@ -61,7 +61,7 @@ fn clock_ns(clock: libc::clockid_t) -> MonoNs {
 }
 
 /// The three clocks at this moment.
-pub fn moment() -> ClockSample {
+pub fn clock_sample() -> ClockSample {
     ClockSample { boot_ns: clock_ns(libc::CLOCK_BOOTTIME).0, monotonic: monotonic_ns(), unix: unix_s() }
 }
 

@@ -29,9 +29,9 @@ pub struct ComponentReport {
 impl ComponentReport {
     /// The component of a channel, given by its number.
     pub fn new(state: &RunState, number: usize, metered: &Metered) -> ComponentReport {
-        let (ledger, Metered { channel, meter, claim, .. }) = (&state.attribution.ledger, metered);
+        let (ledger, Metered { channel, meter, lease, .. }) = (&state.attribution.ledger, metered);
         let others_until =
-            claim.and_then(|claim| state.metering.standby.get(claim)).and_then(|trust| trust.others_until);
+            lease.and_then(|lease| state.metering.standby.get(lease)).and_then(|standby| standby.others_until);
         let status = match meter.health() {
             Health::Ok if channel.simulated => ComponentStatus::Simulated,
             Health::Ok => ComponentStatus::Ok,

@@ -32,7 +32,7 @@ impl JobReport {
     /// The job in the state of a run; None: this process shares no device.
     pub fn new(state: &RunState) -> Option<JobReport> {
         let on_node = state.metering.on_node?;
-        let devices = state.metering.standby.iter().map(|trust| JobDevice::new(trust, state)).collect();
+        let devices = state.metering.standby.iter().map(|standby| JobDevice::new(standby, state)).collect();
         let errors = state.metering.channels.iter().filter_map(|metered| metered.channel.error);
         let widest = errors.reduce(ErrorBand::with);
         let (record, processes, energy_j) = (on_node.record, on_node.processes, on_node.energy_j);
@@ -57,16 +57,16 @@ impl JobReport {
 }
 
 impl JobDevice {
-    fn new(trust: &StandbyLedger, state: &RunState) -> JobDevice {
-        let lease = trust.standing;
+    fn new(standby: &StandbyLedger, state: &RunState) -> JobDevice {
+        let lease = standby.standing;
         let id = |&channel: &usize| Some(state.metering.channels.get(channel)?.channel.id.clone());
         JobDevice {
-            name: trust.device.clone(),
-            ids: trust.channels.iter().filter_map(id).collect(),
+            name: standby.device.clone(),
+            ids: standby.channels.iter().filter_map(id).collect(),
             is_counted_here: lease.is_ours,
             process: if lease.is_ours { Some(std::process::id()) } else { lease.process() },
-            since: trust.since.map(|since| state.carbon.clock.unix_s(since).0),
-            handed_over_j: trust.handed_over_j,
+            since: standby.since.map(|since| state.carbon.clock.unix_s(since).0),
+            handed_over_j: standby.handed_over_j,
         }
     }
 

@@ -83,7 +83,7 @@ pub struct ReportSettings {
     pub planned: u64,
     /// Share of runs that the forecast interval is meant to hold, 0 to 1.
     pub level: f64,
-    /// Epochs after which measuring stops; None: it goes on.
+    /// Epochs after which measuring stops; None: it does not stop.
     pub monitored: Option<u64>,
     /// The other places of the what-if section; None: it was switched off.
     pub elsewhere: Option<Elsewhere>,

@@ -103,7 +103,7 @@ fn used(state: &RunState) -> PerKind {
     used
 }
 
-/// Sets the last interval's energy to the rest of the run's energy. Its step goes on after the run, and grows meanwhile.
+/// Sets the last interval's energy to the rest of the run's energy. Its step extends beyond the run and still grows.
 fn close_last(intervals: &mut [CarriedInterval], whole: PerKind) {
     let Some((last, others)) = intervals.split_last_mut() else { return };
     let mut rest = PerKind::default();

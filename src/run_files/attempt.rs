@@ -14,9 +14,9 @@ use std::time::Duration;
 pub const BEAT_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// The number by which the attempt's time is divided to get the time between two journal lines.
 pub const BEATS_PER_ATTEMPT: u32 = 512;
-/// A silent process counts as ended after this multiple of the time between two lines,
+/// A process that is silent for this multiple of the time between two lines, plus `SILENCE_MARGIN_S`, counts as ended.
 const SILENCE_FACTOR: f64 = 2.5;
-/// plus this time, s.
+/// Time that is added to the longest silence of a living process, s.
 const SILENCE_MARGIN_S: f64 = 5.0;
 /// The beginning of the name of a job whose batch system counts restarts.
 const RESTART_COUNTING_JOB: &str = "SLURM job";

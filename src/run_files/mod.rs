@@ -43,7 +43,7 @@ use writer::{Plan, Unwritten, Writer};
 const MAX_OPENING_WAIT: Duration = Duration::from_millis(200);
 
 /// The message after a panic of the thread.
-const FAULT: &str = "internal error: the thread that writes the run's files ended. Later data is not in the files; ct_report is complete. Please report this bug";
+const FAULT: &str = "internal error: the thread that writes the run's files ended. Later data is not in the files; ct_report is complete; please report this bug";
 
 /// The thread that writes the run's files.
 pub struct RunFiles {

@@ -26,7 +26,7 @@ pub struct RunIdentity {
     pub planned: u64,
     /// What the earlier attempts measured. Empty for a new run.
     pub past: CarriedOver,
-    /// The files to write. None: none.
+    /// The files to write. None: the run has no files.
     pub plan: Option<Plan>,
 }
 

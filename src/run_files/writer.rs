@@ -60,7 +60,7 @@ pub struct Plan {
     pub prometheus: Option<PathBuf>,
     /// Counts the epochs that the application has ended, until they are written.
     pub crash_counter: Option<Arc<CrashCounter>>,
-    /// This process's turn to write its first line, where locks do not exclude other processes.
+    /// This process's turn to write its first line. None: locks exclude other processes.
     pub turn: Option<ResumeTurn>,
 }
 
@@ -243,7 +243,7 @@ impl Writer {
         (report, power.map(|power| (power, used)))
     }
 
-    /// Appends to the journal. True: there were new epochs. What could not be written stays to be written.
+    /// Appends to the journal. True: there were new epochs. Lines that could not be written are kept for the next call.
     fn write_journal(
         &mut self,
         report: &mut Report,

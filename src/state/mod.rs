@@ -121,7 +121,7 @@ pub struct Metered {
     /// Its readings so far.
     pub meter: Meter,
     /// The number of its lease; None: no other process may count it.
-    pub claim: Option<usize>,
+    pub lease: Option<usize>,
     /// Energy that earlier attempts of the run measured on it.
     pub before: Energies,
     /// The source that counts in its place; its own readings do not count then.
@@ -190,7 +190,7 @@ impl RunState {
     }
 
     /// The run at `now`, as the alerts judge it.
-    pub fn run(&self, now: MonoNs) -> AlertInput<'_> {
+    pub fn alert_input(&self, now: MonoNs) -> AlertInput<'_> {
         AlertInput {
             ledger: &self.attribution.ledger,
             settled: self.attribution.settled,
@@ -222,7 +222,7 @@ impl RunState {
         self.metering.channels.push(Metered {
             channel: channel.clone(),
             meter: Meter::of(channel, late_since),
-            claim: lease,
+            lease,
             before,
             replaced_by: None,
             stand_in: None,

@@ -35,7 +35,7 @@ impl RunState {
         Some(self.forecasting.forecast?.after_use(now.s_since(begin), energy_j))
     }
 
-    /// Whether a soon reading of one of these channels is useful: it completes a mark's energy, or confirms a doubtful
+    /// Whether one of these channels should be read soon: the reading completes a mark's energy, or confirms a doubtful
     /// reading.
     pub fn wants_reading(&self, mut channels: Range<usize>) -> bool {
         let last_mark = self.attribution.ledger.last_mark().max(self.forecasting.first_epoch.awaits());

@@ -150,7 +150,7 @@ impl SharedState {
                 && state.forecasting.forecast.is_none()
         };
         let mut state = self.state();
-        // Another thread has waited in vain for a request that is still open.
+        // If a request is open already, another thread has waited for it until the time-out.
         if is_missing(&mut state) && !self.forecast_requested.swap(true, Ordering::SeqCst) {
             sampler.unpark();
             let is_coming =

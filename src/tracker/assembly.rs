@@ -150,7 +150,7 @@ impl RunPlan {
 fn resume(past: CarriedOver, alerts: &mut Alerts, shared: &SharedState) {
     let (mut state, now) = (shared.state(), os::monotonic_ns());
     state.resume(past, now);
-    let review = alerts.review(&state.run(now));
+    let review = alerts.review(&state.alert_input(now));
     review.messages.into_iter().for_each(|message| shared.queue_message(message));
     shared.set_over_budget(review.over_budget);
     state.forecasting.forecast = review.forecast;

@@ -170,7 +170,7 @@ impl Sampler {
         let poll = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
         let leases = self.leases.poll(poll, &self.read_since);
         let mut state = shared.state();
-        state.carbon.clock.note(os::moment());
+        state.carbon.clock.note(os::clock_sample());
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
@@ -221,7 +221,7 @@ impl Sampler {
 
     /// Makes the forecast again and judges the budgets.
     fn review(&mut self, state: &mut RunState, now: MonoNs, shared: &SharedState) {
-        let review = self.alerts.review(&state.run(now));
+        let review = self.alerts.review(&state.alert_input(now));
         review.messages.into_iter().for_each(|message| shared.queue_message(message));
         state.forecasting.forecast = review.forecast;
         shared.set_over_budget(review.over_budget);

@@ -29,8 +29,8 @@ fn two_million_epochs_are_counted_at_once_and_fit_in_8_mb() {
     });
 }
 
-/// The last epochs of a burst wait with the host until its next call, however late that comes: what was used
-/// meanwhile is none of theirs.
+/// The last epochs of a burst are queued at the next call, however late it comes. Energy that was used
+/// meanwhile is not theirs.
 #[test]
 fn late_marks_of_a_burst_get_no_later_energy() {
     let _turn = crate::turn();

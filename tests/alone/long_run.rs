@@ -5,7 +5,7 @@ use carbontracker::run_files;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// What others read of a run is there within its first epoch, and renewed while that lasts; a folder that cannot be written
+/// Files for other programs exist within the first epoch and are renewed during it. A folder that cannot be written
 /// is reported once nevertheless.
 #[test]
 fn a_long_epoch_is_in_the_files_while_it_lasts() {

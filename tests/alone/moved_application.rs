@@ -24,7 +24,7 @@ fn json(tracker: &Tracker) -> Value {
     serde_json::from_str(&tracker.report("json").unwrap()).unwrap()
 }
 
-/// Named from where the host started; it goes elsewhere, as daemons and schedulers' jobs do.
+/// Relative paths are resolved at the start. Then the application changes its folder, as daemons do.
 #[test]
 fn an_intensity_file_is_followed_when_the_application_moves_and_reported_when_removed() {
     let _turn = crate::turn();

@@ -196,7 +196,7 @@ fn a_file_that_replaces_a_journal_is_not_written() {
     });
 }
 
-/// The same of the logs and the metrics.
+/// A file that another user puts in the place of a log or of the metrics is not written.
 #[test]
 fn a_file_that_replaces_a_log_is_not_written() {
     if !can_be_others() {

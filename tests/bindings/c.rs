@@ -234,7 +234,7 @@ fn leak_check(program: &Path) -> &'static [&'static str] {
     match program.file_name().and_then(|name| name.to_str()) {
         // A forked child has the memory of the parent's sampler but not its thread: it leaks on purpose.
         Some("fork") => &["--leak-check=no"],
-        // A thread alive at exit has its thread-locals pointed at in the middle only: "possibly lost".
+        // A thread that is alive at exit has only a pointer into the middle of its thread-locals: "possibly lost".
         // So has the main thread that has made a tracker with files.
         Some("pthread_exit" | "exit" | "exit_in_handler" | "backlog" | "dropped") => {
             &["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]

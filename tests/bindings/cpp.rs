@@ -96,7 +96,7 @@ fn two_units_of_different_standards_are_one_program() {
     run(&mut command(build(&dir, "c++11", &WARNINGS, &[program("unit_a"), other], &[])));
 }
 
-/// What is a mistake to write does not compile.
+/// Wrong uses of the header do not compile.
 #[test]
 fn mistakes_are_refused() {
     if !have(&[&compiler(), "pkg-config"]) {
@@ -215,7 +215,7 @@ fn the_readmes_programs_compile_and_run() {
     assert!(!programs.is_empty());
     for (number, text) in programs.iter().enumerate() {
         let source = dir.join(format!("readme{number}.cpp"));
-        // What is no program is the body of a function that has what the text speaks of.
+        // A block without main is the body of a function that declares the text's variables.
         let whole = match text.contains("int main(") {
             true => (*text).to_owned(),
             false => format!(

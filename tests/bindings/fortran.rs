@@ -1,6 +1,6 @@
 //! The Fortran module and the FORTRAN 77 entries, as gfortran and fpm build them from the installed tree.
 //!
-//! tests/bindings/fortran/*.f90 are programs that check themselves; each is built in several dialects, once with every warning an
+//! tests/bindings/fortran/*.f90 are programs that check themselves. Each is built in several dialects, once with each warning an
 //! error.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -41,13 +41,13 @@ impl Lab {
     }
 }
 
-/// A program of tests/fortran.
+/// A program of tests/bindings/fortran.
 fn own(name: &str) -> PathBuf {
     checkout(&format!("tests/bindings/fortran/{name}.f90"))
 }
 
 /// Runs a program that checks itself, on a simulated processor; again where it fails, for some of what it checks is a
-/// matter of time, on a machine that does other things too.
+/// matter of time, and the machine may be busy.
 fn assert_passes(program: &Path) -> Output {
     let mut output = simulated(program);
     for _ in 0..2 {

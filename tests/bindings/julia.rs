@@ -34,7 +34,7 @@ fn on_load_path(mut command: Command) -> Command {
     command
 }
 
-/// The same, with the installed package on the load path.
+/// Julia with that depot and the installed package on the load path.
 fn with_package(julia: &Path) -> Command {
     on_load_path(with_pkg(julia))
 }

@@ -1,5 +1,5 @@
 //! The Lua binding as its users meet it: the installed tree, every interpreter, both backends. The programs are in
-//! tests/lua.
+//! tests/bindings/lua.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{by_hand, checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};

@@ -213,7 +213,7 @@ fn sums_depend_on_no_words() {
     }
     let ranks = OPEN_MPI.ranks();
     let library = scratch("preloaded").join("preloaded.so");
-    let source = checkout("tests/mpi/preloaded.c");
+    let source = checkout("tests/bindings/mpi/preloaded.c");
     run(command("cc")
         .args(["-shared", "-fPIC"])
         .args(pkg_config(&["--cflags"]))

@@ -57,7 +57,7 @@ impl Fortran {
     }
 }
 
-/// carbontracker_mpi.c, compiled; None where this MPI is not here, or has no such Fortran compiler.
+/// carbontracker_mpi.c, compiled. None: this MPI is not installed, or has no such Fortran compiler.
 fn glue(mpi: &Mpi, compiler: &str) -> Option<PathBuf> {
     let flags = [&WARNINGS[..], &["-std=c99", "-Wpedantic", "-c"]].concat();
     let is_here = mpi.is_here() && have(&[&mpi.tool(compiler)]);

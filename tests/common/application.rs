@@ -1,4 +1,4 @@
-//! For tests with hosts that misbehave: the host that follows orders (tests/applications/programs/host.c), and the files of its runs.
+//! An application that follows orders (tests/applications/programs/host.c), for tests of misuse, and the files of its runs.
 #![allow(dead_code)] // each test program uses a part
 
 use crate::install_tree::{checkout, command, outcome, pkg_config, prefix, run, scratch};

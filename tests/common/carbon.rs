@@ -85,7 +85,7 @@ pub fn messages(tracker: &Tracker) -> Vec<String> {
     all
 }
 
-/// Waits for a report of which this holds.
+/// Waits for a report that meets this condition.
 pub fn until(tracker: &Tracker, holds: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

@@ -1,4 +1,4 @@
-//! Runs of hours and days, entered into the books without waiting for them, and their reports.
+//! Runs of hours and days, entered into the run's state without waiting, and their reports.
 #![allow(dead_code)]
 
 use carbontracker::attribution::ledger::Mark;

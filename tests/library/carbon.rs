@@ -58,7 +58,7 @@ fn each_joule_is_converted_at_its_own_time() {
     let (began, ended) = (stamps[0].0, stamps[2].1);
     let of = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let is = of("/usage/co2eq_g") / of("/usage/energy_kwh");
-    // The host may have been held up between the clock and the call, for as long as the run is shorter.
+    // The test may have been interrupted between the clock and the call; the run is shorter by that time.
     let held_s = (ended - began) - of("/usage/duration_s");
     let allowed = 1.0 + 300.0 * held_s / (ended - began);
     assert!((is - mean(began, ended)).abs() < allowed, "{is} against {}, held {held_s}", mean(began, ended));
@@ -116,7 +116,7 @@ fn a_file_that_changes_is_read_again() {
         }
         assert!(holds(), "{}", tracker.report("text").unwrap());
     };
-    // As it should be written: whole, under another name, then renamed.
+    // Writes a file as users should: whole, under another name, then renamed.
     std::fs::rename(file("newer", &figures("250.5")), &path).unwrap();
     awaited(&|| (figure() - 250.5).abs() < 1e-9);
     std::fs::write(&path, "time,g_per_kwh\nsoon,7\n").unwrap();
@@ -125,7 +125,7 @@ fn a_file_that_changes_is_read_again() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// Whoever was to write it may have stopped years ago.
+/// The job that writes the file may have stopped years ago.
 #[test]
 fn an_old_file_is_reported_and_the_yearly_average_counts() {
     let path = file("stale", "# zone: DE\ntime,g_per_kwh\n2020-11-25T01:00Z,100\n2020-11-25T02:00Z,110\n");
@@ -150,7 +150,7 @@ fn an_old_file_is_reported_and_the_yearly_average_counts() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// It may be in the middle of being written, and its figures are no reason to measure nothing.
+/// The file may be half written. A run is still measured without its figures.
 #[test]
 fn a_bad_file_leaves_the_yearly_average_until_it_is_mended() {
     let path = file("bad", "time,g_per_kwh\n2026-03-02T12:00Z,123,4\n");

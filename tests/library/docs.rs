@@ -111,7 +111,7 @@ fn target(page: &Path, link: &str) -> Option<(PathBuf, Option<String>)> {
     (!is_elsewhere).then_some((path, anchor))
 }
 
-/// What is wrong with a page's links.
+/// The faults of a page's links.
 fn faults(page: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(page).expect("a page is UTF-8");
     let mut faults = Vec::new();

@@ -240,7 +240,7 @@ fn exit_during_a_call(standin: &Standin, options: &str) {
     std::process::exit(0);
 }
 
-/// Measures, then goes on in a forked child, which must initialise NVML again.
+/// Measures, then continues in a forked child, which must initialise NVML again.
 fn fork_after_a_run(options: &str) {
     let first = tracker(options);
     run(&first, 1, EPOCH, |_| ());

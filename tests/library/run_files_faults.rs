@@ -1,4 +1,4 @@
-//! Files of runs with faults: stored data is not damaged, the run goes on, and a message names a fix.
+//! Files of runs with faults: stored data is not damaged, the run continues, and a message names a fix.
 
 use crate::run_files::{Folder, check_sums, epoch_lines, epochs, json, lines, make, messages, number};
 use carbontracker::run_files;

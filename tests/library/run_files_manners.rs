@@ -145,7 +145,7 @@ fn two_trackers_of_one_process_do_not_write_one_journal() {
     assert_eq!(indices, [0, 1, 2, 3]);
 }
 
-/// Its epochs have no line: their number and time stand in memory.
+/// Its epochs have no line: their number and time are in shared memory only.
 #[test]
 fn lines_that_a_full_disk_refused_are_written_at_the_end() {
     let folder = Folder::new("untold");
@@ -231,7 +231,7 @@ fn a_journal_that_is_removed_is_written_anew() {
     assert_eq!(logs.files(".json").len(), 1);
 }
 
-/// The same job script at the first start, when there is no folder yet, and at every requeue.
+/// One job script works at the first start, without a folder, and at each requeue.
 #[test]
 fn a_folder_that_is_not_there_yet_is_resumed_from_later() {
     let folder = Folder::new("requeue");

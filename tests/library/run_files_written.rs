@@ -1,4 +1,4 @@
-//! The files a run leaves, and taking it up after kills.
+//! The files that a run leaves, and its resumption after kills.
 //!
 //! Tests that kill a process start this test program again, with a variable that selects the role.
 
@@ -75,7 +75,7 @@ fn the_journals_power_is_the_runs() {
     assert!(long.len() >= 2 && long.iter().all(|(s, j)| (j / s / 250.0 - 1.0).abs() < 0.02), "{stretches:?}");
 }
 
-/// What was billed stays as it was, and what comes has the price that holds now.
+/// Emissions of earlier attempts are kept; later energy is converted at the present intensity.
 #[test]
 fn each_attempt_keeps_its_own_intensity() {
     let folder = Folder::new("prices");
@@ -126,7 +126,7 @@ fn start(options: &str) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Starts it, and kills it so long after it took the run up, or after it was started: (what it found done, if it came so
+/// Kills a process this long after it resumed the run, or after its start: (epochs found done, if it came so
 /// far; what it ended).
 fn run_and_kill(options: &str, after: Duration, from_start: bool) -> (Option<u64>, u64) {
     let mut child = start(options);
@@ -171,7 +171,7 @@ fn kill_often(options: &str, kills: u64, seed: u64) -> (u64, u64) {
     (ended, unsaid)
 }
 
-/// What a killed rank's journal holds is its own still: the rank that counts its devices from then on takes over the rest.
+/// Energy in a killed rank's journal stays with that rank. The rank that counts its devices next takes over the rest.
 #[test]
 fn energy_in_a_journal_is_taken_over_by_no_rank() {
     const WATTS: f64 = 50.0;

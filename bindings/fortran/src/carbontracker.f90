@@ -1,4 +1,4 @@
-!> Measures, forecasts and prices the energy of a training or time loop.
+!> Measures and forecasts the energy and CO2e of a training or time loop.
 !>
 !>     use carbontracker, only: tracker
 !>     type(tracker) :: run

@@ -1,5 +1,5 @@
 """
-Measures, forecasts and prices the energy of a training or time loop.
+Measures and forecasts the energy and CO2e of a training or time loop.
 
     using CarbonTracker
 

@@ -114,7 +114,7 @@ fn of_class(class: Vec<LoggedRun>, logs: &[LogFile]) -> Vec<LoggedRun> {
     kept
 }
 
-/// Those of the equal runs of one file that are no copies.
+/// The runs of one file that are equal but not copies of each other.
 fn apart(mut runs: Vec<LoggedRun>) -> Vec<LoggedRun> {
     let of = |run: &LoggedRun| run.standard.as_ref().map_or((1, (0, 0)), |standard| (standard.times, standard.lines));
     runs.sort_by_key(|run| run.place);

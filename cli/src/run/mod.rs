@@ -128,7 +128,7 @@ impl RunArgs {
             }
             epochs.end();
             self.write_report(&epochs, to);
-            held.release(); // processes that go on may keep the outputs open for ever
+            held.release(); // processes that outlive the program may keep the outputs open for ever
             status
         });
         epochs.tracker.and_then(Tracker::destroy).into_iter().for_each(|what| complain(&what));

@@ -98,7 +98,7 @@ impl WatchedFiles {
         Ok(files)
     }
 
-    /// Those of the files that hold ranks of the same job as `file`.
+    /// The files with ranks of the same job as `file`.
     fn row_of(&self, file: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
         let found: Vec<&WatchedFile> = files.iter().filter_map(|file| self.get(file)).collect();
         let rows = ranks::joined(&found.iter().map(|found| RankReport::of(&found.report)).collect::<Vec<_>>());

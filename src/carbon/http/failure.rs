@@ -103,7 +103,7 @@ impl fmt::Display for HttpFailure {
                 "the key holds characters that no key has, such as a newline: nothing was sent; check api_key="
             }
             HttpFailure::Memory => "this process has too little free memory: nothing was sent; it is retried later",
-            HttpFailure::Fault => "internal error in the request; it is retried. Please report this bug",
+            HttpFailure::Fault => "internal error in the request; it is retried; please report this bug",
         })
     }
 }

@@ -40,7 +40,7 @@ pub enum PowerUse {
 pub enum FigureQuality {
     /// Forecast.
     Forecast,
-    /// Estimated by the provider, where meters are missing or late.
+    /// Estimated by the provider, because meters are missing or late.
     Estimated,
     /// Measured.
     Actual,

@@ -28,7 +28,7 @@ const DELAY_SPREAD: f64 = 0.1;
 const CACHE_LOOK_S: f64 = 0.25;
 /// Largest number of requests in a round.
 const MAX_ROUND_REQUESTS: usize = 16;
-const FAULT: &str = "internal error: the live service is not polled any more in this run. Please report this bug";
+const FAULT: &str = "internal error: the live service is not polled any more in this run; please report this bug";
 
 /// A provider to poll.
 pub struct Target {

@@ -124,7 +124,7 @@ impl JournalProgress {
 pub struct LeasePoll {
     /// Now.
     pub now: MonoNs,
-    /// The newest end of an epoch that is in the run's state, or is about to be entered; ns.
+    /// The newest end of an epoch that is in the run's state, or is about to be entered.
     pub ended: Option<MonoNs>,
     /// A report is requested, or the run is about to end.
     pub is_asked: bool,

@@ -120,7 +120,7 @@ impl Party<'_> {
         Some(owner.next(Some(self.place), record.since_made(from)).rounded())
     }
 
-    /// Up to here other processes' reports or journals have the energy of a device, also if they are killed now. For
+    /// The instant up to which reports or journals of other processes have a device's energy, even after a kill. For
     /// this process's own turn it is the begin.
     fn reported_until(&self, device: usize, owner: LeaseOwner) -> Option<MonoNs> {
         let begun = self.record.begun(device, owner);

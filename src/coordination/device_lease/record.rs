@@ -146,7 +146,7 @@ impl LeaseRecord<'_> {
         self.0.get(place).is_some_and(|there| there.compare_exchange(old, new, SeqCst, SeqCst).is_ok())
     }
 
-    /// Makes a new record the record of a job. `now` is in ns. True: the record is of this job.
+    /// Makes a new record the record of a job. True: the record is of this job.
     pub fn is_of(&self, job: u64, now: MonoNs) -> bool {
         self.swap(head::MADE, 0, now.0);
         self.swap(head::JOB, 0, job);
@@ -372,7 +372,7 @@ impl LeaseRecord<'_> {
         self.on_the_clock(self.remembered(device, owner).unwrap_or(owner).settled)
     }
 
-    /// The instant up to which an owner has settled, ns.
+    /// The instant up to which an owner has settled.
     pub fn settled(&self, owner: LeaseOwner) -> Option<MonoNs> {
         self.on_the_clock(owner.settled)
     }

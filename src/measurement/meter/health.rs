@@ -1,4 +1,4 @@
-//! A channel's health: its faults, counted, and the events that a person should hear of.
+//! A channel's health: the number of its faults, and the events that are reported to the user.
 
 use crate::measurement::reading::Fault;
 
@@ -17,7 +17,7 @@ pub enum Health {
     Stalled,
 }
 
-/// An event that a person should hear of.
+/// An event that is reported to the user.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MeterEvent {
     /// Readings keep failing.

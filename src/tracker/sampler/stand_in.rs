@@ -1,4 +1,4 @@
-//! Replacement of meters that show no sign of life: the next source of their kind, at last the estimate.
+//! Replacement of meters that show no sign of life: the next source of their kind, and finally the estimate.
 
 use super::Sampler;
 use crate::measurement::channel::{Channel, DeviceKind};
@@ -12,7 +12,7 @@ const MEMORY: SourceName = SourceName::MemoryModel;
 
 impl Sampler {
     /// Adds sources that replace channels without a sign of life, from the last sign of life on. The first source replaces
-    /// them; the others come with it. Nothing happens if a channel shows a sign of life by now.
+    /// them; the others come with it. It does nothing if a channel shows a sign of life again.
     pub(super) fn stand_in(&mut self, sources: Vec<Box<dyn Source>>, stalled: &[usize], shared: &SharedState) {
         let (first, since) = {
             let state = shared.state();
@@ -39,7 +39,7 @@ impl Sampler {
         shared.queue_message(format!("{new} stands in for {old} from its last sign of life on"));
     }
 
-    /// Removes replacements whose channels show signs of life again. Channels that show none any more get the earlier
+    /// Removes replacements whose channels show signs of life again. Channels that stall again get the earlier
     /// replacement, or the search for the next source starts, once.
     pub(super) fn replace_stalled(&mut self, state: &mut RunState, report: impl Fn(String)) {
         while let Some(message) = state.restore() {

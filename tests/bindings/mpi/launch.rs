@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Off by more than this, something was counted wrongly.
+/// Largest difference, as a share, that a correct count can have.
 const TOLERANCE: f64 = 0.05;
-/// A machine that runs other things too may hold up a rank at will.
+/// Largest number of launches: a busy machine may delay a rank.
 pub const TRIES: usize = 3;
 pub const OPEN_MPI: Mpi =
     Mpi { name: "openmpi", run: &["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-q"] };

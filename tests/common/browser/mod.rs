@@ -56,7 +56,7 @@ pub struct Seen {
     pub complaints: Vec<String>,
 }
 
-/// Shows pages and looks at each; None where there is no browser.
+/// Shows pages and inspects each. None: there is no browser.
 pub fn see(pages: &[String], sight: Sight) -> Option<Seen> {
     let browser = find()?;
     let thread = std::thread::current().id();

@@ -129,7 +129,7 @@ impl Groups {
             let groups = Path::new(path.trim_start_matches('/')).ancestors();
             groups.map(|group| point.join(group)).filter(|folder| folder.is_dir()).collect::<Vec<_>>()
         };
-        // Of several mounts, the one that shows most of the path counts; the first of those.
+        // If several mounts show the path, the first one that shows most of it counts.
         pairs.iter().rev().map(folders).max_by_key(Vec::len).unwrap_or_default()
     }
 }

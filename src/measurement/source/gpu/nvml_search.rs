@@ -45,9 +45,9 @@ pub struct NvmlSearch {
     has_opened: bool,
     /// The last error of the driver as a whole.
     failed: Option<String>,
-    /// What the report shows while the search goes on.
+    /// The entry of the report until the search ends.
     pending: Option<Unavailable>,
-    /// Whether the search goes on after this look.
+    /// Whether the search continues after this look.
     goes_on: bool,
     /// The pause before the next look.
     pause: Duration,
@@ -72,7 +72,7 @@ impl NvmlSearch {
         }
     }
 
-    /// Opens the GPUs that answer now, and decides whether the search goes on.
+    /// Opens the GPUs that answer now, and decides whether the search continues.
     pub fn look(&mut self) -> Opened {
         self.goes_on = false;
         self.pending = None;
@@ -89,7 +89,7 @@ impl NvmlSearch {
         (None, Vec::new())
     }
 
-    /// If the search goes on, continues it on a thread of its own.
+    /// Continues an unfinished search on a thread of its own.
     pub fn continue_behind(mut self, attempt: &OpenAttempt, waker: Waker) {
         if !self.goes_on {
             return;
