@@ -32,7 +32,7 @@ pub struct EmissionFactors<'a> {
     /// Figures by the hour. None: the flat figure is used for all time.
     pub curve: Option<&'a Curve>,
     /// Maps the monotonic clock to UTC.
-    pub calendar: &'a WallClock,
+    pub clock: &'a WallClock,
     /// Facility energy over IT energy.
     pub pue: f64,
     /// Energy and emissions of earlier attempts of the run.
@@ -92,9 +92,9 @@ struct EmissionSum {
 
 impl<'a> EmissionFactors<'a> {
     /// The factors of a grid at this PUE (facility energy over IT energy), for a run without an earlier attempt.
-    pub fn new(grid: &'a GridIntensity, calendar: &'a WallClock, pue: f64) -> EmissionFactors<'a> {
+    pub fn new(grid: &'a GridIntensity, clock: &'a WallClock, pue: f64) -> EmissionFactors<'a> {
         let curve = grid.hourly.as_ref().map(|hourly| &hourly.curve);
-        EmissionFactors { flat: grid.flat.g_per_kwh, curve, calendar, pue, before: Before::default() }
+        EmissionFactors { flat: grid.flat.g_per_kwh, curve, clock, pue, before: Before::default() }
     }
 
     /// Emissions of the run in a ledger. `now` is after all of the run.
@@ -108,8 +108,8 @@ impl<'a> EmissionFactors<'a> {
             sources: None,
             joules: ledger.energy_j(),
             duration_s: ledger.run_ns() as f64 * 1e-9,
-            began_s: self.calendar.unix_s(began).0,
-            ended_s: self.calendar.unix_s(ended).0,
+            began_s: self.clock.unix_s(began).0,
+            ended_s: self.clock.unix_s(ended).0,
             sums: Vec::new(),
         };
         if let Some(curve) = self.curve {
@@ -130,7 +130,7 @@ impl<'a> EmissionFactors<'a> {
 
     fn convert_by_hour(&self, emissions: &mut Emissions, curve: &Curve, ledger: &Ledger, now: MonoNs) {
         let Some((began, ended)) = ledger.first_begin().zip(ledger.last_end()) else {
-            let now = self.calendar.unix_s(now).0;
+            let now = self.clock.unix_s(now).0;
             emissions.g_per_kwh = self.mean(curve, now, now + 1.0);
             emissions.sources = Some(IntensitySources::default());
             return;
@@ -153,8 +153,8 @@ impl<'a> EmissionFactors<'a> {
             let used = step.energy.total().unwrap_or(0.0);
             let joules = if step.to < ended { used } else { total - sum.joules };
             let (from, to) = (step.from.max(began), step.to.min(ended));
-            let from_s = self.calendar.unix_s(from).0;
-            let to_s = self.calendar.unix_s(to).0.max(from_s + MIN_STEP_S);
+            let from_s = self.clock.unix_s(from).0;
+            let to_s = self.clock.unix_s(to).0.max(from_s + MIN_STEP_S);
             for Piece { from, to, g_per_kwh, origin } in self.pieces(curve, from_s, to_s) {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;

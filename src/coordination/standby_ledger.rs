@@ -25,7 +25,7 @@ pub struct StandbyLedger {
     /// The channels of the device, by their numbers in the run's state.
     pub channels: Vec<usize>,
     /// The state of the lease.
-    pub standing: LeaseState,
+    pub lease: LeaseState,
     /// When the current owner began to count. None: there was no owner yet.
     pub since: Option<MonoNs>,
     /// Energy that this process took over from other processes, J. None: nothing.
@@ -49,7 +49,7 @@ impl StandbyLedger {
             device,
             what,
             channels: Vec::new(),
-            standing: LeaseState::default(),
+            lease: LeaseState::default(),
             since: None,
             handed_over_j: None,
             others_until: None,
@@ -62,7 +62,7 @@ impl StandbyLedger {
 
     /// Notes a new channel of the run, of any device.
     pub fn add_channel(&mut self, kind: DeviceKind) {
-        if !self.standing.is_ours {
+        if !self.lease.is_ours {
             self.ledger.add_channel(kind);
         }
     }
@@ -75,7 +75,7 @@ impl StandbyLedger {
 
     /// Enters a mark.
     pub fn mark(&mut self, mark: Mark) {
-        if !self.standing.is_ours {
+        if !self.lease.is_ours {
             self.ledger.mark(mark);
         }
     }
@@ -98,7 +98,7 @@ impl StandbyLedger {
     /// Keeps the part of an energy interval that no report covers yet.
     fn keep(&mut self, channel: usize, credit: EnergyInterval) {
         let Some(uncovered) =
-            credit.split(self.standing.reported_until.unwrap_or_default()).1.filter(|_| !self.standing.is_ours)
+            credit.split(self.lease.reported_until.unwrap_or_default()).1.filter(|_| !self.lease.is_ours)
         else {
             return;
         };
@@ -122,8 +122,8 @@ impl StandbyLedger {
 
     /// When another process took the device over by a new state of the lease. Later energy belongs to that process.
     /// None: it did not.
-    pub fn lost_at(&self, standing: &LeaseState) -> Option<MonoNs> {
-        standing.lost_at.filter(|_| self.standing.is_ours)
+    pub fn lost_at(&self, lease: &LeaseState) -> Option<MonoNs> {
+        lease.lost_at.filter(|_| self.lease.is_ours)
     }
 
     /// Removes the energy from `at` on from the run's ledger, because another process counts it. No epoch of the ledger
@@ -132,7 +132,7 @@ impl StandbyLedger {
         if let Some(last) = self.turns.front_mut() {
             last.1 = at;
         }
-        self.standing = LeaseState { is_ours: false, holder: None, reported_until: Some(at), ..LeaseState::default() };
+        self.lease = LeaseState { is_ours: false, holder: None, reported_until: Some(at), ..LeaseState::default() };
         self.ledger = run.emptied();
         let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_unsettled(channel))).collect();
         self.trails.iter_mut().for_each(VecDeque::clear);
@@ -143,20 +143,20 @@ impl StandbyLedger {
 
     /// Applies a new state of the lease. Energy that reports of other processes cover is dropped. If this process has
     /// become the owner, the rest goes to the run's ledger.
-    pub fn apply_lease(&mut self, standing: LeaseState, run: &mut Ledger) {
-        if let Some((from, to)) = standing.passed {
+    pub fn apply_lease(&mut self, lease: LeaseState, run: &mut Ledger) {
+        if let Some((from, to)) = lease.passed {
             self.apply_past_turn(from, to, run);
         }
-        let before = std::mem::replace(&mut self.standing, standing);
-        if !before.is_ours && standing.reported_until > before.reported_until {
-            self.others_until = standing.reported_until;
-            self.keep_between(standing.reported_until.unwrap_or_default(), MonoNs::NEVER, run);
+        let before = std::mem::replace(&mut self.lease, lease);
+        if !before.is_ours && lease.reported_until > before.reported_until {
+            self.others_until = lease.reported_until;
+            self.keep_between(lease.reported_until.unwrap_or_default(), MonoNs::NEVER, run);
         }
-        if (before.is_ours, before.holder) != (standing.is_ours, standing.holder) {
-            self.since = standing.reported_until.filter(|_| standing.is_ours || standing.holder.is_some());
+        if (before.is_ours, before.holder) != (lease.is_ours, lease.holder) {
+            self.since = lease.reported_until.filter(|_| lease.is_ours || lease.holder.is_some());
         }
-        if standing.is_ours && !before.is_ours {
-            self.add_turn(standing.reported_until.unwrap_or_default(), MonoNs::NEVER);
+        if lease.is_ours && !before.is_ours {
+            self.add_turn(lease.reported_until.unwrap_or_default(), MonoNs::NEVER);
             let counted =
                 |run: &Ledger| self.channels.iter().filter_map(|&channel| run.channel(channel).joules).sum::<f64>();
             let had = counted(run);
@@ -186,14 +186,14 @@ impl StandbyLedger {
         self.keep_between(from, to, run);
         self.hand_over(run);
         self.others_until = Some(to);
-        self.standing.reported_until = Some(to);
+        self.lease.reported_until = Some(to);
         self.keep_between(to, MonoNs::NEVER, run);
     }
 
     /// Whether the last turn of this process has ended, and readings of its energy are still missing.
     pub fn awaits_readings(&self, channel: usize, run: &Ledger) -> bool {
         let read_until = run.credited_until(channel).max(self.ledger.credited_until(channel));
-        !self.standing.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_until < Some(to))
+        !self.lease.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_until < Some(to))
     }
 
     /// Keeps the energy between two instants and drops the rest.

@@ -144,29 +144,30 @@ impl Sources {
         let mut finder = Finder { options, opens, found: Sources::default() };
         for (kind, device) in [(DeviceKind::Cpu, &options.sim_cpu), (DeviceKind::Gpu, &options.sim_gpu)] {
             if let Some(device) = device.as_ref().filter(|_| options.components.contains(&kind)) {
-                found.found.sources.push(Box::new(simulated::Simulated::new(kind, device)));
+                finder.found.sources.push(Box::new(simulated::Simulated::new(kind, device)));
             }
         }
-        let simulates_cpu = found.measures(DeviceKind::Cpu);
+        let simulates_cpu = finder.measures(DeviceKind::Cpu);
         let is_real = |kind: &DeviceKind| !simulates_cpu || *kind == DeviceKind::Gpu;
         let wanted: Vec<DeviceKind> = options.components.iter().copied().filter(is_real).collect();
         if simulates_cpu && options.components.iter().any(|kind| matches!(kind, DeviceKind::Dram | DeviceKind::Node)) {
             let reason = "sim_cpu replaces the processor, so real counters of memory and node are not read";
-            found.found.unavailable.push(Unavailable { source: SourceName::Rapl, reason: reason.into(), cure: None });
+            finder.found.unavailable.push(Unavailable { source: SourceName::Rapl, reason: reason.into(), cure: None });
         }
-        found.add_parts(&wanted); // These come first and are read first, because their counters are fast.
-        let may_have_gpu = found.add_gpus(&wanted);
+        finder.add_parts(&wanted); // These come first and are read first, because their counters are fast.
+        let may_have_gpu = finder.add_gpus(&wanted);
         if wanted.contains(&DeviceKind::Node) {
-            found.add_node(may_have_gpu);
+            finder.add_node(may_have_gpu);
         }
-        if wanted.contains(&DeviceKind::Cpu) && !found.measures(DeviceKind::Cpu) && !found.measures(DeviceKind::Node) {
-            found.add(&CPU_MODEL, &[DeviceKind::Cpu]);
+        if wanted.contains(&DeviceKind::Cpu) && !finder.measures(DeviceKind::Cpu) && !finder.measures(DeviceKind::Node)
+        {
+            finder.add(&CPU_MODEL, &[DeviceKind::Cpu]);
         }
-        if wanted.contains(&DeviceKind::Dram) && !found.measures(DeviceKind::Dram) {
-            found.add_memory();
+        if wanted.contains(&DeviceKind::Dram) && !finder.measures(DeviceKind::Dram) {
+            finder.add_memory();
         }
-        found.found.is_superchip = may_have_gpu && superchip::has_processor(&options.sysroot);
-        found.found
+        finder.found.is_superchip = may_have_gpu && superchip::has_processor(&options.sysroot);
+        finder.found
     }
 }
 

@@ -26,7 +26,7 @@ const OF_BUILDS: [&str; 15] = [
     "VERSION",
 ];
 /// Number of unknown variables that have a message each.
-const MOST_MESSAGES: usize = 8;
+const MAX_MESSAGES: usize = 8;
 
 /// The variable that sets an option.
 pub fn variable_of(key: &str) -> String {
@@ -57,7 +57,7 @@ fn unknown_of(names: impl Iterator<Item = String>) -> Vec<String> {
     let suffix = |name: &str| name.strip_prefix(PREFIX).map(str::to_owned);
     let mut unknown: Vec<String> = names.filter_map(|name| suffix(&name)).filter(|name| !is_known(name)).collect();
     unknown.sort();
-    let more = unknown.split_off(unknown.len().min(MOST_MESSAGES)).len();
+    let more = unknown.split_off(unknown.len().min(MAX_MESSAGES)).len();
     let mut messages: Vec<String> = unknown.iter().map(|name| in_words(name)).collect();
     if more > 0 {
         messages
@@ -81,11 +81,11 @@ fn in_words(name: &str) -> String {
 
 /// The name that a wrong one may mean; None: no name is near. Case does not matter.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const MOST_EDITS: usize = 2;
+    const MAX_EDITS: usize = 2;
     let wanted = wrong.to_ascii_lowercase();
     let distance = |name: &&str| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), &wanted);
     // Two edits of a short name could turn it into any other one.
-    names.min_by_key(distance).filter(|name| distance(name) <= MOST_EDITS && 2 * distance(name) < name.len())
+    names.min_by_key(distance).filter(|name| distance(name) <= MAX_EDITS && 2 * distance(name) < name.len())
 }
 
 #[cfg(test)]

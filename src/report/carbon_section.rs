@@ -67,11 +67,11 @@ impl Marginal {
     /// Converts the run's energy up to `at`. There is no fallback to averages, which are of another kind.
     pub fn new(hourly: &Hourly, state: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
         let before =
-            Before { co2eq_g: state.attribution.carried_over.marginal_g.unwrap_or(f64::NAN), ..state.pricing().before };
+            Before { co2eq_g: state.attribution.carried_over.marginal_g.unwrap_or(f64::NAN), ..state.factors().before };
         let factors = EmissionFactors {
             flat: f64::NAN,
             curve: Some(&hourly.curve),
-            calendar: &state.carbon.clock,
+            clock: &state.carbon.clock,
             pue: state.carbon.pue,
             before,
         };

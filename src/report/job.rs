@@ -58,7 +58,7 @@ impl JobReport {
 
 impl JobDevice {
     fn new(standby: &StandbyLedger, state: &RunState) -> JobDevice {
-        let lease = standby.standing;
+        let lease = standby.lease;
         let id = |&channel: &usize| Some(state.metering.channels.get(channel)?.channel.id.clone());
         JobDevice {
             name: standby.device.clone(),

@@ -16,7 +16,7 @@ impl Report {
     /// Copies what a report of this detail needs.
     pub fn new(settings: &Arc<ReportSettings>, state: &RunState, now: Now, detail: Detail) -> Report {
         let has_emissions = !matches!(detail, Detail::WithoutEmissions(_));
-        let factors = EmissionFactors { curve: state.pricing().curve.filter(|_| has_emissions), ..state.pricing() };
+        let factors = EmissionFactors { curve: state.factors().curve.filter(|_| has_emissions), ..state.factors() };
         let emissions = factors.emissions(&state.attribution.ledger, now.at);
         let forecast = if now.open.is_some() { state.forecast_at(now.at) } else { state.forecasting.forecast };
         let marginal = state.carbon.marginal.as_ref().filter(|_| has_emissions);

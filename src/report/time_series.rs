@@ -12,11 +12,11 @@ use crate::measurement::channel::DeviceKind;
 use crate::state::RunState;
 
 /// Most entries of mean power in a report.
-const MOST_POWER: usize = 512;
+const MAX_POWER: usize = 512;
 /// Most pieces of intensity in a report.
-const MOST_HOURS: usize = 256;
+const MAX_HOURS: usize = 256;
 /// Most earlier forecasts in a report.
-pub const MOST_FORECASTS: usize = 64;
+pub const MAX_FORECASTS: usize = 64;
 
 /// Power, intensity and forecasts over the time of a run.
 #[derive(Default)]
@@ -43,7 +43,7 @@ pub struct PowerPoint {
 impl TimeSeries {
     /// The time series of a run up to `now`, with the open epoch as far as it is.
     pub fn new(state: &RunState, factors: &EmissionFactors, planned: u64, level: f64, now: MonoNs) -> TimeSeries {
-        let (ledger, calendar) = (&state.attribution.ledger, &state.carbon.clock);
+        let (ledger, clock) = (&state.attribution.ledger, &state.carbon.clock);
         let begin = ledger.first_begin().unwrap_or(now);
         let end = if ledger.is_open() { now } else { ledger.last_end().unwrap_or(begin).max(begin) };
         let known_until = (0..state.metering.channels.len())
@@ -51,17 +51,16 @@ impl TimeSeries {
             .max()
             .flatten()
             .unwrap_or_default();
-        let mut own: Vec<CarriedInterval> = intervals(ledger, calendar, begin, end, known_until).collect();
+        let mut own: Vec<CarriedInterval> = intervals(ledger, clock, begin, end, known_until).collect();
         if !ledger.is_open() {
             close_last(&mut own, used(state));
         }
         let intervals: Vec<CarriedInterval> = state.attribution.carried_over.power.iter().copied().chain(own).collect();
-        let from = calendar.unix_s(begin).0;
+        let from = clock.unix_s(begin).0;
         let from = intervals.first().map_or(from, |first| first.from.min(from));
         // An earlier process may have filled its gaps otherwise: only reported figures of its time are known.
-        let is_known = |piece: &Piece| piece.to > calendar.unix_s(begin).0 || matches!(piece.origin, Origin::Given(_));
-        let pieces =
-            |curve| factors.pieces(curve, from, calendar.unix_s(end).0).filter(is_known).collect::<Vec<Piece>>();
+        let is_known = |piece: &Piece| piece.to > clock.unix_s(begin).0 || matches!(piece.origin, Origin::Given(_));
+        let pieces = |curve| factors.pieces(curve, from, clock.unix_s(end).0).filter(is_known).collect::<Vec<Piece>>();
         TimeSeries {
             power: thinned_power(&intervals),
             hours: factors.curve.map(|curve| thinned_hours(&pieces(curve))),
@@ -73,7 +72,7 @@ impl TimeSeries {
 /// Energy by time, from `begin` to `end`. Energy is known up to `known_until`, where the last interval ends.
 fn intervals(
     ledger: &Ledger,
-    calendar: &WallClock,
+    clock: &WallClock,
     begin: MonoNs,
     end: MonoNs,
     known_until: MonoNs,
@@ -89,7 +88,7 @@ fn intervals(
         for kind in DeviceKind::ALL {
             step.energy.get(kind).into_iter().for_each(|joules| energy.add(kind, joules * share));
         }
-        Some(CarriedInterval { from: calendar.unix_s(from).0, to: calendar.unix_s(last).0, energy })
+        Some(CarriedInterval { from: clock.unix_s(from).0, to: clock.unix_s(last).0, energy })
     })
 }
 
@@ -124,7 +123,7 @@ pub fn thinned_power(intervals: &[CarriedInterval]) -> Vec<PowerPoint> {
         let known_s = of.last()?.to - of.first()?.from - unknown_s;
         (known_s > 0.0).then(|| joules / known_s)
     };
-    let groups = groups(intervals, |interval| (interval.from, interval.to), MOST_POWER);
+    let groups = groups(intervals, |interval| (interval.from, interval.to), MAX_POWER);
     let power = groups.into_iter().filter_map(|group| {
         let watts = DeviceKind::ALL.map(|kind| mean(group, kind));
         Some(PowerPoint { from: group.first()?.from, to: group.last()?.to, watts })
@@ -134,7 +133,7 @@ pub fn thinned_power(intervals: &[CarriedInterval]) -> Vec<PowerPoint> {
 
 /// Carbon intensity, where neighbours are merged into their mean until few enough are left.
 fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
-    let groups = groups(pieces, |piece| (piece.from, piece.to), MOST_HOURS);
+    let groups = groups(pieces, |piece| (piece.from, piece.to), MAX_HOURS);
     let hours = groups.into_iter().filter_map(|group| {
         let (first, last) = (group.first()?, group.last()?);
         let sum = |of: fn(&Piece) -> f64| group.iter().map(|piece| of(piece) * (piece.to - piece.from)).sum::<f64>();
@@ -156,7 +155,7 @@ fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
         let between = between_first(ledger, epochs);
         forecast::forecast(planned, level, ledger.observed(epochs), between, &state.forecasting.first_epoch)
     };
-    ever_wider(&ends, MOST_FORECASTS).filter_map(after).collect()
+    ever_wider(&ends, MAX_FORECASTS).filter_map(after).collect()
 }
 
 /// Time and energy between the first epochs. Only the energy of all gaps is known; it is divided by their time.

@@ -61,7 +61,7 @@ pub(super) fn report_of(journal: &Journal) -> Value {
         "run": run,
         "usage": merged(usage, Value::Object(more)),
         "forecast": so_far("forecast"),
-        "forecasts": decimate::ever_wider(&journal.forecasts, time_series::MOST_FORECASTS).collect::<Vec<_>>(),
+        "forecasts": decimate::ever_wider(&journal.forecasts, time_series::MAX_FORECASTS).collect::<Vec<_>>(),
         "intensity": intensity,
         "pue": pue,
         "facility": journal.facility,

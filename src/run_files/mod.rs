@@ -56,13 +56,13 @@ impl RunFiles {
     /// Starts the thread. `progress` receives how far the journal reaches.
     pub fn start(
         plan: Plan,
-        setting: &Arc<ReportSettings>,
+        settings: &Arc<ReportSettings>,
         shared: &Arc<SharedState>,
         progress: JournalProgress,
         table: Arc<OwnTable>,
     ) -> io::Result<RunFiles> {
         let unwritten = Unwritten::default();
-        let writer = Writer::new(Arc::clone(shared), Arc::clone(setting), plan, progress, Arc::clone(&unwritten));
+        let writer = Writer::new(Arc::clone(shared), Arc::clone(settings), plan, progress, Arc::clone(&unwritten));
         let (opened, opening) = mpsc::channel();
         let fault_shared = Arc::clone(shared);
         let fault_unwritten = Arc::clone(&unwritten);

@@ -67,7 +67,7 @@ pub struct Plan {
 /// The state of the thread.
 pub struct Writer {
     shared: Arc<SharedState>,
-    setting: Arc<ReportSettings>,
+    settings: Arc<ReportSettings>,
     plan: Plan,
     logs: Option<Logs>,
     /// The journal has this attempt's opening line.
@@ -122,15 +122,15 @@ impl Writer {
     /// The thread's state at the start of this attempt.
     pub fn new(
         shared: Arc<SharedState>,
-        setting: Arc<ReportSettings>,
+        settings: Arc<ReportSettings>,
         plan: Plan,
         progress: JournalProgress,
         unwritten: Unwritten,
     ) -> Writer {
         Writer {
-            kept: kept::Kept::new(&setting),
+            kept: kept::Kept::new(&settings),
             shared,
-            setting,
+            settings,
             logs: plan.paths.as_ref().map(Logs::new),
             plan,
             is_opened: false,
@@ -192,7 +192,7 @@ impl Writer {
 
     /// Whether there is memory for a report. A report may use half of what is left of the library's reserve.
     fn has_memory(&self, detail: Detail) -> bool {
-        let bytes = report::bytes(&self.setting, &self.shared.state(), detail, true);
+        let bytes = report::bytes(&self.settings, &self.shared.state(), detail, true);
         self.shared.check_memory(bytes).is_ok() || memory::has_reserve(2 * bytes)
     }
 
@@ -216,28 +216,28 @@ impl Writer {
 
     /// The report at this moment, and the energy by time since the last line that has one.
     fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, ReportedEnergy)>) {
-        let books = self.shared.state();
+        let state = self.shared.state();
         let at = os::monotonic_ns();
-        let open = books.attribution.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
-        let whole = books.attribution.settled >= books.attribution.ledger.epochs() && !books.lifecycle.failed;
-        let report = Report::new(&self.setting, &books, Now { at, whole, open }, detail);
+        let open = state.attribution.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
+        let whole = state.attribution.settled >= state.attribution.ledger.epochs() && !state.lifecycle.failed;
+        let report = Report::new(&self.settings, &state, Now { at, whole, open }, detail);
         let report = report.with_notes(|open_s| self.shared.notes(open_s));
         // Readings come late. The time must end where the energy ends, or the power would be too low.
-        let (until, energy) = (books.all_known_until().min(at), books.attribution.ledger.timeline().total());
+        let (until, energy) = (state.all_known_until().min(at), state.attribution.ledger.timeline().total());
         let used = ReportedEnergy {
             until,
             energy,
-            counted_until: books.attribution.ledger.last_end().map(|end| end.min(until)),
+            counted_until: state.attribution.ledger.last_end().map(|end| end.min(until)),
         };
-        let since = books
+        let since = state
             .attribution
             .ledger
             .first_begin()
             .map(|begin| begin.max(self.reported.until))
             .filter(|since| *since < used.until);
         let power = since.map(|since| CarriedInterval {
-            from: books.carbon.clock.unix_s(since).0,
-            to: books.carbon.clock.unix_s(used.until).0,
+            from: state.carbon.clock.unix_s(since).0,
+            to: state.carbon.clock.unix_s(used.until).0,
             energy: used.energy.beyond(&self.reported.energy),
         });
         (report, power.map(|power| (power, used)))
@@ -321,7 +321,7 @@ impl Writer {
         if !self.is_opened {
             self.end_turn();
             let mut earlier = (1..self.plan.attempt).rev();
-            while earlier.next().is_some_and(|attempt| crash_counter::forget(&self.setting.id, attempt).is_ok()) {}
+            while earlier.next().is_some_and(|attempt| crash_counter::forget(&self.settings.id, attempt).is_ok()) {}
         }
         self.plan.written = epochs.iter().fold(self.plan.written, |all, (_, epoch)| all.joined(epoch));
         self.lines += epochs.len() as u64;

@@ -28,7 +28,7 @@ pub struct AlertInput<'a> {
     /// Progress inside its first epoch.
     pub progress: &'a FirstEpoch,
     /// What converts its energy into emissions.
-    pub pricing: EmissionFactors<'a>,
+    pub factors: EmissionFactors<'a>,
     /// Error interval of its energy.
     pub uncertainty: Uncertainty,
     /// The moment.
@@ -97,12 +97,12 @@ impl Alerts {
             |metric: Metric, used| ExpectedTotal::new(forecast.and_then(|forecast| metric.forecast(forecast)), used);
         let used_j = run.ledger.energy_j();
         let kwh = self.config.budgets.kwh.and_then(|limit| {
-            let total = expected(Metric::Energy, used_j)?.scaled(run.pricing.pue / J_PER_KWH);
+            let total = expected(Metric::Energy, used_j)?.scaled(run.factors.pue / J_PER_KWH);
             total.above(Budget { name: "budget_kwh", limit, unit: "kWh" }, run.uncertainty)
         });
         let grams = self.config.budgets.g.and_then(|limit| {
-            let emissions = run.pricing.emissions(run.ledger, run.now);
-            let forecast = forecast.and_then(|forecast| run.pricing.forecast(&emissions, forecast));
+            let emissions = run.factors.emissions(run.ledger, run.now);
+            let forecast = forecast.and_then(|forecast| run.factors.forecast(&emissions, forecast));
             let total = ExpectedTotal::new(forecast, used_j.map(|joules| emissions.grams(joules)))?;
             total.above(Budget { name: "budget_g", limit, unit: "g CO2e" }, run.uncertainty)
         });
@@ -115,7 +115,7 @@ impl Alerts {
     }
 
     fn forecast_message(&self, forecast: &Forecast, run: &AlertInput) -> String {
-        let grams = run.pricing.forecast(&run.pricing.emissions(run.ledger, run.now), forecast);
+        let grams = run.factors.forecast(&run.factors.emissions(run.ledger, run.now), forecast);
         let is_estimated = run.uncertainty.is_any();
         let shown = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
         let parts = [
@@ -202,12 +202,12 @@ mod tests {
     ) -> Review {
         let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
         let clock = WallClock::default();
-        let pricing = EmissionFactors::new(&grid, &clock, options.carbon.pue);
+        let factors = EmissionFactors::new(&grid, &clock, options.carbon.pue);
         alerts.review(&AlertInput {
             ledger,
             settled,
             progress: &FirstEpoch::default(),
-            pricing,
+            factors,
             uncertainty,
             now: MonoNs::NEVER,
         })

@@ -10,7 +10,7 @@ use crate::measurement::meter::EnergyInterval;
 use crate::measurement::reading::Reading;
 
 /// Number of messages on the events of one channel.
-const MOST_EVENTS: u32 = 8;
+const MAX_EVENTS: u32 = 8;
 
 impl RunState {
     /// Enters marks, the open epoch's progress, then the energy of readings. `leases` has the new state of each lease: a
@@ -39,21 +39,21 @@ impl RunState {
         let Metering { channels, standby, .. } = &mut self.metering;
         let ledger = &mut self.attribution.ledger;
         let Some(metered) = channels.get_mut(reading.channel) else { return };
-        let Metered { channel, meter, claim, replaced_by, events, .. } = metered;
+        let Metered { channel, meter, lease, replaced_by, events, .. } = metered;
         if replaced_by.is_some() {
             // Its readings do not count. They are followed, because it may show signs of life again.
             meter.push(reading.at, reading.value, |_| ());
             return;
         }
-        let mut standby = claim.and_then(|lease| standby.get_mut(lease));
+        let mut standby = lease.and_then(|lease| standby.get_mut(lease));
         let credit = |interval: EnergyInterval| match &mut standby {
             Some(standby) => standby.credit(reading.channel, interval, ledger),
             None => ledger.credit(reading.channel, interval),
         };
         let event = meter.push(reading.at, reading.value, credit);
-        if let Some(event) = event.filter(|_| *events <= MOST_EVENTS) {
+        if let Some(event) = event.filter(|_| *events <= MAX_EVENTS) {
             *events += 1;
-            let more = if *events > MOST_EVENTS { "; further events of it are in the report only" } else { "" };
+            let more = if *events > MAX_EVENTS { "; further events of it are in the report only" } else { "" };
             report(events::in_words(channel, event) + more);
         }
         if meter.is_missing() {
@@ -84,8 +84,8 @@ impl RunState {
     pub fn finish(&mut self) {
         let Metering { channels, standby, .. } = &mut self.metering;
         let ledger = &mut self.attribution.ledger;
-        for (number, Metered { meter, claim, .. }) in channels.iter_mut().enumerate() {
-            let mut standby = claim.and_then(|lease| standby.get_mut(lease));
+        for (number, Metered { meter, lease, .. }) in channels.iter_mut().enumerate() {
+            let mut standby = lease.and_then(|lease| standby.get_mut(lease));
             meter.finish(|interval| match &mut standby {
                 Some(standby) => standby.credit(number, interval, ledger),
                 None => ledger.credit(number, interval),

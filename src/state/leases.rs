@@ -26,7 +26,7 @@ impl RunState {
     /// back, `report` gets a message.
     pub fn apply_lease(&mut self, lease: usize, new: LeaseState, report: impl FnOnce(String)) {
         let Some(standby) = self.metering.standby.get_mut(lease) else { return };
-        let before = standby.standing;
+        let before = standby.lease;
         standby.apply_lease(new, &mut self.attribution.ledger);
         let [is_loss_reported, is_return_reported] = &mut standby.is_announced;
         let is_known = |holder: &u32| *holder > 0;
@@ -53,7 +53,7 @@ impl RunState {
 
     /// Whether the channel still has energy to deliver from a lease that this process had.
     pub(super) fn owes(&self, channel: usize, metered: &Metered) -> bool {
-        let standby = metered.claim.and_then(|lease| self.metering.standby.get(lease));
+        let standby = metered.lease.and_then(|lease| self.metering.standby.get(lease));
         standby.is_some_and(|standby| standby.awaits_readings(channel, &self.attribution.ledger))
     }
 
@@ -68,14 +68,14 @@ impl RunState {
     /// The state of a channel's lease. A channel without a lease is this process's own.
     pub(super) fn lease_state(&self, metered: &Metered) -> LeaseState {
         let ours = LeaseState { is_ours: true, ..LeaseState::default() };
-        metered.claim.and_then(|lease| self.metering.standby.get(lease)).map_or(ours, |standby| standby.standing)
+        metered.lease.and_then(|lease| self.metering.standby.get(lease)).map_or(ours, |standby| standby.lease)
     }
 
     /// The devices that other processes of the job count. The MPI header of version 0.1.0 is compiled into programs and
     /// searches the text report for "of this job, and not here"; the command of that version searches the reason for
     /// ": counted by ". These words stay as they are while such programs run.
     pub fn elsewhere(&self) -> impl Iterator<Item = CountedElsewhere> {
-        let elsewhere = self.metering.standby.iter().filter(|standby| standby.standing.is_elsewhere());
+        let elsewhere = self.metering.standby.iter().filter(|standby| standby.lease.is_elsewhere());
         elsewhere.filter_map(|standby| {
             let channels = || {
                 let numbers = standby.channels.iter();
@@ -83,17 +83,17 @@ impl RunState {
             };
             let ids: Vec<&str> = channels().map(|channel| channel.id.as_str()).collect();
             let ids = ids.join(", ");
-            let reason = match standby.standing.is_apart {
+            let reason = match standby.lease.is_apart {
                 true => format!("{ids}: not counted here, as the ranks of this node cannot agree who counts it"),
-                false => format!("{ids}: counted by {}, and not here", process(standby.standing.holder)),
+                false => format!("{ids}: counted by {}, and not here", process(standby.lease.holder)),
             };
-            let cure = match standby.standing.is_apart {
+            let cure = match standby.lease.is_apart {
                 true => "see the notes; job=off counts it here too",
                 false => "none is needed; job=off counts it here too",
             };
             let cure = Some(cure.into());
             let unavailable = Unavailable { source: channels().next()?.source, reason, cure };
-            Some(CountedElsewhere { unavailable, process: standby.standing.process() })
+            Some(CountedElsewhere { unavailable, process: standby.lease.process() })
         })
     }
 

@@ -164,7 +164,7 @@ impl RunState {
     }
 
     /// What converts this run's energy into emissions.
-    pub fn pricing(&self) -> EmissionFactors<'_> {
+    pub fn factors(&self) -> EmissionFactors<'_> {
         let CarriedOver { energy_j, co2eq_g, .. } = self.attribution.carried_over;
         let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
         EmissionFactors { before, ..EmissionFactors::new(&self.carbon.grid, &self.carbon.clock, self.carbon.pue) }
@@ -195,7 +195,7 @@ impl RunState {
             ledger: &self.attribution.ledger,
             settled: self.attribution.settled,
             progress: &self.forecasting.first_epoch,
-            pricing: self.pricing(),
+            factors: self.factors(),
             uncertainty: self.uncertainty(),
             now,
         }

@@ -45,7 +45,7 @@ pub struct SharedState {
 /// Time after a takeover in which another request gets the same result, ns.
 const TAKEOVER_VALID_NS: u64 = 100_000_000;
 /// Number of queued messages; a further one replaces the oldest.
-const MOST_MESSAGES: usize = 64;
+const MAX_MESSAGES: usize = 64;
 
 impl SharedState {
     /// The shared state of a run that has not begun.
@@ -162,7 +162,7 @@ impl SharedState {
     /// Queues a message for the user. If the queue is full, the oldest message is dropped.
     pub fn queue_message(&self, message: String) {
         let mut messages = self.messages();
-        if messages.len() >= MOST_MESSAGES {
+        if messages.len() >= MAX_MESSAGES {
             messages.pop_front();
         }
         messages.push_back(sanitize::text(message));
@@ -235,7 +235,7 @@ impl SharedState {
     pub fn await_takeover(&self, sampler: &Thread, ended: u64, deadline: Instant) {
         let state = self.state();
         let is_elsewhere =
-            state.metering.standby.iter().any(|standby| !standby.standing.is_ours && !standby.standing.is_apart);
+            state.metering.standby.iter().any(|standby| !standby.lease.is_ours && !standby.lease.is_apart);
         let is_known = state.attribution.ledger.epochs() >= ended
             && os::monotonic_ns() < MonoNs(self.taken_over_at.load(Ordering::Relaxed)) + TAKEOVER_VALID_NS;
         if state.lifecycle.finished || !is_elsewhere || is_known {

@@ -190,10 +190,10 @@ mod live {
     /// Starts the thread that polls a service.
     pub fn start(feed: Feed, shared: &Arc<SharedState>) -> std::io::Result<Worker> {
         let (series, task) = match feed {
-            Feed::Service(service, account) => (Series::Average, PollTask::Grid(target(service, account))),
-            Feed::Marginal(service, account) => (Series::Marginal, PollTask::Grid(target(service, account))),
-            Feed::Place(seek, service, account) => {
-                (Series::Average, PollTask::Place(look_up(seek, service, account, Arc::clone(shared))))
+            Feed::Service(service, credentials) => (Series::Average, PollTask::Grid(target(service, credentials))),
+            Feed::Marginal(service, credentials) => (Series::Marginal, PollTask::Grid(target(service, credentials))),
+            Feed::Place(seek, service, credentials) => {
+                (Series::Average, PollTask::Place(look_up(seek, service, credentials, Arc::clone(shared))))
             }
             Feed::File(..) => return Err(std::io::ErrorKind::InvalidInput.into()),
         };
@@ -213,19 +213,19 @@ mod live {
         Target { service, base, key: key.unwrap_or_default() }
     }
 
-    fn look_up(seek: Seek, service: Option<String>, account: ApiCredentials, shared: Arc<SharedState>) -> Lookup {
+    fn look_up(seek: Seek, service: Option<String>, credentials: ApiCredentials, shared: Arc<SharedState>) -> Lookup {
         let name = match seek {
             Seek::Address => "ip",
             Seek::Cloud(_) => "cloud",
         };
         Lookup {
             name,
-            base: account.url.clone().unwrap_or_else(|| ip::HOST.into()),
+            base: credentials.url.clone().unwrap_or_else(|| ip::HOST.into()),
             find: match seek {
                 Seek::Address => Box::new(by_address),
                 Seek::Cloud(provider) => Box::new(move |ask| by_metadata(provider, ask)),
             },
-            choose: Box::new(move |answer| settle(seek, answer, service.map(|name| (name, account)), &shared)),
+            choose: Box::new(move |answer| settle(seek, answer, service.map(|name| (name, credentials)), &shared)),
         }
     }
 
@@ -261,9 +261,9 @@ mod live {
         let found = (seek == Seek::Address).then(|| ip::take(answer.as_bytes())).transpose()?;
         let place = found.as_ref().map_or(RunLocation::Zone(answer), RunLocation::Found);
         let zone = found.as_ref().map_or(Some(answer.to_owned()), |found| found.zone());
-        let target = service.map(|(name, account)| {
-            registry::choose(&name, place, account.key())
-                .map(|service| target(service, account))
+        let target = service.map(|(name, credentials)| {
+            registry::choose(&name, place, credentials.key())
+                .map(|service| target(service, credentials))
                 .map_err(|error| error.message)
         });
         let zone = match &target {

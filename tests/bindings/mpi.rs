@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
-use crate::mpi_launch::{MPICH, Mpi, OPEN_MPI, Told, WARNINGS, machine, near, options, tried};
+use crate::mpi_launch::{MPICH, Mpi, OPEN_MPI, RankOutput, WARNINGS, machine, near, options, tried};
 use std::path::Path;
 use std::process::Command;
 
@@ -40,30 +40,35 @@ fn sums_what_was_used(mpi: &Mpi) {
     for &(n, how) in plain.iter().chain(odd) {
         let is_net = n == 2 && how.len() == 2;
         let alone = if is_net { "off" } else { "" };
-        let told = tried(
+        let output = tried(
             || {
                 let mut launch = launch(n, how);
                 launch.env("CARBONTRACKER_JOB", alone);
                 launch
             },
-            |told| told.drew(0, 100.0),
+            |output| output.drew(0, 100.0),
         );
-        let (energy, duration) = (told.number(0, "/usage/energy_j").1, told.number(0, "/usage/duration_s").1);
-        assert!(near(duration, told.seconds(0)), "{}", told.0);
-        assert!(near(told.number(0, "/usage/facility_energy_kwh").1, 2.0 * energy / 3.6e6), "{}", told.0);
-        assert!(near(told.number(0, "/usage/co2eq_g").1, 360.0 * 2.0 * energy / 3.6e6), "{}", told.0);
-        assert!(near(told.number(0, "/forecast/energy_j/high").1, energy), "{}", told.0);
-        let (status, epoch, _) = told.number(0, "/epochs/1/cpu_j");
-        assert!(status == 0 && epoch > 10.0 && epoch < 0.5 * energy, "an epoch of four: {}", told.0);
-        assert_eq!(told.number(0, "/epochs/1/gpu_j").0, -4, "no GPU: {}", told.0);
+        let (energy, duration) = (output.number(0, "/usage/energy_j").1, output.number(0, "/usage/duration_s").1);
+        assert!(near(duration, output.seconds(0)), "{}", output.0);
+        assert!(near(output.number(0, "/usage/facility_energy_kwh").1, 2.0 * energy / 3.6e6), "{}", output.0);
+        assert!(near(output.number(0, "/usage/co2eq_g").1, 360.0 * 2.0 * energy / 3.6e6), "{}", output.0);
+        assert!(near(output.number(0, "/forecast/energy_j/high").1, energy), "{}", output.0);
+        let (status, epoch, _) = output.number(0, "/epochs/1/cpu_j");
+        assert!(status == 0 && epoch > 10.0 && epoch < 0.5 * energy, "an epoch of four: {}", output.0);
+        assert_eq!(output.number(0, "/epochs/1/gpu_j").0, -4, "no GPU: {}", output.0);
         let least = if how.contains(&"late=1") { 3.0 } else { 4.0 };
-        assert_eq!(told.number(0, "/run/epochs_done"), (0, least, 0), "the least of those with a tracker: {}", told.0);
+        assert_eq!(
+            output.number(0, "/run/epochs_done"),
+            (0, least, 0),
+            "the least of those with a tracker: {}",
+            output.0
+        );
         if how.contains(&"whole") {
             let head =
                 if is_net { "run of 2 ranks on 1 node\n" } else { "run of 4 ranks on 1 node, 2 of them tracked\n" };
             let joules = format!("\n  energy  {energy:.1} J, at the facility ");
-            assert!(told.0.contains(head) && told.0.contains(&joules), "{}", told.0);
-            assert!(told.0.contains(&format!("nodes:\n  {energy:.1} J: ")), "{}", told.0);
+            assert!(output.0.contains(head) && output.0.contains(&joules), "{}", output.0);
+            assert!(output.0.contains(&format!("nodes:\n  {energy:.1} J: ")), "{}", output.0);
         }
     }
 }
@@ -90,11 +95,11 @@ fn ranks_that_wait_yield_their_devices() {
             launch.arg(format!("{options} interval={interval}")).args(how);
             launch
         };
-        let told = tried(launch, |told| told.drew(0, 100.0));
-        let (forecast, energy) = (told.number(0, "/forecast/energy_j/high").1, told.number(0, "/usage/energy_j").1);
-        assert!(forecast > 0.99 * energy, "no forecast is below what was used: {}", told.0);
-        let remaining = told.number(0, "/forecast/remaining/energy_j/high").1;
-        assert!(near(forecast, energy + remaining), "what was used does not remain: {}", told.0);
+        let output = tried(launch, |output| output.drew(0, 100.0));
+        let (forecast, energy) = (output.number(0, "/forecast/energy_j/high").1, output.number(0, "/usage/energy_j").1);
+        assert!(forecast > 0.99 * energy, "no forecast is below what was used: {}", output.0);
+        let remaining = output.number(0, "/forecast/remaining/energy_j/high").1;
+        assert!(near(forecast, energy + remaining), "what was used does not remain: {}", output.0);
     }
 }
 
@@ -108,9 +113,9 @@ fn ranks_that_have_stopped_are_added() {
     let options = format!("{} monitor_epochs=2", options(&machine("stopped", &[100])));
     for _ in 0..2 {
         // they stop in any order
-        let told = Told(run(OPEN_MPI.launch(5, &ranks).arg(&options).arg("late=1")));
-        let (whole, parts) = (told.number(0, "/usage/energy_j").1, told.number(0, "counted").1);
-        assert!(near(whole, parts), "{}", told.0);
+        let output = RankOutput(run(OPEN_MPI.launch(5, &ranks).arg(&options).arg("late=1")));
+        let (whole, parts) = (output.number(0, "/usage/energy_j").1, output.number(0, "counted").1);
+        assert!(near(whole, parts), "{}", output.0);
     }
 }
 
@@ -149,11 +154,11 @@ fn counts_each_gpu_once(mpi: &Mpi) {
                     launch.arg("-c").arg(script).arg(&ranks).arg(options).env("CARBONTRACKER_JOB", job);
                     launch
                 },
-                |told| {
-                    told.drew(0, 700.0)?;
-                    let epoch = |kind: &str| told.number(0, &format!("/epochs/1/{kind}_j")).1;
+                |output| {
+                    output.drew(0, 700.0)?;
+                    let epoch = |kind: &str| output.number(0, &format!("/epochs/1/{kind}_j")).1;
                     let ratio = epoch("gpu") / epoch("cpu");
-                    if (ratio / 6.0 - 1.0).abs() < 0.2 { Ok(()) } else { Err(format!("{ratio} times:\n{}", told.0)) }
+                    if (ratio / 6.0 - 1.0).abs() < 0.2 { Ok(()) } else { Err(format!("{ratio} times:\n{}", output.0)) }
                 },
             );
         }
@@ -173,7 +178,7 @@ fn two_runs_side_by_side_are_two() {
                 launch.arg(format!("{a} job=a")).args(["split", &format!("{b} job=b")]);
                 launch
             },
-            |told| told.drew(0, 100.0).and_then(|()| told.drew(1, 300.0)),
+            |output| output.drew(0, 100.0).and_then(|()| output.drew(1, 300.0)),
         );
     }
 }
@@ -191,9 +196,9 @@ fn a_device_counts_once_where_ranks_have_no_record_in_common() {
         launch.arg(format!("{options} job=a")).args(["split", &format!("{options} job=b"), "whole"]);
         launch
     };
-    let told = tried(two_jobs, |told| told.drew(0, 100.0).and_then(|()| told.drew(1, 100.0)));
-    let (whole, one) = (told.number(2, "/usage/energy_j").1, told.number(0, "/usage/energy_j").1);
-    assert!((whole / one - 1.0).abs() < 0.2, "{}", told.0);
+    let output = tried(two_jobs, |output| output.drew(0, 100.0).and_then(|()| output.drew(1, 100.0)));
+    let (whole, one) = (output.number(2, "/usage/energy_j").1, output.number(0, "/usage/energy_j").1);
+    assert!((whole / one - 1.0).abs() < 0.2, "{}", output.0);
 
     let script = r#"test "$OMPI_COMM_WORLD_RANK" != 1 || export CARBONTRACKER_JOB=off; exec "$0" "$@""#;
     let one_without = || {
@@ -201,7 +206,7 @@ fn a_device_counts_once_where_ranks_have_no_record_in_common() {
         launch.args(["-c", script]).arg(&ranks).arg(&options);
         launch
     };
-    tried(one_without, |told| told.drew(0, 100.0));
+    tried(one_without, |output| output.drew(0, 100.0));
 }
 
 /// Ranks that share a record, and ranks without one, have the right sum if no text of the library can be understood. With an
@@ -228,11 +233,11 @@ fn sums_depend_on_no_words() {
         launch
     };
     for job in ["", "off"] {
-        tried(|| launch(job), |told| told.drew(0, 100.0));
+        tried(|| launch(job), |output| output.drew(0, 100.0));
     }
-    let told = Told(run(launch("off").env("OLDER", "1")));
-    assert_eq!(told.number(0, "/usage/energy_j").0, -4, "{}", told.0);
-    assert!(told.number(0, "/usage/duration_s").0 == 0, "{}", told.0);
+    let output = RankOutput(run(launch("off").env("OLDER", "1")));
+    assert_eq!(output.number(0, "/usage/energy_j").0, -4, "{}", output.0);
+    assert!(output.number(0, "/usage/duration_s").0 == 0, "{}", output.0);
 }
 
 /// MPICH can treat its ranks as if they ran on several nodes.
@@ -250,24 +255,28 @@ fn nodes_are_added_and_nodes_without_energy_are_reported() {
         launch.env("MPIR_CVAR_NUM_CLIQUES", "2");
         launch
     };
-    let told = tried(|| launch(&b), |told| told.drew(0, 100.0).and_then(|()| told.drew(1, 300.0)));
-    let (status, joules, missing) = told.number(2, "/usage/energy_j");
-    let sum = told.number(0, "/usage/energy_j").1 + told.number(1, "/usage/energy_j").1;
+    let output = tried(|| launch(&b), |output| output.drew(0, 100.0).and_then(|()| output.drew(1, 300.0)));
+    let (status, joules, missing) = output.number(2, "/usage/energy_j");
+    let sum = output.number(0, "/usage/energy_j").1 + output.number(1, "/usage/energy_j").1;
     assert!(
         (status, missing) == (0, 0) && (joules - sum).abs() < 1e-6,
         "the same counter's name on two nodes: {}",
-        told.0
+        output.0
     );
-    assert!(told.0.contains("run of 4 ranks on 2 nodes\n") && told.0.matches(", 2 ranks\n").count() == 2, "{}", told.0);
-
-    let told = tried(|| launch(&nothing), |told| told.drew(0, 100.0));
-    assert_eq!(told.number(1, "/usage/energy_j").0, -4, "{}", told.0);
-    let (status, joules, missing) = told.number(2, "/usage/energy_j");
-    assert_eq!((status, joules, missing), (0, told.number(0, "/usage/energy_j").1, 1), "{}", told.0);
     assert!(
-        told.0.contains("; without 1 of the nodes, where it is unknown\n") && told.0.contains("\n  unknown: "),
+        output.0.contains("run of 4 ranks on 2 nodes\n") && output.0.matches(", 2 ranks\n").count() == 2,
         "{}",
-        told.0
+        output.0
+    );
+
+    let output = tried(|| launch(&nothing), |output| output.drew(0, 100.0));
+    assert_eq!(output.number(1, "/usage/energy_j").0, -4, "{}", output.0);
+    let (status, joules, missing) = output.number(2, "/usage/energy_j");
+    assert_eq!((status, joules, missing), (0, output.number(0, "/usage/energy_j").1, 1), "{}", output.0);
+    assert!(
+        output.0.contains("; without 1 of the nodes, where it is unknown\n") && output.0.contains("\n  unknown: "),
+        "{}",
+        output.0
     );
 }
 

@@ -152,10 +152,10 @@ fn spawned_processes_count_with_those_that_spawned_them() {
             launch.arg(&options);
             launch
         },
-        |told| {
-            let times = told.number(0, "counted").1 / (100.0 * told.seconds(0));
-            told.drew(0, 100.0)?;
-            if near(times, 1.0) { Ok(()) } else { Err(format!("counted {times} times: {}", told.0)) }
+        |output| {
+            let times = output.number(0, "counted").1 / (100.0 * output.seconds(0));
+            output.drew(0, 100.0)?;
+            if near(times, 1.0) { Ok(()) } else { Err(format!("counted {times} times: {}", output.0)) }
         },
     );
 }
@@ -173,9 +173,9 @@ fn fortran_77_ranks_get_the_sum_over_all() {
                     launch.env("CARBONTRACKER_SIM_CPU", "x:100");
                     launch
                 },
-                |told| {
-                    let watts = told.number(0, "watts").1;
-                    if near(watts, 100.0) { Ok(()) } else { Err(format!("{}: {}", mpi.name, told.0)) }
+                |output| {
+                    let watts = output.number(0, "watts").1;
+                    if near(watts, 100.0) { Ok(()) } else { Err(format!("{}: {}", mpi.name, output.0)) }
                 },
             );
         }
@@ -197,10 +197,10 @@ fn fortran_ranks_get_the_same_sum() {
                     launch.env("CARBONTRACKER_SIM_CPU", "x:100");
                     launch
                 },
-                |told| {
-                    assert!(told.0.contains("run of 2 ranks on 1 node\n"), "{}", told.0);
-                    let watts = told.number(0, "watts").1;
-                    if near(watts, 100.0) { Ok(()) } else { Err(told.0.clone()) }
+                |output| {
+                    assert!(output.0.contains("run of 2 ranks on 1 node\n"), "{}", output.0);
+                    let watts = output.number(0, "watts").1;
+                    if near(watts, 100.0) { Ok(()) } else { Err(output.0.clone()) }
                 },
             );
         }

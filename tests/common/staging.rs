@@ -78,24 +78,24 @@ impl Staged {
         let options = Options::parse(&format!("name='{}' {}", self.name.replace('\'', "\\'"), self.options), |_| None)
             .expect("options");
         let grid = select::choose(&options.carbon, |_| None).expect("a grid").grid;
-        let mut books = RunState::new(grid, options.carbon.pue);
-        books.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
+        let mut state = RunState::new(grid, options.carbon.pue);
+        state.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
         if let Some(figure) = self.hourly {
-            self.price(&mut books, figure);
+            self.price(&mut state, figure);
         }
-        books.metering.unavailable = unavailable();
+        state.metering.unavailable = unavailable();
         for (number, (kind, device, _)) in self.devices.iter().enumerate() {
-            books.add(&estimated(channel(*kind, device, number), (self.error)(*kind)), None, None);
+            state.add(&estimated(channel(*kind, device, number), (self.error)(*kind)), None, None);
         }
-        let at = self.play(&mut books);
-        let settled = books.attribution.ledger.epochs();
-        books.attribution.settled = settled;
+        let at = self.play(&mut state);
+        let settled = state.attribution.ledger.epochs();
+        state.attribution.settled = settled;
         let (epochs, between) =
-            (books.attribution.ledger.observed(settled), books.attribution.ledger.between_first(settled));
-        books.forecasting.forecast =
-            forecast(options.epochs, options.alerts.level, epochs, between, &books.forecasting.first_epoch);
+            (state.attribution.ledger.observed(settled), state.attribution.ledger.between_first(settled));
+        state.forecasting.forecast =
+            forecast(options.epochs, options.alerts.level, epochs, between, &state.forecasting.first_epoch);
         let open = (self.open_s > 0.0).then_some(OpenEpoch { share: Some(0.4) });
-        Report::new(&setting(options), &books, Now { at, whole: true, open }, Detail::Epochs)
+        Report::new(&settings(options), &state, Now { at, whole: true, open }, Detail::Epochs)
     }
 
     /// The report's JSON.
@@ -103,7 +103,7 @@ impl Staged {
         serde_json::from_str(&self.report().render("json").expect("JSON")).expect("JSON")
     }
 
-    fn price(&self, books: &mut RunState, figure: fn(i32) -> f64) {
+    fn price(&self, state: &mut RunState, figure: fn(i32) -> f64) {
         let mut curve = Curve::default();
         curve.take((-6..240).map(|hour| IntensitySlot {
             from: NOON + f64::from(hour) * 3600.0,
@@ -115,36 +115,36 @@ impl Staged {
             kind: IntensityKind::File,
             year: None,
             source: "grid.csv".into(),
-            ..books.carbon.grid.flat.clone()
+            ..state.carbon.grid.flat.clone()
         };
-        books.carbon.grid =
-            GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..books.carbon.grid.clone() };
+        state.carbon.grid =
+            GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..state.carbon.grid.clone() };
     }
 
     /// Marks and readings; returns when it is now.
-    fn play(&self, books: &mut RunState) -> MonoNs {
+    fn play(&self, state: &mut RunState) -> MonoNs {
         let mut at = S;
         for n in 0..self.epochs {
             let end = at + (self.epoch_s)(n) * S;
-            books.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
-            books.attribution.ledger.mark(Mark::End(MonoNs(end as u64)));
-            self.draw(books, at, end);
+            state.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
+            state.attribution.ledger.mark(Mark::End(MonoNs(end as u64)));
+            self.draw(state, at, end);
             if n + 1 < self.epochs || self.open_s > 0.0 {
-                self.draw(books, end, end + self.gap_s * S);
+                self.draw(state, end, end + self.gap_s * S);
             }
             at = end + self.gap_s * S;
         }
         if self.open_s > 0.0 {
-            books.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
-            self.draw(books, at, at + self.open_s * S);
+            state.attribution.ledger.mark(Mark::Begin(MonoNs(at as u64)));
+            self.draw(state, at, at + self.open_s * S);
             at += self.open_s * S;
         }
-        books.attribution.ledger.release_all();
+        state.attribution.ledger.release_all();
         MonoNs(at as u64)
     }
 
     /// Readings every so often.
-    fn draw(&self, books: &mut RunState, from: f64, to: f64) {
+    fn draw(&self, state: &mut RunState, from: f64, to: f64) {
         let parts = (((to - from) / S).ceil() as usize).clamp(1, 40);
         let step = (to - from) / parts as f64;
         for (number, (_, _, watts)) in self.devices.iter().enumerate() {
@@ -152,7 +152,7 @@ impl Staged {
                 let (from, to) = (from + n as f64 * step, from + (n + 1) as f64 * step);
                 let joules = watts((from + to) / 2.0 / S) * (to - from) / S;
                 let [from, to] = [from, to].map(|ns| MonoNs(ns as u64));
-                books.attribution.ledger.credit(number, EnergyInterval { from, to, joules, measured: true });
+                state.attribution.ledger.credit(number, EnergyInterval { from, to, joules, measured: true });
             }
         }
     }
@@ -202,7 +202,7 @@ fn unavailable() -> Vec<Unavailable> {
     vec![closed, open]
 }
 
-fn setting(options: Options) -> Arc<ReportSettings> {
+fn settings(options: Options) -> Arc<ReportSettings> {
     Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
         name: options.files.name,

@@ -1,7 +1,7 @@
 //! NVIDIA GPUs measured through a fake NVML whose energy is known at every instant: the error, and the cost for the
 //! application.
 
-use crate::fake_nvml::{Found, Gpu, MOST_GPUS, Standin, cost, settle, tracker};
+use crate::fake_nvml::{Found, Gpu, MAX_GPUS, Standin, cost, settle, tracker};
 use crate::retry::{Energies, Stamp, call, run, steadily, wait_past_edge};
 use carbontracker::tracker::Tracker;
 use std::time::{Duration, Instant};
@@ -140,7 +140,7 @@ fn begin_and_end_do_not_wait_for_the_driver() {
         let quick = Standin::new(&[Gpu::constant(100.0)]);
         let slow = Standin::new(&[Gpu::constant(100.0)]);
         slow.driver(|driver| driver.delay_s = SLOW_S);
-        let sixteen = Standin::new(&[Gpu::constant(100.0); MOST_GPUS]);
+        let sixteen = Standin::new(&[Gpu::constant(100.0); MAX_GPUS]);
         for (what, standin) in [("one GPU", quick), ("one GPU, 5 ms a call", slow), ("sixteen GPUs", sixteen)] {
             let tracker = tracker(&standin.options());
             let (median, most) = cost(&tracker);
@@ -173,8 +173,8 @@ fn a_slow_driver_is_not_called_without_pause() {
 #[test]
 fn sixteen_gpus_are_all_counted() {
     steadily(|| {
-        let standin = Standin::new(&std::array::from_fn::<_, MOST_GPUS, _>(|n| Gpu::constant(50.0 + 10.0 * n as f64)));
-        measure(&standin, MOST_GPUS, 3, SECOND).check("sixteen GPUs", 0.005, 0.005);
+        let standin = Standin::new(&std::array::from_fn::<_, MAX_GPUS, _>(|n| Gpu::constant(50.0 + 10.0 * n as f64)));
+        measure(&standin, MAX_GPUS, 3, SECOND).check("sixteen GPUs", 0.005, 0.005);
     });
 }
 

@@ -11,10 +11,10 @@ const HOUR: u64 = 3600;
 /// 2020-06-15T00:00Z, s since 1970. The machine of these tests booted ten seconds earlier.
 const MIDNIGHT: f64 = 1_592_179_200.0;
 
-fn calendar() -> WallClock {
-    let mut calendar = WallClock::default();
-    calendar.note(ClockSample { monotonic: MonoNs(10 * S), boot_ns: 10 * S, unix: UnixS(MIDNIGHT) });
-    calendar
+fn clock() -> WallClock {
+    let mut clock = WallClock::default();
+    clock.note(ClockSample { monotonic: MonoNs(10 * S), boot_ns: 10 * S, unix: UnixS(MIDNIGHT) });
+    clock
 }
 
 fn curve(slots: Vec<IntensitySlot>) -> Curve {
@@ -77,7 +77,7 @@ impl Job {
 
 fn emissions(curve: &Curve, job: &Job) -> Emissions {
     let ledger = job.ledger();
-    EmissionFactors { flat: FLAT, curve: Some(curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
+    EmissionFactors { flat: FLAT, curve: Some(curve), clock: &clock(), pue: 1.0, before: Before::default() }
         .emissions(&ledger, ledger.last_end().unwrap() + 100 * S)
 }
 
@@ -181,7 +181,7 @@ fn no_figures_mean_the_yearly_average_and_no_coverage() {
     unmeasured.mark(Mark::End(MonoNs(3610 * S)));
     let curve = curve(vec![slot(0, 80.0)]);
     let emissions =
-        EmissionFactors { flat: FLAT, curve: Some(&curve), calendar: &calendar(), pue: 1.0, before: Before::default() }
+        EmissionFactors { flat: FLAT, curve: Some(&curve), clock: &clock(), pue: 1.0, before: Before::default() }
             .emissions(&unmeasured, MonoNs(3610 * S));
     assert_eq!((emissions.g_per_kwh, emissions.sources.unwrap().covered), (80.0, None));
 }
@@ -191,9 +191,9 @@ fn forecast_uses_the_intensity_of_future_hours() {
     let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 6, watts: |_| 3600.0 };
     let mut slots: Vec<IntensitySlot> = vec![slot(0, 100.0)];
     slots.extend((1..4).map(|hour| IntensitySlot { quality: FigureQuality::Forecast, ..slot(hour, 300.0) }));
-    let (curve, calendar) = (curve(slots), calendar());
+    let (curve, clock) = (curve(slots), clock());
     let factors =
-        EmissionFactors { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 2.0, before: Before::default() };
+        EmissionFactors { flat: FLAT, curve: Some(&curve), clock: &clock, pue: 2.0, before: Before::default() };
     let ledger = job.ledger();
     let emissions = factors.emissions(&ledger, ledger.last_end().unwrap());
     // One of four hours is done, 3.6 kWh each.
@@ -251,14 +251,9 @@ fn yearly_average_without_figures_is_exact() {
         let job = Job { from: 1234, epoch_s: 577, gap_s: 23, epochs, watts: uneven };
         let (ledger, none) = (job.ledger(), Curve::default());
         for flat in [458.29, 114.41] {
-            let emissions = EmissionFactors {
-                flat,
-                curve: Some(&none),
-                calendar: &calendar(),
-                pue: 1.0,
-                before: Before::default(),
-            }
-            .emissions(&ledger, MonoNs::NEVER);
+            let emissions =
+                EmissionFactors { flat, curve: Some(&none), clock: &clock(), pue: 1.0, before: Before::default() }
+                    .emissions(&ledger, MonoNs::NEVER);
             assert_eq!((emissions.g_per_kwh, emissions.sources.unwrap().covered), (flat, Some(0.0)));
         }
     }
@@ -275,8 +270,8 @@ proptest! {
         let slots = figures.iter().enumerate().map(|(hour, &(g, known))| IntensitySlot {
             quality: if known { FigureQuality::Actual } else { FigureQuality::Forecast }, ..slot(hour as u64, g)
         });
-        let (curve, calendar) = (curve(slots.collect()), calendar());
-        let factors = EmissionFactors { flat: FLAT, curve: Some(&curve), calendar: &calendar, pue: 1.3, before: Before::default() };
+        let (curve, clock) = (curve(slots.collect()), clock());
+        let factors = EmissionFactors { flat: FLAT, curve: Some(&curve), clock: &clock, pue: 1.3, before: Before::default() };
         let job = Job { from: 1234, epoch_s: 3000, gap_s: 23, epochs: done.max(1), watts: uneven };
         let mut ledger = job.ledger();
         if done == 0 {
@@ -315,14 +310,9 @@ fn run_of_no_length_uses_the_figure_of_its_instant() {
     ledger.mark(Mark::Begin(begin));
     ledger.credit(0, EnergyInterval { from: begin, to: begin + 50, joules: 1e-6, measured: true });
     ledger.mark(Mark::End(begin + 50));
-    let emissions = EmissionFactors {
-        flat: FLAT,
-        curve: Some(&hourly),
-        calendar: &calendar(),
-        pue: 1.0,
-        before: Before::default(),
-    }
-    .emissions(&ledger, begin + S);
+    let emissions =
+        EmissionFactors { flat: FLAT, curve: Some(&hourly), clock: &clock(), pue: 1.0, before: Before::default() }
+            .emissions(&ledger, begin + S);
     assert_eq!((emissions.joules, emissions.g_per_kwh), (Some(1e-6), 400.0));
     assert!((emissions.grams_between(begin, begin + 50, 1e-6) / emissions.grams(1e-6) - 1.0).abs() < 1e-9);
 }
@@ -337,8 +327,8 @@ proptest! {
         let hourly = curve((0..).zip(&figures).map(|(hour, g)| IntensitySlot { quality: FigureQuality::Forecast, ..slot(hour, *g) }).collect());
         let job = Job { from: 1234, epoch_s: 1800, gap_s: 60, epochs: epochs.max(1), watts: uneven };
         let ledger = if epochs > 0 { job.ledger() } else { Ledger::default() };
-        let calendar = calendar();
-        let factors = EmissionFactors { flat: FLAT, curve: Some(&hourly), calendar: &calendar, pue: 1.3, before: Before::default() };
+        let clock = clock();
+        let factors = EmissionFactors { flat: FLAT, curve: Some(&hourly), clock: &clock, pue: 1.3, before: Before::default() };
         let emissions = factors.emissions(&ledger, MonoNs(1300 * S));
         let so_far = emissions.joules.unwrap_or(0.0).max(1e6);
         let estimate = |scale: f64, used: f64, more: f64| Estimate {

@@ -106,16 +106,16 @@ impl World {
         let process = number as u32 + 1;
         let party = Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
         let poll = LeasePoll { now, ended: one.ended, is_asked, read_since: Some(START) };
-        let standing = party.poll(&mut one.turn, one.ended, poll);
-        if let Some(at) = standing.lost_at {
+        let lease = party.poll(&mut one.turn, one.ended, poll);
+        if let Some(at) = lease.lost_at {
             one.turns.last_mut().expect("it had a turn").1 = at;
         }
         let has_turn = one.turns.last().is_some_and(|(_, to)| *to == MonoNs::NEVER);
-        if standing.is_ours && !has_turn {
-            one.turns.push((standing.reported_until.unwrap_or_default(), MonoNs::NEVER));
+        if lease.is_ours && !has_turn {
+            one.turns.push((lease.reported_until.unwrap_or_default(), MonoNs::NEVER));
         }
         one.next_poll = now + one.process.interval.min(1000) * MS;
-        standing
+        lease
     }
 
     fn mark(&mut self, number: usize, state: MemberState) {
@@ -165,8 +165,8 @@ impl World {
             self.running[number].next_poll = self.running[number].next_poll.min(late);
         }
         if is_over || now >= self.running[number].next_poll {
-            let standing = self.poll(number, now, is_over);
-            if process.journal && standing.is_ours {
+            let lease = self.poll(number, now, is_over);
+            if process.journal && lease.is_ours {
                 let one = &mut self.running[number];
                 one.journaled_until = one.ended;
                 let (place, until) = (one.place, one.journaled_until);

@@ -78,38 +78,38 @@ fn channel(id: &str, error: Option<ErrorBand>) -> Channel {
 }
 
 /// Two seconds of an epoch at these powers, W. The epoch may stay open.
-fn books(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunState {
+fn state(past: CarriedOver, devices: &[(Channel, f64)], is_ended: bool) -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
-    let mut books = RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.0);
+    let mut state = RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.0);
     if !past.is_empty() {
-        books.resume(past, MonoNs(S));
+        state.resume(past, MonoNs(S));
     }
-    devices.iter().for_each(|(channel, _)| books.add(channel, None, None));
-    books.attribution.ledger.mark(Mark::Begin(MonoNs(S)));
+    devices.iter().for_each(|(channel, _)| state.add(channel, None, None));
+    state.attribution.ledger.mark(Mark::Begin(MonoNs(S)));
     for (number, (_, watts)) in devices.iter().enumerate().filter(|(_, (_, watts))| *watts > 0.0) {
-        books
+        state
             .attribution
             .ledger
             .credit(number, EnergyInterval { from: MonoNs(S), to: MonoNs(3 * S), joules: watts * 2.0, measured: true });
     }
     if is_ended {
-        books.attribution.ledger.mark(Mark::End(MonoNs(3 * S)));
-        books.attribution.ledger.release_all();
+        state.attribution.ledger.mark(Mark::End(MonoNs(3 * S)));
+        state.attribution.ledger.release_all();
     }
-    books
+    state
 }
 
 #[test]
 fn the_uncertainty_of_a_run_comes_from_its_channels() {
     let devices = |cpu_w: f64, gpu_w: f64| [(channel("cpu", Some(WIDE)), cpu_w), (channel("gpu", None), gpu_w)];
     for is_ended in [true, false] {
-        let of = |cpu_w, gpu_w| books(CarriedOver::default(), &devices(cpu_w, gpu_w), is_ended).uncertainty();
+        let of = |cpu_w, gpu_w| state(CarriedOver::default(), &devices(cpu_w, gpu_w), is_ended).uncertainty();
         near(of(30.0, 70.0).used, 0.85, 1.3);
         assert_eq!(of(30.0, 70.0).to_come, of(30.0, 70.0).used);
         assert_eq!(of(0.0, 70.0), Uncertainty::default());
         assert_eq!(of(0.0, 0.0).to_come, Some(WIDE), "nothing is used, and any of it may be estimated");
     }
-    let measured = books(CarriedOver::default(), &devices(30.0, 70.0)[1..], true);
+    let measured = state(CarriedOver::default(), &devices(30.0, 70.0)[1..], true);
     assert_eq!(measured.uncertainty(), Uncertainty::default());
 }
 
@@ -134,18 +134,18 @@ fn past(channel: Channel, joules: f64) -> CarriedOver {
 #[test]
 fn estimates_of_earlier_attempts_stay_estimates() {
     // Measured from now on: 60 J of 100 J are not.
-    let mended = books(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("gpu", None), 20.0)], true);
+    let mended = state(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("gpu", None), 20.0)], true);
     let uncertainty = mended.uncertainty();
     near(uncertainty.used, 0.7, 1.6);
     assert_eq!(uncertainty.to_come, None);
     // The same device, with a better model.
     let better = Some(ErrorBand { low: 0.8, high: 1.25 });
-    let same = books(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("cpu", better), 20.0)], true);
+    let same = state(past(channel("cpu", Some(WIDE)), 60.0), &[(channel("cpu", better), 20.0)], true);
     near(same.uncertainty().used, 0.62, 1.7);
     assert_eq!(same.uncertainty().to_come, better);
     // A journal without a stated error counts with the band of today's model.
     let unstated = Channel { error: None, ..channel("cpu", Some(WIDE)) };
-    assert_eq!(books(past(unstated, 60.0), &[(channel("cpu", better), 20.0)], true).uncertainty().used, better);
+    assert_eq!(state(past(unstated, 60.0), &[(channel("cpu", better), 20.0)], true).uncertainty().used, better);
 }
 
 prop_compose! {

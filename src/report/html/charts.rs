@@ -19,9 +19,9 @@ const PLAIN: Colour = RGBColor(0x45, 0x6a, 0x9e);
 /// The colour of the outcome beside the forecast.
 const OUTCOME: Colour = RGBColor(0xb3, 0x26, 0x1e);
 /// The most columns that a reader can distinguish.
-pub const MOST_COLUMNS: usize = 160;
+pub const MAX_COLUMNS: usize = 160;
 /// Up to this number, columns have room between them.
-const MOST_SPACED_COLUMNS: usize = 40;
+const MAX_SPACED_COLUMNS: usize = 40;
 
 /// An amount of each kind, in the order of `KINDS`; None: unknown.
 type Amounts = [Option<f64>; KINDS.len()];
@@ -187,7 +187,7 @@ fn epoch_columns(epochs: &[JsonView], amounts: impl Fn(&JsonView) -> Amounts) ->
             Some((index, index + count, amounts(epoch)))
         })
         .collect();
-    let spacing = if spans.len() <= MOST_SPACED_COLUMNS { 0.1 } else { 0.0 };
+    let spacing = if spans.len() <= MAX_SPACED_COLUMNS { 0.1 } else { 0.0 };
     let column = |group: &[(f64, f64, Amounts)]| {
         let (from, to) = (group.first()?.0, group.last()?.1);
         let mean = |kind: usize| {
@@ -198,7 +198,7 @@ fn epoch_columns(epochs: &[JsonView], amounts: impl Fn(&JsonView) -> Amounts) ->
         // The centre of an epoch's column is the epoch's number.
         Some(Column { from: from - 0.5 + spacing, to: to - 0.5 - spacing, amounts: [0, 1, 2, 3].map(mean) })
     };
-    groups(&spans, |(from, to, _)| (*from, *to), MOST_COLUMNS).into_iter().filter_map(column).collect()
+    groups(&spans, |(from, to, _)| (*from, *to), MAX_COLUMNS).into_iter().filter_map(column).collect()
 }
 
 /// The height of the highest stack.

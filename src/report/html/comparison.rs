@@ -8,7 +8,7 @@ use crate::units::{Amount, duration};
 use maud::{Markup, html};
 
 /// The most runs with all sections on a page.
-const MOST_IN_FULL: usize = 12;
+const MAX_IN_FULL: usize = 12;
 
 /// The title, as "3 runs" or "2 runs, 9 ranks".
 pub fn title(runs: &[JsonView]) -> String {
@@ -24,12 +24,12 @@ pub fn sections(runs: &[JsonView]) -> Markup {
         h1 { (title(runs)) }
         (totals(runs))
         (overview(runs))
-        @if runs.len() > MOST_IN_FULL {
+        @if runs.len() > MAX_IN_FULL {
             p.soft {
-                "The first " (MOST_IN_FULL) " runs follow in full; the other runs are only in the table."
+                "The first " (MAX_IN_FULL) " runs follow in full; the other runs are only in the table."
             }
         }
-        @for (n, run) in runs.iter().take(MOST_IN_FULL).enumerate() {
+        @for (n, run) in runs.iter().take(MAX_IN_FULL).enumerate() {
             details data-report=(n) {
                 summary { (run_page::name(run)) }
                 // The id is within the details: otherwise a link does not open them.
@@ -96,7 +96,7 @@ fn overview(runs: &[JsonView]) -> Markup {
         @for (n, run) in runs.iter().enumerate() {
             tr data-report=(n) {
                 th.long scope="row" {
-                    @if n < MOST_IN_FULL { a href={ "#run-" (n) } { (run_page::name(run)) } } @else { (run_page::name(run)) }
+                    @if n < MAX_IN_FULL { a href={ "#run-" (n) } { (run_page::name(run)) } } @else { (run_page::name(run)) }
                     br;
                     span.soft { (run_page::where_and_when(run)) }
                 }

@@ -73,7 +73,7 @@ fn epochs(run: &JsonView) -> Markup {
     let title = if is_energy { "Energy of each epoch" } else { "Time of each epoch" };
     let epochs = run.list("/epochs");
     let is_group = |epoch: &JsonView| epoch.number("/count").is_some_and(|count| count > 1.0);
-    let is_thinned = epochs.len() > charts::MOST_COLUMNS || epochs.iter().any(is_group);
+    let is_thinned = epochs.len() > charts::MAX_COLUMNS || epochs.iter().any(is_group);
     figure(
         title,
         &drawn,

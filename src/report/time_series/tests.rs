@@ -66,7 +66,7 @@ fn run(seconds: &[u64]) -> RunState {
 }
 
 fn time_series(state: &RunState, planned: u64, now: u64) -> TimeSeries {
-    TimeSeries::new(state, &state.pricing(), planned, 0.9, MonoNs(now))
+    TimeSeries::new(state, &state.factors(), planned, 0.9, MonoNs(now))
 }
 
 fn joules(power: &[PowerPoint], kind: DeviceKind) -> f64 {
@@ -132,7 +132,7 @@ fn the_gap_between_two_attempts_stays_empty() {
         })
     };
     let power = thinned_power(&attempt(NOON, 2000).chain(attempt(NOON + 9000.0, 700)).collect::<Vec<_>>());
-    assert!(power.len() <= MOST_POWER && power.len() > MOST_POWER / 8);
+    assert!(power.len() <= MAX_POWER && power.len() > MAX_POWER / 8);
     let gaps: Vec<(f64, f64)> =
         power.windows(2).map(|two| (two[0].to, two[1].from)).filter(|(to, from)| to < from).collect();
     assert_eq!(gaps, [(NOON + 2000.0, NOON + 9000.0)]);
@@ -147,7 +147,7 @@ fn many_short_attempts_keep_their_energy() {
     let attempt =
         |n: u32| CarriedInterval { from: NOON + f64::from(n) * 15.0, to: NOON + f64::from(n) * 15.0 + 10.0, energy };
     let power = thinned_power(&(0..5000).map(attempt).collect::<Vec<_>>());
-    assert!(power.len() <= MOST_POWER && (joules(&power, DeviceKind::Cpu) - 250_000.0).abs() < 1e-3, "{power:?}");
+    assert!(power.len() <= MAX_POWER && (joules(&power, DeviceKind::Cpu) - 250_000.0).abs() < 1e-3, "{power:?}");
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn hours_cover_the_run_and_are_few() {
     }));
     let state = run(&[1800, 1800]);
     let with_curve = |state: &RunState| {
-        let pricing = EmissionFactors { curve: Some(&curve), ..state.pricing() };
-        TimeSeries::new(state, &pricing, 0, 0.9, MonoNs(1 << 60)).hours.unwrap()
+        let factors = EmissionFactors { curve: Some(&curve), ..state.factors() };
+        TimeSeries::new(state, &factors, 0, 0.9, MonoNs(1 << 60)).hours.unwrap()
     };
     let hours = with_curve(&state);
     assert_eq!((hours[0].from, hours.last().unwrap().to), (NOON + 10.0, NOON + 3611.0));
@@ -170,9 +170,9 @@ fn hours_cover_the_run_and_are_few() {
     let mean = |hours: &[Piece]| hours.iter().map(|h| h.g_per_kwh * (h.to - h.from)).sum::<f64>();
     let state = run(&[299_000]);
     let hours = with_curve(&state);
-    assert!(hours.len() <= MOST_HOURS && hours.windows(2).all(|two| two[0].to == two[1].from));
+    assert!(hours.len() <= MAX_HOURS && hours.windows(2).all(|two| two[0].to == two[1].from));
     let expected: f64 =
-        state.pricing().pieces(&curve, NOON + 10.0, NOON + 299_010.0).map(|p| p.g_per_kwh * (p.to - p.from)).sum();
+        state.factors().pieces(&curve, NOON + 10.0, NOON + 299_010.0).map(|p| p.g_per_kwh * (p.to - p.from)).sum();
     assert!((mean(&hours) - expected).abs() < 1e-6 * expected);
 }
 
@@ -189,8 +189,8 @@ fn hours_before_a_resume_are_shown_if_they_are_known() {
     let mut state = run(&[60]);
     let energy = PerKind::default();
     state.attribution.carried_over.power = vec![CarriedInterval { from: NOON - 90_000.0, to: NOON - 80_000.0, energy }];
-    let pricing = EmissionFactors { curve: Some(&curve), ..state.pricing() };
-    let hours = TimeSeries::new(&state, &pricing, 0, 0.9, MonoNs(1 << 60)).hours.unwrap();
+    let factors = EmissionFactors { curve: Some(&curve), ..state.factors() };
+    let hours = TimeSeries::new(&state, &factors, 0, 0.9, MonoNs(1 << 60)).hours.unwrap();
     let spans: Vec<_> = hours.iter().map(|piece| (piece.from - NOON, piece.to - NOON)).collect();
     assert_eq!(spans, [(-36_000.0, -32_400.0), (-32_400.0, -28_800.0), (0.0, 70.0)]);
 }
@@ -228,7 +228,7 @@ proptest! {
     fn power_adds_up_to_the_energy(seconds in prop::collection::vec(1u64..5000, 1..40)) {
         let state = run(&seconds);
         let power = time_series(&state, 100, 1 << 60).power;
-        prop_assert!(power.len() <= MOST_POWER);
+        prop_assert!(power.len() <= MAX_POWER);
         prop_assert!(power.iter().all(|p| p.from < p.to) && power.windows(2).all(|two| two[0].to <= two[1].from));
         let seconds: u64 = seconds.iter().sum::<u64>() + seconds.len() as u64 - 1;
         let cpu_j = 50.0 * seconds as f64;

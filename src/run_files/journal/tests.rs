@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 const MS: u64 = 1_000_000;
 
-fn setting() -> Arc<ReportSettings> {
+fn settings() -> Arc<ReportSettings> {
     Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
         name: Some("a \"name\"".into()),
@@ -35,7 +35,7 @@ fn setting() -> Arc<ReportSettings> {
     })
 }
 
-fn new_books() -> RunState {
+fn new_state() -> RunState {
     let options = Options::parse("intensity=200", |_| None).unwrap();
     RunState::new(select::choose(&options.carbon, |_| None).unwrap().grid, 1.2)
 }
@@ -58,35 +58,35 @@ fn one(kind: DeviceKind, id: &str) -> Channel {
 
 /// Runs epochs of an attempt: (length, time after it), ms, at these powers, W, on the last channels. Returns
 /// the end, ns.
-fn live(books: &mut RunState, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
+fn live(state: &mut RunState, start: u64, epochs: &[(u64, u64)], watts: &[f64]) -> u64 {
     let mut at = start;
-    let from = books.metering.channels.len() - watts.len();
+    let from = state.metering.channels.len() - watts.len();
     for &(inside, gap) in epochs {
-        books.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
+        state.attribution.ledger.mark(Mark::Begin(MonoNs(at)));
         at += inside * MS;
-        books.attribution.ledger.mark(Mark::End(MonoNs(at)));
+        state.attribution.ledger.mark(Mark::End(MonoNs(at)));
         at += gap * MS;
     }
     for (number, watts) in watts.iter().enumerate() {
         let joules = watts * (at - start) as f64 * 1e-9;
-        books
+        state
             .attribution
             .ledger
             .credit(from + number, EnergyInterval { from: MonoNs(start), to: MonoNs(at), joules, measured: true });
     }
-    books.attribution.ledger.release_all();
-    books.settle(MonoNs(at));
+    state.attribution.ledger.release_all();
+    state.settle(MonoNs(at));
     at
 }
 
-fn report(books: &RunState, at: u64, detail: Detail) -> Report {
-    Report::new(&setting(), books, Now { at: MonoNs(at), whole: true, open: None }, detail)
+fn report(state: &RunState, at: u64, detail: Detail) -> Report {
+    Report::new(&settings(), state, Now { at: MonoNs(at), whole: true, open: None }, detail)
 }
 
 /// The lines that an attempt writes.
-fn lines(books: &RunState, at: u64, attempt: u64, written: u64) -> String {
-    let before = books.attribution.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
-    let mut report = report(books, at, Detail::Since(before));
+fn lines(state: &RunState, at: u64, attempt: u64, written: u64) -> String {
+    let before = state.attribution.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
+    let mut report = report(state, at, Detail::Since(before));
     let mut lines = vec![opening(&report, attempt, written, &Process::default()), components(&report)];
     let mut last = None;
     for (mut line, Epoch { end, inside, .. }) in report.epoch_lines(usize::MAX) {
@@ -99,8 +99,8 @@ fn lines(books: &RunState, at: u64, attempt: u64, written: u64) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn usage(books: &RunState, at: u64) -> Value {
-    report(books, at, Detail::Totals(None)).section("usage")
+fn usage(state: &RunState, at: u64) -> Value {
+    report(state, at, Detail::Totals(None)).section("usage")
 }
 
 fn near(a: &Value, b: &Value) -> bool {
@@ -116,17 +116,17 @@ fn near(a: &Value, b: &Value) -> bool {
 #[test]
 fn resumed_run_continues_with_exact_numbers() {
     let (first, second) = ([(40, 3), (50, 2), (60, 0)], [(45, 1), (55, 0)]);
-    let mut books = new_books();
-    books.add(&one(DeviceKind::Cpu, "a"), None, None);
-    books.add(&one(DeviceKind::Dram, "b"), None, None);
-    let at = live(&mut books, 1 << 40, &first, &[100.0, 10.0]);
-    let text = lines(&books, at, 1, 0);
-    let before = usage(&books, at);
+    let mut state = new_state();
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
+    state.add(&one(DeviceKind::Dram, "b"), None, None);
+    let at = live(&mut state, 1 << 40, &first, &[100.0, 10.0]);
+    let text = lines(&state, at, 1, 0);
+    let before = usage(&state, at);
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
     assert_eq!((past.epochs_done(), past.attempts), (3, 1));
     // The next attempt is on a machine that has just started, so its clock starts anew.
     let start = 1 << 60;
-    let mut next = new_books();
+    let mut next = new_state();
     next.resume(past, MonoNs(start));
     assert!(near(&before, &usage(&next, start)), "{before} {}", usage(&next, start));
     next.add(&one(DeviceKind::Cpu, "a"), None, None);
@@ -155,7 +155,7 @@ fn resumed_run_continues_with_exact_numbers() {
     let text = text + &lines(&next, end, 2, 3);
     let again = Journal::parse(text.as_bytes()).unwrap();
     assert!(again.flaws.is_empty(), "{:?}", again.flaws);
-    let mut third = new_books();
+    let mut third = new_state();
     third.resume(again.into_past(None), MonoNs(start));
     assert!(near(&whole, &usage(&third, start)), "{whole} {}", usage(&third, start));
 }
@@ -173,13 +173,13 @@ fn guessed(id: &str) -> Channel {
 /// The first attempt estimates 30 J, the second measures 10 J.
 #[test]
 fn estimated_energy_keeps_its_error_if_the_next_attempt_measures() {
-    let mut books = new_books();
-    books.add(&guessed("a"), None, None);
-    let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
-    let text = lines(&books, at, 1, 0);
+    let mut state = new_state();
+    state.add(&guessed("a"), None, None);
+    let at = live(&mut state, 1 << 40, &[(300, 0)], &[100.0]);
+    let text = lines(&state, at, 1, 0);
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
     assert_eq!(past.error(), Some(ErrorBand { low: 0.5, high: 2.0 }));
-    let mut next = new_books();
+    let mut next = new_state();
     next.resume(past, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
@@ -206,15 +206,15 @@ fn estimated_energy_keeps_its_error_if_the_next_attempt_measures() {
 /// A journal of 0.1.0 has no error for estimates.
 #[test]
 fn estimate_without_an_error_is_not_exact() {
-    let mut books = new_books();
-    books.add(&Channel { error: None, ..guessed("a") }, None, None);
-    let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
-    let text = lines(&books, at, 1, 0);
+    let mut state = new_state();
+    state.add(&Channel { error: None, ..guessed("a") }, None, None);
+    let at = live(&mut state, 1 << 40, &[(300, 0)], &[100.0]);
+    let text = lines(&state, at, 1, 0);
     let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
     assert_eq!(past.error(), Some(ErrorBand::UNSTATED));
     let simulated = text.replace("\"simulated\":false", "\"simulated\":true");
     assert_eq!(Journal::parse(simulated.as_bytes()).unwrap().into_past(None).error(), None);
-    let mut next = new_books();
+    let mut next = new_state();
     next.resume(past, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
@@ -225,11 +225,11 @@ fn estimate_without_an_error_is_not_exact() {
 /// Both attempts estimate the same device.
 #[test]
 fn estimate_that_continues_is_one_component() {
-    let mut books = new_books();
-    books.add(&guessed("a"), None, None);
-    let at = live(&mut books, 1 << 40, &[(300, 0)], &[100.0]);
-    let mut next = new_books();
-    next.resume(Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None), MonoNs(1 << 60));
+    let mut state = new_state();
+    state.add(&guessed("a"), None, None);
+    let at = live(&mut state, 1 << 40, &[(300, 0)], &[100.0]);
+    let mut next = new_state();
+    next.resume(Journal::parse(lines(&state, at, 1, 0).as_bytes()).unwrap().into_past(None), MonoNs(1 << 60));
     next.add(&guessed("a"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let components = report(&next, end, Detail::Totals(None)).section("components");
@@ -239,29 +239,29 @@ fn estimate_that_continues_is_one_component() {
 
 #[test]
 fn error_in_a_journal_is_checked() {
-    let mut books = new_books();
-    books.add(&guessed("a"), None, None);
-    let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
-    let text = lines(&books, at, 1, 0);
+    let mut state = new_state();
+    state.add(&guessed("a"), None, None);
+    let at = live(&mut state, 1 << 40, &[(100, 0)], &[100.0]);
+    let text = lines(&state, at, 1, 0);
     let error = |text: &str| Journal::parse(text.as_bytes()).unwrap().into_past(None).components[0].channel.error;
     assert!(text.contains("\"low\":0.5") && error(&text).is_some(), "{text}");
     for odd in ["\"low\":-0.5", "\"low\":0", "\"low\":7", "\"low\":null", "\"lower\":0.5"] {
         assert_eq!(error(&text.replace("\"low\":0.5", odd)), Some(ErrorBand::UNSTATED), "{odd}");
     }
     // A journal of measured energy has no errors.
-    let mut books = new_books();
-    books.add(&one(DeviceKind::Cpu, "a"), None, None);
-    let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
-    assert!(!lines(&books, at, 1, 0).contains("error") && !lines(&books, at, 1, 0).contains("low_j"));
+    let mut state = new_state();
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
+    let at = live(&mut state, 1 << 40, &[(100, 0)], &[100.0]);
+    assert!(!lines(&state, at, 1, 0).contains("error") && !lines(&state, at, 1, 0).contains("low_j"));
 }
 
 #[test]
 fn attempt_on_another_machine_adds_its_components() {
-    let mut books = new_books();
-    books.add(&one(DeviceKind::Cpu, "a"), None, None);
-    let at = live(&mut books, 1 << 40, &[(100, 0)], &[100.0]);
-    let past = Journal::parse(lines(&books, at, 1, 0).as_bytes()).unwrap().into_past(None);
-    let mut next = new_books();
+    let mut state = new_state();
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
+    let at = live(&mut state, 1 << 40, &[(100, 0)], &[100.0]);
+    let past = Journal::parse(lines(&state, at, 1, 0).as_bytes()).unwrap().into_past(None);
+    let mut next = new_state();
     next.resume(past, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[300.0]);
@@ -279,12 +279,12 @@ fn attempt_on_another_machine_adds_its_components() {
 /// A live service may not have replied before the first line is written.
 #[test]
 fn journal_has_the_intensity_that_was_known_last() {
-    let mut books = new_books();
-    books.add(&one(DeviceKind::Cpu, "a"), None, None);
-    let at = live(&mut books, 1 << 40, &[(40, 3)], &[100.0]);
-    let text = lines(&books, at, 1, 0);
-    books.carbon.grid.flat = Intensity { kind: IntensityKind::Live, zone: Some("DE".into()), ..books.carbon.grid.flat };
-    let later = components(&report(&books, at, Detail::Totals(None))).to_string() + "\n";
+    let mut state = new_state();
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
+    let at = live(&mut state, 1 << 40, &[(40, 3)], &[100.0]);
+    let text = lines(&state, at, 1, 0);
+    state.carbon.grid.flat = Intensity { kind: IntensityKind::Live, zone: Some("DE".into()), ..state.carbon.grid.flat };
+    let later = components(&report(&state, at, Detail::Totals(None))).to_string() + "\n";
     let journal = Journal::parse((text + &later).as_bytes()).unwrap();
     assert_eq!(
         (&journal.opening["intensity"]["kind"], &journal.intensity["kind"]),
@@ -295,13 +295,13 @@ fn journal_has_the_intensity_that_was_known_last() {
 
 /// The lines of a run of four epochs.
 fn four() -> Vec<String> {
-    let mut books = new_books();
-    books.add(&one(DeviceKind::Cpu, "a"), None, None);
+    let mut state = new_state();
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
     let mut text = String::new();
     let mut at = 1 << 40;
     for written in 0..4 {
-        at = live(&mut books, at, &[(100, 0)], &[50.0]);
-        let part = lines(&books, at, 1, written);
+        at = live(&mut state, at, &[(100, 0)], &[50.0]);
+        let part = lines(&state, at, 1, written);
         text.extend(part.lines().skip(if written == 0 { 0 } else { 2 }).map(|line| format!("{line}\n")));
     }
     text.lines().map(str::to_owned).collect()
@@ -400,10 +400,10 @@ proptest! {
         if let Ok(journal) = Journal::parse(&text) {
             let counted = counted.map(|(epochs, inside, span)| Count { epochs, inside: inside >> 8, span: span >> 8 });
             let past = journal.into_past(counted);
-            let mut books = new_books();
-            books.resume(past, MonoNs(1 << 60));
-            books.add(&one(DeviceKind::Cpu, "a"), None, None);
-            let text = report(&books, 1 << 60, Detail::Epochs).render("json").unwrap();
+            let mut state = new_state();
+            state.resume(past, MonoNs(1 << 60));
+            state.add(&one(DeviceKind::Cpu, "a"), None, None);
+            let text = report(&state, 1 << 60, Detail::Epochs).render("json").unwrap();
             prop_assert!(!text.contains("NaN") && serde_json::from_str::<Value>(&text).is_ok());
         }
     }
@@ -425,13 +425,13 @@ fn epochs_of_a_long_run_are_decimated_and_sums_stay() {
 /// The next attempt names its components before it has numbers.
 #[test]
 fn kill_before_the_first_numbers_keeps_each_components_energy() {
-    let mut books = new_books();
-    books.add(&one(DeviceKind::Cpu, "a"), None, None);
-    books.add(&one(DeviceKind::Gpu, "b"), None, None);
-    let at = live(&mut books, 1 << 40, &[(40, 3), (50, 0)], &[100.0, 200.0]);
-    let mut text = lines(&books, at, 1, 0);
+    let mut state = new_state();
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
+    state.add(&one(DeviceKind::Gpu, "b"), None, None);
+    let at = live(&mut state, 1 << 40, &[(40, 3), (50, 0)], &[100.0, 200.0]);
+    let mut text = lines(&state, at, 1, 0);
     let first = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    let mut next = new_books();
+    let mut next = new_state();
     next.resume(first.clone(), MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let report = report(&next, 1 << 60, Detail::Totals(None));

@@ -38,8 +38,8 @@ pub struct Kept {
 
 impl Kept {
     /// The state at the start, before any file is written.
-    pub fn new(setting: &ReportSettings) -> Kept {
-        let is_rank = setting.job.is_some() && setting.rank.number.is_some();
+    pub fn new(settings: &ReportSettings) -> Kept {
+        let is_rank = settings.job.is_some() && settings.rank.number.is_some();
         Kept { is_rank, is_idle: is_rank, owes_epochs: false, in_folder: None, named: None }
     }
 

@@ -93,7 +93,7 @@ impl Writer {
                 self.take_next_paths();
             }
             AppendState::Truncated | AppendState::Closed | AppendState::Gone => {
-                self.plan.journal = take_over(&path, &self.setting.id);
+                self.plan.journal = take_over(&path, &self.settings.id);
             }
         }
         let what = match state {

@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
-enum { BEFORE = 2, EPOCHS = 3, PATIENCE_S = 10, MOST_CALLS = 100, WORDS = 64, FUNCTIONS = 100 };
+enum { BEFORE = 2, EPOCHS = 3, PATIENCE_S = 10, MAX_CALLS = 100, WORDS = 64, FUNCTIONS = 100 };
 
 #define OPTIONS "sysroot='%s/tree' components=cpu interval=0.01 location=DK job=injected-%d epochs=100 name=x log_dir=%s resume=%s"
 
@@ -293,7 +293,7 @@ static int try_one(int function, int error, long nth, int from, int is_resumed) 
     atomic_fetch_add(&shared->reached[function], 1);
     judge(ending);
     atomic_fetch_add(&shared->runs, 1);
-    return nth < MOST_CALLS;
+    return nth < MAX_CALLS;
 }
 
 /* The work is divided by function, error, once or from there on, new or resumed; workers take the next item in turn. */

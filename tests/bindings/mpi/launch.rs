@@ -72,9 +72,9 @@ pub fn options(root: &Path) -> String {
 }
 
 /// The output of tests/bindings/mpi/ranks.c about its runs.
-pub struct Told(pub String);
+pub struct RankOutput(pub String);
 
-impl Told {
+impl RankOutput {
     /// A number of a run: its status, the value, the nodes that lack it.
     pub fn number(&self, of: usize, name: &str) -> (i32, f64, i32) {
         let start = format!("{of} {name} ");
@@ -99,11 +99,11 @@ impl Told {
 }
 
 /// Launches until the figures fit.
-pub fn tried(launch: impl Fn() -> Command, fits: impl Fn(&Told) -> Result<(), String>) -> Told {
+pub fn tried(launch: impl Fn() -> Command, fits: impl Fn(&RankOutput) -> Result<(), String>) -> RankOutput {
     for left in (0..TRIES).rev() {
-        let told = Told(run(&mut launch()));
-        match fits(&told) {
-            Ok(()) => return told,
+        let output = RankOutput(run(&mut launch()));
+        match fits(&output) {
+            Ok(()) => return output,
             Err(why) if left == 0 => panic!("{why}"),
             Err(_) => (),
         }

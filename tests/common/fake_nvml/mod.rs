@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-pub const MOST_GPUS: usize = 16;
+pub const MAX_GPUS: usize = 16;
 const TEXT: usize = 96;
 
 /// Results of a call: nvmlReturn_t.
@@ -157,7 +157,7 @@ pub fn mig_uuid(n: usize, instance: usize) -> String {
     format!("MIG-{n:08x}-0000-5000-8000-{instance:012x}")
 }
 
-type Set = unsafe extern "C" fn(*const Driver, *const [Gpu; MOST_GPUS], usize) -> c_int;
+type Set = unsafe extern "C" fn(*const Driver, *const [Gpu; MAX_GPUS], usize) -> c_int;
 
 /// A fake driver and its GPUs.
 pub struct Standin {
@@ -166,7 +166,7 @@ pub struct Standin {
     set: Set,
     /// Calls, initialisations, and initialisations without a shutdown.
     tally: &'static [AtomicU64; 3],
-    state: Mutex<(Driver, [Gpu; MOST_GPUS])>,
+    state: Mutex<(Driver, [Gpu; MAX_GPUS])>,
 }
 
 impl Standin {
@@ -199,7 +199,7 @@ impl Standin {
     /// A driver in an existing file, which is not removed later.
     pub fn at(library: &Path, gpus: &[Gpu]) -> Standin {
         let (set, tally) = (symbol(library, c"standin_set"), symbol(library, c"standin_tally"));
-        let mut all = [Gpu::constant(0.0); MOST_GPUS];
+        let mut all = [Gpu::constant(0.0); MAX_GPUS];
         all[..gpus.len()].copy_from_slice(gpus);
         for (n, gpu) in all.iter_mut().enumerate() {
             gpu.uuid = text(&uuid(n));
@@ -259,11 +259,11 @@ impl Standin {
         [0, 1, 2].map(|n| self.tally[n].load(Ordering::Relaxed))
     }
 
-    fn state(&self) -> MutexGuard<'_, (Driver, [Gpu; MOST_GPUS])> {
+    fn state(&self) -> MutexGuard<'_, (Driver, [Gpu; MAX_GPUS])> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn put(&self, (driver, gpus): &(Driver, [Gpu; MOST_GPUS])) {
+    fn put(&self, (driver, gpus): &(Driver, [Gpu; MAX_GPUS])) {
         // SAFETY: both have C's layout, and C copies them.
         let fits = unsafe { (self.set)(driver, gpus, size_of_val(gpus)) };
         assert_eq!(fits, 1, "tests/common/fake_nvml/standin.c and mod.rs disagree on a GPU's layout");
@@ -384,7 +384,7 @@ impl Found {
     /// The numbers of the GPUs that are counted.
     pub fn gpus(&self) -> Vec<usize> {
         let ids = self.components().filter_map(|component| component["id"].as_str());
-        ids.filter_map(|id| (0..MOST_GPUS).find(|&n| id == uuid(n))).collect()
+        ids.filter_map(|id| (0..MAX_GPUS).find(|&n| id == uuid(n))).collect()
     }
 
     /// A GPU's entry in the report.

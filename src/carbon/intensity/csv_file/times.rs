@@ -60,7 +60,7 @@ impl TimeEvidence {
         if let Some((start, end)) = rest.rsplit_once('-')
             && is_clock_of_minutes(start)
             && is_clock_of_minutes(end)
-            && self.ends.len() <= MOST_OFFSETS
+            && self.ends.len() <= MAX_OFFSETS
         {
             self.ends.insert(end.to_owned());
         }
@@ -108,12 +108,12 @@ impl TimeEvidence {
             }
             (None, None, None) => None,
         };
-        Ok(TimeFormat { order, is_interval: self.ends.len() > MOST_OFFSETS })
+        Ok(TimeFormat { order, is_interval: self.ends.len() > MAX_OFFSETS })
     }
 }
 
 /// Largest number of offsets in a file of one place.
-const MOST_OFFSETS: usize = 2;
+const MAX_OFFSETS: usize = 2;
 
 /// True for a time of day such as "17:00".
 fn is_clock_of_minutes(text: &str) -> bool {
