@@ -3,7 +3,7 @@
 use super::source_name::SourceName;
 use crate::sanitize;
 
-pub use crate::units::ErrorBand;
+use crate::units::ErrorBand;
 
 /// The kind of component. A node contains the other kinds; those do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use crate::attribution::carried_over;
 use crate::attribution::ledger::Energies;
 use crate::clock::MonoNs;
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
+use crate::measurement::channel::{Channel, DeviceKind};
 use crate::measurement::meter::Health;
 use crate::os;
 use crate::state::{Metered, RunState, cure, disagreement};
+use crate::units::ErrorBand;
 use serde_json::{Map, Value, json};
 
 /// A component and its energy.

@@ -4,7 +4,8 @@
 use super::{EpochRow, Report};
 use crate::attribution::epochs::PerKind;
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::{DeviceKind, ErrorBand};
+use crate::measurement::channel::DeviceKind;
+use crate::units::ErrorBand;
 
 pub fn render(report: &Report) -> String {
     let is_estimated = report.uncertainty.is_any();

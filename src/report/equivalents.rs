@@ -1,7 +1,7 @@
 //! Everyday amounts with the same emissions.
 
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use serde_json::{Value, json};
 
 /// (unit, g CO2e per unit, source of the figure)

@@ -2,7 +2,8 @@
 
 use super::{ComponentReport, Report};
 use crate::forecast::{Estimate, Forecast};
-use crate::measurement::channel::{DeviceKind, ErrorBand};
+use crate::measurement::channel::DeviceKind;
+use crate::units::ErrorBand;
 
 impl Report {
     /// The error interval of the energy used; None: the energy is measured.

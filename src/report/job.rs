@@ -1,8 +1,8 @@
 //! The job of the process on this node, and who counts its shared devices.
 
 use crate::coordination::standby_ledger::StandbyLedger;
-use crate::measurement::channel::ErrorBand;
 use crate::state::RunState;
+use crate::units::ErrorBand;
 use serde_json::{Value, json};
 
 /// The job on this node.

@@ -10,8 +10,9 @@ use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{OwnYearly, RunPart, WhatIf, WhatIfStart, WhatIfZone};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
-use crate::measurement::channel::{DeviceKind, ErrorBand};
+use crate::measurement::channel::DeviceKind;
 use crate::measurement::unavailable::Unavailable;
+use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
 

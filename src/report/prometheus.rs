@@ -2,7 +2,7 @@
 
 use super::{ComponentReport, Report};
 use crate::forecast::Estimate;
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use std::fmt::Write;
 
 /// Values of a metric, each with its own labels.

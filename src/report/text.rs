@@ -5,7 +5,7 @@ use super::equivalents;
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 
 /// Renders the text report.

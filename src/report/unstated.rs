@@ -2,7 +2,7 @@
 
 use super::{equivalents, figures};
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use crate::units::times;
 use serde_json::{Map, Value, json};
 

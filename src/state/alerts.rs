@@ -165,9 +165,10 @@ mod tests {
     use super::*;
     use crate::attribution::ledger::Mark;
     use crate::clock::WallClock;
-    use crate::measurement::channel::{DeviceKind, ErrorBand};
+    use crate::measurement::channel::DeviceKind;
     use crate::measurement::meter::EnergyInterval;
     use crate::options::Options;
+    use crate::units::ErrorBand;
 
     /// A ledger of `epochs` epochs of 1 s at 100 W.
     fn ledger(epochs: u64) -> Ledger {

@@ -4,7 +4,7 @@ use super::{Metered, RunState};
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
-use crate::measurement::source::Unavailable;
+use crate::measurement::unavailable::Unavailable;
 
 /// A device that this process does not count, because another process of its job does.
 pub struct CountedElsewhere {

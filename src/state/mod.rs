@@ -25,10 +25,11 @@ use crate::coordination::device_lease::OnNode;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::FirstEpoch;
-use crate::measurement::channel::{Channel, ErrorBand};
+use crate::measurement::channel::Channel;
 use crate::measurement::meter::Meter;
 use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
+use crate::units::ErrorBand;
 use alerts::AlertInput;
 
 pub use events::{cure, disagreement};

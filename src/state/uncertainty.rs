@@ -2,7 +2,8 @@
 
 use super::{Metered, RunState};
 use crate::forecast::uncertainty::Uncertainty;
-use crate::measurement::channel::{ErrorBand, MeasuringMethod};
+use crate::measurement::channel::MeasuringMethod;
+use crate::units::ErrorBand;
 
 impl RunState {
     /// The error interval of the run's energy.

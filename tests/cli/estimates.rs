@@ -4,9 +4,10 @@
 
 use crate::staging::{Staged, sunny};
 use carbontracker::clock::UnixS;
-use carbontracker::measurement::channel::{DeviceKind, ErrorBand};
+use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::report::{html, ranks};
 use carbontracker::run_files::carbontracker_log::format;
+use carbontracker::units::ErrorBand;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

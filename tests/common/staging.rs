@@ -9,13 +9,14 @@ use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
 use carbontracker::clock::{ClockSample, MonoNs, UnixS};
 use carbontracker::forecast::forecast;
-use carbontracker::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
+use carbontracker::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use carbontracker::measurement::meter::EnergyInterval;
 use carbontracker::measurement::source_name::SourceName;
 use carbontracker::measurement::unavailable::Unavailable;
 use carbontracker::options::Options;
 use carbontracker::report::{Detail, Now, OpenEpoch, Report, ReportSettings};
 use carbontracker::state::RunState;
+use carbontracker::units::ErrorBand;
 use serde_json::Value;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use super::run_entry::IntensityOrigin;
 use super::totals::{Range, Totals};
-use carbontracker::measurement::channel::ErrorBand;
+use carbontracker::units::ErrorBand;
 use carbontracker::units::{Amount, J_PER_KWH, digits, times};
 use std::collections::BTreeSet;
 

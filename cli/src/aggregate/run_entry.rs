@@ -2,9 +2,9 @@
 
 use super::sum::Estimated;
 use crate::report_files;
-use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::report::ranks::RankReport;
 use carbontracker::report::{figures, ranks, unstated};
+use carbontracker::units::ErrorBand;
 use carbontracker::units::J_PER_KWH;
 use serde_json::{Map, Value, json};
 

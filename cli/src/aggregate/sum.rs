@@ -1,7 +1,7 @@
 //! Sums over runs, with their intervals.
 
 use crate::report_files;
-use carbontracker::measurement::channel::ErrorBand;
+use carbontracker::units::ErrorBand;
 use serde_json::Value;
 
 /// Estimated energy, J, with the ends of its interval.

@@ -4,13 +4,14 @@ mod checks;
 
 use crate::console::{Done, print, refuse};
 use crate::option_args::OptionArgs;
-use carbontracker::measurement::channel::{DeviceKind, ErrorBand};
+use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::measurement::source_name::SourceName;
 use carbontracker::options::Options;
 use carbontracker::options::environment;
 use carbontracker::os;
 use carbontracker::run_files::config::RunFilesConfig;
 use carbontracker::tracker::Tracker;
+use carbontracker::units::ErrorBand;
 use carbontracker::units::{Amount, digits};
 use checks::Check;
 use serde_json::{Value, json};

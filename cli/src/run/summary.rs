@@ -1,7 +1,7 @@
 //! A summary of a run in a few lines, from the report's JSON.
 
 use crate::report_files::number;
-use carbontracker::measurement::channel::ErrorBand;
+use carbontracker::units::ErrorBand;
 use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 
 use super::power;
 use crate::report_files::{number, word};
-use carbontracker::measurement::channel::ErrorBand;
 use carbontracker::report::ranks;
+use carbontracker::units::ErrorBand;
 use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};

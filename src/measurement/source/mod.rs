@@ -12,7 +12,7 @@ mod recorded;
 pub mod simulated;
 pub mod sysfs;
 
-pub use super::unavailable::Unavailable;
+use super::unavailable::Unavailable;
 pub use background::{OPEN_WAIT, Opened, Opening, Waker};
 pub use gpu::nvml::start as start_nvml;
 

@@ -3,7 +3,7 @@
 
 use super::cpu::load::{Draw, core_load};
 use super::cpu::{processor, tdp};
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use std::collections::HashMap;
 
 /// A recorded power, W, of a processor at a load of 0 to 1.

@@ -3,7 +3,7 @@
 use super::json_view::{JsonView, percent, whole};
 use super::run_page;
 use super::tables::{TableHead, blocks};
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
 

@@ -1,8 +1,10 @@
 //! A report's JSON, looked up by JSON Pointer. Each number on the page carries its pointer.
 
-use crate::measurement::channel::{ErrorBand, MeasuringMethod};
+use crate::measurement::channel::MeasuringMethod;
+
 use crate::report::{RunPhase, ranks};
 use crate::units::Amount;
+use crate::units::ErrorBand;
 use maud::{Markup, html};
 use serde_json::Value;
 

@@ -1,8 +1,9 @@
 //! How a run was measured, in words for a paper's appendix.
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
-use crate::measurement::channel::{ErrorBand, MeasuringMethod};
+use crate::measurement::channel::MeasuringMethod;
 use crate::measurement::source_name::SourceName;
+use crate::units::ErrorBand;
 use crate::units::{digits, duration, times};
 use maud::{Markup, html};
 

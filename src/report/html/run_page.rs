@@ -2,8 +2,9 @@
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
 use super::{charts, impacts, methodology, summary, tables, what_if};
-use crate::measurement::channel::{ErrorBand, MeasuringMethod};
+use crate::measurement::channel::MeasuringMethod;
 use crate::report::RunPhase;
+use crate::units::ErrorBand;
 use crate::units::{Amount, DisplayUnit, digits, duration};
 use maud::{Markup, html};
 

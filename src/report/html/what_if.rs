@@ -2,7 +2,7 @@
 
 use super::json_view::{JsonView, whole_percent};
 use super::tables::{TableHead, table};
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use crate::units::{Amount, digits, duration, times};
 use maud::{Markup, html};
 

@@ -3,8 +3,8 @@
 use super::fold::{fold_all, list};
 use super::{last_end, number, phase, word};
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::ErrorBand;
 use crate::report::RunPhase;
+use crate::units::ErrorBand;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -3,8 +3,8 @@
 use super::fold::{fold_all, list, section};
 use super::{forecast::forecast, last_end, number, phase, series, started, word};
 use crate::forecast::uncertainty::ends;
-use crate::measurement::channel::ErrorBand;
 use crate::report::{ComponentStatus, RunPhase, SCHEMA, equivalents, figures};
+use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, sum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

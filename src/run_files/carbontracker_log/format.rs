@@ -12,7 +12,7 @@
 //! - Numbers have no exponent. Device names contain neither `.` nor `,`.
 
 use crate::clock::UnixS;
-use crate::measurement::channel::ErrorBand;
+use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, instant, times};
 use serde_json::Value;
 use std::fmt::Write;

@@ -6,13 +6,14 @@ use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, Carrie
 use crate::attribution::epochs::{Epoch, PerKind, RecordedFigures};
 use crate::attribution::ledger::Energies;
 use crate::clock::{MonoNs, UnixS};
-use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::source_name::SourceName;
 use crate::report::ComponentStatus;
 use crate::run_files::attempt::Process;
 use crate::run_files::crash_counter::Count;
 use crate::sanitize;
 use crate::units;
+use crate::units::ErrorBand;
 use serde_json::Value;
 
 /// Most invalid lines that are reported one by one. Further lines are counted only.

@@ -6,13 +6,14 @@ use crate::carbon::intensity::{Intensity, IntensityKind};
 use crate::carbon::select;
 use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
-use crate::measurement::channel::{ErrorBand, MeasuringMethod, Quantity};
+use crate::measurement::channel::{MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::report::{Detail, Now, ReportSettings};
 use crate::run_files::crash_counter::Count;
 use crate::state::RunState;
+use crate::units::ErrorBand;
 use proptest::prelude::*;
 use std::sync::Arc;
 

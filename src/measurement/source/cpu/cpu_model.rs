@@ -3,11 +3,13 @@
 use super::processor::{self, PowerFigure};
 use super::utilisation::Utilisation;
 use crate::clock::MonoNs;
-use crate::measurement::channel::{Channel, DeviceKind, ErrorBand, MeasuringMethod, Quantity};
+use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
-use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source::{Opened, Source};
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
+use crate::units::ErrorBand;
 
 const NAME: SourceName = SourceName::CpuModel;
 

@@ -8,12 +8,14 @@ use super::cpu_model::{band_note, channel};
 use super::utilisation::Utilisation;
 use super::{cgroup, processor};
 use crate::clock::MonoNs;
-use crate::measurement::channel::{Channel, DeviceKind, ErrorBand};
+use crate::measurement::channel::{Channel, DeviceKind};
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Reading, Value};
-use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source::{Opened, Source};
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use crate::os;
+use crate::units::ErrorBand;
 
 /// The source's name.
 pub const NAME: SourceName = SourceName::MemoryModel;

@@ -4,9 +4,9 @@ use super::load::Draw;
 use super::parts::{self, CpuId};
 use super::tdp::{self, Model};
 use super::utilisation::Utilisation;
-use crate::measurement::channel::ErrorBand;
 use crate::measurement::source::sysfs::number_file;
 use crate::os;
+use crate::units::ErrorBand;
 use std::path::Path;
 
 /// The rated power of all processors that are shown.

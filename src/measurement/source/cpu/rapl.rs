@@ -8,8 +8,9 @@ use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::sysfs::number_file::{self, NumberFile};
-use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source::{Opened, Source};
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use crate::os;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

@@ -6,8 +6,9 @@ use super::nvml_search::NvmlSearch;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::source::background::OpenAttempt;
-use crate::measurement::source::{Opening, Unavailable, Waker};
+use crate::measurement::source::{Opening, Waker};
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use crate::os::{self, OwnTable};
 use std::sync::Arc;
 

@@ -2,9 +2,9 @@
 
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::gpu_selection::Selection;
-use crate::measurement::source::Unavailable;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use crate::os;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -7,8 +7,9 @@ use crate::measurement::config::MeasurementConfig;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{absent, signed};
-use crate::measurement::source::{Opened, Source, Unavailable};
+use crate::measurement::source::{Opened, Source};
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use crate::os;
 use std::path::{Path, PathBuf};
 

@@ -11,11 +11,12 @@ mod tests;
 
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::config::MeasurementConfig;
+use crate::measurement::source::Opened;
 use crate::measurement::source::cpu::rapl::{MAX_DRAM_W, MAX_PACKAGE_W};
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source::sysfs::sensor::{MAX_GPU_W, MAX_MODULE_W, Sensor, SensorDevice, Sensors, Silent};
-use crate::measurement::source::{Opened, Unavailable};
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use monitor::{FoundMonitor, MICROWATT, Monitor, Reads};
 use std::path::{Path, PathBuf};
 use table::{CHIPS, Chip, ChipRow, Label, Repeats};

@@ -6,8 +6,9 @@ use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::gpu_selection::Absence;
 use crate::measurement::reading::{Fault, Reading, Value};
-use crate::measurement::source::{MIN_GAP_NS, Opened, Source, Unavailable};
+use crate::measurement::source::{MIN_GAP_NS, Opened, Source};
 use crate::measurement::source_name::SourceName;
+use crate::measurement::unavailable::Unavailable;
 use crate::os;
 use std::path::{Path, PathBuf};
 
