@@ -12,6 +12,8 @@ use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
 use std::time::Duration;
 
+/// The longest time from a driver's reading to its answer, ns.
+const MAX_READ_NS: u64 = 50_000_000;
 /// Time between two readings of a power, ns. The driver updates it every 100 ms, so no value is missed.
 const POWER_GAP_NS: u64 = 50_000_000;
 /// Longest time for which a counter is watched for its next update, ns.
@@ -219,15 +221,17 @@ impl NvmlGpu {
         }
     }
 
-    /// Calls the driver. Returns the middle of the call, ns, and the answer.
+    /// Calls the driver. Returns the instant of the answer, and the answer. A quick call is dated to its middle. A call
+    /// that hangs waits first and reads then, so it is dated to its end, less `MAX_READ_NS`.
     fn ask<T>(
         &mut self,
         call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>,
     ) -> (MonoNs, Result<T, NvmlError>) {
         let before = os::monotonic_ns();
         let answer = exit::driver_call(|| call(&self.device)).unwrap_or(Err(NvmlError::Uninitialized));
-        self.call_ns = os::monotonic_ns().ns_since(before);
-        (before + self.call_ns / 2, answer)
+        let after = os::monotonic_ns();
+        self.call_ns = after.ns_since(before);
+        (after - (self.call_ns / 2).min(MAX_READ_NS), answer)
     }
 
     /// Reads the counter or the power, and if it is time the power beside the counter. A count is dated half an update
