@@ -42,7 +42,7 @@ static void an_end_that_was_forgotten(void) {
     has(tracker, "text", "note: ct_epoch_begin was refused 4 times: an epoch has been open for ", 1);
     has(tracker, "text", "1 epoch open for ", 1);
     CHECK_INT(messages_with(tracker, "ct_epoch_begin was refused once: an epoch has been open for ", message, sizeof message), 1);
-    CHECK_HAS(message, "Call ct_epoch_end");
+    CHECK_HAS(message, "call ct_epoch_end");
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     has(tracker, "json", "ct_epoch_begin was refused 4 times: an epoch was open already", 1);
     has(tracker, "text", "1 epoch open", 0);
