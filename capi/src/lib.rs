@@ -217,11 +217,7 @@ pub unsafe extern "C" fn ct_release(tracker: *mut Tracker) {
 /// failure. A success does not clear it.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_last_error() -> *const c_char {
-    if memory::has_thread_locals() {
-        LAST_ERROR.with(|text| text.get() as *const c_char)
-    } else {
-        c"memory is used up".as_ptr()
-    }
+    if memory::has_thread_locals() { last_error_text() } else { c"memory is used up".as_ptr() }
 }
 
 /// Returns a sentence for any status. The text is static.
@@ -254,9 +250,21 @@ thread_local! {
 }
 
 fn set_last_error(message: &str) {
-    if !memory::has_thread_locals() {
-        return;
+    if memory::has_thread_locals() {
+        store_last_error(message);
     }
+}
+
+// The next two functions are not inlined: the compiler would compute the variable's address before the check of
+// `has_thread_locals`, and glibc ends a program that has no memory for it.
+
+#[inline(never)]
+fn last_error_text() -> *const c_char {
+    LAST_ERROR.with(|text| text.get() as *const c_char)
+}
+
+#[inline(never)]
+fn store_last_error(message: &str) {
     // An exiting thread may have destroyed its storage already.
     let _ = LAST_ERROR.try_with(|text| {
         // SAFETY: only this thread uses the cell, it holds LAST_ERROR_BYTES, and no reference into it is kept.
