@@ -17,7 +17,6 @@ mod run_files;
 mod staging;
 
 mod aggregate;
-mod carbontracker_logs;
 mod compat;
 mod doctor;
 mod escapes;
@@ -28,6 +27,7 @@ mod html;
 mod import;
 mod import_runs;
 mod python;
+mod python_logs;
 mod run;
 mod schema;
 mod signals;
