@@ -20,7 +20,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The opening line of a journal is within this many bytes. A larger file without one is not a journal.
-const MAX_HEAD_BYTES: u64 = 1 << 20;
+pub(super) const MAX_HEAD_BYTES: u64 = 1 << 20;
 
 /// A run that is resumed.
 pub struct Resumed {

@@ -8,6 +8,7 @@ use crate::run_files::carbontracker_log::writer::Logs;
 use crate::run_files::file_io::{AppendFile, AppendState};
 use crate::run_files::journal::Journal;
 use crate::run_files::paths::{JOURNAL, RunPaths};
+use crate::run_files::resume::MAX_HEAD_BYTES;
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -33,7 +34,6 @@ const PATH_CHECKS_OF_RANK: PathChecks =
 /// Opens and empties a copy of this run's journal that is at the journal's path. None: there is none, or another
 /// process holds it.
 fn take_over(path: &Path, id: &str) -> Option<AppendFile> {
-    const MAX_HEAD_BYTES: u64 = 1 << 20;
     let mut journal = AppendFile::open_own(path).ok()?;
     let is_free = !path.is_symlink() && journal.lock().is_ok_and(|holder| holder.is_none());
     let head = journal.read(MAX_HEAD_BYTES).ok()?;
