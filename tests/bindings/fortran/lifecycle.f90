@@ -123,7 +123,7 @@ contains
       logical :: told
       call run%start('sim_cpu=x:100 budget_h=1e-9')
       told = .false.
-      do i = 1, 100
+      do i = 1, 10000
          why = 'untouched'
          call run%epoch_begin(stat, why)
          call same(stat, ct_ok, 'stat')
