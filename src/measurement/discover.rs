@@ -15,7 +15,6 @@ use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A source, and the function that opens its channels of some kinds.
@@ -53,13 +52,16 @@ pub struct Discovery {
     /// The source that is being opened, as its index in [`SourceName::ALL`].
     at: Arc<AtomicUsize>,
     /// The thread of the search. It ends with the search.
-    pub thread: JoinHandle<()>,
+    pub thread: os::JoinHandle,
 }
 
 impl Discovery {
     /// Starts the search for all sources. Fails if the thread cannot be started.
     pub fn start(options: &MeasurementConfig, waker: Waker) -> std::io::Result<Discovery> {
-        Discovery::by(options, waker, |options, opens| Sources::discover(options, opens))
+        Discovery::by(options, waker, |options, opens| match &options.machine {
+            Some(machine) => machine.0.discover(),
+            None => Sources::discover(options, opens),
+        })
     }
 
     /// Starts the search for the next source of a kind, after the sources that are `dead`. With `lacks_memory` memory
@@ -72,6 +74,9 @@ impl Discovery {
         lacks_memory: bool,
     ) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, move |options, opens| {
+            if let Some(machine) = &options.machine {
+                return machine.0.next(kind, &dead);
+            }
             let next = Sources::next(options, opens, kind, &dead);
             if lacks_memory { next.with_memory(options, opens) } else { next }
         })

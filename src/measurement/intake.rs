@@ -8,10 +8,9 @@ use super::source::gpu::superchip::Processor;
 use super::source::{OPEN_WAIT, Opened, Opening, Source, Waker};
 use super::source_name::SourceName;
 use super::unavailable::Unavailable;
-use crate::os;
+use crate::os::{self, Instant, JoinHandle};
 use std::io;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the start of a tracker waits for discovery. A slower file does not hold up the application.
 const DISCOVERY_WAIT: Duration = Duration::from_millis(250);
@@ -44,7 +43,7 @@ pub struct Intake {
     /// Searches for their replacements.
     replacements: Vec<Replacement>,
     /// Threads that are about to end.
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle>,
 }
 
 /// A search for a source that replaces channels.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod discover;
 pub mod gpu_selection;
 pub mod intake;
+pub mod machine;
 pub mod meter;
 pub mod reading;
 pub mod source;

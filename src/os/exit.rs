@@ -4,11 +4,11 @@
 //! not run this code. The crash counter and the journal serve for them.
 
 use super::affinity::is_own_thread;
-use super::{LOCK_WAIT, OwnTable, lock_within, pause, text};
+use super::{Instant, LOCK_WAIT, OwnTable, lock_within, pause, process_id, text, world};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The longest time that an exit waits for the last readings and files.
 const EXIT_WAIT: Duration = Duration::from_secs(1);
@@ -30,16 +30,19 @@ static LIVE: Mutex<Vec<(u32, Weak<dyn ExitHook>)>> = Mutex::new(Vec::new());
 static THREADS: AtomicU64 = AtomicU64::new(0);
 
 fn counted(threads: u64) -> u64 {
-    u64::from(std::process::id()) << 32 | threads
+    u64::from(process_id()) << 32 | threads
 }
 
 /// The number of threads that an exit of this process waits for.
 fn threads() -> u64 {
+    if let Some(threads) = world::ask(|world| world.awaited(0)) {
+        return threads;
+    }
     threads_in(THREADS.load(Ordering::SeqCst))
 }
 
 fn threads_in(now: u64) -> u64 {
-    if now >> 32 == u64::from(std::process::id()) { now & u64::from(u32::MAX) } else { 0 }
+    if now >> 32 == u64::from(process_id()) { now & u64::from(u32::MAX) } else { 0 }
 }
 
 /// Registers a tracker to be ended at exit, if it still exists then.
@@ -50,7 +53,7 @@ pub fn register(tracker: &Arc<impl ExitHook + 'static>) {
     // In a child that was forked while the lock was held, the lock stays locked, and exit ends no tracker.
     if let Some(mut live) = lock_within(&LIVE, LOCK_WAIT) {
         live.retain(|(_, one)| one.strong_count() > 0);
-        live.push((std::process::id(), tracker));
+        live.push((process_id(), tracker));
     }
 }
 
@@ -60,6 +63,9 @@ pub struct Counted(());
 impl Counted {
     /// Adds a thread to the count.
     pub fn start() -> Counted {
+        if world::ask(|world| world.awaited(1)).is_some() {
+            return Counted(());
+        }
         let _ = THREADS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(counted(threads_in(now) + 1)));
         Counted(())
     }
@@ -67,6 +73,9 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        if world::ask(|world| world.awaited(-1)).is_some() {
+            return;
+        }
         let _ = THREADS
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(counted(threads_in(now).saturating_sub(1))));
     }
@@ -81,6 +90,9 @@ fn settle_all() {
 /// Whether all threads of the application have ended by pthread_exit, its main thread included. Then only threads of
 /// this library keep the process alive.
 pub fn is_abandoned() -> bool {
+    if world::ask(|_| ()).is_some() {
+        return false;
+    }
     let has_ended = |stat: &Path| {
         let stat = text::read(stat, text::MAX_SYS_BYTES).ok();
         // The name is in parentheses and may contain any character. The state follows it.
@@ -114,7 +126,7 @@ extern "C" fn end_all() {
 /// It neither allocates nor frees memory, and waits for a lock at most [`LOCK_WAIT`]. A signal handler may call exit in
 /// the middle of malloc or of a call of this library.
 fn for_each_live(act: impl Fn(&dyn ExitHook)) {
-    let process = std::process::id();
+    let process = process_id();
     let Some(live) = lock_within(&LIVE, LOCK_WAIT) else { return };
     for tracker in live.iter().filter(|(of, _)| *of == process).filter_map(|(_, tracker)| tracker.upgrade()) {
         act(&*tracker);
@@ -176,7 +188,7 @@ pub fn driver_call<T>(call: impl FnOnce() -> T) -> Option<T> {
 /// way.
 pub fn drain_driver_calls() {
     extern "C" fn drain() {
-        if CALLS_OF.load(Ordering::SeqCst) != std::process::id() {
+        if CALLS_OF.load(Ordering::SeqCst) != process_id() {
             EXITING.store(true, Ordering::SeqCst);
             return;
         }
@@ -189,7 +201,7 @@ pub fn drain_driver_calls() {
             pause(Duration::from_millis(1));
         }
     }
-    CALLS_OF.store(std::process::id(), Ordering::SeqCst);
+    CALLS_OF.store(process_id(), Ordering::SeqCst);
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| at_exit(drain));
 }

@@ -1,15 +1,20 @@
 //! Locks of files, between processes, and of memory, within one process.
 
+use super::{Instant, world};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Locks a file until this process ends or closes it. Returns the process that holds the lock already, or None on
 /// success.
 pub fn lock(file: &File) -> io::Result<Option<u32>> {
+    if let Some(metadata) = world::ask(|_| file.metadata()).transpose()? {
+        return world::ask(|world| world.lock((metadata.dev(), metadata.ino()))).unwrap_or(Ok(None));
+    }
     const TRIES: usize = 8;
     for _ in 0..TRIES {
         match record_lock(file, libc::F_SETLK, libc::F_WRLCK) {
@@ -43,6 +48,13 @@ fn record_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Resu
     }
 }
 
+/// Lets another thread run. In a simulated world that takes a microsecond, so that its time advances.
+fn yield_now() {
+    if world::ask(|world| world.sleep(world.clocks().monotonic + 1000)).is_none() {
+        std::thread::yield_now();
+    }
+}
+
 /// The longest wait for a lock that is never held for long.
 pub const LOCK_WAIT: Duration = Duration::from_millis(100);
 
@@ -54,7 +66,7 @@ pub fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard
         match mutex.try_lock() {
             Ok(guard) => return Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => yield_now(),
             Err(TryLockError::WouldBlock) => return None,
         }
     }

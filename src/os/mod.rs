@@ -6,8 +6,11 @@
 mod affinity;
 mod ancestry;
 pub mod child;
+mod condvar;
+pub mod disk;
 pub mod exit;
 mod held;
+mod instant;
 mod kin;
 mod lock;
 #[allow(unsafe_code)]
@@ -21,21 +24,24 @@ mod table;
 pub mod text;
 mod thread;
 pub mod worker;
+pub mod world;
 
 pub use affinity::{CpuSet, processors_online, room_for_this_thread, widen_affinity};
 pub use ancestry::ancestors;
+pub use condvar::Condvar;
 pub use held::{HeldFile, lost, lost_descriptors};
 #[cfg(test)]
 pub use held::{close_number, replace_number};
+pub use instant::Instant;
 pub use kin::{Kin, kin};
 pub use lock::{LOCK_WAIT, lock, lock_within};
 pub use nvml_field::nvml_watts;
-pub use process::{is_alive, pid_namespace, process_start, user, user_name};
+pub use process::{is_alive, pid_namespace, process_id, process_start, user, user_name};
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;
 pub use table::OwnTable;
-pub use thread::{Undisturbed, join_within, pause, spawn_quiet};
+pub use thread::{JoinHandle, Thread, Undisturbed, join_within, park_timeout, pause, spawn_quiet};
 
 use crate::clock::{ClockSample, MonoNs, UnixS};
 use crate::sanitize;
@@ -43,14 +49,14 @@ use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The machine's boot on the library's clock, ns. The 36 years before it leave space for the past of a resumed run.
 const START: MonoNs = MonoNs(1 << 60);
 
 /// Now on CLOCK_MONOTONIC, in ns, counted from [`START`]. Changes of the date do not affect this clock.
 pub fn monotonic_ns() -> MonoNs {
-    clock_ns(libc::CLOCK_MONOTONIC)
+    world::ask(|world| world.clocks().monotonic).unwrap_or_else(|| clock_ns(libc::CLOCK_MONOTONIC))
 }
 
 fn clock_ns(clock: libc::clockid_t) -> MonoNs {
@@ -62,16 +68,28 @@ fn clock_ns(clock: libc::clockid_t) -> MonoNs {
 
 /// The three clocks at this moment.
 pub fn clock_sample() -> ClockSample {
+    if let Some(sample) = world::ask(|world| world.clocks()) {
+        return sample;
+    }
     ClockSample { boot_ns: clock_ns(libc::CLOCK_BOOTTIME).0, monotonic: monotonic_ns(), unix: unix_s() }
 }
 
 /// The time of day, in s since 1970 UTC.
 pub fn unix_s() -> UnixS {
-    UnixS(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+    UnixS(date().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+}
+
+/// The time of day.
+pub fn date() -> SystemTime {
+    let since = |at: UnixS| UNIX_EPOCH + Duration::try_from_secs_f64(at.0).unwrap_or_default();
+    world::ask(|world| since(world.clocks().unix)).unwrap_or_else(SystemTime::now)
 }
 
 /// The machine's name; "unknown" if it has none.
 pub fn hostname() -> String {
+    if world::ask(|_| ()).is_some() {
+        return "simulated".into();
+    }
     let mut name = [0u8; 256];
     // SAFETY: the buffer is longer than the length passed. Its last byte stays 0.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
@@ -83,13 +101,16 @@ pub fn hostname() -> String {
 
 /// 64 random bits that identify a run. Without random bits from the kernel, they are made from the clock.
 pub fn random_u64() -> u64 {
+    if let Some(number) = world::ask(|world| world.random()) {
+        return number;
+    }
     let mut bits = [0u8; 8];
     // SAFETY: the buffer has the length passed.
     let got = unsafe { libc::getrandom(bits.as_mut_ptr().cast(), bits.len(), libc::GRND_NONBLOCK) };
     if got == bits.len() as isize {
         u64::from_ne_bytes(bits)
     } else {
-        monotonic_ns().0 ^ (u64::from(std::process::id()) << 32)
+        monotonic_ns().0 ^ (u64::from(process_id()) << 32)
     }
 }
 
@@ -115,6 +136,9 @@ pub fn load_library(name: &OsStr) -> Result<(), String> {
 /// An environment variable. None in a program with more rights than its user (setuid): its user must not choose the
 /// libraries that it loads.
 pub fn variable(name: &str) -> Option<OsString> {
+    if let Some(value) = world::ask(|world| world.variable(name)) {
+        return value;
+    }
     // SAFETY: the call takes and returns a number; 0 if the entry is missing.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     if is_privileged { None } else { std::env::var_os(name) }

@@ -1,9 +1,14 @@
 //! Users, and processes by their numbers.
 
-use super::text;
+use super::{text, world};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+/// The number of this process.
+pub fn process_id() -> u32 {
+    world::ask(|world| world.process()).unwrap_or_else(std::process::id)
+}
 
 /// The number of the effective user of this process.
 pub fn user() -> u32 {
@@ -27,6 +32,9 @@ pub fn user_name(user: u32) -> String {
 /// Process number and start together identify a process. A process without its main thread lives while another thread
 /// does.
 pub fn process_start(process: u32) -> Option<u64> {
+    if let Some(start) = world::ask(|world| world.process_start(process)) {
+        return start;
+    }
     let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::MAX_SYS_BYTES).ok()?;
     // Fields 3, 20 and 22. Field 2, the name, is in parentheses and may contain any character.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -40,7 +48,7 @@ pub fn process_start(process: u32) -> Option<u64> {
 pub fn is_alive(process: u32, started: u64) -> bool {
     match process_start(process) {
         Some(start) => start == started || started == 0,
-        None => process_start(std::process::id()).is_none() && is_number_in_use(process),
+        None => process_start(process_id()).is_none() && is_number_in_use(process),
     }
 }
 
@@ -52,5 +60,8 @@ fn is_number_in_use(process: u32) -> bool {
 
 /// The number of this process's pid namespace; 0 if it is unknown.
 pub fn pid_namespace() -> u64 {
+    if world::ask(|_| ()).is_some() {
+        return 1;
+    }
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
 }

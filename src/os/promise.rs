@@ -1,6 +1,7 @@
 //! A result that another thread provides.
 
-use std::sync::{Condvar, Mutex, MutexGuard};
+use super::Condvar;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A result that another thread provides; empty until then. (The receiver of a channel would leave thread-local data on
@@ -30,17 +31,13 @@ impl<T> Promise<T> {
 
     /// Takes the result; None if it is not there within `timeout`.
     pub fn wait(&self, timeout: Duration) -> Option<T> {
-        match self.is_kept.wait_timeout_while(self.result(), timeout, |result| result.is_none()) {
-            Ok((mut result, _)) => result.take(),
-            Err(poisoned) => poisoned.into_inner().0.take(),
-        }
+        self.is_kept.wait_timeout_while(&self.result, self.result(), timeout, |result| result.is_none()).take()
     }
 
     /// Waits for the result without limit and takes it.
     pub fn take(&self) -> T {
         loop {
-            let result = self.is_kept.wait_while(self.result(), |result| result.is_none());
-            if let Some(result) = result.unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+            if let Some(result) = self.wait(Duration::from_secs(3600)) {
                 return result;
             }
         }

@@ -22,6 +22,9 @@ const PAGE_BYTES: usize = 4096;
 impl ForkMark {
     /// A mark of this process.
     pub fn here() -> ForkMark {
+        if super::world::ask(|_| ()).is_some() {
+            return ForkMark { page: std::ptr::null_mut(), wiped: false, pid: super::process_id() };
+        }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new private mapping, advised on as a whole, and written to only if it exists.
         unsafe {
@@ -35,7 +38,7 @@ impl ForkMark {
             );
             let page = if page == libc::MAP_FAILED { std::ptr::null_mut() } else { page };
             let wiped = !page.is_null() && libc::madvise(page, PAGE_BYTES, libc::MADV_WIPEONFORK) == 0;
-            let mark = ForkMark { page: page.cast(), wiped, pid: std::process::id() };
+            let mark = ForkMark { page: page.cast(), wiped, pid: super::process_id() };
             if wiped {
                 (*mark.page).store(1, Ordering::Relaxed);
             }
@@ -46,7 +49,7 @@ impl ForkMark {
     /// Whether this process is a forked child of the marked one.
     pub fn is_forked(&self) -> bool {
         if !self.wiped {
-            return std::process::id() != self.pid;
+            return super::process_id() != self.pid;
         }
         // SAFETY: `wiped` is set only if the page is mapped, and it stays mapped while this value lives.
         unsafe { (*self.page).load(Ordering::Relaxed) == 0 }

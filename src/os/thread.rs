@@ -1,14 +1,73 @@
 //! Threads that neither disturb the application nor are disturbed by it.
 
+use super::instant::nanos;
+use super::{Instant, monotonic_ns, world};
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::{Condvar, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// A handle of a thread, by which it is woken.
+#[derive(Clone)]
+pub struct Thread(Handle<std::thread::Thread>);
+
+/// The right to wait for a thread's end.
+pub struct JoinHandle(Handle<std::thread::JoinHandle<()>>);
+
+/// A thread of the system, or of a simulated world.
+#[derive(Clone)]
+enum Handle<T> {
+    Real(T),
+    Simulated(world::Task),
+}
+
+impl Thread {
+    /// The current thread.
+    pub fn current() -> Thread {
+        let simulated = world::ask(|world| Handle::Simulated(world.current()));
+        Thread(simulated.unwrap_or_else(|| Handle::Real(std::thread::current())))
+    }
+
+    /// Ends the thread's current park, or its next one.
+    pub fn unpark(&self) {
+        match &self.0 {
+            Handle::Real(thread) => thread.unpark(),
+            Handle::Simulated(task) => drop(world::ask(|world| world.unpark(*task))),
+        }
+    }
+}
+
+impl JoinHandle {
+    /// The thread's handle.
+    pub fn thread(&self) -> Thread {
+        Thread(match &self.0 {
+            Handle::Real(running) => Handle::Real(running.thread().clone()),
+            Handle::Simulated(task) => Handle::Simulated(*task),
+        })
+    }
+
+    /// Whether the thread has ended.
+    fn is_finished(&self) -> bool {
+        match &self.0 {
+            Handle::Real(running) => running.is_finished(),
+            Handle::Simulated(task) => world::ask(|world| world.is_finished(*task)).unwrap_or(true),
+        }
+    }
+}
+
+/// Suspends the current thread until it is unparked or the time is up. It may return early.
+pub fn park_timeout(time: Duration) {
+    if world::ask(|world| world.park(monotonic_ns() + nanos(time))).is_none() {
+        std::thread::park_timeout(time);
+    }
+}
 
 /// Sleeps for `time`. Unlike `std::thread::sleep`, it does not abort in a sandbox that refuses clock_nanosleep.
 /// It does not use up the thread's unpark token.
 pub fn pause(time: Duration) {
+    if world::ask(|world| world.sleep(monotonic_ns() + nanos(time))).is_some() {
+        return;
+    }
     let never = Mutex::new(());
     let guard = never.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     drop(Condvar::new().wait_timeout_while(guard, time, |()| true));
@@ -75,7 +134,11 @@ impl Drop for Undisturbed {
 }
 
 /// Starts a thread with all signals blocked, so that it never receives one of the application.
-pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
+    if world::ask(|_| ()).is_some() {
+        let task = world::ask(|world| world.spawn(name, Box::new(body))).unwrap_or(Err(io::ErrorKind::Other.into()))?;
+        return Ok(JoinHandle(Handle::Simulated(task)));
+    }
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset initialises `all`. pthread_sigmask then writes this thread's mask to `before`.
@@ -89,11 +152,11 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     });
     // SAFETY: pthread_sigmask filled `before` above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    thread
+    Ok(JoinHandle(Handle::Real(thread?)))
 }
 
 /// Waits at most `patience` for a thread to end. Returns whether it has ended; otherwise the thread is detached.
-pub fn join_within(thread: JoinHandle<()>, patience: Duration) -> bool {
+pub fn join_within(thread: JoinHandle, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     while !thread.is_finished() {
         if Instant::now() >= deadline {
@@ -101,6 +164,8 @@ pub fn join_within(thread: JoinHandle<()>, patience: Duration) -> bool {
         }
         pause(Duration::from_micros(200));
     }
-    let _ = thread.join();
+    if let Handle::Real(thread) = thread.0 {
+        let _ = thread.join();
+    }
     true
 }

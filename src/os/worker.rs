@@ -1,20 +1,19 @@
 //! A background thread that owns all it uses. It ends on request, and a caller does not have to wait for that.
 
 use super::exit::Counted;
-use crate::os;
+use crate::os::{self, Instant, JoinHandle, Thread};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A running background thread. Dropping this value asks it to end.
 pub struct Worker {
     stop: Stop,
     thread: Thread,
     /// The thread; None once a caller waits for its end.
-    running: Mutex<Option<JoinHandle<()>>>,
+    running: Mutex<Option<JoinHandle>>,
     /// The process of the thread. A forked child inherits this value but not the thread.
     process: u32,
 }
@@ -37,7 +36,7 @@ impl Stop {
             if left.is_zero() {
                 return;
             }
-            std::thread::park_timeout(left);
+            os::park_timeout(left);
         }
     }
 }
@@ -68,8 +67,8 @@ impl Worker {
                 let _ = catch_unwind(AssertUnwindSafe(failed));
             }
         })?;
-        let thread = running.thread().clone();
-        Ok(Worker { stop, thread, running: Mutex::new(Some(running)), process: std::process::id() })
+        let thread = running.thread();
+        Ok(Worker { stop, thread, running: Mutex::new(Some(running)), process: os::process_id() })
     }
 
     /// The thread's handle, by which it is woken.
@@ -80,7 +79,7 @@ impl Worker {
     /// Asks the thread to end and returns at once.
     pub fn stop(&self) {
         self.stop.0.store(true, Ordering::SeqCst);
-        if self.process == std::process::id() {
+        if self.process == os::process_id() {
             self.thread.unpark();
         }
     }
@@ -91,7 +90,7 @@ impl Worker {
         self.stop();
         let running = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         match running {
-            Some(running) if self.process == std::process::id() => os::join_within(running, patience),
+            Some(running) if self.process == os::process_id() => os::join_within(running, patience),
             running => {
                 std::mem::forget(running);
                 true
@@ -103,7 +102,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
-        if self.process != std::process::id() {
+        if self.process != os::process_id() {
             let running = self.running.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
             std::mem::forget(running);
         }

@@ -64,7 +64,7 @@ impl JobDevice {
             name: standby.device.clone(),
             ids: standby.channels.iter().filter_map(id).collect(),
             is_counted_here: lease.is_ours,
-            process: if lease.is_ours { Some(std::process::id()) } else { lease.process() },
+            process: if lease.is_ours { Some(crate::os::process_id()) } else { lease.process() },
             since: standby.since.map(|since| state.carbon.clock.unix_s(since).0),
             handed_over_j: standby.handed_over_j,
         }

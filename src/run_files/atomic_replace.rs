@@ -1,10 +1,10 @@
 //! Replaces a whole file. A reader sees the old content or the new content, also after a power cut. Links of another
 //! user are not followed.
 
-use crate::os::{self, text};
+use crate::os::{self, disk, text};
 use std::cell::OnceCell;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -147,17 +147,17 @@ fn put_in_place(
     // node_exporter reads *.prom, and `aggregate` reads *.json, so this name ends in neither. It is random, as other
     // processes may replace the same file.
     let new = path.with_file_name(format!(".{name}.{:016x}.new", os::random_u64()));
+    disk::open(path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&new)?;
-    let written = file
-        .write_all(content)
+    let written = disk::write_all(&mut file, &new, content)
         .and_then(|()| dress(&file))
-        .and_then(|()| if sync == Sync::Now { synced(&file) } else { Ok(()) });
-    written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
+        .and_then(|()| if sync == Sync::Now { synced(&file, &new) } else { Ok(()) });
+    written.and_then(|()| disk::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
 /// Syncs a file. Some file systems have no sync and report that, which is no error here.
-fn synced(file: &File) -> io::Result<()> {
-    match file.sync_data() {
+fn synced(file: &File, path: &Path) -> io::Result<()> {
+    match disk::sync(file, path) {
         Err(error) if [ErrorKind::InvalidInput, ErrorKind::Unsupported].contains(&error.kind()) => Ok(()),
         synced => synced,
     }

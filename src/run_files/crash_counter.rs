@@ -71,8 +71,8 @@ impl CrashCounter {
         let segment = created?;
         segment.store(slot::RUN, number(id));
         segment.store(slot::ATTEMPT, attempt);
-        segment.store(slot::PROCESS, u64::from(std::process::id()));
-        segment.store(slot::STARTED, os::process_start(std::process::id()).unwrap_or(0));
+        segment.store(slot::PROCESS, u64::from(os::process_id()));
+        segment.store(slot::STARTED, os::process_start(os::process_id()).unwrap_or(0));
         segment.store(slot::NAMESPACE, os::pid_namespace());
         segment.store(slot::MAGIC, MAGIC);
         Ok(CrashCounter(segment))

@@ -3,9 +3,9 @@
 //! Before each write the caller can check the file: its descriptor, its length and its path.
 
 use super::atomic_replace::{self, is_regular};
-use crate::os::{self, HeldFile};
+use crate::os::{self, HeldFile, disk};
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -42,6 +42,7 @@ pub enum AppendState {
 impl AppendFile {
     /// Creates a new file. Fails with `AlreadyExists` if the path is a file or a link.
     pub fn create(path: &Path) -> io::Result<AppendFile> {
+        disk::open(path)?;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(path)?;
         AppendFile::hold(file, path, HeldLock::take(&std::fs::symlink_metadata(path)?)?)
@@ -64,6 +65,7 @@ impl AppendFile {
     }
 
     fn open_with(path: &Path, flags: i32) -> io::Result<AppendFile> {
+        disk::open(path)?;
         let held = HeldLock::take(&std::fs::metadata(path)?)?;
         AppendFile::hold(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?, path, held)
     }
@@ -108,7 +110,9 @@ impl AppendFile {
         if self.has_rest {
             file.set_len(self.whole)?;
         }
-        let written = file.seek(SeekFrom::Start(self.whole)).and_then(|_| file.write_all(text.as_bytes()));
+        let written = file
+            .seek(SeekFrom::Start(self.whole))
+            .and_then(|_| disk::write_all(&mut file, &self.path, text.as_bytes()));
         // Also a full disk can shorten a file.
         let has_rest = written.is_err() && file.set_len(self.whole).is_err();
         self.has_rest = has_rest;
@@ -144,7 +148,7 @@ impl AppendFile {
 
     /// Writes the content to the disk.
     pub fn sync(&self) -> io::Result<()> {
-        self.file()?.sync_data()
+        disk::sync(self.file()?, &self.path)
     }
 
     /// The state of the file. `checks_path` also checks that it is still at its path, which costs one more system call.
@@ -199,7 +203,7 @@ fn held() -> Option<MutexGuard<'static, Vec<FileIdentity>>> {
 }
 
 fn identity(metadata: &Metadata) -> FileIdentity {
-    (std::process::id(), metadata.dev(), metadata.ino())
+    (os::process_id(), metadata.dev(), metadata.ino())
 }
 
 /// An entry in the list: this process appends to the file in one place only.

@@ -28,13 +28,12 @@ pub mod writer;
 pub use journal_report::{JournalReport, read};
 
 use crate::coordination::device_lease::JournalProgress;
-use crate::os::OwnTable;
 use crate::os::worker::{Stop, Worker, WorkerExit};
+use crate::os::{OwnTable, Promise};
 use crate::report::ReportSettings;
 use crate::state::shared::SharedState;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 use writer::{Plan, Unwritten, Writer};
 
@@ -63,7 +62,8 @@ impl RunFiles {
     ) -> io::Result<RunFiles> {
         let unwritten = Unwritten::default();
         let writer = Writer::new(Arc::clone(shared), Arc::clone(settings), plan, progress, Arc::clone(&unwritten));
-        let (opened, opening) = mpsc::channel();
+        let opened = Arc::<Promise<()>>::default();
+        let is_opened = Arc::clone(&opened);
         let fault_shared = Arc::clone(shared);
         let fault_unwritten = Arc::clone(&unwritten);
         let failed = move || {
@@ -72,11 +72,11 @@ impl RunFiles {
             fault_shared.queue_message(FAULT.into());
         };
         let write = move |stop: Stop| {
-            writer.run(&stop, &opened);
+            writer.run(&stop, &is_opened);
             drop(table);
         };
         let worker = Worker::start("ct-log", WorkerExit::Awaited, write, failed)?;
-        let _ = opening.recv_timeout(MAX_OPENING_WAIT); // the thread alone waits for a slower folder
+        let _ = opened.wait(MAX_OPENING_WAIT); // the thread alone waits for a slower folder
         Ok(RunFiles { worker, shared: Arc::clone(shared), unwritten })
     }
 

@@ -22,7 +22,7 @@ impl RunPaths {
     pub fn new(folder: &Path, prefix: &str, host: &str, started: &str, id: &str) -> RunPaths {
         let [prefix, host, started] = [prefix, host, &started.replace(':', "")].map(name_part);
         let id = id.get(..8).unwrap_or(id);
-        let stem = format!("{prefix}_{host}_{}_{started}_{id}", std::process::id());
+        let stem = format!("{prefix}_{host}_{}_{started}_{id}", crate::os::process_id());
         RunPaths { folder: folder.to_owned(), stem, number: 1 }
     }
 

@@ -12,7 +12,6 @@ use crate::attribution::epochs::Epoch;
 use crate::os;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// The run at the start of this attempt.
 pub struct RunIdentity {
@@ -44,7 +43,7 @@ impl RunIdentity {
         let mut start = RunIdentity {
             id: format!("{:016x}", os::random_u64()),
             name: options.name.clone(),
-            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            started: humantime::format_rfc3339_seconds(os::date()).to_string(),
             planned,
             past: CarriedOver::default(),
             plan: None,

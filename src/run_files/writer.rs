@@ -13,16 +13,15 @@ use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::{Epoch, PerKind};
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::JournalProgress;
-use crate::os;
 use crate::os::memory;
 use crate::os::worker::Stop;
+use crate::os::{self, Instant, Promise};
 use crate::report::{self, Detail, Now, OpenEpoch, Report, ReportSettings};
 use crate::state::shared::SharedState;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 mod end;
 mod kept;
@@ -155,10 +154,10 @@ impl Writer {
 
     /// Writes until `stop` is set, then writes the end of the run. Sends on `opened` once the journal has its first
     /// line, or cannot be opened.
-    pub fn run(mut self, stop: &Stop, opened: &Sender<()>) {
+    pub fn run(mut self, stop: &Stop, opened: &Promise<()>) {
         self.check_prometheus();
         self.write();
-        let _ = opened.send(()); // the receiver may be gone
+        opened.keep(());
         while !stop.is_set() {
             let is_new = self.write();
             if is_new && self.lines >= OWN_LINE_EPOCHS {

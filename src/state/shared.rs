@@ -7,14 +7,13 @@ use crate::clock::MonoNs;
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
 use crate::os::memory;
-use crate::os::{self, LOCK_WAIT, lock_within};
+use crate::os::{self, Condvar, Instant, LOCK_WAIT, Thread, lock_within};
 use crate::sanitize;
 use crate::units;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 /// What the application's threads and the sampling thread share.
 pub struct SharedState {
@@ -75,10 +74,7 @@ impl SharedState {
     /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are settled.
     pub fn settled_state(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
         let is_over = |state: &RunState| state.lifecycle.finished || state.attribution.settled >= epochs;
-        let state = match self.changed.wait_timeout_while(self.state(), timeout, |state| !is_over(state)) {
-            Ok((state, _)) => state,
-            Err(poisoned) => poisoned.into_inner().0,
-        };
+        let state = self.changed.wait_timeout_while(&self.state, self.state(), timeout, |state| !is_over(state));
         let whole = is_over(&state) && !state.lifecycle.failed;
         (state, whole)
     }
@@ -88,7 +84,7 @@ impl SharedState {
     pub fn await_epochs(&self, epochs: u64, timeout: Duration, is_over: impl Fn() -> bool) {
         let waits =
             |state: &mut RunState| !is_over() && !state.lifecycle.finished && state.attribution.settled <= epochs;
-        drop(self.changed.wait_timeout_while(self.state(), timeout, waits));
+        drop(self.changed.wait_timeout_while(&self.state, self.state(), timeout, waits));
     }
 
     /// Wakes waiting threads after a change outside the state. It waits for the lock only briefly, because it may run in an
@@ -155,7 +151,10 @@ impl SharedState {
             sampler.unpark();
             let is_coming =
                 |state: &mut RunState| self.is_forecast_requested() || state.forecasting.first_epoch.awaits().is_some();
-            drop(self.changed.wait_timeout_while(state, timeout, |state| is_missing(state) && is_coming(state)));
+            drop(
+                self.changed
+                    .wait_timeout_while(&self.state, state, timeout, |state| is_missing(state) && is_coming(state)),
+            );
         }
     }
 
@@ -244,11 +243,9 @@ impl SharedState {
         let number = self.takeovers_requested.fetch_add(1, Ordering::SeqCst) + 1;
         sampler.unpark();
         let patience = deadline.saturating_duration_since(Instant::now());
-        drop(
-            self.changed.wait_timeout_while(state, patience, |state| {
-                !state.lifecycle.finished && self.takeovers_done() < number
-            }),
-        );
+        drop(self.changed.wait_timeout_while(&self.state, state, patience, |state| {
+            !state.lifecycle.finished && self.takeovers_done() < number
+        }));
     }
 
     /// Whether the forecast, or the use, passes a budget.

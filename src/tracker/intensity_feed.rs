@@ -6,12 +6,13 @@
 use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
 use crate::carbon::select::Feed;
+use crate::os::Instant;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::state::RunState;
 use crate::state::shared::SharedState;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Time between two looks at an intensity file.
 const FILE_INTERVAL: Duration = Duration::from_secs(10);

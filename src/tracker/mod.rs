@@ -20,15 +20,14 @@ use crate::options::Options;
 use crate::options::environment;
 use crate::os::exit::ExitHook;
 use crate::os::memory;
-use crate::os::{self, ForkMark, OwnTable};
+use crate::os::{self, ForkMark, Instant, OwnTable};
 use crate::report::{self, Detail, Now, OpenEpoch, Report};
 use crate::state::misuse::Misuse;
 use marker::{Begun, Marker};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use threads::{RunParts, Threads};
 
 /// Time that a report waits for the reading that closes the last epoch.
@@ -43,7 +42,7 @@ const TRACKER_BYTES: usize = 7 << 20;
 /// A run being tracked.
 pub struct Tracker {
     /// The sampling thread. Each mark wakes it.
-    sampler: Thread,
+    sampler: os::Thread,
     threads: Arc<Threads>,
     is_open: AtomicBool,
     fork_mark: ForkMark,

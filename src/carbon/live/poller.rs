@@ -10,11 +10,11 @@ use crate::carbon::http::request::{HttpRequest, Secret};
 use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::provider::Provider;
 use crate::os::worker::{Stop, Worker, WorkerExit};
-use crate::os::{self, unix_s};
+use crate::os::{self, Instant, unix_s};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Delay before a request that the user's plan does not include is repeated, s.
 const OPTIONAL_DELAY_S: f64 = 6.0 * 3600.0;

@@ -48,7 +48,7 @@ impl Seat {
         SWEPT.call_once(sweep);
         let mut seats = lock_within(&SEATS, os::LOCK_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
         seats.retain(|seat| seat.strong_count() > 0);
-        let process = std::process::id();
+        let process = os::process_id();
         let is_this = |seat: &Arc<Seat>| seat.job == job && seat.process == process && seat.add_tracker();
         if let Some(seat) = seats.iter().filter_map(Weak::upgrade).find(is_this) {
             return Ok(seat);
@@ -60,7 +60,7 @@ impl Seat {
 
     fn join(job: u64, rank: Rank) -> io::Result<Seat> {
         const MAX_TRIES: usize = 50;
-        let (process, namespace, now) = (std::process::id(), os::pid_namespace(), os::monotonic_ns());
+        let (process, namespace, now) = (os::process_id(), os::pid_namespace(), os::monotonic_ns());
         let started = os::process_start(process).unwrap_or(0);
         let member =
             Member { process, started, namespace, rank: rank.number, since: now, beat: now, ..Member::default() };
@@ -93,7 +93,7 @@ impl Seat {
     /// if no other process uses it.
     pub fn release(&self) {
         let is_last = self.trackers.fetch_sub(1, Ordering::AcqRel) == 1;
-        if !is_last || self.process != std::process::id() {
+        if !is_last || self.process != os::process_id() {
             return;
         }
         let (record, now) = (self.record(), os::monotonic_ns());

@@ -6,15 +6,17 @@ use crate::clock::MonoNs;
 use crate::measurement::channel::Channel;
 use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source_name::SourceName;
-use crate::os::{self, Promise};
+use crate::os::{self, Instant, JoinHandle, Promise, Thread};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::thread::{JoinHandle, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A source hangs if it does not answer within this time, ns.
 const HANG_NS: u64 = 1_000_000_000;
+
+/// The longest sleep of a reading thread. A request wakes it.
+const PARK: Duration = Duration::from_secs(3600);
 
 /// How long the start of a tracker waits for a source to open. A source that opens later joins the run later.
 pub const OPEN_WAIT: Duration = Duration::from_millis(3);
@@ -26,7 +28,7 @@ pub struct Waker(Arc<OnceLock<Thread>>);
 impl Waker {
     /// Makes this thread the one that is woken.
     pub fn wakes_this_thread(&self) {
-        let _ = self.0.set(std::thread::current());
+        let _ = self.0.set(Thread::current());
     }
 
     /// Wakes the thread. Does nothing before that thread has called [`Waker::wakes_this_thread`].
@@ -46,7 +48,7 @@ pub struct Opening {
     pub fills_in: bool,
     /// The thread that opens the source and then reads it. It ends if no source was opened, or once the sampling thread
     /// has dropped the source.
-    pub thread: JoinHandle<()>,
+    pub thread: JoinHandle,
     link: Arc<Link>,
 }
 
@@ -128,7 +130,7 @@ impl Opening {
     }
 
     /// Gives the source up. Its thread ends at its next step.
-    pub fn close(self) -> JoinHandle<()> {
+    pub fn close(self) -> JoinHandle {
         drop(self.link);
         self.thread.thread().unpark();
         self.thread
@@ -199,7 +201,7 @@ impl Reader {
             has_module: self.source.has_module(),
             checks_counters: self.source.checks_counters(),
             exchange: Arc::clone(&self.exchange),
-            reader: std::thread::current(),
+            reader: Thread::current(),
             hangs: false,
         }
     }
@@ -209,7 +211,7 @@ impl Reader {
         let mut readings = Vec::new();
         while !self.exchange.closed.load(Ordering::Acquire) {
             if self.exchange.asked_at.load(Ordering::Acquire) == 0 {
-                std::thread::park();
+                os::park_timeout(PARK);
                 continue;
             }
             if self.exchange.at_mark.load(Ordering::Relaxed) {

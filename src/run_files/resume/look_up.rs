@@ -4,6 +4,7 @@
 //! Files of other users and links are ignored, because others may write into the folder.
 
 use super::{FoundRun, MAX_HEAD_BYTES, Refusal, ResumeRequest, open};
+use crate::os::Instant;
 use crate::os::text;
 use crate::run_files::atomic_replace::FileOwner;
 use crate::run_files::attempt::Process;
@@ -16,7 +17,7 @@ use std::fs::{DirEntry, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Most journals of one stem that are checked, newest first. Other processes of the job may have resumed the newest.
 const MAX_JOURNALS: usize = 100;

@@ -194,7 +194,7 @@ fn unsure(host: &str, silent_s: f64, wait_s: f64) -> Refusal {
 
 fn in_use(holder: u32) -> Refusal {
     Refusal::Other(match holder {
-        ours if ours == std::process::id() => "this process already writes it".into(),
+        ours if ours == os::process_id() => "this process already writes it".into(),
         0 => "a process of another container or machine is writing it".into(),
         other => format!("process {other} is writing it"),
     })

@@ -5,13 +5,14 @@
 
 use super::{NO_MEMORY, Writer};
 use crate::attribution::epochs::Epoch;
+use crate::os::Instant;
 use crate::report::{Detail, Report, ReportSettings};
 use crate::run_files::atomic_replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own};
 use crate::run_files::paths::{PROMETHEUS, REPORT};
 use serde_json::Value;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Time between two renewals of a file, for a process without a rank.
 const RENEWAL: Duration = Duration::from_secs(10);

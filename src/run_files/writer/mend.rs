@@ -2,7 +2,7 @@
 
 use super::{RETRY_INTERVAL, Writer};
 use crate::attribution::epochs::Epoch;
-use crate::os;
+use crate::os::{self, Instant};
 use crate::run_files::atomic_replace::{self, in_words};
 use crate::run_files::carbontracker_log::writer::Logs;
 use crate::run_files::file_io::{AppendFile, AppendState};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Most names that are tried for a run's files. Processes that begin at the same moment compute the same names, and one
 /// of them gets each name.

@@ -48,7 +48,7 @@ impl Sampler {
         let left = self.due(shared).ns_since(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_CHECK_NS));
         if self.marks.is_empty() {
-            std::thread::park_timeout(left);
+            os::park_timeout(left);
         } else {
             os::pause(left);
         }

@@ -11,11 +11,11 @@ use crate::measurement::source::background::OpenAttempt;
 use crate::measurement::source::{Opened, Opening, Source, Waker};
 use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
-use crate::os::{self, OwnTable, exit};
+use crate::os::{self, Instant, OwnTable, exit};
 use nvml_wrapper::Device;
 use std::collections::HashSet;
 use std::sync::Weak;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const NO_DRIVER_CURE: &str =
     "check that nvidia-smi works for this user; after a driver update, load the new module or reboot";
@@ -111,7 +111,7 @@ impl NvmlSearch {
     /// Looks again, with pauses, until a GPU or an error is found or the search is over.
     fn look_again(&mut self, attempt: &OpenAttempt) -> Opened {
         loop {
-            std::thread::park_timeout(self.pause);
+            os::park_timeout(self.pause);
             self.pause = self.next_pause();
             if attempt.is_closed() {
                 self.goes_on = false;

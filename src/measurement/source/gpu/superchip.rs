@@ -9,11 +9,11 @@ use crate::measurement::reading::{Fault, Reading};
 use crate::measurement::source::Source;
 use crate::measurement::source::sysfs::number_file::text;
 use crate::measurement::unavailable::Unavailable;
-use crate::os;
+use crate::os::{self, Instant};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Words in the names of a superchip's GPUs.
 const GPUS: [&str; 3] = ["GH200", "GB200", "GB300"];

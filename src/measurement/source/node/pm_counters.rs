@@ -21,7 +21,7 @@ use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
 use crate::os;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 const NAME: SourceName = SourceName::PmCounters;
 /// The most sockets of a node. One counter shows all of them.
@@ -187,7 +187,7 @@ impl Source for PmCounters {
                 break;
             }
         }
-        let (now, since_1970) = (clock(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let (now, since_1970) = (clock(), os::date().duration_since(UNIX_EPOCH).unwrap_or_default());
         let wall = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
         for ((channel, counter), line) in self.counters.iter_mut().enumerate().zip(lines) {
             readings.extend(counter.reading(line, now, wall).map(|(at, value)| Reading { channel, at, value }));

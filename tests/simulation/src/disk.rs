@@ -1,0 +1,112 @@
+//! A disk that can be full, slow or failing. A write can be torn by a kill, and a power cut loses what was not synced.
+
+use crate::kernel::Kernel;
+use carbontracker::os::world::DiskCall;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// The disk. Its files are real files in a folder of memory.
+pub struct Disk {
+    /// The folder of this world.
+    pub folder: PathBuf,
+    /// Bytes that still fit.
+    pub room: Cell<u64>,
+    /// Every operation fails.
+    pub has_failed: Cell<bool>,
+    /// The longest time of an operation, ns.
+    pub latency_ns: Cell<u64>,
+    /// The number of writes until the process that writes is killed in the middle. 0: none is.
+    pub kill_at_write: Cell<u64>,
+    /// The process that is killed at its next call.
+    dying: Cell<Option<u32>>,
+    /// The content of each file that is on the disk.
+    synced: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
+}
+
+impl Disk {
+    /// An empty disk in a folder, which is made.
+    pub fn new(folder: PathBuf) -> io::Result<Disk> {
+        std::fs::create_dir_all(&folder)?;
+        Ok(Disk {
+            folder,
+            room: Cell::new(u64::MAX),
+            has_failed: Cell::new(false),
+            latency_ns: Cell::new(0),
+            kill_at_write: Cell::new(0),
+            dying: Cell::new(None),
+            synced: RefCell::default(),
+        })
+    }
+
+    /// The part of a write that is done, or the failure of an operation.
+    pub fn call(&self, kernel: &Kernel, path: &Path, call: DiskCall) -> io::Result<usize> {
+        if self.dying.get().is_some_and(|process| process == kernel.process()) {
+            self.dying.set(None);
+            kernel.kill(kernel.process());
+        }
+        if self.latency_ns.get() > 0 {
+            let ns = kernel.rng.borrow_mut().u64(0..=self.latency_ns.get());
+            kernel.sleep(ns);
+        }
+        if self.has_failed.get() {
+            return Err(io::Error::from_raw_os_error(5)); // EIO
+        }
+        match call {
+            DiskCall::Write(bytes) => self.write(kernel, bytes),
+            DiskCall::Sync => {
+                let content = std::fs::read(path)?;
+                self.synced.borrow_mut().insert(path.to_owned(), content);
+                Ok(0)
+            }
+            DiskCall::Open | DiskCall::Rename => Ok(0),
+        }
+    }
+
+    fn write(&self, kernel: &Kernel, bytes: usize) -> io::Result<usize> {
+        if self.kill_at_write.get() > 0 {
+            self.kill_at_write.set(self.kill_at_write.get() - 1);
+            if self.kill_at_write.get() == 0 {
+                self.dying.set(Some(kernel.process()));
+                return Ok(kernel.rng.borrow_mut().usize(0..bytes.max(1)));
+            }
+        }
+        let room = self.room.get();
+        if room == 0 {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        let taken = (bytes as u64).min(room);
+        if room != u64::MAX {
+            self.room.set(room - taken);
+        }
+        Ok(taken as usize)
+    }
+
+    /// Loses what was not synced, as a power cut does: files end earlier, have zeros at the end, or are gone.
+    pub fn cut_power(&self, kernel: &Kernel) -> io::Result<()> {
+        let synced = self.synced.borrow();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if !path.is_file() {
+                continue;
+            }
+            let content = std::fs::read(&path)?;
+            let safe = synced.get(&path).filter(|safe| content.starts_with(safe)).map_or(0, Vec::len);
+            let mut rng = kernel.rng.borrow_mut();
+            let kept = rng.usize(safe..=content.len());
+            let mut left = content.get(..kept).unwrap_or_default().to_vec();
+            if rng.u8(..4) == 0 {
+                left.resize(rng.usize(kept..=content.len()), 0);
+            }
+            std::fs::write(&path, left)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
