@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -130,4 +131,11 @@ pub fn die_by(number: i32) {
         libc::pthread_sigmask(libc::SIG_UNBLOCK, this.as_ptr(), std::ptr::null_mut());
         libc::raise(number);
     }
+}
+/// Whether a descriptor has something to read, or is closed at its other end, within this time. True if that is unknown.
+pub fn is_readable_within(descriptor: &impl AsFd, time: Duration) -> bool {
+    let mut poll = libc::pollfd { fd: descriptor.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let ms = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `poll` is one pollfd to read and write.
+    unsafe { libc::poll(&mut poll, 1, ms) != 0 }
 }

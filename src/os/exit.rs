@@ -84,7 +84,7 @@ impl Drop for Counted {
 /// Waits until ended epochs have their energy, at most [`SETTLE_WAIT`].
 fn settle_all() {
     let deadline = Instant::now() + SETTLE_WAIT;
-    for_each_live(|tracker| tracker.settle(deadline.saturating_duration_since(Instant::now())));
+    for_each_live(|tracker| tracker.settle(deadline.left()));
 }
 
 /// Whether all threads of the application have ended by pthread_exit, its main thread included. Then only threads of

@@ -242,7 +242,7 @@ impl SharedState {
         }
         let number = self.takeovers_requested.fetch_add(1, Ordering::SeqCst) + 1;
         sampler.unpark();
-        let patience = deadline.saturating_duration_since(Instant::now());
+        let patience = deadline.left();
         drop(self.changed.wait_timeout_while(&self.state, state, patience, |state| {
             !state.lifecycle.finished && self.takeovers_done() < number
         }));

@@ -123,7 +123,7 @@ impl IntensityFeeds {
     pub fn end_within(&self, patience: Duration) {
         self.stop();
         let deadline = Instant::now() + patience;
-        let left = || deadline.saturating_duration_since(Instant::now());
+        let left = || deadline.left();
         for worker in &self.0 {
             let _ = worker.end_within(left());
         }

@@ -169,6 +169,13 @@ impl Tracker {
         self.snapshot(Detail::Epochs, true, true).render(format)
     }
 
+    /// Waits until all ended epochs have their energy, at most `patience`. Returns whether they have it.
+    pub fn settle(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let ended = self.flush_backlog(deadline);
+        self.parts.shared.settled_state(ended, deadline.left()).1
+    }
+
     /// Hands the oldest message to `take`; it stays queued if that fails.
     pub fn take_message(&self, take: impl FnOnce(&str) -> Result<Status>) -> Result<Status> {
         let mut messages = self.parts.shared.messages();
@@ -201,7 +208,7 @@ impl Tracker {
         if is_open && with_forecast && self.parts.settings.planned > 0 {
             self.parts.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
         }
-        let (state, whole) = self.parts.shared.settled_state(ended, deadline.saturating_duration_since(Instant::now()));
+        let (state, whole) = self.parts.shared.settled_state(ended, deadline.left());
         let open = is_open.then(|| OpenEpoch { share: self.parts.shared.marked_share() });
         Report::new(&self.parts.settings, &state, Now { at: os::monotonic_ns(), whole, open }, detail)
             .with_notes(|open_s| self.parts.shared.notes(open_s))

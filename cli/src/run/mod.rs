@@ -13,7 +13,7 @@ use carbontracker::os;
 use carbontracker::os::child::{self, HeldSignals};
 use carbontracker::tracker::Tracker;
 use carbontracker::units::duration;
-use output_marks::Marks;
+use output_marks::{Drain, Marks};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::File;
@@ -30,8 +30,10 @@ use summary::brief;
 
 /// Interval between two checks for messages and for the end of the program.
 const TICK: Duration = Duration::from_millis(500);
-/// Longest wait for marks in the program's last output. Processes that it started may keep its outputs open for ever.
-const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
+/// Longest wait until the program's last output is handed on. The reader of the outputs may be slow.
+const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait for the energy of the last epochs.
+const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
 /// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume this
 /// one, or write into its files.
@@ -119,11 +121,17 @@ impl RunArgs {
             Ok(child) => child,
             Err(error) => return Ok(self.not_run(&error)),
         };
+        let drains = [Drain::default(), Drain::default()];
         let status = std::thread::scope(|scope| {
-            let watching = self.watch(scope, &mut child, &epochs);
+            let watching = self.watch(scope, &mut child, &epochs, &drains);
             let status = self.wait(&held, &mut child, &epochs);
-            let deadline = Instant::now() + LAST_OUTPUT_TIMEOUT;
-            while !watching.iter().all(ScopedJoinHandle::is_finished) && Instant::now() < deadline {
+            // Processes that the program started may keep its outputs open for ever, so their end is not awaited.
+            drains.iter().for_each(|drain| drain.has_ended.store(true, Ordering::SeqCst));
+            let is_read = |(one, drain): (&ScopedJoinHandle<'_, ()>, &Drain)| {
+                one.is_finished() || drain.is_empty.load(Ordering::SeqCst)
+            };
+            let deadline = Instant::now() + LAST_OUTPUT_WAIT;
+            while !watching.iter().zip(&drains).all(is_read) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_micros(200));
             }
             epochs.end();
@@ -188,6 +196,7 @@ impl RunArgs {
         scope: &'s Scope<'s, '_>,
         child: &mut Child,
         epochs: &'s Epochs,
+        [output_drain, errors_drain]: &'s [Drain; 2],
     ) -> Vec<ScopedJoinHandle<'s, ()>> {
         let Some(text) = &self.mark else { return Vec::new() };
         let pass = |marks: &mut Marks, piece: &[u8]| (0..marks.take(piece)).for_each(|_| epochs.mark());
@@ -196,12 +205,16 @@ impl RunArgs {
         // If an output has no reader any more, the program sees it: its next write fails.
         let output = output.map(|from| {
             scope.spawn(move || {
-                drop(output_marks::hand_on(from, &io::stdout().as_fd(), |piece| pass(&mut of_output, piece)))
+                drop(output_marks::hand_on(from, &io::stdout().as_fd(), output_drain, |piece| {
+                    pass(&mut of_output, piece)
+                }))
             })
         });
         let errors = errors.map(|from| {
             scope.spawn(move || {
-                drop(output_marks::hand_on(from, &io::stderr().as_fd(), |piece| pass(&mut of_errors, piece)))
+                drop(output_marks::hand_on(from, &io::stderr().as_fd(), errors_drain, |piece| {
+                    pass(&mut of_errors, piece)
+                }))
             })
         });
         output.into_iter().chain(errors).collect()
@@ -238,6 +251,7 @@ impl RunArgs {
     fn write_report(&self, epochs: &Epochs, to: Option<File>) {
         let Some(tracker) = &epochs.tracker else { return };
         let format = if self.report == "brief" { "json" } else { &self.report };
+        tracker.settle(SETTLE_WAIT);
         let report = tracker.report(format).unwrap_or_else(|error| format!("carbontracker: no report: {error}\n"));
         let report = match serde_json::from_str(&report) {
             Ok(report) if self.report == "brief" => brief(&report),

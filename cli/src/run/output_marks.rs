@@ -1,9 +1,11 @@
 //! Passes a program's output on, byte by byte, and finds the lines that mark the end of an epoch.
 
+use carbontracker::os::child::is_readable_within;
 use memchr::{memchr, memmem};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Finds lines that contain a text, in a stream that arrives in pieces.
@@ -60,12 +62,35 @@ impl Marks {
     }
 }
 
+/// Time between two looks whether the program has ended while it writes nothing.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the thread of one output and the thread that waits for the program share.
+#[derive(Default)]
+pub struct Drain {
+    /// The program has ended.
+    pub has_ended: AtomicBool,
+    /// All that the program wrote until its end has been handed on.
+    pub is_empty: AtomicBool,
+}
+
 /// Copies `from` to `to` until either is closed. Calls `each` with every piece after it was written. In the end `from` is
-/// closed, so that the next write to it fails.
-pub fn hand_on(mut from: impl Read, to: &impl AsFd, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+/// closed, so that the next write to it fails. Once the program has ended, `drain` shows when its last output is copied.
+pub fn hand_on(
+    mut from: impl Read + AsFd,
+    to: &impl AsFd,
+    drain: &Drain,
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
     let mut to = File::from(to.as_fd().try_clone_to_owned()?);
     let mut buffer = vec![0; 64 << 10];
     loop {
+        // The order matters: what the program wrote before its end is readable after its end.
+        let has_ended = drain.has_ended.load(Ordering::SeqCst);
+        if !is_readable_within(&from, LOOK_INTERVAL) {
+            drain.is_empty.store(has_ended, Ordering::SeqCst);
+            continue;
+        }
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(length) => {

@@ -104,10 +104,16 @@ impl Documents {
     }
 }
 
-/// The one file of a folder with this ending.
+/// The one file of a folder with this ending. The thread that writes it may still need a moment on a busy machine.
 fn file(folder: &Path, ending: &str) -> PathBuf {
     let is_it = |path: &PathBuf| path.extension().is_some_and(|has| has == ending);
-    files(folder).into_iter().find(is_it).unwrap_or_else(|| panic!("no .{ending} in {}", folder.display()))
+    for _ in 0..6000 {
+        if let Some(path) = files(folder).into_iter().find(is_it) {
+            return path;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("no .{ending} in {}", folder.display())
 }
 
 /// A run with all rates, in each of its states.
