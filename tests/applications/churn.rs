@@ -114,7 +114,7 @@ fn descriptors_may_be_churned_while_trackers_are_made_and_destroyed() {
 /// A thread may be interrupted between the check of a descriptor and its use, for longer than the host waits. This is rare, so
 /// the test is repeated.
 #[test]
-fn a_thousand_rounds_harm_nothing_where_the_table_is_shared() {
+fn thousand_rounds_harm_nothing_where_the_table_is_shared() {
     const TRIES: u32 = 3;
     if !have(&["cc", "pkg-config"]) {
         return;

@@ -64,18 +64,18 @@ fn forty_exits_leave_eighty_epochs_and_forty_reports() {
 }
 
 #[test]
-fn a_return_from_main_ends_the_run() {
+fn return_from_main_ends_the_run() {
     ends_well("return", 10, &[], 0);
 }
 
 #[test]
-fn a_quick_exit_ends_the_run() {
+fn quick_exit_ends_the_run() {
     ends_well("quick", 10, &["quick_exit 5"], 5);
 }
 
 /// The writer's thread may not have begun yet.
 #[test]
-fn a_run_without_rest_ends_at_exit() {
+fn run_without_rest_ends_at_exit() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -121,7 +121,7 @@ fn trackers_in_every_state_end_at_exit() {
 }
 
 #[test]
-fn an_exit_beside_a_thread_that_marks_epochs_keeps_what_had_ended() {
+fn exit_beside_a_thread_that_marks_epochs_keeps_ended_epochs() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -143,7 +143,7 @@ fn an_exit_beside_a_thread_that_marks_epochs_keeps_what_had_ended() {
 }
 
 #[test]
-fn the_exit_of_a_forked_child_is_not_the_end_of_its_parents_run() {
+fn exit_of_a_forked_child_does_not_end_the_parents_run() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -160,7 +160,7 @@ fn the_exit_of_a_forked_child_is_not_the_end_of_its_parents_run() {
 
 /// The process ends by _exit or SIGKILL right after an epoch, which has no line in the journal yet.
 #[test]
-fn a_kill_loses_no_epoch_that_had_ended() {
+fn kill_loses_no_ended_epoch() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -215,7 +215,7 @@ fn ends_well_in(name: &str, status: i32, program: &(dyn Fn() -> Command + Sync))
 }
 
 #[test]
-fn a_static_of_cxx_ends_its_run() {
+fn static_of_cxx_ends_its_run() {
     if !have(&["c++", "pkg-config"]) {
         return;
     }
@@ -240,7 +240,7 @@ fn a_static_of_cxx_ends_its_run() {
 }
 
 #[test]
-fn a_fortran_program_that_does_not_stop_its_run_ends_it() {
+fn fortran_program_that_does_not_stop_its_run_ends_it() {
     if !have(&["gfortran", "pkg-config"]) {
         return;
     }

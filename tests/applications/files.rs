@@ -38,7 +38,7 @@ fn check_kept(lab: &Lab, printed: &Printed, journal: &Path) {
 /// Causes are logrotate (with and without copytruncate), editors that save by renaming, and clean-ups.
 /// Causes are logrotate (with and without copytruncate), editors that save by renaming, and clean-ups.
 #[test]
-fn a_journal_that_loses_what_was_written_is_written_anew() {
+fn journal_that_loses_what_was_written_is_written_anew() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -60,7 +60,7 @@ fn a_journal_that_loses_what_was_written_is_written_anew() {
 
 /// The other process keeps its lines, and the run continues in a file beside it.
 #[test]
-fn a_journal_that_another_process_writes_into_is_left_to_it() {
+fn journal_that_another_process_writes_into_is_left_to_it() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -85,7 +85,7 @@ fn a_journal_that_another_process_writes_into_is_left_to_it() {
 }
 
 #[test]
-fn a_folder_of_logs_that_is_removed_comes_back_whole() {
+fn folder_of_logs_that_is_removed_comes_back_whole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -102,7 +102,7 @@ fn a_folder_of_logs_that_is_removed_comes_back_whole() {
 
 /// Carbontracker's parser does not read a log with a hole.
 #[test]
-fn a_standard_log_that_is_truncated_has_no_hole() {
+fn standard_log_that_is_truncated_has_no_hole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -113,7 +113,7 @@ fn a_standard_log_that_is_truncated_has_no_hole() {
 /// A progress bar or an artifact logger in the host opens and closes the journal, which ends POSIX record locks. A second
 /// process of the same name must still find the journal in use.
 #[test]
-fn an_application_that_reads_its_own_journal_keeps_it() {
+fn application_that_reads_its_own_journal_keeps_it() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -147,7 +147,7 @@ fn an_application_that_reads_its_own_journal_keeps_it() {
 
 /// The claim of a rank holds although this rank closes all its descriptors.
 #[test]
-fn a_processor_is_counted_once_when_a_rank_closes_files() {
+fn processor_is_counted_once_when_a_rank_closes_files() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -200,7 +200,7 @@ fn relative_paths_keep_the_first_working_directory() {
 }
 
 #[test]
-fn a_relative_journal_keeps_the_first_working_directory() {
+fn relative_journal_keeps_the_first_working_directory() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -230,7 +230,7 @@ fn check_kept_or_reported(logs: &Logs, printed: &Printed) {
 }
 
 #[test]
-fn an_application_that_changes_its_root_loses_nothing_silently() {
+fn application_that_changes_its_root_loses_nothing_silently() {
     if !have(&["cc", "pkg-config"]) || !is_root_here() {
         return;
     }
@@ -249,7 +249,7 @@ fn an_application_that_changes_its_root_loses_nothing_silently() {
 }
 
 #[test]
-fn an_application_that_drops_its_rights_loses_nothing_silently() {
+fn application_that_drops_its_rights_loses_nothing_silently() {
     if !have(&["cc", "pkg-config"]) || !is_root_here() {
         return;
     }

@@ -33,7 +33,7 @@ fn alone(program: PathBuf) -> Command {
 }
 
 #[test]
-fn a_thousand_faults_of_libc_harm_no_application_and_lose_no_epoch_silently() {
+fn thousand_faults_of_libc_harm_no_application_and_lose_no_epoch_silently() {
     if !have(&["cc", "pkg-config", "unshare"]) {
         return;
     }

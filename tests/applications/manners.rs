@@ -28,7 +28,7 @@ fn in_every_way(test: impl Fn(&Lab, &str, bool)) {
 }
 
 #[test]
-fn an_application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
+fn application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
     in_every_way(|lab, drop_all, is_refused| {
         let create = format!("create {SIM} log_dir=l name=x resume=l prometheus=m.prom");
         let orders = [
@@ -54,7 +54,7 @@ fn an_application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
 
 /// The counter does not move. Numbers in the host's files grow as a counter at about a kilowatt would.
 #[test]
-fn an_applications_file_is_not_read_as_a_counter() {
+fn applications_file_is_not_read_as_a_counter() {
     in_every_way(|lab, drop_all, is_refused| {
         let tree = powercap(lab, "tree");
         let create = format!("create sysroot={} components=cpu interval=0.02 job=off", tree.display());
@@ -190,7 +190,7 @@ fn begins(lab: &Lab, place: &str) -> (String, u64) {
 }
 
 #[test]
-fn a_pipe_instead_of_a_system_file_is_refused() {
+fn pipe_instead_of_a_system_file_is_refused() {
     if !have(&["cc", "pkg-config", "mkfifo"]) {
         return;
     }
@@ -209,7 +209,7 @@ fn a_pipe_instead_of_a_system_file_is_refused() {
 
 /// A FUSE file system whose server hangs, as lxcfs may.
 #[test]
-fn a_hanging_file_system_does_not_block_the_application() {
+fn hanging_file_system_does_not_block_the_application() {
     if !have(&["cc", "pkg-config", "unshare"]) {
         return;
     }
@@ -231,7 +231,7 @@ fn a_hanging_file_system_does_not_block_the_application() {
 }
 
 #[test]
-fn an_endless_system_file_is_not_read_whole() {
+fn endless_system_file_is_not_read_whole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -250,7 +250,7 @@ fn an_endless_system_file_is_not_read_whole() {
 
 /// A plug-in measures in its constructor. The loader holds its lock meanwhile, and no thread of the library can begin.
 #[test]
-fn a_plugin_that_measures_in_its_constructor_does_not_block_the_application() {
+fn plugin_that_measures_in_its_constructor_does_not_block_the_application() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }

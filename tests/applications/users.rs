@@ -83,7 +83,7 @@ fn check_the_rest(lab: &Lab, planted: &str) {
 }
 
 #[test]
-fn a_link_of_another_user_is_neither_followed_nor_replaced() {
+fn link_of_another_user_is_neither_followed_nor_replaced() {
     if !can_be_others() {
         return;
     }
@@ -107,7 +107,7 @@ fn a_link_of_another_user_is_neither_followed_nor_replaced() {
 }
 
 #[test]
-fn a_file_of_another_user_is_not_replaced() {
+fn file_of_another_user_is_not_replaced() {
     if !can_be_others() {
         return;
     }
@@ -134,7 +134,7 @@ fn a_file_of_another_user_is_not_replaced() {
 
 /// The victim's file has a second name there: replacing that name is harmless, writing through it is not.
 #[test]
-fn a_hard_link_is_not_written_through() {
+fn hard_link_is_not_written_through() {
     if !have(&["cc", "pkg-config", "setpriv"]) {
         return;
     }
@@ -162,7 +162,7 @@ fn links_of_this_user_are_not_followed_for_generated_names() {
 
 /// Without the sticky bit another user can replace the journal itself.
 #[test]
-fn a_file_that_replaces_a_journal_is_not_written() {
+fn file_that_replaces_a_journal_is_not_written() {
     if !can_be_others() {
         return;
     }
@@ -198,7 +198,7 @@ fn a_file_that_replaces_a_journal_is_not_written() {
 
 /// A file that another user puts in the place of a log or of the metrics is not written.
 #[test]
-fn a_file_that_replaces_a_log_is_not_written() {
+fn file_that_replaces_a_log_is_not_written() {
     if !can_be_others() {
         return;
     }
@@ -280,7 +280,7 @@ fn killed_run(lab: &Lab) -> crate::application::Journal {
 }
 
 #[test]
-fn a_run_of_another_user_is_not_resumed() {
+fn run_of_another_user_is_not_resumed() {
     if !can_be_others() {
         return;
     }
@@ -304,7 +304,7 @@ fn a_run_of_another_user_is_not_resumed() {
 }
 
 #[test]
-fn a_named_journal_of_another_user_makes_a_message_with_the_owner() {
+fn named_journal_of_another_user_makes_a_message_with_the_owner() {
     if !can_be_others() {
         return;
     }

@@ -88,7 +88,7 @@ fn valgrind_finds_nothing_with_the_static_library() {
 }
 
 #[test]
-fn the_exported_symbols_are_the_headers_functions() {
+fn exported_symbols_are_the_functions_of_the_header() {
     let listed = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library("libcarbontracker.so"))).unwrap();
     let exported: BTreeSet<String> =
         listed.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect();
@@ -101,7 +101,7 @@ fn the_exported_symbols_are_the_headers_functions() {
 }
 
 #[test]
-fn the_shared_library_has_its_soname_and_stays_mapped() {
+fn shared_library_has_its_soname_and_stays_mapped() {
     let dynamic =
         run(Command::new("readelf").args(["--dynamic", "--wide"]).arg(library("libcarbontracker.so"))).unwrap();
     let line = |tag: &str| dynamic.lines().find(|line| line.contains(tag)).unwrap_or_default();

@@ -94,7 +94,7 @@ fn is_measured(program: &Path, arguments: &[&str], status: i32, says: &str) {
 }
 
 #[test]
-fn a_program_is_measured_however_it_ends_in_order() {
+fn program_is_measured_if_it_ends_in_order() {
     if !have(&["cc"]) {
         return;
     }
@@ -106,7 +106,7 @@ fn a_program_is_measured_however_it_ends_in_order() {
 }
 
 #[test]
-fn a_program_that_does_not_end_in_order_ends_as_it_did() {
+fn program_that_does_not_end_in_order_ends_as_without_the_library() {
     use std::os::unix::process::ExitStatusExt;
     if !have(&["cc"]) {
         return;
@@ -133,7 +133,7 @@ fn cxx_and_fortran_programs_are_measured_too() {
 }
 
 #[test]
-fn a_child_that_runs_a_measured_program_is_counted_for_itself() {
+fn child_that_runs_a_measured_program_is_counted_for_itself() {
     if !have(&["cc"]) {
         return;
     }
@@ -265,7 +265,7 @@ fn ranks_count_each_device_once_and_only_the_counting_rank_reports() {
 
 /// The driver registers what takes it down at exit later than the object registers its report.
 #[test]
-fn a_driver_that_loads_slowly_stays_loaded_until_the_end() {
+fn driver_that_loads_slowly_stays_loaded_until_the_end() {
     if !have(&["cc"]) {
         return;
     }
@@ -288,7 +288,7 @@ fn a_driver_that_loads_slowly_stays_loaded_until_the_end() {
 }
 
 #[test]
-fn an_epoch_is_a_region_of_kokkos() {
+fn epoch_is_a_region_of_kokkos() {
     if !have(&["cc"]) {
         return;
     }
@@ -337,7 +337,7 @@ fn an_epoch_is_a_region_of_kokkos() {
 }
 
 #[test]
-fn a_real_kokkos_program_is_measured() {
+fn real_kokkos_program_is_measured() {
     let header = Path::new("/usr/include/trilinos/Kokkos_Core.hpp");
     if !have(&["c++"]) {
         return;

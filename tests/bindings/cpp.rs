@@ -55,17 +55,17 @@ fn programs_run(standard: &str) {
 }
 
 #[test]
-fn the_programs_run_as_cxx11() {
+fn programs_run_as_cxx11() {
     programs_run("c++11");
 }
 
 #[test]
-fn the_programs_run_as_cxx17() {
+fn programs_run_as_cxx17() {
     programs_run("c++17");
 }
 
 #[test]
-fn the_programs_run_as_cxx23() {
+fn programs_run_as_cxx23() {
     programs_run("c++23");
 }
 
@@ -162,7 +162,7 @@ fn sanitizers_find_nothing() {
 }
 
 #[test]
-fn an_epoch_costs_about_what_it_does_in_c() {
+fn epoch_costs_about_as_much_as_in_c() {
     if !have(&[&compiler(), "pkg-config"]) {
         return;
     }
@@ -181,7 +181,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_example_prints_what_the_c_program_does() {
+fn example_prints_what_the_c_program_does() {
     let c = std::env::var("CC").unwrap_or("cc".into());
     if !have(&[&compiler(), &c, "pkg-config"]) {
         return;
@@ -205,7 +205,7 @@ fn the_example_prints_what_the_c_program_does() {
 }
 
 #[test]
-fn the_readmes_programs_compile_and_run() {
+fn programs_of_the_readme_compile_and_run() {
     if !have(&[&compiler(), "pkg-config"]) {
         return;
     }
@@ -246,7 +246,7 @@ fn trains(name: &str, standard: &str, header: &str, flags: &[&str], libraries: &
 }
 
 #[test]
-fn a_libtorch_training() {
+fn libtorch_training_is_measured() {
     let flags = ["-isystem", "/usr/include/torch/csrc/api/include"];
     let libraries = ["-ltorch", "-ltorch_cpu", "-lc10", "-lglog"];
     if let Some(text) =
@@ -257,14 +257,14 @@ fn a_libtorch_training() {
 }
 
 #[test]
-fn a_dlib_training() {
+fn dlib_training_is_measured() {
     if let Some(text) = trains("dlib", "c++14", "/usr/include/dlib/dnn.h", &[], &["-ldlib", "-l:libblas.so.3"]) {
         assert!(text.contains("dlib: 5 of 5 epochs on"), "{text}");
     }
 }
 
 #[test]
-fn a_lammps_time_loop() {
+fn lammps_time_loop_is_measured() {
     if let Some(text) = trains("lammps", "c++11", "/usr/include/lammps/library.h", &[], &["-llammps"]) {
         assert!(text.contains("melt: 5 of 5 epochs on"), "{text}");
     }

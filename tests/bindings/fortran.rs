@@ -92,7 +92,7 @@ fn module_programs_pass_in_every_dialect() {
 
 /// Old makefiles keep every variable static, which the module must not be compiled with, and let backslashes escape.
 #[test]
-fn a_module_compiled_apart_serves_programs_with_static_variables() {
+fn module_compiled_apart_serves_programs_with_static_variables() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -133,7 +133,7 @@ fn failures_without_stat_are_lines_on_standard_error() {
 }
 
 #[test]
-fn a_disabled_process_goes_on_without_a_word() {
+fn disabled_process_continues_without_a_message() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -145,7 +145,7 @@ fn a_disabled_process_goes_on_without_a_word() {
 }
 
 #[test]
-fn the_statuses_are_the_headers() {
+fn statuses_are_those_of_the_header() {
     let source = std::fs::read_to_string(module()).unwrap();
     let header = std::fs::read_to_string(prefix().join("include/carbontracker.h")).unwrap();
     let statuses: Vec<(&str, &str)> = header
@@ -202,7 +202,7 @@ fn fortran_77_gets_the_message_of_a_failed_start() {
 }
 
 #[test]
-fn a_program_linked_with_static_runs_and_ends_well() {
+fn program_linked_with_static_runs_and_ends_well() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -220,7 +220,7 @@ fn a_program_linked_with_static_runs_and_ends_well() {
 }
 
 #[test]
-fn the_training_example_prints_what_the_c_program_prints() {
+fn training_example_prints_what_the_c_program_prints() {
     if !have(&["gfortran", "cc"]) {
         return;
     }
@@ -289,7 +289,7 @@ fn without_intervals(line: &str) -> String {
 }
 
 #[test]
-fn the_fortran_77_example_tracks_its_loop() {
+fn fortran_77_example_tracks_its_loop() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -308,7 +308,7 @@ fn the_fortran_77_example_tracks_its_loop() {
 
 /// Writes the README's program, and runs its commands beside that and the examples.
 #[test]
-fn the_readme_works_as_it_stands() {
+fn program_of_the_readme_compiles_and_runs() {
     if !have(&["gfortran"]) {
         return;
     }

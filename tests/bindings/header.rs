@@ -27,7 +27,7 @@ fn as_c89(header: &str) -> String {
 }
 
 #[test]
-fn the_committed_header_is_the_generated_one() {
+fn committed_header_is_the_generated_one() {
     let path = Path::new(crate::ROOT).join("include/carbontracker.h");
     let fresh = generated();
     if std::env::var_os("CT_UPDATE").is_some() {
@@ -38,7 +38,7 @@ fn the_committed_header_is_the_generated_one() {
 }
 
 #[test]
-fn the_header_is_strict_c89_but_for_stdint() {
+fn header_is_strict_c89_but_for_stdint() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c89");
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("carbontracker.h"), generated()).expect("the header");
@@ -50,7 +50,7 @@ fn the_header_is_strict_c89_but_for_stdint() {
 }
 
 #[test]
-fn the_versions_agree() {
+fn versions_agree() {
     let header = generated();
     let number = |name: &str| -> String {
         let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));

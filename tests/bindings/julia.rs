@@ -63,7 +63,7 @@ fn warnings(command: &mut Command) -> String {
 }
 
 #[test]
-fn the_package_passes_its_own_tests_by_pkg() {
+fn package_passes_its_own_tests_by_pkg() {
     let Some(julia) = julia() else { return };
     let package = prefix().join("share/julia/dev/CarbonTracker");
     let program = format!("using Pkg; Pkg.develop(path = {package:?}); Pkg.test(\"CarbonTracker\")");
@@ -74,7 +74,7 @@ fn the_package_passes_its_own_tests_by_pkg() {
 }
 
 #[test]
-fn the_example_prints_what_the_c_example_prints() {
+fn example_prints_what_the_c_example_prints() {
     let Some(julia) = julia() else { return };
     let examples = checkout("examples");
     let csv = examples.join("digits.csv");
@@ -116,7 +116,7 @@ fn readme_block(beginning: &str) -> String {
 }
 
 #[test]
-fn the_readmes_programs_run() {
+fn programs_of_the_readme_run() {
     let Some(julia) = julia() else { return };
     let program = readme_block("using CarbonTracker");
     let text = run(with_package(&julia).arg("-e").arg(&program).env("CARBONTRACKER_NAME", "readme"));
@@ -143,7 +143,7 @@ fn the_readmes_programs_run() {
 }
 
 #[test]
-fn a_library_of_another_abi_is_refused_and_training_goes_on() {
+fn library_of_another_abi_is_refused_and_training_continues() {
     let Some(julia) = julia() else { return };
     let library = standin("abi", &["-DABI=7"]);
     let program = "using CarbonTracker; t = Tracker(epochs = 3); epoch!(() -> println(42), t); println(isopen(t))";
@@ -170,7 +170,7 @@ fn carbontracker_disable_turns_everything_off() {
 }
 
 #[test]
-fn the_package_knows_the_headers_numbers() {
+fn package_has_the_numbers_of_the_header() {
     let read = |path: &str| std::fs::read_to_string(checkout(path)).expect(path);
     let numbers = |text: &str, kind: &str| {
         let lines = text.lines().map(|line| line.trim().replace([',', '(', ')', '='], " ").replace(kind, ""));
@@ -197,7 +197,7 @@ fn no_call_runs_beside_or_after_a_trackers_end() {
 }
 
 #[test]
-fn a_call_that_waits_holds_up_no_garbage_collection() {
+fn waiting_call_delays_no_garbage_collection() {
     let Some(julia) = julia() else { return };
     let library = standin("waiting", &[]);
     let text =

@@ -80,7 +80,7 @@ fn passes(luas: &[Lua], arguments: &[&str]) {
 }
 
 #[test]
-fn the_interface_is_the_same_everywhere() {
+fn interface_is_the_same_everywhere() {
     if all_here() {
         passes(&ALL, &["api.lua", env!("CARGO_PKG_VERSION")]);
     }
@@ -94,7 +94,7 @@ fn to_be_closed_variables_end_or_cancel() {
 }
 
 #[test]
-fn the_hooks_of_torchnet_are_chained() {
+fn hooks_of_torchnet_are_chained() {
     if all_here() {
         passes(&ALL, &["torchnet.lua"]);
     }
@@ -108,14 +108,14 @@ fn ten_thousand_forgotten_trackers_are_collected() {
 }
 
 #[test]
-fn a_forked_process_gets_an_error_and_can_make_its_own_tracker() {
+fn forked_process_gets_an_error_and_can_make_its_own_tracker() {
     if all_here() {
         passes(&ALL[..2], &["fork.lua"]);
     }
 }
 
 #[test]
-fn a_state_may_end_in_any_way_with_epochs_open() {
+fn state_may_end_in_any_way_with_epochs_open() {
     if !all_here() {
         return;
     }
@@ -163,7 +163,7 @@ fn told_apart(text: &str) -> (Vec<&str>, Vec<String>) {
 }
 
 #[test]
-fn the_example_prints_what_the_c_program_prints() {
+fn example_prints_what_the_c_program_prints() {
     if !all_here() || !have(&["cc"]) {
         return;
     }
@@ -201,7 +201,7 @@ fn declarations(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_ffi_declares_what_the_header_declares() {
+fn ffi_declares_what_the_header_declares() {
     let header = std::fs::read_to_string(checkout("include/carbontracker.h")).unwrap();
     let module = std::fs::read_to_string(checkout("bindings/lua/carbontracker/ffi.lua")).unwrap();
     let declared = module.split("ffi.cdef [[").nth(1).unwrap().split("]]").next().unwrap();
@@ -215,7 +215,7 @@ fn the_ffi_declares_what_the_header_declares() {
 }
 
 #[test]
-fn the_statuses_are_the_headers() {
+fn statuses_are_those_of_the_header() {
     let header = std::fs::read_to_string(checkout("include/carbontracker.h")).unwrap();
     let module = std::fs::read_to_string(checkout("bindings/lua/carbontracker.lua")).unwrap();
     let table = module.split("local STATUS = {").nth(1).unwrap().split('}').next().unwrap();
@@ -229,7 +229,7 @@ fn the_statuses_are_the_headers() {
 }
 
 #[test]
-fn the_readmes_loop_runs() {
+fn loop_of_the_readme_runs() {
     if !all_here() {
         return;
     }
@@ -247,7 +247,7 @@ fn the_readmes_loop_runs() {
 }
 
 #[test]
-fn the_backend_is_chosen_or_forced() {
+fn backend_is_chosen_or_forced() {
     if !all_here() {
         return;
     }
@@ -270,7 +270,7 @@ fn the_backend_is_chosen_or_forced() {
 }
 
 #[test]
-fn the_environment_turns_tracking_off() {
+fn environment_turns_tracking_off() {
     if !all_here() {
         return;
     }
@@ -284,7 +284,7 @@ fn the_environment_turns_tracking_off() {
 }
 
 #[test]
-fn a_missing_library_is_named_with_its_cure() {
+fn missing_library_is_named_with_its_fix() {
     if !all_here() {
         return;
     }
@@ -313,7 +313,7 @@ fn passes_with(mut command: Command) {
 }
 
 #[test]
-fn a_library_of_another_abi_is_refused() {
+fn library_of_another_abi_is_refused() {
     if !all_here() || !have(&["cc"]) {
         return;
     }
@@ -335,7 +335,7 @@ fn a_library_of_another_abi_is_refused() {
 }
 
 #[test]
-fn the_c_module_compiles_without_a_warning_and_runs_clean_under_valgrind() {
+fn c_module_compiles_without_a_warning_and_runs_clean_under_valgrind() {
     if !all_here() || !have(&["cc", "valgrind"]) {
         return;
     }

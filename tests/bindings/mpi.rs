@@ -185,7 +185,7 @@ fn two_runs_side_by_side_are_two() {
 
 /// Ranks of two jobs, or one without a job, have no record in common: both count the device.
 #[test]
-fn a_device_counts_once_where_ranks_have_no_record_in_common() {
+fn device_counts_once_where_ranks_have_no_record_in_common() {
     if !OPEN_MPI.is_here() {
         return;
     }
@@ -281,7 +281,7 @@ fn nodes_are_added_and_nodes_without_energy_are_reported() {
 }
 
 #[test]
-fn the_header_compiles_in_every_standard_of_both_languages() {
+fn header_compiles_in_every_standard_of_both_languages() {
     let dir = scratch("standards");
     let source = "#include <carbontracker_mpi.h>\nint other(void);\nint other(void) { return 0; }\n";
     for (file, compiler, standards) in

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 #[test]
-fn the_energy_of_a_killed_rank_is_in_the_reports_of_the_others() {
+fn energy_of_a_killed_rank_is_in_the_reports_of_the_others() {
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let program = mpi.build("mpicc", &["-std=c99"], &[checkout("tests/bindings/mpi/killed.c")]);
         let root = machine(&format!("{}-killed", mpi.name), &[100]);
@@ -114,7 +114,7 @@ fn restarts_with_one_epoch_on_all_ranks(mpi: &Mpi, program: &Path) {
 }
 
 #[test]
-fn a_killed_run_begins_again_with_one_epoch_on_all_ranks() {
+fn killed_run_begins_again_with_one_epoch_on_all_ranks() {
     let include = format!("-I{}", readmes_loop("c").display());
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let flags = [&WARNINGS[..], &["-std=c99", "-Wpedantic", &include]].concat();
@@ -126,7 +126,7 @@ fn a_killed_run_begins_again_with_one_epoch_on_all_ranks() {
 }
 
 #[test]
-fn a_killed_fortran_run_begins_again_with_one_epoch_on_all_ranks() {
+fn killed_fortran_run_begins_again_with_one_epoch_on_all_ranks() {
     let include = format!("-I{}", readmes_loop("fortran").display());
     for mpi in [&OPEN_MPI, &MPICH] {
         let Some(Fortran { modules, glue }) = Fortran::of(mpi) else { continue };
@@ -208,7 +208,7 @@ fn fortran_ranks_get_the_same_sum() {
 }
 
 #[test]
-fn the_example_runs() {
+fn example_runs() {
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let flags = [&WARNINGS[..], &["-std=c99", "-Wpedantic"]].concat();
         let heat = mpi.build("mpicc", &flags, &[prefix().join("share/doc/carbontracker/examples/mpi_heat.c")]);

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_comments_in_dialect_are_allowed_and_many_are_not() {
+    fn few_comments_in_dialect_are_allowed_and_many_are_not() {
         let few = "// A good line.\n".repeat(399) + "// It is told.\n// It is told.\n";
         let many = few.clone() + "// It is told.\n";
         assert!(comments(&Tree::of(&[("src/a.rs", &few)])).problems.is_empty());
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_readme_that_is_long_or_missing_fails() {
+    fn readme_that_is_long_or_missing_fails() {
         let long = "one two three four five six seven eight nine ten 11 12 13 14 15 16\n".repeat(151);
         let found = readme(&Tree::of(&[("README.md", &long)]));
         assert!(found.iter().all(|finding| finding.problems.len() == 1));
