@@ -24,7 +24,8 @@ fn run_often(times: usize, status: i32, program: &(dyn Fn() -> Command + Sync)) 
     });
 }
 
-/// The folder holds this many runs of two epochs each, complete and in this state, and shared memory holds nothing of them.
+/// The folder holds this many runs of two epochs each, complete and in this state, and shared memory holds nothing of
+/// them.
 fn check_ended(logs: &Logs, runs: usize, state: &str) {
     let journals = logs.journals();
     let epochs: u64 = journals.iter().map(|journal| journal.epochs()).sum();
@@ -50,9 +51,9 @@ fn ends_well(name: &str, times: usize, orders: &[&str], status: i32) {
     let create = format!("create {SIM} log_dir=l");
     let orders: Vec<&str> = [create.as_str()].into_iter().chain(TWO).chain(orders.iter().copied()).collect();
     run_often(times, status, &|| {
-        let mut host = lab.host(&orders);
-        host.env_remove("CT_OUT");
-        host
+        let mut application = lab.application(&orders);
+        application.env_remove("CT_OUT");
+        application
     });
     let state = if orders.contains(&"begin") { "in_epoch" } else { "done" };
     check_ended(&lab.logs("l"), times, state);
@@ -82,14 +83,14 @@ fn run_without_rest_ends_at_exit() {
     let lab = Lab::new("short");
     let create = format!("create {SIM} log_dir=l");
     run_often(20, 0, &|| {
-        let mut host = lab.host(&[&create, "epochs 2 0", "exit 0"]);
-        host.env_remove("CT_OUT");
-        host
+        let mut application = lab.application(&[&create, "epochs 2 0", "exit 0"]);
+        application.env_remove("CT_OUT");
+        application
     });
     check_ended(&lab.logs("l"), 20, "done");
 }
 
-/// The host's own exit handlers run before or after the library's, and use the tracker.
+/// The application's own exit handlers run before or after the library's, and use the tracker.
 #[test]
 fn handlers_that_call_the_library_at_exit_do_no_harm() {
     if !have(&["cc", "pkg-config"]) {
@@ -168,11 +169,11 @@ fn kill_loses_no_ended_epoch() {
         let lab = Lab::new(&format!("killed-{}-{is_refused}", way.len()));
         let create = format!("create {SIM} epochs=1000 name=x log_dir=l resume=l");
         for start in 0..10 {
-            let mut host = lab.host(&[&create, "value /run/epochs_done", "epochs 2 0", way]);
+            let mut application = lab.application(&[&create, "value /run/epochs_done", "epochs 2 0", way]);
             if is_refused {
-                host.env(REFUSE, "1");
+                application.env(REFUSE, "1");
             }
-            outcome(&mut host);
+            outcome(&mut application);
             let printed = std::fs::read_to_string(lab.dir.join("printed")).unwrap();
             std::fs::remove_file(lab.dir.join("printed")).unwrap();
             let printed = crate::application::Printed(printed);

@@ -1,4 +1,4 @@
-//! A run's files when another program changes them, and when the host changes its folder, root, user or umask.
+//! A run's files when another program changes them, and when the application changes its folder, root, user or umask.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::{EITHER_WAY, Journal, Lab, Logs, Printed, REFUSE, SIM, by, each, is_root, is_root_here, json};
@@ -110,8 +110,8 @@ fn standard_log_that_is_truncated_has_no_hole() {
     lab.logs("l").check_whole(60);
 }
 
-/// A progress bar or an artifact logger in the host opens and closes the journal, which ends POSIX record locks. A second
-/// process of the same name must still find the journal in use.
+/// A progress bar or an artifact logger in the application opens and closes the journal, which ends POSIX record locks.
+/// A second process of the same name must still find the journal in use.
 #[test]
 fn application_that_reads_its_own_journal_keeps_it() {
     if !have(&["cc", "pkg-config"]) {
@@ -120,8 +120,9 @@ fn application_that_reads_its_own_journal_keeps_it() {
     each(by(&["read l", "sh cat l/*.jsonl", "fork_and_exit", "sleep 1"], &EITHER_WAY), |(reading, is_refused)| {
         let lab = Lab::new(&format!("own-{}-{is_refused}", reading.len()));
         let create = format!("create {SIM} epochs=100 name=sweep log_dir=l resume=l");
-        let beside =
-            format!("sh env -u CT_OUT \"$HOST\" '{create}' 'value /run/epochs_done' 'epochs 20 5' destroy > beside");
+        let beside = format!(
+            "sh env -u CT_OUT \"$APPLICATION\" '{create}' 'value /run/epochs_done' 'epochs 20 5' destroy > beside"
+        );
         let first = [
             &create,
             "epochs 4 5",
@@ -155,7 +156,7 @@ fn processor_is_counted_once_when_a_rank_closes_files() {
     crate::application::powercap(&lab, "tree");
     let create = format!("create sim_cpu=A:100 job=claimed-{} log_dir=l", std::process::id());
     let peek = "sh cat /dev/shm/carbontracker-* > seen 2>&1 || true";
-    let beside = format!("sh \"$HOST\" '{create}' 'epochs 20 10' 'report json' destroy > beside");
+    let beside = format!("sh \"$APPLICATION\" '{create}' 'epochs 20 10' 'report json' destroy > beside");
     lab.run(&[&create, "epochs 4 10", peek, "close_range 3 4095", &beside, "epochs 20 10", "destroy"]);
     let reports: Vec<f64> =
         lab.logs("l").files(".json").iter().filter_map(|path| json(path)["usage"]["energy_j"].as_f64()).collect();
@@ -240,9 +241,9 @@ fn application_that_changes_its_root_loses_nothing_silently() {
         let create = format!("create {SIM} log_dir={}/l", lab.dir.display());
         let orders =
             [&create, "epochs 3 5", "sleep 50", "chroot cell", "epochs 5 5", "sleep 300", "messages", "destroy"];
-        let mut host = lab.host(&orders);
-        host.env_remove("CT_OUT");
-        let printed = lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application(&orders);
+        application.env_remove("CT_OUT");
+        let printed = lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         assert_eq!(fs::read_dir(cell).unwrap().count(), 0, "nothing is made in the new root");
         check_kept_or_reported(&lab.logs("l"), &printed);
     });
@@ -259,9 +260,9 @@ fn application_that_drops_its_rights_loses_nothing_silently() {
         let create = format!("create {SIM} log_dir=l");
         let orders =
             [&create, "epochs 3 5", "sleep 50", "setuid 65534", "epochs 5 5", "sleep 300", "messages", "destroy"];
-        let mut host = lab.host(&orders);
-        host.env_remove("CT_OUT");
-        let printed = lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application(&orders);
+        application.env_remove("CT_OUT");
+        let printed = lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         check_kept_or_reported(&lab.logs("l"), &printed);
     });
 }

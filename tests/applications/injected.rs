@@ -1,5 +1,5 @@
-//! Injects a fault into each of the library's calls into libc, in over a thousand runs. The host is not harmed, and every ended
-//! epoch is kept or its loss is reported.
+//! Injects a fault into each of the library's calls into libc, in over a thousand runs. The application is not harmed,
+//! and every ended epoch is kept or its loss is reported.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::{Lab, built, succeeds};

@@ -1,12 +1,13 @@
-//! Hosts that close or replace file descriptors, start without standard streams, wipe shared memory, or meet system files
-//! that never answer. The host is not harmed, and every epoch is kept.
+//! Applications that close or replace file descriptors, start without standard streams, wipe shared memory, or meet
+//! system files that never answer. The application is not harmed, and every epoch is kept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::{EITHER_WAY, Lab, REFUSE, SIM, by, each, is_root_here, powercap};
 use crate::install_tree::{command, have, outcome};
 use std::process::Command;
 
-/// How daemons and sandboxes get rid of descriptors. The last two put a file of the host in the place of each descriptor.
+/// How daemons and sandboxes get rid of descriptors. The last two put a file of the application in the place of each
+/// descriptor.
 const WAYS: [(&str, &str); 5] = [
     ("close_range", "close_range 3 4095"),
     ("closefrom", "closefrom 3"),
@@ -52,7 +53,7 @@ fn application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
     });
 }
 
-/// The counter does not move. Numbers in the host's files grow as a counter at about a kilowatt would.
+/// The counter does not move. Numbers in the application's files grow as a counter at about a kilowatt would.
 #[test]
 fn applications_file_is_not_read_as_a_counter() {
     in_every_way(|lab, drop_all, is_refused| {
@@ -66,8 +67,8 @@ fn applications_file_is_not_read_as_a_counter() {
     });
 }
 
-/// A separate table begins as a copy of the host's: pipes, locks and ports must not stay open in it. A program that the host
-/// starts inherits no descriptor of the library.
+/// A separate table begins as a copy of the application's: pipes, locks and ports must not stay open in it. A program
+/// that the application starts inherits no descriptor of the library.
 #[test]
 fn descriptors_that_the_application_closes_stay_closed() {
     if !have(&["cc", "pkg-config"]) {
@@ -127,10 +128,10 @@ fn output_without_standard_streams_goes_into_no_file_of_the_library() {
             orders.extend(["epochs 1 20", closed, "print 100"]);
         }
         orders.extend(["epochs 1 1", "destroy", "print 100"]);
-        let mut host = lab.host_under(&["sh", "-c", &shell], &orders);
-        lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application_under(&["sh", "-c", &shell], &orders);
+        lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         let logs = lab.logs("l");
-        logs.check_no_words("the host's own");
+        logs.check_no_words("the application's own");
         logs.check_whole(21);
     });
 }
@@ -173,13 +174,13 @@ fn tree_for(lab: &Lab, place: &str) {
     }
 }
 
-/// Runs a host on the tree; returns its output and its peak memory, kB. The time and the memory are limited.
+/// Runs an application on the tree; returns its output and its peak memory, kB. The time and the memory are limited.
 fn begins(lab: &Lab, place: &str) -> (String, u64) {
     let bounded = "ulimit -v 4000000; exec timeout --kill-after=5 20 \"$0\" \"$@\"";
     let create = "create sysroot=tree nvml=/none job=off log_dir=l";
     let memory = "sh grep VmHWM /proc/$PPID/status > peak";
     let orders = [create, "epochs 2 5", "report json", "messages", "destroy", memory];
-    let output = outcome(&mut lab.host_under(&["sh", "-c", bounded], &orders));
+    let output = outcome(&mut lab.application_under(&["sh", "-c", bounded], &orders));
     assert!(output.status.success(), "{place}: {output:?}"); // 124: it hangs
     let printed = std::fs::read_to_string(lab.dir.join("printed")).unwrap();
     std::fs::remove_file(lab.dir.join("printed")).unwrap();
@@ -224,8 +225,8 @@ fn hanging_file_system_does_not_block_the_application() {
         let create = "create sysroot=tree nvml=/none job=off log_dir=l";
         let starter = [crate::application::built("dead_fuse"), there.clone()].map(|path| path.display().to_string());
         let ordered = [create, "epochs 2 5", "report json", "messages", "destroy", "exit 0"];
-        let mut host = lab.host_under(&[&starter[0], &starter[1]], &ordered);
-        lab.printed(&mut host);
+        let mut application = lab.application_under(&[&starter[0], &starter[1]], &ordered);
+        lab.printed(&mut application);
         assert_eq!(lab.logs("l").journal().epochs(), 2, "{place}");
     });
 }
@@ -258,9 +259,9 @@ fn plugin_that_measures_in_its_constructor_does_not_block_the_application() {
     each(by(&["constructor", "destructor", "exit"], &EITHER_WAY), |(ends, is_refused)| {
         let lab = Lab::new(&format!("plugin-{ends}-{is_refused}"));
         let bounded = ["timeout", "--kill-after=5", "30"];
-        let mut host = lab.host_under(&bounded, &[&load, "sleep 300", "unload", "exit 0"]);
-        host.env("CT_OPTIONS", format!("{SIM} log_dir=l")).env("CT_ENDS", ends);
-        lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application_under(&bounded, &[&load, "sleep 300", "unload", "exit 0"]);
+        application.env("CT_OPTIONS", format!("{SIM} log_dir=l")).env("CT_ENDS", ends);
+        lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         lab.logs("l").check_whole(2);
     });
 }

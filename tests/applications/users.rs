@@ -37,8 +37,8 @@ fn check_untouched(file: &Path) {
     assert_eq!((is.mode() & 0o7777, is.nlink() > 0), (0o600, true));
 }
 
-/// Runs ten epochs as the victim. After the first `before` of them a shell plants something: J is the journal, S is J without
-/// its ending, V is the victim's file.
+/// Runs ten epochs as the victim. After the first `before` of them a shell plants something: J is the journal, S is J
+/// without its ending, V is the victim's file.
 fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printed {
     let folder = lab.folder("l", 0o777);
     let (started, planted) = (lab.dir.join("started"), lab.dir.join("planted"));
@@ -48,7 +48,7 @@ fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printe
         format!("sh sleep 0.1; touch {}; until [ -e {} ]; do sleep 0.01; done", started.display(), planted.display());
     let rest = format!("epochs {} 5", 10 - before);
     let orders = [&create, &first, &wait, &rest, "sleep 100", "messages", "destroy"];
-    let mut host = if is_root() { lab.host_of(VICTIM, &orders) } else { lab.host(&orders) };
+    let mut application = if is_root() { lab.application_of(VICTIM, &orders) } else { lab.application(&orders) };
     let printed = std::thread::scope(|scope| {
         let plant = scope.spawn(|| {
             while !started.exists() {
@@ -60,7 +60,7 @@ fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printe
             fs::write(&planted, "").unwrap();
             assert!(output.status.success(), "{output:?}");
         });
-        let printed = lab.printed(host.env_remove("CT_OUT"));
+        let printed = lab.printed(application.env_remove("CT_OUT"));
         plant.join().unwrap();
         printed
     });
@@ -231,7 +231,7 @@ fn metrics_go_through_links_of_this_user_and_root_only() {
         std::os::unix::fs::lchown(&link, Some(owner), Some(owner)).unwrap();
         let create = format!("create {SIM} prometheus={}", link.display());
         let orders = ["umask 077", &create, "epochs 4 5", "sleep 200", "epochs 1 5", "messages", "destroy"];
-        let printed = lab.printed(&mut lab.host_of(VICTIM, &orders));
+        let printed = lab.printed(&mut lab.application_of(VICTIM, &orders));
         assert!(link.is_symlink(), "the link stays");
         let text = fs::read_to_string(&target).unwrap_or_default();
         if is_followed {
@@ -261,7 +261,8 @@ fn metrics_do_not_follow_links_of_another_user() {
     symlink(&theirs, &mine).unwrap();
     std::os::unix::fs::lchown(&mine, Some(VICTIM), Some(VICTIM)).unwrap();
     let create = format!("create {SIM} prometheus={}", mine.display());
-    let printed = lab.printed(&mut lab.host_of(VICTIM, &[&create, "epochs 5 5", "sleep 200", "messages", "destroy"]));
+    let printed =
+        lab.printed(&mut lab.application_of(VICTIM, &[&create, "epochs 5 5", "sleep 200", "messages", "destroy"]));
     check_untouched(&treasure);
     printed.one_message(&[".prom"]);
 }
@@ -270,7 +271,7 @@ fn metrics_do_not_follow_links_of_another_user() {
 fn killed_run(lab: &Lab) -> crate::application::Journal {
     let shared = lab.folder("shared", 0o1777);
     let create = format!("create {SIM} epochs=10 name=baseline log_dir={0} resume={0}", shared.display());
-    let mut killed = lab.host_of(OTHER, &[&create, "epochs 8 10", "sleep 100", "kill"]);
+    let mut killed = lab.application_of(OTHER, &[&create, "epochs 8 10", "sleep 100", "kill"]);
     let output = crate::install_tree::outcome(&mut killed);
     assert!(!output.status.success(), "{output:?}");
     let journal = lab.logs("shared").journal();
@@ -290,7 +291,7 @@ fn run_of_another_user_is_not_resumed() {
     let create =
         format!("create {SIM} epochs=10 name=baseline log_dir={0} resume={0}", lab.dir.join("shared").display());
     let orders = [&create, "value /run/epochs_done", "epochs 10 5", "messages", "destroy"];
-    let printed = lab.printed(&mut lab.host_of(VICTIM, &orders));
+    let printed = lab.printed(&mut lab.application_of(VICTIM, &orders));
     assert_eq!(printed.value("/run/epochs_done"), 0.0, "{}", printed.0);
     assert_eq!(fs::read(&theirs.path).unwrap(), before, "theirs is as it was");
     let journals = lab.logs("shared").journals();
@@ -298,8 +299,9 @@ fn run_of_another_user_is_not_resumed() {
     assert_eq!((journals.len(), ours.epochs()), (2, 10));
     assert_ne!(ours.id(), theirs.id());
     // Its own user resumes it.
-    let printed =
-        lab.printed(&mut lab.host_of(OTHER, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]));
+    let printed = lab.printed(
+        &mut lab.application_of(OTHER, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]),
+    );
     assert_eq!(printed.value("/run/epochs_done"), 8.0, "{}", printed.0);
 }
 
@@ -315,7 +317,8 @@ fn named_journal_of_another_user_makes_a_message_with_the_owner() {
         lab.folder("o", 0o777).display(),
         theirs.path.display()
     );
-    let printed = lab
-        .printed(&mut lab.host_of(VICTIM, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]));
+    let printed = lab.printed(
+        &mut lab.application_of(VICTIM, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]),
+    );
     printed.one_message(&[&OTHER.to_string()]);
 }

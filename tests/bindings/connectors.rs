@@ -1,5 +1,5 @@
-//! Programs without changes: relinked with carbontracker_auto.o, or loading the connector for Kokkos. They work as before,
-//! and one report contains their energy.
+//! Programs without changes: relinked with carbontracker_auto.o, or loading the connector for Kokkos. They work as
+//! before, and one report contains their energy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
@@ -292,14 +292,14 @@ fn epoch_is_a_region_of_kokkos() {
     if !have(&["cc"]) {
         return;
     }
-    let host = build(
+    let application = build(
         &["cc", "-x", "c", "-std=c99", "-D_GNU_SOURCE", "-pthread"],
-        "tests/bindings/connectors/host.c",
+        "tests/bindings/connectors/application.c",
         &["-ldl"],
     );
     let folder = scratch("regions");
     let play = |region: &str, what: &str| {
-        let mut launch = launch(&host, &[&lib("libkp_carbontracker.so")]);
+        let mut launch = launch(&application, &[&lib("libkp_carbontracker.so")]);
         launch.args(what.split(' ')).env("CARBONTRACKER_KOKKOS_REGION", region);
         // The connector finds the library beside itself.
         launch.env_remove("LD_LIBRARY_PATH").env("CARBONTRACKER_REPORT", folder.join("report.json"));

@@ -1,7 +1,7 @@
 //! The Fortran module and the FORTRAN 77 entries, as gfortran and fpm build them from the installed tree.
 //!
-//! tests/bindings/fortran/*.f90 are programs that check themselves. Each is built in several dialects, once with each warning an
-//! error.
+//! tests/bindings/fortran/*.f90 are programs that check themselves. Each is built in several dialects, once with each
+//! warning an error.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};

@@ -16,7 +16,8 @@ fn with_pkg(julia: &Path) -> Command {
         std::fs::create_dir_all(&registry).expect("a registry");
         let contents = "name = \"Empty\"\nuuid = \"c7e6c3b4-8a4f-4b52-9d0e-6d2d2c0f7a11\"\nrepo = \"\"\n\n[packages]\n";
         std::fs::write(registry.join("Registry.toml"), contents).expect("a registry");
-        run(on_load_path(with_depot(julia, &depot)).args(["-e", "using CarbonTracker"])); // compiled once, for all tests
+        // compiled once, for all tests
+        run(on_load_path(with_depot(julia, &depot)).args(["-e", "using CarbonTracker"]));
         depot
     });
     with_depot(julia, depot)

@@ -1,5 +1,6 @@
 //! MPI runs against the installed tree, with Open MPI and MPICH: whatever the ranks do, the run's number is what its
-//! devices, and all ranks get the same sums. The counters' energy is known at every instant (tests/bindings/mpi/served.h).
+//! devices, and all ranks get the same sums. The counters' energy is known at every instant
+//! (tests/bindings/mpi/served.h).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
@@ -73,8 +74,8 @@ fn sums_what_was_used(mpi: &Mpi) {
     }
 }
 
-/// The first rank leaves its loop early and waits, while another goes on, or begins only then. The total has what the other
-/// used to its end, however long the tail is and however seldom devices are read.
+/// The first rank leaves its loop early and waits, while another goes on, or begins only then. The total has what the
+/// other used to its end, however long the tail is and however seldom devices are read.
 #[test]
 fn ranks_that_wait_yield_their_devices() {
     if !OPEN_MPI.is_here() {
@@ -209,8 +210,8 @@ fn device_counts_once_where_ranks_have_no_record_in_common() {
     tried(one_without, |output| output.drew(0, 100.0));
 }
 
-/// Ranks that share a record, and ranks without one, have the right sum if no text of the library can be understood. With an
-/// older library, the energy of ranks that have not found each other is unknown, and never counted twice.
+/// Ranks that share a record, and ranks without one, have the right sum if no text of the library can be understood.
+/// With an older library, the energy of ranks that have not found each other is unknown, and never counted twice.
 #[test]
 fn sums_depend_on_no_words() {
     if !OPEN_MPI.is_here() || !have(&["cc"]) {

@@ -81,8 +81,9 @@ fn readmes_loop(language: &str) -> PathBuf {
     folder
 }
 
-/// Rank 0 is killed after its fifth epoch while rank 1 is in it; in the next process rank 1 after its seventh while rank 0
-/// is in it. Each process begins with the same epoch on all ranks, and the run ends with eight epochs on all ranks.
+/// Rank 0 is killed after its fifth epoch while rank 1 is in it; in the next process rank 1 after its seventh while
+/// rank 0 is in it. Each process begins with the same epoch on all ranks, and the run ends with eight epochs on all
+/// ranks.
 fn restarts_with_one_epoch_on_all_ranks(mpi: &Mpi, program: &Path) {
     let folder = scratch(&format!("{}-{}", mpi.name, program.file_name().unwrap().display()));
     let options = format!("epochs=8 name=x sim_cpu=x:100 log_dir='{0}' resume='{0}'", folder.display());
@@ -137,8 +138,8 @@ fn killed_fortran_run_begins_again_with_one_epoch_on_all_ranks() {
     }
 }
 
-/// Outside a batch system Open MPI's processes and those that they spawn are one job: each device is counted once, before any
-/// sum over a communicator. Debian's MPICH is built without MPI_Comm_spawn.
+/// Outside a batch system Open MPI's processes and those that they spawn are one job: each device is counted once,
+/// before any sum over a communicator. Debian's MPICH is built without MPI_Comm_spawn.
 #[test]
 fn spawned_processes_count_with_those_that_spawned_them() {
     if !OPEN_MPI.is_here() {

@@ -92,8 +92,8 @@ fn play(program: &mut Command, root: &Path) -> (Value, f64) {
     (report, energy_j)
 }
 
-/// The report without what is of its process alone, its identifiers, and what is time: seconds, watts, the day, the share of time that was covered, and what
-/// divides the run by time, as the forecasts do that were made in its course.
+/// The report without what is of its process alone, its identifiers, and what is time: seconds, watts, the day, the
+/// share of time that was covered, and what divides the run by time, as the forecasts do that were made in its course.
 fn timeless(value: &Value) -> Value {
     const TIME: [&str; 8] = ["id", "started", "coverage", "power", "forecasts", "process", "record", "since"];
     let is_time = |key: &str| TIME.contains(&key) || key.ends_with("_s") || key.ends_with("_w");

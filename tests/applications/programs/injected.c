@@ -1,6 +1,6 @@
 /*
- * injected WORKERS: makes each call of the library into libc fail in turn, once or from there on, in a new run and in one that
- * resumes a killed run. Needs inject.so preloaded, and a folder `tree` for sysroot=.
+ * injected WORKERS: makes each call of the library into libc fail in turn, once or from there on, in a new run and in
+ * one that resumes a killed run. Needs inject.so preloaded, and a folder `tree` for sysroot=.
  *
  * Each run is a child process. The driver checks that
  *   - the child ends by itself, with status 0;
@@ -101,8 +101,8 @@ static void hear_notes(char *report) {
     }
 }
 
-/* A call may fail with CT_EIO and a text. CT_EPANIC is allowed for getrandom alone: libc never answers EAGAIN there, and the
- * test uses it to make threads of the library panic. */
+/* A call may fail with CT_EIO and a text. CT_EPANIC is allowed for getrandom alone: libc never answers EAGAIN there,
+ * and the test uses it to make threads of the library panic. */
 static void refused(const char *call, int status) {
     int is_panic = status == CT_EPANIC && strcmp(inject_name(run->function), "getrandom") == 0;
     if (status >= 0) return;
@@ -263,7 +263,7 @@ static void judge(const char *ending) {
     long ended = run->ended, lines;
     char left[300];
     lines = written(left, sizeof left);
-    if (ending != NULL) return fault_of_run("the host %s", ending);
+    if (ending != NULL) return fault_of_run("the application %s", ending);
     if (run->refused_calls > 0) return fault_of_run("a call fails without words or with the wrong ones");
     if (lines > ended) return fault_of_run("%ld epochs have lines, and %ld were ended", lines, ended);
     if (run->is_resumed && run->created >= 0 && run->began_at != BEFORE && !run->is_reported) {

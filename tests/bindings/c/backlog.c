@@ -1,11 +1,13 @@
-/* More epochs than the ring of marks holds, without a pause, and the run ends at once: the report and the journal have all. */
+/* More epochs than the ring of marks holds, without a pause, and the run ends at once: the report and the journal have
+   all. */
 #include "check.h"
 
 #include <sys/mman.h>
 
 enum way { DESTROY, RELEASE, EXIT, WAYS };
 
-/* How each way ends a run, and how long it waits for the run's files: a machine that takes longer has disturbed the test. */
+/* How each way ends a run, and how long it waits for the run's files: a machine that takes longer has disturbed the
+   test. */
 static const struct {
     const char *name;
     double patience_s;

@@ -1,5 +1,5 @@
 /*
- * A host that loads the library as a plug-in and lets it go, with a tracker alive or without. The library
+ * An application that loads the library as a plug-in and lets it go, with a tracker alive or without. The library
  * is the file that CT_SO or the first argument names; this program is not linked to it.
  */
 #include "check.h"

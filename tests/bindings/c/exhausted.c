@@ -1,5 +1,5 @@
-/* The host's memory is used up, to the last small block: every call answers, the library's threads live, nothing that was
- * counted is lost, and all works again once there is memory. */
+/* The application's memory is used up, to the last small block: every call answers, the library's threads live, nothing
+ * that was counted is lost, and all works again once there is memory. */
 #include "check.h"
 
 #include <sys/resource.h>

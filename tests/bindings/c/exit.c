@@ -1,4 +1,5 @@
-/* Hosts that leave without a word: no destroy, an epoch open, the sampler at work. Each in a child of its own. */
+/* Applications that leave without a word: no destroy, an epoch open, the sampler at work. Each in a child of its
+   own. */
 #include "check.h"
 
 #include <pthread.h>

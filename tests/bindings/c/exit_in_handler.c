@@ -1,4 +1,5 @@
-/* A signal handler calls exit at any instant: within malloc, whose lock the exit must not need, or within a call of the library. */
+/* A signal handler calls exit at any instant: within malloc, whose lock the exit must not need, or within a call of the
+   library. */
 #include "check.h"
 
 #include <signal.h>

@@ -1,6 +1,6 @@
 /*
  * A package's counter that fails in every way known, at a power we know: it reads empty, as garbage, goes
- * and comes back, is set back, jumps. The host's calls stay fine, and the energy stays what was used.
+ * and comes back, is set back, jumps. The application's calls stay fine, and the energy stays what was used.
  */
 #include "check.h"
 

@@ -1,5 +1,5 @@
 /*
- * A host with floating-point traps, a rounding direction and flush-to-zero of its own, as -ffpe-trap and
+ * An application with floating-point traps, a rounding direction and flush-to-zero of its own, as -ffpe-trap and
  * -ffast-math make them: it is not trapped by the library, its environment stays as it was, and the
  * library's numbers do not depend on it.
  */
@@ -12,7 +12,7 @@
 
 enum { TRAPS = FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW, FLUSH = 0x8040 /* flush to zero, denormals are zero */ };
 
-/* All that a host may have set, and the flags raised so far. */
+/* All that an application may have set, and the flags raised so far. */
 struct floats {
     int rounding;
     int raised;
@@ -101,7 +101,7 @@ int main(void) {
         if (getenv("CT_VALGRIND") == NULL && traps) CHECK_INT(fegetexcept() & TRAPS, TRAPS);
         everything();
     }
-    /* Flags the host has raised itself stay raised. */
+    /* Flags the application has raised itself stay raised. */
     (void)fedisableexcept(FE_ALL_EXCEPT);
     feraiseexcept(FE_DIVBYZERO);
     before = floats_now();

@@ -1,6 +1,6 @@
-/* A host that loads the library as a plug-in has used up its memory, and a thread calls for the first time: glibc would
- * have to allocate the library's thread-local variables for it, and ends a program where it cannot. The library is the
- * file that CT_SO or the first argument names. */
+/* An application that loads the library as a plug-in has used up its memory, and a thread calls for the first time:
+ * glibc would have to allocate the library's thread-local variables for it, and ends a program where it cannot. The
+ * library is the file that CT_SO or the first argument names. */
 #include "check.h"
 
 #include <dlfcn.h>

@@ -39,7 +39,8 @@ static void progress(void) {
     CHECK_STATUS(ct_progress(tracker, 0, 0), CT_EINVAL);
     CHECK_STATUS(ct_progress(tracker, 5, 4), CT_EINVAL);
     CHECK_HAS(ct_last_error(), "5 of 4");
-    for (share = 42.0; ct_value(tracker, "/run/progress", &share) == CT_ENOENT;) sleep_ms(1); /* until the sampler knows of the begin */
+    /* until the sampler knows of the begin */
+    for (share = 42.0; ct_value(tracker, "/run/progress", &share) == CT_ENOENT;) sleep_ms(1);
     CHECK_BETWEEN(share, 0.25, 0.25);
     CHECK_STATUS(ct_progress(tracker, UINT64_MAX, UINT64_MAX), CT_OK);
     CHECK_BETWEEN(value_of(tracker, "/run/progress"), 1.0, 1.0);

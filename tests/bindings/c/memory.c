@@ -1,4 +1,4 @@
-/* However little memory is left, ct_create and ct_report work or fail with CT_EIO, and the host lives on. */
+/* However little memory is left, ct_create and ct_report work or fail with CT_EIO, and the application lives on. */
 #include "check.h"
 
 #include <malloc.h>

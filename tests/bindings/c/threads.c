@@ -115,7 +115,8 @@ static void *never_rest(void *argument) {
     return NULL;
 }
 
-/* The reading that closes the last epoch is in soon, though more epochs end all the time: no need for the whole second. */
+/* The reading that closes the last epoch is in soon, though more epochs end all the time: no need for the whole
+   second. */
 static void a_value_beside_a_thread_that_never_rests(void) {
     struct worker busy;
     double fastest = 1e9;

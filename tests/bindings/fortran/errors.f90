@@ -1,4 +1,5 @@
-! Failures: words by stat and errmsg; without stat a line on standard error each, in this order, and the program goes on.
+! Failures: words by stat and errmsg; without stat a line on standard error each, in this order, and the program goes
+! on.
 program errors
    use, intrinsic :: iso_fortran_env, only: error_unit, real64
    use carbontracker

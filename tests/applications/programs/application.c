@@ -1,10 +1,10 @@
 /*
- * A host that follows the orders in its arguments, in turn:
+ * An application that follows the orders in its arguments, in turn:
  *
- *     host "create sim_cpu=A:100 log_dir=l" "epochs 3 20" "close_range 3 4095" "files 40 w" "epochs 3 20" messages destroy
+ *     application "create sim_cpu=A:100 log_dir=l" "epochs 3 20" "close_range 3 4095" "files 40 w" "epochs 3 20" messages destroy
  *
- * It prints to the file that CT_OUT names, else to standard output. A line that begins with "harmed" describes damage that
- * the library did. The list of orders is at the end.
+ * It prints to the file that CT_OUT names, else to standard output. A line that begins with "harmed" describes damage
+ * that the library did. The list of orders is at the end.
  */
 #include "refuse.h"
 
@@ -166,7 +166,7 @@ static void dup2_of(char *words) {
     for (n = from; n <= to; n++) own(dup2_again(file, n), path);
 }
 
-/* Writes growing numbers into the host's files, like an energy counter. */
+/* Writes growing numbers into the application's files, like an energy counter. */
 static void count(char *words) {
     int steps = 0, ms = 0, n, step;
     CHECK_INT(sscanf(words, "%d %d", &steps, &ms), 2);
@@ -199,12 +199,13 @@ static void check(char *words) {
         fclose(file);
         big[length] = '\0';
         if (length != strlen(one->text) || strcmp(big, one->text) != 0) {
-            say("harmed: %s holds %zu bytes that the host never wrote: %.120s", one->path, length, big);
+            say("harmed: %s holds %zu bytes that the application never wrote: %.120s", one->path, length, big);
         }
     }
 }
 
-/* Checks that the library has not taken numbers that the host closed: a host that prints there would print into its file. */
+/* Checks that the library has not taken numbers that the application closed: an application that prints there would
+   print into its file. */
 static void closed(char *words) {
     int from = 0, to = 0, n;
     CHECK_INT(sscanf(words, "%d %d", &from, &to), 2);
@@ -213,7 +214,7 @@ static void closed(char *words) {
     }
 }
 
-/* Resources that are freed when the host closes them: a pipe, a lock, a port. */
+/* Resources that are freed when the application closes them: a pipe, a lock, a port. */
 static int pipe_ends[2] = {-1, -1}, locked = -1, listening = -1;
 static struct sockaddr_in address;
 static char lock_path[300];
@@ -252,10 +253,10 @@ static void let_go(char *words) {
     close(pipe_ends[1]);
     close(locked);
     close(listening);
-    if (poll(&end, 1, 10000) != 1 || (end.revents & POLLHUP) == 0) say("harmed: a pipe that the host closed does not end");
+    if (poll(&end, 1, 10000) != 1 || (end.revents & POLLHUP) == 0) say("harmed: a pipe that the application closed does not end");
     while (now_s() < until && ((locked = lock_file()) < 0 || (listening = listen_there()) < 0)) sleep_ms(1);
-    if (locked < 0) say("harmed: a file that the host closed is still locked");
-    if (listening < 0) say("harmed: a port that the host closed is still taken");
+    if (locked < 0) say("harmed: a file that the application closed is still locked");
+    if (listening < 0) say("harmed: a port that the application closed is still taken");
 }
 
 /* Threads that open and close files all the time. */
@@ -276,7 +277,7 @@ static void *open_and_close(void *folder) {
         if (fstat(fd, &after) != 0 || after.st_ino != before.st_ino) {
             say("harmed: descriptor %d of a thread is not its own any more", fd);
         } else if (after.st_size != length || pread(fd, back, sizeof back, 0) != length || memcmp(back, text, (size_t)length) != 0) {
-            say("harmed: %s holds %ld bytes that the host never wrote", path, (long)after.st_size);
+            say("harmed: %s holds %ld bytes that the application never wrote", path, (long)after.st_size);
         }
         close(fd);
     }
@@ -322,7 +323,8 @@ static void read_journals(char *folder) {
     closedir(dir);
 }
 
-/* Removes the System V segments that this process created; truncates and removes files in /dev/shm that it has mapped. */
+/* Removes the System V segments that this process created; truncates and removes files in /dev/shm that it has
+   mapped. */
 static void wipe_shared_memory(char *words) {
     char line[600];
     FILE *file = fopen("/proc/sysvipc/shm", "r");
@@ -375,9 +377,9 @@ static void rest(char *ms) {
 static void print(char *words) {
     int n, count = atoi(words);
     for (n = 0; n < count; n++) {
-        printf("epoch %d: the host's own output\n", n);
+        printf("epoch %d: the application's own output\n", n);
         fflush(stdout);
-        fprintf(stderr, "warning %d: the host's own words\n", n);
+        fprintf(stderr, "warning %d: the application's own words\n", n);
     }
 }
 

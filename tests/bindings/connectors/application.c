@@ -1,6 +1,6 @@
 /*
  * Loads a Kokkos tool as Kokkos does, then follows its arguments:
- *   host TOOL [+NAME | - | nap | other | join | lost]...
+ *   application TOOL [+NAME | - | nap | other | join | lost]...
  * + pushes a region, - pops one; `other` has a thread push one that it pops at `join`.
  */
 #include <dlfcn.h>
