@@ -1,5 +1,5 @@
-//! The cost of the library for the application: `make bench`. These are figures, not tests. Machines are noisy, so quote
-//! medians, and ratios to the raw reads measured beside them.
+//! The cost of the library for the application: `make bench`. These are figures, not tests. Machines are noisy, so
+//! quote medians, and ratios to the raw reads measured beside them.
 #[path = "../tests/common/fake_rapl.rs"]
 mod fake_rapl;
 #[path = "../tests/common/retry.rs"]

@@ -119,8 +119,8 @@ pub fn sample(name: &str) -> Behaviour {
     Behaviour::text(&of_days_ago(&std::fs::read_to_string(path).unwrap()))
 }
 
-/// Moves a sample's first day to three days before today, and with it all others: the two that a forecast goes ahead then
-/// end yesterday, whatever the hour is.
+/// Moves a sample's first day to three days before today, and with it all others: the two that a forecast goes ahead
+/// then end yesterday, whatever the hour is.
 fn of_days_ago(sample: &str) -> String {
     const DAY_S: f64 = 86_400.0;
     let day_of = |days: f64| stamp(days * DAY_S)[..10].to_owned();

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The installed tree that CT_PREFIX names; without it, one made once a test program, at a place that `make install` was not
-/// given.
+/// The installed tree that CT_PREFIX names; without it, one made once a test program, at a place that `make install`
+/// was not given.
 pub fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
@@ -116,8 +116,8 @@ pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// A program that stands beside itself in every language, built where need be, as each that is here runs it: the path is
-/// that of its sources without their endings.
+/// A program that stands beside itself in every language, built where need be, as each that is here runs it: the path
+/// is that of its sources without their endings.
 pub fn in_every_language(program: &Path, dir: &Path) -> Vec<(&'static str, Command)> {
     let source = |ending: &str| program.with_extension(ending);
     let built = |compiler: &str, sources: &[PathBuf]| {

@@ -29,8 +29,9 @@ function epoch_cancel!(tracker::Tracker)
     return
 end
 
-# A begin cancels the open epoch of a callback or a loop. A callback begins an epoch in advance. A loop may leave its epoch
-# open, or this epoch begins inside it: then the library refuses and counts the first call, and a message reports it.
+# A begin cancels the open epoch of a callback or a loop. A callback begins an epoch in advance. A loop may leave its
+# epoch open, or this epoch begins inside it: then the library refuses and counts the first call, and a message reports
+# it.
 function begin_epoch(tracker::Tracker, begun_by::Int)
     tracker.begun_by == BY_CALLBACK && cancel_epoch(tracker)
     status = mark(lib.ct_epoch_begin, tracker)

@@ -165,8 +165,8 @@ impl LoggedRun {
     }
 }
 
-/// The process in a stem: `4711.99` in `name_4711.99_2026-11-29T165153Z`, or the rank in `name_r3` of this library's logs.
-/// Stems of Carbontracker 1.1 have neither.
+/// The process in a stem: `4711.99` in `name_4711.99_2026-11-29T165153Z`, or the rank in `name_r3` of this library's
+/// logs. Stems of Carbontracker 1.1 have neither.
 fn process(stem: &str) -> Option<String> {
     let parts: Vec<&str> = stem.split('_').collect();
     let is_number = |part: &str, also: char| {

@@ -33,8 +33,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// Longest wait for marks in the program's last output. Processes that it started may keep its outputs open for ever.
 const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume this
-/// one, or write into its files.
+/// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume
+/// this one, or write into its files.
 const FILE_VARIABLES: [&str; 3] = ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
 
 const HELP: &str = "\
@@ -337,9 +337,9 @@ impl Epochs {
     }
 }
 
-/// The job whose `run` commands on one node count each device once, if a launcher named it. It differs from the job of the
-/// programs inside and from that of nested `run` commands, which count by themselves. All processes of a job hash this
-/// text, so its words must not change.
+/// The job whose `run` commands on one node count each device once, if a launcher named it. It differs from the job of
+/// the programs inside and from that of nested `run` commands, which count by themselves. All processes of a job hash
+/// this text, so its words must not change.
 fn job(option: Option<&str>) -> Option<String> {
     let job = Job::find(option, &os::variable, os::kin()).filter(|job| job.is_named)?;
     Some(format!("{}, run {} deep", job.words, process_tree::depth()))

@@ -60,8 +60,8 @@ impl Marks {
     }
 }
 
-/// Copies `from` to `to` until either is closed. Calls `each` with every piece after it was written. In the end `from` is
-/// closed, so that the next write to it fails.
+/// Copies `from` to `to` until either is closed. Calls `each` with every piece after it was written. In the end `from`
+/// is closed, so that the next write to it fails.
 pub fn hand_on(mut from: impl Read, to: &impl AsFd, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut to = File::from(to.as_fd().try_clone_to_owned()?);
     let mut buffer = vec![0; 64 << 10];
