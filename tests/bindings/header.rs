@@ -1,5 +1,4 @@
-//! include/carbontracker.h is generated and committed: stale, it fails here.
-//! `make header` rewrites it.
+//! include/carbontracker.h is generated and committed. These tests fail if it is stale; `make header` rewrites it.
 
 use std::path::Path;
 
@@ -17,7 +16,7 @@ fn generated() -> String {
     as_c89(&String::from_utf8(text).expect("a header is text"))
 }
 
-/// Without what strict C89 refuses: comments after `//`, and the comma after an enum's last name.
+/// The header without what strict C89 refuses: comments after `//`, and the comma after an enum's last name.
 fn as_c89(header: &str) -> String {
     let comment = |line: &str| match line.split_once("//") {
         Some((code, words)) if !line.contains("*") => format!("{}/* {} */\n", code, words.trim()),
@@ -60,7 +59,7 @@ fn versions_agree() {
     assert_eq!(version, env!("CARGO_PKG_VERSION"));
     let abi = number("CT_ABI_VERSION");
     let answer = include_str!("../../capi/src/lib.rs");
-    assert!(answer.contains(&format!("const ABI_VERSION: u32 = {abi};")), "ct_abi_version answers another number");
+    assert!(answer.contains(&format!("const ABI_VERSION: u32 = {abi};")), "ct_abi_version returns another number");
     let soname = include_str!("../../capi/build.rs");
     assert!(soname.contains(&format!("libcarbontracker.so.{abi}")));
 }

@@ -1,4 +1,4 @@
-//! The Lua binding as its users meet it: the installed tree, every interpreter, both backends. The programs are in
+//! The Lua binding, from the installed tree, with every interpreter and both backends. The programs are in
 //! tests/bindings/lua.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -6,7 +6,7 @@ use crate::install_tree::{by_hand, checkout, command, have, outcome, pkg_config,
 use std::path::Path;
 use std::process::Command;
 
-/// An interpreter, the Lua whose modules it takes, and the backend.
+/// An interpreter, the Lua version of its modules, and the backend.
 #[derive(Clone, Copy, Debug)]
 struct Lua {
     program: &'static str,
@@ -30,7 +30,7 @@ const ALL: [Lua; 6] = [
 ];
 
 impl Lua {
-    /// Runs what follows by `tool`, if one is given, as a user who set Lua's paths to the installed tree.
+    /// The command of a user whose Lua paths name the installed tree. If a `tool` is given, it runs the command.
     fn command_under(self, tool: &[&str], prefix: &Path) -> Command {
         let words: Vec<&str> = tool.iter().copied().chain([self.program]).collect();
         let mut command = command(words[0]);
@@ -150,16 +150,16 @@ fn numbers_do_not_depend_on_the_locale() {
     }
 }
 
-/// The lines of training, and the report without its figures of time and energy.
-fn told_apart(text: &str) -> (Vec<&str>, Vec<String>) {
+/// The lines of training, and the lines of the report without figures of time and energy.
+fn training_and_report(text: &str) -> (Vec<&str>, Vec<String>) {
     let (training, report): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("epoch "));
     let is_figure = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ':' | 'T' | 'Z');
     let words =
         |line: &str| line.split_whitespace().filter(|word| !word.starts_with(is_figure)).collect::<Vec<_>>().join(" ");
-    // Units follow the size of a figure, and a slower language hears of the forecast after another epoch.
-    let is_told = |line: &&str| !line.starts_with("carbontracker: forecast") && !line.starts_with("  time");
+    // Units depend on the size of a figure. A slower language gets the forecast after another epoch.
+    let is_same_in_all = |line: &&str| !line.starts_with("carbontracker: forecast") && !line.starts_with("  time");
     let plain = |line: &str| words(line).replace(" µJ", " J").replace(" mJ", " J").replace(" kJ", " J");
-    (training, report.into_iter().filter(is_told).map(plain).collect())
+    (training, report.into_iter().filter(is_same_in_all).map(plain).collect())
 }
 
 #[test]
@@ -177,12 +177,12 @@ fn example_prints_what_the_c_program_prints() {
         .arg("-lm"));
     let options = "epochs=10 name=digits sim_cpu=x:100 components=cpu location=DK";
     let expected = run(command(&program).arg(&data).arg(options));
-    let expected = told_apart(&expected);
+    let expected = training_and_report(&expected);
     let untracked = run(command(&program).arg(&data).arg("epoch=10"));
     assert_eq!(expected.0.len(), 10);
     for lua in ALL {
         let text = run(lua.command().arg(checkout("examples/digits.lua")).arg(&data).arg(options));
-        assert_eq!(told_apart(&text), expected, "{lua:?}");
+        assert_eq!(training_and_report(&text), expected, "{lua:?}");
         let text = run(lua.command().arg(checkout("examples/digits.lua")).arg(&data).arg("epoch=10"));
         assert_eq!(text, untracked, "{lua:?}");
     }
@@ -191,7 +191,7 @@ fn example_prints_what_the_c_program_prints() {
     assert!(String::from_utf8_lossy(&output.stderr).ends_with("digits.lua digits.csv [OPTIONS]\n"));
 }
 
-/// Declarations one a line, white space evened out.
+/// The declarations, one a line, with single spaces.
 fn declarations(text: &str) -> Vec<String> {
     let code: String =
         text.lines().filter(|line| !line.trim_start().starts_with(['#', '*', '/'])).collect::<Vec<_>>().join(" ");
@@ -262,7 +262,7 @@ fn backend_is_chosen_or_forced() {
             .contains("expected ffi or c")
         );
     }
-    // In a moved tree the C module finds the library by its own place, where the FFI finds none.
+    // In a moved tree the C module finds the library relative to its own folder. The FFI finds none.
     let print = "print(require 'carbontracker'.backend)";
     let mut moved = JIT_FFI.command();
     moved.env_remove("CARBONTRACKER_LUA_BACKEND").env_remove("LD_LIBRARY_PATH").args(["-e", print]);

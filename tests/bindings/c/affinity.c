@@ -1,4 +1,4 @@
-/* The sampler runs where the application's own threads may, and nowhere else. */
+/* The sampler runs only on the processors that the application's own threads may use. */
 #include "check.h"
 
 #include <pthread.h>
@@ -8,7 +8,7 @@ static int released;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t change = PTHREAD_COND_INITIALIZER;
 
-/* Another thread of the application's, bound to a processor, that does nothing. */
+/* Another thread of the application. It is bound to a processor and does nothing. */
 static void *elsewhere(void *argument) {
     CHECK_INT(sched_setaffinity(0, sizeof(cpu_set_t), (cpu_set_t *)argument), 0);
     pthread_mutex_lock(&lock);
@@ -44,7 +44,7 @@ static void the_sampler_stays_within(const cpu_set_t *allowed, int sampler) {
     if (!CPU_EQUAL(&both, &has)) check_failed(__FILE__, __LINE__, "ct-sampler may run on%s, which the application may not", line);
 }
 
-/* Main on one processor, another thread on `there`: their union is all that the sampler may have. */
+/* The main thread is on one processor, another thread on `there`. The sampler may use only these two. */
 static void with_a_thread_on(int here, int there) {
     cpu_set_t main_set = only(here), other_set = only(there), both;
     pthread_t thread;
@@ -66,7 +66,7 @@ static void with_a_thread_on(int here, int there) {
         sleep_ms(10);
         CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     }
-    /* The application's own mask is as it was. */
+    /* The application's own mask has not changed. */
     CHECK_INT(sched_getaffinity(0, sizeof both, &both), 0);
     CHECK(CPU_EQUAL(&both, &main_set));
     ct_destroy(tracker);

@@ -1,4 +1,4 @@
-/* The application's signals are the application's: none reaches the sampler, and a storm of them harms no call. */
+/* No signal of the application reaches the sampler, and many signals in a short time disturb no call. */
 #include "check.h"
 
 #include <pthread.h>
@@ -18,7 +18,7 @@ static void on_signal(int number) {
 static void handle(int number) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal; /* no SA_RESTART: calls of ours see EINTR */
+    action.sa_handler = on_signal; /* no SA_RESTART: the library's calls get EINTR */
     CHECK_INT(sigaction(number, &action, NULL), 0);
 }
 
@@ -41,7 +41,7 @@ static void the_sampler_blocks_all(void) {
     }
 }
 
-static void signals_run_on_the_application(void) {
+static void signals_run_on_the_application_thread(void) {
     static const int numbers[] = {SIGUSR1, SIGALRM};
     int n;
     handled = 0;
@@ -52,7 +52,7 @@ static void signals_run_on_the_application(void) {
     CHECK_INT(strayed, 0);
 }
 
-static void blocked_ones_wait_for_the_application(void) {
+static void blocked_signals_wait_for_the_application(void) {
     sigset_t usr1, pending;
     sigemptyset(&usr1);
     sigaddset(&usr1, SIGUSR1);
@@ -104,15 +104,15 @@ int main(void) {
     handle(SIGUSR1);
     handle(SIGALRM);
     sigemptyset(&before);
-    sigaddset(&before, SIGUSR2); /* the application's mask, whatever it is, is put back */
+    sigaddset(&before, SIGUSR2); /* the application's mask is restored, whatever it is */
     CHECK_INT(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     tracker = create("sim_cpu=x:10 interval=0.001");
     CHECK_INT(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
     for (number = 1; number < 65; number++) CHECK_INT(sigismember(&after, number), sigismember(&before, number));
     /* Under valgrind the kernel has valgrind's masks, not the program's. */
     if (getenv("CT_VALGRIND") == NULL) the_sampler_blocks_all();
-    signals_run_on_the_application();
-    blocked_ones_wait_for_the_application();
+    signals_run_on_the_application_thread();
+    blocked_signals_wait_for_the_application();
     a_storm(tracker);
     ct_destroy(tracker);
     CHECK_INT(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
