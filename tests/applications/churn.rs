@@ -16,7 +16,7 @@ fn perf_tree(lab: &Lab) {
     }
 }
 
-/// How an application churns.
+/// How an application uses descriptors, and where it runs.
 #[derive(Default)]
 struct Churn<'a> {
     /// The command that starts it.
@@ -57,8 +57,8 @@ fn churn(name: &str, how: &Churn) -> Result<(), String> {
     check_kept(&lab, &printed, !how.is_refused)
 }
 
-/// Journals and reports hold all epochs, and no energy was invented. Where the application could not close a counter,
-/// none was lost.
+/// Journals and reports hold all epochs, and no energy was invented. If the application could not close a counter,
+/// no energy was lost.
 fn check_kept(lab: &Lab, printed: &Printed, is_exact: bool) -> Result<(), String> {
     let number =
         |line: &str, place: usize| line.split(' ').nth(place).and_then(|word| word.parse::<f64>().ok()).unwrap();

@@ -9,7 +9,7 @@ use std::process::Command;
 
 const TWO: [&str; 3] = ["epochs 1 30", "sleep 30", "epochs 1 30"];
 
-/// Runs a program this often, two at a time. It ends with this status and prints no error.
+/// Runs a program this number of times, two at a time. It ends with this status and prints no error.
 fn run_often(times: usize, status: i32, program: &(dyn Fn() -> Command + Sync)) {
     std::thread::scope(|scope| {
         for half in [times / 2, times - times / 2] {
@@ -155,7 +155,7 @@ fn exit_of_a_forked_child_does_not_end_the_parents_run() {
             [&create, "epochs 2 10", "fork_and_exit", "begin", "fork_and_exit", "end", "sleep 50", "epochs 2 10"];
         let printed = lab.run_either_way(is_refused, &[&orders[..], &["messages", "exit 0"]].concat());
         lab.logs("l").check_whole(5);
-        assert!(!printed.0.contains(".jsonl"), "nothing has become of the journal: {}", printed.0);
+        assert!(!printed.0.contains(".jsonl"), "the journal is unchanged: {}", printed.0);
     });
 }
 
@@ -188,7 +188,7 @@ fn kill_loses_no_ended_epoch() {
         assert_eq!(printed.value("/run/epochs_done"), 20.0, "{way}: {}", printed.0);
         let journals = lab.logs("l").journals();
         assert_eq!((journals.len(), journals[0].ends()), (1, 1));
-        // The last process has ended in order, and removed what the others left.
+        // The last process has ended in order, and has removed the leftovers of the others.
         let left = (1..=11).filter(|life| !matches!(left(journals[0].id(), *life), Ok(None)));
         assert_eq!(left.count(), 0);
     });

@@ -38,7 +38,7 @@ fn check_kept(lab: &Lab, printed: &Printed, journal: &Path) {
 /// Causes are logrotate (with and without copytruncate), editors that save by renaming, and clean-ups.
 /// Causes are logrotate (with and without copytruncate), editors that save by renaming, and clean-ups.
 #[test]
-fn journal_that_loses_what_was_written_is_written_anew() {
+fn journal_that_loses_lines_is_written_anew() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -60,7 +60,7 @@ fn journal_that_loses_what_was_written_is_written_anew() {
 
 /// The other process keeps its lines, and the run continues in a file beside it.
 #[test]
-fn journal_that_another_process_writes_into_is_left_to_it() {
+fn journal_that_another_process_writes_to_is_left_alone() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -137,16 +137,16 @@ fn application_that_reads_its_own_journal_keeps_it() {
         ];
         let printed = lab.run_either_way(is_refused, &first);
         let second = Printed(fs::read_to_string(lab.dir.join("beside")).unwrap());
-        assert_eq!(second.value("/run/epochs_done"), 0.0, "the second is a run of its own: {}", second.0);
+        assert_eq!(second.value("/run/epochs_done"), 0.0, "the second is a separate run: {}", second.0);
         let journals = lab.logs("l").journals();
         let epochs: Vec<(u64, usize)> = journals.iter().map(|journal| (journal.epochs(), journal.ends())).collect();
         assert_eq!(epochs, [(20, 1), (20, 1)], "{}", printed.0);
         assert_eq!(lab.logs("l").aggregate(), (40, 2));
-        assert!(!printed.0.contains(".jsonl"), "nothing has become of the journal: {}", printed.0);
+        assert!(!printed.0.contains(".jsonl"), "the journal is unchanged: {}", printed.0);
     });
 }
 
-/// The claim of a rank holds although this rank closes all its descriptors.
+/// A rank keeps its claim to a device even if it closes all its descriptors.
 #[test]
 fn processor_is_counted_once_when_a_rank_closes_files() {
     if !have(&["cc", "pkg-config"]) {
@@ -217,7 +217,7 @@ fn relative_journal_keeps_the_first_working_directory() {
     assert_eq!(fs::read_dir(lab.dir.join("o")).unwrap().count(), 0);
 }
 
-/// The run is complete, or a message reports before the end what cannot be written.
+/// The run is complete, or a message before the end names the file that cannot be written.
 fn check_kept_or_reported(logs: &Logs, printed: &Printed) {
     let journal = logs.journal();
     let is_whole = journal.epochs() == 8 && journal.ends() == 1;

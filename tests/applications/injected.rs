@@ -20,7 +20,7 @@ fn shim(lab: &Lab) -> PathBuf {
     shim
 }
 
-/// A command with shared memory of its own, if this process may create namespaces.
+/// A command with separate shared memory, if this process may create namespaces.
 fn alone(program: PathBuf) -> Command {
     let mount = "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"";
     let unshare = ["--mount", "--ipc", "sh", "-c", mount, "sh"];
@@ -38,7 +38,7 @@ fn thousand_faults_of_libc_harm_no_application_and_lose_no_epoch_silently() {
         return;
     }
     let lab = Lab::new("injected");
-    // A power is known at once; the report would wait 1 s for a counter that does not move.
+    // The simulated power is known at once. With a counter that does not move, the report would wait 1 s.
     lab.file("tree/sys/class/hwmon/hwmon0/name", "power_meter\n", 0o644);
     lab.file("tree/sys/class/hwmon/hwmon0/power1_average", "50000000\n", 0o644);
     let mut driver = alone(built("injected"));

@@ -6,7 +6,7 @@ use crate::application::{EITHER_WAY, Lab, REFUSE, SIM, by, each, is_root_here, p
 use crate::install_tree::{command, have, outcome};
 use std::process::Command;
 
-/// How daemons and sandboxes get rid of descriptors. The last two put a file of the application in the place of each
+/// How daemons and sandboxes close descriptors. The last two put a file of the application in the place of each
 /// descriptor.
 const WAYS: [(&str, &str); 5] = [
     ("close_range", "close_range 3 4095"),
@@ -63,7 +63,7 @@ fn applications_file_is_not_read_as_a_counter() {
             [&create, "epochs 1 50", drop_all, "sleep 5", "files 40 w", "begin", "count 12 30", "end", "epochs 1 50"];
         let printed = lab.run_either_way(is_refused, &[&orders[..], &["report json", "destroy", "check"]].concat());
         let joules = printed.report()["usage"]["energy_j"].as_f64();
-        assert!(joules.unwrap_or(0.0) < 0.01, "{joules:?} J of a counter that stands still: {}", printed.0);
+        assert!(joules.unwrap_or(0.0) < 0.01, "{joules:?} J of a counter that does not move: {}", printed.0);
     });
 }
 

@@ -37,7 +37,7 @@ fn check_untouched(file: &Path) {
     assert_eq!((is.mode() & 0o7777, is.nlink() > 0), (0o600, true));
 }
 
-/// Runs ten epochs as the victim. After the first `before` of them a shell plants something: J is the journal, S is J
+/// Runs ten epochs as the victim. After the first `before` of them a shell runs `planting`. J is the journal, S is J
 /// without its ending, V is the victim's file.
 fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printed {
     let folder = lab.folder("l", 0o777);
@@ -178,7 +178,7 @@ fn file_that_replaces_a_journal_is_not_written() {
         let printed = run_beside(&lab, 5, planting, &treasure);
         assert_eq!(fs::read_dir(lab.dir.join("victim")).unwrap().count(), 1, "nothing beside the victim's file");
         printed.one_message(&[".jsonl"]);
-        // Complete in another file, or reported as not written.
+        // The run is complete in another file, or a message reports that it was not written.
         let ours = |path: &PathBuf| {
             fs::symlink_metadata(path).is_ok_and(|is| is.is_file() && is.uid() == VICTIM && is.nlink() == 1)
         };
@@ -212,7 +212,7 @@ fn file_that_replaces_a_log_is_not_written() {
     });
 }
 
-/// The user or the administrator may point `prometheus=` elsewhere by a link.
+/// The user or the administrator may redirect `prometheus=` by a link.
 #[test]
 fn metrics_go_through_links_of_this_user_and_root_only() {
     if !can_be_others() {
@@ -298,7 +298,7 @@ fn run_of_another_user_is_not_resumed() {
     let ours = journals.iter().find(|journal| journal.path != theirs.path).unwrap();
     assert_eq!((journals.len(), ours.epochs()), (2, 10));
     assert_ne!(ours.id(), theirs.id());
-    // Its own user resumes it.
+    // The user of the run resumes it.
     let printed = lab.printed(
         &mut lab.application_of(OTHER, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]),
     );

@@ -14,9 +14,9 @@ use std::sync::Mutex;
 use std::{env, fs};
 
 pub const SIM: &str = "sim_cpu=A:100 job=off";
-/// Whether the kernel refuses a thread a descriptor table of its own.
+/// Whether the kernel refuses a separate descriptor table for a thread.
 pub const EITHER_WAY: [bool; 2] = [false, true];
-/// This variable makes it refuse: see tests/applications/programs/refuse.h.
+/// The variable that makes the kernel refuse it: see tests/applications/programs/refuse.h.
 pub const REFUSE: &str = "CT_REFUSE";
 
 /// Runs a test with every case, and reports all cases that failed.
@@ -128,7 +128,7 @@ impl Lab {
     pub fn application_of(&self, user: u32, orders: &[&str]) -> Command {
         let [user, group] = ["--reuid", "--regid"].map(|option| format!("{option}={user}"));
         let mut application = self.application_under(&["setpriv", &user, &group, "--clear-groups"], orders);
-        application.env_remove("CT_OUT"); // it goes to standard output
+        application.env_remove("CT_OUT"); // the output goes to standard output
         application
     }
 
@@ -214,7 +214,7 @@ impl Printed {
         serde_json::from_str(report).unwrap_or_else(|error| panic!("{error}: {report}"))
     }
 
-    /// How many epochs the application had ended when it exited.
+    /// The number of epochs that the application had ended at its exit.
     pub fn ended(&self) -> u64 {
         self.after("ended ").last().and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{}", self.0))
     }
@@ -327,7 +327,7 @@ pub fn json(path: &Path) -> Value {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What shared memory still holds of these runs: files in /dev/shm named after a run, and System V segments that one of
+/// The leftovers of these runs in shared memory: files in /dev/shm named after a run, and System V segments that one of
 /// these processes created.
 pub fn left_in_memory(ids: &[String], processes: &[u32]) -> Vec<String> {
     let files =
@@ -350,7 +350,7 @@ fn born() -> u64 {
     *BORN.get_or_init(now)
 }
 
-/// The processes of these runs, as the names of their files have them: PREFIX_HOST_PID_DATE_ID.
+/// The processes of these runs, from the names of their files: PREFIX_HOST_PID_DATE_ID.
 pub fn processes(journals: &[Journal]) -> Vec<u32> {
     let process = |journal: &Journal| {
         let name = journal.path.file_stem()?.to_str()?;

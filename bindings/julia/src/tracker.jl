@@ -1,8 +1,8 @@
-# The tracker, and the gate that lets no call run beside or after the end of a tracker.
+# The tracker, and the gate that lets no call run during or after the end of a tracker.
 
 # How the open epoch was begun. A loop may be left at any time, and a callback begins an epoch in advance. The next
 # begin cancels such an epoch.
-const BY_NOBODY = 0
+const BY_NONE = 0
 const BY_HAND = 1
 const BY_LOOP = 2
 const BY_CALLBACK = 3
@@ -44,7 +44,7 @@ mutable struct Tracker
     home::UInt # its own address; 0 if disabled
 
     function Tracker(ptr::Ptr{Cvoid}, log::Bool)
-        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, BY_NOBODY, false, 0)
+        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, BY_NONE, false, 0)
         ptr == C_NULL && return tracker
         tracker.home = address(tracker)
         return finalizer(release, tracker)

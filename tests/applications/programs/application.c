@@ -1,7 +1,7 @@
 /*
  * An application that follows the orders in its arguments, in turn:
  *
- *     application "create sim_cpu=A:100 log_dir=l" "epochs 3 20" "close_range 3 4095" "files 40 w" "epochs 3 20" messages destroy
+ *     application "create sim_cpu=A:100 log_dir=l" "epochs 3 20" "close_range 3 4095" "files 40 w" messages destroy
  *
  * It prints to the file that CT_OUT names, else to standard output. A line that begins with "harmed" describes damage
  * that the library did. The list of orders is at the end.
@@ -151,7 +151,7 @@ static void files(char *words) {
     for (n = 0; n < count; n++) own(open_own(folder, path, sizeof path), path);
 }
 
-/* Where the table is shared, a thread that is about to open a file of that number makes dup2 answer EBUSY (dup(2)). */
+/* If the table is shared and a thread is about to open a file of that number, dup2 fails with EBUSY (dup(2)). */
 static int dup2_again(int file, int number) {
     int copy;
     while ((copy = dup2(file, number)) < 0 && errno == EBUSY) sleep_ms(1);
@@ -204,8 +204,8 @@ static void check(char *words) {
     }
 }
 
-/* Checks that the library has not taken numbers that the application closed: an application that prints there would
-   print into its file. */
+/* Checks that the library does not use numbers that the application closed. An application that prints there would
+   print into a file of the library. */
 static void closed(char *words) {
     int from = 0, to = 0, n;
     CHECK_INT(sscanf(words, "%d %d", &from, &to), 2);
@@ -433,7 +433,7 @@ static void *mark_for_ever(void *us) {
     return NULL;
 }
 
-/* Starts a thread that marks epochs without end; returns after the first few. */
+/* Starts a thread that marks epochs for ever. Returns after the first few. */
 static void marks(char *words) {
     pthread_t thread;
     CHECK_INT(pthread_create(&thread, NULL, mark_for_ever, (void *)500L), 0);
