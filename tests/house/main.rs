@@ -28,6 +28,7 @@ fn findings(root: &Path) -> Vec<Finding> {
     findings.extend(language::readme(&tree));
     findings.extend([
         language::comments(&tree),
+        language::comment_columns(&tree),
         language::messages(&tree),
         language::documents(&tree),
         documents::options(&tree, carbontracker::options::keys()),
