@@ -13,8 +13,8 @@
  *
  * Errors     The constructor of tracker, value() and report() throw carbontracker::error. Functions that return text
  *            may throw std::bad_alloc. All others are noexcept and return a ct_status as in C: 0 done, > 0 done with a
- *            remark, < 0 failed; ct_last_error() then returns the reason. With -fno-exceptions (one setting for a whole program)
- *            the throwing functions return a disabled tracker, a NaN or an empty text instead.
+ *            remark, < 0 failed; ct_last_error() then returns the reason. With -fno-exceptions (one setting for a whole
+ *            program) the throwing functions return a disabled tracker, a NaN or an empty text instead.
  * Disabled   A tracker that is disabled, moved from or closed accepts every call and does nothing.
  * Threads    Any thread may call, as in C. The objects of C++ follow the rule of the standard library: while one thread
  *            assigns, moves, closes or ends a tracker or epoch, no other thread may use that object.
@@ -283,7 +283,7 @@ class tracker {
 
 public:
     /**
-     * Makes a tracker and starts measuring. CARBONTRACKER_DISABLE=1 is no failure, nor is a machine without meters.
+     * Makes a tracker and starts measuring. CARBONTRACKER_DISABLE=1 and a machine without meters are no failures.
      * @throws error for an unknown option or a bad value, or if no thread can be started
      */
     explicit tracker(const options &chosen = options()) {

@@ -20,12 +20,12 @@
  *             part. All ranks get the same status and number. Call them only from a thread that may call MPI, and not
  *             from several threads at once on one communicator.
  * Sums        The library makes one rank of a node count each device at a time; the energy is null on the other ranks.
- *             So the run's energy is the sum over the ranks. If ranks of one node (ranks that share memory) have not
- *             found each other ("/job/agreed") and list the same device, the largest count is added and the others are not.
+ *             So the run's energy is the sum over the ranks. Ranks of one node share memory. If they have not found
+ *             each other ("/job/agreed") and list the same device, only the largest count is added.
  * Restarts    ct_mpi_value of "/run/epochs_done" is the minimum over the ranks: all ranks start with that epoch.
  * Errors      CT_EIO: MPI failed and the error handler of `comm` returned. Communicators made here are freed.
- * Version     The library must be at least as new as this header. An older one does not identify its devices: if two
- *             ranks of a node have not found each other, the energy of that node is then unknown (`missing`, CT_ENOENT).
+ * Version     The library must be at least as new as this header. An older one does not identify its devices. Then
+ *             the energy of a node is unknown if two of its ranks have not found each other (`missing`, CT_ENOENT).
  */
 #ifndef CARBONTRACKER_MPI_H
 #define CARBONTRACKER_MPI_H

@@ -135,7 +135,7 @@ static inline struct ct_mpi_devices ct_mpi_list(ct_tracker *tracker)
     return devices;
 }
 
-/* The number of the record in which this rank and others of its node agree on who counts a device; 0: it has none. */
+/* The number of the record in which this rank and others of its node agree which rank counts a device; 0: none. */
 static inline double ct_mpi_record(ct_tracker *tracker)
 {
     double agreed, record;
@@ -146,7 +146,7 @@ static inline double ct_mpi_record(ct_tracker *tracker)
 
 /*
  * The devices that another rank may count for the same time. If all ranks that count share one record, there are none:
- * two of them may list a device, but each for a time of its own. Ranks of two jobs have a record each.
+ * two of them may list a device, but each for a different time. Ranks of two jobs have a record each.
  * Collective over `node`; `*failed` is not 0 if MPI failed.
  */
 static inline struct ct_mpi_devices ct_mpi_shared(ct_tracker *tracker, MPI_Comm node, int *failed)

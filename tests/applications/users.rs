@@ -293,7 +293,7 @@ fn run_of_another_user_is_not_resumed() {
     let orders = [&create, "value /run/epochs_done", "epochs 10 5", "messages", "destroy"];
     let printed = lab.printed(&mut lab.application_of(VICTIM, &orders));
     assert_eq!(printed.value("/run/epochs_done"), 0.0, "{}", printed.0);
-    assert_eq!(fs::read(&theirs.path).unwrap(), before, "theirs is as it was");
+    assert_eq!(fs::read(&theirs.path).unwrap(), before, "the other user's journal is unchanged");
     let journals = lab.logs("shared").journals();
     let ours = journals.iter().find(|journal| journal.path != theirs.path).unwrap();
     assert_eq!((journals.len(), ours.epochs()), (2, 10));

@@ -101,7 +101,7 @@ fn of_group(group: &[(usize, &LogFile)]) -> Vec<LoggedRun> {
             runs.push(run(*file, place, Some(standard.clone()), output));
         }
     }
-    // If a run was refused, its blocks are unknown: no block is taken as a run of its own.
+    // If a run was refused, its blocks are unknown: no block counts as a separate run.
     let is_left = |output: &OutputRun| {
         runs.is_empty() || output.actual_at.as_deref().is_some_and(|at| !runs.iter().any(|run| run.is_around(at)))
     };
