@@ -41,16 +41,16 @@ static unsigned random_below(unsigned most) {
     return (unsigned)((seed >> 11) % most);
 }
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-static void say(const char *format, ...) {
+static void print_line(const char *format, ...) {
     va_list values;
     va_start(values, format);
     vdprintf(out, format, values);
     va_end(values);
 }
 
-#define HARMED(...) (harmed++ < 20 ? say("harmed: " __VA_ARGS__) : (void)0)
+#define HARMED(...) (harmed++ < 20 ? print_line("harmed: " __VA_ARGS__) : (void)0)
 
 /* Numbers that look like a counter. */
 static char byte_of(const struct thing *thing, long at) {
@@ -310,18 +310,18 @@ int main(int arguments, char **words) {
     }
     atomic_store(&is_making, 0);
     CHECK_INT(pthread_join(maker, NULL), 0);
-    say("made %ld\ncounted %.6f\n", made, (double)uj * 1e-6);
+    print_line("made %ld\ncounted %.6f\n", made, (double)uj * 1e-6);
     for (n = 0; n < TRACKERS; n++) {
         double joules = -1; /* no counter can be opened */
         (void)ct_value(trackers[n], "/usage/energy_j", &joules);
-        say("tracker %d %.0f %.6f %.6f\n", n, value_of(trackers[n], "/run/epochs_done"), joules, value_of(trackers[n], "/usage/duration_s"));
-        while (ct_message(trackers[n], message, sizeof message, NULL) == CT_OK) say("message: %s\n", message);
+        print_line("tracker %d %.0f %.6f %.6f\n", n, value_of(trackers[n], "/run/epochs_done"), joules, value_of(trackers[n], "/usage/duration_s"));
+        while (ct_message(trackers[n], message, sizeof message, NULL) == CT_OK) print_line("message: %s\n", message);
     }
     for (n = 0; n < TRACKERS; n++) ct_destroy(trackers[n]);
     for (n = 0; n < NUMBERS; n++) check_number(n);
     for (n = 0; n < NUMBERS; n++) {
         if (own[n].thing != NULL) close_number(n);
     }
-    say("ended %ld\n", ended);
+    print_line("ended %ld\n", ended);
     return 0;
 }
