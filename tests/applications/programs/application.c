@@ -58,7 +58,7 @@ static void epochs(char *words) {
     CHECK_INT(sscanf(words, "%d %d", &count, &ms), 2);
     for (n = 0; n < count; n++) {
         int status = mark(ms * 1000L);
-        if (status < 0) print_line("harmed: an epoch answers %d: %s", status, ct_last_error());
+        if (status < 0) print_line("harmed: an epoch returned %d: %s", status, ct_last_error());
     }
 }
 
